@@ -1,0 +1,37 @@
+// Package batch gathers the messages of a channel for a short window and hands them on together.
+//
+// One write per message can not pass a few hundred thousand deliveries a second on one core; what is
+// beyond that comes from putting more messages into a write. A [Window] belongs to one channel and
+// collects its messages as bytes, appended and never encoded again. A [Batcher] belongs to one shard
+// and decides when the windows of that shard are flushed to their [Sink].
+//
+// # When a window is flushed
+//
+//   - The first message after an idle window is due at once, so that a lone message does not wait;
+//     what arrives after it waits for the tick. All windows of a batcher that have the same duration
+//     share that tick, so a client of many channels gets one write.
+//   - Eager flushes have a budget. A shard that has just spent time d writing owes d of rest before
+//     the next one, less a small credit for lone messages. Without it many half-busy channels turn
+//     every message into a write. Ticks are never put off.
+//   - A duration of 0 means: as soon as the budget allows.
+//   - 64 KiB or 512 messages are due at once, budget or not.
+//
+// # Order
+//
+// Every message of a window takes one path: appended under the window's lock in the order of the
+// channel, taken by the batcher's loop alone, handed to the sink in that order. Eager, early and
+// ticked flushes differ only in when.
+//
+// # Who owns what
+//
+// The package starts no goroutine. A Batcher is driven by the loop of its shard, which calls Run and
+// Spent and nobody else does. Window.Append and Window.Seal are called by publishers, under the lock of
+// the channel, which is what gives them their order; a Window's own lock is held for the copy of one
+// message. Lock order: a window's lock, then its batcher's; neither is held while a sink runs.
+//
+// # What happens when it is full
+//
+// Windows share a bound on the bytes that wait in their batcher. Past it [Batcher.Full] says so and
+// publishers are refused before their change is accepted; nothing accepted is ever dropped here except
+// a set that a later set of the same key in the same window has replaced.
+package batch

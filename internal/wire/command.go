@@ -1,0 +1,196 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// Command is one object that a client sends, or one publication of a backend. Its strings and bytes
+// alias the message that it was parsed from, unless they held escapes: they are valid as long as that is
+// left alone.
+type Command struct {
+	Type           string
+	ID             []byte // as it stood in the JSON; nil: none
+	Channel        string
+	Op             string
+	Group          string
+	Key            string
+	Data           []byte // valid JSON on one line; nil: none
+	TTL            int64  // milliseconds
+	IdempotencyKey string
+	Exclude        string
+	Epoch          string // of position
+	Seq            uint64 // of position
+	HasPosition    bool
+	Groups         []string
+	Before         uint64
+	Limit          int
+	Count          bool
+	Content        []byte // JSON string as it stood
+	Topic          string
+	Token          string
+
+	seen uint32
+}
+
+// ErrField is wrapped by the errors about a member of a command that has the wrong form.
+var ErrField = errors.New("bad field")
+
+// MaxGroups bounds the groups of a subscribe.
+const MaxGroups = 16
+
+// field is the bit of Command.seen for a member that may come once.
+type field uint32
+
+const (
+	fType field = 1 << iota
+	fID
+	fChannel
+	fOp
+	fGroup
+	fKey
+	fData
+	fTTL
+	fIdempotency
+	fExclude
+	fPosition
+	fGroups
+	fBefore
+	fLimit
+	fCount
+	fContent
+	fTopic
+	fToken
+)
+
+// Parse reads b, a JSON object, into c. Unknown members are ignored. It may write to b: line breaks
+// between the tokens of data become spaces, so that the value stands on one line.
+// Errors: ErrJSON, ErrDepth, or one that wraps ErrField and names the member; c.ID is set then if the
+// id came before what is wrong.
+func (c *Command) Parse(b []byte) error {
+	*c = Command{}
+	return Members(b, c.member)
+}
+
+func (c *Command) member(key string, v []byte) (err error) {
+	var f field
+	switch key {
+	case "type":
+		f = fType
+		c.Type, err = Text(v)
+	case "id":
+		f = fID
+		if len(v) > MaxID || v[0] != '"' && v[0] != '-' && (v[0] < '0' || v[0] > '9') {
+			return fmt.Errorf("id must be a string or number of at most %d bytes: %w", MaxID, ErrField)
+		}
+		c.ID = v
+	case "channel":
+		f = fChannel
+		c.Channel, err = Text(v)
+	case "op":
+		f = fOp
+		c.Op, err = Text(v)
+	case "group":
+		f = fGroup
+		c.Group, err = Text(v)
+	case "key":
+		f = fKey
+		c.Key, err = Text(v)
+	case "data":
+		f = fData
+		c.Data = oneLine(v)
+	case "ttl":
+		f = fTTL
+		c.TTL, err = strconv.ParseInt(alias(v), 10, 64)
+		if c.TTL < 0 {
+			err = ErrField
+		}
+	case "idempotencyKey":
+		f = fIdempotency
+		c.IdempotencyKey, err = Text(v)
+	case "exclude":
+		f = fExclude
+		c.Exclude, err = Text(v)
+	case "position":
+		f = fPosition
+		err = c.position(v)
+	case "groups":
+		f = fGroups
+		err = c.groups(v)
+	case "before":
+		f = fBefore
+		c.Before, err = strconv.ParseUint(alias(v), 10, 64)
+	case "limit":
+		f = fLimit
+		c.Limit, err = strconv.Atoi(alias(v))
+	case "count":
+		f = fCount
+		c.Count, err = strconv.ParseBool(alias(v))
+	case "content":
+		f = fContent
+		_, err = Text(v)
+		c.Content = v
+	case "topic":
+		f = fTopic
+		c.Topic, err = Text(v)
+	case "token":
+		f = fToken
+		c.Token, err = Text(v)
+	default:
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s has the wrong form: %w", key, ErrField)
+	}
+	if c.seen&uint32(f) != 0 {
+		return fmt.Errorf("%s stands there twice: %w", key, ErrField)
+	}
+	c.seen |= uint32(f)
+	return nil
+}
+
+func (c *Command) position(v []byte) error {
+	if string(v) == "null" {
+		return nil
+	}
+	var epoch, seq bool
+	err := Members(v, func(key string, v []byte) (err error) {
+		switch key {
+		case "epoch":
+			epoch = true
+			c.Epoch, err = Text(v)
+		case "seq":
+			seq = true
+			c.Seq, err = strconv.ParseUint(alias(v), 10, 64)
+		}
+		return err
+	})
+	if err == nil && !(epoch && seq) {
+		err = ErrField
+	}
+	c.HasPosition = true
+	return err
+}
+
+func (c *Command) groups(v []byte) error {
+	return Elements(v, func(v []byte) error {
+		g, err := Text(v)
+		if err != nil || !ValidName(g) || len(c.Groups) == MaxGroups {
+			return ErrField
+		}
+		c.Groups = append(c.Groups, g)
+		return nil
+	})
+}
+
+// oneLine replaces the line breaks of a valid JSON value, which can only stand between its tokens.
+func oneLine(v []byte) []byte {
+	for _, br := range []byte("\n\r") {
+		for i := bytes.IndexByte(v, br); i >= 0; i = bytes.IndexByte(v, br) {
+			v[i] = ' '
+		}
+	}
+	return v
+}

@@ -1,0 +1,53 @@
+package wire
+
+import "strings"
+
+// Longest names, in bytes.
+const (
+	MaxChannel = 255
+	MaxName    = 128 // group or key
+	MaxID      = 64  // id of a command, as it stands in the JSON
+)
+
+// DefaultGroup is the group of a key that names none.
+const DefaultGroup = "items"
+
+// UserNamespace holds each user's own channel, "user:{id}".
+const UserNamespace = "user"
+
+// PresenceNamespace holds who is in a channel: "presence:{channel}".
+const PresenceNamespace = "presence"
+
+// alphabet of channel names, groups and keys. It keeps names safe to put into JSON, headers, logs and
+// the subjects of message brokers without escaping.
+var alphabet = func() (t [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:/@~=") {
+		t[c] = true
+	}
+	return t
+}()
+
+// ValidChannel says whether s may name a channel: 1 to 255 bytes of the alphabet, not beginning with a dot.
+func ValidChannel[T string | []byte](s T) bool {
+	return len(s) <= MaxChannel && valid(s) && s[0] != '.'
+}
+
+// ValidName says whether s may name a group or a key: 1 to 128 bytes of the alphabet.
+func ValidName[T string | []byte](s T) bool { return len(s) <= MaxName && valid(s) }
+
+func valid[T string | []byte](s T) bool {
+	for i := 0; i < len(s); i++ {
+		if !alphabet[s[i]] {
+			return false
+		}
+	}
+	return len(s) > 0
+}
+
+// Namespace is the part of a channel name before the first colon; "" if there is none.
+func Namespace(channel string) string {
+	if i := strings.IndexByte(channel, ':'); i >= 0 {
+		return channel[:i]
+	}
+	return ""
+}

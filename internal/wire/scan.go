@@ -1,0 +1,328 @@
+package wire
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// MaxDepth is how deep arrays and objects may nest in what a client or backend sends.
+const MaxDepth = 32
+
+// ErrJSON is returned for bytes that are not JSON as RFC 8259 has it: UTF-8, no unescaped control
+// characters, escapes that mean something, nested at most MaxDepth deep.
+//
+// The scanner is strict because what it lets through is fanned out as it stands: one message that a
+// browser's JSON.parse refuses would reach every subscriber. (The fast validators that were measured
+// let invalid escapes, control characters and broken UTF-8 pass.)
+var ErrJSON = errors.New("not valid JSON")
+
+// ErrDepth is returned for JSON nested deeper than MaxDepth.
+var ErrDepth = errors.New("JSON is nested too deeply")
+
+// ValidJSON checks one whole value. Errors: ErrJSON, ErrDepth.
+func ValidJSON(b []byte) error {
+	end, err := scanValue(b, space(b, 0), MaxDepth)
+	if err == nil && space(b, end) != len(b) {
+		err = ErrJSON
+	}
+	return err
+}
+
+// Members checks that b is one JSON object and calls f with each member in order: the key without its
+// quotes, the value as it stands. It stops at the first error. Errors: ErrJSON, ErrDepth, those of f.
+func Members(b []byte, f func(key string, value []byte) error) error {
+	end, err := scanMembers(b, space(b, 0), f)
+	if err == nil && space(b, end) != len(b) {
+		err = ErrJSON
+	}
+	return err
+}
+
+// Elements is Members for an array.
+func Elements(b []byte, f func(value []byte) error) error {
+	i := space(b, 0)
+	if i >= len(b) || b[i] != '[' {
+		return ErrJSON
+	}
+	i = space(b, i+1)
+	if i < len(b) && b[i] == ']' {
+		i++
+	} else {
+		for {
+			end, err := scanValue(b, i, MaxDepth-1)
+			if err != nil {
+				return err
+			}
+			if err := f(b[i:end]); err != nil {
+				return err
+			}
+			i = space(b, end)
+			if i >= len(b) || b[i] != ',' && b[i] != ']' {
+				return ErrJSON
+			}
+			i++
+			if b[i-1] == ']' {
+				break
+			}
+			i = space(b, i)
+		}
+	}
+	if space(b, i) != len(b) {
+		return ErrJSON
+	}
+	return nil
+}
+
+func scanMembers(b []byte, i int, f func(string, []byte) error) (int, error) {
+	if i >= len(b) || b[i] != '{' {
+		return 0, ErrJSON
+	}
+	i = space(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		return i + 1, nil
+	}
+	for {
+		end, err := scanString(b, i)
+		if err != nil {
+			return 0, err
+		}
+		key, err := Text(b[i:end])
+		if err != nil {
+			return 0, err
+		}
+		i = space(b, end)
+		if i >= len(b) || b[i] != ':' {
+			return 0, ErrJSON
+		}
+		i = space(b, i+1)
+		end, err = scanValue(b, i, MaxDepth-1)
+		if err != nil {
+			return 0, err
+		}
+		if err := f(key, b[i:end]); err != nil {
+			return 0, err
+		}
+		i = space(b, end)
+		switch {
+		case i < len(b) && b[i] == '}':
+			return i + 1, nil
+		case i >= len(b) || b[i] != ',':
+			return 0, ErrJSON
+		}
+		i = space(b, i+1)
+	}
+}
+
+// Text is the string that a scanned JSON string stands for. It aliases b unless b holds escapes.
+// Errors: ErrJSON if b is not a string.
+func Text(b []byte) (string, error) {
+	if len(b) < 2 || b[0] != '"' {
+		return "", ErrJSON
+	}
+	for _, c := range b {
+		if c == '\\' {
+			var s string
+			if json.Unmarshal(b, &s) != nil {
+				return "", ErrJSON
+			}
+			return s, nil
+		}
+	}
+	return alias(b[1 : len(b)-1]), nil
+}
+
+// alias is b as a string, without a copy: it is valid only as long as b is left alone.
+func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// space is the index of the first byte from i on that is not white space.
+func space(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+// scanValue returns the index after the value that begins at i.
+func scanValue(b []byte, i, depth int) (int, error) {
+	if i >= len(b) {
+		return 0, ErrJSON
+	}
+	switch b[i] {
+	case '"':
+		return scanString(b, i)
+	case '{', '[':
+		return scanNested(b, i, depth)
+	case 't':
+		return scanWord(b, i, "true")
+	case 'f':
+		return scanWord(b, i, "false")
+	case 'n':
+		return scanWord(b, i, "null")
+	}
+	return scanNumber(b, i)
+}
+
+func scanWord(b []byte, i int, word string) (int, error) {
+	if len(b)-i < len(word) || string(b[i:i+len(word)]) != word {
+		return 0, ErrJSON
+	}
+	return i + len(word), nil
+}
+
+// scanNested scans an object or array; depth is how many levels it may have.
+func scanNested(b []byte, i, depth int) (int, error) {
+	if depth == 0 {
+		return 0, ErrDepth
+	}
+	object, last := b[i] == '{', byte(']')
+	if object {
+		last = '}'
+	}
+	i = space(b, i+1)
+	if i < len(b) && b[i] == last {
+		return i + 1, nil
+	}
+	for {
+		var err error
+		if object {
+			if i, err = scanString(b, i); err != nil {
+				return 0, err
+			}
+			if i = space(b, i); i >= len(b) || b[i] != ':' {
+				return 0, ErrJSON
+			}
+			i = space(b, i+1)
+		}
+		if i, err = scanValue(b, i, depth-1); err != nil {
+			return 0, err
+		}
+		i = space(b, i)
+		switch {
+		case i < len(b) && b[i] == last:
+			return i + 1, nil
+		case i >= len(b) || b[i] != ',':
+			return 0, ErrJSON
+		}
+		i = space(b, i+1)
+	}
+}
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// plain says that none of the eight bytes of w ends a string, escapes, is a control character or is
+// beyond ASCII. It tests them all at once; that a borrow may also report a byte beside a special one
+// only costs the slow path.
+func plain(w uint64) bool {
+	control := w - ones*0x20
+	quote := w ^ ones*'"'
+	slash := w ^ ones*'\\'
+	return (control|(quote-ones)|(slash-ones)|w)&highs == 0
+}
+
+// scanString returns the index after the string that begins at i.
+func scanString(b []byte, i int) (int, error) {
+	if i >= len(b) || b[i] != '"' {
+		return 0, ErrJSON
+	}
+	for i++; i < len(b); {
+		if len(b)-i >= 8 && plain(binary.LittleEndian.Uint64(b[i:])) {
+			i += 8
+			continue
+		}
+		switch c := b[i]; {
+		case c == '"':
+			return i + 1, nil
+		case c == '\\':
+			n := escape(b[i:])
+			if n == 0 {
+				return 0, ErrJSON
+			}
+			i += n
+		case c < ' ':
+			return 0, ErrJSON
+		case c < utf8.RuneSelf:
+			i++
+		default:
+			r, n := utf8.DecodeRune(b[i:])
+			if r == utf8.RuneError && n == 1 {
+				return 0, ErrJSON
+			}
+			i += n
+		}
+	}
+	return 0, ErrJSON
+}
+
+// escape is the length of the escape sequence that b begins with; 0 if it is none.
+func escape(b []byte) int {
+	if len(b) < 2 {
+		return 0
+	}
+	switch b[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		if len(b) < 6 {
+			return 0
+		}
+		for _, c := range b[2:6] {
+			if !(c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f') {
+				return 0
+			}
+		}
+		return 6
+	}
+	return 0
+}
+
+// scanNumber returns the index after the number that begins at i.
+func scanNumber(b []byte, i int) (int, error) {
+	if i < len(b) && b[i] == '-' {
+		i++
+	}
+	switch {
+	case i >= len(b):
+		return 0, ErrJSON
+	case b[i] == '0':
+		i++
+	default:
+		end := digits(b, i)
+		if end == i {
+			return 0, ErrJSON
+		}
+		i = end
+	}
+	if i < len(b) && b[i] == '.' {
+		end := digits(b, i+1)
+		if end == i+1 {
+			return 0, ErrJSON
+		}
+		i = end
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		i++
+		if i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		end := digits(b, i)
+		if end == i {
+			return 0, ErrJSON
+		}
+		i = end
+	}
+	return i, nil
+}
+
+// digits is the index of the first byte from i on that is not a decimal digit.
+func digits(b []byte, i int) int {
+	for i < len(b) && b[i] >= '0' && b[i] <= '9' {
+		i++
+	}
+	return i
+}

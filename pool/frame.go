@@ -1,0 +1,43 @@
+package pool
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Encoding says which of a frame's forms a connection takes.
+type Encoding uint8
+
+// Encodings is how many forms a frame may have. What they are is the owner's to say.
+const Encodings = 3
+
+// Frame is bytes ready for the socket, built once and shared by all connections that get them. It is
+// immutable once delivered.
+type Frame struct {
+	Bytes   [Encodings][]byte // by Encoding; empty: nothing is sent to connections that take that form
+	Last    uint64            // the reader's position after the frame; grows from frame to frame of a topic
+	Count   int               // messages in it
+	Since   time.Time         // when the first of them was published; zero: not measured
+	Instead []Instead         // connections that get other bytes
+}
+
+// Instead replaces a frame for one connection.
+type Instead struct {
+	Conn  *Conn
+	Bytes []byte // empty: nothing is sent
+	Count int
+}
+
+// Meter counts what was delivered. All of it is atomic.
+type Meter struct {
+	Frames   atomic.Uint64 // frames handed to connections
+	Messages atomic.Uint64 // messages in them: deliveries
+	Dropped  atomic.Uint64 // frames not queued because the reader was too slow
+}
+
+// reply wraps bytes for one connection.
+func reply(enc Encoding, b []byte) *Frame {
+	f := new(Frame)
+	f.Bytes[enc] = b
+	return f
+}
