@@ -1,0 +1,119 @@
+package broker
+
+import (
+	"crypto/rand"
+	"fmt"
+	"hash/maphash"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config is what a broker needs to know. New copies it.
+type Config struct {
+	// Policy answers the policy of a channel. It is asked when a channel is made, without a lock held,
+	// possibly more than once for one channel. nil: the defaults for all channels.
+	Policy func(channel string) Policy
+
+	// Outlet makes the outlet of a channel when its first reader joins. It is called with the
+	// channel's lock held and must not call back, but for Name. nil: no live delivery.
+	Outlet func(c *Channel) Outlet
+
+	// Journal gives changes their order and durability. nil: Memory.
+	Journal Journal
+
+	// Channels is the most channels there may be at once; 1048576. Negative: no limit.
+	Channels int
+}
+
+// Outlet is where the applied changes of a channel go while somebody is joined. Its methods are called
+// with the channel's lock held, in the order of the log: they must not block or call the broker.
+type Outlet interface {
+	// Apply delivers a change. The struct is valid during the call only; see Change for what may be kept.
+	Apply(c *Change)
+
+	// Reset says that the log was lost: what follows continues r.Position, where r.State is true.
+	Reset(r Reply)
+}
+
+const defaultChannels = 1 << 20
+
+// Broker is a set of channels. All methods may be called concurrently.
+type Broker struct {
+	// Set once by New.
+	config  Config
+	journal Journal
+	seed    maphash.Seed
+	start   time.Time // what times count from; monotonic
+	random  string    // of this incarnation: the first part of every epoch
+	first   string    // epoch of the slots that never had another
+	stop    chan struct{}
+	clocks  [clockCount]clock
+	done    sync.WaitGroup // one for each clock
+
+	// Atomic.
+	closed   atomic.Bool
+	epochs   atomic.Uint64 // numbers given to epochs
+	channels atomic.Int64
+	policies atomic.Pointer[[]*Policy]
+
+	shards [shardCount]shard
+}
+
+// New makes a broker and starts its clocks. Close stops them.
+func New(config Config) (*Broker, error) {
+	b := &Broker{
+		config:  config,
+		journal: config.Journal,
+		seed:    maphash.MakeSeed(),
+		start:   time.Now(),
+		random:  strings.ToLower(rand.Text()[:12]),
+		stop:    make(chan struct{}),
+	}
+	if b.journal == nil {
+		b.journal = Memory{}
+	}
+	b.config.Channels = limit(config.Channels, defaultChannels)
+	b.policies.Store(new([]*Policy))
+	b.first = b.newEpoch()
+	for i := range b.shards {
+		s := &b.shards[i]
+		s.channels = make(map[string]*Channel)
+		s.broker = b
+		s.clock = &b.clocks[i%clockCount]
+	}
+	for i := range b.clocks {
+		k := &b.clocks[i]
+		k.wake = make(chan struct{}, 1)
+		k.armed = never
+		b.done.Add(1)
+		go k.run(b) // stopped and waited for by Close
+	}
+	return b, nil
+}
+
+// Close stops expiry and closes the journal. Calls after the first do nothing.
+func (b *Broker) Close() error {
+	if !b.closed.CompareAndSwap(false, true) {
+		return nil
+	}
+	close(b.stop)
+	b.done.Wait()
+	if err := b.journal.Close(); err != nil {
+		return fmt.Errorf("close journal: %w", err)
+	}
+	return nil
+}
+
+// now is the time since New in nanoseconds.
+func (b *Broker) now() int64 { return int64(time.Since(b.start)) }
+
+// newEpoch answers an epoch that nobody had before: 12 random characters, which differ from process
+// to process, and a number. All of them are from a-z and 0-9.
+func (b *Broker) newEpoch() string {
+	var buffer [32]byte
+	epoch := append(buffer[:0], b.random...)
+	return string(strconv.AppendUint(epoch, b.epochs.Add(1)-1, 36))
+}

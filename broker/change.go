@@ -1,0 +1,163 @@
+package broker
+
+import (
+	"strconv"
+	"time"
+	"unsafe"
+)
+
+// Position is where in a channel's log a reader stands: after change Seq of log Epoch. Seq grows by
+// one for each change; Epoch changes when the log was lost.
+type Position struct {
+	Epoch string
+	Seq   uint64
+}
+
+// Op is what a change does.
+type Op uint8
+
+// The operations.
+const (
+	Set    Op = iota // gives an item its data, and its time to live if there is one
+	Delete           // removes an item
+	Send             // an event that leaves no item behind
+)
+
+// String answers "set", "delete" or "send".
+func (o Op) String() string {
+	switch o {
+	case Set:
+		return "set"
+	case Delete:
+		return "delete"
+	case Send:
+		return "send"
+	}
+	return "op(" + strconv.Itoa(int(o)) + ")"
+}
+
+// DefaultGroup is the group of a key that comes without one.
+const DefaultGroup = "items"
+
+// Publication is what a publisher asks for. The broker keeps none of its memory: Data is copied, and
+// strings may alias buffers that are used again afterwards.
+type Publication struct {
+	Op             Op
+	Group, Key     string        // Set and Delete need a key; a key without a group is in DefaultGroup
+	Data           []byte        // valid JSON; a Set without any stores null
+	TTL            time.Duration // Set only: how long the item lives; 0 for ever, even if it had a limit before
+	IdempotencyKey string        // the same key within the policy's time answers the first position and changes nothing
+	Exclude        string        // connection id that must not get the change live
+}
+
+// check normalises the publication, or says what is wrong with it.
+func (p *Publication) check() error {
+	switch {
+	case p.Op > Send:
+		return ErrOp
+	case p.Key == "" && p.Op != Send:
+		return ErrNoKey
+	case p.TTL < 0:
+		return ErrTTL
+	}
+	return nil
+}
+
+// Change is an applied entry of a channel's log. Encoded, Group and Key are immutable and may be
+// kept; the struct itself is used again by the broker.
+type Change struct {
+	Seq        uint64
+	Op         Op
+	Expired    bool // a Delete whose cause is the end of the item's time to live
+	Group, Key string
+	Encoded    []byte // {"seq":1,"op":"set","group":"g","key":"k","data":...}, a Delete by expiry with "cause":"expired"; what is absent is left out
+	Exclude    string // connection id that must not get it; valid during the call only
+}
+
+// The fixed parts of an encoded change. Its order is seq, op, group, key, data, cause.
+const (
+	partSeq     = `{"seq":`
+	partGroup   = `,"group":"`
+	partKey     = `,"key":"`
+	partData    = `,"data":`
+	partExpired = `,"cause":"expired"`
+	null        = `null`
+)
+
+func opPart(op Op) string {
+	switch op {
+	case Set:
+		return `,"op":"set"`
+	case Delete:
+		return `,"op":"delete"`
+	}
+	return `,"op":"send"`
+}
+
+// encodedSize is the number of bytes that encode appends.
+func encodedSize(seq uint64, e *Entry) int {
+	size := len(partSeq) + digits(seq) + len(opPart(e.Op)) + len("}")
+	if e.Group != "" {
+		size += len(partGroup) + len(e.Group) + 1
+	}
+	if e.Key != "" {
+		size += len(partKey) + len(e.Key) + 1
+	}
+	if len(e.Data) > 0 && e.Op != Delete {
+		size += len(partData) + len(e.Data)
+	}
+	if e.Expired {
+		size += len(partExpired)
+	}
+	return size
+}
+
+func digits(n uint64) int {
+	count := 1
+	for ; n >= 10; n /= 10 {
+		count++
+	}
+	return count
+}
+
+// span is a part of an encoded change.
+type span struct{ from, size uint32 }
+
+func (s span) of(encoded []byte) []byte { return encoded[s.from : s.from+s.size] }
+
+// text answers the part as a string that shares the memory of encoded, which nobody changes any more.
+func (s span) text(encoded []byte) string {
+	if s.size == 0 {
+		return ""
+	}
+	return unsafe.String(&encoded[s.from], int(s.size))
+}
+
+// encode appends the change and says where group, key and data are in dst. Groups and keys hold no
+// character that JSON escapes, data is JSON: all of them are appended as they are.
+func encode(dst []byte, seq uint64, e *Entry) (encoded []byte, group, key, data span) {
+	dst = append(dst, partSeq...)
+	dst = strconv.AppendUint(dst, seq, 10)
+	dst = append(dst, opPart(e.Op)...)
+	if e.Group != "" {
+		dst = append(dst, partGroup...)
+		group = span{uint32(len(dst)), uint32(len(e.Group))}
+		dst = append(dst, e.Group...)
+		dst = append(dst, '"')
+	}
+	if e.Key != "" {
+		dst = append(dst, partKey...)
+		key = span{uint32(len(dst)), uint32(len(e.Key))}
+		dst = append(dst, e.Key...)
+		dst = append(dst, '"')
+	}
+	if len(e.Data) > 0 && e.Op != Delete {
+		dst = append(dst, partData...)
+		data = span{uint32(len(dst)), uint32(len(e.Data))}
+		dst = append(dst, e.Data...)
+	}
+	if e.Expired {
+		dst = append(dst, partExpired...)
+	}
+	return append(dst, '}'), group, key, data
+}

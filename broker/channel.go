@@ -1,0 +1,160 @@
+package broker
+
+import (
+	"fmt"
+	"sync"
+)
+
+// Channel is one channel. Readers get it from Join and give it back with Leave; until then it is not
+// freed.
+type Channel struct {
+	// Set once by add.
+	shard  *shard
+	name   string
+	policy *Policy
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	readers int32
+	dead    bool   // freed: look it up again
+	epoch   string // of the log
+	seq     uint64 // of the last change; 0 before the first
+	outlet  Outlet // nil without readers
+	log     *changes
+	items   *items
+	keys    *keys
+}
+
+// Name is the channel's name.
+func (c *Channel) Name() string { return c.name }
+
+// Publish makes a change and answers its position. Deleting an item that is not there changes nothing
+// and answers the current position; so does an idempotency key that was seen before, with the position
+// it got then. With a journal that does more than Memory, Publish waits until the change is safe.
+//
+// Errors: ErrOp, ErrNoKey, ErrTTL, ErrTooManyItems, ErrStateTooLarge, ErrTooManyChannels, ErrClosed and
+// those of the journal.
+func (b *Broker) Publish(channel string, p *Publication) (Position, error) {
+	ticket, err := b.publish(channel, p)
+	if err == nil && ticket.Wait != nil {
+		ticket.Position, err = ticket.Wait()
+	}
+	if err != nil {
+		return Position{}, fmt.Errorf("publish %s: %w", channel, err)
+	}
+	return ticket.Position, nil
+}
+
+func (b *Broker) publish(channel string, p *Publication) (Ticket, error) {
+	if err := p.check(); err != nil {
+		return Ticket{}, err
+	}
+	e := Entry{
+		Op: p.Op, Group: p.Group, Key: p.Key, Data: p.Data, TTL: p.TTL,
+		IdempotencyKey: p.IdempotencyKey, Exclude: p.Exclude,
+	}
+	if e.Group == "" && e.Key != "" {
+		e.Group = DefaultGroup
+	}
+	if e.Op == Set && len(e.Data) == 0 {
+		e.Data = []byte(null)
+	}
+	now := b.now()
+	c, err := b.lockOrMake(channel)
+	if err != nil {
+		return Ticket{}, err
+	}
+	defer c.unlock()
+	return c.publish(now, e)
+}
+
+// unlock lets go of the channel, and frees it if it keeps nothing.
+func (c *Channel) unlock() {
+	if c.idle() {
+		c.free()
+	}
+	c.mu.Unlock()
+}
+
+// idle says that nothing is lost if the channel is freed.
+func (c *Channel) idle() bool {
+	return c.readers == 0 && c.items == nil && (c.log == nil || c.log.size == 0) && c.keys == nil && !c.dead
+}
+
+func (c *Channel) position() Position { return Position{c.epoch, c.seq} }
+
+// publish decides whether the entry makes a change, and appends it to the journal if it does. Called
+// with the lock held.
+func (c *Channel) publish(now int64, e Entry) (Ticket, error) {
+	if c.policy.Idempotency == 0 {
+		e.IdempotencyKey = ""
+	}
+	if e.IdempotencyKey != "" {
+		c.trimKeys(now)
+		if seq, ok := c.keys.find(e.IdempotencyKey); ok {
+			return Ticket{Position: Position{c.epoch, seq}}, nil
+		}
+	}
+	switch e.Op {
+	case Set:
+		if err := c.items.admit(c.policy, &e); err != nil {
+			return Ticket{}, err
+		}
+	case Delete:
+		if c.items.find(e.Group, e.Key) == nil {
+			c.remember(now, e.IdempotencyKey)
+			return Ticket{Position: c.position()}, nil
+		}
+	}
+	return c.shard.broker.journal.Append(Log{c, now}, e)
+}
+
+// apply is the one place where a change takes effect: log, items, idempotency keys and outlet. Called
+// with the lock held.
+func (c *Channel) apply(now int64, e *Entry) Position {
+	if c.log == nil {
+		c.log = newChanges(c)
+	}
+	c.seq++
+	var encoded []byte
+	if size := encodedSize(c.seq, e); e.Op == Set {
+		encoded = make([]byte, 0, size) // of its own: the item may outlive its neighbours in the log
+	} else {
+		encoded = c.log.cut(size)
+	}
+	encoded, group, key, data := encode(encoded, c.seq, e)
+	if e.Expired {
+		c.shard.expired.Add(1)
+	}
+	switch e.Op {
+	case Set:
+		c.put(now, e, encoded, data)
+	case Delete:
+		c.remove(e.Group, e.Key)
+	}
+	c.record(now, encoded, group)
+	c.remember(now, e.IdempotencyKey)
+	if c.outlet != nil {
+		change := &c.log.change
+		*change = Change{
+			Seq: c.seq, Op: e.Op, Expired: e.Expired,
+			Group: group.text(encoded), Key: key.text(encoded), Encoded: encoded, Exclude: e.Exclude,
+		}
+		c.outlet.Apply(change)
+		*change = Change{}
+	}
+	return c.position()
+}
+
+// drop lets go of log, items and idempotency keys, and sees to it that nobody gets the epoch of what
+// was in them again. It answers the epoch to go on with. Called with the lock held.
+func (c *Channel) drop() (epoch string) {
+	c.clearItems()
+	c.clearLog()
+	c.keys = nil
+	b, s := c.shard.broker, c.shard
+	_, slot := b.locate(c.name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return b.renew(s, slot, c.epoch)
+}

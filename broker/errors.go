@@ -1,0 +1,16 @@
+package broker
+
+import "errors"
+
+// The errors of this package. They come wrapped with the operation and the channel.
+var (
+	ErrClosed          = errors.New("broker is closed")
+	ErrNoKey           = errors.New("set and delete need a key")
+	ErrOp              = errors.New("unknown operation")
+	ErrTTL             = errors.New("negative time to live")
+	ErrTooManyItems    = errors.New("too many items")
+	ErrStateTooLarge   = errors.New("items take too many bytes")
+	ErrTooManyChannels = errors.New("too many channels")
+	ErrNoChannel       = errors.New("no such channel")
+	ErrNotJoined       = errors.New("not joined")
+)

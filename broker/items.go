@@ -1,0 +1,171 @@
+package broker
+
+import "strings"
+
+// items are the live items of a channel, by group and key. There is none of it without any item.
+// Guarded by the channel's mu.
+type items struct {
+	groups map[string]*group
+	count  int
+	bytes  int    // of groups, keys and data
+	state  []byte // the whole snapshot, encoded; nil after a change
+}
+
+// group is the items of one group, linked in the order in which they came into being.
+type group struct {
+	name        string
+	items       map[string]*item
+	first, last *item
+}
+
+// item is a value. Its data lies in the change that set it, which is shared with the log.
+type item struct {
+	encoded        []byte
+	data           span
+	key            string
+	group          *group
+	previous, next *item
+	ttl            *deadline // nil if it never had a time to live
+}
+
+func (i *item) value() []byte {
+	return i.encoded[i.data.from : i.data.from+i.data.size : i.data.from+i.data.size]
+}
+
+func (i *item) bytes() int { return len(i.group.name) + len(i.key) + int(i.data.size) }
+
+// find answers the item or nil. It may be called on nil.
+func (s *items) find(groupName, key string) *item {
+	if s == nil {
+		return nil
+	}
+	g := s.groups[groupName]
+	if g == nil {
+		return nil
+	}
+	return g.items[key]
+}
+
+// admit says whether a set stays within the policy.
+func (s *items) admit(p *Policy, e *Entry) error {
+	count, bytes := 1, len(e.Group)+len(e.Key)+len(e.Data)
+	if s != nil {
+		count, bytes = count+s.count, bytes+s.bytes
+		if i := s.find(e.Group, e.Key); i != nil {
+			count, bytes = count-1, bytes-i.bytes()
+		}
+	}
+	// What exists may always be set again as long as it does not grow.
+	grows := s == nil || bytes > s.bytes
+	switch {
+	case p.Items > 0 && count > p.Items:
+		return ErrTooManyItems
+	case p.StateBytes > 0 && bytes > p.StateBytes && grows:
+		return ErrStateTooLarge
+	}
+	return nil
+}
+
+// put makes or replaces an item.
+func (c *Channel) put(now int64, e *Entry, encoded []byte, data span) {
+	s := c.items
+	if s == nil {
+		s = &items{groups: make(map[string]*group)}
+		c.items = s
+	}
+	i, added, size := s.find(e.Group, e.Key), 0, 0
+	if i == nil {
+		i, added = s.add(e.Group, e.Key), 1
+	} else {
+		size = len(i.encoded)
+		s.bytes -= i.bytes()
+	}
+	i.encoded, i.data = encoded, data
+	s.bytes += i.bytes()
+	s.state = nil
+	c.shard.count(added, 0, len(encoded)-size)
+
+	switch clock := c.shard.clock; {
+	case e.TTL > 0:
+		if i.ttl == nil {
+			i.ttl = &deadline{channel: c, item: i}
+		}
+		clock.set(i.ttl, later(now, e.TTL))
+	case i.ttl != nil:
+		clock.remove(i.ttl)
+		i.ttl = nil
+	}
+}
+
+// add makes an item without data, the last of its group.
+func (s *items) add(groupName, key string) *item {
+	g := s.groups[groupName]
+	if g == nil {
+		g = &group{name: strings.Clone(groupName), items: make(map[string]*item)}
+		s.groups[g.name] = g
+	}
+	i := &item{key: strings.Clone(key), group: g, previous: g.last}
+	if g.last == nil {
+		g.first = i
+	} else {
+		g.last.next = i
+	}
+	g.last = i
+	g.items[i.key] = i
+	s.count++
+	return i
+}
+
+// remove drops an item, if it is there.
+func (c *Channel) remove(groupName, key string) {
+	s := c.items
+	i := s.find(groupName, key)
+	if i == nil {
+		return
+	}
+	if i.ttl != nil {
+		c.shard.clock.remove(i.ttl)
+	}
+	s.bytes -= i.bytes()
+	s.count--
+	s.state = nil
+	c.shard.count(-1, 0, -len(i.encoded))
+
+	g := i.group
+	if i.previous == nil {
+		g.first = i.next
+	} else {
+		i.previous.next = i.next
+	}
+	if i.next == nil {
+		g.last = i.previous
+	} else {
+		i.next.previous = i.previous
+	}
+	i.previous, i.next = nil, nil
+	delete(g.items, i.key)
+	if len(g.items) == 0 {
+		delete(s.groups, g.name)
+	}
+	if s.count == 0 {
+		c.items = nil
+	}
+}
+
+// clearItems drops all items.
+func (c *Channel) clearItems() {
+	if c.items == nil {
+		return
+	}
+	bytes := 0
+	for _, g := range c.items.groups {
+		for i := g.first; i != nil; i = i.next {
+			bytes += len(i.encoded)
+			if i.ttl != nil {
+				c.shard.clock.remove(i.ttl)
+			}
+		}
+	}
+	c.shard.count(-c.items.count, 0, -bytes)
+	c.items = nil
+}

@@ -1,0 +1,99 @@
+package broker
+
+import "fmt"
+
+// Reply is what a reader needs to know of a channel to follow it from Position on.
+type Reply struct {
+	Position  Position
+	Recovered bool
+	Changes   []byte // if Recovered: a JSON array of the changes after the given position, in order
+	State     []byte // otherwise: a JSON object {"group":{"key":data}} of the live items, in the order in which they came into being; shared, not to be changed
+	Lost      bool   // a position was given, and send changes after it may have been missed
+}
+
+// JoinRequest is how a reader wants to start.
+type JoinRequest struct {
+	From   *Position // where it stands; nil: it knows nothing yet
+	Groups []string  // only changes and items of these groups; none: all. A send without a group is in none
+	Again  bool      // it is joined already: answer it without counting it again
+}
+
+// Join attaches a reader to a channel, which is made if there is none. It calls join with the outlet
+// and the reply in the same critical section as it reads them: every change after reply.Position goes
+// to the outlet after that call. The function must not block or call the broker. The outlet is nil if
+// the configuration has none.
+//
+// Errors: ErrTooManyChannels, ErrClosed, and ErrNotJoined if the request says Again and nobody is.
+func (b *Broker) Join(channel string, request JoinRequest, join func(o Outlet, r Reply)) (*Channel, error) {
+	c, err := b.join(channel, request, join)
+	if err != nil {
+		return nil, fmt.Errorf("join %s: %w", channel, err)
+	}
+	return c, nil
+}
+
+func (b *Broker) join(channel string, request JoinRequest, join func(o Outlet, r Reply)) (*Channel, error) {
+	now := b.now()
+	c, err := b.lockOrMake(channel)
+	if err != nil {
+		return nil, err
+	}
+	defer c.unlock()
+	if request.Again && c.readers == 0 {
+		return nil, ErrNotJoined
+	}
+	if !request.Again {
+		if c.outlet == nil && b.config.Outlet != nil {
+			c.outlet = b.config.Outlet(c)
+		}
+		c.readers++
+	}
+	if join != nil {
+		join(c.outlet, c.reply(now, request.From, request.Groups))
+	}
+	return c, nil
+}
+
+// Leave takes a reader away. The last one takes the outlet with it, and lets a channel that keeps
+// nothing be freed. It also works after Close.
+func (c *Channel) Leave() {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.readers == 0 {
+		return
+	}
+	c.readers--
+	if c.readers == 0 {
+		c.outlet = nil
+	}
+}
+
+// Read answers a snapshot without joining; false if there is no such channel.
+func (b *Broker) Read(channel string, groups []string) (Reply, bool) {
+	c := b.lock(channel)
+	if c == nil {
+		return Reply{}, false
+	}
+	defer c.unlock()
+	return Reply{Position: c.position(), State: c.state(groups)}, true
+}
+
+// reply answers a reader who stands at from. Called with the lock held.
+func (c *Channel) reply(now int64, from *Position, groups []string) Reply {
+	r := Reply{Position: c.position()}
+	if from != nil {
+		c.trim(now)
+		if changes, ok := c.since(*from, groups); ok {
+			r.Recovered, r.Changes = true, changes
+			return r
+		}
+		r.Lost = true
+	}
+	r.State = c.state(groups)
+	return r
+}
+
+// lost is the reply to readers whose log was dropped.
+func (c *Channel) lost() Reply {
+	return Reply{Position: c.position(), State: c.state(nil), Lost: true}
+}

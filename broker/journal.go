@@ -1,0 +1,102 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+)
+
+// Entry is a change on its way through the journal: checked, without a position yet.
+type Entry struct {
+	Op             Op
+	Expired        bool
+	Group, Key     string
+	Data           []byte
+	TTL            time.Duration
+	IdempotencyKey string
+	Exclude        string
+}
+
+// Journal is where the order of changes and their durability come from. It works in one direction: a
+// change is appended, and the journal hands it back, in order, to be applied; nothing else changes
+// a channel's items, log or outlet (clearing aside). There are two ways to hand it back:
+//
+//   - inline: Append calls [Log.Apply] before it returns. A journal on disk does so too, queues what
+//     it has to write, and lets the ticket wait for the write.
+//   - later: Append queues the entry, and a goroutine of the journal calls [Broker.Apply] with the
+//     position that the journal gave it. The ticket waits for that.
+type Journal interface {
+	// Append takes the next change of a channel. It is called with the channel's lock held, so that
+	// the order of the calls is the order of the changes, and must not block or call the broker. The
+	// entry's strings and data are valid during the call only. An error refuses the change.
+	Append(log Log, e Entry) (Ticket, error)
+
+	// Forget says that the log of a channel was dropped, because it was cleared or because nothing of
+	// it is needed any more. Same rules as for Append.
+	Forget(channel string)
+
+	// Close ends the journal. What was under way in other goroutines may still come after it, and is
+	// to be refused.
+	Close() error
+}
+
+// Ticket is the receipt of an append.
+type Ticket struct {
+	Position Position                 // where the change is; zero if only Wait knows
+	Wait     func() (Position, error) // blocks until the change is as safe as the journal promises; nil: it is already
+}
+
+// Log is the end of a channel's log, as an inline journal sees it during Append.
+type Log struct {
+	channel *Channel
+	now     int64
+}
+
+// Channel is the channel's name. It may be kept.
+func (l Log) Channel() string { return l.channel.name }
+
+// Next is the position that Apply will give to the change.
+func (l Log) Next() Position { return Position{l.channel.epoch, l.channel.seq + 1} }
+
+// Apply makes the entry the next change of the channel and answers its position.
+func (l Log) Apply(e *Entry) Position { return l.channel.apply(l.now, e) }
+
+// Memory is the journal that keeps nothing: changes live as long as the process. It is the default.
+type Memory struct{}
+
+// Append applies the change inline.
+func (Memory) Append(log Log, e Entry) (Ticket, error) {
+	return Ticket{Position: log.Apply(&e)}, nil
+}
+
+// Forget does nothing.
+func (Memory) Forget(string) {}
+
+// Close does nothing.
+func (Memory) Close() error { return nil }
+
+// Apply is how a journal hands a change back later, and how it replays what it kept: in order for each
+// channel, from one goroutine at a time, which may not hold a lock that Append takes. A change that
+// was applied before is ignored. A position that does not follow the channel's own means that changes
+// in between are lost here: the channel starts over from it, and its readers get a Reset.
+func (b *Broker) Apply(channel string, at Position, e Entry) error {
+	if at.Epoch == "" || at.Seq == 0 {
+		return fmt.Errorf("apply to %s: position without epoch or seq", channel)
+	}
+	c, err := b.lockOrMake(channel)
+	if err != nil {
+		return fmt.Errorf("apply to %s: %w", channel, err)
+	}
+	defer c.unlock()
+	if at.Epoch != c.epoch || at.Seq > c.seq+1 {
+		fresh := c.seq == 0
+		c.drop()
+		c.epoch, c.seq = at.Epoch, at.Seq-1
+		if c.outlet != nil && !fresh {
+			c.outlet.Reset(c.lost())
+		}
+	}
+	if at.Seq == c.seq+1 {
+		c.apply(b.now(), &e)
+	}
+	return nil
+}

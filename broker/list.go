@@ -1,0 +1,131 @@
+package broker
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Info describes a channel.
+type Info struct {
+	Name     string
+	Position Position
+	Items    int // live ones
+	Changes  int // kept in the log
+	Readers  int // joined
+}
+
+// Channels answers the channels whose names begin with prefix and come after the given one, sorted by
+// name, at most limit of them. It looks at every channel: it is for people, not for hot paths.
+func (b *Broker) Channels(prefix, after string, limit int) []Info {
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	// Names are gathered up to twice the limit and then cut, so that memory follows the limit.
+	var names []string
+	bound := ""
+	cut := func() {
+		slices.Sort(names)
+		if len(names) >= limit {
+			clear(names[limit:])
+			names = names[:limit]
+			bound = names[limit-1]
+		}
+	}
+	for i := range b.shards {
+		s := &b.shards[i]
+		s.mu.RLock()
+		for name := range s.channels {
+			if name > after && (bound == "" || name < bound) && strings.HasPrefix(name, prefix) {
+				names = append(names, name)
+			}
+		}
+		s.mu.RUnlock()
+		if len(names) >= 2*limit {
+			cut()
+		}
+	}
+	cut()
+	infos := make([]Info, 0, len(names))
+	for _, name := range names {
+		if c := b.lock(name); c != nil {
+			infos = append(infos, c.info(b.now()))
+			c.unlock()
+		}
+	}
+	slices.SortFunc(infos, func(a, b Info) int { return cmp.Compare(a.Name, b.Name) })
+	return infos
+}
+
+func (c *Channel) info(now int64) Info {
+	c.trim(now)
+	info := Info{Name: c.name, Position: c.position(), Readers: int(c.readers)}
+	if c.items != nil {
+		info.Items = c.items.count
+	}
+	if c.log != nil {
+		info.Changes = c.log.size
+	}
+	return info
+}
+
+// DeleteGroup deletes the items of a group, each with a change of its own, and answers the position
+// after the last and how many there were. Without a group it is DefaultGroup.
+//
+// Errors: ErrNoChannel, ErrClosed and those of the journal, which may come after some were deleted.
+func (b *Broker) DeleteGroup(channel, group string) (Position, int, error) {
+	if group == "" {
+		group = DefaultGroup
+	}
+	ticket, count, err := b.deleteGroup(channel, group)
+	if err == nil && ticket.Wait != nil {
+		ticket.Position, err = ticket.Wait()
+	}
+	if err != nil {
+		return Position{}, count, fmt.Errorf("delete group %s of %s: %w", group, channel, err)
+	}
+	return ticket.Position, count, nil
+}
+
+func (b *Broker) deleteGroup(channel, name string) (ticket Ticket, count int, err error) {
+	if b.closed.Load() {
+		return Ticket{}, 0, ErrClosed
+	}
+	now := b.now()
+	c := b.lock(channel)
+	if c == nil {
+		return Ticket{}, 0, ErrNoChannel
+	}
+	defer c.unlock()
+	ticket.Position = c.position()
+	if c.items == nil || c.items.groups[name] == nil {
+		return ticket, 0, nil
+	}
+	g := c.items.groups[name]
+	for i := g.first; i != nil; {
+		next := i.next // an inline journal unlinks the item
+		if ticket, err = c.publish(now, Entry{Op: Delete, Group: g.name, Key: i.key}); err != nil {
+			return ticket, count, err
+		}
+		count++
+		i = next
+	}
+	return ticket, count, nil
+}
+
+// Clear drops the items, the log and the idempotency keys of a channel. Its readers stay and get a
+// Reset. It answers the channel's new position, in another epoch; false if there is no such channel.
+func (b *Broker) Clear(channel string) (Position, bool) {
+	c := b.lock(channel)
+	if c == nil {
+		return Position{}, false
+	}
+	defer c.unlock()
+	c.epoch, c.seq = c.drop(), 0
+	b.journal.Forget(c.name)
+	if c.outlet != nil {
+		c.outlet.Reset(c.lost())
+	}
+	return c.position(), true
+}

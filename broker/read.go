@@ -1,0 +1,169 @@
+package broker
+
+import "slices"
+
+// Empty lists and objects are shared; their capacity keeps anybody from appending to them.
+var (
+	emptyArray  = []byte("[]")[:2:2]
+	emptyObject = []byte("{}")[:2:2]
+)
+
+// since answers the changes after a position as a JSON array, if all of them are still there and
+// within the limit on bytes.
+func (c *Channel) since(from Position, groups []string) ([]byte, bool) {
+	if from.Epoch != c.epoch || from.Seq > c.seq {
+		return nil, false
+	}
+	if from.Seq == c.seq {
+		return emptyArray, true
+	}
+	l := c.log
+	if l == nil || c.seq-from.Seq > uint64(l.size) {
+		return nil, false
+	}
+	return l.array(l.size-int(c.seq-from.Seq), l.size, groups, c.policy.ResumeBytes)
+}
+
+// array answers entries from..to as a JSON array, unless it gets longer than most bytes (0: no limit).
+func (l *changes) array(from, to int, groups []string, most int) ([]byte, bool) {
+	bytes, count := len("["), 0 // each change is followed by a comma or the end
+	for i := from; i < to; i++ {
+		if e := l.at(i); e.in(groups) {
+			bytes += len(e.encoded) + 1
+			count++
+		}
+	}
+	if most > 0 && bytes > most {
+		return nil, false
+	}
+	if count == 0 {
+		return emptyArray, true
+	}
+	array := append(make([]byte, 0, bytes), '[')
+	for i := from; i < to; i++ {
+		if e := l.at(i); e.in(groups) {
+			array = append(array, e.encoded...)
+			array = append(array, ',')
+		}
+	}
+	array[len(array)-1] = ']'
+	return array, true
+}
+
+// in says whether the change is of one of the groups; none means all.
+func (e *entry) in(groups []string) bool {
+	if len(groups) == 0 {
+		return true
+	}
+	for _, name := range groups {
+		if string(e.group.of(e.encoded)) == name && name != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// state answers the live items as a JSON object. All of them together are encoded once until the next
+// change of an item: ten thousand readers who come at once share the bytes.
+func (c *Channel) state(groups []string) []byte {
+	s := c.items
+	if s == nil {
+		return emptyObject
+	}
+	if len(groups) > 0 {
+		return s.encode(groups)
+	}
+	if s.state == nil {
+		names := make([]string, 0, len(s.groups))
+		for name := range s.groups {
+			names = append(names, name)
+		}
+		s.state = s.encode(names)
+	}
+	return s.state
+}
+
+// encode answers the items of the named groups, by the groups' names.
+func (s *items) encode(names []string) []byte {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	size := len(`{}`)
+	for _, name := range names {
+		if g := s.groups[name]; g != nil {
+			size += len(name) + len(`"":{},`)
+			for i := g.first; i != nil; i = i.next {
+				size += len(i.key) + int(i.data.size) + len(`"":,`)
+			}
+		}
+	}
+	dst := append(make([]byte, 0, size), '{')
+	for _, name := range names {
+		g := s.groups[name]
+		if g == nil {
+			continue
+		}
+		dst = append(dst, '"')
+		dst = append(dst, name...)
+		dst = append(dst, `":{`...)
+		for i := g.first; i != nil; i = i.next {
+			dst = append(dst, '"')
+			dst = append(dst, i.key...)
+			dst = append(dst, `":`...)
+			dst = append(dst, i.value()...)
+			dst = append(dst, ',')
+		}
+		dst[len(dst)-1] = '}'
+		dst = append(dst, ',')
+	}
+	if len(dst) == 1 {
+		return emptyObject
+	}
+	dst[len(dst)-1] = '}'
+	return dst
+}
+
+// Item answers one item's data and the position at which that is true; false if there is no such item.
+// Without a group it is in DefaultGroup. The data is shared and must not be changed.
+func (b *Broker) Item(channel, group, key string) (data []byte, at Position, ok bool) {
+	c := b.lock(channel)
+	if c == nil {
+		return nil, Position{}, false
+	}
+	defer c.unlock()
+	if group == "" {
+		group = DefaultGroup
+	}
+	i := c.items.find(group, key)
+	if i == nil {
+		return nil, c.position(), false
+	}
+	return i.value(), c.position(), true
+}
+
+// DefaultLimit is how many changes or channels a page has if the limit is 0 or less.
+const DefaultLimit = 100
+
+// History answers the newest limit changes before a seq (0: from the head) as a JSON array, oldest
+// first, and whether the log holds older ones; ok is false if there is no such channel.
+func (b *Broker) History(channel string, before uint64, limit int) (changes []byte, more bool, at Position, ok bool) {
+	c := b.lock(channel)
+	if c == nil {
+		return nil, false, Position{}, false
+	}
+	defer c.unlock()
+	c.trim(b.now())
+	at = c.position()
+	l := c.log
+	if l == nil || l.size == 0 {
+		return emptyArray, false, at, true
+	}
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	to := l.size
+	if before != 0 && before <= c.seq {
+		to = l.size - int(min(c.seq+1-before, uint64(l.size)))
+	}
+	from := max(0, to-limit)
+	changes, _ = l.array(from, to, nil, 0)
+	return changes, from > 0, at, true
+}
