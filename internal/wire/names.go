@@ -51,3 +51,20 @@ func Namespace(channel string) string {
 	}
 	return ""
 }
+
+// UserChannel is the name of a user's own channel. Bytes of the id that a channel name may not hold,
+// and "=", are written as "=" and two hexadecimal digits, so that no two users share a channel: the user
+// "auth0|7" has the channel "user:auth0=7C7". Backends that publish to a user use the same rule.
+func UserChannel(id string) string {
+	const hex = "0123456789ABCDEF"
+	b := make([]byte, 0, len(UserNamespace)+1+len(id))
+	b = append(append(b, UserNamespace...), ':')
+	for _, c := range []byte(id) {
+		if alphabet[c] && c != '=' {
+			b = append(b, c)
+		} else {
+			b = append(b, '=', hex[c>>4], hex[c&15])
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,68 @@
+package settings
+
+import (
+	"reflect"
+	"strings"
+
+	"weir/relay"
+)
+
+// unknown says that a key does not exist, which one may have been meant, and which ones there are.
+func unknown(name string, section reflect.Type) string {
+	known := names(section)
+	hint := nearest(name, known)
+	if hint == "" {
+		hint = elsewhere(name)
+	}
+	if hint != "" {
+		hint = "did you mean " + hint + "? "
+	}
+	return "unknown key: " + hint + "known here: " + strings.Join(known, ", ")
+}
+
+// elsewhere finds a key of that name in another section.
+func elsewhere(name string) (path string) {
+	everyKey(reflect.TypeFor[relay.Config](), "", func(p string, _ reflect.Type) {
+		if path == "" && (p == name || strings.HasSuffix(p, "."+name)) {
+			path = p
+		}
+	})
+	return path
+}
+
+// nearest is the candidate that differs least from the name; "" if none is close enough to be a slip
+// of the keyboard.
+func nearest(name string, candidates []string) string {
+	const longest = 64
+	if len(name) > longest {
+		return ""
+	}
+	best, least := "", max(1, min(3, len(name)/3))+1
+	for _, c := range candidates {
+		if d := distance(name, c); d < least {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// distance counts the bytes to insert, remove or replace to turn a into b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := diagonal
+			if a[i] != b[j] {
+				replace++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,115 @@
+package relay
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"github.com/valyala/fasthttp"
+)
+
+// addresses counts connections by client address.
+type addresses struct {
+	mu   sync.Mutex
+	open map[netip.Addr]int // guarded by mu
+}
+
+// take counts one more for an address, or answers false if it has as many as limit allows.
+func (a *addresses) take(addr netip.Addr, limit int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.open == nil {
+		a.open = make(map[netip.Addr]int)
+	}
+	if a.open[addr] >= limit {
+		return false
+	}
+	a.open[addr]++
+	return true
+}
+
+// give counts one less.
+func (a *addresses) give(addr netip.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.open[addr]--; a.open[addr] <= 0 {
+		delete(a.open, addr)
+	}
+}
+
+// peerKey is the address that limits count: an IPv4 address, or the /64 of an IPv6 address, which is what
+// one customer usually has.
+func peerKey(a net.Addr) netip.Addr {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return addressKey(tcp.AddrPort().Addr())
+	}
+	return netip.Addr{}
+}
+
+func addressKey(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return a
+}
+
+// parseNetworks reads networks and single addresses.
+func parseNetworks(list []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, s := range list {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			a, aerr := netip.ParseAddr(s)
+			if aerr != nil {
+				return nil, fmt.Errorf("trusted proxy %q is not a network such as 10.0.0.0/8: %w", s, err)
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}
+
+// trusted says whether an address is a proxy whose word is taken for whom it forwards.
+func (r *Relay) trusted(a netip.Addr) bool {
+	for _, p := range r.proxies {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// clientAddress is where a request came from: the peer, or what trusted proxies say, which is the
+// right-most address of X-Forwarded-For that is not itself a trusted proxy. What stands left of it the
+// client may have written.
+func (r *Relay) clientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
+	tcp, ok := ctx.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	peer := tcp.AddrPort().Addr().Unmap()
+	if !r.trusted(peer) {
+		return peer
+	}
+	var hops []string
+	for _, line := range ctx.Request.Header.PeekAll("X-Forwarded-For") {
+		hops = append(hops, strings.Split(string(line), ",")...)
+	}
+	for i := len(hops) - 1; i >= 0; i-- {
+		a, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		if a = a.Unmap(); !r.trusted(a) {
+			return a
+		}
+		peer = a
+	}
+	return peer
+}

@@ -1,0 +1,114 @@
+package relay
+
+import (
+	"context"
+	"crypto/tls"
+	"math"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"runtime/debug"
+	gometrics "runtime/metrics"
+	"syscall"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// newAdmin is the server of the admin listener: metrics, health and profiles. Nothing of it is reachable
+// on the public listener.
+func (r *Relay) newAdmin() *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		r.metrics.set.WritePrometheus(w)
+		metrics.WriteProcessMetrics(w)
+	})
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("alive\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if why := r.notReady(); why != "" {
+			http.Error(w, why, http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ready\n"))
+	})
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute}
+}
+
+// notReady says why a load balancer should send nobody here; "" if it should.
+func (r *Relay) notReady() string {
+	switch {
+	case r.draining.Load():
+		return "draining"
+	case r.door.exhausted.Load():
+		return "out of file descriptors"
+	case r.open() >= r.door.limit:
+		return "at the connection limit"
+	case r.overMemory():
+		return "out of memory"
+	case r.full():
+		return "overloaded"
+	}
+	return ""
+}
+
+// open is the number of connections on the public listener, sessions and requests alike.
+func (r *Relay) open() int64 {
+	if r.door == nil {
+		return 0
+	}
+	return r.door.open.Load()
+}
+
+func tlsListener(ln net.Listener, c *certificate) net.Listener {
+	return tls.NewListener(ln, c.config())
+}
+
+// overMemory says that nine tenths of the memory limit (GOMEMLIMIT) are in use: new sessions are refused
+// before old ones suffer.
+func (r *Relay) overMemory() bool { return r.memoryFull.Load() }
+
+// watchMemory keeps overMemory true until ctx is done.
+func (r *Relay) watchMemory(ctx context.Context) {
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		return
+	}
+	sample := []gometrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			gometrics.Read(sample)
+			used := sample[0].Value.Uint64() - sample[1].Value.Uint64()
+			r.memoryFull.Store(float64(used) > 0.9*float64(limit))
+		}
+	}
+}
+
+// spareDescriptors are kept for listeners, logs, profiles and connections to others.
+const spareDescriptors = 64
+
+// connectionLimit is how many connections there may be in all.
+func (c *Config) connectionLimit() int {
+	var r syscall.Rlimit
+	limit := c.Limit.Connections
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err == nil {
+		most := max(int(min(r.Cur, math.MaxInt32))-spareDescriptors, 1)
+		if limit == 0 || limit > most {
+			limit = most
+		}
+	}
+	if limit == 0 {
+		limit = math.MaxInt32
+	}
+	return limit
+}

@@ -1,0 +1,313 @@
+package relay
+
+import (
+	"bytes"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/bytedance/sonic"
+	"github.com/valyala/fasthttp"
+
+	"weir/internal/wire"
+	"weir/relay/auth"
+)
+
+// publishPath is the route that backends use most.
+const publishPath = "/v1/publish"
+
+// route is one route for backends.
+type route struct {
+	method, path string
+	handle       fasthttp.RequestHandler
+}
+
+// apiRoutes lists the routes for backends; the OpenAPI document describes the same.
+func (r *Relay) apiRoutes() []route {
+	return []route{
+		{"POST", publishPath, r.handlePublish},
+		{"GET", "/v1/channels", r.handleChannels},
+		{"GET", "/v1/channels/{channel}", r.onChannel(r.handleState)},
+		{"DELETE", "/v1/channels/{channel}", r.onChannel(r.handleClear)},
+		{"GET", "/v1/channels/{channel}/history", r.onChannel(r.handleHistory)},
+		{"GET", "/v1/channels/{channel}/presence", r.onChannel(r.handlePresence)},
+		{"GET", "/v1/channels/{channel}/{group}", r.onChannel(r.handleGroup)},
+		{"DELETE", "/v1/channels/{channel}/{group}", r.onChannel(r.handleClearGroup)},
+		{"GET", "/v1/channels/{channel}/{group}/{key}", r.onChannel(r.handleItem)},
+		{"DELETE", "/v1/channels/{channel}/{group}/{key}", r.onChannel(r.handleDelete)},
+		{"POST", "/v1/events", r.handleEvents},
+		{"POST", "/v1/disconnect", r.handleDisconnect},
+		{"POST", "/v1/unsubscribe", r.handleUnsubscribe},
+		{"POST", "/v1/tickets", r.handleTickets},
+	}
+}
+
+// answerJSON is a 200 with a JSON body.
+func answerJSON(ctx *fasthttp.RequestCtx, body []byte) {
+	ctx.SetContentType("application/json")
+	ctx.SetBody(body)
+}
+
+// handlePublish is POST /v1/publish: one JSON object, or one a line.
+func (r *Relay) handlePublish(ctx *fasthttp.RequestCtx) {
+	kind, _, _ := bytes.Cut(ctx.Request.Header.ContentType(), []byte(";"))
+	switch string(bytes.TrimSpace(kind)) {
+	case "application/x-ndjson":
+		r.handleLines(ctx)
+		return
+	case "application/json", "", "application/x-www-form-urlencoded", "text/plain": // what curl -d says
+	default:
+		r.refuse(ctx, faultMedia)
+		return
+	}
+	var buf [128]byte
+	b, err := r.publishOne(buf[:0], ctx.PostBody())
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	answerJSON(ctx, b)
+}
+
+// publishOne publishes what a backend sent and appends the answer. It may write to body.
+func (r *Relay) publishOne(dst, body []byte) ([]byte, error) {
+	var c wire.Command
+	if err := c.Parse(body); err != nil {
+		return dst, err
+	}
+	if !wire.ValidChannel(c.Channel) {
+		return dst, faultChannel
+	}
+	at, err := r.publish(r.policies.of(c.Channel), &c)
+	if err != nil {
+		return dst, err
+	}
+	return append(appendAt(append(dst, '{'), at.Epoch, at.Seq), '}'), nil
+}
+
+// handleLines publishes NDJSON: each line is a publication of its own and gets a line of its own in answer,
+// in order, whether it succeeded or not.
+func (r *Relay) handleLines(ctx *fasthttp.RequestCtx) {
+	body := ctx.PostBody()
+	out := make([]byte, 0, 64+len(body)/4)
+	for n := 1; len(body) > 0; n++ {
+		var line []byte
+		if i := bytes.IndexByte(body, '\n'); i >= 0 {
+			line, body = body[:i], body[i+1:]
+		} else {
+			line, body = body, nil
+		}
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		answered, err := r.publishOne(out, line)
+		if err != nil {
+			out = faultOf(err).appendBody(append(out, '{'))
+			out = append(strconv.AppendInt(append(out, `,"line":`...), int64(n), 10), '}')
+		} else {
+			out = answered
+		}
+		out = append(out, '\n')
+	}
+	ctx.SetContentType("application/x-ndjson")
+	ctx.Response.SetBodyRaw(out)
+}
+
+// fail answers a request with an error.
+func (r *Relay) fail(ctx *fasthttp.RequestCtx, err error) {
+	f := faultOf(err)
+	if f == faultInternal {
+		r.log.Error("request failed", "path", string(ctx.Path()), "error", err.Error())
+	}
+	r.refuse(ctx, f)
+}
+
+// onChannel decodes the names in the path of a route.
+func (r *Relay) onChannel(next func(ctx *fasthttp.RequestCtx, channel, group, key string)) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		var names [3]string
+		for i, param := range []string{"channel", "group", "key"} {
+			raw, ok := ctx.UserValue(param).(string)
+			if !ok {
+				continue
+			}
+			name, err := url.PathUnescape(raw)
+			if err != nil || i == 0 && !wire.ValidChannel(name) {
+				r.refuse(ctx, faultChannel)
+				return
+			}
+			if i > 0 && !wire.ValidName(name) {
+				r.refuse(ctx, faultName)
+				return
+			}
+			names[i] = name
+		}
+		next(ctx, names[0], names[1], names[2])
+	}
+}
+
+// readBody decodes the small JSON bodies of the routes below.
+func readBody(ctx *fasthttp.RequestCtx, v any) error {
+	if err := wire.ValidJSON(ctx.PostBody()); err != nil {
+		return err
+	}
+	if err := sonic.ConfigStd.Unmarshal(ctx.PostBody(), v); err != nil {
+		return faultField
+	}
+	return nil
+}
+
+// handleEvents is POST /v1/events.
+func (r *Relay) handleEvents(ctx *fasthttp.RequestCtx) {
+	var c wire.Command
+	if err := c.Parse(ctx.PostBody()); err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	data := c.Data
+	if data == nil {
+		data = []byte("null")
+	}
+	if err := r.emit(c.Topic, data); err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	ctx.SetStatusCode(fasthttp.StatusAccepted)
+	answerJSON(ctx, []byte(`{}`))
+}
+
+// target names whom a backend means.
+type target struct {
+	Channel      string `json:"channel"`
+	UserID       string `json:"userId"`
+	ConnectionID string `json:"connectionId"`
+	Reason       string `json:"reason"`
+}
+
+// sessions finds whom a backend means: one connection, or all of a user.
+func (r *Relay) targets(t target) ([]*session, error) {
+	if (t.UserID == "") == (t.ConnectionID == "") {
+		return nil, faultField.with("either userId or connectionId is needed")
+	}
+	if t.UserID != "" {
+		return r.sessions.byUser(t.UserID), nil
+	}
+	if s := r.sessions.byID(t.ConnectionID); s != nil {
+		return []*session{s}, nil
+	}
+	return nil, nil
+}
+
+// handleDisconnect is POST /v1/disconnect.
+func (r *Relay) handleDisconnect(ctx *fasthttp.RequestCtx) {
+	var t target
+	err := readBody(ctx, &t)
+	var list []*session
+	if err == nil {
+		list, err = r.targets(t)
+	}
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	if t.Reason == "" {
+		t.Reason = "disconnected"
+	}
+	for _, s := range list {
+		s.end(closing{code: wire.CloseForbidden, reason: t.Reason})
+	}
+	answerJSON(ctx, strconv.AppendInt([]byte(`{"disconnected":`), int64(len(list)), 10))
+	ctx.Response.AppendBodyString("}")
+}
+
+// handleUnsubscribe is POST /v1/unsubscribe.
+func (r *Relay) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
+	var t target
+	err := readBody(ctx, &t)
+	var list []*session
+	if err == nil {
+		list, err = r.targets(t)
+	}
+	if err == nil && !wire.ValidChannel(t.Channel) {
+		err = faultChannel
+	}
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	f := faultForbidden
+	if t.Reason != "" {
+		f = f.with(t.Reason)
+	}
+	n := 0
+	for _, s := range list {
+		if s.deny(t.Channel, f) {
+			n++
+		}
+	}
+	answerJSON(ctx, strconv.AppendInt([]byte(`{"unsubscribed":`), int64(n), 10))
+	ctx.Response.AppendBodyString("}")
+}
+
+// ticketRequest is the body of POST /v1/tickets: who the ticket stands for.
+type ticketRequest struct {
+	UserID   string              `json:"userId"`
+	Name     string              `json:"name"`
+	Avatar   string              `json:"avatar"`
+	Roles    []string            `json:"roles"`
+	Channels map[string][]string `json:"channels"`
+	TTL      int64               `json:"ttl"` // of the session, in seconds; 1 hour
+}
+
+// maxTicketTTL bounds how long a session that began with a ticket may last, in seconds.
+const maxTicketTTL = 24 * 3600
+
+// handleTickets is POST /v1/tickets: a ticket that opens one connection within 30 seconds, for clients
+// that can not set headers.
+func (r *Relay) handleTickets(ctx *fasthttp.RequestCtx) {
+	var req ticketRequest
+	err := readBody(ctx, &req)
+	if err == nil && (req.TTL < 0 || req.TTL > maxTicketTTL) {
+		err = faultField.with("ttl must be 1 to 86400 seconds")
+	}
+	if err == nil && !wire.ValidChannel(wire.UserChannel(req.UserID)) || req.UserID == "" {
+		err = faultField.with("userId is missing or too long")
+	}
+	var id *auth.Identity
+	if err == nil {
+		id, err = req.identity(r.now())
+	}
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	ticket, err := r.tickets.Issue(id)
+	if err != nil {
+		r.fail(ctx, faultOverloaded.with("too many tickets are waiting to be used"))
+		return
+	}
+	ctx.Response.Header.Set("Cache-Control", "no-store")
+	b := wire.AppendString([]byte(`{"ticket":`), ticket)
+	answerJSON(ctx, append(b, `,"expiresIn":30}`...))
+}
+
+// identity is who the ticket stands for.
+func (t *ticketRequest) identity(now time.Time) (*auth.Identity, error) {
+	if t.TTL == 0 {
+		t.TTL = 3600
+	}
+	id := &auth.Identity{User: t.UserID, Name: t.Name, Avatar: t.Avatar, Roles: t.Roles, Expires: now.Add(time.Duration(t.TTL) * time.Second)}
+	for pattern, ops := range t.Channels {
+		var g auth.Grant
+		g.Pattern = pattern
+		for _, name := range ops {
+			op, err := auth.ParseOps(name)
+			if err != nil {
+				return nil, faultField.with("channels: " + err.Error())
+			}
+			g.Ops |= op
+		}
+		id.Grants = append(id.Grants, g)
+	}
+	return id, nil
+}

@@ -1,0 +1,84 @@
+package auth
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// Config says whose tokens a Verifier accepts.
+type Config struct {
+	Keys     []TokenKey    // tried by id; at most 64
+	JWKS     JWKS          // a further source of keys; those above come first
+	Issuer   string        // required iss; "" accepts any
+	Audience string        // required aud; "" accepts any
+	Leeway   time.Duration // clock difference tolerated; 0 to 60s
+
+	// Now is the wall clock that exp, nbf and iat are held against; time.Now.
+	Now func() time.Time
+}
+
+// TokenKey is one key that signs client tokens. Exactly one of Secret and File is set.
+type TokenKey struct {
+	// ID is the kid of the tokens it signs; "" for tokens without one. Several keys may have no id:
+	// they are tried in turn, so that a secret can be replaced.
+	ID        string
+	Algorithm string // HS256, RS256, ES256 or EdDSA
+	Secret    string // HS256: at least 32 bytes
+	File      string // HS256: the secret, a newline at its end ignored; others: PEM, a public key (PKIX) or certificate
+}
+
+// JWKS is a key set fetched over the network. The zero value means none.
+type JWKS struct {
+	URL     string        // https, without user or fragment
+	Refresh time.Duration // how often it is fetched; 1h, from 10s to 24h
+	// AllowInsecure permits http and addresses that are not public; for tests and service meshes only.
+	AllowInsecure bool
+}
+
+const (
+	maxKeys       = 64
+	maxLeeway     = time.Minute
+	defaultPeriod = time.Hour
+	minPeriod     = 10 * time.Second
+	maxPeriod     = 24 * time.Hour
+)
+
+// filled returns a checked copy of cfg with the defaults in place; the files of keys are not read yet.
+func (cfg Config) filled() (Config, error) {
+	cfg.Keys = slices.Clone(cfg.Keys)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Leeway < 0 || cfg.Leeway > maxLeeway {
+		return cfg, fmt.Errorf("configure tokens: leeway is %v: expected 0 to %v", cfg.Leeway, maxLeeway)
+	}
+	if len(cfg.Keys) == 0 && cfg.JWKS.URL == "" {
+		return cfg, fmt.Errorf("configure tokens: %w", ErrNoKeys)
+	}
+	if len(cfg.Keys) > maxKeys {
+		return cfg, fmt.Errorf("configure tokens: %d keys: expected at most %d", len(cfg.Keys), maxKeys)
+	}
+	if cfg.JWKS.URL == "" {
+		cfg.JWKS = JWKS{}
+		return cfg, nil
+	}
+	// The address may hold a password by mistake, so no message shows it.
+	u, err := url.Parse(cfg.JWKS.URL)
+	switch {
+	case err != nil || u.Host == "":
+		return cfg, fmt.Errorf("configure jwks: url is not an absolute address such as https://login.example.com/jwks.json")
+	case u.User != nil || u.Fragment != "":
+		return cfg, fmt.Errorf("configure jwks: url must hold neither a user nor a fragment")
+	case u.Scheme != "https" && (u.Scheme != "http" || !cfg.JWKS.AllowInsecure):
+		return cfg, fmt.Errorf("configure jwks: url must be https (http only with allow_insecure)")
+	}
+	if cfg.JWKS.Refresh == 0 {
+		cfg.JWKS.Refresh = defaultPeriod
+	}
+	if cfg.JWKS.Refresh < minPeriod || cfg.JWKS.Refresh > maxPeriod {
+		return cfg, fmt.Errorf("configure jwks: refresh is %v: expected %v to %v", cfg.JWKS.Refresh, minPeriod, maxPeriod)
+	}
+	return cfg, nil
+}

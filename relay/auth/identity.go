@@ -1,0 +1,49 @@
+package auth
+
+import (
+	"slices"
+	"time"
+)
+
+// Identity is who a client is and what its token lets it do. It is shared between goroutines and
+// never written after it was made.
+type Identity struct {
+	User   string // the token's sub; 1 to 128 bytes, "" for anonymous clients
+	Name   string // to show to others; may be ""
+	Avatar string // address of a picture; may be "". Given by the issuer, not checked: treat it as text
+	Roles  []string
+	Grants []Grant // the channels the token names
+	// Expires is when the identity must no longer be believed: the token's exp and the leeway. Wall
+	// clock. Zero: never.
+	Expires   time.Time
+	Anonymous bool // let in without a token
+}
+
+// Grant lets a client do Ops in the channels that Pattern covers, as MatchPattern says.
+type Grant struct {
+	Pattern string
+	Ops     Ops
+}
+
+// May says whether the grants, taken together, allow all of op in the channel. It does not look at
+// Expires, allocates nothing, and is false for no operation and for a nil Identity.
+func (id *Identity) May(op Ops, channel string) bool {
+	if id == nil || op == 0 {
+		return false
+	}
+	left := op
+	for i := range id.Grants {
+		g := &id.Grants[i]
+		if left&g.Ops != 0 && MatchPattern(g.Pattern, channel) {
+			if left &^= g.Ops; left == 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// HasRole says whether the token carries the role.
+func (id *Identity) HasRole(role string) bool {
+	return id != nil && slices.Contains(id.Roles, role)
+}

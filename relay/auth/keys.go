@@ -1,0 +1,146 @@
+package auth
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+const (
+	// MinAPIKey and MaxAPIKey bound the key of a backend, in bytes.
+	MinAPIKey = 16
+	MaxAPIKey = 256
+
+	maxAPIKeys    = 256
+	maxAPIKeyName = 64
+)
+
+// APIConfig names the backends. An empty list lets no backend in.
+type APIConfig struct {
+	Keys []APIKey // at most 256
+	// Dev admits keys shorter than MinAPIKey, such as the published one of development mode.
+	Dev bool
+}
+
+// APIKey is one backend's key. Exactly one of Secret and File is set.
+type APIKey struct {
+	Name   string // shown in logs and metrics instead of the key: 1 to 64 of A-Z a-z 0-9 _ . -. May repeat while a key is being replaced
+	Secret string // MinAPIKey to MaxAPIKey bytes
+	File   string // holds the secret; a newline at its end is ignored
+}
+
+// Keys knows the API keys of backends.
+type Keys struct {
+	// Set once by NewKeys. Random, and never shown: digests say nothing about keys to who sees timings.
+	salt [sha256.Size]byte
+
+	// Atomic.
+	list atomic.Pointer[[]apiKey]
+}
+
+type apiKey struct {
+	name   string
+	digest [sha256.Size]byte
+}
+
+// NewKeys reads the files that cfg names.
+func NewKeys(cfg APIConfig) (*Keys, error) {
+	k := new(Keys)
+	_, _ = rand.Read(k.salt[:]) // ends the process rather than failing
+	if err := k.Reload(cfg); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Reload puts cfg in force from one Lookup to the next. On an error nothing changes.
+func (k *Keys) Reload(cfg APIConfig) error {
+	if len(cfg.Keys) > maxAPIKeys {
+		return fmt.Errorf("configure api keys: %d keys: expected at most %d", len(cfg.Keys), maxAPIKeys)
+	}
+	list := make([]apiKey, 0, len(cfg.Keys))
+	seen := make(map[[sha256.Size]byte]bool, len(cfg.Keys))
+	for i, a := range cfg.Keys {
+		secret, err := a.read(cfg.Dev)
+		if err != nil {
+			return fmt.Errorf("configure api key %d (name %.64q): %w", i+1, a.Name, err)
+		}
+		digest := k.digest(secret)
+		if seen[digest] {
+			return fmt.Errorf("configure api key %d (name %.64q): the same key is listed before", i+1, a.Name)
+		}
+		seen[digest] = true
+		list = append(list, apiKey{a.Name, digest})
+	}
+	k.list.Store(&list)
+	return nil
+}
+
+func (a APIKey) read(dev bool) ([]byte, error) {
+	if !validKeyName(a.Name) {
+		return nil, fmt.Errorf("name: expected 1 to %d letters, digits, _ . and -", maxAPIKeyName)
+	}
+	if (a.Secret == "") == (a.File == "") {
+		return nil, errors.New("expected exactly one of secret and file")
+	}
+	secret := []byte(a.Secret)
+	if a.File != "" {
+		var err error
+		if secret, err = readFile(a.File); err != nil {
+			return nil, err
+		}
+	}
+	if len(secret) > MaxAPIKey || len(secret) == 0 || (len(secret) < MinAPIKey && !dev) {
+		return nil, fmt.Errorf("the key has %d bytes: expected %d to %d", len(secret), MinAPIKey, MaxAPIKey)
+	}
+	for _, b := range secret {
+		if b <= ' ' || b > '~' { // what a header can carry unchanged
+			return nil, errors.New("the key holds spaces or characters other than printable ASCII")
+		}
+	}
+	return secret, nil
+}
+
+func validKeyName(name string) bool {
+	if name == "" || len(name) > maxAPIKeyName {
+		return false
+	}
+	for i := range len(name) {
+		if b := name[i]; b == ':' || b == '/' || b == '@' || b == '~' || b == '=' || !channelByte(b) {
+			return false
+		}
+	}
+	return true
+}
+
+// Lookup returns the name of the backend whose key this is. It allocates nothing, compares digests of
+// one length in constant time, and always goes through the whole list: the time it takes says nothing
+// about which key was close, or found.
+func (k *Keys) Lookup(key []byte) (name string, ok bool) {
+	if len(key) == 0 || len(key) > MaxAPIKey {
+		return "", false
+	}
+	digest := k.digest(key)
+	list := *k.list.Load()
+	found := -1
+	for i := range list {
+		same := subtle.ConstantTimeCompare(digest[:], list[i].digest[:])
+		found = subtle.ConstantTimeSelect(same, i, found)
+	}
+	if found < 0 {
+		return "", false
+	}
+	return list[found].name, true
+}
+
+// digest hashes a key of at most MaxAPIKey bytes behind the salt. It stays in this process, so the
+// plain construction serves as well as HMAC would, without allocating.
+func (k *Keys) digest(key []byte) [sha256.Size]byte {
+	var buf [sha256.Size + MaxAPIKey]byte
+	copy(buf[:], k.salt[:])
+	n := copy(buf[sha256.Size:], key)
+	return sha256.Sum256(buf[:sha256.Size+n])
+}

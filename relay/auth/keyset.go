@@ -1,0 +1,202 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/internal/safedial"
+)
+
+const (
+	fetchTimeout = 5 * time.Second
+	fetchGap     = 10 * time.Second // between the starts of two fetches, whatever asks for them
+	maxRetry     = 5 * time.Minute  // between fetches while they fail
+	maxKeySet    = 1 << 20          // bytes of an answer
+)
+
+// KeySetStatus says how fetching the key set goes. The zero value: no key set is configured.
+type KeySetStatus struct {
+	Keys     int       // in use
+	Fetched  time.Time // when those were fetched; zero: never, none can be used yet
+	Fetches  uint64    // fetches that ended, good and bad
+	Failures uint64    // of which failed
+	Err      error     // why the last fetch failed; nil when it did not. Never shows the address
+}
+
+// keySet is a cached key set and the loop that renews it.
+type keySet struct {
+	// Set once by newKeySet.
+	config JWKS
+	fetch  func(context.Context) (keysByID, error)
+	kick   chan struct{} // capacity 1: somebody asked for an unknown key
+	cancel context.CancelFunc
+	tried  chan struct{} // closed when the first fetch has ended
+	done   chan struct{} // closed when the loop has ended
+
+	// Atomic.
+	keys atomic.Pointer[keysByID] // nil until the first good fetch
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	status KeySetStatus
+}
+
+// newKeySet starts the loop; close stops it and waits. It begins with what old has cached if that came
+// from the same place; old may be nil. fetch nil means over the network.
+func newKeySet(cfg JWKS, old *keySet, fetch func(context.Context) (keysByID, error)) *keySet {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &keySet{
+		config: cfg, fetch: fetch, cancel: cancel,
+		kick: make(chan struct{}, 1), tried: make(chan struct{}), done: make(chan struct{}),
+	}
+	if old != nil && old.config.URL == cfg.URL && old.config.AllowInsecure == cfg.AllowInsecure {
+		s.keys.Store(old.keys.Load())
+		s.status = old.read()
+	}
+	client := safedial.Client(fetchTimeout)
+	if cfg.AllowInsecure {
+		client = safedial.Insecure(fetchTimeout)
+	}
+	if fetch == nil {
+		s.fetch = func(ctx context.Context) (keysByID, error) { return fetchKeySet(ctx, client, cfg.URL) }
+	}
+	go func() { // stopped by cancel, waited for through done
+		defer close(s.done)
+		defer client.CloseIdleConnections()
+		s.run(ctx)
+	}()
+	return s
+}
+
+// close stops the loop and returns when it has ended. The cached keys can still be looked up.
+func (s *keySet) close() {
+	s.cancel()
+	<-s.done
+}
+
+// lookup returns the keys with the id. When there are none it asks for a fetch, without waiting for it.
+func (s *keySet) lookup(id []byte) (keys []*key, known bool) {
+	set := s.keys.Load()
+	if set != nil {
+		keys = (*set)[string(id)]
+	}
+	// A token without an id cannot name a key that is new.
+	if len(keys) == 0 && len(id) > 0 {
+		select {
+		case s.kick <- struct{}{}:
+		default: // asked for already
+		}
+	}
+	return keys, set != nil
+}
+
+// run fetches at once, then after the interval, sooner after a failure or for an unknown key, but never
+// twice within fetchGap: random key ids cost the provider six requests a minute and no more.
+func (s *keySet) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	<-timer.C
+	for failures, first := 0, true; ; {
+		started := time.Now()
+		if s.renew(ctx) {
+			failures = 0
+		} else {
+			failures++
+		}
+		if first {
+			first = false
+			close(s.tried)
+		}
+		timer.Reset(time.Until(started.Add(s.pause(failures))))
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			continue
+		case <-s.kick:
+		}
+		timer.Reset(time.Until(started.Add(fetchGap)))
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// pause is the time from one fetch to the next after so many failures in a row.
+func (s *keySet) pause(failures int) time.Duration {
+	if failures == 0 {
+		return s.config.Refresh
+	}
+	return min(s.config.Refresh, maxRetry, fetchGap<<min(failures-1, 8))
+}
+
+// renew fetches once. A failure leaves the cached set as it is.
+func (s *keySet) renew(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	keys, err := s.fetch(ctx)
+	if err == nil {
+		s.keys.Store(&keys)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Fetches++
+	s.status.Err = err
+	if err != nil {
+		s.status.Failures++
+		return false
+	}
+	s.status.Fetched = time.Now()
+	s.status.Keys = 0
+	for _, list := range keys {
+		s.status.Keys += len(list)
+	}
+	return true
+}
+
+func (s *keySet) read() KeySetStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status
+}
+
+func fetchKeySet(ctx context.Context, client *http.Client, address string) (keysByID, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, errors.New("fetch key set: the url is not valid")
+	}
+	req.Header.Set("Accept", "application/jwk-set+json, application/json")
+	resp, err := client.Do(req)
+	if err != nil {
+		// url.Error shows the whole address, and its query may hold a key.
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err
+		}
+		return nil, fmt.Errorf("fetch key set: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("fetch key set: status %d", resp.StatusCode)
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxKeySet+1))
+	if err != nil {
+		return nil, fmt.Errorf("fetch key set: %w", err)
+	}
+	if len(data) > maxKeySet {
+		return nil, fmt.Errorf("fetch key set: the answer is over %d bytes", maxKeySet)
+	}
+	keys, err := parseKeySet(data)
+	if err != nil {
+		return nil, fmt.Errorf("fetch key set: %w", err)
+	}
+	return keys, nil
+}

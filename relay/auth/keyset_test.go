@@ -1,0 +1,256 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// provider is a fake source of key sets.
+type provider struct {
+	fetches atomic.Int32
+	fail    atomic.Bool
+	keys    atomic.Pointer[keysByID]
+}
+
+var errDown = errors.New("provider is down")
+
+func (p *provider) fetch(context.Context) (keysByID, error) {
+	p.fetches.Add(1)
+	if p.fail.Load() {
+		return nil, errDown
+	}
+	return *p.keys.Load(), nil
+}
+
+func (p *provider) publish(kids ...string) {
+	keys := keysByID{}
+	for _, id := range kids {
+		keys[id] = []*key{{alg: eddsa, public: ed25519Key().Public()}}
+	}
+	p.keys.Store(&keys)
+}
+
+// verifier returns a Verifier that gets its keys from p, and from the wall clock of the bubble.
+func (p *provider) verifier(t *testing.T, refresh time.Duration) *Verifier {
+	v := newVerifier(t, Config{Keys: []TokenKey{{ID: "hs", Algorithm: "HS256", Secret: secret}}, Now: time.Now})
+	r := *v.rules.Load()
+	r.set = newKeySet(JWKS{URL: "https://login.example.com/jwks", Refresh: refresh}, nil, p.fetch)
+	v.rules.Store(&r)
+	return v
+}
+
+func ed(id string) string {
+	c := jwt.MapClaims{"sub": "u1", "exp": time.Now().Add(48 * time.Hour).Unix()}
+	return sign(jwt.SigningMethodEdDSA, ed25519Key(), kid(id), c)
+}
+
+func wantAccepted(t *testing.T, v *Verifier, token string) {
+	t.Helper()
+	if _, err := v.Verify(token); err != nil {
+		t.Errorf("refused: %v", err)
+	}
+}
+
+func wantUnknown(t *testing.T, v *Verifier, token string) {
+	t.Helper()
+	_, err := v.Verify(token)
+	wantReason(t, err, ReasonKey, token)
+}
+
+func TestKeySetRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p provider
+		p.publish("k1")
+		v := p.verifier(t, time.Hour)
+		synctest.Wait()
+		wantAccepted(t, v, ed("k1"))
+		wantUnknown(t, v, sign(jwt.SigningMethodEdDSA, ed25519Key(), nil, jwt.MapClaims{"sub": "u1", "exp": time.Now().Add(time.Hour).Unix()}))
+		wantReasonOf(t, v, sign(jwt.SigningMethodHS256, []byte(secret), kid("k1"), claimsAt()), ReasonAlgorithm)
+
+		// The provider changes its key; the first token of the new one makes us ask again.
+		time.Sleep(time.Minute)
+		p.publish("k2")
+		wantAccepted(t, v, ed("k1"))
+		wantUnknown(t, v, ed("k2"))
+		synctest.Wait()
+		wantAccepted(t, v, ed("k2"))
+		wantUnknown(t, v, ed("k1")) // gone from the set, so gone here
+		if n := p.fetches.Load(); n != 2 {
+			t.Errorf("%d fetches, want 2", n)
+		}
+	})
+}
+
+func wantReasonOf(t *testing.T, v *Verifier, token string, want Reason) {
+	t.Helper()
+	_, err := v.Verify(token)
+	wantReason(t, err, want, token)
+}
+
+func TestKeySetIsRefreshedAtTheInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p provider
+		p.publish("k1")
+		v := p.verifier(t, time.Hour)
+		time.Sleep(time.Hour - time.Second)
+		p.publish("k2")
+		wantAccepted(t, v, ed("k1"))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		wantAccepted(t, v, ed("k2"))
+		time.Sleep(10 * time.Hour)
+		synctest.Wait()
+		if s := v.KeySet(); s.Fetches != 12 || s.Failures != 0 || s.Keys != 1 || s.Err != nil || time.Since(s.Fetched) > time.Hour {
+			t.Errorf("status = %+v, want 12 good fetches", s)
+		}
+	})
+}
+
+// Whoever sends random key ids costs the provider a request in ten seconds, whatever their number.
+func TestUnknownKeyIDsAreRateLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p provider
+		p.publish("k1")
+		v := p.verifier(t, time.Hour)
+		token := ed("nobody")
+		for range 600 { // a minute
+			wantUnknown(t, v, token)
+			time.Sleep(100 * time.Millisecond)
+		}
+		synctest.Wait()
+		if n := p.fetches.Load(); n < 6 || n > 7 {
+			t.Errorf("%d fetches in a minute, want 6 or 7", n)
+		}
+		// Key ids of configured keys, ids that cannot be one and tokens without one ask for nothing.
+		time.Sleep(time.Minute)
+		n := p.fetches.Load()
+		for _, token := range []string{
+			sign(jwt.SigningMethodHS256, []byte(other), kid("hs"), claimsAt()),
+			sign(jwt.SigningMethodHS256, []byte(secret), kid("../../x"), claimsAt()),
+			sign(jwt.SigningMethodHS256, []byte(secret), kid(strings.Repeat("k", 500)), claimsAt()),
+			sign(jwt.SigningMethodHS256, []byte(secret), nil, claimsAt()),
+			sign(jwt.SigningMethodHS384, []byte(secret), kid("nobody"), claimsAt()),
+		} {
+			if _, err := v.Verify(token); err == nil {
+				t.Error("accepted")
+			}
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := p.fetches.Load(); got != n {
+			t.Errorf("%d fetches for tokens that name no new key", got-n)
+		}
+	})
+}
+
+func TestKeySetIsUsedStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p provider
+		p.publish("k1")
+		v := p.verifier(t, time.Hour)
+		synctest.Wait()
+		fetched := v.KeySet().Fetched
+		p.fail.Store(true)
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		wantAccepted(t, v, ed("k1"))
+		s := v.KeySet()
+		if !errors.Is(s.Err, errDown) || !s.Fetched.Equal(fetched) || s.Keys != 1 || s.Failures != s.Fetches-1 {
+			t.Errorf("status = %+v", s)
+		}
+		// It is tried again sooner than the interval says, but not more and more often.
+		const perDay = 23 * 60 / 5 // the first hour knows nothing of the fault
+		if s.Failures < perDay || s.Failures > perDay+6 {
+			t.Errorf("%d failures in a day, want one in five minutes, and some at first", s.Failures)
+		}
+		p.fail.Store(false)
+		time.Sleep(maxRetry)
+		synctest.Wait()
+		if s := v.KeySet(); s.Err != nil || !s.Fetched.After(fetched) {
+			t.Errorf("status after the fault = %+v", s)
+		}
+	})
+}
+
+func TestKeySetNeverFetched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p provider
+		p.fail.Store(true)
+		v := p.verifier(t, time.Hour)
+		if err := v.WaitKeys(t.Context()); !errors.Is(err, errDown) {
+			t.Errorf("WaitKeys: %v", err)
+		}
+		token := ed("k1")
+		_, err := v.Verify(token)
+		wantReason(t, err, ReasonKey, token)
+		var e *Error
+		if !errors.As(err, &e) || !e.Retry {
+			t.Error("the error does not say that the token could not be judged")
+		}
+		c := jwt.MapClaims{"sub": "u1", "exp": time.Now().Add(time.Hour).Unix()}
+		wantAccepted(t, v, hs(secret, "hs", c)) // configured keys need no key set
+		p.publish("k1")
+		p.fail.Store(false)
+		time.Sleep(fetchGap)
+		synctest.Wait()
+		wantAccepted(t, v, token)
+		if err := v.WaitKeys(t.Context()); err != nil {
+			t.Errorf("WaitKeys with keys: %v", err)
+		}
+		_, err = v.Verify(ed("k2"))
+		if !errors.As(err, &e) || e.Retry {
+			t.Error("an unknown key calls for another try")
+		}
+	})
+}
+
+func TestWaitKeysEndsWithItsContext(t *testing.T) {
+	set := newKeySet(JWKS{Refresh: time.Hour}, nil, func(ctx context.Context) (keysByID, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	v := newVerifier(t, Config{Keys: []TokenKey{{Algorithm: "HS256", Secret: secret}}})
+	if err := v.WaitKeys(t.Context()); err != nil {
+		t.Errorf("without a key set: %v", err)
+	}
+	r := *v.rules.Load()
+	r.set = set
+	v.rules.Store(&r)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := v.WaitKeys(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("err = %v, want context.Canceled", err)
+	}
+	v.Close() // cancels the fetch and waits for it
+}
+
+func TestReloadKeepsTheKeySet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p provider
+		p.publish("k1")
+		old := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Hour}, nil, p.fetch)
+		synctest.Wait()
+		hang := func(ctx context.Context) (keysByID, error) { <-ctx.Done(); return nil, ctx.Err() }
+		same := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Minute}, old, hang)
+		moved := newKeySet(JWKS{URL: "https://b.example.com/", Refresh: time.Hour}, old, hang)
+		weaker := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Hour, AllowInsecure: true}, old, hang)
+		if keys, known := same.lookup([]byte("k1")); len(keys) != 1 || !known || same.read().Keys != 1 {
+			t.Error("another interval loses the keys")
+		}
+		for _, s := range []*keySet{moved, weaker} {
+			if _, known := s.lookup([]byte("k1")); known {
+				t.Error("keys of another source are believed")
+			}
+		}
+		for _, s := range []*keySet{old, same, moved, weaker} {
+			s.close()
+		}
+	})
+}

@@ -1,0 +1,29 @@
+package relay
+
+import (
+	"time"
+
+	"weir/internal/units"
+)
+
+// bucket is a token bucket; its zero value is full. It belongs to one goroutine.
+type bucket struct {
+	used float64 // tokens taken and not yet back
+	at   time.Time
+}
+
+// take takes a token. It answers false if there is none: more than burst were taken within what rate
+// gives back. A rate without a limit always has one.
+func (b *bucket) take(rate units.Rate, burst float64, now time.Time) bool {
+	per := rate.PerSecond()
+	if per == 0 {
+		return true
+	}
+	b.used = max(b.used-now.Sub(b.at).Seconds()*per, 0)
+	b.at = now
+	if b.used+1 > burst {
+		return false
+	}
+	b.used++
+	return true
+}

@@ -1,0 +1,159 @@
+package relay
+
+import (
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/broker"
+)
+
+// handleChannels is GET /v1/channels: the channels whose names begin with prefix, a page at a time.
+func (r *Relay) handleChannels(ctx *fasthttp.RequestCtx) {
+	args := ctx.QueryArgs()
+	n, err := queryInt(ctx, "limit")
+	var limit int
+	if err == nil {
+		limit, err = pageSize(int(min(n, maxPage+1)))
+	}
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	list := r.broker.Channels(string(args.Peek("prefix")), string(args.Peek("after")), limit+1)
+	more := len(list) > limit
+	b := []byte(`{"channels":[`)
+	for i, info := range list[:min(len(list), limit)] {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(b, `{"channel":"`...), info.Name...)
+		b = appendAt(append(b, `",`...), info.Position.Epoch, info.Position.Seq)
+		b = strconv.AppendInt(append(b, `,"items":`...), int64(info.Items), 10)
+		b = strconv.AppendInt(append(b, `,"history":`...), int64(info.Changes), 10)
+		b = strconv.AppendInt(append(b, `,"subscribers":`...), int64(info.Readers), 10)
+		b = append(b, '}')
+	}
+	b = strconv.AppendBool(append(b, `],"more":`...), more)
+	answerJSON(ctx, append(b, '}'))
+}
+
+// handleState is GET /v1/channels/{channel}: a snapshot.
+func (r *Relay) handleState(ctx *fasthttp.RequestCtx, channel, _, _ string) {
+	reply, ok := r.broker.Read(channel, nil)
+	if !ok {
+		r.refuse(ctx, faultNotFound)
+		return
+	}
+	b := append([]byte(`{"channel":"`), channel...)
+	b = appendAt(append(b, `",`...), reply.Position.Epoch, reply.Position.Seq)
+	b = append(append(b, `,"state":`...), reply.State...)
+	answerJSON(ctx, append(b, '}'))
+}
+
+// handleGroup is GET /v1/channels/{channel}/{group}: the items of one group.
+func (r *Relay) handleGroup(ctx *fasthttp.RequestCtx, channel, group, _ string) {
+	reply, ok := r.broker.Read(channel, []string{group})
+	if !ok {
+		r.refuse(ctx, faultNotFound)
+		return
+	}
+	items := []byte("{}")
+	if head := len(`{"":`) + len(group); len(reply.State) > head { // {"group":{...}}
+		items = reply.State[head : len(reply.State)-1]
+	}
+	b := append([]byte(`{"channel":"`), channel...)
+	b = append(append(b, `","group":"`...), group...)
+	b = appendAt(append(b, `",`...), reply.Position.Epoch, reply.Position.Seq)
+	b = append(append(b, `,"items":`...), items...)
+	answerJSON(ctx, append(b, '}'))
+}
+
+// handleItem is GET /v1/channels/{channel}/{group}/{key}.
+func (r *Relay) handleItem(ctx *fasthttp.RequestCtx, channel, group, key string) {
+	data, at, ok := r.broker.Item(channel, group, key)
+	if !ok {
+		r.refuse(ctx, faultNotFound)
+		return
+	}
+	b := append([]byte(`{"channel":"`), channel...)
+	b = append(append(b, `","group":"`...), group...)
+	b = append(append(b, `","key":"`...), key...)
+	b = appendAt(append(b, `",`...), at.Epoch, at.Seq)
+	b = append(append(b, `,"data":`...), data...)
+	answerJSON(ctx, append(b, '}'))
+}
+
+// handleHistory is GET /v1/channels/{channel}/history: changes, newest page first, in order.
+func (r *Relay) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
+	before, err := queryInt(ctx, "before")
+	var n uint64
+	if err == nil {
+		n, err = queryInt(ctx, "limit")
+	}
+	var limit int
+	if err == nil {
+		limit, err = pageSize(int(min(n, maxPage+1)))
+	}
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	changes, more, at, ok := r.broker.History(channel, before, limit)
+	if !ok {
+		r.refuse(ctx, faultNotFound)
+		return
+	}
+	b := append([]byte(`{"channel":"`), channel...)
+	b = appendAt(append(b, `",`...), at.Epoch, at.Seq)
+	b = append(append(b, `,"changes":`...), changes...)
+	b = strconv.AppendBool(append(b, `,"more":`...), more)
+	answerJSON(ctx, append(b, '}'))
+}
+
+// handlePresence is GET /v1/channels/{channel}/presence.
+func (r *Relay) handlePresence(ctx *fasthttp.RequestCtx, channel, _, _ string) {
+	b := append([]byte(`{"channel":"`), channel...)
+	b = r.presence.appendUsers(append(b, '"'), channel, ctx.QueryArgs().Has("count"))
+	answerJSON(ctx, append(b, '}'))
+}
+
+// handleClear is DELETE /v1/channels/{channel}: items and log go, readers are told by a resync.
+func (r *Relay) handleClear(ctx *fasthttp.RequestCtx, channel, _, _ string) {
+	at, ok := r.broker.Clear(channel)
+	if !ok {
+		r.refuse(ctx, faultNotFound)
+		return
+	}
+	answerJSON(ctx, append(appendAt([]byte{'{'}, at.Epoch, at.Seq), '}'))
+}
+
+// handleClearGroup is DELETE /v1/channels/{channel}/{group}: a delete for each item.
+func (r *Relay) handleClearGroup(ctx *fasthttp.RequestCtx, channel, group, _ string) {
+	at, n, err := r.broker.DeleteGroup(channel, group)
+	switch {
+	case err != nil:
+		r.fail(ctx, err)
+		return
+	case n == 0:
+		r.refuse(ctx, faultNotFound)
+		return
+	}
+	b := appendAt([]byte{'{'}, at.Epoch, at.Seq)
+	b = strconv.AppendInt(append(b, `,"deleted":`...), int64(n), 10)
+	answerJSON(ctx, append(b, '}'))
+}
+
+// handleDelete is DELETE /v1/channels/{channel}/{group}/{key}.
+func (r *Relay) handleDelete(ctx *fasthttp.RequestCtx, channel, group, key string) {
+	if _, _, ok := r.broker.Item(channel, group, key); !ok {
+		r.refuse(ctx, faultNotFound)
+		return
+	}
+	at, err := r.broker.Publish(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	answerJSON(ctx, append(appendAt([]byte{'{'}, at.Epoch, at.Seq), '}'))
+}

@@ -1,0 +1,253 @@
+package relay
+
+import (
+	"strconv"
+	"time"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay/auth"
+)
+
+// command runs one command of a client and appends its answer.
+func (s *session) command(b []byte) {
+	if s.ending.Load() {
+		return
+	}
+	now := time.Now()
+	limit := s.relay.cfg.Limit.Commands
+	if !s.commands.take(limit, 2*float64(limit.Count), now) {
+		s.end(closing{code: wire.CloseRateLimit, reason: "too many commands"})
+		return
+	}
+	var c wire.Command
+	err := c.Parse(b)
+	if err == nil {
+		s.relay.metrics.commands.of(c.Type).Inc()
+		err = s.run(&c, now)
+	}
+	if err != nil {
+		s.fail(c.ID, err)
+	}
+}
+
+// run dispatches a command. An error becomes its answer.
+func (s *session) run(c *wire.Command, now time.Time) error {
+	switch c.Type {
+	case "ping":
+		s.reply(answer("pong", c.ID, nil))
+		return nil
+	case "subscribe":
+		return s.subscribe(c)
+	case "unsubscribe":
+		return s.unsubscribe(c)
+	case "publish":
+		return s.publish(c, now)
+	case "message":
+		return s.messageEvent(c, now)
+	case "event":
+		return s.event(c, now)
+	case "history":
+		return s.history(c)
+	case "presence":
+		return s.who(c)
+	case "refresh":
+		return s.refresh(c)
+	case "":
+		return faultField.with("type is missing")
+	}
+	return faultType
+}
+
+// answer is a reply without more than further members, each ending in nothing and beginning with a comma.
+func answer(kind string, id, more []byte) []byte {
+	b := append(make([]byte, 0, 32+len(id)+len(more)), `{"type":"`...)
+	b = append(b, kind...)
+	b = append(b, '"')
+	if len(id) > 0 {
+		b = append(append(b, `,"id":`...), id...)
+	}
+	b = append(b, more...)
+	return append(b, '}')
+}
+
+// identityNow is the session's identity if its token is still good.
+func (s *session) identityNow() (*auth.Identity, error) {
+	id := s.identity.Load()
+	if !id.Expires.IsZero() && !s.relay.now().Before(id.Expires) {
+		return nil, faultExpired
+	}
+	return id, nil
+}
+
+// allow says whether the session may do op with the channel of a command.
+func (s *session) allow(op auth.Ops, channel string) error {
+	if !wire.ValidChannel(channel) {
+		return faultChannel
+	}
+	id, err := s.identityNow()
+	if err != nil {
+		return err
+	}
+	if !s.relay.policies.may(id, op, channel) {
+		return faultForbidden
+	}
+	return nil
+}
+
+// publish is the command: a client's own publication, where policy lets it.
+func (s *session) publish(c *wire.Command, now time.Time) error {
+	if err := s.allow(auth.Publish, c.Channel); err != nil {
+		return err
+	}
+	ns := s.relay.policies.of(c.Channel)
+	if !s.bucketOf(ns).take(ns.rate, 2*float64(ns.rate.Count), now) {
+		return faultRate
+	}
+	if c.IdempotencyKey != "" { // one user's keys are not another's
+		c.IdempotencyKey = s.user + "\x00" + c.IdempotencyKey
+	}
+	c.Exclude = ""
+	at, err := s.relay.publish(ns, c)
+	if err != nil {
+		return err
+	}
+	more := wire.AppendPosition([]byte(`,"position":`), at.Epoch, at.Seq)
+	s.reply(answer("ok", c.ID, more))
+	return nil
+}
+
+// bucketOf limits the session's publishes to a namespace.
+func (s *session) bucketOf(ns *namespace) *bucket {
+	for i := range s.rates {
+		if s.rates[i].ns == ns {
+			return &s.rates[i].bucket
+		}
+	}
+	s.rates = append(s.rates, nsBucket{ns: ns})
+	return &s.rates[len(s.rates)-1].bucket
+}
+
+// history answers with changes from the log.
+func (s *session) history(c *wire.Command) error {
+	if err := s.allow(auth.History, c.Channel); err != nil {
+		return err
+	}
+	limit, err := pageSize(c.Limit)
+	if err != nil {
+		return err
+	}
+	changes, more, _, ok := s.relay.broker.History(c.Channel, c.Before, limit)
+	if !ok {
+		changes = []byte("[]")
+	}
+	b := append([]byte(`,"channel":"`), c.Channel...)
+	b = append(append(b, `","changes":`...), changes...)
+	b = strconv.AppendBool(append(b, `,"more":`...), more)
+	s.reply(answer("history", c.ID, b))
+	return nil
+}
+
+// The bounds of a page of history.
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
+func pageSize(limit int) (int, error) {
+	switch {
+	case limit == 0:
+		return defaultPage, nil
+	case limit < 0 || limit > maxPage:
+		return 0, faultField.with("limit must be 1 to 1000")
+	}
+	return limit, nil
+}
+
+// who answers with the users of a channel.
+func (s *session) who(c *wire.Command) error {
+	if err := s.allow(auth.Presence, c.Channel); err != nil {
+		return err
+	}
+	more := append([]byte(`,"channel":"`), c.Channel...)
+	more = append(more, '"')
+	s.reply(answer("presence", c.ID, s.relay.presence.appendUsers(more, c.Channel, c.Count)))
+	return nil
+}
+
+// refresh extends the session with a new token of the same user.
+func (s *session) refresh(c *wire.Command) error {
+	id, err := s.relay.verifier.Verify(c.Token)
+	if err != nil {
+		s.relay.countAuthFailure(err)
+		return faultUnauthorized
+	}
+	if id.User != s.user {
+		return faultForbidden.with("the token is another user's")
+	}
+	s.identity.Store(id)
+	s.relay.expiries.set(s, id.Expires)
+	s.revoke(id)
+	more := append([]byte(`,"expiresAt":`), strconv.FormatInt(id.Expires.UnixMilli(), 10)...)
+	s.reply(answer("ok", c.ID, more))
+	return nil
+}
+
+// publish checks what client and backend publications have in common and hands the change to the broker.
+// The caller has checked that the publisher may.
+func (r *Relay) publish(ns *namespace, c *wire.Command) (broker.Position, error) {
+	if len(c.Data) > ns.message {
+		return broker.Position{}, faultTooLarge
+	}
+	p := broker.Publication{Group: c.Group, Key: c.Key, Data: c.Data, TTL: time.Duration(c.TTL) * time.Millisecond,
+		IdempotencyKey: c.IdempotencyKey, Exclude: c.Exclude}
+	switch {
+	case c.Key != "" && !wire.ValidName(c.Key), c.Group != "" && !wire.ValidName(c.Group):
+		return broker.Position{}, faultName
+	case len(c.IdempotencyKey) > maxIdempotencyKey:
+		return broker.Position{}, faultField.with("idempotencyKey is longer than 256 bytes")
+	case c.TTL > maxTTL:
+		return broker.Position{}, faultField.with("ttl is longer than a year")
+	}
+	switch c.Op {
+	case "":
+		p.Op = broker.Send
+		if c.Key != "" {
+			p.Op = broker.Set
+		}
+	case "set":
+		p.Op = broker.Set
+	case "send":
+		p.Op = broker.Send
+	case "delete":
+		p.Op = broker.Delete
+	default:
+		return broker.Position{}, faultField.with("op must be set, delete or send")
+	}
+	if c.Data == nil && p.Op != broker.Delete {
+		return broker.Position{}, faultField.with("data is missing")
+	}
+	if r.full() {
+		return broker.Position{}, faultOverloaded
+	}
+	at, err := r.broker.Publish(c.Channel, &p)
+	if err == nil {
+		ns.counted.published.Inc()
+	}
+	return at, err
+}
+
+const (
+	maxIdempotencyKey = 256 + 130 // a client's carries its user
+	maxTTL            = 366 * 24 * 3600 * 1000
+)
+
+// full says that more is accepted than can be delivered, and publishers must be refused.
+func (r *Relay) full() bool {
+	for _, b := range r.batchers {
+		if b.Full() {
+			return true
+		}
+	}
+	return r.pool.Full()
+}

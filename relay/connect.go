@@ -1,0 +1,370 @@
+package relay
+
+import (
+	"bufio"
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/valyala/fasthttp"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/pool"
+	"weir/relay/auth"
+)
+
+// arrival is a client that was let in, before its connection is taken over.
+type arrival struct {
+	identity *auth.Identity
+	address  string
+	offer    offer
+	key      string      // of the offer, which does not outlive the request
+	channels []string    // SSE
+	marks    []wire.Mark // SSE, of Last-Event-ID
+	release  func()      // gives the place in the address count back; may be nil
+	head     []byte      // answer to the request
+	enc      pool.Encoding
+}
+
+// identify finds out who a client is. The token comes in a header, as a subprotocol, in the configured
+// cookie or, if that is allowed, in the query; or a ticket stands for it.
+func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, *fault) {
+	if t := ctx.QueryArgs().Peek("ticket"); len(t) > 0 {
+		if id, ok := r.tickets.Redeem(string(t)); ok {
+			return id, nil
+		}
+		r.metrics.authFailures.of("ticket").Inc()
+		return nil, faultUnauthorized
+	}
+	token := bearer(ctx.Request.Header.Peek("Authorization"))
+	if token == "" {
+		token = subprotocolToken
+	}
+	if token == "" && r.cfg.Auth.Cookie != "" {
+		token = string(ctx.Request.Header.Cookie(r.cfg.Auth.Cookie))
+	}
+	if token == "" && r.cfg.Auth.QueryToken {
+		token = string(ctx.QueryArgs().Peek("token"))
+	}
+	if token == "" && r.cfg.Auth.Anonymous {
+		return &auth.Identity{Anonymous: true}, nil
+	}
+	id, err := r.verifier.Verify(token)
+	if err != nil {
+		r.countAuthFailure(err)
+		return nil, faultUnauthorized
+	}
+	if !wire.ValidChannel(wire.UserChannel(id.User)) {
+		r.metrics.authFailures.of(string(auth.ReasonClaims)).Inc()
+		return nil, faultUnauthorized
+	}
+	return id, nil
+}
+
+func (r *Relay) countAuthFailure(err error) {
+	r.metrics.authFailures.of(string(auth.ReasonOf(err))).Inc()
+}
+
+func bearer(header []byte) string {
+	const scheme = "bearer "
+	if len(header) > len(scheme) && strings.EqualFold(string(header[:len(scheme)]), scheme) {
+		return strings.TrimSpace(string(header[len(scheme):]))
+	}
+	return ""
+}
+
+// handleWS is GET /ws.
+func (r *Relay) handleWS(ctx *fasthttp.RequestCtx) {
+	o, bad := readOffer(&ctx.Request.Header)
+	if bad != nil {
+		if bad == faultVersion {
+			ctx.Response.Header.Set("Sec-WebSocket-Version", "13")
+		}
+		r.refuse(ctx, bad)
+		return
+	}
+	if len(ctx.Request.Body()) > 0 {
+		r.refuse(ctx, faultField.with("an upgrade has no body"))
+		ctx.SetConnectionClose()
+		return
+	}
+	a, bad := r.arrive(ctx, o.token)
+	if bad != nil {
+		r.refuse(ctx, bad)
+		return
+	}
+	if r.cfg.Compression && o.deflate {
+		a.enc = deflateWS
+	}
+	a.head = o.appendSwitch(make([]byte, 0, 512), a.enc == deflateWS)
+	r.hijack(ctx, a, r.openWS)
+}
+
+// arrive checks what every client connection must pass, in the order that costs least.
+func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *fault) {
+	if r.draining.Load() {
+		return nil, faultDraining
+	}
+	if !r.originAllowed(ctx) {
+		r.metrics.authFailures.of("origin").Inc()
+		return nil, faultOrigin
+	}
+	if r.overMemory() {
+		return nil, faultOverloaded
+	}
+	id, bad := r.identify(ctx, token)
+	if bad != nil {
+		return nil, bad
+	}
+	a := &arrival{identity: id}
+	addr := r.clientAddress(ctx)
+	a.address = addr.String()
+	if key := addressKey(addr); r.cfg.Limit.PerAddress > 0 && r.trusted(peerKey(ctx.RemoteAddr())) {
+		if !r.addresses.take(key, r.cfg.Limit.PerAddress) {
+			r.metrics.refused.of("per_address").Inc()
+			return nil, faultMany.with("too many connections from this address")
+		}
+		a.release = func() { r.addresses.give(key) }
+	}
+	return a, nil
+}
+
+// originAllowed holds the Origin header against the list. Browsers always send one with an upgrade, so a
+// page of another site is known by it; others need not.
+func (r *Relay) originAllowed(ctx *fasthttp.RequestCtx) bool {
+	all := ctx.Request.Header.PeekAll("Origin")
+	if len(all) == 0 {
+		return !r.cfg.RequireOrigin
+	}
+	if len(all) > 1 {
+		return false
+	}
+	origin := string(all[0])
+	scheme := "http://"
+	if ctx.IsTLS() {
+		scheme = "https://"
+	}
+	return origin == scheme+string(ctx.Host()) || slices.Contains(r.cfg.Origins, origin)
+}
+
+// hijack takes the connection over from the HTTP server.
+func (r *Relay) hijack(ctx *fasthttp.RequestCtx, a *arrival, open func(nc net.Conn, rest []byte, a *arrival)) {
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(c net.Conn) {
+		nc := c
+		if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
+			nc = u.UnsafeConn()
+		}
+		var rest []byte
+		if g := guestOf(nc); g != nil {
+			rest = readAhead(c, g)
+		}
+		open(nc, rest, a)
+	})
+}
+
+// guestOf is the guest that a connection of the server stands on.
+func guestOf(nc net.Conn) *guest {
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
+		nc = t.NetConn()
+	}
+	g, _ := nc.(*guest)
+	return g
+}
+
+// newSession enters a client into the registry. It answers nil, with the connection closed, if the
+// client's user has too many.
+func (r *Relay) newSession(nc net.Conn, a *arrival) *session {
+	s := &session{relay: r, enc: a.enc, id: ulid.Make().String(), user: a.identity.User, address: a.address, opened: time.Now()}
+	s.identity.Store(a.identity)
+	s.socket.nc = nc
+	s.socket.session = s
+	s.release = a.release
+	r.readers.Add(1)
+	if r.draining.Load() || !r.sessions.add(s, r.cfg.Limit.PerUser) {
+		answer := refusalMany
+		if r.draining.Load() {
+			answer = refusal
+		}
+		r.metrics.refused.of("per_user").Inc()
+		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = nc.Write([]byte(answer))
+		_ = nc.Close()
+		if a.release != nil {
+			a.release()
+		}
+		r.readers.Done()
+		return nil
+	}
+	return s
+}
+
+// openWS starts a WebSocket session. Nothing is read before the answer to the handshake and the connected
+// message have been written, together; nothing else is written before them.
+func (r *Relay) openWS(nc net.Conn, rest []byte, a *arrival) {
+	s := r.newSession(nc, a)
+	if s == nil {
+		return
+	}
+	s.socket.rest = rest
+	if err := s.parse(); err != nil {
+		r.log.Error("frame parser refused its handshake", slog.String("error", err.Error()))
+		_ = nc.Close()
+		r.sessions.remove(s)
+		r.readers.Done()
+		return
+	}
+	s.conn = r.pool.Open(nc, s.enc, false, s)
+	r.metrics.opened.of("ws").Inc()
+	r.start(s, a.head, func() { go s.read() }) // ended by the end of the connection; Relay.readers waits
+}
+
+// parse makes the frame parser of a session.
+func (s *session) parse() (err error) {
+	s.socket.upgrade = true
+	request := s.relay.parserRequests[0]
+	if s.enc == deflateWS {
+		request = s.relay.parserRequests[1]
+	}
+	s.ws, err = s.relay.parser.UpgradeFromConn(&s.socket, bufio.NewReaderSize(&s.socket, readBuffer), request)
+	s.socket.upgrade = false
+	return err
+}
+
+// start subscribes a session to its user's own channel, sends head and the connected message, and then
+// calls then.
+func (r *Relay) start(s *session, head []byte, then func()) {
+	r.expiries.set(s, s.identity.Load().Expires)
+	if s.user == "" {
+		s.conn.Reply(append(head, r.frameFor(s, "connected", s.connected(nil))...), then)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var sub subscription
+	channel := wire.UserChannel(s.user)
+	ch, err := r.broker.Join(channel, s.ownRequest(channel), func(o broker.Outlet, reply broker.Reply) {
+		f := o.(*feed)
+		f.begin(reply.Position)
+		f.window.Seal()
+		sub.feed, sub.topic = f, f.topic
+		hello := append(head, r.frameFor(s, "connected", s.connected(&reply.Position))...)
+		if s.sse != nil {
+			hello = append(hello, s.sse.stand(channel, f.topic, reply.Position, s.welcome(nil, channel, s.sse.from(0), reply))...)
+		}
+		s.conn.Join(f.topic, f.ordinal.Load(), hello, then)
+	})
+	if err != nil {
+		r.log.Error("user channel not joined", slog.String("error", err.Error()))
+		s.conn.Reply(head, then)
+		defer s.cut(closing{code: wire.CloseOverloaded, reason: "overloaded"})
+		return
+	}
+	sub.channel = ch
+	s.subs = append(s.subs, sub)
+	r.metrics.subscriptions.Inc()
+}
+
+// ownRequest is how the user's own channel is joined: from where an event stream stands, or from now.
+func (s *session) ownRequest(string) broker.JoinRequest {
+	if s.sse == nil {
+		return broker.JoinRequest{}
+	}
+	return broker.JoinRequest{From: s.sse.from(0)}
+}
+
+// connected is the first message of every session. The position is that of the user's own channel.
+func (s *session) connected(at *broker.Position) []byte {
+	cfg := &s.relay.cfg
+	b := append(make([]byte, 0, 256), `{"type":"connected","connectionId":"`...)
+	b = append(b, s.id...)
+	b = wire.AppendString(append(b, `","userId":`...), s.user)
+	b = strconv.AppendInt(append(b, `,"heartbeat":`...), cfg.Heartbeat.Milliseconds(), 10)
+	b = strconv.AppendInt(append(b, `,"window":`...), s.relay.policies.fallback.batch.Window.Milliseconds(), 10)
+	if at != nil {
+		b = wire.AppendPosition(append(b, `,"position":`...), at.Epoch, at.Seq)
+	}
+	return append(b, '}')
+}
+
+// handleSSE is GET /sse.
+func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
+	var channels []string
+	for _, c := range ctx.QueryArgs().PeekMulti("channel") {
+		channel := string(c)
+		if !wire.ValidChannel(channel) {
+			r.refuse(ctx, faultChannel)
+			return
+		}
+		if !slices.Contains(channels, channel) {
+			channels = append(channels, channel)
+		}
+	}
+	if len(channels) > r.cfg.Limit.Subscriptions {
+		r.refuse(ctx, faultMany.with("too many channels for one stream"))
+		return
+	}
+	cursor := ctx.Request.Header.Peek("Last-Event-ID")
+	if len(cursor) == 0 {
+		cursor = ctx.QueryArgs().Peek("lastEventId")
+	}
+	var marks []wire.Mark
+	if len(cursor) > 0 {
+		var err error
+		if marks, err = wire.ParseCursor(cursor); err != nil {
+			// Some other server's id: nothing can be resumed from it, and the client is told.
+			marks = []wire.Mark{}
+		}
+	}
+	a, bad := r.arrive(ctx, "")
+	if bad != nil {
+		r.refuse(ctx, bad)
+		return
+	}
+	a.enc, a.channels, a.marks = eventSSE, channels, marks
+	for _, channel := range channels {
+		if !r.policies.may(a.identity, auth.Subscribe, channel) {
+			if a.release != nil {
+				a.release()
+			}
+			r.refuse(ctx, faultForbidden)
+			return
+		}
+	}
+	a.head = append(make([]byte, 0, 512), sseHead...)
+	a.head = append(r.appendCORS(a.head, ctx), "\r\n"...)
+	r.hijack(ctx, a, r.openSSE)
+}
+
+// openSSE starts an event stream. The channels are joined one after the other; live events of the first
+// may come before the answer of the last.
+func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
+	s := r.newSession(nc, a)
+	if s == nil {
+		return
+	}
+	own := ""
+	if s.user != "" {
+		own = wire.UserChannel(s.user)
+	}
+	channels := []string{own}
+	for _, c := range a.channels {
+		if c != own {
+			channels = append(channels, c)
+		}
+	}
+	s.sse = newStream(channels, a.marks)
+	s.conn = r.pool.Open(nc, eventSSE, true, s)
+	r.metrics.opened.of("sse").Inc()
+	r.start(s, a.head, func() { go s.wait() }) // ended by the end of the connection; Relay.readers waits
+	for i, channel := range channels[1:] {
+		if err := s.follow(channel, broker.JoinRequest{From: s.sse.from(i + 1)}, nil); err != nil {
+			s.say("error", faultOf(err).appendError(nil, nil))
+		}
+	}
+}

@@ -1,0 +1,34 @@
+// Package relay is the server: HTTP, WebSocket and SSE on one side, channels on the other.
+//
+// [New] makes a [Relay] from a [Config]; [Relay.Serve] runs it until its context ends and then drains.
+// A client's connection becomes a session: who it is, what it may do, what it follows. A backend's
+// publish is authenticated, limited, checked to be JSON once and handed to package broker, which orders
+// it; a feed carries it into a window of package batch; when that closes, the feed builds one frame for
+// each encoding and package pool writes it.
+//
+// # What it refuses
+//
+// Everything before it is needed: requests that two HTTP implementations might read differently, foreign
+// origins, tokens that do not hold, frames that announce too much, floods. A bad command gets an error
+// with its id and the connection lives; a bad frame closes the connection with the right code. A panic
+// on a connection's path ends that connection, is logged once with its stack, and counted. No internal
+// detail is ever sent: fault.go alone says what errors look like outside.
+//
+// # Goroutines
+//
+// Each session has one reader goroutine, waited for through Relay.readers. The pool's loops do all
+// writing. Housekeeping (token expiry, memory watch, certificate watch) ends with Serve's context. Side
+// work, such as snapshots for readers that were too slow, runs on a bounded pool of workers.
+//
+// # Locks, in the order in which they may be taken
+//
+// session.mu, presencePart.mu, a channel's lock in the broker, the window's lock, a shard's mailbox.
+// stream.mu, expiries.mu, the registry's locks and Conn.mu are leaves. Nothing is sent to a socket under
+// any of them but the connection's own.
+//
+// # What happens when it is full
+//
+// Publishers get "overloaded" (503) when more is accepted than can be written. Connections beyond the
+// caps get 429 or 503 with Retry-After before anything is read from them. A connection that does not read
+// is bounded by Limit.Queue and the policy of the namespace.
+package relay

@@ -1,0 +1,59 @@
+package relay
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"weir/internal/wire"
+)
+
+// fullSpread is from how many sessions on the closes of a drain are spread over all of its time: a few
+// clients that come back at once are no herd.
+const fullSpread = 1000
+
+// drain ends all sessions, spread over the configured time, each after everything accepted for it has
+// been sent. From its start the relay is not ready and takes no new sessions; backends may still publish.
+func (r *Relay) drain() {
+	r.draining.Store(true)
+	list := r.sessions.all()
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	spread := min(r.cfg.Drain, max(100*time.Millisecond, r.cfg.Drain*time.Duration(len(list))/fullSpread))
+	r.log.Info("draining", slog.Int("connections", len(list)), slog.Duration("spread", spread))
+	start := time.Now()
+	for i, s := range list {
+		if wait := spread*time.Duration(i)/time.Duration(len(list)) - time.Since(start); wait > 0 {
+			time.Sleep(wait)
+		}
+		retry := jitter(max(spread, time.Second))
+		s.end(closing{code: wire.CloseDraining, reason: "retry=" + strconv.FormatInt(retry.Milliseconds(), 10), retry: retry})
+	}
+	r.awaitReaders(spread)
+}
+
+// awaitReaders waits for the sessions to end, and ends those that do not.
+func (r *Relay) awaitReaders(spread time.Duration) {
+	var gone sync.WaitGroup
+	done := make(chan struct{})
+	gone.Go(func() { // ends when the last session has: at the latest after the aborts below
+		r.readers.Wait()
+		close(done)
+	})
+	patience := min(drainPatience, max(r.cfg.Drain, time.Second))
+	select {
+	case <-done:
+	case <-time.After(patience):
+		left := r.sessions.all()
+		r.log.Warn("connections did not close in time", slog.Int("connections", len(left)), slog.Duration("spread", spread))
+		for _, s := range left {
+			s.conn.Abort()
+		}
+		<-done
+	}
+	gone.Wait()
+}
+
+// drainPatience is how long the last clients have to answer their close.
+const drainPatience = 10 * time.Second

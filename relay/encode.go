@@ -1,0 +1,51 @@
+package relay
+
+import (
+	"bytes"
+	"sync"
+
+	"github.com/klauspost/compress/flate"
+
+	"weir/internal/wire"
+	"weir/pool"
+)
+
+// compressFrom is the payload size from which compressing is worth it.
+const compressFrom = 512
+
+// deflaters compress frames. Each frame is compressed once, without a window from earlier ones (RFC 7692
+// calls it server_no_context_takeover), so that all connections share the result and none keeps state.
+var deflaters = sync.Pool{New: func() any {
+	w, err := flate.NewWriter(nil, flate.BestSpeed)
+	if err != nil {
+		panic(err) // only for a level that does not exist
+	}
+	return w
+}}
+
+// encodePayload makes a message of JSON on one line ready for the sockets of an encoding. For SSE the id
+// is still to be appended, and an empty line with it.
+func (r *Relay) encodePayload(enc pool.Encoding, event string, payload []byte) []byte {
+	switch enc {
+	case eventSSE:
+		return wire.AppendEvent(make([]byte, 0, len(payload)+len(event)+64), event, payload)
+	case deflateWS:
+		if len(payload) >= compressFrom {
+			return compressedFrame(payload)
+		}
+	}
+	return wire.TextFrame(payload)
+}
+
+// compressedFrame is payload as a compressed text frame.
+func compressedFrame(payload []byte) []byte {
+	w := deflaters.Get().(*flate.Writer)
+	defer deflaters.Put(w)
+	var out bytes.Buffer
+	out.Grow(len(payload)/2 + 64)
+	w.Reset(&out)
+	_, _ = w.Write(payload) // a bytes.Buffer takes everything
+	_ = w.Flush()
+	b := bytes.TrimSuffix(out.Bytes(), []byte{0, 0, 0xff, 0xff}) // RFC 7692, section 7.2.1
+	return append(wire.AppendHeader(make([]byte, 0, len(b)+wire.MaxHeader), wire.OpText, true, len(b)), b...)
+}

@@ -1,0 +1,112 @@
+package relay
+
+import (
+	"log/slog"
+	"time"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay/auth"
+)
+
+// eventNamespace holds the events for backends: what is emitted on a topic is sent on the channel
+// "event:{topic}", which a backend's worker follows with a token that names it.
+const eventNamespace = "event"
+
+// The topics that the relay knows itself.
+const (
+	topicMessage   = "message.received"
+	topicHeartbeat = "presence.heartbeat"
+)
+
+// emit sends an event to whoever follows its topic. The data is valid JSON on one line.
+func (r *Relay) emit(topic string, data []byte) error {
+	channel := eventNamespace + ":" + topic
+	if topic == "" || !wire.ValidChannel(channel) || !wire.ValidName(topic) {
+		return faultField.with("topic must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
+	}
+	ns := r.policies.of(channel)
+	if len(data) > ns.message {
+		return faultTooLarge
+	}
+	if r.full() {
+		return faultOverloaded
+	}
+	b := wire.AppendString([]byte(`{"topic":`), topic)
+	b = append(append(append(b, `,"data":`...), data...), '}')
+	if _, err := r.broker.Publish(channel, &broker.Publication{Op: broker.Send, Data: b}); err != nil {
+		return err
+	}
+	r.metrics.events.Inc()
+	return nil
+}
+
+// messageEvent is the command message: something for the backend, which decides what comes of it.
+func (s *session) messageEvent(c *wire.Command, now time.Time) error {
+	if c.Content == nil {
+		return faultField.with("content is missing")
+	}
+	if c.Channel != "" && !wire.ValidChannel(c.Channel) {
+		return faultChannel
+	}
+	if _, err := s.identityNow(); err != nil {
+		return err
+	}
+	b := wire.AppendString([]byte(`{"userId":`), s.user)
+	if c.Channel != "" {
+		b = wire.AppendString(append(b, `,"channel":`...), c.Channel)
+	}
+	b = append(append(b, `,"content":`...), c.Content...)
+	b = wire.AppendString(append(b, `,"timestamp":`...), now.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+	if err := s.relay.emit(topicMessage, append(b, '}')); err != nil {
+		return err
+	}
+	s.reply(answer("ok", c.ID, nil))
+	return nil
+}
+
+// event is the command: a client emits a topic that its token allows as publishing on "event:{topic}".
+// The user is the session's, whatever the payload says.
+func (s *session) event(c *wire.Command, _ time.Time) error {
+	if c.Topic == topicHeartbeat { // the connection's own heartbeat keeps presence; this one is taken as a sign of life
+		s.reply(answer("ok", c.ID, nil))
+		return nil
+	}
+	id, err := s.identityNow()
+	if err != nil {
+		return err
+	}
+	if !wire.ValidName(c.Topic) {
+		return faultField.with("topic is missing or not a name")
+	}
+	if !id.May(auth.Publish, eventNamespace+":"+c.Topic) {
+		return faultForbidden.with("the token does not allow this topic")
+	}
+	data := c.Data
+	if data == nil {
+		data = []byte("null")
+	}
+	b := wire.AppendString([]byte(`{"userId":`), s.user)
+	b = append(append(append(b, `,"payload":`...), data...), '}')
+	if err := s.relay.emit(c.Topic, b); err != nil {
+		return err
+	}
+	s.reply(answer("ok", c.ID, nil))
+	return nil
+}
+
+// side runs work that may take a while off the caller's goroutine, on a bounded pool. It answers false,
+// without running it, if that is full.
+func (r *Relay) side(work func()) bool {
+	r.workers.Add(1)
+	err := r.workerPool.Submit(func() {
+		defer r.workers.Done()
+		work()
+	})
+	if err != nil {
+		r.workers.Done()
+		r.metrics.overflows.Inc()
+		r.log.Warn("side work refused", slog.String("error", err.Error()))
+	}
+	return err == nil
+}

@@ -1,0 +1,102 @@
+package relay
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+
+	"weir/internal/wire"
+)
+
+// expiries closes sessions whose token has expired, within a second of that. It keeps a heap by time and
+// one goroutine, run, that looks at it once a second: tokens expire by the wall clock, which may jump.
+type expiries struct {
+	now func() time.Time
+
+	mu   sync.Mutex
+	heap expiryHeap // guarded by mu
+}
+
+// expiryEntry is a session's place in the heap. Guarded by expiries.mu.
+type expiryEntry struct {
+	at    int64 // Unix seconds, rounded up
+	index int   // plus one; 0: not in the heap
+}
+
+type expiryHeap []*session
+
+func (h expiryHeap) Len() int           { return len(h) }
+func (h expiryHeap) Less(i, j int) bool { return h[i].expiry.at < h[j].expiry.at }
+func (h expiryHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].expiry.index, h[j].expiry.index = i+1, j+1
+}
+
+// Push implements heap.Interface.
+func (h *expiryHeap) Push(x any) {
+	s := x.(*session)
+	*h = append(*h, s)
+	s.expiry.index = len(*h)
+}
+
+// Pop implements heap.Interface.
+func (h *expiryHeap) Pop() any {
+	old := *h
+	s := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	s.expiry.index = 0
+	return s
+}
+
+// set makes a session end at a time; the zero time means never.
+func (e *expiries) set(s *session, at time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s.expiry.index > 0 {
+		heap.Remove(&e.heap, s.expiry.index-1)
+	}
+	if at.IsZero() || s.ending.Load() {
+		return
+	}
+	s.expiry.at = at.Add(time.Second - 1).Unix()
+	heap.Push(&e.heap, s)
+}
+
+// remove forgets a session.
+func (e *expiries) remove(s *session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s.expiry.index > 0 {
+		heap.Remove(&e.heap, s.expiry.index-1)
+	}
+}
+
+// run ends when ctx does.
+func (e *expiries) run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			for _, s := range e.due() {
+				s.end(closing{code: wire.CloseUnauthorized, reason: "token expired"})
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// due takes the sessions whose time has come out of the heap.
+func (e *expiries) due() []*session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.now().Unix()
+	var out []*session
+	for len(e.heap) > 0 && e.heap[0].expiry.at <= now {
+		out = append(out, heap.Pop(&e.heap).(*session))
+	}
+	return out
+}

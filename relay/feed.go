@@ -1,0 +1,276 @@
+package relay
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"weir/batch"
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/pool"
+)
+
+// The encodings of a frame.
+const (
+	plainWS   pool.Encoding = iota // WebSocket
+	deflateWS                      // WebSocket with permessage-deflate
+	eventSSE                       // server-sent events
+)
+
+// feed carries a channel's changes to its subscribers: it is the outlet that the broker applies changes
+// to, the sink of their window, and the owner of the topics that connections join. It lives from the
+// first subscriber to the last.
+//
+// Positions in a feed are ordinals: they grow with every change, like seq, but go on growing when the
+// channel's log is lost and seq starts over. What orders joining and delivery (batch.Message.Seq,
+// pool.Frame.Last) is the ordinal; what readers are told is seq and epoch.
+type feed struct {
+	// Set once.
+	relay  *Relay
+	ns     *namespace
+	name   string
+	own    bool // a user's own channel: changes are told as "update"
+	window *batch.Window
+	topic  *pool.Topic
+
+	// Atomic.
+	ordinal  atomic.Uint64               // of the last change; written under the channel's lock
+	filtered atomic.Pointer[[]*selected] // topics of some groups only; grows under the channel's lock
+
+	// Guarded by the channel's lock.
+	begun bool
+
+	// Owned by the loop that flushes the window.
+	base  uint64 // ordinal minus seq
+	epoch string // told with the next frame
+}
+
+// selected is the topic of subscribers who asked for some groups.
+type selected struct {
+	groups []string // sorted
+	topic  *pool.Topic
+}
+
+func (r *Relay) newFeed(c *broker.Channel) broker.Outlet {
+	name := c.Name()
+	ns := r.policies.of(name)
+	f := &feed{relay: r, ns: ns, name: name, own: wire.Namespace(name) == wire.UserNamespace, topic: r.pool.Topic(ns.slow, &ns.meter)}
+	f.window = r.batcherOf(name).Window(ns.batch, f)
+	return f
+}
+
+// begin makes ordinals start at the position of the first subscriber. Called under the channel's lock.
+func (f *feed) begin(at broker.Position) {
+	if !f.begun {
+		f.begun = true
+		f.ordinal.Store(at.Seq)
+		f.epoch = at.Epoch
+	}
+}
+
+// topicOf is the topic for subscribers of some groups, all of them if groups is empty. Called under the
+// channel's lock.
+func (f *feed) topicOf(groups []string) (*pool.Topic, error) {
+	if len(groups) == 0 {
+		return f.topic, nil
+	}
+	groups = slices.Clone(groups)
+	for i, g := range groups {
+		groups[i] = strings.Clone(g)
+	}
+	slices.Sort(groups)
+	groups = slices.Compact(groups)
+	var known []*selected
+	if p := f.filtered.Load(); p != nil {
+		known = *p
+	}
+	for _, s := range known {
+		if slices.Equal(s.groups, groups) {
+			return s.topic, nil
+		}
+	}
+	if len(known) == maxSelections {
+		return nil, faultMany.with("too many different choices of groups in this channel")
+	}
+	s := &selected{groups, f.relay.pool.Topic(f.ns.slow, &f.ns.meter)}
+	more := append(slices.Clip(known), s)
+	f.filtered.Store(&more)
+	return s.topic, nil
+}
+
+// maxSelections bounds the choices of groups of one channel: each is one more frame to build.
+const maxSelections = 16
+
+// Apply implements broker.Outlet.
+func (f *feed) Apply(c *broker.Change) {
+	encoded := c.Encoded
+	if f.own { // these name their type even inside a batch
+		encoded = wire.AppendOwn(make([]byte, 0, len(encoded)+20), encoded)
+	}
+	f.window.Append(batch.Message{Bytes: encoded, Seq: f.ordinal.Add(1), Group: c.Group, Key: c.Key,
+		Set: c.Op == broker.Set, Exclude: strings.Clone(c.Exclude)})
+}
+
+// Reset implements broker.Outlet: the log was lost. What the readers are told takes the same path as the
+// changes before and after it.
+func (f *feed) Reset(r broker.Reply) {
+	f.window.Clear()
+	f.window.Append(batch.Message{Bytes: resyncMessage(f.name, r), Seq: f.ordinal.Add(1), Group: r.Position.Epoch, Alone: true})
+	f.window.Hurry()
+}
+
+// resyncMessage tells a reader where things stand now.
+func resyncMessage(channel string, r broker.Reply) []byte {
+	b := append([]byte(`{"type":"resync","channel":"`), channel...)
+	b = append(b, `","position":`...)
+	b = wire.AppendPosition(b, r.Position.Epoch, r.Position.Seq)
+	b = append(b, `,"state":`...)
+	b = append(b, r.State...)
+	return append(b, `,"lost":true}`...)
+}
+
+// Flush implements batch.Sink: it builds one frame for each encoding that has subscribers, by appending
+// bytes, and posts it to the shards that hold them.
+func (f *feed) Flush(b *batch.Batch) {
+	f.ns.counted.conflated.Add(uint64(b.Conflated))
+	if b.Alone {
+		f.flushReset(b)
+		return
+	}
+	frame := f.frame(f.topic, b.Body, b.Count, b)
+	if b.Excludes {
+		f.exclude(f.topic, frame, b, nil)
+	}
+	f.topic.Deliver(frame)
+	if p := f.filtered.Load(); p != nil {
+		for _, s := range *p {
+			body, count := pick(b, s.groups, "")
+			frame := f.frame(s.topic, body, count, b)
+			if b.Excludes {
+				f.exclude(s.topic, frame, b, s.groups)
+			}
+			s.topic.Deliver(frame) // even an empty one: it says up to where everything has been delivered
+		}
+	}
+}
+
+// frame encodes messages for the subscribers of a topic.
+func (f *feed) frame(t *pool.Topic, body []byte, count int, b *batch.Batch) *pool.Frame {
+	frame := &pool.Frame{Last: b.Last, Count: count, Since: b.Since, Place: pool.Place{Epoch: f.epoch, Seq: b.Last - f.base}}
+	if count == 0 {
+		return frame
+	}
+	for enc := range pool.Encoding(pool.Encodings) {
+		if t.Takers(enc) > 0 {
+			frame.Bytes[enc] = f.encode(enc, body, count)
+		}
+	}
+	return frame
+}
+
+// encode puts messages into the envelope of their channel and that into a frame.
+func (f *feed) encode(enc pool.Encoding, body []byte, count int) []byte {
+	size := f.payloadSize(body, count)
+	if enc == plainWS { // the hot path: one allocation, one copy
+		b := make([]byte, 0, wire.MaxHeader+size)
+		return f.appendPayload(wire.AppendHeader(b, wire.OpText, false, size), body, count)
+	}
+	return f.relay.encodePayload(enc, f.event(count), f.appendPayload(make([]byte, 0, size), body, count))
+}
+
+// payloadSize is the length of what appendPayload appends.
+func (f *feed) payloadSize(body []byte, count int) int {
+	switch {
+	case f.own && count == 1:
+		return len(body)
+	case f.own:
+		return len(wire.OpenBatch) + len(body) + len(wire.CloseBatch)
+	case count == 1:
+		return len(`{"type":"channel_update","channel":"",`) + len(f.name) + len(body) - 1
+	default:
+		return len(`{"type":"batch","channel":"","messages":[]}`) + len(f.name) + len(body)
+	}
+}
+
+func (f *feed) appendPayload(dst, body []byte, count int) []byte {
+	switch {
+	case f.own && count == 1:
+		return append(dst, body...)
+	case f.own:
+		return append(append(append(dst, wire.OpenBatch...), body...), wire.CloseBatch...)
+	case count == 1:
+		return wire.AppendUpdate(dst, f.name, body)
+	default:
+		return wire.AppendBatch(dst, f.name, body)
+	}
+}
+
+// event is the SSE type of a frame.
+func (f *feed) event(count int) string {
+	switch {
+	case count > 1:
+		return "batch"
+	case f.own:
+		return "update"
+	default:
+		return "channel_update"
+	}
+}
+
+// pick is the messages of a batch that are of some groups (all if nil) and that a receiver may get.
+func pick(b *batch.Batch, groups []string, receiver string) (body []byte, count int) {
+	b.Each(func(e batch.Entry) {
+		if groups != nil && !slices.Contains(groups, e.Group) || receiver != "" && e.Exclude == receiver {
+			return
+		}
+		if count > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, e.Bytes...)
+		count++
+	})
+	return body, count
+}
+
+// exclude gives every connection that must not see all of a batch a frame of its own.
+func (f *feed) exclude(t *pool.Topic, frame *pool.Frame, b *batch.Batch, groups []string) {
+	var done []string
+	b.Each(func(e batch.Entry) {
+		if e.Exclude == "" || slices.Contains(done, e.Exclude) {
+			return
+		}
+		done = append(done, e.Exclude)
+		s := f.relay.sessions.byID(e.Exclude)
+		if s == nil {
+			return
+		}
+		instead := pool.Instead{Conn: s.conn}
+		body, count := pick(b, groups, e.Exclude)
+		if count > 0 {
+			instead.Bytes, instead.Count = f.encode(s.enc, body, count), count
+		}
+		frame.Instead = append(frame.Instead, instead)
+	})
+}
+
+// flushReset tells every subscriber that the log was lost. The batch is the message of Reset.
+func (f *feed) flushReset(b *batch.Batch) {
+	b.Each(func(e batch.Entry) { f.epoch = e.Group })
+	f.base = b.Last // the log starts over at 0
+	topics := []*pool.Topic{f.topic}
+	if p := f.filtered.Load(); p != nil {
+		for _, s := range *p {
+			topics = append(topics, s.topic)
+		}
+	}
+	for _, t := range topics {
+		frame := &pool.Frame{Last: b.Last, Count: 1, Place: pool.Place{Epoch: f.epoch}}
+		for enc := range pool.Encoding(pool.Encodings) {
+			if t.Takers(enc) > 0 {
+				frame.Bytes[enc] = f.relay.encodePayload(enc, "resync", b.Body)
+			}
+		}
+		t.Reset(frame)
+	}
+}

@@ -1,0 +1,105 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"weir/internal/units"
+	"weir/relay/auth"
+)
+
+// DevKey is the API key of development mode.
+const DevKey = "dev"
+
+// fill puts defaults in place and checks what New could not work with. Finer checks, with the line of the
+// file, are made where the file is read.
+func (c *Config) fill() error {
+	set(&c.Listen, "127.0.0.1:8080")
+	set(&c.Admin, "127.0.0.1:9090")
+	set(&c.Heartbeat, 25*time.Second)
+	set(&c.Pong, 10*time.Second)
+	set(&c.Drain, 10*time.Second)
+	set(&c.Limit.PerUser, 100)
+	set(&c.Limit.Subscriptions, 128)
+	set(&c.Limit.Message, 64*units.KiB)
+	set(&c.Limit.Request, units.MiB)
+	set(&c.Limit.Queue, units.MiB)
+	set(&c.Limit.Commands, units.Rate{Count: 100, Per: time.Second})
+	set(&c.Limit.Pings, units.Rate{Count: 10, Per: time.Second})
+	if c.Dev {
+		for _, addr := range []string{c.Listen, c.Admin} {
+			if !loopback(addr) {
+				return fmt.Errorf("development mode on %s: its secret is published, so it listens on loopback only", addr)
+			}
+		}
+		c.Auth.Keys = append([]TokenKey{{Algorithm: "HS256", Secret: auth.DevSecret}}, c.Auth.Keys...)
+		c.API.Keys = append([]APIKey{{Name: "dev", Secret: DevKey}}, c.API.Keys...)
+		c.Limit.PerUser = max(c.Limit.PerUser, 1<<20)
+	}
+	switch {
+	case len(c.Auth.Keys) == 0 && c.Auth.JWKS.URL == "":
+		return errors.New("no key for client tokens is configured: set auth.keys or auth.jwks, or use --dev to try things out")
+	case len(c.API.Keys) == 0:
+		return errors.New("no API key for backends is configured: set api.keys, or use --dev to try things out")
+	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
+		return errors.New("tls needs both cert and key")
+	case c.Heartbeat < time.Second:
+		return errors.New("heartbeat is shorter than a second")
+	case c.Limit.Request < c.Limit.Message:
+		return errors.New("limits.request is smaller than limits.message")
+	}
+	return nil
+}
+
+func set[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// loopback says whether an address can be reached from this machine only.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func (c *Config) authConfig() auth.Config {
+	a := auth.Config{
+		JWKS:   auth.JWKS{URL: c.Auth.JWKS.URL, Refresh: c.Auth.JWKS.Refresh, AllowInsecure: c.Auth.JWKS.AllowInsecure},
+		Issuer: c.Auth.Issuer, Audience: c.Auth.Audience, Leeway: c.Auth.Leeway,
+	}
+	for _, k := range c.Auth.Keys {
+		a.Keys = append(a.Keys, auth.TokenKey{ID: k.ID, Algorithm: k.Algorithm, Secret: k.Secret, File: k.File})
+	}
+	return a
+}
+
+func (c *Config) apiConfig() auth.APIConfig {
+	a := auth.APIConfig{Dev: c.Dev}
+	for _, k := range c.API.Keys {
+		a.Keys = append(a.Keys, auth.APIKey{Name: k.Name, Secret: k.Secret, File: k.File})
+	}
+	return a
+}
+
+// guestToken is a token of a user who does not exist, for the page of development mode.
+func (r *Relay) guestToken() string {
+	id := "guest-" + ulid.Make().String()[20:]
+	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{Sub: id, Name: "Guest " + id[6:], TTL: 24 * time.Hour})
+	if err != nil {
+		return ""
+	}
+	return token
+}

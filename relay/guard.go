@@ -1,0 +1,131 @@
+package relay
+
+import (
+	"encoding/binary"
+	"time"
+
+	"weir/internal/units"
+	"weir/internal/wire"
+)
+
+// maxFragments bounds the frames of one message: empty ones cost the sender nothing.
+const maxFragments = 1024
+
+// violation is a breach of the WebSocket protocol or of a limit; it closes the connection.
+type violation struct {
+	code   int
+	reason string
+}
+
+func (v *violation) Error() string { return v.reason }
+
+// guard watches the frame headers of one client, ahead of the frame parser, which trusts announced
+// lengths and lets reserved bits, endless fragments and floods of control frames pass. It follows
+// RFC 6455, sections 5.2 to 5.5, and RFC 7692, section 6. It belongs to the reader.
+type guard struct {
+	head      [14]byte // of the frame that is being read
+	have      int8     // bytes of it
+	open      bool     // a message has begun and its last frame has not come
+	fragments int16
+	size      int    // of the message so far
+	left      uint64 // payload bytes of the frame still to come
+	control   bucket // pings and pongs
+}
+
+// feed looks at bytes on their way to the parser. It answers how many of them are good; the violation
+// concerns the byte after them.
+func (g *guard) feed(b []byte, limit int, deflate bool, pings units.Rate) (int, *violation) {
+	for i := 0; i < len(b); {
+		if g.left > 0 {
+			n := min(uint64(len(b)-i), g.left)
+			g.left -= n
+			i += int(n)
+			continue
+		}
+		g.head[g.have] = b[i]
+		g.have++
+		i++
+		if int(g.have) < g.headLength() {
+			continue
+		}
+		g.have = 0
+		if v := g.check(limit, deflate, pings); v != nil {
+			return i - 1, v
+		}
+	}
+	return len(b), nil
+}
+
+// headLength is how long the header is, as far as the bytes so far tell.
+func (g *guard) headLength() int {
+	if g.have < 2 {
+		return 2
+	}
+	n := 2
+	switch g.head[1] & 0x7f {
+	case 126:
+		n += 2
+	case 127:
+		n += 8
+	}
+	if g.head[1]&0x80 != 0 {
+		n += 4
+	}
+	return n
+}
+
+// check judges a complete header.
+func (g *guard) check(limit int, deflate bool, pings units.Rate) *violation {
+	fin, rsv, opcode := g.head[0]&0x80 != 0, g.head[0]&0x70, g.head[0]&0x0f
+	length := uint64(g.head[1] & 0x7f)
+	switch length {
+	case 126:
+		length = uint64(binary.BigEndian.Uint16(g.head[2:]))
+	case 127:
+		length = binary.BigEndian.Uint64(g.head[2:])
+	}
+	g.left = length
+	if g.head[1]&0x80 == 0 {
+		return &violation{wire.CloseProtocol, "frame is not masked"}
+	}
+	if rsv != 0 && !(rsv == 0x40 && deflate && (opcode == wire.OpText || opcode == wire.OpBinary)) {
+		return &violation{wire.CloseProtocol, "reserved bit is set"}
+	}
+	switch opcode {
+	case wire.OpClose, wire.OpPing, wire.OpPong:
+		return g.checkControl(fin, length, opcode, pings)
+	case wire.OpText, wire.OpContinuation:
+	case wire.OpBinary:
+		return &violation{wire.CloseUnsupported, "messages are text"}
+	default:
+		return &violation{wire.CloseProtocol, "unknown opcode"}
+	}
+	if (opcode == wire.OpContinuation) != g.open {
+		return &violation{wire.CloseProtocol, "fragments out of order"}
+	}
+	if !g.open {
+		g.size, g.fragments = 0, 0
+	}
+	if length>>63 != 0 {
+		return &violation{wire.CloseProtocol, "length is negative"}
+	}
+	if length > uint64(limit-min(g.size, limit)) {
+		return &violation{wire.CloseTooBig, "message is too big"}
+	}
+	g.size += int(length)
+	if g.fragments++; g.fragments > maxFragments {
+		return &violation{wire.ClosePolicy, "too many fragments"}
+	}
+	g.open = !fin
+	return nil
+}
+
+func (g *guard) checkControl(fin bool, length uint64, opcode byte, pings units.Rate) *violation {
+	if !fin || length > 125 {
+		return &violation{wire.CloseProtocol, "bad control frame"}
+	}
+	if opcode != wire.OpClose && !g.control.take(pings, 2*float64(pings.Count), time.Now()) {
+		return &violation{wire.ClosePolicy, "too many pings"}
+	}
+	return nil
+}

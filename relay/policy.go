@@ -1,0 +1,167 @@
+package relay
+
+import (
+	"fmt"
+	"time"
+
+	"weir/batch"
+	"weir/broker"
+	"weir/internal/units"
+	"weir/internal/wire"
+	"weir/pool"
+	"weir/relay/auth"
+)
+
+// namespace is a Namespace with every default filled in, and the counters of its channels.
+type namespace struct {
+	name      string
+	subscribe Access
+	publish   Access
+	presence  bool
+	batch     batch.Options
+	slow      pool.Slow
+	log       broker.Policy
+	message   int
+	rate      units.Rate
+
+	meter   pool.Meter // deliveries
+	counted namespaceCounters
+}
+
+// The namespaces that belong to systems of the relay: clients follow and fill them only as their system
+// says, whatever the default namespace allows.
+var systems = []string{"analytics", "document", eventNamespace, "feed", wire.PresenceNamespace}
+
+// Development mode keeps enough history for a day of trying things out.
+const (
+	devHistory    = 4096
+	devHistoryTTL = time.Hour
+)
+
+// policies is the set of namespaces. It is built once and read without a lock.
+type policies struct {
+	named    map[string]*namespace
+	fallback *namespace // channels without a known namespace
+}
+
+// newPolicies resolves the configuration.
+func newPolicies(cfg *Config) (*policies, error) {
+	fallback := Namespace{}
+	if cfg.Dev {
+		size := devHistory
+		fallback = Namespace{History: History{Size: &size, TTL: devHistoryTTL}, Subscribe: Authenticated, Publish: Authenticated,
+			Limit: Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}}
+	}
+	if ns, ok := cfg.Namespaces["default"]; ok {
+		fallback = ns
+	}
+	p := &policies{named: make(map[string]*namespace)}
+	var err error
+	if p.fallback, err = newNamespace("default", fallback, cfg); err != nil {
+		return nil, err
+	}
+	closed := fallback
+	closed.Subscribe, closed.Publish = Capability, Backend
+	for _, name := range append([]string{wire.UserNamespace}, systems...) {
+		if p.named[name], err = newNamespace(name, closed, cfg); err != nil {
+			return nil, err
+		}
+	}
+	off := false
+	p.named[wire.PresenceNamespace].presence = off
+	p.named[wire.UserNamespace].presence = off
+	p.named[eventNamespace].presence = off
+	for name, ns := range cfg.Namespaces {
+		if name == "default" {
+			continue
+		}
+		if name == wire.UserNamespace || name == wire.PresenceNamespace || name == eventNamespace {
+			// Who follows these is not the configuration's to say.
+			ns.Subscribe, ns.Publish, ns.Presence = Capability, Backend, &off
+		}
+		if p.named[name], err = newNamespace(name, ns, cfg); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func newNamespace(name string, ns Namespace, cfg *Config) (*namespace, error) {
+	n := &namespace{
+		name: name, subscribe: ns.Subscribe, publish: ns.Publish, presence: or(ns.Presence, true),
+		batch:   batch.Options{Window: or(ns.Batch.Window, 50*time.Millisecond), Eager: or(ns.Batch.Eager, true), Conflate: or(ns.Batch.Conflate, true)},
+		message: int(ns.Limit.Message), rate: ns.Limit.Rate,
+		log: broker.Policy{History: or(ns.History.Size, 256), HistoryTTL: ns.History.TTL, Items: ns.Limit.Items},
+	}
+	if n.log.History == 0 {
+		n.log.History = -1 // there 0 means the default
+	}
+	if n.message == 0 {
+		n.message = int(cfg.Limit.Message)
+	}
+	if n.rate.Count == 0 {
+		n.rate = units.Rate{Count: 50, Per: time.Second}
+	}
+	for _, access := range []*Access{&n.subscribe, &n.publish} {
+		switch *access {
+		case "":
+			*access = Member
+		case Public, Authenticated, Member, Capability, Backend:
+		default:
+			return nil, fmt.Errorf("namespace %s: unknown access %q", name, *access)
+		}
+	}
+	switch ns.Slow {
+	case "", Disconnect:
+		n.slow = pool.Disconnect
+	case Resync:
+		n.slow = pool.Resync
+	default:
+		return nil, fmt.Errorf("namespace %s: unknown policy for slow readers %q", name, ns.Slow)
+	}
+	if w := n.batch.Window; w < 0 || w > 10*time.Second {
+		return nil, fmt.Errorf("namespace %s: window %v is not between 0 and 10s", name, w)
+	}
+	return n, nil
+}
+
+func or[T any](v *T, otherwise T) T {
+	if v == nil {
+		return otherwise
+	}
+	return *v
+}
+
+// of is the namespace of a channel.
+func (p *policies) of(channel string) *namespace {
+	if ns, ok := p.named[wire.Namespace(channel)]; ok {
+		return ns
+	}
+	return p.fallback
+}
+
+// may says whether a client may do something with a channel. Who is in a channel is told to those who
+// may follow it; a token may also restrict that, or the history, where it names channels.
+func (p *policies) may(id *auth.Identity, op auth.Ops, channel string) bool {
+	ns := p.of(channel)
+	if ns.name == wire.PresenceNamespace && op != auth.Publish {
+		followed := channel[len(wire.PresenceNamespace)+1:]
+		return wire.ValidChannel(followed) && wire.Namespace(followed) != wire.PresenceNamespace && p.may(id, auth.Presence, followed)
+	}
+	if ns.name == wire.UserNamespace && op != auth.Publish && !id.Anonymous && channel == wire.UserChannel(id.User) {
+		return true
+	}
+	access := ns.subscribe
+	if op == auth.Publish {
+		access = ns.publish
+	}
+	switch access {
+	case Public:
+		return true
+	case Authenticated:
+		return !id.Anonymous
+	case Member, Capability:
+		return id.May(op, channel)
+	}
+	return false
+}

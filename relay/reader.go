@@ -1,0 +1,143 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/lxzan/gws"
+
+	"weir/internal/wire"
+	"weir/pool"
+)
+
+// maxBatch bounds the commands of one frame.
+const maxBatch = 128
+
+// parserEvents is what the frame parser calls. The session is found through the net.Conn that the parser
+// was given.
+type parserEvents struct{ gws.BuiltinEventHandler }
+
+func sessionOf(c *gws.Conn) *session { return c.NetConn().(*socket).session }
+
+// OnPing implements gws.Event: the pong takes its turn in the session's output.
+func (parserEvents) OnPing(c *gws.Conn, payload []byte) {
+	s := sessionOf(c)
+	if !s.ending.Load() {
+		_ = s.conn.Send(wire.AppendFrame(nil, wire.OpPong, payload)) // a client that does not read needs no pong
+	}
+}
+
+// OnPong implements gws.Event; that something came was noted by the socket.
+func (parserEvents) OnPong(*gws.Conn, []byte) {}
+
+// OnClose implements gws.Event.
+func (parserEvents) OnClose(c *gws.Conn, err error) {
+	var ce *gws.CloseError
+	sessionOf(c).socket.clean = errors.As(err, &ce) && ce.Code == wire.CloseNormal
+}
+
+// OnMessage implements gws.Event.
+func (parserEvents) OnMessage(c *gws.Conn, m *gws.Message) {
+	defer m.Close()
+	s := sessionOf(c)
+	defer s.relay.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	s.relay.metrics.framesIn.Inc()
+	s.message(m.Bytes())
+}
+
+// read is the reader goroutine of a WebSocket session.
+func (s *session) read() {
+	func() {
+		// The parser has been seen to panic on input. Whatever ends it ends this connection only.
+		defer s.relay.catch(s, func() { s.cut(closing{code: wire.CloseInternal, reason: "internal error"}) })
+		s.ws.ReadLoop()
+	}()
+	s.ws = nil
+	s.socket.linger(7 * time.Second)
+	s.finish(!s.socket.clean)
+}
+
+// catch ends a panic on a connection's path: it is logged once with its stack, counted, and costs that
+// connection only. It is to be deferred.
+func (r *Relay) catch(s *session, then func()) {
+	if v := recover(); v != nil {
+		r.metrics.panics.Inc()
+		r.log.Error("panic on a connection", slog.String("connection", s.id), slog.String("user", s.user),
+			slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+		then()
+	}
+}
+
+// message handles one text message: a command or an array of them. The answers leave in one write.
+func (s *session) message(b []byte) {
+	b = trim(b)
+	if len(b) > 0 && b[0] == '[' {
+		s.messages(b)
+	} else {
+		s.command(b)
+	}
+	s.flushReplies()
+}
+
+func (s *session) messages(b []byte) {
+	if err := wire.ValidJSON(b); err != nil {
+		s.fail(nil, err)
+		return
+	}
+	n := 0
+	err := wire.Elements(b, func(one []byte) error {
+		if n++; n > maxBatch {
+			return faultMany.with(fmt.Sprintf("at most %d commands in one message", maxBatch))
+		}
+		s.command(one)
+		return nil
+	})
+	if err != nil {
+		s.fail(nil, err)
+	}
+}
+
+// trim removes white space from both ends.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\n' || b[0] == '\r' || b[0] == '\t') {
+		b = b[1:]
+	}
+	return b
+}
+
+// reply adds an answer to those that leave after this message.
+func (s *session) reply(payload []byte) {
+	s.out = append(wire.AppendHeader(s.out, wire.OpText, false, len(payload)), payload...)
+}
+
+func (s *session) flushReplies() {
+	if len(s.out) > 0 {
+		out := s.out
+		s.out = nil // the connection keeps them
+		s.deliver(out)
+	}
+}
+
+// fail answers a command with an error; the connection lives.
+func (s *session) fail(id []byte, err error) {
+	f := faultOf(err)
+	if f == faultInternal {
+		s.relay.log.Error("command failed", slog.String("connection", s.id), slog.String("error", err.Error()))
+	}
+	s.relay.metrics.errors.of(f.code).Inc()
+	s.reply(f.appendError(nil, id))
+}
+
+// wait is the reader goroutine of an SSE session: nothing is expected from the client but its end.
+func (s *session) wait() {
+	// More than this and the client is not speaking SSE. Either way it is gone.
+	_, _ = io.CopyN(io.Discard, s.socket.nc, 64<<10)
+	s.socket.eof = true
+	s.finish(true)
+}
+
+var _ pool.Owner = (*session)(nil)

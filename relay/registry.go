@@ -1,0 +1,102 @@
+package relay
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+)
+
+// registryParts is how many locks the registry has.
+const registryParts = 64
+
+// registry finds sessions by connection and by user. Anonymous sessions are found by connection only.
+type registry struct {
+	seed  maphash.Seed
+	parts [registryParts]struct {
+		mu    sync.Mutex
+		conns map[string]*session   // by connection id
+		users map[string][]*session // by user id
+	}
+}
+
+func newRegistry() *registry { return &registry{seed: maphash.MakeSeed()} }
+
+func (g *registry) part(key string) int { return int(maphash.String(g.seed, key) % registryParts) }
+
+// add enters a session. It answers false if its user has as many as perUser allows (0: no limit).
+func (g *registry) add(s *session, perUser int) bool {
+	if s.user != "" {
+		p := &g.parts[g.part(s.user)]
+		p.mu.Lock()
+		if perUser > 0 && len(p.users[s.user]) >= perUser {
+			p.mu.Unlock()
+			return false
+		}
+		if p.users == nil {
+			p.users = make(map[string][]*session)
+		}
+		p.users[s.user] = append(p.users[s.user], s)
+		p.mu.Unlock()
+	}
+	p := &g.parts[g.part(s.id)]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conns == nil {
+		p.conns = make(map[string]*session)
+	}
+	p.conns[s.id] = s
+	return true
+}
+
+// remove takes a session out.
+func (g *registry) remove(s *session) {
+	p := &g.parts[g.part(s.id)]
+	p.mu.Lock()
+	delete(p.conns, s.id)
+	p.mu.Unlock()
+	if s.user == "" {
+		return
+	}
+	p = &g.parts[g.part(s.user)]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := p.users[s.user]
+	if i := slices.Index(list, s); i >= 0 {
+		list = slices.Delete(list, i, i+1)
+	}
+	if len(list) == 0 {
+		delete(p.users, s.user)
+		return
+	}
+	p.users[s.user] = list
+}
+
+// byID is the session of a connection, or nil.
+func (g *registry) byID(id string) *session {
+	p := &g.parts[g.part(id)]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.conns[id]
+}
+
+// byUser is the sessions of a user.
+func (g *registry) byUser(user string) []*session {
+	p := &g.parts[g.part(user)]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.users[user])
+}
+
+// all is every session there is.
+func (g *registry) all() []*session {
+	var out []*session
+	for i := range g.parts {
+		p := &g.parts[i]
+		p.mu.Lock()
+		for _, s := range p.conns {
+			out = append(out, s)
+		}
+		p.mu.Unlock()
+	}
+	return out
+}

@@ -1,0 +1,248 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lxzan/gws"
+	"github.com/panjf2000/ants/v2"
+	"github.com/valyala/fasthttp"
+
+	"weir/batch"
+	"weir/broker"
+	"weir/pool"
+	"weir/relay/auth"
+)
+
+// Relay is a server. Make it with New.
+type Relay struct {
+	// Set once by New.
+	cfg            Config
+	log            *slog.Logger
+	now            func() time.Time // wall clock, for tokens
+	policies       *policies
+	proxies        []netip.Prefix
+	verifier       *auth.Verifier
+	keys           *auth.Keys
+	tickets        *auth.Tickets
+	broker         *broker.Broker
+	pool           *pool.Pool
+	batchers       []*batch.Batcher // by shard
+	seed           maphash.Seed
+	sessions       *registry
+	presence       *presence
+	expiries       *expiries
+	metrics        *metricSet
+	parser         *gws.Upgrader
+	parserRequests [2]*http.Request // without and with compression
+	route          fasthttp.RequestHandler
+	workerPool     *ants.Pool
+	addresses      addresses
+
+	// Set once by Serve, before ready is closed.
+	door   *door
+	tls    *certificate
+	public net.Addr
+	admin  net.Addr
+	ready  chan struct{}
+
+	// Atomic.
+	draining   atomic.Bool
+	memoryFull atomic.Bool
+
+	readers sync.WaitGroup // sessions; Serve waits
+	workers sync.WaitGroup // side work; Serve waits
+}
+
+// sideWorkers bounds the side work that runs at once.
+const sideWorkers = 256
+
+// New makes a relay. It opens no socket; Serve does. Errors are about the configuration.
+func New(cfg Config, log *slog.Logger) (*Relay, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	r := &Relay{cfg: cfg, log: log, now: time.Now, seed: maphash.MakeSeed(), sessions: newRegistry(), ready: make(chan struct{})}
+	var err error
+	if r.policies, err = newPolicies(&r.cfg); err != nil {
+		return nil, err
+	}
+	if r.proxies, err = parseNetworks(cfg.TrustedProxies); err != nil {
+		return nil, err
+	}
+	if cfg.TLS.Cert != "" {
+		if r.tls, err = newCertificate(cfg.TLS, log); err != nil {
+			return nil, err
+		}
+	}
+	if r.keys, err = auth.NewKeys(cfg.apiConfig()); err != nil {
+		return nil, err
+	}
+	if r.verifier, err = auth.NewVerifier(cfg.authConfig()); err != nil {
+		return nil, err
+	}
+	if r.workerPool, err = ants.NewPool(sideWorkers, ants.WithNonblocking(true), ants.WithDisablePurge(true)); err != nil {
+		r.verifier.Close()
+		return nil, fmt.Errorf("start workers: %w", err)
+	}
+	r.tickets = auth.NewTickets(0)
+	r.expiries = &expiries{now: r.now}
+	r.presence = &presence{relay: r}
+	r.parser = newParser(&r.cfg)
+	r.parserRequests = [2]*http.Request{parserRequest(false), parserRequest(true)}
+	r.metrics = newMetrics(r)
+	if err := r.startCore(); err != nil {
+		r.verifier.Close()
+		r.workerPool.Release()
+		return nil, err
+	}
+	r.route = r.newRouter()
+	return r, nil
+}
+
+// startCore starts the pool, its batchers and the broker. Close of each is Serve's or closeCore's.
+func (r *Relay) startCore() error {
+	var err error
+	r.broker, err = broker.New(broker.Config{
+		Policy: func(channel string) broker.Policy { return r.policies.of(channel).log },
+		Outlet: r.newFeed,
+	})
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	byShard := make(map[int]*batch.Batcher)
+	r.pool = pool.New(pool.Config{
+		Shards: r.cfg.Shards,
+		Queue:  int(r.cfg.Limit.Queue),
+		Beat:   r.cfg.Heartbeat,
+		Check:  min(r.cfg.Pong, r.cfg.Heartbeat),
+		Agenda: func(s *pool.Shard) pool.Agenda {
+			b := batch.New(batch.Config{Wake: s.Wake, Phase: time.Duration(s.Index()) * 50 * time.Millisecond / 8})
+			mu.Lock()
+			byShard[s.Index()] = b
+			mu.Unlock()
+			return b
+		},
+		Observe: r.metrics.observe,
+	})
+	for i := range r.pool.Shards() {
+		r.batchers = append(r.batchers, byShard[i])
+	}
+	return nil
+}
+
+// batcherOf is the batcher of the shard on whose loop a channel's windows are flushed.
+func (r *Relay) batcherOf(channel string) *batch.Batcher {
+	return r.batchers[maphash.String(r.seed, channel)%uint64(len(r.batchers))]
+}
+
+// Ready is closed when both listeners are open and Serve takes requests.
+func (r *Relay) Ready() <-chan struct{} { return r.ready }
+
+// Addrs are the addresses of the listeners; valid once Ready is closed.
+func (r *Relay) Addrs() (public, admin net.Addr) { return r.public, r.admin }
+
+// Serve listens on the configured addresses and serves until ctx ends; then it drains, flushes everything
+// and returns nil. Errors: a listener that does not open or breaks. It may be called once.
+func (r *Relay) Serve(ctx context.Context) error {
+	ln, err := net.Listen("tcp", r.cfg.Listen)
+	if err != nil {
+		r.closeCore()
+		return fmt.Errorf("listen: %w", err)
+	}
+	adm, err := net.Listen("tcp", r.cfg.Admin)
+	if err != nil {
+		_ = ln.Close()
+		r.closeCore()
+		return fmt.Errorf("listen for admin: %w", err)
+	}
+	return r.ServeOn(ctx, ln, adm)
+}
+
+// ServeOn is Serve on listeners that are open already; it closes them.
+func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
+	r.public, r.admin = ln.Addr(), adm.Addr()
+	r.door = &door{Listener: ln, relay: r, limit: int64(r.cfg.connectionLimit()), closed: make(chan struct{})}
+	server := r.newServer()
+	adminServer := r.newAdmin()
+
+	keeping, stopKeeping := context.WithCancel(context.Background())
+	var chores sync.WaitGroup // housekeeping; ended by stopKeeping
+	chores.Go(func() { r.expiries.run(keeping) })
+	chores.Go(func() { r.watchMemory(keeping) })
+	var in net.Listener = r.door
+	if r.tls != nil {
+		chores.Go(func() { r.tls.watch(keeping) })
+		in = tlsListener(r.door, r.tls)
+	}
+	failed := make(chan error, 2)
+	var servers sync.WaitGroup // ended by shutting the servers down
+	servers.Go(func() { failed <- server.Serve(in) })
+	servers.Go(func() {
+		err := adminServer.Serve(adm)
+		if !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	})
+	close(r.ready)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	r.drain()
+	_ = r.door.Close() // its accept loop then ends
+	_ = server.ShutdownWithContext(quickly())
+	r.closeCore()
+	stopKeeping()
+	chores.Wait()
+	_ = adminServer.Close()
+	servers.Wait()
+	return err
+}
+
+// quickly is a context for a server whose work is done: what is left of requests has a second.
+func quickly() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	context.AfterFunc(ctx, cancel)
+	return ctx
+}
+
+// closeCore ends what startCore started, in the order of the data: nothing accepted is left behind.
+func (r *Relay) closeCore() {
+	r.presence.close()
+	r.pool.Flush()
+	r.pool.Close()
+	_ = r.broker.Close()
+	r.workers.Wait()
+	_ = r.workerPool.ReleaseTimeout(time.Second)
+	r.verifier.Close()
+}
+
+// Reload takes new API keys and token keys; the old ones end at once. Everything else needs a restart.
+// With an error nothing has changed.
+func (r *Relay) Reload(cfg Config) error {
+	cfg.Dev = r.cfg.Dev
+	if err := cfg.fill(); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	if err := r.verifier.Reload(cfg.authConfig()); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	if err := r.keys.Reload(cfg.apiConfig()); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	r.log.Info("keys reloaded", slog.Int("api_keys", len(cfg.API.Keys)), slog.Int("token_keys", len(cfg.Auth.Keys)))
+	return nil
+}

@@ -1,0 +1,197 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fasthttp/router"
+	"github.com/valyala/fasthttp"
+
+	"weir/internal/wire"
+	"weir/relay/web"
+)
+
+// headerTimeout is how long a client may take for its request.
+const headerTimeout = 5 * time.Second
+
+// newServer is the public HTTP server. Connections that are upgraded leave it.
+func (r *Relay) newServer() *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:               r.handle,
+		ErrorHandler:          r.handleBadRequest,
+		Name:                  "weir",
+		ReadTimeout:           headerTimeout,
+		WriteTimeout:          10 * time.Second,
+		IdleTimeout:           75 * time.Second,
+		ReadBufferSize:        maxHeaderBytes,
+		MaxRequestBodySize:    int(r.cfg.Limit.Request),
+		KeepHijackedConns:     true,
+		NoDefaultServerHeader: true,
+		CloseOnShutdown:       true,
+		Logger:                quietLogger{r},
+		SecureErrorLogMessage: true,
+	}
+}
+
+// quietLogger takes what the HTTP server has to say about bad clients: worth a look when debugging only.
+type quietLogger struct{ relay *Relay }
+
+// Printf implements fasthttp.Logger.
+func (l quietLogger) Printf(format string, args ...any) {
+	l.relay.log.Debug("http", slog.String("message", fmt.Sprintf(format, args...)))
+}
+
+// newRouter knows the routes of the public listener.
+func (r *Relay) newRouter() fasthttp.RequestHandler {
+	t := router.New()
+	t.RedirectTrailingSlash = false
+	t.RedirectFixedPath = false
+	t.HandleOPTIONS = false
+	t.NotFound = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, faultNotFound) }
+	t.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, faultMethod) }
+	t.GET("/ws", r.handleWS)
+	t.GET("/sse", r.handleSSE)
+	t.GET("/", r.handlePage)
+	for name, kind := range map[string]string{"weir-page.js": "text/javascript; charset=utf-8", "weir-page.css": "text/css; charset=utf-8"} {
+		t.GET("/"+name, func(ctx *fasthttp.RequestCtx) { asset(ctx, web.File(name), kind) })
+	}
+	t.GET("/v1/openapi.yaml", func(ctx *fasthttp.RequestCtx) { asset(ctx, web.File("openapi.yaml"), "application/yaml") })
+	for _, route := range r.apiRoutes() {
+		t.Handle(route.method, route.path, r.withKey(route.handle))
+	}
+	return t.Handler
+}
+
+// handle takes every request of the public listener. A panic costs its request.
+func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.metrics.panics.Inc()
+			r.log.Error("panic in a request", slog.String("path", string(ctx.Path())), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+			r.refuse(ctx, faultInternal)
+			ctx.SetConnectionClose()
+		}
+		if !ctx.Hijacked() {
+			r.metrics.requests.of(statusClasses[min(ctx.Response.StatusCode()/100, 5)]).Inc()
+		}
+	}()
+	if bad := hygiene(ctx); bad != nil {
+		r.refuse(ctx, bad)
+		ctx.SetConnectionClose()
+		return
+	}
+	if string(ctx.Request.URI().PathOriginal()) == publishPath && ctx.IsPost() { // the hot one goes past the router
+		r.withKey(r.handlePublish)(ctx)
+		return
+	}
+	r.route(ctx)
+}
+
+var statusClasses = [...]string{"other", "1xx", "2xx", "3xx", "4xx", "5xx"}
+
+// handleBadRequest answers what the server could not parse. It closes the connection afterwards.
+func (r *Relay) handleBadRequest(ctx *fasthttp.RequestCtx, err error) {
+	var small *fasthttp.ErrSmallBuffer
+	switch {
+	case errors.As(err, &small):
+		r.refuse(ctx, faultHeaders)
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		r.refuse(ctx, faultTooLarge.with("the request is larger than "+r.cfg.Limit.Request.String()))
+	default:
+		r.refuse(ctx, faultRequest)
+	}
+	r.metrics.requests.of("4xx").Inc()
+}
+
+// refuse answers a request with a problem.
+func (r *Relay) refuse(ctx *fasthttp.RequestCtx, f *fault) {
+	ctx.Response.Reset()
+	ctx.SetStatusCode(f.status)
+	ctx.SetContentType("application/problem+json")
+	if f.status == fasthttp.StatusUnauthorized {
+		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
+	}
+	if f.status == fasthttp.StatusServiceUnavailable || f.status == fasthttp.StatusTooManyRequests {
+		ctx.Response.Header.Set("Retry-After", "1")
+	}
+	if f == faultVersion {
+		ctx.Response.Header.Set("Sec-WebSocket-Version", "13")
+	}
+	if cors := r.appendCORS(nil, ctx); len(cors) > 0 {
+		ctx.Response.Header.Set("Access-Control-Allow-Origin", string(ctx.Request.Header.Peek("Origin")))
+	}
+	ctx.SetBody(f.appendProblem(nil))
+}
+
+// appendCORS lets pages of the configured origins read event streams.
+func (r *Relay) appendCORS(dst []byte, ctx *fasthttp.RequestCtx) []byte {
+	origin := ctx.Request.Header.Peek("Origin")
+	if len(origin) == 0 || !r.originAllowed(ctx) {
+		return dst
+	}
+	dst = append(append(dst, "Access-Control-Allow-Origin: "...), origin...)
+	return append(dst, "\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n"...)
+}
+
+func asset(ctx *fasthttp.RequestCtx, body []byte, kind string) {
+	h := &ctx.Response.Header
+	h.SetContentType(kind)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-cache")
+	ctx.SetBody(body)
+}
+
+// pagePolicy lets the page load its own script and style and talk to this server, and nothing else.
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// handlePage is GET /. In development mode the page gets a token of a guest; elsewhere it asks for one.
+func (r *Relay) handlePage(ctx *fasthttp.RequestCtx) {
+	token := ""
+	if r.cfg.Dev {
+		token = r.guestToken()
+	}
+	asset(ctx, []byte(strings.Replace(string(web.File("index.html")), "{{TOKEN}}", token, 1)), "text/html; charset=utf-8")
+	ctx.Response.Header.Set("Content-Security-Policy", pagePolicy)
+	ctx.Response.Header.Set("Referrer-Policy", "no-referrer")
+	ctx.Response.Header.Set("Cache-Control", "no-store")
+}
+
+// withKey lets backends with an API key pass.
+func (r *Relay) withKey(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		header := ctx.Request.Header.Peek("Authorization")
+		const scheme = "Bearer "
+		if len(header) > len(scheme) && string(header[:len(scheme)]) == scheme {
+			if _, ok := r.keys.Lookup(header[len(scheme):]); ok {
+				next(ctx)
+				return
+			}
+		}
+		r.metrics.authFailures.of("api_key").Inc()
+		r.refuse(ctx, faultUnauthorized.with("an API key is needed: Authorization: Bearer KEY"))
+	}
+}
+
+// appendAt appends the member position.
+func appendAt(b []byte, epoch string, seq uint64) []byte {
+	return wire.AppendPosition(append(b, `"position":`...), epoch, seq)
+}
+
+// queryInt is a whole number of the query; 0 if it is not there.
+func queryInt(ctx *fasthttp.RequestCtx, name string) (uint64, error) {
+	v := ctx.QueryArgs().Peek(name)
+	if len(v) == 0 {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(string(v), 10, 64)
+	if err != nil {
+		return 0, faultField.with(name + " must be a whole number")
+	}
+	return n, nil
+}

@@ -1,0 +1,242 @@
+package relay
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lxzan/gws"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/pool"
+	"weir/relay/auth"
+)
+
+// session is one connected client: who it is, what it may do, what it is subscribed to. It implements
+// pool.Owner.
+//
+// A session has one reader goroutine, started when its first frame has been written and ended by the end
+// of the connection; Relay.readers waits for it. Everything written goes through conn.
+type session struct {
+	// Set once, before the reader starts.
+	relay   *Relay
+	conn    *pool.Conn
+	enc     pool.Encoding
+	id      string // connectionId
+	user    string // of the first token; a refresh can not change it
+	address string // of the client, for limits and logs
+	opened  time.Time
+	socket  socket    // what the frame parser reads from
+	ws      *gws.Conn // nil for SSE
+	sse     *stream   // nil for WebSocket
+	release func()    // gives the place in the count of its address back; may be nil
+
+	// Atomic.
+	identity atomic.Pointer[auth.Identity] // replaced by refresh
+	heard    atomic.Bool                   // something came since the last ping
+	ending   atomic.Bool                   // a close is under way: commands are ignored
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	subs   []subscription
+	ended  bool // nothing may be subscribed any more
+	expiry expiryEntry
+
+	// Owned by the reader.
+	commands bucket
+	rates    []nsBucket // publishes by namespace
+	out      []byte     // frames of replies to the message being handled
+}
+
+// subscription is a channel that a session follows.
+type subscription struct {
+	channel *broker.Channel
+	feed    *feed
+	topic   *pool.Topic
+	groups  []string
+	present bool // counted in the channel's presence
+}
+
+// nsBucket limits the publishes of a session to one namespace.
+type nsBucket struct {
+	ns *namespace
+	bucket
+}
+
+// find is the index of a channel in subs, or -1. The caller holds s.mu.
+func (s *session) find(channel string) int {
+	return slices.IndexFunc(s.subs, func(x subscription) bool { return x.feed.name == channel })
+}
+
+// say sends a JSON message of the relay's own, now.
+func (s *session) say(event string, payload []byte) {
+	s.deliver(s.relay.frameFor(s, event, payload))
+}
+
+// deliver sends frames now. A client that sends commands and does not read the answers is cut off.
+func (s *session) deliver(frames []byte) {
+	if s.conn.Send(frames) == pool.ErrSlow {
+		s.Slow()
+	}
+}
+
+// frameFor makes a message of the relay's own ready for the session's socket.
+func (r *Relay) frameFor(s *session, event string, payload []byte) []byte {
+	b := r.encodePayload(s.enc, event, payload)
+	if s.enc == eventSSE {
+		b = append(b, '\n')
+	}
+	return b
+}
+
+// closing is why a connection is closed by the relay.
+type closing struct {
+	code   int
+	reason string
+	retry  time.Duration // SSE: when to come back; 0: the client's own time
+}
+
+// end closes the session after everything accepted for its channels has been sent to it. It returns at
+// once and may be called from anywhere but under a channel's lock; only the first call counts.
+func (s *session) end(why closing) {
+	if s.ending.Swap(true) {
+		return
+	}
+	s.relay.metrics.closes.of(why.code).Inc()
+	subs := s.takeSubs()
+	var left atomic.Int32
+	left.Store(int32(len(subs)) + 1)
+	done := func() {
+		if left.Add(-1) == 0 {
+			s.conn.Shut(s.farewell(why), false)
+		}
+	}
+	for _, sub := range subs {
+		s.leave(sub, nil, done)
+	}
+	done()
+}
+
+// cut closes the session at once; what waits for it is given up.
+func (s *session) cut(why closing) {
+	if s.ending.Swap(true) {
+		return
+	}
+	s.relay.metrics.closes.of(why.code).Inc()
+	s.conn.Shut(s.farewell(why), true)
+}
+
+// farewell is the last bytes of a session: a close frame, or when an SSE client may come back.
+func (s *session) farewell(why closing) []byte {
+	if s.sse != nil {
+		return s.sse.farewell(why)
+	}
+	return wire.CloseFrame(why.code, why.reason)
+}
+
+// takeSubs empties the session's subscriptions and lets no more be added.
+func (s *session) takeSubs() []subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	subs := s.subs
+	s.subs = nil
+	return subs
+}
+
+// leave ends a subscription that was taken out of subs, after everything accepted before has been sent;
+// then it sends answer and calls then on the shard's loop.
+func (s *session) leave(sub subscription, answer []byte, then func()) {
+	sub.feed.window.Hurry()
+	s.conn.Leave(sub.topic, sub.feed.ordinal.Load(), answer, func() {
+		sub.channel.Leave()
+		if then != nil {
+			then()
+		}
+	})
+	s.relay.metrics.subscriptions.Dec()
+}
+
+// finish ends a session whose connection is gone. Called once, by the reader, as its last act.
+func (s *session) finish(abrupt bool) {
+	s.ending.Store(true)
+	s.relay.expiries.remove(s)
+	subs := s.takeSubs()
+	s.relay.sessions.remove(s)
+	if s.release != nil {
+		s.release()
+	}
+	s.relay.metrics.closed(s)
+	for _, sub := range subs {
+		if sub.present {
+			s.relay.presence.leave(sub.feed.name, s, abrupt)
+		}
+		s.relay.metrics.subscriptions.Dec()
+	}
+	s.conn.Remove(func() {
+		for _, sub := range subs {
+			sub.channel.Leave()
+		}
+		s.relay.readers.Done()
+	})
+}
+
+// Tail implements pool.Owner.
+func (s *session) Tail(dst []byte, t *pool.Topic, f *pool.Frame) []byte { return s.sse.tail(dst, t, f) }
+
+// Slow implements pool.Owner.
+func (s *session) Slow() {
+	s.cut(closing{code: wire.CloseSlow, reason: "slow"})
+	s.relay.metrics.drops.of("slow").Inc()
+}
+
+// Resync implements pool.Owner: the snapshot is built off the loop.
+func (s *session) Resync(t *pool.Topic) {
+	if !s.relay.side(func() { s.resync(t) }) {
+		s.Slow()
+	}
+}
+
+// resync tells a client that has missed frames of a topic where things stand now.
+func (s *session) resync(t *pool.Topic) {
+	s.mu.Lock()
+	i := slices.IndexFunc(s.subs, func(x subscription) bool { return x.topic == t })
+	if i < 0 {
+		s.mu.Unlock()
+		return
+	}
+	sub := s.subs[i]
+	s.mu.Unlock()
+	_, err := s.relay.broker.Join(sub.feed.name, broker.JoinRequest{Groups: sub.groups, Again: true}, func(o broker.Outlet, r broker.Reply) {
+		if o != sub.feed {
+			return // it has left meanwhile, and somebody else has come
+		}
+		sub.feed.window.Seal()
+		frame := s.relay.frameFor(s, "resync", resyncMessage(sub.feed.name, r))
+		s.conn.Rejoin(t, sub.feed.ordinal.Load(), frame)
+	})
+	if err == nil {
+		s.relay.metrics.resumes.of("resync").Inc()
+	}
+}
+
+var pingFrame = wire.AppendFrame(nil, wire.OpPing, nil)
+
+// Beat implements pool.Owner: a ping, or a comment that keeps proxies from closing an idle stream.
+func (s *session) Beat(time.Time) {
+	if s.sse != nil {
+		s.deliver(heartbeat)
+		return
+	}
+	s.heard.Store(false)
+	_ = s.conn.Send(pingFrame) // a full queue is no reason to close here: Check decides
+}
+
+// Check implements pool.Owner: a client that has been silent since the ping is gone.
+func (s *session) Check(now time.Time) {
+	if s.sse == nil && !s.heard.Load() && now.Sub(s.opened) > s.relay.cfg.Pong {
+		s.cut(closing{code: wire.CloseNoPong, reason: "no pong"})
+	}
+}

@@ -1,0 +1,184 @@
+package relay
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay/auth"
+)
+
+// subscribe is the command.
+func (s *session) subscribe(c *wire.Command) error {
+	if err := s.allow(auth.Subscribe, c.Channel); err != nil {
+		return err
+	}
+	req := broker.JoinRequest{Groups: c.Groups}
+	if c.HasPosition {
+		req.From = &broker.Position{Epoch: c.Epoch, Seq: c.Seq}
+	}
+	return s.follow(c.Channel, req, c.ID)
+}
+
+// follow subscribes the session to a channel, or answers again if it is subscribed. The answer and
+// everything later reach the client in order.
+func (s *session) follow(channel string, req broker.JoinRequest, id []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return faultDraining
+	}
+	at := s.find(channel)
+	if at < 0 && len(s.subs) >= s.relay.cfg.Limit.Subscriptions+1 { // and the user's own
+		return faultMany.with("this connection has as many subscriptions as it may")
+	}
+	var sub subscription
+	if at >= 0 {
+		sub = s.subs[at]
+		req.Again, req.Groups = true, sub.groups
+	} else {
+		sub.groups = cloneStrings(req.Groups)
+	}
+	var failed error
+	ch, err := s.relay.broker.Join(channel, req, func(o broker.Outlet, r broker.Reply) {
+		f := o.(*feed)
+		f.begin(r.Position)
+		if req.Again {
+			// What was accepted before reaches the client before the answer, once.
+			s.conn.After(sub.topic, f.ordinal.Load(), s.relay.frameFor(s, "subscribed", subscribedMessage(id, channel, r)))
+			f.window.Hurry()
+			return
+		}
+		if sub.topic, failed = f.topicOf(sub.groups); failed != nil {
+			return
+		}
+		sub.feed = f
+		f.window.Seal()
+		s.join(&sub, r, s.welcome(id, channel, req.From, r), nil)
+	})
+	if err != nil {
+		return err
+	}
+	if failed != nil {
+		ch.Leave()
+		return failed
+	}
+	if at >= 0 {
+		return nil
+	}
+	sub.channel = ch
+	ns := sub.feed.ns
+	if ns.presence && !s.identity.Load().Anonymous {
+		sub.present = true
+		s.relay.presence.join(sub.feed.name, s)
+	}
+	s.subs = append(s.subs, sub)
+	s.relay.metrics.subscriptions.Inc()
+	return nil
+}
+
+// join attaches the connection to the topic of a subscription at the position of r. Called under the
+// channel's lock, so that it is atomic with live delivery.
+func (s *session) join(sub *subscription, r broker.Reply, answer []byte, then func()) {
+	if s.sse != nil {
+		answer = s.sse.stand(sub.feed.name, sub.topic, r.Position, answer)
+	}
+	if r.Recovered {
+		s.relay.metrics.resumes.of("recovered").Inc()
+	} else if r.Lost {
+		s.relay.metrics.resumes.of("snapshot").Inc()
+	}
+	s.conn.Join(sub.topic, sub.feed.ordinal.Load(), answer, then)
+}
+
+// welcome is the answer to a subscribe, ready for the socket. An event stream that can not be resumed is
+// told as a resync.
+func (s *session) welcome(id []byte, channel string, from *broker.Position, r broker.Reply) []byte {
+	if s.sse != nil && from != nil && !r.Recovered {
+		return s.relay.frameFor(s, "resync", resyncMessage(channel, r))
+	}
+	return s.relay.frameFor(s, "subscribed", subscribedMessage(id, channel, r))
+}
+
+// subscribedMessage answers a subscribe.
+func subscribedMessage(id []byte, channel string, r broker.Reply) []byte {
+	b := make([]byte, 0, 128+len(channel)+len(r.Changes)+len(r.State))
+	b = append(b, `{"type":"subscribed",`...)
+	b = wire.AppendID(b, id)
+	b = append(b, `"channel":"`...)
+	b = append(b, channel...)
+	b = append(b, `","position":`...)
+	b = wire.AppendPosition(b, r.Position.Epoch, r.Position.Seq)
+	b = strconv.AppendBool(append(b, `,"recovered":`...), r.Recovered)
+	if r.Recovered {
+		b = append(append(b, `,"changes":`...), r.Changes...)
+	} else {
+		b = append(append(b, `,"state":`...), r.State...)
+		if r.Lost {
+			b = append(b, `,"lost":true`...)
+		}
+	}
+	return append(b, '}')
+}
+
+// unsubscribe is the command. Its ok comes after everything accepted before.
+func (s *session) unsubscribe(c *wire.Command) error {
+	if !wire.ValidChannel(c.Channel) {
+		return faultChannel
+	}
+	if !s.drop(c.Channel, s.relay.frameFor(s, "ok", answer("ok", c.ID, nil)), false) {
+		return faultSubscribed
+	}
+	return nil
+}
+
+// drop ends the subscription to a channel and then sends answer. It answers false if there was none.
+func (s *session) drop(channel string, answer []byte, abrupt bool) bool {
+	s.mu.Lock()
+	at := s.find(channel)
+	if at < 0 {
+		s.mu.Unlock()
+		return false
+	}
+	sub := s.subs[at]
+	s.subs = slices.Delete(s.subs, at, at+1)
+	s.mu.Unlock()
+	if sub.present {
+		s.relay.presence.leave(channel, s, abrupt)
+	}
+	s.leave(sub, answer, nil)
+	return true
+}
+
+// deny takes a subscription away and tells the client why.
+func (s *session) deny(channel string, f *fault) bool {
+	b := append([]byte(`{"type":"unsubscribed","channel":"`), channel...)
+	b = append(append(b, `","code":"`...), f.code...)
+	b = wire.AppendString(append(b, `","reason":`...), f.message)
+	return s.drop(channel, s.relay.frameFor(s, "unsubscribed", append(b, '}')), false)
+}
+
+// revoke ends the subscriptions that a new token no longer allows.
+func (s *session) revoke(id *auth.Identity) {
+	s.mu.Lock()
+	var lost []string
+	for _, sub := range s.subs {
+		if !s.relay.policies.may(id, auth.Subscribe, sub.feed.name) {
+			lost = append(lost, sub.feed.name)
+		}
+	}
+	s.mu.Unlock()
+	for _, channel := range lost {
+		s.deny(channel, faultForbidden.with("the new token does not allow this channel"))
+	}
+}
+
+func cloneStrings(in []string) []string {
+	var out []string
+	for _, s := range in {
+		out = append(out, strings.Clone(s))
+	}
+	return out
+}
