@@ -274,7 +274,7 @@ func (b *Batcher) flush(w *Window) bool {
 // hand gives the messages from first up to upto to the sink, without those that were replaced.
 func (b *Batcher) hand(sink Sink, k *work, first, upto int) {
 	batch := &b.batch
-	*batch = Batch{Since: k.since, Excludes: k.excludes, Last: k.marks[upto-1].seq, work: k, first: first, upto: upto}
+	*batch = Batch{Since: k.since, Excludes: k.excludes, Alone: k.marks[first].alone, Last: k.marks[upto-1].seq, work: k, first: first, upto: upto}
 	if k.dead == 0 {
 		batch.Count = upto - first
 		batch.Body = k.buf[k.marks[first].start:k.marks[upto-1].end]

@@ -21,6 +21,7 @@ type Message struct {
 	Group, Key string
 	Set        bool
 	Exclude    string // receiver that must not get the message; "" none
+	Alone      bool   // must not share a batch with other messages
 }
 
 // Entry is one message of a Batch.
@@ -37,6 +38,7 @@ type Batch struct {
 	Last        uint64    // Seq of the last message
 	Conflated   int       // messages that were replaced and are not in Body
 	Excludes    bool      // some entries have an Exclude
+	Alone       bool      // it is the one message that must not share a batch
 	Since       time.Time // when the first message of the window came
 	work        *work
 	first, upto int
@@ -69,6 +71,7 @@ type Options struct {
 // mark is where a message lies in the bytes of a window.
 type mark struct {
 	start, end int // end 0: replaced
+	alone      bool
 	seq        uint64
 	group      string
 	exclude    string
@@ -127,7 +130,6 @@ type Window struct {
 	// Guarded by mu.
 	mu    sync.Mutex
 	phase phase
-	gone  bool  // closed: what is appended afterwards is dropped
 	work  *work // nil: nothing waits
 }
 
@@ -136,9 +138,6 @@ type Window struct {
 func (w *Window) Append(m Message) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.gone {
-		return
-	}
 	k := w.work
 	if k == nil {
 		k = works.Get().(*work)
@@ -148,12 +147,18 @@ func (w *Window) Append(m Message) {
 	if m.Set && w.opt.Conflate {
 		k.conflate(m)
 	}
+	if m.Alone {
+		k.seal()
+	}
 	if len(k.buf) > 0 {
 		k.buf = append(k.buf, ',')
 	}
 	start := len(k.buf)
 	k.buf = append(k.buf, m.Bytes...)
-	k.marks = append(k.marks, mark{start, len(k.buf), m.Seq, m.Group, m.Exclude})
+	k.marks = append(k.marks, mark{start, len(k.buf), m.Alone, m.Seq, m.Group, m.Exclude})
+	if m.Alone {
+		k.seal()
+	}
 	k.excludes = k.excludes || m.Exclude != ""
 	w.batcher.waiting.Add(int64(len(m.Bytes)))
 	switch {
@@ -188,8 +193,14 @@ func (k *work) conflate(m Message) {
 func (w *Window) Seal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if k := w.work; k != nil && (len(k.seals) == 0 || k.seals[len(k.seals)-1] != len(k.marks)) {
-		k.seals = append(k.seals, len(k.marks))
+	if w.work != nil {
+		w.work.seal()
+	}
+}
+
+func (k *work) seal() {
+	if n := len(k.marks); n > 0 && (len(k.seals) == 0 || k.seals[len(k.seals)-1] != n) {
+		k.seals = append(k.seals, n)
 		clear(k.sets)
 	}
 }
@@ -214,14 +225,6 @@ func (w *Window) Clear() {
 		w.batcher.waiting.Add(-k.held())
 		k.free()
 	}
-}
-
-// Close drops what the window holds and what comes later; for a channel that nobody reads any more.
-func (w *Window) Close() {
-	w.Clear()
-	w.mu.Lock()
-	w.gone = true
-	w.mu.Unlock()
 }
 
 // held is what a work counts in Batcher.waiting: the bytes of its messages without the commas between

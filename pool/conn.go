@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"math"
 	"net"
 	"sync"
 	"syscall"
@@ -29,7 +30,8 @@ type Conn struct {
 	shard  *Shard
 	owner  Owner
 	nc     net.Conn
-	fd     int // -1: off the raw path
+	fd     int             // -1: off the raw path
+	rc     syscall.RawConn // of fd; nil off the raw path
 	order  uint32
 	enc    Encoding
 	tailed bool
@@ -43,22 +45,26 @@ type Conn struct {
 	lags        []*slot // topics of which frames were dropped
 
 	// Guarded by mu.
-	mu    sync.Mutex
-	state state
-	queue *queue // nil: nothing waits
+	mu       sync.Mutex
+	state    state
+	awaiting bool   // Owner.Readable is due
+	watched  bool   // in the poller's set
+	queue    *queue // nil: nothing waits
 }
 
 // Open adds a connection; shards take turns. With tailed, Owner.Tail is
 // called after each frame of a topic. The connection must be ended with Remove.
 func (p *Pool) Open(nc net.Conn, enc Encoding, tailed bool, owner Owner) *Conn {
 	n := p.order.Add(1)
-	c := &Conn{shard: p.shards[int(n)%len(p.shards)], owner: owner, nc: nc, fd: rawDescriptor(nc), order: n, enc: enc, tailed: tailed}
+	c := &Conn{shard: p.shards[int(n)%len(p.shards)], owner: owner, nc: nc, order: n, enc: enc, tailed: tailed}
+	c.fd, c.rc = rawDescriptor(nc)
 	c.shard.post(mail{kind: openMail, conn: c})
 	return c
 }
 
-// Join subscribes c to t from a position on and sends b, its answer, before anything later. Joined
-// again, c starts over at the position. See Topic for the lock it must be called under.
+// Join subscribes c to t from a position on, sends b, its answer, before anything later, and then calls
+// then on the shard's loop. See Topic for the lock it must be called under. A connection that has joined
+// a topic must leave it before it joins it again.
 func (c *Conn) Join(t *Topic, from uint64, b []byte, then func()) {
 	sl := t.slotFor(c.shard.index)
 	sl.joined.Add(1)
@@ -66,9 +72,9 @@ func (c *Conn) Join(t *Topic, from uint64, b []byte, then func()) {
 	c.shard.post(mail{kind: joinMail, conn: c, slot: sl, seq: from, frame: reply(c.enc, b), then: then})
 }
 
-// Rejoin is Join for a connection that has joined and not left.
+// Rejoin makes a connection that has joined start over at a position, after Owner.Resync.
 func (c *Conn) Rejoin(t *Topic, from uint64, b []byte) {
-	c.shard.post(mail{kind: joinMail, conn: c, slot: t.slotFor(c.shard.index), seq: from, frame: reply(c.enc, b)})
+	c.shard.post(mail{kind: rejoinMail, conn: c, slot: t.slotFor(c.shard.index), seq: from, frame: reply(c.enc, b)})
 }
 
 // Leave ends the subscription after everything up to a position has been sent, then sends b and calls
@@ -77,7 +83,7 @@ func (c *Conn) Leave(t *Topic, until uint64, b []byte, then func()) {
 	c.shard.post(mail{kind: waitMail, leave: true, conn: c, slot: t.slotFor(c.shard.index), seq: until, frame: reply(c.enc, b), then: then})
 }
 
-// After sends b after everything of t up to a position has been sent.
+// After sends b, if there is any, after everything of t up to a position has been sent.
 func (c *Conn) After(t *Topic, until uint64, b []byte) {
 	c.shard.post(mail{kind: waitMail, conn: c, slot: t.slotFor(c.shard.index), seq: until, frame: reply(c.enc, b)})
 }
@@ -147,6 +153,13 @@ func (c *Conn) kill() {
 		c.shard.pool.stalled.Add(-1)
 		c.queue = nil
 	}
+	if c.watched {
+		c.shard.pool.poller.forget(c)
+	}
+	if c.awaiting {
+		c.awaiting = false
+		c.owner.Readable()
+	}
 	if c.fd >= 0 {
 		_ = c.nc.Close() // it is of no use any more, whatever it answers
 		return
@@ -155,10 +168,12 @@ func (c *Conn) kill() {
 	c.shard.pool.flushers.Go(func() { _ = c.nc.Close() })
 }
 
-// find is the index of c's membership in a slot, or -1.
-func (c *Conn) find(sl *slot) int {
+// find is the index of c's membership in a slot, the one that is leaving or the one that is not; -1 if
+// there is none.
+func (c *Conn) find(sl *slot, leaving bool) int {
 	for i := range c.memberships {
-		if c.memberships[i].slot == sl {
+		m := c.memberships[i]
+		if m.slot == sl && (sl.subs[m.at].until != math.MaxUint64) == leaving {
 			return i
 		}
 	}
@@ -171,28 +186,33 @@ func (c *Conn) halfClose() {
 	if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
 		_ = w.CloseWrite() // if it fails the connection is gone and the reader finds out
 	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(c.shard.pool.cfg.Linger))
+	linger := c.shard.pool.cfg.Linger
+	_ = c.nc.SetReadDeadline(time.Now().Add(linger)) // for an owner that waits in Read
+	if c.watched {
+		time.AfterFunc(linger, c.abort) // for one that awaits; without effect once the connection is closed
+	}
 }
 
 // rawDescriptor is the socket of nc if it may be written to with send, else -1. The number stays valid
-// until abort closes nc.
-func rawDescriptor(nc net.Conn) int {
-	tcp, ok := nc.(*net.TCPConn)
-	if !ok || !haveSend {
-		return -1
+// until kill closes nc.
+func rawDescriptor(nc net.Conn) (int, syscall.RawConn) {
+	var tcp *net.TCPConn
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		tcp = nc
+	case interface{ RawSocket() *net.TCPConn }: // a wrapper whose reads and writes are those of its socket
+		tcp = nc.RawSocket()
+	}
+	if tcp == nil || !haveSend {
+		return -1, nil
 	}
 	rc, err := tcp.SyscallConn()
 	if err != nil {
-		return -1
+		return -1, nil
 	}
 	fd := -1
 	if err := rc.Control(func(n uintptr) { fd = int(n) }); err != nil {
-		return -1
+		return -1, nil
 	}
-	return fd
-}
-
-// rawConn is how the flusher waits for a socket.
-func (c *Conn) rawConn() (syscall.RawConn, error) {
-	return c.nc.(syscall.Conn).SyscallConn()
+	return fd, rc
 }

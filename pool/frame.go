@@ -19,6 +19,14 @@ type Frame struct {
 	Count   int               // messages in it
 	Since   time.Time         // when the first of them was published; zero: not measured
 	Instead []Instead         // connections that get other bytes
+	Place   Place             // for Owner.Tail
+}
+
+// Place is where a reader stands in the log behind a topic. It means nothing to the pool, which orders
+// by Frame.Last alone.
+type Place struct {
+	Epoch string // "": as before
+	Seq   uint64
 }
 
 // Instead replaces a frame for one connection.

@@ -30,7 +30,7 @@ func (s *Shard) gather(sl *slot, f *Frame) {
 	var frames, messages uint64
 	for i := range sl.subs {
 		sub := &sl.subs[i]
-		if f.Last <= sub.from {
+		if f.Last <= sub.from || f.Last > sub.until {
 			continue
 		}
 		b, n := f.Bytes[sub.conn.enc], f.Count
@@ -73,10 +73,10 @@ func (s *Shard) reset(sl *slot, f *Frame) {
 }
 
 // owe makes a reply due for c.
-func (s *Shard) owe(c *Conn, f *Frame, sl *slot) {
+func (s *Shard) owe(c *Conn, f *Frame) {
 	if f != nil && len(f.Bytes[c.enc]) > 0 && !c.gone {
 		s.replies.Add(1)
-		s.link(c, node{frame: f, bytes: f.Bytes[c.enc], slot: sl})
+		s.link(c, node{frame: f, bytes: f.Bytes[c.enc]})
 	}
 }
 
@@ -175,7 +175,7 @@ func (s *Shard) write(c *Conn) {
 func (n *node) appendTo(b []byte, c *Conn) []byte {
 	b = append(b, n.bytes...)
 	if c.tailed && n.slot != nil {
-		b = c.owner.Tail(b, n.slot.topic, n.frame.Last)
+		b = c.owner.Tail(b, n.slot.topic, n.frame)
 	}
 	return b
 }

@@ -40,12 +40,15 @@ type Agenda interface {
 // and must not block; they may call the connection's methods.
 type Owner interface {
 	// Tail appends what this connection alone gets after a frame of a topic: the position, on
-	// transports that carry it. Called for connections opened with Tailed.
-	Tail(dst []byte, t *Topic, last uint64) []byte
+	// transports that carry it. Called for connections opened with tailed.
+	Tail(dst []byte, t *Topic, f *Frame) []byte
 	// Slow says that the queue is full and nothing in it may be dropped.
 	Slow()
 	// Resync says that the socket has drained and frames of t have been dropped.
 	Resync(t *Topic)
+	// Readable answers Conn.Await. Unlike the other methods it is called from anywhere, perhaps with
+	// the connection locked: it starts what reads, and returns.
+	Readable()
 	// Beat is called once in Config.Beat, Check some time after it.
 	Beat(now time.Time)
 	Check(now time.Time)
@@ -69,6 +72,7 @@ type Pool struct {
 	cfg    Config
 	shards []*Shard
 	stop   context.CancelFunc
+	poller *poller // nil if the system has none to give: no connection is awaitable
 
 	// Atomic.
 	order    atomic.Uint32
@@ -104,6 +108,12 @@ func New(cfg Config) *Pool {
 		if cfg.Agenda != nil {
 			s.agenda = cfg.Agenda(s)
 		}
+	}
+	var err error
+	if p.poller, err = newPoller(); err == nil {
+		p.loops.Go(p.poller.run) // stopped by Close, which waits
+	} else {
+		p.poller = nil
 	}
 	for _, s := range p.shards {
 		p.loops.Go(func() { s.run(ctx) }) // stopped by ctx, waited for by Close
@@ -151,6 +161,9 @@ func (p *Pool) Flush() {
 // goroutines have ended. Idempotent.
 func (p *Pool) Close() {
 	p.stop()
+	if p.poller != nil {
+		p.poller.close()
+	}
 	p.loops.Wait()
 	p.flushers.Wait()
 }

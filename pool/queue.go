@@ -88,7 +88,7 @@ func (c *Conn) lag(sl *slot) {
 	if slices.Contains(c.lags, sl) {
 		return
 	}
-	if i := c.find(sl); i >= 0 {
+	if i := c.find(sl, false); i >= 0 {
 		sl.subs[c.memberships[i].at].from = lagging
 		c.lags = append(c.lags, sl)
 	}
@@ -122,13 +122,13 @@ func (c *Conn) startFlusher() {
 
 // flushRaw writes the queue to a socket, waiting on the runtime's poller while it is full.
 func (c *Conn) flushRaw() {
-	rc, err := c.rawConn()
+	var err error
 	for err == nil {
 		if !c.patience() {
 			return
 		}
 		done, attempts := false, 0
-		err = rc.Write(func(uintptr) bool {
+		err = c.rc.Write(func(uintptr) bool {
 			attempts++
 			progress := false
 			done, progress = c.drain()

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -14,7 +15,8 @@ type kind uint8
 
 const (
 	openMail    kind = iota
-	joinMail         // conn, slot, seq, frame
+	joinMail         // conn, slot, seq, frame, then
+	rejoinMail       // conn, slot, seq, frame
 	waitMail         // conn, slot, seq, frame, then, leave
 	frameMail        // slot, frame
 	resetMail        // slot, frame
@@ -210,14 +212,17 @@ func (s *Shard) handle(m *mail, now time.Time) {
 			break
 		}
 		m.slot.add(m.conn, m.seq)
-		s.owe(m.conn, m.frame, nil)
+		s.owe(m.conn, m.frame)
+	case rejoinMail:
+		m.slot.restart(m.conn, m.seq)
+		s.owe(m.conn, m.frame)
 	case waitMail:
 		s.await(m)
 		return
 	case resetMail:
 		s.reset(m.slot, m.frame)
 	case replyMail:
-		s.owe(m.conn, m.frame, nil)
+		s.owe(m.conn, m.frame)
 	case openMail:
 		m.conn.part = uint8(m.conn.order % beats)
 		part := &s.conns[m.conn.part]
@@ -240,10 +245,13 @@ func (s *Shard) handle(m *mail, now time.Time) {
 }
 
 // await answers m once everything up to its position has been gathered for its connection: now, if it
-// has.
+// has. One that leaves gets nothing later than that.
 func (s *Shard) await(m *mail) {
 	w := wait{m.conn, m.seq, m.frame, m.leave, m.then}
-	if m.slot.position(m.conn) >= m.seq {
+	if i := m.conn.find(m.slot, false); m.leave && i >= 0 {
+		m.slot.subs[m.conn.memberships[i].at].until = min(m.seq, math.MaxUint64-1)
+	}
+	if m.slot.position(m.conn, m.leave) >= m.seq {
 		s.fulfil(m.slot, w)
 		return
 	}
@@ -252,8 +260,8 @@ func (s *Shard) await(m *mail) {
 
 // fulfil answers a wait and ends the membership if it asks for that.
 func (s *Shard) fulfil(sl *slot, w wait) {
-	s.owe(w.conn, w.frame, nil)
-	if i := w.conn.find(sl); w.leave && i >= 0 {
+	s.owe(w.conn, w.frame)
+	if i := w.conn.find(sl, true); w.leave && i >= 0 {
 		sl.remove(w.conn, int32(i))
 	}
 	if w.then != nil {
@@ -268,7 +276,7 @@ func (s *Shard) settle(sl *slot) {
 	}
 	kept := sl.waits[:0]
 	for _, w := range sl.waits {
-		if sl.position(w.conn) >= w.until {
+		if sl.position(w.conn, w.leave) >= w.until {
 			s.fulfil(sl, w)
 		} else {
 			kept = append(kept, w)

@@ -73,11 +73,13 @@ type slot struct {
 	moved int    // subscribers out of order because of removals
 }
 
-// sub is a subscriber: what it has up to from is not sent to it.
+// sub is a subscriber. It gets the frames after from, up to until: a connection that leaves and joins
+// again at once is there twice for a while.
 type sub struct {
-	conn *Conn
-	from uint64
-	at   int32 // index in conn.memberships
+	conn  *Conn
+	from  uint64
+	until uint64 // math.MaxUint64 unless it is leaving
+	at    int32  // index in conn.memberships
 }
 
 // wait is a reply due once everything up to a position has been gathered for its connection.
@@ -105,15 +107,18 @@ func (t *Topic) slotFor(i int) *slot {
 	return sl
 }
 
-// add makes c a subscriber from a position on; one that is there already starts over at it.
+// add makes c a subscriber from a position on.
 func (sl *slot) add(c *Conn, from uint64) {
-	if i := c.find(sl); i >= 0 {
-		sl.subs[c.memberships[i].at].from = from
-		c.lags = slices.DeleteFunc(c.lags, func(l *slot) bool { return l == sl })
-		return
-	}
 	c.memberships = append(c.memberships, membership{sl, int32(len(sl.subs))})
-	sl.subs = append(sl.subs, sub{c, from, int32(len(c.memberships) - 1)})
+	sl.subs = append(sl.subs, sub{c, from, math.MaxUint64, int32(len(c.memberships) - 1)})
+}
+
+// restart makes a subscriber that was left out start over at a position.
+func (sl *slot) restart(c *Conn, from uint64) {
+	if i := c.find(sl, false); i >= 0 {
+		sl.subs[c.memberships[i].at].from = from
+	}
+	c.lags = slices.DeleteFunc(c.lags, func(l *slot) bool { return l == sl })
 }
 
 // remove takes the i-th membership of c away. Both lists stay dense: the last entry takes the place.
@@ -155,9 +160,9 @@ func (sl *slot) tidy() {
 	sl.moved = 0
 }
 
-// position is up to where everything has been gathered for c.
-func (sl *slot) position(c *Conn) uint64 {
-	if i := c.find(sl); i >= 0 {
+// position is up to where everything has been gathered for a subscriber.
+func (sl *slot) position(c *Conn, leaving bool) uint64 {
+	if i := c.find(sl, leaving); i >= 0 {
 		return max(sl.last, sl.subs[c.memberships[i].at].from)
 	}
 	return lagging

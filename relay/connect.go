@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lxzan/gws"
 	"github.com/oklog/ulid/v2"
 	"github.com/valyala/fasthttp"
 
@@ -212,28 +213,29 @@ func (r *Relay) openWS(nc net.Conn, rest []byte, a *arrival) {
 		return
 	}
 	s.socket.rest = rest
-	if err := s.parse(); err != nil {
-		r.log.Error("frame parser refused its handshake", slog.String("error", err.Error()))
-		_ = nc.Close()
-		r.sessions.remove(s)
-		r.readers.Done()
-		return
-	}
 	s.conn = r.pool.Open(nc, s.enc, false, s)
 	r.metrics.opened.of("ws").Inc()
-	r.start(s, a.head, func() { go s.read() }) // ended by the end of the connection; Relay.readers waits
+	r.start(s, a.head, s.firstTurn)
 }
 
-// parse makes the frame parser of a session.
-func (s *session) parse() (err error) {
-	s.socket.upgrade = true
-	request := s.relay.parserRequests[0]
-	if s.enc == deflateWS {
-		request = s.relay.parserRequests[1]
+// firstTurn starts reading. What came with the handshake is handled at once.
+func (s *session) firstTurn() {
+	if len(s.socket.rest) > 0 || !s.conn.Awaitable() {
+		s.Readable()
+		return
 	}
-	s.ws, err = s.relay.parser.UpgradeFromConn(&s.socket, bufio.NewReaderSize(&s.socket, readBuffer), request)
-	s.socket.upgrade = false
-	return err
+	s.conn.Await()
+}
+
+// newParser makes a frame parser that reads from a session's socket.
+func (r *Relay) newParser(s *session) (*gws.Conn, error) {
+	request := r.parserRequests[0]
+	if s.enc == deflateWS {
+		request = r.parserRequests[1]
+	}
+	s.socket.upgrade = true
+	defer func() { s.socket.upgrade = false }()
+	return r.parser.UpgradeFromConn(&s.socket, bufio.NewReaderSize(&s.socket, readBuffer), request)
 }
 
 // start subscribes a session to its user's own channel, sends head and the connected message, and then
@@ -361,7 +363,7 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 	s.sse = newStream(channels, a.marks)
 	s.conn = r.pool.Open(nc, eventSSE, true, s)
 	r.metrics.opened.of("sse").Inc()
-	r.start(s, a.head, func() { go s.wait() }) // ended by the end of the connection; Relay.readers waits
+	r.start(s, a.head, s.firstTurn)
 	for i, channel := range channels[1:] {
 		if err := s.follow(channel, broker.JoinRequest{From: s.sse.from(i + 1)}, nil); err != nil {
 			s.say("error", faultOf(err).appendError(nil, nil))

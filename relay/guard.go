@@ -56,6 +56,9 @@ func (g *guard) feed(b []byte, limit int, deflate bool, pings units.Rate) (int, 
 	return len(b), nil
 }
 
+// between says that no frame and no message has begun and not ended.
+func (g *guard) between() bool { return g.have == 0 && g.left == 0 && !g.open }
+
 // headLength is how long the header is, as far as the bytes so far tell.
 func (g *guard) headLength() int {
 	if g.have < 2 {

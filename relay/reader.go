@@ -3,10 +3,8 @@ package relay
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"runtime/debug"
-	"time"
 
 	"github.com/lxzan/gws"
 
@@ -37,7 +35,8 @@ func (parserEvents) OnPong(*gws.Conn, []byte) {}
 // OnClose implements gws.Event.
 func (parserEvents) OnClose(c *gws.Conn, err error) {
 	var ce *gws.CloseError
-	sessionOf(c).socket.clean = errors.As(err, &ce) && ce.Code == wire.CloseNormal
+	k := &sessionOf(c).socket
+	k.clean = !k.parked && errors.As(err, &ce) && ce.Code == wire.CloseNormal
 }
 
 // OnMessage implements gws.Event.
@@ -49,16 +48,53 @@ func (parserEvents) OnMessage(c *gws.Conn, m *gws.Message) {
 	s.message(m.Bytes())
 }
 
-// read is the reader goroutine of a WebSocket session.
-func (s *session) read() {
-	func() {
-		// The parser has been seen to panic on input. Whatever ends it ends this connection only.
-		defer s.relay.catch(s, func() { s.cut(closing{code: wire.CloseInternal, reason: "internal error"}) })
-		s.ws.ReadLoop()
-	}()
-	s.ws = nil
-	s.socket.linger(7 * time.Second)
-	s.finish(!s.socket.clean)
+// Readable implements pool.Owner: a worker reads what has come.
+func (s *session) Readable() {
+	if err := s.relay.readerPool.Submit(s.turn); err != nil {
+		go s.turn() // ends when it has read what there is; Relay.readers waits for the session
+	}
+}
+
+// turn reads and handles what has come, and then awaits more. On a connection that can not be awaited it
+// goes on until that ends. An idle session so has no goroutine and no buffers: for each burst of frames
+// the parser, which would hold on to both, is made anew.
+func (s *session) turn() {
+	s.reading.Lock()
+	over := s.takeTurn()
+	s.reading.Unlock()
+	if over {
+		s.finish(!s.socket.clean)
+		return
+	}
+	s.conn.Await()
+}
+
+// takeTurn answers whether the client has gone.
+func (s *session) takeTurn() bool {
+	switch {
+	case s.sse != nil:
+		return s.socket.discard()
+	case !s.socket.lingering:
+		if s.parse() {
+			return false
+		}
+		s.socket.lingering = true
+	}
+	return s.socket.discard()
+}
+
+// parse runs the frame parser. It answers true if there is nothing more to read for now, false if the
+// conversation has ended.
+func (s *session) parse() (parked bool) {
+	// The parser has been seen to panic on input. Whatever ends it ends this connection only.
+	defer s.relay.catch(s, func() { s.cut(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	s.socket.parked = false
+	ws, err := s.relay.newParser(s)
+	if err != nil {
+		panic(err) // it was shown a request that it can not refuse
+	}
+	ws.ReadLoop()
+	return s.socket.parked
 }
 
 // catch ends a panic on a connection's path: it is logged once with its stack, counted, and costs that
@@ -130,14 +166,6 @@ func (s *session) fail(id []byte, err error) {
 	}
 	s.relay.metrics.errors.of(f.code).Inc()
 	s.reply(f.appendError(nil, id))
-}
-
-// wait is the reader goroutine of an SSE session: nothing is expected from the client but its end.
-func (s *session) wait() {
-	// More than this and the client is not speaking SSE. Either way it is gone.
-	_, _ = io.CopyN(io.Discard, s.socket.nc, 64<<10)
-	s.socket.eof = true
-	s.finish(true)
 }
 
 var _ pool.Owner = (*session)(nil)

@@ -46,6 +46,7 @@ type Relay struct {
 	parserRequests [2]*http.Request // without and with compression
 	route          fasthttp.RequestHandler
 	workerPool     *ants.Pool
+	readerPool     *ants.Pool // turns of sessions; as many as there are connections
 	addresses      addresses
 
 	// Set once by Serve, before ready is closed.
@@ -94,6 +95,11 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 		r.verifier.Close()
 		return nil, fmt.Errorf("start workers: %w", err)
 	}
+	if r.readerPool, err = ants.NewPool(-1); err != nil {
+		r.verifier.Close()
+		r.workerPool.Release()
+		return nil, fmt.Errorf("start readers: %w", err)
+	}
 	r.tickets = auth.NewTickets(0)
 	r.expiries = &expiries{now: r.now}
 	r.presence = &presence{relay: r}
@@ -103,6 +109,7 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	if err := r.startCore(); err != nil {
 		r.verifier.Close()
 		r.workerPool.Release()
+		r.readerPool.Release()
 		return nil, err
 	}
 	r.route = r.newRouter()
@@ -227,6 +234,7 @@ func (r *Relay) closeCore() {
 	_ = r.broker.Close()
 	r.workers.Wait()
 	_ = r.workerPool.ReleaseTimeout(time.Second)
+	_ = r.readerPool.ReleaseTimeout(time.Second)
 	r.verifier.Close()
 }
 

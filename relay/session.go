@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/lxzan/gws"
-
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/pool"
@@ -17,10 +15,11 @@ import (
 // session is one connected client: who it is, what it may do, what it is subscribed to. It implements
 // pool.Owner.
 //
-// A session has one reader goroutine, started when its first frame has been written and ended by the end
-// of the connection; Relay.readers waits for it. Everything written goes through conn.
+// A session is read in turns: when something has come, a worker handles it and then awaits more. The first
+// turn comes when the first frame has been written, the last one when the client has gone; Relay.readers
+// waits for that. Everything written goes through conn.
 type session struct {
-	// Set once, before the reader starts.
+	// Set once, before the first turn.
 	relay   *Relay
 	conn    *pool.Conn
 	enc     pool.Encoding
@@ -28,10 +27,8 @@ type session struct {
 	user    string // of the first token; a refresh can not change it
 	address string // of the client, for limits and logs
 	opened  time.Time
-	socket  socket    // what the frame parser reads from
-	ws      *gws.Conn // nil for SSE
-	sse     *stream   // nil for WebSocket
-	release func()    // gives the place in the count of its address back; may be nil
+	sse     *stream // nil for WebSocket
+	release func()  // gives the place in the count of its address back; may be nil
 
 	// Atomic.
 	identity atomic.Pointer[auth.Identity] // replaced by refresh
@@ -44,7 +41,9 @@ type session struct {
 	ended  bool // nothing may be subscribed any more
 	expiry expiryEntry
 
-	// Owned by the reader.
+	// Owned by who has the turn, which reading guards.
+	reading  sync.Mutex
+	socket   socket // what the frame parser reads from
 	commands bucket
 	rates    []nsBucket // publishes by namespace
 	out      []byte     // frames of replies to the message being handled
@@ -159,7 +158,7 @@ func (s *session) leave(sub subscription, answer []byte, then func()) {
 	s.relay.metrics.subscriptions.Dec()
 }
 
-// finish ends a session whose connection is gone. Called once, by the reader, as its last act.
+// finish ends a session whose connection is gone. Called once, in its last turn.
 func (s *session) finish(abrupt bool) {
 	s.ending.Store(true)
 	s.relay.expiries.remove(s)

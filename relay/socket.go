@@ -2,26 +2,33 @@ package relay
 
 import (
 	"encoding/binary"
-	"io"
+	"errors"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"weir/internal/wire"
 )
 
+// errParked ends the frame parser between two messages when nothing more has come.
+var errParked = errors.New("nothing more to read for now")
+
 // socket is the net.Conn that the frame parser is given: it reads the client's bytes past the guard, and
 // what it writes of its own accord (only close frames) becomes a close of the session, in order with
-// everything else. It belongs to the reader.
+// everything else. It belongs to who has the session's turn.
 type socket struct {
-	session *session
-	nc      net.Conn
-	rest    []byte     // came with the handshake
-	guard   guard      // unused by SSE
-	bad     *violation // found by the guard; ends reading
-	upgrade bool       // the parser's own handshake answer is being thrown away
-	eof     bool       // the client has gone
-	clean   bool       // the client has said that it is done
+	session   *session
+	nc        net.Conn
+	rest      []byte     // came with the handshake
+	guard     guard      // unused by SSE
+	bad       *violation // found by the guard; ends reading
+	drained   int32      // bytes thrown away while lingering
+	upgrade   bool       // the parser's own handshake answer is being thrown away
+	parked    bool       // the parser was ended because nothing more had come
+	lingering bool       // the conversation is over, the client has not closed yet
+	eof       bool       // the client has gone
+	clean     bool       // the client has said that it is done
 }
 
 // Read implements net.Conn for the parser.
@@ -37,8 +44,8 @@ func (k *socket) Read(p []byte) (int, error) {
 		}
 	} else {
 		var err error
-		if n, err = k.nc.Read(p); err != nil {
-			k.eof = true
+		if n, err = k.receive(p); err != nil {
+			k.eof = err != errParked
 			return n, err
 		}
 	}
@@ -56,7 +63,7 @@ func (k *socket) Read(p []byte) (int, error) {
 // Write implements net.Conn for the parser, which writes its answer to the handshake, replaced by the
 // relay's own, and close frames.
 func (k *socket) Write(p []byte) (int, error) {
-	if k.upgrade || k.eof || len(p) < 2 || p[0]&0x0f != wire.OpClose {
+	if k.upgrade || k.parked || k.eof || len(p) < 2 || p[0]&0x0f != wire.OpClose {
 		return len(p), nil
 	}
 	why := closing{code: wire.CloseNormal}
@@ -82,14 +89,48 @@ func (k *socket) Write(p []byte) (int, error) {
 // Close implements net.Conn for the parser. Closing is the session's.
 func (k *socket) Close() error { return nil }
 
-// linger reads on until the client has closed its side, so that closing ours does not reset the
-// connection before the last bytes have arrived. The time it has is set when they are sent.
-func (k *socket) linger(limit time.Duration) {
-	if k.eof {
-		return
+// receive reads from the connection. Between two messages it does not wait where the connection can be
+// awaited instead.
+func (k *socket) receive(p []byte) (int, error) {
+	c := k.session.conn
+	if !c.Awaitable() {
+		return k.nc.Read(p)
 	}
-	_ = k.nc.SetReadDeadline(time.Now().Add(limit)) // halfClose shortens it
-	_, _ = io.CopyN(io.Discard, k.nc, 4<<20)
+	n, err := c.TryRead(p)
+	if err != syscall.EAGAIN { //nolint:errorlint // it is the kernel's, as it comes
+		return n, err
+	}
+	if k.guard.between() {
+		k.parked = true
+		return 0, errParked
+	}
+	return k.nc.Read(p)
+}
+
+// maxLinger bounds what is read and thrown away of a client that was told to go, or that has nothing to
+// say.
+const maxLinger = 4 << 20
+
+// discard throws away what comes: after a close, because closing our side before the client has closed its
+// own would reset the connection and could take the last bytes with it (the time for that is set when
+// those are sent); on an event stream, because the client has nothing to say. It answers whether the
+// client has gone.
+func (k *socket) discard() bool {
+	c := k.session.conn
+	var buf [2048]byte
+	for !k.eof && k.drained < maxLinger {
+		n, err := 0, error(nil)
+		if c.Awaitable() {
+			if n, err = c.TryRead(buf[:]); err == syscall.EAGAIN { //nolint:errorlint // as above
+				return false
+			}
+		} else {
+			n, err = k.nc.Read(buf[:])
+		}
+		k.drained += int32(n)
+		k.eof = err != nil
+	}
+	return true
 }
 
 // LocalAddr implements net.Conn.

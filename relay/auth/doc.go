@@ -29,7 +29,7 @@
 // a Verifier starts, at an interval, and at once for an unknown key id (at most once in 10 s); while
 // fetching fails the last good set stays in use. Verify itself never waits for the network: until
 // the first fetch succeeds it refuses tokens of unknown keys with [Error.Retry] set, which calls for
-// "try again", not for "unauthorised".
+// "try again", not for "unauthorised"; [Verifier.WaitKeys] is for waiting at the start.
 //
 // [Mint] makes tokens for development. [Tickets] are one-use stand-ins for an Identity that live 30 s,
 // for places where a token must not be seen, such as a URL; when too many are outstanding Issue fails.

@@ -254,3 +254,24 @@ func TestReloadKeepsTheKeySet(t *testing.T) {
 		}
 	})
 }
+
+// A token without an id may be of a configured key or of the set, when both have keys without one.
+func TestKeysWithoutAnID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p provider
+		p.publish("")
+		v := newVerifier(t, Config{Keys: []TokenKey{{Algorithm: "HS256", Secret: secret}}, Now: time.Now})
+		r := *v.rules.Load()
+		r.set = newKeySet(JWKS{URL: "https://login.example.com/jwks", Refresh: time.Hour}, nil, p.fetch)
+		v.rules.Store(&r)
+		c := jwt.MapClaims{"sub": "u1", "exp": time.Now().Add(time.Hour).Unix()}
+		wantAccepted(t, v, hs(secret, "", c)) // before the set is there, too
+		synctest.Wait()
+		for range 2 { // finding both leaves the configured list as it was
+			wantAccepted(t, v, hs(secret, "", c))
+			wantAccepted(t, v, sign(jwt.SigningMethodEdDSA, ed25519Key(), nil, c))
+		}
+		wantReasonOf(t, v, hs(other, "", c), ReasonSignature)
+		wantReasonOf(t, v, sign(jwt.SigningMethodRS256, rsaKey(), nil, c), ReasonAlgorithm)
+	})
+}

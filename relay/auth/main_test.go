@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -164,10 +165,7 @@ func jwkOf(kid string, public crypto.PublicKey) map[string]any {
 
 // changed returns a copy of j with one member replaced; nil removes it.
 func changed(j map[string]any, name string, value any) map[string]any {
-	c := map[string]any{}
-	for k, v := range j {
-		c[k] = v
-	}
+	c := maps.Clone(j)
 	if c[name] = value; value == nil {
 		delete(c, name)
 	}

@@ -28,8 +28,9 @@ func Reasons() []Reason {
 	}
 }
 
-// Error makes a Reason usable as a target of errors.Is.
-func (r Reason) Error() string { return "token refused: " + string(r) }
+// Error returns the word itself, so that a Reason prints the same everywhere. It makes a Reason usable as
+// a target of errors.Is.
+func (r Reason) Error() string { return string(r) }
 
 // Error is what Verify returns. Its text is made of fixed phrases: no part of a token is in it.
 type Error struct {
