@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bufio"
+	"errors"
 	"log/slog"
 	"net"
 	"slices"
@@ -23,8 +24,6 @@ import (
 type arrival struct {
 	identity *auth.Identity
 	address  string
-	offer    offer
-	key      string      // of the offer, which does not outlive the request
 	channels []string    // SSE
 	marks    []wire.Mark // SSE, of Last-Event-ID
 	release  func()      // gives the place in the address count back; may be nil
@@ -58,6 +57,10 @@ func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*au
 	id, err := r.verifier.Verify(token)
 	if err != nil {
 		r.countAuthFailure(err)
+		var refused *auth.Error
+		if errors.As(err, &refused) && refused.Retry {
+			return nil, faultKeys
+		}
 		return nil, faultUnauthorized
 	}
 	if !wire.ValidChannel(wire.UserChannel(id.User)) {

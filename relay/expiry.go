@@ -10,7 +10,7 @@ import (
 )
 
 // expiries closes sessions whose token has expired, within a second of that. It keeps a heap by time and
-// one goroutine, run, that looks at it once a second: tokens expire by the wall clock, which may jump.
+// one goroutine, run, that looks at it four times a second: tokens expire by the wall clock, which may jump.
 type expiries struct {
 	now func() time.Time
 
@@ -20,7 +20,7 @@ type expiries struct {
 
 // expiryEntry is a session's place in the heap. Guarded by expiries.mu.
 type expiryEntry struct {
-	at    int64 // Unix seconds, rounded up
+	at    int64 // Unix milliseconds
 	index int   // plus one; 0: not in the heap
 }
 
@@ -60,7 +60,7 @@ func (e *expiries) set(s *session, at time.Time) {
 	if at.IsZero() || s.ending.Load() {
 		return
 	}
-	s.expiry.at = at.Add(time.Second - 1).Unix()
+	s.expiry.at = at.UnixMilli()
 	heap.Push(&e.heap, s)
 }
 
@@ -75,7 +75,7 @@ func (e *expiries) remove(s *session) {
 
 // run ends when ctx does.
 func (e *expiries) run(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(time.Second / 4)
 	defer tick.Stop()
 	for {
 		select {
@@ -93,7 +93,7 @@ func (e *expiries) run(ctx context.Context) {
 func (e *expiries) due() []*session {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := e.now().Unix()
+	now := e.now().UnixMilli()
 	var out []*session
 	for len(e.heap) > 0 && e.heap[0].expiry.at <= now {
 		out = append(out, heap.Pop(&e.heap).(*session))

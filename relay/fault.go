@@ -42,6 +42,7 @@ var (
 	faultRate         = &fault{429, "rate_limited", "too many requests", true}
 	faultMany         = &fault{429, "too_many", "as many as are allowed are open already", true}
 	faultInternal     = &fault{500, "internal", "something went wrong here", true}
+	faultKeys         = &fault{503, "no_keys", "the keys that tokens are checked with have not arrived yet", true}
 	faultOverloaded   = &fault{503, "overloaded", "the relay is overloaded", true}
 	faultDraining     = &fault{503, "draining", "the relay is shutting down", true}
 )

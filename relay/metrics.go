@@ -105,7 +105,7 @@ func newMetrics(r *Relay) *metricSet {
 		commands:     newFamily(set, "weir_commands_total", "type", "ping", "subscribe", "unsubscribe", "publish", "message", "event", "history", "presence", "refresh"),
 		errors:       newFamily(set, "weir_command_errors_total", "code", faults...),
 		closes:       newFamily(set, "weir_closes_total", "code", codes...),
-		drops:        newFamily(set, "weir_slow_readers_total", "reason", "slow", "stalled"),
+		drops:        newFamily(set, "weir_slow_readers_total", "reason", "slow"),
 		refused:      newFamily(set, "weir_connections_refused_total", "limit", "connections", "per_address", "per_user"),
 		resumes:      newFamily(set, "weir_resumes_total", "outcome", "recovered", "snapshot", "resync"),
 		authFailures: newFamily(set, "weir_auth_failures_total", "reason", append(reasons, "origin", "ticket", "api_key")...),
@@ -164,9 +164,9 @@ func (r *Relay) writeTotals(w io.Writer) {
 	}
 	gauge("weir_batch_bytes", waiting)
 	gauge("weir_channels", int64(b.Channels))
-	gauge("weir_items", int64(b.Items))
-	gauge("weir_log_changes", int64(b.Changes))
-	gauge("weir_log_bytes", int64(b.Bytes))
+	gauge("weir_items", b.Items)
+	gauge("weir_log_changes", b.Changes)
+	gauge("weir_log_bytes", b.Bytes)
 	count("weir_expired_items_total", uint64(b.Expired))
 	// One family after the other, as the exposition format wants its samples.
 	names := r.policies.list()

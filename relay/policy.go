@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"weir/batch"
@@ -18,6 +19,7 @@ type namespace struct {
 	subscribe Access
 	publish   Access
 	presence  bool
+	reserved  bool // of the users or of a system
 	batch     batch.Options
 	slow      pool.Slow
 	log       broker.Policy
@@ -67,6 +69,9 @@ func newPolicies(cfg *Config) (*policies, error) {
 			return nil, err
 		}
 	}
+	for _, ns := range p.named {
+		ns.reserved = true
+	}
 	off := false
 	p.named[wire.PresenceNamespace].presence = off
 	p.named[wire.UserNamespace].presence = off
@@ -79,9 +84,11 @@ func newPolicies(cfg *Config) (*policies, error) {
 			// Who follows these is not the configuration's to say.
 			ns.Subscribe, ns.Publish, ns.Presence = Capability, Backend, &off
 		}
+		_, reserved := p.named[name]
 		if p.named[name], err = newNamespace(name, ns, cfg); err != nil {
 			return nil, err
 		}
+		p.named[name].reserved = reserved
 	}
 	return p, nil
 }
@@ -161,7 +168,18 @@ func (p *policies) may(id *auth.Identity, op auth.Ops, channel string) bool {
 	case Authenticated:
 		return !id.Anonymous
 	case Member, Capability:
-		return id.May(op, channel)
+		return id.May(op, channel) && (!ns.reserved || named(id, op, channel, ns.name))
+	}
+	return false
+}
+
+// named says whether a grant that names the namespace itself allows op: "*" does not reach into other
+// users' channels and those of the systems.
+func named(id *auth.Identity, op auth.Ops, channel, namespace string) bool {
+	for _, g := range id.Grants {
+		if g.Ops&op != 0 && strings.HasPrefix(g.Pattern, namespace+":") && auth.MatchPattern(g.Pattern, channel) {
+			return true
+		}
 	}
 	return false
 }

@@ -41,7 +41,7 @@ func (parserEvents) OnClose(c *gws.Conn, err error) {
 
 // OnMessage implements gws.Event.
 func (parserEvents) OnMessage(c *gws.Conn, m *gws.Message) {
-	defer m.Close()
+	defer func() { _ = m.Close() }() // it gives buffers back and can not fail
 	s := sessionOf(c)
 	defer s.relay.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	s.relay.metrics.framesIn.Inc()

@@ -162,6 +162,7 @@ func (r *Relay) Addrs() (public, admin net.Addr) { return r.public, r.admin }
 // Serve listens on the configured addresses and serves until ctx ends; then it drains, flushes everything
 // and returns nil. Errors: a listener that does not open or breaks. It may be called once.
 func (r *Relay) Serve(ctx context.Context) error {
+	r.awaitKeys(ctx)
 	ln, err := net.Listen("tcp", r.cfg.Listen)
 	if err != nil {
 		r.closeCore()
@@ -174,6 +175,19 @@ func (r *Relay) Serve(ctx context.Context) error {
 		return fmt.Errorf("listen for admin: %w", err)
 	}
 	return r.ServeOn(ctx, ln, adm)
+}
+
+// keyPatience is how long a start waits for a key set that is fetched.
+const keyPatience = 5 * time.Second
+
+// awaitKeys waits for the key set, so that nobody is turned away at the start; without it the relay starts
+// all the same and goes on fetching.
+func (r *Relay) awaitKeys(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, keyPatience)
+	defer cancel()
+	if err := r.verifier.WaitKeys(ctx); err != nil {
+		r.log.Warn("starting without the key set", slog.String("error", err.Error()))
+	}
 }
 
 // ServeOn is Serve on listeners that are open already; it closes them.

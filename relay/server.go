@@ -85,6 +85,11 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 		ctx.SetConnectionClose()
 		return
 	}
+	if r.cfg.Dev && !loopbackHost(string(ctx.Host())) {
+		// A page elsewhere whose name was made to point here would pass for our own.
+		r.refuse(ctx, faultOrigin.with("development mode answers to 127.0.0.1, ::1 and localhost only"))
+		return
+	}
 	if string(ctx.Request.URI().PathOriginal()) == publishPath && ctx.IsPost() { // the hot one goes past the router
 		r.withKey(r.handlePublish)(ctx)
 		return
@@ -118,6 +123,9 @@ func (r *Relay) refuse(ctx *fasthttp.RequestCtx, f *fault) {
 	}
 	if f.status == fasthttp.StatusServiceUnavailable || f.status == fasthttp.StatusTooManyRequests {
 		ctx.Response.Header.Set("Retry-After", "1")
+	}
+	if f.status == fasthttp.StatusUnauthorized || f.status == fasthttp.StatusForbidden {
+		ctx.SetConnectionClose() // strangers do not get to keep connections open
 	}
 	if f == faultVersion {
 		ctx.Response.Header.Set("Sec-WebSocket-Version", "13")

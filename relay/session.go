@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -76,7 +77,7 @@ func (s *session) say(event string, payload []byte) {
 
 // deliver sends frames now. A client that sends commands and does not read the answers is cut off.
 func (s *session) deliver(frames []byte) {
-	if s.conn.Send(frames) == pool.ErrSlow {
+	if errors.Is(s.conn.Send(frames), pool.ErrSlow) {
 		s.Slow()
 	}
 }

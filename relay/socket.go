@@ -45,7 +45,7 @@ func (k *socket) Read(p []byte) (int, error) {
 	} else {
 		var err error
 		if n, err = k.receive(p); err != nil {
-			k.eof = err != errParked
+			k.eof = !k.parked
 			return n, err
 		}
 	}
@@ -119,7 +119,8 @@ func (k *socket) discard() bool {
 	c := k.session.conn
 	var buf [2048]byte
 	for !k.eof && k.drained < maxLinger {
-		n, err := 0, error(nil)
+		var n int
+		var err error
 		if c.Awaitable() {
 			if n, err = c.TryRead(buf[:]); err == syscall.EAGAIN { //nolint:errorlint // as above
 				return false

@@ -114,5 +114,5 @@ func jitter(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0
 	}
-	return d/2 + rand.N(d) //nolint:gosec // spreads load, keeps no secret
+	return d/2 + rand.N(d)
 }

@@ -62,20 +62,23 @@ func (o Origins) near(key string) Origin {
 // join adds a name to a key path. Names that hold a dot or the like are quoted, so that two different
 // paths never read the same.
 func join(path, name string) string {
-	for _, r := range name {
-		if r == '_' || r == '-' || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' {
-			continue
-		}
+	if !isPlain(name) {
 		name = shown(name)
-		break
-	}
-	if name == "" {
-		name = `""`
 	}
 	if path == "" {
 		return name
 	}
 	return path + "." + name
+}
+
+// isPlain says whether a name can stand in a message as it is.
+func isPlain(name string) bool {
+	for _, r := range name {
+		if r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
+			return false
+		}
+	}
+	return name != "" && len(name) <= maxShown
 }
 
 // element is the key path of a list's i-th element.

@@ -67,7 +67,7 @@ const busy = [1008, 1013, 4029]; // the relay wants to be left alone for a while
 function connect() {
 	clearTimeout(retry);
 	if (socket) return;
-	if (!mayConnect) return askToken("This relay needs a token.");
+	if (!mayConnect) return askToken("This relay needs a token");
 	say("waiting", "Connecting");
 	let since = 0;
 	const ws = socket = new WebSocket(location.origin.replace("http", "ws") + "/ws", token ? ["weir", "token." + token] : ["weir"]);
@@ -111,12 +111,12 @@ function ended(code, reason) {
 // refused finds out why an upgrade failed: a browser does not tell. An event stream is refused for the same reasons.
 async function refused() {
 	say("waiting", "Not connected");
-	const control = new AbortController();
+	const stop = new AbortController();
 	const headers = token ? { Authorization: "Bearer " + token } : {};
-	const status = await fetch("/sse", { headers, signal: control.signal, cache: "no-store" }).then((r) => r.status, () => 0);
-	control.abort();
+	const status = await fetch("/sse", { headers, signal: stop.signal }).then((r) => r.status, () => 0);
+	stop.abort();
 	if (socket) return;
-	if (status === 401) askToken("The relay does not accept this token.");
+	if (status === 401) askToken("The relay does not accept this token");
 	else if (status === 403) say("stopped", "This page may not connect to the relay");
 	else if (status === 429 || status === 503) again(backoff(5000), "The relay is busy");
 	else again(backoff(500), status ? "Not connected" : "The relay cannot be reached");
@@ -134,7 +134,7 @@ function again(ms, why) {
 }
 
 function askToken(why) {
-	say("stopped", why + (dev ? " Reload the page for a fresh one." : ""));
+	say("stopped", why + (dev ? "; reload the page for a fresh one" : ""));
 	showToken(true);
 }
 
@@ -361,8 +361,7 @@ function groupList(group) {
 
 function drawPeople() {
 	const users = [...(people?.state.get("users")?.values() ?? [])];
-	const chips = users.slice(0, 12).map((u) => make("span", (u.name || u.id) + (u.id === userId ? " (you)" : "")));
-	if (users.length > 12) chips.push(make("span", `and ${users.length - 12} more`));
+	const chips = users.slice(0, 20).map((u) => make("span", (u.name || u.id) + (u.id === userId ? " (you)" : "")));
 	ui.people.hidden = users.length === 0;
 	ui.people.replaceChildren(`${users.length} here now`, ...chips);
 }

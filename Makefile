@@ -1,0 +1,62 @@
+# weir. `make run` starts it for trying out, `make test` sets up what the tests need and runs them all.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+GO       ?= go
+BIN      := bin
+LINT     := v2.15.0
+FUZZTIME ?= 10s
+E2E      := cmd/weir/testdata/e2e
+SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+export GOFLAGS ?= -buildvcs=auto
+
+.PHONY: help build run test unit race lint e2e fuzz bench idle clean setup
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/weir
+	$(GO) build -trimpath -o $(BIN)/weir ./cmd/weir
+
+run: build ## Start a relay for trying out, on 127.0.0.1:8080
+	@exec $(BIN)/weir serve --dev --log-format text
+
+setup: ## Install what the tests need beside Go: Node.js and npm packages, a C compiler for the race detector
+	@command -v node >/dev/null && command -v npm >/dev/null && command -v cc >/dev/null || { \
+	  command -v apt-get >/dev/null || { echo "make test needs node, npm and a C compiler: install them first" >&2; exit 1; }; \
+	  $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends nodejs npm gcc libc6-dev; }
+	@cd $(E2E) && npm ci --silent --no-audit --no-fund
+	@$(GO) mod download
+
+test: setup lint race e2e ## Set up and run every test
+
+race: ## Unit tests with the race detector
+	$(GO) vet ./...
+	$(GO) test -race -shuffle=on -timeout 15m ./...
+
+unit: ## Unit tests without the race detector: quick
+	$(GO) test -shuffle=on ./...
+
+lint: $(BIN)/golangci-lint-$(LINT) ## Run the linters
+	$(BIN)/golangci-lint-$(LINT) run ./...
+
+$(BIN)/golangci-lint-$(LINT):
+	GOBIN=$(CURDIR)/$(BIN)/lint $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT)
+	mv $(BIN)/lint/golangci-lint $@
+
+e2e: build ## The real binary, driven by clients of others
+	WEIR_BIN=$(CURDIR)/$(BIN)/weir $(GO) test -tags e2e -count=1 -run E2E ./cmd/weir
+
+fuzz: ## Fuzz every decoder for FUZZTIME (10s) each
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; done
+
+bench: ## Go benchmarks of the packages, for benchstat
+	GOMAXPROCS=1 $(GO) test -run '^$$' -bench . -count=3 ./batch ./broker ./pool ./relay ./internal/wire
+
+clean: ## Remove what was built
+	rm -rf $(BIN) $(E2E)/node_modules

@@ -1,0 +1,201 @@
+//go:build e2e
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
+)
+
+// The tests in this file start the real binary, as WEIR_BIN names it, and drive it with clients that are
+// not ours: npm ws, npm eventsource, coder/websocket, and curl where there is one.
+
+// server is a running binary.
+type server struct {
+	url, admin, token string
+	cmd               *exec.Cmd
+	log               *bytes.Buffer
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+func binary(t *testing.T) string {
+	t.Helper()
+	bin := os.Getenv("WEIR_BIN")
+	if bin == "" {
+		t.Fatal("WEIR_BIN names no binary: run make e2e")
+	}
+	return bin
+}
+
+func start(t *testing.T) *server {
+	t.Helper()
+	bin := binary(t)
+	listen, admin := freePort(t), freePort(t)
+	s := &server{url: "http://" + listen, admin: "http://" + admin, log: new(bytes.Buffer)}
+	s.cmd = exec.Command(bin, "serve", "--dev", "--listen", listen, "--admin", admin)
+	s.cmd.Stderr = s.log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+		if t.Failed() {
+			t.Logf("log of the server:\n%s", s.log)
+		}
+	})
+	token, err := exec.Command(bin, "token", "--dev", "--sub", "e2e").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.token = strings.TrimSpace(string(token))
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		resp, err := http.Get(s.admin + "/readyz")
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return s
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not ready: %v", err)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+func (s *server) node(t *testing.T, script string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", script)
+	cmd.Dir = filepath.Join("testdata", "e2e")
+	cmd.Env = append(os.Environ(), "WEIR_URL="+s.url, "WEIR_TOKEN="+s.token)
+	if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "ok" {
+		t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+}
+
+func TestE2ENodeWS(t *testing.T)          { start(t).node(t, "ws.mjs") }
+func TestE2ENodeEventSource(t *testing.T) { start(t).node(t, "sse.mjs") }
+
+// message is what this test looks at of what the relay sends.
+type message struct {
+	Type     string          `json:"type"`
+	ID       int             `json:"id"`
+	Channel  string          `json:"channel"`
+	Seq      uint64          `json:"seq"`
+	Data     json.RawMessage `json:"data"`
+	Messages []message       `json:"messages"`
+}
+
+func TestE2ECoderWebSocket(t *testing.T) {
+	s := start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, s.url+"/ws", &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + s.token}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	read := func() (m message) {
+		t.Helper()
+		if err := wsjson.Read(ctx, c, &m); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	if m := read(); m.Type != "connected" {
+		t.Fatalf("first frame %+v", m)
+	}
+	if err := wsjson.Write(ctx, c, map[string]any{"type": "subscribe", "id": 1, "channel": "e2e:go"}); err != nil {
+		t.Fatal(err)
+	}
+	if m := read(); m.Type != "subscribed" || m.ID != 1 {
+		t.Fatalf("answer %+v", m)
+	}
+	const n = 500
+	var lines strings.Builder
+	for i := range n {
+		fmt.Fprintf(&lines, "{\"channel\":\"e2e:go\",\"data\":%d}\n", i)
+	}
+	s.post(t, "/v1/publish", "application/x-ndjson", lines.String())
+	for next := 0; next < n; {
+		m := read()
+		list := m.Messages
+		if m.Type == "channel_update" {
+			list = []message{m}
+		}
+		for _, x := range list {
+			if string(x.Data) != fmt.Sprint(next) {
+				t.Fatalf("message %s where %d is due", x.Data, next)
+			}
+			next++
+		}
+	}
+	// The process drains: what was accepted arrives, then the close, then exit 0.
+	s.post(t, "/v1/publish", "application/json", `{"channel":"e2e:go","data":"last"}`)
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if m := read(); string(m.Data) != `"last"` {
+		t.Fatalf("before the close: %+v", m)
+	}
+	if _, _, err := c.Read(ctx); websocket.CloseStatus(err) != 4100 {
+		t.Fatalf("close: %v", err)
+	}
+	if err := s.cmd.Wait(); err != nil {
+		t.Fatalf("exit: %v", err)
+	}
+}
+
+func (s *server) post(t *testing.T, path, kind, body string) {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodPost, s.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer dev")
+	req.Header.Set("Content-Type", kind)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if b, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s answered %d %s", path, resp.StatusCode, b)
+	}
+}
+
+// TestE2ERefusesWithoutKeys holds that nothing starts open by accident.
+func TestE2ERefusesWithoutKeys(t *testing.T) {
+	out, err := exec.Command(binary(t), "serve").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "--dev") {
+		t.Fatalf("serve without keys: %v\n%s", err, out)
+	}
+}

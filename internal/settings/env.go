@@ -1,0 +1,156 @@
+package settings
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"weir/relay"
+)
+
+// Names outside the tree of keys.
+const (
+	prefix    = "WEIR_"
+	secretVar = "WEIR_AUTH_SECRET" // adds one HS256 key for client tokens
+	apiKeyVar = "WEIR_API_KEY"     // adds one API key, named envKeyName
+
+	envKeyName = "env"
+	devKey     = "dev" // a flag only: nobody should come to run in development mode by an inherited variable
+
+	// FileVar names the configuration file where no flag does. Load does not read it: the program does.
+	FileVar = "WEIR_CONFIG"
+)
+
+// injected are the variables that Kubernetes sets in every container for a Service named weir or weir-*.
+var injected = regexp.MustCompile(`^WEIR(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+
+// envKeys maps the name of each variable to the key path it sets.
+func envKeys() map[string]string {
+	keys := make(map[string]string)
+	everyKey(reflect.TypeFor[relay.Config](), "", func(path string, _ reflect.Type) {
+		if settable(path) {
+			keys[prefix+strings.ToUpper(strings.ReplaceAll(path, ".", "_"))] = path
+		}
+	})
+	return keys
+}
+
+// settable says whether a variable or flag may set the key: one without names of the user's choice.
+func settable(path string) bool {
+	return !strings.Contains(path, anyName) && !strings.Contains(path, anyIndex)
+}
+
+// flagName is the flag that sets a key.
+func flagName(path string) string {
+	return "--" + strings.NewReplacer(".", "-", "_", "-").Replace(path)
+}
+
+func (l *loader) readEnv(environ []string) {
+	set := make(map[string]string)
+	for _, entry := range environ {
+		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, prefix) {
+			set[name] = value
+		}
+	}
+	keys := envKeys()
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		value, origin := set[name], Origin{Kind: Env, Name: name}
+		if !isPlain(name) {
+			origin.Name = shown(name)
+		}
+		path, known := keys[name]
+		switch {
+		case name == FileVar:
+		case name == secretVar || name == apiKeyVar:
+			if value != "" {
+				l.addKey(origin, value)
+			}
+		case known:
+			if value != "" {
+				l.setPath(path, origin, value)
+			}
+		case !injected.MatchString(name):
+			l.add("", origin, "%s", unknownVar(name, keys))
+		}
+	}
+}
+
+// addKey adds the one key that a variable holds to those of the file.
+func (l *loader) addKey(origin Origin, value string) {
+	var path string
+	if origin.Name == secretVar {
+		path = element("auth.keys", len(l.cfg.Auth.Keys))
+		l.cfg.Auth.Keys = append(l.cfg.Auth.Keys, relay.TokenKey{Algorithm: "HS256", Secret: value})
+		l.origins[join(path, "algorithm")] = origin
+	} else {
+		path = element("api.keys", len(l.cfg.API.Keys))
+		l.cfg.API.Keys = append(l.cfg.API.Keys, relay.APIKey{Name: envKeyName, Secret: value})
+		l.origins[join(path, "name")] = origin
+	}
+	l.origins[path], l.origins[join(path, "secret")] = origin, origin
+	if err := printable(value); err != nil {
+		l.add(join(path, "secret"), origin, "%s", err)
+	}
+}
+
+// setPath sets the value of a key from a variable or flag; a list is separated by commas.
+func (l *loader) setPath(path string, origin Origin, text string) {
+	v, ok := leaf(&l.cfg, path)
+	if !ok {
+		l.add("", origin, "unknown key %s", shown(path))
+		return
+	}
+	if v.Type() != stringsType {
+		l.set(path, origin, v, text)
+		return
+	}
+	var list []string
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item == "" {
+			continue
+		}
+		if err := printable(item); err != nil {
+			l.add(path, origin, "%s", err)
+			return
+		}
+		list = append(list, item)
+	}
+	for i := range v.Len() { // the lines of the list it replaces
+		delete(l.origins, element(path, i))
+	}
+	v.Set(reflect.ValueOf(list))
+	l.origins[path] = origin
+}
+
+func (l *loader) readFlags(flags map[string]string) {
+	for _, path := range slices.Sorted(maps.Keys(flags)) {
+		origin := Origin{Kind: Flag, Name: flagName(path)}
+		if path == devKey {
+			if err := parse(reflect.ValueOf(&l.cfg.Dev).Elem(), flags[path]); err != nil {
+				l.add(path, origin, "%s", err)
+			}
+			l.origins[path] = origin
+			continue
+		}
+		l.setPath(path, origin, flags[path])
+	}
+}
+
+func unknownVar(name string, keys map[string]string) string {
+	switch {
+	case name == prefix+"DEV":
+		return "unknown variable: development mode is the flag --dev"
+	case strings.HasPrefix(name, prefix+"NAMESPACES"):
+		return "unknown variable: namespaces are set in the file only"
+	case strings.HasPrefix(name, prefix+"AUTH_KEYS"), strings.HasPrefix(name, prefix+"API_KEYS"):
+		return fmt.Sprintf("unknown variable: lists of keys are set in the file only; %s and %s add one key each", secretVar, apiKeyVar)
+	}
+	candidates := append(slices.Sorted(maps.Keys(keys)), secretVar, apiKeyVar, FileVar)
+	if hint := nearest(name, candidates); hint != "" {
+		return "unknown variable: did you mean " + hint + "?"
+	}
+	return "unknown variable: expected WEIR_ and a key of the configuration file, such as WEIR_LIMITS_PER_ADDRESS"
+}

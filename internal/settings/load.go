@@ -1,0 +1,133 @@
+package settings
+
+import (
+	"fmt"
+	"reflect"
+
+	"weir/relay"
+)
+
+// Source is where settings are looked for.
+type Source struct {
+	File  string            // path of the YAML file; "" for none
+	Env   []string          // "NAME=value", as os.Environ gives it; only names that begin with WEIR_ are read
+	Flags map[string]string // by key path, such as "tls.cert"; "dev": "true" is development mode
+}
+
+// Load reads the sources, fills in the defaults and checks the result. Its error is Problems, all of
+// them. Files that the configuration names (certificates, keys) are read to check them, relative to the
+// working directory.
+func Load(src Source) (relay.Config, Origins, error) {
+	var data []byte
+	if src.File != "" {
+		var err error
+		if data, err = readFile(src.File); err != nil {
+			return relay.Config{}, nil, Problems{{Message: err.Error(), Origin: Origin{Kind: File, Name: src.File}}}
+		}
+	}
+	return load(src, data)
+}
+
+// load is Load once the file is read.
+func load(src Source, data []byte) (relay.Config, Origins, error) {
+	l := &loader{origins: make(Origins)}
+	l.readYAML(src.File, data)
+	l.readEnv(src.Env)
+	l.readFlags(src.Flags)
+	cfg := l.finish()
+	if len(l.problems) > 0 {
+		l.problems.sort()
+		return relay.Config{}, nil, l.problems
+	}
+	return cfg, l.origins, nil
+}
+
+// loader gathers a configuration and what is wrong with it. One goroutine owns it.
+type loader struct {
+	cfg      relay.Config
+	origins  Origins
+	problems Problems
+}
+
+func (l *loader) add(key string, origin Origin, format string, args ...any) {
+	l.problems = append(l.problems, Problem{Key: key, Origin: origin, Message: fmt.Sprintf(format, args...)})
+}
+
+// set parses text into a leaf and notes where it came from.
+func (l *loader) set(key string, origin Origin, v reflect.Value, text string) {
+	if err := parse(v, text); err != nil {
+		l.add(key, origin, "%s", err)
+		return
+	}
+	l.origins[key] = origin
+}
+
+func (l *loader) readYAML(file string, data []byte) {
+	node, bad := parseYAML(data)
+	if bad != nil {
+		l.add("", Origin{Kind: File, Name: file, Line: bad.line}, "%s", bad.message)
+		return
+	}
+	if node != nil {
+		d := &decoder{loader: l, file: file}
+		d.value(node, reflect.ValueOf(&l.cfg).Elem(), "")
+	}
+}
+
+// finish fills in what nobody set and checks the whole. What was set to the zero value is checked as
+// such, since Fill takes a zero for "not set": a per_user of 0 is refused, never silently 100.
+func (l *loader) finish() relay.Config {
+	zeros := make(map[string]bool)
+	everyLeaf(reflect.ValueOf(&l.cfg).Elem(), "", func(path string, v reflect.Value) {
+		if origin := l.origins[path]; origin.Kind != Default && v.IsZero() {
+			zeros[path] = true
+		}
+	})
+	filled := Fill(l.cfg)
+	asWritten := Fill(l.cfg)
+	edit(&asWritten, zeros, func(v reflect.Value) { v.SetZero() })
+	known := len(l.problems)
+	for _, p := range append(Check(asWritten), CheckFiles(asWritten)...) {
+		if !l.problems[:known].about(p.Key) {
+			p.Origin = l.origins.near(p.Key)
+			l.problems = append(l.problems, p)
+		}
+	}
+	edit(&filled, zeros, func(v reflect.Value) {
+		if !v.IsZero() && v.Type() == durationType {
+			v.SetInt(int64(atOnce))
+		}
+	})
+	l.noteDev(filled)
+	return filled
+}
+
+// noteDev attributes to the flag what development mode opens.
+func (l *loader) noteDev(filled relay.Config) {
+	if !filled.Dev {
+		return
+	}
+	plain := l.cfg
+	plain.Dev = false
+	plain = Fill(plain)
+	defaults := make(map[string]string)
+	everyLeaf(reflect.ValueOf(&plain).Elem(), "", func(path string, v reflect.Value) {
+		if isScalar(v.Type()) {
+			defaults[path] = format(v)
+		}
+	})
+	everyLeaf(reflect.ValueOf(&filled).Elem(), "", func(path string, v reflect.Value) {
+		if isScalar(v.Type()) && l.origins[path].Kind == Default && defaults[path] != format(v) {
+			l.origins[path] = Origin{Kind: Flag, Name: flagName(devKey)}
+		}
+	})
+}
+
+// edit calls change with the leaves of the paths.
+func edit(c *relay.Config, paths map[string]bool, change func(reflect.Value)) {
+	everyLeaf(reflect.ValueOf(c).Elem(), "", func(path string, v reflect.Value) {
+		if paths[path] {
+			change(v)
+		}
+	})
+}

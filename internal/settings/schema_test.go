@@ -1,0 +1,131 @@
+package settings
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/units"
+	"weir/relay"
+)
+
+// TestEveryKeyIsHandled holds the reflection against relay.Config: a field of a kind that settings
+// cannot read, or two keys with one variable, fail here and not at a user's.
+func TestEveryKeyIsHandled(t *testing.T) {
+	variables := make(map[string]string)
+	count := 0
+	everyKey(reflect.TypeFor[relay.Config](), "", func(path string, typ reflect.Type) {
+		count++
+		if kindOf(typ) == "" {
+			t.Errorf("%s: no name for %v", path, typ)
+		}
+		if !settable(path) {
+			return
+		}
+		name := "WEIR_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
+		if other, twice := variables[name]; twice || name == secretVar || name == apiKeyVar || name == FileVar {
+			t.Errorf("%s and %s share %s", path, other, name)
+		}
+		variables[name] = path
+		if injected.MatchString(name) {
+			t.Errorf("%s is a name that Kubernetes sets", name)
+		}
+		var c relay.Config
+		if v, ok := leaf(&c, path); !ok || v.Type() != typ || !v.CanSet() {
+			t.Errorf("%s is not found by its path", path)
+		}
+	})
+	if count < 45 {
+		t.Errorf("only %d keys", count)
+	}
+	var all func(reflect.Type, string)
+	all = func(typ reflect.Type, path string) {
+		if isLeaf(typ) {
+			return
+		}
+		switch typ.Kind() {
+		case reflect.Struct:
+			for i := range typ.NumField() {
+				f := typ.Field(i)
+				if f.Tag.Get("yaml") == "" {
+					t.Errorf("%s.%s has no yaml tag", path, f.Name)
+				}
+				if f.Tag.Get("yaml") != "-" {
+					all(f.Type, path+"."+f.Name)
+				}
+			}
+		case reflect.Map, reflect.Slice:
+			all(typ.Elem(), path)
+		default:
+			t.Errorf("%s: a kind that cannot be read: %v", path, typ)
+		}
+	}
+	all(reflect.TypeFor[relay.Config](), "")
+}
+
+// TestNoZeroBecomesADefault: whoever writes a 0 gets a 0 or an error, never the default in silence.
+func TestNoZeroBecomesADefault(t *testing.T) {
+	filled := Fill(relay.Config{})
+	everyLeaf(reflect.ValueOf(&filled).Elem(), "", func(path string, v reflect.Value) {
+		if v.IsZero() || v.Kind() == reflect.Pointer || v.Kind() == reflect.Slice || v.Type() == reflect.TypeFor[units.Rate]() || strings.HasPrefix(path, "namespaces.") {
+			return
+		}
+		zero := format(reflect.Zero(v.Type()))
+		c, _, err := loadText(strings.ReplaceAll("{"+strings.ReplaceAll(path, ".", ": {")+": \""+zero+"\""+strings.Repeat("}", strings.Count(path, ".")+1), "\n", ""), keysEnv, nil)
+		if err != nil {
+			return
+		}
+		if got, _ := leaf(&c, path); got.Type() != reflect.TypeFor[time.Duration]() || format(got) != "0s" {
+			t.Errorf("%s: %s became %v", path, zero, got)
+		}
+	})
+}
+
+func TestPaths(t *testing.T) {
+	for path, want := range map[string]string{
+		"": "", "listen": "", "limits.queue": "limits", "auth.keys[0].id": "auth.keys[0]", "auth.keys[0]": "auth.keys",
+		`namespaces."a.b".slow`: `namespaces."a.b"`, `namespaces."a.b"`: "namespaces", `namespaces."a\".b"`: "namespaces",
+	} {
+		if got := parent(path); got != want {
+			t.Errorf("parent of %s: want %q, got %q", path, want, got)
+		}
+	}
+	if under("limits2", "limits") || !under("limits.a", "limits") || !under("auth.keys[0]", "auth.keys") {
+		t.Error("under")
+	}
+}
+
+func TestDurations(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", atOnce: "0s", 50 * time.Millisecond: "50ms", time.Minute: "1m", 90 * time.Second: "1m30s", time.Hour: "1h",
+		time.Hour + 10*time.Minute: "1h10m", 100 * time.Hour: "100h", time.Hour + time.Second: "1h0m1s", 10 * time.Second: "10s",
+	} {
+		got := formatDuration(d)
+		if got != want {
+			t.Errorf("%v: want %s, got %s", d, want, got)
+		}
+		if back, err := time.ParseDuration(got); err != nil || back != d && d != atOnce {
+			t.Errorf("%v: %s reads as %v, %v", d, got, back, err)
+		}
+	}
+}
+
+func TestFillCopies(t *testing.T) {
+	c := relay.Config{Namespaces: relay.Namespaces{"room": {}}}
+	f := Fill(c)
+	if len(c.Namespaces) != 1 || c.Namespaces["room"].Slow != "" {
+		t.Error("Fill changed its argument")
+	}
+	if !reflect.DeepEqual(f, Fill(f)) {
+		t.Error("Fill changes what is filled")
+	}
+	if problems := Check(Fill(relay.Config{Dev: true})); len(problems) > 0 {
+		t.Errorf("the defaults do not pass: %v", problems)
+	}
+	before := Fill(f)
+	if err := Print(&bytes.Buffer{}, f, nil); err != nil || !reflect.DeepEqual(before, f) {
+		t.Errorf("Print changed its argument, %v", err)
+	}
+}
