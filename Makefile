@@ -47,7 +47,7 @@ $(BIN)/golangci-lint-$(LINT):
 	mv $(BIN)/lint/golangci-lint $@
 
 e2e: build ## The real binary, driven by clients of others
-	WEIR_BIN=$(CURDIR)/$(BIN)/weir $(GO) test -tags e2e -count=1 -run E2E ./cmd/weir
+	E2E_BINARY=$(CURDIR)/$(BIN)/weir $(GO) test -tags e2e -count=1 -run E2E ./cmd/weir
 
 fuzz: ## Fuzz every decoder for FUZZTIME (10s) each
 	@for pkg in $$($(GO) list ./...); do \

@@ -22,17 +22,17 @@ import (
 	"github.com/coder/websocket/wsjson"
 )
 
-// The tests in this file start the real binary, as WEIR_BIN names it, and drive it with clients that are
+// The tests in this file start the real binary, as E2E_BINARY names it, and drive it with clients that are
 // not ours: npm ws, npm eventsource, coder/websocket, and curl where there is one.
 
-// server is a running binary.
-type server struct {
+// daemon is a running binary.
+type daemon struct {
 	url, admin, token string
 	cmd               *exec.Cmd
 	log               *bytes.Buffer
 }
 
-func freePort(t *testing.T) string {
+func freeAddress(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -44,18 +44,18 @@ func freePort(t *testing.T) string {
 
 func binary(t *testing.T) string {
 	t.Helper()
-	bin := os.Getenv("WEIR_BIN")
+	bin := os.Getenv("E2E_BINARY")
 	if bin == "" {
-		t.Fatal("WEIR_BIN names no binary: run make e2e")
+		t.Fatal("E2E_BINARY names no binary: run make e2e")
 	}
 	return bin
 }
 
-func start(t *testing.T) *server {
+func startDaemon(t *testing.T) *daemon {
 	t.Helper()
 	bin := binary(t)
-	listen, admin := freePort(t), freePort(t)
-	s := &server{url: "http://" + listen, admin: "http://" + admin, log: new(bytes.Buffer)}
+	listen, admin := freeAddress(t), freeAddress(t)
+	s := &daemon{url: "http://" + listen, admin: "http://" + admin, log: new(bytes.Buffer)}
 	s.cmd = exec.Command(bin, "serve", "--dev", "--listen", listen, "--admin", admin)
 	s.cmd.Stderr = s.log
 	if err := s.cmd.Start(); err != nil {
@@ -89,20 +89,20 @@ func start(t *testing.T) *server {
 	}
 }
 
-func (s *server) node(t *testing.T, script string) {
+func (s *daemon) node(t *testing.T, script string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", script)
 	cmd.Dir = filepath.Join("testdata", "e2e")
-	cmd.Env = append(os.Environ(), "WEIR_URL="+s.url, "WEIR_TOKEN="+s.token)
+	cmd.Env = append(os.Environ(), "E2E_URL="+s.url, "E2E_TOKEN="+s.token)
 	if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "ok" {
 		t.Fatalf("%s: %v\n%s", script, err, out)
 	}
 }
 
-func TestE2ENodeWS(t *testing.T)          { start(t).node(t, "ws.mjs") }
-func TestE2ENodeEventSource(t *testing.T) { start(t).node(t, "sse.mjs") }
+func TestE2ENodeWS(t *testing.T)          { startDaemon(t).node(t, "ws.mjs") }
+func TestE2ENodeEventSource(t *testing.T) { startDaemon(t).node(t, "sse.mjs") }
 
 // message is what this test looks at of what the relay sends.
 type message struct {
@@ -115,7 +115,7 @@ type message struct {
 }
 
 func TestE2ECoderWebSocket(t *testing.T) {
-	s := start(t)
+	s := startDaemon(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	c, _, err := websocket.Dial(ctx, s.url+"/ws", &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + s.token}}})
@@ -174,7 +174,7 @@ func TestE2ECoderWebSocket(t *testing.T) {
 	}
 }
 
-func (s *server) post(t *testing.T, path, kind, body string) {
+func (s *daemon) post(t *testing.T, path, kind, body string) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPost, s.url+path, strings.NewReader(body))
 	if err != nil {

@@ -1,6 +1,6 @@
 // What the clients' scripts share: the server's address and keys come from the environment.
-export const base = process.env.WEIR_URL
-export const token = process.env.WEIR_TOKEN
+export const base = process.env.E2E_URL
+export const token = process.env.E2E_TOKEN
 
 /** Publishes as a backend and answers the position. */
 export async function publish(fields) {

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/alecthomas/kong"
+
+	"weir/internal/settings"
+)
+
+// commands is the grammar of the command line.
+type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Run the relay."`
+	Token   tokenCommand   `cmd:"" help:"Print a token for a client, to try things out."`
+	Config  configCommands `cmd:"" help:"Check or show the configuration."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+const description = `An edge relay: backends publish over HTTP, weir fans out to browsers and phones over WebSocket and Server-Sent Events.
+
+To try it out: weir serve --dev`
+
+// execute parses the command line and runs the command it names.
+func (p *program) execute(args []string) error {
+	helped := false
+	parser, err := kong.New(&commands{},
+		kong.Name("weir"),
+		kong.Description(description),
+		kong.Writers(p.stdout, p.stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+		kong.Exit(func(int) { helped = true }), // called for --help, after which parsing goes on
+		kong.Bind(p),
+	)
+	if err != nil {
+		return fmt.Errorf("build the command line: %w", err)
+	}
+	parsed, err := parser.Parse(args)
+	switch {
+	case helped:
+		return nil
+	case err != nil:
+		return wrongf("%w (see weir --help)", err)
+	}
+	return parsed.Run()
+}
+
+// configFlags are the flags of every command that reads the configuration.
+type configFlags struct {
+	Config    string  `short:"c" placeholder:"FILE" help:"Configuration file, in YAML (or $$WEIR_CONFIG). None is read unless it is named."`
+	Listen    *string `placeholder:"ADDR" help:"Address for clients and backends. Default: 127.0.0.1:8080."`
+	Admin     *string `placeholder:"ADDR" help:"Address for metrics, health and profiles, on loopback. Default: 127.0.0.1:9090."`
+	Dev       bool    `help:"Development mode: a published secret, the API key \"dev\", open channels, loopback only."`
+	TLSCert   *string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain of the public listener, in PEM; read again when it changes."`
+	TLSKey    *string `name:"tls-key" placeholder:"FILE" help:"Private key of the certificate, in PEM."`
+	Heartbeat *string `placeholder:"TIME" help:"Time between pings to a client, 1s to 30s. Default: 25s."`
+	Drain     *string `placeholder:"TIME" help:"Time over which a shutdown spreads its closes, up to 30s. Default: 10s."`
+	LogLevel  *string `placeholder:"LEVEL" help:"debug, info, warn or error. Default: info."`
+	LogFormat *string `placeholder:"FORMAT" help:"json or text. Default: json."`
+}
+
+// source gathers everything that settings are read from.
+func (f *configFlags) source(p *program) settings.Source {
+	flags := make(map[string]string)
+	for key, value := range map[string]*string{
+		"listen": f.Listen, "admin": f.Admin, "tls.cert": f.TLSCert, "tls.key": f.TLSKey,
+		"heartbeat": f.Heartbeat, "drain": f.Drain, "log.level": f.LogLevel, "log.format": f.LogFormat,
+	} {
+		if value != nil {
+			flags[key] = *value
+		}
+	}
+	if f.Dev {
+		flags["dev"] = "true"
+	}
+	return settings.Source{File: f.file(p), Env: p.env, Flags: flags}
+}
+
+// file is the configuration file; "" for none.
+func (f *configFlags) file(p *program) string {
+	if f.Config != "" {
+		return f.Config
+	}
+	return p.getenv(settings.FileVar)
+}

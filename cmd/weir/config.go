@@ -1,0 +1,50 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+
+	"weir/internal/settings"
+)
+
+type configCommands struct {
+	Check configCheck `cmd:"" help:"Check the configuration and name every problem with its place."`
+	Print configPrint `cmd:"" help:"Print the configuration in force, with the source of every value."`
+}
+
+type configCheck struct {
+	configFlags `embed:""`
+}
+
+// Help is the detailed help of the command.
+func (*configCheck) Help() string {
+	return "Reads what weir serve would read with the same flags and environment, and the files that are named in it. " +
+		"Exits with 2 if there is any problem."
+}
+
+// Run checks and says so.
+func (c *configCheck) Run(p *program) error {
+	if _, _, err := settings.Load(c.source(p)); err != nil {
+		return &usageError{err}
+	}
+	_, err := fmt.Fprintf(p.stdout, "%s: ok\n", cmp.Or(c.file(p), "no configuration file"))
+	return err
+}
+
+type configPrint struct {
+	configFlags `embed:""`
+}
+
+// Help is the detailed help of the command.
+func (*configPrint) Help() string {
+	return "The output is a complete configuration file, but for its secrets, which it does not show."
+}
+
+// Run prints.
+func (c *configPrint) Run(p *program) error {
+	cfg, origins, err := settings.Load(c.source(p))
+	if err != nil {
+		return &usageError{err}
+	}
+	return settings.Print(p.stdout, cfg, origins)
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"weir/internal/settings"
+	"weir/relay"
+)
+
+// server is what serve needs of a relay.
+type server interface {
+	// Serve serves until ctx ends; then it drains and returns nil.
+	Serve(ctx context.Context) error
+	// Reload takes what may change without a restart. With an error nothing has changed.
+	Reload(cfg relay.Config) error
+	// Ready is closed once requests are taken.
+	Ready() <-chan struct{}
+	// Addrs are the addresses of the listeners, valid once ready.
+	Addrs() (public, admin net.Addr)
+}
+
+// opener makes a server. Its errors are about the configuration.
+type opener func(cfg relay.Config, log *slog.Logger) (server, error)
+
+var errImpatient = errors.New("serve: a second signal came before the end of the shutdown")
+
+type serveCommand struct {
+	configFlags `embed:""`
+}
+
+// Help is the detailed help of the command.
+func (*serveCommand) Help() string {
+	return "Flags win over WEIR_ variables, which win over the file, which wins over the defaults. " +
+		"A key such as limits.per_address is the variable WEIR_LIMITS_PER_ADDRESS; WEIR_AUTH_SECRET and WEIR_API_KEY hold one key each. " +
+		"SIGTERM and SIGINT drain and end, a second one ends at once; SIGHUP reads the keys and the log level again."
+}
+
+// Run serves until a signal ends it.
+func (c *serveCommand) Run(p *program) error {
+	// From here on a signal ends in an orderly shutdown, also one that comes before the listeners are open.
+	signals, stop := p.signals()
+	defer stop()
+	source := c.source(p)
+	cfg, _, err := settings.Load(source)
+	if err != nil {
+		return &usageError{err}
+	}
+	level := new(slog.LevelVar)
+	log, err := newLogger(p.stderr, cfg.Log, level)
+	if err != nil {
+		return wrongf("serve: %w", err)
+	}
+	srv, err := p.open(cfg, log)
+	if err != nil {
+		return wrongf("serve: %w", err)
+	}
+	s := &service{program: p, source: source, cfg: cfg, server: srv, log: log, level: level}
+	return s.run(signals)
+}
+
+// service is a running server. run's goroutine owns it.
+type service struct {
+	*program
+	source settings.Source
+	cfg    relay.Config
+	server server
+	log    *slog.Logger
+	level  *slog.LevelVar
+}
+
+// run returns when the server has ended: nil after a drain that a signal asked for.
+func (s *service) run(signals <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan error, 1)
+	// cancel stops it; the loop below waits for it, unless a second signal ends the process.
+	go func() { ended <- s.server.Serve(ctx) }()
+	ready := s.server.Ready()
+	stopping := false
+	for {
+		select {
+		case err := <-ended:
+			if err != nil {
+				return fmt.Errorf("serve: %w", err)
+			}
+			s.log.Info("stopped")
+			return nil
+		case <-ready:
+			ready = nil
+			s.announce()
+		case sig := <-signals:
+			switch {
+			case sig == syscall.SIGHUP && stopping:
+			case sig == syscall.SIGHUP:
+				s.reload()
+			case stopping:
+				return errImpatient
+			default:
+				stopping = true
+				s.log.Info("draining", slog.String("signal", sig.String()), slog.String("drain", s.cfg.Drain.String()))
+				cancel()
+			}
+		}
+	}
+}
+
+// announce says where the server listens.
+func (s *service) announce() {
+	public, admin := s.server.Addrs()
+	s.log.Info("ready", slog.String("listen", public.String()), slog.String("admin", admin.String()),
+		slog.Bool("tls", s.cfg.TLS.Cert != ""), slog.Bool("dev", s.cfg.Dev))
+	if !s.cfg.Dev {
+		return
+	}
+	text, err := welcome(public, s.cfg.TLS.Cert != "")
+	if err != nil {
+		s.log.Error("no development token", slog.Any("error", err))
+		return
+	}
+	_, _ = fmt.Fprint(s.stdout, text)
+}
+
+// reload reads the configuration again. With a problem in it, the old one stays in force.
+func (s *service) reload() {
+	cfg, _, err := settings.Load(s.source)
+	if err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			s.log.Error("the new configuration is not used", slog.String("problem", line))
+		}
+		return
+	}
+	if err := s.server.Reload(cfg); err != nil {
+		s.log.Error("the new configuration is not used", slog.Any("error", err))
+		return
+	}
+	if err := setLevel(s.level, cfg.Log.Level); err != nil {
+		s.log.Error("the log level stays", slog.Any("error", err))
+		return
+	}
+	s.log.Info("configuration reloaded")
+}
