@@ -1,0 +1,141 @@
+package layout
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+// rule says what a package and those below it must not import, and why.
+type rule struct {
+	in     string
+	not    []string
+	reason string
+}
+
+var rules = []rule{
+	{"broker", []string{"weir/", "net/http", "github.com/valyala/fasthttp", "github.com/lxzan/gws"}, "channels know nothing of connections"},
+	{"batch", []string{"weir/", "net"}, "windows know nothing of connections"},
+	{"pool", []string{"weir/batch", "weir/broker", "weir/relay", "weir/loadtest", "net/http"}, "connections know nothing of channels"},
+	{"loadtest", []string{"weir/relay", "weir/broker", "weir/batch", "weir/pool"}, "the load tester sees the relay from outside"},
+	{"relay", []string{"weir/loadtest", "weir/cmd"}, "arrows point down"},
+	{"internal/wire", []string{"weir/", "net"}, "the codec does no I/O"},
+}
+
+// top is what may stand at the top level.
+var top = []string{"relay", "broker", "batch", "pool", "cmd", "loadtest", "docs", "internal", "go.mod", "go.sum", "Makefile", "README.md", "LICENSE"}
+
+// packages calls f for every folder that holds Go files, with its import statements by file.
+func packages(t *testing.T, f func(dir string, files map[string]*file)) {
+	t.Helper()
+	found := make(map[string]map[string]*file)
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "testdata" || d.Name() == "node_modules" || d.Name() == "bin" || strings.HasPrefix(d.Name(), ".") && path != root) {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		x := &file{comment: parsed.Doc.Text()}
+		for _, i := range parsed.Imports {
+			name, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			x.imports = append(x.imports, name)
+		}
+		dir, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		if found[dir] == nil {
+			found[dir] = make(map[string]*file)
+		}
+		found[dir][filepath.Base(path)] = x
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dir, files := range found {
+		f(filepath.ToSlash(dir), files)
+	}
+}
+
+type file struct {
+	comment string
+	imports []string
+}
+
+func under(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
+func TestImports(t *testing.T) {
+	packages(t, func(dir string, files map[string]*file) {
+		for _, r := range rules {
+			if !under(dir, r.in) {
+				continue
+			}
+			for name, x := range files {
+				for _, i := range x.imports {
+					for _, not := range r.not {
+						forbidden := i == not || strings.HasPrefix(i, strings.TrimSuffix(not, "/")+"/")
+						own := under(i, "weir/"+r.in) || strings.HasPrefix(i, "weir/internal/memnet") && strings.HasSuffix(name, "_test.go")
+						if forbidden && !own && !(not == "net" && i != "net") {
+							t.Errorf("%s/%s imports %s: %s", dir, name, i, r.reason)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestPackageComments(t *testing.T) {
+	packages(t, func(dir string, files map[string]*file) {
+		var with []string
+		for name, x := range files {
+			if !strings.HasSuffix(name, "_test.go") && x.comment != "" && !strings.HasPrefix(x.comment, "//go:build") {
+				with = append(with, name)
+			}
+		}
+		tests := !slices.ContainsFunc(keys(files), func(n string) bool { return !strings.HasSuffix(n, "_test.go") })
+		if len(with) != 1 && !tests {
+			t.Errorf("%s: %d package comments %v, want one", dir, len(with), with)
+		}
+	})
+}
+
+func keys(m map[string]*file) (out []string) {
+	for k := range m {
+		out = append(out, k)
+	}
+	return out
+}
+
+func TestTopLevel(t *testing.T) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if !strings.HasPrefix(name, ".") && name != "bin" && !slices.Contains(top, name) {
+			t.Errorf("%s stands at the top level; one of the folders there is its place", name)
+		}
+	}
+}
