@@ -36,16 +36,18 @@ type Instead struct {
 	Count int
 }
 
+// size is what a frame counts in the backlog of a mailbox.
+func (f *Frame) size() int64 {
+	n := 64
+	for _, b := range f.Bytes {
+		n += len(b)
+	}
+	return int64(n)
+}
+
 // Meter counts what was delivered. All of it is atomic.
 type Meter struct {
 	Frames   atomic.Uint64 // frames handed to connections
 	Messages atomic.Uint64 // messages in them: deliveries
-	Dropped  atomic.Uint64 // frames not queued because the reader was too slow
-}
-
-// reply wraps bytes for one connection.
-func reply(enc Encoding, b []byte) *Frame {
-	f := new(Frame)
-	f.Bytes[enc] = b
-	return f
+	Dropped  atomic.Uint64 // frames handed to connections that were too slow to be sent them
 }

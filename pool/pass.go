@@ -1,32 +1,24 @@
 package pool
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
-// node is one frame due for one connection in the pass that is being prepared. Nodes of a connection
-// form a list through the shard's slice, by index plus one, so that a pass allocates nothing.
+// node is one frame or reply due for one connection in the pass that is being prepared. Nodes of a
+// connection form a list through the shard's slice, by index plus one, so that a pass allocates nothing.
 type node struct {
-	frame *Frame
 	bytes []byte
-	slot  *slot // nil for replies
+	frame *Frame // nil for replies
+	slot  *slot  // nil for replies
 	next  int32
 }
 
-// size is what a frame counts in the backlog of a mailbox.
-func (f *Frame) size() int64 {
-	n := 64
-	for _, b := range f.Bytes {
-		n += len(b)
-	}
-	return int64(n)
-}
+// maxScratch is the capacity beyond which the space that writes are put together in is given back.
+const maxScratch = 1 << 20
 
 // gather makes f due for every subscriber of a slot that lacks it.
 func (s *Shard) gather(sl *slot, f *Frame) {
 	sl.tidy()
 	sl.last = f.Last
+	s.mark(f, true)
 	var frames, messages uint64
 	for i := range sl.subs {
 		sub := &sl.subs[i]
@@ -34,10 +26,8 @@ func (s *Shard) gather(sl *slot, f *Frame) {
 			continue
 		}
 		b, n := f.Bytes[sub.conn.enc], f.Count
-		for j := range f.Instead {
-			if f.Instead[j].Conn == sub.conn {
-				b, n = f.Instead[j].Bytes, f.Instead[j].Count
-			}
+		if j := sub.conn.instead; j > 0 {
+			b, n = f.Instead[j-1].Bytes, f.Instead[j-1].Count
 		}
 		if len(b) == 0 {
 			continue
@@ -46,6 +36,7 @@ func (s *Shard) gather(sl *slot, f *Frame) {
 		frames++
 		messages += uint64(n)
 	}
+	s.mark(f, false)
 	if m := sl.topic.meter; m != nil {
 		m.Frames.Add(frames)
 		m.Messages.Add(messages)
@@ -56,27 +47,23 @@ func (s *Shard) gather(sl *slot, f *Frame) {
 	s.settle(sl)
 }
 
-// reset makes f due for every subscriber, and its position theirs.
-func (s *Shard) reset(sl *slot, f *Frame) {
-	sl.last = f.Last
-	for i := range sl.subs {
-		sub := &sl.subs[i]
-		if sub.from != lagging { // those get a snapshot of their own
-			sub.from = f.Last
-			s.link(sub.conn, node{frame: f, bytes: f.Bytes[sub.conn.enc], slot: sl})
+// mark notes on connections that get other bytes where they are, or takes the notes away.
+func (s *Shard) mark(f *Frame, on bool) {
+	for j := range f.Instead {
+		if c := f.Instead[j].Conn; c.shard == s {
+			c.instead = 0
+			if on {
+				c.instead = int32(j + 1)
+			}
 		}
 	}
-	for _, w := range sl.waits {
-		s.fulfil(sl, w)
-	}
-	sl.waits = nil
 }
 
 // owe makes a reply due for c.
-func (s *Shard) owe(c *Conn, f *Frame) {
-	if f != nil && len(f.Bytes[c.enc]) > 0 && !c.gone {
+func (s *Shard) owe(c *Conn, b []byte) {
+	if len(b) > 0 && !c.gone {
 		s.replies.Add(1)
-		s.link(c, node{frame: f, bytes: f.Bytes[c.enc]})
+		s.link(c, node{bytes: b})
 	}
 }
 
@@ -92,11 +79,12 @@ func (s *Shard) link(c *Conn, n node) {
 	c.tail = at
 }
 
-// pass writes what is due, one write a connection, and tells the agenda how long it took.
+// pass writes what is due, one write a connection, and tells the agenda how long it took: since now,
+// when the loop began to prepare it.
 func (s *Shard) pass(now time.Time) {
 	if len(s.due) > 0 {
-		for i := 0; i < len(s.due); i++ {
-			s.write(s.due[i])
+		for _, c := range s.due {
+			s.write(c)
 		}
 		clear(s.due)
 		clear(s.nodes)
@@ -111,111 +99,74 @@ func (s *Shard) pass(now time.Time) {
 	}
 	clear(s.written)
 	s.written = s.written[:0]
-	if len(s.thens) > 0 {
-		thens := s.thens
-		s.thens = nil
-		for _, f := range thens {
-			f()
-		}
+	for i, f := range s.thens {
+		s.thens[i] = nil
+		f()
 	}
+	s.thens = s.thens[:0]
 }
 
 // write sends what is due for c and forgets it.
 func (s *Shard) write(c *Conn) {
-	at := c.head
-	if at == 0 {
+	if c.head == 0 {
 		return // it has been written ahead of its turn
 	}
-	c.head, c.tail = 0, 0
-	first := &s.nodes[at-1]
-	slow := false
+	parts := s.collect(c)
 	c.mu.Lock()
-	switch {
-	case c.state != live:
-	case c.fd >= 0 && c.queue == nil && first.next == 0 && !c.tailed:
-		n, err := send(c.fd, first.bytes)
-		s.count(n)
-		if n < len(first.bytes) {
-			c.keep(first.bytes[n:], err)
-		}
-	case c.fd >= 0 && c.queue == nil:
-		b := s.scratch[:0]
-		for ; at != 0; at = s.nodes[at-1].next {
-			b = s.nodes[at-1].appendTo(b, c)
-		}
-		n, err := send(c.fd, b)
-		s.count(n)
-		if n < len(b) {
-			c.keep(slices.Clone(b[n:]), err)
-		}
-		s.scratch = b
-		if cap(b) > 1<<20 {
-			s.scratch = nil
-		}
-	default:
-		for ; at != 0; at = s.nodes[at-1].next {
-			n := &s.nodes[at-1]
-			b := n.bytes
-			if c.tailed {
-				b = n.appendTo(nil, c)
-			}
-			slow = !c.enqueue(item{b, n.slot}) || slow
-		}
-		if c.fd < 0 && c.state == live {
-			c.startFlusher()
-		}
+	slow := c.state == live && !c.put(parts)
+	if slow {
+		c.state = choked
 	}
 	c.mu.Unlock()
+	clear(parts)
+	s.parts = parts[:0]
+	if cap(s.scratch) > maxScratch {
+		s.scratch = nil
+	}
 	if slow {
 		c.owner.Slow()
 	}
 }
 
-// appendTo appends the node's bytes and, on a tailed connection, what is its own.
-func (n *node) appendTo(b []byte, c *Conn) []byte {
-	b = append(b, n.bytes...)
-	if c.tailed && n.slot != nil {
-		b = c.owner.Tail(b, n.slot.topic, n.frame)
+// collect takes the list of what is due for c. On tailed connections the owner adds what is its own, and
+// the parts lie one behind the other in the scratch space.
+func (s *Shard) collect(c *Conn) []item {
+	parts := s.parts[:0]
+	s.scratch = s.scratch[:0]
+	for at := c.head; at != 0; at = s.nodes[at-1].next {
+		n := &s.nodes[at-1]
+		it := item{b: n.bytes, slot: n.slot, soft: n.slot != nil && n.slot.topic.slow == Resync && !c.tailed}
+		if c.tailed {
+			begin := len(s.scratch)
+			s.scratch = append(s.scratch, n.bytes...)
+			if n.slot != nil {
+				s.scratch = c.owner.Tail(s.scratch, n.slot.topic, n.frame)
+			}
+			it.b = s.scratch[begin:] // only its length is good for as long as the scratch space grows
+		}
+		parts = append(parts, it)
 	}
-	return b
+	c.head, c.tail = 0, 0
+	if c.tailed {
+		begin := 0
+		for i := range parts {
+			end := begin + len(parts[i].b)
+			parts[i].b = s.scratch[begin:end]
+			begin = end
+		}
+	}
+	return parts
 }
 
-func (s *Shard) count(n int) {
-	s.writes.Add(1)
-	s.bytes.Add(uint64(n))
-}
-
-// shut writes what is due for c, then f, and closes c's sending side after it. With drop, what waits in
-// its queue is given up first.
-func (s *Shard) shut(c *Conn, f *Frame, drop bool) {
-	if c.gone {
-		return
+// concat is the bytes of parts as one.
+func (s *Shard) concat(c *Conn, parts []item) []byte {
+	if len(parts) == 1 {
+		return parts[0].b
 	}
-	if drop {
-		c.head, c.tail = 0, 0
-	} else {
-		s.write(c)
+	if !c.tailed {
+		for i := range parts {
+			s.scratch = append(s.scratch, parts[i].b...)
+		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.state != live {
-		return
-	}
-	if c.queue != nil && drop {
-		c.queue.giveUp()
-	}
-	if b := f.Bytes[c.enc]; c.queue != nil || c.fd < 0 {
-		c.push(item{b: b})
-	} else if n, err := send(c.fd, b); n < len(b) {
-		c.keep(b[n:], err)
-	}
-	if c.state != live {
-		return
-	}
-	c.state = shutting
-	if c.queue == nil {
-		c.halfClose()
-	} else {
-		c.startFlusher()
-	}
+	return s.scratch
 }

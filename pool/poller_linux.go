@@ -9,9 +9,6 @@ import (
 	"unsafe"
 )
 
-// haveReadiness says that this system can tell which sockets have something to read.
-const haveReadiness = true
-
 // poller tells owners when their connections have something to read, so that an idle connection needs no
 // goroutine. It is one epoll set, one shot per Await, whose own descriptor waits in the runtime's poller:
 // the goroutine that serves it parks like any other.
@@ -100,8 +97,11 @@ func (p *poller) forget(c *Conn) {
 const epollOneShot = 1 << 30
 
 // TryRead reads what has arrived, without waiting. Errors: EAGAIN if nothing has, io.EOF at the end, those
-// of a connection that has failed or was closed. Only for connections that Await answers true for.
+// of a connection that has failed or was closed. Only for connections that are awaitable.
 func (c *Conn) TryRead(b []byte) (n int, err error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
 	// Inside RawConn the descriptor can not be closed, and its number not be given to another connection.
 	cerr := c.rc.Read(func(fd uintptr) bool {
 		for {

@@ -9,17 +9,21 @@ import (
 	"time"
 )
 
-// Config of a Pool. The zero value of a field means the default that its comment states.
+// Config of a Pool. Zero, or less, means the default that a field's comment states.
 type Config struct {
-	Shards int // rounded up to a power of two; GOMAXPROCS
+	Shards int // rounded up to a power of two, at most 1024; GOMAXPROCS
 	// Agenda makes the agenda of a shard; called by New, once per shard. Nil: no agenda.
 	Agenda func(*Shard) Agenda
-	Queue  int           // bytes waiting for one connection; 1 MiB
-	Stall  time.Duration // a queue that makes no progress for so long closes its connection; 5 s
+	// Queue bounds the bytes waiting for one connection; 1 MiB. The last reply may exceed it, and the
+	// only item may be larger.
+	Queue int
+	// Stall closes a connection whose queue makes no progress for so long, unless frames were dropped
+	// from it and a snapshot is due; 5 s.
+	Stall time.Duration
 	// Linger is how long a connection that was shut may take to close its side; 2 s.
 	Linger  time.Duration
 	Beat    time.Duration // each connection's Owner.Beat is called once in so long; 25 s
-	Check   time.Duration // and Owner.Check so long after that, at most Beat; 10 s
+	Check   time.Duration // and Owner.Check so long after that, less than Beat; 10 s
 	Backlog int64         // bytes of frames waiting in one shard's mailbox before Full; 64 MiB
 	// Observe is called after each pass with the frames it wrote, for latency metrics; may be nil.
 	Observe func(f *Frame, written time.Time)
@@ -36,18 +40,22 @@ type Agenda interface {
 	FlushAll(now time.Time)
 }
 
-// Owner is who a connection belongs to. All methods are called by the loop of the connection's shard
-// and must not block; they may call the connection's methods.
+// Owner is who a connection belongs to. All methods but Readable are called by the loop of the
+// connection's shard. They must not block, and may call the connection's methods: no lock is held.
 type Owner interface {
 	// Tail appends what this connection alone gets after a frame of a topic: the position, on
-	// transports that carry it. Called for connections opened with tailed.
+	// transports that carry it. Called for connections opened with tailed, once for each frame, in the
+	// order in which frames are sent. No frame that it was called for is dropped unless the connection
+	// is given up, so what it says may speak of all frames before.
 	Tail(dst []byte, t *Topic, f *Frame) []byte
-	// Slow says that the queue is full and nothing in it may be dropped.
+	// Slow says that something did not fit into the queue and was dropped. Nothing is sent any more
+	// but the last bytes of Shut, which is due now. Called once.
 	Slow()
-	// Resync says that the socket has drained and frames of t have been dropped.
+	// Resync says that the socket has drained and frames of t have been dropped; Rejoin is due. It may
+	// be called again before that.
 	Resync(t *Topic)
-	// Readable answers Conn.Await. Unlike the other methods it is called from anywhere, perhaps with
-	// the connection locked: it starts what reads, and returns.
+	// Readable answers Conn.Await. It is called from a goroutine of the pool's or from Await itself: it
+	// starts what reads, and returns.
 	Readable()
 	// Beat is called once in Config.Beat, Check some time after it.
 	Beat(now time.Time)
@@ -56,14 +64,14 @@ type Owner interface {
 
 // Stats are totals over all shards.
 type Stats struct {
-	Writes   uint64 // calls that wrote to a connection
-	Bytes    uint64 // bytes accepted by the kernel or, off the raw path, by the queue
+	Writes   uint64 // calls that wrote to a connection, or tried to
+	Bytes    uint64 // bytes that they wrote
 	Queued   int64  // bytes waiting in the queues of connections now
 	Stalled  int64  // connections with a queue now
 	Backlog  int64  // bytes of frames waiting in mailboxes now
 	Replies  uint64 // frames written for one connection
 	Timeouts uint64 // connections closed because their queue made no progress
-	Failed   uint64 // connections that ended with a write error
+	Failed   uint64 // connections that ended with any other write error
 }
 
 // Pool is a set of shards.
@@ -72,7 +80,6 @@ type Pool struct {
 	cfg    Config
 	shards []*Shard
 	stop   context.CancelFunc
-	poller *poller // nil if the system has none to give: no connection is awaitable
 
 	// Atomic.
 	order    atomic.Uint32
@@ -81,8 +88,16 @@ type Pool struct {
 	timeouts atomic.Uint64
 	failed   atomic.Uint64
 
-	loops    sync.WaitGroup // shard loops; Close waits
-	flushers sync.WaitGroup // goroutines that drain queues; Close waits
+	// Guarded by mu, a leaf.
+	mu     sync.Mutex
+	ended  bool    // nothing is spawned any more
+	poller *poller // made for the first socket; nil before, or if the system has none to give
+	polled bool    // making it was tried
+
+	// Safe for concurrent use.
+	loops  sync.WaitGroup // shard loops; Close waits
+	others sync.WaitGroup // goroutines of connections: see spawn; Close waits
+	chunks sync.Pool      // of *chunk
 }
 
 // New makes a pool and starts its loops. Close stops them.
@@ -90,7 +105,7 @@ func New(cfg Config) *Pool {
 	if cfg.Shards <= 0 {
 		cfg.Shards = runtime.GOMAXPROCS(0)
 	}
-	cfg.Shards = 1 << bits.Len(uint(cfg.Shards-1))
+	cfg.Shards = 1 << bits.Len(uint(min(cfg.Shards, maxShards)-1))
 	setDefault(&cfg.Queue, 1<<20)
 	setDefault(&cfg.Stall, 5*time.Second)
 	setDefault(&cfg.Linger, 2*time.Second)
@@ -99,6 +114,7 @@ func New(cfg Config) *Pool {
 	setDefault(&cfg.Backlog, 64<<20)
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Pool{cfg: cfg, stop: stop}
+	p.chunks.New = func() any { return new(chunk) }
 	for i := range cfg.Shards {
 		s := &Shard{pool: p, index: i, wake: make(chan struct{}, 1)}
 		p.shards = append(p.shards, s)
@@ -109,12 +125,6 @@ func New(cfg Config) *Pool {
 			s.agenda = cfg.Agenda(s)
 		}
 	}
-	var err error
-	if p.poller, err = newPoller(); err == nil {
-		p.loops.Go(p.poller.run) // stopped by Close, which waits
-	} else {
-		p.poller = nil
-	}
 	for _, s := range p.shards {
 		p.loops.Go(func() { s.run(ctx) }) // stopped by ctx, waited for by Close
 	}
@@ -122,10 +132,13 @@ func New(cfg Config) *Pool {
 }
 
 func setDefault[T int | int64 | time.Duration](v *T, d T) {
-	if *v == 0 {
+	if *v <= 0 {
 		*v = d
 	}
 }
+
+// maxShards bounds Config.Shards.
+const maxShards = 1 << 10
 
 // Shards is the number of shards.
 func (p *Pool) Shards() int { return len(p.shards) }
@@ -133,7 +146,7 @@ func (p *Pool) Shards() int { return len(p.shards) }
 // Shard returns the i-th shard.
 func (p *Pool) Shard(i int) *Shard { return p.shards[i] }
 
-// Full says that a mailbox holds more frames than its shard can write soon: publishers must be refused.
+// Full says that a mailbox holds more frames than its shard will write soon: publishers must be refused.
 func (p *Pool) Full() bool {
 	for _, s := range p.shards {
 		if s.backlog.Load() > p.cfg.Backlog {
@@ -157,16 +170,48 @@ func (p *Pool) Flush() {
 	}
 }
 
-// Close stops the loops after a last flush, closes every connection that is left, and returns when all
-// goroutines have ended. Idempotent.
+// Close flushes, stops the loops, closes every connection that is left, and returns when all goroutines
+// have ended. It must not be called from a loop. Idempotent.
 func (p *Pool) Close() {
+	p.Flush() // while all loops run: what one posts, another delivers
 	p.stop()
-	if p.poller != nil {
-		p.poller.close()
-	}
 	p.loops.Wait()
-	p.flushers.Wait()
+	p.mu.Lock()
+	if p.poller != nil && !p.ended {
+		p.poller.close() // all connections are closed: none is watched or will be
+	}
+	p.ended = true
+	p.mu.Unlock()
+	p.others.Wait()
 }
+
+// spawn starts a goroutine that Close waits for. It answers false, without starting it, once the loops
+// have ended. What it runs ends when its connection does.
+func (p *Pool) spawn(f func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ended {
+		p.others.Go(f)
+	}
+	return !p.ended
+}
+
+// readiness is the poller of the pool's sockets, or nil. Its goroutine ends in Close, which waits.
+func (p *Pool) readiness() *poller {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.polled && !p.ended {
+		p.polled = true
+		if made, err := newPoller(); err == nil {
+			p.poller = made
+			p.others.Go(made.run)
+		} // else owners read with a goroutine each
+	}
+	return p.poller
+}
+
+// step is the time between two sweeps.
+func (p *Pool) step() time.Duration { return max(p.cfg.Beat/beats, 1) }
 
 // Stats adds up the shards' counters.
 func (p *Pool) Stats() Stats {

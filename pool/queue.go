@@ -1,29 +1,43 @@
 package pool
 
 import (
-	"errors"
-	"os"
 	"slices"
-	"syscall"
 	"time"
 )
 
-// item is bytes waiting for a connection; slot is set if they may be dropped and resynced.
+// item is bytes for a connection.
 type item struct {
 	b    []byte
-	slot *slot
+	slot *slot // nil for replies
+	soft bool  // a frame that a snapshot can stand in for
 }
 
 // queue is what waits for one connection, oldest first. Guarded by Conn.mu.
 type queue struct {
 	items   []item
 	bytes   int
-	partial bool // the first item has been sent in part: it must be finished
-	lagging bool // frames were dropped: Owner.Resync is due when the queue is empty
+	soft    int  // bytes of soft items
+	held    int  // items at the front that have been sent in part or are being sent: they stay
+	lagging bool // items were dropped: Owner.Resync is due when the queue is empty
 	running bool // a flusher is at work
 }
 
-// push adds an item whatever its size; an empty one only makes the queue. The caller holds c.mu.
+// takes says that there is room for an item. The first finds room whatever its size, and a reply while
+// less than the bound waits, not counting what can be dropped: or a snapshot larger than the bound could
+// never be sent. The caller holds c.mu.
+func (c *Conn) takes(it item) bool {
+	q, limit := c.queue, c.shard.pool.cfg.Queue
+	switch {
+	case q == nil:
+		return true
+	case it.slot == nil:
+		return q.bytes-q.soft < limit
+	default:
+		return q.bytes+len(it.b) <= limit
+	}
+}
+
+// push adds an item; an empty one only makes the queue. The caller holds c.mu.
 func (c *Conn) push(it item) {
 	if c.queue == nil {
 		c.queue = new(queue)
@@ -33,233 +47,142 @@ func (c *Conn) push(it item) {
 		return
 	}
 	c.queue.items = append(c.queue.items, it)
-	c.queue.bytes += len(it.b)
-	c.shard.pool.queued.Add(int64(len(it.b)))
+	c.account(&it, len(it.b))
 }
 
-// keep queues the rest of a write that was cut short by err. The caller holds c.mu.
-func (c *Conn) keep(rest []byte, err error) {
-	if err != nil && !errors.Is(err, syscall.EAGAIN) {
-		c.broken()
-		return
+// cut says that n bytes in front of the first item have been sent: if that is a part of it, the rest must
+// follow. The caller holds c.mu.
+func (c *Conn) cut(n int) {
+	if n > 0 {
+		c.queue.held = 1
 	}
-	c.push(item{b: rest})
-	c.queue.partial = true
-	c.startFlusher()
 }
 
-// enqueue adds an item if there is room. A single item always finds room in an empty queue, or a
-// snapshot larger than the bound could never be sent. Called by the loop, or with an item without a
-// slot; the caller holds c.mu. It answers false if the connection must be given up as too slow.
-func (c *Conn) enqueue(it item) bool {
-	limit := c.shard.pool.cfg.Queue
-	if c.queue == nil || c.queue.bytes+len(it.b) <= limit {
+// account adds n bytes of an item. The caller holds c.mu.
+func (c *Conn) account(it *item, n int) {
+	c.queue.bytes += n
+	if it.soft {
+		c.queue.soft += n
+	}
+	c.shard.pool.queued.Add(int64(n))
+}
+
+// accept adds an item, making room by dropping frames that a snapshot can stand in for. It answers false
+// if the connection must be given up as too slow. Called by the loop; the caller holds c.mu.
+func (c *Conn) accept(it item) bool {
+	switch {
+	case it.slot != nil && slices.Contains(c.lags, it.slot): // an earlier one has just been dropped
+		it.slot.dropped()
+		return true
+	case c.takes(it) && c.within():
 		c.push(it)
 		return true
 	}
-	if it.slot == nil || it.slot.topic.slow != Resync {
+	c.dropSoft()
+	if it.soft {
+		c.lag(it.slot)
+		return true
+	}
+	if !c.takes(it) {
+		if it.slot != nil {
+			it.slot.dropped()
+		}
 		return false
 	}
-	// Give up every frame that a snapshot can stand in for.
-	q := c.queue
-	before := q.bytes
-	keep := q.items[:0]
-	for i, old := range q.items {
-		if old.slot == nil || old.slot.topic.slow != Resync || i == 0 && q.partial {
-			keep = append(keep, old)
-			continue
-		}
-		q.bytes -= len(old.b)
-		c.lag(old.slot)
-	}
-	clear(q.items[len(keep):])
-	q.items = keep
-	c.shard.pool.queued.Add(int64(q.bytes - before))
-	c.lag(it.slot)
-	q.lagging = true
+	c.push(it)
 	return true
 }
 
-// lag leaves c out of a slot until it is joined again. Called by the loop.
+// within says that the queue is within its bound. The caller holds c.mu.
+func (c *Conn) within() bool { return c.queue == nil || c.queue.bytes <= c.shard.pool.cfg.Queue }
+
+// dropSoft drops every frame that a snapshot can stand in for. Called by the loop; the caller holds c.mu.
+func (c *Conn) dropSoft() {
+	q := c.queue
+	keep := q.items[:q.held]
+	for i := q.held; i < len(q.items); i++ {
+		it := &q.items[i]
+		if !it.soft {
+			keep = append(keep, *it)
+			continue
+		}
+		c.account(it, -len(it.b))
+		c.lag(it.slot)
+	}
+	clear(q.items[len(keep):])
+	q.items = keep
+}
+
+// dropAll drops everything that may be. The caller holds c.mu.
+func (c *Conn) dropAll() {
+	q := c.queue
+	for i := q.held; i < len(q.items); i++ {
+		if it := &q.items[i]; it.slot != nil {
+			it.slot.dropped()
+		}
+		c.account(&q.items[i], -len(q.items[i].b))
+	}
+	clear(q.items[q.held:])
+	q.items = q.items[:q.held]
+}
+
+// lag counts a dropped frame and leaves c out of its slot until it has joined again. Called by the loop;
+// the caller holds c.mu.
 func (c *Conn) lag(sl *slot) {
-	if m := sl.topic.meter; m != nil {
-		m.Dropped.Add(1)
+	sl.dropped()
+	if !c.queue.lagging {
+		c.queue.lagging = true
+		_ = c.nc.SetWriteDeadline(time.Time{}) // it may take its time now: see patience
 	}
-	if slices.Contains(c.lags, sl) {
-		return
+	if i := c.find(sl, true); i >= 0 { // it leaves with what it has got
+		sl.subs[c.memberships[i].at].from = lagging
 	}
-	if i := c.find(sl, false); i >= 0 {
+	if i := c.find(sl, false); i >= 0 && !slices.Contains(c.lags, sl) {
 		sl.subs[c.memberships[i].at].from = lagging
 		c.lags = append(c.lags, sl)
 	}
 }
 
-// giveUp drops all but the rest of a frame that was sent in part.
-func (q *queue) giveUp() {
-	if keep := 0; len(q.items) > 0 {
-		if q.partial {
-			keep = 1
-		}
-		clear(q.items[keep:])
-		q.items = q.items[:keep]
+// front is what to send next, at most len(chunk) bytes: the first item or a part of it, or several small
+// ones, put together in chunk. The caller holds c.mu.
+func (q *queue) front(chunk []byte) []byte {
+	if first := q.items[0].b; len(q.items) == 1 || len(first) >= len(chunk) {
+		return first[:min(len(first), len(chunk))]
 	}
-	q.lagging = false
+	n := 0
+	for i := range q.items {
+		m := copy(chunk[n:], q.items[i].b)
+		n += m
+		if m < len(q.items[i].b) {
+			break
+		}
+	}
+	return chunk[:n]
 }
 
-// startFlusher starts the goroutine that empties the queue, unless it runs. It ends when the queue is
-// empty or the connection is closed; Pool.Close waits for it. The caller holds c.mu.
-func (c *Conn) startFlusher() {
-	if c.queue == nil || c.queue.running {
-		return
-	}
-	c.queue.running = true
-	if c.fd >= 0 {
-		c.shard.pool.flushers.Go(c.flushRaw)
-	} else {
-		c.shard.pool.flushers.Go(c.flushStream)
-	}
-}
-
-// flushRaw writes the queue to a socket, waiting on the runtime's poller while it is full.
-func (c *Conn) flushRaw() {
-	var err error
-	for err == nil {
-		if !c.patience() {
-			return
-		}
-		done, attempts := false, 0
-		err = c.rc.Write(func(uintptr) bool {
-			attempts++
-			progress := false
-			done, progress = c.drain()
-			return done || progress && attempts > 1 // progress: come back with a new deadline
-		})
-		if done {
-			return
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) && c.mayWait() {
-			err = nil
-		}
-	}
-	c.stuck(err)
-}
-
-// drain sends what the socket takes. It answers done when nothing is left or the connection is closed.
-func (c *Conn) drain() (done, progress bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for c.state != dead && len(c.queue.items) > 0 {
-		n, err := send(c.fd, c.queue.items[0].b)
-		if n > 0 {
-			progress = true
-			c.shard.count(n)
-			c.took(n)
-		}
-		if n == 0 {
-			if errors.Is(err, syscall.EAGAIN) {
-				return false, progress
-			}
-			c.broken()
-			return true, false
-		}
-	}
-	c.emptied()
-	return true, progress
-}
-
-// flushStream writes the queue to a net.Conn that has no raw path.
-func (c *Conn) flushStream() {
-	for {
-		c.mu.Lock()
-		if c.state == dead || len(c.queue.items) == 0 {
-			c.emptied()
-			c.mu.Unlock()
-			return
-		}
-		b := c.queue.items[0].b
-		c.queue.partial = true
-		c.mu.Unlock()
-		_ = c.nc.SetWriteDeadline(time.Now().Add(c.shard.pool.cfg.Stall)) // if it fails, so does Write
-		n, err := c.nc.Write(b)
-		c.mu.Lock()
-		if c.state != dead {
-			c.shard.count(n)
-			c.took(n)
-		}
-		c.mu.Unlock()
-		if err != nil {
-			c.stuck(err)
-			return
-		}
+// hold makes the items that n bytes at the front belong to stay. The caller holds c.mu.
+func (q *queue) hold(n int) {
+	q.held = 0
+	for ; n > 0; q.held++ {
+		n -= len(q.items[q.held].b)
 	}
 }
 
-// took accounts for n bytes of the first item. The caller holds c.mu.
+// took takes n bytes off the front. The caller holds c.mu.
 func (c *Conn) took(n int) {
 	q := c.queue
-	q.bytes -= n
-	c.shard.pool.queued.Add(int64(-n))
-	it := &q.items[0]
-	it.b = it.b[n:]
-	q.partial = len(it.b) > 0
-	if !q.partial {
+	q.held = 0
+	for n > 0 {
+		it := &q.items[0]
+		m := min(n, len(it.b))
+		c.account(it, -m)
+		it.b = it.b[m:]
+		n -= m
+		if len(it.b) > 0 {
+			q.held = 1
+			return
+		}
 		*it = item{}
 		q.items = q.items[1:]
-	}
-}
-
-// emptied ends the queue. The caller holds c.mu.
-func (c *Conn) emptied() {
-	if c.state == dead {
-		return
-	}
-	lagging := c.queue.lagging
-	c.queue = nil
-	c.shard.pool.stalled.Add(-1)
-	switch {
-	case c.state == shutting:
-		c.halfClose()
-	case lagging:
-		c.shard.post(mail{kind: drainedMail, conn: c})
-	}
-}
-
-// patience sets how long the next write may wait. It answers false if the connection is closed.
-func (c *Conn) patience() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.state == dead {
-		return false
-	}
-	var until time.Time
-	if !c.queue.lagging {
-		until = time.Now().Add(c.shard.pool.cfg.Stall)
-	}
-	return c.nc.SetWriteDeadline(until) == nil
-}
-
-// mayWait says that a queue that made no progress has given up its frames and will be resynced: its
-// client may take its time.
-func (c *Conn) mayWait() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state == live && c.queue != nil && c.queue.lagging
-}
-
-// stuck ends a connection whose queue can not be written.
-func (c *Conn) stuck(err error) {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		c.shard.pool.timeouts.Add(1)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.broken()
-}
-
-// broken closes a connection that can not be written to. The reader finds out. The caller holds c.mu.
-func (c *Conn) broken() {
-	if c.state != dead {
-		c.shard.pool.failed.Add(1)
-		c.kill()
 	}
 }

@@ -3,41 +3,11 @@ package pool
 import (
 	"context"
 	"math"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
-
-// kind says what a mail asks of the loop.
-type kind uint8
-
-const (
-	openMail    kind = iota
-	joinMail         // conn, slot, seq, frame, then
-	rejoinMail       // conn, slot, seq, frame
-	waitMail         // conn, slot, seq, frame, then, leave
-	frameMail        // slot, frame
-	resetMail        // slot, frame
-	replyMail        // conn, frame, then
-	shutMail         // conn, frame, drop
-	drainedMail      // conn
-	removeMail       // conn, then
-	flushMail        // then
-)
-
-// mail is one message to a shard's loop.
-type mail struct {
-	kind  kind
-	leave bool
-	drop  bool
-	conn  *Conn
-	slot  *slot
-	frame *Frame
-	seq   uint64
-	then  func() // called by the loop, after what the mail had it write was written
-}
 
 // beats is how many parts a shard's connections are divided into, visited in turn.
 const beats = 25
@@ -67,9 +37,10 @@ type Shard struct {
 	spare   []mail // the mailbox's other half
 	due     []*Conn
 	nodes   []node
+	parts   []item
+	scratch []byte
 	written []*Frame
 	thens   []func()
-	scratch []byte
 	conns   [beats][]*Conn
 	beat    int
 	beatAt  time.Time
@@ -78,54 +49,16 @@ type Shard struct {
 // Index is the shard's number, from 0.
 func (s *Shard) Index() int { return s.index }
 
-// Wake makes the loop run its agenda soon. It never blocks.
-func (s *Shard) Wake() {
-	s.mu.Lock()
-	s.poked = true
-	s.rouse()
-}
-
-// post puts a mail into the mailbox. It never blocks; what bounds the mailbox is Pool.Full for frames
-// and the number of connections for the rest.
-func (s *Shard) post(m mail) {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		if m.then != nil {
-			m.then()
-		}
-		return
-	}
-	s.box = append(s.box, m)
-	if m.kind == frameMail {
-		s.backlog.Add(m.frame.size())
-	}
-	s.rouse()
-}
-
-// rouse unlocks s.mu and wakes the loop if it sleeps.
-func (s *Shard) rouse() {
-	asleep := s.asleep
-	s.asleep = false
-	s.mu.Unlock()
-	if asleep {
-		select {
-		case s.wake <- struct{}{}:
-		default: // a token is there already; the sleeper will find it
-		}
-	}
-}
-
 // run is the loop. It ends after ctx does, when everything has been flushed.
 func (s *Shard) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	s.beatAt = time.Now().Add(s.pool.cfg.Beat / beats)
+	s.beatAt = time.Now().Add(s.pool.step())
 	for {
 		now := time.Now()
 		s.readMail(now)
 		next := s.agenda.Run(now)
-		s.readMail(now)
+		s.readMail(now) // what Run has posted
 		if !now.Before(s.beatAt) {
 			s.sweep(now)
 		}
@@ -141,126 +74,51 @@ func (s *Shard) run(ctx context.Context) {
 	}
 }
 
-// sleep returns when there is mail, Wake was called, next has come or ctx is done.
-func (s *Shard) sleep(ctx context.Context, timer *time.Timer, next time.Time) {
-	s.mu.Lock()
-	if len(s.box) > 0 || s.poked {
-		s.poked = false
-		s.mu.Unlock()
-		runtime.Gosched() // let publishers add to what the next pass writes
-		return
-	}
-	s.asleep = true
-	s.mu.Unlock()
-	timer.Reset(time.Until(next))
-	select {
-	case <-s.wake:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	s.asleep, s.poked = false, false
-	s.mu.Unlock()
-}
-
-// end flushes what is left, closes the connections and refuses further mail.
+// end flushes what is left, refuses further mail and closes the connections.
 func (s *Shard) end() {
-	s.agenda.FlushAll(time.Now())
-	s.readMail(time.Now())
-	s.pass(time.Now())
-	for _, part := range s.conns {
-		for _, c := range part {
-			c.abort()
-		}
-	}
+	now := time.Now()
+	s.agenda.FlushAll(now)
 	s.mu.Lock()
 	s.closed = true
-	left := s.box
 	s.mu.Unlock()
-	for _, m := range left {
-		if m.then != nil {
-			m.then()
+	s.readMail(now)
+	s.pass(now)
+	for i := range s.conns {
+		for len(s.conns[i]) > 0 {
+			c := s.conns[i][0]
+			c.Abort()
+			s.remove(c)
 		}
 	}
+	s.pass(now) // for the answers that removing has made due
 }
 
-// readMail handles everything in the mailbox.
-func (s *Shard) readMail(now time.Time) {
-	s.mu.Lock()
-	in := s.box
-	s.box, s.spare = s.spare[:0], nil
-	s.mu.Unlock()
-	for i := range in {
-		s.handle(&in[i], now)
-	}
-	clear(in)
-	if cap(in) > 1<<14 {
-		in = nil
-	}
-	s.spare = in[:0]
-}
-
-func (s *Shard) handle(m *mail, now time.Time) {
-	switch m.kind {
-	case frameMail:
-		s.backlog.Add(-m.frame.size())
-		s.gather(m.slot, m.frame)
-	case joinMail:
-		if m.conn.gone {
-			m.slot.joined.Add(-1)
-			m.slot.topic.takers[m.conn.enc].Add(-1)
-			break
-		}
-		m.slot.add(m.conn, m.seq)
-		s.owe(m.conn, m.frame)
-	case rejoinMail:
-		m.slot.restart(m.conn, m.seq)
-		s.owe(m.conn, m.frame)
-	case waitMail:
-		s.await(m)
-		return
-	case resetMail:
-		s.reset(m.slot, m.frame)
-	case replyMail:
-		s.owe(m.conn, m.frame)
-	case openMail:
-		m.conn.part = uint8(m.conn.order % beats)
-		part := &s.conns[m.conn.part]
-		m.conn.place = int32(len(*part))
-		*part = append(*part, m.conn)
-	case shutMail:
-		s.shut(m.conn, m.frame, m.drop)
-	case drainedMail:
-		for _, sl := range slices.Clone(m.conn.lags) {
-			m.conn.owner.Resync(sl.topic)
-		}
-	case removeMail:
-		s.remove(m.conn)
-	case flushMail:
-		s.agenda.FlushAll(now)
-	}
-	if m.then != nil {
-		s.thens = append(s.thens, m.then)
-	}
+// enter takes a connection in.
+func (s *Shard) enter(c *Conn) {
+	c.part = uint8(c.order % beats)
+	c.place = int32(len(s.conns[c.part]))
+	s.conns[c.part] = append(s.conns[c.part], c)
 }
 
 // await answers m once everything up to its position has been gathered for its connection: now, if it
 // has. One that leaves gets nothing later than that.
 func (s *Shard) await(m *mail) {
-	w := wait{m.conn, m.seq, m.frame, m.leave, m.then}
+	w := wait{m.conn, m.seq, m.bytes, m.leave, m.then}
 	if i := m.conn.find(m.slot, false); m.leave && i >= 0 {
 		m.slot.subs[m.conn.memberships[i].at].until = min(m.seq, math.MaxUint64-1)
+		m.conn.forget(m.slot)
 	}
 	if m.slot.position(m.conn, m.leave) >= m.seq {
 		s.fulfil(m.slot, w)
 		return
 	}
+	m.conn.waits++
 	m.slot.waits = append(m.slot.waits, w)
 }
 
 // fulfil answers a wait and ends the membership if it asks for that.
 func (s *Shard) fulfil(sl *slot, w wait) {
-	s.owe(w.conn, w.frame)
+	s.owe(w.conn, w.bytes)
 	if i := w.conn.find(sl, true); w.leave && i >= 0 {
 		sl.remove(w.conn, int32(i))
 	}
@@ -271,19 +129,45 @@ func (s *Shard) fulfil(sl *slot, w wait) {
 
 // settle answers the waits that are due at the slot's position.
 func (s *Shard) settle(sl *slot) {
-	if len(sl.waits) == 0 {
-		return
+	if len(sl.waits) > 0 {
+		sl.waits = slices.DeleteFunc(sl.waits, func(w wait) bool {
+			due := sl.position(w.conn, w.leave) >= w.until
+			if due {
+				w.conn.waits--
+				s.fulfil(sl, w)
+			}
+			return due
+		})
 	}
-	kept := sl.waits[:0]
-	for _, w := range sl.waits {
-		if sl.position(w.conn, w.leave) >= w.until {
+}
+
+// release answers the waits of a connection that has gone.
+func (s *Shard) release(sl *slot, c *Conn) {
+	sl.waits = slices.DeleteFunc(sl.waits, func(w wait) bool {
+		if w.conn == c {
+			c.waits--
 			s.fulfil(sl, w)
-		} else {
-			kept = append(kept, w)
 		}
+		return w.conn == c
+	})
+}
+
+// shut writes what is due for c, then b, and closes c's sending side after it. With drop, what is due and
+// what waits in its queue is given up first.
+func (s *Shard) shut(c *Conn, b []byte, drop bool) {
+	if drop {
+		c.head, c.tail = 0, 0
+	} else {
+		s.write(c)
 	}
-	clear(sl.waits[len(kept):])
-	sl.waits = kept
+	c.shut(b, drop)
+}
+
+// drained tells the owner of a connection that has caught up which topics it has missed frames of.
+func (s *Shard) drained(c *Conn) {
+	for _, sl := range slices.Clone(c.lags) {
+		c.owner.Resync(sl.topic)
+	}
 }
 
 // remove forgets a connection.
@@ -296,7 +180,9 @@ func (s *Shard) remove(c *Conn) {
 		last := len(c.memberships) - 1
 		sl := c.memberships[last].slot
 		sl.remove(c, int32(last))
-		s.settle(sl)
+		if c.waits > 0 {
+			s.release(sl, c)
+		}
 	}
 	c.memberships, c.lags = nil, nil
 	part := s.conns[c.part]
@@ -309,14 +195,23 @@ func (s *Shard) remove(c *Conn) {
 
 // sweep visits the connections whose turn it is.
 func (s *Shard) sweep(now time.Time) {
-	step := s.pool.cfg.Beat / beats
+	step := s.pool.step()
 	s.beatAt = now.Add(step)
 	s.beat = (s.beat + 1) % beats
 	for _, c := range s.conns[s.beat] {
+		c.beaten = true
 		c.owner.Beat(now)
 	}
 	behind := min(int((s.pool.cfg.Check+step-1)/step), beats-1)
 	for _, c := range s.conns[(s.beat-behind+beats)%beats] {
-		c.owner.Check(now)
+		if c.beaten {
+			c.owner.Check(now)
+		}
 	}
+}
+
+// wrote counts a call that wrote n bytes.
+func (s *Shard) wrote(n int) {
+	s.writes.Add(1)
+	s.bytes.Add(uint64(n))
 }

@@ -39,15 +39,16 @@ func (a *addresses) give(addr netip.Addr) {
 	}
 }
 
-// peerKey is the address that limits count: an IPv4 address, or the /64 of an IPv6 address, which is what
-// one customer usually has.
-func peerKey(a net.Addr) netip.Addr {
+// peerAddress is the address of a peer.
+func peerAddress(a net.Addr) netip.Addr {
 	if tcp, ok := a.(*net.TCPAddr); ok {
-		return addressKey(tcp.AddrPort().Addr())
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
 	}
 	return netip.Addr{}
 }
 
+// addressKey is the address that limits count: an IPv4 address, or the /64 of an IPv6 address, which is
+// what one customer usually has.
 func addressKey(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if a.Is6() {
@@ -89,11 +90,7 @@ func (r *Relay) trusted(a netip.Addr) bool {
 // right-most address of X-Forwarded-For that is not itself a trusted proxy. What stands left of it the
 // client may have written.
 func (r *Relay) clientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
-	tcp, ok := ctx.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	peer := tcp.AddrPort().Addr().Unmap()
+	peer := peerAddress(ctx.RemoteAddr())
 	if !r.trusted(peer) {
 		return peer
 	}

@@ -37,7 +37,7 @@ func (r *Relay) newAdmin() *http.Server {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute}
+	return &http.Server{Handler: mux, ReadHeaderTimeout: r.waits.request, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute}
 }
 
 // notReady says why a load balancer should send nobody here; "" if it should.

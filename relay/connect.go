@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,7 +27,7 @@ type arrival struct {
 	address  string
 	channels []string    // SSE
 	marks    []wire.Mark // SSE, of Last-Event-ID
-	release  func()      // gives the place in the address count back; may be nil
+	behind   netip.Addr  // counted for the limit on addresses; not valid: the listener has counted the peer
 	head     []byte      // answer to the request
 	enc      pool.Encoding
 }
@@ -92,11 +93,6 @@ func (r *Relay) handleWS(ctx *fasthttp.RequestCtx) {
 		r.refuse(ctx, bad)
 		return
 	}
-	if len(ctx.Request.Body()) > 0 {
-		r.refuse(ctx, faultField.with("an upgrade has no body"))
-		ctx.SetConnectionClose()
-		return
-	}
 	a, bad := r.arrive(ctx, o.token)
 	if bad != nil {
 		r.refuse(ctx, bad)
@@ -128,22 +124,18 @@ func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *fault
 	a := &arrival{identity: id}
 	addr := r.clientAddress(ctx)
 	a.address = addr.String()
-	if key := addressKey(addr); r.cfg.Limit.PerAddress > 0 && r.trusted(peerKey(ctx.RemoteAddr())) {
-		if !r.addresses.take(key, r.cfg.Limit.PerAddress) {
-			r.metrics.refused.of("per_address").Inc()
-			return nil, faultMany.with("too many connections from this address")
-		}
-		a.release = func() { r.addresses.give(key) }
+	if r.cfg.Limit.PerAddress > 0 && r.trusted(peerAddress(ctx.RemoteAddr())) {
+		a.behind = addressKey(addr)
 	}
 	return a, nil
 }
 
 // originAllowed holds the Origin header against the list. Browsers always send one with an upgrade, so a
-// page of another site is known by it; others need not.
+// page of another site is known by it; others need not. With a page's own event stream they send none.
 func (r *Relay) originAllowed(ctx *fasthttp.RequestCtx) bool {
 	all := ctx.Request.Header.PeekAll("Origin")
 	if len(all) == 0 {
-		return !r.cfg.RequireOrigin
+		return !r.cfg.RequireOrigin || len(ctx.Request.Header.Peek("Upgrade")) == 0
 	}
 	if len(all) > 1 {
 		return false
@@ -181,31 +173,40 @@ func guestOf(nc net.Conn) *guest {
 	return g
 }
 
-// newSession enters a client into the registry. It answers nil, with the connection closed, if the
-// client's user has too many.
+// newSession makes the session of a client that has a place. It answers nil, with the connection closed,
+// if there is none: at the client's address, for its user, or because the relay is draining.
 func (r *Relay) newSession(nc net.Conn, a *arrival) *session {
 	s := &session{relay: r, enc: a.enc, id: ulid.Make().String(), user: a.identity.User, address: a.address, opened: time.Now()}
 	s.identity.Store(a.identity)
+	s.heard.Store(true)
 	s.socket.nc = nc
 	s.socket.session = s
-	s.release = a.release
 	r.readers.Add(1)
-	if r.draining.Load() || !r.sessions.add(s, r.cfg.Limit.PerUser) {
-		answer := refusalMany
-		if r.draining.Load() {
-			answer = refusal
-		}
+	answer := ""
+	switch {
+	case r.draining.Load():
+		answer = refusal
+	case a.behind.IsValid() && !r.addresses.take(a.behind, r.cfg.Limit.PerAddress):
+		r.metrics.refused.of("per_address").Inc()
+		answer = refusalMany
+	case !r.sessions.reserve(s.user, r.cfg.Limit.PerUser):
 		r.metrics.refused.of("per_user").Inc()
-		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
-		_, _ = nc.Write([]byte(answer))
-		_ = nc.Close()
-		if a.release != nil {
-			a.release()
+		answer = refusalMany
+		if a.behind.IsValid() {
+			r.addresses.give(a.behind)
 		}
-		r.readers.Done()
-		return nil
+	default:
+		if a.behind.IsValid() {
+			behind := a.behind // not all of a, for as long as the session lives
+			s.release = func() { r.addresses.give(behind) }
+		}
+		return s
 	}
-	return s
+	_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+	_, _ = nc.Write([]byte(answer))
+	_ = nc.Close()
+	r.readers.Done()
+	return nil
 }
 
 // openWS starts a WebSocket session. Nothing is read before the answer to the handshake and the connected
@@ -242,15 +243,24 @@ func (r *Relay) newParser(s *session) (*gws.Conn, error) {
 }
 
 // start subscribes a session to its user's own channel, sends head and the connected message, and then
-// calls then.
+// calls then. From its end on others may find the session and end it: not earlier, or their close would
+// come before the answer to the handshake.
 func (r *Relay) start(s *session, head []byte, then func()) {
-	r.expiries.set(s, s.identity.Load().Expires)
+	r.greet(s, head, then)
+	if r.draining.Load() { // drain may have looked before the session was entered
+		s.end(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
+	}
+}
+
+func (r *Relay) greet(s *session, head []byte, then func()) {
+	s.mu.Lock() // until the session is entered, or its first turn could be over before that
+	defer s.mu.Unlock()
+	defer r.expiries.set(s, s.identity.Load().Expires)
+	defer r.sessions.enter(s)
 	if s.user == "" {
 		s.conn.Reply(append(head, r.frameFor(s, "connected", s.connected(nil))...), then)
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var sub subscription
 	channel := wire.UserChannel(s.user)
 	ch, err := r.broker.Join(channel, s.ownRequest(channel), func(o broker.Outlet, reply broker.Reply) {
@@ -334,9 +344,6 @@ func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 	a.enc, a.channels, a.marks = eventSSE, channels, marks
 	for _, channel := range channels {
 		if !r.policies.may(a.identity, auth.Subscribe, channel) {
-			if a.release != nil {
-				a.release()
-			}
 			r.refuse(ctx, faultForbidden)
 			return
 		}

@@ -271,6 +271,6 @@ func (f *feed) flushReset(b *batch.Batch) {
 				frame.Bytes[enc] = f.relay.encodePayload(enc, "resync", b.Body)
 			}
 		}
-		t.Reset(frame)
+		t.Deliver(frame) // not to those who joined after the log was lost: they stand beyond it
 	}
 }

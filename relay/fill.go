@@ -9,7 +9,6 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
-	"weir/internal/units"
 	"weir/relay/auth"
 )
 
@@ -19,18 +18,7 @@ const DevKey = "dev"
 // fill puts defaults in place and checks what New could not work with. Finer checks, with the line of the
 // file, are made where the file is read.
 func (c *Config) fill() error {
-	set(&c.Listen, "127.0.0.1:8080")
-	set(&c.Admin, "127.0.0.1:9090")
-	set(&c.Heartbeat, 25*time.Second)
-	set(&c.Pong, 10*time.Second)
-	set(&c.Drain, 10*time.Second)
-	set(&c.Limit.PerUser, 100)
-	set(&c.Limit.Subscriptions, 128)
-	set(&c.Limit.Message, 64*units.KiB)
-	set(&c.Limit.Request, units.MiB)
-	set(&c.Limit.Queue, units.MiB)
-	set(&c.Limit.Commands, units.Rate{Count: 100, Per: time.Second})
-	set(&c.Limit.Pings, units.Rate{Count: 10, Per: time.Second})
+	*c = c.WithDefaults()
 	if c.Dev {
 		for _, addr := range []string{c.Listen, c.Admin} {
 			if !loopback(addr) {
@@ -39,7 +27,6 @@ func (c *Config) fill() error {
 		}
 		c.Auth.Keys = append([]TokenKey{{Algorithm: "HS256", Secret: auth.DevSecret}}, c.Auth.Keys...)
 		c.API.Keys = append([]APIKey{{Name: "dev", Secret: DevKey}}, c.API.Keys...)
-		c.Limit.PerUser = max(c.Limit.PerUser, 1<<20)
 	}
 	switch {
 	case len(c.Auth.Keys) == 0 && c.Auth.JWKS.URL == "":
@@ -54,13 +41,6 @@ func (c *Config) fill() error {
 		return errors.New("limits.request is smaller than limits.message")
 	}
 	return nil
-}
-
-func set[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }
 
 // loopback says whether an address can be reached from this machine only.

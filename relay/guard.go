@@ -29,35 +29,40 @@ type guard struct {
 	fragments int16
 	size      int    // of the message so far
 	left      uint64 // payload bytes of the frame still to come
+	over      bool   // a close frame has come, or its header; what stands behind it means nothing
 	control   bucket // pings and pongs
 }
 
-// feed looks at bytes on their way to the parser. It answers how many of them are good; the violation
-// concerns the byte after them.
-func (g *guard) feed(b []byte, limit int, deflate bool, pings units.Rate) (int, *violation) {
+// feed looks at bytes on their way to the parser. It answers how many of them are good, and how many of
+// those are whole frames: up to the end of the last one, which may have begun earlier. The violation
+// concerns the byte after the good ones. Nothing behind a close frame is good.
+func (g *guard) feed(b []byte, limit int, deflate bool, pings units.Rate) (good, whole int, bad *violation) {
 	for i := 0; i < len(b); {
 		if g.left > 0 {
 			n := min(uint64(len(b)-i), g.left)
 			g.left -= n
 			i += int(n)
-			continue
+		} else {
+			if g.over {
+				return whole, whole, nil
+			}
+			g.head[g.have] = b[i]
+			g.have++
+			i++
+			if int(g.have) < g.headLength() {
+				continue
+			}
+			g.have = 0
+			if v := g.check(limit, deflate, pings); v != nil {
+				return i - 1, whole, v
+			}
 		}
-		g.head[g.have] = b[i]
-		g.have++
-		i++
-		if int(g.have) < g.headLength() {
-			continue
-		}
-		g.have = 0
-		if v := g.check(limit, deflate, pings); v != nil {
-			return i - 1, v
+		if g.left == 0 {
+			whole = i
 		}
 	}
-	return len(b), nil
+	return len(b), whole, nil
 }
-
-// between says that no frame and no message has begun and not ended.
-func (g *guard) between() bool { return g.have == 0 && g.left == 0 && !g.open }
 
 // headLength is how long the header is, as far as the bytes so far tell.
 func (g *guard) headLength() int {
@@ -130,5 +135,6 @@ func (g *guard) checkControl(fin bool, length uint64, opcode byte, pings units.R
 	if opcode != wire.OpClose && !g.control.take(pings, 2*float64(pings.Count), time.Now()) {
 		return &violation{wire.ClosePolicy, "too many pings"}
 	}
+	g.over = opcode == wire.OpClose
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1" //nolint:gosec // RFC 6455 asks for it; nothing rests on its strength
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/lxzan/gws"
@@ -37,10 +38,19 @@ func readOffer(h *fasthttp.RequestHeader) (offer, *fault) {
 	if !hasToken(h.Peek("Upgrade"), "websocket") || !hasToken(h.Peek("Connection"), "upgrade") {
 		return o, faultField.with("this address takes WebSocket upgrades: Upgrade: websocket and Connection: Upgrade are missing")
 	}
-	if string(h.Peek("Sec-WebSocket-Version")) != "13" {
+	// Of a line that is there twice, a proxy may have gone by the other one. (PeekAll reuses what it returns.)
+	versions := h.PeekAll("Sec-WebSocket-Version")
+	if len(versions) == 0 || len(versions) == 1 && string(versions[0]) != "13" {
 		return o, faultVersion
 	}
-	o.key = h.Peek("Sec-WebSocket-Key")
+	many := len(versions) > 1
+	keys := h.PeekAll("Sec-WebSocket-Key")
+	if many || len(keys) > 1 {
+		return o, faultField.with("Sec-WebSocket-Key and Sec-WebSocket-Version may stand there once")
+	}
+	if len(keys) == 1 {
+		o.key = keys[0]
+	}
 	if raw, err := base64.StdEncoding.DecodeString(string(o.key)); err != nil || len(raw) != 16 {
 		return o, faultField.with("Sec-WebSocket-Key must be 16 bytes in base64")
 	}
@@ -75,31 +85,49 @@ func hasToken(header []byte, token string) bool {
 }
 
 // offersDeflate says whether one of the offers in a Sec-WebSocket-Extensions header is permessage-deflate
-// with parameters that the relay can meet (RFC 7692, section 7.1). It takes no smaller server window:
-// frames are compressed once for all.
+// with parameters that the relay can meet (RFC 7692, section 7.1). It meets no wish for the server's
+// window: frames are compressed once for all.
 func offersDeflate(header string) bool {
 	for ext := range strings.SplitSeq(header, ",") {
-		params := strings.Split(ext, ";")
-		if strings.TrimSpace(params[0]) != "permessage-deflate" {
-			continue
-		}
-		good := true
-		for _, p := range params[1:] {
-			name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-			switch name {
-			case "server_no_context_takeover", "client_no_context_takeover", "client_max_window_bits":
-			case "server_max_window_bits":
-				good = good && strings.Trim(value, `"`) == "15"
-			default:
-				good = false
-			}
-		}
-		if good {
+		name, params, _ := strings.Cut(ext, ";")
+		if strings.TrimSpace(name) == "permessage-deflate" && goodParams(params) {
 			return true
 		}
 	}
 	return false
 }
+
+// goodParams says whether the parameters of an offer are what RFC 7692, section 7.1, allows and the relay
+// can meet; others must be declined.
+func goodParams(params string) bool {
+	if strings.TrimSpace(params) == "" {
+		return true
+	}
+	var seen []string
+	for p := range strings.SplitSeq(params, ";") {
+		name, value, valued := strings.Cut(strings.TrimSpace(p), "=")
+		if slices.Contains(seen, name) {
+			return false
+		}
+		switch name {
+		case "server_no_context_takeover", "client_no_context_takeover":
+			if valued {
+				return false
+			}
+		case "client_max_window_bits":
+			if bits := strings.Trim(value, `"`); valued && !slices.Contains(windowBits, bits) {
+				return false
+			}
+		default:
+			return false
+		}
+		seen = append(seen, name) // at most three
+	}
+	return true
+}
+
+// windowBits are the sizes of a window that an offer may name.
+var windowBits = []string{"8", "9", "10", "11", "12", "13", "14", "15"}
 
 // appendSwitch appends the answer to a good upgrade request.
 func (o *offer) appendSwitch(dst []byte, deflate bool) []byte {

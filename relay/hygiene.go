@@ -25,7 +25,11 @@ func hygiene(ctx *fasthttp.RequestCtx) *fault {
 	if len(h.RequestURI()) > maxURI {
 		return faultURI
 	}
+	if len(h.RequestURI()) == 0 || h.RequestURI()[0] != '/' {
+		return faultRequest.with("only paths are requested here") // and Host alone says where
+	}
 	var lines, hosts, lengths, codings int
+	var upgrade, body bool
 	raw := h.RawHeaders()
 	for len(raw) > 0 {
 		end := bytes.IndexByte(raw, '\n')
@@ -57,11 +61,15 @@ func hygiene(ctx *fasthttp.RequestCtx) *fault {
 			}
 		case colon == 14 && bytes.EqualFold(name, []byte("content-length")):
 			lengths++
+			body = body || string(bytes.TrimSpace(line[colon+1:])) != "0"
 		case colon == 17 && bytes.EqualFold(name, []byte("transfer-encoding")):
 			codings++
 			if !modern || !bytes.EqualFold(bytes.TrimSpace(line[colon+1:]), []byte("chunked")) {
 				return faultRequest.with("this Transfer-Encoding is not accepted")
 			}
+			body = true
+		case colon == 7 && bytes.EqualFold(name, []byte("upgrade")):
+			upgrade = upgrade || hasToken(line[colon+1:], "websocket")
 		}
 	}
 	switch {
@@ -69,6 +77,8 @@ func hygiene(ctx *fasthttp.RequestCtx) *fault {
 		return faultRequest.with("exactly one Host is needed")
 	case lengths+codings > 1:
 		return faultRequest.with("more than one length of the body is given")
+	case upgrade && (body || !modern):
+		return faultRequest.with("an upgrade has no body and is asked for in HTTP/1.1")
 	}
 	return nil
 }

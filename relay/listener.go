@@ -28,6 +28,17 @@ type door struct {
 	once      sync.Once
 }
 
+// waits is how long the relay waits for others. Tests wait less.
+type waits struct {
+	request  time.Duration // for a request, from its first byte on, or from when the connection was accepted
+	stranger time.Duration // for the next request of a client that has shown no API key
+	reload   time.Duration // between two looks at the files of the certificate
+}
+
+func usualWaits() waits {
+	return waits{request: 5 * time.Second, stranger: 10 * time.Second, reload: 5 * time.Second}
+}
+
 // The pauses after an accept that failed for want of something: they double from the first to the last.
 const (
 	firstPause = 5 * time.Millisecond
@@ -80,8 +91,9 @@ func (d *door) admit(nc net.Conn) net.Conn {
 		d.refuse(tcp, refusal, "connections")
 		return nil
 	}
-	g := &guest{TCPConn: tcp, door: d, address: peerKey(tcp.RemoteAddr())}
-	if g.counted = r.cfg.Limit.PerAddress > 0 && !r.trusted(g.address); g.counted && !r.addresses.take(g.address, r.cfg.Limit.PerAddress) {
+	peer := peerAddress(tcp.RemoteAddr())
+	g := &guest{TCPConn: tcp, door: d, address: addressKey(peer)}
+	if g.counted = r.cfg.Limit.PerAddress > 0 && !r.trusted(peer); g.counted && !r.addresses.take(g.address, r.cfg.Limit.PerAddress) {
 		d.open.Add(-1)
 		d.refuse(tcp, refusalMany, "per_address")
 		return nil
@@ -112,6 +124,7 @@ type guest struct {
 	counted bool // in the relay's addresses
 	dry     atomic.Bool
 	left    atomic.Bool
+	known   atomic.Bool // an API key was shown on it
 }
 
 // errDry is what a guest answers while only what was read ahead is wanted. It is a passing error, or TLS
@@ -128,6 +141,15 @@ func (g *guest) Read(p []byte) (int, error) {
 		return 0, errDry{}
 	}
 	return g.TCPConn.Read(p)
+}
+
+// SetReadDeadline implements net.Conn. Between two requests the HTTP server waits for long, for the sake of
+// backends; others get less of that.
+func (g *guest) SetReadDeadline(t time.Time) error {
+	if most := time.Now().Add(g.door.relay.waits.stranger); t.After(most) && !g.known.Load() {
+		t = most
+	}
+	return g.TCPConn.SetReadDeadline(t)
 }
 
 // Close implements net.Conn.
@@ -194,10 +216,10 @@ func (c *certificate) modified() int64 {
 	return sum
 }
 
-// watch looks at the files every few seconds until ctx is done. A pair that does not load is logged and
+// watch looks at the files every so often until ctx is done. A pair that does not load is logged and
 // the old one stays.
-func (c *certificate) watch(ctx context.Context) {
-	tick := time.NewTicker(5 * time.Second)
+func (c *certificate) watch(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {

@@ -34,12 +34,6 @@ type namespace struct {
 // says, whatever the default namespace allows.
 var systems = []string{"analytics", "document", eventNamespace, "feed", wire.PresenceNamespace}
 
-// Development mode keeps enough history for a day of trying things out.
-const (
-	devHistory    = 4096
-	devHistoryTTL = time.Hour
-)
-
 // policies is the set of namespaces. It is built once and read without a lock.
 type policies struct {
 	named    map[string]*namespace
@@ -48,24 +42,16 @@ type policies struct {
 
 // newPolicies resolves the configuration.
 func newPolicies(cfg *Config) (*policies, error) {
-	fallback := Namespace{}
-	if cfg.Dev {
-		size := devHistory
-		fallback = Namespace{History: History{Size: &size, TTL: devHistoryTTL}, Subscribe: Authenticated, Publish: Authenticated,
-			Limit: Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}}
-	}
-	if ns, ok := cfg.Namespaces["default"]; ok {
-		fallback = ns
-	}
+	fallback := cfg.Namespaces[defaultNamespace]
 	p := &policies{named: make(map[string]*namespace)}
 	var err error
-	if p.fallback, err = newNamespace("default", fallback, cfg); err != nil {
+	if p.fallback, err = newNamespace(defaultNamespace, fallback); err != nil {
 		return nil, err
 	}
 	closed := fallback
 	closed.Subscribe, closed.Publish = Capability, Backend
 	for _, name := range append([]string{wire.UserNamespace}, systems...) {
-		if p.named[name], err = newNamespace(name, closed, cfg); err != nil {
+		if p.named[name], err = newNamespace(name, closed); err != nil {
 			return nil, err
 		}
 	}
@@ -77,7 +63,7 @@ func newPolicies(cfg *Config) (*policies, error) {
 	p.named[wire.UserNamespace].presence = off
 	p.named[eventNamespace].presence = off
 	for name, ns := range cfg.Namespaces {
-		if name == "default" {
+		if name == defaultNamespace {
 			continue
 		}
 		if name == wire.UserNamespace || name == wire.PresenceNamespace || name == eventNamespace {
@@ -85,7 +71,7 @@ func newPolicies(cfg *Config) (*policies, error) {
 			ns.Subscribe, ns.Publish, ns.Presence = Capability, Backend, &off
 		}
 		_, reserved := p.named[name]
-		if p.named[name], err = newNamespace(name, ns, cfg); err != nil {
+		if p.named[name], err = newNamespace(name, ns); err != nil {
 			return nil, err
 		}
 		p.named[name].reserved = reserved
@@ -93,33 +79,26 @@ func newPolicies(cfg *Config) (*policies, error) {
 	return p, nil
 }
 
-func newNamespace(name string, ns Namespace, cfg *Config) (*namespace, error) {
+// newNamespace resolves a policy that has its defaults.
+func newNamespace(name string, ns Namespace) (*namespace, error) {
 	n := &namespace{
-		name: name, subscribe: ns.Subscribe, publish: ns.Publish, presence: or(ns.Presence, true),
-		batch:   batch.Options{Window: or(ns.Batch.Window, 50*time.Millisecond), Eager: or(ns.Batch.Eager, true), Conflate: or(ns.Batch.Conflate, true)},
+		name: name, subscribe: ns.Subscribe, publish: ns.Publish, presence: *ns.Presence,
+		batch:   batch.Options{Window: *ns.Batch.Window, Eager: *ns.Batch.Eager, Conflate: *ns.Batch.Conflate},
 		message: int(ns.Limit.Message), rate: ns.Limit.Rate,
-		log: broker.Policy{History: or(ns.History.Size, 256), HistoryTTL: ns.History.TTL, Items: ns.Limit.Items},
+		log: broker.Policy{History: *ns.History.Size, HistoryTTL: ns.History.TTL, HistoryBytes: max(1<<20, *ns.History.Size*bytesPerChange), Items: ns.Limit.Items},
 	}
 	if n.log.History == 0 {
 		n.log.History = -1 // there 0 means the default
 	}
-	if n.message == 0 {
-		n.message = int(cfg.Limit.Message)
-	}
-	if n.rate.Count == 0 {
-		n.rate = units.Rate{Count: 50, Per: time.Second}
-	}
-	for _, access := range []*Access{&n.subscribe, &n.publish} {
-		switch *access {
-		case "":
-			*access = Member
+	for _, access := range []Access{n.subscribe, n.publish} {
+		switch access {
 		case Public, Authenticated, Member, Capability, Backend:
 		default:
-			return nil, fmt.Errorf("namespace %s: unknown access %q", name, *access)
+			return nil, fmt.Errorf("namespace %s: unknown access %q", name, access)
 		}
 	}
 	switch ns.Slow {
-	case "", Disconnect:
+	case Disconnect:
 		n.slow = pool.Disconnect
 	case Resync:
 		n.slow = pool.Resync
@@ -132,12 +111,8 @@ func newNamespace(name string, ns Namespace, cfg *Config) (*namespace, error) {
 	return n, nil
 }
 
-func or[T any](v *T, otherwise T) T {
-	if v == nil {
-		return otherwise
-	}
-	return *v
-}
+// bytesPerChange bounds the log of a channel in bytes, beside the number of its changes.
+const bytesPerChange = 4 << 10
 
 // of is the namespace of a channel.
 func (p *policies) of(channel string) *namespace {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"time"
 
 	"github.com/lxzan/gws"
 
@@ -60,23 +61,26 @@ func (s *session) Readable() {
 // the parser, which would hold on to both, is made anew.
 func (s *session) turn() {
 	s.reading.Lock()
-	over := s.takeTurn()
+	over, later := s.takeTurn()
 	s.reading.Unlock()
-	if over {
+	switch {
+	case over:
 		s.finish(!s.socket.clean)
-		return
+	case later:
+		time.AfterFunc(lingerPause, s.Readable) // the pool soon ends the connection, and Relay.readers waits for that
+	default:
+		s.conn.Await()
 	}
-	s.conn.Await()
 }
 
-// takeTurn answers whether the client has gone.
-func (s *session) takeTurn() bool {
+// takeTurn answers whether the client has gone, and if not, whether the next turn is for a little later.
+func (s *session) takeTurn() (over, later bool) {
 	switch {
 	case s.sse != nil:
 		return s.socket.discard()
 	case !s.socket.lingering:
 		if s.parse() {
-			return false
+			return false, false
 		}
 		s.socket.lingering = true
 	}

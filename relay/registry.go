@@ -13,9 +13,10 @@ const registryParts = 64
 type registry struct {
 	seed  maphash.Seed
 	parts [registryParts]struct {
-		mu    sync.Mutex
-		conns map[string]*session   // by connection id
-		users map[string][]*session // by user id
+		mu     sync.Mutex
+		conns  map[string]*session   // by connection id
+		users  map[string][]*session // by user id
+		places map[string]int        // taken, by user id
 	}
 }
 
@@ -23,15 +24,30 @@ func newRegistry() *registry { return &registry{seed: maphash.MakeSeed()} }
 
 func (g *registry) part(key string) int { return int(maphash.String(g.seed, key) % registryParts) }
 
-// add enters a session. It answers false if its user has as many as perUser allows (0: no limit).
-func (g *registry) add(s *session, perUser int) bool {
+// reserve takes a place for a session of a user before it is entered. It answers false if the user has as
+// many as perUser allows (0: no limit).
+func (g *registry) reserve(user string, perUser int) bool {
+	if user == "" {
+		return true
+	}
+	p := &g.parts[g.part(user)]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if perUser > 0 && p.places[user] >= perUser {
+		return false
+	}
+	if p.places == nil {
+		p.places = make(map[string]int)
+	}
+	p.places[user]++
+	return true
+}
+
+// enter lets a session that has a place be found, and so be ended by others.
+func (g *registry) enter(s *session) {
 	if s.user != "" {
 		p := &g.parts[g.part(s.user)]
 		p.mu.Lock()
-		if perUser > 0 && len(p.users[s.user]) >= perUser {
-			p.mu.Unlock()
-			return false
-		}
 		if p.users == nil {
 			p.users = make(map[string][]*session)
 		}
@@ -45,10 +61,9 @@ func (g *registry) add(s *session, perUser int) bool {
 		p.conns = make(map[string]*session)
 	}
 	p.conns[s.id] = s
-	return true
 }
 
-// remove takes a session out.
+// remove takes a session out and gives its place back.
 func (g *registry) remove(s *session) {
 	p := &g.parts[g.part(s.id)]
 	p.mu.Lock()
@@ -60,6 +75,9 @@ func (g *registry) remove(s *session) {
 	p = &g.parts[g.part(s.user)]
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.places[s.user]--; p.places[s.user] == 0 {
+		delete(p.places, s.user)
+	}
 	list := p.users[s.user]
 	if i := slices.Index(list, s); i >= 0 {
 		list = slices.Delete(list, i, i+1)

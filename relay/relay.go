@@ -48,6 +48,7 @@ type Relay struct {
 	workerPool     *ants.Pool
 	readerPool     *ants.Pool // turns of sessions; as many as there are connections
 	addresses      addresses
+	waits          waits
 
 	// Set once by Serve, before ready is closed.
 	door   *door
@@ -72,7 +73,7 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
-	r := &Relay{cfg: cfg, log: log, now: time.Now, seed: maphash.MakeSeed(), sessions: newRegistry(), ready: make(chan struct{})}
+	r := &Relay{cfg: cfg, log: log, now: time.Now, seed: maphash.MakeSeed(), sessions: newRegistry(), ready: make(chan struct{}), waits: usualWaits()}
 	var err error
 	if r.policies, err = newPolicies(&r.cfg); err != nil {
 		return nil, err
@@ -203,7 +204,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	chores.Go(func() { r.watchMemory(keeping) })
 	var in net.Listener = r.door
 	if r.tls != nil {
-		chores.Go(func() { r.tls.watch(keeping) })
+		chores.Go(func() { r.tls.watch(keeping, r.waits.reload) })
 		in = tlsListener(r.door, r.tls)
 	}
 	failed := make(chan error, 2)

@@ -16,16 +16,13 @@ import (
 	"weir/relay/web"
 )
 
-// headerTimeout is how long a client may take for its request.
-const headerTimeout = 5 * time.Second
-
 // newServer is the public HTTP server. Connections that are upgraded leave it.
 func (r *Relay) newServer() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:               r.handle,
 		ErrorHandler:          r.handleBadRequest,
 		Name:                  "weir",
-		ReadTimeout:           headerTimeout,
+		ReadTimeout:           r.waits.request,
 		WriteTimeout:          10 * time.Second,
 		IdleTimeout:           75 * time.Second,
 		ReadBufferSize:        maxHeaderBytes,
@@ -39,11 +36,12 @@ func (r *Relay) newServer() *fasthttp.Server {
 }
 
 // quietLogger takes what the HTTP server has to say about bad clients: worth a look when debugging only.
+// The details stay out of the log, as they quote requests, and these hold tokens.
 type quietLogger struct{ relay *Relay }
 
 // Printf implements fasthttp.Logger.
-func (l quietLogger) Printf(format string, args ...any) {
-	l.relay.log.Debug("http", slog.String("message", fmt.Sprintf(format, args...)))
+func (l quietLogger) Printf(format string, _ ...any) {
+	l.relay.log.Debug("http", slog.String("message", format))
 }
 
 // newRouter knows the routes of the public listener.
@@ -177,6 +175,9 @@ func (r *Relay) withKey(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 		const scheme = "Bearer "
 		if len(header) > len(scheme) && string(header[:len(scheme)]) == scheme {
 			if _, ok := r.keys.Lookup(header[len(scheme):]); ok {
+				if g := guestOf(ctx.Conn()); g != nil {
+					g.known.Store(true)
+				}
 				next(ctx)
 				return
 			}

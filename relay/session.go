@@ -37,10 +37,11 @@ type session struct {
 	ending   atomic.Bool                   // a close is under way: commands are ignored
 
 	// Guarded by mu.
-	mu     sync.Mutex
-	subs   []subscription
-	ended  bool // nothing may be subscribed any more
-	expiry expiryEntry
+	mu         sync.Mutex
+	subs       []subscription
+	departures []departure // subscriptions that were ended and may still have changes to send
+	ended      bool        // nothing may be subscribed any more
+	expiry     expiryEntry
 
 	// Owned by who has the turn, which reading guards.
 	reading  sync.Mutex
@@ -57,6 +58,13 @@ type subscription struct {
 	topic   *pool.Topic
 	groups  []string
 	present bool // counted in the channel's presence
+}
+
+// departure is a subscription on its way out. gone is closed by the shard's loop when everything accepted
+// before has been sent, and the answer.
+type departure struct {
+	channel string
+	gone    chan struct{}
 }
 
 // nsBucket limits the publishes of a session to one namespace.
@@ -98,6 +106,9 @@ type closing struct {
 	retry  time.Duration // SSE: when to come back; 0: the client's own time
 }
 
+// final says that the client is not expected back: it said that it is done, or was told to stay away.
+func (c closing) final() bool { return c.code == wire.CloseNormal || c.code == wire.CloseForbidden }
+
 // end closes the session after everything accepted for its channels has been sent to it. It returns at
 // once and may be called from anywhere but under a channel's lock; only the first call counts.
 func (s *session) end(why closing) {
@@ -115,6 +126,9 @@ func (s *session) end(why closing) {
 	}
 	for _, sub := range subs {
 		s.leave(sub, nil, done)
+		if sub.present {
+			s.relay.presence.leave(sub.feed.name, s, !why.final())
+		}
 	}
 	done()
 }
@@ -149,6 +163,9 @@ func (s *session) takeSubs() []subscription {
 // leave ends a subscription that was taken out of subs, after everything accepted before has been sent;
 // then it sends answer and calls then on the shard's loop.
 func (s *session) leave(sub subscription, answer []byte, then func()) {
+	// A frame that goes on beyond where the subscription ends is not sent: what was accepted before must
+	// not share one with what is accepted from now on.
+	sub.feed.window.Seal()
 	sub.feed.window.Hurry()
 	s.conn.Leave(sub.topic, sub.feed.ordinal.Load(), answer, func() {
 		sub.channel.Leave()
@@ -225,10 +242,13 @@ func (s *session) resync(t *pool.Topic) {
 var pingFrame = wire.AppendFrame(nil, wire.OpPing, nil)
 
 // Beat implements pool.Owner: a ping, or a comment that keeps proxies from closing an idle stream.
-func (s *session) Beat(time.Time) {
+func (s *session) Beat(now time.Time) {
 	if s.sse != nil {
 		s.deliver(heartbeat)
 		return
+	}
+	if now.Sub(s.opened) < s.relay.cfg.Heartbeat/2 {
+		return // the answer to the handshake may not have been written yet
 	}
 	s.heard.Store(false)
 	_ = s.conn.Send(pingFrame) // a full queue is no reason to close here: Check decides

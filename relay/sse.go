@@ -29,17 +29,26 @@ type stream struct {
 	// delivers those that are joined.
 	mu      sync.Mutex
 	marks   []wire.Mark // by channel; without an epoch: not known yet
+	joining []bool      // by channel: its answer has not been sent yet
 	topics  []*pool.Topic
 	known   []wire.Mark
 	scratch []byte
 	cursor  []byte
 }
 
-// newStream is a stream of channels that stands where the marks of a cursor say.
+// unknownEpoch is no log's: nothing can be resumed from it.
+const unknownEpoch = "?"
+
+// newStream is a stream of channels that stands where the marks of a cursor say. Marks that are empty and
+// not nil are those of a cursor that can not be read: the stream stood somewhere, nobody knows where.
 func newStream(channels []string, from []wire.Mark) *stream {
-	t := &stream{channels: channels, marks: make([]wire.Mark, len(channels)), topics: make([]*pool.Topic, len(channels))}
+	t := &stream{channels: channels, marks: make([]wire.Mark, len(channels)),
+		joining: make([]bool, len(channels)), topics: make([]*pool.Topic, len(channels))}
 	for i, name := range channels {
 		t.marks[i].Channel = wire.ChannelHash(name)
+		if from != nil && len(from) == 0 {
+			t.marks[i].Epoch = unknownEpoch
+		}
 		for _, m := range from {
 			if m.Channel == t.marks[i].Channel {
 				t.marks[i] = m
@@ -59,15 +68,33 @@ func (t *stream) from(i int) *broker.Position {
 	return &broker.Position{Epoch: t.marks[i].Epoch, Seq: t.marks[i].Seq}
 }
 
-// stand enters the position at which a channel was joined, and puts the cursor into the event that says
-// so, in front of its last empty line.
+// stand enters the position at which the first channel was joined, and puts the cursor into the event
+// that says so, in front of its last empty line.
 func (t *stream) stand(channel string, topic *pool.Topic, at broker.Position, event []byte) []byte {
+	event, sent := t.join(channel, topic, at, event)
+	sent()
+	return event
+}
+
+// join is stand for a channel that is joined while events of others are on their way: those must not tell
+// of its position before the event that says so has been sent, which is when sent is to be called.
+func (t *stream) join(channel string, topic *pool.Topic, at broker.Position, event []byte) (answer []byte, sent func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := slices.Index(t.channels, channel)
-	t.topics[i] = topic
+	t.topics[i], t.joining[i] = topic, true
+	before := t.marks[i]
 	t.marks[i].Epoch, t.marks[i].Seq = at.Epoch, at.Seq
-	return t.append(event[:len(event)-1])
+	answer = t.append(event[:len(event)-1])
+	t.marks[i] = before
+	return answer, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.joining[i] { // no event of the channel itself has come after it in the same write
+			t.joining[i] = false
+			t.marks[i].Epoch, t.marks[i].Seq = at.Epoch, at.Seq
+		}
+	}
 }
 
 // tail advances the stream's position in a topic and appends the cursor.
@@ -75,6 +102,7 @@ func (t *stream) tail(dst []byte, topic *pool.Topic, f *pool.Frame) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if i := slices.Index(t.topics, topic); i >= 0 {
+		t.joining[i] = false
 		t.marks[i].Seq = f.Place.Seq
 		if f.Place.Epoch != "" {
 			t.marks[i].Epoch = f.Place.Epoch

@@ -23,10 +23,12 @@ func (s *session) subscribe(c *wire.Command) error {
 }
 
 // follow subscribes the session to a channel, or answers again if it is subscribed. The answer and
-// everything later reach the client in order.
+// everything later reach the client in order. It may wait for a subscription to the same channel that
+// has just been ended, as long as that has changes to send; it is not to be called on a loop.
 func (s *session) follow(channel string, req broker.JoinRequest, id []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.awaitDeparture(channel)
 	if s.ended {
 		return faultDraining
 	}
@@ -47,6 +49,7 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte) erro
 		f.begin(r.Position)
 		if req.Again {
 			// What was accepted before reaches the client before the answer, once.
+			f.window.Seal()
 			s.conn.After(sub.topic, f.ordinal.Load(), s.relay.frameFor(s, "subscribed", subscribedMessage(id, channel, r)))
 			f.window.Hurry()
 			return
@@ -56,7 +59,7 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte) erro
 		}
 		sub.feed = f
 		f.window.Seal()
-		s.join(&sub, r, s.welcome(id, channel, req.From, r), nil)
+		s.join(&sub, r, s.welcome(id, channel, req.From, r))
 	})
 	if err != nil {
 		return err
@@ -81,9 +84,10 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte) erro
 
 // join attaches the connection to the topic of a subscription at the position of r. Called under the
 // channel's lock, so that it is atomic with live delivery.
-func (s *session) join(sub *subscription, r broker.Reply, answer []byte, then func()) {
+func (s *session) join(sub *subscription, r broker.Reply, answer []byte) {
+	var then func()
 	if s.sse != nil {
-		answer = s.sse.stand(sub.feed.name, sub.topic, r.Position, answer)
+		answer, then = s.sse.join(sub.feed.name, sub.topic, r.Position, answer)
 	}
 	if r.Recovered {
 		s.relay.metrics.resumes.of("recovered").Inc()
@@ -144,12 +148,41 @@ func (s *session) drop(channel string, answer []byte, abrupt bool) bool {
 	}
 	sub := s.subs[at]
 	s.subs = slices.Delete(s.subs, at, at+1)
+	gone := make(chan struct{})
+	s.departures = append(s.departures, departure{sub.feed.name, gone})
+	s.leave(sub, answer, func() { close(gone) })
 	s.mu.Unlock()
 	if sub.present {
-		s.relay.presence.leave(channel, s, abrupt)
+		s.relay.presence.leave(sub.feed.name, s, abrupt)
 	}
-	s.leave(sub, answer, nil)
 	return true
+}
+
+// awaitDeparture returns when no subscription to a channel is on its way out: the changes and the answer
+// that it still has to send come before those of a new one. The caller holds s.mu, which is let go of
+// meanwhile.
+func (s *session) awaitDeparture(channel string) {
+	for {
+		s.departures = slices.DeleteFunc(s.departures, departure.over)
+		i := slices.IndexFunc(s.departures, func(d departure) bool { return d.channel == channel })
+		if i < 0 {
+			return
+		}
+		gone := s.departures[i].gone
+		s.mu.Unlock()
+		<-gone // hurried by leave; it comes even if the connection ends
+		s.mu.Lock()
+	}
+}
+
+// over says that a subscription has gone.
+func (d departure) over() bool {
+	select {
+	case <-d.gone:
+		return true
+	default:
+		return false
+	}
 }
 
 // deny takes a subscription away and tells the client why.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -39,7 +40,9 @@ func (p *program) execute(args []string) error {
 	case helped:
 		return nil
 	case err != nil:
-		return wrongf("%w (see weir --help)", err)
+		// The parser's name for the end of the line is not for users.
+		text := strings.ReplaceAll(err.Error(), `but got "EOL" (<EOL>)`, "after it")
+		return wrongf("%s (see weir --help)", text)
 	}
 	return parsed.Run()
 }

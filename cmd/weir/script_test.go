@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -30,6 +28,27 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if code != want {
 		ts.Fatalf("want exit code %d, got %d", want, code)
+	}
+}
+
+// complains holds the lines of stderr that are the program's own against a file; without one there must be
+// none. Packages may have said something before main began: that is not ours to compare.
+func complains(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 && !neg {
+		ts.Fatalf("usage: complains file, or ! complains")
+	}
+	var got strings.Builder
+	for line := range strings.Lines(ts.ReadFile("stderr")) {
+		if strings.HasPrefix(line, "weir: ") {
+			got.WriteString(line)
+		}
+	}
+	want := ""
+	if !neg {
+		want = ts.ReadFile(args[0])
+	}
+	if got.String() != want {
+		ts.Fatalf("want on stderr:\n%s\ngot:\n%s", want, got.String())
 	}
 }
 
@@ -63,14 +82,4 @@ func jwtClaims(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("claim %s: want %s, got %s", name, want, got)
 		}
 	}
-}
-
-// payload decodes what a token says, without verifying it.
-func payload(token string) (string, error) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return "", fmt.Errorf("%d parts", len(parts))
-	}
-	data, err := base64.RawURLEncoding.DecodeString(parts[1])
-	return string(data), err
 }

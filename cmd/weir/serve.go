@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"weir/internal/settings"
 	"weir/relay"
@@ -28,6 +30,10 @@ type server interface {
 
 // opener makes a server. Its errors are about the configuration.
 type opener func(cfg relay.Config, log *slog.Logger) (server, error)
+
+// doubled is the time within which a second signal is taken for the first: process managers and terminals
+// signal a group and its members.
+const doubled = 500 * time.Millisecond
 
 var errImpatient = errors.New("serve: a second signal came before the end of the shutdown")
 
@@ -69,7 +75,7 @@ func (c *serveCommand) Run(p *program) error {
 type service struct {
 	*program
 	source settings.Source
-	cfg    relay.Config
+	cfg    relay.Config // as it was at the start
 	server server
 	log    *slog.Logger
 	level  *slog.LevelVar
@@ -83,7 +89,7 @@ func (s *service) run(signals <-chan os.Signal) error {
 	// cancel stops it; the loop below waits for it, unless a second signal ends the process.
 	go func() { ended <- s.server.Serve(ctx) }()
 	ready := s.server.Ready()
-	stopping := false
+	var stopping time.Time // zero: not yet
 	for {
 		select {
 		case err := <-ended:
@@ -97,14 +103,15 @@ func (s *service) run(signals <-chan os.Signal) error {
 			s.announce()
 		case sig := <-signals:
 			switch {
-			case sig == syscall.SIGHUP && stopping:
+			case sig == syscall.SIGHUP && !stopping.IsZero():
 			case sig == syscall.SIGHUP:
 				s.reload()
-			case stopping:
+			case !stopping.IsZero() && time.Since(stopping) < doubled:
+			case !stopping.IsZero():
 				return errImpatient
 			default:
-				stopping = true
-				s.log.Info("draining", slog.String("signal", sig.String()), slog.String("drain", s.cfg.Drain.String()))
+				stopping = time.Now()
+				s.log.Info("shutting down", slog.String("signal", sig.String()))
 				cancel()
 			}
 		}
@@ -145,4 +152,17 @@ func (s *service) reload() {
 		return
 	}
 	s.log.Info("configuration reloaded")
+	if waiting := slices.DeleteFunc(settings.Diff(s.cfg, cfg), isReloaded); len(waiting) > 0 {
+		s.log.Warn("some changes need a restart", slog.String("keys", strings.Join(waiting, ", ")))
+	}
+}
+
+// isReloaded says whether a change of the key takes effect without a restart.
+func isReloaded(key string) bool {
+	for _, section := range []string{"auth.keys", "auth.jwks", "auth.issuer", "auth.audience", "auth.leeway", "api.keys", "log.level"} {
+		if strings.HasPrefix(key, section) {
+			return true
+		}
+	}
+	return false
 }

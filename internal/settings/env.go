@@ -52,7 +52,7 @@ func (l *loader) readEnv(environ []string) {
 	set := make(map[string]string)
 	for _, entry := range environ {
 		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, prefix) {
-			set[name] = value
+			set[name] = value // of two with one name the last counts
 		}
 	}
 	keys := envKeys()
@@ -63,15 +63,11 @@ func (l *loader) readEnv(environ []string) {
 		}
 		path, known := keys[name]
 		switch {
-		case name == FileVar:
+		case name == FileVar, value == "":
 		case name == secretVar || name == apiKeyVar:
-			if value != "" {
-				l.addKey(origin, value)
-			}
+			l.addKey(origin, value)
 		case known:
-			if value != "" {
-				l.setPath(path, origin, value)
-			}
+			l.setPath(path, origin, value)
 		case !injected.MatchString(name):
 			l.add("", origin, "%s", unknownVar(name, keys))
 		}

@@ -18,23 +18,27 @@ type Source struct {
 // them. Files that the configuration names (certificates, keys) are read to check them, relative to the
 // working directory.
 func Load(src Source) (relay.Config, Origins, error) {
-	var data []byte
+	l := newLoader()
 	if src.File != "" {
-		var err error
-		if data, err = readFile(src.File); err != nil {
-			return relay.Config{}, nil, Problems{{Message: err.Error(), Origin: Origin{Kind: File, Name: src.File}}}
+		if data, err := readFile(src.File); err != nil {
+			l.unreadable(Origin{Kind: File, Name: src.File}, err.Error())
+		} else {
+			l.readYAML(src.File, data)
 		}
 	}
-	return load(src, data)
+	return l.load(src)
 }
 
+func newLoader() *loader { return &loader{origins: make(Origins)} }
+
 // load is Load once the file is read.
-func load(src Source, data []byte) (relay.Config, Origins, error) {
-	l := &loader{origins: make(Origins)}
-	l.readYAML(src.File, data)
+func (l *loader) load(src Source) (relay.Config, Origins, error) {
 	l.readEnv(src.Env)
 	l.readFlags(src.Flags)
-	cfg := l.finish()
+	var cfg relay.Config
+	if !l.blind {
+		cfg = l.finish()
+	}
 	if len(l.problems) > 0 {
 		l.problems.sort()
 		return relay.Config{}, nil, l.problems
@@ -47,6 +51,7 @@ type loader struct {
 	cfg      relay.Config
 	origins  Origins
 	problems Problems
+	blind    bool // the file is not known: what is missing may be in it
 }
 
 func (l *loader) add(key string, origin Origin, format string, args ...any) {
@@ -62,10 +67,15 @@ func (l *loader) set(key string, origin Origin, v reflect.Value, text string) {
 	l.origins[key] = origin
 }
 
+func (l *loader) unreadable(origin Origin, message string) {
+	l.add("", origin, "%s", message)
+	l.blind = true
+}
+
 func (l *loader) readYAML(file string, data []byte) {
 	node, bad := parseYAML(data)
 	if bad != nil {
-		l.add("", Origin{Kind: File, Name: file, Line: bad.line}, "%s", bad.message)
+		l.unreadable(Origin{Kind: File, Name: file, Line: bad.line}, bad.message)
 		return
 	}
 	if node != nil {

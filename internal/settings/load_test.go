@@ -22,7 +22,9 @@ const keys = "{auth: {keys: [{algorithm: HS256, secret: " + secret + "}]}, api: 
 var keysEnv = []string{"WEIR_AUTH_SECRET=" + secret, "WEIR_API_KEY=" + secret}
 
 func loadText(text string, env []string, flags map[string]string) (relay.Config, Origins, error) {
-	return load(Source{File: "weir.yaml", Env: env, Flags: flags}, []byte(text))
+	l := newLoader()
+	l.readYAML("weir.yaml", []byte(text))
+	return l.load(Source{Env: env, Flags: flags})
 }
 
 func mustLoad(t *testing.T, text string, env []string, flags map[string]string) (relay.Config, Origins) {
@@ -163,6 +165,11 @@ func TestFileErrors(t *testing.T) {
 	missing := filepath.Join(dir, "missing.yaml")
 	_, _, err := Load(Source{File: missing, Env: keysEnv})
 	want(t, err, missing+": no such file")
+	_, _, err = Load(Source{File: missing, Env: []string{"WEIR_LISTN=1"}})
+	want(t, err, missing+": no such file", "WEIR_LISTN: unknown variable")
+	if len(strings.Split(err.Error(), "\n")) != 2 {
+		t.Errorf("keys that may be in the file are missed: %v", err)
+	}
 	_, _, err = Load(Source{File: dir, Env: keysEnv})
 	want(t, err, dir+": is a directory")
 	big := filepath.Join(dir, "big.yaml")

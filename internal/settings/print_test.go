@@ -5,8 +5,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-
-	"weir/relay"
 )
 
 func TestPrintRoundTrip(t *testing.T) {
@@ -101,8 +99,8 @@ func FuzzLoad(f *testing.F) {
 		if err := Print(&out, c, o); err != nil {
 			t.Fatal(err)
 		}
-		again := relay.Config{Dev: true}
-		l := &loader{cfg: again, origins: make(Origins)}
+		l := newLoader()
+		l.cfg.Dev = true
 		l.readYAML("printed", out.Bytes())
 		if len(l.problems) > 0 {
 			t.Fatalf("%v\n%s", l.problems, out.String())

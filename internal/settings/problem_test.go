@@ -166,6 +166,7 @@ func TestVariables(t *testing.T) {
 		{"WEIR_PORT_80_TCP_ADDR=10.0.0.1", ""},
 		{"WEIR_ADMIN_PORT_9090_TCP=tcp://10.0.0.1:9090", ""},
 		{"WEIRD=1", ""},
+		{"WEIR_LISTN=", ""},
 		{"NOTWEIR_LISTN=1", ""},
 	}
 	for _, tt := range tests {

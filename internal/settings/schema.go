@@ -136,6 +136,37 @@ func clone(c relay.Config) relay.Config {
 	return c
 }
 
+// Diff lists the key paths whose values differ between two configurations that Load returned, in the
+// order of the paths.
+func Diff(a, b relay.Config) []string {
+	values := func(c relay.Config) map[string]string {
+		c = clone(c)
+		m := make(map[string]string)
+		everyLeaf(reflect.ValueOf(&c).Elem(), "", func(path string, v reflect.Value) {
+			if v.Type() == stringsType {
+				m[path] = strings.Join(v.Interface().([]string), "\n")
+			} else {
+				m[path] = format(v)
+			}
+		})
+		return m
+	}
+	before, after := values(a), values(b)
+	var changed []string
+	for path, value := range after {
+		if old, ok := before[path]; !ok || old != value {
+			changed = append(changed, path)
+		}
+	}
+	for path := range before {
+		if _, ok := after[path]; !ok {
+			changed = append(changed, path)
+		}
+	}
+	slices.Sort(changed)
+	return changed
+}
+
 // isSecret says whether a value must not be shown. It goes by the last name of the path, so that a
 // new secret is covered by being called one.
 func isSecret(path string, t reflect.Type) bool {

@@ -112,6 +112,20 @@ func TestDurations(t *testing.T) {
 	}
 }
 
+func TestDiff(t *testing.T) {
+	a, _ := mustLoad(t, "origins: [https://a.example]\nnamespaces: {a: {}}", nil, nil)
+	b, _ := mustLoad(t, "origins: [https://b.example]\nlimits: {queue: 2MiB}\nnamespaces: {default: {batch: {window: 1s}}}", nil, nil)
+	got := strings.Join(Diff(a, b), " ")
+	for _, want := range []string{"limits.queue", "origins", "namespaces.a.slow", "namespaces.default.batch.window"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("want %s in %s", want, got)
+		}
+	}
+	if len(Diff(a, a)) > 0 || strings.Contains(got, "listen") {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestFillCopies(t *testing.T) {
 	c := relay.Config{Namespaces: relay.Namespaces{"room": {}}}
 	f := Fill(c)

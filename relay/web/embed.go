@@ -4,7 +4,7 @@ package web
 
 import "embed"
 
-//go:embed *
+//go:embed index.html weir-page.css weir-page.js openapi.yaml
 var files embed.FS
 
 // File is the content of a file; nil if there is none.

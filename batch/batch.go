@@ -1,0 +1,63 @@
+package batch
+
+import "time"
+
+// Entry is one message of a Batch.
+type Entry struct {
+	Bytes          []byte
+	Seq            uint64
+	Group, Exclude string
+}
+
+// Batch is a run of messages that leave together. It is valid during Sink.Flush only.
+type Batch struct {
+	Body        []byte    // the messages in order, separated by commas
+	Count       int       // at least 1
+	Last        uint64    // Seq of the last message
+	Conflated   int       // messages that were replaced and are not in Body
+	Excludes    bool      // some entries may have an Exclude
+	Alone       bool      // it is the one message that must not share a batch
+	Since       time.Time // when the first message of the window came
+	work        *work
+	first, upto int // the batch's marks
+}
+
+// Each calls f with every message of the batch in order.
+func (b *Batch) Each(f func(Entry)) {
+	for i := b.first; i < b.upto; i++ {
+		if m := &b.work.marks[i]; !m.replaced {
+			f(Entry{b.work.buf[m.start:m.end], m.seq, m.group, m.exclude})
+		}
+	}
+}
+
+// squeeze moves the live messages of the batch together over the replaced ones.
+func (b *Batch) squeeze() {
+	k := b.work
+	begin := k.marks[b.first].start
+	at := begin
+	for i := b.first; i < b.upto; i++ {
+		m := &k.marks[i]
+		if m.replaced {
+			b.Conflated++
+			continue
+		}
+		if b.Count > 0 {
+			k.buf[at] = ','
+			at++
+		}
+		n := copy(k.buf[at:], k.buf[m.start:m.end])
+		m.start, m.end = at, at+n
+		at += n
+		b.Count++
+	}
+	b.Body = k.buf[begin:at]
+}
+
+// Sink receives the batches of a window.
+//
+// Flush is called on the loop of the batcher, for one batch at a time, in the order of the channel.
+// It must not block and must not keep the batch or its bytes.
+type Sink interface {
+	Flush(b *Batch)
+}

@@ -1,0 +1,79 @@
+package batch
+
+import "time"
+
+// group is the windows of one duration that wait for a tick.
+type group struct {
+	window time.Duration
+	tick   time.Time // zero: not armed
+	open   []*Window
+}
+
+// join makes w wait for the tick of its duration.
+func (b *Batcher) join(w *Window) {
+	var g *group
+	for i := range b.groups {
+		if b.groups[i].window == w.opt.Window {
+			g = &b.groups[i]
+		}
+	}
+	if g == nil {
+		b.groups = append(b.groups, group{window: w.opt.Window})
+		g = &b.groups[len(b.groups)-1]
+	}
+	g.open = append(g.open, w)
+	w.joined = true
+}
+
+// tick flushes the windows of a group if its time has come. One that held nothing closes.
+func (b *Batcher) tick(g *group, now time.Time) {
+	if len(g.open) == 0 {
+		return
+	}
+	if g.tick.IsZero() {
+		g.tick = b.align(now, g.window)
+	}
+	if now.Before(g.tick) {
+		return
+	}
+	kept, hurried := g.open[:0], false
+	for _, w := range g.open {
+		hurried = hurried || w.eager
+		w.eager = false // what it waited for leaves now
+		if b.flush(w) || !w.rest() {
+			kept = append(kept, w)
+		} else {
+			w.joined = false
+		}
+	}
+	clear(g.open[len(kept):])
+	g.open = kept
+	if hurried {
+		b.forget()
+	}
+	// A pass that overran is not made up for by a burst of ticks: the next one is a window from now.
+	if g.tick = g.tick.Add(g.window); !g.tick.After(now) {
+		g.tick = now.Add(g.window)
+	}
+	if len(g.open) == 0 {
+		g.tick = time.Time{}
+	}
+}
+
+// align is the next tick of this batcher's phase after now, at most one window away.
+func (b *Batcher) align(now time.Time, window time.Duration) time.Time {
+	since := now.Sub(b.start) - b.phase%window
+	return now.Add(window - (since%window+window)%window)
+}
+
+// rest closes a window that holds nothing. It answers false if a message has come meanwhile. It belongs
+// to the loop.
+func (w *Window) rest() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.work != nil {
+		return false
+	}
+	w.open = false
+	return true
+}

@@ -1,0 +1,139 @@
+package memnet
+
+import (
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// buffer is one direction of a connection.
+type buffer struct {
+	limit int
+
+	mu   sync.Mutex
+	cond sync.Cond
+	// Guarded by mu.
+	b       []byte
+	ended   bool // no more is written: readers get what is left, then io.EOF
+	broken  bool // the reading end is closed: writes fail
+	readers gate
+	writers gate
+}
+
+// gate is what lets one side of a buffer pass.
+type gate struct {
+	closed  bool // this end was closed
+	blocked bool // nothing passes for now
+	expired bool
+	timer   *time.Timer
+}
+
+func newBuffer(limit int) *buffer {
+	b := &buffer{limit: limit}
+	b.cond.L = &b.mu
+	return b
+}
+
+// err is why a gate is shut for good or its time is up. The caller holds mu.
+func (g *gate) err() error {
+	switch {
+	case g.closed:
+		return errClosed
+	case g.expired:
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+func (b *buffer) read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		switch err := b.readers.err(); {
+		case err != nil:
+			return 0, err
+		case len(p) == 0:
+			return 0, nil
+		case b.readers.blocked:
+		case len(b.b) > 0:
+			n := copy(p, b.b)
+			b.b = b.b[:copy(b.b, b.b[n:])]
+			b.cond.Broadcast()
+			return n, nil
+		case b.ended:
+			return 0, io.EOF
+		}
+		b.cond.Wait()
+	}
+}
+
+func (b *buffer) write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	done := 0
+	for {
+		switch err := b.writers.err(); {
+		case err != nil:
+			return done, err
+		case b.ended:
+			return done, errClosed
+		case b.broken:
+			return done, syscall.EPIPE
+		}
+		if !b.writers.blocked {
+			n := min(b.limit-len(b.b), len(p)-done)
+			b.b = append(b.b, p[done:done+n]...)
+			b.cond.Broadcast()
+			if done += n; done == len(p) {
+				return done, nil
+			}
+		}
+		b.cond.Wait()
+	}
+}
+
+// change lets f change the state and wakes whoever waits for it.
+func (b *buffer) change(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+	b.cond.Broadcast()
+}
+
+// set sets the time at which what passes through g, a gate of b, fails; never if it is zero.
+func (b *buffer) set(g *gate, t time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if g.closed {
+		return errClosed
+	}
+	g.stop()
+	if !t.IsZero() {
+		if d := time.Until(t); d > 0 {
+			g.arm(b, d)
+		} else {
+			g.expired = true
+		}
+	}
+	b.cond.Broadcast()
+	return nil
+}
+
+// arm makes the time of a gate be up after d. The caller holds mu.
+func (g *gate) arm(b *buffer, d time.Duration) {
+	var timer *time.Timer
+	timer = time.AfterFunc(d, func() {
+		b.change(func() { g.expired = g.expired || g.timer == timer }) // unless it was moved meanwhile
+	})
+	g.timer = timer
+}
+
+// stop takes the deadline away. The caller holds mu.
+func (g *gate) stop() {
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	g.timer, g.expired = nil, false
+}

@@ -1,0 +1,187 @@
+package pool
+
+import (
+	"errors"
+	"os"
+	"syscall"
+	"time"
+)
+
+// chunk is how much of a queue goes into one write. Stall is the time for one of them, so that a slow
+// link makes progress; it is also what fits into a record of TLS.
+type chunk [16 << 10]byte
+
+// startFlusher starts the goroutine that empties the queue, unless it runs. It ends when the queue is
+// empty or the connection is closed; Pool.Close waits for it. The caller holds c.mu.
+func (c *Conn) startFlusher() {
+	if c.queue == nil || c.queue.running {
+		return
+	}
+	flush := c.flushStream
+	if c.fd >= 0 {
+		flush = c.flushRaw
+	}
+	// A pool that has ended has closed its connections; nobody waits for what this one still has.
+	c.queue.running = c.shard.pool.spawn(flush)
+}
+
+// flushRaw writes the queue to a socket, waiting on the runtime's poller while it is full.
+func (c *Conn) flushRaw() {
+	buf := c.shard.pool.chunks.Get().(*chunk)
+	defer c.shard.pool.chunks.Put(buf)
+	var err error
+	for err == nil {
+		if err = c.patience(); err != nil {
+			break
+		}
+		ended, attempts := false, 0
+		var then func()
+		err = c.rc.Write(func(uintptr) bool {
+			attempts++
+			progress := false
+			ended, progress, then = c.drain(buf[:])
+			return ended || progress && attempts > 1 // progress: come back with a new deadline
+		})
+		if ended {
+			if then != nil {
+				then()
+			}
+			return
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) && c.mayWait() {
+			err = nil
+		}
+	}
+	c.stuck(err)
+}
+
+// drain sends what the socket takes. It answers ended when nothing is left or the connection is closed,
+// and then, if it is not nil, what is to be done next.
+func (c *Conn) drain(buf []byte) (ended, progress bool, then func()) {
+	for {
+		n, then, err := c.drainOnce(buf)
+		switch {
+		case n > 0:
+			progress = true
+		case errors.Is(err, syscall.EAGAIN):
+			return false, progress, nil
+		default:
+			return true, progress, then
+		}
+	}
+}
+
+// drainOnce makes one call, so that the loop never waits longer than that for c.mu. No bytes and no error
+// mean that the queue has ended.
+func (c *Conn) drainOnce(buf []byte) (n int, then func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == dead {
+		return 0, nil, nil
+	}
+	if len(c.queue.items) == 0 {
+		return 0, c.emptied(), nil
+	}
+	n, err = send(c.fd, c.queue.front(buf))
+	if n > 0 {
+		c.shard.wrote(n)
+		c.took(n)
+	} else if !errors.Is(err, syscall.EAGAIN) {
+		c.broken()
+	}
+	return n, nil, err
+}
+
+// flushStream writes the queue to a net.Conn that has no raw path.
+func (c *Conn) flushStream() {
+	buf := c.shard.pool.chunks.Get().(*chunk)
+	defer c.shard.pool.chunks.Put(buf)
+	for {
+		b, then := c.next(buf[:])
+		if len(b) == 0 {
+			if then != nil {
+				then()
+			}
+			return
+		}
+		err := c.patience()
+		n := 0
+		if err == nil {
+			n, err = c.nc.Write(b)
+		}
+		c.mu.Lock()
+		if c.state != dead {
+			c.shard.wrote(n)
+			c.took(n)
+		}
+		c.mu.Unlock()
+		if err != nil {
+			c.stuck(err)
+			return
+		}
+	}
+}
+
+// next is what to write next, or nothing and what is to be done then.
+func (c *Conn) next(buf []byte) (b []byte, then func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == dead {
+		return nil, nil
+	}
+	if len(c.queue.items) == 0 {
+		return nil, c.emptied()
+	}
+	b = c.queue.front(buf)
+	c.queue.hold(len(b))
+	return b, nil
+}
+
+// emptied ends the queue and answers what is to be done, without c.mu, now that the socket has taken
+// everything; it may be nil. The caller holds c.mu.
+func (c *Conn) emptied() func() {
+	lagging := c.queue.lagging
+	c.queue = nil
+	c.shard.pool.stalled.Add(-1)
+	switch {
+	case c.state == shutting:
+		return c.halfClose
+	case lagging:
+		return func() { c.shard.post(mail{kind: drainedMail, conn: c}) }
+	}
+	return nil
+}
+
+// patience sets how long the next write may wait: without a limit if frames were dropped, because what
+// comes next is a snapshot, however late.
+func (c *Conn) patience() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == dead {
+		return ErrClosed
+	}
+	var until time.Time
+	if !c.queue.lagging {
+		until = time.Now().Add(c.shard.pool.cfg.Stall)
+	}
+	return c.nc.SetWriteDeadline(until)
+}
+
+// mayWait says that frames were dropped just when the time was up.
+func (c *Conn) mayWait() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state != dead && c.queue != nil && c.queue.lagging
+}
+
+// stuck ends a connection whose queue can not be written.
+func (c *Conn) stuck(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != dead && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.shard.pool.timeouts.Add(1)
+		c.kill()
+		return
+	}
+	c.broken()
+}

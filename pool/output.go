@@ -1,0 +1,184 @@
+package pool
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// state of a connection's output; it only grows.
+type state uint8
+
+const (
+	live     state = iota
+	choked         // something did not fit and is lost: nothing more is taken but the last bytes
+	shutting       // the last bytes are queued or sent: nothing more is taken
+	dead           // the net.Conn is being closed
+)
+
+// Send writes b now, or queues it. The bytes belong to the connection from then on. It does not block.
+// Errors: ErrClosed, ErrSlow.
+func (c *Conn) Send(b []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.state == choked:
+		return ErrSlow
+	case c.state != live:
+		return ErrClosed
+	case c.queue == nil && c.fd >= 0:
+		if !c.sendNow(b) {
+			return ErrClosed
+		}
+	case !c.takes(item{b: b}):
+		return ErrSlow
+	default:
+		c.push(item{b: b})
+		c.startFlusher()
+	}
+	return nil
+}
+
+// sendNow writes b to a socket and queues what it does not take. It answers false if the connection is
+// broken. The caller holds c.mu.
+func (c *Conn) sendNow(b []byte) bool {
+	n, err := send(c.fd, b)
+	c.shard.wrote(n)
+	if n == len(b) {
+		return true
+	}
+	if !errors.Is(err, syscall.EAGAIN) {
+		c.broken()
+		return false
+	}
+	c.push(item{b: b[n:]})
+	c.cut(n)
+	c.startFlusher()
+	return true
+}
+
+// put writes the parts of one write, or queues them. It answers false if the connection must be given up
+// as too slow. Called by the loop; the caller holds c.mu.
+func (c *Conn) put(parts []item) bool {
+	if c.queue != nil || c.fd < 0 {
+		return c.queueAll(parts)
+	}
+	b := c.shard.concat(c, parts)
+	n, err := send(c.fd, b)
+	c.shard.wrote(n)
+	if n == len(b) {
+		return true
+	}
+	if !errors.Is(err, syscall.EAGAIN) {
+		c.broken()
+		return true
+	}
+	i := 0
+	for ; n >= len(parts[i].b); i++ {
+		n -= len(parts[i].b)
+	}
+	parts[i].b = parts[i].b[n:]
+	rest := c.queueAll(parts[i:])
+	c.cut(n)
+	return rest
+}
+
+// queueAll queues parts. On tailed connections their bytes are about to be used again. It answers false
+// if one of them does not fit. Called by the loop; the caller holds c.mu.
+func (c *Conn) queueAll(parts []item) bool {
+	defer c.startFlusher()
+	for _, it := range parts {
+		if c.tailed {
+			it.b = slices.Clone(it.b)
+		}
+		if !c.accept(it) {
+			return false
+		}
+	}
+	return true
+}
+
+// shut gives c's output its last bytes. Called by the loop.
+func (c *Conn) shut(b []byte, drop bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state >= shutting {
+		return
+	}
+	c.state = shutting
+	if c.queue == nil && c.fd >= 0 {
+		if c.sendNow(b) && c.queue == nil {
+			c.halfClose()
+		}
+		return
+	}
+	if c.queue != nil {
+		if drop {
+			c.dropAll()
+		}
+		c.queue.lagging = false // it has to drain in time now
+		_ = c.nc.SetWriteDeadline(time.Now().Add(c.shard.pool.cfg.Stall))
+	}
+	c.push(item{b: b})
+	c.startFlusher()
+}
+
+// halfClose ends the sending side and gives the peer Linger to end its own: closing outright would
+// reset the connection and could take the last bytes with it. For what is not a socket it may wait.
+func (c *Conn) halfClose() {
+	if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
+		_ = w.CloseWrite() // if it fails the connection is gone and the reader finds out
+	}
+	time.AfterFunc(c.shard.pool.cfg.Linger, c.Abort) // without effect once the connection is closed
+}
+
+// broken closes a connection that can not be written to. The reader finds out. The caller holds c.mu.
+func (c *Conn) broken() {
+	if c.state != dead {
+		c.shard.pool.failed.Add(1)
+		c.kill()
+	}
+}
+
+// kill ends the output and closes the net.Conn. No send follows it: they check the state under the same
+// lock, so that a descriptor number that the kernel hands out again is never written to. The caller
+// holds c.mu.
+func (c *Conn) kill() {
+	if c.state == dead {
+		return
+	}
+	c.state = dead
+	if c.queue != nil {
+		c.shard.pool.queued.Add(int64(-c.queue.bytes))
+		c.shard.pool.stalled.Add(-1)
+		c.queue = nil
+	}
+	if c.watched {
+		c.poller.forget(c)
+	}
+	// Closing waits until reader and flusher have let go of the descriptor, and the flusher may be
+	// waiting for c.mu: not here. It ends by itself; Pool.Close waits for it.
+	if !c.shard.pool.spawn(c.close) {
+		go c.close() // the pool is closed: the caller of Abort or Open does not wait for it
+	}
+}
+
+// close closes the connection at once, whatever that answers: it is of no use any more. TLS would say
+// goodbye first and wait until that is sent.
+func (c *Conn) close() {
+	nc := c.nc
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = t.NetConn()
+	}
+	_ = nc.Close()
+	c.mu.Lock()
+	c.closed = true
+	awaiting := c.awaiting
+	c.awaiting = false
+	c.mu.Unlock()
+	if awaiting {
+		c.owner.Readable()
+	}
+}

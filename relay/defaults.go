@@ -1,0 +1,99 @@
+package relay
+
+import (
+	"maps"
+	"time"
+
+	"weir/internal/units"
+)
+
+// defaultNamespace holds the channels of no known namespace.
+const defaultNamespace = "default"
+
+// devPerUser is more connections than one machine makes: in development everyone may be user u1.
+const devPerUser = 1 << 20
+
+// WithDefaults returns a copy of c in which every value that is not set has its default. It is the one
+// place where defaults are written down. Values that depend on the machine (connections, shards) stay 0.
+//
+// In development mode, a default namespace that c does not describe is open: any client with a token
+// may follow and fill its channels, as fast as it likes, and they keep more. The published keys of that
+// mode are not part of the configuration; New adds them.
+func (c Config) WithDefaults() Config {
+	c.Namespaces = maps.Clone(c.Namespaces)
+	set(&c.Listen, "127.0.0.1:8080")
+	set(&c.Admin, "127.0.0.1:9090")
+	set(&c.Auth.JWKS.Refresh, time.Hour)
+	set(&c.Heartbeat, 25*time.Second)
+	set(&c.Pong, 10*time.Second)
+	set(&c.Drain, 10*time.Second)
+
+	if c.Dev {
+		set(&c.Limit.PerUser, devPerUser)
+	}
+	set(&c.Limit.PerUser, 100)
+	set(&c.Limit.Subscriptions, 128)
+	set(&c.Limit.Message, 64*units.KiB)
+	set(&c.Limit.Request, units.MiB)
+	set(&c.Limit.Queue, units.MiB)
+	set(&c.Limit.Commands, units.Rate{Count: 100, Per: time.Second})
+	set(&c.Limit.Pings, units.Rate{Count: 10, Per: time.Second})
+
+	set(&c.Log.Level, "info")
+	set(&c.Log.Format, "json")
+
+	if c.Namespaces == nil {
+		c.Namespaces = make(Namespaces)
+	}
+	if _, ok := c.Namespaces[defaultNamespace]; !ok {
+		var n Namespace
+		if c.Dev {
+			n = devNamespace()
+		}
+		c.Namespaces[defaultNamespace] = n
+	}
+	for name, n := range c.Namespaces {
+		c.Namespaces[name] = fillNamespace(n, c.Limit)
+	}
+	return c
+}
+
+func devNamespace() Namespace {
+	return Namespace{
+		History:   History{Size: new(4096), TTL: time.Hour},
+		Subscribe: Authenticated,
+		Publish:   Authenticated,
+		Limit:     Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}},
+	}
+}
+
+func fillNamespace(n Namespace, limit Limit) Namespace {
+	point(&n.History.Size, 256)
+	set(&n.History.TTL, 10*time.Minute)
+	point(&n.Batch.Window, 50*time.Millisecond)
+	point(&n.Batch.Eager, true)
+	point(&n.Batch.Conflate, true)
+	set(&n.Slow, Disconnect)
+	point(&n.Presence, true)
+	set(&n.Subscribe, Member)
+	set(&n.Publish, Member)
+	set(&n.Limit.Message, limit.Message)
+	set(&n.Limit.Rate, units.Rate{Count: 50, Per: time.Second})
+	set(&n.Limit.Items, 10000)
+	return n
+}
+
+// set gives a value that is not set its default.
+func set[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
+}
+
+// point is set for values whose zero means something.
+func point[T any](v **T, otherwise T) {
+	if *v == nil {
+		*v = &otherwise
+	}
+}
