@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,6 +51,25 @@ func TestTickSettlesWhatWaitedForTheBudget(t *testing.T) {
 		after(15 * ms) // the budget is there now, and it is not for b
 		want(t, r, "")
 		after(5 * ms)
+		want(t, r, "b")
+	})
+}
+
+func TestEarlyFlushSettlesWhatWaitedForTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, r := newLoop(t, Config{}), &record{}
+		w := l.Window(Options{Window: 50 * ms, Eager: true}, r)
+		after(ms)
+		l.spent(11 * ms)
+		w.Append(send(1, strings.Repeat("x", EarlyBytes)))
+		after(0)
+		if len(r.take()) != EarlyBytes {
+			t.Fatal("not flushed")
+		}
+		w.Append(send(2, "b"))
+		after(48 * ms)
+		want(t, r, "")
+		after(ms)
 		want(t, r, "b")
 	})
 }

@@ -100,11 +100,14 @@ func newLoop(t *testing.T, cfg Config) *loop {
 	return l
 }
 
-// spent tells the batcher that it has been writing for d until now.
-func (l *loop) spent(d time.Duration) {
-	l.calls <- func() { l.Spent(d, time.Now()) }
+// do calls f on the loop, which so can not run in between.
+func (l *loop) do(f func()) {
+	l.calls <- f
 	synctest.Wait()
 }
+
+// spent tells the batcher that it has been writing for d until now.
+func (l *loop) spent(d time.Duration) { l.do(func() { l.Spent(d, time.Now()) }) }
 
 // after lets d pass and the loop do what is due.
 func after(d time.Duration) {

@@ -135,9 +135,10 @@ func TestEarlyFlush(t *testing.T) {
 		after(0)
 		want(t, r, "")
 		l.spent(time.Second) // no budget is left: no matter
-		w.Append(send(EarlyMessages, "x"))
-		w.Append(send(EarlyMessages+1, "of the next batch"))
-		after(0)
+		l.do(func() {
+			w.Append(send(EarlyMessages, "x"))
+			w.Append(send(EarlyMessages+1, "of the next batch"))
+		})
 		if len(r.batches) != 2 || r.batches[0].count != EarlyMessages || r.batches[1].count != 1 {
 			t.Fatalf("%d batches", len(r.batches))
 		}
@@ -153,9 +154,10 @@ func TestEarlyFlush(t *testing.T) {
 		}
 		r.take()
 		// One that is larger by itself is flushed at once, as the first of its window.
-		w.Append(send(1002, half+half))
-		w.Append(send(1003, "z"))
-		after(0)
+		l.do(func() {
+			w.Append(send(1002, half+half))
+			w.Append(send(1003, "z"))
+		})
 		if len(r.batches) != 2 || r.batches[0].count != 1 || r.batches[1].body != "z" {
 			t.Fatalf("%d batches", len(r.batches))
 		}
@@ -172,9 +174,10 @@ func TestFullWithoutWindow(t *testing.T) {
 			w.Append(send(3, big))
 			w.Append(send(4, "b"))
 		}
-		w.Append(send(1, "a"))
-		w.Append(send(2, big))
-		after(0)
+		l.do(func() {
+			w.Append(send(1, "a"))
+			w.Append(send(2, big))
+		})
 		if got := r.take(); got != "a,"+big+"|"+big+"|b" {
 			t.Fatalf("flushed %d bytes", len(got))
 		}
@@ -240,9 +243,10 @@ func TestHurry(t *testing.T) {
 			l, r := newLoop(t, Config{}), &record{}
 			w := l.Window(opt, r)
 			w.Hurry() // nothing to hurry
-			w.Append(send(1, "a"))
-			w.Hurry() // before the loop has seen it
-			after(0)
+			l.do(func() {
+				w.Append(send(1, "a"))
+				w.Hurry() // before the loop has seen it
+			})
 			want(t, r, "a")
 			w.Append(send(2, "b"))
 			after(ms)
@@ -250,8 +254,10 @@ func TestHurry(t *testing.T) {
 			w.Hurry()
 			after(0)
 			want(t, r, "b")
-			w.Append(send(3, "c"))
-			w.Append(send(4, "d"))
+			l.do(func() {
+				w.Append(send(3, "c"))
+				w.Append(send(4, "d"))
+			})
 			after(50 * ms)
 			if got := r.take(); got != "c,d" {
 				t.Errorf("%+v: %q", opt, got)
@@ -266,16 +272,20 @@ func TestClear(t *testing.T) {
 			l, r := newLoop(t, Config{}), &record{}
 			w := l.Window(opt, r)
 			w.Clear()
-			w.Append(set(1, "k", "lost"))
-			w.Clear()
+			l.do(func() {
+				w.Append(set(1, "k", "lost"))
+				w.Clear()
+			})
 			if l.Waiting() != 0 {
 				t.Errorf("%+v: %d bytes wait after Clear", opt, l.Waiting())
 			}
 			after(ms)
 			want(t, r, "")
-			w.Append(send(2, "lost too"))
-			w.Clear()
-			w.Append(send(3, "a"))
+			l.do(func() {
+				w.Append(send(2, "lost too"))
+				w.Clear()
+				w.Append(send(3, "a"))
+			})
 			after(50 * ms)
 			want(t, r, "a")
 			w.Append(send(4, "b"))

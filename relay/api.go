@@ -78,7 +78,7 @@ func (r *Relay) publishOne(dst, body []byte) ([]byte, error) {
 	if !wire.ValidChannel(c.Channel) {
 		return dst, faultChannel
 	}
-	at, err := r.publish(r.policies.of(c.Channel), &c)
+	at, err := r.publish(r.policies.of(c.Channel), &c, "")
 	if err != nil {
 		return dst, err
 	}

@@ -104,11 +104,12 @@ func (s *session) publish(c *wire.Command, now time.Time) error {
 	if !s.bucketOf(ns).take(ns.rate, 2*float64(ns.rate.Count), now) {
 		return faultRate
 	}
-	if c.IdempotencyKey != "" { // one user's keys are not another's
-		c.IdempotencyKey = s.user + "\x00" + c.IdempotencyKey
-	}
 	c.Exclude = ""
-	at, err := s.relay.publish(ns, c)
+	owner := ""
+	if c.IdempotencyKey != "" {
+		owner = s.user + "\x00"
+	}
+	at, err := s.relay.publish(ns, c, owner)
 	if err != nil {
 		return err
 	}
@@ -194,13 +195,16 @@ func (s *session) refresh(c *wire.Command) error {
 }
 
 // publish checks what client and backend publications have in common and hands the change to the broker.
-// The caller has checked that the publisher may.
-func (r *Relay) publish(ns *namespace, c *wire.Command) (broker.Position, error) {
+// The caller has checked that the publisher may. Idempotency keys are known by their owner: one user's are
+// not another's.
+func (r *Relay) publish(ns *namespace, c *wire.Command, owner string) (broker.Position, error) {
 	if len(c.Data) > ns.message {
 		return broker.Position{}, faultTooLarge
 	}
-	p := broker.Publication{Group: c.Group, Key: c.Key, Data: c.Data, TTL: time.Duration(c.TTL) * time.Millisecond,
-		IdempotencyKey: c.IdempotencyKey, Exclude: c.Exclude}
+	p := broker.Publication{Group: c.Group, Key: c.Key, Data: c.Data, TTL: time.Duration(c.TTL) * time.Millisecond, Exclude: c.Exclude}
+	if c.IdempotencyKey != "" {
+		p.IdempotencyKey = owner + c.IdempotencyKey
+	}
 	switch {
 	case c.Key != "" && !wire.ValidName(c.Key), c.Group != "" && !wire.ValidName(c.Group):
 		return broker.Position{}, faultName
@@ -238,7 +242,7 @@ func (r *Relay) publish(ns *namespace, c *wire.Command) (broker.Position, error)
 }
 
 const (
-	maxIdempotencyKey = 256 + 130 // a client's carries its user
+	maxIdempotencyKey = 256
 	maxTTL            = 366 * 24 * 3600 * 1000
 )
 

@@ -14,11 +14,12 @@ import (
 )
 
 // open starts a relay that lets every client with a token do everything, as adjusted. Its namespace "held"
-// gathers messages until the test flushes the pool.
+// gathers messages until the test flushes the pool: the first tick of the only shard is ten seconds away.
 func open(t testing.TB, adjust ...func(*Config)) *rig {
 	t.Helper()
 	cfg := openConfig()
 	cfg.Drain = 10 * time.Millisecond
+	cfg.Shards = 1
 	window, eager := 10*time.Second, false
 	hold := cfg.Namespaces["default"]
 	hold.Batch = Batch{Window: &window, Eager: &eager}
@@ -40,8 +41,8 @@ func stall(s *session) (release func()) {
 	return func() { close(gate) }
 }
 
-// oneShard makes all sessions share a loop, for tests that stall it.
-func oneShard(c *Config) { c.Shards = 1 }
+// manyShards puts sessions and channels on different loops.
+func manyShards(c *Config) { c.Shards = 4 }
 
 // post publishes as the backend; the body is given without its braces.
 func (g *rig) post(format string, args ...any) position {

@@ -50,7 +50,7 @@ func hygiene(ctx *fasthttp.RequestCtx) *fault {
 			return faultHeaders
 		}
 		colon := bytes.IndexByte(line, ':')
-		if colon <= 0 || line[colon-1] == ' ' || line[colon-1] == '\t' {
+		if colon <= 0 || bytes.IndexByte(line[:colon], ' ') >= 0 { // the parser refuses what else is no token
 			return faultRequest.with("a header line has no proper name")
 		}
 		switch name := line[:colon]; {
@@ -68,6 +68,9 @@ func hygiene(ctx *fasthttp.RequestCtx) *fault {
 				return faultRequest.with("this Transfer-Encoding is not accepted")
 			}
 			body = true
+			// The parser is lax about what stands between chunks and behind the last one, so nothing behind
+			// a chunked body is read as a request.
+			ctx.SetConnectionClose()
 		case colon == 7 && bytes.EqualFold(name, []byte("upgrade")):
 			upgrade = upgrade || hasToken(line[colon+1:], "websocket")
 		}

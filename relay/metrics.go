@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -167,7 +168,7 @@ func (r *Relay) writeTotals(w io.Writer) {
 	gauge("weir_items", b.Items)
 	gauge("weir_log_changes", b.Changes)
 	gauge("weir_log_bytes", b.Bytes)
-	count("weir_expired_items_total", uint64(b.Expired))
+	count("weir_expired_items_total", b.Expired)
 	// One family after the other, as the exposition format wants its samples.
 	names := r.policies.list()
 	for _, column := range []struct {
@@ -192,6 +193,6 @@ func (p *policies) list() []*namespace {
 	for _, ns := range p.named {
 		out = append(out, ns)
 	}
-	slices.SortFunc(out, func(a, b *namespace) int { return int(slices.Compare([]string{a.name}, []string{b.name})) })
+	slices.SortFunc(out, func(a, b *namespace) int { return cmp.Compare(a.name, b.name) })
 	return out
 }

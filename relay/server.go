@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -100,6 +101,13 @@ var statusClasses = [...]string{"other", "1xx", "2xx", "3xx", "4xx", "5xx"}
 // handleBadRequest answers what the server could not parse. It closes the connection afterwards.
 func (r *Relay) handleBadRequest(ctx *fasthttp.RequestCtx, err error) {
 	var small *fasthttp.ErrSmallBuffer
+	var slow net.Error
+	if errors.As(err, &slow) && slow.Timeout() {
+		// Browsers and pools open connections ahead of need: an answer on one that has asked for nothing
+		// would be taken for the answer to what it asks next.
+		_ = ctx.Conn().Close()
+		return
+	}
 	switch {
 	case errors.As(err, &small):
 		r.refuse(ctx, faultHeaders)

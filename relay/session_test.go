@@ -33,7 +33,7 @@ func TestConnected(t *testing.T) {
 // Whatever is published meanwhile, the connected message comes first, and what comes next continues its
 // position.
 func TestConnectedIsFirst(t *testing.T) {
-	g := open(t)
+	g := open(t, manyShards)
 	stop := make(chan struct{})
 	var publisher sync.WaitGroup
 	publisher.Go(func() {

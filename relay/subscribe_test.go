@@ -128,7 +128,7 @@ func TestSubscribeAgain(t *testing.T) {
 // What comes after the position of an answer comes after the answer, even if it was accepted while the
 // changes before it still waited.
 func TestSubscribeAgainBesideWaitingChanges(t *testing.T) {
-	g := open(t, oneShard)
+	g := open(t)
 	c := g.client("u1")
 	c.subscribe("held:1", "")
 	s := c.session()
@@ -230,7 +230,7 @@ func TestUnsubscribe(t *testing.T) {
 // A change that was accepted before the unsubscribe is delivered even if another one follows it into
 // the same window.
 func TestUnsubscribeBesideWaitingChanges(t *testing.T) {
-	g := open(t, oneShard)
+	g := open(t)
 	c := g.client("u1")
 	c.subscribe("held:1", "")
 	s := c.session()
@@ -248,7 +248,7 @@ func TestUnsubscribeBesideWaitingChanges(t *testing.T) {
 
 // The same at the end of a session.
 func TestEndBesideWaitingChanges(t *testing.T) {
-	g := open(t, oneShard)
+	g := open(t)
 	c := g.client("u1")
 	c.subscribe("held:1", "")
 	s := c.session()
@@ -267,7 +267,7 @@ func TestEndBesideWaitingChanges(t *testing.T) {
 // new changes, whatever lies between in windows.
 func TestUnsubscribeAndSubscribeAtOnce(t *testing.T) {
 	for _, groups := range []string{"", `,"groups":["items"]`} {
-		g := open(t, oneShard)
+		g := open(t)
 		c := g.client("u1")
 		c.subscribe("held:1", "")
 		at := uint64(0)
@@ -323,8 +323,8 @@ func TestDenied(t *testing.T) {
 // Subscribers who come and go while others publish get every change once and in order, from exactly
 // where their answer stands.
 func TestSubscribeUnderPublish(t *testing.T) {
-	g := open(t)
-	const publishers, rounds = 3, 60
+	g := open(t, manyShards)
+	const publishers, rounds = 3, 30
 	stop := make(chan struct{})
 	var publishing, following sync.WaitGroup
 	for range publishers {
