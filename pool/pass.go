@@ -119,7 +119,8 @@ func (s *Shard) write(c *Conn) {
 	}
 	c.mu.Unlock()
 	clear(parts)
-	s.parts = parts[:0]
+	clear(s.lost)
+	s.parts, s.lost = parts[:0], s.lost[:0]
 	if cap(s.scratch) > maxScratch {
 		s.scratch = nil
 	}

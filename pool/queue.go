@@ -71,8 +71,8 @@ func (c *Conn) account(it *item, n int) {
 // if the connection must be given up as too slow. Called by the loop; the caller holds c.mu.
 func (c *Conn) accept(it item) bool {
 	switch {
-	case it.slot != nil && slices.Contains(c.lags, it.slot): // an earlier one has just been dropped
-		it.slot.dropped()
+	case it.soft && slices.Contains(c.shard.lost, it.slot): // it would come after a gap
+		c.lag(it.slot)
 		return true
 	case c.takes(it) && c.within():
 		c.push(it)
@@ -130,6 +130,9 @@ func (c *Conn) dropAll() {
 // the caller holds c.mu.
 func (c *Conn) lag(sl *slot) {
 	sl.dropped()
+	if !slices.Contains(c.shard.lost, sl) {
+		c.shard.lost = append(c.shard.lost, sl)
+	}
 	if !c.queue.lagging {
 		c.queue.lagging = true
 		_ = c.nc.SetWriteDeadline(time.Time{}) // it may take its time now: see patience

@@ -38,6 +38,7 @@ type Shard struct {
 	due     []*Conn
 	nodes   []node
 	parts   []item
+	lost    []*slot // of which this write has dropped frames
 	scratch []byte
 	written []*Frame
 	thens   []func()

@@ -255,13 +255,14 @@ func (c *client) quiet() {
 	}
 }
 
-// ended reads until the relay closes the connection.
+// ended reads until the relay closes the connection, and closes it too.
 func (c *client) ended() closedWith {
 	c.Helper()
 	for {
 		_, err := c.try()
 		var e closedWith
 		if errors.As(err, &e) {
+			_ = c.nc.Close()
 			return e
 		}
 		if err != nil {
@@ -277,7 +278,6 @@ func (c *client) leave() {
 	if e := c.ended(); e.code != 1000 {
 		c.Fatal(e)
 	}
-	_ = c.nc.Close()
 	c.gone()
 }
 

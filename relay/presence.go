@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,7 +68,7 @@ func (p *presence) join(channel string, s *session) {
 			part.channels = make(map[string]map[string]*present)
 		}
 		users = make(map[string]*present, 1)
-		part.channels[channel] = users
+		part.channels[strings.Clone(channel)] = users // the name of a command does not outlive it
 	}
 	u := users[s.user]
 	if u == nil {

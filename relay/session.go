@@ -40,6 +40,7 @@ type session struct {
 	mu         sync.Mutex
 	subs       []subscription
 	departures []departure // subscriptions that were ended and may still have changes to send
+	present    []string    // channels whose subscription ended with the session, and whose users it still is among
 	ended      bool        // nothing may be subscribed any more
 	expiry     expiryEntry
 
@@ -106,9 +107,6 @@ type closing struct {
 	retry  time.Duration // SSE: when to come back; 0: the client's own time
 }
 
-// final says that the client is not expected back: it said that it is done, or was told to stay away.
-func (c closing) final() bool { return c.code == wire.CloseNormal || c.code == wire.CloseForbidden }
-
 // end closes the session after everything accepted for its channels has been sent to it. It returns at
 // once and may be called from anywhere but under a channel's lock; only the first call counts.
 func (s *session) end(why closing) {
@@ -126,11 +124,11 @@ func (s *session) end(why closing) {
 	}
 	for _, sub := range subs {
 		s.leave(sub, nil, done)
-		if sub.present {
-			s.relay.presence.leave(sub.feed.name, s, !why.final())
-		}
 	}
 	done()
+	if why.code == wire.CloseForbidden {
+		s.vanish(false) // it is not expected back
+	}
 }
 
 // cut closes the session at once; what waits for it is given up.
@@ -157,7 +155,23 @@ func (s *session) takeSubs() []subscription {
 	s.ended = true
 	subs := s.subs
 	s.subs = nil
+	for _, sub := range subs {
+		if sub.present {
+			s.present = append(s.present, sub.feed.name)
+		}
+	}
 	return subs
+}
+
+// vanish takes the session out of the presence of its channels, after takeSubs.
+func (s *session) vanish(abrupt bool) {
+	s.mu.Lock()
+	channels := s.present
+	s.present = nil
+	s.mu.Unlock()
+	for _, channel := range channels {
+		s.relay.presence.leave(channel, s, abrupt)
+	}
 }
 
 // leave ends a subscription that was taken out of subs, after everything accepted before has been sent;
@@ -186,12 +200,8 @@ func (s *session) finish(abrupt bool) {
 		s.release()
 	}
 	s.relay.metrics.closed(s)
-	for _, sub := range subs {
-		if sub.present {
-			s.relay.presence.leave(sub.feed.name, s, abrupt)
-		}
-		s.relay.metrics.subscriptions.Dec()
-	}
+	s.vanish(abrupt)
+	s.relay.metrics.subscriptions.Add(float64(-len(subs)))
 	s.conn.Remove(func() {
 		for _, sub := range subs {
 			sub.channel.Leave()

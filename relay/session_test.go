@@ -366,6 +366,7 @@ func TestDisconnect(t *testing.T) {
 	if e := stream.event(); e.data != `{"type":"closed","code":4003,"reason":"banned"}` {
 		t.Error(e)
 	}
+	_ = stream.nc.Close()
 	if a := g.api(200, "POST", "/v1/disconnect", `{"connectionId":"`+other.hello.ConnectionID+`"}`); a.body != `{"disconnected":1}` {
 		t.Error(a.body)
 	}

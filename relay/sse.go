@@ -29,8 +29,8 @@ type stream struct {
 	// delivers those that are joined.
 	mu      sync.Mutex
 	marks   []wire.Mark // by channel; without an epoch: not known yet
-	joining []bool      // by channel: its answer has not been sent yet
 	topics  []*pool.Topic
+	answers *pool.Topic // what joins were answered: see answer
 	known   []wire.Mark
 	scratch []byte
 	cursor  []byte
@@ -42,8 +42,7 @@ const unknownEpoch = "?"
 // newStream is a stream of channels that stands where the marks of a cursor say. Marks that are empty and
 // not nil are those of a cursor that can not be read: the stream stood somewhere, nobody knows where.
 func newStream(channels []string, from []wire.Mark) *stream {
-	t := &stream{channels: channels, marks: make([]wire.Mark, len(channels)),
-		joining: make([]bool, len(channels)), topics: make([]*pool.Topic, len(channels))}
+	t := &stream{channels: channels, marks: make([]wire.Mark, len(channels)), topics: make([]*pool.Topic, len(channels))}
 	for i, name := range channels {
 		t.marks[i].Channel = wire.ChannelHash(name)
 		if from != nil && len(from) == 0 {
@@ -71,38 +70,49 @@ func (t *stream) from(i int) *broker.Position {
 // stand enters the position at which the first channel was joined, and puts the cursor into the event
 // that says so, in front of its last empty line.
 func (t *stream) stand(channel string, topic *pool.Topic, at broker.Position, event []byte) []byte {
-	event, sent := t.join(channel, topic, at, event)
-	sent()
-	return event
-}
-
-// join is stand for a channel that is joined while events of others are on their way: those must not tell
-// of its position before the event that says so has been sent, which is when sent is to be called.
-func (t *stream) join(channel string, topic *pool.Topic, at broker.Position, event []byte) (answer []byte, sent func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := slices.Index(t.channels, channel)
-	t.topics[i], t.joining[i] = topic, true
-	before := t.marks[i]
+	t.topics[i] = topic
 	t.marks[i].Epoch, t.marks[i].Seq = at.Epoch, at.Seq
-	answer = t.append(event[:len(event)-1])
-	t.marks[i] = before
-	return answer, func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if t.joining[i] { // no event of the channel itself has come after it in the same write
-			t.joining[i] = false
-			t.marks[i].Epoch, t.marks[i].Seq = at.Epoch, at.Seq
-		}
+	return t.append(event[:len(event)-1])
+}
+
+// answer sends the event that says where a channel was joined. It goes the way of a frame: its cursor is
+// made when it is written, in order with the events of the channels that are joined already, and theirs
+// say nothing of it before. Called under the channel's lock, after the join, so that no later event of the
+// channel overtakes it.
+func (s *session) answer(channel string, topic *pool.Topic, at broker.Position, event []byte) {
+	t := s.sse
+	t.mu.Lock()
+	i := slices.Index(t.channels, channel)
+	t.topics[i] = topic
+	first := t.answers == nil
+	if first {
+		t.answers = s.relay.pool.Topic(pool.Disconnect, nil)
+	}
+	t.mu.Unlock()
+	if first {
+		s.conn.Join(t.answers, 0, nil, nil)
+	}
+	f := &pool.Frame{Last: uint64(i), Count: 1, Place: pool.Place{Epoch: at.Epoch, Seq: at.Seq}}
+	f.Bytes[eventSSE] = event[:len(event)-1] // the cursor comes before the empty line
+	t.answers.Deliver(f)
+	if i == len(t.channels)-1 {
+		s.conn.Leave(t.answers, f.Last, nil, nil)
 	}
 }
 
-// tail advances the stream's position in a topic and appends the cursor.
+// tail advances the stream's position in a topic and appends the cursor. The frames of answers are
+// numbered by the channel.
 func (t *stream) tail(dst []byte, topic *pool.Topic, f *pool.Frame) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if i := slices.Index(t.topics, topic); i >= 0 {
-		t.joining[i] = false
+	i := slices.Index(t.topics, topic)
+	if topic == t.answers {
+		i = int(f.Last)
+	}
+	if i >= 0 {
 		t.marks[i].Seq = f.Place.Seq
 		if f.Place.Epoch != "" {
 			t.marks[i].Epoch = f.Place.Epoch

@@ -42,6 +42,10 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte) erro
 		req.Again, req.Groups = true, sub.groups
 	} else {
 		sub.groups = cloneStrings(req.Groups)
+		sub.present = s.relay.policies.of(channel).presence && !s.identity.Load().Anonymous
+		if sub.present { // before the answer: who has that is among the users
+			s.relay.presence.join(channel, s)
+		}
 	}
 	var failed error
 	ch, err := s.relay.broker.Join(channel, req, func(o broker.Outlet, r broker.Reply) {
@@ -61,22 +65,17 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte) erro
 		f.window.Seal()
 		s.join(&sub, r, s.welcome(id, channel, req.From, r))
 	})
-	if err != nil {
+	if err == nil && failed != nil {
+		ch.Leave()
+		err = failed
+	}
+	if err != nil && at < 0 && sub.present {
+		s.relay.presence.leave(channel, s, false)
+	}
+	if err != nil || at >= 0 {
 		return err
 	}
-	if failed != nil {
-		ch.Leave()
-		return failed
-	}
-	if at >= 0 {
-		return nil
-	}
 	sub.channel = ch
-	ns := sub.feed.ns
-	if ns.presence && !s.identity.Load().Anonymous {
-		sub.present = true
-		s.relay.presence.join(sub.feed.name, s)
-	}
 	s.subs = append(s.subs, sub)
 	s.relay.metrics.subscriptions.Inc()
 	return nil
@@ -85,16 +84,17 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte) erro
 // join attaches the connection to the topic of a subscription at the position of r. Called under the
 // channel's lock, so that it is atomic with live delivery.
 func (s *session) join(sub *subscription, r broker.Reply, answer []byte) {
-	var then func()
-	if s.sse != nil {
-		answer, then = s.sse.join(sub.feed.name, sub.topic, r.Position, answer)
-	}
 	if r.Recovered {
 		s.relay.metrics.resumes.of("recovered").Inc()
 	} else if r.Lost {
 		s.relay.metrics.resumes.of("snapshot").Inc()
 	}
-	s.conn.Join(sub.topic, sub.feed.ordinal.Load(), answer, then)
+	if s.sse != nil {
+		s.conn.Join(sub.topic, sub.feed.ordinal.Load(), nil, nil)
+		s.answer(sub.feed.name, sub.topic, r.Position, answer)
+		return
+	}
+	s.conn.Join(sub.topic, sub.feed.ordinal.Load(), answer, nil)
 }
 
 // welcome is the answer to a subscribe, ready for the socket. An event stream that can not be resumed is

@@ -6,7 +6,7 @@ const make = (tag, text = "", cls = "") => Object.assign(document.createElement(
 
 let token = document.querySelector("meta[name=weir-token]").content;
 const dev = token !== ""; // in development the relay puts a token into the page
-let mayConnect = dev; // somebody has said with what token, be it none
+let mayConnect = dev; // a person has said with what token
 
 const maxRows = 200; // changes shown
 const maxItems = 300; // items shown
@@ -58,7 +58,7 @@ let userId = "";
 let tries = 0; // connections in a row that did not last
 let retry = 0; // timer of the next one
 let nextId = 1;
-let pinged = 0; // when the ping without an answer was sent; 0: none
+let pinged = 0; // when a ping without an answer was sent
 const waiting = new Map(); // what to do with the answer, by id
 
 const final = [1000, 1002, 1003, 1007, 1009, 4003]; // close codes after which trying again is no use
@@ -108,7 +108,7 @@ function ended(code, reason) {
 	else again(backoff(busy.includes(code) ? 5000 : 500), "Connection lost: " + why);
 }
 
-// refused finds out why an upgrade failed: a browser does not tell. An event stream is refused for the same reasons.
+// refused finds out why an upgrade failed, which a browser does not tell: event streams are refused alike.
 async function refused() {
 	say("waiting", "Not connected");
 	const stop = new AbortController();
@@ -122,7 +122,7 @@ async function refused() {
 	else again(backoff(500), status ? "Not connected" : "The relay cannot be reached");
 }
 
-// backoff is a random time, so that pages that lost the same relay do not return at the same moment.
+// backoff is a random time: pages that lost the same relay do not return at the same moment.
 function backoff(from) {
 	const most = Math.min(from * 2 ** tries++, 30_000);
 	return most / 2 + Math.random() * most / 2;
@@ -272,7 +272,7 @@ function reshow(f) {
 	draw();
 }
 
-// draw puts showing off to the next frame, so that a busy channel costs one update a frame.
+// draw puts showing off to the next frame: a busy channel costs one update a frame.
 function draw() {
 	if (drawing) return;
 	drawing = true;
@@ -427,15 +427,16 @@ ui.publish.onsubmit = (e) => {
 	if (!open) return answer("Not connected.", true);
 	if (op() !== "delete" && !ui.text.value) return answer("Data is empty.", true);
 	const asked = performance.now();
+	const sent = op() === "send" && ui.text.value;
 	call({ type: "publish", ...publication() }, (a) => {
 		if (a.type === "error") return answer(a.message, true);
 		answer(`Change ${a.position.seq}, accepted after ${(performance.now() - asked).toFixed(1)} ms`);
 		const at = a.position.epoch + ":" + a.position.seq;
 		if (mine.add(at).size > maxRows) mine.delete(mine.values().next().value);
 		ui.changes.querySelector(`[data-at="${CSS.escape(at)}"]`)?.classList.add("mine");
+		if (ui.text.value === sent) ui.text.value = "";
+		form();
 	});
-	if (op() === "send") ui.text.value = "";
-	form();
 };
 ui.publish.oninput = () => {
 	answer("");
@@ -514,7 +515,7 @@ ui.copy.onclick = async () => {
 addEventListener("hashchange", choose);
 addEventListener("online", () => { if (ui.status.dataset.state === "waiting") connect(); });
 setInterval(ping, pingEvery);
-// A screen reader hears of changes now and then, not of every one.
+// A screen reader hears of changes now and then.
 setInterval(() => {
 	if (unsaid) ui.news.textContent = unsaid === 1 ? lastSaid : `${unsaid} changes, the last: ${lastSaid}`;
 	unsaid = 0;

@@ -1,0 +1,402 @@
+package pool
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// tcpPair is a loopback connection: the pool's end and the peer's. Small buffers make writes short.
+func tcpPair(t testing.TB, small bool) (near, far *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	d := net.Dialer{Control: func(_, _ string, rc syscall.RawConn) error {
+		var err error
+		if small {
+			_ = rc.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
+		}
+		return err
+	}}
+	f, err := d.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far = n.(*net.TCPConn), f.(*net.TCPConn)
+	if small {
+		_ = near.SetWriteBuffer(4096)
+	}
+	t.Cleanup(func() {
+		_ = near.Close()
+		_ = far.Close()
+	})
+	return near, far
+}
+
+func tcpPeer(t *testing.T, p *Pool, o *owner) *peer {
+	near, far := tcpPair(t, false)
+	return newPeer(p, near, far, plain, o)
+}
+
+func newPool(t *testing.T, cfg Config) *Pool {
+	p := New(cfg)
+	t.Cleanup(p.Close)
+	return p
+}
+
+// record is a line with its writer, its number and a body that belongs to both.
+func record(writer, n, size int) []byte {
+	return fmt.Appendf(nil, "%d %d %s\n", writer, n, strings.Repeat(string(rune('a'+(writer+n)%26)), size))
+}
+
+// Socket buffers of a few kilobytes, a reader that takes it easy, and several writers: the bytes arrive
+// whole and in the order of each writer.
+func TestShortWrites(t *testing.T) {
+	const writers, records = 4, 300
+	p := newPool(t, Config{Queue: 64 << 20, Shards: 2})
+	tp := p.Topic(Disconnect, nil)
+	near, far := tcpPair(t, true)
+	c := p.Open(near, plain, false, &owner{})
+	c.Join(tp, 0, nil, nil)
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for n := range records {
+				b := record(w, n, n*37%3000)
+				if w == 0 {
+					tp.Deliver(frame(uint64(n+1), string(b)))
+				} else if err := c.Send(b); err != nil {
+					t.Errorf("send: %v", err)
+				}
+			}
+		})
+	}
+	next := [writers]int{}
+	in := bufio.NewReaderSize(far, 512)
+	for range writers * records {
+		line, err := in.ReadBytes('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		var w, n int
+		if _, err := fmt.Sscanf(string(line), "%d %d", &w, &n); err != nil || w >= writers {
+			t.Fatalf("broken line %s", shorten(string(line)))
+		}
+		if n != next[w] || string(line) != string(record(w, n, n*37%3000)) {
+			t.Fatalf("got record %d of writer %d, want %d: %s", n, w, next[w], shorten(string(line)))
+		}
+		next[w]++
+	}
+	all.Wait()
+	until(t, "queue to drain", func() bool { return p.Stats().Stalled == 0 })
+	c.Remove(nil)
+	p.Flush()
+	idle(t, p, tp)
+}
+
+func TestReaderThatNeverReadsDelaysNobody(t *testing.T) {
+	const frames, size = 150, 16 << 10
+	for _, policy := range []Slow{Disconnect, Resync} {
+		p := newPool(t, Config{Shards: 1})
+		var m Meter
+		tp := p.Topic(policy, &m)
+		so := &owner{}
+		near, far := tcpPair(t, true)
+		stalled := p.Open(near, plain, false, so)
+		so.onSlow = func() { stalled.Shut([]byte("slow\n"), true) }
+		stalled.Join(tp, 0, nil, nil)
+		var readers []*peer
+		for range 8 {
+			r := tcpPeer(t, p, &owner{})
+			r.Join(tp, 0, nil, nil)
+			readers = append(readers, r)
+		}
+		p.Flush()
+		body := strings.Repeat("x", size)
+		for n := range frames { // 2.4 MB: more than the stalled one may have
+			tp.Deliver(frame(uint64(n+1), body))
+			if n%10 == 9 {
+				// Each reader has all of it though one never reads: nothing waits for that one.
+				for _, r := range readers {
+					until(t, "the others", func() bool { return r.len() == size*(n+1) })
+				}
+				if q := p.Stats().Queued; q > 1<<20 {
+					t.Fatalf("%d bytes queued", q)
+				}
+			}
+		}
+		if slows := so.slows(); policy == Disconnect && slows != 1 || policy == Resync && slows != 0 {
+			t.Errorf("policy %d: told %d times", policy, slows)
+		}
+		if m.Dropped.Load() == 0 {
+			t.Error("nothing was dropped")
+		}
+		if policy == Resync { // it comes back
+			_ = far.SetReadBuffer(1 << 20)
+			so.onResync = func(tp *Topic) { stalled.Rejoin(tp, frames, []byte("resynced\n")) }
+			go func() { tp.Deliver(frame(frames+1, "last\n")) }()
+			in := bufio.NewReader(far)
+			line := ""
+			for line != "resynced\n" {
+				var err error
+				if line, err = in.ReadString('\n'); err != nil {
+					t.Fatal(err)
+				}
+				if i := strings.LastIndex(line, "x"); i >= 0 {
+					line = line[i+1:]
+				}
+			}
+			tp.Deliver(frame(frames+2, "on\n"))
+			for line != "on\n" {
+				var err error
+				if line, err = in.ReadString('\n'); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		stalled.Remove(nil)
+		for _, r := range readers {
+			r.Remove(nil)
+		}
+		p.Flush()
+		until(t, "queues to go", func() bool { return p.Stats().Stalled == 0 })
+		idle(t, p, tp)
+		p.Close()
+	}
+}
+
+// fill makes a connection's socket full and its queue hold something, with the flusher waiting.
+func fill(t *testing.T, p *Pool, c *Conn) {
+	t.Helper()
+	for p.Stats().Queued == 0 {
+		if err := c.Send(make([]byte, 64<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, same := uint64(0), 0
+	until(t, "the flusher to find the socket full", func() bool {
+		if now := p.Stats().Bytes; now != before {
+			before, same = now, 0
+		}
+		same++
+		return same > 10
+	})
+}
+
+func TestStallOnASocket(t *testing.T) {
+	p := newPool(t, Config{Stall: 30 * ms})
+	near, far := tcpPair(t, true)
+	c := p.Open(near, plain, false, &owner{})
+	for p.Stats().Queued == 0 {
+		_ = c.Send(make([]byte, 64<<10))
+	}
+	until(t, "it to be closed", func() bool { return p.Stats().Timeouts == 1 })
+	idle(t, p)
+	if err := c.Send(nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("send: %v", err)
+	}
+	_, _ = io.Copy(io.Discard, far) // ends
+}
+
+// The peer resets the connection while the flusher writes: neither the flusher nor the loop may be left
+// waiting for each other.
+func TestResetWhileFlushing(t *testing.T) {
+	p := newPool(t, Config{Shards: 1})
+	tp := p.Topic(Disconnect, nil)
+	for range 20 {
+		near, far := tcpPair(t, true)
+		c := p.Open(near, plain, false, &owner{})
+		c.Join(tp, 0, nil, nil)
+		fill(t, p, c)
+		_ = far.SetLinger(0)
+		_ = far.Close()
+		until(t, "the error to be seen", func() bool {
+			tp.Deliver(&Frame{Last: 1})
+			return p.Stats().Stalled == 0
+		})
+		p.Flush()
+		if _, err := near.Read(make([]byte, 1)); err == nil {
+			t.Error("the reader is not told")
+		}
+		c.Remove(nil)
+	}
+	p.Flush()
+	idle(t, p, tp)
+	if st := p.Stats(); st.Failed != 20 || st.Timeouts != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestAbortWhileFlusherWaits(t *testing.T) {
+	p := newPool(t, Config{})
+	for i := range 20 {
+		near, far := tcpPair(t, true)
+		c := p.Open(near, plain, false, &owner{})
+		fill(t, p, c)
+		reading := make(chan error, 1)
+		go func() {
+			_, err := near.Read(make([]byte, 1))
+			reading <- err
+		}()
+		if i%2 == 0 {
+			c.Abort()
+		} else {
+			go func() { _, _ = io.Copy(io.Discard, far) }() // the socket drains at that moment
+			c.Remove(nil)
+		}
+		if err := <-reading; err == nil {
+			t.Error("reads go on")
+		}
+		if err := c.Send([]byte("x")); !errors.Is(err, ErrClosed) {
+			t.Errorf("send: %v", err)
+		}
+		idle(t, p)
+		c.Remove(nil)
+	}
+}
+
+// A descriptor number is given out again as soon as it is closed: what is sent to the old connection at
+// that moment must never reach the new one.
+func TestNothingIsSentToAReusedDescriptor(t *testing.T) {
+	p := newPool(t, Config{Shards: 2})
+	var current atomic.Pointer[Conn]
+	done := make(chan struct{})
+	var senders sync.WaitGroup
+	for range 2 {
+		senders.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if c := current.Load(); c != nil {
+					_ = c.Send([]byte("old"))
+				}
+			}
+		})
+	}
+	for range 300 {
+		near, far := tcpPair(t, false)
+		c := p.Open(near, plain, false, &owner{})
+		current.Store(c)
+		go func() { _, _ = io.Copy(io.Discard, far) }()
+		go c.Remove(nil)
+		// These get the number of near if it is free by now. Nothing is ever sent to them.
+		a, b := tcpPair(t, false)
+		_ = a.SetReadDeadline(time.Now().Add(200 * time.Microsecond))
+		_ = b.SetReadDeadline(time.Now().Add(200 * time.Microsecond))
+		for _, fresh := range []*net.TCPConn{a, b} {
+			if n, _ := fresh.Read(make([]byte, 10)); n > 0 {
+				t.Fatal("bytes for another connection")
+			}
+			_ = fresh.Close()
+		}
+	}
+	close(done)
+	senders.Wait()
+}
+
+func TestShutOnASocket(t *testing.T) {
+	p := newPool(t, Config{Linger: 50 * ms})
+	for _, full := range []bool{false, true} {
+		near, far := tcpPair(t, true)
+		c := p.Open(near, plain, false, &owner{})
+		c.Reply([]byte("first;"), nil)
+		if full {
+			p.Flush()
+			fill(t, p, c)
+		}
+		c.Shut([]byte("last;"), false)
+		got, err := io.ReadAll(far) // to the end: the sending side was closed, the connection was not reset
+		if err != nil || !strings.HasPrefix(string(got), "first;") || !strings.HasSuffix(string(got), "last;") {
+			t.Errorf("full %v: got %s, %v", full, shorten(string(got)), err)
+		}
+		if !full {
+			if _, err := far.Write([]byte("still open")); err != nil {
+				t.Errorf("the other direction: %v", err)
+			}
+			buf := make([]byte, 20)
+			if n, err := near.Read(buf); string(buf[:n]) != "still open" {
+				t.Errorf("read %q, %v", buf[:n], err)
+			}
+		}
+		// The peer does not close its side: the pool does, after Linger.
+		if _, err := near.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+			t.Errorf("after Linger: %v", err)
+		}
+		c.Remove(nil)
+	}
+	p.Flush()
+	idle(t, p)
+}
+
+func TestShutWithDropOnASocket(t *testing.T) {
+	p := newPool(t, Config{})
+	tp := p.Topic(Disconnect, nil)
+	near, far := tcpPair(t, true)
+	c := p.Open(near, plain, false, &owner{})
+	c.Join(tp, 0, nil, nil)
+	body := strings.Repeat("x", 50_000) + "\n"
+	for n := range 10 {
+		tp.Deliver(frame(uint64(n+1), body))
+	}
+	p.Flush()
+	if p.Stats().Queued == 0 {
+		t.Fatal("nothing waits")
+	}
+	c.Shut([]byte("bye\n"), true)
+	got, err := io.ReadAll(far)
+	frames := strings.Count(string(got), "\n") - 1
+	if err != nil || frames >= 10 || string(got) != strings.Repeat(body, frames)+"bye\n" {
+		t.Errorf("%d frames, %v: %s", frames, err, shorten(string(got)))
+	}
+	c.Remove(nil)
+	p.Flush()
+	idle(t, p, tp)
+}
+
+// wrapped is a connection that lends its socket.
+type wrapped struct {
+	net.Conn
+	tcp *net.TCPConn
+}
+
+func (w wrapped) RawSocket() *net.TCPConn { return w.tcp }
+
+func TestRawSocketOfAWrapper(t *testing.T) {
+	p := newPool(t, Config{})
+	near, far := tcpPair(t, true)
+	o := &owner{}
+	c := p.Open(wrapped{near, near}, plain, false, o)
+	if !c.Awaitable() {
+		t.Skip("this system has no raw path")
+	}
+	go func() { _ = c.Send(make([]byte, 500_000)) }()
+	if n, err := io.ReadFull(far, make([]byte, 500_000)); err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	c.Remove(nil)
+	// A socket that is closed already is found out by writing.
+	near, _ = tcpPair(t, false)
+	_ = near.Close()
+	c = p.Open(near, plain, false, o)
+	_ = c.Send([]byte("x"))
+	until(t, "the error", func() bool { return errors.Is(c.Send(nil), ErrClosed) })
+	c.Remove(nil)
+}

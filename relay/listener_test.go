@@ -1,0 +1,204 @@
+package relay
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"weir/internal/wire"
+)
+
+// failingListener fails now and then.
+type failingListener struct {
+	net.Listener
+	fail atomic.Int32 // how often from now on
+	err  error
+}
+
+func (l *failingListener) Accept() (net.Conn, error) {
+	if l.fail.Load() > 0 {
+		l.fail.Add(-1)
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: l.err}
+	}
+	return l.Listener.Accept()
+}
+
+// Being out of descriptors, or a client that has gone before it was accepted, does not end the listener
+// (the HTTP server would give it up), harms nobody who is in, and is over when it is over.
+func TestAcceptErrors(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ENOBUFS, errors.New("something else")} {
+		ln, lerr := net.Listen("tcp", "127.0.0.1:0")
+		if lerr != nil {
+			t.Fatal(lerr)
+		}
+		failing := &failingListener{Listener: ln, err: err}
+		g := launchOn(t, openConfig(), failing)
+		p := g.ws("u1")
+		failing.fail.Store(4)
+		waiting := g.dial() // wakes the accept that runs, the next ones fail
+		g.until("the accepts have failed", func() bool { return failing.fail.Load() == 0 })
+		p.alive()
+		if a := g.askOn(waiting, "GET", "/", ""); a.StatusCode != 200 {
+			t.Errorf("%v: a connection that waited: %d", err, a.StatusCode)
+		}
+		g.ws("u2").alive()
+		if n := g.metric("weir_accept_errors_total"); n != "4" {
+			t.Errorf("%v: %s errors are counted, want 4", err, n)
+		}
+		if body := g.adminGet("/readyz"); body != "ready\n" {
+			t.Errorf("%v: afterwards %s", err, body)
+		}
+		if n := strings.Count(g.logs.String(), "accept failed"); n != 4 {
+			t.Errorf("%v: logged %d times", err, n)
+		}
+		failing.fail.Store(1 << 30) // and a stop is not held up by a pause
+		g.dial()
+		if err := g.stop(); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	}
+}
+
+// While there are no descriptors the relay says that it is not ready.
+func TestNotReadyWithoutDescriptors(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	failing := &failingListener{Listener: ln, err: syscall.EMFILE}
+	g := launchOn(t, openConfig(), failing)
+	failing.fail.Store(1 << 30)
+	g.dial()
+	g.until("the relay is not ready", func() bool { return strings.Contains(g.adminGet("/readyz"), "descriptors") })
+	if body := g.adminGet("/healthz"); body != "alive\n" {
+		t.Errorf("it lives all the same: %q", body)
+	}
+	failing.fail.Store(0)
+	g.until("it is ready again", func() bool {
+		g.dial()
+		return g.adminGet("/readyz") == "ready\n"
+	})
+}
+
+// Ending a user's sessions while they connect leaves none behind, and never a close before the answer to
+// the handshake.
+func TestEndWhileConnecting(t *testing.T) {
+	t.Parallel()
+	cfg := openConfig()
+	cfg.TrustedProxies, cfg.Limit.PerAddress = []string{"127.0.0.1"}, 1000
+	g := launch(t, cfg)
+	var done atomic.Bool
+	var ending sync.WaitGroup
+	for range 2 {
+		ending.Go(func() { // ends with done
+			for !done.Load() {
+				for _, s := range g.relay.sessions.byUser("u1") {
+					s.end(closing{code: wire.CloseForbidden, reason: "test"})
+				}
+			}
+		})
+	}
+	var clients sync.WaitGroup
+	for i := range 4 {
+		clients.Go(func() { // ends after some rounds
+			for range 50 {
+				if i%2 == 0 {
+					p := g.ws("u1", "X-Forwarded-For: 203.0.113.9")
+					if i == 2 {
+						_ = p.nc.Close() // at once, so that its session may be over before it was entered
+						continue
+					}
+					p.wantClose(wire.CloseForbidden)
+					continue
+				}
+				s := g.sse("u1", "a", "b")
+				if e := s.event(); e.name != "connected" {
+					t.Errorf("the first event is %+v", e)
+				}
+				_ = s.nc.Close()
+			}
+		})
+	}
+	clients.Wait()
+	done.Store(true)
+	ending.Wait()
+	g.until("all sessions are gone", func() bool { return len(g.relay.sessions.all()) == 0 && g.relay.open() == 0 })
+	for i := range g.relay.sessions.parts {
+		p := &g.relay.sessions.parts[i]
+		p.mu.Lock()
+		if len(p.users)+len(p.places)+len(p.conns) > 0 {
+			t.Errorf("left in the registry: %v %v %v", p.users, p.places, p.conns)
+		}
+		p.mu.Unlock()
+	}
+	g.relay.addresses.mu.Lock()
+	defer g.relay.addresses.mu.Unlock()
+	if len(g.relay.addresses.open) > 0 {
+		t.Errorf("left in the addresses: %v", g.relay.addresses.open)
+	}
+	g.relay.expiries.mu.Lock()
+	defer g.relay.expiries.mu.Unlock()
+	if len(g.relay.expiries.heap) > 0 {
+		t.Errorf("%d left in the expiries", len(g.relay.expiries.heap))
+	}
+}
+
+// A relay that drains while clients connect lets each of them in and out again, or refuses it, and ends.
+func TestDrainWhileConnecting(t *testing.T) {
+	t.Parallel()
+	g := launch(t, openConfig())
+	var clients sync.WaitGroup
+	token := mint(t, "u1")
+	var in atomic.Int32
+	for range 8 {
+		clients.Go(func() { // ends when the relay no longer listens
+			for {
+				nc, err := net.Dial("tcp", g.public)
+				if err != nil {
+					return
+				}
+				_ = nc.SetDeadline(time.Now().Add(patience))
+				_, _ = nc.Write([]byte(upgrade(g.public, "/ws", "Authorization: Bearer "+token)))
+				p := newPeer(t, nc)
+				a, err := readAnswer(p.r)
+				if err == nil && a.StatusCode == 101 {
+					in.Add(1)
+					for {
+						first, payload, err := p.frame()
+						if err != nil {
+							t.Errorf("a session ends without a close: %v", err)
+							break
+						}
+						if first&0x0f == wire.OpClose {
+							if !strings.Contains(string(payload), "retry=") {
+								t.Errorf("closed with %q", payload)
+							}
+							break
+						}
+					}
+				} else if err == nil && a.StatusCode != 503 {
+					t.Errorf("refused with %d", a.StatusCode)
+				}
+				_ = nc.Close()
+				if g.relay.draining.Load() {
+					return
+				}
+			}
+		})
+	}
+	g.until("some are in", func() bool { return in.Load() >= 8 })
+	if err := g.stop(); err != nil {
+		t.Error(err)
+	}
+	clients.Wait()
+	if n := len(g.relay.sessions.all()); n > 0 {
+		t.Errorf("%d sessions are left", n)
+	}
+}

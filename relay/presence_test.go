@@ -1,0 +1,249 @@
+package relay
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay/auth"
+)
+
+func TestPresence(t *testing.T) {
+	g := open(t)
+	watcher := g.client("watcher")
+	watcher.subscribe("presence:held:1", "")
+	named := func(name string) func(*auth.Claims) {
+		return func(c *auth.Claims) { c.Name, c.Avatar = name, "/"+name+".png" }
+	}
+	before := time.Now().UnixMilli()
+	one := g.client("u1", named("One"))
+	one.subscribe("held:1", "")
+	h := watcher.hear()
+	prefix := `{"type":"channel_update","channel":"presence:held:1","seq":1,"op":"set","group":"users","key":"u1","data":` +
+		`{"id":"u1","name":"One","avatar":"/One.png","status":"online","joinedAt":`
+	if !strings.HasPrefix(h.raw, prefix) {
+		t.Fatal(h.raw)
+	}
+	again, two := g.client("u1", named("Other")), g.client("u|2")
+	again.subscribe("held:1", "")
+	two.subscribe("held:1", "")
+	if h := watcher.hear(); h.Key != "u=7C2" || h.Seq != 2 { // the second connection of u1 is no news
+		t.Fatal(h.raw)
+	}
+	h = two.ask(`{"type":"presence","id":"p","channel":"held:1"}`)
+	if h.Count != 2 || len(h.Users) != 2 || string(h.ID) != `"p"` || h.Channel != "held:1" {
+		t.Fatal(h.raw)
+	}
+	first, second := h.Users[0], h.Users[1]
+	if first.JoinedAt < before || first.JoinedAt > time.Now().UnixMilli() {
+		t.Errorf("joined at %d", first.JoinedAt)
+	}
+	first.JoinedAt, second.JoinedAt = 0, 0
+	if first != (userHeard{"u1", "One", "/One.png", "online", 0, 2}) || second != (userHeard{"u|2", "", "", "online", 0, 1}) {
+		t.Errorf("users %+v %+v", first, second)
+	}
+	two.say(`{"type":"presence","id":1,"channel":"held:1","count":true}`)
+	two.exactly(`{"type":"presence","id":1,"channel":"held:1","count":2}`)
+	two.say(`{"type":"presence","id":2,"channel":"empty"}`)
+	two.exactly(`{"type":"presence","id":2,"channel":"empty","users":[],"count":0}`)
+	if a := g.api(200, "GET", "/v1/channels/held:1/presence?count", ""); a.body != `{"channel":"held:1","count":2}` {
+		t.Error(a.body)
+	}
+	if a := g.api(200, "GET", "/v1/channels/held:1/presence", ""); len(heardIn(t, []byte(a.body)).Users) != 2 {
+		t.Error(a.body)
+	}
+
+	again.leave() // the user is still there
+	if h := two.ask(`{"type":"presence","channel":"held:1"}`); h.Users[0].Connections != 1 {
+		t.Error(h.raw)
+	}
+	one.leave()
+	watcher.exactly(`{"type":"channel_update","channel":"presence:held:1","seq":3,"op":"delete","group":"users","key":"u1"}`)
+	two.ask(`{"type":"unsubscribe","channel":"held:1"}`)
+	watcher.exactly(`{"type":"channel_update","channel":"presence:held:1","seq":4,"op":"delete","group":"users","key":"u=7C2"}`)
+	if h := two.ask(`{"type":"presence","channel":"held:1","count":true}`); h.Count != 0 {
+		t.Error(h.raw)
+	}
+	g.api(404, "GET", "/v1/channels/held:1", "") // its own log holds none of this
+	watcher.quiet()
+}
+
+// However the relay ends a subscription or a connection, its user leaves: at once if it is not expected
+// back.
+func TestPresenceOfThoseWhoAreEnded(t *testing.T) {
+	g := open(t)
+	watcher := g.client("watcher")
+	watcher.subscribe("presence:a", "")
+	for name, end := range map[string]func(c *client){
+		"disconnected": func(c *client) { g.api(200, "POST", "/v1/disconnect", `{"userId":"u1"}`) },
+		"unsubscribed": func(c *client) { g.api(200, "POST", "/v1/unsubscribe", `{"channel":"a","userId":"u1"}`) },
+		"done":         func(c *client) { c.leave() },
+	} {
+		c := g.client("u1")
+		c.subscribe("a", "")
+		if h := watcher.hear(); h.Op != "set" {
+			t.Fatal(h.raw)
+		}
+		end(c)
+		if h := watcher.hear(); h.Op != "delete" || h.Key != "u1" {
+			t.Errorf("%s: %s", name, h.raw)
+		}
+	}
+	for name, end := range map[string]func(c *client){ // these may come back
+		"broken off": func(c *client) { _ = c.nc.Close() },
+		"going away": func(c *client) { c.raw(clientFrame(fin|wire.OpClose, []byte{0x03, 0xe9})); _ = c.ended() },
+		"too slow":   func(c *client) { c.session().Slow() },
+		"expired":    func(c *client) { c.session().end(closing{code: wire.CloseUnauthorized}) },
+	} {
+		c := g.client("u2 " + name)
+		c.subscribe("a", "")
+		watcher.hear()
+		end(c)
+		_ = c.nc.Close()
+		c.gone()
+		h := watcher.ask(`{"type":"presence","channel":"a"}`)
+		found := 0
+		for _, u := range h.Users {
+			if u.ID == "u2 "+name {
+				found++
+			}
+			if u.ID == "u2 "+name && u.Connections != 0 {
+				t.Errorf("%s: %+v", name, u)
+			}
+		}
+		if found != 1 {
+			t.Errorf("%s: %s", name, h.raw)
+		}
+		back := g.client("u2 " + name) // which is no news
+		back.subscribe("a", "")
+	}
+	watcher.quiet()
+}
+
+// Who is in a channel is told to those who may follow it; not by every namespace, and never of guests.
+func TestPresencePolicy(t *testing.T) {
+	off := false
+	g := open(t, func(c *Config) {
+		ns := c.Namespaces["default"]
+		ns.Presence = &off
+		c.Namespaces["nobody"] = ns
+		ns.Presence, ns.Subscribe = nil, Public
+		c.Namespaces["lobby"] = ns
+		c.Auth.Anonymous = true
+	})
+	granted, ungranted := g.client("u1", may("closed:1", "subscribe", "presence")), g.client("u2", may("closed:1", "subscribe"))
+	granted.subscribe("closed:1", "")
+	ungranted.subscribe("closed:1", "")
+	if h := granted.subscribe("presence:closed:1", ""); len(h.State["users"]) != 2 {
+		t.Error(h.raw)
+	}
+	ungranted.refused("forbidden", `{"type":"subscribe","id":"x","channel":"presence:closed:1"}`)
+	ungranted.refused("forbidden", `{"type":"presence","id":"x","channel":"closed:1"}`)
+	granted.refused("forbidden", `{"type":"publish","id":"x","channel":"presence:closed:1","data":1}`)
+	granted.refused("forbidden", `{"type":"subscribe","id":"x","channel":"presence:closed:2"}`)
+	granted.refused("forbidden", `{"type":"subscribe","id":"x","channel":"presence:presence:closed:1"}`)
+	granted.refused("forbidden", `{"type":"subscribe","id":"x","channel":"presence:"}`)
+
+	granted.subscribe("nobody:1", "")
+	if h := granted.ask(`{"type":"presence","channel":"nobody:1"}`); h.Count != 0 {
+		t.Error(h.raw)
+	}
+	guest := &client{wsPeer: g.wsOn(g.dial(), "/ws"), rig: g}
+	guest.subscribe("lobby:1", "")
+	guest.refused("forbidden", `{"type":"subscribe","id":"x","channel":"a"}`)
+	guest.refused("forbidden", `{"type":"subscribe","id":"x","channel":"user:"}`)
+	if h := guest.ask(`{"type":"presence","channel":"lobby:1"}`); h.Count != 0 {
+		t.Error(h.raw)
+	}
+	if h := granted.ask(`{"type":"presence","channel":"presence:closed:1"}`); h.Type != "error" && h.Count != 0 {
+		t.Error(h.raw) // a presence channel has none of its own
+	}
+}
+
+// A user whose last connection broke off is told gone after the grace, to the moment; one who comes back
+// within it never was.
+func TestPresenceGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := broker.New(broker.Config{Policy: func(string) broker.Policy { return broker.Policy{HistoryTTL: -1} }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		r := &Relay{sessions: newRegistry(), broker: b}
+		p := &presence{relay: r}
+		r.presence = p
+		session := func(user string) *session {
+			s := &session{relay: r, user: user}
+			s.identity.Store(&auth.Identity{User: user})
+			return s
+		}
+		told := func() string {
+			changes, _, _, _ := b.History("presence:c", 0, 0)
+			var ops []string
+			for _, c := range heardIn(t, []byte(`{"changes":`+string(append([]byte(nil), changes...))+`}`)).Changes {
+				ops = append(ops, c.Op+" "+c.Key)
+			}
+			return strings.Join(ops, ", ")
+		}
+		one, two := session("u1"), session("u1")
+		p.join("c", one)
+		p.join("c", two)
+		p.leave("c", one, true)
+		time.Sleep(time.Hour)
+		if got := told(); got != "set u1" {
+			t.Fatal(got)
+		}
+		p.leave("c", two, true)
+		time.Sleep(presenceGrace - time.Nanosecond)
+		synctest.Wait()
+		if got := told(); got != "set u1" {
+			t.Fatal(got)
+		}
+		p.join("c", two)
+		time.Sleep(time.Minute)
+		if got := string(p.appendUsers(nil, "c", true)); got != `,"count":1` || told() != "set u1" {
+			t.Fatal(got, told())
+		}
+		p.leave("c", two, true)
+		time.Sleep(presenceGrace)
+		synctest.Wait()
+		if got := told(); got != "set u1, delete u1" {
+			t.Fatal(got)
+		}
+		if len(p.part("c").channels) != 0 {
+			t.Error("the channel is still known")
+		}
+		p.leave("c", two, true) // once too often
+
+		p.join("c", one) // the end of the relay waits for nobody
+		p.leave("c", one, true)
+		p.close()
+		p.join("d", two)
+		p.leave("d", two, true)
+		time.Sleep(time.Minute)
+		if got := string(p.appendUsers(nil, "d", true)); got != `,"count":0` {
+			t.Error(got)
+		}
+	})
+}
+
+// A channel whose presence channel would have too long a name has users and tells nobody.
+func TestPresenceOfALongName(t *testing.T) {
+	g := open(t)
+	long := strings.Repeat("c", 255)
+	c := g.client("u1")
+	c.subscribe(long, "")
+	if h := c.ask(`{"type":"presence","channel":"%s"}`, long); h.Count != 1 {
+		t.Error(h.raw)
+	}
+	if got := presenceChannel(long); got != "" {
+		t.Error(got)
+	}
+	if list := g.relay.broker.Channels("presence:", "", 0); len(list) != 0 {
+		t.Error(fmt.Sprint(list))
+	}
+}

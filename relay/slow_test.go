@@ -1,0 +1,296 @@
+package relay
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/units"
+	"weir/internal/wire"
+)
+
+// narrow makes a connection of which the kernel takes little before its owner reads.
+func (g *rig) narrow() net.Conn {
+	g.Helper()
+	nc := g.dial()
+	if err := nc.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		g.Fatal(err)
+	}
+	return nc
+}
+
+// pour publishes n changes of about a KiB with a number in them, as the backend, in one request of NDJSON
+// after the other. Each line is put together by line.
+func (g *rig) pour(n int, line func(i int) string) {
+	g.Helper()
+	for i := 0; i < n; {
+		var b strings.Builder
+		for ; i < n && b.Len() < 256<<10; i++ {
+			b.WriteString(line(i) + "\n")
+		}
+		a := g.ask("POST", "/v1/publish", b.String(), "Content-Type: application/x-ndjson", "Authorization: Bearer "+apiKey)
+		if a.StatusCode != 200 || strings.Contains(a.body, "code") {
+			g.Errorf("%d %.300s", a.StatusCode, a.body)
+			return
+		}
+	}
+}
+
+var padding = strings.Repeat("p", 1000)
+
+func numbered(channel, more string) func(int) string {
+	return func(i int) string {
+		return fmt.Sprintf(`{"channel":"%s"%s,"data":{"n":%d,"pad":"%s"}}`, channel, more, i, padding)
+	}
+}
+
+// updates reads changes until the one with the last number and demands that none is missing.
+func (p *wsPeer) updates(last int) {
+	p.Helper()
+	var seq uint64
+	for next := 0; next <= last; {
+		m := p.next()
+		list := m.Messages
+		if m.Type == "channel_update" {
+			list = []message{m}
+		}
+		for _, u := range list {
+			if seq != 0 && u.Seq != seq+1 {
+				p.Fatalf("seq %d after %d", u.Seq, seq)
+			}
+			seq = u.Seq
+			if !strings.HasPrefix(string(u.Data), fmt.Sprintf(`{"n":%d,`, next)) {
+				p.Fatalf("got %.30s, want %d", u.Data, next)
+			}
+			next++
+		}
+	}
+}
+
+// A client that never reads delays nobody: others get everything, in order, while it is stuck, and it is
+// told why it had to go.
+func TestReaderThatNeverReads(t *testing.T) {
+	t.Parallel()
+	for _, compress := range []bool{false, true} {
+		cfg := openConfig()
+		cfg.Limit.Queue = 64 * units.KiB
+		cfg.Compression = compress
+		g := launch(t, cfg)
+		var lines []string
+		if compress {
+			lines = []string{offerDeflate}
+		}
+		stuck := g.wsOn(g.narrow(), "/ws", append(lines, "Authorization: Bearer "+mint(t, "stuck"))...)
+		readers := []*wsPeer{g.ws("u1", lines...), g.ws("u2"), g.ws("u3", lines...)}
+		for _, p := range append(readers, stuck) {
+			p.say(`{"type":"subscribe","channel":"a"}`)
+			p.want("subscribed")
+		}
+		n := 3000
+		line := numbered("a", "")
+		if compress { // what does not shrink
+			line = func(i int) string {
+				return fmt.Sprintf(`{"channel":"a","data":{"n":%d,"pad":"%s"}}`, i, noise(i, 1000))
+			}
+		}
+		done := make(chan struct{})
+		go func() { // ends when all is published
+			defer close(done)
+			g.pour(n, line)
+		}()
+		for _, p := range readers {
+			p.updates(n - 1)
+		}
+		<-done
+		g.until("the stuck client is given up", func() bool { return g.metric(`weir_slow_readers_total{reason="slow"}`) == "1" })
+		stuck.wantClose(wire.CloseSlow)
+		g.until("its session ends", func() bool { return len(g.relay.sessions.byUser("stuck")) == 0 })
+		for _, p := range readers {
+			p.alive()
+		}
+		if q := g.relay.pool.Stats().Queued; q != 0 {
+			t.Errorf("%d bytes are still queued", q)
+		}
+	}
+}
+
+// noise is n characters that do not compress.
+func noise(seed, n int) string {
+	x := uint64(seed)*2654435761 + 88172645463325252
+	b := make([]byte, n)
+	for i := range b {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		b[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[x&63]
+	}
+	return string(b)
+}
+
+// Under the policy resync the same client is caught up with what is true now, and stays.
+func TestReaderThatResyncs(t *testing.T) {
+	t.Parallel()
+	cfg := openConfig()
+	cfg.Limit.Queue = 64 * units.KiB
+	g := launch(t, cfg)
+	stuck := g.wsOn(g.narrow(), "/ws", "Authorization: Bearer "+mint(t, "stuck"))
+	reader := g.ws("u1")
+	for _, p := range []*wsPeer{reader, stuck} {
+		p.say(`{"type":"subscribe","channel":"resync:1"}`)
+		p.want("subscribed")
+	}
+	const n = 4000
+	done := make(chan struct{})
+	go func() { // ends when all is published
+		defer close(done)
+		g.pour(n, func(i int) string {
+			return fmt.Sprintf(`{"channel":"resync:1","key":"k%d","data":{"n":%d,"pad":"%s"}}`, i, i, padding[:400])
+		})
+	}()
+	reader.updates(n - 1)
+	<-done
+	var seq uint64
+	state := map[string]bool{}
+	var epoch string
+	resynced := false
+	for !state["k"+strconv.Itoa(n-1)] {
+		switch m := stuck.next(); m.Type {
+		case "resync":
+			resynced = true
+			if m.Position.Seq < seq {
+				t.Fatalf("resync to %d after %d", m.Position.Seq, seq)
+			}
+			seq, epoch = m.Position.Seq, m.Position.Epoch
+			clear(state)
+			for k := range m.State["items"] {
+				state[k] = true
+			}
+		case "channel_update", "batch":
+			list := m.Messages
+			if m.Type == "channel_update" {
+				list = []message{m}
+			}
+			for _, u := range list {
+				if seq != 0 && u.Seq != seq+1 {
+					t.Fatalf("seq %d after %d without a word", u.Seq, seq)
+				}
+				seq = u.Seq
+				state["k"+strings.TrimPrefix(strings.SplitN(string(u.Data), ",", 2)[0], `{"n":`)] = true
+			}
+		default:
+			t.Fatalf("%.200s", m.raw)
+		}
+	}
+	if !resynced || len(state) != n || epoch == "" {
+		t.Errorf("resynced %v, %d items of %d", resynced, len(state), n)
+	}
+	g.publish(`{"channel":"resync:1","key":"after","data":1}`)
+	if m := stuck.want("channel_update"); m.Seq != seq+1 {
+		t.Errorf("afterwards seq %d, want %d", m.Seq, seq+1)
+	}
+	reader.want("channel_update")
+}
+
+// Who asks for a lot and reads none of the answers is given up as well.
+func TestAnswersThatAreNotRead(t *testing.T) {
+	t.Parallel()
+	cfg := openConfig()
+	cfg.Limit.Queue = 64 * units.KiB
+	g := launch(t, cfg)
+	g.pour(200, numbered("a", ""))
+	p := g.wsOn(g.narrow(), "/ws", "Authorization: Bearer "+mint(t, "stuck"))
+	for range 60 {
+		p.say(`{"type":"history","id":1,"channel":"a","limit":200}`)
+	}
+	p.wantClose(wire.CloseSlow)
+	g.until("the session ends", func() bool { return len(g.relay.sessions.all()) == 0 })
+}
+
+// An event stream that is not read is ended, and costs others nothing.
+func TestStreamThatIsNotRead(t *testing.T) {
+	t.Parallel()
+	cfg := openConfig()
+	cfg.Limit.Queue = 64 * units.KiB
+	g := launch(t, cfg)
+	nc := g.narrow()
+	_, _ = io.WriteString(nc, "GET /sse?channel=a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+mint(t, "stuck")+"\r\n\r\n")
+	reader := g.ws("u1")
+	reader.say(`{"type":"subscribe","channel":"a"}`)
+	reader.want("subscribed")
+	g.until("both are there", func() bool { return g.metric(`weir_connections_open{transport="sse"}`) == "1" })
+	done := make(chan struct{})
+	go func() { // ends when all is published
+		defer close(done)
+		g.pour(3000, numbered("a", ""))
+	}()
+	reader.updates(2999)
+	<-done
+	g.until("the stream is given up", func() bool {
+		return len(g.relay.sessions.byUser("stuck")) == 0 || g.metric(`weir_slow_readers_total{reason="slow"}`) == "1"
+	})
+	b, err := io.ReadAll(nc)
+	if err != nil && !isReset(err) || !strings.Contains(string(b), `"code":4008`) {
+		t.Errorf("%v, the stream ends in %q", err, b[max(0, len(b)-200):])
+	}
+}
+
+// A client that has gone without a word is found by the ping that it does not answer.
+func TestHalfOpenClient(t *testing.T) {
+	t.Parallel()
+	cfg := openConfig()
+	cfg.Heartbeat, cfg.Pong = time.Second, 500*time.Millisecond
+	g := launch(t, cfg)
+	silent, answering, talking := g.ws("u1"), g.ws("u2"), g.ws("u3")
+	stream := g.sse("u4", "a")
+	over := make(chan struct{})
+	go func() { // ends with the silent client: answers pings
+		defer close(over)
+		for {
+			first, payload, err := answering.frame()
+			if err != nil {
+				return
+			}
+			if first&0x0f == wire.OpPing {
+				answering.raw(clientFrame(fin|wire.OpPong, payload))
+			}
+		}
+	}()
+	stop := make(chan struct{})
+	go func() { // ends with the silent client: says something now and then, and never answers a ping
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				talking.raw(clientFrame(wire.OpText, nil)[:0], textFrame(`{"type":"ping"}`))
+			case <-stop:
+				return
+			}
+		}
+	}()
+	if reason := silent.wantClose(wire.CloseNoPong); reason != "no pong" {
+		t.Errorf("reason %q", reason)
+	}
+	close(stop)
+	if line, err := stream.body.ReadString('\n'); err != nil || line == "" {
+		t.Error(err)
+	}
+	for {
+		line, err := stream.body.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line == ":heartbeat\n" {
+			break
+		}
+	}
+	if n := len(g.relay.sessions.all()); n != 3 {
+		t.Errorf("%d sessions are left, want 3", n)
+	}
+	_ = answering.nc.Close()
+	<-over
+}
