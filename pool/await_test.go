@@ -4,9 +4,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"syscall"
 	"testing"
-	"time"
 
 	"weir/internal/memnet"
 )
@@ -93,8 +93,8 @@ func TestAwaitIsToldOfTheEnd(t *testing.T) {
 		},
 		"write error": func(_ *Pool, c *Conn, far *net.TCPConn) {
 			_ = far.Close()
-			for c.Send([]byte("x")) == nil {
-				time.Sleep(time.Microsecond) // for the kernel, which has to hear of it
+			for c.Send([]byte("x")) == nil { // until the kernel has heard of it
+				runtime.Gosched()
 			}
 		},
 	}

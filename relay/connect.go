@@ -376,7 +376,8 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 	r.start(s, a.head, s.firstTurn)
 	for i, channel := range channels[1:] {
 		if err := s.follow(channel, broker.JoinRequest{From: s.sse.from(i + 1)}, nil); err != nil {
-			s.say("error", faultOf(err).appendError(nil, nil))
+			// In turn with the answer to the request, which may not have been written yet.
+			s.conn.Reply(r.frameFor(s, "error", faultOf(err).appendError(nil, nil)), nil)
 		}
 	}
 }

@@ -16,8 +16,9 @@
 //
 // # Goroutines
 //
-// Each session has one reader goroutine, waited for through Relay.readers. The pool's loops do all
-// writing. Housekeeping (token expiry, memory watch, certificate watch) ends with Serve's context. Side
+// Sessions are read in turns: a worker handles what has come and then awaits more, so that an idle session
+// has no goroutine; Relay.readers waits for the last turns. The pool's loops do all writing but direct
+// answers. Housekeeping (token expiry, memory watch, certificate watch) ends with Serve's context. Side
 // work, such as snapshots for readers that were too slow, runs on a bounded pool of workers.
 //
 // # Locks, in the order in which they may be taken

@@ -20,7 +20,7 @@ func (r *Relay) drain() {
 	r.draining.Store(true)
 	list := r.sessions.all()
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	spread := min(r.cfg.Drain, max(100*time.Millisecond, r.cfg.Drain*time.Duration(len(list))/fullSpread))
+	spread := min(r.cfg.Drain, maxDrain-drainPatience, max(100*time.Millisecond, r.cfg.Drain*time.Duration(len(list))/fullSpread))
 	r.log.Info("draining", slog.Int("connections", len(list)), slog.Duration("spread", spread))
 	start := time.Now()
 	for i, s := range list {
@@ -41,10 +41,9 @@ func (r *Relay) awaitReaders(spread time.Duration) {
 		r.readers.Wait()
 		close(done)
 	})
-	patience := min(drainPatience, max(r.cfg.Drain, time.Second))
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(drainPatience):
 		left := r.sessions.all()
 		r.log.Warn("connections did not close in time", slog.Int("connections", len(left)), slog.Duration("spread", spread))
 		for _, s := range left {
@@ -55,5 +54,9 @@ func (r *Relay) awaitReaders(spread time.Duration) {
 	gone.Wait()
 }
 
-// drainPatience is how long the last clients have to answer their close.
-const drainPatience = 10 * time.Second
+// A drain takes no longer than maxDrain, of which the last clients have drainPatience to answer their
+// close.
+const (
+	maxDrain      = 30 * time.Second
+	drainPatience = 5 * time.Second
+)

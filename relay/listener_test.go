@@ -47,7 +47,8 @@ func TestAcceptErrors(t *testing.T) {
 		if a := g.askOn(waiting, "GET", "/", ""); a.StatusCode != 200 {
 			t.Errorf("%v: a connection that waited: %d", err, a.StatusCode)
 		}
-		g.ws("u2").alive()
+		q := g.ws("u2")
+		q.alive()
 		if n := g.metric("weir_accept_errors_total"); n != "4" {
 			t.Errorf("%v: %s errors are counted, want 4", err, n)
 		}
@@ -56,6 +57,9 @@ func TestAcceptErrors(t *testing.T) {
 		}
 		if n := strings.Count(g.logs.String(), "accept failed"); n != 4 {
 			t.Errorf("%v: logged %d times", err, n)
+		}
+		for _, nc := range []net.Conn{waiting, p.nc, q.nc} {
+			_ = nc.Close()
 		}
 		failing.fail.Store(1 << 30) // and a stop is not held up by a pause
 		g.dial()

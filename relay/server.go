@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,7 +53,11 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 	t.RedirectFixedPath = false
 	t.HandleOPTIONS = false
 	t.NotFound = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, faultNotFound) }
-	t.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, faultMethod) }
+	t.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) {
+		allow := string(ctx.Response.Header.Peek("Allow"))
+		r.refuse(ctx, faultMethod)
+		ctx.Response.Header.Set("Allow", allow)
+	}
 	t.GET("/ws", r.handleWS)
 	t.GET("/sse", r.handleSSE)
 	t.GET("/", r.handlePage)
@@ -176,12 +181,14 @@ func (r *Relay) handlePage(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set("Cache-Control", "no-store")
 }
 
+// scheme begins an Authorization header; its case does not matter (RFC 9110, section 11.1).
+var scheme = []byte("Bearer ")
+
 // withKey lets backends with an API key pass.
 func (r *Relay) withKey(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		header := ctx.Request.Header.Peek("Authorization")
-		const scheme = "Bearer "
-		if len(header) > len(scheme) && string(header[:len(scheme)]) == scheme {
+		if len(header) > len(scheme) && bytes.EqualFold(header[:len(scheme)], scheme) {
 			if _, ok := r.keys.Lookup(header[len(scheme):]); ok {
 				if g := guestOf(ctx.Conn()); g != nil {
 					g.known.Store(true)

@@ -13,7 +13,29 @@ import (
 	"weir/internal/wire"
 )
 
-// narrow makes a connection of which the kernel takes little before its owner reads.
+// narrowListener accepts connections for which the kernel keeps little, so that a client that does not read
+// is soon felt.
+type narrowListener struct{ net.Listener }
+
+func (l narrowListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err == nil {
+		err = nc.(*net.TCPConn).SetWriteBuffer(16 << 10)
+	}
+	return nc, err
+}
+
+// launchNarrow is launch on a narrow listener.
+func launchNarrow(t *testing.T, cfg Config) *rig {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return launchOn(t, cfg, narrowListener{ln})
+}
+
+// narrow makes a connection for which the client's kernel keeps little as well.
 func (g *rig) narrow() net.Conn {
 	g.Helper()
 	nc := g.dial()
@@ -48,25 +70,52 @@ func numbered(channel, more string) func(int) string {
 	}
 }
 
-// updates reads changes until the one with the last number and demands that none is missing.
-func (p *wsPeer) updates(last int) {
-	p.Helper()
-	var seq uint64
-	for next := 0; next <= last; {
-		m := p.next()
+// follower reads the changes of one channel and demands that none is missing.
+type follower struct {
+	*wsPeer
+	seq  uint64
+	next int
+}
+
+// upTo reads up to the change with a number.
+func (f *follower) upTo(last int) {
+	f.Helper()
+	for f.next <= last {
+		m := f.want2("channel_update", "batch")
 		list := m.Messages
 		if m.Type == "channel_update" {
 			list = []message{m}
 		}
 		for _, u := range list {
-			if seq != 0 && u.Seq != seq+1 {
-				p.Fatalf("seq %d after %d", u.Seq, seq)
+			if f.seq != 0 && u.Seq != f.seq+1 {
+				f.Fatalf("seq %d after %d", u.Seq, f.seq)
 			}
-			seq = u.Seq
-			if !strings.HasPrefix(string(u.Data), fmt.Sprintf(`{"n":%d,`, next)) {
-				p.Fatalf("got %.30s, want %d", u.Data, next)
+			f.seq = u.Seq
+			if !strings.HasPrefix(string(u.Data), fmt.Sprintf(`{"n":%d,`, f.next)) {
+				f.Fatalf("got %.30s, want %d", u.Data, f.next)
 			}
-			next++
+			f.next++
+		}
+	}
+}
+
+// want2 reads one message, which must have one of two types.
+func (p *wsPeer) want2(a, b string) message {
+	p.Helper()
+	m := p.next()
+	if m.Type != a && m.Type != b {
+		p.Fatalf("%.200s, want %s or %s", m.raw, a, b)
+	}
+	return m
+}
+
+// publishAndFollow publishes n numbered changes, a few at a time, and has every reader get them at once.
+func (g *rig) publishAndFollow(readers []*follower, n int, line func(i int) string) {
+	g.Helper()
+	for i := 0; i < n; i += 40 {
+		g.pour(min(40, n-i), func(j int) string { return line(i + j) })
+		for _, f := range readers {
+			f.upTo(min(i+40, n) - 1)
 		}
 	}
 }
@@ -77,40 +126,33 @@ func TestReaderThatNeverReads(t *testing.T) {
 	t.Parallel()
 	for _, compress := range []bool{false, true} {
 		cfg := openConfig()
-		cfg.Limit.Queue = 64 * units.KiB
+		cfg.Limit.Queue = 128 * units.KiB
 		cfg.Compression = compress
-		g := launch(t, cfg)
+		g := launchNarrow(t, cfg)
 		var lines []string
 		if compress {
 			lines = []string{offerDeflate}
 		}
 		stuck := g.wsOn(g.narrow(), "/ws", append(lines, "Authorization: Bearer "+mint(t, "stuck"))...)
-		readers := []*wsPeer{g.ws("u1", lines...), g.ws("u2"), g.ws("u3", lines...)}
-		for _, p := range append(readers, stuck) {
+		readers := []*follower{{wsPeer: g.ws("u1", lines...)}, {wsPeer: g.ws("u2")}, {wsPeer: g.ws("u3", lines...)}}
+		for _, p := range []*wsPeer{readers[0].wsPeer, readers[1].wsPeer, readers[2].wsPeer, stuck} {
 			p.say(`{"type":"subscribe","channel":"a"}`)
 			p.want("subscribed")
 		}
-		n := 3000
 		line := numbered("a", "")
 		if compress { // what does not shrink
 			line = func(i int) string {
 				return fmt.Sprintf(`{"channel":"a","data":{"n":%d,"pad":"%s"}}`, i, noise(i, 1000))
 			}
 		}
-		done := make(chan struct{})
-		go func() { // ends when all is published
-			defer close(done)
-			g.pour(n, line)
-		}()
-		for _, p := range readers {
-			p.updates(n - 1)
+		g.publishAndFollow(readers, 1000, line)
+		if n := g.metric(`weir_slow_readers_total{reason="slow"}`); n != "1" {
+			t.Errorf("%s slow readers, want 1", n)
 		}
-		<-done
-		g.until("the stuck client is given up", func() bool { return g.metric(`weir_slow_readers_total{reason="slow"}`) == "1" })
 		stuck.wantClose(wire.CloseSlow)
 		g.until("its session ends", func() bool { return len(g.relay.sessions.byUser("stuck")) == 0 })
-		for _, p := range readers {
-			p.alive()
+		for _, f := range readers {
+			f.alive()
 		}
 		if q := g.relay.pool.Stats().Queued; q != 0 {
 			t.Errorf("%d bytes are still queued", q)
@@ -135,24 +177,18 @@ func noise(seed, n int) string {
 func TestReaderThatResyncs(t *testing.T) {
 	t.Parallel()
 	cfg := openConfig()
-	cfg.Limit.Queue = 64 * units.KiB
-	g := launch(t, cfg)
+	cfg.Limit.Queue = 128 * units.KiB
+	g := launchNarrow(t, cfg)
 	stuck := g.wsOn(g.narrow(), "/ws", "Authorization: Bearer "+mint(t, "stuck"))
-	reader := g.ws("u1")
-	for _, p := range []*wsPeer{reader, stuck} {
+	reader := &follower{wsPeer: g.ws("u1")}
+	for _, p := range []*wsPeer{reader.wsPeer, stuck} {
 		p.say(`{"type":"subscribe","channel":"resync:1"}`)
 		p.want("subscribed")
 	}
-	const n = 4000
-	done := make(chan struct{})
-	go func() { // ends when all is published
-		defer close(done)
-		g.pour(n, func(i int) string {
-			return fmt.Sprintf(`{"channel":"resync:1","key":"k%d","data":{"n":%d,"pad":"%s"}}`, i, i, padding[:400])
-		})
-	}()
-	reader.updates(n - 1)
-	<-done
+	const n = 1000
+	g.publishAndFollow([]*follower{reader}, n, func(i int) string {
+		return fmt.Sprintf(`{"channel":"resync:1","key":"k%d","data":{"n":%d,"pad":"%s"}}`, i, i, padding[:400])
+	})
 	var seq uint64
 	state := map[string]bool{}
 	var epoch string
@@ -199,8 +235,8 @@ func TestReaderThatResyncs(t *testing.T) {
 func TestAnswersThatAreNotRead(t *testing.T) {
 	t.Parallel()
 	cfg := openConfig()
-	cfg.Limit.Queue = 64 * units.KiB
-	g := launch(t, cfg)
+	cfg.Limit.Queue = 128 * units.KiB
+	g := launchNarrow(t, cfg)
 	g.pour(200, numbered("a", ""))
 	p := g.wsOn(g.narrow(), "/ws", "Authorization: Bearer "+mint(t, "stuck"))
 	for range 60 {
@@ -214,21 +250,15 @@ func TestAnswersThatAreNotRead(t *testing.T) {
 func TestStreamThatIsNotRead(t *testing.T) {
 	t.Parallel()
 	cfg := openConfig()
-	cfg.Limit.Queue = 64 * units.KiB
-	g := launch(t, cfg)
+	cfg.Limit.Queue = 128 * units.KiB
+	g := launchNarrow(t, cfg)
 	nc := g.narrow()
 	_, _ = io.WriteString(nc, "GET /sse?channel=a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+mint(t, "stuck")+"\r\n\r\n")
-	reader := g.ws("u1")
+	reader := &follower{wsPeer: g.ws("u1")}
 	reader.say(`{"type":"subscribe","channel":"a"}`)
 	reader.want("subscribed")
 	g.until("both are there", func() bool { return g.metric(`weir_connections_open{transport="sse"}`) == "1" })
-	done := make(chan struct{})
-	go func() { // ends when all is published
-		defer close(done)
-		g.pour(3000, numbered("a", ""))
-	}()
-	reader.updates(2999)
-	<-done
+	g.publishAndFollow([]*follower{reader}, 1000, numbered("a", ""))
 	g.until("the stream is given up", func() bool {
 		return len(g.relay.sessions.byUser("stuck")) == 0 || g.metric(`weir_slow_readers_total{reason="slow"}`) == "1"
 	})
@@ -288,9 +318,7 @@ func TestHalfOpenClient(t *testing.T) {
 			break
 		}
 	}
-	if n := len(g.relay.sessions.all()); n != 3 {
-		t.Errorf("%d sessions are left, want 3", n)
-	}
+	g.until("the others are left", func() bool { return len(g.relay.sessions.all()) == 3 })
 	_ = answering.nc.Close()
 	<-over
 }

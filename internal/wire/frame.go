@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strings"
+)
 
 // Opcodes of RFC 6455, section 5.2.
 const (
@@ -47,9 +50,9 @@ func TextFrame(payload []byte) []byte {
 	return AppendFrame(make([]byte, 0, len(payload)+MaxHeader), OpText, payload)
 }
 
-// CloseFrame is a close frame. The reason is cut to what a control frame holds.
+// CloseFrame is a close frame. The reason is cut to what a control frame holds, and stays UTF-8.
 func CloseFrame(code int, reason string) []byte {
-	reason = reason[:min(len(reason), 123)]
+	reason = strings.ToValidUTF8(reason[:min(len(reason), 123)], "")
 	p := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(reason)), uint16(code))
 	return AppendFrame(nil, OpClose, append(p, reason...))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 )
@@ -59,6 +60,9 @@ func TestFrameHeaders(t *testing.T) {
 	}
 	if got := AppendHeader(nil, OpText, true, 5); got[0] != 0xc1 {
 		t.Errorf("compressed: first byte %x", got[0])
+	}
+	if got := CloseFrame(4003, strings.Repeat("é", 100)); !utf8.Valid(got[4:]) || len(got) != 2+2+122 {
+		t.Errorf("a reason cut to %d bytes: %q", len(got)-4, got[4:])
 	}
 	if got := CloseFrame(4100, strings.Repeat("r", 200)); len(got) != 2+125 || got[2] != 4100>>8 || got[3] != 4100&0xff {
 		t.Errorf("close frame of %d bytes: %x", len(got), got[:6])

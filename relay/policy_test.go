@@ -1,0 +1,152 @@
+package relay
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/relay/auth"
+)
+
+// Who may do what with a channel, for every kind of access and of client.
+func TestAccess(t *testing.T) {
+	cfg := openConfig()
+	for _, access := range []Access{Public, Authenticated, Member, Capability, Backend} {
+		cfg.Namespaces[string(access)] = Namespace{Subscribe: access, Publish: access}
+	}
+	p, err := newPolicies(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guest := &auth.Identity{Anonymous: true}
+	user := &auth.Identity{User: "u1"}
+	grant := func(pattern string, ops auth.Ops) *auth.Identity {
+		return &auth.Identity{User: "u1", Grants: []auth.Grant{{Pattern: pattern, Ops: ops}}}
+	}
+	const all = auth.Subscribe | auth.Publish | auth.History | auth.Presence
+	for _, test := range []struct {
+		name    string
+		id      *auth.Identity
+		channel string
+		may     auth.Ops
+	}{
+		{"guest", guest, "public:1", all},
+		{"guest", guest, "authenticated:1", 0},
+		{"guest", guest, "member:1", 0},
+		{"guest", guest, "capability:1", 0},
+		{"guest", guest, "backend:1", 0},
+		{"guest", guest, "user:", 0},
+		{"guest", guest, "presence:public:1", auth.Subscribe | auth.History | auth.Presence},
+		{"user", user, "public:1", all},
+		{"user", user, "authenticated:1", all},
+		{"user", user, "anything without a namespace", all}, // the default
+		{"user", user, "unknown:1", all},
+		{"user", user, "member:1", 0},
+		{"user", user, "capability:1", 0},
+		{"user", user, "backend:1", 0},
+		{"user", user, "user:u1", auth.Subscribe | auth.History | auth.Presence},
+		{"user", user, "user:u2", 0},
+		{"user", user, "event:x", 0},
+		{"user", user, "analytics:x", 0},
+		{"user", user, "presence:authenticated:1", auth.Subscribe | auth.History | auth.Presence},
+		{"user", user, "presence:capability:1", 0},
+		{"granted", grant("capability:1", auth.Subscribe), "capability:1", auth.Subscribe},
+		{"granted", grant("capability:1", auth.Subscribe), "capability:2", 0},
+		{"granted", grant("member:*", auth.Publish|auth.History), "member:2", auth.Publish | auth.History},
+		{"granted", grant("capability:1", auth.Subscribe), "presence:capability:1", 0},
+		{"granted", grant("capability:1", auth.Presence), "presence:capability:1", auth.Subscribe | auth.History | auth.Presence},
+		{"granted", grant("backend:1", all), "backend:1", 0},
+		{"granted all", grant("*", all), "capability:1", all},
+		{"granted all", grant("*", all), "user:u2", 0}, // a star does not reach into others' channels
+		{"granted all", grant("*", all), "event:x", 0},
+		{"granted all", grant("*", all), "analytics:x", 0},
+		{"granted by name", grant("user:*", all), "user:u2", auth.Subscribe | auth.History | auth.Presence},
+		{"granted by name", grant("event:*", all), "event:x", auth.Subscribe | auth.History | auth.Presence},
+		{"granted by name", grant("analytics:live", all), "analytics:live", auth.Subscribe | auth.History | auth.Presence},
+		{"granted by name", grant("presence:*", all), "presence:capability:1", 0}, // follows what it tells of
+	} {
+		for _, op := range []auth.Ops{auth.Subscribe, auth.Publish, auth.History, auth.Presence} {
+			if got, want := p.may(test.id, op, test.channel), test.may&op != 0; got != want {
+				t.Errorf("%s %v, op %v on %s: %t", test.name, test.id.Grants, op, test.channel, got)
+			}
+		}
+	}
+}
+
+// What the configuration may not say, and who says it then.
+func TestReservedNamespaces(t *testing.T) {
+	cfg := openConfig()
+	for _, name := range append([]string{"user"}, systems...) {
+		cfg.Namespaces[name] = Namespace{Subscribe: Public, Publish: Public}
+	}
+	p, err := newPolicies(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := &auth.Identity{User: "u1"}
+	for _, channel := range []string{"user:u2", "event:x", "presence:closed:1"} {
+		if p.may(user, auth.Subscribe, channel) || p.may(user, auth.Publish, channel) {
+			t.Errorf("%s is open", channel)
+		}
+	}
+	if p.of("presence:a").presence || p.of("user:a").presence || p.of("event:a").presence {
+		t.Error("presence of presence")
+	}
+}
+
+// In development mode everything is open to clients with a token but users' own channels and the systems'.
+func TestDevelopmentPolicy(t *testing.T) {
+	cfg := Config{Dev: true, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
+	if err := cfg.fill(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPolicies(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := &auth.Identity{User: "u1"}
+	for channel, want := range map[string]bool{"room:1": true, "a": true, "probe:x": true, "user:u2": false, "user:u1": false, "event:x": false, "feed:u2": false} {
+		if got := p.may(user, auth.Publish, channel); got != want {
+			t.Errorf("publish on %s: %t", channel, got)
+		}
+	}
+	if ns := p.of("room:1"); ns.log.History != 4096 || ns.log.HistoryTTL != time.Hour {
+		t.Errorf("%+v", ns.log)
+	}
+}
+
+func TestPoliciesRefused(t *testing.T) {
+	long, negative := 11*time.Second, -time.Second
+	for want, ns := range map[string]Namespace{
+		"unknown access":                  {Subscribe: "everyone"},
+		"unknown policy for slow readers": {Slow: "drop"},
+		"window 11s is not between":       {Batch: Batch{Window: &long}},
+		"window -1s is not between":       {Batch: Batch{Window: &negative}},
+	} {
+		cfg := openConfig()
+		cfg.Namespaces["bad"] = ns
+		if _, err := newPolicies(&cfg); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "bad") {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+func TestNamespaceDefaults(t *testing.T) {
+	cfg := openConfig()
+	delete(cfg.Namespaces, "default")
+	cfg.Namespaces["room"] = Namespace{}
+	if err := cfg.fill(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPolicies(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ns := range []*namespace{p.of("room:1"), p.fallback} {
+		got := fmt.Sprint(ns.subscribe, ns.publish, ns.presence, ns.batch, ns.log.History, ns.message, ns.rate)
+		if want := fmt.Sprint(Member, Member, true, "{50ms true true}", 256, 64<<10, "50/s"); got != want {
+			t.Errorf("%s: %s, want %s", ns.name, got, want)
+		}
+	}
+}
