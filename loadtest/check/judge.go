@@ -1,0 +1,178 @@
+package check
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// problemLimit bounds how many findings are put in words.
+const problemLimit = 20
+
+// place is a position of one channel.
+type place struct {
+	chn uint32
+	at  Position
+}
+
+// judge holds one judgement while it is made.
+type judge struct {
+	Verdict
+	acked  map[uint32]map[string][]mark // by channel and epoch, ascending by seq
+	placed map[place]Stamp              // what stands where, from acknowledgements and from readers
+}
+
+type mark struct {
+	seq   uint64
+	stamp Stamp
+}
+
+// Judge holds the readers against the ledger. It is called when everything in flight has arrived, and
+// no publisher or reader uses the ledger or the readers any more.
+func (l *Ledger) Judge(readers ...*Reader) Verdict {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	j := judge{acked: map[uint32]map[string][]mark{}, placed: map[place]Stamp{}}
+	for s, e := range l.entries {
+		if e.fate != acked {
+			continue
+		}
+		j.Acknowledged++
+		epochs := j.acked[s.Channel]
+		if epochs == nil {
+			epochs = map[string][]mark{}
+			j.acked[s.Channel] = epochs
+		}
+		epochs[e.at.Epoch] = append(epochs[e.at.Epoch], mark{e.at.Seq, s})
+		j.place(place{s.Channel, e.at}, s, "the ledger")
+	}
+	for _, epochs := range j.acked {
+		for _, marks := range epochs {
+			slices.SortFunc(marks, func(a, b mark) int { return int(int64(a.seq - b.seq)) })
+		}
+	}
+	for _, r := range readers {
+		j.read(r)
+	}
+	return j.Verdict
+}
+
+func (j *judge) problem(format string, args ...any) {
+	if len(j.Problems) < problemLimit {
+		j.Problems = append(j.Problems, fmt.Sprintf(format, args...))
+	}
+}
+
+// place checks that only one message ever stands at a position.
+func (j *judge) place(p place, s Stamp, who string) {
+	if was, ok := j.placed[p]; !ok {
+		j.placed[p] = s
+	} else if was != s {
+		j.Disagreed++
+		j.problem("channel %d at %s/%d: %s has %v, where another has %v", p.chn, p.at.Epoch, p.at.Seq, who, s, was)
+	}
+}
+
+// cursor is where a reader stands in one channel.
+type cursor struct {
+	at   Position
+	from []Position // starts of the stretches the reader must have complete, one for each reset
+	ends []Position
+}
+
+func (j *judge) read(r *Reader) {
+	j.Corrupted += r.corrupt
+	if r.corrupt > 0 {
+		j.problem("%s: %d damaged payloads", r.Name, r.corrupt)
+	}
+	seen := map[Stamp]bool{}
+	tops := map[source]uint64{}
+	cursors := map[uint32]*cursor{}
+	for _, e := range r.log {
+		c := cursors[e.chn]
+		if c == nil {
+			c = &cursor{}
+			cursors[e.chn] = c
+			c.from = append(c.from, e.at)
+			c.at = e.at
+			if e.kind != delivered {
+				continue
+			}
+			c.at.Seq--
+			c.from[0] = c.at
+		}
+		switch e.kind {
+		case reset:
+			c.ends = append(c.ends, c.at)
+			c.at = e.at
+			c.from = append(c.from, c.at)
+		case resumed:
+			if e.at.Epoch != c.at.Epoch || e.at.Seq < c.at.Seq {
+				j.Reordered++
+				j.problem("%s: channel %d resumed as recovered at %v, after %v", r.Name, e.chn, e.at, c.at)
+				c.at.Epoch = e.at.Epoch
+			}
+		case delivered:
+			j.deliver(r, c, e, seen, tops)
+		}
+	}
+	for chn, c := range cursors {
+		j.complete(r, chn, c, seen)
+	}
+}
+
+// deliver judges one message of one reader: never twice, positions and numbers only grow.
+func (j *judge) deliver(r *Reader, c *cursor, e sighting, seen map[Stamp]bool, tops map[source]uint64) {
+	j.Received++
+	at := Position{c.at.Epoch, e.at.Seq}
+	key := source{e.stamp.Channel, e.stamp.Source}
+	switch {
+	case seen[e.stamp]:
+		j.Duplicated++
+		j.problem("%s: channel %d got %v twice, again at %v", r.Name, e.chn, e.stamp, at)
+		return
+	case at.Seq <= c.at.Seq:
+		j.Reordered++
+		j.problem("%s: channel %d got position %v after %v", r.Name, e.chn, at, c.at)
+	case e.stamp.Number < tops[key]:
+		j.Reordered++
+		j.problem("%s: channel %d got number %d of source %d after %d", r.Name, e.chn, e.stamp.Number, e.stamp.Source, tops[key])
+	}
+	j.place(place{e.chn, at}, e.stamp, r.Name)
+	seen[e.stamp] = true
+	tops[key] = max(tops[key], e.stamp.Number)
+	c.at.Seq = max(c.at.Seq, at.Seq)
+}
+
+// complete looks for acknowledged messages that the reader should have and does not.
+func (j *judge) complete(r *Reader, chn uint32, c *cursor, seen map[Stamp]bool) {
+	last := len(c.from) - 1
+	for _, epoch := range slices.Sorted(maps.Keys(j.acked[chn])) {
+	next:
+		for _, m := range j.acked[chn][epoch] {
+			if seen[m.stamp] {
+				continue
+			}
+			for i, from := range c.from {
+				open := i == last && !r.detached[chn] // the present stretch goes on to the end
+				if from.Epoch != epoch || m.seq <= from.Seq || (!open && m.seq > c.end(i).Seq) {
+					continue
+				}
+				j.Lost++
+				j.problem("%s: channel %d lost %v, acknowledged at %s/%d", r.Name, chn, m.stamp, epoch, m.seq)
+				continue next
+			}
+			if r.detached[chn] && epoch == c.at.Epoch && m.seq > c.at.Seq {
+				continue // published after the reader left
+			}
+			j.Told++
+		}
+	}
+}
+
+func (c *cursor) end(i int) Position {
+	if i < len(c.ends) {
+		return c.ends[i]
+	}
+	return c.at
+}

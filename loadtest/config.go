@@ -1,0 +1,94 @@
+package loadtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"weir/loadtest/scenario"
+	"weir/loadtest/target"
+)
+
+// ErrSetup means that nothing could be measured: the target cannot be reached, refuses the token or the
+// key, is not ours to load, or the machine has too few descriptors. The message says what to do.
+var ErrSetup = errors.New("cannot measure")
+
+// Config is one load test. The zero value of a field means the default its comment states.
+type Config struct {
+	Scenario scenario.Scenario
+	Target   target.Options
+	Own      bool // the target may be somewhere else than on this machine
+
+	// Token makes the token of a user; nil: subscribers send none.
+	Token func(user string) (string, error)
+
+	PIDs    []int  // processes of the target, whose CPU and memory are sampled
+	Metrics string // address of the target's Prometheus metrics, for the same
+	FindPID bool   // without either: look for the processes that listen on the target's port of this machine
+
+	Command string        // what was typed, for the record
+	Setup   time.Duration // connecting may make no progress for this long; 10s
+
+	// Progress is called some five times a second while the load runs; nil.
+	Progress func(Progress)
+
+	// Dial connects to the target instead of the system's sockets. Every connection then has goroutines
+	// of its own, and time is what the caller's context makes of it (testing/synctest); nil.
+	Dial func(ctx context.Context) (net.Conn, error)
+}
+
+// Progress is a glance at a running test.
+type Progress struct {
+	Step        string        // what is being done
+	At, Of      time.Duration // of the load
+	Open, Want  int64         // connections
+	Sent        uint64        // messages published so far
+	Rate        float64       // messages published a second, since the last glance
+	Deliveries  float64       // deliveries a second, since the last glance, estimated
+	P50, P99    float64       // ms, of the last interval
+	ServerCPU   float64       // cores; negative when not known
+	ClientCPU   float64       // cores
+	ServerBytes int64         // resident memory; 0 when not known
+	Trouble     int           // things that went wrong so far
+}
+
+// setupError wraps a reason in ErrSetup.
+func setupError(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrSetup, fmt.Errorf(format, args...))
+}
+
+// resolve finds the address of an endpoint and refuses targets that are not ours.
+func resolve(ctx context.Context, cfg *Config, at target.Endpoint) (netip.AddrPort, error) {
+	if cfg.Dial != nil {
+		return netip.AddrPort{}, nil
+	}
+	if !at.Loopback() && !cfg.Own {
+		return netip.AddrPort{}, setupError("%s is not on this machine: a load test of somebody else's server is an attack. Say --i-own-this-target if it is yours", at.Addr)
+	}
+	host, port, err := net.SplitHostPort(at.Addr)
+	if err != nil {
+		return netip.AddrPort{}, setupError("address %s: %w", at.Addr, err)
+	}
+	n, err := net.DefaultResolver.LookupPort(ctx, "tcp", port)
+	if err != nil {
+		return netip.AddrPort{}, setupError("port of %s: %w", at.Addr, err)
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil || len(ips) == 0 {
+		return netip.AddrPort{}, setupError("look up %s: %w", host, err)
+	}
+	ip := ips[0].Unmap()
+	for _, other := range ips {
+		if other.Unmap().Is4() {
+			ip = other.Unmap()
+			break
+		}
+	}
+	if host == "localhost" && !ip.IsLoopback() && !cfg.Own {
+		return netip.AddrPort{}, setupError("localhost is %v here, which is not this machine", ip)
+	}
+	return netip.AddrPortFrom(ip, uint16(n)), nil
+}

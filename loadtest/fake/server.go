@@ -1,0 +1,256 @@
+package fake
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Config says how a Server behaves. The zero value is a correct server that delivers at once.
+type Config struct {
+	Window time.Duration // messages of a channel wait for each other this long; 0: none waits
+	Key    string        // what publishers must say; "": anything
+	Token  string        // prefix of the tokens that are let in; "": anything
+	Most   int           // connections that are let in; 0: all
+
+	// Fault decides what becomes of delivery n (from 1) to subscriber conn (from 0, in order of
+	// subscribing); nil: all is well. It is called under the server's mutex.
+	Fault func(conn, n int) Fault
+	// Refuse says whether the server refuses publish n (from 1); nil: never.
+	Refuse func(n int) bool
+}
+
+// Fault is what goes wrong with one delivery.
+type Fault uint8
+
+// The faults.
+const (
+	None    Fault = iota
+	Lose          // it never comes
+	Repeat        // it comes twice
+	Swap          // it comes after the next one
+	Corrupt       // a character of its payload is another
+	Cut           // the connection ends instead
+)
+
+// Server is the fake relay.
+type Server struct {
+	cfg Config
+	wg  sync.WaitGroup // all goroutines of connections
+
+	mu       sync.Mutex
+	thawed   sync.Cond
+	frozen   bool // nothing is done until thawed
+	closed   bool
+	channels map[string]*channel
+	conns    map[*conn]struct{}
+	numbered int // subscribers so far
+	publish  int // publishes so far
+	Accepted int // messages accepted; read it after Close
+}
+
+// channel is a log with its subscribers.
+type channel struct {
+	name    string
+	changes []change
+	items   map[string]string // key to data
+	subs    []*conn
+	waiting []change // of the open window
+	timer   *time.Timer
+}
+
+type change struct {
+	seq     int
+	text    string // JSON object without braces
+	key     string
+	deleted bool
+}
+
+// New returns a server that nobody is connected to.
+func New(cfg Config) *Server {
+	s := &Server{cfg: cfg, channels: map[string]*channel{}, conns: map[*conn]struct{}{}}
+	s.thawed.L = &s.mu
+	return s
+}
+
+// Dial connects in memory.
+func (s *Server) Dial(context.Context) (net.Conn, error) {
+	ours, theirs := Pipe()
+	if err := s.Handle(ours); err != nil {
+		return nil, err
+	}
+	return theirs, nil
+}
+
+// Handle serves a connection until it ends.
+func (s *Server) Handle(nc net.Conn) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("the fake server is closed: %w", net.ErrClosed)
+	}
+	c := &conn{s: s, nc: nc, number: -1}
+	c.more.L = &s.mu
+	s.conns[c] = struct{}{}
+	s.wg.Go(c.read)
+	s.wg.Go(c.write)
+	return nil
+}
+
+// Serve handles what a listener accepts, until the listener is closed.
+func (s *Server) Serve(l net.Listener) {
+	for {
+		nc, err := l.Accept()
+		if err != nil || s.Handle(nc) != nil {
+			return
+		}
+	}
+}
+
+// Freeze stops the server for a while: it neither reads nor writes.
+func (s *Server) Freeze(d time.Duration) {
+	s.mu.Lock()
+	s.frozen = true
+	s.mu.Unlock()
+	time.AfterFunc(d, func() {
+		s.mu.Lock()
+		s.frozen = false
+		for c := range s.conns {
+			c.more.Broadcast()
+		}
+		s.mu.Unlock()
+		s.thawed.Broadcast()
+	})
+}
+
+// Close ends all connections and returns when their goroutines have left.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed, s.frozen = true, false
+	for c := range s.conns {
+		c.end()
+	}
+	for _, ch := range s.channels {
+		if ch.timer != nil {
+			ch.timer.Stop()
+		}
+	}
+	s.mu.Unlock()
+	s.thawed.Broadcast()
+	s.wg.Wait()
+}
+
+// lock waits until the server is not frozen.
+func (s *Server) lock() {
+	s.mu.Lock()
+	for s.frozen {
+		s.thawed.Wait()
+	}
+}
+
+func (s *Server) channel(name string) *channel {
+	ch := s.channels[name]
+	if ch == nil {
+		ch = &channel{name: name, items: map[string]string{}}
+		s.channels[name] = ch
+	}
+	return ch
+}
+
+// change appends to a channel's log and delivers it. With a key it sets or deletes an item.
+func (s *Server) change(ch *channel, group, key, data string, deleted bool) int {
+	seq := len(ch.changes) + 1
+	var b strings.Builder
+	op := "send"
+	switch {
+	case deleted:
+		op = "delete"
+		delete(ch.items, key)
+	case key != "":
+		op = "set"
+		ch.items[key] = data
+	}
+	fmt.Fprintf(&b, `"seq":%d,"op":%q`, seq, op)
+	if key != "" {
+		fmt.Fprintf(&b, `,"group":%q,"key":%q`, group, key)
+	}
+	if !deleted {
+		b.WriteString(`,"data":` + data)
+	}
+	c := change{seq: seq, text: b.String(), key: key, deleted: deleted}
+	ch.changes = append(ch.changes, c)
+	if s.cfg.Window == 0 {
+		s.deliver(ch, []change{c})
+		return seq
+	}
+	if key != "" { // a newer value replaces the one that waits
+		ch.waiting = slices.DeleteFunc(ch.waiting, func(old change) bool { return old.key == key })
+	}
+	if ch.waiting = append(ch.waiting, c); ch.timer == nil {
+		ch.timer = time.AfterFunc(s.cfg.Window, func() {
+			s.lock()
+			defer s.mu.Unlock()
+			list := ch.waiting
+			ch.waiting, ch.timer = nil, nil
+			s.deliver(ch, list)
+		})
+	}
+	return seq
+}
+
+// deliver sends changes to everyone in the channel, each through its own faults.
+func (s *Server) deliver(ch *channel, list []change) {
+	for _, c := range slices.Clone(ch.subs) {
+		texts := c.faulty(list)
+		switch {
+		case len(texts) == 0:
+		case c.plain:
+			for _, t := range texts {
+				_, data, _ := strings.Cut(t, `"data":`)
+				c.send(data)
+			}
+		case len(texts) == 1:
+			c.send(fmt.Sprintf(`{"type":"channel_update","channel":%q,%s}`, ch.name, texts[0]))
+		default:
+			c.send(fmt.Sprintf(`{"type":"batch","channel":%q,"messages":[{%s}]}`, ch.name, strings.Join(texts, "},{")))
+		}
+	}
+}
+
+// faulty is what of the changes reaches a connection.
+func (c *conn) faulty(list []change) (texts []string) {
+	fault := c.s.cfg.Fault
+	for _, one := range list {
+		text := one.text
+		if fault == nil || c.number < 0 {
+			texts = append(texts, text)
+			continue
+		}
+		c.seen++
+		held := c.held
+		c.held = ""
+		switch fault(c.number, c.seen) {
+		case Lose:
+		case Repeat:
+			texts = append(texts, text, text)
+		case Swap:
+			c.held = text
+		case Corrupt:
+			i := strings.LastIndexByte(text, '"') - 1
+			texts = append(texts, text[:i]+"#"+text[i+1:])
+		case Cut:
+			c.end()
+			return nil
+		default:
+			texts = append(texts, text)
+		}
+		if held != "" {
+			texts = append(texts, held)
+		}
+	}
+	return texts
+}

@@ -1,0 +1,3 @@
+module weir-peers-compare
+
+go 1.26.0

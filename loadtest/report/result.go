@@ -1,0 +1,158 @@
+package report
+
+import (
+	"time"
+
+	"weir/loadtest/record"
+)
+
+// Result is a run as it is reported. Its JSON names are promised; more may be added.
+type Result struct {
+	Scenario string    `json:"scenario"`
+	About    string    `json:"about,omitempty"`
+	Target   string    `json:"target"`
+	URL      string    `json:"url"`
+	Command  string    `json:"command,omitempty"`
+	Machine  string    `json:"machine"`
+	Started  time.Time `json:"started"`
+	Loop     string    `json:"loop"`    // open or closed
+	Measure  string    `json:"measure"` // what latencyMs is of: delivery, publish or connect
+	Seconds  float64   `json:"seconds"` // length of the measurement
+	Setup    Setup     `json:"setup"`
+
+	DeliveriesPerSecond float64 `json:"deliveriesPerSecond"`
+	PublishesPerSecond  float64 `json:"publishesPerSecond"`
+	ConnectsPerSecond   float64 `json:"connectsPerSecond"`
+
+	Expected   uint64 `json:"expected"`
+	Received   uint64 `json:"received"`
+	Lost       uint64 `json:"lost"`
+	Duplicated uint64 `json:"duplicated"`
+	Reordered  uint64 `json:"reordered"`
+	Corrupted  uint64 `json:"corrupted"`
+	Late       uint64 `json:"late"`
+	Superseded uint64 `json:"superseded"` // replaced by a newer value of the same key before they were sent
+	Refused    uint64 `json:"refused"`    // messages the target did not accept
+	Unanswered uint64 `json:"unanswered"` // messages whose connection ended before the answer
+	Unsent     uint64 `json:"unsent"`     // messages due that the target left no room to send
+
+	LatencyMs Quantiles  `json:"latencyMs"`
+	AckMs     *Quantiles `json:"ackMs,omitempty"`
+	ConnectMs *Quantiles `json:"connectMs,omitempty"`
+	Stages    []Stage    `json:"stages,omitempty"`
+
+	ServerCPU    *float64 `json:"serverCpu"` // cores; null when not known
+	ServerMemory *Memory  `json:"serverMemory"`
+	ClientCPU    float64  `json:"clientCpu"` // cores
+	ClientCores  int      `json:"clientCores"`
+	OwnLag       Lag      `json:"ownLag"`
+
+	Connections Connections    `json:"connections"`
+	Presence    *Presence      `json:"presence,omitempty"`
+	Herd        *Herd          `json:"herd,omitempty"`
+	Search      []record.Probe `json:"search,omitempty"`
+
+	Valid          bool     `json:"valid"`
+	InvalidBecause []string `json:"invalidBecause,omitempty"`
+	Troubles       []string `json:"troubles,omitempty"`
+
+	Series []Point     `json:"series"`
+	Curve  []CurveStep `json:"curve"`
+}
+
+// Setup is what was asked for.
+type Setup struct {
+	Subscribers int     `json:"subscribers"`
+	Channels    int     `json:"channels"`
+	Payload     int     `json:"payload"`
+	Publishers  int     `json:"publishers"`
+	Batch       int     `json:"batch"`
+	Rate        float64 `json:"rate"`
+}
+
+// Quantiles are latencies in ms.
+type Quantiles struct {
+	Count int64   `json:"count"`
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+	P99   float64 `json:"p99"`
+	P999  float64 `json:"p999"`
+	Max   float64 `json:"max"`
+}
+
+// Stage is one step of a scenario with several.
+type Stage struct {
+	From      float64   `json:"from"` // s since the load began
+	To        float64   `json:"to"`
+	Rate      float64   `json:"rate"`
+	Slow      float64   `json:"slow,omitempty"`
+	Herd      bool      `json:"herd,omitempty"`
+	LatencyMs Quantiles `json:"latencyMs"`
+}
+
+// Memory is resident memory of the target, in bytes.
+type Memory struct {
+	Before        int64   `json:"before"` // without connections
+	After         int64   `json:"after"`  // with all of them, at the end
+	Peak          int64   `json:"peak"`
+	PerConnection float64 `json:"perConnection"`
+}
+
+// Lag is what the tool itself adds, 99th percentiles in ms.
+type Lag struct {
+	Send float64 `json:"sendP99"` // messages left later than they were due and the target had room
+	Read float64 `json:"readP99"` // arrived messages waited while other connections were read
+	Wake float64 `json:"wakeP99"` // the system woke the tool up later than asked
+}
+
+// Connections says how the subscribers were watched.
+type Connections struct {
+	Checked       int    `json:"checked"`       // every message parsed
+	Counted       int    `json:"counted"`       // frames and bytes counted in the kernel
+	Alike         int    `json:"alike"`         // of those: the same frames as a checked one of the same channels
+	Similar       int    `json:"similar"`       // of those: as many bytes as a checked one, in other frames
+	Unreferenced  int    `json:"unreferenced"`  // of those: no checked one has the same channels; compared with each other
+	BytesMismatch int    `json:"bytesMismatch"` // of those: other bytes than expected; their messages are estimated
+	Unaccounted   int    `json:"unaccounted"`   // of those: cut and resumed; their messages are not part of expected
+	Stalled       int    `json:"stalled"`       // stopped reading on purpose, not part of expected
+	StalledCut    uint64 `json:"stalledCut"`    // of them ended by the target
+	Closed        uint64 `json:"closed"`        // times the target ended a subscriber
+	Failed        uint64 `json:"failed"`        // visits that did not get in
+	Other         uint64 `json:"other"`         // typing signs, expiries and the like at checked connections
+	Told          uint64 `json:"told"`          // times the target said that messages may be missing
+	Accounting    string `json:"accounting"`    // the above in a sentence
+}
+
+// Presence is who was seen to come and go.
+type Presence struct {
+	Joined uint64 `json:"joined"` // visitors that got subscribed
+	Seen   uint64 `json:"seen"`   // arrivals seen by all watchers
+	Unseen uint64 `json:"unseen"` // arrivals not seen
+	Leaves uint64 `json:"leaves"` // departures seen
+}
+
+// Herd is how all came back.
+type Herd struct {
+	Resumed uint64  `json:"resumed"`
+	Seconds float64 `json:"seconds"` // until the last was back
+}
+
+// Point is one interval of the plots.
+type Point struct {
+	At         float64 `json:"t"` // s
+	Deliveries float64 `json:"deliveries"`
+	Publishes  float64 `json:"publishes"`
+	P50        float64 `json:"p50"` // ms
+	P99        float64 `json:"p99"`
+	Max        float64 `json:"max"`
+	ServerCPU  float64 `json:"serverCpu"` // cores
+	ClientCPU  float64 `json:"clientCpu"`
+	Memory     int64   `json:"memory"` // bytes
+	Open       int64   `json:"open"`   // connections
+}
+
+// CurveStep is a point of the percentile curve.
+type CurveStep struct {
+	Percentile float64 `json:"p"`
+	Ms         float64 `json:"ms"`
+}

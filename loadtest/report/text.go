@@ -1,0 +1,190 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Text writes the summary for a terminal.
+func (res *Result) Text(w io.Writer) error {
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-14s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintf(&b, "%s on %s %s\n", res.Scenario, res.Target, res.URL)
+	s := res.Setup
+	line("setup", "%s subscribers, %s channels, %s B, %s loop, %s s", Count(float64(s.Subscribers)), Count(float64(s.Channels)), Count(float64(s.Payload)), res.Loop, strconv.FormatFloat(res.Seconds, 'g', 4, 64))
+	switch res.Measure {
+	case "connect":
+		line("connections", "%s/s", Count(res.ConnectsPerSecond))
+	case "publish":
+		line("publishes", "%s/s", Count(res.PublishesPerSecond))
+	default:
+		line("deliveries", "%s/s of %s publishes/s", Count(res.DeliveriesPerSecond), Count(res.PublishesPerSecond))
+	}
+	line("latency", "%s  (%s)", res.LatencyMs, res.latencyOf())
+	for i, st := range res.Stages {
+		line("  stage "+strconv.Itoa(i+1), "%s  at %s/s%s", st.LatencyMs, Count(st.Rate), st.note())
+	}
+	if res.AckMs != nil && res.Measure != "publish" {
+		line("acknowledged", "%s", *res.AckMs)
+	}
+	if res.ConnectMs != nil && res.Measure != "connect" {
+		what := "connected"
+		if res.Presence != nil {
+			what = "seen to join"
+		}
+		line(what, "%s", *res.ConnectMs)
+	}
+	line("accounting", "expected %d, received %d, lost %d, duplicated %d, reordered %d, corrupted %d, late %d",
+		res.Expected, res.Received, res.Lost, res.Duplicated, res.Reordered, res.Corrupted, res.Late)
+	if n := res.Superseded; n > 0 {
+		line("", "%d values were replaced by newer ones before they were sent", n)
+	}
+	if res.Refused+res.Unanswered+res.Unsent > 0 {
+		line("", "refused %d, unanswered %d, could not be sent %d", res.Refused, res.Unanswered, res.Unsent)
+	}
+	line("", "%s", res.Connections.Accounting)
+	if p := res.Presence; p != nil {
+		line("presence", "%d joined; arrivals seen %d, not seen %d; departures seen %d", p.Joined, p.Seen, p.Unseen, p.Leaves)
+	}
+	if h := res.Herd; h != nil {
+		line("herd", "%d connections came back within %.2f s", h.Resumed, h.Seconds)
+	}
+	if c := res.Connections; c.Closed+c.Failed+c.StalledCut > 0 {
+		line("connections", "ended by the target %d, did not get in %d, stalled and ended %d", c.Closed, c.Failed, c.StalledCut)
+	}
+	cpu := "not known"
+	if res.ServerCPU != nil {
+		cpu = fmt.Sprintf("%.2f cores", *res.ServerCPU)
+	}
+	if m := res.ServerMemory; m != nil {
+		cpu += fmt.Sprintf(", %s at most, %s a connection", Bytes(float64(m.Peak)), Bytes(m.PerConnection))
+	}
+	line("target", "%s", cpu)
+	line("load generator", "%.2f of %d cores; late in sending %.2f, reading %.2f, waking %.2f ms (p99)", res.ClientCPU, res.ClientCores, res.OwnLag.Send, res.OwnLag.Read, res.OwnLag.Wake)
+	res.searchText(&b)
+	for _, t := range res.Troubles {
+		line("note", "%s", t)
+	}
+	if res.Valid {
+		line("valid", "yes")
+	}
+	for _, why := range res.InvalidBecause {
+		line("NOT VALID", "%s", why)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (res *Result) searchText(b *strings.Builder) {
+	if len(res.Search) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "  search\n")
+	for _, p := range res.Search {
+		held := "holds"
+		if !p.Held {
+			held = "does not hold: " + p.Why
+		}
+		fmt.Fprintf(b, "    %10s/s  %12s deliveries/s  p99 %8.2f ms  %s\n", Count(p.Rate), Count(p.Deliveries), p.P99, held)
+	}
+}
+
+// latencyOf says from when to when latency was measured.
+func (res *Result) latencyOf() string {
+	from := "due"
+	if res.Loop == "closed" {
+		from = "sent; closed loop, for ceilings only"
+	}
+	switch res.Measure {
+	case "connect":
+		return "from when due to subscribed" + after(res.Loop)
+	case "publish":
+		return "from when " + from + " to answered"
+	}
+	return "from when " + from + " to read"
+}
+
+func after(loop string) string {
+	if loop == "closed" {
+		return "; closed loop, for ceilings only"
+	}
+	return ""
+}
+
+// note says what is special about a stage.
+func (s Stage) note() string {
+	switch {
+	case s.Herd:
+		return ", all cut at its beginning"
+	case s.Slow > 0:
+		return fmt.Sprintf(", %.3g %% of the clients not reading", s.Slow*100)
+	}
+	return ""
+}
+
+// String is the usual line of percentiles.
+func (q Quantiles) String() string {
+	if q.Count == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("p50 %s  p90 %s  p99 %s  p99.9 %s  max %s ms", ms(q.P50), ms(q.P90), ms(q.P99), ms(q.P999), ms(q.Max))
+}
+
+func ms(v float64) string {
+	switch {
+	case v >= 100:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case v >= 10:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64)
+}
+
+// Count writes a number for people: 950, 12.3 k, 4.56 M.
+func Count(v float64) string {
+	switch a := math.Abs(v); {
+	case a >= 999.5e6:
+		return significant(v/1e9) + " G"
+	case a >= 999.5e3:
+		return significant(v/1e6) + " M"
+	case a >= 9999.5:
+		return significant(v/1e3) + " k"
+	case a >= 100 || v == math.Trunc(v):
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return significant(v)
+}
+
+// Bytes writes a number of bytes for people.
+func Bytes(v float64) string {
+	for _, u := range []struct {
+		name string
+		size float64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if v >= u.size {
+			return significant(v/u.size) + " " + u.name
+		}
+	}
+	return strconv.FormatFloat(v, 'f', 0, 64) + " B"
+}
+
+func significant(v float64) string {
+	switch a := math.Abs(v); {
+	case a >= 100:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case a >= 10:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64)
+}
+
+// title names a run: its scenario, target and when it ran.
+func (res *Result) title() string {
+	return res.Scenario + " on " + res.Target + ", " + res.Started.Format(time.DateTime)
+}

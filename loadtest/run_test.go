@@ -1,0 +1,220 @@
+package loadtest
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/loadtest/fake"
+	"weir/loadtest/record"
+	"weir/loadtest/report"
+	"weir/loadtest/scenario"
+	"weir/loadtest/target"
+)
+
+// virtual runs a scenario against a fake server in virtual time. during is called when the load begins.
+func virtual(t *testing.T, server fake.Config, s scenario.Scenario, during func(*fake.Server)) (*report.Result, *record.Record) {
+	t.Helper()
+	var rec *record.Record
+	synctest.Test(t, func(t *testing.T) {
+		srv := fake.New(server)
+		defer srv.Close()
+		cfg := Config{
+			Scenario: s, Target: target.Options{Name: "weir", URL: "http://127.0.0.1:1"}, Dial: srv.Dial,
+			Token: func(user string) (string, error) { return user, nil },
+		}
+		began := false
+		cfg.Progress = func(p Progress) {
+			if !began && p.At > 0 && during != nil {
+				began = true
+				during(srv)
+			}
+		}
+		var err error
+		if rec, err = Run(context.Background(), cfg); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return report.New(rec), rec
+}
+
+// small is a scenario that every fault can be counted in.
+func small() scenario.Scenario {
+	return scenario.Scenario{
+		Name: "small", Channels: 2, Subscribers: 20, Rate: 100, Duration: 3 * time.Second, Checked: scenario.All,
+	}
+}
+
+func TestEveryDeliveryOfAPerfectServerIsAccountedFor(t *testing.T) {
+	for _, window := range []time.Duration{0, 50 * time.Millisecond} {
+		for _, checked := range []scenario.Checked{scenario.All, 4} {
+			s := small()
+			s.Checked, s.Batch = checked, 5
+			res, _ := virtual(t, fake.Config{Window: window}, s, nil)
+			const want = 400 * 10 // 4 s with the warm-up, 10 subscribers of each channel
+			if res.Expected != want || res.Received != want || res.Lost+res.Duplicated+res.Reordered+res.Corrupted+res.Late != 0 {
+				t.Errorf("window %v, checked %d: %+v", window, checked, res)
+			}
+			if c := res.Connections; c.Checked+c.Alike != 20 || c.Checked != res.Setup.Subscribers && c.Checked != 4 || c.BytesMismatch != 0 {
+				t.Errorf("window %v, checked %d: connections %+v", window, checked, c)
+			}
+			if limit := float64(window)/1e6 + .1; res.LatencyMs.Max > limit {
+				t.Errorf("window %v: latency %v", window, res.LatencyMs)
+			}
+			if res.DeliveriesPerSecond < 980 || res.DeliveriesPerSecond > 1020 {
+				t.Errorf("window %v, checked %d: %v deliveries/s", window, checked, res.DeliveriesPerSecond)
+			}
+		}
+	}
+}
+
+func TestEveryFaultIsCountedExactly(t *testing.T) {
+	at := func(fault fake.Fault, numbers ...int) func(int, int) fake.Fault {
+		return func(conn, n int) fake.Fault {
+			for _, k := range numbers {
+				if conn == 3 && n == k {
+					return fault
+				}
+			}
+			return fake.None
+		}
+	}
+	tests := []struct {
+		name                             string
+		fault                            func(int, int) fake.Fault
+		lost, duplicated, reordered, bad uint64
+	}{
+		{"lost", at(fake.Lose, 1, 50, 51, 52, 199), 5, 0, 0, 0},
+		{"lost at the very end", at(fake.Lose, 200, 201), 2, 0, 0, 0},
+		{"repeated", at(fake.Repeat, 7, 8, 200), 0, 3, 0, 0},
+		{"reordered", at(fake.Swap, 10, 20, 30, 40), 0, 0, 4, 0},
+		{"corrupted", at(fake.Corrupt, 5, 6), 0, 0, 0, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := small()
+			s.Publishers = 1
+			// message 1 of each connection is the greeting of the test for one channel, which is not counted
+			res, _ := virtual(t, fake.Config{Fault: tt.fault}, s, nil)
+			lost := tt.lost
+			if greeted := tt.name == "lost" && res.Lost == 4 || tt.name == "lost at the very end" && res.Lost == 1; greeted {
+				lost--
+			}
+			if res.Lost != lost || res.Duplicated != tt.duplicated || res.Reordered != tt.reordered || res.Corrupted != tt.bad {
+				t.Errorf("lost %d, duplicated %d, reordered %d, corrupted %d", res.Lost, res.Duplicated, res.Reordered, res.Corrupted)
+			}
+			if res.Received != res.Expected-lost-tt.bad {
+				t.Errorf("expected %d, received %d", res.Expected, res.Received)
+			}
+		})
+	}
+}
+
+// A connection that is only counted shows its losses in its bytes.
+func TestLossOnCountedConnectionsIsFound(t *testing.T) {
+	s := small()
+	s.Channels, s.Checked, s.Subscribers = 1, 4, 40
+	res, _ := virtual(t, fake.Config{Window: 50 * time.Millisecond, Fault: func(conn, n int) fake.Fault {
+		if conn >= 10 && n > 100 && n <= 101+conn {
+			return fake.Lose
+		}
+		return fake.None
+	}}, s, nil)
+	const lost = 765 // 11 + 12 + ... + 40
+	if res.Lost != lost || res.Expected != 400*40 || res.Received != 400*40-lost {
+		t.Errorf("lost %d, expected %d, received %d", res.Lost, res.Expected, res.Received)
+	}
+	if c := res.Connections; c.Checked != 4 || c.Counted != 36 || c.BytesMismatch < 26 || c.Alike < 6 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestAStallShowsInTheLatencyOfAnOpenLoop(t *testing.T) {
+	s := small()
+	s.Duration = 5 * time.Second
+	res, _ := virtual(t, fake.Config{}, s, func(srv *fake.Server) {
+		time.AfterFunc(2*time.Second, func() { srv.Freeze(time.Second) })
+	})
+	if l := res.LatencyMs; l.P50 > 1 || l.P99 < 900 || l.P99 > 1000 || l.Max < 985 || l.Max > 1001 {
+		t.Errorf("latency %v", l)
+	}
+	if res.Lost != 0 || res.Expected != 600*10 {
+		t.Errorf("lost %d of %d", res.Lost, res.Expected)
+	}
+}
+
+func TestLateDeliveriesAreCounted(t *testing.T) {
+	s := small()
+	s.Late = 300 * time.Millisecond
+	res, _ := virtual(t, fake.Config{}, s, func(srv *fake.Server) { srv.Freeze(800 * time.Millisecond) })
+	if res.Late < 490 || res.Late > 510 || res.Lost != 0 {
+		t.Errorf("late %d, lost %d", res.Late, res.Lost)
+	}
+}
+
+func TestRefusedMessagesAreNotExpected(t *testing.T) {
+	for _, batch := range []int{1, 10} {
+		s := small()
+		s.Batch = batch
+		res, _ := virtual(t, fake.Config{Refuse: func(n int) bool { return n%20 == 0 }}, s, nil)
+		if res.Refused != 20 || res.Lost != 0 || res.Expected != 380*10 || res.Received != res.Expected {
+			t.Errorf("batch %d: refused %d, lost %d, expected %d", batch, res.Refused, res.Lost, res.Expected)
+		}
+	}
+}
+
+func TestALostConnectionIsReported(t *testing.T) {
+	s := small()
+	res, _ := virtual(t, fake.Config{Fault: func(conn, n int) fake.Fault {
+		if conn == 5 && n == 100 {
+			return fake.Cut
+		}
+		return fake.None
+	}}, s, nil)
+	if res.Connections.Closed != 1 || res.Lost == 0 || len(res.Troubles) == 0 {
+		t.Errorf("%+v, lost %d, %q", res.Connections, res.Lost, res.Troubles)
+	}
+}
+
+func TestEveryPresetRunsWithoutLoss(t *testing.T) {
+	for _, s := range scenario.Presets() {
+		for _, window := range []time.Duration{0, 20 * time.Millisecond} {
+			t.Run(s.Name+"/window="+window.String(), func(t *testing.T) {
+				s.Subscribers = min(s.Subscribers, 60)
+				s.Churn = min(s.Churn, 40)
+				if len(s.Stages) == 0 {
+					s.Duration = 3 * time.Second
+				}
+				if s.Keys == 0 {
+					s.Rate = min(s.Rate, 200)
+				} else {
+					s.Subscribers = 8
+				}
+				res, rec := virtual(t, fake.Config{Window: window}, s, nil)
+				if res.Lost+res.Duplicated+res.Reordered+res.Corrupted+res.Refused+res.Unsent != 0 || len(res.Troubles) != 0 {
+					t.Errorf("expected %d, received %d, lost %d, duplicated %d, reordered %d, corrupted %d, unsent %d, %q",
+						res.Expected, res.Received, res.Lost, res.Duplicated, res.Reordered, res.Corrupted, res.Unsent, res.Troubles)
+				}
+				if s.Name != "idle" && (res.Expected == 0 || res.LatencyMs.Count == 0) {
+					t.Errorf("nothing measured: expected %d, latency %v", res.Expected, res.LatencyMs)
+				}
+				if p := res.Presence; s.Presence && (p == nil || p.Joined == 0 || p.Seen == 0 || p.Unseen != 0) {
+					t.Errorf("presence %+v", p)
+				}
+				if s.Name == "herd" && (res.Herd == nil || res.Herd.Resumed != 60) {
+					t.Errorf("herd %+v", res.Herd)
+				}
+				if s.Name == "slow" && res.Connections.Stalled != 1 {
+					t.Errorf("stalled %d", res.Connections.Stalled)
+				}
+				if s.Keys > 0 && window > 0 && res.Superseded == 0 {
+					t.Error("nothing was superseded in a window")
+				}
+				if !rec.End.Complete {
+					t.Error("not complete")
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,146 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"weir/internal/units"
+)
+
+// ErrInvalid means that a scenario does not exist or makes no sense; the message says where and what
+// was expected.
+var ErrInvalid = errors.New("invalid scenario")
+
+// ReadFile reads a scenario file. The error wraps ErrInvalid when the content is at fault.
+func ReadFile(name string) (Scenario, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return Scenario{}, fmt.Errorf("read scenario: %w", err)
+	}
+	return Parse(name, b)
+}
+
+// Parse reads the YAML of a scenario; name is used in errors. Unknown keys are errors.
+func Parse(name string, b []byte) (Scenario, error) {
+	var s Scenario
+	if err := yaml.UnmarshalWithOptions(b, &s, yaml.Strict()); err != nil {
+		var at yaml.Error
+		if errors.As(err, &at) && at.GetToken() != nil && at.GetToken().Position != nil {
+			return Scenario{}, fmt.Errorf("%s:%d: %s: %w", name, at.GetToken().Position.Line, at.GetMessage(), ErrInvalid)
+		}
+		return Scenario{}, fmt.Errorf("%s: %s: %w", name, yaml.FormatError(err, false, false), ErrInvalid)
+	}
+	if err := s.Validate(); err != nil {
+		return Scenario{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return s, nil
+}
+
+// UnmarshalText reads "auto", "all" or a number.
+func (c *Checked) UnmarshalText(b []byte) error {
+	switch s := string(b); s {
+	case "auto":
+		*c = Auto
+	case "all":
+		*c = All
+	default:
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q: expected auto, all or a number of connections", s)
+		}
+		*c = Checked(n)
+	}
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (c Checked) MarshalText() ([]byte, error) {
+	switch c {
+	case Auto:
+		return []byte("auto"), nil
+	case All:
+		return []byte("all"), nil
+	}
+	return strconv.AppendInt(nil, int64(c), 10), nil
+}
+
+// Limits of a scenario: enough for any test of one client machine, and small enough that a slip of the
+// pen does not eat its memory.
+const (
+	maxSubscribers = 1_000_000
+	maxChannels    = 1_000_000
+	maxRate        = 1e9
+	maxPublishers  = 4096
+	maxBatch       = 10_000
+	maxTime        = 24 * time.Hour
+)
+
+// Validate checks the ranges of a scenario's fields, with defaults filled in. The error wraps
+// ErrInvalid.
+func (s Scenario) Validate() error {
+	s = s.withDefaults()
+	bad := func(field string, value any, expected string) error {
+		return fmt.Errorf("%s: %v: expected %s: %w", field, value, expected, ErrInvalid)
+	}
+	span := func(v time.Duration, least time.Duration) bool { return v >= least && v <= maxTime }
+	switch {
+	case s.Measure != Delivery && s.Measure != Publish && s.Measure != Connect:
+		return bad("measure", s.Measure, "delivery, publish or connect")
+	case s.Channels < 1 || s.Channels > maxChannels:
+		return bad("channels", s.Channels, "1 to 1000000")
+	case s.Subscribers < 0 || s.Subscribers > maxSubscribers:
+		return bad("subscribers", s.Subscribers, "0 to 1000000")
+	case s.Follow < 1 || s.Follow > s.Channels || s.Follow > 128:
+		return bad("follow", s.Follow, "1 to 128, and no more than there are channels")
+	case s.Checked < All:
+		return bad("checked", s.Checked, "auto, all or a number of connections")
+	case s.Payload < 64 || s.Payload > units.MiB:
+		return bad("payload", s.Payload, "64B to 1MiB")
+	case s.Publishers < 1 || s.Publishers > maxPublishers:
+		return bad("publishers", s.Publishers, "1 to 4096")
+	case s.Batch < 1 || s.Batch > maxBatch:
+		return bad("batch", s.Batch, "1 to 10000")
+	case s.Pipeline < 1 || s.Pipeline > 1024:
+		return bad("pipeline", s.Pipeline, "1 to 1024")
+	case s.Inflight < 1:
+		return bad("inflight", s.Inflight, "1 or more")
+	case s.Keys < 0 || s.Keys > 100_000:
+		return bad("keys", s.Keys, "0 to 100000")
+	case !share(s.Typing):
+		return bad("typing", s.Typing, "a share from 0 to 1")
+	case !rate(s.Churn):
+		return bad("churn", s.Churn, "connections a second, 0 to 1e9")
+	case !span(s.Warmup, 0) || !span(s.Stay, 0) || !span(s.Late, 1) || !span(s.Drain, 1):
+		return bad("warmup, stay, late or drain", s.Warmup, "a duration of up to 24h")
+	case len(s.Stages) > 0 && (s.Duration != 0 || s.Rate != 0):
+		return bad("stages", len(s.Stages), "either stages, or rate and duration")
+	case s.Closed && len(s.Stages) > 0:
+		return bad("closed", s.Closed, "an open loop when there are stages")
+	}
+	for i, st := range s.steps() {
+		at := fmt.Sprintf("stages[%d].", i)
+		if len(s.Stages) == 0 {
+			at = ""
+		}
+		switch {
+		case !span(st.Duration, time.Millisecond):
+			return bad(at+"duration", st.Duration, "1ms to 24h")
+		case !rate(st.Rate):
+			return bad(at+"rate", st.Rate, "0 to 1e9 a second")
+		case !share(st.Slow):
+			return bad(at+"slow", st.Slow, "a share from 0 to 1")
+		case st.Herd && s.Measure == Connect:
+			return bad(at+"herd", st.Herd, "no herd when measuring connect, which has no lasting connections")
+		}
+	}
+	return nil
+}
+
+func share(v float64) bool { return v >= 0 && v <= 1 }
+func rate(v float64) bool  { return v >= 0 && v <= maxRate && !math.IsNaN(v) }

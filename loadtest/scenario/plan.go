@@ -1,0 +1,223 @@
+package scenario
+
+import (
+	"math"
+	"sort"
+	"strconv"
+	"time"
+)
+
+// Plan is a validated scenario and its timetable. Times are nanoseconds since the load began. It does
+// not change once made and may be shared.
+type Plan struct {
+	Scenario
+	Steps []Step
+	Warm  int64 // when the measurement begins
+	End   int64 // when the load ends
+}
+
+// Step is a stage with its place in the timetable. The warm-up is the first step.
+type Step struct {
+	Stage
+	Warmup   bool
+	From, To int64   // ns
+	first    float64 // messages due before the step
+	start    float64 // rate at its beginning
+}
+
+// New fills in a scenario's defaults, validates it and works out its timetable. The error wraps
+// ErrInvalid.
+func New(s Scenario) (*Plan, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	p := &Plan{Scenario: s.withDefaults()}
+	steps := p.steps()
+	if p.Warmup > 0 {
+		warm := steps[0]
+		warm.Duration, warm.Slow, warm.Herd = p.Warmup, 0, false
+		if steps[0].Ramp {
+			warm.Rate, warm.Ramp = 0, false
+		}
+		p.add(warm, true)
+		p.Warm = p.End
+	}
+	for _, st := range steps {
+		p.add(st, false)
+	}
+	return p, nil
+}
+
+func (p *Plan) add(st Stage, warmup bool) {
+	step := Step{Stage: st, Warmup: warmup, From: p.End, To: p.End + int64(st.Duration), start: st.Rate}
+	if n := len(p.Steps); n > 0 {
+		last := p.Steps[n-1]
+		step.first = last.first + last.due(last.To)
+	}
+	if st.Ramp {
+		step.start = 0
+		if n := len(p.Steps); n > 0 {
+			step.start = p.Steps[n-1].Rate
+		}
+	}
+	p.Steps = append(p.Steps, step)
+	p.End = step.To
+}
+
+// due is how many messages of the step are due up to time t within it.
+func (s Step) due(t int64) float64 {
+	x := float64(t-s.From) / 1e9
+	d := float64(s.To-s.From) / 1e9
+	return s.start*x + (s.Rate-s.start)*x*x/(2*d)
+}
+
+// Requests is how many requests, of Batch messages each, the whole timetable holds.
+func (p *Plan) Requests() int64 {
+	last := p.Steps[len(p.Steps)-1]
+	return int64(math.Ceil((last.first + last.due(last.To)) / float64(p.Batch) * (1 - 1e-12)))
+}
+
+// Due is when request j, counted from 0, is due. ok is false when the timetable ends before it. The
+// messages of a request are all due when it is.
+func (p *Plan) Due(j int64) (ns int64, ok bool) {
+	if j < 0 || j >= p.Requests() {
+		return 0, false
+	}
+	m := float64(j) * float64(p.Batch)
+	i := sort.Search(len(p.Steps), func(i int) bool {
+		s := p.Steps[i]
+		return s.first+s.due(s.To) > m
+	})
+	if i == len(p.Steps) {
+		return 0, false
+	}
+	s := p.Steps[i]
+	return min(s.From+int64(s.when(m-s.first)*1e9), s.To-1), true
+}
+
+// when is the time in seconds within the step at which m of its messages are due: the inverse of due.
+func (s Step) when(m float64) float64 {
+	if m <= 0 {
+		return 0
+	}
+	d := float64(s.To-s.From) / 1e9
+	slope := (s.Rate - s.start) / d
+	if math.Abs(slope)*d < 1e-9*(s.Rate+s.start) {
+		return m / s.start
+	}
+	// start*x + slope*x²/2 = m, in the form that does not cancel
+	return 2 * m / (s.start + math.Sqrt(max(s.start*s.start+2*slope*m, 0)))
+}
+
+// At is the step that time t falls into; the last one for times after the end.
+func (p *Plan) At(t int64) int {
+	i := sort.Search(len(p.Steps), func(i int) bool { return p.Steps[i].To > t })
+	return min(i, len(p.Steps)-1)
+}
+
+// ChannelOf is the channel, from 0, of message k.
+func (p *Plan) ChannelOf(k int64) int { return int(k % int64(p.Channels)) }
+
+// TypingAt says whether message k is a typing sign: the share is spread evenly and differently over
+// the channels.
+func (p *Plan) TypingAt(k int64) bool {
+	if p.Typing == 0 {
+		return false
+	}
+	h := uint64(k)*0x9e3779b97f4a7c15 + 0x632be59bd9b4e019
+	h ^= h >> 32
+	return float64(h&(1<<32-1)) < p.Typing*(1<<32)
+}
+
+// ChannelName is the name of channel i.
+func (p *Plan) ChannelName(i int) string { return p.Prefix + strconv.Itoa(i) }
+
+// Follows lists the channels of subscriber i.
+func (p *Plan) Follows(i int) []int {
+	list := make([]int, p.Follow)
+	for f := range list {
+		list[f] = (i*p.Follow + f) % p.Channels
+	}
+	return list
+}
+
+// Deliveries is how many deliveries one published message causes, on average.
+func (p *Plan) Deliveries() float64 {
+	return float64(p.Subscribers) * float64(p.Follow) / float64(p.Channels)
+}
+
+// checkedRate is how many checked messages a second the client may have to parse, and checkedAll up to
+// which rate it checks every connection.
+const (
+	checkedRate = 250_000
+	checkedAll  = 100_000
+	checkedMin  = 8
+	checkedMost = 512
+)
+
+// CheckedCount is how many of the subscribers are checked message by message.
+func (p *Plan) CheckedCount() int {
+	peak, slow := 0.0, 0.0
+	for _, s := range p.Steps {
+		peak, slow = max(peak, s.Rate), max(slow, s.Slow)
+	}
+	if slow > 0 { // those that stall are never among the checked ones
+		return min(max(int(p.Checked), checkedMin), int(float64(p.Subscribers)*(1-slow)))
+	}
+	switch {
+	case p.Checked == All:
+		return p.Subscribers
+	case p.Checked > 0:
+		return min(int(p.Checked), p.Subscribers)
+	}
+	each := peak * float64(p.Follow) / float64(p.Channels) // messages a second of one connection
+	if each > 0 && !p.Closed && each*float64(p.Subscribers) <= checkedAll {
+		return p.Subscribers
+	}
+	n := min(p.Channels, checkedMost)
+	if each > 0 {
+		n = min(n, int(checkedRate/each))
+	}
+	return min(max(n, checkedMin), p.Subscribers)
+}
+
+// CheckedAt says whether subscriber i is one of about n checked ones. Every channel has its share of
+// them, and they are spread over the order of connecting, because a relay tends to serve connections
+// in that order.
+func (p *Plan) CheckedAt(i, n int) bool {
+	if n <= 0 || n >= p.Subscribers {
+		return n > 0
+	}
+	channels := min(p.Channels, p.Subscribers)
+	turn, channel := i/channels, i%channels
+	turns := (p.Subscribers - channel + channels - 1) / channels
+	k := n / channels
+	if picks(channel, n%channels, channels) {
+		k++
+	}
+	return k >= turns || picks((turn+channel)%turns, k, turns)
+}
+
+// picks spreads k picks evenly over the numbers 0 to n-1.
+func picks(i, k, n int) bool { return (i+1)*k/n != i*k/n }
+
+// Length is how long the load lasts, the warm-up included.
+func (p *Plan) Length() time.Duration { return time.Duration(p.End) }
+
+// StepName says in words what happens at time t.
+func (p *Plan) StepName(t int64) string {
+	i := p.At(t)
+	switch s := p.Steps[i]; {
+	case t >= p.End:
+		return "draining"
+	case s.Warmup:
+		return "warming up"
+	case len(p.Stages) > 1:
+		n := i + 1
+		if p.Steps[0].Warmup {
+			n--
+		}
+		return "stage " + strconv.Itoa(n) + " of " + strconv.Itoa(len(p.Stages))
+	}
+	return "measuring"
+}

@@ -1,0 +1,116 @@
+package scenario
+
+import (
+	"time"
+
+	"weir/internal/units"
+)
+
+// Scenario is one load test. The yaml names are the scenario file's; a field left out has the value of
+// the default that its comment states.
+type Scenario struct {
+	Name  string `yaml:"name"`
+	About string `yaml:"about"` // one line for the report
+
+	Measure     Measure `yaml:"measure"`     // what latency is of; delivery
+	Channels    int     `yaml:"channels"`    // channels in all; 1
+	Prefix      string  `yaml:"prefix"`      // channel names are prefix and number; "bench:"
+	Subscribers int     `yaml:"subscribers"` // connections in all, spread evenly over the channels; 0
+	Follow      int     `yaml:"follow"`      // channels that each connection follows; 1
+	Checked     Checked `yaml:"checked"`     // connections checked message by message; auto
+
+	Rate     float64       `yaml:"rate"`     // messages published a second in all (connections a second when measuring connect)
+	Duration time.Duration `yaml:"duration"` // of the measurement; 10s. Not together with stages
+	Warmup   time.Duration `yaml:"warmup"`   // load before the measurement, checked but not timed; 1s. negative: none
+	Stages   []Stage       `yaml:"stages"`   // the measurement in steps, instead of rate and duration
+	Closed   bool          `yaml:"closed"`   // closed loop: the next message waits for the earlier ones. For ceilings only
+	Inflight int           `yaml:"inflight"` // closed loop: messages (or connections) under way at most; 256
+
+	Payload    units.Size `yaml:"payload"`    // bytes of one message's data, 64 to 1 MiB; 128
+	Publishers int        `yaml:"publishers"` // connections that publish; 4
+	Batch      int        `yaml:"batch"`      // messages that are due together and leave in one request; 1
+	Pipeline   int        `yaml:"pipeline"`   // requests under way on one publisher's connection; 1
+	Keys       int        `yaml:"keys"`       // messages are values of this many keys of each publisher and channel: a relay may skip to the newest; 0, every message counts
+	Typing     float64    `yaml:"typing"`     // share of messages that are typing signs, which expire and are not counted one by one; 0
+
+	Presence bool          `yaml:"presence"` // subscribers also follow who is in their channels
+	Churn    float64       `yaml:"churn"`    // connections a second that join a channel and leave again, beside the subscribers; 0
+	Stay     time.Duration `yaml:"stay"`     // how long those stay; 1s
+	Late     time.Duration `yaml:"late"`     // a delivery this long after it was due is late; 1s
+	Drain    time.Duration `yaml:"drain"`    // wait for what is still under way at the end, at most; 10s
+}
+
+// Stage is one step of a scenario.
+type Stage struct {
+	Duration time.Duration `yaml:"duration"`
+	Rate     float64       `yaml:"rate"` // messages a second, reached at the end when Ramp is set
+	Ramp     bool          `yaml:"ramp"` // the rate grows evenly from the stage before (from 0 in the first)
+	Slow     float64       `yaml:"slow"` // share of the connections that does not read from here on
+	Herd     bool          `yaml:"herd"` // every connection is cut when the stage begins, and resumes
+}
+
+// Measure is what the latency of a scenario is the latency of.
+type Measure string
+
+// What can be measured.
+const (
+	Delivery Measure = "delivery" // from when a message was due to when a checked connection read it
+	Publish  Measure = "publish"  // from when a message was due to when the target had answered for it
+	Connect  Measure = "connect"  // from when a connection was due to when it was subscribed
+)
+
+// Checked is how many connections are checked message by message: a number, Auto or All.
+type Checked int
+
+// The named values of Checked. Auto checks all of them while that costs the client little, then one
+// for each channel, and never fewer than eight.
+const (
+	Auto Checked = 0
+	All  Checked = -1
+)
+
+// withDefaults fills in what was left out.
+func (s Scenario) withDefaults() Scenario {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	wait := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	if s.Measure == "" {
+		s.Measure = Delivery
+	}
+	if s.Prefix == "" {
+		s.Prefix = "bench:"
+	}
+	if s.Payload == 0 {
+		s.Payload = 128
+	}
+	def(&s.Channels, 1)
+	def(&s.Follow, 1)
+	def(&s.Publishers, 4)
+	def(&s.Batch, 1)
+	def(&s.Pipeline, 1)
+	def(&s.Inflight, 256)
+	wait(&s.Warmup, time.Second)
+	wait(&s.Stay, time.Second)
+	wait(&s.Late, time.Second)
+	wait(&s.Drain, 10*time.Second)
+	s.Warmup = max(s.Warmup, 0)
+	if len(s.Stages) == 0 {
+		wait(&s.Duration, 10*time.Second)
+	}
+	return s
+}
+
+// steps is the measurement as stages.
+func (s Scenario) steps() []Stage {
+	if len(s.Stages) > 0 {
+		return s.Stages
+	}
+	return []Stage{{Duration: s.Duration, Rate: s.Rate}}
+}

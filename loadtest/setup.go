@@ -1,0 +1,158 @@
+package loadtest
+
+import (
+	"context"
+	"time"
+
+	"weir/loadtest/scenario"
+	"weir/loadtest/target"
+)
+
+// poll is how often a waiting test looks whether it may go on.
+const poll = 10 * time.Millisecond
+
+// until waits for done. progress is whatever grows meanwhile: when it does not grow for patience, until
+// gives up and returns false. Errors: the context's, or the first failure of setup, explained.
+func (e *engine) until(ctx context.Context, patience time.Duration, done func() bool, progress func() uint64) (bool, error) {
+	ticks := time.NewTicker(poll)
+	defer ticks.Stop()
+	last, since := progress(), e.clock.now()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case err := <-e.failed:
+			return false, e.explain(err)
+		case <-ticks.C:
+		}
+		if now := progress(); now != last {
+			last, since = now, e.clock.now()
+		} else if e.clock.now()-since > int64(patience) {
+			return done(), nil
+		}
+	}
+	return true, nil
+}
+
+// publishes says whether the scenario publishes anything.
+func (e *engine) publishes() bool {
+	return e.plan.Measure != scenario.Connect && (e.plan.Closed || e.plan.Requests() > 0)
+}
+
+// setup connects everything, and publishes once to see that the key is right.
+func (e *engine) setup(ctx context.Context) (err error) {
+	if e.usage, err = findUsage(ctx, &e.cfg, e.at.Port()); err != nil {
+		return err
+	}
+	e.idleBefore = e.memory(ctx)
+	e.settingUp.Store(true)
+	defer e.settingUp.Store(false)
+	if err := e.connect(ctx); err != nil {
+		return err
+	}
+	if !e.publishes() {
+		return nil
+	}
+	want := int64(e.plan.Publishers)
+	e.publishers.l.post(func() { e.publishers.connect(int(want)) })
+	ok, err := e.until(ctx, e.cfg.Setup, func() bool { return e.publishing.Load() >= want }, func() uint64 { return uint64(e.publishing.Load()) })
+	if err == nil && !ok {
+		err = setupError("%s: %d of %d publishers got connected, and no more within %v", e.cfg.Target.URL, e.publishing.Load(), want, e.cfg.Setup)
+	}
+	if err != nil {
+		return err
+	}
+	return e.greet(ctx)
+}
+
+// connect opens the subscribers' connections, all that are not open.
+func (e *engine) connect(ctx context.Context) error {
+	want := int64(len(e.fleet.conns))
+	if want == 0 {
+		return nil
+	}
+	e.fleet.connect()
+	ok, err := e.until(ctx, e.cfg.Setup, func() bool { return e.tally.open.Load() >= want }, e.tally.opened.Load)
+	if err == nil && !ok {
+		err = setupError("%s: %d of %d connections got subscribed, and no more within %v", e.cfg.Target.URL, e.tally.open.Load(), want, e.cfg.Setup)
+	}
+	return err
+}
+
+// Waits of a test between its phases.
+const (
+	settleTime = 200 * time.Millisecond // for targets that do not confirm a subscription
+	quietTime  = 150 * time.Millisecond // nothing arrives for this long: the target is at rest
+	quietMost  = 3 * time.Second
+	drainQuiet = 2 * time.Second // nothing arrives for this long although something is missing: it is lost
+)
+
+// greet publishes one message that is not counted.
+func (e *engine) greet(ctx context.Context) error {
+	if e.traits.Settle {
+		if err := rest(ctx, settleTime); err != nil {
+			return err
+		}
+	}
+	e.publishers.l.post(func() {
+		p := e.publishers
+		c := p.free[len(p.free)-1]
+		p.out = e.target.Publish(p.out[:0], []target.Message{{Channel: e.names[0], Data: typingData}})
+		c.sock.send(p.out)
+		if e.traits.Socket {
+			e.greeted(0, 0, nil)
+			return
+		}
+		c.requests = append(c.requests, request{n: 1})
+	})
+	timer := time.NewTimer(e.cfg.Setup)
+	defer timer.Stop()
+	select {
+	case err := <-e.greeting:
+		if err != nil {
+			return e.explain(err)
+		}
+	case err := <-e.failed:
+		return e.explain(err)
+	case <-timer.C:
+		return setupError("%s does not answer a publish within %v", e.cfg.Target.URL, e.cfg.Setup)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return e.quiet(ctx)
+}
+
+// quiet waits until nothing arrives any more.
+func (e *engine) quiet(ctx context.Context) error {
+	limit := e.clock.now() + int64(quietMost)
+	_, err := e.until(ctx, quietTime, func() bool { return e.clock.now() > limit }, e.tally.bytes.Load)
+	return err
+}
+
+// rest waits.
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// memory is what the target holds after collecting garbage, as far as it can be asked to; 0 when it is
+// not known.
+func (e *engine) memory(ctx context.Context) int64 {
+	if e.usage == nil {
+		return 0
+	}
+	if e.cfg.Metrics != "" {
+		collectGarbage(ctx, e.cfg.Metrics)
+	}
+	_, rss, err := e.usage()
+	if err != nil {
+		return 0
+	}
+	return rss
+}

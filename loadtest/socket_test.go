@@ -1,0 +1,155 @@
+package loadtest
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/loadtest/fake"
+	"weir/loadtest/report"
+	"weir/loadtest/scenario"
+	"weir/loadtest/target"
+)
+
+// listen serves a fake server on a port of this machine.
+func listen(t *testing.T, cfg fake.Config) (srv *fake.Server, address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv = fake.New(cfg)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		srv.Serve(l)
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-done
+		srv.Close()
+	})
+	return srv, l.Addr().String()
+}
+
+// On real sockets nothing may depend on how fast the machine is: only counts are looked at.
+func TestOverRealSockets(t *testing.T) {
+	brief := func(s scenario.Scenario) scenario.Scenario {
+		s.Warmup, s.Duration, s.Drain = -1, 500*time.Millisecond, 30*time.Second
+		return s
+	}
+	fanout := brief(scenario.Scenario{Channels: 2, Subscribers: 40, Rate: 200, Checked: 4, Payload: 4000, Batch: 10})
+	single := fanout
+	single.Batch, single.Payload = 1, 128
+	herd := scenario.Scenario{
+		Channels: 2, Subscribers: 40, Checked: scenario.All, Warmup: -1, Drain: 30 * time.Second, Presence: true,
+		Stages: []scenario.Stage{{Duration: 300 * time.Millisecond, Rate: 100}, {Duration: 300 * time.Millisecond, Rate: 100, Herd: true}},
+	}
+	tests := []struct {
+		name   string
+		s      scenario.Scenario
+		target target.Options // its URL is a path
+		server fake.Config
+		want   uint64
+	}{
+		{"weir batches", fanout, target.Options{Name: "weir"}, fake.Config{Window: 30 * time.Millisecond, Key: "dev"}, 100 * 20},
+		{"weir at once", single, target.Options{Name: "weir"}, fake.Config{}, 100 * 20},
+		{"herd", herd, target.Options{Name: "weir"}, fake.Config{Window: 10 * time.Millisecond}, 60 * 20},
+		{"plain sockets", single, target.Options{Name: "ws", URL: "/plain/{channel}"}, fake.Config{}, 100 * 20},
+		{"event streams", single, target.Options{Name: "sse", URL: "/events/{channel}"}, fake.Config{}, 100 * 20},
+		{"connect", brief(scenario.Scenario{Measure: scenario.Connect, Channels: 3, Rate: 200}), target.Options{Name: "weir"}, fake.Config{}, 100},
+		{"ingress", brief(scenario.Scenario{Measure: scenario.Publish, Rate: 400, Batch: 4}), target.Options{Name: "weir"}, fake.Config{}, 200},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, address := listen(t, tt.server)
+			if tt.target.Name == "ws" { // the one who sends follows one channel only
+				tt.s.Channels, tt.want = 1, tt.want*2
+			}
+			tt.target.URL = "http://" + address + tt.target.URL
+			rec, err := Run(context.Background(), Config{Scenario: tt.s, Target: tt.target, FindPID: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			res := report.New(rec)
+			if res.Expected != tt.want || res.Received != tt.want || res.Lost+res.Duplicated+res.Reordered+res.Corrupted+res.Unsent != 0 {
+				t.Errorf("expected %d (want %d), received %d, lost %d, duplicated %d, unsent %d, %q, %s", res.Expected, tt.want, res.Received,
+					res.Lost, res.Duplicated, res.Unsent, res.Troubles, res.Connections.Accounting)
+			}
+			if c := res.Connections; c.Checked+c.Alike+c.Similar != tt.s.Subscribers {
+				t.Errorf("%+v", c)
+			}
+			if tt.name == "herd" && res.Herd.Resumed != 40 {
+				t.Errorf("%+v", res.Herd)
+			}
+		})
+	}
+}
+
+func TestBadInputIsExplained(t *testing.T) {
+	_, address := listen(t, fake.Config{Key: "dev", Token: "good-"})
+	_, full := listen(t, fake.Config{Most: 5})
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	good := func(u string) (string, error) { return "good-" + u, nil }
+	s := scenario.Scenario{Subscribers: 10, Rate: 10, Duration: time.Second}
+	change := func(f func(*scenario.Scenario)) scenario.Scenario { c := s; f(&c); return c }
+	tests := []struct {
+		name string
+		cfg  Config
+		want string
+	}{
+		{"nothing listens", Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://127.0.0.1:1"}}, "nothing listens at http://127.0.0.1:1: is the target running?"},
+		{"wrong token", Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://" + address}}, "answered 401: the token or the key is wrong"},
+		{"wrong key", Config{Scenario: s, Token: good, Target: target.Options{Name: "weir", URL: "http://" + address, Key: "no"}}, "answered 401: the token or the key is wrong"},
+		{"wrong address", Config{Scenario: s, Token: good, Target: target.Options{Name: "sse", URL: "http://" + address + "/nothing"}}, "no such address there: is it a sse?"},
+		{"full", Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://" + full}}, "refused connection"},
+		{"does not answer", Config{Scenario: s, Setup: 300 * time.Millisecond, Target: target.Options{Name: "weir", URL: "http://" + silent.Addr().String()}}, "0 of 10 connections got subscribed"},
+		{"somebody else's", Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://192.0.2.1"}}, "--i-own-this-target"},
+		{"unknown target", Config{Scenario: s, Target: target.Options{Name: "kafka"}}, "expected weir, centrifugo"},
+		{"bad address", Config{Scenario: s, Target: target.Options{Name: "weir", URL: "127.0.0.1:80"}}, "expected http://host:port"},
+		{"no batches there", Config{Scenario: change(func(s *scenario.Scenario) { s.Batch = 2 }), Target: target.Options{Name: "nchan"}}, "takes 1 messages in one request at most"},
+		{"no presence there", Config{Scenario: change(func(s *scenario.Scenario) { s.Presence = true }), Target: target.Options{Name: "nchan"}}, "does not tell who is in a channel"},
+		{"too many descriptors", Config{Scenario: change(func(s *scenario.Scenario) { s.Subscribers = 1_000_000; s.Publishers = 4000 }), Target: target.Options{Name: "weir"}}, ""},
+		{"no such process", Config{Scenario: s, Token: good, PIDs: []int{1 << 30}, Target: target.Options{Name: "weir", URL: "http://" + address}}, "usage of the target: process 1073741824"},
+		{"payload", Config{Scenario: change(func(s *scenario.Scenario) { s.Payload = 3 })}, "payload: 3B: expected 64B to 1MiB"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.want == "" { // depends on who runs the test: it must not work and not crash
+				tt.cfg.Target.URL, tt.want = "http://127.0.0.1:1", "cannot measure"
+			}
+			_, err := Run(context.Background(), tt.cfg)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v\nwant %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestACancelledRunKeepsWhatItHas(t *testing.T) {
+	_, address := listen(t, fake.Config{})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s := scenario.Scenario{Subscribers: 10, Rate: 100, Duration: time.Hour, Warmup: -1, Checked: scenario.All}
+	rec, err := Run(ctx, Config{
+		Scenario: s, Target: target.Options{Name: "weir", URL: "http://" + address},
+		Progress: func(p Progress) {
+			if p.Sent > 10 {
+				cancel()
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := report.New(rec)
+	if res.Valid || res.Lost != 0 || res.Received == 0 || !strings.Contains(strings.Join(res.InvalidBecause, " "), "interrupted") {
+		t.Errorf("valid %v, received %d, lost %d: %q", res.Valid, res.Received, res.Lost, res.InvalidBecause)
+	}
+}

@@ -1,0 +1,212 @@
+package target
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"weir/loadtest/codec"
+)
+
+// ErrTarget means that a target cannot be used as asked: an unknown name, a bad address, or something
+// this kind of server cannot do.
+var ErrTarget = errors.New("unusable target")
+
+// Target is one kind of server. Byte slices handed to its methods are valid during the call only.
+type Target interface {
+	// Open is the request that opens a subscriber's connection. The engine adds what a WebSocket
+	// handshake needs.
+	Open(s *Subscriber) codec.Request
+	// Greet takes what arrives until the subscriber is subscribed, and returns what to send next. It
+	// is called with nil when the connection is open. It sets Subscribed, and calls seen for what is
+	// delivered along with the subscription. An error ends the connection: the server said no.
+	Greet(s *Subscriber, msg []byte, seen Sink) (reply []byte, err error)
+	// Read takes one message of a subscribed connection, calls seen for what it carries, and returns
+	// what to answer, if anything. ErrProtocol when it is not understood.
+	Read(s *Subscriber, msg []byte, seen Sink) (reply []byte, err error)
+	// Publish appends one request (or WebSocket frame) that publishes the messages. There are never
+	// more than Traits().Batch.
+	Publish(dst []byte, msgs []Message) []byte
+	// Refused says how many of the n messages of a request were not accepted.
+	Refused(status int, body []byte, n int) int
+	Traits() Traits
+}
+
+// Traits is what the engine has to know about a kind of server.
+type Traits struct {
+	Stream   Stream // what subscribers read
+	Socket   bool   // messages are published on a WebSocket, which answers nothing
+	Batch    int    // messages in one request at most
+	Resume   bool   // a position can be resumed from
+	Presence string // before a channel's name: the channel that tells who is in it; empty when there is none
+	Settle   bool   // subscribing is not confirmed: wait a moment before publishing
+}
+
+// Stream is the kind of connection that subscribers read.
+type Stream uint8
+
+// The kinds of stream.
+const (
+	WebSocket Stream = iota
+	EventStream
+)
+
+// Subscriber is the protocol state of one connection.
+type Subscriber struct {
+	// Set by the engine before the connection opens.
+	Index    int
+	User     string
+	Token    string
+	Channels []Followed
+
+	// Owned by the adapter, on the connection's loop.
+	Subscribed bool
+	Confirmed  int    // channels whose subscription was confirmed
+	Cursor     []byte // event stream: the last event's id
+}
+
+// Followed is a channel of a subscriber, and where it stands in it.
+type Followed struct {
+	Name  string
+	Watch bool // a channel about who is here: its items are not messages
+	Epoch string
+	Seq   uint64
+	Known bool // Epoch and Seq are a position
+}
+
+// Message is one message to publish.
+type Message struct {
+	Channel string
+	Data    []byte // JSON
+	Group   string // with Key: the message is the new value of an item
+	Key     string
+	TTL     int // ms until the item expires; 0 never
+}
+
+// Sink receives what a message carries.
+type Sink interface {
+	// Delivered is called for each message published to a channel, in order. followed is its index in
+	// Subscriber.Channels, seq 0 when the server does not number messages, key empty when it names none.
+	Delivered(followed int, seq uint64, key, data []byte, deleted bool)
+	// Reset is called when the server says that what came before in the channel may be missing.
+	Reset(followed int)
+}
+
+// Options configures a target.
+type Options struct {
+	Name      string // weir, centrifugo, pusher, nchan, sse or ws
+	URL       string // http or https; http://127.0.0.1:8080
+	Publish   string // address to publish to, when it is another; {channel} stands for the channel
+	Key       string // what publishers authenticate with; weir: "dev"; pusher: app:key:secret
+	Transport string // weir: ws (default) or sse
+}
+
+// Names are the kinds of server that New knows.
+func Names() []string { return []string{"weir", "centrifugo", "pusher", "nchan", "sse", "ws"} }
+
+// Endpoint is where a target is.
+type Endpoint struct {
+	TLS  bool
+	Host string // as sent in Host
+	Addr string // host:port to connect to
+	Path string // path and query
+}
+
+// New returns the target of the options and where its subscribers and its publishers connect. The
+// error wraps ErrTarget.
+func New(o Options) (t Target, subscribe, publish Endpoint, err error) {
+	if o.URL == "" {
+		o.URL = "http://127.0.0.1:8080"
+	}
+	if subscribe, err = parse(o.URL); err != nil {
+		return nil, Endpoint{}, Endpoint{}, err
+	}
+	publish = subscribe
+	if o.Publish != "" {
+		if publish, err = parse(o.Publish); err != nil {
+			return nil, Endpoint{}, Endpoint{}, err
+		}
+	}
+	switch o.Name {
+	case "weir", "":
+		t, err = newWeir(o, subscribe, publish)
+	case "centrifugo":
+		t = newCentrifugo(o, subscribe, publish)
+	case "pusher":
+		t, err = newPusher(o, subscribe, publish)
+	case "nchan":
+		t = newNchan(o, subscribe, publish)
+	case "sse":
+		t = newPlainEvents(o, subscribe, publish)
+	case "ws":
+		t = newPlainSocket(o, subscribe, publish)
+	default:
+		err = fmt.Errorf("target %q: expected %s: %w", o.Name, strings.Join(Names(), ", "), ErrTarget)
+	}
+	return t, subscribe, publish, err
+}
+
+func parse(address string) (Endpoint, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || u.User != nil || !slices.Contains([]string{"http", "https", "ws", "wss"}, u.Scheme) {
+		return Endpoint{}, fmt.Errorf("address %q: expected http://host:port or https://host:port: %w", address, ErrTarget)
+	}
+	e := Endpoint{TLS: u.Scheme == "https" || u.Scheme == "wss", Host: u.Host, Path: u.RequestURI()}
+	port := u.Port()
+	if port == "" {
+		port = "80"
+		if e.TLS {
+			port = "443"
+		}
+	}
+	e.Addr = net.JoinHostPort(u.Hostname(), port)
+	return e, nil
+}
+
+// Loopback says whether the endpoint is on this machine by its address: names other than localhost
+// are not looked up, they might be anybody's.
+func (e Endpoint) Loopback() bool {
+	host, _, err := net.SplitHostPort(e.Addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// at joins a path under the endpoint's own.
+func (e Endpoint) at(path string) string {
+	base, _, _ := strings.Cut(e.Path, "?")
+	return strings.TrimSuffix(base, "/") + path
+}
+
+// get is a GET request for a path.
+func (e Endpoint) get(path string) codec.Request {
+	return codec.Request{Method: "GET", Path: path, Host: e.Host}
+}
+
+// fill puts a channel's name into a path at {channel}; ok is false when the path has no such place.
+func fill(path, channel string) (filled string, ok bool) {
+	path = strings.ReplaceAll(path, "%7Bchannel%7D", "{channel}")
+	filled = strings.ReplaceAll(path, "{channel}", url.QueryEscape(channel))
+	return filled, filled != path
+}
+
+// filled is the path with the channel's name where it has a place for it.
+func filled(path, channel string) string {
+	path, _ = fill(path, channel)
+	return path
+}
+
+// find is the index of the channel a subscriber follows, -1 when it follows none of that name.
+func (s *Subscriber) find(name []byte) int {
+	for i := range s.Channels {
+		if s.Channels[i].Name == string(name) {
+			return i
+		}
+	}
+	return -1
+}
