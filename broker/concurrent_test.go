@@ -17,7 +17,6 @@ import (
 type script struct {
 	publishes []Publication
 	joins     []bool // one for each stay: whether it resumes where the last one ended
-	clears    int
 }
 
 // TestConcurrentModel lets publishers, readers who come and go, expiry and clearing loose on one

@@ -53,8 +53,9 @@ func (k *look) delivered(followed int, seq uint64, key, data []byte, deleted boo
 		k.corrupted++
 		return
 	}
-	if s.Source < k.t.sources {
-		return // left over from an earlier trial
+	if s.Source < k.t.sources || s.Source >= k.t.sources+uint32(k.t.publishers) {
+		k.other++ // of an earlier trial
+		return
 	}
 	latency := k.c.now - k.t.base - s.Due
 	switch k.of(source{s.Channel, s.Source}).add(s.Number) {

@@ -25,6 +25,7 @@ type publishers struct {
 	free      []*publisher // may send now; the one that was used last goes first
 	lost      []*publisher // to be opened again, by time
 	unblocked int64        // when the first of them became free again
+	greets    bool         // the first message waits for a free connection
 	t         *trial       // the present trial; nil between trials
 	next      int64        // request of the timetable that is due next
 	message   int64        // message that is sent next
@@ -73,6 +74,22 @@ func (p *publishers) connect(n int) {
 		p.conns = append(p.conns, c)
 		c.sock = p.l.dial(c, netip.Addr{})
 	}
+}
+
+// greet publishes one message that is not counted, as soon as a connection is free. The engine is told
+// of the answer. On the loop.
+func (p *publishers) greet() {
+	if p.greets = len(p.free) == 0; p.greets {
+		return
+	}
+	c := p.free[len(p.free)-1]
+	p.out = p.e.target.Publish(p.out[:0], []target.Message{{Channel: p.e.names[0], Data: typingData}})
+	c.sock.send(p.out)
+	if p.e.traits.Socket {
+		p.e.greeted(0, 0, nil)
+		return
+	}
+	c.requests = append(c.requests, request{n: 1})
 }
 
 // begin starts a trial; its load starts at t.base. On the loop.
@@ -218,6 +235,9 @@ func (p *publishers) unblock(c *publisher) {
 		p.unblocked = p.e.clock.now()
 	}
 	p.free = append(p.free, c)
+	if p.greets {
+		p.greet()
+	}
 }
 
 func (c *publisher) opened() {

@@ -153,6 +153,17 @@ func TestLateDeliveriesAreCounted(t *testing.T) {
 	}
 }
 
+// Pings are answered on every connection, also where payloads are not looked at, and are not taken for
+// messages.
+func TestPingsAreAnswered(t *testing.T) {
+	s := small()
+	s.Checked = 4
+	res, _ := virtual(t, fake.Config{Window: 30 * time.Millisecond, Ping: 200 * time.Millisecond}, s, nil)
+	if res.Connections.Closed != 0 || res.Lost != 0 || res.Connections.Alike != 16 {
+		t.Errorf("lost %d, %+v", res.Lost, res.Connections)
+	}
+}
+
 func TestRefusedMessagesAreNotExpected(t *testing.T) {
 	for _, batch := range []int{1, 10} {
 		s := small()

@@ -36,8 +36,8 @@ func (s *Screen) Show(p Progress) {
 			return
 		}
 		s.next, s.step = p.At+plainPeriod, p.Step
-		fmt.Fprintf(s.w, "%6.1fs  %-12s  %s publishes/s  %s deliveries/s  p50 %.1f ms  p99 %.1f ms  %d of %d connections%s\n",
-			p.At.Seconds(), p.Step, report.Count(p.Rate), report.Count(p.Deliveries), p.P50, p.P99, p.Open, p.Want, p.trouble())
+		s.print(fmt.Sprintf("%6.1fs  %-12s  %s publishes/s  %s deliveries/s  p50 %.1f ms  p99 %.1f ms  %d of %d connections%s\n",
+			p.At.Seconds(), p.Step, report.Count(p.Rate), report.Count(p.Deliveries), p.P50, p.P99, p.Open, p.Want, p.trouble()))
 		return
 	}
 	s.past = append(s.past, p.P99)
@@ -68,13 +68,16 @@ func (s *Screen) Show(p Progress) {
 		b.WriteString(l + "\x1b[K\n")
 	}
 	s.lines = len(lines)
-	_, _ = io.WriteString(s.w, b.String()) // a terminal that went away is no reason to stop measuring
+	s.print(b.String())
 }
+
+// print writes text. A terminal that went away is no reason to stop measuring.
+func (s *Screen) print(text string) { _, _ = io.WriteString(s.w, text) }
 
 // Clear takes the live lines away, so that the summary stands alone.
 func (s *Screen) Clear() {
 	if s.live && s.lines > 0 {
-		fmt.Fprintf(s.w, "\x1b[%dA\x1b[J", s.lines)
+		s.print(fmt.Sprintf("\x1b[%dA\x1b[J", s.lines))
 		s.lines = 0
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"weir/loadtest/scenario"
-	"weir/loadtest/target"
 )
 
 // poll is how often a waiting test looks whether it may go on.
@@ -17,7 +16,12 @@ func (e *engine) until(ctx context.Context, patience time.Duration, done func() 
 	ticks := time.NewTicker(poll)
 	defer ticks.Stop()
 	last, since := progress(), e.clock.now()
+	shown := since
 	for !done() {
+		if now := e.clock.now(); e.settingUp.Load() && e.cfg.Progress != nil && now-shown > reportPeriod {
+			shown = now
+			e.cfg.Progress(Progress{Step: "connecting", Of: time.Duration(e.plan.End), Open: e.tally.open.Load(), Want: int64(e.plan.Subscribers), ServerCPU: -1})
+		}
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
@@ -94,17 +98,7 @@ func (e *engine) greet(ctx context.Context) error {
 			return err
 		}
 	}
-	e.publishers.l.post(func() {
-		p := e.publishers
-		c := p.free[len(p.free)-1]
-		p.out = e.target.Publish(p.out[:0], []target.Message{{Channel: e.names[0], Data: typingData}})
-		c.sock.send(p.out)
-		if e.traits.Socket {
-			e.greeted(0, 0, nil)
-			return
-		}
-		c.requests = append(c.requests, request{n: 1})
-	})
+	e.publishers.l.post(e.publishers.greet)
 	timer := time.NewTimer(e.cfg.Setup)
 	defer timer.Stop()
 	select {

@@ -70,7 +70,7 @@ func metrics(ctx context.Context, address string) usage {
 		if err != nil {
 			return 0, 0, err
 		}
-		defer resp.Body.Close()
+		defer func() { _ = resp.Body.Close() }() // only read
 		if resp.StatusCode != 200 {
 			return 0, 0, fmt.Errorf("%s answered %s", address, resp.Status)
 		}
@@ -123,7 +123,7 @@ func collectGarbage(ctx context.Context, metricsAddress string) {
 	client := &http.Client{Timeout: 10 * time.Second}
 	if resp, err := client.Do(req); err == nil {
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, metricsMost)) // only its side effect matters
-		resp.Body.Close()
+		_ = resp.Body.Close()                                              // only read
 	}
 	client.CloseIdleConnections()
 }

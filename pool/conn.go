@@ -2,7 +2,6 @@ package pool
 
 import (
 	"errors"
-	"math"
 	"net"
 	"sync"
 	"syscall"
@@ -116,12 +115,11 @@ func (c *Conn) Abort() {
 	c.kill()
 }
 
-// find is the index of c's membership in a slot, the one that is leaving or the one that is not; -1 if
-// there is none.
-func (c *Conn) find(sl *slot, leaving bool) int {
-	for i := range c.memberships {
-		m := c.memberships[i]
-		if m.slot == sl && (sl.subs[m.at].until != math.MaxUint64) == leaving {
+// find is the index of c's membership in a slot that gets frames up to a position, staying for the one
+// that is not leaving; -1 if there is none.
+func (c *Conn) find(sl *slot, until uint64) int {
+	for i, m := range c.memberships {
+		if m.slot == sl && sl.subs[m.at].until == until {
 			return i
 		}
 	}

@@ -137,12 +137,15 @@ func (c *Conn) lag(sl *slot) {
 		c.queue.lagging = true
 		_ = c.nc.SetWriteDeadline(time.Time{}) // it may take its time now: see patience
 	}
-	if i := c.find(sl, true); i >= 0 { // it leaves with what it has got
-		sl.subs[c.memberships[i].at].from = lagging
-	}
-	if i := c.find(sl, false); i >= 0 && !slices.Contains(c.lags, sl) {
-		sl.subs[c.memberships[i].at].from = lagging
-		c.lags = append(c.lags, sl)
+	for _, m := range c.memberships {
+		if m.slot != sl {
+			continue
+		}
+		sub := &sl.subs[m.at]
+		sub.from = lagging // one that is leaving goes with what it has got
+		if sub.until == staying && !slices.Contains(c.lags, sl) {
+			c.lags = append(c.lags, sl)
+		}
 	}
 }
 

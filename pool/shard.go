@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -104,12 +103,12 @@ func (s *Shard) enter(c *Conn) {
 // await answers m once everything up to its position has been gathered for its connection: now, if it
 // has. One that leaves gets nothing later than that.
 func (s *Shard) await(m *mail) {
-	w := wait{m.conn, m.seq, m.bytes, m.leave, m.then}
-	if i := m.conn.find(m.slot, false); m.leave && i >= 0 {
-		m.slot.subs[m.conn.memberships[i].at].until = min(m.seq, math.MaxUint64-1)
+	w := wait{m.conn, min(m.seq, staying-1), m.bytes, m.leave, m.then}
+	if i := m.conn.find(m.slot, staying); m.leave && i >= 0 {
+		m.slot.subs[m.conn.memberships[i].at].until = w.until
 		m.conn.forget(m.slot)
 	}
-	if m.slot.position(m.conn, m.leave) >= m.seq {
+	if m.slot.reached(m.conn, w.until) {
 		s.fulfil(m.slot, w)
 		return
 	}
@@ -120,7 +119,7 @@ func (s *Shard) await(m *mail) {
 // fulfil answers a wait and ends the membership if it asks for that.
 func (s *Shard) fulfil(sl *slot, w wait) {
 	s.owe(w.conn, w.bytes)
-	if i := w.conn.find(sl, true); w.leave && i >= 0 {
+	if i := w.conn.find(sl, w.until); w.leave && i >= 0 {
 		sl.remove(w.conn, int32(i))
 	}
 	if w.then != nil {
@@ -132,7 +131,7 @@ func (s *Shard) fulfil(sl *slot, w wait) {
 func (s *Shard) settle(sl *slot) {
 	if len(sl.waits) > 0 {
 		sl.waits = slices.DeleteFunc(sl.waits, func(w wait) bool {
-			due := sl.position(w.conn, w.leave) >= w.until
+			due := sl.reached(w.conn, w.until)
 			if due {
 				w.conn.waits--
 				s.fulfil(sl, w)

@@ -10,6 +10,9 @@ import (
 // lagging is the position of a subscriber that is left out until it has been resynced.
 const lagging = math.MaxUint64
 
+// staying is the last position of a subscriber that is not leaving.
+const staying = math.MaxUint64
+
 // slot is a topic's part on one shard.
 type slot struct {
 	// Set once.
@@ -26,11 +29,11 @@ type slot struct {
 }
 
 // sub is a subscriber. It gets the frames after from, up to until: a connection that leaves and joins
-// again at once is there twice for a while.
+// again at once is there more than once for a while.
 type sub struct {
 	conn  *Conn
 	from  uint64
-	until uint64 // math.MaxUint64 unless it is leaving
+	until uint64 // staying unless it is leaving
 	at    int32  // index in conn.memberships
 	order uint32 // conn.order
 }
@@ -72,12 +75,12 @@ func (sl *slot) add(c *Conn, from uint64) {
 		sl.moved++
 	}
 	c.memberships = append(c.memberships, membership{sl, int32(len(sl.subs))})
-	sl.subs = append(sl.subs, sub{c, from, math.MaxUint64, int32(len(c.memberships) - 1), c.order})
+	sl.subs = append(sl.subs, sub{c, from, staying, int32(len(c.memberships) - 1), c.order})
 }
 
 // restart makes a subscriber start over at a position. It answers false if c is none.
 func (sl *slot) restart(c *Conn, from uint64) bool {
-	i := c.find(sl, false)
+	i := c.find(sl, staying)
 	if i >= 0 {
 		sl.subs[c.memberships[i].at].from = from
 		c.forget(sl)
@@ -134,10 +137,15 @@ func (sl *slot) tidy() {
 	sl.moved = 0
 }
 
-// position is up to where everything has been gathered for a subscriber.
-func (sl *slot) position(c *Conn, leaving bool) uint64 {
-	if i := c.find(sl, leaving); i >= 0 {
-		return max(sl.last, sl.subs[c.memberships[i].at].from)
+// reached says that everything up to a position has been gathered for c, in all its memberships.
+func (sl *slot) reached(c *Conn, at uint64) bool {
+	for _, m := range c.memberships {
+		if m.slot != sl {
+			continue
+		}
+		if sub := &sl.subs[m.at]; max(sl.last, sub.from) < min(at, sub.until) {
+			return false
+		}
 	}
-	return lagging
+	return true
 }

@@ -47,7 +47,7 @@ func TestMessageEvent(t *testing.T) {
 	if e := worker.event(); e.Data.Channel != "" || e.Data.Content != "" {
 		t.Errorf("%+v", e)
 	}
-	c.refused("too_large", `{"type":"message","id":"x","content":"%s"}`, strings.Repeat("x", 64<<10-200))
+	c.refused("too_large", `{"type":"message","id":"x","content":"%s"}`, strings.Repeat("x", 64<<10-60))
 }
 
 // A topic is the client's to emit if its token says so; the user is the session's.

@@ -241,7 +241,7 @@ func (c *client) refused(code, format string, args ...any) {
 	c.Helper()
 	command := fmt.Sprintf(format, args...)
 	if h := c.ask("%s", command); h.Type != "error" || h.Code != code || h.Message == "" || string(h.ID) != `"x"` {
-		c.Errorf("%s: answered %s, want %s", command, h.raw, code)
+		c.Errorf("%.200s: answered %.200s, want %s", command, h.raw, code)
 	}
 }
 

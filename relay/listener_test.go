@@ -61,8 +61,9 @@ func TestAcceptErrors(t *testing.T) {
 		for _, nc := range []net.Conn{waiting, p.nc, q.nc} {
 			_ = nc.Close()
 		}
+		g.until("everybody has gone", func() bool { return g.relay.open() == 0 })
 		failing.fail.Store(1 << 30) // and a stop is not held up by a pause
-		g.dial()
+		_ = g.dial().Close()
 		if err := g.stop(); err != nil {
 			t.Errorf("stop: %v", err)
 		}

@@ -164,7 +164,7 @@ func (r *Relay) writeTotals(w io.Writer) {
 		waiting += x.Waiting()
 	}
 	gauge("weir_batch_bytes", waiting)
-	gauge("weir_channels", int64(b.Channels))
+	gauge("weir_channels", b.Channels)
 	gauge("weir_items", b.Items)
 	gauge("weir_log_changes", b.Changes)
 	gauge("weir_log_bytes", b.Bytes)

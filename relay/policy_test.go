@@ -9,16 +9,26 @@ import (
 	"weir/relay/auth"
 )
 
+// policiesOf is the policies of a configuration.
+func policiesOf(t *testing.T, cfg Config) *policies {
+	t.Helper()
+	if err := cfg.fill(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPolicies(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // Who may do what with a channel, for every kind of access and of client.
 func TestAccess(t *testing.T) {
 	cfg := openConfig()
 	for _, access := range []Access{Public, Authenticated, Member, Capability, Backend} {
 		cfg.Namespaces[string(access)] = Namespace{Subscribe: access, Publish: access}
 	}
-	p, err := newPolicies(&cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := policiesOf(t, cfg)
 	guest := &auth.Identity{Anonymous: true}
 	user := &auth.Identity{User: "u1"}
 	grant := func(pattern string, ops auth.Ops) *auth.Identity {
@@ -80,10 +90,7 @@ func TestReservedNamespaces(t *testing.T) {
 	for _, name := range append([]string{"user"}, systems...) {
 		cfg.Namespaces[name] = Namespace{Subscribe: Public, Publish: Public}
 	}
-	p, err := newPolicies(&cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := policiesOf(t, cfg)
 	user := &auth.Identity{User: "u1"}
 	for _, channel := range []string{"user:u2", "event:x", "presence:closed:1"} {
 		if p.may(user, auth.Subscribe, channel) || p.may(user, auth.Publish, channel) {
@@ -98,13 +105,7 @@ func TestReservedNamespaces(t *testing.T) {
 // In development mode everything is open to clients with a token but users' own channels and the systems'.
 func TestDevelopmentPolicy(t *testing.T) {
 	cfg := Config{Dev: true, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
-	if err := cfg.fill(); err != nil {
-		t.Fatal(err)
-	}
-	p, err := newPolicies(&cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := policiesOf(t, cfg)
 	user := &auth.Identity{User: "u1"}
 	for channel, want := range map[string]bool{"room:1": true, "a": true, "probe:x": true, "user:u2": false, "user:u1": false, "event:x": false, "feed:u2": false} {
 		if got := p.may(user, auth.Publish, channel); got != want {
@@ -126,6 +127,9 @@ func TestPoliciesRefused(t *testing.T) {
 	} {
 		cfg := openConfig()
 		cfg.Namespaces["bad"] = ns
+		if err := cfg.fill(); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := newPolicies(&cfg); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "bad") {
 			t.Errorf("%v, want %s", err, want)
 		}
@@ -136,16 +140,10 @@ func TestNamespaceDefaults(t *testing.T) {
 	cfg := openConfig()
 	delete(cfg.Namespaces, "default")
 	cfg.Namespaces["room"] = Namespace{}
-	if err := cfg.fill(); err != nil {
-		t.Fatal(err)
-	}
-	p, err := newPolicies(&cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := policiesOf(t, cfg)
 	for _, ns := range []*namespace{p.of("room:1"), p.fallback} {
-		got := fmt.Sprint(ns.subscribe, ns.publish, ns.presence, ns.batch, ns.log.History, ns.message, ns.rate)
-		if want := fmt.Sprint(Member, Member, true, "{50ms true true}", 256, 64<<10, "50/s"); got != want {
+		got := fmt.Sprintf("%s %s %t %v %d %d %v", ns.subscribe, ns.publish, ns.presence, ns.batch, ns.log.History, ns.message, ns.rate)
+		if want := "member member true {50ms true true} 256 65536 50/s"; got != want {
 			t.Errorf("%s: %s, want %s", ns.name, got, want)
 		}
 	}

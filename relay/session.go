@@ -79,11 +79,6 @@ func (s *session) find(channel string) int {
 	return slices.IndexFunc(s.subs, func(x subscription) bool { return x.feed.name == channel })
 }
 
-// say sends a JSON message of the relay's own, now.
-func (s *session) say(event string, payload []byte) {
-	s.deliver(s.relay.frameFor(s, event, payload))
-}
-
 // deliver sends frames now. A client that sends commands and does not read the answers is cut off.
 func (s *session) deliver(frames []byte) {
 	if errors.Is(s.conn.Send(frames), pool.ErrSlow) {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,36 +14,38 @@ import (
 	"weir/internal/wire"
 )
 
-// narrowListener accepts connections for which the kernel keeps little, so that a client that does not read
-// is soon felt.
-type narrowListener struct{ net.Listener }
+// narrowListener accepts the next connection so that the kernel keeps little for it, and a client that does
+// not read is soon felt.
+type narrowListener struct {
+	net.Listener
+	next atomic.Bool
+}
 
-func (l narrowListener) Accept() (net.Conn, error) {
+func (l *narrowListener) Accept() (net.Conn, error) {
 	nc, err := l.Listener.Accept()
-	if err == nil {
-		err = nc.(*net.TCPConn).SetWriteBuffer(16 << 10)
+	if err == nil && l.next.Swap(false) {
+		err = nc.(*net.TCPConn).SetWriteBuffer(32 << 10)
 	}
 	return nc, err
 }
 
-// launchNarrow is launch on a narrow listener.
-func launchNarrow(t *testing.T, cfg Config) *rig {
+// launchNarrow is launch, and how a narrow connection is made. (The client's kernel keeps its share small by
+// itself, as long as nothing is read.)
+func launchNarrow(t *testing.T, cfg Config) (g *rig, narrow func() net.Conn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return launchOn(t, cfg, narrowListener{ln})
-}
-
-// narrow makes a connection for which the client's kernel keeps little as well.
-func (g *rig) narrow() net.Conn {
-	g.Helper()
-	nc := g.dial()
-	if err := nc.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
-		g.Fatal(err)
+	l := &narrowListener{Listener: ln}
+	g = launchOn(t, cfg, l)
+	return g, func() net.Conn {
+		t.Helper()
+		l.next.Store(true)
+		nc := g.dial()
+		g.until("it is accepted", func() bool { return !l.next.Load() })
+		return nc
 	}
-	return nc
 }
 
 // pour publishes n changes of about a KiB with a number in them, as the backend, in one request of NDJSON
@@ -70,15 +73,15 @@ func numbered(channel, more string) func(int) string {
 	}
 }
 
-// follower reads the changes of one channel and demands that none is missing.
-type follower struct {
+// keenReader reads the changes of one channel and demands that none is missing.
+type keenReader struct {
 	*wsPeer
 	seq  uint64
 	next int
 }
 
 // upTo reads up to the change with a number.
-func (f *follower) upTo(last int) {
+func (f *keenReader) upTo(last int) {
 	f.Helper()
 	for f.next <= last {
 		m := f.want2("channel_update", "batch")
@@ -110,7 +113,7 @@ func (p *wsPeer) want2(a, b string) message {
 }
 
 // publishAndFollow publishes n numbered changes, a few at a time, and has every reader get them at once.
-func (g *rig) publishAndFollow(readers []*follower, n int, line func(i int) string) {
+func (g *rig) publishAndFollow(readers []*keenReader, n int, line func(i int) string) {
 	g.Helper()
 	for i := 0; i < n; i += 40 {
 		g.pour(min(40, n-i), func(j int) string { return line(i + j) })
@@ -128,13 +131,13 @@ func TestReaderThatNeverReads(t *testing.T) {
 		cfg := openConfig()
 		cfg.Limit.Queue = 128 * units.KiB
 		cfg.Compression = compress
-		g := launchNarrow(t, cfg)
+		g, narrow := launchNarrow(t, cfg)
 		var lines []string
 		if compress {
 			lines = []string{offerDeflate}
 		}
-		stuck := g.wsOn(g.narrow(), "/ws", append(lines, "Authorization: Bearer "+mint(t, "stuck"))...)
-		readers := []*follower{{wsPeer: g.ws("u1", lines...)}, {wsPeer: g.ws("u2")}, {wsPeer: g.ws("u3", lines...)}}
+		stuck := g.wsOn(narrow(), "/ws", append(lines, "Authorization: Bearer "+mint(t, "stuck"))...)
+		readers := []*keenReader{{wsPeer: g.ws("u1", lines...)}, {wsPeer: g.ws("u2")}, {wsPeer: g.ws("u3", lines...)}}
 		for _, p := range []*wsPeer{readers[0].wsPeer, readers[1].wsPeer, readers[2].wsPeer, stuck} {
 			p.say(`{"type":"subscribe","channel":"a"}`)
 			p.want("subscribed")
@@ -178,15 +181,15 @@ func TestReaderThatResyncs(t *testing.T) {
 	t.Parallel()
 	cfg := openConfig()
 	cfg.Limit.Queue = 128 * units.KiB
-	g := launchNarrow(t, cfg)
-	stuck := g.wsOn(g.narrow(), "/ws", "Authorization: Bearer "+mint(t, "stuck"))
-	reader := &follower{wsPeer: g.ws("u1")}
+	g, narrow := launchNarrow(t, cfg)
+	stuck := g.wsOn(narrow(), "/ws", "Authorization: Bearer "+mint(t, "stuck"))
+	reader := &keenReader{wsPeer: g.ws("u1")}
 	for _, p := range []*wsPeer{reader.wsPeer, stuck} {
 		p.say(`{"type":"subscribe","channel":"resync:1"}`)
 		p.want("subscribed")
 	}
 	const n = 1000
-	g.publishAndFollow([]*follower{reader}, n, func(i int) string {
+	g.publishAndFollow([]*keenReader{reader}, n, func(i int) string {
 		return fmt.Sprintf(`{"channel":"resync:1","key":"k%d","data":{"n":%d,"pad":"%s"}}`, i, i, padding[:400])
 	})
 	var seq uint64
@@ -236,12 +239,13 @@ func TestAnswersThatAreNotRead(t *testing.T) {
 	t.Parallel()
 	cfg := openConfig()
 	cfg.Limit.Queue = 128 * units.KiB
-	g := launchNarrow(t, cfg)
+	g, narrow := launchNarrow(t, cfg)
 	g.pour(200, numbered("a", ""))
-	p := g.wsOn(g.narrow(), "/ws", "Authorization: Bearer "+mint(t, "stuck"))
+	p := g.wsOn(narrow(), "/ws", "Authorization: Bearer "+mint(t, "stuck"))
 	for range 60 {
 		p.say(`{"type":"history","id":1,"channel":"a","limit":200}`)
 	}
+	g.until("it is given up", func() bool { return g.metric(`weir_slow_readers_total{reason="slow"}`) == "1" })
 	p.wantClose(wire.CloseSlow)
 	g.until("the session ends", func() bool { return len(g.relay.sessions.all()) == 0 })
 }
@@ -251,14 +255,14 @@ func TestStreamThatIsNotRead(t *testing.T) {
 	t.Parallel()
 	cfg := openConfig()
 	cfg.Limit.Queue = 128 * units.KiB
-	g := launchNarrow(t, cfg)
-	nc := g.narrow()
+	g, narrow := launchNarrow(t, cfg)
+	nc := narrow()
 	_, _ = io.WriteString(nc, "GET /sse?channel=a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+mint(t, "stuck")+"\r\n\r\n")
-	reader := &follower{wsPeer: g.ws("u1")}
+	reader := &keenReader{wsPeer: g.ws("u1")}
 	reader.say(`{"type":"subscribe","channel":"a"}`)
 	reader.want("subscribed")
 	g.until("both are there", func() bool { return g.metric(`weir_connections_open{transport="sse"}`) == "1" })
-	g.publishAndFollow([]*follower{reader}, 1000, numbered("a", ""))
+	g.publishAndFollow([]*keenReader{reader}, 1000, numbered("a", ""))
 	g.until("the stream is given up", func() bool {
 		return len(g.relay.sessions.byUser("stuck")) == 0 || g.metric(`weir_slow_readers_total{reason="slow"}`) == "1"
 	})

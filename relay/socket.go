@@ -52,7 +52,7 @@ func (k *socket) Read(p []byte) (int, error) {
 		}
 		n, err := k.fill(p)
 		if err != nil {
-			k.eof = err != errParked
+			k.eof = !k.parked
 			return 0, err
 		}
 		if n > 0 {

@@ -31,6 +31,7 @@ type conn struct {
 	follows []*channel
 	out     []byte
 	more    sync.Cond
+	pinged  bool // no answer to the last ping yet
 	gone    bool
 }
 
@@ -160,7 +161,27 @@ func (c *conn) request(req *http.Request, body string) (upgraded bool) {
 		return true
 	}
 	c.send(`{"type":"connected","connectionId":"c","userId":"u"}`)
+	if s.cfg.Ping > 0 {
+		c.ping()
+	}
 	return true
+}
+
+// ping sends a ping, and looks for its answer when the next is due.
+func (c *conn) ping() {
+	c.pinged = true
+	c.raw("\x89\x04beat")
+	time.AfterFunc(c.s.cfg.Ping, func() {
+		c.s.lock()
+		defer c.s.mu.Unlock()
+		switch {
+		case c.gone:
+		case c.pinged:
+			c.end()
+		default:
+			c.ping()
+		}
+	})
 }
 
 func (c *conn) follow(ch *channel) {

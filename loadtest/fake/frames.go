@@ -46,6 +46,8 @@ func (c *conn) frames(r *bufio.Reader) {
 		switch {
 		case gone || h[0]&15 == 8:
 			gone = true
+		case h[0]&15 == 10 && string(b[4:]) == "beat":
+			c.pinged = false
 		case h[0]&15 != 1:
 		case c.plain:
 			c.s.Accepted++

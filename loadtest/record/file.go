@@ -101,6 +101,6 @@ func ReadFile(name string) (*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read record: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	return Read(f)
 }

@@ -30,7 +30,7 @@ type Result struct {
 	Duplicated uint64 `json:"duplicated"`
 	Reordered  uint64 `json:"reordered"`
 	Corrupted  uint64 `json:"corrupted"`
-	Late       uint64 `json:"late"`
+	Late       uint64 `json:"late"`       // at checked connections: after the scenario's limit
 	Superseded uint64 `json:"superseded"` // replaced by a newer value of the same key before they were sent
 	Refused    uint64 `json:"refused"`    // messages the target did not accept
 	Unanswered uint64 `json:"unanswered"` // messages whose connection ended before the answer

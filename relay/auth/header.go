@@ -1,5 +1,7 @@
 package auth
 
+import "errors"
+
 // maxHeader and maxKeyID bound a token's header and the key id in it, in bytes.
 const (
 	maxHeader = 1024
@@ -71,7 +73,7 @@ func parseHeader(text []byte) (h header, err error) {
 		return c.skip(1)
 	})
 	switch {
-	case err == errSyntax, err == nil && !c.end():
+	case errors.Is(err, errSyntax), err == nil && !c.end():
 		return h, refuse(ReasonMalformed, "header is not JSON")
 	case err != nil:
 		return h, err

@@ -44,7 +44,7 @@ func cells() []cell {
 	return []cell{
 		{
 			name: "fan1000", title: "1 channel, 1000 subscribers, 128 B: most deliveries", scenario: "fanout", measure: deliveries,
-			subscribers: 1000, channels: 1, batch: 20, flags: []string{"--publishers", "16"}, quick: true,
+			subscribers: 1000, channels: 1, batch: 20, flags: []string{"--publishers", "16"},
 			servers: append(slices.Clone(everybody), "ws, batched"),
 			ceiling: map[string]float64{"weir": 10e6, "centrifuge": 600e3, "nchan": 150e3, "gws": 150e3, "ws": 80e3, "ws, batched": 80e3},
 		},
@@ -70,21 +70,21 @@ func cells() []cell {
 		},
 		{
 			name: "steady", title: "1 channel, 1000 subscribers, 50,000 deliveries/s: latency and CPU", scenario: "fanout", measure: latency,
-			subscribers: 1000, channels: 1, batch: 1, flags: []string{"--rate", "50"}, quick: true,
+			subscribers: 1000, channels: 1, batch: 1, flags: []string{"--rate", "50", "--publishers", "16"}, quick: true,
 			servers: []string{"weir", "weir, no window", "centrifuge", "centrifuge, no delay", "nchan", "gws", "ws", "ws, batched"},
 		},
 		{
-			name: "lone", title: "1 channel, 1 subscriber, 200 messages/s: latency of a lone message", scenario: "fanout", measure: latency,
-			subscribers: 1, channels: 1, batch: 1, flags: []string{"--rate", "200"},
-			servers: []string{"weir, no window", "centrifuge, no delay", "nchan", "gws", "ws"},
+			name: "lone", title: "200 channels with 1 subscriber each, 1 message a second in each: latency of a lone message", scenario: "many", measure: latency,
+			subscribers: 200, channels: 200, batch: 1, flags: []string{"--rate", "200"}, quick: true,
+			servers: []string{"weir", "centrifuge, no delay", "nchan", "gws", "ws"},
 		},
 		{
 			name: "idle", title: "5000 idle subscribers: memory of each", scenario: "idle", measure: memory,
-			subscribers: 5000, channels: 100, batch: 1, servers: everybody,
+			subscribers: 5000, channels: 100, batch: 1, servers: everybody, quick: true,
 		},
 		{
 			name: "connect", title: "handshake and subscribe: most connections (closed loop)", scenario: "connect", measure: connects,
-			channels: 100, batch: 1, flags: []string{"--closed", "--inflight", "64"}, servers: everybody,
+			channels: 100, batch: 1, flags: []string{"--closed", "--inflight", "64"}, servers: everybody, quick: true,
 		},
 		{
 			name: "single", title: "publishing, one message a request, nobody subscribed: most messages (closed loop)", scenario: "ingress", measure: publishes,
@@ -92,7 +92,7 @@ func cells() []cell {
 		},
 		{
 			name: "ndjson", title: "publishing, 100 messages a request, nobody subscribed: most messages (closed loop)", scenario: "ingress", measure: publishes,
-			channels: 16, batch: 100, flags: []string{"--closed", "--publishers", "16", "--inflight", "1600"}, servers: []string{"weir", "centrifuge"},
+			channels: 16, batch: 100, flags: []string{"--closed", "--publishers", "16", "--inflight", "1600"}, servers: []string{"weir", "centrifuge"}, quick: true,
 		},
 	}
 }

@@ -20,7 +20,8 @@ type server struct {
 	target string // weir bench --target
 	args   []string
 	prefix string // of channels; "" for that of weir bench
-	goes   bool   // written in Go: gets GOMAXPROCS=1, and is asked to collect garbage before memory is read
+	goes   bool   // written in Go: gets GOMAXPROCS=1
+	debug  string // address of its pprof: it is asked to collect garbage before its memory is read
 	batch  bool   // takes many messages in a request
 }
 
@@ -41,12 +42,12 @@ type places struct {
 func servers() []server {
 	weir := []string{"{bin}/weir", "serve", "--dev", "--config", "{root}/loadtest/peers/compare/weir.yaml", "--listen", address, "--admin", admin, "--log-level", "warn"}
 	return []server{
-		{name: "weir", about: "windows of 50 ms, the default", target: "weir", args: weir, goes: true, batch: true},
-		{name: "weir, no window", about: "`window: 0`", target: "weir", args: weir, prefix: "instant:", goes: true, batch: true},
-		{name: "centrifuge", about: "the library behind Centrifugo, collecting writes for 20 ms", target: "centrifugo", args: []string{"{bin}/centrifuge", "-delay", "20ms", address}, goes: true, batch: true},
-		{name: "centrifuge, no delay", about: "the same, writing at once", target: "centrifugo", args: []string{"{bin}/centrifuge", address}, goes: true, batch: true},
+		{name: "weir", about: "windows of 50 ms, the default", target: "weir", args: weir, debug: admin, goes: true, batch: true},
+		{name: "weir, no window", about: "`window: 0`", target: "weir", args: weir, debug: admin, prefix: "instant:", goes: true, batch: true},
+		{name: "centrifuge", about: "the library behind Centrifugo, collecting writes for 20 ms", target: "centrifugo", args: []string{"{bin}/centrifuge", "-delay", "20ms", address}, goes: true, debug: address, batch: true},
+		{name: "centrifuge, no delay", about: "the same, writing at once", target: "centrifugo", args: []string{"{bin}/centrifuge", address}, goes: true, debug: address, batch: true},
 		{name: "nchan", about: "nginx with the nchan module, one worker", target: "nchan", args: []string{"bash", "{root}/loadtest/peers/nchan/start.sh", address, "{dir}/nchan"}},
-		{name: "gws", about: "gws with its Broadcaster, and net/http", target: "nchan", args: []string{"{bin}/gws", address}, goes: true},
+		{name: "gws", about: "gws with its Broadcaster, and net/http", target: "nchan", args: []string{"{bin}/gws", address}, goes: true, debug: address},
 		{name: "ws", about: "npm ws, JSON.stringify once for each message, a send for each socket", target: "nchan", args: []string{"node", "{root}/loadtest/peers/ws/server.js", address}},
 		{name: "ws, batched", about: "npm ws, a queue of 50 ms for each socket", target: "nchan", args: []string{"node", "{root}/loadtest/peers/ws/server.js", address, "--batch"}},
 	}

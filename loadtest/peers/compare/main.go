@@ -1,0 +1,117 @@
+// Command compare measures weir and its peers with weir bench, one after the other on one machine, and
+// writes docs/benchmarks.md. loadtest/compare.sh builds what it needs and runs it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("compare: ")
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context) error {
+	var c comparison
+	flag.StringVar(&c.root, "root", ".", "root of the sources")
+	flag.StringVar(&c.bin, "bin", "bin", "directory of the programs weir, centrifuge and gws")
+	flag.StringVar(&c.dir, "dir", "", "directory for raw results and logs, which exists")
+	out := flag.String("out", "", "file to write; standard output without")
+	quick := flag.Bool("quick", false, "a short look: no ceilings, one short run of the other scenarios")
+	only := flag.String("only", "", "only scenarios whose name matches this regular expression")
+	peers := flag.String("servers", "", "only servers whose name matches this regular expression")
+	flag.IntVar(&c.runs, "runs", 3, "runs of each")
+	flag.DurationVar(&c.run, "duration", 4*time.Second, "length of a run")
+	flag.StringVar(&c.serverCore, "server-core", "0", "core of the servers, as taskset names it")
+	flag.StringVar(&c.clientCore, "client-core", "1", "core of weir bench")
+	flag.Parse()
+	if runtime.NumCPU() < 2 {
+		return fmt.Errorf("one core: expected one for the server and another for weir bench")
+	}
+	c.warmup, c.probe, c.retries = time.Second, time.Second, 3
+	if *quick {
+		c.runs, c.run = 1, time.Second
+	}
+	match, err := regexp.Compile(*only)
+	if err != nil {
+		return fmt.Errorf("-only: %w", err)
+	}
+	which, err := regexp.Compile(*peers)
+	if err != nil {
+		return fmt.Errorf("-servers: %w", err)
+	}
+	p := page{machine: machine(c.places), timing: c.timing, from: time.Now(), outcomes: map[string]map[string]outcome{}, cores: [2]string{c.serverCore, c.clientCore}}
+	p.servers = slices.DeleteFunc(servers(), func(s server) bool { return !which.MatchString(s.name) })
+	p.cells = slices.DeleteFunc(cells(), func(l cell) bool { return (*quick && !l.quick) || !match.MatchString(l.name) })
+	var missed []string
+	for _, l := range p.cells {
+		p.outcomes[l.name] = map[string]outcome{}
+		for _, s := range p.servers {
+			if !slices.Contains(l.servers, s.name) {
+				continue
+			}
+			o, err := c.measure(ctx, l, s)
+			if err != nil {
+				return err
+			}
+			p.outcomes[l.name][s.name] = o
+			log.Print(o.line(time.Since(p.from)))
+			if s.target == "weir" && len(o.runs) == 0 {
+				missed = append(missed, l.name)
+			}
+		}
+	}
+	p.to = time.Now()
+	if err := p.save(*out); err != nil {
+		return err
+	}
+	if len(missed) > 0 {
+		return fmt.Errorf("%w: %s", errMissed, strings.Join(missed, ", "))
+	}
+	return nil
+}
+
+// errMissed is the failure of a comparison without the one that all are compared with.
+var errMissed = errors.New("no run of weir counts")
+
+// save writes the page to a file, or to standard output when there is no name.
+func (p page) save(name string) error {
+	if name == "" {
+		return p.write(os.Stdout)
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.write(f), f.Close())
+}
+
+// line is an outcome for whoever waits.
+func (o outcome) line(since time.Duration) string {
+	at := fmt.Sprintf("%4.0fs  %-10s %-21s", since.Seconds(), o.cell.name, o.server.name)
+	if o.skipped != "" {
+		return at + "not measured: " + o.skipped
+	}
+	text := fmt.Sprintf("%s %s %s, %d of %d runs count", at, number(o.figure()), o.cell.measure, len(o.runs), len(o.runs)+len(o.broken))
+	for _, why := range o.broken {
+		text += "\n      " + why
+	}
+	return text
+}
