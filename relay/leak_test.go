@@ -127,12 +127,13 @@ func TestLogInjection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := g.api(200, "POST", "/v1/tickets", `{"userId":`+string(quoted[:20])+`"}`)
+		g.api(400, "POST", "/v1/tickets", `{"userId":`+string(quoted)+`}`) // what a token could not say
+		a := g.api(200, "POST", "/v1/tickets", `{"userId":"u2","name":"level=ERROR msg=forged"}`)
 		var ticket struct{ Ticket string }
 		if err := json.Unmarshal([]byte(a.body), &ticket); err != nil {
 			t.Fatal(err)
 		}
-		p := g.wsOn(g.dial(), "/ws?ticket="+ticket.Ticket) // a user id with line breaks, as a backend may use
+		p := g.wsOn(g.dial(), "/ws?ticket="+ticket.Ticket)
 		q := g.ws("u1")
 		q.say(`{"type":` + string(quoted) + `,"id":1,"channel":` + string(quoted) + `,"token":` + string(quoted) + `}`)
 		q.wantError("unknown_type")
