@@ -74,7 +74,10 @@ func FindMax(ctx context.Context, cfg Config, goal Goal) (*record.Record, error)
 		f.last = f.best
 	}
 	f.last.End.Probes = f.probes
-	f.last.End.Complete = f.last.End.Complete && err == nil
+	if err != nil {
+		f.last.End.Complete = false
+		f.last.End.Messages = append(f.last.End.Messages, "the search ended early: "+err.Error())
+	}
 	return f.last, nil
 }
 
@@ -128,7 +131,8 @@ func (f *finder) recover(ctx context.Context) error {
 	return f.e.quiet(ctx)
 }
 
-// broken says why a result misses the goal; empty when it holds.
+// broken says why a result misses the goal; empty when it holds. That the tool itself was late or busy
+// is no reason, since that only adds to the latency; it is named when something else is.
 func (g Goal) broken(r *report.Result) string {
 	var why []string
 	no := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
@@ -149,7 +153,9 @@ func (g Goal) broken(r *report.Result) string {
 	if r.LatencyMs.Count == 0 {
 		no("nothing arrived")
 	}
-	why = append(why, r.InvalidBecause...)
+	if len(why) > 0 {
+		why = append(why, r.InvalidBecause...)
+	}
 	return strings.Join(why, "; ")
 }
 

@@ -120,6 +120,8 @@ func TestAwaitIsToldOfTheEnd(t *testing.T) {
 			if len(told) > 0 {
 				t.Errorf("told %d times too often", len(told))
 			}
+			c.Await() // of what has ended long ago
+			<-told
 		})
 	}
 }
@@ -148,5 +150,12 @@ func TestAwaitOnReusedDescriptors(t *testing.T) {
 		c.Await()
 		c.Remove(nil)
 		<-told
+	}
+	p.poller.mu.Lock()
+	defer p.poller.mu.Unlock()
+	for fd, c := range p.poller.conns {
+		if c != nil {
+			t.Errorf("descriptor %d is not forgotten", fd)
+		}
 	}
 }

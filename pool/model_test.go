@@ -102,6 +102,9 @@ func (g *run) open() *member {
 	m := &member{story: newStory(), joined: make([]bool, len(g.topics))}
 	m.story.slow = g.pool.cfg.Queue < 1<<20 // even a reader that reads may be too slow for so little
 	o := &owner{}
+	if len(g.members)%3 == 2 {
+		o.tail = func(dst []byte, _ *Topic, _ *Frame) []byte { return dst } // goes another way, and says nothing
+	}
 	m.peer = memPeerOf(g.pool, plain, o)
 	o.onSlow = func() { m.Shut(rec(0, 'E', 0, 0), true) }
 	o.onResync = func(t *Topic) {

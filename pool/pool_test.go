@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -127,15 +128,49 @@ func TestFlushReachesOtherShards(t *testing.T) {
 				c.want(t, fmt.Sprintf("%d;", n+1))
 			}
 		}
-		pending.Store(true)
-		p.Close() // flushes first
-		for _, c := range peers {
-			synctest.Wait()
-			if got := c.take(); got != "11;" && got != "" { // queued ones are closed with what they hold
-				t.Errorf("got %q", got)
+	})
+}
+
+// What an agenda holds when the pool is closed reaches every shard, and what is posted meanwhile is done.
+func TestCloseFlushes(t *testing.T) {
+	for range 50 {
+		var agendas []*agenda
+		var tp *Topic
+		var c *Conn
+		var posted, done atomic.Int64
+		p := New(Config{Shards: 4, Agenda: func(s *Shard) Agenda {
+			a := &agenda{shard: s}
+			agendas = append(agendas, a)
+			return a
+		}})
+		tp = p.Topic(Disconnect, nil)
+		var fars []*net.TCPConn
+		for range 4 {
+			near, far := tcpPair(t, false)
+			c = p.Open(near, plain, false, &owner{})
+			c.Join(tp, 0, nil, nil)
+			fars = append(fars, far)
+		}
+		p.Flush()
+		var once sync.Once
+		p.Shard(0).post(mail{kind: replyMail, conn: c, then: func() {
+			agendas[0].flushAll = func(time.Time) {
+				once.Do(func() { tp.Deliver(frame(1, "last;")) })
+				posted.Add(1)
+				c.Reply(nil, func() { done.Add(1) })
+			}
+		}})
+		p.Close()
+		for _, far := range fars {
+			got := make([]byte, 10)
+			if n, _ := far.Read(got); haveSend && string(got[:n]) != "last;" {
+				t.Fatalf("got %q", got[:n])
 			}
 		}
-	})
+		if posted.Load() != done.Load() || posted.Load() == 0 {
+			t.Fatalf("%d posted, %d done", posted.Load(), done.Load())
+		}
+	}
 }
 
 func TestClose(t *testing.T) {

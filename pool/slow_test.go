@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -178,16 +179,22 @@ func TestSlowLinkIsNotStuck(t *testing.T) {
 func TestResync(t *testing.T) {
 	bubble(t, Config{Queue: 1000}, func(t *testing.T, p *Pool) {
 		var m Meter
-		soft, hard := p.Topic(Resync, &m), p.Topic(Disconnect, nil)
+		soft, soft2, hard := p.Topic(Resync, &m), p.Topic(Resync, nil), p.Topic(Disconnect, nil)
 		o := &owner{}
 		a := memPeerOf(p, plain, o)
-		o.onResync = func(tp *Topic) { a.Rejoin(tp, 20, []byte("resynced to 20;")) }
+		o.onResync = func(tp *Topic) {
+			if tp == soft {
+				a.Rejoin(tp, 20, []byte("resynced to 20;"))
+			}
+		}
 		a.Join(soft, 0, nil, nil)
+		a.Join(soft2, 0, nil, nil)
 		a.Join(hard, 0, nil, nil)
 		a.block(true)
 		soft.Deliver(numbered(1, 1, 100)[0])
 		synctest.Wait() // being written
 		hard.Deliver(frame(1, "hard 1;"))
+		soft2.Deliver(frame(1, "soft2;"))
 		for _, f := range numbered(2, 15, 100) { // more than there is room for
 			soft.Deliver(f)
 		}
@@ -212,15 +219,16 @@ func TestResync(t *testing.T) {
 		if i := strings.IndexByte(got, ';'); got[i+1:] != "hard 1;hard 2;reply;sent;after 16;resynced to 20;" {
 			t.Errorf("got %q", got)
 		}
-		if len(o.resyncs) != 1 || o.resyncs[0] != soft {
+		if len(o.resyncs) != 2 || !slices.Contains(o.resyncs, soft) || !slices.Contains(o.resyncs, soft2) {
 			t.Errorf("told %v", o.resyncs)
 		}
+		soft2.Deliver(frame(2, "not resynced;"))
 		soft.Deliver(frame(20, "20;"))
 		soft.Deliver(frame(21, "21;"))
 		a.want(t, "21;")
 		a.Remove(nil)
 		synctest.Wait()
-		idle(t, p, soft, hard)
+		idle(t, p, soft, soft2, hard)
 	})
 }
 
@@ -348,7 +356,46 @@ func TestRepliesFindRoom(t *testing.T) {
 		if o.slows() != 1 {
 			t.Errorf("told %d times", o.slows())
 		}
+		// Replies push frames out that a snapshot can stand in for.
+		b := memPeerOf(p, plain, &owner{})
+		b.Join(soft, 10, nil, nil)
+		b.block(true)
+		_ = b.Send([]byte("busy;"))
+		synctest.Wait()
+		for _, f := range numbered(11, 9, 100) {
+			soft.Deliver(f)
+		}
+		synctest.Wait()
+		before := p.Stats().Queued
+		b.Reply(make([]byte, 200), nil)
+		b.Reply(make([]byte, 200), nil)
+		synctest.Wait()
+		if d := p.Stats().Queued - before; d != 400-900 {
+			t.Errorf("%d bytes more are queued", d)
+		}
 	})
+}
+
+// One that lags may take its time, but not to go.
+func TestShutWhileLagging(t *testing.T) {
+	p := newPool(t, Config{Queue: 100_000, Stall: 30 * ms, Linger: 30 * ms})
+	tp := p.Topic(Resync, nil)
+	o := &owner{}
+	near, _ := tcpPair(t, true)
+	c := p.Open(near, plain, false, o)
+	c.Join(tp, 0, nil, nil)
+	for _, f := range numbered(1, 100, 50_000) {
+		tp.Deliver(f)
+	}
+	p.Flush()
+	c.mu.Lock()
+	lags := c.queue.lagging
+	c.mu.Unlock()
+	if !lags {
+		t.Fatal("it does not lag")
+	}
+	c.Shut([]byte("bye;"), false)
+	until(t, "it to be closed", func() bool { return p.Stats().Timeouts == 1 && p.Stats().Stalled == 0 })
 }
 
 // On a connection that is told its position with each frame, nothing is dropped in between: a position

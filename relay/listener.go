@@ -196,11 +196,12 @@ func newCertificate(t TLS, log *slog.Logger) (*certificate, error) {
 }
 
 func (c *certificate) load() error {
+	stamp := c.modified() // before they are read: what changes meanwhile is read again
 	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
 	if err != nil {
 		return fmt.Errorf("load certificate %s: %w", c.cert, err)
 	}
-	c.stamp.Store(c.modified())
+	c.stamp.Store(stamp)
 	c.current.Store(&pair)
 	return nil
 }

@@ -173,13 +173,13 @@ func (a *account) sentence(r *record.Record) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%s checked message by message (channel, number, CRC)", plural(c.Checked, "connection"))
 	if c.Counted > 0 {
-		how := "by frames and bytes"
 		if !r.Header.Skimmed {
-			how = "by bytes"
+			fmt.Fprintf(&s, "; %s counted by bytes, of which %d received as many as a checked one of the same channels", plural(c.Counted, "connection"), c.Alike+c.Similar)
+		} else {
+			fmt.Fprintf(&s, "; %s counted by frames and bytes, of which %d received exactly the frames of a checked one of the same channels", plural(c.Counted, "connection"), c.Alike)
 		}
-		fmt.Fprintf(&s, "; %s counted %s, of which %d received exactly what a checked one of the same channels did", plural(c.Counted, "connection"), how, c.Alike)
 	}
-	if c.Similar > 0 {
+	if c.Similar > 0 && r.Header.Skimmed {
 		fmt.Fprintf(&s, ", %d as many bytes as one, in other frames", c.Similar)
 	}
 	if c.Unreferenced > 0 {

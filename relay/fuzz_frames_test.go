@@ -1,0 +1,218 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"weir/internal/units"
+	"weir/internal/wire"
+)
+
+// hostileFrames are what fuzzing begins with.
+func hostileFrames(add func(b []byte)) {
+	add(nil)
+	add(textFrame(`{"type":"ping","id":1}`))
+	add(append(clientFrame(wire.OpText, []byte(`{"type":`)), clientFrame(fin, []byte(`"ping"}`))...))
+	add(append(clientFrame(wire.OpText, []byte(`[`)), clientFrame(fin|wire.OpPing, []byte("x"))...))
+	add(clientFrame(fin|wire.OpClose, closePayload(1000)))
+	add(clientFrame(fin|wire.OpClose, []byte{3}))
+	add(clientFrame(fin|rsv1|wire.OpText, []byte{0xaa, 0x56, 0x2a, 0xa9, 0x2c, 0x48, 0x55, 0xb2, 0x52, 0x2a, 0xc8, 0xcc, 0x4b, 0x57, 0xaa, 0x05, 0x00}))
+	add(clientFrame(fin|wire.OpBinary, []byte("x")))
+	add(clientFrame(fin|wire.OpText, []byte("\xff")))
+	add([]byte{fin | wire.OpText, masked | 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xf1, 0, 0, 0, 0})
+	add([]byte{fin | wire.OpText, masked | 127, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 'x'})
+	add([]byte{fin | wire.OpText, masked | 126, 0, 5, 0, 0, 0, 0, 'h', 'e', 'l', 'l', 'o'})
+	add([]byte{0x81, 0x05, 'h', 'e', 'l', 'l', 'o'})
+	add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	add(bytes.Repeat(clientFrame(0, nil), 5))
+	add(textFrame(`[{"type":"subscribe","channel":"a","position":{"epoch":"e","seq":3}},{"type":"publish","channel":"a","data":{"x":[1,2]}},{"type":"history","id":1,"channel":"a"}]`))
+	add(textFrame(`{"type":"publish","channel":"a","group":"g","key":"k","data":"x","ttl":5,"idempotencyKey":"i","op":"set"}`))
+	add(textFrame(`{"type":"refresh","id":"r","token":"a.b.c"}`))
+}
+
+// FuzzGuard holds the guard against a plain reading of RFC 6455, frame by frame, however the bytes are cut.
+func FuzzGuard(f *testing.F) {
+	hostileFrames(func(b []byte) { f.Add(b, uint16(100), false, uint8(1)); f.Add(b, uint16(3), true, uint8(7)) })
+	f.Fuzz(func(t *testing.T, b []byte, limit uint16, deflate bool, cut uint8) {
+		var whole, pieces guard
+		g, w, bad := whole.feed(b, int(limit), deflate, units.Rate{})
+		if w > g || g > len(b) {
+			t.Fatalf("good %d, whole %d of %d", g, w, len(b))
+		}
+		good, last := 0, 0
+		var v *violation
+		for at := 0; at < len(b) && v == nil; {
+			n := min(int(cut)+1, len(b)-at)
+			var pg, pw int
+			pg, pw, v = pieces.feed(b[at:at+n], int(limit), deflate, units.Rate{})
+			if pw > 0 {
+				last = at + pw
+			}
+			good = at + pg
+			if at += n; pieces.over && pieces.left == 0 {
+				break
+			}
+		}
+		if (v == nil) != (bad == nil) || v != nil && v.code != bad.code || last != w || v == nil && !whole.over && good != g {
+			t.Fatalf("in one: %d %d %v; in pieces of %d: %d %d %v", g, w, bad, cut+1, good, last, v)
+		}
+		if want, code := plainReading(b, int(limit), deflate); want != w || (code == 0) != (bad == nil) || bad != nil && bad.code != code {
+			t.Fatalf("whole %d, %v; a plain reading has %d and %d", w, bad, want, code)
+		}
+	})
+}
+
+// plainReading is how far whole frames go, and the close code of the first breach, 0 if there is none.
+func plainReading(b []byte, limit int, deflate bool) (whole, code int) {
+	size, fragments, open := 0, 0, false
+	for at := 0; ; whole = at {
+		rest := b[at:]
+		if len(rest) < 2 {
+			return whole, 0
+		}
+		first, length, head := rest[0], uint64(rest[1]&0x7f), 2
+		switch {
+		case length == 126 && len(rest) >= 4:
+			length, head = uint64(binary.BigEndian.Uint16(rest[2:])), 4
+		case length == 127 && len(rest) >= 10:
+			length, head = binary.BigEndian.Uint64(rest[2:]), 10
+		case length >= 126:
+			return whole, 0
+		}
+		isMasked := rest[1]&masked != 0
+		if isMasked {
+			head += 4
+		}
+		if len(rest) < head {
+			return whole, 0
+		}
+		op, last := first&0x0f, first&fin != 0
+		control := op >= 8
+		switch {
+		case !isMasked, first&(rsv2|rsv3) != 0, first&rsv1 != 0 && (!deflate || op != wire.OpText && op != wire.OpBinary):
+			return whole, 1002
+		case op > 10, op > 2 && op < 8, control && (!last || length > 125):
+			return whole, 1002
+		case op == wire.OpBinary:
+			return whole, 1003
+		case !control && (op == 0) != open, !control && length>>63 != 0:
+			return whole, 1002
+		}
+		if !control {
+			if !open {
+				size, fragments = 0, 0
+			}
+			if length > uint64(limit) || size+int(length) > limit {
+				return whole, 1009
+			}
+			size += int(length)
+			if fragments++; fragments > 1024 {
+				return whole, 1008
+			}
+			open = !last
+		}
+		if length > uint64(len(rest)-head) {
+			return whole, 0
+		}
+		at += head + int(length)
+		if op == wire.OpClose {
+			return at, 0
+		}
+	}
+}
+
+// FuzzSession sends bytes to a session behind a handshake. Whatever they are, the relay answers with proper
+// frames, of which a close is the last, and with proper JSON, and does not panic.
+func FuzzSession(f *testing.F) {
+	hostileFrames(func(b []byte) { f.Add(b, false); f.Add(b, true) })
+	cfg := openConfig()
+	cfg.Compression = true
+	cfg.Limit.PerUser = 1 << 20
+	g := launch(f, cfg)
+	token := "Authorization: Bearer " + mint(f, "u1")
+	f.Fuzz(func(t *testing.T, b []byte, deflate bool) {
+		x := &rig{TB: t, relay: g.relay, public: g.public}
+		lines := []string{token}
+		if deflate {
+			lines = append(lines, offerDeflate)
+		}
+		nc := x.dial()
+		p := x.wsOn(nc, "/ws", lines...)
+		go func() { // ends with the connection
+			_, _ = nc.Write(b)
+			_ = nc.(interface{ CloseWrite() error }).CloseWrite()
+		}()
+		for {
+			first, payload, err := p.frame()
+			if err == io.EOF || isReset(err) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%v", err)
+			}
+			switch first & 0x0f {
+			case wire.OpText:
+				if !json.Valid(payload) {
+					t.Fatalf("not JSON: %q", payload)
+				}
+			case wire.OpPing, wire.OpPong:
+			case wire.OpClose:
+				if len(payload) == 1 || !utf8.Valid(payload[min(2, len(payload)):]) {
+					t.Fatalf("close %q", payload)
+				}
+				if len(payload) > 1 && !properClose(int(binary.BigEndian.Uint16(payload))) {
+					t.Fatalf("close %d %q", binary.BigEndian.Uint16(payload), payload[2:])
+				}
+				if n, err := p.r.Read(make([]byte, 1)); n > 0 || err != io.EOF && !isReset(err) {
+					t.Fatalf("after a close: %d %v", n, err)
+				}
+			default:
+				t.Fatalf("a frame that begins with %x", first)
+			}
+			if first&0x0f == wire.OpClose {
+				break
+			}
+		}
+		_ = nc.Close()
+		if n := g.relay.metrics.panics.Get(); n != 0 {
+			t.Fatalf("%d panics: %s", n, g.logs)
+		}
+	})
+	g.until("all sessions have ended", func() bool { return len(g.relay.sessions.all()) == 0 })
+}
+
+// properClose says whether the relay may close with a code because of what a client sends.
+func properClose(code int) bool {
+	switch code {
+	case 1000, 1002, 1003, 1007, 1008, 1009, wire.CloseRateLimit, wire.CloseSlow:
+		return true
+	}
+	return code >= 3000 && code < 5000 // a client's own, echoed
+}
+
+// FuzzBucket demands that no more passes a bucket than burst and rate allow, whatever the clock does.
+func FuzzBucket(f *testing.F) {
+	f.Add(uint8(10), []byte{0, 1, 200, 3})
+	f.Add(uint8(0), []byte{0, 0, 0})
+	f.Fuzz(func(t *testing.T, rate uint8, steps []byte) {
+		var b bucket
+		now := time.Unix(1e9, 0)
+		begin := now
+		burst := 2 * float64(rate)
+		taken := 0
+		for _, s := range steps {
+			now = now.Add(time.Duration(s) * time.Millisecond)
+			if b.take(units.Rate{Count: int(rate), Per: time.Second}, burst, now) {
+				taken++
+			}
+		}
+		if most := burst + float64(rate)*now.Sub(begin).Seconds() + 1e-6; rate > 0 && float64(taken) > most {
+			t.Fatalf("%d taken, at most %v allowed", taken, most)
+		}
+	})
+}
