@@ -12,7 +12,7 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: help build run test unit race lint e2e fuzz bench idle clean setup
+.PHONY: help build run test unit race lint e2e fuzz bench compare idle clean setup
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,8 @@ test: setup lint race e2e ## Set up and run every test
 
 race: ## Unit tests with the race detector
 	$(GO) vet ./...
-	$(GO) test -race -shuffle=on -timeout 15m ./...
+	$(GO) test -race -shuffle=on -timeout 10m ./...
+	cd loadtest/peers/compare && $(GO) vet . && $(GO) test .
 
 unit: ## Unit tests without the race detector: quick
 	$(GO) test -shuffle=on ./...
@@ -57,6 +58,14 @@ fuzz: ## Fuzz every decoder for FUZZTIME (10s) each
 
 bench: ## Go benchmarks of the packages, for benchstat
 	GOMAXPROCS=1 $(GO) test -run '^$$' -bench . -count=3 ./batch ./broker ./pool ./relay ./internal/wire
+
+compare: ## Measure weir beside its peers and write docs/benchmarks.md (25 min; QUICK=1: two)
+	loadtest/compare.sh
+
+idle: build ## Memory of 10,000 idle subscribed connections
+	@$(BIN)/weir serve --dev --listen 127.0.0.1:18080 --admin 127.0.0.1:19090 >/dev/null 2>$(BIN)/idle.log & trap "kill $$!" EXIT; \
+	  until curl -sf http://127.0.0.1:19090/readyz >/dev/null; do sleep 0.1; done; \
+	  $(BIN)/weir bench idle --url http://127.0.0.1:18080 --subscribers 10000 --channels 100 --duration 10s
 
 clean: ## Remove what was built
 	rm -rf $(BIN) $(E2E)/node_modules

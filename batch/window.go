@@ -12,6 +12,10 @@ const (
 	EarlyMessages = 512
 )
 
+// MaxHeld is how many bytes wait in one window before publishers to its channel are to be refused: more
+// than its loop has time to write is on its way, and readers who keep up would be taken for slow.
+const MaxHeld = 768 << 10
+
 // Message is one encoded message on its way into a window.
 type Message struct {
 	Bytes []byte // copied by Append
@@ -53,6 +57,13 @@ type Window struct {
 	hurried bool  // what it holds is due as soon as the budget allows
 	full    bool  // what it holds is due, budget or not
 	work    *work // nil: nothing waits
+}
+
+// Full says that the window holds MaxHeld bytes or more.
+func (w *Window) Full() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.work != nil && len(w.work.buf) >= MaxHeld
 }
 
 // Append adds a message. It never blocks, and does not allocate once the window has been through a few

@@ -38,6 +38,12 @@ type Outlet interface {
 	Reset(r Reply)
 }
 
+// Limiter is an Outlet that may have more than it can deliver.
+type Limiter interface {
+	// Full says so. Publish then answers ErrFull and changes nothing. Called like Outlet.
+	Full() bool
+}
+
 const defaultChannels = 1 << 20
 
 // Broker is a set of channels. All methods may be called concurrently.

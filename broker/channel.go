@@ -95,6 +95,9 @@ func (c *Channel) publish(now int64, e Entry) (Ticket, error) {
 			return Ticket{Position: Position{c.epoch, seq}}, nil
 		}
 	}
+	if l, ok := c.outlet.(Limiter); ok && l.Full() {
+		return Ticket{}, ErrFull
+	}
 	switch e.Op {
 	case Set:
 		if err := c.items.admit(c.policy, &e); err != nil {

@@ -12,5 +12,6 @@ var (
 	ErrStateTooLarge   = errors.New("items take too many bytes")
 	ErrTooManyChannels = errors.New("too many channels")
 	ErrNoChannel       = errors.New("no such channel")
+	ErrFull            = errors.New("more than its readers can be told")
 	ErrNotJoined       = errors.New("not joined")
 )

@@ -4,6 +4,7 @@
 #
 #   QUICK=1   two minutes, no ceilings, prints instead of writing: to see that everything works
 #   CORES="0 1"  the core of the servers and the core of weir bench
+#   -curves   instead: tables of how weir's cost grows, printed; some three minutes
 #   -only RE, -servers RE, -runs N, -duration TIME, -out FILE: see peers/compare
 #
 # Needs Go. What else it needs on Debian it installs with apt-get, as root or with sudo: nginx with nchan,

@@ -53,51 +53,71 @@ func (c *Conn) sendNow(b []byte) bool {
 		c.broken()
 		return false
 	}
-	c.push(item{b: b[n:]})
-	c.cut(n)
+	c.pushRest(item{b: b}, n)
 	c.startFlusher()
 	return true
 }
 
-// put writes the parts of one write, or queues them. It answers false if the connection must be given up
-// as too slow. Called by the loop; the caller holds c.mu.
+// writeSize is up to how many bytes several parts are put together for one call. A larger part goes out
+// by itself, without a copy: putting together all that has piled up during an overload would cost more than
+// the calls.
+const writeSize = 64 << 10
+
+// put writes parts, or queues them. It answers false if the connection must be given up as too slow. Called
+// by the loop; the caller holds c.mu.
 func (c *Conn) put(parts []item) bool {
-	if c.queue != nil || c.fd < 0 {
-		return c.queueAll(parts)
+	for len(parts) > 0 && c.queue == nil && c.fd >= 0 {
+		count, size := 1, len(parts[0].b)
+		for count < len(parts) && size+len(parts[count].b) <= writeSize {
+			size += len(parts[count].b)
+			count++
+		}
+		n, err := send(c.fd, c.shard.concat(c, parts[:count], size))
+		c.shard.wrote(n)
+		if n < size {
+			return c.putRest(parts, n, err)
+		}
+		parts = parts[count:]
 	}
-	b := c.shard.concat(c, parts)
-	n, err := send(c.fd, b)
-	c.shard.wrote(n)
-	if n == len(b) {
-		return true
-	}
+	return len(parts) == 0 || c.queueAll(parts)
+}
+
+// putRest queues what is left of parts after n bytes of them.
+func (c *Conn) putRest(parts []item, n int, err error) bool {
 	if !errors.Is(err, syscall.EAGAIN) {
 		c.broken()
 		return true
 	}
-	i := 0
-	for ; n >= len(parts[i].b); i++ {
-		n -= len(parts[i].b)
+	for n >= len(parts[0].b) {
+		n -= len(parts[0].b)
+		parts = parts[1:]
 	}
-	parts[i].b = parts[i].b[n:]
-	rest := c.queueAll(parts[i:])
-	c.cut(n)
-	return rest
+	if n > 0 {
+		c.pushRest(c.keepable(parts[0]), n)
+		parts = parts[1:]
+	}
+	return c.queueAll(parts)
 }
 
-// queueAll queues parts. On tailed connections their bytes are about to be used again. It answers false
-// if one of them does not fit. Called by the loop; the caller holds c.mu.
+// queueAll queues parts. It answers false if one of them does not fit. Called by the loop; the caller
+// holds c.mu.
 func (c *Conn) queueAll(parts []item) bool {
 	defer c.startFlusher()
 	for _, it := range parts {
-		if c.tailed {
-			it.b = slices.Clone(it.b)
-		}
-		if !c.accept(it) {
+		if !c.accept(c.keepable(it)) {
 			return false
 		}
 	}
 	return true
+}
+
+// keepable is a part that may be queued. The bytes of those of tailed connections are about to be used
+// again.
+func (c *Conn) keepable(it item) item {
+	if c.tailed {
+		it.b = slices.Clone(it.b)
+	}
+	return it
 }
 
 // shut gives c's output its last bytes. Called by the loop.

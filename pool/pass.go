@@ -159,15 +159,17 @@ func (s *Shard) collect(c *Conn) []item {
 	return parts
 }
 
-// concat is the bytes of parts as one.
-func (s *Shard) concat(c *Conn, parts []item) []byte {
+// concat is the bytes of parts, size of them, as one.
+func (s *Shard) concat(c *Conn, parts []item, size int) []byte {
 	if len(parts) == 1 {
 		return parts[0].b
 	}
-	if !c.tailed {
-		for i := range parts {
-			s.scratch = append(s.scratch, parts[i].b...)
-		}
+	if c.tailed { // they lie one behind the other
+		return parts[0].b[:size]
+	}
+	s.scratch = s.scratch[:0]
+	for i := range parts {
+		s.scratch = append(s.scratch, parts[i].b...)
 	}
 	return s.scratch
 }

@@ -50,9 +50,11 @@ func (c *Conn) push(it item) {
 	c.account(&it, len(it.b))
 }
 
-// cut says that n bytes in front of the first item have been sent: if that is a part of it, the rest must
-// follow. The caller holds c.mu.
-func (c *Conn) cut(n int) {
+// pushRest makes the queue of what is left of an item of which n bytes have been sent. If that is a part
+// of it, the rest must follow. The caller holds c.mu.
+func (c *Conn) pushRest(it item, n int) {
+	it.b = it.b[n:]
+	c.push(it)
 	if n > 0 {
 		c.queue.held = 1
 	}

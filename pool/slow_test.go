@@ -384,17 +384,19 @@ func TestShutWhileLagging(t *testing.T) {
 	near, _ := tcpPair(t, true)
 	c := p.Open(near, plain, false, o)
 	c.Join(tp, 0, nil, nil)
-	for _, f := range numbered(1, 100, 50_000) {
-		tp.Deliver(f)
-	}
-	p.Flush()
-	c.mu.Lock()
-	lags := c.queue.lagging
-	c.mu.Unlock()
-	if !lags {
+	lags := make(chan bool, 1)
+	c.Reply(nil, func() { // one pass: there is no time to be stuck before it lags
+		for _, f := range numbered(1, 100, 50_000) {
+			tp.Deliver(f)
+		}
+		c.Reply(nil, func() {
+			lags <- len(c.lags) == 1
+			c.Shut([]byte("bye;"), false)
+		})
+	})
+	if !<-lags {
 		t.Fatal("it does not lag")
 	}
-	c.Shut([]byte("bye;"), false)
 	until(t, "it to be closed", func() bool { return p.Stats().Timeouts == 1 && p.Stats().Stalled == 0 })
 }
 

@@ -379,6 +379,43 @@ func TestShutWithDropOnASocket(t *testing.T) {
 	idle(t, p, tp)
 }
 
+// A write that the socket takes a part of, and the queue not all of the rest: what has begun is finished,
+// whichever way the others go.
+func TestOverflowWithinOneWrite(t *testing.T) {
+	body := strings.Repeat("x", 300_000) + "\n" // more than such a socket takes at once
+	for _, policy := range []Slow{Disconnect, Resync} {
+		p := newPool(t, Config{Shards: 1, Queue: 700_000})
+		tp := p.Topic(policy, nil)
+		o := &owner{}
+		near, far := tcpPair(t, true)
+		c := p.Open(near, plain, false, o)
+		o.onSlow = func() { c.Shut([]byte("end\n"), false) }
+		o.onResync = func(tp *Topic) {
+			c.Rejoin(tp, 100, []byte("resynced\n"))
+			c.Shut([]byte("end\n"), false)
+		}
+		c.Join(tp, 0, nil, nil)
+		c.Reply(nil, func() { // one pass
+			for n := range 10 {
+				tp.Deliver(frame(uint64(n+1), body))
+			}
+		})
+		_ = far.SetReadBuffer(1 << 20)
+		got, err := io.ReadAll(far)
+		want := "end\n"
+		if policy == Resync {
+			want = "resynced\nend\n"
+		}
+		frames := strings.Count(string(got), "x\n")
+		if err != nil || frames == 0 || frames == 10 || string(got) != strings.Repeat(body, frames)+want {
+			t.Errorf("policy %d: %d frames, %v: %s", policy, frames, err, shorten(string(got)))
+		}
+		c.Remove(nil)
+		p.Flush()
+		idle(t, p, tp)
+	}
+}
+
 // wrapped is a connection that lends its socket.
 type wrapped struct {
 	net.Conn

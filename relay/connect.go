@@ -243,8 +243,7 @@ func (r *Relay) newParser(s *session) (*gws.Conn, error) {
 }
 
 // start subscribes a session to its user's own channel, sends head and the connected message, and then
-// calls then. From its end on others may find the session and end it: not earlier, or their close would
-// come before the answer to the handshake.
+// calls then. From then on others may find the session.
 func (r *Relay) start(s *session, head []byte, then func()) {
 	r.greet(s, head, then)
 	if r.draining.Load() { // drain may have looked before the session was entered
@@ -253,10 +252,12 @@ func (r *Relay) start(s *session, head []byte, then func()) {
 }
 
 func (r *Relay) greet(s *session, head []byte, then func()) {
-	s.mu.Lock() // until the session is entered, or its first turn could be over before that
+	// Whoever finds the session and ends it waits for the lock, so that no close comes before the answer to
+	// the handshake; nor can its last turn be over before it is entered.
+	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer r.expiries.set(s, s.identity.Load().Expires)
-	defer r.sessions.enter(s)
+	r.sessions.enter(s)
+	r.expiries.set(s, s.identity.Load().Expires)
 	if s.user == "" {
 		s.conn.Reply(append(head, r.frameFor(s, "connected", s.connected(nil))...), then)
 		return

@@ -70,7 +70,7 @@ func faultOf(err error) *fault {
 		return faultField.with("set and delete need a key")
 	case errors.Is(err, broker.ErrTooManyItems), errors.Is(err, broker.ErrStateTooLarge):
 		return faultItems
-	case errors.Is(err, broker.ErrTooManyChannels):
+	case errors.Is(err, broker.ErrTooManyChannels), errors.Is(err, broker.ErrFull):
 		return faultOverloaded
 	case errors.Is(err, broker.ErrNoChannel):
 		return faultNotFound

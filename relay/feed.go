@@ -112,6 +112,9 @@ func (f *feed) Apply(c *broker.Change) {
 		Set: c.Op == broker.Set, Exclude: strings.Clone(c.Exclude)})
 }
 
+// Full implements broker.Limiter.
+func (f *feed) Full() bool { return f.window.Full() }
+
 // Reset implements broker.Outlet: the log was lost. What the readers are told takes the same path as the
 // changes before and after it.
 func (f *feed) Reset(r broker.Reply) {

@@ -69,14 +69,15 @@ func FuzzRequests(f *testing.F) {
 			case resp.StatusCode == http.StatusContinue:
 			case improper > 0:
 				t.Fatalf("something is answered behind a refusal: %q", body)
-			case resp.StatusCode == http.StatusBadRequest && strings.Contains(string(body), "proper HTTP") || resp.StatusCode == 414 || resp.StatusCode == 431 || resp.StatusCode == 413 && resp.Close:
+			case resp.Close && (resp.StatusCode == 400 || resp.StatusCode == 413 || resp.StatusCode == 414 || resp.StatusCode == 431):
 				improper++
 			default:
 				answered++
 			}
 		}
 		seen := 0
-		for r := bufio.NewReader(bytes.NewReader(bytes.TrimLeft(b, "\r\n"))); ; seen++ {
+		// Whether an escape in a path is proper is not what this is about.
+		for r := bufio.NewReader(bytes.NewReader(bytes.ReplaceAll(bytes.TrimLeft(b, "\r\n"), []byte("%"), []byte("p")))); ; seen++ {
 			req, err := http.ReadRequest(r)
 			if err != nil {
 				break

@@ -65,7 +65,7 @@ func FuzzEvent(f *testing.F) {
 		cursor, _ := wire.AppendCursor(nil, nil, []wire.Mark{{Channel: wire.ChannelHash(channel), Epoch: epoch, Seq: seq}})
 		var r Relay
 		payloads := [][]byte{wire.AppendUpdate(nil, channel, change), wire.AppendBatch(nil, channel, bytes.Join([][]byte{change, change}, []byte(","))), wire.AppendOwn(nil, change)}
-		stream := []byte(sseHead[:0])
+		var stream []byte
 		for _, p := range payloads {
 			stream = wire.AppendEventID(r.encodePayload(eventSSE, "channel_update", p), cursor)
 			list := events(string(stream) + string(heartbeat) + string(stream))

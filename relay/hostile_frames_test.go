@@ -232,18 +232,17 @@ func TestFragmentFlood(t *testing.T) {
 // A client that sends pings and never reads the pongs is let go before it costs anything.
 func TestPingFlood(t *testing.T) {
 	t.Parallel()
+	cfg := openConfig()
+	g := launch(t, cfg)
 	for _, op := range []byte{wire.OpPing, wire.OpPong} {
-		cfg := openConfig()
-		g := launch(t, cfg)
 		p := g.ws("u1")
-		p.raw(bytes.Repeat(clientFrame(fin|op, bytes.Repeat([]byte("x"), 125)), 50_000))
+		go func() { p.raw(bytes.Repeat(clientFrame(fin|op, bytes.Repeat([]byte("x"), 125)), 50_000)) }() // ends with the connection
 		if reason := p.wantClose(wire.ClosePolicy); !strings.Contains(reason, "ping") {
 			t.Errorf("reason %q", reason)
 		}
-		g.until("the session is gone", func() bool { return len(g.relay.sessions.all()) == 0 })
 	}
+	g.until("the sessions are gone", func() bool { return len(g.relay.sessions.all()) == 0 })
 	// As many as the rate allows are answered.
-	cfg := openConfig()
 	cfg.Limit.Pings = units.Rate{} // fill puts the default in its place
 	p := launch(t, cfg).ws("u1")
 	for range 20 {

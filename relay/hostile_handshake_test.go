@@ -3,6 +3,8 @@ package relay
 import (
 	"strings"
 	"testing"
+
+	"weir/relay/auth"
 )
 
 // Cross-site WebSocket hijack: only exact origins pass, before the upgrade and whatever the token.
@@ -226,5 +228,33 @@ func TestPipelinedFirstFrame(t *testing.T) {
 	}
 	if m := p.next(); m.Type != "pong" {
 		t.Errorf("a frame in two halves: %s", m.raw)
+	}
+}
+
+// In development mode, where everybody knows the keys, the relay answers to the names of this machine only:
+// a page that had its own name pointed here could use them otherwise.
+func TestRebinding(t *testing.T) {
+	t.Parallel()
+	g := launch(t, Config{Dev: true})
+	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{Sub: "u1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := "Authorization: Bearer " + DevKey
+	for host, ok := range map[string]bool{
+		"127.0.0.1:8080": true, "localhost": true, "localhost:8080": true, "[::1]:8080": true, "[::1]": true, "127.1.2.3": true,
+		"evil.example": false, "evil.example:8080": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false, "192.168.1.7:8080": false, "notlocalhost": false, "[::2]": false,
+	} {
+		page := g.raw("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n")[0]
+		if (page.StatusCode == 200) != ok || !ok && page.StatusCode != 403 {
+			t.Errorf("the page at %s: %d", host, page.StatusCode)
+		}
+		publish := g.raw("POST /v1/publish HTTP/1.1\r\nHost: " + host + "\r\n" + key + "\r\nConnection: close\r\nContent-Length: 24\r\n\r\n" + `{"channel":"a","data":1}`)[0]
+		if (publish.StatusCode == 200) != ok {
+			t.Errorf("publishing at %s: %d", host, publish.StatusCode)
+		}
+		if a := g.shake("/ws", "Host: "+host, "Origin: http://"+host, "Authorization: Bearer "+token); (a.StatusCode == 101) != ok {
+			t.Errorf("connecting at %s: %d", host, a.StatusCode)
+		}
 	}
 }

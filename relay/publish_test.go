@@ -1,8 +1,10 @@
 package relay
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -303,5 +305,87 @@ func TestPublishMediaTypes(t *testing.T) {
 		if status == 415 {
 			wantProblem(t, a, 415, "media_type")
 		}
+	}
+}
+
+// When more is accepted than can be delivered, publishers are told to come back later, nobody loses
+// anything, and it is over when the backlog is.
+// A channel that gets more than its readers can be told refuses more, and no other does.
+func TestFullWindow(t *testing.T) {
+	g := open(t)
+	c := g.client("u1")
+	c.subscribe("a", "")
+	release := sync.OnceFunc(stall(c.session()))
+	defer release()
+	body := []byte(`{"channel":"a","data":"` + strings.Repeat("x", 60<<10) + `"}`)
+	var err error
+	for i := 0; err == nil && i < 1000; i++ {
+		_, err = g.relay.publishOne(nil, body)
+	}
+	if faultOf(err) != faultOverloaded {
+		t.Errorf("%v", err)
+	}
+	wantProblem(t, g.api(503, "POST", "/v1/publish", `{"channel":"a","data":1}`), 503, "overloaded")
+	g.post(`"channel":"b","data":1`)
+	release()
+	g.until("it takes more", func() bool { _, err := g.relay.publishOne(nil, body); return err == nil })
+}
+
+func TestOverloaded(t *testing.T) {
+	g := open(t)
+	c := g.client("u1")
+	const channels = 120 // so many, or one window would be full before the batcher is
+	for i := range channels {
+		c.subscribe(fmt.Sprint("a", i), "")
+	}
+	publisher := g.client("u2")
+	release := sync.OnceFunc(stall(c.session()))
+	defer release()
+	blob := strings.Repeat("x", 60<<10)
+	accepted := 0
+	for ; !g.relay.full(); accepted++ {
+		body := fmt.Appendf(nil, `{"channel":"a%d","data":"%s"}`, accepted%channels, blob)
+		if _, err := g.relay.publishOne(nil, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if accepted < 500 {
+		t.Errorf("full after %d messages", accepted)
+	}
+	a := g.api(503, "POST", "/v1/publish", `{"channel":"b","data":1}`)
+	wantProblem(t, a, 503, "overloaded")
+	if a.Header.Get("Retry-After") != "1" {
+		t.Errorf("%v", a.Header)
+	}
+	wantProblem(t, g.api(503, "POST", "/v1/events", `{"topic":"b","data":1}`), 503, "overloaded")
+	lines := g.ask("POST", "/v1/publish", `{"channel":"b","data":1}`, "Authorization: Bearer "+apiKey, "Content-Type: application/x-ndjson")
+	if lines.StatusCode != 200 || lines.body != `{"code":"overloaded","message":"the relay is overloaded","line":1}`+"\n" {
+		t.Errorf("%s %s", lines.Status, lines.body)
+	}
+	if h := publisher.ask(`{"type":"publish","id":1,"channel":"b","data":1}`); h.Code != "overloaded" || !h.Retryable {
+		t.Error(h.raw)
+	}
+	if got := g.adminStatus("/readyz"); got != 503 {
+		t.Errorf("ready while overloaded: %d", got)
+	}
+	release()
+	last := make(map[string]uint64)
+	for n := range accepted { // the queue of the connection is bounded, and it reads
+		h, err := c.try()
+		if err != nil {
+			if e := (closedWith{}); !errors.As(err, &e) || e.code != 4008 { // or it was too slow for all at once
+				t.Errorf("after %d: %v", n, err)
+			}
+			break
+		}
+		if h.Seq != last[h.Channel]+1 {
+			t.Fatalf("change %d of %s, want %d", h.Seq, h.Channel, last[h.Channel]+1)
+		}
+		last[h.Channel] = h.Seq
+	}
+	g.until("it takes more", func() bool { return !g.relay.full() })
+	g.post(`"channel":"b","data":1`)
+	if got := g.adminStatus("/readyz"); got != 200 {
+		t.Errorf("ready afterwards: %d", got)
 	}
 }

@@ -59,7 +59,7 @@ func TestResumeUnderPublish(t *testing.T) {
 		ns.Batch.Window = &window
 		c.Namespaces["default"] = ns
 	})
-	const total = 1500
+	const total = 800
 	var published atomic.Uint64
 	var publishing, following sync.WaitGroup
 	for range 2 {

@@ -148,7 +148,7 @@ func TestReaderThatNeverReads(t *testing.T) {
 				return fmt.Sprintf(`{"channel":"a","data":{"n":%d,"pad":"%s"}}`, i, noise(i, 1000))
 			}
 		}
-		g.publishAndFollow(readers, 1000, line)
+		g.publishAndFollow(readers, 600, line)
 		if n := g.metric(`weir_slow_readers_total{reason="slow"}`); n != "1" {
 			t.Errorf("%s slow readers, want 1", n)
 		}
@@ -262,7 +262,7 @@ func TestStreamThatIsNotRead(t *testing.T) {
 	reader.say(`{"type":"subscribe","channel":"a"}`)
 	reader.want("subscribed")
 	g.until("both are there", func() bool { return g.metric(`weir_connections_open{transport="sse"}`) == "1" })
-	g.publishAndFollow([]*keenReader{reader}, 1000, numbered("a", ""))
+	g.publishAndFollow([]*keenReader{reader}, 600, numbered("a", ""))
 	g.until("the stream is given up", func() bool {
 		return len(g.relay.sessions.byUser("stuck")) == 0 || g.metric(`weir_slow_readers_total{reason="slow"}`) == "1"
 	})

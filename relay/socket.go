@@ -77,15 +77,12 @@ func (k *socket) fill(p []byte) (int, error) {
 		}
 		good, whole := k.pass(p[:n])
 		if whole < good {
-			k.held = append(k.held, p[whole:good]...)
+			k.held = append(make([]byte, 0, good-whole+k.room(0)), p[whole:good]...)
 		}
 		return whole, nil
 	}
 	have := len(k.held)
-	room := max(have, 4*readBuffer) // so it grows with what has come
-	if k.guard.left > 0 {
-		room = int(min(uint64(room), k.guard.left))
-	}
+	room := k.room(have)
 	k.held = slices.Grow(k.held, room)
 	n, err := k.receive(k.held[have : have+room])
 	if err != nil {
@@ -98,6 +95,19 @@ func (k *socket) fill(p []byte) (int, error) {
 	}
 	return 0, nil
 }
+
+// room is how many bytes more to make room for, when some are held already: so many again, so that it
+// grows with what has come, or a little at first, and no more than are missing.
+func (k *socket) room(have int) int {
+	n := max(have, firstRoom)
+	if k.guard.left > 0 {
+		n = int(min(uint64(n), k.guard.left))
+	}
+	return n
+}
+
+// firstRoom is how much is held at first of a frame that does not fit into one read.
+const firstRoom = 2 << 10
 
 // pass shows bytes to the guard. It answers how many are good and how many of those are whole frames.
 func (k *socket) pass(b []byte) (good, whole int) {

@@ -219,6 +219,7 @@ func TestStreamCORS(t *testing.T) {
 
 // An idle stream carries comments, so that no proxy takes it for dead.
 func TestStreamHeartbeat(t *testing.T) {
+	t.Parallel()
 	g := open(t, func(c *Config) { c.Heartbeat = time.Second })
 	f := g.follow("u1", "", "a")
 	for range 3 {

@@ -179,6 +179,7 @@ func TestSlowTLS(t *testing.T) {
 	cfg, _ := secureConfig(t)
 	g := launch(t, cfg, func(r *Relay) { r.waits.request = 200 * time.Millisecond })
 	hello := clientHello(t)
+	slow := map[string]net.Conn{}
 	for name, sent := range map[string][]byte{
 		"nothing":                         nil,
 		"half of the first record":        hello[:40],
@@ -188,6 +189,9 @@ func TestSlowTLS(t *testing.T) {
 	} {
 		nc := g.dial()
 		_, _ = nc.Write(sent)
+		slow[name] = nc
+	}
+	for name, nc := range slow {
 		if _, err := io.Copy(io.Discard, nc); err != nil && !isReset(err) {
 			t.Errorf("%s: it stays open: %v", name, err)
 		}
@@ -315,6 +319,8 @@ func TestTLSReaderThatNeverReads(t *testing.T) {
 		publisher.want("ok")
 		reader.upTo(i)
 	}
-	g.until("the stuck client is given up", func() bool { return len(g.relay.sessions.byUser("stuck")) == 0 })
+	g.until("the stuck client is given up", func() bool { return g.metric(`weir_slow_readers_total{reason="slow"}`) == "1" })
 	reader.alive()
+	_ = stuck.nc.(*tls.Conn).NetConn().Close()
+	g.until("its session ends", func() bool { return len(g.relay.sessions.byUser("stuck")) == 0 })
 }

@@ -14,7 +14,7 @@ type Costs struct {
 	Single      float64 // ns for a message published in a request of its own
 	Batched     float64 // ns for a message among 100 of one request
 	Connect     float64 // ns for a handshake and one subscription
-	Resume      float64 // ns more for a connection that resumes
+	Heartbeat   float64 // ns for a ping and its pong
 	Idle        float64 // bytes of the process for one connection that is silent
 	Kernel      float64 // bytes of the kernel for the same, its buffers empty
 	Channel     float64 // bytes of a channel with no log
@@ -22,10 +22,10 @@ type Costs struct {
 
 // Measured are the figures of docs/scale.md.
 var Measured = Costs{
-	Write: 1500, Cold: 1900, Warm: 1000, Byte: 0.27,
-	Frame: 2500, Single: 5500, Batched: 1100,
-	Connect: 110_000, Resume: 20_000,
-	Idle: 5700, Kernel: 2600, Channel: 1200,
+	Write: 4200, Cold: 500, Warm: 1000, Byte: 0.25,
+	Frame: 8000, Single: 5200, Batched: 1200,
+	Connect: 120_000, Heartbeat: 19_000,
+	Idle: 6000, Kernel: 3900, Channel: 1200,
 }
 
 // write is what one write of so many bytes costs, in ns, on a core that serves so many connections.
@@ -46,7 +46,6 @@ type Load struct {
 	Bytes    float64 // of one message on the wire
 	Window   float64 // s; messages within it leave in one write
 	Batched  bool    // backends publish many messages in a request
-	Nodes    bool    // the audience is spread over all nodes, so that each node takes every message of its channels
 }
 
 // The rest of a WebSocket message around a payload of 128 B, and what a batch costs beside its messages.
@@ -56,12 +55,15 @@ const (
 	frameHead  = 4.0  // bytes
 	segment    = 1448 // bytes of payload in an Ethernet packet
 	packetHead = 90.0 // bytes: TCP with timestamps, IP, Ethernet, and the gap between packets
+	heartbeat  = 25.0 // s between two pings of a connection, the default
+	ping       = 2 + packetHead
 )
 
 // perConnection is what a connection gets each second: writes, bytes in them, and bytes on the wire.
 func (l Load) perConnection() (writes, bytes, wire float64) {
+	wire = ping / heartbeat
 	if l.Messages == 0 {
-		return 0, 0, 0
+		return 0, 0, wire
 	}
 	// messages come at random times: of the windows that there are, this many are not empty
 	each := l.Messages * l.Window
@@ -71,7 +73,7 @@ func (l Load) perConnection() (writes, bytes, wire float64) {
 	}
 	bytes = l.Messages*(l.Bytes+envelope) + writes*(batchHead+frameHead)
 	perWrite := bytes / writes
-	wire = bytes + writes*math.Ceil(perWrite/segment)*packetHead
+	wire += bytes + writes*math.Ceil(perWrite/segment)*packetHead
 	return writes, bytes, wire
 }
 
@@ -106,11 +108,12 @@ type Limit struct {
 
 // core is the share of a core that one connection of the load takes, when a core serves so many.
 func (c Costs) core(l Load, connections, all float64) float64 {
+	ns := c.Heartbeat / heartbeat
 	writes, bytes, _ := l.perConnection()
 	if writes == 0 {
-		return 0
+		return ns / 1e9
 	}
-	ns := writes * c.write(connections, bytes/writes)
+	ns += writes * c.write(connections, bytes/writes)
 	audience := l.Audience
 	if audience == 0 {
 		audience = all

@@ -9,9 +9,10 @@ import (
 
 // loads are the ways weir is used that the page works out.
 var loads = []Load{
+	{Name: "ticker", About: "one channel that everybody follows, 1000 messages a second, published in batches", Messages: 1000, Bytes: 128, Window: .05, Batched: true},
 	{Name: "broadcast", About: "one channel that everybody follows, 100 messages a second, published in batches", Messages: 100, Bytes: 128, Window: .05, Batched: true},
 	{Name: "event", About: "one channel that everybody follows, 10 messages a second", Messages: 10, Bytes: 128, Window: .05},
-	{Name: "dashboards", About: "100 subscribers a channel, 5 messages of 1 KiB a second", Audience: 100, Messages: 5, Bytes: 1024, Window: .05},
+	{Name: "dashboards", About: "100 subscribers a channel, 5 messages a second", Audience: 100, Messages: 5, Bytes: 1024, Window: .05},
 	{Name: "rooms", About: "10 subscribers a channel, 1 message a second", Audience: 10, Messages: 1, Bytes: 256, Window: .05},
 	{Name: "notifications", About: "a channel for each connection, 1 message a minute", Audience: 1, Messages: 1. / 60, Bytes: 256, Window: .05},
 }
@@ -53,8 +54,8 @@ func bytes(v float64) string {
 		name string
 		size float64
 	}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
-		if v >= u.size {
-			return fmt.Sprintf("%.3g %s", v/u.size, u.name)
+		if v >= .97*u.size {
+			return fmt.Sprintf("%s %s", number(v/u.size), u.name)
 		}
 	}
 	return fmt.Sprintf("%.0f B", v)
@@ -93,20 +94,26 @@ func (c Costs) writeCosts(b *strings.Builder) {
 	row(b, "a window of a channel closed", fmt.Sprintf("%.2g µs", c.Frame/1e3))
 	row(b, "a message published in a request of its own", fmt.Sprintf("%.2g µs", c.Single/1e3))
 	row(b, "a message published among 100", fmt.Sprintf("%.2g µs", c.Batched/1e3))
-	row(b, "handshake and subscription, and leaving", fmt.Sprintf("%.2g µs", c.Connect/1e3))
+	row(b, "handshake and subscription, and leaving", fmt.Sprintf("%.0f µs", c.Connect/1e3))
+	row(b, "a ping and its pong", fmt.Sprintf("%.2g µs", c.Heartbeat/1e3))
 	row(b, "an idle connection, in the process", bytes(c.Idle))
 	row(b, "the same, in the kernel", bytes(c.Kernel))
 	b.WriteString("\n")
 }
 
 func (c Costs) writeNodes(b *strings.Builder) {
-	b.WriteString("### What one node should do, with a card of 100 Gb/s\n\n")
+	b.WriteString("### Loads\n\n")
+	head(b, "load", "")
+	for _, l := range loads {
+		row(b, l.Name, fmt.Sprintf("%s; %.0f B each, windows of %.0f ms", l.About, l.Bytes, l.Window*1e3))
+	}
+	b.WriteString("\n### What one node should do, with a card of 100 Gb/s\n\n")
 	head(b, "load", "cores", "memory", "connections", "deliveries/s", "on the wire, Gb/s", "ended by")
 	for _, l := range loads {
 		for _, m := range sizes {
 			m.Gbit = 100
 			x := m.Limit(c, l)
-			row(b, l.Name, fmt.Sprint(m.Cores), bytes(m.Memory), number(x.Connections), number(x.Deliveries), number(x.Gbit), x.By)
+			row(b, l.Name, fmt.Sprint(m.Cores), fmt.Sprintf("%.0f GiB", m.Memory/gib), number(x.Connections), number(x.Deliveries), number(x.Gbit), x.By)
 		}
 	}
 	b.WriteString("\n")
@@ -157,7 +164,7 @@ func (c Costs) writeFleets(b *strings.Builder) {
 func (c Costs) writeStorms(b *strings.Builder) {
 	b.WriteString("### Storms: everybody on nodes of 32 cores reconnects\n\n")
 	head(b, "what happens", "clients for each node that is left", "half are back", "99 %", "all", "attempts each", "waiting at most")
-	accept := sizes[1].useful() / ((c.Connect + c.Resume) / 1e9)
+	accept := sizes[1].useful() / (c.Connect / 1e9)
 	for _, t := range []struct {
 		what string
 		s    Storm
@@ -176,4 +183,4 @@ func (c Costs) writeStorms(b *strings.Builder) {
 	fmt.Fprintf(b, "\nA node of 32 cores takes %s connections a second by these figures.\n", number(accept))
 }
 
-func seconds(v float64) string { return fmt.Sprintf("%.2g s", v) }
+func seconds(v float64) string { return fmt.Sprintf("%.1f s", v) }

@@ -41,6 +41,7 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&c.run, "duration", 4*time.Second, "length of a run")
 	flag.StringVar(&c.serverCore, "server-core", "0", "core of the servers, as taskset names it")
 	flag.StringVar(&c.clientCore, "client-core", "1", "core of weir bench")
+	along := flag.Bool("curves", false, "instead: how weir's cost grows with subscribers, channels, payload and rate")
 	flag.Parse()
 	if runtime.NumCPU() < 2 {
 		return fmt.Errorf("one core: expected one for the server and another for weir bench")
@@ -52,6 +53,9 @@ func run(ctx context.Context) error {
 	match, err := regexp.Compile(*only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
+	}
+	if *along {
+		return c.draw(ctx, os.Stdout, chosen(match.MatchString))
 	}
 	which, err := regexp.Compile(*peers)
 	if err != nil {

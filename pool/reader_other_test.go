@@ -1,0 +1,6 @@
+//go:build !linux
+
+package pool
+
+// readerProcess is for systems that can throw bytes away in the kernel.
+func readerProcess() bool { return false }
