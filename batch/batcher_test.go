@@ -151,6 +151,22 @@ func TestFull(t *testing.T) {
 			t.Errorf("full %v with %d", b.Full(), b.Waiting())
 		}
 		want(t, r, "67890,x")
+		other := b.Window(Options{}, r)
+		if other.Full() {
+			t.Error("an idle window is full")
+		}
+		other.Append(send(1, strings.Repeat("x", MaxHeld-1)))
+		if other.Full() {
+			t.Error("full before its bound")
+		}
+		other.Append(send(2, "")) // a comma
+		if !other.Full() || w.Full() {
+			t.Errorf("full %v at its bound, the other window %v", other.Full(), w.Full())
+		}
+		b.FlushAll(time.Now())
+		if other.Full() {
+			t.Error("full after a flush")
+		}
 		if New(Config{}).maxWaiting != 64<<20 {
 			t.Error("default bound")
 		}

@@ -3,7 +3,9 @@
 // One write per message can not pass a few hundred thousand deliveries a second on one core; what is
 // beyond that comes from putting more messages into a write. A [Window] belongs to one channel and
 // collects its messages as bytes, appended and never encoded again. A [Batcher] belongs to one shard
-// and decides when the windows of that shard are flushed to their [Sink].
+// and decides when the windows of that shard are flushed to their [Sink]. Entry points: [New],
+// [Batcher.Window], [Window.Append], and [Batcher.Run] for the loop. The package knows neither what the
+// bytes mean nor who gets them, and writes nothing.
 //
 // # When a window is flushed
 //
@@ -14,7 +16,9 @@
 //     the next one, less a small credit for lone messages. Without it many half-busy channels turn
 //     every message into a write. Ticks are never put off.
 //   - A duration of 0 means: as soon as the budget allows.
-//   - 64 KiB or 512 messages are due at once, budget or not.
+//   - 64 KiB or 512 messages end a batch and are due at once, budget or not. A batch is so never much
+//     larger than that, however late the loop comes.
+//   - [Window.Hurry] makes what a window holds due as its first message would be.
 //
 // # Order
 //
@@ -24,14 +28,16 @@
 //
 // # Who owns what
 //
-// The package starts no goroutine. A Batcher is driven by the loop of its shard, which calls Run and
-// Spent and nobody else does. Window.Append and Window.Seal are called by publishers, under the lock of
-// the channel, which is what gives them their order; a Window's own lock is held for the copy of one
-// message. Lock order: a window's lock, then its batcher's; neither is held while a sink runs.
+// The package starts no goroutine. A Batcher is driven by the loop of its shard: Run, Spent and FlushAll
+// are called by it and by nobody else. The methods of a Window are called by publishers, under the lock
+// of the channel, which is what gives them their order; a Window's own lock is held for the copy of one
+// message. Lock order: a window's lock, then its batcher's; Config.Wake is called with the first held,
+// sinks with neither.
 //
 // # What happens when it is full
 //
-// Windows share a bound on the bytes that wait in their batcher. Past it [Batcher.Full] says so and
-// publishers are refused before their change is accepted; nothing accepted is ever dropped here except
-// a set that a later set of the same key in the same window has replaced.
+// Windows share a bound on the bytes that wait in their batcher, and each has one of its own. Past them
+// [Batcher.Full] and [Window.Full] say so and publishers are refused before their change is accepted;
+// nothing accepted is ever dropped here except a set that a later set of the same key in the same batch
+// has replaced, and what [Window.Clear] is asked to drop.
 package batch

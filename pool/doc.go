@@ -4,7 +4,8 @@
 // goroutine that alone owns the shard's connections, the subscribers of every [Topic] on that shard and
 // its mailbox. Opening, joining, leaving, delivering and closing are messages to that loop: they need no
 // locks and are ordered with each other. What several topics have due for one connection leaves in one
-// write.
+// write. Entry points: [New], [Pool.Open], [Pool.Topic], [Conn.Join] and [Topic.Deliver]. The package
+// knows nothing of what the bytes mean: framing, encodings and positions are its user's.
 //
 // # The output of a connection
 //
@@ -12,21 +13,30 @@
 // non-blocking sendto of shared bytes. What does not fit is queued, up to Config.Queue bytes, and an
 // on-demand goroutine parked on the runtime's poller writes it when the socket drains. TLS connections,
 // connections that are not sockets, and other systems have no such call: they always queue, and the
-// same goroutine writes with net.Conn.Write. Nothing above this package can tell which is in use.
+// same goroutine writes with net.Conn.Write. A frame of which a part was sent is always finished.
+//
+// Reading is the owner's. On Linux TCP sockets it need not wait in a goroutine: [Conn.Await] has the owner
+// told when there is something, and [Conn.TryRead] reads it.
 //
 // # What happens when it is full
 //
 // The topic's policy decides what a reader with a full queue gets. Under Disconnect its [Owner] is told
-// and closes it. Under Resync the frames of such topics leave its queue, no more of them are queued, and
-// when the socket has drained the owner is told to send a snapshot. A connection whose queue makes no
-// progress for Config.Stall is closed, unless all that it waits for can be resynced. The mailbox of a
-// shard holds frames worth at most Config.Backlog bytes; past it [Pool.Full] says so and publishers are
-// refused.
+// and closes it; nothing is sent after the frame that did not fit. Under Resync the frames of such topics
+// leave its queue, no more of them are queued, and when the socket has drained the owner is told to send
+// a snapshot. Either way no reader gets a frame after one that it missed. Tailed connections are always
+// disconnected, because what they are told with each frame claims all frames before. A connection whose
+// queue makes no progress for Config.Stall is closed, unless frames were dropped from it and a snapshot is
+// due. The mailbox of a shard holds frames worth at most Config.Backlog bytes; past it [Pool.Full] says so
+// and publishers are to be refused.
 //
 // # Who owns what
 //
 // Conn.mu guards a connection's output and is the only lock held around a write, one non-blocking call
-// at a time. Shard.mu guards the mailbox, for the copy of one small struct. Neither is held while
-// taking the other. A goroutine started for a queue ends when the queue is empty or the connection is
-// closed; loops end in Pool.Close, which waits for all of them.
+// at a time. Shard.mu guards the mailbox, for the copy of one small struct. They are never held together,
+// no owner is called with either, and closing, which may wait, happens under none. Pool.mu and the
+// poller's are leaves, taken under Conn.mu.
+//
+// Loops end in Pool.Close. A goroutine started for a queue ends when the queue is empty or the connection
+// is closed, one started to close a connection when that is done, and the poller's at the end.
+// Pool.Close waits for all of them.
 package pool

@@ -379,6 +379,46 @@ func TestShutWithDropOnASocket(t *testing.T) {
 	idle(t, p, tp)
 }
 
+// A pass that holds more than goes into one call, for a reader that takes it piece by piece.
+func TestLargePass(t *testing.T) {
+	for _, tailed := range []bool{false, true} {
+		p := newPool(t, Config{Shards: 1, Queue: 8 << 20})
+		tp := p.Topic(Disconnect, nil)
+		o := &owner{}
+		id := func(dst []byte, last uint64) []byte { return fmt.Appendf(dst, "id %d\n", last) }
+		if tailed {
+			o.tail = func(dst []byte, _ *Topic, f *Frame) []byte { return id(dst, f.Last) }
+		}
+		near, far := tcpPair(t, true)
+		_ = far.SetReadBuffer(1 << 20)
+		c := newPeer(p, near, far, plain, o)
+		c.Join(tp, 0, nil, nil)
+		var want []byte
+		c.Reply(nil, func() { // one pass
+			for n := range uint64(40) {
+				size := 10_000
+				if n%15 == 7 {
+					size = 200_000
+				}
+				b := record(0, int(n), size)
+				tp.Deliver(frame(n+1, string(b)))
+				want = append(want, b...)
+				if tailed {
+					want = id(want, n+1)
+				}
+			}
+			c.Reply([]byte("reply\n"), nil)
+		})
+		p.Flush()
+		c.Shut([]byte("bye\n"), false)
+		until(t, "the end", c.over)
+		if got := c.take(); got != string(want)+"reply\nbye\n" {
+			t.Errorf("tailed %v: got %d bytes, want %d", tailed, len(got), len(want)+10)
+		}
+		c.Remove(nil)
+	}
+}
+
 // A write that the socket takes a part of, and the queue not all of the rest: what has begun is finished,
 // whichever way the others go.
 func TestOverflowWithinOneWrite(t *testing.T) {

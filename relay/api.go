@@ -97,7 +97,7 @@ func (r *Relay) handleLines(ctx *fasthttp.RequestCtx) {
 		} else {
 			line, body = body, nil
 		}
-		if len(bytes.TrimSpace(line)) == 0 {
+		if len(line) == 0 || line[0] != '{' && len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
 		answered, err := r.publishOne(out, line)

@@ -112,8 +112,9 @@ func (f *feed) Apply(c *broker.Change) {
 		Set: c.Op == broker.Set, Exclude: strings.Clone(c.Exclude)})
 }
 
-// Full implements broker.Limiter.
-func (f *feed) Full() bool { return f.window.Full() }
+// Full implements broker.Limiter. What the relay itself tells of presence is not refused: it would not be
+// told again, and there is no more of it than joins and leaves.
+func (f *feed) Full() bool { return f.ns.name != wire.PresenceNamespace && f.window.Full() }
 
 // Reset implements broker.Outlet: the log was lost. What the readers are told takes the same path as the
 // changes before and after it.

@@ -72,7 +72,7 @@ func TestJoinAfterClear(t *testing.T) {
 	one, two := g.client("u1"), g.client("u2")
 	one.subscribe("held:1", "")
 	two.subscribe("held:2", "")
-	release := stall(one.session())
+	release := one.stall()
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
 	if _, ok := g.relay.broker.Clear("held:1"); !ok {
 		t.Fatal("not there")

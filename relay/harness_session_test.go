@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,12 +34,16 @@ func open(t testing.TB, adjust ...func(*Config)) *rig {
 // flush returns when everything accepted has been handed to the sockets.
 func (g *rig) flush() { g.relay.pool.Flush() }
 
-// stall keeps the loop of a session's shard from doing anything until the returned function is called.
-func stall(s *session) (release func()) {
+// stall keeps the loop of the session's shard from doing anything until the returned function is called,
+// or the test ends.
+func (c *client) stall() (release func()) {
+	c.Helper()
 	entered, gate := make(chan struct{}), make(chan struct{})
-	s.conn.Reply(nil, func() { close(entered); <-gate })
+	c.session().conn.Reply(nil, func() { close(entered); <-gate })
 	<-entered
-	return func() { close(gate) }
+	release = sync.OnceFunc(func() { close(gate) })
+	c.Cleanup(release)
+	return release
 }
 
 // manyShards puts sessions and channels on different loops.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -308,15 +307,12 @@ func TestPublishMediaTypes(t *testing.T) {
 	}
 }
 
-// When more is accepted than can be delivered, publishers are told to come back later, nobody loses
-// anything, and it is over when the backlog is.
 // A channel that gets more than its readers can be told refuses more, and no other does.
 func TestFullWindow(t *testing.T) {
 	g := open(t)
 	c := g.client("u1")
 	c.subscribe("a", "")
-	release := sync.OnceFunc(stall(c.session()))
-	defer release()
+	release := c.stall()
 	body := []byte(`{"channel":"a","data":"` + strings.Repeat("x", 60<<10) + `"}`)
 	var err error
 	for i := 0; err == nil && i < 1000; i++ {
@@ -331,6 +327,8 @@ func TestFullWindow(t *testing.T) {
 	g.until("it takes more", func() bool { _, err := g.relay.publishOne(nil, body); return err == nil })
 }
 
+// When more is accepted in all than can be delivered, publishers are told to come back later, nobody loses
+// anything, and it is over when the backlog is.
 func TestOverloaded(t *testing.T) {
 	g := open(t)
 	c := g.client("u1")
@@ -339,8 +337,7 @@ func TestOverloaded(t *testing.T) {
 		c.subscribe(fmt.Sprint("a", i), "")
 	}
 	publisher := g.client("u2")
-	release := sync.OnceFunc(stall(c.session()))
-	defer release()
+	release := c.stall()
 	blob := strings.Repeat("x", 60<<10)
 	accepted := 0
 	for ; !g.relay.full(); accepted++ {

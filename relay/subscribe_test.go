@@ -132,7 +132,7 @@ func TestSubscribeAgainBesideWaitingChanges(t *testing.T) {
 	c := g.client("u1")
 	c.subscribe("held:1", "")
 	s := c.session()
-	release := stall(s)
+	release := c.stall()
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
 	if err := s.subscribe(&wire.Command{Channel: "held:1", ID: []byte("2")}); err != nil {
 		t.Fatal(err)
@@ -234,7 +234,7 @@ func TestUnsubscribeBesideWaitingChanges(t *testing.T) {
 	c := g.client("u1")
 	c.subscribe("held:1", "")
 	s := c.session()
-	release := stall(s)
+	release := c.stall()
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
 	if !s.drop("held:1", wire.TextFrame([]byte(`{"type":"ok"}`)), false) {
 		t.Fatal("not subscribed")
@@ -252,7 +252,7 @@ func TestEndBesideWaitingChanges(t *testing.T) {
 	c := g.client("u1")
 	c.subscribe("held:1", "")
 	s := c.session()
-	release := stall(s)
+	release := c.stall()
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
 	s.end(closing{code: wire.CloseForbidden, reason: "test"})
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)
@@ -273,7 +273,7 @@ func TestUnsubscribeAndSubscribeAtOnce(t *testing.T) {
 		at := uint64(0)
 		for range 3 {
 			s := c.session()
-			release := stall(s)
+			release := c.stall()
 			g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
 			c.say(`[{"type":"unsubscribe","id":1,"channel":"held:1"},{"type":"subscribe","id":2,"channel":"held:1"` + groups + `}]`)
 			g.until("the client has left", func() bool {
