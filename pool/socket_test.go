@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -288,6 +289,7 @@ func TestNothingIsSentToAReusedDescriptor(t *testing.T) {
 				if c := current.Load(); c != nil {
 					_ = c.Send([]byte("old"))
 				}
+				runtime.Gosched()
 			}
 		})
 	}
@@ -367,6 +369,7 @@ func TestShutWithDropOnASocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Shut([]byte("bye\n"), true)
+		p.Flush() // before the peer reads on
 		got, err := io.ReadAll(far)
 		got = append(first, got...)
 		frames := strings.Count(string(got), "\n") - 1

@@ -373,6 +373,8 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 	}
 	s.sse = newStream(channels, a.marks)
 	s.conn = r.pool.Open(nc, eventSSE, true, s)
+	s.conn.Cork() // whoever has seen the answer to the request follows all of its channels
+	defer s.conn.Uncork()
 	r.metrics.opened.of("sse").Inc()
 	r.start(s, a.head, s.firstTurn)
 	for i, channel := range channels[1:] {
