@@ -125,7 +125,8 @@ func TestLossOnCountedConnectionsIsFound(t *testing.T) {
 	if res.Lost != lost || res.Expected != 400*40 || res.Received != 400*40-lost {
 		t.Errorf("lost %d, expected %d, received %d", res.Lost, res.Expected, res.Received)
 	}
-	if c := res.Connections; c.Checked != 4 || c.Counted != 36 || c.BytesMismatch < 26 || c.Alike < 6 {
+	// Which connections lose is the server's order of accepting; those checked may be among them.
+	if c := res.Connections; c.Checked != 4 || c.Counted != 36 || c.BytesMismatch < 26 {
 		t.Errorf("%+v", c)
 	}
 }
