@@ -61,25 +61,6 @@ func (p *Pool) Open(nc net.Conn, enc Encoding, tailed bool, owner Owner) *Conn {
 	return c
 }
 
-// Cork keeps back what is sent, in order and within the bound of the queue, until Uncork: for a connection
-// that is to join several topics before its peer hears of the first. Called before anything is sent.
-func (c *Conn) Cork() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.push(item{}) // makes the queue
-	c.queue.running = true
-}
-
-// Uncork sends what Cork has kept back.
-func (c *Conn) Uncork() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.queue != nil {
-		c.queue.running = false
-		c.startFlusher()
-	}
-}
-
 // Join subscribes c to t from a position on, sends b, its answer, before anything later, and then calls
 // then on the shard's loop. See Topic for the lock it must be called under. A connection that has joined
 // a topic must leave it before it joins it again; it need not wait for the answer to that.

@@ -11,10 +11,10 @@ import (
 // link makes progress; it is also what fits into a record of TLS.
 type chunk [16 << 10]byte
 
-// startFlusher starts the goroutine that empties the queue, unless it runs. It ends when the queue is
+// startFlusher starts the goroutine that empties the queue, unless it runs or is not to run yet. It ends when the queue is
 // empty or the connection is closed; Pool.Close waits for it. The caller holds c.mu.
 func (c *Conn) startFlusher() {
-	if c.queue == nil || c.queue.running {
+	if c.queue == nil || c.queue.running || c.queue.corked {
 		return
 	}
 	flush := c.flushStream

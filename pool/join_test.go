@@ -201,7 +201,7 @@ func TestFrameThatStandsForOthers(t *testing.T) {
 		b.Leave(tp, 3, []byte("left;"), nil) // 1 to 3 are dropped
 		c.Join(tp, 5, []byte("joined;"), nil)
 		c.After(tp, 6, []byte("after 6;"))
-		tp.Reset(frame(4, "lost;"))
+		tp.Deliver(frame(4, "lost;"))
 		tp.Deliver(frame(5, "5;"))
 		tp.Deliver(frame(6, "6;"))
 		a.want(t, "lost;5;6;")

@@ -41,6 +41,28 @@ func (c *Conn) Send(b []byte) error {
 	return nil
 }
 
+// Cork keeps back what is sent, in order and within the bound of the queue, until Uncork or Shut: for a
+// connection that is to join several topics before its peer hears of the first. Called before anything is
+// sent.
+func (c *Conn) Cork() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == live {
+		c.push(item{}) // makes the queue
+		c.queue.corked = true
+	}
+}
+
+// Uncork sends what Cork has kept back.
+func (c *Conn) Uncork() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.queue != nil {
+		c.queue.corked = false
+		c.startFlusher()
+	}
+}
+
 // sendNow writes b to a socket and queues what it does not take. It answers false if the connection is
 // broken. The caller holds c.mu.
 func (c *Conn) sendNow(b []byte) bool {
@@ -138,6 +160,7 @@ func (c *Conn) shut(b []byte, drop bool) {
 		if drop {
 			c.dropAll()
 		}
+		c.queue.corked = false
 		c.queue.lagging = false // it has to drain in time now
 		_ = c.nc.SetWriteDeadline(time.Now().Add(c.shard.pool.cfg.Stall))
 	}

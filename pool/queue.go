@@ -19,6 +19,7 @@ type queue struct {
 	soft    int  // bytes of soft items
 	held    int  // items at the front that have been sent in part or are being sent: they stay
 	lagging bool // items were dropped: Owner.Resync is due when the queue is empty
+	corked  bool // no flusher is to be started yet
 	running bool // a flusher is at work
 }
 

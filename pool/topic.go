@@ -49,9 +49,6 @@ func (t *Topic) Deliver(f *Frame) {
 	}
 }
 
-// Reset is Deliver.
-func (t *Topic) Reset(f *Frame) { t.Deliver(f) }
-
 // slotFor returns t's slot on shard i, making it if need be.
 func (t *Topic) slotFor(i int) *slot {
 	for {

@@ -222,8 +222,9 @@ func (r *Relay) openWS(nc net.Conn, rest []byte, a *arrival) {
 	r.start(s, a.head, s.firstTurn)
 }
 
-// firstTurn starts reading. What came with the handshake is handled at once.
+// firstTurn starts reading, on the shard's loop. What came with the handshake is handled at once.
 func (s *session) firstTurn() {
+	s.greeted = true
 	if len(s.socket.rest) > 0 || !s.conn.Awaitable() {
 		s.Readable()
 		return

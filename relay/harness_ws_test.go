@@ -23,6 +23,7 @@ type wsPeer struct {
 	nc    net.Conn
 	r     *bufio.Reader
 	hello message // connected
+	mute  bool    // it does not answer pings
 }
 
 // upgrade is a handshake request. Lines replace those with the same name; "Name:" alone takes one away.
@@ -167,8 +168,21 @@ func (p *wsPeer) say(commands ...string) {
 	}
 }
 
-// frame reads one frame, which must be as RFC 6455 wants it of a server.
+// frame reads the next frame that is no ping. Pings, which may come at any time, are answered.
 func (p *wsPeer) frame() (first byte, payload []byte, err error) {
+	for {
+		first, payload, err = p.anyFrame()
+		if err != nil || first&0x0f != wire.OpPing {
+			return first, payload, err
+		}
+		if !p.mute {
+			p.raw(clientFrame(fin|wire.OpPong, payload))
+		}
+	}
+}
+
+// anyFrame reads one frame, which must be as RFC 6455 wants it of a server.
+func (p *wsPeer) anyFrame() (first byte, payload []byte, err error) {
 	var head [2]byte
 	if _, err := io.ReadFull(p.r, head[:]); err != nil {
 		return 0, nil, err
@@ -199,7 +213,7 @@ func (p *wsPeer) frame() (first byte, payload []byte, err error) {
 	return head[0], payload, err
 }
 
-// next reads the next text message; pings are answered, pongs passed over.
+// next reads the next text message; pongs are passed over.
 func (p *wsPeer) next() message {
 	p.Helper()
 	for {
@@ -207,8 +221,6 @@ func (p *wsPeer) next() message {
 		switch {
 		case err != nil:
 			p.Fatalf("reading a message: %v", err)
-		case first&0x0f == wire.OpPing:
-			p.raw(clientFrame(fin|wire.OpPong, payload))
 		case first&0x0f == wire.OpClose:
 			p.Fatalf("closed: %q", payload)
 		case first&0x0f == wire.OpText:

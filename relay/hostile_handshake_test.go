@@ -3,6 +3,7 @@ package relay
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"weir/relay/auth"
 )
@@ -256,5 +257,15 @@ func TestRebinding(t *testing.T) {
 		if a := g.shake("/ws", "Host: "+host, "Origin: http://"+host, "Authorization: Bearer "+token); (a.StatusCode == 101) != ok {
 			t.Errorf("connecting at %s: %d", host, a.StatusCode)
 		}
+	}
+}
+
+// A heartbeat that is due while a client is being let in waits: nothing may come before the answer to the
+// handshake, and the session has no connection yet.
+func TestNothingBeforeTheHandshake(t *testing.T) {
+	for _, s := range []*session{{}, {sse: new(stream)}} {
+		s.heard.Store(true)
+		s.Beat(time.Now()) // it would panic
+		s.Check(time.Now())
 	}
 }

@@ -36,6 +36,9 @@ type session struct {
 	heard    atomic.Bool                   // something came since the last ping
 	ending   atomic.Bool                   // a close is under way: commands are ignored
 
+	// Owned by the shard's loop.
+	greeted bool // the answer to the handshake has been written: other things may be
+
 	// Guarded by mu.
 	mu         sync.Mutex
 	subs       []subscription
@@ -247,13 +250,13 @@ func (s *session) resync(t *pool.Topic) {
 var pingFrame = wire.AppendFrame(nil, wire.OpPing, nil)
 
 // Beat implements pool.Owner: a ping, or a comment that keeps proxies from closing an idle stream.
-func (s *session) Beat(now time.Time) {
-	if s.sse != nil {
+func (s *session) Beat(time.Time) {
+	switch {
+	case !s.greeted:
+		return
+	case s.sse != nil:
 		s.deliver(heartbeat)
 		return
-	}
-	if now.Sub(s.opened) < s.relay.cfg.Heartbeat/2 {
-		return // the answer to the handshake may not have been written yet
 	}
 	s.heard.Store(false)
 	_ = s.conn.Send(pingFrame) // a full queue is no reason to close here: Check decides

@@ -284,12 +284,8 @@ func TestHalfOpenClient(t *testing.T) {
 	go func() { // ends with the silent client: answers pings
 		defer close(over)
 		for {
-			first, payload, err := answering.frame()
-			if err != nil {
+			if _, _, err := answering.frame(); err != nil {
 				return
-			}
-			if first&0x0f == wire.OpPing {
-				answering.raw(clientFrame(fin|wire.OpPong, payload))
 			}
 		}
 	}()
@@ -306,6 +302,7 @@ func TestHalfOpenClient(t *testing.T) {
 			}
 		}
 	}()
+	silent.mute = true
 	if reason := silent.wantClose(wire.CloseNoPong); reason != "no pong" {
 		t.Errorf("reason %q", reason)
 	}

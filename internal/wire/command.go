@@ -67,11 +67,21 @@ const (
 
 // Parse reads b, a JSON object, into c. Unknown members are ignored. It may write to b: line breaks
 // between the tokens of data become spaces, so that the value stands on one line.
-// Errors: ErrJSON, ErrDepth, or one that wraps ErrField and names the member; c.ID is set then if the
-// id came before what is wrong.
+// Errors: ErrJSON, ErrDepth, or one that wraps ErrField and names the member; c.ID is set then, if there
+// is a good one.
 func (c *Command) Parse(b []byte) error {
 	*c = Command{}
-	return Members(b, c.member)
+	var bad error
+	err := Members(b, func(key string, v []byte) error {
+		if e := c.member(key, v); e != nil && bad == nil {
+			bad = e // the id may still come
+		}
+		return nil
+	})
+	if err == nil {
+		err = bad
+	}
+	return err
 }
 
 func (c *Command) member(key string, v []byte) (err error) {

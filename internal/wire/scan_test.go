@@ -87,6 +87,9 @@ func TestParse(t *testing.T) {
 			t.Errorf("Parse(%s) = %v, want ErrField", bad, err)
 		}
 	}
+	if err := c.Parse([]byte(`{"type":"publish","ttl":-1,"limit":"x","id":7}`)); !errors.Is(err, ErrField) || string(c.ID) != "7" || !strings.Contains(err.Error(), "ttl") {
+		t.Errorf("an id behind what is wrong: %v, id %s", err, c.ID)
+	}
 	for _, bad := range []string{``, `[]`, `{`, `"x"`, `{"type":"ping"} x`, `{"data":"` + "\x01" + `"}`} {
 		if err := c.Parse([]byte(bad)); !errors.Is(err, ErrJSON) {
 			t.Errorf("Parse(%q) = %v, want ErrJSON", bad, err)
