@@ -168,7 +168,7 @@ func (r *Relay) handleEvents(ctx *fasthttp.RequestCtx) {
 	if data == nil {
 		data = []byte("null")
 	}
-	if err := r.emit(c.Topic, data); err != nil {
+	if err := r.emit(&Event{Topic: c.Topic, Data: data}); err != nil {
 		r.fail(ctx, err)
 		return
 	}

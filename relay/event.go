@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"time"
 
-	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
 )
@@ -18,28 +17,6 @@ const (
 	topicMessage   = "message.received"
 	topicHeartbeat = "presence.heartbeat"
 )
-
-// emit sends an event to whoever follows its topic. The data is valid JSON on one line.
-func (r *Relay) emit(topic string, data []byte) error {
-	channel := eventNamespace + ":" + topic
-	if topic == "" || !wire.ValidChannel(channel) || !wire.ValidName(topic) {
-		return faultField.with("topic must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
-	}
-	ns := r.policies.of(channel)
-	if len(data) > ns.message {
-		return faultTooLarge
-	}
-	if r.full() {
-		return faultOverloaded
-	}
-	b := wire.AppendString([]byte(`{"topic":`), topic)
-	b = append(append(append(b, `,"data":`...), data...), '}')
-	if _, err := r.broker.Publish(channel, &broker.Publication{Op: broker.Send, Data: b}); err != nil {
-		return err
-	}
-	r.metrics.events.Inc()
-	return nil
-}
 
 // messageEvent is the command message: something for the backend, which decides what comes of it.
 func (s *session) messageEvent(c *wire.Command, now time.Time) error {
@@ -58,7 +35,7 @@ func (s *session) messageEvent(c *wire.Command, now time.Time) error {
 	}
 	b = append(append(b, `,"content":`...), c.Content...)
 	b = wire.AppendString(append(b, `,"timestamp":`...), now.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
-	if err := s.relay.emit(topicMessage, append(b, '}')); err != nil {
+	if err := s.relay.emit(&Event{Topic: topicMessage, Key: c.Channel, Data: append(b, '}'), User: s.user}); err != nil {
 		return err
 	}
 	s.reply(answer("ok", c.ID, nil))
@@ -79,16 +56,14 @@ func (s *session) event(c *wire.Command, _ time.Time) error {
 	if !wire.ValidName(c.Topic) {
 		return faultField.with("topic is missing or not a name")
 	}
-	if !id.May(auth.Publish, eventNamespace+":"+c.Topic) {
+	if !s.relay.topics.open(c.Topic) && !id.May(auth.Publish, eventNamespace+":"+c.Topic) {
 		return faultForbidden.with("the token does not allow this topic")
 	}
 	data := c.Data
 	if data == nil {
 		data = []byte("null")
 	}
-	b := wire.AppendString([]byte(`{"userId":`), s.user)
-	b = append(append(append(b, `,"payload":`...), data...), '}')
-	if err := s.relay.emit(c.Topic, b); err != nil {
+	if err := s.relay.emit(&Event{Topic: c.Topic, Data: data, User: s.user, Connection: s.id, Identity: id}); err != nil {
 		return err
 	}
 	s.reply(answer("ok", c.ID, nil))

@@ -25,6 +25,7 @@ func (v *violation) Error() string { return v.reason }
 type guard struct {
 	head      [14]byte // of the frame that is being read
 	have      int8     // bytes of it
+	binary    bool     // binary messages are welcome; set once
 	open      bool     // a message has begun and its last frame has not come
 	fragments int16
 	size      int    // of the message so far
@@ -104,7 +105,9 @@ func (g *guard) check(limit int, deflate bool, pings units.Rate) *violation {
 		return g.checkControl(fin, length, opcode, pings)
 	case wire.OpText, wire.OpContinuation:
 	case wire.OpBinary:
-		return &violation{wire.CloseUnsupported, "messages are text"}
+		if !g.binary {
+			return &violation{wire.CloseUnsupported, "messages are text"}
+		}
 	default:
 		return &violation{wire.CloseProtocol, "unknown opcode"}
 	}

@@ -32,18 +32,19 @@ type namespace struct {
 
 // The namespaces that belong to systems of the relay: clients follow and fill them only as their system
 // says, whatever the default namespace allows.
-var systems = []string{"analytics", "document", eventNamespace, "feed", wire.PresenceNamespace}
+var systems = []string{"analytics", "chat", "document", eventNamespace, "feed", "notify", wire.PresenceNamespace, "webhook"}
 
 // policies is the set of namespaces. It is built once and read without a lock.
 type policies struct {
 	named    map[string]*namespace
 	fallback *namespace // channels without a known namespace
+	guards   map[string]func(id *auth.Identity, op auth.Ops, channel string) Verdict
 }
 
 // newPolicies resolves the configuration.
 func newPolicies(cfg *Config) (*policies, error) {
 	fallback := cfg.Namespaces[defaultNamespace]
-	p := &policies{named: make(map[string]*namespace)}
+	p := &policies{named: make(map[string]*namespace), guards: make(map[string]func(*auth.Identity, auth.Ops, string) Verdict)}
 	var err error
 	if p.fallback, err = newNamespace(defaultNamespace, fallback); err != nil {
 		return nil, err
@@ -77,6 +78,23 @@ func newPolicies(cfg *Config) (*policies, error) {
 		p.named[name].reserved = reserved
 	}
 	return p, nil
+}
+
+// reserve makes a namespace a system's own. See Core.Reserve.
+func (p *policies) reserve(cfg *Config, name string, ns Namespace) error {
+	if configured, ok := cfg.Namespaces[name]; ok {
+		ns = configured
+	} else {
+		ns.Subscribe, ns.Publish = Capability, Backend
+		ns = fillNamespace(ns, cfg.Limit)
+	}
+	n, err := newNamespace(name, ns)
+	if err != nil {
+		return err
+	}
+	n.reserved = true
+	p.named[name] = n
+	return nil
 }
 
 // newNamespace resolves a policy that has its defaults.
@@ -132,6 +150,15 @@ func (p *policies) may(id *auth.Identity, op auth.Ops, channel string) bool {
 	}
 	if ns.name == wire.UserNamespace && op != auth.Publish && !id.Anonymous && channel == wire.UserChannel(id.User) {
 		return true
+	}
+	if guard := p.guards[wire.Namespace(channel)]; guard != nil {
+		switch guard(id, op, channel) {
+		case Allowed:
+			return true
+		case Denied:
+			return false
+		case Unknown:
+		}
 	}
 	access := ns.subscribe
 	if op == auth.Publish {

@@ -46,6 +46,10 @@ func (parserEvents) OnMessage(c *gws.Conn, m *gws.Message) {
 	s := sessionOf(c)
 	defer s.relay.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	s.relay.metrics.framesIn.Inc()
+	if s.live != nil {
+		s.liveMessage(m.Opcode, m.Bytes())
+		return
+	}
 	s.message(m.Bytes())
 }
 

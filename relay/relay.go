@@ -49,6 +49,10 @@ type Relay struct {
 	readerPool     *ants.Pool // turns of sessions; as many as there are connections
 	addresses      addresses
 	waits          waits
+	systems        []System
+	topics         topics
+	extra          []route                                    // of the systems
+	closers        []func(user, connection string, last bool) // of the systems; called when a session has ended
 
 	// Set once by Serve, before ready is closed.
 	door   *door
@@ -68,8 +72,9 @@ type Relay struct {
 // sideWorkers bounds the side work that runs at once.
 const sideWorkers = 256
 
-// New makes a relay. It opens no socket; Serve does. Errors are about the configuration.
-func New(cfg Config, log *slog.Logger) (*Relay, error) {
+// New makes a relay with the systems that are to be part of it. It opens no socket; Serve does. Errors are
+// about the configuration.
+func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
@@ -111,6 +116,10 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 		r.verifier.Close()
 		r.workerPool.Release()
 		r.readerPool.Release()
+		return nil, err
+	}
+	if err := r.startSystems(systems); err != nil {
+		r.closeCore()
 		return nil, err
 	}
 	r.route = r.newRouter()
@@ -243,6 +252,9 @@ func quickly() context.Context {
 
 // closeCore ends what startCore started, in the order of the data: nothing accepted is left behind.
 func (r *Relay) closeCore() {
+	for _, s := range r.systems {
+		s.Close()
+	}
 	r.presence.close()
 	r.pool.Flush()
 	r.pool.Close()

@@ -68,6 +68,9 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 	for _, route := range r.apiRoutes() {
 		t.Handle(route.method, route.path, r.withKey(route.handle))
 	}
+	for _, route := range r.extra {
+		t.Handle(route.method, route.path, route.handle)
+	}
 	return t.Handler
 }
 

@@ -29,6 +29,7 @@ type session struct {
 	address string // of the client, for limits and logs
 	opened  time.Time
 	sse     *stream // nil for WebSocket
+	live    *Client // nil but on the routes of systems
 	release func()  // gives the place in the count of its address back; may be nil
 
 	// Atomic.
@@ -42,6 +43,7 @@ type session struct {
 	// Guarded by mu.
 	mu         sync.Mutex
 	subs       []subscription
+	rooms      []*Room     // of a live session
 	departures []departure // subscriptions that were ended and may still have changes to send
 	present    []string    // channels whose subscription ended with the session, and whose users it still is among
 	ended      bool        // nothing may be subscribed any more
@@ -113,8 +115,9 @@ func (s *session) end(why closing) {
 	}
 	s.relay.metrics.closes.of(why.code).Inc()
 	subs := s.takeSubs()
+	rooms := s.takeRooms()
 	var left atomic.Int32
-	left.Store(int32(len(subs)) + 1)
+	left.Store(int32(len(subs)+len(rooms)) + 1)
 	done := func() {
 		if left.Add(-1) == 0 {
 			s.conn.Shut(s.farewell(why), false)
@@ -122,6 +125,9 @@ func (s *session) end(why closing) {
 	}
 	for _, sub := range subs {
 		s.leave(sub, nil, done)
+	}
+	for _, m := range rooms {
+		m.drop(s, done)
 	}
 	done()
 	if why.code == wire.CloseForbidden {
@@ -193,12 +199,16 @@ func (s *session) finish(abrupt bool) {
 	s.ending.Store(true)
 	s.relay.expiries.remove(s)
 	subs := s.takeSubs()
+	for _, m := range s.takeRooms() {
+		m.gone()
+	}
 	s.relay.sessions.remove(s)
 	if s.release != nil {
 		s.release()
 	}
 	s.relay.metrics.closed(s)
 	s.vanish(abrupt)
+	s.relay.closed(s)
 	s.relay.metrics.subscriptions.Add(float64(-len(subs)))
 	s.conn.Remove(func() {
 		for _, sub := range subs {

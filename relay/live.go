@@ -1,0 +1,206 @@
+package relay
+
+import (
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/lxzan/gws"
+	"github.com/valyala/fasthttp"
+
+	"weir/internal/wire"
+	"weir/relay/auth"
+)
+
+// Live is a WebSocket route on which a system speaks messages of its own. Its sessions count, beat, expire,
+// drain and are limited like those of /ws; they follow no channels, not even the user's own.
+type Live struct {
+	// Binary lets clients send binary messages.
+	Binary bool
+
+	// Admit decides, before the upgrade, whether a client may come in, and answers what the system wants to
+	// find in Client.Value. An error refuses the request. nil admits everybody with a token.
+	Admit func(ctx *fasthttp.RequestCtx, id *auth.Identity) (value any, err error)
+
+	// Open is called when the handshake is answered, before the first Message: what it sends comes first.
+	Open func(c *Client)
+
+	// Message is called with each message of the client, one at a time. Its bytes are valid during the call.
+	Message func(c *Client, data []byte, binary bool)
+
+	// Closed is called once, after the last Message. nil: nobody wants to know.
+	Closed func(c *Client)
+}
+
+// Client is a session of a Live route.
+type Client struct {
+	// Value is the system's own, as Admit answered it.
+	Value any
+
+	// Set once.
+	session *session
+	live    *Live
+}
+
+// Live serves a WebSocket route of the public listener. At start.
+func (c *Core) Live(path string, live Live) {
+	r := c.relay
+	r.extra = append(r.extra, route{"GET", path, func(ctx *fasthttp.RequestCtx) { r.handleLive(ctx, &live) }})
+}
+
+// handleLive is a WebSocket route of a system.
+func (r *Relay) handleLive(ctx *fasthttp.RequestCtx, live *Live) {
+	o, bad := readOffer(&ctx.Request.Header)
+	if bad != nil {
+		r.refuse(ctx, bad)
+		return
+	}
+	a, bad := r.arrive(ctx, o.token)
+	if bad != nil {
+		r.refuse(ctx, bad)
+		return
+	}
+	client := &Client{live: live}
+	if live.Admit != nil {
+		var err error
+		if client.Value, err = live.Admit(ctx, a.identity); err != nil {
+			r.fail(ctx, err)
+			return
+		}
+	}
+	if r.cfg.Compression && o.deflate {
+		a.enc = deflateWS
+	}
+	a.head = o.appendSwitch(make([]byte, 0, 512), a.enc == deflateWS)
+	r.hijack(ctx, a, func(nc net.Conn, rest []byte, a *arrival) { r.openLive(nc, rest, a, client) })
+}
+
+// openLive starts a session of a system. Everything is written in turn by the shard's loop, behind the answer
+// to the handshake.
+func (r *Relay) openLive(nc net.Conn, rest []byte, a *arrival, client *Client) {
+	s := r.newSession(nc, a)
+	if s == nil {
+		return
+	}
+	client.session = s
+	s.live = client
+	s.socket.rest = rest
+	s.socket.guard.binary = client.live.Binary
+	s.conn = r.pool.Open(nc, s.enc, false, s)
+	r.metrics.opened.of("ws").Inc()
+	s.mu.Lock() // as in greet
+	r.sessions.enter(s)
+	r.expiries.set(s, s.identity.Load().Expires)
+	s.conn.Reply(a.head, nil)
+	s.mu.Unlock()
+	defer s.conn.Reply(nil, s.firstTurn)
+	defer r.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	client.live.Open(client)
+	if r.draining.Load() { // drain may have looked before the session was entered
+		s.end(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
+	}
+}
+
+// liveMessage hands a message of the client to its system.
+func (s *session) liveMessage(op gws.Opcode, data []byte) {
+	if s.ending.Load() {
+		return
+	}
+	limit := s.relay.cfg.Limit.Commands
+	if !s.commands.take(limit, 2*float64(limit.Count), time.Now()) {
+		s.end(closing{code: wire.CloseRateLimit, reason: "too many messages"})
+		return
+	}
+	if op == gws.OpcodeText {
+		if err := wire.ValidJSON(data); err != nil {
+			s.live.Send(faultOf(err).appendError(nil, nil))
+			return
+		}
+	}
+	s.live.live.Message(s.live, data, op == gws.OpcodeBinary)
+}
+
+// ID is the connection's id.
+func (c *Client) ID() string { return c.session.id }
+
+// Identity is who the client is. It changes when its token is refreshed.
+func (c *Client) Identity() *auth.Identity { return c.session.identity.Load() }
+
+// Send sends a message of JSON in turn with everything that was sent before and is not waiting in a room's
+// window. It may be called from anywhere, and keeps nothing of data.
+func (c *Client) Send(data []byte) { c.session.conn.Reply(liveFrame(c.session.enc, data, false), nil) }
+
+// SendBinary is Send for a binary message.
+func (c *Client) SendBinary(data []byte) {
+	c.session.conn.Reply(liveFrame(c.session.enc, data, true), nil)
+}
+
+// SendError tells the client of an error, as the native protocol does. id is the message's, as it came; it
+// may be nil.
+func (c *Client) SendError(id []byte, err error) {
+	f := faultOf(err)
+	if f == faultInternal {
+		c.session.relay.log.Error("message failed", slog.String("connection", c.session.id), slog.String("error", err.Error()))
+	}
+	c.session.relay.metrics.errors.of(f.code).Inc()
+	c.Send(f.appendError(nil, id))
+}
+
+// Refresh extends the session with a new token of the same user. Errors can be told as they are.
+func (c *Client) Refresh(token string) error {
+	s := c.session
+	id, err := s.relay.verifier.Verify(token)
+	if err != nil {
+		s.relay.countAuthFailure(err)
+		return faultUnauthorized
+	}
+	if id.User != s.user {
+		return faultForbidden.with("the token is another user's")
+	}
+	s.identity.Store(id)
+	s.relay.expiries.set(s, id.Expires)
+	return nil
+}
+
+// Close ends the session, after everything sent to it and its rooms before. It returns at once. Code is one
+// of those of the protocol, or the system's own from 4400 on.
+func (c *Client) Close(code int, reason string) {
+	c.session.end(closing{code: code, reason: reason})
+}
+
+// enterRoom notes a membership. It answers false if the session is ending, or is a member already.
+func (s *session) enterRoom(m *Room) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.rooms {
+		if x == m {
+			return false
+		}
+	}
+	if !s.ended {
+		s.rooms = append(s.rooms, m)
+	}
+	return !s.ended
+}
+
+// leaveRoom forgets a membership. It answers false if there is none.
+func (s *session) leaveRoom(m *Room) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, x := range s.rooms {
+		if x == m {
+			s.rooms = append(s.rooms[:i], s.rooms[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// takeRooms empties the session's memberships, after takeSubs.
+func (s *session) takeRooms() []*Room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rooms := s.rooms
+	s.rooms = nil
+	return rooms
+}

@@ -1,0 +1,168 @@
+package relay
+
+import (
+	"sync"
+
+	"weir/batch"
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/pool"
+)
+
+// Room is what live clients (see Live) join to get the same messages, in one order, gathered in windows
+// like the changes of a channel. It keeps nothing for those who come later. Make it with Core.Room; it needs
+// no closing. Messages that leave together are frames of their own in one write.
+type Room struct {
+	// Set once by Core.Room.
+	relay  *Relay
+	window *batch.Window
+	topic  *pool.Topic
+
+	// Guarded by mu, which is taken before a session's lock and the window's.
+	mu      sync.Mutex
+	ordinal uint64 // of the last message
+	members int
+}
+
+// RoomMessage is what a room is sent.
+type RoomMessage struct {
+	Data       []byte // one message: JSON, or anything in binary rooms; copied
+	Binary     bool   // a binary frame, for clients of a Live that is binary
+	Group, Key string // with Key: replaces an earlier message of the same name that still waits in the window
+	Exclude    string // id of a connection that must not get it
+}
+
+// The marker byte of a message in the window says what kind of frame it becomes.
+const (
+	markText   = 't'
+	markBinary = 'b'
+)
+
+// Join makes a client a member. It gets first, if that is not empty, and then every message sent from now
+// on. Whoever must decide what first holds and whom later messages reach in one step holds their own lock
+// around Join and Send.
+func (m *Room) Join(c *Client, first []byte, binary bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := c.session
+	if !s.enterRoom(m) {
+		return
+	}
+	m.members++
+	m.window.Seal()
+	s.conn.Join(m.topic, m.ordinal, liveFrame(s.enc, first, binary), nil)
+}
+
+// Leave ends a membership, after everything sent before has reached the client.
+func (m *Room) Leave(c *Client) {
+	if c.session.leaveRoom(m) {
+		m.drop(c.session, nil)
+	}
+}
+
+// Members is how many there are.
+func (m *Room) Members() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.members
+}
+
+// Send sends a message to all members. Errors: broker.ErrFull, if more waits than can be delivered.
+func (m *Room) Send(x RoomMessage) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.members == 0 {
+		return nil
+	}
+	if m.window.Full() {
+		return broker.ErrFull
+	}
+	m.ordinal++
+	mark := byte(markText)
+	if x.Binary {
+		mark = markBinary
+	}
+	b := append(make([]byte, 0, len(x.Data)+1), mark)
+	m.window.Append(batch.Message{Bytes: append(b, x.Data...), Seq: m.ordinal, Group: x.Group, Key: x.Key, Set: x.Key != "", Exclude: x.Exclude})
+	return nil
+}
+
+// Reply sends one member a message that comes after everything sent to the room before, and before what is
+// sent later.
+func (m *Room) Reply(c *Client, data []byte, binary bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.window.Seal()
+	c.session.conn.After(m.topic, m.ordinal, liveFrame(c.session.enc, data, binary))
+	m.window.Hurry()
+}
+
+// drop ends a membership that the session has given up, and then calls then on the shard's loop.
+func (m *Room) drop(s *session, then func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.members--
+	m.window.Seal()
+	m.window.Hurry()
+	s.conn.Leave(m.topic, m.ordinal, nil, then)
+}
+
+// gone counts a member out whose connection is removed.
+func (m *Room) gone() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.members--
+}
+
+// Flush implements batch.Sink.
+func (m *Room) Flush(b *batch.Batch) {
+	frame := &pool.Frame{Last: b.Last, Count: b.Count, Since: b.Since}
+	for _, enc := range []pool.Encoding{plainWS, deflateWS} {
+		if m.topic.Takers(enc) > 0 {
+			frame.Bytes[enc], _ = frames(enc, b, "")
+		}
+	}
+	if b.Excludes {
+		done := make(map[string]bool)
+		b.Each(func(e batch.Entry) {
+			if e.Exclude == "" || done[e.Exclude] {
+				return
+			}
+			done[e.Exclude] = true
+			if s := m.relay.sessions.byID(e.Exclude); s != nil {
+				x := pool.Instead{Conn: s.conn}
+				x.Bytes, x.Count = frames(s.enc, b, e.Exclude)
+				frame.Instead = append(frame.Instead, x)
+			}
+		})
+	}
+	m.topic.Deliver(frame)
+}
+
+// frames is the messages of a batch that receiver may get, each in a frame of its own.
+func frames(enc pool.Encoding, b *batch.Batch, receiver string) (out []byte, count int) {
+	b.Each(func(e batch.Entry) {
+		if receiver == "" || e.Exclude != receiver {
+			out = appendLive(out, enc, e.Bytes[1:], e.Bytes[0] == markBinary)
+			count++
+		}
+	})
+	return out, count
+}
+
+func liveFrame(enc pool.Encoding, data []byte, binary bool) []byte {
+	if len(data) == 0 {
+		return nil
+	}
+	return appendLive(nil, enc, data, binary)
+}
+
+func appendLive(dst []byte, enc pool.Encoding, data []byte, binary bool) []byte {
+	switch {
+	case binary:
+		return append(wire.AppendHeader(dst, wire.OpBinary, false, len(data)), data...)
+	case enc == deflateWS && len(data) >= compressFrom:
+		return append(dst, compressedFrame(data)...)
+	}
+	return append(wire.AppendHeader(dst, wire.OpText, false, len(data)), data...)
+}

@@ -1,0 +1,207 @@
+package relay
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/pool"
+	"weir/relay/auth"
+)
+
+// System is a part of the relay that is built on its channels and topics: chat, notifications, documents.
+// It is given to New.
+type System interface {
+	// Name is what the configuration calls it.
+	Name() string
+
+	// Start is called once, by New, before anything is served. Here the system says what it takes part in;
+	// nothing of core's that says "at start" may be called later. Errors are about the configuration.
+	Start(core *Core) error
+
+	// Close ends the system's goroutines and waits for them. It is called once, when the last session has
+	// ended and before the channels close: it may still publish.
+	Close()
+}
+
+// Core is what a system sees of the relay. All methods may be called concurrently, but those that say
+// "at start".
+type Core struct {
+	relay  *Relay
+	system string
+}
+
+// UserHandler answers a request of an end user. An error that it returns is told as a problem; see Fault.
+type UserHandler func(ctx *fasthttp.RequestCtx, id *auth.Identity) error
+
+// Log is the relay's log; entries name the system.
+func (c *Core) Log() *slog.Logger { return c.relay.log.With(slog.String("system", c.system)) }
+
+// Now is the wall clock.
+func (c *Core) Now() time.Time { return c.relay.now() }
+
+// Config is the relay's configuration with its defaults filled in. It is not to be changed.
+func (c *Core) Config() *Config { return &c.relay.cfg }
+
+// Broker is the relay's channels, for reading: Item, Read, History. Changes go through Publish.
+func (c *Core) Broker() *broker.Broker { return c.relay.broker }
+
+// User serves a route of the public listener to whoever has a token. At start. Path as in
+// github.com/fasthttp/router: "/chat/rooms/{id}".
+func (c *Core) User(method, path string, h UserHandler) {
+	r := c.relay
+	r.extra = append(r.extra, route{method, path, r.withToken(h)})
+}
+
+// Backend serves a route of the public listener to backends with an API key. At start.
+func (c *Core) Backend(method, path string, h func(ctx *fasthttp.RequestCtx) error) {
+	r := c.relay
+	r.extra = append(r.extra, route{method, path, r.withKey(func(ctx *fasthttp.RequestCtx) {
+		if err := h(ctx); err != nil {
+			r.fail(ctx, err)
+		}
+	})})
+}
+
+// Raw serves a route of the public listener to anybody; the handler does all the checking. At start.
+func (c *Core) Raw(method, path string, h fasthttp.RequestHandler) {
+	c.relay.extra = append(c.relay.extra, route{method, path, h})
+}
+
+// Reserve makes a namespace the system's own: clients follow and fill its channels only as tokens that name
+// it, or Guard, say. What the policy leaves open is as in the default namespace; what the configuration says
+// of the namespace goes before it. At start.
+func (c *Core) Reserve(namespace string, policy Namespace) error {
+	return c.relay.policies.reserve(&c.relay.cfg, namespace, policy)
+}
+
+// Verdict is what a guard says of a client and a channel.
+type Verdict int
+
+// The verdicts.
+const (
+	Unknown Verdict = iota // the channel is not the system's: its namespace's policy decides
+	Allowed
+	Denied
+)
+
+// Guard decides what clients may do with the channels of a namespace, before its policy is asked. The
+// function must be quick and take no lock that is held while publishing. At start; one for each namespace.
+func (c *Core) Guard(namespace string, f func(id *auth.Identity, op auth.Ops, channel string) Verdict) {
+	c.relay.policies.guards[namespace] = f
+}
+
+// Revoke ends a user's subscriptions to a channel; each of their connections that has one is told with
+// "unsubscribed". It answers how many there were.
+func (c *Core) Revoke(user, channel, reason string) int {
+	n := 0
+	for _, s := range c.relay.sessions.byUser(user) {
+		if s.deny(channel, faultForbidden.with(reason)) {
+			n++
+		}
+	}
+	return n
+}
+
+// Connections is how many connections a user has open.
+func (c *Core) Connections(user string) int { return len(c.relay.sessions.byUser(user)) }
+
+// Publish makes a change of a channel. Errors: those of broker.Publish, "overloaded", "too large", and what
+// says that a name is wrong; all of them can be told as they are.
+func (c *Core) Publish(channel string, p *broker.Publication) (broker.Position, error) {
+	r := c.relay
+	if !wire.ValidChannel(channel) {
+		return broker.Position{}, faultChannel
+	}
+	if p.Group != "" && !wire.ValidName(p.Group) || p.Key != "" && !wire.ValidName(p.Key) {
+		return broker.Position{}, faultName
+	}
+	if r.full() {
+		return broker.Position{}, faultOverloaded
+	}
+	at, err := r.broker.Publish(channel, p)
+	if err == nil {
+		r.policies.of(channel).counted.published.Inc()
+	}
+	return at, err
+}
+
+// Side runs work that may take a while on a bounded pool. It answers false, without running it, if that is
+// full.
+func (c *Core) Side(work func()) bool { return c.relay.side(work) }
+
+// OnClose calls f when a session has ended: with its user, its connection, and whether that was the last one
+// of the user. It must not block. At start.
+func (c *Core) OnClose(f func(user, connection string, last bool)) {
+	c.relay.closers = append(c.relay.closers, f)
+}
+
+// Fault is an error that clients and backends are told as it is: an HTTP status from 400, a stable code for
+// programs and a message for people. Retryable says that the same request may succeed later.
+func Fault(status int, code, message string, retryable bool) error {
+	return &fault{status, code, message, retryable}
+}
+
+// Room is what clients join to get the same messages; see Room. The name is a channel's: its namespace says
+// how messages are batched and what becomes of slow readers.
+func (c *Core) Room(name string) *Room {
+	r := c.relay
+	ns := r.policies.of(name)
+	m := &Room{relay: r, topic: r.pool.Topic(pool.Disconnect, &ns.meter)}
+	m.window = r.batcherOf(name).Window(ns.batch, m)
+	return m
+}
+
+// closed tells the systems that a session has ended.
+func (r *Relay) closed(s *session) {
+	defer r.catch(s, func() {}) // it is over in any case
+	if s.live != nil && s.live.live.Closed != nil {
+		s.live.live.Closed(s.live)
+	}
+	if len(r.closers) == 0 {
+		return
+	}
+	last := s.user != "" && len(r.sessions.byUser(s.user)) == 0
+	for _, f := range r.closers {
+		f(s.user, s.id, last)
+	}
+}
+
+// startSystems lets the systems say what they take part in.
+func (r *Relay) startSystems(systems []System) error {
+	for i, s := range systems {
+		if err := s.Start(&Core{r, s.Name()}); err != nil {
+			for _, started := range systems[:i] {
+				started.Close()
+			}
+			return err
+		}
+	}
+	r.systems = systems
+	return nil
+}
+
+// withToken lets end users with a token pass, from pages that may.
+func (r *Relay) withToken(next UserHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		if !r.originAllowed(ctx) {
+			r.metrics.authFailures.of("origin").Inc()
+			r.refuse(ctx, faultOrigin)
+			return
+		}
+		id, bad := r.identify(ctx, "")
+		if bad == nil && id.Anonymous {
+			bad = faultUnauthorized
+		}
+		if bad != nil {
+			r.refuse(ctx, bad)
+			return
+		}
+		if err := next(ctx, id); err != nil {
+			r.fail(ctx, err)
+		}
+	}
+}
