@@ -158,19 +158,11 @@ func (r *Relay) hijack(ctx *fasthttp.RequestCtx, a *arrival, open func(nc net.Co
 		}
 		var rest []byte
 		if g := guestOf(nc); g != nil {
+			g.door.lobby.leave(g)
 			rest = readAhead(c, g)
 		}
 		open(nc, rest, a)
 	})
-}
-
-// guestOf is the guest that a connection of the server stands on.
-func guestOf(nc net.Conn) *guest {
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
-		nc = t.NetConn()
-	}
-	g, _ := nc.(*guest)
-	return g
 }
 
 // newSession makes the session of a client that has a place. It answers nil, with the connection closed,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -22,6 +21,7 @@ type door struct {
 	relay *Relay
 	limit int64 // connections in all
 
+	lobby     lobby
 	open      atomic.Int64
 	exhausted atomic.Bool // the last accept failed for want of descriptors
 	closed    chan struct{}
@@ -98,6 +98,7 @@ func (d *door) admit(nc net.Conn) net.Conn {
 		d.refuse(tcp, refusalMany, "per_address")
 		return nil
 	}
+	d.lobby.enter(g)
 	return g
 }
 
@@ -114,72 +115,6 @@ func (d *door) refuse(tcp *net.TCPConn, answer, reason string) {
 func (d *door) Close() error {
 	d.once.Do(func() { close(d.closed) })
 	return d.Listener.Close()
-}
-
-// guest is a connection that was let in. Closing it lets the next one in.
-type guest struct {
-	*net.TCPConn
-	door    *door
-	address netip.Addr
-	counted bool // in the relay's addresses
-	dry     atomic.Bool
-	left    atomic.Bool
-	known   atomic.Bool // an API key was shown on it
-}
-
-// errDry is what a guest answers while only what was read ahead is wanted. It is a passing error, or TLS
-// would remember it.
-type errDry struct{}
-
-func (errDry) Error() string   { return "nothing was read ahead" }
-func (errDry) Timeout() bool   { return true }
-func (errDry) Temporary() bool { return true }
-
-// Read implements net.Conn.
-func (g *guest) Read(p []byte) (int, error) {
-	if g.dry.Load() {
-		return 0, errDry{}
-	}
-	return g.TCPConn.Read(p)
-}
-
-// SetReadDeadline implements net.Conn. Between two requests the HTTP server waits for long, for the sake of
-// backends; others get less of that.
-func (g *guest) SetReadDeadline(t time.Time) error {
-	if most := time.Now().Add(g.door.relay.waits.stranger); t.After(most) && !g.known.Load() {
-		t = most
-	}
-	return g.TCPConn.SetReadDeadline(t)
-}
-
-// Close implements net.Conn.
-func (g *guest) Close() error {
-	if !g.left.Swap(true) {
-		g.door.open.Add(-1)
-		if g.counted {
-			g.door.relay.addresses.give(g.address)
-		}
-	}
-	return g.TCPConn.Close()
-}
-
-// RawSocket is for the pool, which writes to the socket itself.
-func (g *guest) RawSocket() *net.TCPConn { return g.TCPConn }
-
-// readAhead takes what the HTTP server has read beyond the request out of its buffers: a client may send
-// its first frame right behind the handshake. c is the server's view of the connection, g what it stands on.
-func readAhead(c net.Conn, g *guest) []byte {
-	g.dry.Store(true)
-	defer g.dry.Store(false)
-	var rest []byte
-	var buf [512]byte
-	for {
-		n, err := c.Read(buf[:])
-		rest = append(rest, buf[:n]...)
-		if err != nil || n == 0 {
-			return rest
-		}
-	}
 }
 
 // certificate is the relay's TLS certificate, read again when its files change.

@@ -24,14 +24,14 @@ type metricSet struct {
 	opened        family // by transport
 	ended         family // by transport
 	subscriptions *metrics.Gauge
-	commands      family // by type
-	errors        family // told to clients, by code
-	closes        family // by close code
-	drops         family // readers given up, by reason
-	refused       family // connections not let in, by limit
-	resumes       family // by outcome
-	authFailures  family // by reason
-	requests      family // HTTP, by status class
+	commands      family              // by type
+	errors        family              // told to clients, by code
+	closes        family              // by close code
+	drops         family              // readers given up, by reason
+	refused       family              // connections not let in, by limit
+	resumes       family              // by outcome
+	authFailures  family              // by reason
+	classes       [6]*metrics.Counter // HTTP requests by the first digit of their status
 	latency       *metrics.PrometheusHistogram
 	perFrame      *metrics.PrometheusHistogram
 	bytesIn       *metrics.Counter
@@ -110,7 +110,6 @@ func newMetrics(r *Relay) *metricSet {
 		refused:      newFamily(set, "weir_connections_refused_total", "limit", "connections", "per_address", "per_user"),
 		resumes:      newFamily(set, "weir_resumes_total", "outcome", "recovered", "snapshot", "resync"),
 		authFailures: newFamily(set, "weir_auth_failures_total", "reason", append(reasons, "origin", "ticket", "api_key")...),
-		requests:     newFamily(set, "weir_http_requests_total", "class", "1xx", "2xx", "3xx", "4xx", "5xx"),
 		latency:      set.NewPrometheusHistogramExt("weir_publish_to_write_seconds", latencyBounds),
 		perFrame:     set.NewPrometheusHistogramExt("weir_messages_per_frame", []float64{1, 2, 5, 10, 20, 50, 100, 200, 512, 1024}),
 		bytesIn:      set.NewCounter("weir_bytes_received_total"),
@@ -119,6 +118,9 @@ func newMetrics(r *Relay) *metricSet {
 		panics:       set.NewCounter("weir_panics_total"),
 		overflows:    set.NewCounter("weir_side_work_overflows_total"),
 		acceptErrors: set.NewCounter("weir_accept_errors_total"),
+	}
+	for i, class := range []string{"other", "1xx", "2xx", "3xx", "4xx", "5xx"} {
+		m.classes[i] = set.NewCounter(fmt.Sprintf("weir_http_requests_total{class=%q}", class))
 	}
 	m.subscriptions = set.NewGauge("weir_subscriptions", nil)
 	set.NewGauge("weir_connections", func() float64 { return float64(r.open()) })

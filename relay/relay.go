@@ -211,6 +211,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	var chores sync.WaitGroup // housekeeping; ended by stopKeeping
 	chores.Go(func() { r.expiries.run(keeping) })
 	chores.Go(func() { r.watchMemory(keeping) })
+	chores.Go(func() { r.door.lobby.watch(keeping, r.waits) })
 	var in net.Listener = r.door
 	if r.tls != nil {
 		chores.Go(func() { r.tls.watch(keeping, r.waits.reload) })

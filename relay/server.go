@@ -5,16 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
+	"weir/relay/auth"
 	"weir/relay/web"
 )
 
@@ -24,9 +23,7 @@ func (r *Relay) newServer() *fasthttp.Server {
 		Handler:               r.handle,
 		ErrorHandler:          r.handleBadRequest,
 		Name:                  "weir",
-		ReadTimeout:           r.waits.request,
-		WriteTimeout:          10 * time.Second,
-		IdleTimeout:           75 * time.Second,
+		LazyRequestTime:       true, // nobody asks for it
 		ReadBufferSize:        maxHeaderBytes,
 		MaxRequestBodySize:    int(r.cfg.Limit.Request),
 		KeepHijackedConns:     true,
@@ -84,15 +81,19 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 			ctx.SetConnectionClose()
 		}
 		if !ctx.Hijacked() {
-			r.metrics.requests.of(statusClasses[min(ctx.Response.StatusCode()/100, 5)]).Inc()
+			r.metrics.classes[min(ctx.Response.StatusCode()/100, 5)].Inc()
 		}
 	}()
+	g := guestOf(ctx.Conn())
+	if g != nil {
+		g.at(answering)
+	}
 	if bad := hygiene(ctx); bad != nil {
 		r.refuse(ctx, bad)
 		ctx.SetConnectionClose()
 		return
 	}
-	if r.cfg.Dev && !loopbackHost(string(ctx.Host())) {
+	if r.cfg.Dev && !r.local(ctx, g) {
 		// A page elsewhere whose name was made to point here would pass for our own.
 		r.refuse(ctx, faultOrigin.with("development mode answers to 127.0.0.1, ::1 and localhost only"))
 		return
@@ -104,18 +105,25 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 	r.route(ctx)
 }
 
-var statusClasses = [...]string{"other", "1xx", "2xx", "3xx", "4xx", "5xx"}
+// local says whether a request names this machine. What a connection's last one named is remembered.
+func (r *Relay) local(ctx *fasthttp.RequestCtx, g *guest) bool {
+	host := ctx.Host()
+	if g != nil && string(host) == g.host && g.host != "" {
+		return true
+	}
+	name := string(host)
+	if !loopbackHost(name) {
+		return false
+	}
+	if g != nil {
+		g.host = name
+	}
+	return true
+}
 
 // handleBadRequest answers what the server could not parse. It closes the connection afterwards.
 func (r *Relay) handleBadRequest(ctx *fasthttp.RequestCtx, err error) {
 	var small *fasthttp.ErrSmallBuffer
-	var slow net.Error
-	if errors.As(err, &slow) && slow.Timeout() {
-		// Browsers and pools open connections ahead of need: an answer on one that has asked for nothing
-		// would be taken for the answer to what it asks next.
-		_ = ctx.Conn().Close()
-		return
-	}
 	switch {
 	case errors.As(err, &small):
 		r.refuse(ctx, faultHeaders)
@@ -124,7 +132,7 @@ func (r *Relay) handleBadRequest(ctx *fasthttp.RequestCtx, err error) {
 	default:
 		r.refuse(ctx, faultRequest)
 	}
-	r.metrics.requests.of("4xx").Inc()
+	r.metrics.classes[4].Inc()
 }
 
 // refuse answers a request with a problem.
@@ -192,8 +200,14 @@ func (r *Relay) withKey(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		header := ctx.Request.Header.Peek("Authorization")
 		if len(header) > len(scheme) && bytes.EqualFold(header[:len(scheme)], scheme) {
-			if _, ok := r.keys.Lookup(header[len(scheme):]); ok {
-				if g := guestOf(ctx.Conn()); g != nil {
+			g := guestOf(ctx.Conn())
+			var fresh auth.Memo
+			memo := &fresh
+			if g != nil {
+				memo = &g.key
+			}
+			if r.keys.Known(header[len(scheme):], memo) {
+				if g != nil && !g.known.Load() {
 					g.known.Store(true)
 				}
 				next(ctx)

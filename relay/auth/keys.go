@@ -136,6 +136,26 @@ func (k *Keys) Lookup(key []byte) (name string, ok bool) {
 	return list[found].name, true
 }
 
+// Memo remembers the key that one connection has shown. It belongs to who serves that connection.
+type Memo struct {
+	key  []byte
+	list *[]apiKey // of which the key was one
+}
+
+// Known says whether this is the key of a backend. A key that the memo remembers is compared with that, in
+// constant time, instead of being looked up; one that is found is remembered. A reload forgets it.
+func (k *Keys) Known(key []byte, m *Memo) bool {
+	if m.list != nil && m.list == k.list.Load() && subtle.ConstantTimeCompare(m.key, key) == 1 {
+		return true
+	}
+	list := k.list.Load() // before the look-up: a reload in between makes the memo worthless, not wrong
+	_, ok := k.Lookup(key)
+	if ok {
+		m.key, m.list = append(m.key[:0], key...), list
+	}
+	return ok
+}
+
 // digest hashes a key of at most MaxAPIKey bytes behind the salt. It stays in this process, so the
 // plain construction serves as well as HMAC would, without allocating.
 func (k *Keys) digest(key []byte) [sha256.Size]byte {

@@ -1,0 +1,201 @@
+package relay
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/relay/auth"
+)
+
+// guest is a connection that was let in. Closing it lets the next one in.
+//
+// How long its peer may take for what it is at is watched by the lobby and not with deadlines: three of them a
+// request cost more than publishing.
+type guest struct {
+	// Set once by the door.
+	*net.TCPConn
+	door    *door
+	address netip.Addr
+	counted bool // in the relay's addresses
+
+	// Owned by the goroutine that serves its requests.
+	key  auth.Memo // the API key that it has shown
+	host string    // the last Host that was found to be good
+
+	// Atomic.
+	dry   atomic.Bool
+	left  atomic.Bool
+	known atomic.Bool   // an API key was shown on it
+	phase atomic.Uint32 // what it is at; above phaseBits a count of the changes
+
+	// Owned by the lobby, and guarded by its mu.
+	previous, next *guest
+	seen           uint32    // phase at the last look
+	since          time.Time // when that was new
+}
+
+// The phases of a guest.
+const (
+	arriving  = iota // nothing was asked yet
+	reading          // a request has begun
+	answering        // it is being answered
+	writing          // the answer is on its way
+	waiting          // for the next request
+
+	phaseBits = 3
+)
+
+// at changes the phase. Called by the goroutine that serves the connection's requests only.
+func (g *guest) at(phase uint32) {
+	before := g.phase.Load()
+	g.phase.Store((before>>phaseBits+1)<<phaseBits | phase)
+}
+
+// errDry is what a guest answers while only what was read ahead is wanted. It is a passing error, or TLS
+// would remember it.
+type errDry struct{}
+
+func (errDry) Error() string   { return "nothing was read ahead" }
+func (errDry) Timeout() bool   { return true }
+func (errDry) Temporary() bool { return true }
+
+// Read implements net.Conn.
+func (g *guest) Read(p []byte) (int, error) {
+	if g.dry.Load() {
+		return 0, errDry{}
+	}
+	n, err := g.TCPConn.Read(p)
+	if n > 0 && g.phase.Load()&(1<<phaseBits-1) == waiting {
+		g.at(reading)
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (g *guest) Write(p []byte) (int, error) {
+	g.at(writing)
+	n, err := g.TCPConn.Write(p)
+	g.at(waiting)
+	return n, err
+}
+
+// Close implements net.Conn.
+func (g *guest) Close() error {
+	if !g.left.Swap(true) {
+		g.door.lobby.leave(g)
+		g.door.open.Add(-1)
+		if g.counted {
+			g.door.relay.addresses.give(g.address)
+		}
+	}
+	return g.TCPConn.Close()
+}
+
+// RawSocket is for the pool, which writes to the socket itself.
+func (g *guest) RawSocket() *net.TCPConn { return g.TCPConn }
+
+// guestOf is the guest that a connection of the server stands on; nil for those of tests in memory.
+func guestOf(nc net.Conn) *guest {
+	if g, ok := nc.(*guest); ok {
+		return g
+	}
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
+		nc = t.NetConn()
+	}
+	g, _ := nc.(*guest)
+	return g
+}
+
+// readAhead takes what the HTTP server has read beyond the request out of its buffers: a client may send
+// its first frame right behind the handshake. c is the server's view of the connection, g what it stands on.
+func readAhead(c net.Conn, g *guest) []byte {
+	g.dry.Store(true)
+	defer g.dry.Store(false)
+	var rest []byte
+	var buf [512]byte
+	for {
+		n, err := c.Read(buf[:])
+		rest = append(rest, buf[:n]...)
+		if err != nil || n == 0 {
+			return rest
+		}
+	}
+}
+
+// lobby is the guests that speak HTTP. Those that are upgraded leave it.
+type lobby struct {
+	// Guarded by mu.
+	mu   sync.Mutex
+	head guest // of the ring
+}
+
+func (l *lobby) enter(g *guest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.head.next == nil {
+		l.head.next, l.head.previous = &l.head, &l.head
+	}
+	g.since = time.Now()
+	g.previous, g.next = l.head.previous, &l.head
+	g.previous.next, g.next.previous = g, g
+}
+
+// leave takes a guest out. Calls after the first do nothing.
+func (l *lobby) leave(g *guest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if g.next == nil {
+		return
+	}
+	g.previous.next, g.next.previous = g.next, g.previous
+	g.previous, g.next = nil, nil
+}
+
+// answerPatience is how long a peer may take to read an answer, and keepAlive how long one that is known may
+// wait with its next request.
+const (
+	answerPatience = 10 * time.Second
+	keepAlive      = 75 * time.Second
+)
+
+// watch closes guests that take too long, until ctx is done.
+func (l *lobby) watch(ctx context.Context, w waits) {
+	every := min(w.request, w.stranger) / 20
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			l.sweep(now, every, w)
+		}
+	}
+}
+
+// sweep closes the guests that have been at what they are for as long as they may. A change is seen up to one
+// interval late, which is made up for: nobody gets more than the time that is said.
+func (l *lobby) sweep(now time.Time, every time.Duration, w waits) {
+	limits := [...]time.Duration{arriving: w.request, reading: w.request, answering: 0, writing: answerPatience, waiting: keepAlive}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for g := l.head.next; g != nil && g != &l.head; g = g.next {
+		phase := g.phase.Load()
+		if phase != g.seen {
+			g.seen, g.since = phase, now
+			continue
+		}
+		phase &= 1<<phaseBits - 1
+		limit := limits[phase]
+		if phase == waiting && !g.known.Load() {
+			limit = min(limit, w.stranger)
+		}
+		if limit > 0 && now.Sub(g.since)+every > limit {
+			_ = g.TCPConn.Close() // whoever serves it sees that, and closes the guest
+		}
+	}
+}
