@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/bytedance/sonic"
@@ -60,36 +61,67 @@ func (r *Relay) handlePublish(ctx *fasthttp.RequestCtx) {
 		r.refuse(ctx, faultMedia)
 		return
 	}
-	var buf [128]byte
-	b, err := r.publishOne(buf[:0], ctx.PostBody())
-	if err != nil {
+	p := publishers.Get().(*publisher)
+	defer p.release()
+	var err error
+	if p.out, err = p.publish(r, p.out, ctx.PostBody()); err != nil {
 		r.fail(ctx, err)
 		return
 	}
-	answerJSON(ctx, b)
+	answerJSON(ctx, p.out) // a copy
 }
 
-// publishOne publishes what a backend sent and appends the answer. It may write to body.
-func (r *Relay) publishOne(dst, body []byte) ([]byte, error) {
-	var c wire.Command
+// publisher publishes what one request of a backend holds. It remembers what the last publication was for:
+// lines of one request are often of one channel.
+type publisher struct {
+	command wire.Command
+	channel string // aliases the request
+	ns      *namespace
+	epoch   string
+	head    []byte // of an answer with that epoch
+	out     []byte // the answer; the request's handler fills it
+}
+
+// publishers are used again: their buffers are.
+var publishers = sync.Pool{New: func() any { return new(publisher) }}
+
+// release gives the publisher back. It keeps nothing of the request.
+func (p *publisher) release() {
+	*p = publisher{head: p.head[:0], out: p.out[:0]}
+	if cap(p.out) <= 1<<17 {
+		publishers.Put(p)
+	}
+}
+
+// publish makes one publication and appends the answer. It may write to body, which is to stay as it is then.
+func (p *publisher) publish(r *Relay, dst, body []byte) ([]byte, error) {
+	c := &p.command
 	if err := c.Parse(body); err != nil {
 		return dst, err
 	}
-	if !wire.ValidChannel(c.Channel) {
-		return dst, faultChannel
+	if p.ns == nil || c.Channel != p.channel {
+		if !wire.ValidChannel(c.Channel) {
+			return dst, faultChannel
+		}
+		p.channel, p.ns = c.Channel, r.policies.of(c.Channel)
 	}
-	at, err := r.publish(r.policies.of(c.Channel), &c, "")
+	at, err := r.publish(p.ns, c, "")
 	if err != nil {
 		return dst, err
 	}
-	return append(appendAt(append(dst, '{'), at.Epoch, at.Seq), '}'), nil
+	if at.Epoch != p.epoch {
+		p.epoch = at.Epoch
+		p.head = append(append(append(p.head[:0], `{"position":{"epoch":"`...), at.Epoch...), `","seq":`...)
+	}
+	return append(strconv.AppendUint(append(dst, p.head...), at.Seq, 10), `}}`...), nil
 }
 
 // handleLines publishes NDJSON: each line is a publication of its own and gets a line of its own in answer,
 // in order, whether it succeeded or not.
 func (r *Relay) handleLines(ctx *fasthttp.RequestCtx) {
-	body := ctx.PostBody()
-	out := make([]byte, 0, 64+len(body)/4)
+	p := publishers.Get().(*publisher)
+	defer p.release()
+	body, out := ctx.PostBody(), p.out
 	for n := 1; len(body) > 0; n++ {
 		var line []byte
 		if i := bytes.IndexByte(body, '\n'); i >= 0 {
@@ -100,7 +132,7 @@ func (r *Relay) handleLines(ctx *fasthttp.RequestCtx) {
 		if len(line) == 0 || line[0] != '{' && len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		answered, err := r.publishOne(out, line)
+		answered, err := p.publish(r, out, line)
 		if err != nil {
 			out = faultOf(err).appendBody(append(out, '{'))
 			out = append(strconv.AppendInt(append(out, `,"line":`...), int64(n), 10), '}')
@@ -110,7 +142,8 @@ func (r *Relay) handleLines(ctx *fasthttp.RequestCtx) {
 		out = append(out, '\n')
 	}
 	ctx.SetContentType("application/x-ndjson")
-	ctx.Response.SetBodyRaw(out)
+	ctx.Response.SetBody(out) // a copy
+	p.out = out
 }
 
 // fail answers a request with an error.

@@ -284,3 +284,9 @@ func parseMessage(t testing.TB, b []byte) message {
 	m.raw = string(b)
 	return m
 }
+
+// publishOne makes one publication as a backend does.
+func (r *Relay) publishOne(dst, body []byte) ([]byte, error) {
+	var p publisher
+	return p.publish(r, dst, body)
+}

@@ -25,6 +25,7 @@ func (r *Relay) newServer() *fasthttp.Server {
 		Name:                  "weir",
 		LazyRequestTime:       true, // nobody asks for it
 		ReadBufferSize:        maxHeaderBytes,
+		WriteBufferSize:       8 << 10, // the answers to 100 lines, in one write
 		MaxRequestBodySize:    int(r.cfg.Limit.Request),
 		KeepHijackedConns:     true,
 		NoDefaultServerHeader: true,

@@ -1,9 +1,11 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"math/bits"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -122,14 +124,12 @@ func Text(b []byte) (string, error) {
 	if len(b) < 2 || b[0] != '"' {
 		return "", ErrJSON
 	}
-	for _, c := range b {
-		if c == '\\' {
-			var s string
-			if json.Unmarshal(b, &s) != nil {
-				return "", ErrJSON
-			}
-			return s, nil
+	if bytes.IndexByte(b, '\\') >= 0 {
+		var s string
+		if json.Unmarshal(b, &s) != nil {
+			return "", ErrJSON
 		}
+		return s, nil
 	}
 	return alias(b[1 : len(b)-1]), nil
 }
@@ -215,14 +215,14 @@ const (
 	highs = 0x8080808080808080
 )
 
-// plain says that none of the eight bytes of w ends a string, escapes, is a control character or is
-// beyond ASCII. It tests them all at once; that a borrow may also report a byte beside a special one
-// only costs the slow path.
-func plain(w uint64) bool {
+// special flags the bytes of w that end a string, escape, are control characters or are beyond ASCII, in
+// their highest bits. It tests all eight at once. Because of borrows a flag above the lowest one may be wrong;
+// the lowest is right.
+func special(w uint64) uint64 {
 	control := w - ones*0x20
 	quote := w ^ ones*'"'
 	slash := w ^ ones*'\\'
-	return (control|(quote-ones)|(slash-ones)|w)&highs == 0
+	return (control | (quote - ones) | (slash - ones) | w) & highs
 }
 
 // scanString returns the index after the string that begins at i.
@@ -231,9 +231,13 @@ func scanString(b []byte, i int) (int, error) {
 		return 0, ErrJSON
 	}
 	for i++; i < len(b); {
-		if len(b)-i >= 8 && plain(binary.LittleEndian.Uint64(b[i:])) {
-			i += 8
-			continue
+		if len(b)-i >= 8 {
+			m := special(binary.LittleEndian.Uint64(b[i:]))
+			if m == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(m) / 8
 		}
 		switch c := b[i]; {
 		case c == '"':
