@@ -209,7 +209,9 @@ func TestPanicsAreContained(t *testing.T) {
 	g := launch(t, cfg, breakable(&broken), func(r *Relay) { r.parserRequests[1] = nil }) // so the parser fails for compressed sessions
 	p, other := g.ws("u1"), g.ws("u1")
 	squeezed := g.ws("u2", offerDeflate)
-	squeezed.say(`{"type":"ping"}`)
+	if _, err := squeezed.nc.Write(clientFrame(wire.OpText, []byte("a fragment: one for the parser"))); err != nil {
+		t.Fatal(err)
+	}
 	squeezed.wantClose(wire.CloseInternal)
 	p.alive()
 

@@ -5,7 +5,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/lxzan/gws"
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
@@ -45,7 +44,7 @@ type Client struct {
 // Live serves a WebSocket route of the public listener. At start.
 func (c *Core) Live(path string, live Live) {
 	r := c.relay
-	r.extra = append(r.extra, route{"GET", path, func(ctx *fasthttp.RequestCtx) { r.handleLive(ctx, &live) }})
+	r.extra = append(r.extra, systemRoute{route{"GET", path, func(ctx *fasthttp.RequestCtx) { r.handleLive(ctx, &live) }}, false})
 }
 
 // handleLive is a WebSocket route of a system.
@@ -102,7 +101,7 @@ func (r *Relay) openLive(nc net.Conn, rest []byte, a *arrival, client *Client) {
 }
 
 // liveMessage hands a message of the client to its system.
-func (s *session) liveMessage(op gws.Opcode, data []byte) {
+func (s *session) liveMessage(data []byte, binary bool) {
 	if s.ending.Load() {
 		return
 	}
@@ -111,13 +110,13 @@ func (s *session) liveMessage(op gws.Opcode, data []byte) {
 		s.end(closing{code: wire.CloseRateLimit, reason: "too many messages"})
 		return
 	}
-	if op == gws.OpcodeText {
+	if !binary {
 		if err := wire.ValidJSON(data); err != nil {
 			s.live.Send(faultOf(err).appendError(nil, nil))
 			return
 		}
 	}
-	s.live.live.Message(s.live, data, op == gws.OpcodeBinary)
+	s.live.live.Message(s.live, data, binary)
 }
 
 // ID is the connection's id.

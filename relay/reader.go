@@ -44,13 +44,8 @@ func (parserEvents) OnClose(c *gws.Conn, err error) {
 func (parserEvents) OnMessage(c *gws.Conn, m *gws.Message) {
 	defer func() { _ = m.Close() }() // it gives buffers back and can not fail
 	s := sessionOf(c)
-	defer s.relay.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	s.relay.metrics.framesIn.Inc()
-	if s.live != nil {
-		s.liveMessage(m.Opcode, m.Bytes())
-		return
-	}
-	s.message(m.Bytes())
+	s.handle(m.Bytes(), m.Opcode == gws.OpcodeBinary)
 }
 
 // Readable implements pool.Owner: a worker reads what has come.
@@ -83,12 +78,26 @@ func (s *session) takeTurn() (over, later bool) {
 	case s.sse != nil:
 		return s.socket.discard()
 	case !s.socket.lingering:
-		if s.parse() {
+		if s.read() {
 			return false, false
 		}
 		s.socket.lingering = true
 	}
 	return s.socket.discard()
+}
+
+// read handles what has come. It answers like parse.
+func (s *session) read() (parked bool) {
+	if !s.conn.Awaitable() { // it would keep the buffer while it waits
+		return s.parse()
+	}
+	switch s.quick() {
+	case quiet:
+		return true
+	case ended:
+		return false
+	}
+	return s.parse()
 }
 
 // parse runs the frame parser. It answers true if there is nothing more to read for now, false if the
