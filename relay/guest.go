@@ -116,7 +116,8 @@ func readAhead(c net.Conn, g *guest) []byte {
 	g.dry.Store(true)
 	defer g.dry.Store(false)
 	var rest []byte
-	var buf [512]byte
+	buf := readBuffers.Get().(*[4 << 10]byte)
+	defer readBuffers.Put(buf)
 	for {
 		n, err := c.Read(buf[:])
 		rest = append(rest, buf[:n]...)

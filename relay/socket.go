@@ -188,15 +188,22 @@ const (
 // client has gone, and if not, whether to come back later although more may have come.
 func (k *socket) discard() (gone, later bool) {
 	c := k.session.conn
-	var buf [2048]byte
+	var buf []byte
+	if c.Awaitable() {
+		whole := readBuffers.Get().(*[4 << 10]byte)
+		defer readBuffers.Put(whole)
+		buf = whole[:]
+	} else {
+		buf = make([]byte, 512) // a small one: it is kept while nothing comes
+	}
 	for !k.eof {
 		n, err := 0, error(nil)
 		if c.Awaitable() {
-			if n, err = c.TryRead(buf[:]); err == syscall.EAGAIN { //nolint:errorlint // as above
+			if n, err = c.TryRead(buf); err == syscall.EAGAIN { //nolint:errorlint // as above
 				return false, false
 			}
 		} else {
-			n, err = k.nc.Read(buf[:])
+			n, err = k.nc.Read(buf)
 		}
 		k.eof = err != nil
 		if k.drained < maxLinger {
