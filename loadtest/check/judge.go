@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 )
 
@@ -107,10 +108,15 @@ func (j *judge) read(r *Reader) {
 			c.at = e.at
 			c.from = append(c.from, c.at)
 		case resumed:
-			if e.at.Epoch != c.at.Epoch || e.at.Seq < c.at.Seq {
+			if e.at.Seq < c.at.Seq {
 				j.Reordered++
 				j.problem("%s: channel %d resumed as recovered at %v, after %v", r.Name, e.chn, e.at, c.at)
+			}
+			if e.at.Epoch != c.at.Epoch {
+				// The log goes on under another epoch: everything acknowledged in the one before was promised too.
+				c.ends = append(c.ends, Position{c.at.Epoch, math.MaxUint64})
 				c.at.Epoch = e.at.Epoch
+				c.from = append(c.from, c.at)
 			}
 		case delivered:
 			j.deliver(r, c, e, seen, tops)

@@ -56,6 +56,8 @@ func TestJudge(t *testing.T) {
 		{"lost before it was told of a later gap", newStory().told("a", 0, false).publish("a", 1, 5).deliver(1, 0).deliver(3, 2).told("a", 4, false).deliver(5, 4), Verdict{Acknowledged: 5, Received: 3, Lost: 1, Told: 1}},
 		{"the log was lost", newStory().told("a", 0, false).publish("a", 1, 3).deliver(1, 0, 1).told("b", 0, false).publish("b", 1, 1).deliver(1, 3), Verdict{Acknowledged: 4, Received: 3, Told: 1}},
 		{"recovered into another log", newStory().told("a", 0, false).publish("a", 1, 1).deliver(1, 0).told("b", 0, true), Verdict{Acknowledged: 1, Received: 1, Reordered: 1}},
+		{"recovered into another epoch of the log", newStory().told("a", 0, false).publish("a", 1, 3).deliver(1, 0).told("b", 4, true).publish("b", 4, 2).deliver(2, 1, 2, 3, 4), Verdict{Acknowledged: 5, Received: 5}},
+		{"lost where the epochs meet", newStory().told("a", 0, false).publish("a", 1, 3).deliver(1, 0).told("b", 4, true).publish("b", 4, 2).deliver(2, 1).deliver(4, 3, 4), Verdict{Acknowledged: 5, Received: 4, Lost: 1}},
 		{"position went back", newStory().told("a", 0, false).publish("a", 1, 3).deliver(1, 0).deliver(3, 2).deliver(2, 1), Verdict{Acknowledged: 3, Received: 3, Reordered: 1}},
 		{"numbers went back at growing positions", newStory().told("a", 0, false).publish("a", 1, 2).deliver(1, 1, 0), Verdict{Acknowledged: 2, Received: 2, Reordered: 1, Disagreed: 2}},
 	}
