@@ -2,6 +2,7 @@ package broker
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"strconv"
@@ -23,6 +24,9 @@ type Config struct {
 
 	// Journal gives changes their order and durability. nil: Memory.
 	Journal Journal
+
+	// Store keeps the channels whose policy is Durable. nil: they are as all others.
+	Store Store
 
 	// Channels is the most channels there may be at once; 1048576. Negative: no limit.
 	Channels int
@@ -100,14 +104,18 @@ func New(config Config) (*Broker, error) {
 	return b, nil
 }
 
-// Close stops expiry and closes the journal. Calls after the first do nothing.
+// Close stops expiry and closes the journal and the store. Calls after the first do nothing.
 func (b *Broker) Close() error {
 	if !b.closed.CompareAndSwap(false, true) {
 		return nil
 	}
 	close(b.stop)
 	b.done.Wait()
-	if err := b.journal.Close(); err != nil {
+	err := b.journal.Close()
+	if b.config.Store != nil {
+		err = errors.Join(err, b.config.Store.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("close journal: %w", err)
 	}
 	return nil

@@ -48,7 +48,17 @@ type Publication struct {
 	TTL            time.Duration // Set only: how long the item lives; 0 for ever, even if it had a limit before
 	IdempotencyKey string        // the same key within the policy's time answers the first position and changes nothing
 	Exclude        string        // connection id that must not get the change live
+	Ack            Ack           // what Publish waits for
 }
+
+// Ack is how safe a change is when Publish answers.
+type Ack uint8
+
+// The levels.
+const (
+	AckDefault Ack = iota // as safe as the channel's journal makes it
+	AckMemory             // applied: it may still be lost
+)
 
 // check normalises the publication, or says what is wrong with it.
 func (p *Publication) check() error {
@@ -59,6 +69,8 @@ func (p *Publication) check() error {
 		return ErrNoKey
 	case p.TTL < 0:
 		return ErrTTL
+	case p.Ack > AckMemory:
+		return ErrAck
 	}
 	return nil
 }

@@ -9,20 +9,22 @@ import (
 // freed.
 type Channel struct {
 	// Set once by add.
-	shard  *shard
-	name   string
-	policy *Policy
+	shard   *shard
+	name    string
+	policy  *Policy
+	loading chan struct{} // closed when the channel has been loaded; nil if there was nothing to load
 
 	// Guarded by mu.
 	mu      sync.Mutex
 	readers int32
-	dead    bool   // freed: look it up again
+	dead    bool   // freed, or not loaded yet: look it up again
 	epoch   string // of the log
 	seq     uint64 // of the last change; 0 before the first
 	outlet  Outlet // nil without readers
 	log     *changes
 	items   *items
 	keys    *keys
+	durable *durable // nil for what is in memory only
 }
 
 // Name is the channel's name.
@@ -36,7 +38,7 @@ func (c *Channel) Name() string { return c.name }
 // those of the journal.
 func (b *Broker) Publish(channel string, p *Publication) (Position, error) {
 	ticket, err := b.publish(channel, p)
-	if err == nil && ticket.Wait != nil {
+	if err == nil && ticket.Wait != nil && p.Ack != AckMemory {
 		ticket.Position, err = ticket.Wait()
 	}
 	if err != nil {
@@ -45,13 +47,26 @@ func (b *Broker) Publish(channel string, p *Publication) (Position, error) {
 	return ticket.Position, nil
 }
 
+// Submit is Publish without waiting: a ticket with a Wait is not acknowledged before that has answered.
+// Its Position is known now unless the journal gives the order itself.
+func (b *Broker) Submit(channel string, p *Publication) (Ticket, error) {
+	ticket, err := b.publish(channel, p)
+	if err != nil {
+		return Ticket{}, fmt.Errorf("publish %s: %w", channel, err)
+	}
+	if p.Ack == AckMemory {
+		ticket.Wait = nil
+	}
+	return ticket, nil
+}
+
 func (b *Broker) publish(channel string, p *Publication) (Ticket, error) {
 	if err := p.check(); err != nil {
 		return Ticket{}, err
 	}
 	e := Entry{
 		Op: p.Op, Group: p.Group, Key: p.Key, Data: p.Data, TTL: p.TTL,
-		IdempotencyKey: p.IdempotencyKey, Exclude: p.Exclude,
+		IdempotencyKey: p.IdempotencyKey, Exclude: p.Exclude, Ack: p.Ack,
 	}
 	if e.Group == "" && e.Key != "" {
 		e.Group = DefaultGroup
@@ -72,13 +87,40 @@ func (b *Broker) publish(channel string, p *Publication) (Ticket, error) {
 func (c *Channel) unlock() {
 	if c.idle() {
 		c.free()
+	} else if c.durable != nil {
+		c.touch()
 	}
 	c.mu.Unlock()
 }
 
+// journal is where the channel's changes go.
+func (c *Channel) journal() Journal {
+	if c.durable != nil {
+		return c.shard.broker.config.Store
+	}
+	return c.shard.broker.journal
+}
+
+// confirmed is the ticket of a publication that changes nothing because of what was there before: it is
+// not acknowledged before that is safe.
+func (c *Channel) confirmed(now int64, at Position) Ticket {
+	if c.durable == nil {
+		return Ticket{Position: at}
+	}
+	ticket := c.shard.broker.config.Store.Confirm(Log{c, now})
+	if wait := ticket.Wait; wait != nil {
+		ticket.Wait = func() (Position, error) {
+			_, err := wait()
+			return at, err
+		}
+	}
+	ticket.Position = at
+	return ticket
+}
+
 // idle says that nothing is lost if the channel is freed.
 func (c *Channel) idle() bool {
-	return c.readers == 0 && c.items == nil && (c.log == nil || c.log.size == 0) && c.keys == nil && !c.dead
+	return c.readers == 0 && c.items == nil && (c.log == nil || c.log.size == 0) && c.keys == nil && !c.dead && !c.ahead()
 }
 
 func (c *Channel) position() Position { return Position{c.epoch, c.seq} }
@@ -92,7 +134,7 @@ func (c *Channel) publish(now int64, e Entry) (Ticket, error) {
 	if e.IdempotencyKey != "" {
 		c.trimKeys(now)
 		if seq, ok := c.keys.find(e.IdempotencyKey); ok {
-			return Ticket{Position: Position{c.epoch, seq}}, nil
+			return c.confirmed(now, Position{c.epoch, seq}), nil
 		}
 	}
 	if l, ok := c.outlet.(Limiter); ok && l.Full() {
@@ -104,12 +146,12 @@ func (c *Channel) publish(now int64, e Entry) (Ticket, error) {
 			return Ticket{}, err
 		}
 	case Delete:
-		if c.items.find(e.Group, e.Key) == nil {
+		if c.items.find(e.Group, e.Key) == nil && !c.ahead() {
 			c.remember(now, e.IdempotencyKey)
-			return Ticket{Position: c.position()}, nil
+			return c.confirmed(now, c.position()), nil
 		}
 	}
-	return c.shard.broker.journal.Append(Log{c, now}, e)
+	return c.journal().Append(Log{c, now}, e)
 }
 
 // apply is the one place where a change takes effect: log, items, idempotency keys and outlet. Called
@@ -155,6 +197,10 @@ func (c *Channel) drop() (epoch string) {
 	c.clearItems()
 	c.clearLog()
 	c.keys = nil
+	if c.durable != nil {
+		c.durable.forks, c.durable.queued = nil, 0
+		return c.shard.broker.newEpoch() // logs of its name that are not in memory may have any of the slot's
+	}
 	b, s := c.shard.broker, c.shard
 	_, slot := b.locate(c.name)
 	s.mu.Lock()

@@ -166,16 +166,25 @@ func (c *Channel) fire(d *deadline) {
 	if i := d.item; i == nil {
 		c.look(now)
 	} else {
-		e := Entry{Op: Delete, Expired: true, Group: i.group.name, Key: i.key}
-		// Nobody waits for the end of an item, so there is nobody to tell of an error: while the item is
-		// there, it is tried again.
-		_, _ = c.shard.broker.journal.Append(Log{c, now}, e)
-		if c.items.find(e.Group, e.Key) == i {
-			clock.set(d, now+int64(retry))
-		}
+		c.end(now, i)
 	}
 	if c.idle() {
 		c.free()
+	}
+}
+
+// end ends an item's time to live. Nobody waits for that, so there is nobody to tell of an error: while
+// the item is there, it is tried again.
+func (c *Channel) end(now int64, i *item) {
+	clock := c.shard.clock
+	if c.ahead() { // a change on its way may give the item more time
+		clock.set(i.ttl, now+int64(shortestUpkeep))
+		return
+	}
+	e := Entry{Op: Delete, Expired: true, Group: i.group.name, Key: i.key, Ack: AckMemory}
+	_, _ = c.journal().Append(Log{c, now}, e)
+	if c.items.find(e.Group, e.Key) == i {
+		clock.set(i.ttl, now+int64(retry))
 	}
 }
 

@@ -8,6 +8,7 @@ var (
 	ErrNoKey           = errors.New("set and delete need a key")
 	ErrOp              = errors.New("unknown operation")
 	ErrTTL             = errors.New("negative time to live")
+	ErrAck             = errors.New("unknown level of acknowledgement")
 	ErrTooManyItems    = errors.New("too many items")
 	ErrStateTooLarge   = errors.New("items take too many bytes")
 	ErrTooManyChannels = errors.New("too many channels")

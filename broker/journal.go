@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -14,6 +16,7 @@ type Entry struct {
 	TTL            time.Duration
 	IdempotencyKey string
 	Exclude        string
+	Ack            Ack // AckMemory: nobody waits for the ticket
 }
 
 // Journal is where the order of changes and their durability come from. It works in one direction: a
@@ -54,11 +57,59 @@ type Log struct {
 // Channel is the channel's name. It may be kept.
 func (l Log) Channel() string { return l.channel.name }
 
-// Next is the position that Apply will give to the change.
-func (l Log) Next() Position { return Position{l.channel.epoch, l.channel.seq + 1} }
+// Next is the position that Apply or Defer will give to the change.
+func (l Log) Next() Position {
+	c := l.channel
+	if c.ahead() {
+		return Position{c.epoch, c.seq + c.durable.queued + 1}
+	}
+	return Position{c.epoch, c.seq + 1}
+}
+
+// Policy is the channel's policy.
+func (l Log) Policy() *Policy { return l.channel.policy }
 
 // Apply makes the entry the next change of the channel and answers its position.
 func (l Log) Apply(e *Entry) Position { return l.channel.apply(l.now, e) }
+
+// Deferred is a change of a Store's channel that has its position and is not applied yet.
+type Deferred struct {
+	channel *Channel
+	at      Position
+	entry   Entry
+}
+
+// Defer gives the entry the next position of the channel, and leaves it to the store to have it applied
+// once it is safe. All later entries are to be deferred too until then. The entry is copied.
+func (l Log) Defer(e *Entry) Deferred {
+	c := l.channel
+	d := Deferred{c, l.Next(), Entry{
+		Op: e.Op, Expired: e.Expired, Group: strings.Clone(e.Group), Key: strings.Clone(e.Key), Data: bytes.Clone(e.Data),
+		TTL: e.TTL, IdempotencyKey: strings.Clone(e.IdempotencyKey), Exclude: strings.Clone(e.Exclude), Ack: e.Ack,
+	}}
+	c.durable.queued++
+	seq := c.seq
+	c.seq = d.at.Seq // what remember notes: the same key answers this position from now on
+	c.remember(l.now, d.entry.IdempotencyKey)
+	c.seq = seq
+	return d
+}
+
+// Apply makes it a change. It is called without a lock, for one channel in the order of Defer. If the
+// channel was cleared meanwhile, it does nothing.
+func (d Deferred) Apply() {
+	c := d.channel
+	c.mu.Lock()
+	defer c.unlock()
+	if c.dead || c.durable.queued == 0 || c.epoch != d.at.Epoch || c.seq+1 != d.at.Seq {
+		return
+	}
+	c.durable.queued--
+	c.apply(c.shard.broker.now(), &d.entry)
+}
+
+// ahead says whether there are changes that were deferred and are not applied yet.
+func (c *Channel) ahead() bool { return c.durable != nil && c.durable.queued > 0 }
 
 // Memory is the journal that keeps nothing: changes live as long as the process. It is the default.
 type Memory struct{}

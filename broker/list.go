@@ -47,15 +47,26 @@ func (b *Broker) Channels(prefix, after string, limit int) []Info {
 		}
 	}
 	cut()
-	infos := make([]Info, 0, len(names))
+	var infos []Info
+	if b.config.Store != nil { // what it can not tell is left out, and it knows why
+		infos, _ = b.config.Store.List(prefix, after, limit)
+	}
 	for _, name := range names {
-		if c := b.lock(name); c != nil {
-			infos = append(infos, c.info(b.now()))
-			c.unlock()
+		c := b.lockLoaded(name)
+		if c == nil {
+			continue
 		}
+		info := c.info(b.now())
+		if c.durable == nil || c.idle() {
+			c.unlock()
+		} else {
+			c.mu.Unlock() // without touching it: a list is no use of a channel
+		}
+		infos = slices.DeleteFunc(infos, func(i Info) bool { return i.Name == name })
+		infos = append(infos, info)
 	}
 	slices.SortFunc(infos, func(a, b Info) int { return cmp.Compare(a.Name, b.Name) })
-	return infos
+	return infos[:min(len(infos), limit)]
 }
 
 func (c *Channel) info(now int64) Info {
@@ -123,7 +134,7 @@ func (b *Broker) Clear(channel string) (Position, bool) {
 	}
 	defer c.unlock()
 	c.epoch, c.seq = c.drop(), 0
-	b.journal.Forget(c.name)
+	c.journal().Forget(c.name)
 	if c.outlet != nil {
 		c.outlet.Reset(c.lost())
 	}

@@ -155,6 +155,16 @@ func (c *Channel) look(now int64) {
 		l.ring, l.head, l.free = nil, 0, nil
 	}
 	if next != never {
-		c.wakeBy(max(next, now+int64(max(step, shortestUpkeep))))
+		next = max(next, now+int64(max(step, shortestUpkeep)))
+	}
+	if c.durable != nil {
+		due, gone := c.rest(now)
+		if gone {
+			return
+		}
+		next = min(next, due)
+	}
+	if next != never {
+		c.wakeBy(next)
 	}
 }

@@ -14,6 +14,9 @@ type Policy struct {
 
 	Idempotency     time.Duration // how long idempotency keys are known; 5m. Negative: they are ignored
 	IdempotencyKeys int           // keys known at once, the oldest is forgotten first; 4096. Negative: no limit
+
+	Durable   bool // the channel lives in Config.Store, if there is one
+	AfterDisk bool // of a Durable one: readers get a change when it is safe, not before
 }
 
 // The defaults of Policy.
@@ -40,8 +43,14 @@ func (p Policy) filled() Policy {
 		StateBytes:      limit(p.StateBytes, defaultStateBytes),
 		Idempotency:     limit(p.Idempotency, defaultIdempotency),
 		IdempotencyKeys: limit(p.IdempotencyKeys, defaultIdempotencyKeys),
+		Durable:         p.Durable,
+		AfterDisk:       p.AfterDisk,
 	}
 }
+
+// Resolved answers the policy as the broker applies it: with defaults in place of zero values, after which
+// a History of 0 is none, an Idempotency of 0 is off, and every other limit of 0 is no limit.
+func (p Policy) Resolved() Policy { return p.filled() }
 
 func limit[T int | time.Duration](value, otherwise T) T {
 	switch {

@@ -11,7 +11,13 @@ var (
 // since answers the changes after a position as a JSON array, if all of them are still there and
 // within the limit on bytes.
 func (c *Channel) since(from Position, groups []string) ([]byte, bool) {
-	if from.Epoch != c.epoch || from.Seq > c.seq {
+	if from.Epoch != c.epoch {
+		var ok bool
+		if from, ok = c.joinsAt(from); !ok {
+			return nil, false
+		}
+	}
+	if from.Seq > c.seq {
 		return nil, false
 	}
 	if from.Seq == c.seq {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"hash/maphash"
 	"strings"
 	"sync"
@@ -37,7 +38,7 @@ func (b *Broker) locate(channel string) (s *shard, slot int) {
 	return &b.shards[hash%shardCount], int(hash / shardCount % slotCount)
 }
 
-// lookup answers the channel or nil. It may be dead by the time it is locked.
+// lookup answers the channel or nil. It may be dead by the time it is locked, or not loaded yet.
 func (b *Broker) lookup(channel string) *Channel {
 	s, _ := b.locate(channel)
 	s.mu.RLock()
@@ -46,8 +47,25 @@ func (b *Broker) lookup(channel string) *Channel {
 	return c
 }
 
-// lock answers the channel with its lock held, or nil if there is none.
+// lock answers the channel with its lock held, or nil if there is none. One that its store has is
+// loaded; if that fails there is none, and the store knows why.
 func (b *Broker) lock(channel string) *Channel {
+	for {
+		if c := b.lockLoaded(channel); c != nil {
+			return c
+		}
+		policy := b.durable(channel)
+		if policy == nil || b.closed.Load() {
+			return nil
+		}
+		if c, err := b.load(channel, policy, false); !errors.Is(err, errRaced) {
+			return c
+		}
+	}
+}
+
+// lockLoaded is lock for what is in memory. It waits for a channel that is just being loaded.
+func (b *Broker) lockLoaded(channel string) *Channel {
 	for {
 		c := b.lookup(channel)
 		if c == nil {
@@ -57,8 +75,22 @@ func (b *Broker) lock(channel string) *Channel {
 		if !c.dead {
 			return c
 		}
-		c.mu.Unlock() // freed after the look-up; it has left the map
+		c.mu.Unlock() // freed after the look-up, so that it has left the map; or still loading
+		if c.loading != nil {
+			<-c.loading
+		}
 	}
+}
+
+// durable answers the policy of a channel that belongs to the store; nil for others.
+func (b *Broker) durable(channel string) *Policy {
+	if b.config.Store == nil {
+		return nil
+	}
+	if policy := b.policyOf(channel); policy.Durable {
+		return policy
+	}
+	return nil
 }
 
 // lockOrMake answers the channel with its lock held, and makes it if there is none. Whoever calls it
@@ -68,34 +100,52 @@ func (b *Broker) lockOrMake(channel string) (*Channel, error) {
 		if b.closed.Load() {
 			return nil, ErrClosed
 		}
-		if c := b.lock(channel); c != nil {
+		if c := b.lockLoaded(channel); c != nil {
 			return c, nil
 		}
-		if err := b.add(strings.Clone(channel)); err != nil {
+		policy := b.policyOf(channel)
+		if policy.Durable && b.config.Store != nil {
+			if c, err := b.load(channel, policy, true); !errors.Is(err, errRaced) {
+				return c, err
+			}
+			continue
+		}
+		if err := b.put(&Channel{name: strings.Clone(channel), policy: policy}); err != nil && !errors.Is(err, errRaced) {
 			return nil, err
 		}
 	}
 }
 
-// add puts in an empty channel, unless somebody else was faster.
-func (b *Broker) add(name string) error {
+// errRaced says that somebody else was faster.
+var errRaced = errors.New("the channel is there already")
+
+// put puts in a new channel. Errors: ErrTooManyChannels, errRaced.
+func (b *Broker) put(c *Channel) error {
 	if most := b.config.Channels; b.channels.Add(1) > int64(most) && most > 0 {
 		b.channels.Add(-1)
 		return ErrTooManyChannels
 	}
-	s, slot := b.locate(name)
-	c := &Channel{shard: s, name: name, policy: b.policyOf(name)}
+	s, slot := b.locate(c.name)
+	c.shard = s
 	s.mu.Lock()
-	_, exists := s.channels[name]
-	if !exists {
-		c.epoch = b.epoch(s, slot)
-		s.channels[name] = c
-	}
-	s.mu.Unlock()
-	if exists {
+	defer s.mu.Unlock()
+	if _, exists := s.channels[c.name]; exists {
 		b.channels.Add(-1)
+		return errRaced
 	}
+	c.epoch = b.epoch(s, slot)
+	s.channels[c.name] = c
 	return nil
+}
+
+// take takes a channel out of the map. Called with its lock held.
+func (c *Channel) take() {
+	c.dead = true
+	s := c.shard
+	s.mu.Lock()
+	delete(s.channels, c.name)
+	s.mu.Unlock()
+	s.broker.channels.Add(-1)
 }
 
 // epoch is the current epoch of a slot. Called with s.mu held.
@@ -133,6 +183,6 @@ func (c *Channel) free() {
 	s.mu.Unlock()
 	b.channels.Add(-1)
 	if c.seq > 0 {
-		b.journal.Forget(c.name)
+		c.journal().Forget(c.name)
 	}
 }

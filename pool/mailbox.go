@@ -129,6 +129,7 @@ func (s *Shard) handle(m *mail, now time.Time) {
 		s.owe(m.conn, m.bytes)
 	case rejoinMail:
 		if m.slot.restart(m.conn, m.seq) {
+			s.settle(m.slot) // answers that waited for what it does not get any more stand before where it starts over
 			s.owe(m.conn, m.bytes)
 		}
 	case waitMail:

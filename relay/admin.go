@@ -71,7 +71,17 @@ func tlsListener(ln net.Listener, c *certificate) net.Listener {
 
 // overMemory says that nine tenths of the memory limit (GOMEMLIMIT) are in use: new sessions are refused
 // before old ones suffer.
-func (r *Relay) overMemory() bool { return r.memoryFull.Load() }
+func (r *Relay) overMemory() bool { return r.memoryUse.Load() >= memoryShort }
+
+// How much of the memory limit may be in use, in hundredths: from the first on new sessions and items are refused,
+// from the second on everything that is published.
+const (
+	memoryShort = 90
+	memoryFull  = 97
+)
+
+// memoryCheck is how often the memory in use is looked at: a flood takes tens of MiB meanwhile.
+const memoryCheck = 100 * time.Millisecond
 
 // watchMemory keeps overMemory true until ctx is done.
 func (r *Relay) watchMemory(ctx context.Context) {
@@ -80,7 +90,7 @@ func (r *Relay) watchMemory(ctx context.Context) {
 		return
 	}
 	sample := []gometrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(memoryCheck)
 	defer tick.Stop()
 	for {
 		select {
@@ -89,7 +99,7 @@ func (r *Relay) watchMemory(ctx context.Context) {
 		case <-tick.C:
 			gometrics.Read(sample)
 			used := sample[0].Value.Uint64() - sample[1].Value.Uint64()
-			r.memoryFull.Store(float64(used) > 0.9*float64(limit))
+			r.memoryUse.Store(int32(100 * float64(used) / float64(limit)))
 		}
 	}
 }

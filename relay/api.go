@@ -190,25 +190,6 @@ func readBody(ctx *fasthttp.RequestCtx, v any) error {
 	return nil
 }
 
-// handleEvents is POST /v1/events.
-func (r *Relay) handleEvents(ctx *fasthttp.RequestCtx) {
-	var c wire.Command
-	if err := c.Parse(ctx.PostBody()); err != nil {
-		r.fail(ctx, err)
-		return
-	}
-	data := c.Data
-	if data == nil {
-		data = []byte("null")
-	}
-	if err := r.emit(&Event{Topic: c.Topic, Data: data}); err != nil {
-		r.fail(ctx, err)
-		return
-	}
-	ctx.SetStatusCode(fasthttp.StatusAccepted)
-	answerJSON(ctx, []byte(`{}`))
-}
-
 // target names whom a backend means.
 type target struct {
 	Channel      string `json:"channel"`

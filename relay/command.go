@@ -213,6 +213,16 @@ func (r *Relay) publish(ns *namespace, c *wire.Command, owner string) (broker.Po
 	case c.TTL > maxTTL:
 		return broker.Position{}, faultField.with("ttl is longer than a year")
 	}
+	switch c.Ack {
+	case "", "disk": // disk is what a durable namespace does anyway
+		if c.Ack != "" && !ns.log.Durable {
+			return broker.Position{}, faultField.with("ack disk is for durable namespaces")
+		}
+	case "memory":
+		p.Ack = broker.AckMemory
+	default:
+		return broker.Position{}, faultField.with("ack must be memory or disk")
+	}
 	switch c.Op {
 	case "":
 		p.Op = broker.Send
@@ -231,8 +241,8 @@ func (r *Relay) publish(ns *namespace, c *wire.Command, owner string) (broker.Po
 	if c.Data == nil && p.Op != broker.Delete {
 		return broker.Position{}, faultField.with("data is missing")
 	}
-	if r.full() {
-		return broker.Position{}, faultOverloaded
+	if err := r.admit(p.Op); err != nil {
+		return broker.Position{}, err
 	}
 	at, err := r.broker.Publish(c.Channel, &p)
 	if err == nil {
@@ -245,6 +255,20 @@ const (
 	maxIdempotencyKey = 256
 	maxTTL            = 366 * 24 * 3600 * 1000
 )
+
+// admit refuses new work before old work suffers: items when nine tenths of the memory are in use, everything when
+// nearly all of it is, and when more is accepted than can be delivered.
+func (r *Relay) admit(op broker.Op) error {
+	switch use := r.memoryUse.Load(); {
+	case use >= memoryFull, use >= memoryShort && op == broker.Set:
+		r.metrics.shed.of("memory").Inc()
+		return faultOverloaded
+	case r.full():
+		r.metrics.shed.of("backlog").Inc()
+		return faultOverloaded
+	}
+	return nil
+}
 
 // full says that more is accepted than can be delivered, and publishers must be refused.
 func (r *Relay) full() bool {

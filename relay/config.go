@@ -20,6 +20,10 @@ type Config struct {
 	Limit Limit `yaml:"limits"`
 	Log   Log   `yaml:"log"`
 
+	// Systems are the names of those that are part of the relay, of SystemNames; none. In development mode, all.
+	Systems  []string  `yaml:"systems"`
+	Webhooks []Webhook `yaml:"webhooks"` // whom the system "webhook" tells of events; nobody
+
 	Origins        []string      `yaml:"origins"`         // exact origins of pages that may connect, e.g. https://app.example.com; the relay's own is always allowed
 	RequireOrigin  bool          `yaml:"require_origin"`  // refuse WebSocket upgrades that carry no Origin (clients that are not browsers); false
 	TrustedProxies []string      `yaml:"trusted_proxies"` // networks (CIDR) whose X-Forwarded-For is believed; none
@@ -28,6 +32,7 @@ type Config struct {
 	Drain          time.Duration `yaml:"drain"`           // how long a shutdown spreads its closes over; 10s, 30s at most
 	Compression    bool          `yaml:"compression"`     // permessage-deflate, one compression a frame; false (see docs on compression beside secrets)
 	Shards         int           `yaml:"shards"`          // pool shards; 0: GOMAXPROCS rounded up to a power of two
+	Data           string        `yaml:"data"`            // directory of what durable namespaces keep; needed if there is one
 	Namespaces     Namespaces    `yaml:"namespaces"`      // policy by namespace; "default" is for channels without a known namespace
 }
 
@@ -107,6 +112,8 @@ type Namespace struct {
 	History   History `yaml:"history"`
 	Batch     Batch   `yaml:"batch"`
 	Slow      Slow    `yaml:"slow"`      // what happens to a reader whose queue is full; disconnect
+	Durable   bool    `yaml:"durable"`   // changes, items and positions are kept on disk, in Config.Data; false
+	Deliver   Deliver `yaml:"deliver"`   // of a durable namespace: when readers get a change; live
 	Presence  *bool   `yaml:"presence"`  // who is here, kept by the relay; true
 	Subscribe Access  `yaml:"subscribe"` // who may subscribe; member
 	Publish   Access  `yaml:"publish"`   // which clients may publish; member
@@ -141,6 +148,16 @@ type Slow string
 const (
 	Disconnect Slow = "disconnect"
 	Resync     Slow = "resync"
+)
+
+// Deliver says when readers of a durable channel get a change.
+type Deliver string
+
+// AtOnce does not wait for the disk: a reader may see what a crash then takes back, and is told so.
+// AfterDisk delivers nothing that could be lost.
+const (
+	AtOnce    Deliver = "live"
+	AfterDisk Deliver = "after-disk"
 )
 
 // Access says which clients may do something. Backends with an API key always may.

@@ -115,6 +115,7 @@ func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *fault
 		return nil, faultOrigin
 	}
 	if r.overMemory() {
+		r.metrics.refused.of("memory").Inc()
 		return nil, faultOverloaded
 	}
 	id, bad := r.identify(ctx, token)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"weir/internal/units"
@@ -30,6 +31,9 @@ func (c Config) WithDefaults() Config {
 
 	if c.Dev {
 		set(&c.Limit.PerUser, devPerUser)
+		if len(c.Systems) == 0 {
+			c.Systems = SystemNames()
+		}
 	}
 	set(&c.Limit.PerUser, 100)
 	set(&c.Limit.Subscriptions, 128)
@@ -38,6 +42,11 @@ func (c Config) WithDefaults() Config {
 	set(&c.Limit.Queue, units.MiB)
 	set(&c.Limit.Commands, units.Rate{Count: 100, Per: time.Second})
 	set(&c.Limit.Pings, units.Rate{Count: 10, Per: time.Second})
+
+	c.Webhooks = slices.Clone(c.Webhooks)
+	for i, w := range c.Webhooks {
+		c.Webhooks[i] = fillWebhook(w)
+	}
 
 	set(&c.Log.Level, "info")
 	set(&c.Log.Format, "json")
@@ -74,6 +83,7 @@ func fillNamespace(n Namespace, limit Limit) Namespace {
 	point(&n.Batch.Eager, true)
 	point(&n.Batch.Conflate, true)
 	set(&n.Slow, Disconnect)
+	set(&n.Deliver, AtOnce)
 	point(&n.Presence, true)
 	set(&n.Subscribe, Member)
 	set(&n.Publish, Member)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 
 	"weir/internal/wire"
@@ -35,7 +36,11 @@ func (s *session) messageEvent(c *wire.Command, now time.Time) error {
 	}
 	b = append(append(b, `,"content":`...), c.Content...)
 	b = wire.AppendString(append(b, `,"timestamp":`...), now.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
-	if err := s.relay.emit(&Event{Topic: topicMessage, Key: c.Channel, Data: append(b, '}'), User: s.user}); err != nil {
+	key := strings.Clone(c.Channel) // the names of a command do not outlive it
+	if key == "" {
+		key = wire.UserChannel(s.user)
+	}
+	if err := s.relay.emit(&Event{Topic: topicMessage, Key: key, Data: append(b, '}'), User: s.user}); err != nil {
 		return err
 	}
 	s.reply(answer("ok", c.ID, nil))
@@ -56,14 +61,14 @@ func (s *session) event(c *wire.Command, _ time.Time) error {
 	if !wire.ValidName(c.Topic) {
 		return faultField.with("topic is missing or not a name")
 	}
-	if !s.relay.topics.open(c.Topic) && !id.May(auth.Publish, eventNamespace+":"+c.Topic) {
+	if !s.relay.topics.open(c.Topic) && !named(id, auth.Publish, eventNamespace+":"+c.Topic, eventNamespace) {
 		return faultForbidden.with("the token does not allow this topic")
 	}
 	data := c.Data
 	if data == nil {
 		data = []byte("null")
 	}
-	if err := s.relay.emit(&Event{Topic: c.Topic, Data: data, User: s.user, Connection: s.id, Identity: id}); err != nil {
+	if err := s.relay.emit(&Event{Topic: strings.Clone(c.Topic), Key: wire.UserChannel(s.user), Data: data, User: s.user, Connection: s.id, Identity: id}); err != nil {
 		return err
 	}
 	s.reply(answer("ok", c.ID, nil))

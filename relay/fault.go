@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"weir/broker"
+	"weir/broker/disk"
 	"weir/internal/wire"
 )
 
@@ -44,6 +45,7 @@ var (
 	faultInternal     = &fault{500, "internal", "something went wrong here", true}
 	faultKeys         = &fault{503, "no_keys", "the keys that tokens are checked with have not arrived yet", true}
 	faultOverloaded   = &fault{503, "overloaded", "the relay is overloaded", true}
+	faultStorage      = &fault{503, "storage", "the change is not stored: the disk fails", true}
 	faultDraining     = &fault{503, "draining", "the relay is shutting down", true}
 )
 
@@ -74,7 +76,9 @@ func faultOf(err error) *fault {
 		return faultOverloaded
 	case errors.Is(err, broker.ErrNoChannel):
 		return faultNotFound
-	case errors.Is(err, broker.ErrClosed):
+	case errors.Is(err, disk.ErrFailing), errors.Is(err, disk.ErrCorrupt):
+		return faultStorage
+	case errors.Is(err, broker.ErrClosed), errors.Is(err, disk.ErrClosed):
 		return faultDraining
 	}
 	return faultInternal

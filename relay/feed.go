@@ -269,6 +269,9 @@ func (f *feed) flushReset(b *batch.Batch) {
 		}
 	}
 	for _, t := range topics {
+		// Answers that were made before the log was lost come before what tells of that. They wait for changes
+		// that Reset has dropped.
+		t.Deliver(&pool.Frame{Last: b.Last - 1})
 		frame := &pool.Frame{Last: b.Last, Count: 1, Place: pool.Place{Epoch: f.epoch}}
 		for enc := range pool.Encoding(pool.Encodings) {
 			if t.Takers(enc) > 0 {

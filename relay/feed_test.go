@@ -97,6 +97,77 @@ func TestJoinAfterClear(t *testing.T) {
 	one.quiet()
 }
 
+// An answer that was made before the log was lost is sent before the client is told of that: the last
+// position that it hears of is where it stands.
+func TestSubscribeAgainBeforeClear(t *testing.T) {
+	g := open(t, func(c *Config) { c.Shards = 1 }) // one loop, so that one stall holds both
+	c, grouped := g.client("u1"), g.client("u2")
+	c.subscribe("held:1", "")
+	grouped.subscribe("held:1", `,"groups":["g"]`)
+	release := c.stall()
+	at := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`) // waits in the window, and goes with the log
+	for _, one := range []*client{c, grouped} {
+		if err := one.session().subscribe(&wire.Command{Channel: "held:1"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now, ok := g.relay.broker.Clear("held:1")
+	if !ok {
+		t.Fatal("not there")
+	}
+	release()
+	g.flush()
+	for _, one := range []*client{c, grouped} {
+		if h := one.hear(); h.Type != "subscribed" || h.Position != at {
+			t.Errorf("first %s", h.raw)
+		}
+		if h := one.hear(); h.Type != "resync" || h.Position != (position{now.Epoch, now.Seq}) {
+			t.Errorf("then %s", h.raw)
+		}
+		one.quiet()
+	}
+}
+
+// The same holds for a reader that is told where things stand because it was too slow.
+func TestSubscribeAgainBeforeResync(t *testing.T) {
+	g := open(t)
+	c := g.client("u1")
+	c.subscribe("held:1", "")
+	release := c.stall()
+	first := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
+	s := c.session()
+	if err := s.subscribe(&wire.Command{Channel: "held:1"}); err != nil {
+		t.Fatal(err)
+	}
+	second := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)
+	s.resync(s.subs[s.find("held:1")].topic)
+	release()
+	g.flush()
+	if h := c.hear(); h.Type != "subscribed" || h.Position != first {
+		t.Errorf("first %s", h.raw)
+	}
+	if h := c.hear(); h.Type != "resync" || h.Position != second {
+		t.Errorf("then %s", h.raw)
+	}
+	c.quiet()
+}
+
+// A reader that has missed frames and can not be told where things stand is not left behind in silence.
+func TestResyncFails(t *testing.T) {
+	g := open(t)
+	c := g.client("u1")
+	c.subscribe("held:1", "")
+	s := c.session()
+	s.mu.Lock()
+	topic := s.subs[s.find("held:1")].topic
+	s.mu.Unlock()
+	g.relay.broker.Close()
+	s.resync(topic)
+	if e := c.ended(); e.code != wire.CloseSlow {
+		t.Error(e)
+	}
+}
+
 // However publishing, deleting, coming and going interleave: after a resync or an answer nothing of an
 // earlier log comes, and nothing is missing.
 func TestClearUnderPublish(t *testing.T) {

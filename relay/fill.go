@@ -40,6 +40,11 @@ func (c *Config) fill() error {
 	case c.Limit.Request < c.Limit.Message:
 		return errors.New("limits.request is smaller than limits.message")
 	}
+	for name, ns := range c.Namespaces {
+		if ns.Durable && c.Data == "" {
+			return fmt.Errorf("namespace %s is durable, but there is no data directory: set data, or --data", name)
+		}
+	}
 	return nil
 }
 

@@ -218,7 +218,7 @@ func TestSubscribeFlood(t *testing.T) {
 	g := launch(t, cfg)
 	p := g.ws("u1")
 	go func() { // ends when all is sent: the answers are read below
-		for i := range 200 {
+		for i := range 1000 {
 			var b strings.Builder
 			for j := range 100 {
 				fmt.Fprintf(&b, `,{"type":"subscribe","channel":"flood:%d"}`, i*100+j)
@@ -227,7 +227,7 @@ func TestSubscribeFlood(t *testing.T) {
 		}
 	}()
 	in, refused := 0, 0
-	for in+refused < 20_000 {
+	for in+refused < 100_000 {
 		_, b, err := p.frame()
 		switch {
 		case err != nil:
@@ -266,7 +266,7 @@ func TestMemoryIsShort(t *testing.T) {
 	p := g.ws("u1")
 	p.say(`{"type":"subscribe","channel":"a"}`)
 	p.want("subscribed")
-	g.relay.memoryFull.Store(true)
+	g.relay.memoryUse.Store(memoryShort)
 	token := "Authorization: Bearer " + mint(t, "u2")
 	for name, a := range map[string]answered{"/ws": g.shake("/ws", token), "/sse": g.ask("GET", "/sse?channel=a", "", token)} {
 		if a.StatusCode != 503 || a.Header.Get("Retry-After") == "" || !strings.Contains(a.body, `"overloaded"`) {
@@ -278,6 +278,6 @@ func TestMemoryIsShort(t *testing.T) {
 	}
 	g.publish(`{"channel":"a","data":1}`)
 	p.want("channel_update")
-	g.relay.memoryFull.Store(false)
+	g.relay.memoryUse.Store(0)
 	g.ws("u2").alive()
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -39,6 +40,9 @@ type Client struct {
 	// Set once.
 	session *session
 	live    *Live
+
+	// Guarded by the session's mu.
+	rooms []*Room
 }
 
 // Live serves a WebSocket route of the public listener. At start.
@@ -171,13 +175,13 @@ func (c *Client) Close(code int, reason string) {
 func (s *session) enterRoom(m *Room) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, x := range s.rooms {
+	for _, x := range s.live.rooms {
 		if x == m {
 			return false
 		}
 	}
 	if !s.ended {
-		s.rooms = append(s.rooms, m)
+		s.live.rooms = append(s.live.rooms, m)
 	}
 	return !s.ended
 }
@@ -186,9 +190,9 @@ func (s *session) enterRoom(m *Room) bool {
 func (s *session) leaveRoom(m *Room) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, x := range s.rooms {
+	for i, x := range s.live.rooms {
 		if x == m {
-			s.rooms = append(s.rooms[:i], s.rooms[i+1:]...)
+			s.live.rooms = slices.Delete(s.live.rooms, i, i+1)
 			return true
 		}
 	}
@@ -197,9 +201,12 @@ func (s *session) leaveRoom(m *Room) bool {
 
 // takeRooms empties the session's memberships, after takeSubs.
 func (s *session) takeRooms() []*Room {
+	if s.live == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rooms := s.rooms
-	s.rooms = nil
+	rooms := s.live.rooms
+	s.live.rooms = nil
 	return rooms
 }

@@ -29,6 +29,7 @@ type metricSet struct {
 	closes        family              // by close code
 	drops         family              // readers given up, by reason
 	refused       family              // connections not let in, by limit
+	shed          family              // publishes and events refused
 	resumes       family              // by outcome
 	authFailures  family              // by reason
 	classes       [6]*metrics.Counter // HTTP requests by the first digit of their status
@@ -96,7 +97,7 @@ func newMetrics(r *Relay) *metricSet {
 	}
 	var faults []string
 	for _, f := range []*fault{faultJSON, faultField, faultType, faultChannel, faultName, faultUnauthorized, faultExpired, faultForbidden, faultNotFound,
-		faultSubscribed, faultTooLarge, faultItems, faultRate, faultMany, faultInternal, faultOverloaded, faultDraining} {
+		faultSubscribed, faultTooLarge, faultItems, faultRate, faultMany, faultInternal, faultOverloaded, faultStorage, faultDraining} {
 		faults = append(faults, f.code)
 	}
 	m := &metricSet{
@@ -107,7 +108,8 @@ func newMetrics(r *Relay) *metricSet {
 		errors:       newFamily(set, "weir_command_errors_total", "code", faults...),
 		closes:       newFamily(set, "weir_closes_total", "code", codes...),
 		drops:        newFamily(set, "weir_slow_readers_total", "reason", "slow"),
-		refused:      newFamily(set, "weir_connections_refused_total", "limit", "connections", "per_address", "per_user"),
+		refused:      newFamily(set, "weir_connections_refused_total", "limit", "connections", "per_address", "per_user", "memory"),
+		shed:         newFamily(set, "weir_shed_total", "reason", "memory", "backlog"),
 		resumes:      newFamily(set, "weir_resumes_total", "outcome", "recovered", "snapshot", "resync"),
 		authFailures: newFamily(set, "weir_auth_failures_total", "reason", append(reasons, "origin", "ticket", "api_key")...),
 		latency:      set.NewPrometheusHistogramExt("weir_publish_to_write_seconds", latencyBounds),

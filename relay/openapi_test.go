@@ -176,7 +176,8 @@ func (d apiDoc) operations(f func(method, path string, op apiDoc)) {
 	}
 }
 
-// The document describes the routes that there are, and no others.
+// The document describes the relay's own routes for backends. Those of systems are held against it where the
+// program is put together.
 func TestOpenAPIRoutes(t *testing.T) {
 	d := readDoc(t)
 	g := open(t)
@@ -185,9 +186,12 @@ func TestOpenAPIRoutes(t *testing.T) {
 		have = append(have, r.method+" "+r.path)
 	}
 	have = append(have, "GET /v1/openapi.yaml")
+	slices.Sort(have)
 	ids := make(map[any]bool)
 	d.operations(func(method, path string, op apiDoc) {
-		described = append(described, method+" "+path)
+		if slices.Contains(have, method+" "+path) {
+			described = append(described, method+" "+path)
+		}
 		if id := op["operationId"]; id == nil || ids[id] {
 			t.Errorf("%s %s: operationId %v", method, path, id)
 		} else {
@@ -203,7 +207,6 @@ func TestOpenAPIRoutes(t *testing.T) {
 			t.Errorf("%s %s: parameters %v", method, path, params)
 		}
 	})
-	slices.Sort(have)
 	slices.Sort(described)
 	if !slices.Equal(have, described) {
 		t.Errorf("routes\n%s\ndescribed\n%s", strings.Join(have, "\n"), strings.Join(described, "\n"))
@@ -243,7 +246,14 @@ func TestOpenAPIExamples(t *testing.T) {
 		}
 	}
 	names := strings.NewReplacer("{channel}", "room:42", "{group}", "messages", "{key}", "m1")
+	var own []string
+	for _, r := range g.relay.apiRoutes() {
+		own = append(own, r.method+" "+r.path)
+	}
 	d.operations(func(method, path string, op apiDoc) {
+		if !slices.Contains(own, method+" "+path) {
+			return // a system's
+		}
 		g.post(`"channel":"room:42","group":"messages","key":"m1","data":{"text":"hello"}`)
 		g.post(`"channel":"room:42","data":null`)
 		bodies := d.at("paths", path, strings.ToLower(method), "requestBody", "content")

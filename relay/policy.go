@@ -103,7 +103,8 @@ func newNamespace(name string, ns Namespace) (*namespace, error) {
 		name: name, subscribe: ns.Subscribe, publish: ns.Publish, presence: *ns.Presence,
 		batch:   batch.Options{Window: *ns.Batch.Window, Eager: *ns.Batch.Eager, Conflate: *ns.Batch.Conflate},
 		message: int(ns.Limit.Message), rate: ns.Limit.Rate,
-		log: broker.Policy{History: *ns.History.Size, HistoryTTL: ns.History.TTL, HistoryBytes: max(1<<20, *ns.History.Size*bytesPerChange), Items: ns.Limit.Items},
+		log: broker.Policy{History: *ns.History.Size, HistoryTTL: ns.History.TTL, HistoryBytes: max(1<<20, *ns.History.Size*bytesPerChange), Items: ns.Limit.Items,
+			Durable: ns.Durable, AfterDisk: ns.Deliver == AfterDisk},
 	}
 	if n.log.History == 0 {
 		n.log.History = -1 // there 0 means the default
@@ -114,6 +115,9 @@ func newNamespace(name string, ns Namespace) (*namespace, error) {
 		default:
 			return nil, fmt.Errorf("namespace %s: unknown access %q", name, access)
 		}
+	}
+	if ns.Deliver != AtOnce && ns.Deliver != AfterDisk {
+		return nil, fmt.Errorf("namespace %s: unknown delivery %q", name, ns.Deliver)
 	}
 	switch ns.Slow {
 	case Disconnect:

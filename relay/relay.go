@@ -19,6 +19,8 @@ import (
 
 	"weir/batch"
 	"weir/broker"
+	"weir/broker/disk"
+	"weir/internal/units"
 	"weir/pool"
 	"weir/relay/auth"
 )
@@ -35,6 +37,7 @@ type Relay struct {
 	keys           *auth.Keys
 	tickets        *auth.Tickets
 	broker         *broker.Broker
+	disk           *disk.Journal // nil: no namespace is durable
 	pool           *pool.Pool
 	batchers       []*batch.Batcher // by shard
 	seed           maphash.Seed
@@ -51,7 +54,8 @@ type Relay struct {
 	waits          waits
 	systems        []System
 	topics         topics
-	extra          []route                                    // of the systems
+	quotas         *quotas
+	extra          []systemRoute
 	closers        []func(user, connection string, last bool) // of the systems; called when a session has ended
 
 	// Set once by Serve, before ready is closed.
@@ -62,8 +66,8 @@ type Relay struct {
 	ready  chan struct{}
 
 	// Atomic.
-	draining   atomic.Bool
-	memoryFull atomic.Bool
+	draining  atomic.Bool
+	memoryUse atomic.Int32 // hundredths of the limit; 0 without one
 
 	readers sync.WaitGroup // sessions; Serve waits
 	workers sync.WaitGroup // side work; Serve waits
@@ -109,6 +113,10 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 	r.tickets = auth.NewTickets(0)
 	r.expiries = &expiries{now: r.now}
 	r.presence = &presence{relay: r}
+	r.quotas = newQuotas(r.cfg.Limit.Commands)
+	if r.cfg.Dev {
+		r.quotas = newQuotas(units.Rate{}) // everyone may be user u1
+	}
 	r.parser = newParser(&r.cfg)
 	r.parserRequests = [2]*http.Request{parserRequest(false), parserRequest(true)}
 	r.metrics = newMetrics(r)
@@ -128,10 +136,14 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 
 // startCore starts the pool, its batchers and the broker. Close of each is Serve's or closeCore's.
 func (r *Relay) startCore() error {
-	var err error
+	store, err := r.openDisk()
+	if err != nil {
+		return err
+	}
 	r.broker, err = broker.New(broker.Config{
 		Policy: func(channel string) broker.Policy { return r.policies.of(channel).log },
 		Outlet: r.newFeed,
+		Store:  store,
 	})
 	if err != nil {
 		return err
@@ -173,7 +185,9 @@ func (r *Relay) Addrs() (public, admin net.Addr) { return r.public, r.admin }
 // and returns nil. Errors: a listener that does not open or breaks. It may be called once.
 func (r *Relay) Serve(ctx context.Context) error {
 	r.awaitKeys(ctx)
-	ln, err := net.Listen("tcp", r.cfg.Listen)
+	// The kernel need not ask whether peers are alive: heartbeats do, and the lobby. That saves four calls a connection.
+	listener := net.ListenConfig{KeepAlive: -1}
+	ln, err := listener.Listen(ctx, "tcp", r.cfg.Listen)
 	if err != nil {
 		r.closeCore()
 		return fmt.Errorf("listen: %w", err)
@@ -259,7 +273,9 @@ func (r *Relay) closeCore() {
 	r.presence.close()
 	r.pool.Flush()
 	r.pool.Close()
-	_ = r.broker.Close()
+	if err := r.broker.Close(); err != nil {
+		r.log.Error("not everything durable is on disk", slog.String("error", err.Error()))
+	}
 	r.workers.Wait()
 	_ = r.workerPool.ReleaseTimeout(time.Second)
 	_ = r.readerPool.ReleaseTimeout(time.Second)

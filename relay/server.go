@@ -66,7 +66,10 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 	for _, route := range r.apiRoutes() {
 		t.Handle(route.method, route.path, r.withKey(route.handle))
 	}
-	for _, route := range r.extra {
+	for _, x := range r.extra {
+		t.Handle(x.method, x.path, x.handle)
+	}
+	for _, route := range r.preflights() {
 		t.Handle(route.method, route.path, route.handle)
 	}
 	return t.Handler
@@ -153,9 +156,7 @@ func (r *Relay) refuse(ctx *fasthttp.RequestCtx, f *fault) {
 	if f == faultVersion {
 		ctx.Response.Header.Set("Sec-WebSocket-Version", "13")
 	}
-	if cors := r.appendCORS(nil, ctx); len(cors) > 0 {
-		ctx.Response.Header.Set("Access-Control-Allow-Origin", string(ctx.Request.Header.Peek("Origin")))
-	}
+	r.setCORS(ctx)
 	ctx.SetBody(f.appendProblem(nil))
 }
 

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -43,7 +44,6 @@ type session struct {
 	// Guarded by mu.
 	mu         sync.Mutex
 	subs       []subscription
-	rooms      []*Room     // of a live session
 	departures []departure // subscriptions that were ended and may still have changes to send
 	present    []string    // channels whose subscription ended with the session, and whose users it still is among
 	ended      bool        // nothing may be subscribed any more
@@ -234,7 +234,8 @@ func (s *session) Resync(t *pool.Topic) {
 	}
 }
 
-// resync tells a client that has missed frames of a topic where things stand now.
+// resync tells a client that has missed frames of a topic where things stand now. If that can not be found
+// out, the client is cut: it would lag for ever.
 func (s *session) resync(t *pool.Topic) {
 	s.mu.Lock()
 	i := slices.IndexFunc(s.subs, func(x subscription) bool { return x.topic == t })
@@ -252,8 +253,12 @@ func (s *session) resync(t *pool.Topic) {
 		frame := s.relay.frameFor(s, "resync", resyncMessage(sub.feed.name, r))
 		s.conn.Rejoin(t, sub.feed.ordinal.Load(), frame)
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		s.relay.metrics.resumes.of("resync").Inc()
+	case !errors.Is(err, broker.ErrNotJoined): // then it has left meanwhile
+		s.relay.log.Warn("reader not resynced", slog.String("connection", s.id), slog.String("error", err.Error()))
+		s.Slow()
 	}
 }
 

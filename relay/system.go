@@ -2,8 +2,10 @@ package relay
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
 	"weir/broker"
@@ -34,6 +36,12 @@ type Core struct {
 	system string
 }
 
+// systemRoute is a route of a system's.
+type systemRoute struct {
+	route
+	pages bool // pages ask it too, so that browsers may want to know first whether they may
+}
+
 // UserHandler answers a request of an end user. An error that it returns is told as a problem; see Fault.
 type UserHandler func(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 
@@ -43,32 +51,39 @@ func (c *Core) Log() *slog.Logger { return c.relay.log.With(slog.String("system"
 // Now is the wall clock.
 func (c *Core) Now() time.Time { return c.relay.now() }
 
+// Metrics is the set that the admin listener shows. What is counted there has labels from the configuration
+// only: nothing that a client sends becomes one. At start.
+func (c *Core) Metrics() *metrics.Set { return c.relay.metrics.set }
+
 // Config is the relay's configuration with its defaults filled in. It is not to be changed.
 func (c *Core) Config() *Config { return &c.relay.cfg }
 
 // Broker is the relay's channels, for reading: Item, Read, History. Changes go through Publish.
 func (c *Core) Broker() *broker.Broker { return c.relay.broker }
 
-// User serves a route of the public listener to whoever has a token. At start. Path as in
-// github.com/fasthttp/router: "/chat/rooms/{id}".
+// User serves a route of the public listener to whoever has a token, as often as limits.commands lets each of
+// them, on all their connections together. Pages of the configured origins may use it; where a cookie says
+// who asks, requests that may change something come from such a page only. Preflights are answered by the relay.
+// At start. Path as in github.com/fasthttp/router: "/chat/rooms/{id}".
 func (c *Core) User(method, path string, h UserHandler) {
 	r := c.relay
-	r.extra = append(r.extra, route{method, path, r.withToken(h)})
+	r.extra = append(r.extra, systemRoute{route{method, path, r.withToken(h)}, true})
 }
 
 // Backend serves a route of the public listener to backends with an API key. At start.
 func (c *Core) Backend(method, path string, h func(ctx *fasthttp.RequestCtx) error) {
 	r := c.relay
-	r.extra = append(r.extra, route{method, path, r.withKey(func(ctx *fasthttp.RequestCtx) {
+	r.extra = append(r.extra, systemRoute{route{method, path, r.withKey(func(ctx *fasthttp.RequestCtx) {
 		if err := h(ctx); err != nil {
 			r.fail(ctx, err)
 		}
-	})})
+	})}, false})
 }
 
-// Raw serves a route of the public listener to anybody; the handler does all the checking. At start.
+// Raw serves a route of the public listener to anybody; the handler does all the checking, but that
+// preflights of pages are answered by the relay. At start.
 func (c *Core) Raw(method, path string, h fasthttp.RequestHandler) {
-	c.relay.extra = append(c.relay.extra, route{method, path, h})
+	c.relay.extra = append(c.relay.extra, systemRoute{route{method, path, h}, true})
 }
 
 // Reserve makes a namespace the system's own: clients follow and fill its channels only as tokens that name
@@ -119,8 +134,8 @@ func (c *Core) Publish(channel string, p *broker.Publication) (broker.Position, 
 	if p.Group != "" && !wire.ValidName(p.Group) || p.Key != "" && !wire.ValidName(p.Key) {
 		return broker.Position{}, faultName
 	}
-	if r.full() {
-		return broker.Position{}, faultOverloaded
+	if err := r.admit(p.Op); err != nil {
+		return broker.Position{}, err
 	}
 	at, err := r.broker.Publish(channel, p)
 	if err == nil {
@@ -187,7 +202,7 @@ func (r *Relay) startSystems(systems []System) error {
 // withToken lets end users with a token pass, from pages that may.
 func (r *Relay) withToken(next UserHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		if !r.originAllowed(ctx) {
+		if !r.originAllowed(ctx) || r.forgeable(ctx) {
 			r.metrics.authFailures.of("origin").Inc()
 			r.refuse(ctx, faultOrigin)
 			return
@@ -196,12 +211,33 @@ func (r *Relay) withToken(next UserHandler) fasthttp.RequestHandler {
 		if bad == nil && id.Anonymous {
 			bad = faultUnauthorized
 		}
+		if bad == nil && !r.quotas.take(id.User, time.Now()) {
+			bad = faultRate
+		}
 		if bad != nil {
 			r.refuse(ctx, bad)
 			return
 		}
 		if err := next(ctx, id); err != nil {
 			r.fail(ctx, err)
+			return
+		}
+		r.setCORS(ctx)
+		if len(ctx.Response.Header.Peek("Cache-Control")) == 0 {
+			ctx.Response.Header.Set("Cache-Control", "no-store") // it is for this user alone
 		}
 	}
+}
+
+// Routes are the method and the path of every route of the public listener, in the form "GET /v1/channels".
+func (r *Relay) Routes() []string {
+	out := []string{"GET /", "GET /ws", "GET /sse", "GET /v1/openapi.yaml"}
+	for _, x := range r.apiRoutes() {
+		out = append(out, x.method+" "+x.path)
+	}
+	for _, x := range r.extra {
+		out = append(out, x.method+" "+x.path)
+	}
+	slices.Sort(out)
+	return out
 }

@@ -51,8 +51,8 @@ func (c *Core) OnClient(pattern string, f func(e *Event) error) {
 // Emit tells an event. Errors: of handlers, and those of Publish.
 func (c *Core) Emit(e *Event) error { return c.relay.emit(e) }
 
-// matchTopic says whether a topic is one that a pattern means.
-func matchTopic(pattern, topic string) bool {
+// MatchTopic says whether a topic is one that a pattern means; see Core.On.
+func MatchTopic(pattern, topic string) bool {
 	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
 		return strings.HasPrefix(topic, prefix)
 	}
@@ -62,7 +62,7 @@ func matchTopic(pattern, topic string) bool {
 // open says whether a topic is a system's that any client may emit.
 func (t *topics) open(topic string) bool {
 	for i := range t.handlers {
-		if h := &t.handlers[i]; h.clients && matchTopic(h.pattern, topic) {
+		if h := &t.handlers[i]; h.clients && MatchTopic(h.pattern, topic) {
 			return true
 		}
 	}
@@ -79,11 +79,11 @@ func (r *Relay) emit(e *Event) error {
 	if len(e.Data) > ns.message {
 		return faultTooLarge
 	}
-	if r.full() {
-		return faultOverloaded
+	if err := r.admit(broker.Send); err != nil {
+		return err
 	}
 	for i := range r.topics.handlers {
-		if h := &r.topics.handlers[i]; matchTopic(h.pattern, e.Topic) {
+		if h := &r.topics.handlers[i]; MatchTopic(h.pattern, e.Topic) {
 			if err := h.handle(e); err != nil {
 				return err
 			}

@@ -58,6 +58,7 @@ type configFlags struct {
 	TLSKey    *string `name:"tls-key" placeholder:"FILE" help:"Private key of the certificate, in PEM."`
 	Heartbeat *string `placeholder:"TIME" help:"Time between pings to a client, 1s to 30s. Default: 25s."`
 	Drain     *string `placeholder:"TIME" help:"Time over which a shutdown spreads its closes, up to 30s. Default: 10s."`
+	Data      *string `placeholder:"DIR" help:"Directory of what durable namespaces keep. Default: none."`
 	LogLevel  *string `placeholder:"LEVEL" help:"debug, info, warn or error. Default: info."`
 	LogFormat *string `placeholder:"FORMAT" help:"json or text. Default: json."`
 }
@@ -67,7 +68,7 @@ func (f *configFlags) source(p *program) settings.Source {
 	flags := make(map[string]string)
 	for key, value := range map[string]*string{
 		"listen": f.Listen, "admin": f.Admin, "tls.cert": f.TLSCert, "tls.key": f.TLSKey,
-		"heartbeat": f.Heartbeat, "drain": f.Drain, "log.level": f.LogLevel, "log.format": f.LogFormat,
+		"heartbeat": f.Heartbeat, "drain": f.Drain, "data": f.Data, "log.level": f.LogLevel, "log.format": f.LogFormat,
 	} {
 		if value != nil {
 			flags[key] = *value

@@ -1,12 +1,52 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
+	"slices"
 
 	"weir/relay"
+	"weir/relay/webhook"
 )
 
-// newServer makes the relay.
+// constructor makes a system. The rest of what it needs is in Core.Config, when it is started.
+type constructor func() relay.System
+
+// constructors knows how each system is made, by its name in the configuration.
+func constructors() map[string]constructor {
+	return map[string]constructor{
+		relay.SystemChat:      nil,
+		relay.SystemPresence:  nil,
+		relay.SystemFeed:      nil,
+		relay.SystemNotify:    nil,
+		relay.SystemAnalytics: nil,
+		relay.SystemDocuments: nil,
+		relay.SystemWebhook:   func() relay.System { return webhook.New() },
+	}
+}
+
+// newServer makes the relay, with the systems that are switched on.
 func newServer(cfg relay.Config, log *slog.Logger) (server, error) {
-	return relay.New(cfg, log)
+	systems, err := newSystems(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return relay.New(cfg, log, systems...)
+}
+
+// newSystems makes the systems that a configuration lists, in the order in which they start.
+func newSystems(cfg relay.Config) ([]relay.System, error) {
+	made := constructors()
+	for _, name := range cfg.Systems {
+		if _, ok := made[name]; !ok {
+			return nil, fmt.Errorf("systems: %q is not a system", name)
+		}
+	}
+	var systems []relay.System
+	for _, name := range relay.SystemNames() {
+		if build := made[name]; build != nil && slices.Contains(cfg.Systems, name) {
+			systems = append(systems, build())
+		}
+	}
+	return systems, nil
 }

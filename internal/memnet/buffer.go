@@ -18,6 +18,7 @@ type buffer struct {
 	b       []byte
 	ended   bool // no more is written: readers get what is left, then io.EOF
 	broken  bool // the reading end is closed: writes fail
+	cut     bool // the network has broken: what is left may be read, then everything fails
 	readers gate
 	writers gate
 }
@@ -56,12 +57,14 @@ func (b *buffer) read(p []byte) (int, error) {
 			return 0, err
 		case len(p) == 0:
 			return 0, nil
-		case b.readers.blocked:
+		case b.readers.blocked && !b.cut:
 		case len(b.b) > 0:
 			n := copy(p, b.b)
 			b.b = b.b[:copy(b.b, b.b[n:])]
 			b.cond.Broadcast()
 			return n, nil
+		case b.cut:
+			return 0, syscall.ECONNRESET
 		case b.ended:
 			return 0, io.EOF
 		}
@@ -81,6 +84,8 @@ func (b *buffer) write(p []byte) (int, error) {
 			return done, errClosed
 		case b.broken:
 			return done, syscall.EPIPE
+		case b.cut:
+			return done, syscall.ECONNRESET
 		}
 		if !b.writers.blocked {
 			n := min(b.limit-len(b.b), len(p)-done)

@@ -52,6 +52,19 @@ func (c *Conn) Close() error {
 	return nil
 }
 
+// Cut breaks the connection as a network does. Of what is under way in each direction the first keep bytes
+// arrive, though they may be a part of what one write was given; after them both ends fail with
+// syscall.ECONNRESET. Reads that were blocked go on. Both ends are still to be closed.
+func (c *Conn) Cut(keep int) {
+	for _, b := range []*buffer{c.in, c.out} {
+		b.change(func() {
+			if !b.cut {
+				b.cut, b.b = true, b.b[:min(len(b.b), keep)]
+			}
+		})
+	}
+}
+
 // LocalAddr implements net.Conn.
 func (c *Conn) LocalAddr() net.Addr { return c.local }
 

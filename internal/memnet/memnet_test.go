@@ -216,3 +216,31 @@ func TestListener(t *testing.T) {
 		}
 	})
 }
+
+func TestCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := Pipe(8)
+		_, _ = a.Write([]byte("under way"[:8]))
+		w := start(func() (int, error) { return a.Write([]byte("x")) })
+		b.BlockReads(true)
+		r := start(func() (int, error) { return b.Read(make([]byte, 4)) })
+		back := start(func() (int, error) { return a.Read(make([]byte, 4)) })
+		waits(t, r)
+		a.Cut(3)
+		a.Cut(0) // too late to take more
+		want(t, w, 0, syscall.ECONNRESET)
+		want(t, back, 0, syscall.ECONNRESET)
+		want(t, r, 3, nil)
+		if _, err := b.Read(make([]byte, 4)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Fatalf("read after the cut: %v", err)
+		}
+		if _, err := b.Write([]byte("x")); !errors.Is(err, syscall.ECONNRESET) {
+			t.Fatalf("write after the cut: %v", err)
+		}
+		_ = a.Close()
+		_ = b.Close()
+		if _, err := b.Read(make([]byte, 4)); !errors.Is(err, net.ErrClosed) {
+			t.Fatalf("read after Close: %v", err)
+		}
+	})
+}

@@ -141,6 +141,17 @@ func (g *Rig) Backend(method, path string, body any) (int, any) {
 // Call sends a request with a bearer token.
 func (g *Rig) Call(bearer, method, path string, body any) (int, any) {
 	g.Helper()
+	if bearer != "" {
+		bearer = "Authorization: Bearer " + bearer
+	}
+	status, _, out := g.Do(method, path, body, bearer)
+	return status, out
+}
+
+// Do sends a request with header lines as given; empty ones are left out. A body is JSON unless a line says
+// otherwise.
+func (g *Rig) Do(method, path string, body any, lines ...string) (int, http.Header, any) {
+	g.Helper()
 	var in io.Reader
 	switch b := body.(type) {
 	case nil:
@@ -162,8 +173,10 @@ func (g *Rig) Call(bearer, method, path string, body any) (int, any) {
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+bearer)
+	for _, line := range lines {
+		if name, value, ok := strings.Cut(line, ": "); ok {
+			req.Header.Set(name, value)
+		}
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -178,5 +191,5 @@ func (g *Rig) Call(bearer, method, path string, body any) (int, any) {
 	if json.Unmarshal(raw, &out) != nil {
 		out = string(raw)
 	}
-	return resp.StatusCode, out
+	return resp.StatusCode, resp.Header, out
 }

@@ -28,12 +28,17 @@ func Check(c relay.Config) []Problem {
 	k.span("drain", c.Drain, 0, 30*time.Second)
 	k.count("shards", c.Shards, 0, maxShards)
 	k.limits("limits", c.Limit)
+	k.systems(c.Systems)
+	k.webhooks(c)
 	k.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	k.oneOf("log.format", c.Log.Format, "json", "text")
 	k.tokens(c)
 	k.apiKeys(c)
 	for _, name := range sortedNames(c.Namespaces) {
 		k.namespace(name, c.Namespaces[name], c.Limit)
+		if c.Namespaces[name].Durable && c.Data == "" {
+			k.add(join(join("namespaces", name), "durable"), "there is no data directory: set data, or --data")
+		}
 	}
 	return k.problems
 }
@@ -63,6 +68,24 @@ func (k *check) limits(key string, l relay.Limit) {
 	}
 }
 
+// systems checks what is to be part of the relay.
+func (k *check) systems(list []string) {
+	known := relay.SystemNames()
+	for i, name := range list {
+		key := element("systems", i)
+		switch {
+		case slices.Contains(list[:i], name):
+			k.add(key, "%s is listed twice", shown(name))
+		case !slices.Contains(known, name):
+			hint := ""
+			if near := nearest(name, known); near != "" {
+				hint = "did you mean " + near + "? "
+			}
+			k.add(key, "%s is not a system: %sknown: %s", shown(name), hint, strings.Join(known, ", "))
+		}
+	}
+}
+
 func (k *check) namespace(name string, n relay.Namespace, limit relay.Limit) {
 	key := join("namespaces", name)
 	switch {
@@ -78,6 +101,7 @@ func (k *check) namespace(name string, n relay.Namespace, limit relay.Limit) {
 	if n.Batch.Window != nil {
 		k.span(key+".batch.window", *n.Batch.Window, 0, 10*time.Second)
 	}
+	k.oneOf(key+".deliver", string(n.Deliver), string(relay.AtOnce), string(relay.AfterDisk))
 	k.oneOf(key+".slow", string(n.Slow), string(relay.Disconnect), string(relay.Resync))
 	k.access(key+".subscribe", n.Subscribe)
 	k.access(key+".publish", n.Publish)

@@ -126,6 +126,9 @@ func (l *loader) noteDev(filled relay.Config) {
 			defaults[path] = format(v)
 		}
 	})
+	if len(l.cfg.Systems) == 0 {
+		l.origins["systems"] = Origin{Kind: Flag, Name: flagName(devKey)}
+	}
 	everyLeaf(reflect.ValueOf(&filled).Elem(), "", func(path string, v reflect.Value) {
 		if isScalar(v.Type()) && l.origins[path].Kind == Default && defaults[path] != format(v) {
 			l.origins[path] = Origin{Kind: Flag, Name: flagName(devKey)}

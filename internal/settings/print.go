@@ -73,6 +73,9 @@ func (p *printer) leaf(path string, v reflect.Value) string {
 		items := make([]string, v.Len())
 		for i := range items {
 			items[i] = yamlText(v.Index(i).String())
+			if isSecret(path, v.Type()) {
+				items[i] = redacted
+			}
 		}
 		return "[" + strings.Join(items, ", ") + "]"
 	}

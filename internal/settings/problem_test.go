@@ -77,6 +77,22 @@ func TestMistakes(t *testing.T) {
 		{"queue", "limits:\n  queue: 1KiB", "weir.yaml:2: limits.queue: 1KiB is less than limits.message (64KiB)"},
 		{"request", "limits:\n  request: 1KiB", "weir.yaml:2: limits.request: 1KiB is less than limits.message (64KiB)"},
 		{"level", "log:\n  level: loud", `weir.yaml:2: log.level: "loud" is not possible here: expected debug, info, warn or error`},
+		{"system", "log: {level: info}\nsystems:\n- feed\n- chta", `weir.yaml:4: systems[1]: "chta" is not a system: did you mean chat? known: `},
+		{"system twice", "systems: [chat, chat]", `weir.yaml:1: systems[1]: "chat" is listed twice`},
+		{"webhook that is off", "webhooks: [{name: a, url: https://a.example, topics: [a], secrets: [whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD]}]", "weir.yaml:1: webhooks: nobody is told: the system is off"},
+		{"webhook name", hook("name: a b"), `weir.yaml:3: webhooks[0].name: "a b" is not a name`},
+		{"webhook twice", hook("queue: 5") + hookLine("topics: [b]"), `weir.yaml:4: webhooks[1].name: "a" is the name of webhooks[0], too`},
+		{"webhook url", hook("url: a.example/hunter2"), "weir.yaml:3: webhooks[0].url: not an absolute address"},
+		{"webhook http", hook("url: http://a.example/hunter2"), "weir.yaml:3: webhooks[0].url: not an https address"},
+		{"webhook to itself", hook("url: https://127.0.0.1/"), "weir.yaml:3: webhooks[0].url: a private address, which needs allow_insecure"},
+		{"webhook user", hook("url: https://u:hunter2@a.example/"), "weir.yaml:3: webhooks[0].url: holds a user"},
+		{"webhook topics", hook("topics: []"), "weir.yaml:3: webhooks[0].topics: expected the topics"},
+		{"webhook topic", hook("topics: [a, b c]"), `weir.yaml:3: webhooks[0].topics[1]: "b c" is not a topic`},
+		{"webhook secrets", hook("secrets: []"), "weir.yaml:3: webhooks[0].secrets: expected one secret"},
+		{"webhook secret", hook("secrets: [hunter2]"), "weir.yaml:3: webhooks[0].secrets[0]: a secret begins with whsec_"},
+		{"webhook timeout", hook("timeout: 3s"), "weir.yaml:3: webhooks[0].timeout: 3s is out of range: expected 10ms to 2s"},
+		{"webhook retry", hook("retry: 25h"), "weir.yaml:3: webhooks[0].retry: 25h is out of range"},
+		{"webhook queue", hook("queue: 0"), "weir.yaml:3: webhooks[0].queue: 0 is out of range"},
 		{"window", "namespaces:\n  room:\n    batch: {window: 11s}", "weir.yaml:3: namespaces.room.batch.window: 11s is out of range: expected 0s to 10s"},
 		{"slow", "namespaces:\n  room:\n    slow: drop", `weir.yaml:3: namespaces.room.slow: "drop" is not possible here: expected disconnect or resync`},
 		{"access", "namespaces:\n  room:\n    subscribe: anyone", `weir.yaml:3: namespaces.room.subscribe: "anyone" is not a kind of access: expected public, authenticated`},
@@ -195,4 +211,22 @@ func TestDevStaysOnLoopback(t *testing.T) {
 			want(t, err, "--listen: ")
 		}
 	}
+}
+
+// hook is a configuration with one webhook, of which one key is as given.
+func hook(line string) string { return "systems: [webhook]\nwebhooks:\n" + hookLine(line) }
+
+func hookLine(line string) string {
+	keys := map[string]string{
+		"name": "a", "url": "https://a.example/", "topics": "[\"*\"]", "secrets": "[whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD]",
+	}
+	name, value, _ := strings.Cut(line, ": ")
+	keys[name] = value
+	var list []string
+	for _, name := range []string{"name", "url", "topics", "secrets", "timeout", "retry", "queue"} {
+		if value, ok := keys[name]; ok {
+			list = append(list, name+": "+value)
+		}
+	}
+	return "- {" + strings.Join(list, ", ") + "}\n"
 }

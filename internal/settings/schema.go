@@ -132,6 +132,8 @@ func leaf(c *relay.Config, path string) (reflect.Value, bool) {
 func clone(c relay.Config) relay.Config {
 	c.Auth.Keys = slices.Clone(c.Auth.Keys)
 	c.API.Keys = slices.Clone(c.API.Keys)
+	c.Systems = slices.Clone(c.Systems)
+	c.Webhooks = slices.Clone(c.Webhooks)
 	c.Namespaces = maps.Clone(c.Namespaces)
 	return c
 }
@@ -171,6 +173,6 @@ func Diff(a, b relay.Config) []string {
 // new secret is covered by being called one.
 func isSecret(path string, t reflect.Type) bool {
 	name := path[strings.LastIndexByte(path, '.')+1:]
-	return t.Kind() == reflect.String &&
-		(name == "secret" || strings.HasSuffix(name, "_secret") || strings.Contains(name, "password"))
+	return (t.Kind() == reflect.String || t == stringsType) &&
+		(name == "secret" || name == "secrets" || strings.HasSuffix(name, "_secret") || strings.Contains(name, "password"))
 }

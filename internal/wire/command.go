@@ -31,6 +31,7 @@ type Command struct {
 	Content        []byte // JSON string as it stood
 	Topic          string
 	Token          string
+	Ack            string
 
 	seen uint32
 }
@@ -63,6 +64,7 @@ const (
 	fContent
 	fTopic
 	fToken
+	fAck
 )
 
 // Parse reads b, a JSON object, into c. Unknown members are ignored. It may write to b: line breaks
@@ -148,6 +150,9 @@ func (c *Command) member(key string, v []byte) (err error) {
 	case "token":
 		f = fToken
 		c.Token, err = Text(v)
+	case "ack":
+		f = fAck
+		c.Ack, err = Text(v)
 	default:
 		return nil
 	}

@@ -1,0 +1,247 @@
+package disk
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"weir/broker"
+)
+
+// mostForks bounds the earlier epochs of a channel that are kept.
+const mostForks = 8
+
+// writer puts deltas into the database, within one transaction.
+type writer struct {
+	generation                        uint64
+	now                               time.Time
+	channels, history, items, idemKey *bolt.Bucket
+}
+
+func newWriter(tx *bolt.Tx, generation uint64, now time.Time) *writer {
+	return &writer{generation, now, tx.Bucket(bucketChannels), tx.Bucket(bucketHistory), tx.Bucket(bucketItems), tx.Bucket(bucketKeys)}
+}
+
+// apply puts all deltas in, in the order of the names: neighbours share pages.
+func (w *writer) apply(d deltas) error {
+	for _, name := range slices.Sorted(maps.Keys(d)) {
+		if err := w.channel(name, d[name]); err != nil {
+			return fmt.Errorf("channel %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// readHeader answers what is known of a channel; false if there is nothing.
+func readHeader(channels *bolt.Bucket, name string) (h header, ok bool, err error) {
+	key := []byte(name)
+	sealed := channels.Get(key)
+	if sealed == nil {
+		return h, false, nil
+	}
+	b, whole := unseal(key, sealed)
+	if whole {
+		h, whole = decodeHeader(b)
+	}
+	if !whole {
+		return h, false, fmt.Errorf("header: %w", ErrCorrupt)
+	}
+	return h, true, nil
+}
+
+func (w *writer) channel(name string, d *delta) error {
+	h, known, err := readHeader(w.channels, name)
+	if err != nil && !d.reset {
+		return err
+	}
+	if d.reset {
+		if err := w.drop(name); err != nil {
+			return err
+		}
+		h, known = header{}, false
+	}
+	if d.gone {
+		return nil
+	}
+	if !known {
+		h = header{first: d.seq - uint64(len(d.log)) + 1}
+	}
+	h.generation, h.epoch, h.seq = w.generation, d.epoch, d.seq
+	h.forks = append(h.forks, d.forks...)
+	h.forks = h.forks[max(0, len(h.forks)-mostForks):]
+	if err := w.writeItems(name, &h, d.items); err != nil {
+		return err
+	}
+	if err := w.writeKeys(name, &h, d); err != nil {
+		return err
+	}
+	if len(d.log) > 0 {
+		h.last = d.log[len(d.log)-1].at
+	}
+	if err := w.writeHistory(name, &h, d); err != nil {
+		return err
+	}
+	return w.channels.Put([]byte(name), seal([]byte(name), h.encode()))
+}
+
+// drop removes all of a channel.
+func (w *writer) drop(name string) error {
+	prefix := prefixOf(name)
+	for _, bucket := range []*bolt.Bucket{w.history, w.items, w.idemKey} {
+		c := bucket.Cursor()
+		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Seek(prefix) {
+			if err := c.Delete(); err != nil {
+				return err
+			}
+		}
+	}
+	return w.channels.Delete([]byte(name))
+}
+
+func (w *writer) writeItems(name string, h *header, items map[string]*itemDelta) error {
+	for _, id := range slices.Sorted(maps.Keys(items)) {
+		d, key := items[id], itemKey(name, id)
+		old := w.items.Get(key)
+		if old != nil {
+			h.items -= min(h.items, 1)
+		}
+		if !d.set {
+			if err := w.items.Delete(key); err != nil {
+				return err
+			}
+			continue
+		}
+		item := storedItem{d.born, d.ends, d.data}
+		if old != nil && !d.deleted {
+			if b, ok := unseal(key, old); ok {
+				if known, ok := decodeItem(b); ok {
+					item.born = known.born
+				}
+			}
+		}
+		h.items++
+		if err := w.items.Put(key, seal(key, item.encode())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeKeys adds idempotency keys and removes those that are too old.
+func (w *writer) writeKeys(name string, h *header, d *delta) error {
+	for _, k := range d.keys {
+		key := seqKey(name, k.seq)
+		if err := w.idemKey.Put(key, seal(key, (&storedKey{k.at, k.key}).encode())); err != nil {
+			return err
+		}
+		h.keyed = true
+	}
+	if !h.keyed {
+		return nil
+	}
+	h.keyed = false
+	prefix, oldest := prefixOf(name), w.now.Add(-d.policy.Idempotency).UnixMilli()
+	c := w.idemKey.Cursor()
+	for k, sealed := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, sealed = c.Seek(prefix) {
+		b, ok := unseal(k, sealed)
+		if ok {
+			var stored storedKey
+			if stored, ok = decodeKey(b); ok && stored.at > oldest {
+				h.keyed = true
+				break
+			}
+		}
+		if err := c.Delete(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeHistory adds pages and removes those of which nothing is kept.
+func (w *writer) writeHistory(name string, h *header, d *delta) error {
+	if d.policy.History == 0 {
+		h.first = h.seq + 1
+		return nil
+	}
+	log := d.log[max(0, len(d.log)-d.policy.History):]
+	if len(log) == 0 {
+		return nil
+	}
+	if err := w.addPages(name, h.seq, log); err != nil {
+		return err
+	}
+	return w.trimHistory(name, h, &d.policy)
+}
+
+// addPages adds changes, the last of which has the given seq, behind those that are there.
+func (w *writer) addPages(name string, last uint64, log []change) error {
+	prefix := prefixOf(name)
+	first := last - uint64(len(log)) + 1
+	var p page
+	from := first
+	if k, sealed := seekLast(w.history.Cursor(), prefix); bytes.HasPrefix(k, prefix) {
+		b, ok := unseal(k, sealed)
+		seq, isSeq := seqOf(k, prefix)
+		if before, whole := decodePage(b); ok && whole && isSeq && len(before.body) < pageSize && seq+uint64(before.count) == first {
+			p, from = before, seq
+			p.body = bytes.Clone(p.body)
+		}
+	}
+	for i, c := range log {
+		p.body, p.last = append(p.body, c.raw...), c.at
+		p.count++
+		if len(p.body) >= pageSize || i == len(log)-1 {
+			key := seqKey(name, from)
+			if err := w.history.Put(key, seal(key, p.encode())); err != nil {
+				return err
+			}
+			from, p = from+uint64(p.count), page{}
+		}
+	}
+	return nil
+}
+
+// trimHistory removes pages beyond the policy.
+func (w *writer) trimHistory(name string, h *header, policy *broker.Policy) error {
+	prefix := prefixOf(name)
+	oldest := int64(0)
+	if policy.HistoryTTL > 0 {
+		oldest = w.now.Add(-policy.HistoryTTL).UnixMilli()
+	}
+	size := 0
+	var over [][]byte
+	h.first = h.seq + 1
+	c := w.history.Cursor()
+	for k, sealed := seekLast(c, prefix); bytes.HasPrefix(k, prefix); k, sealed = c.Prev() {
+		seq, ok := seqOf(k, prefix)
+		b, whole := unseal(k, sealed)
+		p, isPage := decodePage(b)
+		keep := ok && whole && isPage && len(over) == 0 && p.last >= oldest && h.seq-seq-uint64(p.count)+1 < uint64(policy.History) &&
+			(policy.HistoryBytes == 0 || size < policy.HistoryBytes)
+		if keep {
+			size += len(p.body)
+			h.first = seq
+			continue
+		}
+		over = append(over, bytes.Clone(k))
+	}
+	for _, k := range over {
+		if err := w.history.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// seekLast moves a cursor to the newest page of a channel.
+func seekLast(c *bolt.Cursor, prefix []byte) (key, sealed []byte) {
+	if k, _ := c.Seek(append(bytes.Clone(prefix[:len(prefix)-1]), 1)); k == nil {
+		return c.Last()
+	}
+	return c.Prev()
+}

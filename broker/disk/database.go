@@ -1,0 +1,122 @@
+package disk
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// formatVersion is the version of everything in the data directory.
+const formatVersion = "1"
+
+// The names of the database.
+const databaseName = "weir.db"
+
+var (
+	bucketMeta     = []byte("meta")
+	bucketChannels = []byte("channels") // channel: header
+	bucketHistory  = []byte("history")  // channel, NUL, seq: page
+	bucketItems    = []byte("items")    // channel, NUL, group, NUL, key: item
+	bucketKeys     = []byte("keys")     // channel, NUL, seq: idempotency key
+
+	keyFormat = []byte("format")
+	keyState  = []byte("state")
+)
+
+// state is what the database says of the whole.
+type state struct {
+	stored     uint64 // number of the last batch in the database
+	generation uint64
+	clean      bool // the last process closed it in order
+}
+
+func (s state) encode() []byte {
+	b := binary.BigEndian.AppendUint64(nil, s.stored)
+	b = binary.BigEndian.AppendUint64(b, s.generation)
+	if s.clean {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+func decodeState(b []byte) (s state, ok bool) {
+	if len(b) != 17 {
+		return s, false
+	}
+	return state{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), b[16] == 1}, true
+}
+
+// guard runs what reads the database, and makes an error of what a damaged file does to it: the library
+// panics over impossible pages, and a page that can not be read is a fault of memory.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", ErrCorrupt, r)
+		}
+	}()
+	return f()
+}
+
+// openDatabase opens the database of a data directory, which is locked.
+func openDatabase(dir string, readOnly bool) (db *bolt.DB, err error) {
+	path := filepath.Join(dir, databaseName)
+	err = guard(func() (err error) {
+		db, err = bolt.Open(path, 0o600, &bolt.Options{
+			Timeout: time.Second, FreelistType: bolt.FreelistMapType, ReadOnly: readOnly, PreLoadFreelist: !readOnly,
+		})
+		return err
+	})
+	switch {
+	case errors.Is(err, bolt.ErrTimeout):
+		return nil, fmt.Errorf("open %s: %w", path, ErrInUse)
+	case errors.Is(err, bolt.ErrInvalid), errors.Is(err, bolt.ErrChecksum), errors.Is(err, bolt.ErrVersionMismatch):
+		return nil, fmt.Errorf("open %s: %w: %w", path, ErrCorrupt, err)
+	case err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return db, err
+}
+
+// readState reads the state of a database; fresh says that there is nothing in it yet. Errors: ErrFormat,
+// ErrCorrupt.
+func readState(tx *bolt.Tx) (s state, fresh bool, err error) {
+	meta := tx.Bucket(bucketMeta)
+	if meta == nil {
+		if k, _ := tx.Cursor().First(); k != nil {
+			return s, false, fmt.Errorf("%s is no database of weir: %w", databaseName, ErrFormat)
+		}
+		return state{generation: 1, clean: true}, true, nil
+	}
+	if version := string(meta.Get(keyFormat)); version != formatVersion {
+		return s, false, fmt.Errorf("version %q, this program knows %q: %w", version, formatVersion, ErrFormat)
+	}
+	b, ok := unseal(keyState, meta.Get(keyState))
+	if ok {
+		s, ok = decodeState(b)
+	}
+	if !ok {
+		return s, false, fmt.Errorf("state of %s: %w", databaseName, ErrCorrupt)
+	}
+	return s, false, nil
+}
+
+// writeState writes the state, and makes what a new database lacks.
+func writeState(tx *bolt.Tx, s state) error {
+	for _, name := range [][]byte{bucketMeta, bucketChannels, bucketHistory, bucketItems, bucketKeys} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	meta := tx.Bucket(bucketMeta)
+	if err := meta.Put(keyFormat, []byte(formatVersion)); err != nil {
+		return err
+	}
+	return meta.Put(keyState, seal(keyState, s.encode()))
+}

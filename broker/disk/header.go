@@ -1,0 +1,139 @@
+package disk
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"weir/broker"
+)
+
+// header is what the database has of a channel as a whole.
+type header struct {
+	generation uint64
+	epoch      string
+	seq        uint64
+	first      uint64 // seq of the oldest change of the history; seq+1 if there is none
+	items      uint64
+	last       int64 // when the last change came, in ms since 1970
+	keyed      bool  // there may be idempotency keys
+	forks      []broker.Fork
+}
+
+func (h *header) encode() []byte {
+	b := binary.AppendUvarint(nil, h.generation)
+	b = appendText(b, h.epoch)
+	b = binary.AppendUvarint(b, h.seq)
+	b = binary.AppendUvarint(b, h.first)
+	b = binary.AppendUvarint(b, h.items)
+	b = binary.AppendUvarint(b, uint64(h.last))
+	var keyed byte
+	if h.keyed {
+		keyed = 1
+	}
+	b = append(b, keyed)
+	b = binary.AppendUvarint(b, uint64(len(h.forks)))
+	for _, f := range h.forks {
+		b = appendText(b, f.Epoch)
+		b = binary.AppendUvarint(b, f.Seq)
+	}
+	return b
+}
+
+func decodeHeader(b []byte) (h header, ok bool) {
+	s := scanner{b: b}
+	h.generation, h.epoch, h.seq = s.uint(), string(s.text()), s.uint()
+	h.first, h.items, h.last = s.uint(), s.uint(), int64(s.uint()&(1<<62-1))
+	h.keyed = s.byte() != 0
+	count := s.uint()
+	for ; count > 0 && !s.fail; count-- {
+		h.forks = append(h.forks, broker.Fork{Epoch: string(s.text()), Seq: s.uint()})
+	}
+	return h, !s.fail && len(s.b) == 0 && h.epoch != "" && h.first <= h.seq+1
+}
+
+// storedItem is an item in the database, under channel, NUL, group, NUL, key.
+type storedItem struct {
+	born uint64 // seq of the change that made it
+	ends int64  // ms since 1970; 0: never
+	data []byte
+}
+
+func (i *storedItem) encode() []byte {
+	b := binary.AppendUvarint(make([]byte, 0, 16+len(i.data)), i.born)
+	b = binary.AppendUvarint(b, uint64(i.ends))
+	return append(b, i.data...)
+}
+
+func decodeItem(b []byte) (i storedItem, ok bool) {
+	s := scanner{b: b}
+	i.born, i.ends = s.uint(), int64(s.uint()&(1<<62-1))
+	i.data = s.b
+	return i, !s.fail
+}
+
+// storedKey is an idempotency key in the database, under channel, NUL, seq.
+type storedKey struct {
+	at  int64
+	key []byte
+}
+
+func (k *storedKey) encode() []byte { return append(binary.AppendUvarint(nil, uint64(k.at)), k.key...) }
+
+func decodeKey(b []byte) (k storedKey, ok bool) {
+	s := scanner{b: b}
+	k.at = int64(s.uint() & (1<<62 - 1))
+	k.key = s.b
+	return k, !s.fail
+}
+
+// pageSize is what a page of history holds at least before another one is begun, in bytes.
+const pageSize = 4 << 10
+
+// page is some changes of a history in the database, under channel, NUL, seq of the first.
+type page struct {
+	count int
+	last  int64 // when the last one came
+	body  []byte
+}
+
+func (p *page) encode() []byte {
+	b := binary.AppendUvarint(make([]byte, 0, 16+len(p.body)), uint64(p.count))
+	b = binary.AppendUvarint(b, uint64(p.last))
+	return append(b, p.body...)
+}
+
+func decodePage(b []byte) (p page, ok bool) {
+	s := scanner{b: b}
+	count := s.uint()
+	p.last = int64(s.uint() & (1<<62 - 1))
+	p.body = s.b
+	p.count = int(min(count, 1<<30))
+	return p, !s.fail && count <= uint64(len(s.b))
+}
+
+// changes reads the page's changes.
+func (p *page) changes() (list []change, ok bool) {
+	s := scanner{b: p.body}
+	for len(s.b) > 0 && !s.fail {
+		list = append(list, s.body())
+	}
+	return list, !s.fail && len(list) == p.count
+}
+
+// The keys of the database. A channel's entries lie together, in the order of their seqs.
+func prefixOf(channel string) []byte { return append([]byte(channel), 0) }
+
+func seqKey(channel string, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(prefixOf(channel), seq)
+}
+
+func itemKey(channel, id string) []byte { return append(prefixOf(channel), id...) }
+
+// seqOf is the seq in a key made by seqKey.
+func seqOf(key, prefix []byte) (uint64, bool) {
+	rest, ok := bytes.CutPrefix(key, prefix)
+	if !ok || len(rest) != 8 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(rest), true
+}

@@ -1,0 +1,237 @@
+package disk
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"weir/broker"
+)
+
+// Config is what a journal needs to know. The zero value of a field but Dir means its default.
+type Config struct {
+	Dir string // the data directory; made if it is missing
+	FS  FS     // the folder of the log; Dir/log. The database is in Dir all the same
+
+	// Policy answers how long a channel's history and idempotency keys are kept; the broker's. nil: the
+	// defaults for all channels.
+	Policy func(channel string) broker.Policy
+
+	Queue      int           // bytes that may wait for the log; 64 MiB
+	Checkpoint int           // bytes in the log after which they are put into the database; 64 MiB
+	Interval   time.Duration // time after which they are put there in any case; 5s
+	Sweep      time.Duration // time between two looks at some channels for what is too old; 10s
+
+	Log     *slog.Logger               // what fails and heals; nil: nowhere
+	Observe func(commit time.Duration) // called after each commit with the time it took; nil: nobody
+}
+
+// backlogs is how many checkpoints may be waiting before the log does.
+const backlogs = 2
+
+func (c *Config) fill() {
+	set(&c.Queue, 64<<20)
+	set(&c.Checkpoint, 64<<20)
+	set(&c.Interval, 5*time.Second)
+	set(&c.Sweep, 10*time.Second)
+	if c.Policy == nil {
+		c.Policy = func(string) broker.Policy { return broker.Policy{} }
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+func set[T int | time.Duration](v *T, otherwise T) {
+	if *v <= 0 {
+		*v = otherwise
+	}
+}
+
+// Journal is a broker.Store on a disk. Make it with Open. Its methods may be called concurrently.
+type Journal struct {
+	// Set once by Open.
+	config     Config
+	db         *bolt.DB
+	lock       io.Closer
+	generation uint64
+	wake       chan struct{} // tells the committer of a batch; room for one
+	hand       chan struct{} // tells the checkpointer that there is something to do; room for one
+	relief     chan struct{} // tells the committer that the checkpointer is done; room for one
+	stop       chan struct{} // closed by Close
+	committed  chan struct{} // closed by the committer when it ends
+	done       sync.WaitGroup
+
+	// Owned by the committer.
+	wal wal
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	pending *batch          // what comes next
+	flight  *batch          // what the committer is writing; nil: nothing
+	marks   map[string]mark // channels of which not everything is in the database yet
+	failing error           // why the last attempt to write failed; nil: it did not
+	ready   []*batch        // safe, for the checkpointer
+	backlog int             // bytes of them, and of those it is working on
+	broken  error           // why the last checkpoint failed; nil: it did not
+	closed  bool
+	left    error // why Close could not write everything
+
+	stats counters
+}
+
+// mark is what the log has of a channel that the database does not.
+type mark struct {
+	number    uint64 // the last batch with it
+	forgotten bool   // the last record drops it
+}
+
+// batch is the records that are made safe together.
+type batch struct {
+	number   uint64
+	frame    []byte            // header and records
+	deferred []broker.Deferred // to be applied when it is safe
+	done     chan struct{}     // closed when its publishers can be told
+	err      error             // what they are told; set before done is closed
+	settled  bool              // done is closed; owned by the committer
+	since    time.Time         // when its first record came
+}
+
+func newBatch(number uint64, room int) *batch {
+	return &batch{number: number, frame: make([]byte, frameHeader, max(4<<10, min(room, 1<<20))), done: make(chan struct{})}
+}
+
+func (b *batch) empty() bool { return len(b.frame) == frameHeader }
+
+// settle tells the publishers.
+func (b *batch) settle(err error) {
+	if !b.settled {
+		b.settled, b.err = true, err
+		close(b.done)
+	}
+}
+
+// ticket waits for the batch.
+func (b *batch) ticket(at broker.Position) broker.Ticket {
+	return broker.Ticket{Position: at, Wait: func() (broker.Position, error) {
+		<-b.done
+		return at, b.err
+	}}
+}
+
+// Append implements broker.Journal.
+func (j *Journal) Append(log broker.Log, e broker.Entry) (broker.Ticket, error) {
+	if strings.IndexByte(log.Channel(), 0) >= 0 || strings.IndexByte(e.Group, 0) >= 0 || strings.IndexByte(e.Key, 0) >= 0 {
+		return broker.Ticket{}, ErrName
+	}
+	now, at := time.Now(), log.Next()
+	j.mu.Lock()
+	if err := j.admit(&e); err != nil {
+		j.mu.Unlock()
+		return broker.Ticket{}, err
+	}
+	b := j.pending
+	if b.empty() {
+		b.since = now
+	}
+	b.frame = appendChange(b.frame, log.Channel(), at, &e, now)
+	j.marks[log.Channel()] = mark{number: b.number}
+	if log.Policy().AfterDisk {
+		b.deferred = append(b.deferred, log.Defer(&e))
+	}
+	j.mu.Unlock()
+	j.poke()
+	if !log.Policy().AfterDisk {
+		log.Apply(&e)
+	}
+	return b.ticket(at), nil
+}
+
+// admit says why a change can not be taken. Called with mu held.
+func (j *Journal) admit(e *broker.Entry) error {
+	switch {
+	case j.closed:
+		return ErrClosed
+	case j.failing != nil && e.Ack != broker.AckMemory:
+		return fmt.Errorf("%w: %w", ErrFailing, j.failing)
+	case len(j.pending.frame) > j.config.Queue:
+		j.stats.refused.Add(1)
+		return fmt.Errorf("the disk is too slow: %w", broker.ErrFull)
+	}
+	return nil
+}
+
+// poke has the committer look.
+func (j *Journal) poke() {
+	select {
+	case j.wake <- struct{}{}:
+	default: // it is about to look anyway
+	}
+}
+
+// Forget implements broker.Journal. It always has room: what is forgotten must not come back.
+func (j *Journal) Forget(channel string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return
+	}
+	if j.pending.empty() {
+		j.pending.since = time.Now()
+	}
+	j.pending.frame = appendForget(j.pending.frame, channel)
+	j.marks[channel] = mark{j.pending.number, true}
+	j.poke()
+}
+
+// Release implements broker.Store.
+func (j *Journal) Release(channel string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, marked := j.marks[channel]
+	return !marked && !j.closed
+}
+
+// Confirm implements broker.Store.
+func (j *Journal) Confirm(log broker.Log) broker.Ticket {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	m, marked := j.marks[log.Channel()]
+	for _, b := range []*batch{j.pending, j.flight} {
+		if marked && b != nil && b.number == m.number {
+			return b.ticket(broker.Position{})
+		}
+	}
+	return broker.Ticket{}
+}
+
+// Close makes everything safe that was taken, puts it into the database and gives the directory free.
+// If the disk fails, what is lost is the error, and the next start is one after a crash. Calls after the
+// first do nothing.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		return nil
+	}
+	j.closed = true
+	j.mu.Unlock()
+	close(j.stop)
+	j.done.Wait()
+	err := j.db.Close()
+	if lockErr := j.lock.Close(); err == nil {
+		err = lockErr
+	}
+	if j.left != nil {
+		err = j.left
+	}
+	if err != nil {
+		return fmt.Errorf("close %s: %w", j.config.Dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package disk
+
+import (
+	"bytes"
+	"log/slog"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"weir/broker"
+)
+
+// sweepStep is how many channels one look at the database covers.
+const sweepStep = 2000
+
+// graceTime is how long the position of a channel with nothing in it is kept at least, so that readers
+// who come back know that they missed nothing.
+const graceTime = 24 * time.Hour
+
+// sweep looks at some channels from a place on, drops histories that are too old, and channels of which
+// nothing is left. It answers the next place; nil at the end. A channel that is in memory has let go of
+// the same by itself, so nothing that it has is lost here.
+func (j *Journal) sweep(place []byte) (next []byte) {
+	var stale []string
+	now := time.Now()
+	err := guard(func() error {
+		return j.db.View(func(tx *bolt.Tx) error {
+			c, seen := tx.Bucket(bucketChannels).Cursor(), 0
+			for k, _ := c.Seek(place); k != nil; k, _ = c.Next() {
+				if seen++; seen > sweepStep {
+					next = bytes.Clone(k)
+					return nil
+				}
+				if _, over, err := j.age(tx, string(k), now); err == nil && over {
+					stale = append(stale, string(k))
+				}
+			}
+			return nil
+		})
+	})
+	if err == nil && len(stale) > 0 {
+		err = guard(func() error { return j.db.Update(func(tx *bolt.Tx) error { return j.dropStale(tx, stale, now) }) })
+	}
+	if err != nil {
+		j.config.Log.Error("what is too old can not be dropped", slog.String("error", err.Error()))
+	}
+	return next
+}
+
+// age says whether a channel has anything to be dropped.
+func (j *Journal) age(tx *bolt.Tx, name string, now time.Time) (h header, over bool, err error) {
+	h, ok, err := readHeader(tx.Bucket(bucketChannels), name)
+	if err != nil || !ok {
+		return h, false, err
+	}
+	policy := j.config.Policy(name).Resolved()
+	idle := now.Sub(time.UnixMilli(h.last))
+	aged := policy.HistoryTTL > 0 && idle > policy.HistoryTTL
+	return h, aged && (h.first <= h.seq || idle > graceTime && !j.live(tx, name, now)), nil
+}
+
+// live says whether a channel has an item whose time has not passed.
+func (j *Journal) live(tx *bolt.Tx, name string, now time.Time) bool {
+	items, err := loadItems(tx.Bucket(bucketItems), name)
+	return err != nil || slices.ContainsFunc(items, func(i broker.KeptItem) bool { return i.Ends.IsZero() || i.Ends.After(now) })
+}
+
+// dropStale drops what is too old of some channels. Those that changed meanwhile are left alone.
+func (j *Journal) dropStale(tx *bolt.Tx, names []string, now time.Time) error {
+	w := newWriter(tx, j.generation, now)
+	for _, name := range names {
+		h, over, err := j.age(tx, name, now)
+		if err != nil || !over || !j.Release(name) {
+			continue
+		}
+		if now.Sub(time.UnixMilli(h.last)) > graceTime && !j.live(tx, name, now) {
+			if err := w.drop(name); err != nil {
+				return err
+			}
+			continue
+		}
+		policy := j.config.Policy(name).Resolved()
+		if err := w.trimHistory(name, &h, &policy); err != nil {
+			return err
+		}
+		if err := w.channels.Put([]byte(name), seal([]byte(name), h.encode())); err != nil {
+			return err
+		}
+	}
+	return nil
+}

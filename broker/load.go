@@ -1,0 +1,84 @@
+package broker
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// load puts a durable channel in, with what the store has of it, and answers it with its lock held. If
+// there is nothing, it answers an empty channel if one is needed, and nil otherwise. The channel stands in the map
+// while it is loaded, marked dead: whoever comes meanwhile waits for loading, without any lock.
+func (b *Broker) load(name string, policy *Policy, needed bool) (*Channel, error) {
+	loading := make(chan struct{})
+	c := &Channel{name: strings.Clone(name), policy: policy, dead: true, loading: loading, durable: new(durable)}
+	if err := b.put(c); err != nil {
+		return nil, err
+	}
+	defer close(loading)
+	fresh := b.newEpoch()
+	kept, ok, err := b.config.Store.Load(c.name, fresh)
+	c.mu.Lock()
+	if err != nil || !ok && !needed {
+		c.take()
+		c.mu.Unlock()
+		return nil, err
+	}
+	c.epoch, c.dead = fresh, false
+	if ok {
+		c.restore(b.now(), time.Now(), &kept)
+	}
+	return c, nil
+}
+
+// restore fills an empty channel. Items whose time has passed end at once, each with its change.
+func (c *Channel) restore(now int64, wall time.Time, kept *Kept) {
+	c.epoch, c.seq = kept.Position.Epoch, kept.Position.Seq
+	c.durable.forks = kept.Forks[max(0, len(kept.Forks)-maxForks):]
+	c.log = newChanges(c)
+	ago := func(at time.Time) int64 { return now - int64(max(0, wall.Sub(at))) }
+	first := c.seq - uint64(len(kept.Changes)) + 1
+	for i, k := range kept.Changes {
+		e := Entry{Op: k.Op, Expired: k.Expired, Group: k.Group, Key: k.Key, Data: k.Data}
+		seq := first + uint64(i)
+		encoded, group, _, _ := encode(make([]byte, 0, encodedSize(seq, &e)), seq, &e)
+		c.record(ago(k.At), encoded, group)
+	}
+	c.trim(now)
+	for _, k := range kept.Items {
+		c.put(now, &Entry{Group: k.Group, Key: k.Key}, k.Data, span{0, uint32(len(k.Data))})
+		if !k.Ends.IsZero() {
+			i := c.items.find(k.Group, k.Key)
+			i.ttl = &deadline{channel: c, item: i}
+			c.shard.clock.set(i.ttl, later(now, max(0, k.Ends.Sub(wall))))
+		}
+	}
+	seq := c.seq
+	for _, k := range kept.Keys {
+		c.seq = k.Seq // what remember notes
+		c.remember(ago(k.At), k.Key)
+	}
+	c.seq = seq
+	c.trimKeys(now)
+	c.endItems(now)
+}
+
+// endItems ends the items whose time has passed, in the order of their ends.
+func (c *Channel) endItems(now int64) {
+	if c.items == nil {
+		return
+	}
+	var over []*item
+	for _, g := range c.items.groups {
+		for i := g.first; i != nil; i = i.next {
+			if i.ttl != nil && i.ttl.due <= now {
+				over = append(over, i)
+			}
+		}
+	}
+	slices.SortFunc(over, func(a, b *item) int { return cmp.Compare(a.ttl.due, b.ttl.due) })
+	for _, i := range over {
+		c.end(now, i)
+	}
+}

@@ -1,0 +1,138 @@
+package broker
+
+import "time"
+
+// Store is a journal that keeps what it was given: the channels whose policy is Durable live in it, and
+// are in memory only while they are used. Append and Forget follow the rules of Journal; the others may
+// be called from any goroutine.
+type Store interface {
+	Journal
+
+	// Load answers what is kept of a channel; false if there is nothing. It is called without any lock
+	// and may block on a disk, once at a time for one channel. If what the channel's readers have seen
+	// may go beyond what is kept, the store has the channel go on in the epoch fresh, which nobody had
+	// before, and names the old one in Kept.Forks. An error keeps the channel from being used.
+	Load(channel, fresh string) (Kept, bool, error)
+
+	// Release says whether everything of a channel can be loaded, so that it may leave memory. It is
+	// called with the channel's lock held and must not block.
+	Release(channel string) bool
+
+	// Confirm answers a ticket for what was appended to a channel before: it waits until all of that is
+	// safe. It is called with the channel's lock held and must not block.
+	Confirm(log Log) Ticket
+
+	// List describes kept channels whose names begin with prefix and come after the given one, sorted by
+	// name, at most limit of them. What it says may lag behind.
+	List(prefix, after string, limit int) ([]Info, error)
+}
+
+// Kept is a channel as a store has kept it. The broker takes over its memory.
+type Kept struct {
+	Position Position
+	Forks    []Fork       // oldest first
+	Changes  []KeptChange // the newest changes, oldest first; the last one is at Position
+	Items    []KeptItem   // of each group in the order in which they came into being
+	Keys     []KeptKey    // idempotency keys, oldest first
+}
+
+// KeptChange is a change that was applied.
+type KeptChange struct {
+	Op         Op
+	Expired    bool
+	Group, Key string
+	Data       []byte
+	At         time.Time // when it was applied
+}
+
+// KeptItem is a live item.
+type KeptItem struct {
+	Group, Key string
+	Data       []byte
+	Ends       time.Time // end of its time to live; zero: never
+}
+
+// KeptKey is an idempotency key.
+type KeptKey struct {
+	Key string
+	Seq uint64    // of the change that came with it
+	At  time.Time // when it came
+}
+
+// Fork says up to where an earlier epoch of a channel had the same changes as the current one: readers
+// who stand there, at or before Seq, go on in the current epoch. Later positions of that epoch were
+// lost.
+type Fork struct {
+	Epoch string
+	Seq   uint64
+}
+
+// maxForks bounds the forks of a channel that are remembered. A reader of an older epoch gets a snapshot.
+const maxForks = 8
+
+// joinsAt answers where a position of another epoch is in the current one.
+func (c *Channel) joinsAt(from Position) (Position, bool) {
+	for _, f := range c.forks() {
+		if f.Epoch == from.Epoch && from.Seq <= f.Seq {
+			return Position{c.epoch, from.Seq}, true
+		}
+	}
+	return from, false
+}
+
+func (c *Channel) forks() []Fork {
+	if c.durable == nil {
+		return nil
+	}
+	return c.durable.forks
+}
+
+// durable is what only a channel of a Store has. Guarded by the channel's mu.
+type durable struct {
+	forks  []Fork
+	queued uint64 // changes that the store has and that are not applied yet; see Log.Defer
+	used   int64  // when somebody last had the channel's lock for a purpose of its own
+}
+
+// idleTime is how long a durable channel stays in memory when nobody uses it.
+const idleTime = 30 * time.Second
+
+// touch notes that a durable channel is in use, and has it looked after when it has been idle. Called
+// with the lock held.
+func (c *Channel) touch() {
+	now := c.shard.broker.now()
+	c.durable.used = now
+	if c.readers > 0 || c.dead {
+		return
+	}
+	if c.log == nil {
+		c.log = newChanges(c)
+	}
+	if u := &c.log.upkeep; !u.queued || u.due > now+int64(idleTime) {
+		c.shard.clock.set(u, now+int64(idleTime))
+	}
+}
+
+// rest lets a durable channel leave memory if nobody has used it for a while, and otherwise answers when
+// to look again. Called with the lock held.
+func (c *Channel) rest(now int64) (next int64, gone bool) {
+	if c.readers > 0 || c.durable.queued > 0 {
+		return never, false // leaving, and what is queued, touch it
+	}
+	if due := c.durable.used + int64(idleTime); due > now {
+		return due, false
+	}
+	if !c.shard.broker.config.Store.Release(c.name) {
+		return now + int64(idleTime)/8, false
+	}
+	c.evict()
+	return never, true
+}
+
+// evict takes a channel out of memory that its store can load again.
+func (c *Channel) evict() {
+	c.clearItems()
+	c.clearLog()
+	c.keys = nil
+	c.take()
+}

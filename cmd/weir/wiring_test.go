@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"weir/relay"
+	"weir/relay/web"
+)
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func TestConstructors(t *testing.T) {
+	made, known := slices.Sorted(maps.Keys(constructors())), slices.Sorted(slices.Values(relay.SystemNames()))
+	if !slices.Equal(made, known) {
+		t.Errorf("made %v, known %v", made, known)
+	}
+	if _, err := newSystems(relay.Config{Systems: []string{"chat", "none"}}); err == nil || !strings.Contains(err.Error(), "none") {
+		t.Error(err)
+	}
+	for name, build := range constructors() {
+		if build != nil && build().Name() != name {
+			t.Errorf("%s calls itself %s", name, build().Name())
+		}
+	}
+}
+
+// TestOpenAPIDescribesSystems holds the document against the routes with every system switched on.
+func TestOpenAPIDescribesSystems(t *testing.T) {
+	srv, err := newServer(relay.Config{Dev: true}.WithDefaults(), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer discard(t, srv)
+	var doc struct {
+		Paths map[string]map[string]any `yaml:"paths"`
+	}
+	if err := yaml.Unmarshal(web.File("openapi.yaml"), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var described []string
+	for path, methods := range doc.Paths {
+		for method := range methods {
+			switch method {
+			case "get", "put", "post", "delete", "patch":
+				described = append(described, strings.ToUpper(method)+" "+path)
+			}
+		}
+	}
+	var have []string
+	for _, route := range srv.(*relay.Relay).Routes() {
+		if route != "GET /" && route != "GET /ws" && route != "GET /sse" { // docs/protocol.md describes these
+			have = append(have, route)
+		}
+	}
+	for _, route := range have {
+		if !slices.Contains(described, route) {
+			t.Errorf("%s is not described", route)
+		}
+	}
+	for _, route := range described {
+		if !slices.Contains(have, route) {
+			t.Errorf("%s is described, and does not exist", route)
+		}
+	}
+}
+
+// discard ends a server that was made and not served.
+func discard(t *testing.T, srv server) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	a, b := loopbackListener(t), loopbackListener(t)
+	if err := srv.(*relay.Relay).ServeOn(ctx, a, b); err != nil {
+		t.Error(err)
+	}
+}
+
+func loopbackListener(t *testing.T) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}

@@ -1,0 +1,78 @@
+package settings
+
+import (
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/internal/wire"
+	"weir/relay"
+	"weir/relay/webhook"
+)
+
+// maxWebhooks bounds how many are told of one event.
+const maxWebhooks = 64
+
+// webhooks checks who is told of events.
+func (k *check) webhooks(c relay.Config) {
+	if len(c.Webhooks) > 0 && !slices.Contains(c.Systems, relay.SystemWebhook) {
+		k.add("webhooks", "nobody is told: the system is off. Expected webhook in the list systems")
+	}
+	if len(c.Webhooks) > maxWebhooks {
+		k.add("webhooks", "%d webhooks: expected at most %d", len(c.Webhooks), maxWebhooks)
+	}
+	names := make(map[string]int)
+	for i, w := range c.Webhooks {
+		key := element("webhooks", i)
+		if w.Name == "" || len(w.Name) > 64 || strings.Trim(w.Name, nameBytes) != "" {
+			k.add(join(key, "name"), "%s is not a name: expected 1 to 64 letters, digits, dots, dashes and underscores", shown(w.Name))
+		} else if first, twice := names[w.Name]; twice {
+			k.add(join(key, "name"), "%s is the name of webhooks[%d], too", shown(w.Name), first)
+		}
+		names[w.Name] = i
+		k.webhookURL(join(key, "url"), w, c.Dev)
+		if len(w.Topics) == 0 {
+			k.add(join(key, "topics"), `expected the topics that it is told of, such as [chat.message.sent, "feed.*"]`)
+		}
+		for j, topic := range w.Topics {
+			if name := strings.TrimSuffix(topic, "*"); topic == "" || name != "" && !wire.ValidName(name) {
+				k.add(element(join(key, "topics"), j), `%s is not a topic: expected a name such as chat.message.sent, one that ends in *, or "*"`, shown(topic))
+			}
+		}
+		if n := len(w.Secrets); n < 1 || n > 2 {
+			k.add(join(key, "secrets"), "expected one secret, or two while one replaces the other: whsec_ and 32 random bytes in base64, "+
+				"e.g. whsec_$(openssl rand -base64 32)")
+		}
+		for j, secret := range w.Secrets {
+			if secret == redacted {
+				k.add(element(join(key, "secrets"), j), "%s stands for a secret in the output of config print: expected the secret", redacted)
+			} else if _, err := webhook.ParseSecret(secret); err != nil {
+				k.add(element(join(key, "secrets"), j), "%s", err)
+			}
+		}
+		k.span(join(key, "timeout"), w.Timeout, 10*time.Millisecond, 2*time.Second)
+		k.span(join(key, "retry"), w.Retry, time.Second, 24*time.Hour)
+		k.count(join(key, "queue"), w.Queue, 1, 100_000)
+	}
+}
+
+// webhookURL shows no part of the address, which may hold a password by mistake.
+func (k *check) webhookURL(key string, w relay.Webhook, dev bool) {
+	u, err := url.Parse(w.URL)
+	if err != nil || u.Hostname() == "" {
+		k.add(key, "not an absolute address: expected one such as https://shop.example.com/events")
+		return
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	private := err == nil && (addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast()) || u.Hostname() == "localhost"
+	switch {
+	case u.User != nil || u.Fragment != "":
+		k.add(key, "holds a user or a fragment: expected an address without")
+	case u.Scheme != "https" && (u.Scheme != "http" || !w.AllowInsecure && !dev):
+		k.add(key, "not an https address: http needs allow_insecure, for backends beside the relay")
+	case private && !w.AllowInsecure && !dev:
+		k.add(key, "a private address, which needs allow_insecure: only public ones are called without")
+	}
+}

@@ -1,0 +1,38 @@
+// Package simulate runs a whole relay, with its clients and its publishers, on an in-memory network and in
+// simulated time, breaks things by a plan that a seed has drawn, and judges what everybody was told. It is
+// for tests: nothing else may import it.
+//
+// Entry point: [Run], in the bubble of a synctest.Test. Clients are good ones: they reconnect with backoff
+// and resume from where they stand, over WebSocket and as event streams. Publishers send numbered stamps to
+// POST /v1/publish with idempotency keys and try again when they get no answer. Meanwhile connections are
+// cut in the middle of a frame, readers stall, answers to publishes are lost, requests are torn, channels
+// are deleted, the network is away, and the relay is restarted with and without a drain.
+//
+// # What is judged
+//
+// The ledger of weir/loadtest/check holds every reader against every acknowledgement: nothing lost without a
+// word, nothing twice, nothing out of order, one message for a position. A client itself demands that
+// changes are contiguous (where nothing is conflated), that positions never go back and that an epoch never
+// returns; and when all is quiet, that it holds what the relay holds.
+//
+// # What the same seed repeats
+//
+// The plan: what is done, by whom, when, with what data and which faults; the story of two runs is the same
+// text. Most steps have an instant of their own, and simulated time stands still until all that follows from
+// one has been done; some come together on purpose, in one channel. So runs of a seed differ only within an
+// instant: by how goroutines that are awake together are scheduled, and by what the relay itself draws at
+// random (hash seeds of its maps, connection ids, the order and jitter of a drain). A failure that needs such
+// a coincidence may take several replays.
+//
+// # What it does not reach
+//
+// Sockets: the pool's raw path on Linux, its poller and TLS are not part of it; tests of package pool and
+// those against the real binary are. The wall clock can not be moved apart from the monotonic one within
+// a bubble.
+//
+// # Goroutines and locks
+//
+// Run starts a goroutine for each client, each publisher and each relay, and waits for all of them. A client's
+// state is guarded by its lock, which the goroutine that reads takes for each message and the director
+// for each thing that it has the client do. Problems and story have a lock of their own, a leaf.
+package simulate

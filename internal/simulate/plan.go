@@ -1,0 +1,84 @@
+package simulate
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// step is one thing that happens.
+type step struct {
+	at      time.Duration // since the start
+	what    string
+	who     int           // client or publisher
+	channel int           // where one is meant
+	count   int           // messages of a burst, bytes that survive a cut
+	lasts   time.Duration // stalls, absences; the longest pause within a burst
+	seed    uint64        // of what the burst draws
+}
+
+func (s step) String() string {
+	return fmt.Sprintf("%v %s who=%d channel=%d count=%d lasts=%v seed=%x", s.at, s.what, s.who, s.channel, s.count, s.lasts, s.seed)
+}
+
+// chance is how often a kind of step is drawn, among all.
+type chance struct {
+	what   string
+	weight int
+}
+
+// chances are the steps of a plan. What ends every connection is rare, or nothing else would happen.
+var chances = []chance{
+	{"publish", 900}, {"cut", 150}, {"stall", 80}, {"leave", 60}, {"swap", 60}, {"again", 40},
+	{"clear", 6}, {"race", 10}, {"storm", 5}, {"away", 4}, {"restart", 3}, {"crash", 3},
+}
+
+// draw makes the plan of a seed.
+func draw(o Options) []step {
+	r := rand.New(rand.NewPCG(o.Seed, 1))
+	total := 0
+	for _, c := range chances {
+		total += c.weight
+	}
+	var plan []step
+	at := time.Second
+	for {
+		gap, channel := time.Duration(-math.Log(1-r.Float64())*float64(o.Pace))+time.Microsecond, r.IntN(o.Channels)
+		if len(plan) > 0 && r.IntN(4) == 0 { // at once, and in the same channel
+			gap, channel = 0, plan[len(plan)-1].channel
+		}
+		if at = (at + gap).Truncate(time.Microsecond); at >= o.Span {
+			return plan
+		}
+		s := step{at: at, channel: channel, seed: r.Uint64()}
+		n := r.IntN(total)
+		for _, c := range chances {
+			if n -= c.weight; n < 0 {
+				s.what = c.what
+				break
+			}
+		}
+		s.who = r.IntN(o.Clients)
+		switch s.what {
+		case "publish":
+			s.who = r.IntN(o.Publishers)
+			s.count = 1 + r.IntN(1+r.IntN(40))
+			s.lasts = []time.Duration{0, time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond}[r.IntN(4)]
+		case "cut", "storm", "crash":
+			s.count = []int{0, 0, 1, 7, 200, 5000}[r.IntN(6)]
+			s.lasts = time.Duration(r.IntN(3000)) * time.Millisecond
+		case "stall":
+			s.lasts = time.Duration(1+r.IntN(60_000)) * time.Millisecond
+		case "leave":
+			s.lasts = time.Duration(1+r.IntN(int(max(o.Span/8/time.Millisecond, 1)))) * time.Millisecond
+		case "race":
+			s.lasts = time.Duration(r.IntN(60)) * time.Millisecond
+			s.who = r.IntN(o.Publishers)
+			s.count = r.IntN(30)
+		case "away", "restart":
+			s.lasts = time.Duration(r.IntN(10_000)) * time.Millisecond
+		}
+		plan = append(plan, s)
+	}
+}

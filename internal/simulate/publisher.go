@@ -1,0 +1,251 @@
+package simulate
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"weir/internal/memnet"
+	"weir/loadtest/check"
+)
+
+// attempts is how often a publisher tries to get an answer, answerTime how long it waits for one.
+const (
+	attempts   = 8
+	answerTime = 30 * time.Second
+)
+
+// backend is a client of the API with a connection that it keeps. It belongs to one goroutine.
+type backend struct {
+	w           *world
+	nc          *memnet.Conn // nil: none
+	br          *bufio.Reader
+	incarnation int // of the relay at the other end
+}
+
+// connect makes sure that there is a connection.
+func (b *backend) connect(ctx context.Context) (err error) {
+	if b.nc == nil {
+		if b.nc, b.incarnation, err = b.w.server.dial(ctx); err != nil {
+			b.nc = nil
+			return err
+		}
+		b.br = bufio.NewReader(b.nc)
+	}
+	return nil
+}
+
+func (b *backend) close() {
+	if b.nc != nil {
+		b.w.server.hangUp(b.nc)
+		b.nc = nil
+	}
+}
+
+func request(method, path, body string) []byte {
+	return fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: simulated\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", method, path, apiKey, len(body), body)
+}
+
+// answer reads a response.
+func (b *backend) answer() (status int, body []byte, err error) {
+	_ = b.nc.SetReadDeadline(time.Now().Add(answerTime))
+	resp, err := http.ReadResponse(b.br, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	if resp.Close {
+		b.close()
+	}
+	return resp.StatusCode, body, err
+}
+
+// ask makes a request, again until it is answered.
+func (b *backend) ask(ctx context.Context, method, path string) (status int, body []byte, err error) {
+	for range attempts {
+		if err = b.connect(ctx); err == nil {
+			if _, err = b.nc.Write(request(method, path, "")); err == nil {
+				status, body, err = b.answer()
+			}
+			if err == nil {
+				return status, body, nil
+			}
+			b.close()
+		}
+		time.Sleep(time.Second)
+	}
+	return 0, nil, fmt.Errorf("%s %s: %w", method, path, err)
+}
+
+// publisher is a backend that publishes numbered stamps, one after the other.
+type publisher struct {
+	backend
+	number uint32
+	queue  chan step // bursts; closed at the end
+	keys   int       // idempotency keys used
+	last   map[string]position
+}
+
+// fate is what happens to the first attempt of a publish.
+type fate int
+
+const (
+	plain  fate = iota
+	lost        // its answer does not arrive
+	torn        // a part of it arrives
+	double      // it is sent a second time all the same
+)
+
+func (p *publisher) run(ctx context.Context) {
+	defer p.close()
+	for s := range p.queue {
+		r := rand.New(rand.NewPCG(s.seed, 2))
+		for range s.count {
+			if s.lasts > 0 {
+				time.Sleep(time.Duration(r.Int64N(int64(s.lasts))))
+			}
+			p.publish(ctx, s.channel, r)
+		}
+	}
+}
+
+// publish publishes one change, until it is answered.
+func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
+	name := channelName(channel)
+	stamp := p.w.ledger.Next(uint32(channel), p.number, time.Since(p.w.story.start).Nanoseconds())
+	op := []string{"set", "set", "set", "send", "send", "delete"}[r.IntN(6)]
+	group, key := "", "k"+strconv.Itoa(r.IntN(5))
+	if r.IntN(4) == 0 {
+		group = `,"group":"g"`
+	}
+	members := `,"op":"` + op + `"` + group + `,"key":"` + key + `"`
+	if op != "delete" {
+		members += `,"data":` + string(stamp.Append(nil, 64+r.IntN(1+r.IntN(1500))))
+	}
+	if op == "set" && r.IntN(5) == 0 {
+		members += `,"ttl":` + strconv.Itoa(1+r.IntN(20_000))
+	}
+	p.keys++
+	body := fmt.Sprintf(`{"channel":"%s","idempotencyKey":"%d-%d"%s}`, name, p.number, p.keys, members)
+	f := []fate{plain, lost, torn, double}[max(0, r.IntN(40)-36)]
+	delay, cutAt, keep := time.Duration(r.IntN(50))*time.Millisecond, r.IntN(len(body)), r.IntN(200)
+	if p.w.options.Defect == Forget && p.number == 1 && p.keys == defectAt && !conflated(channel) {
+		p.w.ledger.Acked(stamp, check.Position{Epoch: p.last[name].Epoch, Seq: p.last[name].Seq + 1})
+		return
+	}
+	at, err := p.try(ctx, f, request("POST", "/v1/publish", body), channel, delay, cutAt, keep)
+	switch {
+	case errors.Is(err, errRefused):
+		p.w.ledger.Refused(stamp)
+	case err != nil:
+		p.w.story.tell("publisher-%d: %d in %s is given up: %v", p.number, stamp.Number, name, err)
+	case op != "delete" && !conflated(channel):
+		p.w.ledger.Acked(stamp, check.Position(at))
+	}
+	if err == nil {
+		p.last[name] = at
+		p.w.published.Add(1)
+	}
+}
+
+// errRefused is what a publish gets that the relay did not accept, errForgotten what one does whose relay is
+// gone, and with it the idempotency keys: to try again there might publish it twice.
+var (
+	errRefused   = errors.New("refused")
+	errForgotten = errors.New("tried at a relay that is gone")
+)
+
+// try sends a publish until it is answered.
+func (p *publisher) try(ctx context.Context, f fate, req []byte, channel int, delay time.Duration, cutAt, keep int) (at position, err error) {
+	incarnation, lives := 0, p.w.lives(channel)
+	for i := range attempts {
+		if i > 0 {
+			time.Sleep(time.Duration(i*i) * 50 * time.Millisecond)
+			p.w.retried.Add(1)
+		}
+		if err = p.connect(ctx); err != nil {
+			continue
+		}
+		if incarnation == 0 {
+			incarnation = p.incarnation
+		}
+		if incarnation != p.incarnation || lives != p.w.lives(channel) {
+			return at, errForgotten
+		}
+		b := req
+		if f == torn && i == 0 {
+			b = req[:len(req)-1-cutAt]
+		}
+		_, err = p.nc.Write(b)
+		if f == lost && i == 0 || f == torn && i == 0 {
+			time.Sleep(delay)
+			p.nc.Cut(keep)
+		}
+		if err == nil {
+			at, err = p.position()
+		}
+		if errors.Is(err, errRefused) && i > 0 {
+			return at, fmt.Errorf("after an attempt without an answer: %v", err) // it may be there
+		}
+		if err == nil && f == double && i == 0 {
+			p.twice(req, at, channel, lives)
+		}
+		if err == nil || errors.Is(err, errRefused) {
+			return at, err
+		}
+		p.close()
+	}
+	return at, err
+}
+
+// twice publishes again what was answered, which must get the same answer.
+func (p *publisher) twice(req []byte, at position, channel, lives int) {
+	if p.nc == nil {
+		return
+	}
+	if _, err := p.nc.Write(req); err != nil {
+		return
+	}
+	again, err := p.position()
+	if err == nil && again != at && lives == p.w.lives(channel) {
+		p.w.story.problem("publisher-%d: the same idempotency key was answered %v and %v", p.number, at, again)
+	}
+	if err != nil {
+		p.close()
+	}
+}
+
+// position reads the answer to a publish.
+func (p *publisher) position() (position, error) {
+	status, body, err := p.answer()
+	if err != nil {
+		var timeout interface{ Timeout() bool }
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			p.w.story.problem("publisher-%d: no answer within %v", p.number, answerTime)
+		}
+		return position{}, err
+	}
+	var m struct {
+		Position position `json:"position"`
+		Code     string   `json:"code"`
+	}
+	if err := json.Unmarshal(body, &m); err != nil {
+		p.w.story.problem("publisher-%d: %d %q: %v", p.number, status, body, err)
+	}
+	if status == http.StatusServiceUnavailable {
+		return position{}, fmt.Errorf("%w: %s", errRefused, m.Code)
+	}
+	if status != http.StatusOK || m.Position.Epoch == "" {
+		p.w.story.problem("publisher-%d: %d %s", p.number, status, body)
+		return position{}, errRefused
+	}
+	return m.Position, nil
+}

@@ -1,0 +1,186 @@
+package simulate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"weir/internal/memnet"
+	"weir/internal/units"
+	"weir/relay"
+)
+
+// What the relay accepts.
+const (
+	secret = "the secret that simulated clients sign their tokens with"
+	apiKey = "the-key-of-the-simulated-backends"
+)
+
+// errAway is what a dial gets while there is no relay, or no way to it.
+var errAway = errors.New("nobody there")
+
+// server is the relay, one after the other, and the network before it.
+type server struct {
+	// Set once.
+	story *story
+	log   *slog.Logger
+
+	mu sync.Mutex
+	// Guarded by mu.
+	ln          *memnet.Listener // nil: away
+	conns       map[*memnet.Conn]bool
+	incarnation int
+	stop        func() // ends the relay and waits; nil: there is none
+
+	ending sync.WaitGroup // relays that have crashed and still end
+}
+
+// config is a relay with every kind of channel: kept long, kept short, and conflated.
+func config() relay.Config {
+	free := relay.Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}
+	conflate, size := false, 6
+	open := relay.Namespace{Subscribe: relay.Authenticated, Publish: relay.Authenticated, Limit: free, Batch: relay.Batch{Conflate: &conflate}}
+	short, conflated := open, open
+	short.History.Size, short.Slow = &size, relay.Resync
+	conflated.Batch.Conflate, conflated.Slow = nil, relay.Resync
+	return relay.Config{
+		Auth:       relay.Auth{Keys: []relay.TokenKey{{Algorithm: "HS256", Secret: secret}}},
+		API:        relay.API{Keys: []relay.APIKey{{Name: "backend", Secret: apiKey}}},
+		Namespaces: relay.Namespaces{"default": open, "log": open, "short": short, "map": conflated},
+		Limit:      relay.Limit{Queue: 64 * units.KiB},
+		Drain:      2 * time.Second,
+		Shards:     4,
+	}
+}
+
+// buffer is what the network holds in each direction of a connection: little, so that slow readers are felt.
+const buffer = 8 << 10
+
+// start starts a relay.
+func (s *server) start() error {
+	r, err := relay.New(config(), s.log)
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	ln := memnet.Listen("public", buffer)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.ServeOn(ctx, ln, memnet.Listen("admin", 0)) }() // ended by stop, which waits
+	<-r.Ready()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ln, s.conns = ln, make(map[*memnet.Conn]bool)
+	s.incarnation++
+	s.stop = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			s.story.problem("serve: %v", err)
+		}
+	}
+	return nil
+}
+
+// take makes the relay the caller's to end, if there is one.
+func (s *server) take() (stop func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stop, s.stop = s.stop, nil
+	return stop
+}
+
+// restart drains the relay and starts the next one after a while.
+func (s *server) restart(after time.Duration) {
+	if stop := s.take(); stop != nil {
+		stop()
+	}
+	time.Sleep(after)
+	s.again()
+}
+
+// crash takes the relay off the network at once; whatever it still does reaches nobody.
+func (s *server) crash(keep int, after time.Duration) {
+	s.unplug(keep)
+	if stop := s.take(); stop != nil {
+		s.ending.Go(stop)
+	}
+	time.Sleep(after)
+	s.again()
+}
+
+func (s *server) again() {
+	if err := s.start(); err != nil {
+		s.story.problem("%v", err)
+	}
+}
+
+// unplug cuts all connections and the way to the relay; of what is under way keep bytes arrive. plug
+// answers the listener to be given back.
+func (s *server) unplug(keep int) *memnet.Listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ln := s.ln
+	s.ln = nil
+	for c := range s.conns {
+		c.Cut(keep)
+	}
+	clear(s.conns)
+	return ln
+}
+
+// plug gives the way to the relay back.
+func (s *server) plug(ln *memnet.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ln = ln
+}
+
+// cutAll cuts all connections; the relay can be reached again at once.
+func (s *server) cutAll(keep int) { s.plug(s.unplug(keep)) }
+
+// dial connects. incarnation tells relays apart. The connection is to be given back with hangUp.
+func (s *server) dial(ctx context.Context) (nc *memnet.Conn, incarnation int, err error) {
+	s.mu.Lock()
+	ln, incarnation := s.ln, s.incarnation
+	s.mu.Unlock()
+	if ln == nil {
+		return nil, incarnation, errAway
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if nc, err = ln.Dial(ctx); err != nil {
+		return nil, incarnation, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ln != ln { // it was unplugged meanwhile
+		_ = nc.Close()
+		return nil, incarnation, errAway
+	}
+	s.conns[nc] = true
+	return nc, incarnation, nil
+}
+
+func (s *server) hangUp(nc *memnet.Conn) {
+	s.mu.Lock()
+	delete(s.conns, nc)
+	s.mu.Unlock()
+	_ = nc.Close()
+}
+
+// number is the present relay's incarnation.
+func (s *server) number() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.incarnation
+}
+
+// close ends the relay for good.
+func (s *server) close() {
+	if stop := s.take(); stop != nil {
+		stop()
+	}
+	s.ending.Wait()
+}

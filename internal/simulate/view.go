@@ -1,0 +1,143 @@
+package simulate
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+
+	"weir/loadtest/check"
+)
+
+// position is where a channel's log stands, as the relay writes it.
+type position struct {
+	Epoch string `json:"epoch"`
+	Seq   uint64 `json:"seq"`
+}
+
+// state is items by group and key.
+type state map[string]map[string]json.RawMessage
+
+// message is anything that the relay says.
+type message struct {
+	Type      string          `json:"type"`
+	ID        json.RawMessage `json:"id"`
+	Channel   string          `json:"channel"`
+	Code      any             `json:"code"` // a word, or a close code
+	Seq       uint64          `json:"seq"`
+	Op        string          `json:"op"`
+	Group     string          `json:"group"`
+	Key       string          `json:"key"`
+	Data      json.RawMessage `json:"data"`
+	Position  position        `json:"position"`
+	Recovered bool            `json:"recovered"`
+	Lost      bool            `json:"lost"`
+	State     state           `json:"state"`
+	Changes   []message       `json:"changes"`
+	Messages  []message       `json:"messages"`
+}
+
+// view is what a client knows of a channel.
+type view struct {
+	name      string
+	number    uint32 // in the ledger
+	conflated bool   // changes may be left out of it
+	strict    bool   // and nothing is caught up with by a snapshot while it is connected
+	known     bool   // there is something to resume from
+	follows   bool   // WebSocket: subscribed on this connection, and answered
+	asked     bool   // WebSocket: to subscribe, and not answered
+	leaving   bool   // WebSocket: unsubscribed, and not answered
+	wanted    bool
+	at        position
+	past      map[string]bool // epochs that it was in
+	items     state
+}
+
+// stand enters a snapshot.
+func (v *view) stand(c *client, m *message) {
+	if v.known && m.Position.Epoch != v.at.Epoch && v.past[m.Position.Epoch] {
+		c.problem("%s went back from %v to %v", v.name, v.at, m.Position)
+	}
+	if v.known && m.Position.Epoch == v.at.Epoch && m.Position.Seq < v.at.Seq {
+		c.problem("%s went back from %v to %v", v.name, v.at, m.Position)
+	}
+	if v.past == nil {
+		v.past = make(map[string]bool)
+	}
+	v.past[m.Position.Epoch] = true
+	v.known, v.at = true, m.Position
+	v.items = state{}
+	for group, items := range m.State {
+		v.items[group] = maps.Clone(items)
+	}
+	if !v.conflated {
+		c.reader.Told(v.number, check.Position(m.Position), false)
+	}
+	c.w.snapshots.Add(1)
+}
+
+// answered enters the answer to a subscribe that asked with from, nil for none.
+func (v *view) answered(c *client, m *message, asked bool) {
+	switch {
+	case m.Recovered && !asked:
+		c.problem("%s recovered without a position", v.name)
+	case !m.Recovered:
+		if asked && !m.Lost {
+			c.problem("%s was not recovered from %v, and nothing is said to be lost", v.name, v.at)
+		}
+		v.stand(c, m)
+	default:
+		v.recovered(c, m)
+	}
+}
+
+// recovered takes the changes that an answer holds.
+func (v *view) recovered(c *client, m *message) {
+	if !v.conflated {
+		c.reader.Told(v.number, check.Position(m.Position), true)
+	}
+	if m.Position.Epoch != v.at.Epoch {
+		c.problem("%s recovered from %v to %v", v.name, v.at, m.Position)
+		return
+	}
+	c.w.resumed.Add(1)
+	for i := range m.Changes {
+		if change := &m.Changes[i]; change.Seq != v.at.Seq+1 {
+			c.problem("%s recovered %d after %d", v.name, change.Seq, v.at.Seq)
+		}
+		v.change(c, &m.Changes[i])
+	}
+	if v.at != m.Position {
+		c.problem("%s recovered up to %v, told %v", v.name, v.at, m.Position)
+	}
+}
+
+// change applies a change.
+func (v *view) change(c *client, m *message) {
+	c.w.changes.Add(1)
+	if m.Seq <= v.at.Seq || m.Seq != v.at.Seq+1 && !v.conflated {
+		c.problem("%s got %d after %d", v.name, m.Seq, v.at.Seq)
+	}
+	v.at.Seq = m.Seq
+	switch m.Op {
+	case "set":
+		if v.items[m.Group] == nil {
+			v.items[m.Group] = make(map[string]json.RawMessage)
+		}
+		v.items[m.Group][m.Key] = m.Data
+	case "delete":
+		if delete(v.items[m.Group], m.Key); len(v.items[m.Group]) == 0 {
+			delete(v.items, m.Group)
+		}
+		return // carries no stamp
+	}
+	if !v.conflated {
+		c.reader.Delivered(v.number, m.Seq, m.Data)
+	}
+}
+
+// same says that a view holds what the relay holds.
+func (v *view) same(at position, items state) bool {
+	return v.at == at && maps.EqualFunc(v.items, items, func(a, b map[string]json.RawMessage) bool {
+		return maps.EqualFunc(a, b, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
+	})
+}

@@ -1,0 +1,97 @@
+package relay
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/units"
+)
+
+func TestDecodeObject(t *testing.T) {
+	type inner struct {
+		N int `json:"n"`
+	}
+	type body struct {
+		Name  string          `json:"name"`
+		List  []string        `json:"list"`
+		Count *int            `json:"count"`
+		Rate  float64         `json:"rate"`
+		On    bool            `json:"on"`
+		In    inner           `json:"in"`
+		Any   json.RawMessage `json:"any"`
+	}
+	for _, tt := range []struct{ in, want string }{
+		{`{"name":"a","more":[1,{"x":2}]}`, ""},
+		{` {} `, ""},
+		{``, "invalid_json: Invalid message format"},
+		{`{`, "invalid_json: Invalid message format"},
+		{`{"name":"a"} x`, "invalid_json: Invalid message format"},
+		{"{\"name\":\"\xff\"}", "invalid_json: Invalid message format"},
+		{strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40), "invalid_json: the JSON is nested too deeply"},
+		{`[]`, "bad_request: expected a JSON object"},
+		{`"x"`, "bad_request: expected a JSON object"},
+		{`null`, "bad_request: expected a JSON object"},
+		{`{"name":"a","name":"b"}`, "bad_request: name is given twice"},
+		{`{"name":5}`, "bad_request: name must be a string"},
+		{`{"list":"x"}`, "bad_request: list must be a list"},
+		{`{"list":["a",1]}`, "bad_request: list must be a string"},
+		{`{"count":"1"}`, "bad_request: count must be a whole number"},
+		{`{"count":1.5}`, "bad_request: count must be a whole number"},
+		{`{"rate":true}`, "bad_request: rate must be a number"},
+		{`{"on":0}`, "bad_request: on must be true or false"},
+		{`{"in":[]}`, "bad_request: in must be an object"},
+		{`{"in":{"n":"x"}}`, "bad_request: in.n must be a whole number"},
+	} {
+		var b body
+		err := decodeObject([]byte(tt.in), &b)
+		if got := fmt.Sprint(err); got != tt.want && (err != nil || tt.want != "") {
+			t.Errorf("%s: %v, want %s", tt.in, err, tt.want)
+		}
+	}
+	var b body
+	if err := decodeObject([]byte(`{"NAME":"x"}`), &b); err != nil || b.Name != "" {
+		t.Errorf("the case of a name matters: %v %q", err, b.Name)
+	}
+	raw := []byte(`{"name":"hello","list":["one"],"any":{"k":"v"}}`)
+	if err := decodeObject(raw, &b); err != nil {
+		t.Fatal(err)
+	}
+	for i := range raw {
+		raw[i] = '#'
+	}
+	if b.Name != "hello" || b.List[0] != "one" || string(b.Any) != `{"k":"v"}` {
+		t.Errorf("what was read shares memory with the request: %+v", b)
+	}
+}
+
+func TestQuotas(t *testing.T) {
+	q := newQuotas(units.Rate{Count: 2, Per: time.Second})
+	now := time.Now()
+	for i := range 4 {
+		if !q.take("u1", now) {
+			t.Fatal(i)
+		}
+	}
+	if q.take("u1", now) || !q.take("u2", now) || !q.take("u1", now.Add(600*time.Millisecond)) {
+		t.Error("each user has a burst of twice the rate, and gets the rate back")
+	}
+	for i := range 3 * quotaUsers * len(q.parts) {
+		q.take(fmt.Sprint("x", i), now)
+	}
+	total := 0
+	for i := range q.parts {
+		total += len(q.parts[i].users)
+	}
+	if total > quotaUsers*len(q.parts) {
+		t.Errorf("%d users are remembered", total)
+	}
+	free := newQuotas(units.Rate{})
+	for range 1000 {
+		if !free.take("u", now) {
+			t.Fatal("a rate without a limit has one")
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package relay
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
+
+// allowedHeaders are what pages may send on routes of users, and exposedHeaders what they may read.
+const (
+	allowedHeaders = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
+	exposedHeaders = "Retry-After, Location"
+	preflightAge   = "600" // seconds
+)
+
+// setCORS lets the page that asks read the answer, if it is of an allowed origin.
+func (r *Relay) setCORS(ctx *fasthttp.RequestCtx) {
+	h := &ctx.Response.Header
+	origin := ctx.Request.Header.Peek("Origin")
+	if len(origin) == 0 {
+		return
+	}
+	h.Add("Vary", "Origin")
+	if r.originAllowed(ctx) {
+		h.SetBytesV("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Allow-Credentials", "true")
+		h.Set("Access-Control-Expose-Headers", exposedHeaders)
+	}
+}
+
+// preflights are the routes that answer a browser which asks whether a page may send a request at all: one for
+// each path that serves pages.
+func (r *Relay) preflights() []route {
+	methods := map[string][]string{"/sse": {"GET"}}
+	paths := []string{"/sse"}
+	for _, x := range r.extra {
+		if !x.pages {
+			continue
+		}
+		if methods[x.path] == nil {
+			paths = append(paths, x.path)
+		}
+		if !slices.Contains(methods[x.path], x.method) {
+			methods[x.path] = append(methods[x.path], x.method)
+		}
+	}
+	var out []route
+	for _, path := range paths {
+		if slices.Contains(methods[path], fasthttp.MethodOptions) {
+			continue // the system answers itself
+		}
+		allow := strings.Join(append(methods[path], fasthttp.MethodOptions), ", ")
+		out = append(out, route{method: fasthttp.MethodOptions, path: path, handle: func(ctx *fasthttp.RequestCtx) { r.preflight(ctx, allow) }})
+	}
+	return out
+}
+
+// preflight answers OPTIONS. A page that may not ask gets an answer without the headers that would let it.
+func (r *Relay) preflight(ctx *fasthttp.RequestCtx, allow string) {
+	h := &ctx.Response.Header
+	h.Set("Allow", allow)
+	ctx.SetStatusCode(fasthttp.StatusNoContent)
+	if len(ctx.Request.Header.Peek("Origin")) == 0 {
+		return
+	}
+	if !r.originAllowed(ctx) {
+		r.metrics.authFailures.of("origin").Inc()
+		r.refuse(ctx, faultOrigin)
+		return
+	}
+	r.setCORS(ctx)
+	h.Add("Vary", "Access-Control-Request-Headers")
+	h.Set("Access-Control-Allow-Methods", allow)
+	h.Set("Access-Control-Allow-Headers", allowedHeaders)
+	h.Set("Access-Control-Max-Age", preflightAge)
+}
+
+// forgeable says whether a request could have been made by a page elsewhere in its visitor's name: what it
+// carries is the cookie alone, it may change something, and no Origin says where it comes from. Browsers send
+// one with every such request; one of another site's has been refused before.
+func (r *Relay) forgeable(ctx *fasthttp.RequestCtx) bool {
+	if ctx.IsGet() || ctx.IsHead() || r.cfg.Auth.Cookie == "" || len(ctx.Request.Header.Peek("Origin")) > 0 {
+		return false
+	}
+	return len(ctx.QueryArgs().Peek("ticket")) == 0 && bearer(ctx.Request.Header.Peek("Authorization")) == ""
+}

@@ -1,0 +1,55 @@
+package relay
+
+import (
+	"io"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"weir/broker"
+	"weir/broker/disk"
+)
+
+// commitBounds are the buckets of the time that a commit takes, in seconds.
+var commitBounds = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5}
+
+// openDisk opens the data directory if a namespace is durable; the broker closes it.
+func (r *Relay) openDisk() (broker.Store, error) {
+	durable := false
+	for _, ns := range r.cfg.Namespaces {
+		durable = durable || ns.Durable
+	}
+	if !durable {
+		return nil, nil
+	}
+	latency := r.metrics.set.NewPrometheusHistogramExt("weir_disk_commit_seconds", commitBounds)
+	j, err := disk.Open(disk.Config{
+		Dir:     r.cfg.Data,
+		Policy:  func(channel string) broker.Policy { return r.policies.of(channel).log },
+		Log:     r.log,
+		Observe: func(commit time.Duration) { latency.Update(commit.Seconds()) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.disk = j
+	r.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeDisk(w, j.Stats()) })
+	return j, nil
+}
+
+func writeDisk(w io.Writer, s disk.Stats) {
+	metrics.WriteCounterUint64(w, "weir_disk_commits_total", s.Commits)
+	metrics.WriteCounterUint64(w, "weir_disk_bytes_total", s.Bytes)
+	metrics.WriteCounterUint64(w, "weir_disk_failures_total", s.Failures)
+	metrics.WriteCounterUint64(w, "weir_disk_refused_total", s.Refused)
+	metrics.WriteCounterUint64(w, "weir_disk_checkpoints_total", s.Checkpoints)
+	metrics.WriteCounterUint64(w, "weir_disk_loads_total", s.Loads)
+	metrics.WriteCounterUint64(w, "weir_disk_damaged_total", s.Damaged)
+	metrics.WriteGaugeUint64(w, "weir_disk_queue_bytes", uint64(s.Queue))
+	metrics.WriteGaugeUint64(w, "weir_disk_backlog_bytes", uint64(s.Backlog))
+	var failing uint64
+	if s.Failing != nil {
+		failing = 1
+	}
+	metrics.WriteGaugeUint64(w, "weir_disk_failing", failing)
+}

@@ -1,0 +1,69 @@
+package relay
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/internal/wire"
+)
+
+// handleEvents is POST /v1/events: one event, or one a line.
+func (r *Relay) handleEvents(ctx *fasthttp.RequestCtx) {
+	kind, _, _ := bytes.Cut(ctx.Request.Header.ContentType(), []byte(";"))
+	switch string(bytes.TrimSpace(kind)) {
+	case "application/x-ndjson":
+		r.handleEventLines(ctx)
+		return
+	case "application/json", "", "application/x-www-form-urlencoded", "text/plain": // what curl -d says
+	default:
+		r.refuse(ctx, faultMedia)
+		return
+	}
+	if err := r.emitOne(ctx.PostBody()); err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	ctx.SetStatusCode(fasthttp.StatusAccepted)
+	answerJSON(ctx, []byte(`{}`))
+}
+
+// emitOne emits what a backend sent.
+func (r *Relay) emitOne(body []byte) error {
+	var c wire.Command
+	if err := c.Parse(body); err != nil {
+		return err
+	}
+	if c.Key != "" && !wire.ValidName(c.Key) {
+		return faultField.with("key must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
+	}
+	data := c.Data
+	if data == nil {
+		data = []byte("null")
+	}
+	return r.emit(&Event{Topic: strings.Clone(c.Topic), Key: strings.Clone(c.Key), Data: data}) // the names of a command do not outlive it
+}
+
+// handleEventLines emits NDJSON: each line is an event of its own and gets a line of its own in answer, in order,
+// whether it was accepted or not.
+func (r *Relay) handleEventLines(ctx *fasthttp.RequestCtx) {
+	body := ctx.PostBody()
+	out := make([]byte, 0, 64+len(body)/16)
+	for n := 1; len(body) > 0; n++ {
+		var line []byte
+		line, body, _ = bytes.Cut(body, []byte("\n"))
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		out = append(out, '{')
+		if err := r.emitOne(line); err != nil {
+			out = faultOf(err).appendBody(out)
+			out = strconv.AppendInt(append(out, `,"line":`...), int64(n), 10)
+		}
+		out = append(out, "}\n"...)
+	}
+	ctx.SetContentType("application/x-ndjson")
+	ctx.Response.SetBodyRaw(out)
+}

@@ -1,0 +1,272 @@
+package webhook
+
+import (
+	"container/heap"
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"weir/relay"
+)
+
+// parallel is how many events an endpoint is sent at once, each of another key.
+const parallel = 16
+
+// endpoint is one configured address: what waits for it, and how it fares.
+type endpoint struct {
+	// Set once by newEndpoint.
+	config  relay.Webhook
+	keys    [][]byte
+	shelf   *shelf
+	client  *http.Client
+	run     func(work func()) bool // on a pool that has room for all that is in flight; false: it is closed
+	log     *slog.Logger
+	counted counters
+	ctx     context.Context // of attempts; ended by stop
+
+	// Guarded by mu, which is never held while anything is sent, published or logged.
+	mu       sync.Mutex
+	lanes    map[string]*lane // by key, those with events
+	ready    []*lane          // that may be sent from, in order of when they became so
+	later    lanes            // that wait for their next attempt
+	size     int              // events that wait or are in flight, and places promised
+	inFlight int
+	breaker  breaker
+	paused   time.Time // until when the receiver has asked for peace
+	disabled bool      // it has answered 410
+	closing  bool
+	timer    *time.Timer // for what comes next; stopped by stop
+	idle     *sync.Cond  // something has come back; its lock is mu
+
+	work sync.WaitGroup // attempts; stop waits
+}
+
+// lane is the events of one key, of which one at a time is under way. Guarded by the endpoint's mu.
+type lane struct {
+	key    string
+	events []*event
+	at     time.Time // of the next attempt
+
+}
+
+// accept takes an event on, or gives it up at once if there is no room.
+func (p *endpoint) accept(e *event) {
+	p.mu.Lock()
+	reason := ""
+	switch {
+	case p.disabled:
+		reason = "gone"
+	case p.size >= p.config.Queue:
+		reason = "full"
+	default:
+		p.size++ // the place is promised: what is kept will be sent
+	}
+	p.mu.Unlock()
+	if reason == "" {
+		if err := p.shelf.keep(e); err != nil {
+			e.problem = err.Error()
+			reason = "full"
+			p.mu.Lock()
+			p.size--
+			p.mu.Unlock()
+		}
+	}
+	if reason != "" {
+		p.bury(e, reason)
+		return
+	}
+	p.mu.Lock()
+	p.push(e)
+	p.mu.Unlock()
+	p.schedule()
+}
+
+// push appends an event to the lane of its key. The caller holds mu and has counted it in size.
+func (p *endpoint) push(e *event) {
+	key := "k" + e.key
+	if e.key == "" {
+		key = "i" + e.id // nothing to keep in order with
+	}
+	l := p.lanes[key]
+	if l == nil {
+		l = &lane{key: key}
+		p.lanes[key] = l
+		p.ready = append(p.ready, l)
+	}
+	l.events = append(l.events, e)
+}
+
+// schedule starts every attempt that is due, and sees to it that it is called again when the next one is.
+func (p *endpoint) schedule() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx.Err() != nil || p.disabled {
+		return
+	}
+	now := time.Now()
+	for len(p.later) > 0 && !p.later[0].at.After(now) {
+		p.ready = append(p.ready, heap.Pop(&p.later).(*lane))
+	}
+	var wake time.Time
+	for len(p.ready) > 0 && p.inFlight < parallel {
+		if now.Before(p.paused) {
+			wake = p.paused
+			break
+		}
+		ok, again := p.breaker.ready(now)
+		if !ok {
+			wake = again
+			break
+		}
+		l := p.ready[0]
+		p.ready[0] = nil
+		p.ready = p.ready[1:]
+		p.breaker.begin()
+		p.inFlight++
+		p.work.Add(1)
+		if !p.run(func() { p.attempt(l) }) { // ended by its timeout or ctx; stop waits
+			p.work.Done()
+			p.inFlight--
+			return
+		}
+	}
+	if len(p.later) > 0 && (wake.IsZero() || p.later[0].at.Before(wake)) && !p.closing {
+		wake = p.later[0].at
+	}
+	if wake.IsZero() {
+		return
+	}
+	if p.timer == nil {
+		p.timer = time.AfterFunc(wake.Sub(now), p.schedule)
+	} else {
+		p.timer.Reset(wake.Sub(now))
+	}
+}
+
+// bury gives an event up: it is found in the dead letters.
+func (p *endpoint) bury(e *event, reason string) {
+	p.counted.dead(reason).Inc()
+	if err := p.shelf.bury(e, reason); err != nil {
+		p.log.Error("event lost", slog.String("webhook", p.config.Name), slog.String("event", e.id), slog.String("error", err.Error()))
+	}
+}
+
+// enable tries an endpoint again, whatever it has answered before.
+func (p *endpoint) enable() {
+	p.mu.Lock()
+	p.disabled, p.paused = false, time.Time{}
+	p.breaker.reset()
+	p.mu.Unlock()
+	p.schedule()
+}
+
+// replay puts dead events back into the queue, as many as there is room for: those that only names, or all of
+// them if it is nil. It answers how many, and how many of the wanted stay dead.
+func (p *endpoint) replay(only map[string]bool) (replayed, left int, err error) {
+	list, err := p.shelf.buried()
+	if err != nil {
+		return 0, 0, err
+	}
+	p.enable()
+	for _, e := range list {
+		if only != nil && !only[e.id] {
+			continue
+		}
+		e.since = time.Now() // it gets its whole time again
+		p.mu.Lock()
+		room := p.size < p.config.Queue && !p.closing
+		if room {
+			p.size++
+		}
+		p.mu.Unlock()
+		if room {
+			if err := p.shelf.keep(e); err != nil {
+				room = false
+				p.mu.Lock()
+				p.size--
+				p.mu.Unlock()
+			}
+		}
+		if !room {
+			left++
+			continue
+		}
+		if err := p.shelf.revive(e.id); err != nil {
+			p.log.Warn("dead event not removed", slog.String("webhook", p.config.Name), slog.String("event", e.id), slog.String("error", err.Error()))
+		}
+		p.mu.Lock()
+		p.push(e)
+		p.mu.Unlock()
+		replayed++
+	}
+	p.schedule()
+	return replayed, left, nil
+}
+
+// restore takes on what waited when the process before ended. Before anything is accepted.
+func (p *endpoint) restore() error {
+	list, err := p.shelf.waiting()
+	if err != nil {
+		return err
+	}
+	if err := p.shelf.restore(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	for _, e := range list { // also beyond the bound: they were accepted
+		p.size++
+		p.push(e)
+	}
+	p.mu.Unlock()
+	p.schedule()
+	return nil
+}
+
+// finish lets what is due be sent, and waits for that, but not longer than until ctx is done. What is not
+// delivered then stays in its channel.
+func (p *endpoint) finish(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.idle.Broadcast()
+	})
+	defer stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closing = true
+	for ctx.Err() == nil && (p.inFlight > 0 || len(p.ready) > 0 && !p.breaker.open && !time.Now().Before(p.paused)) && !p.disabled {
+		p.idle.Wait()
+	}
+}
+
+// stop ends the timer and waits for attempts, whose context has ended.
+func (p *endpoint) stop() {
+	p.mu.Lock()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.mu.Unlock()
+	p.work.Wait()
+	p.client.CloseIdleConnections()
+}
+
+// lanes is a heap of lanes by the time of their next attempt.
+type lanes []*lane
+
+func (h lanes) Len() int           { return len(h) }
+func (h lanes) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h lanes) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push implements heap.Interface.
+func (h *lanes) Push(x any) { *h = append(*h, x.(*lane)) }
+
+// Pop implements heap.Interface.
+func (h *lanes) Pop() any {
+	old := *h
+	l := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return l
+}

@@ -1,0 +1,74 @@
+package webhook
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"weir/internal/wire"
+	"weir/relay"
+)
+
+// event is one event on its way to one endpoint.
+type event struct {
+	id    string
+	topic string
+	key   string // of the order; "" for none
+	body  []byte // as it is sent: the same bytes at each attempt
+	since time.Time
+
+	// Guarded by the endpoint's mu.
+	attempts int
+	problem  string // of the last attempt
+}
+
+// newEvent makes what an endpoint is to be told of e.
+func newEvent(e *relay.Event, now time.Time) *event {
+	id := "msg_" + ulid.Make().String()
+	b := make([]byte, 0, len(e.Data)+len(e.Topic)+len(e.Key)+len(e.User)+160)
+	b = append(append(b, `{"id":"`...), id...)
+	b = wire.AppendString(append(b, `","type":`...), e.Topic)
+	b = now.UTC().AppendFormat(append(b, `,"timestamp":"`...), "2006-01-02T15:04:05.000Z")
+	b = append(b, '"')
+	if e.Key != "" {
+		b = wire.AppendString(append(b, `,"key":`...), e.Key)
+	}
+	if e.User != "" {
+		b = wire.AppendString(append(b, `,"userId":`...), e.User)
+	}
+	b = append(append(append(b, `,"data":`...), e.Data...), '}')
+	return &event{id: id, topic: e.Topic, key: e.Key, body: b, since: now}
+}
+
+// record is an event as it is kept in a channel.
+type record struct {
+	Topic    string          `json:"topic"`
+	Key      string          `json:"key,omitempty"`
+	Since    int64           `json:"since"` // milliseconds
+	Attempts int             `json:"attempts,omitempty"`
+	Reason   string          `json:"reason,omitempty"` // of a dead one: full, expired, refused, gone
+	Problem  string          `json:"problem,omitempty"`
+	Body     json.RawMessage `json:"body"`
+}
+
+// append appends the event as a record. It can not fail: body is JSON on one line.
+func (e *event) append(b []byte, reason string) []byte {
+	b = wire.AppendString(append(b, `{"topic":`...), e.topic)
+	if e.key != "" {
+		b = wire.AppendString(append(b, `,"key":`...), e.key)
+	}
+	b = strconv.AppendInt(append(b, `,"since":`...), e.since.UnixMilli(), 10)
+	if reason != "" {
+		b = strconv.AppendInt(append(b, `,"attempts":`...), int64(e.attempts), 10)
+		b = wire.AppendString(append(b, `,"reason":`...), reason)
+		b = wire.AppendString(append(b, `,"problem":`...), e.problem)
+	}
+	return append(append(append(b, `,"body":`...), e.body...), '}')
+}
+
+// event is what a record stands for.
+func (r *record) event(id string) *event {
+	return &event{id: id, topic: r.Topic, key: r.Key, body: append([]byte(nil), r.Body...), since: time.UnixMilli(r.Since)}
+}
