@@ -32,7 +32,7 @@ type Config struct {
 	Drain          time.Duration `yaml:"drain"`           // how long a shutdown spreads its closes over; 10s, 30s at most
 	Compression    bool          `yaml:"compression"`     // permessage-deflate, one compression a frame; false (see docs on compression beside secrets)
 	Shards         int           `yaml:"shards"`          // pool shards; 0: GOMAXPROCS rounded up to a power of two
-	Data           string        `yaml:"data"`            // directory of what durable namespaces keep; needed if there is one
+	Data           string        `yaml:"data"`            // directory of what durable namespaces and the systems keep; needed if a namespace is durable
 	Namespaces     Namespaces    `yaml:"namespaces"`      // policy by namespace; "default" is for channels without a known namespace
 }
 

@@ -13,19 +13,18 @@ import (
 // commitBounds are the buckets of the time that a commit takes, in seconds.
 var commitBounds = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5}
 
-// openDisk opens the data directory if a namespace is durable; the broker closes it.
+// openDisk opens the data directory if there is to be one; the broker closes it.
 func (r *Relay) openDisk() (broker.Store, error) {
-	durable := false
-	for _, ns := range r.cfg.Namespaces {
-		durable = durable || ns.Durable
-	}
-	if !durable {
+	if r.cfg.Data == "" {
 		return nil, nil
 	}
 	latency := r.metrics.set.NewPrometheusHistogramExt("weir_disk_commit_seconds", commitBounds)
 	j, err := disk.Open(disk.Config{
-		Dir:     r.cfg.Data,
-		Policy:  func(channel string) broker.Policy { return r.policies.of(channel).log },
+		Dir: r.cfg.Data,
+		Policy: func(channel string) broker.Policy { // asked by the checkpointer only
+			<-r.settled
+			return r.policies.of(channel).log
+		},
 		Log:     r.log,
 		Observe: func(commit time.Duration) { latency.Update(commit.Seconds()) },
 	})

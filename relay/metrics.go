@@ -194,7 +194,7 @@ func (r *Relay) writeTotals(w io.Writer) {
 // list is the namespaces in the order of their names.
 func (p *policies) list() []*namespace {
 	out := []*namespace{p.fallback}
-	for _, ns := range p.named {
+	for _, ns := range *p.named.Load() {
 		out = append(out, ns)
 	}
 	slices.SortFunc(out, func(a, b *namespace) int { return cmp.Compare(a.name, b.name) })

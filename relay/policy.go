@@ -2,7 +2,9 @@ package relay
 
 import (
 	"fmt"
+	"maps"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"weir/batch"
@@ -34,17 +36,19 @@ type namespace struct {
 // says, whatever the default namespace allows.
 var systems = []string{"analytics", "chat", "document", eventNamespace, "feed", "notify", wire.PresenceNamespace, "webhook"}
 
-// policies is the set of namespaces. It is built once and read without a lock.
+// policies is the set of namespaces. It is complete when the systems have started, and read without a lock.
 type policies struct {
-	named    map[string]*namespace
-	fallback *namespace // channels without a known namespace
+	named    atomic.Pointer[map[string]*namespace] // replaced when a system reserves one
+	fallback *namespace                            // channels without a known namespace
 	guards   map[string]func(id *auth.Identity, op auth.Ops, channel string) Verdict
 }
 
 // newPolicies resolves the configuration.
 func newPolicies(cfg *Config) (*policies, error) {
 	fallback := cfg.Namespaces[defaultNamespace]
-	p := &policies{named: make(map[string]*namespace), guards: make(map[string]func(*auth.Identity, auth.Ops, string) Verdict)}
+	p := &policies{guards: make(map[string]func(*auth.Identity, auth.Ops, string) Verdict)}
+	named := make(map[string]*namespace)
+	p.named.Store(&named)
 	var err error
 	if p.fallback, err = newNamespace(defaultNamespace, fallback); err != nil {
 		return nil, err
@@ -52,17 +56,17 @@ func newPolicies(cfg *Config) (*policies, error) {
 	closed := fallback
 	closed.Subscribe, closed.Publish = Capability, Backend
 	for _, name := range append([]string{wire.UserNamespace}, systems...) {
-		if p.named[name], err = newNamespace(name, closed); err != nil {
+		if named[name], err = newNamespace(name, closed); err != nil {
 			return nil, err
 		}
 	}
-	for _, ns := range p.named {
+	for _, ns := range named {
 		ns.reserved = true
 	}
 	off := false
-	p.named[wire.PresenceNamespace].presence = off
-	p.named[wire.UserNamespace].presence = off
-	p.named[eventNamespace].presence = off
+	named[wire.PresenceNamespace].presence = off
+	named[wire.UserNamespace].presence = off
+	named[eventNamespace].presence = off
 	for name, ns := range cfg.Namespaces {
 		if name == defaultNamespace {
 			continue
@@ -71,17 +75,18 @@ func newPolicies(cfg *Config) (*policies, error) {
 			// Who follows these is not the configuration's to say.
 			ns.Subscribe, ns.Publish, ns.Presence = Capability, Backend, &off
 		}
-		_, reserved := p.named[name]
-		if p.named[name], err = newNamespace(name, ns); err != nil {
+		_, reserved := named[name]
+		if named[name], err = newNamespace(name, ns); err != nil {
 			return nil, err
 		}
-		p.named[name].reserved = reserved
+		named[name].reserved = reserved
 	}
 	return p, nil
 }
 
 // reserve makes a namespace a system's own. See Core.Reserve.
 func (p *policies) reserve(cfg *Config, name string, ns Namespace) error {
+	durable := ns.Durable && cfg.Data != ""
 	if configured, ok := cfg.Namespaces[name]; ok {
 		ns = configured
 	} else {
@@ -93,7 +98,10 @@ func (p *policies) reserve(cfg *Config, name string, ns Namespace) error {
 		return err
 	}
 	n.reserved = true
-	p.named[name] = n
+	n.log.Durable = durable || n.log.Durable && cfg.Data != ""
+	named := maps.Clone(*p.named.Load())
+	named[name] = n
+	p.named.Store(&named) // systems start one after the other
 	return nil
 }
 
@@ -138,7 +146,7 @@ const bytesPerChange = 4 << 10
 
 // of is the namespace of a channel.
 func (p *policies) of(channel string) *namespace {
-	if ns, ok := p.named[wire.Namespace(channel)]; ok {
+	if ns, ok := (*p.named.Load())[wire.Namespace(channel)]; ok {
 		return ns
 	}
 	return p.fallback

@@ -37,7 +37,7 @@ type Relay struct {
 	keys           *auth.Keys
 	tickets        *auth.Tickets
 	broker         *broker.Broker
-	disk           *disk.Journal // nil: no namespace is durable
+	disk           *disk.Journal // nil: there is no data directory
 	pool           *pool.Pool
 	batchers       []*batch.Batcher // by shard
 	seed           maphash.Seed
@@ -53,6 +53,7 @@ type Relay struct {
 	addresses      addresses
 	waits          waits
 	systems        []System
+	settled        chan struct{} // closed when all systems have said which namespaces are theirs
 	topics         topics
 	quotas         *quotas
 	extra          []systemRoute
@@ -82,7 +83,7 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
-	r := &Relay{cfg: cfg, log: log, now: time.Now, seed: maphash.MakeSeed(), sessions: newRegistry(), ready: make(chan struct{}), waits: usualWaits()}
+	r := &Relay{cfg: cfg, log: log, now: time.Now, seed: maphash.MakeSeed(), sessions: newRegistry(), ready: make(chan struct{}), settled: make(chan struct{}), waits: usualWaits()}
 	var err error
 	if r.policies, err = newPolicies(&r.cfg); err != nil {
 		return nil, err

@@ -88,7 +88,8 @@ func (c *Core) Raw(method, path string, h fasthttp.RequestHandler) {
 
 // Reserve makes a namespace the system's own: clients follow and fill its channels only as tokens that name
 // it, or Guard, say. What the policy leaves open is as in the default namespace; what the configuration says
-// of the namespace goes before it. At start.
+// of the namespace goes before it. A Durable one is kept on disk if there is a data directory, whatever the
+// configuration says of it, and in memory otherwise. At start, before the system uses a channel of it.
 func (c *Core) Reserve(namespace string, policy Namespace) error {
 	return c.relay.policies.reserve(&c.relay.cfg, namespace, policy)
 }
@@ -187,6 +188,7 @@ func (r *Relay) closed(s *session) {
 
 // startSystems lets the systems say what they take part in.
 func (r *Relay) startSystems(systems []System) error {
+	defer close(r.settled)
 	for i, s := range systems {
 		if err := s.Start(&Core{r, s.Name()}); err != nil {
 			for _, started := range systems[:i] {

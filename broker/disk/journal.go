@@ -18,8 +18,8 @@ type Config struct {
 	Dir string // the data directory; made if it is missing
 	FS  FS     // the folder of the log; Dir/log. The database is in Dir all the same
 
-	// Policy answers how long a channel's history and idempotency keys are kept; the broker's. nil: the
-	// defaults for all channels.
+	// Policy answers how long a channel's history and idempotency keys are kept; the broker's. Open does not
+	// ask it, and it may block. nil: the defaults for all channels.
 	Policy func(channel string) broker.Policy
 
 	Queue      int           // bytes that may wait for the log; 64 MiB

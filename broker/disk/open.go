@@ -3,11 +3,14 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"weir/broker"
 )
 
 const (
@@ -52,6 +55,11 @@ func Open(config Config) (*Journal, error) {
 	return j, nil
 }
 
+// keepAll is the policy of what is found in the log: later checkpoints know better.
+func keepAll(string) broker.Policy {
+	return broker.Policy{History: math.MaxInt / 4, HistoryTTL: -1, HistoryBytes: -1, Idempotency: math.MaxInt64, IdempotencyKeys: -1}
+}
+
 // recover opens the database and brings it up to date with the log.
 func (j *Journal) recover() (err error) {
 	if j.db, err = openDatabase(j.config.Dir, false); err != nil {
@@ -66,7 +74,7 @@ func (j *Journal) recover() (err error) {
 				return err
 			}
 			d := make(deltas)
-			found, err = replay(j.config.FS, s.stored, func(records []byte) error { return d.add(records, j.config.Policy) })
+			found, err = replay(j.config.FS, s.stored, func(records []byte) error { return d.add(records, keepAll) })
 			if err != nil {
 				return err
 			}

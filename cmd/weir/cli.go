@@ -58,7 +58,7 @@ type configFlags struct {
 	TLSKey    *string `name:"tls-key" placeholder:"FILE" help:"Private key of the certificate, in PEM."`
 	Heartbeat *string `placeholder:"TIME" help:"Time between pings to a client, 1s to 30s. Default: 25s."`
 	Drain     *string `placeholder:"TIME" help:"Time over which a shutdown spreads its closes, up to 30s. Default: 10s."`
-	Data      *string `placeholder:"DIR" help:"Directory of what durable namespaces keep. Default: none."`
+	Data      *string `placeholder:"DIR" help:"Directory of what durable namespaces and the systems keep. Default: none, all is in memory."`
 	LogLevel  *string `placeholder:"LEVEL" help:"debug, info, warn or error. Default: info."`
 	LogFormat *string `placeholder:"FORMAT" help:"json or text. Default: json."`
 }

@@ -1,0 +1,59 @@
+package relay
+
+import (
+	"log/slog"
+	"testing"
+
+	"weir/broker"
+)
+
+// keeper is a system that keeps a count in a channel of a namespace of its own.
+type keeper struct{ core *Core }
+
+func (*keeper) Name() string { return "keeper" }
+
+func (k *keeper) Start(core *Core) error {
+	k.core = core
+	return core.Reserve("kept", Namespace{Durable: true})
+}
+
+func (*keeper) Close() {}
+
+func TestSystemKeepsItsState(t *testing.T) {
+	for _, dev := range []bool{false, true} {
+		dir := t.TempDir()
+		for _, want := range []string{"", "1"} {
+			k := new(keeper)
+			cfg := Config{Dev: dev, Data: dir, Auth: Auth{Keys: []TokenKey{{Algorithm: "HS256", Secret: tokenSecret}}}, API: API{Keys: []APIKey{{Name: "backend", Secret: "a-key-of-a-backend-in-the-tests"}}}}
+			r, err := New(cfg, slog.New(slog.DiscardHandler), k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.policies.of("kept:1").log.Durable || r.policies.of("other:1").log.Durable {
+				t.Fatal("durable is not what was reserved")
+			}
+			if data, _, _ := r.broker.Item("kept:1", "", "n"); string(data) != want {
+				t.Fatalf("found %q, want %q", data, want)
+			}
+			if _, err := k.core.Publish("kept:1", &broker.Publication{Key: "n", Data: []byte("1")}); err != nil {
+				t.Fatal(err)
+			}
+			r.closeCore()
+		}
+	}
+}
+
+func TestSystemWithoutDataIsInMemory(t *testing.T) {
+	k := new(keeper)
+	r, err := New(Config{Dev: true}, slog.New(slog.DiscardHandler), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.closeCore()
+	if r.policies.of("kept:1").log.Durable {
+		t.Fatal("durable without a data directory")
+	}
+	if _, err := k.core.Publish("kept:1", &broker.Publication{Key: "n", Data: []byte("1")}); err != nil {
+		t.Fatal(err)
+	}
+}
