@@ -1,0 +1,146 @@
+package text
+
+import "unicode/utf8"
+
+// Kind is what a component does.
+type Kind uint8
+
+// The kinds of components.
+const (
+	Skip   Kind = iota // passes over N code points
+	Insert             // puts S, which has N code points
+	Delete             // removes N code points; S is what they were, if that is known
+)
+
+// Component is one step of an operation.
+type Component struct {
+	Kind Kind
+	N    int // code points; 1 or more
+	S    string
+}
+
+// Op is an operation: components in the order of the text, none of them empty, no two neighbours that could be
+// one, no skip at the end. Builder makes one from parts; nil changes nothing.
+type Op []Component
+
+// Skipping is a component that passes over n code points.
+func Skipping(n int) Component { return Component{Kind: Skip, N: n} }
+
+// Inserting is a component that puts s.
+func Inserting(s string) Component {
+	return Component{Kind: Insert, N: utf8.RuneCountInString(s), S: s}
+}
+
+// Deleting is a component that removes n code points.
+func Deleting(n int) Component { return Component{Kind: Delete, N: n} }
+
+// Needs is how many code points a text must have for the operation to fit.
+func (op Op) Needs() int {
+	n := 0
+	for _, c := range op {
+		if c.Kind != Insert {
+			n += c.N
+		}
+	}
+	return n
+}
+
+// Growth is by how many code points and bytes an operation makes a text longer; bytes are an upper bound where
+// it is not known what is deleted.
+func (op Op) Growth() (runes, bytes int) {
+	for _, c := range op {
+		switch c.Kind {
+		case Insert:
+			runes += c.N
+			bytes += len(c.S)
+		case Delete:
+			runes -= c.N
+			bytes -= max(len(c.S), c.N)
+		case Skip:
+		}
+	}
+	return runes, bytes
+}
+
+// add appends a component and joins it with the last one where that is the same operation.
+func (op Op) add(c Component) Op {
+	if c.N == 0 {
+		return op
+	}
+	if len(op) == 0 || op[len(op)-1].Kind != c.Kind {
+		return append(op, c)
+	}
+	last := &op[len(op)-1]
+	last.N += c.N
+	switch {
+	case c.Kind == Insert, c.Kind == Delete && last.S != "" && c.S != "":
+		last.S += c.S
+	default:
+		last.S = "" // one of the two is not known
+	}
+	return op
+}
+
+// trim takes skips off the end.
+func (op Op) trim() Op {
+	if n := len(op); n > 0 && op[n-1].Kind == Skip {
+		return op[:n-1]
+	}
+	return op
+}
+
+// Normalise is the operation with the same effect in normal form. Components with N 0 or less vanish.
+func Normalise(op Op) Op {
+	out := make(Op, 0, len(op))
+	for _, c := range op {
+		if c.N > 0 {
+			out = out.add(c)
+		}
+	}
+	return out.trim()
+}
+
+// Plain is the operation without what its deletes have removed.
+func (op Op) Plain() Op {
+	out := make(Op, len(op))
+	for i, c := range op {
+		if c.Kind == Delete {
+			c.S = ""
+		}
+		out[i] = c
+	}
+	return out
+}
+
+// Invert is the operation that takes this one back. Every delete must know what it removed (see Buffer.Apply);
+// one that does not is taken back by nothing.
+func (op Op) Invert() Op {
+	out := make(Op, 0, len(op))
+	for _, c := range op {
+		switch c.Kind {
+		case Insert:
+			c.Kind = Delete
+		case Delete:
+			c.Kind = Insert
+			if c.S == "" {
+				c.N = 0
+			}
+		case Skip:
+		}
+		out = out.add(c)
+	}
+	return out.trim()
+}
+
+// cut is the byte at which the rune with index n begins in s, which has count runes.
+func cut(s string, n, count int) int {
+	if len(s) == count {
+		return n
+	}
+	i := 0
+	for ; n > 0; n-- {
+		_, size := utf8.DecodeRuneInString(s[i:])
+		i += size
+	}
+	return i
+}
