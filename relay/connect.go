@@ -231,9 +231,13 @@ func (r *Relay) newParser(s *session) (*gws.Conn, error) {
 	if s.enc == deflateWS {
 		request = r.parserRequests[1]
 	}
+	parser := r.parser
+	if s.live != nil {
+		parser = s.live.live.parser
+	}
 	s.socket.upgrade = true
 	defer func() { s.socket.upgrade = false }()
-	return r.parser.UpgradeFromConn(&s.socket, bufio.NewReaderSize(&s.socket, readBuffer), request)
+	return parser.UpgradeFromConn(&s.socket, bufio.NewReaderSize(&s.socket, readBuffer), request)
 }
 
 // start subscribes a session to its user's own channel, sends head and the connected message, and then

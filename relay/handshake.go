@@ -167,12 +167,12 @@ func (noStorage) Store(string, any)            {}
 func (noStorage) Range(func(string, any) bool) {}
 
 // newParser makes the frame parser for a limit on messages.
-func newParser(cfg *Config) *gws.Upgrader {
+func newParser(cfg *Config, limit int) *gws.Upgrader {
 	return gws.NewUpgrader(parserEvents{}, &gws.ServerOption{
 		ParallelEnabled:    false, // in parallel, messages of one client overtake each other
 		ParallelGolimit:    1,
 		CheckUtf8Enabled:   true,
-		ReadMaxPayloadSize: int(cfg.Limit.Message),
+		ReadMaxPayloadSize: limit,
 		ReadBufferSize:     readBuffer,
 		NewSession:         func() gws.SessionStorage { return noStorage{} },
 		PermessageDeflate:  gws.PermessageDeflate{Enabled: cfg.Compression, PoolSize: 4},

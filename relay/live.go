@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lxzan/gws"
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
@@ -17,6 +18,9 @@ import (
 type Live struct {
 	// Binary lets clients send binary messages.
 	Binary bool
+
+	// Limit bounds a message of a client in bytes; 0: limits.message.
+	Limit int
 
 	// Admit decides, before the upgrade, whether a client may come in, and answers what the system wants to
 	// find in Client.Value. An error refuses the request. nil admits everybody with a token.
@@ -30,6 +34,13 @@ type Live struct {
 
 	// Closed is called once, after the last Message. nil: nobody wants to know.
 	Closed func(c *Client)
+
+	// Denied takes access to a channel away from a client, because Core.Revoke or POST /v1/unsubscribe says
+	// so. It answers false if the client has nothing to do with the channel. nil: no client ever has.
+	Denied func(c *Client, channel, reason string) bool
+
+	// Set by Core.Live.
+	parser *gws.Upgrader
 }
 
 // Client is a session of a Live route.
@@ -48,6 +59,12 @@ type Client struct {
 // Live serves a WebSocket route of the public listener. At start.
 func (c *Core) Live(path string, live Live) {
 	r := c.relay
+	live.parser = r.parser
+	if live.Limit == 0 {
+		live.Limit = int(r.cfg.Limit.Message)
+	} else {
+		live.parser = newParser(&r.cfg, live.Limit)
+	}
 	r.extra = append(r.extra, systemRoute{route{"GET", path, func(ctx *fasthttp.RequestCtx) { r.handleLive(ctx, &live) }}, false})
 }
 

@@ -90,7 +90,8 @@ func (p *policies) reserve(cfg *Config, name string, ns Namespace) error {
 	if configured, ok := cfg.Namespaces[name]; ok {
 		ns = configured
 	} else {
-		ns.Subscribe, ns.Publish = Capability, Backend
+		set(&ns.Subscribe, Capability)
+		set(&ns.Publish, Backend)
 		ns = fillNamespace(ns, cfg.Limit)
 	}
 	n, err := newNamespace(name, ns)
@@ -172,6 +173,11 @@ func (p *policies) may(id *auth.Identity, op auth.Ops, channel string) bool {
 		case Unknown:
 		}
 	}
+	return p.open(ns, id, op, channel)
+}
+
+// open is what the policy of a channel's namespace says of a client.
+func (p *policies) open(ns *namespace, id *auth.Identity, op auth.Ops, channel string) bool {
 	access := ns.subscribe
 	if op == auth.Publish {
 		access = ns.publish

@@ -118,7 +118,7 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 	if r.cfg.Dev {
 		r.quotas = newQuotas(units.Rate{}) // everyone may be user u1
 	}
-	r.parser = newParser(&r.cfg)
+	r.parser = newParser(&r.cfg, int(r.cfg.Limit.Message))
 	r.parserRequests = [2]*http.Request{parserRequest(false), parserRequest(true)}
 	r.metrics = newMetrics(r)
 	if err := r.startCore(); err != nil {

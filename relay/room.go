@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"encoding/binary"
 	"sync"
 
 	"weir/batch"
@@ -30,18 +31,21 @@ type RoomMessage struct {
 	Binary     bool   // a binary frame, for clients of a Live that is binary
 	Group, Key string // with Key: replaces an earlier message of the same name that still waits in the window
 	Exclude    string // id of a connection that must not get it
+	Answer     []byte // what that connection gets in its place, of the same kind; nil: nothing
 }
 
-// The marker byte of a message in the window says what kind of frame it becomes.
+// The marker byte of a message in the window says what kind of frame it becomes. With markAnswer the length of an
+// answer, in four bytes, and the answer stand between it and the message.
 const (
-	markText   = 't'
-	markBinary = 'b'
+	markText   = 1 << iota
+	markBinary // else text
+	markAnswer
 )
 
 // Join makes a client a member. It gets first, if that is not empty, and then every message sent from now
 // on. Whoever must decide what first holds and whom later messages reach in one step holds their own lock
 // around Join and Send.
-func (m *Room) Join(c *Client, first []byte, binary bool) {
+func (m *Room) Join(c *Client, first []byte, isBinary bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := c.session
@@ -50,7 +54,7 @@ func (m *Room) Join(c *Client, first []byte, binary bool) {
 	}
 	m.members++
 	m.window.Seal()
-	s.conn.Join(m.topic, m.ordinal, liveFrame(s.enc, first, binary), nil)
+	s.conn.Join(m.topic, m.ordinal, liveFrame(s.enc, first, isBinary), nil)
 }
 
 // Leave ends a membership, after everything sent before has reached the client.
@@ -78,22 +82,26 @@ func (m *Room) Send(x RoomMessage) error {
 		return broker.ErrFull
 	}
 	m.ordinal++
-	mark := byte(markText)
+	b := make([]byte, 1, len(x.Answer)+len(x.Data)+5)
+	b[0] = markText
 	if x.Binary {
-		mark = markBinary
+		b[0] = markBinary
 	}
-	b := append(make([]byte, 0, len(x.Data)+1), mark)
+	if x.Answer != nil && x.Exclude != "" {
+		b[0] |= markAnswer
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(x.Answer))), x.Answer...)
+	}
 	m.window.Append(batch.Message{Bytes: append(b, x.Data...), Seq: m.ordinal, Group: x.Group, Key: x.Key, Set: x.Key != "", Exclude: x.Exclude})
 	return nil
 }
 
 // Reply sends one member a message that comes after everything sent to the room before, and before what is
 // sent later.
-func (m *Room) Reply(c *Client, data []byte, binary bool) {
+func (m *Room) Reply(c *Client, data []byte, isBinary bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.window.Seal()
-	c.session.conn.After(m.topic, m.ordinal, liveFrame(c.session.enc, data, binary))
+	c.session.conn.After(m.topic, m.ordinal, liveFrame(c.session.enc, data, isBinary))
 	m.window.Hurry()
 }
 
@@ -142,24 +150,37 @@ func (m *Room) Flush(b *batch.Batch) {
 // frames is the messages of a batch that receiver may get, each in a frame of its own.
 func frames(enc pool.Encoding, b *batch.Batch, receiver string) (out []byte, count int) {
 	b.Each(func(e batch.Entry) {
-		if receiver == "" || e.Exclude != receiver {
-			out = appendLive(out, enc, e.Bytes[1:], e.Bytes[0] == markBinary)
+		data, answer := roomBytes(e.Bytes)
+		if receiver != "" && e.Exclude == receiver {
+			data = answer
+		}
+		if data != nil {
+			out = appendLive(out, enc, data, e.Bytes[0]&markBinary != 0)
 			count++
 		}
 	})
 	return out, count
 }
 
-func liveFrame(enc pool.Encoding, data []byte, binary bool) []byte {
+// roomBytes is what stands in a window: a message, and what the connection that it excludes gets in its place.
+func roomBytes(b []byte) (data, answer []byte) {
+	if b[0]&markAnswer == 0 {
+		return b[1:], nil
+	}
+	n := 5 + binary.BigEndian.Uint32(b[1:])
+	return b[n:], b[5:n]
+}
+
+func liveFrame(enc pool.Encoding, data []byte, isBinary bool) []byte {
 	if len(data) == 0 {
 		return nil
 	}
-	return appendLive(nil, enc, data, binary)
+	return appendLive(nil, enc, data, isBinary)
 }
 
-func appendLive(dst []byte, enc pool.Encoding, data []byte, binary bool) []byte {
+func appendLive(dst []byte, enc pool.Encoding, data []byte, isBinary bool) []byte {
 	switch {
-	case binary:
+	case isBinary:
 		return append(wire.AppendHeader(dst, wire.OpBinary, false, len(data)), data...)
 	case enc == deflateWS && len(data) >= compressFrom:
 		return append(dst, compressedFrame(data)...)

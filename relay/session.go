@@ -79,6 +79,14 @@ type nsBucket struct {
 	bucket
 }
 
+// messageLimit bounds a message of the client in bytes.
+func (s *session) messageLimit() int {
+	if s.live != nil {
+		return s.live.live.Limit
+	}
+	return int(s.relay.cfg.Limit.Message)
+}
+
 // find is the index of a channel in subs, or -1. The caller holds s.mu.
 func (s *session) find(channel string) int {
 	return slices.IndexFunc(s.subs, func(x subscription) bool { return x.feed.name == channel })

@@ -187,6 +187,9 @@ func (d departure) over() bool {
 
 // deny takes a subscription away and tells the client why.
 func (s *session) deny(channel string, f *fault) bool {
+	if s.live != nil {
+		return s.live.live.Denied != nil && s.live.live.Denied(s.live, channel, f.message)
+	}
 	b := append([]byte(`{"type":"unsubscribed","channel":"`), channel...)
 	b = append(append(b, `","code":"`...), f.code...)
 	b = wire.AppendString(append(b, `","reason":`...), f.message)

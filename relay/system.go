@@ -87,7 +87,7 @@ func (c *Core) Raw(method, path string, h fasthttp.RequestHandler) {
 }
 
 // Reserve makes a namespace the system's own: clients follow and fill its channels only as tokens that name
-// it, or Guard, say. What the policy leaves open is as in the default namespace; what the configuration says
+// it, or Guard, say, unless the policy opens it to more. What it leaves open else is as in the default namespace; what the configuration says
 // of the namespace goes before it. A Durable one is kept on disk if there is a data directory, whatever the
 // configuration says of it, and in memory otherwise. At start, before the system uses a channel of it.
 func (c *Core) Reserve(namespace string, policy Namespace) error {
@@ -110,6 +110,13 @@ func (c *Core) Guard(namespace string, f func(id *auth.Identity, op auth.Ops, ch
 	c.relay.policies.guards[namespace] = f
 }
 
+// May says what the policy of a channel's namespace says of a client, guards aside: for a system that serves a
+// channel on a route of its own, and keeps clients from it on others.
+func (c *Core) May(id *auth.Identity, op auth.Ops, channel string) bool {
+	p := c.relay.policies
+	return p.open(p.of(channel), id, op, channel)
+}
+
 // Revoke ends a user's subscriptions to a channel; each of their connections that has one is told with
 // "unsubscribed". It answers how many there were.
 func (c *Core) Revoke(user, channel, reason string) int {
@@ -128,21 +135,31 @@ func (c *Core) Connections(user string) int { return len(c.relay.sessions.byUser
 // Publish makes a change of a channel. Errors: those of broker.Publish, "overloaded", "too large", and what
 // says that a name is wrong; all of them can be told as they are.
 func (c *Core) Publish(channel string, p *broker.Publication) (broker.Position, error) {
+	t, err := c.Submit(channel, p)
+	if err == nil && t.Wait != nil {
+		return t.Wait()
+	}
+	return t.Position, err
+}
+
+// Submit is Publish that does not wait for the disk: the change is acknowledged when the ticket's Wait, if it has
+// one, has answered.
+func (c *Core) Submit(channel string, p *broker.Publication) (broker.Ticket, error) {
 	r := c.relay
 	if !wire.ValidChannel(channel) {
-		return broker.Position{}, faultChannel
+		return broker.Ticket{}, faultChannel
 	}
 	if p.Group != "" && !wire.ValidName(p.Group) || p.Key != "" && !wire.ValidName(p.Key) {
-		return broker.Position{}, faultName
+		return broker.Ticket{}, faultName
 	}
 	if err := r.admit(p.Op); err != nil {
-		return broker.Position{}, err
+		return broker.Ticket{}, err
 	}
-	at, err := r.broker.Publish(channel, p)
+	t, err := r.broker.Submit(channel, p)
 	if err == nil {
 		r.policies.of(channel).counted.published.Inc()
 	}
-	return at, err
+	return t, err
 }
 
 // Side runs work that may take a while on a bounded pool. It answers false, without running it, if that is
