@@ -27,13 +27,17 @@ func (b *Broker) load(name string, policy *Policy, needed bool) (*Channel, error
 	}
 	c.epoch, c.dead = fresh, false
 	if ok {
-		c.restore(b.now(), time.Now(), &kept)
+		c.restore(b.now(), &kept)
 	}
 	return c, nil
 }
 
 // restore fills an empty channel. Items whose time has passed end at once, each with its change.
-func (c *Channel) restore(now int64, wall time.Time, kept *Kept) {
+func (c *Channel) restore(now int64, kept *Kept) {
+	wall := kept.Read
+	if wall.IsZero() {
+		wall = time.Now()
+	}
 	c.epoch, c.seq = kept.Position.Epoch, kept.Position.Seq
 	c.durable.forks = kept.Forks[max(0, len(kept.Forks)-maxForks):]
 	c.log = newChanges(c)

@@ -34,6 +34,7 @@ type Kept struct {
 	Changes  []KeptChange // the newest changes, oldest first; the last one is at Position
 	Items    []KeptItem   // of each group in the order in which they came into being
 	Keys     []KeptKey    // idempotency keys, oldest first
+	Read     time.Time    // when it was read, by the clock of the other times; zero: just now, by the wall clock
 }
 
 // KeptChange is a change that was applied.

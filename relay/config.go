@@ -3,6 +3,7 @@ package relay
 import (
 	"time"
 
+	"weir/broker/disk"
 	"weir/internal/units"
 )
 
@@ -34,6 +35,10 @@ type Config struct {
 	Shards         int           `yaml:"shards"`          // pool shards; 0: GOMAXPROCS rounded up to a power of two
 	Data           string        `yaml:"data"`            // directory of what durable namespaces and the systems keep; needed if a namespace is durable
 	Namespaces     Namespaces    `yaml:"namespaces"`      // policy by namespace; "default" is for channels without a known namespace
+
+	// For tests.
+	Clock func() time.Time `yaml:"-"` // wall clock, of tokens and of deadlines on disk; time.Now
+	Wal   disk.FS          `yaml:"-"` // where the log of durable channels is; in Data
 }
 
 // TLS names the certificate of the public listener; both files or neither. They are read again when

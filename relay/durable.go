@@ -21,6 +21,8 @@ func (r *Relay) openDisk() (broker.Store, error) {
 	latency := r.metrics.set.NewPrometheusHistogramExt("weir_disk_commit_seconds", commitBounds)
 	j, err := disk.Open(disk.Config{
 		Dir: r.cfg.Data,
+		FS:  r.cfg.Wal,
+		Now: r.cfg.Clock,
 		Policy: func(channel string) broker.Policy { // asked by the checkpointer only
 			<-r.settled
 			return r.policies.of(channel).log

@@ -19,6 +19,9 @@ const DevKey = "dev"
 // file, are made where the file is read.
 func (c *Config) fill() error {
 	*c = c.WithDefaults()
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
 	if c.Dev {
 		for _, addr := range []string{c.Listen, c.Admin} {
 			if !loopback(addr) {
@@ -71,6 +74,7 @@ func loopbackHost(host string) bool {
 
 func (c *Config) authConfig() auth.Config {
 	a := auth.Config{
+		Now:    c.Clock,
 		JWKS:   auth.JWKS{URL: c.Auth.JWKS.URL, Refresh: c.Auth.JWKS.Refresh, AllowInsecure: c.Auth.JWKS.AllowInsecure},
 		Issuer: c.Auth.Issuer, Audience: c.Auth.Audience, Leeway: c.Auth.Leeway,
 	}

@@ -83,7 +83,7 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
-	r := &Relay{cfg: cfg, log: log, now: time.Now, seed: maphash.MakeSeed(), sessions: newRegistry(), ready: make(chan struct{}), settled: make(chan struct{}), waits: usualWaits()}
+	r := &Relay{cfg: cfg, log: log, now: cfg.Clock, seed: maphash.MakeSeed(), sessions: newRegistry(), ready: make(chan struct{}), settled: make(chan struct{}), waits: usualWaits()}
 	var err error
 	if r.policies, err = newPolicies(&r.cfg); err != nil {
 		return nil, err

@@ -80,7 +80,7 @@ func (j *Journal) store(list []*batch, clean bool) error {
 	}
 	err := guard(func() error {
 		return j.db.Update(func(tx *bolt.Tx) error {
-			if err := newWriter(tx, j.generation, time.Now()).apply(d); err != nil {
+			if err := newWriter(tx, j.generation, j.now()).apply(d); err != nil {
 				return err
 			}
 			return writeState(tx, state{number, j.generation, clean})

@@ -18,6 +18,10 @@ type Config struct {
 	Dir string // the data directory; made if it is missing
 	FS  FS     // the folder of the log; Dir/log. The database is in Dir all the same
 
+	// Now is the wall clock, which is asked once, by Open: from there on time is measured, so that a clock that is
+	// set meanwhile ends nothing early. nil: time.Now.
+	Now func() time.Time
+
 	// Policy answers how long a channel's history and idempotency keys are kept; the broker's. Open does not
 	// ask it, and it may block. nil: the defaults for all channels.
 	Policy func(channel string) broker.Policy
@@ -42,6 +46,9 @@ func (c *Config) fill() {
 	if c.Policy == nil {
 		c.Policy = func(string) broker.Policy { return broker.Policy{} }
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -57,6 +64,8 @@ func set[T int | time.Duration](v *T, otherwise T) {
 type Journal struct {
 	// Set once by Open.
 	config     Config
+	opened     time.Time // what now counts from; monotonic
+	wall       time.Time // what the wall clock said then
 	db         *bolt.DB
 	lock       io.Closer
 	generation uint64
@@ -84,6 +93,9 @@ type Journal struct {
 
 	stats counters
 }
+
+// now is the time of deadlines and of what is kept: the wall clock as it went on since Open.
+func (j *Journal) now() time.Time { return j.wall.Add(time.Since(j.opened)) }
 
 // mark is what the log has of a channel that the database does not.
 type mark struct {
@@ -129,7 +141,7 @@ func (j *Journal) Append(log broker.Log, e broker.Entry) (broker.Ticket, error) 
 	if strings.IndexByte(log.Channel(), 0) >= 0 || strings.IndexByte(e.Group, 0) >= 0 || strings.IndexByte(e.Key, 0) >= 0 {
 		return broker.Ticket{}, ErrName
 	}
-	now, at := time.Now(), log.Next()
+	now, at := j.now(), log.Next()
 	j.mu.Lock()
 	if err := j.admit(&e); err != nil {
 		j.mu.Unlock()
@@ -182,7 +194,7 @@ func (j *Journal) Forget(channel string) {
 		return
 	}
 	if j.pending.empty() {
-		j.pending.since = time.Now()
+		j.pending.since = j.now()
 	}
 	j.pending.frame = appendForget(j.pending.frame, channel)
 	j.marks[channel] = mark{j.pending.number, true}

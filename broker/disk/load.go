@@ -24,7 +24,7 @@ func (j *Journal) Load(channel, fresh string) (kept broker.Kept, ok bool, err er
 	var h header
 	err = guard(func() error {
 		return j.db.View(func(tx *bolt.Tx) (err error) {
-			kept, h, ok, err = load(tx, channel, time.Now())
+			kept, h, ok, err = load(tx, channel, j.now())
 			return err
 		})
 	})
@@ -52,7 +52,7 @@ func (j *Journal) fork(channel string, kept *broker.Kept, fresh string) {
 		return
 	}
 	if j.pending.empty() {
-		j.pending.since = time.Now()
+		j.pending.since = j.now()
 	}
 	j.pending.frame = appendFork(j.pending.frame, channel, kept.Position, fresh)
 	j.marks[channel] = mark{number: j.pending.number}
@@ -66,6 +66,7 @@ func load(tx *bolt.Tx, channel string, now time.Time) (kept broker.Kept, h heade
 	if err != nil || !ok {
 		return kept, h, false, err
 	}
+	kept.Read = now
 	kept.Position = broker.Position{Epoch: h.epoch, Seq: h.seq}
 	kept.Forks = h.forks
 	if kept.Changes, err = loadHistory(tx.Bucket(bucketHistory), channel, &h); err != nil {

@@ -38,7 +38,7 @@ func Open(config Config) (*Journal, error) {
 		config.FS = folder(filepath.Join(config.Dir, logName))
 	}
 	j := &Journal{
-		config: config, lock: lock, marks: make(map[string]mark),
+		config: config, opened: time.Now(), wall: config.Now().Round(0), lock: lock, marks: make(map[string]mark),
 		wake: make(chan struct{}, 1), hand: make(chan struct{}, 1), relief: make(chan struct{}, 1),
 		stop: make(chan struct{}), committed: make(chan struct{}),
 	}
@@ -84,7 +84,7 @@ func (j *Journal) recover() (err error) {
 			if err := writeState(tx, s); err != nil {
 				return err
 			}
-			if err := newWriter(tx, s.generation, time.Now()).apply(d); err != nil {
+			if err := newWriter(tx, s.generation, j.now()).apply(d); err != nil {
 				return err
 			}
 			if !s.clean {

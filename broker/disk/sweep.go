@@ -23,7 +23,7 @@ const graceTime = 24 * time.Hour
 // the same by itself, so nothing that it has is lost here.
 func (j *Journal) sweep(place []byte) (next []byte) {
 	var stale []string
-	now := time.Now()
+	now := j.now()
 	err := guard(func() error {
 		return j.db.View(func(tx *bolt.Tx) error {
 			c, seen := tx.Bucket(bucketChannels).Cursor(), 0

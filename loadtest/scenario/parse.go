@@ -27,8 +27,12 @@ func ReadFile(name string) (Scenario, error) {
 }
 
 // Parse reads the YAML of a scenario; name is used in errors. Unknown keys are errors.
-func Parse(name string, b []byte) (Scenario, error) {
-	var s Scenario
+func Parse(name string, b []byte) (s Scenario, err error) {
+	defer func() { // the library panics over some values that are no YAML of ours
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%s: the file makes no sense (%v): %w", name, r, ErrInvalid)
+		}
+	}()
 	if err := yaml.UnmarshalWithOptions(b, &s, yaml.Strict()); err != nil {
 		var at yaml.Error
 		if errors.As(err, &at) && at.GetToken() != nil && at.GetToken().Position != nil {
