@@ -123,6 +123,8 @@ type Namespace struct {
 	Subscribe Access  `yaml:"subscribe"` // who may subscribe; member
 	Publish   Access  `yaml:"publish"`   // which clients may publish; member
 	Limit     Bounds  `yaml:"limits"`
+
+	Once bool `yaml:"-"` // of a system's: an idempotency key is known for as long as its change is kept
 }
 
 // History bounds the log of a channel. A reader further behind than this gets a snapshot.

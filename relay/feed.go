@@ -16,6 +16,7 @@ const (
 	plainWS   pool.Encoding = iota // WebSocket
 	deflateWS                      // WebSocket with permessage-deflate
 	eventSSE                       // server-sent events
+	eventOwn                       // server-sent events as a system tells them; see EventStream
 )
 
 // feed carries a channel's changes to its subscribers: it is the outlet that the broker applies changes
@@ -175,6 +176,9 @@ func (f *feed) frame(t *pool.Topic, body []byte, count int, b *batch.Batch) *poo
 
 // encode puts messages into the envelope of their channel and that into a frame.
 func (f *feed) encode(enc pool.Encoding, body []byte, count int) []byte {
+	if enc == eventOwn {
+		return f.ns.events.append(nil, f.name, f.epoch, body)
+	}
 	size := f.payloadSize(body, count)
 	if enc == plainWS { // the hot path: one allocation, one copy
 		b := make([]byte, 0, wire.MaxHeader+size)
@@ -276,6 +280,9 @@ func (f *feed) flushReset(b *batch.Batch) {
 		for enc := range pool.Encoding(pool.Encodings) {
 			if t.Takers(enc) > 0 {
 				frame.Bytes[enc] = f.relay.encodePayload(enc, "resync", b.Body)
+			}
+			if enc == eventOwn && len(frame.Bytes[enc]) > 0 {
+				frame.Bytes[enc] = appendMark(frame.Bytes[enc], f.name, broker.Position{Epoch: f.epoch})
 			}
 		}
 		t.Deliver(frame) // not to those who joined after the log was lost: they stand beyond it

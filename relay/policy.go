@@ -27,6 +27,7 @@ type namespace struct {
 	log       broker.Policy
 	message   int
 	rate      units.Rate
+	events    *EventStream // how a system tells the changes; nil: it has no streams of its own
 
 	meter   pool.Meter // deliveries
 	counted namespaceCounters
@@ -86,7 +87,7 @@ func newPolicies(cfg *Config) (*policies, error) {
 
 // reserve makes a namespace a system's own. See Core.Reserve.
 func (p *policies) reserve(cfg *Config, name string, ns Namespace) error {
-	durable := ns.Durable && cfg.Data != ""
+	durable, once := ns.Durable && cfg.Data != "", ns.Once
 	if configured, ok := cfg.Namespaces[name]; ok {
 		ns = configured
 	} else {
@@ -100,6 +101,9 @@ func (p *policies) reserve(cfg *Config, name string, ns Namespace) error {
 	}
 	n.reserved = true
 	n.log.Durable = durable || n.log.Durable && cfg.Data != ""
+	if once {
+		n.log.Idempotency, n.log.IdempotencyKeys = n.log.HistoryTTL, max(n.log.History, 4096)
+	}
 	named := maps.Clone(*p.named.Load())
 	named[name] = n
 	p.named.Store(&named) // systems start one after the other

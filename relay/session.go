@@ -102,7 +102,7 @@ func (s *session) deliver(frames []byte) {
 // frameFor makes a message of the relay's own ready for the session's socket.
 func (r *Relay) frameFor(s *session, event string, payload []byte) []byte {
 	b := r.encodePayload(s.enc, event, payload)
-	if s.enc == eventSSE {
+	if s.sse != nil {
 		b = append(b, '\n')
 	}
 	return b

@@ -23,7 +23,8 @@ const sseHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf
 // stream is what is particular to an SSE session: where it stands in each channel, told with every event
 // so that Last-Event-ID resumes all of them.
 type stream struct {
-	channels []string // set once
+	channels []string     // set once
+	events   *EventStream // set once; nil but on the routes of systems, whose frames bring their ids with them
 
 	// Guarded by mu, a leaf: the opener joins the channels one by one while the shard's loop already
 	// delivers those that are joined.
@@ -106,6 +107,9 @@ func (s *session) answer(channel string, topic *pool.Topic, at broker.Position, 
 // tail advances the stream's position in a topic and appends the cursor. The frames of answers are
 // numbered by the channel.
 func (t *stream) tail(dst []byte, topic *pool.Topic, f *pool.Frame) []byte {
+	if t.events != nil {
+		return dst
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := slices.Index(t.topics, topic)

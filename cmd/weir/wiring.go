@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"weir/relay"
+	"weir/relay/newsfeed"
 	"weir/relay/webhook"
 )
 
@@ -17,7 +18,7 @@ func constructors() map[string]constructor {
 	return map[string]constructor{
 		relay.SystemChat:      nil,
 		relay.SystemPresence:  nil,
-		relay.SystemFeed:      nil,
+		relay.SystemFeed:      func() relay.System { return newsfeed.New() },
 		relay.SystemNotify:    nil,
 		relay.SystemAnalytics: nil,
 		relay.SystemDocuments: nil,

@@ -112,7 +112,7 @@ func (c *Command) member(key string, v []byte) (err error) {
 		c.Key, err = Text(v)
 	case "data":
 		f = fData
-		c.Data = oneLine(v)
+		c.Data = OneLine(v)
 	case "ttl":
 		f = fTTL
 		c.TTL, err = strconv.ParseInt(alias(v), 10, 64)
@@ -200,8 +200,8 @@ func (c *Command) groups(v []byte) error {
 	})
 }
 
-// oneLine replaces the line breaks of a valid JSON value, which can only stand between its tokens.
-func oneLine(v []byte) []byte {
+// OneLine replaces the line breaks of a valid JSON value, which can only stand between its tokens.
+func OneLine(v []byte) []byte {
 	for _, br := range []byte("\n\r") {
 		for i := bytes.IndexByte(v, br); i >= 0; i = bytes.IndexByte(v, br) {
 			v[i] = ' '

@@ -1,0 +1,239 @@
+package relay
+
+import (
+	"log/slog"
+	"math"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay/auth"
+)
+
+// EventStream is a route of server-sent events on which a system speaks events of its own. Each stream follows
+// one channel of the system's namespace and nothing else. Its sessions count, beat, expire, drain and are limited
+// like those of /sse, and readers that are too slow are always closed.
+//
+// Streams are resumable: Last-Event-ID, or the query's lastEventId, may be the id of an event or the cursor that
+// stands with every event without one. A client whose place is not known any more is told with the event
+// "resync", and gets what is still kept.
+type EventStream struct {
+	// Admit decides, before the answer, whether a client may have a stream, and of which channel. An error refuses
+	// the request.
+	Admit func(ctx *fasthttp.RequestCtx, id *auth.Identity) (channel string, err error)
+
+	// Hello appends the fields of the first event, each on a line, without an id.
+	Hello func(dst []byte, id *auth.Identity) []byte
+
+	// Event appends what a change is told as: the fields of an event, each on a line, without an id. It answers
+	// the event's id, "" for the cursor; if it appends nothing, the change is not told.
+	Event func(dst []byte, c *Changed) (event []byte, id string)
+}
+
+// Changed is a change of a channel. It shares the memory of the log and is not to be changed.
+type Changed struct {
+	Seq        uint64
+	Op         broker.Op
+	Group, Key string
+	Data       []byte // JSON on one line; nil: none
+}
+
+// EventStream serves a route of the public listener with streams of channels of a namespace, which has been
+// reserved. At start; one for each namespace.
+func (c *Core) EventStream(path, namespace string, e EventStream) {
+	r := c.relay
+	r.policies.of(namespace + ":").events = &e
+	r.extra = append(r.extra, systemRoute{route{"GET", path, func(ctx *fasthttp.RequestCtx) { r.handleEventStream(ctx, &e) }}, true})
+}
+
+// retryAfter is around when a client comes back whose stream has broken off.
+const retryAfter = 2 * time.Second
+
+// handleEventStream is a route of event streams of a system.
+func (r *Relay) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
+	a, bad := r.arrive(ctx, "")
+	if bad == nil && a.identity.Anonymous {
+		bad = faultUnauthorized
+	}
+	if bad != nil {
+		r.refuse(ctx, bad)
+		return
+	}
+	channel, err := e.Admit(ctx, a.identity)
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	last := lastEventID(ctx)
+	a.enc = eventOwn
+	a.head = append(make([]byte, 0, 512), sseHead...)
+	a.head = append(r.appendCORS(a.head, ctx), "\r\n"...)
+	r.hijack(ctx, a, func(nc net.Conn, _ []byte, a *arrival) { r.openEvents(nc, a, e, channel, last) })
+}
+
+// lastEventID is where a client says that it stands; "" if it does not.
+func lastEventID(ctx *fasthttp.RequestCtx) string {
+	id := ctx.Request.Header.Peek("Last-Event-ID")
+	if len(id) == 0 {
+		id = ctx.QueryArgs().Peek("lastEventId")
+	}
+	return string(id)
+}
+
+// openEvents starts a stream. Nothing of its channel is lost or told twice between what is replayed and what is
+// live: both are decided under the channel's lock.
+func (r *Relay) openEvents(nc net.Conn, a *arrival, e *EventStream, channel, last string) {
+	s := r.newSession(nc, a)
+	if s == nil {
+		return
+	}
+	s.sse = &stream{channels: []string{channel}, events: e}
+	s.conn = r.pool.Open(nc, eventOwn, true, s)
+	r.metrics.opened.of("sse").Inc()
+	s.mu.Lock() // as in greet
+	r.sessions.enter(s)
+	r.expiries.set(s, s.identity.Load().Expires)
+	from, lost := r.standing(channel, last, e)
+	done, err := s.followEvents(channel, from, lost, a.head)
+	if err == nil && !done { // the log does not reach back so far
+		done, err = s.followEvents(channel, r.oldest(channel), true, a.head)
+	}
+	if err != nil || !done {
+		r.log.Error("event stream not opened", slog.String("channel", channel), slog.Any("error", err))
+		s.conn.Reply(a.head, s.firstTurn)
+		defer s.cut(closing{code: wire.CloseOverloaded, reason: "overloaded"})
+	}
+	s.mu.Unlock()
+	if r.draining.Load() { // drain may have looked before the session was entered
+		s.end(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
+	}
+}
+
+// followEvents joins a stream's channel and sends its first events: the hello and what came after from, behind
+// "resync" if the client's own place is lost. It answers false, having done nothing, if the log does not reach
+// back to from; with lost it then goes on from now. The caller holds s.mu.
+func (s *session) followEvents(channel string, from *broker.Position, lost bool, head []byte) (done bool, err error) {
+	r, e := s.relay, s.sse.events
+	var sub subscription
+	ch, err := r.broker.Join(channel, broker.JoinRequest{From: from}, func(o broker.Outlet, reply broker.Reply) {
+		if from != nil && !reply.Recovered && !lost {
+			return
+		}
+		done = true
+		f := o.(*feed)
+		f.begin(reply.Position)
+		f.window.Seal()
+		sub.feed, sub.topic = f, f.topic
+		at := reply.Position
+		if reply.Recovered {
+			at = *from
+		}
+		b := strconv.AppendInt(append(head, "retry: "...), jitter(retryAfter).Milliseconds(), 10)
+		b = append(b, '\n')
+		b = e.Hello(b, s.identity.Load())
+		b = appendMark(b, channel, at)
+		if lost {
+			b = wire.AppendEvent(b, "resync", resyncMessage(channel, broker.Reply{Position: at, State: []byte("{}")}))
+			b = appendMark(b, channel, at)
+		}
+		if reply.Recovered {
+			b = e.append(b, channel, reply.Position.Epoch, reply.Changes)
+		}
+		switch {
+		case lost:
+			r.metrics.resumes.of("snapshot").Inc()
+		case from != nil:
+			r.metrics.resumes.of("recovered").Inc()
+		}
+		s.conn.Join(f.topic, f.ordinal.Load(), b, s.firstTurn)
+	})
+	if err != nil {
+		return false, err
+	}
+	if !done {
+		ch.Leave()
+		return false, nil
+	}
+	sub.channel = ch
+	s.subs = append(s.subs, sub)
+	r.metrics.subscriptions.Inc()
+	return true, nil
+}
+
+// standing is where a client stands whose last event had an id. It is nil for a client that stands nowhere yet.
+// If the place is not known, lost is true and the position is from where on there is something to tell.
+func (r *Relay) standing(channel, last string, e *EventStream) (from *broker.Position, lost bool) {
+	if last == "" {
+		return nil, false
+	}
+	if at, ok := markOf(channel, last); ok {
+		return &at, false
+	}
+	changes, _, at, _ := r.broker.History(channel, 0, math.MaxInt32)
+	found := uint64(0)
+	eachChange(changes, func(c *Changed) bool {
+		if _, id := e.Event(nil, c); id == last {
+			found = c.Seq
+		}
+		return found == 0 // the first of that id: rather twice than never
+	})
+	if found > 0 {
+		return &broker.Position{Epoch: at.Epoch, Seq: found}, false
+	}
+	return r.oldest(channel), true
+}
+
+// oldest is the position before the first change that is kept; nil if none is.
+func (r *Relay) oldest(channel string) *broker.Position {
+	changes, _, at, _ := r.broker.History(channel, 0, math.MaxInt32)
+	var from *broker.Position
+	eachChange(changes, func(c *Changed) bool {
+		from = &broker.Position{Epoch: at.Epoch, Seq: c.Seq - 1}
+		return false
+	})
+	return from
+}
+
+// append appends the events of changes, which are a JSON array or stand in one.
+func (e *EventStream) append(dst []byte, channel, epoch string, changes []byte) []byte {
+	eachChange(changes, func(c *Changed) bool {
+		before := len(dst)
+		b, id := e.Event(dst, c)
+		if len(b) == before {
+			return true
+		}
+		if id == "" {
+			dst = appendMark(b, channel, broker.Position{Epoch: epoch, Seq: c.Seq})
+			return true
+		}
+		dst = append(append(b, "id: "...), id...)
+		dst = append(dst, '\n', '\n')
+		return true
+	})
+	return dst
+}
+
+// appendMark ends an event with the cursor of its channel.
+func appendMark(dst []byte, channel string, at broker.Position) []byte {
+	cursor, _ := wire.AppendCursor(nil, nil, []wire.Mark{{Channel: wire.ChannelHash(channel), Epoch: at.Epoch, Seq: at.Seq}})
+	return wire.AppendEventID(dst, cursor)
+}
+
+// markOf is the position in a channel that an id stands for, if it is a cursor of that channel.
+func markOf(channel, id string) (broker.Position, bool) {
+	marks, err := wire.ParseCursor([]byte(id))
+	if err != nil || len(marks) != 1 || marks[0].Channel != wire.ChannelHash(channel) {
+		return broker.Position{}, false
+	}
+	return broker.Position{Epoch: marks[0].Epoch, Seq: marks[0].Seq}, true
+}
+
+// EventCursor says whether an id could be mistaken for a cursor of the channel's event streams.
+func EventCursor(channel, id string) bool {
+	_, ok := markOf(channel, id)
+	return ok
+}
