@@ -23,10 +23,12 @@ build: ## Build bin/weir
 run: build ## Start a relay for trying out, on 127.0.0.1:8080
 	@exec $(BIN)/weir serve --dev --log-format text
 
-setup: ## Install what the tests need beside Go: Node.js and npm packages, a C compiler for the race detector
-	@command -v node >/dev/null && command -v npm >/dev/null && command -v cc >/dev/null || { \
-	  command -v apt-get >/dev/null || { echo "make test needs node, npm and a C compiler: install them first" >&2; exit 1; }; \
-	  $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends nodejs npm gcc libc6-dev; }
+setup: ## Install what the tests need beside Go: Node.js and npm packages, a C compiler, nginx, Caddy, promtool
+	@missing=; need() { command -v $$1 >/dev/null || [ -x /usr/sbin/$$1 ] || missing="$$missing $$2"; }; \
+	  need node nodejs; need npm npm; need cc gcc; need cc libc6-dev; need nginx nginx; need caddy caddy; need promtool prometheus; \
+	  [ -z "$$missing" ] || { \
+	  command -v apt-get >/dev/null || { echo "make test needs$$missing: install them first" >&2; exit 1; }; \
+	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }
 	@cd $(E2E) && npm ci --silent --no-audit --no-fund
 	@$(GO) mod download
 

@@ -2,6 +2,8 @@ package relay
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"crypto/tls"
 	"math"
 	"net"
@@ -9,6 +11,7 @@ import (
 	"net/http/pprof"
 	"runtime/debug"
 	gometrics "runtime/metrics"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,6 +26,7 @@ func (r *Relay) newAdmin() *http.Server {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		r.metrics.set.WritePrometheus(w)
 		metrics.WriteProcessMetrics(w)
+		metrics.WriteFDMetrics(w)
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("alive\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -37,7 +41,32 @@ func (r *Relay) newAdmin() *http.Server {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return &http.Server{Handler: mux, ReadHeaderTimeout: r.waits.request, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute}
+	return &http.Server{Handler: r.adminOnly(mux), ReadHeaderTimeout: r.waits.request, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute}
+}
+
+// adminOnly lets those pass who have the admin token, if there is one, and everybody to the health of the relay.
+func (r *Relay) adminOnly(next http.Handler) http.Handler {
+	if r.cfg.AdminToken == "" {
+		return next
+	}
+	want := sha256.Sum256([]byte(r.cfg.AdminToken))
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path != "/healthz" && req.URL.Path != "/readyz" {
+			_, given, ok := req.BasicAuth()
+			if !ok {
+				kind, rest, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+				given, ok = rest, strings.EqualFold(kind, "Bearer")
+			}
+			got := sha256.Sum256([]byte(given)) // equal lengths, whatever was given
+			if !ok || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+				r.metrics.authFailures.of("admin").Inc()
+				w.Header().Set("WWW-Authenticate", `Basic realm="weir admin", charset="UTF-8"`)
+				http.Error(w, "the admin token is needed, as bearer token or as password", http.StatusUnauthorized)
+				return
+			}
+		}
+		next.ServeHTTP(w, req)
+	})
 }
 
 // notReady says why a load balancer should send nobody here; "" if it should.

@@ -13,7 +13,10 @@ import (
 type Config struct {
 	Listen string `yaml:"listen"` // address of the public listener; 127.0.0.1:8080
 	Admin  string `yaml:"admin"`  // address of the admin listener (metrics, health, pprof); 127.0.0.1:9090
-	Dev    bool   `yaml:"-"`      // development mode: published secret, API key "dev", open namespaces, loopback only
+	// AdminToken is what the admin listener wants of everything but /healthz and /readyz: as a bearer token, or as
+	// the password of HTTP's basic authentication, which browsers ask for. "": none, on loopback only.
+	AdminToken string `yaml:"admin_token"`
+	Dev        bool   `yaml:"-"` // development mode: published secret, API key "dev", open namespaces, loopback only
 
 	TLS   TLS   `yaml:"tls"`
 	Auth  Auth  `yaml:"auth"`

@@ -36,6 +36,8 @@ func (c *Config) fill() error {
 		return errors.New("no key for client tokens is configured: set auth.keys or auth.jwks, or use --dev to try things out")
 	case len(c.API.Keys) == 0:
 		return errors.New("no API key for backends is configured: set api.keys, or use --dev to try things out")
+	case c.AdminToken == "" && !loopback(c.Admin):
+		return fmt.Errorf("the admin listener on %s would be open to everybody: set admin_token, or listen on loopback", c.Admin)
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
 		return errors.New("tls needs both cert and key")
 	case c.Heartbeat < time.Second:

@@ -111,7 +111,7 @@ func newMetrics(r *Relay) *metricSet {
 		refused:      newFamily(set, "weir_connections_refused_total", "limit", "connections", "per_address", "per_user", "memory"),
 		shed:         newFamily(set, "weir_shed_total", "reason", "memory", "backlog"),
 		resumes:      newFamily(set, "weir_resumes_total", "outcome", "recovered", "snapshot", "resync"),
-		authFailures: newFamily(set, "weir_auth_failures_total", "reason", append(reasons, "origin", "ticket", "api_key")...),
+		authFailures: newFamily(set, "weir_auth_failures_total", "reason", append(reasons, "origin", "ticket", "api_key", "admin")...),
 		latency:      set.NewPrometheusHistogramExt("weir_publish_to_write_seconds", latencyBounds),
 		perFrame:     set.NewPrometheusHistogramExt("weir_messages_per_frame", []float64{1, 2, 5, 10, 20, 50, 100, 200, 512, 1024}),
 		bytesIn:      set.NewCounter("weir_bytes_received_total"),

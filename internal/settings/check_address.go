@@ -18,9 +18,11 @@ func (k *check) addresses(c relay.Config) {
 			"listens on 127.0.0.1, [::1] or localhost only", shown(c.Listen))
 	}
 	adminHost, adminPort, administers := k.address("admin", c.Admin)
-	if administers && !isLoopback(adminHost) {
-		k.add("admin", "%s is not a loopback address: metrics and profiles are not protected by a key, "+
-			"so expected an address such as 127.0.0.1:9090", shown(c.Admin))
+	if c.AdminToken != "" {
+		k.secret("admin_token", []byte(c.AdminToken), maxSecret)
+	} else if administers && !isLoopback(adminHost) {
+		k.add("admin", "%s is not a loopback address: metrics and profiles would be open to everybody, "+
+			"so expected an address such as 127.0.0.1:9090, or an admin_token", shown(c.Admin))
 	}
 	if listens && administers && port == adminPort && port != 0 && (host == adminHost || isAny(host)) {
 		k.add("admin", "%s is the port of the public listener: expected another", shown(c.Admin))

@@ -8,7 +8,7 @@ import (
 // TestMistakes makes each mistake alone and wants its one line.
 func TestMistakes(t *testing.T) {
 	tests := []struct{ name, text, want string }{
-		{"duration", "x: 1", "weir.yaml:1: x: unknown key: known here: listen, admin, tls"},
+		{"duration", "x: 1", "weir.yaml:1: x: unknown key: known here: listen, admin, admin_token, tls"},
 		{"duration without unit", "\nnamespaces:\n  room:\n    batch:\n      window: 50", `weir.yaml:5: namespaces.room.batch.window: "50" is not a duration: expected e.g. 50ms`},
 		{"negative duration", "drain: -1s", `weir.yaml:1: drain: "-1s" is not a duration`},
 		{"size", "limits:\n  queue: 1MB", `weir.yaml:2: limits.queue: "1MB" is not a size: expected a whole number of B, KiB`},
@@ -56,6 +56,7 @@ func TestMistakes(t *testing.T) {
 		{"port", "listen: :70000", `weir.yaml:1: listen: ":70000" is not an address`},
 		{"open admin", "admin: 0.0.0.0:9090", `weir.yaml:1: admin: "0.0.0.0:9090" is not a loopback address`},
 		{"admin on all", "admin: :9090", `weir.yaml:1: admin: ":9090" is not a loopback address`},
+		{"short admin token", "admin: :9090\nadmin_token: secret", "weir.yaml:2: admin_token: has 6 bytes: expected 32 to 4096"},
 		{"same port", "listen: :9000\nadmin: 127.0.0.1:9000", `weir.yaml:2: admin: "127.0.0.1:9000" is the port of the public listener`},
 		{"half tls", "tls:\n  cert: a.pem", "weir.yaml:1: tls: expected both cert and key, or neither"},
 		{"missing tls", "tls:\n  cert: no-such.pem\n  key: doc.go", `weir.yaml:2: tls.cert: "no-such.pem": no such file`},

@@ -174,5 +174,5 @@ func Diff(a, b relay.Config) []string {
 func isSecret(path string, t reflect.Type) bool {
 	name := path[strings.LastIndexByte(path, '.')+1:]
 	return (t.Kind() == reflect.String || t == stringsType) &&
-		(name == "secret" || name == "secrets" || strings.HasSuffix(name, "_secret") || strings.Contains(name, "password"))
+		(name == "secret" || name == "secrets" || strings.HasSuffix(name, "_secret") || strings.HasSuffix(name, "_token") || strings.Contains(name, "password"))
 }
