@@ -101,7 +101,7 @@ func (s *session) publish(c *wire.Command, now time.Time) error {
 		return err
 	}
 	ns := s.relay.policies.of(c.Channel)
-	if !s.bucketOf(ns).take(ns.rate, 2*float64(ns.rate.Count), now) {
+	if !s.takePublish(ns, now) {
 		return faultRate
 	}
 	c.Exclude = ""
@@ -116,6 +116,14 @@ func (s *session) publish(c *wire.Command, now time.Time) error {
 	more := wire.AppendPosition([]byte(`,"position":`), at.Epoch, at.Seq)
 	s.reply(answer("ok", c.ID, more))
 	return nil
+}
+
+// takePublish says whether the session may publish to a namespace now, for all it has published.
+func (s *session) takePublish(ns *namespace, now time.Time) bool {
+	if s.conn == nil { // of a request, which knows nothing of those before
+		return ns.posts.take(s.user, now)
+	}
+	return s.bucketOf(ns).take(ns.rate, 2*float64(ns.rate.Count), now)
 }
 
 // bucketOf limits the session's publishes to a namespace.

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"log/slog"
 	"net"
@@ -309,6 +310,11 @@ func (s *session) connected(at *broker.Position) []byte {
 // handleSSE is GET /sse.
 func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 	var channels []string
+	marks, bad := positions(ctx)
+	if bad != nil {
+		r.refuse(ctx, bad)
+		return
+	}
 	for _, c := range ctx.QueryArgs().PeekMulti("channel") {
 		channel := string(c)
 		if !wire.ValidChannel(channel) {
@@ -327,7 +333,6 @@ func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 	if len(cursor) == 0 {
 		cursor = ctx.QueryArgs().Peek("lastEventId")
 	}
-	var marks []wire.Mark
 	if len(cursor) > 0 {
 		var err error
 		if marks, err = wire.ParseCursor(cursor); err != nil {
@@ -344,12 +349,38 @@ func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 	for _, channel := range channels {
 		if !r.policies.may(a.identity, auth.Subscribe, channel) {
 			r.refuse(ctx, faultForbidden)
+			ctx.SetBody(wire.AppendString(append(bytes.TrimSuffix(ctx.Response.Body(), []byte("}")), `,"channel":`...), channel))
+			ctx.Response.AppendBodyString("}")
 			return
 		}
 	}
 	a.head = append(make([]byte, 0, 512), sseHead...)
 	a.head = append(r.appendCORS(a.head, ctx), "\r\n"...)
 	r.hijack(ctx, a, r.openSSE)
+}
+
+// positions are where a client stands already, one for each channel of the query: EPOCH:SEQ, or nothing.
+func positions(ctx *fasthttp.RequestCtx) ([]wire.Mark, *fault) {
+	channels, list := ctx.QueryArgs().PeekMulti("channel"), ctx.QueryArgs().PeekMulti("position")
+	if len(list) == 0 {
+		return nil, nil
+	}
+	if len(list) != len(channels) {
+		return nil, faultField.with("there must be as many positions as channels; one may be empty")
+	}
+	var marks []wire.Mark
+	for i, at := range list {
+		if len(at) == 0 {
+			continue
+		}
+		epoch, seq, _ := strings.Cut(string(at), ":")
+		n, err := strconv.ParseUint(seq, 10, 64)
+		if err != nil || epoch == "" || len(epoch) > 64 {
+			return nil, faultField.with("position must be EPOCH:SEQ")
+		}
+		marks = append(marks, wire.Mark{Channel: wire.ChannelHash(string(channels[i])), Epoch: epoch, Seq: n})
+	}
+	return marks, nil
 }
 
 // openSSE starts an event stream. The channels are joined one after the other; live events of the first

@@ -28,6 +28,7 @@ type namespace struct {
 	message   int
 	rate      units.Rate
 	events    *EventStream // how a system tells the changes; nil: it has no streams of its own
+	posts     *quotas      // rate, for users who publish over HTTP
 
 	meter   pool.Meter // deliveries
 	counted namespaceCounters
@@ -115,7 +116,7 @@ func newNamespace(name string, ns Namespace) (*namespace, error) {
 	n := &namespace{
 		name: name, subscribe: ns.Subscribe, publish: ns.Publish, presence: *ns.Presence,
 		batch:   batch.Options{Window: *ns.Batch.Window, Eager: *ns.Batch.Eager, Conflate: *ns.Batch.Conflate},
-		message: int(ns.Limit.Message), rate: ns.Limit.Rate,
+		message: int(ns.Limit.Message), rate: ns.Limit.Rate, posts: newQuotas(ns.Limit.Rate),
 		log: broker.Policy{History: *ns.History.Size, HistoryTTL: ns.History.TTL, HistoryBytes: max(1<<20, *ns.History.Size*bytesPerChange), Items: ns.Limit.Items,
 			Durable: ns.Durable, AfterDisk: ns.Deliver == AfterDisk},
 	}

@@ -164,6 +164,10 @@ func trim(b []byte) []byte {
 
 // reply adds an answer to those that leave after this message.
 func (s *session) reply(payload []byte) {
+	if s.conn == nil { // of a request: see handleCommand
+		s.out = append(s.out, payload...)
+		return
+	}
 	s.out = append(wire.AppendHeader(s.out, wire.OpText, false, len(payload)), payload...)
 }
 

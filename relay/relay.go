@@ -127,6 +127,7 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 		r.readerPool.Release()
 		return nil, err
 	}
+	r.extra = append(r.extra, systemRoute{route{"POST", "/command", r.withToken(r.handleCommand)}, true})
 	if err := r.startSystems(systems); err != nil {
 		r.closeCore()
 		return nil, err

@@ -1,0 +1,125 @@
+package relay
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/units"
+	"weir/relay/auth"
+)
+
+// command is POST /command of a user.
+func (g *rig) command(user, body string, more ...func(*auth.Claims)) answered {
+	g.Helper()
+	claims := auth.Claims{Sub: user}
+	for _, f := range more {
+		f(&claims)
+	}
+	return g.ask("POST", "/command", body, "Authorization: Bearer "+mintClaims(g, claims), "Content-Type: application/json")
+}
+
+// What a client says over HTTP is answered as it would be over a WebSocket.
+func TestCommandOverHTTP(t *testing.T) {
+	g := open(t)
+	c := g.client("u2")
+	c.subscribe("room:1", "")
+	a := g.command("u1", `{"type":"publish","id":"x","channel":"room:1","key":"k","data":{"n":1},"exclude":"everybody"}`)
+	if a.StatusCode != 200 || !strings.HasPrefix(a.body, `{"type":"ok","id":"x","position":{"epoch":"`) || !strings.HasSuffix(a.body, `"seq":1}}`) {
+		t.Fatal(a.Status, a.body)
+	}
+	if h := c.hear(); h.Type != "channel_update" || h.Seq != 1 || string(h.Data) != `{"n":1}` {
+		t.Errorf("%+v", h)
+	}
+	if a := g.command("u1", `{"type":"history","id":1,"channel":"room:1"}`); a.StatusCode != 200 || !strings.Contains(a.body, `"changes":[{"seq":1,"op":"set"`) {
+		t.Error(a.Status, a.body)
+	}
+	if a := g.command("u1", `{"type":"presence","channel":"room:1"}`); a.StatusCode != 200 || !strings.Contains(a.body, `"users":[{"id":"u2"`) {
+		t.Error(a.Status, a.body)
+	}
+	if a := g.command("u1", `{"type":"message","id":2,"content":"hi"}`); a.StatusCode != 200 || a.body != `{"type":"ok","id":2}` {
+		t.Error(a.Status, a.body)
+	}
+	events := may("event:*", "publish")
+	if a := g.command("u1", `{"type":"event","id":3,"topic":"cart.add","data":1}`, events); a.StatusCode != 200 || a.body != `{"type":"ok","id":3}` {
+		t.Error(a.Status, a.body)
+	}
+}
+
+func TestCommandOverHTTPIsRefused(t *testing.T) {
+	g := open(t)
+	for _, tt := range []struct {
+		body   string
+		status int
+		code   string
+	}{
+		{`{`, 400, "invalid_json"},
+		{`{"channel":"room:1"}`, 400, "bad_request"},
+		{`{"type":"subscribe","channel":"room:1"}`, 400, "unknown_type"},
+		{`{"type":"refresh","token":"x"}`, 400, "unknown_type"},
+		{`{"type":"fly"}`, 400, "unknown_type"},
+		{`{"type":"publish","channel":".x","data":1}`, 400, "bad_channel"},
+		{`{"type":"publish","channel":"room:1"}`, 400, "bad_request"},
+		{`{"type":"publish","channel":"user:u2","data":1}`, 403, "forbidden"},
+		{`{"type":"history","channel":"user:u2"}`, 403, "forbidden"},
+		{`{"type":"event","topic":"cart.add","data":1}`, 403, "forbidden"},
+		{`{"type":"publish","channel":"room:1","data":"` + strings.Repeat("x", 65<<10) + `"}`, 413, "too_large"},
+	} {
+		wantProblem(t, g.command("u1", tt.body), tt.status, tt.code)
+	}
+	wantProblem(t, g.ask("POST", "/command", `{"type":"publish","channel":"room:1","data":1}`), 401, "unauthorized")
+	wantProblem(t, g.ask("POST", "/command", `{}`, "Authorization: Bearer "+mint(g, "u1"), "Origin: https://evil.example"), 403, "origin")
+}
+
+// Requests know nothing of each other; the rate of a namespace holds for their user all the same.
+func TestCommandsOverHTTPHaveARate(t *testing.T) {
+	g := open(t, func(c *Config) {
+		c.Namespaces = map[string]Namespace{"room": {Publish: Authenticated, Limit: Bounds{Rate: units.Rate{Count: 2, Per: time.Hour}}}}
+	})
+	publish := `{"type":"publish","channel":"room:1","data":1}`
+	for i := range 4 { // twice the rate at once
+		if a := g.command("u1", publish); a.StatusCode != 200 {
+			t.Fatal(i, a.Status, a.body)
+		}
+	}
+	wantProblem(t, g.command("u1", publish), 429, "rate_limited")
+	if a := g.command("u2", publish); a.StatusCode != 200 {
+		t.Error("another user:", a.Status)
+	}
+}
+
+// A stream that begins with positions is one that goes on from there.
+func TestStreamFromPositions(t *testing.T) {
+	g := open(t)
+	at := g.post(`"channel":"room:1","data":1`)
+	g.post(`"channel":"room:1","data":2`)
+	g.post(`"channel":"room:2","data":3`)
+	q := url.Values{"channel": {"room:1", "room:2", "room:3"}, "position": {fmt.Sprintf("%s:%d", at.Epoch, at.Seq), "", "other:7"}}
+	p := g.sseWith("/sse?"+q.Encode(), "Authorization: Bearer "+mint(g, "u1"))
+	got := make(map[string]string)
+	for len(got) < 3 {
+		if e := p.event(); strings.Contains(e.data, `"channel":"room:`) {
+			h := heardIn(t, []byte(e.data))
+			got[h.Channel] = e.name + " " + e.data
+		}
+	}
+	for channel, want := range map[string]string{
+		"room:1": `"recovered":true,"changes":[{"seq":2,"op":"send","data":2}]`,
+		"room:2": `"recovered":false,"state":{}`,
+		"room:3": `resync {"type":"resync"`,
+	} {
+		if !strings.Contains(got[channel], want) {
+			t.Errorf("%s: %s", channel, got[channel])
+		}
+	}
+	for _, bad := range []string{"channel=a&position=x", "channel=a&position=:1", "channel=a&position=x:-1", "channel=a&position=x:1&position=x:2",
+		"position=x:1", "channel=a&position=" + strings.Repeat("x", 65) + ":1"} {
+		wantProblem(t, g.ask("GET", "/sse?"+bad, "", "Authorization: Bearer "+mint(g, "u1")), 400, "bad_request")
+	}
+	a := g.ask("GET", "/sse?channel=room:1&channel=user:u2", "", "Authorization: Bearer "+mint(g, "u1"))
+	if a.StatusCode != 403 || !strings.HasSuffix(a.body, `"code":"forbidden","channel":"user:u2"}`) {
+		t.Error(a.Status, a.body)
+	}
+}
