@@ -25,8 +25,9 @@ type Config struct {
 	Log   Log   `yaml:"log"`
 
 	// Systems are the names of those that are part of the relay, of SystemNames; none. In development mode, all.
-	Systems  []string  `yaml:"systems"`
-	Webhooks []Webhook `yaml:"webhooks"` // whom the system "webhook" tells of events; nobody
+	Systems   []string  `yaml:"systems"`
+	Webhooks  []Webhook `yaml:"webhooks"`  // whom the system "webhook" tells of events; nobody
+	Documents Documents `yaml:"documents"` // bounds of the system "documents"
 
 	Origins        []string      `yaml:"origins"`         // exact origins of pages that may connect, e.g. https://app.example.com; the relay's own is always allowed
 	RequireOrigin  bool          `yaml:"require_origin"`  // refuse WebSocket upgrades that carry no Origin (clients that are not browsers); false

@@ -48,6 +48,8 @@ func (c Config) WithDefaults() Config {
 		c.Webhooks[i] = fillWebhook(w)
 	}
 
+	c.Documents = fillDocuments(c.Documents)
+
 	set(&c.Log.Level, "info")
 	set(&c.Log.Format, "json")
 

@@ -71,6 +71,9 @@ func (m *Room) Members() int {
 	return m.members
 }
 
+// Full says that more waits than can be delivered: Send would refuse.
+func (m *Room) Full() bool { return m.window.Full() }
+
 // Send sends a message to all members. Errors: broker.ErrFull, if more waits than can be delivered.
 func (m *Room) Send(x RoomMessage) error {
 	m.mu.Lock()

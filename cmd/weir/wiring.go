@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"weir/relay"
+	"weir/relay/collab"
 	"weir/relay/newsfeed"
 	"weir/relay/webhook"
 )
@@ -21,7 +22,7 @@ func constructors() map[string]constructor {
 		relay.SystemFeed:      func() relay.System { return newsfeed.New() },
 		relay.SystemNotify:    nil,
 		relay.SystemAnalytics: nil,
-		relay.SystemDocuments: nil,
+		relay.SystemDocuments: func() relay.System { return collab.New() },
 		relay.SystemWebhook:   func() relay.System { return webhook.New() },
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // Bounds of an operation: components, and code points of one of them.
 const (
-	MaxComponents = 10000
+	MaxComponents = 1000
 	MaxLength     = 1 << 30
 )
 

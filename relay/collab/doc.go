@@ -1,0 +1,2 @@
+// Package collab is documents that several people edit at once.
+package collab

@@ -1,0 +1,88 @@
+package collab
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay"
+)
+
+// noTicket is for what need not be stored, but waits for its turn.
+var noTicket broker.Ticket
+
+// Close codes of the relay that are used here.
+const (
+	closeForbidden  = wire.CloseForbidden
+	closeOverloaded = wire.CloseOverloaded
+)
+
+// editor is one connection that has a document open. Two tabs of a user are two editors.
+type editor struct {
+	// Set once.
+	client     *relay.Client // nil in tests
+	connection string
+	user, name string
+	src        string
+	color      string
+	outlet     outlet
+}
+
+// end closes the connection, after everything that was sent before.
+func (ed *editor) end(code int, reason string) {
+	if ed.client != nil {
+		ed.client.Close(code, reason)
+	}
+}
+
+// enter adds an editor to those of the document. The caller holds mu.
+func (d *Document) enter(ed *editor) {
+	d.editors = append(d.editors, ed)
+	d.touched = d.set.now()
+}
+
+// depart takes an editor and its cursor away. Called once for each that has entered.
+func (d *Document) depart(ed *editor) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hide(ed)
+	if i := slices.Index(d.editors, ed); i >= 0 {
+		d.editors = slices.Delete(d.editors, i, i+1)
+	}
+}
+
+// colorOf is the colour of a user's cursors: always the same, dark enough to be read on white.
+func colorOf(user string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(user)) // never fails
+	hue := float64(h.Sum32()%360) / 60
+	const high, low = 0.72, 0.16 // of the strongest and the weakest channel
+	x := low + (high-low)*(1-abs(mod2(hue)-1))
+	var r, g, b float64
+	switch int(hue) {
+	case 0:
+		r, g, b = high, x, low
+	case 1:
+		r, g, b = x, high, low
+	case 2:
+		r, g, b = low, high, x
+	case 3:
+		r, g, b = low, x, high
+	case 4:
+		r, g, b = x, low, high
+	default:
+		r, g, b = high, low, x
+	}
+	return fmt.Sprintf("#%02x%02x%02x", int(r*255), int(g*255), int(b*255))
+}
+
+func abs(x float64) float64 { return max(x, -x) }
+
+func mod2(x float64) float64 {
+	for x >= 2 {
+		x -= 2
+	}
+	return x
+}

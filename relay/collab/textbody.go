@@ -1,0 +1,98 @@
+package collab
+
+import (
+	"encoding/json"
+	"slices"
+
+	"weir/relay/collab/text"
+)
+
+// textBody is a document of kind Text.
+type textBody struct {
+	buffer *text.Buffer
+	log    []*entry // the newest operations; the last is the document's
+	bytes  int      // of log
+
+	from, to text.Op // used again by each transformation
+}
+
+func newTextBody() *textBody { return &textBody{buffer: new(text.Buffer)} }
+
+func (b *textBody) restore(content json.RawMessage) error {
+	s, err := textOf(content)
+	b.buffer = text.NewBuffer(s)
+	return err
+}
+
+func (b *textBody) replay(e *entry, before bool) error {
+	if !before {
+		if err := b.buffer.Apply(e.op); err != nil {
+			return err
+		}
+	}
+	b.keep(e)
+	return nil
+}
+
+func (b *textBody) appendContent(dst []byte) []byte { return b.buffer.AppendJSON(dst) }
+
+// keep adds an operation to those that are kept.
+func (b *textBody) keep(e *entry) {
+	b.log = append(b.log, e)
+	b.bytes += e.size()
+	first := 0
+	if len(b.log) > keptMost {
+		first = len(b.log) - keptLeast
+	}
+	for i, over := 0, b.bytes-keptBytes; over > 0 && i < len(b.log)-1; i++ {
+		over -= b.log[i].size()
+		first = max(first, i+1)
+	}
+	for _, old := range b.log[:first] {
+		b.bytes -= old.size()
+	}
+	b.log = slices.Delete(b.log, 0, first)
+}
+
+// after is the kept operations behind a version; false if not all of them are kept.
+func (b *textBody) after(head, version uint64) ([]*entry, bool) {
+	n := head - version
+	if n > uint64(len(b.log)) {
+		return nil, false
+	}
+	return b.log[uint64(len(b.log))-n:], true
+}
+
+// maxGrown bounds the components of an operation that was transformed: each one beside it may split them.
+const maxGrown = 4 * text.MaxComponents
+
+// rebase is the operation as it is to be applied behind others that it does not know. The result is its own.
+func (b *textBody) rebase(op text.Op, others []*entry) (text.Op, error) {
+	for _, e := range others {
+		if len(e.op) == 0 {
+			continue
+		}
+		b.to = text.AppendTransform(b.to[:0], op, e.op, text.Left)
+		op = b.to
+		b.from, b.to = b.to, b.from
+		if len(op) > maxGrown {
+			return nil, errSplit
+		}
+	}
+	return slices.Clone(op), nil
+}
+
+// at is the text as it was at an earlier version; false if the operations since then are not kept.
+func (b *textBody) at(head, version uint64) (string, bool) {
+	later, ok := b.after(head, version)
+	if !ok {
+		return "", false
+	}
+	t := text.NewBuffer(b.buffer.String())
+	for _, e := range slices.Backward(later) {
+		if t.Apply(e.op.Invert()) != nil {
+			return "", false
+		}
+	}
+	return t.String(), true
+}
