@@ -22,6 +22,9 @@ var bodies = sonic.Config{CaseSensitive: true, CopyString: true, ValidateString:
 // the wrong type.
 func ReadJSON(ctx *fasthttp.RequestCtx, v any) error { return decodeObject(ctx.PostBody(), v) }
 
+// DecodeJSON is ReadJSON for the data of an event.
+func DecodeJSON(data []byte, v any) error { return decodeObject(data, v) }
+
 // decodeObject is ReadJSON for bytes.
 func decodeObject(b []byte, v any) error {
 	seen := make(map[string]bool, 8)

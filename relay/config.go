@@ -28,6 +28,7 @@ type Config struct {
 	Systems   []string  `yaml:"systems"`
 	Webhooks  []Webhook `yaml:"webhooks"`  // whom the system "webhook" tells of events; nobody
 	Documents Documents `yaml:"documents"` // bounds of the system "documents"
+	Notify    Notify    `yaml:"notify"`    // how devices of users are reached
 
 	Origins        []string      `yaml:"origins"`         // exact origins of pages that may connect, e.g. https://app.example.com; the relay's own is always allowed
 	RequireOrigin  bool          `yaml:"require_origin"`  // refuse WebSocket upgrades that carry no Origin (clients that are not browsers); false

@@ -47,6 +47,7 @@ func (c Config) WithDefaults() Config {
 	for i, w := range c.Webhooks {
 		c.Webhooks[i] = fillWebhook(w)
 	}
+	c.Notify = fillNotify(c.Notify)
 
 	c.Documents = fillDocuments(c.Documents)
 

@@ -96,6 +96,9 @@ func (p *policies) reserve(cfg *Config, name string, ns Namespace) error {
 		set(&ns.Publish, Backend)
 		ns = fillNamespace(ns, cfg.Limit)
 	}
+	if name == wire.UserNamespace { // as in newPolicies
+		ns.Subscribe, ns.Publish, ns.Presence = Capability, Backend, new(bool)
+	}
 	n, err := newNamespace(name, ns)
 	if err != nil {
 		return err

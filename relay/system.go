@@ -162,6 +162,9 @@ func (c *Core) Submit(channel string, p *broker.Publication) (broker.Ticket, err
 	return t, err
 }
 
+// Settled is closed when all systems have started, and will hear of what is emitted.
+func (c *Core) Settled() <-chan struct{} { return c.relay.settled }
+
 // Side runs work that may take a while on a bounded pool. It answers false, without running it, if that is
 // full.
 func (c *Core) Side(work func()) bool { return c.relay.side(work) }

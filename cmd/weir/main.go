@@ -33,7 +33,7 @@ const (
 
 // run is the whole program. It takes over the signals of the process only while it serves.
 func run(args, env []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p := &program{env: env, stdin: stdin, stdout: stdout, stderr: stderr, signals: notify, open: newServer}
+	p := &program{env: env, stdin: stdin, stdout: stdout, stderr: stderr, signals: osSignals, open: newServer}
 	return p.run(args)
 }
 
@@ -81,8 +81,8 @@ func (p *program) getenv(name string) (value string) {
 	return value
 }
 
-// notify delivers the signals that mean something to a server.
-func notify() (<-chan os.Signal, func()) {
+// osSignals delivers the signals that mean something to a server.
+func osSignals() (<-chan os.Signal, func()) {
 	// Room for an impatient operator: the runtime drops signals that find no room.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)

@@ -8,6 +8,7 @@ import (
 	"weir/relay"
 	"weir/relay/collab"
 	"weir/relay/newsfeed"
+	"weir/relay/notify"
 	"weir/relay/webhook"
 )
 
@@ -20,7 +21,7 @@ func constructors() map[string]constructor {
 		relay.SystemChat:      nil,
 		relay.SystemPresence:  nil,
 		relay.SystemFeed:      func() relay.System { return newsfeed.New() },
-		relay.SystemNotify:    nil,
+		relay.SystemNotify:    func() relay.System { return notify.New() },
 		relay.SystemAnalytics: nil,
 		relay.SystemDocuments: func() relay.System { return collab.New() },
 		relay.SystemWebhook:   func() relay.System { return webhook.New() },

@@ -23,6 +23,12 @@ func Insecure(timeout time.Duration) *http.Client {
 	return newClient(timeout, &net.Dialer{}, false)
 }
 
+// Local is [Client] for development: it also talks to this machine, over http as well. Other private addresses are
+// refused as ever.
+func Local(timeout time.Duration) *http.Client {
+	return newClient(timeout, &net.Dialer{Control: controlLocal}, false)
+}
+
 func newClient(timeout time.Duration, dialer *net.Dialer, httpsOnly bool) *http.Client {
 	if timeout <= 0 {
 		timeout = 5 * time.Second
@@ -37,7 +43,7 @@ func newClient(timeout time.Duration, dialer *net.Dialer, httpsOnly bool) *http.
 			TLSHandshakeTimeout:    timeout,
 			ResponseHeaderTimeout:  timeout,
 			MaxResponseHeaderBytes: maxHeader,
-			MaxIdleConnsPerHost:    2,
+			MaxIdleConnsPerHost:    16,
 			IdleConnTimeout:        90 * time.Second,
 			ForceAttemptHTTP2:      true,
 			// So that a caller's limit on the body is a limit on what was received, too.

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"syscall"
 )
 
@@ -41,6 +42,14 @@ func Control(network, address string, _ syscall.RawConn) error {
 		return fmt.Errorf("dial %s: %w", address, ErrAddress)
 	}
 	return nil
+}
+
+// controlLocal is Control that lets loopback pass, too.
+func controlLocal(network, address string, c syscall.RawConn) error {
+	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().IsLoopback() && strings.HasPrefix(network, "tcp") {
+		return nil
+	}
+	return Control(network, address, c)
 }
 
 // Public says whether addr is a unicast address that is reachable from the whole Internet.

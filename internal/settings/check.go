@@ -31,6 +31,7 @@ func Check(c relay.Config) []Problem {
 	k.systems(c.Systems)
 	k.webhooks(c)
 	k.documents(c.Documents)
+	k.notify(c)
 	k.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	k.oneOf("log.format", c.Log.Format, "json", "text")
 	k.tokens(c)

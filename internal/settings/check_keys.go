@@ -163,6 +163,7 @@ func CheckFiles(c relay.Config) []Problem {
 			k.apiSecret(key, data)
 		}
 	}
+	k.notifyFiles(c.Notify)
 	return k.problems
 }
 

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"weir/internal/retry"
 	"weir/internal/safedial"
 )
 
@@ -57,7 +58,7 @@ func (p *endpoint) send(e *event) outcome {
 	_, _ = io.CopyN(io.Discard, resp.Body, mostAnswer)
 	o := outcome{verdict: judge(resp.StatusCode), problem: "it answered " + strconv.Itoa(resp.StatusCode)}
 	if o.verdict == failed {
-		o.wait = min(retryAfter(resp.Header, now), p.config.Retry)
+		o.wait = min(retry.After(resp.Header, now), p.config.Retry)
 	}
 	return o
 }
@@ -91,7 +92,7 @@ func (p *endpoint) settle(l *lane, e *event, o outcome) {
 	was := p.breaker.open
 	if o.verdict == failed {
 		if !stopped {
-			p.breaker.failed(now, jitter)
+			p.breaker.failed(now)
 		}
 	} else {
 		p.breaker.succeeded() // it answers, and that is all the breaker asks
@@ -167,7 +168,11 @@ func (p *endpoint) putBack(l *lane, now time.Time, done bool) {
 	case done:
 		p.ready = append(p.ready, l)
 	default:
-		l.at = now.Add(backoff(l.events[0].attempts))
+		e := l.events[0]
+		l.at = now.Add(retry.Backoff(e.attempts, firstBackoff, longestBackoff))
+		if last := e.since.Add(p.config.Retry); now.Before(last) && l.at.After(last) {
+			l.at = last // and then it is given up
+		}
 		heap.Push(&p.later, l)
 	}
 }

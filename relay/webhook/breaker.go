@@ -1,6 +1,10 @@
 package webhook
 
-import "time"
+import (
+	"time"
+
+	"weir/internal/retry"
+)
 
 // The breaker's measures.
 const (
@@ -40,7 +44,7 @@ func (b *breaker) begin() { b.probing = b.open }
 func (b *breaker) succeeded() { *b = breaker{} }
 
 // failed counts a failure. Of attempts that began before the breaker opened, it takes no more notice.
-func (b *breaker) failed(now time.Time, jitter func(time.Duration) time.Duration) {
+func (b *breaker) failed(now time.Time) {
 	b.failures++
 	switch {
 	case b.open && !b.probing, !b.open && b.failures < breakAfter:
@@ -51,7 +55,7 @@ func (b *breaker) failed(now time.Time, jitter func(time.Duration) time.Duration
 		b.rest = firstRest
 	}
 	b.open, b.probing = true, false
-	b.until = now.Add(b.rest/2 + jitter(b.rest/2))
+	b.until = now.Add(b.rest/2 + retry.Jitter(b.rest/2))
 }
 
 // reset forgets everything: whoever asks wants it tried.

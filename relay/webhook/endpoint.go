@@ -51,8 +51,9 @@ type lane struct {
 
 }
 
-// accept takes an event on, or gives it up at once if there is no room.
-func (p *endpoint) accept(e *event) {
+// accept takes an event on, or gives it up at once if there is no room. Wait, unless it is nil, answers when the
+// event will not be lost by a restart.
+func (p *endpoint) accept(e *event) (wait func() error) {
 	p.mu.Lock()
 	reason := ""
 	switch {
@@ -65,7 +66,8 @@ func (p *endpoint) accept(e *event) {
 	}
 	p.mu.Unlock()
 	if reason == "" {
-		if err := p.shelf.keep(e); err != nil {
+		var err error
+		if wait, err = p.shelf.keep(e); err != nil {
 			e.problem = err.Error()
 			reason = "full"
 			p.mu.Lock()
@@ -75,12 +77,27 @@ func (p *endpoint) accept(e *event) {
 	}
 	if reason != "" {
 		p.bury(e, reason)
-		return
+		return nil
 	}
-	p.mu.Lock()
-	p.push(e)
-	p.mu.Unlock()
+	p.enter(e)
 	p.schedule()
+	return wait
+}
+
+// enter lets an event wait that is kept and counted, unless the endpoint has been disabled in between.
+func (p *endpoint) enter(e *event) {
+	p.mu.Lock()
+	disabled := p.disabled
+	if disabled {
+		p.size--
+	} else {
+		p.push(e)
+	}
+	p.mu.Unlock()
+	if disabled {
+		p.bury(e, "gone")
+		p.forget(e)
+	}
 }
 
 // push appends an event to the lane of its key. The caller holds mu and has counted it in size.
@@ -182,7 +199,7 @@ func (p *endpoint) replay(only map[string]bool) (replayed, left int, err error) 
 		}
 		p.mu.Unlock()
 		if room {
-			if err := p.shelf.keep(e); err != nil {
+			if _, err := p.shelf.keep(e); err != nil { // revive, which comes after it, is on disk after it
 				room = false
 				p.mu.Lock()
 				p.size--
@@ -196,9 +213,7 @@ func (p *endpoint) replay(only map[string]bool) (replayed, left int, err error) 
 		if err := p.shelf.revive(e.id); err != nil {
 			p.log.Warn("dead event not removed", slog.String("webhook", p.config.Name), slog.String("event", e.id), slog.String("error", err.Error()))
 		}
-		p.mu.Lock()
-		p.push(e)
-		p.mu.Unlock()
+		p.enter(e)
 		replayed++
 	}
 	p.schedule()

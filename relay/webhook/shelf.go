@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,21 +38,32 @@ func newShelf(name string, b *broker.Broker) *shelf {
 	return &shelf{queue: Namespace + ":queue:" + name, dead: Namespace + ":dead:" + name, broker: b}
 }
 
-// keep stores an event that is accepted.
-func (s *shelf) keep(e *event) error {
-	_, err := s.broker.Publish(s.queue, &broker.Publication{Op: broker.Set, Group: group, Key: e.id, Data: e.append(nil, "")})
-	return err
+// keep stores an event that is accepted. Wait, unless it is nil, answers when it is safe.
+func (s *shelf) keep(e *event) (wait func() error, err error) {
+	ticket, err := s.broker.Submit(s.queue, &broker.Publication{Op: broker.Set, Group: group, Key: e.id, Data: e.append(nil, "")})
+	if err != nil || ticket.Wait == nil {
+		return nil, err
+	}
+	return func() error {
+		_, err := ticket.Wait()
+		return err
+	}, nil
 }
 
+// What happens to an event later is not waited for: the journal keeps the order, so that after a crash an event may
+// come twice, but is never missing.
+
 // drop forgets one that is dealt with.
-func (s *shelf) drop(id string) error {
-	_, err := s.broker.Publish(s.queue, &broker.Publication{Op: broker.Delete, Group: group, Key: id})
+func (s *shelf) drop(id string) error { return s.remove(s.queue, id) }
+
+func (s *shelf) remove(channel, id string) error {
+	_, err := s.broker.Publish(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: id, Ack: broker.AckMemory})
 	return err
 }
 
 // bury stores an event that is given up. It makes room by forgetting the oldest of them.
 func (s *shelf) bury(e *event, reason string) error {
-	p := &broker.Publication{Op: broker.Set, Group: group, Key: e.id, Data: e.append(nil, reason)}
+	p := &broker.Publication{Op: broker.Set, Group: group, Key: e.id, Data: e.append(nil, reason), Ack: broker.AckMemory}
 	s.mu.Lock()
 	s.ids = append(s.ids, e.id)
 	over := len(s.ids) - deadEvents
@@ -81,22 +93,19 @@ func (s *shelf) forget() bool {
 }
 
 // exhume removes a dead event from its channel.
-func (s *shelf) exhume(id string) error {
-	_, err := s.broker.Publish(s.dead, &broker.Publication{Op: broker.Delete, Group: group, Key: id})
-	return err
-}
+func (s *shelf) exhume(id string) error { return s.remove(s.dead, id) }
 
-// waiting reads the events that waited when the process before ended, in their order.
-func (s *shelf) waiting() ([]*event, error) {
-	var list []*event
-	err := s.read(s.queue, func(id string, r *record) { list = append(list, r.event(id)) })
-	return list, err
-}
+// waiting reads the events that waited when the process before ended, in the order in which they came about.
+func (s *shelf) waiting() ([]*event, error) { return s.list(s.queue) }
 
-// buried reads the dead events in the order in which they were given up.
-func (s *shelf) buried() ([]*event, error) {
+// buried reads the dead events, in the order in which they came about. They were given up in another, where many of
+// them were at once.
+func (s *shelf) buried() ([]*event, error) { return s.list(s.dead) }
+
+func (s *shelf) list(channel string) ([]*event, error) {
 	var list []*event
-	err := s.read(s.dead, func(id string, r *record) { list = append(list, r.event(id)) })
+	err := s.read(channel, func(id string, r *record) { list = append(list, r.event(id)) })
+	slices.SortStableFunc(list, func(a, b *event) int { return cmp.Compare(a.id, b.id) }) // ids sort by time
 	return list, err
 }
 

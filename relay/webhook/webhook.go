@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -36,7 +37,7 @@ func (s *System) Name() string { return relay.SystemWebhook }
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core = core
-	if err := core.Reserve(Namespace, relay.Namespace{Presence: new(bool), Limit: relay.Bounds{Items: 1 << 20}}); err != nil {
+	if err := core.Reserve(Namespace, relay.Namespace{Presence: new(bool), Limit: relay.Bounds{Items: 1 << 20}, Durable: true}); err != nil {
 		return err
 	}
 	var err error
@@ -83,20 +84,32 @@ func (s *System) newEndpoint(ctx context.Context, w relay.Webhook) (*endpoint, e
 		return nil, errors.New("a secret is needed")
 	}
 	p.client = safedial.Client(w.Timeout)
-	if w.AllowInsecure || s.core.Config().Dev {
+	switch {
+	case w.AllowInsecure:
 		p.client = safedial.Insecure(w.Timeout)
+	case s.core.Config().Dev:
+		p.client = safedial.Local(w.Timeout)
 	}
 	p.run = func(work func()) bool { return s.pool.Submit(work) == nil }
 	p.counted = newCounters(s.core.Metrics(), p)
 	return p, nil
 }
 
-// tell hands an event to the endpoints that want it.
+// tell hands an event to the endpoints that want it. It returns when none of them would lose it by a restart.
 func (s *System) tell(e *relay.Event) error {
+	var waits []func() error
 	for _, p := range s.endpoints {
-		if p.wants(e.Topic) {
-			p.counted.accepted.Inc()
-			p.accept(newEvent(e, s.core.Now()))
+		if !p.wants(e.Topic) {
+			continue
+		}
+		p.counted.accepted.Inc()
+		if wait := p.accept(newEvent(e, s.core.Now())); wait != nil {
+			waits = append(waits, wait)
+		}
+	}
+	for _, wait := range waits { // for one commit, mostly
+		if err := wait(); err != nil {
+			s.core.Log().Warn("an event is not on disk: a restart would lose it", slog.String("topic", e.Topic), slog.String("error", err.Error()))
 		}
 	}
 	return nil

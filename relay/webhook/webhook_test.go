@@ -24,7 +24,6 @@ type backend struct {
 	*httptest.Server
 	t      *testing.T
 	bodies chan string
-	ids    sync.Map
 }
 
 // newBackend answers with what handle says; nil: 204. Requests with a wrong signature fail the test.

@@ -1,0 +1,146 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"weir/relay"
+)
+
+// mostAPNs is the most bytes of a payload, as Apple has it.
+const mostAPNs = 4096
+
+// providerLife is how long a token of ours is used: Apple refuses those older than an hour, and new ones that
+// come more often than every 20 minutes.
+const providerLife = 50 * time.Minute
+
+// ParseAPNsKey reads a signing key, what stands in a .p8 file.
+func ParseAPNsKey(data []byte) (*ecdsa.PrivateKey, error) {
+	key, err := jwt.ParseECPrivateKeyFromPEM(data)
+	if err != nil || key.Curve.Params().BitSize != 256 {
+		return nil, errors.New("expected a signing key for APNs: a .p8 file, a P-256 key in PEM")
+	}
+	return key, nil
+}
+
+// apns reaches apps through the Apple Push Notification service.
+type apns struct {
+	client *http.Client
+	url    string
+	topic  string
+	ttl    time.Duration
+	token  *token
+}
+
+func newAPNs(client *http.Client, c relay.APNs, key *ecdsa.PrivateKey, ttl time.Duration) *apns {
+	a := &apns{client: client, url: strings.TrimSuffix(c.URL, "/") + "/3/device/", topic: c.Topic, ttl: ttl}
+	a.token = &token{fetch: func(context.Context) (string, time.Time, error) {
+		now := time.Now()
+		t := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"iss": c.TeamID, "iat": now.Unix()})
+		t.Header["kid"] = c.KeyID
+		value, err := t.SignedString(key)
+		if err != nil {
+			return "", time.Time{}, fmt.Errorf("sign for APNs: %w", err)
+		}
+		return value, now.Add(providerLife), nil
+	}}
+	return a
+}
+
+// apnsMessage is the payload; members as Apple names them.
+type apnsMessage struct {
+	APS struct {
+		Alert struct {
+			Title string `json:"title"`
+			Body  string `json:"body,omitempty"`
+		} `json:"alert"`
+		Sound  string `json:"sound,omitempty"`
+		Thread string `json:"thread-id,omitempty"`
+	} `json:"aps"`
+	ID        string          `json:"id"`
+	Data      json.RawMessage `json:"data,omitempty"`
+	Truncated bool            `json:"truncated,omitempty"`
+}
+
+// apnsPriorities: 10 at once, 5 with regard to the battery, 1 when the device is awake anyway.
+var apnsPriorities = map[string]string{low: "1", normal: "5", high: "10"}
+
+func encodeAPNs(p *push) []byte {
+	m := apnsMessage{ID: p.ID, Data: p.Data, Truncated: p.Truncated}
+	m.APS.Alert.Title, m.APS.Alert.Body, m.APS.Thread = p.Title, p.Body, p.Tag
+	if p.Priority != low {
+		m.APS.Sound = "default"
+	}
+	return encode(&m)
+}
+
+func (a *apns) send(ctx context.Context, d *device, n *notification) outcome {
+	body := n.fit(mostAPNs, encodeAPNs)
+	for again := false; ; again = true {
+		bearer, err := a.token.get(ctx)
+		if err != nil {
+			return outcome{verdict: alarming, problem: err.Error()}
+		}
+		o, stale := a.post(ctx, bearer, d, n, body)
+		if !stale {
+			return o
+		}
+		a.token.drop(bearer)
+		if again {
+			o.verdict = alarming
+			return o
+		}
+	}
+}
+
+func (a *apns) post(ctx context.Context, bearer string, d *device, n *notification, body []byte) (o outcome, stale bool) {
+	now := time.Now()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+d.Token, bytes.NewReader(body))
+	if err != nil {
+		return outcome{verdict: alarming, problem: "notify.apns.url is not an address"}, false
+	}
+	h := req.Header
+	h.Set("Content-Type", "application/json")
+	h.Set("Authorization", "bearer "+bearer)
+	h.Set("apns-topic", a.topic)
+	h.Set("apns-push-type", "alert")
+	h.Set("apns-priority", apnsPriorities[n.Priority])
+	h.Set("apns-expiration", strconv.FormatInt(now.Add(a.ttl).Unix(), 10))
+	h.Set("apns-collapse-id", n.topic())
+	resp, err := a.client.Do(req)
+	if err != nil {
+		return silence(err), false
+	}
+	var problem struct {
+		Reason    string `json:"reason"`
+		Timestamp int64  `json:"timestamp"` // milliseconds: since when the device is known to be gone
+	}
+	_ = json.Unmarshal(answer(resp), &problem) // without a reason, the status counts
+	o = judge(resp, now)
+	if o.verdict != delivered && len(problem.Reason) <= 64 {
+		o.problem += " " + problem.Reason
+	}
+	switch {
+	case o.verdict == delivered:
+	case resp.StatusCode == http.StatusGone && problem.Timestamp > 0 && d.Renewed > problem.Timestamp:
+		o.verdict = refused // it has come back since
+	case resp.StatusCode == http.StatusGone, problem.Reason == "BadDeviceToken":
+		o.verdict = gone
+	case problem.Reason == "ExpiredProviderToken":
+		return o, true
+	case problem.Reason == "DeviceTokenNotForTopic", problem.Reason == "BadTopic", problem.Reason == "MissingTopic", problem.Reason == "TopicDisallowed",
+		resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
+		o.verdict = alarming
+	}
+	return o, false
+}

@@ -1,0 +1,204 @@
+package notify
+
+import (
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"weir/internal/safedial"
+	"weir/relay"
+)
+
+// The kinds of devices.
+const (
+	kindWebPush = "webpush" // a browser, by its push service
+	kindFCM     = "fcm"     // an app, by Firebase Cloud Messaging
+	kindAPNs    = "apns"    // an app, by Apple
+	kindWebhook = "webhook" // anything that takes a POST
+)
+
+// Bounds of what a device consists of, in bytes.
+const (
+	mostURL   = 2048
+	mostToken = 4096
+	mostName  = 100 // code points
+)
+
+// device is where a user can be reached, as it is kept in a channel.
+type device struct {
+	Kind    string `json:"kind"`
+	URL     string `json:"url,omitempty"`    // webpush, webhook
+	P256dh  string `json:"p256dh,omitempty"` // webpush: the browser's public key, base64url
+	Auth    string `json:"auth,omitempty"`   // webpush: its secret, base64url
+	Token   string `json:"token,omitempty"`  // fcm, apns
+	Secret  string `json:"secret,omitempty"` // webhook: what its requests are signed with
+	Name    string `json:"name,omitempty"`   // for people
+	Created int64  `json:"createdAt"`        // milliseconds
+	Renewed int64  `json:"renewedAt"`        // when it was registered last
+
+	id string // its key
+}
+
+// registration is what POST /devices takes. A browser's subscription can be given as it is, or within.
+type registration struct {
+	Kind         string        `json:"kind"`
+	URL          string        `json:"url"`
+	Endpoint     string        `json:"endpoint"`
+	Keys         keys          `json:"keys"`
+	Subscription *subscription `json:"subscription"`
+	Token        string        `json:"token"`
+	Name         string        `json:"name"`
+}
+
+type subscription struct {
+	Endpoint string `json:"endpoint"`
+	Keys     keys   `json:"keys"`
+}
+
+type keys struct {
+	P256dh string `json:"p256dh"`
+	Auth   string `json:"auth"`
+}
+
+func bad(message string) error {
+	return relay.Fault(http.StatusBadRequest, "bad_request", message, false)
+}
+
+// device checks a registration. kinds are those that can be reached; loopback says that addresses of this machine
+// are allowed, and http there.
+func (r *registration) device(kinds []string, loopback bool) (*device, error) {
+	if !slices.Contains(kinds, r.Kind) {
+		return nil, bad("kind must be one of " + strings.Join(kinds, ", "))
+	}
+	if utf8.RuneCountInString(r.Name) > mostName {
+		return nil, bad("name must be at most 100 characters")
+	}
+	d := &device{Kind: r.Kind, Name: r.Name}
+	var err error
+	switch r.Kind {
+	case kindWebPush:
+		s := subscription{r.Endpoint, r.Keys}
+		field := ""
+		if r.Subscription != nil {
+			s, field = *r.Subscription, "subscription."
+		}
+		if d.URL, err = address(field+"endpoint", s.Endpoint, loopback); err != nil {
+			return nil, err
+		}
+		if d.P256dh, d.Auth, err = s.Keys.check(field); err != nil {
+			return nil, err
+		}
+	case kindWebhook:
+		if d.URL, err = address("url", r.URL, loopback); err != nil {
+			return nil, err
+		}
+		d.Secret = newSecret()
+	case kindFCM:
+		if r.Token == "" || len(r.Token) > mostToken || strings.ContainsFunc(r.Token, func(c rune) bool { return c <= ' ' || c > '~' }) {
+			return nil, bad("token must be 1 to 4096 printable characters without spaces")
+		}
+		d.Token = r.Token
+	case kindAPNs:
+		token := strings.ToLower(r.Token)
+		if b, err := hex.DecodeString(token); err != nil || len(b) < 16 || len(b) > 100 {
+			return nil, bad("token must be the device token in hexadecimal")
+		}
+		d.Token = token
+	}
+	d.id = identify(d.Kind, d.URL+d.Token)
+	return d, nil
+}
+
+// check reads the keys of a browser's subscription, in any spelling of base64.
+func (k keys) check(field string) (p256dh, auth string, err error) {
+	point, err := decode64(k.P256dh)
+	if err == nil {
+		_, err = ecdh.P256().NewPublicKey(point)
+	}
+	if err != nil {
+		return "", "", bad(field + "keys.p256dh must be a public key on P-256, uncompressed, in base64url")
+	}
+	secret, err := decode64(k.Auth)
+	if err != nil || len(secret) != 16 {
+		return "", "", bad(field + "keys.auth must be 16 bytes in base64url")
+	}
+	return base64.RawURLEncoding.EncodeToString(point), base64.RawURLEncoding.EncodeToString(secret), nil
+}
+
+// decode64 reads base64 with either alphabet, padded or not.
+func decode64(s string) ([]byte, error) {
+	s = strings.NewReplacer("+", "-", "/", "_").Replace(strings.TrimRight(s, "="))
+	return base64.RawURLEncoding.DecodeString(s)
+}
+
+// address checks where a user wants to be called. What a name resolves to is looked at when it is dialled.
+func address(field, text string, loopback bool) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || len(text) > mostURL {
+		return "", bad(field + " must be an https address of at most 2048 bytes")
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	isAddr := err == nil
+	local := isAddr && addr.IsLoopback() || u.Hostname() == "localhost"
+	switch {
+	case u.User != nil || u.Fragment != "":
+		return "", bad(field + " must have no user and no fragment")
+	case loopback && local && (u.Scheme == "http" || u.Scheme == "https"):
+	case u.Scheme != "https":
+		return "", bad(field + " must be an https address")
+	case local, isAddr && !safedial.Public(addr):
+		return "", bad(field + " must be a public address")
+	}
+	return u.String(), nil
+}
+
+// identify makes the id of a device: the same address of a user is the same device.
+func identify(kind, address string) string {
+	sum := sha256.Sum256([]byte(kind + "\x00" + address))
+	return "dev_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:15]))
+}
+
+// newSecret makes a secret as the Standard Webhooks specification spells it.
+func newSecret() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // it never fails
+	return "whsec_" + base64.StdEncoding.EncodeToString(b)
+}
+
+// shown is what the owner of a device sees of it: nothing that would let others reach it.
+type shown struct {
+	ID      string `json:"id"`
+	Kind    string `json:"kind"`
+	Name    string `json:"name,omitempty"`
+	Host    string `json:"host,omitempty"`
+	Created int64  `json:"createdAt"`
+	Renewed int64  `json:"renewedAt"`
+	Secret  string `json:"secret,omitempty"` // once, in the answer to its registration
+}
+
+func (d *device) shown() shown {
+	return shown{ID: d.id, Kind: d.Kind, Name: d.Name, Host: d.host(), Created: d.Created, Renewed: d.Renewed}
+}
+
+// host is whose machine the device is reached by; "" for those of a configured service.
+func (d *device) host() string {
+	if d.URL == "" {
+		return ""
+	}
+	u, err := url.Parse(d.URL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+func (d *device) record() []byte { return encode(d) }

@@ -1,0 +1,152 @@
+package notify
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay"
+	"weir/relay/auth"
+)
+
+// Namespace is where devices are kept: those of a user in "notify:{user}", as items of the group "devices".
+const Namespace = "notify"
+
+const groupDevices = "devices"
+
+// devicesOf is the channel of a user's devices. It spells the user as their own channel does.
+func devicesOf(user string) string {
+	return Namespace + strings.TrimPrefix(wire.UserChannel(user), wire.UserNamespace)
+}
+
+// list reads the devices of a user, those renewed longest ago first.
+func (s *System) list(user string) []*device {
+	var list []*device
+	reply, ok := s.core.Broker().Read(devicesOf(user), []string{groupDevices})
+	if !ok {
+		return nil
+	}
+	err := items(reply.State, func(id string, data []byte) {
+		d := new(device)
+		if json.Unmarshal(data, d) == nil {
+			d.id = strings.Clone(id)
+			list = append(list, d)
+		}
+	})
+	if err != nil {
+		s.log.Error("devices cannot be read", "error", err)
+	}
+	slices.SortStableFunc(list, func(a, b *device) int { return cmp.Compare(a.Renewed, b.Renewed) })
+	return list
+}
+
+// items calls f with each item of a state.
+func items(state []byte, f func(key string, data []byte)) error {
+	return wire.Members(state, func(_ string, group []byte) error {
+		return wire.Members(group, func(key string, data []byte) error {
+			f(key, data)
+			return nil
+		})
+	})
+}
+
+// forget removes a device, unless it was registered again since it was read.
+func (s *System) forget(user string, d *device) bool {
+	data, _, ok := s.core.Broker().Item(devicesOf(user), groupDevices, d.id)
+	var now device
+	if !ok || json.Unmarshal(data, &now) != nil || now.Renewed != d.Renewed {
+		return false
+	}
+	return s.remove(user, d.id) == nil
+}
+
+func (s *System) remove(user, id string) error {
+	_, err := s.core.Broker().Publish(devicesOf(user), &broker.Publication{Op: broker.Delete, Group: groupDevices, Key: id})
+	return err
+}
+
+// handleRegister is POST /devices: 201 for a device that is new, 200 for one that is known.
+func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	var r registration
+	if err := relay.ReadJSON(ctx, &r); err != nil {
+		return err
+	}
+	d, err := r.device(s.kinds, s.core.Config().Dev)
+	if err != nil {
+		return err
+	}
+	status := http.StatusCreated
+	d.Created = s.core.Now().UnixMilli()
+	d.Renewed = d.Created
+	answer := d.shown()
+	answer.Secret = d.Secret
+	if data, _, ok := s.core.Broker().Item(devicesOf(id.User), groupDevices, d.id); ok {
+		var known device
+		if json.Unmarshal(data, &known) == nil {
+			status = http.StatusOK
+			d.Created, d.Renewed, d.Secret = known.Created, max(d.Renewed, known.Renewed+1), known.Secret
+			answer = d.shown()
+		}
+	}
+	if _, err := s.core.Publish(devicesOf(id.User), &broker.Publication{Op: broker.Set, Group: groupDevices, Key: d.id, Data: d.record()}); err != nil {
+		return err
+	}
+	list := s.list(id.User)
+	for _, old := range list[:max(0, len(list)-s.config.Devices)] {
+		if err := s.remove(id.User, old.id); err != nil {
+			return err
+		}
+	}
+	return relay.WriteJSON(ctx, status, answer)
+}
+
+// handleDevices is GET /devices.
+func (s *System) handleDevices(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	list := make([]shown, 0, 4)
+	for _, d := range s.list(id.User) {
+		list = append(list, d.shown())
+	}
+	return relay.WriteJSON(ctx, http.StatusOK, map[string]any{"devices": list})
+}
+
+// handleRemove is DELETE /devices/{id}.
+func (s *System) handleRemove(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	key, _ := ctx.UserValue("id").(string)
+	if _, _, ok := s.core.Broker().Item(devicesOf(id.User), groupDevices, key); !ok {
+		return notFound("there is no such device")
+	}
+	if err := s.remove(id.User, key); err != nil {
+		return err
+	}
+	ctx.SetStatusCode(http.StatusNoContent)
+	return nil
+}
+
+// handleRemoveAll is DELETE /devices: whoever logs out everywhere.
+func (s *System) handleRemoveAll(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	list := s.list(id.User)
+	for _, d := range list {
+		if err := s.remove(id.User, d.id); err != nil {
+			return err
+		}
+	}
+	return relay.WriteJSON(ctx, http.StatusOK, map[string]int{"removed": len(list)})
+}
+
+// handleVAPID is GET /devices/vapid: what a page subscribes to its push service with.
+func (s *System) handleVAPID(ctx *fasthttp.RequestCtx, _ *auth.Identity) error {
+	if s.vapid == nil {
+		return notFound("web push is not configured here")
+	}
+	return relay.WriteJSON(ctx, http.StatusOK, map[string]string{"publicKey": s.vapid.Public})
+}
+
+func notFound(message string) error {
+	return relay.Fault(http.StatusNotFound, "not_found", message, false)
+}

@@ -1,0 +1,225 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// mostFCM is the most bytes of a message, as Firebase has it.
+const mostFCM = 4096
+
+// ServiceAccount is what Firebase knows a backend by: what stands in the JSON file that its console hands out.
+type ServiceAccount struct {
+	Project  string `json:"project_id"`
+	Email    string `json:"client_email"`
+	KeyID    string `json:"private_key_id"`
+	Key      string `json:"private_key"` // RSA, in PEM
+	TokenURI string `json:"token_uri"`
+
+	key *rsa.PrivateKey
+}
+
+// ParseServiceAccount reads what stands in the file. Errors show nothing of the key.
+func ParseServiceAccount(data []byte) (*ServiceAccount, error) {
+	const expected = "expected the JSON file of a service account, with project_id, client_email, private_key and token_uri"
+	a := new(ServiceAccount)
+	if json.Unmarshal(data, a) != nil || a.Project == "" || a.Email == "" || url.PathEscape(a.Project) != a.Project {
+		return nil, errors.New(expected)
+	}
+	if u, err := url.Parse(a.TokenURI); err != nil || u.Host == "" {
+		return nil, errors.New(expected)
+	}
+	var err error
+	if a.key, err = jwt.ParseRSAPrivateKeyFromPEM([]byte(a.Key)); err != nil {
+		return nil, errors.New("private_key is not an RSA key in PEM")
+	}
+	return a, nil
+}
+
+// fcm reaches apps through Firebase Cloud Messaging, HTTP v1.
+type fcm struct {
+	client *http.Client
+	url    string
+	ttl    time.Duration
+	token  *token
+}
+
+// errToken says that no token was to be had, for a reason that trying again does not change.
+var errToken = errors.New("the service account is not accepted")
+
+func newFCM(client *http.Client, base string, a *ServiceAccount, ttl time.Duration) *fcm {
+	f := &fcm{client: client, url: strings.TrimSuffix(base, "/") + "/v1/projects/" + a.Project + "/messages:send", ttl: ttl}
+	f.token = &token{fetch: func(ctx context.Context) (string, time.Time, error) { return fetchToken(ctx, client, a) }}
+	return f
+}
+
+// fetchToken exchanges an assertion, signed by the service account, for a token.
+func fetchToken(ctx context.Context, client *http.Client, a *ServiceAccount) (string, time.Time, error) {
+	now := time.Now()
+	t := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
+		"iss": a.Email, "scope": "https://www.googleapis.com/auth/firebase.messaging", "aud": a.TokenURI,
+		"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+	})
+	if a.KeyID != "" {
+		t.Header["kid"] = a.KeyID
+	}
+	assertion, err := t.SignedString(a.key)
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("sign for %s: %w", a.Email, err)
+	}
+	form := url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {assertion}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.TokenURI, strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("token_uri: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("fetch a token: %w", err)
+	}
+	var got struct {
+		Token   string `json:"access_token"`
+		Expires int64  `json:"expires_in"` // seconds
+	}
+	_ = json.Unmarshal(answer(resp), &got) // what is not there is missed below
+	switch {
+	case resp.StatusCode >= 400 && resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests:
+		return "", time.Time{}, fmt.Errorf("fetch a token: answered %d: %w", resp.StatusCode, errToken)
+	case resp.StatusCode != http.StatusOK || got.Token == "":
+		return "", time.Time{}, fmt.Errorf("fetch a token: answered %d", resp.StatusCode)
+	}
+	life := time.Duration(got.Expires) * time.Second
+	return got.Token, now.Add(life - min(time.Minute, life/10)), nil // a token must not end on its way
+}
+
+// fcmMessage is what is sent; members as Firebase names them.
+type fcmMessage struct {
+	Message struct {
+		Token        string            `json:"token"`
+		Notification fcmText           `json:"notification"`
+		Data         map[string]string `json:"data"` // id, and data as JSON
+		Android      fcmAndroid        `json:"android"`
+	} `json:"message"`
+}
+
+type fcmText struct {
+	Title string `json:"title"`
+	Body  string `json:"body,omitempty"`
+}
+
+type fcmAndroid struct {
+	Priority string `json:"priority"`
+	TTL      string `json:"ttl"`
+	Collapse string `json:"collapse_key,omitempty"`
+}
+
+func (f *fcm) encode(d *device, p *push) []byte {
+	var m fcmMessage
+	m.Message.Token = d.Token
+	m.Message.Notification = fcmText{p.Title, p.Body}
+	m.Message.Data = map[string]string{"id": p.ID}
+	if p.Data != nil {
+		m.Message.Data["data"] = string(p.Data)
+	}
+	if p.Truncated {
+		m.Message.Data["truncated"] = "true"
+	}
+	priority := "NORMAL"
+	if p.Priority == high {
+		priority = "HIGH"
+	}
+	m.Message.Android = fcmAndroid{priority, seconds(f.ttl) + "s", p.Tag}
+	return encode(&m)
+}
+
+func (f *fcm) send(ctx context.Context, d *device, n *notification) outcome {
+	// The token of the device is the service's own and does not count.
+	body := n.fit(mostFCM+len(d.Token), func(p *push) []byte { return f.encode(d, p) })
+	for again := false; ; again = true {
+		bearer, err := f.token.get(ctx)
+		switch {
+		case errors.Is(err, errToken):
+			return outcome{verdict: alarming, problem: err.Error()}
+		case err != nil:
+			o := silence(err)
+			o.problem = "no token: " + o.problem
+			return o
+		}
+		o, stale := f.post(ctx, bearer, body)
+		if !stale {
+			return o
+		}
+		f.token.drop(bearer) // it may have been taken back before its time: another one will tell
+		if again {
+			o.verdict = alarming
+			return o
+		}
+	}
+}
+
+// post sends a message with a token, which may turn out to be stale.
+func (f *fcm) post(ctx context.Context, bearer string, body []byte) (o outcome, stale bool) {
+	now := time.Now()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(body))
+	if err != nil {
+		return outcome{verdict: alarming, problem: "notify.fcm.url is not an address"}, false
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+bearer)
+	resp, err := f.client.Do(req)
+	if err != nil {
+		return silence(err), false
+	}
+	code := fcmCode(answer(resp))
+	o = judge(resp, now)
+	if o.verdict != delivered && code != "" {
+		o.problem += " " + code
+	}
+	switch {
+	case o.verdict == delivered:
+	case code == "UNREGISTERED":
+		o.verdict = gone
+	case code == "SENDER_ID_MISMATCH": // the device belongs to another project
+		o.verdict = refused
+	case resp.StatusCode == http.StatusUnauthorized && code != "THIRD_PARTY_AUTH_ERROR":
+		return o, true
+	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden, resp.StatusCode == http.StatusNotFound:
+		o.verdict = alarming
+	}
+	return o, false
+}
+
+// fcmCode is the code of an error, the more specific one if there are two; "" if there is none.
+func fcmCode(body []byte) string {
+	var problem struct {
+		Error struct {
+			Status  string `json:"status"`
+			Details []struct {
+				Code string `json:"errorCode"`
+			} `json:"details"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(body, &problem) != nil {
+		return ""
+	}
+	code := problem.Error.Status
+	for _, x := range problem.Error.Details {
+		if x.Code != "" {
+			code = x.Code
+		}
+	}
+	if len(code) > 64 {
+		return ""
+	}
+	return code
+}

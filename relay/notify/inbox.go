@@ -1,0 +1,150 @@
+package notify
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/broker"
+	"weir/internal/wire"
+)
+
+const groupNotifications = "notifications"
+
+// inbox is the notifications of a user: items of their own channel, which all that is connected follows.
+type inbox struct {
+	system  *System
+	channel string
+}
+
+func (s *System) inbox(user string) inbox { return inbox{s, wire.UserChannel(user)} }
+
+// put adds a notification, and lets the oldest go that are too many.
+func (x inbox) put(n *notification) error {
+	s := x.system
+	data := encode(n)
+	if len(data) > int(s.core.Config().Limit.Message) {
+		return errTooLarge
+	}
+	if err := x.set(n.ID, data, s.config.Keep); err != nil {
+		return err
+	}
+	ids, err := x.ids()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids[:max(0, len(ids)-s.config.Inbox)] {
+		if err := x.remove(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x inbox) set(id string, data []byte, ttl time.Duration) error {
+	_, err := x.system.core.Publish(x.channel, &broker.Publication{Op: broker.Set, Group: groupNotifications, Key: id, Data: data, TTL: ttl})
+	return err
+}
+
+func (x inbox) remove(id string) error {
+	_, err := x.system.core.Publish(x.channel, &broker.Publication{Op: broker.Delete, Group: groupNotifications, Key: id})
+	return err
+}
+
+// has says whether there is a notification of an id.
+func (x inbox) has(id string) bool {
+	_, _, ok := x.system.core.Broker().Item(x.channel, groupNotifications, id)
+	return ok
+}
+
+// read calls f with each notification, the oldest first. What it is given is valid during the call only.
+func (x inbox) read(f func(id string, data []byte)) error {
+	reply, ok := x.system.core.Broker().Read(x.channel, []string{groupNotifications})
+	if !ok {
+		return nil
+	}
+	if err := items(reply.State, f); err != nil {
+		return fmt.Errorf("read %s: %w", x.channel, err)
+	}
+	return nil
+}
+
+// ids are those of the notifications, the oldest first.
+func (x inbox) ids() ([]string, error) {
+	var ids []string
+	err := x.read(func(id string, _ []byte) { ids = append(ids, strings.Clone(id)) })
+	return ids, err
+}
+
+// page is some of the notifications.
+type page struct {
+	Notifications []*notification `json:"notifications"` // the newest first
+	Unread        int             `json:"unread"`        // of all
+	More          bool            `json:"more"`          // there are older ones
+}
+
+// page answers the newest limit notifications that are older than the one of an id; "": of all.
+func (x inbox) page(before string, limit int) (*page, error) {
+	var all []*notification
+	p := new(page)
+	err := x.read(func(_ string, data []byte) {
+		n := new(notification)
+		if json.Unmarshal(data, n) != nil {
+			return // not ours
+		}
+		all = append(all, n)
+		if !n.Read {
+			p.Unread++
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if before != "" {
+		i := slices.IndexFunc(all, func(n *notification) bool { return n.ID == before })
+		if i < 0 {
+			return nil, notFound("there is no notification to begin before")
+		}
+		all = all[:i]
+	}
+	from := max(0, len(all)-limit)
+	p.More = from > 0
+	p.Notifications = all[from:]
+	slices.Reverse(p.Notifications)
+	if p.Notifications == nil {
+		p.Notifications = []*notification{}
+	}
+	return p, nil
+}
+
+// mark notes that notifications were read: those of ids, or all of them if that is nil. It answers how many were
+// unread before, and of how many nothing is known.
+func (x inbox) mark(ids []string) (marked, unknown int, err error) {
+	if ids == nil {
+		if ids, err = x.ids(); err != nil {
+			return 0, 0, err
+		}
+	}
+	s := x.system
+	now := s.core.Now()
+	for _, id := range ids {
+		data, _, ok := s.core.Broker().Item(x.channel, groupNotifications, id)
+		var n notification
+		if !ok || json.Unmarshal(data, &n) != nil {
+			unknown++
+			continue
+		}
+		if n.Read {
+			continue
+		}
+		n.Read, n.ReadAt = true, now.UnixMilli()
+		left := time.UnixMilli(n.Timestamp).Add(s.config.Keep).Sub(now) // setting it again must not keep it longer
+		if err := x.set(id, encode(&n), max(left, time.Second)); err != nil {
+			return marked, unknown, err
+		}
+		marked++
+	}
+	return marked, unknown, nil
+}

@@ -1,0 +1,130 @@
+package notify
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/relay"
+	"weir/relay/auth"
+)
+
+// Bounds of a page of notifications, and of ids that are marked at once.
+const (
+	usualPage = 50
+	mostPage  = 200
+	mostMarks = 200
+)
+
+// handleInbox is GET /notifications.
+func (s *System) handleInbox(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	limit := usualPage
+	if args := ctx.QueryArgs(); args.Has("limit") {
+		n, err := args.GetUint("limit")
+		if err != nil || n < 1 || n > mostPage {
+			return bad("limit must be a number from 1 to 200")
+		}
+		limit = n
+	}
+	p, err := s.inbox(id.User).page(string(ctx.QueryArgs().Peek("before")), limit)
+	if err != nil {
+		return err
+	}
+	return relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(encode(p)))
+}
+
+// handleRead is POST /notifications/{id}/read.
+func (s *System) handleRead(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	key, _ := ctx.UserValue("id").(string)
+	_, unknown, err := s.inbox(id.User).mark([]string{key})
+	if err != nil {
+		return err
+	}
+	if unknown > 0 {
+		return notFound("there is no such notification")
+	}
+	return relay.WriteJSON(ctx, http.StatusOK, map[string]any{"id": key, "read": true})
+}
+
+// marks is what is to be marked as read: one, some, or all.
+type marks struct {
+	UserID string   `json:"userId"` // for backends; a client's own
+	ID     string   `json:"id"`
+	IDs    []string `json:"ids"`
+	All    bool     `json:"all"`
+}
+
+// list is the ids that are meant; nil for all.
+func (m *marks) list() ([]string, error) {
+	switch {
+	case len(m.IDs) > mostMarks:
+		return nil, bad("ids must be at most 200")
+	case m.All && m.ID == "" && m.IDs == nil:
+		return nil, nil
+	case !m.All && m.ID != "" && m.IDs == nil:
+		return []string{m.ID}, nil
+	case !m.All && m.ID == "" && m.IDs != nil:
+		return m.IDs, nil
+	}
+	return nil, bad("expected one of id, ids and all")
+}
+
+// handleReadMany is POST /notifications/read; without a body, all are meant.
+func (s *System) handleReadMany(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	m := marks{All: true}
+	if len(ctx.PostBody()) > 0 {
+		m.All = false
+		if err := relay.ReadJSON(ctx, &m); err != nil {
+			return err
+		}
+	}
+	ids, err := m.list()
+	if err != nil {
+		return err
+	}
+	marked, _, err := s.inbox(id.User).mark(ids)
+	if err != nil {
+		return err
+	}
+	return relay.WriteJSON(ctx, http.StatusOK, map[string]int{"marked": marked})
+}
+
+// handleDismiss is DELETE /notifications/{id}.
+func (s *System) handleDismiss(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	key, _ := ctx.UserValue("id").(string)
+	x := s.inbox(id.User)
+	if !x.has(key) {
+		return notFound("there is no such notification")
+	}
+	if err := x.remove(key); err != nil {
+		return err
+	}
+	ctx.SetStatusCode(http.StatusNoContent)
+	return nil
+}
+
+// read is the topic notification.read: a client's own notifications, whatever it says of the user; a backend
+// names the user.
+func (s *System) read(e *relay.Event) error {
+	var m marks
+	if err := relay.DecodeJSON(e.Data, &m); err != nil {
+		return err
+	}
+	user := m.UserID
+	if e.Connection != "" {
+		user = e.User
+	}
+	if user == "" {
+		return bad("userId is missing")
+	}
+	ids, err := m.list()
+	if err != nil {
+		return err
+	}
+	_, unknown, err := s.inbox(user).mark(ids)
+	if err == nil && unknown > 0 && len(ids) == 1 {
+		err = notFound("there is no such notification")
+	}
+	return err
+}

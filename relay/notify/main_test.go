@@ -1,0 +1,9 @@
+package notify
+
+import (
+	"testing"
+
+	"weir/internal/relaytest"
+)
+
+func TestMain(m *testing.M) { relaytest.Main(m) }

@@ -1,0 +1,301 @@
+package notify
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/panjf2000/ants/v2"
+	"github.com/valyala/fasthttp"
+
+	"weir/internal/safedial"
+	"weir/internal/wire"
+	"weir/relay"
+)
+
+// The topics.
+const (
+	topicSend      = "notification.send"
+	topicRead      = "notification.read"
+	topicDelivered = "notification.delivered"
+	topicFailed    = "notification.failed"
+)
+
+// lastChance is how long a shutdown lets pushes be sent that are due.
+const lastChance = 2 * time.Second
+
+// System tells users of something on all their devices. Make it with New.
+type System struct {
+	clients func(c *relay.Config) *clients // replaced by tests
+
+	// Set once by Start.
+	core   *relay.Core
+	config relay.Notify
+	log    *slog.Logger
+	kinds  []string // of devices that can be reached
+	vapid  *VAPID   // nil: there is no web push
+	pool   *ants.Pool
+	queue  *queue
+	http   *clients
+	cancel context.CancelFunc
+
+	resuming sync.WaitGroup
+}
+
+// clients are the HTTP clients: of addresses that users chose, and of services that the operator did.
+type clients struct {
+	user, fcm, apns *http.Client
+}
+
+func newClients(c *relay.Config) *clients {
+	n := c.Notify
+	x := &clients{safedial.Client(n.Timeout), safedial.Client(n.Timeout), safedial.Client(n.Timeout)}
+	if c.Dev {
+		x.user, x.fcm, x.apns = safedial.Local(n.Timeout), safedial.Local(n.Timeout), safedial.Local(n.Timeout)
+	}
+	if n.FCM.AllowInsecure {
+		x.fcm = safedial.Insecure(n.Timeout)
+	}
+	if n.APNs.AllowInsecure {
+		x.apns = safedial.Insecure(n.Timeout)
+	}
+	return x
+}
+
+func (x *clients) close() {
+	for _, c := range []*http.Client{x.user, x.fcm, x.apns} {
+		c.CloseIdleConnections()
+	}
+}
+
+// New makes the system; what it can reach is in the configuration that it is started with.
+func New() *System { return &System{clients: newClients} }
+
+// Name implements relay.System.
+func (s *System) Name() string { return relay.SystemNotify }
+
+// Start implements relay.System.
+func (s *System) Start(core *relay.Core) error {
+	s.core, s.config, s.log = core, core.Config().Notify, core.Log()
+	if err := s.reserve(); err != nil {
+		return err
+	}
+	s.http = s.clients(core.Config())
+	senders, err := s.senders()
+	if err != nil {
+		return err
+	}
+	if s.pool, err = ants.NewPool(-1); err != nil {
+		return fmt.Errorf("notify: start workers: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	q := newQueue(ctx, s.config, s.log)
+	q.senders, q.forget, q.done = senders, s.forget, s.done
+	q.run = func(work func()) bool { return s.pool.Submit(work) == nil }
+	q.counted = newCounters(core.Metrics(), []string{kindWebPush, kindFCM, kindAPNs, kindWebhook}, q.waiting)
+	s.queue = q
+
+	core.On(topicSend, s.send)
+	core.OnClient(topicRead, s.read)
+	core.Backend(http.MethodPost, "/v1/notify", s.handleNotify)
+	core.User(http.MethodPost, "/devices", s.handleRegister)
+	core.User(http.MethodGet, "/devices", s.handleDevices)
+	core.User(http.MethodDelete, "/devices", s.handleRemoveAll)
+	core.User(http.MethodGet, "/devices/vapid", s.handleVAPID)
+	core.User(http.MethodDelete, "/devices/{id}", s.handleRemove)
+	core.User(http.MethodGet, "/notifications", s.handleInbox)
+	core.User(http.MethodPost, "/notifications/read", s.handleReadMany)
+	core.User(http.MethodPost, "/notifications/{id}/read", s.handleRead)
+	core.User(http.MethodDelete, "/notifications/{id}", s.handleDismiss)
+	s.resuming.Go(func() { // ended by cancel; Close waits
+		select {
+		case <-core.Settled(): // what is resumed may be told of at once
+			s.resume()
+		case <-ctx.Done():
+		}
+	})
+	return nil
+}
+
+// reserve makes the channels of devices and those of users durable, if there is where to keep them.
+func (s *System) reserve() error {
+	if err := s.core.Reserve(Namespace, relay.Namespace{Presence: new(bool), History: relay.History{Size: new(0)}, Durable: true}); err != nil {
+		return err
+	}
+	own := s.core.Config().Namespaces["default"] // as users' channels are without us
+	own.Durable = true
+	return s.core.Reserve(wire.UserNamespace, own)
+}
+
+// senders makes what is configured.
+func (s *System) senders() (map[string]sender, error) {
+	c := s.config
+	list := map[string]sender{kindWebhook: &hook{s.http.user}}
+	if err := s.readVAPID(); err != nil {
+		return nil, err
+	}
+	if s.vapid != nil {
+		list[kindWebPush] = &webPush{s.http.user, s.vapid, c.WebPush.Subject, c.TTL}
+	}
+	if c.FCM.File != "" {
+		account, err := read(c.FCM.File, ParseServiceAccount)
+		if err != nil {
+			return nil, fmt.Errorf("notify.fcm.file: %w", err)
+		}
+		list[kindFCM] = newFCM(s.http.fcm, c.FCM.URL, account, c.TTL)
+	}
+	if c.APNs.File != "" {
+		key, err := read(c.APNs.File, ParseAPNsKey)
+		if err != nil {
+			return nil, fmt.Errorf("notify.apns.file: %w", err)
+		}
+		list[kindAPNs] = newAPNs(s.http.apns, c.APNs, key, c.TTL)
+	}
+	for kind := range list {
+		s.kinds = append(s.kinds, kind)
+	}
+	slices.Sort(s.kinds)
+	return list, nil
+}
+
+// read reads what a file holds.
+func read[T any](file string, parse func(data []byte) (T, error)) (T, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return parse(data)
+}
+
+// readVAPID reads the key for web push. Development mode makes one if there is none.
+func (s *System) readVAPID() (err error) {
+	w := &s.config.WebPush
+	private := w.Secret
+	if w.File != "" {
+		if private, err = read(w.File, func(data []byte) (string, error) { return strings.TrimSpace(string(data)), nil }); err != nil {
+			return fmt.Errorf("notify.webpush.file: %w", err)
+		}
+	}
+	switch {
+	case private != "":
+		s.vapid, err = ParseVAPID(private)
+	case s.core.Config().Dev:
+		s.vapid, err = NewVAPID()
+		if w.Subject == "" {
+			w.Subject = "mailto:weir@example.com"
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("notify.webpush: %w", err)
+	}
+	return nil
+}
+
+// handleNotify is POST /v1/notify.
+func (s *System) handleNotify(ctx *fasthttp.RequestCtx) error {
+	var r request
+	if err := relay.ReadJSON(ctx, &r); err != nil {
+		return err
+	}
+	if err := r.check(); err != nil {
+		return err
+	}
+	e := &relay.Event{Topic: topicSend, Key: wire.UserChannel(r.UserID), Data: encode(&r)}
+	if err := s.core.Emit(e); err != nil { // comes back as send
+		return err
+	}
+	return relay.WriteJSON(ctx, http.StatusAccepted, map[string]string{"id": r.ID})
+}
+
+// send is the topic notification.send. A client tells nobody but its own user, whatever it says of the user.
+func (s *System) send(e *relay.Event) error {
+	var r request
+	if err := relay.DecodeJSON(e.Data, &r); err != nil {
+		return err
+	}
+	if e.Connection != "" {
+		r.UserID = e.User
+	}
+	if err := r.check(); err != nil {
+		return err
+	}
+	now := s.core.Now()
+	n := r.notification(now)
+	d, err := s.queue.reserve(r.UserID, n, now)
+	if err != nil {
+		s.queue.counted.refused.Inc()
+		return err
+	}
+	if d == nil {
+		return nil // it is on its way
+	}
+	x := s.inbox(r.UserID)
+	if x.has(n.ID) {
+		s.queue.release(d)
+		return nil // it was sent before
+	}
+	s.depart(d)
+	if err := x.put(n); err != nil {
+		s.arrive(d)
+		s.queue.release(d)
+		return err
+	}
+	s.queue.counted.accepted.Inc()
+	s.queue.start(d, s.list(r.UserID))
+	return nil
+}
+
+// result is the data of notification.delivered and notification.failed.
+type result struct {
+	UserID      string `json:"userId"`
+	ID          string `json:"id"`
+	Delivered   int    `json:"delivered"` // devices
+	Failed      int    `json:"failed"`
+	Pruned      int    `json:"pruned"`           // of the failed: they are no more, and were forgotten
+	Connections int    `json:"connections"`      // of the user, which got it without a push
+	Reason      string `json:"reason,omitempty"` // of a failure: no_devices, or all_failed
+}
+
+// done tells what came of a notification.
+func (s *System) done(d *delivery) {
+	r := result{UserID: d.user, ID: d.n.ID, Delivered: d.delivered, Failed: d.devices - d.delivered, Pruned: d.pruned, Connections: s.core.Connections(d.user)}
+	topic := topicDelivered
+	switch {
+	case d.devices == 0:
+		topic, r.Reason = topicFailed, "no_devices"
+	case d.delivered == 0:
+		topic, r.Reason = topicFailed, "all_failed"
+	}
+	if topic == topicDelivered {
+		s.queue.counted.reached.Inc()
+	} else {
+		s.queue.counted.missed.Inc()
+	}
+	if err := s.core.Emit(&relay.Event{Topic: topic, Key: wire.UserChannel(d.user), Data: encode(&r)}); err != nil {
+		s.log.Warn("the result of a notification was not told", slog.String("notification", d.n.ID), slog.String("error", err.Error()))
+	}
+	s.arrive(d)
+}
+
+// Close implements relay.System. What is due is sent, for up to two seconds; what could not be delivered so far is
+// taken up after a restart, if there is a data directory.
+func (s *System) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastChance)
+	defer cancel()
+	s.queue.finish(ctx)
+	s.cancel()
+	s.resuming.Wait()
+	if left := s.queue.stop(); left > 0 && s.core.Config().Data == "" {
+		s.log.Warn("notifications did not reach all devices before the end", slog.Int("notifications", left))
+	}
+	_ = s.pool.ReleaseTimeout(time.Second)
+	s.http.close()
+}
