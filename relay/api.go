@@ -227,6 +227,9 @@ func (r *Relay) handleDisconnect(ctx *fasthttp.RequestCtx) {
 	if t.Reason == "" {
 		t.Reason = "disconnected"
 	}
+	if t.UserID != "" {
+		r.policies.forget(t.UserID, "")
+	}
 	for _, s := range list {
 		s.end(closing{code: wire.CloseForbidden, reason: t.Reason})
 	}
@@ -254,6 +257,9 @@ func (r *Relay) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
 		f = f.with(t.Reason)
 	}
 	n := 0
+	if t.UserID != "" {
+		r.policies.forget(t.UserID, t.Channel)
+	}
 	for _, s := range list {
 		if s.deny(t.Channel, f) {
 			n++

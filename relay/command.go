@@ -89,10 +89,7 @@ func (s *session) allow(op auth.Ops, channel string) error {
 	if err != nil {
 		return err
 	}
-	if !s.relay.policies.may(id, op, channel) {
-		return faultForbidden
-	}
-	return nil
+	return s.relay.policies.may(id, op, channel)
 }
 
 // publish is the command: a client's own publication, where policy lets it.

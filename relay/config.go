@@ -58,6 +58,7 @@ type TLS struct {
 type Auth struct {
 	Keys       []TokenKey    `yaml:"keys"`
 	JWKS       JWKS          `yaml:"jwks"`
+	Webhook    AuthWebhook   `yaml:"webhook"`
 	Issuer     string        `yaml:"issuer"`      // required iss; "" accepts any
 	Audience   string        `yaml:"audience"`    // required aud; "" accepts any
 	Leeway     time.Duration `yaml:"leeway"`      // clock difference tolerated; 0, 60s at most
@@ -79,6 +80,16 @@ type JWKS struct {
 	URL     string        `yaml:"url"`
 	Refresh time.Duration `yaml:"refresh"` // 1h
 	// AllowInsecure permits http and private addresses; for tests and service meshes only.
+	AllowInsecure bool `yaml:"allow_insecure"`
+}
+
+// AuthWebhook is a backend that decides who may do what in namespaces with the access "webhook".
+type AuthWebhook struct {
+	URL     string        `yaml:"url"`     // https; see AllowInsecure. "": there is none
+	Secrets []string      `yaml:"secrets"` // one, or two while one replaces the other: whsec_ and 24 to 64 bytes in base64
+	Timeout time.Duration `yaml:"timeout"` // of one question; 2s, which is also the longest
+	Cache   time.Duration `yaml:"cache"`   // how long an answer without a ttl holds; 30s, 1h at most
+	// AllowInsecure permits http and private addresses, for backends beside the relay. Development mode does, too.
 	AllowInsecure bool `yaml:"allow_insecure"`
 }
 
@@ -181,5 +192,6 @@ const (
 	Authenticated Access = "authenticated" // any client with a token
 	Member        Access = "member"        // members, as a system that keeps members (chat) says, and whoever Capability admits
 	Capability    Access = "capability"    // clients whose token names the channel
+	ByWebhook     Access = "webhook"       // whom the backend lets, which is asked at Auth.Webhook
 	Backend       Access = "backend"       // no client
 )

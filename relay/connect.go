@@ -347,8 +347,8 @@ func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 	}
 	a.enc, a.channels, a.marks = eventSSE, channels, marks
 	for _, channel := range channels {
-		if !r.policies.may(a.identity, auth.Subscribe, channel) {
-			r.refuse(ctx, faultForbidden)
+		if err := r.policies.may(a.identity, auth.Subscribe, channel); err != nil {
+			r.fail(ctx, err)
 			ctx.SetBody(wire.AppendString(append(bytes.TrimSuffix(ctx.Response.Body(), []byte("}")), `,"channel":`...), channel))
 			ctx.Response.AppendBodyString("}")
 			return

@@ -46,6 +46,7 @@ var (
 	faultKeys         = &fault{503, "no_keys", "the keys that tokens are checked with have not arrived yet", true}
 	faultOverloaded   = &fault{503, "overloaded", "the relay is overloaded", true}
 	faultStorage      = &fault{503, "storage", "the change is not stored: the disk fails", true}
+	faultUnavailable  = &fault{503, "unavailable", "the backend that decides about this did not answer", true}
 	faultDraining     = &fault{503, "draining", "the relay is shutting down", true}
 )
 

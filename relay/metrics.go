@@ -97,7 +97,7 @@ func newMetrics(r *Relay) *metricSet {
 	}
 	var faults []string
 	for _, f := range []*fault{faultJSON, faultField, faultType, faultChannel, faultName, faultUnauthorized, faultExpired, faultForbidden, faultNotFound,
-		faultSubscribed, faultTooLarge, faultItems, faultRate, faultMany, faultInternal, faultOverloaded, faultStorage, faultDraining} {
+		faultSubscribed, faultTooLarge, faultItems, faultRate, faultMany, faultInternal, faultOverloaded, faultStorage, faultUnavailable, faultDraining} {
 		faults = append(faults, f.code)
 	}
 	m := &metricSet{

@@ -43,7 +43,24 @@ type policies struct {
 	named    atomic.Pointer[map[string]*namespace] // replaced when a system reserves one
 	fallback *namespace                            // channels without a known namespace
 	guards   map[string]func(id *auth.Identity, op auth.Ops, channel string) Verdict
+	decider  Decider // for namespaces with the access "webhook"; nil: there are none
 }
+
+// Decider decides about channels whose namespace has the access "webhook".
+type Decider interface {
+	// Decide says whether a client may do something with a channel: nil, ErrDenied or ErrUnavailable. It may take
+	// seconds, and waits for nothing but the decision.
+	Decide(id *auth.Identity, op auth.Ops, channel string) error
+
+	// Forget makes that decisions about a user and a channel are made anew; about all channels, if that is "".
+	Forget(user, channel string)
+}
+
+// What a Decider answers.
+var (
+	ErrDenied      error = faultForbidden   // the client may not
+	ErrUnavailable error = faultUnavailable // that is not known: the client may try again
+)
 
 // newPolicies resolves the configuration.
 func newPolicies(cfg *Config) (*policies, error) {
@@ -128,7 +145,7 @@ func newNamespace(name string, ns Namespace) (*namespace, error) {
 	}
 	for _, access := range []Access{n.subscribe, n.publish} {
 		switch access {
-		case Public, Authenticated, Member, Capability, Backend:
+		case Public, Authenticated, Member, Capability, ByWebhook, Backend:
 		default:
 			return nil, fmt.Errorf("namespace %s: unknown access %q", name, access)
 		}
@@ -161,23 +178,27 @@ func (p *policies) of(channel string) *namespace {
 	return p.fallback
 }
 
-// may says whether a client may do something with a channel. Who is in a channel is told to those who
-// may follow it; a token may also restrict that, or the history, where it names channels.
-func (p *policies) may(id *auth.Identity, op auth.Ops, channel string) bool {
+// may says whether a client may do something with a channel: nil if it may. Who is in a channel is told to
+// those who may follow it; a token may also restrict that, or the history, where it names channels. It may wait
+// for a backend's decision, so no lock is held meanwhile.
+func (p *policies) may(id *auth.Identity, op auth.Ops, channel string) error {
 	ns := p.of(channel)
 	if ns.name == wire.PresenceNamespace && op != auth.Publish {
 		followed := channel[len(wire.PresenceNamespace)+1:]
-		return wire.ValidChannel(followed) && wire.Namespace(followed) != wire.PresenceNamespace && p.may(id, auth.Presence, followed)
+		if !wire.ValidChannel(followed) || wire.Namespace(followed) == wire.PresenceNamespace {
+			return ErrDenied
+		}
+		return p.may(id, auth.Presence, followed)
 	}
 	if ns.name == wire.UserNamespace && op != auth.Publish && !id.Anonymous && channel == wire.UserChannel(id.User) {
-		return true
+		return nil
 	}
 	if guard := p.guards[wire.Namespace(channel)]; guard != nil {
 		switch guard(id, op, channel) {
 		case Allowed:
-			return true
+			return nil
 		case Denied:
-			return false
+			return ErrDenied
 		case Unknown:
 		}
 	}
@@ -185,20 +206,44 @@ func (p *policies) may(id *auth.Identity, op auth.Ops, channel string) bool {
 }
 
 // open is what the policy of a channel's namespace says of a client.
-func (p *policies) open(ns *namespace, id *auth.Identity, op auth.Ops, channel string) bool {
+func (p *policies) open(ns *namespace, id *auth.Identity, op auth.Ops, channel string) error {
 	access := ns.subscribe
 	if op == auth.Publish {
 		access = ns.publish
 	}
+	may := false
 	switch access {
 	case Public:
-		return true
+		may = true
 	case Authenticated:
-		return !id.Anonymous
+		may = !id.Anonymous
 	case Member, Capability:
-		return id.May(op, channel) && (!ns.reserved || named(id, op, channel, ns.name))
+		may = id.May(op, channel) && (!ns.reserved || named(id, op, channel, ns.name))
+	case ByWebhook:
+		return p.decider.Decide(id, op, channel)
 	}
-	return false
+	if !may {
+		return ErrDenied
+	}
+	return nil
+}
+
+// asks says whether a namespace needs a decider.
+func (p *policies) asks() bool {
+	asks := func(ns *namespace) bool { return ns.subscribe == ByWebhook || ns.publish == ByWebhook }
+	for _, ns := range *p.named.Load() {
+		if asks(ns) {
+			return true
+		}
+	}
+	return asks(p.fallback)
+}
+
+// forget makes that a decision about a user is made anew.
+func (p *policies) forget(user, channel string) {
+	if p.decider != nil {
+		p.decider.Forget(user, channel)
+	}
 }
 
 // named says whether a grant that names the namespace itself allows op: "*" does not reach into other

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -111,11 +112,14 @@ func (c *Core) Guard(namespace string, f func(id *auth.Identity, op auth.Ops, ch
 }
 
 // May says what the policy of a channel's namespace says of a client, guards aside: for a system that serves a
-// channel on a route of its own, and keeps clients from it on others.
+// channel on a route of its own, and keeps clients from it on others. It may wait for a backend's decision.
 func (c *Core) May(id *auth.Identity, op auth.Ops, channel string) bool {
 	p := c.relay.policies
-	return p.open(p.of(channel), id, op, channel)
+	return p.open(p.of(channel), id, op, channel) == nil
 }
+
+// Decide has d decide about the channels of namespaces with the access "webhook". At start; by one system.
+func (c *Core) Decide(d Decider) { c.relay.policies.decider = d }
 
 // Revoke ends a user's subscriptions to a channel; each of their connections that has one is told with
 // "unsubscribed". It answers how many there were.
@@ -218,6 +222,13 @@ func (r *Relay) startSystems(systems []System) error {
 		}
 	}
 	r.systems = systems
+	if r.policies.decider == nil && r.policies.asks() {
+		r.systems = nil
+		for _, s := range systems {
+			s.Close()
+		}
+		return errors.New("a namespace has the access webhook, and nobody decides: set auth.webhook.url")
+	}
 	return nil
 }
 

@@ -25,6 +25,7 @@ func scrape(t *testing.T) map[string]bool {
 	cfg.Namespaces["kept"] = relay.Namespace{Durable: true}
 	cfg.Webhooks = []relay.Webhook{{Name: "backend", URL: "http://127.0.0.1:1/", Topics: []string{"none"},
 		Secrets: []string{"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}}}
+	cfg.Auth.Webhook = relay.AuthWebhook{URL: "http://127.0.0.1:1/", Secrets: cfg.Webhooks[0].Secrets}
 	srv, err := newServer(cfg, quiet())
 	if err != nil {
 		t.Fatal(err)

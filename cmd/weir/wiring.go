@@ -9,6 +9,7 @@ import (
 	"weir/relay/collab"
 	"weir/relay/newsfeed"
 	"weir/relay/notify"
+	"weir/relay/permit"
 	"weir/relay/webhook"
 )
 
@@ -50,6 +51,9 @@ func newSystems(cfg relay.Config) ([]relay.System, error) {
 		if build := made[name]; build != nil && slices.Contains(cfg.Systems, name) {
 			systems = append(systems, build())
 		}
+	}
+	if cfg.Auth.Webhook.URL != "" {
+		systems = append(systems, permit.New())
 	}
 	return systems, nil
 }

@@ -32,6 +32,7 @@ func Check(c relay.Config) []Problem {
 	k.webhooks(c)
 	k.documents(c.Documents)
 	k.notify(c)
+	k.authWebhook(c)
 	k.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	k.oneOf("log.format", c.Log.Format, "json", "text")
 	k.tokens(c)
@@ -119,18 +120,14 @@ func (k *check) namespace(name string, n relay.Namespace, limit relay.Limit) {
 const namespaceBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/@~="
 
 func (k *check) access(key string, a relay.Access) {
-	if a == "webhook" {
-		k.add(key, `"webhook" is not available in this version: expected %s`, accesses)
-		return
-	}
 	switch a {
-	case relay.Public, relay.Authenticated, relay.Member, relay.Capability, relay.Backend:
+	case relay.Public, relay.Authenticated, relay.Member, relay.Capability, relay.ByWebhook, relay.Backend:
 	default:
 		k.add(key, "%s is not a kind of access: expected %s", shown(string(a)), accesses)
 	}
 }
 
-const accesses = "public, authenticated, member, capability or backend"
+const accesses = "public, authenticated, member, capability, webhook or backend"
 
 func (k *check) span(key string, d, least, most time.Duration) {
 	if d < least || d > most {

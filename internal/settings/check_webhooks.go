@@ -32,7 +32,7 @@ func (k *check) webhooks(c relay.Config) {
 			k.add(join(key, "name"), "%s is the name of webhooks[%d], too", shown(w.Name), first)
 		}
 		names[w.Name] = i
-		k.webhookURL(join(key, "url"), w, c.Dev)
+		k.webhookURL(join(key, "url"), w.URL, w.AllowInsecure || c.Dev)
 		if len(w.Topics) == 0 {
 			k.add(join(key, "topics"), `expected the topics that it is told of, such as [chat.message.sent, "feed.*"]`)
 		}
@@ -41,26 +41,51 @@ func (k *check) webhooks(c relay.Config) {
 				k.add(element(join(key, "topics"), j), `%s is not a topic: expected a name such as chat.message.sent, one that ends in *, or "*"`, shown(topic))
 			}
 		}
-		if n := len(w.Secrets); n < 1 || n > 2 {
-			k.add(join(key, "secrets"), "expected one secret, or two while one replaces the other: whsec_ and 32 random bytes in base64, "+
-				"e.g. whsec_$(openssl rand -base64 32)")
-		}
-		for j, secret := range w.Secrets {
-			if secret == redacted {
-				k.add(element(join(key, "secrets"), j), "%s stands for a secret in the output of config print: expected the secret", redacted)
-			} else if _, err := webhook.ParseSecret(secret); err != nil {
-				k.add(element(join(key, "secrets"), j), "%s", err)
-			}
-		}
+		k.signers(join(key, "secrets"), w.Secrets)
 		k.span(join(key, "timeout"), w.Timeout, 10*time.Millisecond, 2*time.Second)
 		k.span(join(key, "retry"), w.Retry, time.Second, 24*time.Hour)
 		k.count(join(key, "queue"), w.Queue, 1, 100_000)
 	}
 }
 
+// authWebhook checks who is asked what clients may do.
+func (k *check) authWebhook(c relay.Config) {
+	w := c.Auth.Webhook
+	if w.URL == "" {
+		for _, name := range sortedNames(c.Namespaces) {
+			n, key := c.Namespaces[name], join("namespaces", name)
+			for op, access := range map[string]relay.Access{"subscribe": n.Subscribe, "publish": n.Publish} {
+				if access == relay.ByWebhook {
+					k.add(join(key, op), `"webhook" needs somebody to ask: set auth.webhook.url`)
+				}
+			}
+		}
+		return
+	}
+	k.webhookURL("auth.webhook.url", w.URL, w.AllowInsecure || c.Dev)
+	k.signers("auth.webhook.secrets", w.Secrets)
+	k.span("auth.webhook.timeout", w.Timeout, 10*time.Millisecond, 2*time.Second)
+	k.span("auth.webhook.cache", w.Cache, 0, time.Hour)
+}
+
+// signers checks the secrets that requests are signed with.
+func (k *check) signers(key string, secrets []string) {
+	if n := len(secrets); n < 1 || n > 2 {
+		k.add(key, "expected one secret, or two while one replaces the other: whsec_ and 32 random bytes in base64, "+
+			"e.g. whsec_$(openssl rand -base64 32)")
+	}
+	for i, secret := range secrets {
+		if secret == redacted {
+			k.add(element(key, i), "%s stands for a secret in the output of config print: expected the secret", redacted)
+		} else if _, err := webhook.ParseSecret(secret); err != nil {
+			k.add(element(key, i), "%s", err)
+		}
+	}
+}
+
 // webhookURL shows no part of the address, which may hold a password by mistake.
-func (k *check) webhookURL(key string, w relay.Webhook, dev bool) {
-	u, err := url.Parse(w.URL)
+func (k *check) webhookURL(key, address string, insecure bool) {
+	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
 		k.add(key, "not an absolute address: expected one such as https://shop.example.com/events")
 		return
@@ -70,9 +95,9 @@ func (k *check) webhookURL(key string, w relay.Webhook, dev bool) {
 	switch {
 	case u.User != nil || u.Fragment != "":
 		k.add(key, "holds a user or a fragment: expected an address without")
-	case u.Scheme != "https" && (u.Scheme != "http" || !w.AllowInsecure && !dev):
+	case u.Scheme != "https" && (u.Scheme != "http" || !insecure):
 		k.add(key, "not an https address: http needs allow_insecure, for backends beside the relay")
-	case private && !w.AllowInsecure && !dev:
+	case private && !insecure:
 		k.add(key, "a private address, which needs allow_insecure: only public ones are called without")
 	}
 }

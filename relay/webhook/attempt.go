@@ -47,9 +47,9 @@ func (p *endpoint) send(e *event) outcome {
 	h := req.Header
 	h.Set("Content-Type", "application/json")
 	h.Set("User-Agent", "weir")
-	h.Set(headerID, e.id)
-	h.Set(headerTimestamp, strconv.FormatInt(now.Unix(), 10))
-	h.Set(headerSignature, Sign(p.keys, e.id, now, e.body))
+	h.Set(HeaderID, e.id)
+	h.Set(HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
+	h.Set(HeaderSignature, Sign(p.keys, e.id, now, e.body))
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return outcome{verdict: failed, problem: reason(err)}

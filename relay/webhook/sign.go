@@ -14,9 +14,9 @@ import (
 
 // The headers of the Standard Webhooks specification.
 const (
-	headerID        = standardwebhooks.HeaderWebhookID
-	headerTimestamp = standardwebhooks.HeaderWebhookTimestamp
-	headerSignature = standardwebhooks.HeaderWebhookSignature
+	HeaderID        = standardwebhooks.HeaderWebhookID
+	HeaderTimestamp = standardwebhooks.HeaderWebhookTimestamp
+	HeaderSignature = standardwebhooks.HeaderWebhookSignature
 )
 
 // Tolerance is how far the time in a signed request may lie from the receiver's own.
@@ -69,9 +69,9 @@ func Verify(key []byte, id, timestamp, signature string, body []byte, now time.T
 	}
 	w, _ := standardwebhooks.NewWebhookRaw(key)
 	h := make(http.Header, 3)
-	h.Set(headerID, id)
-	h.Set(headerTimestamp, timestamp)
-	h.Set(headerSignature, signature)
+	h.Set(HeaderID, id)
+	h.Set(HeaderTimestamp, timestamp)
+	h.Set(HeaderSignature, signature)
 	if w.VerifyIgnoringTimestamp(body, h) != nil { // its own clock is the wall's
 		return ErrSignature
 	}
