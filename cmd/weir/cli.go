@@ -52,7 +52,7 @@ func (p *program) execute(args []string) error {
 type configFlags struct {
 	Config    string  `short:"c" placeholder:"FILE" help:"Configuration file, in YAML (or $$WEIR_CONFIG). None is read unless it is named."`
 	Listen    *string `placeholder:"ADDR" help:"Address for clients and backends. Default: 127.0.0.1:8080."`
-	Admin     *string `placeholder:"ADDR" help:"Address for metrics, health and profiles, on loopback. Default: 127.0.0.1:9090."`
+	Admin     *string `placeholder:"ADDR" help:"Address for metrics, health and profiles; on loopback, unless there is an admin_token. Default: 127.0.0.1:9090."`
 	Dev       bool    `help:"Development mode: a published secret, the API key \"dev\", open channels, loopback only."`
 	TLSCert   *string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain of the public listener, in PEM; read again when it changes."`
 	TLSKey    *string `name:"tls-key" placeholder:"FILE" help:"Private key of the certificate, in PEM."`
