@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"strings"
 	"sync"
@@ -50,18 +51,41 @@ func (b *Broker) lookup(channel string) *Channel {
 // lock answers the channel with its lock held, or nil if there is none. One that its store has is
 // loaded; if that fails there is none, and the store knows why.
 func (b *Broker) lock(channel string) *Channel {
+	c, _ := b.find(channel)
+	return c
+}
+
+// find is lock that says why a channel of the store can not be used.
+func (b *Broker) find(channel string) (*Channel, error) {
 	for {
 		if c := b.lockLoaded(channel); c != nil {
-			return c
+			return c, nil
 		}
 		policy := b.durable(channel)
-		if policy == nil || b.closed.Load() {
-			return nil
+		if policy == nil {
+			return nil, nil
+		}
+		if b.closed.Load() {
+			return nil, ErrClosed
 		}
 		if c, err := b.load(channel, policy, false); !errors.Is(err, errRaced) {
-			return c
+			return c, err
 		}
 	}
+}
+
+// Load has a channel in memory, where it stays for half a minute at least: it can then be read without waiting
+// for the store. There need not be one of the name. Errors: those of the store, ErrTooManyChannels, ErrClosed.
+// Reads of a channel that can not be loaded answer that there is none.
+func (b *Broker) Load(channel string) error {
+	c, err := b.find(channel)
+	if err != nil {
+		return fmt.Errorf("load %s: %w", channel, err)
+	}
+	if c != nil {
+		c.unlock()
+	}
+	return nil
 }
 
 // lockLoaded is lock for what is in memory. It waits for a channel that is just being loaded.

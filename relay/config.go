@@ -30,6 +30,8 @@ type Config struct {
 	Documents Documents `yaml:"documents"` // bounds of the system "documents"
 	Notify    Notify    `yaml:"notify"`    // how devices of users are reached
 
+	Chat Chat `yaml:"chat"`
+
 	Origins        []string      `yaml:"origins"`         // exact origins of pages that may connect, e.g. https://app.example.com; the relay's own is always allowed
 	RequireOrigin  bool          `yaml:"require_origin"`  // refuse WebSocket upgrades that carry no Origin (clients that are not browsers); false
 	TrustedProxies []string      `yaml:"trusted_proxies"` // networks (CIDR) whose X-Forwarded-For is believed; none

@@ -410,6 +410,8 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 		if err := s.follow(channel, broker.JoinRequest{From: s.sse.from(i + 1)}, nil); err != nil {
 			// In turn with the answer to the request, which may not have been written yet.
 			s.conn.Reply(r.frameFor(s, "error", faultOf(err).appendError(nil, nil)), nil)
+			continue
 		}
+		s.recheck(channel)
 	}
 }

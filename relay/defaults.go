@@ -54,6 +54,7 @@ func (c Config) WithDefaults() Config {
 	c.Notify = fillNotify(c.Notify)
 
 	c.Documents = fillDocuments(c.Documents)
+	c.Chat = fillChat(c.Chat)
 
 	set(&c.Log.Level, "info")
 	set(&c.Log.Format, "json")

@@ -54,9 +54,6 @@ func presenceChannel(channel string) string {
 	return name
 }
 
-// presenceKey names a user among the items.
-func presenceKey(user string) string { return wire.UserChannel(user)[len(wire.UserNamespace)+1:] }
-
 // join counts a connection in.
 func (p *presence) join(channel string, s *session) {
 	part := p.part(channel)
@@ -75,7 +72,7 @@ func (p *presence) join(channel string, s *session) {
 		id := s.identity.Load()
 		u = &present{user: s.user, name: id.Name, avatar: id.Avatar, joined: time.Now()}
 		users[s.user] = u
-		p.tell(channel, &broker.Publication{Op: broker.Set, Group: usersGroup, Key: presenceKey(u.user), Data: append(u.append(nil), '}')})
+		p.tell(channel, &broker.Publication{Op: broker.Set, Group: usersGroup, Key: wire.UserKey(u.user), Data: append(u.append(nil), '}')})
 	}
 	if u.grace != nil {
 		u.grace.Stop()
@@ -118,7 +115,7 @@ func (p *presence) remove(part *presencePart, channel string, u *present) {
 	if len(users) == 0 {
 		delete(part.channels, channel)
 	}
-	p.tell(channel, &broker.Publication{Op: broker.Delete, Group: usersGroup, Key: presenceKey(u.user)})
+	p.tell(channel, &broker.Publication{Op: broker.Delete, Group: usersGroup, Key: wire.UserKey(u.user)})
 }
 
 // tell publishes a change of presence. A presence channel that is full of users is no reason to keep

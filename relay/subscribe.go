@@ -20,7 +20,19 @@ func (s *session) subscribe(c *wire.Command) error {
 	if c.HasPosition {
 		req.From = &broker.Position{Epoch: c.Epoch, Seq: c.Seq}
 	}
-	return s.follow(c.Channel, req, c.ID)
+	if err := s.follow(c.Channel, req, c.ID); err != nil {
+		return err
+	}
+	s.recheck(c.Channel)
+	return nil
+}
+
+// recheck ends a subscription that has just begun, if access to the channel was taken away meanwhile: whoever
+// took it looked for subscriptions before this one was there.
+func (s *session) recheck(channel string) {
+	if !s.relay.policies.may(s.identity.Load(), auth.Subscribe, channel) {
+		s.deny(channel, faultForbidden)
+	}
 }
 
 // follow subscribes the session to a channel, or answers again if it is subscribed. The answer and

@@ -185,6 +185,13 @@ func Fault(status int, code, message string, retryable bool) error {
 	return &fault{status, code, message, retryable}
 }
 
+// Told is how an error is told: one that Fault made, or one that the relay knows. What it does not know is
+// "internal", and is to be logged.
+func Told(err error) (status int, code, message string) {
+	f := faultOf(err)
+	return f.status, f.code, f.message
+}
+
 // Room is what clients join to get the same messages; see Room. The name is a channel's: its namespace says
 // how messages are batched and what becomes of slow readers.
 func (c *Core) Room(name string) *Room {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"weir/relay"
+	"weir/relay/chat"
 	"weir/relay/collab"
 	"weir/relay/newsfeed"
 	"weir/relay/notify"
@@ -19,7 +20,7 @@ type constructor func() relay.System
 // constructors knows how each system is made, by its name in the configuration.
 func constructors() map[string]constructor {
 	return map[string]constructor{
-		relay.SystemChat:      nil,
+		relay.SystemChat:      func() relay.System { return chat.New() },
 		relay.SystemPresence:  nil,
 		relay.SystemFeed:      func() relay.System { return newsfeed.New() },
 		relay.SystemNotify:    func() relay.System { return notify.New() },

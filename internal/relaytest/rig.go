@@ -116,6 +116,16 @@ func (g *Rig) Token(user string, change ...func(*auth.Claims)) string {
 	return token
 }
 
+// Grant lets a token do operations with the channels of a pattern.
+func Grant(pattern string, ops ...string) func(*auth.Claims) {
+	return func(c *auth.Claims) {
+		if c.Channels == nil {
+			c.Channels = make(map[string][]string)
+		}
+		c.Channels[pattern] = ops
+	}
+}
+
 // Role gives a token a role.
 func Role(role string) func(*auth.Claims) {
 	return func(c *auth.Claims) { c.Roles = append(c.Roles, role) }

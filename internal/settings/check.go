@@ -33,6 +33,7 @@ func Check(c relay.Config) []Problem {
 	k.documents(c.Documents)
 	k.notify(c)
 	k.authWebhook(c)
+	k.chat(c.Chat)
 	k.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	k.oneOf("log.format", c.Log.Format, "json", "text")
 	k.tokens(c)

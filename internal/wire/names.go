@@ -1,6 +1,10 @@
 package wire
 
-import "strings"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
 
 // Longest names, in bytes.
 const (
@@ -67,4 +71,15 @@ func UserChannel(id string) string {
 		}
 	}
 	return string(b)
+}
+
+// UserKey names a user among the items of a channel: as UserChannel writes the id, or a digest of it, behind
+// "=", where that would be too long for a key.
+func UserKey(id string) string {
+	key := UserChannel(id)[len(UserNamespace)+1:]
+	if len(key) > MaxName {
+		sum := sha256.Sum256([]byte(id))
+		return "=" + hex.EncodeToString(sum[:])
+	}
+	return key
 }

@@ -1,0 +1,101 @@
+package chat
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bytedance/sonic"
+	"github.com/valyala/fasthttp"
+
+	"weir/relay"
+	"weir/relay/auth"
+)
+
+// refusal is an answer that says why not.
+type refusal struct {
+	status  int
+	Message string `json:"error"`
+	Code    string `json:"code,omitempty"`
+	Field   string `json:"field,omitempty"` // of the request, if one is wrong
+}
+
+func (r *refusal) Error() string { return r.Message }
+
+// wrong says what is wrong with a field.
+func wrong(field, message string) error {
+	return &refusal{400, field + " " + message, "bad_request", field}
+}
+
+var (
+	errNoRoom    = &refusal{status: 404, Message: "Room not found", Code: "not_found"}
+	errNoMessage = &refusal{status: 404, Message: "Message not found", Code: "not_found"}
+	errNotMember = &refusal{status: 403, Message: "Not a member of this room"}
+	errPrivate   = &refusal{status: 403, Message: "This room is private: one of its members may add you", Code: "forbidden"}
+)
+
+// codec reads and writes what the chat keeps and says.
+var codec = sonic.Config{SortMapKeys: true, CopyString: true, ValidateString: true, NoNullSliceOrMap: true}.Froze()
+
+// encode is v as JSON. Everything that the chat encodes can be.
+func encode(v any) []byte {
+	b, err := codec.Marshal(v)
+	if err != nil {
+		panic("chat: " + err.Error()) // the request that it belongs to ends, nothing else
+	}
+	return b
+}
+
+// route serves a route of end users. What the chat refuses is told in its own form.
+func (s *System) route(method, path string, h relay.UserHandler) {
+	s.core.User(method, path, func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+		err := h(ctx, id)
+		var r *refusal
+		if errors.As(err, &r) {
+			return answer(ctx, r.status, encode(r))
+		}
+		return err
+	})
+}
+
+// answer answers with JSON.
+func answer(ctx *fasthttp.RequestCtx, status int, body []byte) error {
+	ctx.SetStatusCode(status)
+	ctx.SetContentType("application/json")
+	ctx.SetBody(body)
+	return nil
+}
+
+// done answers that there is nothing to add.
+func done(ctx *fasthttp.RequestCtx) error {
+	ctx.SetStatusCode(fasthttp.StatusNoContent)
+	return nil
+}
+
+// param is a part of the path, decoded; "" if it can not be.
+func param(ctx *fasthttp.RequestCtx, name string) string {
+	raw, _ := ctx.UserValue(name).(string)
+	v, err := url.PathUnescape(raw)
+	if err != nil || !utf8.ValidString(v) {
+		return ""
+	}
+	return strings.Clone(v) // it may be part of the request's memory
+}
+
+// read decodes the body of a request. A member of the wrong type is named.
+func read(ctx *fasthttp.RequestCtx, v any) error {
+	err := relay.ReadJSON(ctx, v)
+	if err == nil {
+		return nil
+	}
+	status, code, message := relay.Told(err)
+	if status != fasthttp.StatusBadRequest {
+		return err
+	}
+	field, _, _ := strings.Cut(message, " must be ")
+	if field == message {
+		field = ""
+	}
+	return &refusal{400, message, code, field}
+}

@@ -1,0 +1,72 @@
+package chat
+
+import (
+	"net/http"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"weir/relay"
+)
+
+// System is the chat. Make it with New.
+type System struct {
+	// Set once by Start.
+	core     *relay.Core
+	limit    relay.Chat
+	durable  bool // state is on a disk, and channels leave memory
+	event    int  // bytes that an event may have
+	rooms    rooms
+	typing   typing
+	messages *metrics.Counter
+}
+
+// New makes the system; its bounds are those of the configuration that it is started with.
+func New() *System { return new(System) }
+
+// Name implements relay.System.
+func (s *System) Name() string { return relay.SystemChat }
+
+// Start implements relay.System.
+func (s *System) Start(core *relay.Core) error {
+	s.core, s.limit = core, core.Config().Chat
+	s.durable = core.Config().Data != ""
+	s.event = int(core.Config().Limit.Message)
+	if ns, ok := core.Config().Namespaces["event"]; ok {
+		s.event = int(ns.Limit.Message)
+	}
+	if err := s.reserve(); err != nil {
+		return err
+	}
+	s.rooms.load = s.load
+	s.typing.init(core.Now, s.publishTyping, s.isMember)
+	core.Guard(roomNamespace, s.guard)
+	core.OnClient(topicTypingStart, s.onTyping)
+	core.OnClient(topicTypingStop, s.onTyping)
+	core.OnClose(func(user, connection string, _ bool) { s.typing.gone(user, connection) })
+
+	const rooms, room = "/chat/rooms", "/chat/rooms/{roomId}"
+	const message = room + "/messages/{messageId}"
+	s.route(http.MethodPost, rooms, s.createRoom)
+	s.route(http.MethodGet, rooms, s.listRooms)
+	s.route(http.MethodGet, room, s.getRoom)
+	s.route(http.MethodPost, room+"/join", s.joinRoom)
+	s.route(http.MethodPost, room+"/leave", s.leaveRoom)
+	s.route(http.MethodGet, room+"/members", s.listMembers)
+	s.route(http.MethodPost, room+"/members", s.addMember)
+	s.route(http.MethodDelete, room+"/members/{userId}", s.removeMember)
+	s.route(http.MethodPost, room+"/messages", s.sendMessage)
+	s.route(http.MethodGet, room+"/messages", s.listMessages)
+	s.route(http.MethodPatch, message, s.editMessage)
+	s.route(http.MethodDelete, message, s.deleteMessage)
+	s.route(http.MethodPut, message+"/reactions/{reaction}", s.addReaction)
+	s.route(http.MethodDelete, message+"/reactions/{reaction}", s.removeReaction)
+	s.route(http.MethodPost, room+"/read", s.markRead)
+
+	s.messages = core.Metrics().NewCounter("weir_chat_messages_total")
+	core.Metrics().NewGauge("weir_chat_rooms_loaded", func() float64 { return float64(s.rooms.count()) })
+	core.Metrics().NewGauge("weir_chat_typing", func() float64 { return float64(s.typing.count()) })
+	return nil
+}
+
+// Close implements relay.System.
+func (s *System) Close() { s.typing.close() }

@@ -1,0 +1,43 @@
+// Package chat keeps rooms: who is in them, what was said, who has read how far and who is typing.
+//
+// The entry point is [New], a relay.System. Users reach it over HTTP (/chat/rooms and below), and over the topics
+// chat.typing.start and chat.typing.stop. What happens in a room is sent on its channel, "room:{id}", as changes
+// that leave no item behind, but for the group "typing"; what happens to a user's rooms is sent on the user's own
+// channel, "user:{id}", in the group "rooms". The topics chat.* tell backends of it.
+//
+// Who may follow "room:{id}" is membership and nothing else: the package guards that namespace. A member who is
+// removed loses the subscriptions to the room and to its presence in the same moment. Clients publish nothing
+// there: what they say goes through the routes.
+//
+// It refuses, each time with a text and the field: names, descriptions, contents and reactions beyond their
+// lengths, which count Unicode code points; members, rooms of a user and reactions beyond their number. Messages
+// beyond their number drop the oldest.
+//
+// # State
+//
+// What must last lies in channels of namespaces of its own, which are durable if the relay has a data directory:
+//
+//	chat:room:{id}      room/meta, members/{user}, deleted/{block}
+//	chat:log:{id}:{n}   messages/{message}: block n of the room's messages, blockSize positions each
+//	chat-user:{user}    rooms/{room}: an index of what chat:room says of the user
+//
+// A message's id begins with its position, so that its block is known. A nonce is part of its message. What can be
+// read out of these is kept once: what the newest message is, how far the positions go, which nonces are known.
+//
+// # Who orders what
+//
+// room.mu orders everything that changes a room: its record, members, messages, reactions, read markers, and what
+// is sent on its channel. Nothing under it waits for a disk or runs code of others: what was appended is waited
+// for when the lock has been let go, and channels that may have left memory are read before it is taken. There
+// is one room for an id at any time (rooms keeps it while somebody uses it), and whoever changes a room holds it.
+//
+// Events for backends come in the order of the changes: each change draws a turn under room.mu, and its
+// events are emitted when those before it have been, without the lock.
+//
+// Locks, in this order: room.mu, then a part of typing, then a channel's. rooms.mu is never held with any of them.
+// The guard takes none of these: it asks the channel that holds the members.
+//
+// # Goroutines
+//
+// None, but the timers of those who are typing, which Close stops.
+package chat

@@ -1,0 +1,87 @@
+package chat
+
+import (
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/internal/wire"
+	"weir/relay/auth"
+)
+
+// toldReaders is the most members of a room in which the others are told who has read how far: what all do
+// after each message would be told to all.
+const toldReaders = 100
+
+// markRead is POST /chat/rooms/{roomId}/read: up to a message, a position, or the end. A marker never goes back.
+func (s *System) markRead(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	var body struct {
+		MessageID *string `json:"messageId"`
+		Position  *uint64 `json:"position"`
+	}
+	if len(ctx.PostBody()) > 0 {
+		if err := read(ctx, &body); err != nil {
+			return err
+		}
+	}
+	var position uint64
+	switch {
+	case body.MessageID != nil && body.Position != nil:
+		return wrong("position", "and messageId exclude each other")
+	case body.MessageID != nil:
+		at, ok := positionOf(*body.MessageID)
+		if !ok {
+			return wrong("messageId", "must be the id of a message")
+		}
+		position = at
+	case body.Position != nil:
+		position = *body.Position
+	default:
+		position = 1<<64 - 1
+	}
+	r, err := s.rooms.hold(param(ctx, "roomId"))
+	if err != nil {
+		return err
+	}
+	defer s.rooms.release(r)
+	s.touch(stateChannel(r.id))
+	said, told, err := s.mark(r, id.User, position)
+	if err != nil {
+		return err
+	}
+	if told != nil {
+		s.tell(id.User, r.id, told)
+	}
+	return answer(ctx, fasthttp.StatusOK, said)
+}
+
+// mark is the part of markRead that holds the room's lock. It answers what to say, and what to tell the user's
+// other connections; nil if nothing has changed.
+func (s *System) mark(r *room, user string, position uint64) (said, told []byte, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, err := r.of(user)
+	if err != nil {
+		return nil, nil, err
+	}
+	before := m.Read
+	if position = min(position, r.last); position > before {
+		m.Read = position
+		if err := s.note(stateChannel(r.id), groupMembers, m.key, encode(m)); err != nil {
+			m.Read = before
+			return nil, nil, err
+		}
+		if len(r.order) <= toldReaders {
+			b := wire.AppendString([]byte(`{"type":"read","userId":`), user)
+			b = strconv.AppendUint(append(b, `,"position":`...), position, 10)
+			_ = s.live(r.id, "reads", m.key, append(b, '}')) // what is read next says more
+		}
+	}
+	b := wire.AppendString([]byte(`{"roomId":`), r.id)
+	b = strconv.AppendUint(append(b, `,"position":`...), m.Read, 10)
+	b = append(strconv.AppendUint(append(b, `,"unread":`...), r.unread(m.Read), 10), '}')
+	if m.Read != before {
+		told = append([]byte(`{"type":"room_read",`), b[1:]...)
+	}
+	return b, told, nil
+}

@@ -1,0 +1,235 @@
+package chat
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/internal/wire"
+	"weir/relay/auth"
+)
+
+// Message is what somebody said in a room. It is kept as it is told.
+type Message struct {
+	ID        string              `json:"id"`
+	RoomID    string              `json:"roomId"`
+	UserID    string              `json:"userId"`
+	Content   string              `json:"content"`
+	Type      string              `json:"type"`
+	Metadata  json.RawMessage     `json:"metadata,omitempty"`
+	CreatedAt string              `json:"createdAt"`
+	Edited    bool                `json:"edited"`
+	EditedAt  string              `json:"editedAt,omitempty"`
+	Reactions map[string][]string `json:"reactions"` // users by reaction, in the order in which they came
+	Position  uint64              `json:"position"`  // 1 for the first of the room
+	Nonce     string              `json:"nonce,omitempty"`
+}
+
+func (m *Message) preview() *preview { return &preview{m.ID, m.Content, m.UserID} }
+
+// draft is the body of POST /chat/rooms/{roomId}/messages.
+type draft struct {
+	Content  *string         `json:"content"`
+	Type     *string         `json:"type"`
+	Metadata json.RawMessage `json:"metadata"`
+	Nonce    string          `json:"nonce"`
+}
+
+func (d *draft) check() error {
+	if err := length("content", d.Content, 1, maxContent); err != nil {
+		return err
+	}
+	if d.Type != nil && !slices.Contains(kinds, *d.Type) {
+		return wrong("type", "must be text, image or file")
+	}
+	var err error
+	if d.Metadata, err = validMetadata(d.Metadata); err != nil {
+		return err
+	}
+	return validNonce(d.Nonce)
+}
+
+// sendMessage is POST /chat/rooms/{roomId}/messages.
+func (s *System) sendMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	var d draft
+	if err := read(ctx, &d); err != nil {
+		return err
+	}
+	if err := d.check(); err != nil {
+		return err
+	}
+	r, err := s.rooms.hold(param(ctx, "roomId"))
+	if err != nil {
+		return err
+	}
+	defer s.rooms.release(r)
+	s.touch(stateChannel(r.id))
+	r.mu.Lock()
+	next := r.last + 1
+	r.mu.Unlock()
+	s.touch(blockChannel(r.id, blockOf(next)))
+	var c change
+	raw, err := s.send(r, &c, id, &d)
+	if err != nil {
+		return err
+	}
+	if err := s.settle(r, &c); err != nil {
+		return err
+	}
+	s.messages.Inc()
+	return answer(ctx, fasthttp.StatusCreated, raw)
+}
+
+// send is the part of sendMessage that holds the room's lock. It answers the message as JSON.
+func (s *System) send(r *room, c *change, id *auth.Identity, d *draft) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, err := r.of(id.User)
+	if err != nil {
+		return nil, err
+	}
+	nonce := nonceOf(id.User, d.Nonce)
+	if earlier, known := r.nonces[nonce]; known && nonce != "" {
+		return s.again(r, c, earlier)
+	}
+	position := r.last + 1
+	if err := s.beginBlock(r, position); err != nil {
+		return nil, err
+	}
+	now := timestamp(s.core.Now())
+	x := &Message{ID: strconv.FormatUint(position, 10) + "-" + strings.ToLower(rand.Text()[:16]), RoomID: r.id, UserID: id.User, Content: *d.Content,
+		Type: kinds[0], Metadata: d.Metadata, CreatedAt: now, Reactions: map[string][]string{}, Position: position, Nonce: d.Nonce}
+	if d.Type != nil {
+		x.Type = *d.Type
+	}
+	raw, block := encode(x), blockChannel(r.id, blockOf(position))
+	safe, err := s.put(block, groupMessages, x.ID, raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.live(r.id, groupMessages, x.ID, newMessage(raw, id)); err != nil {
+		_, _ = s.remove(block, groupMessages, x.ID) // nobody has seen it, and nobody will
+		return nil, err
+	}
+	r.last, r.newest, r.stale = position, x.preview(), false
+	r.meta.LastActivity = now
+	r.remember(nonce, x.ID)
+	m.Read = position
+	_ = s.note(stateChannel(r.id), groupMembers, m.key, encode(m)) // may be lost in a crash: then it is read once more
+	s.typing.clear(r.id, id.User)
+	c.waits = append(c.waits, safe)
+	c.events = append(c.events, event{topicMessageSent, id.User, append(s.appendMembers(about(r.id, x.ID, id.User), r), '}')})
+	r.draw(c)
+	return raw, nil
+}
+
+// newMessage is what the room is told.
+func newMessage(raw []byte, id *auth.Identity) []byte {
+	b := append(make([]byte, 0, len(raw)+256), `{"type":"new_message","message":`...)
+	b = append(b, raw...)
+	b = wire.AppendString(append(b, `,"user":{"id":`...), id.User)
+	b = wire.AppendString(append(b, `,"name":`...), id.Name)
+	b = wire.AppendString(append(b, `,"avatar":`...), id.Avatar)
+	return append(b, `}}`...)
+}
+
+// again answers a message that came before with the same nonce, when it is safe. The caller holds mu.
+func (s *System) again(r *room, c *change, earlier string) ([]byte, error) {
+	position, ok := positionOf(earlier)
+	if !ok {
+		return nil, &refusal{409, "The message that came with this nonce was deleted", "deleted", "nonce"}
+	}
+	block := blockChannel(r.id, blockOf(position))
+	raw, _, ok := s.core.Broker().Item(block, groupMessages, earlier)
+	if !ok {
+		return nil, errNoMessage
+	}
+	safe, err := s.confirmed(block)
+	if err != nil {
+		return nil, err
+	}
+	c.waits = append(c.waits, safe)
+	r.draw(c)
+	return raw, nil
+}
+
+// beginBlock makes room for a message: a new block when the last one is full, for which the oldest goes if that
+// leaves as many messages as are to be kept. The caller holds mu.
+func (s *System) beginBlock(r *room, position uint64) error {
+	block := blockOf(position)
+	if block == r.meta.Block {
+		return nil
+	}
+	m := r.meta
+	m.Block = block
+	keep := uint64(s.limit.Messages)
+	var dropped []uint64
+	for end := (blockOf(m.First) + 1) * blockSize; end+keep <= position; end += blockSize {
+		dropped = append(dropped, blockOf(m.First))
+		m.First = end + 1
+	}
+	if _, err := s.put(stateChannel(r.id), groupRoom, keyMeta, encode(&m)); err != nil {
+		return err
+	}
+	r.meta = m
+	for _, old := range dropped {
+		s.core.Broker().Clear(blockChannel(r.id, old))
+		_, _ = s.remove(stateChannel(r.id), groupDeleted, strconv.FormatUint(old, 10))
+	}
+	r.deleted = slices.DeleteFunc(r.deleted, func(d deletion) bool { return d.Position < m.First })
+	return nil
+}
+
+// listMessages is GET /chat/rooms/{roomId}/messages: a page, oldest first, the newest page without before.
+func (s *System) listMessages(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	limit, err := pageSize(ctx)
+	if err != nil {
+		return err
+	}
+	before, set, err := number(ctx, "before")
+	if err != nil {
+		return wrong("before", "must be a position")
+	}
+	r, err := s.rooms.hold(param(ctx, "roomId"))
+	if err != nil {
+		return err
+	}
+	defer s.rooms.release(r)
+	r.mu.Lock()
+	_, err = r.of(id.User)
+	first, last := r.meta.First, r.last
+	r.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if !set || before > last {
+		before = last + 1
+	}
+	list, more, err := s.page(r.id, first, before, limit)
+	if err != nil {
+		return err
+	}
+	b := []byte(`{"messages":[`)
+	for i, raw := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, raw...)
+	}
+	b = strconv.AppendBool(append(b, `],"more":`...), more)
+	return answer(ctx, fasthttp.StatusOK, append(b, '}'))
+}
+
+// number is a parameter of the query; false without one.
+func number(ctx *fasthttp.RequestCtx, name string) (n uint64, set bool, err error) {
+	raw := ctx.QueryArgs().Peek(name)
+	if len(raw) == 0 {
+		return 0, false, nil
+	}
+	n, err = strconv.ParseUint(string(raw), 10, 64)
+	return n, true, err
+}

@@ -1,0 +1,175 @@
+package chat
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"weir/broker"
+)
+
+// room is one room. There is one for an id at a time; see rooms.
+type room struct {
+	// Set once by rooms.
+	id    string
+	ready chan struct{} // closed when it is loaded, or err says why it is not
+
+	// Set once before ready is closed.
+	err error
+
+	// Guarded by rooms.
+	users int // who holds it
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	gone    bool // it was deleted
+	meta    meta
+	members map[string]*member
+	order   []*member // who was there first comes first
+	last    uint64    // position of the newest message, also if it was deleted
+	deleted []deletion
+	nonces  map[string]string // ids of messages by user and nonce; see nonceOf
+	recent  []string          // keys of nonces, oldest first
+	newest  *preview          // the message that lastMessage says; nil: there is none, or stale
+	stale   bool              // newest is to be found out; see latest
+	edits   uint64            // messages that were changed or deleted
+	listed  []byte            // ids of the members as JSON; nil: not encoded yet
+	turn    chan struct{}     // closed when the events of all changes so far have been told; nil at first
+}
+
+// meta is the record of a room.
+type meta struct {
+	Name         string `json:"name"`
+	Description  string `json:"description,omitempty"`
+	CreatedBy    string `json:"createdBy"`
+	CreatedAt    string `json:"createdAt"`
+	IsPrivate    bool   `json:"isPrivate"`
+	LastActivity string `json:"lastActivity"`
+	First        uint64 `json:"first"` // position of the oldest message that is kept
+	Block        uint64 `json:"block"` // of the newest
+}
+
+// member is a user in a room. Guarded by room.mu.
+type member struct {
+	ID       string `json:"id"`
+	JoinedAt string `json:"joinedAt"`
+	Read     uint64 `json:"read"` // position of the newest message that the user has read
+
+	key string
+}
+
+// deletion is a message that was deleted, by position.
+type deletion struct {
+	Position uint64 `json:"position"`
+	Nonce    string `json:"nonce,omitempty"` // as in room.nonces
+}
+
+// preview is what a room says of its newest message.
+type preview struct {
+	MessageID string `json:"messageId"`
+	Content   string `json:"content"`
+	UserID    string `json:"userId"`
+}
+
+// roomView is a room as it is told.
+type roomView struct {
+	ID           string   `json:"id"`
+	Name         string   `json:"name"`
+	Description  string   `json:"description,omitempty"`
+	CreatedBy    string   `json:"createdBy"`
+	CreatedAt    string   `json:"createdAt"`
+	IsPrivate    bool     `json:"isPrivate"`
+	Members      []string `json:"members,omitempty"`
+	MemberCount  int      `json:"memberCount"`
+	LastActivity string   `json:"lastActivity"`
+	LastMessage  *preview `json:"lastMessage,omitempty"`
+	Position     uint64   `json:"position"`         // of the newest message
+	Read         *uint64  `json:"read,omitempty"`   // of a member
+	Unread       *uint64  `json:"unread,omitempty"` // of a member
+}
+
+// view is the room as user sees it. The caller holds mu.
+func (r *room) view(user string, withMembers bool) roomView {
+	v := roomView{
+		ID: r.id, Name: r.meta.Name, Description: r.meta.Description, CreatedBy: r.meta.CreatedBy, CreatedAt: r.meta.CreatedAt,
+		IsPrivate: r.meta.IsPrivate, MemberCount: len(r.order), LastActivity: r.meta.LastActivity, LastMessage: r.newest, Position: r.last,
+	}
+	if withMembers {
+		v.Members = r.ids()
+	}
+	if m := r.members[user]; m != nil {
+		read, unread := m.Read, r.unread(m.Read)
+		v.Read, v.Unread = &read, &unread
+	}
+	return v
+}
+
+// ids are the members, who was there first comes first. The caller holds mu.
+func (r *room) ids() []string {
+	ids := make([]string, len(r.order))
+	for i, m := range r.order {
+		ids[i] = m.ID
+	}
+	return ids
+}
+
+// enter adds a member who is not there. The caller holds mu.
+func (r *room) enter(m *member) {
+	r.members[m.ID] = m
+	r.order = append(r.order, m)
+	r.listed = nil
+}
+
+// exit takes a member out. The caller holds mu.
+func (r *room) exit(m *member) {
+	delete(r.members, m.ID)
+	r.order = slices.DeleteFunc(r.order, func(x *member) bool { return x == m })
+	r.listed = nil
+}
+
+// owner says whether a user may remove members and messages of others: who has been a member longest, which is
+// the creator as long as they stay. The caller holds mu.
+func (r *room) owner(user string) bool { return len(r.order) > 0 && r.order[0].ID == user }
+
+// unread is how many messages there are after a position. The caller holds mu.
+func (r *room) unread(read uint64) uint64 {
+	from := max(read, r.meta.First-1)
+	if from >= r.last {
+		return 0
+	}
+	i, _ := slices.BinarySearchFunc(r.deleted, from+1, func(d deletion, at uint64) int { return compare(d.Position, at) })
+	return r.last - from - uint64(len(r.deleted)-i)
+}
+
+func compare(a, b uint64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// change is what a request did to a room, for what follows when the lock has been let go.
+type change struct {
+	waits   []broker.Ticket
+	events  []event
+	before  chan struct{} // closed when the events of earlier changes have been told; nil if there are none
+	settled chan struct{} // to be closed by settle
+}
+
+// event is one for backends.
+type event struct {
+	topic, user string
+	data        []byte
+}
+
+// draw gives a change its turn. The caller holds mu, and calls settle without it.
+func (r *room) draw(c *change) {
+	c.before, c.settled = r.turn, make(chan struct{})
+	r.turn = c.settled
+}
+
+// timestamp is a time as clients write it, too.
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

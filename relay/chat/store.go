@@ -1,0 +1,109 @@
+package chat
+
+import (
+	"strconv"
+	"strings"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay"
+)
+
+// The namespaces, and the groups within them.
+const (
+	roomNamespace  = "room"      // what members follow
+	stateNamespace = "chat"      // rooms and messages
+	indexNamespace = "chat-user" // which rooms a user is in
+
+	groupRoom     = "room"
+	groupMembers  = "members"
+	groupDeleted  = "deleted"
+	groupMessages = "messages"
+	groupRooms    = "rooms"
+	groupTyping   = "typing"
+
+	keyMeta = "meta"
+)
+
+// blockSize is how many positions of messages a channel holds.
+const blockSize = 128
+
+// reserve makes the namespaces of the state. How many rooms a user may be in is kept by the index: it holds no
+// more items.
+func (s *System) reserve() error {
+	policy := relay.Namespace{
+		History: relay.History{Size: new(int)}, Presence: new(bool), Durable: true,
+		Limit: relay.Bounds{Items: s.limit.Members + s.limit.Messages/blockSize + 1000},
+	}
+	if err := s.core.Reserve(stateNamespace, policy); err != nil {
+		return err
+	}
+	policy.Limit.Items = s.limit.Rooms
+	return s.core.Reserve(indexNamespace, policy)
+}
+
+// The channels of a room, of a block of its messages, and of the rooms of a user.
+func liveChannel(room string) string  { return roomNamespace + ":" + room }
+func stateChannel(room string) string { return stateNamespace + ":room:" + room }
+func indexChannel(user string) string { return indexNamespace + ":" + wire.UserKey(user) }
+func blockChannel(room string, block uint64) string {
+	return stateNamespace + ":log:" + room + ":" + strconv.FormatUint(block, 10)
+}
+
+// blockOf is the block of a position. Positions begin with 1.
+func blockOf(position uint64) uint64 { return (position - 1) / blockSize }
+
+// positionOf is the position that a message's id begins with; false if it is no id of a message.
+func positionOf(message string) (uint64, bool) {
+	digits, rest, ok := strings.Cut(message, "-")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	return n, ok && err == nil && n > 0 && rest != "" && wire.ValidName(message)
+}
+
+// validRoom says whether a room could have this id.
+func validRoom(id string) bool { return len(id) <= maxRoomID && wire.ValidName(id) }
+
+// touch has a channel in memory, where it stays for a while: whoever uses it under a lock does not wait for the
+// disk there.
+func (s *System) touch(channel string) {
+	if s.durable {
+		_ = s.core.Broker().Load(channel) // whoever uses it then hears of the error
+	}
+}
+
+// put and remove change an item of the state. The ticket is to be waited for without a lock.
+func (s *System) put(channel, group, key string, data []byte) (broker.Ticket, error) {
+	return s.core.Submit(channel, &broker.Publication{Op: broker.Set, Group: group, Key: key, Data: data})
+}
+
+func (s *System) remove(channel, group, key string) (broker.Ticket, error) {
+	return s.core.Submit(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})
+}
+
+// note is put for what may be lost in a crash.
+func (s *System) note(channel, group, key string, data []byte) error {
+	_, err := s.core.Submit(channel, &broker.Publication{Op: broker.Set, Group: group, Key: key, Data: data, Ack: broker.AckMemory})
+	return err
+}
+
+// confirmed is a ticket for everything that was appended to a channel before.
+func (s *System) confirmed(channel string) (broker.Ticket, error) {
+	return s.remove(channel, groupRoom, "none") // nothing of that name is ever there
+}
+
+// items calls f with each item of a channel's groups, in the order in which they came into being. The memory is
+// shared and must not be changed. It answers false if there is no such channel.
+func (s *System) items(channel string, f func(group, key string, data []byte) error, groups ...string) (bool, error) {
+	if s.durable {
+		if err := s.core.Broker().Load(channel); err != nil {
+			return false, err
+		}
+	}
+	reply, ok := s.core.Broker().Read(channel, groups)
+	if !ok {
+		return false, nil
+	}
+	return true, wire.Members(reply.State, func(group string, list []byte) error {
+		return wire.Members(list, func(key string, data []byte) error { return f(group, key, data) })
+	})
+}

@@ -1,0 +1,233 @@
+package chat
+
+import (
+	"hash/maphash"
+	"strconv"
+	"sync"
+	"time"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay"
+)
+
+const (
+	typingLasts  = 5 * time.Second // after the last start
+	typingPause  = 2 * time.Second // between two updates of a user in a room
+	typingShards = 16
+)
+
+// typing is who is typing. A start is told at most once in typingPause; one that comes sooner is told when that
+// is over, with what is left of its time. A stop is told at once.
+type typing struct {
+	// Set once by init.
+	now     func() time.Time
+	publish func(room, user string, p *broker.Publication) error
+	member  func(room, user string) bool
+
+	parts [typingShards]typingPart // by user
+}
+
+type typingPart struct {
+	// Guarded by mu, which is held while a start or a stop is told.
+	mu     sync.Mutex
+	closed bool
+	users  map[string]map[string]*typist // by user and room
+}
+
+// typist is a user who types in a room, or has just done so. Guarded by the part's mu.
+type typist struct {
+	room, user string
+	connection string      // that said so last
+	started    time.Time   // the last start; zero after a stop
+	told       time.Time   // when a start was last told
+	late       bool        // a start waits for the pause to end
+	timer      *time.Timer // for what comes next; stopped by close
+}
+
+func (t *typing) init(now func() time.Time, publish func(room, user string, p *broker.Publication) error, member func(room, user string) bool) {
+	t.now, t.publish, t.member = now, publish, member
+}
+
+func (t *typing) part(user string) *typingPart {
+	return &t.parts[maphash.String(roomSeed, user)%typingShards]
+}
+
+// start says that a user types. Errors: notTyping for those who are not members, and those of publishing.
+func (t *typing) start(room, user, connection string) error {
+	p := t.part(user)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	if !t.member(room, user) { // under the lock: clear comes after the end of a membership
+		return errNotTyping
+	}
+	x := p.users[user][room]
+	if x == nil {
+		x = &typist{room: room, user: user}
+		if p.users == nil {
+			p.users = make(map[string]map[string]*typist)
+		}
+		if p.users[user] == nil {
+			p.users[user] = make(map[string]*typist)
+		}
+		p.users[user][room] = x
+	}
+	now := t.now()
+	x.connection, x.started = connection, now
+	x.late = true
+	var err error
+	if now.Sub(x.told) >= typingPause {
+		err = t.tell(x, now)
+	}
+	t.arm(p, x, now)
+	return err
+}
+
+// tell tells a start, with what is left of its time.
+func (t *typing) tell(x *typist, now time.Time) error {
+	x.late, x.told = false, now
+	b := wire.AppendString([]byte(`{"userId":`), x.user)
+	b = strconv.AppendInt(append(b, `,"startedAt":`...), x.started.UnixMilli(), 10)
+	return t.publish(x.room, x.user, &broker.Publication{Op: broker.Set, Data: append(b, '}'), TTL: typingLasts - now.Sub(x.started)})
+}
+
+// arm has the typist looked at when there is something to do.
+func (t *typing) arm(p *typingPart, x *typist, now time.Time) {
+	next := x.told.Add(typingPause)
+	if end := x.started.Add(typingLasts); !x.late && end.After(next) {
+		next = end
+	}
+	wait := max(next.Sub(now), 0)
+	if x.timer == nil {
+		x.timer = time.AfterFunc(wait, func() { t.due(p, x) })
+	} else {
+		x.timer.Reset(wait)
+	}
+}
+
+// due tells a start that has waited, and forgets a typist who has ended.
+func (t *typing) due(p *typingPart, x *typist) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.users[x.user][x.room] != x {
+		return
+	}
+	now := t.now()
+	paused := now.Sub(x.told) < typingPause
+	switch {
+	case paused:
+	case now.Sub(x.started) >= typingLasts:
+		p.forget(x)
+		return
+	case x.late:
+		_ = t.tell(x, now) // the next start tells it again
+	}
+	t.arm(p, x, now)
+}
+
+// forget takes a typist out.
+func (p *typingPart) forget(x *typist) {
+	delete(p.users[x.user], x.room)
+	if len(p.users[x.user]) == 0 {
+		delete(p.users, x.user)
+	}
+}
+
+// clear says that a user has stopped typing in a room.
+func (t *typing) clear(room, user string) {
+	p := t.part(user)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if x := p.users[user][room]; x != nil {
+		t.stop(p, x)
+	}
+}
+
+// stop ends what was told. The typist stays until the pause is over.
+func (t *typing) stop(p *typingPart, x *typist) {
+	if x.started.IsZero() || p.closed {
+		return
+	}
+	x.started, x.late = time.Time{}, false
+	_ = t.publish(x.room, x.user, &broker.Publication{Op: broker.Delete}) // it ends by time, too
+	t.arm(p, x, t.now())
+}
+
+// gone says that a connection has ended: what it said last is taken back.
+func (t *typing) gone(user, connection string) {
+	p := t.part(user)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, x := range p.users[user] {
+		if x.connection == connection {
+			t.stop(p, x)
+		}
+	}
+}
+
+// count is how many are known.
+func (t *typing) count() int {
+	n := 0
+	for i := range t.parts {
+		p := &t.parts[i]
+		p.mu.Lock()
+		for _, rooms := range p.users {
+			n += len(rooms)
+		}
+		p.mu.Unlock()
+	}
+	return n
+}
+
+// close stops all timers.
+func (t *typing) close() {
+	for i := range t.parts {
+		p := &t.parts[i]
+		p.mu.Lock()
+		p.closed = true
+		for _, rooms := range p.users {
+			for _, x := range rooms {
+				x.timer.Stop()
+			}
+		}
+		p.mu.Unlock()
+	}
+}
+
+// errNotTyping is what those are told who are not members.
+var errNotTyping = relay.Fault(403, "forbidden", errNotMember.Message, false)
+
+// publishTyping changes what a room shows of a user.
+func (s *System) publishTyping(room, user string, p *broker.Publication) error {
+	p.Group, p.Key, p.Ack = groupTyping, wire.UserKey(user), broker.AckMemory
+	_, err := s.core.Submit(liveChannel(room), p)
+	return err
+}
+
+// onTyping is the topics chat.typing.start and chat.typing.stop. The user is the session's; a backend, which has
+// none, names one.
+func (s *System) onTyping(e *relay.Event) error {
+	var data struct {
+		RoomID string `json:"roomId"`
+		UserID string `json:"userId"`
+	}
+	if err := codec.Unmarshal(e.Data, &data); err != nil || !validRoom(data.RoomID) {
+		return relay.Fault(400, "bad_request", "roomId must be the id of a room", false)
+	}
+	user := data.UserID
+	if e.Connection != "" {
+		user = e.User
+	}
+	if user == "" {
+		return relay.Fault(400, "bad_request", "userId is missing", false)
+	}
+	if e.Topic == topicTypingStop {
+		s.typing.clear(data.RoomID, user)
+		return nil
+	}
+	s.touch(stateChannel(data.RoomID))
+	return s.typing.start(data.RoomID, user, e.Connection)
+}
