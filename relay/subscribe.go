@@ -27,10 +27,12 @@ func (s *session) subscribe(c *wire.Command) error {
 	return nil
 }
 
-// recheck ends a subscription that has just begun, if access to the channel was taken away meanwhile: whoever
-// took it looked for subscriptions before this one was there.
+// recheck ends a subscription that has just begun, if its system has taken the access away meanwhile: it looked for
+// subscriptions before this one was there.
 func (s *session) recheck(channel string) {
-	if !s.relay.policies.may(s.identity.Load(), auth.Subscribe, channel) {
+	p := s.relay.policies
+	followed := strings.TrimPrefix(channel, wire.PresenceNamespace+":")
+	if p.guards[wire.Namespace(followed)] != nil && errors.Is(p.may(s.identity.Load(), auth.Subscribe, channel), ErrDenied) {
 		s.deny(channel, faultForbidden)
 	}
 }
