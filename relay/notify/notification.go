@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"sort"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -128,14 +129,14 @@ func (n *notification) fit(most int, encode func(p *push) []byte) []byte {
 		if b = encode(p); len(b) <= most {
 			return b
 		}
-		// A code point takes up to twelve bytes when escaped; cutting what is too much of plain text first
-		// and then a little more at a time ends soon.
-		for len(*text) > 0 && len(b) > most {
-			*text = cut(*text, max(0, len(*text)-max(len(b)-most, 16)))
-			b = encode(p)
-		}
+		whole := *text
+		over := sort.Search(len(whole), func(n int) bool { // the shortest beginning that is too long
+			*text = cut(whole, n)
+			return len(encode(p)) > most
+		})
+		*text = cut(whole, over-1)
 	}
-	return b
+	return encode(p)
 }
 
 // cut is the beginning of a text, in whole code points, and at most n bytes; an ellipsis says that there was more.

@@ -136,11 +136,11 @@ func (s *System) reserve() error {
 
 // senders makes what is configured.
 func (s *System) senders() (map[string]sender, error) {
-	c := s.config
-	list := map[string]sender{kindWebhook: &hook{s.http.user}}
 	if err := s.readVAPID(); err != nil {
 		return nil, err
 	}
+	c := s.config
+	list := map[string]sender{kindWebhook: &hook{s.http.user}}
 	if s.vapid != nil {
 		list[kindWebPush] = &webPush{s.http.user, s.vapid, c.WebPush.Subject, c.TTL}
 	}

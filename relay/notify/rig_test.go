@@ -2,7 +2,10 @@ package notify
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,3 +145,27 @@ func decode(t testing.TB, text string) relaytest.Message {
 
 // quick lets retries end soon.
 func quick(c *relay.Config) { c.Notify.Retry = 300 * time.Millisecond }
+
+// waiting is how many notifications are under way, as the metrics have it.
+func (w *world) waiting(g *rig) int {
+	g.Helper()
+	resp, err := http.Get(g.Admin + "/metrics")
+	if err != nil {
+		g.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		g.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(raw), "\nweir_notify_waiting ")
+	text, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.Atoi(text)
+	if err != nil || !ok {
+		g.Fatalf("no weir_notify_waiting: %v", err)
+	}
+	return n
+}
+
+// tick is when to ask again: what is asked for is an operator's view, which is not told.
+func (*world) tick() <-chan time.Time { return time.After(5 * time.Millisecond) }

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,11 +53,17 @@ type firebase struct {
 	deny    atomic.Bool  // no tokens for anybody
 }
 
-func newFirebase(t testing.TB) *firebase {
+// accountKey is the key of all fakes: making one takes long.
+var accountKey = sync.OnceValue(func() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
+	return key
+})
+
+func newFirebase(t testing.TB) *firebase {
+	key := accountKey()
 	f := new(firebase)
 	f.service = newService(t, func(h http.Handler) *httptest.Server {
 		mux := http.NewServeMux()
