@@ -27,6 +27,7 @@ type Config struct {
 	// Systems are the names of those that are part of the relay, of SystemNames; none. In development mode, all.
 	Systems   []string  `yaml:"systems"`
 	Webhooks  []Webhook `yaml:"webhooks"`  // whom the system "webhook" tells of events; nobody
+	Events    Events    `yaml:"events"`    // which clients may emit, beside what their tokens say
 	Documents Documents `yaml:"documents"` // bounds of the system "documents"
 	Notify    Notify    `yaml:"notify"`    // how devices of users are reached
 

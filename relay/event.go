@@ -47,7 +47,8 @@ func (s *session) messageEvent(c *wire.Command, now time.Time) error {
 	return nil
 }
 
-// event is the command: a client emits a topic that its token allows as publishing on "event:{topic}".
+// event is the command: a client emits a topic that a system or the configuration leaves to clients, or that its
+// token allows as publishing on "event:{topic}".
 // The user is the session's, whatever the payload says.
 func (s *session) event(c *wire.Command, _ time.Time) error {
 	if c.Topic == topicHeartbeat { // the connection's own heartbeat keeps presence; this one is taken as a sign of life
@@ -61,8 +62,8 @@ func (s *session) event(c *wire.Command, _ time.Time) error {
 	if !wire.ValidName(c.Topic) {
 		return faultField.with("topic is missing or not a name")
 	}
-	if !s.relay.topics.open(c.Topic) && !named(id, auth.Publish, eventNamespace+":"+c.Topic, eventNamespace) {
-		return faultForbidden.with("the token does not allow this topic")
+	if !s.relay.topics.open(c.Topic) && !s.relay.cfg.Events.open(c.Topic) && !named(id, auth.Publish, eventNamespace+":"+c.Topic, eventNamespace) {
+		return faultForbidden.with("neither the token nor the configuration allows this topic")
 	}
 	data := c.Data
 	if data == nil {

@@ -93,3 +93,18 @@ func TestEventsOfBackends(t *testing.T) {
 		t.Errorf("%s events counted", v)
 	}
 }
+
+// The configuration may leave topics to all clients with a token.
+func TestEventsOfClients(t *testing.T) {
+	g := open(t, func(c *Config) { c.Events.Clients = []string{"page.*"} })
+	worker := g.client("worker", may("event:*", "subscribe"))
+	worker.subscribe("event:page.view", "")
+	c := g.client("u1")
+	c.say(`{"type":"event","id":1,"topic":"page.view","data":{"userId":"u2"}}`)
+	c.exactly(`{"type":"ok","id":1}`)
+	if e := worker.event(); e.Data.UserID != "u1" || string(e.Data.Payload) != `{"userId":"u2"}` {
+		t.Errorf("%+v", e)
+	}
+	c.refused("forbidden", `{"type":"event","id":"x","topic":"order.paid","data":1}`)
+	c.refused("forbidden", `{"type":"event","id":"x","topic":"page","data":1}`)
+}

@@ -13,6 +13,7 @@ import (
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the relay."`
 	Token   tokenCommand   `cmd:"" help:"Print a token for a client, to try things out."`
+	Vapid   vapidCommand   `cmd:"" help:"Print a new pair of keys for web push."`
 	Bench   benchCommands  `cmd:"" help:"Measure a relay, this one or others."`
 	Config  configCommands `cmd:"" help:"Check or show the configuration."`
 	Version versionCommand `cmd:"" help:"Print the version."`

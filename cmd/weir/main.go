@@ -1,5 +1,5 @@
-// Command weir is the relay: weir serve runs it, weir token makes tokens to try it with, weir config
-// checks and shows its configuration.
+// Command weir is the relay: weir serve runs it, weir token makes tokens to try it with, weir vapid keys for
+// web push, weir config checks and shows its configuration.
 //
 // The program refuses to start with a configuration that has any problem, and outside --dev without
 // secrets of its own. It reads the environment here and nowhere else. Results go to stdout; errors, as

@@ -212,3 +212,29 @@ func fakeResolver(t *testing.T, ip [4]byte) *net.Resolver {
 		return (&net.Dialer{}).DialContext(ctx, "udp4", pc.LocalAddr().String())
 	}}
 }
+
+// Development may call this machine, and nothing else that is private.
+func TestLocal(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer srv.Close()
+	client := Local(time.Second)
+	defer client.CloseIdleConnections()
+	resp, err := client.Get(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	for _, addr := range []string{"10.0.0.1:80", "169.254.169.254:80", "[::ffff:10.0.0.1]:80", "0.0.0.0:80", "example.com:80"} {
+		if err := controlLocal("tcp", addr, nil); !errors.Is(err, ErrAddress) {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+	if err := controlLocal("udp", "127.0.0.1:53", nil); !errors.Is(err, ErrAddress) {
+		t.Error(err)
+	}
+	for _, addr := range []string{"127.0.0.1:80", "[::1]:80", "8.8.8.8:443"} {
+		if err := controlLocal("tcp", addr, nil); err != nil {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+}

@@ -32,6 +32,7 @@ func Check(c relay.Config) []Problem {
 	k.webhooks(c)
 	k.documents(c.Documents)
 	k.notify(c)
+	k.topics("events.clients", c.Events.Clients)
 	k.authWebhook(c)
 	k.chat(c.Chat)
 	k.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")

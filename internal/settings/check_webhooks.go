@@ -36,11 +36,7 @@ func (k *check) webhooks(c relay.Config) {
 		if len(w.Topics) == 0 {
 			k.add(join(key, "topics"), `expected the topics that it is told of, such as [chat.message.sent, "feed.*"]`)
 		}
-		for j, topic := range w.Topics {
-			if name := strings.TrimSuffix(topic, "*"); topic == "" || name != "" && !wire.ValidName(name) {
-				k.add(element(join(key, "topics"), j), `%s is not a topic: expected a name such as chat.message.sent, one that ends in *, or "*"`, shown(topic))
-			}
-		}
+		k.topics(join(key, "topics"), w.Topics)
 		k.signers(join(key, "secrets"), w.Secrets)
 		k.span(join(key, "timeout"), w.Timeout, 10*time.Millisecond, 2*time.Second)
 		k.span(join(key, "retry"), w.Retry, time.Second, 24*time.Hour)
@@ -79,6 +75,15 @@ func (k *check) signers(key string, secrets []string) {
 			k.add(element(key, i), "%s stands for a secret in the output of config print: expected the secret", redacted)
 		} else if _, err := webhook.ParseSecret(secret); err != nil {
 			k.add(element(key, i), "%s", err)
+		}
+	}
+}
+
+// topics checks patterns of topics.
+func (k *check) topics(key string, list []string) {
+	for i, topic := range list {
+		if name := strings.TrimSuffix(topic, "*"); topic == "" || name != "" && !wire.ValidName(name) {
+			k.add(element(key, i), `%s is not a topic: expected a name such as chat.message.sent, one that ends in *, or "*"`, shown(topic))
 		}
 	}
 }

@@ -99,6 +99,27 @@ func TestMistakes(t *testing.T) {
 		{"document cursors", "documents: {cursors: -1}", "weir.yaml:1: documents.cursors: -1 is out of range"},
 		{"documents idle", "documents: {idle: 0s}", "weir.yaml:1: documents.idle: "},
 		{"webhook queue", hook("queue: 0"), "weir.yaml:3: webhooks[0].queue: 0 is out of range"},
+		{"events", "events:\n  clients: [page.view, a b]", `weir.yaml:2: events.clients[1]: "a b" is not a topic`},
+		{"notify that is off", "notify: {webpush: {secret: rfGRDOZSHfvAAWOqbP1-5OKzNhNvlxxdeSSSZUW_BlI, subject: \"mailto:a@b.example\"}}", "weir.yaml:1: notify: nobody is notified: the system is off"},
+		{"notify timeout", "notify:\n  timeout: 11s", "weir.yaml:2: notify.timeout: 11s is out of range: expected 10ms to 10s"},
+		{"notify retry", "notify:\n  retry: 2h", "weir.yaml:2: notify.retry: 2h is out of range"},
+		{"notify ttl", "notify:\n  ttl: 0s", "weir.yaml:2: notify.ttl: 0s is out of range"},
+		{"notify keep", "notify:\n  keep: 1s", "weir.yaml:2: notify.keep: 1s is out of range"},
+		{"notify inbox", "notify:\n  inbox: 0", "weir.yaml:2: notify.inbox: 0 is out of range: expected 1 to 1000"},
+		{"notify devices", "notify:\n  devices: 101", "weir.yaml:2: notify.devices: 101 is out of range"},
+		{"notify queue", "notify:\n  queue: -1", "weir.yaml:2: notify.queue: -1 is out of range"},
+		{"notify parallel", "notify:\n  parallel: 0", "weir.yaml:2: notify.parallel: 0 is out of range"},
+		{"notify unknown", "notify:\n  webpsh: {}", "weir.yaml:2: notify.webpsh: unknown key: did you mean webpush?"},
+		{"webpush secret", notifies("webpush: {secret: hunter2, subject: \"mailto:a@b.example\"}"), "weir.yaml:3: notify.webpush.secret: a key for web push is 32 bytes"},
+		{"webpush redacted", notifies("webpush: {secret: <redacted>, subject: \"mailto:a@b.example\"}"), "weir.yaml:3: notify.webpush.secret: <redacted> stands for a secret"},
+		{"webpush subject", notifies("webpush: {secret: rfGRDOZSHfvAAWOqbP1-5OKzNhNvlxxdeSSSZUW_BlI, subject: ops}"), "weir.yaml:3: notify.webpush.subject: expected whom"},
+		{"webpush without a key", notifies("webpush: {subject: \"mailto:a@b.example\"}"), "weir.yaml:3: notify.webpush: expected exactly one of secret and file"},
+		{"webpush file", notifies("webpush: {file: doc.go, subject: \"mailto:a@b.example\"}"), "weir.yaml:3: notify.webpush.file: a key for web push is base64url"},
+		{"fcm file", notifies("fcm: {file: no-such.json}"), `weir.yaml:3: notify.fcm.file: "no-such.json": no such file`},
+		{"fcm content", notifies("fcm: {file: doc.go}"), `weir.yaml:3: notify.fcm.file: "doc.go": expected the JSON file of a service account`},
+		{"fcm url", notifies("fcm: {url: \"http://fcm.example/hunter2\"}"), "weir.yaml:3: notify.fcm.url: not a public https address"},
+		{"apns file", notifies("apns: {file: doc.go, key_id: ABC123DEFG, team_id: DEF123GHIJ, topic: com.example.app}"), `weir.yaml:3: notify.apns.file: "doc.go": expected a signing key for APNs`},
+		{"apns url", notifies("apns: {url: \"https://10.0.0.1/\"}"), "weir.yaml:3: notify.apns.url: not a public https address"},
 		{"window", "namespaces:\n  room:\n    batch: {window: 11s}", "weir.yaml:3: namespaces.room.batch.window: 11s is out of range: expected 0s to 10s"},
 		{"slow", "namespaces:\n  room:\n    slow: drop", `weir.yaml:3: namespaces.room.slow: "drop" is not possible here: expected disconnect or resync`},
 		{"access", "namespaces:\n  room:\n    subscribe: anyone", `weir.yaml:3: namespaces.room.subscribe: "anyone" is not a kind of access: expected public, authenticated`},
@@ -221,6 +242,9 @@ func TestDevStaysOnLoopback(t *testing.T) {
 		}
 	}
 }
+
+// notifies is a configuration that notifies.
+func notifies(section string) string { return "systems: [notify]\nnotify:\n  " + section }
 
 // hook is a configuration with one webhook, of which one key is as given.
 func hook(line string) string { return "systems: [webhook]\nwebhooks:\n" + hookLine(line) }

@@ -134,6 +134,7 @@ func clone(c relay.Config) relay.Config {
 	c.API.Keys = slices.Clone(c.API.Keys)
 	c.Systems = slices.Clone(c.Systems)
 	c.Webhooks = slices.Clone(c.Webhooks)
+	c.Events.Clients = slices.Clone(c.Events.Clients)
 	c.Namespaces = maps.Clone(c.Namespaces)
 	return c
 }
