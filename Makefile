@@ -12,7 +12,7 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: help build run test unit race lint e2e fuzz bench compare idle clean setup
+.PHONY: help build run test unit race lint e2e faults simulate fuzz bench compare idle clean setup
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,9 @@ setup: ## Install what the tests need beside Go: Node.js and npm packages, a C c
 	@cd $(E2E) && npm ci --silent --no-audit --no-fund
 	@$(GO) mod download
 
-test: setup lint race e2e ## Set up and run every test
+test: setup lint race e2e ## Set up and run every test; the faults in their short form
+	$(GO) test ./internal/simulate -count=1 -run "^TestSimulate$$" -seeds 60
+	@$(MAKE) --no-print-directory faults SHORT=1
 
 race: ## Unit tests with the race detector
 	$(GO) vet ./...
@@ -51,6 +53,12 @@ $(BIN)/golangci-lint-$(LINT):
 
 e2e: build ## The real binary, driven by clients of others
 	E2E_BINARY=$(CURDIR)/$(BIN)/weir $(GO) test -tags e2e -count=1 -run E2E ./cmd/weir
+
+faults: build ## Break the real binary in every way, full size (30 min, root; SHORT=1: two minutes)
+	FAULTS_BINARY=$(CURDIR)/$(BIN)/weir FAULTS_SHORT=$(SHORT) $(GO) test -tags faults -count=1 -v -timeout 90m $(if $(RUN),-run $(RUN)) ./internal/faults
+
+simulate: ## Simulate a day of the relay with faults; SEED=n replays one, SPAN=5m is shorter
+	$(GO) test ./internal/simulate -count=1 -v -timeout 60m -run "^TestSimulate$$" -seed $(or $(SEED),1) -span $(or $(SPAN),24h)
 
 fuzz: ## Fuzz every decoder for FUZZTIME (10s) each
 	@for pkg in $$($(GO) list ./...); do \

@@ -184,8 +184,9 @@ func (w *writer) addPages(name string, last uint64, log []change) error {
 	first := last - uint64(len(log)) + 1
 	var p page
 	from := first
-	if k, sealed := seekLast(w.history.Cursor(), prefix); bytes.HasPrefix(k, prefix) {
-		b, ok := unseal(k, sealed)
+	if keys := pageKeys(w.history, prefix); len(keys) > 0 {
+		k := keys[len(keys)-1]
+		b, ok := unseal(k, w.history.Get(k))
 		seq, isSeq := seqOf(k, prefix)
 		if before, whole := decodePage(b); ok && whole && isSeq && len(before.body) < pageSize && seq+uint64(before.count) == first {
 			p, from = before, seq
@@ -216,10 +217,9 @@ func (w *writer) trimHistory(name string, h *header, policy *broker.Policy) erro
 	size := 0
 	var over [][]byte
 	h.first = h.seq + 1
-	c := w.history.Cursor()
-	for k, sealed := seekLast(c, prefix); bytes.HasPrefix(k, prefix); k, sealed = c.Prev() {
+	for _, k := range slices.Backward(pageKeys(w.history, prefix)) {
 		seq, ok := seqOf(k, prefix)
-		b, whole := unseal(k, sealed)
+		b, whole := unseal(k, w.history.Get(k))
 		p, isPage := decodePage(b)
 		keep := ok && whole && isPage && len(over) == 0 && p.last >= oldest && h.seq-seq-uint64(p.count)+1 < uint64(policy.History) &&
 			(policy.HistoryBytes == 0 || size < policy.HistoryBytes)
@@ -228,7 +228,7 @@ func (w *writer) trimHistory(name string, h *header, policy *broker.Policy) erro
 			h.first = seq
 			continue
 		}
-		over = append(over, bytes.Clone(k))
+		over = append(over, k)
 	}
 	for _, k := range over {
 		if err := w.history.Delete(k); err != nil {
@@ -238,10 +238,12 @@ func (w *writer) trimHistory(name string, h *header, policy *broker.Policy) erro
 	return nil
 }
 
-// seekLast moves a cursor to the newest page of a channel.
-func seekLast(c *bolt.Cursor, prefix []byte) (key, sealed []byte) {
-	if k, _ := c.Seek(append(bytes.Clone(prefix[:len(prefix)-1]), 1)); k == nil {
-		return c.Last()
+// pageKeys answers the keys of a channel's pages, oldest first. They are walked forwards: backwards, the library's
+// cursor stops where the same transaction has removed all that stood in one of its leaves.
+func pageKeys(history *bolt.Bucket, prefix []byte) (keys [][]byte) {
+	c := history.Cursor()
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		keys = append(keys, bytes.Clone(k))
 	}
-	return c.Prev()
+	return keys
 }

@@ -93,6 +93,10 @@ func (c *client) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.until = time.Time{}
+	select {
+	case c.back <- struct{}{}:
+	default:
+	}
 	for _, v := range c.views {
 		if !v.wanted {
 			v.wanted = true

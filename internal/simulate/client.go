@@ -27,7 +27,8 @@ type client struct {
 	name   string
 	sse    bool
 	reader *check.Reader
-	rand   *rand.Rand // owned by run
+	rand   *rand.Rand    // owned by run
+	back   chan struct{} // tells run to stay away no longer; room for one
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -68,6 +69,7 @@ func (c *client) run(ctx context.Context) {
 		wait := c.pause(pause/2 + time.Duration(c.rand.Int64N(int64(pause/2+time.Millisecond))))
 		select {
 		case <-time.After(wait):
+		case <-c.back:
 		case <-ctx.Done():
 		}
 	}
@@ -86,6 +88,7 @@ func (c *client) attach(nc *memnet.Conn) {
 	c.link, c.open, c.held = nc, false, nil
 	for _, v := range c.views {
 		v.follows, v.leaving, v.asked = false, false, false
+		v.met = meeting{c.w.lives(int(v.number)), c.w.server.number()}
 	}
 	c.w.connected.Add(1)
 }
@@ -98,7 +101,7 @@ func (c *client) detach() {
 
 // talk holds a conversation. Its error says how it ended.
 func (c *client) talk(nc *memnet.Conn) error {
-	token, err := auth.Mint(secret, "", auth.Claims{Sub: c.name})
+	token, err := auth.Mint(secret, "", auth.Claims{Sub: c.name, IssuedAt: c.w.machine.clock()})
 	if err != nil {
 		return err
 	}
@@ -120,7 +123,7 @@ func (c *client) talk(nc *memnet.Conn) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != status {
 		if resp.StatusCode != http.StatusServiceUnavailable {
 			c.problem("connect: %s", resp.Status)
@@ -239,7 +242,8 @@ func (c *client) told(v *view, m *message) {
 	case c.sse:
 		v.answered(c, m, v.known && c.lastID != "")
 	case string(m.ID) == `"again"`: // the snapshot of where it stands already, or later if it was too slow
-		if !v.follows || m.Recovered || v.strict && m.Position != v.at {
+		// Changes that wait to be sent while the channel is deleted go with it, and the answer skips them.
+		if !v.follows || m.Recovered || v.strict && m.Position != v.at && v.met.life == c.w.lives(int(v.number)) {
 			c.problem("subscribed to %s again at %v: %+v", v.name, v.at, *m)
 		}
 		v.stand(c, m)

@@ -6,14 +6,19 @@
 // and resume from where they stand, over WebSocket and as event streams. Publishers send numbered stamps to
 // POST /v1/publish with idempotency keys and try again when they get no answer. Meanwhile connections are
 // cut in the middle of a frame, readers stall, answers to publishes are lost, requests are torn, channels
-// are deleted, the network is away, and the relay is restarted with and without a drain.
+// are deleted, the network is away, and the relay is restarted with a drain. Two kinds of channels are durable: their
+// log lies on an in-memory disk (broker/disk/memdisk) that gets slow, full and broken, and where a power cut leaves
+// what was synced and any part of the rest, torn anywhere. The wall clock, which tokens and deadlines go by, is set
+// by up to an hour.
 //
 // # What is judged
 //
 // The ledger of weir/loadtest/check holds every reader against every acknowledgement: nothing lost without a
 // word, nothing twice, nothing out of order, one message for a position. A client itself demands that
 // changes are contiguous (where nothing is conflated), that positions never go back and that an epoch never
-// returns; and when all is quiet, that it holds what the relay holds.
+// returns; and when all is quiet, that it holds what the relay holds. Then the log of each durable channel must hold
+// whatever was acknowledged there, at its place, and readers of what is delivered after the disk were never told that
+// it is lost.
 //
 // # What the same seed repeats
 //
@@ -27,8 +32,9 @@
 // # What it does not reach
 //
 // Sockets: the pool's raw path on Linux, its poller and TLS are not part of it; tests of package pool and
-// those against the real binary are. The wall clock can not be moved apart from the monotonic one within
-// a bubble.
+// those against the real binary are. The database behind the durable log: bbolt maps a real file into memory, which is
+// kept in /dev/shm. A power cut finds it as its last commit left it; that a commit is atomic is believed. Its files do
+// not get full or slow.
 //
 // # Goroutines and locks
 //

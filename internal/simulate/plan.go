@@ -14,8 +14,8 @@ type step struct {
 	who     int           // client or publisher
 	channel int           // where one is meant
 	count   int           // messages of a burst, bytes that survive a cut
-	lasts   time.Duration // stalls, absences; the longest pause within a burst
-	seed    uint64        // of what the burst draws
+	lasts   time.Duration // stalls, absences, trouble; the longest pause within a burst; by how much a clock is set
+	seed    uint64        // of what the burst draws, or what is found after a power cut
 }
 
 func (s step) String() string {
@@ -31,7 +31,8 @@ type chance struct {
 // chances are the steps of a plan. What ends every connection is rare, or nothing else would happen.
 var chances = []chance{
 	{"publish", 900}, {"cut", 150}, {"stall", 80}, {"leave", 60}, {"swap", 60}, {"again", 40},
-	{"clear", 6}, {"race", 10}, {"storm", 5}, {"away", 4}, {"restart", 3}, {"crash", 3},
+	{"clear", 6}, {"race", 10}, {"storm", 5}, {"away", 4}, {"restart", 3}, {"crash", 4},
+	{"slow disk", 4}, {"full disk", 4}, {"broken disk", 4}, {"clock", 3},
 }
 
 // draw makes the plan of a seed.
@@ -76,6 +77,11 @@ func draw(o Options) []step {
 			s.lasts = time.Duration(r.IntN(60)) * time.Millisecond
 			s.who = r.IntN(o.Publishers)
 			s.count = r.IntN(30)
+		case "slow disk", "full disk", "broken disk":
+			s.count = []int{0, 3, 40, 300, 2000}[r.IntN(5)] // ms an operation takes, bytes that there is room for
+			s.lasts = time.Duration(r.IntN(15_000)) * time.Millisecond
+		case "clock":
+			s.lasts = (time.Duration(r.IntN(7200)) - 3600) * time.Second
 		case "away", "restart":
 			s.lasts = time.Duration(r.IntN(10_000)) * time.Millisecond
 		}

@@ -60,7 +60,7 @@ func (b *backend) answer() (status int, body []byte, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err = io.ReadAll(resp.Body)
 	if resp.Close {
 		b.close()
@@ -127,14 +127,22 @@ func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
 		group = `,"group":"g"`
 	}
 	members := `,"op":"` + op + `"` + group + `,"key":"` + key + `"`
+	var data []byte
 	if op != "delete" {
-		members += `,"data":` + string(stamp.Append(nil, 64+r.IntN(1+r.IntN(1500))))
+		data = stamp.Append(nil, 64+r.IntN(1+r.IntN(1500)))
+		members += `,"data":` + string(data)
 	}
 	if op == "set" && r.IntN(5) == 0 {
 		members += `,"ttl":` + strconv.Itoa(1+r.IntN(20_000))
 	}
 	p.keys++
+	ack := true // what is answered is kept
+	if durable(channel) && r.IntN(6) == 0 {
+		ack = false
+		members += `,"ack":"memory"`
+	}
 	body := fmt.Sprintf(`{"channel":"%s","idempotencyKey":"%d-%d"%s}`, name, p.number, p.keys, members)
+	life := p.w.lives(channel)
 	f := []fate{plain, lost, torn, double}[max(0, r.IntN(40)-36)]
 	delay, cutAt, keep := time.Duration(r.IntN(50))*time.Millisecond, r.IntN(len(body)), r.IntN(200)
 	if p.w.options.Defect == Forget && p.number == 1 && p.keys == defectAt && !conflated(channel) {
@@ -147,8 +155,11 @@ func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
 		p.w.ledger.Refused(stamp)
 	case err != nil:
 		p.w.story.tell("publisher-%d: %d in %s is given up: %v", p.number, stamp.Number, name, err)
-	case op != "delete" && !conflated(channel):
+	case op != "delete" && !conflated(channel) && ack:
 		p.w.ledger.Acked(stamp, check.Position(at))
+		if durable(channel) && life == p.w.lives(channel) {
+			p.w.promises.add(channel, promise{at.Seq, life, data})
+		}
 	}
 	if err == nil {
 		p.last[name] = at
@@ -157,9 +168,11 @@ func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
 }
 
 // errRefused is what a publish gets that the relay did not accept, errForgotten what one does whose relay is
-// gone, and with it the idempotency keys: to try again there might publish it twice.
+// gone, and with it the idempotency keys: to try again there might publish it twice. errStorage is a disk's that
+// fails: the change may be there, or come later.
 var (
 	errRefused   = errors.New("refused")
+	errStorage   = errors.New("not stored yet")
 	errForgotten = errors.New("tried at a relay that is gone")
 )
 
@@ -177,7 +190,9 @@ func (p *publisher) try(ctx context.Context, f fate, req []byte, channel int, de
 		if incarnation == 0 {
 			incarnation = p.incarnation
 		}
-		if incarnation != p.incarnation || lives != p.w.lives(channel) {
+		// On disk keys outlive the relay, for five minutes by the clock that it starts with.
+		kept := durable(channel) && p.w.server.agree(incarnation, p.incarnation)
+		if incarnation != p.incarnation && !kept || lives != p.w.lives(channel) {
 			return at, errForgotten
 		}
 		b := req
@@ -193,26 +208,29 @@ func (p *publisher) try(ctx context.Context, f fate, req []byte, channel int, de
 			at, err = p.position()
 		}
 		if errors.Is(err, errRefused) && i > 0 {
-			return at, fmt.Errorf("after an attempt without an answer: %v", err) // it may be there
+			return at, errors.New("refused after an attempt without an answer") // it may be there
 		}
 		if err == nil && f == double && i == 0 {
-			p.twice(req, at, channel, lives)
+			at = p.twice(req, at, channel, lives)
 		}
 		if err == nil || errors.Is(err, errRefused) {
 			return at, err
 		}
-		p.close()
+		if !errors.Is(err, errStorage) {
+			p.close()
+		}
 	}
 	return at, err
 }
 
-// twice publishes again what was answered, which must get the same answer.
-func (p *publisher) twice(req []byte, at position, channel, lives int) {
-	if p.nc == nil {
-		return
+// twice publishes again what was answered, which must get the same answer, unless the channel is deleted meanwhile
+// with its keys. It answers the last position.
+func (p *publisher) twice(req []byte, at position, channel, lives int) position {
+	if p.nc == nil || lives != p.w.lives(channel) {
+		return at
 	}
 	if _, err := p.nc.Write(req); err != nil {
-		return
+		return at
 	}
 	again, err := p.position()
 	if err == nil && again != at && lives == p.w.lives(channel) {
@@ -220,7 +238,9 @@ func (p *publisher) twice(req []byte, at position, channel, lives int) {
 	}
 	if err != nil {
 		p.close()
+		return at
 	}
+	return again
 }
 
 // position reads the answer to a publish.
@@ -239,6 +259,9 @@ func (p *publisher) position() (position, error) {
 	}
 	if err := json.Unmarshal(body, &m); err != nil {
 		p.w.story.problem("publisher-%d: %d %q: %v", p.number, status, body, err)
+	}
+	if status == http.StatusServiceUnavailable && m.Code == "storage" {
+		return position{}, errStorage
 	}
 	if status == http.StatusServiceUnavailable {
 		return position{}, fmt.Errorf("%w: %s", errRefused, m.Code)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"testing/synctest"
 	"time"
 
 	"weir/internal/memnet"
@@ -25,31 +26,38 @@ var errAway = errors.New("nobody there")
 // server is the relay, one after the other, and the network before it.
 type server struct {
 	// Set once.
-	story *story
-	log   *slog.Logger
+	story   *story
+	log     *slog.Logger
+	machine *machine
 
 	mu sync.Mutex
 	// Guarded by mu.
 	ln          *memnet.Listener // nil: away
 	conns       map[*memnet.Conn]bool
 	incarnation int
-	stop        func() // ends the relay and waits; nil: there is none
+	ahead       []time.Duration // of the wall clock when each relay started
+	stop        func()          // ends the relay and waits; nil: there is none
 
 	ending sync.WaitGroup // relays that have crashed and still end
 }
 
-// config is a relay with every kind of channel: kept long, kept short, and conflated.
+// config is a relay with every kind of channel: kept long, kept short, conflated, and kept on disk, with readers who
+// wait for that and who do not.
 func config() relay.Config {
 	free := relay.Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}
-	conflate, size := false, 6
+	conflate, size, all := false, 6, 1_000_000
 	open := relay.Namespace{Subscribe: relay.Authenticated, Publish: relay.Authenticated, Limit: free, Batch: relay.Batch{Conflate: &conflate}}
 	short, conflated := open, open
 	short.History.Size, short.Slow = &size, relay.Resync
 	conflated.Batch.Conflate, conflated.Slow = nil, relay.Resync
+	kept := open
+	kept.Durable, kept.History.Size, kept.History.TTL = true, &all, 20*365*24*time.Hour
+	safe := kept
+	safe.Deliver, safe.Slow = relay.AfterDisk, relay.Resync
 	return relay.Config{
 		Auth:       relay.Auth{Keys: []relay.TokenKey{{Algorithm: "HS256", Secret: secret}}},
 		API:        relay.API{Keys: []relay.APIKey{{Name: "backend", Secret: apiKey}}},
-		Namespaces: relay.Namespaces{"default": open, "log": open, "short": short, "map": conflated},
+		Namespaces: relay.Namespaces{"default": open, "log": open, "short": short, "map": conflated, "disk": kept, "safe": safe},
 		Limit:      relay.Limit{Queue: 64 * units.KiB},
 		Drain:      2 * time.Second,
 		Shards:     4,
@@ -61,7 +69,11 @@ const buffer = 8 << 10
 
 // start starts a relay.
 func (s *server) start() error {
-	r, err := relay.New(config(), s.log)
+	cfg := config()
+	var ahead time.Duration
+	cfg.Wal, cfg.Data, ahead = s.machine.storage()
+	cfg.Clock = s.machine.clock
+	r, err := relay.New(cfg, s.log)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
@@ -74,6 +86,7 @@ func (s *server) start() error {
 	defer s.mu.Unlock()
 	s.ln, s.conns = ln, make(map[*memnet.Conn]bool)
 	s.incarnation++
+	s.ahead = append(s.ahead, ahead)
 	s.stop = func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -96,15 +109,25 @@ func (s *server) restart(after time.Duration) {
 	if stop := s.take(); stop != nil {
 		stop()
 	}
+	s.unplug(buffer) // with a process all of its connections end
 	time.Sleep(after)
 	s.again()
 }
 
-// crash takes the relay off the network at once; whatever it still does reaches nobody.
-func (s *server) crash(keep int, after time.Duration) {
+// crash takes the power away at an instant: the network breaks, and whatever the relay still does reaches neither
+// anybody nor the disk.
+func (s *server) crash(keep int, after time.Duration, seed uint64) {
+	synctest.Wait()
+	tidy, err := s.machine.cutPower(seed)
+	if err != nil {
+		s.story.problem("cut the power: %v", err)
+	}
 	s.unplug(keep)
 	if stop := s.take(); stop != nil {
-		s.ending.Go(stop)
+		s.ending.Go(func() {
+			stop()
+			tidy()
+		})
 	}
 	time.Sleep(after)
 	s.again()
@@ -168,6 +191,13 @@ func (s *server) hangUp(nc *memnet.Conn) {
 	delete(s.conns, nc)
 	s.mu.Unlock()
 	_ = nc.Close()
+}
+
+// agree says that two relays started with the same clock.
+func (s *server) agree(one, other int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ahead[one-1] == s.ahead[other-1]
 }
 
 // number is the present relay's incarnation.

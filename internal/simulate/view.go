@@ -41,6 +41,8 @@ type view struct {
 	name      string
 	number    uint32 // in the ledger
 	conflated bool   // changes may be left out of it
+	durable   bool   // kept on disk
+	patient   bool   // nothing comes of it that is not safe on disk
 	strict    bool   // and nothing is caught up with by a snapshot while it is connected
 	known     bool   // there is something to resume from
 	follows   bool   // WebSocket: subscribed on this connection, and answered
@@ -50,7 +52,21 @@ type view struct {
 	at        position
 	past      map[string]bool // epochs that it was in
 	items     state
+	met       meeting // with this connection's relay
+	told      meeting // where it was last told where it stands
+	firm      string  // an epoch of which a change has come: it is on disk, if the channel is patient
 }
+
+// meeting is what was true when a connection was made: what it tells came later.
+type meeting struct {
+	life  int // of the channel
+	relay int // which it was
+}
+
+func (v *view) heard() { v.told = v.met }
+
+// oldest is how many restarts later a durable channel still knows where its readers stood.
+const oldest = 8
 
 // stand enters a snapshot.
 func (v *view) stand(c *client, m *message) {
@@ -60,6 +76,11 @@ func (v *view) stand(c *client, m *message) {
 	if v.known && m.Position.Epoch == v.at.Epoch && m.Position.Seq < v.at.Seq {
 		c.problem("%s went back from %v to %v", v.name, v.at, m.Position)
 	}
+	life, relay := c.w.lives(int(v.number)), c.w.server.number()
+	if v.patient && v.known && v.firm == v.at.Epoch && m.Position.Epoch != v.at.Epoch && life == v.told.life && life%2 == 0 && relay-v.told.relay < oldest {
+		c.problem("%s was lost at %v, and goes on at %v", v.name, v.at, m.Position)
+	}
+	v.heard()
 	if v.past == nil {
 		v.past = make(map[string]bool)
 	}
@@ -96,9 +117,14 @@ func (v *view) recovered(c *client, m *message) {
 		c.reader.Told(v.number, check.Position(m.Position), true)
 	}
 	if m.Position.Epoch != v.at.Epoch {
-		c.problem("%s recovered from %v to %v", v.name, v.at, m.Position)
-		return
+		if !v.durable || v.past[m.Position.Epoch] {
+			c.problem("%s recovered from %v to %v", v.name, v.at, m.Position)
+			return
+		}
+		v.past[m.Position.Epoch] = true
+		v.at.Epoch = m.Position.Epoch // the same log up to here, after a power cut
 	}
+	v.heard()
 	c.w.resumed.Add(1)
 	for i := range m.Changes {
 		if change := &m.Changes[i]; change.Seq != v.at.Seq+1 {
@@ -117,7 +143,7 @@ func (v *view) change(c *client, m *message) {
 	if m.Seq <= v.at.Seq || m.Seq != v.at.Seq+1 && !v.conflated {
 		c.problem("%s got %d after %d", v.name, m.Seq, v.at.Seq)
 	}
-	v.at.Seq = m.Seq
+	v.at.Seq, v.firm = m.Seq, v.at.Epoch
 	switch m.Op {
 	case "set":
 		if v.items[m.Group] == nil {

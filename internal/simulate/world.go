@@ -22,7 +22,7 @@ type Options struct {
 	Pace       time.Duration // mean time between them; 1s
 	Clients    int           // a third of them event streams; 24
 	Publishers int           // 4
-	Channels   int           // of three kinds; 9
+	Channels   int           // of five kinds; 10
 	Defect     Defect        // something wrong that must be found; none
 	Log        *slog.Logger  // of the relay; nothing is logged
 }
@@ -35,7 +35,7 @@ func (o Options) filled() Options {
 	}
 	fill(&o.Clients, 24)
 	fill(&o.Publishers, 4)
-	fill(&o.Channels, 9)
+	fill(&o.Channels, 10)
 	if o.Span <= 0 {
 		o.Span = 5 * time.Minute
 	}
@@ -52,9 +52,13 @@ func (o Options) filled() Options {
 const follows = 4
 
 // The kinds of channels, by turns.
-var kinds = []string{"log", "short", "map"}
+var kinds = []string{"log", "short", "map", "disk", "safe"}
 
 func channelName(i int) string { return fmt.Sprintf("%s:%d", kinds[i%len(kinds)], i) }
+
+// durable says that a channel is kept on disk, patient that its readers get nothing that is not safe there.
+func durable(i int) bool { return kinds[i%len(kinds)] == "disk" || patient(i) }
+func patient(i int) bool { return kinds[i%len(kinds)] == "safe" }
 
 // conflated says that a channel leaves changes out.
 func conflated(i int) bool { return kinds[i%len(kinds)] == "map" }
@@ -64,6 +68,7 @@ type world struct {
 	// Set once.
 	options    Options
 	story      *story
+	machine    *machine
 	server     *server
 	ledger     *check.Ledger
 	clients    []*client
@@ -73,6 +78,8 @@ type world struct {
 	published, retried, connected, resumed, snapshots, changes atomic.Uint64
 
 	cleared []atomic.Int64 // by channel: how often its log was deleted
+
+	promises promises
 }
 
 // lives is how often a channel has been deleted: idempotency keys go with the log.
@@ -84,7 +91,13 @@ func (w *world) lives(channel int) int { return int(w.cleared[channel].Load()) }
 func Run(o Options) *Outcome {
 	o = o.filled()
 	w := &world{options: o, story: &story{start: time.Now()}, ledger: check.NewLedger(), cleared: make([]atomic.Int64, o.Channels)}
-	w.server = &server{story: w.story, log: o.Log}
+	var err error
+	if w.machine, err = newMachine(); err != nil {
+		w.story.problem("%v", err)
+		return w.outcome(check.Verdict{})
+	}
+	defer w.machine.close()
+	w.server = &server{story: w.story, log: o.Log, machine: w.machine}
 	if err := w.server.start(); err != nil {
 		w.story.problem("%v", err)
 		return w.outcome(check.Verdict{})
@@ -131,11 +144,11 @@ func (w *world) outcome(v check.Verdict) *Outcome {
 // newClient makes a reader of some channels.
 func (w *world) newClient(i int) *client {
 	r := rand.New(rand.NewPCG(w.options.Seed, 100+uint64(i)))
-	c := &client{w: w, name: fmt.Sprint("client-", i), sse: i%3 == 2, rand: r}
+	c := &client{w: w, name: fmt.Sprint("client-", i), sse: i%3 == 2, rand: r, back: make(chan struct{}, 1)}
 	c.reader = &check.Reader{Name: c.name}
 	for _, n := range r.Perm(w.options.Channels)[:min(follows, w.options.Channels)] {
 		name := channelName(n)
-		c.views = append(c.views, &view{name: name, number: uint32(n), conflated: conflated(n), strict: strings.HasPrefix(name, "log:"), wanted: true})
+		c.views = append(c.views, &view{name: name, number: uint32(n), conflated: conflated(n), durable: durable(n), patient: patient(n), strict: strings.HasPrefix(name, "log:") || strings.HasPrefix(name, "disk:"), wanted: true})
 	}
 	return c
 }
@@ -195,7 +208,7 @@ func (w *world) direct(ctx context.Context, plan []step) {
 	breaking.Wait()
 }
 
-// breakRelay plays a step that hits everybody.
+// breakRelay plays a step that hits the relay or its machine.
 func (w *world) breakRelay(s step) {
 	switch s.what {
 	case "storm":
@@ -207,7 +220,15 @@ func (w *world) breakRelay(s step) {
 	case "restart":
 		w.server.restart(s.lasts)
 	case "crash":
-		w.server.crash(s.count, s.lasts)
+		w.server.crash(s.count, s.lasts, s.seed)
+	case "slow disk":
+		w.machine.slowDown(time.Duration(s.count)*time.Millisecond, s.lasts)
+	case "full disk":
+		w.machine.fill(s.count, s.lasts)
+	case "broken disk":
+		w.machine.fail(s.lasts)
+	case "clock":
+		w.machine.setClock(s.lasts)
 	}
 }
 
@@ -221,9 +242,10 @@ func (w *world) settle(ctx context.Context) {
 	for i := range 6 {
 		time.Sleep(2 * time.Minute) // longer than stalls, backoffs and items last
 		if w.agree(ctx, api, i == 5) {
-			return
+			break
 		}
 	}
+	w.keep(ctx, api)
 }
 
 // agree says that all clients hold what the relay holds. The last time, what they do not is a problem.

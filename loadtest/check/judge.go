@@ -19,8 +19,9 @@ type place struct {
 // judge holds one judgement while it is made.
 type judge struct {
 	Verdict
-	acked  map[uint32]map[string][]mark // by channel and epoch, ascending by seq
-	placed map[place]Stamp              // what stands where, from acknowledgements and from readers
+	acked    map[uint32]map[string][]mark // by channel and epoch, ascending by seq
+	promised map[Stamp]Position           // of what was acknowledged
+	placed   map[place]Stamp              // what stands where, from acknowledgements and from readers
 }
 
 type mark struct {
@@ -33,12 +34,13 @@ type mark struct {
 func (l *Ledger) Judge(readers ...*Reader) Verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	j := judge{acked: map[uint32]map[string][]mark{}, placed: map[place]Stamp{}}
+	j := judge{acked: map[uint32]map[string][]mark{}, promised: map[Stamp]Position{}, placed: map[place]Stamp{}}
 	for s, e := range l.entries {
 		if e.fate != acked {
 			continue
 		}
 		j.Acknowledged++
+		j.promised[s] = e.at
 		epochs := j.acked[s.Channel]
 		if epochs == nil {
 			epochs = map[string][]mark{}
@@ -77,6 +79,7 @@ func (j *judge) place(p place, s Stamp, who string) {
 // cursor is where a reader stands in one channel.
 type cursor struct {
 	at   Position
+	lost int        // how often the log was lost under it
 	from []Position // starts of the stretches the reader must have complete, one for each reset
 	ends []Position
 }
@@ -86,7 +89,7 @@ func (j *judge) read(r *Reader) {
 	if r.corrupt > 0 {
 		j.problem("%s: %d damaged payloads", r.Name, r.corrupt)
 	}
-	seen := map[Stamp]bool{}
+	seen := map[Stamp]sight{}
 	tops := map[source]uint64{}
 	cursors := map[uint32]*cursor{}
 	for _, e := range r.log {
@@ -104,6 +107,9 @@ func (j *judge) read(r *Reader) {
 		}
 		switch e.kind {
 		case reset:
+			if e.at.Epoch != c.at.Epoch {
+				c.lost++
+			}
 			c.ends = append(c.ends, c.at)
 			c.at = e.at
 			c.from = append(c.from, c.at)
@@ -127,13 +133,26 @@ func (j *judge) read(r *Reader) {
 	}
 }
 
+// sight is a message that a reader has got.
+type sight struct {
+	at   Position
+	lost int // how often the log had been lost by then
+}
+
+// again says that a message may come a second time: it was lost with the log, as the reader was told, before its
+// publisher was answered, who then sent it again.
+func (j *judge) again(s Stamp, first sight, c *cursor) bool {
+	return first.lost < c.lost && j.promised[s] != first.at
+}
+
 // deliver judges one message of one reader: never twice, positions and numbers only grow.
-func (j *judge) deliver(r *Reader, c *cursor, e sighting, seen map[Stamp]bool, tops map[source]uint64) {
+func (j *judge) deliver(r *Reader, c *cursor, e sighting, seen map[Stamp]sight, tops map[source]uint64) {
 	j.Received++
 	at := Position{c.at.Epoch, e.at.Seq}
 	key := source{e.stamp.Channel, e.stamp.Source}
+	first, known := seen[e.stamp]
 	switch {
-	case seen[e.stamp]:
+	case known && !j.again(e.stamp, first, c):
 		j.Duplicated++
 		j.problem("%s: channel %d got %v twice, again at %v", r.Name, e.chn, e.stamp, at)
 		return
@@ -145,18 +164,18 @@ func (j *judge) deliver(r *Reader, c *cursor, e sighting, seen map[Stamp]bool, t
 		j.problem("%s: channel %d got number %d of source %d after %d", r.Name, e.chn, e.stamp.Number, e.stamp.Source, tops[key])
 	}
 	j.place(place{e.chn, at}, e.stamp, r.Name)
-	seen[e.stamp] = true
+	seen[e.stamp] = sight{at, c.lost}
 	tops[key] = max(tops[key], e.stamp.Number)
 	c.at.Seq = max(c.at.Seq, at.Seq)
 }
 
 // complete looks for acknowledged messages that the reader should have and does not.
-func (j *judge) complete(r *Reader, chn uint32, c *cursor, seen map[Stamp]bool) {
+func (j *judge) complete(r *Reader, chn uint32, c *cursor, seen map[Stamp]sight) {
 	last := len(c.from) - 1
 	for _, epoch := range slices.Sorted(maps.Keys(j.acked[chn])) {
 	next:
 		for _, m := range j.acked[chn][epoch] {
-			if seen[m.stamp] {
+			if _, ok := seen[m.stamp]; ok {
 				continue
 			}
 			for i, from := range c.from {

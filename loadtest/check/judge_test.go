@@ -76,6 +76,25 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// What is lost with the log before its publisher is answered is sent again, and comes again.
+func TestJudgeLetsComeAgainWhatWasLost(t *testing.T) {
+	for _, test := range []struct {
+		promised Position
+		reset    string
+		want     int
+	}{{Position{"b", 1}, "b", 0}, {Position{"a", 1}, "b", 1}, {Position{"a", 2}, "a", 1}} {
+		s := newStory().told("a", 0, false)
+		one := s.l.Next(7, 1, 0)
+		s.r.Delivered(7, 1, one.Append(nil, 64))
+		s.told(test.reset, 1, false)
+		s.r.Delivered(7, 2, one.Append(nil, 64))
+		s.l.Acked(one, test.promised)
+		if v := s.l.Judge(s.r); v.Duplicated != test.want {
+			t.Error(test, v, v.Problems)
+		}
+	}
+}
+
 func TestJudgeKnowsRefusedUnansweredAndDamaged(t *testing.T) {
 	s := newStory().told("a", 0, false).publish("a", 1, 1).deliver(1, 0)
 	s.l.Refused(s.l.Next(7, 1, 0))
