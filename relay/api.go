@@ -51,24 +51,38 @@ func answerJSON(ctx *fasthttp.RequestCtx, body []byte) {
 
 // handlePublish is POST /v1/publish: one JSON object, or one a line.
 func (r *Relay) handlePublish(ctx *fasthttp.RequestCtx) {
-	kind, _, _ := bytes.Cut(ctx.Request.Header.ContentType(), []byte(";"))
-	switch string(bytes.TrimSpace(kind)) {
-	case "application/x-ndjson":
-		r.handleLines(ctx)
-		return
-	case "application/json", "", "application/x-www-form-urlencoded", "text/plain": // what curl -d says
-	default:
+	lines, ok := publication(ctx.Request.Header.ContentType())
+	if !ok {
 		r.refuse(ctx, faultMedia)
 		return
 	}
 	p := publishers.Get().(*publisher)
 	defer p.release()
+	if lines {
+		p.lines(r, ctx.PostBody())
+		ctx.SetContentType("application/x-ndjson")
+		ctx.Response.SetBody(p.out) // a copy
+		return
+	}
 	var err error
 	if p.out, err = p.publish(r, p.out, ctx.PostBody()); err != nil {
 		r.fail(ctx, err)
 		return
 	}
 	answerJSON(ctx, p.out) // a copy
+}
+
+// publication says whether a Content-Type is that of one publication a line, and whether it is that of
+// publications at all.
+func publication(kind []byte) (lines, ok bool) {
+	kind, _, _ = bytes.Cut(kind, []byte(";"))
+	switch string(bytes.TrimSpace(kind)) {
+	case "application/x-ndjson":
+		return true, true
+	case "application/json", "", "application/x-www-form-urlencoded", "text/plain": // what curl -d says
+		return false, true
+	}
+	return false, false
 }
 
 // publisher publishes what one request of a backend holds. It remembers what the last publication was for:
@@ -80,7 +94,11 @@ type publisher struct {
 	epoch   string
 	head    []byte // of an answer with that epoch
 	out     []byte // the answer; the request's handler fills it
+	prompt  bool   // what may have to wait is not published, and faultWaits answered
 }
+
+// faultWaits is never told: a publication that may have to wait for the disk is made where it can.
+var faultWaits = &fault{503, "waits", "", true}
 
 // publishers are used again: their buffers are.
 var publishers = sync.Pool{New: func() any { return new(publisher) }}
@@ -105,6 +123,9 @@ func (p *publisher) publish(r *Relay, dst, body []byte) ([]byte, error) {
 		}
 		p.channel, p.ns = c.Channel, r.policies.of(c.Channel)
 	}
+	if p.prompt && p.ns.log.Durable {
+		return dst, faultWaits
+	}
 	at, err := r.publish(p.ns, c, "")
 	if err != nil {
 		return dst, err
@@ -116,12 +137,10 @@ func (p *publisher) publish(r *Relay, dst, body []byte) ([]byte, error) {
 	return append(strconv.AppendUint(append(dst, p.head...), at.Seq, 10), `}}`...), nil
 }
 
-// handleLines publishes NDJSON: each line is a publication of its own and gets a line of its own in answer,
-// in order, whether it succeeded or not.
-func (r *Relay) handleLines(ctx *fasthttp.RequestCtx) {
-	p := publishers.Get().(*publisher)
-	defer p.release()
-	body, out := ctx.PostBody(), p.out
+// lines publishes NDJSON: each line is a publication of its own and gets a line of its own in answer, in
+// order, whether it succeeded or not.
+func (p *publisher) lines(r *Relay, body []byte) {
+	out := p.out
 	for n := 1; len(body) > 0; n++ {
 		var line []byte
 		if i := bytes.IndexByte(body, '\n'); i >= 0 {
@@ -141,8 +160,6 @@ func (r *Relay) handleLines(ctx *fasthttp.RequestCtx) {
 		}
 		out = append(out, '\n')
 	}
-	ctx.SetContentType("application/x-ndjson")
-	ctx.Response.SetBody(out) // a copy
 	p.out = out
 }
 

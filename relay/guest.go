@@ -23,14 +23,19 @@ type guest struct {
 	counted bool // in the relay's addresses
 
 	// Owned by the goroutine that serves its requests.
-	key  auth.Memo // the API key that it has shown
-	host string    // the last Host that was found to be good
+	key    auth.Memo // the API key that it has shown
+	host   string    // the last Host that was found to be good
+	fd     int       // at a desk
+	held   []byte    // at a desk: has come of a request that is not whole yet
+	unsent []byte    // behind a desk: is to be sent before anything is read
+	rest   []byte    // behind a desk: was read there
 
 	// Atomic.
-	dry   atomic.Bool
-	left  atomic.Bool
-	known atomic.Bool   // an API key was shown on it
-	phase atomic.Uint32 // what it is at; above phaseBits a count of the changes
+	dry    atomic.Bool
+	left   atomic.Bool
+	known  atomic.Bool   // an API key was shown on it
+	seated atomic.Bool   // waits at a desk
+	phase  atomic.Uint32 // what it is at; above phaseBits a count of the changes
 
 	// Owned by the lobby, and guarded by its mu.
 	previous, next *guest
@@ -65,6 +70,23 @@ func (errDry) Temporary() bool { return true }
 
 // Read implements net.Conn.
 func (g *guest) Read(p []byte) (int, error) {
+	if len(g.unsent) > 0 {
+		b := g.unsent
+		g.unsent = nil
+		if _, err := g.Write(b); err != nil {
+			return 0, err
+		}
+	}
+	if len(g.rest) > 0 {
+		if g.phase.Load()&(1<<phaseBits-1) == waiting {
+			g.at(reading)
+		}
+		n := copy(p, g.rest)
+		if g.rest = g.rest[n:]; len(g.rest) == 0 {
+			g.rest = nil
+		}
+		return n, nil
+	}
 	if g.dry.Load() {
 		return 0, errDry{}
 	}
@@ -93,6 +115,17 @@ func (g *guest) Close() error {
 		}
 	}
 	return g.TCPConn.Close()
+}
+
+// dismiss ends a guest that takes too long: whoever serves it sees that, and closes it. A desk would not see
+// that a descriptor was closed, which leaves its set without a word.
+func (g *guest) dismiss() {
+	if g.seated.Load() {
+		_ = g.CloseRead()
+		_ = g.CloseWrite()
+		return
+	}
+	_ = g.TCPConn.Close()
 }
 
 // RawSocket is for the pool, which writes to the socket itself.
@@ -196,7 +229,7 @@ func (l *lobby) sweep(now time.Time, every time.Duration, w waits) {
 			limit = min(limit, w.stranger)
 		}
 		if limit > 0 && now.Sub(g.since)+every > limit {
-			_ = g.TCPConn.Close() // whoever serves it sees that, and closes the guest
+			g.dismiss()
 		}
 	}
 }

@@ -233,8 +233,15 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 		chores.Go(func() { r.tls.watch(keeping, r.waits.reload) })
 		in = tlsListener(r.door, r.tls)
 	}
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	var servers sync.WaitGroup // ended by shutting the servers down
+	var f *front
+	if r.tls == nil {
+		if f = newFront(r, r.door); f != nil {
+			in = f.lane
+			servers.Go(func() { failed <- f.run() })
+		}
+	}
 	servers.Go(func() { failed <- server.Serve(in) })
 	servers.Go(func() {
 		err := adminServer.Serve(adm)
@@ -251,6 +258,9 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	}
 	r.drain()
 	_ = r.door.Close() // its accept loop then ends
+	if f != nil {
+		f.close()
+	}
 	_ = server.ShutdownWithContext(quickly())
 	r.closeCore()
 	stopKeeping()

@@ -110,8 +110,9 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 }
 
 // local says whether a request names this machine. What a connection's last one named is remembered.
-func (r *Relay) local(ctx *fasthttp.RequestCtx, g *guest) bool {
-	host := ctx.Host()
+func (r *Relay) local(ctx *fasthttp.RequestCtx, g *guest) bool { return r.localName(ctx.Host(), g) }
+
+func (r *Relay) localName(host []byte, g *guest) bool {
 	if g != nil && string(host) == g.host && g.host != "" {
 		return true
 	}

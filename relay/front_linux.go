@@ -1,0 +1,291 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"unsafe"
+)
+
+// front accepts connections and gives each a desk. Its goroutines end with close, which waits for them.
+type front struct {
+	// Set once.
+	door  *door
+	lane  *lane
+	desks []*desk
+
+	next    int // the desk of the next connection; owned by run
+	serving sync.WaitGroup
+}
+
+// newFront opens the desks: as many as there are processors. It answers nil if the system has none to give; then
+// the HTTP server takes connections from the door itself.
+func newFront(r *Relay, d *door) *front {
+	f := &front{door: d, lane: newLane(d.Addr())}
+	for range runtime.GOMAXPROCS(0) {
+		k, err := newDesk(r, f.lane)
+		if err != nil {
+			for _, k := range f.desks {
+				k.close()
+			}
+			return nil
+		}
+		f.desks = append(f.desks, k)
+	}
+	for _, k := range f.desks {
+		f.serving.Go(k.run)
+	}
+	return f
+}
+
+// run accepts until the door is closed.
+func (f *front) run() error {
+	for {
+		nc, err := f.door.Accept()
+		if err != nil {
+			return err
+		}
+		g, ok := nc.(*guest)
+		if !ok || !f.desks[f.next].enter(g) {
+			f.lane.put(nc)
+			continue
+		}
+		f.next = (f.next + 1) % len(f.desks)
+	}
+}
+
+// close ends the desks, with what has come answered, and their connections.
+func (f *front) close() {
+	for _, k := range f.desks {
+		k.close()
+	}
+	f.serving.Wait()
+}
+
+// desk is where connections wait: one epoll set, whose own descriptor waits in the runtime's poller.
+type desk struct {
+	// Set once.
+	lane *lane
+	fd   int
+	file *os.File
+	rc   syscall.RawConn
+
+	// Owned by run.
+	teller
+	buf []byte
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	guests []*guest // by descriptor
+	closed bool
+}
+
+func newDesk(r *Relay, l *lane) (*desk, error) {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("open desk: %w", err)
+	}
+	if err := syscall.SetNonblock(fd, true); err != nil { // or os.NewFile would not use the runtime's poller
+		_ = syscall.Close(fd)
+		return nil, fmt.Errorf("open desk: %w", err)
+	}
+	k := &desk{lane: l, fd: fd, file: os.NewFile(uintptr(fd), "desk"), buf: make([]byte, maxPlain)}
+	k.relay = r
+	if k.rc, err = k.file.SyscallConn(); err != nil {
+		_ = k.file.Close()
+		return nil, fmt.Errorf("open desk: %w", err)
+	}
+	return k, nil
+}
+
+// close ends run.
+func (k *desk) close() { _ = k.file.Close() }
+
+// enter takes a guest in. It answers false if it cannot.
+func (k *desk) enter(g *guest) bool {
+	rc, err := g.SyscallConn()
+	if err != nil {
+		return false
+	}
+	if err := rc.Control(func(fd uintptr) { g.fd = int(fd) }); err != nil {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return false
+	}
+	if g.fd >= len(k.guests) {
+		k.guests = append(k.guests, make([]*guest, g.fd+1-len(k.guests))...)
+	}
+	k.guests[g.fd] = g
+	g.seated.Store(true)
+	e := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP, Fd: int32(g.fd)}
+	if err := syscall.EpollCtl(k.fd, syscall.EPOLL_CTL_ADD, g.fd, &e); err != nil {
+		k.guests[g.fd] = nil
+		g.seated.Store(false)
+		return false
+	}
+	return true
+}
+
+// forget takes a guest out before it goes elsewhere or is closed.
+func (k *desk) forget(g *guest) {
+	k.mu.Lock()
+	k.guests[g.fd] = nil
+	k.mu.Unlock()
+	g.seated.Store(false)
+}
+
+// run serves until close is called.
+func (k *desk) run() {
+	events := make([]syscall.EpollEvent, 64)
+	present := make([]*guest, len(events))
+	for {
+		n := 0
+		err := k.rc.Read(func(uintptr) bool {
+			n, _ = syscall.EpollWait(k.fd, events, 0) // an error is an empty set: the next wait tells
+			return n > 0
+		})
+		if err != nil {
+			break
+		}
+		k.mu.Lock()
+		for i, e := range events[:n] {
+			present[i] = k.guests[e.Fd]
+		}
+		k.mu.Unlock()
+		k.today()
+		for i, g := range present[:n] {
+			if g != nil {
+				k.turn(g)
+			}
+			present[i] = nil
+		}
+		runtime.Gosched() // what was published is to be written, too
+	}
+	k.mu.Lock()
+	k.closed = true
+	left := slices.Clone(k.guests)
+	k.mu.Unlock()
+	k.today()
+	for _, g := range left {
+		if g == nil {
+			continue
+		}
+		k.turn(g)
+		if g.seated.Load() {
+			k.leave(g)
+		}
+	}
+}
+
+// turn reads what has come from a guest, once, and answers it.
+func (k *desk) turn(g *guest) {
+	defer k.relay.caught(func() { k.leave(g) })
+	b, err := k.receive(g)
+	switch {
+	case err == syscall.EAGAIN: //nolint:errorlint // it is the kernel's, as it comes
+		return
+	case err != nil:
+		k.leave(g)
+		return
+	}
+	k.out = k.out[:0]
+	n, rest := k.take(g, b)
+	if n > 0 {
+		g.at(waiting)
+	}
+	unsent := 0
+	if len(k.out) > 0 {
+		sent, err := sendNow(g.fd, k.out)
+		if err != nil && err != syscall.EAGAIN { //nolint:errorlint // as above
+			k.leave(g)
+			return
+		}
+		unsent = len(k.out) - sent
+	}
+	if cap(k.out) > maxPlain {
+		defer func() { k.out = nil }()
+	}
+	if rest == foreign || unsent > 0 {
+		k.pass(g, k.out[len(k.out)-unsent:], b[n:])
+		return
+	}
+	if n == len(b) {
+		g.held = nil
+		return
+	}
+	g.held = append(g.held[:0], b[n:]...)
+	if g.phase.Load()&(1<<phaseBits-1) == waiting {
+		g.at(reading)
+	}
+}
+
+// receive receives once. It answers all that has come of the guest's next request.
+func (k *desk) receive(g *guest) ([]byte, error) {
+	if len(g.held) == 0 {
+		n, err := receiveNow(g.fd, k.buf)
+		return k.buf[:n], err
+	}
+	have := len(g.held)
+	g.held = slices.Grow(g.held, min(max(have, 4<<10), maxPlain+maxHeaderBytes)) // no more than twice of what has come
+	n, err := receiveNow(g.fd, g.held[have:cap(g.held)])
+	g.held = g.held[:have+n]
+	return g.held, err
+}
+
+// leave closes a guest.
+func (k *desk) leave(g *guest) {
+	k.forget(g)
+	_ = g.Close()
+}
+
+// pass hands a guest over to the HTTP server, with what is still to be sent and what has been read of it.
+func (k *desk) pass(g *guest, unsent, rest []byte) {
+	e := syscall.EpollEvent{}
+	_ = syscall.EpollCtl(k.fd, syscall.EPOLL_CTL_DEL, g.fd, &e) // it is there
+	k.forget(g)
+	g.unsent = slices.Clone(unsent)
+	g.rest = slices.Clone(rest)
+	g.held = nil
+	k.lane.put(g)
+}
+
+// receiveNow reads what has arrived, without waiting. The raw form of the call can not block: telling the
+// scheduler would cost more than the call.
+func receiveNow(fd int, b []byte) (int, error) {
+	for {
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), syscall.MSG_DONTWAIT, 0, 0)
+		switch {
+		case errno == syscall.EINTR:
+		case errno != 0:
+			return 0, errno
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return int(n), nil
+		}
+	}
+}
+
+// sendNow writes what fits into the socket's buffer, without waiting.
+func sendNow(fd int, b []byte) (done int, err error) {
+	for done < len(b) {
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[done])), uintptr(len(b)-done),
+			syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
+		switch {
+		case errors.Is(errno, syscall.EINTR):
+		case errno != 0:
+			return done, errno
+		default:
+			done += int(n)
+		}
+	}
+	return done, nil
+}
