@@ -75,6 +75,21 @@ func (p *Publication) check() error {
 	return nil
 }
 
+// entry is the publication on its way through the journal.
+func (p *Publication) entry() Entry {
+	e := Entry{
+		Op: p.Op, Group: p.Group, Key: p.Key, Data: p.Data, TTL: p.TTL,
+		IdempotencyKey: p.IdempotencyKey, Exclude: p.Exclude, Ack: p.Ack,
+	}
+	if e.Group == "" && e.Key != "" {
+		e.Group = DefaultGroup
+	}
+	if e.Op == Set && len(e.Data) == 0 {
+		e.Data = []byte(null)
+	}
+	return e
+}
+
 // Change is an applied entry of a channel's log. Encoded, Group and Key are immutable and may be
 // kept; the struct itself is used again by the broker.
 type Change struct {

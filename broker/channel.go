@@ -37,20 +37,15 @@ func (c *Channel) Name() string { return c.name }
 // Errors: ErrOp, ErrNoKey, ErrTTL, ErrTooManyItems, ErrStateTooLarge, ErrTooManyChannels, ErrClosed and
 // those of the journal.
 func (b *Broker) Publish(channel string, p *Publication) (Position, error) {
-	ticket, err := b.publish(channel, p)
-	if err == nil && ticket.Wait != nil && p.Ack != AckMemory {
-		ticket.Position, err = ticket.Wait()
-	}
-	if err != nil {
-		return Position{}, fmt.Errorf("publish %s: %w", channel, err)
-	}
-	return ticket.Position, nil
+	run := b.Run()
+	return run.Publish(channel, p)
 }
 
 // Submit is Publish without waiting: a ticket with a Wait is not acknowledged before that has answered.
 // Its Position is known now unless the journal gives the order itself.
 func (b *Broker) Submit(channel string, p *Publication) (Ticket, error) {
-	ticket, err := b.publish(channel, p)
+	run := b.Run()
+	ticket, err := run.submit(channel, p)
 	if err != nil {
 		return Ticket{}, fmt.Errorf("publish %s: %w", channel, err)
 	}
@@ -58,29 +53,6 @@ func (b *Broker) Submit(channel string, p *Publication) (Ticket, error) {
 		ticket.Wait = nil
 	}
 	return ticket, nil
-}
-
-func (b *Broker) publish(channel string, p *Publication) (Ticket, error) {
-	if err := p.check(); err != nil {
-		return Ticket{}, err
-	}
-	e := Entry{
-		Op: p.Op, Group: p.Group, Key: p.Key, Data: p.Data, TTL: p.TTL,
-		IdempotencyKey: p.IdempotencyKey, Exclude: p.Exclude, Ack: p.Ack,
-	}
-	if e.Group == "" && e.Key != "" {
-		e.Group = DefaultGroup
-	}
-	if e.Op == Set && len(e.Data) == 0 {
-		e.Data = []byte(null)
-	}
-	now := b.now()
-	c, err := b.lockOrMake(channel)
-	if err != nil {
-		return Ticket{}, err
-	}
-	defer c.unlock()
-	return c.publish(now, e)
 }
 
 // unlock lets go of the channel, and frees it if it keeps nothing.
@@ -127,7 +99,7 @@ func (c *Channel) position() Position { return Position{c.epoch, c.seq} }
 
 // publish decides whether the entry makes a change, and appends it to the journal if it does. Called
 // with the lock held.
-func (c *Channel) publish(now int64, e Entry) (Ticket, error) {
+func (c *Channel) publish(now int64, e *Entry) (Ticket, error) {
 	if c.policy.Idempotency == 0 {
 		e.IdempotencyKey = ""
 	}
@@ -142,7 +114,7 @@ func (c *Channel) publish(now int64, e Entry) (Ticket, error) {
 	}
 	switch e.Op {
 	case Set:
-		if err := c.items.admit(c.policy, &e); err != nil {
+		if err := c.items.admit(c.policy, e); err != nil {
 			return Ticket{}, err
 		}
 	case Delete:
@@ -151,7 +123,7 @@ func (c *Channel) publish(now int64, e Entry) (Ticket, error) {
 			return c.confirmed(now, c.position()), nil
 		}
 	}
-	return c.journal().Append(Log{c, now}, e)
+	return c.journal().Append(Log{c, now}, *e)
 }
 
 // apply is the one place where a change takes effect: log, items, idempotency keys and outlet. Called

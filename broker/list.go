@@ -116,7 +116,7 @@ func (b *Broker) deleteGroup(channel, name string) (ticket Ticket, count int, er
 	g := c.items.groups[name]
 	for i := g.first; i != nil; {
 		next := i.next // an inline journal unlinks the item
-		if ticket, err = c.publish(now, Entry{Op: Delete, Group: g.name, Key: i.key}); err != nil {
+		if ticket, err = c.publish(now, &Entry{Op: Delete, Group: g.name, Key: i.key}); err != nil {
 			return ticket, count, err
 		}
 		count++

@@ -10,6 +10,7 @@ import (
 	"github.com/bytedance/sonic"
 	"github.com/valyala/fasthttp"
 
+	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
 )
@@ -56,7 +57,7 @@ func (r *Relay) handlePublish(ctx *fasthttp.RequestCtx) {
 		r.refuse(ctx, faultMedia)
 		return
 	}
-	p := publishers.Get().(*publisher)
+	p := r.publisher()
 	defer p.release()
 	if lines {
 		p.lines(r, ctx.PostBody())
@@ -89,6 +90,7 @@ func publication(kind []byte) (lines, ok bool) {
 // lines of one request are often of one channel.
 type publisher struct {
 	command wire.Command
+	run     broker.Run
 	channel string // aliases the request
 	ns      *namespace
 	epoch   string
@@ -102,6 +104,13 @@ var faultWaits = &fault{503, "waits", "", true}
 
 // publishers are used again: their buffers are.
 var publishers = sync.Pool{New: func() any { return new(publisher) }}
+
+// publisher is for one request. It is to be released.
+func (r *Relay) publisher() *publisher {
+	p := publishers.Get().(*publisher)
+	p.run = r.broker.Run()
+	return p
+}
 
 // release gives the publisher back. It keeps nothing of the request.
 func (p *publisher) release() {
@@ -126,7 +135,7 @@ func (p *publisher) publish(r *Relay, dst, body []byte) ([]byte, error) {
 	if p.prompt && p.ns.log.Durable {
 		return dst, faultWaits
 	}
-	at, err := r.publish(p.ns, c, "")
+	at, err := r.publish(&p.run, p.ns, c, "")
 	if err != nil {
 		return dst, err
 	}

@@ -106,7 +106,8 @@ func (s *session) publish(c *wire.Command, now time.Time) error {
 	if c.IdempotencyKey != "" {
 		owner = s.user + "\x00"
 	}
-	at, err := s.relay.publish(ns, c, owner)
+	run := s.relay.broker.Run()
+	at, err := s.relay.publish(&run, ns, c, owner)
 	if err != nil {
 		return err
 	}
@@ -202,7 +203,7 @@ func (s *session) refresh(c *wire.Command) error {
 // publish checks what client and backend publications have in common and hands the change to the broker.
 // The caller has checked that the publisher may. Idempotency keys are known by their owner: one user's are
 // not another's.
-func (r *Relay) publish(ns *namespace, c *wire.Command, owner string) (broker.Position, error) {
+func (r *Relay) publish(run *broker.Run, ns *namespace, c *wire.Command, owner string) (broker.Position, error) {
 	if len(c.Data) > ns.message {
 		return broker.Position{}, faultTooLarge
 	}
@@ -249,7 +250,7 @@ func (r *Relay) publish(ns *namespace, c *wire.Command, owner string) (broker.Po
 	if err := r.admit(p.Op); err != nil {
 		return broker.Position{}, err
 	}
-	at, err := r.broker.Publish(c.Channel, &p)
+	at, err := run.Publish(c.Channel, &p)
 	if err == nil {
 		ns.counted.published.Inc()
 	}

@@ -92,7 +92,7 @@ func (t *teller) answer(g *guest) bool {
 	if !ok || lines && r.disk != nil {
 		return false
 	}
-	k := publishers.Get().(*publisher)
+	k := r.publisher()
 	defer k.release()
 	if lines {
 		k.lines(r, p.body)

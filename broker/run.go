@@ -1,0 +1,55 @@
+package broker
+
+import "fmt"
+
+// Run is publications that follow each other at once, as the lines of one request do: one look at the clock
+// stands for all of them, and those of one channel in a row look it up once. It belongs to one goroutine, and is
+// not to be kept.
+type Run struct {
+	broker  *Broker
+	now     int64
+	channel *Channel // of the last one; may be dead
+}
+
+// Run begins a run.
+func (b *Broker) Run() Run { return Run{broker: b, now: b.now()} }
+
+// Publish is [Broker.Publish].
+func (r *Run) Publish(channel string, p *Publication) (Position, error) {
+	ticket, err := r.submit(channel, p)
+	if err == nil && ticket.Wait != nil && p.Ack != AckMemory {
+		ticket.Position, err = ticket.Wait()
+		r.now = r.broker.now()
+	}
+	if err != nil {
+		return Position{}, fmt.Errorf("publish %s: %w", channel, err)
+	}
+	return ticket.Position, nil
+}
+
+func (r *Run) submit(channel string, p *Publication) (Ticket, error) {
+	if err := p.check(); err != nil {
+		return Ticket{}, err
+	}
+	c, err := r.lock(channel)
+	if err != nil {
+		return Ticket{}, err
+	}
+	defer c.unlock()
+	e := p.entry()
+	return c.publish(r.now, &e)
+}
+
+// lock is lockOrMake.
+func (r *Run) lock(channel string) (*Channel, error) {
+	if c := r.channel; c != nil && c.name == channel && !r.broker.closed.Load() {
+		c.mu.Lock()
+		if !c.dead {
+			return c, nil
+		}
+		c.mu.Unlock()
+	}
+	c, err := r.broker.lockOrMake(channel)
+	r.channel = c
+	return c, err
+}
