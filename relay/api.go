@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"errors"
 	"net/url"
 	"strconv"
 	"sync"
@@ -96,11 +97,11 @@ type publisher struct {
 	epoch   string
 	head    []byte // of an answer with that epoch
 	out     []byte // the answer; the request's handler fills it
-	prompt  bool   // what may have to wait is not published, and faultWaits answered
+	prompt  bool   // what may have to wait is not published, and errWaits answered
 }
 
-// faultWaits is never told: a publication that may have to wait for the disk is made where it can.
-var faultWaits = &fault{503, "waits", "", true}
+// errWaits is never told: a publication that may have to wait for the disk is made where it can.
+var errWaits = errors.New("it may have to wait")
 
 // publishers are used again: their buffers are.
 var publishers = sync.Pool{New: func() any { return new(publisher) }}
@@ -133,7 +134,7 @@ func (p *publisher) publish(r *Relay, dst, body []byte) ([]byte, error) {
 		p.channel, p.ns = c.Channel, r.policies.of(c.Channel)
 	}
 	if p.prompt && p.ns.log.Durable {
-		return dst, faultWaits
+		return dst, errWaits
 	}
 	at, err := r.publish(&p.run, p.ns, c, "")
 	if err != nil {

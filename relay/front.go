@@ -106,7 +106,7 @@ func (t *teller) answer(g *guest) bool {
 		return true
 	}
 	f := faultOf(err)
-	if f == faultWaits || f == faultInternal {
+	if f == faultInternal { // errWaits, too
 		return false
 	}
 	t.respond(f.status, "application/problem+json", f.appendProblem(k.out[:0]))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"runtime"
 	"slices"
@@ -12,46 +13,42 @@ import (
 	"unsafe"
 )
 
-// front accepts connections and gives each a desk. Its goroutines end with close, which waits for them.
+// front accepts connections and gives each a desk.
 type front struct {
 	// Set once.
+	relay *Relay
 	door  *door
 	lane  *lane
-	desks []*desk
+	done  chan struct{} // closed when run has ended
 
-	next    int // the desk of the next connection; owned by run
-	serving sync.WaitGroup
+	// Owned by run.
+	desks []*desk // opened for the first socket: in memory, tests have none
+	tried bool
+	next  int // the desk of the next connection
 }
 
-// newFront opens the desks: as many as there are processors. It answers nil if the system has none to give; then
-// the HTTP server takes connections from the door itself.
 func newFront(r *Relay, d *door) *front {
-	f := &front{door: d, lane: newLane(d.Addr())}
-	for range runtime.GOMAXPROCS(0) {
-		k, err := newDesk(r, f.lane)
-		if err != nil {
-			for _, k := range f.desks {
-				k.close()
-			}
-			return nil
-		}
-		f.desks = append(f.desks, k)
-	}
-	for _, k := range f.desks {
-		f.serving.Go(k.run)
-	}
-	return f
+	return &front{relay: r, door: d, lane: newLane(d.Addr()), done: make(chan struct{})}
 }
 
-// run accepts until the door is closed.
+// run accepts until the door is closed. Then the desks are, with what has come answered, and their connections.
 func (f *front) run() error {
+	var serving sync.WaitGroup // the desks; ended and waited for below
+	defer close(f.done)
 	for {
 		nc, err := f.door.Accept()
 		if err != nil {
+			for _, k := range f.desks {
+				_ = k.file.Close()
+			}
+			serving.Wait()
 			return err
 		}
 		g, ok := nc.(*guest)
-		if !ok || !f.desks[f.next].enter(g) {
+		if ok && !f.tried {
+			f.open(&serving)
+		}
+		if !ok || len(f.desks) == 0 || !f.desks[f.next].enter(g) {
 			f.lane.put(nc)
 			continue
 		}
@@ -59,13 +56,22 @@ func (f *front) run() error {
 	}
 }
 
-// close ends the desks, with what has come answered, and their connections.
-func (f *front) close() {
-	for _, k := range f.desks {
-		k.close()
+// open opens as many desks as there are processors. Without any, all connections go to the HTTP server.
+func (f *front) open(serving *sync.WaitGroup) {
+	f.tried = true
+	for range runtime.GOMAXPROCS(0) {
+		k, err := newDesk(f.relay, f.lane)
+		if err != nil {
+			f.relay.log.Warn("desk not opened", slog.String("error", err.Error()))
+			return
+		}
+		f.desks = append(f.desks, k)
+		serving.Go(k.run)
 	}
-	f.serving.Wait()
 }
+
+// wait returns when run has ended.
+func (f *front) wait() { <-f.done }
 
 // desk is where connections wait: one epoll set, whose own descriptor waits in the runtime's poller.
 type desk struct {
@@ -103,9 +109,6 @@ func newDesk(r *Relay, l *lane) (*desk, error) {
 	return k, nil
 }
 
-// close ends run.
-func (k *desk) close() { _ = k.file.Close() }
-
 // enter takes a guest in. It answers false if it cannot.
 func (k *desk) enter(g *guest) bool {
 	rc, err := g.SyscallConn()
@@ -142,7 +145,7 @@ func (k *desk) forget(g *guest) {
 	g.seated.Store(false)
 }
 
-// run serves until close is called.
+// run serves until the set is closed.
 func (k *desk) run() {
 	events := make([]syscall.EpollEvent, 64)
 	present := make([]*guest, len(events))
@@ -254,6 +257,7 @@ func (k *desk) pass(g *guest, unsent, rest []byte) {
 	g.unsent = slices.Clone(unsent)
 	g.rest = slices.Clone(rest)
 	g.held = nil
+	k.relay.metrics.passed.Inc()
 	k.lane.put(g)
 }
 

@@ -9,4 +9,4 @@ func newFront(*Relay, *door) *front { return nil }
 
 func (*front) run() error { return nil }
 
-func (*front) close() {}
+func (*front) wait() {}

@@ -287,6 +287,6 @@ func parseMessage(t testing.TB, b []byte) message {
 
 // publishOne makes one publication as a backend does.
 func (r *Relay) publishOne(dst, body []byte) ([]byte, error) {
-	var p publisher
+	p := publisher{run: r.broker.Run()}
 	return p.publish(r, dst, body)
 }

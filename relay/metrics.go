@@ -39,6 +39,7 @@ type metricSet struct {
 	framesIn      *metrics.Counter
 	events        *metrics.Counter
 	panics        *metrics.Counter
+	passed        *metrics.Counter // connections that the front has passed on to the HTTP server
 	overflows     *metrics.Counter
 	acceptErrors  *metrics.Counter
 }
@@ -118,6 +119,7 @@ func newMetrics(r *Relay) *metricSet {
 		framesIn:     set.NewCounter("weir_frames_received_total"),
 		events:       set.NewCounter("weir_events_total"),
 		panics:       set.NewCounter("weir_panics_total"),
+		passed:       set.NewCounter("weir_connections_passed_total"),
 		overflows:    set.NewCounter("weir_side_work_overflows_total"),
 		acceptErrors: set.NewCounter("weir_accept_errors_total"),
 	}

@@ -10,12 +10,11 @@ import (
 // lines that say nothing about how the request is to be read. Everything else is foreign, and the HTTP server's:
 // what could be read in two ways never gets here.
 type plain struct {
-	key   []byte // of Authorization: Bearer; nil: none
-	host  []byte
-	kind  []byte // Content-Type
-	body  []byte
-	size  int // of the whole request; 0: not known yet
-	lines bool
+	key  []byte // of Authorization: Bearer; nil: none
+	host []byte
+	kind []byte // Content-Type
+	body []byte
+	size int // of the whole request; 0: not known yet
 }
 
 // form says what bytes are.

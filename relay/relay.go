@@ -259,7 +259,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	r.drain()
 	_ = r.door.Close() // its accept loop then ends
 	if f != nil {
-		f.close()
+		f.wait()
 	}
 	_ = server.ShutdownWithContext(quickly())
 	r.closeCore()
