@@ -51,7 +51,7 @@ func (s *session) messageEvent(c *wire.Command, now time.Time) error {
 // token allows as publishing on "event:{topic}".
 // The user is the session's, whatever the payload says.
 func (s *session) event(c *wire.Command, _ time.Time) error {
-	if c.Topic == topicHeartbeat { // the connection's own heartbeat keeps presence; this one is taken as a sign of life
+	if c.Topic == topicHeartbeat && !s.relay.topics.open(topicHeartbeat) { // a sign of life, and the connection's own heartbeat is one, too
 		s.reply(answer("ok", c.ID, nil))
 		return nil
 	}

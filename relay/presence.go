@@ -10,6 +10,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/relay/auth"
 )
 
 // presenceGrace is how long a user whose last connection broke off stays: a reconnect is no news.
@@ -18,9 +19,9 @@ const presenceGrace = 5 * time.Second
 // usersGroup holds the users in a presence channel.
 const usersGroup = "users"
 
-// presence keeps who is in which channel: a user is there while any of their connections is subscribed.
-// Joins, leaves and changes are told as items of the channel's presence channel; that a connection is
-// alive is the heartbeat's to find out, and is not told.
+// presence keeps who is in which channel: a user is there while any of their connections is subscribed, or has
+// said so itself (see attend.go). Joins, leaves and changes are told as items of the channel's presence channel;
+// that a connection is alive is the heartbeat's to find out, and is not told.
 type presence struct {
 	relay *Relay
 	parts [registryParts]presencePart
@@ -36,10 +37,18 @@ type presencePart struct {
 // present is a user in a channel. Guarded by presencePart.mu.
 type present struct {
 	user, name, avatar string
+	status             string // "" is online
+	metadata           []byte // a JSON object that is never written to; nil: none
 	joined             time.Time
-	connections        int
-	grace              *time.Timer // running when connections is 0
+	seen               time.Time // the last sign of life, where there is no subscription
+	connections        int       // subscribed
+	attendances        []attendance
+	grace              time.Time   // when a user of whom nothing is left leaves; zero: there is something
+	timer              *time.Timer // for the end of the grace or of an attendance; nil until there is one
 }
+
+// here says whether anything keeps the user in the channel.
+func (u *present) here() bool { return u.connections > 0 || len(u.attendances) > 0 }
 
 func (p *presence) part(channel string) *presencePart {
 	return &p.parts[p.relay.sessions.part(channel)]
@@ -54,11 +63,8 @@ func presenceChannel(channel string) string {
 	return name
 }
 
-// join counts a connection in.
-func (p *presence) join(channel string, s *session) {
-	part := p.part(channel)
-	part.mu.Lock()
-	defer part.mu.Unlock()
+// enter answers a user of a channel, who is made if need be; fresh says so. The caller holds part.mu, and tells it.
+func (p *presence) enter(part *presencePart, channel, user string, id *auth.Identity) (u *present, fresh bool) {
 	users := part.channels[channel]
 	if users == nil {
 		if part.channels == nil {
@@ -67,18 +73,25 @@ func (p *presence) join(channel string, s *session) {
 		users = make(map[string]*present, 1)
 		part.channels[strings.Clone(channel)] = users // the name of a command does not outlive it
 	}
-	u := users[s.user]
-	if u == nil {
-		id := s.identity.Load()
-		u = &present{user: s.user, name: id.Name, avatar: id.Avatar, joined: time.Now()}
-		users[s.user] = u
-		p.tell(channel, &broker.Publication{Op: broker.Set, Group: usersGroup, Key: wire.UserKey(u.user), Data: append(u.append(nil), '}')})
+	if u = users[user]; u == nil {
+		u, fresh = &present{user: user, name: id.Name, avatar: id.Avatar, joined: time.Now()}, true
+		users[user] = u
 	}
-	if u.grace != nil {
-		u.grace.Stop()
-		u.grace = nil
-	}
+	u.grace = time.Time{}
+	return u, fresh
+}
+
+// join counts a connection in.
+func (p *presence) join(channel string, s *session) {
+	part := p.part(channel)
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	u, fresh := p.enter(part, channel, s.user, s.identity.Load())
 	u.connections++
+	u.alone(s.id, false)
+	if fresh {
+		p.show(channel, u)
+	}
 }
 
 // leave counts a connection out. The user's last one leaves at once, or after the grace if it broke off.
@@ -87,35 +100,83 @@ func (p *presence) leave(channel string, s *session, abrupt bool) {
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	u := part.channels[channel][s.user]
-	if u == nil {
+	if u == nil || u.connections == 0 {
 		return
 	}
-	if u.connections--; u.connections > 0 {
+	u.connections--
+	u.alone(s.id, true)
+	u.seen = time.Now()
+	p.settle(part, channel, u, abrupt)
+}
+
+// settle lets a user go of whom nothing is left: at once, or after the grace. The caller holds part.mu.
+func (p *presence) settle(part *presencePart, channel string, u *present, abrupt bool) {
+	switch {
+	case u.here():
+	case !abrupt || part.closed:
+		p.remove(part, channel, u)
+	default:
+		u.grace = time.Now().Add(presenceGrace)
+		p.arm(part, channel, u, presenceGrace)
+	}
+}
+
+// arm has a user looked at after a while, or sooner. The caller holds part.mu.
+func (p *presence) arm(part *presencePart, channel string, u *present, wait time.Duration) {
+	if part.closed {
 		return
 	}
-	if !abrupt || part.closed {
+	if u.timer != nil {
+		u.timer.Reset(wait)
+		return
+	}
+	channel = strings.Clone(channel)
+	u.timer = time.AfterFunc(wait, func() { p.due(part, channel, u) }) // stopped by remove and close
+}
+
+// due ends what has had its time, and with it the user.
+func (p *presence) due(part *presencePart, channel string, u *present) {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if !part.closed && part.channels[channel][u.user] == u {
+		p.review(part, channel, u, time.Now())
+	}
+}
+
+// review is due for who holds part.mu.
+func (p *presence) review(part *presencePart, channel string, u *present, now time.Time) {
+	u.attendances = slices.DeleteFunc(u.attendances, func(a attendance) bool { return !a.until.After(now) })
+	if !u.here() && !u.grace.After(now) {
 		p.remove(part, channel, u)
 		return
 	}
-	var timer *time.Timer
-	timer = time.AfterFunc(presenceGrace, func() { // stopped by join or close
-		part.mu.Lock()
-		defer part.mu.Unlock()
-		if u.grace == timer {
-			p.remove(part, channel, u)
+	next := u.grace
+	for _, a := range u.attendances {
+		if next.IsZero() || a.until.Before(next) {
+			next = a.until
 		}
-	})
-	u.grace = timer
+	}
+	if !next.IsZero() {
+		p.arm(part, channel, u, max(next.Sub(now), 0))
+	}
 }
 
 // remove takes a user out. The caller holds part.mu.
 func (p *presence) remove(part *presencePart, channel string, u *present) {
+	if u.timer != nil {
+		u.timer.Stop()
+	}
 	users := part.channels[channel]
 	delete(users, u.user)
 	if len(users) == 0 {
 		delete(part.channels, channel)
 	}
 	p.tell(channel, &broker.Publication{Op: broker.Delete, Group: usersGroup, Key: wire.UserKey(u.user)})
+}
+
+// show tells that a user is there, and how. The caller holds part.mu.
+func (p *presence) show(channel string, u *present) {
+	p.tell(channel, &broker.Publication{Op: broker.Set, Group: usersGroup, Key: wire.UserKey(u.user), Data: append(u.append(nil), '}')})
 }
 
 // tell publishes a change of presence. A presence channel that is full of users is no reason to keep
@@ -126,7 +187,7 @@ func (p *presence) tell(channel string, pub *broker.Publication) {
 	}
 }
 
-// close stops the timers of users in their grace.
+// close stops the timers.
 func (p *presence) close() {
 	for i := range p.parts {
 		part := &p.parts[i]
@@ -134,9 +195,8 @@ func (p *presence) close() {
 		part.closed = true
 		for _, users := range part.channels {
 			for _, u := range users {
-				if u.grace != nil {
-					u.grace.Stop()
-					u.grace = nil
+				if u.timer != nil {
+					u.timer.Stop()
 				}
 			}
 		}
@@ -149,33 +209,55 @@ func (u *present) append(b []byte) []byte {
 	b = wire.AppendString(append(b, `{"id":`...), u.user)
 	b = wire.AppendString(append(b, `,"name":`...), u.name)
 	b = wire.AppendString(append(b, `,"avatar":`...), u.avatar)
-	b = append(b, `,"status":"online","joinedAt":`...)
-	return strconv.AppendInt(b, u.joined.UnixMilli(), 10)
+	b = wire.AppendString(append(b, `,"status":`...), cmp.Or(u.status, "online"))
+	b = strconv.AppendInt(append(b, `,"joinedAt":`...), u.joined.UnixMilli(), 10)
+	if u.metadata != nil {
+		b = append(append(b, `,"metadata":`...), u.metadata...)
+	}
+	return b
 }
 
 // appendUsers appends the members users, unless only the count is wanted, and count, each after a comma.
 func (p *presence) appendUsers(b []byte, channel string, countOnly bool) []byte {
+	if countOnly {
+		part := p.part(channel)
+		part.mu.Lock()
+		defer part.mu.Unlock()
+		return strconv.AppendInt(append(b, `,"count":`...), int64(len(part.channels[channel])), 10)
+	}
+	list := p.users(channel)
+	slices.SortFunc(list, func(x, y present) int { // without the lock: there may be many
+		return cmp.Or(x.joined.Compare(y.joined), cmp.Compare(x.user, y.user))
+	})
+	now := time.Now()
+	b = append(b, `,"users":[`...)
+	for i := range list {
+		u := &list[i]
+		if i > 0 {
+			b = append(b, ',')
+		}
+		seen := u.seen
+		if u.connections > 0 {
+			seen = now // its heartbeat would have ended it
+		}
+		b = strconv.AppendInt(append(u.append(b), `,"connections":`...), int64(u.connections+u.unsubscribed()), 10)
+		b = append(strconv.AppendInt(append(b, `,"lastSeen":`...), seen.UnixMilli(), 10), '}')
+	}
+	return strconv.AppendInt(append(b, `],"count":`...), int64(len(list)), 10)
+}
+
+// users are copies of a channel's users.
+func (p *presence) users(channel string) []present {
 	part := p.part(channel)
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	users := part.channels[channel]
-	if !countOnly {
-		list := make([]*present, 0, len(users))
-		for _, u := range users {
-			list = append(list, u)
+	list := make([]present, 0, len(users))
+	for _, u := range users {
+		list = append(list, *u)
+		if u.attendances != nil {
+			list[len(list)-1].attendances = slices.Clone(u.attendances)
 		}
-		slices.SortFunc(list, func(x, y *present) int {
-			return cmp.Or(x.joined.Compare(y.joined), cmp.Compare(x.user, y.user))
-		})
-		b = append(b, `,"users":[`...)
-		for i, u := range list {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = strconv.AppendInt(append(u.append(b), `,"connections":`...), int64(u.connections), 10)
-			b = append(b, '}')
-		}
-		b = append(b, ']')
 	}
-	return strconv.AppendInt(append(b, `,"count":`...), int64(len(users)), 10)
+	return list
 }

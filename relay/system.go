@@ -121,10 +121,20 @@ func (c *Core) May(id *auth.Identity, op auth.Ops, channel string) bool {
 // Decide has d decide about the channels of namespaces with the access "webhook". At start; by one system.
 func (c *Core) Decide(d Decider) { c.relay.policies.decider = d }
 
+// Allows says whether a client may do something with a channel: nil if it may. Errors can be told as they are. It
+// may wait for a backend's decision.
+func (c *Core) Allows(id *auth.Identity, op auth.Ops, channel string) error {
+	if !wire.ValidChannel(channel) {
+		return faultChannel
+	}
+	return c.relay.policies.may(id, op, channel)
+}
+
 // Revoke ends a user's subscriptions to a channel; each of their connections that has one is told with
 // "unsubscribed". It answers how many there were.
 func (c *Core) Revoke(user, channel, reason string) int {
 	n := 0
+	c.relay.presence.expel(channel, user)
 	for _, s := range c.relay.sessions.byUser(user) {
 		if s.deny(channel, faultForbidden.with(reason)) {
 			n++

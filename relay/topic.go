@@ -17,6 +17,9 @@ type Event struct {
 	User       string         // who caused it; "" for a backend and the relay itself
 	Connection string         // of the client that emitted it; "" if no client did
 	Identity   *auth.Identity // of that client; nil if no client did
+
+	// Silent is set by a handler that has dealt with the event: nobody else hears of it.
+	Silent bool
 }
 
 // topics is who handles which topics. It is filled at start and read without a lock.
@@ -84,7 +87,7 @@ func (r *Relay) emit(e *Event) error {
 	}
 	for i := range r.topics.handlers {
 		if h := &r.topics.handlers[i]; MatchTopic(h.pattern, e.Topic) {
-			if err := h.handle(e); err != nil {
+			if err := h.handle(e); err != nil || e.Silent {
 				return err
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"weir/relay/newsfeed"
 	"weir/relay/notify"
 	"weir/relay/permit"
+	"weir/relay/presence"
 	"weir/relay/webhook"
 )
 
@@ -21,7 +22,7 @@ type constructor func() relay.System
 func constructors() map[string]constructor {
 	return map[string]constructor{
 		relay.SystemChat:      func() relay.System { return chat.New() },
-		relay.SystemPresence:  nil,
+		relay.SystemPresence:  func() relay.System { return presence.New() },
 		relay.SystemFeed:      func() relay.System { return newsfeed.New() },
 		relay.SystemNotify:    func() relay.System { return notify.New() },
 		relay.SystemAnalytics: nil,
