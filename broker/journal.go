@@ -66,6 +66,9 @@ func (l Log) Next() Position {
 	return Position{c.epoch, c.seq + 1}
 }
 
+// At is the position of the last change.
+func (l Log) At() Position { return l.channel.position() }
+
 // Policy is the channel's policy.
 func (l Log) Policy() *Policy { return l.channel.policy }
 

@@ -22,6 +22,10 @@ type Store interface {
 	// safe. It is called with the channel's lock held and must not block.
 	Confirm(log Log) Ticket
 
+	// Note keeps an idempotency key that came with what changes nothing, with the channel's position. Same
+	// rules as for Append.
+	Note(log Log, key string) (Ticket, error)
+
 	// List describes kept channels whose names begin with prefix and come after the given one, sorted by
 	// name, at most limit of them. What it says may lag behind.
 	List(prefix, after string, limit int) ([]Info, error)

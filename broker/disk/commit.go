@@ -33,6 +33,9 @@ func (j *Journal) commit() {
 		select {
 		case <-j.wake:
 			continue
+		case <-j.relief:
+			j.wal.trim(j.stats.stored.Load())
+			continue
 		case <-j.stop:
 		}
 		if j.quiet() { // nothing is taken after stop
