@@ -184,7 +184,7 @@ func (c *Channel) drop() (epoch string) {
 	c.clearLog()
 	c.keys = nil
 	if c.durable != nil {
-		c.durable.forks, c.durable.queued = nil, 0
+		c.durable.forks, c.durable.queued, c.durable.coming = nil, 0, nil
 		return c.shard.broker.newEpoch() // logs of its name that are not in memory may have any of the slot's
 	}
 	b, s := c.shard.broker, c.shard

@@ -60,7 +60,9 @@ func (c *Channel) restore(now int64, kept *Kept) {
 		if !k.Ends.IsZero() {
 			i := c.items.find(k.Group, k.Key)
 			i.ttl = &deadline{channel: c, item: i}
-			c.shard.clock.set(i.ttl, later(now, max(0, k.Ends.Sub(wall))))
+			left := k.Ends.Sub(wall)
+			due := later(now, max(0, left)) + int64(min(0, left)) // in the past: those that are over end in order
+			c.shard.clock.set(i.ttl, due)
 		}
 	}
 	seq := c.seq

@@ -81,5 +81,5 @@ func (d *delta) foldItems(kept *broker.Kept) {
 
 // whole makes a batch of a frame that was found.
 func whole(number uint64, frame []byte) *batch {
-	return &batch{number: number, frame: frame, settled: true}
+	return &batch{number: number, frame: frame}
 }

@@ -112,30 +112,34 @@ type batch struct {
 	number   uint64
 	frame    []byte            // header and records
 	deferred []broker.Deferred // to be applied when it is safe
-	done     chan struct{}     // closed when its publishers can be told
-	err      error             // what they are told; set before done is closed
-	settled  bool              // done is closed; owned by the committer
+	promise  *promise          // what its publishers wait for; guarded by the journal's mu
+}
+
+// promise is what publishers wait for: that their batch is safe, or that it will not be for now.
+type promise struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+func newPromise() *promise { return &promise{done: make(chan struct{})} }
+
+func (p *promise) settle(err error) {
+	p.err = err
+	close(p.done)
 }
 
 func newBatch(number uint64, room int) *batch {
-	return &batch{number: number, frame: make([]byte, frameHeader, max(4<<10, min(room, 1<<20))), done: make(chan struct{})}
+	return &batch{number: number, frame: make([]byte, frameHeader, max(4<<10, min(room, 1<<20))), promise: newPromise()}
 }
 
 func (b *batch) empty() bool { return len(b.frame) == frameHeader }
 
-// settle tells the publishers.
-func (b *batch) settle(err error) {
-	if !b.settled {
-		b.settled, b.err = true, err
-		close(b.done)
-	}
-}
-
-// ticket waits for the batch.
+// ticket waits for the batch. Called with the journal's mu held.
 func (b *batch) ticket(at broker.Position) broker.Ticket {
+	p := b.promise
 	return broker.Ticket{Position: at, Wait: func() (broker.Position, error) {
-		<-b.done
-		return at, b.err
+		<-p.done
+		return at, p.err
 	}}
 }
 
@@ -156,12 +160,13 @@ func (j *Journal) Append(log broker.Log, e broker.Entry) (broker.Ticket, error) 
 	if log.Policy().AfterDisk {
 		b.deferred = append(b.deferred, log.Defer(&e))
 	}
+	ticket := b.ticket(at)
 	j.mu.Unlock()
 	j.poke()
 	if !log.Policy().AfterDisk {
 		log.Apply(&e)
 	}
-	return b.ticket(at), nil
+	return ticket, nil
 }
 
 // admit says why a change can not be taken. Called with mu held.
@@ -229,9 +234,13 @@ func (j *Journal) Confirm(log broker.Log) broker.Ticket {
 	defer j.mu.Unlock()
 	m, marked := j.marks[log.Channel()]
 	for _, b := range []*batch{j.pending, j.flight} {
-		if marked && b != nil && b.number == m.number {
-			return b.ticket(broker.Position{})
+		if !marked || b == nil || b.number != m.number {
+			continue
 		}
+		if err := j.failing; err != nil {
+			return broker.Ticket{Wait: func() (broker.Position, error) { return broker.Position{}, fmt.Errorf("%w: %w", ErrFailing, err) }}
+		}
+		return b.ticket(broker.Position{})
 	}
 	return broker.Ticket{}
 }
