@@ -315,7 +315,7 @@ func TestDamagedChannel(t *testing.T) {
 			if _, err := b.Publish("room:1", &broker.Publication{Op: broker.Send, Data: []byte("1")}); !errors.Is(err, ErrCorrupt) {
 				t.Fatalf("published: %v", err)
 			}
-			if err := b.Readable("room:1"); !errors.Is(err, ErrCorrupt) {
+			if err := b.Load("room:1"); !errors.Is(err, ErrCorrupt) {
 				t.Fatalf("readable: %v", err)
 			}
 			if j.Stats().Damaged == 0 {
