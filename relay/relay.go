@@ -262,6 +262,9 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 		f.wait()
 	}
 	_ = server.ShutdownWithContext(quickly())
+	if f != nil {
+		_ = f.lane.Close() // a server that is about to begin knows nothing of having been shut down
+	}
 	r.closeCore()
 	stopKeeping()
 	chores.Wait()
