@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
@@ -9,8 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"runtime/debug"
-	gometrics "runtime/metrics"
 	"strings"
 	"syscall"
 	"time"
@@ -76,6 +73,8 @@ func (r *Relay) notReady() string {
 		return "draining"
 	case r.door.exhausted.Load():
 		return "out of file descriptors"
+	case r.open() >= r.door.limit && r.door.bound == byDescriptors:
+		return "nearly out of file descriptors"
 	case r.open() >= r.door.limit:
 		return "at the connection limit"
 	case r.overMemory():
@@ -98,56 +97,27 @@ func tlsListener(ln net.Listener, c *certificate) net.Listener {
 	return tls.NewListener(ln, c.config())
 }
 
-// overMemory says that nine tenths of the memory limit (GOMEMLIMIT) are in use: new sessions are refused
-// before old ones suffer.
-func (r *Relay) overMemory() bool { return r.memoryUse.Load() >= memoryShort }
-
-// How much of the memory limit may be in use, in hundredths: from the first on new sessions and items are refused,
-// from the second on everything that is published.
-const (
-	memoryShort = 90
-	memoryFull  = 97
-)
-
-// memoryCheck is how often the memory in use is looked at: a flood takes tens of MiB meanwhile.
-const memoryCheck = 100 * time.Millisecond
-
-// watchMemory keeps overMemory true until ctx is done.
-func (r *Relay) watchMemory(ctx context.Context) {
-	limit := debug.SetMemoryLimit(-1)
-	if limit == math.MaxInt64 {
-		return
-	}
-	sample := []gometrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	tick := time.NewTicker(memoryCheck)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			gometrics.Read(sample)
-			used := sample[0].Value.Uint64() - sample[1].Value.Uint64()
-			r.memoryUse.Store(int32(100 * float64(used) / float64(limit)))
-		}
-	}
-}
-
 // spareDescriptors are kept for listeners, logs, profiles and connections to others.
 const spareDescriptors = 64
 
-// connectionLimit is how many connections there may be in all.
-func (c *Config) connectionLimit() int {
+// What bounds the connections, as metrics name it.
+const (
+	byConfiguration = "connections"
+	byDescriptors   = "descriptors"
+)
+
+// connectionLimit is how many connections there may be in all, and what says so.
+func (c *Config) connectionLimit() (limit int, bound string) {
 	var r syscall.Rlimit
-	limit := c.Limit.Connections
+	limit, bound = c.Limit.Connections, byConfiguration
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err == nil {
 		most := max(int(min(r.Cur, math.MaxInt32))-spareDescriptors, 1)
 		if limit == 0 || limit > most {
-			limit = most
+			limit, bound = most, byDescriptors
 		}
 	}
 	if limit == 0 {
 		limit = math.MaxInt32
 	}
-	return limit
+	return limit, bound
 }

@@ -19,7 +19,8 @@ import (
 type door struct {
 	net.Listener
 	relay *Relay
-	limit int64 // connections in all
+	limit int64  // connections in all
+	bound string // what says so
 
 	lobby     lobby
 	open      atomic.Int64
@@ -88,7 +89,7 @@ func (d *door) admit(nc net.Conn) net.Conn {
 	r := d.relay
 	if d.open.Add(1) > d.limit {
 		d.open.Add(-1)
-		d.refuse(tcp, refusal, "connections")
+		d.refuse(tcp, refusal, d.bound)
 		return nil
 	}
 	peer := peerAddress(tcp.RemoteAddr())

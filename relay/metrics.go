@@ -109,7 +109,7 @@ func newMetrics(r *Relay) *metricSet {
 		errors:       newFamily(set, "weir_command_errors_total", "code", faults...),
 		closes:       newFamily(set, "weir_closes_total", "code", codes...),
 		drops:        newFamily(set, "weir_slow_readers_total", "reason", "slow"),
-		refused:      newFamily(set, "weir_connections_refused_total", "limit", "connections", "per_address", "per_user", "memory"),
+		refused:      newFamily(set, "weir_connections_refused_total", "limit", "connections", "descriptors", "per_address", "per_user", "memory"),
 		shed:         newFamily(set, "weir_shed_total", "reason", "memory", "backlog"),
 		resumes:      newFamily(set, "weir_resumes_total", "outcome", "recovered", "snapshot", "resync"),
 		authFailures: newFamily(set, "weir_auth_failures_total", "reason", append(reasons, "origin", "ticket", "api_key", "admin")...),

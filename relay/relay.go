@@ -219,7 +219,8 @@ func (r *Relay) awaitKeys(ctx context.Context) {
 // ServeOn is Serve on listeners that are open already; it closes them.
 func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	r.public, r.admin = ln.Addr(), adm.Addr()
-	r.door = &door{Listener: ln, relay: r, limit: int64(r.cfg.connectionLimit()), closed: make(chan struct{})}
+	limit, bound := r.cfg.connectionLimit()
+	r.door = &door{Listener: ln, relay: r, limit: int64(limit), bound: bound, closed: make(chan struct{})}
 	server := r.newServer()
 	adminServer := r.newAdmin()
 

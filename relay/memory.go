@@ -1,0 +1,95 @@
+package relay
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// overMemory says that nine tenths of the memory limit (GOMEMLIMIT) are in use: new sessions are refused
+// before old ones suffer.
+func (r *Relay) overMemory() bool { return r.memoryUse.Load() >= memoryShort }
+
+// How much of the memory limit may be in use, in hundredths: from the first on new sessions and items are refused,
+// from the second on everything that is published.
+const (
+	memoryShort = 90
+	memoryFull  = 97
+)
+
+// memoryCheck is how often the memory in use is looked at: a flood takes tens of MiB meanwhile.
+const memoryCheck = 100 * time.Millisecond
+
+// collectEvery is how much longer than a collection nothing is collected after it, when memory is short.
+const collectEvery = 10
+
+// watchMemory keeps memoryUse true until ctx is done.
+func (r *Relay) watchMemory(ctx context.Context) {
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		return
+	}
+	m := memory{limit: uint64(limit), read: readMemory, collect: runtime.GC}
+	tick := time.NewTicker(memoryCheck)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			r.memoryUse.Store(int32(m.use()))
+		}
+	}
+}
+
+// memory finds out how much of the limit is in use. Up to the limit the runtime leaves garbage lying about, so what it
+// has taken says little when that is nearly all: then the garbage is collected, and what is left counts, and what has
+// been taken since.
+type memory struct {
+	limit   uint64
+	read    func() taken
+	collect func()
+
+	left   uint64    // bytes after the last collection
+	heap   uint64    // of that, objects
+	next   time.Time // no collection before
+	looked bool      // there was one
+}
+
+// taken is what the runtime has of the system's memory.
+type taken struct {
+	all  uint64 // that counts for the limit
+	free uint64 // of these, that nothing is in
+	heap uint64 // objects, dead ones among them
+}
+
+func readMemory() taken {
+	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return taken{all: sample[0].Value.Uint64() - sample[1].Value.Uint64(), free: sample[2].Value.Uint64(), heap: sample[3].Value.Uint64()}
+}
+
+// use is in hundredths of the limit.
+func (m *memory) use() uint64 {
+	now := m.read()
+	if now.all*100 < m.limit*memoryShort {
+		m.looked = false
+		return now.all * 100 / m.limit
+	}
+	if begun := time.Now(); !m.looked || begun.After(m.next) {
+		m.collect()
+		end := time.Now()
+		m.next = end.Add(collectEvery * end.Sub(begun))
+		now = m.read()
+		m.left, m.heap, m.looked = now.all-min(now.all, now.free), now.heap, true
+	}
+	used := m.left
+	if now.heap > m.heap {
+		used += now.heap - m.heap
+	}
+	return min(used, now.all) * 100 / m.limit
+}
