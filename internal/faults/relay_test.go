@@ -31,6 +31,32 @@ func times(n, few int) int {
 	return n
 }
 
+// goal holds a figure against what is promised. The short form runs where others load the machine: there it is only
+// shown.
+func goal(t testing.TB, ok bool, format string, args ...any) {
+	t.Helper()
+	if ok {
+		return
+	}
+	if short {
+		t.Logf("beyond the goal: "+format, args...)
+		return
+	}
+	t.Errorf(format, args...)
+}
+
+// needsRoot ends a test that can not be run without. The full form wants all of them.
+func needsRoot(t testing.TB, what string) {
+	t.Helper()
+	switch {
+	case os.Getuid() == 0:
+	case short:
+		t.Skipf("%s: this takes root", what)
+	default:
+		t.Fatalf("%s: run this as root", what)
+	}
+}
+
 // patience is how long a test waits for what must happen. It is no measure of how fast that is.
 const patience = 60 * time.Second
 

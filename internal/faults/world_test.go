@@ -27,7 +27,8 @@ type world struct {
 	acked    atomic.Int64
 	last     []atomic.Pointer[position] // of what was acknowledged, by channel
 	refused  atomic.Int64
-	forgets  bool // the relay forgets idempotency keys with its process: what was not answered is not sent again
+	promised []sync.Map // by channel: seq and stamp of what was acknowledged
+	forgets  bool       // the relay forgets idempotency keys with its process: what was not answered is not sent again
 
 	stopReading, stopPublishing context.CancelFunc
 	reading, publishing         sync.WaitGroup
@@ -36,7 +37,7 @@ type world struct {
 // people starts readers of all channels and publishers that publish one message after the other, every so often.
 func people(s *server, channels []string, readers, publishers int, every time.Duration, forgets bool) *world {
 	s.Helper()
-	w := &world{TB: s.TB, server: s, channels: channels, forgets: forgets, ledger: check.NewLedger(), last: make([]atomic.Pointer[position], len(channels))}
+	w := &world{TB: s.TB, server: s, channels: channels, forgets: forgets, ledger: check.NewLedger(), last: make([]atomic.Pointer[position], len(channels)), promised: make([]sync.Map, len(channels))}
 	var read, publish context.Context
 	read, w.stopReading = context.WithCancel(context.Background())
 	publish, w.stopPublishing = context.WithCancel(context.Background())
@@ -84,6 +85,7 @@ func (w *world) publish(ctx context.Context, number uint32, every time.Duration)
 			if status == 200 && json.Unmarshal(answer, &told) == nil {
 				w.ledger.Acked(stamp, check.Position(told.Position))
 				w.last[i].Store(&told.Position)
+				w.promised[i].Store(told.Position.Seq, stamp)
 				w.acked.Add(1)
 				break
 			}
@@ -103,6 +105,22 @@ func (w *world) publish(ctx context.Context, number uint32, every time.Duration)
 		case <-ctx.Done():
 		}
 	}
+}
+
+// ask makes a request of a backend.
+func ask(url string) (int, string) {
+	req, err := http.NewRequest("GET", url, http.NoBody)
+	if err != nil {
+		return 0, err.Error()
+	}
+	req.Header.Set("Authorization", "Bearer "+apiKey)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b)
 }
 
 func post(client *http.Client, url, body string) (int, []byte) {
@@ -163,6 +181,39 @@ func (w *world) judge() check.Verdict {
 		w.Error("nobody has received anything")
 	}
 	return v
+}
+
+// kept holds the history of durable channels against what was acknowledged, after judge.
+func (w *world) kept() {
+	w.Helper()
+	for i, channel := range w.channels {
+		there := make(map[uint64]check.Stamp)
+		for before := ""; ; {
+			var page struct {
+				Changes []message
+				More    bool
+			}
+			status, answer := ask("http://" + w.server.listen + "/v1/channels/" + channel + "/history?limit=1000" + before)
+			if err := json.Unmarshal([]byte(answer), &page); status != 200 || err != nil {
+				w.Fatalf("history: %d %s", status, answer)
+			}
+			for _, m := range page.Changes {
+				if stamp, err := check.Parse(m.Data); err == nil {
+					there[m.Seq] = stamp
+				}
+			}
+			if !page.More || len(page.Changes) == 0 {
+				break
+			}
+			before = fmt.Sprint("&before=", page.Changes[0].Seq)
+		}
+		w.promised[i].Range(func(seq, stamp any) bool {
+			if there[seq.(uint64)] != stamp.(check.Stamp) {
+				w.Errorf("%s: %v was acknowledged at %d, where %v is", channel, stamp, seq, there[seq.(uint64)])
+			}
+			return true
+		})
+	}
 }
 
 // lost says that the log in which the last message of a channel was acknowledged is no more.
