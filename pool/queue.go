@@ -195,3 +195,13 @@ func (c *Conn) took(n int) {
 		q.items = q.items[1:]
 	}
 }
+
+// Queued is how many bytes wait for the connection.
+func (c *Conn) Queued() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.queue == nil {
+		return 0
+	}
+	return c.queue.bytes
+}

@@ -35,6 +35,15 @@ func (p *Pool) Topic(slow Slow, m *Meter) *Topic {
 // Takers is how many joined connections take the encoding.
 func (t *Topic) Takers(enc Encoding) int { return int(t.takers[enc].Load()) }
 
+// Subscribers is how many connections have joined.
+func (t *Topic) Subscribers() int {
+	n := 0
+	for i := range t.takers {
+		n += int(t.takers[i].Load())
+	}
+	return n
+}
+
 // Deliver posts f once to every shard that has subscribers. It never blocks. Frames of a topic are
 // delivered from one goroutine at a time, in the order of their Last.
 //

@@ -38,6 +38,9 @@ func (r *Relay) newAdmin() *http.Server {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	for _, x := range r.adminRoutes {
+		mux.Handle(x.pattern, x.handler)
+	}
 	return &http.Server{Handler: r.adminOnly(mux), ReadHeaderTimeout: r.waits.request, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute}
 }
 

@@ -43,6 +43,7 @@ type Config struct {
 	Shards         int           `yaml:"shards"`          // pool shards; 0: GOMAXPROCS rounded up to a power of two
 	Data           string        `yaml:"data"`            // directory of what durable namespaces and the systems keep; needed if a namespace is durable
 	Namespaces     Namespaces    `yaml:"namespaces"`      // policy by namespace; "default" is for channels without a known namespace
+	Analytics      Analytics     `yaml:"analytics"`
 
 	// For tests.
 	Clock func() time.Time `yaml:"-"` // wall clock, of tokens and of deadlines on disk; time.Now

@@ -56,6 +56,12 @@ func (c Config) WithDefaults() Config {
 	c.Documents = fillDocuments(c.Documents)
 	c.Chat = fillChat(c.Chat)
 
+	set(&c.Analytics.Metrics, 128)
+	c.Analytics.Alerts = slices.Clone(c.Analytics.Alerts)
+	for i, a := range c.Analytics.Alerts {
+		c.Analytics.Alerts[i] = fillAlert(a)
+	}
+
 	set(&c.Log.Level, "info")
 	set(&c.Log.Format, "json")
 

@@ -143,6 +143,7 @@ func (f *feed) Flush(b *batch.Batch) {
 		f.flushReset(b)
 		return
 	}
+	f.relay.busiest.note(f, b.Count)
 	frame := f.frame(f.topic, b.Body, b.Count, b)
 	if b.Excludes {
 		f.exclude(f.topic, frame, b, nil)

@@ -59,13 +59,18 @@ type Client struct {
 // Live serves a WebSocket route of the public listener. At start.
 func (c *Core) Live(path string, live Live) {
 	r := c.relay
+	r.completeLive(&live)
+	r.extra = append(r.extra, systemRoute{route{"GET", path, func(ctx *fasthttp.RequestCtx) { r.handleLive(ctx, &live) }}, false})
+}
+
+// completeLive puts in what Core.Live promises.
+func (r *Relay) completeLive(live *Live) {
 	live.parser = r.parser
 	if live.Limit == 0 {
 		live.Limit = int(r.cfg.Limit.Message)
 	} else {
 		live.parser = newParser(&r.cfg, live.Limit)
 	}
-	r.extra = append(r.extra, systemRoute{route{"GET", path, func(ctx *fasthttp.RequestCtx) { r.handleLive(ctx, &live) }}, false})
 }
 
 // handleLive is a WebSocket route of a system.

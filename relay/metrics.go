@@ -35,6 +35,7 @@ type metricSet struct {
 	classes       [6]*metrics.Counter // HTTP requests by the first digit of their status
 	latency       *metrics.PrometheusHistogram
 	perFrame      *metrics.PrometheusHistogram
+	spent         durations // as latency, finer
 	bytesIn       *metrics.Counter
 	framesIn      *metrics.Counter
 	events        *metrics.Counter
@@ -143,7 +144,9 @@ func (m *metricSet) closed(s *session) {
 
 // observe is called by the pool for every frame that it has written on a shard.
 func (m *metricSet) observe(f *pool.Frame, written time.Time) {
-	m.latency.Update(written.Sub(f.Since).Seconds())
+	spent := written.Sub(f.Since)
+	m.latency.Update(spent.Seconds())
+	m.spent.add(spent)
 	m.perFrame.Update(float64(f.Count))
 }
 
@@ -154,8 +157,7 @@ func (r *Relay) writeTotals(w io.Writer) {
 	count := func(name string, v uint64) { metrics.WriteCounterUint64(w, name, v) }
 	gauge := func(name string, v int64) { metrics.WriteGaugeUint64(w, name, uint64(max(v, 0))) }
 	for _, transport := range []string{"ws", "sse"} {
-		open := int64(r.metrics.opened.of(transport).Get()) - int64(r.metrics.ended.of(transport).Get())
-		gauge(fmt.Sprintf("weir_connections_open{transport=%q}", transport), open)
+		gauge(fmt.Sprintf("weir_connections_open{transport=%q}", transport), r.metrics.openOf(transport))
 	}
 	count("weir_writes_total", p.Writes)
 	count("weir_bytes_sent_total", p.Bytes)

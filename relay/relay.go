@@ -56,7 +56,9 @@ type Relay struct {
 	settled        chan struct{} // closed when all systems have said which namespaces are theirs
 	topics         topics
 	quotas         *quotas
+	busiest        busiest
 	extra          []systemRoute
+	adminRoutes    []adminRoute
 	closers        []func(user, connection string, last bool) // of the systems; called when a session has ended
 
 	// Set once by Serve, before ready is closed.

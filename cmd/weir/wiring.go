@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"weir/relay"
+	"weir/relay/analytics"
 	"weir/relay/chat"
 	"weir/relay/collab"
 	"weir/relay/newsfeed"
@@ -25,7 +26,7 @@ func constructors() map[string]constructor {
 		relay.SystemPresence:  func() relay.System { return presence.New() },
 		relay.SystemFeed:      func() relay.System { return newsfeed.New() },
 		relay.SystemNotify:    func() relay.System { return notify.New() },
-		relay.SystemAnalytics: nil,
+		relay.SystemAnalytics: func() relay.System { return analytics.New() },
 		relay.SystemDocuments: func() relay.System { return collab.New() },
 		relay.SystemWebhook:   func() relay.System { return webhook.New() },
 	}

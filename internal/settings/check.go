@@ -35,6 +35,7 @@ func Check(c relay.Config) []Problem {
 	k.topics("events.clients", c.Events.Clients)
 	k.authWebhook(c)
 	k.chat(c.Chat)
+	k.analytics(c)
 	k.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	k.oneOf("log.format", c.Log.Format, "json", "text")
 	k.tokens(c)

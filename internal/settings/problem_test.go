@@ -1,6 +1,8 @@
 package settings
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -80,6 +82,24 @@ func TestMistakes(t *testing.T) {
 		{"level", "log:\n  level: loud", `weir.yaml:2: log.level: "loud" is not possible here: expected debug, info, warn or error`},
 		{"system", "log: {level: info}\nsystems:\n- feed\n- chta", `weir.yaml:4: systems[1]: "chta" is not a system: did you mean chat? known: `},
 		{"system twice", "systems: [chat, chat]", `weir.yaml:1: systems[1]: "chat" is listed twice`},
+		{"alerts that are off", "analytics:\n  alerts:\n  - {name: a, metric: api.request, threshold: 1}", "weir.yaml:2: analytics.alerts: nothing is counted: the system is off"},
+		{"no metrics", "analytics: {metrics: 0}", "weir.yaml:1: analytics.metrics: 0 is out of range"},
+		{"too many metrics", "analytics:\n  metrics: 2000", "weir.yaml:2: analytics.metrics: 2000 is out of range: expected 1 to 1024"},
+		{"alert name", alert("name: a b"), `weir.yaml:5: analytics.alerts[0].name: "a b" is not a name`},
+		{"alert twice", alert("level: info") + alertLine("when: above"), `weir.yaml:6: analytics.alerts[1].name: "a" is the name of alerts[0], too`},
+		{"alert metric", alert("metric: api.requests"), `weir.yaml:5: analytics.alerts[0].metric: "api.requests" is not a metric: expected api.request, user.action`},
+		{"alert own metric", alert("metric: weir.latency/p42"), `weir.yaml:5: analytics.alerts[0].metric: "weir.latency/p42" is not a metric`},
+		{"alert of", alert("of: median"), `weir.yaml:5: analytics.alerts[0].of: "median"`},
+		{"alert when", alert("when: over"), `weir.yaml:5: analytics.alerts[0].when: "over"`},
+		{"alert level", alert("level: loud"), `weir.yaml:5: analytics.alerts[0].level: "loud"`},
+		{"alert window", alert("window: 2h"), "weir.yaml:5: analytics.alerts[0].window: 2h is out of range: expected 1s to 1h"},
+		{"alert part of a second", alert("window: 1500ms"), "weir.yaml:5: analytics.alerts[0].window: 1.5s is not whole seconds"},
+		{"alert hold", alert("hold: 61m"), "weir.yaml:5: analytics.alerts[0].hold: 1h1m is out of range"},
+		{"alert threshold", "systems: [analytics]\nanalytics:\n  alerts:\n  - {name: a, metric: api.request}", "weir.yaml:4: analytics.alerts[0].threshold: expected the value"},
+		{"alert threshold is no number", alert("threshold: many"), `weir.yaml:5: analytics.alerts[0].threshold: "many" is not a number: expected e.g. 100 or 0.5`},
+		{"alert threshold without end", alert("threshold: .inf"), `weir.yaml:5: analytics.alerts[0].threshold: ".inf" is not a number`},
+		{"alert clear", alert("clear: 11"), "weir.yaml:5: analytics.alerts[0].clear: 11 is more than the threshold (10)"},
+		{"alert clear below", alert("clear: 9, when: below"), "weir.yaml:5: analytics.alerts[0].clear: 9 is less than the threshold (10)"},
 		{"webhook that is off", "webhooks: [{name: a, url: https://a.example, topics: [a], secrets: [whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD]}]", "weir.yaml:1: webhooks: nobody is told: the system is off"},
 		{"webhook name", hook("name: a b"), `weir.yaml:3: webhooks[0].name: "a b" is not a name`},
 		{"webhook twice", hook("queue: 5") + hookLine("topics: [b]"), `weir.yaml:4: webhooks[1].name: "a" is the name of webhooks[0], too`},
@@ -262,4 +282,22 @@ func hookLine(line string) string {
 		}
 	}
 	return "- {" + strings.Join(list, ", ") + "}\n"
+}
+
+// alert is a configuration with one rule, of which some keys are as given.
+func alert(line string) string {
+	return "systems: [analytics]\nanalytics:\n  metrics: 10\n  alerts:\n" + alertLine(line)
+}
+
+func alertLine(line string) string {
+	keys := map[string]string{"name": "a", "metric": "api.request", "threshold": "10"}
+	for part := range strings.SplitSeq(line, ", ") {
+		name, value, _ := strings.Cut(part, ": ")
+		keys[name] = value
+	}
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		list = append(list, name+": "+keys[name])
+	}
+	return "  - {" + strings.Join(list, ", ") + "}\n"
 }

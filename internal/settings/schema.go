@@ -51,7 +51,7 @@ func isScalar(t reflect.Type) bool {
 		t = t.Elem()
 	}
 	return t == durationType || reflect.PointerTo(t).Implements(textType) ||
-		t.Kind() == reflect.String || t.Kind() == reflect.Bool || t.Kind() == reflect.Int
+		t.Kind() == reflect.String || t.Kind() == reflect.Bool || t.Kind() == reflect.Int || t.Kind() == reflect.Float64
 }
 
 // isLeaf says whether a value of the type is set as a whole: a word, or a list of words.
@@ -135,6 +135,7 @@ func clone(c relay.Config) relay.Config {
 	c.Systems = slices.Clone(c.Systems)
 	c.Webhooks = slices.Clone(c.Webhooks)
 	c.Events.Clients = slices.Clone(c.Events.Clients)
+	c.Analytics.Alerts = slices.Clone(c.Analytics.Alerts)
 	c.Namespaces = maps.Clone(c.Namespaces)
 	return c
 }

@@ -3,6 +3,7 @@ package settings
 import (
 	"encoding"
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -59,6 +60,12 @@ func parse(v reflect.Value, text string) error {
 			return fmt.Errorf("%s is not a whole number: expected e.g. 100", shown(text))
 		}
 		v.SetInt(int64(n))
+	case t.Kind() == reflect.Float64:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.IsInf(x, 0) || math.IsNaN(x) {
+			return fmt.Errorf("%s is not a number: expected e.g. 100 or 0.5", shown(text))
+		}
+		v.SetFloat(x)
 	case t.Kind() == reflect.String:
 		if err := printable(text); err != nil {
 			return err
@@ -101,6 +108,8 @@ func kindOf(t reflect.Type) string {
 		return "true or false"
 	case t.Kind() == reflect.Int:
 		return "a whole number"
+	case t.Kind() == reflect.Float64:
+		return "a number"
 	case t.Kind() == reflect.Slice:
 		return "a list of sections, each beginning with a dash"
 	case t.Kind() == reflect.Map:
@@ -135,6 +144,8 @@ func format(v reflect.Value) string {
 		return strconv.FormatBool(v.Bool())
 	case reflect.Int:
 		return strconv.FormatInt(v.Int(), 10)
+	case reflect.Float64:
+		return strconv.FormatFloat(v.Float(), 'g', -1, 64)
 	}
 	return v.String()
 }

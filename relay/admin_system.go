@@ -1,0 +1,105 @@
+package relay
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/relay/auth"
+)
+
+// adminRoute is a system's route of the admin listener.
+type adminRoute struct {
+	pattern string
+	handler http.Handler
+}
+
+// Admin serves a route of the admin listener; the pattern is one of net/http's, with a method. At start.
+func (c *Core) Admin(pattern string, h http.Handler) {
+	c.relay.adminRoutes = append(c.relay.adminRoutes, adminRoute{pattern, h})
+}
+
+// AdminLive serves a WebSocket route of the admin listener. Who comes in there has the role "admin" and no name;
+// Live.Admit is not asked. Pages may connect if they are the listener's own. At start.
+func (c *Core) AdminLive(path string, live Live) {
+	r := c.relay
+	r.completeLive(&live)
+	c.Admin("GET "+path, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.handleAdminLive(w, req, &live) }))
+}
+
+// RoleAdmin is the role of those who run the relay.
+const RoleAdmin = "admin"
+
+// handleAdminLive is a WebSocket route of the admin listener.
+func (r *Relay) handleAdminLive(w http.ResponseWriter, req *http.Request, live *Live) {
+	refuse := func(f *fault) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		if f == faultVersion {
+			w.Header().Set("Sec-WebSocket-Version", "13")
+		}
+		w.WriteHeader(f.status)
+		_, _ = w.Write(f.appendProblem(nil))
+	}
+	if r.draining.Load() {
+		refuse(faultDraining)
+		return
+	}
+	if !r.adminOrigin(req) {
+		r.metrics.authFailures.of("origin").Inc()
+		refuse(faultOrigin)
+		return
+	}
+	o, bad := readOffer(upgradeHeader(req))
+	if bad != nil {
+		refuse(bad)
+		return
+	}
+	hijacker, ok := w.(http.Hijacker)
+	if !ok {
+		refuse(faultVersion) // HTTP/2 has other upgrades
+		return
+	}
+	nc, buffered, err := hijacker.Hijack()
+	if err != nil {
+		r.log.Error("admin connection not taken over", slog.String("error", err.Error()))
+		return
+	}
+	_ = nc.SetDeadline(time.Time{})
+	rest := make([]byte, buffered.Reader.Buffered())
+	_, _ = buffered.Read(rest) // they are there
+	host, _, _ := net.SplitHostPort(req.RemoteAddr)
+	a := &arrival{identity: &auth.Identity{Anonymous: true, Roles: []string{RoleAdmin}}, address: host}
+	a.head = o.appendSwitch(make([]byte, 0, 512), false)
+	r.openLive(nc, rest, a, &Client{live: live})
+}
+
+// upgradeHeader is what readOffer looks at.
+func upgradeHeader(req *http.Request) *fasthttp.RequestHeader {
+	h := new(fasthttp.RequestHeader)
+	h.SetMethod(req.Method)
+	for _, name := range []string{"Upgrade", "Connection", "Sec-WebSocket-Version", "Sec-WebSocket-Key", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"} {
+		for _, value := range req.Header.Values(name) {
+			h.Add(name, value)
+		}
+	}
+	return h
+}
+
+// adminOrigin says whether an upgrade on the admin listener comes from its own page, or from no page at all. On
+// loopback the page must also have been asked for by a name of this machine: another one may have been made to
+// point here.
+func (r *Relay) adminOrigin(req *http.Request) bool {
+	if loopback(r.cfg.Admin) && !loopbackHost(req.Host) {
+		return false
+	}
+	all := req.Header.Values("Origin")
+	if len(all) == 0 {
+		return true
+	}
+	u, err := url.Parse(all[0])
+	return len(all) == 1 && err == nil && u.Host == req.Host
+}

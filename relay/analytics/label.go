@@ -1,0 +1,37 @@
+package analytics
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"weir/relay"
+)
+
+// CheckLabel says what is wrong with a label as the name of a metric: of a topic that is counted, perhaps with a
+// name behind a slash, or one of the relay's own.
+func CheckLabel(label string) error {
+	if slices.Contains(OwnLabels(), label) {
+		return nil
+	}
+	topic, name, named := strings.Cut(label, "/")
+	switch {
+	case !slices.Contains(Topics(), topic):
+		return fmt.Errorf("expected %s, with or without a /name, or a figure of weir's own such as weir.connections", strings.Join(Topics(), ", "))
+	case named && !validName(name):
+		return fmt.Errorf("what stands behind the slash is no name: expected 1 to %d bytes", maxName)
+	}
+	return nil
+}
+
+// OwnLabels are the relay's own metrics.
+func OwnLabels() []string {
+	var out []string
+	for _, key := range slices.Concat(ownGauges, ownCounts) {
+		out = append(out, ownKind+"."+key)
+	}
+	for _, reason := range relay.DropReasons() {
+		out = append(out, ownKind+".drops/"+reason)
+	}
+	return out
+}

@@ -1,0 +1,149 @@
+package analytics
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/internal/wire"
+	"weir/relay"
+)
+
+// rule is an alert that may be raised.
+type rule struct {
+	config relay.Alert // set once
+	window int64       // seconds
+	hold   int64       // seconds
+
+	// Guarded by System.mu.
+	raised bool
+	since  int64 // second from which on it has been raised
+	turn   int64 // first second of those, up to now, that speak for the other state; 0: the last one did not
+	value  float64
+}
+
+func newRule(a relay.Alert, gauge bool) *rule {
+	if a.Of == "" {
+		a.Of = relay.AlertRate
+		if gauge {
+			a.Of = relay.AlertMean
+		}
+	}
+	return &rule{config: a, window: int64(a.Window / time.Second), hold: int64((a.Hold + time.Second - 1) / time.Second)}
+}
+
+// measure looks at the window that ends with a second. ok is false if it says nothing: there is no value to take
+// the mean of, or, for what is to fall, less than a window has been counted.
+func (r *rule) measure(m *metric, second, started int64) (value float64, ok bool) {
+	var p point
+	if m != nil {
+		p = m.seconds.sum(second+1-r.window, second+1)
+	}
+	ok = r.config.When == relay.AlertAbove || second+1-r.window >= started
+	switch r.config.Of {
+	case relay.AlertCount:
+		return float64(p.count), ok
+	case relay.AlertSum:
+		return p.sum, ok
+	case relay.AlertMean:
+		return p.mean(), ok && p.count > 0
+	default:
+		return float64(p.count) / float64(r.window), ok
+	}
+}
+
+// step takes in a second, and answers whether the alert has been raised or cleared by it.
+func (r *rule) step(m *metric, second, started int64) (changed bool) {
+	value, ok := r.measure(m, second, started)
+	r.value = value
+	turning := ok && beyond(r.config.When, value, *r.config.Threshold)
+	if r.raised { // what says nothing is no reason to go on
+		turning = !ok || !beyond(r.config.When, value, *r.config.Clear)
+	}
+	if !turning {
+		r.turn = 0
+		return false
+	}
+	if r.turn == 0 {
+		r.turn = second
+	}
+	if second-r.turn < r.hold {
+		return false
+	}
+	r.raised, r.since, r.turn = !r.raised, second, 0
+	return true
+}
+
+// beyond says whether a value has reached a threshold.
+func beyond(when string, value, threshold float64) bool {
+	if when == relay.AlertBelow {
+		return value <= threshold
+	}
+	return value >= threshold
+}
+
+// message is what people are told.
+func (r *rule) message() string {
+	if r.config.Message != "" {
+		return r.config.Message
+	}
+	limit := *r.config.Threshold
+	if !r.raised {
+		limit = *r.config.Clear
+	}
+	side := r.config.When
+	if !r.raised {
+		side = map[string]string{relay.AlertAbove: relay.AlertBelow, relay.AlertBelow: relay.AlertAbove}[side]
+	}
+	number := func(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
+	return fmt.Sprintf("%s: the %s over %s is %s, %s %s", r.config.Metric, r.config.Of, span(r.config.Window), number(r.value), side, number(limit))
+}
+
+// span spells a time without the parts that are 0.
+func span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// append appends the alert as dashboards and backends get it.
+func (r *rule) append(b []byte, second int64) []byte {
+	kind, action, name := splitLabel(r.config.Metric)
+	state := "cleared"
+	if r.raised {
+		state = "raised"
+	}
+	b = wire.AppendString(append(b, `{"name":`...), r.config.Name)
+	b = wire.AppendString(append(b, `,"level":`...), r.config.Level)
+	b = append(append(append(b, `,"state":"`...), state...), '"')
+	b = wire.AppendString(append(b, `,"message":`...), r.message())
+	b = (&metric{kind: kind, action: action, name: name}).appendName(append(b, `,"metric":{`...))
+	b = appendNumber(append(b, `,"value":`...), r.value)
+	b = appendMillis(append(b, `,"timestamp":`...), second)
+	b = wire.AppendString(append(b, `},"of":`...), r.config.Of)
+	b = wire.AppendString(append(b, `,"when":`...), r.config.When)
+	b = strconv.AppendInt(append(b, `,"window":`...), r.config.Window.Milliseconds(), 10)
+	b = appendNumber(append(b, `,"threshold":`...), *r.config.Threshold)
+	b = appendNumber(append(b, `,"clear":`...), *r.config.Clear)
+	b = appendMillis(append(b, `,"since":`...), r.since)
+	return append(b, '}')
+}
+
+// splitLabel is the parts of a metric's label.
+func splitLabel(label string) (kind, action, name string) {
+	label, name = splitName(label)
+	kind, action, _ = strings.Cut(label, ".")
+	return kind, action, name
+}
+
+// splitName takes the name off a label.
+func splitName(label string) (rest, name string) {
+	rest, name, _ = strings.Cut(label, "/")
+	return rest, name
+}

@@ -1,0 +1,90 @@
+package analytics
+
+import (
+	"encoding/json"
+	"log/slog"
+	"strconv"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay"
+)
+
+// What the system keeps, in its channel.
+const (
+	stateChannel = Namespace + ":state"
+	totalsGroup  = "counters"
+	totalsKey    = "totals"
+	alertsGroup  = "alerts"
+)
+
+// alertTopic is what backends are told of alerts by.
+const alertTopic = "analytics.alert"
+
+// save keeps the totals, if they have changed.
+func (s *System) save() {
+	s.mu.Lock()
+	if !s.dirty {
+		s.mu.Unlock()
+		return
+	}
+	s.dirty = false
+	b := []byte{'{'}
+	for _, m := range s.order {
+		if m.kind == ownKind {
+			continue
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(wire.AppendString(b, m.label), ":["...)
+		b = strconv.AppendUint(b, m.total.count, 10)
+		b = append(appendNumber(append(b, ','), m.total.sum), ']')
+	}
+	s.mu.Unlock()
+	s.publish(&broker.Publication{Op: broker.Set, Group: totalsGroup, Key: totalsKey, Data: append(b, '}')})
+}
+
+// keep keeps an alert while it is raised, and tells backends of it.
+func (s *System) keep(n notice) {
+	p := &broker.Publication{Op: broker.Delete, Group: alertsGroup, Key: n.name}
+	if n.raised {
+		p.Op, p.Data = broker.Set, n.data
+	}
+	s.publish(p)
+	if err := s.core.Emit(&relay.Event{Topic: alertTopic, Key: "alert:" + n.name, Data: n.data}); err != nil {
+		s.core.Log().Warn("alert not told to backends", slog.String("alert", n.name), slog.String("error", err.Error()))
+	}
+}
+
+func (s *System) publish(p *broker.Publication) {
+	p.Ack = broker.AckMemory // nobody waits for it
+	if _, err := s.core.Publish(stateChannel, p); err != nil {
+		s.core.Log().Warn("analytics not kept", slog.String("key", p.Key), slog.String("error", err.Error()))
+	}
+}
+
+// restore takes up what was kept. Called by Start.
+func (s *System) restore() {
+	var totals map[string][2]float64
+	if data, _, ok := s.core.Broker().Item(stateChannel, totalsGroup, totalsKey); ok && json.Unmarshal(data, &totals) == nil {
+		for i := range s.topics {
+			t := &s.topics[i]
+			for label, total := range totals {
+				kind, action, name := splitLabel(label)
+				if kind == t.kind && action == t.action {
+					s.metricOf(t, name).total.add(point{uint64(total[0]), total[1]})
+				}
+			}
+		}
+	}
+	for _, r := range s.rules {
+		data, _, ok := s.core.Broker().Item(stateChannel, alertsGroup, r.config.Name)
+		var was struct {
+			Since int64 `json:"since"`
+		}
+		if ok && json.Unmarshal(data, &was) == nil {
+			r.raised, r.since = true, was.Since/1000
+		}
+	}
+}

@@ -1,0 +1,238 @@
+package analytics
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"weir/relay"
+)
+
+// Namespace holds what the system keeps.
+const Namespace = "analytics"
+
+// saveEvery is how often the totals are kept, in seconds.
+const saveEvery = 10
+
+// System counts and tells. Make it with New.
+type System struct {
+	// Set once by Start.
+	core    *relay.Core
+	room    *relay.Room // the dashboards
+	live    relay.Live
+	rules   []*rule
+	own     *own
+	most    int // metrics of events
+	started int64
+	cancel  context.CancelFunc
+	ended   sync.WaitGroup // run
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	topics  []topic
+	order   []*metric // as they came into being
+	byLabel map[string]*metric
+	ofEvent int   // metrics that are not the relay's own
+	second  int64 // that is running
+	gap     bool  // a second could not be told
+	dirty   bool  // totals have changed since they were kept
+}
+
+// topic is the metrics of a topic.
+type topic struct {
+	kind, action string
+	plain        *metric            // of events without a name
+	named        map[string]*metric // by name
+	other        *metric            // of names that there is no room for; nil: none so far
+}
+
+// New makes the system; what it counts and tells is in the configuration that it is started with.
+func New() *System { return new(System) }
+
+// Name implements relay.System.
+func (s *System) Name() string { return relay.SystemAnalytics }
+
+// Start implements relay.System.
+func (s *System) Start(core *relay.Core) error {
+	s.core = core
+	cfg := core.Config().Analytics
+	// A second's updates leave together.
+	if err := core.Reserve(Namespace, relay.Namespace{
+		Durable: true, Presence: new(bool), History: relay.History{Size: new(16)}, Batch: relay.Batch{Eager: new(bool)},
+	}); err != nil {
+		return err
+	}
+	s.room = core.Room(Namespace + ":live")
+	s.byLabel = make(map[string]*metric)
+	s.most = cfg.Metrics
+	for _, name := range Topics() {
+		kind, action, _ := splitLabel(name)
+		s.topics = append(s.topics, topic{kind: kind, action: action, plain: s.add(kind, action, "", false), named: make(map[string]*metric)})
+		i := len(s.topics) - 1
+		core.On(name, func(e *relay.Event) error { return s.take(i, e.Data) })
+	}
+	s.own = newOwn(core, s.add)
+	for _, a := range cfg.Alerts {
+		_, action, name := splitLabel(a.Metric)
+		gauge := s.own.gauges[action] != nil || s.own.gauges[action+"/"+name] != nil
+		s.rules = append(s.rules, newRule(a, gauge))
+	}
+	s.second = core.Now().Unix()
+	s.started = s.second
+	s.restore()
+	s.live = s.dashboards()
+	core.Live("/analytics/live", s.live)
+	core.AdminLive("/analytics/live", s.live)
+	s.serveHistory()
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.ended.Go(func() { s.run(ctx) }) // Close ends it and waits
+	return nil
+}
+
+// Close implements relay.System.
+func (s *System) Close() {
+	s.cancel()
+	s.ended.Wait()
+	s.mu.Lock()
+	for _, m := range s.order {
+		m.roll(s.second)
+	}
+	s.dirty = true
+	s.mu.Unlock()
+	s.save()
+}
+
+// add makes a metric. The caller holds s.mu, or is Start.
+func (s *System) add(kind, action, name string, gauge bool) *metric {
+	m := newMetric(kind, action, name, gauge)
+	s.order = append(s.order, m)
+	s.byLabel[m.label] = m
+	if kind != ownKind {
+		s.ofEvent++
+	}
+	return m
+}
+
+// take counts an event of the i-th topic.
+func (s *System) take(i int, data []byte) error {
+	x, err := read(data)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	m := s.metricOf(&s.topics[i], x.name)
+	m.now.count++
+	m.now.sum += x.value
+	s.mu.Unlock()
+	return nil
+}
+
+// metricOf is the metric of a name; it is made if there is room. The caller holds s.mu.
+func (s *System) metricOf(t *topic, name string) *metric {
+	if name == "" {
+		return t.plain
+	}
+	if m := t.named[name]; m != nil {
+		return m
+	}
+	if s.ofEvent >= s.most+len(s.topics) {
+		if t.other == nil {
+			t.other = s.add(t.kind, t.action, other, false)
+		}
+		return t.other
+	}
+	name = string(append([]byte(nil), name...)) // it is part of the event
+	m := s.add(t.kind, t.action, name, false)
+	t.named[name] = m
+	if name == other {
+		t.other = m
+	}
+	return m
+}
+
+// run closes one second after the other until ctx is done.
+func (s *System) run(ctx context.Context) {
+	timer := time.NewTimer(s.untilNext())
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			s.step()
+			timer.Reset(s.untilNext())
+		}
+	}
+}
+
+// untilNext is how long the second goes on that is running by the clock.
+func (s *System) untilNext() time.Duration {
+	now := s.core.Now()
+	return now.Truncate(time.Second).Add(time.Second).Sub(now)
+}
+
+// step closes the second that is running and tells of it.
+func (s *System) step() {
+	reading := s.own.read()
+	s.mu.Lock()
+	s.own.enter(reading)
+	second := s.second
+	changed := s.close(second)
+	// Time goes on by a second at least, even if the clock was set back, or dashboards would see one twice.
+	s.second = max(second+1, s.core.Now().Unix())
+	s.mu.Unlock()
+	s.tellTop(second)
+	for _, a := range changed {
+		s.keep(a)
+	}
+	if second%saveEvery == 0 {
+		s.save()
+	}
+}
+
+// notice is an alert that has been raised or cleared.
+type notice struct {
+	name   string
+	raised bool
+	since  int64
+	data   []byte
+}
+
+// close rolls every metric up, tells dashboards, and answers the alerts that have changed. The caller holds s.mu.
+func (s *System) close(second int64) []notice {
+	if s.gap {
+		s.gap = s.room.Send(relay.RoomMessage{Data: s.snapshot(second - 1)}) != nil
+	}
+	audience := s.room.Members() > 0
+	for _, m := range s.order {
+		p := m.roll(second)
+		s.dirty = s.dirty || p.count > 0 && m.kind != ownKind
+		if p.count == 0 && (!m.told || m.gauge) {
+			continue
+		}
+		m.told = p.count > 0
+		if audience {
+			s.send(m.appendUpdate(nil, p, second))
+		}
+	}
+	var changed []notice
+	for _, r := range s.rules {
+		if !r.step(s.byLabel[r.config.Metric], second, s.started) {
+			continue
+		}
+		data := r.append(nil, second)
+		s.send(append(append([]byte(`{"type":"alert","data":`), data...), '}'))
+		changed = append(changed, notice{r.config.Name, r.raised, r.since, data})
+	}
+	return changed
+}
+
+// send sends dashboards a message. The caller holds s.mu.
+func (s *System) send(data []byte) {
+	if err := s.room.Send(relay.RoomMessage{Data: data}); err != nil && !s.gap {
+		s.gap = true
+		s.core.Log().Warn("dashboards not told", slog.String("error", err.Error()))
+	}
+}
