@@ -42,8 +42,9 @@ func (s *System) serveHistory() {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
-		_, _ = w.Write(b)
+		_, _ = w.Write(b) //nolint:gosec // JSON in which names are escaped, for HTML too
 	}))
 }
 
