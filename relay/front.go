@@ -35,6 +35,11 @@ func (l *lane) put(c net.Conn) {
 	select {
 	case <-l.closed:
 	case l.queue <- c:
+		select {
+		case <-l.closed:
+			_ = l.Close() // which may have looked at the queue before
+		default:
+		}
 		return
 	}
 	_ = c.Close()

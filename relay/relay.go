@@ -263,6 +263,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	_ = r.door.Close() // its accept loop then ends
 	if f != nil {
 		f.wait()
+		_ = f.lane.Close() // the server, which closes it too, may not have begun to serve
 	}
 	_ = server.ShutdownWithContext(quickly())
 	if f != nil {
