@@ -196,6 +196,7 @@ func (s *session) refresh(c *wire.Command) error {
 	s.relay.expiries.set(s, id.Expires)
 	s.revoke(id)
 	more := append([]byte(`,"expiresAt":`), strconv.FormatInt(id.Expires.UnixMilli(), 10)...)
+	more = s.appendExpiry(more)
 	s.reply(answer("ok", c.ID, more))
 	return nil
 }
@@ -204,17 +205,8 @@ func (s *session) refresh(c *wire.Command) error {
 // The caller has checked that the publisher may. Idempotency keys are known by their owner: one user's are
 // not another's.
 func (r *Relay) publish(run *broker.Run, ns *namespace, c *wire.Command, owner string) (broker.Position, error) {
-	ticket, err := r.submit(run, ns, c, owner)
-	if err == nil && ticket.Wait != nil {
-		return ticket.Wait()
-	}
-	return ticket.Position, err
-}
-
-// submit is publish without waiting for the disk: a ticket with a Wait is not to be acknowledged before that.
-func (r *Relay) submit(run *broker.Run, ns *namespace, c *wire.Command, owner string) (broker.Ticket, error) {
 	if len(c.Data) > ns.message {
-		return broker.Ticket{}, faultTooLarge
+		return broker.Position{}, faultTooLarge
 	}
 	p := broker.Publication{Group: c.Group, Key: c.Key, Data: c.Data, TTL: time.Duration(c.TTL) * time.Millisecond, Exclude: c.Exclude}
 	if c.IdempotencyKey != "" {
@@ -222,21 +214,21 @@ func (r *Relay) submit(run *broker.Run, ns *namespace, c *wire.Command, owner st
 	}
 	switch {
 	case c.Key != "" && !wire.ValidName(c.Key), c.Group != "" && !wire.ValidName(c.Group):
-		return broker.Ticket{}, faultName
+		return broker.Position{}, faultName
 	case len(c.IdempotencyKey) > maxIdempotencyKey:
-		return broker.Ticket{}, faultField.with("idempotencyKey is longer than 256 bytes")
+		return broker.Position{}, faultField.with("idempotencyKey is longer than 256 bytes")
 	case c.TTL > maxTTL:
-		return broker.Ticket{}, faultField.with("ttl is longer than a year")
+		return broker.Position{}, faultField.with("ttl is longer than a year")
 	}
 	switch c.Ack {
 	case "", "disk": // disk is what a durable namespace does anyway
 		if c.Ack != "" && !ns.log.Durable {
-			return broker.Ticket{}, faultField.with("ack disk is for durable namespaces")
+			return broker.Position{}, faultField.with("ack disk is for durable namespaces")
 		}
 	case "memory":
 		p.Ack = broker.AckMemory
 	default:
-		return broker.Ticket{}, faultField.with("ack must be memory or disk")
+		return broker.Position{}, faultField.with("ack must be memory or disk")
 	}
 	switch c.Op {
 	case "":
@@ -251,19 +243,19 @@ func (r *Relay) submit(run *broker.Run, ns *namespace, c *wire.Command, owner st
 	case "delete":
 		p.Op = broker.Delete
 	default:
-		return broker.Ticket{}, faultField.with("op must be set, delete or send")
+		return broker.Position{}, faultField.with("op must be set, delete or send")
 	}
 	if c.Data == nil && p.Op != broker.Delete {
-		return broker.Ticket{}, faultField.with("data is missing")
+		return broker.Position{}, faultField.with("data is missing")
 	}
 	if err := r.admit(p.Op); err != nil {
-		return broker.Ticket{}, err
+		return broker.Position{}, err
 	}
-	ticket, err := run.Submit(c.Channel, &p)
+	at, err := run.Publish(c.Channel, &p)
 	if err == nil {
 		ns.counted.published.Inc()
 	}
-	return ticket, err
+	return at, err
 }
 
 const (

@@ -27,6 +27,7 @@ type arrival struct {
 	identity *auth.Identity
 	address  string
 	channels []string    // SSE
+	denied   []string    // SSE: channels that were asked for and may not be followed
 	marks    []wire.Mark // SSE, of Last-Event-ID
 	behind   netip.Addr  // counted for the limit on addresses; not valid: the listener has counted the peer
 	head     []byte      // answer to the request
@@ -301,10 +302,22 @@ func (s *session) connected(at *broker.Position) []byte {
 	b = wire.AppendString(append(b, `","userId":`...), s.user)
 	b = strconv.AppendInt(append(b, `,"heartbeat":`...), cfg.Heartbeat.Milliseconds(), 10)
 	b = strconv.AppendInt(append(b, `,"window":`...), s.relay.policies.fallback.batch.Window.Milliseconds(), 10)
+	b = s.appendExpiry(b)
 	if at != nil {
+		b = append(append(append(b, `,"channel":"`...), wire.UserChannel(s.user)...), '"')
 		b = wire.AppendPosition(append(b, `,"position":`...), at.Epoch, at.Seq)
 	}
 	return append(b, '}')
+}
+
+// appendExpiry appends for how long the session's token is good, which needs no clock that is right; nothing for a
+// session without an end.
+func (s *session) appendExpiry(b []byte) []byte {
+	expires := s.identity.Load().Expires
+	if expires.IsZero() {
+		return b
+	}
+	return strconv.AppendInt(append(b, `,"expiresIn":`...), max(expires.Sub(s.relay.now()).Milliseconds(), 0), 10)
 }
 
 // handleSSE is GET /sse.
@@ -345,9 +358,16 @@ func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 		r.refuse(ctx, bad)
 		return
 	}
-	a.enc, a.channels, a.marks = eventSSE, channels, marks
+	a.enc, a.marks = eventSSE, marks
+	lenient := ctx.QueryArgs().Has("position") // a client that says what it had: one channel less is no reason to have none
 	for _, channel := range channels {
-		if err := r.policies.may(a.identity, auth.Subscribe, channel); err != nil {
+		err := r.policies.may(a.identity, auth.Subscribe, channel)
+		switch {
+		case err == nil:
+			a.channels = append(a.channels, channel)
+		case lenient && faultOf(err).status == fasthttp.StatusForbidden:
+			a.denied = append(a.denied, channel)
+		default:
 			r.fail(ctx, err)
 			ctx.SetBody(wire.AppendString(append(bytes.TrimSuffix(ctx.Response.Body(), []byte("}")), `,"channel":`...), channel))
 			ctx.Response.AppendBodyString("}")
@@ -406,6 +426,9 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 	defer s.conn.Uncork()
 	r.metrics.opened.of("sse").Inc()
 	r.start(s, a.head, s.firstTurn)
+	for _, channel := range a.denied {
+		s.conn.Reply(r.frameFor(s, "unsubscribed", unsubscribedMessage(channel, faultForbidden)), nil)
+	}
 	for i, channel := range channels[1:] {
 		if err := s.follow(channel, broker.JoinRequest{From: s.sse.from(i + 1)}, nil); err != nil {
 			// In turn with the answer to the request, which may not have been written yet.

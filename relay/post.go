@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -14,9 +15,27 @@ import (
 // The session that runs it has no connection, and ends with the request.
 func (r *Relay) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	var c wire.Command
-	if err := c.Parse(ctx.PostBody()); err != nil {
-		return err
+	err := c.Parse(ctx.PostBody())
+	s := &session{relay: r, user: id.User, id: "command:" + id.User}
+	s.identity.Store(id)
+	if err == nil {
+		err = s.post(&c)
 	}
+	if err != nil {
+		f := faultOf(err)
+		if f == faultInternal {
+			r.log.Error("command failed", slog.String("error", err.Error()))
+		}
+		r.metrics.errors.of(f.code).Inc()
+		ctx.SetStatusCode(f.status)
+		s.out = f.appendError(s.out[:0], c.ID)
+	}
+	answerJSON(ctx, s.out)
+	return nil
+}
+
+// post runs a command that came in a request.
+func (s *session) post(c *wire.Command) error {
 	switch c.Type {
 	case "publish", "history", "presence", "message", "event":
 	case "":
@@ -26,12 +45,6 @@ func (r *Relay) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 	default:
 		return faultType
 	}
-	r.metrics.commands.of(c.Type).Inc()
-	s := &session{relay: r, user: id.User, id: "command:" + id.User}
-	s.identity.Store(id)
-	if err := s.run(&c, time.Now()); err != nil {
-		return err
-	}
-	answerJSON(ctx, s.out)
-	return nil
+	s.relay.metrics.commands.of(c.Type).Inc()
+	return s.run(c, time.Now())
 }

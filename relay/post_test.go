@@ -67,7 +67,13 @@ func TestCommandOverHTTPIsRefused(t *testing.T) {
 		{`{"type":"event","topic":"cart.add","data":1}`, 403, "forbidden"},
 		{`{"type":"publish","channel":"room:1","data":"` + strings.Repeat("x", 65<<10) + `"}`, 413, "too_large"},
 	} {
-		wantProblem(t, g.command("u1", tt.body), tt.status, tt.code)
+		a := g.command("u1", tt.body)
+		if a.StatusCode != tt.status || !strings.HasPrefix(a.body, `{"type":"error",`) || !strings.Contains(a.body, `"code":"`+tt.code+`"`) {
+			t.Error(tt.body, a.Status, a.body)
+		}
+	}
+	if a := g.command("u1", `{"type":"fly","id":"x7"}`); !strings.HasPrefix(a.body, `{"type":"error","id":"x7","code":"unknown_type"`) {
+		t.Error(a.body)
 	}
 	wantProblem(t, g.ask("POST", "/command", `{"type":"publish","channel":"room:1","data":1}`), 401, "unauthorized")
 	wantProblem(t, g.ask("POST", "/command", `{}`, "Authorization: Bearer "+mint(g, "u1"), "Origin: https://evil.example"), 403, "origin")
@@ -84,7 +90,9 @@ func TestCommandsOverHTTPHaveARate(t *testing.T) {
 			t.Fatal(i, a.Status, a.body)
 		}
 	}
-	wantProblem(t, g.command("u1", publish), 429, "rate_limited")
+	if a := g.command("u1", publish); a.StatusCode != 429 || !strings.Contains(a.body, `"code":"rate_limited"`) {
+		t.Error(a.Status, a.body)
+	}
 	if a := g.command("u2", publish); a.StatusCode != 200 {
 		t.Error("another user:", a.Status)
 	}
@@ -117,6 +125,14 @@ func TestStreamFromPositions(t *testing.T) {
 	for _, bad := range []string{"channel=a&position=x", "channel=a&position=:1", "channel=a&position=x:-1", "channel=a&position=x:1&position=x:2",
 		"position=x:1", "channel=a&position=" + strings.Repeat("x", 65) + ":1"} {
 		wantProblem(t, g.ask("GET", "/sse?"+bad, "", "Authorization: Bearer "+mint(g, "u1")), 400, "bad_request")
+	}
+	// Who says positions is told of what is forbidden, and follows the rest.
+	p = g.sseWith("/sse?channel=user:u2&position=&channel=room:1&position=", "Authorization: Bearer "+mint(g, "u1"))
+	denied, followed := false, false
+	for !denied || !followed {
+		e := p.event()
+		denied = denied || e.name == "unsubscribed" && e.data == `{"type":"unsubscribed","channel":"user:u2","code":"forbidden","reason":"not allowed"}`
+		followed = followed || e.name == "subscribed" && strings.Contains(e.data, `"channel":"room:1"`)
 	}
 	a := g.ask("GET", "/sse?channel=room:1&channel=user:u2", "", "Authorization: Bearer "+mint(g, "u1"))
 	if a.StatusCode != 403 || !strings.HasSuffix(a.body, `"code":"forbidden","channel":"user:u2"}`) {

@@ -266,9 +266,6 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 		_ = f.lane.Close() // the server, which closes it too, may not have begun to serve
 	}
 	_ = server.ShutdownWithContext(quickly())
-	if f != nil {
-		_ = f.lane.Close() // a server that is about to begin knows nothing of having been shut down
-	}
 	r.closeCore()
 	stopKeeping()
 	chores.Wait()

@@ -59,10 +59,17 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 	t.GET("/ws", r.handleWS)
 	t.GET("/sse", r.handleSSE)
 	t.GET("/", r.handlePage)
-	for name, kind := range map[string]string{"weir-page.js": "text/javascript; charset=utf-8", "weir-page.css": "text/css; charset=utf-8"} {
-		t.GET("/"+name, func(ctx *fasthttp.RequestCtx) { asset(ctx, web.File(name), kind) })
+	for _, name := range []string{"weir-page.js", "weir-page.css"} {
+		t.GET("/"+name, func(ctx *fasthttp.RequestCtx) { asset(ctx, name) })
 	}
-	t.GET("/v1/openapi.yaml", func(ctx *fasthttp.RequestCtx) { asset(ctx, web.File("openapi.yaml"), "application/yaml") })
+	for _, name := range []string{"weir.js", "weir.d.ts"} {
+		t.GET("/"+name, func(ctx *fasthttp.RequestCtx) { shared(ctx, "client/dist/"+name) })
+	}
+	t.GET("/v1/openapi.yaml", func(ctx *fasthttp.RequestCtx) { asset(ctx, "openapi.yaml") })
+	if r.cfg.Dev {
+		t.GET("/demo", r.handleDemo)
+		t.GET("/demo/{name}", r.handleDemo)
+	}
 	for _, route := range r.apiRoutes() {
 		t.Handle(route.method, route.path, r.withKey(route.handle))
 	}
@@ -171,17 +178,35 @@ func (r *Relay) appendCORS(dst []byte, ctx *fasthttp.RequestCtx) []byte {
 	return append(dst, "\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n"...)
 }
 
-func asset(ctx *fasthttp.RequestCtx, body []byte, kind string) {
+// asset answers with a file. Whoever has it asks whether it is still the same.
+func asset(ctx *fasthttp.RequestCtx, name string) {
 	h := &ctx.Response.Header
-	h.SetContentType(kind)
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-cache")
-	ctx.SetBody(body)
+	h.Set("X-Content-Type-Options", "nosniff")
+	tag := web.Tag(name)
+	h.Set("ETag", tag)
+	if strings.Contains(string(ctx.Request.Header.Peek("If-None-Match")), tag) {
+		ctx.NotModified()
+		h.Set("ETag", tag)
+		return
+	}
+	h.SetContentType(web.Type(name))
+	ctx.Response.SetBodyRaw(web.File(name))
 }
 
-// pagePolicy lets the page load its own script and style and talk to this server, and nothing else.
+// shared answers with the client for browsers, which pages elsewhere may load as well.
+func shared(ctx *fasthttp.RequestCtx, name string) {
+	asset(ctx, name)
+	h := &ctx.Response.Header
+	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	h.Set("X-TypeScript-Types", "/weir.d.ts")
+}
+
+// pagePolicy lets the pages load their own scripts and styles and talk to this server, and nothing else.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	"worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // handlePage is GET /. In development mode the page gets a token of a guest; elsewhere it asks for one.
 func (r *Relay) handlePage(ctx *fasthttp.RequestCtx) {
@@ -189,10 +214,18 @@ func (r *Relay) handlePage(ctx *fasthttp.RequestCtx) {
 	if r.cfg.Dev {
 		token = r.guestToken()
 	}
-	asset(ctx, []byte(strings.Replace(string(web.File("index.html")), "{{TOKEN}}", token, 1)), "text/html; charset=utf-8")
-	ctx.Response.Header.Set("Content-Security-Policy", pagePolicy)
-	ctx.Response.Header.Set("Referrer-Policy", "no-referrer")
-	ctx.Response.Header.Set("Cache-Control", "no-store")
+	page(ctx, strings.Replace(string(web.File("index.html")), "{{TOKEN}}", token, 1))
+}
+
+// page answers with a page.
+func page(ctx *fasthttp.RequestCtx, html string) {
+	h := &ctx.Response.Header
+	h.SetContentType("text/html; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", pagePolicy)
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	ctx.SetBodyString(html)
 }
 
 // scheme begins an Authorization header; its case does not matter (RFC 9110, section 11.1).

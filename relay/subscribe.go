@@ -205,10 +205,14 @@ func (s *session) deny(channel string, f *fault) bool {
 	if s.live != nil {
 		return s.live.live.Denied != nil && s.live.live.Denied(s.live, channel, f.message)
 	}
+	return s.drop(channel, s.relay.frameFor(s, "unsubscribed", unsubscribedMessage(channel, f)), false)
+}
+
+// unsubscribedMessage tells that a channel may not be followed.
+func unsubscribedMessage(channel string, f *fault) []byte {
 	b := append([]byte(`{"type":"unsubscribed","channel":"`), channel...)
 	b = append(append(b, `","code":"`...), f.code...)
-	b = wire.AppendString(append(b, `","reason":`...), f.message)
-	return s.drop(channel, s.relay.frameFor(s, "unsubscribed", append(b, '}')), false)
+	return append(wire.AppendString(append(b, `","reason":`...), f.message), '}')
 }
 
 // revoke ends the subscriptions that a new token no longer allows.

@@ -1,10 +1,20 @@
-// Package web holds the files that the relay serves: the page for trying it out and the OpenAPI document.
-// They are embedded in the binary.
+// Package web holds the files that the relay serves: the page for trying it out, the client for browsers, the demos,
+// the dashboard and the OpenAPI document. They are embedded in the binary.
 package web
 
-import "embed"
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"mime"
+	"path"
+	"strings"
+	"sync"
+)
 
 //go:embed index.html weir-page.css weir-page.js openapi.yaml
+//go:embed client/dist/weir.js client/dist/weir.d.ts
+//go:embed demo dashboard
 var files embed.FS
 
 // File is the content of a file; nil if there is none.
@@ -14,4 +24,44 @@ func File(name string) []byte {
 		return nil
 	}
 	return b
+}
+
+// tags remembers the answers of Tag: files never change.
+var tags sync.Map
+
+// Tag is the entity tag of a file (RFC 9110, section 8.8.3); "" if there is no such file.
+func Tag(name string) string {
+	if t, ok := tags.Load(name); ok {
+		return t.(string)
+	}
+	b := File(name)
+	if b == nil {
+		return ""
+	}
+	sum := sha256.Sum256(b)
+	t := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	tags.Store(name, t)
+	return t
+}
+
+// Type is the content type of a file, by its name.
+func Type(name string) string {
+	switch path.Ext(name) {
+	case ".js":
+		return "text/javascript; charset=utf-8"
+	case ".ts":
+		return "application/typescript; charset=utf-8"
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".html":
+		return "text/html; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml"
+	case ".yaml":
+		return "application/yaml"
+	}
+	if t := mime.TypeByExtension(path.Ext(name)); t != "" && !strings.HasPrefix(t, "text/html") {
+		return t
+	}
+	return "text/plain; charset=utf-8"
 }

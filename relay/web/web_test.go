@@ -1,6 +1,8 @@
 package web
 
 import (
+	"io/fs"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
@@ -46,6 +48,65 @@ func TestPageIsSafe(t *testing.T) {
 	} {
 		if found := regexp.MustCompile(forbidden).FindAll(File(name), -1); found != nil {
 			t.Errorf("%s holds %q", name, found)
+		}
+	}
+}
+
+// Every page is served with that policy, and keeps to it.
+func TestAllPagesAreSafe(t *testing.T) {
+	checked := 0
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.Contains(name, "uplot") {
+			return err
+		}
+		var forbidden string
+		switch path.Ext(name) {
+		case ".html":
+			forbidden = `(?i)\son[a-z]+=|\sstyle=|<style|<script>|javascript:|(?:src|href)="https?:`
+		case ".css":
+			forbidden = `(?i)@import|url\(`
+		case ".js":
+			forbidden = `innerHTML|outerHTML|insertAdjacentHTML|createContextualFragment|document\.write|\beval\(|new Function|localStorage|document\.cookie`
+		default:
+			return nil
+		}
+		checked++
+		if found := regexp.MustCompile(forbidden).FindAll(File(name), -1); found != nil {
+			t.Errorf("%s holds %q", name, found)
+		}
+		return nil
+	})
+	if err != nil || checked < 15 {
+		t.Errorf("%d files, %v", checked, err)
+	}
+}
+
+// The client that is embedded is the one that its source makes: npm run check, which make test runs, holds that.
+func TestClientIsSmall(t *testing.T) {
+	js := File("client/dist/weir.js")
+	if n := len(js); n == 0 || n > 12<<10 {
+		t.Errorf("weir.js has %d bytes, want at most 12 KB", n)
+	}
+	for _, name := range []string{"connect", "textarea", "codemirror"} {
+		if !regexp.MustCompile(`export\s?{[^}]*\b` + name + `\b`).Match(js) {
+			t.Errorf("weir.js does not export %s", name)
+		}
+		if !strings.Contains(string(File("client/dist/weir.d.ts")), "export declare function "+name+"(") {
+			t.Errorf("weir.d.ts does not declare %s", name)
+		}
+	}
+}
+
+func TestTags(t *testing.T) {
+	if a, b := Tag("weir-page.js"), Tag("weir-page.css"); a == b || len(a) != 18 || Tag("weir-page.js") != a {
+		t.Error(a, b)
+	}
+	if tag := Tag("embed.go"); tag != "" {
+		t.Error(tag)
+	}
+	for name, want := range map[string]string{"a.js": "text/javascript; charset=utf-8", "a.d.ts": "application/typescript; charset=utf-8", "a.exe": "text/plain; charset=utf-8"} {
+		if got := Type(name); want != "text/plain; charset=utf-8" && got != want {
+			t.Errorf("%s: %s", name, got)
 		}
 	}
 }

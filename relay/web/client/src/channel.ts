@@ -1,5 +1,5 @@
-import { Emitter } from './emitter'
-import type { Weir } from './client'
+import { entries, stringify } from './short'
+import { emitter, type On } from './emitter'
 import type { Message } from './wire'
 
 /** Where in a channel's log something stands. */
@@ -14,11 +14,9 @@ export interface Change {
   op: 'set' | 'delete' | 'send'
   group?: string
   key?: string
-  data?: any // eslint-disable-line
+  data?: any
   /** Why an item was deleted: "expired", or "resync" for one that a snapshot does not hold any more. */
   cause?: string
-  /** The change is the difference to a snapshot: there may have been others in between. */
-  snapshot?: boolean
 }
 
 /** Someone who follows a channel. */
@@ -41,104 +39,97 @@ export interface Publication {
   idempotencyKey?: string
 }
 
-export interface ChannelOptions {
-  /** Only items and changes of these groups. */
-  groups?: string[]
-  /** Where the program stands already: it is told what came after. */
-  position?: Position
-}
-
-export type ChannelEvents = {
-  /** Something is different now; each change is told once, however often the connection broke. */
+export interface ChannelEvents {
+  /** Something is different now. Each change is told once, however often the connection broke. */
   change: Change
   /** The channel is followed (again). Lost: events may have been missed; items are right in any case. */
-  sync: { recovered: boolean; lost: boolean }
+  sync: { recovered?: boolean; lost?: boolean }
   /** The channel can not be followed, or not any more. */
-  error: { code: string; message: string }
+  error: { code: string; message?: string; reason?: string }
 }
 
 /** A channel that is followed. */
-export class Channel extends Emitter<ChannelEvents> {
+export interface Channel {
+  readonly name: string
   /** The live items: data by group and key. */
-  readonly state = new Map<string, Map<string, any>>() // eslint-disable-line
-  position: Position | undefined
-  /** What the state holds is what the relay has. */
-  live = false
-  /** @internal */ groups_: string[] | undefined
-
-  /** @internal */
-  constructor(public readonly client: Weir, public readonly name: string, options: ChannelOptions = {}) {
-    super()
-    this.position = options.position
-    this.groups_ = options.groups
-  }
-
+  readonly state: Map<string, Map<string, any>>
+  /** Where the state stands; kept, it lets another program go on from there. */
+  readonly position: Position | undefined
+  on: On<ChannelEvents>
   /** The data of an item. */
-  get(group: string, key: string): any { // eslint-disable-line
-    return this.state.get(group)?.get(key)
-  }
-
-  /** Publishes a change; with a key it sets that item. Sent again after a lost connection, and done once. */
-  async publish(data: unknown, p: Publication = {}): Promise<Position> {
-    const m = { type: 'publish', channel: this.name, data, idempotencyKey: this.client.unique_(), ...p }
-    return (await this.client.command(m)).position
-  }
-
+  get(group: string, key: string): any
+  /** Publishes a change; with a key it sets that item. It is sent again after a lost connection, and done once. */
+  publish(data: unknown, p?: Publication): Promise<Position>
   /** Changes from the log, the newest page first, each in order. */
-  async history(o: { before?: number; limit?: number } = {}): Promise<{ changes: Change[]; more: boolean }> {
-    return (await this.client.command({ type: 'history', channel: this.name, ...o })) as any // eslint-disable-line
-  }
-
-  /** Who follows the channel now. To follow who comes and goes, follow the channel "presence:NAME". */
-  async presence(): Promise<User[]> {
-    return (await this.client.command({ type: 'presence', channel: this.name })).users
-  }
-
+  history(page?: { before?: number; limit?: number }): Promise<{ changes: Change[]; more: boolean }>
+  /** Who follows the channel now. To see them come and go, follow the channel "presence:NAME". */
+  presence(): Promise<User[]>
   /** Ends following. */
-  close(): void {
-    this.client.forget_(this)
-  }
+  close(): void
+}
 
-  /** @internal */
-  take_(c: Change): void {
-    if (!this.live || !this.position || c.seq <= this.position.seq) return // had it
-    this.position.seq = c.seq
-    if (this.groups_ && !this.groups_.includes(c.group!)) return
-    this.apply_(c)
-    this.tell_('change', c)
-  }
+/** The inner side of a channel. */
+export interface Inner extends Channel {
+  take_(c: Change): void
+  stand_(m: Message): void
+  lost_(m: Message): void
+  /** What the state holds is what the relay has. */
+  live_: boolean
+}
 
-  /** @internal */
-  apply_({ op, group, key, data }: Change): void {
-    const items = this.state.get(group!)
-    if (op === 'set') (items ?? this.state.set(group!, new Map()).get(group!)!).set(key!, data)
-    if (op === 'delete' && items?.delete(key!) && !items.size) this.state.delete(group!)
-  }
+const each = (state: Channel['state'], f: (group: string, key: string, data: any) => void) =>
+  state.forEach((items, group) => items.forEach((data, key) => f(group, key, data)))
 
-  /** @internal The answer to a subscription, or a resync. */
-  stand_(m: Message): void {
-    const { epoch, seq } = m.position as Position
-    this.live = true
-    if (m.recovered) {
-      for (const c of m.changes) this.take_(c)
-      this.position = { epoch, seq: Math.max(seq, this.position!.seq) }
-    } else this.replace_(m.state, (this.position = { epoch, seq }).seq)
-    this.tell_('sync', { recovered: !!m.recovered, lost: !!m.lost })
+export function channel(name: string, from: Position | undefined, ask: (m: Message) => Promise<Message>, unique: () => string, close: () => void): Inner {
+  const [on, tell] = emitter<ChannelEvents>()
+  const state: Channel['state'] = new Map()
+  let position = from && { ...from }
+  const show = (c: Change) => {
+    const { op, group, key } = c
+    const items = state.get(group!)
+    if (op === 'set') state.set(group!, (items ?? new Map()).set(key!, c.data))
+    if (op === 'delete' && items?.delete(key!) && !items.size) state.delete(group!)
   }
-
-  /** @internal The state is to be that of a snapshot; the differences are told as changes. */
-  replace_(state: Record<string, Record<string, unknown>>, seq: number): void {
-    const changes: Change[] = []
-    for (const [group, items] of this.state)
-      for (const key of items.keys())
-        if (!Object.hasOwn(state[group] ?? {}, key) || !Object.hasOwn(state, group))
-          changes.push({ seq, op: 'delete', group, key, cause: 'resync', snapshot: true })
-    for (const [group, items] of Object.entries(state)) {
-      if (this.groups_ && !this.groups_.includes(group)) continue
-      for (const [key, data] of Object.entries(items))
-        if (JSON.stringify(this.get(group, key)) !== JSON.stringify(data)) changes.push({ seq, op: 'set', group, key, data, snapshot: true })
-    }
-    for (const c of changes) this.apply_(c)
-    for (const c of changes) this.tell_('change', c)
+  const self: Inner = {
+    name,
+    state,
+    get position() {
+      return position
+    },
+    on,
+    get: (group, key) => state.get(group)?.get(key),
+    publish: async (data, p) => (await ask({ type: 'publish', channel: self.name, data, idempotencyKey: unique(), ...p })).position,
+    history: (page) => ask({ type: 'history', channel: self.name, ...page }) as never,
+    presence: async () => (await ask({ type: 'presence', channel: self.name })).users,
+    close,
+    live_: false,
+    take_(c) {
+      if (!self.live_ || c.seq <= position!.seq) return // it is had already, or part of the answer to come
+      position!.seq = c.seq
+      show(c)
+      tell('change', c)
+    },
+    stand_(m) {
+      self.live_ = true
+      const { seq } = m.position
+      if (m.recovered) m.changes.forEach(self.take_)
+      else {
+        // The state is to be that of a snapshot; the differences are told as changes.
+        const changes: Change[] = []
+        const fresh: Channel['state'] = new Map(entries(m.state).map(([group, items]) => [group, new Map(entries(items as object))]))
+        each(state, (group, key) => fresh.get(group)?.has(key) || changes.push({ seq, op: 'delete', group, key, cause: 'resync' }))
+        each(fresh, (group, key, data) => stringify(self.get(group, key)) === stringify(data) || changes.push({ seq, op: 'set', group, key, data }))
+        position = m.position
+        changes.forEach(show)
+        changes.forEach((c) => tell('change', c))
+      }
+      if (position!.seq < seq) position = m.position
+      tell('sync', m as never)
+    },
+    lost_(m) {
+      self.live_ = false
+      tell('error', m as never)
+    },
   }
+  return self
 }

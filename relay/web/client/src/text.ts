@@ -1,120 +1,10 @@
-// Operations on text, as the type ot-text-unicode has them: a list of skips, inserts and deletes, in which every
-// length counts code points. Browsers count UTF-16 units.
+import { max, min } from './short'
+// Operations on text as the type ot-text-unicode has them: a list of skips, inserts and deletes. On the wire every
+// length counts code points; here it counts UTF-16 units, as strings do.
 
 /** A number skips, a string is inserted, {d} deletes as many. */
-export type Op = (number | string | { d: number | string })[]
-type Part = Op[number]
-
-/** @internal Length in code points. */
-export function points(s: string): number {
-  let n = s.length
-  for (let i = 0; i < s.length - 1; i++) if (s.codePointAt(i)! > 0xffff) n--, i++
-  return n
-}
-
-/** @internal Where, in UTF-16 units, the n-th code point after from is. */
-export function unit(s: string, n: number, from = 0): number {
-  while (n-- > 0) from += s.codePointAt(from)! > 0xffff ? 2 : 1
-  return from
-}
-
-const size = (p: Part): number => (typeof p === 'number' ? p : typeof p === 'string' ? points(p) : typeof p.d === 'number' ? p.d : points(p.d))
-const inserts = (p: Part | undefined): p is string => typeof p === 'string'
-const deletes = (p: Part | undefined): p is { d: number } => typeof p === 'object'
-
-/** An operation under construction: in normal form but for skips at its end, which op takes away. */
-class Builder {
-  parts_: Op = []
-  add_(p: Part): void {
-    const n = size(p)
-    if (!n) return
-    const last = this.parts_.at(-1)
-    if (inserts(p) && inserts(last)) this.parts_.push(this.parts_.pop() + p)
-    else if (deletes(p)) this.parts_.push({ d: n + (deletes(last) ? (this.parts_.pop() as { d: number }).d : 0) })
-    else if (typeof p === 'number' && typeof last === 'number') this.parts_.push((this.parts_.pop() as number) + n)
-    else this.parts_.push(p)
-  }
-  op_(): Op {
-    if (typeof this.parts_.at(-1) === 'number') this.parts_.pop()
-    return this.parts_
-  }
-}
-
-/** Reads an operation in pieces. */
-class Reader {
-  at_ = 0
-  used_ = 0 // of the part at
-  constructor(public op_: Op) {}
-  peek_(): Part | undefined {
-    return this.op_[this.at_]
-  }
-  /** The next part, cut to n code points unless it is of a kind that does not count; a skip at the end. */
-  take_(n: number, whole?: (p: Part) => boolean): Part {
-    const p = this.peek_()
-    if (p === undefined) return n
-    const left = size(p) - this.used_
-    const m = whole?.(p) ? left : Math.min(n, left)
-    const from = this.used_
-    if (m === left) this.at_++, (this.used_ = 0)
-    else this.used_ += m
-    if (typeof p === 'number') return m
-    if (deletes(p)) return { d: m }
-    const start = unit(p, from)
-    return p.slice(start, unit(p, m, start))
-  }
-}
-
-/** @internal One operation that does what the two do, one after the other. */
-export function compose(first: Op, second: Op): Op {
-  const out = new Builder()
-  const r = new Reader(first)
-  for (const p of second) {
-    if (inserts(p)) {
-      out.add_(p)
-      continue
-    }
-    for (let n = size(p); n > 0; ) {
-      const part = r.take_(n, deletes)
-      if (!deletes(part)) n -= size(part)
-      if (!deletes(p) || deletes(part)) out.add_(part)
-      else if (!inserts(part)) out.add_({ d: size(part) })
-    }
-  }
-  while (r.peek_() !== undefined) out.add_(r.take_(Infinity))
-  return out.op_()
-}
-
-/** @internal The operation as it is after another one that was made on the same text. Left: it goes first where both insert. */
-export function transform(op: Op, other: Op, side: 'left' | 'right'): Op {
-  const out = new Builder()
-  const r = new Reader(op)
-  for (const p of other) {
-    if (inserts(p)) {
-      if (side === 'left' && inserts(r.peek_())) out.add_(r.take_(Infinity))
-      out.add_(size(p))
-      continue
-    }
-    for (let n = size(p); n > 0; ) {
-      const part = r.take_(n, inserts)
-      if (!inserts(part)) n -= size(part)
-      if (!deletes(p) || inserts(part)) out.add_(part)
-    }
-  }
-  while (r.peek_() !== undefined) out.add_(r.take_(Infinity))
-  return out.op_()
-}
-
-/** @internal Where a position, in code points, is after an operation. */
-export function move(position: number, op: Op): number {
-  let at = 0
-  for (const p of op) {
-    if (at > position) break
-    if (inserts(p)) position += size(p), (at += size(p))
-    else if (deletes(p)) position -= Math.min(size(p), position - at)
-    else at += size(p)
-  }
-  return position
-}
+export type Op = Part[]
+type Part = number | string | { d: number }
 
 /** A piece of a change of text, in UTF-16 units of the text before it. */
 export interface Edit {
@@ -123,59 +13,128 @@ export interface Edit {
   insert: string
 }
 
-/** @internal The edits of an operation, first to last, each in units of the text before all of them. */
-export function edits(text: string, op: Op): Edit[] {
+const inserts = (p: Part | undefined): p is string => typeof p === 'string'
+const skips = (p: Part): p is number => typeof p === 'number'
+const deletes = (p: Part | undefined): p is { d: number } => typeof p === 'object'
+const size = (p: Part): number => (inserts(p) ? p.length : skips(p) ? p : p.d)
+
+/** Appends a part to an operation, which stays in normal form but for skips at its end. */
+const add = (op: Op, p: Part): void => {
+  const n = size(p)
+  const last = op.at(-1)
+  if (!n) return
+  if (typeof p !== typeof last) op.push(p)
+  else op[op.length - 1] = deletes(p) ? { d: n + size(last!) } : ((last as string) + (p as string))
+}
+
+const cut = (p: Part, from: number, to: number): Part => (inserts(p) ? p.slice(from, to) : skips(p) ? to - from : { d: to - from })
+
+/** Goes through an operation along another. Parts of the kind whole count for nothing there. */
+const walk = (op: Op, other: Op, whole: (p: Part) => boolean, insert: (p: string, out: Op, rest: Op) => void, each: (p: Part, part: Part) => Part): Op => {
+  const out: Op = []
+  const rest = [...op]
+  for (const p of other) {
+    if (inserts(p)) insert(p, out, rest)
+    else
+      for (let n = size(p); n > 0; ) {
+        let part = rest.shift() ?? n
+        if (!whole(part)) {
+          const m = size(part)
+          if (m > n) {
+            rest.unshift(cut(part, n, m))
+            part = cut(part, 0, n)
+          }
+          n -= m
+        }
+        add(out, each(p, part))
+      }
+  }
+  rest.forEach((p) => add(out, p))
+  return skips(out.at(-1)!) ? out.slice(0, -1) : out
+}
+
+/** One operation that does what the two do, one after the other. */
+export const compose = (first: Op, second: Op): Op =>
+  walk(first, second, deletes, (p, out) => add(out, p), (p, part) => (skips(p) || deletes(part) ? part : skips(part) ? { d: part } : 0))
+
+/** An operation as it is after another that was made on the same text. Left: it goes first where both insert. */
+export const transform = (op: Op, other: Op, left?: boolean): Op =>
+  walk(op, other, inserts, (p, out, rest) => {
+    if (left && inserts(rest[0])) add(out, rest.shift()!)
+    add(out, p.length)
+  }, (p, part) => (skips(p) || inserts(part) ? part : 0))
+
+/** The edits of an operation, in order. */
+export function edits(op: Op): Edit[] {
   const out: Edit[] = []
   let at = 0
   for (const p of op) {
-    if (typeof p === 'number') {
-      at = unit(text, p, at)
-      continue
+    if (!skips(p)) {
+      if (out.at(-1)?.to !== at) out.push({ from: at, to: at, insert: '' })
+      if (inserts(p)) out.at(-1)!.insert += p
+      else out.at(-1)!.to += p.d
     }
-    const to = deletes(p) ? unit(text, size(p), at) : at
-    const insert = inserts(p) ? p : ''
-    const last = out.at(-1)
-    if (last?.to === at) {
-      last.to = to
-      last.insert += insert
-    } else out.push({ from: at, to, insert })
+    if (!inserts(p)) at += size(p)
+  }
+  return out
+}
+
+/** Where a position is after an operation; one at the place of an insert stays before it. */
+export const shift = (position: number, op: Op): number =>
+  edits(op).reduce((n, e) => (e.from < position ? n + e.insert.length + e.from - min(e.to, position) : n), position)
+
+/** The operation of edits. */
+export function operation(list: Edit[]): Op {
+  const out: Op = []
+  let at = 0
+  for (const { from, to, insert } of list) {
+    add(out, from - at)
+    add(out, { d: to - from })
+    add(out, insert)
     at = to
   }
   return out
 }
 
-/** @internal The text after edits. */
-export function patch(text: string, list: Edit[]): string {
-  let out = ''
-  let at = 0
-  for (const e of list) {
-    out += text.slice(at, e.from) + e.insert
-    at = e.to
-  }
-  return out + text.slice(at)
-}
+/** The text after an operation. */
+export const patch = (text: string, op: Op): string => edits(op).reduceRight((t, e) => t.slice(0, e.from) + e.insert + t.slice(e.to), text)
 
-/** @internal What makes one text of the other: one edit that splits no code point. */
+/** What makes one text of the other: one edit that splits no code point. */
 export function difference(a: string, b: string): Edit {
-  const most = Math.min(a.length, b.length)
+  const most = min(a.length, b.length)
   let from = 0
   while (from < most && a[from] === b[from]) from++
-  if (from && /[\ud800-\udbff]/.test(a[from - 1])) from--
+  from -= +(a.charCodeAt(from - 1) >> 10 === 54) // half of a pair
   let end = 0
   while (end < most - from && a.at(-1 - end) === b.at(-1 - end)) end++
-  if (end && /[\udc00-\udfff]/.test(a.at(-end)!)) end--
+  end -= +(a.charCodeAt(a.length - end) >> 10 === 55)
   return { from, to: a.length - end, insert: b.slice(from, b.length - end) }
 }
 
-/** @internal The operation of edits that are in units of the text before all of them. */
-export function operation(text: string, list: Edit[]): Op {
-  const out = new Builder()
-  let at = 0
-  for (const e of list) {
-    out.add_(points(text.slice(at, e.from)))
-    out.add_({ d: points(text.slice(e.from, e.to)) })
-    out.add_(e.insert)
-    at = e.to
-  }
-  return out.op_()
+/** How many code points a text has. */
+export const points = (s: string): number => [...s].length
+
+/** How many units the first n code points behind a place take. */
+export const units = (text: string, n: number, at = 0): number => {
+  const from = at
+  while (n-- > 0) at += text.codePointAt(at)! > 0xffff ? 2 : 1
+  return at - from
 }
+
+/** An operation with its lengths counted in another way: count answers a length behind a place. */
+const recount = (op: Op, count: (n: number, at: number) => number): Op => {
+  let at = 0
+  return op.map((p) => {
+    if (inserts(p)) return p
+    const n = size(p)
+    const counted = count(n, at)
+    at += max(n, counted) // there are never more code points than units
+    return skips(p) ? counted : { d: counted }
+  })
+}
+
+/** To the wire: the operation of a text in code points. */
+export const toPoints = (op: Op, text: string): Op => recount(op, (n, at) => points(text.slice(at, at + n)))
+
+/** From the wire. */
+export const toUnits = (op: Op, text: string): Op => recount(op, (n, at) => units(text, n, at))

@@ -1,0 +1,54 @@
+package relay
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/internal/wire"
+	"weir/relay/auth"
+	"weir/relay/web"
+)
+
+// handleDemo serves the demos, which there are in development mode only: everybody may be whom they like there.
+func (r *Relay) handleDemo(ctx *fasthttp.RequestCtx) {
+	name, _ := ctx.UserValue("name").(string)
+	switch {
+	case name == "token":
+		r.handleDemoToken(ctx)
+	case name == "":
+		page(ctx, string(web.File("demo/index.html")))
+	case strings.Contains(name, ".") && web.File("demo/"+name) != nil:
+		asset(ctx, "demo/"+name)
+		ctx.Response.Header.Set("Content-Security-Policy", pagePolicy) // a worker has one of its own
+	case web.File("demo/"+name+".html") != nil:
+		page(ctx, string(web.File("demo/"+name+".html")))
+	default:
+		r.refuse(ctx, faultNotFound)
+	}
+}
+
+// handleDemoToken is GET /demo/token?user=ann&name=Ann: what a backend that knows its users would answer.
+func (r *Relay) handleDemoToken(ctx *fasthttp.RequestCtx) {
+	args := ctx.QueryArgs()
+	user, name := string(args.Peek("user")), string(args.Peek("name"))
+	if user == "" || !wire.ValidChannel(wire.UserChannel(user)) {
+		r.fail(ctx, faultField.with("user is missing or too long"))
+		return
+	}
+	own := wire.UserChannel(user)[len(wire.UserNamespace):] // ":ann"
+	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{
+		Sub: user, Name: name, Roles: []string{"admin"}, TTL: time.Hour,
+		Channels: map[string][]string{"*": {"*"}, "feed" + own: {"subscribe", "history"}},
+	})
+	if err == nil {
+		err = WriteJSON(ctx, http.StatusOK, map[string]string{"token": token})
+	}
+	if err != nil {
+		r.fail(ctx, faultField.with("no token can say that"))
+		return
+	}
+	ctx.Response.Header.Set("Cache-Control", "no-store")
+}

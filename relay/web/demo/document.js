@@ -1,0 +1,48 @@
+import { textarea } from '/weir.js'
+import { $, avatar, client, make } from './demo.js'
+
+const id = new URLSearchParams(location.search).get('doc') ?? 'demo'
+const doc = client().document(id)
+$('name').textContent = id
+
+// That is all: what is typed goes out, what others type comes in.
+textarea(doc, $('text'))
+
+doc.on('status', ({ status }) => {
+	$('saved').textContent = status !== 'open' ? 'offline: kept here' : doc.saved ? 'saved' : 'saving'
+	$('status').dataset.state = status
+	$('status').textContent = status === 'open' ? 'Live' : 'Reconnecting'
+})
+doc.on('change', ({ local }) => local && ($('saved').textContent = 'saving'))
+
+// Where others are is painted on a copy of the text that lies behind the textarea.
+function paint() {
+	const cursors = [...doc.cursors.values()]
+	const marks = [] // what stands where; the later ones are behind it
+	for (const { color, name, userId, position, selection } of cursors) {
+		const caret = make('b', { className: doc.text.lastIndexOf('\n', position - 1) < 0 ? 'low' : '' })
+		caret.dataset.name = name || userId
+		caret.style.setProperty('--who', color)
+		marks.push({ from: position, to: position, el: caret })
+		if (selection) {
+			const mark = make('mark')
+			mark.style.setProperty('--who', color)
+			marks.push({ from: selection.start, to: selection.end, el: mark })
+		}
+	}
+	marks.sort((a, b) => a.from - b.from || a.to - b.to)
+	let at = 0
+	const parts = []
+	for (const { from, to, el } of marks) {
+		if (from < at) continue // within a selection that is painted already
+		parts.push(doc.text.slice(at, from), el)
+		el.textContent = doc.text.slice(from, to)
+		at = to
+	}
+	$('ghost').replaceChildren(...parts, doc.text.slice(at) + '\n')
+	$('ghost').scrollTop = $('text').scrollTop
+	$('people').replaceChildren(...new Map(cursors.map((c) => [c.userId, avatar(c.userId, c.name || c.userId, 'small')])).values())
+}
+doc.on('cursors', paint)
+doc.on('change', paint)
+$('text').onscroll = () => ($('ghost').scrollTop = $('text').scrollTop)
