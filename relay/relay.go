@@ -266,6 +266,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 		_ = f.lane.Close() // the server, which closes it too, may not have begun to serve
 	}
 	_ = server.ShutdownWithContext(quickly())
+	_ = in.Close() // of a server that had not begun
 	r.closeCore()
 	stopKeeping()
 	chores.Wait()
