@@ -6,6 +6,7 @@
 #   CORES="0 1"  the core of the servers and the core of weir bench
 #   -curves   instead: tables of how weir's cost grows, printed; some three minutes
 #   -only RE, -servers RE, -runs N, -duration TIME, -out FILE: see peers/compare
+#   -wrap CMD   runs the measurements by a command, a minute or two at a time: nice, chrt, or flock on a shared machine
 #
 # Needs Go. What else it needs on Debian it installs with apt-get, as root or with sudo: nginx with nchan,
 # Node.js and npm, taskset. A peer that cannot be had is left out, and the page says so.

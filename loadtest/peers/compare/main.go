@@ -42,6 +42,10 @@ func run(ctx context.Context) error {
 	flag.StringVar(&c.serverCore, "server-core", "0", "core of the servers, as taskset names it")
 	flag.StringVar(&c.clientCore, "client-core", "1", "core of weir bench")
 	along := flag.Bool("curves", false, "instead: how weir's cost grows with subscribers, channels, payload and rate")
+	flag.StringVar(&c.wrap, "wrap", "", "command that runs the measurements, a turn at a time, such as 'nice -n -5' or 'flock /tmp/lock'")
+	flag.DurationVar(&c.turns, "turn", time.Minute, "with -wrap: nothing more is begun in a turn after so long")
+	todo := flag.String("todo", "", "used by -wrap")
+	done := flag.String("done", "", "used by -wrap")
 	flag.Parse()
 	if runtime.NumCPU() < 2 {
 		return fmt.Errorf("one core: expected one for the server and another for weir bench")
@@ -64,23 +68,40 @@ func run(ctx context.Context) error {
 	p := page{machine: machine(c.places), timing: c.timing, from: time.Now(), outcomes: map[string]map[string]outcome{}, cores: [2]string{c.serverCore, c.clientCore}}
 	p.servers = slices.DeleteFunc(servers(), func(s server) bool { return !which.MatchString(s.name) })
 	p.cells = slices.DeleteFunc(cells(), func(l cell) bool { return (*quick && !l.quick) || !match.MatchString(l.name) })
-	var missed []string
+	cellOf, serverOf := map[string]cell{}, map[string]server{}
+	var pairs []pair
 	for _, l := range p.cells {
+		cellOf[l.name] = l
 		p.outcomes[l.name] = map[string]outcome{}
 		for _, s := range p.servers {
-			if !slices.Contains(l.servers, s.name) {
-				continue
+			serverOf[s.name] = s
+			if slices.Contains(l.servers, s.name) {
+				pairs = append(pairs, pair{l.name, s.name})
 			}
-			o, err := c.measure(ctx, l, s)
-			if err != nil {
-				return err
-			}
-			p.outcomes[l.name][s.name] = o
-			log.Print(o.line(time.Since(p.from)))
-			if s.target == "weir" && len(o.runs) == 0 {
+		}
+	}
+	find := func(p pair) (cell, server) { return cellOf[p.Cell], serverOf[p.Server] }
+	if *todo != "" {
+		return c.takeTurn(ctx, *todo, *done, find)
+	}
+	take := func(pairs []pair) ([]kept, error) { return c.turn(ctx, pairs, find) }
+	if c.wrap != "" {
+		take = func(pairs []pair) ([]kept, error) { return c.wrapped(ctx, pairs) }
+	}
+	var missed []string
+	for len(pairs) > 0 {
+		list, err := take(pairs)
+		if err != nil {
+			return err
+		}
+		for _, k := range list {
+			l, s := find(k.Pair)
+			p.outcomes[l.name][s.name] = k.outcome(l, s)
+			if s.target == "weir" && len(k.Runs) == 0 {
 				missed = append(missed, l.name)
 			}
 		}
+		pairs = pairs[len(list):]
 	}
 	p.to = time.Now()
 	if err := p.save(*out); err != nil {

@@ -117,6 +117,8 @@ type comparison struct {
 	places
 	timing
 	serverCore, clientCore string
+	wrap                   string        // runs the measurements; empty: this process does
+	turns                  time.Duration // of one turn
 }
 
 // measure runs a cell against a server: it searches the rate, when the cell asks for the highest, and runs
