@@ -1,6 +1,10 @@
 package pool
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // node is one frame or reply due for one connection in the pass that is being prepared. Nodes of a
 // connection form a list through the shard's slice, by index plus one, so that a pass allocates nothing.
@@ -83,6 +87,7 @@ func (s *Shard) link(c *Conn, n node) {
 // when the loop began to prepare it.
 func (s *Shard) pass(now time.Time) {
 	if len(s.due) > 0 {
+		s.arrange()
 		for _, c := range s.due {
 			s.write(c)
 		}
@@ -104,6 +109,12 @@ func (s *Shard) pass(now time.Time) {
 		f()
 	}
 	s.thens = s.thens[:0]
+}
+
+// arrange puts the connections that are due into the order in which they came: what the kernel keeps of them lies
+// in memory so. Frames of many channels have them jump about.
+func (s *Shard) arrange() {
+	slices.SortFunc(s.due, func(a, b *Conn) int { return cmp.Compare(a.order, b.order) })
 }
 
 // write sends what is due for c and forgets it.
