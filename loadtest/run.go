@@ -33,13 +33,18 @@ func (e *engine) trial(ctx context.Context, plan *scenario.Plan, number int) *re
 	e.begin(t)
 
 	s := newSampler(e, t)
+	before := readSpare()
 	complete := e.conduct(ctx, t, s)
+	full := readSpare().note(before)
 	t.stopped.Store(true)
 	until := min(e.clock.now()-t.base, plan.End)
 	drained := e.drain(ctx, t, s, complete)
 	rss := e.memory(ctx)
 	r := e.collect(t)
 	r.Buckets = s.finish(t)
+	if full != "" {
+		r.End.Messages = append(r.End.Messages, full)
+	}
 	r.End.Complete, r.End.Drained = complete, drained
 	if plan.Subscribers > 0 && rss > 0 {
 		r.End.IdleRSS = [2]int64{e.idleBefore, rss}

@@ -86,8 +86,8 @@ func (e *engine) connect(ctx context.Context) error {
 // Waits of a test between its phases.
 const (
 	settleTime = 200 * time.Millisecond // for targets that do not confirm a subscription
-	quietTime  = 150 * time.Millisecond // nothing arrives for this long: the target is at rest
-	quietMost  = 3 * time.Second
+	quietTime  = 300 * time.Millisecond // nothing arrives for this long: the target is at rest
+	quietMost  = 10 * time.Second
 	drainQuiet = 2 * time.Second // nothing arrives for this long although something is missing: it is lost
 )
 

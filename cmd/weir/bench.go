@@ -89,6 +89,11 @@ func (c *benchCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	for _, name := range []string{c.Out, c.HTML} {
+		if err := writable(name); err != nil {
+			return wrongf("bench: %w", err)
+		}
+	}
 	screen := loadtest.NewScreen(p.stderr, terminal(p.stderr) && p.getenv("TERM") != "dumb")
 	cfg.Progress = screen.Show
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -244,6 +249,22 @@ func (o outputs) write(w io.Writer, res *report.Result) error {
 		return res.JSON(w)
 	}
 	return res.Text(w)
+}
+
+// writable says before a run that its results could not be kept.
+func writable(name string) error {
+	if name == "" {
+		return nil
+	}
+	_, err := os.Stat(name)
+	f, failed := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
+	if failed != nil {
+		return failed
+	}
+	if errors.Is(err, os.ErrNotExist) { // it was not there: nor is it if the run fails
+		defer func() { _ = os.Remove(name) }()
+	}
+	return f.Close()
 }
 
 func writePage(name string, runs ...*report.Result) error {

@@ -111,6 +111,8 @@ func TestBenchSaysWhatFailed(t *testing.T) {
 		{"short secret", run("--url", good, "--secret", "short"), true, "make a token"},
 		{"one run to compare", []string{"compare", "x"}, true, "two or more"},
 		{"missing run", []string{"report", "missing.weir"}, true, "missing.weir"},
+		{"results nowhere", run("--url", good, "--out", "/nowhere/run.weir"), true, "/nowhere/run.weir"},
+		{"a page nowhere", run("--url", good, "--html", "/nowhere/run.html"), true, "/nowhere/run.html"},
 		{"out of range", run("--payload", "5B"), true, "payload: 5B: expected 64B to 1MiB"},
 	}
 	for _, tt := range tests {

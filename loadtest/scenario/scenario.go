@@ -27,7 +27,7 @@ type Scenario struct {
 	Inflight int           `yaml:"inflight"` // closed loop: messages (or connections) under way at most; 256
 
 	Payload    units.Size `yaml:"payload"`    // bytes of one message's data, 64 to 1 MiB; 128
-	Publishers int        `yaml:"publishers"` // connections that publish; 4
+	Publishers int        `yaml:"publishers"` // connections that publish; 16
 	Batch      int        `yaml:"batch"`      // messages that are due together and leave in one request; 1
 	Pipeline   int        `yaml:"pipeline"`   // requests under way on one publisher's connection; 1
 	Keys       int        `yaml:"keys"`       // messages are values of this many keys of each publisher and channel: a relay may skip to the newest; 0, every message counts
@@ -92,7 +92,7 @@ func (s Scenario) withDefaults() Scenario {
 	}
 	def(&s.Channels, 1)
 	def(&s.Follow, 1)
-	def(&s.Publishers, 4)
+	def(&s.Publishers, 16)
 	def(&s.Batch, 1)
 	def(&s.Pipeline, 1)
 	def(&s.Inflight, 256)

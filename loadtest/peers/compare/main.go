@@ -36,6 +36,7 @@ func run(ctx context.Context) error {
 	out := flag.String("out", "", "file to write; standard output without")
 	quick := flag.Bool("quick", false, "a short look: no ceilings, one short run of the other scenarios")
 	only := flag.String("only", "", "only scenarios whose name matches this regular expression")
+	skip := flag.String("skip", "", "no pair of scenario/server that matches this regular expression")
 	peers := flag.String("servers", "", "only servers whose name matches this regular expression")
 	flag.IntVar(&c.runs, "runs", 3, "runs of each")
 	flag.DurationVar(&c.run, "duration", 4*time.Second, "length of a run")
@@ -44,6 +45,7 @@ func run(ctx context.Context) error {
 	along := flag.Bool("curves", false, "instead: how weir's cost grows with subscribers, channels, payload and rate")
 	flag.StringVar(&c.wrap, "wrap", "", "command that runs the measurements, a turn at a time, such as 'nice -n -5' or 'flock /tmp/lock'")
 	flag.DurationVar(&c.turns, "turn", time.Minute, "with -wrap: nothing more is begun in a turn after so long")
+	known := flag.String("known", "", "file that keeps the outcomes: what it has already is not measured again")
 	todo := flag.String("todo", "", "used by -wrap")
 	done := flag.String("done", "", "used by -wrap")
 	flag.Parse()
@@ -61,6 +63,10 @@ func run(ctx context.Context) error {
 	if *along {
 		return c.draw(ctx, os.Stdout, chosen(match.MatchString))
 	}
+	without, err := regexp.Compile(*skip)
+	if err != nil {
+		return fmt.Errorf("-skip: %w", err)
+	}
 	which, err := regexp.Compile(*peers)
 	if err != nil {
 		return fmt.Errorf("-servers: %w", err)
@@ -75,7 +81,7 @@ func run(ctx context.Context) error {
 		p.outcomes[l.name] = map[string]outcome{}
 		for _, s := range p.servers {
 			serverOf[s.name] = s
-			if slices.Contains(l.servers, s.name) {
+			if slices.Contains(l.servers, s.name) && (*skip == "" || !without.MatchString(l.name+"/"+s.name)) {
 				pairs = append(pairs, pair{l.name, s.name})
 			}
 		}
@@ -88,20 +94,43 @@ func run(ctx context.Context) error {
 	if c.wrap != "" {
 		take = func(pairs []pair) ([]kept, error) { return c.wrapped(ctx, pairs) }
 	}
+	all, err := recall(*known)
+	if err != nil {
+		return err
+	}
+	pairs = slices.DeleteFunc(pairs, func(p pair) bool {
+		return slices.ContainsFunc(all, func(k kept) bool { return k.Pair == p })
+	})
+	enter := func(list []kept) {
+		for _, k := range list {
+			if l, s := find(k.Pair); l.name != "" && s.name != "" {
+				p.outcomes[l.name][s.name] = k.outcome(l, s)
+			}
+		}
+	}
+	enter(all)
 	var missed []string
 	for len(pairs) > 0 {
 		list, err := take(pairs)
 		if err != nil {
 			return err
 		}
+		all = append(all, list...)
+		if err := remember(*known, all); err != nil {
+			return err
+		}
+		enter(list)
 		for _, k := range list {
-			l, s := find(k.Pair)
-			p.outcomes[l.name][s.name] = k.outcome(l, s)
-			if s.target == "weir" && len(k.Runs) == 0 {
-				missed = append(missed, l.name)
+			if _, s := find(k.Pair); s.target == "weir" && len(k.Runs) == 0 {
+				missed = append(missed, k.Pair.Cell)
 			}
 		}
 		pairs = pairs[len(list):]
+		if p.to = time.Now(); *out != "" && len(pairs) > 0 { // what there is so far
+			if err := p.save(*out); err != nil {
+				return err
+			}
+		}
 	}
 	p.to = time.Now()
 	if err := p.save(*out); err != nil {

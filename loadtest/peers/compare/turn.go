@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -34,6 +35,34 @@ func (o outcome) keep() kept {
 
 func (k kept) outcome(l cell, s server) outcome {
 	return outcome{cell: l, server: s, runs: k.Runs, broken: k.Broken, lowered: k.Lowered, skipped: k.Skipped}
+}
+
+// recall reads the outcomes of an earlier comparison; none without a name, or a file.
+func recall(name string) ([]kept, error) {
+	b, err := os.ReadFile(name)
+	if name == "" || errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []kept
+	if err := json.Unmarshal(b, &all); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return all, nil
+}
+
+// remember writes them.
+func remember(name string, all []kept) error {
+	if name == "" {
+		return nil
+	}
+	b, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, b, 0o644)
 }
 
 // turn measures pairs until the time of one turn is over, at least one of them.
