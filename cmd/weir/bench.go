@@ -150,7 +150,9 @@ func (c *benchCommand) config(p *program) (loadtest.Config, error) {
 		Scenario: s, Own: c.Own, PIDs: c.PID, Metrics: c.Metrics, Command: commandLine(os.Args),
 		Target: target.Options{Name: c.Target, URL: c.URL, Publish: c.Publish, Key: c.Key, Transport: c.Transport},
 	}
-	if c.Target != "weir" {
+	if c.Target == "weir" {
+		cfg.Target.System = s.System
+	} else {
 		cfg.Target.Transport = ""
 	}
 	_, at, _, err := target.New(cfg.Target)
@@ -180,7 +182,7 @@ func minter(secret string, s scenario.Scenario) func(string) (string, error) {
 		s.Prefix = "bench:"
 	}
 	may := []string{"subscribe", "publish", "history", "presence"}
-	claims := auth.Claims{TTL: 24 * time.Hour, Channels: map[string][]string{s.Prefix + "*": may, "presence:" + s.Prefix + "*": may}}
+	claims := auth.Claims{Roles: []string{"admin"}, TTL: 24 * time.Hour, Channels: map[string][]string{s.Prefix + "*": may, "presence:" + s.Prefix + "*": may}}
 	return func(user string) (string, error) {
 		claims := claims
 		claims.Sub = user

@@ -94,6 +94,8 @@ func (s Scenario) Validate() error {
 	}
 	span := func(v time.Duration, least time.Duration) bool { return v >= least && v <= maxTime }
 	switch {
+	case s.System != "" && s.System != "analytics":
+		return bad("system", s.System, "analytics, or none")
 	case s.Measure != Delivery && s.Measure != Publish && s.Measure != Connect:
 		return bad("measure", s.Measure, "delivery, publish or connect")
 	case s.Channels < 1 || s.Channels > maxChannels:

@@ -28,8 +28,8 @@ func Presets() []Scenario {
 			Channels: 10, Subscribers: 100, Presence: true, Churn: 100, Stay: 500 * time.Millisecond, Checked: All, Rate: 10,
 		},
 		{
-			Name: "analytics", About: "metrics in, dashboards out: only the newest value of each key must arrive",
-			Channels: 4, Subscribers: 200, Rate: 5000, Batch: 50, Keys: 20,
+			Name: "analytics", About: "events in, dashboards out: each is told of all events, counted once a second",
+			System: "analytics", Channels: 4, Subscribers: 10, Rate: 5000, Batch: 50, Late: 3 * time.Second,
 		},
 		{
 			Name: "idle", About: "connections that stay quiet: memory of each",

@@ -12,6 +12,8 @@ type Scenario struct {
 	Name  string `yaml:"name"`
 	About string `yaml:"about"` // one line for the report
 
+	System string `yaml:"system"` // a system of weir's that is driven instead of plain channels: analytics; none. Other targets have channels only
+
 	Measure     Measure `yaml:"measure"`     // what latency is of; delivery
 	Channels    int     `yaml:"channels"`    // channels in all; 1
 	Prefix      string  `yaml:"prefix"`      // channel names are prefix and number; "bench:"
@@ -96,6 +98,9 @@ func (s Scenario) withDefaults() Scenario {
 	def(&s.Batch, 1)
 	def(&s.Pipeline, 1)
 	def(&s.Inflight, 256)
+	if s.System != "" {
+		s.Checked = All // nothing else knows what the messages of a system carry
+	}
 	wait(&s.Warmup, time.Second)
 	wait(&s.Stay, time.Second)
 	wait(&s.Late, time.Second)

@@ -66,6 +66,7 @@ type Subscriber struct {
 	Subscribed bool
 	Confirmed  int    // channels whose subscription was confirmed
 	Cursor     []byte // event stream: the last event's id
+	counted    map[string]int
 }
 
 // Followed is a channel of a subscriber, and where it stands in it.
@@ -102,6 +103,7 @@ type Options struct {
 	Publish   string // address to publish to, when it is another; {channel} stands for the channel
 	Key       string // what publishers authenticate with; weir: "dev"; pusher: app:key:secret
 	Transport string // weir: ws (default) or sse
+	System    string // weir: a system to drive instead of channels: Analytics; "" none
 }
 
 // Names are the kinds of server that New knows.
@@ -132,7 +134,14 @@ func New(o Options) (t Target, subscribe, publish Endpoint, err error) {
 	}
 	switch o.Name {
 	case "weir", "":
-		t, err = newWeir(o, subscribe, publish)
+		switch o.System {
+		case "":
+			t, err = newWeir(o, subscribe, publish)
+		case Analytics:
+			t, err = newWeirAnalytics(o, subscribe, publish)
+		default:
+			err = fmt.Errorf("system %q: expected %s: %w", o.System, Analytics, ErrTarget)
+		}
 	case "centrifugo":
 		t = newCentrifugo(o, subscribe, publish)
 	case "pusher":
