@@ -22,7 +22,7 @@ func (c *Conn) startFlusher() {
 		flush = c.flushRaw
 	}
 	// A pool that has ended has closed its connections; nobody waits for what this one still has.
-	c.queue.running = c.shard.pool.spawn(flush)
+	c.queue.running = c.shard.pool.spawn(c, flush)
 }
 
 // flushRaw writes the queue to a socket, waiting on the runtime's poller while it is full.

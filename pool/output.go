@@ -203,7 +203,7 @@ func (c *Conn) kill() {
 	}
 	// Closing waits until reader and flusher have let go of the descriptor, and the flusher may be
 	// waiting for c.mu: not here. It ends by itself; Pool.Close waits for it.
-	if !c.shard.pool.spawn(c.close) {
+	if !c.shard.pool.spawn(c, c.close) {
 		go c.close() // the pool is closed: the caller of Abort or Open does not wait for it
 	}
 }

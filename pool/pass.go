@@ -88,8 +88,8 @@ func (s *Shard) link(c *Conn, n node) {
 func (s *Shard) pass(now time.Time) {
 	if len(s.due) > 0 {
 		s.arrange()
-		for _, c := range s.due {
-			s.write(c)
+		for s.at = 0; s.at < len(s.due); {
+			s.writeDue()
 		}
 		clear(s.due)
 		clear(s.nodes)
@@ -104,9 +104,8 @@ func (s *Shard) pass(now time.Time) {
 	}
 	clear(s.written)
 	s.written = s.written[:0]
-	for i, f := range s.thens {
-		s.thens[i] = nil
-		f()
+	for s.at = 0; s.at < len(s.thens); {
+		s.finish()
 	}
 	s.thens = s.thens[:0]
 }
@@ -123,12 +122,7 @@ func (s *Shard) write(c *Conn) {
 		return // it has been written ahead of its turn
 	}
 	parts := s.collect(c)
-	c.mu.Lock()
-	slow := c.state == live && !c.put(parts)
-	if slow {
-		c.state = choked
-	}
-	c.mu.Unlock()
+	slow := c.give(parts)
 	clear(parts)
 	clear(s.lost)
 	s.parts, s.lost = parts[:0], s.lost[:0]

@@ -27,6 +27,9 @@ type Config struct {
 	Backlog int64         // bytes of frames waiting in one shard's mailbox before Full; 64 MiB
 	// Observe is called after each pass with the frames it wrote, for latency metrics; may be nil.
 	Observe func(f *Frame, written time.Time)
+	// Panic is told of a panic over a connection, which is closed then, from within the deferred call; nil: panics
+	// go on and end the process.
+	Panic func(v any)
 }
 
 // Agenda is what a shard's loop does besides its mail: the batcher of the shard. Both methods are
@@ -185,13 +188,16 @@ func (p *Pool) Close() {
 	p.others.Wait()
 }
 
-// spawn starts a goroutine that Close waits for. It answers false, without starting it, once the loops
+// spawn starts a goroutine of a connection that Close waits for. It answers false, without starting it, once the loops
 // have ended. What it runs ends when its connection does.
-func (p *Pool) spawn(f func()) bool {
+func (p *Pool) spawn(c *Conn, f func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.ended {
-		p.others.Go(f)
+		p.others.Go(func() {
+			defer p.contain(c)
+			f()
+		})
 	}
 	return !p.ended
 }

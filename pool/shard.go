@@ -41,6 +41,7 @@ type Shard struct {
 	scratch []byte
 	written []*Frame
 	thens   []func()
+	at      int // how far due, or thens, have been gone through
 	conns   [beats][]*Conn
 	beat    int
 	beatAt  time.Time
@@ -166,7 +167,7 @@ func (s *Shard) shut(c *Conn, b []byte, drop bool) {
 // drained tells the owner of a connection that has caught up which topics it has missed frames of.
 func (s *Shard) drained(c *Conn) {
 	for _, sl := range slices.Clone(c.lags) {
-		c.owner.Resync(sl.topic)
+		s.resync(c, sl.topic)
 	}
 }
 
@@ -199,14 +200,11 @@ func (s *Shard) sweep(now time.Time) {
 	s.beatAt = now.Add(step)
 	s.beat = (s.beat + 1) % beats
 	for _, c := range s.conns[s.beat] {
-		c.beaten = true
-		c.owner.Beat(now)
+		s.beaten(c, now)
 	}
 	behind := min(int((s.pool.cfg.Check+step-1)/step), beats-1)
 	for _, c := range s.conns[(s.beat-behind+beats)%beats] {
-		if c.beaten {
-			c.owner.Check(now)
-		}
+		s.check(c, now)
 	}
 }
 

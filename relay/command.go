@@ -248,7 +248,7 @@ func (r *Relay) publish(run *broker.Run, ns *namespace, c *wire.Command, owner s
 	if c.Data == nil && p.Op != broker.Delete {
 		return broker.Position{}, faultField.with("data is missing")
 	}
-	if err := r.admit(p.Op); err != nil {
+	if err := r.admit(p.Op, len(p.Data)); err != nil {
 		return broker.Position{}, err
 	}
 	at, err := run.Publish(c.Channel, &p)
@@ -265,9 +265,9 @@ const (
 
 // admit refuses new work before old work suffers: items when nine tenths of the memory are in use, everything when
 // nearly all of it is, and when more is accepted than can be delivered.
-func (r *Relay) admit(op broker.Op) error {
+func (r *Relay) admit(op broker.Op, size int) error {
 	switch use := r.memoryUse.Load(); {
-	case use >= memoryFull, use >= memoryShort && op == broker.Set:
+	case use >= memoryFull, use >= memoryNear && op == broker.Set && (use >= memoryShort || r.memoryRoom.Add(-itemCost(size)) < 0):
 		r.metrics.shed.of("memory").Inc()
 		return faultOverloaded
 	case r.full():
@@ -276,6 +276,9 @@ func (r *Relay) admit(op broker.Op) error {
 	}
 	return nil
 }
+
+// itemCost is about what an item of some bytes takes, in the log and by itself.
+func itemCost(size int) int64 { return 2*int64(size) + 512 }
 
 // full says that more is accepted than can be delivered, and publishers must be refused.
 func (r *Relay) full() bool {

@@ -213,18 +213,29 @@ func (r *Relay) openWS(nc net.Conn, rest []byte, a *arrival) {
 	}
 	s.socket.rest = rest
 	s.conn = r.pool.Open(nc, s.enc, false, s)
+	defer r.catch(s, s.fall)
 	r.metrics.opened.of("ws").Inc()
 	r.start(s, a.head, s.firstTurn)
 }
 
 // firstTurn starts reading, on the shard's loop. What came with the handshake is handled at once.
 func (s *session) firstTurn() {
+	if s.greeted {
+		return
+	}
 	s.greeted = true
 	if len(s.socket.rest) > 0 || !s.conn.Awaitable() {
 		s.Readable()
 		return
 	}
 	s.conn.Await()
+}
+
+// fall ends a session that could not be opened. Its first turn finds the connection gone.
+func (s *session) fall() {
+	s.ending.Store(true)
+	s.conn.Abort()
+	s.conn.Reply(nil, s.firstTurn) // unless it was on its way already
 }
 
 // newParser makes a frame parser that reads from a session's socket.
@@ -422,6 +433,7 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 	}
 	s.sse = newStream(channels, a.marks)
 	s.conn = r.pool.Open(nc, eventSSE, true, s)
+	defer r.catch(s, s.fall)
 	s.conn.Cork() // whoever has seen the answer to the request follows all of its channels
 	defer s.conn.Uncork()
 	r.metrics.opened.of("sse").Inc()

@@ -93,8 +93,17 @@ func (r *Relay) openEvents(nc net.Conn, a *arrival, e *EventStream, channel, las
 	}
 	s.sse = &stream{channels: []string{channel}, events: e}
 	s.conn = r.pool.Open(nc, eventOwn, true, s)
+	defer r.catch(s, s.fall)
 	r.metrics.opened.of("sse").Inc()
+	r.greetEvents(s, a, e, channel, last)
+	if r.draining.Load() { // drain may have looked before the session was entered
+		s.end(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
+	}
+}
+
+func (r *Relay) greetEvents(s *session, a *arrival, e *EventStream, channel, last string) {
 	s.mu.Lock() // as in greet
+	defer s.mu.Unlock()
 	r.sessions.enter(s)
 	r.expiries.set(s, s.identity.Load().Expires)
 	from, lost := r.standing(channel, last, e)
@@ -106,10 +115,6 @@ func (r *Relay) openEvents(nc net.Conn, a *arrival, e *EventStream, channel, las
 		r.log.Error("event stream not opened", slog.String("channel", channel), slog.Any("error", err))
 		s.conn.Reply(a.head, s.firstTurn)
 		defer s.cut(closing{code: wire.CloseOverloaded, reason: "overloaded"})
-	}
-	s.mu.Unlock()
-	if r.draining.Load() { // drain may have looked before the session was entered
-		s.end(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
 	}
 }
 

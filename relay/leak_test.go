@@ -235,3 +235,27 @@ func TestPanicsAreContained(t *testing.T) {
 	_ = p.nc.Close()
 	g.until("the sessions are gone", func() bool { return len(g.relay.sessions.byUser("u2")) == 0 && len(g.relay.sessions.byUser("u1")) == 2 })
 }
+
+// One while a session is opened, before its client was answered, costs that connection too, and nobody waits for the
+// session when the relay ends.
+func TestPanicWhileConnecting(t *testing.T) {
+	t.Parallel()
+	g := launch(t, openConfig(), func(r *Relay) { r.metrics.opened = family{} }) // has no counter for anybody
+	token := "Authorization: Bearer " + mint(t, "u1")
+	for i, path := range []string{"/ws", "/sse?channel=a"} {
+		nc := g.dial()
+		if _, err := io.WriteString(nc, upgrade("relay", path, token)); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(nc); err != nil && !isReset(err) || len(b) > 0 {
+			t.Errorf("%s: %q %v", path, b, err)
+		}
+		if n := g.relay.metrics.panics.Get(); n != uint64(i+1) {
+			t.Errorf("%s: %d panics are counted", path, n)
+		}
+	}
+	g.until("the sessions are gone", func() bool { return len(g.relay.sessions.all()) == 0 })
+	if a := g.ask("GET", "/v1/openapi.yaml", ""); a.StatusCode != 200 {
+		t.Errorf("others: %d", a.StatusCode)
+	}
+}

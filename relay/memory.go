@@ -20,6 +20,10 @@ const (
 	memoryFull  = 97
 )
 
+// memoryNear is the use from which on it is counted what items take until the next look: a flood between two looks
+// would leave no room for what goes on.
+const memoryNear = 50
+
 // memoryCheck is how often the memory in use is looked at: a flood takes tens of MiB meanwhile.
 const memoryCheck = 100 * time.Millisecond
 
@@ -40,7 +44,9 @@ func (r *Relay) watchMemory(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			r.memoryUse.Store(int32(m.use()))
+			used := m.used()
+			r.memoryRoom.Store(int64(m.limit*memoryShort/100) - int64(used))
+			r.memoryUse.Store(int32(used * 100 / m.limit))
 		}
 	}
 }
@@ -73,12 +79,12 @@ func readMemory() taken {
 	return taken{all: sample[0].Value.Uint64() - sample[1].Value.Uint64(), free: sample[2].Value.Uint64(), heap: sample[3].Value.Uint64()}
 }
 
-// use is in hundredths of the limit.
-func (m *memory) use() uint64 {
+// used is the bytes in use.
+func (m *memory) used() uint64 {
 	now := m.read()
 	if now.all*100 < m.limit*memoryShort {
 		m.looked = false
-		return now.all * 100 / m.limit
+		return now.all
 	}
 	if begun := time.Now(); !m.looked || begun.After(m.next) {
 		m.collect()
@@ -91,5 +97,5 @@ func (m *memory) use() uint64 {
 	if now.heap > m.heap {
 		used += now.heap - m.heap
 	}
-	return min(used, now.all) * 100 / m.limit
+	return min(used, now.all)
 }

@@ -20,7 +20,7 @@ func TestMemoryInUse(t *testing.T) {
 		}}
 		want := func(what string, use uint64, times int) {
 			t.Helper()
-			if got := m.use(); got != use || collected != times {
+			if got := m.used(); got != use || collected != times {
 				t.Errorf("%s: %d in use after %d collections, want %d and %d", what, got, collected, use, times)
 			}
 		}
@@ -41,4 +41,20 @@ func TestMemoryInUse(t *testing.T) {
 		state, live = taken{all: 95, heap: 85}, 10
 		want("again", 20, 4)
 	})
+}
+
+// Between two looks at the memory no more items come than there was room for; what else goes on does.
+func TestItemsBetweenTwoLooks(t *testing.T) {
+	t.Parallel()
+	g := launch(t, openConfig())
+	g.relay.memoryUse.Store(memoryNear)
+	g.relay.memoryRoom.Store(2 * itemCost(1))
+	const item = `{"channel":"a","key":"k","data":1}`
+	g.publish(item)
+	g.publish(item)
+	g.api(503, "POST", "/v1/publish", item)
+	g.publish(`{"channel":"a","data":1}`)
+	if n := g.metric(`weir_shed_total{reason="memory"}`); n != "1" {
+		t.Errorf("%s are counted", n)
+	}
 }

@@ -125,6 +125,12 @@ func (r *Relay) catch(s *session, then func()) {
 	}
 }
 
+// contained logs and counts a panic over a connection that the pool has ended.
+func (r *Relay) contained(v any) {
+	r.metrics.panics.Inc()
+	r.log.Error("panic on a connection", slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+}
+
 // message handles one text message: a command or an array of them. The answers leave in one write.
 func (s *session) message(b []byte) {
 	b = trim(b)

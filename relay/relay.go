@@ -69,8 +69,9 @@ type Relay struct {
 	ready  chan struct{}
 
 	// Atomic.
-	draining  atomic.Bool
-	memoryUse atomic.Int32 // hundredths of the limit; 0 without one
+	draining   atomic.Bool
+	memoryUse  atomic.Int32 // hundredths of the limit; 0 without one
+	memoryRoom atomic.Int64 // bytes that new items may still take until the next look, when it is near
 
 	readers sync.WaitGroup // sessions; Serve waits
 	workers sync.WaitGroup // side work; Serve waits
@@ -167,6 +168,7 @@ func (r *Relay) startCore() error {
 			return b
 		},
 		Observe: r.metrics.observe,
+		Panic:   r.contained,
 	})
 	for i := range r.pool.Shards() {
 		r.batchers = append(r.batchers, byShard[i])

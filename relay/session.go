@@ -237,7 +237,10 @@ func (s *session) Slow() {
 
 // Resync implements pool.Owner: the snapshot is built off the loop.
 func (s *session) Resync(t *pool.Topic) {
-	if !s.relay.side(func() { s.resync(t) }) {
+	if !s.relay.side(func() {
+		defer s.relay.catch(s, s.Slow) // it would lag for ever
+		s.resync(t)
+	}) {
 		s.Slow()
 	}
 }

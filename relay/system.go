@@ -166,7 +166,7 @@ func (c *Core) Submit(channel string, p *broker.Publication) (broker.Ticket, err
 	if p.Group != "" && !wire.ValidName(p.Group) || p.Key != "" && !wire.ValidName(p.Key) {
 		return broker.Ticket{}, faultName
 	}
-	if err := r.admit(p.Op); err != nil {
+	if err := r.admit(p.Op, len(p.Data)); err != nil {
 		return broker.Ticket{}, err
 	}
 	t, err := r.broker.Submit(channel, p)

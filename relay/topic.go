@@ -82,7 +82,7 @@ func (r *Relay) emit(e *Event) error {
 	if len(e.Data) > ns.message {
 		return faultTooLarge
 	}
-	if err := r.admit(broker.Send); err != nil {
+	if err := r.admit(broker.Send, 0); err != nil {
 		return err
 	}
 	for i := range r.topics.handlers {
