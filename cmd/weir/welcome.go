@@ -25,8 +25,11 @@ weir is ready, in development mode: its keys are published, so it listens on thi
 Page, open it twice:
   %[1]s://%[3]s/
 
-Publish from a shell:
-  curl %[4]s-H 'Authorization: Bearer dev' -d '{"channel":"room:1","data":{"text":"hello"}}' %[1]s://%[3]s/v1/publish
+Demos (chat, a shared document, a feed, notifications, analytics):
+  %[1]s://%[3]s/demo
+
+Publish from a shell; the page shows it:
+  curl %[4]s-H 'Authorization: Bearer dev' -d '{"channel":"demo:lobby","data":{"text":"hello"}}' %[1]s://%[3]s/v1/publish
 
 WebSocket:
   %[2]s://%[3]s/ws
