@@ -90,9 +90,24 @@ func (c *Channel) confirmed(now int64, at Position) Ticket {
 	return ticket
 }
 
-// idle says that nothing is lost if the channel is freed.
+// note keeps the idempotency key of what changes nothing.
+func (c *Channel) note(now int64, key string) (Ticket, error) {
+	if c.durable == nil || key == "" {
+		c.remember(now, key)
+		return c.confirmed(now, c.position()), nil
+	}
+	ticket, err := c.shard.broker.config.Store.Note(Log{c, now}, key)
+	if err == nil {
+		c.remember(now, key)
+	}
+	return ticket, err
+}
+
+// idle says that nothing is lost if the channel is freed. A durable one has its position even when it keeps
+// nothing else: it leaves memory, and its store knows when to forget it.
 func (c *Channel) idle() bool {
-	return c.readers == 0 && c.items == nil && (c.log == nil || c.log.size == 0) && c.keys == nil && !c.dead && !c.ahead()
+	return c.readers == 0 && c.items == nil && (c.log == nil || c.log.size == 0) && c.keys == nil && !c.dead &&
+		(c.durable == nil || c.seq == 0 && c.durable.queued == 0)
 }
 
 func (c *Channel) position() Position { return Position{c.epoch, c.seq} }
@@ -119,8 +134,7 @@ func (c *Channel) publish(now int64, e *Entry) (Ticket, error) {
 		}
 	case Delete:
 		if c.items.find(e.Group, e.Key) == nil && !c.ahead() {
-			c.remember(now, e.IdempotencyKey)
-			return c.confirmed(now, c.position()), nil
+			return c.note(now, e.IdempotencyKey)
 		}
 	}
 	return c.journal().Append(Log{c, now}, *e)
@@ -170,7 +184,7 @@ func (c *Channel) drop() (epoch string) {
 	c.clearLog()
 	c.keys = nil
 	if c.durable != nil {
-		c.durable.forks, c.durable.queued = nil, 0
+		c.durable.forks, c.durable.queued, c.durable.coming = nil, 0, nil
 		return c.shard.broker.newEpoch() // logs of its name that are not in memory may have any of the slot's
 	}
 	b, s := c.shard.broker, c.shard

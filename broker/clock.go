@@ -177,7 +177,7 @@ func (c *Channel) fire(d *deadline) {
 // the item is there, it is tried again.
 func (c *Channel) end(now int64, i *item) {
 	clock := c.shard.clock
-	if c.ahead() { // a change on its way may give the item more time
+	if c.ahead() && c.durable.coming[[2]string{i.group.name, i.key}] > 0 { // that may give the item more time
 		clock.set(i.ttl, now+int64(shortestUpkeep))
 		return
 	}

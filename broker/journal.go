@@ -66,6 +66,9 @@ func (l Log) Next() Position {
 	return Position{c.epoch, c.seq + 1}
 }
 
+// At is the position of the last change.
+func (l Log) At() Position { return l.channel.position() }
+
 // Policy is the channel's policy.
 func (l Log) Policy() *Policy { return l.channel.policy }
 
@@ -76,6 +79,7 @@ func (l Log) Apply(e *Entry) Position { return l.channel.apply(l.now, e) }
 type Deferred struct {
 	channel *Channel
 	at      Position
+	came    int64 // from when on a time to live counts
 	entry   Entry
 }
 
@@ -83,11 +87,12 @@ type Deferred struct {
 // once it is safe. All later entries are to be deferred too until then. The entry is copied.
 func (l Log) Defer(e *Entry) Deferred {
 	c := l.channel
-	d := Deferred{c, l.Next(), Entry{
+	d := Deferred{c, l.Next(), l.now, Entry{
 		Op: e.Op, Expired: e.Expired, Group: strings.Clone(e.Group), Key: strings.Clone(e.Key), Data: bytes.Clone(e.Data),
 		TTL: e.TTL, IdempotencyKey: strings.Clone(e.IdempotencyKey), Exclude: strings.Clone(e.Exclude), Ack: e.Ack,
 	}}
 	c.durable.queued++
+	c.durable.defers(&d.entry, 1)
 	seq := c.seq
 	c.seq = d.at.Seq // what remember notes: the same key answers this position from now on
 	c.remember(l.now, d.entry.IdempotencyKey)
@@ -105,7 +110,12 @@ func (d Deferred) Apply() {
 		return
 	}
 	c.durable.queued--
-	c.apply(c.shard.broker.now(), &d.entry)
+	c.durable.defers(&d.entry, -1)
+	now := c.shard.broker.now()
+	if d.entry.TTL > 0 {
+		d.entry.TTL = max(1, d.entry.TTL-time.Duration(now-d.came))
+	}
+	c.apply(now, &d.entry)
 }
 
 // ahead says whether there are changes that were deferred and are not applied yet.

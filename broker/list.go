@@ -125,12 +125,34 @@ func (b *Broker) deleteGroup(channel, name string) (ticket Ticket, count int, er
 	return ticket, count, nil
 }
 
+// Drop is Clear that waits until it is safe. Errors: ErrNoChannel and those of the journal.
+func (b *Broker) Drop(channel string) (Position, error) {
+	at, ticket, ok := b.clear(channel)
+	err := ErrNoChannel
+	if ok {
+		err = nil
+		if ticket.Wait != nil {
+			_, err = ticket.Wait()
+		}
+	}
+	if err != nil {
+		return Position{}, fmt.Errorf("drop %s: %w", channel, err)
+	}
+	return at, nil
+}
+
 // Clear drops the items, the log and the idempotency keys of a channel. Its readers stay and get a
-// Reset. It answers the channel's new position, in another epoch; false if there is no such channel.
+// Reset. It answers the channel's new position, in another epoch; false if there is no such channel. One that its
+// store can not read any more is dropped too.
 func (b *Broker) Clear(channel string) (Position, bool) {
-	c := b.lock(channel)
-	if c == nil {
-		return Position{}, false
+	at, _, ok := b.clear(channel)
+	return at, ok
+}
+
+func (b *Broker) clear(channel string) (at Position, ticket Ticket, ok bool) {
+	c, err := b.find(channel, true)
+	if err != nil || c == nil {
+		return Position{}, Ticket{}, false
 	}
 	defer c.unlock()
 	c.epoch, c.seq = c.drop(), 0
@@ -138,5 +160,5 @@ func (b *Broker) Clear(channel string) (Position, bool) {
 	if c.outlet != nil {
 		c.outlet.Reset(c.lost())
 	}
-	return c.position(), true
+	return c.position(), c.confirmed(b.now(), c.position()), true
 }

@@ -9,8 +9,9 @@ import (
 
 // load puts a durable channel in, with what the store has of it, and answers it with its lock held. If
 // there is nothing, it answers an empty channel if one is needed, and nil otherwise. The channel stands in the map
-// while it is loaded, marked dead: whoever comes meanwhile waits for loading, without any lock.
-func (b *Broker) load(name string, policy *Policy, needed bool) (*Channel, error) {
+// while it is loaded, marked dead: whoever comes meanwhile waits for loading, without any lock. With forget, what
+// can not be read is dropped.
+func (b *Broker) load(name string, policy *Policy, needed, forget bool) (*Channel, error) {
 	loading := make(chan struct{})
 	c := &Channel{name: strings.Clone(name), policy: policy, dead: true, loading: loading, durable: new(durable)}
 	if err := b.put(c); err != nil {
@@ -20,6 +21,10 @@ func (b *Broker) load(name string, policy *Policy, needed bool) (*Channel, error
 	fresh := b.newEpoch()
 	kept, ok, err := b.config.Store.Load(c.name, fresh)
 	c.mu.Lock()
+	if err != nil && forget {
+		b.config.Store.Forget(c.name)
+		err, needed = nil, true
+	}
 	if err != nil || !ok && !needed {
 		c.take()
 		c.mu.Unlock()
@@ -55,7 +60,9 @@ func (c *Channel) restore(now int64, kept *Kept) {
 		if !k.Ends.IsZero() {
 			i := c.items.find(k.Group, k.Key)
 			i.ttl = &deadline{channel: c, item: i}
-			c.shard.clock.set(i.ttl, later(now, max(0, k.Ends.Sub(wall))))
+			left := k.Ends.Sub(wall)
+			due := later(now, max(0, left)) + int64(min(0, left)) // in the past: those that are over end in order
+			c.shard.clock.set(i.ttl, due)
 		}
 	}
 	seq := c.seq

@@ -27,6 +27,18 @@ func (r *Run) Publish(channel string, p *Publication) (Position, error) {
 	return ticket.Position, nil
 }
 
+// Submit is [Broker.Submit].
+func (r *Run) Submit(channel string, p *Publication) (Ticket, error) {
+	ticket, err := r.submit(channel, p)
+	if err != nil {
+		return Ticket{}, fmt.Errorf("publish %s: %w", channel, err)
+	}
+	if p.Ack == AckMemory {
+		ticket.Wait = nil
+	}
+	return ticket, nil
+}
+
 func (r *Run) submit(channel string, p *Publication) (Ticket, error) {
 	if err := p.check(); err != nil {
 		return Ticket{}, err

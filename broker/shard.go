@@ -49,14 +49,15 @@ func (b *Broker) lookup(channel string) *Channel {
 }
 
 // lock answers the channel with its lock held, or nil if there is none. One that its store has is
-// loaded; if that fails there is none, and the store knows why.
+// loaded; if that fails there is none, and Load says why.
 func (b *Broker) lock(channel string) *Channel {
-	c, _ := b.find(channel)
+	c, _ := b.find(channel, false)
 	return c
 }
 
-// find is lock that says why a channel of the store can not be used.
-func (b *Broker) find(channel string) (*Channel, error) {
+// find is lock that says why a channel of the store can not be used. With forget, one that can not be read is
+// dropped.
+func (b *Broker) find(channel string, forget bool) (*Channel, error) {
 	for {
 		if c := b.lockLoaded(channel); c != nil {
 			return c, nil
@@ -68,7 +69,7 @@ func (b *Broker) find(channel string) (*Channel, error) {
 		if b.closed.Load() {
 			return nil, ErrClosed
 		}
-		if c, err := b.load(channel, policy, false); !errors.Is(err, errRaced) {
+		if c, err := b.load(channel, policy, false, forget); !errors.Is(err, errRaced) {
 			return c, err
 		}
 	}
@@ -78,7 +79,7 @@ func (b *Broker) find(channel string) (*Channel, error) {
 // for the store. There need not be one of the name. Errors: those of the store, ErrTooManyChannels, ErrClosed.
 // Reads of a channel that can not be loaded answer that there is none.
 func (b *Broker) Load(channel string) error {
-	c, err := b.find(channel)
+	c, err := b.find(channel, false)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", channel, err)
 	}
@@ -129,7 +130,7 @@ func (b *Broker) lockOrMake(channel string) (*Channel, error) {
 		}
 		policy := b.policyOf(channel)
 		if policy.Durable && b.config.Store != nil {
-			if c, err := b.load(channel, policy, true); !errors.Is(err, errRaced) {
+			if c, err := b.load(channel, policy, true, false); !errors.Is(err, errRaced) {
 				return c, err
 			}
 			continue

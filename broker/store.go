@@ -22,6 +22,10 @@ type Store interface {
 	// safe. It is called with the channel's lock held and must not block.
 	Confirm(log Log) Ticket
 
+	// Note keeps an idempotency key that came with what changes nothing, with the channel's position. Same
+	// rules as for Append.
+	Note(log Log, key string) (Ticket, error)
+
 	// List describes kept channels whose names begin with prefix and come after the given one, sorted by
 	// name, at most limit of them. What it says may lag behind.
 	List(prefix, after string, limit int) ([]Info, error)
@@ -91,8 +95,23 @@ func (c *Channel) forks() []Fork {
 // durable is what only a channel of a Store has. Guarded by the channel's mu.
 type durable struct {
 	forks  []Fork
-	queued uint64 // changes that the store has and that are not applied yet; see Log.Defer
-	used   int64  // when somebody last had the channel's lock for a purpose of its own
+	queued uint64            // changes that the store has and that are not applied yet; see Log.Defer
+	coming map[[2]string]int // of these, by group and key; nil: none
+	used   int64             // when somebody last had the channel's lock for a purpose of its own
+}
+
+// defers notes a change of an item that is not applied yet; n is -1 when it is.
+func (d *durable) defers(e *Entry, n int) {
+	if e.Op == Send {
+		return
+	}
+	if d.coming == nil {
+		d.coming = make(map[[2]string]int)
+	}
+	id := [2]string{e.Group, e.Key}
+	if d.coming[id] += n; d.coming[id] <= 0 {
+		delete(d.coming, id)
+	}
 }
 
 // idleTime is how long a durable channel stays in memory when nobody uses it.

@@ -98,6 +98,38 @@ type publisher struct {
 	head    []byte // of an answer with that epoch
 	out     []byte // the answer; the request's handler fills it
 	prompt  bool   // what may have to wait is not published, and errWaits answered
+	waits   []lineWait
+}
+
+// lineWait is a line that is not safe yet.
+type lineWait struct {
+	line int
+	at   int // where its answer begins
+	wait func() (broker.Position, error)
+}
+
+func appendLineFault(dst []byte, line int, err error) []byte {
+	dst = faultOf(err).appendBody(append(dst, '{'))
+	return append(strconv.AppendInt(append(dst, `,"line":`...), int64(line), 10), "}\n"...)
+}
+
+// settle waits for the lines that are not safe yet, and puts errors in the place of the answers to those that do
+// not get there.
+func (p *publisher) settle(out []byte) []byte {
+	var settled []byte // of out up to from
+	from := 0
+	for _, w := range p.waits {
+		if _, err := w.wait(); err != nil {
+			settled = appendLineFault(append(settled, out[from:w.at]...), w.line, err)
+			from = w.at + bytes.IndexByte(out[w.at:], '\n') + 1
+		}
+	}
+	clear(p.waits)
+	p.waits = p.waits[:0]
+	if from == 0 {
+		return out
+	}
+	return append(settled, out[from:]...)
 }
 
 // errWaits is never told: a publication that may have to wait for the disk is made where it can.
@@ -115,40 +147,51 @@ func (r *Relay) publisher() *publisher {
 
 // release gives the publisher back. It keeps nothing of the request.
 func (p *publisher) release() {
-	*p = publisher{head: p.head[:0], out: p.out[:0]}
-	if cap(p.out) <= 1<<17 {
+	*p = publisher{head: p.head[:0], out: p.out[:0], waits: p.waits[:0]}
+	if cap(p.out) <= 1<<17 && cap(p.waits) <= 1<<12 {
 		publishers.Put(p)
 	}
 }
 
-// publish makes one publication and appends the answer. It may write to body, which is to stay as it is then.
+// publish makes one publication, waits until it is as safe as is asked for, and appends the answer. It may write to
+// body, which is to stay as it is then.
 func (p *publisher) publish(r *Relay, dst, body []byte) ([]byte, error) {
+	dst, wait, err := p.submit(r, dst, body)
+	if err == nil && wait != nil {
+		_, err = wait()
+	}
+	return dst, err
+}
+
+// submit is publish that leaves the waiting to the caller; wait is nil if there is nothing to wait for.
+func (p *publisher) submit(r *Relay, dst, body []byte) (_ []byte, wait func() (broker.Position, error), _ error) {
 	c := &p.command
 	if err := c.Parse(body); err != nil {
-		return dst, err
+		return dst, nil, err
 	}
 	if p.ns == nil || c.Channel != p.channel {
 		if !wire.ValidChannel(c.Channel) {
-			return dst, faultChannel
+			return dst, nil, faultChannel
 		}
 		p.channel, p.ns = c.Channel, r.policies.of(c.Channel)
 	}
 	if p.prompt && p.ns.log.Durable {
-		return dst, errWaits
+		return dst, nil, errWaits
 	}
-	at, err := r.publish(&p.run, p.ns, c, "")
+	ticket, err := r.submit(&p.run, p.ns, c, "")
 	if err != nil {
-		return dst, err
+		return dst, nil, err
 	}
+	at := ticket.Position
 	if at.Epoch != p.epoch {
 		p.epoch = at.Epoch
 		p.head = append(append(append(p.head[:0], `{"position":{"epoch":"`...), at.Epoch...), `","seq":`...)
 	}
-	return append(strconv.AppendUint(append(dst, p.head...), at.Seq, 10), `}}`...), nil
+	return append(strconv.AppendUint(append(dst, p.head...), at.Seq, 10), `}}`...), ticket.Wait, nil
 }
 
 // lines publishes NDJSON: each line is a publication of its own and gets a line of its own in answer, in
-// order, whether it succeeded or not.
+// order, whether it succeeded or not. Those that are to be safe on disk are waited for together.
 func (p *publisher) lines(r *Relay, body []byte) {
 	out := p.out
 	for n := 1; len(body) > 0; n++ {
@@ -161,15 +204,17 @@ func (p *publisher) lines(r *Relay, body []byte) {
 		if len(line) == 0 || line[0] != '{' && len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		answered, err := p.publish(r, out, line)
+		answered, wait, err := p.submit(r, out, line)
 		if err != nil {
-			out = faultOf(err).appendBody(append(out, '{'))
-			out = append(strconv.AppendInt(append(out, `,"line":`...), int64(n), 10), '}')
+			out = appendLineFault(out, n, err)
 		} else {
-			out = answered
+			if wait != nil {
+				p.waits = append(p.waits, lineWait{n, len(out), wait})
+			}
+			out = append(answered, '\n')
 		}
-		out = append(out, '\n')
 	}
+	out = p.settle(out)
 	p.out = out
 }
 

@@ -42,13 +42,22 @@ func (r *Relay) handleChannels(ctx *fasthttp.RequestCtx) {
 func (r *Relay) handleState(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 	reply, ok := r.broker.Read(channel, nil)
 	if !ok {
-		r.refuse(ctx, faultNotFound)
+		r.missing(ctx, channel)
 		return
 	}
 	b := append([]byte(`{"channel":"`), channel...)
 	b = appendAt(append(b, `",`...), reply.Position.Epoch, reply.Position.Seq)
 	b = append(append(b, `,"state":`...), reply.State...)
 	answerJSON(ctx, append(b, '}'))
+}
+
+// missing answers a request for a channel that is not there, or can not be read.
+func (r *Relay) missing(ctx *fasthttp.RequestCtx, channel string) {
+	if err := r.broker.Load(channel); err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	r.refuse(ctx, faultNotFound)
 }
 
 // handleGroup is GET /v1/channels/{channel}/{group}: the items of one group.
@@ -73,7 +82,7 @@ func (r *Relay) handleGroup(ctx *fasthttp.RequestCtx, channel, group, _ string) 
 func (r *Relay) handleItem(ctx *fasthttp.RequestCtx, channel, group, key string) {
 	data, at, ok := r.broker.Item(channel, group, key)
 	if !ok {
-		r.refuse(ctx, faultNotFound)
+		r.missing(ctx, channel)
 		return
 	}
 	b := append([]byte(`{"channel":"`), channel...)
@@ -101,7 +110,7 @@ func (r *Relay) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 	}
 	changes, more, at, ok := r.broker.History(channel, before, limit)
 	if !ok {
-		r.refuse(ctx, faultNotFound)
+		r.missing(ctx, channel)
 		return
 	}
 	b := append([]byte(`{"channel":"`), channel...)
@@ -120,9 +129,9 @@ func (r *Relay) handlePresence(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 
 // handleClear is DELETE /v1/channels/{channel}: items and log go, readers are told by a resync.
 func (r *Relay) handleClear(ctx *fasthttp.RequestCtx, channel, _, _ string) {
-	at, ok := r.broker.Clear(channel)
-	if !ok {
-		r.refuse(ctx, faultNotFound)
+	at, err := r.broker.Drop(channel)
+	if err != nil {
+		r.fail(ctx, err)
 		return
 	}
 	answerJSON(ctx, append(appendAt([]byte{'{'}, at.Epoch, at.Seq), '}'))

@@ -205,8 +205,17 @@ func (s *session) refresh(c *wire.Command) error {
 // The caller has checked that the publisher may. Idempotency keys are known by their owner: one user's are
 // not another's.
 func (r *Relay) publish(run *broker.Run, ns *namespace, c *wire.Command, owner string) (broker.Position, error) {
+	ticket, err := r.submit(run, ns, c, owner)
+	if err == nil && ticket.Wait != nil {
+		return ticket.Wait()
+	}
+	return ticket.Position, err
+}
+
+// submit is publish without waiting for the disk: a ticket with a Wait is not to be acknowledged before that.
+func (r *Relay) submit(run *broker.Run, ns *namespace, c *wire.Command, owner string) (broker.Ticket, error) {
 	if len(c.Data) > ns.message {
-		return broker.Position{}, faultTooLarge
+		return broker.Ticket{}, faultTooLarge
 	}
 	p := broker.Publication{Group: c.Group, Key: c.Key, Data: c.Data, TTL: time.Duration(c.TTL) * time.Millisecond, Exclude: c.Exclude}
 	if c.IdempotencyKey != "" {
@@ -214,21 +223,21 @@ func (r *Relay) publish(run *broker.Run, ns *namespace, c *wire.Command, owner s
 	}
 	switch {
 	case c.Key != "" && !wire.ValidName(c.Key), c.Group != "" && !wire.ValidName(c.Group):
-		return broker.Position{}, faultName
+		return broker.Ticket{}, faultName
 	case len(c.IdempotencyKey) > maxIdempotencyKey:
-		return broker.Position{}, faultField.with("idempotencyKey is longer than 256 bytes")
+		return broker.Ticket{}, faultField.with("idempotencyKey is longer than 256 bytes")
 	case c.TTL > maxTTL:
-		return broker.Position{}, faultField.with("ttl is longer than a year")
+		return broker.Ticket{}, faultField.with("ttl is longer than a year")
 	}
 	switch c.Ack {
 	case "", "disk": // disk is what a durable namespace does anyway
 		if c.Ack != "" && !ns.log.Durable {
-			return broker.Position{}, faultField.with("ack disk is for durable namespaces")
+			return broker.Ticket{}, faultField.with("ack disk is for durable namespaces")
 		}
 	case "memory":
 		p.Ack = broker.AckMemory
 	default:
-		return broker.Position{}, faultField.with("ack must be memory or disk")
+		return broker.Ticket{}, faultField.with("ack must be memory or disk")
 	}
 	switch c.Op {
 	case "":
@@ -243,19 +252,19 @@ func (r *Relay) publish(run *broker.Run, ns *namespace, c *wire.Command, owner s
 	case "delete":
 		p.Op = broker.Delete
 	default:
-		return broker.Position{}, faultField.with("op must be set, delete or send")
+		return broker.Ticket{}, faultField.with("op must be set, delete or send")
 	}
 	if c.Data == nil && p.Op != broker.Delete {
-		return broker.Position{}, faultField.with("data is missing")
+		return broker.Ticket{}, faultField.with("data is missing")
 	}
 	if err := r.admit(p.Op, len(p.Data)); err != nil {
-		return broker.Position{}, err
+		return broker.Ticket{}, err
 	}
-	at, err := run.Publish(c.Channel, &p)
+	ticket, err := run.Submit(c.Channel, &p)
 	if err == nil {
 		ns.counted.published.Inc()
 	}
-	return at, err
+	return ticket, err
 }
 
 const (

@@ -47,6 +47,7 @@ var (
 	faultOverloaded   = &fault{503, "overloaded", "the relay is overloaded", true}
 	faultStorage      = &fault{503, "storage", "the change is not stored: the disk fails", true}
 	faultUnavailable  = &fault{503, "unavailable", "the backend that decides about this did not answer", true}
+	faultDamaged      = &fault{503, "storage", "what is stored of the channel can not be read", true}
 	faultDraining     = &fault{503, "draining", "the relay is shutting down", true}
 )
 
@@ -77,8 +78,10 @@ func faultOf(err error) *fault {
 		return faultOverloaded
 	case errors.Is(err, broker.ErrNoChannel):
 		return faultNotFound
-	case errors.Is(err, disk.ErrFailing), errors.Is(err, disk.ErrCorrupt):
+	case errors.Is(err, disk.ErrFailing):
 		return faultStorage
+	case errors.Is(err, disk.ErrCorrupt):
+		return faultDamaged
 	case errors.Is(err, broker.ErrClosed), errors.Is(err, disk.ErrClosed):
 		return faultDraining
 	}

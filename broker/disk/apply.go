@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,19 +18,28 @@ const mostForks = 8
 
 // writer puts deltas into the database, within one transaction.
 type writer struct {
-	generation                        uint64
-	now                               time.Time
-	channels, history, items, idemKey *bolt.Bucket
+	generation                     uint64
+	now                            time.Time
+	channels, history, items, keys *bolt.Bucket
+	damaged                        map[string]error // channels that can not be read, and are left as they are
 }
 
 func newWriter(tx *bolt.Tx, generation uint64, now time.Time) *writer {
-	return &writer{generation, now, tx.Bucket(bucketChannels), tx.Bucket(bucketHistory), tx.Bucket(bucketItems), tx.Bucket(bucketKeys)}
+	return &writer{
+		generation, now, tx.Bucket(bucketChannels), tx.Bucket(bucketHistory), tx.Bucket(bucketItems), tx.Bucket(bucketKeys),
+		make(map[string]error),
+	}
 }
 
 // apply puts all deltas in, in the order of the names: neighbours share pages.
 func (w *writer) apply(d deltas) error {
 	for _, name := range slices.Sorted(maps.Keys(d)) {
-		if err := w.channel(name, d[name]); err != nil {
+		err := w.channel(name, d[name])
+		if errors.Is(err, ErrCorrupt) { // found before anything of it was written: the others go on
+			w.damaged[name] = err
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("channel %s: %w", name, err)
 		}
 	}
@@ -91,7 +101,7 @@ func (w *writer) channel(name string, d *delta) error {
 // drop removes all of a channel.
 func (w *writer) drop(name string) error {
 	prefix := prefixOf(name)
-	for _, bucket := range []*bolt.Bucket{w.history, w.items, w.idemKey} {
+	for _, bucket := range []*bolt.Bucket{w.history, w.items, w.keys} {
 		c := bucket.Cursor()
 		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Seek(prefix) {
 			if err := c.Delete(); err != nil {
@@ -131,34 +141,35 @@ func (w *writer) writeItems(name string, h *header, items map[string]*itemDelta)
 	return nil
 }
 
-// writeKeys adds idempotency keys and removes those that are too old.
+// writeKeys adds idempotency keys and removes those that are too old or too many.
 func (w *writer) writeKeys(name string, h *header, d *delta) error {
 	for _, k := range d.keys {
-		key := seqKey(name, k.seq)
-		if err := w.idemKey.Put(key, seal(key, (&storedKey{k.at, k.key}).encode())); err != nil {
+		key := idemKey(name, k.seq, k.key)
+		if w.keys.Get(key) == nil {
+			h.keys++
+		}
+		if err := w.keys.Put(key, seal(key, encodeTime(k.at))); err != nil {
 			return err
 		}
-		h.keyed = true
 	}
-	if !h.keyed {
+	if h.keys == 0 {
 		return nil
 	}
-	h.keyed = false
-	prefix, oldest := prefixOf(name), w.now.Add(-d.policy.Idempotency).UnixMilli()
-	c := w.idemKey.Cursor()
+	prefix, oldest, most := prefixOf(name), w.now.Add(-d.policy.Idempotency).UnixMilli(), d.policy.IdempotencyKeys
+	c := w.keys.Cursor()
 	for k, sealed := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, sealed = c.Seek(prefix) {
 		b, ok := unseal(k, sealed)
-		if ok {
-			var stored storedKey
-			if stored, ok = decodeKey(b); ok && stored.at > oldest {
-				h.keyed = true
-				break
+		if ok && (most == 0 || h.keys <= uint64(most)) {
+			if at, ok := decodeTime(b); ok && at > oldest {
+				return nil
 			}
 		}
 		if err := c.Delete(); err != nil {
 			return err
 		}
+		h.keys -= min(h.keys, 1)
 	}
+	h.keys = 0
 	return nil
 }
 

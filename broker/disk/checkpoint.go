@@ -3,19 +3,21 @@ package disk
 import (
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
 
-// checkpoint puts batches into the database, until the journal is closed; then what is left.
+// checkpoint puts batches into the database, what was found at the start first, until the journal is closed;
+// then what is left.
 func (j *Journal) checkpoint() {
 	defer j.done.Done()
-	due, sweep := time.NewTimer(time.Hour), time.NewTimer(j.config.Sweep)
+	due, sweep := time.NewTimer(0), time.NewTimer(j.config.Sweep)
 	defer due.Stop()
 	defer sweep.Stop()
-	due.Stop()
-	armed := false
+	armed := true
 	var held []*batch // that a checkpoint failed with; tried again before all others
 	var place []byte  // where the sweep goes on
 	for {
@@ -30,7 +32,9 @@ func (j *Journal) checkpoint() {
 			}
 		case <-due.C:
 		case <-sweep.C:
-			place = j.sweep(place)
+			if held == nil {
+				place = j.sweep(place)
+			}
 			sweep.Reset(j.config.Sweep)
 			continue
 		case <-j.committed:
@@ -40,7 +44,7 @@ func (j *Journal) checkpoint() {
 		armed = false
 		due.Stop()
 		held = append(held, j.grab()...)
-		if err := j.store(held, false); err != nil {
+		if err := j.storeAll(held); err != nil {
 			j.spoil(err)
 			due.Reset(longestPause)
 			armed = true
@@ -65,22 +69,43 @@ func (j *Journal) grab() []*batch {
 	return list
 }
 
-// store puts batches into the database and forgets them.
-func (j *Journal) store(list []*batch, clean bool) error {
-	if len(list) == 0 && !clean {
-		return nil
-	}
-	d, bytes, number := make(deltas), 0, j.stats.stored.Load()
-	for _, b := range list {
-		if err := d.add(b.frame[frameHeader:], j.config.Policy); err != nil {
+// storeAll puts what was found at the start and what came since into the database.
+func (j *Journal) storeAll(list []*batch) error {
+	j.mu.Lock()
+	found := j.found
+	j.mu.Unlock()
+	if found != nil {
+		if err := j.store(found.batches, found.generation, false); err != nil {
 			return err
 		}
+		j.mu.Lock()
+		j.found = nil
+		j.mu.Unlock()
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return j.store(list, j.generation, false)
+}
+
+// store puts batches of a generation into the database and forgets them.
+func (j *Journal) store(list []*batch, generation uint64, clean bool) error {
+	begun, bytes, number := time.Now(), 0, j.stats.stored.Load()
+	for _, b := range list {
 		bytes += len(b.frame)
 		number = b.number
 	}
+	var w *writer
+	var names []string
 	err := guard(func() error {
 		return j.db.Update(func(tx *bolt.Tx) error {
-			if err := newWriter(tx, j.generation, j.now()).apply(d); err != nil {
+			d, err := j.fresh(tx, list)
+			if err != nil {
+				return err
+			}
+			names = slices.Collect(maps.Keys(d))
+			w = newWriter(tx, generation, j.now())
+			if err := w.apply(d); err != nil {
 				return err
 			}
 			return writeState(tx, state{number, j.generation, clean})
@@ -91,24 +116,70 @@ func (j *Journal) store(list []*batch, clean bool) error {
 	}
 	j.stats.stored.Store(number)
 	j.stats.checkpoints.Add(1)
+	j.unmark(names, number)
 	j.mu.Lock()
 	j.backlog -= bytes
 	healed := j.broken != nil
 	j.broken = nil
-	for name := range d {
-		if j.marks[name].number <= number {
-			delete(j.marks, name)
-		}
-	}
 	j.mu.Unlock()
+	j.disown(w.damaged)
 	if healed {
 		j.config.Log.Info("the database is written again")
 	}
+	j.config.Log.Debug("checkpoint", slog.Int("bytes", bytes), slog.Int("channels", len(names)), slog.Duration("took", time.Since(begun)))
+	relax(j.db)
 	j.relieve()
 	return nil
 }
 
-// relieve has the committer look whether it may go on.
+// fresh gathers what the database does not have yet of some batches: one that was said to have failed may be
+// there all the same, and nothing must be put in twice.
+func (j *Journal) fresh(tx *bolt.Tx, list []*batch) (deltas, error) {
+	s, _, err := readState(tx)
+	if err != nil {
+		return nil, err
+	}
+	d := make(deltas)
+	for _, b := range list {
+		if b.number <= s.stored {
+			continue
+		}
+		if err := d.add(b.frame[frameHeader:], j.config.Policy); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// unmarkStep is how many channels are unmarked at a time, so that publishers do not wait for all of them.
+const unmarkStep = 1000
+
+// unmark notes that everything of some channels up to a batch is in the database.
+func (j *Journal) unmark(names []string, number uint64) {
+	for some := range slices.Chunk(names, unmarkStep) {
+		j.mu.Lock()
+		for _, name := range some {
+			if j.marks[name].number <= number {
+				delete(j.marks, name)
+			}
+		}
+		j.mu.Unlock()
+	}
+}
+
+// disown refuses further changes of channels that can not be kept, since what the database has of them is damaged.
+func (j *Journal) disown(damaged map[string]error) {
+	for name, err := range damaged {
+		j.stats.damaged.Add(1)
+		j.config.Log.Error("a stored channel is damaged and takes no more changes; delete it or restore a backup",
+			slog.String("channel", name), slog.String("error", err.Error()))
+		j.mu.Lock()
+		j.disowned[name] = err
+		j.mu.Unlock()
+	}
+}
+
+// relieve has the committer look whether it may go on, and which files it does not need any more.
 func (j *Journal) relieve() {
 	select {
 	case j.relief <- struct{}{}:
@@ -129,14 +200,22 @@ func (j *Journal) spoil(err error) {
 	j.relieve()
 }
 
-// last puts in what is left. If all that was taken is in the database then, it says so there.
+// last puts in what is left. If all that was taken is in the database then, it says so there, and the log is of
+// no more use.
 func (j *Journal) last(list []*batch) {
 	j.mu.Lock()
 	clean := j.left == nil
 	j.mu.Unlock()
-	if err := j.store(list, clean); err != nil && clean {
+	err := j.storeAll(nil)
+	if err == nil && (clean || len(list) > 0) {
+		err = j.store(list, j.generation, clean)
+	}
+	switch {
+	case err != nil && clean:
 		j.mu.Lock()
 		j.left = err // it is safe in the log
 		j.mu.Unlock()
+	case clean:
+		j.wal.clear() // the committer has ended
 	}
 }

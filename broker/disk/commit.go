@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -26,12 +25,15 @@ func (j *Journal) commit() {
 				break
 			}
 			if err := j.write(b); err != nil {
-				j.abandon(b, err)
+				j.abandon(err)
 				return
 			}
 		}
 		select {
 		case <-j.wake:
+			continue
+		case <-j.relief:
+			j.wal.trim(j.stats.stored.Load())
 			continue
 		case <-j.stop:
 		}
@@ -73,7 +75,7 @@ func (j *Journal) write(b *batch) error {
 		}
 		j.stats.failures.Add(1)
 		j.note(err)
-		b.settle(fmt.Errorf("%w: %w", ErrFailing, err))
+		j.disappoint(err)
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
@@ -96,6 +98,7 @@ func (j *Journal) finish(b *batch, took time.Duration) {
 	j.stats.commits.Add(1)
 	j.stats.bytes.Add(uint64(len(b.frame)))
 	j.mu.Lock()
+	promise := b.promise // nobody else comes to wait for it
 	j.flight = nil
 	j.ready = append(j.ready, b)
 	j.backlog += len(b.frame)
@@ -104,7 +107,7 @@ func (j *Journal) finish(b *batch, took time.Duration) {
 		d.Apply()
 	}
 	b.deferred = nil
-	b.settle(nil) // after that: what is acknowledged can be read
+	promise.settle(nil) // after that: what is acknowledged can be read
 	if j.config.Observe != nil {
 		j.config.Observe(took)
 	}
@@ -113,6 +116,18 @@ func (j *Journal) finish(b *batch, took time.Duration) {
 	default: // it is about to look anyway
 	}
 	j.wal.trim(j.stats.stored.Load())
+}
+
+// disappoint tells everybody who waits that writing fails, also those whose batch comes next: what they published
+// is tried again, but they are not kept waiting for it. It is called after note, so that nobody comes after them.
+func (j *Journal) disappoint(err error) {
+	err = fmt.Errorf("%w: %w", ErrFailing, err)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, b := range []*batch{j.flight, j.pending} {
+		b.promise.settle(err)
+		b.promise = newPromise()
+	}
 }
 
 // note keeps why writing fails, and logs when that begins and ends.
@@ -150,10 +165,10 @@ func (j *Journal) room() error {
 }
 
 // abandon gives up what can not be written: the journal is closed.
-func (j *Journal) abandon(b *batch, err error) {
+func (j *Journal) abandon(err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.left = errors.Join(ErrFailing, err)
-	b.settle(j.left)
-	j.pending.settle(j.left)
+	j.left = fmt.Errorf("%w: %w", ErrFailing, err)
+	j.flight.promise.settle(j.left)
+	j.pending.promise.settle(j.left)
 }

@@ -4,12 +4,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // formatVersion is the version of everything in the data directory.
@@ -23,7 +25,7 @@ var (
 	bucketChannels = []byte("channels") // channel: header
 	bucketHistory  = []byte("history")  // channel, NUL, seq: page
 	bucketItems    = []byte("items")    // channel, NUL, group, NUL, key: item
-	bucketKeys     = []byte("keys")     // channel, NUL, seq: idempotency key
+	bucketKeys     = []byte("keys")     // channel, NUL, seq, idempotency key: when it came
 
 	keyFormat = []byte("format")
 	keyState  = []byte("state")
@@ -64,19 +66,25 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
+// mapping is how much address space the database has from the start: as long as it fits, it grows without
+// being mapped again, which would wait for all readers.
+const mapping = 1 << 30
+
 // openDatabase opens the database of a data directory, which is locked.
 func openDatabase(dir string, readOnly bool) (db *bolt.DB, err error) {
 	path := filepath.Join(dir, databaseName)
+	options := bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType, ReadOnly: readOnly, PreLoadFreelist: !readOnly}
+	if !readOnly && math.MaxInt > math.MaxInt32 {
+		options.InitialMmapSize = mapping
+	}
 	err = guard(func() (err error) {
-		db, err = bolt.Open(path, 0o600, &bolt.Options{
-			Timeout: time.Second, FreelistType: bolt.FreelistMapType, ReadOnly: readOnly, PreLoadFreelist: !readOnly,
-		})
+		db, err = bolt.Open(path, 0o600, &options)
 		return err
 	})
 	switch {
-	case errors.Is(err, bolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("open %s: %w", path, ErrInUse)
-	case errors.Is(err, bolt.ErrInvalid), errors.Is(err, bolt.ErrChecksum), errors.Is(err, bolt.ErrVersionMismatch):
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
 		return nil, fmt.Errorf("open %s: %w: %w", path, ErrCorrupt, err)
 	case err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("open %s: %w", path, err)

@@ -72,7 +72,21 @@ func (c *delta) add(r *record) {
 		}
 		c.gone, c.seq = false, r.seq
 		c.record(r)
+	case kindNote:
+		c.gone, c.epoch, c.seq = false, string(r.epoch), r.seq
+		c.note(r.seq, r.at, r.idem)
 	}
+}
+
+// note keeps an idempotency key.
+func (c *delta) note(seq uint64, at int64, key []byte) {
+	if len(key) == 0 || c.policy.Idempotency == 0 {
+		return
+	}
+	if most := c.policy.IdempotencyKeys; most > 0 && len(c.keys) >= 2*most {
+		c.keys = append(c.keys[:0], c.keys[len(c.keys)-most+1:]...)
+	}
+	c.keys = append(c.keys, keyDelta{seq, at, key})
 }
 
 func (c *delta) record(r *record) {
@@ -82,9 +96,7 @@ func (c *delta) record(r *record) {
 		}
 		c.log = append(c.log, r.change)
 	}
-	if len(r.idem) > 0 && c.policy.Idempotency > 0 {
-		c.keys = append(c.keys, keyDelta{r.seq, r.change.at, r.idem})
-	}
+	c.note(r.seq, r.change.at, r.idem)
 	if r.change.op == broker.Send {
 		return
 	}

@@ -14,8 +14,8 @@ type header struct {
 	seq        uint64
 	first      uint64 // seq of the oldest change of the history; seq+1 if there is none
 	items      uint64
-	last       int64 // when the last change came, in ms since 1970
-	keyed      bool  // there may be idempotency keys
+	last       int64  // when the last change came, in ms since 1970
+	keys       uint64 // idempotency keys
 	forks      []broker.Fork
 }
 
@@ -26,11 +26,7 @@ func (h *header) encode() []byte {
 	b = binary.AppendUvarint(b, h.first)
 	b = binary.AppendUvarint(b, h.items)
 	b = binary.AppendUvarint(b, uint64(h.last))
-	var keyed byte
-	if h.keyed {
-		keyed = 1
-	}
-	b = append(b, keyed)
+	b = binary.AppendUvarint(b, h.keys)
 	b = binary.AppendUvarint(b, uint64(len(h.forks)))
 	for _, f := range h.forks {
 		b = appendText(b, f.Epoch)
@@ -42,8 +38,8 @@ func (h *header) encode() []byte {
 func decodeHeader(b []byte) (h header, ok bool) {
 	s := scanner{b: b}
 	h.generation, h.epoch, h.seq = s.uint(), string(s.text()), s.uint()
-	h.first, h.items, h.last = s.uint(), s.uint(), int64(s.uint()&(1<<62-1))
-	h.keyed = s.byte() != 0
+	h.first, h.items, h.last = s.uint(), s.uint(), s.millis()
+	h.keys = s.uint()
 	count := s.uint()
 	for ; count > 0 && !s.fail; count-- {
 		h.forks = append(h.forks, broker.Fork{Epoch: string(s.text()), Seq: s.uint()})
@@ -66,24 +62,18 @@ func (i *storedItem) encode() []byte {
 
 func decodeItem(b []byte) (i storedItem, ok bool) {
 	s := scanner{b: b}
-	i.born, i.ends = s.uint(), int64(s.uint()&(1<<62-1))
+	i.born, i.ends = s.uint(), s.millis()
 	i.data = s.b
 	return i, !s.fail
 }
 
-// storedKey is an idempotency key in the database, under channel, NUL, seq.
-type storedKey struct {
-	at  int64
-	key []byte
-}
+// The value of an idempotency key in the database is when it came, in ms since 1970.
+func encodeTime(at int64) []byte { return binary.AppendUvarint(nil, uint64(max(0, at))) }
 
-func (k *storedKey) encode() []byte { return append(binary.AppendUvarint(nil, uint64(k.at)), k.key...) }
-
-func decodeKey(b []byte) (k storedKey, ok bool) {
+func decodeTime(b []byte) (at int64, ok bool) {
 	s := scanner{b: b}
-	k.at = int64(s.uint() & (1<<62 - 1))
-	k.key = s.b
-	return k, !s.fail
+	at = s.millis()
+	return at, !s.fail && len(s.b) == 0
 }
 
 // pageSize is what a page of history holds at least before another one is begun, in bytes.
@@ -105,7 +95,7 @@ func (p *page) encode() []byte {
 func decodePage(b []byte) (p page, ok bool) {
 	s := scanner{b: b}
 	count := s.uint()
-	p.last = int64(s.uint() & (1<<62 - 1))
+	p.last = s.millis()
 	p.body = s.b
 	p.count = int(min(count, 1<<30))
 	return p, !s.fail && count <= uint64(len(s.b))
@@ -128,6 +118,20 @@ func seqKey(channel string, seq uint64) []byte {
 }
 
 func itemKey(channel, id string) []byte { return append(prefixOf(channel), id...) }
+
+// idemKey is where an idempotency key lies: those of a channel in the order in which they came.
+func idemKey(channel string, seq uint64, key []byte) []byte {
+	return append(seqKey(channel, seq), key...)
+}
+
+// idemOf is what idemKey was made of.
+func idemOf(k, prefix []byte) (seq uint64, key []byte, ok bool) {
+	rest, ok := bytes.CutPrefix(k, prefix)
+	if !ok || len(rest) < 8 {
+		return 0, nil, false
+	}
+	return binary.BigEndian.Uint64(rest), rest[8:], true
+}
 
 // seqOf is the seq in a key made by seqKey.
 func seqOf(key, prefix []byte) (uint64, bool) {

@@ -27,7 +27,7 @@ type Config struct {
 	Policy func(channel string) broker.Policy
 
 	Queue      int           // bytes that may wait for the log; 64 MiB
-	Checkpoint int           // bytes in the log after which they are put into the database; 64 MiB
+	Checkpoint int           // bytes in the log after which they are put into the database; 32 MiB
 	Interval   time.Duration // time after which they are put there in any case; 5s
 	Sweep      time.Duration // time between two looks at some channels for what is too old; 10s
 
@@ -40,7 +40,7 @@ const backlogs = 2
 
 func (c *Config) fill() {
 	set(&c.Queue, 64<<20)
-	set(&c.Checkpoint, 64<<20)
+	set(&c.Checkpoint, 32<<20)
 	set(&c.Interval, 5*time.Second)
 	set(&c.Sweep, 10*time.Second)
 	if c.Policy == nil {
@@ -84,12 +84,16 @@ type Journal struct {
 	pending *batch          // what comes next
 	flight  *batch          // what the committer is writing; nil: nothing
 	marks   map[string]mark // channels of which not everything is in the database yet
+	found   *found          // what the log had at the start; nil: the database has it
 	failing error           // why the last attempt to write failed; nil: it did not
 	ready   []*batch        // safe, for the checkpointer
 	backlog int             // bytes of them, and of those it is working on
 	broken  error           // why the last checkpoint failed; nil: it did not
-	closed  bool
-	left    error // why Close could not write everything
+
+	disowned map[string]error // channels that can not be kept, and why
+
+	closed bool
+	left   error // why Close could not write everything
 
 	stats counters
 }
@@ -108,31 +112,34 @@ type batch struct {
 	number   uint64
 	frame    []byte            // header and records
 	deferred []broker.Deferred // to be applied when it is safe
-	done     chan struct{}     // closed when its publishers can be told
-	err      error             // what they are told; set before done is closed
-	settled  bool              // done is closed; owned by the committer
-	since    time.Time         // when its first record came
+	promise  *promise          // what its publishers wait for; guarded by the journal's mu
+}
+
+// promise is what publishers wait for: that their batch is safe, or that it will not be for now.
+type promise struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+func newPromise() *promise { return &promise{done: make(chan struct{})} }
+
+func (p *promise) settle(err error) {
+	p.err = err
+	close(p.done)
 }
 
 func newBatch(number uint64, room int) *batch {
-	return &batch{number: number, frame: make([]byte, frameHeader, max(4<<10, min(room, 1<<20))), done: make(chan struct{})}
+	return &batch{number: number, frame: make([]byte, frameHeader, max(4<<10, min(room, 1<<20))), promise: newPromise()}
 }
 
 func (b *batch) empty() bool { return len(b.frame) == frameHeader }
 
-// settle tells the publishers.
-func (b *batch) settle(err error) {
-	if !b.settled {
-		b.settled, b.err = true, err
-		close(b.done)
-	}
-}
-
-// ticket waits for the batch.
+// ticket waits for the batch. Called with the journal's mu held.
 func (b *batch) ticket(at broker.Position) broker.Ticket {
+	p := b.promise
 	return broker.Ticket{Position: at, Wait: func() (broker.Position, error) {
-		<-b.done
-		return at, b.err
+		<-p.done
+		return at, p.err
 	}}
 }
 
@@ -143,33 +150,33 @@ func (j *Journal) Append(log broker.Log, e broker.Entry) (broker.Ticket, error) 
 	}
 	now, at := j.now(), log.Next()
 	j.mu.Lock()
-	if err := j.admit(&e); err != nil {
+	if err := j.admit(log.Channel(), e.Ack); err != nil {
 		j.mu.Unlock()
 		return broker.Ticket{}, err
 	}
 	b := j.pending
-	if b.empty() {
-		b.since = now
-	}
 	b.frame = appendChange(b.frame, log.Channel(), at, &e, now)
 	j.marks[log.Channel()] = mark{number: b.number}
 	if log.Policy().AfterDisk {
 		b.deferred = append(b.deferred, log.Defer(&e))
 	}
+	ticket := b.ticket(at)
 	j.mu.Unlock()
 	j.poke()
 	if !log.Policy().AfterDisk {
 		log.Apply(&e)
 	}
-	return b.ticket(at), nil
+	return ticket, nil
 }
 
 // admit says why a change can not be taken. Called with mu held.
-func (j *Journal) admit(e *broker.Entry) error {
+func (j *Journal) admit(channel string, ack broker.Ack) error {
 	switch {
 	case j.closed:
 		return ErrClosed
-	case j.failing != nil && e.Ack != broker.AckMemory:
+	case len(j.disowned) > 0 && j.disowned[channel] != nil:
+		return j.disowned[channel]
+	case j.failing != nil && ack != broker.AckMemory:
 		return fmt.Errorf("%w: %w", ErrFailing, j.failing)
 	case len(j.pending.frame) > j.config.Queue:
 		j.stats.refused.Add(1)
@@ -193,12 +200,24 @@ func (j *Journal) Forget(channel string) {
 	if j.closed {
 		return
 	}
-	if j.pending.empty() {
-		j.pending.since = j.now()
-	}
+	delete(j.disowned, channel)
 	j.pending.frame = appendForget(j.pending.frame, channel)
 	j.marks[channel] = mark{j.pending.number, true}
 	j.poke()
+}
+
+// Note implements broker.Store.
+func (j *Journal) Note(log broker.Log, key string) (broker.Ticket, error) {
+	at := log.At()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.admit(log.Channel(), broker.AckDefault); err != nil {
+		return broker.Ticket{}, err
+	}
+	j.pending.frame = appendNote(j.pending.frame, log.Channel(), at, key, j.now())
+	j.marks[log.Channel()] = mark{number: j.pending.number}
+	j.poke()
+	return j.pending.ticket(at), nil
 }
 
 // Release implements broker.Store.
@@ -215,9 +234,13 @@ func (j *Journal) Confirm(log broker.Log) broker.Ticket {
 	defer j.mu.Unlock()
 	m, marked := j.marks[log.Channel()]
 	for _, b := range []*batch{j.pending, j.flight} {
-		if marked && b != nil && b.number == m.number {
-			return b.ticket(broker.Position{})
+		if !marked || b == nil || b.number != m.number {
+			continue
 		}
+		if err := j.failing; err != nil {
+			return broker.Ticket{Wait: func() (broker.Position, error) { return broker.Position{}, fmt.Errorf("%w: %w", ErrFailing, err) }}
+		}
+		return b.ticket(broker.Position{})
 	}
 	return broker.Ticket{}
 }

@@ -3,12 +3,14 @@ package disk
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"weir/broker"
 )
@@ -17,6 +19,7 @@ import (
 func (j *Journal) Load(channel, fresh string) (kept broker.Kept, ok bool, err error) {
 	j.mu.Lock()
 	m, marked := j.marks[channel]
+	found := j.found
 	j.mu.Unlock()
 	if marked && m.forgotten {
 		return kept, false, nil // the database may not know yet
@@ -24,10 +27,26 @@ func (j *Journal) Load(channel, fresh string) (kept broker.Kept, ok bool, err er
 	var h header
 	err = guard(func() error {
 		return j.db.View(func(tx *bolt.Tx) (err error) {
-			kept, h, ok, err = load(tx, channel, j.now())
-			return err
+			var d *delta
+			if d, err = found.of(tx, channel); err != nil {
+				return err
+			}
+			if d == nil || !d.reset {
+				if kept, h, ok, err = load(tx, channel); err != nil {
+					return err
+				}
+			}
+			if d != nil {
+				ok = d.fold(&kept)
+				h.generation = 0
+			}
+			kept.Read = j.now()
+			return nil
 		})
 	})
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		err = ErrClosed
+	}
 	if err != nil {
 		j.stats.damaged.Add(1)
 		j.config.Log.Error("a stored channel can not be read", slog.String("channel", channel), slog.String("error", err.Error()))
@@ -51,9 +70,6 @@ func (j *Journal) fork(channel string, kept *broker.Kept, fresh string) {
 	if j.closed {
 		return
 	}
-	if j.pending.empty() {
-		j.pending.since = j.now()
-	}
 	j.pending.frame = appendFork(j.pending.frame, channel, kept.Position, fresh)
 	j.marks[channel] = mark{number: j.pending.number}
 	kept.Position.Epoch = fresh
@@ -61,12 +77,11 @@ func (j *Journal) fork(channel string, kept *broker.Kept, fresh string) {
 }
 
 // load reads a channel. What it answers does not alias the database.
-func load(tx *bolt.Tx, channel string, now time.Time) (kept broker.Kept, h header, ok bool, err error) {
+func load(tx *bolt.Tx, channel string) (kept broker.Kept, h header, ok bool, err error) {
 	h, ok, err = readHeader(tx.Bucket(bucketChannels), channel)
 	if err != nil || !ok {
 		return kept, h, false, err
 	}
-	kept.Read = now
 	kept.Position = broker.Position{Epoch: h.epoch, Seq: h.seq}
 	kept.Forks = h.forks
 	if kept.Changes, err = loadHistory(tx.Bucket(bucketHistory), channel, &h); err != nil {
@@ -75,7 +90,7 @@ func load(tx *bolt.Tx, channel string, now time.Time) (kept broker.Kept, h heade
 	if kept.Items, err = loadItems(tx.Bucket(bucketItems), channel); err != nil {
 		return kept, h, false, err
 	}
-	if h.keyed {
+	if h.keys > 0 {
 		kept.Keys, err = loadKeys(tx.Bucket(bucketKeys), channel)
 	}
 	return kept, h, err == nil, err
@@ -99,8 +114,7 @@ func loadHistory(bucket *bolt.Bucket, channel string, h *header) (list []broker.
 			return nil, fmt.Errorf("history at %d: %w", next, ErrCorrupt)
 		}
 		for _, change := range changes {
-			list = append(list, broker.KeptChange{Op: change.op, Expired: change.expired, Group: string(change.group), Key: string(change.key),
-				Data: bytes.Clone(change.data), At: time.UnixMilli(change.at)})
+			list = append(list, change.kept())
 		}
 		next += uint64(len(changes))
 	}
@@ -108,6 +122,12 @@ func loadHistory(bucket *bolt.Bucket, channel string, h *header) (list []broker.
 		return nil, fmt.Errorf("history ends at %d, not %d: %w", next-1, h.seq, ErrCorrupt)
 	}
 	return list, nil
+}
+
+// kept is the change as the broker wants it. It does not alias.
+func (c *change) kept() broker.KeptChange {
+	return broker.KeptChange{Op: c.op, Expired: c.expired, Group: string(c.group), Key: string(c.key),
+		Data: bytes.Clone(c.data), At: time.UnixMilli(c.at)}
 }
 
 func loadItems(bucket *bolt.Bucket, channel string) ([]broker.KeptItem, error) {
@@ -125,11 +145,7 @@ func loadItems(bucket *bolt.Bucket, channel string) ([]broker.KeptItem, error) {
 		if !ok || !whole || !isItem {
 			return nil, fmt.Errorf("item %q: %w", k[len(prefix):], ErrCorrupt)
 		}
-		item := broker.KeptItem{Group: string(group), Key: string(key), Data: bytes.Clone(i.data)}
-		if i.ends != 0 {
-			item.Ends = time.UnixMilli(i.ends)
-		}
-		list = append(list, born{i.born, item})
+		list = append(list, born{i.born, keptItem(string(group), string(key), i.ends, i.data)})
 	}
 	slices.SortFunc(list, func(a, b born) int { return cmp.Compare(a.seq, b.seq) })
 	items := make([]broker.KeptItem, len(list))
@@ -139,17 +155,26 @@ func loadItems(bucket *bolt.Bucket, channel string) ([]broker.KeptItem, error) {
 	return items, nil
 }
 
+// keptItem is an item as the broker wants it. It does not alias.
+func keptItem(group, key string, ends int64, data []byte) broker.KeptItem {
+	item := broker.KeptItem{Group: group, Key: key, Data: bytes.Clone(data)}
+	if ends != 0 {
+		item.Ends = time.UnixMilli(ends)
+	}
+	return item
+}
+
 func loadKeys(bucket *bolt.Bucket, channel string) (list []broker.KeptKey, err error) {
 	prefix := prefixOf(channel)
 	c := bucket.Cursor()
 	for k, sealed := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, sealed = c.Next() {
-		seq, ok := seqOf(k, prefix)
+		seq, key, ok := idemOf(k, prefix)
 		b, whole := unseal(k, sealed)
-		stored, isKey := decodeKey(b)
-		if !ok || !whole || !isKey {
-			return nil, fmt.Errorf("idempotency key at %q: %w", k[len(prefix):], ErrCorrupt)
+		at, isTime := decodeTime(b)
+		if !ok || !whole || !isTime {
+			return nil, fmt.Errorf("idempotency key %q: %w", k[len(prefix):], ErrCorrupt)
 		}
-		list = append(list, broker.KeptKey{Key: string(stored.key), Seq: seq, At: time.UnixMilli(stored.at)})
+		list = append(list, broker.KeptKey{Key: string(key), Seq: seq, At: time.UnixMilli(at)})
 	}
 	return list, nil
 }

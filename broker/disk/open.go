@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -18,8 +19,8 @@ const (
 	lockName = "lock"
 )
 
-// Open opens a data directory, makes it if it is missing, and puts what the log has into the database.
-// The broker that it is given to closes it.
+// Open opens a data directory, makes it if it is missing, and reads what the log has that the database has not: at
+// most what came between two checkpoints, however much is stored. The broker that it is given to closes it.
 //
 // Errors: ErrInUse, ErrFormat, ErrCorrupt, and those of the file system.
 func Open(config Config) (*Journal, error) {
@@ -38,7 +39,7 @@ func Open(config Config) (*Journal, error) {
 		config.FS = folder(filepath.Join(config.Dir, logName))
 	}
 	j := &Journal{
-		config: config, opened: time.Now(), wall: config.Now().Round(0), lock: lock, marks: make(map[string]mark),
+		config: config, opened: time.Now(), wall: config.Now().Round(0), lock: lock, marks: make(map[string]mark), disowned: make(map[string]error),
 		wake: make(chan struct{}, 1), hand: make(chan struct{}, 1), relief: make(chan struct{}, 1),
 		stop: make(chan struct{}), committed: make(chan struct{}),
 	}
@@ -60,41 +61,39 @@ func keepAll(string) broker.Policy {
 	return broker.Policy{History: math.MaxInt / 4, HistoryTTL: -1, HistoryBytes: -1, Idempotency: math.MaxInt64, IdempotencyKeys: -1}
 }
 
-// recover opens the database and brings it up to date with the log.
+// recover opens the database and reads what the log has beyond it.
 func (j *Journal) recover() (err error) {
 	if j.db, err = openDatabase(j.config.Dir, false); err != nil {
 		return err
 	}
-	var found replayed
+	var s state
 	var fresh bool
 	err = guard(func() error {
-		return j.db.Update(func(tx *bolt.Tx) error {
-			var s state
-			if s, fresh, err = readState(tx); err != nil {
-				return err
-			}
-			d := make(deltas)
-			found, err = replay(j.config.FS, s.stored, func(records []byte) error { return d.add(records, keepAll) })
-			if err != nil {
-				return err
-			}
-			if fresh && found.last > 0 {
-				return fmt.Errorf("there is a log but no database: %w", ErrCorrupt)
-			}
-			if err := writeState(tx, s); err != nil {
-				return err
-			}
-			if err := newWriter(tx, s.generation, j.now()).apply(d); err != nil {
-				return err
-			}
-			if !s.clean {
-				s.generation++
-			}
-			j.generation = s.generation
-			return writeState(tx, state{stored: found.last, generation: s.generation})
+		return j.db.View(func(tx *bolt.Tx) error {
+			s, fresh, err = readState(tx)
+			return err
 		})
 	})
 	if err != nil {
+		return err
+	}
+	log, err := replay(j.config.FS, s.stored)
+	switch {
+	case err != nil:
+		return err
+	case fresh && log.last > 0:
+		return fmt.Errorf("there is a log but no database: %w", ErrCorrupt)
+	case len(log.batches) > 0:
+		if err := j.find(s.generation, log.batches); err != nil {
+			return err
+		}
+		s.clean = false // whatever it says
+	}
+	if !s.clean {
+		s.generation++
+	}
+	s.clean, j.generation = false, s.generation
+	if err := guard(func() error { return j.db.Update(func(tx *bolt.Tx) error { return writeState(tx, s) }) }); err != nil {
 		return err
 	}
 	if fresh { // the file itself must be there after a power cut, whatever the log then says
@@ -102,13 +101,24 @@ func (j *Journal) recover() (err error) {
 			return fmt.Errorf("sync the data directory: %w", err)
 		}
 	}
-	for _, name := range found.files {
-		if err := j.config.FS.Remove(name); err != nil {
-			return fmt.Errorf("remove %s: %w", name, err)
-		}
+	if log.torn > 0 {
+		j.config.Log.Info("what a crash has torn off the end of the log was told to nobody and is ignored", slog.Int("bytes", log.torn))
 	}
-	j.wal = wal{fs: j.config.FS, next: found.next}
-	j.stats.stored.Store(found.last)
-	j.pending = newBatch(found.last+1, 0)
+	j.wal = wal{fs: j.config.FS, next: log.next, segments: log.segments}
+	j.stats.stored.Store(s.stored)
+	j.pending = newBatch(log.last+1, 0)
+	return nil
+}
+
+// find keeps what the log had until it is in the database.
+func (j *Journal) find(generation uint64, batches []*batch) error {
+	f := &found{generation: generation, batches: batches, last: batches[len(batches)-1].number, deltas: make(deltas)}
+	for _, b := range batches {
+		if err := f.deltas.add(b.frame[frameHeader:], keepAll); err != nil {
+			return fmt.Errorf("batch %d: %w", b.number, err)
+		}
+		j.backlog += len(b.frame)
+	}
+	j.found = f
 	return nil
 }

@@ -13,6 +13,7 @@ const (
 	kindChange = 1 // a channel's next change
 	kindForget = 2 // all of a channel is dropped
 	kindFork   = 3 // a channel goes on in another epoch
+	kindNote   = 4 // an idempotency key came with what changed nothing
 )
 
 // record is an entry of the log. Its byte slices alias what it was decoded from.
@@ -25,6 +26,7 @@ type record struct {
 	change change
 	ends   int64  // end of the item's time to live, in ms since 1970; 0: never
 	idem   []byte // idempotency key
+	at     int64  // note: when it came, in ms since 1970
 }
 
 // change is what of a change is kept in a channel's history. Its byte slices alias what it was decoded
@@ -77,6 +79,14 @@ func appendFork(b []byte, name string, old broker.Position, fresh string) []byte
 	return appendText(b, fresh)
 }
 
+func appendNote(b []byte, name string, at broker.Position, key string, now time.Time) []byte {
+	b = appendText(append(b, kindNote), name)
+	b = appendText(b, at.Epoch)
+	b = binary.AppendUvarint(b, at.Seq)
+	b = binary.AppendUvarint(b, uint64(max(0, now.UnixMilli())))
+	return appendText(b, key)
+}
+
 func appendText[T string | []byte](b []byte, text T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
@@ -107,6 +117,9 @@ func (s *scanner) uint() uint64 {
 	return n
 }
 
+// millis is a time in ms since 1970, whatever stands there.
+func (s *scanner) millis() int64 { return int64(s.uint() & (1<<62 - 1)) }
+
 func (s *scanner) text() []byte {
 	n := s.uint()
 	if n > uint64(len(s.b)) {
@@ -125,7 +138,7 @@ func (s *scanner) body() (c change) {
 	if c.op > broker.Send || flags > 3|flagExpired {
 		s.fail = true
 	}
-	c.at = int64(s.uint() & (1<<62 - 1))
+	c.at = s.millis()
 	c.group, c.key, c.data = s.text(), s.text(), s.text()
 	c.raw = from[:len(from)-len(s.b)]
 	return c
@@ -141,11 +154,13 @@ func (s *scanner) record() (r record, ok bool) {
 	case kindChange:
 		r.epoch, r.seq = s.text(), s.uint()
 		r.change = s.body()
-		r.ends = int64(s.uint() & (1<<62 - 1))
+		r.ends = s.millis()
 		r.idem = s.text()
 	case kindForget:
 	case kindFork:
 		r.epoch, r.seq, r.fresh = s.text(), s.uint(), s.text()
+	case kindNote:
+		r.epoch, r.seq, r.at, r.idem = s.text(), s.uint(), s.millis(), s.text()
 	default:
 		s.fail = true
 	}

@@ -3,12 +3,9 @@ package disk
 import (
 	"bytes"
 	"log/slog"
-	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-
-	"weir/broker"
 )
 
 // sweepStep is how many channels one look at the database covers.
@@ -32,7 +29,7 @@ func (j *Journal) sweep(place []byte) (next []byte) {
 					next = bytes.Clone(k)
 					return nil
 				}
-				if _, over, err := j.age(tx, string(k), now); err == nil && over {
+				if _, over, _, err := j.age(tx, string(k), now); err == nil && over {
 					stale = append(stale, string(k))
 				}
 			}
@@ -45,36 +42,49 @@ func (j *Journal) sweep(place []byte) (next []byte) {
 	if err != nil {
 		j.config.Log.Error("what is too old can not be dropped", slog.String("error", err.Error()))
 	}
+	relax(j.db)
 	return next
 }
 
-// age says whether a channel has anything to be dropped.
-func (j *Journal) age(tx *bolt.Tx, name string, now time.Time) (h header, over bool, err error) {
+// age says whether a channel has anything to be dropped, and whether that is all of it.
+func (j *Journal) age(tx *bolt.Tx, name string, now time.Time) (h header, over, gone bool, err error) {
 	h, ok, err := readHeader(tx.Bucket(bucketChannels), name)
 	if err != nil || !ok {
-		return h, false, err
+		return h, false, false, err
 	}
 	policy := j.config.Policy(name).Resolved()
 	idle := now.Sub(time.UnixMilli(h.last))
-	aged := policy.HistoryTTL > 0 && idle > policy.HistoryTTL
-	return h, aged && (h.first <= h.seq || idle > graceTime && !j.live(tx, name, now)), nil
+	aged, empty := policy.HistoryTTL > 0 && idle > policy.HistoryTTL, h.first > h.seq
+	gone = (aged || empty) && idle > graceTime && !j.live(tx, name, &h, now)
+	return h, gone || aged && !empty, gone, nil
 }
 
 // live says whether a channel has an item whose time has not passed.
-func (j *Journal) live(tx *bolt.Tx, name string, now time.Time) bool {
-	items, err := loadItems(tx.Bucket(bucketItems), name)
-	return err != nil || slices.ContainsFunc(items, func(i broker.KeptItem) bool { return i.Ends.IsZero() || i.Ends.After(now) })
+func (j *Journal) live(tx *bolt.Tx, name string, h *header, now time.Time) bool {
+	if h.items == 0 {
+		return false
+	}
+	prefix := prefixOf(name)
+	c := tx.Bucket(bucketItems).Cursor()
+	for k, sealed := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, sealed = c.Next() {
+		b, whole := unseal(k, sealed)
+		i, ok := decodeItem(b)
+		if !whole || !ok || i.ends == 0 || i.ends > now.UnixMilli() {
+			return true
+		}
+	}
+	return false
 }
 
 // dropStale drops what is too old of some channels. Those that changed meanwhile are left alone.
 func (j *Journal) dropStale(tx *bolt.Tx, names []string, now time.Time) error {
 	w := newWriter(tx, j.generation, now)
 	for _, name := range names {
-		h, over, err := j.age(tx, name, now)
+		h, over, gone, err := j.age(tx, name, now)
 		if err != nil || !over || !j.Release(name) {
 			continue
 		}
-		if now.Sub(time.UnixMilli(h.last)) > graceTime && !j.live(tx, name, now) {
+		if gone {
 			if err := w.drop(name); err != nil {
 				return err
 			}

@@ -84,6 +84,14 @@ func (w *wal) trim(stored uint64) {
 	}
 }
 
+// clear removes all files. One that stays does no harm: its batches are known.
+func (w *wal) clear() {
+	for _, s := range w.segments {
+		_ = w.fs.Remove(s.name)
+	}
+	w.segments = nil
+}
+
 func (w *wal) close() {
 	if w.file != nil {
 		w.leave()
@@ -92,16 +100,17 @@ func (w *wal) close() {
 
 // replayed is what was found in the log.
 type replayed struct {
-	files []string
-	last  uint64 // number of the last batch
-	next  uint64 // number of the next file
-	torn  int    // bytes that were cut
+	segments []segment
+	batches  []*batch // beyond the stored ones, in order
+	last     uint64   // number of the last one, or of the last stored
+	next     uint64   // number of the next file
+	torn     int      // bytes that were cut
 }
 
-// replay hands the records of all batches beyond the stored one to visit, in order. What it visits stays
-// valid. Errors: ErrCorrupt, those of the FS and of visit.
-func replay(fs FS, stored uint64, visit func(records []byte) error) (replayed, error) {
-	r := replayed{last: stored}
+// replay reads all batches beyond the stored one, and makes them safe: those of a process that was killed may
+// only be in the system's memory. Errors: ErrCorrupt and those of the FS.
+func replay(fs FS, stored uint64) (replayed, error) {
+	r := replayed{last: stored, next: 1}
 	names, err := fs.List()
 	if err != nil {
 		return r, fmt.Errorf("list the log: %w", err)
@@ -113,20 +122,26 @@ func replay(fs FS, stored uint64, visit func(records []byte) error) (replayed, e
 		if !isSegment || err != nil {
 			continue
 		}
-		r.files, r.next = append(r.files, name), n+1
-		b, err := readAll(fs, name)
+		r.next = n + 1
+		b, err := readSafe(fs, name)
 		if err != nil {
 			return r, fmt.Errorf("read %s: %w", name, err)
 		}
-		if err := r.read(name, b, visit); err != nil {
+		if err := r.read(name, b); err != nil {
 			return r, err
+		}
+	}
+	if len(r.batches) > 0 {
+		if err := fs.Sync(); err != nil {
+			return r, fmt.Errorf("sync the log: %w", err)
 		}
 	}
 	return r, nil
 }
 
 // read is replay for one file.
-func (r *replayed) read(name string, b []byte, visit func(records []byte) error) error {
+func (r *replayed) read(name string, b []byte) error {
+	file := segment{name: name}
 	for len(b) > 0 {
 		number, records, rest, ok := cutFrame(b)
 		switch {
@@ -134,29 +149,38 @@ func (r *replayed) read(name string, b []byte, visit func(records []byte) error)
 			return fmt.Errorf("%s after batch %d: %w", name, r.last, ErrCorrupt)
 		case !ok:
 			r.torn += len(b)
+			r.segments = append(r.segments, file)
 			return nil
 		case number > r.last+1:
 			return fmt.Errorf("%s: batch %d follows %d: %w", name, number, r.last, ErrCorrupt)
 		case number == r.last+1: // others are known: stored, or written twice
-			if err := visit(records); err != nil {
-				return fmt.Errorf("%s: batch %d: %w", name, number, err)
-			}
+			r.batches = append(r.batches, whole(number, b[:frameHeader+len(records):frameHeader+len(records)]))
 			r.last = number
 		}
+		file.last = max(file.last, number)
 		b = rest
 	}
+	r.segments = append(r.segments, file)
 	return nil
 }
 
-func readAll(fs FS, name string) ([]byte, error) {
+// readSafe reads a file that holds what it does also after a power cut.
+func readSafe(fs FS, name string) ([]byte, error) {
 	f, err := fs.Open(name)
 	if err != nil {
 		return nil, err
+	}
+	if err := f.Sync(); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	size, err := f.Size()
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	b, err := io.ReadAll(io.NewSectionReader(f, 0, size))
-	return b, errors.Join(err, f.Close())
+	b := make([]byte, size)
+	n, err := f.ReadAt(b, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return b[:n], errors.Join(err, f.Close())
 }

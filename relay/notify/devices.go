@@ -84,14 +84,12 @@ func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 	status := http.StatusCreated
 	d.Created = s.core.Now().UnixMilli()
 	d.Renewed = d.Created
-	answer := d.shown()
-	answer.Secret = d.Secret
-	if data, _, ok := s.core.Broker().Item(devicesOf(id.User), groupDevices, d.id); ok {
-		var known device
-		if json.Unmarshal(data, &known) == nil {
-			status = http.StatusOK
-			d.Created, d.Renewed, d.Secret = known.Created, max(d.Renewed, known.Renewed+1), known.Secret
-			answer = d.shown()
+	secret := d.Secret
+	for _, known := range s.list(id.User) {
+		d.Renewed = max(d.Renewed, known.Renewed+1) // so that it is the latest also within a millisecond
+		if known.id == d.id {
+			status, secret = http.StatusOK, ""
+			d.Created, d.Secret = known.Created, known.Secret
 		}
 	}
 	if _, err := s.core.Publish(devicesOf(id.User), &broker.Publication{Op: broker.Set, Group: groupDevices, Key: d.id, Data: d.record()}); err != nil {
@@ -103,6 +101,8 @@ func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 			return err
 		}
 	}
+	answer := d.shown()
+	answer.Secret = secret
 	return relay.WriteJSON(ctx, status, answer)
 }
 

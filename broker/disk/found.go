@@ -1,0 +1,85 @@
+package disk
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"weir/broker"
+)
+
+// found is what the log had at the start that the database had not. A start does not wait for a checkpoint
+// of it: the checkpointer makes one first of all, and until then Load puts both together.
+type found struct {
+	generation uint64   // in which it was written
+	batches    []*batch // safe
+	last       uint64   // number of the last one
+	deltas     deltas   // all of them, by channel
+}
+
+// of answers what was found of a channel and the database, as tx sees it, does not have; nil: nothing.
+func (f *found) of(tx *bolt.Tx, channel string) (*delta, error) {
+	if f == nil {
+		return nil, nil
+	}
+	s, _, err := readState(tx)
+	if err != nil || s.stored >= f.last {
+		return nil, err
+	}
+	return f.deltas[channel], nil
+}
+
+// fold brings what the database has of a channel up to date, as a checkpoint would; false if nothing is left.
+func (d *delta) fold(kept *broker.Kept) bool {
+	if d.reset {
+		*kept = broker.Kept{}
+	}
+	if d.gone {
+		return false
+	}
+	kept.Position = broker.Position{Epoch: d.epoch, Seq: d.seq}
+	kept.Forks = append(kept.Forks, d.forks...)
+	for i := range d.log {
+		kept.Changes = append(kept.Changes, d.log[i].kept())
+	}
+	for _, k := range d.keys {
+		kept.Keys = append(kept.Keys, broker.KeptKey{Key: string(k.key), Seq: k.seq, At: time.UnixMilli(k.at)})
+	}
+	d.foldItems(kept)
+	return true
+}
+
+// foldItems keeps the order in which items came into being: that of their changes.
+func (d *delta) foldItems(kept *broker.Kept) {
+	if len(d.items) == 0 {
+		return
+	}
+	there := make(map[string]bool)
+	kept.Items = slices.DeleteFunc(kept.Items, func(i broker.KeptItem) bool {
+		id := i.Group + "\x00" + i.Key
+		c := d.items[id]
+		there[id] = c != nil && c.set && !c.deleted
+		return c != nil && !there[id]
+	})
+	for n, i := range kept.Items {
+		if id := i.Group + "\x00" + i.Key; there[id] {
+			kept.Items[n] = keptItem(i.Group, i.Key, d.items[id].ends, d.items[id].data)
+		}
+	}
+	fresh := slices.SortedFunc(maps.Keys(d.items), func(a, b string) int { return cmp.Compare(d.items[a].born, d.items[b].born) })
+	for _, id := range fresh {
+		if c := d.items[id]; c.set && !there[id] {
+			group, key, _ := strings.Cut(id, "\x00")
+			kept.Items = append(kept.Items, keptItem(group, key, c.ends, c.data))
+		}
+	}
+}
+
+// whole makes a batch of a frame that was found.
+func whole(number uint64, frame []byte) *batch {
+	return &batch{number: number, frame: frame}
+}
