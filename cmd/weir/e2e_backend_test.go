@@ -230,3 +230,53 @@ func TestE2EWebhookSurvivesKill(t *testing.T) {
 		}
 	}
 }
+
+// TestE2ENotificationSurvivesKill: devices, notifications and pushes under way outlive kill -9, if there is a data
+// directory.
+func TestE2ENotificationSurvivesKill(t *testing.T) {
+	got := make(chan string, 1000)
+	hook := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header.Get("webhook-id")
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	address := hook.Listener.Addr().String()
+	hook.Listener.Close() // nobody answers yet
+	data := t.TempDir()
+	s := startDaemon(t, "--data", data)
+	if status := s.call(t, s.token, "POST", "/devices", `{"kind":"webhook","url":"http://`+address+`/"}`, nil); status != 201 {
+		t.Fatal(status)
+	}
+	var sent struct{ ID string }
+	if status := s.call(t, "dev", "POST", "/v1/notify", `{"userId":"e2e","title":"Hello"}`, &sent); status != 202 {
+		t.Fatal(status)
+	}
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.cmd.Wait()
+
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hook.Listener = ln
+	hook.Start()
+	defer hook.Close()
+	s = startDaemon(t, "--data", data)
+	select {
+	case id := <-got:
+		if id != sent.ID {
+			t.Errorf("%s, want %s", id, sent.ID)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it was not pushed")
+	}
+	var inbox struct {
+		Notifications []struct{ ID, Title string }
+		Unread        int
+	}
+	s.call(t, s.token, "GET", "/notifications", "", &inbox)
+	if len(inbox.Notifications) != 1 || inbox.Notifications[0].ID != sent.ID || inbox.Unread != 1 {
+		t.Errorf("%+v", inbox)
+	}
+}

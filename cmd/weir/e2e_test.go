@@ -51,12 +51,12 @@ func binary(t *testing.T) string {
 	return bin
 }
 
-func startDaemon(t *testing.T) *daemon {
+func startDaemon(t *testing.T, flags ...string) *daemon {
 	t.Helper()
 	bin := binary(t)
 	listen, admin := freeAddress(t), freeAddress(t)
 	s := &daemon{url: "http://" + listen, admin: "http://" + admin, log: new(bytes.Buffer)}
-	s.cmd = exec.Command(bin, "serve", "--dev", "--listen", listen, "--admin", admin)
+	s.cmd = exec.Command(bin, append([]string{"serve", "--dev", "--listen", listen, "--admin", admin}, flags...)...)
 	s.cmd.Stderr = s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

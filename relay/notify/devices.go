@@ -36,7 +36,9 @@ func (s *System) list(user string) []*device {
 		d := new(device)
 		if json.Unmarshal(data, d) == nil {
 			d.id = strings.Clone(id)
-			list = append(list, d)
+			if owner := s.owner(d.id); owner == "" || owner == user { // two may have registered it in one moment
+				list = append(list, d)
+			}
 		}
 	})
 	if err != nil {
@@ -68,6 +70,9 @@ func (s *System) forget(user string, d *device) bool {
 
 func (s *System) remove(user, id string) error {
 	_, err := s.core.Broker().Publish(devicesOf(user), &broker.Publication{Op: broker.Delete, Group: groupDevices, Key: id})
+	if err == nil {
+		s.disown(user, id)
+	}
 	return err
 }
 
@@ -91,6 +96,9 @@ func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 			status, secret = http.StatusOK, ""
 			d.Created, d.Secret = known.Created, known.Secret
 		}
+	}
+	if err := s.own(id.User, d); err != nil {
+		return err
 	}
 	if _, err := s.core.Publish(devicesOf(id.User), &broker.Publication{Op: broker.Set, Group: groupDevices, Key: d.id, Data: d.record()}); err != nil {
 		return err

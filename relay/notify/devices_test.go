@@ -246,3 +246,32 @@ func TestParseVAPID(t *testing.T) {
 		}
 	}
 }
+
+// A device that changes hands tells its new user only; nobody takes another's webhook by knowing its address.
+func TestDeviceBelongsToWhoRegisteredItLast(t *testing.T) {
+	g := start(t, nil)
+	tablet := g.push.subscribe("tablet")
+	id := g.register("u1", tablet)
+	g.register("u1", g.hooks.hook("home"))
+	if again := g.register("u2", tablet); again != id {
+		t.Error(again, id)
+	}
+	g.register("u2", g.hooks.hook("home"))
+	g.notify(relaytest.Message{"userId": "u1", "title": "For u1 alone"})
+	g.wantResult(topicDelivered, "u1", 1, 0, 0)
+	if len(g.push.messages) > 0 || len(g.devices("u1")) != 1 || len(g.devices("u2")) != 2 {
+		t.Error("it is told of what is another's", g.devices("u1"), g.devices("u2"))
+	}
+	g.notify(relaytest.Message{"userId": "u2", "title": "For u2"})
+	g.wantResult(topicDelivered, "u2", 2, 0, 0)
+	g.push.next()
+	if status, _ := g.As("u1", "DELETE", "/devices/"+id, nil); status != 404 {
+		t.Error("u1 removes what is u2's", status)
+	}
+	if status, _ := g.As("u2", "DELETE", "/devices/"+id, nil); status != 204 {
+		t.Error(status)
+	}
+	g.register("u1", tablet)
+	g.notify(relaytest.Message{"userId": "u1", "title": "Back again"})
+	g.wantResult(topicDelivered, "u1", 2, 0, 0)
+}

@@ -25,8 +25,8 @@
 // # State
 //
 // Devices are items of "notify:{user}", group "devices", notifications those of the user's own channel. Both are
-// durable when there is a data directory. So is what is under way, in "notify.way:{n}": after a restart it is
-// taken up again, and a device may then be told a second time.
+// durable when there is a data directory. So is what is under way, in "notify:=way:{n}": after a restart it is
+// taken up again, and a device may then be told a second time. "notify:=owner:{xx}" says whose a device is.
 //
 // # Goroutines and locks
 //

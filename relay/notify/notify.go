@@ -126,7 +126,7 @@ func (s *System) Start(core *relay.Core) error {
 
 // reserve makes the channels of devices and those of users durable, if there is where to keep them.
 func (s *System) reserve() error {
-	if err := s.core.Reserve(Namespace, relay.Namespace{Presence: new(bool), History: relay.History{Size: new(0)}, Durable: true}); err != nil {
+	if err := s.core.Reserve(Namespace, relay.Namespace{Presence: new(bool), History: relay.History{Size: new(0)}, Limit: relay.Bounds{Items: 1 << 20}, Durable: true}); err != nil {
 		return err
 	}
 	own := s.core.Config().Namespaces["default"] // as users' channels are without us

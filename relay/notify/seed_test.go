@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -382,5 +383,33 @@ func TestLongNotificationsFit(t *testing.T) {
 	}
 	if status, out := g.Backend("POST", "/v1/notify", relaytest.Message{"userId": "u1", "title": "Hello", "data": strings.Repeat("x", 64<<10)}); status != http.StatusRequestEntityTooLarge {
 		t.Error(status, out)
+	}
+}
+
+// The hole: no cap on concurrency. However many devices there are, so many are asked at once.
+func TestConcurrencyIsCapped(t *testing.T) {
+	g := start(t, func(c *relay.Config) { c.Notify.Parallel = 3 })
+	var now, most atomic.Int32
+	held := make(chan struct{})
+	for i := range 10 {
+		name := fmt.Sprint("d", i)
+		g.register("u1", g.hooks.hook(name))
+		g.hooks.plays(name, func(w http.ResponseWriter, _ *http.Request) {
+			n := now.Add(1)
+			defer now.Add(-1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			<-held
+			w.WriteHeader(http.StatusOK)
+		})
+	}
+	g.notify(relaytest.Message{"userId": "u1", "title": "Hello"})
+	for range 3 {
+		g.hooks.next()
+	}
+	close(held)
+	g.wantResult(topicDelivered, "u1", 10, 0, 0)
+	if most.Load() > 3 {
+		t.Errorf("%d at once", most.Load())
 	}
 }
