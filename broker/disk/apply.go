@@ -92,6 +92,9 @@ func (w *writer) channel(name string, d *delta) error {
 	if len(d.log) > 0 {
 		h.last = d.log[len(d.log)-1].at
 	}
+	if h.last == 0 {
+		h.last = w.now.UnixMilli()
+	}
 	if err := w.writeHistory(name, &h, d); err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type Config struct {
 	Sweep      time.Duration // time between two looks at some channels for what is too old; 10s
 
 	Log     *slog.Logger               // what fails and heals; nil: nowhere
+	still   bool                       // the log is in the database before Open returns
 	Observe func(commit time.Duration) // called after each commit with the time it took; nil: nobody
 }
 

@@ -27,21 +27,9 @@ func (j *Journal) Load(channel, fresh string) (kept broker.Kept, ok bool, err er
 	var h header
 	err = guard(func() error {
 		return j.db.View(func(tx *bolt.Tx) (err error) {
-			var d *delta
-			if d, err = found.of(tx, channel); err != nil {
-				return err
-			}
-			if d == nil || !d.reset {
-				if kept, h, ok, err = load(tx, channel); err != nil {
-					return err
-				}
-			}
-			if d != nil {
-				ok = d.fold(&kept)
-				h.generation = 0
-			}
+			kept, h, ok, err = loadWith(tx, channel, found)
 			kept.Read = j.now()
-			return nil
+			return err
 		})
 	})
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
@@ -74,6 +62,24 @@ func (j *Journal) fork(channel string, kept *broker.Kept, fresh string) {
 	j.marks[channel] = mark{number: j.pending.number}
 	kept.Position.Epoch = fresh
 	j.poke()
+}
+
+// loadWith reads a channel, brought up to date with what was found in the log.
+func loadWith(tx *bolt.Tx, channel string, found *found) (kept broker.Kept, h header, ok bool, err error) {
+	d, err := found.of(tx, channel)
+	if err != nil {
+		return kept, h, false, err
+	}
+	if d == nil || !d.reset {
+		if kept, h, ok, err = load(tx, channel); err != nil {
+			return kept, h, false, err
+		}
+	}
+	if d != nil {
+		ok = d.fold(&kept)
+		h.generation = 0
+	}
+	return kept, h, ok, nil
 }
 
 // load reads a channel. What it answers does not alias the database.

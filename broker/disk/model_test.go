@@ -383,19 +383,18 @@ func copyDatabase(from, to string) error {
 	if err != nil {
 		return err
 	}
-	page, nothing := make([]byte, 4096), make([]byte, 4096)
+	chunk, nothing := make([]byte, 256<<10), make([]byte, 256<<10)
 	at := int64(0)
-	for ; ; at += int64(len(page)) { // most of it is holes
-		if _, err = io.ReadFull(in, page); err != nil {
-			break
-		}
-		if !bytes.Equal(page, nothing) {
-			if _, err = out.WriteAt(page, at); err != nil {
-				break
+	for err == nil { // most of it is holes
+		var n int
+		if n, err = io.ReadFull(in, chunk); n > 0 && !bytes.Equal(chunk[:n], nothing[:n]) {
+			if _, failed := out.WriteAt(chunk[:n], at); failed != nil {
+				err = failed
 			}
 		}
+		at += int64(n)
 	}
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = out.Truncate(at)
 	}
 	return errors.Join(err, out.Close())

@@ -43,7 +43,11 @@ func Open(config Config) (*Journal, error) {
 		wake: make(chan struct{}, 1), hand: make(chan struct{}, 1), relief: make(chan struct{}, 1),
 		stop: make(chan struct{}), committed: make(chan struct{}),
 	}
-	if err := j.recover(); err != nil {
+	err = j.recover()
+	if err == nil && config.still {
+		err = j.storeAll(nil)
+	}
+	if err != nil {
 		if j.db != nil {
 			_ = j.db.Close()
 		}
@@ -111,14 +115,22 @@ func (j *Journal) recover() (err error) {
 }
 
 // find keeps what the log had until it is in the database.
-func (j *Journal) find(generation uint64, batches []*batch) error {
+func (j *Journal) find(generation uint64, batches []*batch) (err error) {
+	if j.found, err = gather(generation, batches); err != nil {
+		return err
+	}
+	for _, b := range batches {
+		j.backlog += len(b.frame)
+	}
+	return nil
+}
+
+func gather(generation uint64, batches []*batch) (*found, error) {
 	f := &found{generation: generation, batches: batches, last: batches[len(batches)-1].number, deltas: make(deltas)}
 	for _, b := range batches {
 		if err := f.deltas.add(b.frame[frameHeader:], keepAll); err != nil {
-			return fmt.Errorf("batch %d: %w", b.number, err)
+			return nil, fmt.Errorf("batch %d: %w", b.number, err)
 		}
-		j.backlog += len(b.frame)
 	}
-	j.found = f
-	return nil
+	return f, nil
 }

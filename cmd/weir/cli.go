@@ -16,6 +16,7 @@ type commands struct {
 	Vapid   vapidCommand   `cmd:"" help:"Print a new pair of keys for web push."`
 	Bench   benchCommands  `cmd:"" help:"Measure a relay, this one or others."`
 	Config  configCommands `cmd:"" help:"Check or show the configuration."`
+	Data    dataCommands   `cmd:"" help:"Look at, check, save and restore what a relay has stored."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -1,0 +1,116 @@
+package disk
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"weir/broker"
+)
+
+// exportVersion is the version of the lines that Export writes.
+const exportVersion = 1
+
+// The kinds of a line.
+const (
+	lineHead    = "weir"    // the first one: version of the lines, when they were written
+	lineChannel = "channel" // a channel; what follows is its
+	lineChange  = "change"  // of the history, oldest first
+	lineItem    = "item"    // in the order in which they came into being
+	lineKey     = "key"     // an idempotency key
+	lineEnd     = "end"     // the last one: how many channels there were
+)
+
+// line is one line of an export.
+type line struct {
+	Type    string          `json:"type"`
+	Version int             `json:"version,omitempty"`
+	Channel string          `json:"channel,omitempty"`
+	Epoch   string          `json:"epoch,omitempty"`
+	Seq     uint64          `json:"seq,omitempty"`
+	Forks   []forkLine      `json:"forks,omitempty"`
+	Op      string          `json:"op,omitempty"`
+	Cause   string          `json:"cause,omitempty"`
+	Group   string          `json:"group,omitempty"`
+	Key     string          `json:"key,omitempty"`
+	Data    json.RawMessage `json:"data,omitempty"`
+	At      *time.Time      `json:"at,omitempty"`
+	Ends    *time.Time      `json:"ends,omitempty"`
+	Count   int             `json:"channels,omitempty"`
+}
+
+type forkLine struct {
+	Epoch string `json:"epoch"`
+	Seq   uint64 `json:"seq"`
+}
+
+// Export writes the channels whose names begin with prefix as NDJSON, and calls progress after each. A channel that
+// can not be read is left out and reported; the others are written. It answers how many were written.
+//
+// Errors: those of the writer.
+func (v *View) Export(to io.Writer, prefix string, now time.Time, progress func(), report func(what string)) (channels int, err error) {
+	w := bufio.NewWriterSize(to, 64<<10)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	err = e.Encode(line{Type: lineHead, Version: exportVersion, At: instant(now)})
+	if err == nil {
+		err = v.Each(prefix, func(name string, kept broker.Kept, err error) error {
+			defer progress()
+			if err != nil {
+				report(fmt.Sprintf("channel %s: %v", name, err))
+				return nil
+			}
+			channels++
+			return exportChannel(e, name, &kept)
+		})
+	}
+	if err == nil {
+		err = e.Encode(line{Type: lineEnd, Count: channels})
+	}
+	if err = errors.Join(err, w.Flush()); err != nil {
+		return channels, fmt.Errorf("export: %w", err)
+	}
+	return channels, nil
+}
+
+func exportChannel(e *json.Encoder, name string, kept *broker.Kept) error {
+	head := line{Type: lineChannel, Channel: name, Epoch: kept.Position.Epoch, Seq: kept.Position.Seq}
+	for _, f := range kept.Forks {
+		head.Forks = append(head.Forks, forkLine{f.Epoch, f.Seq})
+	}
+	if err := e.Encode(head); err != nil {
+		return err
+	}
+	for _, c := range kept.Changes {
+		l := line{Type: lineChange, Op: c.Op.String(), Group: c.Group, Key: c.Key, Data: c.Data, At: instant(c.At)}
+		if c.Expired {
+			l.Cause = "expired"
+		}
+		if err := e.Encode(l); err != nil {
+			return err
+		}
+	}
+	for _, i := range kept.Items {
+		l := line{Type: lineItem, Group: i.Group, Key: i.Key, Data: i.Data}
+		if !i.Ends.IsZero() {
+			l.Ends = instant(i.Ends)
+		}
+		if err := e.Encode(l); err != nil {
+			return err
+		}
+	}
+	for _, k := range kept.Keys {
+		if err := e.Encode(line{Type: lineKey, Key: k.Key, Seq: k.Seq, At: instant(k.At)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func instant(t time.Time) *time.Time {
+	utc := t.UTC().Truncate(time.Millisecond)
+	return &utc
+}

@@ -1,0 +1,149 @@
+package disk
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/broker"
+)
+
+// Every decoder takes any bytes: it answers or refuses, and what it answers is encoded as it came.
+
+func FuzzHeader(f *testing.F) {
+	h := header{generation: 2, epoch: "e1", seq: 9, first: 3, items: 4, last: 5, keys: 6, forks: []broker.Fork{{Epoch: "e0", Seq: 2}}}
+	f.Add(h.encode())
+	f.Add([]byte{})
+	f.Add(bytes.Repeat([]byte{0xff}, 30))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, ok := decodeHeader(b)
+		if !ok {
+			return
+		}
+		if again, ok := decodeHeader(h.encode()); !ok || !bytes.Equal(again.encode(), h.encode()) {
+			t.Fatalf("%+v", h)
+		}
+	})
+}
+
+func FuzzValues(f *testing.F) {
+	p := page{count: 1, last: 3, body: appendBody(nil, &broker.Entry{Op: broker.Set, Group: "g", Key: "k", Data: []byte("1")}, time.UnixMilli(3))}
+	f.Add(p.encode())
+	f.Add((&storedItem{1, 2, []byte("3")}).encode())
+	f.Add(encodeTime(5))
+	f.Add((state{1, 2, true}).encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if p, ok := decodePage(b); ok {
+			if list, ok := p.changes(); ok && len(list) != p.count {
+				t.Fatalf("%d of %d changes", len(list), p.count)
+			}
+		}
+		if i, ok := decodeItem(b); ok {
+			if again, ok := decodeItem(i.encode()); !ok || !bytes.Equal(again.data, i.data) || again.ends != i.ends || again.born != i.born {
+				t.Fatalf("%+v", i)
+			}
+		}
+		if at, ok := decodeTime(b); ok && at < 0 {
+			t.Fatal(at)
+		}
+		if s, ok := decodeState(b); ok {
+			if again, ok := decodeState(s.encode()); !ok || again != s {
+				t.Fatalf("%+v", s)
+			}
+		}
+		for _, k := range [][]byte{b, append([]byte("room:1\x00"), b...)} {
+			_, _ = seqOf(k, []byte("room:1\x00"))
+			_, _, _ = idemOf(k, []byte("room:1\x00"))
+		}
+		if v, ok := unseal([]byte("k"), b); ok && !bytes.Equal(seal([]byte("k"), v), b) {
+			t.Fatalf("%q", b)
+		}
+	})
+}
+
+// FuzzRecords puts any records into deltas, and those over what a database has.
+func FuzzRecords(f *testing.F) {
+	b := appendChange(nil, "room:1", broker.Position{Epoch: "e1", Seq: 4},
+		&broker.Entry{Op: broker.Set, Group: "g", Key: "k", Data: []byte("1"), TTL: time.Second, IdempotencyKey: "once"}, time.UnixMilli(5))
+	b = appendNote(b, "room:1", broker.Position{Epoch: "e1", Seq: 4}, "twice", time.UnixMilli(6))
+	b = appendFork(b, "room:1", broker.Position{Epoch: "e1", Seq: 4}, "e2")
+	f.Add(b)
+	f.Add(appendForget(b, "room:1"))
+	f.Add(appendChange(appendForget(nil, "room:1"), "room:1", broker.Position{Epoch: "e3", Seq: 1}, &broker.Entry{Op: broker.Delete, Group: "g", Key: "k", Expired: true}, time.UnixMilli(7)))
+	policy := func(string) broker.Policy { return broker.Policy{History: 2, IdempotencyKeys: 2} }
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, policy := range []func(string) broker.Policy{policy, keepAll} {
+			d := make(deltas)
+			if err := d.add(b, policy); err != nil {
+				if !errors.Is(err, ErrCorrupt) {
+					t.Fatal(err)
+				}
+				continue
+			}
+			for _, c := range d {
+				kept := broker.Kept{Items: []broker.KeptItem{{Group: "g", Key: "k", Data: []byte("0")}, {Group: "g", Key: "l", Data: []byte("1")}}}
+				if c.fold(&kept) == c.gone {
+					t.Fatalf("gone %v", c.gone)
+				}
+			}
+		}
+	})
+}
+
+// FuzzLog reads any bytes as a file of the log. Whole frames at the beginning are found, however it goes on.
+func FuzzLog(f *testing.F) {
+	whole := append(frameOf(1, "room:1"), frameOf(2, "room:2")...)
+	f.Add([]byte{})
+	f.Add(whole)
+	f.Add(whole[:len(whole)-1])
+	f.Add(append(bytes.Clone(whole), make([]byte, 100)...))
+	f.Add(append(bytes.Clone(whole), frameOf(4, "room:1")...))
+	f.Add([]byte(strings.Repeat(frameMagic, 10)))
+	f.Fuzz(func(t *testing.T, tail []byte) {
+		r := replayed{}
+		if err := r.read("1.wal", append(bytes.Clone(whole), tail...)); err != nil {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if len(r.batches) < 2 || r.last != uint64(len(r.batches)) || r.batches[0].number != 1 {
+			t.Fatalf("%d batches up to %d", len(r.batches), r.last)
+		}
+		bytesFound := r.torn
+		for _, b := range r.batches {
+			bytesFound += len(b.frame)
+		}
+		if bytesFound > len(whole)+len(tail) {
+			t.Fatalf("%d bytes of %d", bytesFound, len(whole)+len(tail))
+		}
+	})
+}
+
+// FuzzImport takes any bytes as an export: they are refused, or they can be exported again.
+func FuzzImport(f *testing.F) {
+	f.Add([]byte(`{"type":"weir","version":1}
+{"type":"channel","channel":"room:1","epoch":"e2","seq":5,"forks":[{"epoch":"e0","seq":3}]}
+{"type":"change","op":"set","group":"g","key":"k","data":{"a":[1,2]},"at":"2026-01-02T03:04:05.678Z"}
+{"type":"item","group":"g","key":"k","data":{"a":[1,2]},"ends":"2036-01-02T03:04:05.678Z"}
+{"type":"key","seq":4,"key":"once","at":"2026-01-02T03:04:05.678Z"}
+{"type":"end","channels":1}
+`))
+	f.Add([]byte(`{"type":"weir","version":1}` + "\n" + `{"type":"end"}`))
+	f.Add([]byte(`{"type":"item"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m := newImporter(bytes.NewReader(b), func() {})
+		_ = m.run(func() error {
+			for name, d := range m.ready {
+				if name == "" || d.epoch == "" || uint64(len(d.log)) > d.seq {
+					t.Fatalf("%q %+v", name, d)
+				}
+			}
+			m.done += len(m.ready)
+			m.ready = make(deltas)
+			return nil
+		})
+	})
+}

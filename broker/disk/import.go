@@ -1,0 +1,213 @@
+package disk
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	bolt "go.etcd.io/bbolt"
+
+	"weir/broker"
+)
+
+// ErrImport says that what is to be imported is no export, or not all of one.
+var ErrImport = errors.New("not an export")
+
+// importStep is how many bytes of lines are put in with one transaction, at least.
+const importStep = 8 << 20
+
+// longestLine bounds a line: the data of an item, encoded.
+const longestLine = 256 << 20
+
+// Import puts channels that Export has written into a data directory, which is made if it is missing, and calls
+// progress after each. Channels that are there already are not touched: they are an error. Readers resume where the
+// export was; those who have seen more than it has are told. It answers how many were put in: with an error, those
+// are there.
+//
+// Errors: ErrExists, ErrImport, and those of Open.
+func Import(dir string, from io.Reader, progress func()) (channels int, err error) {
+	j, err := openStill(dir)
+	if err != nil {
+		return 0, err
+	}
+	m := newImporter(from, progress)
+	err = m.run(func() error { return m.put(j) })
+	if err = errors.Join(err, j.Close()); err != nil {
+		return m.done, fmt.Errorf("import: %w", err)
+	}
+	return m.done, nil
+}
+
+// importer belongs to one goroutine.
+type importer struct {
+	progress func()
+	lines    *bufio.Scanner
+	number   int    // of the line
+	ready    deltas // read, to be put in
+	bytes    int
+	name     string // the channel being read; "": none
+	delta    *delta
+	done     int
+	ended    bool
+}
+
+func newImporter(from io.Reader, progress func()) *importer {
+	m := &importer{progress: progress, lines: bufio.NewScanner(from), ready: make(deltas)}
+	m.lines.Buffer(make([]byte, 64<<10), longestLine)
+	return m
+}
+
+// run reads all lines, and calls put when enough of them are ready.
+func (m *importer) run(put func() error) error {
+	for m.lines.Scan() {
+		m.number++
+		b := m.lines.Bytes()
+		if len(bytes.TrimSpace(b)) == 0 {
+			continue
+		}
+		if err := m.line(b); err != nil {
+			return fmt.Errorf("line %d: %w", m.number, err)
+		}
+		if m.bytes += len(b); m.bytes >= importStep {
+			if err := put(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := m.lines.Err(); err != nil {
+		return fmt.Errorf("line %d: %w", m.number+1, err)
+	}
+	if !m.ended {
+		return fmt.Errorf("it ends after line %d, without its last line: %w", m.number, ErrImport)
+	}
+	return put()
+}
+
+// line takes one line.
+func (m *importer) line(b []byte) error {
+	var l line
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&l); err != nil {
+		return fmt.Errorf("%w: %w", ErrImport, err)
+	}
+	switch {
+	case m.number == 1 && l.Type != lineHead, m.number > 1 && l.Type == lineHead:
+		return fmt.Errorf("%q where the head stands: %w", l.Type, ErrImport)
+	case l.Type == lineHead && l.Version != exportVersion:
+		return fmt.Errorf("version %d, this program knows %d: %w", l.Version, exportVersion, ErrImport)
+	case l.Type == lineHead:
+		return nil
+	case m.ended:
+		return fmt.Errorf("%q behind the end: %w", l.Type, ErrImport)
+	case l.Type == lineChannel:
+		return m.begin(&l)
+	case l.Type == lineEnd:
+		m.finish()
+		m.ended = true
+		if n := m.done + len(m.ready); l.Count != n {
+			return fmt.Errorf("%d channels, of %d: %w", n, l.Count, ErrImport)
+		}
+		return nil
+	case m.delta == nil:
+		return fmt.Errorf("%q before a channel: %w", l.Type, ErrImport)
+	case bytes.IndexByte(append([]byte(l.Group), l.Key...), 0) >= 0:
+		return ErrName
+	}
+	return m.part(&l)
+}
+
+// begin takes the first line of a channel.
+func (m *importer) begin(l *line) error {
+	m.finish()
+	switch {
+	case l.Channel == "" || l.Epoch == "":
+		return fmt.Errorf("a channel needs a name and an epoch: %w", ErrImport)
+	case bytes.IndexByte([]byte(l.Channel), 0) >= 0 || len(l.Channel) > 4096:
+		return ErrName
+	case m.ready[l.Channel] != nil:
+		return fmt.Errorf("%s: %w", l.Channel, ErrExists)
+	}
+	m.name = l.Channel
+	m.delta = &delta{policy: keepAll("").Resolved(), epoch: l.Epoch, seq: l.Seq, items: make(map[string]*itemDelta)}
+	for _, f := range l.Forks {
+		m.delta.forks = append(m.delta.forks, broker.Fork{Epoch: f.Epoch, Seq: f.Seq})
+	}
+	return nil
+}
+
+// finish has the channel that was read put in next.
+func (m *importer) finish() {
+	if m.delta != nil {
+		m.ready[m.name] = m.delta
+		m.name, m.delta = "", nil
+	}
+}
+
+// part takes a line of a channel.
+func (m *importer) part(l *line) error {
+	d := m.delta
+	switch l.Type {
+	case lineChange:
+		ops := []string{broker.Set.String(), broker.Delete.String(), broker.Send.String()}
+		op := slices.Index(ops, l.Op)
+		if op < 0 || l.At == nil || uint64(len(d.log)) >= d.seq {
+			return fmt.Errorf("a change needs an op, a time and a place: %w", ErrImport)
+		}
+		e := broker.Entry{Op: broker.Op(op), Expired: l.Cause == "expired", Group: l.Group, Key: l.Key, Data: l.Data}
+		s := scanner{b: appendBody(nil, &e, *l.At)}
+		d.log = append(d.log, s.body())
+	case lineItem:
+		id := l.Group + "\x00" + l.Key
+		if l.Group == "" || l.Key == "" || d.items[id] != nil || uint64(len(d.items)) >= d.seq {
+			return fmt.Errorf("an item needs a group and a key of its own: %w", ErrImport)
+		}
+		i := &itemDelta{deleted: true, set: true, born: uint64(len(d.items)) + 1, data: l.Data}
+		if l.Ends != nil {
+			i.ends = max(1, l.Ends.UnixMilli())
+		}
+		d.items[id] = i
+	case lineKey:
+		if l.Key == "" || l.At == nil || l.Seq > d.seq {
+			return fmt.Errorf("a key needs a text, a time and a place: %w", ErrImport)
+		}
+		d.note(l.Seq, l.At.UnixMilli(), []byte(l.Key))
+	default:
+		return fmt.Errorf("a line of type %q: %w", l.Type, ErrImport)
+	}
+	return nil
+}
+
+// put puts in the channels that were read.
+func (m *importer) put(j *Journal) error {
+	err := guard(func() error {
+		return j.db.Update(func(tx *bolt.Tx) error {
+			w := newWriter(tx, 0, j.now()) // of no generation: each goes on in an epoch of its own
+			for name := range m.ready {
+				if w.channels.Get([]byte(name)) != nil {
+					return fmt.Errorf("%s: %w", name, ErrExists)
+				}
+			}
+			if err := w.apply(m.ready); err != nil {
+				return err
+			}
+			for name, err := range w.damaged {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for range m.ready {
+		m.done++
+		m.progress()
+	}
+	m.ready, m.bytes = make(deltas), 0
+	return nil
+}

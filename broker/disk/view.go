@@ -1,0 +1,174 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	bolt "go.etcd.io/bbolt"
+
+	"weir/broker"
+)
+
+// View is a data directory that is read and not changed. While it is open no server can use the directory. It
+// belongs to one goroutine.
+type View struct {
+	dir   string
+	db    *bolt.DB
+	lock  io.Closer
+	state state
+	log   replayed
+	found *found // what the log has that the database has not; nil: nothing
+}
+
+// OpenView opens a data directory to look at it. What a crash has left in the log is seen too.
+//
+// Errors: ErrInUse, ErrFormat, ErrCorrupt, and those of the file system.
+func OpenView(dir string) (v *View, err error) {
+	if _, err := os.Stat(filepath.Join(dir, databaseName)); err != nil {
+		return nil, fmt.Errorf("%s is no data directory: %w", dir, err)
+	}
+	v = &View{dir: dir}
+	defer func() {
+		if err != nil {
+			_ = v.Close()
+			v, err = nil, fmt.Errorf("open %s: %w", dir, err)
+		}
+	}()
+	if v.lock, err = lockFolder(dir); err != nil {
+		return v, err
+	}
+	if v.db, err = openDatabase(dir, true); err != nil {
+		return v, err
+	}
+	fresh := false
+	err = guard(func() error {
+		return v.db.View(func(tx *bolt.Tx) error {
+			v.state, fresh, err = readState(tx)
+			return err
+		})
+	})
+	if err != nil {
+		return v, err
+	}
+	if fresh {
+		return v, fmt.Errorf("nothing was ever stored in %s: %w", databaseName, ErrFormat)
+	}
+	v.log, err = replay(folder(filepath.Join(dir, logName)), v.state.stored)
+	if err == nil && len(v.log.batches) > 0 {
+		v.found, err = gather(v.state.generation, v.log.batches)
+	}
+	return v, err
+}
+
+// Close gives the directory free.
+func (v *View) Close() error {
+	var err error
+	if v.db != nil {
+		err = v.db.Close()
+	}
+	if v.lock != nil {
+		err = errors.Join(err, v.lock.Close())
+	}
+	return err
+}
+
+// Each calls visit with every channel whose name begins with prefix, sorted by name, and how many of how many it
+// is; err says why one can not be read. An error of visit ends it.
+func (v *View) Each(prefix string, visit func(name string, kept broker.Kept, err error) error) error {
+	return guard(func() error {
+		return v.db.View(func(tx *bolt.Tx) error {
+			extra := v.extra(tx, prefix)
+			one := func(name string) error {
+				kept, ok, err := v.load(tx, name)
+				if !ok && err == nil {
+					return nil
+				}
+				return visit(name, kept, err)
+			}
+			c := tx.Bucket(bucketChannels).Cursor()
+			for k, _ := c.Seek([]byte(prefix)); strings.HasPrefix(string(k), prefix) && k != nil; k, _ = c.Next() {
+				for len(extra) > 0 && extra[0] < string(k) {
+					if err := one(extra[0]); err != nil {
+						return err
+					}
+					extra = extra[1:]
+				}
+				if err := one(string(k)); err != nil {
+					return err
+				}
+			}
+			for _, name := range extra {
+				if err := one(name); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// extra is the channels that only the log has.
+func (v *View) extra(tx *bolt.Tx, prefix string) (names []string) {
+	if v.found == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.found.deltas)) {
+		if strings.HasPrefix(name, prefix) && tx.Bucket(bucketChannels).Get([]byte(name)) == nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (v *View) load(tx *bolt.Tx, name string) (kept broker.Kept, ok bool, err error) {
+	err = guard(func() (err error) {
+		kept, _, ok, err = loadWith(tx, name, v.found)
+		return err
+	})
+	return kept, ok, err
+}
+
+// Count is how many channels there are, about.
+func (v *View) Count() (n int) {
+	_ = guard(func() error {
+		return v.db.View(func(tx *bolt.Tx) error {
+			n = tx.Bucket(bucketChannels).Stats().KeyN
+			return nil
+		})
+	})
+	return n
+}
+
+// Summary is what a data directory says of itself.
+type Summary struct {
+	Format     string
+	Generation uint64
+	Clean      bool   // it was closed in order
+	Batches    uint64 // ever written
+	Database   int64  // bytes of the file
+	Free       int64  // of these, bytes that nothing uses
+	Log        int64  // bytes that only the log has
+	Torn       int    // bytes at the log's end that were told to nobody
+}
+
+// Summary answers it.
+func (v *View) Summary() Summary {
+	s := Summary{Format: formatVersion, Generation: v.state.generation, Clean: v.state.clean && v.found == nil, Batches: v.log.last, Torn: v.log.torn}
+	for _, b := range v.log.batches {
+		s.Log += int64(len(b.frame))
+	}
+	if info, err := os.Stat(filepath.Join(v.dir, databaseName)); err == nil {
+		s.Database = info.Size()
+	}
+	_ = v.db.View(func(tx *bolt.Tx) error {
+		s.Free = int64(v.db.Stats().FreePageN+v.db.Stats().PendingPageN)*int64(v.db.Info().PageSize) + max(0, s.Database-tx.Size())
+		return nil
+	})
+	return s
+}

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/broker"
+	"weir/broker/disk"
+)
+
+// dataCommands work on a data directory that no server uses.
+type dataCommands struct {
+	Verify  dataVerify  `cmd:"" help:"Read everything and say what is damaged."`
+	Stats   dataStats   `cmd:"" help:"Say what is stored."`
+	Compact dataCompact `cmd:"" help:"Write the database anew, without what it does not use."`
+	Export  dataExport  `cmd:"" help:"Write channels as lines of JSON, to save them or to look at them."`
+	Import  dataImport  `cmd:"" help:"Put exported channels into a data directory."`
+}
+
+// Help is the detailed help of the commands.
+func (*dataCommands) Help() string {
+	return "A server has its directory to itself: stop it first, or work on a copy. verify, stats and export change nothing, and see " +
+		"what a crash has left in the log too. To save a directory, export it; to restore it, import that into a new one: readers who had " +
+		"seen more are told. After a plain copy of a directory has been put back, run compact before the server starts."
+}
+
+// dataFlags name the directory.
+type dataFlags struct {
+	Data string `placeholder:"DIR" help:"The data directory (or $$WEIR_DATA)."`
+}
+
+func (f *dataFlags) dir(p *program) (string, error) {
+	dir := f.Data
+	if dir == "" {
+		dir = p.getenv("WEIR_DATA")
+	}
+	if dir == "" {
+		return "", wrongf("data: name the directory with --data")
+	}
+	return dir, nil
+}
+
+// view opens the directory to look at it.
+func (f *dataFlags) view(p *program) (*disk.View, error) {
+	dir, err := f.dir(p)
+	if err != nil {
+		return nil, err
+	}
+	v, err := disk.OpenView(dir)
+	return v, explain(err)
+}
+
+// explain says what to do about an error, where that is known.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, disk.ErrInUse):
+		return fmt.Errorf("%w; stop that server first, or work on a copy", err)
+	case errors.Is(err, disk.ErrFormat):
+		return fmt.Errorf("%w; use the version of weir that wrote it", err)
+	}
+	return err
+}
+
+// progress tells how far long work is, at most once a second.
+type progress struct {
+	w     io.Writer
+	verb  string
+	total int
+	done  int
+	next  time.Time
+}
+
+func (p *program) progress(verb string, total int) *progress {
+	return &progress{w: p.stderr, verb: verb, total: total, next: time.Now().Add(time.Second)}
+}
+
+func (p *progress) step() {
+	p.done++
+	if now := time.Now(); now.After(p.next) {
+		p.next = now.Add(time.Second)
+		if p.total > 0 {
+			_, _ = fmt.Fprintf(p.w, "%s: %d of %d channels\n", p.verb, p.done, max(p.done, p.total))
+		} else {
+			_, _ = fmt.Fprintf(p.w, "%s: %d channels\n", p.verb, p.done)
+		}
+	}
+}
+
+type dataVerify struct {
+	dataFlags `embed:""`
+}
+
+// Help is the detailed help of the command.
+func (*dataVerify) Help() string {
+	return "Every page, record and checksum is read, in the database and in the log. Each damaged thing is a line; with any, the exit status is 1. " +
+		"A server refuses a damaged channel and serves the others; what export can still read can be imported elsewhere."
+}
+
+// Run verifies.
+func (c *dataVerify) Run(p *program) error {
+	v, err := c.view(p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = v.Close() }()
+	steps := p.progress("verify", v.Count())
+	wrong := v.Verify(func(what string) { _, _ = fmt.Fprintln(p.stdout, what) }, steps.step)
+	if wrong > 0 {
+		return fmt.Errorf("verify: %s", count(wrong, "damaged thing"))
+	}
+	_, _ = fmt.Fprintf(p.stdout, "%s, all whole\n", count(steps.done, "channel"))
+	return nil
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+type dataStats struct {
+	dataFlags `embed:""`
+	JSON      bool `help:"As one JSON object."`
+}
+
+// namespaceStats is what is stored of a namespace.
+type namespaceStats struct {
+	Namespace string `json:"namespace"`
+	Channels  int    `json:"channels"`
+	Items     int    `json:"items"`
+	Changes   int    `json:"changes"`
+	Bytes     int64  `json:"bytes"` // of items and changes
+	Damaged   int    `json:"damaged,omitempty"`
+}
+
+// Run shows figures.
+func (c *dataStats) Run(p *program) error {
+	v, err := c.view(p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = v.Close() }()
+	steps := p.progress("stats", v.Count())
+	spaces := make(map[string]*namespaceStats)
+	err = v.Each("", func(name string, kept broker.Kept, err error) error {
+		space, _, found := strings.Cut(name, ":")
+		if !found {
+			space = ""
+		}
+		s := spaces[space]
+		if s == nil {
+			s = &namespaceStats{Namespace: space}
+			spaces[space] = s
+		}
+		s.add(&kept, err)
+		steps.step()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	list := make([]*namespaceStats, 0, len(spaces))
+	for _, name := range slices.Sorted(maps.Keys(spaces)) {
+		list = append(list, spaces[name])
+	}
+	return c.show(p, v.Summary(), list)
+}
+
+func (s *namespaceStats) add(kept *broker.Kept, err error) {
+	s.Channels++
+	if err != nil {
+		s.Damaged++
+		return
+	}
+	s.Items += len(kept.Items)
+	s.Changes += len(kept.Changes)
+	for _, i := range kept.Items {
+		s.Bytes += int64(len(i.Data))
+	}
+	for _, c := range kept.Changes {
+		s.Bytes += int64(len(c.Data))
+	}
+}
+
+func (c *dataStats) show(p *program, s disk.Summary, list []*namespaceStats) error {
+	if c.JSON {
+		return json.NewEncoder(p.stdout).Encode(map[string]any{
+			"format": s.Format, "generation": s.Generation, "clean": s.Clean, "batches": s.Batches,
+			"databaseBytes": s.Database, "freeBytes": s.Free, "logBytes": s.Log, "namespaces": list,
+		})
+	}
+	closed := "in order"
+	if !s.Clean {
+		closed = "by a crash"
+	}
+	_, err := fmt.Fprintf(p.stdout, "format %s, generation %d, closed %s, %d batches\ndatabase %s, of which %s are free; only in the log: %s\n\n%-16s %10s %10s %10s %12s\n",
+		s.Format, s.Generation, closed, s.Batches, bytesOf(s.Database), bytesOf(s.Free), bytesOf(s.Log), "namespace", "channels", "items", "changes", "data")
+	for _, n := range list {
+		name := n.Namespace
+		if name == "" {
+			name = "(none)"
+		}
+		damaged := ""
+		if n.Damaged > 0 {
+			damaged = fmt.Sprintf("  %d damaged", n.Damaged)
+		}
+		_, _ = fmt.Fprintf(p.stdout, "%-16s %10d %10d %10d %12s%s\n", name, n.Channels, n.Items, n.Changes, bytesOf(n.Bytes), damaged)
+	}
+	return err
+}
+
+// bytesOf shows a size.
+func bytesOf(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	case n < 1<<30:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+}
+
+type dataCompact struct {
+	dataFlags `embed:""`
+}
+
+// Help is the detailed help of the command.
+func (*dataCompact) Help() string {
+	return "Needs room for a second database meanwhile. What is stored stays as it is, but that readers' positions get a new epoch, which they do not notice: " +
+		"a directory that was copied back can be served after it, and readers who had seen more than the copy has are told."
+}
+
+// Run compacts.
+func (c *dataCompact) Run(p *program) error {
+	dir, err := c.dir(p)
+	if err != nil {
+		return err
+	}
+	before, after, err := disk.Compact(dir, func(written int64) { _, _ = fmt.Fprintf(p.stderr, "compact: %s written\n", bytesOf(written)) })
+	if err != nil {
+		return explain(err)
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s before, %s now\n", bytesOf(before), bytesOf(after))
+	return err
+}
+
+type dataExport struct {
+	dataFlags `embed:""`
+	Prefix    string `placeholder:"PREFIX" help:"Only channels whose names begin with it, e.g. chat:."`
+	Out       string `short:"o" placeholder:"FILE" help:"Where to write; stdout by default. There must be no such file."`
+}
+
+// Help is the detailed help of the command.
+func (*dataExport) Help() string {
+	return `One JSON object a line: {"type":"weir"} with the version, then for each channel {"type":"channel"} with its position, followed by its ` +
+		`{"type":"change"}, {"type":"item"} and {"type":"key"} (idempotency) lines, and {"type":"end"} with the count last: an export without it is not whole. ` +
+		"Damaged channels are reported and left out; the exit status is 1 then."
+}
+
+// Run exports.
+func (c *dataExport) Run(p *program) (err error) {
+	v, err := c.view(p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = v.Close() }()
+	to := p.stdout
+	if c.Out != "" {
+		f, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }() // after Sync, nothing is left to fail
+		to = f
+	}
+	damaged := 0
+	steps := p.progress("export", v.Count())
+	channels, err := v.Export(to, c.Prefix, time.Now(), steps.step, func(what string) {
+		damaged++
+		_, _ = fmt.Fprintln(p.stderr, "left out: "+what)
+	})
+	if f, ok := to.(*os.File); ok && c.Out != "" {
+		err = errors.Join(err, f.Sync())
+	}
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(p.stderr, "%s exported\n", count(channels, "channel"))
+	if damaged > 0 {
+		return fmt.Errorf("%s left out", count(damaged, "damaged channel"))
+	}
+	return nil
+}
+
+type dataImport struct {
+	dataFlags `embed:""`
+	File      string `arg:"" placeholder:"FILE" help:"An export, or - for stdin."`
+}
+
+// Help is the detailed help of the command.
+func (*dataImport) Help() string {
+	return "The directory is made if it is missing. Channels that are in it already are an error. Readers resume where the export was; those who had seen more are told."
+}
+
+// Run imports.
+func (c *dataImport) Run(p *program) error {
+	dir, err := c.dir(p)
+	if err != nil {
+		return err
+	}
+	from := p.stdin
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }() // read only
+		from = f
+	}
+	steps := p.progress("import", 0)
+	channels, err := disk.Import(dir, bufio.NewReader(from), steps.step)
+	if err != nil {
+		if channels > 0 {
+			return fmt.Errorf("%w (%s before that are in)", explain(err), count(channels, "channel"))
+		}
+		return explain(err)
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s imported\n", count(channels, "channel"))
+	return err
+}
