@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,7 +38,7 @@ func TestModel(t *testing.T) {
 				w.channels[name] = &chanModel{name: name}
 			}
 			w.open()
-			defer func() { w.mode = ""; _ = w.broker.Close() }()
+			defer func() { w.mode.Store(""); _ = w.broker.Close() }()
 			rt.Repeat(map[string]func(*rapid.T){
 				"publish": w.publish, "burst": w.burst, "repeat": w.repeat, "sleep": w.sleep, "restart": w.restart, "crash": w.crash,
 				"drop": w.drop, "weather": w.weather, "come": w.come, "mark": w.mark, "": w.check,
@@ -67,7 +68,7 @@ type world struct {
 	root     string
 	boots    int
 	disk     *memdisk.Disk
-	mode     string // what the disk does; "": it works
+	mode     atomic.Value // a string: what the disk does; "": it works
 	broker   *broker.Broker
 	channels map[string]*chanModel
 	marks    []mark
@@ -116,12 +117,14 @@ type mark struct {
 
 var errBroken = errors.New("input/output error")
 
+func (w *world) weatherNow() string { mode, _ := w.mode.Load().(string); return mode }
+
 // before is what the disk does at each operation.
 func (w *world) before(op string) error {
 	switch {
-	case w.mode == "slow" && op == "sync":
+	case w.weatherNow() == "slow" && op == "sync":
 		time.Sleep(700 * time.Millisecond)
-	case w.mode == "no sync" && (op == "sync" || op == "syncdir"), w.mode == "no write" && (op == "write" || op == "create"):
+	case w.weatherNow() == "no sync" && (op == "sync" || op == "syncdir"), w.weatherNow() == "no write" && (op == "write" || op == "create"):
 		return errBroken
 	}
 	return nil
@@ -151,7 +154,7 @@ func (w *world) any() *chanModel {
 }
 
 // healthy says whether everything that was published is visible and what is acknowledged can be relied on.
-func (w *world) healthy() bool { return w.mode == "" }
+func (w *world) healthy() bool { return w.weatherNow() == "" }
 
 func (w *world) draw(c *chanModel) *broker.Publication {
 	w.n++
@@ -290,13 +293,13 @@ func (w *world) sleep(*rapid.T) {
 
 // weather changes what the disk does.
 func (w *world) weather(*rapid.T) {
-	w.mode = rapid.SampledFrom([]string{"", "", "slow", "no sync", "no write", "full"}).Draw(w.T, "mode")
+	w.mode.Store(rapid.SampledFrom([]string{"", "", "slow", "no sync", "no write", "full"}).Draw(w.T, "mode"))
 	room := int64(-1)
-	if w.mode == "full" {
+	if w.weatherNow() == "full" {
 		room = int64(rapid.IntRange(0, 500).Draw(w.T, "room"))
 	}
 	w.disk.SetRoom(room)
-	if w.mode == "" {
+	if w.weatherNow() == "" {
 		time.Sleep(5 * time.Second) // it has healed then
 		synctest.Wait()
 		for _, c := range w.channels {
@@ -320,8 +323,8 @@ func (w *world) restart(*rapid.T) {
 	if !clean && w.healthy() {
 		w.Fatalf("close: %v", err)
 	}
-	mode := w.mode
-	w.mode = ""
+	mode := w.weatherNow()
+	w.mode.Store("")
 	w.disk.SetRoom(-1)
 	w.open()
 	for _, c := range w.channels {
@@ -330,8 +333,8 @@ func (w *world) restart(*rapid.T) {
 		}
 		w.meet(c, clean)
 	}
-	if w.mode = mode; mode == "full" {
-		w.mode = ""
+	if w.mode.Store(mode); mode == "full" {
+		w.mode.Store("")
 	}
 }
 
@@ -359,14 +362,14 @@ func (w *world) cut() {
 
 // wake is the start after that.
 func (w *world) wake() {
-	mode := w.mode
-	w.mode = ""
+	mode := w.weatherNow()
+	w.mode.Store("")
 	w.open()
 	for _, c := range w.channels {
 		w.meet(c, false)
 	}
-	if w.mode = mode; mode == "full" {
-		w.mode = ""
+	if w.mode.Store(mode); mode == "full" {
+		w.mode.Store("")
 	}
 }
 
@@ -549,7 +552,7 @@ func (w *world) join(channel string, from *broker.Position) (reply broker.Reply)
 func (w *world) load(c *chanModel) {
 	w.join(c.name, nil)
 	synctest.Wait()
-	if w.mode == "slow" && w.unseen(c) {
+	if w.weatherNow() == "slow" && w.unseen(c) {
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 	}
