@@ -2,7 +2,14 @@ package disk
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,5 +58,133 @@ func BenchmarkDurablePublish(b *testing.B) {
 				b.ReportMetric(float64(b.N)/float64(s.Commits), "changes/commit")
 			})
 		}
+	}
+}
+
+// stored makes a directory with a million changes in ten thousand channels, as a kill leaves it: with as much in the
+// log as there can be between two checkpoints.
+func stored(b *testing.B, changes int) string {
+	dir := b.TempDir()
+	config := Config{Dir: dir, Policy: durably(broker.Policy{})}
+	config.fill()
+	j, br := open(b, config)
+	data := fmt.Appendf(nil, `{"text":"%0288d"}`, 7)
+	tail := changes - 2*config.Checkpoint/400
+	for n := range changes {
+		if n == tail { // from here on nothing is checkpointed
+			for j.Stats().Backlog > 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+			j.mu.Lock()
+			j.config.Checkpoint, j.config.Interval = 1<<40, time.Hour
+			j.mu.Unlock()
+		}
+		p := broker.Publication{Op: broker.Send, Data: data, Ack: broker.AckMemory}
+		if n%10 == 0 {
+			p.Op, p.Key = broker.Set, fmt.Sprint("k", n/100_000)
+		}
+		for {
+			if _, err := br.Publish(fmt.Sprint("room:", n%10_000), &p); err == nil {
+				break
+			}
+			time.Sleep(time.Millisecond) // the queue is full
+		}
+	}
+	for j.Stats().Queue > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	to := b.TempDir()
+	for _, path := range []string{databaseName, logName} {
+		if out, err := exec.Command("cp", "-r", "--sparse=always", filepath.Join(dir, path), to).CombinedOutput(); err != nil {
+			b.Fatalf("%s", out)
+		}
+	}
+	if err := br.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return to
+}
+
+// BenchmarkOpen is a start after a kill with a million changes stored, up to the first channel that is read.
+func BenchmarkOpen(b *testing.B) {
+	const changes = 1_000_000
+	dir := stored(b, changes)
+	for _, end := range []string{"killed", "closed"} {
+		b.Run(fmt.Sprintf("changes=%d/end=%s", changes, end), func(b *testing.B) {
+			var opened, loaded time.Duration
+			var log float64
+			for range b.N {
+				b.StopTimer()
+				from := b.TempDir()
+				if out, err := exec.Command("cp", "-r", "--sparse=always", dir+"/.", from).CombinedOutput(); err != nil {
+					b.Fatalf("%s", out)
+				}
+				if end == "closed" {
+					j, err := openStill(from)
+					if err != nil {
+						b.Fatal(err)
+					}
+					if err := j.Close(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				runtime.GC()
+				b.StartTimer()
+				begun := time.Now()
+				j, err := Open(Config{Dir: from, Policy: durably(broker.Policy{})})
+				if err != nil {
+					b.Fatal(err)
+				}
+				opened += time.Since(begun)
+				log += float64(j.Stats().Backlog)
+				kept, ok, err := j.Load("room:1234", "fresh")
+				if err != nil || !ok || kept.Position.Seq != changes/10_000 {
+					b.Fatal(kept.Position, ok, err)
+				}
+				loaded += time.Since(begun)
+				b.StopTimer()
+				if err := j.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(opened.Milliseconds())/float64(b.N), "ready-ms")
+			b.ReportMetric(float64(loaded.Milliseconds())/float64(b.N), "first-read-ms")
+			b.ReportMetric(log/float64(b.N)/(1<<20), "log-MiB")
+		})
+	}
+}
+
+// BenchmarkMemory is what a process holds that has stored so much, with every channel idle: anonymous memory and the
+// mapped pages of the database.
+func BenchmarkMemory(b *testing.B) {
+	for _, changes := range []int{100_000, 1_000_000} {
+		b.Run(fmt.Sprint("changes=", changes), func(b *testing.B) {
+			for range b.N {
+				dir := stored(b, changes)
+				j, err := Open(Config{Dir: dir, Policy: durably(broker.Policy{})})
+				if err != nil {
+					b.Fatal(err)
+				}
+				for j.Stats().Backlog > 0 {
+					time.Sleep(10 * time.Millisecond)
+				}
+				j.sweep(nil)
+				debug.FreeOSMemory()
+				status, err := os.ReadFile("/proc/self/status")
+				if err != nil {
+					b.Skip(err)
+				}
+				for line := range strings.Lines(string(status)) {
+					if f := strings.Fields(line); f[0] == "RssAnon:" || f[0] == "RssFile:" {
+						kib, _ := strconv.Atoi(f[1])
+						b.ReportMetric(float64(kib)/1024, strings.TrimSuffix(f[0], ":")+"-MiB")
+					}
+				}
+				b.ReportMetric(float64(sizeOf(filepath.Join(dir, databaseName)))/(1<<20), "database-MiB")
+				if err := j.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
