@@ -26,12 +26,17 @@ func (r *Relay) newAdmin() *http.Server {
 		metrics.WriteFDMetrics(w)
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("alive\n")) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, req *http.Request) {
 		if why := r.notReady(); why != "" {
 			http.Error(w, why, http.StatusServiceUnavailable)
 			return
 		}
-		_, _ = w.Write([]byte("ready\n"))
+		trouble := r.diskTrouble()
+		if trouble != "" && req.URL.Query().Has("durable") {
+			http.Error(w, trouble, http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ready\n" + trouble))
 	})
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
@@ -84,6 +89,21 @@ func (r *Relay) notReady() string {
 		return "out of memory"
 	case r.full():
 		return "overloaded"
+	}
+	return ""
+}
+
+// diskTrouble says what is wrong with the disk. The relay is ready all the same: live traffic goes on. Who asks for
+// /readyz?durable wants to know whether durable channels can be filled, too.
+func (r *Relay) diskTrouble() string {
+	if r.disk == nil {
+		return ""
+	}
+	switch s := r.disk.Stats(); {
+	case s.Failing != nil:
+		return "the disk fails, durable publications are refused: " + s.Failing.Error() + "\n"
+	case s.Broken != nil:
+		return "the database can not be written, durable publications will be refused: " + s.Broken.Error() + "\n"
 	}
 	return ""
 }

@@ -566,7 +566,7 @@ func (w *world) history(channel string) ([]step, bool) {
 	return steps(w.T, b), true
 }
 
-func steps(t *rapid.T, b []byte) (list []step) {
+func steps(t interface{ Fatalf(string, ...any) }, b []byte) (list []step) {
 	if err := json.Unmarshal(b, &list); err != nil {
 		t.Fatalf("%s: %v", b, err)
 	}

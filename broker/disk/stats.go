@@ -26,6 +26,7 @@ type Stats struct {
 	Queue       int    // bytes that wait for the log
 	Backlog     int    // bytes in the log that the database does not have
 	Failing     error  // why nothing can be written; nil: it can
+	Broken      error  // why the database can not be written, though the log can; nil: it can
 }
 
 // Stats answers the current figures.
@@ -35,7 +36,7 @@ func (j *Journal) Stats() Stats {
 	s := Stats{
 		Commits: j.stats.commits.Load(), Bytes: j.stats.bytes.Load(), Failures: j.stats.failures.Load(), Refused: j.stats.refused.Load(),
 		Checkpoints: j.stats.checkpoints.Load(), Loads: j.stats.loads.Load(), Damaged: j.stats.damaged.Load(),
-		Queue: len(j.pending.frame) - frameHeader, Backlog: j.backlog, Failing: j.failing,
+		Queue: len(j.pending.frame) - frameHeader, Backlog: j.backlog, Failing: j.failing, Broken: j.broken,
 	}
 	if j.flight != nil {
 		s.Queue += len(j.flight.frame) - frameHeader

@@ -1,0 +1,101 @@
+package relay
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/broker/disk/memdisk"
+	"weir/internal/units"
+)
+
+// kept is a configuration with a durable namespace.
+func kept(dir string) func(*Config) {
+	return func(c *Config) {
+		c.Data = dir
+		c.Namespaces["kept"] = Namespace{Durable: true, Subscribe: Authenticated, Publish: Authenticated, Limit: Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}}
+	}
+}
+
+// A disk that fails refuses what is to be safe, and says so; everything else goes on, and it heals.
+func TestFailingDisk(t *testing.T) {
+	var broken sync.Map
+	log := memdisk.New(func(op string) error {
+		if _, ok := broken.Load(op); ok {
+			return memdisk.ErrFull
+		}
+		return nil
+	})
+	g := open(t, kept(t.TempDir()), func(c *Config) { c.Wal = log })
+	c := g.client("u1")
+	c.subscribe("kept:1", "")
+	c.subscribe("room:1", "")
+	g.publish(`{"channel":"kept:1","data":1,"ack":"disk"}`)
+	c.change(1, "1")
+
+	broken.Store("sync", true)
+	if a := g.api(503, "POST", "/v1/publish", `{"channel":"kept:1","data":2}`); !strings.Contains(a.body, `"storage"`) {
+		t.Fatal(a.body)
+	}
+	c.change(2, "2") // it is tried again; nobody was told that it is safe
+	g.publish(`{"channel":"kept:1","data":3,"ack":"memory"}`)
+	c.change(3, "3")
+	g.publish(`{"channel":"room:1","data":4}`)
+	c.change(1, "4")
+	a := g.ask("POST", "/v1/publish", `{"channel":"kept:1","data":5}`+"\n"+`{"channel":"room:1","data":6}`+"\n", "Authorization: Bearer "+apiKey, "Content-Type: application/x-ndjson")
+	if lines := strings.Split(strings.TrimSpace(a.body), "\n"); len(lines) != 2 || !strings.Contains(lines[0], `"code":"storage"`) || !strings.Contains(lines[0], `"line":1`) || !strings.Contains(lines[1], `"position"`) {
+		t.Fatal(a.body)
+	}
+	c.change(2, "6")
+	if body := g.adminGet("/readyz"); !strings.Contains(body, "ready") || !strings.Contains(body, "the disk fails") {
+		t.Fatal(body)
+	}
+	if n := g.metric("weir_disk_failing"); n != "1" {
+		t.Fatal(n)
+	}
+
+	broken.Delete("sync")
+	g.until("the disk has healed", func() bool { return g.metric("weir_disk_failing") == "0" })
+	if body := g.adminGet("/readyz"); body != "ready\n" {
+		t.Fatal(body)
+	}
+	g.publish(`{"channel":"kept:1","data":7,"ack":"disk"}`)
+	c.change(4, "7")
+}
+
+// Lines that are to be safe wait together, and each has its position.
+func TestLinesOfADurableChannel(t *testing.T) {
+	g := open(t, kept(t.TempDir()))
+	var body strings.Builder
+	for n := range 200 {
+		fmt.Fprintf(&body, `{"channel":"kept:%d","data":%d}`+"\n", n%3, n)
+	}
+	a := g.ask("POST", "/v1/publish", body.String(), "Authorization: Bearer "+apiKey, "Content-Type: application/x-ndjson")
+	lines := strings.Split(strings.TrimSpace(a.body), "\n")
+	if a.StatusCode != http.StatusOK || len(lines) != 200 {
+		t.Fatal(a.StatusCode, len(lines))
+	}
+	for n, line := range lines {
+		if !strings.Contains(line, fmt.Sprintf(`"seq":%d}`, n/3+1)) {
+			t.Fatalf("line %d: %s", n, line)
+		}
+	}
+	if commits := g.relay.disk.Stats().Commits; commits > 150 {
+		t.Fatalf("%d commits for 200 lines", commits)
+	}
+}
+
+// What is stored of a channel and can not be read is no 404.
+func TestDamagedChannelIsNotMissing(t *testing.T) {
+	g := open(t, kept(t.TempDir()))
+	g.api(404, "GET", "/v1/channels/kept:1", "")
+	g.publish(`{"channel":"kept:1","key":"a","data":1}`)
+	g.api(200, "DELETE", "/v1/channels/kept:1", "")
+	g.api(404, "GET", "/v1/channels/kept:1/items/a", "")
+	if _, err := g.relay.broker.Drop("kept:2"); err == nil {
+		t.Fatal("dropped what there is not")
+	}
+}
