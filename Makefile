@@ -8,11 +8,12 @@ BIN      := bin
 LINT     := v2.15.0
 FUZZTIME ?= 10s
 E2E      := cmd/weir/testdata/e2e
+CLIENT   := relay/web/client
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: help build run test unit race lint e2e faults simulate fuzz bench compare idle clean setup
+.PHONY: help build run test unit race lint client e2e faults simulate fuzz bench compare idle clean setup
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,9 +31,11 @@ setup: ## Install what the tests need beside Go: Node.js and npm packages, a C c
 	  command -v apt-get >/dev/null || { echo "make test needs$$missing: install them first" >&2; exit 1; }; \
 	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }
 	@cd $(E2E) && npm ci --silent --no-audit --no-fund
+	@cd $(CLIENT) && npm ci --silent --no-audit --no-fund
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
 	@$(GO) mod download
 
-test: setup lint race e2e ## Set up and run every test; the faults in their short form
+test: setup lint race client e2e ## Set up and run every test; the faults in their short form
 	$(GO) test ./internal/simulate -count=1 -run "^TestSimulate$$" -seeds 60
 	@$(MAKE) --no-print-directory faults SHORT=1
 
@@ -50,6 +53,9 @@ lint: $(BIN)/golangci-lint-$(LINT) ## Run the linters
 $(BIN)/golangci-lint-$(LINT):
 	GOBIN=$(CURDIR)/$(BIN)/lint $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT)
 	mv $(BIN)/lint/golangci-lint $@
+
+client: ## Check the client for browsers: its types, its tests, and that what is committed is what it makes
+	cd $(CLIENT) && npm run --silent check
 
 e2e: build ## The real binary, driven by clients of others
 	E2E_BINARY=$(CURDIR)/$(BIN)/weir $(GO) test -tags e2e -count=1 -run E2E ./cmd/weir
@@ -78,4 +84,4 @@ idle: build ## Memory of 10,000 idle subscribed connections
 	  $(BIN)/weir bench idle --url http://127.0.0.1:18080 --subscribers 10000 --channels 100 --duration 10s
 
 clean: ## Remove what was built
-	rm -rf $(BIN) $(E2E)/node_modules
+	rm -rf $(BIN) $(E2E)/node_modules $(CLIENT)/node_modules

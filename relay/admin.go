@@ -15,7 +15,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// newAdmin is the server of the admin listener: metrics, health and profiles. Nothing of it is reachable
+// newAdmin is the server of the admin listener: the dashboard, metrics, health and profiles. Nothing of it is reachable
 // on the public listener.
 func (r *Relay) newAdmin() *http.Server {
 	mux := http.NewServeMux()
@@ -43,6 +43,7 @@ func (r *Relay) newAdmin() *http.Server {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	r.adminPages(mux)
 	for _, x := range r.adminRoutes {
 		mux.Handle(x.pattern, x.handler)
 	}

@@ -40,7 +40,7 @@ func (r *Relay) handleDemoToken(ctx *fasthttp.RequestCtx) {
 	}
 	own := wire.UserChannel(user)[len(wire.UserNamespace):] // ":ann"
 	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{
-		Sub: user, Name: name, Roles: []string{"admin"}, TTL: time.Hour,
+		Sub: user, Name: name, Roles: []string{RoleAdmin}, TTL: time.Hour,
 		Channels: map[string][]string{"*": {"*"}, "feed" + own: {"subscribe", "history"}},
 	})
 	if err == nil {

@@ -59,6 +59,7 @@ type Relay struct {
 	busiest        busiest
 	extra          []systemRoute
 	adminRoutes    []adminRoute
+	backends       []route                                    // of the systems, for backends
 	closers        []func(user, connection string, last bool) // of the systems; called when a session has ended
 
 	// Set once by Serve, before ready is closed.

@@ -74,11 +74,13 @@ func (c *Core) User(method, path string, h UserHandler) {
 // Backend serves a route of the public listener to backends with an API key. At start.
 func (c *Core) Backend(method, path string, h func(ctx *fasthttp.RequestCtx) error) {
 	r := c.relay
-	r.extra = append(r.extra, systemRoute{route{method, path, r.withKey(func(ctx *fasthttp.RequestCtx) {
+	handle := func(ctx *fasthttp.RequestCtx) {
 		if err := h(ctx); err != nil {
 			r.fail(ctx, err)
 		}
-	})}, false})
+	}
+	r.extra = append(r.extra, systemRoute{route{method, path, r.withKey(handle)}, false})
+	r.backends = append(r.backends, route{method, path, handle})
 }
 
 // Raw serves a route of the public listener to anybody; the handler does all the checking, but that

@@ -30,11 +30,21 @@ const types = '// Types of weir.js. Made from its source.\n\n' + modules
     (exported.has(name) ? 'export ' : '') + (kind === 'interface' || kind === 'type' ? '' : 'declare ') + kind + ' ' + name) + 'export {};\n'
 rmSync(dir, { recursive: true })
 
-const files = { 'weir.js': js, 'weir.d.ts': Buffer.from(types) }
+// What the dashboard draws its plots with, as its makers have it but for the spaces.
+const uplot = join(here, 'node_modules/uplot')
+const plots = await build({ entryPoints: [join(uplot, 'dist/uPlot.esm.js')], minify: true, format: 'esm', target: 'es2022', write: false })
+
+const files = {
+  'dist/weir.js': js,
+  'dist/weir.d.ts': Buffer.from(types),
+  '../dashboard/uplot.js': Buffer.from(plots.outputFiles[0].contents),
+  '../dashboard/uplot.css': readFileSync(join(uplot, 'dist/uPlot.min.css')),
+  '../dashboard/uplot-LICENSE.txt': readFileSync(join(uplot, 'LICENSE')),
+}
 mkdirSync(join(here, 'dist'), { recursive: true })
 for (const [name, content] of Object.entries(files)) {
-  const path = join(here, 'dist', name)
+  const path = join(here, name)
   if (!process.argv.includes('--check')) writeFileSync(path, content)
-  else if (!readFileSync(path).equals(content)) throw new Error(`${path} is not what its source makes: npm run build`)
+  else if (!readFileSync(path).equals(content)) throw new Error(`${path} is not what its source makes: npm run build in relay/web/client`)
 }
 console.log(`weir.js ${js.length} of ${most} bytes`)

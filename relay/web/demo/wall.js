@@ -5,18 +5,17 @@ const kept = 120 // seconds
 const tiles = new Map() // by metric
 const shown = {
 	'weir.connections': ['Connections', ''], 'weir.published': ['Published', '/s'], 'weir.delivered': ['Delivered', '/s'], 'weir.batching': ['Messages a frame', ''],
-	'weir.latency.p99': ['Latency, p99', 'ms'], 'weir.memory': ['Memory', 'MiB'], 'user.action': ['User actions', '/s'],
+	'weir.latency/p99': ['Latency, p99', 'ms'], 'weir.memory': ['Memory', 'MiB'], 'user.action': ['User actions', '/s'],
 }
 
 // Only those with the role admin may look.
 weir.live('/analytics/live', (m) => {
 	if (m.type === 'snapshot') {
-		for (const [name, value] of Object.entries(m.data.gauges ?? {})) take(name, value)
-		for (const name in shown) if (!tiles.has(name)) take(name, 0)
+		for (const name in shown) take(name, m.data.gauges[name] ?? 0)
 		$('alerts').replaceChildren()
 		m.data.alerts.forEach(alert)
 	}
-	if (m.type === 'metric_update') take([m.data.type, m.data.action, m.data.name].filter(Boolean).join('.'), m.data.value)
+	if (m.type === 'metric_update') take(`${m.data.type}.${m.data.action}${m.data.name ? '/' + m.data.name : ''}`, m.data.value)
 	if (m.type === 'alert') alert(m.data)
 }, (status) => ($('status').dataset.state = status))
 

@@ -26,3 +26,27 @@ export function dice(seed) {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
   }
 }
+
+const alphabet = ['a', 'b', '\n', 'é', '😅', '👍']
+export function randomText(roll, most) {
+  return Array.from({ length: Math.floor(roll() * most) }, () => alphabet[Math.floor(roll() * alphabet.length)]).join('')
+}
+export function randomEdits(roll, text) {
+  const chars = [...text]
+  const list = []
+  let at = 0
+  let unit = 0
+  while (at <= chars.length && list.length < 3) {
+    const skip = Math.floor(roll() * (chars.length - at + 1))
+    unit += chars.slice(at, at + skip).join('').length
+    at += skip
+    const gone = Math.floor(roll() * Math.min(4, chars.length - at + 1))
+    const to = unit + chars.slice(at, at + gone).join('').length
+    const insert = roll() < 0.7 ? randomText(roll, 4) : ''
+    if (list.at(-1)?.to !== unit && (to > unit || insert)) list.push({ from: unit, to, insert })
+    at += gone
+    unit = to
+    if (at >= chars.length) break
+  }
+  return list
+}

@@ -1,0 +1,146 @@
+package relay
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+
+	"github.com/fasthttp/router"
+	"github.com/valyala/fasthttp"
+
+	"weir/internal/wire"
+	"weir/relay/web"
+)
+
+// maxFollowers is how many followers of a channel are listed.
+const maxFollowers = 200
+
+// adminPages adds the dashboard to the admin listener, and what it asks: the API of backends, and who follows a
+// channel.
+func (r *Relay) adminPages(mux *http.ServeMux) {
+	mux.Handle("GET /{$}", r.ownPages(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", pagePolicy)
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		serveFile(w, "dashboard/index.html")
+	})))
+	mux.Handle("GET /dashboard/{name}", r.ownPages(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		name := "dashboard/" + req.PathValue("name")
+		if web.File(name) == nil {
+			http.NotFound(w, req)
+			return
+		}
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("ETag", web.Tag(name))
+		if req.Header.Get("If-None-Match") == web.Tag(name) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		serveFile(w, name)
+	})))
+	mux.Handle("GET /followers", r.ownPages(http.HandlerFunc(r.handleFollowers)))
+	mux.Handle("/v1/", r.ownPages(r.backendAPI()))
+}
+
+func serveFile(w http.ResponseWriter, name string) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Type", web.Type(name))
+	_, _ = w.Write(web.File(name))
+}
+
+// ownPages lets requests pass that no page elsewhere has made: such a page would act with the password that the
+// browser keeps, or, on loopback, simply because it runs on this machine.
+func (r *Relay) ownPages(next http.Handler) http.Handler {
+	guard := http.NewCrossOriginProtection() // by Sec-Fetch-Site and Origin, of requests that may change something
+	return guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if loopback(r.cfg.Admin) && !loopbackHost(req.Host) {
+			// A name that was made to point here: its page would pass for our own.
+			r.metrics.authFailures.of("origin").Inc()
+			http.Error(w, "the admin listener answers to 127.0.0.1, ::1 and localhost only", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, req)
+	}))
+}
+
+// backendAPI is the API of backends on the admin listener: who may administer may do what a backend may.
+func (r *Relay) backendAPI() http.Handler {
+	t := router.New()
+	t.RedirectTrailingSlash, t.RedirectFixedPath, t.HandleOPTIONS = false, false, false
+	t.NotFound = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, faultNotFound) }
+	t.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, faultMethod) }
+	for _, x := range append(r.apiRoutes(), r.backends...) {
+		t.Handle(x.method, x.path, x.handle)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, int64(r.cfg.Limit.Request)))
+		if err != nil {
+			http.Error(w, "the request is too large, or broke off", http.StatusRequestEntityTooLarge)
+			return
+		}
+		var in fasthttp.Request
+		in.Header.SetMethod(req.Method)
+		in.SetRequestURI(req.URL.RequestURI())
+		in.Header.SetContentType(req.Header.Get("Content-Type"))
+		in.SetBody(body)
+		var ctx fasthttp.RequestCtx
+		ctx.Init(&in, remoteOf(req), nil)
+		t.Handler(&ctx)
+		w.Header().Set("Content-Type", string(ctx.Response.Header.ContentType()))
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(ctx.Response.StatusCode())
+		_, _ = w.Write(ctx.Response.Body())
+	})
+}
+
+// remoteOf is the peer of a request, nil for one that is not TCP's.
+func remoteOf(req *http.Request) net.Addr {
+	a, err := net.ResolveTCPAddr("tcp", req.RemoteAddr) // an address, nothing to look up
+	if err != nil {
+		return nil
+	}
+	return a
+}
+
+// handleFollowers is GET /followers?channel=: the sessions that follow a channel.
+func (r *Relay) handleFollowers(w http.ResponseWriter, req *http.Request) {
+	channel := req.URL.Query().Get("channel")
+	w.Header().Set("Cache-Control", "no-store")
+	if !wire.ValidChannel(channel) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(faultChannel.status)
+		_, _ = w.Write(faultChannel.appendProblem(nil))
+		return
+	}
+	count := 0
+	b := []byte(`{"followers":[`)
+	for _, s := range r.sessions.all() {
+		s.mu.Lock()
+		follows := s.find(channel) >= 0
+		s.mu.Unlock()
+		if !follows {
+			continue
+		}
+		if count++; count > maxFollowers {
+			continue
+		}
+		if count > 1 {
+			b = append(b, ',')
+		}
+		kind := "ws"
+		if s.sse != nil {
+			kind = "sse"
+		}
+		b = wire.AppendString(append(b, `{"connectionId":`...), s.id)
+		b = wire.AppendString(append(b, `,"userId":`...), s.user)
+		b = wire.AppendString(append(b, `,"address":`...), s.address)
+		b = append(append(b, `,"transport":"`...), kind...)
+		b = strconv.AppendInt(append(b, `","since":`...), s.opened.UnixMilli(), 10)
+		b = append(b, '}')
+	}
+	b = strconv.AppendInt(append(b, `],"count":`...), int64(count), 10)
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(b, '}'))
+}
