@@ -101,7 +101,34 @@ func newEngine(ctx context.Context, cfg Config) (e *engine, err error) {
 		}
 		e.tokens = append(e.tokens, token)
 	}
+	if err := e.prepare(ctx); err != nil {
+		return nil, err
+	}
 	return e, e.startLoops(sub, pub, to)
+}
+
+// prepare has channels made that do not come into being by being named.
+func (e *engine) prepare(ctx context.Context) error {
+	p, ok := e.target.(target.Preparer)
+	if !ok {
+		return nil
+	}
+	owner := "bench-" + e.id
+	token, err := e.token(owner)
+	if err != nil {
+		return setupError("make a token: %w", err)
+	}
+	members := make([][]string, e.plan.Channels)
+	for i := range e.plan.Subscribers {
+		user, _ := e.userAt(i)
+		for _, ch := range e.plan.Follows(i) {
+			members[ch] = append(members[ch], user)
+		}
+	}
+	if e.names, err = p.Prepare(ctx, owner, token, members); err != nil {
+		return setupError("%s: %w", e.cfg.Target.URL, err)
+	}
+	return nil
 }
 
 func (e *engine) token(user string) (string, error) {

@@ -94,8 +94,10 @@ func (s Scenario) Validate() error {
 	}
 	span := func(v time.Duration, least time.Duration) bool { return v >= least && v <= maxTime }
 	switch {
-	case s.System != "" && s.System != "analytics":
-		return bad("system", s.System, "analytics, or none")
+	case s.System != "" && s.System != "chat" && s.System != "analytics":
+		return bad("system", s.System, "chat or analytics, or none")
+	case s.System != "" && (s.Churn > 0 || s.Typing > 0 || s.Keys > 0):
+		return bad("churn, typing or keys", s.System, "none of them: what a system's messages are is its own")
 	case s.Measure != Delivery && s.Measure != Publish && s.Measure != Connect:
 		return bad("measure", s.Measure, "delivery, publish or connect")
 	case s.Channels < 1 || s.Channels > maxChannels:

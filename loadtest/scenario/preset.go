@@ -20,8 +20,8 @@ func Presets() []Scenario {
 			Channels: 100, Subscribers: 1000, Rate: 2000, Publishers: 16,
 		},
 		{
-			Name: "chat", About: "rooms: messages that all must arrive, typing signs that expire, and who is here",
-			Channels: 50, Subscribers: 500, Rate: 500, Typing: 0.6, Presence: true, Payload: 256, Publishers: 8, Churn: 5,
+			Name: "chat", About: "rooms and their members: messages that all must arrive, who is typing, and who is here",
+			System: "chat", Channels: 50, Subscribers: 500, Rate: 500, Presence: true, Payload: 256, Publishers: 8,
 		},
 		{
 			Name: "presence", About: "connections join and leave, and those who stay see it",

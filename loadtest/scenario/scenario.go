@@ -12,7 +12,7 @@ type Scenario struct {
 	Name  string `yaml:"name"`
 	About string `yaml:"about"` // one line for the report
 
-	System string `yaml:"system"` // a system of weir's that is driven instead of plain channels: analytics; none. Other targets have channels only
+	System string `yaml:"system"` // a system of weir's that is driven instead of plain channels: chat or analytics; none. Other targets have channels only
 
 	Measure     Measure `yaml:"measure"`     // what latency is of; delivery
 	Channels    int     `yaml:"channels"`    // channels in all; 1

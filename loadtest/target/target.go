@@ -64,9 +64,10 @@ type Subscriber struct {
 
 	// Owned by the adapter, on the connection's loop.
 	Subscribed bool
-	Confirmed  int    // channels whose subscription was confirmed
-	Cursor     []byte // event stream: the last event's id
-	counted    map[string]int
+	Confirmed  int            // channels whose subscription was confirmed
+	Cursor     []byte         // event stream: the last event's id
+	counted    map[string]int // dashboards: events of each metric that they were told of
+	read       int            // members of rooms: messages that they have read
 }
 
 // Followed is a channel of a subscriber, and where it stands in it.
@@ -103,7 +104,7 @@ type Options struct {
 	Publish   string // address to publish to, when it is another; {channel} stands for the channel
 	Key       string // what publishers authenticate with; weir: "dev"; pusher: app:key:secret
 	Transport string // weir: ws (default) or sse
-	System    string // weir: a system to drive instead of channels: Analytics; "" none
+	System    string // weir: a system to drive instead of channels: Chat or Analytics; "" none
 }
 
 // Names are the kinds of server that New knows.
@@ -137,10 +138,12 @@ func New(o Options) (t Target, subscribe, publish Endpoint, err error) {
 		switch o.System {
 		case "":
 			t, err = newWeir(o, subscribe, publish)
+		case Chat:
+			t, err = newWeirChat(o, subscribe, publish)
 		case Analytics:
 			t, err = newWeirAnalytics(o, subscribe, publish)
 		default:
-			err = fmt.Errorf("system %q: expected %s: %w", o.System, Analytics, ErrTarget)
+			err = fmt.Errorf("system %q: expected %s or %s: %w", o.System, Chat, Analytics, ErrTarget)
 		}
 	case "centrifugo":
 		t = newCentrifugo(o, subscribe, publish)
