@@ -101,6 +101,23 @@ func (s *daemon) node(t *testing.T, script string) {
 	}
 }
 
+// TestE2EBrowser lets Chromium run the demos and the dashboard, with the server killed under them. The script starts
+// the server itself. Pictures go to bin/screenshots.
+func TestE2EBrowser(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	shots, err := filepath.Abs(filepath.Join("..", "..", "bin", "screenshots"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, "node", "browser.mjs")
+	cmd.Dir = filepath.Join("testdata", "e2e")
+	cmd.Env = append(os.Environ(), "E2E_BINARY="+binary(t), "E2E_LISTEN="+freeAddress(t), "E2E_ADMIN="+freeAddress(t), "E2E_SHOTS="+shots)
+	if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "ok" {
+		t.Fatalf("browser.mjs: %v\n%s", err, out)
+	}
+}
+
 func TestE2ENodeWS(t *testing.T)          { startDaemon(t).node(t, "ws.mjs") }
 func TestE2ENodeEventSource(t *testing.T) { startDaemon(t).node(t, "sse.mjs") }
 

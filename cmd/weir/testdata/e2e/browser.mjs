@@ -1,0 +1,260 @@
+// Chromium runs every demo in two contexts at once and the dashboard under load, while the server is killed and
+// started again under them: nothing is missing afterwards, and nothing is there twice.
+//
+// E2E_BINARY, E2E_LISTEN and E2E_ADMIN say what to start and where; E2E_BASE is the address that pages are asked
+// for, which may be a proxy's in front; E2E_SHOTS is where screenshots go.
+import { spawn } from 'node:child_process'
+import { mkdtempSync, mkdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { chromium } from 'playwright-core'
+import { equal } from './lib.mjs'
+
+const { E2E_BINARY: binary, E2E_LISTEN: listen, E2E_ADMIN: admin, E2E_BASE: base = 'http://' + listen, E2E_SHOTS: shots, E2E_CHROMIUM: executablePath = '/usr/bin/chromium' } = process.env
+const data = mkdtempSync(join(tmpdir(), 'weir-browser-'))
+if (shots) mkdirSync(shots, { recursive: true })
+
+// ---- the server ----
+
+let server
+async function start() {
+  server = spawn(binary, ['serve', '--dev', '--data', data, '--listen', listen, '--admin', admin], { stdio: ['ignore', 'ignore', 'pipe'] })
+  server.log = ''
+  server.stderr.on('data', (d) => (server.log = (server.log + d).slice(-4000)))
+  await until('the server is ready', async () => (await fetch(`http://${admin}/readyz`).catch(() => ({}))).ok)
+}
+function kill() {
+  return new Promise((gone) => {
+    server.once('exit', gone)
+    server.kill('SIGKILL')
+  })
+}
+const backend = async (path, body) => {
+  for (;;) { // as a backend does whose relay is away for a moment; ids keep it from happening twice
+    const r = await fetch(`http://${listen}${path}`, { method: 'POST', headers: { authorization: 'Bearer dev', 'content-type': 'application/json' }, body: JSON.stringify(body) }).catch(() => ({}))
+    if (r.ok) return
+    await new Promise((done) => setTimeout(done, 100))
+  }
+}
+
+async function until(what, ok, ms = 20000) {
+  for (const end = Date.now() + ms; ; ) {
+    const got = await ok()
+    if (got) return got
+    if (Date.now() > end) throw new Error('still not so: ' + what)
+    await new Promise((done) => setTimeout(done, 50))
+  }
+}
+
+// ---- the browser ----
+
+const browser = await chromium.launch({
+  executablePath, headless: true,
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+})
+const troubles = []
+async function open(url, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options })
+  const page = await context.newPage()
+  page.on('pageerror', (err) => troubles.push(`${url}: ${err.message}`))
+  page.on('console', (m) => /Content Security Policy|Refused to/.test(m.text()) && troubles.push(`${url}: ${m.text()}`))
+  await page.goto(url)
+  return page
+}
+const live = (page) => page.waitForSelector('#status[data-state=open]')
+const pair = async (path, a = 'ada', b = 'grace') => {
+  const at = (user) => base + path + (path.includes('?') ? '&' : '?') + 'user=' + user
+  const pages = [await open(at(a)), await open(at(b), { colorScheme: 'dark' })]
+  await Promise.all(pages.map(live))
+  return pages
+}
+const shot = async (page, name) => {
+  if (shots) await page.screenshot({ path: join(shots, name + '.png') })
+}
+const close = (pages) => Promise.all(pages.map((p) => p.context().close()))
+
+// ---- the demos ----
+
+const demos = {
+  async chat() {
+    const [a] = await Promise.all([open(base + '/demo/chat?user=ada')])
+    await a.waitForSelector('#title:not(:empty)')
+    const room = new URL(a.url()).hash
+    const b = await open(base + '/demo/chat?user=grace' + room, { colorScheme: 'dark' })
+    await b.waitForSelector('#title:not(:empty)')
+    await until('both are here', async () => (await a.textContent('#people')).includes('2 here'))
+    const say = async (page, text) => {
+      await page.fill('#text', text)
+      await page.press('#text', 'Enter')
+    }
+    const want = []
+    for (let i = 0; i < 12; i++) {
+      if (i === 5) await kill()
+      const text = `message ${i}`
+      await say(i % 2 ? a : b, text)
+      want.push(text)
+      if (i === 8) await start()
+    }
+    for (const p of [a, b]) {
+      await until('all messages are shown', async () => (await p.$$eval('#messages .text', (all) => all.length)) >= want.length && !(await p.$('.pending')))
+      const got = await p.$$eval('#messages .text', (all) => all.map((e) => e.textContent))
+      equal([...got].sort(), [...want].sort(), 'messages, each once')
+    }
+    const order = (p) => p.$$eval('#messages .text', (all) => all.map((e) => e.textContent))
+    equal(await order(a), await order(b), 'the same order')
+    await b.fill('#text', '')
+    await b.type('#text', 'hm')
+    await until('typing is seen', async () => (await a.textContent('#typing')).includes('typing'))
+    await a.click('#messages li:nth-child(2) .reactions button:nth-child(1)')
+    await until('the reaction is seen', async () => (await b.textContent('#messages li:nth-child(2) .reactions')).includes('1'))
+    await shot(a, 'chat')
+    await shot(b, 'chat-dark')
+    await close([a, b])
+  },
+
+  async document() {
+    const [a, b] = await pair('/demo/document?doc=e2e')
+    const text = (p) => p.inputValue('#text')
+    await until('both can type', async () => (await a.isEditable('#text')) && (await b.isEditable('#text')))
+    await a.click('#text')
+    await a.keyboard.type('From Ada: 😅 and so on.\n')
+    await until('Grace has it', async () => (await text(b)) === (await text(a)) && (await text(b)).length > 0)
+    await b.click('#text')
+    await b.keyboard.press('Control+End')
+    await b.keyboard.type('From Grace: ')
+    await until('the caret is painted', async () => (await a.$$('.ghost b')).length === 1)
+    await shot(a, 'document')
+    await kill()
+    await a.click('#text')
+    await a.keyboard.press('Control+Home')
+    await Promise.all([a.keyboard.type('(typed while it was away) '), b.keyboard.type('so did I 👍')])
+    await start()
+    await until('both have all of it', async () => (await text(a)) === (await text(b)) && (await a.textContent('#saved')) === 'saved' && (await b.textContent('#saved')) === 'saved', 30000)
+    equal(await text(a), '(typed while it was away) From Ada: 😅 and so on.\nFrom Grace: so did I 👍', 'the text')
+    await shot(b, 'document-dark')
+    await close([a, b])
+  },
+
+  async feed() {
+    const [a, b] = await pair('/demo/feed', 'ada', 'ada')
+    const want = []
+    for (let i = 0; i < 30; i++) {
+      if (i === 10) {
+        await kill()
+        setTimeout(start, 300)
+      }
+      want.push('item-' + i)
+      await backend('/v1/feed/ada', { type: 'post', id: 'item-' + i, data: { text: 'Item ' + i, author: 'e2e', at: i } })
+    }
+    for (const p of [a, b]) {
+      const ids = () => p.$$eval('#feed li', (all) => all.map((li) => li.dataset.id).reverse())
+      await until('all items are there', async () => (await ids()).length >= want.length)
+      equal(await ids(), want, 'items, each once and in order')
+    }
+    await shot(a, 'feed')
+    await close([a, b])
+  },
+
+  async notify() {
+    const [a, b] = await pair('/demo/notify', 'ada', 'ada')
+    await a.fill('#title', 'First')
+    await a.press('#title', 'Enter')
+    await until('both have it', async () => (await a.$('#list li')) && (await b.$('#list li')))
+    await kill()
+    await start()
+    await Promise.all([live(a), live(b)])
+    await backend('/v1/notify', { userId: 'ada', title: 'Second', body: 'after the restart' })
+    for (const p of [a, b]) {
+      await until('both notifications are there', async () => (await p.$$('#list li')).length === 2)
+      equal((await p.$$eval('#list b', (all) => all.map((e) => e.textContent))).sort(), ['First', 'Second'], 'notifications, each once')
+    }
+    await a.click('#list li:first-child button')
+    await until('read there is read here', async () => (await b.$$('#list li.unread')).length === 1)
+    // The service worker shows what is pushed to it. There is no push service here, so the browser is told to have one.
+    await a.context().grantPermissions(['notifications'], { origin: new URL(base).origin })
+    const shown = await a.evaluate(async () => {
+      await navigator.serviceWorker.register('/demo/sw.js')
+      return (await navigator.serviceWorker.ready).scope
+    })
+    const cdp = await a.context().newCDPSession(a)
+    const found = new Promise((done) => cdp.on('ServiceWorker.workerRegistrationUpdated', ({ registrations }) => registrations.forEach((x) => x.scopeURL === shown && done(x.registrationId))))
+    await cdp.send('ServiceWorker.enable')
+    await cdp.send('ServiceWorker.deliverPushMessage', { origin: new URL(base).origin, registrationId: await found, data: JSON.stringify({ id: 'n1', title: 'Pushed', body: 'by the browser' }) })
+    await until('the push is shown', () => a.evaluate(async () => (await (await navigator.serviceWorker.ready).getNotifications()).some((n) => n.title === 'Pushed')))
+    await shot(b, 'notify-dark')
+    await close([a, b])
+  },
+
+  async wall() {
+    const [a, b] = await pair('/demo/wall')
+    const value = (p, metric) => p.textContent(`[data-metric="${metric}"] output`)
+    await until('connections are counted', async () => +(await value(a, 'weir.connections')) >= 2)
+    await kill()
+    await start()
+    await Promise.all([live(a), live(b)])
+    await until('they are again', async () => +(await value(a, 'weir.connections')) >= 2 && +(await value(b, 'weir.connections')) >= 2)
+    await a.click('#burst')
+    await until('both see the hundred', async () => (await value(b, 'user.action')) === '100' || (await b.evaluate(() => 0)), 5000)
+    await shot(a, 'wall')
+    await close([a, b])
+  },
+
+  async dashboard() {
+    const url = `http://${admin}/`
+    const bench = spawn(binary, ['bench', 'fanout', '--url', 'http://' + listen, '--subscribers', '100', '--duration', '12s'], { stdio: 'ignore' })
+    const pages = [await open(url, { viewport: { width: 1360, height: 1000 } }), await open(url, { colorScheme: 'dark', viewport: { width: 400, height: 900 } })]
+    await Promise.all(pages.map(live))
+    const tile = (p, n) => p.textContent(`#tiles div:nth-child(${n}) output`)
+    for (const p of pages) await until('the load is shown', async () => parseFloat(await tile(p, 1)) >= 100 && /k/.test(await tile(p, 3)))
+    await until('the busiest channel is named', () => pages[0].$('#channels button'))
+    await new Promise((done) => setTimeout(done, 3000)) // a few seconds of it, for whoever looks at the picture
+    // The plots are smooth: frames come, though every second brings new figures.
+    const frames = await pages[0].evaluate(() => new Promise((done) => {
+      let n = 0
+      const end = performance.now() + 1000
+      const frame = () => (performance.now() < end ? (n++, requestAnimationFrame(frame)) : done(n))
+      requestAnimationFrame(frame)
+    }))
+    if (frames < 15) throw new Error(`${frames} frames a second`)
+    await shot(pages[0], 'dashboard')
+    await shot(pages[1], 'dashboard-dark-400')
+    const wide = await pages[1].evaluate(() => document.documentElement.scrollWidth)
+    if (wide > 400) throw new Error(`${wide} pixels wide at 400`)
+    await pages[0].click('#channels button')
+    await until('who follows is listed', async () => (await pages[0].$$('#followers tr')).length >= 100)
+    await pages[0].fill('#data', '{"test": true}')
+    await pages[0].press('#data', 'Enter')
+    await until('the test message is published', async () => (await pages[0].textContent('#answer')).startsWith('change '))
+    await pages[0].click('#followers tr:first-child button')
+    await until('a session is disconnected', async () => (await pages[0].textContent('#followers tr:first-child button')) !== 'Disconnect')
+    await pages[0].click('#letters')
+    await pages[0].waitForSelector('#webhooks :first-child')
+    bench.kill()
+    await kill()
+    await pages[0].waitForSelector('#status[data-state=off]')
+    await start()
+    await Promise.all(pages.map(live))
+    await close(pages)
+  },
+}
+
+try {
+  await start()
+  const only = process.env.E2E_ONLY?.split(',') ?? Object.keys(demos)
+  for (const name of only) {
+    const since = Date.now()
+    await demos[name]().catch((err) => {
+      throw new Error(`${name}: ${err.message}`, { cause: err })
+    })
+    if (process.env.E2E_VERBOSE) console.error(name, Date.now() - since, 'ms')
+  }
+  if (troubles.length) throw new Error(troubles.join('\n'))
+  console.log('ok')
+} catch (err) {
+  console.log(err.stack, '\n', server.log)
+  process.exitCode = 1
+} finally {
+  await browser.close()
+  await kill()
+  rmSync(data, { recursive: true, force: true })
+}
