@@ -22,8 +22,9 @@ func welcome(public net.Addr, secure bool) (string, error) {
 	return fmt.Sprintf(`
 weir is ready, in development mode: its keys are published, so it listens on this machine only.
 
-Page, open it twice:
+Page, open it twice; demos:
   %[1]s://%[3]s/
+  %[1]s://%[3]s/demo
 
 Demos (chat, a shared document, a feed, notifications, analytics):
   %[1]s://%[3]s/demo
