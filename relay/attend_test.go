@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -157,4 +158,25 @@ func TestAttendanceAtTheEnd(t *testing.T) {
 		time.Sleep(time.Hour)
 		s.told("set u1")
 	})
+}
+
+// However many there are, a late joiner gets the full set.
+func TestPresenceOfACrowd(t *testing.T) {
+	g := open(t)
+	const crowd = 20000
+	for i := range crowd {
+		if err := (&Core{relay: g.relay}).Attend("hall:1", "", &auth.Identity{User: fmt.Sprint("m", i), Name: "Somebody"}, Attendance{}); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	reply, ok := g.relay.broker.Read("presence:hall:1", nil)
+	if n := strings.Count(string(reply.State), `"joinedAt"`); !ok || n != crowd {
+		t.Error("told", n)
+	}
+	if a := g.api(200, "GET", "/v1/channels/hall:1/presence?count", ""); a.body != `{"channel":"hall:1","count":20000}` {
+		t.Error(a.body)
+	}
+	if h := g.client("u1").subscribe("presence:hall:1", ""); len(h.State["users"]) != crowd {
+		t.Error(len(h.State["users"]))
+	}
 }

@@ -100,6 +100,9 @@ func newPolicies(cfg *Config) (*policies, error) {
 		}
 		named[name].reserved = reserved
 	}
+	// There are no more of these than connections may make, and all of them are to be told.
+	who := &named[wire.PresenceNamespace].log
+	who.Items, who.StateBytes = -1, -1
 	return p, nil
 }
 

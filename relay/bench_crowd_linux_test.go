@@ -1,0 +1,178 @@
+package relay
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"weir/broker"
+	"weir/relay/auth"
+)
+
+// crowd is the members of one channel, some of whom follow who else is there.
+type crowd struct {
+	relay *Relay
+	feed  *feed
+	here  []*session // who will leave, in this order
+
+	mu     sync.Mutex
+	delays []time.Duration // from a join to its arrival, at one of those who follow
+}
+
+const hall = "hall:1"
+
+// gather fills the hall.
+func gather(b *testing.B, r *Relay, members, watchers, leaving int) *crowd {
+	c := &crowd{relay: r}
+	for i := range members - leaving {
+		r.presence.join(hall, member(r, fmt.Sprint("m", i)))
+	}
+	for range leaving {
+		c.join()
+	}
+	ch, err := r.broker.Join(presenceChannel(hall), broker.JoinRequest{}, func(o broker.Outlet, reply broker.Reply) {
+		c.feed = o.(*feed)
+		c.feed.begin(reply.Position)
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(ch.Leave)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer ln.Close()
+	var reading, joined sync.WaitGroup
+	for i := range watchers {
+		far, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		near, err := ln.Accept()
+		if err != nil {
+			b.Fatal(err)
+		}
+		reading.Go(func() { // ends with the connection
+			if i == 0 {
+				c.listen(far)
+			} else {
+				_, _ = io.Copy(io.Discard, far)
+			}
+		})
+		s := member(r, fmt.Sprint("w", i))
+		s.conn = r.pool.Open(near, plainWS, false, s)
+		joined.Add(1)
+		s.conn.Join(c.feed.topic, c.feed.ordinal.Load(), nil, joined.Done)
+		b.Cleanup(func() {
+			s.conn.Remove(nil)
+			_ = near.Close()
+			_ = far.Close()
+		})
+	}
+	b.Cleanup(reading.Wait)
+	joined.Wait()
+	return c
+}
+
+// join has somebody join whose name says when that was.
+func (c *crowd) join() {
+	s := member(c.relay, fmt.Sprint("at", time.Now().UnixNano()))
+	c.relay.presence.join(hall, s)
+	c.here = append(c.here, s)
+}
+
+// leave has whoever has been there longest leave.
+func (c *crowd) leave() {
+	c.relay.presence.leave(hall, c.here[0], false)
+	c.here = c.here[1:]
+}
+
+// member is a session without a connection.
+func member(r *Relay, user string) *session {
+	s := &session{relay: r, user: user, id: user, enc: plainWS}
+	s.identity.Store(&auth.Identity{User: user, Name: "Somebody", Avatar: "https://example.com/a.png"})
+	return s
+}
+
+// listen notes how long joins take to arrive: the names of those who join say when they did.
+func (c *crowd) listen(nc net.Conn) {
+	buf := make([]byte, 1<<16)
+	rest := ""
+	for {
+		n, err := nc.Read(buf)
+		if err != nil {
+			return
+		}
+		now := time.Now().UnixNano()
+		text := rest + string(buf[:n])
+		const mark = `"key":"at`
+		for {
+			_, after, ok := strings.Cut(text, mark)
+			name, more, whole := strings.Cut(after, `"`)
+			if !ok || !whole {
+				break
+			}
+			if at, err := strconv.ParseInt(name, 10, 64); err == nil && strings.HasPrefix(more, `,"data"`) {
+				c.mu.Lock()
+				c.delays = append(c.delays, time.Duration(now-at))
+				c.mu.Unlock()
+			}
+			text = more
+		}
+		rest = text[max(0, len(text)-256):]
+	}
+}
+
+// processor is the time that the process has spent computing.
+func processor() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// A crowd of 20,000, of whom a thousand leave each second and as many come, told to those who follow it: how long a
+// join takes to arrive, how many writes that is, and what it costs, reading included. One operation is one join and
+// one leave.
+func BenchmarkCrowd(b *testing.B) {
+	const rate = 1000
+	for _, watchers := range []int{100, 1000, 4000} {
+		b.Run(fmt.Sprintf("members=20000/joins=%d/leaves=%d/watchers=%d", rate, rate, watchers), func(b *testing.B) {
+			g := serving(b)
+			c := gather(b, g.relay, 20000, watchers, rate)
+			meter := &c.feed.ns.meter
+			writes, deliveries := meter.Frames.Load(), meter.Messages.Load()
+			used, begin := processor(), time.Now()
+			due := begin
+			for b.Loop() {
+				due = due.Add(time.Second / rate)
+				time.Sleep(time.Until(due)) // they come at a rate, whatever becomes of that
+				c.join()
+				c.leave()
+			}
+			took := time.Since(begin)
+			b.ReportMetric(float64(processor()-used)/float64(took), "cores")
+			b.ReportMetric(float64(meter.Messages.Load()-deliveries)/took.Seconds(), "deliveries/s")
+			b.ReportMetric(float64(meter.Frames.Load()-writes)/took.Seconds(), "writes/s")
+			b.ReportMetric(float64(b.N)/took.Seconds(), "joins/s")
+			b.ReportMetric(float64(meter.Dropped.Load()), "dropped")
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			slices.Sort(c.delays)
+			if n := len(c.delays); n > 0 {
+				b.ReportMetric(float64(c.delays[n/2].Milliseconds()), "p50-ms")
+				b.ReportMetric(float64(c.delays[n*99/100].Milliseconds()), "p99-ms")
+			}
+			if n := len(c.delays); n < b.N*9/10 {
+				b.Errorf("of %d joins %d were seen", b.N, n)
+			}
+		})
+	}
+}
