@@ -148,6 +148,9 @@ func (c *Core) Revoke(user, channel, reason string) int {
 // Connections is how many connections a user has open.
 func (c *Core) Connections(user string) int { return len(c.relay.sessions.byUser(user)) }
 
+// Connected says whether a connection is open.
+func (c *Core) Connected(connection string) bool { return c.relay.sessions.byID(connection) != nil }
+
 // Publish makes a change of a channel. Errors: those of broker.Publish, "overloaded", "too large", and what
 // says that a name is wrong; all of them can be told as they are.
 func (c *Core) Publish(channel string, p *broker.Publication) (broker.Position, error) {

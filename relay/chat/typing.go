@@ -218,7 +218,7 @@ func (s *System) onTyping(e *relay.Event) error {
 		return relay.Fault(400, "bad_request", "roomId must be the id of a room", false)
 	}
 	user := data.UserID
-	if e.Connection != "" {
+	if e.Identity != nil {
 		user = e.User
 	}
 	if user == "" {

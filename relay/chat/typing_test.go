@@ -141,3 +141,16 @@ func TestTypingOfABackend(t *testing.T) {
 		t.Error(user)
 	}
 }
+
+// A command that is posted is its user's, too.
+func TestTypingIsPosted(t *testing.T) {
+	g := start(t, nil)
+	room := g.room(nil, "u2")
+	p := g.follow("u1", "room:"+room)
+	for _, user := range []string{"u9", "u2"} { // u9 is no member, whoever they say they are
+		g.As(user, "POST", "/command", message{"type": "event", "id": 1, "topic": "chat.typing.start", "data": message{"roomId": room, "userId": "u1"}})
+	}
+	if _, user, _ := signs(p); user != "u2" {
+		t.Error(user)
+	}
+}

@@ -126,6 +126,9 @@ func (s *System) enter(e *relay.Event, id *auth.Identity, channel string, a rela
 	if err := s.core.Allows(id, auth.Subscribe, channel); err != nil {
 		return err
 	}
+	if !s.core.Connected(e.Connection) { // a command that was posted: there is no end to wait for, but that of its time
+		return s.core.Attend(channel, e.Connection, id, a)
+	}
 	a, err := s.places.put(e.Connection, channel, a)
 	if err != nil {
 		return err

@@ -305,3 +305,12 @@ func TestBackend(t *testing.T) {
 		t.Error(list)
 	}
 }
+
+// A command that is posted is of no connection: it counts for its minute, and nothing of it is kept longer.
+func TestPostedCommand(t *testing.T) {
+	g := start(t)
+	status, out := g.As("u1", "POST", "/command", message{"type": "event", "id": 1, "topic": "presence.join", "data": message{"channel": "managed:1", "userId": "u9"}})
+	if status != 200 || users(g, "managed:1")["u1"] == nil {
+		t.Error(status, out, users(g, "managed:1"))
+	}
+}
