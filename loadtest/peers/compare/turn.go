@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -50,7 +51,7 @@ func recall(name string) ([]kept, error) {
 	if err := json.Unmarshal(b, &all); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return all, nil
+	return slices.DeleteFunc(all, func(k kept) bool { return len(k.Runs) == 0 && k.Skipped == "" }), nil // no run counted
 }
 
 // remember writes them.
