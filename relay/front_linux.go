@@ -115,7 +115,8 @@ func (k *desk) enter(g *guest) bool {
 	if err != nil {
 		return false
 	}
-	if err := rc.Control(func(fd uintptr) { g.fd = int(fd) }); err != nil {
+	fd := -1
+	if err := rc.Control(func(n uintptr) { fd = int(n) }); err != nil {
 		return false
 	}
 	k.mu.Lock()
@@ -123,14 +124,16 @@ func (k *desk) enter(g *guest) bool {
 	if k.closed {
 		return false
 	}
-	if g.fd >= len(k.guests) {
-		k.guests = append(k.guests, make([]*guest, g.fd+1-len(k.guests))...)
+	if fd >= len(k.guests) {
+		k.guests = append(k.guests, make([]*guest, fd+1-len(k.guests))...)
 	}
-	k.guests[g.fd] = g
+	k.guests[fd] = g
+	g.seat = &seat{fd: fd}
 	g.seated.Store(true)
-	e := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP, Fd: int32(g.fd)}
-	if err := syscall.EpollCtl(k.fd, syscall.EPOLL_CTL_ADD, g.fd, &e); err != nil {
-		k.guests[g.fd] = nil
+	e := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP, Fd: int32(fd)}
+	if err := syscall.EpollCtl(k.fd, syscall.EPOLL_CTL_ADD, fd, &e); err != nil {
+		k.guests[fd] = nil
+		g.seat = nil
 		g.seated.Store(false)
 		return false
 	}
@@ -140,7 +143,7 @@ func (k *desk) enter(g *guest) bool {
 // forget takes a guest out before it goes elsewhere or is closed.
 func (k *desk) forget(g *guest) {
 	k.mu.Lock()
-	k.guests[g.fd] = nil
+	k.guests[g.seat.fd] = nil
 	k.mu.Unlock()
 	g.seated.Store(false)
 }
@@ -206,7 +209,7 @@ func (k *desk) turn(g *guest) {
 	}
 	unsent := 0
 	if len(k.out) > 0 {
-		sent, err := sendNow(g.fd, k.out)
+		sent, err := sendNow(g.seat.fd, k.out)
 		if err != nil && err != syscall.EAGAIN { //nolint:errorlint // as above
 			k.leave(g)
 			return
@@ -221,10 +224,10 @@ func (k *desk) turn(g *guest) {
 		return
 	}
 	if n == len(b) {
-		g.held = nil
+		g.seat.held = nil
 		return
 	}
-	g.held = append(g.held[:0], b[n:]...)
+	g.seat.held = append(g.seat.held[:0], b[n:]...)
 	if g.phase.Load()&(1<<phaseBits-1) == waiting {
 		g.at(reading)
 	}
@@ -232,15 +235,15 @@ func (k *desk) turn(g *guest) {
 
 // receive receives once. It answers all that has come of the guest's next request.
 func (k *desk) receive(g *guest) ([]byte, error) {
-	if len(g.held) == 0 {
-		n, err := receiveNow(g.fd, k.buf)
+	if len(g.seat.held) == 0 {
+		n, err := receiveNow(g.seat.fd, k.buf)
 		return k.buf[:n], err
 	}
-	have := len(g.held)
-	g.held = slices.Grow(g.held, min(max(have, 4<<10), maxPlain+maxHeaderBytes)) // no more than twice of what has come
-	n, err := receiveNow(g.fd, g.held[have:cap(g.held)])
-	g.held = g.held[:have+n]
-	return g.held, err
+	have := len(g.seat.held)
+	g.seat.held = slices.Grow(g.seat.held, min(max(have, 4<<10), maxPlain+maxHeaderBytes)) // no more than twice of what has come
+	n, err := receiveNow(g.seat.fd, g.seat.held[have:cap(g.seat.held)])
+	g.seat.held = g.seat.held[:have+n]
+	return g.seat.held, err
 }
 
 // leave closes a guest.
@@ -252,11 +255,11 @@ func (k *desk) leave(g *guest) {
 // pass hands a guest over to the HTTP server, with what is still to be sent and what has been read of it.
 func (k *desk) pass(g *guest, unsent, rest []byte) {
 	e := syscall.EpollEvent{}
-	_ = syscall.EpollCtl(k.fd, syscall.EPOLL_CTL_DEL, g.fd, &e) // it is there
+	_ = syscall.EpollCtl(k.fd, syscall.EPOLL_CTL_DEL, g.seat.fd, &e) // it is there
 	k.forget(g)
-	g.unsent = slices.Clone(unsent)
-	g.rest = slices.Clone(rest)
-	g.held = nil
+	g.seat.unsent = slices.Clone(unsent)
+	g.seat.rest = slices.Clone(rest)
+	g.seat.held = nil
 	k.relay.metrics.passed.Inc()
 	k.lane.put(g)
 }

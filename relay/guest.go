@@ -23,12 +23,9 @@ type guest struct {
 	counted bool // in the relay's addresses
 
 	// Owned by the goroutine that serves its requests.
-	key    auth.Memo // the API key that it has shown
-	host   string    // the last Host that was found to be good
-	fd     int       // at a desk
-	held   []byte    // at a desk: has come of a request that is not whole yet
-	unsent []byte    // behind a desk: is to be sent before anything is read
-	rest   []byte    // behind a desk: was read there
+	key  auth.Memo // the API key that it has shown
+	host string    // the last Host that was found to be good
+	seat *seat     // at a desk, and until what was read there has been read again
 
 	// Atomic.
 	dry    atomic.Bool
@@ -41,6 +38,14 @@ type guest struct {
 	previous, next *guest
 	seen           uint32    // phase at the last look
 	since          time.Time // when that was new
+}
+
+// seat is what only guests at a desk need, and those who come from one: sessions do not.
+type seat struct {
+	fd     int
+	held   []byte // has come of a request that is not whole yet
+	unsent []byte // behind the desk: is to be sent before anything is read
+	rest   []byte // behind the desk: was read there
 }
 
 // The phases of a guest.
@@ -70,22 +75,24 @@ func (errDry) Temporary() bool { return true }
 
 // Read implements net.Conn.
 func (g *guest) Read(p []byte) (int, error) {
-	if len(g.unsent) > 0 {
-		b := g.unsent
-		g.unsent = nil
-		if _, err := g.Write(b); err != nil {
-			return 0, err
+	if s := g.seat; s != nil {
+		if len(s.unsent) > 0 {
+			b := s.unsent
+			s.unsent = nil
+			if _, err := g.Write(b); err != nil {
+				return 0, err
+			}
 		}
-	}
-	if len(g.rest) > 0 {
-		if g.phase.Load()&(1<<phaseBits-1) == waiting {
-			g.at(reading)
+		n := copy(p, s.rest)
+		if s.rest = s.rest[n:]; len(s.rest) == 0 {
+			g.seat = nil
 		}
-		n := copy(p, g.rest)
-		if g.rest = g.rest[n:]; len(g.rest) == 0 {
-			g.rest = nil
+		if n > 0 {
+			if g.phase.Load()&(1<<phaseBits-1) == waiting {
+				g.at(reading)
+			}
+			return n, nil
 		}
-		return n, nil
 	}
 	if g.dry.Load() {
 		return 0, errDry{}
