@@ -105,6 +105,12 @@ func run(ctx context.Context) error {
 		for _, k := range list {
 			if l, s := find(k.Pair); l.name != "" && s.name != "" {
 				p.outcomes[l.name][s.name] = k.outcome(l, s)
+				if k.At.Before(p.from) {
+					p.from = k.At
+				}
+				if k.At.After(p.to) {
+					p.to = k.At
+				}
 			}
 		}
 	}
@@ -126,13 +132,12 @@ func run(ctx context.Context) error {
 			}
 		}
 		pairs = pairs[len(list):]
-		if p.to = time.Now(); *out != "" && len(pairs) > 0 { // what there is so far
+		if *out != "" && len(pairs) > 0 { // what there is so far
 			if err := p.save(*out); err != nil {
 				return err
 			}
 		}
 	}
-	p.to = time.Now()
 	if err := p.save(*out); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type pair struct{ Cell, Server string }
 // kept is an outcome on its way between two processes.
 type kept struct {
 	Pair    pair
+	At      time.Time // when it was measured
 	Runs    []result
 	Broken  []string
 	Lowered int
@@ -31,7 +32,7 @@ type kept struct {
 }
 
 func (o outcome) keep() kept {
-	return kept{pair{o.cell.name, o.server.name}, o.runs, o.broken, o.lowered, o.skipped}
+	return kept{pair{o.cell.name, o.server.name}, time.Now(), o.runs, o.broken, o.lowered, o.skipped}
 }
 
 func (k kept) outcome(l cell, s server) outcome {
