@@ -103,6 +103,11 @@ func (d *Document) expire(now time.Time) {
 		}
 		return over
 	})
+	for _, o := range d.outlets {
+		if o, ok := o.(*yjsOutlet); ok {
+			o.expire(d, now)
+		}
+	}
 }
 
 // tellCursor tells of a cursor in turn with the operations. What it says is true after those.

@@ -116,7 +116,7 @@ func (d *Document) restore(h head, log []*entry) error {
 		return nil
 	}
 	if h.Content != nil {
-		if err := b.restore(h.Content); err != nil {
+		if err := b.restore(h.Content, h.Version); err != nil {
 			return err
 		}
 	}
@@ -183,10 +183,9 @@ func (d *Document) append(e *entry, then func(err error)) error {
 
 // settle makes a snapshot if it is time. The caller holds mu, after the body has taken the last operation.
 func (d *Document) settle() {
-	if d.since < snapshotOps && d.bytes < snapshotBytes {
-		return
+	if often, _ := d.body.compacts(); often > 0 && (d.since >= often || d.bytes >= snapshotBytes) {
+		d.snapshot()
 	}
-	d.snapshot()
 }
 
 // snapshot saves the document as it is now. If that fails, the next operation tries again. The caller holds mu.
@@ -194,6 +193,9 @@ func (d *Document) snapshot() {
 	if _, err := d.set.shelf.save(d.id, d.kind, d.epoch, d.version, d.body.appendContent); err != nil {
 		d.set.shelf.core.Log().Warn("no snapshot of a document", slog.String("document", d.id), slog.String("error", err.Error()))
 		return
+	}
+	if !d.body.follows() {
+		d.set.shelf.trim(d.id)
 	}
 	d.kept = true
 	d.since, d.bytes = 0, 0
@@ -257,8 +259,10 @@ func (d *Document) leave(now time.Time, idle time.Duration) bool {
 	if d.holders > 0 && idle == 0 {
 		return false
 	}
-	if d.body != nil && d.kept && d.since >= snapshotOps/4 {
-		d.snapshot()
+	if d.body != nil && d.kept {
+		if _, leaving := d.body.compacts(); leaving > 0 && d.since >= leaving {
+			d.snapshot()
+		}
 	}
 	d.body = nil
 	if d.holders > 0 {

@@ -55,14 +55,6 @@ func (s *Documents) get(id string) (*Document, error) {
 	}
 }
 
-// peek is a document that is open already; nil if it is not.
-func (s *Documents) peek(id string) *Document {
-	if x, ok := s.open.Load(id); ok {
-		return x.(*Document)
-	}
-	return nil
-}
-
 // makeRoom closes documents that nobody holds. It answers whether there were any.
 func (s *Documents) makeRoom() bool {
 	made := false

@@ -10,6 +10,7 @@ type edit struct {
 	src  string
 	id   string  // as JSON
 	by   *editor // nil for a backend
+	got  uint64  // the version after it, set when it is applied
 }
 
 // edit applies an operation: it is moved over what was applied since its base, and told to everybody. The caller
@@ -54,6 +55,7 @@ func (d *Document) edit(x *edit, done func(err error)) (version uint64, again bo
 	if err := b.buffer.Apply(op); err != nil {
 		return 0, false, err
 	}
+	x.got = d.version + 1
 	e := &entry{at: d.set.now().UnixMilli(), user: x.user, src: x.src, id: x.id, op: op}
 	err = d.append(e, func(err error) {
 		if done != nil {

@@ -17,6 +17,7 @@ var noTicket broker.Ticket
 const (
 	closeForbidden  = wire.CloseForbidden
 	closeOverloaded = wire.CloseOverloaded
+	closeReplaced   = 4409
 )
 
 // editor is one connection that has a document open. Two tabs of a user are two editors.
@@ -28,6 +29,9 @@ type editor struct {
 	src        string
 	color      string
 	outlet     outlet
+
+	// Guarded by the document's lock.
+	replaced bool // its src has come back on another connection: what still comes on this one is too late
 }
 
 // end closes the connection, after everything that was sent before.
@@ -37,8 +41,17 @@ func (ed *editor) end(code int, reason string) {
 	}
 }
 
-// enter adds an editor to those of the document. The caller holds mu.
+// enter adds an editor to those of the document. One with the same src is the same, on a connection that it has
+// given up: nothing that is still on its way there is applied any more, so that the new one knows where it stands.
+// The caller holds mu.
 func (d *Document) enter(ed *editor) {
+	for _, old := range d.editors {
+		if old.src == ed.src && old.user == ed.user && ed.src != "" {
+			old.replaced = true
+			old.end(closeReplaced, "the editor has come back on another connection")
+			d.hide(old)
+		}
+	}
 	d.editors = append(d.editors, ed)
 	d.touched = d.set.now()
 }

@@ -61,14 +61,18 @@ func goodDocumentID(id string) bool {
 	return len(id) <= maxDocumentID && wire.ValidChannel(namespace+":"+id) && id != ""
 }
 
-// admit decides before the upgrade whether a client may come in.
 func (n *native) admit(ctx *fasthttp.RequestCtx, id *auth.Identity) (any, error) {
+	return n.enter(ctx, id, Text)
+}
+
+// enter decides before the upgrade whether a client may come in.
+func (n *native) enter(ctx *fasthttp.RequestCtx, id *auth.Identity, kind Kind) (any, error) {
 	s := new(nativeSession)
 	var err error
 	if s.id, err = documentID(ctx); err != nil {
 		return nil, err
 	}
-	if err := mayOpen(n.core, n.documents, id, s.id, Text); err != nil {
+	if err := mayOpen(n.core, n.documents, id, s.id, kind); err != nil {
 		return nil, err
 	}
 	args := ctx.QueryArgs()
@@ -103,7 +107,15 @@ func mayOpen(core *relay.Core, documents *Documents, id *auth.Identity, document
 // open joins the document. The client gets "connected" and then "document"; operations follow.
 func (n *native) open(c *relay.Client) {
 	s := c.Value.(*nativeSession)
-	cfg := n.core.Config()
+	n.greet(c, s)
+	if err := n.join(c, s); err != nil {
+		c.SendError(nil, err)
+		c.Close(closeOverloaded, "the document can not be opened")
+	}
+}
+
+// greet sends "connected".
+func (n *native) greet(c *relay.Client, s *nativeSession) {
 	if s.src == "" {
 		s.src = ulid.Make().String()
 	}
@@ -112,13 +124,9 @@ func (n *native) open(c *relay.Client) {
 	b = append(append(b, c.ID()...), `","userId":`...)
 	b = wire.AppendString(b, id.User)
 	b = wire.AppendString(append(b, `,"src":`...), s.src)
-	b = strconv.AppendInt(append(b, `,"heartbeat":`...), cfg.Heartbeat.Milliseconds(), 10)
+	b = strconv.AppendInt(append(b, `,"heartbeat":`...), n.core.Config().Heartbeat.Milliseconds(), 10)
 	b = strconv.AppendBool(append(b, `,"write":`...), n.core.May(id, auth.Publish, namespace+":"+s.id))
 	c.Send(append(b, '}'))
-	if err := n.join(c, s); err != nil {
-		c.SendError(nil, err)
-		c.Close(closeOverloaded, "the document can not be opened")
-	}
 }
 
 func (n *native) join(c *relay.Client, s *nativeSession) error {
@@ -137,16 +145,20 @@ func (n *native) join(c *relay.Client, s *nativeSession) error {
 	o := d.nativeOutlet(n.core)
 	s.editor = &editor{client: c, connection: c.ID(), user: id.User, name: id.Name, src: s.src, color: colorOf(id.User), outlet: o}
 	d.enter(s.editor)
-	var since []*entry
-	whole := true
-	if s.resume.epoch == d.epoch && s.resume.version <= d.version {
-		var ok bool
-		since, ok = d.body.(*textBody).after(d.version, s.resume.version)
-		whole = !ok
-	}
+	since, whole := d.behind(s.resume)
 	first := append(d.appendState(nil, "document", nil, since, whole), '}')
 	d.after(noTicket, func(error) { o.room.Join(c, first, false) })
 	return nil
+}
+
+// behind is the operations that a client that comes back lacks; whole says that it needs the text instead. The
+// caller holds mu and has loaded the document.
+func (d *Document) behind(r resume) (since []*entry, whole bool) {
+	if r.epoch != d.epoch || r.version > d.version {
+		return nil, true
+	}
+	since, ok := d.body.(*textBody).after(d.version, r.version)
+	return since, !ok
 }
 
 // nativeOutlet is that of the document, which is made for its first follower. The caller holds mu.
@@ -230,6 +242,9 @@ func (n *native) operation(c *relay.Client, s *nativeSession, m *nativeMessage) 
 	d := s.doc
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if s.editor.replaced {
+		return nil
+	}
 	if err := d.load(Text); err != nil {
 		return err
 	}
@@ -254,6 +269,9 @@ func (n *native) cursor(s *nativeSession, m *nativeMessage) error {
 	d := s.doc
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if s.editor.replaced {
+		return nil
+	}
 	if err := d.load(Text); err != nil {
 		return err
 	}

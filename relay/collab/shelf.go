@@ -64,7 +64,7 @@ func (k shelf) load(id string) (h head, log []*entry, ok bool, err error) {
 	changes, _, _, _ := k.core.Broker().History(logNamespace+":"+id, 0, keptMost+500)
 	if !ok {
 		if len(changes) > len("[]") { // a document that was being deleted
-			k.core.Broker().Clear(logNamespace + ":" + id)
+			k.trim(id)
 		}
 		return h, nil, false, nil
 	}
@@ -109,11 +109,14 @@ func (k shelf) save(id string, kind Kind, epoch string, version uint64, content 
 	return k.core.Submit(headNamespace+":"+id, &broker.Publication{Op: broker.Set, Group: headGroup, Key: headKey, Data: b})
 }
 
+// trim drops the log of a document whose snapshot holds all of it.
+func (k shelf) trim(id string) { k.core.Broker().Clear(logNamespace + ":" + id) }
+
 // remove deletes everything of a document.
 func (k shelf) remove(id string) (broker.Ticket, error) {
 	t, err := k.core.Submit(headNamespace+":"+id, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: headKey})
 	if err == nil {
-		k.core.Broker().Clear(logNamespace + ":" + id)
+		k.trim(id)
 	}
 	return t, err
 }

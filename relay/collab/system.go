@@ -42,6 +42,9 @@ func (s *System) Start(core *relay.Core) error {
 		core.Guard(name, func(*auth.Identity, auth.Ops, string) relay.Verdict { return relay.Denied })
 	}
 	core.Live("/documents/{id}/collaborate", (&native{core, s.documents}).live())
+	core.Live("/documents/sharedb", newShare(core, s.documents).live())
+	core.Live("/documents/yjs/{id}", (&yjsRelay{core, s.documents}).live())
+	core.Live("/documents/opaque/{id}", (&opaque{native{core, s.documents}}).live())
 	(&api{core, s.documents}).serve()
 	s.stop = make(chan struct{})
 	s.stopped.Go(s.sweep) // Close stops it and waits

@@ -18,7 +18,7 @@ type textBody struct {
 
 func newTextBody() *textBody { return &textBody{buffer: new(text.Buffer)} }
 
-func (b *textBody) restore(content json.RawMessage) error {
+func (b *textBody) restore(content json.RawMessage, _ uint64) error {
 	s, err := textOf(content)
 	b.buffer = text.NewBuffer(s)
 	return err
@@ -96,3 +96,6 @@ func (b *textBody) at(head, version uint64) (string, bool) {
 	}
 	return t.String(), true
 }
+
+func (*textBody) compacts() (often, leaving int) { return snapshotOps, snapshotOps / 4 }
+func (*textBody) follows() bool                  { return true }

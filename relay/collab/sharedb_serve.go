@@ -1,0 +1,363 @@
+package collab
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+
+	"weir/relay"
+	"weir/relay/auth"
+	"weir/relay/collab/sharedb"
+	"weir/relay/collab/text"
+)
+
+// fetch answers a snapshot, or with a version the operations behind it.
+func (s *share) fetch(c *relay.Client, a *agent, r *sharedb.Request) error {
+	d, err := s.hold(c, r.Collection, r.Document)
+	if err != nil {
+		return err
+	}
+	defer d.release()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.load(Text); err != nil {
+		return err
+	}
+	out, err := a.state(d, d.shareOutlet(s.core), r.Action, r.Version, true)
+	if err != nil {
+		return err
+	}
+	d.after(noTicket, func(error) { send(c, out) })
+	return nil
+}
+
+// state is the messages that bring a client up to date: a snapshot, or what it has missed. reply says that there is
+// to be an answer behind it. The caller holds mu.
+func (a *agent) state(d *Document, o *shareOutlet, action string, version *uint64, reply bool) (out [][]byte, err error) {
+	if version != nil {
+		entries, err := a.missed(d, *version)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			out = append(out, o.appendOp(nil, e))
+		}
+	}
+	if !reply {
+		return out, nil
+	}
+	b := []byte{'{'}
+	if version == nil {
+		b = append(d.appendShare(append(b, `"data":`...)), ',')
+	}
+	return append(out, append(sharedb.AppendNames(b, action, o.collection, o.document), '}')), nil
+}
+
+func send(c *relay.Client, messages [][]byte) {
+	for _, b := range messages {
+		c.Send(b)
+	}
+}
+
+// subscribe follows a document. The last message of those that bring the client up to date stands right before
+// the first operation that it hears of live. Without a reply it answers the snapshot, if no version is given.
+func (s *share) subscribe(c *relay.Client, a *agent, collection, document string, version *uint64, reply bool) (data []byte, err error) {
+	d, err := s.hold(c, collection, document)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	known := false
+	defer func() {
+		if err != nil || known {
+			d.holders--
+		}
+	}()
+	if err := d.load(Text); err != nil {
+		return nil, err
+	}
+	o := d.shareOutlet(s.core)
+	out, err := a.state(d, o, sharedb.Subscribe, version, reply)
+	if err != nil {
+		return nil, err
+	}
+	if !reply && version == nil {
+		data = d.appendShare(nil)
+	}
+	if f := a.following(d.id); f != nil {
+		known = true
+		d.after(noTicket, func(error) {
+			for _, b := range out {
+				o.room.Reply(c, b, false)
+			}
+		})
+		return data, nil
+	}
+	id := c.Identity()
+	f := &following{d, &editor{client: c, connection: c.ID(), user: id.User, name: id.Name, src: a.src, outlet: o}, o}
+	if !a.add(f, s.core.Config().Limit.Subscriptions) {
+		return nil, errFollow
+	}
+	d.enter(f.editor)
+	d.after(noTicket, func(error) {
+		if a.following(d.id) == f {
+			send(c, out)
+			o.room.Join(c, nil, false)
+		}
+	})
+	return data, nil
+}
+
+// following is what the agent follows of a document; nil if it does not.
+func (a *agent) following(id string) *following {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.follow[id]
+}
+
+// add makes the agent follow one document more, up to a number.
+func (a *agent) add(f *following, most int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.follow == nil || len(a.follow) >= most {
+		return false
+	}
+	a.follow[f.doc.id] = f
+	return true
+}
+
+func (s *share) unsubscribe(c *relay.Client, a *agent, collection, document string) error {
+	id, ok := shareID(collection, document)
+	if !ok {
+		return errID
+	}
+	a.mu.Lock()
+	f := a.follow[id]
+	delete(a.follow, id)
+	a.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	f.doc.depart(f.editor)
+	f.outlet.room.Leave(c)
+	f.doc.release()
+	return nil
+}
+
+// bulk does the same for many documents of a collection. What is refused for one of them is told for that one.
+func (s *share) bulk(c *relay.Client, a *agent, r *sharedb.Request) error {
+	b := append([]byte{'{'}, `"data":{`...)
+	empty := len(b)
+	for _, k := range r.Bulk {
+		var data []byte
+		var err error
+		switch r.Action {
+		case sharedb.BulkUnsub:
+			err = s.unsubscribe(c, a, r.Collection, k.Document)
+		case sharedb.BulkSubscribe:
+			data, err = s.subscribe(c, a, r.Collection, k.Document, k.Version, false)
+		default:
+			data, err = s.bulkOne(c, r, k)
+			if err == nil && r.Versions {
+				err = s.catchUp(c, a, r.Collection, k)
+			}
+		}
+		if err != nil && (r.Versions || r.Action == sharedb.BulkUnsub) {
+			return err
+		}
+		if err != nil {
+			code, message := shareCode(err)
+			data = sharedb.AppendError(nil, []byte("{}"), code, message)
+		}
+		if data != nil {
+			if len(b) > empty {
+				b = append(b, ',')
+			}
+			b = append(append(text.AppendString(b, k.Document), ':'), data...)
+		}
+	}
+	b = append(b, '}', ',')
+	if r.Versions || r.Action == sharedb.BulkUnsub { // nothing but operations was asked for
+		b = append(append(append([]byte{'{'}, `"b":`...), r.Names...), ',')
+	}
+	c.Send(append(sharedb.AppendNames(b, r.Action, r.Collection, ""), '}'))
+	return nil
+}
+
+// bulkOne is the snapshot of one document of a bulk request that gives no versions.
+func (s *share) bulkOne(c *relay.Client, r *sharedb.Request, k sharedb.Known) ([]byte, error) {
+	if r.Versions {
+		return nil, nil
+	}
+	d, err := s.hold(c, r.Collection, k.Document)
+	if err != nil {
+		return nil, err
+	}
+	defer d.release()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.load(Text); err != nil {
+		return nil, err
+	}
+	return d.appendShare(nil), nil
+}
+
+// catchUp sends what a client has missed of a document.
+func (s *share) catchUp(c *relay.Client, a *agent, collection string, k sharedb.Known) error {
+	d, err := s.hold(c, collection, k.Document)
+	if err != nil {
+		return err
+	}
+	defer d.release()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.load(Text); err != nil {
+		return err
+	}
+	out, err := a.state(d, d.shareOutlet(s.core), "", k.Version, false)
+	if err == nil {
+		d.after(noTicket, func(error) { send(c, out) })
+	}
+	return err
+}
+
+// submit applies an operation, or what creates a document.
+func (s *share) submit(c *relay.Client, a *agent, r *sharedb.Request, raw []byte) error {
+	d, err := s.hold(c, r.Collection, r.Document)
+	if err != nil {
+		return err
+	}
+	defer d.release()
+	if !s.core.May(c.Identity(), auth.Publish, d.channel) {
+		return errWrite
+	}
+	x := &edit{user: c.Identity().User, src: r.Src, id: string(r.Seq)}
+	if x.src == "" {
+		x.src = a.src
+	}
+	switch {
+	case r.Seq == nil:
+		return sharedb.ErrForm
+	case r.Op != nil:
+		x.op, err = text.Parse(r.Op)
+	case r.Create && !sharedb.IsText(r.Type):
+		err = errType
+	case r.Create:
+		x.op, err = text.Parse(append(append([]byte{'['}, r.Data...), ']'))
+		if string(r.Data) == `""` {
+			x.op, err = nil, nil
+		}
+	default:
+		err = errUnsupported // deleting is for backends
+	}
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.load(Text); err != nil {
+		return err
+	}
+	if f := a.following(d.id); f != nil {
+		if f.editor.replaced {
+			return nil
+		}
+		x.by = f.editor
+	}
+	if r.Version != nil {
+		x.base = *r.Version
+	} else if !r.Create {
+		x.base = d.version
+	}
+	return s.apply(c, a, d, x, r, raw)
+}
+
+// apply makes an edit that a client has submitted, and sees that it is acknowledged. The caller holds the
+// document's lock.
+func (s *share) apply(c *relay.Client, a *agent, d *Document, x *edit, r *sharedb.Request, raw []byte) error {
+	if a.stale && x.base > 0 {
+		return errAhead
+	}
+	o := d.shareOutlet(s.core)
+	others, _ := d.body.(*textBody).after(d.version, min(x.base, d.version))
+	switch {
+	case r.Create && d.created() && !isAgain(others, x):
+		return errExists
+	case !r.Create && !d.created():
+		return errNone
+	}
+	var done func(error)
+	if x.by == nil { // it does not follow: what it has missed comes with the answer
+		request := bytes.Clone(raw)
+		done = func(err error) {
+			if err != nil {
+				s.refuse(c, request, err)
+				return
+			}
+			for _, e := range others {
+				c.Send(o.appendOp(nil, e))
+			}
+			c.Send(o.appendAck(nil, &entry{version: x.got, src: x.src, id: x.id}))
+		}
+	}
+	version, again, err := d.edit(x, done)
+	if err != nil {
+		return err
+	}
+	if again {
+		s.documents.counts.resends.Inc()
+		b := o.appendAck(nil, &entry{version: version, src: x.src, id: x.id})
+		d.after(noTicket, func(error) {
+			if f := x.by; f != nil {
+				o.room.Reply(c, b, false)
+			} else {
+				c.Send(b)
+			}
+		})
+	}
+	return nil
+}
+
+// isAgain says whether an edit is among operations that were applied.
+func isAgain(entries []*entry, x *edit) bool {
+	return slices.ContainsFunc(entries, func(e *entry) bool { return e.src == x.src && e.id == x.id && e.user == x.user })
+}
+
+// snapshot answers a document as it was at a version.
+func (s *share) snapshot(c *relay.Client, a *agent, r *sharedb.Request) error {
+	d, err := s.hold(c, r.Collection, r.Document)
+	if err != nil {
+		return err
+	}
+	defer d.release()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.load(Text); err != nil {
+		return err
+	}
+	version := d.version
+	if r.Version != nil {
+		version = *r.Version
+	}
+	if version > d.version {
+		return errAhead
+	}
+	s0, ok := d.body.(*textBody).at(d.version, version)
+	if !ok {
+		return errGone
+	}
+	b := []byte{'{'}
+	if version > 0 {
+		b = append(text.AppendString(append(b, `"data":`...), s0), `,"type":"`+sharedb.TextType+`"`...)
+	} else {
+		b = append(b, `"type":null`...)
+	}
+	b = strconv.AppendUint(append(b, `,"v":`...), version, 10)
+	b = append(b, `,"a":"nf","id":`...)
+	if r.ID == nil {
+		return sharedb.ErrForm
+	}
+	c.Send(append(append(b, r.ID...), '}'))
+	return nil
+}
