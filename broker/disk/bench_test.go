@@ -67,7 +67,14 @@ func stored(b *testing.B, changes int) string {
 	dir := b.TempDir()
 	config := Config{Dir: dir, Policy: durably(broker.Policy{})}
 	config.fill()
-	j, br := open(b, config)
+	j, err := Open(config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	br, err := broker.New(broker.Config{Policy: config.Policy, Store: j})
+	if err != nil {
+		b.Fatal(err)
+	}
 	data := fmt.Appendf(nil, `{"text":"%0288d"}`, 7)
 	tail := changes - 2*config.Checkpoint/400
 	for n := range changes {

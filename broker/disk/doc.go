@@ -7,7 +7,11 @@
 // Changes are appended to a log of its own, many at a time, and each batch is made safe by one sync of
 // the file. From there they go into a bbolt database (a checkpoint), which holds each channel as it is
 // now: position, the newest changes, items, idempotency keys. Channels are loaded from the database.
-// After a crash the log is replayed into it; a torn tail, which nobody was told of, is cut.
+// After a crash, what only the log has is kept beside the database and put over what a load finds, until a first
+// checkpoint has taken it: a start waits for reading the log, not for that. A torn tail, which nobody was told of, is
+// ignored.
+//
+// [OpenView] looks at a directory without a server; [Compact], [View.Export] and [Import] are what its name says.
 //
 // Config.FS is the seam for tests: the log's folder. broker/disk/memdisk has one in memory with full,
 // failing and slow disks and power cuts. The database always lies in Config.Dir, since it is mapped into
@@ -39,6 +43,8 @@
 // # What happens when full, or broken
 //
 // A batch that can not be written is told to its publishers as ErrFailing and is tried again until it
-// can; batches never overtake each other. Meanwhile publications that ask for safety are refused before
-// they change anything; those that do not, and ends of items, go on in memory until the queue is full.
+// can; batches never overtake each other. Those who wait for the batch behind it are told at once, too.
+// Meanwhile publications that ask for safety are refused before they change anything; those that do not,
+// and ends of items, go on in memory until the queue is full. A channel whose records are damaged takes
+// no more changes until it is dropped; the others go on.
 package disk
