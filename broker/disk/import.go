@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
@@ -187,7 +188,7 @@ func (m *importer) put(j *Journal) error {
 	err := guard(func() error {
 		return j.db.Update(func(tx *bolt.Tx) error {
 			w := newWriter(tx, 0, j.now()) // of no generation: each goes on in an epoch of its own
-			for name := range m.ready {
+			for _, name := range slices.Sorted(maps.Keys(m.ready)) {
 				if w.channels.Get([]byte(name)) != nil {
 					return fmt.Errorf("%s: %w", name, ErrExists)
 				}
