@@ -109,6 +109,7 @@ drain: 1s
 log: {format: text}
 namespaces:
   kept: {subscribe: authenticated, publish: authenticated, presence: false, history: {size: 100000, ttl: 1h}}
+  brief: {subscribe: authenticated, publish: authenticated, presence: false, history: {size: 256}}
   here: {subscribe: authenticated, publish: authenticated, presence: true}
 `
 

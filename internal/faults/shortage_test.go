@@ -64,7 +64,7 @@ func TestMemory(t *testing.T) {
 	s := newServer(t, "")
 	s.env = []string{"GOMEMLIMIT=96MiB"}
 	s.start()
-	w := people(s, names("kept", 2), 3, 1, 5*time.Millisecond, true)
+	w := people(s, names("brief", 2), 3, 1, 5*time.Millisecond, true)
 	client := &http.Client{Timeout: 10 * time.Second}
 	value := make([]byte, 60<<10)
 	for i := range value {
