@@ -65,8 +65,12 @@ type meeting struct {
 
 func (v *view) heard() { v.told = v.met }
 
-// oldest is how many restarts later a durable channel still knows where its readers stood.
-const oldest = 8
+// oldest is how many restarts later a durable channel still knows where its readers stood, replayed how many changes
+// are not too many to be told one by one.
+const (
+	oldest   = 8
+	replayed = 200
+)
 
 // stand enters a snapshot.
 func (v *view) stand(c *client, m *message) {
@@ -77,7 +81,7 @@ func (v *view) stand(c *client, m *message) {
 		c.problem("%s went back from %v to %v", v.name, v.at, m.Position)
 	}
 	life, relay := c.w.lives(int(v.number)), c.w.server.number()
-	if v.patient && v.known && v.firm == v.at.Epoch && m.Position.Epoch != v.at.Epoch && life == v.told.life && life%2 == 0 && relay-v.told.relay < oldest {
+	if v.patient && v.known && v.firm == v.at.Epoch && m.Position.Epoch != v.at.Epoch && life == v.told.life && life%2 == 0 && relay-v.told.relay < oldest && m.Position.Seq < v.at.Seq+replayed {
 		c.problem("%s was lost at %v, and goes on at %v", v.name, v.at, m.Position)
 	}
 	v.heard()
