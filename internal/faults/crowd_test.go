@@ -35,7 +35,7 @@ func TestStalledReaders(t *testing.T) {
 	s := newServer(t, "")
 	s.start()
 	n := fmt.Sprint(times(5000, 500))
-	load := []string{"--subscribers", n, "--channels", "1", "--rate", fmt.Sprint(times(200, 2000)), "--batch", "20", "--payload", "200", "--prefix", "kept:", "--duration", fmt.Sprint(times(15, 3), "s")}
+	load := []string{"--subscribers", n, "--channels", "1", "--rate", fmt.Sprint(times(40, 400)), "--batch", "4", "--payload", "200", "--prefix", "kept:", "--duration", fmt.Sprint(times(15, 3), "s")}
 	alone := s.measure(append([]string{"fanout"}, load...)...)
 	before := s.rss()
 	beside := s.measure(append([]string{"slow"}, load...)...)
