@@ -38,7 +38,6 @@ type Document struct {
 	epoch    string // of this log; changes when a document is lost, or deleted and made again
 	version  uint64
 	body     body // nil: not in memory
-	kept     bool // the shelf has a snapshot
 	since    int  // operations since the last snapshot
 	bytes    int  // of those
 	outlets  []outlet
@@ -47,6 +46,7 @@ type Document struct {
 	holders  int // editors and requests
 	touched  time.Time
 	queue    []step // what waits for the disk
+	kept     bool   // the shelf has a snapshot
 	draining bool   // drain runs
 	dead     bool   // it has left Documents
 }
