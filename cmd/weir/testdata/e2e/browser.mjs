@@ -135,6 +135,47 @@ const demos = {
     await close([a, b])
   },
 
+  async codemirror() {
+    // The editor's own modules, and the client as it is served.
+    const { build } = await import('../../../../relay/web/client/node_modules/esbuild/lib/main.js')
+    const { outputFiles } = await build({
+      stdin: { resolveDir: new URL('../../../../relay/web/client', import.meta.url).pathname, contents: `
+        import * as view from '@codemirror/view'
+        import { EditorState, Transaction } from '@codemirror/state'
+        import { connect, codemirror } from '/weir.js'
+        const user = new URLSearchParams(location.search).get('user')
+        const token = async () => (await (await fetch('/demo/token?name=X&user=' + user)).json()).token
+        const doc = (window.doc = connect(location.origin, { token }).document('cm'))
+        window.editor = new view.EditorView({ parent: document.body, extensions: [EditorState.lineSeparator.of('\\n'), codemirror(doc, { ...view, Transaction })] })` },
+      bundle: true, format: 'esm', external: ['/weir.js'], write: false,
+    })
+    const page = async (user) => {
+      const p = await (await browser.newContext()).newPage()
+      p.on('pageerror', (err) => troubles.push('codemirror: ' + err.message))
+      await p.route('**/cm.js', (r) => r.fulfill({ contentType: 'text/javascript', body: outputFiles[0].text }))
+      await p.goto(base + '/weir-page.css?user=' + user) // a page of the relay's without a policy
+      await p.evaluate(() => document.body.replaceChildren())
+      await p.addScriptTag({ type: 'module', url: '/cm.js' })
+      await p.waitForFunction(() => window.doc?.ready)
+      return p
+    }
+    const [a, b] = [await page('ada'), await page('grace')]
+    const text = (p) => p.evaluate(() => editor.state.doc.toString())
+    await a.click('.cm-content')
+    await a.keyboard.type('one 😅 two')
+    await until('the other has it', async () => (await text(b)) === 'one 😅 two')
+    await b.click('.cm-content')
+    await b.keyboard.press('Control+Home')
+    await Promise.all([b.keyboard.type('zero\n'), a.keyboard.type(' three 👍')])
+    await until('both have both', async () => (await text(a)) === 'zero\none 😅 two three 👍' && (await text(b)) === (await text(a)))
+    await until('a caret is shown', async () => (await a.$$('.weir-caret')).length === 1)
+    await kill()
+    await Promise.all([b.keyboard.type('B'), a.keyboard.type('A')])
+    await start()
+    await until('both have what was typed meanwhile', async () => (await text(a)) === 'zero\nBone 😅 two three 👍A' && (await text(b)) === (await text(a)), 30000)
+    await close([a, b])
+  },
+
   async feed() {
     const [a, b] = await pair('/demo/feed', 'ada', 'ada')
     const want = []
@@ -244,7 +285,7 @@ try {
   for (const name of only) {
     const since = Date.now()
     await demos[name]().catch((err) => {
-      throw new Error(`${name}: ${err.message}`, { cause: err })
+      throw new Error(`${name}: ${[err.message, ...troubles].join(' ')}`, { cause: err })
     })
     if (process.env.E2E_VERBOSE) console.error(name, Date.now() - since, 'ms')
   }
