@@ -111,10 +111,12 @@ func (r *Relay) diskTrouble() string {
 
 // open is the number of connections on the public listener, sessions and requests alike.
 func (r *Relay) open() int64 {
-	if r.door == nil {
+	select {
+	case <-r.ready:
+		return r.door.open.Load()
+	default: // systems count from New on, before there is a door
 		return 0
 	}
-	return r.door.open.Load()
 }
 
 func tlsListener(ln net.Listener, c *certificate) net.Listener {

@@ -37,7 +37,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// Who is not a member gets the seed's answer, to the letter.
+// Who is not a member gets this answer, to the letter.
 func TestNotAMember(t *testing.T) {
 	g := start(t, nil)
 	for _, private := range []bool{true, false} {
