@@ -78,18 +78,24 @@ function markRead({ id }, position) {
 	marking = setTimeout(() => ask(weir, 'POST', `/chat/rooms/${id}/read`, { position }).catch(() => {}), 300)
 }
 
-// The nonce makes a message that is sent twice one message.
-async function send(room, content, nonce = crypto.randomUUID()) {
+// One after the other, so that they arrive as they were typed. The nonce makes a message that is sent twice one message.
+let sending = Promise.resolve()
+function send(room, content, nonce = crypto.randomUUID()) {
 	room.messages.set(nonce, { id: nonce, userId: me.id, content, reactions: {}, position: Infinity, pending: true })
 	drawMessages()
-	for (;;) {
-		try {
-			return take(room, await ask(weir, 'POST', `/chat/rooms/${room.id}/messages`, { content, nonce }))
-		} catch (err) {
-			if (err.status && err.status < 500 && err.status !== 429) throw err
-			await new Promise((again) => setTimeout(again, 1000))
+	sending = sending.then(async () => {
+		for (;;) {
+			try {
+				return take(room, await ask(weir, 'POST', `/chat/rooms/${room.id}/messages`, { content, nonce }))
+			} catch (err) {
+				if (err.status && err.status < 500 && err.status !== 429) {
+					room.messages.delete(nonce) // it will never be taken
+					return drawMessages()
+				}
+				await new Promise((again) => setTimeout(again, 1000))
+			}
 		}
-	}
+	})
 }
 
 $('send').onsubmit = (e) => {

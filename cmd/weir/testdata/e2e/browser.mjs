@@ -102,6 +102,10 @@ const demos = {
     }
     const order = (p) => p.$$eval('#messages .text', (all) => all.map((e) => e.textContent))
     equal(await order(a), await order(b), 'the same order')
+    for (const odd of [0, 1]) {
+      const theirs = (list) => list.filter((text) => text.split(' ')[1] % 2 === odd)
+      equal(theirs(await order(a)), theirs(want), 'in the order in which one typed them')
+    }
     await b.fill('#text', '')
     await b.type('#text', 'hm')
     await until('typing is seen', async () => (await a.textContent('#typing')).includes('typing'))
