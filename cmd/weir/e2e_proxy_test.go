@@ -86,18 +86,31 @@ func through(t *testing.T, s *daemon, proxy string) {
 	}
 }
 
-func TestE2ENginx(t *testing.T) {
-	s := startDaemon(t)
+// startNginx starts nginx with the shipped configuration before a relay, and answers its address.
+func startNginx(t *testing.T, relay string, replace ...string) string {
+	t.Helper()
 	front, dir := freeAddress(t), t.TempDir()
-	text := shipped(t, "nginx.conf", "listen 80;", "listen "+front+";", "server 127.0.0.1:8080;", "server "+strings.TrimPrefix(s.url, "http://")+";")
+	text := shipped(t, "nginx.conf", append(replace, "listen 80;", "listen "+front+";", "server 127.0.0.1:8080;", "server "+relay+";")...)
 	conf := fmt.Sprintf("daemon off; master_process off; pid %[1]s/pid; error_log stderr notice;\nevents { worker_connections 512; }\n"+
-		"http { access_log off; client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;\n%s\n}\n", dir, text)
+		"http { access_log off; client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;\n%[2]s\n}\n", dir, text)
 	path := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	startProxy(t, "http://"+front+"/", "nginx", "-p", dir, "-c", path)
-	through(t, s, "http://"+front)
+	return "http://" + front
+}
+
+func TestE2ENginx(t *testing.T) {
+	s := startDaemon(t)
+	through(t, s, startNginx(t, strings.TrimPrefix(s.url, "http://")))
+}
+
+// TestE2EBrowserBehindNginx is TestE2EBrowser through nginx. The demos play the backend, too, so that this nginx
+// lets the API for backends through.
+func TestE2EBrowserBehindNginx(t *testing.T) {
+	listen := freeAddress(t)
+	browse(t, listen, startNginx(t, listen, "location /v1/ { return 403; }", ""))
 }
 
 func TestE2ECaddy(t *testing.T) {

@@ -103,16 +103,23 @@ func (s *daemon) node(t *testing.T, script string) {
 
 // TestE2EBrowser lets Chromium run the demos and the dashboard, with the server killed under them. The script starts
 // the server itself. Pictures go to bin/screenshots.
-func TestE2EBrowser(t *testing.T) {
+func TestE2EBrowser(t *testing.T) { browse(t, freeAddress(t), "") }
+
+// browse runs the browser's script with a relay that listens on an address, by way of base if that is not empty.
+func browse(t *testing.T, listen, base string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	shots, err := filepath.Abs(filepath.Join("..", "..", "bin", "screenshots"))
+	shots, err := filepath.Abs(filepath.Join("..", "..", "bin", "screenshots", strings.ReplaceAll(t.Name(), "TestE2E", "")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(ctx, "node", "browser.mjs")
 	cmd.Dir = filepath.Join("testdata", "e2e")
-	cmd.Env = append(os.Environ(), "E2E_BINARY="+binary(t), "E2E_LISTEN="+freeAddress(t), "E2E_ADMIN="+freeAddress(t), "E2E_SHOTS="+shots)
+	cmd.Env = append(os.Environ(), "E2E_BINARY="+binary(t), "E2E_LISTEN="+listen, "E2E_ADMIN="+freeAddress(t), "E2E_SHOTS="+shots)
+	if base != "" {
+		cmd.Env = append(cmd.Env, "E2E_BASE="+base)
+	}
 	if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "ok" {
 		t.Fatalf("browser.mjs: %v\n%s", err, out)
 	}
