@@ -19,8 +19,8 @@ const (
 )
 
 // defectAt is which frame of changes it hits, and again after as many. The relay may make one good: a client that
-// reconnects resumes from before it.
-const defectAt = 25
+// reconnects resumes from before it. So there are many in a run.
+const defectAt = 10
 
 // mangle is what the client gets to see of a message. Only the first client has a defect. The caller holds
 // mu.
@@ -29,8 +29,7 @@ func (c *client) mangle(payload []byte) [][]byte {
 	if defect == None || defect == Forget || c.name != "client-0" {
 		return [][]byte{payload}
 	}
-	if c.held != nil {
-		held := c.held
+	if held := c.held; held != nil && bytes.Contains(payload, []byte(`"seq":`)) && bytes.Equal(channelOf(payload), channelOf(held)) {
 		c.held = nil
 		return [][]byte{payload, held}
 	}
@@ -58,7 +57,7 @@ func (c *client) mangle(payload []byte) [][]byte {
 		return nil
 	case defect == Repeat:
 		return [][]byte{payload, bytes.Clone(payload)}
-	case defect == Reorder:
+	case defect == Reorder && c.held == nil:
 		c.held = bytes.Clone(payload)
 		return nil
 	case defect == Damage:
@@ -69,4 +68,11 @@ func (c *client) mangle(payload []byte) [][]byte {
 		return [][]byte{b}
 	}
 	return [][]byte{payload}
+}
+
+// channelOf is the first channel that a message names.
+func channelOf(payload []byte) []byte {
+	_, after, _ := bytes.Cut(payload, []byte(`"channel":"`))
+	name, _, _ := bytes.Cut(after, []byte(`"`))
+	return name
 }

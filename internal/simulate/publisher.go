@@ -145,7 +145,7 @@ func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
 	life := p.w.lives(channel)
 	f := []fate{plain, lost, torn, double}[max(0, r.IntN(40)-36)]
 	delay, cutAt, keep := time.Duration(r.IntN(50))*time.Millisecond, r.IntN(len(body)), r.IntN(200)
-	if p.w.options.Defect == Forget && p.number == 1 && p.keys == defectAt && !conflated(channel) {
+	if p.w.options.Defect == Forget && p.number == 1 && p.keys%defectAt == 0 && !conflated(channel) {
 		p.w.ledger.Acked(stamp, check.Position{Epoch: p.last[name].Epoch, Seq: p.last[name].Seq + 1})
 		return
 	}
