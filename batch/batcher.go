@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,10 @@ type Config struct {
 	Wake func()
 	// Phase shifts the ticks, so that the shards of a pool do not all write at once.
 	Phase time.Duration
+	// Load is what share of its processors the process uses, from 0 to 1. Run asks it ten times a second; it must not
+	// block. From 0.65 on windows become longer, by half at 0.85, and so they do when the shard spends as much of its
+	// time writing. Nil: they stay as they are.
+	Load func() float64
 	// MaxWaiting bounds the bytes waiting in all windows together; 64 MiB.
 	MaxWaiting int64
 }
@@ -40,6 +45,7 @@ type Batcher struct {
 	eager  []*Window // due as soon as the budget allows
 	groups []group
 	budget budget
+	load   load
 	batch  Batch // the one a sink is looking at
 }
 
@@ -53,7 +59,7 @@ func New(cfg Config) *Batcher {
 	}
 	now := time.Now()
 	b := &Batcher{wake: cfg.Wake, phase: cfg.Phase, start: now, maxWaiting: cfg.MaxWaiting,
-		budget: budget{credit: maxCredit, settled: now}}
+		budget: budget{credit: maxCredit, settled: now}, load: load{process: cfg.Load, since: now}}
 	b.works.New = func() any { return new(work) }
 	return b
 }
@@ -70,6 +76,9 @@ func (b *Batcher) Full() bool { return b.waiting.Load() > b.maxWaiting }
 // Waiting is the number of bytes appended and not yet flushed.
 func (b *Batcher) Waiting() int64 { return b.waiting.Load() }
 
+// Stretch is by what share of themselves windows are longer for now, from 0 to 0.5.
+func (b *Batcher) Stretch() float64 { return math.Float64frombits(b.load.shown.Load()) }
+
 // ask puts a window into the inbox. The caller holds w.mu.
 func (b *Batcher) ask(w *Window) {
 	b.mu.Lock()
@@ -82,12 +91,16 @@ func (b *Batcher) ask(w *Window) {
 }
 
 // Spent tells the batcher that the shard has been writing for d, ending at now. It belongs to the loop.
-func (b *Batcher) Spent(d time.Duration, now time.Time) { b.budget.spend(d, now) }
+func (b *Batcher) Spent(d time.Duration, now time.Time) {
+	b.budget.spend(d, now)
+	b.load.spent += d
+}
 
 // Run flushes what is due at now and returns when to be called again at the latest; the zero time
 // means: not before Wake.
 func (b *Batcher) Run(now time.Time) time.Time {
 	b.budget.rest(now)
+	b.load.look(now)
 	b.mu.Lock()
 	asked := b.inbox
 	b.inbox, b.spare = b.spare[:0], nil

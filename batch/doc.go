@@ -18,6 +18,9 @@
 //   - A duration of 0 means: as soon as the budget allows.
 //   - 64 KiB or 512 messages end a batch and are due at once, budget or not. A batch is so never much
 //     larger than that, however late the loop comes.
+//   - Under load ticks are up to half a window further apart, for windows that may stretch: fewer and larger
+//     writes leave more of the processor to what has to be written. Both [Config.Load] and the time that the shard
+//     spends writing count.
 //   - [Window.Hurry] makes what a window holds due as its first message would be.
 //
 // # Order

@@ -2,23 +2,24 @@ package batch
 
 import "time"
 
-// group is the windows of one duration that wait for a tick.
+// group is the windows of one kind that wait for a tick.
 type group struct {
-	window time.Duration
-	tick   time.Time // zero: not armed
-	open   []*Window
+	window  time.Duration
+	stretch bool
+	tick    time.Time // zero: not armed
+	open    []*Window
 }
 
-// join makes w wait for the tick of its duration.
+// join makes w wait for the tick of its kind.
 func (b *Batcher) join(w *Window) {
 	var g *group
 	for i := range b.groups {
-		if b.groups[i].window == w.opt.Window {
+		if b.groups[i].window == w.opt.Window && b.groups[i].stretch == w.opt.Stretch {
 			g = &b.groups[i]
 		}
 	}
 	if g == nil {
-		b.groups = append(b.groups, group{window: w.opt.Window})
+		b.groups = append(b.groups, group{window: w.opt.Window, stretch: w.opt.Stretch})
 		g = &b.groups[len(b.groups)-1]
 	}
 	g.open = append(g.open, w)
@@ -52,8 +53,12 @@ func (b *Batcher) tick(g *group, now time.Time) {
 		b.forget()
 	}
 	// A pass that overran is not made up for by a burst of ticks: the next one is a window from now.
-	if g.tick = g.tick.Add(g.window); !g.tick.After(now) {
-		g.tick = now.Add(g.window)
+	window := g.window
+	if g.stretch {
+		window = b.load.stretched(window)
+	}
+	if g.tick = g.tick.Add(window); !g.tick.After(now) {
+		g.tick = now.Add(window)
 	}
 	if len(g.open) == 0 {
 		g.tick = time.Time{}

@@ -45,6 +45,10 @@ type Config struct {
 	Namespaces     Namespaces    `yaml:"namespaces"`      // policy by namespace; "default" is for channels without a known namespace
 	Analytics      Analytics     `yaml:"analytics"`
 
+	// Load is what share of its processors the process uses, from 0 to 1, for windows that stretch; see ProcessLoad.
+	// nil: they do not.
+	Load func() float64 `yaml:"-"`
+
 	// For tests.
 	Clock func() time.Time `yaml:"-"` // wall clock, of tokens and of deadlines on disk; time.Now
 	Wal   disk.FS          `yaml:"-"` // where the log of durable channels is; in Data
@@ -158,6 +162,7 @@ type Batch struct {
 	Window   *time.Duration `yaml:"window"`   // 50ms; 0 sends as soon as the shard is free; 10s at most
 	Eager    *bool          `yaml:"eager"`    // the first message after an idle window leaves at once; true
 	Conflate *bool          `yaml:"conflate"` // a later set of a key replaces the earlier one in the window; true
+	Stretch  *bool          `yaml:"stretch"`  // under load the window is up to half longer; true
 }
 
 // Bounds limits one namespace's channels.

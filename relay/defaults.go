@@ -96,6 +96,7 @@ func fillNamespace(n Namespace, limit Limit) Namespace {
 	point(&n.Batch.Window, 50*time.Millisecond)
 	point(&n.Batch.Eager, true)
 	point(&n.Batch.Conflate, true)
+	point(&n.Batch.Stretch, true)
 	set(&n.Slow, Disconnect)
 	set(&n.Deliver, AtOnce)
 	point(&n.Presence, true)

@@ -168,10 +168,13 @@ func (r *Relay) writeTotals(w io.Writer) {
 	gauge("weir_queued_connections", p.Stalled)
 	gauge("weir_backlog_bytes", p.Backlog)
 	var waiting int64
+	var stretch float64
 	for _, x := range r.batchers {
 		waiting += x.Waiting()
+		stretch = max(stretch, x.Stretch())
 	}
 	gauge("weir_batch_bytes", waiting)
+	metrics.WriteGaugeFloat64(w, "weir_window_stretch", stretch)
 	gauge("weir_channels", b.Channels)
 	gauge("weir_items", b.Items)
 	gauge("weir_log_changes", b.Changes)

@@ -138,7 +138,7 @@ func (p *policies) reserve(cfg *Config, name string, ns Namespace) error {
 func newNamespace(name string, ns Namespace) (*namespace, error) {
 	n := &namespace{
 		name: name, subscribe: ns.Subscribe, publish: ns.Publish, presence: *ns.Presence,
-		batch:   batch.Options{Window: *ns.Batch.Window, Eager: *ns.Batch.Eager, Conflate: *ns.Batch.Conflate},
+		batch:   batch.Options{Window: *ns.Batch.Window, Eager: *ns.Batch.Eager, Conflate: *ns.Batch.Conflate, Stretch: *ns.Batch.Stretch},
 		message: int(ns.Limit.Message), rate: ns.Limit.Rate, posts: newQuotas(ns.Limit.Rate),
 		log: broker.Policy{History: *ns.History.Size, HistoryTTL: ns.History.TTL, HistoryBytes: max(1<<20, *ns.History.Size*bytesPerChange), Items: ns.Limit.Items,
 			Durable: ns.Durable, AfterDisk: ns.Deliver == AfterDisk},

@@ -38,6 +38,7 @@ func newServer(cfg relay.Config, log *slog.Logger) (server, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Load = relay.ProcessLoad()
 	return relay.New(cfg, log, systems...)
 }
 

@@ -42,6 +42,25 @@ func TestRunsThatDoNotCount(t *testing.T) {
 	}
 }
 
+// Where weir bench was the limit of a closed loop, the figure is the least that the server does.
+func TestFloors(t *testing.T) {
+	full := run1(t, `{"publishesPerSecond":9e4,"valid":false,"invalidBecause":["the load generator used 1.00 of 1 cores"]}`)
+	free := run1(t, `{"publishesPerSecond":8e4,"valid":true}`)
+	posts := cell{measure: publishes}
+	for want, o := range map[string]outcome{
+		"at least 90.0 k": {cell: posts, runs: []result{full, full, free}},
+		"80.0 k":          {cell: posts, runs: []result{full, free, free}},
+		"0.00":            {cell: cell{measure: deliveries}, runs: []result{full}},
+	} {
+		if got := o.shown(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := times(publishes, 1e5, outcome{cell: posts, runs: []result{full}}, "%s"); got != "" {
+		t.Errorf("%s better than who knows what", got)
+	}
+}
+
 func TestNumbers(t *testing.T) {
 	for v, want := range map[float64]string{0: "0.00", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 9994: "9994", 12_345: "12.3 k", 999_400: "999 k", 1_234_567: "1.23 M", 25e6: "25.0 M"} {
 		if got := number(v); got != want {

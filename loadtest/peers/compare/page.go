@@ -1,12 +1,18 @@
 package main
 
 import (
+	_ "embed"
 	"fmt"
 	"io"
 	"math"
 	"strings"
 	"time"
 )
+
+// limits is the part of the page that is written by hand: it explains the figures.
+//
+//go:embed limits.md
+var limits string
 
 // page is what docs/benchmarks.md is made from.
 type page struct {
@@ -32,6 +38,7 @@ func (p page) write(w io.Writer) error {
 	}
 	p.writeBroken(&b)
 	p.writeCommands(&b)
+	b.WriteString("\n" + limits)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -58,7 +65,7 @@ func (p page) writeMachine(b *strings.Builder) {
 
 // writeSummary is the table of all cells and servers.
 func (p page) writeSummary(b *strings.Builder) {
-	fmt.Fprintf(b, "## All at a glance\n\nMedians, and in parentheses how many times better weir is. The highest rates are those at which the 99th percentile of latency stays within %v and nothing is lost.\n\n|  |", p99)
+	fmt.Fprintf(b, "## All at a glance\n\nMedians, and in parentheses how many times better weir is. The highest rates are those at which the 99th percentile of latency stays within %v and nothing is lost. \"At least\" stands where `weir bench` had no processor left: the server may do more.\n\n|  |", p99)
 	for _, s := range p.servers {
 		fmt.Fprintf(b, " %s |", s.name)
 	}
@@ -74,7 +81,7 @@ func (p page) writeSummary(b *strings.Builder) {
 			case len(o.runs) == 0:
 				b.WriteString(" - |")
 			default:
-				fmt.Fprintf(b, " %s%s |", number(o.figure()), times(c.measure, base, o, " (%s)"))
+				fmt.Fprintf(b, " %s%s |", o.shown(), times(c.measure, base, o, " (%s)"))
 			}
 		}
 		b.WriteString("\n")
@@ -95,7 +102,7 @@ func (p page) base(c cell) float64 {
 // times is how many times better weir is; empty for weir itself and where it is not known.
 func times(f figure, base float64, o outcome, format string) string {
 	v := o.figure()
-	if o.server.target == "weir" || base <= 0 || v <= 0 {
+	if o.server.target == "weir" || base <= 0 || v <= 0 || o.floor() {
 		return ""
 	}
 	if r := base / v; !f.lower() {
@@ -131,7 +138,7 @@ func (p page) writeCell(b *strings.Builder, c cell) {
 			}
 			return *r.ServerCPU
 		})
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %.2f | %.2f | %d of %d |\n", name, number(o.figure()), times(c.measure, base, o, "%s"),
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %.2f | %.2f | %d of %d |\n", name, o.shown(), times(c.measure, base, o, "%s"),
 			ms(func(r result) float64 { return r.LatencyMs.P50 }), ms(func(r result) float64 { return r.LatencyMs.P99 }),
 			cpu, o.median(func(r result) float64 { return r.ClientCPU }), len(o.runs), len(o.runs)+len(o.broken))
 	}
