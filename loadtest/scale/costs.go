@@ -22,10 +22,10 @@ type Costs struct {
 
 // Measured are the figures of docs/scale.md.
 var Measured = Costs{
-	Write: 4200, Cold: 500, Warm: 1000, Byte: 0.25,
-	Frame: 8000, Single: 5200, Batched: 1200,
-	Connect: 120_000, Heartbeat: 19_000,
-	Idle: 6000, Kernel: 3900, Channel: 1200,
+	Write: 6100, Cold: 300, Warm: 1000, Byte: 0.06,
+	Frame: 1500, Single: 5700, Batched: 400,
+	Connect: 67_000, Heartbeat: 19_000,
+	Idle: 6144, Kernel: 3900, Channel: 1200,
 }
 
 // write is what one write of so many bytes costs, in ns, on a core that serves so many connections.

@@ -19,13 +19,18 @@ type run struct {
 
 // measurements are the runs. docs/scale.md says how they were made.
 var measurements = []run{
-	{name: "1×1000, 20 messages/s of 128 B", connections: 1000, writes: 19_324, bytes: 209, windows: 20, single: 20, cores: .087},
-	{name: "1×1000, 200 messages/s of 128 B", connections: 1000, writes: 19_985, bytes: 1656, windows: 20, single: 200, cores: .117},
-	{name: "1×1000, 2000 messages/s of 128 B", connections: 1000, writes: 19_987, bytes: 16_153, windows: 20, batched: 2002, cores: .173},
-	{name: "1×1000, 20 messages/s of 1 KiB", connections: 1000, writes: 19_983, bytes: 1102, windows: 20, single: 20, cores: .097},
-	{name: "1×1000, 200 messages/s of 1 KiB", connections: 1000, writes: 19_941, bytes: 10_595, windows: 20, single: 200, cores: .156},
-	{name: "1×5000, 200 messages/s of 128 B", connections: 5000, writes: 99_899, bytes: 1653, windows: 20, single: 200, cores: .480},
-	{name: "500×10, 10,000 messages/s of 128 B", connections: 5000, writes: 99_890, bytes: 208, windows: 10_038, single: 10_038, cores: .679},
+	{name: "1×1000, 20 messages/s of 128 B", connections: 1000, writes: 20_000, bytes: 206, windows: 20, single: 20, cores: .120},
+	{name: "1×1000, 100 messages/s of 128 B", connections: 1000, writes: 20_000, bytes: 851, windows: 20, single: 100, cores: .130},
+	{name: "1×1000, 100 messages/s of 4 KiB", connections: 1000, writes: 20_000, bytes: 20_652, windows: 20, single: 100, cores: .145},
+	{name: "1×1000, 1000 messages/s of 128 B", connections: 1000, writes: 20_000, bytes: 8087, windows: 20, batched: 1000, cores: .180},
+	{name: "1×1000, 20,000 messages/s of 128 B", connections: 1000, writes: 87_300, bytes: 37_135, windows: 87, batched: 20_000, cores: .662},
+	{name: "1×2000, 100 messages/s of 128 B", connections: 2000, writes: 40_000, bytes: 851, windows: 20, single: 100, cores: .245},
+	{name: "1×5000, 100 messages/s of 128 B", connections: 5000, writes: 93_500, bytes: 907, windows: 20, single: 100, cores: .585},
+	{name: "1×10,000, 100 messages/s of 128 B", connections: 10_000, writes: 138_000, bytes: 1226, windows: 14, single: 100, cores: .868},
+	{name: "1×15,000, 100 messages/s of 128 B", connections: 15_000, writes: 150_000, bytes: 1676, windows: 10, single: 100, cores: .964},
+	{name: "100×50, 1000 messages/s of 128 B", connections: 5000, writes: 50_100, bytes: 206, windows: 1000, batched: 1000, cores: .320},
+	{name: "1000×5, 10,000 messages/s of 128 B", connections: 5000, writes: 51_000, bytes: 207, windows: 10_000, batched: 10_000, cores: .350},
+	{name: "5000×1, 50,000 messages/s of 128 B", connections: 5000, writes: 50_300, bytes: 208, windows: 50_000, batched: 50_000, cores: .402},
 }
 
 // model is what the costs say about a run, in cores.

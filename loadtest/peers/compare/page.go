@@ -28,7 +28,7 @@ type page struct {
 // write writes the page as Markdown.
 func (p page) write(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Benchmarks\n\nWritten by `make compare`, from first to last: what is written into this file by hand is lost. What the figures mean, where the time goes and where they bend is in [performance.md](performance.md).\n\n")
+	b.WriteString("# Benchmarks\n\nWritten by `make compare`, from first to last: what is written into this file by hand is lost. Its two last sections come from `loadtest/peers/compare/limits.md`, which is written by hand. What the figures mean and where they bend is in [performance.md](performance.md).\n\n")
 	fmt.Fprintf(&b, "Measured on %s, from %s to %s UTC: every server on core %s of one machine (those written in Go with `GOMAXPROCS=1`), `weir bench` on core %s, over loopback, without TLS. %s after a warm-up of %v; the server is started afresh for each. Absolute figures change from machine to machine and by the hour: compare those of one table.\n\n",
 		p.from.UTC().Format("2 January 2006"), p.from.UTC().Format("15:04"), p.to.UTC().Format("15:04"), p.cores[0], p.cores[1], p.timing.figure(), p.timing.warmup)
 	p.writeMachine(&b)
