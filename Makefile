@@ -75,7 +75,7 @@ fuzz: ## Fuzz every decoder for FUZZTIME (10s) each
 bench: ## Go benchmarks of the packages, for benchstat
 	GOMAXPROCS=1 $(GO) test -run '^$$' -bench . -count=3 ./batch ./broker ./pool ./relay ./internal/wire
 
-compare: ## Measure weir beside its peers and write docs/benchmarks.md (25 min; QUICK=1: two)
+compare: ## Measure weir beside its peers and write docs/benchmarks.md (40 min; QUICK=1: two)
 	loadtest/compare.sh
 
 idle: build ## Memory of 10,000 idle subscribed connections

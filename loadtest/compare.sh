@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # compare.sh [flags of compare]: measures weir and its peers on this machine, one after the other, and writes
-# docs/benchmarks.md. Takes some 25 minutes on two cores that have nothing else to do.
+# docs/benchmarks.md. Takes some 40 minutes on two cores that have nothing else to do.
 #
 #   QUICK=1   two minutes, no ceilings, prints instead of writing: to see that everything works
 #   CORES="0 1"  the core of the servers and the core of weir bench
-#   -curves   instead: tables of how weir's cost grows, printed; some three minutes
+#   -curves   instead: tables of how weir's cost grows, printed; some five minutes
 #   -only RE, -servers RE, -skip RE, -runs N, -duration TIME, -out FILE: see peers/compare
 #   -known FILE keeps outcomes in a file, and does not measure again what it has
 #   -wrap CMD   runs the measurements by a command, a minute or two at a time: nice, chrt, or flock on a shared machine

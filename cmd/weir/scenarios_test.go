@@ -49,12 +49,16 @@ func TestE2EScenarios(t *testing.T) {
 				PublishesPerSecond  float64
 				DeliveriesPerSecond float64
 				Valid               *bool
+				Connections         struct{ Other int64 }
 			}
 			if err := json.Unmarshal(raw, &report); err != nil {
 				t.Fatalf("%v: %s", err, raw)
 			}
 			if report.Valid == nil || one.expects && (report.Expected == 0 || report.Received < report.Expected) {
 				t.Fatalf("%s", raw)
+			}
+			if one.scenario == "chat" && report.Connections.Other == 0 {
+				t.Errorf("nobody was seen to type: %s", raw)
 			}
 			// The kept results make the same report again.
 			again, err := exec.Command(bin, "bench", "report", out, "--json").Output()

@@ -49,7 +49,10 @@ func (res *Result) Text(w io.Writer) error {
 		line("", "refused %d, unanswered %d, could not be sent %d", res.Refused, res.Unanswered, res.Unsent)
 	}
 	line("", "%s", res.Connections.Accounting)
-	if p := res.Presence; p != nil {
+	if n := res.Connections.Other; n > 0 {
+		line("", "%d other messages at the checked connections: typing, presence, expiries", n)
+	}
+	if p := res.Presence; p != nil && p.Joined+p.Seen+p.Unseen+p.Leaves > 0 {
 		line("presence", "%d joined; arrivals seen %d, not seen %d; departures seen %d", p.Joined, p.Seen, p.Unseen, p.Leaves)
 	}
 	if h := res.Herd; h != nil {

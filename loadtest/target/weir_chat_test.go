@@ -68,6 +68,9 @@ func TestChatRooms(t *testing.T) {
 			t.Error(data, err)
 		}
 	}
+	if seen.others != 4 {
+		t.Error("others", seen.others)
+	}
 }
 
 // A target that makes no room is an error that says so.
