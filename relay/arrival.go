@@ -1,0 +1,139 @@
+package relay
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/internal/wire"
+	"weir/pool"
+	"weir/relay/auth"
+)
+
+// arrival is a client that was let in, before its connection is taken over.
+type arrival struct {
+	identity *auth.Identity
+	address  string
+	channels []string    // SSE
+	denied   []string    // SSE: channels that were asked for and may not be followed
+	marks    []wire.Mark // SSE, of Last-Event-ID
+	behind   netip.Addr  // counted for the limit on addresses; not valid: the listener has counted the peer
+	head     []byte      // answer to the request
+	enc      pool.Encoding
+}
+
+// identify finds out who a client is. The token comes in a header, as a subprotocol, in the configured
+// cookie or, if that is allowed, in the query; or a ticket stands for it.
+func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, *fault) {
+	if t := ctx.QueryArgs().Peek("ticket"); len(t) > 0 {
+		if id, ok := r.tickets.Redeem(string(t)); ok {
+			return id, nil
+		}
+		r.metrics.authFailures.of("ticket").Inc()
+		return nil, faultUnauthorized
+	}
+	token := bearer(ctx.Request.Header.Peek("Authorization"))
+	if token == "" {
+		token = subprotocolToken
+	}
+	if token == "" && r.cfg.Auth.Cookie != "" {
+		token = string(ctx.Request.Header.Cookie(r.cfg.Auth.Cookie))
+	}
+	if token == "" && r.cfg.Auth.QueryToken {
+		token = string(ctx.QueryArgs().Peek("token"))
+	}
+	if token == "" && r.cfg.Auth.Anonymous {
+		return &auth.Identity{Anonymous: true}, nil
+	}
+	id, err := r.verifier.Verify(token)
+	if err != nil {
+		r.countAuthFailure(err)
+		var refused *auth.Error
+		if errors.As(err, &refused) && refused.Retry {
+			return nil, faultKeys
+		}
+		return nil, faultUnauthorized
+	}
+	if !wire.ValidChannel(wire.UserChannel(id.User)) {
+		r.metrics.authFailures.of(string(auth.ReasonClaims)).Inc()
+		return nil, faultUnauthorized
+	}
+	return id, nil
+}
+
+func (r *Relay) countAuthFailure(err error) {
+	r.metrics.authFailures.of(string(auth.ReasonOf(err))).Inc()
+}
+
+func bearer(header []byte) string {
+	const scheme = "bearer "
+	if len(header) > len(scheme) && strings.EqualFold(string(header[:len(scheme)]), scheme) {
+		return strings.TrimSpace(string(header[len(scheme):]))
+	}
+	return ""
+}
+
+// arrive checks what every client connection must pass, in the order that costs least.
+func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *fault) {
+	if r.draining.Load() {
+		return nil, faultDraining
+	}
+	if !r.originAllowed(ctx) {
+		r.metrics.authFailures.of("origin").Inc()
+		return nil, faultOrigin
+	}
+	if r.overMemory() {
+		r.metrics.refused.of("memory").Inc()
+		return nil, faultOverloaded
+	}
+	id, bad := r.identify(ctx, token)
+	if bad != nil {
+		return nil, bad
+	}
+	a := &arrival{identity: id}
+	addr := r.clientAddress(ctx)
+	a.address = addr.String()
+	if r.cfg.Limit.PerAddress > 0 && r.trusted(peerAddress(ctx.RemoteAddr())) {
+		a.behind = addressKey(addr)
+	}
+	return a, nil
+}
+
+// originAllowed holds the Origin header against the list. Browsers always send one with an upgrade, so a
+// page of another site is known by it; others need not. With a page's own event stream they send none.
+func (r *Relay) originAllowed(ctx *fasthttp.RequestCtx) bool {
+	all := ctx.Request.Header.PeekAll("Origin")
+	if len(all) == 0 {
+		return !r.cfg.RequireOrigin || len(ctx.Request.Header.Peek("Upgrade")) == 0
+	}
+	if len(all) > 1 {
+		return false
+	}
+	origin := string(all[0])
+	scheme := "http://"
+	if ctx.IsTLS() {
+		scheme = "https://"
+	}
+	return origin == scheme+string(ctx.Host()) || slices.Contains(r.cfg.Origins, origin)
+}
+
+// hijack takes the connection over from the HTTP server.
+func (r *Relay) hijack(ctx *fasthttp.RequestCtx, a *arrival, open func(nc net.Conn, rest []byte, a *arrival)) {
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(c net.Conn) {
+		nc := c
+		if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
+			nc = u.UnsafeConn()
+		}
+		var rest []byte
+		if g := guestOf(nc); g != nil {
+			g.door.lobby.leave(g)
+			rest = readAhead(c, g)
+		}
+		open(nc, rest, a)
+	})
+}

@@ -1,0 +1,135 @@
+package relay
+
+import (
+	"bytes"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay/auth"
+)
+
+// handleSSE is GET /sse.
+func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
+	var channels []string
+	marks, bad := positions(ctx)
+	if bad != nil {
+		r.refuse(ctx, bad)
+		return
+	}
+	for _, c := range ctx.QueryArgs().PeekMulti("channel") {
+		channel := string(c)
+		if !wire.ValidChannel(channel) {
+			r.refuse(ctx, faultChannel)
+			return
+		}
+		if !slices.Contains(channels, channel) {
+			channels = append(channels, channel)
+		}
+	}
+	if len(channels) > r.cfg.Limit.Subscriptions {
+		r.refuse(ctx, faultMany.with("too many channels for one stream"))
+		return
+	}
+	cursor := ctx.Request.Header.Peek("Last-Event-ID")
+	if len(cursor) == 0 {
+		cursor = ctx.QueryArgs().Peek("lastEventId")
+	}
+	if len(cursor) > 0 {
+		var err error
+		if marks, err = wire.ParseCursor(cursor); err != nil {
+			// Some other server's id: nothing can be resumed from it, and the client is told.
+			marks = []wire.Mark{}
+		}
+	}
+	a, bad := r.arrive(ctx, "")
+	if bad != nil {
+		r.refuse(ctx, bad)
+		return
+	}
+	a.enc, a.marks = eventSSE, marks
+	lenient := ctx.QueryArgs().Has("position") // a client that says what it had: one channel less is no reason to have none
+	for _, channel := range channels {
+		err := r.policies.may(a.identity, auth.Subscribe, channel)
+		switch {
+		case err == nil:
+			a.channels = append(a.channels, channel)
+		case lenient && faultOf(err).status == fasthttp.StatusForbidden:
+			a.denied = append(a.denied, channel)
+		default:
+			r.fail(ctx, err)
+			ctx.SetBody(wire.AppendString(append(bytes.TrimSuffix(ctx.Response.Body(), []byte("}")), `,"channel":`...), channel))
+			ctx.Response.AppendBodyString("}")
+			return
+		}
+	}
+	a.head = append(make([]byte, 0, 512), sseHead...)
+	a.head = append(r.appendCORS(a.head, ctx), "\r\n"...)
+	r.hijack(ctx, a, r.openSSE)
+}
+
+// positions are where a client stands already, one for each channel of the query: EPOCH:SEQ, or nothing.
+func positions(ctx *fasthttp.RequestCtx) ([]wire.Mark, *fault) {
+	channels, list := ctx.QueryArgs().PeekMulti("channel"), ctx.QueryArgs().PeekMulti("position")
+	if len(list) == 0 {
+		return nil, nil
+	}
+	if len(list) != len(channels) {
+		return nil, faultField.with("there must be as many positions as channels; one may be empty")
+	}
+	var marks []wire.Mark
+	for i, at := range list {
+		if len(at) == 0 {
+			continue
+		}
+		epoch, seq, _ := strings.Cut(string(at), ":")
+		n, err := strconv.ParseUint(seq, 10, 64)
+		if err != nil || epoch == "" || len(epoch) > 64 {
+			return nil, faultField.with("position must be EPOCH:SEQ")
+		}
+		marks = append(marks, wire.Mark{Channel: wire.ChannelHash(string(channels[i])), Epoch: epoch, Seq: n})
+	}
+	return marks, nil
+}
+
+// openSSE starts an event stream. The channels are joined one after the other; live events of the first
+// may come before the answer of the last.
+func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
+	s := r.newSession(nc, a)
+	if s == nil {
+		return
+	}
+	own := ""
+	if s.user != "" {
+		own = wire.UserChannel(s.user)
+	}
+	channels := []string{own}
+	for _, c := range a.channels {
+		if c != own {
+			channels = append(channels, c)
+		}
+	}
+	s.sse = newStream(channels, a.marks)
+	s.conn = r.pool.Open(nc, eventSSE, true, s)
+	defer r.catch(s, s.fall)
+	s.conn.Cork() // whoever has seen the answer to the request follows all of its channels
+	defer s.conn.Uncork()
+	r.metrics.opened.of("sse").Inc()
+	r.start(s, a.head, s.firstTurn)
+	for _, channel := range a.denied {
+		s.conn.Reply(r.frameFor(s, "unsubscribed", unsubscribedMessage(channel, faultForbidden)), nil)
+	}
+	for i, channel := range channels[1:] {
+		if err := s.follow(channel, broker.JoinRequest{From: s.sse.from(i + 1)}, nil); err != nil {
+			// In turn with the answer to the request, which may not have been written yet.
+			s.conn.Reply(r.frameFor(s, "error", faultOf(err).appendError(nil, nil)), nil)
+			continue
+		}
+		s.recheck(channel)
+	}
+}
