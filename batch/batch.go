@@ -56,8 +56,11 @@ func (b *Batch) squeeze() {
 
 // Sink receives the batches of a window.
 //
-// Flush is called on the loop of the batcher, for one batch at a time, in the order of the channel.
-// It must not block and must not keep the batch or its bytes.
+// Both methods are called on the loop of the batcher, in the order of the channel, and must not block.
 type Sink interface {
+	// Flush is called for one batch at a time. It must not keep the batch or its bytes.
 	Flush(b *Batch)
+	// Missed says that Flush has panicked over the batch that ends at last, and was ended by Config.Panic. Whoever
+	// has not got that batch must learn of it.
+	Missed(last uint64)
 }

@@ -22,12 +22,16 @@ type Config struct {
 	Load func() float64
 	// MaxWaiting bounds the bytes waiting in all windows together; 64 MiB.
 	MaxWaiting int64
+	// Panic is told of a panic in a sink, which has missed a batch then, or in Load, and then sink is nil; from within
+	// the deferred call. Nil: panics go on.
+	Panic func(sink Sink, v any)
 }
 
 // Batcher schedules the windows of one shard.
 type Batcher struct {
 	// Set once by New.
 	wake       func()
+	panicked   func(sink Sink, v any)
 	phase      time.Duration
 	start      time.Time
 	maxWaiting int64
@@ -47,6 +51,7 @@ type Batcher struct {
 	budget budget
 	load   load
 	batch  Batch // the one a sink is looking at
+	at     int   // how many batches of the work that is being flushed have been handed on
 }
 
 // New makes a Batcher.
@@ -58,8 +63,11 @@ func New(cfg Config) *Batcher {
 		cfg.MaxWaiting = 64 << 20
 	}
 	now := time.Now()
-	b := &Batcher{wake: cfg.Wake, phase: cfg.Phase, start: now, maxWaiting: cfg.MaxWaiting,
+	b := &Batcher{wake: cfg.Wake, panicked: cfg.Panic, phase: cfg.Phase, start: now, maxWaiting: cfg.MaxWaiting,
 		budget: budget{credit: maxCredit, settled: now}, load: load{process: cfg.Load, since: now}}
+	if cfg.Load != nil && cfg.Panic != nil {
+		b.load.process = func() float64 { return b.busy(cfg.Load) }
+	}
 	b.works.New = func() any { return new(work) }
 	return b
 }
@@ -191,13 +199,28 @@ func (b *Batcher) flush(w *Window) bool {
 		return false
 	}
 	k.seal()
-	first := 0
-	for _, upto := range k.seals {
-		b.hand(w.sink, k, first, upto)
-		first = upto
+	whole := true
+	for b.at = 0; b.at < len(k.seals); {
+		whole = b.handOn(w.sink, k) && whole
 	}
 	b.batch = Batch{}
-	b.recycle(k)
+	if whole { // else nobody knows who still looks at it
+		b.recycle(k)
+	}
+	return true
+}
+
+// handOn hands on the batches of k that have not been yet, up to the end or a panic. Then it answers false.
+func (b *Batcher) handOn(sink Sink, k *work) (whole bool) {
+	defer b.contain(sink, k)
+	for b.at < len(k.seals) {
+		first := 0
+		if b.at > 0 {
+			first = k.seals[b.at-1]
+		}
+		b.at++
+		b.hand(sink, k, first, k.seals[b.at-1])
+	}
 	return true
 }
 

@@ -10,7 +10,8 @@ import (
 // discard is a sink that does nothing.
 type discard struct{}
 
-func (discard) Flush(*Batch) {}
+func (discard) Flush(*Batch)  {}
+func (discard) Missed(uint64) {}
 
 func messages(keys int) []Message {
 	body := make([]byte, 128)

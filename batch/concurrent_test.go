@@ -27,6 +27,8 @@ func (c *counter) Flush(b *Batch) {
 	c.seen.Add(int64(b.Count))
 }
 
+func (c *counter) Missed(last uint64) { c.t.Errorf("%d is missing", last) }
+
 // Several writers share each window with the one loop. Everything must come once, in the order of its
 // writer, however Seal and Hurry fall in between.
 func TestConcurrentAppend(t *testing.T) {

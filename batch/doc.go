@@ -37,10 +37,15 @@
 // message. Lock order: a window's lock, then its batcher's; Config.Wake is called with the first held,
 // sinks with neither.
 //
+// # What happens when a sink panics
+//
+// With [Config.Panic] the batch that it was looking at is lost: Config.Panic is told, [Sink.Missed] is called so that
+// the sink's readers can be told, and everything else goes on, the rest of the same window too.
+//
 // # What happens when it is full
 //
 // Windows share a bound on the bytes that wait in their batcher, and each has one of its own. Past them
 // [Batcher.Full] and [Window.Full] say so and publishers are refused before their change is accepted;
 // nothing accepted is ever dropped here except a set that a later set of the same key in the same batch
-// has replaced, and what [Window.Clear] is asked to drop.
+// has replaced, what [Window.Clear] is asked to drop, and what a sink panics over.
 package batch

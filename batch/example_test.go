@@ -10,6 +10,8 @@ import (
 // screen is where the batches of a channel go.
 type screen struct{}
 
+func (screen) Missed(last uint64) { fmt.Printf("something up to %d is missing\n", last) }
+
 func (screen) Flush(b *batch.Batch) {
 	fmt.Printf("[%s] up to %d, %d replaced\n", b.Body, b.Last, b.Conflated)
 }

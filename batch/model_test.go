@@ -41,6 +41,9 @@ type model struct {
 	woken   bool
 }
 
+// Missed implements Sink.
+func (w *modelled) Missed(last uint64) { w.model.t.Fatalf("%d is missing", last) }
+
 // Flush implements Sink: it holds the batch against what the reference has waiting.
 func (w *modelled) Flush(b *Batch) {
 	t := w.model.t

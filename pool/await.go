@@ -19,7 +19,7 @@ func (c *Conn) Await() {
 	}
 	c.mu.Unlock()
 	if tell {
-		c.owner.Readable()
+		c.readable()
 	}
 }
 
@@ -30,6 +30,11 @@ func (c *Conn) ready() {
 	c.awaiting = c.awaiting && !awaiting
 	c.mu.Unlock()
 	if awaiting {
-		c.owner.Readable()
+		c.readable()
 	}
+}
+
+func (c *Conn) readable() {
+	defer c.shard.pool.contain(c)
+	c.owner.Readable()
 }

@@ -4,7 +4,8 @@ import "time"
 
 // A panic over one connection, in the pool or in what its owner does on the loop, costs that connection and nobody
 // else: Config.Panic is told, and the loop goes on. The pool's own state is believed: what may panic touches that of
-// one connection only.
+// one connection only. A panic over a frame costs the connections that it is for, since some may have it and some not.
+// One in the agenda costs nothing here: what comes of it is the agenda's affair, and it is called again.
 
 // contain ends a panic, if there is one, and closes the connection that it came over; nil: it is not known. It is to
 // be deferred. Without Config.Panic the panic goes on.
@@ -36,12 +37,74 @@ func (s *Shard) containWrite() {
 		return
 	}
 	if v := recover(); v != nil {
-		c := s.due[s.at-1]
-		c.head, c.tail = 0, 0
-		s.parts, s.lost, s.scratch = nil, nil, nil
 		s.pool.cfg.Panic(v)
-		c.Abort()
+		s.abort(s.due[s.at-1])
 	}
+}
+
+// abort closes a connection in whose writing there was a panic.
+func (s *Shard) abort(c *Conn) {
+	c.head, c.tail = 0, 0
+	s.parts, s.lost, s.scratch = nil, nil, nil
+	c.Abort()
+}
+
+// handleMail handles mail from s.at on, up to the end or a panic.
+func (s *Shard) handleMail(in []mail, now time.Time) {
+	defer s.containMail(in)
+	for s.at < len(in) {
+		m := &in[s.at]
+		s.at++
+		s.handle(m, now)
+	}
+}
+
+// containMail is contain for the mail that handleMail was at. What was to be called after it is called all the same.
+func (s *Shard) containMail(in []mail) {
+	if s.pool.cfg.Panic == nil {
+		return
+	}
+	if v := recover(); v != nil {
+		m := &in[s.at-1]
+		s.pool.cfg.Panic(v)
+		switch {
+		case m.kind == frameMail:
+			s.unmark(m.frame)
+			for i := range m.slot.subs {
+				m.slot.subs[i].conn.Abort()
+			}
+		case m.conn != nil:
+			s.abort(m.conn)
+		}
+		if m.then != nil && m.kind != waitMail { // that one may have been kept, and comes when the connection is removed
+			s.thens = append(s.thens, m.then)
+		}
+	}
+}
+
+// unmark takes away what mark has noted of a frame that there was a panic over.
+func (s *Shard) unmark(f *Frame) {
+	for i := range f.Instead {
+		if c := f.Instead[i].Conn; c != nil && c.shard == s {
+			c.instead = 0
+		}
+	}
+}
+
+// agendaPause is when an agenda that has panicked is called again, if nothing wakes the loop before.
+const agendaPause = 50 * time.Millisecond
+
+// runAgenda is Agenda.Run.
+func (s *Shard) runAgenda(now time.Time) (next time.Time) {
+	defer s.pool.contain(nil)
+	next = now.Add(agendaPause)
+	return s.agenda.Run(now)
+}
+
+// flushAgenda is Agenda.FlushAll.
+func (s *Shard) flushAgenda(now time.Time) {
+	defer s.pool.contain(nil)
+	s.agenda.FlushAll(now)
 }
 
 // finish does what waits for the pass to be over, from s.at on, up to the end or a panic.
@@ -82,4 +145,24 @@ func (s *Shard) check(c *Conn, now time.Time) {
 func (s *Shard) resync(c *Conn, t *Topic) {
 	defer s.pool.contain(c)
 	c.owner.Resync(t)
+}
+
+// missed gives up a connection that a frame is missing for. What is due for it is dropped, too: it goes on from what it
+// has got.
+func (s *Shard) missed(c *Conn) {
+	defer s.pool.contain(c)
+	if c.choke() {
+		c.owner.Missed()
+	}
+}
+
+// choke lets nothing out any more but last bytes. It answers false if that was so already.
+func (c *Conn) choke() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != live {
+		return false
+	}
+	c.state = choked
+	return true
 }

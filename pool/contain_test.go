@@ -22,13 +22,14 @@ func (b *brittle) fall(where string) {
 }
 func (b *brittle) Tail(dst []byte, _ *Topic, _ *Frame) []byte { b.fall("tail"); return dst }
 func (b *brittle) Slow()                                      { b.fall("slow") }
+func (b *brittle) Missed()                                    { b.fall("missed") }
 func (b *brittle) Resync(*Topic)                              { b.fall("resync") }
 func (b *brittle) Beat(time.Time)                             { b.fall("beat") }
 func (b *brittle) Check(time.Time)                            { b.fall("check") }
 
 // A panic in what an owner does on the loop, wherever that is, costs its connection, and nobody else misses a frame.
 func TestPanicCostsItsConnection(t *testing.T) {
-	for _, where := range []string{"tail", "slow", "resync", "beat", "check", "then"} {
+	for _, where := range []string{"tail", "slow", "missed", "resync", "beat", "check", "then"} {
 		var told []string
 		bubble(t, Config{Shards: 1, Queue: 1000, Panic: func(v any) { told = append(told, fmt.Sprint(v)) }}, func(t *testing.T, p *Pool) {
 			policy := Disconnect
@@ -53,6 +54,8 @@ func TestPanicCostsItsConnection(t *testing.T) {
 					synctest.Wait()
 				}
 				victim.BlockWrites(false)
+			case "missed":
+				tp.Deliver(&Frame{Last: 1, Missing: true})
 			case "beat", "check":
 				time.Sleep(80 * time.Second)
 			default:
@@ -70,8 +73,13 @@ func TestPanicCostsItsConnection(t *testing.T) {
 			before.take()
 			after.take()
 			tp.Deliver(frame(9, "9;"))
-			before.want(t, "9;")
-			after.want(t, "9;")
+			if where == "missed" { // and so they have
+				before.want(t, "")
+				after.want(t, "")
+			} else {
+				before.want(t, "9;")
+				after.want(t, "9;")
+			}
 			_ = far.Close()
 			for _, x := range []*peer{before, after} {
 				x.Remove(nil)
@@ -81,4 +89,151 @@ func TestPanicCostsItsConnection(t *testing.T) {
 			idle(t, p, tp)
 		})
 	}
+}
+
+// A frame that could not be built costs those who lack it, and nobody else: they get nothing later, and their last bytes.
+func TestMissingFrame(t *testing.T) {
+	bubble(t, Config{Shards: 2}, func(t *testing.T, p *Pool) {
+		tp, else_ := p.Topic(Disconnect, nil), p.Topic(Resync, nil)
+		var peers []*peer
+		join := func(t *Topic, from uint64) *peer {
+			o := &owner{}
+			x := memPeerOf(p, plain, o)
+			o.onMissed = func() { x.Shut([]byte("come back;"), true) }
+			x.Join(t, from, nil, nil)
+			peers = append(peers, x)
+			return x
+		}
+		a, b, later, apart := join(tp, 0), join(tp, 1), join(tp, 3), join(else_, 0)
+		leaving, left := join(tp, 0), false
+		tp.Deliver(frame(2, "2;"))
+		tp.Deliver(&Frame{Last: 2, Missing: true}) // it is there: nobody lacks it
+		for _, x := range []*peer{a, b, leaving} {
+			x.want(t, "2;")
+		}
+		leaving.Leave(tp, 3, []byte("left;"), func() { left = true })
+		tp.Deliver(&Frame{Last: 3, Missing: true})
+		tp.Deliver(frame(4, "4;"))
+		a.After(tp, 4, []byte("answer;"))
+		else_.Deliver(frame(1, "1;"))
+		for _, x := range []*peer{a, b, leaving} {
+			x.want(t, "come back;")
+			if x.owner.missed != 1 || x.owner.slow != 0 {
+				t.Errorf("told %d times that something is missing, %d times that it is slow", x.owner.missed, x.owner.slow)
+			}
+		}
+		later.want(t, "4;")
+		apart.want(t, "1;")
+		if !left {
+			t.Error("who waits for the end of a subscription waits for ever")
+		}
+		for _, x := range peers {
+			_ = x.far.Close()
+			x.Remove(nil)
+		}
+		synctest.Wait()
+		idle(t, p, tp, else_)
+	})
+}
+
+// moody is an agenda that panics when it is asked to.
+type moody struct {
+	nothing
+	panics int  // in that many calls of Run
+	flush  bool // in FlushAll
+	runs   int
+}
+
+func (m *moody) Run(time.Time) time.Time {
+	m.runs++
+	if m.panics > 0 {
+		m.panics--
+		panic("run")
+	}
+	return time.Time{}
+}
+
+func (m *moody) FlushAll(time.Time) {
+	if m.flush {
+		panic("flush")
+	}
+}
+
+// A panic in the agenda or in Observe costs nobody anything here: all goes on, the agenda is called again, and who waits
+// for a flush does not wait for ever.
+func TestPanicInAgenda(t *testing.T) {
+	var told []string
+	m := &moody{panics: 3, flush: true}
+	cfg := Config{Agenda: func(*Shard) Agenda { return m }, Panic: func(v any) { told = append(told, fmt.Sprint(v)) },
+		Observe: func(*Frame, time.Time) { panic("observe") }}
+	bubble(t, cfg, func(t *testing.T, p *Pool) {
+		tp := p.Topic(Disconnect, nil)
+		x := memPeer(p, plain)
+		x.Join(tp, 0, nil, nil)
+		time.Sleep(10 * agendaPause)
+		synctest.Wait()
+		if m.panics != 0 || m.runs < 4 {
+			t.Errorf("called %d times", m.runs)
+		}
+		f := frame(1, "1;")
+		f.Since = time.Now()
+		tp.Deliver(f)
+		x.want(t, "1;")
+		p.Flush()
+		tp.Deliver(frame(2, "2;"))
+		x.want(t, "2;")
+		if got := fmt.Sprint(told); got != "[run run run observe flush flush]" {
+			t.Errorf("told %s", got)
+		}
+		_ = x.far.Close()
+		x.Remove(nil)
+		synctest.Wait()
+		idle(t, p, tp)
+	})
+}
+
+// A panic while mail is handled costs the connection that it is about, or those that the frame is for, and what is to be
+// called after it is called.
+func TestPanicOverMail(t *testing.T) {
+	var told []string
+	bubble(t, Config{Panic: func(v any) { told = append(told, fmt.Sprint(v)) }}, func(t *testing.T, p *Pool) {
+		tp, else_ := p.Topic(Disconnect, nil), p.Topic(Disconnect, nil)
+		tail := &brittle{in: "tail"}
+		near, far := memnet.Pipe(0)
+		victim := p.Open(near, plain, true, tail)
+		victim.Join(else_, 0, nil, nil)
+		reader, other := memPeer(p, plain), memPeer(p, plain)
+		reader.Join(tp, 0, nil, nil)
+		other.Join(else_, 0, nil, nil)
+		synctest.Wait()
+		hold := make(chan struct{})
+		other.Reply(nil, func() { <-hold }) // so that what comes is handled together
+		synctest.Wait()
+		else_.Deliver(frame(1, "1;"))
+		victim.Shut([]byte("bye"), false) // writes first what is due
+		tp.Deliver(&Frame{Last: 1, Instead: []Instead{{Conn: other.Conn}, {}}})
+		else_.Deliver(frame(2, "2;"))
+		close(hold)
+		other.want(t, "1;2;")
+		if len(told) != 3 || told[0] != "tail" || told[2] != "tail" { // it gets what comes until it is removed
+			t.Errorf("told %q", told)
+		}
+		for _, c := range []*Conn{victim, reader.Conn} {
+			if err := c.Send([]byte("x")); err == nil {
+				t.Error("the connection lives")
+			}
+		}
+		removed := false
+		victim.Remove(func() { removed = true })
+		for _, x := range []*peer{reader, other} {
+			_ = x.far.Close()
+			x.Remove(nil)
+		}
+		_ = far.Close()
+		synctest.Wait()
+		if !removed {
+			t.Error("the victim is not removed")
+		}
+		idle(t, p, tp, else_)
+	})
 }

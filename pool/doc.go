@@ -29,6 +29,13 @@
 // due. The mailbox of a shard holds frames worth at most Config.Backlog bytes; past it [Pool.Full] says so
 // and publishers are to be refused.
 //
+// # What happens when a frame is missing
+//
+// Whoever builds the frames of a topic may fail to: it then delivers one that says so ([Frame.Missing]). Every reader
+// that lacks it gets nothing any more, and its owner is told, as if it had been too slow; it goes on elsewhere from what
+// it has got. With Config.Panic, panics on a loop are contained: one over a connection costs that connection, one over a
+// frame those that it is for, one in an agenda nothing here.
+//
 // # Who owns what
 //
 // Conn.mu guards a connection's output and is the only lock held around a write, one non-blocking call

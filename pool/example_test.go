@@ -14,6 +14,7 @@ type client struct{ conn *pool.Conn }
 
 func (c *client) Tail(dst []byte, _ *pool.Topic, _ *pool.Frame) []byte { return dst }
 func (c *client) Slow()                                                { c.conn.Shut([]byte("too slow\n"), true) }
+func (c *client) Missed()                                              { c.conn.Shut([]byte("come back\n"), true) }
 func (c *client) Resync(*pool.Topic)                                   {}
 func (c *client) Readable()                                            {}
 func (c *client) Beat(time.Time)                                       {}

@@ -15,6 +15,7 @@ func (quiet) Tail(dst []byte, _ *Topic, f *Frame) []byte {
 	return append(append(dst, "id: "...), byte('0'+f.Last%10), '\n', '\n')
 }
 func (q quiet) Slow()         { q.b.Error("a reader is too slow") }
+func (q quiet) Missed()       { q.b.Error("a frame is missing") }
 func (q quiet) Resync(*Topic) { q.b.Error("a reader is too slow") }
 func (quiet) Readable()       {}
 func (quiet) Beat(time.Time)  {}

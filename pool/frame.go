@@ -20,6 +20,7 @@ type Frame struct {
 	Since   time.Time         // when the first of them was published; zero: not measured
 	Instead []Instead         // connections that get other bytes
 	Place   Place             // for Owner.Tail
+	Missing bool              // it could not be built: all who would get it are given up, after what came before; see Owner.Missed
 }
 
 // Place is where a reader stands in the log behind a topic. It means nothing to the pool, which orders

@@ -106,8 +106,8 @@ func (s *Shard) readMail(now time.Time) {
 	in := s.box
 	s.box, s.spare = s.spare[:0], nil
 	s.mu.Unlock()
-	for i := range in {
-		s.handle(&in[i], now)
+	for s.at = 0; s.at < len(in); {
+		s.handleMail(in, now)
 	}
 	clear(in)
 	if cap(in) <= maxSpare {
@@ -146,7 +146,7 @@ func (s *Shard) handle(m *mail, now time.Time) {
 	case removeMail:
 		s.remove(m.conn)
 	case flushMail:
-		s.agenda.FlushAll(now)
+		s.flushAgenda(now)
 	}
 	if m.then != nil {
 		s.thens = append(s.thens, m.then)

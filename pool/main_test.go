@@ -34,12 +34,14 @@ type owner struct {
 	mu       sync.Mutex
 	conn     *Conn
 	slow     int
+	missed   int
 	resyncs  []*Topic
 	readable int
 	beats    []time.Time
 	checks   []time.Time
 	tail     func(dst []byte, t *Topic, f *Frame) []byte
 	onSlow   func()
+	onMissed func()
 	onResync func(*Topic)
 	onRead   func()
 }
@@ -50,6 +52,13 @@ func (o *owner) Slow() {
 	o.note(func() { o.slow++ })
 	if o.onSlow != nil {
 		o.onSlow()
+	}
+}
+
+func (o *owner) Missed() {
+	o.note(func() { o.missed++ })
+	if o.onMissed != nil {
+		o.onMissed()
 	}
 }
 

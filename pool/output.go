@@ -13,7 +13,7 @@ type state uint8
 
 const (
 	live     state = iota
-	choked         // something did not fit and is lost: nothing more is taken but the last bytes
+	choked         // something did not fit or could not be built, and is lost: nothing more is taken but the last bytes
 	shutting       // the last bytes are queued or sent: nothing more is taken
 	dead           // the net.Conn is being closed
 )
@@ -222,6 +222,6 @@ func (c *Conn) close() {
 	c.awaiting = false
 	c.mu.Unlock()
 	if awaiting {
-		c.owner.Readable()
+		c.readable()
 	}
 }

@@ -20,6 +20,10 @@ const maxScratch = 1 << 20
 
 // gather makes f due for every subscriber of a slot that lacks it.
 func (s *Shard) gather(sl *slot, f *Frame) {
+	if f.Missing {
+		s.forsake(sl, f)
+		return
+	}
 	sl.tidy()
 	sl.last = f.Last
 	s.mark(f, true)
@@ -47,6 +51,21 @@ func (s *Shard) gather(sl *slot, f *Frame) {
 	}
 	if !f.Since.IsZero() && frames > 0 {
 		s.written = append(s.written, f)
+	}
+	s.settle(sl)
+}
+
+// forsake gives up every subscriber of a slot that lacks f, a frame that could not be built. Nothing is missing where
+// the frame itself has been gathered before.
+func (s *Shard) forsake(sl *slot, f *Frame) {
+	if f.Last <= sl.last {
+		return
+	}
+	sl.last = f.Last
+	for i := range sl.subs {
+		if sub := &sl.subs[i]; f.Last > sub.from && f.Last <= sub.until {
+			s.missed(sub.conn)
+		}
 	}
 	s.settle(sl)
 }
@@ -94,13 +113,7 @@ func (s *Shard) pass(now time.Time) {
 		clear(s.due)
 		clear(s.nodes)
 		s.due, s.nodes = s.due[:0], s.nodes[:0]
-		end := time.Now()
-		s.agenda.Spent(end.Sub(now), end)
-		if s.pool.cfg.Observe != nil {
-			for _, f := range s.written {
-				s.pool.cfg.Observe(f, end)
-			}
-		}
+		s.report(now)
 	}
 	clear(s.written)
 	s.written = s.written[:0]
@@ -108,6 +121,18 @@ func (s *Shard) pass(now time.Time) {
 		s.finish()
 	}
 	s.thens = s.thens[:0]
+}
+
+// report tells who wants to know what was written since now.
+func (s *Shard) report(now time.Time) {
+	defer s.pool.contain(nil)
+	end := time.Now()
+	s.agenda.Spent(end.Sub(now), end)
+	if s.pool.cfg.Observe != nil {
+		for _, f := range s.written {
+			s.pool.cfg.Observe(f, end)
+		}
+	}
 }
 
 // arrange puts the connections that are due into the order in which they came: what the kernel keeps of them lies

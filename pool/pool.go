@@ -27,8 +27,8 @@ type Config struct {
 	Backlog int64         // bytes of frames waiting in one shard's mailbox before Full; 64 MiB
 	// Observe is called after each pass with the frames it wrote, for latency metrics; may be nil.
 	Observe func(f *Frame, written time.Time)
-	// Panic is told of a panic over a connection, which is closed then, from within the deferred call; nil: panics
-	// go on and end the process.
+	// Panic is told of a panic over a connection, which is closed then, or in an agenda or Observe, from within the
+	// deferred call; nil: panics go on and end the process.
 	Panic func(v any)
 }
 
@@ -54,6 +54,9 @@ type Owner interface {
 	// Slow says that something did not fit into the queue and was dropped. Nothing is sent any more
 	// but the last bytes of Shut, which is due now. Called once.
 	Slow()
+	// Missed says that a frame that is due for the connection could not be built; see Frame.Missing. What comes of it is
+	// as with Slow.
+	Missed()
 	// Resync says that the socket has drained and frames of t have been dropped; Rejoin is due. It may
 	// be called again before that.
 	Resync(t *Topic)

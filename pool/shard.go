@@ -41,7 +41,7 @@ type Shard struct {
 	scratch []byte
 	written []*Frame
 	thens   []func()
-	at      int // how far due, or thens, have been gone through
+	at      int // how far mail, due or thens have been gone through
 	conns   [beats][]*Conn
 	beat    int
 	beatAt  time.Time
@@ -58,7 +58,7 @@ func (s *Shard) run(ctx context.Context) {
 	for {
 		now := time.Now()
 		s.readMail(now)
-		next := s.agenda.Run(now)
+		next := s.runAgenda(now)
 		s.readMail(now) // what Run has posted
 		if !now.Before(s.beatAt) {
 			s.sweep(now)
@@ -78,7 +78,7 @@ func (s *Shard) run(ctx context.Context) {
 // end flushes what is left, refuses further mail and closes the connections.
 func (s *Shard) end() {
 	now := time.Now()
-	s.agenda.FlushAll(now)
+	s.flushAgenda(now)
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()

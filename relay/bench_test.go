@@ -128,6 +128,7 @@ func BenchmarkFlush(b *testing.B) {
 type flushing struct{ feed *feed }
 
 func (f *flushing) Flush(b *batch.Batch) { f.feed.Flush(b) }
+func (f *flushing) Missed(last uint64)   { f.feed.Missed(last) }
 
 // taker joins a channel's feed with connections that throw away what they get.
 type taker struct {

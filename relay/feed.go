@@ -161,6 +161,16 @@ func (f *feed) Flush(b *batch.Batch) {
 	}
 }
 
+// Missed implements batch.Sink: whoever has not got the batch is closed, so that nobody is behind without knowing.
+func (f *feed) Missed(last uint64) {
+	f.topic.Deliver(&pool.Frame{Last: last, Missing: true})
+	if p := f.filtered.Load(); p != nil {
+		for _, s := range *p {
+			s.topic.Deliver(&pool.Frame{Last: last, Missing: true})
+		}
+	}
+}
+
 // frame encodes messages for the subscribers of a topic.
 func (f *feed) frame(t *pool.Topic, body []byte, count int, b *batch.Batch) *pool.Frame {
 	frame := &pool.Frame{Last: b.Last, Count: count, Since: b.Since, Place: pool.Place{Epoch: f.epoch, Seq: b.Last - f.base}}

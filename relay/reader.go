@@ -9,6 +9,7 @@ import (
 
 	"github.com/lxzan/gws"
 
+	"weir/batch"
 	"weir/internal/wire"
 	"weir/pool"
 )
@@ -125,10 +126,22 @@ func (r *Relay) catch(s *session, then func()) {
 	}
 }
 
-// contained logs and counts a panic over a connection that the pool has ended.
+// contained logs and counts a panic on a loop of the pool that the pool has ended.
 func (r *Relay) contained(v any) {
 	r.metrics.panics.Inc()
-	r.log.Error("panic on a connection", slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+	r.log.Error("panic on a loop", slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+}
+
+// unbuilt logs and counts a panic while the frames of a sink were built; nil: while the load was looked at. Those whom
+// the frames were for are closed, and so come back for what they have missed: see feed.Missed.
+func (r *Relay) unbuilt(sink batch.Sink, v any) {
+	r.metrics.panics.Inc()
+	channel := ""
+	if f, ok := sink.(*feed); ok {
+		channel = f.name
+	}
+	r.log.Error("panic while frames were built", slog.String("channel", channel), slog.String("panic", fmt.Sprint(v)),
+		slog.String("stack", string(debug.Stack())))
 }
 
 // message handles one text message: a command or an array of them. The answers leave in one write.

@@ -162,7 +162,7 @@ func (r *Relay) startCore() error {
 		Beat:   r.cfg.Heartbeat,
 		Check:  min(r.cfg.Pong, r.cfg.Heartbeat),
 		Agenda: func(s *pool.Shard) pool.Agenda {
-			b := batch.New(batch.Config{Wake: s.Wake, Phase: time.Duration(s.Index()) * 50 * time.Millisecond / 8, Load: r.cfg.Load})
+			b := batch.New(batch.Config{Wake: s.Wake, Phase: time.Duration(s.Index()) * 50 * time.Millisecond / 8, Load: r.cfg.Load, Panic: r.unbuilt})
 			mu.Lock()
 			byShard[s.Index()] = b
 			mu.Unlock()

@@ -150,6 +150,9 @@ func (m *Room) Flush(b *batch.Batch) {
 	m.topic.Deliver(frame)
 }
 
+// Missed implements batch.Sink: whoever has not got the batch is closed, and comes back.
+func (m *Room) Missed(last uint64) { m.topic.Deliver(&pool.Frame{Last: last, Missing: true}) }
+
 // frames is the messages of a batch that receiver may get, each in a frame of its own.
 func frames(enc pool.Encoding, b *batch.Batch, receiver string) (out []byte, count int) {
 	b.Each(func(e batch.Entry) {

@@ -235,6 +235,11 @@ func (s *session) Slow() {
 	s.relay.metrics.drops.of("slow").Inc()
 }
 
+// Missed implements pool.Owner: the client comes back, and goes on from what it has got.
+func (s *session) Missed() {
+	s.cut(closing{code: wire.CloseInternal, reason: "internal error"})
+}
+
 // Resync implements pool.Owner: the snapshot is built off the loop.
 func (s *session) Resync(t *pool.Topic) {
 	if !s.relay.side(func() {
