@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,11 +60,14 @@ func BenchmarkDurablePublish(b *testing.B) {
 	}
 }
 
-// stored makes a directory with a million changes in ten thousand channels, as a kill leaves it: with as much in the
+// everything is a policy that drops nothing.
+var everything = durably(broker.Policy{History: 1 << 30, HistoryTTL: -1, HistoryBytes: -1})
+
+// stored makes a directory with that many changes in ten thousand channels, as a kill leaves it: with as much in the
 // log as there can be between two checkpoints.
 func stored(b *testing.B, changes int) string {
 	dir := b.TempDir()
-	config := Config{Dir: dir, Policy: durably(broker.Policy{})}
+	config := Config{Dir: dir, Policy: everything}
 	config.fill()
 	j, err := Open(config)
 	if err != nil {
@@ -161,36 +163,28 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory is what a process holds that has stored so much, with every channel idle: anonymous memory and the
-// mapped pages of the database.
+// BenchmarkMemory is what a process holds that has stored so much, with everything in the database and every channel
+// idle, and what it held at most since it was started: see weigh.
 func BenchmarkMemory(b *testing.B) {
-	for _, changes := range []int{100_000, 1_000_000} {
+	for _, changes := range []int{100_000, 1_000_000, 4_000_000} {
 		b.Run(fmt.Sprint("changes=", changes), func(b *testing.B) {
 			for range b.N {
 				dir := stored(b, changes)
-				j, err := Open(Config{Dir: dir, Policy: durably(broker.Policy{})})
+				weigher := exec.Command(os.Args[0])
+				weigher.Env = append(os.Environ(), weighed+"="+dir)
+				out, err := weigher.Output()
 				if err != nil {
-					b.Fatal(err)
+					b.Fatal(err, string(out))
 				}
-				for j.Stats().Backlog > 0 {
-					time.Sleep(10 * time.Millisecond)
-				}
-				j.sweep(nil)
-				debug.FreeOSMemory()
-				status, err := os.ReadFile("/proc/self/status")
-				if err != nil {
-					b.Skip(err)
-				}
-				for line := range strings.Lines(string(status)) {
-					if f := strings.Fields(line); f[0] == "RssAnon:" || f[0] == "RssFile:" {
-						kib, _ := strconv.Atoi(f[1])
-						b.ReportMetric(float64(kib)/1024, strings.TrimSuffix(f[0], ":")+"-MiB")
+				for line := range strings.Lines(string(out)) {
+					f := strings.Fields(line)
+					v, err := strconv.ParseFloat(f[1], 64)
+					if err != nil {
+						b.Fatal(err)
 					}
+					b.ReportMetric(v, f[0])
 				}
 				b.ReportMetric(float64(sizeOf(filepath.Join(dir, databaseName)))/(1<<20), "database-MiB")
-				if err := j.Close(); err != nil {
-					b.Fatal(err)
-				}
 			}
 		})
 	}

@@ -97,8 +97,9 @@ func (j *Journal) store(list []*batch, generation uint64, clean bool) error {
 	}
 	var w *writer
 	var names []string
-	err := guard(func() error {
-		return j.db.Update(func(tx *bolt.Tx) error {
+	err := j.db.renew(int64(j.config.renew))
+	if err == nil {
+		err = j.db.update(func(tx *bolt.Tx) error {
 			d, err := j.fresh(tx, list)
 			if err != nil {
 				return err
@@ -110,7 +111,7 @@ func (j *Journal) store(list []*batch, generation uint64, clean bool) error {
 			}
 			return writeState(tx, state{number, j.generation, clean})
 		})
-	})
+	}
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
@@ -127,7 +128,7 @@ func (j *Journal) store(list []*batch, generation uint64, clean bool) error {
 		j.config.Log.Info("the database is written again")
 	}
 	j.config.Log.Debug("checkpoint", slog.Int("bytes", bytes), slog.Int("channels", len(names)), slog.Duration("took", time.Since(begun)))
-	relax(j.db)
+	j.db.relax()
 	j.relieve()
 	return nil
 }

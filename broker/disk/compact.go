@@ -71,7 +71,7 @@ func (j *Journal) copyTo(path string, progress func(written int64)) error {
 			}
 		}
 	}()
-	err = guard(func() error { return bolt.Compact(to, j.db, 16<<20) })
+	err = j.db.use(func(db *bolt.DB) error { return bolt.Compact(to, db, 16<<20) })
 	close(stop)
 	<-stopped
 	if err == nil {

@@ -70,12 +70,16 @@ func guard(f func() error) (err error) {
 // being mapped again, which would wait for all readers.
 const mapping = 1 << 30
 
-// openDatabase opens the database of a data directory, which is locked.
-func openDatabase(dir string, readOnly bool) (db *bolt.DB, err error) {
+// openDatabase opens the database of a data directory, which is locked. file is its file, which belongs to the database
+// then; nil: it is to be opened.
+func openDatabase(dir string, readOnly bool, file *os.File) (db *bolt.DB, err error) {
 	path := filepath.Join(dir, databaseName)
 	options := bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType, ReadOnly: readOnly, PreLoadFreelist: !readOnly}
 	if !readOnly && math.MaxInt > math.MaxInt32 {
 		options.InitialMmapSize = mapping
+	}
+	if file != nil {
+		options.OpenFile = func(string, int, os.FileMode) (*os.File, error) { return file, nil }
 	}
 	err = guard(func() (err error) {
 		db, err = bolt.Open(path, 0o600, &options)

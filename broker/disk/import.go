@@ -185,22 +185,20 @@ func (m *importer) part(l *line) error {
 
 // put puts in the channels that were read.
 func (m *importer) put(j *Journal) error {
-	err := guard(func() error {
-		return j.db.Update(func(tx *bolt.Tx) error {
-			w := newWriter(tx, 0, j.now()) // of no generation: each goes on in an epoch of its own
-			for _, name := range slices.Sorted(maps.Keys(m.ready)) {
-				if w.channels.Get([]byte(name)) != nil {
-					return fmt.Errorf("%s: %w", name, ErrExists)
-				}
+	err := j.db.update(func(tx *bolt.Tx) error {
+		w := newWriter(tx, 0, j.now()) // of no generation: each goes on in an epoch of its own
+		for _, name := range slices.Sorted(maps.Keys(m.ready)) {
+			if w.channels.Get([]byte(name)) != nil {
+				return fmt.Errorf("%s: %w", name, ErrExists)
 			}
-			if err := w.apply(m.ready); err != nil {
-				return err
-			}
-			for name, err := range w.damaged {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			return nil
-		})
+		}
+		if err := w.apply(m.ready); err != nil {
+			return err
+		}
+		for name, err := range w.damaged {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
 	})
 	if err != nil {
 		return err

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"weir/broker"
 )
 
@@ -33,6 +31,7 @@ type Config struct {
 
 	Log     *slog.Logger               // what fails and heals; nil: nowhere
 	still   bool                       // the log is in the database before Open returns
+	renew   int                        // pages written after which the database is opened anew; renewAfter
 	Observe func(commit time.Duration) // called after each commit with the time it took; nil: nobody
 }
 
@@ -44,6 +43,7 @@ func (c *Config) fill() {
 	set(&c.Checkpoint, 32<<20)
 	set(&c.Interval, 5*time.Second)
 	set(&c.Sweep, 10*time.Second)
+	set(&c.renew, renewAfter)
 	if c.Policy == nil {
 		c.Policy = func(string) broker.Policy { return broker.Policy{} }
 	}
@@ -67,7 +67,7 @@ type Journal struct {
 	config     Config
 	opened     time.Time // what now counts from; monotonic
 	wall       time.Time // what the wall clock said then
-	db         *bolt.DB
+	db         *database
 	lock       io.Closer
 	generation uint64
 	wake       chan struct{} // tells the committer of a batch; room for one
@@ -259,7 +259,7 @@ func (j *Journal) Close() error {
 	j.mu.Unlock()
 	close(j.stop)
 	j.done.Wait()
-	err := j.db.Close()
+	err := j.db.close()
 	if lockErr := j.lock.Close(); err == nil {
 		err = lockErr
 	}

@@ -85,7 +85,7 @@ func TestKeysAreBounded(t *testing.T) {
 // look opens the database of a directory that nobody uses.
 func look(t *testing.T, dir string, f func(tx *bolt.Tx)) {
 	t.Helper()
-	db, err := openDatabase(dir, true)
+	db, err := openDatabase(dir, true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func write(t *testing.T, path string, data []byte) {
 // alter changes the database of a directory that nobody uses.
 func alter(t *testing.T, dir string, f func(tx *bolt.Tx) error) {
 	t.Helper()
-	db, err := openDatabase(dir, false)
+	db, err := openDatabase(dir, false, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,14 +3,12 @@ package disk
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"weir/broker"
 )
@@ -25,16 +23,11 @@ func (j *Journal) Load(channel, fresh string) (kept broker.Kept, ok bool, err er
 		return kept, false, nil // the database may not know yet
 	}
 	var h header
-	err = guard(func() error {
-		return j.db.View(func(tx *bolt.Tx) (err error) {
-			kept, h, ok, err = loadWith(tx, channel, found)
-			kept.Read = j.now()
-			return err
-		})
+	err = j.db.view(func(tx *bolt.Tx) (err error) {
+		kept, h, ok, err = loadWith(tx, channel, found)
+		kept.Read = j.now()
+		return err
 	})
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		err = ErrClosed
-	}
 	if err != nil {
 		j.stats.damaged.Add(1)
 		j.config.Log.Error("a stored channel can not be read", slog.String("channel", channel), slog.String("error", err.Error()))
@@ -187,21 +180,19 @@ func loadKeys(bucket *bolt.Bucket, channel string) (list []broker.KeptKey, err e
 
 // List implements broker.Store.
 func (j *Journal) List(prefix, after string, limit int) (infos []broker.Info, err error) {
-	err = guard(func() error {
-		return j.db.View(func(tx *bolt.Tx) error {
-			channels := tx.Bucket(bucketChannels)
-			from := max(prefix, after)
-			c := channels.Cursor()
-			for k, sealed := c.Seek([]byte(from)); bytes.HasPrefix(k, []byte(prefix)) && len(infos) < limit; k, sealed = c.Next() {
-				b, whole := unseal(k, sealed)
-				h, ok := decodeHeader(b)
-				if name := string(k); name > after && whole && ok && !j.forgotten(name) {
-					infos = append(infos, broker.Info{Name: name, Position: broker.Position{Epoch: h.epoch, Seq: h.seq},
-						Items: int(h.items), Changes: int(h.seq - h.first + 1)})
-				}
+	err = j.db.view(func(tx *bolt.Tx) error {
+		channels := tx.Bucket(bucketChannels)
+		from := max(prefix, after)
+		c := channels.Cursor()
+		for k, sealed := c.Seek([]byte(from)); bytes.HasPrefix(k, []byte(prefix)) && len(infos) < limit; k, sealed = c.Next() {
+			b, whole := unseal(k, sealed)
+			h, ok := decodeHeader(b)
+			if name := string(k); name > after && whole && ok && !j.forgotten(name) {
+				infos = append(infos, broker.Info{Name: name, Position: broker.Position{Epoch: h.epoch, Seq: h.seq},
+					Items: int(h.items), Changes: int(h.seq - h.first + 1)})
 			}
-			return nil
-		})
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list: %w", err)

@@ -1,6 +1,8 @@
 package disk
 
 import (
+	"fmt"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -8,7 +10,16 @@ import (
 	"weir/broker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(weighed); dir != "" {
+		if err := weigh(dir); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // durably is a policy for all channels.
 func durably(p broker.Policy) func(string) broker.Policy {

@@ -39,7 +39,7 @@ func Open(config Config) (*Journal, error) {
 		config.FS = folder(filepath.Join(config.Dir, logName))
 	}
 	j := &Journal{
-		config: config, opened: time.Now(), wall: config.Now().Round(0), lock: lock, marks: make(map[string]mark), disowned: make(map[string]error),
+		config: config, opened: time.Now(), wall: config.Now().Round(0), lock: lock, db: &database{dir: config.Dir}, marks: make(map[string]mark), disowned: make(map[string]error),
 		wake: make(chan struct{}, 1), hand: make(chan struct{}, 1), relief: make(chan struct{}, 1),
 		stop: make(chan struct{}), committed: make(chan struct{}),
 	}
@@ -48,9 +48,7 @@ func Open(config Config) (*Journal, error) {
 		err = j.storeAll(nil)
 	}
 	if err != nil {
-		if j.db != nil {
-			_ = j.db.Close()
-		}
+		_ = j.db.close()
 		_ = lock.Close()
 		return nil, fmt.Errorf("open %s: %w", config.Dir, err)
 	}
@@ -67,16 +65,14 @@ func keepAll(string) broker.Policy {
 
 // recover opens the database and reads what the log has beyond it.
 func (j *Journal) recover() (err error) {
-	if j.db, err = openDatabase(j.config.Dir, false); err != nil {
+	if j.db.bolt, err = openDatabase(j.config.Dir, false, nil); err != nil {
 		return err
 	}
 	var s state
 	var fresh bool
-	err = guard(func() error {
-		return j.db.View(func(tx *bolt.Tx) error {
-			s, fresh, err = readState(tx)
-			return err
-		})
+	err = j.db.view(func(tx *bolt.Tx) (err error) {
+		s, fresh, err = readState(tx)
+		return err
 	})
 	if err != nil {
 		return err
@@ -97,7 +93,7 @@ func (j *Journal) recover() (err error) {
 		s.generation++
 	}
 	s.clean, j.generation = false, s.generation
-	if err := guard(func() error { return j.db.Update(func(tx *bolt.Tx) error { return writeState(tx, s) }) }); err != nil {
+	if err := j.db.update(func(tx *bolt.Tx) error { return writeState(tx, s) }); err != nil {
 		return err
 	}
 	if fresh { // the file itself must be there after a power cut, whatever the log then says

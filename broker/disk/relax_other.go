@@ -2,7 +2,5 @@
 
 package disk
 
-import bolt "go.etcd.io/bbolt"
-
 // relax does nothing.
-func relax(*bolt.DB) {}
+func (*database) relax() {}

@@ -21,28 +21,26 @@ const graceTime = 24 * time.Hour
 func (j *Journal) sweep(place []byte) (next []byte) {
 	var stale []string
 	now := j.now()
-	err := guard(func() error {
-		return j.db.View(func(tx *bolt.Tx) error {
-			c, seen := tx.Bucket(bucketChannels).Cursor(), 0
-			for k, _ := c.Seek(place); k != nil; k, _ = c.Next() {
-				if seen++; seen > sweepStep {
-					next = bytes.Clone(k)
-					return nil
-				}
-				if _, over, _, err := j.age(tx, string(k), now); err == nil && over {
-					stale = append(stale, string(k))
-				}
+	err := j.db.view(func(tx *bolt.Tx) error {
+		c, seen := tx.Bucket(bucketChannels).Cursor(), 0
+		for k, _ := c.Seek(place); k != nil; k, _ = c.Next() {
+			if seen++; seen > sweepStep {
+				next = bytes.Clone(k)
+				return nil
 			}
-			return nil
-		})
+			if _, over, _, err := j.age(tx, string(k), now); err == nil && over {
+				stale = append(stale, string(k))
+			}
+		}
+		return nil
 	})
 	if err == nil && len(stale) > 0 {
-		err = guard(func() error { return j.db.Update(func(tx *bolt.Tx) error { return j.dropStale(tx, stale, now) }) })
+		err = j.db.update(func(tx *bolt.Tx) error { return j.dropStale(tx, stale, now) })
 	}
 	if err != nil {
 		j.config.Log.Error("what is too old can not be dropped", slog.String("error", err.Error()))
 	}
-	relax(j.db)
+	j.db.relax()
 	return next
 }
 

@@ -43,7 +43,7 @@ func OpenView(dir string) (v *View, err error) {
 	if v.lock, err = lockFolder(dir); err != nil {
 		return v, err
 	}
-	if v.db, err = openDatabase(dir, true); err != nil {
+	if v.db, err = openDatabase(dir, true, nil); err != nil {
 		return v, err
 	}
 	fresh := false
