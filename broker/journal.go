@@ -46,6 +46,7 @@ type Journal interface {
 type Ticket struct {
 	Position Position                 // where the change is; zero if only Wait knows
 	Wait     func() (Position, error) // blocks until the change is as safe as the journal promises; nil: it is already
+	Done     <-chan struct{}          // closed when Wait no longer blocks; nil: nobody knows when that is
 }
 
 // Log is the end of a channel's log, as an inline journal sees it during Append.

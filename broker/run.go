@@ -52,6 +52,25 @@ func (r *Run) submit(channel string, p *Publication) (Ticket, error) {
 	return c.publish(r.now, &e)
 }
 
+// Ready says whether a channel of the store is in memory, where it then stays for half a minute: a publication to
+// one that is not has to wait until it is loaded.
+func (r *Run) Ready(channel string) bool {
+	c := r.broker.lookup(channel)
+	if c == nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead {
+		return false
+	}
+	if c.durable != nil {
+		c.touch()
+	}
+	r.channel = c
+	return true
+}
+
 // lock is lockOrMake.
 func (r *Run) lock(channel string) (*Channel, error) {
 	if c := r.channel; c != nil && c.name == channel && !r.broker.closed.Load() {

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"bytes"
-	"errors"
 	"net/url"
 	"strconv"
 	"sync"
@@ -97,8 +96,10 @@ type publisher struct {
 	epoch   string
 	head    []byte // of an answer with that epoch
 	out     []byte // the answer; the request's handler fills it
-	prompt  bool   // what may have to wait is not published, and errWaits answered
 	waits   []lineWait
+
+	// Asked before what belongs to a durable channel is published; an error keeps it from that. nil: nobody.
+	durable func(run *broker.Run, c *wire.Command) error
 }
 
 // lineWait is a line that is not safe yet.
@@ -132,9 +133,6 @@ func (p *publisher) settle(out []byte) []byte {
 	return append(settled, out[from:]...)
 }
 
-// errWaits is never told: a publication that may have to wait for the disk is made where it can.
-var errWaits = errors.New("it may have to wait")
-
 // publishers are used again: their buffers are.
 var publishers = sync.Pool{New: func() any { return new(publisher) }}
 
@@ -156,38 +154,40 @@ func (p *publisher) release() {
 // publish makes one publication, waits until it is as safe as is asked for, and appends the answer. It may write to
 // body, which is to stay as it is then.
 func (p *publisher) publish(r *Relay, dst, body []byte) ([]byte, error) {
-	dst, wait, err := p.submit(r, dst, body)
-	if err == nil && wait != nil {
-		_, err = wait()
+	dst, ticket, err := p.submit(r, dst, body)
+	if err == nil && ticket.Wait != nil {
+		_, err = ticket.Wait()
 	}
 	return dst, err
 }
 
-// submit is publish that leaves the waiting to the caller; wait is nil if there is nothing to wait for.
-func (p *publisher) submit(r *Relay, dst, body []byte) (_ []byte, wait func() (broker.Position, error), _ error) {
+// submit is publish that leaves the waiting for the ticket to the caller.
+func (p *publisher) submit(r *Relay, dst, body []byte) ([]byte, broker.Ticket, error) {
 	c := &p.command
 	if err := c.Parse(body); err != nil {
-		return dst, nil, err
+		return dst, broker.Ticket{}, err
 	}
 	if p.ns == nil || c.Channel != p.channel {
 		if !wire.ValidChannel(c.Channel) {
-			return dst, nil, faultChannel
+			return dst, broker.Ticket{}, faultChannel
 		}
 		p.channel, p.ns = c.Channel, r.policies.of(c.Channel)
 	}
-	if p.prompt && p.ns.log.Durable {
-		return dst, nil, errWaits
+	if p.durable != nil && p.ns.log.Durable {
+		if err := p.durable(&p.run, c); err != nil {
+			return dst, broker.Ticket{}, err
+		}
 	}
 	ticket, err := r.submit(&p.run, p.ns, c, "")
 	if err != nil {
-		return dst, nil, err
+		return dst, broker.Ticket{}, err
 	}
 	at := ticket.Position
 	if at.Epoch != p.epoch {
 		p.epoch = at.Epoch
 		p.head = append(append(append(p.head[:0], `{"position":{"epoch":"`...), at.Epoch...), `","seq":`...)
 	}
-	return append(strconv.AppendUint(append(dst, p.head...), at.Seq, 10), `}}`...), ticket.Wait, nil
+	return append(strconv.AppendUint(append(dst, p.head...), at.Seq, 10), `}}`...), ticket, nil
 }
 
 // lines publishes NDJSON: each line is a publication of its own and gets a line of its own in answer, in
@@ -204,12 +204,12 @@ func (p *publisher) lines(r *Relay, body []byte) {
 		if len(line) == 0 || line[0] != '{' && len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		answered, wait, err := p.submit(r, out, line)
+		answered, ticket, err := p.submit(r, out, line)
 		if err != nil {
 			out = appendLineFault(out, n, err)
 		} else {
-			if wait != nil {
-				p.waits = append(p.waits, lineWait{n, len(out), wait})
+			if ticket.Wait != nil {
+				p.waits = append(p.waits, lineWait{n, len(out), ticket.Wait})
 			}
 			out = append(answered, '\n')
 		}

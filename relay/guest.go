@@ -43,10 +43,24 @@ type guest struct {
 // seat is what only guests at a desk need, and those who come from one: sessions do not.
 type seat struct {
 	fd     int
-	held   []byte // has come of a request that is not whole yet
+	held   []byte // has come and is not answered yet
+	tab    *tab   // what is owed; nil: nothing
+	pause  pause
+	deaf   bool   // is not in the desk's set
+	last   bool   // leaves when nothing is owed
 	unsent []byte // behind the desk: is to be sent before anything is read
 	rest   []byte // behind the desk: was read there
 }
+
+// pause says why nothing is read from a guest at a desk.
+type pause uint8
+
+const (
+	none    pause = iota
+	owed          // its next request comes when nothing is owed to it
+	loading       // the channel of its next request is being loaded
+	full          // its next request comes when the desk owes less
+)
 
 // The phases of a guest.
 const (

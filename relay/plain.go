@@ -24,6 +24,9 @@ const (
 	whole   form = iota // a plain request, and perhaps more behind it
 	partial             // the beginning of what may become one
 	foreign
+	crowded // a whole one that is answered when its guest has got what it is owed
+	absent  // one whose channel is to be loaded first
+	later   // one that is answered when its desk owes less
 )
 
 // plainStart begins every plain request.

@@ -138,7 +138,7 @@ func (b *batch) empty() bool { return len(b.frame) == frameHeader }
 // ticket waits for the batch. Called with the journal's mu held.
 func (b *batch) ticket(at broker.Position) broker.Ticket {
 	p := b.promise
-	return broker.Ticket{Position: at, Wait: func() (broker.Position, error) {
+	return broker.Ticket{Position: at, Done: p.done, Wait: func() (broker.Position, error) {
 		<-p.done
 		return at, p.err
 	}}

@@ -154,6 +154,38 @@ func TestIdleChannelsLeaveMemory(t *testing.T) {
 	})
 }
 
+// A channel that is said to be in memory stays there for half a minute, and one that is not does not come by asking.
+func TestReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j, b := open(t, Config{Dir: t.TempDir()})
+		run := b.Run()
+		if run.Ready("room:1") {
+			t.Fatal("before there is one")
+		}
+		publish(t, b, "room:1", broker.Publication{Key: "a", Data: []byte("1")})
+		time.Sleep(20 * time.Second)
+		if !run.Ready("room:1") {
+			t.Fatal("not in memory")
+		}
+		time.Sleep(29 * time.Second)
+		if ticket, err := run.Submit("room:1", &broker.Publication{Key: "a", Data: []byte("2")}); err != nil || ticket.Position.Seq != 2 || ticket.Done == nil {
+			t.Fatalf("%+v %v", ticket, err)
+		} else if <-ticket.Done; j.Stats().Loads != 0 {
+			t.Fatal("it was loaded")
+		}
+		time.Sleep(2 * time.Minute)
+		if run.Ready("room:1") || j.Stats().Loads != 0 {
+			t.Fatal("still in memory")
+		}
+		if err := b.Load("room:1"); err != nil || !run.Ready("room:1") {
+			t.Fatal(err)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // A channel with nothing left in it keeps its position for a day; then it is forgotten.
 func TestPositionOutlivesHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
