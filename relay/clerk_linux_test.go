@@ -124,7 +124,10 @@ func TestOwedInOrder(t *testing.T) {
 	}()
 	m++
 	expectSeq(t, r, "m", m) // it stands before all that waits
-	g.published("kept:b", 11)
+	g.until("something waits", func() bool {
+		_, _, at, _ := g.relay.broker.History("kept:b", 0, 1)
+		return at.Seq > 10
+	})
 	silent(t, nc, r)
 	d.open()
 	for range rounds {

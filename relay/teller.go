@@ -172,10 +172,10 @@ func (t *teller) respond(status int, kind string, body []byte) {
 		b = append(append(append(b, ' '), fasthttp.StatusMessage(status)...), "\r\nServer: weir\r\nDate: "...)
 	}
 	b = append(append(append(b, t.date...), "\r\nContent-Type: "...), kind...)
+	b = strconv.AppendInt(append(b, "\r\nContent-Length: "...), int64(len(body)), 10)
 	if status == fasthttp.StatusServiceUnavailable || status == fasthttp.StatusTooManyRequests {
 		b = append(b, "\r\nRetry-After: 1"...)
 	}
-	b = strconv.AppendInt(append(b, "\r\nContent-Length: "...), int64(len(body)), 10)
 	t.out = append(append(b, "\r\n\r\n"...), body...)
 }
 
