@@ -119,7 +119,7 @@ func TestOwedInOrder(t *testing.T) {
 	d.hang()
 	m, a, b := 99, 1, 10
 	const rounds = 100 // more than may be owed
-	go func() { // ends when all is read
+	go func() {        // ends when all is read
 		_, _ = io.WriteString(nc, memoryRequest("m")+strings.Repeat(keptRequest("a")+memoryRequest("m")+memoryRequest("m")+keptRequest("b"), rounds))
 	}()
 	m++

@@ -143,7 +143,7 @@ func TestNamespaceDefaults(t *testing.T) {
 	p := policiesOf(t, cfg)
 	for _, ns := range []*namespace{p.of("room:1"), p.fallback} {
 		got := fmt.Sprintf("%s %s %t %v %d %d %v", ns.subscribe, ns.publish, ns.presence, ns.batch, ns.log.History, ns.message, ns.rate)
-		if want := "member member true {50ms true true} 256 65536 50/s"; got != want {
+		if want := "member member true {50ms true true true} 256 65536 50/s"; got != want {
 			t.Errorf("%s: %s, want %s", ns.name, got, want)
 		}
 	}
