@@ -37,8 +37,9 @@
 // # Goroutines
 //
 // Open starts two, which Close stops and waits for: the committer owns the log and writes batches; the
-// checkpointer writes the database and sweeps it. Append and Forget only append to the batch in memory,
-// under Journal.mu, which nests within a channel's lock. Load reads the database on its caller.
+// checkpointer writes the database, sweeps it, and opens it anew now and then, for which readers wait. Append and
+// Forget only append to the batch in memory, under Journal.mu, which nests within a channel's lock. Load reads the
+// database on its caller.
 //
 // # What happens when full, or broken
 //
