@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"time"
 
@@ -22,18 +23,35 @@ type writer struct {
 	now                            time.Time
 	channels, history, items, keys *bolt.Bucket
 	damaged                        map[string]error // channels that can not be read, and are left as they are
+	turn                           turn
+}
+
+// turn is the checkpointer's on a processor.
+type turn struct{ begun time.Time }
+
+// longestTurn is for how long publishers may have to wait for the checkpointer where there is one processor for both:
+// the runtime would let it go on for ten times as long.
+const longestTurn = time.Millisecond
+
+// share lets others run if the turn was long.
+func (t *turn) share() {
+	if time.Since(t.begun) > longestTurn {
+		runtime.Gosched()
+		t.begun = time.Now()
+	}
 }
 
 func newWriter(tx *bolt.Tx, generation uint64, now time.Time) *writer {
 	return &writer{
 		generation, now, tx.Bucket(bucketChannels), tx.Bucket(bucketHistory), tx.Bucket(bucketItems), tx.Bucket(bucketKeys),
-		make(map[string]error),
+		make(map[string]error), turn{time.Now()},
 	}
 }
 
 // apply puts all deltas in, in the order of the names: neighbours share pages.
 func (w *writer) apply(d deltas) error {
 	for _, name := range slices.Sorted(maps.Keys(d)) {
+		w.turn.share()
 		err := w.channel(name, d[name])
 		if errors.Is(err, ErrCorrupt) { // found before anything of it was written: the others go on
 			w.damaged[name] = err
@@ -117,6 +135,7 @@ func (w *writer) drop(name string) error {
 
 func (w *writer) writeItems(name string, h *header, items map[string]*itemDelta) error {
 	for _, id := range slices.Sorted(maps.Keys(items)) {
+		w.turn.share()
 		d, key := items[id], itemKey(name, id)
 		old := w.items.Get(key)
 		if old != nil {
@@ -211,6 +230,7 @@ func (w *writer) addPages(name string, last uint64, log []change) error {
 		p.body, p.last = append(p.body, c.raw...), c.at
 		p.count++
 		if len(p.body) >= pageSize || i == len(log)-1 {
+			w.turn.share()
 			key := seqKey(name, from)
 			if err := w.history.Put(key, seal(key, p.encode())); err != nil {
 				return err

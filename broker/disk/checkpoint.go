@@ -140,8 +140,9 @@ func (j *Journal) fresh(tx *bolt.Tx, list []*batch) (deltas, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := make(deltas)
+	d, t := make(deltas), turn{time.Now()}
 	for _, b := range list {
+		t.share()
 		if b.number <= s.stored {
 			continue
 		}
