@@ -70,7 +70,7 @@ func (s *System) alter(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r *ro
 			return err
 		}
 		r.edits++
-		if m.Position == r.last {
+		if m.Position == r.last || r.newest != nil && r.newest.MessageID == m.ID { // those after it may be deleted
 			r.newest = m.preview()
 		}
 		c.waits = append(c.waits, safe)

@@ -168,6 +168,8 @@ func TestDelete(t *testing.T) {
 	has(t, change(p, "message_deleted"), message{"messageId": c["id"], "userId": "u1", "roomId": room})
 	has(t, event(worker), message{"messageId": c["id"], "members": []string{"u1", "u2"}})
 	has(t, g.want(200, "u1", "GET", "/chat/rooms/"+room, nil), message{"lastMessage": message{"messageId": b["id"], "content": "b", "userId": "u2"}})
+	g.want(200, "u2", "PATCH", path(b), message{"content": "bb"}) // what is the last one now is shown as it is now
+	has(t, g.want(200, "u1", "GET", "/chat/rooms/"+room, nil), message{"lastMessage": message{"messageId": b["id"], "content": "bb", "userId": "u2"}})
 	g.want(204, "u1", "DELETE", path(b), nil) // the owner may
 	g.want(404, "u1", "DELETE", path(b), nil)
 	g.want(404, "u1", "DELETE", "/chat/rooms/"+room+"/messages/none", nil)
