@@ -114,7 +114,7 @@ func TestPage(t *testing.T) {
 	for _, want := range []string{
 		"| weir | 20.0 M |  | 10.0 | 80.0 | 0.90 | 0.50 | 2 of 3 |",
 		"| centrifuge | 2.00 M | 10.0x | 10.0 | 80.0 | 1.00 | 0.10 | 1 of 1 |",
-		"| nchan | not measured: not installed |", "weir, 1 of 1: 3 lost.", "lowered by a tenth once",
+		"| nchan | not measured: not installed |", "weir, one run: 3 lost.", "lowered by a tenth once",
 		"taskset -c 1 bin/weir bench fanout", "| 20.0 M | | 2.00 M (10.0x) | | - |",
 	} {
 		if !strings.Contains(b.String(), want) {

@@ -156,9 +156,9 @@ func (p page) writeBroken(b *strings.Builder) {
 				any = true
 				fmt.Fprintf(b, "- %s, %s: most runs did not hold the rate that the search found; it was lowered by a tenth %s.\n", c.title, name, count(o.lowered))
 			}
-			for i, why := range o.broken {
+			for _, why := range o.broken {
 				any = true
-				fmt.Fprintf(b, "- %s, %s, %d of %d: %s.\n", c.title, name, i+1, len(o.broken), why)
+				fmt.Fprintf(b, "- %s, %s, one run: %s.\n", c.title, name, why)
 			}
 		}
 	}
