@@ -44,9 +44,15 @@ async function show(id) {
 	room.people = weir.channel('presence:room:' + id)
 	room.live.on('change', (c) => heard(room, c))
 	room.people.on('change', drawPeople)
-	// Messages are events, which a snapshot does not hold: when some may have been missed, they are loaded.
+	// Messages are events, which a snapshot does not hold: when some may have been missed, they are loaded. What was
+	// seen before and is not among them has been taken back by a crash.
 	room.live.on('sync', async ({ recovered }) => {
-		if (!recovered) for (const m of (await ask(weir, 'GET', `/chat/rooms/${id}/messages?limit=100`)).messages) take(room, m)
+		if (recovered) return
+		const before = [...room.messages.values()]
+		const { messages } = await ask(weir, 'GET', `/chat/rooms/${id}/messages?limit=100`)
+		const kept = new Set(messages.map((m) => m.id))
+		for (const m of before) if (!m.pending && !kept.has(m.id) && m.position >= (messages[0]?.position ?? 0)) room.messages.delete(m.id)
+		for (const m of messages) take(room, m)
 	})
 	drawMessages()
 }
