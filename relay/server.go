@@ -62,7 +62,7 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 	for _, name := range []string{"weir-page.js", "weir-page.css"} {
 		t.GET("/"+name, func(ctx *fasthttp.RequestCtx) { asset(ctx, name) })
 	}
-	for _, name := range []string{"weir.js", "weir.d.ts"} {
+	for _, name := range web.Client() {
 		t.GET("/"+name, func(ctx *fasthttp.RequestCtx) { shared(ctx, "client/dist/"+name) })
 	}
 	t.GET("/v1/openapi.yaml", func(ctx *fasthttp.RequestCtx) { asset(ctx, "openapi.yaml") })
@@ -201,7 +201,9 @@ func shared(ctx *fasthttp.RequestCtx, name string) {
 	h.Set("Cache-Control", "public, max-age=300")
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	h.Set("X-TypeScript-Types", "/weir.d.ts")
+	if module, ok := strings.CutSuffix(string(ctx.Path()), ".js"); ok {
+		h.Set("X-TypeScript-Types", module+".d.ts")
+	}
 }
 
 // pagePolicy lets the pages load their own scripts and styles and talk to this server, and nothing else.

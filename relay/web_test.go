@@ -10,12 +10,15 @@ func TestClientIsServed(t *testing.T) {
 	g := open(t)
 	a := g.ask("GET", "/weir.js", "", "Origin: https://elsewhere.example")
 	tag := a.Header.Get("ETag")
-	if a.StatusCode != 200 || tag == "" || len(a.body) == 0 || len(a.body) > 12<<10 || a.Header.Get("Access-Control-Allow-Origin") != "*" ||
+	if a.StatusCode != 200 || tag == "" || len(a.body) == 0 || a.Header.Get("X-TypeScript-Types") != "/weir.d.ts" || a.Header.Get("Access-Control-Allow-Origin") != "*" ||
 		!strings.HasPrefix(a.Header.Get("Content-Type"), "text/javascript") || !strings.Contains(a.Header.Get("Cache-Control"), "max-age") {
 		t.Error(a.Status, a.Header, len(a.body))
 	}
 	if again := g.ask("GET", "/weir.js", "", "If-None-Match: "+tag); again.StatusCode != 304 || again.body != "" || again.Header.Get("ETag") != tag {
 		t.Error(again.Status, again.Header, again.body)
+	}
+	if a := g.ask("GET", "/weir-documents.js", ""); a.StatusCode != 200 || a.Header.Get("X-TypeScript-Types") != "/weir-documents.d.ts" {
+		t.Error(a.Status, a.Header)
 	}
 	if d := g.ask("GET", "/weir.d.ts", ""); d.StatusCode != 200 || !strings.Contains(d.body, "export declare function connect(") {
 		t.Error(d.Status, d.body)

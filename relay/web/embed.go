@@ -13,7 +13,7 @@ import (
 )
 
 //go:embed index.html weir-page.css weir-page.js openapi.yaml
-//go:embed client/dist/weir.js client/dist/weir.d.ts
+//go:embed client/dist
 //go:embed demo dashboard
 var files embed.FS
 
@@ -24,6 +24,19 @@ func File(name string) []byte {
 		return nil
 	}
 	return b
+}
+
+// Client names the modules of the client for browsers and their types, all in client/dist.
+func Client() []string {
+	list, err := files.ReadDir("client/dist")
+	if err != nil {
+		panic(err) // it is part of the binary
+	}
+	names := make([]string, len(list))
+	for i, f := range list {
+		names[i] = f.Name()
+	}
+	return names
 }
 
 // tags remembers the answers of Tag: files never change.

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"bytes"
+	"compress/gzip"
 	"io/fs"
 	"path"
 	"regexp"
@@ -83,17 +85,28 @@ func TestAllPagesAreSafe(t *testing.T) {
 
 // The client that is embedded is the one that its source makes: npm run check, which make test runs, holds that.
 func TestClientIsSmall(t *testing.T) {
-	js := File("client/dist/weir.js")
-	if n := len(js); n == 0 || n > 12<<10 {
-		t.Errorf("weir.js has %d bytes, want at most 12 KB", n)
+	modules := map[string][]string{"weir": {"connect"}, "weir-documents": {"openDocument", "textarea", "codemirror"}}
+	for module, exports := range modules {
+		js := File("client/dist/" + module + ".js")
+		var packed bytes.Buffer
+		w := gzip.NewWriter(&packed)
+		if _, err := w.Write(js); err != nil || w.Close() != nil {
+			t.Fatal(err)
+		}
+		if n := packed.Len(); len(js) == 0 || n > 8<<10 {
+			t.Errorf("%s.js has %d bytes, %d gzipped, want at most 8 KiB", module, len(js), n)
+		}
+		for _, name := range exports {
+			if !regexp.MustCompile(`export\s?{[^}]*\b` + name + `\b`).Match(js) {
+				t.Errorf("%s.js does not export %s", module, name)
+			}
+			if !regexp.MustCompile(`export declare (function|const) ` + name + `\b`).Match(File("client/dist/" + module + ".d.ts")) {
+				t.Errorf("%s.d.ts does not declare %s", module, name)
+			}
+		}
 	}
-	for _, name := range []string{"connect", "textarea", "codemirror"} {
-		if !regexp.MustCompile(`export\s?{[^}]*\b` + name + `\b`).Match(js) {
-			t.Errorf("weir.js does not export %s", name)
-		}
-		if !strings.Contains(string(File("client/dist/weir.d.ts")), "export declare function "+name+"(") {
-			t.Errorf("weir.d.ts does not declare %s", name)
-		}
+	if n := len(Client()); n != 2*len(modules) {
+		t.Errorf("%d files are served, want %d", n, 2*len(modules))
 	}
 }
 

@@ -1,8 +1,8 @@
-import { textarea } from '/weir.js'
+import { openDocument, textarea } from '/weir-documents.js'
 import { $, avatar, client, make } from './demo.js'
 
 const id = new URLSearchParams(location.search).get('doc') ?? 'demo'
-const doc = client().document(id)
+const doc = openDocument(client(), id)
 $('name').textContent = id
 
 // That is all: what is typed goes out, what others type comes in.

@@ -146,12 +146,13 @@ const demos = {
       stdin: { resolveDir: new URL('../../../../relay/web/client', import.meta.url).pathname, contents: `
         import * as view from '@codemirror/view'
         import { EditorState, Transaction } from '@codemirror/state'
-        import { connect, codemirror } from '/weir.js'
+        import { connect } from '/weir.js'
+        import { openDocument, codemirror } from '/weir-documents.js'
         const user = new URLSearchParams(location.search).get('user')
         const token = async () => (await (await fetch('/demo/token?name=X&user=' + user)).json()).token
-        const doc = (window.doc = connect(location.origin, { token }).document('cm'))
+        const doc = (window.doc = openDocument(connect(location.origin, { token }), 'cm'))
         window.editor = new view.EditorView({ parent: document.body, extensions: [EditorState.lineSeparator.of('\\n'), codemirror(doc, { ...view, Transaction })] })` },
-      bundle: true, format: 'esm', external: ['/weir.js'], write: false,
+      bundle: true, format: 'esm', external: ['/weir.js', '/weir-documents.js'], write: false,
     })
     const page = async (user) => {
       const p = await (await browser.newContext()).newPage()

@@ -1,6 +1,5 @@
 import { assign, later, never, random, stringify } from './short'
 import { channel, type Channel, type Inner, type Position } from './channel'
-import { openDocument, type Doc } from './document'
 import { emitter, type On } from './emitter'
 import { link, type Link, type Status } from './link'
 import { openSocket, openStream, type Message, type Opener, type SocketConstructor, type Wire } from './wire'
@@ -36,8 +35,6 @@ export interface Weir {
   channel(name: string, from?: Position): Channel
   /** The user's own channel; its name is known once connected. */
   readonly me: Channel
-  /** Opens a shared document. */
-  document(id: string): Doc
   /** Tells backends and systems of an event: now, or not at all. */
   emit(topic: string, data: unknown): Promise<unknown>
   /** Gives a command of the protocol and answers what the relay does. It waits for a connection. */
@@ -272,7 +269,6 @@ export function connect(url: string | URL = location.origin, options: Options = 
     get me() {
       return open('')
     },
-    document: (id) => openDocument(id, unique(), live),
     emit: (topic, data) => command({ type: 'event', topic, data }),
     command,
     live,

@@ -56,7 +56,7 @@ const move = <T extends Place>(c: T, f: (n: number) => number): T => ({
   selection: c.selection && { start: f(c.selection.start), end: f(c.selection.end) },
 })
 
-export function openDocument(id: string, src: string, live: Weir['live']): Doc {
+export function openText(id: string, src: string, live: Weir['live']): Doc {
   const [on, tell] = emitter<DocEvents>()
   const cursors: Doc['cursors'] = new Map()
   let text = ''

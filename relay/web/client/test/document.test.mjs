@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { dice, load, randomEdits } from './load.mjs'
 
 const t = await load('text')
-const { openDocument } = await load('document')
+const { openText: openDocument } = await load('document')
 
 /** A relay for one document: it orders operations and tells them, as slowly as the test wants. */
 class Relay {
