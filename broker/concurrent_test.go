@@ -53,7 +53,7 @@ func TestConcurrentModel(t *testing.T) {
 		running.Go(func() {
 			for range cleared {
 				b.Clear("room:1")
-				b.Channels("", "", 0)
+				_, _ = b.Channels("", "", 0)
 				b.History("room:1", 0, 5)
 			}
 		})

@@ -50,7 +50,7 @@ func TestResume(t *testing.T) {
 			t.Errorf("%s: lost %t, state %s", test.name, r.Lost, r.State)
 		}
 	}
-	if readers := b.Channels("", "", 0)[0].Readers; readers != 1 {
+	if readers := channels(t, b, "", "", 0)[0].Readers; readers != 1 {
 		t.Errorf("%d readers", readers)
 	}
 }
@@ -202,6 +202,15 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+func channels(t *testing.T, b *Broker, prefix, after string, limit int) []Info {
+	t.Helper()
+	infos, err := b.Channels(prefix, after, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return infos
+}
+
 func TestChannels(t *testing.T) {
 	b := open(t, Config{})
 	var want []string
@@ -214,7 +223,7 @@ func TestChannels(t *testing.T) {
 	var got []string
 	after := ""
 	for {
-		page := b.Channels("room:", after, 7)
+		page := channels(t, b, "room:", after, 7)
 		if len(page) == 0 {
 			break
 		}
@@ -226,10 +235,10 @@ func TestChannels(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%d channels: %q", len(got), got)
 	}
-	if page := b.Channels("", "room:299", 0); len(page) != 1 || page[0].Name != "user:1" || page[0].Readers != 1 || page[0].Items != 0 {
+	if page := channels(t, b, "", "room:299", 0); len(page) != 1 || page[0].Name != "user:1" || page[0].Readers != 1 || page[0].Items != 0 {
 		t.Errorf("%+v", page)
 	}
-	if page := b.Channels("room:001", "", 0); len(page) != 1 || page[0].Items != 1 || page[0].Changes != 1 || page[0].Position.Seq != 1 {
+	if page := channels(t, b, "room:001", "", 0); len(page) != 1 || page[0].Items != 1 || page[0].Changes != 1 || page[0].Position.Seq != 1 {
 		t.Errorf("%+v", page)
 	}
 }

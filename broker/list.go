@@ -17,8 +17,9 @@ type Info struct {
 }
 
 // Channels answers the channels whose names begin with prefix and come after the given one, sorted by
-// name, at most limit of them. It looks at every channel: it is for people, not for hot paths.
-func (b *Broker) Channels(prefix, after string, limit int) []Info {
+// name, at most limit of them. It looks at every channel: it is for people, not for hot paths. One that can not be
+// read is left out. Errors: those of the store; what is in memory is answered all the same.
+func (b *Broker) Channels(prefix, after string, limit int) (infos []Info, err error) {
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
@@ -47,9 +48,8 @@ func (b *Broker) Channels(prefix, after string, limit int) []Info {
 		}
 	}
 	cut()
-	var infos []Info
-	if b.config.Store != nil { // what it can not tell is left out, and it knows why
-		infos, _ = b.config.Store.List(prefix, after, limit)
+	if b.config.Store != nil {
+		infos, err = b.config.Store.List(prefix, after, limit)
 	}
 	for _, name := range names {
 		c := b.lockLoaded(name)
@@ -66,7 +66,7 @@ func (b *Broker) Channels(prefix, after string, limit int) []Info {
 		infos = append(infos, info)
 	}
 	slices.SortFunc(infos, func(a, b Info) int { return cmp.Compare(a.Name, b.Name) })
-	return infos[:min(len(infos), limit)]
+	return infos[:min(len(infos), limit)], err
 }
 
 func (c *Channel) info(now int64) Info {
@@ -84,7 +84,7 @@ func (c *Channel) info(now int64) Info {
 // DeleteGroup deletes the items of a group, each with a change of its own, and answers the position
 // after the last and how many there were. Without a group it is DefaultGroup.
 //
-// Errors: ErrNoChannel, ErrClosed and those of the journal, which may come after some were deleted.
+// Errors: ErrNoChannel, ErrClosed and those of the journal and the store, which may come after some were deleted.
 func (b *Broker) DeleteGroup(channel, group string) (Position, int, error) {
 	if group == "" {
 		group = DefaultGroup
@@ -104,7 +104,10 @@ func (b *Broker) deleteGroup(channel, name string) (ticket Ticket, count int, er
 		return Ticket{}, 0, ErrClosed
 	}
 	now := b.now()
-	c := b.lock(channel)
+	c, err := b.find(channel, false)
+	if err != nil {
+		return Ticket{}, 0, err
+	}
 	if c == nil {
 		return Ticket{}, 0, ErrNoChannel
 	}
@@ -125,15 +128,11 @@ func (b *Broker) deleteGroup(channel, name string) (ticket Ticket, count int, er
 	return ticket, count, nil
 }
 
-// Drop is Clear that waits until it is safe. Errors: ErrNoChannel and those of the journal.
+// Drop is Clear that waits until it is safe. Errors: ErrNoChannel, ErrClosed, ErrTooManyChannels and those of the journal.
 func (b *Broker) Drop(channel string) (Position, error) {
-	at, ticket, ok := b.clear(channel)
-	err := ErrNoChannel
-	if ok {
-		err = nil
-		if ticket.Wait != nil {
-			_, err = ticket.Wait()
-		}
+	at, ticket, err := b.clear(channel)
+	if err == nil && ticket.Wait != nil {
+		_, err = ticket.Wait()
 	}
 	if err != nil {
 		return Position{}, fmt.Errorf("drop %s: %w", channel, err)
@@ -145,14 +144,17 @@ func (b *Broker) Drop(channel string) (Position, error) {
 // Reset. It answers the channel's new position, in another epoch; false if there is no such channel. One that its
 // store can not read any more is dropped too.
 func (b *Broker) Clear(channel string) (Position, bool) {
-	at, _, ok := b.clear(channel)
-	return at, ok
+	at, _, err := b.clear(channel)
+	return at, err == nil
 }
 
-func (b *Broker) clear(channel string) (at Position, ticket Ticket, ok bool) {
+func (b *Broker) clear(channel string) (at Position, ticket Ticket, err error) {
 	c, err := b.find(channel, true)
-	if err != nil || c == nil {
-		return Position{}, Ticket{}, false
+	if err != nil {
+		return Position{}, Ticket{}, err
+	}
+	if c == nil {
+		return Position{}, Ticket{}, ErrNoChannel
 	}
 	defer c.unlock()
 	c.epoch, c.seq = c.drop(), 0
@@ -160,5 +162,5 @@ func (b *Broker) clear(channel string) (at Position, ticket Ticket, ok bool) {
 	if c.outlet != nil {
 		c.outlet.Reset(c.lost())
 	}
-	return c.position(), c.confirmed(b.now(), c.position()), true
+	return c.position(), c.confirmed(b.now(), c.position()), nil
 }

@@ -20,7 +20,11 @@ func (r *Relay) handleChannels(ctx *fasthttp.RequestCtx) {
 		r.fail(ctx, err)
 		return
 	}
-	list := r.broker.Channels(string(args.Peek("prefix")), string(args.Peek("after")), limit+1)
+	list, err := r.broker.Channels(string(args.Peek("prefix")), string(args.Peek("after")), limit+1)
+	if err != nil { // half a list would pass for a whole one
+		r.fail(ctx, err)
+		return
+	}
 	more := len(list) > limit
 	b := []byte(`{"channels":[`)
 	for i, info := range list[:min(len(list), limit)] {
@@ -64,7 +68,7 @@ func (r *Relay) missing(ctx *fasthttp.RequestCtx, channel string) {
 func (r *Relay) handleGroup(ctx *fasthttp.RequestCtx, channel, group, _ string) {
 	reply, ok := r.broker.Read(channel, []string{group})
 	if !ok {
-		r.refuse(ctx, faultNotFound)
+		r.missing(ctx, channel)
 		return
 	}
 	items := []byte("{}")
@@ -156,7 +160,7 @@ func (r *Relay) handleClearGroup(ctx *fasthttp.RequestCtx, channel, group, _ str
 // handleDelete is DELETE /v1/channels/{channel}/{group}/{key}.
 func (r *Relay) handleDelete(ctx *fasthttp.RequestCtx, channel, group, key string) {
 	if _, _, ok := r.broker.Item(channel, group, key); !ok {
-		r.refuse(ctx, faultNotFound)
+		r.missing(ctx, channel)
 		return
 	}
 	at, err := r.broker.Publish(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})

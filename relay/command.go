@@ -146,6 +146,9 @@ func (s *session) history(c *wire.Command) error {
 	}
 	changes, more, _, ok := s.relay.broker.History(c.Channel, c.Before, limit)
 	if !ok {
+		if err := s.relay.broker.Load(c.Channel); err != nil {
+			return err
+		}
 		changes = []byte("[]")
 	}
 	b := append([]byte(`,"channel":"`), c.Channel...)

@@ -1,12 +1,17 @@
 package relay
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"weir/broker/disk/memdisk"
 	"weir/internal/units"
@@ -97,5 +102,62 @@ func TestDamagedChannelIsNotMissing(t *testing.T) {
 	g.api(404, "GET", "/v1/channels/kept:1/items/a", "")
 	if _, err := g.relay.broker.Drop("kept:2"); err == nil {
 		t.Fatal("dropped what there is not")
+	}
+	dir := g.relay.cfg.Data
+	g.publish(`{"channel":"kept:1","key":"a","data":1}`)
+	g.publish(`{"channel":"kept:2","key":"a","data":1}`)
+	if err := g.stop(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(filepath.Join(dir, "weir.db"), 0o600, nil)
+	if err == nil {
+		err = errors.Join(db.Update(func(tx *bbolt.Tx) error {
+			k, v := tx.Bucket([]byte("history")).Cursor().Seek([]byte("kept:1"))
+			v = bytes.Clone(v)
+			v[len(v)-1] ^= 1
+			return tx.Bucket([]byte("history")).Put(bytes.Clone(k), v)
+		}), db.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	g = open(t, kept(dir))
+	for _, path := range []string{"", "/items", "/items/a", "/none", "/items/none", "/history"} {
+		if a := g.api(503, "GET", "/v1/channels/kept:1"+path, ""); !strings.Contains(a.body, `"storage"`) {
+			t.Errorf("%s: %s", path, a.body)
+		}
+	}
+	for _, path := range []string{"/items", "/items/a", "/none", "/items/none"} {
+		g.api(503, "DELETE", "/v1/channels/kept:1"+path, "")
+	}
+	g.api(503, "POST", "/v1/publish", `{"channel":"kept:1","key":"b","data":1}`)
+	c := g.client("u1")
+	for _, command := range []string{"subscribe", "history"} {
+		c.refused("storage", `{"type":"%s","id":"x","channel":"kept:1"}`, command)
+	}
+	g.api(200, "GET", "/v1/channels/kept:2/items/a", "")
+	g.api(200, "DELETE", "/v1/channels/kept:1", "")
+	g.publish(`{"channel":"kept:1","key":"b","data":1}`)
+}
+
+// Whoever lists the channels of a directory gets an answer, with and without a prefix, and the relay ends then.
+func TestChannelsOfADirectory(t *testing.T) {
+	dir := t.TempDir()
+	g := open(t, kept(dir))
+	for n := range 3 {
+		g.publish(fmt.Sprintf(`{"channel":"kept:%d","data":1}`, n))
+	}
+	if err := g.stop(); err != nil {
+		t.Fatal(err)
+	}
+	g = open(t, kept(dir))
+	for query, want := range map[string]int{"": 3, "?limit=3": 3, "?limit=2": 2, "?prefix=kept:": 3, "?after=kept:2": 0, "?prefix=z": 0} {
+		if a := g.api(200, "GET", "/v1/channels"+query, ""); strings.Count(a.body, `"channel":`) != want {
+			t.Errorf("%s: %s", query, a.body)
+		}
+	}
+	if err := g.stop(); err != nil {
+		t.Fatal(err)
 	}
 }

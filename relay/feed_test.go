@@ -309,5 +309,5 @@ func TestEmptyChannelsAreFreed(t *testing.T) {
 		c.subscribe(fmt.Sprintf("none:%d", i), "")
 	}
 	c.leave()
-	g.until("the channels are gone", func() bool { return len(g.relay.broker.Channels("none:", "", 1)) == 0 })
+	g.until("the channels are gone", func() bool { return len(g.channels("none:", "", 1)) == 0 })
 }

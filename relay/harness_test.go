@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/broker"
 	"weir/internal/units"
 	"weir/relay/auth"
 )
@@ -134,6 +135,16 @@ func (g *rig) until(what string, ok func() bool) {
 		}
 		<-time.After(2 * time.Millisecond)
 	}
+}
+
+// channels lists channels.
+func (g *rig) channels(prefix, after string, limit int) []broker.Info {
+	g.Helper()
+	infos, err := g.relay.broker.Channels(prefix, after, limit)
+	if err != nil {
+		g.Fatal(err)
+	}
+	return infos
 }
 
 // dial opens a connection to the public listener. It ends with the test.

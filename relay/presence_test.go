@@ -243,7 +243,7 @@ func TestPresenceOfALongName(t *testing.T) {
 	if got := presenceChannel(long); got != "" {
 		t.Error(got)
 	}
-	if list := g.relay.broker.Channels("presence:", "", 0); len(list) != 0 {
+	if list := g.channels("presence:", "", 0); len(list) != 0 {
 		t.Error(fmt.Sprint(list))
 	}
 }

@@ -18,7 +18,7 @@ func TestResume(t *testing.T) {
 	g.post(`"channel":"held:1","key":"k","data":1`)
 	g.post(`"channel":"held:1","key":"k","data":2`)
 	g.post(`"channel":"held:1","key":"brief","data":3,"ttl":1`)
-	g.until("the item has expired", func() bool { return g.relay.broker.Channels("held:1", "", 1)[0].Position.Seq == 4 })
+	g.until("the item has expired", func() bool { return g.channels("held:1", "", 1)[0].Position.Seq == 4 })
 	end := g.post(`"channel":"held:1","data":5`)
 	c = g.client("u1")
 	c.say(`{"type":"subscribe","channel":"held:1","position":` + at.json() + `}`)
@@ -140,7 +140,7 @@ func TestResumeUnderPublish(t *testing.T) {
 	})
 	publishing.Wait()
 	following.Wait()
-	if info := g.relay.broker.Channels("busy", "", 1); fmt.Sprint(info[0].Position.Seq) != fmt.Sprint(total) {
+	if info := g.channels("busy", "", 1); fmt.Sprint(info[0].Position.Seq) != fmt.Sprint(total) {
 		t.Errorf("%d published", info[0].Position.Seq)
 	}
 }

@@ -114,7 +114,7 @@ func TestSubscribeAgain(t *testing.T) {
 	if h := c.hear(); !*h.Recovered || len(h.Changes) != 2 || h.Position.Seq != 3 {
 		t.Fatalf("again with a position: %s", h.raw)
 	}
-	if readers := g.relay.broker.Channels("held:1", "", 1)[0].Readers; readers != 1 {
+	if readers := g.channels("held:1", "", 1)[0].Readers; readers != 1 {
 		t.Errorf("%d readers", readers)
 	}
 	if h := c.ask(`{"type":"unsubscribe","id":4,"channel":"held:1"}`); h.raw != `{"type":"ok","id":4}` {
@@ -222,7 +222,7 @@ func TestUnsubscribe(t *testing.T) {
 	g.post(`"channel":"held:1","data":3`)
 	c.quiet()
 	g.until("the channel has no reader", func() bool {
-		info := g.relay.broker.Channels("held:1", "", 1)
+		info := g.channels("held:1", "", 1)
 		return len(info) == 1 && info[0].Readers == 0
 	})
 }

@@ -123,11 +123,8 @@ func (w *writer) channel(name string, d *delta) error {
 func (w *writer) drop(name string) error {
 	prefix := prefixOf(name)
 	for _, bucket := range []*bolt.Bucket{w.history, w.items, w.keys} {
-		c := bucket.Cursor()
-		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Seek(prefix) {
-			if err := c.Delete(); err != nil {
-				return err
-			}
+		if err := purge(bucket, prefix, func(_, _ []byte) bool { return false }); err != nil {
+			return err
 		}
 	}
 	return w.channels.Delete([]byte(name))
@@ -178,21 +175,20 @@ func (w *writer) writeKeys(name string, h *header, d *delta) error {
 		return nil
 	}
 	prefix, oldest, most := prefixOf(name), w.now.Add(-d.policy.Idempotency).UnixMilli(), d.policy.IdempotencyKeys
-	c := w.keys.Cursor()
-	for k, sealed := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, sealed = c.Seek(prefix) {
+	left := uint64(0)
+	err := purge(w.keys, prefix, func(k, sealed []byte) bool {
 		b, ok := unseal(k, sealed)
 		if ok && (most == 0 || h.keys <= uint64(most)) {
 			if at, ok := decodeTime(b); ok && at > oldest {
-				return nil
+				left = h.keys
+				return true
 			}
 		}
-		if err := c.Delete(); err != nil {
-			return err
-		}
 		h.keys -= min(h.keys, 1)
-	}
-	h.keys = 0
-	return nil
+		return false
+	})
+	h.keys = left
+	return err
 }
 
 // writeHistory adds pages and removes those of which nothing is kept.
@@ -217,7 +213,11 @@ func (w *writer) addPages(name string, last uint64, log []change) error {
 	first := last - uint64(len(log)) + 1
 	var p page
 	from := first
-	if keys := pageKeys(w.history, prefix); len(keys) > 0 {
+	keys, err := pageKeys(w.history, prefix)
+	if err != nil {
+		return err
+	}
+	if len(keys) > 0 {
 		k := keys[len(keys)-1]
 		b, ok := unseal(k, w.history.Get(k))
 		seq, isSeq := seqOf(k, prefix)
@@ -251,7 +251,11 @@ func (w *writer) trimHistory(name string, h *header, policy *broker.Policy) erro
 	size := 0
 	var over [][]byte
 	h.first = h.seq + 1
-	for _, k := range slices.Backward(pageKeys(w.history, prefix)) {
+	keys, err := pageKeys(w.history, prefix)
+	if err != nil {
+		return err
+	}
+	for _, k := range slices.Backward(keys) {
 		seq, ok := seqOf(k, prefix)
 		b, whole := unseal(k, w.history.Get(k))
 		p, isPage := decodePage(b)
@@ -274,10 +278,9 @@ func (w *writer) trimHistory(name string, h *header, policy *broker.Policy) erro
 
 // pageKeys answers the keys of a channel's pages, oldest first. They are walked forwards: backwards, the library's
 // cursor stops where the same transaction has removed all that stood in one of its leaves.
-func pageKeys(history *bolt.Bucket, prefix []byte) (keys [][]byte) {
-	c := history.Cursor()
-	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+func pageKeys(history *bolt.Bucket, prefix []byte) (keys [][]byte, err error) {
+	for k := range entries(history, prefix, prefix, &err) {
 		keys = append(keys, bytes.Clone(k))
 	}
-	return keys
+	return keys, err
 }

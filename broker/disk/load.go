@@ -100,8 +100,7 @@ func loadHistory(bucket *bolt.Bucket, channel string, h *header) (list []broker.
 		return nil, nil
 	}
 	prefix, next := prefixOf(channel), h.first
-	c := bucket.Cursor()
-	for k, sealed := c.Seek(seqKey(channel, h.first)); bytes.HasPrefix(k, prefix); k, sealed = c.Next() {
+	for k, sealed := range entries(bucket, seqKey(channel, h.first), prefix, &err) {
 		seq, ok := seqOf(k, prefix)
 		b, whole := unseal(k, sealed)
 		p, isPage := decodePage(b)
@@ -117,6 +116,9 @@ func loadHistory(bucket *bolt.Bucket, channel string, h *header) (list []broker.
 		}
 		next += uint64(len(changes))
 	}
+	if err != nil {
+		return nil, err
+	}
 	if next != h.seq+1 {
 		return nil, fmt.Errorf("history ends at %d, not %d: %w", next-1, h.seq, ErrCorrupt)
 	}
@@ -129,15 +131,14 @@ func (c *change) kept() broker.KeptChange {
 		Data: bytes.Clone(c.data), At: time.UnixMilli(c.at)}
 }
 
-func loadItems(bucket *bolt.Bucket, channel string) ([]broker.KeptItem, error) {
+func loadItems(bucket *bolt.Bucket, channel string) (items []broker.KeptItem, err error) {
 	type born struct {
 		seq  uint64
 		item broker.KeptItem
 	}
 	var list []born
 	prefix := prefixOf(channel)
-	c := bucket.Cursor()
-	for k, sealed := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, sealed = c.Next() {
+	for k, sealed := range entries(bucket, prefix, prefix, &err) {
 		group, key, ok := bytes.Cut(k[len(prefix):], []byte{0})
 		b, whole := unseal(k, sealed)
 		i, isItem := decodeItem(b)
@@ -147,11 +148,11 @@ func loadItems(bucket *bolt.Bucket, channel string) ([]broker.KeptItem, error) {
 		list = append(list, born{i.born, keptItem(string(group), string(key), i.ends, i.data)})
 	}
 	slices.SortFunc(list, func(a, b born) int { return cmp.Compare(a.seq, b.seq) })
-	items := make([]broker.KeptItem, len(list))
+	items = make([]broker.KeptItem, len(list))
 	for i, b := range list {
 		items[i] = b.item
 	}
-	return items, nil
+	return items, err
 }
 
 // keptItem is an item as the broker wants it. It does not alias.
@@ -165,8 +166,7 @@ func keptItem(group, key string, ends int64, data []byte) broker.KeptItem {
 
 func loadKeys(bucket *bolt.Bucket, channel string) (list []broker.KeptKey, err error) {
 	prefix := prefixOf(channel)
-	c := bucket.Cursor()
-	for k, sealed := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, sealed = c.Next() {
+	for k, sealed := range entries(bucket, prefix, prefix, &err) {
 		seq, key, ok := idemOf(k, prefix)
 		b, whole := unseal(k, sealed)
 		at, isTime := decodeTime(b)
@@ -175,16 +175,20 @@ func loadKeys(bucket *bolt.Bucket, channel string) (list []broker.KeptKey, err e
 		}
 		list = append(list, broker.KeptKey{Key: string(key), Seq: seq, At: time.UnixMilli(at)})
 	}
-	return list, nil
+	return list, err
 }
 
-// List implements broker.Store.
+// List implements broker.Store. What can not be read of a channel leaves it out; Load says why. Close ends it.
 func (j *Journal) List(prefix, after string, limit int) (infos []broker.Info, err error) {
-	err = j.db.view(func(tx *bolt.Tx) error {
-		channels := tx.Bucket(bucketChannels)
-		from := max(prefix, after)
-		c := channels.Cursor()
-		for k, sealed := c.Seek([]byte(from)); bytes.HasPrefix(k, []byte(prefix)) && len(infos) < limit; k, sealed = c.Next() {
+	err = j.db.view(func(tx *bolt.Tx) (err error) {
+		seen := 0
+		for k, sealed := range entries(tx.Bucket(bucketChannels), []byte(max(prefix, after)), []byte(prefix), &err) {
+			if len(infos) >= limit {
+				break
+			}
+			if seen++; seen%sweepStep == 0 && j.closing() {
+				return ErrClosed
+			}
 			b, whole := unseal(k, sealed)
 			h, ok := decodeHeader(b)
 			if name := string(k); name > after && whole && ok && !j.forgotten(name) {
@@ -192,12 +196,22 @@ func (j *Journal) List(prefix, after string, limit int) (infos []broker.Info, er
 					Items: int(h.items), Changes: int(h.seq - h.first + 1)})
 			}
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list: %w", err)
 	}
 	return infos, nil
+}
+
+// closing says whether Close has begun, which waits for whoever reads.
+func (j *Journal) closing() bool {
+	select {
+	case <-j.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 func (j *Journal) forgotten(channel string) bool {

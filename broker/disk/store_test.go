@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -81,6 +82,82 @@ func TestMemoryStaysFlat(t *testing.T) {
 		if bytes[1]-bytes[0] > allowed {
 			t.Errorf("%s holds %.0f bytes with %d changes and %.0f with %d", who, bytes[0], less, bytes[1], more)
 		}
+	}
+}
+
+// A list has an end, whatever is asked for and however little is stored.
+func TestListEnds(t *testing.T) {
+	dir := t.TempDir()
+	_, b := open(t, Config{Dir: dir})
+	for _, name := range []string{"a:1", "b:1", "b:2"} {
+		publish(t, b, name, broker.Publication{Key: "k", Data: []byte("1")})
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	j, b := open(t, Config{Dir: dir})
+	for _, test := range []struct {
+		prefix, after string
+		limit         int
+		want          string
+	}{
+		{"", "", 100, "[a:1 b:1 b:2]"}, {"", "", 3, "[a:1 b:1 b:2]"}, {"", "", 2, "[a:1 b:1]"}, {"", "b:2", 9, "[]"},
+		{"", "z", 9, "[]"}, {"b:", "", 9, "[b:1 b:2]"}, {"b:", "b:1", 9, "[b:2]"}, {"c", "", 9, "[]"}, {"\xff", "", 9, "[]"},
+	} {
+		infos, err := j.List(test.prefix, test.after, test.limit)
+		names := []string{}
+		for _, i := range infos {
+			names = append(names, i.Name)
+		}
+		if fmt.Sprint(names) != test.want || err != nil {
+			t.Errorf("%+v: %v, %v", test, names, err)
+		}
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.List("", "", 1); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// What walks over the database ends also where keys do not grow, as in a page that was altered.
+func TestWalkEndsInADamagedDatabase(t *testing.T) {
+	dir := t.TempDir()
+	_, b := open(t, Config{Dir: dir})
+	for _, name := range []string{"room:1", "room:2", "room:3"} {
+		publish(t, b, name, broker.Publication{Key: "k", Data: []byte("1"), IdempotencyKey: "i"})
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, databaseName)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, bytes.ReplaceAll(raw, []byte("room:2"), []byte("room:1"))) // every key of it stands twice
+	db, err := openDatabase(dir, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{bucketChannels, bucketHistory, bucketItems, bucketKeys} {
+			var err error
+			for range entries(tx.Bucket(name), nil, nil, &err) { //nolint:revive // only the end counts
+			}
+			if !errors.Is(err, ErrCorrupt) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if err := purge(tx.Bucket(name), nil, func(_, _ []byte) bool { return false }); err != nil && !errors.Is(err, ErrCorrupt) {
+				t.Errorf("purge %s: %v", name, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

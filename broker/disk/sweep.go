@@ -21,9 +21,9 @@ const graceTime = 24 * time.Hour
 func (j *Journal) sweep(place []byte) (next []byte) {
 	var stale []string
 	now := j.now()
-	err := j.db.view(func(tx *bolt.Tx) error {
-		c, seen := tx.Bucket(bucketChannels).Cursor(), 0
-		for k, _ := c.Seek(place); k != nil; k, _ = c.Next() {
+	err := j.db.view(func(tx *bolt.Tx) (err error) {
+		seen := 0
+		for k := range entries(tx.Bucket(bucketChannels), place, nil, &err) {
 			if seen++; seen > sweepStep {
 				next = bytes.Clone(k)
 				return nil
@@ -32,7 +32,7 @@ func (j *Journal) sweep(place []byte) (next []byte) {
 				stale = append(stale, string(k))
 			}
 		}
-		return nil
+		return err
 	})
 	if err == nil && len(stale) > 0 {
 		err = j.db.update(func(tx *bolt.Tx) error { return j.dropStale(tx, stale, now) })
@@ -63,15 +63,15 @@ func (j *Journal) live(tx *bolt.Tx, name string, h *header, now time.Time) bool 
 		return false
 	}
 	prefix := prefixOf(name)
-	c := tx.Bucket(bucketItems).Cursor()
-	for k, sealed := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, sealed = c.Next() {
+	var err error
+	for k, sealed := range entries(tx.Bucket(bucketItems), prefix, prefix, &err) {
 		b, whole := unseal(k, sealed)
 		i, ok := decodeItem(b)
 		if !whole || !ok || i.ends == 0 || i.ends > now.UnixMilli() {
 			return true
 		}
 	}
-	return false
+	return err != nil // damaged: whoever loads it is told
 }
 
 // dropStale drops what is too old of some channels. Those that changed meanwhile are left alone.

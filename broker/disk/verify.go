@@ -54,7 +54,13 @@ func orphans(tx *bolt.Tx, say func(format string, args ...any)) {
 	channels := tx.Bucket(bucketChannels)
 	for _, bucket := range [][]byte{bucketHistory, bucketItems, bucketKeys} {
 		c := tx.Bucket(bucket).Cursor()
+		var last []byte
 		for k, _ := c.First(); k != nil; {
+			if bytes.Compare(k, last) <= 0 && last != nil {
+				say("%s of %s: key %q stands behind %q", bucket, databaseName, k, last)
+				break
+			}
+			last = k
 			name, _, ok := bytes.Cut(k, []byte{0})
 			if !ok || channels.Get(name) == nil {
 				say("%s of channel %q, which there is not", bucket, name)

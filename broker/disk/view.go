@@ -82,7 +82,7 @@ func (v *View) Close() error {
 // is; err says why one can not be read. An error of visit ends it.
 func (v *View) Each(prefix string, visit func(name string, kept broker.Kept, err error) error) error {
 	return guard(func() error {
-		return v.db.View(func(tx *bolt.Tx) error {
+		return v.db.View(func(tx *bolt.Tx) (err error) {
 			extra := v.extra(tx, prefix)
 			one := func(name string) error {
 				kept, ok, err := v.load(tx, name)
@@ -91,8 +91,7 @@ func (v *View) Each(prefix string, visit func(name string, kept broker.Kept, err
 				}
 				return visit(name, kept, err)
 			}
-			c := tx.Bucket(bucketChannels).Cursor()
-			for k, _ := c.Seek([]byte(prefix)); strings.HasPrefix(string(k), prefix) && k != nil; k, _ = c.Next() {
+			for k := range entries(tx.Bucket(bucketChannels), []byte(prefix), []byte(prefix), &err) {
 				for len(extra) > 0 && extra[0] < string(k) {
 					if err := one(extra[0]); err != nil {
 						return err
@@ -102,6 +101,9 @@ func (v *View) Each(prefix string, visit func(name string, kept broker.Kept, err
 				if err := one(string(k)); err != nil {
 					return err
 				}
+			}
+			if err != nil {
+				return err
 			}
 			for _, name := range extra {
 				if err := one(name); err != nil {

@@ -216,6 +216,35 @@ func (s *daemon) post(t *testing.T, path, kind, body string) {
 	}
 }
 
+// TestE2EChannelsOfADirectory lists what an earlier process has stored, and ends in order then.
+func TestE2EChannelsOfADirectory(t *testing.T) {
+	dir := t.TempDir()
+	s := startDaemon(t, "--data", dir)
+	var made struct{ ID string }
+	if status := s.call(t, s.token, "POST", "/chat/rooms", `{"name":"Hall"}`, &made); status != 201 {
+		t.Fatal(status)
+	}
+	for round := range 2 {
+		if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.cmd.Wait(); err != nil {
+			t.Fatalf("exit of %d: %v", round, err)
+		}
+		s = startDaemon(t, "--data", dir)
+		var list struct{ Channels []struct{ Channel string } }
+		if status := s.call(t, "dev", "GET", "/v1/channels", "", &list); status != 200 || len(list.Channels) == 0 {
+			t.Fatalf("%d, %+v", status, list)
+		}
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Wait(); err != nil {
+		t.Fatalf("exit: %v", err)
+	}
+}
+
 // TestE2ERefusesWithoutKeys holds that nothing starts open by accident.
 func TestE2ERefusesWithoutKeys(t *testing.T) {
 	out, err := exec.Command(binary(t), "serve").CombinedOutput()

@@ -35,7 +35,15 @@ type opener func(cfg relay.Config, log *slog.Logger) (server, error)
 // signal a group and its members.
 const doubled = 500 * time.Millisecond
 
-var errImpatient = errors.New("serve: a second signal came before the end of the shutdown")
+// shutdownLimit is how long a shutdown may take: the longest drain, what is left of requests, and the last checkpoint.
+// A disk that does not return, or a fault of ours, would hold it for ever. What was acknowledged is on the disk by then,
+// and the next start is one after a crash.
+const shutdownLimit = 2 * time.Minute
+
+var (
+	errImpatient = errors.New("serve: a second signal came before the end of the shutdown")
+	errStuck     = fmt.Errorf("serve: the shutdown has not ended within %s; the next start is one after a crash", shutdownLimit)
+)
 
 type serveCommand struct {
 	configFlags `embed:""`
@@ -89,9 +97,12 @@ func (s *service) run(signals <-chan os.Signal) error {
 	// cancel stops it; the loop below waits for it, unless a second signal ends the process.
 	go func() { ended <- s.server.Serve(ctx) }()
 	ready := s.server.Ready()
-	var stopping time.Time // zero: not yet
+	var stopping time.Time     // zero: not yet
+	var limit <-chan time.Time // of the shutdown; nil: not yet
 	for {
 		select {
+		case <-limit:
+			return errStuck
 		case err := <-ended:
 			if err != nil {
 				return fmt.Errorf("serve: %w", err)
@@ -110,7 +121,7 @@ func (s *service) run(signals <-chan os.Signal) error {
 			case !stopping.IsZero():
 				return errImpatient
 			default:
-				stopping = time.Now()
+				stopping, limit = time.Now(), time.After(shutdownLimit)
 				s.log.Info("shutting down", slog.String("signal", sig.String()))
 				cancel()
 			}

@@ -137,6 +137,23 @@ func TestSecondSignalLeavesAtOnce(t *testing.T) {
 	})
 }
 
+// A shutdown has an end, also if the relay never comes to its own.
+func TestShutdownHasAnEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(nil, "--dev")
+		s.send(syscall.SIGTERM)
+		time.Sleep(shutdownLimit - time.Millisecond)
+		synctest.Wait()
+		if !s.running() {
+			t.Error("did not wait for as long as a shutdown may take")
+		}
+		if code := <-s.code; code != exitFailure || !strings.Contains(s.stderr.String(), "the shutdown has not ended within 2m0s") {
+			t.Errorf("exit %d: %s", code, s.stderr.String())
+		}
+		close(s.drain)
+	})
+}
+
 func TestServeFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start([]string{"WEIR_AUTH_SECRET=" + testSecret, "WEIR_API_KEY=" + testSecret})

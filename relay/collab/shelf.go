@@ -60,6 +60,11 @@ func (k shelf) reserve() error {
 
 // load answers what is kept of a document; false if there is nothing.
 func (k shelf) load(id string) (h head, log []*entry, ok bool, err error) {
+	for _, name := range []string{headNamespace, logNamespace} { // what can not be read is no reason to begin anew
+		if err := k.core.Broker().Load(name + ":" + id); err != nil {
+			return h, nil, false, fmt.Errorf("read document %s: %w", id, err)
+		}
+	}
 	raw, _, ok := k.core.Broker().Item(headNamespace+":"+id, headGroup, headKey)
 	changes, _, _, _ := k.core.Broker().History(logNamespace+":"+id, 0, keptMost+500)
 	if !ok {

@@ -86,6 +86,9 @@ func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 	if err != nil {
 		return err
 	}
+	if err := s.core.Broker().Load(devicesOf(id.User)); err != nil {
+		return err
+	}
 	status := http.StatusCreated
 	d.Created = s.core.Now().UnixMilli()
 	d.Renewed = d.Created
@@ -116,6 +119,9 @@ func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 
 // handleDevices is GET /devices.
 func (s *System) handleDevices(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	if err := s.core.Broker().Load(devicesOf(id.User)); err != nil {
+		return err
+	}
 	list := make([]shown, 0, 4)
 	for _, d := range s.list(id.User) {
 		list = append(list, d.shown())
@@ -126,6 +132,9 @@ func (s *System) handleDevices(ctx *fasthttp.RequestCtx, id *auth.Identity) erro
 // handleRemove is DELETE /devices/{id}.
 func (s *System) handleRemove(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	key, _ := ctx.UserValue("id").(string)
+	if err := s.core.Broker().Load(devicesOf(id.User)); err != nil {
+		return err
+	}
 	if _, _, ok := s.core.Broker().Item(devicesOf(id.User), groupDevices, key); !ok {
 		return notFound("there is no such device")
 	}
@@ -138,6 +147,9 @@ func (s *System) handleRemove(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 
 // handleRemoveAll is DELETE /devices: whoever logs out everywhere.
 func (s *System) handleRemoveAll(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	if err := s.core.Broker().Load(devicesOf(id.User)); err != nil {
+		return err
+	}
 	list := s.list(id.User)
 	for _, d := range list {
 		if err := s.remove(id.User, d.id); err != nil {

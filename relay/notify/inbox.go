@@ -63,7 +63,7 @@ func (x inbox) has(id string) bool {
 func (x inbox) read(f func(id string, data []byte)) error {
 	reply, ok := x.system.core.Broker().Read(x.channel, []string{groupNotifications})
 	if !ok {
-		return nil
+		return x.system.core.Broker().Load(x.channel) // why it cannot be read, if there is one
 	}
 	if err := items(reply.State, f); err != nil {
 		return fmt.Errorf("read %s: %w", x.channel, err)
@@ -128,6 +128,9 @@ func (x inbox) mark(ids []string) (marked, unknown int, err error) {
 		}
 	}
 	s := x.system
+	if err := s.core.Broker().Load(x.channel); err != nil {
+		return 0, 0, err
+	}
 	now := s.core.Now()
 	for _, id := range ids {
 		data, _, ok := s.core.Broker().Item(x.channel, groupNotifications, id)

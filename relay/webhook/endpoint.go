@@ -182,6 +182,9 @@ func (p *endpoint) enable() {
 // replay puts dead events back into the queue, as many as there is room for: those that only names, or all of
 // them if it is nil. It answers how many, and how many of the wanted stay dead.
 func (p *endpoint) replay(only map[string]bool) (replayed, left int, err error) {
+	if err := p.shelf.broker.Load(p.shelf.dead); err != nil { // damaged is not empty
+		return 0, 0, err
+	}
 	list, err := p.shelf.buried()
 	if err != nil {
 		return 0, 0, err
