@@ -12,7 +12,7 @@ const most = 8 * 1024 // bytes of a module, gzipped
 
 // What is served and published: by entry point, with the modules whose types its types are made of.
 const modules = {
-  weir: { entry: 'index', of: ['emitter', 'wire', 'link', 'channel', 'client'] },
+  weir: { entry: 'index', of: ['emitter', 'wire', 'link', 'queue', 'channel', 'tokens', 'client'] },
   'weir-documents': { entry: 'documents', of: ['text', 'document', 'textarea', 'codemirror', 'documents'], imports: "import type { On, Off, Message, Status, Weir } from './weir.js'\n" },
 }
 const dir = mkdtempSync(join(tmpdir(), 'weir-types-'))

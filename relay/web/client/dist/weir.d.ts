@@ -26,20 +26,23 @@ export interface Socket {
 }
 export type SocketConstructor = new (url: string, protocols: string[]) => Socket;
 /** A connection: a way to say something, and to close it. Nothing is heard of it after that. */
-type Wire = [say: (m: Message) => void, close: () => void];
+type Wire = [say: (text: string, m: Message) => void, close: () => void];
 /** Hears a message; none when there are only signs of life. */
 type Hear = (m?: Message) => void;
 /** A connection has ended, or never began: the close code and the reason. Only the first time counts. */
 type End = (code: number, reason: string) => void;
 type Opener = (token: string, hear: Hear, end: End) => Wire;
+/** Hears what came as text. What cannot be read costs itself alone. */
+declare function read(text: string, hear: Hear): void;
 declare function openSocket(make: SocketConstructor, url: string, token: string, hear: Hear, end: End): Wire;
 /** Reads an event stream to its end; what its events carry is all in the data. */
-declare function openStream(url: string, headers: Record<string, string>, hear: Hear, end: End): Wire;
+declare function openEvents(url: string, headers: Record<string, string>, hear: Hear, end: End): () => void;
 /** How a connection stands. Waiting: for the time of the next try; closed: no more tries. */
 export type Status = 'connecting' | 'open' | 'waiting' | 'closed';
 /** A connection that is made again whenever it is lost. */
 export interface Link {
-    send(m: Message): void;
+    /** Sends a message; text is how it is encoded. */
+    send(m: Message, text?: string): void;
     /** Connects anew, at once. */
     again(): void;
     close(): void;
@@ -53,6 +56,43 @@ export interface Link {
 declare function link(token: () => Promise<string>, // asks for a new one if there is none that is good
 refused: () => boolean, // the relay does not take the one there is: is there another?
 openers: Opener[], hear: (m: Message) => void, told: (status: Status, reason: string) => void): Link;
+/** What bounds a client, as the relay tells it. */
+export interface Limits {
+    /** Bytes of a message. */
+    message: number;
+    /** Commands a second; 0: any number. */
+    commands: number;
+    /** Channels of one connection. */
+    subscriptions: number;
+    /** Bytes of an address. */
+    address: number;
+}
+/** An error of the relay, or of what could not be asked of it. */
+export interface WeirError extends Error {
+    code: string;
+    /** Later it may work. */
+    retryable: boolean;
+}
+declare const failure: (code: string, message: string, retryable?: boolean, cause?: unknown) => WeirError;
+/** Makes a message when it is its turn, or nothing if there is no need for it any more. */
+type Maker = () => Message | false | undefined;
+interface Queue {
+    ask(m: Message): Promise<Message>;
+    /** Says something before all commands. */
+    first(make: Maker): void;
+    /** There is a connection, where first things are said first. Serial: one may overtake another on the way, so that the next one waits for the answer. */
+    open(limits: Limits | undefined, serial: boolean, first: Maker[]): void;
+    /** There is none. Final: nor will there be. */
+    shut(final: boolean): void;
+    /** An answer; false if none of these commands has asked for it. */
+    hear(m: Message): boolean;
+    /** A channel's namespace takes so many publications a second; 0: any number. */
+    pace(channel: string, rate: number): void;
+    /** Something on its way was too big for the relay: gives up the largest. False if there is none. */
+    big(): boolean;
+}
+/** Commands in the order in which they were given, sent as fast as the relay takes them, and again if it does not take them yet. */
+declare function queue(send: (text: string, m: Message) => void, unique: () => string): Queue;
 /** Where in a channel's log something stands. */
 export interface Position {
     epoch: string;
@@ -94,18 +134,20 @@ export interface ChannelEvents {
         recovered?: boolean;
         lost?: boolean;
     };
-    /** The channel can not be followed, or not any more. */
+    /** The channel cannot be followed, or not any more: ask for it again to try once more. */
     error: {
         code: string;
         message?: string;
         reason?: string;
     };
 }
-/** A channel that is followed. */
+/** The live items of a channel: data by group and key. */
+export type State = ReadonlyMap<string, ReadonlyMap<string, any>>;
+/** A channel as one part of a program follows it. It is followed until the last of them has closed it. */
 export interface Channel {
     readonly name: string;
-    /** The live items: data by group and key. */
-    readonly state: Map<string, Map<string, any>>;
+    /** The live items. It is another value after each change of them, and the one there was stays as it is. */
+    readonly state: State;
     /** Where the state stands; kept, it lets another program go on from there. */
     readonly position: Position | undefined;
     on: On<ChannelEvents>;
@@ -123,21 +165,42 @@ export interface Channel {
     }>;
     /** Who follows the channel now. To see them come and go, follow the channel "presence:NAME". */
     presence(): Promise<User[]>;
-    /** Ends following. */
+    /** Ends following, for whoever got this channel; others who got one of that name go on. */
     close(): void;
 }
-/** The inner side of a channel. */
-interface Inner extends Channel {
+/** What is known of a channel that is followed, for all who follow it. */
+interface Followed {
+    name_: string;
+    /** What the relay says of it is taken: it has said where it begins. */
+    live_: boolean;
+    /** The id of the subscribe that has been sent. */
+    asked_: string;
+    position_(): Position | undefined;
     take_(c: Change): void;
     stand_(m: Message): void;
-    lost_(m: Message): void;
-    /** What the state holds is what the relay has. */
-    live_: boolean;
+    lost_(m: {
+        code: string;
+    }): void;
+    /** The channel for one more. */
+    join_(): Channel;
 }
-declare function channel(name: string, from: Position | undefined, ask: (m: Message) => Promise<Message>, unique: () => string, close: () => void): Inner;
+declare function followed(name: string, from: Position | undefined, ask: (m: Message) => Promise<Message>, ended: () => void): Followed;
+/** A token, or where to get one. */
+type Source = string | (() => string | Promise<string>) | undefined;
+/** The token in use. It is kept until it is refused, or three quarters of its life are over: then another takes its place. */
+interface Tokens {
+    get(): Promise<string>;
+    /** The relay does not take it: is there another? */
+    refused(): boolean;
+    /** The one in use is good for so long, in ms. */
+    expires(ms: number | undefined): void;
+    stop(): void;
+}
+/** Change gives the relay the next token and returns for how long that is good. */
+declare function tokens(source: Source, change: (token: string) => Promise<number | undefined>, fail: (err: unknown) => void): Tokens;
 export interface Options {
-    /** A token, or where to get one: asked again before it expires, and when the relay does not take it. */
-    token?: string | (() => string | Promise<string>);
+    /** A token, or where to get one: asked again before it expires, when the relay does not take it, and when none has come within 10 s. */
+    token?: Source;
     /** Without a word a WebSocket, and where none gets through an event stream together with POST; sse: only that. */
     transport?: 'sse';
     /** In Node 20: import WebSocket from 'ws'. */
@@ -157,18 +220,15 @@ export interface ClientEvents {
         message: string;
     };
 }
-/** An error of the relay, or of a connection that was lost before the answer came. */
-export interface WeirError extends Error {
-    code: string;
-    retryable: boolean;
-}
 /** A client of a relay. */
 export interface Weir {
     readonly status: Status;
     readonly userId: string;
     readonly connectionId: string;
+    /** What the relay takes from one client; known once connected. */
+    readonly limits: Limits | undefined;
     on: On<ClientEvents>;
-    /** Follows a channel, from a position or from now. Asked again for the same name it answers the same channel. */
+    /** Follows a channel, from a position or from now. Whoever asks for one closes it, and it ends with the last of them. */
     channel(name: string, from?: Position): Channel;
     /** The user's own channel; its name is known once connected. */
     readonly me: Channel;

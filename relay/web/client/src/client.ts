@@ -1,12 +1,15 @@
-import { assign, later, never, random, stringify } from './short'
-import { channel, type Channel, type Inner, type Position } from './channel'
+import { assign, later, random } from './short'
+import { followed, type Channel, type Followed, type Position } from './channel'
 import { emitter, type On } from './emitter'
 import { link, type Link, type Status } from './link'
-import { openSocket, openStream, type Message, type Opener, type SocketConstructor, type Wire } from './wire'
+import { failure, queue, type Limits } from './queue'
+import { openStream } from './stream'
+import { tokens, type Source } from './tokens'
+import { openSocket, type Message, type Opener, type SocketConstructor } from './wire'
 
 export interface Options {
-  /** A token, or where to get one: asked again before it expires, and when the relay does not take it. */
-  token?: string | (() => string | Promise<string>)
+  /** A token, or where to get one: asked again before it expires, when the relay does not take it, and when none has come within 10 s. */
+  token?: Source
   /** Without a word a WebSocket, and where none gets through an event stream together with POST; sse: only that. */
   transport?: 'sse'
   /** In Node 20: import WebSocket from 'ws'. */
@@ -19,19 +22,15 @@ export interface ClientEvents {
   error: { code: string; message: string }
 }
 
-/** An error of the relay, or of a connection that was lost before the answer came. */
-export interface WeirError extends Error {
-  code: string
-  retryable: boolean
-}
-
 /** A client of a relay. */
 export interface Weir {
   readonly status: Status
   readonly userId: string
   readonly connectionId: string
+  /** What the relay takes from one client; known once connected. */
+  readonly limits: Limits | undefined
   on: On<ClientEvents>
-  /** Follows a channel, from a position or from now. Asked again for the same name it answers the same channel. */
+  /** Follows a channel, from a position or from now. Whoever asks for one closes it, and it ends with the last of them. */
   channel(name: string, from?: Position): Channel
   /** The user's own channel; its name is known once connected. */
   readonly me: Channel
@@ -46,18 +45,15 @@ export interface Weir {
   close(): void
 }
 
-type Pending = [m: Message, done: (m: Message) => void, fail: (err: Error) => void, sent?: boolean]
-
 const headers = (token: string): Record<string, string> => (token ? { authorization: 'Bearer ' + token } : {})
+const names = /^(?!\.)[\w.:/@~=-]{1,255}$/ // of channels
 
 /** Connects to a relay: the one that the page came from, or that of a URL. */
 export function connect(url: string | URL = location.origin, options: Options = {}): Weir {
   const base = ('' + url).replace(/\/$/, '')
-  const { token, transport } = options
   const make = options.WebSocket ?? (globalThis.WebSocket as SocketConstructor | undefined)
   const [on, tell] = emitter<ClientEvents>()
-  const channels = new Map<string, Inner>() // the user's own under no name
-  const pending = new Map<string, Pending>() // by id
+  const channels = new Map<string, Followed>() // the user's own under no name
   const links = new Set<Link>()
   const prefix = random().toString(36).slice(2) // of what must be unique among all clients
   let count = 0
@@ -65,141 +61,117 @@ export function connect(url: string | URL = location.origin, options: Options = 
   let status: Status = 'connecting'
   let userId = ''
   let connectionId = ''
-
-  // ---- tokens ----
-
-  // A token is kept until it is refused, or three quarters of its life are over: then another takes its place.
-  let held: Promise<string> | undefined
-  let renewal: any
-  const fresh = (): Promise<string> =>
-    (held ??= (async () => {
-      try {
-        return (await (typeof token === 'function' ? token() : token)) ?? ''
-      } catch (err) {
-        held = undefined
-        throw err
-      }
-    })())
-  const expires = (ms?: number) => {
-    never(renewal)
-    if (ms! < 2e9) renewal = later(renew, ms! * (0.7 + random() * 0.1))
-  }
-  const renew = async () => {
-    held = undefined
-    try {
-      const m = { type: 'refresh', token: await fresh() }
-      if (status === 'open') expires((await command(m)).expiresIn)
-    } catch (err) {
-      tell('error', { code: 'token', message: '' + err })
-      expires(2e4)
-    }
-  }
-  const refused = () => {
-    held = undefined
-    return typeof token === 'function'
-  }
+  let limits: Limits | undefined
+  let streaming = false // the connection is an event stream
 
   // ---- what is said ----
 
   const unique = () => prefix + ++count
-  const command = (m: Message): Promise<Message> =>
-    new Promise((done, no) => {
-      const id = '' + ++count
-      m = { ...m, id }
-      if (status === 'closed' || pending.size > 999) return no(lost)
-      pending.set(id, [m, done, no])
-      say(m)
-    })
-  const lost = assign(Error('connection lost'), { code: 'connection_lost', retryable: true })
-  const say = (m: Message) => status === 'open' && send(m) // else when it is
-  const send = (m: Message) => {
-    const p = pending.get(m.id)
-    if (p) p[3] = true
-    main.send(m)
-  }
-  const follow = (c: Inner): Message => ({ type: 'subscribe', id: 's' + c.name, channel: c.name, position: c.position })
-  const all = () => [...channels.values()].filter((c) => c.name)
+  const said = queue((text, m) => main.send(m, text), unique)
+  const token = tokens(
+    options.token,
+    async (token) => (status === 'open' ? (await said.ask({ type: 'refresh', token })).expiresIn : undefined),
+    (err: any) => err.code !== 'connection_lost' && tell('error', { code: 'token', message: '' + err }),
+  )
+  const follow = (c: Followed) => () =>
+    find(c.name_) === c && { type: 'subscribe', id: (c.asked_ = unique()), channel: c.name_, position: c.position_() }
+  const all = () => [...channels.values()].filter((c) => c.name_)
+  const others = () => all().filter((c) => c.name_ !== ownName) // which count
 
   // ---- what is heard ----
 
   const keyOf = (name = '') => (name === ownName ? '' : name)
   const find = (name?: string) => channels.get(keyOf(name))
-  const lose = (name: string, m: any) => {
-    const c = find(name)
-    channels.delete(keyOf(name))
-    c?.lost_(m)
+  const lose = (c: Followed, m: { code: string }) => {
+    const key = keyOf(c.name_)
+    if (channels.get(key) === c) channels.delete(key)
+    c.lost_(m)
   }
+  const full = () => failure('too_many', `this connection may follow ${limits!.subscriptions} channels`, true)
+  const anonymous = () => failure('unauthorized', 'anonymous clients have no channel of their own')
   const open = (name: string, from?: Position): Channel => {
     let c = find(name)
     if (!c) {
-      c = channel(name || ownName, from, command, unique, () => {
-        if (find(c!.name) !== c) return
-        c!.live_ = !channels.delete(keyOf(c!.name))
-        say({ type: 'unsubscribe', channel: c!.name })
-      })
-      channels.set(keyOf(name), c)
-      say(follow(c))
+      const own = (c = followed(name || ownName, from, said.ask, () => {
+        if (find(own.name_) !== own) return
+        channels.delete(keyOf(own.name_))
+        own.live_ = false
+        if (own.asked_) said.first(() => ({ type: 'unsubscribe', id: unique(), channel: own.name_ }))
+      }))
+      const no =
+        status === 'closed' ? failure('connection_lost', 'the client is closed')
+        : name && !names.test(name) ? failure('bad_channel', 'a channel is named by 1 to 255 of A-Z a-z 0-9 _ - . : / @ ~ =, and not by a dot first')
+        : !own.name_ && connectionId ? anonymous()
+        : keyOf(name) && others().length >= limits?.subscriptions! ? full()
+        : undefined
+      if (no) queueMicrotask(() => own.lost_(no))
+      else {
+        channels.set(keyOf(name), own)
+        said.first(follow(own))
+      }
     }
-    return c
+    return c.join_()
   }
-  const hear = (m: Message) => {
+  const hear = (m: Message): void => {
     const c = find(m.channel)
-    const p = pending.get(m.id)
     switch (m.type) {
-      case 'connected':
-        ;({ userId, connectionId, channel: ownName } = m as never)
-        assign(channels.get('') ?? {}, { name: ownName })
-        expires(m.expiresIn)
+      case 'connected': {
+        ;({ userId, connectionId, limits } = m as never)
+        const me = channels.get('') ?? channels.get(m.channel)
+        if (me && m.channel) {
+          channels.delete(m.channel)
+          channels.set('', assign(me, { name_: m.channel }))
+        } else if (me) lose(me, anonymous())
+        ownName = m.channel ?? ''
+        token.expires(m.expiresIn)
         status = 'open'
-        // The relay takes a hundred commands a second.
-        ;[...all().map(follow), ...[...pending.values()].filter((p) => !p[3]).map((p) => p[0])].forEach((one, i) =>
-          i < 100 ? send(one) : later(() => connectionId === m.connectionId && send(one), i * 12))
-        tell('connected', m as never)
+        others().slice(limits?.subscriptions ?? Infinity).forEach((c) => lose(c, full()))
+        said.open(limits, streaming, all().map(follow))
+        tell('connected', { userId, connectionId })
         return tell('status', { status, reason: '' })
+      }
       case 'batch':
         return m.messages.forEach((one: any) => (m.channel ? c?.take_(one) : hear(one)))
       case 'channel_update':
       case 'update':
         return c?.take_(m as never)
       case 'subscribed':
+        said.pace(m.channel, m.rate ?? 0)
+        // What another subscription to the same channel was answered is not for this one.
+        if (m.id === undefined || m.id === c?.asked_) c?.stand_(m)
+        break
       case 'resync':
-        return c?.stand_(m)
+        if (streaming || c?.live_) c?.stand_(m)
+        return
       case 'unsubscribed':
-        return lose(m.channel, m)
-      case 'error':
-        if (p) break
-        if (('' + m.id)[0] !== 's') tell('error', m as never)
-        else if (!m.retryable) lose(m.id.slice(1), m)
-        else
-          later(() => {
-            const c = find(m.id.slice(1))
-            if (c) say(follow(c))
-          }, 2e3 * (1 + random()))
+        return c && lose(c, m as never)
+      case 'error': {
+        const c = m.channel ? find(m.channel) : m.id && all().find((c) => c.asked_ === m.id)
+        if (!c) {
+          if (m.id === undefined) tell('error', m as never)
+        } else if (!m.retryable || m.code === 'too_many') lose(c, m as never)
+        else {
+          const { asked_ } = c
+          later(() => c.asked_ === asked_ && said.first(follow(c)), 2e3 * (1 + random()))
+        }
+      }
     }
-    if (!p) return
-    pending.delete(m.id)
-    if (m.type === 'error') p[2](assign(Error(m.message), m))
-    else p[1](m)
+    said.hear(m)
   }
   const told = (s: Status, reason: string) => {
     if (s === 'open') return // when the relay has said who we are
-    status = s
-    all().forEach((c) => (c.live_ = false))
-    for (const [id, p] of pending) {
-      // An event is for now; whether it has arrived nobody knows.
-      if (s === 'closed' || /event|message|refresh/.test(p[0].type)) {
-        pending.delete(id)
-        p[2](lost)
-      }
-      p[3] = false
+    if (s !== 'connecting' || status === 'open') {
+      said.shut(s === 'closed')
+      for (const c of all()) assign(c, { live_: false, asked_: '' })
     }
+    status = s
     tell('status', { status, reason })
   }
 
   // ---- connections ----
 
   const join = (openers: Opener[], hear: (m: Message) => void, told: (s: Status, reason: string) => void): Link => {
-    const l = link(fresh, refused, openers, hear, (s, reason) => {
+    const l = link(token.get, token.refused, openers, hear, (s, reason) => {
       if (s === 'closed') links.delete(l)
       told(s, reason)
     })
@@ -210,43 +182,25 @@ export function connect(url: string | URL = location.origin, options: Options = 
     make ? [(token, hear, end) => openSocket(make, base + (typeof path === 'string' ? path : path()), token, hear, end)] : []
   const live: Weir['live'] = (path, each, status = () => {}) => join(socket(path), each, status)
 
-  // The channels by an event stream, which is opened anew when they are others, and POST for what is said.
-  const stream: Opener = (token, hear, end) => {
-    let wire: Wire | undefined
-    let following: string | undefined
-    let start = () => {
-      const names = '' + all().map((c) => c.name)
-      if (following === names) return
-      wire?.[1]()
-      following = names
-      const query = all().map((c) => new URLSearchParams({ channel: c.name, position: c.position ? c.position.epoch + ':' + c.position.seq : '' }))
-      const mine: Wire = (wire = openStream(base + '/sse?' + query.join('&'), headers(token), (m) => mine === wire && hear(m), (code, reason) => mine === wire && end(code, reason)))
-    }
-    const post = async (m: Message) => {
-      const r = await fetch(base + '/command', { method: 'POST', headers: { 'content-type': 'application/json', ...headers(token) }, body: stringify(m) })
-      const answer = await r.json()
-      if (answer.id === m.id) hear(answer)
-      else end(r.status === 401 ? 4001 : 1013, answer.title)
-    }
-    start()
-    return [
-      (m) => {
-        if (m.type === 'refresh') {
-          token = m.token
-          following = undefined
-          hear({ type: 'ok', id: m.id })
-        }
-        if (/scribe|refresh/.test(m.type)) queueMicrotask(() => start())
-        else if (m.type !== 'ping') post(m).catch((err) => end(1006, '' + err))
+  const [ws] = options.transport ? [] : socket('/ws')
+  const main = join(
+    [
+      ...(ws ? [((token, hear, end) => {
+        streaming = false
+        // What was too big for the relay, or for what stands before it, is not sent again: without it the connection lasts.
+        return ws(token, hear, (code, reason) => end(code === 1009 && said.big() ? 1006 : code, reason))
+      }) as Opener] : []),
+      (t, hear, end) => {
+        streaming = true
+        return openStream(
+          { base, headers, channels: all, address: () => limits?.address ?? 4096, renew: async () => (token.refused() ? token.get() : undefined) },
+          t, hear, end,
+        )
       },
-      () => {
-        wire![1]()
-        start = () => {}
-      },
-    ]
-  }
-
-  const main = join([...(transport ? [] : socket('/ws')), stream], hear, told)
+    ],
+    hear,
+    told,
+  )
 
   // A machine that wakes, and a network that comes back: find out at once what became of the connections.
   const wake = () => links.forEach((l) => l.wake_())
@@ -254,6 +208,7 @@ export function connect(url: string | URL = location.origin, options: Options = 
   globalThis.addEventListener?.('online', wake, stop)
   globalThis.document?.addEventListener('visibilitychange', wake, stop)
 
+  let mine: Channel | undefined
   return {
     get status() {
       return status
@@ -264,17 +219,22 @@ export function connect(url: string | URL = location.origin, options: Options = 
     get connectionId() {
       return connectionId
     },
+    get limits() {
+      return limits
+    },
     on,
     channel: open,
     get me() {
-      return open('')
+      if (!mine || !channels.has('')) mine = open('')
+      return mine
     },
-    emit: (topic, data) => command({ type: 'event', topic, data }),
-    command,
+    emit: (topic, data) =>
+      status === 'waiting' ? Promise.reject(failure('connection_lost', 'there is no connection', true)) : said.ask({ type: 'event', topic, data }),
+    command: said.ask,
     live,
-    token: fresh,
+    token: token.get,
     close() {
-      never(renewal)
+      token.stop()
       stop.abort()
       links.forEach((l) => l.close())
     },

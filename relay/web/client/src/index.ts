@@ -1,5 +1,6 @@
-export { connect, type ClientEvents, type Options, type Weir, type WeirError } from './client'
-export type { Change, Channel, ChannelEvents, Position, Publication, User } from './channel'
+export { connect, type ClientEvents, type Options, type Weir } from './client'
+export type { Change, Channel, ChannelEvents, Position, Publication, State, User } from './channel'
+export type { Limits, WeirError } from './queue'
 export type { Off, On } from './emitter'
 export type { Link, Status } from './link'
 export type { Message, Socket, SocketConstructor } from './wire'

@@ -1,4 +1,4 @@
-import { later, max, min, never, random, now } from './short'
+import { later, max, min, never, random, now, stringify } from './short'
 import type { Hear, Message, Opener, Wire } from './wire'
 
 /** How a connection stands. Waiting: for the time of the next try; closed: no more tries. */
@@ -6,7 +6,8 @@ export type Status = 'connecting' | 'open' | 'waiting' | 'closed'
 
 /** A connection that is made again whenever it is lost. */
 export interface Link {
-  send(m: Message): void
+  /** Sends a message; text is how it is encoded. */
+  send(m: Message, text?: string): void
   /** Connects anew, at once. */
   again(): void
   close(): void
@@ -89,10 +90,11 @@ export function link(
       else hear(m)
     }
     say('connecting')
-    ask = later(end, patience, 1006, 'no answer')
     try {
       const t = await token()
-      if (mine === round) wire = openers[opener](t, mineHear, end)
+      if (mine !== round) return
+      ask = later(end, patience, 1006, 'no answer')
+      wire = openers[opener](t, mineHear, end)
     } catch (err) {
       end(1006, '' + err)
     }
@@ -107,7 +109,7 @@ export function link(
   const probe = (ms: number) => {
     if (ask) return
     silent = true
-    wire![0]({ type: 'ping' })
+    wire![0]('{"type":"ping"}', { type: 'ping' })
     ask = later(() => {
       ask = 0
       if (!silent) return
@@ -135,7 +137,7 @@ export function link(
 
   queueMicrotask(connect)
   return {
-    send: (m) => wire?.[0](m),
+    send: (m, text = stringify(m)) => wire?.[0](text, m),
     again() {
       drop()
       void connect()

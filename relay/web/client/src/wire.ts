@@ -1,4 +1,4 @@
-import { parse, stringify } from './short'
+import { parse } from './short'
 // One connection: a WebSocket, or an event stream.
 
 /** A message of the protocol. */
@@ -15,7 +15,7 @@ export interface Socket {
 export type SocketConstructor = new (url: string, protocols: string[]) => Socket
 
 /** A connection: a way to say something, and to close it. Nothing is heard of it after that. */
-export type Wire = [say: (m: Message) => void, close: () => void]
+export type Wire = [say: (text: string, m: Message) => void, close: () => void]
 
 /** Hears a message; none when there are only signs of life. */
 export type Hear = (m?: Message) => void
@@ -25,35 +25,56 @@ export type End = (code: number, reason: string) => void
 
 export type Opener = (token: string, hear: Hear, end: End) => Wire
 
+/** Hears what came as text. What cannot be read costs itself alone. */
+export function read(text: string, hear: Hear): void {
+  let m: Message
+  try {
+    m = parse(text)
+  } catch (err) {
+    m = { type: 'error', code: 'invalid_json', message: '' + err, retryable: false }
+  }
+  hear(m)
+}
+
 export function openSocket(make: SocketConstructor, url: string, token: string, hear: Hear, end: End): Wire {
   const ws = new make(url.replace('http', 'ws'), token ? ['weir', 'token.' + token] : ['weir'])
-  ws.onmessage = (e) => hear(parse(e.data))
+  ws.onmessage = (e) => read(e.data, hear)
   ws.onclose = (e) => end(e.code, e.reason)
   ws.onerror = () => {} // a close follows
-  return [(m) => ws.send(stringify(m)), () => ws.close(1000)]
+  return [(text) => ws.send(text), () => ws.close(1000)]
 }
 
 /** Reads an event stream to its end; what its events carry is all in the data. */
-export function openStream(url: string, headers: Record<string, string>, hear: Hear, end: End): Wire {
+export function openEvents(url: string, headers: Record<string, string>, hear: Hear, end: End): () => void {
   const stop = new AbortController()
-  const read = async () => {
+  const go = async () => {
     const r = await fetch(url, { headers, signal: stop.signal })
-    // What the status means, as the close code and the reason that ask for the same.
-    if (r.status !== 200) return end({ 204: 1000, 401: 4001, 403: 4003, 429: 1013, 503: 1013 }[r.status] ?? 1006, `retry=${r.headers.get('retry-after')}000`)
+    if (r.status !== 200) {
+      // What the status means, as the close code and the reason that ask for the same. A refusal that is no problem of
+      // the relay's own is some proxy's, and may be over soon.
+      const own = /problem/.test(r.headers.get('content-type')!) && { 401: 4001, 403: 4003 }[r.status]
+      return end(own || ({ 204: 1000, 429: 1013, 503: 1013 }[r.status] ?? 1006), `retry=${r.headers.get('retry-after')}000`)
+    }
     const reader = r.body!.pipeThrough(new TextDecoderStream()).getReader()
-    let rest = ''
+    let rest: string[] = [] // of a line that has not ended, in pieces
+    let data: string[] = [] // of the event
     for (;;) {
       const { value, done } = await reader.read()
       if (done) return end(1006, '')
       hear()
-      const events = (rest + value).split('\n\n')
-      rest = events.pop()!
-      for (const e of events) {
-        const data = e.match(/^data: .*/gm)
-        if (data) hear(parse(data.map((line) => line.slice(6)).join('\n')))
+      rest.push(value)
+      if (!value.includes('\n')) continue
+      const lines = rest.join('').split(/\r?\n/) // and at nothing else: U+2028 is a character like others
+      rest = [lines.pop()!]
+      for (const line of lines) {
+        if (line.startsWith('data:')) data.push(line.slice(5))
+        else if (!line && data[0]) {
+          read(data.join('\n'), hear)
+          data = []
+        }
       }
     }
   }
-  read().catch((err) => end(1006, '' + err))
-  return [() => {}, () => stop.abort()]
+  go().catch((err) => end(1006, '' + err))
+  return () => stop.abort()
 }

@@ -1,0 +1,120 @@
+import { later, never, stringify } from './short'
+import type { Followed } from './channel'
+import { openEvents, type End, type Hear, type Message, type Wire } from './wire'
+
+const patience = 1e4 // ms for the answer to what was posted
+
+/** What a client says and asks of an event stream. */
+export interface Streamed {
+  /** Where the relay is. */
+  base: string
+  headers(token: string): Record<string, string>
+  /** What is to be followed. */
+  channels(): Followed[]
+  /** The bytes that an address may have. */
+  address(): number
+  /** Another token, as the relay does not take the one there is; nothing if there is none. */
+  renew(): Promise<string | void>
+}
+
+/**
+ * The channels by an event stream, and POST for what is said. The stream is opened anew when it is to have other
+ * channels; those for which its address has no room are followed by commands that name the connection.
+ */
+export function openStream({ base, headers, channels, address, renew }: Streamed, token: string, hear: Hear, end: End): Wire {
+  let close = () => {}
+  let round = 0 // counts streams: what an old one says is not heard
+  let connection = ''
+  let followed = new Set<string>() // what this stream has, or was asked to have
+  let asked: Message[] = []
+
+  // An address with as many channels as it has room for, and which these are.
+  const build = (): [path: string, names: Set<string>] => {
+    let path = base + '/sse?short=1'
+    const names = new Set<string>()
+    for (const c of channels()) {
+      // All that a name may have stands in a query as it is.
+      const at = c.position_()
+      const more = `&channel=${c.name_}&position=${at ? encodeURIComponent(at.epoch) + ':' + at.seq : ''}`
+      if (path.length + more.length > address()) continue
+      path += more
+      names.add(c.name_)
+    }
+    return [path, names]
+  }
+  const open = () => {
+    const mine = ++round
+    let path: string
+    ;[path, followed] = build()
+    close()
+    connection = ''
+    close = openEvents(path, headers(token), (m) => {
+      if (mine !== round) return
+      if (m?.type === 'connected') connection = m.connectionId
+      if (m?.type === 'unsubscribed') followed.delete(m.channel)
+      hear(m)
+    }, (code, reason) => mine === round && end(code, reason))
+  }
+
+  // Makes the stream follow what is asked of it; what is asked in one go goes together.
+  const follow = () => {
+    const list = asked.filter((m) => (m.type === 'subscribe') !== followed.has(m.channel))
+    asked = []
+    if (!list[0] || !connection) return
+    if (build()[1].size === channels().length) return open()
+    for (const m of list) {
+      followed[m.type === 'subscribe' ? 'add' : 'delete'](m.channel)
+      void post(stringify({ ...m, connectionId: connection }), m)
+    }
+  }
+
+  const forget = (m: Message) => m.type === 'subscribe' && followed.delete(m.channel)
+  const post = async (text: string, m: Message, again?: boolean): Promise<void> => {
+    let r: Response | undefined
+    let answer: any
+    const stop = new AbortController()
+    const timer = later(() => stop.abort(), patience)
+    try {
+      r = await fetch(base + '/command', { method: 'POST', headers: { 'content-type': 'application/json', ...headers(token) }, body: text, signal: stop.signal })
+      answer = await r.json()
+    } catch {} // that there is no proper answer is all that matters
+    never(timer)
+    const status = r?.status ?? 0
+    if (answer && answer.id === m.id) {
+      if (answer.type === 'error') forget(m)
+      return hear(answer)
+    }
+    if (status === 401 && !again) {
+      const next = await renew()
+      if (next) {
+        token = next
+        return post(text, m, true)
+      }
+    }
+    // It may be a proxy's answer: it is the command's affair, and not that of the stream.
+    const unsure = status < 400 || status === 408 || status > 499
+    forget(m)
+    hear({
+      type: 'error', id: m.id, message: answer?.title ?? `POST /command: ${status ? 'status ' + status : 'no answer'}`, retryable: unsure || status === 429,
+      code: answer?.code ?? (unsure ? 'connection_lost' : ({ 401: 'unauthorized', 404: 'not_found', 413: 'too_large', 429: 'rate_limited' }[status] ?? 'forbidden')),
+    })
+  }
+
+  open()
+  return [
+    (text, m) => {
+      if (m.type === 'refresh') {
+        token = m.token
+        open()
+        hear({ type: 'ok', id: m.id })
+      } else if (/scribe/.test(m.type)) {
+        if (!asked[0]) queueMicrotask(follow)
+        asked.push(m)
+      } else if (m.type !== 'ping') void post(text, m)
+    },
+    () => {
+      round++
+      close()
+    },
+  ]
+}
