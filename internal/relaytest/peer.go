@@ -109,6 +109,34 @@ func (p *Peer) Until(f func(Message) bool) Message {
 	}
 }
 
+// Ends reads messages up to the first that f accepts. It answers false if the connection ended before.
+func (p *Peer) Ends(f func(Message) bool) bool {
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), Patience)
+		_, raw, err := p.conn.Read(ctx)
+		cancel()
+		if err != nil {
+			return false
+		}
+		var m Message
+		if json.Unmarshal(raw, &m) == nil && f(m) {
+			return true
+		}
+	}
+}
+
+// Try is Send that answers false if the connection has ended.
+func (p *Peer) Try(m any) bool {
+	p.Helper()
+	raw, err := json.Marshal(m)
+	if err != nil {
+		p.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	return p.conn.Write(ctx, websocket.MessageText, raw) == nil
+}
+
 // Type reads messages up to the first of a type.
 func (p *Peer) Type(kind string) Message {
 	p.Helper()

@@ -92,6 +92,18 @@ func listen(t testing.TB) net.Listener {
 	return ln
 }
 
+// Until waits until something is so.
+func Until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(Patience); !ok(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
 // Stop drains the relay and waits for its end. Calls after the first do nothing.
 func (g *Rig) Stop() { g.stop() }
 

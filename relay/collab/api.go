@@ -90,7 +90,14 @@ func (a *api) get(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 		}
 		b = text.AppendString(append(b, `,"text":`...), s)
 	}
-	return nil, relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
+	return d.told(), relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
+}
+
+// told is when what a request was answered may be told: what it says is safe by then. The caller holds mu.
+func (d *Document) told() <-chan error {
+	done := make(chan error, 1)
+	d.after(noTicket, func(err error) { done <- err })
+	return done
 }
 
 // put is PUT /v1/documents/{id}: the text is replaced, by an operation that changes what differs.
@@ -154,15 +161,11 @@ func (a *api) apply(ctx *fasthttp.RequestCtx, d *Document, x *edit) (<-chan erro
 	if len(x.user) > maxUser || !utf8.ValidString(x.user) {
 		return nil, badRequest("userId must be at most 128 bytes")
 	}
-	done := make(chan error, 1)
-	version, again, err := d.edit(x, func(err error) { done <- err })
+	version, _, err := d.edit(x, nil)
 	if err != nil {
 		return nil, err
 	}
-	if again {
-		d.after(noTicket, func(err error) { done <- err })
-	}
-	return done, relay.WriteJSON(ctx, http.StatusOK, map[string]any{"version": version, "epoch": d.epoch})
+	return d.told(), relay.WriteJSON(ctx, http.StatusOK, map[string]any{"version": version, "epoch": d.epoch})
 }
 
 // maxUser bounds the name of a user that a backend gives.
@@ -223,7 +226,7 @@ func (a *api) history(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, erro
 	}
 	b = strconv.AppendUint(append(b, `],"version":`...), d.version, 10)
 	b = strconv.AppendBool(append(b, `,"more":`...), more)
-	return nil, relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
+	return d.told(), relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
 }
 
 // logged is a body that keeps operations for those who are behind.
@@ -234,9 +237,12 @@ type logged interface {
 // remove is DELETE /v1/documents/{id}: its editors are ended, and nothing of it is kept.
 func (a *api) remove(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 	done := make(chan error, 1)
-	d.after(noTicket, func(error) {
-		if !d.kept {
-			done <- errNone // somebody else was faster
+	d.after(noTicket, func(err error) {
+		if err == nil && !d.kept {
+			err = errNone // somebody else was faster
+		}
+		if err != nil {
+			done <- err
 			return
 		}
 		ticket, err := d.set.shelf.remove(d.id)

@@ -114,7 +114,7 @@ func (d *Document) expire(now time.Time) {
 func (d *Document) tellCursor(c *cursor, gone bool) {
 	shown := *c
 	version := d.version
-	d.after(noTicket, func(error) {
+	d.say(func() {
 		for _, o := range d.outlets {
 			o.moved(&shown, version, gone)
 		}

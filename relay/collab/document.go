@@ -48,6 +48,7 @@ type Document struct {
 	queue    []step // what waits for the disk
 	kept     bool   // the shelf has a snapshot
 	draining bool   // drain runs
+	unsafe   bool   // the disk has refused something: nobody is told of the document before it has taken all of it
 	dead     bool   // it has left Documents
 }
 
@@ -66,9 +67,12 @@ type outlet interface {
 }
 
 // step is what happens when a change is safe on disk.
+//
+// What then says was put together when the step was made: of the document it may use what never changes (operations,
+// the connections of editors), and what holds then, but nothing that it has kept of what held before.
 type step struct {
 	wait func() (broker.Position, error) // nil: nothing to wait for but those before
-	then func(err error)
+	then func(err error)                 // err: what the last of those waits has answered
 }
 
 // release gives back what get gave.
@@ -82,6 +86,9 @@ func (d *Document) release() {
 // load sees that the document is in memory, and of a kind ("": of any). The caller holds mu.
 func (d *Document) load(kind Kind) error {
 	d.touched = d.set.now()
+	if err := d.confirm(); err != nil {
+		return err
+	}
 	if d.body == nil {
 		h, log, ok, err := d.set.shelf.load(d.id)
 		if err != nil {
@@ -106,6 +113,19 @@ func (d *Document) load(kind Kind) error {
 	case kind != "" && d.kind != kind:
 		return errKind
 	}
+	return nil
+}
+
+// confirm says whether everything of the document is safe that the disk had refused before. It tries that again by
+// itself. The caller holds mu.
+func (d *Document) confirm() error {
+	if !d.unsafe {
+		return nil
+	}
+	if err := d.set.shelf.confirm(d.id); err != nil {
+		return err
+	}
+	d.unsafe = false
 	return nil
 }
 
@@ -217,21 +237,32 @@ func (d *Document) after(t broker.Ticket, f func(err error)) {
 	}
 }
 
+// say calls f like after, once everything before it is safe. If that fails, everybody who follows is ended, and f is not
+// called. The caller holds mu.
+func (d *Document) say(f func()) {
+	d.after(noTicket, func(err error) {
+		if err == nil {
+			f()
+		}
+	})
+}
+
 // drain waits for the disk on behalf of all who wait.
 func (d *Document) drain() {
 	defer d.set.working.Done()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var err error // what the last wait has answered: those behind it tell of what is not safe either
 	for len(d.queue) > 0 {
 		s := d.queue[0]
-		var err error
 		if s.wait != nil {
 			d.mu.Unlock()
 			_, err = s.wait()
 			d.mu.Lock()
+			d.unsafe = err != nil
 		}
 		s.then(err)
-		if err != nil {
+		if err != nil && s.wait != nil {
 			d.lose(err)
 		}
 		d.queue = slices.Delete(d.queue, 0, 1) // only now: what comes meanwhile is to wait behind it
@@ -253,7 +284,7 @@ func (d *Document) lose(err error) {
 func (d *Document) leave(now time.Time, idle time.Duration) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.dead || d.draining || now.Sub(d.touched) < idle || idle > 0 && d.holders > 0 && d.body == nil {
+	if d.dead || d.draining || d.confirm() != nil || now.Sub(d.touched) < idle || idle > 0 && d.holders > 0 && d.body == nil {
 		return false
 	}
 	if d.holders > 0 && idle == 0 {

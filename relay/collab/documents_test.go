@@ -218,7 +218,7 @@ func TestWaitingForTheDisk(t *testing.T) {
 	close(slow)
 	<-done
 	s.stop()
-	if got := strings.Join(order, ", "); got != "at once <nil>, slow <nil>, behind it <nil>, failing the disk fails, last <nil>" {
+	if got := strings.Join(order, ", "); got != "at once <nil>, slow <nil>, behind it <nil>, failing the disk fails, last the disk fails" {
 		t.Fatal(got)
 	}
 }

@@ -10,7 +10,10 @@ type edit struct {
 	src  string
 	id   string  // as JSON
 	by   *editor // nil for a backend
-	got  uint64  // the version after it, set when it is applied
+
+	// Set by Document.edit.
+	got   uint64 // the version after it
+	again bool   // it was applied before
 }
 
 // edit applies an operation: it is moved over what was applied since its base, and told to everybody. The caller
@@ -34,6 +37,7 @@ func (d *Document) edit(x *edit, done func(err error)) (version uint64, again bo
 				continue
 			}
 			if e.id == x.id && e.id != "" {
+				x.got, x.again = e.version, true
 				return e.version, true, nil
 			}
 			err = errUnanswered // unless it is a later one of them that comes again

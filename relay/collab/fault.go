@@ -20,6 +20,7 @@ var (
 	errLarge      = relay.Fault(413, "document_too_large", "the document would grow beyond what is allowed", false)
 	errOverloaded = relay.Fault(503, "overloaded", "the document has more to tell than its readers can take", true)
 	errOpen       = relay.Fault(503, "overloaded", "as many documents as are allowed are open already", true)
+	errUnsafe     = relay.Fault(503, "overloaded", "the disk has not taken the document's last operations yet", true)
 	errRead       = relay.Fault(403, "forbidden", "not allowed to read this document", false)
 	errWrite      = relay.Fault(403, "forbidden", "not allowed to change this document", false)
 	errCursors    = relay.Fault(429, "too_many_cursors", "the document has as many cursors as are allowed", true)

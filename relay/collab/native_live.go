@@ -147,7 +147,7 @@ func (n *native) join(c *relay.Client, s *nativeSession) error {
 	d.enter(s.editor)
 	since, whole := d.behind(s.resume)
 	first := append(d.appendState(nil, "document", nil, since, whole), '}')
-	d.after(noTicket, func(error) { o.room.Join(c, first, false) })
+	d.say(func() { o.room.Join(c, first, false) })
 	return nil
 }
 
@@ -254,13 +254,13 @@ func (n *native) operation(c *relay.Client, s *nativeSession, m *nativeMessage) 
 	case errors.Is(err, errStale):
 		n.documents.counts.resyncs.Inc()
 		b := append(d.appendState(nil, "resync", m.id, nil, true), '}')
-		d.after(noTicket, func(error) { o.room.Reply(c, b, false) })
+		d.say(func() { o.room.Reply(c, b, false) })
 	case err != nil:
 		return err
 	case again:
 		n.documents.counts.resends.Inc()
 		b := appendOK(nil, m.id, version)
-		d.after(noTicket, func(error) { o.room.Reply(c, b, false) })
+		d.say(func() { o.room.Reply(c, b, false) })
 	}
 	return nil
 }

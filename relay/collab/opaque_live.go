@@ -60,7 +60,7 @@ func (o *opaque) join(c *relay.Client, s *nativeSession) error {
 	s.editor = &editor{client: c, connection: c.ID(), user: c.Identity().User, src: s.src, outlet: out}
 	d.enter(s.editor)
 	first := d.appendOpaque(nil, nil, s.resume)
-	d.after(noTicket, func(error) { out.room.Join(c, first, false) })
+	d.say(func() { out.room.Join(c, first, false) })
 	return nil
 }
 
@@ -202,7 +202,7 @@ func (o *opaque) push(c *relay.Client, s *nativeSession, m *opaqueMessage) error
 	if *m.version != d.version {
 		b := wire.AppendID([]byte(`{"type":"rejected",`), m.id)
 		b = append(strconv.AppendUint(append(b, `"version":`...), d.version, 10), '}')
-		d.after(noTicket, func(error) { out.room.Reply(c, b, false) })
+		d.say(func() { out.room.Reply(c, b, false) })
 		return nil
 	}
 	body := d.body.(*opaqueBody)
@@ -225,7 +225,7 @@ func (o *opaque) push(c *relay.Client, s *nativeSession, m *opaqueMessage) error
 	}
 	if n := d.version - body.from; n/snapshotOps > (n-uint64(len(m.updates)))/snapshotOps {
 		b := append(strconv.AppendUint([]byte(`{"type":"snapshot_wanted","version":`), d.version, 10), '}')
-		d.after(noTicket, func(error) { out.room.Reply(c, b, false) })
+		d.say(func() { out.room.Reply(c, b, false) })
 	}
 	return nil
 }
@@ -243,7 +243,7 @@ func (o *opaque) pull(c *relay.Client, s *nativeSession, m *opaqueMessage) error
 		b = d.appendOpaque(nil, m.id, resume{})
 	}
 	out := s.editor.outlet.(*opaqueOutlet)
-	d.after(noTicket, func(error) { out.room.Reply(c, b, false) })
+	d.say(func() { out.room.Reply(c, b, false) })
 	return nil
 }
 

@@ -1,9 +1,6 @@
 package collab
 
-import (
-	"encoding/json"
-	"slices"
-)
+import "encoding/json"
 
 // opaqueBody is a document of kind Opaque: a snapshot that a client has made, and the updates behind it.
 type opaqueBody struct {
@@ -32,21 +29,15 @@ func (b *opaqueBody) appendContent(dst []byte) []byte {
 	return append(dst, b.doc...)
 }
 
-// after is the updates behind a version; false if not all of them are kept.
+// after is the updates behind a version; false if not all of them are kept. They may be kept.
 func (b *opaqueBody) after(head, version uint64) ([]*entry, bool) {
-	n := head - version
-	if n > uint64(len(b.log)) {
-		return nil, false
-	}
-	return b.log[uint64(len(b.log))-n:], true
+	return behind(b.log, head, version)
 }
 
 // put replaces the snapshot by one of a later version.
 func (b *opaqueBody) put(doc json.RawMessage, version, head uint64) {
 	b.doc, b.from = doc, version
-	if spare := len(b.log) - max(keptLeast, int(head-version)); spare > 0 {
-		b.log = slices.Delete(b.log, 0, spare)
-	}
+	b.log = without(b.log, len(b.log)-max(keptLeast, int(head-version)))
 }
 
 func (*opaqueBody) compacts() (often, leaving int) { return 0, 0 }

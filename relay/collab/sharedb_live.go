@@ -2,6 +2,7 @@ package collab
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 
@@ -91,9 +92,21 @@ func (s *share) message(c *relay.Client, data []byte, _ bool) {
 	if err == nil {
 		err = s.answer(c, a, &r, data)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case r.Action == sharedb.Op && passes(err):
+		s.documents.counts.refused.Inc()
+		c.Close(closeOverloaded, "overloaded")
+	default:
 		s.refuse(c, data, err)
 	}
+}
+
+// passes says whether an operation that was refused may be taken a little later. The client would take it back and
+// forget it if it was told: it is ended instead, comes back, and sends it again.
+func passes(err error) bool {
+	status, _, _ := relay.Told(err)
+	return status == http.StatusServiceUnavailable && !errors.Is(err, errOpen)
 }
 
 // errUnsupported is what is not spoken here: queries, deleting, and other types.
@@ -154,7 +167,7 @@ func (s *share) answer(c *relay.Client, a *agent, r *sharedb.Request, raw []byte
 	case sharedb.Fetch:
 		return s.fetch(c, a, r)
 	case sharedb.Subscribe:
-		_, err := s.subscribe(c, a, r.Collection, r.Document, r.Version, true)
+		_, err := s.subscribe(c, a, r.Collection, r.Document, r.Version, nil)
 		return err
 	case sharedb.Unsubscribe:
 		if err := s.unsubscribe(c, a, r.Collection, r.Document); err != nil {
@@ -164,7 +177,7 @@ func (s *share) answer(c *relay.Client, a *agent, r *sharedb.Request, raw []byte
 	case sharedb.BulkFetch, sharedb.BulkSubscribe, sharedb.BulkUnsub:
 		return s.bulk(c, a, r)
 	case sharedb.Op:
-		return s.submit(c, a, r, raw)
+		return s.submit(c, a, r)
 	case sharedb.SnapshotFetch:
 		return s.snapshot(c, a, r)
 	case "p", "ps", "pu", "pr": // the type has no presence: as where it is switched off

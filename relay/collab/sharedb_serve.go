@@ -1,7 +1,6 @@
 package collab
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 
@@ -27,7 +26,7 @@ func (s *share) fetch(c *relay.Client, a *agent, r *sharedb.Request) error {
 	if err != nil {
 		return err
 	}
-	d.after(noTicket, func(error) { send(c, out) })
+	d.tellClient(c, out)
 	return nil
 }
 
@@ -53,6 +52,18 @@ func (a *agent) state(d *Document, o *shareOutlet, action string, version *uint6
 	return append(out, append(sharedb.AppendNames(b, action, o.collection, o.document), '}')), nil
 }
 
+// tellClient sends messages to a client that may not follow, when what they say is safe. If that fails, the client is
+// ended: it comes back, and asks again. The caller holds mu.
+func (d *Document) tellClient(c *relay.Client, messages [][]byte) {
+	d.after(noTicket, func(err error) {
+		if err != nil {
+			c.Close(closeOverloaded, "not stored")
+			return
+		}
+		send(c, messages)
+	})
+}
+
 func send(c *relay.Client, messages [][]byte) {
 	for _, b := range messages {
 		c.Send(b)
@@ -60,8 +71,9 @@ func send(c *relay.Client, messages [][]byte) {
 }
 
 // subscribe follows a document. The last message of those that bring the client up to date stands right before
-// the first operation that it hears of live. Without a reply it answers the snapshot, if no version is given.
-func (s *share) subscribe(c *relay.Client, a *agent, collection, document string, version *uint64, reply bool) (data []byte, err error) {
+// the first operation that it hears of live. For an answer that is gathered it answers the snapshot, if no version is
+// given.
+func (s *share) subscribe(c *relay.Client, a *agent, collection, document string, version *uint64, g *gathering) (data []byte, err error) {
 	d, err := s.hold(c, collection, document)
 	if err != nil {
 		return nil, err
@@ -78,20 +90,21 @@ func (s *share) subscribe(c *relay.Client, a *agent, collection, document string
 		return nil, err
 	}
 	o := d.shareOutlet(s.core)
-	out, err := a.state(d, o, sharedb.Subscribe, version, reply)
+	out, err := a.state(d, o, sharedb.Subscribe, version, g == nil)
 	if err != nil {
 		return nil, err
 	}
-	if !reply && version == nil {
+	if g != nil && version == nil {
 		data = d.appendShare(nil)
 	}
 	if f := a.following(d.id); f != nil {
 		known = true
-		d.after(noTicket, func(error) {
+		d.say(func() {
 			for _, b := range out {
 				o.room.Reply(c, b, false)
 			}
 		})
+		g.await(d)
 		return data, nil
 	}
 	id := c.Identity()
@@ -100,12 +113,13 @@ func (s *share) subscribe(c *relay.Client, a *agent, collection, document string
 		return nil, errFollow
 	}
 	d.enter(f.editor)
-	d.after(noTicket, func(error) {
+	d.say(func() {
 		if a.following(d.id) == f {
 			send(c, out)
 			o.room.Join(c, nil, false)
 		}
 	})
+	g.await(d)
 	return data, nil
 }
 
@@ -145,85 +159,8 @@ func (s *share) unsubscribe(c *relay.Client, a *agent, collection, document stri
 	return nil
 }
 
-// bulk does the same for many documents of a collection. What is refused for one of them is told for that one.
-func (s *share) bulk(c *relay.Client, a *agent, r *sharedb.Request) error {
-	b := append([]byte{'{'}, `"data":{`...)
-	empty := len(b)
-	for _, k := range r.Bulk {
-		var data []byte
-		var err error
-		switch r.Action {
-		case sharedb.BulkUnsub:
-			err = s.unsubscribe(c, a, r.Collection, k.Document)
-		case sharedb.BulkSubscribe:
-			data, err = s.subscribe(c, a, r.Collection, k.Document, k.Version, false)
-		default:
-			data, err = s.bulkOne(c, r, k)
-			if err == nil && r.Versions {
-				err = s.catchUp(c, a, r.Collection, k)
-			}
-		}
-		if err != nil && (r.Versions || r.Action == sharedb.BulkUnsub) {
-			return err
-		}
-		if err != nil {
-			code, message := shareCode(err)
-			data = sharedb.AppendError(nil, []byte("{}"), code, message)
-		}
-		if data != nil {
-			if len(b) > empty {
-				b = append(b, ',')
-			}
-			b = append(append(text.AppendString(b, k.Document), ':'), data...)
-		}
-	}
-	b = append(b, '}', ',')
-	if r.Versions || r.Action == sharedb.BulkUnsub { // nothing but operations was asked for
-		b = append(append(append([]byte{'{'}, `"b":`...), r.Names...), ',')
-	}
-	c.Send(append(sharedb.AppendNames(b, r.Action, r.Collection, ""), '}'))
-	return nil
-}
-
-// bulkOne is the snapshot of one document of a bulk request that gives no versions.
-func (s *share) bulkOne(c *relay.Client, r *sharedb.Request, k sharedb.Known) ([]byte, error) {
-	if r.Versions {
-		return nil, nil
-	}
-	d, err := s.hold(c, r.Collection, k.Document)
-	if err != nil {
-		return nil, err
-	}
-	defer d.release()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.load(Text); err != nil {
-		return nil, err
-	}
-	return d.appendShare(nil), nil
-}
-
-// catchUp sends what a client has missed of a document.
-func (s *share) catchUp(c *relay.Client, a *agent, collection string, k sharedb.Known) error {
-	d, err := s.hold(c, collection, k.Document)
-	if err != nil {
-		return err
-	}
-	defer d.release()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.load(Text); err != nil {
-		return err
-	}
-	out, err := a.state(d, d.shareOutlet(s.core), "", k.Version, false)
-	if err == nil {
-		d.after(noTicket, func(error) { send(c, out) })
-	}
-	return err
-}
-
 // submit applies an operation, or what creates a document.
-func (s *share) submit(c *relay.Client, a *agent, r *sharedb.Request, raw []byte) error {
+func (s *share) submit(c *relay.Client, a *agent, r *sharedb.Request) error {
 	d, err := s.hold(c, r.Collection, r.Document)
 	if err != nil {
 		return err
@@ -270,12 +207,12 @@ func (s *share) submit(c *relay.Client, a *agent, r *sharedb.Request, raw []byte
 	} else if !r.Create {
 		x.base = d.version
 	}
-	return s.apply(c, a, d, x, r, raw)
+	return s.apply(c, a, d, x, r)
 }
 
 // apply makes an edit that a client has submitted, and sees that it is acknowledged. The caller holds the
 // document's lock.
-func (s *share) apply(c *relay.Client, a *agent, d *Document, x *edit, r *sharedb.Request, raw []byte) error {
+func (s *share) apply(c *relay.Client, a *agent, d *Document, x *edit, r *sharedb.Request) error {
 	if a.stale && x.base > 0 {
 		return errAhead
 	}
@@ -287,36 +224,36 @@ func (s *share) apply(c *relay.Client, a *agent, d *Document, x *edit, r *shared
 	case !r.Create && !d.created():
 		return errNone
 	}
-	var done func(error)
-	if x.by == nil { // it does not follow: what it has missed comes with the answer
-		request := bytes.Clone(raw)
-		done = func(err error) {
-			if err != nil {
-				s.refuse(c, request, err)
-				return
-			}
-			for _, e := range others {
-				c.Send(o.appendOp(nil, e))
-			}
-			c.Send(o.appendAck(nil, &entry{version: x.got, src: x.src, id: x.id}))
-		}
-	}
-	version, again, err := d.edit(x, done)
-	if err != nil {
-		return err
-	}
-	if again {
+	settled := func(err error) { s.acknowledge(c, a, d, o, x, others, err) }
+	_, again, err := d.edit(x, settled)
+	if err == nil && again {
 		s.documents.counts.resends.Inc()
-		b := o.appendAck(nil, &entry{version: version, src: x.src, id: x.id})
-		d.after(noTicket, func(error) {
-			if f := x.by; f != nil {
-				o.room.Reply(c, b, false)
-			} else {
-				c.Send(b)
-			}
-		})
+		d.after(noTicket, settled)
 	}
-	return nil
+	return err
+}
+
+// acknowledge tells a client that its operation, or one that came again, is safe. Who follows is told of a new one in
+// its place among the others (see shareOutlet.applied). To all others comes first what they have not seen before it:
+// the client takes an acknowledgement of any other version than the one it has for an error. It was behind these when
+// it sent the operation; that they are sent twice to who has subscribed meanwhile is what it expects. The caller holds
+// the document's lock.
+func (s *share) acknowledge(c *relay.Client, a *agent, d *Document, o *shareOutlet, x *edit, others []*entry, err error) {
+	f := a.following(d.id)
+	follows := f != nil && f.editor == x.by
+	ack := o.appendAck(nil, &entry{version: x.got, src: x.src, id: x.id})
+	switch {
+	case err != nil: // it may be stored yet: the client comes back, sends it again, and hears
+		c.Close(closeOverloaded, "not stored")
+	case follows && x.again:
+		o.room.Reply(c, ack, false)
+	case !follows:
+		x.by = nil // it has unsubscribed, perhaps
+		for _, e := range others[:min(x.got-1-x.base, uint64(len(others)))] {
+			c.Send(o.appendOp(nil, e))
+		}
+		c.Send(ack)
+	}
 }
 
 // isAgain says whether an edit is among operations that were applied.
@@ -358,6 +295,6 @@ func (s *share) snapshot(c *relay.Client, a *agent, r *sharedb.Request) error {
 	if r.ID == nil {
 		return sharedb.ErrForm
 	}
-	c.Send(append(append(b, r.ID...), '}'))
+	d.tellClient(c, [][]byte{append(append(b, r.ID...), '}')})
 	return nil
 }

@@ -114,6 +114,21 @@ func (k shelf) save(id string, kind Kind, epoch string, version uint64, content 
 	return k.core.Submit(headNamespace+":"+id, &broker.Publication{Op: broker.Set, Group: headGroup, Key: headKey, Data: b})
 }
 
+// confirm says whether everything that was stored of a document is safe. It does not wait.
+func (k shelf) confirm(id string) error {
+	for _, channel := range []string{headNamespace + ":" + id, logNamespace + ":" + id} {
+		// Nothing of that name is ever there, so that this changes nothing: its ticket is for what was appended before.
+		t, err := k.core.Submit(channel, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: "none"})
+		if err != nil {
+			return err
+		}
+		if t.Wait != nil {
+			return errUnsafe
+		}
+	}
+	return nil
+}
+
 // trim drops the log of a document whose snapshot holds all of it.
 func (k shelf) trim(id string) { k.core.Broker().Clear(logNamespace + ":" + id) }
 

@@ -51,17 +51,30 @@ func (b *textBody) keep(e *entry) {
 	for _, old := range b.log[:first] {
 		b.bytes -= old.size()
 	}
-	b.log = slices.Delete(b.log, 0, first)
+	b.log = without(b.log, first)
 }
 
-// after is the kept operations behind a version; false if not all of them are kept.
-func (b *textBody) after(head, version uint64) ([]*entry, bool) {
+// without is a log that has lost its oldest operations. It is a list of its own: what [behind] has given out of the old
+// one stays as it was, also while somebody waits for the disk with it.
+func without(log []*entry, oldest int) []*entry {
+	if oldest <= 0 {
+		return log
+	}
+	return append(make([]*entry, 0, len(log)), log[oldest:]...)
+}
+
+// behind is the operations of a log behind a version, of which head is the newest; false if not all of them are kept.
+// What it gives out may be kept: it never changes.
+func behind(log []*entry, head, version uint64) ([]*entry, bool) {
 	n := head - version
-	if n > uint64(len(b.log)) {
+	if version > head || n > uint64(len(log)) {
 		return nil, false
 	}
-	return b.log[uint64(len(b.log))-n:], true
+	return slices.Clip(log[uint64(len(log))-n:]), true
 }
+
+// after is the kept operations behind a version; false if not all of them are kept. They may be kept.
+func (b *textBody) after(head, version uint64) ([]*entry, bool) { return behind(b.log, head, version) }
 
 // maxGrown bounds the components of an operation that was transformed: each one beside it may split them.
 const maxGrown = 4 * text.MaxComponents

@@ -128,7 +128,7 @@ func (y *yjsRelay) join(c *relay.Client, s *yjsSession) error {
 	d.enter(s.editor)
 	ask := yjs.AppendSync(nil, yjs.Step1, d.body.(*yjsBody).state.Vector().Append(nil))
 	there := yjs.AppendAwareness(nil, o.list())
-	d.after(noTicket, func(error) {
+	d.say(func() {
 		c.SendBinary(ask)
 		o.room.Join(c, there, true)
 	})
@@ -204,7 +204,7 @@ func (o *yjsOutlet) late(said yjs.Presence) *presence {
 // tell sends something to all, in turn with the updates.
 func (o *yjsOutlet) tell(d *Document, b []byte) {
 	o.told = d.set.now()
-	d.after(noTicket, func(error) { _ = o.send(b, nil) }) // what is lost is said again
+	d.say(func() { _ = o.send(b, nil) }) // what is lost is said again
 }
 
 // message handles what a client says.
@@ -230,7 +230,7 @@ func (y *yjsRelay) message(c *relay.Client, data []byte, binary bool) {
 		d.mu.Lock()
 		o := s.editor.outlet.(*yjsOutlet)
 		b := yjs.AppendAwareness(nil, o.list())
-		d.after(noTicket, func(error) { c.SendBinary(b) })
+		d.say(func() { c.SendBinary(b) })
 		d.mu.Unlock()
 	}
 	if err != nil {
@@ -267,7 +267,7 @@ func (y *yjsRelay) bring(c *relay.Client, s *yjsSession, body []byte) error {
 		return err
 	}
 	b := yjs.AppendSync(nil, yjs.Step2, d.body.(*yjsBody).all().Since(v).Append(nil))
-	d.after(noTicket, func(error) { c.SendBinary(b) })
+	d.say(func() { c.SendBinary(b) })
 	return nil
 }
 
@@ -334,7 +334,7 @@ func (y *yjsRelay) aware(s *yjsSession, body []byte) error {
 	}
 	if len(late) > 0 { // a client that has come back hears that it was gone, and says again that it is here
 		b := yjs.AppendAwareness(nil, late)
-		d.after(noTicket, func(error) { s.editor.client.SendBinary(b) })
+		d.say(func() { s.editor.client.SendBinary(b) })
 	}
 	if len(fresh) > 0 {
 		o.tell(d, yjs.AppendAwareness(nil, fresh))
