@@ -2,10 +2,46 @@
 
 package main
 
-import "testing"
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
 
 // Documents, edited by the clients of others.
 
 func TestE2EShareDB(t *testing.T)    { startDaemon(t).node(t, "sharedb.mjs") }
 func TestE2EYjs(t *testing.T)        { startDaemon(t).node(t, "yjs.mjs") }
 func TestE2ECodeMirror(t *testing.T) { startDaemon(t).node(t, "codemirror.mjs") }
+
+// TestE2EShareDBServer holds the relay's answers against those of ShareDB's own server.
+func TestE2EShareDBServer(t *testing.T) {
+	startDaemon(t, "--data", t.TempDir()).node(t, "sharedb-server.mjs")
+}
+
+// TestE2ECuts lets all of these clients edit at once while connections break and the relay is killed. The script starts
+// the relay itself.
+func TestE2ECuts(t *testing.T) {
+	for _, seed := range []string{"1", "2", "3"} {
+		t.Run(seed, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			bin, listen := binary(t), freeAddress(t)
+			token, err := exec.Command(bin, "token", "--dev", "--sub", "e2e").Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(ctx, "node", "cuts.mjs")
+			cmd.Dir = filepath.Join("testdata", "e2e")
+			cmd.Env = append(os.Environ(), "E2E_SEED="+seed, "E2E_BINARY="+bin, "E2E_LISTEN="+listen, "E2E_ADMIN="+freeAddress(t),
+				"E2E_DATA="+t.TempDir(), "E2E_URL=http://"+listen, "E2E_TOKEN="+strings.TrimSpace(string(token)))
+			if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "ok" {
+				t.Fatalf("cuts.mjs with seed %s: %v\n%.4000s", seed, err, out)
+			}
+		})
+	}
+}

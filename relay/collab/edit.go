@@ -10,6 +10,7 @@ type edit struct {
 	src  string
 	id   string  // as JSON
 	by   *editor // nil for a backend
+	free bool    // it may be one that does not know an earlier operation of the same src
 
 	// Set by Document.edit.
 	got   uint64 // the version after it
@@ -40,7 +41,9 @@ func (d *Document) edit(x *edit, done func(err error)) (version uint64, again bo
 				x.got, x.again = e.version, true
 				return e.version, true, nil
 			}
-			err = errUnanswered // unless it is a later one of them that comes again
+			if !x.free {
+				err = errUnanswered // unless it is a later one of them that comes again
+			}
 		}
 	}
 	if err != nil {

@@ -110,7 +110,7 @@ func passes(err error) bool {
 }
 
 // errUnsupported is what is not spoken here: queries, deleting, and other types.
-var errUnsupported = errors.New("not supported here")
+var errUnsupported = errors.New("unknown or not supported here")
 
 // refuse answers a request with an error.
 func (s *share) refuse(c *relay.Client, request []byte, err error) {
@@ -133,22 +133,28 @@ func shareCode(err error) (code, message string) {
 	}{
 		{sharedb.ErrForm, sharedb.CodeForm}, {errID, sharedb.CodeForm}, {errUnsupported, sharedb.CodeForm},
 		{errNone, sharedb.CodeMissing}, {errExists, sharedb.CodeExists}, {errKind, sharedb.CodeType}, {errType, sharedb.CodeType},
-		{text.ErrOp, sharedb.CodeBadOp}, {text.ErrRange, sharedb.CodeBadOp}, {errSplit, sharedb.CodeBadOp},
+		{text.ErrOp, sharedb.CodeBadOp}, {text.ErrRange, sharedb.CodeNotApplied}, {errSplit, sharedb.CodeBadOp},
 		{errAhead, sharedb.CodeNewer}, {errStale, sharedb.CodeOpsGone}, {errGone, sharedb.CodeOpsGone},
 		{errWrite, sharedb.CodeReadOnly}, {errRead, sharedb.CodeUnread},
 	} {
 		if errors.Is(err, x.err) {
-			_, message, _ = strings.Cut(err.Error(), ": ")
-			return x.code, message
+			return x.code, reason(err)
 		}
 	}
 	for _, x := range []error{errUnanswered, errLarge, errOverloaded, errOpen, errFollow} {
 		if errors.Is(err, x) {
-			_, message, _ = strings.Cut(err.Error(), ": ")
-			return sharedb.CodeUnknown, message
+			return sharedb.CodeUnknown, reason(err)
 		}
 	}
 	return sharedb.CodeUnknown, "something went wrong here"
+}
+
+// reason is what an error says behind its code.
+func reason(err error) string {
+	if _, behind, ok := strings.Cut(err.Error(), ": "); ok {
+		return behind
+	}
+	return err.Error()
 }
 
 var (

@@ -1,6 +1,7 @@
 package collab
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -169,13 +170,13 @@ func (s *share) submit(c *relay.Client, a *agent, r *sharedb.Request) error {
 	if !s.core.May(c.Identity(), auth.Publish, d.channel) {
 		return errWrite
 	}
-	x := &edit{user: c.Identity().User, src: r.Src, id: string(r.Seq)}
+	x := &edit{user: c.Identity().User, src: r.Src, id: string(r.Seq), free: true}
 	if x.src == "" {
 		x.src = a.src
 	}
 	switch {
 	case r.Seq == nil:
-		return sharedb.ErrForm
+		return fmt.Errorf("%w: seq is missing", text.ErrOp)
 	case r.Op != nil:
 		x.op, err = text.Parse(r.Op)
 	case r.Create && !sharedb.IsText(r.Type):

@@ -122,11 +122,11 @@ func TestShareDBRefuses(t *testing.T) {
 		message any
 		code    string
 	}{
-		{op(1, 1, 99, "x"), "ERR_OT_OP_BADLY_FORMED"},
+		{op(1, 1, 99, "x"), "ERR_OT_OP_NOT_APPLIED"},
 		{op(1, 1, -1, "x"), "ERR_OT_OP_BADLY_FORMED"},
-		{op(1, 1, m{"d": 99}), "ERR_OT_OP_BADLY_FORMED"},
+		{op(1, 1, m{"d": 99}), "ERR_OT_OP_NOT_APPLIED"},
 		{op(9, 1, "x"), "ERR_OP_VERSION_NEWER_THAN_CURRENT_SNAPSHOT"},
-		{m{"a": "op", "c": "docs", "d": "d1", "v": 1, "op": []any{"x"}}, "ERR_MESSAGE_BADLY_FORMED"},
+		{m{"a": "op", "c": "docs", "d": "d1", "v": 1, "op": []any{"x"}}, "ERR_OT_OP_BADLY_FORMED"},
 		{m{"a": "op", "c": "docs", "d": "d1", "v": 1, "seq": 1, "del": true}, "ERR_MESSAGE_BADLY_FORMED"},
 		{m{"a": "op", "c": "docs", "d": "d1", "v": 1, "seq": "1", "op": []any{}}, "ERR_MESSAGE_BADLY_FORMED"},
 		{m{"a": "op", "c": "docs", "d": "d1", "v": 0, "seq": 1, "create": m{"type": textType, "data": "x"}}, "ERR_DOC_ALREADY_CREATED"},

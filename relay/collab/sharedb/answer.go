@@ -15,16 +15,17 @@ const (
 
 // Codes of errors that ShareDB's clients know.
 const (
-	CodeForm     = "ERR_MESSAGE_BADLY_FORMED"
-	CodeExists   = "ERR_DOC_ALREADY_CREATED"
-	CodeMissing  = "ERR_DOC_DOES_NOT_EXIST"
-	CodeType     = "ERR_DOC_TYPE_NOT_RECOGNIZED"
-	CodeBadOp    = "ERR_OT_OP_BADLY_FORMED"
-	CodeNewer    = "ERR_OP_VERSION_NEWER_THAN_CURRENT_SNAPSHOT"
-	CodeOpsGone  = "ERR_SUBMIT_TRANSFORM_OPS_NOT_FOUND"
-	CodeReadOnly = "ERR_OP_SUBMIT_REJECTED"
-	CodeUnread   = "ERR_SNAPSHOT_READS_REJECTED"
-	CodeUnknown  = "ERR_UNKNOWN_ERROR"
+	CodeForm       = "ERR_MESSAGE_BADLY_FORMED"
+	CodeExists     = "ERR_DOC_ALREADY_CREATED"
+	CodeMissing    = "ERR_DOC_DOES_NOT_EXIST"
+	CodeType       = "ERR_DOC_TYPE_NOT_RECOGNIZED"
+	CodeBadOp      = "ERR_OT_OP_BADLY_FORMED"
+	CodeNotApplied = "ERR_OT_OP_NOT_APPLIED"
+	CodeNewer      = "ERR_OP_VERSION_NEWER_THAN_CURRENT_SNAPSHOT"
+	CodeOpsGone    = "ERR_SUBMIT_TRANSFORM_OPS_NOT_FOUND"
+	CodeReadOnly   = "ERR_OP_SUBMIT_REJECTED"
+	CodeUnread     = "ERR_SNAPSHOT_READS_REJECTED"
+	CodeUnknown    = "ERR_UNKNOWN_ERROR"
 )
 
 // AppendHello appends the answer to a handshake, or the message that a connection begins with.

@@ -1,43 +1,11 @@
 // npm sharedb, unmodified, with the type text-unicode: several editors of one document, whose connections break now and
 // then, a late joiner, and an editor of ours on the same document.
-import { createRequire } from 'node:module'
-import WebSocket from 'ws'
-import { base, api, token, equal } from './lib.mjs'
+import { base, api, equal } from './lib.mjs'
+import { ShareEditor, call, generator, sleep, textType, warnings } from './editors.mjs'
 
-const require = createRequire(import.meta.url)
-const ShareDB = require('sharedb/lib/client')
-const otText = require('ot-text-unicode')
-ShareDB.types.register(otText.type)
-ShareDB.logger.setMethods({ info() {}, warn() {}, error: console.error })
+const random = generator()
 
-const seed = Number(process.env.E2E_SEED ?? 1)
-let state = seed
-const random = (n) => { // a small generator, so that a run can be had again
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-  return state % n
-}
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
-const call = (f) => new Promise((done, fail) => f((err, x) => (err ? fail(err) : done(x))))
-
-const open = () => new WebSocket(base.replace('http', 'ws') + '/documents/sharedb', ['weir', 'token.' + token])
-
-class Editor {
-  constructor(id) {
-    this.socket = open()
-    this.connection = new ShareDB.Connection(this.socket)
-    this.connection.on('error', (err) => { throw err })
-    this.doc = this.connection.get('notes', id)
-  }
-  /** Breaks the connection off, and answers when the client knows. */
-  async leave() {
-    const gone = new Promise((done) => this.socket.addEventListener('close', done))
-    this.socket.terminate()
-    await gone
-  }
-  back() {
-    this.socket = open()
-    this.connection.bindToSocket(this.socket)
-  }
+class Editor extends ShareEditor {
   edit() {
     const n = [...this.doc.data].length
     const at = random(n + 1)
@@ -53,9 +21,9 @@ const editors = Array.from({ length: 5 }, () => new Editor(id))
 const [first] = editors
 await call((f) => first.doc.fetch(f))
 equal(first.doc.type, null, 'a document that is not there')
-await call((f) => first.doc.create('begin 😅 end', otText.type.uri, f))
+await call((f) => first.doc.create('begin 😅 end', textType.uri, f))
 equal([first.doc.version, first.doc.data], [1, 'begin 😅 end'], 'created')
-await call((f) => editors[1].doc.create('twice', otText.type.uri, (err) => f(null, err))).then((err) =>
+await call((f) => editors[1].doc.create('twice', textType.uri, (err) => f(null, err))).then((err) =>
   equal(err?.code, 'ERR_DOC_ALREADY_CREATED', 'created twice'))
 for (const e of editors) await call((f) => e.doc.subscribe(f))
 for (let round = 0; round < 120; round++) {
@@ -105,4 +73,5 @@ equal([late.doc.version, late.doc.data], [want.version + 1, first.doc.data], 'fe
 await call((f) => late.doc.submitOp([0 + 1, 'not subscribed'], f))
 await call((f) => late.connection.ping ? (late.connection.once('pong', () => f()), late.connection.ping()) : f())
 for (const e of [...editors, late]) e.connection.close()
+equal(warnings, [], 'warnings of the client')
 console.log('ok')

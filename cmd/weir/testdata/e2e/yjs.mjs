@@ -1,35 +1,16 @@
 // npm yjs over npm y-websocket, unmodified: editors at once, edits while offline, broken connections, a late joiner,
 // awareness; and what the relay has merged is what yjs itself merges.
 import * as Y from 'yjs'
-import { WebsocketProvider } from 'y-websocket'
-import WebSocket from 'ws'
-import { base, api, token, equal } from './lib.mjs'
+import { api, equal } from './lib.mjs'
+import { YjsEditor, generator, sleep, until } from './editors.mjs'
 
-let state = Number(process.env.E2E_SEED ?? 1)
-const random = (n) => {
-  state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-  return Math.floor((state / 4294967296) * n)
-}
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
-async function until(f, what) {
-  const end = Date.now() + 10_000
-  while (!f()) {
-    if (Date.now() > end) throw new Error(`${what} did not happen`)
-    await sleep(10)
-  }
-}
-
+const random = generator()
 const room = 'y' + process.pid
 const all = [] // every update that was made
-class Editor {
+class Editor extends YjsEditor {
   constructor(name) {
-    this.doc = new Y.Doc()
+    super(room, name)
     this.doc.on('update', (u, origin) => { if (origin !== this.provider) all.push(u) })
-    this.provider = new WebsocketProvider(base.replace('http', 'ws') + '/documents/yjs', room, this.doc, {
-      WebSocketPolyfill: WebSocket, protocols: ['weir', 'token.' + token], disableBc: true, maxBackoffTime: 100, resyncInterval: -1,
-    })
-    this.name = name
-    this.provider.awareness.setLocalStateField('user', { name })
   }
   edit() {
     const t = this.doc.getText('t'), m = this.doc.getMap('m'), a = this.doc.getArray('a')
@@ -44,7 +25,6 @@ class Editor {
     const m = this.doc.getMap('m').toJSON()
     return JSON.stringify([this.doc.getText('t').toDelta(), Object.entries(m).sort(), this.doc.getArray('a').toJSON()])
   }
-  states() { return [...this.provider.awareness.getStates().values()].map((s) => s.user?.name).sort() }
 }
 
 const editors = ['ann', 'ben', 'cat', 'dan'].map((n) => new Editor(n))
