@@ -18,29 +18,43 @@ func TestEnvelopes(t *testing.T) {
 		ns.Batch = c.Namespaces["held"].Batch
 		c.Namespaces["default"] = ns
 	})
-	c := g.client("u1")
+	c, whole := g.brief("u1"), g.client("u1")
 	c.subscribe("a", "")
-	stream := g.follow("u1", "", "a")
+	whole.subscribe("a", "")
+	stream, wholeStream := g.sseWith("/sse?channel=a&short=1", "Authorization: Bearer "+mint(g, "u1")), g.sse("u1", "a")
 	for range 3 {
-		stream.hear()
+		stream.event()
+		wholeStream.event()
 	}
-	both := func(want string) {
+	// both is what everybody is told; in the short form it may be less.
+	both := func(want string, less ...string) {
 		t.Helper()
 		g.flush()
-		c.exactly(want)
-		e := stream.event()
-		kind := heardIn(t, []byte(want)).Type
-		if e.name != kind || e.data != want || e.id == "" {
-			t.Fatalf("event %+v\nwant  %s", e, want)
+		event := func(p *ssePeer, want string) {
+			t.Helper()
+			e := p.event()
+			if kind := heardIn(t, []byte(want)).Type; e.name != kind || e.data != want || e.id == "" {
+				t.Fatalf("event %+v\nwant  %s", e, want)
+			}
 		}
+		whole.exactly(want)
+		event(wholeStream, want)
+		if len(less) > 0 {
+			want = less[0]
+		}
+		c.exactly(want)
+		event(stream, want)
 	}
 	g.post(`"channel":"a","data":1`)
 	both(`{"type":"channel_update","channel":"a","seq":1,"op":"send","data":1}`)
 	g.post(`"channel":"a","data":2`)
 	g.post(`"channel":"a","group":"g","key":"k","data":3`)
 	g.post(`"channel":"a","group":"g","key":"k","op":"delete"`)
-	both(`{"type":"batch","channel":"a","messages":[{"seq":2,"op":"send","data":2},` +
-		`{"seq":3,"op":"set","group":"g","key":"k","data":3},{"seq":4,"op":"delete","group":"g","key":"k"}]}`)
+	both(`{"type":"batch","channel":"a","messages":[{"type":"channel_update","channel":"a","seq":2,"op":"send","data":2},`+
+		`{"type":"channel_update","channel":"a","seq":3,"op":"set","group":"g","key":"k","data":3},`+
+		`{"type":"channel_update","channel":"a","seq":4,"op":"delete","group":"g","key":"k"}]}`,
+		`{"type":"batch","channel":"a","messages":[{"seq":2,"op":"send","data":2},`+
+			`{"seq":3,"op":"set","group":"g","key":"k","data":3},{"seq":4,"op":"delete","group":"g","key":"k"}]}`)
 	g.post(`"channel":"user:u1","key":"k","data":1`)
 	both(`{"type":"update","seq":1,"op":"set","group":"items","key":"k","data":1}`)
 	g.post(`"channel":"user:u1","data":2`)

@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/broker"
+	"weir/internal/units"
 	"weir/internal/wire"
 )
 
@@ -34,6 +35,9 @@ func (r *Relay) handleWS(ctx *fasthttp.RequestCtx) {
 		a.enc = deflateWS
 	}
 	a.head = o.appendSwitch(make([]byte, 0, 512), a.enc == deflateWS)
+	if !o.protocol {
+		a.enc = wholeOf(a.enc)
+	}
 	r.hijack(ctx, a, r.openWS)
 }
 
@@ -110,7 +114,7 @@ func (s *session) fall() {
 // newParser makes a frame parser that reads from a session's socket.
 func (r *Relay) newParser(s *session) (*gws.Conn, error) {
 	request := r.parserRequests[0]
-	if s.enc == deflateWS {
+	if deflates(s.enc) {
 		request = r.parserRequests[1]
 	}
 	parser := r.parser
@@ -183,11 +187,28 @@ func (s *session) connected(at *broker.Position) []byte {
 	b = strconv.AppendInt(append(b, `,"heartbeat":`...), cfg.Heartbeat.Milliseconds(), 10)
 	b = strconv.AppendInt(append(b, `,"window":`...), s.relay.policies.fallback.batch.Window.Milliseconds(), 10)
 	b = s.appendExpiry(b)
+	b = s.appendLimits(b)
 	if at != nil {
 		b = append(append(append(b, `,"channel":"`...), wire.UserChannel(s.user)...), '"')
 		b = wire.AppendPosition(append(b, `,"position":`...), at.Epoch, at.Seq)
 	}
 	return append(b, '}')
+}
+
+// appendLimits appends what bounds the client: the bytes of a message, its commands a second (twice as many at once;
+// 0: no limit), the channels that it may follow, and the bytes of an address.
+func (s *session) appendLimits(b []byte) []byte {
+	limit := &s.relay.cfg.Limit
+	b = strconv.AppendInt(append(b, `,"limits":{"message":`...), int64(s.messageLimit()), 10)
+	b = appendRate(append(b, `,"commands":`...), limit.Commands)
+	b = strconv.AppendInt(append(b, `,"subscriptions":`...), int64(limit.Subscriptions), 10)
+	b = strconv.AppendInt(append(b, `,"address":`...), maxURI, 10)
+	return append(b, '}')
+}
+
+// appendRate appends how many a second a rate allows.
+func appendRate(b []byte, rate units.Rate) []byte {
+	return strconv.AppendFloat(b, rate.PerSecond(), 'f', -1, 64)
 }
 
 // appendExpiry appends for how long the session's token is good, which needs no clock that is right; nothing for a

@@ -52,7 +52,10 @@ func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 		r.refuse(ctx, bad)
 		return
 	}
-	a.enc, a.marks = eventSSE, marks
+	a.enc, a.marks = wholeSSE, marks
+	if string(ctx.QueryArgs().Peek("short")) == "1" {
+		a.enc = eventSSE
+	}
 	lenient := ctx.QueryArgs().Has("position") // a client that says what it had: one channel less is no reason to have none
 	for _, channel := range channels {
 		err := r.policies.may(a.identity, auth.Subscribe, channel)
@@ -115,7 +118,7 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 		}
 	}
 	s.sse = newStream(channels, a.marks)
-	s.conn = r.pool.Open(nc, eventSSE, true, s)
+	s.conn = r.pool.Open(nc, s.enc, true, s)
 	defer r.catch(s, s.fall)
 	s.conn.Cork() // whoever has seen the answer to the request follows all of its channels
 	defer s.conn.Uncork()

@@ -27,9 +27,9 @@ var deflaters = sync.Pool{New: func() any {
 // is still to be appended, and an empty line with it.
 func (r *Relay) encodePayload(enc pool.Encoding, event string, payload []byte) []byte {
 	switch enc {
-	case eventSSE, eventOwn:
+	case eventSSE, wholeSSE, eventOwn:
 		return wire.AppendEvent(make([]byte, 0, len(payload)+len(event)+64), event, payload)
-	case deflateWS:
+	case deflateWS, wholeDeflate:
 		if len(payload) >= compressFrom {
 			return compressedFrame(payload)
 		}

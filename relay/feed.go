@@ -11,13 +11,25 @@ import (
 	"weir/pool"
 )
 
-// The encodings of a frame.
+// The encodings of a frame. In the first ones, what a batch of one channel holds leaves out what its envelope says:
+// for clients that asked for that short form. In those that begin with whole, every message names its type and its
+// channel, so that a client may take it for what it is, wherever it stands.
 const (
 	plainWS   pool.Encoding = iota // WebSocket
 	deflateWS                      // WebSocket with permessage-deflate
 	eventSSE                       // server-sent events
 	eventOwn                       // server-sent events as a system tells them; see EventStream
+	wholeWS                        // the first three once more
+	wholeDeflate
+	wholeSSE
 )
+
+// wholeOf is the whole form of one of the first three encodings, and shortOf the way back.
+func wholeOf(enc pool.Encoding) pool.Encoding { return enc + wholeWS }
+func shortOf(enc pool.Encoding) pool.Encoding { return enc - wholeWS }
+
+// deflates says whether an encoding compresses.
+func deflates(enc pool.Encoding) bool { return enc == deflateWS || enc == wholeDeflate }
 
 // feed carries a channel's changes to its subscribers: it is the outlet that the broker applies changes
 // to, the sink of their window, and the owner of the topics that connections join. It lives from the
@@ -144,15 +156,14 @@ func (f *feed) Flush(b *batch.Batch) {
 		return
 	}
 	f.relay.busiest.note(f, b.Count)
-	frame := f.frame(f.topic, b.Body, b.Count, b)
+	frame := f.frame(f.topic, b, cut{body: b.Body, count: b.Count})
 	if b.Excludes {
 		f.exclude(f.topic, frame, b, nil)
 	}
 	f.topic.Deliver(frame)
 	if p := f.filtered.Load(); p != nil {
 		for _, s := range *p {
-			body, count := pick(b, s.groups, "")
-			frame := f.frame(s.topic, body, count, b)
+			frame := f.frame(s.topic, b, pick(b, s.groups, ""))
 			if b.Excludes {
 				f.exclude(s.topic, frame, b, s.groups)
 			}
@@ -171,24 +182,37 @@ func (f *feed) Missed(last uint64) {
 	}
 }
 
-// frame encodes messages for the subscribers of a topic.
-func (f *feed) frame(t *pool.Topic, body []byte, count int, b *batch.Batch) *pool.Frame {
-	frame := &pool.Frame{Last: b.Last, Count: count, Since: b.Since, Place: pool.Place{Epoch: f.epoch, Seq: b.Last - f.base}}
-	if count == 0 {
+// frame encodes messages of a batch for the subscribers of a topic.
+func (f *feed) frame(t *pool.Topic, b *batch.Batch, c cut) *pool.Frame {
+	frame := &pool.Frame{Last: b.Last, Count: c.count, Since: b.Since, Place: pool.Place{Epoch: f.epoch, Seq: b.Last - f.base}}
+	if c.count == 0 {
 		return frame
 	}
 	for enc := range pool.Encoding(pool.Encodings) {
-		if t.Takers(enc) > 0 {
-			frame.Bytes[enc] = f.encode(enc, body, count)
+		switch {
+		case t.Takers(enc) == 0:
+		case enc >= wholeWS && f.wholeAnyway(c.count) && frame.Bytes[shortOf(enc)] != nil:
+			frame.Bytes[enc] = frame.Bytes[shortOf(enc)]
+		default:
+			frame.Bytes[enc] = f.encode(enc, b, &c)
 		}
 	}
 	return frame
 }
 
-// encode puts messages into the envelope of their channel and that into a frame.
-func (f *feed) encode(enc pool.Encoding, body []byte, count int) []byte {
-	if enc == eventOwn {
+// wholeAnyway says that the short form of so many messages is the whole one.
+func (f *feed) wholeAnyway(count int) bool { return f.own || count == 1 }
+
+// encode puts messages of a batch into the envelope of their channel and that into a frame.
+func (f *feed) encode(enc pool.Encoding, b *batch.Batch, c *cut) []byte {
+	body, count := c.body, c.count
+	switch {
+	case enc == eventOwn:
 		return f.ns.events.append(nil, f.name, f.epoch, body)
+	case enc >= wholeWS && f.wholeAnyway(count):
+		enc = shortOf(enc)
+	case enc >= wholeWS:
+		return f.encodeWhole(enc, b, c)
 	}
 	size := f.payloadSize(body, count)
 	if enc == plainWS { // the hot path: one allocation, one copy
@@ -196,6 +220,21 @@ func (f *feed) encode(enc pool.Encoding, body []byte, count int) []byte {
 		return f.appendPayload(wire.AppendHeader(b, wire.OpText, false, size), body, count)
 	}
 	return f.relay.encodePayload(enc, f.event(count), f.appendPayload(make([]byte, 0, size), body, count))
+}
+
+// encodeWhole is encode for several messages of a batch, each of which says all about itself.
+func (f *feed) encodeWhole(enc pool.Encoding, b *batch.Batch, c *cut) []byte {
+	size := f.payloadSize(c.body, c.count) + c.count*(len(`"type":"channel_update","channel":"",`)+len(f.name))
+	p := append(append(make([]byte, 0, size), `{"type":"batch","channel":"`...), f.name...)
+	p = append(p, `","messages":[`...)
+	begin := len(p)
+	c.each(b, func(e batch.Entry) {
+		if len(p) > begin {
+			p = append(p, ',')
+		}
+		p = wire.AppendUpdate(p, f.name, e.Bytes)
+	})
+	return f.relay.encodePayload(enc, "batch", append(p, wire.CloseBatch...))
 }
 
 // payloadSize is the length of what appendPayload appends.
@@ -237,19 +276,32 @@ func (f *feed) event(count int) string {
 	}
 }
 
-// pick is the messages of a batch that are of some groups (all if nil) and that a receiver may get.
-func pick(b *batch.Batch, groups []string, receiver string) (body []byte, count int) {
+// cut is the messages of a batch that are of some groups (all if nil) and that a receiver may get.
+type cut struct {
+	groups   []string
+	receiver string
+	body     []byte // the messages, separated by commas
+	count    int
+}
+
+func (c *cut) each(b *batch.Batch, f func(batch.Entry)) {
 	b.Each(func(e batch.Entry) {
-		if groups != nil && !slices.Contains(groups, e.Group) || receiver != "" && e.Exclude == receiver {
-			return
+		if (c.groups == nil || slices.Contains(c.groups, e.Group)) && (c.receiver == "" || e.Exclude != c.receiver) {
+			f(e)
 		}
-		if count > 0 {
-			body = append(body, ',')
-		}
-		body = append(body, e.Bytes...)
-		count++
 	})
-	return body, count
+}
+
+func pick(b *batch.Batch, groups []string, receiver string) cut {
+	c := cut{groups: groups, receiver: receiver}
+	c.each(b, func(e batch.Entry) {
+		if c.count > 0 {
+			c.body = append(c.body, ',')
+		}
+		c.body = append(c.body, e.Bytes...)
+		c.count++
+	})
+	return c
 }
 
 // exclude gives every connection that must not see all of a batch a frame of its own.
@@ -265,9 +317,9 @@ func (f *feed) exclude(t *pool.Topic, frame *pool.Frame, b *batch.Batch, groups 
 			return
 		}
 		instead := pool.Instead{Conn: s.conn}
-		body, count := pick(b, groups, e.Exclude)
-		if count > 0 {
-			instead.Bytes, instead.Count = f.encode(s.enc, body, count), count
+		c := pick(b, groups, e.Exclude)
+		if c.count > 0 {
+			instead.Bytes, instead.Count = f.encode(s.enc, b, &c), c.count
 		}
 		frame.Instead = append(frame.Instead, instead)
 	})

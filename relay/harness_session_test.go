@@ -96,15 +96,10 @@ func heardIn(t testing.TB, raw []byte) heard {
 	return h
 }
 
-// unpack is the messages of a batch, each complete; anything else is itself.
+// unpack is the messages of a batch, which are whole for who did not ask for less; anything else is itself.
 func (h heard) unpack() []heard {
 	if h.Type != "batch" {
 		return []heard{h}
-	}
-	for i := range h.Messages {
-		if h.Channel != "" {
-			h.Messages[i].Type, h.Messages[i].Channel = "channel_update", h.Channel
-		}
 	}
 	return h.Messages
 }
@@ -124,6 +119,12 @@ func (g *rig) client(user string, more ...func(*auth.Claims)) *client {
 		f(&claims)
 	}
 	return &client{wsPeer: g.wsOn(g.dial(), "/ws", "Authorization: Bearer "+mintClaims(g, claims)), rig: g}
+}
+
+// brief connects a user who asks for the short form of batches.
+func (g *rig) brief(user string) *client {
+	g.Helper()
+	return &client{wsPeer: g.ws(user, "Sec-WebSocket-Protocol: weir"), rig: g}
 }
 
 // may grants a token operations on channels.

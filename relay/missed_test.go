@@ -98,7 +98,7 @@ func TestPanicWhileFramesAreBuilt(t *testing.T) {
 func TestPanicInRoom(t *testing.T) {
 	t.Parallel()
 	g := open(t)
-	member, other := g.client("u1"), g.client("u2")
+	member, other := g.brief("u1"), g.client("u2")
 	room := (&Core{relay: g.relay}).Room("board:1")
 	s := member.session()
 	s.conn.Join(room.topic, 0, nil, nil)

@@ -22,7 +22,7 @@ func TestResume(t *testing.T) {
 	end := g.post(`"channel":"held:1","data":5`)
 	c = g.client("u1")
 	c.say(`{"type":"subscribe","channel":"held:1","position":` + at.json() + `}`)
-	c.exactly(`{"type":"subscribed","channel":"held:1","position":` + end.json() + `,"recovered":true,"changes":[` +
+	c.exactly(`{"type":"subscribed","channel":"held:1","position":` + end.json() + `,"rate":1073741824,"recovered":true,"changes":[` +
 		`{"seq":1,"op":"set","group":"items","key":"k","data":1},{"seq":2,"op":"set","group":"items","key":"k","data":2},` +
 		`{"seq":3,"op":"set","group":"items","key":"brief","data":3},{"seq":4,"op":"delete","group":"items","key":"brief","cause":"expired"},` +
 		`{"seq":5,"op":"send","data":5}]}`)

@@ -17,7 +17,7 @@ import (
 func TestConnected(t *testing.T) {
 	g := open(t, func(c *Config) { c.Heartbeat = 20 * time.Second })
 	want := regexp.MustCompile(`^{"type":"connected","connectionId":"[0-9A-Z]{26}","userId":"u1","heartbeat":20000,"window":50,` +
-		`"expiresIn":3[56]\d{5},"channel":"user:u1","position":{"epoch":"[a-z0-9]+","seq":0}}$`)
+		`"expiresIn":3[56]\d{5},"limits":{"message":65536,"commands":100,"subscriptions":128,"address":4096},"channel":"user:u1","position":{"epoch":"[a-z0-9]+","seq":0}}$`)
 	one, two := g.client("u1"), g.client("u1")
 	if !want.MatchString(one.hello.raw) {
 		t.Errorf("first message %s", one.hello.raw)

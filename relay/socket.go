@@ -114,7 +114,7 @@ func (k *socket) pass(b []byte) (good, whole int) {
 	s := k.session
 	s.heard.Store(true)
 	s.relay.metrics.bytesIn.Add(len(b))
-	good, whole, k.bad = k.guard.feed(b, s.messageLimit(), s.enc == deflateWS, s.relay.cfg.Limit.Pings)
+	good, whole, k.bad = k.guard.feed(b, s.messageLimit(), deflates(s.enc), s.relay.cfg.Limit.Pings)
 	return good, whole
 }
 

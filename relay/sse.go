@@ -97,7 +97,7 @@ func (s *session) answer(channel string, topic *pool.Topic, at broker.Position, 
 		s.conn.Join(t.answers, 0, nil, nil)
 	}
 	f := &pool.Frame{Last: uint64(i), Count: 1, Place: pool.Place{Epoch: at.Epoch, Seq: at.Seq}}
-	f.Bytes[eventSSE] = event[:len(event)-1] // the cursor comes before the empty line
+	f.Bytes[s.enc] = event[:len(event)-1] // the cursor comes before the empty line
 	t.answers.Deliver(f)
 	if i == len(t.channels)-1 {
 		s.conn.Leave(t.answers, f.Last, nil, nil)

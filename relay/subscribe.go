@@ -69,7 +69,7 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte) erro
 		if req.Again {
 			// What was accepted before reaches the client before the answer, once.
 			f.window.Seal()
-			s.conn.After(sub.topic, f.ordinal.Load(), s.relay.frameFor(s, "subscribed", subscribedMessage(id, channel, r)))
+			s.conn.After(sub.topic, f.ordinal.Load(), s.relay.frameFor(s, "subscribed", s.subscribedMessage(id, channel, r)))
 			f.window.Hurry()
 			return
 		}
@@ -118,11 +118,11 @@ func (s *session) welcome(id []byte, channel string, from *broker.Position, r br
 	if s.sse != nil && from != nil && !r.Recovered {
 		return s.relay.frameFor(s, "resync", resyncMessage(channel, r))
 	}
-	return s.relay.frameFor(s, "subscribed", subscribedMessage(id, channel, r))
+	return s.relay.frameFor(s, "subscribed", s.subscribedMessage(id, channel, r))
 }
 
 // subscribedMessage answers a subscribe.
-func subscribedMessage(id []byte, channel string, r broker.Reply) []byte {
+func (s *session) subscribedMessage(id []byte, channel string, r broker.Reply) []byte {
 	b := make([]byte, 0, 128+len(channel)+len(r.Changes)+len(r.State))
 	b = append(b, `{"type":"subscribed",`...)
 	b = wire.AppendID(b, id)
@@ -130,6 +130,9 @@ func subscribedMessage(id []byte, channel string, r broker.Reply) []byte {
 	b = append(b, channel...)
 	b = append(b, `","position":`...)
 	b = wire.AppendPosition(b, r.Position.Epoch, r.Position.Seq)
+	if ns := s.relay.policies.of(channel); ns.publish != Backend && ns.rate.PerSecond() > 0 { // of this client's publications
+		b = appendRate(append(b, `,"rate":`...), ns.rate)
+	}
 	b = strconv.AppendBool(append(b, `,"recovered":`...), r.Recovered)
 	if r.Recovered {
 		b = append(append(b, `,"changes":`...), r.Changes...)

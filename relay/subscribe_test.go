@@ -14,7 +14,7 @@ func TestSubscribeAnswers(t *testing.T) {
 	c := g.client("u1")
 	epoch := c.subscribe("empty", "").Position.Epoch
 	c.say(`{"type":"subscribe","id":"s","channel":"empty"}`)
-	c.exactly(`{"type":"subscribed","id":"s","channel":"empty","position":{"epoch":"` + epoch + `","seq":0},"recovered":false,"state":{}}`)
+	c.exactly(`{"type":"subscribed","id":"s","channel":"empty","position":{"epoch":"` + epoch + `","seq":0},"rate":1073741824,"recovered":false,"state":{}}`)
 
 	g.post(`"channel":"a","key":"k","data":{"n":1}`)
 	g.post(`"channel":"a","group":"g","key":"x/y","data":"two"`)
@@ -26,22 +26,22 @@ func TestSubscribeAnswers(t *testing.T) {
 	}
 	for _, test := range []struct{ name, command, want string }{
 		{"no position", `{"type":"subscribe","channel":"a"}`,
-			`{"type":"subscribed","channel":"a","position":` + end.json() + `,"recovered":false,"state":{"g":{"x/y":"two","z":null}}}`},
+			`{"type":"subscribed","channel":"a","position":` + end.json() + `,"rate":1073741824,"recovered":false,"state":{"g":{"x/y":"two","z":null}}}`},
 		{"null position", `{"type":"subscribe","id":1,"channel":"a","position":null}`,
-			`{"type":"subscribed","id":1,"channel":"a","position":` + end.json() + `,"recovered":false,"state":{"g":{"x/y":"two","z":null}}}`},
+			`{"type":"subscribed","id":1,"channel":"a","position":` + end.json() + `,"rate":1073741824,"recovered":false,"state":{"g":{"x/y":"two","z":null}}}`},
 		{"resume", `{"type":"subscribe","id":"r","channel":"a","position":` + at.json() + `}`,
-			`{"type":"subscribed","id":"r","channel":"a","position":` + end.json() + `,"recovered":true,"changes":[` +
+			`{"type":"subscribed","id":"r","channel":"a","position":` + end.json() + `,"rate":1073741824,"recovered":true,"changes":[` +
 				`{"seq":4,"op":"set","group":"g","key":"z","data":null},{"seq":5,"op":"delete","group":"items","key":"k"}]}`},
 		{"resume from the end", `{"type":"subscribe","id":"e","channel":"a","position":` + end.json() + `}`,
-			`{"type":"subscribed","id":"e","channel":"a","position":` + end.json() + `,"recovered":true,"changes":[]}`},
+			`{"type":"subscribed","id":"e","channel":"a","position":` + end.json() + `,"rate":1073741824,"recovered":true,"changes":[]}`},
 		{"ahead of the log", `{"type":"subscribe","id":2,"channel":"a","position":` + position{end.Epoch, 6}.json() + `}`,
-			`{"type":"subscribed","id":2,"channel":"a","position":` + end.json() + `,"recovered":false,"state":{"g":{"x/y":"two","z":null}},"lost":true}`},
+			`{"type":"subscribed","id":2,"channel":"a","position":` + end.json() + `,"rate":1073741824,"recovered":false,"state":{"g":{"x/y":"two","z":null}},"lost":true}`},
 		{"another epoch", `{"type":"subscribe","id":3,"channel":"a","position":{"seq":5,"epoch":"other"}}`,
-			`{"type":"subscribed","id":3,"channel":"a","position":` + end.json() + `,"recovered":false,"state":{"g":{"x/y":"two","z":null}},"lost":true}`},
+			`{"type":"subscribed","id":3,"channel":"a","position":` + end.json() + `,"rate":1073741824,"recovered":false,"state":{"g":{"x/y":"two","z":null}},"lost":true}`},
 		{"a group", `{"type":"subscribe","channel":"a","groups":["items"]}`,
-			`{"type":"subscribed","channel":"a","position":` + end.json() + `,"recovered":false,"state":{}}`},
+			`{"type":"subscribed","channel":"a","position":` + end.json() + `,"rate":1073741824,"recovered":false,"state":{}}`},
 		{"resume of a group", `{"type":"subscribe","channel":"a","groups":["g"],"position":` + position{at.Epoch, 0}.json() + `}`,
-			`{"type":"subscribed","channel":"a","position":` + end.json() + `,"recovered":true,"changes":[` +
+			`{"type":"subscribed","channel":"a","position":` + end.json() + `,"rate":1073741824,"recovered":true,"changes":[` +
 				`{"seq":2,"op":"set","group":"g","key":"x/y","data":"two"},{"seq":4,"op":"set","group":"g","key":"z","data":null}]}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

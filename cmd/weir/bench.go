@@ -33,7 +33,7 @@ type benchCommand struct {
 	Target    string `default:"weir" placeholder:"KIND" help:"weir, centrifugo, pusher, nchan, sse or ws. Default: weir."`
 	URL       string `name:"url" default:"http://127.0.0.1:8080" placeholder:"URL" help:"Where the target is. Default: http://127.0.0.1:8080. {channel} in it stands for a channel (nchan, sse, ws)."`
 	Publish   string `name:"publish-url" placeholder:"URL" help:"Where to publish, when that is elsewhere."`
-	Transport string `enum:"ws,sse" default:"ws" placeholder:"ws|sse" help:"What weir's subscribers use. Default: ws."`
+	Transport string `enum:"ws,sse,ws-whole,sse-whole" default:"ws" placeholder:"ws|sse" help:"What weir's subscribers use. With -whole they do not ask for the short form of batches. Default: ws."`
 	Own       bool   `name:"i-own-this-target" help:"Load a target on another machine. It must be yours."`
 	Key       string `placeholder:"KEY" help:"What publishers authenticate with. Default for weir: dev. For pusher: app:key:secret."`
 	Token     string `xor:"token" placeholder:"TOKEN" help:"Token of all subscribers. They are one user then, whose connections a relay may limit."`

@@ -87,11 +87,7 @@ func (p *Peer) Next() Message {
 			return m
 		}
 		for _, x := range list {
-			one := x.(map[string]any)
-			if channel, ok := m["channel"]; ok {
-				one["type"], one["channel"] = "channel_update", channel
-			}
-			p.waiting = append(p.waiting, one)
+			p.waiting = append(p.waiting, x.(map[string]any))
 		}
 	}
 	m := p.waiting[0]

@@ -35,7 +35,7 @@ func TestAdapters(t *testing.T) {
 	tests := []dialogue{
 		{
 			name: "weir", o: Options{Name: "weir", URL: "http://h:1/base", Key: "k"},
-			open:  "GET /base/ws HTTP/1.1\r\nHost: h:1\r\nAuthorization: Bearer tok\r\n",
+			open:  "GET /base/ws HTTP/1.1\r\nHost: h:1\r\nSec-WebSocket-Protocol: weir\r\nAuthorization: Bearer tok\r\n",
 			says:  []string{`{"type":"connected"}`, `{"type":"subscribed","id":0,"channel":"a:1","position":{"epoch":"x","seq":3},"recovered":false,"state":{}}`, `{"type":"subscribed","id":1,"channel":"b","position":{"epoch":"e","seq":8},"recovered":true,"changes":[{"seq":8,"op":"send","data":1}]}`},
 			greet: []string{`[{"type":"subscribe","id":0,"channel":"a:1"},{"type":"subscribe","id":1,"channel":"b","position":{"epoch":"e","seq":7}}]`, "", "", ""},
 			reads: map[string]string{
@@ -99,7 +99,20 @@ func TestAdapters(t *testing.T) {
 		},
 		{
 			name: "weir over events", o: Options{Name: "weir", URL: "https://h", Transport: "sse"},
-			open: "GET /sse?channel=a%3A1&channel=b HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer tok\r\nLast-Event-ID: c7\r\n", greet: []string{""},
+			open: "GET /sse?channel=a%3A1&channel=b&short=1 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer tok\r\nLast-Event-ID: c7\r\n", greet: []string{""},
+			one: "Authorization: Bearer dev\r\n",
+		},
+		{
+			name: "weir whole", o: Options{Name: "weir", URL: "http://h", Transport: "ws-whole"},
+			open: "GET /ws HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer tok\r\n",
+			reads: map[string]string{
+				`{"type":"batch","channel":"b","messages":[{"type":"channel_update","channel":"b","seq":4,"data":4},{"type":"channel_update","channel":"b","seq":5,"data":5}]}`: `1/4//4/false 1/5//5/false`,
+			},
+			one: "Authorization: Bearer dev\r\n",
+		},
+		{
+			name: "weir whole over events", o: Options{Name: "weir", URL: "http://h", Transport: "sse-whole"},
+			open: "GET /sse?channel=a%3A1&channel=b HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer tok\r\n", greet: []string{""},
 			one: "Authorization: Bearer dev\r\n",
 		},
 	}

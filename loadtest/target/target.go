@@ -103,7 +103,7 @@ type Options struct {
 	URL       string // http or https; http://127.0.0.1:8080
 	Publish   string // address to publish to, when it is another; {channel} stands for the channel
 	Key       string // what publishers authenticate with; weir: "dev"; pusher: app:key:secret
-	Transport string // weir: ws (default) or sse
+	Transport string // weir: ws (default) or sse, with batches in their short form; ws-whole or sse-whole
 	System    string // weir: a system to drive instead of channels: Chat or Analytics; "" none
 }
 

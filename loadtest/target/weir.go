@@ -14,6 +14,7 @@ import (
 type weir struct {
 	at       Endpoint
 	events   bool
+	whole    bool   // does not ask for the short form of batches
 	one, all []byte // heads of a publish of one message, and of NDJSON
 }
 
@@ -24,10 +25,14 @@ func newWeir(o Options, subscribe, publish Endpoint) (Target, error) {
 	w := &weir{at: subscribe}
 	switch o.Transport {
 	case "", "ws":
+	case "ws-whole":
+		w.whole = true
 	case "sse":
 		w.events = true
+	case "sse-whole":
+		w.events, w.whole = true, true
 	default:
-		return nil, fmt.Errorf("transport %q: expected ws or sse: %w", o.Transport, ErrTarget)
+		return nil, fmt.Errorf("transport %q: expected ws, sse, ws-whole or sse-whole: %w", o.Transport, ErrTarget)
 	}
 	key := [2]string{"Authorization", "Bearer " + o.Key}
 	w.one = post(publish, publish.at("/v1/publish"), key, [2]string{"Content-Type", "application/json"})
@@ -53,8 +58,14 @@ func (w *weir) Open(s *Subscriber) codec.Request {
 			}
 			path += "channel=" + url.QueryEscape(c.Name)
 		}
+		if !w.whole {
+			path += "&short=1"
+		}
 	}
 	r := w.at.get(path)
+	if !w.events && !w.whole {
+		r = r.With("Sec-WebSocket-Protocol", "weir")
+	}
 	if s.Token != "" {
 		r = r.With("Authorization", "Bearer "+s.Token)
 	}
