@@ -31,6 +31,7 @@ type publishers struct {
 	message   int64        // message that is sent next
 	sendLag   *record.Meter
 	ack       *record.Meter
+	resent    uint64 // requests of the present trial that were sent a second time
 	msgs      []target.Message
 	out, data []byte
 	keys      map[[2]int]string
@@ -43,12 +44,16 @@ type publisher struct {
 	sock     socket
 	sub      target.Subscriber // for targets that are published to on a WebSocket
 	up       bool
+	failing  bool // the last try to connect failed
 	greeted  bool
 	waits    bool  // not in the free list
+	rested   bool  // was idle for a while before the requests under way, and nothing has come back since
+	idle     int64 // since when nothing is under way
 	retry    int64 // when a lost connection is opened again
 	replies  codec.Replies
 	head     []byte
 	requests []request // under way, oldest first
+	again    []request // to be sent again when the connection is open
 }
 
 // request is a request under way.
@@ -57,6 +62,8 @@ type request struct {
 	due     int64
 	message int64 // its first
 	n       int
+	out     []byte // what was sent, where it may have to be sent again
+	given   bool   // given up: the trial that it belongs to has ended
 }
 
 const tickBurst = 128 // requests between two looks at what came back
@@ -96,6 +103,7 @@ func (p *publishers) greet() {
 func (p *publishers) begin(t *trial) {
 	p.t, p.next, p.message = t, 0, 0
 	p.sendLag, p.ack = record.NewMeter(3), record.NewMeter(3)
+	p.resent = 0
 }
 
 // tick opens lost connections again and sends what is due.
@@ -183,6 +191,12 @@ func (p *publishers) send(t *trial, due int64) {
 		}
 		return
 	}
+	if len(c.requests) == 0 {
+		c.rested = now-c.idle >= int64(idleLeast)
+	}
+	if c.rested {
+		r.out = slices.Clone(p.out)
+	}
 	c.requests = append(c.requests, r)
 	if len(c.requests) >= t.plan.Pipeline {
 		p.block()
@@ -241,10 +255,14 @@ func (p *publishers) unblock(c *publisher) {
 }
 
 func (c *publisher) opened() {
-	c.up, c.greeted, c.head = true, !c.p.e.traits.Socket, nil
+	c.up, c.failing, c.greeted, c.head = true, false, !c.p.e.traits.Socket, nil
 	c.replies = codec.Replies{}
+	c.idle = c.p.e.clock.now()
 	if c.greeted {
-		c.p.unblock(c)
+		c.resend()
+		if c.p.t == nil || len(c.requests) < c.p.t.plan.Pipeline {
+			c.p.unblock(c)
+		}
 		c.p.e.publisherUp()
 		return
 	}
@@ -261,6 +279,7 @@ func (c *publisher) drained() {
 }
 
 func (c *publisher) received(b []byte) error {
+	c.rested = false
 	switch {
 	case !c.p.e.traits.Socket:
 		return c.replies.Feed(b, c.answered)
@@ -290,15 +309,17 @@ func (c *publisher) answered(resp codec.Response, body []byte) error {
 	r := c.requests[0]
 	c.requests = c.requests[:copy(c.requests, c.requests[1:])]
 	now := p.e.clock.now()
+	c.idle = now
 	refused := p.e.target.Refused(resp.Status, body, r.n)
 	switch {
+	case r.given:
 	case r.trial == nil: // the greeting of the test itself
 		p.e.greeted(resp.Status, refused, body)
 	case refused > 0:
 		p.e.trouble(fmt.Sprintf("a publish was answered %d: %.200s", resp.Status, body))
 		c.excuse(r, refused, false)
 	}
-	if r.trial != nil {
+	if r.trial != nil && !r.given {
 		p.e.tally.acked.Add(uint64(r.n - refused))
 		p.e.tally.answered.Add(uint64(r.n))
 		p.measure(r, now, refused)
@@ -340,17 +361,60 @@ func (c *publisher) excuse(r request, n int, unanswered bool) {
 // retryAfter is the pause before a lost connection is opened again.
 const retryAfter = 20 * time.Millisecond
 
-// ended gives up what was under way and opens the connection again.
-func (c *publisher) ended(err error) {
-	p := c.p
-	for _, r := range c.requests {
-		if r.trial != nil {
-			c.excuse(r, r.n, true)
-			p.e.tally.answered.Add(uint64(r.n))
+// idleLeast is how long a connection was idle at least for what was then sent on it to be sent again when it ends
+// without an answer. A server that closes idle connections may do so while a request is on its way: it has not seen it,
+// and every client that keeps connections open dials again.
+const idleLeast = time.Second
+
+// resend sends again what the end of an idle connection has swallowed; once, so nothing of it is kept.
+func (c *publisher) resend() {
+	for _, r := range c.again {
+		c.sock.send(r.out)
+		r.out = nil
+		c.requests = append(c.requests, r)
+		c.p.resent++
+	}
+	c.again, c.rested = nil, false
+}
+
+// abandon gives requests up, whose messages nobody may expect.
+func (c *publisher) abandon(list []request) {
+	for i := range list {
+		if r := &list[i]; r.trial != nil && !r.given {
+			c.excuse(*r, r.n, true)
+			c.p.e.tally.answered.Add(uint64(r.n))
+			r.given = true
 		}
 	}
+}
+
+// giveUp ends a trial: what is still under way is not answered. It says whether the target is gone: no publisher
+// can connect or has got an answer. On the loop.
+func (p *publishers) giveUp() (gone bool) {
+	silent := 0
+	for _, c := range p.conns {
+		if c.failing || len(c.requests)+len(c.again) > 0 {
+			silent++
+		}
+		c.abandon(c.requests)
+		c.abandon(c.again)
+		c.again = nil
+	}
+	return silent > 0 && silent == len(p.conns)
+}
+
+// ended gives up what was under way, unless the connection was idle before it, and opens the connection again.
+func (c *publisher) ended(err error) {
+	p := c.p
+	if c.up && c.rested && !slices.ContainsFunc(c.requests, func(r request) bool { return r.out == nil || r.given }) {
+		c.again, c.requests = c.requests, nil
+	} else {
+		c.requests = append(c.requests, c.again...)
+		c.again = nil
+	}
+	c.abandon(c.requests)
 	gaveUp := len(c.requests)
-	c.requests = nil
+	c.requests, c.failing, c.rested = nil, !c.up, false
 	if !c.up || !c.greeted {
 		p.e.setupFailed(fmt.Errorf("connect a publisher: %w", err))
 	}

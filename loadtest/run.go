@@ -158,7 +158,9 @@ func (e *engine) collect(t *trial) *record.Record {
 	r := &record.Record{}
 	p, v := e.publishers, e.churn
 	e.on(p.l, func() {
+		r.End.Down = p.giveUp()
 		t.frozen = true
+		r.End.Resent = p.resent
 		r.End.SendLag, r.End.Ack = p.sendLag.Keep(), p.ack.Keep()
 		if t.plan.Measure != scenario.Connect && !t.plan.Closed {
 			r.End.Unsent = max(t.plan.Requests()-p.next, 0) * int64(t.plan.Batch)
@@ -167,6 +169,9 @@ func (e *engine) collect(t *trial) *record.Record {
 	})
 	e.on(v.l, func() {
 		r.End.Attempts, r.End.Failed = t.attempts, t.failed
+		if t.plan.Measure == scenario.Connect && !t.plan.Closed {
+			r.End.Unsent = max(t.plan.Requests()-int64(v.next), 0)
+		}
 		for _, n := range t.visits {
 			r.End.Joined += n
 		}
@@ -179,6 +184,9 @@ func (e *engine) collect(t *trial) *record.Record {
 		e.on(d.l, func() {
 			for _, c := range d.conns {
 				r.Conns = append(r.Conns, c.result(t))
+				if c.phase != listening && !c.fate.stalled {
+					r.End.Gone++
+				}
 			}
 		})
 	}

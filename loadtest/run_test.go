@@ -189,6 +189,42 @@ func TestALostConnectionIsReported(t *testing.T) {
 	}
 }
 
+// A server that closes idle connections may do so while a request is on its way. It has not seen it: bench dials again.
+func TestARequestUnderWhichAnIdleConnectionIsClosedIsSentAgain(t *testing.T) {
+	for _, pipeline := range []int{1, 4} {
+		s := small()
+		s.Publishers, s.Rate, s.Duration, s.Pipeline = 1, .5, 20*time.Second, pipeline
+		if pipeline > 1 {
+			s.Stages, s.Rate, s.Duration = []scenario.Stage{{Duration: 5 * time.Second}, {Duration: time.Second, Rate: 50}}, 0, 0
+		}
+		res, _ := virtual(t, fake.Config{Idle: 1500 * time.Millisecond}, s, nil)
+		if res.Resent == 0 || res.Unanswered+res.Lost+res.Duplicated != 0 || len(res.Troubles) != 0 || !res.Valid {
+			t.Errorf("pipeline %d: sent again %d, unanswered %d, lost %d, duplicated %d, %q, %q", pipeline, res.Resent, res.Unanswered, res.Lost, res.Duplicated, res.Troubles, res.InvalidBecause)
+		}
+	}
+}
+
+// A target that goes away, or stops for good, leaves a run that does not count, whatever was measured before.
+func TestATargetThatGoesAwayIsNoResult(t *testing.T) {
+	for name, during := range map[string]func(*fake.Server){
+		"dies":  func(srv *fake.Server) { time.AfterFunc(1500*time.Millisecond, srv.Close) },
+		"stops": func(srv *fake.Server) { time.AfterFunc(1500*time.Millisecond, func() { srv.Freeze(time.Hour) }) },
+	} {
+		for _, measure := range []scenario.Measure{scenario.Delivery, scenario.Publish, scenario.Connect, scenario.Idle} {
+			s := small()
+			s.Measure = measure
+			if measure == scenario.Idle {
+				if s.Rate = 0; name == "stops" {
+					continue // nothing is asked of it
+				}
+			}
+			if res, _ := virtual(t, fake.Config{}, s, during); res.Valid {
+				t.Errorf("%s, %s: expected %d, received %d, %+v", name, measure, res.Expected, res.Received, res.Connections)
+			}
+		}
+	}
+}
+
 func TestEveryPresetRunsWithoutLoss(t *testing.T) {
 	for _, s := range scenario.Presets() {
 		for _, window := range []time.Duration{0, 20 * time.Millisecond} {

@@ -62,7 +62,7 @@ type benchCommand struct {
 	Out     string   `placeholder:"FILE" help:"Keep the raw results, for weir bench report and compare."`
 	JSON    bool     `name:"json" help:"Print the report as JSON."`
 	HTML    string   `name:"html" placeholder:"FILE" help:"Write the report as a page with plots."`
-	FailIf  []string `name:"fail-if" sep:"none" placeholder:"CONDITION" help:"Exit with 1 when the condition holds, such as p99>60ms or lost>0; may be repeated."`
+	FailIf  []string `name:"fail-if" sep:"none" placeholder:"CONDITION" help:"Exit with 1 when the condition holds, such as p99>60ms or lost>0; may be repeated. A number that is not known counts as if it held."`
 }
 
 // Help is the detailed help of the command.
@@ -72,7 +72,10 @@ func (*benchCommand) Help() string {
 		fmt.Fprintf(&b, "  %-10s %s\n", s.Name, s.About)
 	}
 	return "Measures a relay in an open loop: messages are due at fixed times, and latency counts from then. " +
-		"Flags change the scenario.\n\n" + b.String()
+		"Flags change the scenario.\n\n" + b.String() + "\n" +
+		"Exits with 0 for a valid run, 1 when a --fail-if holds, 2 for wrong usage, and 3 when the run is NOT VALID: it has not measured " +
+		"what it was asked to (nobody listened, over 1 % of the messages were not published, the target went away, the run was " +
+		"interrupted, the load generator was too busy), so nothing passes, whatever --fail-if says."
 }
 
 // Run runs the scenario and reports it.
@@ -113,6 +116,9 @@ func (c *benchCommand) Run(p *program) error {
 		return fmt.Errorf("bench: %w", err)
 	}
 	var failed []error
+	for _, why := range res.InvalidBecause {
+		failed = append(failed, &invalidError{fmt.Errorf("bench: NOT VALID: %s", why)})
+	}
 	for _, t := range limits {
 		if bad, words := t.Failed(res); bad {
 			failed = append(failed, fmt.Errorf("bench: failed by %s", words))
@@ -130,6 +136,9 @@ func (c *benchCommand) measure(ctx context.Context, cfg loadtest.Config) (*recor
 
 // benchError tells what the user can mend from what went wrong.
 func benchError(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return &invalidError{errors.New("bench: NOT VALID: interrupted before anything was measured")}
+	}
 	err = fmt.Errorf("bench: %w", err)
 	for _, kind := range []error{loadtest.ErrSetup, scenario.ErrInvalid, target.ErrTarget, report.ErrFile, os.ErrNotExist} {
 		if errors.Is(err, kind) {
@@ -144,6 +153,9 @@ func (c *benchCommand) config(p *program) (loadtest.Config, error) {
 	s, err := scenario.Find(c.Scenario)
 	if err != nil {
 		return loadtest.Config{}, benchError(err)
+	}
+	if err := c.nothing(); err != nil {
+		return loadtest.Config{}, err
 	}
 	c.change(&s)
 	cfg := loadtest.Config{
@@ -175,6 +187,24 @@ func (c *benchCommand) config(p *program) (loadtest.Config, error) {
 	}
 	return cfg, nil
 }
+
+// nothing refuses a 0 where it would be taken for what was left out, and the default be measured in its place.
+func (c *benchCommand) nothing() error {
+	for _, f := range []struct {
+		flag string
+		zero bool
+	}{
+		{"duration", c.Duration != nil && *c.Duration <= 0}, {"channels", is0(c.Channels)}, {"payload", is0(c.Payload)}, {"publishers", is0(c.Publishers)},
+		{"batch", is0(c.Batch)}, {"pipeline", is0(c.Pipeline)}, {"inflight", is0(c.Inflight)}, {"probe", c.Probe <= 0}, {"p99", c.P99 <= 0},
+	} {
+		if f.zero {
+			return wrongf("bench: --%s: expected more than 0", f.flag)
+		}
+	}
+	return nil
+}
+
+func is0[T comparable](v *T) bool { return v != nil && *v == *new(T) }
 
 // minter makes tokens that may do what the scenario does.
 func minter(secret string, s scenario.Scenario) func(string) (string, error) {

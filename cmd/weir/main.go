@@ -4,7 +4,7 @@
 // The program refuses to start with a configuration that has any problem, and outside --dev without
 // secrets of its own. It reads the environment here and nowhere else. Results go to stdout; errors, as
 // lines that begin with "weir: ", and logs go to stderr. It exits with 0 when all is well, 2 for a wrong
-// command line or configuration, and 1 for what fails later.
+// command line or configuration, 1 for what fails later, and 3 when weir bench has not measured what it was asked to.
 //
 // The goroutine of main runs the command. While serving, one more runs the relay: the end of its context
 // stops it and main waits for it, unless a second signal asks to leave at once.
@@ -29,6 +29,7 @@ const (
 	exitOK      = 0
 	exitFailure = 1 // something failed while running
 	exitUsage   = 2 // the command line or the configuration is wrong
+	exitInvalid = 3 // weir bench has not measured what it was asked to: its result says nothing, good or bad
 )
 
 // run is the whole program. It takes over the signals of the process only while it serves.
@@ -56,8 +57,12 @@ func (p *program) run(args []string) int {
 		_, _ = fmt.Fprintf(p.stderr, "weir: %s\n", line)
 	}
 	var wrong *usageError
-	if errors.As(err, &wrong) {
+	var invalid *invalidError
+	switch {
+	case errors.As(err, &wrong):
 		return exitUsage
+	case errors.As(err, &invalid):
+		return exitInvalid
 	}
 	return exitFailure
 }
@@ -67,6 +72,12 @@ type usageError struct{ err error }
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
+
+// invalidError is a run of weir bench that has not measured what it was asked to.
+type invalidError struct{ err error }
+
+func (e *invalidError) Error() string { return e.err.Error() }
+func (e *invalidError) Unwrap() error { return e.err }
 
 // wrongf makes a usageError.
 func wrongf(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }

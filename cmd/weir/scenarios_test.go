@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -41,7 +42,7 @@ func TestE2EScenarios(t *testing.T) {
 			var said bytes.Buffer
 			cmd.Stderr = &said
 			raw, err := cmd.Output()
-			if err != nil {
+			if err != nil && cmd.ProcessState.ExitCode() != exitInvalid {
 				t.Fatalf("%v: %v\n%s", args, err, &said)
 			}
 			var report struct {
@@ -49,10 +50,16 @@ func TestE2EScenarios(t *testing.T) {
 				PublishesPerSecond  float64
 				DeliveriesPerSecond float64
 				Valid               *bool
+				InvalidBecause      []string
 				Connections         struct{ Other int64 }
 			}
 			if err := json.Unmarshal(raw, &report); err != nil {
 				t.Fatalf("%v: %s", err, raw)
+			}
+			for _, why := range report.InvalidBecause { // a busy machine is no fault here
+				if !strings.HasPrefix(why, "the load generator ") {
+					t.Errorf("not valid: %s", why)
+				}
 			}
 			if report.Valid == nil || one.expects && (report.Expected == 0 || report.Received < report.Expected) {
 				t.Fatalf("%s", raw)

@@ -44,13 +44,16 @@ func (c *conn) read() {
 		c.s.mu.Unlock()
 	}()
 	r := bufio.NewReader(c.nc)
-	for {
+	for since := time.Now(); ; since = time.Now() {
 		req, err := http.ReadRequest(r)
 		if err != nil {
 			return
 		}
 		body, err := io.ReadAll(req.Body)
 		if err != nil {
+			return
+		}
+		if c.s.cfg.Idle > 0 && time.Since(since) >= c.s.cfg.Idle {
 			return
 		}
 		c.s.lock()

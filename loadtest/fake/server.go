@@ -16,6 +16,7 @@ type Config struct {
 	Key    string        // what publishers must say; "": anything
 	Token  string        // prefix of the tokens that are let in; "": anything
 	Most   int           // connections that are let in; 0: all
+	Idle   time.Duration // a connection that rested so long is closed under the next request; 0: never
 	Ping   time.Duration // clients are pinged this often, and cut when they have not answered the last; 0: never
 
 	// Fault decides what becomes of delivery n (from 1) to subscriber conn (from 0, in order of

@@ -119,6 +119,9 @@ type End struct {
 	Attempts  uint64      `json:"attempts,omitempty"`  // connections tried by churn
 	Failed    uint64      `json:"failed,omitempty"`    // connections that did not get subscribed
 	Cut       uint64      `json:"cut,omitempty"`       // stalled connections that the target ended
+	Gone      int         `json:"gone,omitempty"`      // subscribers that were not connected at the end, those that stalled left out
+	Down      bool        `json:"down,omitempty"`      // at the end no publisher could connect, or the target answered none of them
+	Resent    uint64      `json:"resent,omitempty"`    // requests that were sent a second time: the target had closed an idle connection under them
 	Drained   int64       `json:"drained,omitempty"`   // ns after the load ended until everything was there (or given up)
 	Resumed   uint64      `json:"resumed,omitempty"`   // connections that came back after a herd
 	ResumedIn int64       `json:"resumedIn,omitempty"` // ns until the last of them

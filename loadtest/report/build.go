@@ -1,7 +1,6 @@
 package report
 
 import (
-	"fmt"
 	"math"
 
 	"weir/loadtest/record"
@@ -16,7 +15,7 @@ func New(r *record.Record) *Result {
 		Loop: "open", Measure: string(sc.Measure), Seconds: seconds(max(h.Until-h.Warm, 0)),
 		Setup:       Setup{sc.Subscribers, sc.Channels, int(sc.Payload), sc.Publishers, sc.Batch, sc.Rate},
 		ClientCores: h.Cores, Search: r.End.Probes, Troubles: r.End.Messages,
-		Unsent: uint64(r.End.Unsent),
+		Unsent: uint64(r.End.Unsent), Resent: r.End.Resent,
 	}
 	if sc.Closed {
 		res.Loop = "closed"
@@ -42,6 +41,7 @@ func round(v float64) uint64 { return uint64(max(math.Round(v), 0)) }
 func (res *Result) count(r *record.Record) {
 	a := accounting(r)
 	res.Connections = a.conns
+	res.Connections.Gone = r.End.Gone
 	switch r.Header.Scenario.Measure {
 	case scenario.Publish:
 		for _, c := range r.Channels {
@@ -174,41 +174,4 @@ func (res *Result) usage(r *record.Record) {
 		m.PerConnection = float64(m.After-m.Before) / float64(n)
 	}
 	res.ServerMemory = m
-}
-
-// How far the tool may be a bottleneck itself before a run does not count: of its processors, and of
-// the 99th percentile it measured (but a few ms are always allowed).
-const (
-	cpuMost  = .9
-	lagShare = .25
-	lagLeast = 5.0 // ms
-)
-
-// judge decides whether the run counts.
-func (res *Result) judge(r *record.Record) {
-	bad := func(format string, args ...any) {
-		res.InvalidBecause = append(res.InvalidBecause, fmt.Sprintf(format, args...))
-	}
-	if !r.End.Complete {
-		bad("the run was interrupted")
-	}
-	if limit := cpuMost * float64(res.ClientCores); res.ClientCPU > limit && res.ClientCores > 0 {
-		bad("the load generator used %.2f of its %d cores: it was the limit, not the target", res.ClientCPU, res.ClientCores)
-	}
-	limit := max(lagLeast, lagShare*res.LatencyMs.P99)
-	for _, l := range []struct {
-		what string
-		ms   float64
-	}{
-		{"sent messages late by", res.OwnLag.Send}, {"was busy elsewhere before it read, for", res.OwnLag.Read}, {"was woken up late by", res.OwnLag.Wake},
-	} {
-		if l.ms > limit {
-			bad("the load generator %s %.1f ms (99th percentile), more than %.1f ms", l.what, l.ms, limit)
-		}
-	}
-	idle := r.Header.Scenario.Rate == 0 && len(r.Header.Scenario.Stages) == 0 && !r.Header.Scenario.Closed
-	if res.LatencyMs.Count == 0 && !idle {
-		bad("nothing was measured")
-	}
-	res.Valid = len(res.InvalidBecause) == 0
 }

@@ -16,7 +16,7 @@ type Result struct {
 	Machine  string    `json:"machine"`
 	Started  time.Time `json:"started"`
 	Loop     string    `json:"loop"`    // open or closed
-	Measure  string    `json:"measure"` // what latencyMs is of: delivery, publish or connect
+	Measure  string    `json:"measure"` // what latencyMs is of: delivery, publish or connect; idle: of nothing
 	Seconds  float64   `json:"seconds"` // length of the measurement
 	Setup    Setup     `json:"setup"`
 
@@ -34,7 +34,8 @@ type Result struct {
 	Superseded uint64 `json:"superseded"` // replaced by a newer value of the same key before they were sent
 	Refused    uint64 `json:"refused"`    // messages the target did not accept
 	Unanswered uint64 `json:"unanswered"` // messages whose connection ended before the answer
-	Unsent     uint64 `json:"unsent"`     // messages due that the target left no room to send
+	Unsent     uint64 `json:"unsent"`     // messages (or connections) due that the target left no room for
+	Resent     uint64 `json:"resent"`     // requests sent a second time: the target had closed an idle connection under them
 
 	LatencyMs Quantiles  `json:"latencyMs"`
 	AckMs     *Quantiles `json:"ackMs,omitempty"`
@@ -117,6 +118,7 @@ type Connections struct {
 	Stalled       int    `json:"stalled"`       // stopped reading on purpose, not part of expected
 	StalledCut    uint64 `json:"stalledCut"`    // of them ended by the target
 	Closed        uint64 `json:"closed"`        // times the target ended a subscriber
+	Gone          int    `json:"gone"`          // subscribers not connected at the end
 	Failed        uint64 `json:"failed"`        // visits that did not get in
 	Other         uint64 `json:"other"`         // typing signs, expiries and the like at checked connections
 	Told          uint64 `json:"told"`          // times the target said that messages may be missing

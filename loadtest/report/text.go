@@ -23,10 +23,13 @@ func (res *Result) Text(w io.Writer) error {
 		line("connections", "%s/s", Count(res.ConnectsPerSecond))
 	case "publish":
 		line("publishes", "%s/s", Count(res.PublishesPerSecond))
+	case "idle":
 	default:
 		line("deliveries", "%s/s of %s publishes/s", Count(res.DeliveriesPerSecond), Count(res.PublishesPerSecond))
 	}
-	line("latency", "%s  (%s)", res.LatencyMs, res.latencyOf())
+	if res.Measure != "idle" {
+		line("latency", "%s  (%s)", res.LatencyMs, res.latencyOf())
+	}
 	for i, st := range res.Stages {
 		line("  stage "+strconv.Itoa(i+1), "%s  at %s/s%s", st.LatencyMs, Count(st.Rate), st.note())
 	}
@@ -47,6 +50,9 @@ func (res *Result) Text(w io.Writer) error {
 	}
 	if res.Refused+res.Unanswered+res.Unsent > 0 {
 		line("", "refused %d, unanswered %d, could not be sent %d", res.Refused, res.Unanswered, res.Unsent)
+	}
+	if n := res.Resent; n > 0 {
+		line("", "%d requests were sent again: the target had closed an idle connection under them", n)
 	}
 	line("", "%s", res.Connections.Accounting)
 	if n := res.Connections.Other; n > 0 {

@@ -38,11 +38,11 @@ const (
 )
 
 var metrics = []metric{
-	{"p50", millis, func(r *Result) float64 { return r.LatencyMs.P50 }},
-	{"p90", millis, func(r *Result) float64 { return r.LatencyMs.P90 }},
-	{"p99", millis, func(r *Result) float64 { return r.LatencyMs.P99 }},
-	{"p999", millis, func(r *Result) float64 { return r.LatencyMs.P999 }},
-	{"max", millis, func(r *Result) float64 { return r.LatencyMs.Max }},
+	{"p50", millis, func(r *Result) float64 { return r.quantile(.5, r.LatencyMs.P50) }},
+	{"p90", millis, func(r *Result) float64 { return r.quantile(.9, r.LatencyMs.P90) }},
+	{"p99", millis, func(r *Result) float64 { return r.quantile(.99, r.LatencyMs.P99) }},
+	{"p999", millis, func(r *Result) float64 { return r.quantile(.999, r.LatencyMs.P999) }},
+	{"max", millis, func(r *Result) float64 { return r.quantile(1, r.LatencyMs.Max) }},
 	{"lost", count, func(r *Result) float64 { return float64(r.Lost) }},
 	{"duplicated", count, func(r *Result) float64 { return float64(r.Duplicated) }},
 	{"reordered", count, func(r *Result) float64 { return float64(r.Reordered) }},
@@ -52,7 +52,7 @@ var metrics = []metric{
 	{"unsent", count, func(r *Result) float64 { return float64(r.Unsent) }},
 	{"unseen", count, func(r *Result) float64 {
 		if r.Presence == nil {
-			return 0
+			return math.NaN()
 		}
 		return float64(r.Presence.Unseen)
 	}},
@@ -69,7 +69,7 @@ var metrics = []metric{
 		return *r.ServerCPU
 	}},
 	{"memoryPerConnection", octets, func(r *Result) float64 {
-		if r.ServerMemory == nil {
+		if r.ServerMemory == nil || r.ServerMemory.PerConnection == 0 {
 			return math.NaN()
 		}
 		return r.ServerMemory.PerConnection
@@ -80,6 +80,15 @@ var metrics = []metric{
 		}
 		return 0
 	}},
+}
+
+// quantile is a latency that a share of all that was due stayed within. What never arrived took longer than any limit:
+// when it is more than the rest, the quantile is not known.
+func (res *Result) quantile(share, ms float64) float64 {
+	if res.LatencyMs.Count == 0 || float64(res.Lost) > (1-share)*float64(res.Expected)+1e-9 {
+		return math.NaN()
+	}
+	return ms
 }
 
 // ParseThreshold reads a threshold: a name of a result's number, one of < <= > >= =, and a limit with
@@ -141,6 +150,9 @@ func (m metric) parse(s string) (float64, error) {
 		}
 	}
 	v, err := strconv.ParseFloat(s, 64)
+	if err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) { // no number is beyond it: the condition would never hold
+		return 0, errors.New("expected a finite number")
+	}
 	return v * scale, err
 }
 
@@ -150,7 +162,11 @@ func (t Threshold) Failed(r *Result) (failed bool, words string) {
 	v := t.metric.of(r)
 	switch {
 	case math.IsNaN(v):
-		return true, t.text + ": " + t.metric.name + " is not known"
+		words = t.text + ": " + t.metric.name + " is not known"
+		if t.metric.unit == millis && r.Lost > 0 {
+			words += fmt.Sprintf(": %d of %d never arrived", r.Lost, r.Expected)
+		}
+		return true, words
 	case t.equal:
 		failed = v == t.limit
 	case t.less:

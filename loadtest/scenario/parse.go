@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -98,8 +99,10 @@ func (s Scenario) Validate() error {
 		return bad("system", s.System, "chat or analytics, or none")
 	case s.System != "" && (s.Churn > 0 || s.Typing > 0 || s.Keys > 0):
 		return bad("churn, typing or keys", s.System, "none of them: what a system's messages are is its own")
-	case s.Measure != Delivery && s.Measure != Publish && s.Measure != Connect:
-		return bad("measure", s.Measure, "delivery, publish or connect")
+	case s.Measure != Delivery && s.Measure != Publish && s.Measure != Connect && s.Measure != Idle:
+		return bad("measure", s.Measure, "delivery, publish, connect or idle")
+	case s.Measure == Idle && s.Publishes():
+		return bad("rate", s.Rate, "none when measuring idle, where nothing is published")
 	case s.Channels < 1 || s.Channels > maxChannels:
 		return bad("channels", s.Channels, "1 to 1000000")
 	case s.Subscribers < 0 || s.Subscribers > maxSubscribers:
@@ -148,6 +151,11 @@ func (s Scenario) Validate() error {
 		}
 	}
 	return nil
+}
+
+// Publishes says whether the scenario asks for anything to be published (or, when measuring connect, connected).
+func (s Scenario) Publishes() bool {
+	return s.Closed || s.Rate > 0 || slices.ContainsFunc(s.Stages, func(st Stage) bool { return st.Rate > 0 })
 }
 
 func share(v float64) bool { return v >= 0 && v <= 1 }

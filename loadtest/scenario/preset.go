@@ -33,7 +33,7 @@ func Presets() []Scenario {
 		},
 		{
 			Name: "idle", About: "connections that stay quiet: memory of each",
-			Channels: 100, Subscribers: 1000, Duration: 5 * time.Second, Warmup: -1,
+			Measure: Idle, Channels: 100, Subscribers: 1000, Duration: 5 * time.Second, Warmup: -1,
 		},
 		{
 			Name: "connect", About: "handshake, subscribe, leave: connections a second",

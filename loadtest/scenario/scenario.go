@@ -59,6 +59,7 @@ const (
 	Delivery Measure = "delivery" // from when a message was due to when a checked connection read it
 	Publish  Measure = "publish"  // from when a message was due to when the target had answered for it
 	Connect  Measure = "connect"  // from when a connection was due to when it was subscribed
+	Idle     Measure = "idle"     // no latency: nothing is published, and what is asked for is connections that stay
 )
 
 // Checked is how many connections are checked message by message: a number, Auto or All.

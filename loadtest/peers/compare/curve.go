@@ -99,7 +99,7 @@ func (c *comparison) take(ctx context.Context, p *point) error {
 	time.Sleep(c.run)
 	after, err := counters()
 	took := time.Since(began).Seconds()
-	if failed := <-exited; failed != nil || err != nil {
+	if failed := <-exited; failed != nil && cmd.ProcessState.ExitCode() != notValid || err != nil {
 		return fmt.Errorf("%w: %v %v: %s", errBench, failed, err, strings.TrimSpace(errs.String()))
 	}
 	a := func(name string) float64 { return (after[name] - before[name]) / took }

@@ -16,6 +16,9 @@ import (
 	"time"
 )
 
+// notValid is the exit code of a run that is not valid. Its report says why, and is judged here.
+const notValid = 3
+
 // result is what is used of weir bench --json.
 type result struct {
 	DeliveriesPerSecond float64 `json:"deliveriesPerSecond"`
@@ -252,7 +255,7 @@ func (c *comparison) once(ctx context.Context, l cell, s server, rate float64, s
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
+	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != notValid {
 		lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
 		return res, fmt.Errorf("%w: %v: %s", errBench, err, lines[len(lines)-1])
 	}

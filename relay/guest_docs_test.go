@@ -1,0 +1,23 @@
+package relay
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What pools are told about idle connections is what happens to them.
+func TestTheBackendsPageSaysHowLongConnectionsAreKept(t *testing.T) {
+	b, err := os.ReadFile("../docs/backends.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := usualWaits()
+	want := fmt.Sprintf("weir keeps a connection for %d s after the answer to a request with\na valid API key, %d s after any other, and %d s when no request has come",
+		keepAlive/time.Second, w.stranger/time.Second, w.request/time.Second)
+	if !strings.Contains(string(b), want) {
+		t.Errorf("docs/backends.md does not say %q", want)
+	}
+}
