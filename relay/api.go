@@ -332,6 +332,7 @@ func (r *Relay) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
 	if t.UserID != "" {
 		r.policies.forget(t.UserID, t.Channel)
 	}
+	r.revocations.add(revocation{t.UserID, t.ConnectionID, t.Channel, f})
 	for _, s := range list {
 		if s.deny(t.Channel, f) {
 			n++

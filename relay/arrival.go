@@ -19,11 +19,13 @@ type arrival struct {
 	identity *auth.Identity
 	address  string
 	channels []string    // SSE
-	denied   []string    // SSE: channels that were asked for and may not be followed
+	denied   []denial    // SSE: channels that were asked for and may not be followed
 	marks    []wire.Mark // SSE, of Last-Event-ID
 	behind   netip.Addr  // counted for the limit on addresses; not valid: the listener has counted the peer
 	head     []byte      // answer to the request
 	enc      pool.Encoding
+
+	revocations uint64 // SSE: how many there were before it was decided about the channels
 }
 
 // identify finds out who a client is. The token comes in a header, as a subprotocol, in the configured

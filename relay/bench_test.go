@@ -183,7 +183,7 @@ func BenchmarkSubscribe(b *testing.B) {
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
 				c := commands[n%len(commands)]
-				if err := s.subscribe(c); err != nil {
+				if err := s.subscribe(c, beside); err != nil {
 					b.Fatal(err)
 				}
 				if err := s.unsubscribe(c); err != nil {

@@ -21,42 +21,50 @@ func (s *session) command(b []byte) {
 		return
 	}
 	var c wire.Command
+	var payload []byte
 	err := c.Parse(b)
 	if err == nil {
 		s.relay.metrics.commands.of(c.Type).Inc()
-		err = s.run(&c, now)
+		if err = errAsk; !s.waits(lineOf(&c)) {
+			payload, err = s.run(&c, now, inTurn)
+		}
+		if err == errAsk || err == errDisk { //nolint:errorlint // they are not wrapped
+			err = s.setAside(&c, b, now)
+		}
 	}
-	if err != nil {
-		s.fail(c.ID, err)
+	switch {
+	case err != nil:
+		s.reply(s.failure(c.ID, err))
+	case payload != nil:
+		s.reply(payload)
 	}
 }
 
-// run dispatches a command. An error becomes its answer.
-func (s *session) run(c *wire.Command, now time.Time) error {
+// run carries out a command. It returns the answer, nil if that goes another way; an error becomes one.
+func (s *session) run(c *wire.Command, now time.Time, how haste) ([]byte, error) {
 	switch c.Type {
 	case "ping":
-		s.reply(answer("pong", c.ID, nil))
-		return nil
+		return answer("pong", c.ID, nil), nil
 	case "subscribe":
-		return s.subscribe(c)
+		return nil, s.subscribe(c, how)
 	case "unsubscribe":
-		return s.unsubscribe(c)
+		return nil, s.unsubscribe(c)
 	case "publish":
-		return s.publish(c, now)
+		return s.publish(c, now, how)
 	case "message":
-		return s.messageEvent(c, now)
+		return s.messageEvent(c, now, how)
 	case "event":
-		return s.event(c, now)
+		return s.event(c, how)
 	case "history":
-		return s.history(c)
+		return s.history(c, how)
 	case "presence":
-		return s.who(c)
+		return s.who(c, how)
 	case "refresh":
 		return s.refresh(c)
 	case "":
-		return faultField.with("type is missing")
+		return nil, faultField.with("type is missing")
 	}
-	return faultType
+	return nil, faultType
 }
 
 // answer is a reply without more than further members, each ending in nothing and beginning with a comma.
@@ -80,26 +88,70 @@ func (s *session) identityNow() (*auth.Identity, error) {
 	return id, nil
 }
 
-// allow says whether the session may do op with the channel of a command.
-func (s *session) allow(op auth.Ops, channel string) error {
+// allow says whether the session may do op with the channel of a command. What was decided about an identity that is
+// not the session's any more says nothing.
+func (s *session) allow(op auth.Ops, channel string, how haste) error {
 	if !wire.ValidChannel(channel) {
 		return faultChannel
 	}
-	id, err := s.identityNow()
-	if err != nil {
-		return err
+	for {
+		id, err := s.identityNow()
+		if err != nil {
+			return err
+		}
+		err = s.relay.policies.may(id, op, channel, how)
+		if how != beside || err != nil && s.identity.Load() == id {
+			return err
+		}
+		if now, late := s.identityNow(); late != nil || now == id {
+			return late
+		}
 	}
-	return s.relay.policies.may(id, op, channel)
+}
+
+// loaded says whether a channel can be used without waiting for the disk, or sees to it.
+func (r *Relay) loaded(channel string, how haste) error {
+	if r.disk == nil || !r.policies.of(channel).log.Durable {
+		return nil
+	}
+	if how != inTurn {
+		_ = r.broker.Load(channel) // who uses the channel is told what is wrong
+		return nil
+	}
+	if run := r.broker.Run(); !run.Ready(channel) {
+		return errDisk
+	}
+	return nil
 }
 
 // publish is the command: a client's own publication, where policy lets it.
-func (s *session) publish(c *wire.Command, now time.Time) error {
-	if err := s.allow(auth.Publish, c.Channel); err != nil {
-		return err
+func (s *session) publish(c *wire.Command, now time.Time, how haste) ([]byte, error) {
+	ticket, err := s.submit(c, now, how)
+	if err == nil && ticket.Wait != nil {
+		ticket.Position, err = ticket.Wait()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return published(c.ID, ticket.Position), nil
+}
+
+// published is the answer to a publication.
+func published(id []byte, at broker.Position) []byte {
+	return answer("ok", id, wire.AppendPosition([]byte(`,"position":`), at.Epoch, at.Seq))
+}
+
+// submit is publish without waiting for the disk.
+func (s *session) submit(c *wire.Command, now time.Time, how haste) (broker.Ticket, error) {
+	if err := s.allow(auth.Publish, c.Channel, how); err != nil {
+		return broker.Ticket{}, err
 	}
 	ns := s.relay.policies.of(c.Channel)
-	if !s.takePublish(ns, now) {
-		return faultRate
+	if how == inTurn && ns.log.Durable && s.relay.disk != nil && (c.Ack != "memory" || s.relay.loaded(c.Channel, how) != nil) {
+		return broker.Ticket{}, errDisk
+	}
+	if (how == inTurn || s.conn == nil) && !s.takePublish(ns, now) { // others have been counted when they came
+		return broker.Ticket{}, faultRate
 	}
 	c.Exclude = ""
 	owner := ""
@@ -107,13 +159,7 @@ func (s *session) publish(c *wire.Command, now time.Time) error {
 		owner = s.user + "\x00"
 	}
 	run := s.relay.broker.Run()
-	at, err := s.relay.publish(&run, ns, c, owner)
-	if err != nil {
-		return err
-	}
-	more := wire.AppendPosition([]byte(`,"position":`), at.Epoch, at.Seq)
-	s.reply(answer("ok", c.ID, more))
-	return nil
+	return s.relay.submit(&run, ns, c, owner)
 }
 
 // takePublish says whether the session may publish to a namespace now, for all it has published.
@@ -136,26 +182,28 @@ func (s *session) bucketOf(ns *namespace) *bucket {
 }
 
 // history answers with changes from the log.
-func (s *session) history(c *wire.Command) error {
-	if err := s.allow(auth.History, c.Channel); err != nil {
-		return err
+func (s *session) history(c *wire.Command, how haste) ([]byte, error) {
+	if err := s.allow(auth.History, c.Channel, how); err != nil {
+		return nil, err
 	}
 	limit, err := pageSize(c.Limit)
+	if err == nil {
+		err = s.relay.loaded(c.Channel, how)
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	changes, more, _, ok := s.relay.broker.History(c.Channel, c.Before, limit)
 	if !ok {
 		if err := s.relay.broker.Load(c.Channel); err != nil {
-			return err
+			return nil, err
 		}
 		changes = []byte("[]")
 	}
 	b := append([]byte(`,"channel":"`), c.Channel...)
 	b = append(append(b, `","changes":`...), changes...)
 	b = strconv.AppendBool(append(b, `,"more":`...), more)
-	s.reply(answer("history", c.ID, b))
-	return nil
+	return answer("history", c.ID, b), nil
 }
 
 // The bounds of a page of history.
@@ -175,47 +223,36 @@ func pageSize(limit int) (int, error) {
 }
 
 // who answers with the users of a channel.
-func (s *session) who(c *wire.Command) error {
-	if err := s.allow(auth.Presence, c.Channel); err != nil {
-		return err
+func (s *session) who(c *wire.Command, how haste) ([]byte, error) {
+	if err := s.allow(auth.Presence, c.Channel, how); err != nil {
+		return nil, err
 	}
 	more := append([]byte(`,"channel":"`), c.Channel...)
 	more = append(more, '"')
-	s.reply(answer("presence", c.ID, s.relay.presence.appendUsers(more, c.Channel, c.Count)))
-	return nil
+	return answer("presence", c.ID, s.relay.presence.appendUsers(more, c.Channel, c.Count)), nil
 }
 
 // refresh extends the session with a new token of the same user.
-func (s *session) refresh(c *wire.Command) error {
+func (s *session) refresh(c *wire.Command) ([]byte, error) {
 	id, err := s.relay.verifier.Verify(c.Token)
 	if err != nil {
 		s.relay.countAuthFailure(err)
-		return faultUnauthorized
+		return nil, faultUnauthorized
 	}
 	if id.User != s.user {
-		return faultForbidden.with("the token is another user's")
+		return nil, faultForbidden.with("the token is another user's")
 	}
 	s.identity.Store(id)
 	s.relay.expiries.set(s, id.Expires)
-	s.revoke(id)
+	s.revoke()
 	more := append([]byte(`,"expiresAt":`), strconv.FormatInt(id.Expires.UnixMilli(), 10)...)
 	more = s.appendExpiry(more)
-	s.reply(answer("ok", c.ID, more))
-	return nil
+	return answer("ok", c.ID, more), nil
 }
 
-// publish checks what client and backend publications have in common and hands the change to the broker.
-// The caller has checked that the publisher may. Idempotency keys are known by their owner: one user's are
-// not another's.
-func (r *Relay) publish(run *broker.Run, ns *namespace, c *wire.Command, owner string) (broker.Position, error) {
-	ticket, err := r.submit(run, ns, c, owner)
-	if err == nil && ticket.Wait != nil {
-		return ticket.Wait()
-	}
-	return ticket.Position, err
-}
-
-// submit is publish without waiting for the disk: a ticket with a Wait is not to be acknowledged before that.
+// submit checks what client and backend publications have in common and hands the change to the broker. The caller
+// has checked that the publisher may. Idempotency keys are known by their owner: one user's are not another's. A
+// ticket with a Wait is not to be acknowledged before that.
 func (r *Relay) submit(run *broker.Run, ns *namespace, c *wire.Command, owner string) (broker.Ticket, error) {
 	if len(c.Data) > ns.message {
 		return broker.Ticket{}, faultTooLarge

@@ -2,12 +2,16 @@ package relay
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/sync/errgroup"
 
 	"weir/broker"
 	"weir/internal/wire"
@@ -56,14 +60,15 @@ func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 	if string(ctx.QueryArgs().Peek("short")) == "1" {
 		a.enc = eventSSE
 	}
+	a.revocations = r.revocations.made.Load()
 	lenient := ctx.QueryArgs().Has("position") // a client that says what it had: one channel less is no reason to have none
-	for _, channel := range channels {
-		err := r.policies.may(a.identity, auth.Subscribe, channel)
+	for i, err := range r.mayAll(a.identity, channels) {
+		channel := channels[i]
 		switch {
 		case err == nil:
 			a.channels = append(a.channels, channel)
-		case lenient && faultOf(err).status == fasthttp.StatusForbidden:
-			a.denied = append(a.denied, channel)
+		case lenient && (errors.Is(err, ErrDenied) || errors.Is(err, ErrUnavailable)):
+			a.denied = append(a.denied, denial{channel, faultOf(err)})
 		default:
 			r.fail(ctx, err)
 			ctx.SetBody(wire.AppendString(append(bytes.TrimSuffix(ctx.Response.Body(), []byte("}")), `,"channel":`...), channel))
@@ -124,15 +129,56 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 	defer s.conn.Uncork()
 	r.metrics.opened.of("sse").Inc()
 	r.start(s, a.head, s.firstTurn)
-	for _, channel := range a.denied {
-		s.conn.Reply(r.frameFor(s, "unsubscribed", unsubscribedMessage(channel, faultForbidden)), nil)
+	for _, d := range a.denied {
+		s.without(d)
 	}
 	for i, channel := range channels[1:] {
-		if err := s.follow(channel, broker.JoinRequest{From: s.sse.from(i + 1)}, nil); err != nil {
-			// In turn with the answer to the request, which may not have been written yet.
-			s.conn.Reply(r.frameFor(s, "error", faultOf(err).appendError(nil, nil)), nil)
+		if err := s.follow(channel, broker.JoinRequest{From: s.sse.from(i + 1)}, nil, a.revocations); err != nil {
+			s.without(denial{channel, faultOf(err)})
 			continue
 		}
 		s.recheck(channel)
 	}
+}
+
+// denial is a channel that an event stream goes without, and why.
+type denial struct {
+	channel string
+	why     *fault
+}
+
+// without tells an event stream which channel it goes without, in turn with the answer to the request, which may not have
+// been written yet.
+func (s *session) without(d denial) {
+	kind, b := "error", append(bytes.TrimSuffix(d.why.appendError(nil, nil), []byte{'}'}), `,"channel":"`...)
+	b = append(append(b, d.channel...), `"}`...)
+	if d.why.code == faultForbidden.code {
+		kind, b = "unsubscribed", unsubscribedMessage(d.channel, d.why)
+	}
+	s.conn.Reply(s.relay.frameFor(s, kind, b), nil)
+}
+
+// mayAll says of each channel whether a client may follow it. Where a backend decides, it is asked about asideLines of them
+// at once.
+func (r *Relay) mayAll(id *auth.Identity, channels []string) []error {
+	errs := make([]error, len(channels))
+	var asking errgroup.Group
+	asking.SetLimit(asideLines)
+	start := time.Now()
+	var failed atomic.Bool
+	for i, channel := range channels {
+		if errs[i] = r.policies.may(id, auth.Subscribe, channel, unasked); errs[i] != errAsk { //nolint:errorlint // it is not wrapped
+			continue
+		}
+		asking.Go(func() error { // ends with the question, and is waited for
+			if failed.Load() && time.Since(start) >= r.cfg.Auth.Webhook.Timeout { // as in hasteOf
+				errs[i] = ErrUnavailable
+			} else if errs[i] = r.policies.may(id, auth.Subscribe, channel, beside); errors.Is(errs[i], ErrUnavailable) {
+				failed.Store(true)
+			}
+			return nil
+		})
+	}
+	_ = asking.Wait()
+	return errs
 }

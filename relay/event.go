@@ -20,15 +20,18 @@ const (
 )
 
 // messageEvent is the command message: something for the backend, which decides what comes of it.
-func (s *session) messageEvent(c *wire.Command, now time.Time) error {
+func (s *session) messageEvent(c *wire.Command, now time.Time, how haste) ([]byte, error) {
 	if c.Content == nil {
-		return faultField.with("content is missing")
+		return nil, faultField.with("content is missing")
 	}
 	if c.Channel != "" && !wire.ValidChannel(c.Channel) {
-		return faultChannel
+		return nil, faultChannel
 	}
 	if _, err := s.identityNow(); err != nil {
-		return err
+		return nil, err
+	}
+	if how == inTurn && s.relay.patient {
+		return nil, errDisk
 	}
 	b := wire.AppendString([]byte(`{"userId":`), s.user)
 	if c.Channel != "" {
@@ -41,39 +44,39 @@ func (s *session) messageEvent(c *wire.Command, now time.Time) error {
 		key = wire.UserChannel(s.user)
 	}
 	if err := s.relay.emit(&Event{Topic: topicMessage, Key: key, Data: append(b, '}'), User: s.user}); err != nil {
-		return err
+		return nil, err
 	}
-	s.reply(answer("ok", c.ID, nil))
-	return nil
+	return answer("ok", c.ID, nil), nil
 }
 
 // event is the command: a client emits a topic that a system or the configuration leaves to clients, or that its
 // token allows as publishing on "event:{topic}".
 // The user is the session's, whatever the payload says.
-func (s *session) event(c *wire.Command, _ time.Time) error {
+func (s *session) event(c *wire.Command, how haste) ([]byte, error) {
 	if c.Topic == topicHeartbeat && !s.relay.topics.open(topicHeartbeat) { // a sign of life, and the connection's own heartbeat is one, too
-		s.reply(answer("ok", c.ID, nil))
-		return nil
+		return answer("ok", c.ID, nil), nil
 	}
 	id, err := s.identityNow()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !wire.ValidName(c.Topic) {
-		return faultField.with("topic is missing or not a name")
+		return nil, faultField.with("topic is missing or not a name")
 	}
 	if !s.relay.topics.open(c.Topic) && !s.relay.cfg.Events.open(c.Topic) && !named(id, auth.Publish, eventNamespace+":"+c.Topic, eventNamespace) {
-		return faultForbidden.with("neither the token nor the configuration allows this topic")
+		return nil, faultForbidden.with("neither the token nor the configuration allows this topic")
+	}
+	if how == inTurn && s.relay.patient {
+		return nil, errDisk
 	}
 	data := c.Data
 	if data == nil {
 		data = []byte("null")
 	}
 	if err := s.relay.emit(&Event{Topic: strings.Clone(c.Topic), Key: wire.UserChannel(s.user), Data: data, User: s.user, Connection: s.id, Identity: id}); err != nil {
-		return err
+		return nil, err
 	}
-	s.reply(answer("ok", c.ID, nil))
-	return nil
+	return answer("ok", c.ID, nil), nil
 }
 
 // side runs work that may take a while off the caller's goroutine, on a bounded pool. It answers false,

@@ -78,7 +78,7 @@ func TestJoinAfterClear(t *testing.T) {
 		t.Fatal("not there")
 	}
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)
-	if err := two.session().subscribe(&wire.Command{Channel: "held:1"}); err != nil {
+	if err := two.session().subscribe(&wire.Command{Channel: "held:1"}, beside); err != nil {
 		t.Fatal(err)
 	}
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":3}`)
@@ -107,7 +107,7 @@ func TestSubscribeAgainBeforeClear(t *testing.T) {
 	release := c.stall()
 	at := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`) // waits in the window, and goes with the log
 	for _, one := range []*client{c, grouped} {
-		if err := one.session().subscribe(&wire.Command{Channel: "held:1"}); err != nil {
+		if err := one.session().subscribe(&wire.Command{Channel: "held:1"}, beside); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -136,7 +136,7 @@ func TestSubscribeAgainBeforeResync(t *testing.T) {
 	release := c.stall()
 	first := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
 	s := c.session()
-	if err := s.subscribe(&wire.Command{Channel: "held:1"}); err != nil {
+	if err := s.subscribe(&wire.Command{Channel: "held:1"}, beside); err != nil {
 		t.Fatal(err)
 	}
 	second := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)

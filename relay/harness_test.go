@@ -67,8 +67,14 @@ func launch(t testing.TB, cfg Config, prepare ...func(*Relay)) *rig {
 // launchOn is launch on a public listener of the test's.
 func launchOn(t testing.TB, cfg Config, ln net.Listener, prepare ...func(*Relay)) *rig {
 	t.Helper()
+	return launchWith(t, cfg, ln, nil, prepare...)
+}
+
+// launchWith is launchOn with systems.
+func launchWith(t testing.TB, cfg Config, ln net.Listener, systems []System, prepare ...func(*Relay)) *rig {
+	t.Helper()
 	g := &rig{TB: t, logs: new(logbook)}
-	r, err := New(cfg, slog.New(slog.NewJSONHandler(g.logs, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	r, err := New(cfg, slog.New(slog.NewJSONHandler(g.logs, &slog.HandlerOptions{Level: slog.LevelDebug})), systems...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"log/slog"
 	"net"
 	"slices"
@@ -29,8 +30,13 @@ type Live struct {
 	// Open is called when the handshake is answered, before the first Message: what it sends comes first.
 	Open func(c *Client)
 
-	// Message is called with each message of the client, one at a time. Its bytes are valid during the call.
+	// Message is called with each message of the client, one at a time. Its bytes are valid during the call. It may
+	// wait for the disk and for a backend's decision: then it is called beside the session's turn.
 	Message func(c *Client, data []byte, binary bool)
+
+	// Ping answers a message at once if it is a ping, and says whether it was one: it is called when messages before it
+	// wait for something. nil: there are none.
+	Ping func(c *Client, data []byte) bool
 
 	// Closed is called once, after the last Message. nil: nobody wants to know.
 	Closed func(c *Client)
@@ -142,7 +148,15 @@ func (s *session) liveMessage(data []byte, binary bool) {
 			return
 		}
 	}
-	s.live.live.Message(s.live, data, binary)
+	switch {
+	case !s.relay.patient:
+		s.live.live.Message(s.live, data, binary)
+	case !binary && s.live.live.Ping != nil && s.waits(lineLive) && s.live.live.Ping(s.live, data):
+	default:
+		if err := s.hold(lineLive, held{message: bytes.Clone(data), binary: binary, since: time.Now()}); err != nil {
+			s.end(closing{code: wire.CloseOverloaded, reason: "overloaded"}) // to leave one out would be worse
+		}
+	}
 }
 
 // ID is the connection's id.

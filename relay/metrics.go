@@ -111,7 +111,7 @@ func newMetrics(r *Relay) *metricSet {
 		closes:       newFamily(set, "weir_closes_total", "code", codes...),
 		drops:        newFamily(set, "weir_slow_readers_total", "reason", "slow"),
 		refused:      newFamily(set, "weir_connections_refused_total", "limit", "connections", "descriptors", "per_address", "per_user", "memory"),
-		shed:         newFamily(set, "weir_shed_total", "reason", "memory", "backlog"),
+		shed:         newFamily(set, "weir_shed_total", "reason", "memory", "backlog", "waiting"),
 		resumes:      newFamily(set, "weir_resumes_total", "outcome", "recovered", "snapshot", "resync"),
 		authFailures: newFamily(set, "weir_auth_failures_total", "reason", append(reasons, "origin", "ticket", "api_key", "admin")...),
 		latency:      set.NewPrometheusHistogramExt("weir_publish_to_write_seconds", latencyBounds),
@@ -174,6 +174,7 @@ func (r *Relay) writeTotals(w io.Writer) {
 		stretch = max(stretch, x.Stretch())
 	}
 	gauge("weir_batch_bytes", waiting)
+	gauge("weir_waiting_bytes", r.held.Load())
 	metrics.WriteGaugeFloat64(w, "weir_window_stretch", stretch)
 	gauge("weir_channels", b.Channels)
 	gauge("weir_items", b.Items)

@@ -42,8 +42,9 @@ var systems = []string{"analytics", "chat", "document", eventNamespace, "feed", 
 type policies struct {
 	named    atomic.Pointer[map[string]*namespace] // replaced when a system reserves one
 	fallback *namespace                            // channels without a known namespace
-	guards   map[string]func(id *auth.Identity, op auth.Ops, channel string) Verdict
-	decider  Decider // for namespaces with the access "webhook"; nil: there are none
+	guards   map[string]warden
+	loaded   func(channel string, how haste) error // see Relay.loaded
+	decider  Decider                               // for namespaces with the access "webhook"; nil: there are none
 }
 
 // Decider decides about channels whose namespace has the access "webhook".
@@ -52,7 +53,11 @@ type Decider interface {
 	// seconds, and waits for nothing but the decision.
 	Decide(id *auth.Identity, op auth.Ops, channel string) error
 
-	// Forget makes that decisions about a user and a channel are made anew; about all channels, if that is "".
+	// Known is Decide that does not wait: known is false if a decision is still to be made.
+	Known(id *auth.Identity, op auth.Ops, channel string) (err error, known bool)
+
+	// Forget makes that decisions about a user and a channel are made anew; about all channels, if that is "". Those
+	// that are being made are denials.
 	Forget(user, channel string)
 }
 
@@ -65,7 +70,7 @@ var (
 // newPolicies resolves the configuration.
 func newPolicies(cfg *Config) (*policies, error) {
 	fallback := cfg.Namespaces[defaultNamespace]
-	p := &policies{guards: make(map[string]func(*auth.Identity, auth.Ops, string) Verdict)}
+	p := &policies{guards: make(map[string]warden)}
 	named := make(map[string]*namespace)
 	p.named.Store(&named)
 	var err error
@@ -183,21 +188,26 @@ func (p *policies) of(channel string) *namespace {
 
 // may says whether a client may do something with a channel: nil if it may. Who is in a channel is told to
 // those who may follow it; a token may also restrict that, or the history, where it names channels. It may wait
-// for a backend's decision, so no lock is held meanwhile.
-func (p *policies) may(id *auth.Identity, op auth.Ops, channel string) error {
+// for a backend's decision and the disk, as far as how says, so no lock is held meanwhile.
+func (p *policies) may(id *auth.Identity, op auth.Ops, channel string, how haste) error {
 	ns := p.of(channel)
 	if ns.name == wire.PresenceNamespace && op != auth.Publish {
 		followed := channel[len(wire.PresenceNamespace)+1:]
 		if !wire.ValidChannel(followed) || wire.Namespace(followed) == wire.PresenceNamespace {
 			return ErrDenied
 		}
-		return p.may(id, auth.Presence, followed)
+		return p.may(id, auth.Presence, followed, how)
 	}
 	if ns.name == wire.UserNamespace && op != auth.Publish && !id.Anonymous && channel == wire.UserChannel(id.User) {
 		return nil
 	}
-	if guard := p.guards[wire.Namespace(channel)]; guard != nil {
-		switch guard(id, op, channel) {
+	if w, ok := p.guards[wire.Namespace(channel)]; ok {
+		if w.reads != nil {
+			if err := p.loaded(w.reads(channel), how); err != nil {
+				return err
+			}
+		}
+		switch w.verdict(id, op, channel) {
 		case Allowed:
 			return nil
 		case Denied:
@@ -205,11 +215,17 @@ func (p *policies) may(id *auth.Identity, op auth.Ops, channel string) error {
 		case Unknown:
 		}
 	}
-	return p.open(ns, id, op, channel)
+	return p.open(ns, id, op, channel, how)
+}
+
+// warden is what a system says of the channels of its namespace. See Core.Guard.
+type warden struct {
+	verdict func(id *auth.Identity, op auth.Ops, channel string) Verdict
+	reads   func(channel string) string // which channel it reads; nil: none
 }
 
 // open is what the policy of a channel's namespace says of a client.
-func (p *policies) open(ns *namespace, id *auth.Identity, op auth.Ops, channel string) error {
+func (p *policies) open(ns *namespace, id *auth.Identity, op auth.Ops, channel string, how haste) error {
 	access := ns.subscribe
 	if op == auth.Publish {
 		access = ns.publish
@@ -223,6 +239,12 @@ func (p *policies) open(ns *namespace, id *auth.Identity, op auth.Ops, channel s
 	case Member, Capability:
 		may = id.May(op, channel) && (!ns.reserved || named(id, op, channel, ns.name))
 	case ByWebhook:
+		if err, known := p.decider.Known(id, op, channel); known {
+			return err
+		}
+		if how != beside {
+			return errAsk
+		}
 		return p.decider.Decide(id, op, channel)
 	}
 	if !may {

@@ -77,7 +77,7 @@ func TestAccess(t *testing.T) {
 		{"granted by name", grant("presence:*", all), "presence:capability:1", 0}, // follows what it tells of
 	} {
 		for _, op := range []auth.Ops{auth.Subscribe, auth.Publish, auth.History, auth.Presence} {
-			if got, want := p.may(test.id, op, test.channel) == nil, test.may&op != 0; got != want {
+			if got, want := p.may(test.id, op, test.channel, beside) == nil, test.may&op != 0; got != want {
 				t.Errorf("%s %v, op %v on %s: %t", test.name, test.id.Grants, op, test.channel, got)
 			}
 		}
@@ -93,7 +93,7 @@ func TestReservedNamespaces(t *testing.T) {
 	p := policiesOf(t, cfg)
 	user := &auth.Identity{User: "u1"}
 	for _, channel := range []string{"user:u2", "event:x", "presence:closed:1"} {
-		if p.may(user, auth.Subscribe, channel) == nil || p.may(user, auth.Publish, channel) == nil {
+		if p.may(user, auth.Subscribe, channel, beside) == nil || p.may(user, auth.Publish, channel, beside) == nil {
 			t.Errorf("%s is open", channel)
 		}
 	}
@@ -108,7 +108,7 @@ func TestDevelopmentPolicy(t *testing.T) {
 	p := policiesOf(t, cfg)
 	user := &auth.Identity{User: "u1"}
 	for channel, want := range map[string]bool{"room:1": true, "a": true, "probe:x": true, "user:u2": false, "user:u1": false, "event:x": false, "feed:u2": false} {
-		if got := p.may(user, auth.Publish, channel) == nil; got != want {
+		if got := p.may(user, auth.Publish, channel, beside) == nil; got != want {
 			t.Errorf("publish on %s: %t", channel, got)
 		}
 	}

@@ -18,8 +18,9 @@ func (r *Relay) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 	err := c.Parse(ctx.PostBody())
 	s := &session{relay: r, user: id.User, id: "command:" + id.User}
 	s.identity.Store(id)
+	var payload []byte
 	if err == nil {
-		err = s.post(&c)
+		payload, err = s.post(&c)
 	}
 	if err != nil {
 		f := faultOf(err)
@@ -28,23 +29,23 @@ func (r *Relay) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 		}
 		r.metrics.errors.of(f.code).Inc()
 		ctx.SetStatusCode(f.status)
-		s.out = f.appendError(s.out[:0], c.ID)
+		payload = f.appendError(nil, c.ID)
 	}
-	answerJSON(ctx, s.out)
+	answerJSON(ctx, payload)
 	return nil
 }
 
 // post runs a command that came in a request.
-func (s *session) post(c *wire.Command) error {
+func (s *session) post(c *wire.Command) ([]byte, error) {
 	switch c.Type {
 	case "publish", "history", "presence", "message", "event":
 	case "":
-		return faultField.with("type is missing")
+		return nil, faultField.with("type is missing")
 	case "subscribe", "unsubscribe", "refresh", "ping":
-		return faultType.with(c.Type + " is for connections")
+		return nil, faultType.with(c.Type + " is for connections")
 	default:
-		return faultType
+		return nil, faultType
 	}
 	s.relay.metrics.commands.of(c.Type).Inc()
-	return s.run(c, time.Now())
+	return s.run(c, time.Now(), beside)
 }

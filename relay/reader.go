@@ -157,7 +157,7 @@ func (s *session) message(b []byte) {
 
 func (s *session) messages(b []byte) {
 	if err := wire.ValidJSON(b); err != nil {
-		s.fail(nil, err)
+		s.reply(s.failure(nil, err))
 		return
 	}
 	n := 0
@@ -169,7 +169,7 @@ func (s *session) messages(b []byte) {
 		return nil
 	})
 	if err != nil {
-		s.fail(nil, err)
+		s.reply(s.failure(nil, err))
 	}
 }
 
@@ -183,10 +183,6 @@ func trim(b []byte) []byte {
 
 // reply adds an answer to those that leave after this message.
 func (s *session) reply(payload []byte) {
-	if s.conn == nil { // of a request: see handleCommand
-		s.out = append(s.out, payload...)
-		return
-	}
 	s.out = append(wire.AppendHeader(s.out, wire.OpText, false, len(payload)), payload...)
 }
 
@@ -198,14 +194,14 @@ func (s *session) flushReplies() {
 	}
 }
 
-// fail answers a command with an error; the connection lives.
-func (s *session) fail(id []byte, err error) {
+// failure is the answer to a command that failed; the connection lives.
+func (s *session) failure(id []byte, err error) []byte {
 	f := faultOf(err)
 	if f == faultInternal {
 		s.relay.log.Error("command failed", slog.String("connection", s.id), slog.String("error", err.Error()))
 	}
 	s.relay.metrics.errors.of(f.code).Inc()
-	s.reply(f.appendError(nil, id))
+	return f.appendError(nil, id)
 }
 
 var _ pool.Owner = (*session)(nil)

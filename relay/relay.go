@@ -56,11 +56,13 @@ type Relay struct {
 	settled        chan struct{} // closed when all systems have said which namespaces are theirs
 	topics         topics
 	quotas         *quotas
+	revocations    revocations
 	busiest        busiest
 	extra          []systemRoute
 	adminRoutes    []adminRoute
 	backends       []route                                    // of the systems, for backends
 	closers        []func(user, connection string, last bool) // of the systems; called when a session has ended
+	patient        bool                                       // events, and messages of Live routes, may have to wait for a decision or the disk
 
 	// Set once by Serve, before ready is closed.
 	door   *door
@@ -73,6 +75,7 @@ type Relay struct {
 	draining   atomic.Bool
 	memoryUse  atomic.Int32 // hundredths of the limit; 0 without one
 	memoryRoom atomic.Int64 // bytes that new items may still take until the next look, when it is near
+	held       atomic.Int64 // bytes of commands that wait for something outside
 
 	readers sync.WaitGroup // sessions; Serve waits
 	workers sync.WaitGroup // side work; Serve waits
@@ -115,6 +118,7 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 		r.workerPool.Release()
 		return nil, fmt.Errorf("start readers: %w", err)
 	}
+	r.policies.loaded = r.loaded
 	r.tickets = auth.NewTickets(0)
 	r.expiries = &expiries{now: r.now}
 	r.presence = &presence{relay: r}

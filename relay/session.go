@@ -35,6 +35,7 @@ type session struct {
 
 	// Atomic.
 	identity atomic.Pointer[auth.Identity] // replaced by refresh
+	aside    atomic.Pointer[aside]         // commands that wait for something outside; nil: none do. Written under mu
 	heard    atomic.Bool                   // something came since the last ping
 	ending   atomic.Bool                   // a close is under way: commands are ignored
 
@@ -47,6 +48,7 @@ type session struct {
 	departures []departure // subscriptions that were ended and may still have changes to send
 	present    []string    // channels whose subscription ended with the session, and whose users it still is among
 	ended      bool        // nothing may be subscribed any more
+	until      time.Time   // when it has: for how long what is held is carried out
 	expiry     expiryEntry
 
 	// Owned by who has the turn, which reading guards.
@@ -122,7 +124,11 @@ func (s *session) end(why closing) {
 		return
 	}
 	s.relay.metrics.closes.of(why.code).Inc()
-	subs := s.takeSubs()
+	grace := asideGrace
+	if why.code == wire.CloseForbidden {
+		grace = 0
+	}
+	subs := s.takeSubs(grace)
 	rooms := s.takeRooms()
 	var left atomic.Int32
 	left.Store(int32(len(subs)+len(rooms)) + 1)
@@ -136,6 +142,10 @@ func (s *session) end(why closing) {
 	}
 	for _, m := range rooms {
 		m.drop(s, done)
+	}
+	if why.code == wire.CloseDraining {
+		left.Add(1)
+		s.finishAside(done) // the answers to what was taken on are sent, too
 	}
 	done()
 	if why.code == wire.CloseForbidden {
@@ -160,11 +170,13 @@ func (s *session) farewell(why closing) []byte {
 	return wire.CloseFrame(why.code, why.reason)
 }
 
-// takeSubs empties the session's subscriptions and lets no more be added.
-func (s *session) takeSubs() []subscription {
+// takeSubs empties the session's subscriptions and lets no more be added. What is held may be carried out for grace.
+func (s *session) takeSubs(grace time.Duration) []subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ended = true
+	if !s.ended {
+		s.ended, s.until = true, time.Now().Add(grace)
+	}
 	subs := s.subs
 	s.subs = nil
 	for _, sub := range subs {
@@ -206,7 +218,10 @@ func (s *session) leave(sub subscription, answer []byte, then func()) {
 func (s *session) finish(abrupt bool) {
 	s.ending.Store(true)
 	s.relay.expiries.remove(s)
-	subs := s.takeSubs()
+	subs := s.takeSubs(asideGrace)
+	if s.live != nil {
+		s.awaitAside() // the system sees no message after the end
+	}
 	for _, m := range s.takeRooms() {
 		m.gone()
 	}

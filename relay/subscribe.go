@@ -12,15 +12,19 @@ import (
 )
 
 // subscribe is the command.
-func (s *session) subscribe(c *wire.Command) error {
-	if err := s.allow(auth.Subscribe, c.Channel); err != nil {
+func (s *session) subscribe(c *wire.Command, how haste) error {
+	before := s.relay.revocations.made.Load()
+	if err := s.allow(auth.Subscribe, c.Channel, how); err != nil {
+		return err
+	}
+	if err := s.relay.loaded(c.Channel, how); err != nil { // not under a lock
 		return err
 	}
 	req := broker.JoinRequest{Groups: c.Groups}
 	if c.HasPosition {
 		req.From = &broker.Position{Epoch: c.Epoch, Seq: c.Seq}
 	}
-	if err := s.follow(c.Channel, req, c.ID); err != nil {
+	if err := s.follow(c.Channel, req, c.ID, before); err != nil {
 		return err
 	}
 	s.recheck(c.Channel)
@@ -32,20 +36,24 @@ func (s *session) subscribe(c *wire.Command) error {
 func (s *session) recheck(channel string) {
 	p := s.relay.policies
 	followed := strings.TrimPrefix(channel, wire.PresenceNamespace+":")
-	if p.guards[wire.Namespace(followed)] != nil && errors.Is(p.may(s.identity.Load(), auth.Subscribe, channel), ErrDenied) {
+	if _, guarded := p.guards[wire.Namespace(followed)]; guarded && errors.Is(p.may(s.identity.Load(), auth.Subscribe, channel, unasked), ErrDenied) {
 		s.deny(channel, faultForbidden)
 	}
 }
 
 // follow subscribes the session to a channel, or answers again if it is subscribed. The answer and
 // everything later reach the client in order. It may wait for a subscription to the same channel that
-// has just been ended, as long as that has changes to send; it is not to be called on a loop.
-func (s *session) follow(channel string, req broker.JoinRequest, id []byte) error {
+// has just been ended, as long as that has changes to send; it is not to be called on a loop. Before is how many
+// revocations there were when it began to be decided whether the session may.
+func (s *session) follow(channel string, req broker.JoinRequest, id []byte, before uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.awaitDeparture(channel)
 	if s.ended {
 		return faultDraining
+	}
+	if f := s.relay.revocations.since(before, s, channel); f != nil {
+		return f // one that comes from now on finds the subscription
 	}
 	at := s.find(channel)
 	if at < 0 && len(s.subs) >= s.relay.cfg.Limit.Subscriptions+1 { // and the user's own
@@ -218,8 +226,9 @@ func unsubscribedMessage(channel string, f *fault) []byte {
 	return append(wire.AppendString(append(b, `","reason":`...), f.message), '}')
 }
 
-// revoke ends the subscriptions that a new token no longer allows.
-func (s *session) revoke(id *auth.Identity) {
+// revoke ends the subscriptions that a new token no longer allows. Those that somebody is to be asked about are looked at
+// in their lines.
+func (s *session) revoke() {
 	s.mu.Lock()
 	channels := make([]string, len(s.subs))
 	for i, sub := range s.subs {
@@ -227,9 +236,8 @@ func (s *session) revoke(id *auth.Identity) {
 	}
 	s.mu.Unlock()
 	for _, channel := range channels {
-		// Where nobody answers the question, what was allowed before goes on.
-		if errors.Is(s.relay.policies.may(id, auth.Subscribe, channel), ErrDenied) {
-			s.deny(channel, faultForbidden.with("the new token does not allow this channel"))
+		if err := s.review(channel, inTurn); err == errAsk || err == errDisk { //nolint:errorlint // they are not wrapped
+			_ = s.hold(channel, held{}) // there is always room for these
 		}
 	}
 }

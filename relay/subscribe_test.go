@@ -134,7 +134,7 @@ func TestSubscribeAgainBesideWaitingChanges(t *testing.T) {
 	s := c.session()
 	release := c.stall()
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
-	if err := s.subscribe(&wire.Command{Channel: "held:1", ID: []byte("2")}); err != nil {
+	if err := s.subscribe(&wire.Command{Channel: "held:1", ID: []byte("2")}, beside); err != nil {
 		t.Fatal(err)
 	}
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)

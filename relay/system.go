@@ -108,16 +108,17 @@ const (
 )
 
 // Guard decides what clients may do with the channels of a namespace, before its policy is asked. The
-// function must be quick and take no lock that is held while publishing. At start; one for each namespace.
-func (c *Core) Guard(namespace string, f func(id *auth.Identity, op auth.Ops, channel string) Verdict) {
-	c.relay.policies.guards[namespace] = f
+// function must be quick and take no lock that is held while publishing. If it reads a channel that may have to be
+// loaded, reads says which one: then that is in memory. reads may be nil. At start; one for each namespace.
+func (c *Core) Guard(namespace string, f func(id *auth.Identity, op auth.Ops, channel string) Verdict, reads func(channel string) string) {
+	c.relay.policies.guards[namespace] = warden{f, reads}
 }
 
 // May says what the policy of a channel's namespace says of a client, guards aside: for a system that serves a
 // channel on a route of its own, and keeps clients from it on others. It may wait for a backend's decision.
 func (c *Core) May(id *auth.Identity, op auth.Ops, channel string) bool {
 	p := c.relay.policies
-	return p.open(p.of(channel), id, op, channel) == nil
+	return p.open(p.of(channel), id, op, channel, beside) == nil
 }
 
 // Decide has d decide about the channels of namespaces with the access "webhook". At start; by one system.
@@ -129,16 +130,17 @@ func (c *Core) Allows(id *auth.Identity, op auth.Ops, channel string) error {
 	if !wire.ValidChannel(channel) {
 		return faultChannel
 	}
-	return c.relay.policies.may(id, op, channel)
+	return c.relay.policies.may(id, op, channel, beside)
 }
 
 // Revoke ends a user's subscriptions to a channel; each of their connections that has one is told with
 // "unsubscribed". It answers how many there were.
 func (c *Core) Revoke(user, channel, reason string) int {
-	n := 0
+	n, why := 0, faultForbidden.with(reason)
 	c.relay.presence.expel(channel, user)
+	c.relay.revocations.add(revocation{user: user, channel: channel, why: why})
 	for _, s := range c.relay.sessions.byUser(user) {
-		if s.deny(channel, faultForbidden.with(reason)) {
+		if s.deny(channel, why) {
 			n++
 		}
 	}
@@ -244,6 +246,7 @@ func (r *Relay) startSystems(systems []System) error {
 		}
 	}
 	r.systems = systems
+	r.patient = r.disk != nil || r.policies.asks()
 	if r.policies.decider == nil && r.policies.asks() {
 		r.systems = nil
 		for _, s := range systems {

@@ -72,7 +72,7 @@ func (h *hall) Start(core *relay.Core) error {
 			return relay.Denied
 		}
 		return relay.Unknown
-	})
+	}, nil)
 	return core.Reserve("lobbyist", relay.Namespace{})
 }
 

@@ -39,7 +39,7 @@ func (s *System) Start(core *relay.Core) error {
 	}
 	s.rooms.load = s.load
 	s.typing.init(core.Now, s.publishTyping, s.isMember)
-	core.Guard(roomNamespace, s.guard)
+	core.Guard(roomNamespace, s.guard, func(channel string) string { return stateChannel(channel[len(roomNamespace)+1:]) })
 	core.OnClient(topicTypingStart, s.onTyping)
 	core.OnClient(topicTypingStop, s.onTyping)
 	core.OnClose(func(user, connection string, _ bool) { s.typing.gone(user, connection) })

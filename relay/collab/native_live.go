@@ -40,7 +40,7 @@ type resume struct {
 
 func (n *native) live() relay.Live {
 	return relay.Live{
-		Limit: int(n.documents.config.Message), Admit: n.admit, Open: n.open, Message: n.message, Closed: n.closed, Denied: n.denied,
+		Limit: int(n.documents.config.Message), Admit: n.admit, Open: n.open, Message: n.message, Ping: ping, Closed: n.closed, Denied: n.denied,
 	}
 }
 
@@ -186,6 +186,16 @@ func (n *native) denied(c *relay.Client, channel, reason string) bool {
 		return false
 	}
 	c.Close(closeForbidden, reason)
+	return true
+}
+
+// ping answers a ping that need not wait for what was said before it.
+func ping(c *relay.Client, data []byte) bool {
+	var m nativeMessage
+	if m.parse(data) != nil || m.kind != "ping" {
+		return false
+	}
+	c.Send(append(trimComma(wire.AppendID([]byte(`{"type":"pong",`), m.id)), '}'))
 	return true
 }
 

@@ -39,7 +39,7 @@ func (s *System) Start(core *relay.Core) error {
 		return err
 	}
 	for _, name := range []string{namespace, logNamespace, headNamespace} {
-		core.Guard(name, func(*auth.Identity, auth.Ops, string) relay.Verdict { return relay.Denied })
+		core.Guard(name, func(*auth.Identity, auth.Ops, string) relay.Verdict { return relay.Denied }, nil)
 	}
 	core.Live("/documents/{id}/collaborate", (&native{core, s.documents}).live())
 	core.Live("/documents/sharedb", newShare(core, s.documents).live())

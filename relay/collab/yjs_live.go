@@ -271,6 +271,16 @@ func (y *yjsRelay) bring(c *relay.Client, s *yjsSession, body []byte) error {
 	return nil
 }
 
+// newToYjs says whether an update holds anything that the document lacks.
+func (d *Document) newToYjs(u *yjs.Update) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.load(Yjs); err != nil {
+		return false, err
+	}
+	return d.body.(*yjsBody).state.New(u), nil
+}
+
 // update stores an update and tells the others.
 func (y *yjsRelay) update(c *relay.Client, s *yjsSession, body []byte) error {
 	raw := bytes.Clone(body)
@@ -279,6 +289,12 @@ func (y *yjsRelay) update(c *relay.Client, s *yjsSession, body []byte) error {
 		return err
 	}
 	d := s.doc
+	if news, err := d.newToYjs(u); err != nil || !news {
+		return err
+	}
+	if !y.core.May(c.Identity(), auth.Publish, d.channel) { // which may take a backend seconds
+		return errWrite
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.load(Yjs); err != nil {
@@ -287,9 +303,6 @@ func (y *yjsRelay) update(c *relay.Client, s *yjsSession, body []byte) error {
 	b := d.body.(*yjsBody)
 	if !b.state.New(u) {
 		return nil
-	}
-	if !y.core.May(c.Identity(), auth.Publish, d.channel) {
-		return errWrite
 	}
 	if err := d.admit(); err != nil {
 		return err

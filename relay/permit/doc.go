@@ -16,8 +16,9 @@
 //
 // # Who waits, and what happens when it is full
 //
-// Decide waits on the goroutine of the client's command: its later commands wait, others do not. The same
-// question by many at once is asked once. At most [atOnce] questions are under way; one more waits for its turn
+// Decide waits on the goroutine of its caller: the relay calls it beside the turns of sessions. The same question by
+// many at once is asked once; when access is taken away meanwhile, it is answered as denied, and nobody who comes later
+// shares it. At most [atOnce] questions are under way; one more waits for its turn
 // within the same timeout. At most [remembered] answers are kept; then those that have run out go, and if there
 // are none, any quarter.
 //

@@ -1,7 +1,6 @@
 package permit
 
 import (
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,17 +18,22 @@ type subject struct {
 	roles         string // with NUL between them
 }
 
-// key tells subjects apart: none of the parts before the last has a newline.
-func (a subject) key() string {
-	return strconv.Itoa(int(a.op)) + "\n" + a.channel + "\n" + strconv.Quote(a.user) + "\n" + a.roles
-}
-
 // memory is what the backend has said.
 type memory struct {
 	// Guarded by mu, a leaf.
 	mu      sync.Mutex
 	answers map[subject]remark
-	epoch   uint64 // grows with each forget: an answer to a question from before is not kept
+	asked   map[subject]*inquiry // one at a time about each subject
+}
+
+// inquiry is a question that is under way.
+type inquiry struct {
+	done chan struct{} // closed when the rest is known
+
+	// Set before done is closed, and guarded by the memory's mu until then.
+	allow bool
+	err   error
+	taken bool // access was taken away meanwhile, whatever the answer
 }
 
 type remark struct {
@@ -48,28 +52,49 @@ func (m *memory) recall(about subject, now time.Time) (allow, known bool) {
 	return r.allow, true
 }
 
-// age is to be asked for before a question, for keep.
-func (m *memory) age() uint64 {
+// ask answers the inquiry about a subject: one that is under way, or a new one, which the caller is to make and to end.
+func (m *memory) ask(about subject) (q *inquiry, fresh bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.epoch
+	if q = m.asked[about]; q != nil {
+		return q, false
+	}
+	if m.asked == nil {
+		m.asked = make(map[subject]*inquiry)
+	}
+	q = &inquiry{done: make(chan struct{})}
+	m.asked[about.clone()] = q
+	return q, true
 }
 
-// keep remembers an answer, unless something was forgotten since its question.
-func (m *memory) keep(about subject, allow bool, now time.Time, ttl time.Duration, age uint64) {
-	about = subject{strings.Clone(about.user), strings.Clone(about.channel), about.op, about.roles} // the names of a command do not outlive it
+// end ends an inquiry. The answer is remembered, unless there is none, or the access was taken away meanwhile.
+func (m *memory) end(q *inquiry, about subject, allow bool, err error, now time.Time, ttl time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if age != m.epoch {
-		return
+	defer close(q.done)
+	q.allow, q.err = allow, err
+	if m.asked[about] == q {
+		delete(m.asked, about)
 	}
+	if err == nil && !q.taken {
+		m.keep(about, allow, now, ttl)
+	}
+}
+
+// keep remembers an answer. The caller holds mu.
+func (m *memory) keep(about subject, allow bool, now time.Time, ttl time.Duration) {
 	if m.answers == nil {
 		m.answers = make(map[subject]remark)
 	}
 	if len(m.answers) >= remembered {
 		m.makeRoom(now)
 	}
-	m.answers[about] = remark{allow, now.Add(ttl)}
+	m.answers[about.clone()] = remark{allow, now.Add(ttl)}
+}
+
+// clone is the subject in memory of its own: the names of a command do not outlive it.
+func (a subject) clone() subject {
+	return subject{strings.Clone(a.user), strings.Clone(a.channel), a.op, a.roles}
 }
 
 // makeRoom drops what has run out, or, if that is little, any others. It runs once in as many new answers as it
@@ -88,11 +113,17 @@ func (m *memory) makeRoom(now time.Time) {
 	}
 }
 
-// forget drops the answers about a user and a channel, or all channels if that is "".
+// forget drops the answers about a user and a channel, or all channels if that is "". Those that are still to come are
+// for nobody: who asks from now on is asked about anew.
 func (m *memory) forget(user, channel string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.epoch++
+	for about, q := range m.asked {
+		if about.user == user && (channel == "" || about.channel == channel) {
+			q.taken = true
+			delete(m.asked, about)
+		}
+	}
 	for about := range m.answers {
 		if about.user == user && (channel == "" || about.channel == channel) {
 			delete(m.answers, about)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/oklog/ulid/v2"
-	"golang.org/x/sync/singleflight"
 
 	"weir/internal/safedial"
 	"weir/relay"
@@ -38,8 +37,7 @@ type System struct {
 	outcomes map[string]*metrics.Counter // by outcome
 	took     *metrics.PrometheusHistogram
 
-	flight singleflight.Group // one question at a time for each subject
-	slots  chan struct{}      // holds a value for each question under way; never closed
+	slots  chan struct{} // holds a value for each question under way; never closed
 	memory memory
 }
 
@@ -91,18 +89,38 @@ func (s *System) Close() {
 	s.client.CloseIdleConnections()
 }
 
+// Known implements relay.Decider.
+func (s *System) Known(id *auth.Identity, op auth.Ops, channel string) (err error, known bool) { //nolint:revive // it is a verdict
+	allow, known := s.memory.recall(subjectOf(id, op, channel), s.core.Now())
+	if !known {
+		return nil, false
+	}
+	s.outcomes[outcomeRemembered].Inc()
+	return verdict(allow), true
+}
+
+func subjectOf(id *auth.Identity, op auth.Ops, channel string) subject {
+	return subject{id.User, channel, op, strings.Join(id.Roles, "\x00")}
+}
+
 // Decide implements relay.Decider.
 func (s *System) Decide(id *auth.Identity, op auth.Ops, channel string) error {
-	about := subject{id.User, channel, op, strings.Join(id.Roles, "\x00")}
-	if allow, known := s.memory.recall(about, s.core.Now()); known {
-		s.outcomes[outcomeRemembered].Inc()
-		return verdict(allow)
-	}
-	allow, err, _ := s.flight.Do(about.key(), func() (any, error) { return s.decide(about, id) })
-	if err != nil {
+	if err, known := s.Known(id, op, channel); known {
 		return err
 	}
-	return verdict(allow.(bool))
+	about := subjectOf(id, op, channel)
+	q, fresh := s.memory.ask(about)
+	if fresh {
+		s.decide(q, about, id)
+	}
+	<-q.done // within the timeout
+	switch {
+	case q.taken:
+		return relay.ErrDenied
+	case q.err != nil:
+		return q.err
+	}
+	return verdict(q.allow)
 }
 
 // Forget implements relay.Decider.
@@ -115,8 +133,12 @@ func verdict(allow bool) error {
 	return relay.ErrDenied
 }
 
-// decide asks the backend and remembers what it says.
-func (s *System) decide(about subject, id *auth.Identity) (bool, error) {
+// decide asks the backend, remembers what it says and ends the inquiry.
+func (s *System) decide(q *inquiry, about subject, id *auth.Identity) {
+	var ttl time.Duration
+	var allow bool
+	err := relay.ErrUnavailable
+	defer func() { s.memory.end(q, about, allow, err, s.core.Now(), ttl) }()
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
 	defer cancel()
 	select {
@@ -124,18 +146,18 @@ func (s *System) decide(about subject, id *auth.Identity) (bool, error) {
 		defer func() { <-s.slots }()
 	case <-ctx.Done():
 		s.outcomes[outcomeFailed].Inc()
-		return false, relay.ErrUnavailable
+		return
 	}
-	age := s.memory.age()
 	start := time.Now()
-	a, err := s.ask(ctx, about, id)
+	a, problem := s.ask(ctx, about, id)
 	s.took.Update(time.Since(start).Seconds())
-	if err != nil {
+	if problem != nil {
 		s.outcomes[outcomeFailed].Inc()
-		s.core.Log().Warn("nobody decides", "channel", about.channel, "op", about.op.String(), "error", err.Error())
-		return false, relay.ErrUnavailable
+		s.core.Log().Warn("nobody decides", "channel", about.channel, "op", about.op.String(), "error", problem.Error())
+		return
 	}
-	outcome, ttl := outcomeAllowed, s.config.Cache
+	outcome := outcomeAllowed
+	ttl = s.config.Cache
 	if !*a.Allow {
 		outcome, ttl = outcomeDenied, min(ttl, denied)
 	}
@@ -143,8 +165,7 @@ func (s *System) decide(about subject, id *auth.Identity) (bool, error) {
 		ttl = min(time.Duration(*a.TTL*float64(time.Second)), maxTTL)
 	}
 	s.outcomes[outcome].Inc()
-	s.memory.keep(about, *a.Allow, s.core.Now(), ttl, age)
-	return *a.Allow, nil
+	allow, err = *a.Allow, nil
 }
 
 // question is what the backend is asked.

@@ -252,7 +252,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	var m memory
 	now := time.Unix(0, 0)
 	for i := range 3 * remembered {
-		m.keep(subject{user: fmt.Sprint(i)}, true, now, time.Duration(i%2+1)*time.Minute, m.age())
+		m.keep(subject{user: fmt.Sprint(i)}, true, now, time.Duration(i%2+1)*time.Minute)
 		if i%remembered == 0 {
 			now = now.Add(61 * time.Second)
 		}
@@ -267,10 +267,16 @@ func TestMemoryIsBounded(t *testing.T) {
 	if _, known := m.recall(last, now.Add(time.Hour)); known {
 		t.Error("an answer holds for ever")
 	}
-	age := m.age()
+	q, fresh := m.ask(last)
+	if again, _ := m.ask(last); !fresh || again != q {
+		t.Error("a question is asked twice at once")
+	}
 	m.forget(last.user, "")
-	m.keep(last, true, now, time.Minute, age)
-	if _, known := m.recall(last, now); known {
+	if again, fresh := m.ask(last); !fresh || again == q {
+		t.Error("a question from before the access was taken away answers one from after it")
+	}
+	m.end(q, last, true, nil, now, time.Minute)
+	if _, known := m.recall(last, now); known || !q.taken {
 		t.Error("an answer from before it was forgotten is kept")
 	}
 }

@@ -1,0 +1,226 @@
+package relay
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"time"
+
+	"weir/internal/wire"
+)
+
+// haste is how long a command may wait for something outside.
+type haste int
+
+const (
+	inTurn  haste = iota // not at all: errAsk and errDisk say that it has to
+	unasked              // for the disk, but for no decision: errAsk says that it has to
+	beside               // for as long as that takes
+)
+
+// What a command that must not wait is told by those that it would have to wait for.
+var (
+	errAsk  = errors.New("a backend is to be asked")
+	errDisk = errors.New("the disk is to be waited for")
+)
+
+// aside is the commands of a session that have to wait for something outside: a backend's decision, the disk. They
+// are carried out beside the session's turn, which goes on. Those that concern one channel are a line: they keep
+// their order. Lines do not wait for each other, nor for anything but room among the asideLines that are at work.
+//
+// A line at work has a goroutine, which goes on with the next line, and ends when there is none. Relay.readers waits
+// for it. When the session ends, publications, events and messages of a Live route are carried out for asideGrace, as
+// if the client had left a little later, and what is left then is dropped. What a disconnected user has sent is dropped
+// at once.
+type aside struct {
+	over chan struct{} // closed when nothing is left
+
+	// Guarded by the session's mu.
+	lines   map[string]*line
+	idle    []*line // with commands, and no room to be at work
+	working int
+	count   int       // commands that are held or being carried out
+	bytes   int       // of those
+	failed  time.Time // when a decision has last failed to come
+	then    []func()  // called when nothing is left
+}
+
+// line is the commands for one channel, in order. Guarded by the session's mu.
+type line struct {
+	key  string
+	held []held
+}
+
+// held is one command.
+type held struct {
+	message []byte // its own; nil: the subscription to the line's channel is to be held against the session's token
+	binary  bool   // of a Live session
+	since   time.Time
+}
+
+const (
+	asideLines    = 16       // at work for one session
+	asideCommands = 1024     // of one session
+	asideBytes    = 1 << 20  // of one session
+	asideTotal    = 64 << 20 // bytes of all sessions
+	asideGrace    = 2 * time.Second
+	heldCost      = 128 // bytes, besides the message
+)
+
+// The lines of what concerns no channel.
+const (
+	lineEvents   = "\x00event"    // topics reach webhooks in the order in which a client emits them
+	linePresence = "\x00presence" // but these, which nobody outside hears of
+	lineLive     = "\x00live"
+)
+
+// lineOf is the line of a command; "" if it has nothing to wait for.
+func lineOf(c *wire.Command) string {
+	switch c.Type {
+	case "subscribe", "unsubscribe", "publish", "history", "presence":
+		return c.Channel
+	case "event":
+		if strings.HasPrefix(c.Topic, "presence.") {
+			return linePresence
+		}
+		return lineEvents
+	case "message":
+		return lineEvents
+	}
+	return ""
+}
+
+// waits says whether others of its line are waiting, so that a command waits behind them.
+func (s *session) waits(key string) bool {
+	if s.aside.Load() == nil || key == "" {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.aside.Load()
+	return a != nil && a.lines[key] != nil
+}
+
+// setAside has a command carried out beside the turn. What limits publishing is the time at which it comes.
+func (s *session) setAside(c *wire.Command, message []byte, now time.Time) error {
+	if c.Type == "publish" && !s.takePublish(s.relay.policies.of(c.Channel), now) {
+		return faultRate
+	}
+	return s.hold(lineOf(c), held{message: bytes.Clone(message), since: now})
+}
+
+// hold puts a command at the end of a line. Errors: as many as may are waiting.
+func (s *session) hold(key string, h held) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return nil // nobody is there for an answer
+	}
+	a := s.aside.Load()
+	if a == nil {
+		a = &aside{over: make(chan struct{}), lines: make(map[string]*line)}
+	}
+	size := len(h.message) + heldCost
+	switch {
+	case h.message == nil: // there are no more of these than subscriptions
+		s.relay.held.Add(int64(size))
+	case a.count >= asideCommands, a.bytes+size > asideBytes && a.count > 0:
+		return faultMany.with("as many commands of this connection wait for an answer as may")
+	case s.relay.held.Add(int64(size)) > asideTotal:
+		s.relay.held.Add(int64(-size))
+		s.relay.metrics.shed.of("waiting").Inc()
+		return faultOverloaded
+	}
+	s.aside.Store(a)
+	a.count++
+	a.bytes += size
+	if l := a.lines[key]; l != nil {
+		l.held = append(l.held, h)
+		return nil
+	}
+	l := &line{strings.Clone(key), []held{h}}
+	a.lines[l.key] = l
+	if a.working == asideLines {
+		a.idle = append(a.idle, l)
+		return nil
+	}
+	a.working++
+	s.relay.readers.Add(1) // the session itself is one of them until it has ended
+	work := func() { s.work(a, l) }
+	if s.relay.readerPool.Submit(work) != nil {
+		go work() // ends with the lines; Relay.readers waits for it
+	}
+	return nil
+}
+
+// first takes the first command of a line.
+func (s *session) first(a *aside, l *line) (h held, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(l.held) == 0 {
+		return held{}, false
+	}
+	h = l.held[0]
+	l.held[0] = held{}
+	l.held = l.held[1:]
+	return h, true
+}
+
+// done counts a command out.
+func (s *session) done(a *aside, h *held) {
+	size := len(h.message) + heldCost
+	s.relay.held.Add(int64(-size))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.count--
+	a.bytes -= size
+}
+
+// nextLine leaves a line that is empty, and answers the next one that has waited for its turn; nil if there is none.
+// If more has come for the line, it is that line.
+func (s *session) nextLine(a *aside, l *line) *line {
+	s.mu.Lock()
+	if len(l.held) > 0 {
+		s.mu.Unlock()
+		return l
+	}
+	delete(a.lines, l.key)
+	if len(a.idle) > 0 {
+		l = a.idle[0]
+		a.idle = a.idle[1:]
+		s.mu.Unlock()
+		return l
+	}
+	a.working--
+	var then []func()
+	if a.working == 0 {
+		s.aside.Store(nil)
+		close(a.over)
+		then = a.then
+	}
+	s.mu.Unlock()
+	for _, f := range then {
+		f()
+	}
+	return nil
+}
+
+// finishAside has f called when nothing is left that was held; at once if nothing is.
+func (s *session) finishAside(f func()) {
+	s.mu.Lock()
+	a := s.aside.Load()
+	if a != nil {
+		a.then = append(a.then, f)
+	}
+	s.mu.Unlock()
+	if a == nil {
+		f()
+	}
+}
+
+// awaitAside waits until nothing is left that was held. The session has ended.
+func (s *session) awaitAside() {
+	if a := s.aside.Load(); a != nil {
+		<-a.over
+	}
+}

@@ -1,0 +1,133 @@
+package relay
+
+import (
+	"errors"
+	"time"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay/auth"
+)
+
+// work carries out lines until there are none to be taken.
+func (s *session) work(a *aside, l *line) {
+	defer s.relay.readers.Done()
+	var list []receipt
+	for l != nil {
+		h, ok := s.first(a, l)
+		switch {
+		case ok:
+			list = s.carryOut(a, l.key, &h, list)
+			s.done(a, &h)
+		case len(list) > 0:
+			list = s.hand(list) // and then more may have come
+		default:
+			l = s.nextLine(a, l)
+		}
+	}
+}
+
+// carryOut carries out one command and answers it, or adds it to the publications that are answered when they are safe.
+func (s *session) carryOut(a *aside, key string, h *held, list []receipt) []receipt {
+	defer s.relay.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	how, ended, over := s.hasteOf(a, h)
+	switch {
+	case over:
+		return list
+	case s.live != nil:
+		s.live.live.Message(s.live, h.message, h.binary)
+		return list
+	case h.message == nil:
+		_ = s.review(key, how) // told to the client, if anybody is
+		return list
+	}
+	var c wire.Command
+	_ = c.Parse(h.message) // as in the turn, where it was good
+	switch c.Type {
+	case "publish":
+		ticket, err := s.submit(&c, h.since, how)
+		list = append(list, receipt{c.ID, ticket, s.noted(a, err)})
+		if ticket.Wait != nil && len(list) < mostReceipts {
+			return list
+		}
+		return s.hand(list)
+	case "message", "event":
+	default:
+		if ended {
+			return list // nobody is there for the answer
+		}
+	}
+	list = s.hand(list)
+	payload, err := s.run(&c, h.since, how)
+	s.tell(&c, payload, s.noted(a, err))
+	return list
+}
+
+// hasteOf says how long a command may wait: nobody is asked about one for which the session has waited as long as
+// an answer may take, while another one did not come. Over says that the session has ended too long ago.
+func (s *session) hasteOf(a *aside, h *held) (how haste, ended, over bool) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	how = beside
+	if a.failed.After(h.since) && now.Sub(h.since) >= s.relay.cfg.Auth.Webhook.Timeout {
+		how = unasked
+	}
+	return how, s.ended, s.ended && now.After(s.until)
+}
+
+// noted is an error as it is told. It notes that a decision has not come.
+func (s *session) noted(a *aside, err error) error {
+	if errors.Is(err, errAsk) {
+		return ErrUnavailable
+	}
+	if errors.Is(err, ErrUnavailable) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		a.failed = time.Now()
+	}
+	return err
+}
+
+// tell sends the answer to a command that was waited for, if it has one.
+func (s *session) tell(c *wire.Command, payload []byte, err error) {
+	if err != nil {
+		payload = s.failure(c.ID, err)
+	}
+	if payload != nil {
+		s.deliver(append(wire.AppendHeader(make([]byte, 0, len(payload)+10), wire.OpText, false, len(payload)), payload...))
+	}
+}
+
+// receipt is the answer to a publication that waits for the disk. Those of publications that have come together are
+// waited for together.
+type receipt struct {
+	id     []byte
+	ticket broker.Ticket
+	err    error
+}
+
+const mostReceipts = 64
+
+// hand waits for publications and answers them, in order.
+func (s *session) hand(list []receipt) []receipt {
+	for i := range list {
+		p := &list[i]
+		if p.err == nil && p.ticket.Wait != nil {
+			p.ticket.Position, p.err = p.ticket.Wait()
+		}
+		s.tell(&wire.Command{ID: p.id}, published(p.id, p.ticket.Position), p.err)
+	}
+	clear(list)
+	return list[:0]
+}
+
+// review ends a subscription that the session's token does not allow. Where nobody answers the question, what was
+// allowed before goes on.
+func (s *session) review(channel string, how haste) error {
+	err := s.relay.policies.may(s.identity.Load(), auth.Subscribe, channel, how)
+	if errors.Is(err, ErrDenied) {
+		s.deny(channel, faultForbidden.with("the new token does not allow this channel"))
+	}
+	return err
+}
