@@ -99,6 +99,9 @@ func (w *writer) channel(name string, d *delta) error {
 		h = header{first: d.seq - uint64(len(d.log)) + 1}
 	}
 	h.generation, h.epoch, h.seq = w.generation, d.epoch, d.seq
+	if d.alone {
+		h.forks = nil
+	}
 	h.forks = append(h.forks, d.forks...)
 	h.forks = h.forks[max(0, len(h.forks)-mostForks):]
 	if err := w.writeItems(name, &h, d.items); err != nil {

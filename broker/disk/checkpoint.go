@@ -109,7 +109,15 @@ func (j *Journal) store(list []*batch, generation uint64, clean bool) error {
 			if err := w.apply(d); err != nil {
 				return err
 			}
-			return writeState(tx, state{number, j.generation, clean})
+			s, _, err := readState(tx)
+			if err != nil {
+				return err
+			}
+			if len(list) > 0 {
+				s.stored, s.seal = number, list[len(list)-1].seal
+			}
+			s.generation, s.clean = j.generation, clean
+			return writeState(tx, &s)
 		})
 	}
 	if err != nil {
@@ -146,7 +154,7 @@ func (j *Journal) fresh(tx *bolt.Tx, list []*batch) (deltas, error) {
 		if b.number <= s.stored {
 			continue
 		}
-		if err := d.add(b.frame[frameHeader:], j.config.Policy); err != nil {
+		if err := d.add(b.records, j.config.Policy); err != nil {
 			return nil, err
 		}
 	}

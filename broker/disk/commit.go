@@ -18,6 +18,8 @@ func (j *Journal) commit() {
 	defer j.done.Done()
 	defer close(j.committed)
 	defer j.wal.close()
+	idle := time.NewTimer(ledgerDelay)
+	defer idle.Stop()
 	for {
 		for {
 			b := j.take()
@@ -29,11 +31,19 @@ func (j *Journal) commit() {
 				return
 			}
 		}
+		if !j.wal.ledger.settled() {
+			idle.Reset(ledgerDelay)
+		}
 		select {
 		case <-j.wake:
 			continue
 		case <-j.relief:
 			j.wal.trim(j.stats.stored.Load())
+			continue
+		case <-idle.C:
+			if !j.wal.ledger.settled() {
+				j.wal.settle()
+			}
 			continue
 		case <-j.stop:
 		}
@@ -63,7 +73,6 @@ func (j *Journal) take() *batch {
 
 // write makes a batch safe, however long that takes. An error means that the journal was closed.
 func (j *Journal) write(b *batch) error {
-	putHeader(b.frame, b.number)
 	begun := time.Now()
 	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
 		err := j.room()
@@ -97,6 +106,8 @@ func (j *Journal) finish(b *batch, took time.Duration) {
 	j.note(nil)
 	j.stats.commits.Add(1)
 	j.stats.bytes.Add(uint64(len(b.frame)))
+	j.wal.note() // before anybody is told
+	b.records, b.seal = b.frame[frameHeader:], j.wal.last.seal
 	j.mu.Lock()
 	promise := b.promise // nobody else comes to wait for it
 	j.flight = nil

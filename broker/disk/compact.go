@@ -47,8 +47,10 @@ func Compact(dir string, progress func(written int64)) (before, after int64, err
 }
 
 // openStill opens a directory without a policy of its own: nothing is trimmed, and the log is in the database.
-func openStill(dir string) (*Journal, error) {
-	return Open(Config{Dir: dir, Policy: keepAll, Sweep: math.MaxInt64, still: true})
+func openStill(dir string) (*Journal, error) { return Open(still(dir)) }
+
+func still(dir string) Config {
+	return Config{Dir: dir, Policy: keepAll, Sweep: math.MaxInt64, still: true}
 }
 
 // copyTo writes what the database has into a new one.

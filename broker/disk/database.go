@@ -15,7 +15,10 @@ import (
 )
 
 // formatVersion is the version of everything in the data directory.
-const formatVersion = "1"
+const (
+	formatVersion = "2"
+	oldVersion    = "1" // is taken over by Open
+)
 
 // The names of the database.
 const databaseName = "weir.db"
@@ -35,23 +38,41 @@ var (
 type state struct {
 	stored     uint64 // number of the last batch in the database
 	generation uint64
-	clean      bool // the last process closed it in order
+	clean      bool   // the last process closed it in order
+	seal       uint32 // of the last batch in the database
+	salt       uint32 // what the headers of the log are sealed with; random
+	severed    uint64 // what was last written before this generation may lack what was acknowledged
+
+	format string // version that it was read of; not encoded
 }
 
-func (s state) encode() []byte {
+func (s *state) encode() []byte {
 	b := binary.BigEndian.AppendUint64(nil, s.stored)
 	b = binary.BigEndian.AppendUint64(b, s.generation)
+	clean := byte(0)
 	if s.clean {
-		return append(b, 1)
+		clean = 1
 	}
-	return append(b, 0)
+	b = append(b, clean)
+	b = binary.BigEndian.AppendUint32(b, s.seal)
+	b = binary.BigEndian.AppendUint32(b, s.salt)
+	return binary.BigEndian.AppendUint64(b, s.severed)
 }
 
-func decodeState(b []byte) (s state, ok bool) {
-	if len(b) != 17 {
+// decodeState reads a state of a version. Version 1 ended behind clean.
+func decodeState(b []byte, version string) (s state, ok bool) {
+	size := 33
+	if version == oldVersion {
+		size = 17
+	}
+	if len(b) != size {
 		return s, false
 	}
-	return state{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), b[16] == 1}, true
+	s = state{stored: binary.BigEndian.Uint64(b), generation: binary.BigEndian.Uint64(b[8:]), clean: b[16] == 1, format: version}
+	if version != oldVersion {
+		s.seal, s.salt, s.severed = binary.BigEndian.Uint32(b[17:]), binary.BigEndian.Uint32(b[21:]), binary.BigEndian.Uint64(b[25:])
+	}
+	return s, true
 }
 
 // guard runs what reads the database, and makes an error of what a damaged file does to it: the library
@@ -106,12 +127,13 @@ func readState(tx *bolt.Tx) (s state, fresh bool, err error) {
 		}
 		return state{generation: 1, clean: true}, true, nil
 	}
-	if version := string(meta.Get(keyFormat)); version != formatVersion {
-		return s, false, fmt.Errorf("version %q, this program knows %q: %w", version, formatVersion, ErrFormat)
+	version := string(meta.Get(keyFormat))
+	if version != formatVersion && version != oldVersion {
+		return s, false, fmt.Errorf("version %q, this program knows %q and takes over %q: %w", version, formatVersion, oldVersion, ErrFormat)
 	}
 	b, ok := unseal(keyState, meta.Get(keyState))
 	if ok {
-		s, ok = decodeState(b)
+		s, ok = decodeState(b, version)
 	}
 	if !ok {
 		return s, false, fmt.Errorf("state of %s: %w", databaseName, ErrCorrupt)
@@ -120,7 +142,7 @@ func readState(tx *bolt.Tx) (s state, fresh bool, err error) {
 }
 
 // writeState writes the state, and makes what a new database lacks.
-func writeState(tx *bolt.Tx, s state) error {
+func writeState(tx *bolt.Tx, s *state) error {
 	for _, name := range [][]byte{bucketMeta, bucketChannels, bucketHistory, bucketItems, bucketKeys} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err

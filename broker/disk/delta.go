@@ -14,6 +14,7 @@ type delta struct {
 	epoch  string
 	seq    uint64
 	forks  []broker.Fork
+	alone  bool     // the forks that the database has do not count
 	log    []change // the newest changes, up to seq
 	items  map[string]*itemDelta
 	keys   []keyDelta
@@ -63,6 +64,9 @@ func (c *delta) add(r *record) {
 	switch r.kind {
 	case kindForget:
 		*c = delta{policy: c.policy, reset: true, gone: true}
+	case kindSever:
+		c.gone, c.epoch, c.seq = false, string(r.fresh), r.seq
+		c.forks, c.alone = nil, true
 	case kindFork:
 		c.gone, c.epoch, c.seq = false, string(r.fresh), r.seq
 		c.forks = append(c.forks, broker.Fork{Epoch: string(r.epoch), Seq: r.seq})

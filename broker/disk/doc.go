@@ -9,23 +9,25 @@
 // now: position, the newest changes, items, idempotency keys. Channels are loaded from the database.
 // After a crash, what only the log has is kept beside the database and put over what a load finds, until a first
 // checkpoint has taken it: a start waits for reading the log, not for that. A torn tail, which nobody was told of, is
-// ignored.
+// ignored: what was on disk is known from the ledger and from the headers of later batches.
 //
-// [OpenView] looks at a directory without a server; [Compact], [View.Export] and [Import] are what its name says.
+// [OpenView] looks at a directory without a server; [Compact], [View.Export] and [Import] are what its name says. [Repair]
+// goes on without what a log has lost.
 //
 // Config.FS is the seam for tests: the log's folder. broker/disk/memdisk has one in memory with full,
 // failing and slow disks and power cuts. The database always lies in Config.Dir, since it is mapped into
 // memory; its own commits are atomic.
 //
 // It refuses: folders that another process uses ([ErrInUse]), other formats ([ErrFormat]), damage that
-// a crash does not explain ([ErrCorrupt]), names with a NUL, publications that are to be acknowledged while the disk fails
+// a crash does not explain ([ErrCorrupt], of the log [ErrLost]), names with a NUL, publications that are to be acknowledged while the disk fails
 // ([ErrFailing]), and more than Config.Queue bytes that wait for it (broker.ErrFull).
 //
 // # Layout
 //
 //	lock      held by the process that has the folder open
 //	weir.db   the database, with the format's version, the number of its last batch and the generation
-//	log/N.wal segments of the log: frames, each a batch with its number and a checksum
+//	log/N.wal segments of the log: frames, each a batch with its number, checksums and the seal of the one before
+//	log/N.synced the ledger: up to which batch the log is on disk
 //
 // # Generations
 //

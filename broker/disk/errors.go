@@ -1,6 +1,9 @@
 package disk
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // The errors of this package. They come wrapped with the operation.
 var (
@@ -11,4 +14,7 @@ var (
 	ErrClosed  = errors.New("the journal is closed")
 	ErrName    = errors.New("a name may not hold a NUL")
 	ErrExists  = errors.New("the channel exists already")
+
+	// ErrLost is an ErrCorrupt of the log: what was on disk is damaged or missing. Repair goes on without it.
+	ErrLost = fmt.Errorf("acknowledged changes are lost: %w", ErrCorrupt)
 )

@@ -48,13 +48,16 @@ type forkLine struct {
 }
 
 // Export writes the channels whose names begin with prefix as NDJSON, and calls progress after each. A channel that
-// can not be read is left out and reported; the others are written. It answers how many were written.
+// can not be read is left out and reported, and so is what the log has lost; the others are written. It answers how many were written.
 //
 // Errors: those of the writer.
 func (v *View) Export(to io.Writer, prefix string, now time.Time, progress func(), report func(what string)) (channels int, err error) {
 	w := bufio.NewWriterSize(to, 64<<10)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
+	if v.log.damage != nil {
+		report(v.log.damage.Error())
+	}
 	err = e.Encode(line{Type: lineHead, Version: exportVersion, At: instant(now)})
 	if err == nil {
 		err = v.Each(prefix, func(name string, kept broker.Kept, err error) error {

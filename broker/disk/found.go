@@ -42,6 +42,9 @@ func (d *delta) fold(kept *broker.Kept) bool {
 		return false
 	}
 	kept.Position = broker.Position{Epoch: d.epoch, Seq: d.seq}
+	if d.alone {
+		kept.Forks = nil
+	}
 	kept.Forks = append(kept.Forks, d.forks...)
 	for i := range d.log {
 		kept.Changes = append(kept.Changes, d.log[i].kept())
@@ -80,6 +83,6 @@ func (d *delta) foldItems(kept *broker.Kept) {
 }
 
 // whole makes a batch of a frame that was found.
-func whole(number uint64, frame []byte) *batch {
-	return &batch{number: number, frame: frame}
+func whole(f *frame) *batch {
+	return &batch{number: f.number, frame: f.bytes, records: f.bytes[f.header():], seal: f.seal}
 }

@@ -6,52 +6,107 @@ import (
 	"hash/crc32"
 )
 
-// A frame is a batch in the log: a magic, the length of its records, the number of the batch, a checksum
-// of all of these, and the records.
+// A frame is a batch in the log: a header, and the records. The header is a magic, the length of the records, the number
+// of the batch, the seal of the batch before, a checksum of the records, and the seal: a checksum of all these, begun with
+// the directory's salt, so that no publisher can make one. A header that is whole proves more than its own batch: it is
+// written when the batch before is on disk, and not earlier.
 const (
-	frameMagic  = "WRF1"
-	frameHeader = 4 + 4 + 8 + 4
+	frameMagic  = "WRF2"
+	frameHeader = 4 + 4 + 8 + 4 + 4 + 4
 	mostFrame   = 1 << 30 // bytes of records; anything longer is damage
+
+	// In version 1 there was neither a seal of the batch before nor one of the header.
+	oldMagic  = "WRF1"
+	oldHeader = 4 + 4 + 8 + 4
 )
 
-// putHeader fills in the header of a frame, whose records follow it.
-func putHeader(frame []byte, number uint64) {
-	copy(frame, frameMagic)
-	binary.LittleEndian.PutUint32(frame[4:], uint32(len(frame)-frameHeader))
-	binary.LittleEndian.PutUint64(frame[8:], number)
-	binary.LittleEndian.PutUint32(frame[16:], frameSum(frame))
+// frame is a batch as it stands in the log.
+type frame struct {
+	number uint64
+	seal   uint32
+	before uint32 // seal of the batch before; of version 1: 0
+	old    bool   // it is of version 1
+	bytes  []byte // header and records
 }
 
-func frameSum(frame []byte) uint32 {
-	return crc32.Update(crc32.Checksum(frame[:16], castagnoli), castagnoli, frame[frameHeader:])
+func (f *frame) header() int {
+	if f.old {
+		return oldHeader
+	}
+	return frameHeader
 }
 
-// cutFrame answers the frame at the beginning of b.
-func cutFrame(b []byte) (number uint64, records, rest []byte, ok bool) {
+// putHeader fills in the header of a frame, whose records follow it, and returns its seal.
+func putHeader(b []byte, number uint64, before, salt uint32) (seal uint32) {
+	copy(b, frameMagic)
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-frameHeader))
+	binary.LittleEndian.PutUint64(b[8:], number)
+	binary.LittleEndian.PutUint32(b[16:], before)
+	binary.LittleEndian.PutUint32(b[20:], crc32.Checksum(b[frameHeader:], castagnoli))
+	seal = crc32.Update(salt, castagnoli, b[:24])
+	binary.LittleEndian.PutUint32(b[24:], seal)
+	return seal
+}
+
+// readFrameHeader reads the header at the beginning of b, which may be all there is. size is that of the records.
+func readFrameHeader(b []byte, salt uint32) (f frame, size int64, ok bool) {
 	if len(b) < frameHeader || string(b[:4]) != frameMagic {
-		return 0, nil, b, false
+		return f, 0, false
+	}
+	f = frame{number: binary.LittleEndian.Uint64(b[8:]), seal: binary.LittleEndian.Uint32(b[24:]), before: binary.LittleEndian.Uint32(b[16:])}
+	size = int64(binary.LittleEndian.Uint32(b[4:]))
+	return f, size, size <= mostFrame && f.seal == crc32.Update(salt, castagnoli, b[:24])
+}
+
+// cutFrame returns the frame at the beginning of b.
+func cutFrame(b []byte, salt uint32) (f frame, rest []byte, ok bool) {
+	if bytes.HasPrefix(b, []byte(oldMagic)) {
+		return cutOldFrame(b)
+	}
+	f, size, ok := readFrameHeader(b, salt)
+	end := frameHeader + size
+	if !ok || end > int64(len(b)) || crc32.Checksum(b[frameHeader:end], castagnoli) != binary.LittleEndian.Uint32(b[20:]) {
+		return f, b, false
+	}
+	f.bytes = b[:end:end]
+	return f, b[end:], true
+}
+
+func cutOldFrame(b []byte) (f frame, rest []byte, ok bool) {
+	if len(b) < oldHeader {
+		return f, b, false
 	}
 	size := int64(binary.LittleEndian.Uint32(b[4:]))
-	if size > mostFrame || size > int64(len(b)-frameHeader) {
-		return 0, nil, b, false
+	if size > mostFrame || size > int64(len(b)-oldHeader) {
+		return f, b, false
 	}
-	end := frameHeader + int(size)
-	if frameSum(b[:end]) != binary.LittleEndian.Uint32(b[16:]) {
-		return 0, nil, b, false
-	}
-	return binary.LittleEndian.Uint64(b[8:]), b[frameHeader:end], b[end:], true
+	end := oldHeader + int(size)
+	f = frame{number: binary.LittleEndian.Uint64(b[8:]), seal: binary.LittleEndian.Uint32(b[16:]), old: true, bytes: b[:end:end]}
+	return f, b[end:], crc32.Update(crc32.Checksum(b[:16], castagnoli), castagnoli, b[oldHeader:end]) == f.seal
 }
 
-// holdsFrame says whether there is a frame anywhere in b with a number beyond the given one. Frames are
-// written one after the other, each after the one before is safe: behind a torn one there is none.
-func holdsFrame(b []byte, beyond uint64) bool {
+// proven is up to which batch a piece of the log proves that all were on disk, though it cannot be read from its
+// beginning on: each header in it that is whole was written after the batch before was safe. Of version 1 only whole
+// frames count, and only in files of that version.
+func proven(b []byte, salt uint32, old bool) (number uint64) {
+	magic := frameMagic
+	if old {
+		magic = oldMagic
+	}
 	for {
-		i := bytes.Index(b, []byte(frameMagic))
+		i := bytes.Index(b, []byte(magic))
 		if i < 0 {
-			return false
+			return number
 		}
-		if number, _, _, ok := cutFrame(b[i:]); ok && number > beyond {
-			return true
+		var f frame
+		var ok bool
+		if old {
+			f, _, ok = cutOldFrame(b[i:])
+		} else {
+			f, _, ok = readFrameHeader(b[i:], salt)
+		}
+		if ok && f.number > 0 {
+			number = max(number, f.number-1)
 		}
 		b = b[i+1:]
 	}

@@ -33,7 +33,7 @@ func FuzzValues(f *testing.F) {
 	f.Add(p.encode())
 	f.Add((&storedItem{1, 2, []byte("3")}).encode())
 	f.Add(encodeTime(5))
-	f.Add((state{1, 2, true}).encode())
+	f.Add((&state{stored: 1, generation: 2, clean: true, seal: 3, salt: 4, severed: 5}).encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if p, ok := decodePage(b); ok {
 			if list, ok := p.changes(); ok && len(list) != p.count {
@@ -48,9 +48,12 @@ func FuzzValues(f *testing.F) {
 		if at, ok := decodeTime(b); ok && at < 0 {
 			t.Fatal(at)
 		}
-		if s, ok := decodeState(b); ok {
-			if again, ok := decodeState(s.encode()); !ok || again != s {
-				t.Fatalf("%+v", s)
+		for _, version := range []string{oldVersion, formatVersion} {
+			if s, ok := decodeState(b, version); ok {
+				again, ok := decodeState(s.encode(), formatVersion)
+				if again.format = version; !ok || again != s {
+					t.Fatalf("%+v", s)
+				}
 			}
 		}
 		for _, k := range [][]byte{b, append([]byte("room:1\x00"), b...)} {
@@ -68,7 +71,8 @@ func FuzzRecords(f *testing.F) {
 	b := appendChange(nil, "room:1", broker.Position{Epoch: "e1", Seq: 4},
 		&broker.Entry{Op: broker.Set, Group: "g", Key: "k", Data: []byte("1"), TTL: time.Second, IdempotencyKey: "once"}, time.UnixMilli(5))
 	b = appendNote(b, "room:1", broker.Position{Epoch: "e1", Seq: 4}, "twice", time.UnixMilli(6))
-	b = appendFork(b, "room:1", broker.Position{Epoch: "e1", Seq: 4}, "e2")
+	b = appendFork(b, "room:1", broker.Position{Epoch: "e1", Seq: 4}, "e2", false)
+	b = appendFork(b, "room:2", broker.Position{Epoch: "e1", Seq: 4}, "e2", true)
 	f.Add(b)
 	f.Add(appendForget(b, "room:1"))
 	f.Add(appendChange(appendForget(nil, "room:1"), "room:1", broker.Position{Epoch: "e3", Seq: 1}, &broker.Entry{Op: broker.Delete, Group: "g", Key: "k", Expired: true}, time.UnixMilli(7)))
@@ -94,23 +98,18 @@ func FuzzRecords(f *testing.F) {
 
 // FuzzLog reads any bytes as a file of the log. Whole frames at the beginning are found, however it goes on.
 func FuzzLog(f *testing.F) {
-	whole := append(frameOf(1, "room:1"), frameOf(2, "room:2")...)
+	whole := frames(7, entry{}, 1, 2)
 	f.Add([]byte{})
 	f.Add(whole)
 	f.Add(whole[:len(whole)-1])
 	f.Add(append(bytes.Clone(whole), make([]byte, 100)...))
-	f.Add(append(bytes.Clone(whole), frameOf(4, "room:1")...))
+	f.Add(append(bytes.Clone(whole), frames(7, entry{2, 0}, 4)...))
 	f.Add([]byte(strings.Repeat(frameMagic, 10)))
 	f.Fuzz(func(t *testing.T, tail []byte) {
-		r := replayed{}
-		if err := r.read("1.wal", append(bytes.Clone(whole), tail...)); err != nil {
-			if !errors.Is(err, ErrCorrupt) {
-				t.Fatal(err)
-			}
-			return
-		}
-		if len(r.batches) < 2 || r.last != uint64(len(r.batches)) || r.batches[0].number != 1 {
-			t.Fatalf("%d batches up to %d", len(r.batches), r.last)
+		r := replayed{salt: 7}
+		r.read("1.wal", append(bytes.Clone(whole), tail...), entry{})
+		if len(r.batches) < 2 || r.last.number != uint64(len(r.batches)) || r.batches[0].number != 1 {
+			t.Fatalf("%d batches up to %d", len(r.batches), r.last.number)
 		}
 		bytesFound := r.torn
 		for _, b := range r.batches {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
@@ -186,7 +187,7 @@ func (m *importer) part(l *line) error {
 // put puts in the channels that were read.
 func (m *importer) put(j *Journal) error {
 	err := j.db.update(func(tx *bolt.Tx) error {
-		w := newWriter(tx, 0, j.now()) // of no generation: each goes on in an epoch of its own
+		w := newWriter(tx, math.MaxUint64, j.now()) // of no generation of this directory: each goes on in an epoch of its own
 		for _, name := range slices.Sorted(maps.Keys(m.ready)) {
 			if w.channels.Get([]byte(name)) != nil {
 				return fmt.Errorf("%s: %w", name, ErrExists)

@@ -31,6 +31,7 @@ type Config struct {
 
 	Log     *slog.Logger               // what fails and heals; nil: nowhere
 	still   bool                       // the log is in the database before Open returns
+	repair  bool                       // damage of the log does not keep from opening
 	renew   int                        // pages written after which the database is opened anew; renewAfter
 	Observe func(commit time.Duration) // called after each commit with the time it took; nil: nobody
 }
@@ -70,6 +71,8 @@ type Journal struct {
 	db         *database
 	lock       io.Closer
 	generation uint64
+	severed    uint64        // see state
+	mended     error         // damage that Repair goes on without; nil: none
 	wake       chan struct{} // tells the committer of a batch; room for one
 	hand       chan struct{} // tells the checkpointer that there is something to do; room for one
 	relief     chan struct{} // tells the committer that the checkpointer is done; room for one
@@ -79,6 +82,9 @@ type Journal struct {
 
 	// Owned by the committer.
 	wal wal
+
+	// Owned by the checkpointer.
+	swept map[string]bool // channels that the sweep has told of
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -112,6 +118,8 @@ type mark struct {
 type batch struct {
 	number   uint64
 	frame    []byte            // header and records
+	records  []byte            // of frame, once it is safe
+	seal     uint32            // once it is safe
 	deferred []broker.Deferred // to be applied when it is safe
 	promise  *promise          // what its publishers wait for; guarded by the journal's mu
 }

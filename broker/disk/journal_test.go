@@ -26,8 +26,8 @@ func TestReopen(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if files, _ := os.ReadDir(filepath.Join(dir, logName)); len(files) > 0 {
-		t.Fatalf("an orderly end leaves a log of %d files", len(files))
+	if files, _ := os.ReadDir(filepath.Join(dir, logName)); len(files) != 1 || !strings.HasSuffix(files[0].Name(), ledgerSuffix) {
+		t.Fatalf("an orderly end leaves %v", files)
 	}
 
 	_, b = open(t, Config{Dir: dir})
@@ -249,8 +249,8 @@ func TestOpenRefuses(t *testing.T) {
 		text string
 	}{
 		{"a version of the future", func(t *testing.T, dir string) {
-			alter(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyFormat, []byte("2")) })
-		}, ErrFormat, `version "2", this program knows "1"`},
+			alter(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyFormat, []byte("3")) })
+		}, ErrFormat, `version "3", this program knows "2" and takes over "1"`},
 		{"a database of something else", func(t *testing.T, dir string) {
 			alter(t, dir, func(tx *bolt.Tx) error {
 				_, err := tx.CreateBucket([]byte("theirs"))
@@ -267,16 +267,18 @@ func TestOpenRefuses(t *testing.T) {
 			if err := os.Remove(filepath.Join(dir, databaseName)); err != nil {
 				t.Fatal(err)
 			}
-			write(t, filepath.Join(dir, logName, segmentName(1)), frameOf(1, "room:1"))
+			write(t, filepath.Join(dir, logName, segmentName(1)), frames(1, entry{}, 1))
 		}, ErrCorrupt, "no database"},
 		{"a gap in the log", func(t *testing.T, dir string) {
-			write(t, filepath.Join(dir, logName, segmentName(1)), frameOf(100, "room:1"))
+			s := stateOf(t, dir)
+			write(t, filepath.Join(dir, logName, segmentName(1)), frames(s.salt, entry{s.stored, s.seal}, 100))
 		}, ErrCorrupt, "batch 100 follows"},
 		{"a hole in the log", func(t *testing.T, dir string) {
-			a, b := frameOf(2, "room:1"), frameOf(3, "room:1")
-			a[len(a)-1] ^= 1
-			write(t, filepath.Join(dir, logName, segmentName(1)), append(a, b...))
-		}, ErrCorrupt, "after batch 1"},
+			s := stateOf(t, dir)
+			b := frames(s.salt, entry{s.stored, s.seal}, 2, 3)
+			b[frameHeader+1] ^= 1
+			write(t, filepath.Join(dir, logName, segmentName(1)), b)
+		}, ErrCorrupt, "at byte 0: batch 2 cannot be read; batches 2 to 2 were on disk: acknowledged changes are lost"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -298,11 +300,24 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// frameOf is a frame with one change.
-func frameOf(number uint64, channel string) []byte {
-	frame := appendChange(make([]byte, frameHeader), channel, broker.Position{Epoch: "e", Seq: number}, &broker.Entry{Op: broker.Send, Data: []byte("1")}, time.UnixMilli(1))
-	putHeader(frame, number)
-	return frame
+// frames are batches with one change each, which continue one another and the one before.
+func frames(salt uint32, before entry, numbers ...uint64) (all []byte) {
+	for _, number := range numbers {
+		b := appendChange(make([]byte, frameHeader), "room:1", broker.Position{Epoch: "e", Seq: number}, &broker.Entry{Op: broker.Send, Data: []byte("1")}, time.UnixMilli(1))
+		before = entry{number, putHeader(b, number, before.seal, salt)}
+		all = append(all, b...)
+	}
+	return all
+}
+
+// stateOf is what the database of a directory that nobody uses says.
+func stateOf(t *testing.T, dir string) (s state) {
+	t.Helper()
+	alter(t, dir, func(tx *bolt.Tx) (err error) {
+		s, _, err = readState(tx)
+		return err
+	})
+	return s
 }
 
 func write(t *testing.T, path string, data []byte) {

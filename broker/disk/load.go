@@ -38,20 +38,24 @@ func (j *Journal) Load(channel, fresh string) (kept broker.Kept, ok bool, err er
 	}
 	j.stats.loads.Add(1)
 	if h.generation != j.generation {
-		j.fork(channel, &kept, fresh)
+		j.fork(channel, &kept, fresh, h.generation < j.severed)
 	}
 	return kept, true, nil
 }
 
-// fork has a channel go on in another epoch.
-func (j *Journal) fork(channel string, kept *broker.Kept, fresh string) {
+// fork has a channel go on in another epoch. If it is severed, nobody resumes from those before: changes that were
+// acknowledged may be missing between them and this one.
+func (j *Journal) fork(channel string, kept *broker.Kept, fresh string, severed bool) {
 	kept.Forks = append(kept.Forks, broker.Fork{Epoch: kept.Position.Epoch, Seq: kept.Position.Seq})
+	if severed {
+		kept.Forks = nil
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
 		return
 	}
-	j.pending.frame = appendFork(j.pending.frame, channel, kept.Position, fresh)
+	j.pending.frame = appendFork(j.pending.frame, channel, kept.Position, fresh, severed)
 	j.marks[channel] = mark{number: j.pending.number}
 	kept.Position.Epoch = fresh
 	j.poke()
@@ -70,7 +74,7 @@ func loadWith(tx *bolt.Tx, channel string, found *found) (kept broker.Kept, h he
 	}
 	if d != nil {
 		ok = d.fold(&kept)
-		h.generation = 0
+		h.generation = found.generation
 	}
 	return kept, h, ok, nil
 }
@@ -78,6 +82,9 @@ func loadWith(tx *bolt.Tx, channel string, found *found) (kept broker.Kept, h he
 // load reads a channel. What it answers does not alias the database.
 func load(tx *bolt.Tx, channel string) (kept broker.Kept, h header, ok bool, err error) {
 	h, ok, err = readHeader(tx.Bucket(bucketChannels), channel)
+	if err == nil && !ok {
+		err = absent(tx, channel)
+	}
 	if err != nil || !ok {
 		return kept, h, false, err
 	}
@@ -88,6 +95,9 @@ func load(tx *bolt.Tx, channel string) (kept broker.Kept, h header, ok bool, err
 	}
 	if kept.Items, err = loadItems(tx.Bucket(bucketItems), channel); err != nil {
 		return kept, h, false, err
+	}
+	if n := uint64(len(kept.Items)); n != h.items {
+		return kept, h, false, fmt.Errorf("%d items, not %d: %w", n, h.items, ErrCorrupt)
 	}
 	if h.keys > 0 {
 		kept.Keys, err = loadKeys(tx.Bucket(bucketKeys), channel)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -47,7 +48,13 @@ func Open(config Config) (*Journal, error) {
 	if err == nil && config.still {
 		err = j.storeAll(nil)
 	}
+	if err == nil && j.mended != nil {
+		err = j.setAside()
+	}
 	if err != nil {
+		if j.wal.ledger != nil {
+			_ = j.wal.ledger.file.Close()
+		}
 		_ = j.db.close()
 		_ = lock.Close()
 		return nil, fmt.Errorf("open %s: %w", config.Dir, err)
@@ -77,23 +84,31 @@ func (j *Journal) recover() (err error) {
 	if err != nil {
 		return err
 	}
-	log, err := replay(j.config.FS, s.stored)
+	log, err := replay(j.config.FS, &s)
 	switch {
 	case err != nil:
 		return err
-	case fresh && log.last > 0:
+	case fresh && (log.last.number > 0 || log.proven > 0 || log.torn > 0):
 		return fmt.Errorf("there is a log but no database: %w", ErrCorrupt)
+	case log.damage != nil && !j.config.repair:
+		return log.damage
 	case len(log.batches) > 0:
 		if err := j.find(s.generation, log.batches); err != nil {
 			return err
 		}
 		s.clean = false // whatever it says
 	}
-	if !s.clean {
+	if !s.clean || log.damage != nil {
 		s.generation++
 	}
-	s.clean, j.generation = false, s.generation
-	if err := j.db.update(func(tx *bolt.Tx) error { return writeState(tx, s) }); err != nil {
+	if j.mended = log.damage; j.mended != nil {
+		s.severed = s.generation
+	}
+	if s.salt == 0 {
+		s.salt = rand.Uint32()
+	}
+	s.clean, j.generation, j.severed = false, s.generation, s.severed
+	if err := j.begin(&log, &s); err != nil {
 		return err
 	}
 	if fresh { // the file itself must be there after a power cut, whatever the log then says
@@ -101,12 +116,31 @@ func (j *Journal) recover() (err error) {
 			return fmt.Errorf("sync the data directory: %w", err)
 		}
 	}
-	if log.torn > 0 {
+	j.stats.stored.Store(s.stored)
+	j.pending = newBatch(log.last.number+1, 0)
+	return nil
+}
+
+// begin has the log and the database say the same, before anything is written.
+func (j *Journal) begin(log *replayed, s *state) error {
+	switch {
+	case log.vague:
+		j.config.Log.Warn("the end of the log is not whole and is ignored: a crash has torn it off and nobody was told of it, or it is damaged; version 1 of the format cannot tell",
+			slog.Int("bytes", log.torn))
+	case log.torn > 0 && log.damage == nil:
 		j.config.Log.Info("what a crash has torn off the end of the log was told to nobody and is ignored", slog.Int("bytes", log.torn))
 	}
-	j.wal = wal{fs: j.config.FS, next: log.next, segments: log.segments}
-	j.stats.stored.Store(s.stored)
-	j.pending = newBatch(log.last+1, 0)
+	l, err := newLedger(j.config.FS, log.next, log.last)
+	if err != nil {
+		return err
+	}
+	j.wal = wal{fs: j.config.FS, next: log.next, segments: log.segments, salt: s.salt, last: log.last, ledger: l, log: j.config.Log}
+	if err := j.db.update(func(tx *bolt.Tx) error { return writeState(tx, s) }); err != nil {
+		return err
+	}
+	for _, name := range log.ledgers {
+		_ = j.config.FS.Remove(name) // one that stays says less
+	}
 	return nil
 }
 
@@ -124,7 +158,7 @@ func (j *Journal) find(generation uint64, batches []*batch) (err error) {
 func gather(generation uint64, batches []*batch) (*found, error) {
 	f := &found{generation: generation, batches: batches, last: batches[len(batches)-1].number, deltas: make(deltas)}
 	for _, b := range batches {
-		if err := f.deltas.add(b.frame[frameHeader:], keepAll); err != nil {
+		if err := f.deltas.add(b.records, keepAll); err != nil {
 			return nil, fmt.Errorf("batch %d: %w", b.number, err)
 		}
 	}

@@ -14,6 +14,7 @@ const (
 	kindForget = 2 // all of a channel is dropped
 	kindFork   = 3 // a channel goes on in another epoch
 	kindNote   = 4 // an idempotency key came with what changed nothing
+	kindSever  = 5 // kindFork, and nobody goes on from the epochs before
 )
 
 // record is an entry of the log. Its byte slices alias what it was decoded from.
@@ -72,8 +73,12 @@ const flagExpired = 4
 
 func appendForget(b []byte, name string) []byte { return appendText(append(b, kindForget), name) }
 
-func appendFork(b []byte, name string, old broker.Position, fresh string) []byte {
-	b = appendText(append(b, kindFork), name)
+func appendFork(b []byte, name string, old broker.Position, fresh string, severed bool) []byte {
+	kind := byte(kindFork)
+	if severed {
+		kind = kindSever
+	}
+	b = appendText(append(b, kind), name)
 	b = appendText(b, old.Epoch)
 	b = binary.AppendUvarint(b, old.Seq)
 	return appendText(b, fresh)
@@ -157,7 +162,7 @@ func (s *scanner) record() (r record, ok bool) {
 		r.ends = s.millis()
 		r.idem = s.text()
 	case kindForget:
-	case kindFork:
+	case kindFork, kindSever:
 		r.epoch, r.seq, r.fresh = s.text(), s.uint(), s.text()
 	case kindNote:
 		r.epoch, r.seq, r.at, r.idem = s.text(), s.uint(), s.millis(), s.text()

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -28,7 +29,14 @@ func (j *Journal) sweep(place []byte) (next []byte) {
 				next = bytes.Clone(k)
 				return nil
 			}
-			if _, over, _, err := j.age(tx, string(k), now); err == nil && over {
+			h, over, _, err := j.age(tx, string(k), now)
+			if err == nil && h.epoch == "" {
+				err = fmt.Errorf("it stands where it is not found: %w", ErrCorrupt)
+			}
+			switch {
+			case err != nil:
+				j.tell(string(k), err)
+			case over:
 				stale = append(stale, string(k))
 			}
 		}
@@ -42,6 +50,19 @@ func (j *Journal) sweep(place []byte) (next []byte) {
 	}
 	j.db.relax()
 	return next
+}
+
+// tell says in the log, once, what the sweep has found damaged: nobody need ask for it before that.
+func (j *Journal) tell(name string, err error) {
+	if j.swept[name] {
+		return
+	}
+	if j.swept == nil {
+		j.swept = make(map[string]bool)
+	}
+	j.swept[name] = true
+	j.stats.damaged.Add(1)
+	j.config.Log.Error("a stored channel is damaged", slog.String("channel", name), slog.String("error", err.Error()))
 }
 
 // age says whether a channel has anything to be dropped, and whether that is all of it.

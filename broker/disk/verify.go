@@ -16,6 +16,9 @@ func (v *View) Verify(report func(what string), progress func()) (wrong int) {
 		wrong++
 		report(fmt.Sprintf(format, args...))
 	}
+	if v.log.damage != nil {
+		say("%v", v.log.damage)
+	}
 	err := guard(func() error {
 		return v.db.View(func(tx *bolt.Tx) error {
 			for err := range tx.Check() {

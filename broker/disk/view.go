@@ -26,7 +26,8 @@ type View struct {
 	found *found // what the log has that the database has not; nil: nothing
 }
 
-// OpenView opens a data directory to look at it. What a crash has left in the log is seen too.
+// OpenView opens a data directory to look at it. What a crash has left in the log is seen too. Damage of the log does not
+// keep from looking at the rest: Verify, Export and Summary tell of it.
 //
 // Errors: ErrInUse, ErrFormat, ErrCorrupt, and those of the file system.
 func OpenView(dir string) (v *View, err error) {
@@ -59,7 +60,7 @@ func OpenView(dir string) (v *View, err error) {
 	if fresh {
 		return v, fmt.Errorf("nothing was ever stored in %s: %w", databaseName, ErrFormat)
 	}
-	v.log, err = replay(folder(filepath.Join(dir, logName)), v.state.stored)
+	v.log, err = replay(folder(filepath.Join(dir, logName)), &v.state)
 	if err == nil && len(v.log.batches) > 0 {
 		v.found, err = gather(v.state.generation, v.log.batches)
 	}
@@ -156,12 +157,14 @@ type Summary struct {
 	Database   int64  // bytes of the file
 	Free       int64  // of these, bytes that nothing uses
 	Log        int64  // bytes that only the log has
-	Torn       int    // bytes at the log's end that were told to nobody
+	Torn       int    // bytes at the log's end that a crash has torn off, and that were told to nobody
+	Vague      bool   // these may as well be damage: the log is of version 1
+	Damage     error  // what the log has lost; nil: nothing
 }
 
 // Summary answers it.
 func (v *View) Summary() Summary {
-	s := Summary{Format: formatVersion, Generation: v.state.generation, Clean: v.state.clean && v.found == nil, Batches: v.log.last, Torn: v.log.torn}
+	s := Summary{Format: v.state.format, Generation: v.state.generation, Clean: v.state.clean && v.found == nil, Batches: v.log.last.number, Torn: v.log.torn, Vague: v.log.vague, Damage: v.log.damage}
 	for _, b := range v.log.batches {
 		s.Log += int64(len(b.frame))
 	}

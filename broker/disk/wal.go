@@ -1,12 +1,12 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // segmentSize is the size at which the log goes on in another file.
@@ -19,6 +19,11 @@ type wal struct {
 	file     File      // nil: the next append makes one
 	next     uint64    // number of the next file
 	size     int64     // of frames in file
+	salt     uint32
+	last     entry // the last batch that is safe
+	ledger   *ledger
+	log      *slog.Logger
+	mute     bool // the ledger could not be written, which was logged
 }
 
 // segment is a file of the log.
@@ -27,10 +32,13 @@ type segment struct {
 	last uint64 // number of its last batch
 }
 
-func segmentName(n uint64) string { return fmt.Sprintf("%016d.wal", n) }
+const segmentSuffix = ".wal"
 
-// append makes a frame safe. After an error it is to be called with the same frame again.
+func segmentName(n uint64) string { return fmt.Sprintf("%016d%s", n, segmentSuffix) }
+
+// append makes a frame safe, whose header it fills in. After an error it is to be called with the same frame again.
 func (w *wal) append(frame []byte, number uint64) error {
+	seal := putHeader(frame, number, w.last.seal, w.salt)
 	if w.file != nil && w.size >= segmentSize {
 		w.leave()
 	}
@@ -61,7 +69,22 @@ func (w *wal) append(frame []byte, number uint64) error {
 	}
 	w.size += int64(len(frame))
 	s.last = number
+	w.last = entry{number, seal}
 	return nil
+}
+
+// note has the ledger say what is safe. Nobody waits for it: without it, damage to the last batch would pass for a torn
+// tail, as it would if the machine lost power now.
+func (w *wal) note() { w.told(w.ledger.note(w.last)) }
+
+// settle makes safe what the ledger says.
+func (w *wal) settle() { w.told(w.ledger.settle()) }
+
+func (w *wal) told(err error) {
+	if err != nil && !w.mute {
+		w.log.Warn("the end of the log cannot be noted: damage to it would not be told from what a crash tears off", slog.String("error", err.Error()))
+	}
+	w.mute = err != nil
 }
 
 // leave closes the file. One without a safe frame is of no use.
@@ -96,41 +119,64 @@ func (w *wal) close() {
 	if w.file != nil {
 		w.leave()
 	}
+	if !w.ledger.settled() {
+		w.settle()
+	}
+	_ = w.ledger.file.Close()
 }
 
 // replayed is what was found in the log.
 type replayed struct {
+	// Set once by replay.
+	salt    uint32
+	old     bool     // the directory is of version 1
+	ledgers []string // names of files
+
 	segments []segment
-	batches  []*batch // beyond the stored ones, in order
-	last     uint64   // number of the last one, or of the last stored
+	batches  []*batch // beyond the stored ones, in order and without a gap
+	last     entry    // the last one, or the last stored
 	next     uint64   // number of the next file
-	torn     int      // bytes that were cut
+	torn     int      // bytes that are not whole, and that nothing proves to have been on disk
+	vague    bool     // some of these are of version 1, of which the last batch proves nothing
+	place    string   // where the first batch beyond last should stand, if something else stands there
+	proven   uint64   // number of the last batch that is known to have been on disk
+	damage   error    // what was on disk and is not there; nil: nothing
 }
 
 // replay reads all batches beyond the stored one, and makes them safe: those of a process that was killed may
-// only be in the system's memory. Errors: ErrCorrupt and those of the FS.
-func replay(fs FS, stored uint64) (replayed, error) {
-	r := replayed{last: stored, next: 1}
+// only be in the system's memory. What is damaged or missing is no error of replay but replayed.damage: what stands
+// before it is there to be used. Errors: those of the FS.
+func replay(fs FS, s *state) (replayed, error) {
+	r := replayed{salt: s.salt, old: s.format == oldVersion, last: entry{s.stored, s.seal}, next: 1, proven: s.stored}
 	names, err := fs.List()
 	if err != nil {
 		return r, fmt.Errorf("list the log: %w", err)
 	}
 	slices.Sort(names)
+	var segments []string
 	for _, name := range names {
-		number, isSegment := strings.CutSuffix(name, ".wal")
-		n, err := strconv.ParseUint(number, 10, 64)
-		if !isSegment || err != nil {
-			continue
+		n, isSegment := numbered(name, segmentSuffix)
+		if isSegment {
+			segments = append(segments, name)
 		}
-		r.next = n + 1
+		m, isLedger := numbered(name, ledgerSuffix)
+		if isLedger {
+			r.ledgers = append(r.ledgers, name)
+		}
+		r.next = max(r.next, n+1, m+1)
+	}
+	ledger, found, err := readLedgers(fs, r.ledgers)
+	if err != nil {
+		return r, err
+	}
+	for _, name := range segments {
 		b, err := readSafe(fs, name)
 		if err != nil {
 			return r, fmt.Errorf("read %s: %w", name, err)
 		}
-		if err := r.read(name, b); err != nil {
-			return r, err
-		}
+		r.read(name, b, ledger)
 	}
+	r.judge(s, ledger, found)
 	if len(r.batches) > 0 {
 		if err := fs.Sync(); err != nil {
 			return r, fmt.Errorf("sync the log: %w", err)
@@ -140,28 +186,71 @@ func replay(fs FS, stored uint64) (replayed, error) {
 }
 
 // read is replay for one file.
-func (r *replayed) read(name string, b []byte) error {
+func (r *replayed) read(name string, b []byte, ledger entry) {
 	file := segment{name: name}
+	size, old := len(b), r.old || bytes.HasPrefix(b, []byte(oldMagic))
 	for len(b) > 0 {
-		number, records, rest, ok := cutFrame(b)
-		switch {
-		case !ok && holdsFrame(b[1:], r.last):
-			return fmt.Errorf("%s after batch %d: %w", name, r.last, ErrCorrupt)
-		case !ok:
+		f, rest, ok := cutFrame(b, r.salt)
+		at := size - len(b)
+		if !ok {
+			r.proven = max(r.proven, proven(b, r.salt, old))
 			r.torn += len(b)
-			r.segments = append(r.segments, file)
-			return nil
-		case number > r.last+1:
-			return fmt.Errorf("%s: batch %d follows %d: %w", name, number, r.last, ErrCorrupt)
-		case number == r.last+1: // others are known: stored, or written twice
-			r.batches = append(r.batches, whole(number, b[:frameHeader+len(records):frameHeader+len(records)]))
-			r.last = number
+			r.vague = r.vague || old
+			r.place = fmt.Sprintf("%s at byte %d: batch %d cannot be read", name, at, r.last.number+1)
+			break
 		}
-		file.last = max(file.last, number)
+		r.proven = max(r.proven, f.number-1)
+		switch {
+		case f.number > r.last.number+1:
+			if r.place == "" {
+				r.place = fmt.Sprintf("%s at byte %d: batch %d follows %d", name, at, f.number, r.last.number)
+			}
+			r.spoil("%s", r.place)
+		case f.number == r.last.number && f.seal != r.last.seal && r.last.seal != 0:
+			r.spoil("%s at byte %d: there are two batches %d", name, at, f.number)
+		case f.number <= r.last.number: // it is known: stored, or written twice
+		case !f.old && f.before != r.last.seal:
+			r.spoil("%s at byte %d: batch %d does not continue the one before", name, at, f.number)
+		case r.damage == nil:
+			r.batches = append(r.batches, whole(&f))
+			r.last, r.place = entry{f.number, f.seal}, "" // it was written again, elsewhere
+			if ledger.number == f.number && ledger.seal != f.seal {
+				r.spoil("%s at byte %d: batch %d is not the one that was written", name, at, f.number)
+			}
+		}
+		file.last = max(file.last, f.number)
 		b = rest
 	}
 	r.segments = append(r.segments, file)
-	return nil
+}
+
+// spoil notes damage. The first one counts.
+func (r *replayed) spoil(format string, args ...any) {
+	if r.damage == nil {
+		r.damage = fmt.Errorf(format, args...)
+	}
+}
+
+// judge says whether all is there that was on disk.
+func (r *replayed) judge(s *state, ledger entry, found bool) {
+	r.proven = max(r.proven, ledger.number)
+	switch {
+	case s.format == formatVersion && !found && !s.clean:
+		r.spoil("there is no %s that says up to where the log was on disk", ledgerName(0))
+	case found && s.format == formatVersion && ledger.number == s.stored && ledger.seal != s.seal:
+		r.spoil("%s and the log are not of one directory: batch %d is not the same", databaseName, s.stored)
+	case r.last.number < r.proven && r.place != "":
+		r.spoil("%s", r.place)
+	case r.last.number < r.proven:
+		r.spoil("the log ends at batch %d", r.last.number)
+	}
+	if r.damage == nil {
+		return
+	}
+	if r.last.number < r.proven {
+		r.damage = fmt.Errorf("%w; batches %d to %d were on disk", r.damage, r.last.number+1, r.proven)
+	}
+	r.damage = fmt.Errorf("log: %w: %w", r.damage, ErrLost)
 }
 
 // readSafe reads a file that holds what it does also after a power cut.

@@ -27,6 +27,51 @@ func entries(bucket *bolt.Bucket, from, prefix []byte, err *error) iter.Seq2[[]b
 	}
 }
 
+// neighbours is how many entries on either side of where a name should stand are looked at before it is believed to be
+// absent: about as many as a page holds.
+const neighbours = 64
+
+// absent says whether a channel that is not found is not there: nil if so. The library's pages have no checksums. If what
+// stands around the channel's place is not in order, a page leads elsewhere than it did; next to the place, or under another
+// name, there may be an entry that was the channel's; and where no channel is, nothing of one can be.
+func absent(tx *bolt.Tx, channel string) error {
+	for _, bucket := range [][]byte{bucketHistory, bucketItems, bucketKeys} {
+		prefix := prefixOf(channel)
+		if k, _ := tx.Bucket(bucket).Cursor().Seek(prefix); bytes.HasPrefix(k, prefix) {
+			return fmt.Errorf("there is no header, but %s: %w", bucket, ErrCorrupt)
+		}
+	}
+	name, c := []byte(channel), tx.Bucket(bucketChannels).Cursor()
+	k, v := c.Seek(name)
+	if err := around(name, k, v, 1, c.Next); err != nil {
+		return err
+	}
+	back := c.Prev
+	if k, _ := c.Seek(name); k == nil {
+		back = c.Last
+	}
+	k, v = back()
+	return around(name, k, v, -1, c.Prev)
+}
+
+// around is absent for one side of the place: order is 1 for what stands behind it.
+func around(name, k, v []byte, order int, next func() (k, v []byte)) error {
+	last := name
+	for n := 0; k != nil && n < neighbours; n++ {
+		_, whole := unseal(k, v)
+		_, ours := unseal(name, v)
+		switch {
+		case bytes.Compare(k, last) != order:
+			return fmt.Errorf("keys %q and %q are out of order: %w", last, k, ErrCorrupt)
+		case !whole && (n == 0 || ours):
+			return fmt.Errorf("the entry at %q may be its header: %w", k, ErrCorrupt)
+		}
+		last = k
+		k, v = next()
+	}
+	return nil
+}
+
 // purge deletes the entries of a bucket whose keys begin with prefix, in order, up to one that is to be kept. It looks
 // anew after each: the library's cursor stops at leaves that the same transaction has emptied.
 func purge(bucket *bolt.Bucket, prefix []byte, keep func(k, v []byte) bool) error {

@@ -20,6 +20,7 @@ import (
 type dataCommands struct {
 	Verify  dataVerify  `cmd:"" help:"Read everything and say what is damaged."`
 	Stats   dataStats   `cmd:"" help:"Say what is stored."`
+	Repair  dataRepair  `cmd:"" help:"Go on without what is damaged or missing in the log."`
 	Compact dataCompact `cmd:"" help:"Write the database anew, without what it does not use."`
 	Export  dataExport  `cmd:"" help:"Write channels as lines of JSON, to save them or to look at them."`
 	Import  dataImport  `cmd:"" help:"Put exported channels into a data directory."`
@@ -63,6 +64,8 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, disk.ErrInUse):
 		return fmt.Errorf("%w; stop that server first, or work on a copy", err)
+	case errors.Is(err, disk.ErrLost):
+		return fmt.Errorf("%w; restore a backup, or go on without them: weir data repair", err)
 	case errors.Is(err, disk.ErrFormat):
 		return fmt.Errorf("%w; use the version of weir that wrote it", err)
 	}
@@ -117,6 +120,12 @@ func (c *dataVerify) Run(p *program) error {
 		return fmt.Errorf("verify: %s", count(wrong, "damaged thing"))
 	}
 	_, _ = fmt.Fprintf(p.stdout, "%s, all whole\n", count(steps.done, "channel"))
+	switch s := v.Summary(); {
+	case s.Vague:
+		_, _ = fmt.Fprintf(p.stdout, "%s at the end of the log are not whole: torn off by a crash and told to nobody, or damaged; version 1 of the format cannot tell\n", bytesOf(int64(s.Torn)))
+	case s.Torn > 0:
+		_, _ = fmt.Fprintf(p.stdout, "%s at the end of the log were torn off by a crash and told to nobody\n", bytesOf(int64(s.Torn)))
+	}
 	return nil
 }
 
@@ -196,8 +205,11 @@ func (c *dataStats) show(p *program, s disk.Summary, list []*namespaceStats) err
 	if c.JSON {
 		return json.NewEncoder(p.stdout).Encode(map[string]any{
 			"format": s.Format, "generation": s.Generation, "clean": s.Clean, "batches": s.Batches,
-			"databaseBytes": s.Database, "freeBytes": s.Free, "logBytes": s.Log, "namespaces": list,
+			"databaseBytes": s.Database, "freeBytes": s.Free, "logBytes": s.Log, "tornBytes": s.Torn, "damaged": s.Damage != nil, "namespaces": list,
 		})
+	}
+	if s.Damage != nil {
+		_, _ = fmt.Fprintf(p.stdout, "%v\n", s.Damage)
 	}
 	closed := "in order"
 	if !s.Clean {
@@ -230,6 +242,35 @@ func bytesOf(n int64) string {
 		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 	}
 	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+}
+
+type dataRepair struct {
+	dataFlags `embed:""`
+}
+
+// Help is the detailed help of the command.
+func (*dataRepair) Help() string {
+	return "A server does not start on a log in which acknowledged changes are damaged or missing. This keeps what stands before the damage and says what is lost. " +
+		"Readers of durable channels who come back get the state as it is and are told that changes may be lost. The files of the log stay beside it as *.damaged. " +
+		"Without damage nothing changes. A restored backup that has everything is better."
+}
+
+// Run repairs.
+func (c *dataRepair) Run(p *program) error {
+	dir, err := c.dir(p)
+	if err != nil {
+		return err
+	}
+	lost, err := disk.Repair(dir)
+	if err != nil {
+		return explain(err)
+	}
+	if lost == nil {
+		_, err = fmt.Fprintln(p.stdout, "nothing to repair in the log")
+		return err
+	}
+	_, err = fmt.Fprintf(p.stdout, "given up: %v\n", lost)
+	return err
 }
 
 type dataCompact struct {

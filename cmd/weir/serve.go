@@ -73,7 +73,7 @@ func (c *serveCommand) Run(p *program) error {
 	}
 	srv, err := p.open(cfg, log)
 	if err != nil {
-		return wrongf("serve: %w", err)
+		return wrongf("serve: %w", explain(err))
 	}
 	s := &service{program: p, source: source, cfg: cfg, server: srv, log: log, level: level}
 	return s.run(signals)
