@@ -40,6 +40,7 @@ func (r *Relay) adminPages(mux *http.ServeMux) {
 		}
 		serveFile(w, name)
 	})))
+	mux.Handle("GET /figures", r.ownPages(http.HandlerFunc(r.handleFigures)))
 	mux.Handle("GET /followers", r.ownPages(http.HandlerFunc(r.handleFollowers)))
 	mux.Handle("/v1/", r.ownPages(r.backendAPI()))
 }

@@ -3,8 +3,11 @@ package relay
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"weir/internal/wire"
 )
 
 // Busy is how much went out on a channel.
@@ -20,7 +23,9 @@ type Busy struct {
 type busiest struct {
 	watchers atomic.Int32
 	mu       sync.Mutex
-	tally    map[string]*Busy // guarded by mu
+	tally    map[string]*Busy // of the second that is running; guarded by mu
+	last     []Busy           // of the seconds up to over, the busiest first; guarded by mu
+	over     int64            // the last second that was closed; guarded by mu
 }
 
 // busyChannels bounds how many channels are told apart. Beyond that the tally is that of Misra and Gries: a
@@ -61,20 +66,32 @@ func (y *busiest) add(channel string, messages, subscribers int) {
 	b.Subscribers = subscribers
 }
 
-// take answers the first n and begins anew.
-func (y *busiest) take(n int) []Busy {
+// Append appends it as a JSON object.
+func (x *Busy) Append(b []byte) []byte {
+	b = wire.AppendString(append(b, `{"channel":`...), x.Channel)
+	b = strconv.AppendUint(append(b, `,"messages":`...), x.Messages, 10)
+	b = strconv.AppendUint(append(b, `,"deliveries":`...), x.Deliveries, 10)
+	return append(strconv.AppendInt(append(b, `,"subscribers":`...), int64(x.Subscribers), 10), '}')
+}
+
+// of returns what a second's tally was. Whoever asks for a second first closes it.
+func (y *busiest) of(second int64) []Busy {
 	y.mu.Lock()
-	tally := y.tally
-	y.tally = nil
-	y.mu.Unlock()
-	all := make([]Busy, 0, len(tally))
-	for _, b := range tally {
-		all = append(all, *b)
+	defer y.mu.Unlock()
+	if second <= y.over {
+		return y.last
 	}
-	slices.SortFunc(all, func(a, b Busy) int {
+	y.over = second
+	y.last = make([]Busy, 0, len(y.tally))
+	for _, b := range y.tally {
+		y.last = append(y.last, *b)
+	}
+	y.tally = nil
+	slices.SortFunc(y.last, func(a, b Busy) int {
 		return cmp.Or(cmp.Compare(b.Deliveries, a.Deliveries), cmp.Compare(a.Channel, b.Channel))
 	})
-	return all[:min(n, len(all))]
+	y.last = y.last[:min(topLength, len(y.last))]
+	return y.last
 }
 
 // Watch has the relay note which channels are busy, from the first call on until as many with false came.
@@ -83,14 +100,12 @@ func (c *Core) Watch(on bool) {
 		c.relay.busiest.watchers.Add(1)
 		return
 	}
-	if c.relay.busiest.watchers.Add(-1) == 0 {
-		c.relay.busiest.take(0)
-	}
+	c.relay.busiest.watchers.Add(-1)
 }
 
-// Busiest is the n channels on which most was delivered since the last call. They are noted while somebody
-// watches; see Watch.
-func (c *Core) Busiest(n int) []Busy { return c.relay.busiest.take(n) }
+// Busiest is the ten channels on which most was delivered in a second that is over. They are noted while somebody
+// watches; see Watch. Of a second before the last one that was asked for it returns the later one's.
+func (c *Core) Busiest(second int64) []Busy { return c.relay.busiest.of(second) }
 
 // Lagging is a session that does not keep up.
 type Lagging struct {
@@ -98,8 +113,16 @@ type Lagging struct {
 	Queued                    int // bytes that wait for it
 }
 
-// Slowest is the n sessions for which most waits. Nothing is looked at while nobody has a queue.
-func (c *Core) Slowest(n int) []Lagging {
+// Append appends it as a JSON object.
+func (x *Lagging) Append(b []byte) []byte {
+	b = wire.AppendString(append(b, `{"connectionId":`...), x.Connection)
+	b = wire.AppendString(append(b, `,"userId":`...), x.User)
+	b = wire.AppendString(append(b, `,"address":`...), x.Address)
+	return append(strconv.AppendInt(append(b, `,"queued":`...), int64(x.Queued), 10), '}')
+}
+
+// Slowest is the ten sessions for which most waits. Nothing is looked at while nobody has a queue.
+func (c *Core) Slowest() []Lagging {
 	r := c.relay
 	if r.pool.Stats().Stalled == 0 {
 		return nil
@@ -113,5 +136,5 @@ func (c *Core) Slowest(n int) []Lagging {
 	slices.SortFunc(all, func(a, b Lagging) int {
 		return cmp.Or(cmp.Compare(b.Queued, a.Queued), cmp.Compare(a.Connection, b.Connection))
 	})
-	return all[:min(n, len(all))]
+	return all[:min(topLength, len(all))]
 }

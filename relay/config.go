@@ -149,6 +149,9 @@ type Namespace struct {
 	Limit     Bounds  `yaml:"limits"`
 
 	Once bool `yaml:"-"` // of a system's: an idempotency key is known for as long as its change is kept
+	// Unmeasured keeps what is delivered to Rooms out of the relay's own figures and latencies: who looks at them would
+	// otherwise see mostly that. A system's.
+	Unmeasured bool `yaml:"-"`
 }
 
 // History bounds the log of a channel. A reader further behind than this gets a snapshot.

@@ -22,8 +22,8 @@ type Figures struct {
 	CPU           time.Duration // total, of the process
 
 	Published  uint64    // total of changes published
-	Delivered  uint64    // total of changes handed to sessions
-	Frames     uint64    // total of frames handed to sessions
+	Delivered  uint64    // total of changes handed to sessions; without those of namespaces that are not measured
+	Frames     uint64    // total of frames handed to sessions; likewise
 	Sent       uint64    // total of bytes written
 	Events     uint64    // total of events emitted
 	Conflated  uint64    // total of changes that a later one of the same item has replaced
@@ -70,8 +70,10 @@ func (c *Core) Figures() Figures {
 	var resynced uint64
 	for _, ns := range r.policies.list() {
 		f.Published += ns.counted.published.Get()
-		f.Delivered += ns.meter.Messages.Load()
-		f.Frames += ns.meter.Frames.Load()
+		if !ns.unmeasured {
+			f.Delivered += ns.meter.Messages.Load()
+			f.Frames += ns.meter.Frames.Load()
+		}
 		f.Conflated += ns.counted.conflated.Load()
 		resynced += ns.meter.Dropped.Load()
 	}

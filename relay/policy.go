@@ -17,18 +17,19 @@ import (
 
 // namespace is a Namespace with every default filled in, and the counters of its channels.
 type namespace struct {
-	name      string
-	subscribe Access
-	publish   Access
-	presence  bool
-	reserved  bool // of the users or of a system
-	batch     batch.Options
-	slow      pool.Slow
-	log       broker.Policy
-	message   int
-	rate      units.Rate
-	events    *EventStream // how a system tells the changes; nil: it has no streams of its own
-	posts     *quotas      // rate, for users who publish over HTTP
+	name       string
+	subscribe  Access
+	publish    Access
+	presence   bool
+	reserved   bool // of the users or of a system
+	unmeasured bool // see Namespace.Unmeasured
+	batch      batch.Options
+	slow       pool.Slow
+	log        broker.Policy
+	message    int
+	rate       units.Rate
+	events     *EventStream // how a system tells the changes; nil: it has no streams of its own
+	posts      *quotas      // rate, for users who publish over HTTP
 
 	meter   pool.Meter // deliveries
 	counted namespaceCounters
@@ -113,7 +114,7 @@ func newPolicies(cfg *Config) (*policies, error) {
 
 // reserve makes a namespace a system's own. See Core.Reserve.
 func (p *policies) reserve(cfg *Config, name string, ns Namespace) error {
-	durable, once := ns.Durable && cfg.Data != "", ns.Once
+	durable, once, unmeasured := ns.Durable && cfg.Data != "", ns.Once, ns.Unmeasured
 	if configured, ok := cfg.Namespaces[name]; ok {
 		ns = configured
 	} else {
@@ -128,7 +129,7 @@ func (p *policies) reserve(cfg *Config, name string, ns Namespace) error {
 	if err != nil {
 		return err
 	}
-	n.reserved = true
+	n.reserved, n.unmeasured = true, unmeasured
 	n.log.Durable = durable || n.log.Durable && cfg.Data != ""
 	if once {
 		n.log.Idempotency, n.log.IdempotencyKeys = n.log.HistoryTTL, max(n.log.History, 4096)

@@ -58,6 +58,8 @@ type Relay struct {
 	quotas         *quotas
 	revocations    revocations
 	busiest        busiest
+	recorder       *recorder // an hour of figures, for the dashboard
+	started        time.Time
 	extra          []systemRoute
 	adminRoutes    []adminRoute
 	backends       []route                                    // of the systems, for backends
@@ -140,6 +142,7 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 		r.closeCore()
 		return nil, err
 	}
+	r.recorder, r.started = newRecorder(&Core{relay: r}), time.Now()
 	r.route = r.newRouter()
 	return r, nil
 }
@@ -237,6 +240,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	var chores sync.WaitGroup // housekeeping; ended by stopKeeping
 	chores.Go(func() { r.expiries.run(keeping) })
 	chores.Go(func() { r.watchMemory(keeping) })
+	chores.Go(func() { r.recorder.run(keeping) })
 	chores.Go(func() { r.door.lobby.watch(keeping, r.waits) })
 	var in net.Listener = r.door
 	if r.tls != nil {

@@ -3,6 +3,7 @@ package relay
 import (
 	"encoding/binary"
 	"sync"
+	"time"
 
 	"weir/batch"
 	"weir/broker"
@@ -15,9 +16,10 @@ import (
 // no closing. Messages that leave together are frames of their own in one write.
 type Room struct {
 	// Set once by Core.Room.
-	relay  *Relay
-	window *batch.Window
-	topic  *pool.Topic
+	relay      *Relay
+	window     *batch.Window
+	topic      *pool.Topic
+	unmeasured bool // see Namespace.Unmeasured
 
 	// Guarded by mu, which is taken before a session's lock and the window's.
 	mu      sync.Mutex
@@ -128,6 +130,9 @@ func (m *Room) gone() {
 // Flush implements batch.Sink.
 func (m *Room) Flush(b *batch.Batch) {
 	frame := &pool.Frame{Last: b.Last, Count: b.Count, Since: b.Since}
+	if m.unmeasured {
+		frame.Since = time.Time{}
+	}
 	for _, enc := range []pool.Encoding{plainWS, deflateWS} {
 		if m.topic.Takers(enc) > 0 {
 			frame.Bytes[enc], _ = frames(enc, b, "")

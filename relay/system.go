@@ -214,7 +214,7 @@ func Told(err error) (status int, code, message string) {
 func (c *Core) Room(name string) *Room {
 	r := c.relay
 	ns := r.policies.of(name)
-	m := &Room{relay: r, topic: r.pool.Topic(pool.Disconnect, &ns.meter)}
+	m := &Room{relay: r, topic: r.pool.Topic(pool.Disconnect, &ns.meter), unmeasured: ns.unmeasured}
 	m.window = r.batcherOf(name).Window(ns.batch, m)
 	return m
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"weir/internal/buildinfo"
 )
 
 type versionCommand struct{}
@@ -17,19 +19,9 @@ func (versionCommand) Run(p *program) error {
 
 // version is the line that says which build this is. info may be nil.
 func version(info *debug.BuildInfo) string {
-	name, revision, modified := "(devel)", "unknown", ""
-	if info != nil {
-		if info.Main.Version != "" {
-			name = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			switch {
-			case s.Key == "vcs.revision":
-				revision = s.Value[:min(len(s.Value), 12)]
-			case s.Key == "vcs.modified" && s.Value == "true":
-				modified = ", modified"
-			}
-		}
+	b, modified := buildinfo.Of(info), ""
+	if b.Modified {
+		modified = ", modified"
 	}
-	return fmt.Sprintf("weir %s (%s %s/%s, revision %s%s)", name, runtime.Version(), runtime.GOOS, runtime.GOARCH, revision, modified)
+	return fmt.Sprintf("weir %s (%s %s/%s, revision %s%s)", b.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH, b.Revision, modified)
 }

@@ -27,11 +27,8 @@ func CheckLabel(label string) error {
 // OwnLabels are the relay's own metrics.
 func OwnLabels() []string {
 	var out []string
-	for _, key := range slices.Concat(ownGauges, ownCounts) {
+	for _, key := range slices.Concat(relay.ReadingGauges(), relay.ReadingCounts()) {
 		out = append(out, ownKind+"."+key)
-	}
-	for _, reason := range relay.DropReasons() {
-		out = append(out, ownKind+".drops/"+reason)
 	}
 	return out
 }

@@ -14,9 +14,6 @@ import (
 // rateSeconds is over how long the rates of a snapshot are taken.
 const rateSeconds = 60
 
-// topLength is how many busy channels and lagging clients are told.
-const topLength = 10
-
 var errRole = relay.Fault(http.StatusForbidden, "forbidden", "the role admin is needed", false)
 
 // dashboards is the route that they connect to.
@@ -128,24 +125,18 @@ func (s *System) tellTop(second int64) {
 		return
 	}
 	b := []byte(`{"type":"top","data":{"channels":[`)
-	for i, x := range s.core.Busiest(topLength) {
+	for i, x := range s.core.Busiest(second) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = wire.AppendString(append(b, `{"channel":`...), x.Channel)
-		b = strconv.AppendUint(append(b, `,"messages":`...), x.Messages, 10)
-		b = strconv.AppendUint(append(b, `,"deliveries":`...), x.Deliveries, 10)
-		b = append(strconv.AppendInt(append(b, `,"subscribers":`...), int64(x.Subscribers), 10), '}')
+		b = x.Append(b)
 	}
 	b = append(b, `],"clients":[`...)
-	for i, x := range s.core.Slowest(topLength) {
+	for i, x := range s.core.Slowest() {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = wire.AppendString(append(b, `{"connectionId":`...), x.Connection)
-		b = wire.AppendString(append(b, `,"userId":`...), x.User)
-		b = wire.AppendString(append(b, `,"address":`...), x.Address)
-		b = append(strconv.AppendInt(append(b, `,"queued":`...), int64(x.Queued), 10), '}')
+		b = x.Append(b)
 	}
 	b = append(appendMillis(append(b, `],"timestamp":`...), second), "}}"...)
 	_ = s.room.Send(relay.RoomMessage{Data: b}) // the next one comes in a second

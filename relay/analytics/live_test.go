@@ -354,9 +354,10 @@ func TestOwnFigures(t *testing.T) {
 				seen[label(d)] = d
 			}
 		case "top":
+			g.Backend("POST", "/v1/publish", `{"channel":"a","data":1}`) // one list may be missed by who is late
 			for _, c := range data(m)["channels"].([]any) {
 				c := c.(map[string]any)
-				busy = busy || c["channel"] == "a" && c["messages"] == 1.0 && c["deliveries"] == 1.0 && c["subscribers"] == 1.0
+				busy = busy || c["channel"] == "a" && c["messages"].(float64) >= 1 && c["messages"] == c["deliveries"] && c["subscribers"] == 1.0
 			}
 		}
 		return busy && seen["weir.published"] != nil && seen["weir.latency/p99"] != nil
@@ -366,6 +367,26 @@ func TestOwnFigures(t *testing.T) {
 			t.Error(metric, m)
 		}
 	}
+}
+
+// Who looks at the figures of an idle relay is not what they show.
+func TestLookingIsNotCounted(t *testing.T) {
+	g := start(t)
+	b := watch(g)
+	told := 0
+	b.Until(func(m relaytest.Message) bool {
+		if m["type"] == "metric_update" {
+			switch d := data(m); label(d) {
+			case "weir.delivered", "weir.frames":
+				t.Errorf("%v", d)
+			case "weir.latency/p99", "weir.batching":
+				t.Errorf("%v", d)
+			case "weir.memory":
+				told++
+			}
+		}
+		return told == 3
+	})
 }
 
 // TestAdminListener serves dashboards without a role, to pages of its own only.

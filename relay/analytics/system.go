@@ -59,7 +59,7 @@ func (s *System) Start(core *relay.Core) error {
 	cfg := core.Config().Analytics
 	// A second's updates leave together.
 	if err := core.Reserve(Namespace, relay.Namespace{
-		Durable: true, Presence: new(bool), History: relay.History{Size: new(16)}, Batch: relay.Batch{Eager: new(bool)},
+		Durable: true, Unmeasured: true, Presence: new(bool), History: relay.History{Size: new(16)}, Batch: relay.Batch{Eager: new(bool)},
 	}); err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (s *System) untilNext() time.Duration {
 
 // step closes the second that is running and tells of it.
 func (s *System) step() {
-	reading := s.own.read()
+	reading := s.own.readings.Next()
 	s.mu.Lock()
 	s.own.enter(reading)
 	second := s.second

@@ -1,4 +1,4 @@
-// The dashboard at "/" of the admin listener: weir's own figures over a WebSocket, and the API of backends.
+// The dashboard at "/" of the admin listener: weir's own figures and the API of backends.
 // Whatever comes from the relay is shown with textContent only.
 import uPlot from './uplot.js'
 
@@ -16,63 +16,45 @@ const colour = (name, alpha = 1) => {
 	const [r, g, b] = getComputedStyle(probe).color.match(/[\d.]+/g)
 	return `rgba(${r}, ${g}, ${b}, ${alpha})`
 }
-const short = (n) => (n == null ? '–' : n >= 1e9 ? (n / 1e9).toFixed(2) + ' G' : n >= 1e6 ? (n / 1e6).toFixed(2) + ' M' : n >= 1e4 ? (n / 1e3).toFixed(1) + ' k' : +n.toFixed(n < 10 ? 2 : n < 100 ? 1 : 0))
+const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumSignificantDigits: 3 })
+const plain = [2, 1, 0].map((maximumFractionDigits) => new Intl.NumberFormat(undefined, { maximumFractionDigits }))
+const short = (n) => (n == null ? '–' : n >= 1e4 ? compact.format(n) : plain[n < 10 ? 0 : n < 100 ? 1 : 2].format(n))
+const clock = (t, seconds) => new Date(t * 1000).toLocaleTimeString(undefined, { hour: 'numeric', minute: '2-digit', second: seconds ? '2-digit' : undefined })
 const mib = (n) => n / 2 ** 20
 
-// ---- an hour of figures: one array of values for each metric, one of times ----
+// ---- an hour of figures: an array of values by name, each as long as times; null: not known ----
 
 const hour = 3600
-const times = []
-const figures = new Map() // by metric, each as long as times
-const now = new Map() // the last known value of gauges
-const gauges = ['connections', 'sessions/ws', 'sessions/sse', 'channels', 'batching', 'latency/p50', 'latency/p99', 'latency/p999', 'memory', 'cpu', 'lagging', 'queued']
-const counters = ['published', 'delivered', 'drops/slow', 'drops/stalled', 'drops/ratelimit', 'drops/resync', 'drops/shed', 'drops/refused']
-for (const name of [...gauges, ...counters]) figures.set('weir.' + name, [])
+const times = [] // seconds
+const figures = new Map()
+const now = (name) => figures.get(name)?.at(-1)
 
-function second(at) {
-	const last = times.at(-1) ?? at - 1
-	for (let t = Math.max(last + 1, at - hour); t <= at; t++) {
+// add takes what came after the last second. What lies between, as while the relay was down, is not known.
+function add({ from, series }) {
+	const names = Object.keys(series)
+	const n = series[names[0]].length
+	if (!n || from + n - 1 <= (times.at(-1) ?? 0)) return
+	for (const name of names) if (!figures.has(name)) figures.set(name, times.map(() => null))
+	const grow = (t, value) => {
 		times.push(t)
-		for (const [name, values] of figures) values.push(gauges.includes(name.slice(5)) ? (name.includes('latency') || name.includes('batching') ? null : now.get(name) ?? null) : t === at ? 0 : null)
+		for (const [name, values] of figures) values.push(value(name))
 	}
-	while (times.length > hour) {
-		times.shift()
-		for (const values of figures.values()) values.shift()
-	}
-}
-
-function take(name, value, at) {
-	if (!figures.has(name)) return
-	now.set(name, value)
-	if (at > (times.at(-1) ?? 0)) second(at)
-	const i = times.length - 1 - (times.at(-1) - at)
-	if (i >= 0) figures.get(name)[i] = value
-}
-
-async function history() {
-	const query = [...figures.keys()].map((m) => 'metric=' + encodeURIComponent(m)).join('&')
-	const r = await fetch(`/analytics/history?span=${hour}&step=1&${query}`)
-	if (!r.ok) return
-	const h = await r.json()
-	const n = Math.max(0, ...Object.values(h.metrics).map((m) => m.value.length))
-	times.length = 0
-	for (const values of figures.values()) values.length = 0
-	for (let i = 0; i < n; i++) {
-		times.push(h.from / 1000 + i)
-		for (const [name, values] of figures) values.push(h.metrics[name]?.value[i] ?? null)
-	}
+	for (let t = Math.max((times.at(-1) ?? from) + 1, from - hour); t < from; t++) grow(t, () => null)
+	for (let i = 0; i < n; i++) if (from + i > (times.at(-1) ?? 0)) grow(from + i, (name) => series[name]?.[i] ?? null)
+	const over = times.length - hour
+	if (over > 0) for (const values of [times, ...figures.values()]) values.splice(0, over)
 }
 
 // ---- what is drawn ----
 
 const tiles = [
-	['Connections', '', () => now.get('weir.connections')], ['Published', '/s', () => figures.get('weir.published').at(-1)], ['Delivered', '/s', () => figures.get('weir.delivered').at(-1)],
-	['Messages a frame', '', () => now.get('weir.batching')], ['Latency, p99', 'ms', () => now.get('weir.latency/p99')], ['Memory', 'MiB', () => mib(now.get('weir.memory') ?? 0)],
-	['CPU', 'cores', () => now.get('weir.cpu')], ['Channels', '', () => now.get('weir.channels')],
+	['Connections', '', () => now('connections')], ['Published', '/s', () => now('published')], ['Delivered', '/s', () => now('delivered')],
+	['Messages a frame', '', () => now('batching')], ['Latency, p99', 'ms', () => now('latency/p99')], ['Memory', 'MiB', () => mib(now('memory') ?? 0)],
+	['CPU', 'cores', () => now('cpu')], ['Channels', '', () => now('channels')],
 ].map(([title, unit, value]) => {
 	const out = make('output')
 	$('tiles').append(make('div', {}, make('span', { className: 'muted' }, title), out))
-	return () => out.replaceChildren(String(short(value())), make('small', {}, unit))
+	return () => out.replaceChildren(short(value()), make('small', {}, unit))
 })
 
 const plots = [
@@ -81,7 +63,9 @@ const plots = [
 	['Messages a frame', [['mean', 'batching', 'accent']]],
 	['Latency, ms', [['p50', 'latency/p50', 'good'], ['p99', 'latency/p99', 'warn'], ['p99.9', 'latency/p999', 'bad']]],
 	['Drops a second', [['slow', 'drops/slow', 'bad'], ['stalled', 'drops/stalled', 'warn'], ['rate', 'drops/ratelimit', 'violet'], ['resync', 'drops/resync', 'blue'], ['shed', 'drops/shed', 'accent'], ['refused', 'drops/refused', 'good']]],
+	['CPU, cores', [['used', 'cpu', 'accent']]],
 	['Memory, MiB', [['in use', 'memory', 'accent']]],
+	['Waiting for slow clients, MiB', [['queued', 'queued', 'warn']]],
 ].map(([title, series]) => ({ title, series, box: make('div'), card: make('section', { className: 'card' }) }))
 
 let span = 300
@@ -103,17 +87,22 @@ function build() {
 		p.plot = new uPlot({
 			width: p.box.clientWidth || 400, height: 170, legend: { show: false }, cursor: { drag: { x: false, y: false }, points: { size: 6 } },
 			scales: { y: { range: (_, min, max) => [0, max > 0 ? max * 1.1 : 1] } },
-			axes: [{ ...axis, space: 70 }, { ...axis, size: 46, values: (_, ticks) => ticks.map((v) => String(short(v))) }],
-			series: [{}, ...p.series.map(([label, , c]) => ({ label, stroke: colour(c), width: 1.6, points: { show: false }, spanGaps: true, ...(p.series.length === 1 && { fill: colour(c, 0.14) }) }))],
+			axes: [{ ...axis, space: 84, values: (_, ticks, i, space, step) => ticks.map((t) => clock(t, step < 60)) }, { ...axis, size: 52, values: (_, ticks) => ticks.map(short) }],
+			series: [{}, ...p.series.map(([label, , c]) => ({ label, stroke: colour(c), width: 1.6, points: { show: true, size: 3, filter: alone, fill: colour(c), width: 0 }, ...(p.series.length === 1 && { fill: colour(c, 0.14) }) }))],
 		}, data(p), p.box)
 	}
 }
 const data = (p) => {
 	const from = Math.max(0, times.length - span)
 	return [times.slice(from), ...p.series.map(([, name]) => {
-		const values = figures.get('weir.' + name).slice(from)
-		return name === 'memory' ? values.map((v) => v == null ? null : mib(v)) : values
+		const values = (figures.get(name) ?? []).slice(from)
+		return p.title.endsWith('MiB') ? values.map((v) => v == null ? null : mib(v)) : values
 	})]
+}
+// A value between two gaps has no line: it is shown as a point.
+function alone(u, s, show, gaps) {
+	const values = u.data[s]
+	return values.flatMap((v, i) => (v != null && values[i - 1] == null && values[i + 1] == null ? [i] : []))
 }
 
 let drawing = false
@@ -135,52 +124,54 @@ new ResizeObserver(() => plots.forEach((p) => p.plot?.setSize({ width: p.box.cli
 matchMedia('(prefers-color-scheme: dark)').onchange = build
 document.addEventListener('visibilitychange', draw)
 
-// ---- the WebSocket ----
+// ---- asking once a second: what is asked here is counted nowhere ----
 
-let tries = 0
 function say(state, text) {
-	$('status').dataset.state = state
+	$('status').dataset.state = document.body.dataset.state = state
 	$('status').textContent = text
 }
-async function connect() {
-	say('waiting', 'Connecting')
-	await history().catch(() => {})
-	if (!plots[0].plot) build()
-	const ws = new WebSocket(location.origin.replace('http', 'ws') + '/analytics/live')
-	ws.onmessage = (e) => hear(JSON.parse(e.data))
-	ws.onopen = () => say('open', 'Live')
-	ws.onclose = () => {
-		say('off', 'Not connected')
-		setTimeout(connect, Math.min(500 * 2 ** tries++, 15000) * (0.5 + Math.random() / 2))
+const wait = (ms) => new Promise((then) => setTimeout(then, ms))
+async function follow() {
+	for (let tries = 0; ;) {
+		try {
+			const r = await fetch('/figures?after=' + (times.at(-1) ?? 0), { signal: AbortSignal.timeout(5000) })
+			if (!r.ok) throw new Error((await r.text()).trim() || 'HTTP ' + r.status)
+			const f = await r.json()
+			tries = 0
+			say('open', 'Live')
+			about(f.relay)
+			add(f)
+			top(f)
+			if (!plots[0].plot && times.length) build()
+			if (f.relay.systems.includes('analytics')) alerts(await ask('GET', '/v1/channels/analytics:state/alerts').catch(() => ({})))
+			draw()
+			await wait(1000 - (f.relay.now % 1000) + 40) // just after the next second
+		} catch (err) {
+			say('off', err instanceof TypeError || err.name === 'TimeoutError' ? 'Not connected' : err.message)
+			await wait(Math.min(500 * 2 ** tries++, 5000) * (0.5 + Math.random() / 2))
+		}
 	}
 }
 
-function hear({ type, data: d }) {
-	tries = 0
-	if (type === 'snapshot') {
-		const at = Math.round(d.timestamp / 1000)
-		for (const [name, value] of Object.entries(d.gauges)) take(name, value, at)
-		$('alerts').lastElementChild.replaceChildren()
-		d.alerts.forEach(alert)
-	}
-	if (type === 'metric_update' && d.type === 'weir') take(`weir.${d.action}${d.name ? '/' + d.name : ''}`, d.value, Math.round(d.timestamp / 1000))
-	if (type === 'alert') alert(d)
-	if (type === 'top') {
-		second(Math.round(d.timestamp / 1000))
-		top(d)
-	}
-	draw()
+const ago = (ms) => {
+	const s = Math.floor(ms / 1000), two = (n, unit, m, less) => `${n} ${unit}` + (m ? ` ${m} ${less}` : '')
+	return s < 60 ? `${s} s` : s < 3600 ? two(Math.floor(s / 60), 'min', s % 60, 's') : s < 86400 ? two(Math.floor(s / 3600), 'h', Math.floor((s % 3600) / 60), 'min') : two(Math.floor(s / 86400), 'd', Math.floor((s % 86400) / 3600), 'h')
+}
+function about(r) {
+	const since = new Date(r.started)
+	const facts = [
+		['Version', r.version === '(devel)' ? r.revision : r.version], ['Up for', ago(r.now - r.started), 'since ' + since.toLocaleString()],
+		['Data', r.data || 'in memory only'], ['Systems', r.systems.join(', ') || 'none'],
+		['Memory limit', r.memoryLimit ? short(mib(r.memoryLimit)) + ' MiB' : 'none'], r.dev && ['Mode', 'development'],
+	].filter(Boolean)
+	if (!$('about').childElementCount) letters(r.systems.includes('webhook'))
+	$('about').replaceChildren(...facts.map(([name, value, title = '']) => make('div', {}, make('dt', {}, name), make('dd', { title }, value))))
 }
 
-function alert({ name, state, message, level }) {
-	const list = $('alerts').lastElementChild
-	for (const li of [...list.children]) if (li.dataset.name === name) li.remove()
-	if (state !== 'cleared') {
-		const li = make('li', {}, `${level}: ${message}`)
-		li.dataset.name = name
-		list.append(li)
-	}
-	$('alerts').hidden = !list.childElementCount
+function alerts({ state = {} }) {
+	const raised = Object.values(state.alerts ?? {})
+	$('alerts').lastElementChild.replaceChildren(...raised.map((a) => make('li', {}, `${a.level}: ${a.message}`)))
+	$('alerts').hidden = !raised.length
 }
 
 function rows(body, list) {
@@ -188,7 +179,7 @@ function rows(body, list) {
 }
 const link = (text, onclick) => make('button', { type: 'button', className: 'link', onclick }, text)
 
-function top({ channels, clients }) {
+function top({ top: channels, slow: clients }) {
 	if (!$('channels').contains(document.activeElement)) rows($('channels'), channels.map((c) => [link(c.channel, () => inspect(c.channel)), short(c.messages), short(c.deliveries), short(c.subscribers)]))
 	if (!$('clients').contains(document.activeElement)) rows($('clients'), clients.map((c) => [c.userId || 'anonymous', c.address, short(c.queued / 1024) + ' KiB', kick(c.connectionId)]))
 	$('nochannels').hidden = channels.length > 0
@@ -228,7 +219,7 @@ async function inspect(name) {
 	const users = presence.users ?? []
 	$('members').replaceChildren(...(users.length ? users.slice(0, 100).map((u) => make('span', {}, u.name || u.id)) : ['Nobody']))
 	$('log').replaceChildren(...(log.changes ?? []).reverse().map((c) => make('li', {}, make('span', { className: 'muted' }, String(c.seq)), c.op, make('code', {}, [c.group && c.group + '/' + c.key, c.op !== 'delete' && text(c.data)].filter(Boolean).join('  ')))))
-	rows($('followers'), (followers.followers ?? []).map((f) => [f.userId || 'anonymous', f.address, f.transport, 'since ' + new Date(f.since).toLocaleTimeString(), kick(f.connectionId)]))
+	rows($('followers'), (followers.followers ?? []).map((f) => [f.userId || 'anonymous', f.address, f.transport, 'since ' + new Date(f.since).toLocaleString(), kick(f.connectionId)]))
 	$('howmany').textContent = followers.count ?? 0
 }
 const text = (data) => {
@@ -260,19 +251,22 @@ $('publish').onsubmit = async (e) => {
 		$('answer').textContent = err.message
 	}
 }
-$('letters').onclick = async () => {
+$('letters').onclick = () => letters(true)
+async function letters(there) {
+	$('letters').hidden = !there
+	if (!there) return $('webhooks').replaceChildren(make('p', { className: 'none' }, 'There are no webhooks: the system "webhook" is off.'))
 	try {
 		const { webhooks } = await ask('GET', '/v1/webhooks')
 		const list = await Promise.all(webhooks.map(async (w) => {
 			const dead = w.dead ? (await ask('GET', '/v1/channels/' + encodeURIComponent('webhook:dead:' + w.name)).catch(() => ({}))).state ?? {} : {}
 			const letters = Object.values(dead).flatMap((g) => Object.entries(g)).slice(-50)
-			return make('div', {}, make('h3', {}, `${w.name}: ${w.state}, ${w.waiting} waiting, ${w.dead} dead`), make('ol', { className: 'scroll' }, ...letters.map(([id, letter]) => make('li', {}, make('code', {}, id + '  ' + text(letter))))))
+			return make('div', {}, make('h3', {}, `${w.name}: ${w.state}, ${w.waiting} waiting, ${w.dead ? w.dead + ' dead' : 'no dead letters'}`), make('ol', { className: 'scroll' }, ...letters.map(([id, letter]) => make('li', {}, make('code', {}, id + '  ' + text(letter))))))
 		}))
-		$('webhooks').replaceChildren(...(list.length ? list : [make('p', { className: 'none' }, 'No webhooks are configured.')]))
+		$('webhooks').replaceChildren(...(list.length ? list : [make('p', { className: 'none' }, 'There are no webhooks.')]))
 	} catch (err) {
-		$('webhooks').replaceChildren(make('p', { className: 'none' }, err.status === 404 ? 'The system webhook is not on.' : err.message))
+		$('webhooks').replaceChildren(make('p', { className: 'none' }, err.message))
 	}
 }
 
 draw()
-connect()
+follow()

@@ -259,7 +259,7 @@ const demos = {
     const pages = [await open(url, { viewport: { width: 1360, height: 1000 } }), await open(url, { colorScheme: 'dark', viewport: { width: 400, height: 900 } })]
     await Promise.all(pages.map(live))
     const tile = (p, n) => p.textContent(`#tiles div:nth-child(${n}) output`)
-    for (const p of pages) await until('the load is shown', async () => parseFloat(await tile(p, 1)) >= 100 && /k/.test(await tile(p, 3)))
+    for (const p of pages) await until('the load is shown', async () => parseFloat(await tile(p, 1)) >= 100 && /K/.test(await tile(p, 3)))
     await until('the busiest channel is named', () => pages[0].$('#channels button'))
     await new Promise((done) => setTimeout(done, 3000)) // a few seconds of it, for whoever looks at the picture
     // The plots are smooth: frames come, though every second brings new figures.

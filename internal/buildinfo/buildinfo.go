@@ -1,0 +1,37 @@
+// Package buildinfo says which build a binary is, from what the Go toolchain wrote into it.
+package buildinfo
+
+import "runtime/debug"
+
+// Info names a build.
+type Info struct {
+	Version  string // of the module, "(devel)" if the build does not know
+	Revision string // 12 digits of the commit, "unknown" without version control
+	Modified bool   // the work tree held changes that were not committed
+}
+
+// Read returns what this binary says of itself.
+func Read() Info {
+	info, _ := debug.ReadBuildInfo()
+	return Of(info)
+}
+
+// Of is Read for given information, which may be nil.
+func Of(info *debug.BuildInfo) Info {
+	out := Info{Version: "(devel)", Revision: "unknown"}
+	if info == nil {
+		return out
+	}
+	if info.Main.Version != "" {
+		out.Version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			out.Revision = s.Value[:min(len(s.Value), 12)]
+		case "vcs.modified":
+			out.Modified = s.Value == "true"
+		}
+	}
+	return out
+}
