@@ -21,8 +21,8 @@ help: ## Show this list
 build: ## Build bin/weir
 	$(GO) build -trimpath -o $(BIN)/weir ./cmd/weir
 
-run: build ## Start a relay for trying out, on 127.0.0.1:8080
-	@exec $(BIN)/weir serve --dev --log-format text
+run: build ## Start a relay for trying out, on 127.0.0.1:8080; what it keeps is in .weir-data
+	@exec $(BIN)/weir serve --dev --data .weir-data --log-format text
 
 setup: ## Install what the tests need beside Go: Node.js and npm packages, a C compiler, nginx, Caddy, promtool
 	@missing=; need() { command -v $$1 >/dev/null || [ -x /usr/sbin/$$1 ] || missing="$$missing $$2"; }; \
@@ -84,4 +84,4 @@ idle: build ## Memory of 10,000 idle subscribed connections
 	  $(BIN)/weir bench idle --url http://127.0.0.1:18080 --subscribers 10000 --channels 100 --duration 10s
 
 clean: ## Remove what was built
-	rm -rf $(BIN) $(E2E)/node_modules $(CLIENT)/node_modules
+	rm -rf $(BIN) .weir-data $(E2E)/node_modules $(CLIENT)/node_modules

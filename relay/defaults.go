@@ -8,6 +8,9 @@ import (
 	"weir/internal/units"
 )
 
+// demoNamespace holds what the demos keep, in development mode: on disk, if there is a data directory.
+const demoNamespace = "demo"
+
 // defaultNamespace holds the channels of no known namespace.
 const defaultNamespace = "default"
 
@@ -67,6 +70,11 @@ func (c Config) WithDefaults() Config {
 
 	if c.Namespaces == nil {
 		c.Namespaces = make(Namespaces)
+	}
+	if _, ok := c.Namespaces[demoNamespace]; c.Dev && !ok {
+		n := devNamespace()
+		n.Durable = c.Data != ""
+		c.Namespaces[demoNamespace] = n
 	}
 	if _, ok := c.Namespaces[defaultNamespace]; !ok {
 		var n Namespace

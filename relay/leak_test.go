@@ -240,7 +240,7 @@ func TestPanicsAreContained(t *testing.T) {
 // session when the relay ends.
 func TestPanicWhileConnecting(t *testing.T) {
 	t.Parallel()
-	g := launch(t, openConfig(), func(r *Relay) { r.metrics.opened = family{} }) // has no counter for anybody
+	g := launch(t, openConfig(), func(r *Relay) { r.metrics.opened, r.recorder = family{}, nil }) // has no counter for anybody
 	token := "Authorization: Bearer " + mint(t, "u1")
 	for i, path := range []string{"/ws", "/sse?channel=a"} {
 		nc := g.dial()

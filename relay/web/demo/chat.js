@@ -12,9 +12,14 @@ directory.on('change', ({ op, key, data }) => {
 	if (op === 'set') learn({ ...data, id: key })
 })
 directory.on('sync', async () => {
-	for (const room of (await ask(weir, 'GET', '/chat/rooms')).rooms) learn({ ...room, joined: true })
-	if (!rooms.size) await create('Lobby')
-	if (!open) show(location.hash.slice(1) || rooms.keys().next().value)
+	const mine = (await ask(weir, 'GET', '/chat/rooms')).rooms
+	const there = new Set([...mine.map((room) => room.id), ...(directory.state.get('items')?.keys() ?? [])])
+	for (const id of rooms.keys()) if (!there.has(id)) forget(id)
+	for (const room of mine) learn({ ...room, joined: true })
+	if (open?.gone) return
+	if (!open) await show(location.hash.slice(1))
+	for (const id of rooms.keys()) if (!open) await show(id)
+	if (!open) await show(await create('Lobby'))
 })
 weir.me.on('change', ({ op, group, key, data }) => {
 	if (group === 'rooms' && op === 'set') learn({ ...data, id: key })
@@ -23,7 +28,20 @@ weir.me.on('change', ({ op, group, key, data }) => {
 function learn(room) {
 	rooms.set(room.id, { ...rooms.get(room.id), ...room })
 	drawRooms()
+	if (open?.gone && room.id !== open.id && room.name === open.gone) show(room.id) // somebody has made it again
 }
+
+// A relay that keeps nothing on disk forgets its rooms when it is started again. Nothing that was typed is lost here.
+function forget(id) {
+	const { name } = rooms.get(id)
+	rooms.delete(id)
+	drawRooms()
+	if (id !== open?.id) return
+	open.gone = name ?? 'Lobby'
+	$('gone').hidden = false
+	$('gone').firstElementChild.textContent = `“${open.gone}” is gone: the relay was started again and had not kept it.`
+}
+$('again').onclick = async () => show(await create(open.gone))
 
 async function create(name) {
 	const room = await ask(weir, 'POST', '/chat/rooms', { name })
@@ -34,11 +52,18 @@ async function create(name) {
 
 async function show(id) {
 	if (!id || open?.id === id) return
-	open?.live.close()
-	open?.people.close()
+	try {
+		await ask(weir, 'POST', `/chat/rooms/${id}/join`)
+	} catch {
+		if (rooms.has(id)) forget(id) // such as one from an address that was kept
+		return
+	}
+	const before = open
+	before?.live.close()
+	before?.people.close()
 	location.hash = id
 	const room = (open = { id, messages: new Map() })
-	await ask(weir, 'POST', `/chat/rooms/${id}/join`)
+	$('gone').hidden = true
 	learn({ id, joined: true })
 	room.live = weir.channel('room:' + id)
 	room.people = weir.channel('presence:room:' + id)
@@ -49,12 +74,16 @@ async function show(id) {
 	room.live.on('sync', async ({ recovered }) => {
 		if (recovered) return
 		const before = [...room.messages.values()]
-		const { messages } = await ask(weir, 'GET', `/chat/rooms/${id}/messages?limit=100`)
+		const { messages } = await ask(weir, 'GET', `/chat/rooms/${id}/messages?limit=100`).catch(() => ({}))
+		if (!messages) return // the room is gone
 		const kept = new Set(messages.map((m) => m.id))
 		for (const m of before) if (!m.pending && !kept.has(m.id) && m.position >= (messages[0]?.position ?? 0)) room.messages.delete(m.id)
 		for (const m of messages) take(room, m)
 	})
 	drawMessages()
+	if (!before?.gone) return
+	before.next = room // what could not be sent there is sent here
+	for (const m of before.messages.values()) if (m.failed) send(room, m.content)
 }
 
 // ---- messages ----
@@ -94,8 +123,9 @@ function send(room, content, nonce = crypto.randomUUID()) {
 			try {
 				return take(room, await ask(weir, 'POST', `/chat/rooms/${room.id}/messages`, { content, nonce }))
 			} catch (err) {
-				if (err.status && err.status < 500 && err.status !== 429) {
-					room.messages.delete(nonce) // it will never be taken
+				if (err.status && err.status < 500 && err.status !== 429) { // it will never be taken
+					if (room.next) return void send(room.next, content, nonce)
+					room.messages.get(nonce).failed = err.message
 					return drawMessages()
 				}
 				await new Promise((again) => setTimeout(again, 1000))
@@ -134,7 +164,7 @@ function drawRooms() {
 		else if (room.unread) button.append(make('span', { className: 'badge', ariaLabel: room.unread + ' unread' }, String(room.unread)))
 		return make('li', {}, button)
 	}))
-	$('title').textContent = rooms.get(open?.id)?.name ?? ''
+	$('title').textContent = rooms.get(open?.id)?.name ?? open?.gone ?? ''
 }
 
 function drawPeople() {
@@ -160,7 +190,7 @@ function drawMessages() {
 			onclick: () => ask(weir, users.includes(me.id) ? 'DELETE' : 'PUT', `/chat/rooms/${open.id}/messages/${m.id}/reactions/${encodeURIComponent(r)}`),
 		}, r + (users.length ? ' ' + users.length : ''))
 		const reactions = ['👍', '🎉', '❤️'].map((r) => react(r, m.reactions[r] ?? []))
-		const time = m.createdAt ? new Date(m.createdAt).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }) : 'sending'
+		const time = m.failed ? 'not sent: ' + m.failed : m.createdAt ? new Date(m.createdAt).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }) : 'sending'
 		const li = make('li', { className: (m.userId === me.id ? 'mine' : '') + (m.pending ? ' pending' : '') }, avatar(m.userId, names.get(m.userId) ?? m.userId),
 			make('div', { className: 'bubble' }, make('p', { className: 'muted' }, `${names.get(m.userId) ?? m.userId} · ${time}`), make('p', { className: 'text' }, m.content), make('div', { className: 'reactions' }, ...(m.pending ? [] : reactions))))
 		li.dataset.id = m.id

@@ -42,10 +42,11 @@ export async function ask(weir, method, path, body) {
 /** Asks as a backend does: with an API key, which in development mode is "dev". It is never in a page of yours. */
 export const backend = (path, body) => fetch(path, { method: 'POST', headers: { authorization: 'Bearer dev', 'content-type': 'application/json' }, body: JSON.stringify(body) })
 
-export const hue = (id) => [...id].reduce((h, c) => (h * 31 + c.codePointAt(0)) % 360, 7)
+/** The colour of a user, everywhere. */
+export const colour = (id) => `hsl(${[...id].reduce((h, c) => (h * 31 + c.codePointAt(0)) % 360, 7)} 52% 42%)`
 export function avatar(id, name = id, small = '') {
 	const el = make('span', { className: 'avatar ' + small, title: name, ariaHidden: 'true' }, name.slice(0, 2))
-	el.style.background = `hsl(${hue(id)} 52% 42%)`
+	el.style.background = colour(id)
 	return el
 }
 
@@ -69,6 +70,8 @@ for (const [path, name] of Object.entries(pages)) {
 }
 const pill = make('span', { id: 'status', className: 'pill', role: 'status', hidden: !here })
 document.body.prepend(make('header', {}, make('a', { href: '/' }, logo, 'weir'), nav, make('span', { className: 'muted', hidden: !here }, 'you are ' + me.name), pill))
+
+nav.querySelector('[aria-current]')?.scrollIntoView({ inline: 'center', block: 'nearest' })
 
 // The source of the demo, as it runs.
 if ($('source')) {

@@ -1,5 +1,5 @@
 import { openDocument, textarea } from '/weir-documents.js'
-import { $, avatar, client, make } from './demo.js'
+import { $, avatar, client, colour, make } from './demo.js'
 
 const id = new URLSearchParams(location.search).get('doc') ?? 'demo'
 const doc = openDocument(client(), id)
@@ -15,18 +15,22 @@ doc.on('status', ({ status }) => {
 })
 doc.on('change', ({ local }) => local && ($('saved').textContent = 'saving'))
 
+const moved = new Map() // by connection: where its caret was seen last, and since when; its label fades
+
 // Where others are is painted on a copy of the text that lies behind the textarea.
 function paint() {
 	const cursors = [...doc.cursors.values()]
 	const marks = [] // what stands where; the later ones are behind it
-	for (const { color, name, userId, position, selection } of cursors) {
+	for (const { connectionId, name, userId, position, selection } of cursors) {
+		if (moved.get(connectionId)?.position !== position) moved.set(connectionId, { position, since: performance.now() })
 		const caret = make('b', { className: doc.text.lastIndexOf('\n', position - 1) < 0 ? 'low' : '' })
 		caret.dataset.name = name || userId
-		caret.style.setProperty('--who', color)
+		caret.style.setProperty('--since', moved.get(connectionId).since - performance.now() + 'ms')
+		caret.style.setProperty('--who', colour(userId))
 		marks.push({ from: position, to: position, el: caret })
 		if (selection) {
 			const mark = make('mark')
-			mark.style.setProperty('--who', color)
+			mark.style.setProperty('--who', colour(userId))
 			marks.push({ from: selection.start, to: selection.end, el: mark })
 		}
 	}
