@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
@@ -19,12 +20,12 @@ const maxFollowers = 200
 // adminPages adds the dashboard to the admin listener, and what it asks: the API of backends, and who follows a
 // channel.
 func (r *Relay) adminPages(mux *http.ServeMux) {
-	mux.Handle("GET /{$}", r.ownPages(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	mux.Handle("GET /{$}", r.ownPages(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", pagePolicy)
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
-		serveFile(w, "dashboard/index.html")
+		serveFile(w, req, "dashboard/index.html")
 	})))
 	mux.Handle("GET /dashboard/{name}", r.ownPages(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		name := "dashboard/" + req.PathValue("name")
@@ -38,17 +39,24 @@ func (r *Relay) adminPages(mux *http.ServeMux) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
-		serveFile(w, name)
+		serveFile(w, req, name)
 	})))
 	mux.Handle("GET /figures", r.ownPages(http.HandlerFunc(r.handleFigures)))
 	mux.Handle("GET /followers", r.ownPages(http.HandlerFunc(r.handleFollowers)))
 	mux.Handle("/v1/", r.ownPages(r.backendAPI()))
 }
 
-func serveFile(w http.ResponseWriter, name string) {
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Content-Type", web.Type(name))
-	_, _ = w.Write(web.File(name)) //nolint:gosec // embedded in the binary, whatever name is asked for
+func serveFile(w http.ResponseWriter, req *http.Request, name string) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Type", web.Type(name))
+	h.Add("Vary", "Accept-Encoding")
+	body := web.File(name)
+	if small := web.Gzip(name); small != nil && strings.Contains(req.Header.Get("Accept-Encoding"), "gzip") {
+		h.Set("Content-Encoding", "gzip")
+		body = small
+	}
+	_, _ = w.Write(body) //nolint:gosec // embedded in the binary, whatever name is asked for
 }
 
 // ownPages lets requests pass that no page elsewhere has made: such a page would act with the password that the

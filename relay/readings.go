@@ -16,7 +16,7 @@ func ReadingGauges() []string {
 	}
 }
 
-// ReadingCounts: see ReadingGauges.
+// ReadingCounts is like ReadingGauges, for the counts.
 func ReadingCounts() []string {
 	names := []string{"published", "delivered", "frames", "sent", "events", "conflated", "commands"}
 	for _, reason := range DropReasons() {

@@ -58,9 +58,11 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 	}
 	t.GET("/ws", r.handleWS)
 	t.GET("/sse", r.handleSSE)
-	t.GET("/", r.handlePage)
-	for _, name := range []string{"weir-page.js", "weir-page.css"} {
-		t.GET("/"+name, func(ctx *fasthttp.RequestCtx) { asset(ctx, name) })
+	if r.cfg.Dev || r.cfg.Page {
+		t.GET("/", r.handlePage)
+		for _, name := range []string{"weir-page.js", "weir-page.css"} {
+			t.GET("/"+name, func(ctx *fasthttp.RequestCtx) { asset(ctx, name) })
+		}
 	}
 	for _, name := range web.Client() {
 		t.GET("/"+name, func(ctx *fasthttp.RequestCtx) { shared(ctx, "client/dist/"+name) })
@@ -69,6 +71,8 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 	if r.cfg.Dev {
 		t.GET("/demo", r.handleDemo)
 		t.GET("/demo/{name}", r.handleDemo)
+		t.GET("/docs", r.handleDocs)
+		t.GET("/docs/{page:*}", r.handleDocs)
 	}
 	for _, route := range r.apiRoutes() {
 		t.Handle(route.method, route.path, r.withKey(route.handle))
@@ -191,6 +195,12 @@ func asset(ctx *fasthttp.RequestCtx, name string) {
 		return
 	}
 	h.SetContentType(web.Type(name))
+	h.Add("Vary", "Accept-Encoding")
+	if small := web.Gzip(name); small != nil && ctx.Request.Header.HasAcceptEncoding("gzip") {
+		h.Set("Content-Encoding", "gzip")
+		ctx.Response.SetBodyRaw(small)
+		return
+	}
 	ctx.Response.SetBodyRaw(web.File(name))
 }
 
@@ -212,11 +222,11 @@ const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; con
 
 // handlePage is GET /. In development mode the page gets a token of a guest; elsewhere it asks for one.
 func (r *Relay) handlePage(ctx *fasthttp.RequestCtx) {
-	token := ""
+	token, links := "", `<a href="/v1/openapi.yaml">API</a>`
 	if r.cfg.Dev {
-		token = r.guestToken()
+		token, links = r.guestToken(), `<a href="/demo">Demos</a><a href="/docs">Docs</a>`+links
 	}
-	page(ctx, strings.Replace(string(web.File("index.html")), "{{TOKEN}}", token, 1))
+	page(ctx, strings.NewReplacer("{{TOKEN}}", token, "{{LINKS}}", links).Replace(string(web.File("index.html"))))
 }
 
 // page answers with a page.

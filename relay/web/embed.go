@@ -3,6 +3,8 @@
 package web
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -42,7 +44,8 @@ func Client() []string {
 // tags remembers the answers of Tag: files never change.
 var tags sync.Map
 
-// Tag is the entity tag of a file (RFC 9110, section 8.8.3); "" if there is no such file.
+// Tag is the entity tag of a file (RFC 9110, section 8.8.3), a weak one, since it is that of the compressed file too; ""
+// if there is no such file.
 func Tag(name string) string {
 	if t, ok := tags.Load(name); ok {
 		return t.(string)
@@ -52,9 +55,33 @@ func Tag(name string) string {
 		return ""
 	}
 	sum := sha256.Sum256(b)
-	t := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	t := `W/"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
 	tags.Store(name, t)
 	return t
+}
+
+// zipped remembers the answers of Gzip.
+var zipped sync.Map
+
+// Gzip is a file compressed with gzip; nil if there is no such file, or if that would not make it smaller.
+func Gzip(name string) []byte {
+	if z, ok := zipped.Load(name); ok {
+		return z.([]byte)
+	}
+	b := File(name)
+	if b == nil {
+		return nil
+	}
+	var out bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&out, gzip.BestCompression) // the level exists
+	_, _ = w.Write(b)                                       // a buffer takes everything
+	_ = w.Close()
+	z := out.Bytes()
+	if len(z) >= len(b) {
+		z = nil
+	}
+	zipped.Store(name, z)
+	return z
 }
 
 // Type is the content type of a file, by its name.

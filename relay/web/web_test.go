@@ -111,7 +111,7 @@ func TestClientIsSmall(t *testing.T) {
 }
 
 func TestTags(t *testing.T) {
-	if a, b := Tag("weir-page.js"), Tag("weir-page.css"); a == b || len(a) != 18 || Tag("weir-page.js") != a {
+	if a, b := Tag("weir-page.js"), Tag("weir-page.css"); a == b || len(a) != 20 || Tag("weir-page.js") != a {
 		t.Error(a, b)
 	}
 	if tag := Tag("embed.go"); tag != "" {
