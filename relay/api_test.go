@@ -163,7 +163,7 @@ func TestReload(t *testing.T) {
 
 // The page and what belongs to it, and the description of the API, need no key.
 func TestAssets(t *testing.T) {
-	g := open(t)
+	g := open(t, func(c *Config) { c.Page = true })
 	for path, kind := range map[string]string{
 		"/":                "text/html; charset=utf-8",
 		"/weir-page.js":    "text/javascript; charset=utf-8",

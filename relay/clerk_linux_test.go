@@ -388,7 +388,7 @@ func TestOwedAtTheEnd(t *testing.T) {
 	g, d := durableRig(t)
 	g.publish(`{"channel":"kept:a","data":1}`)
 	d.hang()
-	behind := []string{"", memoryRequest("m"), keptRequest("b"), "GET / HTTP/1.1\r\nHost: relay\r\n\r\n", "POST /v1/pub"}
+	behind := []string{"", memoryRequest("m"), keptRequest("b"), "GET /weir.d.ts HTTP/1.1\r\nHost: relay\r\n\r\n", "POST /v1/pub"}
 	guests := make([]net.Conn, len(behind))
 	for i, rest := range behind {
 		guests[i] = g.dial()

@@ -44,7 +44,7 @@ func TestAcceptErrors(t *testing.T) {
 		waiting := g.dial() // wakes the accept that runs, the next ones fail
 		g.until("the accepts have failed", func() bool { return failing.fail.Load() == 0 })
 		p.alive()
-		if a := g.askOn(waiting, "GET", "/", ""); a.StatusCode != 200 {
+		if a := g.askOn(waiting, "GET", "/weir.js", ""); a.StatusCode != 200 {
 			t.Errorf("%v: a connection that waited: %d", err, a.StatusCode)
 		}
 		q := g.ws("u2")

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -19,11 +20,12 @@ func (g *rig) jam(but string) (mend func()) {
 		y.tally["nowhere:"+strings.Repeat("x", i)] = nil
 	}
 	y.watchers.Add(1)
+	y.over = math.MaxInt64 // no second ends
 	return func() {
 		y.mu.Lock()
 		defer y.mu.Unlock()
 		y.watchers.Add(-1)
-		y.tally = nil
+		y.tally, y.over = nil, 0
 	}
 }
 

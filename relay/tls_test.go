@@ -101,7 +101,7 @@ func TestTLSVersions(t *testing.T) {
 			t.Errorf("%s: %v", tls.VersionName(version), err)
 		}
 		if ok {
-			if a := g.askOn(c, "GET", "/", ""); a.StatusCode != 200 {
+			if a := g.askOn(c, "GET", "/weir.js", ""); a.StatusCode != 200 {
 				t.Errorf("%s: %d", tls.VersionName(version), a.StatusCode)
 			}
 		}
@@ -160,7 +160,7 @@ func TestCertificateReload(t *testing.T) {
 	files.write(t, 3)
 	g.until("the third certificate is used", func() bool { return serial() == 3 })
 	p.alive()
-	if a := g.askOn(g.secure(), "GET", "/", ""); a.StatusCode != 200 {
+	if a := g.askOn(g.secure(), "GET", "/weir.js", ""); a.StatusCode != 200 {
 		t.Errorf("%d", a.StatusCode)
 	}
 	cfg.TLS.Cert = filepath.Join(t.TempDir(), "nothing")

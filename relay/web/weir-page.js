@@ -56,18 +56,26 @@ function choose() {
 	$('changes').replaceChildren()
 	$('people').hidden = true
 	const c = (main = weir.channel(name))
-	c.on('change', (change) => c === main && arrived(name, change))
+	let early = [] // what came before the log from before was there
+	c.on('change', (change) => {
+		if (c !== main) return
+		if (!early) return arrived(name, change)
+		early.push(change)
+		stale = true
+		draw()
+	})
 	c.on('error', (e) => c === main && note(`Not following ${name}: ${e.message ?? e.reason}`))
-	let before = true
 	c.on('sync', async ({ recovered, lost }) => {
 		stale = true
 		draw()
-		if (!before) return note(recovered ? 'Connected again; nothing was missed.' : lost ? 'Connected again; some events may have been missed.' : 'Connected again.')
-		before = false
+		if (!early) return note(recovered ? 'Connected again; nothing was missed.' : lost ? 'Connected again; some events may have been missed.' : 'Connected again.')
+		const { seq } = c.position
 		const { changes } = await c.history({ limit: 50 }).catch(() => ({ changes: [] })) // not everybody may see it
-		if (c !== main) return
-		const known = new Set(rows.map((r) => r.at))
-		rows.unshift(...changes.map((change) => row(name, change, true)).filter((r) => !known.has(r.at)))
+		if (c !== main || !early) return
+		rows.unshift(...changes.map((change) => row(name, change, true)))
+		const last = changes.at(-1)?.seq ?? seq
+		for (const change of early) if (change.seq > last) arrived(name, change)
+		early = undefined
 		draw()
 	})
 	people = name.startsWith('presence:') ? undefined : weir.channel('presence:' + name)
