@@ -3,6 +3,7 @@ package notify
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -53,11 +54,22 @@ func (x inbox) remove(id string) error {
 	return err
 }
 
+// withdraw takes back what was refused by the disk only, if it is there: who sends it again sends it for the first time.
+func (x inbox) withdraw(id string) {
+	p := &broker.Publication{Op: broker.Delete, Group: groupNotifications, Key: id, Ack: broker.AckMemory}
+	if _, err := x.system.core.Publish(x.channel, p); err != nil {
+		x.system.log.Warn("a notification that was refused is shown", slog.String("notification", id), slog.String("error", err.Error()))
+	}
+}
+
 // has says whether there is a notification of an id.
 func (x inbox) has(id string) bool {
 	_, _, ok := x.system.core.Broker().Item(x.channel, groupNotifications, id)
 	return ok
 }
+
+// confirm waits until everything that was put is safe: nothing of that name is ever there.
+func (x inbox) confirm() error { return x.remove("none") }
 
 // read calls f with each notification, the oldest first. What it is given is valid during the call only.
 func (x inbox) read(f func(id string, data []byte)) error {

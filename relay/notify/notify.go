@@ -229,25 +229,31 @@ func (s *System) send(e *relay.Event) error {
 	}
 	now := s.core.Now()
 	n := r.notification(now)
-	d, err := s.queue.reserve(r.UserID, n, now)
+	d, earlier, err := s.queue.reserve(r.UserID, n, now)
 	if err != nil {
 		s.queue.counted.refused.Inc()
 		return err
 	}
-	if d == nil {
-		return nil // it is on its way
+	if earlier != nil { // it is on its way, and may not be safe yet
+		<-earlier.kept // for as long as the disk takes
+		return earlier.err
 	}
 	x := s.inbox(r.UserID)
-	if x.has(n.ID) {
-		s.queue.release(d)
-		return nil // it was sent before
-	}
-	s.depart(d)
-	if err := x.put(n); err != nil {
-		s.arrive(d)
+	if x.has(n.ID) { // it was sent before
+		err := x.confirm()
+		d.settled(err)
 		s.queue.release(d)
 		return err
 	}
+	s.depart(d)
+	if err := x.put(n); err != nil {
+		x.withdraw(n.ID)
+		s.arrive(d)
+		d.settled(err)
+		s.queue.release(d)
+		return err
+	}
+	d.settled(nil)
 	s.queue.counted.accepted.Inc()
 	s.queue.start(d, s.list(r.UserID))
 	return nil

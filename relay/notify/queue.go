@@ -17,6 +17,10 @@ type delivery struct {
 	user  string
 	n     *notification
 	since time.Time
+	kept  chan struct{} // closed when it is known whether the inbox has it
+
+	// Set before kept is closed.
+	err error // why the inbox does not have it
 
 	// Guarded by the queue's mu; nobody's but done's once nothing is left.
 	devices   int
@@ -72,20 +76,26 @@ func newQueue(ctx context.Context, c relay.Notify, log *slog.Logger) *queue {
 
 var errFull = relay.Fault(http.StatusServiceUnavailable, "overloaded", "too many notifications are on their way", true)
 
-// reserve takes a place for a notification. It answers nil without an error if one of the same user and id is on
-// its way already.
-func (q *queue) reserve(user string, n *notification, since time.Time) (*delivery, error) {
-	d := &delivery{user: user, n: n, since: since}
+// settled says what has become of a notification: whoever has sent it again is told the same.
+func (d *delivery) settled(err error) {
+	d.err = err
+	close(d.kept)
+}
+
+// reserve takes a place for a notification, whose settled is to be called. If one of the same user and id is on its way
+// already, it returns that as the earlier one.
+func (q *queue) reserve(user string, n *notification, since time.Time) (d, earlier *delivery, err error) {
+	d = &delivery{user: user, n: n, since: since, kept: make(chan struct{})}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch {
-	case q.underway[d.key()] != nil:
-		return nil, nil
+	switch earlier := q.underway[d.key()]; {
+	case earlier != nil:
+		return nil, earlier, nil
 	case len(q.underway) >= q.config.Queue, q.closing:
-		return nil, errFull
+		return nil, nil, errFull
 	}
 	q.underway[d.key()] = d
-	return d, nil
+	return d, nil, nil
 }
 
 // release gives a place back.

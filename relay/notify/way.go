@@ -76,11 +76,12 @@ func (s *System) resume() {
 			s.log.Error("what was under way cannot be read", slog.String("error", err.Error()))
 		}
 		for _, r := range list {
-			d, err := s.queue.reserve(r.UserID, r.Notification, time.UnixMilli(r.Since))
+			d, _, err := s.queue.reserve(r.UserID, r.Notification, time.UnixMilli(r.Since))
 			if err != nil {
 				return // there is more than the queue takes: it stays for another time
 			}
 			if d != nil {
+				d.settled(nil)
 				s.queue.start(d, s.list(r.UserID))
 			}
 		}
