@@ -103,21 +103,23 @@ func (d *Document) told() <-chan error {
 // put is PUT /v1/documents/{id}: the text is replaced, by an operation that changes what differs.
 func (a *api) put(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 	var want struct {
-		Text   *string `json:"text"`
-		UserID string  `json:"userId"`
+		Text   json.RawMessage `json:"text"`
+		UserID string          `json:"userId"`
 	}
 	if err := relay.ReadJSON(ctx, &want); err != nil {
 		return nil, err
 	}
-	switch {
-	case want.Text == nil:
+	if want.Text == nil {
 		return nil, badRequest("text is missing")
-	case !utf8.ValidString(*want.Text):
-		return nil, badRequest("text must be Unicode")
-	case len(*want.Text) > int(d.set.config.Size):
+	}
+	whole, err := text.ParseString(want.Text)
+	switch {
+	case err != nil:
+		return nil, badRequest("text must be a string of Unicode, without halves of surrogate pairs")
+	case len(whole) > int(d.set.config.Size):
 		return nil, errLarge
 	}
-	op := text.Diff(d.body.(*textBody).buffer.String(), *want.Text)
+	op := text.Diff(d.body.(*textBody).buffer.String(), whole)
 	return a.apply(ctx, d, &edit{base: d.version, op: op, user: want.UserID})
 }
 

@@ -53,7 +53,7 @@ func Parse(b []byte) (Op, error) {
 func parseComponent(value []byte) (Component, error) {
 	switch value[0] {
 	case '"':
-		s, err := parseString(value)
+		s, err := ParseString(value)
 		return Inserting(s), err
 	case '{':
 		return parseDelete(value)
@@ -69,7 +69,7 @@ func parseDelete(value []byte) (c Component, err error) {
 			return bad("an object other than {\"d\":...}")
 		}
 		if v[0] == '"' {
-			c.S, err = parseString(v)
+			c.S, err = ParseString(v)
 			c.N = utf8.RuneCountInString(c.S)
 		} else {
 			c.N, err = parseLength(v)
@@ -91,7 +91,9 @@ func parseLength(value []byte) (int, error) {
 	return n, nil
 }
 
-func parseString(value []byte) (string, error) {
+// ParseString reads a JSON string that is Unicode: without halves of surrogate pairs, which could be neither stored nor
+// told. It keeps nothing of value. Errors: ErrOp.
+func ParseString(value []byte) (string, error) {
 	if halves(value) {
 		return "", bad("a string holds half a surrogate pair")
 	}

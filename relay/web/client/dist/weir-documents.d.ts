@@ -22,6 +22,11 @@ declare function edits(op: Op): Edit[];
 declare const shift: (position: number, op: Op) => number;
 /** The operation of edits. */
 declare function operation(list: Edit[]): Op;
+/**
+ * Edits of a text after which it is as whole as before: what is left of a surrogate pair of which they take one half, and
+ * a half that they bring, is U+FFFD, which is as long. Nobody could store or send a half.
+ */
+declare const whole: (text: string, list: Edit[]) => Edit[];
 /** The text after an operation. */
 declare const patch: (text: string, op: Op) => string;
 /** What makes one text of the other: one edit that splits no code point. */
@@ -80,7 +85,10 @@ export interface Doc {
     /** Others' cursors, by connection. */
     readonly cursors: Map<string, Cursor>;
     on: On<DocEvents>;
-    /** Changes the text: edits in order, all in units of the text before. */
+    /**
+     * Changes the text: edits in order, all in units of the text before. Half of a surrogate pair that would be left or
+     * come alone becomes U+FFFD; the event change says what was done.
+     */
     edit(list: Edit[]): void;
     /** Tells others where the cursor is, and what is selected. */
     cursor(position: number, anchor?: number): void;
@@ -99,7 +107,7 @@ export interface CodeMirror {
 }
 /**
  * An extension that binds an editor to a document and shows where others are:
- * new EditorView({ extensions: [EditorState.lineSeparator.of('\\n'), codemirror(doc, cm)] }).
+ * new EditorView({ extensions: [codemirror(doc, cm)] }).
  */
 export declare function codemirror(doc: Doc, { ViewPlugin, Decoration, WidgetType, Transaction }: CodeMirror): any;
 /** Opens a shared document. */

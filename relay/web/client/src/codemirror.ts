@@ -1,6 +1,6 @@
-import { assign, min } from './short'
+import { assign, min, stringify } from './short'
 import type { Doc } from './document'
-import { difference, type Edit } from './text'
+import { difference, operation, whole, type Edit } from './text'
 
 /** What is needed of CodeMirror 6: all that @codemirror/view exports, and Transaction of @codemirror/state. */
 export interface CodeMirror {
@@ -13,7 +13,7 @@ export interface CodeMirror {
 
 /**
  * An extension that binds an editor to a document and shows where others are:
- * new EditorView({ extensions: [EditorState.lineSeparator.of('\\n'), codemirror(doc, cm)] }).
+ * new EditorView({ extensions: [codemirror(doc, cm)] }).
  */
 export function codemirror(doc: Doc, { ViewPlugin, Decoration, WidgetType, Transaction }: CodeMirror): any {
   const caret = (color: string, title: string) =>
@@ -27,9 +27,12 @@ export function codemirror(doc: Doc, { ViewPlugin, Decoration, WidgetType, Trans
   return ViewPlugin.define(
     (view: any) => {
       let mine = false // the change that is told is the one that we make
-      const take = (changes: Edit[]) => {
+      const take = (list: Edit[]) => {
         if (mine) return
         mine = true
+        // As lines, which only a line feed ends: the editor would make one of a carriage return, too, and have another text.
+        const { constructor } = view.state.doc
+        const changes = list.map((e) => ({ ...e, insert: constructor.of(e.insert.split('\n')) }))
         view.dispatch({ changes, annotations: Transaction?.addToHistory.of(false) })
         mine = false
       }
@@ -41,9 +44,11 @@ export function codemirror(doc: Doc, { ViewPlugin, Decoration, WidgetType, Trans
           const list: Edit[] = []
           u.changes.iterChanges((from: number, to: number, _a: number, _b: number, text: any) => list.push({ from, to, insert: '' + text }))
           if (!mine && doc.ready) {
+            const good = whole(doc.text, list)
             mine = true
-            doc.edit(list)
+            doc.edit(good)
             mine = false
+            if (stringify(operation(good)) !== stringify(operation(list))) queueMicrotask(sync) // not within an update
           }
           const { head, anchor } = u.state.selection.main
           if (u.selectionSet && view.hasFocus) doc.cursor(head, anchor)

@@ -2,7 +2,7 @@ import { later, max, min, never } from './short'
 import type { Weir } from './client'
 import { emitter, type On } from './emitter'
 import type { Status } from './link'
-import { compose, difference, edits, operation, patch, points, shift, toPoints, toUnits, transform, units, type Edit, type Op } from './text'
+import { compose, difference, edits, operation, patch, points, shift, toPoints, toUnits, transform, units, whole, type Edit, type Op } from './text'
 import type { Message } from './wire'
 
 /** Where somebody else is, in UTF-16 units of the text here. */
@@ -40,7 +40,10 @@ export interface Doc {
   /** Others' cursors, by connection. */
   readonly cursors: Map<string, Cursor>
   on: On<DocEvents>
-  /** Changes the text: edits in order, all in units of the text before. */
+  /**
+   * Changes the text: edits in order, all in units of the text before. Half of a surrogate pair that would be left or
+   * come alone becomes U+FFFD; the event change says what was done.
+   */
   edit(list: Edit[]): void
   /** Tells others where the cursor is, and what is selected. */
   cursor(position: number, anchor?: number): void
@@ -203,7 +206,7 @@ export function openText(id: string, src: string, live: Weir['live']): Doc {
     cursors,
     on,
     edit(list) {
-      const op = operation(list)
+      const op = operation(whole(text, list))
       if (!op[0]) return
       // The one that is sent stays as it is.
       const i = sent ? 1 : 0

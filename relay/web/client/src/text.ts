@@ -96,6 +96,20 @@ export function operation(list: Edit[]): Op {
   return out
 }
 
+/** Whether a place is between the two halves of a surrogate pair. */
+const splits = (text: string, at: number) => text.codePointAt(at - 1)! > 0xffff
+
+/**
+ * Edits of a text after which it is as whole as before: what is left of a surrogate pair of which they take one half, and
+ * a half that they bring, is U+FFFD, which is as long. Nobody could store or send a half.
+ */
+export const whole = (text: string, list: Edit[]): Edit[] =>
+  edits(operation(list)).map(({ from, to, insert }) => {
+    if (splits(text, from)) insert = text[--from] + insert
+    if (splits(text, to)) insert += text[to++]
+    return { from, to, insert: insert.replace(/\p{Surrogate}/gu, '\ufffd') }
+  })
+
 /** The text after an operation. */
 export const patch = (text: string, op: Op): string => edits(op).reduceRight((t, e) => t.slice(0, e.from) + e.insert + t.slice(e.to), text)
 

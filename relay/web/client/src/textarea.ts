@@ -3,6 +3,15 @@ import type { Doc } from './document'
 import type { Off } from './emitter'
 import { compose, difference, edits, operation, transform, type Op } from './text'
 
+/** A text as a textarea has it: all ends of lines are line feeds. */
+const fed = (text: string) => text.replace(/\r\n?/g, '\n')
+
+/** The place in a text of a place in the textarea's. */
+const place = (text: string, at: number) => {
+  for (const { index } of text.matchAll(/\r\n/g)) at += +(at > index!)
+  return at
+}
+
 /** Binds a textarea to a document: what is typed goes out, what others do comes in, and the selection stays where it was. */
 export function textarea(doc: Doc, el: HTMLTextAreaElement): Off {
   let mine = false // the change that is told is the one that we make
@@ -12,24 +21,22 @@ export function textarea(doc: Doc, el: HTMLTextAreaElement): Off {
   const show = () => {
     el.readOnly = !doc.ready || !doc.writable
     if (!doc.ready || composing) return
-    const { value } = el
-    if (value !== doc.text) {
-      const { from, to, insert } = difference(value, doc.text)
-      el.setRangeText(insert, from, to, 'preserve')
-    }
+    const { from, to, insert } = difference(el.value, fed(doc.text))
+    if (to > from || insert) el.setRangeText(insert, from, to, 'preserve')
     shown = doc.text
     held = []
   }
   const typed = () => {
     if (!doc.ready || composing) return
+    const { from, to, insert } = difference(fed(shown), el.value)
     mine = true
-    doc.edit(edits(transform(operation([difference(shown, el.value)]), held)))
+    doc.edit(edits(transform(operation([{ from: place(shown, from), to: place(shown, to), insert }]), held)))
     mine = false
     show()
   }
   const point = () => {
     const { selectionStart: start, selectionEnd: end } = el
-    if (document.activeElement === el) doc.cursor(end, start)
+    if (document.activeElement === el) doc.cursor(place(doc.text, end), place(doc.text, start))
   }
   const compose_ = (e: Event) => {
     composing = e.type === 'compositionstart'
