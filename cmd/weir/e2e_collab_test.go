@@ -23,6 +23,9 @@ func TestE2EShareDBServer(t *testing.T) {
 	startDaemon(t, "--data", t.TempDir()).node(t, "sharedb-server.mjs")
 }
 
+// TestE2EOddText brings halves of surrogate pairs, and other things that are hard to keep whole, into all protocols.
+func TestE2EOddText(t *testing.T) { startDaemon(t, "--data", t.TempDir()).node(t, "odd.mjs") }
+
 // TestE2ECuts lets all of these clients edit at once while connections break and the relay is killed. The script starts
 // the relay itself.
 func TestE2ECuts(t *testing.T) {
