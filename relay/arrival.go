@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -53,22 +52,12 @@ func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*au
 	}
 	id, err := r.verifier.Verify(token)
 	if err != nil {
-		r.countAuthFailure(err)
-		var refused *auth.Error
-		if errors.As(err, &refused) && refused.Retry {
-			return nil, faultKeys
-		}
-		return nil, faultUnauthorized
+		return nil, r.refusedToken(err)
 	}
 	if !wire.ValidChannel(wire.UserChannel(id.User)) {
-		r.metrics.authFailures.of(string(auth.ReasonClaims)).Inc()
-		return nil, faultUnauthorized
+		return nil, r.refusedToken(&auth.Error{Reason: auth.ReasonClaims, Detail: "sub is too long for the name of a channel"})
 	}
 	return id, nil
-}
-
-func (r *Relay) countAuthFailure(err error) {
-	r.metrics.authFailures.of(string(auth.ReasonOf(err))).Inc()
 }
 
 func bearer(header []byte) string {

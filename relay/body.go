@@ -38,11 +38,11 @@ func decodeObject(b []byte, v any) error {
 	})
 	switch {
 	case errors.Is(err, wire.ErrDepth):
-		return faultDepth
+		return faultDepth.because(err)
 	case err != nil && wire.ValidJSON(b) == nil:
 		return faultField.with("expected a JSON object")
 	case err != nil:
-		return faultJSON
+		return faultJSON.because(err)
 	case twice != "":
 		return faultField.with(shorten(twice) + " is given twice")
 	}

@@ -236,8 +236,7 @@ func (s *session) who(c *wire.Command, how haste) ([]byte, error) {
 func (s *session) refresh(c *wire.Command) ([]byte, error) {
 	id, err := s.relay.verifier.Verify(c.Token)
 	if err != nil {
-		s.relay.countAuthFailure(err)
-		return nil, faultUnauthorized
+		return nil, s.relay.refusedToken(err)
 	}
 	if id.User != s.user {
 		return nil, faultForbidden.with("the token is another user's")

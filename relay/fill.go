@@ -74,7 +74,8 @@ func loopbackHost(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-func (c *Config) authConfig() auth.Config {
+// TokenChecks is how tokens are checked.
+func (c *Config) TokenChecks() auth.Config {
 	a := auth.Config{
 		Now:    c.Clock,
 		JWKS:   auth.JWKS{URL: c.Auth.JWKS.URL, Refresh: c.Auth.JWKS.Refresh, AllowInsecure: c.Auth.JWKS.AllowInsecure},

@@ -72,7 +72,7 @@ func readOffer(h *fasthttp.RequestHeader) (offer, *fault) {
 }
 
 // faultVersion asks for the version that is spoken here (RFC 6455, section 4.4).
-var faultVersion = &fault{426, "upgrade_required", "Sec-WebSocket-Version must be 13", false}
+var faultVersion = &fault{426, "upgrade_required", "Sec-WebSocket-Version must be 13", "", false}
 
 // hasToken says whether a comma separated header holds a token, whatever its case.
 func hasToken(header []byte, token string) bool {

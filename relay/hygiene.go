@@ -86,4 +86,4 @@ func hygiene(ctx *fasthttp.RequestCtx) *fault {
 	return nil
 }
 
-var faultRequest = &fault{400, "bad_request", "the request is not proper HTTP", false}
+var faultRequest = &fault{400, "bad_request", "the request is not proper HTTP", "", false}

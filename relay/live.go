@@ -190,8 +190,7 @@ func (c *Client) Refresh(token string) error {
 	s := c.session
 	id, err := s.relay.verifier.Verify(token)
 	if err != nil {
-		s.relay.countAuthFailure(err)
-		return faultUnauthorized
+		return s.relay.refusedToken(err)
 	}
 	if id.User != s.user {
 		return faultForbidden.with("the token is another user's")

@@ -236,6 +236,9 @@ func wantProblem(t testing.TB, a answered, status int, code string) {
 	t.Helper()
 	kind := a.Header.Get("Content-Type")
 	prefix, suffix := `{"type":"about:blank","title":"`, fmt.Sprintf(`","status":%d,"code":"%s"}`, status, code)
+	if at := strings.Index(a.body, `,"detail":"`); at > 0 { // which says more
+		a.body = a.body[:at] + "}"
+	}
 	if a.StatusCode != status || kind != "application/problem+json" || !strings.HasPrefix(a.body, prefix) || !strings.HasSuffix(a.body, suffix) {
 		t.Errorf("%s %s %s, want %d %s", a.Status, kind, a.body, status, code)
 	}
@@ -258,7 +261,7 @@ func TestPublishLines(t *testing.T) {
 		`{"channel":"held:1","data":5}`,
 	}
 	want := fmt.Sprintf(`{"position":{"epoch":"%[1]s","seq":1}}
-{"code":"invalid_json","message":"Invalid message format","line":3}
+{"code":"invalid_json","message":"Invalid message format","detail":"not valid JSON, at byte 27","line":3}
 {"position":{"epoch":"%[1]s","seq":2}}
 {"code":"bad_channel","message":"channel must be 1 to 255 of A-Z a-z 0-9 _ - . : / @ ~ = and not begin with a dot","line":5}
 {"code":"bad_request","message":"data is missing","line":7}

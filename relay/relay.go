@@ -57,6 +57,7 @@ type Relay struct {
 	topics         topics
 	quotas         *quotas
 	revocations    revocations
+	refusals       refusals
 	busiest        busiest
 	recorder       *recorder // an hour of figures, for the dashboard; nil in a test that breaks the counters
 	started        time.Time
@@ -108,7 +109,7 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 	if r.keys, err = auth.NewKeys(cfg.apiConfig()); err != nil {
 		return nil, err
 	}
-	if r.verifier, err = auth.NewVerifier(cfg.authConfig()); err != nil {
+	if r.verifier, err = auth.NewVerifier(cfg.TokenChecks()); err != nil {
 		return nil, err
 	}
 	if r.workerPool, err = ants.NewPool(sideWorkers, ants.WithNonblocking(true), ants.WithDisablePurge(true)); err != nil {
@@ -319,7 +320,7 @@ func (r *Relay) Reload(cfg Config) error {
 	if err := cfg.fill(); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
-	if err := r.verifier.Reload(cfg.authConfig()); err != nil {
+	if err := r.verifier.Reload(cfg.TokenChecks()); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
 	if err := r.keys.Reload(cfg.apiConfig()); err != nil {

@@ -50,7 +50,7 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 	t.RedirectTrailingSlash = false
 	t.RedirectFixedPath = false
 	t.HandleOPTIONS = false
-	t.NotFound = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, faultNotFound) }
+	t.NotFound = r.notFound
 	t.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) {
 		allow := string(ctx.Response.Header.Peek("Allow"))
 		r.refuse(ctx, faultMethod)

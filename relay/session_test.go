@@ -185,9 +185,9 @@ func TestErrorsHaveTheirCommandsID(t *testing.T) {
 	c := g.client("u1")
 	c.say(`{"type":"nonsense","id":"x"}`)
 	c.exactly(`{"type":"error","id":"x","code":"unknown_type","message":"unknown message type","retryable":false}`)
-	for _, bad := range []string{`{`, `nonsense`, ``, `"ping"`, `7`, `{"type":"ping"}}`, `{"type":"ping",}`} {
+	for bad, at := range map[string]int{`{`: 1, `nonsense`: 0, ``: 0, `"ping"`: 0, `7`: 0, `{"type":"ping"}}`: 15, `{"type":"ping",}`: 15} {
 		c.say(bad)
-		c.exactly(`{"type":"error","code":"invalid_json","message":"Invalid message format","retryable":false}`)
+		c.exactly(fmt.Sprintf(`{"type":"error","code":"invalid_json","message":"Invalid message format","detail":"not valid JSON, at byte %d","retryable":false}`, at))
 	}
 	for command, code := range map[string]string{
 		`{"id":"x"}`:                                                             "bad_request",

@@ -199,7 +199,7 @@ func (c *Core) OnClose(f func(user, connection string, last bool)) {
 // Fault is an error that clients and backends are told as it is: an HTTP status from 400, a stable code for
 // programs and a message for people. Retryable says that the same request may succeed later.
 func Fault(status int, code, message string, retryable bool) error {
-	return &fault{status, code, message, retryable}
+	return &fault{status, code, message, "", retryable}
 }
 
 // Told is how an error is told: one that Fault made, or one that the relay knows. What it does not know is

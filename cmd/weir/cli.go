@@ -12,12 +12,15 @@ import (
 // commands is the grammar of the command line.
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the relay."`
-	Token   tokenCommand   `cmd:"" help:"Print a token for a client, to try things out."`
+	Token   tokenCommand   `cmd:"" help:"Print a token for a client, to try things out; token check TOKEN checks one."`
 	Vapid   vapidCommand   `cmd:"" help:"Print a new pair of keys for web push."`
 	Bench   benchCommands  `cmd:"" help:"Measure a relay, this one or others."`
 	Config  configCommands `cmd:"" help:"Check or show the configuration."`
 	Data    dataCommands   `cmd:"" help:"Look at, check, save and restore what a relay has stored."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	// "token check": a command with flags of its own, as token is, cannot have others below it.
+	TokenCheck tokenCheckCommand `cmd:"" name:"token-check" hidden:"" help:"Say whether a relay takes a token, and why not."`
 }
 
 const description = `An edge relay: backends publish over HTTP, weir fans out to browsers and phones over WebSocket and Server-Sent Events.
@@ -37,6 +40,9 @@ func (p *program) execute(args []string) error {
 	)
 	if err != nil {
 		return fmt.Errorf("build the command line: %w", err)
+	}
+	if len(args) > 1 && args[0] == "token" && args[1] == "check" {
+		args = append([]string{"token-check"}, args[2:]...)
 	}
 	parsed, err := parser.Parse(args)
 	switch {

@@ -29,7 +29,7 @@ type tokenCommand struct {
 
 // Help is the detailed help of the command.
 func (*tokenCommand) Help() string {
-	return "Prints the token and nothing else. In production your own backend makes the tokens; this command is for trying things out."
+	return "Prints the token and nothing else. In production your own backend makes the tokens; this command is for trying things out. weir token check TOKEN says whether a relay takes one, and why not."
 }
 
 // Run prints the token.
@@ -64,7 +64,7 @@ func (t *tokenCommand) key(p *program, claims *auth.Claims) (secret, kid string,
 	case t.Dev:
 		return auth.DevSecret, t.KeyID, nil
 	case t.Secret == "-":
-		secret, err = readLine(p.stdin)
+		secret, err = readLine(p.stdin, maxSecretLine)
 		return secret, t.KeyID, err
 	case t.Secret != "":
 		return t.Secret, t.KeyID, nil
@@ -104,12 +104,13 @@ func (t *tokenCommand) configured(file string, env []string, claims *auth.Claims
 	return strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r"), key.ID, nil
 }
 
+const maxSecretLine = 4 << 10 // bytes
+
 // readLine reads a secret that is not meant for the list of processes.
-func readLine(r io.Reader) (string, error) {
-	const most = 4 << 10
+func readLine(r io.Reader, most int64) (string, error) {
 	data, err := io.ReadAll(io.LimitReader(r, most))
 	if err != nil {
-		return "", fmt.Errorf("token: read the secret: %w", err)
+		return "", fmt.Errorf("token: read the standard input: %w", err)
 	}
 	line, _, _ := strings.Cut(string(data), "\n")
 	return strings.TrimSuffix(line, "\r"), nil

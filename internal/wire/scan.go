@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/bits"
+	"strconv"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -27,27 +28,46 @@ var ErrDepth = errors.New("JSON is nested too deeply")
 // ValidJSON checks one whole value. Errors: ErrJSON, ErrDepth.
 func ValidJSON(b []byte) error {
 	end, err := scanValue(b, space(b, 0), MaxDepth)
-	if err == nil && space(b, end) != len(b) {
+	return finished(b, end, err)
+}
+
+// finished says where JSON that begins b has gone wrong; at is where the scan has ended. Nothing may come behind it.
+func finished(b []byte, at int, err error) error {
+	if err == nil {
+		if at = space(b, at); at == len(b) {
+			return nil
+		}
 		err = ErrJSON
+	}
+	if err == ErrJSON || err == ErrDepth { //nolint:errorlint // the scan does not wrap them
+		return &PositionError{err, at}
 	}
 	return err
 }
+
+// PositionError is ErrJSON or ErrDepth with the place.
+type PositionError struct {
+	Err error
+	At  int // index of the byte that is wrong, or the length if something is missing at the end
+}
+
+func (e *PositionError) Error() string { return e.Err.Error() + ", at byte " + strconv.Itoa(e.At) }
+
+// Unwrap returns what is wrong.
+func (e *PositionError) Unwrap() error { return e.Err }
 
 // Members checks that b is one JSON object and calls f with each member in order: the key without its
 // quotes, the value as it stands. It stops at the first error. Errors: ErrJSON, ErrDepth, those of f.
 func Members(b []byte, f func(key string, value []byte) error) error {
 	end, err := scanMembers(b, space(b, 0), f)
-	if err == nil && space(b, end) != len(b) {
-		err = ErrJSON
-	}
-	return err
+	return finished(b, end, err)
 }
 
 // Elements is Members for an array.
 func Elements(b []byte, f func(value []byte) error) error {
 	i := space(b, 0)
 	if i >= len(b) || b[i] != '[' {
-		return ErrJSON
+		return &PositionError{ErrJSON, i}
 	}
 	i = space(b, i+1)
 	if i < len(b) && b[i] == ']' {
@@ -56,14 +76,14 @@ func Elements(b []byte, f func(value []byte) error) error {
 		for {
 			end, err := scanValue(b, i, MaxDepth-1)
 			if err != nil {
-				return err
+				return &PositionError{err, end}
 			}
 			if err := f(b[i:end]); err != nil {
 				return err
 			}
 			i = space(b, end)
 			if i >= len(b) || b[i] != ',' && b[i] != ']' {
-				return ErrJSON
+				return &PositionError{ErrJSON, i}
 			}
 			i++
 			if b[i-1] == ']' {
@@ -72,15 +92,12 @@ func Elements(b []byte, f func(value []byte) error) error {
 			i = space(b, i)
 		}
 	}
-	if space(b, i) != len(b) {
-		return ErrJSON
-	}
-	return nil
+	return finished(b, i, nil)
 }
 
 func scanMembers(b []byte, i int, f func(string, []byte) error) (int, error) {
 	if i >= len(b) || b[i] != '{' {
-		return 0, ErrJSON
+		return i, ErrJSON
 	}
 	i = space(b, i+1)
 	if i < len(b) && b[i] == '}' {
@@ -89,20 +106,20 @@ func scanMembers(b []byte, i int, f func(string, []byte) error) (int, error) {
 	for {
 		end, err := scanString(b, i)
 		if err != nil {
-			return 0, err
+			return end, err
 		}
 		key, err := Text(b[i:end])
 		if err != nil {
-			return 0, err
+			return i, err
 		}
 		i = space(b, end)
 		if i >= len(b) || b[i] != ':' {
-			return 0, ErrJSON
+			return i, ErrJSON
 		}
 		i = space(b, i+1)
 		end, err = scanValue(b, i, MaxDepth-1)
 		if err != nil {
-			return 0, err
+			return end, err
 		}
 		if err := f(key, b[i:end]); err != nil {
 			return 0, err
@@ -112,7 +129,7 @@ func scanMembers(b []byte, i int, f func(string, []byte) error) (int, error) {
 		case i < len(b) && b[i] == '}':
 			return i + 1, nil
 		case i >= len(b) || b[i] != ',':
-			return 0, ErrJSON
+			return i, ErrJSON
 		}
 		i = space(b, i+1)
 	}
@@ -148,7 +165,7 @@ func space(b []byte, i int) int {
 // scanValue returns the index after the value that begins at i.
 func scanValue(b []byte, i, depth int) (int, error) {
 	if i >= len(b) {
-		return 0, ErrJSON
+		return i, ErrJSON
 	}
 	switch b[i] {
 	case '"':
@@ -167,7 +184,7 @@ func scanValue(b []byte, i, depth int) (int, error) {
 
 func scanWord(b []byte, i int, word string) (int, error) {
 	if len(b)-i < len(word) || string(b[i:i+len(word)]) != word {
-		return 0, ErrJSON
+		return i, ErrJSON
 	}
 	return i + len(word), nil
 }
@@ -175,7 +192,7 @@ func scanWord(b []byte, i int, word string) (int, error) {
 // scanNested scans an object or array; depth is how many levels it may have.
 func scanNested(b []byte, i, depth int) (int, error) {
 	if depth == 0 {
-		return 0, ErrDepth
+		return i, ErrDepth
 	}
 	object, last := b[i] == '{', byte(']')
 	if object {
@@ -189,22 +206,22 @@ func scanNested(b []byte, i, depth int) (int, error) {
 		var err error
 		if object {
 			if i, err = scanString(b, i); err != nil {
-				return 0, err
+				return i, err
 			}
 			if i = space(b, i); i >= len(b) || b[i] != ':' {
-				return 0, ErrJSON
+				return i, ErrJSON
 			}
 			i = space(b, i+1)
 		}
 		if i, err = scanValue(b, i, depth-1); err != nil {
-			return 0, err
+			return i, err
 		}
 		i = space(b, i)
 		switch {
 		case i < len(b) && b[i] == last:
 			return i + 1, nil
 		case i >= len(b) || b[i] != ',':
-			return 0, ErrJSON
+			return i, ErrJSON
 		}
 		i = space(b, i+1)
 	}
@@ -228,7 +245,7 @@ func special(w uint64) uint64 {
 // scanString returns the index after the string that begins at i.
 func scanString(b []byte, i int) (int, error) {
 	if i >= len(b) || b[i] != '"' {
-		return 0, ErrJSON
+		return i, ErrJSON
 	}
 	for i++; i < len(b); {
 		if len(b)-i >= 8 {
@@ -245,22 +262,22 @@ func scanString(b []byte, i int) (int, error) {
 		case c == '\\':
 			n := escape(b[i:])
 			if n == 0 {
-				return 0, ErrJSON
+				return i, ErrJSON
 			}
 			i += n
 		case c < ' ':
-			return 0, ErrJSON
+			return i, ErrJSON
 		case c < utf8.RuneSelf:
 			i++
 		default:
 			r, n := utf8.DecodeRune(b[i:])
 			if r == utf8.RuneError && n == 1 {
-				return 0, ErrJSON
+				return i, ErrJSON
 			}
 			i += n
 		}
 	}
-	return 0, ErrJSON
+	return i, ErrJSON
 }
 
 // escape is the length of the escape sequence that b begins with; 0 if it is none.
@@ -292,20 +309,20 @@ func scanNumber(b []byte, i int) (int, error) {
 	}
 	switch {
 	case i >= len(b):
-		return 0, ErrJSON
+		return i, ErrJSON
 	case b[i] == '0':
 		i++
 	default:
 		end := digits(b, i)
 		if end == i {
-			return 0, ErrJSON
+			return i, ErrJSON
 		}
 		i = end
 	}
 	if i < len(b) && b[i] == '.' {
 		end := digits(b, i+1)
 		if end == i+1 {
-			return 0, ErrJSON
+			return i, ErrJSON
 		}
 		i = end
 	}
@@ -316,7 +333,7 @@ func scanNumber(b []byte, i int) (int, error) {
 		}
 		end := digits(b, i)
 		if end == i {
-			return 0, ErrJSON
+			return i, ErrJSON
 		}
 		i = end
 	}

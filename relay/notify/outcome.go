@@ -52,18 +52,12 @@ func answer(resp *http.Response) []byte {
 
 // silence is the outcome of an exchange without an answer.
 func silence(err error) outcome {
-	o := outcome{verdict: failed, silent: true, problem: "no connection"}
+	o := outcome{verdict: failed, silent: true, problem: safedial.Problem(err)}
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		o.problem = "no answer in time"
 	case errors.Is(err, context.Canceled):
-		o.problem, o.silent = "the relay is shutting down", false
-	case errors.Is(err, safedial.ErrAddress):
-		o = outcome{verdict: refused, problem: "the address is not a public one"}
-	case errors.Is(err, safedial.ErrScheme):
-		o = outcome{verdict: refused, problem: "the address is not https"}
-	case errors.Is(err, safedial.ErrRedirect):
-		o = outcome{verdict: refused, problem: "it answered with a redirect"}
+		o.silent = false
+	case errors.Is(err, safedial.ErrAddress), errors.Is(err, safedial.ErrScheme), errors.Is(err, safedial.ErrRedirect):
+		o.verdict, o.silent = refused, false
 	}
 	return o
 }

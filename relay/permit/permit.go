@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -200,13 +201,13 @@ func (s *System) ask(ctx context.Context, about subject, id *auth.Identity) (*an
 	req.Header.Set(webhook.HeaderSignature, webhook.Sign(s.keys, name, now, body))
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, errors.New(safedial.Problem(err)) // without the address, which may hold a secret
 	}
 	defer func() { _ = resp.Body.Close() }()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, errors.New(safedial.Problem(err))
 	case resp.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("status %d where 200 was expected", resp.StatusCode)
 	case len(raw) > maxAnswer:

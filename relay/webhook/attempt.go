@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"container/heap"
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -52,7 +51,7 @@ func (p *endpoint) send(e *event) outcome {
 	h.Set(HeaderSignature, Sign(p.keys, e.id, now, e.body))
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return outcome{verdict: failed, problem: reason(err)}
+		return outcome{verdict: failed, problem: safedial.Problem(err)}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.CopyN(io.Discard, resp.Body, mostAnswer)
@@ -61,23 +60,6 @@ func (p *endpoint) send(e *event) outcome {
 		o.wait = min(retry.After(resp.Header, now), p.config.Retry)
 	}
 	return o
-}
-
-// reason says what went wrong without the address, which may hold what is not for others.
-func reason(err error) string {
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return "no answer in time"
-	case errors.Is(err, context.Canceled):
-		return "the relay is shutting down"
-	case errors.Is(err, safedial.ErrAddress):
-		return "the address is not a public one"
-	case errors.Is(err, safedial.ErrScheme):
-		return "the address is not https"
-	case errors.Is(err, safedial.ErrRedirect):
-		return "it answered with a redirect"
-	}
-	return "no connection"
 }
 
 // settle notes what came of an attempt: the event is done with, or waits for the next.
