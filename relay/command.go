@@ -244,9 +244,28 @@ func (s *session) refresh(c *wire.Command) ([]byte, error) {
 	s.identity.Store(id)
 	s.relay.expiries.set(s, id.Expires)
 	s.revoke()
+	s.renamed(id)
 	more := append([]byte(`,"expiresAt":`), strconv.FormatInt(id.Expires.UnixMilli(), 10)...)
 	more = s.appendExpiry(more)
 	return answer("ok", c.ID, more), nil
+}
+
+// renamed has the session's channels, and where else it has said it is, show what a new token says of its user.
+func (s *session) renamed(id *auth.Identity) {
+	s.mu.Lock()
+	channels := make([]string, 0, len(s.subs))
+	for i := range s.subs {
+		if s.subs[i].present {
+			channels = append(channels, s.subs[i].feed.name)
+		}
+	}
+	s.mu.Unlock()
+	for _, channel := range channels {
+		s.relay.presence.refreshed(channel, id)
+	}
+	for _, f := range s.relay.refreshers {
+		f(s.id, id)
+	}
 }
 
 // submit checks what client and backend publications have in common and hands the change to the broker. The caller

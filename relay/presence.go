@@ -36,9 +36,10 @@ type presencePart struct {
 
 // present is a user in a channel. Guarded by presencePart.mu.
 type present struct {
-	user, name, avatar string
-	status             string // "" is online
-	metadata           []byte // a JSON object that is never written to; nil: none
+	user, name, avatar string    // as the user's newest token says
+	issued             time.Time // when that token was, if it says so
+	status             string    // "" is online
+	metadata           []byte    // a JSON object that is never written to; nil: none
 	joined             time.Time
 	seen               time.Time // the last sign of life, where there is no subscription
 	connections        int       // subscribed
@@ -63,8 +64,33 @@ func presenceChannel(channel string) string {
 	return name
 }
 
-// enter answers a user of a channel, who is made if need be; fresh says so. The caller holds part.mu, and tells it.
-func (p *presence) enter(part *presencePart, channel, user string, id *auth.Identity) (u *present, fresh bool) {
+// names takes over what a token says of the user, unless it is older than the one before; of two that do not both say
+// when they were issued, the one that is shown later is the newer. It returns whether that is news.
+func (u *present) names(id *auth.Identity) bool {
+	if !id.Issued.IsZero() && id.Issued.Before(u.issued) {
+		return false
+	}
+	u.issued = id.Issued
+	if u.name == id.Name && u.avatar == id.Avatar {
+		return false
+	}
+	u.name, u.avatar = id.Name, id.Avatar
+	return true
+}
+
+// refreshed takes over what a new token of a user says, in a channel where they are. The caller holds no lock.
+func (p *presence) refreshed(channel string, id *auth.Identity) {
+	part := p.part(channel)
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if u := part.channels[channel][id.User]; u != nil && u.names(id) {
+		p.show(channel, u)
+	}
+}
+
+// enter answers a user of a channel, who is made if need be; news says that there is something to tell of them. The
+// caller holds part.mu, and tells it. A backend that says no name says nothing of it.
+func (p *presence) enter(part *presencePart, channel, user string, id *auth.Identity) (u *present, news bool) {
 	users := part.channels[channel]
 	if users == nil {
 		if part.channels == nil {
@@ -74,11 +100,14 @@ func (p *presence) enter(part *presencePart, channel, user string, id *auth.Iden
 		part.channels[strings.Clone(channel)] = users // the name of a command does not outlive it
 	}
 	if u = users[user]; u == nil {
-		u, fresh = &present{user: user, name: id.Name, avatar: id.Avatar, joined: time.Now()}, true
+		u, news = &present{user: user, joined: time.Now()}, true
 		users[user] = u
 	}
+	if !id.Expires.IsZero() || id.Name != "" || id.Avatar != "" {
+		news = u.names(id) || news
+	}
 	u.grace = time.Time{}
-	return u, fresh
+	return u, news
 }
 
 // join counts a connection in.
@@ -86,10 +115,10 @@ func (p *presence) join(channel string, s *session) {
 	part := p.part(channel)
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	u, fresh := p.enter(part, channel, s.user, s.identity.Load())
+	u, news := p.enter(part, channel, s.user, s.identity.Load())
 	u.connections++
 	u.alone(s.id, false)
-	if fresh {
+	if news {
 		p.show(channel, u)
 	}
 }

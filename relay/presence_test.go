@@ -28,7 +28,7 @@ func TestPresence(t *testing.T) {
 	if !strings.HasPrefix(h.raw, prefix) {
 		t.Fatal(h.raw)
 	}
-	again, two := g.client("u1", named("Other")), g.client("u|2")
+	again, two := g.client("u1", named("One")), g.client("u|2")
 	again.subscribe("held:1", "")
 	two.subscribe("held:1", "")
 	if h := watcher.hear(); h.Key != "u=7C2" || h.Seq != 2 { // the second connection of u1 is no news
@@ -70,6 +70,52 @@ func TestPresence(t *testing.T) {
 	}
 	g.api(404, "GET", "/v1/channels/held:1", "") // its own log holds none of this
 	watcher.quiet()
+}
+
+// What is shown of a user is what their newest token says, on whichever connection it comes.
+func TestPresenceShowsTheNewestToken(t *testing.T) {
+	g := open(t)
+	watcher := g.client("watcher")
+	watcher.subscribe("presence:held:1", "")
+	at := time.Now().Add(-time.Minute)
+	says := func(name string, seconds int) func(*auth.Claims) {
+		return func(c *auth.Claims) {
+			c.Name, c.Avatar, c.IssuedAt = name, "/"+name+".png", at.Add(time.Duration(seconds)*time.Second)
+		}
+	}
+	come := func(name string, seconds int) *client {
+		t.Helper()
+		c := g.client("u1", says(name, seconds))
+		c.subscribe("held:1", "")
+		return c
+	}
+	shows := func(name string) {
+		t.Helper()
+		if h := watcher.hear(); h.Op != "set" || !strings.Contains(h.raw, `"name":"`+name+`","avatar":"/`+name+`.png"`) {
+			t.Fatal(h.raw)
+		}
+	}
+	first := come("Old", 1)
+	shows("Old")
+	tab := come("New", 2)
+	shows("New")
+	late := come("Old", 1)  // a tab that comes back with what it was given long ago
+	same := come("Same", 2) // issued in the same second, and shown later
+	shows("Same")
+	claims := auth.Claims{Sub: "u1"}
+	says("Newest", 3)(&claims)
+	first.ask(`{"type":"refresh","id":1,"token":%q}`, mintClaims(g, claims))
+	shows("Newest")
+	for _, c := range []*client{first, tab, same} {
+		c.leave()
+	}
+	if h := watcher.ask(`{"type":"presence","channel":"held:1"}`); len(h.Users) != 1 || h.Users[0].Name != "Newest" {
+		t.Fatal("the older token that is left is shown", h.raw)
+	}
+	says("Older", 2)(&claims)
+	late.ask(`{"type":"refresh","id":1,"token":%q}`, mintClaims(g, claims))
+	come("Reloaded", 4) // the first news again
+	shows("Reloaded")
 }
 
 // However the relay ends a subscription or a connection, its user leaves: at once if it is not expected

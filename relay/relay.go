@@ -63,9 +63,10 @@ type Relay struct {
 	started        time.Time
 	extra          []systemRoute
 	adminRoutes    []adminRoute
-	backends       []route                                    // of the systems, for backends
-	closers        []func(user, connection string, last bool) // of the systems; called when a session has ended
-	patient        bool                                       // events, and messages of Live routes, may have to wait for a decision or the disk
+	backends       []route                                      // of the systems, for backends
+	closers        []func(user, connection string, last bool)   // of the systems; called when a session has ended
+	refreshers     []func(connection string, id *auth.Identity) // of the systems; called when a session has a new token
+	patient        bool                                         // events, and messages of Live routes, may have to wait for a decision or the disk
 
 	// Set once by Serve, before ready is closed.
 	door   *door

@@ -196,6 +196,15 @@ func (c *Core) OnClose(f func(user, connection string, last bool)) {
 	c.relay.closers = append(c.relay.closers, f)
 }
 
+// OnRefresh calls f when a session has been given a new token: with its connection and what the token says. It must not
+// block. At start.
+func (c *Core) OnRefresh(f func(connection string, id *auth.Identity)) {
+	c.relay.refreshers = append(c.relay.refreshers, f)
+}
+
+// Renamed has a channel's presence show what a new token says of a user who is there.
+func (c *Core) Renamed(channel string, id *auth.Identity) { c.relay.presence.refreshed(channel, id) }
+
 // Fault is an error that clients and backends are told as it is: an HTTP status from 400, a stable code for
 // programs and a message for people. Retryable says that the same request may succeed later.
 func Fault(status int, code, message string, retryable bool) error {

@@ -16,7 +16,8 @@ type Identity struct {
 	// Expires is when the identity must no longer be believed: the token's exp and the leeway. Wall
 	// clock. Zero: never.
 	Expires   time.Time
-	Anonymous bool // let in without a token
+	Issued    time.Time // the token's iat; zero: it does not say
+	Anonymous bool      // let in without a token
 }
 
 // Grant lets a client do Ops in the channels that Pattern covers, as MatchPattern says.

@@ -24,9 +24,9 @@ func TestMint(t *testing.T) {
 	}
 	want := &Identity{
 		User: "u1", Name: "Ada", Avatar: "https://a/b.png", Roles: []string{"admin"},
-		Grants: []Grant{{"dm:u1:*", Subscribe | Publish}}, Expires: got.Expires,
+		Grants: []Grant{{"dm:u1:*", Subscribe | Publish}}, Expires: got.Expires, Issued: got.Issued,
 	}
-	if !reflect.DeepEqual(got, want) || !got.Expires.Equal(noon.Add(time.Minute)) {
+	if !reflect.DeepEqual(got, want) || !got.Expires.Equal(noon.Add(time.Minute)) || !got.Issued.Equal(noon) {
 		t.Errorf("identity = %+v, want %+v", got, want)
 	}
 	token = must(Mint(secret, "", Claims{Sub: "u1", IssuedAt: noon}))

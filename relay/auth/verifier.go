@@ -256,8 +256,9 @@ func (r *rules) identify(payload []byte) (*Identity, error) {
 	case r.audience != "" && !c.audOK:
 		return nil, refuse(ReasonAudience, "")
 	}
-	return &Identity{
-		User: c.sub, Name: c.name, Avatar: c.avatar, Roles: c.roles, Grants: c.grants,
-		Expires: expires,
-	}, nil
+	id := &Identity{User: c.sub, Name: c.name, Avatar: c.avatar, Roles: c.roles, Grants: c.grants, Expires: expires}
+	if c.iat > 0 {
+		id.Issued = time.Unix(min(c.iat, r.now().Unix()), 0) // an issuer whose clock is ahead has no say over the tokens to come
+	}
+	return id, nil
 }

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"time"
 
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay"
+	"weir/relay/auth"
 )
 
 // noTicket is for what need not be stored, but waits for its turn.
@@ -25,13 +27,15 @@ type editor struct {
 	// Set once.
 	client     *relay.Client // nil in tests
 	connection string
-	user, name string
+	user       string
 	src        string
 	color      string
 	outlet     outlet
 
 	// Guarded by the document's lock.
-	replaced bool // its src has come back on another connection: what still comes on this one is too late
+	name     string    // as the user's newest token says
+	issued   time.Time // when that token was, if it says so
+	replaced bool      // its src has come back on another connection: what still comes on this one is too late
 }
 
 // end closes the connection, after everything that was sent before.
@@ -54,6 +58,31 @@ func (d *Document) enter(ed *editor) {
 	}
 	d.editors = append(d.editors, ed)
 	d.touched = d.set.now()
+}
+
+// names has all editors of a user show the name that a token says, and tells of their cursors, unless one of them has a
+// newer token. The caller holds mu.
+func (d *Document) names(id *auth.Identity) {
+	for _, ed := range d.editors {
+		if ed.user == id.User && !id.Issued.IsZero() && id.Issued.Before(ed.issued) {
+			return
+		}
+	}
+	for _, ed := range d.editors {
+		if ed.user != id.User {
+			continue
+		}
+		ed.issued = id.Issued
+		if ed.name == id.Name {
+			continue
+		}
+		ed.name = id.Name
+		for _, c := range d.cursors {
+			if c.editor == ed {
+				d.tellCursor(c, false)
+			}
+		}
+	}
 }
 
 // depart takes an editor and its cursor away. Called once for each that has entered.

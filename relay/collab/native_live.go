@@ -143,8 +143,9 @@ func (n *native) join(c *relay.Client, s *nativeSession) error {
 	id := c.Identity()
 	s.doc = d
 	o := d.nativeOutlet(n.core)
-	s.editor = &editor{client: c, connection: c.ID(), user: id.User, name: id.Name, src: s.src, color: colorOf(id.User), outlet: o}
+	s.editor = &editor{client: c, connection: c.ID(), user: id.User, src: s.src, color: colorOf(id.User), outlet: o}
 	d.enter(s.editor)
+	d.names(id)
 	since, whole := d.behind(s.resume)
 	first := append(d.appendState(nil, "document", nil, since, whole), '}')
 	d.say(func() { o.room.Join(c, first, false) })
@@ -301,6 +302,9 @@ func (n *native) refresh(c *relay.Client, s *nativeSession, m *nativeMessage) er
 		c.Close(closeForbidden, "the new token does not allow this document")
 		return nil
 	}
+	s.doc.mu.Lock()
+	s.doc.names(id)
+	s.doc.mu.Unlock()
 	b := wire.AppendID([]byte(`{"type":"ok",`), m.id)
 	b = strconv.AppendInt(append(b, `"expiresAt":`...), id.Expires.UnixMilli(), 10)
 	b = strconv.AppendBool(append(b, `,"write":`...), n.core.May(id, auth.Publish, s.doc.channel))

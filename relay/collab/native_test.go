@@ -465,3 +465,20 @@ func read(t testing.TB, v any) text.Op {
 	}
 	return op
 }
+
+// A cursor shows the name that its user's newest token says, on all of their connections.
+func TestCursorsShowTheNewestName(t *testing.T) {
+	g := start(t, swift)
+	a, _, _ := edit(g, "u1", "d1/collaborate")
+	tab, _, _ := edit(g, "u1", "d1/collaborate")
+	b, _, _ := edit(g, "u2", "d1/collaborate")
+	a.Send(m{"type": "cursor", "position": 0})
+	want(b, "cursor", m{"name": "U1"})
+	tab.Send(m{"type": "refresh", "id": 1, "token": g.Token("u1", func(c *auth.Claims) { c.Name = "Renamed" })})
+	tab.Type("ok")
+	want(b, "cursor", m{"name": "Renamed", "userId": "u1"})
+	_, _, doc := edit(g, "u3", "d1/collaborate")
+	if cursors := doc["cursors"].([]any); len(cursors) != 1 || cursors[0].(m)["name"] != "Renamed" {
+		t.Fatal(doc)
+	}
+}

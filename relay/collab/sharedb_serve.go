@@ -109,7 +109,7 @@ func (s *share) subscribe(c *relay.Client, a *agent, collection, document string
 		return data, nil
 	}
 	id := c.Identity()
-	f := &following{d, &editor{client: c, connection: c.ID(), user: id.User, name: id.Name, src: a.src, outlet: o}, o}
+	f := &following{d, &editor{client: c, connection: c.ID(), user: id.User, src: a.src, outlet: o}, o}
 	if !a.add(f, s.core.Config().Limit.Subscriptions) {
 		return nil, errFollow
 	}

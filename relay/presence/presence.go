@@ -50,6 +50,7 @@ func (s *System) Start(core *relay.Core) error {
 	core.OnClient(topicLeave, s.leave)
 	core.OnClient(topicHeartbeat, s.heartbeat)
 	core.OnClose(s.gone)
+	core.OnRefresh(s.refreshed)
 	return nil
 }
 
@@ -193,6 +194,13 @@ func (s *System) renew(e *relay.Event, id *auth.Identity, channel string, a rela
 		return nil
 	}
 	return s.enter(e, id, channel, a)
+}
+
+// refreshed is called when a connection has a new token.
+func (s *System) refreshed(connection string, id *auth.Identity) {
+	for channel := range s.places.of(connection) {
+		s.core.Renamed(channel, id)
+	}
 }
 
 // gone is called when a connection has ended.

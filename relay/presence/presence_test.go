@@ -81,6 +81,26 @@ func users(g *relaytest.Rig, channel string) map[string]message {
 	return list
 }
 
+// Whoever has said that they are in a channel is shown there as their new token says.
+func TestRefreshedName(t *testing.T) {
+	g := start(t)
+	p := connect(g, "ann")
+	ok(p, "join", message{"channel": "managed:1"})
+	watcher, _ := watch(g, "bob", "managed:1")
+	p.Send(message{"type": "refresh", "id": 1, "token": g.Token("ann", func(c *auth.Claims) { c.Name, c.Avatar = "Anna", "/anna.png" })})
+	p.Type("ok")
+	if op, user, data := news(watcher); op != "set" || user != "ann" || data["name"] != "Anna" || data["avatar"] != "/anna.png" {
+		t.Fatal(op, user, data)
+	}
+	// What a backend says of somebody without a name leaves the name.
+	if status, body := g.Backend("POST", "/v1/events", message{"topic": "presence.join", "data": message{"channel": "managed:1", "userId": "ann", "status": "busy"}}); status != 202 {
+		t.Fatal(status, body)
+	}
+	if _, _, data := news(watcher); data["name"] != "Anna" || data["status"] != "busy" {
+		t.Fatal(data)
+	}
+}
+
 // The row Presence.
 func TestPresence(t *testing.T) {
 	g := start(t)
