@@ -9,7 +9,7 @@ import (
 type Encoding uint8
 
 // Encodings is how many forms a frame may have. What they are is the owner's to say.
-const Encodings = 7
+const Encodings = 8
 
 // Frame is bytes ready for the socket, built once and shared by all connections that get them. It is
 // immutable once delivered.

@@ -126,10 +126,7 @@ func (r *Relay) handleFollowers(w http.ResponseWriter, req *http.Request) {
 	count := 0
 	b := []byte(`{"followers":[`)
 	for _, s := range r.sessions.all() {
-		s.mu.Lock()
-		follows := s.find(channel) >= 0
-		s.mu.Unlock()
-		if !follows {
+		if !s.follows(channel) {
 			continue
 		}
 		if count++; count > maxFollowers {
@@ -138,14 +135,10 @@ func (r *Relay) handleFollowers(w http.ResponseWriter, req *http.Request) {
 		if count > 1 {
 			b = append(b, ',')
 		}
-		kind := "ws"
-		if s.sse != nil {
-			kind = "sse"
-		}
 		b = wire.AppendString(append(b, `{"connectionId":`...), s.id)
 		b = wire.AppendString(append(b, `,"userId":`...), s.user)
 		b = wire.AppendString(append(b, `,"address":`...), s.address)
-		b = append(append(b, `,"transport":"`...), kind...)
+		b = append(append(b, `,"transport":"`...), s.transport()...)
 		b = strconv.AppendInt(append(b, `","since":`...), s.opened.UnixMilli(), 10)
 		b = append(b, '}')
 	}

@@ -38,6 +38,7 @@ func (r *Relay) apiRoutes() []route {
 		{"GET", "/v1/channels/{channel}/{group}/{key}", r.onChannel(r.handleItem)},
 		{"DELETE", "/v1/channels/{channel}/{group}/{key}", r.onChannel(r.handleDelete)},
 		{"POST", "/v1/events", r.handleEvents},
+		{"GET", "/v1/connections", r.handleConnections},
 		{"POST", "/v1/disconnect", r.handleDisconnect},
 		{"POST", "/v1/unsubscribe", r.handleUnsubscribe},
 		{"POST", "/v1/tickets", r.handleTickets},

@@ -44,6 +44,7 @@ func (s *session) command(b []byte) {
 func (s *session) run(c *wire.Command, now time.Time, how haste) ([]byte, error) {
 	switch c.Type {
 	case "ping":
+		s.pinged()
 		return answer("pong", c.ID, nil), nil
 	case "subscribe":
 		return nil, s.subscribe(c, how)

@@ -20,24 +20,9 @@ import (
 
 // handleSSE is GET /sse.
 func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
-	var channels []string
 	marks, bad := positions(ctx)
 	if bad != nil {
 		r.refuse(ctx, bad)
-		return
-	}
-	for _, c := range ctx.QueryArgs().PeekMulti("channel") {
-		channel := string(c)
-		if !wire.ValidChannel(channel) {
-			r.refuse(ctx, faultChannel)
-			return
-		}
-		if !slices.Contains(channels, channel) {
-			channels = append(channels, channel)
-		}
-	}
-	if len(channels) > r.cfg.Limit.Subscriptions {
-		r.refuse(ctx, faultMany.with("too many channels for one stream"))
 		return
 	}
 	cursor := ctx.Request.Header.Peek("Last-Event-ID")
@@ -61,24 +46,46 @@ func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 		a.enc = eventSSE
 	}
 	a.revocations = r.revocations.made.Load()
-	lenient := ctx.QueryArgs().Has("position") // a client that says what it had: one channel less is no reason to have none
-	for i, err := range r.mayAll(a.identity, channels) {
-		channel := channels[i]
-		switch {
-		case err == nil:
-			a.channels = append(a.channels, channel)
-		case lenient && (errors.Is(err, ErrDenied) || errors.Is(err, ErrUnavailable)):
-			a.denied = append(a.denied, denial{channel, faultOf(err)})
-		default:
-			r.fail(ctx, err)
-			ctx.SetBody(wire.AppendString(append(bytes.TrimSuffix(ctx.Response.Body(), []byte("}")), `,"channel":`...), channel))
-			ctx.Response.AppendBodyString("}")
-			return
-		}
+	if !r.choose(ctx, a) {
+		return
 	}
 	a.head = append(make([]byte, 0, 512), sseHead...)
 	a.head = append(r.appendCORS(a.head, ctx), "\r\n"...)
 	r.hijack(ctx, a, r.openSSE)
+}
+
+// choose finds out which of the channels of the query a stream may follow. What is wrong with one of them is told of
+// that one, on the stream, and keeps nobody from the others. Where there are no others the request is refused, and
+// choose returns false; a client that says its positions, and so was here before, gets its stream all the same.
+func (r *Relay) choose(ctx *fasthttp.RequestCtx, a *arrival) bool {
+	var wanted []string
+	for _, c := range ctx.QueryArgs().PeekMulti("channel") {
+		switch channel := string(c); {
+		case slices.Contains(wanted, channel):
+		case !wire.ValidChannel(channel):
+			a.denied = append(a.denied, denial{channel, faultChannel})
+		default:
+			wanted = append(wanted, channel)
+		}
+	}
+	for i, err := range r.mayAll(a.identity, wanted) {
+		if err == nil && len(a.channels) == r.cfg.Limit.Subscriptions {
+			err = faultFull
+		}
+		if err != nil {
+			a.denied = append(a.denied, denial{wanted[i], faultOf(err)})
+			continue
+		}
+		a.channels = append(a.channels, wanted[i])
+	}
+	if len(a.channels) > 0 || len(a.denied) == 0 || ctx.QueryArgs().Has("position") {
+		return true
+	}
+	first := a.denied[0]
+	r.refuse(ctx, first.why)
+	ctx.SetBody(wire.AppendString(append(bytes.TrimSuffix(ctx.Response.Body(), []byte("}")), `,"channel":`...), first.channel))
+	ctx.Response.AppendBodyString("}")
+	return false
 }
 
 // positions are where a client stands already, one for each channel of the query: EPOCH:SEQ, or nothing.
@@ -123,6 +130,7 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 		}
 	}
 	s.sse = newStream(channels, a.marks)
+	a.head = append(strconv.AppendInt(append(a.head, "retry: "...), jitter(retryAfter).Milliseconds(), 10), '\n')
 	s.conn = r.pool.Open(nc, s.enc, true, s)
 	defer r.catch(s, s.fall)
 	s.conn.Cork() // whoever has seen the answer to the request follows all of its channels
@@ -147,13 +155,13 @@ type denial struct {
 	why     *fault
 }
 
-// without tells an event stream which channel it goes without, in turn with the answer to the request, which may not have
-// been written yet.
+// without tells an event stream which channel it goes without, for good or for now, in turn with the answer to the
+// request, which may not have been written yet.
 func (s *session) without(d denial) {
-	kind, b := "error", append(bytes.TrimSuffix(d.why.appendError(nil, nil), []byte{'}'}), `,"channel":"`...)
-	b = append(append(b, d.channel...), `"}`...)
-	if d.why.code == faultForbidden.code {
-		kind, b = "unsubscribed", unsubscribedMessage(d.channel, d.why)
+	kind, b := "unsubscribed", unsubscribedMessage(d.channel, d.why)
+	if d.why.retryable {
+		kind, b = "error", append(bytes.TrimSuffix(d.why.appendError(nil, nil), []byte{'}'}), `,"channel":`...)
+		b = append(wire.AppendString(b, d.channel), '}')
 	}
 	s.conn.Reply(s.relay.frameFor(s, kind, b), nil)
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"weir/internal/units"
@@ -59,6 +60,9 @@ func (c Config) WithDefaults() Config {
 	c.Documents = fillDocuments(c.Documents)
 	c.Chat = fillChat(c.Chat)
 
+	if c.Dev && c.Analytics.Alerts == nil {
+		c.Analytics.Alerts = devAlerts()
+	}
 	set(&c.Analytics.Metrics, 128)
 	c.Analytics.Alerts = slices.Clone(c.Analytics.Alerts)
 	for i, a := range c.Analytics.Alerts {
@@ -96,6 +100,17 @@ func devNamespace() Namespace {
 		Publish:   Authenticated,
 		Limit:     Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}},
 	}
+}
+
+// devAlerts are rules that are easily met, so that an alert can be seen.
+func devAlerts() []Alert {
+	var out []Alert
+	for _, metric := range []string{"api.request", "user.action", "system.event"} {
+		kind, _, _ := strings.Cut(metric, ".")
+		out = append(out, Alert{Name: "high-" + kind, Metric: metric, Of: AlertRate, Window: 5 * time.Second, Threshold: new(50.0), Clear: new(40.0),
+			Message: "High " + kind + " activity detected"})
+	}
+	return out
 }
 
 func fillNamespace(n Namespace, limit Limit) Namespace {

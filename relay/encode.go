@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"strconv"
 	"sync"
 
 	"github.com/klauspost/compress/flate"
@@ -27,7 +28,7 @@ var deflaters = sync.Pool{New: func() any {
 // is still to be appended, and an empty line with it.
 func (r *Relay) encodePayload(enc pool.Encoding, event string, payload []byte) []byte {
 	switch enc {
-	case eventSSE, wholeSSE, eventOwn:
+	case eventSSE, wholeSSE, eventOwn, eventChunked:
 		return wire.AppendEvent(make([]byte, 0, len(payload)+len(event)+64), event, payload)
 	case deflateWS, wholeDeflate:
 		if len(payload) >= compressFrom {
@@ -36,6 +37,18 @@ func (r *Relay) encodePayload(enc pool.Encoding, event string, payload []byte) [
 	}
 	return wire.TextFrame(payload)
 }
+
+// chunk is bytes as a chunk of an HTTP body; none are none, since an empty one would be the last.
+func chunk(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	out := strconv.AppendInt(make([]byte, 0, len(b)+12), int64(len(b)), 16)
+	return append(append(append(out, "\r\n"...), b...), "\r\n"...)
+}
+
+// lastChunk ends an HTTP body.
+const lastChunk = "0\r\n\r\n"
 
 // compressedFrame is payload as a compressed text frame.
 func compressedFrame(payload []byte) []byte {

@@ -53,6 +53,10 @@ func (c *Core) EventStream(path, namespace string, e EventStream) {
 // retryAfter is around when a client comes back whose stream has broken off.
 const retryAfter = 2 * time.Second
 
+// eventsHead begins the answers of these routes; behind it stands how their body ends.
+const eventsHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\n" +
+	"X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\n"
+
 // handleEventStream is a route of event streams of a system.
 func (r *Relay) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
 	a, bad := r.arrive(ctx, "")
@@ -69,8 +73,13 @@ func (r *Relay) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
 		return
 	}
 	last := lastEventID(ctx)
-	a.enc = eventOwn
-	a.head = append(make([]byte, 0, 512), sseHead...)
+	a.enc, a.head = eventOwn, append(make([]byte, 0, 512), eventsHead...)
+	if ctx.Request.Header.IsHTTP11() { // others know no chunks
+		a.enc = eventChunked
+		a.head = append(a.head, "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n"...)
+	} else {
+		a.head = append(a.head, "Connection: close\r\n"...)
+	}
 	a.head = append(r.appendCORS(a.head, ctx), "\r\n"...)
 	r.hijack(ctx, a, func(nc net.Conn, _ []byte, a *arrival) { r.openEvents(nc, a, e, channel, last) })
 }
@@ -92,7 +101,7 @@ func (r *Relay) openEvents(nc net.Conn, a *arrival, e *EventStream, channel, las
 		return
 	}
 	s.sse = &stream{channels: []string{channel}, events: e}
-	s.conn = r.pool.Open(nc, eventOwn, true, s)
+	s.conn = r.pool.Open(nc, s.enc, true, s)
 	defer r.catch(s, s.fall)
 	r.metrics.opened.of("sse").Inc()
 	r.greetEvents(s, a, e, channel, last)
@@ -137,7 +146,7 @@ func (s *session) followEvents(channel string, from *broker.Position, lost bool,
 		if reply.Recovered {
 			at = *from
 		}
-		b := strconv.AppendInt(append(head, "retry: "...), jitter(retryAfter).Milliseconds(), 10)
+		b := strconv.AppendInt([]byte("retry: "), jitter(retryAfter).Milliseconds(), 10)
 		b = append(b, '\n')
 		b = e.Hello(b, s.identity.Load())
 		b = appendMark(b, channel, at)
@@ -154,7 +163,7 @@ func (s *session) followEvents(channel string, from *broker.Position, lost bool,
 		case from != nil:
 			r.metrics.resumes.of("recovered").Inc()
 		}
-		s.conn.Join(f.topic, f.ordinal.Load(), b, s.firstTurn)
+		s.conn.Join(f.topic, f.ordinal.Load(), append(head, s.piece(b)...), s.firstTurn)
 	})
 	if err != nil {
 		return false, err

@@ -43,6 +43,7 @@ var (
 	faultURI          = &fault{414, "uri_too_long", "the request address is too long", "", false}
 	faultRate         = &fault{429, "rate_limited", "too many requests", "", true}
 	faultMany         = &fault{429, "too_many", "as many as are allowed are open already", "", true}
+	faultFull         = &fault{429, "too_many", "this connection follows as many channels as it may", "", false}
 	faultInternal     = &fault{500, "internal", "something went wrong here", "", true}
 	faultKeys         = &fault{503, "no_keys", "the keys that tokens are checked with have not arrived yet", "", true}
 	faultOverloaded   = &fault{503, "overloaded", "the relay is overloaded", "", true}

@@ -22,11 +22,14 @@ const (
 	wholeWS                        // the first three once more
 	wholeDeflate
 	wholeSSE
+	eventChunked // eventOwn, a chunk of an HTTP body for each frame (RFC 9112, section 7.1)
 )
 
 // wholeOf is the whole form of one of the first three encodings, and shortOf the way back.
 func wholeOf(enc pool.Encoding) pool.Encoding { return enc + wholeWS }
 func shortOf(enc pool.Encoding) pool.Encoding { return enc - wholeWS }
+
+func isWhole(enc pool.Encoding) bool { return enc >= wholeWS && enc <= wholeSSE }
 
 // deflates says whether an encoding compresses.
 func deflates(enc pool.Encoding) bool { return enc == deflateWS || enc == wholeDeflate }
@@ -191,7 +194,7 @@ func (f *feed) frame(t *pool.Topic, b *batch.Batch, c cut) *pool.Frame {
 	for enc := range pool.Encoding(pool.Encodings) {
 		switch {
 		case t.Takers(enc) == 0:
-		case enc >= wholeWS && f.wholeAnyway(c.count) && frame.Bytes[shortOf(enc)] != nil:
+		case isWhole(enc) && f.wholeAnyway(c.count) && frame.Bytes[shortOf(enc)] != nil:
 			frame.Bytes[enc] = frame.Bytes[shortOf(enc)]
 		default:
 			frame.Bytes[enc] = f.encode(enc, b, &c)
@@ -209,9 +212,11 @@ func (f *feed) encode(enc pool.Encoding, b *batch.Batch, c *cut) []byte {
 	switch {
 	case enc == eventOwn:
 		return f.ns.events.append(nil, f.name, f.epoch, body)
-	case enc >= wholeWS && f.wholeAnyway(count):
+	case enc == eventChunked:
+		return chunk(f.ns.events.append(nil, f.name, f.epoch, body))
+	case isWhole(enc) && f.wholeAnyway(count):
 		enc = shortOf(enc)
-	case enc >= wholeWS:
+	case isWhole(enc):
 		return f.encodeWhole(enc, b, c)
 	}
 	size := f.payloadSize(body, count)
@@ -344,8 +349,11 @@ func (f *feed) flushReset(b *batch.Batch) {
 			if t.Takers(enc) > 0 {
 				frame.Bytes[enc] = f.relay.encodePayload(enc, "resync", b.Body)
 			}
-			if enc == eventOwn && len(frame.Bytes[enc]) > 0 {
+			if (enc == eventOwn || enc == eventChunked) && len(frame.Bytes[enc]) > 0 {
 				frame.Bytes[enc] = appendMark(frame.Bytes[enc], f.name, broker.Position{Epoch: f.epoch})
+			}
+			if enc == eventChunked {
+				frame.Bytes[enc] = chunk(frame.Bytes[enc])
 			}
 		}
 		t.Deliver(frame) // not to those who joined after the log was lost: they stand beyond it

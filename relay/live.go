@@ -174,6 +174,12 @@ func (c *Client) SendBinary(data []byte) {
 	c.session.conn.Reply(liveFrame(c.session.enc, data, true), nil)
 }
 
+// Pong answers a ping of the client. id is the message's, as it came; it may be nil.
+func (c *Client) Pong(id []byte) {
+	c.session.pinged()
+	c.Send(answer("pong", id, nil))
+}
+
 // SendError tells the client of an error, as the native protocol does. id is the message's, as it came; it
 // may be nil.
 func (c *Client) SendError(id []byte, err error) {

@@ -16,6 +16,9 @@ import (
 func (r *Relay) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	var c wire.Command
 	err := c.Parse(ctx.PostBody())
+	if limit := int(r.cfg.Limit.Message); err == nil && len(ctx.PostBody()) > limit {
+		err = faultTooLarge.with("a command may have " + r.cfg.Limit.Message.String())
+	}
 	s := &session{relay: r, user: id.User, id: "command:" + id.User}
 	s.identity.Store(id)
 	var payload []byte
@@ -41,11 +44,39 @@ func (s *session) post(c *wire.Command) ([]byte, error) {
 	case "publish", "history", "presence", "message", "event":
 	case "":
 		return nil, faultField.with("type is missing")
-	case "subscribe", "unsubscribe", "refresh", "ping":
+	case "subscribe", "unsubscribe":
+		return s.onStream(c)
+	case "refresh", "ping":
 		return nil, faultType.with(c.Type + " is for connections")
 	default:
 		return nil, faultType
 	}
 	s.relay.metrics.commands.of(c.Type).Inc()
 	return s.run(c, time.Now(), beside)
+}
+
+// onStream runs a command that changes what an event stream of the same user follows. The stream itself tells what
+// comes of a subscription, in order with the changes; that it has begun is answered here.
+func (s *session) onStream(c *wire.Command) ([]byte, error) {
+	if c.Connection == "" {
+		return nil, faultField.with(c.Type + " needs connectionId, that of an event stream")
+	}
+	stream := s.relay.sessions.byID(c.Connection)
+	if stream == nil || stream.user != s.user || stream.sse == nil || stream.sse.events != nil {
+		return nil, faultNotFound.with("there is no such event stream of yours")
+	}
+	s.relay.metrics.commands.of(c.Type).Inc()
+	var err error
+	switch {
+	case c.Type == "subscribe":
+		err = stream.subscribe(c, beside)
+	case !wire.ValidChannel(c.Channel):
+		err = faultChannel
+	case !stream.drop(c.Channel, nil, false):
+		err = faultSubscribed
+	}
+	if err != nil {
+		return nil, err
+	}
+	return answer("ok", c.ID, nil), nil
 }

@@ -3,11 +3,13 @@ package relay
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"weir/internal/units"
+	"weir/internal/wire"
 	"weir/relay/auth"
 )
 
@@ -57,7 +59,8 @@ func TestCommandOverHTTPIsRefused(t *testing.T) {
 	}{
 		{`{`, 400, "invalid_json"},
 		{`{"channel":"room:1"}`, 400, "bad_request"},
-		{`{"type":"subscribe","channel":"room:1"}`, 400, "unknown_type"},
+		{`{"type":"subscribe","channel":"room:1"}`, 400, "bad_request"},
+		{`{"type":"unsubscribe","channel":"room:1","connectionId":"none"}`, 404, "not_found"},
 		{`{"type":"refresh","token":"x"}`, 400, "unknown_type"},
 		{`{"type":"fly"}`, 400, "unknown_type"},
 		{`{"type":"publish","channel":".x","data":1}`, 400, "bad_channel"},
@@ -134,8 +137,121 @@ func TestStreamFromPositions(t *testing.T) {
 		denied = denied || e.name == "unsubscribed" && e.data == `{"type":"unsubscribed","channel":"user:u2","code":"forbidden","reason":"not allowed"}`
 		followed = followed || e.name == "subscribed" && strings.Contains(e.data, `"channel":"room:1"`)
 	}
-	a := g.ask("GET", "/sse?channel=room:1&channel=user:u2", "", "Authorization: Bearer "+mint(g, "u1"))
+	a := g.ask("GET", "/sse?channel=user:u2", "", "Authorization: Bearer "+mint(g, "u1"))
 	if a.StatusCode != 403 || !strings.HasSuffix(a.body, `"code":"forbidden","channel":"user:u2"}`) {
+		t.Error(a.Status, a.body)
+	}
+}
+
+// One channel of a stream that is refused, has no proper name or is one too many costs the others nothing.
+func TestStreamWithOddChannels(t *testing.T) {
+	g := open(t, func(c *Config) { c.Limit.Subscriptions = 2 })
+	p := g.sseWith("/sse?channel=room:1&channel=user:u2&channel=a%20b%22&channel=room:2&channel=room:3", "Authorization: Bearer "+mint(g, "u1"))
+	got := make(map[string]string)
+	for len(got) < 6 { // and the user's own
+		if e := p.event(); e.name != "connected" {
+			h := heardIn(t, []byte(e.data))
+			got[h.Channel] = h.Type + " " + h.Code
+		}
+	}
+	for channel, want := range map[string]string{"user:u1": "subscribed ", "room:1": "subscribed ", "room:2": "subscribed ", "user:u2": "unsubscribed forbidden",
+		`a b"`: "unsubscribed bad_channel", "room:3": "unsubscribed too_many"} {
+		if got[channel] != want {
+			t.Errorf("%s: %q", channel, got[channel])
+		}
+	}
+}
+
+// Where clients are told to come back is not the same for all from the start: whoever loses the relay at one moment
+// does not come back at one.
+func TestStreamSpreadsReconnects(t *testing.T) {
+	g := open(t)
+	seen := make(map[string]bool)
+	for range 5 {
+		p := g.sse("u1", "a")
+		line, err := p.body.ReadString('\n')
+		ms, bad := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(line, "retry: ")))
+		if err != nil || bad != nil || ms < 1000 || ms > 3000 {
+			t.Fatalf("%q", line)
+		}
+		seen[line] = true
+	}
+	if len(seen) == 1 {
+		t.Error("all are told", seen)
+	}
+}
+
+// What does not fit into the address of a stream is followed by commands, and ends by them.
+func TestStreamFollowsByCommand(t *testing.T) {
+	g := open(t, func(c *Config) { c.Limit.Subscriptions = 3 })
+	at := g.post(`"channel":"b","data":1`)
+	g.post(`"channel":"b","data":2`)
+	f := g.follow("u1", "", "a")
+	connection := f.hear().ConnectionID
+	f.hear()
+	f.hear()
+	command := func(user, body string) string {
+		return g.command(user, `{"connectionId":"`+connection+`",`+body+`}`).body
+	}
+	if a := command("u1", `"type":"subscribe","id":"s","channel":"b","position":`+at.json()); a != `{"type":"ok","id":"s"}` {
+		t.Fatal(a)
+	}
+	if h := f.hear(); h.Type != "subscribed" || h.Channel != "b" || string(h.ID) != `"s"` || len(h.Changes) != 1 || h.Changes[0].Seq != 2 {
+		t.Fatal(h.raw)
+	}
+	command("u1", `"type":"subscribe","channel":"c"`)
+	if h := f.hear(); h.Type != "subscribed" || h.Channel != "c" {
+		t.Fatal(h.raw)
+	}
+	g.post(`"channel":"c","data":1`)
+	f.hear()
+	for body, code := range map[string]string{
+		`"type":"subscribe","channel":"d"`:       "too_many",
+		`"type":"subscribe","channel":"user:u2"`: "forbidden",
+		`"type":"subscribe","channel":"a b"`:     "bad_channel",
+		`"type":"unsubscribe","channel":"d"`:     "not_subscribed",
+	} {
+		if a := command("u1", body); !strings.Contains(a, `"code":"`+code+`"`) {
+			t.Error(body, a)
+		}
+	}
+	if a := command("u2", `"type":"subscribe","channel":"d"`); !strings.Contains(a, `"code":"not_found"`) {
+		t.Error("somebody else's stream:", a)
+	}
+	// Its id resumes these channels, too.
+	id := f.lastID
+	g.post(`"channel":"b","data":3`)
+	f.hear()
+	again := g.follow("u1", id, "a", "b", "c")
+	again.hear()
+	for range 4 {
+		if h := again.hear(); h.Type != "subscribed" || !*h.Recovered || h.Channel == "b" && len(h.Changes) != 1 {
+			t.Error(h.raw)
+		}
+	}
+	// What was left is not followed and not resumed; its place is free for another.
+	if a := command("u1", `"type":"unsubscribe","id":1,"channel":"b"`); a != `{"type":"ok","id":1}` {
+		t.Fatal(a)
+	}
+	g.post(`"channel":"b","data":4`)
+	command("u1", `"type":"subscribe","channel":"d"`)
+	if h := f.hear(); h.Type != "subscribed" || h.Channel != "d" {
+		t.Fatal(h.raw)
+	}
+	g.post(`"channel":"d","data":1`)
+	if h := f.hear(); h.Channel != "d" || h.Seq != 1 {
+		t.Fatal(h.raw)
+	}
+	if marks, err := wire.ParseCursor([]byte(f.lastID)); err != nil || len(marks) != 4 {
+		t.Error(marks, err)
+	}
+}
+
+// A command that is posted has the bound that it has on a WebSocket.
+func TestCommandIsBounded(t *testing.T) {
+	g := open(t, func(c *Config) { c.Limit.Message = 1 << 10 })
+	a := g.command("u1", `{"type":"message","content":"`+strings.Repeat("x", 1<<10)+`","id":7}`)
+	if a.StatusCode != 413 || !strings.HasPrefix(a.body, `{"type":"error","id":7,"code":"too_large"`) {
 		t.Error(a.Status, a.body)
 	}
 }

@@ -93,6 +93,7 @@ func (s *session) frames(b []byte) (int, burst) {
 			s.relay.metrics.framesIn.Inc()
 			s.handle(payload, false)
 		case fin | wire.OpPong:
+			s.pinged()
 		default:
 			return i, unparsed
 		}

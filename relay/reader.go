@@ -31,8 +31,8 @@ func (parserEvents) OnPing(c *gws.Conn, payload []byte) {
 	}
 }
 
-// OnPong implements gws.Event; that something came was noted by the socket.
-func (parserEvents) OnPong(*gws.Conn, []byte) {}
+// OnPong implements gws.Event.
+func (parserEvents) OnPong(c *gws.Conn, _ []byte) { sessionOf(c).pinged() }
 
 // OnClose implements gws.Event.
 func (parserEvents) OnClose(c *gws.Conn, err error) {

@@ -3,6 +3,7 @@ package relay
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/batch"
@@ -20,6 +21,9 @@ type Room struct {
 	window     *batch.Window
 	topic      *pool.Topic
 	unmeasured bool // see Namespace.Unmeasured
+
+	// Atomic.
+	flushed atomic.Uint64 // ordinal of the last message that is on its way to the sockets
 
 	// Guarded by mu, which is taken before a session's lock and the window's.
 	mu      sync.Mutex
@@ -71,6 +75,13 @@ func (m *Room) Members() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.members
+}
+
+// Sent counts the messages sent so far, and how many of them have left the window for the members' sockets.
+func (m *Room) Sent() (all, left uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ordinal, m.flushed.Load()
 }
 
 // Full says that more waits than can be delivered: Send would refuse.
@@ -153,6 +164,7 @@ func (m *Room) Flush(b *batch.Batch) {
 		})
 	}
 	m.topic.Deliver(frame)
+	m.flushed.Store(b.Last)
 }
 
 // Missed implements batch.Sink: whoever has not got the batch is closed, and comes back.

@@ -38,6 +38,7 @@ type session struct {
 	aside    atomic.Pointer[aside]         // commands that wait for something outside; nil: none do. Written under mu
 	heard    atomic.Bool                   // something came since the last ping
 	ending   atomic.Bool                   // a close is under way: commands are ignored
+	lastPing atomic.Int64                  // when the client last sent a ping of the protocol, or a pong, in ms; 0: never
 
 	// Owned by the shard's loop.
 	greeted bool // the answer to the handshake has been written: other things may be
@@ -105,9 +106,17 @@ func (s *session) deliver(frames []byte) {
 func (r *Relay) frameFor(s *session, event string, payload []byte) []byte {
 	b := r.encodePayload(s.enc, event, payload)
 	if s.sse != nil {
-		b = append(b, '\n')
+		b = s.piece(append(b, '\n'))
 	}
 	return b
+}
+
+// piece is events of a stream as its body carries them.
+func (s *session) piece(events []byte) []byte {
+	if s.enc == eventChunked {
+		return chunk(events)
+	}
+	return events
 }
 
 // closing is why a connection is closed by the relay.
@@ -165,7 +174,11 @@ func (s *session) cut(why closing) {
 // farewell is the last bytes of a session: a close frame, or when an SSE client may come back.
 func (s *session) farewell(why closing) []byte {
 	if s.sse != nil {
-		return s.sse.farewell(why)
+		b := s.piece(s.sse.farewell(why))
+		if s.enc == eventChunked {
+			b = append(b, lastChunk...)
+		}
+		return b
 	}
 	return wire.CloseFrame(why.code, why.reason)
 }
@@ -301,7 +314,7 @@ func (s *session) Beat(time.Time) {
 	case !s.greeted:
 		return
 	case s.sse != nil:
-		s.deliver(heartbeat)
+		s.deliver(s.piece(heartbeat))
 		return
 	}
 	s.heard.Store(false)

@@ -23,18 +23,19 @@ const sseHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf
 // stream is what is particular to an SSE session: where it stands in each channel, told with every event
 // so that Last-Event-ID resumes all of them.
 type stream struct {
-	channels []string     // set once
-	events   *EventStream // set once; nil but on the routes of systems, whose frames bring their ids with them
+	events *EventStream // set once; nil but on the routes of systems, whose frames bring their ids with them
 
-	// Guarded by mu, a leaf: the opener joins the channels one by one while the shard's loop already
-	// delivers those that are joined.
-	mu      sync.Mutex
-	marks   []wire.Mark // by channel; without an epoch: not known yet
-	topics  []*pool.Topic
-	answers *pool.Topic // what joins were answered: see answer
-	known   []wire.Mark
-	scratch []byte
-	cursor  []byte
+	// Guarded by mu, a leaf: channels are joined one by one while the shard's loop already delivers those that
+	// are joined. The lists go together; a place without a channel is free.
+	mu       sync.Mutex
+	channels []string
+	marks    []wire.Mark // without an epoch: not known yet
+	topics   []*pool.Topic
+	answers  *pool.Topic // what joins were answered: see answer
+	answered uint64      // how many were
+	known    []wire.Mark
+	scratch  []byte
+	cursor   []byte
 }
 
 // unknownEpoch is no log's: nothing can be resumed from it.
@@ -79,33 +80,55 @@ func (t *stream) stand(channel string, topic *pool.Topic, at broker.Position, ev
 	return t.append(event[:len(event)-1])
 }
 
+// answerPlaces bounds the places of a stream's channels: below it, an answer's number says which place it is about.
+const answerPlaces = 1 << 24
+
 // answer sends the event that says where a channel was joined. It goes the way of a frame: its cursor is
 // made when it is written, in order with the events of the channels that are joined already, and theirs
 // say nothing of it before. Called under the channel's lock, after the join, so that no later event of the
-// channel overtakes it.
+// channel overtakes it, and with s.mu held, which keeps answers in order.
 func (s *session) answer(channel string, topic *pool.Topic, at broker.Position, event []byte) {
 	t := s.sse
 	t.mu.Lock()
-	i := slices.Index(t.channels, channel)
+	i := t.place(channel)
 	t.topics[i] = topic
-	first := t.answers == nil
-	if first {
+	if t.answers == nil {
 		t.answers = s.relay.pool.Topic(pool.Disconnect, nil)
 	}
+	t.answered++
+	number := t.answered * answerPlaces
 	t.mu.Unlock()
-	if first {
-		s.conn.Join(t.answers, 0, nil, nil)
-	}
-	f := &pool.Frame{Last: uint64(i), Count: 1, Place: pool.Place{Epoch: at.Epoch, Seq: at.Seq}}
+	f := &pool.Frame{Last: number + uint64(i), Count: 1, Place: pool.Place{Epoch: at.Epoch, Seq: at.Seq}}
 	f.Bytes[s.enc] = event[:len(event)-1] // the cursor comes before the empty line
+	s.conn.Join(t.answers, number-1, nil, nil)
 	t.answers.Deliver(f)
-	if i == len(t.channels)-1 {
-		s.conn.Leave(t.answers, f.Last, nil, nil)
+	s.conn.Leave(t.answers, f.Last, nil, nil)
+}
+
+// place is where a channel stands in the lists, a new place if it is not there. The caller holds t.mu.
+func (t *stream) place(channel string) int {
+	i := slices.Index(t.channels, channel)
+	if i < 0 {
+		if i = slices.Index(t.channels[1:], "") + 1; i == 0 { // the first place is the user's own
+			i = len(t.channels)
+			t.channels, t.marks, t.topics = append(t.channels, ""), append(t.marks, wire.Mark{}), append(t.topics, nil)
+		}
+		t.channels[i], t.marks[i] = channel, wire.Mark{Channel: wire.ChannelHash(channel)}
+	}
+	return i
+}
+
+// forget frees the place of a channel that is not followed any more.
+func (t *stream) forget(channel string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.Index(t.channels, channel); i > 0 {
+		t.channels[i], t.marks[i], t.topics[i] = "", wire.Mark{}, nil
 	}
 }
 
-// tail advances the stream's position in a topic and appends the cursor. The frames of answers are
-// numbered by the channel.
+// tail advances the stream's position in a topic and appends the cursor. The frames of answers say the
+// place in their number.
 func (t *stream) tail(dst []byte, topic *pool.Topic, f *pool.Frame) []byte {
 	if t.events != nil {
 		return dst
@@ -114,7 +137,7 @@ func (t *stream) tail(dst []byte, topic *pool.Topic, f *pool.Frame) []byte {
 	defer t.mu.Unlock()
 	i := slices.Index(t.topics, topic)
 	if topic == t.answers {
-		i = int(f.Last)
+		i = int(f.Last % answerPlaces)
 	}
 	if i >= 0 {
 		t.marks[i].Seq = f.Place.Seq

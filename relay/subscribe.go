@@ -57,7 +57,7 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 	}
 	at := s.find(channel)
 	if at < 0 && len(s.subs) >= s.relay.cfg.Limit.Subscriptions+1 { // and the user's own
-		return faultMany.with("this connection has as many subscriptions as it may")
+		return faultFull
 	}
 	var sub subscription
 	if at >= 0 {
@@ -176,7 +176,12 @@ func (s *session) drop(channel string, answer []byte, abrupt bool) bool {
 	s.subs = slices.Delete(s.subs, at, at+1)
 	gone := make(chan struct{})
 	s.departures = append(s.departures, departure{sub.feed.name, gone})
-	s.leave(sub, answer, func() { close(gone) })
+	s.leave(sub, answer, func() {
+		if s.sse != nil {
+			s.sse.forget(sub.feed.name)
+		}
+		close(gone)
+	})
 	s.mu.Unlock()
 	if sub.present {
 		s.relay.presence.leave(sub.feed.name, s, abrupt)
@@ -221,8 +226,8 @@ func (s *session) deny(channel string, f *fault) bool {
 
 // unsubscribedMessage tells that a channel may not be followed.
 func unsubscribedMessage(channel string, f *fault) []byte {
-	b := append([]byte(`{"type":"unsubscribed","channel":"`), channel...)
-	b = append(append(b, `","code":"`...), f.code...)
+	b := wire.AppendString([]byte(`{"type":"unsubscribed","channel":`), channel)
+	b = append(append(b, `,"code":"`...), f.code...)
 	return append(wire.AppendString(append(b, `","reason":`...), f.message), '}')
 }
 

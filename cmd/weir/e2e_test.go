@@ -125,8 +125,9 @@ func browse(t *testing.T, listen, base string) {
 	}
 }
 
-func TestE2ENodeWS(t *testing.T)          { startDaemon(t).node(t, "ws.mjs") }
-func TestE2ENodeEventSource(t *testing.T) { startDaemon(t).node(t, "sse.mjs") }
+func TestE2ENodeWS(t *testing.T)           { startDaemon(t).node(t, "ws.mjs") }
+func TestE2ESimplestFrontEnd(t *testing.T) { startDaemon(t).node(t, "plain.mjs") }
+func TestE2ENodeEventSource(t *testing.T)  { startDaemon(t).node(t, "sse.mjs") }
 
 // message is what this test looks at of what the relay sends.
 type message struct {
@@ -147,6 +148,7 @@ func TestE2ECoderWebSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.CloseNow()
+	c.SetReadLimit(1 << 20) // a hundred messages in one
 	read := func() (m message) {
 		t.Helper()
 		if err := wsjson.Read(ctx, c, &m); err != nil {

@@ -21,6 +21,7 @@ type Command struct {
 	TTL            int64  // milliseconds
 	IdempotencyKey string
 	Exclude        string
+	Connection     string // of the event stream that a posted command is about
 	Epoch          string // of position
 	Seq            uint64 // of position
 	HasPosition    bool
@@ -56,6 +57,7 @@ const (
 	fTTL
 	fIdempotency
 	fExclude
+	fConnection
 	fPosition
 	fGroups
 	fBefore
@@ -125,6 +127,9 @@ func (c *Command) member(key string, v []byte) (err error) {
 	case "exclude":
 		f = fExclude
 		c.Exclude, err = Text(v)
+	case "connectionId":
+		f = fConnection
+		c.Connection, err = Text(v)
 	case "position":
 		f = fPosition
 		err = c.position(v)

@@ -48,7 +48,7 @@ func (s *System) message(c *relay.Client, data []byte, _ bool) {
 	}
 	switch m.Type {
 	case "ping":
-		c.Send(append(wire.AppendID([]byte{'{'}, m.ID), `"type":"pong"}`...))
+		c.Pong(m.ID)
 	case "refresh":
 		if err := c.Refresh(m.Token); err != nil {
 			c.SendError(m.ID, err)

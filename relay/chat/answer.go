@@ -52,6 +52,9 @@ func (s *System) route(method, path string, h relay.UserHandler) {
 	s.core.User(method, path, func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		err := h(ctx, id)
 		var r *refusal
+		if errors.Is(err, errNoRoom) { // whether there is a room is for its members to know
+			err = errNotMember
+		}
 		if errors.As(err, &r) {
 			return answer(ctx, r.status, encode(r))
 		}

@@ -174,7 +174,7 @@ func TestRoomEndsAtOnce(t *testing.T) {
 		}
 		all.Go(func() { g.As("u2", "GET", "/chat/rooms", nil) })
 		all.Wait()
-		g.want(404, "u1", "GET", "/chat/rooms/"+room, nil)
+		g.want(403, "u1", "GET", "/chat/rooms/"+room, nil)
 	}
 	if _, out := g.Backend("GET", "/v1/channels?prefix=chat", nil); len(out.(message)["channels"].([]any)) != 0 {
 		t.Error(out)

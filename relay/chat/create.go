@@ -1,11 +1,9 @@
 package chat
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -59,7 +57,7 @@ func (s *System) createRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		return err
 	}
 	now := timestamp(s.core.Now())
-	r := s.rooms.begin(strings.ToLower(rand.Text()))
+	r := s.rooms.begin(newID(s.core.Now(), ""))
 	defer s.rooms.release(r)
 	r.meta = meta{Name: *n.Name, Description: n.Description, CreatedBy: id.User, CreatedAt: now, IsPrivate: n.IsPrivate, LastActivity: now, First: 1}
 	for _, user := range ids {

@@ -17,11 +17,12 @@
 //
 // What must last lies in channels of namespaces of its own, which are durable if the relay has a data directory:
 //
-//	chat:room:{id}      room/meta, members/{user}, deleted/{block}
+//	chat:room:{id}      room/meta, members/{user}, deleted/{block}, starts/{block}: its first message
 //	chat:log:{id}:{n}   messages/{message}: block n of the room's messages, blockSize positions each
 //	chat-user:{user}    rooms/{room}: an index of what chat:room says of the user
 //
-// A message's id begins with its position, so that its block is known. A nonce is part of its message. What can be
+// A message's id is a UUID that grows within the room, so that its block is known from the first ones of all blocks; one
+// from before begins with its position. A nonce is part of its message. What can be
 // read out of these is kept once: what the newest message is, how far the positions go, which nonces are known.
 //
 // # Who orders what

@@ -21,13 +21,13 @@ const (
 // nothing to do.
 func (s *System) alter(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r *room, c *change, m *Message) (told []byte, err error)) error {
 	message := param(ctx, "messageId")
-	position, ok := positionOf(message)
 	r, err := s.rooms.hold(param(ctx, "roomId"))
 	if err != nil {
 		return err
 	}
 	defer s.rooms.release(r)
-	block := blockChannel(r.id, blockOf(max(position, 1)))
+	number, ok := r.find(message)
+	block := blockChannel(r.id, number)
 	s.touch(stateChannel(r.id))
 	s.touch(block)
 	var c change
@@ -161,16 +161,16 @@ func (s *System) react(ctx *fasthttp.RequestCtx, id *auth.Identity, kind, topic 
 // deleteMessage is DELETE /chat/rooms/{roomId}/messages/{messageId}: by its author, or the room's owner.
 func (s *System) deleteMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	message := param(ctx, "messageId")
-	position, ok := positionOf(message)
 	r, err := s.rooms.hold(param(ctx, "roomId"))
 	if err != nil {
 		return err
 	}
 	defer s.rooms.release(r)
+	block, ok := r.find(message)
 	s.touch(stateChannel(r.id))
-	s.touch(blockChannel(r.id, blockOf(max(position, 1))))
+	s.touch(blockChannel(r.id, block))
 	var c change
-	if err := s.delete(r, &c, id, message, position, ok); err != nil {
+	if err := s.delete(r, &c, id, message, block, ok); err != nil {
 		return err
 	}
 	if err := s.settle(r, &c); err != nil {
@@ -181,13 +181,12 @@ func (s *System) deleteMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) erro
 
 // delete is the part of deleteMessage that holds the room's lock. That a message was deleted is noted first: no
 // position is given twice.
-func (s *System) delete(r *room, c *change, id *auth.Identity, message string, position uint64, valid bool) error {
+func (s *System) delete(r *room, c *change, id *auth.Identity, message string, block uint64, valid bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, err := r.of(id.User); err != nil {
 		return err
 	}
-	block := blockOf(max(position, 1))
 	raw, _, found := s.core.Broker().Item(blockChannel(r.id, block), groupMessages, message)
 	if !valid || !found {
 		return errNoMessage
@@ -199,6 +198,7 @@ func (s *System) delete(r *room, c *change, id *auth.Identity, message string, p
 	if m.UserID != id.User && !r.owner(id.User) {
 		return &refusal{403, "Only its author and the room's owner may delete a message", "forbidden", ""}
 	}
+	position := m.Position
 	d := deletion{position, nonceOf(m.UserID, m.Nonce)}
 	i, _ := slices.BinarySearchFunc(r.deleted, position, func(d deletion, at uint64) int { return compare(d.Position, at) })
 	deleted := slices.Insert(slices.Clone(r.deleted), i, d)

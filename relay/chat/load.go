@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"weir/internal/wire"
 )
@@ -33,6 +34,14 @@ func (s *System) load(r *room) error {
 				return err
 			}
 			r.deleted = append(r.deleted, list...)
+		case group == groupStarts:
+			block, err := strconv.ParseUint(key, 10, 64)
+			if err != nil {
+				return err
+			}
+			id, err := wire.Text(data)
+			r.starts = append(r.starts, start{block, strings.Clone(id)})
+			return err
 		}
 		return nil
 	})
@@ -41,6 +50,10 @@ func (s *System) load(r *room) error {
 	}
 	if !ok || !found || len(r.order) == 0 { // an earlier process may have ended while it was made or deleted
 		return errNoRoom
+	}
+	slices.SortFunc(r.starts, func(a, b start) int { return compare(a.block, b.block) })
+	if n := len(r.starts); n > 0 {
+		r.lastID = r.starts[n-1].id
 	}
 	slices.SortFunc(r.deleted, func(a, b deletion) int { return compare(a.Position, b.Position) })
 	r.deleted = slices.DeleteFunc(r.deleted, func(d deletion) bool { return d.Position < r.meta.First })
@@ -55,15 +68,17 @@ func (s *System) loadNewest(r *room) error {
 	}
 	for block := r.meta.Block - min(r.meta.Block, nonceWindow/blockSize-1); block <= r.meta.Block; block++ {
 		_, err := s.items(blockChannel(r.id, block), func(_, key string, data []byte) error {
-			position, ok := positionOf(key)
-			if !ok {
-				return fmt.Errorf("message %q has no position", key)
-			}
 			var m Message
 			if err := json.Unmarshal(data, &m); err != nil {
 				return err
 			}
-			r.last = max(r.last, position)
+			if m.Position == 0 {
+				return fmt.Errorf("message %q has no position", key)
+			}
+			if isUUID(key) {
+				r.begins(block, m.ID)
+			}
+			r.last = max(r.last, m.Position)
 			r.meta.LastActivity = max(r.meta.LastActivity, m.CreatedAt)
 			r.newest = m.preview()
 			r.remember(nonceOf(m.UserID, m.Nonce), m.ID)
@@ -116,8 +131,12 @@ func (s *System) page(room string, first, before uint64, limit int) (list []json
 	}
 	for block := blockOf(before - 1); ; block-- {
 		var part []json.RawMessage
-		_, err = s.items(blockChannel(room, block), func(_, key string, data []byte) error {
-			if position, _ := positionOf(key); position < before && position >= first {
+		_, err = s.items(blockChannel(room, block), func(_, _ string, data []byte) error {
+			var m struct{ Position uint64 }
+			if err := codec.Unmarshal(data, &m); err != nil {
+				return err
+			}
+			if m.Position < before && m.Position >= first {
 				part = append(part, json.RawMessage(data))
 			}
 			return nil

@@ -29,11 +29,10 @@ func (s *System) markRead(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	case body.MessageID != nil && body.Position != nil:
 		return wrong("position", "and messageId exclude each other")
 	case body.MessageID != nil:
-		at, ok := positionOf(*body.MessageID)
-		if !ok {
+		var ok bool
+		if position, ok = positionOf(*body.MessageID); !ok && !isUUID(*body.MessageID) {
 			return wrong("messageId", "must be the id of a message")
 		}
-		position = at
 	case body.Position != nil:
 		position = *body.Position
 	default:
@@ -45,6 +44,11 @@ func (s *System) markRead(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	}
 	defer s.rooms.release(r)
 	s.touch(stateChannel(r.id))
+	if body.MessageID != nil && position == 0 {
+		if position, err = s.positionIn(r, id.User, *body.MessageID); err != nil {
+			return err
+		}
+	}
 	said, told, err := s.mark(r, id.User, position)
 	if err != nil {
 		return err
@@ -53,6 +57,26 @@ func (s *System) markRead(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		s.tell(id.User, r.id, told)
 	}
 	return answer(ctx, fasthttp.StatusOK, said)
+}
+
+// positionIn is the position of a message, for a member.
+func (s *System) positionIn(r *room, user, message string) (uint64, error) {
+	r.mu.Lock()
+	_, err := r.of(user)
+	r.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	number, ok := r.find(message)
+	block := blockChannel(r.id, number)
+	s.touch(block)
+	raw, _, found := s.core.Broker().Item(block, groupMessages, message)
+	if !ok || !found {
+		return 0, errNoMessage
+	}
+	var m struct{ Position uint64 }
+	err = codec.Unmarshal(raw, &m)
+	return m.Position, err
 }
 
 // mark is the part of markRead that holds the room's lock. It answers what to say, and what to tell the user's

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -13,12 +14,16 @@ import (
 
 // joinRoom is POST /chat/rooms/{roomId}/join: a public room is open to everybody.
 func (s *System) joinRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-	return s.add(ctx, id, id.User, func(r *room) error {
+	err := s.add(ctx, id, id.User, func(r *room) error {
 		if r.meta.IsPrivate && r.members[id.User] == nil {
 			return errPrivate
 		}
 		return nil
 	})
+	if errors.Is(err, errNoRoom) { // as if it were private
+		err = errPrivate
+	}
+	return err
 }
 
 // addMember is POST /chat/rooms/{roomId}/members: members add others.

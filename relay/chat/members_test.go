@@ -170,9 +170,9 @@ func TestLeave(t *testing.T) {
 		t.Error(m)
 	}
 	has(t, event(worker), message{"roomId": room, "userId": "u2"})
-	g.want(404, "u2", "GET", path, nil)
-	g.want(404, "u2", "POST", path+"/join", nil)
-	g.want(404, "u2", "POST", path+"/messages", message{"content": "x"})
+	g.want(403, "u2", "GET", path, nil)
+	g.want(403, "u2", "POST", path+"/join", nil)
+	g.want(403, "u2", "POST", path+"/messages", message{"content": "x"})
 	for _, user := range []string{"u1", "u2", "u3"} {
 		if got := g.list(user, 10); len(got) != 0 {
 			t.Error(user, got)

@@ -1,11 +1,9 @@
 package chat
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -101,10 +99,13 @@ func (s *System) send(r *room, c *change, id *auth.Identity, d *draft) ([]byte, 
 		return nil, err
 	}
 	now := timestamp(s.core.Now())
-	x := &Message{ID: strconv.FormatUint(position, 10) + "-" + strings.ToLower(rand.Text()[:16]), RoomID: r.id, UserID: id.User, Content: *d.Content,
+	x := &Message{ID: newID(s.core.Now(), r.lastID), RoomID: r.id, UserID: id.User, Content: *d.Content,
 		Type: kinds[0], Metadata: d.Metadata, CreatedAt: now, Reactions: map[string][]string{}, Position: position, Nonce: d.Nonce}
 	if d.Type != nil {
 		x.Type = *d.Type
+	}
+	if err := s.begin(r, blockOf(position), x.ID); err != nil {
+		return nil, err
 	}
 	raw, block := encode(x), blockChannel(r.id, blockOf(position))
 	safe, err := s.put(block, groupMessages, x.ID, raw)
@@ -139,11 +140,17 @@ func newMessage(raw []byte, id *auth.Identity) []byte {
 
 // again answers a message that came before with the same nonce, when it is safe. The caller holds mu.
 func (s *System) again(r *room, c *change, earlier string) ([]byte, error) {
-	position, ok := positionOf(earlier)
-	if !ok {
+	if earlier == "" {
 		return nil, &refusal{409, "The message that came with this nonce was deleted", "deleted", "nonce"}
 	}
-	block := blockChannel(r.id, blockOf(position))
+	number, ok := r.search(earlier)
+	if position, before := positionOf(earlier); before {
+		number, ok = blockOf(position), true
+	}
+	if !ok {
+		return nil, errNoMessage
+	}
+	block := blockChannel(r.id, number)
 	raw, _, ok := s.core.Broker().Item(block, groupMessages, earlier)
 	if !ok {
 		return nil, errNoMessage
@@ -179,8 +186,21 @@ func (s *System) beginBlock(r *room, position uint64) error {
 	for _, old := range dropped {
 		s.core.Broker().Clear(blockChannel(r.id, old))
 		_, _ = s.remove(stateChannel(r.id), groupDeleted, strconv.FormatUint(old, 10))
+		_, _ = s.remove(stateChannel(r.id), groupStarts, strconv.FormatUint(old, 10))
 	}
+	r.starts = slices.DeleteFunc(r.starts, func(x start) bool { return x.block < blockOf(m.First) })
 	r.deleted = slices.DeleteFunc(r.deleted, func(d deletion) bool { return d.Position < m.First })
+	return nil
+}
+
+// begin writes which message is the first one of a block, if this is. The caller holds mu.
+func (s *System) begin(r *room, block uint64, id string) error {
+	if n := len(r.starts); n == 0 || r.starts[n-1].block < block {
+		if _, err := s.put(stateChannel(r.id), groupStarts, strconv.FormatUint(block, 10), wire.AppendString(nil, id)); err != nil {
+			return err
+		}
+	}
+	r.begins(block, id)
 	return nil
 }
 

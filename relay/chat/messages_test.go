@@ -1,6 +1,7 @@
 package chat_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -55,13 +56,23 @@ func TestNotAMember(t *testing.T) {
 	}
 }
 
-// A missing room is 404, and nothing is kept of the message.
+// A missing room is told from one of others by nothing, and nothing is kept of the message.
 func TestMissingRoom(t *testing.T) {
 	g := start(t, nil)
-	for _, id := range []string{"none", "a%20b", strings.Repeat("x", 65)} {
-		g.want(404, "u1", "POST", "/chat/rooms/"+id+"/messages", message{"content": "x"})
-		g.want(404, "u1", "GET", "/chat/rooms/"+id, nil)
+	others := g.want(201, "u2", "POST", "/chat/rooms", message{"name": "n", "isPrivate": true})["id"].(string)
+	for _, ask := range []struct{ method, path string }{{"POST", "/messages"}, {"GET", ""}, {"GET", "/messages"}, {"GET", "/members"}, {"POST", "/join"}, {"POST", "/leave"},
+		{"POST", "/read"}, {"PATCH", "/messages/x"}, {"DELETE", "/messages/x"}, {"PUT", "/messages/x/reactions/ok"}, {"DELETE", "/members/u1"}} {
+		want := g.want(403, "u1", ask.method, "/chat/rooms/"+others+ask.path, message{"content": "x"})
+		if ask.path == "/messages" && want["error"] != "Not a member of this room" {
+			t.Error(want)
+		}
+		for _, id := range []string{"none", "a%20b", strings.Repeat("x", 65), "01a223ff-6e7e-7621-aa35-2d68d68c9867"} {
+			if got := g.want(403, "u1", ask.method, "/chat/rooms/"+id+ask.path, message{"content": "x"}); !reflect.DeepEqual(got, want) {
+				t.Error(ask, id, got, want)
+			}
+		}
 	}
+	g.want(204, "u2", "POST", "/chat/rooms/"+others+"/leave", nil)
 	if _, out := g.Backend("GET", "/v1/channels?prefix=chat", nil); len(out.(message)["channels"].([]any)) != 0 {
 		t.Error(out)
 	}

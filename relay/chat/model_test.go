@@ -83,9 +83,7 @@ func (w *world) expect(status int, user, method, path string, body any) map[stri
 // standing is the status that a user gets in a room: ok for members.
 func standing(r *modelRoom, user string, ok int) int {
 	switch {
-	case r.shrunken:
-		return 404
-	case !r.has(user):
+	case r.shrunken, !r.has(user): // a room that is not there is like one of others
 		return 403
 	}
 	return ok
@@ -111,7 +109,7 @@ func (w *world) join(*rapid.T) {
 	status := 201
 	switch {
 	case r.shrunken:
-		status = 404
+		status = 403
 	case r.has(user):
 		status = 200
 	case r.private:

@@ -28,6 +28,8 @@ type room struct {
 	order   []*member // who was there first comes first
 	last    uint64    // position of the newest message, also if it was deleted
 	deleted []deletion
+	starts  []start           // of the blocks that hold messages whose ids are UUIDs
+	lastID  string            // the greatest UUID of a message so far; "": none
 	nonces  map[string]string // ids of messages by user and nonce; see nonceOf
 	recent  []string          // keys of nonces, oldest first
 	newest  *preview          // the message that lastMessage says; nil: there is none, or stale

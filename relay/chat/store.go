@@ -18,6 +18,7 @@ const (
 	groupRoom     = "room"
 	groupMembers  = "members"
 	groupDeleted  = "deleted"
+	groupStarts   = "starts"
 	groupMessages = "messages"
 	groupRooms    = "rooms"
 	groupTyping   = "typing"
@@ -33,7 +34,7 @@ const blockSize = 128
 func (s *System) reserve() error {
 	policy := relay.Namespace{
 		History: relay.History{Size: new(int)}, Presence: new(bool), Durable: true,
-		Limit: relay.Bounds{Items: s.limit.Members + s.limit.Messages/blockSize + 1000},
+		Limit: relay.Bounds{Items: s.limit.Members + 2*(s.limit.Messages/blockSize) + 1000},
 	}
 	if err := s.core.Reserve(stateNamespace, policy); err != nil {
 		return err
@@ -53,8 +54,11 @@ func blockChannel(room string, block uint64) string {
 // blockOf is the block of a position. Positions begin with 1.
 func blockOf(position uint64) uint64 { return (position - 1) / blockSize }
 
-// positionOf is the position that a message's id begins with; false if it is no id of a message.
+// positionOf is the position that the id of a message from before begins with; false if it is no such id.
 func positionOf(message string) (uint64, bool) {
+	if isUUID(message) {
+		return 0, false
+	}
 	digits, rest, ok := strings.Cut(message, "-")
 	n, err := strconv.ParseUint(digits, 10, 64)
 	return n, ok && err == nil && n > 0 && rest != "" && wire.ValidName(message)

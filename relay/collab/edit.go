@@ -10,6 +10,7 @@ type edit struct {
 	src  string
 	id   string  // as JSON
 	by   *editor // nil for a backend
+	echo bool    // by is told of it as everybody is, not that it was accepted
 	free bool    // it may be one that does not know an earlier operation of the same src
 
 	// Set by Document.edit.
@@ -64,12 +65,18 @@ func (d *Document) edit(x *edit, done func(err error)) (version uint64, again bo
 	}
 	x.got = d.version + 1
 	e := &entry{at: d.set.now().UnixMilli(), user: x.user, src: x.src, id: x.id, op: op}
+	teller := x.by
+	if x.echo {
+		anybody := *x.by
+		anybody.outlet = nil // nobody's answer takes the place of the operation
+		teller = &anybody
+	}
 	err = d.append(e, func(err error) {
 		if done != nil {
 			done(err)
 		}
 		if err == nil {
-			d.tell(e, x.by)
+			d.tell(e, teller)
 		}
 	})
 	if err != nil {

@@ -35,6 +35,7 @@ type editor struct {
 	// Guarded by the document's lock.
 	name     string    // as the user's newest token says
 	issued   time.Time // when that token was, if it says so
+	base     uint64    // the newest version that it is known to have: it was told the whole, or that was taken from it
 	replaced bool      // its src has come back on another connection: what still comes on this one is too late
 }
 

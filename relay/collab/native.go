@@ -11,7 +11,26 @@ import (
 )
 
 // nativeOutlet tells the followers of the native protocol.
-type nativeOutlet struct{ room *relay.Room }
+type nativeOutlet struct {
+	room *relay.Room // set once
+
+	// Guarded by the document's lock.
+	waiting []notice // operations that are still in the room's window
+	sent    uint64   // the newest version that is not
+}
+
+// notice is which version of the document a message of the room tells.
+type notice struct{ message, version uint64 }
+
+// seen is the newest version that the followers were sent.
+func (o *nativeOutlet) seen() uint64 {
+	_, left := o.room.Sent()
+	for len(o.waiting) > 0 && o.waiting[0].message <= left {
+		o.sent = o.waiting[0].version
+		o.waiting = o.waiting[1:]
+	}
+	return o.sent
+}
 
 func (o *nativeOutlet) full() bool { return o.room.Full() }
 
@@ -22,7 +41,13 @@ func (o *nativeOutlet) applied(e *entry, by *editor) error {
 	if by != nil && by.outlet == outlet(o) {
 		m.Exclude, m.Answer = by.connection, appendOK(nil, []byte(e.id), e.version)
 	}
-	return o.room.Send(m)
+	if err := o.room.Send(m); err != nil {
+		return err
+	}
+	all, _ := o.room.Sent()
+	o.waiting = append(o.waiting, notice{all, e.version})
+	o.seen() // keeps the list short
+	return nil
 }
 
 // moved implements outlet.

@@ -125,7 +125,8 @@ func (n *native) greet(c *relay.Client, s *nativeSession) {
 	b = wire.AppendString(b, id.User)
 	b = wire.AppendString(append(b, `,"src":`...), s.src)
 	b = strconv.AppendInt(append(b, `,"heartbeat":`...), n.core.Config().Heartbeat.Milliseconds(), 10)
-	b = strconv.AppendBool(append(b, `,"write":`...), n.core.May(id, auth.Publish, namespace+":"+s.id))
+	b = strconv.AppendInt(append(b, `,"limits":{"message":`...), int64(n.documents.config.Message), 10)
+	b = strconv.AppendBool(append(b, `},"write":`...), n.core.May(id, auth.Publish, namespace+":"+s.id))
 	c.Send(append(b, '}'))
 }
 
@@ -144,6 +145,7 @@ func (n *native) join(c *relay.Client, s *nativeSession) error {
 	s.doc = d
 	o := d.nativeOutlet(n.core)
 	s.editor = &editor{client: c, connection: c.ID(), user: id.User, src: s.src, color: colorOf(id.User), outlet: o}
+	s.editor.base = d.version
 	d.enter(s.editor)
 	d.names(id)
 	since, whole := d.behind(s.resume)
@@ -169,7 +171,7 @@ func (d *Document) nativeOutlet(core *relay.Core) *nativeOutlet {
 			return o
 		}
 	}
-	o := &nativeOutlet{core.Room(d.channel)}
+	o := &nativeOutlet{room: core.Room(d.channel)}
 	d.outlets = append(d.outlets, o)
 	return o
 }
@@ -217,7 +219,7 @@ func (n *native) message(c *relay.Client, data []byte, _ bool) {
 		case "refresh":
 			err = n.refresh(c, s, &m)
 		case "ping":
-			c.Send(append(trimComma(wire.AppendID([]byte(`{"type":"pong",`), m.id)), '}'))
+			c.Pong(m.id)
 		default:
 			err = relay.Fault(400, "unknown_type", "unknown message type", false)
 		}
@@ -239,10 +241,6 @@ func (n *native) operation(c *relay.Client, s *nativeSession, m *nativeMessage) 
 	switch {
 	case !n.core.May(c.Identity(), auth.Publish, s.doc.channel):
 		return errWrite
-	case m.id == nil:
-		return badRequest("operation needs an id")
-	case !m.hasVersion:
-		return badRequest("operation needs a version")
 	case m.operation == nil:
 		return badRequest("operation is missing")
 	}
@@ -259,8 +257,21 @@ func (n *native) operation(c *relay.Client, s *nativeSession, m *nativeMessage) 
 	if err := d.load(Text); err != nil {
 		return err
 	}
-	version, again, err := d.edit(&edit{base: m.version, op: op, user: s.editor.user, src: s.src, id: string(m.id), by: s.editor}, nil)
 	o := s.editor.outlet.(*nativeOutlet)
+	x := &edit{base: m.version, op: op, user: s.editor.user, src: s.src, id: string(m.id), by: s.editor}
+	if !m.hasVersion {
+		x.base = max(s.editor.base, o.seen())
+	}
+	if m.id == nil {
+		x.id, x.echo = `"`+ulid.Make().String()+`"`, true
+	}
+	version, again, err := d.edit(x, nil)
+	switch {
+	case err == nil:
+		s.editor.base = max(s.editor.base, version)
+	case errors.Is(err, errStale):
+		s.editor.base = d.version
+	}
 	switch {
 	case errors.Is(err, errStale):
 		n.documents.counts.resyncs.Inc()

@@ -142,7 +142,8 @@ func TestHostileOperations(t *testing.T) {
 		{operation(nil, 1, "y"), "bad_request"},
 		{operation(strings.Repeat("i", 100), 1, "y"), "bad_request"},
 		{operation(m{}, 1, "y"), "bad_request"},
-		{m{"type": "operation", "id": "x", "operation": []any{"y"}}, "bad_request"},
+		{m{"type": "operation", "operation": "y"}, "bad_operation"},
+		{m{"type": "operation"}, "bad_request"},
 		{m{"type": "operation", "id": "x", "version": "1", "operation": []any{"y"}}, "bad_request"},
 		{m{"type": "operation", "id": "x", "version": 1}, "bad_request"},
 		{m{"type": "operation", "id": "x", "version": 1, "operation": "y"}, "bad_operation"},
@@ -480,5 +481,70 @@ func TestCursorsShowTheNewestName(t *testing.T) {
 	_, _, doc := edit(g, "u3", "d1/collaborate")
 	if cursors := doc["cursors"].([]any); len(cursors) != 1 || cursors[0].(m)["name"] != "Renamed" {
 		t.Fatal(doc)
+	}
+}
+
+// An operation without an id and a version, as the simplest client sends it, is made at what its connection was sent, or
+// had taken from it before. Its author gets it back like everybody else, and so knows what has become of it.
+func TestOperationsWithoutIDs(t *testing.T) {
+	g := start(t, swift)
+	a, _, _ := edit(g, "u1", "d1/collaborate")
+	b, _, _ := edit(g, "u2", "d1/collaborate")
+	bare := func(components ...any) m { return m{"type": "operation", "operation": components} }
+	a.Send(bare("hello"))
+	var ids []any
+	for _, p := range []*relaytest.Peer{a, b} {
+		o := want(p, "operation", m{"version": 1, "operation": "[hello]", "userId": "u1"})
+		if o["id"] == nil || o["id"] == "" || o["timestamp"] == nil {
+			t.Error(o)
+		}
+		ids = append(ids, o["id"])
+	}
+	if ids[0] != ids[1] {
+		t.Error(ids)
+	}
+	for i, c := range []string{"a", "b", "c"} { // without waiting for any of them
+		a.Send(bare(5+i, c))
+	}
+	for i, c := range []string{"a", "b", "c"} {
+		for _, p := range []*relaytest.Peer{a, b} {
+			want(p, "operation", m{"version": 2 + i, "operation": fmt.Sprint([]any{5 + i, c})})
+		}
+	}
+	b.Send(bare(8, "!")) // what it was sent counts, as it has said nothing yet
+	want(a, "operation", m{"version": 5, "operation": "[8 !]"})
+	want(b, "operation", m{"version": 5})
+	a.Send(m{"type": "operation", "id": 7, "operation": []any{9, "?"}}) // who sends an id gets ok
+	want(a, "ok", m{"id": 7, "version": 6})
+	want(b, "operation", m{"version": 6, "id": 7})
+	a.Send(m{"type": "operation", "version": 6, "operation": []any{"<"}})
+	want(a, "operation", m{"version": 7})
+	want(b, "operation", m{"version": 7})
+	if _, _, doc := edit(g, "u3", "d1/collaborate"); doc["text"] != "<helloabc!?" {
+		t.Error(doc)
+	}
+}
+
+// What still waits in the window has not been sent: an operation without a version is not taken for one that knows it.
+func TestOperationBesideOneInTheWindow(t *testing.T) {
+	g := start(t, func(c *relay.Config) {
+		window, eager := 300*time.Millisecond, false
+		ns := c.Namespaces["document"]
+		ns.Batch = relay.Batch{Window: &window, Eager: &eager}
+		c.Namespaces["document"] = ns
+	})
+	a, _, _ := edit(g, "u1", "d1/collaborate")
+	b, _, _ := edit(g, "u2", "d1/collaborate")
+	a.Send(operation("x", 0, "0123456789"))
+	want(a, "ok", m{"version": 1})
+	want(b, "operation", m{"version": 1})
+	a.Send(operation("y", 1, m{"d": 5})) // the next window: b does not have it yet
+	a.Send(m{"type": "ping", "id": 1})
+	want(a, "pong", nil)
+	b.Send(m{"type": "operation", "operation": []any{10, "end"}}) // after ten characters, of which five are left
+	want(a, "ok", m{"version": 2})
+	want(a, "operation", m{"version": 3, "operation": "[5 end]"})
+	if _, _, doc := edit(g, "u3", "d1/collaborate"); doc["text"] != "56789end" {
+		t.Error(doc)
 	}
 }

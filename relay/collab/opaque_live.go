@@ -160,7 +160,7 @@ func (o *opaque) message(c *relay.Client, data []byte, _ bool) {
 func (o *opaque) handle(c *relay.Client, s *nativeSession, m *opaqueMessage) error {
 	switch m.kind {
 	case "ping":
-		c.Send(append(trimComma(wire.AppendID([]byte(`{"type":"pong",`), m.id)), '}'))
+		c.Pong(m.id)
 		return nil
 	case "refresh":
 		return o.refresh(c, s, &nativeMessage{id: m.id, token: m.token})

@@ -1,7 +1,10 @@
 package newsfeed_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -63,6 +66,9 @@ func want(s *relaytest.Stream, kind, data, id string) {
 func TestStreamHeaders(t *testing.T) {
 	g := start(t)
 	s := follow(g, "u5", "")
+	if s.Header.Get("Cache-Control") != "no-cache" || s.Header.Get("Connection") != "keep-alive" {
+		t.Error(s.Header)
+	}
 	for name, part := range map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"} {
 		if !strings.Contains(s.Header.Get(name), part) {
 			t.Errorf("%s: %q", name, s.Header.Get(name))
@@ -431,4 +437,58 @@ func TestRestartKeepsItems(t *testing.T) {
 	post(g, "u1", `{"type":"post","data":"again","id":"x2"}`) // the id is known
 	post(g, "u1", `{"type":"post","data":3,"id":"x3"}`)
 	want(follow(g, "u1", "x2"), "post", "3", "x3")
+}
+
+// Each frame is a chunk of the body, and the last one ends it; who speaks HTTP/1.0 gets none, and the end of the
+// connection in their place.
+func TestStreamIsChunked(t *testing.T) {
+	g := start(t)
+	open := func(version string) (net.Conn, *bufio.Reader, string) {
+		nc, err := net.Dial("tcp", strings.TrimPrefix(g.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = nc.Close() })
+		_ = nc.SetDeadline(time.Now().Add(relaytest.Patience))
+		fmt.Fprintf(nc, "GET /feed/live HTTP/%s\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", version, nc.RemoteAddr(), g.Token("u5"))
+		r, head := bufio.NewReader(nc), ""
+		for !strings.HasSuffix(head, "\r\n\r\n") {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				t.Fatal(err, head)
+			}
+			head += line
+		}
+		return nc, r, head
+	}
+	_, r, head := open("1.1")
+	_, old, oldHead := open("1.0")
+	if !strings.Contains(head, "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n") || !strings.Contains(oldHead, "Connection: close\r\n") || strings.Contains(oldHead, "chunked") {
+		t.Fatal(head, oldHead)
+	}
+	post(g, "u5", `{"type":"post","data":1,"id":"a"}`)
+	g.Backend("POST", "/v1/disconnect", map[string]any{"userId": "u5"})
+	var chunks []string
+	for {
+		line, err := r.ReadString('\n')
+		size, bad := strconv.ParseUint(strings.TrimSpace(line), 16, 32)
+		b := make([]byte, size+2)
+		if _, short := io.ReadFull(r, b); err != nil || bad != nil || short != nil || string(b[size:]) != "\r\n" {
+			t.Fatalf("%q %q %v %v", line, b, bad, short)
+		}
+		if size == 0 {
+			break
+		}
+		chunks = append(chunks, string(b[:size]))
+	}
+	plain, err := io.ReadAll(old)
+	if rest, _ := io.ReadAll(r); err != nil || len(rest) > 0 {
+		t.Errorf("%v, %q", err, rest)
+	}
+	if len(chunks) != 3 || !strings.HasPrefix(chunks[0], "retry: ") || chunks[1] != "event: post\ndata: 1\nid: a\n\n" || !strings.HasPrefix(chunks[2], "event: closed\n") {
+		t.Errorf("%q", chunks)
+	}
+	if _, after, _ := strings.Cut(string(plain), "\n"); !strings.HasSuffix(strings.Join(chunks, ""), after) {
+		t.Errorf("%q is not %q", plain, chunks)
+	}
 }

@@ -17,8 +17,8 @@ if (shots) mkdirSync(shots, { recursive: true })
 // ---- the server ----
 
 let server
-async function start(keep = true) {
-  server = spawn(binary, ['serve', '--dev', ...(keep ? ['--data', data] : []), '--listen', listen, '--admin', admin], { stdio: ['ignore', 'ignore', 'pipe'] })
+async function start() {
+  server = spawn(binary, ['serve', '--dev', '--data', data, '--listen', listen, '--admin', admin], { stdio: ['ignore', 'ignore', 'pipe'] })
   server.log = ''
   server.stderr.on('data', (d) => (server.log = (server.log + d).slice(-4000)))
   await until('the server is ready', async () => (await fetch(`http://${admin}/readyz`).catch(() => ({}))).ok)
@@ -113,73 +113,6 @@ const demos = {
     await until('the reaction is seen', async () => (await b.textContent('#messages li:nth-child(2) .reactions')).includes('1'))
     await shot(a, 'chat')
     await shot(b, 'chat-dark')
-    await close([a, b])
-  },
-
-  // A relay that keeps nothing is started again: the room is gone, and nothing that was typed is.
-  async forgetful() {
-    await kill()
-    await start(false)
-    const a = await open(base + '/demo/chat?user=ada')
-    await a.waitForSelector('#title:not(:empty)')
-    const b = await open(base + '/demo/chat?user=grace' + new URL(a.url()).hash)
-    await b.waitForSelector('#title:not(:empty)')
-    const say = async (text) => {
-      await a.fill('#text', text)
-      await a.press('#text', 'Enter')
-    }
-    await say('before')
-    await b.waitForSelector('#messages li')
-    await kill()
-    await say('typed meanwhile')
-    await b.fill('#text', 'half a senten')
-    await start(false)
-    await Promise.all([a, b].map((p) => p.waitForSelector('#gone:not([hidden])')))
-    await a.click('#again')
-    const texts = (p) => p.$$eval('#messages .text', (all) => all.map((e) => e.textContent))
-    for (const p of [a, b]) await until('what was typed is in the new room', async () => (await texts(p)).join() === 'typed meanwhile' && !(await p.$('.pending')))
-    equal(await b.inputValue('#text'), 'half a senten', 'what was being typed')
-    await a.reload()
-    await until('it is there after a reload', async () => (await texts(a)).join() === 'typed meanwhile')
-    const stale = await open(base + '/demo/chat?user=ada#0123456789') // an address that was kept
-    await stale.waitForSelector('#title:not(:empty)')
-    await close([a, b, stale])
-    await kill()
-    await start()
-  },
-
-  async page() {
-    for (let i = 0; i < 3; i++) await backend('/v1/publish', { channel: 'demo:page', data: { n: i } })
-    await backend('/v1/publish', { channel: 'demo:page', key: 'k', data: 'kept' })
-    const [a, b] = [await open(base + '/#channel=demo:page'), await open(base + '/#channel=demo:page', { colorScheme: 'dark', viewport: { width: 400, height: 850 } })]
-    await Promise.all([a, b].map(live))
-    const shown = (p) => p.$$eval('#changes li:not(.note) code', (all) => all.map((e) => e.textContent))
-    const before = ['kept', '{"n":2}', '{"n":1}', '{"n":0}']
-    for (const p of [a, b]) {
-      await until('what was is shown', async () => (await shown(p)).length >= 4)
-      equal(await shown(p), before, 'what was, once')
-    }
-    await a.fill('#text', '{"n": 3}')
-    await a.press('#text', 'Enter')
-    for (const p of [a, b]) await until('what is published is shown', async () => (await shown(p))[0] === '{"n":3}')
-    await kill()
-    await a.fill('#text', 'typed meanwhile')
-    await start()
-    await Promise.all([a, b].map(live))
-    await b.check('[name=op][value=set]', { force: true })
-    await b.fill('#key', 'k')
-    await b.fill('#text', 'changed')
-    await b.press('#text', 'Enter')
-    for (const p of [a, b]) await until('the item is another', async () => (await p.textContent('#state code')) === 'changed')
-    await a.fill('#channel', 'demo:other')
-    await a.press('#channel', 'Enter')
-    await until('another channel is followed', async () => (await shown(a)).length === 0 && (await a.title()).startsWith('demo:other'))
-    const wide = await b.evaluate(() => document.documentElement.scrollWidth)
-    if (wide > 400) throw new Error(`${wide} pixels wide at 400`)
-    await shot(a, 'page')
-    await shot(b, 'page-dark-400')
-    await a.click('nav a[href="/docs"]')
-    await a.waitForSelector('main h1')
     await close([a, b])
   },
 
