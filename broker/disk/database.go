@@ -104,6 +104,11 @@ func openDatabase(dir string, readOnly bool, file *os.File) (db *bolt.DB, err er
 	}
 	err = guard(func() (err error) {
 		db, err = bolt.Open(path, 0o600, &options)
+		if err == nil && file == nil { // it was not open until now
+			if err = checkFile(db, path); err != nil {
+				err, db = errors.Join(err, db.Close()), nil
+			}
+		}
 		return err
 	})
 	switch {
@@ -115,6 +120,16 @@ func openDatabase(dir string, readOnly bool, file *os.File) (db *bolt.DB, err er
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	return db, err
+}
+
+// checkFile is checkTrees for a file.
+func checkFile(db *bolt.DB, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // read only
+	return db.View(func(tx *bolt.Tx) error { return checkTrees(tx, f) })
 }
 
 // readState reads the state of a database; fresh says that there is nothing in it yet. Errors: ErrFormat,
