@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"weir/internal/contain"
 )
 
 // Config is what a broker needs to know. New copies it.
@@ -28,6 +30,9 @@ type Config struct {
 	// Store keeps the channels whose policy is Durable. nil: they are as all others.
 	Store Store
 
+	// Panic is told of panics in the clocks, which go on; nil: they end the process.
+	Panic contain.Hook
+
 	// Channels is the most channels there may be at once; 1048576. Negative: no limit.
 	Channels int
 }
@@ -40,6 +45,13 @@ type Outlet interface {
 
 	// Reset says that the log was lost: what follows continues r.Position, where r.State is true.
 	Reset(r Reply)
+}
+
+// Breaker is an Outlet that can be given up.
+type Breaker interface {
+	// Break says that a change has stopped half-way, so that what is in memory of the channel is dropped: readers are to be
+	// ended, and to join again. Called like Outlet.
+	Break()
 }
 
 // Limiter is an Outlet that may have more than it can deliver.
@@ -98,8 +110,7 @@ func New(config Config) (*Broker, error) {
 		k := &b.clocks[i]
 		k.wake = make(chan struct{}, 1)
 		k.armed = never
-		b.done.Add(1)
-		go k.run(b) // stopped and waited for by Close
+		config.Panic.Loop(&b.done, "broker clock", func() { k.run(b) }) // stopped and waited for by Close
 	}
 	return b, nil
 }

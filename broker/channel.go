@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Channel is one channel. Readers get it from Join and give it back with Leave; until then it is not
@@ -18,6 +19,8 @@ type Channel struct {
 	mu      sync.Mutex
 	readers int32
 	dead    bool   // freed, or not loaded yet: look it up again
+	torn    bool   // a change is under way; where the lock is let go: it has stopped half-way
+	broken  bool   // a durable one that was torn: it is of no use until it has left memory
 	epoch   string // of the log
 	seq     uint64 // of the last change; 0 before the first
 	outlet  Outlet // nil without readers
@@ -55,14 +58,60 @@ func (b *Broker) Submit(channel string, p *Publication) (Ticket, error) {
 	return ticket, nil
 }
 
-// unlock lets go of the channel, and frees it if it keeps nothing.
+// unlock lets go of the channel, and frees it if it keeps nothing. It is to be deferred.
 func (c *Channel) unlock() {
-	if c.idle() {
-		c.free()
-	} else if c.durable != nil {
+	defer c.mu.Unlock()
+	if !c.settle() && c.durable != nil && !c.broken {
 		c.touch()
 	}
-	c.mu.Unlock()
+}
+
+// settle is what comes before the lock is let go. It answers whether the channel has been freed.
+func (c *Channel) settle() (freed bool) {
+	switch {
+	case c.torn:
+		c.giveUp()
+	case c.idle():
+		c.free()
+	default:
+		return false
+	}
+	return c.dead
+}
+
+// giveUp drops what is in memory of a channel of which a change has stopped half-way, by a panic: nobody knows what of it
+// has happened. Its readers are ended. The next who comes finds another channel: one in another epoch, or, if it is
+// durable, what the store has of it, as soon as that is all of it.
+func (c *Channel) giveUp() {
+	c.torn = false
+	outlet := c.outlet
+	if c.durable == nil {
+		defer c.take()
+	} else {
+		c.broken = true
+		defer c.wait()
+	}
+	c.epoch, c.outlet = c.drop(), nil
+	if b, ok := outlet.(Breaker); ok {
+		b.Break()
+	}
+}
+
+// wait has a broken channel leave memory when its store has all of it.
+func (c *Channel) wait() {
+	c.log = newChanges(c)
+	c.shard.clock.set(&c.log.upkeep, c.shard.broker.now()+int64(brokenStep))
+}
+
+// brokenStep is how often it is looked whether a broken channel can leave memory.
+const brokenStep = 50 * time.Millisecond
+
+// append has the journal take a change. Called with the lock held.
+func (c *Channel) append(now int64, e *Entry) (Ticket, error) {
+	c.torn = true
+	ticket, err := c.journal().Append(Log{c, now}, *e)
+	c.torn = false
+	return ticket, err
 }
 
 // journal is where the channel's changes go.
@@ -106,7 +155,7 @@ func (c *Channel) note(now int64, key string) (Ticket, error) {
 // idle says that nothing is lost if the channel is freed. A durable one has its position even when it keeps
 // nothing else: it leaves memory, and its store knows when to forget it.
 func (c *Channel) idle() bool {
-	return c.readers == 0 && c.items == nil && (c.log == nil || c.log.size == 0) && c.keys == nil && !c.dead &&
+	return c.readers == 0 && c.items == nil && (c.log == nil || c.log.size == 0) && c.keys == nil && !c.dead && !c.broken &&
 		(c.durable == nil || c.seq == 0 && c.durable.queued == 0)
 }
 
@@ -137,12 +186,13 @@ func (c *Channel) publish(now int64, e *Entry) (Ticket, error) {
 			return c.note(now, e.IdempotencyKey)
 		}
 	}
-	return c.journal().Append(Log{c, now}, *e)
+	return c.append(now, e)
 }
 
 // apply is the one place where a change takes effect: log, items, idempotency keys and outlet. Called
 // with the lock held.
 func (c *Channel) apply(now int64, e *Entry) Position {
+	c.torn = true
 	if c.log == nil {
 		c.log = newChanges(c)
 	}
@@ -174,6 +224,7 @@ func (c *Channel) apply(now int64, e *Entry) Position {
 		c.outlet.Apply(change)
 		*change = Change{}
 	}
+	c.torn = false
 	return c.position()
 }
 

@@ -124,13 +124,14 @@ func (k *clock) next(now int64) (*deadline, time.Duration) {
 
 // run expires what is due until the broker is closed.
 func (k *clock) run(b *Broker) {
-	defer b.done.Done()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for !b.closed.Load() {
 		d, sleep := k.next(b.now())
 		if d != nil {
-			d.channel.fire(d)
+			if !b.config.Panic.Do("broker deadline", func() { d.channel.fire(d) }) {
+				b.config.Panic.Do("broker deadline put off", func() { d.channel.putOff(d) })
+			}
 			continue
 		}
 		var ends <-chan time.Time
@@ -154,6 +155,7 @@ const retry = time.Second
 func (c *Channel) fire(d *deadline) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.settle()
 	now, clock := c.shard.broker.now(), c.shard.clock
 	switch {
 	case !d.queued || d.at > now:
@@ -168,8 +170,25 @@ func (c *Channel) fire(d *deadline) {
 	} else {
 		c.end(now, i)
 	}
-	if c.idle() {
-		c.free()
+}
+
+// putOff has a deadline looked at later that there was a panic over, and which may still be where it was: the clock
+// would do nothing else.
+func (c *Channel) putOff(d *deadline) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead {
+		c.shard.clock.remove(d)
+		return
+	}
+	if i := d.item; i != nil && c.items.find(i.group.name, i.key) != i {
+		c.shard.clock.remove(d)
+		return
+	}
+	if d.due = c.shard.broker.now() + int64(retry); d.queued {
+		c.shard.clock.delay(d)
+	} else {
+		c.shard.clock.set(d, d.due)
 	}
 }
 
@@ -182,7 +201,7 @@ func (c *Channel) end(now int64, i *item) {
 		return
 	}
 	e := Entry{Op: Delete, Expired: true, Group: i.group.name, Key: i.key, Ack: AckMemory}
-	_, _ = c.journal().Append(Log{c, now}, e)
+	_, _ = c.append(now, &e)
 	if c.items.find(e.Group, e.Key) == i {
 		clock.set(i.ttl, now+int64(retry))
 	}

@@ -15,4 +15,5 @@ var (
 	ErrNoChannel       = errors.New("no such channel")
 	ErrFull            = errors.New("more than its readers can be told")
 	ErrNotJoined       = errors.New("not joined")
+	ErrBroken          = errors.New("the channel broke off in the middle of a change and is being read back from disk; try again in some seconds")
 )

@@ -48,9 +48,16 @@ func (b *Broker) join(channel string, request JoinRequest, join func(o Outlet, r
 		}
 		c.readers++
 	}
+	joined := request.Again
+	defer func() {
+		if !joined { // there was a panic
+			c.left()
+		}
+	}()
 	if join != nil {
 		join(c.outlet, c.reply(now, request.From, request.Groups))
 	}
+	joined = true
 	return c, nil
 }
 
@@ -59,9 +66,13 @@ func (b *Broker) join(channel string, request JoinRequest, join func(o Outlet, r
 func (c *Channel) Leave() {
 	c.mu.Lock()
 	defer c.unlock()
-	if c.readers == 0 {
-		return
+	if c.readers > 0 {
+		c.left()
 	}
+}
+
+// left takes a reader away. Called with the lock held.
+func (c *Channel) left() {
 	c.readers--
 	if c.readers == 0 {
 		c.outlet = nil

@@ -107,7 +107,7 @@ func (d Deferred) Apply() {
 	c := d.channel
 	c.mu.Lock()
 	defer c.unlock()
-	if c.dead || c.durable.queued == 0 || c.epoch != d.at.Epoch || c.seq+1 != d.at.Seq {
+	if c.dead || c.broken || c.durable.queued == 0 || c.epoch != d.at.Epoch || c.seq+1 != d.at.Seq {
 		return
 	}
 	c.durable.queued--

@@ -52,7 +52,7 @@ func (b *Broker) Channels(prefix, after string, limit int) (infos []Info, err er
 		infos, err = b.config.Store.List(prefix, after, limit)
 	}
 	for _, name := range names {
-		c := b.lockLoaded(name)
+		c, _ := b.lockLoaded(name) // one that is of no use now is left out
 		if c == nil {
 			continue
 		}
@@ -157,10 +157,12 @@ func (b *Broker) clear(channel string) (at Position, ticket Ticket, err error) {
 		return Position{}, Ticket{}, ErrNoChannel
 	}
 	defer c.unlock()
+	c.torn = true
 	c.epoch, c.seq = c.drop(), 0
 	c.journal().Forget(c.name)
 	if c.outlet != nil {
 		c.outlet.Reset(c.lost())
 	}
+	c.torn = false
 	return c.position(), c.confirmed(b.now(), c.position()), nil
 }

@@ -18,22 +18,33 @@ func (b *Broker) load(name string, policy *Policy, needed, forget bool) (*Channe
 		return nil, err
 	}
 	defer close(loading)
+	held, whole := false, false
+	defer func() {
+		if whole {
+			return
+		}
+		if !held { // there was a panic: nobody is to find what has not been loaded
+			c.mu.Lock()
+		}
+		defer c.mu.Unlock()
+		c.take()
+	}()
 	fresh := b.newEpoch()
 	kept, ok, err := b.config.Store.Load(c.name, fresh)
 	c.mu.Lock()
+	held = true
 	if err != nil && forget {
 		b.config.Store.Forget(c.name)
 		err, needed = nil, true
 	}
 	if err != nil || !ok && !needed {
-		c.take()
-		c.mu.Unlock()
 		return nil, err
 	}
 	c.epoch, c.dead = fresh, false
 	if ok {
 		c.restore(b.now(), &kept)
 	}
+	whole = true
 	return c, nil
 }
 

@@ -139,6 +139,14 @@ const (
 // look lets go of what has become too old, and of memory that nothing uses. Called by the clock, with
 // the lock held.
 func (c *Channel) look(now int64) {
+	if c.broken {
+		if c.shard.broker.config.Store.Release(c.name) {
+			c.evict()
+		} else {
+			c.wait()
+		}
+		return
+	}
 	c.trim(now)
 	c.trimKeys(now)
 	l, next := c.log, int64(never)

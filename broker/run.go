@@ -61,7 +61,7 @@ func (r *Run) Ready(channel string) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.dead {
+	if c.dead || c.broken {
 		return false
 	}
 	if c.durable != nil {
@@ -75,7 +75,7 @@ func (r *Run) Ready(channel string) bool {
 func (r *Run) lock(channel string) (*Channel, error) {
 	if c := r.channel; c != nil && c.name == channel && !r.broker.closed.Load() {
 		c.mu.Lock()
-		if !c.dead {
+		if !c.dead && !c.broken {
 			return c, nil
 		}
 		c.mu.Unlock()

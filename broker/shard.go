@@ -59,8 +59,8 @@ func (b *Broker) lock(channel string) *Channel {
 // dropped.
 func (b *Broker) find(channel string, forget bool) (*Channel, error) {
 	for {
-		if c := b.lockLoaded(channel); c != nil {
-			return c, nil
+		if c, err := b.lockLoaded(channel); c != nil || err != nil {
+			return c, err
 		}
 		policy := b.durable(channel)
 		if policy == nil {
@@ -89,16 +89,20 @@ func (b *Broker) Load(channel string) error {
 	return nil
 }
 
-// lockLoaded is lock for what is in memory. It waits for a channel that is just being loaded.
-func (b *Broker) lockLoaded(channel string) *Channel {
+// lockLoaded is lock for what is in memory. It waits for a channel that is just being loaded. Errors: ErrBroken.
+func (b *Broker) lockLoaded(channel string) (*Channel, error) {
 	for {
 		c := b.lookup(channel)
 		if c == nil {
-			return nil
+			return nil, nil
 		}
 		c.mu.Lock()
-		if !c.dead {
-			return c
+		switch {
+		case c.broken && !c.dead:
+			c.mu.Unlock()
+			return nil, ErrBroken
+		case !c.dead:
+			return c, nil
 		}
 		c.mu.Unlock() // freed after the look-up, so that it has left the map; or still loading
 		if c.loading != nil {
@@ -125,8 +129,8 @@ func (b *Broker) lockOrMake(channel string) (*Channel, error) {
 		if b.closed.Load() {
 			return nil, ErrClosed
 		}
-		if c := b.lockLoaded(channel); c != nil {
-			return c, nil
+		if c, err := b.lockLoaded(channel); c != nil || err != nil {
+			return c, err
 		}
 		policy := b.policyOf(channel)
 		if policy.Durable && b.config.Store != nil {

@@ -14,11 +14,37 @@ func (p *Pool) contain(c *Conn) {
 		return
 	}
 	if v := recover(); v != nil {
-		p.cfg.Panic(v)
+		p.cfg.Panic.Tell("pool", v)
 		if c != nil {
 			c.Abort()
 		}
 	}
+}
+
+// begin is before the first turn of a loop, and before the one after a panic that nothing below has ended: those for whom
+// something was due may have got some of it, and are closed.
+func (s *Shard) begin() {
+	for _, c := range s.due {
+		if c != nil {
+			s.abort(c)
+		}
+	}
+	clear(s.due)
+	clear(s.nodes)
+	clear(s.written)
+	s.due, s.nodes, s.written = s.due[:0], s.nodes[:0], s.written[:0]
+}
+
+// let forgets a connection of the i-th part, at the end of the loop.
+func (s *Shard) let(i int, c *Conn) {
+	defer s.pool.contain(nil)
+	defer func() {
+		if part := s.conns[i]; len(part) > 0 && part[0] == c { // there was a panic: the others are still to be closed
+			s.conns[i] = part[1:]
+		}
+	}()
+	c.Abort()
+	s.remove(c)
 }
 
 // writeDue writes for the connections that are due, from s.at on, up to the end or a panic.
@@ -37,7 +63,7 @@ func (s *Shard) containWrite() {
 		return
 	}
 	if v := recover(); v != nil {
-		s.pool.cfg.Panic(v)
+		s.pool.cfg.Panic.Tell("pool", v)
 		s.abort(s.due[s.at-1])
 	}
 }
@@ -66,7 +92,7 @@ func (s *Shard) containMail(in []mail) {
 	}
 	if v := recover(); v != nil {
 		m := &in[s.at-1]
-		s.pool.cfg.Panic(v)
+		s.pool.cfg.Panic.Tell("pool", v)
 		switch {
 		case m.kind == frameMail:
 			s.unmark(m.frame)

@@ -2,10 +2,12 @@ package pool
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"weir/internal/contain"
 	"weir/internal/memnet"
 )
 
@@ -31,7 +33,7 @@ func (b *brittle) Check(time.Time)                            { b.fall("check") 
 func TestPanicCostsItsConnection(t *testing.T) {
 	for _, where := range []string{"tail", "slow", "missed", "resync", "beat", "check", "then"} {
 		var told []string
-		bubble(t, Config{Shards: 1, Queue: 1000, Panic: func(v any) { told = append(told, fmt.Sprint(v)) }}, func(t *testing.T, p *Pool) {
+		bubble(t, Config{Shards: 1, Queue: 1000, Panic: func(_ string, v any) { told = append(told, fmt.Sprint(v)) }}, func(t *testing.T, p *Pool) {
 			policy := Disconnect
 			if where == "resync" {
 				policy = Resync
@@ -164,7 +166,7 @@ func (m *moody) FlushAll(time.Time) {
 func TestPanicInAgenda(t *testing.T) {
 	var told []string
 	m := &moody{panics: 3, flush: true}
-	cfg := Config{Agenda: func(*Shard) Agenda { return m }, Panic: func(v any) { told = append(told, fmt.Sprint(v)) },
+	cfg := Config{Agenda: func(*Shard) Agenda { return m }, Panic: func(_ string, v any) { told = append(told, fmt.Sprint(v)) },
 		Observe: func(*Frame, time.Time) { panic("observe") }}
 	bubble(t, cfg, func(t *testing.T, p *Pool) {
 		tp := p.Topic(Disconnect, nil)
@@ -196,7 +198,7 @@ func TestPanicInAgenda(t *testing.T) {
 // called after it is called.
 func TestPanicOverMail(t *testing.T) {
 	var told []string
-	bubble(t, Config{Panic: func(v any) { told = append(told, fmt.Sprint(v)) }}, func(t *testing.T, p *Pool) {
+	bubble(t, Config{Panic: func(_ string, v any) { told = append(told, fmt.Sprint(v)) }}, func(t *testing.T, p *Pool) {
 		tp, else_ := p.Topic(Disconnect, nil), p.Topic(Disconnect, nil)
 		tail := &brittle{in: "tail"}
 		near, far := memnet.Pipe(0)
@@ -236,4 +238,66 @@ func TestPanicOverMail(t *testing.T) {
 		}
 		idle(t, p, tp, else_)
 	})
+}
+
+// thrown panics once at a place, and answers how often it has.
+func thrown(t *testing.T, at string) (times func() int) {
+	t.Helper()
+	var mu sync.Mutex
+	n := 0
+	contain.Throw(func(where string) {
+		mu.Lock()
+		fire := where == at && n == 0
+		if fire {
+			n++
+		}
+		mu.Unlock()
+		if fire {
+			panic("thrown by the test at " + where)
+		}
+	})
+	t.Cleanup(func() { contain.Throw(nil) })
+	return func() int { mu.Lock(); defer mu.Unlock(); return n }
+}
+
+// Each goroutine of a pool goes on after a panic, or what it was for is done: a connection that was to be closed is, and its
+// owner is told.
+func TestPanicOfAGoroutine(t *testing.T) {
+	for _, at := range []string{"pool shard", "connection's goroutine", "linger", "close"} {
+		t.Run(at, func(t *testing.T) {
+			times := thrown(t, at)
+			var mu sync.Mutex
+			told := 0
+			bubble(t, Config{Panic: func(string, any) { mu.Lock(); defer mu.Unlock(); told++ }}, func(t *testing.T, p *Pool) {
+				tp := p.Topic(Disconnect, nil)
+				stays := memPeer(p, plain)
+				stays.Join(tp, 0, nil, nil)
+				shut := memPeer(p, plain)
+				shut.Join(tp, 0, nil, nil)
+				time.Sleep(time.Second)
+				shut.Shut([]byte("bye"), false)
+				time.Sleep(10 * time.Second) // its peer does not close
+				synctest.Wait()
+				if err := shut.Send([]byte("x")); err == nil {
+					t.Error("the connection lives")
+				}
+				tp.Deliver(frame(1, "1;"))
+				if at != "connection's goroutine" { // it may have been this one's
+					stays.want(t, "1;")
+				}
+				shut.Remove(nil)
+				stays.Remove(nil)
+				synctest.Wait()
+				p.Close()
+				late := memPeer(p, plain) // of a pool that is closed
+				synctest.Wait()
+				if err := late.Send([]byte("x")); err == nil {
+					t.Error("a connection of a pool that is closed lives")
+				}
+			})
+			if times() != 1 || told != 1 {
+				t.Errorf("%d panics, of which %d were told", times(), told)
+			}
+		})
+	}
 }

@@ -22,7 +22,7 @@ func (c *Conn) startFlusher() {
 		flush = c.flushRaw
 	}
 	// A pool that has ended has closed its connections; nobody waits for what this one still has.
-	c.queue.running = c.shard.pool.spawn(c, flush)
+	c.queue.running = c.shard.pool.spawn(flush, c.Abort)
 }
 
 // flushRaw writes the queue to a socket, waiting on the runtime's poller while it is full.
@@ -109,16 +109,21 @@ func (c *Conn) flushStream() {
 		if err == nil {
 			n, err = c.nc.Write(b)
 		}
-		c.mu.Lock()
-		if c.state != dead {
-			c.shard.wrote(n)
-			c.took(n)
-		}
-		c.mu.Unlock()
+		c.sent(n)
 		if err != nil {
 			c.stuck(err)
 			return
 		}
+	}
+}
+
+// sent notes that n bytes of the queue have been written.
+func (c *Conn) sent(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != dead {
+		c.shard.wrote(n)
+		c.took(n)
 	}
 }
 

@@ -174,7 +174,7 @@ func (c *Conn) halfClose() {
 	if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
 		_ = w.CloseWrite() // if it fails the connection is gone and the reader finds out
 	}
-	time.AfterFunc(c.shard.pool.cfg.Linger, c.Abort) // without effect once the connection is closed
+	c.shard.pool.cfg.Panic.After(c.shard.pool.cfg.Linger, "linger", c.Abort, c.Abort) // without effect once the connection is closed
 }
 
 // broken closes a connection that can not be written to. The reader finds out. The caller holds c.mu.
@@ -203,19 +203,24 @@ func (c *Conn) kill() {
 	}
 	// Closing waits until reader and flusher have let go of the descriptor, and the flusher may be
 	// waiting for c.mu: not here. It ends by itself; Pool.Close waits for it.
-	if !c.shard.pool.spawn(c, c.close) {
-		go c.close() // the pool is closed: the caller of Abort or Open does not wait for it
+	if !c.shard.pool.spawn(c.close, c.close) {
+		c.shard.pool.cfg.Panic.Go(nil, "close", c.close, c.close) // the pool is closed: the caller of Abort or Open does not wait for it
 	}
 }
 
 // close closes the connection at once, whatever that answers: it is of no use any more. TLS would say
 // goodbye first and wait until that is sent.
 func (c *Conn) close() {
+	defer c.ended() // whatever closing it does
 	nc := c.nc
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		nc = t.NetConn()
 	}
 	_ = nc.Close()
+}
+
+// ended notes that the connection is closed, and tells its owner, who may wait for that.
+func (c *Conn) ended() {
 	c.mu.Lock()
 	c.closed = true
 	awaiting := c.awaiting

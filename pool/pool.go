@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"weir/internal/contain"
 )
 
 // Config of a Pool. Zero, or less, means the default that a field's comment states.
@@ -29,7 +31,7 @@ type Config struct {
 	Observe func(f *Frame, written time.Time)
 	// Panic is told of a panic over a connection, which is closed then, or in an agenda or Observe, from within the
 	// deferred call; nil: panics go on and end the process.
-	Panic func(v any)
+	Panic contain.Hook
 }
 
 // Agenda is what a shard's loop does besides its mail: the batcher of the shard. Both methods are
@@ -132,7 +134,7 @@ func New(cfg Config) *Pool {
 		}
 	}
 	for _, s := range p.shards {
-		p.loops.Go(func() { s.run(ctx) }) // stopped by ctx, waited for by Close
+		cfg.Panic.Loop(&p.loops, "pool shard", func() { s.run(ctx) }) // stopped by ctx, waited for by Close
 	}
 	return p
 }
@@ -192,15 +194,12 @@ func (p *Pool) Close() {
 }
 
 // spawn starts a goroutine of a connection that Close waits for. It answers false, without starting it, once the loops
-// have ended. What it runs ends when its connection does.
-func (p *Pool) spawn(c *Conn, f func()) bool {
+// have ended. What it runs ends when its connection does; after a panic fail is called.
+func (p *Pool) spawn(f, fail func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.ended {
-		p.others.Go(func() {
-			defer p.contain(c)
-			f()
-		})
+		p.cfg.Panic.Go(&p.others, "connection's goroutine", f, fail)
 	}
 	return !p.ended
 }
@@ -213,7 +212,7 @@ func (p *Pool) readiness() *poller {
 		p.polled = true
 		if made, err := newPoller(); err == nil {
 			p.poller = made
-			p.others.Go(made.run)
+			p.cfg.Panic.Loop(&p.others, "poller", made.run)
 		} // else owners read with a goroutine each
 	}
 	return p.poller

@@ -54,6 +54,7 @@ func (s *Shard) Index() int { return s.index }
 func (s *Shard) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	s.begin()
 	s.beatAt = time.Now().Add(s.pool.step())
 	for {
 		now := time.Now()
@@ -86,9 +87,7 @@ func (s *Shard) end() {
 	s.pass(now)
 	for i := range s.conns {
 		for len(s.conns[i]) > 0 {
-			c := s.conns[i][0]
-			c.Abort()
-			s.remove(c)
+			s.let(i, s.conns[i][0])
 		}
 	}
 	s.pass(now) // for the answers that removing has made due

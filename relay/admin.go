@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
+	"log/slog"
 	"math"
 	"net"
 	"net/http"
@@ -47,7 +48,19 @@ func (r *Relay) newAdmin() *http.Server {
 	for _, x := range r.adminRoutes {
 		mux.Handle(x.pattern, x.handler)
 	}
-	return &http.Server{Handler: r.adminOnly(mux), ReadHeaderTimeout: r.waits.request, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute}
+	return &http.Server{Handler: r.containAdmin(r.adminOnly(mux)), ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: r.waits.request, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute}
+}
+
+// containAdmin has a panic cost its request.
+func (r *Relay) containAdmin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		defer r.contain.End("admin request", func() {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "something went wrong here", http.StatusInternalServerError)
+		})
+		next.ServeHTTP(w, req)
+	})
 }
 
 // adminOnly lets those pass who have the admin token, if there is one, and everybody to the health of the relay.

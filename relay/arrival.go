@@ -117,6 +117,7 @@ func (r *Relay) hijack(ctx *fasthttp.RequestCtx, a *arrival, open func(nc net.Co
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(c net.Conn) {
 		nc := c
+		defer r.contain.End("upgrade", func() { _ = nc.Close() })
 		if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
 			nc = u.UnsafeConn()
 		}

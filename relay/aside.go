@@ -145,11 +145,9 @@ func (s *session) hold(key string, h held) error {
 		return nil
 	}
 	a.working++
-	s.relay.readers.Add(1) // the session itself is one of them until it has ended
-	work := func() { s.work(a, l) }
-	if s.relay.readerPool.Submit(work) != nil {
-		go work() // ends with the lines; Relay.readers waits for it
-	}
+	s.relay.readers.Add(1)          // the session itself is one of them until it has ended
+	work := func() { s.work(a, l) } // ends with the lines; Relay.readers waits for it
+	s.relay.work("commands beside a turn", work, work)
 	return nil
 }
 

@@ -20,11 +20,17 @@ func (s *session) work(a *aside, l *line) {
 			list = s.carryOut(a, l.key, &h, list)
 			s.done(a, &h)
 		case len(list) > 0:
-			list = s.hand(list) // and then more may have come
+			list = s.handOver(list) // and then more may have come
 		default:
 			l = s.nextLine(a, l)
 		}
 	}
+}
+
+// handOver is hand on its own. A panic costs the connection.
+func (s *session) handOver(list []receipt) []receipt {
+	defer s.relay.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	return s.hand(list)
 }
 
 // carryOut carries out one command and answers it, or adds it to the publications that are answered when they are safe.

@@ -1,14 +1,20 @@
 package relay
 
-import "sync"
+import (
+	"sync"
+
+	"weir/internal/contain"
+)
 
 // clerk waits for the disk on behalf of a desk: one goroutine for all answers that are owed there. They come back in
 // the order in which they were pledged, each as soon as it is known; the desk sends them.
 type clerk struct {
 	// Set once.
-	ring   func()        // has the desk look
-	bell   chan struct{} // has the clerk look; room for one
-	closed chan struct{} // closed by the desk, when nothing is owed
+	ring    func()        // has the desk look
+	bell    chan struct{} // has the clerk look; room for one
+	closed  chan struct{} // closed by the desk, when nothing is owed
+	once    sync.Once     // of that
+	contain contain.Hook
 
 	// Guarded by mu. No more than the desk has pledged, and has under way.
 	mu      sync.Mutex
@@ -37,7 +43,8 @@ func (c *clerk) run() {
 				c.tell(work[known:i])
 				known = i
 			}
-			_, p.err = p.wait()
+			p.err = faultInternal
+			c.contain.Do("pledge", func() { _, p.err = p.wait() })
 		}
 		c.tell(work[known:])
 		if len(work) > 0 {

@@ -223,7 +223,7 @@ func TestDeskOwesNoMore(t *testing.T) {
 	}
 	k.most, k.room = 3, 3
 	var running sync.WaitGroup
-	running.Go(k.run) // ended and waited for below
+	k.start(&running) // ended and waited for below
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

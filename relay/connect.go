@@ -50,6 +50,12 @@ func (r *Relay) newSession(nc net.Conn, a *arrival) *session {
 	s.socket.nc = nc
 	s.socket.session = s
 	r.readers.Add(1)
+	placed := false
+	defer func() {
+		if !placed {
+			r.readers.Done()
+		}
+	}()
 	answer := ""
 	switch {
 	case r.draining.Load():
@@ -68,12 +74,12 @@ func (r *Relay) newSession(nc net.Conn, a *arrival) *session {
 			behind := a.behind // not all of a, for as long as the session lives
 			s.release = func() { r.addresses.give(behind) }
 		}
+		placed = true
 		return s
 	}
 	_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
 	_, _ = nc.Write([]byte(answer))
 	_ = nc.Close()
-	r.readers.Done()
 	return nil
 }
 

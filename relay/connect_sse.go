@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
-	"golang.org/x/sync/errgroup"
 
 	"weir/broker"
 	"weir/internal/wire"
@@ -170,23 +170,26 @@ func (s *session) without(d denial) {
 // at once.
 func (r *Relay) mayAll(id *auth.Identity, channels []string) []error {
 	errs := make([]error, len(channels))
-	var asking errgroup.Group
-	asking.SetLimit(asideLines)
+	var asking sync.WaitGroup
+	room := make(chan struct{}, asideLines)
+	leave := func() { <-room }
 	start := time.Now()
 	var failed atomic.Bool
 	for i, channel := range channels {
 		if errs[i] = r.policies.may(id, auth.Subscribe, channel, unasked); errs[i] != errAsk { //nolint:errorlint // it is not wrapped
 			continue
 		}
-		asking.Go(func() error { // ends with the question, and is waited for
+		errs[i] = ErrUnavailable
+		room <- struct{}{}
+		r.contain.Go(&asking, "question", func() { // ends with the question, and is waited for
 			if failed.Load() && time.Since(start) >= r.cfg.Auth.Webhook.Timeout { // as in hasteOf
 				errs[i] = ErrUnavailable
 			} else if errs[i] = r.policies.may(id, auth.Subscribe, channel, beside); errors.Is(errs[i], ErrUnavailable) {
 				failed.Store(true)
 			}
-			return nil
-		})
+			leave()
+		}, leave)
 	}
-	_ = asking.Wait()
+	asking.Wait()
 	return errs
 }

@@ -59,7 +59,7 @@ func newDesk(r *Relay, l *lane) (*desk, error) {
 	k := &desk{lane: l, most: maxPledges, fd: fd, file: os.NewFile(uintptr(fd), "desk"), buf: make([]byte, maxPlain), events: make([]syscall.EpollEvent, maxEvents)}
 	k.relay, k.room = r, k.most
 	k.durable, k.look = k.admit, k.poll
-	k.clerk = clerk{ring: k.ring, bell: make(chan struct{}, 1), closed: make(chan struct{})}
+	k.clerk.ring, k.clerk.bell, k.clerk.closed, k.clerk.contain = k.ring, make(chan struct{}, 1), make(chan struct{}), r.contain
 	if k.rc, err = k.file.SyscallConn(); err == nil {
 		err = k.file.SetReadDeadline(time.Time{}) // which is how it is rung
 	}
@@ -116,12 +116,18 @@ func (k *desk) forget(g *guest) {
 	g.seated.Store(false)
 }
 
+// start starts run, which done counts.
+func (k *desk) start(done *sync.WaitGroup) {
+	hook := k.relay.contain
+	if k.relay.disk != nil {
+		hook.Loop(&k.helpers, "clerk", k.clerk.run) // ended and waited for by run
+	}
+	hook.Loop(done, "desk", k.run) // ended by stop
+}
+
 // run serves until it is ended. Then it answers what has come, and waits for what is owed: for as long as the disk
 // takes, as closing the journal would.
 func (k *desk) run() {
-	if k.relay.disk != nil {
-		k.helpers.Go(k.clerk.run) // ended and waited for below
-	}
 	for !k.ending.Load() {
 		k.wait()
 		k.turns()
@@ -134,7 +140,7 @@ func (k *desk) run() {
 		k.wait() // nobody is heard any more
 		k.collect()
 	}
-	close(k.clerk.closed)
+	k.clerk.once.Do(func() { close(k.clerk.closed) })
 	k.helpers.Wait()
 }
 

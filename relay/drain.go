@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
-	"sync"
 	"time"
 
 	"weir/internal/wire"
@@ -28,19 +27,21 @@ func (r *Relay) drain() {
 			time.Sleep(wait)
 		}
 		retry := jitter(max(spread, time.Second))
-		s.end(closing{code: wire.CloseDraining, reason: "retry=" + strconv.FormatInt(retry.Milliseconds(), 10), retry: retry})
+		why := closing{code: wire.CloseDraining, reason: "retry=" + strconv.FormatInt(retry.Milliseconds(), 10), retry: retry}
+		if !r.contain.Do("drain", func() { s.end(why) }) {
+			s.conn.Abort()
+		}
 	}
 	r.awaitReaders(spread)
 }
 
 // awaitReaders waits for the sessions to end, and ends those that do not.
 func (r *Relay) awaitReaders(spread time.Duration) {
-	var gone sync.WaitGroup
 	done := make(chan struct{})
-	gone.Go(func() { // ends when the last session has: at the latest after the aborts below
+	r.contain.Go(nil, "wait for sessions", func() { // ends when the last session has: at the latest after the aborts below
 		r.readers.Wait()
 		close(done)
-	})
+	}, nil)
 	select {
 	case <-done:
 	case <-time.After(drainPatience):
@@ -49,9 +50,12 @@ func (r *Relay) awaitReaders(spread time.Duration) {
 		for _, s := range left {
 			s.conn.Abort()
 		}
-		<-done
+		select {
+		case <-done:
+		case <-time.After(drainPatience): // only a fault of ours keeps a session whose connection is closed
+			r.log.Error("sessions did not end")
+		}
 	}
-	gone.Wait()
 }
 
 // A drain takes no longer than maxDrain, of which the last clients have drainPatience to answer their

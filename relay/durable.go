@@ -27,6 +27,7 @@ func (r *Relay) openDisk() (broker.Store, error) {
 			<-r.settled
 			return r.policies.of(channel).log
 		},
+		Panic:   r.contain,
 		Log:     r.log,
 		Observe: func(commit time.Duration) { latency.Update(commit.Seconds()) },
 	})

@@ -85,7 +85,7 @@ func (r *Relay) side(work func()) bool {
 	r.workers.Add(1)
 	err := r.workerPool.Submit(func() {
 		defer r.workers.Done()
-		work()
+		r.contain.Do("side work", work)
 	})
 	if err != nil {
 		r.workers.Done()

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/internal/contain"
 	"weir/internal/wire"
 )
 
@@ -74,14 +75,16 @@ func (e *expiries) remove(s *session) {
 }
 
 // run ends when ctx does.
-func (e *expiries) run(ctx context.Context) {
+func (e *expiries) run(ctx context.Context, hook contain.Hook) {
 	tick := time.NewTicker(time.Second / 4)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 			for _, s := range e.due() {
-				s.end(closing{code: wire.CloseUnauthorized, reason: "token expired"})
+				if !hook.Do("expiry", func() { s.end(closing{code: wire.CloseUnauthorized, reason: "token expired"}) }) {
+					s.conn.Abort()
+				}
 			}
 		case <-ctx.Done():
 			return

@@ -87,7 +87,7 @@ func faultOf(err error) *fault {
 		return faultOverloaded
 	case errors.Is(err, broker.ErrNoChannel):
 		return faultNotFound
-	case errors.Is(err, disk.ErrFailing):
+	case errors.Is(err, disk.ErrFailing), errors.Is(err, broker.ErrBroken):
 		return faultStorage
 	case errors.Is(err, disk.ErrCorrupt):
 		return faultDamaged

@@ -118,8 +118,9 @@ func (f *feed) topicOf(groups []string) (*pool.Topic, error) {
 // maxSelections bounds the choices of groups of one channel: each is one more frame to build.
 const maxSelections = 16
 
-// Apply implements broker.Outlet.
+// Apply implements broker.Outlet. A panic over it costs its readers their connections: they come back for the change.
 func (f *feed) Apply(c *broker.Change) {
+	defer f.relay.contain.End("change", f.Break)
 	encoded := c.Encoded
 	if f.own { // these name their type even inside a batch
 		encoded = wire.AppendOwn(make([]byte, 0, len(encoded)+20), encoded)
@@ -127,6 +128,9 @@ func (f *feed) Apply(c *broker.Change) {
 	f.window.Append(batch.Message{Bytes: encoded, Seq: f.ordinal.Add(1), Group: c.Group, Key: c.Key,
 		Set: c.Op == broker.Set, Exclude: strings.Clone(c.Exclude)})
 }
+
+// Break implements broker.Breaker: whoever is there is closed.
+func (f *feed) Break() { f.Missed(f.ordinal.Add(1)) }
 
 // Full implements broker.Limiter. What the relay itself tells of presence is not refused: it would not be
 // told again, and there is no more of it than joins and leaves.

@@ -1,10 +1,7 @@
 package relay
 
 import (
-	"fmt"
-	"log/slog"
 	"net"
-	"runtime/debug"
 	"sync"
 )
 
@@ -65,12 +62,3 @@ func (l *lane) Close() error {
 
 // Addr implements net.Listener.
 func (l *lane) Addr() net.Addr { return l.addr }
-
-// caught ends a panic in a plain request: it is logged once, counted, and costs its connection.
-func (r *Relay) caught(then func()) {
-	if v := recover(); v != nil {
-		r.metrics.panics.Inc()
-		r.log.Error("panic in a request", slog.String("path", publishPath), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
-		then()
-	}
-}

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"log/slog"
+	"net"
 	"runtime"
 	"sync"
 )
@@ -18,6 +19,8 @@ type front struct {
 	desks []*desk // opened for the first socket: in memory, tests have none
 	tried bool
 	next  int // the desk of the next connection
+
+	serving sync.WaitGroup // the desks; ended and waited for by run
 }
 
 func newFront(r *Relay, d *door) *front {
@@ -26,34 +29,40 @@ func newFront(r *Relay, d *door) *front {
 
 // run accepts until the door is closed. Then the desks are, with what has come answered, and their connections.
 func (f *front) run() error {
-	var serving sync.WaitGroup // the desks; ended and waited for below
-	defer close(f.done)
 	for {
 		nc, err := f.door.Accept()
 		if err != nil {
 			for _, k := range f.desks {
 				k.stop()
 			}
-			serving.Wait()
+			f.serving.Wait()
 			for _, k := range f.desks {
 				_ = k.file.Close()
 			}
+			close(f.done)
 			return err
 		}
-		g, ok := nc.(*guest)
-		if ok && !f.tried {
-			f.open(&serving)
+		if !f.relay.contain.Do("front desk", func() { f.place(nc) }) {
+			_ = nc.Close()
 		}
-		if !ok || len(f.desks) == 0 || !f.desks[f.next].enter(g) {
-			f.lane.put(nc)
-			continue
-		}
-		f.next = (f.next + 1) % len(f.desks)
 	}
 }
 
+// place gives a connection a desk, or to the HTTP server.
+func (f *front) place(nc net.Conn) {
+	g, ok := nc.(*guest)
+	if ok && !f.tried {
+		f.open()
+	}
+	if !ok || len(f.desks) == 0 || !f.desks[f.next].enter(g) {
+		f.lane.put(nc)
+		return
+	}
+	f.next = (f.next + 1) % len(f.desks)
+}
+
 // open opens as many desks as there are processors. Without any, all connections go to the HTTP server.
-func (f *front) open(serving *sync.WaitGroup) {
+func (f *front) open() {
 	f.tried = true
 	for range runtime.GOMAXPROCS(0) {
 		k, err := newDesk(f.relay, f.lane)
@@ -62,7 +71,7 @@ func (f *front) open(serving *sync.WaitGroup) {
 			return
 		}
 		f.desks = append(f.desks, k)
-		serving.Go(k.run)
+		k.start(&f.serving)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/internal/contain"
 	"weir/relay/auth"
 )
 
@@ -218,7 +219,7 @@ const (
 )
 
 // watch closes guests that take too long, until ctx is done.
-func (l *lobby) watch(ctx context.Context, w waits) {
+func (l *lobby) watch(ctx context.Context, w waits, hook contain.Hook) {
 	every := min(w.request, w.stranger) / 20
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -227,14 +228,14 @@ func (l *lobby) watch(ctx context.Context, w waits) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			l.sweep(now, every, w)
+			l.sweep(now, every, w, hook)
 		}
 	}
 }
 
 // sweep closes the guests that have been at what they are for as long as they may. A change is seen up to one
 // interval late, which is made up for: nobody gets more than the time that is said.
-func (l *lobby) sweep(now time.Time, every time.Duration, w waits) {
+func (l *lobby) sweep(now time.Time, every time.Duration, w waits, hook contain.Hook) {
 	limits := [...]time.Duration{arriving: w.request, reading: w.request, answering: 0, writing: answerPatience, waiting: keepAlive}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -250,7 +251,7 @@ func (l *lobby) sweep(now time.Time, every time.Duration, w waits) {
 			limit = min(limit, w.stranger)
 		}
 		if limit > 0 && now.Sub(g.since)+every > limit {
-			g.dismiss()
+			hook.Do("dismissal of a guest", g.dismiss)
 		}
 	}
 }

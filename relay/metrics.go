@@ -85,8 +85,7 @@ type namespaceCounters struct {
 // the middle.
 var latencyBounds = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 
-func newMetrics(r *Relay) *metricSet {
-	set := metrics.NewSet()
+func newMetrics(r *Relay, set *metrics.Set) *metricSet {
 	var codes []string
 	for _, c := range []int{wire.CloseNormal, wire.CloseGoingAway, wire.CloseProtocol, wire.CloseUnsupported, wire.CloseBadUTF8, wire.ClosePolicy,
 		wire.CloseTooBig, wire.CloseInternal, wire.CloseOverloaded, wire.CloseUnauthorized, wire.CloseForbidden, wire.CloseSlow, wire.CloseNoPong,
@@ -119,7 +118,7 @@ func newMetrics(r *Relay) *metricSet {
 		bytesIn:      set.NewCounter("weir_bytes_received_total"),
 		framesIn:     set.NewCounter("weir_frames_received_total"),
 		events:       set.NewCounter("weir_events_total"),
-		panics:       set.NewCounter("weir_panics_total"),
+		panics:       r.panics,
 		passed:       set.NewCounter("weir_connections_passed_total"),
 		overflows:    set.NewCounter("weir_side_work_overflows_total"),
 		acceptErrors: set.NewCounter("weir_accept_errors_total"),

@@ -17,17 +17,9 @@ func (k *desk) collect() {
 		return
 	}
 	k.settled, k.loaded = k.clerk.collect(k.settled, k.loaded)
-	for _, p := range k.settled {
+	for i := range k.settled {
 		k.room++
-		if !p.guest.seated.Load() { // it has left
-			continue
-		}
-		b := p.guest.seat.tab
-		k.honour(b, p.err)
-		if !b.due {
-			b.due = true
-			k.paying = append(k.paying, p.guest)
-		}
+		k.settle(&k.settled[i])
 	}
 	for _, g := range k.paying {
 		k.pay(g)
@@ -51,9 +43,23 @@ func (k *desk) collect() {
 	k.hand()
 }
 
+// settle notes how a pledge went.
+func (k *desk) settle(p *pledge) {
+	if !p.guest.seated.Load() { // it has left
+		return
+	}
+	defer k.relay.contain.End("plain request", func() { k.leave(p.guest) })
+	b := p.guest.seat.tab
+	k.honour(b, p.err)
+	if !b.due {
+		b.due = true
+		k.paying = append(k.paying, p.guest)
+	}
+}
+
 // pay sends what has been settled for a guest, in one go.
 func (k *desk) pay(g *guest) {
-	defer k.relay.caught(func() { k.leave(g) })
+	defer k.relay.contain.End("plain request", func() { k.leave(g) })
 	s := g.seat
 	b := s.tab
 	b.due = false
@@ -85,7 +91,7 @@ func (k *desk) resume(g *guest, reason pause) {
 	if !g.seated.Load() || g.seat.pause != reason {
 		return
 	}
-	defer k.relay.caught(func() { k.leave(g) })
+	defer k.relay.contain.End("plain request", func() { k.leave(g) })
 	s := g.seat
 	k.serve(g, s.held)
 	if g.seated.Load() && s.deaf && s.pause == none && !s.last {
@@ -99,10 +105,9 @@ func (k *desk) resume(g *guest, reason pause) {
 // load has a channel loaded for a guest's next request.
 func (k *desk) load(g *guest, channel string) {
 	k.loads++
-	k.helpers.Go(func() { // ends with the load; run waits for it
-		l := load{guest: g, err: faultInternal}
-		defer func() { k.clerk.bring(l) }()
-		defer k.relay.caught(func() {})
+	l := load{guest: g, err: faultInternal}
+	k.relay.contain.Go(&k.helpers, "load for a desk", func() { // ends with the load; run waits for it
 		l.err = k.relay.broker.Load(channel)
-	})
+		k.clerk.bring(l)
+	}, func() { k.clerk.bring(l) })
 }

@@ -160,7 +160,7 @@ func (p *presence) arm(part *presencePart, channel string, u *present, wait time
 		return
 	}
 	channel = strings.Clone(channel)
-	u.timer = time.AfterFunc(wait, func() { p.due(part, channel, u) }) // stopped by remove and close
+	u.timer = p.relay.contain.After(wait, "presence", func() { p.due(part, channel, u) }, func() { part.again(u) }) // stopped by remove and close
 }
 
 // due ends what has had its time, and with it the user.
@@ -169,6 +169,15 @@ func (p *presence) due(part *presencePart, channel string, u *present) {
 	defer part.mu.Unlock()
 	if !part.closed && part.channels[channel][u.user] == u {
 		p.review(part, channel, u, time.Now())
+	}
+}
+
+// again has a user looked at later that there was a panic over: nobody is to stay for ever.
+func (part *presencePart) again(u *present) {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if !part.closed {
+		u.timer.Reset(presenceGrace)
 	}
 }
 

@@ -4,12 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
-	"time"
 
 	"github.com/lxzan/gws"
 
-	"weir/batch"
 	"weir/internal/wire"
 	"weir/pool"
 )
@@ -51,8 +48,8 @@ func (parserEvents) OnMessage(c *gws.Conn, m *gws.Message) {
 
 // Readable implements pool.Owner: a worker reads what has come.
 func (s *session) Readable() {
-	if err := s.relay.readerPool.Submit(s.turn); err != nil {
-		go s.turn() // ends when it has read what there is; Relay.readers waits for the session
+	if s.relay.readerPool.Submit(s.turn) != nil { // it is closed
+		s.relay.contain.Go(nil, "turn", s.turn, s.turn) // ends when it has read what there is; Relay.readers waits for the session
 	}
 }
 
@@ -60,17 +57,25 @@ func (s *session) Readable() {
 // goes on until that ends. An idle session so has no goroutine and no buffers: for each burst of frames
 // the parser, which would hold on to both, is made anew.
 func (s *session) turn() {
-	s.reading.Lock()
-	over, later := s.takeTurn()
-	s.reading.Unlock()
+	defer s.relay.catch(s, s.conn.Abort)
+	over, later := s.containTurn()
 	switch {
 	case over:
 		s.finish(!s.socket.clean)
 	case later:
-		time.AfterFunc(lingerPause, s.Readable) // the pool soon ends the connection, and Relay.readers waits for that
+		s.relay.contain.After(lingerPause, "linger of a session", s.Readable, s.turn) // the pool soon ends the connection, and Relay.readers waits for that
 	default:
 		s.conn.Await()
 	}
+}
+
+// containTurn is takeTurn after which, if there was a panic, the client has gone.
+func (s *session) containTurn() (over, later bool) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	over = true
+	defer s.relay.catch(s, s.conn.Abort)
+	return s.takeTurn()
 }
 
 // takeTurn answers whether the client has gone, and if not, whether the next turn is for a little later.
@@ -113,35 +118,6 @@ func (s *session) parse() (parked bool) {
 	}
 	ws.ReadLoop()
 	return s.socket.parked
-}
-
-// catch ends a panic on a connection's path: it is logged once with its stack, counted, and costs that
-// connection only. It is to be deferred.
-func (r *Relay) catch(s *session, then func()) {
-	if v := recover(); v != nil {
-		r.metrics.panics.Inc()
-		r.log.Error("panic on a connection", slog.String("connection", s.id), slog.String("user", s.user),
-			slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
-		then()
-	}
-}
-
-// contained logs and counts a panic on a loop of the pool that the pool has ended.
-func (r *Relay) contained(v any) {
-	r.metrics.panics.Inc()
-	r.log.Error("panic on a loop", slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
-}
-
-// unbuilt logs and counts a panic while the frames of a sink were built; nil: while the load was looked at. Those whom
-// the frames were for are closed, and so come back for what they have missed: see feed.Missed.
-func (r *Relay) unbuilt(sink batch.Sink, v any) {
-	r.metrics.panics.Inc()
-	channel := ""
-	if f, ok := sink.(*feed); ok {
-		channel = f.name
-	}
-	r.log.Error("panic while frames were built", slog.String("channel", channel), slog.String("panic", fmt.Sprint(v)),
-		slog.String("stack", string(debug.Stack())))
 }
 
 // message handles one text message: a command or an array of them. The answers leave in one write.

@@ -41,31 +41,38 @@ func newRecorder(core *Core) *recorder {
 func (c *recorder) run(ctx context.Context) {
 	readings := c.core.Readings()
 	watching := false
+	defer func() {
+		if watching {
+			c.core.Watch(false)
+		}
+	}()
 	timer := time.NewTimer(c.untilNext())
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			if watching {
-				c.core.Watch(false)
-			}
 			return
 		case <-timer.C:
 		}
-		x := readings.Next()
-		c.mu.Lock()
-		c.add(c.core.Now().Unix()-1, x)
-		watched := time.Since(c.asked) < watchedFor
-		c.mu.Unlock()
+		watched := c.record(readings.Next())
 		if watched != watching {
 			watching = watched
 			c.core.Watch(watching)
 		}
+		busiest := c.core.Busiest(c.last)
 		c.mu.Lock()
-		c.top = c.core.Busiest(c.last)
+		c.top = busiest
 		c.mu.Unlock()
 		timer.Reset(c.untilNext())
 	}
+}
+
+// record adds a reading, and answers whether somebody watches.
+func (c *recorder) record(x Reading) (watched bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.add(c.core.Now().Unix()-1, x)
+	return time.Since(c.asked) < watchedFor
 }
 
 // untilNext is how long the second goes on that is running by the clock.

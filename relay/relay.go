@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/lxzan/gws"
 	"github.com/panjf2000/ants/v2"
 	"github.com/valyala/fasthttp"
@@ -20,6 +21,7 @@ import (
 	"weir/batch"
 	"weir/broker"
 	"weir/broker/disk"
+	"weir/internal/contain"
 	"weir/internal/units"
 	"weir/pool"
 	"weir/relay/auth"
@@ -30,6 +32,8 @@ type Relay struct {
 	// Set once by New.
 	cfg            Config
 	log            *slog.Logger
+	contain        contain.Hook     // counts and logs panics: panicked
+	panics         *metrics.Counter // that were contained
 	now            func() time.Time // wall clock, for tokens
 	policies       *policies
 	proxies        []netip.Prefix
@@ -95,6 +99,8 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 		return nil, err
 	}
 	r := &Relay{cfg: cfg, log: log, now: cfg.Clock, seed: maphash.MakeSeed(), sessions: newRegistry(), ready: make(chan struct{}), settled: make(chan struct{}), waits: usualWaits()}
+	set := metrics.NewSet()
+	r.contain, r.panics = r.panicked, set.NewCounter("weir_panics_total")
 	var err error
 	if r.policies, err = newPolicies(&r.cfg); err != nil {
 		return nil, err
@@ -110,14 +116,14 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 	if r.keys, err = auth.NewKeys(cfg.apiConfig()); err != nil {
 		return nil, err
 	}
-	if r.verifier, err = auth.NewVerifier(cfg.TokenChecks()); err != nil {
+	if r.verifier, err = auth.NewVerifier(r.tokenChecks(&cfg)); err != nil {
 		return nil, err
 	}
-	if r.workerPool, err = ants.NewPool(sideWorkers, ants.WithNonblocking(true), ants.WithDisablePurge(true)); err != nil {
+	if r.workerPool, err = ants.NewPool(sideWorkers, ants.WithNonblocking(true), ants.WithDisablePurge(true), ants.WithPanicHandler(r.contain.Worker)); err != nil {
 		r.verifier.Close()
 		return nil, fmt.Errorf("start workers: %w", err)
 	}
-	if r.readerPool, err = ants.NewPool(-1); err != nil {
+	if r.readerPool, err = ants.NewPool(-1, ants.WithPanicHandler(r.contain.Worker)); err != nil {
 		r.verifier.Close()
 		r.workerPool.Release()
 		return nil, fmt.Errorf("start readers: %w", err)
@@ -132,7 +138,7 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 	}
 	r.parser = newParser(&r.cfg, int(r.cfg.Limit.Message))
 	r.parserRequests = [2]*http.Request{parserRequest(false), parserRequest(true)}
-	r.metrics = newMetrics(r)
+	r.metrics = newMetrics(r, set)
 	if err := r.startCore(); err != nil {
 		r.verifier.Close()
 		r.workerPool.Release()
@@ -159,6 +165,7 @@ func (r *Relay) startCore() error {
 		Policy: func(channel string) broker.Policy { return r.policies.of(channel).log },
 		Outlet: r.newFeed,
 		Store:  store,
+		Panic:  r.contain,
 	})
 	if err != nil {
 		return err
@@ -178,12 +185,19 @@ func (r *Relay) startCore() error {
 			return b
 		},
 		Observe: r.metrics.observe,
-		Panic:   r.contained,
+		Panic:   r.contain,
 	})
 	for i := range r.pool.Shards() {
 		r.batchers = append(r.batchers, byShard[i])
 	}
 	return nil
+}
+
+// tokenChecks is the configuration of the verifier.
+func (r *Relay) tokenChecks(cfg *Config) auth.Config {
+	c := cfg.TokenChecks()
+	c.Panic = r.contain
+	return c
 }
 
 // batcherOf is the batcher of the shard on whose loop a channel's windows are flushed.
@@ -240,28 +254,37 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 
 	keeping, stopKeeping := context.WithCancel(context.Background())
 	var chores sync.WaitGroup // housekeeping; ended by stopKeeping
-	chores.Go(func() { r.expiries.run(keeping) })
-	chores.Go(func() { r.watchMemory(keeping) })
+	r.contain.Loop(&chores, "expiries", func() { r.expiries.run(keeping, r.contain) })
+	r.contain.Loop(&chores, "memory watch", func() { r.watchMemory(keeping) })
+	r.contain.Loop(&chores, "lobby", func() { r.door.lobby.watch(keeping, r.waits, r.contain) })
 	if r.recorder != nil {
-		chores.Go(func() { r.recorder.run(keeping) })
+		r.contain.Loop(&chores, "recorder", func() { r.recorder.run(keeping) })
 	}
-	chores.Go(func() { r.door.lobby.watch(keeping, r.waits) })
 	var in net.Listener = r.door
 	if r.tls != nil {
-		chores.Go(func() { r.tls.watch(keeping, r.waits.reload) })
+		r.contain.Loop(&chores, "certificate watch", func() { r.tls.watch(keeping, r.waits.reload) })
 		in = tlsListener(r.door, r.tls)
 	}
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	var servers sync.WaitGroup // ended by shutting the servers down
 	var f *front
 	if r.tls == nil {
 		if f = newFront(r, r.door); f != nil {
 			in = f.lane
-			servers.Go(func() { failed <- f.run() })
+			r.contain.Loop(&servers, "front", func() { failed <- f.run() })
 		}
 	}
-	servers.Go(func() { failed <- server.Serve(in) })
-	servers.Go(func() {
+	// The server accepts from a listener that brings nothing: it is what a shutdown closes, and what has it wait for requests.
+	none := newLane(in.Addr())
+	r.contain.Loop(&servers, "HTTP server", func() { failed <- server.Serve(none) })
+	accepting := make(chan struct{})
+	r.contain.Loop(&servers, "HTTP accept", func() {
+		if err := r.serveHTTP(server, in); !errors.Is(err, net.ErrClosed) {
+			failed <- err
+		}
+		close(accepting)
+	})
+	r.contain.Loop(&servers, "admin server", func() {
 		err := adminServer.Serve(adm)
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
@@ -280,8 +303,10 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 		f.wait()
 		_ = f.lane.Close() // the server, which closes it too, may not have begun to serve
 	}
+	_ = in.Close()
+	<-accepting
 	_ = server.ShutdownWithContext(quickly())
-	_ = in.Close() // of a server that had not begun
+	_ = none.Close() // of a server that had not begun
 	r.closeCore()
 	stopKeeping()
 	chores.Wait()
@@ -300,9 +325,9 @@ func quickly() context.Context {
 // closeCore ends what startCore started, in the order of the data: nothing accepted is left behind.
 func (r *Relay) closeCore() {
 	for _, s := range r.systems {
-		s.Close()
+		r.contain.Do("end of a system", s.Close)
 	}
-	r.presence.close()
+	r.contain.Do("end of presence", r.presence.close)
 	r.pool.Flush()
 	r.pool.Close()
 	if err := r.broker.Close(); err != nil {
@@ -321,7 +346,7 @@ func (r *Relay) Reload(cfg Config) error {
 	if err := cfg.fill(); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
-	if err := r.verifier.Reload(cfg.TokenChecks()); err != nil {
+	if err := r.verifier.Reload(r.tokenChecks(&cfg)); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
 	if err := r.keys.Reload(cfg.apiConfig()); err != nil {

@@ -3,9 +3,7 @@ package relay
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -90,8 +88,7 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 	defer func() {
 		if v := recover(); v != nil {
-			r.metrics.panics.Inc()
-			r.log.Error("panic in a request", slog.String("path", string(ctx.Path())), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+			r.logPanic(v, slog.String("where", "request"), slog.String("path", string(ctx.Path())))
 			r.refuse(ctx, faultInternal)
 			ctx.SetConnectionClose()
 		}

@@ -227,30 +227,43 @@ func (s *session) leave(sub subscription, answer []byte, then func()) {
 	s.relay.metrics.subscriptions.Dec()
 }
 
-// finish ends a session whose connection is gone. Called once, in its last turn.
+// finish ends a session whose connection is gone. Called once, in its last turn. Whatever goes wrong on the way, what comes
+// after it is done.
 func (s *session) finish(abrupt bool) {
+	r := s.relay
 	s.ending.Store(true)
-	s.relay.expiries.remove(s)
-	subs := s.takeSubs(asideGrace)
-	if s.live != nil {
-		s.awaitAside() // the system sees no message after the end
+	var subs []subscription
+	for _, step := range []func(){
+		func() { r.expiries.remove(s) },
+		func() { subs = s.takeSubs(asideGrace) },
+		func() {
+			if s.live != nil {
+				s.awaitAside() // the system sees no message after the end
+			}
+		},
+		func() {
+			for _, m := range s.takeRooms() {
+				m.gone()
+			}
+		},
+		func() { r.sessions.remove(s) },
+		func() {
+			if s.release != nil {
+				s.release()
+			}
+		},
+		func() { r.metrics.closed(s) },
+		func() { s.vanish(abrupt) },
+		func() { r.closed(s) },
+		func() { r.metrics.subscriptions.Add(float64(-len(subs))) },
+	} {
+		r.contain.Do("end of a session", step)
 	}
-	for _, m := range s.takeRooms() {
-		m.gone()
-	}
-	s.relay.sessions.remove(s)
-	if s.release != nil {
-		s.release()
-	}
-	s.relay.metrics.closed(s)
-	s.vanish(abrupt)
-	s.relay.closed(s)
-	s.relay.metrics.subscriptions.Add(float64(-len(subs)))
 	s.conn.Remove(func() {
+		defer r.readers.Done()
 		for _, sub := range subs {
-			sub.channel.Leave()
+			r.contain.Do("end of a subscription", sub.channel.Leave)
 		}
-		s.relay.readers.Done()
 	})
 }
 

@@ -8,7 +8,7 @@ import (
 
 // turn reads what has come from a guest, once, and answers it.
 func (k *desk) turn(g *guest) {
-	defer k.relay.caught(func() { k.leave(g) })
+	defer k.relay.contain.End("plain request", func() { k.leave(g) })
 	if g.seat.pause != none {
 		k.deafen(g)
 		return

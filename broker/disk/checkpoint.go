@@ -11,19 +11,16 @@ import (
 )
 
 // checkpoint puts batches into the database, what was found at the start first, until the journal is closed;
-// then what is left.
+// then what is left. A panic is a failed checkpoint: its batches stay in the log, and are tried again.
 func (j *Journal) checkpoint() {
-	defer j.done.Done()
 	due, sweep := time.NewTimer(0), time.NewTimer(j.config.Sweep)
 	defer due.Stop()
 	defer sweep.Stop()
 	armed := true
-	var held []*batch // that a checkpoint failed with; tried again before all others
-	var place []byte  // where the sweep goes on
 	for {
 		select {
 		case <-j.hand:
-			if backlog := j.waiting(); backlog < j.config.Checkpoint || held != nil {
+			if backlog := j.waiting(); backlog < j.config.Checkpoint || j.held != nil {
 				if backlog > 0 && !armed {
 					due.Reset(j.config.Interval)
 					armed = true
@@ -32,25 +29,30 @@ func (j *Journal) checkpoint() {
 			}
 		case <-due.C:
 		case <-sweep.C:
-			if held == nil {
-				place = j.sweep(place)
+			if j.held == nil {
+				j.config.Panic.Do("sweep of what is stored", func() { j.place = j.sweep(j.place) })
 			}
 			sweep.Reset(j.config.Sweep)
 			continue
 		case <-j.committed:
-			j.last(append(held, j.grab()...))
+			j.held = append(j.held, j.grab()...)
+			if !j.config.Panic.Do("last checkpoint", func() { j.last(j.held) }) {
+				j.unwritten()
+			}
 			return
 		}
 		armed = false
 		due.Stop()
-		held = append(held, j.grab()...)
-		if err := j.storeAll(held); err != nil {
+		j.held = append(j.held, j.grab()...)
+		err := errPanic
+		j.config.Panic.Do("checkpoint", func() { err = j.storeAll(j.held) })
+		if err != nil {
 			j.spoil(err)
 			due.Reset(longestPause)
 			armed = true
 			continue
 		}
-		held = nil
+		j.held = nil
 	}
 }
 
@@ -208,6 +210,15 @@ func (j *Journal) spoil(err error) {
 		j.config.Log.Error("the database can not be written; the log goes on", slog.String("error", err.Error()))
 	}
 	j.relieve()
+}
+
+// unwritten notes that the last checkpoint came to nothing: what was taken is safe in the log.
+func (j *Journal) unwritten() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.left == nil {
+		j.left = fmt.Errorf("checkpoint: %w", errPanic)
+	}
 }
 
 // last puts in what is left. If all that was taken is in the database then, it says so there, and the log is of

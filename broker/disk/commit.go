@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -13,44 +14,46 @@ const (
 )
 
 // commit writes batches until the journal is closed and nothing is pending. What comes while one is
-// written makes up the next: the more publishers wait, the more share a sync.
+// written makes up the next: the more publishers wait, the more share a sync. A panic is a failed attempt: whoever waits is
+// told, nothing counts as written, and it is tried again.
 func (j *Journal) commit() {
-	defer j.done.Done()
-	defer close(j.committed)
-	defer j.wal.close()
 	idle := time.NewTimer(ledgerDelay)
 	defer idle.Stop()
+	for !j.commitOn(idle) {
+	}
+	j.config.Panic.Do("end of the log", j.wal.close)
+	close(j.committed)
+}
+
+// commitOn writes what is pending, and waits for more. It answers whether the journal is closed and nothing is left.
+func (j *Journal) commitOn(idle *time.Timer) (ended bool) {
 	for {
-		for {
-			b := j.take()
-			if b == nil {
-				break
-			}
-			if err := j.write(b); err != nil {
-				j.abandon(err)
-				return
-			}
+		b := j.take()
+		if b == nil {
+			break
 		}
-		if !j.wal.ledger.settled() {
-			idle.Reset(ledgerDelay)
-		}
-		select {
-		case <-j.wake:
-			continue
-		case <-j.relief:
-			j.wal.trim(j.stats.stored.Load())
-			continue
-		case <-idle.C:
-			if !j.wal.ledger.settled() {
-				j.wal.settle()
-			}
-			continue
-		case <-j.stop:
-		}
-		if j.quiet() { // nothing is taken after stop
-			return
+		if err := j.write(b); err != nil {
+			j.abandon(err)
+			return true
 		}
 	}
+	if !j.wal.ledger.settled() {
+		idle.Reset(ledgerDelay)
+	}
+	select {
+	case <-j.wake:
+		return false
+	case <-j.relief:
+		j.wal.trim(j.stats.stored.Load())
+		return false
+	case <-idle.C:
+		if !j.wal.ledger.settled() {
+			j.config.Panic.Do("ledger", j.wal.settle)
+		}
+		return false
+	case <-j.stop:
+	}
+	return j.quiet() // nothing is taken after stop
 }
 
 func (j *Journal) quiet() bool {
@@ -59,10 +62,13 @@ func (j *Journal) quiet() bool {
 	return j.pending.empty()
 }
 
-// take makes the pending batch the one in flight; nil: nothing is pending.
+// take makes the pending batch the one in flight, unless there is one, which a panic has left; nil: nothing is pending.
 func (j *Journal) take() *batch {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.flight != nil {
+		return j.flight
+	}
 	b := j.pending
 	if b.empty() {
 		return nil
@@ -75,10 +81,7 @@ func (j *Journal) take() *batch {
 func (j *Journal) write(b *batch) error {
 	begun := time.Now()
 	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
-		err := j.room()
-		if err == nil {
-			err = j.wal.append(b.frame, b.number)
-		}
+		err := j.attempt(b)
 		if err == nil {
 			break
 		}
@@ -90,7 +93,7 @@ func (j *Journal) write(b *batch) error {
 		case <-timer.C:
 		case <-j.stop:
 			timer.Stop()
-			if err := j.wal.append(b.frame, b.number); err != nil {
+			if err := j.append(b); err != nil {
 				return err
 			}
 			j.finish(b, time.Since(begun))
@@ -101,12 +104,36 @@ func (j *Journal) write(b *batch) error {
 	return nil
 }
 
+// attempt tries once to make a batch safe.
+func (j *Journal) attempt(b *batch) error {
+	if err := j.room(); err != nil {
+		return err
+	}
+	return j.append(b)
+}
+
+// append appends a batch to the log. After a panic nobody knows what of it is there: it goes to a file of its own, like
+// one whose sync has failed.
+func (j *Journal) append(b *batch) (err error) {
+	err = errPanic
+	defer func() {
+		if err == errPanic { //nolint:errorlint // it is that one
+			j.config.Panic.Do("committer's file", j.wal.abandon)
+		}
+	}()
+	j.config.Panic.Do("commit", func() { err = j.wal.append(b.frame, b.number) })
+	return err
+}
+
+// errPanic is why a batch is not safe, or not in the database, that there was a panic over.
+var errPanic = errors.New("an internal error, which the log tells of")
+
 // finish passes a safe batch on.
 func (j *Journal) finish(b *batch, took time.Duration) {
 	j.note(nil)
 	j.stats.commits.Add(1)
 	j.stats.bytes.Add(uint64(len(b.frame)))
-	j.wal.note() // before anybody is told
+	j.config.Panic.Do("note in the ledger", j.wal.note) // before anybody is told
 	b.records, b.seal = b.frame[frameHeader:], j.wal.last.seal
 	j.mu.Lock()
 	promise := b.promise // nobody else comes to wait for it
@@ -115,18 +142,20 @@ func (j *Journal) finish(b *batch, took time.Duration) {
 	j.backlog += len(b.frame)
 	j.mu.Unlock()
 	for _, d := range b.deferred {
-		d.Apply()
+		j.config.Panic.Do("deferred change", d.Apply) // its channel is given up, and read back
 	}
 	b.deferred = nil
 	promise.settle(nil) // after that: what is acknowledged can be read
-	if j.config.Observe != nil {
-		j.config.Observe(took)
-	}
 	select {
 	case j.hand <- struct{}{}:
 	default: // it is about to look anyway
 	}
-	j.wal.trim(j.stats.stored.Load())
+	j.config.Panic.Do("after a commit", func() {
+		if j.config.Observe != nil {
+			j.config.Observe(took)
+		}
+		j.wal.trim(j.stats.stored.Load())
+	})
 }
 
 // disappoint tells everybody who waits that writing fails, also those whose batch comes next: what they published

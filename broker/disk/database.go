@@ -12,6 +12,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"weir/internal/contain"
 )
 
 // formatVersion is the version of everything in the data directory.
@@ -76,12 +78,15 @@ func decodeState(b []byte, version string) (s state, ok bool) {
 }
 
 // guard runs what reads the database, and makes an error of what a damaged file does to it: the library
-// panics over impossible pages, and a page that can not be read is a fault of memory.
-func guard(f func() error) (err error) {
+// panics over impossible pages, and a page that can not be read is a fault of memory. told hears of it; nil: nobody does.
+func guard(told contain.Hook, f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: %v", ErrCorrupt, r)
+			if told != nil {
+				told.Tell("the database", r)
+			}
 		}
 	}()
 	return f()
@@ -102,7 +107,7 @@ func openDatabase(dir string, readOnly bool, file *os.File) (db *bolt.DB, err er
 	if file != nil {
 		options.OpenFile = func(string, int, os.FileMode) (*os.File, error) { return file, nil }
 	}
-	err = guard(func() (err error) {
+	err = guard(nil, func() (err error) {
 		db, err = bolt.Open(path, 0o600, &options)
 		if err == nil && file == nil { // it was not open until now
 			if err = checkFile(db, path); err != nil {

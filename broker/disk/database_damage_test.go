@@ -83,10 +83,10 @@ func readChannels(dir string, channels int) (wrong, told error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = guard(db.Close) }()
+	defer func() { _ = guard(nil, db.Close) }()
 	// A head that is damaged has the library go back to the transaction before, which the log tells.
 	var s state
-	err = guard(func() error {
+	err = guard(nil, func() error {
 		return db.View(func(tx *bolt.Tx) (err error) {
 			s, _, err = readState(tx)
 			return err
@@ -102,7 +102,7 @@ func readChannels(dir string, channels int) (wrong, told error) {
 	for n := range channels {
 		var kept broker.Kept
 		ok := false
-		err := guard(func() error {
+		err := guard(nil, func() error {
 			return db.View(func(tx *bolt.Tx) (err error) {
 				kept, _, ok, err = load(tx, fmt.Sprintf("room:%03d", n))
 				return err

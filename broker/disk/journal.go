@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/internal/contain"
 )
 
 // Config is what a journal needs to know. The zero value of a field but Dir means its default.
@@ -29,6 +30,7 @@ type Config struct {
 	Interval   time.Duration // time after which they are put there in any case; 5s
 	Sweep      time.Duration // time between two looks at some channels for what is too old; 10s
 
+	Panic   contain.Hook               // told of panics in the committer and the checkpointer, which go on; nil: they end the process
 	Log     *slog.Logger               // what fails and heals; nil: nowhere
 	still   bool                       // the log is in the database before Open returns
 	repair  bool                       // damage of the log does not keep from opening
@@ -85,6 +87,8 @@ type Journal struct {
 
 	// Owned by the checkpointer.
 	swept map[string]bool // channels that the sweep has told of
+	held  []*batch        // that a checkpoint failed with; tried again before all others
+	place []byte          // where the sweep goes on
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -157,25 +161,29 @@ func (j *Journal) Append(log broker.Log, e broker.Entry) (broker.Ticket, error) 
 	if strings.IndexByte(log.Channel(), 0) >= 0 || strings.IndexByte(e.Group, 0) >= 0 || strings.IndexByte(e.Key, 0) >= 0 {
 		return broker.Ticket{}, ErrName
 	}
+	ticket, err := j.add(log, &e)
+	if err == nil && !log.Policy().AfterDisk {
+		log.Apply(&e)
+	}
+	return ticket, err
+}
+
+// add adds a change to the pending batch.
+func (j *Journal) add(log broker.Log, e *broker.Entry) (broker.Ticket, error) {
 	now, at := j.now(), log.Next()
 	j.mu.Lock()
+	defer j.mu.Unlock()
 	if err := j.admit(log.Channel(), e.Ack); err != nil {
-		j.mu.Unlock()
 		return broker.Ticket{}, err
 	}
 	b := j.pending
-	b.frame = appendChange(b.frame, log.Channel(), at, &e, now)
+	b.frame = appendChange(b.frame, log.Channel(), at, e, now)
 	j.marks[log.Channel()] = mark{number: b.number}
 	if log.Policy().AfterDisk {
-		b.deferred = append(b.deferred, log.Defer(&e))
+		b.deferred = append(b.deferred, log.Defer(e))
 	}
-	ticket := b.ticket(at)
-	j.mu.Unlock()
 	j.poke()
-	if !log.Policy().AfterDisk {
-		log.Apply(&e)
-	}
-	return ticket, nil
+	return b.ticket(at), nil
 }
 
 // admit says why a change can not be taken. Called with mu held.

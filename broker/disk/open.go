@@ -40,7 +40,7 @@ func Open(config Config) (*Journal, error) {
 		config.FS = folder(filepath.Join(config.Dir, logName))
 	}
 	j := &Journal{
-		config: config, opened: time.Now(), wall: config.Now().Round(0), lock: lock, db: &database{dir: config.Dir}, marks: make(map[string]mark), disowned: make(map[string]error),
+		config: config, opened: time.Now(), wall: config.Now().Round(0), lock: lock, db: &database{dir: config.Dir, panicked: config.Panic}, marks: make(map[string]mark), disowned: make(map[string]error),
 		wake: make(chan struct{}, 1), hand: make(chan struct{}, 1), relief: make(chan struct{}, 1),
 		stop: make(chan struct{}), committed: make(chan struct{}),
 	}
@@ -59,9 +59,8 @@ func Open(config Config) (*Journal, error) {
 		_ = lock.Close()
 		return nil, fmt.Errorf("open %s: %w", config.Dir, err)
 	}
-	j.done.Add(2)
-	go j.commit()     // stopped by Close, which waits
-	go j.checkpoint() // ends after the committer; Close waits
+	config.Panic.Loop(&j.done, "committer", j.commit)        // stopped by Close, which waits
+	config.Panic.Loop(&j.done, "checkpointer", j.checkpoint) // ends after the committer; Close waits
 	return j, nil
 }
 

@@ -8,6 +8,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"weir/internal/contain"
 )
 
 // renewAfter is how many pages are written before the database is opened anew. Of each page that it gives out again the
@@ -17,7 +19,8 @@ const renewAfter = 1 << 17
 // database is the database of a journal. It is opened anew now and then, see renew; whoever reads waits meanwhile.
 type database struct {
 	// Set once.
-	dir string
+	dir      string
+	panicked contain.Hook // told of panics while it is used; nil: nobody is
 
 	mu     sync.RWMutex
 	bolt   *bolt.DB // nil: it is closed, or could not be opened again; guarded by mu
@@ -35,7 +38,7 @@ func (d *database) use(f func(db *bolt.DB) error) error {
 	case d.bolt == nil:
 		return fmt.Errorf("%w: %w", ErrFailing, bolterrors.ErrDatabaseNotOpen)
 	}
-	return guard(func() error { return f(d.bolt) })
+	return guard(d.panicked, func() error { return f(d.bolt) })
 }
 
 func (d *database) view(f func(tx *bolt.Tx) error) error {

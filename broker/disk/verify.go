@@ -19,7 +19,7 @@ func (v *View) Verify(report func(what string), progress func()) (wrong int) {
 	if v.log.damage != nil {
 		say("%v", v.log.damage)
 	}
-	err := guard(func() error {
+	err := guard(nil, func() error {
 		return v.db.View(func(tx *bolt.Tx) error {
 			for err := range tx.Check() {
 				say("%s: %v", databaseName, err)
@@ -39,7 +39,7 @@ func (v *View) Verify(report func(what string), progress func()) (wrong int) {
 		return nil
 	})
 	if err == nil {
-		err = guard(func() error {
+		err = guard(nil, func() error {
 			return v.db.View(func(tx *bolt.Tx) error {
 				orphans(tx, say)
 				return nil

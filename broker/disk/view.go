@@ -48,7 +48,7 @@ func OpenView(dir string) (v *View, err error) {
 		return v, err
 	}
 	fresh := false
-	err = guard(func() error {
+	err = guard(nil, func() error {
 		return v.db.View(func(tx *bolt.Tx) error {
 			v.state, fresh, err = readState(tx)
 			return err
@@ -82,7 +82,7 @@ func (v *View) Close() error {
 // Each calls visit with every channel whose name begins with prefix, sorted by name, and how many of how many it
 // is; err says why one can not be read. An error of visit ends it.
 func (v *View) Each(prefix string, visit func(name string, kept broker.Kept, err error) error) error {
-	return guard(func() error {
+	return guard(nil, func() error {
 		return v.db.View(func(tx *bolt.Tx) (err error) {
 			extra := v.extra(tx, prefix)
 			one := func(name string) error {
@@ -130,7 +130,7 @@ func (v *View) extra(tx *bolt.Tx, prefix string) (names []string) {
 }
 
 func (v *View) load(tx *bolt.Tx, name string) (kept broker.Kept, ok bool, err error) {
-	err = guard(func() (err error) {
+	err = guard(nil, func() (err error) {
 		kept, _, ok, err = loadWith(tx, name, v.found)
 		return err
 	})
@@ -139,7 +139,7 @@ func (v *View) load(tx *bolt.Tx, name string) (kept broker.Kept, ok bool, err er
 
 // Count is how many channels there are, about.
 func (v *View) Count() (n int) {
-	_ = guard(func() error {
+	_ = guard(nil, func() error {
 		return v.db.View(func(tx *bolt.Tx) error {
 			n = tx.Bucket(bucketChannels).Stats().KeyN
 			return nil

@@ -97,6 +97,20 @@ func (w *wal) leave() {
 	}
 }
 
+// abandon is leave for a file in whose writing there was a panic: what was safe before stays.
+func (w *wal) abandon() {
+	if w.file != nil {
+		f := w.file
+		defer func() { w.file = nil }()
+		if i := len(w.segments) - 1; w.size == 0 && i >= 0 {
+			name := w.segments[i].name
+			w.segments = w.segments[:i]
+			defer func() { _ = w.fs.Remove(name) }()
+		}
+		_ = f.Close()
+	}
+}
+
 // trim removes files whose batches are all in the database.
 func (w *wal) trim(stored uint64) {
 	for len(w.segments) > 0 && w.segments[0].last <= stored && (w.file == nil || len(w.segments) > 1) {

@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"weir/internal/contain"
 	"weir/internal/settings"
 	"weir/relay"
 )
@@ -95,7 +97,8 @@ func (s *service) run(signals <-chan os.Signal) error {
 	defer cancel()
 	ended := make(chan error, 1)
 	// cancel stops it; the loop below waits for it, unless a second signal ends the process.
-	go func() { ended <- s.server.Serve(ctx) }()
+	hook := contain.Hook(s.panicked)
+	hook.Go(nil, "serve", func() { ended <- s.server.Serve(ctx) }, func() { ended <- errPanic })
 	ready := s.server.Ready()
 	var stopping time.Time     // zero: not yet
 	var limit <-chan time.Time // of the shutdown; nil: not yet
@@ -111,12 +114,12 @@ func (s *service) run(signals <-chan os.Signal) error {
 			return nil
 		case <-ready:
 			ready = nil
-			s.announce()
+			hook.Do("announce", s.announce)
 		case sig := <-signals:
 			switch {
 			case sig == syscall.SIGHUP && !stopping.IsZero():
 			case sig == syscall.SIGHUP:
-				s.reload()
+				hook.Do("reload", s.reload) // with a panic the old configuration stays
 			case !stopping.IsZero() && time.Since(stopping) < doubled:
 			case !stopping.IsZero():
 				return errImpatient
@@ -127,6 +130,14 @@ func (s *service) run(signals <-chan os.Signal) error {
 			}
 		}
 	}
+}
+
+// errPanic is why serving has ended if a panic did it, which only one at the start or the end of all can.
+var errPanic = errors.New("serve: an internal error, which the log tells of")
+
+// panicked logs a panic of the command itself; the relay has a hook of its own, which counts.
+func (s *service) panicked(where string, v any) {
+	s.log.Error("panic", slog.String("where", where), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
 }
 
 // announce says where the server listens.

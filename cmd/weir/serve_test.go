@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/internal/contain"
 	"weir/relay"
 )
 
@@ -238,5 +239,36 @@ func TestWelcomeOverTLS(t *testing.T) {
 	got, err := welcome(&net.TCPAddr{IP: net.IPv6loopback, Port: 443}, true)
 	if err != nil || !strings.Contains(got, "curl -k ") || !strings.Contains(got, "https://[::1]:443/v1/publish") || !strings.Contains(got, "wss://[::1]:443/ws") {
 		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+// A panic while the welcome is printed or the configuration is read again costs just that; one that ends serving is an error.
+func TestPanicsOfServe(t *testing.T) {
+	for _, at := range []string{"announce", "reload", "serve"} {
+		synctest.Test(t, func(t *testing.T) {
+			contain.Throw(func(where string) {
+				if where == at {
+					panic("thrown by the test at " + where)
+				}
+			})
+			defer contain.Throw(nil)
+			s := start(nil, "--dev")
+			if at == "serve" {
+				if code := <-s.code; code != exitFailure || !strings.Contains(s.stderr.String(), "internal error") {
+					t.Errorf("exit %d: %s", code, s.stderr.String())
+				}
+				return
+			}
+			close(s.ready)
+			s.send(syscall.SIGHUP)
+			if !s.running() || !strings.Contains(s.stderr.String(), `"where":"`+at+`"`) {
+				t.Errorf("%s: %s", at, s.stderr.String())
+			}
+			s.send(syscall.SIGTERM)
+			close(s.drain)
+			if code := <-s.code; code != exitOK {
+				t.Errorf("%s: exit %d: %s", at, code, s.stderr.String())
+			}
+		})
 	}
 }

@@ -31,7 +31,12 @@ var (
 
 // Control is for [net.Dialer.Control]: it refuses, with ErrAddress, every address that is not public.
 // The dialer calls it once for each address it tries, after resolving the name and before connecting.
-func Control(network, address string, _ syscall.RawConn) error {
+func Control(network, address string, _ syscall.RawConn) (err error) {
+	defer func() { // the goroutine is one of net/http's: nothing else would contain a panic
+		if v := recover(); v != nil {
+			err = fmt.Errorf("dial %s: %w: %v", address, ErrAddress, v)
+		}
+	}()
 	switch network {
 	case "tcp", "tcp4", "tcp6":
 	default:

@@ -87,7 +87,7 @@ func (s *System) Start(core *relay.Core) error {
 	s.serveHistory()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	s.ended.Go(func() { s.run(ctx) }) // Close ends it and waits
+	core.Contain().Loop(&s.ended, "analytics", func() { s.run(ctx) }) // Close ends it and waits
 	return nil
 }
 
@@ -161,7 +161,7 @@ func (s *System) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			s.step()
+			s.core.Contain().Do("second of analytics", s.step)
 			timer.Reset(s.untilNext())
 		}
 	}
@@ -175,14 +175,7 @@ func (s *System) untilNext() time.Duration {
 
 // step closes the second that is running and tells of it.
 func (s *System) step() {
-	reading := s.own.readings.Next()
-	s.mu.Lock()
-	s.own.enter(reading)
-	second := s.second
-	changed := s.close(second)
-	// Time goes on by a second at least, even if the clock was set back, or dashboards would see one twice.
-	s.second = max(second+1, s.core.Now().Unix())
-	s.mu.Unlock()
+	second, changed := s.next()
 	s.tellTop(second)
 	for _, a := range changed {
 		s.keep(a)
@@ -190,6 +183,18 @@ func (s *System) step() {
 	if second%saveEvery == 0 {
 		s.save()
 	}
+}
+
+// next closes the second that is running, and begins the next one.
+func (s *System) next() (second int64, changed []notice) {
+	reading := s.own.readings.Next()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Time goes on by a second at least, even if the clock was set back, or dashboards would see one twice; and after a
+	// panic, which costs its second.
+	defer func() { s.second = max(s.second+1, s.core.Now().Unix()) }()
+	s.own.enter(reading)
+	return s.second, s.close(s.second)
 }
 
 // notice is an alert that has been raised or cleared.

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"weir/internal/contain"
 )
 
 // Config says whose tokens a Verifier accepts.
@@ -17,6 +19,9 @@ type Config struct {
 
 	// Now is the wall clock that exp, nbf and iat are held against; time.Now.
 	Now func() time.Time
+
+	// Panic is told of panics while the key set is fetched, which count as failures; nil: they end the process.
+	Panic contain.Hook
 }
 
 // TokenKey is one key that signs client tokens. Exactly one of Secret and File is set.

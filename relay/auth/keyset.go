@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/internal/contain"
 	"weir/internal/safedial"
 )
 
@@ -33,12 +34,14 @@ type KeySetStatus struct {
 // keySet is a cached key set and the loop that renews it.
 type keySet struct {
 	// Set once by newKeySet.
-	config JWKS
-	fetch  func(context.Context) (keysByID, error)
-	kick   chan struct{} // capacity 1: somebody asked for an unknown key
-	cancel context.CancelFunc
-	tried  chan struct{} // closed when the first fetch has ended
-	done   chan struct{} // closed when the loop has ended
+	config  JWKS
+	fetch   func(context.Context) (keysByID, error)
+	kick    chan struct{} // capacity 1: somebody asked for an unknown key
+	cancel  context.CancelFunc
+	contain contain.Hook
+	tried   chan struct{} // closed when the first fetch has ended
+	once    sync.Once     // of that
+	done    chan struct{} // closed when the loop has ended
 
 	// Atomic.
 	keys atomic.Pointer[keysByID] // nil until the first good fetch
@@ -50,10 +53,10 @@ type keySet struct {
 
 // newKeySet starts the loop; close stops it and waits. It begins with what old has cached if that came
 // from the same place; old may be nil. fetch nil means over the network.
-func newKeySet(cfg JWKS, old *keySet, fetch func(context.Context) (keysByID, error)) *keySet {
+func newKeySet(cfg JWKS, old *keySet, fetch func(context.Context) (keysByID, error), hook contain.Hook) *keySet {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &keySet{
-		config: cfg, fetch: fetch, cancel: cancel,
+		config: cfg, fetch: fetch, cancel: cancel, contain: hook,
 		kick: make(chan struct{}, 1), tried: make(chan struct{}), done: make(chan struct{}),
 	}
 	if old != nil && old.config.URL == cfg.URL && old.config.AllowInsecure == cfg.AllowInsecure {
@@ -67,11 +70,11 @@ func newKeySet(cfg JWKS, old *keySet, fetch func(context.Context) (keysByID, err
 	if fetch == nil {
 		s.fetch = func(ctx context.Context) (keysByID, error) { return fetchKeySet(ctx, client, cfg.URL) }
 	}
-	go func() { // stopped by cancel, waited for through done
-		defer close(s.done)
-		defer client.CloseIdleConnections()
+	hook.Loop(nil, "key set", func() { // stopped by cancel, waited for through done
 		s.run(ctx)
-	}()
+		client.CloseIdleConnections()
+		close(s.done)
+	})
 	return s
 }
 
@@ -103,17 +106,14 @@ func (s *keySet) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
-	for failures, first := 0, true; ; {
+	for failures := 0; ; {
 		started := time.Now()
 		if s.renew(ctx) {
 			failures = 0
 		} else {
 			failures++
 		}
-		if first {
-			first = false
-			close(s.tried)
-		}
+		s.once.Do(func() { close(s.tried) })
 		timer.Reset(time.Until(started.Add(s.pause(failures))))
 		select {
 		case <-ctx.Done():
@@ -143,7 +143,8 @@ func (s *keySet) pause(failures int) time.Duration {
 func (s *keySet) renew(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	keys, err := s.fetch(ctx)
+	keys, err := keysByID(nil), errors.New("fetch key set: an internal error, which the log tells of")
+	s.contain.Do("fetch of the key set", func() { keys, err = s.fetch(ctx) })
 	if err == nil {
 		s.keys.Store(&keys)
 	}

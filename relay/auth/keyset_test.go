@@ -41,7 +41,7 @@ func (p *provider) publish(kids ...string) {
 func (p *provider) verifier(t *testing.T, refresh time.Duration) *Verifier {
 	v := newVerifier(t, Config{Keys: []TokenKey{{ID: "hs", Algorithm: "HS256", Secret: secret}}, Now: time.Now})
 	r := *v.rules.Load()
-	r.set = newKeySet(JWKS{URL: "https://login.example.com/jwks", Refresh: refresh}, nil, p.fetch)
+	r.set = newKeySet(JWKS{URL: "https://login.example.com/jwks", Refresh: refresh}, nil, p.fetch, nil)
 	v.rules.Store(&r)
 	return v
 }
@@ -215,7 +215,7 @@ func TestWaitKeysEndsWithItsContext(t *testing.T) {
 	set := newKeySet(JWKS{Refresh: time.Hour}, nil, func(ctx context.Context) (keysByID, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
-	})
+	}, nil)
 	v := newVerifier(t, Config{Keys: []TokenKey{{Algorithm: "HS256", Secret: secret}}})
 	if err := v.WaitKeys(t.Context()); err != nil {
 		t.Errorf("without a key set: %v", err)
@@ -235,12 +235,12 @@ func TestReloadKeepsTheKeySet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p provider
 		p.publish("k1")
-		old := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Hour}, nil, p.fetch)
+		old := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Hour}, nil, p.fetch, nil)
 		synctest.Wait()
 		hang := func(ctx context.Context) (keysByID, error) { <-ctx.Done(); return nil, ctx.Err() }
-		same := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Minute}, old, hang)
-		moved := newKeySet(JWKS{URL: "https://b.example.com/", Refresh: time.Hour}, old, hang)
-		weaker := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Hour, AllowInsecure: true}, old, hang)
+		same := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Minute}, old, hang, nil)
+		moved := newKeySet(JWKS{URL: "https://b.example.com/", Refresh: time.Hour}, old, hang, nil)
+		weaker := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Hour, AllowInsecure: true}, old, hang, nil)
 		if keys, known := same.lookup([]byte("k1")); len(keys) != 1 || !known || same.read().Keys != 1 {
 			t.Error("another interval loses the keys")
 		}
@@ -262,7 +262,7 @@ func TestKeysWithoutAnID(t *testing.T) {
 		p.publish("")
 		v := newVerifier(t, Config{Keys: []TokenKey{{Algorithm: "HS256", Secret: secret}}, Now: time.Now})
 		r := *v.rules.Load()
-		r.set = newKeySet(JWKS{URL: "https://login.example.com/jwks", Refresh: time.Hour}, nil, p.fetch)
+		r.set = newKeySet(JWKS{URL: "https://login.example.com/jwks", Refresh: time.Hour}, nil, p.fetch, nil)
 		v.rules.Store(&r)
 		c := jwt.MapClaims{"sub": "u1", "exp": time.Now().Add(time.Hour).Unix()}
 		wantAccepted(t, v, hs(secret, "", c)) // before the set is there, too

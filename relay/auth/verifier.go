@@ -90,7 +90,7 @@ func (v *Verifier) Reload(cfg Config) error {
 	case old != nil && old.config == cfg.JWKS:
 		r.set, old = old, nil
 	case cfg.JWKS.URL != "":
-		r.set = newKeySet(cfg.JWKS, old, nil)
+		r.set = newKeySet(cfg.JWKS, old, nil, cfg.Panic)
 	}
 	v.rules.Store(r)
 	if old != nil {

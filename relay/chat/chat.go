@@ -38,7 +38,7 @@ func (s *System) Start(core *relay.Core) error {
 		return err
 	}
 	s.rooms.load = s.load
-	s.typing.init(core.Now, s.publishTyping, s.isMember)
+	s.typing.init(core.Now, s.publishTyping, s.isMember, core.Contain())
 	core.Guard(roomNamespace, s.guard, func(channel string) string { return stateChannel(channel[len(roomNamespace)+1:]) })
 	core.OnClient(topicTypingStart, s.onTyping)
 	core.OnClient(topicTypingStop, s.onTyping)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/internal/contain"
 	"weir/internal/wire"
 	"weir/relay"
 )
@@ -24,6 +25,7 @@ type typing struct {
 	now     func() time.Time
 	publish func(room, user string, p *broker.Publication) error
 	member  func(room, user string) bool
+	contain contain.Hook
 
 	parts [typingShards]typingPart // by user
 }
@@ -45,8 +47,8 @@ type typist struct {
 	timer      *time.Timer // for what comes next; stopped by close
 }
 
-func (t *typing) init(now func() time.Time, publish func(room, user string, p *broker.Publication) error, member func(room, user string) bool) {
-	t.now, t.publish, t.member = now, publish, member
+func (t *typing) init(now func() time.Time, publish func(room, user string, p *broker.Publication) error, member func(room, user string) bool, hook contain.Hook) {
+	t.now, t.publish, t.member, t.contain = now, publish, member, hook
 }
 
 func (t *typing) part(user string) *typingPart {
@@ -102,7 +104,7 @@ func (t *typing) arm(p *typingPart, x *typist, now time.Time) {
 	}
 	wait := max(next.Sub(now), 0)
 	if x.timer == nil {
-		x.timer = time.AfterFunc(wait, func() { t.due(p, x) })
+		x.timer = t.contain.After(wait, "typing", func() { t.due(p, x) }, func() { p.drop(x) })
 	} else {
 		x.timer.Reset(wait)
 	}
@@ -126,6 +128,15 @@ func (t *typing) due(p *typingPart, x *typist) {
 		_ = t.tell(x, now) // the next start tells it again
 	}
 	t.arm(p, x, now)
+}
+
+// drop forgets a typist there was a panic over; what was told of it ends by its time to live.
+func (p *typingPart) drop(x *typist) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.users[x.user][x.room] == x {
+		p.forget(x)
+	}
 }
 
 // forget takes a typist out.

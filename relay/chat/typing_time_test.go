@@ -35,7 +35,7 @@ func atDesk(t *testing.T, f func(d *desk)) {
 			}
 			d.seen = append(d.seen, line)
 			return nil
-		}, func(_, user string) bool { return !d.out[user] })
+		}, func(_, user string) bool { return !d.out[user] }, nil)
 		f(d)
 		d.close()
 	})

@@ -232,8 +232,8 @@ func (d *Document) after(t broker.Ticket, f func(err error)) {
 	d.queue = append(d.queue, step{t.Wait, f})
 	if !d.draining {
 		d.draining = true
-		d.set.working.Add(1)
-		go d.drain() // ends when the queue is empty; Documents.stop waits
+		// Ends when the queue is empty; Documents.stop waits.
+		d.set.shelf.core.Contain().Loop(&d.set.working, "drain of a document", d.drain)
 	}
 }
 
@@ -247,23 +247,28 @@ func (d *Document) say(f func()) {
 	})
 }
 
-// drain waits for the disk on behalf of all who wait.
+// drain waits for the disk on behalf of all who wait. A panic over a step ends the editors, as a change does that is not
+// stored: they come back and find out.
 func (d *Document) drain() {
-	defer d.set.working.Done()
+	hook := d.set.shelf.core.Contain()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var err error // what the last wait has answered: those behind it tell of what is not safe either
 	for len(d.queue) > 0 {
 		s := d.queue[0]
 		if s.wait != nil {
+			err = errInternal
 			d.mu.Unlock()
-			_, err = s.wait()
+			hook.Do("wait for a document", func() { _, err = s.wait() })
 			d.mu.Lock()
 			d.unsafe = err != nil
 		}
-		s.then(err)
+		panicked := !hook.Do("step of a document", func() { s.then(err) })
+		if panicked && err == nil {
+			hook.Do("end of a document's editors", func() { d.lose(errInternal) })
+		}
 		if err != nil && s.wait != nil {
-			d.lose(err)
+			hook.Do("end of a document's editors", func() { d.lose(err) })
 		}
 		d.queue = slices.Delete(d.queue, 0, 1) // only now: what comes meanwhile is to wait behind it
 	}

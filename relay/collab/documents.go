@@ -66,9 +66,12 @@ func (s *Documents) makeRoom() bool {
 // which leave memory.
 func (s *Documents) sweep() {
 	now := s.now()
+	hook := s.shelf.core.Contain()
 	s.each(func(d *Document) {
-		d.expire(now)
-		d.leave(now, s.config.Idle)
+		hook.Do("sweep of a document", func() {
+			d.expire(now)
+			d.leave(now, s.config.Idle)
+		})
 	})
 }
 

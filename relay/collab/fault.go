@@ -23,6 +23,7 @@ var (
 	errUnsafe     = relay.Fault(503, "overloaded", "the disk has not taken the document's last operations yet", true)
 	errRead       = relay.Fault(403, "forbidden", "not allowed to read this document", false)
 	errWrite      = relay.Fault(403, "forbidden", "not allowed to change this document", false)
+	errInternal   = relay.Fault(500, "internal", "internal error", true)
 	errCursors    = relay.Fault(429, "too_many_cursors", "the document has as many cursors as are allowed", true)
 )
 

@@ -47,7 +47,7 @@ func (s *System) Start(core *relay.Core) error {
 	core.Live("/documents/opaque/{id}", (&opaque{native{core, s.documents}}).live())
 	(&api{core, s.documents}).serve()
 	s.stop = make(chan struct{})
-	s.stopped.Go(s.sweep) // Close stops it and waits
+	core.Contain().Loop(&s.stopped, "sweep of documents", s.sweep) // Close stops it and waits
 	return nil
 }
 

@@ -16,27 +16,22 @@ const (
 	longestBackoff = time.Minute
 )
 
-// attempt tells a device, and settles what comes of it.
+// attempt tells a device, and settles what comes of it. A panic while it is told gives the device up: a library that does not
+// like a key would do so again.
 func (q *queue) attempt(a *attempt) {
 	defer q.work.Done()
-	if a.device == nil {
-		q.settle(a, outcome{verdict: refused})
-		return
+	o := outcome{verdict: refused, problem: "internal"}
+	if a.device != nil {
+		q.contain.Do("push", func() { o = q.send(a) })
 	}
-	q.settle(a, q.send(a))
+	q.settle(a, o)
 }
 
-func (q *queue) send(a *attempt) (o outcome) {
+func (q *queue) send(a *attempt) outcome {
 	to := q.senders[a.device.Kind]
 	if to == nil { // it was configured when the device came
 		return outcome{verdict: alarming, problem: "devices of this kind are not configured any more"}
 	}
-	defer func() { // a library that does not like a key must not end the process
-		if x := recover(); x != nil {
-			q.log.Error("push panicked", slog.String("kind", a.device.Kind), slog.Any("panic", x))
-			o = outcome{verdict: refused, problem: "internal"}
-		}
-	}()
 	ctx, cancel := context.WithTimeout(q.ctx, q.config.Timeout)
 	defer cancel()
 	return to.send(ctx, a.device, a.delivery.n)
@@ -48,21 +43,40 @@ func (q *queue) settle(a *attempt, o outcome) {
 	stopped := q.ctx.Err() != nil && o.verdict == failed // it stays where it is, for the next process
 	pruned := false
 	if a.device != nil && !stopped {
-		q.counted.attempt(a.device.Kind, o.verdict).Inc()
-		if o.verdict == gone {
-			pruned = q.forget(a.delivery.user, a.device)
-		}
-		if o.verdict == alarming && q.alarms.due(a.device.Kind, now) {
-			q.log.Error("pushes are refused: this needs the operator", slog.String("kind", a.device.Kind), slog.String("problem", o.problem))
-		}
+		q.contain.Do("outcome of a push", func() { pruned = q.note(a, o, now) })
 	}
+	over, last := q.land(a, o, now, stopped, pruned)
+	if last {
+		q.contain.Do("result of a notification", func() { q.done(a.delivery) })
+		q.release(a.delivery) // only now: until here one of the same id is not sent again
+	}
+	if over {
+		q.kick()
+	}
+}
+
+// note counts what came of an attempt. It answers whether the device was forgotten.
+func (q *queue) note(a *attempt, o outcome, now time.Time) (pruned bool) {
+	q.counted.attempt(a.device.Kind, o.verdict).Inc()
+	if o.verdict == gone {
+		pruned = q.forget(a.delivery.user, a.device)
+	}
+	if o.verdict == alarming && q.alarms.due(a.device.Kind, now) {
+		q.log.Error("pushes are refused: this needs the operator", slog.String("kind", a.device.Kind), slog.String("problem", o.problem))
+	}
+	return pruned
+}
+
+// land is where an attempt is in flight no longer. It answers whether there may be more to do now, and whether its
+// notification has no device left.
+func (q *queue) land(a *attempt, o outcome, now time.Time, stopped, pruned bool) (over, last bool) {
 	d := a.delivery
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.inFlight--
 	q.idle.Broadcast()
 	if stopped {
-		q.mu.Unlock()
-		return
+		return false, false
 	}
 	if a.device != nil {
 		q.hosts.note(a.device, o, now)
@@ -75,9 +89,7 @@ func (q *queue) settle(a *attempt, o outcome) {
 	if o.verdict == failed && !now.Add(wait).After(d.until(q.config.Retry)) {
 		a.at = now.Add(wait)
 		heap.Push(&q.later, a)
-		q.mu.Unlock()
-		q.schedule()
-		return
+		return true, false
 	}
 	d.left--
 	if o.verdict == delivered {
@@ -86,13 +98,7 @@ func (q *queue) settle(a *attempt, o outcome) {
 	if pruned {
 		d.pruned++
 	}
-	last := d.left == 0
-	q.mu.Unlock()
-	if last {
-		q.done(d)
-		q.release(d) // only now: until here one of the same id is not sent again
-	}
-	q.schedule()
+	return true, d.left == 0
 }
 
 // until is how long the devices of a notification are tried.

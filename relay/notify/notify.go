@@ -91,12 +91,12 @@ func (s *System) Start(core *relay.Core) error {
 	if err != nil {
 		return err
 	}
-	if s.pool, err = ants.NewPool(-1); err != nil {
+	if s.pool, err = ants.NewPool(-1, ants.WithPanicHandler(core.Contain().Worker)); err != nil {
 		return fmt.Errorf("notify: start workers: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	q := newQueue(ctx, s.config, s.log)
+	q := newQueue(ctx, s.config, s.log, core.Contain())
 	q.senders, q.forget, q.done = senders, s.forget, s.done
 	q.run = func(work func()) bool { return s.pool.Submit(work) == nil }
 	q.counted = newCounters(core.Metrics(), []string{kindWebPush, kindFCM, kindAPNs, kindWebhook}, q.waiting)
@@ -114,13 +114,13 @@ func (s *System) Start(core *relay.Core) error {
 	core.User(http.MethodPost, "/notifications/read", s.handleReadMany)
 	core.User(http.MethodPost, "/notifications/{id}/read", s.handleRead)
 	core.User(http.MethodDelete, "/notifications/{id}", s.handleDismiss)
-	s.resuming.Go(func() { // ended by cancel; Close waits
+	core.Contain().Go(&s.resuming, "resumption of notifications", func() { // ended by cancel; Close waits
 		select {
 		case <-core.Settled(): // what is resumed may be told of at once
 			s.resume()
 		case <-ctx.Done():
 		}
-	})
+	}, nil) // what is not resumed stays for the next start
 	return nil
 }
 
@@ -296,7 +296,7 @@ func (s *System) done(d *delivery) {
 func (s *System) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastChance)
 	defer cancel()
-	s.queue.finish(ctx)
+	s.core.Contain().Do("last chance of notifications", func() { s.queue.finish(ctx) })
 	s.cancel()
 	s.resuming.Wait()
 	if left := s.queue.stop(); left > 0 && s.core.Config().Data == "" {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/internal/contain"
 	"weir/relay"
 )
 
@@ -51,6 +52,7 @@ type queue struct {
 	done    func(d *delivery)                 // everything about it is known
 	log     *slog.Logger
 	counted *counters
+	contain contain.Hook
 	alarms  alarms
 	ctx     context.Context // of attempts; ended by stop
 
@@ -68,8 +70,8 @@ type queue struct {
 	work sync.WaitGroup // attempts; stop waits
 }
 
-func newQueue(ctx context.Context, c relay.Notify, log *slog.Logger) *queue {
-	q := &queue{config: c, log: log, ctx: ctx, underway: make(map[string]*delivery), hosts: make(hosts)}
+func newQueue(ctx context.Context, c relay.Notify, log *slog.Logger, hook contain.Hook) *queue {
+	q := &queue{config: c, contain: hook, log: log, ctx: ctx, underway: make(map[string]*delivery), hosts: make(hosts)}
 	q.idle = sync.NewCond(&q.mu)
 	return q
 }
@@ -117,7 +119,7 @@ func (q *queue) start(d *delivery, devices []*device) {
 		q.ready = append(q.ready, &attempt{delivery: d})
 	}
 	q.mu.Unlock()
-	q.schedule()
+	q.kick()
 }
 
 // schedule starts every attempt that is due, and sees to it that it is called again when the next one is.
@@ -153,21 +155,33 @@ func (q *queue) schedule() {
 	if len(q.later) == 0 || q.closing {
 		return
 	}
-	wait := q.later[0].at.Sub(now)
+	q.wake(q.later[0].at.Sub(now))
+}
+
+// kick is schedule, which is called again in a while after a panic: nobody else would.
+func (q *queue) kick() {
+	if q.contain.Do("schedule of notifications", q.schedule) {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ctx.Err() == nil {
+		q.wake(firstBackoff)
+	}
+}
+
+// wake has kick called after a while. The caller holds mu.
+func (q *queue) wake(after time.Duration) {
 	if q.timer == nil {
-		q.timer = time.AfterFunc(wait, q.schedule)
+		q.timer = q.contain.After(after, "timer of notifications", q.kick, q.kick)
 	} else {
-		q.timer.Reset(wait)
+		q.timer.Reset(after)
 	}
 }
 
 // finish lets what is due be sent, and waits for that, but not longer than until ctx is done.
 func (q *queue) finish(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		q.idle.Broadcast()
-	})
+	stop := q.contain.Upon(ctx, "end of notifications", q.rouse, q.rouse)
 	defer stop()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -175,6 +189,13 @@ func (q *queue) finish(ctx context.Context) {
 	for ctx.Err() == nil && q.inFlight+len(q.ready) > 0 {
 		q.idle.Wait()
 	}
+}
+
+// rouse has finish look.
+func (q *queue) rouse() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.idle.Broadcast()
 }
 
 // stop ends the timer and waits for attempts, whose context has ended. It answers how many notifications are left

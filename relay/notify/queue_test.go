@@ -12,6 +12,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"weir/internal/contain"
 	"weir/relay"
 )
 
@@ -59,6 +60,26 @@ type desk struct {
 	over []*delivery
 }
 
+// The last chance ends when it is over, also if there is a panic over that.
+func TestPanicOfTheLastChance(t *testing.T) {
+	thrown := 0
+	contain.Throw(func(where string) {
+		if where == "end of notifications" {
+			thrown++
+			panic("thrown by the test at " + where)
+		}
+	})
+	defer contain.Throw(nil)
+	q := newQueue(t.Context(), relay.Notify{}, slog.New(slog.DiscardHandler), func(string, any) {})
+	q.inFlight = 1
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	q.finish(ctx)
+	if thrown != 1 {
+		t.Error("nobody has come there")
+	}
+}
+
 func newDesk(t *testing.T, change func(c *relay.Notify), answer func(ctx context.Context, d *device, try int) outcome) *desk {
 	t.Helper()
 	c := relay.Config{}.WithDefaults().Notify
@@ -66,7 +87,7 @@ func newDesk(t *testing.T, change func(c *relay.Notify), answer func(ctx context
 		change(&c)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	k := &desk{queue: newQueue(ctx, c, slog.New(slog.DiscardHandler)), stub: &stub{answer: answer}, t: t, cancel: cancel}
+	k := &desk{queue: newQueue(ctx, c, slog.New(slog.DiscardHandler), func(string, any) {}), stub: &stub{answer: answer}, t: t, cancel: cancel}
 	k.senders = map[string]sender{kindFCM: k.stub, kindWebhook: k.stub}
 	k.run = func(work func()) bool { go work(); return true }
 	k.forget = func(string, *device) bool { return true }

@@ -25,13 +25,24 @@ type outcome struct {
 	problem string
 }
 
-// attempt sends the first event of a lane, and puts the lane back.
+// attempt sends the first event of a lane, and puts the lane back. A panic while it is sent is a failed attempt; one
+// afterwards leaves the event where it is, to be sent again.
 func (p *endpoint) attempt(l *lane) {
 	defer p.work.Done()
 	p.mu.Lock()
 	e := l.events[0]
 	p.mu.Unlock()
-	p.settle(l, e, p.send(e))
+	o := outcome{verdict: failed, problem: "an internal error, which the log tells of"}
+	p.contain.Do("attempt at a webhook", func() { o = p.send(e) })
+	back := false
+	p.contain.Do("outcome of a webhook", func() { p.settle(l, e, o, &back) })
+	if !back {
+		p.mu.Lock()
+		p.breaker.failed(time.Now()) // it may have been the one that it let through
+		p.mu.Unlock()
+		p.putBack(l, time.Now(), false)
+		p.kick()
+	}
 }
 
 // send makes one attempt.
@@ -62,41 +73,13 @@ func (p *endpoint) send(e *event) outcome {
 	return o
 }
 
-// settle notes what came of an attempt: the event is done with, or waits for the next.
-func (p *endpoint) settle(l *lane, e *event, o outcome) {
+// settle notes what came of an attempt: the event is done with, or waits for the next. back says that the lane is.
+func (p *endpoint) settle(l *lane, e *event, o outcome, back *bool) {
 	now := time.Now()
 	p.counted.attempt(o.verdict).Inc()
 	stopped := p.ctx.Err() != nil && o.verdict == failed // it stays where it is, for the next process
 
-	p.mu.Lock()
-	e.attempts++
-	e.problem = o.problem
-	was := p.breaker.open
-	if o.verdict == failed {
-		if !stopped {
-			p.breaker.failed(now)
-		}
-	} else {
-		p.breaker.succeeded() // it answers, and that is all the breaker asks
-	}
-	if o.wait > 0 {
-		p.paused = now.Add(o.wait)
-	}
-	if o.verdict == gone {
-		p.disabled = true
-	}
-	opened := !was && p.breaker.open
-	dead := ""
-	switch {
-	case o.verdict == refused:
-		dead = "refused"
-	case o.verdict == gone:
-		dead = "gone"
-	case o.verdict == failed && now.Sub(e.since) >= p.config.Retry && !stopped:
-		dead = "expired"
-	}
-	p.mu.Unlock()
-
+	was, opened, dead := p.weigh(e, o, now, stopped)
 	switch {
 	case opened:
 		p.log.Warn("webhook does not answer", slog.String("webhook", p.config.Name), slog.String("problem", o.problem))
@@ -112,6 +95,7 @@ func (p *endpoint) settle(l *lane, e *event, o outcome) {
 	if done {
 		p.forget(e)
 	}
+	*back = true
 	p.putBack(l, now, done)
 	if was && o.verdict == delivered {
 		p.hurry()
@@ -122,7 +106,39 @@ func (p *endpoint) settle(l *lane, e *event, o outcome) {
 	case o.verdict == failed && !stopped:
 		p.cull("expired", o.problem, func(e *event) bool { return now.Sub(e.since) >= p.config.Retry })
 	}
-	p.schedule()
+	p.kick()
+}
+
+// weigh notes an outcome: whether the breaker was open, whether it is now, and why the event is given up, if it is.
+func (p *endpoint) weigh(e *event, o outcome, now time.Time, stopped bool) (was, opened bool, dead string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e.attempts++
+	e.problem = o.problem
+	was = p.breaker.open
+	if o.verdict == failed {
+		if !stopped {
+			p.breaker.failed(now)
+		}
+	} else {
+		p.breaker.succeeded() // it answers, and that is all the breaker asks
+	}
+	if o.wait > 0 {
+		p.paused = now.Add(o.wait)
+	}
+	if o.verdict == gone {
+		p.disabled = true
+	}
+	opened = !was && p.breaker.open
+	switch {
+	case o.verdict == refused:
+		dead = "refused"
+	case o.verdict == gone:
+		dead = "gone"
+	case o.verdict == failed && now.Sub(e.since) >= p.config.Retry && !stopped:
+		dead = "expired"
+	}
+	return was, opened, dead
 }
 
 // forget takes an event that is done with from the shelf.
@@ -151,7 +167,7 @@ func (p *endpoint) putBack(l *lane, now time.Time, done bool) {
 		p.ready = append(p.ready, l)
 	default:
 		e := l.events[0]
-		l.at = now.Add(retry.Backoff(e.attempts, firstBackoff, longestBackoff))
+		l.at = now.Add(retry.Backoff(max(e.attempts, 1), firstBackoff, longestBackoff))
 		if last := e.since.Add(p.config.Retry); now.Before(last) && l.at.After(last) {
 			l.at = last // and then it is given up
 		}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/internal/contain"
 	"weir/relay"
 )
 
@@ -24,6 +25,7 @@ type endpoint struct {
 	run     func(work func()) bool // on a pool that has room for all that is in flight; false: it is closed
 	log     *slog.Logger
 	counted counters
+	contain contain.Hook
 	ctx     context.Context // of attempts; ended by stop
 
 	// Guarded by mu, which is never held while anything is sent, published or logged.
@@ -80,7 +82,7 @@ func (p *endpoint) accept(e *event) (wait func() error) {
 		return nil
 	}
 	p.enter(e)
-	p.schedule()
+	p.kick()
 	return wait
 }
 
@@ -126,15 +128,15 @@ func (p *endpoint) schedule() {
 	for len(p.later) > 0 && !p.later[0].at.After(now) {
 		p.ready = append(p.ready, heap.Pop(&p.later).(*lane))
 	}
-	var wake time.Time
+	var next time.Time
 	for len(p.ready) > 0 && p.inFlight < parallel {
 		if now.Before(p.paused) {
-			wake = p.paused
+			next = p.paused
 			break
 		}
 		ok, again := p.breaker.ready(now)
 		if !ok {
-			wake = again
+			next = again
 			break
 		}
 		l := p.ready[0]
@@ -149,16 +151,33 @@ func (p *endpoint) schedule() {
 			return
 		}
 	}
-	if len(p.later) > 0 && (wake.IsZero() || p.later[0].at.Before(wake)) && !p.closing {
-		wake = p.later[0].at
+	if len(p.later) > 0 && (next.IsZero() || p.later[0].at.Before(next)) && !p.closing {
+		next = p.later[0].at
 	}
-	if wake.IsZero() {
+	if next.IsZero() {
 		return
 	}
+	p.wake(next.Sub(now))
+}
+
+// kick is schedule, which is called again in a while after a panic: nobody else would.
+func (p *endpoint) kick() {
+	if p.contain.Do("schedule of a webhook", p.schedule) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx.Err() == nil {
+		p.wake(firstBackoff)
+	}
+}
+
+// wake has kick called after a while. The caller holds mu.
+func (p *endpoint) wake(after time.Duration) {
 	if p.timer == nil {
-		p.timer = time.AfterFunc(wake.Sub(now), p.schedule)
+		p.timer = p.contain.After(after, "timer of a webhook", p.kick, p.kick)
 	} else {
-		p.timer.Reset(wake.Sub(now))
+		p.timer.Reset(after)
 	}
 }
 
@@ -176,7 +195,7 @@ func (p *endpoint) enable() {
 	p.disabled, p.paused = false, time.Time{}
 	p.breaker.reset()
 	p.mu.Unlock()
-	p.schedule()
+	p.kick()
 }
 
 // replay puts dead events back into the queue, as many as there is room for: those that only names, or all of
@@ -219,7 +238,7 @@ func (p *endpoint) replay(only map[string]bool) (replayed, left int, err error) 
 		p.enter(e)
 		replayed++
 	}
-	p.schedule()
+	p.kick()
 	return replayed, left, nil
 }
 
@@ -238,18 +257,14 @@ func (p *endpoint) restore() error {
 		p.push(e)
 	}
 	p.mu.Unlock()
-	p.schedule()
+	p.kick()
 	return nil
 }
 
 // finish lets what is due be sent, and waits for that, but not longer than until ctx is done. What is not
 // delivered then stays in its channel.
 func (p *endpoint) finish(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.idle.Broadcast()
-	})
+	stop := p.contain.Upon(ctx, "end of a webhook", p.rouse, p.rouse)
 	defer stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -257,6 +272,13 @@ func (p *endpoint) finish(ctx context.Context) {
 	for ctx.Err() == nil && (p.inFlight > 0 || len(p.ready) > 0 && !p.breaker.open && !time.Now().Before(p.paused)) && !p.disabled {
 		p.idle.Wait()
 	}
+}
+
+// rouse has finish look.
+func (p *endpoint) rouse() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle.Broadcast()
 }
 
 // stop ends the timer and waits for attempts, whose context has ended.

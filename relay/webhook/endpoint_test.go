@@ -17,6 +17,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"weir/broker"
+	"weir/internal/contain"
 	"weir/relay"
 )
 
@@ -451,4 +452,24 @@ func TestConcurrent(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The last chance ends when it is over, also if there is a panic over that.
+func TestPanicOfTheLastChance(t *testing.T) {
+	thrown := 0
+	contain.Throw(func(where string) {
+		if where == "end of a webhook" {
+			thrown++
+			panic("thrown by the test at " + where)
+		}
+	})
+	defer contain.Throw(nil)
+	p := &endpoint{inFlight: 1, contain: func(string, any) {}}
+	p.idle = sync.NewCond(&p.mu)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	p.finish(ctx)
+	if thrown != 1 {
+		t.Error("nobody has come there")
+	}
 }

@@ -41,7 +41,7 @@ func (s *System) Start(core *relay.Core) error {
 		return err
 	}
 	var err error
-	if s.pool, err = ants.NewPool(-1); err != nil {
+	if s.pool, err = ants.NewPool(-1, ants.WithPanicHandler(core.Contain().Worker)); err != nil {
 		return fmt.Errorf("webhook: start workers: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -71,7 +71,7 @@ func (s *System) newEndpoint(ctx context.Context, w relay.Webhook) (*endpoint, e
 			return nil, errors.New("there are two of this name")
 		}
 	}
-	p := &endpoint{config: w, ctx: ctx, log: s.core.Log(), lanes: make(map[string]*lane), shelf: newShelf(w.Name, s.core.Broker())}
+	p := &endpoint{config: w, ctx: ctx, contain: s.core.Contain(), log: s.core.Log(), lanes: make(map[string]*lane), shelf: newShelf(w.Name, s.core.Broker())}
 	p.idle = sync.NewCond(&p.mu)
 	for _, secret := range w.Secrets {
 		key, err := ParseSecret(secret)
@@ -131,7 +131,7 @@ func (s *System) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastChance)
 	defer cancel()
 	for _, p := range s.endpoints {
-		p.finish(ctx)
+		s.core.Contain().Do("last chance of webhooks", func() { p.finish(ctx) })
 	}
 	s.cancel()
 	for _, p := range s.endpoints {

@@ -1,0 +1,132 @@
+// Package contain ends panics, so that one costs what was being worked on and never the process.
+//
+// Everything that runs on a goroutine of its own is started here, under a name, and told of to a [Hook], which counts and
+// logs. There are three ways, by what a panic means:
+//
+//   - [Hook.Go], [Hook.After] and [Hook.Upon] start work that ends by itself. After a panic it has ended.
+//   - [Hook.Loop] starts a loop that owns state. After a panic it goes on; what it was working on is for the loop to fail, by
+//     the next.
+//   - [Hook.Do] runs one unit of work, such as one tick of a loop, and says whether it came to its end. [Hook.End] is the
+//     same for a function that has its own way of failing what it was at.
+//
+// A panic that a Hook has ended may have come with a lock held only where that is unlocked by a deferred call. What the
+// runtime itself gives up over (a map that two write to, a stack that is full, no more memory) is no panic, and ends the
+// process.
+package contain
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Hook is told where there was a panic and what its value was, from within the deferred call: the stack is that of the
+// panic. It may be called by many goroutines at once, and must not block. With a nil Hook nothing is contained: panics go on.
+type Hook func(where string, v any)
+
+// End ends a panic of the function that defers it, if there is one. Then fail is called, unless it is nil, which fails
+// what was being worked on; it may panic in turn.
+func (h Hook) End(where string, fail func()) {
+	if h == nil {
+		return
+	}
+	if v := recover(); v != nil {
+		h.Tell(where, v)
+		if fail != nil {
+			defer h.End(where, nil)
+			fail()
+		}
+	}
+}
+
+// Tell tells of a panic that somebody else has ended. A Hook that panics over that is not asked again.
+func (h Hook) Tell(where string, v any) {
+	defer func() { _ = recover() }() // there is nobody left to tell
+	h(where, v)
+}
+
+// Do calls f, and answers false if it has panicked.
+func (h Hook) Do(where string, f func()) (done bool) {
+	defer h.End(where, nil)
+	thrown(where)
+	f()
+	return true
+}
+
+// Go starts f on a goroutine of its own, which done counts; it may be nil. After a panic it has ended, and fail was called,
+// unless that is nil.
+func (h Hook) Go(done *sync.WaitGroup, where string, f, fail func()) {
+	if done != nil {
+		done.Add(1)
+	}
+	go func() {
+		if done != nil {
+			defer done.Done()
+		}
+		h.Run(where, f, fail)
+	}()
+}
+
+// Run is the work of Go on the caller's goroutine, which somebody else has started.
+func (h Hook) Run(where string, f, fail func()) {
+	defer h.End(where, fail)
+	thrown(where)
+	f()
+}
+
+// The pauses of a loop between a panic and its next turn: they double from the first to the last, and begin anew when
+// it has run for longer than the last.
+const (
+	FirstPause = 10 * time.Millisecond
+	LastPause  = time.Second
+)
+
+// Loop starts a loop on a goroutine of its own, which done counts; it may be nil. f is the loop: it returns when it is asked
+// to end. After a panic it is called again, a little later, so that its end comes up to LastPause late.
+func (h Hook) Loop(done *sync.WaitGroup, where string, f func()) {
+	h.Go(done, where+" loop", func() {
+		for pause := FirstPause; ; pause = min(2*pause, LastPause) {
+			begun := time.Now()
+			if h.Do(where, f) {
+				return
+			}
+			if time.Since(begun) > LastPause {
+				pause = FirstPause
+			}
+			time.Sleep(pause)
+		}
+	}, nil)
+}
+
+// After is [time.AfterFunc]. After a panic fail was called, unless it is nil: it sees to it that nobody waits for what f was to
+// do.
+func (h Hook) After(d time.Duration, where string, f, fail func()) *time.Timer {
+	return time.AfterFunc(d, func() { h.Run(where, f, fail) })
+}
+
+// Upon is [context.AfterFunc], with fail as in After.
+func (h Hook) Upon(ctx context.Context, where string, f, fail func()) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { h.Run(where, f, fail) })
+}
+
+// throw is what tests have put in the way of work; nil: nothing. Production pays one load for each unit of work.
+var throw atomic.Pointer[func(where string)]
+
+// Throw has f called where work under a name begins, until it is called with nil: for tests, whose f panics.
+func Throw(f func(where string)) {
+	if f == nil {
+		throw.Store(nil)
+		return
+	}
+	throw.Store(&f)
+}
+
+// Worker is the panic handler of a pool of workers, for what is submitted to it and not contained by itself.
+func (h Hook) Worker(v any) { h.Tell("worker", v) }
+
+func thrown(where string) {
+	if f := throw.Load(); f != nil {
+		(*f)(where)
+	}
+}

@@ -1,0 +1,154 @@
+package relay
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/internal/contain"
+	"weir/internal/wire"
+	"weir/relay/auth"
+)
+
+// throwOnce panics once at each of some places, and answers what is left of them.
+func throwOnce(t *testing.T, places ...string) (left func() int) {
+	t.Helper()
+	var mu sync.Mutex
+	contain.Throw(func(where string) {
+		mu.Lock()
+		i := slices.Index(places, where)
+		if i >= 0 {
+			places = slices.Delete(places, i, i+1)
+		}
+		mu.Unlock()
+		if i >= 0 {
+			panic("thrown by the test at " + where)
+		}
+	})
+	t.Cleanup(func() { contain.Throw(nil) })
+	return func() int { mu.Lock(); defer mu.Unlock(); return len(places) }
+}
+
+// The watch of the certificate goes on after a panic.
+func TestPanicOfTheCertificateWatch(t *testing.T) {
+	left := throwOnce(t, "certificate watch")
+	id := newIdentity(t, 1)
+	cfg := openConfig()
+	cfg.TLS = id.TLS
+	g := launch(t, cfg, func(r *Relay) { r.waits.reload = 10 * time.Millisecond })
+	id.write(t, 2)
+	g.until("the new certificate is served", func() bool {
+		c, err := tls.Dial("tcp", g.public, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // which one it is, is looked at below
+		if err != nil {
+			return false
+		}
+		defer func() { _ = c.Close() }()
+		return c.ConnectionState().PeerCertificates[0].SerialNumber.Int64() == 2
+	})
+	if left() != 0 || g.metric("weir_panics_total") != "1" {
+		t.Errorf("%d places left, %s panics", left(), g.metric("weir_panics_total"))
+	}
+}
+
+// A guest that cannot be sent away at once is sent away later, and so are those behind it.
+func TestPanicOverAGuest(t *testing.T) {
+	left := throwOnce(t, "dismissal of a guest")
+	g := launch(t, openConfig(), func(r *Relay) { r.waits.request = 200 * time.Millisecond })
+	for range 2 {
+		nc := g.dial()
+		_, _ = io.WriteString(nc, "GET / HT")
+		if _, err := io.ReadAll(nc); err != nil && !isReset(err) {
+			t.Fatal(err)
+		}
+	}
+	if left() != 0 {
+		t.Error("nobody has come there")
+	}
+}
+
+// Side work that panics does not keep the relay from its end.
+func TestPanicOfSideWork(t *testing.T) {
+	left := throwOnce(t, "side work")
+	g := launch(t, openConfig())
+	done := make(chan struct{})
+	g.relay.side(func() {})
+	g.until("it has panicked", func() bool { return left() == 0 })
+	g.relay.side(func() { close(done) })
+	<-done
+	if err := g.stop(); err != nil || left() != 0 || g.relay.panics.Get() != 1 {
+		t.Error(err, left(), g.relay.panics.Get())
+	}
+}
+
+// Turns go on when the pool that they run on has ended, also after a panic there.
+func TestPanicOfATurn(t *testing.T) {
+	g := launch(t, openConfig())
+	p, other := g.ws("u1"), g.ws("u2")
+	g.relay.readerPool.Release()
+	left := throwOnce(t, "turn")
+	p.alive()
+	other.alive()
+	if left() != 0 {
+		t.Error("nobody has come there")
+	}
+	p.say(`{"type":"subscribe","channel":"a"}`)
+	g.publish(`{"channel":"a","data":1}`)
+}
+
+// A session that lingers is forgotten, also after a panic.
+func TestPanicWhileLingering(t *testing.T) {
+	left := throwOnce(t, "linger of a session")
+	g := launch(t, openConfig())
+	p := g.ws("u1")
+	p.say(`{` + "\xff") // closed: it is no text
+	chunk := clientFrame(wire.OpBinary, make([]byte, 1<<20))
+	for left() > 0 {
+		if _, err := p.nc.Write(chunk); err != nil {
+			break
+		}
+	}
+	_ = p.nc.Close()
+	g.until("the session is gone", func() bool { return len(g.relay.sessions.all()) == 0 })
+	if left() != 0 {
+		t.Error("nobody has come there")
+	}
+}
+
+// allowing decides that everybody may do everything, after it was asked.
+type allowing struct{}
+
+func (allowing) Decide(*auth.Identity, auth.Ops, string) error        { return nil }
+func (allowing) Known(*auth.Identity, auth.Ops, string) (error, bool) { return nil, false } //nolint:revive // the interface's order
+func (allowing) Forget(string, string)                                {}
+func (allowing) Name() string                                         { return "allowing" }
+func (x allowing) Start(core *Core) error                             { core.Decide(x); return nil }
+func (allowing) Close()                                               {}
+
+// A panic over a question about a channel costs that channel: the event stream goes without it, and is told.
+func TestPanicOverAQuestion(t *testing.T) {
+	left := throwOnce(t, "question")
+	cfg := openConfig()
+	cfg.Namespaces["asked"] = Namespace{Subscribe: ByWebhook}
+	r, err := New(cfg, slog.New(slog.DiscardHandler), allowing{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.closeCore()
+	errs := r.mayAll(&auth.Identity{User: "u1"}, []string{"asked:a", "asked:b", "asked:c"})
+	bad := 0
+	for _, err := range errs {
+		if errors.Is(err, ErrUnavailable) {
+			bad++
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+	if bad != 1 || left() != 0 {
+		t.Errorf("%d of 3 are not known: %v", bad, errs)
+	}
+}
