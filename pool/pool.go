@@ -110,10 +110,7 @@ type Pool struct {
 
 // New makes a pool and starts its loops. Close stops them.
 func New(cfg Config) *Pool {
-	if cfg.Shards <= 0 {
-		cfg.Shards = runtime.GOMAXPROCS(0)
-	}
-	cfg.Shards = 1 << bits.Len(uint(min(cfg.Shards, maxShards)-1))
+	cfg.Shards = ShardCount(cfg.Shards)
 	setDefault(&cfg.Queue, 1<<20)
 	setDefault(&cfg.Stall, 5*time.Second)
 	setDefault(&cfg.Linger, 2*time.Second)
@@ -147,6 +144,14 @@ func setDefault[T int | int64 | time.Duration](v *T, d T) {
 
 // maxShards bounds Config.Shards.
 const maxShards = 1 << 10
+
+// ShardCount is how many shards there are when n are asked for; 0: one for each processor.
+func ShardCount(n int) int {
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	return 1 << bits.Len(uint(min(n, maxShards)-1))
+}
 
 // Shards is the number of shards.
 func (p *Pool) Shards() int { return len(p.shards) }

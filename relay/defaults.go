@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/internal/units"
+	"weir/pool"
 )
 
 // demoNamespace holds what the demos keep, in development mode: on disk, if there is a data directory.
@@ -18,8 +19,14 @@ const defaultNamespace = "default"
 // devPerUser is more connections than one machine makes: in development everyone may be user u1.
 const devPerUser = 1 << 20
 
+// Machine is what the machine makes of values that are left to it: connections at once, and loops that write.
+func (c *Config) Machine() (connections, shards int) {
+	connections, _ = c.connectionLimit()
+	return connections, pool.ShardCount(c.Shards)
+}
+
 // WithDefaults returns a copy of c in which every value that is not set has its default. It is the one
-// place where defaults are written down. Values that depend on the machine (connections, shards) stay 0.
+// place where defaults are written down. Values that depend on the machine (connections, shards) stay 0: see Machine.
 //
 // In development mode, a default namespace that c does not describe is open: any client with a token
 // may follow and fill its channels, as fast as it likes, and they keep more. The published keys of that
@@ -29,10 +36,8 @@ func (c Config) WithDefaults() Config {
 	set(&c.Listen, "127.0.0.1:8080")
 	set(&c.Admin, "127.0.0.1:9090")
 	set(&c.Auth.JWKS.Refresh, time.Hour)
-	if c.Auth.Webhook.URL != "" {
-		set(&c.Auth.Webhook.Timeout, 2*time.Second)
-		set(&c.Auth.Webhook.Cache, 30*time.Second)
-	}
+	set(&c.Auth.Webhook.Timeout, 2*time.Second)
+	set(&c.Auth.Webhook.Cache, 30*time.Second)
 	set(&c.Heartbeat, 25*time.Second)
 	set(&c.Pong, 10*time.Second)
 	set(&c.Drain, 10*time.Second)

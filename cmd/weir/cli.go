@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -21,6 +22,8 @@ type commands struct {
 
 	// "token check": a command with flags of its own, as token is, cannot have others below it.
 	TokenCheck tokenCheckCommand `cmd:"" name:"token-check" hidden:"" help:"Say whether a relay takes a token, and why not."`
+
+	ShowVersion versionFlag `name:"version" help:"Print the version."`
 }
 
 const description = `An edge relay: backends publish over HTTP, weir fans out to browsers and phones over WebSocket and Server-Sent Events.
@@ -41,6 +44,7 @@ func (p *program) execute(args []string) error {
 	if err != nil {
 		return fmt.Errorf("build the command line: %w", err)
 	}
+	args = asked(parser.Model, args)
 	if len(args) > 1 && args[0] == "token" && args[1] == "check" {
 		args = append([]string{"token-check"}, args[2:]...)
 	}
@@ -54,6 +58,26 @@ func (p *program) execute(args []string) error {
 		return wrongf("%s (see weir --help)", text)
 	}
 	return parsed.Run()
+}
+
+// asked turns what people type to see what there is into --help: nothing at all, a group of commands without one of
+// them, and help, as a command.
+func asked(app *kong.Application, args []string) []string {
+	if len(args) > 0 && args[0] == "help" {
+		return append(slices.Clone(args[1:]), "--help")
+	}
+	node := app.Node
+	for _, arg := range args {
+		i := slices.IndexFunc(node.Children, func(n *kong.Node) bool { return n.Name == arg })
+		if i < 0 {
+			return args
+		}
+		node = node.Children[i]
+	}
+	if len(node.Children) > 0 {
+		return append(slices.Clone(args), "--help")
+	}
+	return args
 }
 
 // configFlags are the flags of every command that reads the configuration.

@@ -27,6 +27,7 @@ func (c *configCheck) Run(p *program) error {
 	if _, _, err := settings.Load(c.source(p)); err != nil {
 		return &usageError{err}
 	}
+	p.warn(c.source(p).Env)
 	_, err := fmt.Fprintf(p.stdout, "%s: ok\n", cmp.Or(c.file(p), "no configuration file"))
 	return err
 }
@@ -46,5 +47,16 @@ func (c *configPrint) Run(p *program) error {
 	if err != nil {
 		return &usageError{err}
 	}
+	p.warn(c.source(p).Env)
 	return settings.Print(p.stdout, cfg, origins)
+}
+
+// unused says of a variable that it sets nothing.
+const unused = "unknown variable, which sets nothing here"
+
+// warn names the variables that look like weir's and set nothing.
+func (p *program) warn(env []string) {
+	for _, name := range settings.Unused(env) {
+		_, _ = fmt.Fprintf(p.stderr, "weir: warning: %s: %s\n", name, unused)
+	}
 }

@@ -73,6 +73,9 @@ func (c *serveCommand) Run(p *program) error {
 	if err != nil {
 		return wrongf("serve: %w", err)
 	}
+	for _, name := range settings.Unused(source.Env) {
+		log.Warn(unused, slog.String("variable", name))
+	}
 	srv, err := p.open(cfg, log)
 	if err != nil {
 		return wrongf("serve: %w", explain(err))
@@ -148,7 +151,7 @@ func (s *service) announce() {
 	if !s.cfg.Dev {
 		return
 	}
-	text, err := welcome(public, s.cfg.TLS.Cert != "")
+	text, err := welcome(public, admin, s.cfg.TLS.Cert != "")
 	if err != nil {
 		s.log.Error("no development token", slog.Any("error", err))
 		return

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/alecthomas/kong"
+
 	"weir/internal/buildinfo"
 )
 
@@ -14,6 +16,16 @@ type versionCommand struct{}
 func (versionCommand) Run(p *program) error {
 	info, _ := debug.ReadBuildInfo()
 	_, err := fmt.Fprintln(p.stdout, version(info))
+	return err
+}
+
+// versionFlag is the same as a flag, which people try first.
+type versionFlag bool
+
+// BeforeReset prints before anything else is looked at.
+func (versionFlag) BeforeReset(app *kong.Kong, p *program) error {
+	err := versionCommand{}.Run(p)
+	app.Exit(exitOK)
 	return err
 }
 

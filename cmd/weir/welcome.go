@@ -9,7 +9,7 @@ import (
 )
 
 // welcome is what development mode prints: lines to paste into a browser and a shell.
-func welcome(public net.Addr, secure bool) (string, error) {
+func welcome(public, admin net.Addr, secure bool) (string, error) {
 	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{Sub: "u1", Name: "User 1", TTL: 24 * time.Hour})
 	if err != nil {
 		return "", err
@@ -22,12 +22,14 @@ func welcome(public net.Addr, secure bool) (string, error) {
 	return fmt.Sprintf(`
 weir is ready, in development mode: its keys are published, so it listens on this machine only.
 
-Page, open it twice; demos:
+Page, open it twice:
   %[1]s://%[3]s/
-  %[1]s://%[3]s/demo
 
 Demos (chat, a shared document, a feed, notifications, analytics):
   %[1]s://%[3]s/demo
+
+Dashboard:
+  http://%[6]s/
 
 Publish from a shell; the page shows it:
   curl %[4]s-H 'Authorization: Bearer dev' -d '{"channel":"demo:lobby","data":{"text":"hello"}}' %[1]s://%[3]s/v1/publish
@@ -38,5 +40,5 @@ WebSocket:
 Token for user u1, valid for a day (more: weir token --dev --sub u2):
 %[5]s
 
-`, web, socket, public, insecure, token), nil
+`, web, socket, public, insecure, token, admin), nil
 }

@@ -68,8 +68,10 @@ func (l *loader) readEnv(environ []string) {
 			l.addKey(origin, value)
 		case known:
 			l.setPath(path, origin, value)
-		case !injected.MatchString(name):
-			l.add("", origin, "%s", unknownVar(name, keys))
+		default:
+			if why := mistake(name, keys); why != "" {
+				l.add("", origin, "%s", why)
+			}
 		}
 	}
 }
@@ -135,7 +137,36 @@ func (l *loader) readFlags(flags map[string]string) {
 	}
 }
 
-func unknownVar(name string, keys map[string]string) string {
+// Unused lists the variables that begin like weir's own, are not known, and set nothing: those of backends beside it, or
+// a name that was got quite wrong.
+func Unused(environ []string) (list []string) {
+	keys := envKeys()
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		_, known := keys[name]
+		switch {
+		case value == "" || known || !strings.HasPrefix(name, prefix) || name == FileVar || name == secretVar || name == apiKeyVar:
+		case !injected.MatchString(name) && mistake(name, keys) == "":
+			if !isPlain(name) {
+				name = shown(name)
+			}
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// slips is by how many edits a variable may differ from a known one to be taken for it.
+const slips = 2
+
+// mistake says what is wrong with an unknown variable if it was meant for weir: it is all but the name of a known one, or
+// of something that cannot be set that way. It is empty for others: backends beside weir have variables of that kind,
+// such as WEIR_URL.
+func mistake(name string, keys map[string]string) string {
+	if injected.MatchString(name) {
+		return ""
+	}
 	switch {
 	case name == prefix+"DEV":
 		return "unknown variable: development mode is the flag --dev"
@@ -145,8 +176,8 @@ func unknownVar(name string, keys map[string]string) string {
 		return fmt.Sprintf("unknown variable: lists of keys are set in the file only; %s and %s add one key each", secretVar, apiKeyVar)
 	}
 	candidates := append(slices.Sorted(maps.Keys(keys)), secretVar, apiKeyVar, FileVar)
-	if hint := nearest(name, candidates); hint != "" {
+	if hint := nearest(name, candidates); hint != "" && distance(name, hint) <= slips {
 		return "unknown variable: did you mean " + hint + "?"
 	}
-	return "unknown variable: expected WEIR_ and a key of the configuration file, such as WEIR_LIMITS_PER_ADDRESS"
+	return ""
 }

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"reflect"
 	"strconv"
@@ -18,7 +19,7 @@ import (
 // Secrets are written as <redacted>; apart from them, Load reads the output as the same configuration.
 func Print(w io.Writer, c relay.Config, origins Origins) error {
 	c = clone(c)
-	p := &printer{origins: origins}
+	p := &printer{origins: origins, notes: machine(c)}
 	p.section(reflect.ValueOf(&c).Elem(), "", "", "")
 	_, err := w.Write(p.bytes())
 	return err
@@ -27,6 +28,7 @@ func Print(w io.Writer, c relay.Config, origins Origins) error {
 // printer gathers lines, so that their comments can stand below each other.
 type printer struct {
 	origins Origins
+	notes   map[string]string // by path: what 0 means
 	lines   []line
 }
 
@@ -48,7 +50,7 @@ func (p *printer) entry(name string, v reflect.Value, path, indent, start string
 	t := v.Type()
 	switch {
 	case isLeaf(t):
-		p.add(key+" "+p.leaf(path, v), p.origins[path].String())
+		p.add(key+" "+p.leaf(path, v), p.comment(path, v))
 	case t.Kind() == reflect.Struct:
 		p.add(key, "")
 		p.section(v, path, indent+"  ", "")
@@ -64,6 +66,25 @@ func (p *printer) entry(name string, v reflect.Value, path, indent, start string
 		for _, name := range sortedKeys(v) {
 			p.entry(name, v.MapIndex(reflect.ValueOf(name)), join(path, name), indent+"  ", indent+"  ")
 		}
+	}
+}
+
+// comment says where a value comes from and, where 0 leaves it to the machine, what that makes of it.
+func (p *printer) comment(path string, v reflect.Value) string {
+	text := p.origins[path].String()
+	if note := p.notes[path]; note != "" && v.IsZero() {
+		text += ": " + note
+	}
+	return text
+}
+
+// machine is what zeros mean here.
+func machine(c relay.Config) map[string]string {
+	connections, shards := c.Machine()
+	return map[string]string{
+		"limits.connections": fmt.Sprintf("%d here", connections),
+		"limits.per_address": "no limit",
+		"shards":             fmt.Sprintf("%d here", shards),
 	}
 }
 

@@ -216,12 +216,16 @@ func TestNothingConfigured(t *testing.T) {
 func TestVariables(t *testing.T) {
 	tests := []struct{ entry, want string }{
 		{"WEIR_LISTN=:1", "WEIR_LISTN: unknown variable: did you mean WEIR_LISTEN?"},
-		{"WEIR_=1", "WEIR_: unknown variable: expected WEIR_ and a key"},
+		{"WEIR_API_KEE=x", "WEIR_API_KEE: unknown variable: did you mean WEIR_API_KEY?"},
+		{"WEIR_LISTEN_ON=x", ""}, // three edits
+		{"WEIR_=1", ""},
+		{"WEIR_URL=http://127.0.0.1:8080", ""},
+		{"WEIR_WEBHOOK_SECRET=whsec_x", ""},
 		{"WEIR_AUTH_SECERT=x", "WEIR_AUTH_SECERT: unknown variable: did you mean WEIR_AUTH_SECRET?"},
 		{"WEIR_DEV=true", "WEIR_DEV: unknown variable: development mode is the flag --dev"},
 		{"WEIR_NAMESPACES_ROOM_SLOW=resync", "WEIR_NAMESPACES_ROOM_SLOW: unknown variable: namespaces are set in the file only"},
 		{"WEIR_AUTH_KEYS=x", "WEIR_AUTH_KEYS: unknown variable: lists of keys"},
-		{"WEIR_\x1b[31m=x", `"WEIR_\x1b[31m": unknown variable`},
+		{"WEIR_\x1b[31m=x", ""},
 		{"WEIR_LIMITS_QUEUE=1MB", `WEIR_LIMITS_QUEUE: "1MB" is not a size`},
 		{"WEIR_HEARTBEAT=1h", "WEIR_HEARTBEAT: 1h is out of range"},
 		{"WEIR_SHARDS=\x1b", `WEIR_SHARDS: "\x1b" is not a whole number`},
@@ -245,6 +249,18 @@ func TestVariables(t *testing.T) {
 		if (tt.want == "") != (got == "") || !strings.HasPrefix(got, w) {
 			t.Errorf("%q: want %q, got %q", tt.entry, w, got)
 		}
+	}
+}
+
+// What begins like a variable of weir's and sets nothing is named, once, and is no reason not to start.
+func TestUnusedVariables(t *testing.T) {
+	got := Unused([]string{
+		"WEIR_URL=http://x", "WEIR_WEBHOOK_SECRET=whsec_x", "WEIR_URL=http://y", "WEIR_\x1b[31m=x", "WEIR_=1", // named
+		"WEIR_LISTEN=:1", "WEIR_CONFIG=x", "WEIR_AUTH_SECRET=x", "WEIR_API_KEY=x", "WEIR_EMPTY=", "WEIR_PORT=tcp://10.0.0.1:80", "WEIRD=1", "PATH=/", "alone",
+		"WEIR_LISTN=:1", "WEIR_DEV=1", // errors already
+	})
+	if want := []string{`"WEIR_\x1b[31m"`, "WEIR_", "WEIR_URL", "WEIR_WEBHOOK_SECRET"}; !slices.Equal(got, want) {
+		t.Errorf("want %q, got %q", want, got)
 	}
 }
 
