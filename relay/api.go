@@ -156,17 +156,23 @@ func (p *publisher) release() {
 // body, which is to stay as it is then.
 func (p *publisher) publish(r *Relay, dst, body []byte) ([]byte, error) {
 	dst, ticket, err := p.submit(r, dst, body)
+	if err == errMany {
+		return p.many(r, dst)
+	}
 	if err == nil && ticket.Wait != nil {
 		_, err = ticket.Wait()
 	}
 	return dst, err
 }
 
-// submit is publish that leaves the waiting for the ticket to the caller.
+// submit is publish that leaves the waiting for the ticket to the caller, and what is for several channels: errMany.
 func (p *publisher) submit(r *Relay, dst, body []byte) ([]byte, broker.Ticket, error) {
 	c := &p.command
 	if err := c.Parse(body); err != nil {
 		return dst, broker.Ticket{}, err
+	}
+	if c.Channels != nil {
+		return dst, broker.Ticket{}, errMany
 	}
 	if p.ns == nil || c.Channel != p.channel {
 		if !wire.ValidChannel(c.Channel) {
@@ -206,6 +212,9 @@ func (p *publisher) lines(r *Relay, body []byte) {
 			continue
 		}
 		answered, ticket, err := p.submit(r, out, line)
+		if err == errMany {
+			answered, err = p.many(r, out)
+		}
 		if err != nil {
 			out = appendLineFault(out, n, err)
 		} else {

@@ -121,6 +121,8 @@ func (t *teller) decline(err error) form {
 		return absent
 	case errors.Is(err, errLater):
 		return later
+	case errors.Is(err, errMany):
+		return foreign
 	}
 	f := faultOf(err)
 	if f == faultInternal {

@@ -14,6 +14,7 @@ type Command struct {
 	Type           string
 	ID             []byte // as it stood in the JSON; nil: none
 	Channel        string
+	Channels       []byte // of a backend's publication for several: JSON as it stood; nil: none
 	Op             string
 	Group          string
 	Key            string
@@ -67,6 +68,7 @@ const (
 	fTopic
 	fToken
 	fAck
+	fChannels
 )
 
 // Parse reads b, a JSON object, into c. Unknown members are ignored. It may write to b: line breaks
@@ -103,6 +105,11 @@ func (c *Command) member(key string, v []byte) (err error) {
 	case "channel":
 		f = fChannel
 		c.Channel, err = Text(v)
+	case "channels":
+		f = fChannels
+		if string(v) != "null" {
+			c.Channels = v
+		}
 	case "op":
 		f = fOp
 		c.Op, err = Text(v)

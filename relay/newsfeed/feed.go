@@ -55,6 +55,7 @@ func (s *System) Start(core *relay.Core) error {
 		Hello: appendHello,
 		Event: appendItem,
 	})
+	core.Backend(http.MethodPost, "/v1/feed", s.handlePostMany)
 	core.Backend(http.MethodPost, "/v1/feed/{user}", s.handlePost)
 	return nil
 }

@@ -14,9 +14,10 @@ import (
 
 // item is what a backend posts: the event, the data and the id of what pages get.
 type item struct {
-	Type string
-	ID   string
-	Data []byte // JSON on one line
+	Type  string
+	ID    string
+	Data  []byte   // JSON on one line
+	Users []string // of userIds; nil: it is for the user of the path
 }
 
 // Longest type and id, in bytes.
@@ -32,7 +33,7 @@ var ownTypes = []string{"connected", "resync", "closed", "unsubscribed", "error"
 // item's data is part of it. Errors can be told as they are.
 func parse(body []byte) (item, error) {
 	var it item
-	var seen [3]bool
+	var seen [4]bool
 	once := func(i int, name string) error {
 		if seen[i] {
 			return bad(name + " stands there twice")
@@ -57,6 +58,16 @@ func parse(body []byte) (item, error) {
 		case "data":
 			it.Data = wire.OneLine(v)
 			return once(2, key)
+		case "userIds":
+			it.Users = []string{}
+			if wire.Elements(v, func(v []byte) error {
+				user, err := wire.Text(v)
+				it.Users = append(it.Users, strings.Clone(user))
+				return err
+			}) != nil {
+				return bad("userIds must be a list of names")
+			}
+			return once(3, key)
 		}
 		return nil
 	})

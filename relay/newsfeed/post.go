@@ -1,9 +1,11 @@
 package newsfeed
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/valyala/fasthttp"
@@ -19,30 +21,82 @@ func (s *System) handlePost(ctx *fasthttp.RequestCtx) error {
 	if plainUser, err := url.PathUnescape(user); err == nil {
 		user = plainUser
 	}
-	channel, ok := channelOf(user)
-	if !ok {
-		return bad("the user id is too long to have a feed")
+	it, err := s.item(ctx.PostBody())
+	switch {
+	case err != nil:
+		return err
+	case it.Users != nil:
+		return bad("userIds goes with POST /v1/feed, without a user in the path")
 	}
-	it, err := parse(ctx.PostBody())
+	ticket, err := s.post(user, &it)
 	if err != nil {
 		return err
+	}
+	members, err := answer(&it, ticket)
+	if err != nil {
+		return err
+	}
+	return relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(slices.Concat([]byte("{"), members, []byte("}"))))
+}
+
+// handlePostMany is POST /v1/feed: one item for several users, and an answer for each.
+func (s *System) handlePostMany(ctx *fasthttp.RequestCtx) error {
+	it, err := s.item(ctx.PostBody())
+	if err != nil {
+		return err
+	}
+	if err := relay.CheckMany("userIds", it.Users); err != nil {
+		return err
+	}
+	tickets, failed := make([]broker.Ticket, len(it.Users)), make([]error, len(it.Users))
+	for i, user := range it.Users {
+		tickets[i], failed[i] = s.post(user, &it)
+	}
+	a := relay.NewAnswers("userId")
+	for i, user := range it.Users {
+		var members []byte
+		if failed[i] == nil {
+			members, failed[i] = answer(&it, tickets[i])
+		}
+		a.Add(user, members, failed[i])
+	}
+	return relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(a.JSON()))
+}
+
+// item reads what a backend posts, and gives it an id if it has none.
+func (s *System) item(body []byte) (item, error) {
+	it, err := parse(body)
+	if err != nil {
+		return it, err
 	}
 	if it.ID == "" {
 		it.ID = ulid.Make().String()
 	}
-	if relay.EventCursor(channel, it.ID) {
-		return bad("id looks like a cursor of this feed: choose another")
-	}
 	if len(it.Data) > s.limit {
-		return relay.Fault(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("data is larger than %d bytes", s.limit), false)
+		return it, relay.Fault(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("data is larger than %d bytes", s.limit), false)
 	}
-	at, err := s.core.Publish(channel, &broker.Publication{Op: broker.Send, Data: it.append(nil), IdempotencyKey: it.ID})
-	if err != nil {
-		return err
+	return it, nil
+}
+
+// post adds an item to the feed of a user.
+func (s *System) post(user string, it *item) (broker.Ticket, error) {
+	channel, ok := channelOf(user)
+	if !ok {
+		return broker.Ticket{}, bad("the user id is too long to have a feed")
 	}
-	b := wire.AppendString([]byte(`{"id":`), it.ID)
-	b = wire.AppendPosition(append(b, `,"position":`...), at.Epoch, at.Seq)
-	ctx.SetContentType("application/json")
-	ctx.SetBody(append(b, '}'))
-	return nil
+	if relay.EventCursor(channel, it.ID) {
+		return broker.Ticket{}, bad("id looks like a cursor of this feed: choose another")
+	}
+	return s.core.Submit(channel, &broker.Publication{Op: broker.Send, Data: it.append(nil), IdempotencyKey: it.ID})
+}
+
+// answer waits until an item is as safe as it is to be, and is the members of the answer.
+func answer(it *item, ticket broker.Ticket) (members []byte, err error) {
+	at := ticket.Position
+	if ticket.Wait != nil {
+		if at, err = ticket.Wait(); err != nil {
+			return nil, err
+		}
+	}
+	return wire.AppendPosition(append(wire.AppendString([]byte(`"id":`), it.ID), `,"position":`...), at.Epoch, at.Seq), nil
 }

@@ -190,3 +190,42 @@ func TestRestartWithoutData(t *testing.T) {
 		t.Errorf("%d devices", n)
 	}
 }
+
+// One notification reaches several users, and each has an answer.
+func TestOneNotificationForSeveralUsers(t *testing.T) {
+	g := start(t, nil)
+	one, two := g.connect("u1"), g.connect("u2")
+	status, out := g.Backend("POST", "/v1/notify", relaytest.Message{"userIds": []string{"u1", "u2", strings.Repeat("x", 300)}, "title": "Hello"})
+	m, _ := out.(relaytest.Message)
+	answers, _ := m["answers"].([]any)
+	if status != 202 || len(answers) != 3 || m["failed"] != 1.0 || answers[2].(relaytest.Message)["code"] != "bad_request" {
+		t.Fatal(status, out)
+	}
+	for i, p := range []*relaytest.Peer{one, two} {
+		a := answers[i].(relaytest.Message)
+		if key := p.Type("update")["key"]; key == nil || key != a["id"] || a["userId"] != fmt.Sprint("u", i+1) {
+			t.Error(key, a)
+		}
+	}
+	if answers[0].(relaytest.Message)["id"] == answers[1].(relaytest.Message)["id"] {
+		t.Error("two notifications have one id")
+	}
+	many := make([]string, relay.MaxMany+1)
+	for i := range many {
+		many[i] = fmt.Sprint("m", i)
+	}
+	for why, body := range map[string]relaytest.Message{
+		"userIds must name 1 to 1000, not 1001": {"userIds": many, "title": "a"},
+		"userIds must name 1 to 1000, not 0":    {"userIds": []string{}, "title": "a"},
+		"userIds names u1 twice":                {"userIds": []string{"u1", "u1"}, "title": "a"},
+		"either userId or userIds":              {"userIds": []string{"u1"}, "userId": "u2", "title": "a"},
+		"title is missing":                      {"userIds": []string{"u1"}},
+	} {
+		if status, out := g.Backend("POST", "/v1/notify", body); status != 400 || !strings.Contains(fmt.Sprint(out), why) {
+			t.Errorf("%s: %d %v", why, status, out)
+		}
+	}
+	if status, out := g.Backend("POST", "/v1/notify", relaytest.Message{"userIds": many[:relay.MaxMany], "title": "a"}); status != 202 || out.(relaytest.Message)["failed"] != 0.0 {
+		t.Errorf("%d %.300v", status, out)
+	}
+}

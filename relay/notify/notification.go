@@ -32,7 +32,8 @@ const (
 // request is a notification as it is asked for.
 type request struct {
 	UserID   string          `json:"userId"`
-	ID       string          `json:"id,omitempty"` // of the sender's choice: the same id is not sent twice
+	UserIDs  []string        `json:"userIds,omitempty"` // of a backend's request, in the place of userId
+	ID       string          `json:"id,omitempty"`      // of the sender's choice: the same id is not sent twice
 	Title    string          `json:"title"`
 	Body     string          `json:"body"`
 	Data     json.RawMessage `json:"data,omitempty"`

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -205,14 +206,45 @@ func (s *System) handleNotify(ctx *fasthttp.RequestCtx) error {
 	if err := relay.ReadJSON(ctx, &r); err != nil {
 		return err
 	}
-	if err := r.check(); err != nil {
-		return err
+	if r.UserIDs != nil {
+		return s.notifyMany(ctx, r)
 	}
-	e := &relay.Event{Topic: topicSend, Key: wire.UserChannel(r.UserID), Data: encode(&r)}
-	if err := s.core.Emit(e); err != nil { // comes back as send
+	if err := s.notify(&r); err != nil {
 		return err
 	}
 	return relay.WriteJSON(ctx, http.StatusAccepted, map[string]string{"id": r.ID})
+}
+
+// notifyMany tells several users of the same, and answers for each.
+func (s *System) notifyMany(ctx *fasthttp.RequestCtx, r request) error {
+	if r.UserID != "" {
+		return bad("either userId or userIds is needed, not both")
+	}
+	users := r.UserIDs
+	if err := relay.CheckMany("userIds", users); err != nil {
+		return err
+	}
+	r.UserIDs, r.UserID = nil, "anybody"
+	all := r
+	if err := all.check(); err != nil { // what is wrong for all of them is wrong with the request
+		return err
+	}
+	return relay.WriteJSON(ctx, http.StatusAccepted, json.RawMessage(relay.Many("userId", users, func(user string) ([]byte, error) {
+		one := r
+		one.UserID = user
+		if err := s.notify(&one); err != nil {
+			return nil, err
+		}
+		return wire.AppendString([]byte(`"id":`), one.ID), nil
+	})))
+}
+
+// notify checks and sends a notification; its id is in r then.
+func (s *System) notify(r *request) error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	return s.core.Emit(&relay.Event{Topic: topicSend, Key: wire.UserChannel(r.UserID), Data: encode(r)}) // comes back as send
 }
 
 // send is the topic notification.send. A client tells nobody but its own user, whatever it says of the user.

@@ -1,0 +1,141 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+
+	"weir/broker"
+	"weir/internal/wire"
+)
+
+// MaxMany is how many channels or users one item may be for.
+const MaxMany = 1000
+
+// manyAtOnce bounds how many users of one request are told at once.
+const manyAtOnce = 32
+
+// errMany is a publication for several channels, where one for one is expected.
+var errMany = errors.New("a publication for several channels")
+
+// CheckMany says what is wrong with a list of channels or users that one item is for. member is its name.
+func CheckMany(member string, list []string) error {
+	if n := len(list); n < 1 || n > MaxMany {
+		return faultField.with(fmt.Sprintf("%s must name 1 to %d, not %d", member, MaxMany, n))
+	}
+	seen := make(map[string]bool, len(list))
+	for _, name := range list {
+		if seen[name] {
+			return faultField.with(member + " names " + shorten(name) + " twice")
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+// Answers is the answer to a request for several: one object for each, in their order, whether it succeeded or not.
+type Answers struct {
+	member string // what names whom an answer is for
+	out    []byte
+	n      int
+	failed int
+}
+
+// NewAnswers is an empty one. Its answers name whom they are for by member.
+func NewAnswers(member string) *Answers { return &Answers{member: member, out: []byte(`{"answers":[`)} }
+
+// Add appends one answer: the members of an object, as they stand between its braces, or what went wrong.
+func (a *Answers) Add(name string, members []byte, err error) {
+	if a.n++; a.n > 1 {
+		a.out = append(a.out, ',')
+	}
+	a.out = append(append(append(a.out, `{"`...), a.member...), `":`...)
+	a.out = append(wire.AppendString(a.out, name), ',')
+	if err != nil {
+		a.failed++
+		a.out = faultOf(err).appendBody(a.out)
+	} else {
+		a.out = append(a.out, members...)
+	}
+	a.out = append(a.out, '}')
+}
+
+// JSON is the whole answer.
+func (a *Answers) JSON() []byte {
+	return append(strconv.AppendInt(append(a.out, `],"failed":`...), int64(a.failed), 10), '}')
+}
+
+// Many does something for each of several users, some of them at once, and answers for each.
+func Many(member string, list []string, each func(name string) (members []byte, err error)) []byte {
+	type result struct {
+		members []byte
+		err     error
+	}
+	results := make([]result, len(list))
+	var group sync.WaitGroup
+	next := make(chan int)
+	for range min(manyAtOnce, len(list)) {
+		group.Go(func() { // ended by the close of next; waited for below
+			for i := range next {
+				results[i].members, results[i].err = each(list[i])
+			}
+		})
+	}
+	for i := range list {
+		next <- i
+	}
+	close(next)
+	group.Wait()
+	a := NewAnswers(member)
+	for i, r := range results {
+		a.Add(list[i], r.members, r.err)
+	}
+	return a.JSON()
+}
+
+// many makes the publication that p.command holds in each of its channels, one after the other, waits until all of
+// that is as safe as is asked for, and appends the answer.
+func (p *publisher) many(r *Relay, dst []byte) ([]byte, error) {
+	c := &p.command
+	var channels []string
+	err := wire.Elements(c.Channels, func(v []byte) error {
+		name, err := wire.Text(v)
+		if err == nil {
+			channels = append(channels, name)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return dst, faultField.with("channels must be a list of names")
+	case c.Channel != "":
+		return dst, faultField.with("either channel or channels is needed, not both")
+	}
+	if err := CheckMany("channels", channels); err != nil {
+		return dst, err
+	}
+	tickets, failed := make([]broker.Ticket, len(channels)), make([]error, len(channels))
+	for i, channel := range channels {
+		if !wire.ValidChannel(channel) {
+			failed[i] = faultChannel
+			continue
+		}
+		c.Channel = channel
+		tickets[i], failed[i] = r.submit(&p.run, r.policies.of(channel), c, "")
+	}
+	p.channel, p.ns = "", nil
+	a := NewAnswers("channel")
+	for i, t := range tickets {
+		if failed[i] == nil && t.Wait != nil {
+			t.Position, failed[i] = t.Wait()
+		}
+		var members []byte
+		if failed[i] == nil {
+			members = wire.AppendPosition([]byte(`"position":`), t.Position.Epoch, t.Position.Seq)
+		}
+		a.Add(channels[i], members, failed[i])
+	}
+	return slices.Concat(dst, a.JSON()), nil
+}
