@@ -11,6 +11,7 @@ type Webhook struct {
 	Timeout time.Duration `yaml:"timeout"` // of one attempt; 2s, which is also the longest
 	Retry   time.Duration `yaml:"retry"`   // how long an event is tried; 24h, which is also the longest
 	Queue   int           `yaml:"queue"`   // events that wait at once; 1000
+	Batch   int           `yaml:"batch"`   // events in one request at most; 1. With more the body is an array of them
 	// AllowInsecure permits http and private addresses, for backends beside the relay. Development mode does, too.
 	AllowInsecure bool `yaml:"allow_insecure"`
 }
@@ -19,5 +20,6 @@ func fillWebhook(w Webhook) Webhook {
 	set(&w.Timeout, 2*time.Second)
 	set(&w.Retry, 24*time.Hour)
 	set(&w.Queue, 1000)
+	set(&w.Batch, 1)
 	return w
 }

@@ -68,7 +68,7 @@ func (a *Answers) JSON() []byte {
 }
 
 // Many does something for each of several users, some of them at once, and answers for each.
-func Many(member string, list []string, each func(name string) (members []byte, err error)) []byte {
+func (c *Core) Many(member string, list []string, each func(name string) (members []byte, err error)) []byte {
 	type result struct {
 		members []byte
 		err     error
@@ -77,11 +77,12 @@ func Many(member string, list []string, each func(name string) (members []byte, 
 	var group sync.WaitGroup
 	next := make(chan int)
 	for range min(manyAtOnce, len(list)) {
-		group.Go(func() { // ended by the close of next; waited for below
+		c.Contain().Go(&group, "several users", func() { // ended by the close of next; waited for below
 			for i := range next {
-				results[i].members, results[i].err = each(list[i])
+				results[i].err = faultInternal
+				c.Contain().Do("one of several users", func() { results[i].members, results[i].err = each(list[i]) })
 			}
-		})
+		}, nil)
 	}
 	for i := range list {
 		next <- i

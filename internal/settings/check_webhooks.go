@@ -41,6 +41,7 @@ func (k *check) webhooks(c relay.Config) {
 		k.span(join(key, "timeout"), w.Timeout, 10*time.Millisecond, 2*time.Second)
 		k.span(join(key, "retry"), w.Retry, time.Second, 24*time.Hour)
 		k.count(join(key, "queue"), w.Queue, 1, 100_000)
+		k.count(join(key, "batch"), w.Batch, 1, 100)
 	}
 }
 

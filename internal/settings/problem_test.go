@@ -119,6 +119,7 @@ func TestMistakes(t *testing.T) {
 		{"document cursors", "documents: {cursors: -1}", "weir.yaml:1: documents.cursors: -1 is out of range"},
 		{"documents idle", "documents: {idle: 0s}", "weir.yaml:1: documents.idle: "},
 		{"webhook queue", hook("queue: 0"), "weir.yaml:3: webhooks[0].queue: 0 is out of range"},
+		{"webhook batch", hook("batch: 101"), "weir.yaml:3: webhooks[0].batch: 101 is out of range"},
 		{"events", "events:\n  clients: [page.view, a b]", `weir.yaml:2: events.clients[1]: "a b" is not a topic`},
 		{"notify that is off", "notify: {webpush: {secret: rfGRDOZSHfvAAWOqbP1-5OKzNhNvlxxdeSSSZUW_BlI, subject: \"mailto:a@b.example\"}}", "weir.yaml:1: notify: nobody is notified: the system is off"},
 		{"notify timeout", "notify:\n  timeout: 11s", "weir.yaml:2: notify.timeout: 11s is out of range: expected 10ms to 10s"},
@@ -292,7 +293,7 @@ func hookLine(line string) string {
 	name, value, _ := strings.Cut(line, ": ")
 	keys[name] = value
 	var list []string
-	for _, name := range []string{"name", "url", "topics", "secrets", "timeout", "retry", "queue"} {
+	for _, name := range []string{"name", "url", "topics", "secrets", "timeout", "retry", "queue", "batch"} {
 		if value, ok := keys[name]; ok {
 			list = append(list, name+": "+value)
 		}

@@ -229,7 +229,7 @@ func (s *System) notifyMany(ctx *fasthttp.RequestCtx, r request) error {
 	if err := all.check(); err != nil { // what is wrong for all of them is wrong with the request
 		return err
 	}
-	return relay.WriteJSON(ctx, http.StatusAccepted, json.RawMessage(relay.Many("userId", users, func(user string) ([]byte, error) {
+	return relay.WriteJSON(ctx, http.StatusAccepted, json.RawMessage(s.core.Many("userId", users, func(user string) ([]byte, error) {
 		one := r
 		one.UserID = user
 		if err := s.notify(&one); err != nil {

@@ -25,41 +25,53 @@ type outcome struct {
 	problem string
 }
 
-// attempt sends the first event of a lane, and puts the lane back. A panic while it is sent is a failed attempt; one
-// afterwards leaves the event where it is, to be sent again.
-func (p *endpoint) attempt(l *lane) {
+// attempt sends what was loaded, and puts the lanes back. A panic while it is sent is a failed attempt; one afterwards
+// leaves the events where they are, to be sent again.
+func (p *endpoint) attempt(c cargo) {
 	defer p.work.Done()
+	var list []*event
 	p.mu.Lock()
-	e := l.events[0]
+	for _, l := range c {
+		list = append(list, l.events[:l.loaded]...)
+	}
 	p.mu.Unlock()
 	o := outcome{verdict: failed, problem: "an internal error, which the log tells of"}
-	p.contain.Do("attempt at a webhook", func() { o = p.send(e) })
-	back := false
-	p.contain.Do("outcome of a webhook", func() { p.settle(l, e, o, &back) })
-	if !back {
-		p.mu.Lock()
-		p.breaker.failed(time.Now()) // it may have been the one that it let through
-		p.mu.Unlock()
-		p.putBack(l, time.Now(), false)
-		p.kick()
+	p.contain.Do("attempt at a webhook", func() {
+		id, body := list[0].id, list[0].body
+		if p.config.Batch > 1 {
+			id, body = pack(list)
+		}
+		o = p.send(id, body)
+	})
+	back := 0
+	p.contain.Do("outcome of a webhook", func() { p.settle(c, list, o, &back) })
+	if back == len(c) {
+		return
 	}
+	p.mu.Lock()
+	p.breaker.failed(time.Now()) // it may have been the one that it let through
+	p.mu.Unlock()
+	for ; back < len(c); back++ {
+		p.putBack(c[back], time.Now(), 0, false, back == len(c)-1)
+	}
+	p.kick()
 }
 
 // send makes one attempt.
-func (p *endpoint) send(e *event) outcome {
+func (p *endpoint) send(id string, body []byte) outcome {
 	ctx, cancel := context.WithTimeout(p.ctx, p.config.Timeout)
 	defer cancel()
 	now := time.Now()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.config.URL, bytes.NewReader(e.body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.config.URL, bytes.NewReader(body))
 	if err != nil {
 		return outcome{verdict: failed, problem: "the address is not one"}
 	}
 	h := req.Header
 	h.Set("Content-Type", "application/json")
 	h.Set("User-Agent", "weir")
-	h.Set(HeaderID, e.id)
+	h.Set(HeaderID, id)
 	h.Set(HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
-	h.Set(HeaderSignature, Sign(p.keys, e.id, now, e.body))
+	h.Set(HeaderSignature, Sign(p.keys, id, now, body))
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return outcome{verdict: failed, problem: safedial.Problem(err)}
@@ -73,13 +85,14 @@ func (p *endpoint) send(e *event) outcome {
 	return o
 }
 
-// settle notes what came of an attempt: the event is done with, or waits for the next. back says that the lane is.
-func (p *endpoint) settle(l *lane, e *event, o outcome, back *bool) {
+// settle notes what came of an attempt: the events are done with, or wait for the next. back counts the lanes that are.
+func (p *endpoint) settle(c cargo, list []*event, o outcome, back *int) {
 	now := time.Now()
 	p.counted.attempt(o.verdict).Inc()
-	stopped := p.ctx.Err() != nil && o.verdict == failed // it stays where it is, for the next process
+	stopped := p.ctx.Err() != nil && o.verdict == failed // they stay where they are, for the next process
+	split := o.verdict == refused && len(list) > 1       // one of them is meant: each is sent alone
 
-	was, opened, dead := p.weigh(e, o, now, stopped)
+	was, opened := p.weigh(list, o, now, stopped)
 	switch {
 	case opened:
 		p.log.Warn("webhook does not answer", slog.String("webhook", p.config.Name), slog.String("problem", o.problem))
@@ -88,15 +101,31 @@ func (p *endpoint) settle(l *lane, e *event, o outcome, back *bool) {
 	case was && o.verdict == delivered:
 		p.log.Info("webhook answers again", slog.String("webhook", p.config.Name))
 	}
-	done := o.verdict == delivered || dead != ""
-	if dead != "" {
-		p.bury(e, dead)
+	for _, l := range c {
+		done := 0
+		for _, e := range list[:l.loaded] { // nobody else touches a lane that is under way but to append
+			dead := ""
+			switch {
+			case split:
+			case o.verdict == refused:
+				dead = "refused"
+			case o.verdict == gone:
+				dead = "gone"
+			case o.verdict == failed && now.Sub(e.since) >= p.config.Retry && !stopped:
+				dead = "expired"
+			}
+			if dead != "" {
+				p.bury(e, dead)
+			}
+			if dead != "" || o.verdict == delivered {
+				p.forget(e)
+				done++ // the first of the lane: later ones are younger
+			}
+		}
+		list = list[l.loaded:]
+		*back++
+		p.putBack(l, now, done, split, *back == len(c))
 	}
-	if done {
-		p.forget(e)
-	}
-	*back = true
-	p.putBack(l, now, done)
 	if was && o.verdict == delivered {
 		p.hurry()
 	}
@@ -109,12 +138,14 @@ func (p *endpoint) settle(l *lane, e *event, o outcome, back *bool) {
 	p.kick()
 }
 
-// weigh notes an outcome: whether the breaker was open, whether it is now, and why the event is given up, if it is.
-func (p *endpoint) weigh(e *event, o outcome, now time.Time, stopped bool) (was, opened bool, dead string) {
+// weigh notes an outcome: whether the breaker was open, and whether it is now.
+func (p *endpoint) weigh(list []*event, o outcome, now time.Time, stopped bool) (was, opened bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e.attempts++
-	e.problem = o.problem
+	for _, e := range list {
+		e.attempts++
+		e.problem = o.problem
+	}
 	was = p.breaker.open
 	if o.verdict == failed {
 		if !stopped {
@@ -129,16 +160,7 @@ func (p *endpoint) weigh(e *event, o outcome, now time.Time, stopped bool) (was,
 	if o.verdict == gone {
 		p.disabled = true
 	}
-	opened = !was && p.breaker.open
-	switch {
-	case o.verdict == refused:
-		dead = "refused"
-	case o.verdict == gone:
-		dead = "gone"
-	case o.verdict == failed && now.Sub(e.since) >= p.config.Retry && !stopped:
-		dead = "expired"
-	}
-	return was, opened, dead
+	return was, !was && p.breaker.open
 }
 
 // forget takes an event that is done with from the shelf.
@@ -149,21 +171,26 @@ func (p *endpoint) forget(e *event) {
 	}
 }
 
-// putBack ends an attempt: the lane is ready for its next event, waits, or is empty and goes.
-func (p *endpoint) putBack(l *lane, now time.Time, done bool) {
+// putBack ends an attempt for a lane, with how many of its events are done with: it is ready for its next event, waits,
+// or is empty and goes. With split it is ready at once, for one event at a time. The last lane of a request ends that.
+func (p *endpoint) putBack(l *lane, now time.Time, done int, split, last bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.inFlight--
-	p.idle.Broadcast()
-	if done {
-		l.events[0] = nil
-		l.events = l.events[1:]
-		p.size--
+	if last {
+		p.inFlight--
+		p.idle.Broadcast()
 	}
+	if split {
+		l.alone = l.loaded
+	}
+	clear(l.events[:done])
+	l.events = l.events[done:]
+	l.alone = max(l.alone-done, 0)
+	p.size -= done
 	switch {
 	case len(l.events) == 0:
 		delete(p.lanes, l.key)
-	case done:
+	case done > 0 || split:
 		p.ready = append(p.ready, l)
 	default:
 		e := l.events[0]

@@ -45,12 +45,13 @@ type endpoint struct {
 	work sync.WaitGroup // attempts; stop waits
 }
 
-// lane is the events of one key, of which one at a time is under way. Guarded by the endpoint's mu.
+// lane is the events of one key, of which one request at a time is under way. Guarded by the endpoint's mu.
 type lane struct {
 	key    string
 	events []*event
 	at     time.Time // of the next attempt
-
+	loaded int       // how many of them are under way
+	alone  int       // how many are to be sent one at a time: something of a request with them was refused
 }
 
 // accept takes an event on, or gives it up at once if there is no room. Wait, unless it is nil, answers when the
@@ -139,13 +140,11 @@ func (p *endpoint) schedule() {
 			next = again
 			break
 		}
-		l := p.ready[0]
-		p.ready[0] = nil
-		p.ready = p.ready[1:]
+		c := p.load()
 		p.breaker.begin()
 		p.inFlight++
 		p.work.Add(1)
-		if !p.run(func() { p.attempt(l) }) { // ended by its timeout or ctx; stop waits
+		if !p.run(func() { p.attempt(c) }) { // ended by its timeout or ctx; stop waits
 			p.work.Done()
 			p.inFlight--
 			return
