@@ -48,7 +48,7 @@ func (r *Relay) newAdmin() *http.Server {
 	for _, x := range r.adminRoutes {
 		mux.Handle(x.pattern, x.handler)
 	}
-	return &http.Server{Handler: r.containAdmin(r.adminOnly(mux)), ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
+	return &http.Server{Handler: r.containAdmin(r.adminDoor(r.adminOnly(mux))), ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: r.waits.request, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute}
 }
 

@@ -20,14 +20,14 @@ const maxFollowers = 200
 // adminPages adds the dashboard to the admin listener, and what it asks: the API of backends, and who follows a
 // channel.
 func (r *Relay) adminPages(mux *http.ServeMux) {
-	mux.Handle("GET /{$}", r.ownPages(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, req *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", pagePolicy)
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
 		serveFile(w, req, "dashboard/index.html")
-	})))
-	mux.Handle("GET /dashboard/{name}", r.ownPages(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	})
+	mux.HandleFunc("GET /dashboard/{name}", func(w http.ResponseWriter, req *http.Request) {
 		name := "dashboard/" + req.PathValue("name")
 		if web.File(name) == nil {
 			http.NotFound(w, req)
@@ -40,10 +40,10 @@ func (r *Relay) adminPages(mux *http.ServeMux) {
 			return
 		}
 		serveFile(w, req, name)
-	})))
-	mux.Handle("GET /figures", r.ownPages(http.HandlerFunc(r.handleFigures)))
-	mux.Handle("GET /followers", r.ownPages(http.HandlerFunc(r.handleFollowers)))
-	mux.Handle("/v1/", r.ownPages(r.backendAPI()))
+	})
+	mux.HandleFunc("GET /figures", r.handleFigures)
+	mux.HandleFunc("GET /followers", r.handleFollowers)
+	mux.Handle("/v1/", r.backendAPI())
 }
 
 func serveFile(w http.ResponseWriter, req *http.Request, name string) {
@@ -57,21 +57,6 @@ func serveFile(w http.ResponseWriter, req *http.Request, name string) {
 		body = small
 	}
 	_, _ = w.Write(body) //nolint:gosec // embedded in the binary, whatever name is asked for
-}
-
-// ownPages lets requests pass that no page elsewhere has made: such a page would act with the password that the
-// browser keeps, or, on loopback, simply because it runs on this machine.
-func (r *Relay) ownPages(next http.Handler) http.Handler {
-	guard := http.NewCrossOriginProtection() // by Sec-Fetch-Site and Origin, of requests that may change something
-	return guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if loopback(r.cfg.Admin) && !loopbackHost(req.Host) {
-			// A name that was made to point here: its page would pass for our own.
-			r.metrics.authFailures.of("origin").Inc()
-			http.Error(w, "the admin listener answers to 127.0.0.1, ::1 and localhost only", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, req)
-	}))
 }
 
 // backendAPI is the API of backends on the admin listener: who may administer may do what a backend may.

@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -24,7 +23,7 @@ func (c *Core) Admin(pattern string, h http.Handler) {
 }
 
 // AdminLive serves a WebSocket route of the admin listener. Who comes in there has the role "admin" and no name;
-// Live.Admit is not asked. Pages may connect if they are the listener's own. At start.
+// Live.Admit is not asked. At start.
 func (c *Core) AdminLive(path string, live Live) {
 	r := c.relay
 	r.completeLive(&live)
@@ -46,11 +45,6 @@ func (r *Relay) handleAdminLive(w http.ResponseWriter, req *http.Request, live *
 	}
 	if r.draining.Load() {
 		refuse(faultDraining)
-		return
-	}
-	if !r.adminOrigin(req) {
-		r.metrics.authFailures.of("origin").Inc()
-		refuse(faultOrigin)
 		return
 	}
 	o, bad := readOffer(upgradeHeader(req))
@@ -87,19 +81,4 @@ func upgradeHeader(req *http.Request) *fasthttp.RequestHeader {
 		}
 	}
 	return h
-}
-
-// adminOrigin says whether an upgrade on the admin listener comes from its own page, or from no page at all. On
-// loopback the page must also have been asked for by a name of this machine: another one may have been made to
-// point here.
-func (r *Relay) adminOrigin(req *http.Request) bool {
-	if loopback(r.cfg.Admin) && !loopbackHost(req.Host) {
-		return false
-	}
-	all := req.Header.Values("Origin")
-	if len(all) == 0 {
-		return true
-	}
-	u, err := url.Parse(all[0])
-	return len(all) == 1 && err == nil && u.Host == req.Host
 }

@@ -1,8 +1,10 @@
 package relay
 
 import (
+	"bufio"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -129,6 +131,104 @@ func TestAdminPagesAreTheirOwn(t *testing.T) {
 	}
 	if status, body := ask("POST", "/v1/disconnect", `{"userId":"u1"}`); status != 200 || body != `{"disconnected":1}` {
 		t.Error(status, body)
+	}
+}
+
+// Every route of the admin listener is behind one door: what a page elsewhere has made a browser ask for does not pass.
+// Programs do, which send nothing but the address that they have dialed.
+func TestAdminDoor(t *testing.T) {
+	t.Parallel()
+	const token = "the token of the operators, 32 bytes"
+	g := open(t)
+	far := launch(t, openConfig(), func(r *Relay) { r.cfg.Admin, r.cfg.AdminToken = "0.0.0.0:9090", token })
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	ask := func(addr, path string, header ...string) int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			if header[i] == "Host" {
+				req.Host = header[i+1]
+			} else {
+				req.Header.Add(header[i], header[i+1])
+			}
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	port := g.admin[strings.LastIndexByte(g.admin, ':'):]
+	const navigate, document = "Sec-Fetch-Mode", "Sec-Fetch-Dest"
+	refused := map[string][]string{
+		"a rebound name":                  {"Host", "evil.example" + port},
+		"a rebound name, by its own page": {"Host", "evil.example", "Origin", "http://evil.example", "Sec-Fetch-Site", "same-origin"},
+		"a name that ends so":             {"Host", "notlocalhost"},
+		"an image elsewhere":              {"Sec-Fetch-Site", "cross-site", navigate, "no-cors", document, "image"},
+		"another port":                    {"Sec-Fetch-Site", "same-site", navigate, "no-cors", document, "script"},
+		"a frame elsewhere":               {"Sec-Fetch-Site", "cross-site", navigate, "navigate", document, "iframe"},
+		"a page of old":                   {"Origin", "https://evil.example"},
+		"a sandboxed page":                {"Origin", "null"},
+		"another port, of old":            {"Origin", "http://127.0.0.1:1"},
+		"two origins":                     {"Origin", "http://" + g.admin, "Origin", "https://evil.example"},
+	}
+	passed := map[string][]string{
+		"a program":               nil,
+		"localhost":               {"Host", "localhost" + port},
+		"localhost in capitals":   {"Host", "LOCALHOST" + port},
+		"localhost and a dot":     {"Host", "localhost."},
+		"a name below localhost":  {"Host", "weir.localhost" + port},
+		"IPv6":                    {"Host", "[::1]" + port},
+		"its own page":            {"Origin", "http://" + g.admin, "Sec-Fetch-Site", "same-origin"},
+		"an address typed":        {"Sec-Fetch-Site", "none", navigate, "navigate", document, "document"},
+		"its own page of old":     {"Origin", "http://" + g.admin},
+		"a port that is not said": {"Host", "localhost:80", "Origin", "http://localhost"},
+		"a proxy with TLS":        {"Host", "localhost", "Origin", "https://localhost:443"},
+	}
+	paths := []string{"/", "/dashboard/dashboard.js", "/metrics", "/healthz", "/readyz", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2",
+		"/debug/pprof/symbol", "/debug/pprof/heap", "/v1/channels", "/followers?channel=a", "/nothing"}
+	for _, path := range paths {
+		for what, header := range refused {
+			if status := ask(g.admin, path, header...); status != 403 {
+				t.Errorf("%s, %s: %d", path, what, status)
+			}
+		}
+		for what, header := range passed {
+			if status := ask(g.admin, path, header...); status != 200 && path != "/nothing" {
+				t.Errorf("%s, %s: %d", path, what, status)
+			}
+		}
+		// Elsewhere than on loopback there is a token, and Host may be any name: a service's, a container's.
+		for _, host := range []string{"weir:9090", "host.docker.internal:9090", "10.1.2.3:9090"} {
+			if status := ask(far.admin, path, "Host", host, "Authorization", "Bearer "+token); status != 200 && path != "/nothing" {
+				t.Errorf("%s, as %s: %d", path, host, status)
+			}
+		}
+		if status := ask(far.admin, path, "Host", "weir:9090", "Authorization", "Bearer "+token, "Sec-Fetch-Site", "cross-site"); status != 403 {
+			t.Errorf("%s, with a password that the browser keeps: %d", path, status)
+		}
+		want := 403 // but on the dashboard
+		if path == "/" {
+			want = 200
+		}
+		if status := ask(g.admin, path, "Sec-Fetch-Site", "cross-site", navigate, "navigate", document, "document"); status != want {
+			t.Errorf("%s, by a link: %d, want %d", path, status, want)
+		}
+	}
+	nc, err := net.Dial("tcp", g.admin) // no browser leaves Host out; checks of old do
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	_, _ = io.WriteString(nc, "GET /healthz HTTP/1.0\r\n\r\n")
+	if a, err := readAnswer(bufio.NewReader(nc)); err != nil || a.StatusCode != 200 {
+		t.Errorf("without Host: %v %v", a.StatusCode, err)
+	}
+	if n := g.metric(`weir_auth_failures_total{reason="origin"}`); n == "0" || n == "" {
+		t.Errorf("%q are counted", n)
 	}
 }
 

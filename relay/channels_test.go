@@ -55,7 +55,7 @@ func TestChannelRoutes(t *testing.T) {
 	for path, code := range map[string]string{
 		"/v1/channels/.a":                  "bad_channel",
 		"/v1/channels/a%20b":               "bad_channel",
-		"/v1/channels/a%zz":                "bad_channel",
+		"/v1/channels/a%zz":                "bad_request",
 		"/v1/channels/a%00":                "bad_channel",
 		"/v1/channels/a/b%20c":             "bad_name",
 		"/v1/channels/a/b/c%22":            "bad_name",

@@ -1,13 +1,11 @@
 package relay
 
 import (
-	"bufio"
 	"log/slog"
 	"net"
 	"strconv"
 	"time"
 
-	"github.com/lxzan/gws"
 	"github.com/oklog/ulid/v2"
 	"github.com/valyala/fasthttp"
 
@@ -115,21 +113,6 @@ func (s *session) fall() {
 	s.ending.Store(true)
 	s.conn.Abort()
 	s.conn.Reply(nil, s.firstTurn) // unless it was on its way already
-}
-
-// newParser makes a frame parser that reads from a session's socket.
-func (r *Relay) newParser(s *session) (*gws.Conn, error) {
-	request := r.parserRequests[0]
-	if deflates(s.enc) {
-		request = r.parserRequests[1]
-	}
-	parser := r.parser
-	if s.live != nil {
-		parser = s.live.live.parser
-	}
-	s.socket.upgrade = true
-	defer func() { s.socket.upgrade = false }()
-	return parser.UpgradeFromConn(&s.socket, bufio.NewReaderSize(&s.socket, readBuffer), request)
 }
 
 // start subscribes a session to its user's own channel, sends head and the connected message, and then

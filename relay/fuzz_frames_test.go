@@ -69,7 +69,7 @@ func FuzzGuard(f *testing.F) {
 
 // plainReading is how far whole frames go, and the close code of the first breach, 0 if there is none.
 func plainReading(b []byte, limit int, deflate bool) (whole, code int) {
-	size, fragments, open := 0, 0, false
+	size, empty, open := 0, 0, false
 	for at := 0; ; whole = at {
 		rest := b[at:]
 		if len(rest) < 2 {
@@ -105,14 +105,16 @@ func plainReading(b []byte, limit int, deflate bool) (whole, code int) {
 		}
 		if !control {
 			if !open {
-				size, fragments = 0, 0
+				size, empty = 0, 0
 			}
 			if length > uint64(limit) || size+int(length) > limit {
 				return whole, 1009
 			}
 			size += int(length)
-			if fragments++; fragments > 1024 {
-				return whole, 1008
+			if length == 0 {
+				if empty++; empty > 1024 {
+					return whole, 1008
+				}
 			}
 			open = !last
 		}

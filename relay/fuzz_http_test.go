@@ -140,7 +140,11 @@ func FuzzOffer(f *testing.F) {
 				want["Sec-Websocket-Protocol"] = []string{"weir"}
 			}
 			if deflate {
-				want["Sec-Websocket-Extensions"] = []string{"permessage-deflate; server_no_context_takeover; client_no_context_takeover"}
+				agreed := "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+				if o.window {
+					agreed += "; server_max_window_bits=15"
+				}
+				want["Sec-Websocket-Extensions"] = []string{agreed}
 			}
 			if len(resp.Header) != len(want) {
 				t.Fatalf("%v, want %v", resp.Header, want)

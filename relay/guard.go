@@ -8,8 +8,9 @@ import (
 	"weir/internal/wire"
 )
 
-// maxFragments bounds the frames of one message: empty ones cost the sender nothing.
-const maxFragments = 1024
+// maxEmpty bounds the empty fragments of one message, which cost the sender nothing. Others are bounded by the bytes of
+// the message.
+const maxEmpty = 1024
 
 // violation is a breach of the WebSocket protocol or of a limit; it closes the connection.
 type violation struct {
@@ -19,22 +20,21 @@ type violation struct {
 
 func (v *violation) Error() string { return v.reason }
 
-// guard watches the frame headers of one client, ahead of the frame parser, which trusts announced
-// lengths and lets reserved bits, endless fragments and floods of control frames pass. It follows
-// RFC 6455, sections 5.2 to 5.5, and RFC 7692, section 6. It belongs to the reader.
+// guard watches the frame headers of one client, ahead of those who handle frames, who trust what it has let pass. It
+// follows RFC 6455, sections 5.2 to 5.5, and RFC 7692, section 6. It belongs to the reader.
 type guard struct {
-	head      [14]byte // of the frame that is being read
-	have      int8     // bytes of it
-	binary    bool     // binary messages are welcome; set once
-	open      bool     // a message has begun and its last frame has not come
-	fragments int16
-	size      int    // of the message so far
-	left      uint64 // payload bytes of the frame still to come
-	over      bool   // a close frame has come, or its header; what stands behind it means nothing
-	control   bucket // pings and pongs
+	head    [14]byte // of the frame that is being read
+	have    int8     // bytes of it
+	binary  bool     // binary messages are welcome; set once
+	open    bool     // a message has begun and its last frame has not come
+	empty   int16    // fragments of the message so far
+	size    int      // of the message so far
+	left    uint64   // payload bytes of the frame still to come
+	over    bool     // a close frame has come, or its header; what stands behind it means nothing
+	control bucket   // pings and pongs
 }
 
-// feed looks at bytes on their way to the parser. It answers how many of them are good, and how many of
+// feed looks at bytes as they come. It answers how many of them are good, and how many of
 // those are whole frames: up to the end of the last one, which may have begun earlier. The violation
 // concerns the byte after the good ones. Nothing behind a close frame is good.
 func (g *guard) feed(b []byte, limit int, deflate bool, pings units.Rate) (good, whole int, bad *violation) {
@@ -115,7 +115,7 @@ func (g *guard) check(limit int, deflate bool, pings units.Rate) *violation {
 		return &violation{wire.CloseProtocol, "fragments out of order"}
 	}
 	if !g.open {
-		g.size, g.fragments = 0, 0
+		g.size, g.empty = 0, 0
 	}
 	if length>>63 != 0 {
 		return &violation{wire.CloseProtocol, "length is negative"}
@@ -124,8 +124,10 @@ func (g *guard) check(limit int, deflate bool, pings units.Rate) *violation {
 		return &violation{wire.CloseTooBig, "message is too big"}
 	}
 	g.size += int(length)
-	if g.fragments++; g.fragments > maxFragments {
-		return &violation{wire.ClosePolicy, "too many fragments"}
+	if length == 0 {
+		if g.empty++; g.empty > maxEmpty {
+			return &violation{wire.ClosePolicy, "too many empty fragments"}
+		}
 	}
 	g.open = !fin
 	return nil

@@ -4,17 +4,11 @@ import (
 	"bytes"
 	"crypto/sha1" //nolint:gosec // RFC 6455 asks for it; nothing rests on its strength
 	"encoding/base64"
-	"net/http"
 	"slices"
 	"strings"
 
-	"github.com/lxzan/gws"
 	"github.com/valyala/fasthttp"
 )
-
-// The frame parser only comes with its own handshake, which is laxer than RFC 6455: headers are matched
-// as substrings, short keys pass, Origin is not looked at. So the relay does the handshake itself, gives
-// the parser a request that it can not refuse and throws its answer away.
 
 const webSocketGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" // RFC 6455, section 1.3
 
@@ -27,6 +21,7 @@ type offer struct {
 	protocol bool   // it offers the subprotocol
 	token    string // carried as a subprotocol; "" none
 	deflate  bool   // it offers permessage-deflate with parameters that can be met
+	window   bool   // and wants to be told the size of the server's window
 }
 
 // readOffer checks an upgrade request as RFC 6455, section 4.2.1 says.
@@ -66,7 +61,9 @@ func readOffer(h *fasthttp.RequestHeader) (offer, *fault) {
 		}
 	}
 	for _, line := range h.PeekAll("Sec-WebSocket-Extensions") {
-		o.deflate = o.deflate || offersDeflate(string(line))
+		if !o.deflate {
+			o.deflate, o.window = offersDeflate(string(line))
+		}
 	}
 	return o, nil
 }
@@ -85,16 +82,16 @@ func hasToken(header []byte, token string) bool {
 }
 
 // offersDeflate says whether one of the offers in a Sec-WebSocket-Extensions header is permessage-deflate
-// with parameters that the relay can meet (RFC 7692, section 7.1). It meets no wish for the server's
-// window: frames are compressed once for all.
-func offersDeflate(header string) bool {
+// with parameters that the relay can meet (RFC 7692, section 7.1), and whether the first such names the server's window.
+// An offer that wants a smaller one than the largest is declined: frames are compressed once, for all who get them.
+func offersDeflate(header string) (offered, window bool) {
 	for ext := range strings.SplitSeq(header, ",") {
 		name, params, _ := strings.Cut(ext, ";")
 		if strings.TrimSpace(name) == "permessage-deflate" && goodParams(params) {
-			return true
+			return true, strings.Contains(params, "server_max_window_bits")
 		}
 	}
-	return false
+	return false, false
 }
 
 // goodParams says whether the parameters of an offer are what RFC 7692, section 7.1, allows and the relay
@@ -114,6 +111,10 @@ func goodParams(params string) bool {
 			if valued {
 				return false
 			}
+		case "server_max_window_bits":
+			if strings.Trim(value, `"`) != largestWindow {
+				return false
+			}
 		case "client_max_window_bits":
 			if bits := strings.Trim(value, `"`); valued && !slices.Contains(windowBits, bits) {
 				return false
@@ -126,8 +127,10 @@ func goodParams(params string) bool {
 	return true
 }
 
-// windowBits are the sizes of a window that an offer may name.
-var windowBits = []string{"8", "9", "10", "11", "12", "13", "14", "15"}
+// windowBits are the sizes of a window that an offer may name. The relay's own is the largest.
+var windowBits = []string{"8", "9", "10", "11", "12", "13", "14", largestWindow}
+
+const largestWindow = "15"
 
 // appendSwitch appends the answer to a good upgrade request.
 func (o *offer) appendSwitch(dst []byte, deflate bool) []byte {
@@ -139,47 +142,9 @@ func (o *offer) appendSwitch(dst []byte, deflate bool) []byte {
 	}
 	if deflate {
 		dst = append(dst, "\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"...)
+		if o.window {
+			dst = append(dst, "; server_max_window_bits="+largestWindow...)
+		}
 	}
 	return append(dst, "\r\n\r\n"...)
 }
-
-// parserRequest is the request that the frame parser is shown. It is only read.
-func parserRequest(deflate bool) *http.Request {
-	h := http.Header{
-		"Connection":            {"Upgrade"},
-		"Upgrade":               {"websocket"},
-		"Sec-Websocket-Version": {"13"},
-		"Sec-Websocket-Key":     {"AAAAAAAAAAAAAAAAAAAAAA=="},
-	}
-	if deflate {
-		h["Sec-Websocket-Extensions"] = []string{"permessage-deflate; server_no_context_takeover; client_no_context_takeover"}
-	}
-	return &http.Request{Method: http.MethodGet, Header: h}
-}
-
-// noStorage is the session storage of the parser, which would otherwise make a map for each connection.
-type noStorage struct{}
-
-func (noStorage) Len() int                     { return 0 }
-func (noStorage) Load(string) (any, bool)      { return nil, false }
-func (noStorage) Delete(string)                {}
-func (noStorage) Store(string, any)            {}
-func (noStorage) Range(func(string, any) bool) {}
-
-// newParser makes the frame parser for a limit on messages.
-func newParser(cfg *Config, limit int) *gws.Upgrader {
-	return gws.NewUpgrader(parserEvents{}, &gws.ServerOption{
-		ParallelEnabled:    false, // in parallel, messages of one client overtake each other
-		ParallelGolimit:    1,
-		CheckUtf8Enabled:   true,
-		ReadMaxPayloadSize: limit,
-		ReadBufferSize:     readBuffer,
-		NewSession:         func() gws.SessionStorage { return noStorage{} },
-		PermessageDeflate:  gws.PermessageDeflate{Enabled: cfg.Compression, PoolSize: 4},
-		// Panics are ours to handle: the parser would guard callbacks only.
-		Recovery: func(gws.Logger) {},
-	})
-}
-
-// readBuffer holds what a session reads ahead: few clients send much, all of them pay for it.
-const readBuffer = 128

@@ -26,8 +26,7 @@ func framed(t *testing.T, adjust ...func(*Config)) (g *rig, connect map[string]f
 	}
 }
 
-// Broken framing is a protocol error, whether or not compression was negotiated (the parser forgets the
-// reserved bits when it was).
+// Broken framing is a protocol error, whether or not compression was negotiated.
 func TestBrokenFraming(t *testing.T) {
 	t.Parallel()
 	g, connect := framed(t)
@@ -182,8 +181,8 @@ func TestOversize(t *testing.T) {
 	p.wantClose(wire.CloseBadUTF8)
 }
 
-// Lengths that no client can mean end the connection at once, and never the process: the parser takes a
-// length beyond 63 bits for a negative one and panics.
+// Lengths that no client can mean end the connection at once, and never the process: one beyond 63 bits
+// is negative where lengths are ints.
 func TestAbsurdLength(t *testing.T) {
 	t.Parallel()
 	g, connect := framed(t)
@@ -216,10 +215,16 @@ func TestFragmentFlood(t *testing.T) {
 	g, connect := framed(t)
 	empty := clientFrame(0, nil)
 	for name, peer := range connect {
-		p := peer() // as many as may be: 1024 in all
-		p.raw(clientFrame(wire.OpText, []byte(`{"type":"ping"`)), bytes.Repeat(empty, maxFragments-2), clientFrame(fin, []byte(`}`)))
+		p := peer()
+		p.raw(clientFrame(wire.OpText, []byte(`{"type":"ping"`)), bytes.Repeat(empty, maxEmpty), clientFrame(fin, []byte(`}`)))
 		p.want("pong")
-		p.raw(clientFrame(wire.OpText, []byte(`{"type":"ping"`)), bytes.Repeat(empty, maxFragments-1), clientFrame(fin, []byte(`}`)))
+		var b []byte // each of a byte: as many as the message has
+		for i, c := range []byte(`{"type":"ping","pad":"` + strings.Repeat("x", 3*maxEmpty) + `"}`) {
+			b = append(b, clientFrame(byte(min(i, 1))^wire.OpText, []byte{c})...)
+		}
+		p.raw(b, clientFrame(fin, nil))
+		p.want("pong")
+		p.raw(clientFrame(wire.OpText, []byte(`{"type":"ping"`)), bytes.Repeat(empty, maxEmpty), clientFrame(fin, nil))
 		if code, reason := p.closed(); code != wire.ClosePolicy {
 			t.Errorf("%s: closed with %d %q, want 1008", name, code, reason)
 		}

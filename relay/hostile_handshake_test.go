@@ -78,7 +78,7 @@ func TestOrigin(t *testing.T) {
 	p.want("connected")
 }
 
-// What RFC 6455, section 4.2.1, wants of a handshake, much of which the frame parser's own would let pass.
+// What RFC 6455, section 4.2.1, wants of a handshake.
 func TestHandshake(t *testing.T) {
 	t.Parallel()
 	g := launch(t, openConfig())
@@ -146,6 +146,10 @@ func TestCompressionNegotiation(t *testing.T) {
 		{"client window", "permessage-deflate; client_max_window_bits=10", true},
 		{"second offer", "permessage-deflate; server_max_window_bits=10, permessage-deflate", true},
 		{"quoted", `permessage-deflate; client_max_window_bits="10"`, true},
+		{"the largest server window", "permessage-deflate; server_max_window_bits=15; client_max_window_bits", true},
+		{"the largest server window, second offer", "permessage-deflate; server_max_window_bits=9, permessage-deflate; server_max_window_bits=\"15\"", true},
+		{"server window, twice", "permessage-deflate; server_max_window_bits=15; server_max_window_bits=15", false},
+		{"server window out of range", "permessage-deflate; server_max_window_bits=16", false},
 		{"substring", "x-permessage-deflate", false},
 		{"substring behind", "permessage-deflate-frames", false},
 		{"server window", "permessage-deflate; server_max_window_bits=10", false},
@@ -164,6 +168,10 @@ func TestCompressionNegotiation(t *testing.T) {
 		}
 		got := h.shake("/ws", lines...)
 		answer := got.Header.Get("Sec-WebSocket-Extensions")
+		agreed := agreed
+		if strings.Contains(tt.name, "largest") {
+			agreed += "; server_max_window_bits=15"
+		}
 		if got.StatusCode != 101 || (answer != "") != tt.want || tt.want && answer != agreed {
 			t.Errorf("%s, compression on: %d %q", tt.name, got.StatusCode, answer)
 		}

@@ -120,7 +120,7 @@ func TestDecompressionBomb(t *testing.T) {
 	}
 }
 
-// An idle session holds no goroutine, no parser and none of the buffers that its messages needed.
+// An idle session holds no goroutine and none of the buffers that its messages needed.
 func TestIdleSessionsAreSmall(t *testing.T) {
 	cfg := openConfig()
 	cfg.Limit.PerUser = 10_000

@@ -13,75 +13,105 @@ const (
 	maxURI         = 4 << 10
 )
 
-// hygiene refuses requests that two HTTP implementations might read differently, which the server's
-// parser lets pass: RFC 9112, sections 2.2, 3.2, 5.1, 5.2 and 6.1. A request that is refused here also
-// closes its connection, so that nothing smuggled behind it is read as the next.
-func hygiene(ctx *fasthttp.RequestCtx) *fault {
-	h := &ctx.Request.Header
+// hygiene refuses requests that are improper, or that two HTTP implementations might read differently, which the server's
+// parser lets pass: RFC 9112, sections 2.2, 3.2, 5.1, 5.2 and 6.1; RFC 9110, sections 5.5 and 7.2. With last, nothing
+// behind the request may be read as the next: it was refused, or it has chunks, and the parser is lax about what stands
+// between those and behind the last one.
+func hygiene(ctx *fasthttp.RequestCtx) (last bool, bad *fault) {
+	chunked, bad := inspect(&ctx.Request.Header)
+	return chunked || bad != nil, bad
+}
+
+func inspect(h *fasthttp.RequestHeader) (chunked bool, bad *fault) {
 	modern := string(h.Protocol()) == "HTTP/1.1"
 	if !modern && string(h.Protocol()) != "HTTP/1.0" {
-		return faultRequest.with("only HTTP/1.1 and HTTP/1.0 are spoken here")
+		return false, faultRequest.with("only HTTP/1.1 and HTTP/1.0 are spoken here")
 	}
-	if len(h.RequestURI()) > maxURI {
-		return faultURI
+	target := h.RequestURI()
+	if len(target) > maxURI {
+		return false, faultURI
 	}
-	if len(h.RequestURI()) == 0 || h.RequestURI()[0] != '/' {
-		return faultRequest.with("only paths are requested here") // and Host alone says where
+	if len(target) == 0 || target[0] != '/' {
+		return false, faultRequest.with("only paths are requested here") // and Host alone says where
 	}
-	var lines, hosts, lengths, codings int
-	var upgrade, body bool
+	if !properTarget(target) {
+		return false, faultRequest.with("the address has a character that must be percent-encoded, a fragment, or a bad escape in its path")
+	}
+	var x lines
 	raw := h.RawHeaders()
 	for len(raw) > 0 {
 		end := bytes.IndexByte(raw, '\n')
 		if end < 0 {
 			end = len(raw) // the last line may come without its end
 		} else if end == 0 || raw[end-1] != '\r' {
-			return faultRequest.with("a line does not end in CR LF")
+			return false, faultRequest.with("a line does not end in CR LF")
 		}
-		line := raw[:end]
+		line := bytes.TrimSuffix(raw[:end], []byte("\r"))
 		raw = raw[min(end+1, len(raw)):]
-		if len(bytes.TrimRight(line, "\r")) == 0 {
+		if len(line) == 0 {
 			continue
 		}
-		if line[0] == ' ' || line[0] == '\t' {
-			return faultRequest.with("folded header lines are not accepted")
-		}
-		if lines++; lines > maxHeaderLines {
-			return faultHeaders
-		}
-		colon := bytes.IndexByte(line, ':')
-		if colon <= 0 || bytes.IndexByte(line[:colon], ' ') >= 0 { // the parser refuses what else is no token
-			return faultRequest.with("a header line has no proper name")
-		}
-		switch name := line[:colon]; {
-		case colon == 4 && bytes.EqualFold(name, []byte("host")):
-			hosts++
-			if bytes.ContainsAny(line[colon:], "@/") {
-				return faultRequest.with("Host is not a host")
-			}
-		case colon == 14 && bytes.EqualFold(name, []byte("content-length")):
-			lengths++
-			body = body || string(bytes.TrimSpace(line[colon+1:])) != "0"
-		case colon == 17 && bytes.EqualFold(name, []byte("transfer-encoding")):
-			codings++
-			if !modern || !bytes.EqualFold(bytes.TrimSpace(line[colon+1:]), []byte("chunked")) {
-				return faultRequest.with("this Transfer-Encoding is not accepted")
-			}
-			body = true
-			// The parser is lax about what stands between chunks and behind the last one, so nothing behind
-			// a chunked body is read as a request.
-			ctx.SetConnectionClose()
-		case colon == 7 && bytes.EqualFold(name, []byte("upgrade")):
-			upgrade = upgrade || hasToken(line[colon+1:], "websocket")
+		if bad := x.take(line); bad != nil {
+			return false, bad
 		}
 	}
+	chunked = x.codings > 0
 	switch {
-	case modern && hosts != 1 || hosts > 1:
-		return faultRequest.with("exactly one Host is needed")
-	case lengths+codings > 1:
-		return faultRequest.with("more than one length of the body is given")
-	case upgrade && (body || !modern):
-		return faultRequest.with("an upgrade has no body and is asked for in HTTP/1.1")
+	case modern && x.hosts != 1 || x.hosts > 1:
+		return chunked, faultRequest.with("exactly one Host is needed")
+	case x.lengths+x.codings > 1:
+		return chunked, faultRequest.with("more than one length of the body is given")
+	case chunked && !modern:
+		return chunked, faultRequest.with("Transfer-Encoding is not for HTTP/1.0")
+	case x.keys > 1 || x.types > 1:
+		return chunked, faultRequest.with("Authorization and Content-Type may stand there once")
+	case x.upgrade && (x.body || !modern):
+		return chunked, faultRequest.with("an upgrade has no body and is asked for in HTTP/1.1")
+	}
+	return chunked, nil
+}
+
+// lines is what the header lines of a request say.
+type lines struct {
+	count, hosts, lengths, codings, keys, types int
+	upgrade, body                               bool
+}
+
+// take looks at one line.
+func (x *lines) take(line []byte) *fault {
+	if line[0] == ' ' || line[0] == '\t' {
+		return faultRequest.with("folded header lines are not accepted")
+	}
+	if x.count++; x.count > maxHeaderLines {
+		return faultHeaders
+	}
+	colon := bytes.IndexByte(line, ':')
+	if colon < 0 || !properToken(line[:colon]) {
+		return faultRequest.with("a header line has no proper name")
+	}
+	if !properValue(line[colon+1:]) {
+		return faultRequest.with("a header line has a control character in it")
+	}
+	value := bytes.Trim(line[colon+1:], " \t")
+	switch name := line[:colon]; {
+	case colon == 4 && bytes.EqualFold(name, []byte("host")):
+		if x.hosts++; !properHost(value) {
+			return faultRequest.with("Host is not a host")
+		}
+	case colon == 12 && bytes.EqualFold(name, []byte("content-type")):
+		x.types++
+	case colon == 13 && bytes.EqualFold(name, []byte("authorization")):
+		x.keys++
+	case colon == 14 && bytes.EqualFold(name, []byte("content-length")):
+		x.lengths++
+		x.body = x.body || string(value) != "0"
+	case colon == 17 && bytes.EqualFold(name, []byte("transfer-encoding")):
+		if x.codings++; !bytes.EqualFold(value, []byte("chunked")) {
+			return faultRequest.with("this Transfer-Encoding is not accepted")
+		}
+		x.body = true
+	case colon == 7 && bytes.EqualFold(name, []byte("upgrade")):
+		x.upgrade = x.upgrade || hasToken(value, "websocket")
 	}
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/lxzan/gws"
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
@@ -44,9 +43,6 @@ type Live struct {
 	// Denied takes access to a channel away from a client, because Core.Revoke or POST /v1/unsubscribe says
 	// so. It answers false if the client has nothing to do with the channel. nil: no client ever has.
 	Denied func(c *Client, channel, reason string) bool
-
-	// Set by Core.Live.
-	parser *gws.Upgrader
 }
 
 // Client is a session of a Live route.
@@ -71,11 +67,8 @@ func (c *Core) Live(path string, live Live) {
 
 // completeLive puts in what Core.Live promises.
 func (r *Relay) completeLive(live *Live) {
-	live.parser = r.parser
 	if live.Limit == 0 {
 		live.Limit = int(r.cfg.Limit.Message)
-	} else {
-		live.parser = newParser(&r.cfg, live.Limit)
 	}
 }
 

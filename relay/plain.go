@@ -93,7 +93,7 @@ func (p *plain) head(b []byte, at int) (int, form) {
 		switch string(lowercase(lower[:], line[:colon])) {
 		case "host":
 			bit, p.host = hasHost, value
-			if len(value) == 0 || bytes.ContainsAny(value, "@/ \t,") {
+			if !properHost(value) {
 				return 0, foreign
 			}
 		case "content-length":

@@ -65,6 +65,8 @@ func TestPlain(t *testing.T) {
 		"an empty Host":              {swap("Host: relay", "Host: "), foreign},
 		"two Hosts":                  {with("Host: relay\r\n"), foreign},
 		"a user in Host":             {swap("relay", "u@relay"), foreign},
+		"a query in Host":            {swap("relay", "a?b"), foreign},
+		"a backslash in Host":        {swap("relay", `a\b`), foreign},
 		"a list in Host":             {swap("relay", "relay, other"), foreign},
 		"two lengths":                {with("Content-Length: 24\r\n"), foreign},
 		"no length":                  {swap("Content-Length: 24\r\n", ""), foreign},

@@ -1,11 +1,8 @@
 package relay
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
-
-	"github.com/lxzan/gws"
 
 	"weir/internal/wire"
 	"weir/pool"
@@ -13,38 +10,6 @@ import (
 
 // maxBatch bounds the commands of one frame.
 const maxBatch = 128
-
-// parserEvents is what the frame parser calls. The session is found through the net.Conn that the parser
-// was given.
-type parserEvents struct{ gws.BuiltinEventHandler }
-
-func sessionOf(c *gws.Conn) *session { return c.NetConn().(*socket).session }
-
-// OnPing implements gws.Event: the pong takes its turn in the session's output.
-func (parserEvents) OnPing(c *gws.Conn, payload []byte) {
-	s := sessionOf(c)
-	if !s.ending.Load() {
-		_ = s.conn.Send(wire.AppendFrame(nil, wire.OpPong, payload)) // a client that does not read needs no pong
-	}
-}
-
-// OnPong implements gws.Event.
-func (parserEvents) OnPong(c *gws.Conn, _ []byte) { sessionOf(c).pinged() }
-
-// OnClose implements gws.Event.
-func (parserEvents) OnClose(c *gws.Conn, err error) {
-	var ce *gws.CloseError
-	k := &sessionOf(c).socket
-	k.clean = !k.parked && errors.As(err, &ce) && ce.Code == wire.CloseNormal
-}
-
-// OnMessage implements gws.Event.
-func (parserEvents) OnMessage(c *gws.Conn, m *gws.Message) {
-	defer func() { _ = m.Close() }() // it gives buffers back and can not fail
-	s := sessionOf(c)
-	s.relay.metrics.framesIn.Inc()
-	s.handle(m.Bytes(), m.Opcode == gws.OpcodeBinary)
-}
 
 // Readable implements pool.Owner: a worker reads what has come.
 func (s *session) Readable() {
@@ -54,8 +19,7 @@ func (s *session) Readable() {
 }
 
 // turn reads and handles what has come, and then awaits more. On a connection that can not be awaited it
-// goes on until that ends. An idle session so has no goroutine and no buffers: for each burst of frames
-// the parser, which would hold on to both, is made anew.
+// goes on until that ends. An idle session so has no goroutine and no buffers.
 func (s *session) turn() {
 	defer s.relay.catch(s, s.conn.Abort)
 	over, later := s.containTurn()
@@ -90,34 +54,6 @@ func (s *session) takeTurn() (over, later bool) {
 		s.socket.lingering = true
 	}
 	return s.socket.discard()
-}
-
-// read handles what has come. It answers like parse.
-func (s *session) read() (parked bool) {
-	if !s.conn.Awaitable() { // it would keep the buffer while it waits
-		return s.parse()
-	}
-	switch s.quick() {
-	case quiet:
-		return true
-	case ended:
-		return false
-	}
-	return s.parse()
-}
-
-// parse runs the frame parser. It answers true if there is nothing more to read for now, false if the
-// conversation has ended.
-func (s *session) parse() (parked bool) {
-	// The parser has been seen to panic on input. Whatever ends it ends this connection only.
-	defer s.relay.catch(s, func() { s.cut(closing{code: wire.CloseInternal, reason: "internal error"}) })
-	s.socket.parked = false
-	ws, err := s.relay.newParser(s)
-	if err != nil {
-		panic(err) // it was shown a request that it can not refuse
-	}
-	ws.ReadLoop()
-	return s.socket.parked
 }
 
 // message handles one text message: a command or an array of them. The answers leave in one write.

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/lxzan/gws"
 	"github.com/panjf2000/ants/v2"
 	"github.com/valyala/fasthttp"
 
@@ -30,47 +29,45 @@ import (
 // Relay is a server. Make it with New.
 type Relay struct {
 	// Set once by New.
-	cfg            Config
-	log            *slog.Logger
-	contain        contain.Hook     // counts and logs panics: panicked
-	panics         *metrics.Counter // that were contained
-	now            func() time.Time // wall clock, for tokens
-	policies       *policies
-	proxies        []netip.Prefix
-	verifier       *auth.Verifier
-	keys           *auth.Keys
-	tickets        *auth.Tickets
-	broker         *broker.Broker
-	disk           *disk.Journal // nil: there is no data directory
-	pool           *pool.Pool
-	batchers       []*batch.Batcher // by shard
-	seed           maphash.Seed
-	sessions       *registry
-	presence       *presence
-	expiries       *expiries
-	metrics        *metricSet
-	parser         *gws.Upgrader
-	parserRequests [2]*http.Request // without and with compression
-	route          fasthttp.RequestHandler
-	workerPool     *ants.Pool
-	readerPool     *ants.Pool // turns of sessions; as many as there are connections
-	addresses      addresses
-	waits          waits
-	systems        []System
-	settled        chan struct{} // closed when all systems have said which namespaces are theirs
-	topics         topics
-	quotas         *quotas
-	revocations    revocations
-	refusals       refusals
-	busiest        busiest
-	recorder       *recorder // an hour of figures, for the dashboard; nil in a test that breaks the counters
-	started        time.Time
-	extra          []systemRoute
-	adminRoutes    []adminRoute
-	backends       []route                                      // of the systems, for backends
-	closers        []func(user, connection string, last bool)   // of the systems; called when a session has ended
-	refreshers     []func(connection string, id *auth.Identity) // of the systems; called when a session has a new token
-	patient        bool                                         // events, and messages of Live routes, may have to wait for a decision or the disk
+	cfg         Config
+	log         *slog.Logger
+	contain     contain.Hook     // counts and logs panics: panicked
+	panics      *metrics.Counter // that were contained
+	now         func() time.Time // wall clock, for tokens
+	policies    *policies
+	proxies     []netip.Prefix
+	verifier    *auth.Verifier
+	keys        *auth.Keys
+	tickets     *auth.Tickets
+	broker      *broker.Broker
+	disk        *disk.Journal // nil: there is no data directory
+	pool        *pool.Pool
+	batchers    []*batch.Batcher // by shard
+	seed        maphash.Seed
+	sessions    *registry
+	presence    *presence
+	expiries    *expiries
+	metrics     *metricSet
+	route       fasthttp.RequestHandler
+	workerPool  *ants.Pool
+	readerPool  *ants.Pool // turns of sessions; as many as there are connections
+	addresses   addresses
+	waits       waits
+	systems     []System
+	settled     chan struct{} // closed when all systems have said which namespaces are theirs
+	topics      topics
+	quotas      *quotas
+	revocations revocations
+	refusals    refusals
+	busiest     busiest
+	recorder    *recorder // an hour of figures, for the dashboard; nil in a test that breaks the counters
+	started     time.Time
+	extra       []systemRoute
+	adminRoutes []adminRoute
+	backends    []route                                      // of the systems, for backends
+	closers     []func(user, connection string, last bool)   // of the systems; called when a session has ended
+	refreshers  []func(connection string, id *auth.Identity) // of the systems; called when a session has a new token
+	patient     bool                                         // events, and messages of Live routes, may have to wait for a decision or the disk
 
 	// Set once by Serve, before ready is closed.
 	door   *door
@@ -136,8 +133,6 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 	if r.cfg.Dev {
 		r.quotas = newQuotas(units.Rate{}) // everyone may be user u1
 	}
-	r.parser = newParser(&r.cfg, int(r.cfg.Limit.Message))
-	r.parserRequests = [2]*http.Request{parserRequest(false), parserRequest(true)}
 	r.metrics = newMetrics(r, set)
 	if err := r.startCore(); err != nil {
 		r.verifier.Close()

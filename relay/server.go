@@ -86,11 +86,15 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 
 // handle takes every request of the public listener. A panic costs its request.
 func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
+	last := false // nothing behind this request is read as the next
 	defer func() {
 		if v := recover(); v != nil {
 			r.logPanic(v, slog.String("where", "request"), slog.String("path", string(ctx.Path())))
 			r.refuse(ctx, faultInternal)
-			ctx.SetConnectionClose()
+			last = true
+		}
+		if last {
+			ctx.SetConnectionClose() // whatever the answer has become, and whoever made it
 		}
 		if !ctx.Hijacked() {
 			r.metrics.classes[min(ctx.Response.StatusCode()/100, 5)].Inc()
@@ -100,9 +104,9 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 	if g != nil {
 		g.at(answering)
 	}
-	if bad := hygiene(ctx); bad != nil {
+	var bad *fault
+	if last, bad = hygiene(ctx); bad != nil {
 		r.refuse(ctx, bad)
-		ctx.SetConnectionClose()
 		return
 	}
 	if r.cfg.Dev && !r.local(ctx, g) {

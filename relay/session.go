@@ -54,7 +54,7 @@ type session struct {
 
 	// Owned by who has the turn, which reading guards.
 	reading  sync.Mutex
-	socket   socket // what the frame parser reads from
+	socket   socket // what frames are read from
 	commands bucket
 	rates    []nsBucket // publishes by namespace
 	out      []byte     // frames of replies to the message being handled

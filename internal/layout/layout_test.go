@@ -22,7 +22,7 @@ type rule struct {
 }
 
 var rules = []rule{
-	{"broker", []string{"weir/", "net/http", "github.com/valyala/fasthttp", "github.com/lxzan/gws"}, "channels know nothing of connections"},
+	{"broker", []string{"weir/", "net/http", "github.com/valyala/fasthttp"}, "channels know nothing of connections"},
 	{"batch", []string{"weir/", "net"}, "windows know nothing of connections"},
 	{"pool", []string{"weir/batch", "weir/broker", "weir/relay", "weir/loadtest", "net/http"}, "connections know nothing of channels"},
 	{"loadtest", []string{"weir/relay", "weir/broker", "weir/batch", "weir/pool"}, "the load tester sees the relay from outside"},
