@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"weir/broker"
 	"weir/internal/wire"
@@ -74,20 +75,18 @@ func (c *Core) Many(member string, list []string, each func(name string) (member
 		err     error
 	}
 	results := make([]result, len(list))
+	for i := range results {
+		results[i].err = faultInternal // until it is done
+	}
 	var group sync.WaitGroup
-	next := make(chan int)
+	var next atomic.Int64
 	for range min(manyAtOnce, len(list)) {
-		c.Contain().Go(&group, "several users", func() { // ended by the close of next; waited for below
-			for i := range next {
-				results[i].err = faultInternal
+		c.Contain().Go(&group, "several users", func() { // ends with the list; waited for below
+			for i := next.Add(1) - 1; i < int64(len(list)); i = next.Add(1) - 1 {
 				c.Contain().Do("one of several users", func() { results[i].members, results[i].err = each(list[i]) })
 			}
 		}, nil)
 	}
-	for i := range list {
-		next <- i
-	}
-	close(next)
 	group.Wait()
 	a := NewAnswers(member)
 	for i, r := range results {

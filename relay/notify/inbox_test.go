@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"weir/internal/contain"
 	"weir/internal/relaytest"
 	"weir/relay"
 )
@@ -227,5 +229,30 @@ func TestOneNotificationForSeveralUsers(t *testing.T) {
 	}
 	if status, out := g.Backend("POST", "/v1/notify", relaytest.Message{"userIds": many[:relay.MaxMany], "title": "a"}); status != 202 || out.(relaytest.Message)["failed"] != 0.0 {
 		t.Errorf("%d %.300v", status, out)
+	}
+}
+
+// A panic over one of several users is an error of that one; where all of them are given up, each has an answer.
+func TestPanicOverOneOfSeveralUsers(t *testing.T) {
+	g := start(t, nil)
+	for _, at := range []string{"one of several users", "several users"} {
+		var once sync.Once
+		contain.Throw(func(where string) {
+			if where == at && at == "several users" {
+				panic("thrown by the test at " + where)
+			} else if where == at {
+				once.Do(func() { panic("thrown by the test at " + where) })
+			}
+		})
+		status, out := g.Backend("POST", "/v1/notify", relaytest.Message{"userIds": []string{"u1", "u2", "u3"}, "title": "Hello"})
+		contain.Throw(nil)
+		want := 1.0
+		if at == "several users" {
+			want = 3
+		}
+		m, _ := out.(relaytest.Message)
+		if answers, _ := m["answers"].([]any); status != 202 || len(answers) != 3 || m["failed"] != want {
+			t.Errorf("%s: %d %v", at, status, out)
+		}
 	}
 }
