@@ -62,6 +62,7 @@ func (r *Relay) choose(ctx *fasthttp.RequestCtx, a *arrival) bool {
 	for _, c := range ctx.QueryArgs().PeekMulti("channel") {
 		switch channel := string(c); {
 		case slices.Contains(wanted, channel):
+		case a.identity.User != "" && channel == wire.UserChannel(a.identity.User): // it is followed anyway, and does not count
 		case !wire.ValidChannel(channel):
 			a.denied = append(a.denied, denial{channel, faultChannel})
 		default:
@@ -123,12 +124,7 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 	if s.user != "" {
 		own = wire.UserChannel(s.user)
 	}
-	channels := []string{own}
-	for _, c := range a.channels {
-		if c != own {
-			channels = append(channels, c)
-		}
-	}
+	channels := append([]string{own}, a.channels...)
 	s.sse = newStream(channels, a.marks)
 	a.head = append(strconv.AppendInt(append(a.head, "retry: "...), jitter(retryAfter).Milliseconds(), 10), '\n')
 	s.conn = r.pool.Open(nc, s.enc, true, s)

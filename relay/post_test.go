@@ -255,3 +255,20 @@ func TestCommandIsBounded(t *testing.T) {
 		t.Error(a.Status, a.body)
 	}
 }
+
+// A stream follows its user's own channel, which does not count, beside as many as it may.
+func TestOwnChannelDoesNotCount(t *testing.T) {
+	g := open(t, func(c *Config) { c.Limit.Subscriptions = 2 })
+	p := g.sseWith("/sse?"+url.Values{"channel": {"user:u1", "room:1", "user:u2", "room:2", "room:3"}, "position": {"", "", "", "", ""}}.Encode(), "Authorization: Bearer "+mint(g, "u1"))
+	got := make(map[string]string)
+	for len(got) < 5 {
+		if e := p.event(); e.name != "connected" {
+			m := parseMessage(t, []byte(e.data))
+			got[m.Channel] = e.name + m.Code
+		}
+	}
+	want := map[string]string{"user:u1": "subscribed", "room:1": "subscribed", "room:2": "subscribed", "user:u2": "unsubscribedforbidden", "room:3": "unsubscribedtoo_many"}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

@@ -71,6 +71,7 @@ func through(t *testing.T, s *daemon, proxy string) {
 	t.Setenv("E2E_API", s.url)
 	behind.node(t, "ws.mjs")
 	behind.node(t, "sse.mjs")
+	behind.node(t, "client.mjs")
 	req, err := http.NewRequest(http.MethodPost, proxy+"/v1/publish", strings.NewReader(`{"channel":"e2e:x","data":1}`))
 	if err != nil {
 		t.Fatal(err)

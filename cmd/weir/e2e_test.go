@@ -91,7 +91,7 @@ func startDaemon(t *testing.T, flags ...string) *daemon {
 
 func (s *daemon) node(t *testing.T, script string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", script)
 	cmd.Dir = filepath.Join("testdata", "e2e")
@@ -128,6 +128,7 @@ func browse(t *testing.T, listen, base string) {
 func TestE2ENodeWS(t *testing.T)           { startDaemon(t).node(t, "ws.mjs") }
 func TestE2ESimplestFrontEnd(t *testing.T) { startDaemon(t).node(t, "plain.mjs") }
 func TestE2ENodeEventSource(t *testing.T)  { startDaemon(t).node(t, "sse.mjs") }
+func TestE2EClient(t *testing.T)           { startDaemon(t).node(t, "client.mjs") }
 
 // message is what this test looks at of what the relay sends.
 type message struct {

@@ -59,12 +59,35 @@ const move = <T extends Place>(c: T, f: (n: number) => number): T => ({
   selection: c.selection && { start: f(c.selection.start), end: f(c.selection.end) },
 })
 
+/**
+ * An operation in two, if it is larger than a message may be: the first has no more than so many UTF-16 units of text, and
+ * the other one does the rest after it.
+ */
+const halve = (op: Op, most: number): [Op, Op?] => {
+  let at = 0 // in the text after the first
+  let room = most
+  for (let i = 0; i < op.length; i++) {
+    const p = op[i]
+    const text = typeof p === 'string'
+    if (text ? p.length > room : room < 20) {
+      const n = text ? max(0, room - +(p.charCodeAt(room - 1) >> 10 === 54)) : 0 // not within a pair
+      const first = text && n ? [...op.slice(0, i), p.slice(0, n)] : op.slice(0, i)
+      return [first, [at + n, ...(text ? [p.slice(n)] : [p]), ...op.slice(i + 1)]]
+    }
+    room -= text ? p.length : 20 // bytes are six a unit, at most
+    if (text) at += p.length
+    else if (typeof p === 'number') at += p
+  }
+  return [op]
+}
+
 export function openText(id: string, src: string, live: Weir['live']): Doc {
   const [on, tell] = emitter<DocEvents>()
   const cursors: Doc['cursors'] = new Map()
   let text = ''
   let ready = false
   let writable = false
+  let most = 1e4 // UTF-16 units of an operation
   let status: Status = 'connecting'
   let base = '' // the text at version, without what waits
   let version = 0
@@ -92,6 +115,10 @@ export function openText(id: string, src: string, live: Weir['live']): Doc {
     if (status !== 'open') return
     if (waits[0]) {
       if (sent && !again) return
+      if (!sent) {
+        const [first, rest] = halve(waits[0], most)
+        waits = rest ? [first, waits[1] ? compose(rest, waits[1]) : rest] : waits
+      }
       sent ||= ++count
       link.send({ type: 'operation', id: sent, version, operation: toPoints(waits[0], base) })
     } else if (!told && !timer) {
@@ -137,6 +164,7 @@ export function openText(id: string, src: string, live: Weir['live']): Doc {
     switch (m.type) {
       case 'connected':
         writable = m.write
+        most = ((m.limits?.message ?? 65536) - 500) / 6 | 0 // what is not text has room in 500 bytes, and JSON has six for a unit
         return
       case 'document':
       case 'resync':

@@ -17,7 +17,8 @@ export function emitter<E>(): [on: On<E>, tell: <K extends keyof E>(event: K, va
         try {
           f(value)
         } catch (err) {
-          void Promise.reject(err)
+          if (typeof reportError === 'function') reportError(err) // Node.js has none
+          else void Promise.reject(err)
         }
       }
     },

@@ -27,6 +27,9 @@ export function openStream({ base, headers, channels, address, renew }: Streamed
   let connection = ''
   let followed = new Set<string>() // what this stream has, or was asked to have
   let asked: Message[] = []
+  let turn: Promise<unknown> = Promise.resolve()
+  let flights: Promise<void>[] = [] // of a kind
+  let kind = ''
 
   // An address with as many channels as it has room for, and which these are.
   const build = (): [path: string, names: Set<string>] => {
@@ -51,7 +54,7 @@ export function openStream({ base, headers, channels, address, renew }: Streamed
     close = openEvents(path, headers(token), (m) => {
       if (mine !== round) return
       if (m?.type === 'connected') connection = m.connectionId
-      if (m?.type === 'unsubscribed') followed.delete(m.channel)
+      if (/^(unsubscribed|error)$/.test(m?.type!)) followed.delete(m!.channel)
       hear(m)
     }, (code, reason) => mine === round && end(code, reason))
   }
@@ -64,7 +67,13 @@ export function openStream({ base, headers, channels, address, renew }: Streamed
     if (build()[1].size === channels().length) return open()
     for (const m of list) {
       followed[m.type === 'subscribe' ? 'add' : 'delete'](m.channel)
-      void post(stringify({ ...m, connectionId: connection }), m)
+      // One may overtake another of its kind, but not an unsubscribe a subscribe, which it may make room for.
+      if (m.type !== kind) {
+        turn = Promise.all(flights)
+        flights = []
+        kind = m.type
+      }
+      flights.push(turn.then(() => post(stringify({ ...m, connectionId: connection }), m)))
     }
   }
 
@@ -81,11 +90,12 @@ export function openStream({ base, headers, channels, address, renew }: Streamed
     never(timer)
     const status = r?.status ?? 0
     if (answer && answer.id === m.id) {
-      if (answer.type === 'error') forget(m)
+      // The relay may know before we do that the stream is gone.
+      if (answer.type === 'error' && forget(m)) answer.retryable ||= answer.code === 'not_found'
       return hear(answer)
     }
     if (status === 401 && !again) {
-      const next = await renew()
+      const next = await renew().catch(() => {})
       if (next) {
         token = next
         return post(text, m, true)
