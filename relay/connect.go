@@ -89,6 +89,7 @@ func (r *Relay) openWS(nc net.Conn, rest []byte, a *arrival) {
 		return
 	}
 	s.socket.rest = rest
+	s.socket.guard.skips = true
 	s.conn = r.pool.Open(nc, s.enc, false, s)
 	defer r.catch(s, s.fall)
 	r.metrics.opened.of("ws").Inc()

@@ -58,6 +58,9 @@ func (s *session) read() (quiet bool) {
 			s.end(closing{code: k.bad.code, reason: k.bad.reason})
 			return false
 		}
+		if k.guard.skim != nil {
+			s.passOver()
+		}
 	}
 }
 
@@ -117,6 +120,10 @@ func (s *session) data(first byte, payload []byte) bool {
 		defer inflaters.Put(x)
 		var why *violation
 		if payload, why = x.inflate(payload, s.messageLimit()); why != nil {
+			if k := new(skim); s.socket.guard.skips && why.code == wire.CloseTooBig && x.skim(k) {
+				s.passedOver(k, s.messageLimit()+k.size)
+				return true
+			}
 			s.end(closing{code: why.code, reason: why.reason})
 			return false
 		}

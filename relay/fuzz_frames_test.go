@@ -40,7 +40,7 @@ func FuzzGuard(f *testing.F) {
 	hostileFrames(func(b []byte) { f.Add(b, uint16(100), false, uint8(1)); f.Add(b, uint16(3), true, uint8(7)) })
 	f.Fuzz(func(t *testing.T, b []byte, limit uint16, deflate bool, cut uint8) {
 		var whole, pieces guard
-		g, w, bad := whole.feed(b, int(limit), deflate, units.Rate{})
+		g, w, _, bad := whole.feed(b, int(limit), deflate, units.Rate{})
 		if w > g || g > len(b) {
 			t.Fatalf("good %d, whole %d of %d", g, w, len(b))
 		}
@@ -49,7 +49,7 @@ func FuzzGuard(f *testing.F) {
 		for at := 0; at < len(b) && v == nil; {
 			n := min(int(cut)+1, len(b)-at)
 			var pg, pw int
-			pg, pw, v = pieces.feed(b[at:at+n], int(limit), deflate, units.Rate{})
+			pg, pw, _, v = pieces.feed(b[at:at+n], int(limit), deflate, units.Rate{})
 			if pw > 0 {
 				last = at + pw
 			}

@@ -25,19 +25,30 @@ func (v *violation) Error() string { return v.reason }
 type guard struct {
 	head    [14]byte // of the frame that is being read
 	have    int8     // bytes of it
+	headed  int8     // length of the present frame's header
 	binary  bool     // binary messages are welcome; set once
+	skips   bool     // messages that are too large are passed over; set once. Without it they are violations
 	open    bool     // a message has begun and its last frame has not come
+	data    bool     // the present frame is of a message
+	began   bool     // the last feed has stopped at a frame that is to be passed over
+	skim    *skim    // of the present message, if it is too large
 	empty   int16    // fragments of the message so far
 	size    int      // of the message so far
 	left    uint64   // payload bytes of the frame still to come
 	over    bool     // a close frame has come, or its header; what stands behind it means nothing
+	at      int      // bytes of the present frame's payload that were passed over
 	control bucket   // pings and pongs
 }
 
+// maxSkipped is the size from which on a message is not even passed over.
+const maxSkipped = 16 << 20
+
 // feed looks at bytes as they come. It answers how many of them are good, and how many of
 // those are whole frames: up to the end of the last one, which may have begun earlier. The violation
-// concerns the byte after the good ones. Nothing behind a close frame is good.
-func (g *guard) feed(b []byte, limit int, deflate bool, pings units.Rate) (good, whole int, bad *violation) {
+// concerns the byte after the good ones. Nothing behind a close frame is good. At a frame that is to be passed over it stops:
+// what is left of the bytes behind its header is returned, for pass.
+func (g *guard) feed(b []byte, limit int, deflate bool, pings units.Rate) (good, whole int, rest []byte, bad *violation) {
+	g.began = false
 	for i := 0; i < len(b); {
 		if g.left > 0 {
 			n := min(uint64(len(b)-i), g.left)
@@ -45,7 +56,7 @@ func (g *guard) feed(b []byte, limit int, deflate bool, pings units.Rate) (good,
 			i += int(n)
 		} else {
 			if g.over {
-				return whole, whole, nil
+				return whole, whole, nil, nil
 			}
 			g.head[g.have] = b[i]
 			g.have++
@@ -53,16 +64,32 @@ func (g *guard) feed(b []byte, limit int, deflate bool, pings units.Rate) (good,
 			if int(g.have) < g.headLength() {
 				continue
 			}
-			g.have = 0
+			g.headed, g.have = g.have, 0
 			if v := g.check(limit, deflate, pings); v != nil {
-				return i - 1, whole, v
+				return i - 1, whole, nil, v
+			}
+			if g.skim != nil && g.data {
+				g.began = true
+				return whole, whole, b[i:], nil
 			}
 		}
 		if g.left == 0 {
 			whole = i
 		}
 	}
-	return len(b), whole, nil
+	return len(b), whole, nil, nil
+}
+
+// passing says that what comes next is to be passed over.
+func (g *guard) passing() bool { return g.skim != nil && g.data && g.left > 0 }
+
+// pass takes in bytes of a frame that is to be passed over. It answers how many they were.
+func (g *guard) pass(b []byte) int {
+	n := int(min(uint64(len(b)), g.left))
+	g.skim.read(b[:n], g.head[g.headed-4:g.headed], g.at)
+	g.at += n
+	g.left -= uint64(n)
+	return n
 }
 
 // headLength is how long the header is, as far as the bytes so far tell.
@@ -93,7 +120,8 @@ func (g *guard) check(limit int, deflate bool, pings units.Rate) *violation {
 	case 127:
 		length = binary.BigEndian.Uint64(g.head[2:])
 	}
-	g.left = length
+	g.left, g.at = length, 0
+	g.data = opcode < wire.OpClose
 	if g.head[1]&0x80 == 0 {
 		return &violation{wire.CloseProtocol, "frame is not masked"}
 	}
@@ -121,7 +149,12 @@ func (g *guard) check(limit int, deflate bool, pings units.Rate) *violation {
 		return &violation{wire.CloseProtocol, "length is negative"}
 	}
 	if length > uint64(limit-min(g.size, limit)) {
-		return &violation{wire.CloseTooBig, "message is too big"}
+		if !g.skips || length > maxSkipped || g.size+int(length) > max(maxSkipped, limit) {
+			return &violation{wire.CloseTooBig, "message is too big"}
+		}
+		if g.skim == nil {
+			g.skim = &skim{blind: rsv != 0, late: opcode == wire.OpContinuation}
+		}
 	}
 	g.size += int(length)
 	if length == 0 {

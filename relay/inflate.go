@@ -46,3 +46,11 @@ func (x *inflater) inflate(b []byte, limit int) ([]byte, *violation) {
 	}
 	return x.result.Bytes(), nil
 }
+
+// skim goes on with a message that was more than the limit, and keeps nothing of it. It returns false if that is too much
+// even so, or does not inflate.
+func (x *inflater) skim(k *skim) bool {
+	k.read(x.result.Bytes(), unmasked, 0)
+	_, err := io.Copy(k, io.LimitReader(x.flate, maxSkipped))
+	return err == nil && k.size < maxSkipped
+}

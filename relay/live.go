@@ -22,6 +22,10 @@ type Live struct {
 	// Limit bounds a message of a client in bytes; 0: limits.message.
 	Limit int
 
+	// Errors says that clients understand the errors of the native protocol: a message that is too large is answered
+	// with one. Without it, it ends the session.
+	Errors bool
+
 	// Admit decides, before the upgrade, whether a client may come in, and answers what the system wants to
 	// find in Client.Value. An error refuses the request. nil admits everybody with a token.
 	Admit func(ctx *fasthttp.RequestCtx, id *auth.Identity) (value any, err error)
@@ -109,7 +113,7 @@ func (r *Relay) openLive(nc net.Conn, rest []byte, a *arrival, client *Client) {
 	client.session = s
 	s.live = client
 	s.socket.rest = rest
-	s.socket.guard.binary = client.live.Binary
+	s.socket.guard.binary, s.socket.guard.skips = client.live.Binary, client.live.Errors
 	s.conn = r.pool.Open(nc, s.enc, false, s)
 	r.metrics.opened.of("ws").Inc()
 	s.mu.Lock() // as in greet

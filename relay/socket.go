@@ -17,7 +17,7 @@ var errQuiet = errors.New("nothing more to read for now")
 type socket struct {
 	session   *session
 	nc        net.Conn
-	rest      []byte     // came with the handshake
+	rest      []byte     // was received already: with the handshake, or behind a frame that is passed over
 	held      []byte     // has come past the guard of a frame that is not whole yet
 	fragments fragments  // of a message that is not whole yet
 	guard     guard      // unused by SSE
@@ -31,6 +31,13 @@ type socket struct {
 // next receives once. It returns the whole frames that have come, which are good until the next call and may alias buf;
 // what else has come is held.
 func (k *socket) next(buf []byte) (frames []byte, err error) {
+	if k.guard.passing() {
+		n, err := k.receive(buf)
+		k.session.heard.Store(true)
+		k.session.relay.metrics.bytesIn.Add(n)
+		k.push(buf[k.guard.pass(buf[:n]):n])
+		return nil, err
+	}
 	have := len(k.held)
 	if have == 0 {
 		n, err := k.receive(buf)
@@ -52,6 +59,9 @@ func (k *socket) next(buf []byte) (frames []byte, err error) {
 	good, whole := k.pass(k.held[have : have+n])
 	k.held = k.held[:have+good]
 	if whole == 0 {
+		if k.guard.began { // what was held is its header
+			k.held = nil
+		}
 		return nil, nil
 	}
 	frames = k.held[:have+whole]
@@ -79,8 +89,17 @@ func (k *socket) pass(b []byte) (good, whole int) {
 	s := k.session
 	s.heard.Store(true)
 	s.relay.metrics.bytesIn.Add(len(b))
-	good, whole, k.bad = k.guard.feed(b, s.messageLimit(), deflates(s.enc), s.relay.cfg.Limit.Pings)
+	good, whole, rest, bad := k.guard.feed(b, s.messageLimit(), deflates(s.enc), s.relay.cfg.Limit.Pings)
+	k.bad = bad
+	k.push(rest)
 	return good, whole
+}
+
+// push puts bytes back that were received too early.
+func (k *socket) push(b []byte) {
+	if len(b) > 0 {
+		k.rest = append(append(make([]byte, 0, len(b)+len(k.rest)), b...), k.rest...)
+	}
 }
 
 // receive reads what has come. It does not wait where the connection can be awaited instead.

@@ -19,6 +19,7 @@ var errRole = relay.Fault(http.StatusForbidden, "forbidden", "the role admin is 
 // dashboards is the route that they connect to.
 func (s *System) dashboards() relay.Live {
 	return relay.Live{
+		Errors: true,
 		Admit: func(_ *fasthttp.RequestCtx, id *auth.Identity) (any, error) {
 			if !id.HasRole(relay.RoleAdmin) {
 				if id.Anonymous {

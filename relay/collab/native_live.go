@@ -40,7 +40,7 @@ type resume struct {
 
 func (n *native) live() relay.Live {
 	return relay.Live{
-		Limit: int(n.documents.config.Message), Admit: n.admit, Open: n.open, Message: n.message, Ping: ping, Closed: n.closed, Denied: n.denied,
+		Errors: true, Limit: int(n.documents.config.Message), Admit: n.admit, Open: n.open, Message: n.message, Ping: ping, Closed: n.closed, Denied: n.denied,
 	}
 }
 

@@ -548,3 +548,16 @@ func TestOperationBesideOneInTheWindow(t *testing.T) {
 		t.Error(doc)
 	}
 }
+
+// A paste that is larger than a message may be is refused for what it is, and the document stays open.
+func TestLargePaste(t *testing.T) {
+	g := start(t, swift, func(c *relay.Config) { c.Documents.Message = 64 << 10 })
+	a, hello, _ := edit(g, "u1", "d1/collaborate")
+	if limits, _ := hello["limits"].(m); limits["message"] != float64(64<<10) {
+		t.Error(hello)
+	}
+	a.Send(operation("big", 0, strings.Repeat("x", 70<<10)))
+	want(a, "error", m{"id": "big", "code": "too_large", "retryable": false})
+	a.Send(operation("small", 0, "y"))
+	want(a, "ok", m{"id": "small", "version": 1})
+}

@@ -27,7 +27,7 @@ var (
 
 func (o *opaque) live() relay.Live {
 	return relay.Live{
-		Limit: int(o.documents.config.Message), Admit: o.admit, Open: o.open, Message: o.message, Ping: ping, Closed: o.closed, Denied: o.denied,
+		Errors: true, Limit: int(o.documents.config.Message), Admit: o.admit, Open: o.open, Message: o.message, Ping: ping, Closed: o.closed, Denied: o.denied,
 	}
 }
 
