@@ -24,9 +24,16 @@ build: ## Build bin/weir
 run: build ## Start a relay for trying out, on 127.0.0.1:8080; what it keeps is in .weir-data
 	@exec $(BIN)/weir serve --dev --data .weir-data --log-format text
 
-setup: ## Install what the tests need beside Go: Node.js and npm packages, a C compiler, nginx, Caddy, promtool
+setup: ## Install what the tests need beside Go: Node.js and npm packages, a C compiler, nginx, Caddy, promtool, and the frameworks of docs/guides
 	@missing=; need() { command -v $$1 >/dev/null || [ -x /usr/sbin/$$1 ] || missing="$$missing $$2"; }; \
 	  need node nodejs; need npm npm; need cc gcc; need cc libc6-dev; need nginx nginx; need caddy caddy; need promtool prometheus; \
+	  need php php-cli; need ruby ruby; need jq jq; \
+	  lib() { packages=$$1; shift; "$$@" >/dev/null 2>&1 || missing="$$missing $$packages"; }; \
+	  lib "python3-fastapi python3-uvicorn python3-httpx python3-jwt python3-requests" /usr/bin/python3 -c 'import fastapi, uvicorn, httpx, jwt, requests'; \
+	  lib "ruby-railties ruby-activejob ruby-activerecord ruby-sqlite3 ruby-jwt ruby-webrick" \
+	    ruby -e '%w[rails active_job active_record sqlite3 jwt webrick].each { |x| require x }'; \
+	  lib "php-mbstring php-guzzlehttp-guzzle php-illuminate-http php-illuminate-routing php-illuminate-events" \
+	    php -r 'foreach (["Http", "Routing", "Events"] as $$x) require_once "Illuminate/$$x/autoload.php"; exit((int) !(extension_loaded("mbstring") && is_file("/usr/share/php/GuzzleHttp/autoload.php")));'; \
 	  [ -z "$$missing" ] || { \
 	  command -v apt-get >/dev/null || { echo "make test needs$$missing: install them first" >&2; exit 1; }; \
 	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }

@@ -138,7 +138,10 @@ func parseClaims(text []byte, issuer, audience string) (cl claims, err error) {
 
 // claimText reads the string of a claim, of at most limit bytes that ok accepts.
 func (c *cursor) claimText(claim string, limit int, ok func([]byte) bool) (string, error) {
-	if c.peek() != '"' {
+	switch b := c.peek(); {
+	case b == '-' || b >= '0' && b <= '9':
+		return "", refuse(ReasonClaims, claim+` is a number: expected a string, such as "42"`)
+	case b != '"':
 		return "", refuse(ReasonClaims, claim+" is not a string")
 	}
 	text, err := c.text()
