@@ -151,7 +151,7 @@ func (s *service) announce() {
 	if !s.cfg.Dev {
 		return
 	}
-	text, err := welcome(public, admin, s.cfg.TLS.Cert != "")
+	text, err := welcome(public, admin, s.cfg.TLS.Cert != "", s.cfg.Data)
 	if err != nil {
 		s.log.Error("no development token", slog.Any("error", err))
 		return

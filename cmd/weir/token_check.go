@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -52,21 +53,23 @@ func (t *tokenCheckCommand) Run(p *program) error {
 	}
 	id, err := v.Verify(strings.TrimSpace(token))
 	if refused, ok := errors.AsType[*auth.Error](err); ok {
-		return fmt.Errorf("token check: %s: %s", refused.Reason, refused.Explain())
+		return wrongf("token check: %s: %s", refused.Reason, refused.Explain())
 	}
 	if err != nil {
 		return fmt.Errorf("token check: %w", err)
 	}
-	fmt.Fprintf(p.stdout, "good until %s (%s from now)\nuser      %s\n", id.Expires.UTC().Format(time.RFC3339), time.Until(id.Expires).Round(time.Second), id.User)
+	var out strings.Builder
+	fmt.Fprintf(&out, "good until %s (%s from now)\nuser      %s\n", id.Expires.UTC().Format(time.RFC3339), time.Until(id.Expires).Round(time.Second), id.User)
 	for _, line := range [][2]string{{"name", id.Name}, {"avatar", id.Avatar}, {"roles", strings.Join(id.Roles, ", ")}} {
 		if line[1] != "" {
-			fmt.Fprintf(p.stdout, "%-9s %s\n", line[0], line[1])
+			fmt.Fprintf(&out, "%-9s %s\n", line[0], line[1])
 		}
 	}
 	for _, g := range id.Grants {
-		fmt.Fprintf(p.stdout, "channels  %s: %s\n", g.Pattern, g.Ops)
+		fmt.Fprintf(&out, "channels  %s: %s\n", g.Pattern, g.Ops)
 	}
-	return nil
+	_, err = io.WriteString(p.stdout, out.String())
+	return err
 }
 
 // keys is what the token is checked with.

@@ -8,7 +8,7 @@ import (
 
 // The page, the demos and the dashboard have one line each.
 func TestWelcomeNamesEachPageOnce(t *testing.T) {
-	got, err := welcome(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9090}, false)
+	got, err := welcome(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9090}, false, "kept-here")
 	if err != nil {
 		t.Fatal(err)
 	}

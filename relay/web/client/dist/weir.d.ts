@@ -1,5 +1,6 @@
 // Types of weir.js. Made from its source.
 
+import type { Doc } from './weir-documents.js'
 /** Ends what it was returned for. */
 export type Off = () => void;
 /** Calls f whenever the event happens, until the returned function is called. */
@@ -238,6 +239,8 @@ export interface Weir {
     command(m: Message): Promise<Message>;
     /** Follows a WebSocket route that speaks messages of its own, such as /analytics/live. A path that is a function is asked before each connection. */
     live(path: string | (() => string), each: (m: Message) => void, status?: (s: Status, reason: string) => void): Link;
+    /** Opens a shared document; weir-documents.js, which lies beside this module, is loaded for the first one. */
+    document(id: string): Doc;
     /** The token in use, for requests of one's own. */
     token(): Promise<string>;
     close(): void;

@@ -1,6 +1,8 @@
 import { assign, later, random } from './short'
 import { followed, type Channel, type Followed, type Position } from './channel'
+import type { Doc } from './document'
 import { emitter, type On } from './emitter'
+import { lateDocument } from './late'
 import { link, type Link, type Status } from './link'
 import { failure, queue, type Limits } from './queue'
 import { openStream } from './stream'
@@ -40,6 +42,8 @@ export interface Weir {
   command(m: Message): Promise<Message>
   /** Follows a WebSocket route that speaks messages of its own, such as /analytics/live. A path that is a function is asked before each connection. */
   live(path: string | (() => string), each: (m: Message) => void, status?: (s: Status, reason: string) => void): Link
+  /** Opens a shared document; weir-documents.js, which lies beside this module, is loaded for the first one. */
+  document(id: string): Doc
   /** The token in use, for requests of one's own. */
   token(): Promise<string>
   close(): void
@@ -209,7 +213,7 @@ export function connect(url: string | URL = location.origin, options: Options = 
   globalThis.document?.addEventListener('visibilitychange', wake, stop)
 
   let mine: Channel | undefined
-  return {
+  const weir: Weir = {
     get status() {
       return status
     },
@@ -232,6 +236,7 @@ export function connect(url: string | URL = location.origin, options: Options = 
       status === 'waiting' ? Promise.reject(failure('connection_lost', 'there is no connection', true)) : said.ask({ type: 'event', topic, data }),
     command: said.ask,
     live,
+    document: (id) => lateDocument(weir, id, (err) => tell('error', { code: 'unavailable', message: '' + err })),
     token: token.get,
     close() {
       token.stop()
@@ -239,4 +244,5 @@ export function connect(url: string | URL = location.origin, options: Options = 
       links.forEach((l) => l.close())
     },
   }
+  return weir
 }
