@@ -222,6 +222,16 @@ func TestClaimsThatAreRefused(t *testing.T) {
 	}
 }
 
+// Backends whose ids are numbers put them into sub as they are: the reason says what is wanted instead.
+func TestNumericSubjectIsExplained(t *testing.T) {
+	v := newVerifier(t, Config{Keys: []TokenKey{{Algorithm: "HS256", Secret: secret}}})
+	for _, sub := range []string{"42", "-1", "0"} {
+		if _, err := verifyClaims(t, v, `{"sub":`+sub+`,"exp":9999999999}`); err == nil || !strings.Contains(err.Error(), `sub is a number: expected a string, such as "42"`) {
+			t.Errorf("%s: %v", sub, err)
+		}
+	}
+}
+
 // An escaped and a plain spelling of one text are one text, and nothing else is.
 func TestCursorText(t *testing.T) {
 	for _, quoted := range []string{`""`, `"a"`, `"a\"b"`, `"\\"`, `"\\\""`, `"\/\b\f\n\r\t"`, `"\u0041"`, `"\ud83d\ude00"`, `"é"`} {
