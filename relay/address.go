@@ -86,6 +86,18 @@ func (r *Relay) trusted(a netip.Addr) bool {
 	return false
 }
 
+// hopAddress reads an entry of X-Forwarded-For: an address, which some proxies write with the client's port.
+func hopAddress(s string) (netip.Addr, error) {
+	s = strings.TrimSpace(s)
+	if withPort, err := netip.ParseAddrPort(s); err == nil {
+		return withPort.Addr(), nil
+	}
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		s = s[1 : len(s)-1]
+	}
+	return netip.ParseAddr(s)
+}
+
 // clientAddress is where a request came from: the peer, or what trusted proxies say, which is the
 // right-most address of X-Forwarded-For that is not itself a trusted proxy. What stands left of it the
 // client may have written.
@@ -99,7 +111,7 @@ func (r *Relay) clientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
 		hops = append(hops, strings.Split(string(line), ",")...)
 	}
 	for i := len(hops) - 1; i >= 0; i-- {
-		a, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		a, err := hopAddress(hops[i])
 		if err != nil {
 			break
 		}

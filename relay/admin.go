@@ -74,7 +74,7 @@ func (r *Relay) adminOnly(next http.Handler) http.Handler {
 			_, given, ok := req.BasicAuth()
 			if !ok {
 				kind, rest, _ := strings.Cut(req.Header.Get("Authorization"), " ")
-				given, ok = rest, strings.EqualFold(kind, "Bearer")
+				given, ok = strings.TrimSpace(rest), strings.EqualFold(kind, "Bearer")
 			}
 			got := sha256.Sum256([]byte(given)) // equal lengths, whatever was given
 			if !ok || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {

@@ -48,7 +48,7 @@ func originIs(origin, host string) bool {
 	if err != nil || u.Host == "" {
 		return false
 	}
-	usual := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	usual := usualPorts[u.Scheme]
 	return usual != "" && strings.EqualFold(withPort(u.Host, usual), withPort(host, usual))
 }
 

@@ -67,8 +67,18 @@ func (r *Relay) backendAPI() http.Handler {
 	t.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, faultMethod) }
 	for _, x := range append(r.apiRoutes(), r.backends...) {
 		t.Handle(x.method, x.path, x.handle)
+		if x.method == fasthttp.MethodGet {
+			t.Handle(fasthttp.MethodHead, x.path, x.handle)
+		}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if coding := req.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.Header().Set("Accept-Encoding", "identity")
+			w.WriteHeader(faultEncoding.status)
+			_, _ = w.Write(faultEncoding.appendProblem(nil))
+			return
+		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, int64(r.cfg.Limit.Request)))
 		if err != nil {
 			http.Error(w, "the request is too large, or broke off", http.StatusRequestEntityTooLarge)
@@ -78,6 +88,7 @@ func (r *Relay) backendAPI() http.Handler {
 		in.Header.SetMethod(req.Method)
 		in.SetRequestURI(req.URL.RequestURI())
 		in.Header.SetContentType(req.Header.Get("Content-Type"))
+		in.Header.Set(lenientHeader, req.Header.Get(lenientHeader))
 		in.SetBody(body)
 		var ctx fasthttp.RequestCtx
 		ctx.Init(&in, remoteOf(req), nil)

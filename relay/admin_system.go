@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -75,7 +76,8 @@ func (r *Relay) handleAdminLive(w http.ResponseWriter, req *http.Request, live *
 func upgradeHeader(req *http.Request) *fasthttp.RequestHeader {
 	h := new(fasthttp.RequestHeader)
 	h.SetMethod(req.Method)
-	for _, name := range []string{"Upgrade", "Connection", "Sec-WebSocket-Version", "Sec-WebSocket-Key", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"} {
+	h.Set("Connection", strings.Join(req.Header.Values("Connection"), ", ")) // which Add would replace
+	for _, name := range []string{"Upgrade", "Sec-WebSocket-Version", "Sec-WebSocket-Key", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"} {
 		for _, value := range req.Header.Values(name) {
 			h.Add(name, value)
 		}

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bytedance/sonic"
 	"github.com/valyala/fasthttp"
 
 	"weir/broker"
@@ -60,6 +59,7 @@ func (r *Relay) handlePublish(ctx *fasthttp.RequestCtx) {
 	}
 	p := r.publisher()
 	defer p.release()
+	p.lenient = lenient(ctx)
 	if lines {
 		p.lines(r, ctx.PostBody())
 		ctx.SetContentType("application/x-ndjson")
@@ -78,10 +78,13 @@ func (r *Relay) handlePublish(ctx *fasthttp.RequestCtx) {
 // publications at all.
 func publication(kind []byte) (lines, ok bool) {
 	kind, _, _ = bytes.Cut(kind, []byte(";"))
-	switch string(bytes.TrimSpace(kind)) {
-	case "application/x-ndjson":
+	var lower [40]byte // which is longer than any of them
+	switch kind = bytes.TrimSpace(kind); string(lowercase(lower[:], kind)) {
+	case "application/x-ndjson", "application/ndjson", "application/jsonl":
 		return true, true
-	case "application/json", "", "application/x-www-form-urlencoded", "text/plain": // what curl -d says
+	case "":
+		return false, len(kind) == 0
+	case "application/json", "application/x-www-form-urlencoded", "text/plain": // what curl -d says
 		return false, true
 	}
 	return false, false
@@ -98,6 +101,7 @@ type publisher struct {
 	head    []byte // of an answer with that epoch
 	out     []byte // the answer; the request's handler fills it
 	waits   []lineWait
+	lenient bool // members that are not known are passed over
 
 	// Asked before what belongs to a durable channel is published; an error keeps it from that. nil: nobody.
 	durable func(run *broker.Run, c *wire.Command) error
@@ -170,6 +174,9 @@ func (p *publisher) submit(r *Relay, dst, body []byte) ([]byte, broker.Ticket, e
 	c := &p.command
 	if err := c.Parse(body); err != nil {
 		return dst, broker.Ticket{}, err
+	}
+	if !p.lenient && !c.Within(wire.Publication) {
+		return dst, broker.Ticket{}, unknownMembers(wire.Beyond(body, wire.Publication))
 	}
 	if c.Channels != nil {
 		return dst, broker.Ticket{}, errMany
@@ -261,17 +268,6 @@ func (r *Relay) onChannel(next func(ctx *fasthttp.RequestCtx, channel, group, ke
 	}
 }
 
-// readBody decodes the small JSON bodies of the routes below.
-func readBody(ctx *fasthttp.RequestCtx, v any) error {
-	if err := wire.ValidJSON(ctx.PostBody()); err != nil {
-		return err
-	}
-	if err := sonic.ConfigStd.Unmarshal(ctx.PostBody(), v); err != nil {
-		return faultField
-	}
-	return nil
-}
-
 // target names whom a backend means.
 type target struct {
 	Channel      string `json:"channel"`
@@ -297,7 +293,7 @@ func (r *Relay) targets(t target) ([]*session, error) {
 // handleDisconnect is POST /v1/disconnect.
 func (r *Relay) handleDisconnect(ctx *fasthttp.RequestCtx) {
 	var t target
-	err := readBody(ctx, &t)
+	err := ReadJSON(ctx, &t)
 	var list []*session
 	if err == nil {
 		list, err = r.targets(t)
@@ -322,7 +318,7 @@ func (r *Relay) handleDisconnect(ctx *fasthttp.RequestCtx) {
 // handleUnsubscribe is POST /v1/unsubscribe.
 func (r *Relay) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
 	var t target
-	err := readBody(ctx, &t)
+	err := ReadJSON(ctx, &t)
 	var list []*session
 	if err == nil {
 		list, err = r.targets(t)
@@ -369,7 +365,7 @@ const maxTicketTTL = 24 * 3600
 // that can not set headers.
 func (r *Relay) handleTickets(ctx *fasthttp.RequestCtx) {
 	var req ticketRequest
-	err := readBody(ctx, &req)
+	err := ReadJSON(ctx, &req)
 	if err == nil && (req.TTL < 0 || req.TTL > maxTicketTTL) {
 		err = faultField.with("ttl must be 1 to 86400 seconds")
 	}

@@ -50,7 +50,7 @@ func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*au
 	if token == "" && r.cfg.Auth.Anonymous {
 		return &auth.Identity{Anonymous: true}, nil
 	}
-	id, err := r.verifier.Verify(token)
+	id, err := r.verifier.VerifyWaiting(token)
 	if err != nil {
 		return nil, r.refusedToken(err)
 	}
@@ -60,13 +60,8 @@ func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*au
 	return id, nil
 }
 
-func bearer(header []byte) string {
-	const scheme = "bearer "
-	if len(header) > len(scheme) && strings.EqualFold(string(header[:len(scheme)]), scheme) {
-		return strings.TrimSpace(string(header[len(scheme):]))
-	}
-	return ""
-}
+// bearer is the token of an Authorization header; "" if it has none.
+func bearer(header []byte) string { return string(credentials(header)) }
 
 // arrive checks what every client connection must pass, in the order that costs least.
 func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *fault) {
@@ -109,11 +104,32 @@ func (r *Relay) originAllowed(ctx *fasthttp.RequestCtx) bool {
 	if ctx.IsTLS() {
 		scheme = "https://"
 	}
-	return origin == scheme+string(ctx.Host()) || slices.Contains(r.cfg.Origins, origin)
+	if origin == scheme+string(ctx.Host()) || slices.Contains(r.cfg.Origins, origin) {
+		return true
+	}
+	same := func(o string) bool { return sameOrigin(origin, o) }
+	return same(scheme+string(ctx.Host())) || slices.ContainsFunc(r.cfg.Origins, same)
 }
 
-// hijack takes the connection over from the HTTP server.
+// sameOrigin says whether two origins are one: names in any case, and a port that goes without saying may be said
+// (RFC 6454, sections 4 and 5).
+func sameOrigin(a, b string) bool {
+	schemeA, hostA, okA := strings.Cut(a, "://")
+	schemeB, hostB, okB := strings.Cut(b, "://")
+	usual := usualPorts[strings.ToLower(schemeA)]
+	return okA && okB && usual != "" && strings.EqualFold(schemeA, schemeB) && strings.EqualFold(withPort(hostA, usual), withPort(hostB, usual))
+}
+
+var usualPorts = map[string]string{"http": "80", "https": "443"}
+
+// hijack takes the connection over from the HTTP server. HEAD is told what GET would be, and gets no stream.
 func (r *Relay) hijack(ctx *fasthttp.RequestCtx, a *arrival, open func(nc net.Conn, rest []byte, a *arrival)) {
+	if ctx.IsHead() { // of an event stream; an upgrade has been refused
+		ctx.SetContentType("text/event-stream; charset=utf-8")
+		ctx.Response.Header.Set("Cache-Control", "no-cache, no-transform")
+		r.setCORS(ctx)
+		return
+	}
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(c net.Conn) {
 		nc := c

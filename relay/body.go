@@ -1,9 +1,11 @@
 package relay
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/bytedance/sonic"
@@ -17,10 +19,97 @@ import (
 var bodies = sonic.Config{CaseSensitive: true, CopyString: true, ValidateString: true}.Froze()
 
 // ReadJSON decodes the body of a request, a JSON object, into what v points to. Members that v does not know
-// are passed over, as everywhere in the protocol; what v holds shares no memory with the request. Errors can be
-// told as they are: they say what is wrong with the JSON, which member stands there twice, or which field has
-// the wrong type.
-func ReadJSON(ctx *fasthttp.RequestCtx, v any) error { return decodeObject(ctx.PostBody(), v) }
+// are refused below /v1, unless the backend is lenient, and passed over elsewhere, as everywhere in the protocol; what v
+// holds shares no memory with the request. Errors can be told as they are: they say what is wrong with the JSON, which
+// member stands there twice or is not known, or which field has the wrong type.
+func ReadJSON(ctx *fasthttp.RequestCtx, v any) error {
+	if err := decodeObject(ctx.PostBody(), v); err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(ctx.Path(), []byte("/v1/")) || lenient(ctx) {
+		return nil
+	}
+	if names := beyond(nil, "", ctx.PostBody(), reflect.TypeOf(v).Elem()); len(names) > 0 {
+		return unknownMembers(names)
+	}
+	return nil
+}
+
+// OnlyMembers refuses members of a backend's JSON object that are not among the names, unless the backend is lenient. It
+// is for bodies that ReadJSON does not read.
+func OnlyMembers(ctx *fasthttp.RequestCtx, names ...string) error {
+	if lenient(ctx) {
+		return nil
+	}
+	var others []string
+	_ = wire.Members(ctx.PostBody(), func(key string, _ []byte) error {
+		if !slices.Contains(names, key) && len(others) < 8 {
+			others = append(others, strings.Clone(key))
+		}
+		return nil
+	})
+	if len(others) > 0 {
+		return unknownMembers(others)
+	}
+	return nil
+}
+
+// lenient says whether a backend wants members that are not known to be passed over.
+func lenient(ctx *fasthttp.RequestCtx) bool {
+	return string(ctx.Request.Header.Peek(lenientHeader)) == "1"
+}
+
+const lenientHeader = "Weir-Lenient"
+
+// unknownMembers is the fault that names them.
+func unknownMembers(names []string) *fault {
+	for i, name := range names {
+		names[i] = shorten(name)
+	}
+	return faultUnknown.with("not known here: " + strings.Join(names, ", ") + ". With the header Weir-Lenient: 1 such members are passed over")
+}
+
+// beyond appends the members of an object that a struct has no fields for, those of objects within it too; 8 at most.
+func beyond(names []string, in string, b []byte, t reflect.Type) []string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if reflect.PointerTo(t).Implements(unmarshaler) {
+		return names // what is in it is not ours to say
+	}
+	switch t.Kind() {
+	case reflect.Slice, reflect.Array:
+		_ = wire.Elements(b, func(v []byte) error { names = beyond(names, in, v, t.Elem()); return nil })
+	case reflect.Struct:
+		_ = wire.Members(b, func(key string, v []byte) error {
+			f, ok := fieldOf(t, key)
+			switch {
+			case ok:
+				names = beyond(names, in+key+".", v, f)
+			case len(names) < 8:
+				names = append(names, in+strings.Clone(key))
+			}
+			return nil
+		})
+	}
+	return names
+}
+
+var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+
+// fieldOf is the type of the field that a member is read into.
+func fieldOf(t reflect.Type, member string) (reflect.Type, bool) {
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" && !f.Anonymous {
+			name = f.Name
+		}
+		if f.IsExported() && name == member && name != "-" {
+			return f.Type, true
+		}
+	}
+	return nil, false
+}
 
 // DecodeJSON is ReadJSON for the data of an event.
 func DecodeJSON(data []byte, v any) error { return decodeObject(data, v) }

@@ -65,15 +65,15 @@ type TLS struct {
 // Auth says whose tokens are accepted from clients. At least one key or a JWKS URL is needed outside
 // development mode.
 type Auth struct {
-	Keys       []TokenKey    `yaml:"keys"`
-	JWKS       JWKS          `yaml:"jwks"`
-	Webhook    AuthWebhook   `yaml:"webhook"`
-	Issuer     string        `yaml:"issuer"`      // required iss; "" accepts any
-	Audience   string        `yaml:"audience"`    // required aud; "" accepts any
-	Leeway     time.Duration `yaml:"leeway"`      // clock difference tolerated; 0, 60s at most
-	Cookie     string        `yaml:"cookie"`      // cookie that may carry the token; "" none
-	QueryToken bool          `yaml:"query_token"` // accept ?token=; false, since query strings end up in logs
-	Anonymous  bool          `yaml:"anonymous"`   // let clients in without a token, to public namespaces only; false
+	Keys       []TokenKey     `yaml:"keys"`
+	JWKS       JWKS           `yaml:"jwks"`
+	Webhook    AuthWebhook    `yaml:"webhook"`
+	Issuer     string         `yaml:"issuer"`      // required iss; "" accepts any
+	Audience   string         `yaml:"audience"`    // required aud; "" accepts any
+	Leeway     *time.Duration `yaml:"leeway"`      // clock difference tolerated for exp and nbf; 5s, 60s at most
+	Cookie     string         `yaml:"cookie"`      // cookie that may carry the token; "" none
+	QueryToken bool           `yaml:"query_token"` // accept ?token=; false, since query strings end up in logs
+	Anonymous  bool           `yaml:"anonymous"`   // let clients in without a token, to public namespaces only; false
 }
 
 // TokenKey is one key that signs client tokens. Exactly one of Secret and File is set.

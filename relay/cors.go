@@ -1,15 +1,18 @@
 package relay
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
 	"github.com/valyala/fasthttp"
 )
 
-// allowedHeaders are what pages may send on routes of users, and exposedHeaders what they may read.
+// allowedHeaders are what pages may send on routes of users, beside those that their libraries add: tracing, caching,
+// marks of who asks. exposedHeaders are what they may read.
 const (
-	allowedHeaders = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
+	allowedHeaders = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Cache-Control, Pragma, X-Requested-With, " +
+		"Traceparent, Tracestate, Baggage, Sentry-Trace"
 	exposedHeaders = "Retry-After, Location"
 	preflightAge   = "600" // seconds
 )
@@ -50,6 +53,9 @@ func (r *Relay) preflights() []route {
 		if slices.Contains(methods[path], fasthttp.MethodOptions) {
 			continue // the system answers itself
 		}
+		if slices.Contains(methods[path], fasthttp.MethodGet) {
+			methods[path] = append(methods[path], fasthttp.MethodHead)
+		}
 		allow := strings.Join(append(methods[path], fasthttp.MethodOptions), ", ")
 		out = append(out, route{method: fasthttp.MethodOptions, path: path, handle: func(ctx *fasthttp.RequestCtx) { r.preflight(ctx, allow) }})
 	}
@@ -72,8 +78,22 @@ func (r *Relay) preflight(ctx *fasthttp.RequestCtx, allow string) {
 	r.setCORS(ctx)
 	h.Add("Vary", "Access-Control-Request-Headers")
 	h.Set("Access-Control-Allow-Methods", allow)
-	h.Set("Access-Control-Allow-Headers", allowedHeaders)
+	h.Set("Access-Control-Allow-Headers", allowHeaders(ctx.Request.Header.Peek("Access-Control-Request-Headers")))
 	h.Set("Access-Control-Max-Age", preflightAge)
+}
+
+// allowHeaders are the headers that a page of a configured origin may send: what it asks for, since it is trusted with the
+// token already and no header of its own means anything else here.
+func allowHeaders(asked []byte) string {
+	if len(asked) == 0 || len(asked) > 1<<10 {
+		return allowedHeaders
+	}
+	for name := range bytes.SplitSeq(asked, []byte(",")) {
+		if !properToken(bytes.Trim(name, " \t")) {
+			return allowedHeaders
+		}
+	}
+	return allowedHeaders + ", " + string(asked)
 }
 
 // forgeable says whether a request could have been made by a page elsewhere in its visitor's name: what it

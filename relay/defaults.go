@@ -36,6 +36,9 @@ func (c Config) WithDefaults() Config {
 	set(&c.Listen, "127.0.0.1:8080")
 	set(&c.Admin, "127.0.0.1:9090")
 	set(&c.Auth.JWKS.Refresh, time.Hour)
+	if c.Auth.Leeway == nil {
+		c.Auth.Leeway = new(5 * time.Second)
+	}
 	set(&c.Auth.Webhook.Timeout, 2*time.Second)
 	set(&c.Auth.Webhook.Cache, 30*time.Second)
 	set(&c.Heartbeat, 25*time.Second)

@@ -12,17 +12,15 @@ import (
 
 // handleEvents is POST /v1/events: one event, or one a line.
 func (r *Relay) handleEvents(ctx *fasthttp.RequestCtx) {
-	kind, _, _ := bytes.Cut(ctx.Request.Header.ContentType(), []byte(";"))
-	switch string(bytes.TrimSpace(kind)) {
-	case "application/x-ndjson":
-		r.handleEventLines(ctx)
-		return
-	case "application/json", "", "application/x-www-form-urlencoded", "text/plain": // what curl -d says
-	default:
+	switch lines, ok := publication(ctx.Request.Header.ContentType()); {
+	case !ok:
 		r.refuse(ctx, faultMedia)
 		return
+	case lines:
+		r.handleEventLines(ctx)
+		return
 	}
-	if err := r.emitOne(ctx.PostBody()); err != nil {
+	if err := r.emitOne(ctx.PostBody(), lenient(ctx)); err != nil {
 		r.fail(ctx, err)
 		return
 	}
@@ -31,10 +29,13 @@ func (r *Relay) handleEvents(ctx *fasthttp.RequestCtx) {
 }
 
 // emitOne emits what a backend sent.
-func (r *Relay) emitOne(body []byte) error {
+func (r *Relay) emitOne(body []byte, lenient bool) error {
 	var c wire.Command
 	if err := c.Parse(body); err != nil {
 		return err
+	}
+	if !lenient && !c.Within(wire.Emission) {
+		return unknownMembers(wire.Beyond(body, wire.Emission))
 	}
 	if c.Key != "" && !wire.ValidName(c.Key) {
 		return faultField.with("key must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
@@ -58,7 +59,7 @@ func (r *Relay) handleEventLines(ctx *fasthttp.RequestCtx) {
 			continue
 		}
 		out = append(out, '{')
-		if err := r.emitOne(line); err != nil {
+		if err := r.emitOne(line, lenient(ctx)); err != nil {
 			out = faultOf(err).appendBody(out)
 			out = strconv.AppendInt(append(out, `,"line":`...), int64(n), 10)
 		}

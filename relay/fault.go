@@ -26,6 +26,7 @@ var (
 	faultJSON         = &fault{400, "invalid_json", "Invalid message format", "", false}
 	faultDepth        = &fault{400, "invalid_json", "the JSON is nested too deeply", "", false}
 	faultField        = &fault{400, "bad_request", "a field is missing or has the wrong form", "", false}
+	faultUnknown      = &fault{400, "unknown_member", "a member is not known here", "", false}
 	faultType         = &fault{400, "unknown_type", "unknown message type", "", false}
 	faultChannel      = &fault{400, "bad_channel", "channel must be 1 to 255 of A-Z a-z 0-9 _ - . : / @ ~ = and not begin with a dot", "", false}
 	faultName         = &fault{400, "bad_name", "group and key must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =", "", false}
@@ -39,6 +40,7 @@ var (
 	faultTooLarge     = &fault{413, "too_large", "the message is too large", "", false}
 	faultItems        = &fault{409, "too_many_items", "the channel holds as many items as it may", "", false}
 	faultMedia        = &fault{415, "media_type", "expected application/json or application/x-ndjson", "", false}
+	faultEncoding     = &fault{415, "content_encoding", "bodies are taken as they are only, not compressed: send it without Content-Encoding", "", false}
 	faultHeaders      = &fault{431, "headers_too_large", "the request header is too large", "", false}
 	faultURI          = &fault{414, "uri_too_long", "the request address is too long", "", false}
 	faultRate         = &fault{429, "rate_limited", "too many requests", "", true}

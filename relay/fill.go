@@ -80,7 +80,7 @@ func (c *Config) TokenChecks() auth.Config {
 	a := auth.Config{
 		Now:    c.Clock,
 		JWKS:   auth.JWKS{URL: c.Auth.JWKS.URL, Refresh: c.Auth.JWKS.Refresh, AllowInsecure: c.Auth.JWKS.AllowInsecure},
-		Issuer: c.Auth.Issuer, Audience: c.Auth.Audience, Leeway: c.Auth.Leeway,
+		Issuer: c.Auth.Issuer, Audience: c.Auth.Audience, Leeway: *c.Auth.Leeway,
 	}
 	for _, k := range c.Auth.Keys {
 		a.Keys = append(a.Keys, auth.TokenKey{ID: k.ID, Algorithm: k.Algorithm, Secret: k.Secret, File: k.File})

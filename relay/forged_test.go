@@ -79,9 +79,10 @@ func TestForgedTokens(t *testing.T) {
 	good := hs(claims())
 	parts := strings.Split(good, ".")
 	for name, token := range map[string]string{
-		"good":      good,
-		"good RS":   sign(jwt.SigningMethodRS256, key, rs, claims()),
-		"good list": hs(claims("aud", []string{"x", "weir"})),
+		"good":                            good,
+		"good RS":                         sign(jwt.SigningMethodRS256, key, rs, claims()),
+		"good list":                       hs(claims("aud", []string{"x", "weir"})),
+		"issued by a clock that is ahead": hs(claims("iat", time.Now().Add(time.Hour).Unix())),
 	} {
 		if a := g.shake("/ws", "Authorization: Bearer "+token); a.StatusCode != 101 {
 			t.Errorf("%s: %d", name, a.StatusCode)
@@ -116,7 +117,6 @@ func TestForgedTokens(t *testing.T) {
 		"exp a string":                hs(claims("exp", fmt.Sprint(future))),
 		"exp beyond all":              hs(claims("exp", 1e300)),
 		"not yet":                     hs(claims("nbf", future)),
-		"issued in the future":        hs(claims("iat", future)),
 		"another issuer":              hs(claims("iss", "evil")),
 		"no issuer":                   hs(claims("iss", nil)),
 		"another audience":            hs(claims("aud", "evil")),

@@ -27,10 +27,10 @@ type offer struct {
 // readOffer checks an upgrade request as RFC 6455, section 4.2.1 says.
 func readOffer(h *fasthttp.RequestHeader) (offer, *fault) {
 	var o offer
-	if !h.IsGet() {
+	if !h.IsGet() && !h.IsHead() {
 		return o, faultMethod
 	}
-	if !hasToken(h.Peek("Upgrade"), "websocket") || !hasToken(h.Peek("Connection"), "upgrade") {
+	if h.IsHead() || !anyToken(h.PeekAll("Upgrade"), "websocket") || !anyToken(h.PeekAll("Connection"), "upgrade") {
 		return o, faultField.with("this address takes WebSocket upgrades: Upgrade: websocket and Connection: Upgrade are missing")
 	}
 	// Of a line that is there twice, a proxy may have gone by the other one. (PeekAll reuses what it returns.)
@@ -70,6 +70,11 @@ func readOffer(h *fasthttp.RequestHeader) (offer, *fault) {
 
 // faultVersion asks for the version that is spoken here (RFC 6455, section 4.4).
 var faultVersion = &fault{426, "upgrade_required", "Sec-WebSocket-Version must be 13", "", false}
+
+// anyToken is hasToken for a header that may stand on several lines (RFC 9110, section 5.3).
+func anyToken(lines [][]byte, token string) bool {
+	return slices.ContainsFunc(lines, func(line []byte) bool { return hasToken(line, token) })
+}
 
 // hasToken says whether a comma separated header holds a token, whatever its case.
 func hasToken(header []byte, token string) bool {

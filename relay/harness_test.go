@@ -43,7 +43,7 @@ type rig struct {
 func openConfig() Config {
 	free := Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}
 	return Config{
-		Auth: Auth{Keys: []TokenKey{{Algorithm: "HS256", Secret: tokenSecret}}},
+		Auth: Auth{Keys: []TokenKey{{Algorithm: "HS256", Secret: tokenSecret}}, Leeway: new(time.Duration(0))},
 		API:  API{Keys: []APIKey{{Name: "backend", Secret: apiKey}}},
 		Namespaces: Namespaces{
 			"default": {Subscribe: Authenticated, Publish: Authenticated, Limit: free},

@@ -343,7 +343,7 @@ func TestKeyIsNeeded(t *testing.T) {
 	g := launch(t, openConfig())
 	for _, line := range []string{
 		"X: y", "Authorization: Bearer", "Authorization: Bearer ", "Authorization: " + apiKey, "Authorization: Basic " + apiKey,
-		"Authorization: Bearer " + apiKey + "x", "Authorization: Bearer " + apiKey[1:], "Authorization: Bearer  " + apiKey, "X-Api-Key: " + apiKey,
+		"Authorization: Bearer " + apiKey + "x", "Authorization: Bearer " + apiKey[1:], "X-Api-Key: " + apiKey,
 		"Authorization: Bearer " + mint(t, "u1"), "Cookie: key=" + apiKey, "Authorization: Bearer " + strings.ToUpper(apiKey),
 	} {
 		for _, route := range g.relay.apiRoutes() {

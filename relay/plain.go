@@ -106,9 +106,7 @@ func (p *plain) head(b []byte, at int) (int, form) {
 			bit, p.kind = hasType, value
 		case "authorization":
 			bit = hasKey
-			if len(value) > len(scheme) && bytes.EqualFold(value[:len(scheme)], scheme) {
-				p.key = value[len(scheme):]
-			}
+			p.key = credentials(value)
 		case "connection":
 			bit = hasConnection
 			if !bytes.EqualFold(value, []byte("keep-alive")) {

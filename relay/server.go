@@ -54,29 +54,36 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 		r.refuse(ctx, faultMethod)
 		ctx.Response.Header.Set("Allow", allow)
 	}
-	t.GET("/ws", r.handleWS)
-	t.GET("/sse", r.handleSSE)
+	handle := func(method, path string, h fasthttp.RequestHandler) {
+		t.Handle(method, path, h)
+		if method == fasthttp.MethodGet { // the server leaves the body out
+			t.Handle(fasthttp.MethodHead, path, h)
+		}
+	}
+	get := func(path string, h fasthttp.RequestHandler) { handle(fasthttp.MethodGet, path, h) }
+	get("/ws", r.handleWS)
+	get("/sse", r.handleSSE)
 	if r.cfg.Dev || r.cfg.Page {
-		t.GET("/", r.handlePage)
+		get("/", r.handlePage)
 		for _, name := range []string{"weir-page.js", "weir-page.css"} {
-			t.GET("/"+name, func(ctx *fasthttp.RequestCtx) { asset(ctx, name) })
+			get("/"+name, func(ctx *fasthttp.RequestCtx) { asset(ctx, name) })
 		}
 	}
 	for _, name := range web.Client() {
-		t.GET("/"+name, func(ctx *fasthttp.RequestCtx) { shared(ctx, "client/dist/"+name) })
+		get("/"+name, func(ctx *fasthttp.RequestCtx) { shared(ctx, "client/dist/"+name) })
 	}
-	t.GET("/v1/openapi.yaml", func(ctx *fasthttp.RequestCtx) { asset(ctx, "openapi.yaml") })
+	get("/v1/openapi.yaml", func(ctx *fasthttp.RequestCtx) { asset(ctx, "openapi.yaml") })
 	if r.cfg.Dev {
-		t.GET("/demo", r.handleDemo)
-		t.GET("/demo/{name}", r.handleDemo)
-		t.GET("/docs", r.handleDocs)
-		t.GET("/docs/{page:*}", r.handleDocs)
+		get("/demo", r.handleDemo)
+		get("/demo/{name}", r.handleDemo)
+		get("/docs", r.handleDocs)
+		get("/docs/{page:*}", r.handleDocs)
 	}
 	for _, route := range r.apiRoutes() {
-		t.Handle(route.method, route.path, r.withKey(route.handle))
+		handle(route.method, route.path, r.withKey(route.handle))
 	}
 	for _, x := range r.extra {
-		t.Handle(x.method, x.path, x.handle)
+		handle(x.method, x.path, x.handle)
 	}
 	for _, route := range r.preflights() {
 		t.Handle(route.method, route.path, route.handle)
@@ -107,6 +114,11 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 	var bad *fault
 	if last, bad = hygiene(ctx); bad != nil {
 		r.refuse(ctx, bad)
+		return
+	}
+	if encoded(&ctx.Request) {
+		r.refuse(ctx, faultEncoding)
+		ctx.Response.Header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 		return
 	}
 	if r.cfg.Dev && !r.local(ctx, g) {
@@ -244,18 +256,35 @@ func page(ctx *fasthttp.RequestCtx, html string) {
 // scheme begins an Authorization header; its case does not matter (RFC 9110, section 11.1).
 var scheme = []byte("Bearer ")
 
+// credentials is the token or key of an Authorization header, without white space around it; nil if it has none.
+func credentials(header []byte) []byte {
+	if len(header) <= len(scheme) || !bytes.EqualFold(header[:len(scheme)], scheme) {
+		return nil
+	}
+	return bytes.Trim(header[len(scheme):], " \t")
+}
+
+// encoded says whether the body of a request is compressed, or coded otherwise.
+func encoded(req *fasthttp.Request) bool {
+	for _, line := range req.Header.PeekAll("Content-Encoding") {
+		if len(line) > 0 && !bytes.EqualFold(line, []byte("identity")) {
+			return len(req.Body()) > 0
+		}
+	}
+	return false
+}
+
 // withKey lets backends with an API key pass.
 func (r *Relay) withKey(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		header := ctx.Request.Header.Peek("Authorization")
-		if len(header) > len(scheme) && bytes.EqualFold(header[:len(scheme)], scheme) {
+		if key := credentials(ctx.Request.Header.Peek("Authorization")); len(key) > 0 {
 			g := guestOf(ctx.Conn())
 			var fresh auth.Memo
 			memo := &fresh
 			if g != nil {
 				memo = &g.key
 			}
-			if r.keys.Known(header[len(scheme):], memo) {
+			if r.keys.Known(key, memo) {
 				if g != nil && !g.known.Load() {
 					g.known.Store(true)
 				}

@@ -52,7 +52,7 @@ func Start(t testing.TB, prepare func(*relay.Config), systems ...relay.System) *
 	t.Helper()
 	free := relay.Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}
 	cfg := relay.Config{
-		Auth:       relay.Auth{Keys: []relay.TokenKey{{Algorithm: "HS256", Secret: secret}}},
+		Auth:       relay.Auth{Keys: []relay.TokenKey{{Algorithm: "HS256", Secret: secret}}, Leeway: new(time.Duration(0))},
 		API:        relay.API{Keys: []relay.APIKey{{Name: "backend", Secret: key}}},
 		Namespaces: relay.Namespaces{"default": {Subscribe: relay.Authenticated, Publish: relay.Authenticated, Limit: free}},
 		Limit:      relay.Limit{Commands: units.Rate{Count: 1 << 30, Per: time.Second}},

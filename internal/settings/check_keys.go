@@ -53,7 +53,9 @@ func (k *check) tokens(c relay.Config) {
 			k.add(join(key, "secret"), "goes with HS256 only: expected file, a PEM public key")
 		}
 	}
-	k.span("auth.leeway", a.Leeway, 0, time.Minute)
+	if a.Leeway != nil {
+		k.span("auth.leeway", *a.Leeway, 0, time.Minute)
+	}
 	if strings.Trim(a.Cookie, cookieBytes) != "" {
 		k.add("auth.cookie", "%s is not the name of a cookie: expected letters, digits and !#$%%&'*+-.^_`|~", shown(a.Cookie))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Command is one object that a client sends, or one publication of a backend. Its strings and bytes
@@ -69,10 +70,32 @@ const (
 	fToken
 	fAck
 	fChannels
+	fUnknown // a member that no command has
 )
 
-// Parse reads b, a JSON object, into c. Unknown members are ignored. It may write to b: line breaks
-// between the tokens of data become spaces, so that the value stands on one line.
+// The members that a publication and an event of a backend may have.
+const (
+	Publication = uint32(fChannel | fOp | fGroup | fKey | fData | fTTL | fIdempotency | fExclude | fAck | fChannels)
+	Emission    = uint32(fTopic | fKey | fData)
+)
+
+// Within says whether the command has no members but those.
+func (c *Command) Within(members uint32) bool { return c.seen&^members == 0 }
+
+// Beyond returns the names in b, which has been parsed, that are not among those members; 8 at most.
+func Beyond(b []byte, members uint32) (names []string) {
+	_ = Members(b, func(key string, v []byte) error {
+		var one Command
+		if _ = one.member(key, v); one.seen&^members != 0 && len(names) < 8 {
+			names = append(names, strings.Clone(key))
+		}
+		return nil
+	})
+	return names
+}
+
+// Parse reads b, a JSON object, into c. Unknown members are ignored, and a null counts as absent, but for data. It may
+// write to b: line breaks between the tokens of data become spaces, so that the value stands on one line.
 // Errors: ErrJSON, ErrDepth, or one that wraps ErrField and names the member; c.ID is set then, if there
 // is a good one.
 func (c *Command) Parse(b []byte) error {
@@ -98,6 +121,9 @@ func (c *Command) member(key string, v []byte) (err error) {
 		c.Type, err = Text(v)
 	case "id":
 		f = fID
+		if string(v) == "null" {
+			break
+		}
 		if len(v) > MaxID || v[0] != '"' && v[0] != '-' && (v[0] < '0' || v[0] > '9') {
 			return fmt.Errorf("id must be a string or number of at most %d bytes: %w", MaxID, ErrField)
 		}
@@ -154,8 +180,9 @@ func (c *Command) member(key string, v []byte) (err error) {
 		c.Count, err = strconv.ParseBool(alias(v))
 	case "content":
 		f = fContent
-		_, err = Text(v)
-		c.Content = v
+		if _, err = Text(v); err == nil {
+			c.Content = v
+		}
 	case "topic":
 		f = fTopic
 		c.Topic, err = Text(v)
@@ -166,7 +193,11 @@ func (c *Command) member(key string, v []byte) (err error) {
 		f = fAck
 		c.Ack, err = Text(v)
 	default:
+		c.seen |= uint32(fUnknown)
 		return nil
+	}
+	if err != nil && string(v) == "null" {
+		err = nil // what serializers write for what is not set
 	}
 	if err != nil {
 		return fmt.Errorf("%s has the wrong form: %w", key, ErrField)

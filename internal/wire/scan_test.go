@@ -79,7 +79,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("an escaped key: %v %q", err, c.Channel)
 	}
 	for _, bad := range []string{
-		`{"channel":1}`, `{"channel":"a","channel":"b"}`, `{"id":{}}`, `{"id":null}`, `{"id":"` + strings.Repeat("x", 64) + `"}`,
+		`{"channel":1}`, `{"channel":"a","channel":"b"}`, `{"id":{}}`, `{"id":"` + strings.Repeat("x", 64) + `"}`,
 		`{"ttl":-1}`, `{"ttl":1.5}`, `{"ttl":99999999999999999999}`, `{"position":{"seq":1}}`, `{"position":[]}`, `{"position":{"epoch":"e","seq":-1}}`,
 		`{"groups":"g"}`, `{"groups":["a b"]}`, `{"limit":"5"}`, `{"count":1e1}`, `{"content":5}`,
 	} {

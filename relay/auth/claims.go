@@ -109,7 +109,7 @@ func parseClaims(text []byte, issuer, audience string) (cl claims, err error) {
 		case sawNbf:
 			cl.nbf, err = c.date("nbf")
 		case sawIat:
-			cl.iat, err = c.date("iat")
+			cl.iat, err = c.issued()
 		case sawIss:
 			cl.issOK, err = c.is("iss", issuer)
 		case sawAud:
@@ -201,6 +201,18 @@ func (c *cursor) date(claim string) (int64, error) {
 		return 0, refuse(ReasonClaims, claim+" is not a date up to the year 9999")
 	}
 	return seconds, nil
+}
+
+// issued reads iat, which says when and not whether (RFC 7519, section 4.1.6): what is no date is 0.
+func (c *cursor) issued() (int64, error) {
+	if b := c.peek(); b != '-' && (b < '0' || b > '9') {
+		return 0, c.skip(1)
+	}
+	seconds, err := c.date("iat")
+	if ReasonOf(err) != "" {
+		return 0, nil
+	}
+	return seconds, err
 }
 
 // is reads a string and compares it.

@@ -7,7 +7,7 @@
 //
 //	sub       required: 1 to 128 bytes of printable characters
 //	exp       required: seconds since 1970
-//	nbf, iat  refused while they lie in the future
+//	nbf       refused while it lies in the future
 //	iss, aud  must match when the configuration names an issuer or an audience
 //	name      at most 256 bytes, no control characters
 //	avatar    at most 2048 bytes, no control characters
@@ -26,10 +26,11 @@
 // error holds any part of a token or secret.
 //
 // Keys come from the configuration and from a JWKS URL. The key set is fetched in the background when
-// a Verifier starts, at an interval, and at once for an unknown key id (at most once in 10 s); while
-// fetching fails the last good set stays in use. Verify itself never waits for the network: until
-// the first fetch succeeds it refuses tokens of unknown keys with [Error.Retry] set, which calls for
-// "try again", not for "unauthorised"; [Verifier.WaitKeys] is for waiting at the start.
+// a Verifier starts, at an interval, and at once for an unknown key id (three times in a row, then once
+// in 10 s); while fetching fails the last good set stays in use. Verify itself never waits for the
+// network: until a fetch has ended it refuses tokens of unknown keys with [Error.Retry] set, which
+// calls for "try again", not for "unauthorised". [Verifier.VerifyWaiting] waits for that fetch, for up
+// to 3 s; [Verifier.WaitKeys] is for waiting at the start.
 //
 // [Mint] makes tokens for development. [Tickets] are one-use stand-ins for an Identity that live 30 s,
 // for places where a token must not be seen, such as a URL; when too many are outstanding Issue fails.

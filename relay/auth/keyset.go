@@ -17,7 +17,10 @@ import (
 
 const (
 	fetchTimeout = 5 * time.Second
-	fetchGap     = 10 * time.Second // between the starts of two fetches, whatever asks for them
+	fetchGap     = 10 * time.Second // after which one more fetch may be asked for by tokens of unknown keys
+	fetchBurst   = 3                // such fetches that may follow one another at once
+	keyPatience  = 3 * time.Second  // for which a token of an unknown key waits
+	maxKeyWaits  = 256              // tokens that wait
 	maxRetry     = 5 * time.Minute  // between fetches while they fail
 	maxKeySet    = 1 << 20          // bytes of an answer
 )
@@ -36,7 +39,7 @@ type keySet struct {
 	// Set once by newKeySet.
 	config  JWKS
 	fetch   func(context.Context) (keysByID, error)
-	kick    chan struct{} // capacity 1: somebody asked for an unknown key
+	kick    chan struct{} // capacity 1: ask has granted a fetch
 	cancel  context.CancelFunc
 	contain contain.Hook
 	tried   chan struct{} // closed when the first fetch has ended
@@ -44,19 +47,27 @@ type keySet struct {
 	done    chan struct{} // closed when the loop has ended
 
 	// Atomic.
-	keys atomic.Pointer[keysByID] // nil until the first good fetch
+	keys  atomic.Pointer[keysByID] // nil until the first good fetch
+	waits atomic.Int32             // tokens that wait
 
 	// Guarded by mu.
-	mu     sync.Mutex
-	status KeySetStatus
+	mu      sync.Mutex
+	status  KeySetStatus
+	current chan struct{} // closed when the last fetch that has begun has ended
+	next    chan struct{} // the same of the next one
+	asked   bool          // for that
+	spare   int           // fetches that may be asked for now
+	since   time.Time     // when spare was what it is
 }
 
 // newKeySet starts the loop; close stops it and waits. It begins with what old has cached if that came
 // from the same place; old may be nil. fetch nil means over the network.
 func newKeySet(cfg JWKS, old *keySet, fetch func(context.Context) (keysByID, error), hook contain.Hook) *keySet {
 	ctx, cancel := context.WithCancel(context.Background())
+	first := make(chan struct{})
 	s := &keySet{
 		config: cfg, fetch: fetch, cancel: cancel, contain: hook,
+		spare: fetchBurst, since: time.Now(), next: first, current: first,
 		kick: make(chan struct{}, 1), tried: make(chan struct{}), done: make(chan struct{}),
 	}
 	if old != nil && old.config.URL == cfg.URL && old.config.AllowInsecure == cfg.AllowInsecure {
@@ -84,24 +95,63 @@ func (s *keySet) close() {
 	<-s.done
 }
 
-// lookup returns the keys with the id. When there are none it asks for a fetch, without waiting for it.
-func (s *keySet) lookup(id []byte) (keys []*key, known bool) {
+// lookup returns the keys with the id. A token without one cannot name a key that is new: for others, when there are
+// none and ask says so, it asks for a fetch, without waiting for it, and says whether one is on its way.
+func (s *keySet) lookup(id []byte, ask bool) (keys []*key, known, coming bool) {
 	set := s.keys.Load()
 	if set != nil {
 		keys = (*set)[string(id)]
 	}
-	// A token without an id cannot name a key that is new.
-	if len(keys) == 0 && len(id) > 0 {
-		select {
-		case s.kick <- struct{}{}:
-		default: // asked for already
-		}
+	if len(keys) == 0 && len(id) > 0 && ask {
+		coming = s.ask()
 	}
-	return keys, set != nil
+	return keys, set != nil, coming
 }
 
-// run fetches at once, then after the interval, sooner after a failure or for an unknown key, but never
-// twice within fetchGap: random key ids cost the provider six requests a minute and no more.
+// ask asks for a fetch, which begins at once. It returns false if no more may be asked for: random key ids cost the
+// provider six requests a minute, and a few at first, whatever their number.
+func (s *keySet) ask() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked {
+		return true
+	}
+	if more := int(time.Since(s.since) / fetchGap); more > 0 {
+		s.spare = min(s.spare+more, fetchBurst)
+		s.since = s.since.Add(time.Duration(more) * fetchGap)
+	}
+	if s.spare == 0 {
+		return false
+	}
+	s.spare--
+	s.asked = true
+	s.kick <- struct{}{} // asked was false: it is empty
+	return true
+}
+
+// await waits for the fetch that was asked for. It returns false if none was good, or none has ended yet.
+func (s *keySet) await() bool {
+	defer s.waits.Add(-1)
+	if s.waits.Add(1) > maxKeyWaits {
+		return false
+	}
+	s.mu.Lock()
+	fetched := s.next
+	if !s.asked { // the one that was asked for has begun
+		fetched = s.current
+	}
+	s.mu.Unlock()
+	patience := time.NewTimer(keyPatience)
+	defer patience.Stop()
+	select {
+	case <-fetched:
+		return s.read().Err == nil
+	case <-patience.C:
+		return false
+	}
+}
+
+// run fetches at once, then after the interval, sooner after a failure or for an unknown key.
 func (s *keySet) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -119,14 +169,7 @@ func (s *keySet) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			continue
 		case <-s.kick:
-		}
-		timer.Reset(time.Until(started.Add(fetchGap)))
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
 		}
 	}
 }
@@ -141,6 +184,18 @@ func (s *keySet) pause(failures int) time.Duration {
 
 // renew fetches once. A failure leaves the cached set as it is.
 func (s *keySet) renew(ctx context.Context) bool {
+	s.mu.Lock()
+	ended := s.next // who asks from now on wants another fetch
+	s.current, s.next = ended, make(chan struct{})
+	if s.asked {
+		s.asked = false
+		select {
+		case <-s.kick: // the interval was over at the same time
+		default:
+		}
+	}
+	s.mu.Unlock()
+	defer close(ended)
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	keys, err := keysByID(nil), errors.New("fetch key set: an internal error, which the log tells of")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -113,7 +114,79 @@ func TestKeySetIsRefreshedAtTheInterval(t *testing.T) {
 	})
 }
 
-// Whoever sends random key ids costs the provider a request in ten seconds, whatever their number.
+// A token of a key that the set does not have waits for the set, all such tokens for one fetch.
+func TestTokensWaitForTheirKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p provider
+		p.publish("k1")
+		v := p.verifier(t, time.Hour)
+		synctest.Wait()
+		p.publish("k2") // right after the start
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				if _, err := v.VerifyWaiting(ed("k2")); err != nil {
+					t.Errorf("refused: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		if n := p.fetches.Load(); n != 2 {
+			t.Errorf("%d fetches, want 2", n)
+		}
+		_, err := v.VerifyWaiting(ed("nobody"))
+		if refused, ok := errors.AsType[*Error](err); !ok || refused.Reason != ReasonKey || refused.Retry {
+			t.Errorf("a key that nobody has: %v", err)
+		}
+		p.fail.Store(true)
+		_, err = v.VerifyWaiting(ed("k3"))
+		if refused, ok := errors.AsType[*Error](err); !ok || !refused.Retry {
+			t.Errorf("while fetching fails: %v", err)
+		}
+		wantAccepted(t, v, ed("k2"))
+	})
+}
+
+// Nobody waits longer than keyPatience, nor more than maxKeyWaits of them.
+func TestTokensDoNotWaitForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		first := true
+		set := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Hour}, nil, func(context.Context) (keysByID, error) {
+			if !first {
+				<-hang
+			}
+			first = false
+			return keysByID{}, nil
+		}, nil)
+		v := newVerifier(t, Config{Keys: []TokenKey{{Algorithm: "HS256", Secret: secret}}, Now: time.Now})
+		r := *v.rules.Load()
+		r.set = set
+		v.rules.Store(&r)
+		synctest.Wait()
+		began := time.Now()
+		var soon atomic.Int32
+		var all sync.WaitGroup
+		for range maxKeyWaits + 50 {
+			all.Go(func() {
+				_, err := v.VerifyWaiting(ed("k2"))
+				if refused, ok := errors.AsType[*Error](err); !ok || !refused.Retry {
+					t.Errorf("refused with %v", err)
+				}
+				if time.Since(began) == 0 {
+					soon.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if soon.Load() != 50 || time.Since(began) != keyPatience {
+			t.Errorf("%d did not wait, the others for %v", soon.Load(), time.Since(began))
+		}
+		close(hang)
+	})
+}
+
+// Whoever sends random key ids costs the provider a request in ten seconds, and three at first, whatever their number.
 func TestUnknownKeyIDsAreRateLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p provider
@@ -125,8 +198,8 @@ func TestUnknownKeyIDsAreRateLimited(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		synctest.Wait()
-		if n := p.fetches.Load(); n < 6 || n > 7 {
-			t.Errorf("%d fetches in a minute, want 6 or 7", n)
+		if n := p.fetches.Load(); n < 8 || n > 10 {
+			t.Errorf("%d fetches in a minute, want 8 to 10", n)
 		}
 		// Key ids of configured keys, ids that cannot be one and tokens without one ask for nothing.
 		time.Sleep(time.Minute)
@@ -204,7 +277,7 @@ func TestKeySetNeverFetched(t *testing.T) {
 		if err := v.WaitKeys(t.Context()); err != nil {
 			t.Errorf("WaitKeys with keys: %v", err)
 		}
-		_, err = v.Verify(ed("k2"))
+		_, err = v.VerifyWaiting(ed("k2"))
 		if !errors.As(err, &e) || e.Retry {
 			t.Error("an unknown key calls for another try")
 		}
@@ -241,11 +314,11 @@ func TestReloadKeepsTheKeySet(t *testing.T) {
 		same := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Minute}, old, hang, nil)
 		moved := newKeySet(JWKS{URL: "https://b.example.com/", Refresh: time.Hour}, old, hang, nil)
 		weaker := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Hour, AllowInsecure: true}, old, hang, nil)
-		if keys, known := same.lookup([]byte("k1")); len(keys) != 1 || !known || same.read().Keys != 1 {
+		if keys, known, _ := same.lookup([]byte("k1"), true); len(keys) != 1 || !known || same.read().Keys != 1 {
 			t.Error("another interval loses the keys")
 		}
 		for _, s := range []*keySet{moved, weaker} {
-			if _, known := s.lookup([]byte("k1")); known {
+			if _, known, _ := s.lookup([]byte("k1"), false); known {
 				t.Error("keys of another source are believed")
 			}
 		}

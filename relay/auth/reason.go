@@ -14,7 +14,7 @@ const (
 	ReasonKey       Reason = "key"       // no such key, or the token brings its own
 	ReasonSignature Reason = "signature" // does not match
 	ReasonExpired   Reason = "expired"   // exp has passed
-	ReasonNotYet    Reason = "not_yet"   // nbf or iat is still to come
+	ReasonNotYet    Reason = "not_yet"   // nbf is still to come
 	ReasonIssuer    Reason = "issuer"    // iss is not the configured one
 	ReasonAudience  Reason = "audience"  // aud does not hold the configured one
 	ReasonClaims    Reason = "claims"    // a claim is missing, of the wrong type, too long, given twice or not understood
@@ -36,8 +36,8 @@ func (r Reason) Error() string { return string(r) }
 type Error struct {
 	Reason Reason
 	Detail string // for logs; fixed text, may be ""
-	// Retry: the key set has never been fetched, so the token cannot be judged. The same token may
-	// pass in a moment: answer 503 and not 401.
+	// Retry: the key set has never been fetched, or is being fetched because the token names a key that it has not, so
+	// that the token cannot be judged. It may pass in a moment: answer 503 and not 401.
 	Retry bool
 }
 

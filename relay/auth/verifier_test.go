@@ -194,9 +194,8 @@ func TestTimes(t *testing.T) {
 		{"nbf at the leeway", time.Minute, with("nbf", unix(time.Minute)), ""},
 		{"nbf past the leeway", time.Minute, with("nbf", unix(61*time.Second)), ReasonNotYet},
 		{"iat now", 0, with("iat", unix(0)), ""},
-		{"iat in a second", 0, with("iat", unix(time.Second)), ReasonNotYet},
-		{"iat at the leeway", time.Minute, with("iat", unix(time.Minute)), ""},
-		{"iat past the leeway", time.Minute, with("iat", unix(61*time.Second)), ReasonNotYet},
+		{"iat in a second", 0, with("iat", unix(time.Second)), ""},
+		{"iat in an hour", 0, with("iat", unix(time.Hour)), ""},
 		{"expired and not yet", 0, with("exp", unix(-1*time.Second), "nbf", unix(time.Hour)), ReasonExpired},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

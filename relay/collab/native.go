@@ -186,6 +186,9 @@ func (m *nativeMessage) parse(b []byte) error {
 }
 
 func (m *nativeMessage) member(key string, v []byte) (err error) {
+	if string(v) == "null" {
+		return nil // as if it were not there
+	}
 	switch key {
 	case "type":
 		if m.kind, err = wire.Text(v); err != nil {

@@ -139,7 +139,7 @@ func TestHostileOperations(t *testing.T) {
 		{`{"type":"operation","id":"x","version":1,"operation":["\ud83d"]}`, "bad_operation"},
 		{operation("x", 2, "y"), "bad_version"},
 		{operation("x", -1, "y"), "bad_request"},
-		{operation(nil, 1, "y"), "bad_request"},
+		{operation(true, 1, "y"), "bad_request"},
 		{operation(strings.Repeat("i", 100), 1, "y"), "bad_request"},
 		{operation(m{}, 1, "y"), "bad_request"},
 		{m{"type": "operation", "operation": "y"}, "bad_operation"},

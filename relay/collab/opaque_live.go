@@ -90,6 +90,9 @@ func (m *opaqueMessage) parse(b []byte) error {
 }
 
 func (m *opaqueMessage) member(key string, v []byte) (err error) {
+	if string(v) == "null" && key != "doc" {
+		return nil // as if it were not there
+	}
 	switch key {
 	case "type":
 		if m.kind, err = wire.Text(v); err != nil {

@@ -28,6 +28,9 @@ func (s *System) handlePost(ctx *fasthttp.RequestCtx) error {
 	case it.Users != nil:
 		return bad("userIds goes with POST /v1/feed, without a user in the path")
 	}
+	if err = relay.OnlyMembers(ctx, "type", "id", "data"); err != nil {
+		return err
+	}
 	ticket, err := s.post(user, &it)
 	if err != nil {
 		return err
@@ -43,6 +46,9 @@ func (s *System) handlePost(ctx *fasthttp.RequestCtx) error {
 func (s *System) handlePostMany(ctx *fasthttp.RequestCtx) error {
 	it, err := s.item(ctx.PostBody())
 	if err != nil {
+		return err
+	}
+	if err := relay.OnlyMembers(ctx, "type", "id", "data", "userIds"); err != nil {
 		return err
 	}
 	if err := relay.CheckMany("userIds", it.Users); err != nil {
