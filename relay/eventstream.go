@@ -1,10 +1,12 @@
 package relay
 
 import (
+	"fmt"
 	"log/slog"
 	"math"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -32,6 +34,8 @@ type EventStream struct {
 	// Event appends what a change is told as: the fields of an event, each on a line, without an id. It answers
 	// the event's id, "" for the cursor; if it appends nothing, the change is not told.
 	Event func(dst []byte, c *Changed) (event []byte, id string)
+
+	open *atomic.Int64 // streams; set by Core.EventStream
 }
 
 // Changed is a change of a channel. It shares the memory of the log and is not to be changed.
@@ -46,6 +50,8 @@ type Changed struct {
 // reserved. At start; one for each namespace.
 func (c *Core) EventStream(path, namespace string, e EventStream) {
 	r := c.relay
+	e.open = new(atomic.Int64)
+	r.metrics.set.NewGauge(fmt.Sprintf("weir_event_streams{namespace=%q}", namespace), func() float64 { return float64(e.open.Load()) })
 	r.policies.of(namespace + ":").events = &e
 	r.extra = append(r.extra, systemRoute{route{"GET", path, func(ctx *fasthttp.RequestCtx) { r.handleEventStream(ctx, &e) }}, true})
 }
@@ -101,6 +107,7 @@ func (r *Relay) openEvents(nc net.Conn, a *arrival, e *EventStream, channel, las
 		return
 	}
 	s.sse = &stream{channels: []string{channel}, events: e}
+	e.open.Add(1)
 	s.conn = r.pool.Open(nc, s.enc, true, s)
 	defer r.catch(s, s.fall)
 	r.metrics.opened.of("sse").Inc()

@@ -157,7 +157,7 @@ func TestLogInjection(t *testing.T) {
 		_ = g.stop()
 
 		text := logs.String()
-		if !strings.Contains(text, "panic on a connection") || !strings.Contains(text, "panic in a request") {
+		if strings.Count(text, "broken by the test") < 2 {
 			t.Fatalf("%s: the test looks at nothing: %s", name, text)
 		}
 		for line := range strings.Lines(text) {

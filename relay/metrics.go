@@ -180,6 +180,9 @@ func (r *Relay) writeTotals(w io.Writer) {
 	gauge("weir_log_changes", b.Changes)
 	gauge("weir_log_bytes", b.Bytes)
 	count("weir_expired_items_total", b.Expired)
+	gauge("weir_presence_users", r.presence.there.Load())
+	count("weir_presence_joins_total", r.presence.joins.Load())
+	count("weir_presence_leaves_total", r.presence.leaves.Load())
 	// One family after the other, as the exposition format wants its samples.
 	names := r.policies.list()
 	for _, column := range []struct {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/broker"
@@ -25,6 +26,10 @@ const usersGroup = "users"
 type presence struct {
 	relay *Relay
 	parts [registryParts]presencePart
+
+	// Atomic.
+	there         atomic.Int64 // users, in all channels
+	joins, leaves atomic.Uint64
 }
 
 type presencePart struct {
@@ -102,6 +107,8 @@ func (p *presence) enter(part *presencePart, channel, user string, id *auth.Iden
 	if u = users[user]; u == nil {
 		u, news = &present{user: user, joined: time.Now()}, true
 		users[user] = u
+		p.there.Add(1)
+		p.joins.Add(1)
 	}
 	if !id.Expires.IsZero() || id.Name != "" || id.Avatar != "" {
 		news = u.names(id) || news
@@ -206,6 +213,8 @@ func (p *presence) remove(part *presencePart, channel string, u *present) {
 	}
 	users := part.channels[channel]
 	delete(users, u.user)
+	p.there.Add(-1)
+	p.leaves.Add(1)
 	if len(users) == 0 {
 		delete(part.channels, channel)
 	}

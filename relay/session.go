@@ -252,7 +252,12 @@ func (s *session) finish(abrupt bool) {
 				s.release()
 			}
 		},
-		func() { r.metrics.closed(s) },
+		func() {
+			r.metrics.closed(s)
+			if s.sse != nil && s.sse.events != nil {
+				s.sse.events.open.Add(-1)
+			}
+		},
 		func() { s.vanish(abrupt) },
 		func() { r.closed(s) },
 		func() { r.metrics.subscriptions.Add(float64(-len(subs))) },

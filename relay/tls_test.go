@@ -326,3 +326,21 @@ func TestTLSReaderThatNeverReads(t *testing.T) {
 	_ = stuck.nc.(*tls.Conn).NetConn().Close()
 	g.until("its session ends", func() bool { return len(g.relay.sessions.byUser("stuck")) == 0 })
 }
+
+// A certificate and a key that an editor has put a byte order mark into are read all the same.
+func TestCertificateWithByteOrderMark(t *testing.T) {
+	id := newIdentity(t, 7)
+	for _, name := range []string{id.Cert, id.Key} {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := "\ufeff" + strings.ReplaceAll(string(b), "\n", "\r\n")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := LoadCertificate(id.Cert, id.Key); err != nil {
+		t.Error(err)
+	}
+}

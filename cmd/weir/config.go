@@ -24,11 +24,15 @@ func (*configCheck) Help() string {
 
 // Run checks and says so.
 func (c *configCheck) Run(p *program) error {
-	if _, _, err := settings.Load(c.source(p)); err != nil {
+	cfg, _, err := settings.Load(c.source(p))
+	if err != nil {
 		return &usageError{err}
 	}
 	p.warn(c.source(p).Env)
-	_, err := fmt.Fprintf(p.stdout, "%s: ok\n", cmp.Or(c.file(p), "no configuration file"))
+	for _, note := range settings.Notes(cfg) {
+		_, _ = fmt.Fprintf(p.stderr, "weir: note: %s\n", note)
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s: ok\n", cmp.Or(c.file(p), "no configuration file"))
 	return err
 }
 

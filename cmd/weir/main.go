@@ -97,5 +97,9 @@ func osSignals() (<-chan os.Signal, func()) {
 	// Room for an impatient operator: the runtime drops signals that find no room.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	return signals, func() { signal.Stop(signals) }
+	signal.Ignore(syscall.SIGPIPE) // a log that nobody reads any more is no reason to end: writing to it fails
+	return signals, func() {
+		signal.Stop(signals)
+		signal.Reset(syscall.SIGPIPE)
+	}
 }

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"flag"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +21,8 @@ import (
 
 const docs = "../../docs"
 
-// scrape starts a relay with all that can be counted switched on and answers the names of its metrics.
-func scrape(t *testing.T) map[string]bool {
+// scrape starts a relay with all that can be counted switched on and answers what it exposes.
+func scrape(t *testing.T) []byte {
 	t.Helper()
 	cfg := relay.Config{Dev: true, Data: t.TempDir()}.WithDefaults()
 	cfg.Namespaces["kept"] = relay.Namespace{Durable: true}
@@ -51,16 +54,15 @@ func scrape(t *testing.T) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := make(map[string]bool)
-	for _, m := range regexp.MustCompile(`(?m)^(\w+)[ {]`).FindAllSubmatch(body, -1) {
-		known[string(m[1])] = true
-	}
-	return known
+	return body
 }
 
 // TestMetricsInDocs holds every metric that the dashboard, the alerts and the pages name against those there are.
 func TestMetricsInDocs(t *testing.T) {
-	known := scrape(t)
+	known := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`(?m)^(\w+)[ {]`).FindAllSubmatch(scrape(t), -1) {
+		known[string(m[1])] = true
+	}
 	name := regexp.MustCompile(`\b(weir|process|go)_[a-z0-9_]+\b`)
 	notMetrics := map[string]bool{"weir_tokens_controller": true}
 	files := []string{"../../README.md"}
@@ -163,6 +165,195 @@ func TestShippedConfig(t *testing.T) {
 		p := &program{env: one.env, stdin: strings.NewReader(""), stdout: &out, stderr: &out}
 		if code := p.run([]string{"config", "check", "--config", path}); code != exitOK || one.text == "" {
 			t.Errorf("%s: %s", one.name, out.String())
+		}
+	}
+}
+
+// exposed is a line of what is exposed.
+var exposed = regexp.MustCompile(`(?m)^(\w+)(?:\{(.*)\})? \S+$`)
+
+// family is the metric of a sample: those of a histogram have three.
+func family(name string, known map[string]*relay.Metric) string {
+	for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+		if base, ok := strings.CutSuffix(name, suffix); ok && known[base] != nil && known[base].Type == "histogram" {
+			return base
+		}
+	}
+	return name
+}
+
+// TestMetricTable holds the list of what is counted against what is exposed: names, types and labels, each with one # HELP
+// and one # TYPE before its samples, and no metric in two places.
+func TestMetricTable(t *testing.T) {
+	known := make(map[string]*relay.Metric)
+	for _, m := range relay.Metrics() {
+		if known[m.Name] != nil || m.Help == "" || strings.ContainsAny(m.Help, "\\\n") {
+			t.Errorf("%s: listed twice, or without a line of help", m.Name)
+		}
+		known[m.Name] = &m
+	}
+	seen, current := make(map[string]bool), ""
+	for line := range strings.Lines(string(scrape(t))) {
+		line = strings.TrimSuffix(line, "\n")
+		if rest, ok := strings.CutPrefix(line, "# TYPE "); ok {
+			name, kind, _ := strings.Cut(rest, " ")
+			if seen[name] {
+				t.Errorf("%s has two # TYPE", name)
+			}
+			seen[name], current = true, name
+			if m := known[name]; m == nil && strings.HasPrefix(name, "weir_") {
+				t.Errorf("%s is not listed", name)
+			} else if m != nil && m.Type != kind {
+				t.Errorf("%s is a %s, listed as %s", name, kind, m.Type)
+			}
+			continue
+		}
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		m := exposed.FindStringSubmatch(line)
+		if m == nil {
+			t.Fatalf("no sample: %s", line)
+		}
+		name := family(m[1], known)
+		if !strings.HasPrefix(name, "weir_") {
+			continue
+		}
+		if name != current {
+			t.Errorf("%s stands under %s", name, current)
+		}
+		var labels []string
+		for _, l := range regexp.MustCompile(`(\w+)="`).FindAllStringSubmatch(m[2], -1) {
+			if l[1] != "le" {
+				labels = append(labels, l[1])
+			}
+		}
+		if k := known[name]; k != nil && !slices.Equal(labels, k.Labels) {
+			t.Errorf("%s has the labels %v, listed are %v", name, labels, k.Labels)
+		}
+	}
+	for name := range known {
+		if !seen[name] {
+			t.Errorf("%s is listed, and not exposed", name)
+		}
+	}
+}
+
+// TestMetricsPage holds docs/metrics.md against the list; with -update it is written anew.
+func TestMetricsPage(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("# Metrics\n\nWhat the admin listener exposes at `/metrics`, in the text format of Prometheus, with `# HELP` and `# TYPE`. " +
+		"This page is made\nfrom the code: `go test ./cmd/weir -run TestMetricsPage -update` writes it. Labels have values from a fixed list or from\nthe configuration: " +
+		"nothing that a client sends becomes one. What the process and Go's runtime are like stands beside it\nunder `process_` and `go_`. [operations.md](operations.md) says what to watch.\n")
+	part := ""
+	for _, m := range relay.Metrics() {
+		if m.Part != part {
+			part = m.Part
+			b.WriteString("\n## " + strings.ToUpper(part[:1]) + part[1:] + "\n\n| metric | type | labels | |\n|---|---|---|---|\n")
+		}
+		labels := ""
+		for i, l := range m.Labels {
+			if i > 0 {
+				labels += ", "
+			}
+			labels += "`" + l + "`"
+		}
+		b.WriteString("| `" + m.Name + "` | " + m.Type + " | " + labels + " | " + m.Help + " |\n")
+	}
+	path := filepath.Join(docs, "metrics.md")
+	if *update {
+		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil { //nolint:gosec // a page
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(path)
+	if err != nil || string(have) != b.String() {
+		t.Errorf("docs/metrics.md is not what the list says (%v): go test ./cmd/weir -run TestMetricsPage -update", err)
+	}
+}
+
+var update = flag.Bool("update", false, "write the pages that are made from the code")
+
+// TestDashboardLabels holds what the dashboard and the alerts group by, show and select against the labels that there are,
+// and that every system has a row.
+func TestDashboardLabels(t *testing.T) {
+	known := make(map[string]*relay.Metric)
+	for _, m := range relay.Metrics() {
+		known[m.Name] = &m
+	}
+	var board struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr, LegendFormat string }
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(docs, "monitoring", "grafana.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &board); err != nil {
+		t.Fatal(err)
+	}
+	metric := regexp.MustCompile(`\bweir_\w+`)
+	grouped := regexp.MustCompile(`\b(?:by|without|on|ignoring)\s*\(([^)]*)\)`)
+	chosen := regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)\s*"`)
+	shown := regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
+	charted := make(map[string]bool)
+	check := func(where, expr, legend string) {
+		names := metric.FindAllString(expr, -1)
+		var labels []string
+		for _, m := range grouped.FindAllStringSubmatch(expr, -1) {
+			for l := range strings.SplitSeq(m[1], ",") {
+				if l = strings.TrimSpace(l); l != "" {
+					labels = append(labels, l)
+				}
+			}
+		}
+		for _, m := range append(chosen.FindAllStringSubmatch(expr, -1), shown.FindAllStringSubmatch(legend, -1)...) {
+			labels = append(labels, m[1])
+		}
+		for _, l := range labels {
+			if l == "instance" || l == "job" {
+				continue
+			}
+			for _, n := range names {
+				base := family(n, known)
+				if m := known[base]; m != nil && !slices.Contains(m.Labels, l) && !(l == "le" && m.Type == "histogram") {
+					t.Errorf("%s: %s has no label %s", where, base, l)
+				}
+			}
+		}
+		for _, n := range names {
+			charted[family(n, known)] = true
+		}
+	}
+	for _, p := range board.Panels {
+		for _, x := range p.Targets {
+			check("grafana.json, "+p.Title, x.Expr, x.LegendFormat)
+		}
+	}
+	for _, part := range []string{"presence", "chat", "documents", "feed", "notify", "analytics", "webhook", "disk", "decisions"} {
+		if !slices.ContainsFunc(relay.Metrics(), func(m relay.Metric) bool { return m.Part == part && charted[m.Name] }) {
+			t.Errorf("no panel shows %s", part)
+		}
+	}
+	var file struct {
+		Groups []struct {
+			Rules []struct {
+				Alert, Expr string
+				Annotations map[string]string
+			}
+		}
+	}
+	if b, err = os.ReadFile(filepath.Join(docs, "monitoring", "alerts.yml")); err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(b, &file); err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range file.Groups {
+		for _, r := range group.Rules {
+			check("alerts.yml, "+r.Alert, r.Expr, "")
 		}
 	}
 }

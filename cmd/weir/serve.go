@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"os"
@@ -69,12 +71,19 @@ func (c *serveCommand) Run(p *program) error {
 		return &usageError{err}
 	}
 	level := new(slog.LevelVar)
-	log, err := newLogger(p.stderr, cfg.Log, level)
+	format := func(w io.Writer) (*slog.Logger, error) { return newLogger(w, cfg.Log, level) }
+	pipe := newLogPipe(p.stderr, lostLines(format))
+	defer pipe.close()
+	log, err := format(pipe)
 	if err != nil {
 		return wrongf("serve: %w", err)
 	}
+	defer takeForeign(log)()
 	for _, name := range settings.Unused(source.Env) {
 		log.Warn(unused, slog.String("variable", name))
+	}
+	for _, note := range settings.Notes(cfg) {
+		log.Warn("configuration", slog.String("note", note))
 	}
 	srv, err := p.open(cfg, log)
 	if err != nil {
@@ -82,6 +91,17 @@ func (c *serveCommand) Run(p *program) error {
 	}
 	s := &service{program: p, source: source, cfg: cfg, server: srv, log: log, level: level}
 	return s.run(signals)
+}
+
+// takeForeign has lines of the log that libraries use become entries of ours, until undo is called.
+func takeForeign(log *slog.Logger) (undo func()) {
+	before, flags := stdlog.Writer(), stdlog.Flags()
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelWarn).Writer())
+	return func() {
+		stdlog.SetOutput(before)
+		stdlog.SetFlags(flags)
+	}
 }
 
 // service is a running server. run's goroutine owns it.
@@ -175,6 +195,9 @@ func (s *service) reload() {
 	if err := setLevel(s.level, cfg.Log.Level); err != nil {
 		s.log.Error("the log level stays", slog.Any("error", err))
 		return
+	}
+	for _, note := range settings.Notes(cfg) {
+		s.log.Warn("configuration", slog.String("note", note))
 	}
 	s.log.Info("configuration reloaded")
 	if waiting := slices.DeleteFunc(settings.Diff(s.cfg, cfg), isReloaded); len(waiting) > 0 {

@@ -3,11 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"weir/internal/keyfile"
 	"weir/internal/settings"
 	"weir/relay"
 	"weir/relay/auth"
@@ -97,14 +97,18 @@ func (t *tokenCommand) configured(file string, env []string, claims *auth.Claims
 	if key.Secret != "" {
 		return key.Secret, key.ID, nil
 	}
-	data, err := os.ReadFile(key.File)
+	data, _, err := keyfile.Read(key.File, maxSecretFile)
 	if err != nil {
 		return "", "", fmt.Errorf("token: %w", err)
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r"), key.ID, nil
+	return string(data), key.ID, nil
 }
 
-const maxSecretLine = 4 << 10 // bytes
+// Bounds of a secret on the standard input and in a file, in bytes.
+const (
+	maxSecretLine = 4 << 10
+	maxSecretFile = 64 << 10
+)
 
 // readLine reads a secret that is not meant for the list of processes.
 func readLine(r io.Reader, most int64) (string, error) {
@@ -112,7 +116,7 @@ func readLine(r io.Reader, most int64) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("token: read the standard input: %w", err)
 	}
-	line, _, _ := strings.Cut(string(data), "\n")
+	line, _, _ := strings.Cut(strings.TrimPrefix(string(data), "\ufeff"), "\n")
 	return strings.TrimSuffix(line, "\r"), nil
 }
 

@@ -50,7 +50,10 @@ func Check(c relay.Config) []Problem {
 }
 
 // check gathers problems.
-type check struct{ problems []Problem }
+type check struct {
+	problems []Problem
+	notes    []string // of files: what is odd, and good all the same
+}
 
 func (k *check) add(key, format string, args ...any) {
 	k.problems = append(k.problems, Problem{Key: key, Message: fmt.Sprintf(format, args...)})

@@ -2,7 +2,6 @@ package settings
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/internal/keyfile"
 	"weir/relay"
 )
 
@@ -136,12 +136,23 @@ func (k *check) secret(key string, secret []byte, most int) {
 // CheckFiles reads the files that a configuration names and says what is wrong with them. Paths are
 // relative to the working directory.
 func CheckFiles(c relay.Config) []Problem {
+	problems, _ := readFiles(c)
+	return problems
+}
+
+// Notes says what is odd about a configuration that is good: what was left out of the files that it names.
+func Notes(c relay.Config) []string {
+	_, notes := readFiles(c)
+	return notes
+}
+
+func readFiles(c relay.Config) ([]Problem, []string) {
 	k := &check{}
 	if c.TLS.Cert != "" && c.TLS.Key != "" {
 		_, certOK := k.file("tls.cert", c.TLS.Cert)
 		_, keyOK := k.file("tls.key", c.TLS.Key)
 		if certOK && keyOK {
-			if _, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key); err != nil {
+			if _, err := relay.LoadCertificate(c.TLS.Cert, c.TLS.Key); err != nil {
 				k.add("tls", "expected a certificate and its key in PEM: %s", oneLine(err.Error()))
 			}
 		}
@@ -166,20 +177,28 @@ func CheckFiles(c relay.Config) []Problem {
 		}
 	}
 	k.notifyFiles(c.Notify)
-	return k.problems
+	return k.problems, k.notes
 }
 
-// file reads a small file without the line break at its end; not ok if there is none to read.
+// file reads a small file, without what package keyfile leaves out; not ok if there is none to read.
 func (k *check) file(key, name string) ([]byte, bool) {
 	if name == "" {
 		return nil, false
 	}
 	data, err := readSmall(name)
+	left := ""
+	if err == nil {
+		data, left, err = keyfile.Trim(data)
+	}
 	if err != nil {
 		k.add(key, "%s: %s", shown(name), reason(err))
 		return nil, false
 	}
-	return bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r")), true
+	whole := bytes.Contains(data, []byte("-----BEGIN ")) || bytes.HasPrefix(data, []byte("{")) // to whom line ends mean nothing
+	if left != "" && !(whole && !strings.Contains(left, "byte order mark")) {
+		k.notes = append(k.notes, key+": "+shown(name)+" has "+left+", which is left out")
+	}
+	return data, true
 }
 
 // readSmall refuses what is not a regular file, so that a pipe nobody writes to holds up no start.

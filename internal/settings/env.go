@@ -52,7 +52,7 @@ func (l *loader) readEnv(environ []string) {
 	set := make(map[string]string)
 	for _, entry := range environ {
 		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, prefix) {
-			set[name] = value // of two with one name the last counts
+			set[name] = strings.TrimRight(value, "\r\n") // which a file of variables from Windows leaves; of two with one name the last counts
 		}
 	}
 	keys := envKeys()

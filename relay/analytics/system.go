@@ -24,6 +24,7 @@ type System struct {
 	rules   []*rule
 	own     *own
 	most    int // metrics of events
+	counted counters
 	started int64
 	cancel  context.CancelFunc
 	ended   sync.WaitGroup // run
@@ -64,6 +65,7 @@ func (s *System) Start(core *relay.Core) error {
 		return err
 	}
 	s.room = core.Room(Namespace + ":live")
+	s.counted = newCounters(core.Metrics(), s)
 	s.byLabel = make(map[string]*metric)
 	s.most = cfg.Metrics
 	for _, name := range Topics() {
@@ -119,8 +121,10 @@ func (s *System) add(kind, action, name string, gauge bool) *metric {
 func (s *System) take(i int, data []byte) error {
 	x, err := read(data)
 	if err != nil {
+		s.counted.refused.Inc()
 		return err
 	}
+	s.counted.events.Inc()
 	s.mu.Lock()
 	m := s.metricOf(&s.topics[i], x.name)
 	m.now.count++
@@ -226,6 +230,9 @@ func (s *System) close(second int64) []notice {
 	for _, r := range s.rules {
 		if !r.step(s.byLabel[r.config.Metric], second, s.started) {
 			continue
+		}
+		if r.raised {
+			s.counted.alerts.Inc()
 		}
 		data := r.append(nil, second)
 		s.send(append(append([]byte(`{"type":"alert","data":`), data...), '}'))

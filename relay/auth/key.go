@@ -11,11 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"io"
-	"os"
 	"sync"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"weir/internal/keyfile"
 )
 
 // The algorithms. A key is used with one of them and no other.
@@ -170,19 +170,8 @@ func checkRSA(p *rsa.PublicKey) error {
 	return nil
 }
 
-// readFile reads a small file; a line end at its end is not part of it.
+// readFile reads a small file, without what package keyfile leaves out.
 func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxKeyFile {
-		return nil, fmt.Errorf("read %s: more than %d bytes", name, maxKeyFile)
-	}
-	return bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r")), nil
+	data, _, err := keyfile.Read(name, maxKeyFile)
+	return data, err
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
@@ -23,6 +24,7 @@ type System struct {
 	// Set once by Start.
 	core  *relay.Core
 	limit int // bytes of an item's data
+	taken *metrics.Counter
 }
 
 // New makes the system.
@@ -55,6 +57,7 @@ func (s *System) Start(core *relay.Core) error {
 		Hello: appendHello,
 		Event: appendItem,
 	})
+	s.taken = core.Metrics().NewCounter("weir_feed_items_total")
 	core.Backend(http.MethodPost, "/v1/feed", s.handlePostMany)
 	core.Backend(http.MethodPost, "/v1/feed/{user}", s.handlePost)
 	return nil

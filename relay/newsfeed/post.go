@@ -93,7 +93,11 @@ func (s *System) post(user string, it *item) (broker.Ticket, error) {
 	if relay.EventCursor(channel, it.ID) {
 		return broker.Ticket{}, bad("id looks like a cursor of this feed: choose another")
 	}
-	return s.core.Submit(channel, &broker.Publication{Op: broker.Send, Data: it.append(nil), IdempotencyKey: it.ID})
+	ticket, err := s.core.Submit(channel, &broker.Publication{Op: broker.Send, Data: it.append(nil), IdempotencyKey: it.ID})
+	if err == nil {
+		s.taken.Inc()
+	}
+	return ticket, err
 }
 
 // answer waits until an item is as safe as it is to be, and is the members of the answer.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"github.com/panjf2000/ants/v2"
 	"github.com/valyala/fasthttp"
 
+	"weir/internal/keyfile"
 	"weir/internal/safedial"
 	"weir/internal/wire"
 	"weir/relay"
@@ -166,9 +166,12 @@ func (s *System) senders() (map[string]sender, error) {
 	return list, nil
 }
 
+// mostKey bounds a file with a key, in bytes.
+const mostKey = 64 << 10
+
 // read reads what a file holds.
 func read[T any](file string, parse func(data []byte) (T, error)) (T, error) {
-	data, err := os.ReadFile(file)
+	data, _, err := keyfile.Read(file, mostKey)
 	if err != nil {
 		var none T
 		return none, err

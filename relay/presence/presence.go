@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/bytedance/sonic"
 
 	"weir/internal/wire"
@@ -34,6 +35,7 @@ type System struct {
 	// Set once by Start.
 	core   *relay.Core
 	places places
+	heard  *metrics.Counter // signs of life
 }
 
 // New makes the system.
@@ -45,6 +47,7 @@ func (s *System) Name() string { return relay.SystemPresence }
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core = core
+	s.heard = core.Metrics().NewCounter("weir_presence_heartbeats_total")
 	s.places.most = core.Config().Limit.Subscriptions
 	core.OnClient(topicJoin, s.join)
 	core.OnClient(topicLeave, s.leave)
@@ -158,6 +161,7 @@ func (s *System) leave(e *relay.Event) error {
 // hears of it.
 func (s *System) heartbeat(e *relay.Event) error {
 	e.Silent = true
+	s.heard.Inc()
 	var w word
 	id := e.Identity
 	if string(e.Data) != "null" {

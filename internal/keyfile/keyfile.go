@@ -1,0 +1,74 @@
+// Package keyfile reads the files that hold a secret or a key, as editors and shells leave them: a byte order mark at the
+// beginning and line ends at the end are not part of what they hold.
+package keyfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// ErrUTF16 is the error for a text in UTF-16, which is what some editors and shells on Windows write.
+var ErrUTF16 = errors.New("it is a text in UTF-16: save it as UTF-8")
+
+// byteOrderMark is U+FEFF in UTF-8 (RFC 3629, section 6).
+var byteOrderMark = []byte("\ufeff")
+
+// Read returns what a file holds, of at most so many bytes, and what it has left out, in words; "" if that was one line feed
+// at most. Errors: ErrUTF16, and those of the file system.
+func Read(name string, most int) (data []byte, left string, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { _ = f.Close() }()
+	if data, err = io.ReadAll(io.LimitReader(f, int64(most)+1)); err != nil {
+		return nil, "", err
+	}
+	if len(data) > most {
+		return nil, "", fmt.Errorf("read %s: more than %d bytes", name, most)
+	}
+	if data, left, err = Trim(data); err != nil {
+		return nil, "", fmt.Errorf("read %s: %w", name, err)
+	}
+	return data, left, nil
+}
+
+// Trim is Read for what was read. Error: ErrUTF16.
+func Trim(data []byte) (rest []byte, left string, err error) {
+	if bytes.HasPrefix(data, []byte{0xff, 0xfe}) && len(data)%2 == 0 || bytes.HasPrefix(data, []byte{0xfe, 0xff}) && len(data)%2 == 0 {
+		if printable(data[2:]) {
+			return nil, "", ErrUTF16
+		}
+	}
+	var parts []string
+	rest, marked := bytes.CutPrefix(data, byteOrderMark)
+	if marked {
+		parts = append(parts, "a byte order mark at the beginning")
+	}
+	end := len(rest)
+	rest = bytes.TrimRight(rest, "\r\n")
+	switch ends := string(data[len(data)-(end-len(rest)):]); {
+	case ends == "" || ends == "\n":
+	case strings.Contains(ends, "\r"):
+		parts = append(parts, "a carriage return at the end")
+	default:
+		parts = append(parts, "more than one line feed at the end")
+	}
+	return rest, strings.Join(parts, " and "), nil
+}
+
+// printable says whether every other byte is 0, as in a text of ASCII in UTF-16: a key of random bytes may begin like one.
+func printable(data []byte) bool {
+	var zeros [2]int
+	for i, b := range data {
+		if b == 0 {
+			zeros[i%2]++
+		}
+	}
+	half := len(data) / 2
+	return half > 0 && (zeros[0] == half || zeros[1] == half)
+}
