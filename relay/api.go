@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"errors"
 	"net/url"
 	"strconv"
 	"sync"
@@ -160,7 +161,7 @@ func (p *publisher) release() {
 // body, which is to stay as it is then.
 func (p *publisher) publish(r *Relay, dst, body []byte) ([]byte, error) {
 	dst, ticket, err := p.submit(r, dst, body)
-	if err == errMany {
+	if errors.Is(err, errMany) {
 		return p.many(r, dst)
 	}
 	if err == nil && ticket.Wait != nil {
@@ -219,7 +220,7 @@ func (p *publisher) lines(r *Relay, body []byte) {
 			continue
 		}
 		answered, ticket, err := p.submit(r, out, line)
-		if err == errMany {
+		if errors.Is(err, errMany) {
 			answered, err = p.many(r, out)
 		}
 		if err != nil {

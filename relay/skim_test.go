@@ -22,7 +22,7 @@ func TestTooLargeIsPassedOver(t *testing.T) {
 	g, connect := framed(t)
 	large := strings.Repeat("é]}\\\"", 64<<10/6+1)
 	fragments := func(b []byte, size int) (out []byte) {
-		for first := byte(wire.OpText); ; first = wire.OpContinuation {
+		for first := wire.OpText; ; first = wire.OpContinuation {
 			n := min(size, len(b))
 			if n == len(b) {
 				return append(out, clientFrame(fin|first, b)...)

@@ -384,3 +384,13 @@ func (o *output) holds(list []string) bool {
 	}
 	return true
 }
+
+// lookPath says where a program is; make setup installs those that the pages need.
+func lookPath(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%v: run make setup", err)
+	}
+	return path
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -90,14 +89,4 @@ func TestEveryConfigurationOnAPagePasses(t *testing.T) {
 	if found < 10 {
 		t.Errorf("%d configurations were found", found)
 	}
-}
-
-// lookPath says where a program is; make setup installs those that the pages need.
-func lookPath(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Fatalf("%v: run make setup", err)
-	}
-	return path
 }
