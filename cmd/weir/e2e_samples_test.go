@@ -102,7 +102,7 @@ var recipes = map[string]recipe{
 	"docs/notifications.md js 1": {skip: "it needs a push service; TestE2ENodePush has the same by a library of others"},
 	"docs/notifications.md sh 2": {want: []string{"private ", "public "}},
 	"docs/protocol.md js 1":      {before: useWS, after: said("demo:doc"), want: []string{"hello from the test"}, endless: true},
-	"docs/protocol.md js 2":      {before: asTicket, after: said("demo:doc"), want: []string{}, endless: true},
+	"docs/protocol.md js 2":      {before: asTicket + "const start = () => {}, take = () => {}, change = () => {}\n", after: said("demo:doc"), want: []string{}, endless: true},
 	"docs/systems.md sh 1":       {want: []string{`"content":"hello"`}},
 	"docs/systems.md sh 2":       {want: []string{`{"id":"post-17","position":`, `{"answers":[{"userId":"ann","id":"post-18",`}},
 	"docs/systems.md js 1": {
