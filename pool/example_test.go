@@ -30,11 +30,11 @@ func Example() {
 
 	// A topic's lock orders joining and delivering; here it is one goroutine.
 	room := p.Topic(pool.Disconnect, nil)
-	room.Deliver(&pool.Frame{Last: 1, Bytes: [pool.Encodings][]byte{[]byte("nobody is here\n")}})
+	room.Deliver(&pool.Frame{Last: 1, Bytes: [pool.Common][]byte{[]byte("nobody is here\n")}})
 	c.conn.Join(room, 1, []byte("joined at 1\n"), nil)
-	room.Deliver(&pool.Frame{Last: 2, Bytes: [pool.Encodings][]byte{[]byte("hello\n")}})
+	room.Deliver(&pool.Frame{Last: 2, Bytes: [pool.Common][]byte{[]byte("hello\n")}})
 	c.conn.Leave(room, 2, []byte("left at 2\n"), nil)
-	room.Deliver(&pool.Frame{Last: 3, Bytes: [pool.Encodings][]byte{[]byte("too late\n")}})
+	room.Deliver(&pool.Frame{Last: 3, Bytes: [pool.Common][]byte{[]byte("too late\n")}})
 	c.conn.Shut([]byte("bye\n"), false)
 
 	lines := bufio.NewScanner(far)

@@ -69,7 +69,7 @@ func fanOut(b *testing.B, subs, messages int, tailed bool) {
 	cpu := int64(0)
 	pass := func() {
 		last++
-		f := &Frame{Last: last, Count: messages}
+		f := &Frame{Last: last, Count: int32(messages)}
 		f.Bytes[plain] = body
 		at, used := time.Now(), cpuTime()
 		tp.Deliver(f)

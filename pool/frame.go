@@ -8,19 +8,47 @@ import (
 // Encoding says which of a frame's forms a connection takes.
 type Encoding uint8
 
-// Encodings is how many forms a frame may have. What they are is the owner's to say.
-const Encodings = 8
+// Encodings is how many forms a frame may have, and Common how many of them, the first ones, a frame has room for in itself.
+// What they are is the owner's to say.
+const (
+	Encodings = 8
+	Common    = 4
+)
 
 // Frame is bytes ready for the socket, built once and shared by all connections that get them. It is
 // immutable once delivered.
 type Frame struct {
-	Bytes   [Encodings][]byte // by Encoding; empty: nothing is sent to connections that take that form
-	Last    uint64            // the reader's position after the frame; grows from frame to frame of a topic
-	Count   int               // messages in it
-	Since   time.Time         // when the first of them was published; zero: not measured
-	Instead []Instead         // connections that get other bytes
-	Place   Place             // for Owner.Tail
-	Missing bool              // it could not be built: all who would get it are given up, after what came before; see Owner.Missed
+	Bytes   [Common][]byte              // by Encoding; empty: nothing is sent to connections that take that form
+	More    *[Encodings - Common][]byte // the forms behind these; nil: none
+	Last    uint64                      // the reader's position after the frame; grows from frame to frame of a topic
+	Since   time.Time                   // when the first of them was published; zero: not measured
+	Instead []Instead                   // connections that get other bytes
+	Place   Place                       // for Owner.Tail
+	Count   int32                       // messages in it
+	Missing bool                        // it could not be built: all who would get it are given up, after what came before; see Owner.Missed
+}
+
+// Of is the form of a frame that an encoding takes.
+func (f *Frame) Of(enc Encoding) []byte {
+	switch {
+	case enc < Common:
+		return f.Bytes[enc]
+	case f.More != nil:
+		return f.More[enc-Common]
+	}
+	return nil
+}
+
+// Put sets the form of a frame for an encoding, before it is delivered.
+func (f *Frame) Put(enc Encoding, b []byte) {
+	if enc < Common {
+		f.Bytes[enc] = b
+		return
+	}
+	if f.More == nil {
+		f.More = new([Encodings - Common][]byte)
+	}
+	f.More[enc-Common] = b
 }
 
 // Place is where a reader stands in the log behind a topic. It means nothing to the pool, which orders
@@ -40,8 +68,8 @@ type Instead struct {
 // size is what a frame counts in the backlog of a mailbox.
 func (f *Frame) size() int64 {
 	n := 64
-	for _, b := range f.Bytes {
-		n += len(b)
+	for enc := range Encoding(Encodings) {
+		n += len(f.Of(enc))
 	}
 	return int64(n)
 }

@@ -33,7 +33,7 @@ func (s *Shard) gather(sl *slot, f *Frame) {
 		if f.Last <= sub.from || f.Last > sub.until {
 			continue
 		}
-		b, n := f.Bytes[sub.conn.enc], f.Count
+		b, n := f.Of(sub.conn.enc), int(f.Count)
 		if j := sub.conn.instead; j > 0 {
 			b, n = f.Instead[j-1].Bytes, f.Instead[j-1].Count
 		}

@@ -191,17 +191,17 @@ func (f *feed) Missed(last uint64) {
 
 // frame encodes messages of a batch for the subscribers of a topic.
 func (f *feed) frame(t *pool.Topic, b *batch.Batch, c cut) *pool.Frame {
-	frame := &pool.Frame{Last: b.Last, Count: c.count, Since: b.Since, Place: pool.Place{Epoch: f.epoch, Seq: b.Last - f.base}}
+	frame := &pool.Frame{Last: b.Last, Count: int32(c.count), Since: b.Since, Place: pool.Place{Epoch: f.epoch, Seq: b.Last - f.base}}
 	if c.count == 0 {
 		return frame
 	}
 	for enc := range pool.Encoding(pool.Encodings) {
 		switch {
 		case t.Takers(enc) == 0:
-		case isWhole(enc) && f.wholeAnyway(c.count) && frame.Bytes[shortOf(enc)] != nil:
-			frame.Bytes[enc] = frame.Bytes[shortOf(enc)]
+		case isWhole(enc) && f.wholeAnyway(c.count) && frame.Of(shortOf(enc)) != nil:
+			frame.Put(enc, frame.Of(shortOf(enc)))
 		default:
-			frame.Bytes[enc] = f.encode(enc, b, &c)
+			frame.Put(enc, f.encode(enc, b, &c))
 		}
 	}
 	return frame
@@ -350,15 +350,17 @@ func (f *feed) flushReset(b *batch.Batch) {
 		t.Deliver(&pool.Frame{Last: b.Last - 1})
 		frame := &pool.Frame{Last: b.Last, Count: 1, Place: pool.Place{Epoch: f.epoch}}
 		for enc := range pool.Encoding(pool.Encodings) {
-			if t.Takers(enc) > 0 {
-				frame.Bytes[enc] = f.relay.encodePayload(enc, "resync", b.Body)
+			if t.Takers(enc) == 0 {
+				continue
 			}
-			if (enc == eventOwn || enc == eventChunked) && len(frame.Bytes[enc]) > 0 {
-				frame.Bytes[enc] = appendMark(frame.Bytes[enc], f.name, broker.Position{Epoch: f.epoch})
+			p := f.relay.encodePayload(enc, "resync", b.Body)
+			if enc == eventOwn || enc == eventChunked {
+				p = appendMark(p, f.name, broker.Position{Epoch: f.epoch})
 			}
 			if enc == eventChunked {
-				frame.Bytes[enc] = chunk(frame.Bytes[enc])
+				p = chunk(p)
 			}
+			frame.Put(enc, p)
 		}
 		t.Deliver(frame) // not to those who joined after the log was lost: they stand beyond it
 	}

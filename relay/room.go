@@ -140,13 +140,14 @@ func (m *Room) gone() {
 
 // Flush implements batch.Sink.
 func (m *Room) Flush(b *batch.Batch) {
-	frame := &pool.Frame{Last: b.Last, Count: b.Count, Since: b.Since}
+	frame := &pool.Frame{Last: b.Last, Count: int32(b.Count), Since: b.Since}
 	if m.unmeasured {
 		frame.Since = time.Time{}
 	}
 	for _, enc := range []pool.Encoding{plainWS, deflateWS} {
 		if m.topic.Takers(enc) > 0 {
-			frame.Bytes[enc], _ = frames(enc, b, "")
+			out, _ := frames(enc, b, "")
+			frame.Put(enc, out)
 		}
 	}
 	if b.Excludes {

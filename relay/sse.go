@@ -99,7 +99,7 @@ func (s *session) answer(channel string, topic *pool.Topic, at broker.Position, 
 	number := t.answered * answerPlaces
 	t.mu.Unlock()
 	f := &pool.Frame{Last: number + uint64(i), Count: 1, Place: pool.Place{Epoch: at.Epoch, Seq: at.Seq}}
-	f.Bytes[s.enc] = event[:len(event)-1] // the cursor comes before the empty line
+	f.Put(s.enc, event[:len(event)-1]) // the cursor comes before the empty line
 	s.conn.Join(t.answers, number-1, nil, nil)
 	t.answers.Deliver(f)
 	s.conn.Leave(t.answers, f.Last, nil, nil)
