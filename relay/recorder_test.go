@@ -77,11 +77,12 @@ func TestFiguresWithoutSystems(t *testing.T) {
 	g := open(t)
 	c := g.client("u1")
 	c.subscribe("room:1", "")
-	g.publish(`{"channel":"room:1","data":1}`)
-	c.hear()
-	var delivered float64
+	var delivered, published float64
 	last := int64(0)
-	for delivered == 0 { // until the second is over
+	for delivered == 0 { // until a second is over
+		g.publish(`{"channel":"room:1","data":1}`)
+		c.hear()
+		published++
 		resp, err := http.Get("http://" + g.admin + "/figures?after=" + strconv.FormatInt(last, 10))
 		if err != nil {
 			t.Fatal(err)
@@ -104,7 +105,7 @@ func TestFiguresWithoutSystems(t *testing.T) {
 			last = x.From + int64(i)
 		}
 	}
-	if delivered != 1 {
+	if delivered > published {
 		t.Errorf("delivered %v", delivered)
 	}
 }
