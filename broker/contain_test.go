@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,14 +14,14 @@ import (
 
 // brittle is an outlet that panics over changes while it is asked to, and notes what else it is told.
 type brittle struct {
-	panics int
+	panics atomic.Int32
 	seen   []string
 	broken bool
 }
 
 func (o *brittle) Apply(c *Change) {
-	if o.panics > 0 {
-		o.panics--
+	if o.panics.Load() > 0 {
+		o.panics.Add(-1)
 		panic("over " + string(c.Encoded))
 	}
 	o.seen = append(o.seen, string(c.Encoded))
@@ -46,7 +47,7 @@ func TestPanicInAChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.panics = 1
+	o.panics.Store(1)
 	if tried(b, "c", Publication{Op: Send}) == nil {
 		t.Fatal("it does not panic")
 	}
@@ -54,7 +55,8 @@ func TestPanicInAChange(t *testing.T) {
 		t.Error("the readers are not ended")
 	}
 	c.Leave()
-	o.panics, o.broken = 0, false
+	o.broken = false
+	o.panics.Store(0)
 	var reply Reply
 	if c, err = b.Join("c", JoinRequest{From: &at}, func(_ Outlet, r Reply) { reply = r }); err != nil {
 		t.Fatal(err)
@@ -87,9 +89,10 @@ func TestPanicWhileJoining(t *testing.T) {
 // keeper is a store of which everything can be made to panic, and which says when it has all.
 type keeper struct {
 	Memory
-	loads, panics int
-	ready         bool
-	kept          Kept
+	loads  int
+	panics atomic.Int32
+	ready  atomic.Bool
+	kept   Kept
 }
 
 func (k *keeper) Append(log Log, e Entry) (Ticket, error) {
@@ -102,13 +105,13 @@ func (k *keeper) Append(log Log, e Entry) (Ticket, error) {
 
 func (k *keeper) Load(string, string) (Kept, bool, error) {
 	k.loads++
-	if k.panics > 0 {
-		k.panics--
+	if k.panics.Load() > 0 {
+		k.panics.Add(-1)
 		panic("load")
 	}
 	return k.kept, k.loads > 1 && len(k.kept.Items) > 0, nil
 }
-func (k *keeper) Release(string) bool                      { return k.ready }
+func (k *keeper) Release(string) bool                      { return k.ready.Load() }
 func (k *keeper) Confirm(Log) Ticket                       { return Ticket{} }
 func (k *keeper) Note(Log, string) (Ticket, error)         { return Ticket{}, nil }
 func (k *keeper) List(string, string, int) ([]Info, error) { return nil, nil }
@@ -123,7 +126,7 @@ func TestPanicInADurableChange(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.panics = 1
+		o.panics.Store(1)
 		if tried(b, "c", Publication{Op: Set, Key: "half"}) == nil || !o.broken {
 			t.Fatal("it does not panic")
 		}
@@ -138,7 +141,7 @@ func TestPanicInADurableChange(t *testing.T) {
 		if _, err := b.Join("c", JoinRequest{}, nil); !errors.Is(err, ErrBroken) {
 			t.Fatal(err)
 		}
-		k.ready = true
+		k.ready.Store(true)
 		time.Sleep(2 * brokenStep)
 		synctest.Wait()
 		if _, _, ok := b.Item("c", DefaultGroup, "half"); !ok {
@@ -151,7 +154,8 @@ func TestPanicInADurableChange(t *testing.T) {
 
 // A panic while a channel is loaded costs who has asked for it, and nobody who waits for it.
 func TestPanicWhileLoading(t *testing.T) {
-	k := &keeper{panics: 1}
+	k := &keeper{}
+	k.panics.Store(1)
 	b := open(t, Config{Store: k, Policy: func(string) Policy { return Policy{Durable: true} }})
 	if tried(b, "c", Publication{Op: Set, Key: "k"}) == nil {
 		t.Fatal("it does not panic")
@@ -186,7 +190,7 @@ func TestPanicOfTheClock(t *testing.T) {
 			}
 			publish(t, b, "a", Publication{Op: Set, Key: "k", TTL: time.Second})
 			if at == "outlet" {
-				o.panics = 1
+				o.panics.Store(1)
 			}
 			time.Sleep(5 * time.Second)
 			synctest.Wait()

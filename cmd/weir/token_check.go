@@ -53,7 +53,7 @@ func (t *tokenCheckCommand) Run(p *program) error {
 	}
 	id, err := v.Verify(strings.TrimSpace(token))
 	if refused, ok := errors.AsType[*auth.Error](err); ok {
-		return wrongf("token check: %s: %s", refused.Reason, refused.Explain())
+		return errors.New("token check: " + string(refused.Reason) + ": " + refused.Explain())
 	}
 	if err != nil {
 		return fmt.Errorf("token check: %w", err)
