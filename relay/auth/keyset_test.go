@@ -82,10 +82,10 @@ func TestKeySetRotation(t *testing.T) {
 		wantUnknown(t, v, ed("k2"))
 		synctest.Wait()
 		wantAccepted(t, v, ed("k2"))
-		wantUnknown(t, v, ed("k1")) // gone from the set, so gone here
 		if n := p.fetches.Load(); n != 2 {
 			t.Errorf("%d fetches, want 2", n)
 		}
+		wantUnknown(t, v, ed("k1")) // gone from the set, so gone here; it may ask for a fetch too
 	})
 }
 
@@ -131,9 +131,10 @@ func TestTokensWaitForTheirKey(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if n := p.fetches.Load(); n != 2 {
-			t.Errorf("%d fetches, want 2", n)
+		if n := p.fetches.Load(); n != 2 && n != 3 { // one more for those that came when it had begun
+			t.Errorf("%d fetches, want 2 or 3", n)
 		}
+		time.Sleep(fetchBurst * fetchGap) // as many may be asked for again
 		_, err := v.VerifyWaiting(ed("nobody"))
 		if refused, ok := errors.AsType[*Error](err); !ok || refused.Reason != ReasonKey || refused.Retry {
 			t.Errorf("a key that nobody has: %v", err)
@@ -267,11 +268,12 @@ func TestKeySetNeverFetched(t *testing.T) {
 		if !errors.As(err, &e) || !e.Retry {
 			t.Error("the error does not say that the token could not be judged")
 		}
+		synctest.Wait() // the token asked for a fetch, which fails too: the next one is two gaps away
 		c := jwt.MapClaims{"sub": "u1", "exp": time.Now().Add(time.Hour).Unix()}
 		wantAccepted(t, v, hs(secret, "hs", c)) // configured keys need no key set
 		p.publish("k1")
 		p.fail.Store(false)
-		time.Sleep(fetchGap)
+		time.Sleep(2 * fetchGap)
 		synctest.Wait()
 		wantAccepted(t, v, token)
 		if err := v.WaitKeys(t.Context()); err != nil {
