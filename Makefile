@@ -43,7 +43,7 @@ setup: ## Install what the tests need beside Go: Node.js and npm packages, a C c
 	@$(GO) mod download
 
 test: setup lint race client e2e ## Set up and run every test; the faults in their short form
-	$(GO) test ./internal/simulate -count=1 -run "^TestSimulate$$" -seeds 60
+	$(GO) test ./relay/relaytest/simulate -count=1 -run "^TestSimulate$$" -seeds 60
 	@$(MAKE) --no-print-directory faults SHORT=1
 
 race: ## Unit tests with the race detector
@@ -71,7 +71,7 @@ faults: build ## Break the real binary in every way, full size (30 min, root; SH
 	FAULTS_BINARY=$(CURDIR)/$(BIN)/weir FAULTS_SHORT=$(SHORT) $(GO) test -tags faults -count=1 -v -timeout 90m $(if $(RUN),-run $(RUN)) ./internal/faults
 
 simulate: ## Simulate a day of the relay with faults; SEED=n replays one, SPAN=5m is shorter
-	$(GO) test ./internal/simulate -count=1 -v -timeout 60m -run "^TestSimulate$$" -seed $(or $(SEED),1) -span $(or $(SPAN),24h)
+	$(GO) test ./relay/relaytest/simulate -count=1 -v -timeout 60m -run "^TestSimulate$$" -seed $(or $(SEED),1) -span $(or $(SPAN),24h)
 
 fuzz: ## Fuzz every decoder for FUZZTIME (10s) each
 	@for pkg in $$($(GO) list ./...); do \

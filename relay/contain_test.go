@@ -21,16 +21,16 @@ import (
 	"github.com/coder/websocket/wsjson"
 
 	"weir/internal/contain"
-	"weir/internal/relaytest"
 	"weir/relay"
-	"weir/relay/analytics"
 	"weir/relay/auth"
-	"weir/relay/chat"
-	"weir/relay/collab"
-	"weir/relay/newsfeed"
-	"weir/relay/notify"
-	"weir/relay/presence"
-	"weir/relay/webhook"
+	"weir/relay/relaytest"
+	"weir/relay/systems/analytics"
+	"weir/relay/systems/chat"
+	"weir/relay/systems/documents"
+	"weir/relay/systems/feed"
+	"weir/relay/systems/notify"
+	"weir/relay/systems/presence"
+	"weir/relay/systems/webhook"
 )
 
 const webhookSecret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -128,7 +128,7 @@ func newTrial(t *testing.T) *trial {
 		c.Namespaces["kept"] = relay.Namespace{Durable: true, Subscribe: relay.Authenticated, Publish: relay.Authenticated}
 		c.Namespaces["late"] = relay.Namespace{Durable: true, Deliver: relay.AfterDisk, Subscribe: relay.Authenticated}
 		c.Webhooks = []relay.Webhook{{Name: "all", URL: receiver.URL, Secrets: []string{webhookSecret}, Topics: []string{"order.*"}, AllowInsecure: true}}
-	}, chat.New(), presence.New(), newsfeed.New(), notify.New(), collab.New(), analytics.New(), webhook.New())
+	}, chat.New(), presence.New(), feed.New(), notify.New(), documents.New(), analytics.New(), webhook.New())
 	return x
 }
 

@@ -19,14 +19,14 @@ import (
 	"weir/internal/units"
 	"weir/internal/wire"
 	"weir/relay"
-	"weir/relay/analytics"
 	"weir/relay/auth"
-	"weir/relay/chat"
-	"weir/relay/collab"
-	"weir/relay/newsfeed"
-	"weir/relay/notify"
-	"weir/relay/presence"
-	"weir/relay/webhook"
+	"weir/relay/systems/analytics"
+	"weir/relay/systems/chat"
+	"weir/relay/systems/documents"
+	"weir/relay/systems/feed"
+	"weir/relay/systems/notify"
+	"weir/relay/systems/presence"
+	"weir/relay/systems/webhook"
 )
 
 // route is an address that takes WebSockets.
@@ -91,7 +91,7 @@ func newCrew(t *testing.T, secure bool) *crew {
 	if secure {
 		cfg.TLS = relay.NewCertificate(t)
 	}
-	r, err := relay.New(cfg, slog.New(slog.DiscardHandler), chat.New(), presence.New(), newsfeed.New(), notify.New(), collab.New(), analytics.New(), webhook.New())
+	r, err := relay.New(cfg, slog.New(slog.DiscardHandler), chat.New(), presence.New(), feed.New(), notify.New(), documents.New(), analytics.New(), webhook.New())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"weir/relay/notify"
+	"weir/relay/systems/notify"
 )
 
 type vapidCommand struct{}

@@ -6,14 +6,14 @@ import (
 	"slices"
 
 	"weir/relay"
-	"weir/relay/analytics"
-	"weir/relay/chat"
-	"weir/relay/collab"
-	"weir/relay/newsfeed"
-	"weir/relay/notify"
-	"weir/relay/permit"
-	"weir/relay/presence"
-	"weir/relay/webhook"
+	"weir/relay/systems/analytics"
+	"weir/relay/systems/authz"
+	"weir/relay/systems/chat"
+	"weir/relay/systems/documents"
+	"weir/relay/systems/feed"
+	"weir/relay/systems/notify"
+	"weir/relay/systems/presence"
+	"weir/relay/systems/webhook"
 )
 
 // constructor makes a system. The rest of what it needs is in Core.Config, when it is started.
@@ -24,10 +24,10 @@ func constructors() map[string]constructor {
 	return map[string]constructor{
 		relay.SystemChat:      func() relay.System { return chat.New() },
 		relay.SystemPresence:  func() relay.System { return presence.New() },
-		relay.SystemFeed:      func() relay.System { return newsfeed.New() },
+		relay.SystemFeed:      func() relay.System { return feed.New() },
 		relay.SystemNotify:    func() relay.System { return notify.New() },
 		relay.SystemAnalytics: func() relay.System { return analytics.New() },
-		relay.SystemDocuments: func() relay.System { return collab.New() },
+		relay.SystemDocuments: func() relay.System { return documents.New() },
 		relay.SystemWebhook:   func() relay.System { return webhook.New() },
 	}
 }
@@ -57,7 +57,7 @@ func newSystems(cfg relay.Config) ([]relay.System, error) {
 		}
 	}
 	if cfg.Auth.Webhook.URL != "" {
-		systems = append(systems, permit.New())
+		systems = append(systems, authz.New())
 	}
 	return systems, nil
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"weir/loadtest/check"
-	"weir/relay/webhook"
+	"weir/relay/systems/webhook"
 )
 
 const hookSecret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"weir/relay"
-	"weir/relay/analytics"
+	"weir/relay/systems/analytics"
 )
 
 // maxAlerts bounds how many rules are looked at each second.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"weir/relay"
-	"weir/relay/notify"
+	"weir/relay/systems/notify"
 )
 
 // notify checks how devices are reached.

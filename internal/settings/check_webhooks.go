@@ -9,7 +9,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay"
-	"weir/relay/webhook"
+	"weir/relay/systems/webhook"
 )
 
 // maxWebhooks bounds how many are told of one event.

@@ -1,0 +1,282 @@
+package authz
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/relay"
+	"weir/relay/relaytest"
+	"weir/relay/systems/webhook"
+)
+
+func TestMain(m *testing.M) { relaytest.Main(m) }
+
+const secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+
+// backend decides as the test says, and notes what it was asked.
+type backend struct {
+	*httptest.Server
+	mu    sync.Mutex
+	asked []question
+	say   func(q question) (status int, body string)
+}
+
+func newBackend(t *testing.T, say func(q question) (int, string)) *backend {
+	t.Helper()
+	key, err := webhook.ParseSecret(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &backend{say: say}
+	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		h := r.Header
+		if err := webhook.Verify(key, h.Get(webhook.HeaderID), h.Get(webhook.HeaderTimestamp), h.Get(webhook.HeaderSignature), body, time.Now()); err != nil {
+			t.Errorf("signature: %v", err)
+		}
+		var q question
+		if err := json.Unmarshal(body, &q); err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+		b.mu.Lock()
+		b.asked = append(b.asked, q)
+		say := b.say
+		b.mu.Unlock()
+		status, answer := say(q)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, answer)
+	}))
+	t.Cleanup(b.Close)
+	return b
+}
+
+func (b *backend) answer(say func(q question) (int, string)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.say = say
+}
+
+func (b *backend) questions() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.asked)
+}
+
+func start(t *testing.T, b *backend) *relaytest.Rig {
+	return relaytest.Start(t, func(c *relay.Config) {
+		c.Auth.Webhook = relay.AuthWebhook{URL: b.URL, Secrets: []string{secret}, AllowInsecure: true, Timeout: 500 * time.Millisecond}
+		c.Namespaces["asked"] = relay.Namespace{Subscribe: relay.ByWebhook, Publish: relay.ByWebhook}
+	}, New())
+}
+
+// command sends a command and answers the type of what comes back, or the code of the error.
+func command(p *relaytest.Peer, id int, fields string) string {
+	p.Helper()
+	p.Send(fmt.Sprintf(`{"id":%d,%s}`, id, fields))
+	m := p.Until(func(m relaytest.Message) bool { return m["id"] == float64(id) })
+	if m["type"] == "error" {
+		return m["code"].(string)
+	}
+	return m["type"].(string)
+}
+
+func allowed() func(question) (int, string) {
+	return func(question) (int, string) { return 200, `{"allow":true}` }
+}
+
+func TestBackendDecides(t *testing.T) {
+	b := newBackend(t, func(q question) (int, string) {
+		return 200, fmt.Sprintf(`{"allow":%t,"extra":1}`, q.Channel == "asked:"+q.User && q.Op == "subscribe")
+	})
+	g := start(t, b)
+	p := g.WS("u1", "/ws")
+	for i, c := range []struct{ fields, want string }{
+		{`"type":"subscribe","channel":"asked:u1"`, "subscribed"},
+		{`"type":"subscribe","channel":"asked:u2"`, "forbidden"},
+		{`"type":"publish","channel":"asked:u1","data":1`, "forbidden"},
+		{`"type":"history","channel":"asked:u1"`, "forbidden"},
+		{`"type":"subscribe","channel":"other:1"`, "subscribed"},
+	} {
+		if got := command(p, i+1, c.fields); got != c.want {
+			t.Errorf("%s: %s, want %s", c.fields, got, c.want)
+		}
+	}
+	if b.questions() != 4 {
+		t.Errorf("asked %+v", b.asked)
+	}
+	if q := b.asked[0]; q.Op != "subscribe" || q.Channel != "asked:u1" || q.User != "u1" || q.Name != "U1" {
+		t.Errorf("asked %+v", q)
+	}
+	// Event streams are decided about in the same way, before they begin.
+	if status, _ := g.As("u1", "GET", "/sse?channel=asked:u3", nil); status != 403 {
+		t.Errorf("stream: %d", status)
+	}
+	// Backends need nobody's permission.
+	if status, body := g.Backend("POST", "/v1/publish", `{"channel":"asked:u1","data":7}`); status != 200 {
+		t.Error(status, body)
+	}
+	if m := p.Type("channel_update"); m["data"] != 7.0 {
+		t.Error(m)
+	}
+}
+
+// What has been answered is not asked again, until it is taken back.
+func TestAnswersAreRemembered(t *testing.T) {
+	b := newBackend(t, allowed())
+	g := start(t, b)
+	p := g.WS("u1", "/ws")
+	for i := range 20 {
+		if got := command(p, i+1, `"type":"publish","channel":"asked:a","data":1`); got != "ok" {
+			t.Fatal(got)
+		}
+	}
+	if n := b.questions(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	b.answer(func(question) (int, string) { return 200, `{"allow":false}` })
+	if status, body := g.Backend("POST", "/v1/unsubscribe", `{"channel":"asked:a","userId":"u1"}`); status != 200 {
+		t.Fatal(status, body)
+	}
+	if got := command(p, 100, `"type":"publish","channel":"asked:a","data":1`); got != "forbidden" {
+		t.Error(got)
+	}
+	b.answer(func(question) (int, string) { return 200, `{"allow":true,"ttl":0}` })
+	g.Backend("POST", "/v1/unsubscribe", `{"channel":"asked:a","userId":"u1"}`)
+	before := b.questions()
+	for i := range 3 { // a ttl of 0 is not remembered
+		command(p, 200+i, `"type":"publish","channel":"asked:a","data":1`)
+	}
+	if n := b.questions() - before; n != 3 {
+		t.Errorf("asked %d times of 3", n)
+	}
+}
+
+// Whatever is no answer lets nobody in, is told as something that may pass, and is not remembered.
+func TestFailsClosed(t *testing.T) {
+	gate := make(chan struct{})
+	defer close(gate)
+	b := newBackend(t, nil)
+	g := start(t, b)
+	p := g.WS("u1", "/ws")
+	for i, say := range []func(question) (int, string){
+		func(question) (int, string) { return 500, `{"allow":true}` },
+		func(question) (int, string) { return 403, `` },
+		func(question) (int, string) { return 200, `` },
+		func(question) (int, string) { return 200, `{}` },
+		func(question) (int, string) { return 200, `{"allow":"yes"}` },
+		func(question) (int, string) { return 200, `{"allow":true,"ttl":-1}` },
+		func(question) (int, string) { return 200, `{"allow":true}` + strings.Repeat(" ", maxAnswer) },
+		func(question) (int, string) { <-gate; return 200, `{"allow":true}` }, // for longer than the timeout
+	} {
+		b.answer(say)
+		if got := command(p, i+1, `"type":"subscribe","channel":"asked:a"`); got != "unavailable" {
+			t.Errorf("answer %d: %s", i, got)
+		}
+	}
+	b.answer(allowed())
+	if got := command(p, 100, `"type":"subscribe","channel":"asked:a"`); got != "subscribed" {
+		t.Error(got)
+	}
+}
+
+// A refreshed token is asked about again; nobody to answer takes nothing away.
+func TestRefreshAsksAgain(t *testing.T) {
+	b := newBackend(t, func(q question) (int, string) { return 200, fmt.Sprintf(`{"allow":%t}`, len(q.Roles) == 0) })
+	g := start(t, b)
+	p := g.WS("u1", "/ws")
+	if got := command(p, 1, `"type":"subscribe","channel":"asked:a"`); got != "subscribed" {
+		t.Fatal(got)
+	}
+	b.answer(func(question) (int, string) { return 503, "" })
+	refresh := func(id int, role string) {
+		if got := command(p, id, fmt.Sprintf(`"type":"refresh","token":%q`, g.Token("u1", relaytest.Role(role)))); got != "ok" {
+			t.Fatal(got)
+		}
+	}
+	refresh(2, "one")
+	if got := command(p, 3, `"type":"subscribe","channel":"asked:b"`); got != "unavailable" {
+		t.Error(got)
+	}
+	b.answer(func(question) (int, string) { return 200, `{"allow":false}` })
+	refresh(4, "two")
+	if m := p.Type("unsubscribed"); m["channel"] != "asked:a" || m["code"] != "forbidden" {
+		t.Error(m)
+	}
+}
+
+// Many who ask the same at once are one question, and a slow backend delays nobody else.
+func TestOneQuestion(t *testing.T) {
+	gate := make(chan struct{})
+	asked := make(chan struct{}, 100)
+	b := newBackend(t, func(question) (int, string) { asked <- struct{}{}; <-gate; return 200, `{"allow":true}` })
+	g := relaytest.Start(t, func(c *relay.Config) {
+		c.Auth.Webhook = relay.AuthWebhook{URL: b.URL, Secrets: []string{secret}, AllowInsecure: true}
+		c.Namespaces["asked"] = relay.Namespace{Subscribe: relay.ByWebhook}
+	}, New())
+	var peers []*relaytest.Peer
+	for range 10 {
+		p := g.WS("u1", "/ws")
+		p.Send(`{"type":"subscribe","id":1,"channel":"asked:a"}`)
+		peers = append(peers, p)
+	}
+	<-asked
+	other := g.WS("u2", "/ws")
+	if got := command(other, 1, `"type":"subscribe","channel":"free:a"`); got != "subscribed" {
+		t.Error(got)
+	}
+	close(gate)
+	for _, p := range peers {
+		p.Type("subscribed")
+	}
+	if n := b.questions(); n > 2 { // one that came after the answer may not have seen it yet
+		t.Errorf("asked %d times", n)
+	}
+}
+
+func TestNobodyToAsk(t *testing.T) {
+	cfg := relay.Config{Dev: true}
+	cfg.Namespaces = relay.Namespaces{"asked": {Subscribe: relay.ByWebhook}}
+	if _, err := relay.New(cfg, nil); err == nil || !strings.Contains(err.Error(), "auth.webhook.url") {
+		t.Error(err)
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	var m memory
+	now := time.Unix(0, 0)
+	for i := range 3 * remembered {
+		m.keep(subject{user: fmt.Sprint(i)}, true, now, time.Duration(i%2+1)*time.Minute)
+		if i%remembered == 0 {
+			now = now.Add(61 * time.Second)
+		}
+	}
+	if n := len(m.answers); n > remembered {
+		t.Errorf("%d answers", n)
+	}
+	last := subject{user: fmt.Sprint(3*remembered - 1)}
+	if allow, known := m.recall(last, now); !allow || !known {
+		t.Error("the last answer is gone")
+	}
+	if _, known := m.recall(last, now.Add(time.Hour)); known {
+		t.Error("an answer holds for ever")
+	}
+	q, fresh := m.ask(last)
+	if again, _ := m.ask(last); !fresh || again != q {
+		t.Error("a question is asked twice at once")
+	}
+	m.forget(last.user, "")
+	if again, fresh := m.ask(last); !fresh || again == q {
+		t.Error("a question from before the access was taken away answers one from after it")
+	}
+	m.end(q, last, true, nil, now, time.Minute)
+	if _, known := m.recall(last, now); known || !q.taken {
+		t.Error("an answer from before it was forgotten is kept")
+	}
+}

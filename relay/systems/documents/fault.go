@@ -1,0 +1,39 @@
+package documents
+
+import (
+	"errors"
+
+	"weir/relay"
+	"weir/relay/systems/documents/text"
+)
+
+// What clients and backends are told. Their codes are part of the protocol.
+var (
+	errID         = relay.Fault(400, "bad_document", "a document's id must be 1 to 200 of A-Z a-z 0-9 _ - . : / @ ~ =", false)
+	errKind       = relay.Fault(409, "wrong_kind", "the document is of another kind: each is edited over the protocol that it was begun with", false)
+	errNone       = relay.Fault(404, "not_found", "there is no such document", false)
+	errGone       = relay.Fault(410, "version_gone", "that version is older than the operations that are kept", false)
+	errStale      = relay.Fault(409, "resync", "the operation is based on a version older than those that are kept: start again from the text", false)
+	errAhead      = relay.Fault(400, "bad_version", "the document has no such version yet", false)
+	errUnanswered = relay.Fault(409, "unanswered", "an earlier operation of the same src was not in the version that this one is based on: wait for its answer first", false)
+	errSplit      = relay.Fault(400, "bad_operation", "bad operation: what was changed meanwhile splits it into too many components", false)
+	errLarge      = relay.Fault(413, "document_too_large", "the document would grow beyond what is allowed", false)
+	errOverloaded = relay.Fault(503, "overloaded", "the document has more to tell than its readers can take", true)
+	errOpen       = relay.Fault(503, "overloaded", "as many documents as are allowed are open already", true)
+	errUnsafe     = relay.Fault(503, "overloaded", "the disk has not taken the document's last operations yet", true)
+	errRead       = relay.Fault(403, "forbidden", "not allowed to read this document", false)
+	errWrite      = relay.Fault(403, "forbidden", "not allowed to change this document", false)
+	errInternal   = relay.Fault(500, "internal", "internal error", true)
+	errCursors    = relay.Fault(429, "too_many_cursors", "the document has as many cursors as are allowed", true)
+)
+
+// badRequest says which field is wrong.
+func badRequest(message string) error { return relay.Fault(400, "bad_request", message, false) }
+
+// told is an error of an operation as clients are told it.
+func told(err error) error {
+	if errors.Is(err, text.ErrOp) || errors.Is(err, text.ErrRange) {
+		return relay.Fault(400, "bad_operation", err.Error(), false)
+	}
+	return err
+}

@@ -1,0 +1,149 @@
+package documents
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay"
+)
+
+// The namespaces of a document's channels: what its policy is, and where it is kept. Nobody but the system sees
+// into the last two.
+const (
+	namespace     = "document"
+	logNamespace  = "document-log"  // operations, as they come: "send" changes
+	headNamespace = "document-head" // an item with the newest snapshot
+)
+
+const (
+	headGroup = "document"
+	headKey   = "head"
+)
+
+// shelf is where documents are kept: in two channels each, one with the operations and one with a snapshot that
+// holds all but the newest of them. They are on disk where there is a data directory.
+type shelf struct{ core *relay.Core }
+
+// head is a snapshot.
+type head struct {
+	Kind    Kind            `json:"kind"`
+	Epoch   string          `json:"epoch"`
+	Version uint64          `json:"version"`
+	Content json.RawMessage `json:"content"`
+}
+
+// errDamaged says that what is kept of a document does not fit together.
+var errDamaged = errors.New("the log of the document has a gap")
+
+// reserve makes the namespaces the system's own.
+func (k shelf) reserve() error {
+	cfg := k.core.Config()
+	for _, name := range []string{logNamespace, headNamespace} {
+		if _, ok := cfg.Namespaces[name]; ok {
+			return fmt.Errorf("namespaces.%s: it is where documents are kept; their policy is that of namespace %s", name, namespace)
+		}
+	}
+	off := false
+	history := keptMost + 500
+	p := relay.Namespace{Durable: true, Presence: &off, History: relay.History{Size: &history, TTL: -1}}
+	if err := k.core.Reserve(logNamespace, p); err != nil {
+		return err
+	}
+	none := 0
+	p.History = relay.History{Size: &none}
+	return k.core.Reserve(headNamespace, p)
+}
+
+// load answers what is kept of a document; false if there is nothing.
+func (k shelf) load(id string) (h head, log []*entry, ok bool, err error) {
+	for _, name := range []string{headNamespace, logNamespace} { // what can not be read is no reason to begin anew
+		if err := k.core.Broker().Load(name + ":" + id); err != nil {
+			return h, nil, false, fmt.Errorf("read document %s: %w", id, err)
+		}
+	}
+	raw, _, ok := k.core.Broker().Item(headNamespace+":"+id, headGroup, headKey)
+	changes, _, _, _ := k.core.Broker().History(logNamespace+":"+id, 0, keptMost+500)
+	if !ok {
+		if len(changes) > len("[]") { // a document that was being deleted
+			k.trim(id)
+		}
+		return h, nil, false, nil
+	}
+	if err := json.Unmarshal(raw, &h); err != nil {
+		return h, nil, false, fmt.Errorf("read snapshot of document %s: %w", id, err)
+	}
+	err = wire.Elements(changes, func(change []byte) error {
+		return wire.Members(change, func(key string, v []byte) error {
+			if key != "data" {
+				return nil
+			}
+			e, err := parseEntry(v)
+			if err == nil && len(log) > 0 && e.version != log[len(log)-1].version+1 {
+				log = log[:0] // the older ones are of no use
+			}
+			log = append(log, e)
+			return err
+		})
+	})
+	switch {
+	case err != nil:
+		return h, nil, false, fmt.Errorf("read log of document %s: %w", id, err)
+	case len(log) > 0 && log[0].version > h.Version+1:
+		return h, nil, false, fmt.Errorf("read log of document %s: %w", id, errDamaged)
+	case len(log) > 0 && log[len(log)-1].version < h.Version:
+		log = nil // all of it is older, and a gap lies in between
+	}
+	return h, log, true, nil
+}
+
+// append adds an operation to the log.
+func (k shelf) append(id string, e *entry) (broker.Ticket, error) {
+	return k.core.Submit(logNamespace+":"+id, &broker.Publication{Op: broker.Send, Data: e.appendJSON(make([]byte, 0, 256))})
+}
+
+// save replaces the snapshot. content appends what is in it.
+func (k shelf) save(id string, kind Kind, epoch string, version uint64, content func(dst []byte) []byte) (broker.Ticket, error) {
+	b := append(make([]byte, 0, 256), `{"kind":"`...)
+	b = append(append(append(b, kind...), `","epoch":"`...), epoch...)
+	b = append(strconv.AppendUint(append(b, `","version":`...), version, 10), `,"content":`...)
+	b = append(content(b), '}')
+	return k.core.Submit(headNamespace+":"+id, &broker.Publication{Op: broker.Set, Group: headGroup, Key: headKey, Data: b})
+}
+
+// confirm says whether everything that was stored of a document is safe. It does not wait.
+func (k shelf) confirm(id string) error {
+	for _, channel := range []string{headNamespace + ":" + id, logNamespace + ":" + id} {
+		// Nothing of that name is ever there, so that this changes nothing: its ticket is for what was appended before.
+		t, err := k.core.Submit(channel, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: "none"})
+		if err != nil {
+			return err
+		}
+		if t.Wait != nil {
+			return errUnsafe
+		}
+	}
+	return nil
+}
+
+// trim drops the log of a document whose snapshot holds all of it.
+func (k shelf) trim(id string) { k.core.Broker().Clear(logNamespace + ":" + id) }
+
+// remove deletes everything of a document.
+func (k shelf) remove(id string) (broker.Ticket, error) {
+	t, err := k.core.Submit(headNamespace+":"+id, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: headKey})
+	if err == nil {
+		k.trim(id)
+	}
+	return t, err
+}
+
+// textOf reads a JSON string.
+func textOf(raw []byte) (string, error) {
+	var s string
+	err := json.Unmarshal(raw, &s)
+	return s, err
+}

@@ -1,0 +1,72 @@
+package documents
+
+import (
+	"sync"
+	"time"
+
+	"weir/relay"
+	"weir/relay/auth"
+)
+
+// sweepEvery is how often documents are looked at for what time has done.
+const sweepEvery = time.Second
+
+// System serves documents. Make it with New.
+type System struct {
+	// Set once by Start.
+	documents *Documents
+	stop      chan struct{}
+	stopped   sync.WaitGroup
+}
+
+// New makes the system; its limits are those of the configuration that it is started with.
+func New() *System { return new(System) }
+
+// Name implements relay.System.
+func (s *System) Name() string { return relay.SystemDocuments }
+
+// Start implements relay.System.
+func (s *System) Start(core *relay.Core) error {
+	s.documents = newDocuments(core)
+	policy := relay.Namespace{Publish: relay.Capability}
+	if core.Config().Dev {
+		policy = relay.Namespace{Subscribe: relay.Authenticated, Publish: relay.Authenticated}
+	}
+	if err := core.Reserve(namespace, policy); err != nil {
+		return err
+	}
+	if err := s.documents.shelf.reserve(); err != nil {
+		return err
+	}
+	for _, name := range []string{namespace, logNamespace, headNamespace} {
+		core.Guard(name, func(*auth.Identity, auth.Ops, string) relay.Verdict { return relay.Denied }, nil)
+	}
+	core.Live("/documents/{id}/collaborate", (&native{core, s.documents}).live())
+	core.Live("/documents/sharedb", newShare(core, s.documents).live())
+	core.Live("/documents/yjs/{id}", (&yjsRelay{core, s.documents}).live())
+	core.Live("/documents/opaque/{id}", (&opaque{native{core, s.documents}}).live())
+	(&api{core, s.documents}).serve()
+	s.stop = make(chan struct{})
+	core.Contain().Loop(&s.stopped, "sweep of documents", s.sweep) // Close stops it and waits
+	return nil
+}
+
+func (s *System) sweep() {
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			s.documents.sweep()
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// Close implements relay.System.
+func (s *System) Close() {
+	close(s.stop)
+	s.stopped.Wait()
+	s.documents.stop()
+}

@@ -1,0 +1,114 @@
+package documents
+
+import (
+	"encoding/json"
+	"slices"
+
+	"weir/relay/systems/documents/text"
+)
+
+// textBody is a document of kind Text.
+type textBody struct {
+	buffer *text.Buffer
+	log    []*entry // the newest operations; the last is the document's
+	bytes  int      // of log
+
+	from, to text.Op // used again by each transformation
+}
+
+func newTextBody() *textBody { return &textBody{buffer: new(text.Buffer)} }
+
+func (b *textBody) restore(content json.RawMessage, _ uint64) error {
+	s, err := textOf(content)
+	b.buffer = text.NewBuffer(s)
+	return err
+}
+
+func (b *textBody) replay(e *entry, before bool) error {
+	if !before {
+		if err := b.buffer.Apply(e.op); err != nil {
+			return err
+		}
+	}
+	b.keep(e)
+	return nil
+}
+
+func (b *textBody) appendContent(dst []byte) []byte { return b.buffer.AppendJSON(dst) }
+
+// keep adds an operation to those that are kept.
+func (b *textBody) keep(e *entry) {
+	b.log = append(b.log, e)
+	b.bytes += e.size()
+	first := 0
+	if len(b.log) > keptMost {
+		first = len(b.log) - keptLeast
+	}
+	for i, over := 0, b.bytes-keptBytes; over > 0 && i < len(b.log)-1; i++ {
+		over -= b.log[i].size()
+		first = max(first, i+1)
+	}
+	for _, old := range b.log[:first] {
+		b.bytes -= old.size()
+	}
+	b.log = without(b.log, first)
+}
+
+// without is a log that has lost its oldest operations. It is a list of its own: what [behind] has given out of the old
+// one stays as it was, also while somebody waits for the disk with it.
+func without(log []*entry, oldest int) []*entry {
+	if oldest <= 0 {
+		return log
+	}
+	return append(make([]*entry, 0, len(log)), log[oldest:]...)
+}
+
+// behind is the operations of a log behind a version, of which head is the newest; false if not all of them are kept.
+// What it gives out may be kept: it never changes.
+func behind(log []*entry, head, version uint64) ([]*entry, bool) {
+	n := head - version
+	if version > head || n > uint64(len(log)) {
+		return nil, false
+	}
+	return slices.Clip(log[uint64(len(log))-n:]), true
+}
+
+// after is the kept operations behind a version; false if not all of them are kept. They may be kept.
+func (b *textBody) after(head, version uint64) ([]*entry, bool) { return behind(b.log, head, version) }
+
+// maxGrown bounds the components of an operation that was transformed: each one beside it may split them.
+const maxGrown = 4 * text.MaxComponents
+
+// rebase is the operation as it is to be applied behind others that it does not know. The result is its own.
+func (b *textBody) rebase(op text.Op, others []*entry) (text.Op, error) {
+	for _, e := range others {
+		if len(e.op) == 0 {
+			continue
+		}
+		b.to = text.AppendTransform(b.to[:0], op, e.op, text.Left)
+		op = b.to
+		b.from, b.to = b.to, b.from
+		if len(op) > maxGrown {
+			return nil, errSplit
+		}
+	}
+	return slices.Clone(op), nil
+}
+
+// at is the text as it was at an earlier version; false if the operations since then are not kept.
+func (b *textBody) at(head, version uint64) (string, bool) {
+	later, ok := b.after(head, version)
+	if !ok {
+		return "", false
+	}
+	t := text.NewBuffer(b.buffer.String())
+	for _, e := range slices.Backward(later) {
+		if t.Apply(e.op.Invert()) != nil {
+			return "", false
+		}
+	}
+	return t.String(), true
+}
+
+func (*textBody) compacts() (often, leaving int) { return snapshotOps, snapshotOps / 4 }
+func (*textBody) follows() bool                  { return true }

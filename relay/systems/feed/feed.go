@@ -1,0 +1,80 @@
+package feed
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/valyala/fasthttp"
+
+	"weir/internal/wire"
+	"weir/relay"
+	"weir/relay/auth"
+)
+
+// Namespace holds the items of each user: "feed:{user}".
+const Namespace = "feed"
+
+// kept is how long items can be resumed from. A page that has been away for longer loads what it shows from its
+// backend all the same.
+const kept = time.Hour
+
+// System streams items to users. Make it with New.
+type System struct {
+	// Set once by Start.
+	core  *relay.Core
+	limit int // bytes of an item's data
+	taken *metrics.Counter
+}
+
+// New makes the system.
+func New() *System { return new(System) }
+
+// Name implements relay.System.
+func (s *System) Name() string { return relay.SystemFeed }
+
+// Start implements relay.System.
+func (s *System) Start(core *relay.Core) error {
+	s.core = core
+	err := core.Reserve(Namespace, relay.Namespace{
+		History: relay.History{TTL: kept}, Durable: true, Presence: new(bool), Once: true,
+	})
+	if err != nil {
+		return err
+	}
+	s.limit = int(core.Config().Limit.Message)
+	if ns, ok := core.Config().Namespaces[Namespace]; ok {
+		s.limit = int(ns.Limit.Message)
+	}
+	core.EventStream("/feed/live", Namespace, relay.EventStream{
+		Admit: func(_ *fasthttp.RequestCtx, id *auth.Identity) (string, error) {
+			channel, ok := channelOf(id.User)
+			if !ok {
+				return "", relay.Fault(http.StatusForbidden, "forbidden", "the user id is too long to have a feed", false)
+			}
+			return channel, nil
+		},
+		Hello: appendHello,
+		Event: appendItem,
+	})
+	s.taken = core.Metrics().NewCounter("weir_feed_items_total")
+	core.Backend(http.MethodPost, "/v1/feed", s.handlePostMany)
+	core.Backend(http.MethodPost, "/v1/feed/{user}", s.handlePost)
+	return nil
+}
+
+// Close implements relay.System.
+func (s *System) Close() {}
+
+// channelOf is the channel of a user's items, named by the same rule as the user's own.
+func channelOf(user string) (channel string, ok bool) {
+	channel = Namespace + wire.UserChannel(user)[len(wire.UserNamespace):]
+	return channel, user != "" && wire.ValidChannel(channel)
+}
+
+// appendHello is the first event of a stream.
+func appendHello(dst []byte, id *auth.Identity) []byte {
+	dst = append(dst, "event: connected\ndata: {\"userId\":"...)
+	dst = wire.AppendString(dst, id.User)
+	return append(dst, "}\n"...)
+}

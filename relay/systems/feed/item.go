@@ -1,0 +1,149 @@
+package feed
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay"
+)
+
+// item is what a backend posts: the event, the data and the id of what pages get.
+type item struct {
+	Type  string
+	ID    string
+	Data  []byte   // JSON on one line
+	Users []string // of userIds; nil: it is for the user of the path
+}
+
+// Longest type and id, in bytes.
+const (
+	maxType = 128
+	maxID   = 128
+)
+
+// ownTypes are events of the stream's and of the browser's own: no item passes for them.
+var ownTypes = []string{"connected", "resync", "closed", "unsubscribed", "error", "open"}
+
+// parse reads an item as a backend posts it; the id may be missing, or a number. It may write to body, and the
+// item's data is part of it. Errors can be told as they are.
+func parse(body []byte) (item, error) {
+	var it item
+	var seen [4]bool
+	once := func(i int, name string) error {
+		if seen[i] {
+			return bad(name + " stands there twice")
+		}
+		seen[i] = true
+		return nil
+	}
+	err := wire.Members(body, func(key string, v []byte) error {
+		switch key {
+		case "type":
+			text, err := wire.Text(v)
+			if it.Type = strings.Clone(text); err != nil {
+				return bad("type must be a string")
+			}
+			return once(0, key)
+		case "id":
+			text, err := idText(v)
+			if it.ID = text; err != nil {
+				return err
+			}
+			return once(1, key)
+		case "data":
+			it.Data = wire.OneLine(v)
+			return once(2, key)
+		case "userIds":
+			it.Users = []string{}
+			if wire.Elements(v, func(v []byte) error {
+				user, err := wire.Text(v)
+				it.Users = append(it.Users, strings.Clone(user))
+				return err
+			}) != nil {
+				return bad("userIds must be a list of names")
+			}
+			return once(3, key)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return it, err
+	case !seen[2]:
+		return it, bad("data is missing")
+	case !plain(it.Type, maxType):
+		return it, bad(fmt.Sprintf("type must be 1 to %d bytes without line breaks, control characters and spaces around it", maxType))
+	case slices.Contains(ownTypes, it.Type):
+		return it, bad("type " + it.Type + " is one of the stream's own")
+	case seen[1] && it.ID != "" && !plain(it.ID, maxID):
+		return it, bad(fmt.Sprintf("id must be at most %d bytes without line breaks, control characters and spaces around it", maxID))
+	}
+	return it, nil
+}
+
+// idText is the id as a text: a string's, or a number as it is written. null and "" are none.
+func idText(v []byte) (string, error) {
+	switch c := v[0]; {
+	case c == '"':
+		text, err := wire.Text(v)
+		return strings.Clone(text), err
+	case c == '-' || c >= '0' && c <= '9':
+		return string(v), nil
+	case string(v) == "null":
+		return "", nil
+	}
+	return "", bad("id must be a string or a number")
+}
+
+// plain says whether a text can stand on a line of an event stream, and comes back in a header as it was.
+func plain(s string, most int) bool {
+	return s != "" && len(s) <= most && utf8.ValidString(s) && strings.TrimSpace(s) == s && strings.IndexFunc(s, unsafeRune) < 0
+}
+
+// unsafeRune says whether a character might end a line for somebody.
+func unsafeRune(r rune) bool {
+	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == '\ufeff'
+}
+
+// append appends the item as it is kept.
+func (it *item) append(dst []byte) []byte {
+	dst = wire.AppendString(append(dst, `{"type":`...), it.Type)
+	dst = wire.AppendString(append(dst, `,"id":`...), it.ID)
+	return append(append(append(dst, `,"data":`...), it.Data...), '}')
+}
+
+// read reads an item as it is kept. It answers false for what is none.
+func read(data []byte) (item, bool) {
+	var it item
+	err := wire.Members(data, func(key string, v []byte) (err error) {
+		switch key {
+		case "type":
+			it.Type, err = wire.Text(v)
+		case "id":
+			it.ID, err = wire.Text(v)
+		case "data":
+			it.Data = v
+		}
+		return err
+	})
+	return it, err == nil && it.Data != nil && plain(it.Type, maxType) && plain(it.ID, maxID)
+}
+
+// appendItem tells a change as a page gets it. Deletions are not told.
+func appendItem(dst []byte, c *relay.Changed) (event []byte, id string) {
+	if c.Op == broker.Delete || c.Data == nil {
+		return dst, ""
+	}
+	it, ok := read(c.Data)
+	if !ok { // published on the channel by other means
+		return append(append(append(dst, "data: "...), c.Data...), '\n'), ""
+	}
+	return wire.AppendEvent(dst, it.Type, it.Data), it.ID
+}
+
+func bad(message string) error { return relay.Fault(400, "bad_request", message, false) }

@@ -1,0 +1,112 @@
+package feed
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/valyala/fasthttp"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay"
+)
+
+// handlePost is POST /v1/feed/{user}. The same id again answers what the first one was answered.
+func (s *System) handlePost(ctx *fasthttp.RequestCtx) error {
+	user, _ := ctx.UserValue("user").(string)
+	if plainUser, err := url.PathUnescape(user); err == nil {
+		user = plainUser
+	}
+	it, err := s.item(ctx.PostBody())
+	switch {
+	case err != nil:
+		return err
+	case it.Users != nil:
+		return bad("userIds goes with POST /v1/feed, without a user in the path")
+	}
+	if err = relay.OnlyMembers(ctx, "type", "id", "data"); err != nil {
+		return err
+	}
+	ticket, err := s.post(user, &it)
+	if err != nil {
+		return err
+	}
+	members, err := answer(&it, ticket)
+	if err != nil {
+		return err
+	}
+	return relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(slices.Concat([]byte("{"), members, []byte("}"))))
+}
+
+// handlePostMany is POST /v1/feed: one item for several users, and an answer for each.
+func (s *System) handlePostMany(ctx *fasthttp.RequestCtx) error {
+	it, err := s.item(ctx.PostBody())
+	if err != nil {
+		return err
+	}
+	if err := relay.OnlyMembers(ctx, "type", "id", "data", "userIds"); err != nil {
+		return err
+	}
+	if err := relay.CheckMany("userIds", it.Users); err != nil {
+		return err
+	}
+	tickets, failed := make([]broker.Ticket, len(it.Users)), make([]error, len(it.Users))
+	for i, user := range it.Users {
+		tickets[i], failed[i] = s.post(user, &it)
+	}
+	a := relay.NewAnswers("userId")
+	for i, user := range it.Users {
+		var members []byte
+		if failed[i] == nil {
+			members, failed[i] = answer(&it, tickets[i])
+		}
+		a.Add(user, members, failed[i])
+	}
+	return relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(a.JSON()))
+}
+
+// item reads what a backend posts, and gives it an id if it has none.
+func (s *System) item(body []byte) (item, error) {
+	it, err := parse(body)
+	if err != nil {
+		return it, err
+	}
+	if it.ID == "" {
+		it.ID = ulid.Make().String()
+	}
+	if len(it.Data) > s.limit {
+		return it, relay.Fault(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("data is larger than %d bytes", s.limit), false)
+	}
+	return it, nil
+}
+
+// post adds an item to the feed of a user.
+func (s *System) post(user string, it *item) (broker.Ticket, error) {
+	channel, ok := channelOf(user)
+	if !ok {
+		return broker.Ticket{}, bad("the user id is too long to have a feed")
+	}
+	if relay.EventCursor(channel, it.ID) {
+		return broker.Ticket{}, bad("id looks like a cursor of this feed: choose another")
+	}
+	ticket, err := s.core.Submit(channel, &broker.Publication{Op: broker.Send, Data: it.append(nil), IdempotencyKey: it.ID})
+	if err == nil {
+		s.taken.Inc()
+	}
+	return ticket, err
+}
+
+// answer waits until an item is as safe as it is to be, and is the members of the answer.
+func answer(it *item, ticket broker.Ticket) (members []byte, err error) {
+	at := ticket.Position
+	if ticket.Wait != nil {
+		if at, err = ticket.Wait(); err != nil {
+			return nil, err
+		}
+	}
+	return wire.AppendPosition(append(wire.AppendString([]byte(`"id":`), it.ID), `,"position":`...), at.Epoch, at.Seq), nil
+}

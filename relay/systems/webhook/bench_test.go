@@ -1,0 +1,39 @@
+package webhook
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"weir/relay"
+	"weir/relay/relaytest"
+)
+
+// BenchmarkDelivery is events of a hundred keys to one endpoint on loopback, from the event to the answer.
+func BenchmarkDelivery(b *testing.B) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	defer srv.Close()
+	s := New()
+	relaytest.Start(b, func(c *relay.Config) {
+		c.Webhooks = []relay.Webhook{{Name: "bench", URL: srv.URL, Topics: []string{"*"}, Secrets: []string{testSecret}, AllowInsecure: true, Queue: 1000}}
+	}, s)
+	p := s.endpoints[0]
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		for p.status().Waiting > 900 {
+			time.Sleep(100 * time.Microsecond)
+		}
+		n++
+		_ = s.tell(&relay.Event{Topic: "order.paid", Key: fmt.Sprint("order:", n%100), Data: []byte(`{"order":7}`)})
+	}
+	for p.status().Waiting > 0 {
+		time.Sleep(100 * time.Microsecond)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	if dead := p.status().Dead; dead > 0 {
+		b.Errorf("%d were given up", dead)
+	}
+}

@@ -1,9 +1,0 @@
-package webhook
-
-import (
-	"testing"
-
-	"weir/internal/relaytest"
-)
-
-func TestMain(m *testing.M) { relaytest.Main(m) }
