@@ -33,14 +33,14 @@ type plea struct {
 	taken   bool
 }
 
-func (j *jury) Known(_ *auth.Identity, op auth.Ops, channel string) (err error, known bool) { //nolint:revive // it is a verdict
+func (j *jury) Cached(_ *auth.Identity, op auth.Ops, channel string) (err error, known bool) { //nolint:revive // it is a verdict
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	err, known = j.known[op.String()+channel]
 	return err, known
 }
 
-func (j *jury) Decide(_ *auth.Identity, op auth.Ops, channel string) error {
+func (j *jury) Authorize(_ *auth.Identity, op auth.Ops, channel string) error {
 	p := &plea{op: op, channel: channel, answer: make(chan error, 1)}
 	j.mu.Lock()
 	if j.over {
@@ -132,7 +132,7 @@ type judge struct{ *jury }
 
 func (judge) Name() string { return "judge" }
 func (j judge) Start(c *Core) error {
-	c.Decide(j.jury)
+	c.UseAuthorizer(j.jury)
 	return nil
 }
 func (judge) Close() {}

@@ -122,12 +122,12 @@ func TestPanicWhileLingering(t *testing.T) {
 // allowing decides that everybody may do everything, after it was asked.
 type allowing struct{}
 
-func (allowing) Decide(*auth.Identity, auth.Ops, string) error        { return nil }
-func (allowing) Known(*auth.Identity, auth.Ops, string) (error, bool) { return nil, false } //nolint:revive // the interface's order
-func (allowing) Forget(string, string)                                {}
-func (allowing) Name() string                                         { return "allowing" }
-func (x allowing) Start(core *Core) error                             { core.Decide(x); return nil }
-func (allowing) Close()                                               {}
+func (allowing) Authorize(*auth.Identity, auth.Ops, string) error      { return nil }
+func (allowing) Cached(*auth.Identity, auth.Ops, string) (error, bool) { return nil, false } //nolint:revive // the interface's order
+func (allowing) Forget(string, string)                                 {}
+func (allowing) Name() string                                          { return "allowing" }
+func (x allowing) Start(core *Core) error                              { core.UseAuthorizer(x); return nil }
+func (allowing) Close()                                                {}
 
 // A panic over a question about a channel costs that channel: the event stream goes without it, and is told.
 func TestPanicOverAQuestion(t *testing.T) {

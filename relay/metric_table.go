@@ -21,7 +21,7 @@ func Metrics() []Metric {
 		{"connections", connectionMetrics}, {"publishing", publishMetrics}, {"delivery", deliveryMetrics}, {"channels", channelMetrics},
 		{"disk", diskMetrics}, {SystemPresence, presenceMetrics}, {SystemChat, chatMetrics}, {SystemDocuments, documentMetrics},
 		{SystemFeed, feedMetrics}, {SystemNotify, notifyMetrics}, {SystemAnalytics, analyticsMetrics}, {SystemWebhook, webhookMetrics},
-		{"decisions", permitMetrics}, {"process", processMetrics},
+		{"authorization", authzMetrics}, {"process", processMetrics},
 	} {
 		for _, m := range part.metrics {
 			m.Part = part.name
@@ -162,9 +162,11 @@ var webhookMetrics = []Metric{
 	{Name: "weir_webhook_up", Type: gauge, Labels: by("endpoint"), Help: "1 while the endpoint is tried; 0 while it does not answer, or has said that it is gone."},
 }
 
-var permitMetrics = []Metric{
-	{Name: "weir_permit_decisions_total", Type: counter, Labels: by("outcome"), Help: "Decisions about channels of namespaces with the access webhook, by who or what made them."},
-	{Name: "weir_permit_seconds", Type: histogram, Help: "Time that the backend took to decide."},
+var authzMetrics = []Metric{
+	{Name: "weir_authz_decisions_total", Type: counter, Labels: by("outcome"), Help: "Decisions about channels of namespaces with the access webhook: allowed, denied, remembered (from the cache) or failed (no answer from the backend)."},
+	{Name: "weir_authz_seconds", Type: histogram, Help: "Time that the backend took to decide."},
+	{Name: "weir_permit_decisions_total", Type: counter, Labels: by("outcome"), Help: "Deprecated name of weir_authz_decisions_total; it goes with the next version."},
+	{Name: "weir_permit_seconds", Type: histogram, Help: "Deprecated name of weir_authz_seconds; it goes with the next version."},
 }
 
 var processMetrics = []Metric{

@@ -41,31 +41,32 @@ var systems = []string{"analytics", "chat", "document", eventNamespace, "feed", 
 
 // policies is the set of namespaces. It is complete when the systems have started, and read without a lock.
 type policies struct {
-	named    atomic.Pointer[map[string]*namespace] // replaced when a system reserves one
-	fallback *namespace                            // channels without a known namespace
-	guards   map[string]warden
-	loaded   func(channel string, how haste) error // see Relay.loaded
-	decider  Decider                               // for namespaces with the access "webhook"; nil: there are none
+	named      atomic.Pointer[map[string]*namespace] // replaced when a system reserves one
+	fallback   *namespace                            // channels without a known namespace
+	guards     map[string]warden
+	loaded     func(channel string, how haste) error // see Relay.loaded
+	authorizer Authorizer                            // for namespaces with the access "webhook"; nil: there are none
 }
 
-// Decider decides about channels whose namespace has the access "webhook".
-type Decider interface {
-	// Decide says whether a client may do something with a channel: nil, ErrDenied or ErrUnavailable. It may take
+// Authorizer decides who may do what in channels whose namespace has the access "webhook". Its methods may be called
+// concurrently.
+type Authorizer interface {
+	// Authorize returns nil if a client may do op in a channel, and ErrDenied or ErrUnavailable otherwise. It may take
 	// seconds, and waits for nothing but the decision.
-	Decide(id *auth.Identity, op auth.Ops, channel string) error
+	Authorize(id *auth.Identity, op auth.Ops, channel string) error
 
-	// Known is Decide that does not wait: known is false if a decision is still to be made.
-	Known(id *auth.Identity, op auth.Ops, channel string) (err error, known bool)
+	// Cached is Authorize that does not wait: known is false if the decision is still to be made.
+	Cached(id *auth.Identity, op auth.Ops, channel string) (err error, known bool)
 
-	// Forget makes that decisions about a user and a channel are made anew; about all channels, if that is "". Those
-	// that are being made are denials.
+	// Forget drops the decisions about a user and a channel, or about all of the user's channels if channel is "".
+	// Decisions under way become denials.
 	Forget(user, channel string)
 }
 
-// What a Decider answers.
+// The errors of an Authorizer.
 var (
 	ErrDenied      error = faultForbidden   // the client may not
-	ErrUnavailable error = faultUnavailable // that is not known: the client may try again
+	ErrUnavailable error = faultUnavailable // there is no decision: the client may try again
 )
 
 // newPolicies resolves the configuration.
@@ -240,13 +241,13 @@ func (p *policies) open(ns *namespace, id *auth.Identity, op auth.Ops, channel s
 	case Member, Capability:
 		may = id.May(op, channel) && (!ns.reserved || named(id, op, channel, ns.name))
 	case ByWebhook:
-		if err, known := p.decider.Known(id, op, channel); known {
+		if err, known := p.authorizer.Cached(id, op, channel); known {
 			return err
 		}
 		if how != beside {
 			return errAsk
 		}
-		return p.decider.Decide(id, op, channel)
+		return p.authorizer.Authorize(id, op, channel)
 	}
 	if !may {
 		return ErrDenied
@@ -254,7 +255,7 @@ func (p *policies) open(ns *namespace, id *auth.Identity, op auth.Ops, channel s
 	return nil
 }
 
-// asks says whether a namespace needs a decider.
+// asks reports whether a namespace needs an authorizer.
 func (p *policies) asks() bool {
 	asks := func(ns *namespace) bool { return ns.subscribe == ByWebhook || ns.publish == ByWebhook }
 	for _, ns := range *p.named.Load() {
@@ -265,10 +266,10 @@ func (p *policies) asks() bool {
 	return asks(p.fallback)
 }
 
-// forget makes that a decision about a user is made anew.
+// forget drops the decisions about a user, as Authorizer says.
 func (p *policies) forget(user, channel string) {
-	if p.decider != nil {
-		p.decider.Forget(user, channel)
+	if p.authorizer != nil {
+		p.authorizer.Forget(user, channel)
 	}
 }
 

@@ -121,8 +121,8 @@ func (c *Core) May(id *auth.Identity, op auth.Ops, channel string) bool {
 	return p.open(p.of(channel), id, op, channel, beside) == nil
 }
 
-// Decide has d decide about the channels of namespaces with the access "webhook". At start; by one system.
-func (c *Core) Decide(d Decider) { c.relay.policies.decider = d }
+// UseAuthorizer has a decide about the channels of namespaces with the access "webhook". At start; by one system.
+func (c *Core) UseAuthorizer(a Authorizer) { c.relay.policies.authorizer = a }
 
 // Allows says whether a client may do something with a channel: nil if it may. Errors can be told as they are. It
 // may wait for a backend's decision.
@@ -256,12 +256,12 @@ func (r *Relay) startSystems(systems []System) error {
 	}
 	r.systems = systems
 	r.patient = r.disk != nil || r.policies.asks()
-	if r.policies.decider == nil && r.policies.asks() {
+	if r.policies.authorizer == nil && r.policies.asks() {
 		r.systems = nil
 		for _, s := range systems {
 			s.Close()
 		}
-		return errors.New("a namespace has the access webhook, and nobody decides: set auth.webhook.url")
+		return errors.New("a namespace has the access webhook, but no backend is configured to ask: set auth.webhook.url")
 	}
 	return nil
 }

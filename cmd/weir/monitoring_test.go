@@ -332,7 +332,7 @@ func TestDashboardLabels(t *testing.T) {
 			check("grafana.json, "+p.Title, x.Expr, x.LegendFormat)
 		}
 	}
-	for _, part := range []string{"presence", "chat", "documents", "feed", "notify", "analytics", "webhook", "disk", "decisions"} {
+	for _, part := range []string{"presence", "chat", "documents", "feed", "notify", "analytics", "webhook", "disk", "authorization"} {
 		if !slices.ContainsFunc(relay.Metrics(), func(m relay.Metric) bool { return m.Part == part && charted[m.Name] }) {
 			t.Errorf("no panel shows %s", part)
 		}

@@ -240,6 +240,22 @@ func TestOneQuestion(t *testing.T) {
 	}
 }
 
+// The counters and the histogram have two names for one version, and the same values under both.
+func TestBothNamesOfMetrics(t *testing.T) {
+	b := newBackend(t, func(q question) (int, string) { return 200, fmt.Sprintf(`{"allow":%t}`, q.Channel == "asked:a") })
+	g := start(t, b)
+	p := g.WS("u1", "/ws")
+	for i, channel := range []string{"a", "a", "b"} {
+		command(p, i+1, fmt.Sprintf(`"type":"publish","channel":"asked:%s","data":1`, channel))
+	}
+	for _, series := range []string{`decisions_total{outcome="allowed"}`, `decisions_total{outcome="denied"}`, `decisions_total{outcome="remembered"}`, "seconds_count", "seconds_sum"} {
+		now, before := g.Gauge("weir_authz_"+series), g.Gauge("weir_permit_"+series)
+		if now == 0 || now != before {
+			t.Errorf("%s is %v, and %v under its old name", series, now, before)
+		}
+	}
+}
+
 func TestNobodyToAsk(t *testing.T) {
 	cfg := relay.Config{Dev: true}
 	cfg.Namespaces = relay.Namespaces{"asked": {Subscribe: relay.ByWebhook}}
@@ -248,35 +264,35 @@ func TestNobodyToAsk(t *testing.T) {
 	}
 }
 
-func TestMemoryIsBounded(t *testing.T) {
-	var m memory
+func TestCacheIsBounded(t *testing.T) {
+	var c cache
 	now := time.Unix(0, 0)
-	for i := range 3 * remembered {
-		m.keep(subject{user: fmt.Sprint(i)}, true, now, time.Duration(i%2+1)*time.Minute)
-		if i%remembered == 0 {
+	for i := range 3 * maxCached {
+		c.put(subject{user: fmt.Sprint(i)}, true, now, time.Duration(i%2+1)*time.Minute)
+		if i%maxCached == 0 {
 			now = now.Add(61 * time.Second)
 		}
 	}
-	if n := len(m.answers); n > remembered {
+	if n := len(c.answers); n > maxCached {
 		t.Errorf("%d answers", n)
 	}
-	last := subject{user: fmt.Sprint(3*remembered - 1)}
-	if allow, known := m.recall(last, now); !allow || !known {
+	last := subject{user: fmt.Sprint(3*maxCached - 1)}
+	if allow, known := c.get(last, now); !allow || !known {
 		t.Error("the last answer is gone")
 	}
-	if _, known := m.recall(last, now.Add(time.Hour)); known {
+	if _, known := c.get(last, now.Add(time.Hour)); known {
 		t.Error("an answer holds for ever")
 	}
-	q, fresh := m.ask(last)
-	if again, _ := m.ask(last); !fresh || again != q {
+	q, fresh := c.join(last)
+	if again, _ := c.join(last); !fresh || again != q {
 		t.Error("a question is asked twice at once")
 	}
-	m.forget(last.user, "")
-	if again, fresh := m.ask(last); !fresh || again == q {
+	c.forget(last.user, "")
+	if again, fresh := c.join(last); !fresh || again == q {
 		t.Error("a question from before the access was taken away answers one from after it")
 	}
-	m.end(q, last, true, nil, now, time.Minute)
-	if _, known := m.recall(last, now); known || !q.taken {
+	c.end(q, last, true, nil, now, time.Minute)
+	if _, known := c.get(last, now); known || !q.revoked {
 		t.Error("an answer from before it was forgotten is kept")
 	}
 }
