@@ -122,7 +122,7 @@ func (s *sampler) report(now int64, c counts, cpu, rss int64) {
 		Open: c.open, Want: int64(s.t.plan.Subscribers), Sent: c.sent - s.t.before.sent,
 		Rate: per(c.sent - s.shown.sent), ServerCPU: -1, ClientCPU: float64(cpu-s.shownMe) / float64(d), ServerBytes: rss,
 	}
-	if s.e.usage != nil {
+	if rss > 0 {
 		p.ServerCPU = float64(total-s.shownIt) / float64(d)
 	}
 	if seen := c.checked - s.shown.checked; seen > 0 { // all deliveries, by bytes

@@ -101,14 +101,15 @@ func (s *daemon) node(t *testing.T, script string) {
 	}
 }
 
-// TestE2EBrowser lets Chromium run the demos and the dashboard, with the server killed under them. The script starts
+// TestE2EBrowser lets Chromium run the demos and the dashboard, with the server killed under them, and reads reports of
+// load tests on screens of any width. The script starts
 // the server itself. Pictures go to bin/screenshots.
 func TestE2EBrowser(t *testing.T) { browse(t, freeAddress(t), "") }
 
 // browse runs the browser's script with a relay that listens on an address, by way of base if that is not empty.
 func browse(t *testing.T, listen, base string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	shots, err := filepath.Abs(filepath.Join("..", "..", "bin", "screenshots", strings.ReplaceAll(t.Name(), "TestE2E", "")))
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"math"
 	"strconv"
 )
 
@@ -150,11 +151,14 @@ func plots(runs []*Result) []plot {
 			}
 			p.curves = append(p.curves, c)
 		}
-		p99 := func(p Point) float64 { return p.P99 }
+		measured := func(of func(Point) float64) func(Point) float64 {
+			return func(p Point) float64 { return knownIf(p.Max > 0, of(p)) }
+		}
+		p99 := measured(func(p Point) float64 { return p.P99 })
 		if one {
-			add(&latency, "max", 2, true, func(p Point) float64 { return p.Max })
+			add(&latency, "max", 2, true, measured(func(p Point) float64 { return p.Max }))
 			add(&latency, "p99", 1, false, p99)
-			add(&latency, "p50", 0, false, func(p Point) float64 { return p.P50 })
+			add(&latency, "p50", 0, false, measured(func(p Point) float64 { return p.P50 }))
 		} else {
 			latency.note = "99th percentile of each interval"
 			add(&latency, r.title(), colour, false, p99)
@@ -170,8 +174,8 @@ func plots(runs []*Result) []plot {
 			add(&rate, name("deliveries"), colour, false, func(p Point) float64 { return p.Deliveries })
 		}
 		if r.ServerCPU != nil {
-			add(&cpu, name("target"), colour, false, func(p Point) float64 { return p.ServerCPU })
-			add(&memory, name("target"), colour, false, func(p Point) float64 { return float64(p.Memory) })
+			add(&cpu, name("target"), colour, false, func(p Point) float64 { return knownIf(p.Memory > 0, p.ServerCPU) })
+			add(&memory, name("target"), colour, false, func(p Point) float64 { return knownIf(p.Memory > 0, float64(p.Memory)) })
 		}
 		if one {
 			add(&cpu, "load generator", 3, true, func(p Point) float64 { return p.ClientCPU })
@@ -184,4 +188,13 @@ func plots(runs []*Result) []plot {
 		}
 	}
 	return list
+}
+
+// knownIf returns v, or NaN, which plots leave out, when it is not known: nothing was measured in the interval,
+// or the target's usage could not be read.
+func knownIf(known bool, v float64) float64 {
+	if !known {
+		return math.NaN()
+	}
+	return v
 }

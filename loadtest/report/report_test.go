@@ -299,6 +299,34 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// Where nothing was measured, and where the target's usage was not known, lines have gaps. A rate of nothing is 0.
+func TestEmptyIntervalsAreGaps(t *testing.T) {
+	r := recorded()
+	r.Buckets[2].Latency, r.Buckets[2].Messages = nil, 0
+	r.Buckets[4].RSS, r.Buckets[4].Server = 0, 0 // the last one stands alone
+	res := New(r)
+	lines := map[string]string{}
+	for _, p := range append(plots([]*Result{res}), plots([]*Result{res, res})...) {
+		html := string(p.draw())
+		if strings.Contains(html, "NaN") {
+			t.Errorf("%s: %s", p.title, html)
+		}
+		for _, c := range p.curves {
+			line, dots := c.trace(func(i int) (x, y float64) { return c.x[i], c.y[i] })
+			lines[p.title+", "+c.name] = regexp.MustCompile(`[0-9. ]+`).ReplaceAllString(line+" "+dots, "")
+		}
+	}
+	both := res.title()
+	for name, want := range map[string]string{
+		"Latency over time, max": "MLMLL", "Latency over time, p50": "MLMLL", "Latency over time, " + both: "MLMLL",
+		"Throughput, deliveries": "MLLLLL", "CPU, target": "MLLLMh", "CPU, load generator": "MLLLLL", "Memory of the target, " + both: "MLLLMh",
+	} {
+		if lines[name] != want {
+			t.Errorf("%s is %q, want %q", name, lines[name], want)
+		}
+	}
+}
+
 // The page stands alone: it fetches and runs nothing, and what a target answered cannot add to it.
 func TestThePageIsSelfContained(t *testing.T) {
 	r := recorded()

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// curve is one line of a plot. Its colour is the n-th of the page's palette.
+// curve is one line of a plot, in parts where values are missing. Its colour is the n-th of the page's palette.
 type curve struct {
 	name   string
 	colour int
 	dashed bool
-	x, y   []float64
+	x, y   []float64 // a y that is not a number is not known
 }
 
 // plot is one set of axes. Values are drawn as they are; format writes them for people.
@@ -31,47 +31,65 @@ type tick struct {
 	name string
 }
 
-// The size of a plot in its own units, and the room for its axes.
-const (
-	plotWidth, plotHeight = 640.0, 240.0
-	left, right, top, low = 64.0, 12.0, 12.0, 28.0
-)
+// side is the width and the height of a plot in its own units. The page stretches it to the room there is;
+// lines and words keep their size.
+const side = 1000.0
 
-// draw is the plot as inline SVG: no scripts, no outside resources, colours from the page's variables.
+// draw returns the plot as HTML: no scripts, no outside resources, colours from the page's variables.
 func (p plot) draw() template.HTML {
 	x0, x1, y1 := p.extent()
-	sx := func(x float64) float64 { return left + (x-x0)/(x1-x0)*(plotWidth-left-right) }
-	sy := func(y float64) float64 { return plotHeight - low - y/y1*(plotHeight-top-low) }
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" role="img" aria-label="%s">`, plotWidth, plotHeight, template.HTMLEscapeString(p.title))
+	sx := func(x float64) float64 { return (x - x0) / (x1 - x0) }
+	sy := func(y float64) float64 { return 1 - y/y1 }
+	var b, labels strings.Builder
+	fmt.Fprintf(&b, `<div class="plot" role="img" aria-label="%s"><svg viewBox="0 0 %[2]g %[2]g" preserveAspectRatio="none">`, template.HTMLEscapeString(p.title), side)
 	for _, band := range p.bands {
-		fmt.Fprintf(&b, `<rect class="band" x="%.1f" y="%g" width="%.1f" height="%g"/>`, sx(band[0]), top, max(sx(band[1])-sx(band[0]), 0), plotHeight-top-low)
+		from, to := max(sx(band[0]), 0), min(sx(band[1]), 1)
+		fmt.Fprintf(&b, `<rect class="band" x="%.0f" width="%.0f" height="%g"/>`, from*side, max(to-from, 0)*side, side)
 	}
 	step := p.step(y1)
 	for y := 0.0; y <= y1*1.001; y += step {
-		fmt.Fprintf(&b, `<line class="grid" x1="%g" x2="%g" y1="%.1f" y2="%[3]f"/><text class="y" x="%g" y="%.1f">%s</text>`,
-			left, plotWidth-right, sy(y), left-8, sy(y)+4, template.HTMLEscapeString(p.format(y)))
+		fmt.Fprintf(&b, `<path class="grid" d="M0 %.0fH%g"/>`, sy(y)*side, side)
+		fmt.Fprintf(&labels, `<span class="y" style="top:%.1f%%">%s</span>`, sy(y)*100, template.HTMLEscapeString(p.format(y)))
 	}
 	for _, t := range p.ticks(x0, x1) {
-		fmt.Fprintf(&b, `<text class="x" x="%.1f" y="%g">%s</text>`, sx(t.at), plotHeight-8, template.HTMLEscapeString(t.name))
+		fmt.Fprintf(&labels, `<span class="x" style="left:%.1f%%">%s</span>`, sx(t.at)*100, template.HTMLEscapeString(t.name))
 	}
 	for _, c := range p.curves {
-		b.WriteString(`<path class="c` + fmt.Sprint(c.colour))
+		line, dots := c.trace(func(i int) (x, y float64) { return sx(c.x[i]) * side, sy(min(c.y[i], y1)) * side })
+		class := ""
 		if c.dashed {
-			b.WriteString(` dashed`)
+			class = " dashed"
 		}
-		b.WriteString(`" d="`)
-		for i := range c.x {
-			op := 'L'
-			if i == 0 {
-				op = 'M'
-			}
-			fmt.Fprintf(&b, "%c%.1f %.1f", op, sx(c.x[i]), sy(min(c.y[i], y1)))
+		name := template.HTMLEscapeString(c.name)
+		fmt.Fprintf(&b, `<path class="c%d%s" d="%s"><title>%s</title></path>`, c.colour, class, line, name)
+		if dots != "" {
+			fmt.Fprintf(&b, `<path class="c%d dot" d="%s"><title>%s</title></path>`, c.colour, dots, name)
 		}
-		fmt.Fprintf(&b, `"><title>%s</title></path>`, template.HTMLEscapeString(c.name))
 	}
-	b.WriteString(`</svg>`)
+	b.WriteString(`</svg>` + labels.String() + `</div>`)
 	return template.HTML(b.String()) // everything that is not a number was escaped above
+}
+
+// trace returns the curve as SVG path data: lines that are broken where a value is not known, and the values that
+// stand alone between two such places.
+func (c curve) trace(at func(i int) (x, y float64)) (line, dots string) {
+	known := func(i int) bool { return i >= 0 && i < len(c.y) && !math.IsNaN(c.y[i]) }
+	var l, d strings.Builder
+	for i := range c.y {
+		if !known(i) {
+			continue
+		}
+		x, y := at(i)
+		switch {
+		case known(i - 1):
+			fmt.Fprintf(&l, "L%.1f %.1f", x, y)
+		case known(i + 1):
+			fmt.Fprintf(&l, "M%.1f %.1f", x, y)
+		default:
+			fmt.Fprintf(&d, "M%.1f %.1fh0", x, y)
+		}
+	}
+	return l.String(), d.String()
 }
 
 // extent is the range of the axes; y begins at 0 and ends at a round number.
@@ -79,13 +97,16 @@ func (p plot) extent() (x0, x1, y1 float64) {
 	x0, x1 = math.Inf(1), math.Inf(-1)
 	for _, c := range p.curves {
 		for i := range c.x {
-			x0, x1, y1 = min(x0, c.x[i]), max(x1, c.x[i]), max(y1, c.y[i])
+			x0, x1 = min(x0, c.x[i]), max(x1, c.x[i])
+			if !math.IsNaN(c.y[i]) {
+				y1 = max(y1, c.y[i])
+			}
 		}
 	}
 	if x0 >= x1 {
 		x0, x1 = 0, max(x1, 1)
 	}
-	if y1 <= 0 || math.IsInf(y1, 0) || math.IsNaN(y1) {
+	if y1 <= 0 || math.IsInf(y1, 0) {
 		y1 = 1
 	}
 	step := p.step(y1)

@@ -1,9 +1,9 @@
 // Chromium runs every demo in two contexts at once and the dashboard under load, while the server is killed and
-// started again under them: nothing is missing afterwards, and nothing is there twice.
+// started again under them: nothing is missing afterwards, and nothing is there twice. It reads the reports of load tests.
 //
 // E2E_BINARY, E2E_LISTEN and E2E_ADMIN say what to start and where; E2E_BASE is the address that pages are asked
 // for, which may be a proxy's in front; E2E_SHOTS is where screenshots go.
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -289,6 +289,37 @@ const demos = {
     await start()
     await Promise.all(pages.map(live))
     await close(pages)
+  },
+
+  // The report of a load test and the comparison of two, on a narrow screen. Of a few messages a second most
+  // intervals have none.
+  async report() {
+    const file = (name) => join(data, name)
+    const bench = (...args) => {
+      const { status, stderr } = spawnSync(binary, ['bench', ...args], { encoding: 'utf8' })
+      if (status !== 0 && status !== 3) throw new Error(stderr) // 3: the machine was too busy for the figures to count
+    }
+    for (const [name, rate] of [['rare', 4], ['often', 200]]) {
+      bench('run', 'fanout', '--url', 'http://' + listen, '--metrics', `http://${admin}/metrics`, '--subscribers', '5', '--channels', '1', '--rate', `${rate}`,
+        '--warmup', '500ms', '--duration', '2s', '--out', file(name + '.run'), '--html', file(name + '.html'))
+    }
+    bench('compare', file('rare.run'), file('often.run'), '--html', file('both.html'))
+    for (const name of ['rare', 'both']) for (const colorScheme of ['light', 'dark']) for (const width of [400, 1280]) {
+      const page = await open('file://' + file(name + '.html'), { colorScheme, viewport: { width, height: 900 } })
+      const { over, plots, words, breaks } = await page.evaluate(() => ({
+        over: [...document.querySelectorAll('*')].filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth && e.className !== 'plot' || e.getBoundingClientRect().right > innerWidth)
+          .map((e) => `${e.tagName} ${e.className} ${e.scrollWidth}`),
+        plots: [...document.querySelectorAll('.plot svg')].map((e) => e.getBoundingClientRect()).map(({ width, height }) => [width, height]),
+        words: [...document.querySelectorAll('.plot span')].map((e) => e.getBoundingClientRect().height),
+        breaks: document.querySelector('.plot .dot')?.getAttribute('d').split('M').length - 1,
+      }))
+      equal(over, [], `${name} at ${width}: what is wider than its place`)
+      if (plots.length !== 5 || plots.some(([w, h]) => w < 0.65 * Math.min(width, 560) || h < 150)) throw new Error(`${name} at ${width}: plots of ${plots.join(' and ')}`)
+      if (words.some((h) => h < 10)) throw new Error(`${name} at ${width}: words ${Math.min(...words)} high`)
+      if (!(breaks >= 3)) throw new Error(`${name} at ${width}: ${breaks} values alone among empty intervals`)
+      if (shots) await page.screenshot({ path: join(shots, `report-${name}-${colorScheme}-${width}.png`), fullPage: true })
+      await close([page])
+    }
   },
 }
 
