@@ -101,9 +101,8 @@ func (s *daemon) node(t *testing.T, script string) {
 	}
 }
 
-// TestE2EBrowser lets Chromium run the demos and the dashboard, with the server killed under them, and reads reports of
-// load tests on screens of any width. The script starts
-// the server itself. Pictures go to bin/screenshots.
+// TestE2EBrowser lets Chromium run the demos and the dashboard, with the server killed under them, and show the reports
+// of load tests at several widths. The script starts the server itself. Pictures go to bin/screenshots.
 func TestE2EBrowser(t *testing.T) { browse(t, freeAddress(t), "") }
 
 // browse runs the browser's script with a relay that listens on an address, by way of base if that is not empty.

@@ -3,6 +3,6 @@
 // end it, and Storm plays through what happens when everybody reconnects at once. Write prints the tables of
 // docs/scale.md; a test keeps that page equal to what it prints, and its -update flag writes them anew.
 //
-// It refuses nothing and checks nothing: it is arithmetic for that page, used by its own tests alone. There
-// is no I/O, no clock and no goroutine in it; its random numbers are the same every time.
+// It refuses nothing and checks nothing: it is arithmetic for that page, and all of it is test code. There is no
+// I/O, no clock and no goroutine in it; its random numbers are the same every time.
 package scale

@@ -1,8 +1,8 @@
 // Package simulate runs a whole relay, with its clients and its publishers, on an in-memory network and in
-// simulated time, breaks things by a plan that a seed has drawn, and judges what everybody was told. It is
-// for tests: nothing else may import it.
+// simulated time, breaks things by a plan that a seed has drawn, and judges what everybody was told. All of it
+// is test code.
 //
-// Entry point: [Run], in the bubble of a synctest.Test. Clients are good ones: they reconnect with backoff
+// Entry point: Run, in the bubble of a synctest.Test. Clients are good ones: they reconnect with backoff
 // and resume from where they stand, over WebSocket and as event streams. Publishers send numbered stamps to
 // POST /v1/publish with idempotency keys and try again when they get no answer. Meanwhile connections are
 // cut in the middle of a frame, readers stall, answers to publishes are lost, requests are torn, channels
