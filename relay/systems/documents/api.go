@@ -137,11 +137,11 @@ func (a *api) operate(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, erro
 	}
 	switch {
 	case want.Operation == nil:
-		return nil, badRequest("operation is missing")
+		return nil, errNoOperation
 	case want.Src != "" && !wire.ValidName(want.Src):
-		return nil, badRequest("src must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
-	case want.ID != nil && !goodID(want.ID):
-		return nil, badRequest("id must be a string or number of at most 64 bytes")
+		return nil, errSrc
+	case want.ID != nil && !validID(want.ID):
+		return nil, errMessageID
 	case (want.ID == nil) != (want.Src == ""):
 		return nil, badRequest("id and src belong together: they are what tells an operation that comes again")
 	}
@@ -218,15 +218,8 @@ func (a *api) history(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, erro
 	}
 	more := len(entries) > limit
 	entries = entries[:min(limit, len(entries))]
-	b := append(make([]byte, 0, 128*len(entries)+64), `{"operations":[`...)
-	for i, e := range entries {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendLogged(wire.AppendID(append(b, '{'), []byte(e.id)), e)
-		b = append(b, '}')
-	}
-	b = strconv.AppendUint(append(b, `],"version":`...), d.version, 10)
+	b := appendList(append(make([]byte, 0, 128*len(entries)+64), `{"operations":`...), entries, appendLogged)
+	b = strconv.AppendUint(append(b, `,"version":`...), d.version, 10)
 	b = strconv.AppendBool(append(b, `,"more":`...), more)
 	return d.told(), relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
 }

@@ -104,9 +104,7 @@ func (d *Document) expire(now time.Time) {
 		return over
 	})
 	for _, o := range d.outlets {
-		if o, ok := o.(*yjsOutlet); ok {
-			o.expire(d, now)
-		}
+		o.expire(d, now)
 	}
 }
 

@@ -12,7 +12,10 @@ import (
 )
 
 // onlooker is an outlet that writes down what it is told of cursors.
-type onlooker struct{ seen []string }
+type onlooker struct {
+	followers
+	seen []string
+}
 
 func (*onlooker) applied(*entry, *editor) error { return nil }
 func (*onlooker) full() bool                    { return false }

@@ -52,20 +52,6 @@ type Document struct {
 	dead     bool   // it has left Documents
 }
 
-// outlet tells those who follow a document over one protocol what happens to it. Its methods are called with the
-// document's lock held, in order, and do not block.
-type outlet interface {
-	// applied tells of an operation. by is who made it, and is to be told that it was accepted; nil for a
-	// backend. On an error the followers have missed it.
-	applied(e *entry, by *editor) error
-
-	// moved tells of a cursor as it is at a version, or that it is gone.
-	moved(c *cursor, version uint64, gone bool)
-
-	// full says that more waits than the followers can take.
-	full() bool
-}
-
 // step is what happens when a change is safe on disk.
 //
 // What then says was put together when the step was made: of the document it may use what never changes (operations,
@@ -73,6 +59,16 @@ type outlet interface {
 type step struct {
 	wait func() (broker.Position, error) // nil: nothing to wait for but those before
 	then func(err error)                 // err: what the last of those waits has answered
+}
+
+// use calls f with the lock held, and the document in memory and of a kind ("": of any).
+func (d *Document) use(kind Kind, f func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.load(kind); err != nil {
+		return err
+	}
+	return f()
 }
 
 // release gives back what get gave.
@@ -177,10 +173,11 @@ func (d *Document) admit() error {
 	return nil
 }
 
-// append makes the next operation of the log, which the body has applied. What follows it is done by then, when
-// it is safe. The caller holds mu. On an error nothing has changed.
-func (d *Document) append(e *entry, then func(err error)) error {
-	e.version = d.version + 1
+// append makes the next operation of the log, which the body has applied. When it is safe, it is told to everybody, after
+// done, which may be nil, has been called. by is who made it; nil for a backend. The caller holds mu. On an error nothing has
+// changed.
+func (d *Document) append(e *entry, by *editor, done func(err error)) error {
+	e.version, e.at = d.version+1, d.set.now().UnixMilli()
 	if !d.kept {
 		// What the log begins with comes first: a log without it would be taken for what was deleted.
 		empty := newBody(d.kind)
@@ -197,7 +194,14 @@ func (d *Document) append(e *entry, then func(err error)) error {
 	d.since++
 	d.bytes += e.size()
 	d.set.counts.operations.Inc()
-	d.after(ticket, then)
+	d.after(ticket, func(err error) {
+		if done != nil {
+			done(err)
+		}
+		if err == nil {
+			d.tell(e, by)
+		}
+	})
 	return nil
 }
 

@@ -64,22 +64,14 @@ func (d *Document) edit(x *edit, done func(err error)) (version uint64, again bo
 		return 0, false, err
 	}
 	x.got = d.version + 1
-	e := &entry{at: d.set.now().UnixMilli(), user: x.user, src: x.src, id: x.id, op: op}
+	e := &entry{user: x.user, src: x.src, id: x.id, op: op}
 	teller := x.by
 	if x.echo {
 		anybody := *x.by
 		anybody.outlet = nil // nobody's answer takes the place of the operation
 		teller = &anybody
 	}
-	err = d.append(e, func(err error) {
-		if done != nil {
-			done(err)
-		}
-		if err == nil {
-			d.tell(e, teller)
-		}
-	})
-	if err != nil {
+	if err := d.append(e, teller, done); err != nil {
 		_ = b.buffer.Apply(op.Invert()) // what was just applied can be taken back
 		return 0, false, err
 	}

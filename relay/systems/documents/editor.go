@@ -94,6 +94,9 @@ func (d *Document) depart(ed *editor) {
 	if i := slices.Index(d.editors, ed); i >= 0 {
 		d.editors = slices.Delete(d.editors, i, i+1)
 	}
+	if ed.outlet != nil { // nil in tests
+		ed.outlet.left(d, ed)
+	}
 }
 
 // colorOf is the colour of a user's cursors: always the same, dark enough to be read on white.

@@ -24,7 +24,17 @@ var (
 	errRead       = relay.Fault(403, "forbidden", "not allowed to read this document", false)
 	errWrite      = relay.Fault(403, "forbidden", "not allowed to change this document", false)
 	errInternal   = relay.Fault(500, "internal", "internal error", true)
+	errFollow     = relay.Fault(429, "too_many", "as many documents as are allowed are followed already", false)
+	errSnapshot   = relay.Fault(409, "snapshot_needed", "too many updates lie behind the last snapshot: upload one first", true)
+	errUploaded   = relay.Fault(409, "snapshot_exists", "there is a snapshot of this version, or a later one", false)
 	errCursors    = relay.Fault(429, "too_many_cursors", "the document has as many cursors as are allowed", true)
+)
+
+// What is wrong with a request.
+var (
+	errMessageType = relay.Fault(400, "unknown_type", "unknown message type", false)
+	errSrc         = badRequest("src must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
+	errNoOperation = badRequest("operation is missing")
 )
 
 // badRequest says which field is wrong.

@@ -1,18 +1,23 @@
 package documents
 
 import (
-	"fmt"
+	"errors"
 	"strconv"
-	"strings"
+
+	"github.com/oklog/ulid/v2"
 
 	"weir/internal/wire"
 	"weir/relay"
+	"weir/relay/auth"
 	"weir/relay/systems/documents/text"
 )
 
+// native is the dialect of /documents/{id}/collaborate: operations on a text, and cursors.
+type native struct{}
+
 // nativeOutlet tells the followers of the native protocol.
 type nativeOutlet struct {
-	room *relay.Room // set once
+	followers
 
 	// Guarded by the document's lock.
 	waiting []notice // operations that are still in the room's window
@@ -21,6 +26,10 @@ type nativeOutlet struct {
 
 // notice is which version of the document a message of the room tells.
 type notice struct{ message, version uint64 }
+
+func (native) outlet(d *Document) outlet {
+	return outletOf(d, func(f followers) *nativeOutlet { return &nativeOutlet{followers: f} })
+}
 
 // seen is the newest version that the followers were sent.
 func (o *nativeOutlet) seen() uint64 {
@@ -32,12 +41,10 @@ func (o *nativeOutlet) seen() uint64 {
 	return o.sent
 }
 
-func (o *nativeOutlet) full() bool { return o.room.Full() }
-
 // applied implements outlet. The author gets its answer in the place of the operation, behind all that it has
 // missed.
 func (o *nativeOutlet) applied(e *entry, by *editor) error {
-	m := relay.RoomMessage{Data: appendOperation(make([]byte, 0, 192), e, connectionOf(by))}
+	m := relay.RoomMessage{Data: appendOperation(make([]byte, 0, 192), e, by)}
 	if by != nil && by.outlet == outlet(o) {
 		m.Exclude, m.Answer = by.connection, appendOK(nil, []byte(e.id), e.version)
 	}
@@ -60,26 +67,24 @@ func (o *nativeOutlet) moved(c *cursor, version uint64, gone bool) {
 	}) // one that is lost is followed by another
 }
 
-func connectionOf(by *editor) string {
-	if by == nil {
-		return ""
-	}
-	return by.connection
-}
-
 // appendOperation appends the message that tells of an operation.
-func appendOperation(b []byte, e *entry, connection string) []byte {
+func appendOperation(b []byte, e *entry, by *editor) []byte {
 	b = append(b, `{"type":"operation",`...)
-	b = wire.AppendID(b, []byte(e.id))
-	b = appendLogged(b, e)
-	if connection != "" {
-		b = append(append(append(b, `,"connectionId":"`...), connection...), '"')
+	b = appendMembers(b, e)
+	if by != nil && by.connection != "" {
+		b = append(append(append(b, `,"connectionId":"`...), by.connection...), '"')
 	}
 	return append(b, '}')
 }
 
-// appendLogged appends what is told of an operation everywhere.
+// appendLogged appends an operation as an object of a list.
 func appendLogged(b []byte, e *entry) []byte {
+	return append(appendMembers(append(b, '{'), e), '}')
+}
+
+// appendMembers appends what is told of an operation everywhere.
+func appendMembers(b []byte, e *entry) []byte {
+	b = wire.AppendID(b, []byte(e.id))
 	b = strconv.AppendUint(append(b, `"version":`...), e.version, 10)
 	if e.data != nil {
 		b = append(append(b, `,"operation":`...), e.data...)
@@ -91,11 +96,6 @@ func appendLogged(b []byte, e *entry) []byte {
 		b = wire.AppendString(append(b, `,"src":`...), e.src)
 	}
 	return strconv.AppendInt(append(b, `,"timestamp":`...), e.at, 10)
-}
-
-func appendOK(b, id []byte, version uint64) []byte {
-	b = wire.AppendID(append(b, `{"type":"ok",`...), id)
-	return append(strconv.AppendUint(append(b, `"version":`...), version, 10), '}')
 }
 
 // appendCursor appends the members of a cursor.
@@ -117,27 +117,30 @@ func appendCursor(b []byte, c *cursor, gone bool) []byte {
 	return append(b, '}')
 }
 
+// state is "document": the text, or the operations behind what a client has that comes back.
+func (native) state(s *session, f *following) [][]byte {
+	since, whole := f.doc.behind(s.resume)
+	return [][]byte{f.doc.appendState(nil, "document", nil, since, whole)}
+}
+
+// behind is the operations that a client that comes back lacks; whole says that it needs the text instead. The
+// caller holds mu and has loaded the document.
+func (d *Document) behind(r resume) (since []*entry, whole bool) {
+	if r.epoch != d.epoch {
+		return nil, true
+	}
+	since, ok := d.body.(*textBody).after(d.version, r.version)
+	return since, !ok
+}
+
 // appendState appends a message that says where the document stands: the text, or the operations behind what the
 // client has.
 func (d *Document) appendState(b []byte, kind string, id []byte, since []*entry, whole bool) []byte {
-	b = append(append(append(b, `{"type":"`...), kind...), `",`...)
-	b = wire.AppendID(b, id)
-	b = append(append(append(b, `"document":"`...), d.id...), `","epoch":"`...)
-	b = append(append(b, d.epoch...), `","version":`...)
-	b = strconv.AppendUint(b, d.version, 10)
+	b = d.appendDocument(b, kind, id)
 	if whole {
 		b = d.body.(*textBody).buffer.AppendJSON(append(b, `,"text":`...))
 	} else {
-		b = append(b, `,"operations":[`...)
-		for i, e := range since {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(b, '{')
-			b = appendLogged(wire.AppendID(b, []byte(e.id)), e)
-			b = append(b, '}')
-		}
-		b = append(b, ']')
+		b = appendList(append(b, `,"operations":`...), since, appendLogged)
 	}
 	b = append(b, `,"cursors":[`...)
 	for i, c := range d.cursors {
@@ -146,115 +149,102 @@ func (d *Document) appendState(b []byte, kind string, id []byte, since []*entry,
 		}
 		b = append(appendCursor(append(b, '{'), c, false), '}')
 	}
-	return append(b, ']')
+	return append(b, `]}`...)
 }
 
-// nativeMessage is what a client of the native protocol says.
-type nativeMessage struct {
-	kind       string
-	id         []byte
-	version    uint64
-	hasVersion bool
-	operation  []byte
-	position   int
-	selection  *span
-	token      string
-}
-
-// parse reads a message. Errors can be told; the id is set if there is a good one.
-func (m *nativeMessage) parse(b []byte) error {
-	seen := make(map[string]bool, 8)
-	var bad error
-	err := wire.Members(b, func(key string, v []byte) error {
-		var e error
-		if seen[key] {
-			e = badRequest("a member is given twice")
+func (native) member(m *request, key string, v []byte) (err error) {
+	switch key {
+	case "operation":
+		m.operation = v
+	case "position":
+		if m.position, err = codePoints(v); err != nil {
+			return badRequest("position must be a number of code points")
 		}
-		seen[strings.Clone(key)] = true
-		if e == nil {
-			e = m.member(key, v)
-		}
-		if bad == nil {
-			bad = e // the id may still come
-		}
-		return nil
-	})
-	if err == nil {
-		err = bad
+	case "selection":
+		m.selection, err = selectionOf(v)
 	}
 	return err
 }
 
-func (m *nativeMessage) member(key string, v []byte) (err error) {
-	if string(v) == "null" {
-		return nil // as if it were not there
-	}
-	switch key {
-	case "type":
-		if m.kind, err = wire.Text(v); err != nil {
-			return badRequest("type must be a string")
-		}
-	case "id":
-		if !goodID(v) {
-			return badRequest(fmt.Sprintf("id must be a string or number of at most %d bytes", wire.MaxID))
-		}
-		m.id = v
-	case "version":
-		if m.version, err = strconv.ParseUint(string(v), 10, 64); err != nil {
-			return badRequest("version must be a whole number")
-		}
-		m.hasVersion = true
-	case "operation":
-		m.operation = v
-	case "position":
-		if m.position, err = place(v); err != nil {
-			return badRequest("position must be a number of code points")
-		}
-	case "selection":
-		if m.selection, err = selectionOf(v); err != nil {
-			return err
-		}
-	case "token":
-		if m.token, err = wire.Text(v); err != nil {
-			return badRequest("token must be a string")
-		}
-	}
-	return nil
-}
+var errSelection = badRequest(`selection must be null or {"start":...,"end":...} in code points`)
 
-func goodID(v []byte) bool {
-	return len(v) <= wire.MaxID && (v[0] == '"' || v[0] == '-' || v[0] >= '0' && v[0] <= '9')
-}
-
-// place reads a number of code points.
-func place(v []byte) (int, error) {
+// codePoints reads a number of code points.
+func codePoints(v []byte) (int, error) {
 	n, err := strconv.Atoi(string(v))
 	if err != nil || n < 0 || n > text.MaxLength {
-		return 0, badRequest("selection must be null or {\"start\":...,\"end\":...} in code points")
+		return 0, errSelection
 	}
 	return n, nil
 }
 
 func selectionOf(v []byte) (*span, error) {
-	if string(v) == "null" {
-		return nil, nil //nolint:nilnil // nothing is selected, and that is no error
-	}
-	var s span
-	var have int
+	s := span{-1, -1}
 	err := wire.Members(v, func(key string, v []byte) (err error) {
 		switch key {
 		case "start":
-			s.Start, err = place(v)
-			have |= 1
+			s.Start, err = codePoints(v)
 		case "end":
-			s.End, err = place(v)
-			have |= 2
+			s.End, err = codePoints(v)
 		}
 		return err
 	})
-	if err != nil || have != 3 {
-		_, err = place([]byte("-"))
-		return nil, err
+	if err != nil || s.Start < 0 || s.End < 0 {
+		return nil, errSelection
 	}
 	return &s, nil
+}
+
+func (n native) handle(s *session, m *request) error {
+	switch m.kind {
+	case "operation":
+		return n.operation(s, m)
+	case "cursor":
+		return s.edit(func(d *Document, ed *editor) error {
+			version := d.version
+			if m.version != nil {
+				version = *m.version
+			}
+			return d.put(ed, version, m.position, m.selection)
+		})
+	}
+	return errMessageType
+}
+
+func (native) operation(s *session, m *request) error {
+	switch {
+	case !s.may(auth.Publish, s.document):
+		return errWrite
+	case m.operation == nil:
+		return errNoOperation
+	}
+	op, err := text.Parse(m.operation)
+	if err != nil {
+		return err
+	}
+	return s.edit(func(d *Document, ed *editor) error {
+		x := &edit{op: op, user: ed.user, src: s.src, id: string(m.id), by: ed}
+		if m.version != nil {
+			x.base = *m.version
+		} else {
+			x.base = max(ed.base, ed.outlet.(*nativeOutlet).seen())
+		}
+		if m.id == nil {
+			x.id, x.echo = `"`+ulid.Make().String()+`"`, true
+		}
+		version, again, err := d.edit(x, nil)
+		switch {
+		case errors.Is(err, errStale):
+			ed.base = d.version
+			d.set.counts.resyncs.Inc()
+			s.one.reply(d.appendState(nil, "resync", m.id, nil, true))
+			return nil
+		case err != nil:
+			return err
+		case again:
+			d.set.counts.resends.Inc()
+			s.one.reply(appendOK(nil, m.id, version))
+		}
+		ed.base = max(ed.base, version)
+		return nil
+	})
 }

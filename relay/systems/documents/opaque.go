@@ -1,17 +1,28 @@
 package documents
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"strconv"
 
 	"weir/internal/wire"
 	"weir/relay"
+	"weir/relay/auth"
 )
 
-// opaqueOutlet tells the followers of a document of kind Opaque.
-type opaqueOutlet struct{ room *relay.Room }
+// opaque is the dialect of /documents/opaque/{id}: the relay orders updates and stores them, clients rebase.
+type opaque struct{}
 
-func (o *opaqueOutlet) full() bool                { return o.room.Full() }
-func (*opaqueOutlet) moved(*cursor, uint64, bool) {}
+// maxUpdates bounds the updates of one push.
+const maxUpdates = 256
+
+// opaqueOutlet tells the followers of a document of kind Opaque.
+type opaqueOutlet struct{ followers }
+
+func (opaque) outlet(d *Document) outlet {
+	return outletOf(d, func(f followers) *opaqueOutlet { return &opaqueOutlet{f} })
+}
 
 // applied implements outlet. The author gets the update, too: that it comes back is what confirms it.
 func (o *opaqueOutlet) applied(e *entry, by *editor) error {
@@ -26,30 +37,22 @@ func (o *opaqueOutlet) applied(e *entry, by *editor) error {
 func appendUpdates(b, id []byte, version uint64, entries []*entry) []byte {
 	b = wire.AppendID(append(b, `{"type":"updates",`...), id)
 	b = strconv.AppendUint(append(b, `"version":`...), version, 10)
-	return append(appendList(append(b, `,"updates":`...), entries), '}')
+	return append(appendList(append(b, `,"updates":`...), entries, appendUpdate), '}')
 }
 
-func appendList(b []byte, entries []*entry) []byte {
-	b = append(b, '[')
-	for i, e := range entries {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, e.data...)
-	}
-	return append(b, ']')
+func appendUpdate(b []byte, e *entry) []byte { return append(b, e.data...) }
+
+func (opaque) state(s *session, f *following) [][]byte {
+	return [][]byte{f.doc.appendOpaque(nil, nil, s.resume)}
 }
 
 // appendOpaque appends where a document stands: the updates behind what the client has, or the snapshot and those
 // behind it. The caller holds mu and has loaded the document.
 func (d *Document) appendOpaque(b, id []byte, r resume) []byte {
 	body := d.body.(*opaqueBody)
-	b = wire.AppendID(append(b, `{"type":"document",`...), id)
-	b = append(append(append(b, `"document":"`...), d.id...), `","epoch":"`...)
-	b = append(append(b, d.epoch...), `","version":`...)
-	b = strconv.AppendUint(b, d.version, 10)
-	entries, ok := body.after(d.version, min(r.version, d.version))
-	if !ok || r.epoch != d.epoch || r.version > d.version {
+	b = d.appendDocument(b, "document", id)
+	entries, ok := body.after(d.version, r.version)
+	if !ok || r.epoch != d.epoch {
 		entries, _ = body.after(d.version, body.from)
 		b = append(b, `,"snapshot":`...)
 		if body.doc == nil {
@@ -59,17 +62,142 @@ func (d *Document) appendOpaque(b, id []byte, r resume) []byte {
 			b = append(append(append(b, `,"doc":`...), body.doc...), '}')
 		}
 	}
-	return append(appendList(append(b, `,"updates":`...), entries), '}')
+	return append(appendList(append(b, `,"updates":`...), entries, appendUpdate), '}')
 }
 
-// opaqueOutlet is that of the document, which is made for its first follower. The caller holds mu.
-func (d *Document) opaqueOutlet(core *relay.Core) *opaqueOutlet {
-	for _, o := range d.outlets {
-		if o, ok := o.(*opaqueOutlet); ok {
-			return o
+func (opaque) member(m *request, key string, v []byte) (err error) {
+	switch key {
+	case "since":
+		m.version, err = versionMember(key, v)
+	case "updates":
+		err = m.list(v)
+	case "doc":
+		m.doc = compact(v)
+	}
+	return err
+}
+
+func (m *request) list(v []byte) error {
+	m.updates = nil
+	err := wire.Elements(v, func(x []byte) error {
+		if x[0] != '{' || len(m.updates) == maxUpdates {
+			return wire.ErrField
+		}
+		m.updates = append(m.updates, compact(x))
+		return nil
+	})
+	if err != nil || len(m.updates) == 0 {
+		return badRequest(fmt.Sprintf("updates must be a list of 1 to %d objects", maxUpdates))
+	}
+	return nil
+}
+
+// compact is a copy of JSON without the white space between its tokens.
+func compact(v []byte) json.RawMessage {
+	var b bytes.Buffer
+	_ = json.Compact(&b, v) // it has been checked
+	return b.Bytes()
+}
+
+func (o opaque) handle(s *session, m *request) error {
+	var f func(s *session, d *Document, ed *editor, m *request) error
+	switch m.kind {
+	case "push":
+		f = o.push
+	case "pull":
+		f = o.pull
+	case "snapshot":
+		f = o.snapshot
+	default:
+		return errMessageType
+	}
+	if m.version == nil {
+		return badRequest("version, or since, is missing")
+	}
+	if m.kind != "pull" && !s.may(auth.Publish, s.document) {
+		return errWrite
+	}
+	return s.edit(func(d *Document, ed *editor) error { return f(s, d, ed, m) })
+}
+
+// push appends updates, if they were made at the newest version.
+func (opaque) push(s *session, d *Document, ed *editor, m *request) error {
+	if m.updates == nil {
+		return badRequest("updates are missing")
+	}
+	if *m.version != d.version {
+		b := wire.AppendID([]byte(`{"type":"rejected",`), m.id)
+		s.one.reply(append(strconv.AppendUint(append(b, `"version":`...), d.version, 10), '}'))
+		return nil
+	}
+	body := d.body.(*opaqueBody)
+	for _, data := range m.updates {
+		if d.version-body.from >= keptMost || d.bytes >= keptBytes {
+			return errSnapshot
+		}
+		if err := d.admit(); err != nil {
+			return err
+		}
+		e := &entry{user: ed.user, src: s.src, id: string(m.id), data: data}
+		if err := d.append(e, ed, nil); err != nil {
+			return err
+		}
+		body.log = append(body.log, e)
+	}
+	if n := d.version - body.from; n/snapshotOps > (n-uint64(len(m.updates)))/snapshotOps {
+		s.one.reply(append(strconv.AppendUint([]byte(`{"type":"snapshot_wanted","version":`), d.version, 10), '}'))
+	}
+	return nil
+}
+
+// pull answers the updates behind a version.
+func (opaque) pull(s *session, d *Document, _ *editor, m *request) error {
+	if *m.version > d.version {
+		return errAhead
+	}
+	if entries, ok := d.body.(*opaqueBody).after(d.version, *m.version); ok {
+		s.one.reply(appendUpdates(nil, m.id, *m.version, entries))
+	} else {
+		s.one.reply(d.appendOpaque(nil, m.id, resume{}))
+	}
+	return nil
+}
+
+// snapshot takes a document as a client has it at a version.
+func (opaque) snapshot(s *session, d *Document, ed *editor, m *request) error {
+	body := d.body.(*opaqueBody)
+	version := *m.version
+	switch {
+	case m.doc == nil:
+		return badRequest("doc is missing")
+	case version > d.version:
+		return errAhead
+	case version < body.from || version == body.from && body.doc != nil:
+		return errUploaded
+	case len(m.doc) > int(d.set.config.Size):
+		return errLarge
+	}
+	ticket, err := d.set.shelf.save(d.id, Opaque, d.epoch, version, func(b []byte) []byte { return append(b, m.doc...) })
+	if err != nil {
+		return err
+	}
+	body.put(m.doc, version, d.version)
+	d.kept = true
+	d.since = int(d.version - version)
+	d.bytes = 0
+	if behind, ok := body.after(d.version, version); ok {
+		for _, e := range behind {
+			d.bytes += e.size()
 		}
 	}
-	o := &opaqueOutlet{core.Room(d.channel)}
-	d.outlets = append(d.outlets, o)
-	return o
+	d.set.counts.snapshots.Inc()
+	id := bytes.Clone(m.id)
+	d.after(ticket, func(err error) {
+		if err != nil {
+			s.client.SendError(id, err)
+			return
+		}
+		ed.outlet.all().room.Reply(s.client, appendOK(nil, id, version), false)
+	})
+	return nil
 }

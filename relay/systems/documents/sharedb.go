@@ -1,82 +1,202 @@
 package documents
 
 import (
-	"strconv"
+	"errors"
+	"net/http"
 	"strings"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
 	"weir/relay"
+	"weir/relay/auth"
 	"weir/relay/systems/documents/sharedb"
 	"weir/relay/systems/documents/text"
 )
 
-// shareOutlet tells ShareDB's followers of a document.
-type shareOutlet struct {
-	room                 *relay.Room
-	collection, document string
+// shareDB is the codec of ShareDB's protocol, at /documents/sharedb. Its connections may follow many documents.
+type shareDB struct {
+	run string // begins the names of editors: whose name begins otherwise comes from an earlier run
 }
 
-func (o *shareOutlet) full() bool { return o.room.Full() }
+func newShareDB() shareDB { return shareDB{newEpoch()[:8] + "."} }
 
-// moved implements outlet: the type has no presence there.
-func (*shareOutlet) moved(*cursor, uint64, bool) {}
+func (p shareDB) admit(s *session, _ *fasthttp.Args) error {
+	s.src = p.run + ulid.Make().String()
+	return nil
+}
 
-// applied implements outlet. The author gets the acknowledgement in the place of the operation.
-func (o *shareOutlet) applied(e *entry, by *editor) error {
-	m := relay.RoomMessage{Data: o.appendOp(make([]byte, 0, 192), e)}
-	if by != nil && by.outlet == outlet(o) {
-		m.Exclude, m.Answer = by.connection, o.appendAck(nil, e)
+func (shareDB) hello(s *session) { s.client.Send(sharedb.AppendHello(nil, sharedb.Init, s.src)) }
+
+// state implements codec. A client follows what it asks for; see subscribe.
+func (shareDB) state(*session, *following) [][]byte { return nil }
+
+// message answers a request.
+func (p shareDB) message(s *session, data []byte, _ bool) {
+	r, err := sharedb.Parse(data)
+	if err == nil {
+		err = p.answer(s, &r)
 	}
-	return o.room.Send(m)
-}
-
-// appendHead appends what an operation and its acknowledgement have in common. Versions there are those that
-// operations are applied at.
-func (o *shareOutlet) appendHead(b []byte, e *entry) []byte {
-	b = sharedb.AppendNames(append(b, '{'), sharedb.Op, o.collection, o.document)
-	b = strconv.AppendUint(append(b, `,"v":`...), e.version-1, 10)
-	b = wire.AppendString(append(b, `,"src":`...), e.src)
-	if _, err := strconv.ParseUint(e.id, 10, 53); err == nil {
-		b = append(append(b, `,"seq":`...), e.id...)
+	switch {
+	case err == nil:
+	case r.Action == sharedb.Op && passes(err):
+		s.documents.counts.refused.Inc()
+		s.client.Close(closeOverloaded, "overloaded")
+	default:
+		s.refuse(data, err)
 	}
-	return b
 }
 
-func (o *shareOutlet) appendAck(b []byte, e *entry) []byte {
-	return append(o.appendHead(b, e), '}')
+// passes says whether an operation that was refused may be taken a little later. The client would take it back and
+// forget it if it was told: it is ended instead, comes back, and sends it again.
+func passes(err error) bool {
+	status, _, _ := relay.Told(err)
+	return status == http.StatusServiceUnavailable && !errors.Is(err, errOpen)
 }
 
-// appendOp appends an operation. The first of a document is what creates it there.
-func (o *shareOutlet) appendOp(b []byte, e *entry) []byte {
-	b = o.appendHead(b, e)
-	if e.version > 1 {
-		return append(e.op.Plain().AppendJSON(append(b, `,"op":`...)), '}')
+// refuse answers a request with an error.
+func (s *session) refuse(request []byte, err error) {
+	s.documents.counts.refused.Inc()
+	if wire.Members(request, func(string, []byte) error { return nil }) != nil {
+		request = []byte("{}")
 	}
-	b = append(b, `,"create":{"type":"`+sharedb.TextType+`","data":`...)
-	var first string
-	for _, c := range e.op {
-		if c.Kind == text.Insert {
-			first = c.S
+	code, message := shareCode(err)
+	if code == sharedb.CodeUnknown {
+		s.core.Log().Debug("request refused", "error", err.Error())
+	}
+	s.client.Send(sharedb.AppendError(nil, request, code, message))
+}
+
+var (
+	// errUnsupported is what is not spoken here: queries, deleting, and other types.
+	errUnsupported = errors.New("unknown or not supported here")
+
+	errExists = relay.Fault(409, "exists", "the document exists already", false)
+	errType   = relay.Fault(400, "bad_type", "only the type "+sharedb.TextType+" is known here", false)
+)
+
+// shareCodes are the codes that ShareDB's clients know errors by. What is not among them is not told.
+var shareCodes = []struct {
+	code   string
+	errors []error
+}{
+	{sharedb.CodeForm, []error{sharedb.ErrForm, errID, errUnsupported}},
+	{sharedb.CodeMissing, []error{errNone}},
+	{sharedb.CodeExists, []error{errExists}},
+	{sharedb.CodeType, []error{errKind, errType}},
+	{sharedb.CodeBadOp, []error{text.ErrOp, errSplit}},
+	{sharedb.CodeNotApplied, []error{text.ErrRange}},
+	{sharedb.CodeNewer, []error{errAhead}},
+	{sharedb.CodeOpsGone, []error{errStale, errGone}},
+	{sharedb.CodeReadOnly, []error{errWrite}},
+	{sharedb.CodeUnread, []error{errRead}},
+	{sharedb.CodeUnknown, []error{errUnanswered, errLarge, errOverloaded, errOpen, errFollow}},
+}
+
+// shareCode is an error as ShareDB's clients know it.
+func shareCode(err error) (code, message string) {
+	for _, x := range shareCodes {
+		for _, known := range x.errors {
+			if errors.Is(err, known) {
+				_, behind, ok := strings.Cut(err.Error(), ": ")
+				if !ok {
+					behind = err.Error()
+				}
+				return x.code, behind
+			}
 		}
 	}
-	return append(text.AppendString(b, first), '}', '}')
+	return sharedb.CodeUnknown, "something went wrong here"
 }
 
-// shareOutlet is that of the document, which is made for its first follower. The caller holds mu.
-func (d *Document) shareOutlet(core *relay.Core) *shareOutlet {
-	for _, o := range d.outlets {
-		if o, ok := o.(*shareOutlet); ok {
-			return o
+func (p shareDB) answer(s *session, r *sharedb.Request) error {
+	switch r.Action {
+	case sharedb.Handshake:
+		p.handshake(s, r)
+		s.client.Send(sharedb.AppendHello(nil, sharedb.Handshake, s.src))
+	case sharedb.Ping:
+		s.client.Send([]byte(`{"a":"pp"}`))
+	case sharedb.Fetch:
+		return s.fetch(r)
+	case sharedb.Subscribe:
+		_, err := s.subscribe(r.Collection, r.Document, r.Version, nil)
+		return err
+	case sharedb.Unsubscribe:
+		if err := s.unsubscribe(r.Collection, r.Document); err != nil {
+			return err
 		}
+		s.client.Send(append(sharedb.AppendNames([]byte{'{'}, r.Action, r.Collection, r.Document), '}'))
+	case sharedb.BulkFetch, sharedb.BulkSubscribe, sharedb.BulkUnsub:
+		return s.bulk(r)
+	case sharedb.Op:
+		return s.submit(r)
+	case sharedb.SnapshotFetch:
+		return s.snapshot(r)
+	case "p", "ps", "pu", "pr": // the type has no presence: as where it is switched off
+	default:
+		return errUnsupported
 	}
-	collection, document, _ := strings.Cut(d.id, ":")
-	o := &shareOutlet{core.Room(d.channel), collection, document}
-	d.outlets = append(d.outlets, o)
-	return o
+	return nil
 }
 
-// shareID is the document that ShareDB calls d in a collection.
-func shareID(collection, d string) (string, bool) {
-	id := collection + ":" + d
-	return id, collection != "" && d != "" && !strings.Contains(collection, ":") && goodDocumentID(id)
+// handshake takes the name that the client had on an earlier connection.
+func (p shareDB) handshake(s *session, r *sharedb.Request) {
+	id, err := wire.Text(r.ID)
+	if err != nil || !wire.ValidName(id) {
+		return
+	}
+	s.src = strings.Clone(id)
+	s.stale = !strings.HasPrefix(id, p.run) && s.core.Config().Data == ""
+}
+
+// shareID is the document of a collection.
+func shareID(collection, document string) (string, error) {
+	id := collection + ":" + document
+	if collection == "" || document == "" || strings.Contains(collection, ":") || !validDocumentID(id) {
+		return "", errID
+	}
+	return id, nil
+}
+
+// readable is shareID for a document that the client may read.
+func (s *session) readable(collection, document string) (string, error) {
+	id, err := shareID(collection, document)
+	if err == nil && !s.may(auth.Subscribe, id) {
+		err = errRead
+	}
+	return id, err
+}
+
+// read calls f with the lock of a text, which is in memory.
+func (s *session) read(id string, f func(d *Document) error) error {
+	d, err := s.documents.get(id)
+	if err != nil {
+		return err
+	}
+	defer d.release()
+	return d.use(Text, func() error { return f(d) })
+}
+
+// created says whether ShareDB's clients see a document. The caller holds mu.
+func (d *Document) created() bool { return d.version > 0 }
+
+// appendShare appends a snapshot. The caller holds mu and has loaded the document.
+func (d *Document) appendShare(b []byte) []byte {
+	if !d.created() {
+		return sharedb.AppendSnapshot(b, 0, nil)
+	}
+	return sharedb.AppendSnapshot(b, d.version, d.body.appendContent)
+}
+
+// missed is the operations that a client with a version lacks.
+func (s *session) missed(d *Document, version uint64) ([]*entry, error) {
+	if version > d.version || s.stale && version > 0 {
+		return nil, errAhead
+	}
+	entries, ok := d.body.(*textBody).after(d.version, version)
+	if !ok {
+		return nil, errGone
+	}
+	return entries, nil
 }

@@ -42,21 +42,21 @@ func (g *gathering) arrive(err error) {
 
 // bulk does for many documents of a collection what is done for one. What is refused for one of them is told for that
 // one.
-func (s *share) bulk(c *relay.Client, a *agent, r *sharedb.Request) error {
+func (s *session) bulk(r *sharedb.Request) error {
 	b := append([]byte{'{'}, `"data":{`...)
 	empty := len(b)
-	g := &gathering{client: c}
+	g := &gathering{client: s.client}
 	g.left.Store(1)
 	for _, k := range r.Bulk {
 		var data []byte
 		var err error
 		switch r.Action {
 		case sharedb.BulkUnsub:
-			err = s.unsubscribe(c, a, r.Collection, k.Document)
+			err = s.unsubscribe(r.Collection, k.Document)
 		case sharedb.BulkSubscribe:
-			data, err = s.subscribe(c, a, r.Collection, k.Document, k.Version, g)
+			data, err = s.subscribe(r.Collection, k.Document, k.Version, g)
 		default:
-			data, err = s.bulkFetch(c, a, r.Collection, k, g)
+			data, err = s.bulkFetch(r.Collection, k, g)
 		}
 		if err != nil && (r.Versions || r.Action == sharedb.BulkUnsub) {
 			return err
@@ -83,25 +83,22 @@ func (s *share) bulk(c *relay.Client, a *agent, r *sharedb.Request) error {
 
 // bulkFetch is the snapshot of one document of a bulk request. With a version it sends what the client has missed
 // instead.
-func (s *share) bulkFetch(c *relay.Client, a *agent, collection string, k sharedb.Known, g *gathering) (data []byte, err error) {
-	d, err := s.hold(c, collection, k.Document)
+func (s *session) bulkFetch(collection string, k sharedb.Known, g *gathering) (data []byte, err error) {
+	id, err := s.readable(collection, k.Document)
 	if err != nil {
 		return nil, err
 	}
-	defer d.release()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.load(Text); err != nil {
-		return nil, err
-	}
-	if k.Version == nil {
+	return data, s.read(id, func(d *Document) error {
+		if k.Version == nil {
+			data = d.appendShare(nil)
+		} else {
+			out, err := s.shareState(d, "", k.Version, false)
+			if err != nil {
+				return err
+			}
+			s.tell(d, out)
+		}
 		g.await(d)
-		return d.appendShare(nil), nil
-	}
-	out, err := a.state(d, d.shareOutlet(s.core), "", k.Version, false)
-	if err == nil {
-		d.tellClient(c, out)
-		g.await(d)
-	}
-	return nil, err
+		return nil
+	})
 }

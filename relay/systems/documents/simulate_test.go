@@ -79,6 +79,7 @@ type simEditor struct {
 
 // world is the simulation.
 type world struct {
+	followers
 	t         *testing.T
 	r         *rand.Rand
 	documents *Documents
@@ -111,8 +112,7 @@ func (w *world) applied(e *entry, by *editor) error {
 	return nil
 }
 
-func (w *world) moved(*cursor, uint64, bool) {}
-func (w *world) full() bool                  { return w.number(200) == 0 } // now and then operations are refused
+func (w *world) full() bool { return w.number(200) == 0 } // now and then operations are refused
 
 // connect opens the document for an editor.
 func (w *world) connect(x *simEditor) {

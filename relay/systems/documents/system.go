@@ -41,10 +41,14 @@ func (s *System) Start(core *relay.Core) error {
 	for _, name := range []string{namespace, logNamespace, headNamespace} {
 		core.Guard(name, func(*auth.Identity, auth.Ops, string) relay.Verdict { return relay.Denied }, nil)
 	}
-	core.Live("/documents/{id}/collaborate", (&native{core, s.documents}).live())
-	core.Live("/documents/sharedb", newShare(core, s.documents).live())
-	core.Live("/documents/yjs/{id}", (&yjsRelay{core, s.documents}).live())
-	core.Live("/documents/opaque/{id}", (&opaque{native{core, s.documents}}).live())
+	live := func(path string, kind Kind, c codec, forbidden int, r relay.Live) {
+		core.Live(path, (&protocol{core, s.documents, kind, c, forbidden}).route(r))
+	}
+	text, updates := messages{native{}, true}, messages{opaque{}, false}
+	live("/documents/{id}/collaborate", Text, text, closeForbidden, relay.Live{Errors: true, Ping: text.ping})
+	live("/documents/opaque/{id}", Opaque, updates, closeForbidden, relay.Live{Errors: true, Ping: updates.ping})
+	live("/documents/sharedb", Text, newShareDB(), closeForbidden, relay.Live{})
+	live("/documents/yjs/{id}", Yjs, yWebsocket{}, closeYjsForbidden, relay.Live{Binary: true})
 	(&api{core, s.documents}).serve()
 	s.stop = make(chan struct{})
 	core.Contain().Loop(&s.stopped, "sweep of documents", s.sweep) // Close stops it and waits

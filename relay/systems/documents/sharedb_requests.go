@@ -1,0 +1,241 @@
+package documents
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"weir/relay/auth"
+	"weir/relay/systems/documents/sharedb"
+	"weir/relay/systems/documents/text"
+)
+
+// fetch answers a snapshot, or with a version the operations behind it.
+func (s *session) fetch(r *sharedb.Request) error {
+	id, err := s.readable(r.Collection, r.Document)
+	if err != nil {
+		return err
+	}
+	return s.read(id, func(d *Document) error {
+		out, err := s.shareState(d, r.Action, r.Version, true)
+		if err == nil {
+			s.tell(d, out)
+		}
+		return err
+	})
+}
+
+// shareState is the messages that bring a client up to date: a snapshot, or what it has missed. reply says that there is
+// to be an answer behind it. The caller holds the document's lock.
+func (s *session) shareState(d *Document, action string, version *uint64, reply bool) (out [][]byte, err error) {
+	o := d.shareOutlet()
+	if version != nil {
+		entries, err := s.missed(d, *version)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			out = append(out, o.appendOp(nil, e))
+		}
+	}
+	if !reply {
+		return out, nil
+	}
+	b := []byte{'{'}
+	if version == nil {
+		b = append(d.appendShare(append(b, `"data":`...)), ',')
+	}
+	return append(out, append(sharedb.AppendNames(b, action, o.collection, o.document), '}')), nil
+}
+
+// tell sends messages to a client that may not follow the document, when what they say is safe. If that fails, the client
+// is ended: it comes back, and asks again. The caller holds the document's lock.
+func (s *session) tell(d *Document, messages [][]byte) {
+	d.after(noTicket, func(err error) {
+		if err != nil {
+			s.client.Close(closeOverloaded, "not stored")
+			return
+		}
+		s.send(messages, false)
+	})
+}
+
+// subscribe follows a document. For an answer that is gathered it returns the snapshot, if no version is given.
+func (s *session) subscribe(collection, document string, version *uint64, g *gathering) (data []byte, err error) {
+	id, err := s.readable(collection, document)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.documents.get(id)
+	if err != nil {
+		return nil, err
+	}
+	known := false
+	err = d.use(Text, func() error {
+		out, err := s.shareState(d, sharedb.Subscribe, version, g == nil)
+		if err != nil {
+			return err
+		}
+		if g != nil && version == nil {
+			data = d.appendShare(nil)
+		}
+		f := s.following(d.id)
+		if known = f != nil; known {
+			f.reply(out...)
+		} else {
+			if f, err = s.follow(d); err != nil {
+				return err
+			}
+			f.begin(out)
+		}
+		g.await(d)
+		return nil
+	})
+	if err != nil || known {
+		d.release()
+	}
+	return data, err
+}
+
+func (s *session) unsubscribe(collection, document string) error {
+	id, err := shareID(collection, document)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	f := s.follows[id]
+	delete(s.follows, id)
+	s.mu.Unlock()
+	if f != nil {
+		f.editor.outlet.all().room.Leave(s.client)
+		f.end()
+	}
+	return nil
+}
+
+// submit applies an operation, or what creates a document.
+func (s *session) submit(r *sharedb.Request) error {
+	id, err := s.readable(r.Collection, r.Document)
+	if err != nil {
+		return err
+	}
+	if !s.may(auth.Publish, id) {
+		return errWrite
+	}
+	x := &edit{user: s.client.Identity().User, src: r.Src, id: string(r.Seq), free: true}
+	if x.src == "" {
+		x.src = s.src
+	}
+	switch {
+	case r.Seq == nil:
+		return fmt.Errorf("%w: seq is missing", text.ErrOp)
+	case r.Op != nil:
+		x.op, err = text.Parse(r.Op)
+	case r.Create && !sharedb.IsText(r.Type):
+		err = errType
+	case r.Create && string(r.Data) == `""`:
+	case r.Create:
+		x.op, err = text.Parse(append(append([]byte{'['}, r.Data...), ']'))
+	default:
+		err = errUnsupported // deleting is for backends
+	}
+	if err != nil {
+		return err
+	}
+	return s.read(id, func(d *Document) error {
+		if f := s.following(d.id); f != nil {
+			if f.editor.replaced {
+				return nil
+			}
+			x.by = f.editor
+		}
+		if r.Version != nil {
+			x.base = *r.Version
+		} else if !r.Create {
+			x.base = d.version
+		}
+		return s.apply(d, x, r.Create)
+	})
+}
+
+// apply makes an edit that a client has submitted, and sees that it is acknowledged. The caller holds the
+// document's lock.
+func (s *session) apply(d *Document, x *edit, create bool) error {
+	if s.stale && x.base > 0 {
+		return errAhead
+	}
+	others, _ := d.body.(*textBody).after(d.version, min(x.base, d.version))
+	switch {
+	case create && d.created() && !isAgain(others, x):
+		return errExists
+	case !create && !d.created():
+		return errNone
+	}
+	settled := func(err error) { s.acknowledge(d, x, others, err) }
+	_, again, err := d.edit(x, settled)
+	if err == nil && again {
+		s.documents.counts.resends.Inc()
+		d.after(noTicket, settled)
+	}
+	return err
+}
+
+// acknowledge tells a client that its operation, or one that came again, is safe. Who follows is told of a new one in
+// its place among the others (see shareOutlet.applied). To all others comes first what they have not seen before it:
+// the client takes an acknowledgement of any other version than the one it has for an error. It was behind these when
+// it sent the operation; that they are sent twice to who has subscribed meanwhile is what it expects. The caller holds
+// the document's lock.
+func (s *session) acknowledge(d *Document, x *edit, others []*entry, err error) {
+	o := d.shareOutlet()
+	f := s.following(d.id)
+	follows := f != nil && f.editor == x.by
+	ack := o.appendAck(nil, &entry{version: x.got, src: x.src, id: x.id})
+	switch {
+	case err != nil: // it may be stored yet: the client comes back, sends it again, and hears
+		s.client.Close(closeOverloaded, "not stored")
+	case follows && x.again:
+		o.room.Reply(s.client, ack, false)
+	case !follows:
+		for _, e := range others[:min(x.got-1-x.base, uint64(len(others)))] {
+			s.client.Send(o.appendOp(nil, e))
+		}
+		s.client.Send(ack)
+	}
+}
+
+// isAgain says whether an edit is among operations that were applied.
+func isAgain(entries []*entry, x *edit) bool {
+	return slices.ContainsFunc(entries, func(e *entry) bool { return e.src == x.src && e.id == x.id && e.user == x.user })
+}
+
+// snapshot answers a document as it was at a version.
+func (s *session) snapshot(r *sharedb.Request) error {
+	id, err := s.readable(r.Collection, r.Document)
+	if err != nil {
+		return err
+	}
+	return s.read(id, func(d *Document) error {
+		version := d.version
+		if r.Version != nil {
+			version = *r.Version
+		}
+		if version > d.version {
+			return errAhead
+		}
+		then, ok := d.body.(*textBody).at(d.version, version)
+		switch {
+		case !ok:
+			return errGone
+		case r.ID == nil:
+			return sharedb.ErrForm
+		}
+		b := []byte(`{"type":null`)
+		if version > 0 {
+			b = append(text.AppendString([]byte(`{"data":`), then), `,"type":"`+sharedb.TextType+`"`...)
+		}
+		b = strconv.AppendUint(append(b, `,"v":`...), version, 10)
+		b = append(append(append(b, `,"a":"nf","id":`...), r.ID...), '}')
+		s.tell(d, [][]byte{b})
+		return nil
+	})
+}

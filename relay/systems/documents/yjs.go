@@ -1,0 +1,131 @@
+package documents
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/relay/auth"
+	"weir/relay/systems/documents/yjs"
+)
+
+// yWebsocket is the codec of y-websocket's protocol, at /documents/yjs/{id}.
+type yWebsocket struct{}
+
+// Close codes that y-websocket does not come back after.
+const (
+	closeYjsForbidden = 4403
+	closeYjsTooLarge  = 4413
+	closeYjsForm      = 4400
+)
+
+func (yWebsocket) admit(*session, *fasthttp.Args) error { return nil }
+func (yWebsocket) hello(*session)                       {}
+func (yWebsocket) outlet(d *Document) outlet {
+	return outletOf(d, func(f followers) *yjsOutlet {
+		f.binary = true
+		return &yjsOutlet{followers: f, now: d.set.now, told: d.set.now()}
+	})
+}
+
+// state asks the client for what is lacking here, and says who is there.
+func (yWebsocket) state(_ *session, f *following) [][]byte {
+	return [][]byte{
+		yjs.AppendSync(nil, yjs.Step1, f.doc.body.(*yjsBody).state.Vector().Append(nil)),
+		yjs.AppendAwareness(nil, f.editor.outlet.(*yjsOutlet).list()),
+	}
+}
+
+// message handles what a client says. One that can not go on is ended: the protocol has no errors.
+func (y yWebsocket) message(s *session, data []byte, binary bool) {
+	m, err := yjs.ParseMessage(data)
+	switch {
+	case err != nil || !binary:
+		s.documents.counts.refused.Inc()
+		s.client.Close(closeYjsForm, "not a message of y-websocket")
+		return
+	case m.Type == yjs.Sync && m.Step == yjs.Step1:
+		err = y.sync(s, m.Body)
+	case m.Type == yjs.Sync:
+		err = y.update(s, m.Body)
+	case m.Type == yjs.Awareness:
+		err = y.awareness(s, m.Body)
+	default: // QueryAwareness
+		s.one.doc.mu.Lock()
+		s.one.tell(yjs.AppendAwareness(nil, s.one.editor.outlet.(*yjsOutlet).list()))
+		s.one.doc.mu.Unlock()
+	}
+	if err == nil {
+		return
+	}
+	s.documents.counts.refused.Inc()
+	switch {
+	case errors.Is(err, errWrite): // the client stays, and reads
+		s.client.SendBinary(yjs.AppendDenied(nil, "not allowed to change this document"))
+	case errors.Is(err, yjs.ErrForm):
+		s.client.Close(closeYjsForm, "not an update of Yjs")
+	case errors.Is(err, errLarge):
+		s.client.Close(closeYjsTooLarge, "the document would grow beyond what is allowed")
+	default:
+		s.client.Close(closeOverloaded, "overloaded")
+	}
+}
+
+// tell sends the client a message that says what is safe by then. The caller holds the document's lock.
+func (f *following) tell(b []byte) {
+	f.doc.say(func() { f.session.client.SendBinary(b) })
+}
+
+// sync answers a client's state vector with what it lacks.
+func (yWebsocket) sync(s *session, body []byte) error {
+	v, err := yjs.ParseStateVector(body)
+	if err != nil {
+		return err
+	}
+	return s.one.doc.use(Yjs, func() error {
+		s.one.tell(yjs.AppendSync(nil, yjs.Step2, s.one.doc.body.(*yjsBody).all().Since(v).Append(nil)))
+		return nil
+	})
+}
+
+// update stores an update and tells the others.
+func (yWebsocket) update(s *session, body []byte) error {
+	raw := bytes.Clone(body)
+	u, err := yjs.Parse(raw)
+	if err != nil {
+		return err
+	}
+	d := s.one.doc
+	news := false
+	isNew := func() error {
+		news = d.body.(*yjsBody).state.New(u)
+		return nil
+	}
+	if err := d.use(Yjs, isNew); err != nil || !news {
+		return err
+	}
+	if !s.may(auth.Publish, s.document) { // which may take a backend seconds
+		return errWrite
+	}
+	return d.use(Yjs, func() error {
+		if _ = isNew(); !news { // by now
+			return nil
+		}
+		if err := d.admit(); err != nil {
+			return err
+		}
+		b := d.body.(*yjsBody)
+		if b.bytes+len(raw) > int(d.set.config.Size) {
+			if b.merge(); b.bytes+len(raw) > int(d.set.config.Size) {
+				return errLarge
+			}
+		}
+		if err := d.append(&entry{user: s.one.editor.user, data: base64Of(raw)}, s.one.editor, nil); err != nil {
+			return err
+		}
+		b.add(raw, u)
+		d.settle()
+		return nil
+	})
+}
