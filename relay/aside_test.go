@@ -322,6 +322,32 @@ func TestRefreshDoesNotWait(t *testing.T) {
 	}
 }
 
+// A new token is asked about also while a decision about another channel has failed and a third one is still to come.
+func TestRefreshIsAskedAboutAfterAFailure(t *testing.T) {
+	t.Parallel()
+	g, j := judged(t)
+	c := g.client("u1")
+	c.say(`{"type":"subscribe","id":1,"channel":"asked:a"}`)
+	g.until("it is asked", func() bool { return j.waiting() == 1 })
+	j.answer(0, nil)
+	c.hear()
+	c.say(`{"type":"history","id":2,"channel":"asked:slow"}`, `{"type":"history","id":3,"channel":"asked:failing"}`)
+	g.until("both are asked", func() bool { return j.waiting() == 2 })
+	j.mu.Lock()
+	failing := slices.IndexFunc(j.pending, func(p *plea) bool { return p.channel == "asked:failing" })
+	j.mu.Unlock()
+	j.answer(failing, ErrUnavailable)
+	if h := c.hear(); h.Code != "unavailable" || string(h.ID) != "3" {
+		t.Fatal(h.raw)
+	}
+	c.ask(`{"type":"refresh","id":4,"token":"%s"}`, mint(t, "u1"))
+	g.until("the subscription is asked about", func() bool { return j.waiting() == 2 })
+	j.answer(1, ErrDenied)
+	if h := c.hear(); h.Type != "unsubscribed" || h.Channel != "asked:a" {
+		t.Fatal(h.raw)
+	}
+}
+
 // More than may wait is refused with something that may be tried again, and pings are still answered.
 func TestWaitingCommandsAreBounded(t *testing.T) {
 	t.Parallel()

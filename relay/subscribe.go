@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"weir/broker"
 	"weir/internal/wire"
@@ -242,7 +243,7 @@ func (s *session) revoke() {
 	s.mu.Unlock()
 	for _, channel := range channels {
 		if err := s.review(channel, inTurn); err == errAsk || err == errDisk { //nolint:errorlint // they are not wrapped
-			_ = s.hold(channel, held{}) // there is always room for these
+			_ = s.hold(channel, held{since: time.Now()}) // there is always room for these
 		}
 	}
 }

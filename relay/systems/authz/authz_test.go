@@ -195,7 +195,9 @@ func TestRefreshAsksAgain(t *testing.T) {
 		t.Fatal(got)
 	}
 	b.answer(func(question) (int, string) { return 503, "" })
-	refresh := func(role string) string { return fmt.Sprintf(`"type":"refresh","token":%q`, g.Token("u1", relaytest.Role(role))) }
+	refresh := func(role string) string {
+		return fmt.Sprintf(`"type":"refresh","token":%q`, g.Token("u1", relaytest.Role(role)))
+	}
 	if got := command(p, 2, refresh("one")); got != "ok" {
 		t.Fatal(got)
 	}
