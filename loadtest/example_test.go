@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"weir/loadtest"
-	"weir/loadtest/fake"
 	"weir/loadtest/report"
 	"weir/loadtest/scenario"
 	"weir/loadtest/target"
@@ -14,11 +13,11 @@ import (
 
 // A relay in memory that loses the tenth message to one of its subscribers.
 func ExampleRun() {
-	server := fake.New(fake.Config{Fault: func(conn, n int) fake.Fault {
+	server := newFakeRelay(fakeConfig{Fault: func(conn, n int) fault {
 		if conn == 2 && n == 10 {
-			return fake.Lose
+			return lose
 		}
-		return fake.None
+		return noFault
 	}})
 	defer server.Close()
 	rec, err := loadtest.Run(context.Background(), loadtest.Config{

@@ -1,18 +1,10 @@
 package loadtest
 
 import (
-	"context"
 	"math"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"pgregory.net/rapid"
-
-	"weir/loadtest/fake"
-	"weir/loadtest/report"
-	"weir/loadtest/scenario"
-	"weir/loadtest/target"
 )
 
 // Whatever the capacity and wherever the search starts, it ends within 3 % below the capacity.
@@ -81,33 +73,4 @@ func TestSearchForgivesOneDisturbance(t *testing.T) {
 	if err := search(100, func(float64, bool) (bool, error) { return false, nil }); err != nil {
 		t.Error(err)
 	}
-}
-
-// The whole search in virtual time, against a server that refuses what is more than 250 messages a
-// second.
-func TestFindMaxAgainstAServer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var window []time.Time
-		srv := fake.New(fake.Config{Refuse: func(int) bool {
-			now := time.Now()
-			for len(window) > 0 && now.Sub(window[0]) > time.Second {
-				window = window[1:]
-			}
-			window = append(window, now)
-			return len(window) > 250
-		}})
-		defer srv.Close()
-		rec, err := FindMax(context.Background(), Config{
-			Scenario: scenario.Scenario{Name: "find", Subscribers: 4, Rate: 20, Duration: 5 * time.Second, Publishers: 1},
-			Target:   target.Options{Name: "weir"}, Dial: srv.Dial,
-		}, Goal{P99: 10 * time.Millisecond, Probe: 2 * time.Second})
-		if err != nil {
-			t.Fatal(err)
-		}
-		res := report.New(rec)
-		// real CPU time counts against virtual seconds: only what the server did is judged here
-		if len(res.Search) < 10 || res.Refused != 0 || res.PublishesPerSecond > 250 || res.PublishesPerSecond < 235 {
-			t.Errorf("%v publishes/s, refused %d, search %+v", res.PublishesPerSecond, res.Refused, res.Search)
-		}
-	})
 }

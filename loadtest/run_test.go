@@ -1,4 +1,4 @@
-package loadtest
+package loadtest_test
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"weir/loadtest/fake"
+	"weir/loadtest"
 	"weir/loadtest/record"
 	"weir/loadtest/report"
 	"weir/loadtest/scenario"
@@ -14,25 +14,25 @@ import (
 )
 
 // virtual runs a scenario against a fake server in virtual time. during is called when the load begins.
-func virtual(t *testing.T, server fake.Config, s scenario.Scenario, during func(*fake.Server)) (*report.Result, *record.Record) {
+func virtual(t *testing.T, server fakeConfig, s scenario.Scenario, during func(*fakeRelay)) (*report.Result, *record.Record) {
 	t.Helper()
 	var rec *record.Record
 	synctest.Test(t, func(t *testing.T) {
-		srv := fake.New(server)
+		srv := newFakeRelay(server)
 		defer srv.Close()
-		cfg := Config{
+		cfg := loadtest.Config{
 			Scenario: s, Target: target.Options{Name: "weir", URL: "http://127.0.0.1:1"}, Dial: srv.Dial,
 			Token: func(user string) (string, error) { return user, nil },
 		}
 		began := false
-		cfg.Progress = func(p Progress) {
+		cfg.Progress = func(p loadtest.Progress) {
 			if !began && p.At > 0 && during != nil {
 				began = true
 				during(srv)
 			}
 		}
 		var err error
-		if rec, err = Run(context.Background(), cfg); err != nil {
+		if rec, err = loadtest.Run(context.Background(), cfg); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -51,7 +51,7 @@ func TestEveryDeliveryOfAPerfectServerIsAccountedFor(t *testing.T) {
 		for _, checked := range []scenario.Checked{scenario.All, 4} {
 			s := small()
 			s.Checked, s.Batch = checked, 5
-			res, _ := virtual(t, fake.Config{Window: window}, s, nil)
+			res, _ := virtual(t, fakeConfig{Window: window}, s, nil)
 			const want = 400 * 10 // 4 s with the warm-up, 10 subscribers of each channel
 			if res.Expected != want || res.Received != want || res.Lost+res.Duplicated+res.Reordered+res.Corrupted+res.Late != 0 {
 				t.Errorf("window %v, checked %d: %+v", window, checked, res)
@@ -70,33 +70,33 @@ func TestEveryDeliveryOfAPerfectServerIsAccountedFor(t *testing.T) {
 }
 
 func TestEveryFaultIsCountedExactly(t *testing.T) {
-	at := func(fault fake.Fault, numbers ...int) func(int, int) fake.Fault {
-		return func(conn, n int) fake.Fault {
+	at := func(what fault, numbers ...int) func(int, int) fault {
+		return func(conn, n int) fault {
 			for _, k := range numbers {
 				if conn == 3 && n == k {
-					return fault
+					return what
 				}
 			}
-			return fake.None
+			return noFault
 		}
 	}
 	tests := []struct {
 		name                             string
-		fault                            func(int, int) fake.Fault
+		fault                            func(int, int) fault
 		lost, duplicated, reordered, bad uint64
 	}{
-		{"lost", at(fake.Lose, 1, 50, 51, 52, 199), 5, 0, 0, 0},
-		{"lost at the very end", at(fake.Lose, 200, 201), 2, 0, 0, 0},
-		{"repeated", at(fake.Repeat, 7, 8, 200), 0, 3, 0, 0},
-		{"reordered", at(fake.Swap, 10, 20, 30, 40), 0, 0, 4, 0},
-		{"corrupted", at(fake.Corrupt, 5, 6), 0, 0, 0, 2},
+		{"lost", at(lose, 1, 50, 51, 52, 199), 5, 0, 0, 0},
+		{"lost at the very end", at(lose, 200, 201), 2, 0, 0, 0},
+		{"repeated", at(repeat, 7, 8, 200), 0, 3, 0, 0},
+		{"reordered", at(swap, 10, 20, 30, 40), 0, 0, 4, 0},
+		{"corrupted", at(corrupt, 5, 6), 0, 0, 0, 2},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := small()
 			s.Publishers = 1
 			// message 1 of each connection is the greeting of the test for one channel, which is not counted
-			res, _ := virtual(t, fake.Config{Fault: tt.fault}, s, nil)
+			res, _ := virtual(t, fakeConfig{Fault: tt.fault}, s, nil)
 			lost := tt.lost
 			if greeted := tt.name == "lost" && res.Lost == 4 || tt.name == "lost at the very end" && res.Lost == 1; greeted {
 				lost--
@@ -115,11 +115,11 @@ func TestEveryFaultIsCountedExactly(t *testing.T) {
 func TestLossOnCountedConnectionsIsFound(t *testing.T) {
 	s := small()
 	s.Channels, s.Checked, s.Subscribers = 1, 4, 40
-	res, _ := virtual(t, fake.Config{Window: 50 * time.Millisecond, Fault: func(conn, n int) fake.Fault {
+	res, _ := virtual(t, fakeConfig{Window: 50 * time.Millisecond, Fault: func(conn, n int) fault {
 		if conn >= 10 && n > 100 && n <= 101+conn {
-			return fake.Lose
+			return lose
 		}
-		return fake.None
+		return noFault
 	}}, s, nil)
 	const lost = 765 // 11 + 12 + ... + 40
 	if res.Lost != lost || res.Expected != 400*40 || res.Received != 400*40-lost {
@@ -134,7 +134,7 @@ func TestLossOnCountedConnectionsIsFound(t *testing.T) {
 func TestAStallShowsInTheLatencyOfAnOpenLoop(t *testing.T) {
 	s := small()
 	s.Duration = 5 * time.Second
-	res, _ := virtual(t, fake.Config{}, s, func(srv *fake.Server) {
+	res, _ := virtual(t, fakeConfig{}, s, func(srv *fakeRelay) {
 		time.AfterFunc(2*time.Second, func() { srv.Freeze(time.Second) })
 	})
 	if l := res.LatencyMs; l.P50 > 1 || l.P99 < 900 || l.P99 > 1000 || l.Max < 985 || l.Max > 1001 {
@@ -148,7 +148,7 @@ func TestAStallShowsInTheLatencyOfAnOpenLoop(t *testing.T) {
 func TestLateDeliveriesAreCounted(t *testing.T) {
 	s := small()
 	s.Late = 300 * time.Millisecond
-	res, _ := virtual(t, fake.Config{}, s, func(srv *fake.Server) { srv.Freeze(800 * time.Millisecond) })
+	res, _ := virtual(t, fakeConfig{}, s, func(srv *fakeRelay) { srv.Freeze(800 * time.Millisecond) })
 	if res.Late < 490 || res.Late > 510 || res.Lost != 0 {
 		t.Errorf("late %d, lost %d", res.Late, res.Lost)
 	}
@@ -159,7 +159,7 @@ func TestLateDeliveriesAreCounted(t *testing.T) {
 func TestPingsAreAnswered(t *testing.T) {
 	s := small()
 	s.Checked = 4
-	res, _ := virtual(t, fake.Config{Window: 30 * time.Millisecond, Ping: 200 * time.Millisecond}, s, nil)
+	res, _ := virtual(t, fakeConfig{Window: 30 * time.Millisecond, Ping: 200 * time.Millisecond}, s, nil)
 	if res.Connections.Closed != 0 || res.Lost != 0 || res.Connections.Alike != 16 {
 		t.Errorf("lost %d, %+v", res.Lost, res.Connections)
 	}
@@ -169,7 +169,7 @@ func TestRefusedMessagesAreNotExpected(t *testing.T) {
 	for _, batch := range []int{1, 10} {
 		s := small()
 		s.Batch = batch
-		res, _ := virtual(t, fake.Config{Refuse: func(n int) bool { return n%20 == 0 }}, s, nil)
+		res, _ := virtual(t, fakeConfig{Refuse: func(n int) bool { return n%20 == 0 }}, s, nil)
 		if res.Refused != 20 || res.Lost != 0 || res.Expected != 380*10 || res.Received != res.Expected {
 			t.Errorf("batch %d: refused %d, lost %d, expected %d", batch, res.Refused, res.Lost, res.Expected)
 		}
@@ -178,11 +178,11 @@ func TestRefusedMessagesAreNotExpected(t *testing.T) {
 
 func TestALostConnectionIsReported(t *testing.T) {
 	s := small()
-	res, _ := virtual(t, fake.Config{Fault: func(conn, n int) fake.Fault {
+	res, _ := virtual(t, fakeConfig{Fault: func(conn, n int) fault {
 		if conn == 5 && n == 100 {
-			return fake.Cut
+			return cut
 		}
-		return fake.None
+		return noFault
 	}}, s, nil)
 	if res.Connections.Closed != 1 || res.Lost == 0 || len(res.Troubles) == 0 {
 		t.Errorf("%+v, lost %d, %q", res.Connections, res.Lost, res.Troubles)
@@ -197,7 +197,7 @@ func TestARequestUnderWhichAnIdleConnectionIsClosedIsSentAgain(t *testing.T) {
 		if pipeline > 1 {
 			s.Stages, s.Rate, s.Duration = []scenario.Stage{{Duration: 5 * time.Second}, {Duration: time.Second, Rate: 50}}, 0, 0
 		}
-		res, _ := virtual(t, fake.Config{Idle: 1500 * time.Millisecond}, s, nil)
+		res, _ := virtual(t, fakeConfig{Idle: 1500 * time.Millisecond}, s, nil)
 		if res.Resent == 0 || res.Unanswered+res.Lost+res.Duplicated != 0 || len(res.Troubles) != 0 || !res.Valid {
 			t.Errorf("pipeline %d: sent again %d, unanswered %d, lost %d, duplicated %d, %q, %q", pipeline, res.Resent, res.Unanswered, res.Lost, res.Duplicated, res.Troubles, res.InvalidBecause)
 		}
@@ -206,9 +206,9 @@ func TestARequestUnderWhichAnIdleConnectionIsClosedIsSentAgain(t *testing.T) {
 
 // A target that goes away, or stops for good, leaves a run that does not count, whatever was measured before.
 func TestATargetThatGoesAwayIsNoResult(t *testing.T) {
-	for name, during := range map[string]func(*fake.Server){
-		"dies":  func(srv *fake.Server) { time.AfterFunc(1500*time.Millisecond, srv.Close) },
-		"stops": func(srv *fake.Server) { time.AfterFunc(1500*time.Millisecond, func() { srv.Freeze(time.Hour) }) },
+	for name, during := range map[string]func(*fakeRelay){
+		"dies":  func(srv *fakeRelay) { time.AfterFunc(1500*time.Millisecond, srv.Close) },
+		"stops": func(srv *fakeRelay) { time.AfterFunc(1500*time.Millisecond, func() { srv.Freeze(time.Hour) }) },
 	} {
 		for _, measure := range []scenario.Measure{scenario.Delivery, scenario.Publish, scenario.Connect, scenario.Idle} {
 			s := small()
@@ -218,7 +218,7 @@ func TestATargetThatGoesAwayIsNoResult(t *testing.T) {
 					continue // nothing is asked of it
 				}
 			}
-			if res, _ := virtual(t, fake.Config{}, s, during); res.Valid {
+			if res, _ := virtual(t, fakeConfig{}, s, during); res.Valid {
 				t.Errorf("%s, %s: expected %d, received %d, %+v", name, measure, res.Expected, res.Received, res.Connections)
 			}
 		}
@@ -239,7 +239,7 @@ func TestEveryPresetRunsWithoutLoss(t *testing.T) {
 				} else {
 					s.Subscribers = 8
 				}
-				res, rec := virtual(t, fake.Config{Window: window}, s, nil)
+				res, rec := virtual(t, fakeConfig{Window: window}, s, nil)
 				if res.Lost+res.Duplicated+res.Reordered+res.Corrupted+res.Refused+res.Unsent != 0 || len(res.Troubles) != 0 {
 					t.Errorf("expected %d, received %d, lost %d, duplicated %d, reordered %d, corrupted %d, unsent %d, %q",
 						res.Expected, res.Received, res.Lost, res.Duplicated, res.Reordered, res.Corrupted, res.Unsent, res.Troubles)
@@ -265,4 +265,33 @@ func TestEveryPresetRunsWithoutLoss(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The whole search in virtual time, against a server that refuses what is more than 250 messages a
+// second.
+func TestFindMaxAgainstAServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var window []time.Time
+		srv := newFakeRelay(fakeConfig{Refuse: func(int) bool {
+			now := time.Now()
+			for len(window) > 0 && now.Sub(window[0]) > time.Second {
+				window = window[1:]
+			}
+			window = append(window, now)
+			return len(window) > 250
+		}})
+		defer srv.Close()
+		rec, err := loadtest.FindMax(context.Background(), loadtest.Config{
+			Scenario: scenario.Scenario{Name: "find", Subscribers: 4, Rate: 20, Duration: 5 * time.Second, Publishers: 1},
+			Target:   target.Options{Name: "weir"}, Dial: srv.Dial,
+		}, loadtest.Goal{P99: 10 * time.Millisecond, Probe: 2 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		res := report.New(rec)
+		// real CPU time counts against virtual seconds: only what the server did is judged here
+		if len(res.Search) < 10 || res.Refused != 0 || res.PublishesPerSecond > 250 || res.PublishesPerSecond < 235 {
+			t.Errorf("%v publishes/s, refused %d, search %+v", res.PublishesPerSecond, res.Refused, res.Search)
+		}
+	})
 }

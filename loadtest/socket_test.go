@@ -1,4 +1,4 @@
-package loadtest
+package loadtest_test
 
 import (
 	"context"
@@ -7,20 +7,20 @@ import (
 	"testing"
 	"time"
 
-	"weir/loadtest/fake"
+	"weir/loadtest"
 	"weir/loadtest/report"
 	"weir/loadtest/scenario"
 	"weir/loadtest/target"
 )
 
 // listen serves a fake server on a port of this machine.
-func listen(t *testing.T, cfg fake.Config) (srv *fake.Server, address string) {
+func listen(t *testing.T, cfg fakeConfig) (srv *fakeRelay, address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv = fake.New(cfg)
+	srv = newFakeRelay(cfg)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -51,16 +51,16 @@ func TestOverRealSockets(t *testing.T) {
 		name   string
 		s      scenario.Scenario
 		target target.Options // its URL is a path
-		server fake.Config
+		server fakeConfig
 		want   uint64
 	}{
-		{"weir batches", fanout, target.Options{Name: "weir"}, fake.Config{Window: 30 * time.Millisecond, Key: "dev"}, 100 * 20},
-		{"weir at once", single, target.Options{Name: "weir"}, fake.Config{}, 100 * 20},
-		{"herd", herd, target.Options{Name: "weir"}, fake.Config{Window: 10 * time.Millisecond}, 60 * 20},
-		{"plain sockets", single, target.Options{Name: "ws", URL: "/plain/{channel}"}, fake.Config{}, 100 * 20},
-		{"event streams", single, target.Options{Name: "sse", URL: "/events/{channel}"}, fake.Config{}, 100 * 20},
-		{"connect", brief(scenario.Scenario{Measure: scenario.Connect, Channels: 3, Rate: 200}), target.Options{Name: "weir"}, fake.Config{}, 100},
-		{"ingress", brief(scenario.Scenario{Measure: scenario.Publish, Rate: 400, Batch: 4}), target.Options{Name: "weir"}, fake.Config{}, 200},
+		{"weir batches", fanout, target.Options{Name: "weir"}, fakeConfig{Window: 30 * time.Millisecond, Key: "dev"}, 100 * 20},
+		{"weir at once", single, target.Options{Name: "weir"}, fakeConfig{}, 100 * 20},
+		{"herd", herd, target.Options{Name: "weir"}, fakeConfig{Window: 10 * time.Millisecond}, 60 * 20},
+		{"plain sockets", single, target.Options{Name: "ws", URL: "/plain/{channel}"}, fakeConfig{}, 100 * 20},
+		{"event streams", single, target.Options{Name: "sse", URL: "/events/{channel}"}, fakeConfig{}, 100 * 20},
+		{"connect", brief(scenario.Scenario{Measure: scenario.Connect, Channels: 3, Rate: 200}), target.Options{Name: "weir"}, fakeConfig{}, 100},
+		{"ingress", brief(scenario.Scenario{Measure: scenario.Publish, Rate: 400, Batch: 4}), target.Options{Name: "weir"}, fakeConfig{}, 200},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestOverRealSockets(t *testing.T) {
 				tt.s.Channels, tt.want = 1, tt.want*2
 			}
 			tt.target.URL = "http://" + address + tt.target.URL
-			rec, err := Run(context.Background(), Config{Scenario: tt.s, Target: tt.target, FindPID: true})
+			rec, err := loadtest.Run(context.Background(), loadtest.Config{Scenario: tt.s, Target: tt.target, FindPID: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,8 +89,8 @@ func TestOverRealSockets(t *testing.T) {
 }
 
 func TestBadInputIsExplained(t *testing.T) {
-	_, address := listen(t, fake.Config{Key: "dev", Token: "good-"})
-	_, full := listen(t, fake.Config{Most: 5})
+	_, address := listen(t, fakeConfig{Key: "dev", Token: "good-"})
+	_, full := listen(t, fakeConfig{Most: 5})
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -101,30 +101,30 @@ func TestBadInputIsExplained(t *testing.T) {
 	change := func(f func(*scenario.Scenario)) scenario.Scenario { c := s; f(&c); return c }
 	tests := []struct {
 		name string
-		cfg  Config
+		cfg  loadtest.Config
 		want string
 	}{
-		{"nothing listens", Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://127.0.0.1:1"}}, "nothing listens at http://127.0.0.1:1: is the target running?"},
-		{"wrong token", Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://" + address}}, "answered 401: the token or the key is wrong"},
-		{"wrong key", Config{Scenario: s, Token: good, Target: target.Options{Name: "weir", URL: "http://" + address, Key: "no"}}, "answered 401: the token or the key is wrong"},
-		{"wrong address", Config{Scenario: s, Token: good, Target: target.Options{Name: "sse", URL: "http://" + address + "/nothing"}}, "no such address there: is it a sse?"},
-		{"full", Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://" + full}}, "refused connection"},
-		{"does not answer", Config{Scenario: s, Setup: 300 * time.Millisecond, Target: target.Options{Name: "weir", URL: "http://" + silent.Addr().String()}}, "0 of 10 connections got subscribed"},
-		{"somebody else's", Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://192.0.2.1"}}, "--i-own-this-target"},
-		{"unknown target", Config{Scenario: s, Target: target.Options{Name: "kafka"}}, "expected weir, centrifugo"},
-		{"bad address", Config{Scenario: s, Target: target.Options{Name: "weir", URL: "127.0.0.1:80"}}, "expected http://host:port"},
-		{"no batches there", Config{Scenario: change(func(s *scenario.Scenario) { s.Batch = 2 }), Target: target.Options{Name: "nchan"}}, "takes 1 messages in one request at most"},
-		{"no presence there", Config{Scenario: change(func(s *scenario.Scenario) { s.Presence = true }), Target: target.Options{Name: "nchan"}}, "does not tell who is in a channel"},
-		{"too many descriptors", Config{Scenario: change(func(s *scenario.Scenario) { s.Subscribers = 1_000_000; s.Publishers = 4000 }), Target: target.Options{Name: "weir"}}, ""},
-		{"no such process", Config{Scenario: s, Token: good, PIDs: []int{1 << 30}, Target: target.Options{Name: "weir", URL: "http://" + address}}, "usage of the target: process 1073741824"},
-		{"payload", Config{Scenario: change(func(s *scenario.Scenario) { s.Payload = 3 })}, "payload: 3B: expected 64B to 1MiB"},
+		{"nothing listens", loadtest.Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://127.0.0.1:1"}}, "nothing listens at http://127.0.0.1:1: is the target running?"},
+		{"wrong token", loadtest.Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://" + address}}, "answered 401: the token or the key is wrong"},
+		{"wrong key", loadtest.Config{Scenario: s, Token: good, Target: target.Options{Name: "weir", URL: "http://" + address, Key: "no"}}, "answered 401: the token or the key is wrong"},
+		{"wrong address", loadtest.Config{Scenario: s, Token: good, Target: target.Options{Name: "sse", URL: "http://" + address + "/nothing"}}, "no such address there: is it a sse?"},
+		{"full", loadtest.Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://" + full}}, "refused connection"},
+		{"does not answer", loadtest.Config{Scenario: s, Setup: 300 * time.Millisecond, Target: target.Options{Name: "weir", URL: "http://" + silent.Addr().String()}}, "0 of 10 connections got subscribed"},
+		{"somebody else's", loadtest.Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://192.0.2.1"}}, "--i-own-this-target"},
+		{"unknown target", loadtest.Config{Scenario: s, Target: target.Options{Name: "kafka"}}, "expected weir, centrifugo"},
+		{"bad address", loadtest.Config{Scenario: s, Target: target.Options{Name: "weir", URL: "127.0.0.1:80"}}, "expected http://host:port"},
+		{"no batches there", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Batch = 2 }), Target: target.Options{Name: "nchan"}}, "takes 1 messages in one request at most"},
+		{"no presence there", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Presence = true }), Target: target.Options{Name: "nchan"}}, "does not tell who is in a channel"},
+		{"too many descriptors", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Subscribers = 1_000_000; s.Publishers = 4000 }), Target: target.Options{Name: "weir"}}, ""},
+		{"no such process", loadtest.Config{Scenario: s, Token: good, PIDs: []int{1 << 30}, Target: target.Options{Name: "weir", URL: "http://" + address}}, "usage of the target: process 1073741824"},
+		{"payload", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Payload = 3 })}, "payload: 3B: expected 64B to 1MiB"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.want == "" { // depends on who runs the test: it must not work and not crash
 				tt.cfg.Target.URL, tt.want = "http://127.0.0.1:1", "cannot measure"
 			}
-			_, err := Run(context.Background(), tt.cfg)
+			_, err := loadtest.Run(context.Background(), tt.cfg)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v\nwant %s", err, tt.want)
 			}
@@ -133,13 +133,13 @@ func TestBadInputIsExplained(t *testing.T) {
 }
 
 func TestACancelledRunKeepsWhatItHas(t *testing.T) {
-	_, address := listen(t, fake.Config{})
+	_, address := listen(t, fakeConfig{})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	s := scenario.Scenario{Subscribers: 10, Rate: 100, Duration: time.Hour, Warmup: -1, Checked: scenario.All}
-	rec, err := Run(ctx, Config{
+	rec, err := loadtest.Run(ctx, loadtest.Config{
 		Scenario: s, Target: target.Options{Name: "weir", URL: "http://" + address},
-		Progress: func(p Progress) {
+		Progress: func(p loadtest.Progress) {
 			if p.Sent > 10 {
 				cancel()
 			}

@@ -2,23 +2,31 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/alecthomas/kong"
 
-	"weir/loadtest/fake"
 	"weir/loadtest/scenario"
+	"weir/relay"
+	"weir/relay/relaytest"
 )
 
 // bench parses and runs weir bench with arguments and says what it printed.
@@ -41,32 +49,84 @@ func bench(t *testing.T, args ...string) (stdout string, err error) {
 	return out.String(), err
 }
 
-// relayed serves a fake relay on this machine.
-func relayed(t *testing.T, cfg fake.Config) (address string) {
-	address, _ = mortal(t, cfg)
-	return address
+// faulty is a relay with something in front of it that can go wrong. The zero value lets all through.
+type faulty struct {
+	publish func(n int) outcome // decides on publish n, from 1; the first is the test of bench itself; nil: all pass
+	front   *httptest.Server    // set by start
+	conns   sync.Map            // net.Conn of subscribers to the relay
+	closed  atomic.Bool         // subscribers are not let in any more
 }
 
-// mortal is the same; die ends it at once.
-func mortal(t *testing.T, cfg fake.Config) (address string, die func()) {
+// outcome is what becomes of a publish.
+type outcome int
+
+const (
+	pass   outcome = iota
+	refuse         // 503
+	lose           // it is acknowledged, and nobody gets it
+)
+
+// cut ends the connections of all subscribers, and lets no new ones in.
+func (f *faulty) cut() {
+	f.closed.Store(true)
+	f.conns.Range(func(c, _ any) bool { return c.(net.Conn).Close() == nil })
+}
+
+// die ends everything at once.
+func (f *faulty) die() {
+	_ = f.front.Listener.Close()
+	f.front.CloseClientConnections()
+	f.cut()
+}
+
+// start serves f in front of a relay in development mode and returns its address.
+func (f *faulty) start(t *testing.T) (address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	rig := relaytest.Start(t, func(cfg *relay.Config) { *cfg = relay.Config{Dev: true, Drain: time.Second} })
+	to, err := url.Parse(rig.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := fake.New(cfg)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		srv.Serve(l)
-	}()
-	die = sync.OnceFunc(func() {
-		l.Close()
-		<-done
-		srv.Close()
+	proxy := func(transport *http.Transport) http.Handler {
+		t.Cleanup(transport.CloseIdleConnections)
+		return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, Transport: transport, ErrorLog: log.New(io.Discard, "", 0)}
+	}
+	publishers := proxy(&http.Transport{})
+	subscribers := proxy(&http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err == nil {
+			f.conns.Store(c, nil)
+		}
+		return c, err
+	}})
+	var published atomic.Int64
+	f.front = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			if f.closed.Load() {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			subscribers.ServeHTTP(w, r)
+			return
+		}
+		what := pass
+		if f.publish != nil {
+			what = f.publish(int(published.Add(1)))
+		}
+		switch what {
+		case pass:
+			publishers.ServeHTTP(w, r)
+		case refuse:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case lose:
+			_, _ = io.WriteString(w, `{"position":{"epoch":"e","seq":1}}`) // it matters to nobody whether that arrives
+		}
+	}))
+	t.Cleanup(func() {
+		f.cut()
+		f.front.Close()
 	})
-	t.Cleanup(die)
-	return "http://" + l.Addr().String(), die
+	return f.front.URL
 }
 
 // busy says whether what is wrong with a run is that this machine was busy, and what was to fail.
@@ -78,30 +138,32 @@ func busy(err error) bool {
 
 // A gate is green only for a run that measured what it was asked to.
 func TestBenchExitCodes(t *testing.T) {
-	after := func(n int, f func()) func(int) bool { // the first publish is the test's own
-		return func(k int) bool {
-			if k == n {
+	after := func(k int, f func()) func(int) outcome {
+		return func(n int) outcome {
+			if n == k {
 				go f()
 			}
-			return false
+			return pass
 		}
+	}
+	good := new(faulty).start(t)
+	refusing := func() string {
+		return (&faulty{publish: func(n int) outcome {
+			if n == 1 {
+				return pass
+			}
+			return refuse
+		}}).start(t)
 	}
 	dying := func() string {
-		die := make(chan func(), 1)
-		address, end := mortal(t, fake.Config{Refuse: after(10, func() { (<-die)() })})
-		die <- end
-		return address
+		f := new(faulty)
+		f.publish = after(10, f.die)
+		return f.start(t)
 	}
-	good := relayed(t, fake.Config{})
-	refusing := func() string { return relayed(t, fake.Config{Refuse: func(n int) bool { return n > 1 }}) }
-	losing := relayed(t, fake.Config{Fault: func(int, int) fake.Fault { return fake.Lose }})
-	cutting := relayed(t, fake.Config{Fault: func(conn, n int) fake.Fault {
-		if n == 10 {
-			return fake.Cut
-		}
-		return fake.None
-	}})
-	interrupting := relayed(t, fake.Config{Refuse: after(10, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGINT) })})
+	cutting := new(faulty)
+	cutting.publish = after(10, cutting.cut)
+	losing := (&faulty{publish: func(int) outcome { return lose }}).start(t)
+	interrupting := (&faulty{publish: after(10, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGINT) })}).start(t)
 	run := func(address string, args ...string) []string {
 		return append(append(slices.Clone(brief), "--url", address), args...)
 	}
@@ -119,7 +181,7 @@ func TestBenchExitCodes(t *testing.T) {
 		{"nobody listens", run(good, "--subscribers", "0"), exitInvalid, "nobody listened"},
 		{"nothing is published", run(good, "--rate", "0"), exitInvalid, "nothing was published"},
 		{"all is lost", run(losing), exitInvalid, "all was lost"},
-		{"subscribers are cut", run(cutting), exitInvalid, "10 of 10 subscribers were not connected any more"},
+		{"subscribers are cut", run(cutting.start(t)), exitInvalid, "10 of 10 subscribers were not connected any more"},
 		{"interrupted", run(interrupting, "--duration", "1m"), exitInvalid, "interrupted"},
 		{"the target dies", run(dying(), "--duration", "1s", "--fail-if", "p99>1s"), exitInvalid, "NOT VALID"},
 		{"the target dies in a closed loop", run(dying(), "--duration", "1s", "--closed", "--inflight", "4", "--fail-if", "p99>1s"), exitInvalid, "NOT VALID"},
@@ -166,7 +228,7 @@ var brief = []string{"fanout", "--subscribers", "10", "--rate", "50", "--duratio
 func TestBenchFromRunToComparison(t *testing.T) {
 	dir := t.TempDir()
 	raw, page, js := filepath.Join(dir, "run.weir"), filepath.Join(dir, "run.html"), filepath.Join(dir, "run.json")
-	args := append(slices.Clone(brief), "--url", relayed(t, fake.Config{Key: "dev"}), "--json", "--out", raw, "--html", page, "--fail-if", "lost>0", "--fail-if", "received<200")
+	args := append(slices.Clone(brief), "--url", new(faulty).start(t), "--json", "--out", raw, "--html", page, "--fail-if", "lost>0", "--fail-if", "received<200")
 	out, err := bench(t, args...)
 	if err != nil && !busy(err) {
 		t.Fatal(err, out)
@@ -194,7 +256,7 @@ func TestBenchFromRunToComparison(t *testing.T) {
 }
 
 func TestBenchSaysWhatFailed(t *testing.T) {
-	good := relayed(t, fake.Config{Key: "dev"})
+	good := new(faulty).start(t)
 	run := func(args ...string) []string { return append(slices.Clone(brief), args...) }
 	tests := []struct {
 		name  string

@@ -1,4 +1,4 @@
-package fake
+package loadtest_test
 
 import (
 	"bufio"
@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// conn is one connection of a Server.
+// conn is one connection of a fakeRelay.
 type conn struct {
-	s  *Server
+	s  *fakeRelay
 	nc net.Conn
 
 	// Guarded by s.mu.

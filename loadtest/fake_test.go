@@ -1,4 +1,4 @@
-package fake
+package loadtest_test
 
 import (
 	"context"
@@ -8,10 +8,12 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"weir/internal/memnet"
 )
 
-// Config says how a Server behaves. The zero value is a correct server that delivers at once.
-type Config struct {
+// fakeConfig is how a fakeRelay behaves. The zero value is a correct server that delivers at once.
+type fakeConfig struct {
 	Window time.Duration // messages of a channel wait for each other this long; 0: none waits
 	Key    string        // what publishers must say; "": anything
 	Token  string        // prefix of the tokens that are let in; "": anything
@@ -21,27 +23,33 @@ type Config struct {
 
 	// Fault decides what becomes of delivery n (from 1) to subscriber conn (from 0, in order of
 	// subscribing); nil: all is well. It is called under the server's mutex.
-	Fault func(conn, n int) Fault
+	Fault func(conn, n int) fault
 	// Refuse says whether the server refuses publish n (from 1); nil: never.
 	Refuse func(n int) bool
 }
 
-// Fault is what goes wrong with one delivery.
-type Fault uint8
+// fault is what goes wrong with one delivery.
+type fault uint8
 
 // The faults.
 const (
-	None    Fault = iota
-	Lose          // it never comes
-	Repeat        // it comes twice
-	Swap          // it comes after the next one
-	Corrupt       // a character of its payload is another
-	Cut           // the connection ends instead
+	noFault fault = iota
+	lose          // it never comes
+	repeat        // it comes twice
+	swap          // it comes after the next one
+	corrupt       // a character of its payload is another
+	cut           // the connection ends instead
 )
 
-// Server is the fake relay.
-type Server struct {
-	cfg Config
+// fakeRelay is a relay for tests: small, correct, and faulty on purpose where it is told to be. It speaks enough of
+// weir's protocol (WebSocket, publish, NDJSON, windows, items, presence, resume) and of plain broadcast servers
+// (WebSocket, event streams) for every scenario to run against it, over connections in memory so that time may be
+// virtual, or over TCP.
+//
+// Everything is under one mutex. Each connection has a reading and a writing goroutine, which end with it; Close ends
+// them all and waits. Queues are unbounded.
+type fakeRelay struct {
+	cfg fakeConfig
 	wg  sync.WaitGroup // all goroutines of connections
 
 	mu       sync.Mutex
@@ -72,16 +80,16 @@ type change struct {
 	deleted bool
 }
 
-// New returns a server that nobody is connected to.
-func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, channels: map[string]*channel{}, conns: map[*conn]struct{}{}}
+// newFakeRelay returns a relay without connections.
+func newFakeRelay(cfg fakeConfig) *fakeRelay {
+	s := &fakeRelay{cfg: cfg, channels: map[string]*channel{}, conns: map[*conn]struct{}{}}
 	s.thawed.L = &s.mu
 	return s
 }
 
 // Dial connects in memory.
-func (s *Server) Dial(context.Context) (net.Conn, error) {
-	ours, theirs := Pipe()
+func (s *fakeRelay) Dial(context.Context) (net.Conn, error) {
+	ours, theirs := memnet.Pipe(16 << 20)
 	if err := s.Handle(ours); err != nil {
 		return nil, err
 	}
@@ -89,7 +97,7 @@ func (s *Server) Dial(context.Context) (net.Conn, error) {
 }
 
 // Handle serves a connection until it ends.
-func (s *Server) Handle(nc net.Conn) error {
+func (s *fakeRelay) Handle(nc net.Conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -104,7 +112,7 @@ func (s *Server) Handle(nc net.Conn) error {
 }
 
 // Serve handles what a listener accepts, until the listener is closed.
-func (s *Server) Serve(l net.Listener) {
+func (s *fakeRelay) Serve(l net.Listener) {
 	for {
 		nc, err := l.Accept()
 		if err != nil || s.Handle(nc) != nil {
@@ -114,7 +122,7 @@ func (s *Server) Serve(l net.Listener) {
 }
 
 // Freeze stops the server for a while: it neither reads nor writes.
-func (s *Server) Freeze(d time.Duration) {
+func (s *fakeRelay) Freeze(d time.Duration) {
 	s.mu.Lock()
 	s.frozen = true
 	s.mu.Unlock()
@@ -130,7 +138,7 @@ func (s *Server) Freeze(d time.Duration) {
 }
 
 // Close ends all connections and returns when their goroutines have left.
-func (s *Server) Close() {
+func (s *fakeRelay) Close() {
 	s.mu.Lock()
 	s.closed, s.frozen = true, false
 	for c := range s.conns {
@@ -147,14 +155,14 @@ func (s *Server) Close() {
 }
 
 // lock waits until the server is not frozen.
-func (s *Server) lock() {
+func (s *fakeRelay) lock() {
 	s.mu.Lock()
 	for s.frozen {
 		s.thawed.Wait()
 	}
 }
 
-func (s *Server) channel(name string) *channel {
+func (s *fakeRelay) channel(name string) *channel {
 	ch := s.channels[name]
 	if ch == nil {
 		ch = &channel{name: name, items: map[string]string{}}
@@ -164,7 +172,7 @@ func (s *Server) channel(name string) *channel {
 }
 
 // change appends to a channel's log and delivers it. With a key it sets or deletes an item.
-func (s *Server) change(ch *channel, group, key, data string, deleted bool) int {
+func (s *fakeRelay) change(ch *channel, group, key, data string, deleted bool) int {
 	seq := len(ch.changes) + 1
 	var b strings.Builder
 	op := "send"
@@ -205,7 +213,7 @@ func (s *Server) change(ch *channel, group, key, data string, deleted bool) int 
 }
 
 // deliver sends changes to everyone in the channel, each through its own faults.
-func (s *Server) deliver(ch *channel, list []change) {
+func (s *fakeRelay) deliver(ch *channel, list []change) {
 	for _, c := range slices.Clone(ch.subs) {
 		texts := c.faulty(list)
 		switch {
@@ -236,15 +244,15 @@ func (c *conn) faulty(list []change) (texts []string) {
 		held := c.held
 		c.held = ""
 		switch fault(c.number, c.seen) {
-		case Lose:
-		case Repeat:
+		case lose:
+		case repeat:
 			texts = append(texts, text, text)
-		case Swap:
+		case swap:
 			c.held = text
-		case Corrupt:
+		case corrupt:
 			i := strings.LastIndexByte(text, '"') - 1
 			texts = append(texts, text[:i]+"#"+text[i+1:])
-		case Cut:
+		case cut:
 			c.end()
 			return nil
 		default:

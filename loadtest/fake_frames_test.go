@@ -1,4 +1,4 @@
-package fake
+package loadtest_test
 
 import (
 	"bufio"
