@@ -11,7 +11,7 @@ const plain = (op) => op.map((p) => (p.d === undefined ? p : { d: typeof p.d ===
 const text = (op) => op.map((p) => (typeof p === 'string' ? p : 'x'.repeat(typeof p === 'number' ? p : p.d ?? 0))).join('')
 
 test('the vectors of the reference implementation', () => {
-  const file = new URL('../../../collab/text/testdata/text-unicode.jsonl.gz', import.meta.url)
+  const file = new URL('../../../systems/documents/text/testdata/text-unicode.jsonl.gz', import.meta.url)
   let checked = 0
   for (const line of gunzipSync(readFileSync(file)).toString().trim().split('\n')) {
     const v = JSON.parse(line)
