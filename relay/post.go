@@ -46,8 +46,10 @@ func (s *session) post(c *wire.Command) ([]byte, error) {
 		return nil, faultField.with("type is missing")
 	case "subscribe", "unsubscribe":
 		return s.onStream(c)
-	case "refresh", "ping":
-		return nil, faultType.with(c.Type + " is for connections")
+	case "ping":
+		return answer("pong", c.ID, nil), nil
+	case "refresh":
+		return nil, faultType.with("refresh is for connections: a stream with another token is opened anew")
 	default:
 		return nil, faultType
 	}

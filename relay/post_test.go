@@ -48,6 +48,9 @@ func TestCommandOverHTTP(t *testing.T) {
 	if a := g.command("u1", `{"type":"event","id":3,"topic":"cart.add","data":1}`, events); a.StatusCode != 200 || a.body != `{"type":"ok","id":3}` {
 		t.Error(a.Status, a.body)
 	}
+	if a := g.command("u1", `{"type":"ping","id":4}`); a.StatusCode != 200 || a.body != `{"type":"pong","id":4}` {
+		t.Error(a.Status, a.body)
+	}
 }
 
 func TestCommandOverHTTPIsRefused(t *testing.T) {

@@ -59,10 +59,11 @@ export function link(
     drop()
     const mine = round
     let opened = false
+    let tried = false // a token that does not come says nothing of what the network lets through
     const end = (code: number, reason: string) => {
       if (mine !== round) return
       drop()
-      if (!opened) {
+      if (tried && !opened) {
         failed += +!opener
         if (openers[opener + 1] && (!proven || failed % 3 === 0)) return void connect(opener + 1)
         if (failed % 3 === 0) refused() // a WebSocket does not say why it is refused
@@ -94,6 +95,7 @@ export function link(
       const t = await token()
       if (mine !== round) return
       ask = later(end, patience, 1006, 'no answer')
+      tried = true
       wire = openers[opener](t, mineHear, end)
     } catch (err) {
       end(1006, '' + err)

@@ -238,7 +238,7 @@ export function queue(send: (text: string, m: Message) => void, unique: () => st
         p.sent = false
         if (code !== 'connection_lost') p.first = undefined
         if (t - h.since > persist) settle(p, failure(code, m.message, true))
-      } else settle(p, failure(code, m.message))
+      } else settle(p, failure(code, m.message, retryable))
       pump()
       return true
     },

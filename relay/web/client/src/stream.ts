@@ -30,6 +30,8 @@ export function openStream({ base, headers, channels, address, renew }: Streamed
   let turn: Promise<unknown> = Promise.resolve()
   let flights: Promise<void>[] = [] // of a kind
   let kind = ''
+  let renewals: Message[] = [] // refreshes whose token the stream is being opened with
+  let good = token // the newest that opened one
 
   // An address with as many channels as it has room for, and which these are.
   const build = (): [path: string, names: Set<string>] => {
@@ -56,7 +58,19 @@ export function openStream({ base, headers, channels, address, renew }: Streamed
       if (m?.type === 'connected') connection = m.connectionId
       if (/^(unsubscribed|error)$/.test(m?.type!)) followed.delete(m!.channel)
       hear(m)
-    }, (code, reason) => mine === round && end(code, reason))
+      if (m?.type === 'connected') {
+        good = token
+        for (const { id } of renewals.splice(0)) hear({ type: 'ok', id, expiresIn: m.expiresIn })
+      }
+    }, (code, reason) => {
+      if (mine !== round) return
+      if (!renewals[0] || code !== 4001) return end(code, reason)
+      // The relay does not take the next token, so the one before goes on, as on a WebSocket.
+      token = good
+      const refused = renewals.splice(0)
+      open()
+      for (const { id } of refused) hear({ type: 'error', id, code: 'unauthorized', message: 'the token is not taken: ' + reason, retryable: false })
+    })
   }
 
   // Makes the stream follow what is asked of it; what is asked in one go goes together.
@@ -115,12 +129,12 @@ export function openStream({ base, headers, channels, address, renew }: Streamed
     (text, m) => {
       if (m.type === 'refresh') {
         token = m.token
+        renewals.push(m)
         open()
-        hear({ type: 'ok', id: m.id })
       } else if (/scribe/.test(m.type)) {
         if (!asked[0]) queueMicrotask(follow)
         asked.push(m)
-      } else if (m.type !== 'ping') void post(text, m)
+      } else if (m.type !== 'ping' || m.id) void post(text, m) // the stream's own beat says whether it is alive
     },
     () => {
       round++

@@ -53,7 +53,8 @@ export function openEvents(url: string, headers: Record<string, string>, hear: H
       // What the status means, as the close code and the reason that ask for the same. A refusal that is no problem of
       // the relay's own is some proxy's, and may be over soon.
       const own = /problem/.test(r.headers.get('content-type')!) && { 401: 4001, 403: 4003 }[r.status]
-      return end(own || ({ 204: 1000, 429: 1013, 503: 1013 }[r.status] ?? 1006), `retry=${r.headers.get('retry-after')}000`)
+      const after = r.headers.get('retry-after')
+      return end(own || ({ 204: 1000, 429: 1013, 503: 1013 }[r.status] ?? 1006), `status ${r.status}${after ? `, retry=${after}000` : ''}`)
     }
     const reader = r.body!.pipeThrough(new TextDecoderStream()).getReader()
     let rest: string[] = [] // of a line that has not ended, in pieces

@@ -106,6 +106,15 @@ test('what may have arrived is sent again as long as the relay knows its key, an
   assert.equal(r.sent.filter((m) => m.type === 'publish').length, 2)
 })
 
+test('an event whose way is not known says that it may be tried again, whatever the connection is', async () => {
+  const r = clocked()
+  r.answer = () => ({ type: 'error', code: 'connection_lost', message: 'POST /command: status 502', retryable: true })
+  r.open(true)
+  const event = r.queue.ask({ type: 'event', topic: 'a.b', data: 1 }).then(() => 'ok', (e) => [e.code, e.retryable])
+  await r.pass(100)
+  assert.deepEqual(await event, ['connection_lost', true])
+})
+
 test('a queue has an end, and what is too large or no JSON is refused at once, with and without a connection', async () => {
   const r = clocked()
   const many = codes(Array.from({ length: 1001 }, (_, i) => r.queue.ask(publish('t:a', i))))

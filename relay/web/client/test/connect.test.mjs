@@ -204,3 +204,43 @@ test('where no WebSocket gets through, an event stream and POST do the same', as
   assert.deepEqual([posted[0][0], posted[0][1], posted[0][2].type], ['/command', 'Bearer abc', 'publish'])
   assert.deepEqual(seen, ['zwei\n😅', 'drei'])
 })
+
+test('a token that does not come is no reason to give up WebSockets', async (t) => {
+  const r = await relay(t)
+  let asked = 0
+  const weir = client(t, r.url, { token: async () => {
+    if (++asked === 1) throw new Error('the backend is away')
+    return 'token' + asked
+  } })
+  const waiting = status(weir, 'waiting')
+  const c = await r.next() // the relay of this test has nothing else
+  assert.match((await waiting).reason, /the backend is away/)
+  assert.equal(c.token, 'token2')
+})
+
+test('an event stream takes a new token, or says that it does not and goes on with the old one', async (t) => {
+  const opened = []
+  const r = await relay(t, {
+    sockets: false,
+    http(req, res) {
+      const token = req.headers.authorization.replace('Bearer ', '')
+      if (req.method === 'POST') {
+        return req.on('data', (d) => res.end(JSON.stringify({ type: 'pong', id: JSON.parse(d).id })))
+      }
+      opened.push(token)
+      if (token === 'bad') return res.writeHead(401, { 'content-type': 'application/problem+json' }).end('{}')
+      res.writeHead(200, { 'content-type': 'text/event-stream' })
+      res.write(`data: ${JSON.stringify({ type: 'connected', connectionId: 'c', userId: 'ann', channel: 'user:ann', expiresIn: 5000000 })}\n\n`)
+    },
+  })
+  const weir = client(t, r.url, { token: 'one', transport: 'sse' })
+  const seen = []
+  weir.on('status', (s) => seen.push(s.status))
+  await status(weir, 'open')
+  await assert.rejects(weir.command({ type: 'refresh', token: 'bad' }), { code: 'unauthorized', retryable: false })
+  const ok = await weir.command({ type: 'refresh', token: 'two' })
+  assert.deepEqual([ok.type, ok.expiresIn], ['ok', 5000000])
+  assert.equal(opened.at(-1), 'two')
+  assert.ok(opened.includes('bad') && !seen.includes('waiting'), opened + ': ' + seen)
+  assert.equal((await weir.command({ type: 'ping' })).type, 'pong')
+})
