@@ -16,42 +16,42 @@ type Batch struct {
 	Last        uint64    // Seq of the last message
 	Conflated   int       // messages that were replaced and are not in Body
 	Excludes    bool      // some entries may have an Exclude
-	Alone       bool      // it is the one message that must not share a batch
+	Exclusive   bool      // it is the one message that must not share a batch
 	Since       time.Time // when the first message of the window came
-	work        *work
+	buffer      *buffer
 	first, upto int // the batch's marks
 }
 
 // Each calls f with every message of the batch in order.
 func (b *Batch) Each(f func(Entry)) {
 	for i := b.first; i < b.upto; i++ {
-		if m := &b.work.marks[i]; !m.replaced {
-			f(Entry{b.work.buf[m.start:m.end], m.seq, m.group, m.exclude})
+		if m := &b.buffer.marks[i]; !m.replaced {
+			f(Entry{b.buffer.bytes[m.start:m.end], m.seq, m.group, m.exclude})
 		}
 	}
 }
 
 // squeeze moves the live messages of the batch together over the replaced ones.
 func (b *Batch) squeeze() {
-	k := b.work
-	begin := k.marks[b.first].start
+	buf := b.buffer
+	begin := buf.marks[b.first].start
 	at := begin
 	for i := b.first; i < b.upto; i++ {
-		m := &k.marks[i]
+		m := &buf.marks[i]
 		if m.replaced {
 			b.Conflated++
 			continue
 		}
 		if b.Count > 0 {
-			k.buf[at] = ','
+			buf.bytes[at] = ','
 			at++
 		}
-		n := copy(k.buf[at:], k.buf[m.start:m.end])
+		n := copy(buf.bytes[at:], buf.bytes[m.start:m.end])
 		m.start, m.end = at, at+n
 		at += n
 		b.Count++
 	}
-	b.Body = k.buf[begin:at]
+	b.Body = buf.bytes[begin:at]
 }
 
 // Sink receives the batches of a window.

@@ -11,7 +11,7 @@ import (
 // Config of a Batcher.
 type Config struct {
 	// Wake is called when the loop has something to do before the time that Run returned. The lock of
-	// a window is held, and whatever the caller of Append or Hurry holds: it must not block and not call
+	// a window is held, and whatever the caller of Append or Expedite holds: it must not block and not call
 	// the batcher. Nil: nothing is called, for a loop that runs all the time.
 	Wake func()
 	// Phase shifts the ticks, so that the shards of a pool do not all write at once.
@@ -38,7 +38,7 @@ type Batcher struct {
 
 	// Safe for concurrent use.
 	waiting atomic.Int64 // bytes of messages appended and not yet flushed
-	works   sync.Pool    // of *work
+	buffers sync.Pool    // of *buffer
 
 	// Guarded by mu; taken after a window's lock.
 	mu    sync.Mutex
@@ -51,7 +51,7 @@ type Batcher struct {
 	budget budget
 	load   load
 	batch  Batch // the one a sink is looking at
-	at     int   // how many batches of the work that is being flushed have been handed on
+	at     int   // how many batches of the buffer that is being flushed have been handed on
 }
 
 // New makes a Batcher.
@@ -68,7 +68,7 @@ func New(cfg Config) *Batcher {
 	if cfg.Load != nil && cfg.Panic != nil {
 		b.load.process = func() float64 { return b.busy(cfg.Load) }
 	}
-	b.works.New = func() any { return new(work) }
+	b.buffers.New = func() any { return new(buffer) }
 	return b
 }
 
@@ -131,7 +131,7 @@ func (b *Batcher) Run(now time.Time) time.Time {
 // for their tick.
 func (b *Batcher) admit(w *Window) {
 	w.mu.Lock()
-	open, full, hurried := w.open, w.full, w.hurried
+	open, full, expedited := w.open, w.full, w.expedited
 	w.asked = false
 	w.mu.Unlock()
 	if !open {
@@ -139,12 +139,12 @@ func (b *Batcher) admit(w *Window) {
 	}
 	if full {
 		b.flush(w)
-		hurried = false
+		expedited = false
 	}
 	if w.opt.Window > 0 && !w.joined {
 		b.join(w)
 	}
-	if (hurried || w.opt.Window == 0) && !w.eager { // nobody else would see a window without ticks to rest
+	if (expedited || w.opt.Window == 0) && !w.eager { // nobody else would see a window without ticks to rest
 		w.eager = true
 		b.eager = append(b.eager, w)
 	}
@@ -193,54 +193,54 @@ func (b *Batcher) next(now time.Time) time.Time {
 // flush hands what w holds to its sink, batch by batch. It answers false if there was nothing.
 func (b *Batcher) flush(w *Window) bool {
 	w.mu.Lock()
-	k := w.take()
+	buf := w.take()
 	w.mu.Unlock()
-	if k == nil {
+	if buf == nil {
 		return false
 	}
-	k.seal()
+	buf.seal()
 	whole := true
-	for b.at = 0; b.at < len(k.seals); {
-		whole = b.handOn(w.sink, k) && whole
+	for b.at = 0; b.at < len(buf.seals); {
+		whole = b.handOn(w.sink, buf) && whole
 	}
 	b.batch = Batch{}
 	if whole { // else nobody knows who still looks at it
-		b.recycle(k)
+		b.recycle(buf)
 	}
 	return true
 }
 
-// handOn hands on the batches of k that have not been yet, up to the end or a panic. Then it answers false.
-func (b *Batcher) handOn(sink Sink, k *work) (whole bool) {
-	defer b.contain(sink, k)
-	for b.at < len(k.seals) {
+// handOn hands on the batches of buf that have not been yet, up to the end or a panic. Then it answers false.
+func (b *Batcher) handOn(sink Sink, buf *buffer) (whole bool) {
+	defer b.contain(sink, buf)
+	for b.at < len(buf.seals) {
 		first := 0
 		if b.at > 0 {
-			first = k.seals[b.at-1]
+			first = buf.seals[b.at-1]
 		}
 		b.at++
-		b.hand(sink, k, first, k.seals[b.at-1])
+		b.hand(sink, buf, first, buf.seals[b.at-1])
 	}
 	return true
 }
 
 // hand gives the messages from first up to upto to the sink, without those that were replaced.
-func (b *Batcher) hand(sink Sink, k *work, first, upto int) {
+func (b *Batcher) hand(sink Sink, buf *buffer, first, upto int) {
 	batch := &b.batch
-	*batch = Batch{Since: k.since, Excludes: k.excludes, Alone: k.marks[first].alone, Last: k.marks[upto-1].seq, work: k, first: first, upto: upto}
-	if k.replaced == 0 {
+	*batch = Batch{Since: buf.since, Excludes: buf.excludes, Exclusive: buf.marks[first].exclusive, Last: buf.marks[upto-1].seq, buffer: buf, first: first, upto: upto}
+	if buf.replaced == 0 {
 		batch.Count = upto - first
-		batch.Body = k.buf[k.marks[first].start:k.marks[upto-1].end]
+		batch.Body = buf.bytes[buf.marks[first].start:buf.marks[upto-1].end]
 	} else {
 		batch.squeeze()
 	}
 	sink.Flush(batch)
 }
 
-// recycle keeps a work for the next window that needs one.
-func (b *Batcher) recycle(k *work) {
-	if k.empty() {
-		b.works.Put(k)
+// recycle keeps a buffer for the next window that needs one.
+func (b *Batcher) recycle(buf *buffer) {
+	if buf.empty() {
+		b.buffers.Put(buf)
 	}
 }
 

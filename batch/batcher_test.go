@@ -174,14 +174,14 @@ func TestFull(t *testing.T) {
 }
 
 func TestLargeWorkIsNotKept(t *testing.T) {
-	k := new(work)
-	k.add(&Message{Bytes: make([]byte, maxKept+1)}, false)
-	if k.empty() {
+	buf := new(buffer)
+	buf.add(&Message{Bytes: make([]byte, maxKept+1)}, false)
+	if buf.empty() {
 		t.Error("kept")
 	}
-	k = new(work)
-	k.add(&Message{Bytes: []byte("x"), Exclude: "c"}, false)
-	if !k.empty() || len(k.buf)+len(k.marks)+len(k.seals) > 0 || k.excludes {
-		t.Errorf("not empty: %+v", k)
+	buf = new(buffer)
+	buf.add(&Message{Bytes: []byte("x"), Exclude: "c"}, false)
+	if !buf.empty() || len(buf.bytes)+len(buf.marks)+len(buf.seals) > 0 || buf.excludes {
+		t.Errorf("not empty: %+v", buf)
 	}
 }

@@ -30,7 +30,7 @@ func (c *counter) Flush(b *Batch) {
 func (c *counter) Missed(last uint64) { c.t.Errorf("%d is missing", last) }
 
 // Several writers share each window with the one loop. Everything must come once, in the order of its
-// writer, however Seal and Hurry fall in between.
+// writer, however Seal and Expedite fall in between.
 func TestConcurrentAppend(t *testing.T) {
 	const each = 3000
 	for _, opt := range []Options{{}, {Window: ms, Eager: true}, {Window: ms, Conflate: true}} {
@@ -62,7 +62,7 @@ func TestConcurrentAppend(t *testing.T) {
 						case n%100 == 7:
 							w.Seal()
 						case n%50 == uint64(i):
-							w.Hurry()
+							w.Expedite()
 						}
 					}
 				}

@@ -5,13 +5,13 @@ package batch
 // window held was taken out of it before.
 
 // contain ends a panic in sink, if there is one. It is to be deferred. Without Config.Panic the panic goes on.
-func (b *Batcher) contain(sink Sink, k *work) {
+func (b *Batcher) contain(sink Sink, buf *buffer) {
 	if b.panicked == nil {
 		return
 	}
 	if v := recover(); v != nil {
 		b.panicked(sink, v)
-		b.miss(sink, k.marks[k.seals[b.at-1]-1].seq)
+		b.miss(sink, buf.marks[buf.seals[b.at-1]-1].seq)
 	}
 }
 

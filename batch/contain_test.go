@@ -78,7 +78,7 @@ func TestPanicCostsItsBatch(t *testing.T) {
 					t.Fatalf("missed %v, told %q", bad.missed, p.told)
 				}
 				l.do(func() {
-					if w.open || w.asked || w.joined || w.eager || w.work != nil || len(l.eager) > 0 || l.Waiting() != 0 {
+					if w.open || w.asked || w.joined || w.eager || w.buffer != nil || len(l.eager) > 0 || l.Waiting() != 0 {
 						t.Errorf("something stays behind: %+v, %d windows wait for the budget, %d bytes", w, len(l.eager), l.Waiting())
 					}
 					for i := range l.groups {

@@ -21,7 +21,7 @@
 //   - Under load ticks are up to half a window further apart, for windows that may stretch: fewer and larger
 //     writes leave more of the processor to what has to be written. Both [Config.Load] and the time that the shard
 //     spends writing count.
-//   - [Window.Hurry] makes what a window holds due as its first message would be.
+//   - [Window.Expedite] makes what a window holds due as its first message would be.
 //
 // # Order
 //

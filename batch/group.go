@@ -37,9 +37,9 @@ func (b *Batcher) tick(g *group, now time.Time) {
 	if now.Before(g.tick) {
 		return
 	}
-	kept, hurried := g.open[:0], false
+	kept, expedited := g.open[:0], false
 	for _, w := range g.open {
-		hurried = hurried || w.eager
+		expedited = expedited || w.eager
 		w.eager = false // what it waited for leaves now
 		if b.flush(w) || !w.rest() {
 			kept = append(kept, w)
@@ -49,7 +49,7 @@ func (b *Batcher) tick(g *group, now time.Time) {
 	}
 	clear(g.open[len(kept):])
 	g.open = kept
-	if hurried {
+	if expedited {
 		b.forget()
 	}
 	// A pass that overran is not made up for by a burst of ticks: the next one is a window from now.
@@ -76,7 +76,7 @@ func (b *Batcher) align(now time.Time, window time.Duration) time.Time {
 func (w *Window) rest() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.work != nil {
+	if w.buffer != nil {
 		return false
 	}
 	w.open = false

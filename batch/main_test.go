@@ -19,7 +19,7 @@ type flushed struct {
 	count     int
 	last      uint64
 	conflated int
-	alone     bool
+	exclusive bool
 	excludes  bool
 	since     time.Time
 	entries   []Entry
@@ -33,7 +33,7 @@ type record struct {
 }
 
 func (r *record) Flush(b *Batch) {
-	f := flushed{at: time.Now(), body: string(b.Body), count: b.Count, last: b.Last, conflated: b.Conflated, alone: b.Alone, excludes: b.Excludes, since: b.Since}
+	f := flushed{at: time.Now(), body: string(b.Body), count: b.Count, last: b.Last, conflated: b.Conflated, exclusive: b.Exclusive, excludes: b.Excludes, since: b.Since}
 	b.Each(func(e Entry) {
 		e.Bytes = []byte(string(e.Bytes))
 		f.entries = append(f.entries, e)

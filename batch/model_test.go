@@ -69,7 +69,7 @@ func (w *modelled) Flush(b *Batch) {
 		}
 		bodies = append(bodies, string(e.Bytes))
 	}
-	if len(got) != len(want) || b.Count != len(want) || b.Conflated != n-len(want) || string(b.Body) != strings.Join(bodies, ",") || b.Alone != batch[0].Alone {
+	if len(got) != len(want) || b.Count != len(want) || b.Conflated != n-len(want) || string(b.Body) != strings.Join(bodies, ",") || b.Exclusive != batch[0].Exclusive {
 		t.Fatalf("batch %+v of %d entries, want %d of %d, body %q", b, len(got), len(want), n, bodies)
 	}
 	for _, receiver := range []string{"", "c1", "c2"} {
@@ -83,7 +83,7 @@ func (w *modelled) Flush(b *Batch) {
 	if len(w.model.pending) > 0 {
 		f := w.model.pending[0]
 		w.model.pending = w.model.pending[1:]
-		w.taken = len(b.work.marks) - b.upto
+		w.taken = len(b.buffer.marks) - b.upto
 		f()
 		w.taken = 0
 	}
@@ -118,10 +118,10 @@ func state(messages []appended, receiver string) map[string]string {
 	return s
 }
 
-func (w *modelled) append(m Message, alone bool) {
+func (w *modelled) append(m Message, exclusive bool) {
 	w.seq++
-	m.Seq, m.Alone = w.seq, alone
-	if alone {
+	m.Seq, m.Exclusive = w.seq, exclusive
+	if exclusive {
 		w.run++
 	}
 	if n := len(w.waiting); n == 0 {
@@ -137,7 +137,7 @@ func (w *modelled) append(m Message, alone bool) {
 		size += len(w.waiting[i].Bytes) + 1
 		count++
 	}
-	if alone || count >= EarlyMessages || size >= EarlyBytes {
+	if exclusive || count >= EarlyMessages || size >= EarlyBytes {
 		w.run++
 	}
 	w.Append(m)
@@ -198,7 +198,7 @@ func TestModel(t *testing.T) {
 		window := rapid.SampledFrom(m.windows)
 		op := func() func() {
 			w := window.Draw(t, "w")
-			switch rapid.SampledFrom([]string{"set", "set", "set", "send", "big", "many", "alone", "seal", "hurry", "clear"}).Draw(t, "op") {
+			switch rapid.SampledFrom([]string{"set", "set", "set", "send", "big", "many", "exclusive", "seal", "expedite", "clear"}).Draw(t, "op") {
 			case "set":
 				msg := Message{Set: true, Group: "g", Key: strconv.Itoa(rapid.IntRange(0, 2).Draw(t, "key")),
 					Exclude: rapid.SampledFrom([]string{"", "", "c1", "c2"}).Draw(t, "exclude"),
@@ -215,21 +215,21 @@ func TestModel(t *testing.T) {
 						w.append(Message{Bytes: []byte("m")}, false)
 					}
 				}
-			case "alone":
+			case "exclusive":
 				return func() { w.append(Message{Bytes: []byte("a")}, true) }
 			case "seal":
 				return func() {
 					w.Seal()
 					w.run++
 				}
-			case "hurry":
+			case "expedite":
 				return func() {
 					for i := range w.waiting { // all of it, as soon as the budget allows
 						if due := m.now.Add(maxDebt + time.Millisecond); due.Before(w.waiting[i].due) {
 							w.waiting[i].due = due
 						}
 					}
-					w.Hurry()
+					w.Expedite()
 				}
 			default:
 				return func() {

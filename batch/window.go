@@ -26,7 +26,7 @@ type Message struct {
 	Group, Key string
 	Set        bool
 	Exclude    string // receiver that must not get the message; "" none. Kept like Group
-	Alone      bool   // must not share a batch with other messages, and neither replaces nor is replaced
+	Exclusive  bool   // must not share a batch with other messages, and neither replaces nor is replaced
 }
 
 // Options of a window.
@@ -52,19 +52,19 @@ type Window struct {
 	eager  bool // is in the list of those that wait for the budget
 
 	// Guarded by mu.
-	mu      sync.Mutex
-	open    bool
-	asked   bool  // is in the batcher's inbox
-	hurried bool  // what it holds is due as soon as the budget allows
-	full    bool  // what it holds is due, budget or not
-	work    *work // nil: nothing waits
+	mu        sync.Mutex
+	open      bool
+	asked     bool    // is in the batcher's inbox
+	expedited bool    // what it holds is due as soon as the budget allows
+	full      bool    // what it holds is due, budget or not
+	buffer    *buffer // nil: nothing waits
 }
 
 // Full says that the window holds MaxHeld bytes or more.
 func (w *Window) Full() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.work != nil && len(w.work.buf) >= MaxHeld
+	return w.buffer != nil && len(w.buffer.bytes) >= MaxHeld
 }
 
 // Append adds a message. It never blocks, and does not allocate once the window has been through a few
@@ -72,11 +72,11 @@ func (w *Window) Full() bool {
 func (w *Window) Append(m Message) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.work == nil {
-		w.work = w.batcher.works.Get().(*work)
-		w.work.since = time.Now()
+	if w.buffer == nil {
+		w.buffer = w.batcher.buffers.Get().(*buffer)
+		w.buffer.since = time.Now()
 	}
-	full := w.work.add(&m, w.opt.Conflate)
+	full := w.buffer.add(&m, w.opt.Conflate)
 	w.batcher.waiting.Add(int64(len(m.Bytes)))
 	switch {
 	case full && !w.full:
@@ -84,7 +84,7 @@ func (w *Window) Append(m Message) {
 		w.ask()
 	case !w.open:
 		w.open = true
-		w.hurried = w.opt.Eager || w.opt.Window == 0
+		w.expedited = w.opt.Eager || w.opt.Window == 0
 		w.ask()
 	}
 }
@@ -95,18 +95,18 @@ func (w *Window) Append(m Message) {
 func (w *Window) Seal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.work != nil {
-		w.work.seal()
+	if w.buffer != nil {
+		w.buffer.seal()
 	}
 }
 
-// Hurry makes what the window holds due as soon as the budget allows, as if its first message had come
+// Expedite makes what the window holds due as soon as the budget allows, as if its first message had come
 // after an idle window.
-func (w *Window) Hurry() {
+func (w *Window) Expedite() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.work != nil && !w.hurried {
-		w.hurried = true
+	if w.buffer != nil && !w.expedited {
+		w.expedited = true
 		w.ask()
 	}
 }
@@ -115,11 +115,11 @@ func (w *Window) Hurry() {
 func (w *Window) Clear() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	hurried := w.hurried
-	if k := w.take(); k != nil {
-		w.batcher.recycle(k)
+	expedited := w.expedited
+	if buf := w.take(); buf != nil {
+		w.batcher.recycle(buf)
 	}
-	w.hurried = hurried // what comes instead is as urgent
+	w.expedited = expedited // what comes instead is as urgent
 }
 
 // ask puts the window into the batcher's inbox. The caller holds w.mu.
@@ -131,11 +131,11 @@ func (w *Window) ask() {
 }
 
 // take is what the window holds, which is no longer due. The caller holds w.mu.
-func (w *Window) take() *work {
-	k := w.work
-	w.work, w.hurried, w.full = nil, false, false
-	if k != nil {
-		w.batcher.waiting.Add(-k.held())
+func (w *Window) take() *buffer {
+	buf := w.buffer
+	w.buffer, w.expedited, w.full = nil, false, false
+	if buf != nil {
+		w.batcher.waiting.Add(-buf.held())
 	}
-	return k
+	return buf
 }

@@ -213,45 +213,45 @@ func TestSeal(t *testing.T) {
 	})
 }
 
-func TestAlone(t *testing.T) {
+func TestExclusive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLoop(t, Config{}), &record{}
 		w := l.Window(Options{Window: 50 * ms, Conflate: true}, r)
-		alone := func(seq uint64) Message {
-			return Message{Bytes: []byte("!"), Seq: seq, Alone: true, Set: true, Group: "g", Key: "k"}
+		exclusive := func(seq uint64) Message {
+			return Message{Bytes: []byte("!"), Seq: seq, Exclusive: true, Set: true, Group: "g", Key: "k"}
 		}
-		w.Append(alone(1))
+		w.Append(exclusive(1))
 		w.Append(set(2, "k", "a"))
-		w.Append(alone(3))
-		w.Append(alone(4))
+		w.Append(exclusive(3))
+		w.Append(exclusive(4))
 		w.Append(set(5, "k", "b"))
 		after(50 * ms)
 		var is []bool
 		for _, f := range r.batches {
-			is = append(is, f.alone)
+			is = append(is, f.exclusive)
 		}
 		if len(is) != 5 || !is[0] || is[1] || !is[2] || !is[3] || is[4] {
-			t.Errorf("alone: %v", is)
+			t.Errorf("exclusive: %v", is)
 		}
 		want(t, r, "!|a|!|!|b")
 	})
 }
 
-func TestHurry(t *testing.T) {
+func TestExpedite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, opt := range []Options{{Window: 50 * ms}, {Window: 50 * ms, Eager: true}, {}} {
 			l, r := newLoop(t, Config{}), &record{}
 			w := l.Window(opt, r)
-			w.Hurry() // nothing to hurry
+			w.Expedite() // nothing to expedite
 			l.do(func() {
 				w.Append(send(1, "a"))
-				w.Hurry() // before the loop has seen it
+				w.Expedite() // before the loop has seen it
 			})
 			want(t, r, "a")
 			w.Append(send(2, "b"))
 			after(ms)
-			w.Hurry()
-			w.Hurry()
+			w.Expedite()
+			w.Expedite()
 			after(0)
 			want(t, r, "b")
 			l.do(func() {

@@ -9,7 +9,7 @@ import (
 )
 
 func TestAllocations(t *testing.T) {
-	b := open(t, Config{Outlet: func(*Channel) Outlet { return discard{} }})
+	b := open(t, Config{Subscriber: func(*Channel) Subscriber { return discard{} }})
 	c, _ := join(t, b, "c", JoinRequest{})
 	defer c.Leave()
 	var at Position
@@ -28,7 +28,7 @@ func TestAllocations(t *testing.T) {
 		{"item", 0, func() { b.Item("c", "g", "k") }},
 		{"cached snapshot", 0, func() { b.Read("c", nil) }},
 		{"join at the head and leave", 0, func() {
-			c, _ := b.Join("c", JoinRequest{From: &at}, func(Outlet, Reply) {})
+			c, _ := b.Join("c", JoinRequest{From: &at}, func(Subscriber, Reply) {})
 			c.Leave()
 		}},
 		{"delete of what is not there", 0, func() { _, _ = b.Publish("c", &Publication{Op: Delete, Key: "x"}) }},

@@ -18,7 +18,7 @@ func make96() []byte {
 	return text
 }
 
-// discard is an outlet that does nothing.
+// discard is a subscriber that does nothing.
 type discard struct{}
 
 func (discard) Apply(*Change) {}
@@ -36,7 +36,7 @@ func BenchmarkPublish(b *testing.B) {
 		for _, history := range []int{-1, 256} {
 			for _, readers := range []int{0, 1} {
 				b.Run(fmt.Sprintf("%s/history=%d/readers=%d", name, max(history, 0), readers), func(b *testing.B) {
-					br := open(b, Config{Policy: always(Policy{History: history}), Outlet: func(*Channel) Outlet { return discard{} }})
+					br := open(b, Config{Policy: always(Policy{History: history}), Subscriber: func(*Channel) Subscriber { return discard{} }})
 					publish(b, br, "room:1", Publication{Op: Set, Key: "keep", Data: payload})
 					if readers > 0 {
 						c, _ := join(b, br, "room:1", JoinRequest{})
@@ -115,7 +115,7 @@ func BenchmarkJoinLeave(b *testing.B) {
 			if !quiet {
 				publish(b, br, "user:1", Publication{Op: Set, Key: "k", Data: payload})
 			}
-			reply := func(Outlet, Reply) {}
+			reply := func(Subscriber, Reply) {}
 			b.ReportAllocs()
 			for b.Loop() {
 				c, err := br.Join("user:1", JoinRequest{}, reply)
@@ -140,7 +140,7 @@ func BenchmarkResume(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				c, _ := br.Join("room:1", JoinRequest{From: &from}, nil)
-				_, _ = br.Join("room:1", JoinRequest{From: &from, Again: true}, func(Outlet, Reply) {})
+				_, _ = br.Join("room:1", JoinRequest{From: &from, Again: true}, func(Subscriber, Reply) {})
 				c.Leave()
 			}
 		})

@@ -20,9 +20,9 @@ type Config struct {
 	// possibly more than once for one channel. nil: the defaults for all channels.
 	Policy func(channel string) Policy
 
-	// Outlet makes the outlet of a channel when its first reader joins. It is called with the
+	// Subscriber makes the subscriber of a channel when its first reader joins. It is called with the
 	// channel's lock held and must not call back, but for Name. nil: no live delivery.
-	Outlet func(c *Channel) Outlet
+	Subscriber func(c *Channel) Subscriber
 
 	// Journal gives changes their order and durability. nil: Memory.
 	Journal Journal
@@ -30,16 +30,16 @@ type Config struct {
 	// Store keeps the channels whose policy is Durable. nil: they are as all others.
 	Store Store
 
-	// Panic is told of panics in the clocks, which go on; nil: they end the process.
+	// Panic is told of panics in the expirers, which go on; nil: they end the process.
 	Panic contain.Hook
 
 	// Channels is the most channels there may be at once; 1048576. Negative: no limit.
 	Channels int
 }
 
-// Outlet is where the applied changes of a channel go while somebody is joined. Its methods are called
+// Subscriber is where the applied changes of a channel go while somebody is joined. Its methods are called
 // with the channel's lock held, in the order of the log: they must not block or call the broker.
-type Outlet interface {
+type Subscriber interface {
 	// Apply delivers a change. The struct is valid during the call only; see Change for what may be kept.
 	Apply(c *Change)
 
@@ -47,16 +47,16 @@ type Outlet interface {
 	Reset(r Reply)
 }
 
-// Breaker is an Outlet that can be given up.
+// Breaker is a Subscriber that can be given up.
 type Breaker interface {
 	// Break says that a change has stopped half-way, so that what is in memory of the channel is dropped: readers are to be
-	// ended, and to join again. Called like Outlet.
+	// ended, and to join again. Called like Subscriber.
 	Break()
 }
 
-// Limiter is an Outlet that may have more than it can deliver.
+// Limiter is a Subscriber that may have more than it can deliver.
 type Limiter interface {
-	// Full says so. Publish then answers ErrFull and changes nothing. Called like Outlet.
+	// Full says so. Publish then answers ErrFull and changes nothing. Called like Subscriber.
 	Full() bool
 }
 
@@ -65,15 +65,15 @@ const defaultChannels = 1 << 20
 // Broker is a set of channels. All methods may be called concurrently.
 type Broker struct {
 	// Set once by New.
-	config  Config
-	journal Journal
-	seed    maphash.Seed
-	start   time.Time // what times count from; monotonic
-	random  string    // of this incarnation: the first part of every epoch
-	first   string    // epoch of the slots that never had another
-	stop    chan struct{}
-	clocks  [clockCount]clock
-	done    sync.WaitGroup // one for each clock
+	config   Config
+	journal  Journal
+	seed     maphash.Seed
+	start    time.Time // what times count from; monotonic
+	random   string    // of this incarnation: the first part of every epoch
+	first    string    // epoch of the slots that never had another
+	stop     chan struct{}
+	expirers [expirerCount]expirer
+	done     sync.WaitGroup // one for each expirer
 
 	// Atomic.
 	closed   atomic.Bool
@@ -84,7 +84,7 @@ type Broker struct {
 	shards [shardCount]shard
 }
 
-// New makes a broker and starts its clocks. Close stops them.
+// New makes a broker and starts its expirers. Close stops them.
 func New(config Config) (*Broker, error) {
 	b := &Broker{
 		config:  config,
@@ -104,13 +104,13 @@ func New(config Config) (*Broker, error) {
 		s := &b.shards[i]
 		s.channels = make(map[string]*Channel)
 		s.broker = b
-		s.clock = &b.clocks[i%clockCount]
+		s.expirer = &b.expirers[i%expirerCount]
 	}
-	for i := range b.clocks {
-		k := &b.clocks[i]
-		k.wake = make(chan struct{}, 1)
-		k.armed = never
-		config.Panic.Loop(&b.done, "broker clock", func() { k.run(b) }) // stopped and waited for by Close
+	for i := range b.expirers {
+		e := &b.expirers[i]
+		e.wake = make(chan struct{}, 1)
+		e.armed = never
+		config.Panic.Loop(&b.done, "broker expirer", func() { e.run(b) }) // stopped and waited for by Close
 	}
 	return b, nil
 }

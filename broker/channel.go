@@ -16,18 +16,18 @@ type Channel struct {
 	loading chan struct{} // closed when the channel has been loaded; nil if there was nothing to load
 
 	// Guarded by mu.
-	mu      sync.Mutex
-	readers int32
-	dead    bool   // freed, or not loaded yet: look it up again
-	torn    bool   // a change is under way; where the lock is let go: it has stopped half-way
-	broken  bool   // a durable one that was torn: it is of no use until it has left memory
-	epoch   string // of the log
-	seq     uint64 // of the last change; 0 before the first
-	outlet  Outlet // nil without readers
-	log     *changes
-	items   *items
-	keys    *keys
-	durable *durable // nil for what is in memory only
+	mu         sync.Mutex
+	readers    int32
+	dead       bool       // freed, or not loaded yet: look it up again
+	torn       bool       // a change is under way; where the lock is let go: it has stopped half-way
+	broken     bool       // a durable one that was torn: it is of no use until it has left memory
+	epoch      string     // of the log
+	seq        uint64     // of the last change; 0 before the first
+	subscriber Subscriber // nil without readers
+	log        *changes
+	items      *items
+	keys       *keys
+	durable    *durable // nil for what is in memory only
 }
 
 // Name is the channel's name.
@@ -40,22 +40,22 @@ func (c *Channel) Name() string { return c.name }
 // Errors: ErrOp, ErrNoKey, ErrTTL, ErrTooManyItems, ErrStateTooLarge, ErrTooManyChannels, ErrClosed and
 // those of the journal.
 func (b *Broker) Publish(channel string, p *Publication) (Position, error) {
-	run := b.Run()
-	return run.Publish(channel, p)
+	publisher := b.Publisher()
+	return publisher.Publish(channel, p)
 }
 
-// Submit is Publish without waiting: a ticket with a Wait is not acknowledged before that has answered.
+// Submit is Publish without waiting: a receipt with a Wait is not acknowledged before that has answered.
 // Its Position is known now unless the journal gives the order itself.
-func (b *Broker) Submit(channel string, p *Publication) (Ticket, error) {
-	run := b.Run()
-	ticket, err := run.submit(channel, p)
+func (b *Broker) Submit(channel string, p *Publication) (Receipt, error) {
+	publisher := b.Publisher()
+	receipt, err := publisher.submit(channel, p)
 	if err != nil {
-		return Ticket{}, fmt.Errorf("publish %s: %w", channel, err)
+		return Receipt{}, fmt.Errorf("publish %s: %w", channel, err)
 	}
 	if p.Ack == AckMemory {
-		ticket.Wait = nil
+		receipt.Wait = nil
 	}
-	return ticket, nil
+	return receipt, nil
 }
 
 // unlock lets go of the channel, and frees it if it keeps nothing. It is to be deferred.
@@ -84,15 +84,15 @@ func (c *Channel) settle() (freed bool) {
 // durable, what the store has of it, as soon as that is all of it.
 func (c *Channel) giveUp() {
 	c.torn = false
-	outlet := c.outlet
+	subscriber := c.subscriber
 	if c.durable == nil {
 		defer c.take()
 	} else {
 		c.broken = true
 		defer c.wait()
 	}
-	c.epoch, c.outlet = c.drop(), nil
-	if b, ok := outlet.(Breaker); ok {
+	c.epoch, c.subscriber = c.drop(), nil
+	if b, ok := subscriber.(Breaker); ok {
 		b.Break()
 	}
 }
@@ -100,18 +100,18 @@ func (c *Channel) giveUp() {
 // wait has a broken channel leave memory when its store has all of it.
 func (c *Channel) wait() {
 	c.log = newChanges(c)
-	c.shard.clock.set(&c.log.upkeep, c.shard.broker.now()+int64(brokenStep))
+	c.shard.expirer.set(&c.log.upkeep, c.shard.broker.now()+int64(brokenStep))
 }
 
 // brokenStep is how often it is looked whether a broken channel can leave memory.
 const brokenStep = 50 * time.Millisecond
 
 // append has the journal take a change. Called with the lock held.
-func (c *Channel) append(now int64, e *Entry) (Ticket, error) {
+func (c *Channel) append(now int64, e *Entry) (Receipt, error) {
 	c.torn = true
-	ticket, err := c.journal().Append(Log{c, now}, *e)
+	receipt, err := c.journal().Append(Log{c, now}, *e)
 	c.torn = false
-	return ticket, err
+	return receipt, err
 }
 
 // journal is where the channel's changes go.
@@ -122,34 +122,34 @@ func (c *Channel) journal() Journal {
 	return c.shard.broker.journal
 }
 
-// confirmed is the ticket of a publication that changes nothing because of what was there before: it is
+// confirmed is the receipt of a publication that changes nothing because of what was there before: it is
 // not acknowledged before that is safe.
-func (c *Channel) confirmed(now int64, at Position) Ticket {
+func (c *Channel) confirmed(now int64, at Position) Receipt {
 	if c.durable == nil {
-		return Ticket{Position: at}
+		return Receipt{Position: at}
 	}
-	ticket := c.shard.broker.config.Store.Confirm(Log{c, now})
-	if wait := ticket.Wait; wait != nil {
-		ticket.Wait = func() (Position, error) {
+	receipt := c.shard.broker.config.Store.Confirm(Log{c, now})
+	if wait := receipt.Wait; wait != nil {
+		receipt.Wait = func() (Position, error) {
 			_, err := wait()
 			return at, err
 		}
 	}
-	ticket.Position = at
-	return ticket
+	receipt.Position = at
+	return receipt
 }
 
 // note keeps the idempotency key of what changes nothing.
-func (c *Channel) note(now int64, key string) (Ticket, error) {
+func (c *Channel) note(now int64, key string) (Receipt, error) {
 	if c.durable == nil || key == "" {
 		c.remember(now, key)
 		return c.confirmed(now, c.position()), nil
 	}
-	ticket, err := c.shard.broker.config.Store.Note(Log{c, now}, key)
+	receipt, err := c.shard.broker.config.Store.Note(Log{c, now}, key)
 	if err == nil {
 		c.remember(now, key)
 	}
-	return ticket, err
+	return receipt, err
 }
 
 // idle says that nothing is lost if the channel is freed. A durable one has its position even when it keeps
@@ -163,7 +163,7 @@ func (c *Channel) position() Position { return Position{c.epoch, c.seq} }
 
 // publish decides whether the entry makes a change, and appends it to the journal if it does. Called
 // with the lock held.
-func (c *Channel) publish(now int64, e *Entry) (Ticket, error) {
+func (c *Channel) publish(now int64, e *Entry) (Receipt, error) {
 	if c.policy.Idempotency == 0 {
 		e.IdempotencyKey = ""
 	}
@@ -173,13 +173,13 @@ func (c *Channel) publish(now int64, e *Entry) (Ticket, error) {
 			return c.confirmed(now, Position{c.epoch, seq}), nil
 		}
 	}
-	if l, ok := c.outlet.(Limiter); ok && l.Full() {
-		return Ticket{}, ErrFull
+	if l, ok := c.subscriber.(Limiter); ok && l.Full() {
+		return Receipt{}, ErrFull
 	}
 	switch e.Op {
 	case Set:
 		if err := c.items.admit(c.policy, e); err != nil {
-			return Ticket{}, err
+			return Receipt{}, err
 		}
 	case Delete:
 		if c.items.find(e.Group, e.Key) == nil && !c.ahead() {
@@ -189,7 +189,7 @@ func (c *Channel) publish(now int64, e *Entry) (Ticket, error) {
 	return c.append(now, e)
 }
 
-// apply is the one place where a change takes effect: log, items, idempotency keys and outlet. Called
+// apply is the one place where a change takes effect: log, items, idempotency keys and subscriber. Called
 // with the lock held.
 func (c *Channel) apply(now int64, e *Entry) Position {
 	c.torn = true
@@ -215,13 +215,13 @@ func (c *Channel) apply(now int64, e *Entry) Position {
 	}
 	c.record(now, encoded, group)
 	c.remember(now, e.IdempotencyKey)
-	if c.outlet != nil {
+	if c.subscriber != nil {
 		change := &c.log.change
 		*change = Change{
 			Seq: c.seq, Op: e.Op, Expired: e.Expired,
 			Group: group.text(encoded), Key: key.text(encoded), Encoded: encoded, Exclude: e.Exclude,
 		}
-		c.outlet.Apply(change)
+		c.subscriber.Apply(change)
 		*change = Change{}
 	}
 	c.torn = false

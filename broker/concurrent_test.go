@@ -27,7 +27,7 @@ func TestConcurrentModel(t *testing.T) {
 		scripts := rapid.SliceOfN(rapid.Custom(drawScript), 2, 5).Draw(t, "scripts")
 		cleared := rapid.IntRange(0, 2).Draw(t, "clears")
 		policy := Policy{History: rapid.SampledFrom([]int{-1, 3, 1000}).Draw(t, "history")}
-		b, err := New(Config{Policy: always(policy), Outlet: newRecorder})
+		b, err := New(Config{Policy: always(policy), Subscriber: newRecorder})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,10 +115,10 @@ func (v *viewer) stay(resume bool) {
 	}
 	var got reader
 	var reply Reply
-	var outlet *recorder
-	c, err := v.b.Join("room:1", request, func(o Outlet, r Reply) {
-		reply, outlet = r, o.(*recorder)
-		outlet.add(&got)
+	var subscriber *recorder
+	c, err := v.b.Join("room:1", request, func(s Subscriber, r Reply) {
+		reply, subscriber = r, s.(*recorder)
+		subscriber.add(&got)
 	})
 	if err != nil {
 		v.fail("join: %v", err)
@@ -132,7 +132,7 @@ func (v *viewer) stay(resume bool) {
 	// In one critical section: what the items are, and the end of the stream that led there.
 	c.mu.Lock()
 	end, state := c.position(), string(c.state(nil))
-	outlet.drop(&got)
+	subscriber.drop(&got)
 	c.mu.Unlock()
 	c.Leave()
 	v.follow(request, reply, &got)
@@ -225,7 +225,7 @@ func flatten(state string) (map[string]string, error) {
 // Many users come and go while others publish to them: channels are made and freed all the time, and
 // no change is lost on the way to somebody who is there.
 func TestConcurrentFreeing(t *testing.T) {
-	b := open(t, Config{Outlet: newRecorder, Policy: always(Policy{History: -1})})
+	b := open(t, Config{Subscriber: newRecorder, Policy: always(Policy{History: -1})})
 	var running sync.WaitGroup
 	for worker := range 4 {
 		running.Go(func() {
@@ -233,10 +233,10 @@ func TestConcurrentFreeing(t *testing.T) {
 				name := fmt.Sprint("user:", (worker+i)%3)
 				var got reader
 				var reply Reply
-				var outlet *recorder
-				c, err := b.Join(name, JoinRequest{}, func(o Outlet, r Reply) {
-					reply, outlet = r, o.(*recorder)
-					outlet.add(&got)
+				var subscriber *recorder
+				c, err := b.Join(name, JoinRequest{}, func(s Subscriber, r Reply) {
+					reply, subscriber = r, s.(*recorder)
+					subscriber.add(&got)
 				})
 				if err != nil {
 					t.Error(err)
@@ -246,7 +246,7 @@ func TestConcurrentFreeing(t *testing.T) {
 				if err != nil || at.Epoch != reply.Position.Epoch {
 					t.Errorf("published at %v after %v: %v", at, reply.Position, err)
 				}
-				outlet.drop(&got)
+				subscriber.drop(&got)
 				c.Leave()
 				if !slices.ContainsFunc(got.changes, func(encoded []byte) bool {
 					return strings.Contains(string(encoded), fmt.Sprintf(`"seq":%d,`, at.Seq))
@@ -266,7 +266,7 @@ func TestConcurrentFreeing(t *testing.T) {
 // Closing while everything else goes on: what comes too late is refused, and nothing hangs.
 func TestConcurrentClose(t *testing.T) {
 	for range 20 {
-		b := open(t, Config{Outlet: newRecorder})
+		b := open(t, Config{Subscriber: newRecorder})
 		var running sync.WaitGroup
 		for range 4 {
 			running.Go(func() {

@@ -12,7 +12,7 @@ import (
 	"weir/internal/contain"
 )
 
-// brittle is an outlet that panics over changes while it is asked to, and notes what else it is told.
+// brittle is a subscriber that panics over changes while it is asked to, and notes what else it is told.
 type brittle struct {
 	panics atomic.Int32
 	seen   []string
@@ -40,10 +40,10 @@ func tried(b *Broker, channel string, p Publication) (v any) {
 // be half of something. The next one finds another epoch.
 func TestPanicInAChange(t *testing.T) {
 	o := &brittle{}
-	b := open(t, Config{Outlet: func(*Channel) Outlet { return o }})
+	b := open(t, Config{Subscriber: func(*Channel) Subscriber { return o }})
 	publish(t, b, "c", Publication{Op: Set, Group: "g", Key: "k"})
 	var at Position
-	c, err := b.Join("c", JoinRequest{}, func(_ Outlet, r Reply) { at = r.Position })
+	c, err := b.Join("c", JoinRequest{}, func(_ Subscriber, r Reply) { at = r.Position })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestPanicInAChange(t *testing.T) {
 	o.broken = false
 	o.panics.Store(0)
 	var reply Reply
-	if c, err = b.Join("c", JoinRequest{From: &at}, func(_ Outlet, r Reply) { reply = r }); err != nil {
+	if c, err = b.Join("c", JoinRequest{From: &at}, func(_ Subscriber, r Reply) { reply = r }); err != nil {
 		t.Fatal(err)
 	}
 	if reply.Recovered || !reply.Lost || reply.Position.Epoch == at.Epoch {
@@ -79,7 +79,7 @@ func TestPanicWhileJoining(t *testing.T) {
 	b := open(t, Config{})
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = b.Join("c", JoinRequest{}, func(Outlet, Reply) { panic("no") })
+		_, _ = b.Join("c", JoinRequest{}, func(Subscriber, Reply) { panic("no") })
 	}()
 	if _, ok := b.Read("c", nil); ok {
 		t.Error("the channel stays")
@@ -95,12 +95,12 @@ type keeper struct {
 	kept   Kept
 }
 
-func (k *keeper) Append(log Log, e Entry) (Ticket, error) {
+func (k *keeper) Append(log Log, e Entry) (Receipt, error) {
 	at := log.Next()
 	k.kept.Position = at
 	k.kept.Items = append(k.kept.Items, KeptItem{Group: e.Group, Key: e.Key, Data: []byte("1")})
 	log.Apply(&e)
-	return Ticket{Position: at}, nil
+	return Receipt{Position: at}, nil
 }
 
 func (k *keeper) Load(string, string) (Kept, bool, error) {
@@ -112,8 +112,8 @@ func (k *keeper) Load(string, string) (Kept, bool, error) {
 	return k.kept, k.loads > 1 && len(k.kept.Items) > 0, nil
 }
 func (k *keeper) Release(string) bool                      { return k.ready.Load() }
-func (k *keeper) Confirm(Log) Ticket                       { return Ticket{} }
-func (k *keeper) Note(Log, string) (Ticket, error)         { return Ticket{}, nil }
+func (k *keeper) Confirm(Log) Receipt                      { return Receipt{} }
+func (k *keeper) Note(Log, string) (Receipt, error)        { return Receipt{}, nil }
 func (k *keeper) List(string, string, int) ([]Info, error) { return nil, nil }
 
 // A durable channel that breaks off in the middle of a change is refused until its store has all of it, and is then what
@@ -121,7 +121,7 @@ func (k *keeper) List(string, string, int) ([]Info, error) { return nil, nil }
 func TestPanicInADurableChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, k := &brittle{}, &keeper{}
-		b := open(t, Config{Store: k, Policy: func(string) Policy { return Policy{Durable: true} }, Outlet: func(*Channel) Outlet { return o }})
+		b := open(t, Config{Store: k, Policy: func(string) Policy { return Policy{Durable: true} }, Subscriber: func(*Channel) Subscriber { return o }})
 		c, err := b.Join("c", JoinRequest{}, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -163,12 +163,12 @@ func TestPanicWhileLoading(t *testing.T) {
 	publish(t, b, "c", Publication{Op: Set, Key: "k"})
 }
 
-// A panic over a deadline has that one tried again later, and the clock go on with the others.
-func TestPanicOfTheClock(t *testing.T) {
-	for _, at := range []string{"broker clock", "broker deadline", "broker deadline put off", "outlet"} {
+// A panic over a deadline has that one tried again later, and the expirer go on with the others.
+func TestPanicOfTheExpirer(t *testing.T) {
+	for _, at := range []string{"broker expirer", "broker deadline", "broker deadline put off", "subscriber"} {
 		synctest.Test(t, func(t *testing.T) {
 			o, left, told := &brittle{}, 1, 0
-			var mu sync.Mutex // the clocks are several
+			var mu sync.Mutex // the expirers are several
 			contain.Throw(func(where string) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -180,7 +180,7 @@ func TestPanicOfTheClock(t *testing.T) {
 				}
 			})
 			defer contain.Throw(nil)
-			b := open(t, Config{Panic: func(string, any) { mu.Lock(); defer mu.Unlock(); told++ }, Outlet: func(*Channel) Outlet { return o }})
+			b := open(t, Config{Panic: func(string, any) { mu.Lock(); defer mu.Unlock(); told++ }, Subscriber: func(*Channel) Subscriber { return o }})
 			_, err := b.Join("a", JoinRequest{}, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -189,7 +189,7 @@ func TestPanicOfTheClock(t *testing.T) {
 				publish(t, b, fmt.Sprint("c", n), Publication{Op: Set, Key: "k", TTL: time.Second})
 			}
 			publish(t, b, "a", Publication{Op: Set, Key: "k", TTL: time.Second})
-			if at == "outlet" {
+			if at == "subscriber" {
 				o.panics.Store(1)
 			}
 			time.Sleep(5 * time.Second)

@@ -1,6 +1,6 @@
 // Package broker keeps channels: each one a small replicated map of items with an ordered, bounded
 // log of changes. It orders what publishers send, remembers what late joiners need and hands every
-// change, encoded once, to the channel's outlet.
+// change, encoded once, to the channel's subscriber.
 //
 // Entry point: [New] makes a [Broker], [Broker.Publish] changes a channel, [Broker.Join] attaches a
 // reader. The broker imports nothing of the relay and does no I/O.
@@ -14,9 +14,9 @@
 //
 // # Order and time
 //
-// A change gets the next seq of its channel under the channel's lock; log, items and outlet change in
+// A change gets the next seq of its channel under the channel's lock; log, items and subscriber change in
 // that same critical section, so that all of them agree. [Broker.Join] reads in one critical section
-// too: what the reply does not hold arrives through the outlet, without a gap, a duplicate or a
+// too: what the reply does not hold arrives through the subscriber, without a gap, a duplicate or a
 // reorder. Time is monotonic. An item expires at most some milliseconds late and never early, as a
 // delete change like any other.
 //
@@ -33,17 +33,17 @@
 //
 // # Goroutines
 //
-// New starts a few goroutines, one per clock, which sleep until the next deadline. Close stops them
+// New starts a few goroutines, one per expirer, which sleep until the next deadline. Close stops them
 // and waits for them. Everything else runs on the caller's goroutine.
 //
 // # Locks
 //
 // In this order, and never two of the same kind at once:
 //
-//  1. Channel.mu: seq, log, items, idempotency keys, outlet, count of readers. Held for tens of
+//  1. Channel.mu: seq, log, items, idempotency keys, subscriber, count of readers. Held for tens of
 //     nanoseconds by a publish, longer by what has to build a snapshot or a list of changes.
-//     The outlet and the join function are called with it held: they must not block or call back.
-//  2. shard.mu (the map of channels and the epochs of their slots) or clock.mu (the heap of
+//     The subscriber and the join function are called with it held: they must not block or call back.
+//  2. shard.mu (the map of channels and the epochs of their slots) or expirer.mu (the heap of
 //     deadlines).
 //
 // A look-up takes shard.mu, lets it go and then locks the channel. A channel that was freed in between

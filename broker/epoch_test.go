@@ -81,12 +81,12 @@ func TestEpochSlots(t *testing.T) {
 }
 
 func TestClear(t *testing.T) {
-	b := open(t, Config{Outlet: newRecorder})
+	b := open(t, Config{Subscriber: newRecorder})
 	if _, ok := b.Clear("c"); ok {
 		t.Error("cleared what is not there")
 	}
 	var seen reader
-	c, err := b.Join("c", JoinRequest{}, func(o Outlet, _ Reply) { o.(*recorder).add(&seen) })
+	c, err := b.Join("c", JoinRequest{}, func(s Subscriber, _ Reply) { s.(*recorder).add(&seen) })
 	if err != nil {
 		t.Fatal(err)
 	}

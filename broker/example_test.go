@@ -6,7 +6,7 @@ import (
 	"weir/broker"
 )
 
-// screen is an outlet that prints.
+// screen is a subscriber that prints.
 type screen struct{}
 
 func (screen) Apply(c *broker.Change) { fmt.Printf("live: %s\n", c.Encoded) }
@@ -14,7 +14,7 @@ func (screen) Reset(r broker.Reply)   { fmt.Printf("lost: %s\n", r.State) }
 
 func Example() {
 	b, err := broker.New(broker.Config{
-		Outlet: func(*broker.Channel) broker.Outlet { return screen{} },
+		Subscriber: func(*broker.Channel) broker.Subscriber { return screen{} },
 	})
 	if err != nil {
 		panic(err)
@@ -24,14 +24,14 @@ func Example() {
 	at, _ := b.Publish("room:42", &broker.Publication{
 		Op: broker.Set, Group: "messages", Key: "m1", Data: []byte(`{"content":"hello"}`),
 	})
-	channel, _ := b.Join("room:42", broker.JoinRequest{}, func(_ broker.Outlet, r broker.Reply) {
+	channel, _ := b.Join("room:42", broker.JoinRequest{}, func(_ broker.Subscriber, r broker.Reply) {
 		fmt.Printf("state at %d: %s\n", r.Position.Seq, r.State)
 	})
 	_, _ = b.Publish("room:42", &broker.Publication{Op: broker.Send, Data: []byte(`"wave"`)})
 	channel.Leave()
 
 	_, _ = b.Publish("room:42", &broker.Publication{Op: broker.Delete, Group: "messages", Key: "m1"})
-	channel, _ = b.Join("room:42", broker.JoinRequest{From: &at}, func(_ broker.Outlet, r broker.Reply) {
+	channel, _ = b.Join("room:42", broker.JoinRequest{From: &at}, func(_ broker.Subscriber, r broker.Reply) {
 		fmt.Printf("missed: %s\n", r.Changes)
 	})
 	channel.Leave()

@@ -85,14 +85,14 @@ func (c *Channel) put(now int64, e *Entry, encoded []byte, data span) {
 	s.state = nil
 	c.shard.count(added, 0, len(encoded)-size)
 
-	switch clock := c.shard.clock; {
+	switch expirer := c.shard.expirer; {
 	case e.TTL > 0:
 		if i.ttl == nil {
 			i.ttl = &deadline{channel: c, item: i}
 		}
-		clock.set(i.ttl, later(now, e.TTL))
+		expirer.set(i.ttl, later(now, e.TTL))
 	case i.ttl != nil:
-		clock.remove(i.ttl)
+		expirer.remove(i.ttl)
 		i.ttl = nil
 	}
 }
@@ -124,7 +124,7 @@ func (c *Channel) remove(groupName, key string) {
 		return
 	}
 	if i.ttl != nil {
-		c.shard.clock.remove(i.ttl)
+		c.shard.expirer.remove(i.ttl)
 	}
 	s.bytes -= i.bytes()
 	s.count--
@@ -162,7 +162,7 @@ func (c *Channel) clearItems() {
 		for i := g.first; i != nil; i = i.next {
 			bytes += len(i.encoded)
 			if i.ttl != nil {
-				c.shard.clock.remove(i.ttl)
+				c.shard.expirer.remove(i.ttl)
 			}
 		}
 	}

@@ -18,13 +18,13 @@ type JoinRequest struct {
 	Again  bool      // it is joined already: answer it without counting it again
 }
 
-// Join attaches a reader to a channel, which is made if there is none. It calls join with the outlet
+// Join attaches a reader to a channel, which is made if there is none. It calls join with the subscriber
 // and the reply in the same critical section as it reads them: every change after reply.Position goes
-// to the outlet after that call. The function must not block or call the broker. The outlet is nil if
+// to the subscriber after that call. The function must not block or call the broker. The subscriber is nil if
 // the configuration has none.
 //
 // Errors: ErrTooManyChannels, ErrClosed, and ErrNotJoined if the request says Again and nobody is.
-func (b *Broker) Join(channel string, request JoinRequest, join func(o Outlet, r Reply)) (*Channel, error) {
+func (b *Broker) Join(channel string, request JoinRequest, join func(s Subscriber, r Reply)) (*Channel, error) {
 	c, err := b.join(channel, request, join)
 	if err != nil {
 		return nil, fmt.Errorf("join %s: %w", channel, err)
@@ -32,7 +32,7 @@ func (b *Broker) Join(channel string, request JoinRequest, join func(o Outlet, r
 	return c, nil
 }
 
-func (b *Broker) join(channel string, request JoinRequest, join func(o Outlet, r Reply)) (*Channel, error) {
+func (b *Broker) join(channel string, request JoinRequest, join func(s Subscriber, r Reply)) (*Channel, error) {
 	now := b.now()
 	c, err := b.lockOrMake(channel)
 	if err != nil {
@@ -43,8 +43,8 @@ func (b *Broker) join(channel string, request JoinRequest, join func(o Outlet, r
 		return nil, ErrNotJoined
 	}
 	if !request.Again {
-		if c.outlet == nil && b.config.Outlet != nil {
-			c.outlet = b.config.Outlet(c)
+		if c.subscriber == nil && b.config.Subscriber != nil {
+			c.subscriber = b.config.Subscriber(c)
 		}
 		c.readers++
 	}
@@ -55,13 +55,13 @@ func (b *Broker) join(channel string, request JoinRequest, join func(o Outlet, r
 		}
 	}()
 	if join != nil {
-		join(c.outlet, c.reply(now, request.From, request.Groups))
+		join(c.subscriber, c.reply(now, request.From, request.Groups))
 	}
 	joined = true
 	return c, nil
 }
 
-// Leave takes a reader away. The last one takes the outlet with it, and lets a channel that keeps
+// Leave takes a reader away. The last one takes the subscriber with it, and lets a channel that keeps
 // nothing be freed. It also works after Close.
 func (c *Channel) Leave() {
 	c.mu.Lock()
@@ -75,7 +75,7 @@ func (c *Channel) Leave() {
 func (c *Channel) left() {
 	c.readers--
 	if c.readers == 0 {
-		c.outlet = nil
+		c.subscriber = nil
 	}
 }
 

@@ -132,7 +132,7 @@ func TestSnapshotIsShared(t *testing.T) {
 
 func TestOutlet(t *testing.T) {
 	made := 0
-	b := open(t, Config{Outlet: func(c *Channel) Outlet {
+	b := open(t, Config{Subscriber: func(c *Channel) Subscriber {
 		made++
 		if c.Name() != "c" {
 			t.Errorf("name %q", c.Name())
@@ -140,7 +140,7 @@ func TestOutlet(t *testing.T) {
 		return newRecorder(c)
 	}})
 	var seen reader
-	hear := func(o Outlet, _ Reply) { o.(*recorder).add(&seen) }
+	hear := func(s Subscriber, _ Reply) { s.(*recorder).add(&seen) }
 	publish(t, b, "c", Publication{Op: Send, Data: []byte(`0`)})
 	c, err := b.Join("c", JoinRequest{}, hear)
 	if err != nil {

@@ -16,22 +16,22 @@ type Entry struct {
 	TTL            time.Duration
 	IdempotencyKey string
 	Exclude        string
-	Ack            Ack // AckMemory: nobody waits for the ticket
+	Ack            Ack // AckMemory: nobody waits for the receipt
 }
 
 // Journal is where the order of changes and their durability come from. It works in one direction: a
 // change is appended, and the journal hands it back, in order, to be applied; nothing else changes
-// a channel's items, log or outlet (clearing aside). There are two ways to hand it back:
+// a channel's items, log or subscriber (clearing aside). There are two ways to hand it back:
 //
 //   - inline: Append calls [Log.Apply] before it returns. A journal on disk does so too, queues what
-//     it has to write, and lets the ticket wait for the write.
+//     it has to write, and lets the receipt wait for the write.
 //   - later: Append queues the entry, and a goroutine of the journal calls [Broker.Apply] with the
-//     position that the journal gave it. The ticket waits for that.
+//     position that the journal gave it. The receipt waits for that.
 type Journal interface {
 	// Append takes the next change of a channel. It is called with the channel's lock held, so that
 	// the order of the calls is the order of the changes, and must not block or call the broker. The
 	// entry's strings and data are valid during the call only. An error refuses the change.
-	Append(log Log, e Entry) (Ticket, error)
+	Append(log Log, e Entry) (Receipt, error)
 
 	// Forget says that the log of a channel was dropped, because it was cleared or because nothing of
 	// it is needed any more. Same rules as for Append.
@@ -42,8 +42,8 @@ type Journal interface {
 	Close() error
 }
 
-// Ticket is the receipt of an append.
-type Ticket struct {
+// Receipt is the receipt of an append.
+type Receipt struct {
 	Position Position                 // where the change is; zero if only Wait knows
 	Wait     func() (Position, error) // blocks until the change is as safe as the journal promises; nil: it is already
 	Done     <-chan struct{}          // closed when Wait no longer blocks; nil: nobody knows when that is
@@ -126,8 +126,8 @@ func (c *Channel) ahead() bool { return c.durable != nil && c.durable.queued > 0
 type Memory struct{}
 
 // Append applies the change inline.
-func (Memory) Append(log Log, e Entry) (Ticket, error) {
-	return Ticket{Position: log.Apply(&e)}, nil
+func (Memory) Append(log Log, e Entry) (Receipt, error) {
+	return Receipt{Position: log.Apply(&e)}, nil
 }
 
 // Forget does nothing.
@@ -153,8 +153,8 @@ func (b *Broker) Apply(channel string, at Position, e Entry) error {
 		fresh := c.seq == 0
 		c.drop()
 		c.epoch, c.seq = at.Epoch, at.Seq-1
-		if c.outlet != nil && !fresh {
-			c.outlet.Reset(c.lost())
+		if c.subscriber != nil && !fresh {
+			c.subscriber.Reset(c.lost())
 		}
 	}
 	if at.Seq == c.seq+1 {

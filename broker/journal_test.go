@@ -23,17 +23,17 @@ type syncing struct {
 	forgot   []string
 }
 
-func (j *syncing) Append(log Log, e Entry) (Ticket, error) {
+func (j *syncing) Append(log Log, e Entry) (Receipt, error) {
 	if j.fail.Load() {
-		return Ticket{}, errDisk
+		return Receipt{}, errDisk
 	}
 	next := log.Next()
 	at := log.Apply(&e)
 	if at != next {
-		return Ticket{}, fmt.Errorf("applied at %v, not %v", at, next)
+		return Receipt{}, fmt.Errorf("applied at %v, not %v", at, next)
 	}
 	j.appended = append(j.appended, fmt.Sprintf("%s %d %s %s", log.Channel(), at.Seq, e.Op, e.Data))
-	return Ticket{Position: at, Wait: func() (Position, error) { <-j.synced; return at, nil }}, nil
+	return Receipt{Position: at, Wait: func() (Position, error) { <-j.synced; return at, nil }}, nil
 }
 
 func (j *syncing) Forget(channel string) { j.forgot = append(j.forgot, channel) }
@@ -112,11 +112,11 @@ type record struct {
 
 func newStream(epoch string) *stream { return &stream{epoch: epoch, queue: make(chan record, 1024)} }
 
-func (s *stream) Append(log Log, e Entry) (Ticket, error) {
+func (s *stream) Append(log Log, e Entry) (Receipt, error) {
 	e.Data = bytes.Clone(e.Data)
 	r := record{log.Channel(), e, make(chan Position, 1)}
 	s.queue <- r // room for all that the test sends
-	return Ticket{Wait: func() (Position, error) { return <-r.applied, nil }}, nil
+	return Receipt{Wait: func() (Position, error) { return <-r.applied, nil }}, nil
 }
 
 func (s *stream) Forget(string) {}
@@ -146,10 +146,10 @@ func (s *stream) read(t *testing.T, brokers ...*Broker) {
 
 func TestJournalAppliesLater(t *testing.T) {
 	s := newStream("stream1")
-	config := Config{Journal: s, Outlet: newRecorder}
+	config := Config{Journal: s, Subscriber: newRecorder}
 	one, two := open(t, config), open(t, config)
 	var seen reader
-	if _, err := two.Join("c", JoinRequest{}, func(o Outlet, _ Reply) { o.(*recorder).add(&seen) }); err != nil {
+	if _, err := two.Join("c", JoinRequest{}, func(s Subscriber, _ Reply) { s.(*recorder).add(&seen) }); err != nil {
 		t.Fatal(err)
 	}
 	s.read(t, one, two)
@@ -181,9 +181,9 @@ func TestJournalAppliesLater(t *testing.T) {
 }
 
 func TestApply(t *testing.T) {
-	b := open(t, Config{Outlet: newRecorder})
+	b := open(t, Config{Subscriber: newRecorder})
 	var seen reader
-	if _, err := b.Join("c", JoinRequest{}, func(o Outlet, _ Reply) { o.(*recorder).add(&seen) }); err != nil {
+	if _, err := b.Join("c", JoinRequest{}, func(s Subscriber, _ Reply) { s.(*recorder).add(&seen) }); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {

@@ -89,50 +89,50 @@ func (b *Broker) DeleteGroup(channel, group string) (Position, int, error) {
 	if group == "" {
 		group = DefaultGroup
 	}
-	ticket, count, err := b.deleteGroup(channel, group)
-	if err == nil && ticket.Wait != nil {
-		ticket.Position, err = ticket.Wait()
+	receipt, count, err := b.deleteGroup(channel, group)
+	if err == nil && receipt.Wait != nil {
+		receipt.Position, err = receipt.Wait()
 	}
 	if err != nil {
 		return Position{}, count, fmt.Errorf("delete group %s of %s: %w", group, channel, err)
 	}
-	return ticket.Position, count, nil
+	return receipt.Position, count, nil
 }
 
-func (b *Broker) deleteGroup(channel, name string) (ticket Ticket, count int, err error) {
+func (b *Broker) deleteGroup(channel, name string) (receipt Receipt, count int, err error) {
 	if b.closed.Load() {
-		return Ticket{}, 0, ErrClosed
+		return Receipt{}, 0, ErrClosed
 	}
 	now := b.now()
 	c, err := b.find(channel, false)
 	if err != nil {
-		return Ticket{}, 0, err
+		return Receipt{}, 0, err
 	}
 	if c == nil {
-		return Ticket{}, 0, ErrNoChannel
+		return Receipt{}, 0, ErrNoChannel
 	}
 	defer c.unlock()
-	ticket.Position = c.position()
+	receipt.Position = c.position()
 	if c.items == nil || c.items.groups[name] == nil {
-		return ticket, 0, nil
+		return receipt, 0, nil
 	}
 	g := c.items.groups[name]
 	for i := g.first; i != nil; {
 		next := i.next // an inline journal unlinks the item
-		if ticket, err = c.publish(now, &Entry{Op: Delete, Group: g.name, Key: i.key}); err != nil {
-			return ticket, count, err
+		if receipt, err = c.publish(now, &Entry{Op: Delete, Group: g.name, Key: i.key}); err != nil {
+			return receipt, count, err
 		}
 		count++
 		i = next
 	}
-	return ticket, count, nil
+	return receipt, count, nil
 }
 
 // Drop is Clear that waits until it is safe. Errors: ErrNoChannel, ErrClosed, ErrTooManyChannels and those of the journal.
 func (b *Broker) Drop(channel string) (Position, error) {
-	at, ticket, err := b.clear(channel)
-	if err == nil && ticket.Wait != nil {
-		_, err = ticket.Wait()
+	at, receipt, err := b.clear(channel)
+	if err == nil && receipt.Wait != nil {
+		_, err = receipt.Wait()
 	}
 	if err != nil {
 		return Position{}, fmt.Errorf("drop %s: %w", channel, err)
@@ -148,20 +148,20 @@ func (b *Broker) Clear(channel string) (Position, bool) {
 	return at, err == nil
 }
 
-func (b *Broker) clear(channel string) (at Position, ticket Ticket, err error) {
+func (b *Broker) clear(channel string) (at Position, receipt Receipt, err error) {
 	c, err := b.find(channel, true)
 	if err != nil {
-		return Position{}, Ticket{}, err
+		return Position{}, Receipt{}, err
 	}
 	if c == nil {
-		return Position{}, Ticket{}, ErrNoChannel
+		return Position{}, Receipt{}, ErrNoChannel
 	}
 	defer c.unlock()
 	c.torn = true
 	c.epoch, c.seq = c.drop(), 0
 	c.journal().Forget(c.name)
-	if c.outlet != nil {
-		c.outlet.Reset(c.lost())
+	if c.subscriber != nil {
+		c.subscriber.Reset(c.lost())
 	}
 	c.torn = false
 	return c.position(), c.confirmed(b.now(), c.position()), nil

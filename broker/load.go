@@ -73,7 +73,7 @@ func (c *Channel) restore(now int64, kept *Kept) {
 			i.ttl = &deadline{channel: c, item: i}
 			left := k.Ends.Sub(wall)
 			due := later(now, max(0, left)) + int64(min(0, left)) // in the past: those that are over end in order
-			c.shard.clock.set(i.ttl, due)
+			c.shard.expirer.set(i.ttl, due)
 		}
 	}
 	seq := c.seq

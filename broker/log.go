@@ -11,7 +11,7 @@ type changes struct {
 	bytes  int      // encoded bytes of the entries
 	free   []byte   // rest of the chunk that entries are cut from
 	upkeep deadline // when a channel that nobody touches lets go of what has become too old
-	change Change   // what the outlet is shown
+	change Change   // what the subscriber is shown
 }
 
 // entry is a change in the ring.
@@ -115,7 +115,7 @@ func (c *Channel) trim(now int64) {
 // clearLog drops all changes.
 func (c *Channel) clearLog() {
 	if l := c.log; l != nil {
-		c.shard.clock.remove(&l.upkeep)
+		c.shard.expirer.remove(&l.upkeep)
 		c.shard.count(0, -l.size, -l.bytes)
 		c.log = nil
 	}
@@ -125,7 +125,7 @@ func (c *Channel) clearLog() {
 // memory for a while and nothing else.
 func (c *Channel) wakeBy(at int64) {
 	if !c.log.upkeep.queued {
-		c.shard.clock.set(&c.log.upkeep, at)
+		c.shard.expirer.set(&c.log.upkeep, at)
 	}
 }
 
@@ -136,7 +136,7 @@ const (
 	longestUpkeep  = 30 * time.Second
 )
 
-// look lets go of what has become too old, and of memory that nothing uses. Called by the clock, with
+// look lets go of what has become too old, and of memory that nothing uses. Called by the expirer, with
 // the lock held.
 func (c *Channel) look(now int64) {
 	if c.broken {

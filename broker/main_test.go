@@ -37,7 +37,7 @@ func publish(t testing.TB, b *Broker, channel string, p Publication) Position {
 func join(t testing.TB, b *Broker, channel string, request JoinRequest) (*Channel, Reply) {
 	t.Helper()
 	var reply Reply
-	c, err := b.Join(channel, request, func(_ Outlet, r Reply) { reply = r })
+	c, err := b.Join(channel, request, func(_ Subscriber, r Reply) { reply = r })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func decode[T any](t testing.TB, encoded []byte) T {
 	return value
 }
 
-// recorder is an outlet that passes everything on to the readers that joined through it.
+// recorder is a subscriber that passes everything on to the readers that joined through it.
 type recorder struct {
 	mu      sync.Mutex
 	readers map[*reader]struct{}
@@ -93,7 +93,7 @@ func (r *reader) heard() [][]byte {
 	return r.changes
 }
 
-func newRecorder(*Channel) Outlet { return &recorder{readers: make(map[*reader]struct{})} }
+func newRecorder(*Channel) Subscriber { return &recorder{readers: make(map[*reader]struct{})} }
 
 func (o *recorder) Apply(c *Change) {
 	o.mu.Lock()

@@ -149,7 +149,7 @@ type timeless struct{ *testing.T }
 func (timeless) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 func runModel(t *rapid.T) {
-	b, err := New(Config{Policy: always(modelPolicy), Outlet: newRecorder})
+	b, err := New(Config{Policy: always(modelPolicy), Subscriber: newRecorder})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,10 +275,10 @@ func (w *world) join(t *rapid.T) {
 	request.Again = len(m.joined) > 0 && rapid.Bool().Draw(t, "again")
 	r := new(modelReader)
 	var reply Reply
-	c, err := w.b.Join(name, request, func(o Outlet, got Reply) {
+	c, err := w.b.Join(name, request, func(s Subscriber, got Reply) {
 		reply = got
 		if !request.Again {
-			o.(*recorder).add(&r.reader)
+			s.(*recorder).add(&r.reader)
 		}
 	})
 	if err != nil {
@@ -364,7 +364,7 @@ func (w *world) leave(t *rapid.T) {
 	w.delivered(t, m, r)
 	m.joined = slices.Delete(m.joined, i, i+1)
 	r.channel.mu.Lock()
-	r.channel.outlet.(*recorder).drop(&r.reader)
+	r.channel.subscriber.(*recorder).drop(&r.reader)
 	r.channel.mu.Unlock()
 	r.channel.Leave()
 }

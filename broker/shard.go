@@ -17,8 +17,8 @@ const (
 // shard is a part of the broker's channels, chosen by the hash of their names.
 type shard struct {
 	// Set once by New.
-	broker *Broker
-	clock  *clock
+	broker  *Broker
+	expirer *expirer
 
 	// Guarded by mu.
 	mu       sync.RWMutex

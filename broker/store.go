@@ -18,13 +18,13 @@ type Store interface {
 	// called with the channel's lock held and must not block.
 	Release(channel string) bool
 
-	// Confirm answers a ticket for what was appended to a channel before: it waits until all of that is
+	// Confirm answers a receipt for what was appended to a channel before: it waits until all of that is
 	// safe. It is called with the channel's lock held and must not block.
-	Confirm(log Log) Ticket
+	Confirm(log Log) Receipt
 
 	// Note keeps an idempotency key that came with what changes nothing, with the channel's position. Same
 	// rules as for Append.
-	Note(log Log, key string) (Ticket, error)
+	Note(log Log, key string) (Receipt, error)
 
 	// List describes kept channels whose names begin with prefix and come after the given one, sorted by
 	// name, at most limit of them. What it says may lag behind.
@@ -129,7 +129,7 @@ func (c *Channel) touch() {
 		c.log = newChanges(c)
 	}
 	if u := &c.log.upkeep; !u.queued || u.due > now+int64(idleTime) {
-		c.shard.clock.set(u, now+int64(idleTime))
+		c.shard.expirer.set(u, now+int64(idleTime))
 	}
 }
 

@@ -9,9 +9,9 @@ import (
 
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := open(t, Config{Outlet: newRecorder})
+		b := open(t, Config{Subscriber: newRecorder})
 		var seen reader
-		c, err := b.Join("c", JoinRequest{}, func(o Outlet, _ Reply) { o.(*recorder).add(&seen) })
+		c, err := b.Join("c", JoinRequest{}, func(s Subscriber, _ Reply) { s.(*recorder).add(&seen) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,10 +106,10 @@ func TestExpiryOfMany(t *testing.T) {
 			}
 		}
 		queued := 0
-		for i := range b.clocks {
-			b.clocks[i].mu.Lock()
-			queued += len(b.clocks[i].heap)
-			b.clocks[i].mu.Unlock()
+		for i := range b.expirers {
+			b.expirers[i].mu.Lock()
+			queued += len(b.expirers[i].heap)
+			b.expirers[i].mu.Unlock()
 		}
 		if queued != 500+50 { // and upkeep, one for each channel
 			t.Errorf("%d deadlines", queued)

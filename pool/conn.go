@@ -27,15 +27,15 @@ type Conn struct {
 	tailed bool
 
 	// Owned by the shard's loop.
-	part        uint8
-	beaten      bool // Owner.Beat was called
-	gone        bool // removed
-	place       int32
-	head, tail  int32 // what is due: indexes into Shard.nodes, plus one
-	instead     int32 // index into Frame.Instead plus one while that frame is gathered
-	waits       int32 // in all slots
-	memberships []membership
-	lags        []*slot // slots of which frames were dropped: Owner.Resync is due, or Rejoin
+	part          uint8
+	heartbeatSent bool // Owner.Heartbeat was called
+	gone          bool // removed
+	place         int32
+	head, tail    int32 // what is due: indexes into Shard.nodes, plus one
+	override      int32 // index into Frame.Overrides plus one while that frame is gathered
+	waits         int32 // in all slots
+	memberships   []membership
+	lags          []*slot // slots of which frames were dropped: Owner.Resync is due, or Rejoin
 
 	// Guarded by mu.
 	mu       sync.Mutex

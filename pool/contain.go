@@ -5,7 +5,7 @@ import "time"
 // A panic over one connection, in the pool or in what its owner does on the loop, costs that connection and nobody
 // else: Config.Panic is told, and the loop goes on. The pool's own state is believed: what may panic touches that of
 // one connection only. A panic over a frame costs the connections that it is for, since some may have it and some not.
-// One in the agenda costs nothing here: what comes of it is the agenda's affair, and it is called again.
+// One in the scheduler costs nothing here: what comes of it is the scheduler's affair, and it is called again.
 
 // contain ends a panic, if there is one, and closes the connection that it came over; nil: it is not known. It is to
 // be deferred. Without Config.Panic the panic goes on.
@@ -103,42 +103,42 @@ func (s *Shard) containMail(in []mail) {
 			s.abort(m.conn)
 		}
 		if m.then != nil && m.kind != waitMail { // that one may have been kept, and comes when the connection is removed
-			s.thens = append(s.thens, m.then)
+			s.callbacks = append(s.callbacks, m.then)
 		}
 	}
 }
 
 // unmark takes away what mark has noted of a frame that there was a panic over.
 func (s *Shard) unmark(f *Frame) {
-	for i := range f.Instead {
-		if c := f.Instead[i].Conn; c != nil && c.shard == s {
-			c.instead = 0
+	for i := range f.Overrides {
+		if c := f.Overrides[i].Conn; c != nil && c.shard == s {
+			c.override = 0
 		}
 	}
 }
 
-// agendaPause is when an agenda that has panicked is called again, if nothing wakes the loop before.
-const agendaPause = 50 * time.Millisecond
+// schedulerPause is when a scheduler that has panicked is called again, if nothing wakes the loop before.
+const schedulerPause = 50 * time.Millisecond
 
-// runAgenda is Agenda.Run.
-func (s *Shard) runAgenda(now time.Time) (next time.Time) {
+// runScheduler is Scheduler.Run.
+func (s *Shard) runScheduler(now time.Time) (next time.Time) {
 	defer s.pool.contain(nil)
-	next = now.Add(agendaPause)
-	return s.agenda.Run(now)
+	next = now.Add(schedulerPause)
+	return s.scheduler.Run(now)
 }
 
-// flushAgenda is Agenda.FlushAll.
-func (s *Shard) flushAgenda(now time.Time) {
+// flushScheduler is Scheduler.FlushAll.
+func (s *Shard) flushScheduler(now time.Time) {
 	defer s.pool.contain(nil)
-	s.agenda.FlushAll(now)
+	s.scheduler.FlushAll(now)
 }
 
 // finish does what waits for the pass to be over, from s.at on, up to the end or a panic.
 func (s *Shard) finish() {
 	defer s.pool.contain(nil)
-	for s.at < len(s.thens) {
-		f := s.thens[s.at]
-		s.thens[s.at] = nil
+	for s.at < len(s.callbacks) {
+		f := s.callbacks[s.at]
+		s.callbacks[s.at] = nil
 		s.at++
 		f()
 	}
@@ -155,15 +155,15 @@ func (c *Conn) give(parts []item) (slow bool) {
 	return slow
 }
 
-func (s *Shard) beaten(c *Conn, now time.Time) {
+func (s *Shard) heartbeat(c *Conn, now time.Time) {
 	defer s.pool.contain(c)
-	c.beaten = true
-	c.owner.Beat(now)
+	c.heartbeatSent = true
+	c.owner.Heartbeat(now)
 }
 
 func (s *Shard) check(c *Conn, now time.Time) {
 	defer s.pool.contain(c)
-	if c.beaten {
+	if c.heartbeatSent {
 		c.owner.Check(now)
 	}
 }

@@ -26,12 +26,12 @@ func (b *brittle) Tail(dst []byte, _ *Topic, _ *Frame) []byte { b.fall("tail"); 
 func (b *brittle) Slow()                                      { b.fall("slow") }
 func (b *brittle) Missed()                                    { b.fall("missed") }
 func (b *brittle) Resync(*Topic)                              { b.fall("resync") }
-func (b *brittle) Beat(time.Time)                             { b.fall("beat") }
+func (b *brittle) Heartbeat(time.Time)                        { b.fall("heartbeat") }
 func (b *brittle) Check(time.Time)                            { b.fall("check") }
 
 // A panic in what an owner does on the loop, wherever that is, costs its connection, and nobody else misses a frame.
 func TestPanicCostsItsConnection(t *testing.T) {
-	for _, where := range []string{"tail", "slow", "missed", "resync", "beat", "check", "then"} {
+	for _, where := range []string{"tail", "slow", "missed", "resync", "heartbeat", "check", "then"} {
 		var told []string
 		bubble(t, Config{Shards: 1, Queue: 1000, Panic: func(_ string, v any) { told = append(told, fmt.Sprint(v)) }}, func(t *testing.T, p *Pool) {
 			policy := Disconnect
@@ -58,7 +58,7 @@ func TestPanicCostsItsConnection(t *testing.T) {
 				victim.BlockWrites(false)
 			case "missed":
 				tp.Deliver(&Frame{Last: 1, Missing: true})
-			case "beat", "check":
+			case "heartbeat", "check":
 				time.Sleep(80 * time.Second)
 			default:
 				tp.Deliver(frame(1, "1;"))
@@ -138,9 +138,9 @@ func TestMissingFrame(t *testing.T) {
 	})
 }
 
-// moody is an agenda that panics when it is asked to.
+// moody is a scheduler that panics when it is asked to.
 type moody struct {
-	nothing
+	noScheduler
 	panics int  // in that many calls of Run
 	flush  bool // in FlushAll
 	runs   int
@@ -161,18 +161,18 @@ func (m *moody) FlushAll(time.Time) {
 	}
 }
 
-// A panic in the agenda or in Observe costs nobody anything here: all goes on, the agenda is called again, and who waits
+// A panic in the scheduler or in Observe costs nobody anything here: all goes on, the scheduler is called again, and who waits
 // for a flush does not wait for ever.
-func TestPanicInAgenda(t *testing.T) {
+func TestPanicInScheduler(t *testing.T) {
 	var told []string
 	m := &moody{panics: 3, flush: true}
-	cfg := Config{Agenda: func(*Shard) Agenda { return m }, Panic: func(_ string, v any) { told = append(told, fmt.Sprint(v)) },
+	cfg := Config{Scheduler: func(*Shard) Scheduler { return m }, Panic: func(_ string, v any) { told = append(told, fmt.Sprint(v)) },
 		Observe: func(*Frame, time.Time) { panic("observe") }}
 	bubble(t, cfg, func(t *testing.T, p *Pool) {
 		tp := p.Topic(Disconnect, nil)
 		x := memPeer(p, plain)
 		x.Join(tp, 0, nil, nil)
-		time.Sleep(10 * agendaPause)
+		time.Sleep(10 * schedulerPause)
 		synctest.Wait()
 		if m.panics != 0 || m.runs < 4 {
 			t.Errorf("called %d times", m.runs)
@@ -213,7 +213,7 @@ func TestPanicOverMail(t *testing.T) {
 		synctest.Wait()
 		else_.Deliver(frame(1, "1;"))
 		victim.Shut([]byte("bye"), false) // writes first what is due
-		tp.Deliver(&Frame{Last: 1, Instead: []Instead{{Conn: other.Conn}, {}}})
+		tp.Deliver(&Frame{Last: 1, Overrides: []Override{{Conn: other.Conn}, {}}})
 		else_.Deliver(frame(2, "2;"))
 		close(hold)
 		other.want(t, "1;2;")

@@ -34,7 +34,7 @@
 // Whoever builds the frames of a topic may fail to: it then delivers one that says so ([Frame.Missing]). Every reader
 // that lacks it gets nothing any more, and its owner is told, as if it had been too slow; it goes on elsewhere from what
 // it has got. With Config.Panic, panics on a loop are contained: one over a connection costs that connection, one over a
-// frame those that it is for, one in an agenda nothing here.
+// frame those that it is for, one in a scheduler nothing here.
 //
 // # Who owns what
 //

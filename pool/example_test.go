@@ -17,7 +17,7 @@ func (c *client) Slow()                                                { c.conn.
 func (c *client) Missed()                                              { c.conn.Shut([]byte("come back\n"), true) }
 func (c *client) Resync(*pool.Topic)                                   {}
 func (c *client) Readable()                                            {}
-func (c *client) Beat(time.Time)                                       {}
+func (c *client) Heartbeat(time.Time)                                  {}
 func (c *client) Check(time.Time)                                      {}
 
 func Example() {

@@ -14,12 +14,12 @@ type quiet struct{ b *testing.B }
 func (quiet) Tail(dst []byte, _ *Topic, f *Frame) []byte {
 	return append(append(dst, "id: "...), byte('0'+f.Last%10), '\n', '\n')
 }
-func (q quiet) Slow()         { q.b.Error("a reader is too slow") }
-func (q quiet) Missed()       { q.b.Error("a frame is missing") }
-func (q quiet) Resync(*Topic) { q.b.Error("a reader is too slow") }
-func (quiet) Readable()       {}
-func (quiet) Beat(time.Time)  {}
-func (quiet) Check(time.Time) {}
+func (q quiet) Slow()             { q.b.Error("a reader is too slow") }
+func (q quiet) Missed()           { q.b.Error("a frame is missing") }
+func (q quiet) Resync(*Topic)     { q.b.Error("a reader is too slow") }
+func (quiet) Readable()           {}
+func (quiet) Heartbeat(time.Time) {}
+func (quiet) Check(time.Time)     {}
 
 // BenchmarkFanOut is one frame, delivered to every subscriber over a loopback socket: one operation is one
 // pass. The server has one processor and one shard, the readers are another process on another one. A

@@ -18,14 +18,14 @@ const (
 // Frame is bytes ready for the socket, built once and shared by all connections that get them. It is
 // immutable once delivered.
 type Frame struct {
-	Bytes   [Common][]byte              // by Encoding; empty: nothing is sent to connections that take that form
-	More    *[Encodings - Common][]byte // the forms behind these; nil: none
-	Last    uint64                      // the reader's position after the frame; grows from frame to frame of a topic
-	Since   time.Time                   // when the first of them was published; zero: not measured
-	Instead []Instead                   // connections that get other bytes
-	Place   Place                       // for Owner.Tail
-	Count   int32                       // messages in it
-	Missing bool                        // it could not be built: all who would get it are given up, after what came before; see Owner.Missed
+	Bytes     [Common][]byte              // by Encoding; empty: nothing is sent to connections that take that form
+	More      *[Encodings - Common][]byte // the forms behind these; nil: none
+	Last      uint64                      // the reader's position after the frame; grows from frame to frame of a topic
+	Since     time.Time                   // when the first of them was published; zero: not measured
+	Overrides []Override                  // connections that get other bytes
+	Position  Position                    // for Owner.Tail
+	Count     int32                       // messages in it
+	Missing   bool                        // it could not be built: all who would get it are given up, after what came before; see Owner.Missed
 }
 
 // Of is the form of a frame that an encoding takes.
@@ -51,15 +51,15 @@ func (f *Frame) Put(enc Encoding, b []byte) {
 	f.More[enc-Common] = b
 }
 
-// Place is where a reader stands in the log behind a topic. It means nothing to the pool, which orders
+// Position is where a reader stands in the log behind a topic. It means nothing to the pool, which orders
 // by Frame.Last alone.
-type Place struct {
+type Position struct {
 	Epoch string // "": as before
 	Seq   uint64
 }
 
-// Instead replaces a frame for one connection.
-type Instead struct {
+// Override replaces a frame for one connection.
+type Override struct {
 	Conn  *Conn
 	Bytes []byte // empty: nothing is sent
 	Count int

@@ -56,7 +56,7 @@ func TestFramesReachOnlyWhoLacksThem(t *testing.T) {
 		}
 		f := frame(1, "one;")
 		f.Bytes[other] = nil // nothing for those
-		f.Instead = []Instead{{Conn: a.Conn}, {Conn: b.Conn, Bytes: []byte("for b;"), Count: 1}}
+		f.Overrides = []Override{{Conn: a.Conn}, {Conn: b.Conn, Bytes: []byte("for b;"), Count: 1}}
 		tp.Deliver(f)
 		a.want(t, "")
 		b.want(t, "for b;")
@@ -68,7 +68,7 @@ func TestFramesReachOnlyWhoLacksThem(t *testing.T) {
 		// One that is not subscribed may be named: it has left meanwhile.
 		b.Leave(tp, 2, nil, nil)
 		f = frame(3, "three;")
-		f.Instead = []Instead{{Conn: b.Conn, Bytes: []byte("for b;"), Count: 1}}
+		f.Overrides = []Override{{Conn: b.Conn, Bytes: []byte("for b;"), Count: 1}}
 		tp.Deliver(f)
 		a.want(t, "three;")
 		b.want(t, "")
@@ -161,7 +161,7 @@ func TestRemovedConnection(t *testing.T) {
 		a.Shut([]byte("bye;"), false)
 		tp := p.Topic(Disconnect, nil)
 		f := frame(1, "1;")
-		f.Instead = []Instead{{Conn: a.Conn, Bytes: []byte("for a;")}}
+		f.Overrides = []Override{{Conn: a.Conn, Bytes: []byte("for a;")}}
 		t1.Deliver(f)
 		tp.Deliver(f)
 		b.want(t, "1;")

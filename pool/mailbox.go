@@ -38,11 +38,11 @@ type mail struct {
 // maxSpare is the capacity, in mails, beyond which a mailbox is given back.
 const maxSpare = 1 << 14
 
-// Wake makes the loop run its agenda soon. It never blocks.
+// Wake makes the loop run its scheduler soon. It never blocks.
 func (s *Shard) Wake() {
 	s.mu.Lock()
-	s.poked = true
-	s.rouse()
+	s.woken = true
+	s.unlockAndWake()
 }
 
 // post puts a mail into the mailbox. It never blocks; what bounds the mailbox is Pool.Full for frames
@@ -61,12 +61,12 @@ func (s *Shard) post(m mail) bool {
 	if m.kind == frameMail {
 		s.backlog.Add(m.frame.size())
 	}
-	s.rouse()
+	s.unlockAndWake()
 	return true
 }
 
-// rouse unlocks s.mu and wakes the loop if it sleeps.
-func (s *Shard) rouse() {
+// unlockAndWake unlocks s.mu and wakes the loop if it sleeps.
+func (s *Shard) unlockAndWake() {
 	asleep := s.asleep
 	s.asleep = false
 	s.mu.Unlock()
@@ -81,8 +81,8 @@ func (s *Shard) rouse() {
 // sleep returns when there is mail, Wake was called, next has come or ctx is done.
 func (s *Shard) sleep(ctx context.Context, timer *time.Timer, next time.Time) {
 	s.mu.Lock()
-	if len(s.box) > 0 || s.poked {
-		s.poked = false
+	if len(s.box) > 0 || s.woken {
+		s.woken = false
 		s.mu.Unlock()
 		runtime.Gosched() // let publishers add to what the next pass writes
 		return
@@ -96,7 +96,7 @@ func (s *Shard) sleep(ctx context.Context, timer *time.Timer, next time.Time) {
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
-	s.asleep, s.poked = false, false
+	s.asleep, s.woken = false, false
 	s.mu.Unlock()
 }
 
@@ -146,9 +146,9 @@ func (s *Shard) handle(m *mail, now time.Time) {
 	case removeMail:
 		s.remove(m.conn)
 	case flushMail:
-		s.flushAgenda(now)
+		s.flushScheduler(now)
 	}
 	if m.then != nil {
-		s.thens = append(s.thens, m.then)
+		s.callbacks = append(s.callbacks, m.then)
 	}
 }

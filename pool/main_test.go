@@ -76,8 +76,8 @@ func (o *owner) Readable() {
 	}
 }
 
-func (o *owner) Beat(now time.Time)  { o.note(func() { o.beats = append(o.beats, now) }) }
-func (o *owner) Check(now time.Time) { o.note(func() { o.checks = append(o.checks, now) }) }
+func (o *owner) Heartbeat(now time.Time) { o.note(func() { o.beats = append(o.beats, now) }) }
+func (o *owner) Check(now time.Time)     { o.note(func() { o.checks = append(o.checks, now) }) }
 
 func (o *owner) note(f func()) {
 	o.mu.Lock()

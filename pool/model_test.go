@@ -165,13 +165,13 @@ func (g *run) do(s step) {
 	case "flush":
 		ch.flush()
 	case "instead":
-		in := Instead{Conn: m.Conn}
+		in := Override{Conn: m.Conn}
 		if s.N%2 == 0 {
 			in.Bytes, in.Count = rec(s.T, 'I', ch.accepted+1, s.N), 1
 		} else {
 			m.story.skip(s.T, ch.accepted+1)
 		}
-		ch.accept(s.N, []Instead{in})
+		ch.accept(s.N, []Override{in})
 	case "lose":
 		for _, at := range ch.lose() {
 			for _, m := range g.members { // for those that leave before the loss

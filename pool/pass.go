@@ -21,7 +21,7 @@ const maxScratch = 1 << 20
 // gather makes f due for every subscriber of a slot that lacks it.
 func (s *Shard) gather(sl *slot, f *Frame) {
 	if f.Missing {
-		s.forsake(sl, f)
+		s.markMissed(sl, f)
 		return
 	}
 	sl.tidy()
@@ -34,8 +34,8 @@ func (s *Shard) gather(sl *slot, f *Frame) {
 			continue
 		}
 		b, n := f.Of(sub.conn.enc), int(f.Count)
-		if j := sub.conn.instead; j > 0 {
-			b, n = f.Instead[j-1].Bytes, f.Instead[j-1].Count
+		if j := sub.conn.override; j > 0 {
+			b, n = f.Overrides[j-1].Bytes, f.Overrides[j-1].Count
 		}
 		if len(b) == 0 {
 			continue
@@ -55,9 +55,9 @@ func (s *Shard) gather(sl *slot, f *Frame) {
 	s.settle(sl)
 }
 
-// forsake gives up every subscriber of a slot that lacks f, a frame that could not be built. Nothing is missing where
+// markMissed gives up every subscriber of a slot that lacks f, a frame that could not be built. Nothing is missing where
 // the frame itself has been gathered before.
-func (s *Shard) forsake(sl *slot, f *Frame) {
+func (s *Shard) markMissed(sl *slot, f *Frame) {
 	if f.Last <= sl.last {
 		return
 	}
@@ -72,11 +72,11 @@ func (s *Shard) forsake(sl *slot, f *Frame) {
 
 // mark notes on connections that get other bytes where they are, or takes the notes away.
 func (s *Shard) mark(f *Frame, on bool) {
-	for j := range f.Instead {
-		if c := f.Instead[j].Conn; c.shard == s {
-			c.instead = 0
+	for j := range f.Overrides {
+		if c := f.Overrides[j].Conn; c.shard == s {
+			c.override = 0
 			if on {
-				c.instead = int32(j + 1)
+				c.override = int32(j + 1)
 			}
 		}
 	}
@@ -102,7 +102,7 @@ func (s *Shard) link(c *Conn, n node) {
 	c.tail = at
 }
 
-// pass writes what is due, one write a connection, and tells the agenda how long it took: since now,
+// pass writes what is due, one write a connection, and tells the scheduler how long it took: since now,
 // when the loop began to prepare it.
 func (s *Shard) pass(now time.Time) {
 	if len(s.due) > 0 {
@@ -117,17 +117,17 @@ func (s *Shard) pass(now time.Time) {
 	}
 	clear(s.written)
 	s.written = s.written[:0]
-	for s.at = 0; s.at < len(s.thens); {
+	for s.at = 0; s.at < len(s.callbacks); {
 		s.finish()
 	}
-	s.thens = s.thens[:0]
+	s.callbacks = s.callbacks[:0]
 }
 
 // report tells who wants to know what was written since now.
 func (s *Shard) report(now time.Time) {
 	defer s.pool.contain(nil)
 	end := time.Now()
-	s.agenda.Spent(end.Sub(now), end)
+	s.scheduler.Spent(end.Sub(now), end)
 	if s.pool.cfg.Observe != nil {
 		for _, f := range s.written {
 			s.pool.cfg.Observe(f, end)

@@ -14,8 +14,8 @@ import (
 // Config of a Pool. Zero, or less, means the default that a field's comment states.
 type Config struct {
 	Shards int // rounded up to a power of two, at most 1024; GOMAXPROCS
-	// Agenda makes the agenda of a shard; called by New, once per shard. Nil: no agenda.
-	Agenda func(*Shard) Agenda
+	// Scheduler makes the scheduler of a shard; called by New, once per shard. Nil: no scheduler.
+	Scheduler func(*Shard) Scheduler
 	// Queue bounds the bytes waiting for one connection; 1 MiB. The last reply may exceed it, and the
 	// only item may be larger.
 	Queue int
@@ -23,20 +23,20 @@ type Config struct {
 	// from it and a snapshot is due; 5 s.
 	Stall time.Duration
 	// Linger is how long a connection that was shut may take to close its side; 2 s.
-	Linger  time.Duration
-	Beat    time.Duration // each connection's Owner.Beat is called once in so long; 25 s
-	Check   time.Duration // and Owner.Check so long after that, less than Beat; 10 s
-	Backlog int64         // bytes of frames waiting in one shard's mailbox before Full; 64 MiB
+	Linger    time.Duration
+	Heartbeat time.Duration // each connection's Owner.Heartbeat is called once in so long; 25 s
+	Check     time.Duration // and Owner.Check so long after that, less than Heartbeat; 10 s
+	Backlog   int64         // bytes of frames waiting in one shard's mailbox before Full; 64 MiB
 	// Observe is called after each pass with the frames it wrote, for latency metrics; may be nil.
 	Observe func(f *Frame, written time.Time)
-	// Panic is told of a panic over a connection, which is closed then, or in an agenda or Observe, from within the
+	// Panic is told of a panic over a connection, which is closed then, or in a scheduler or Observe, from within the
 	// deferred call; nil: panics go on and end the process.
 	Panic contain.Hook
 }
 
-// Agenda is what a shard's loop does besides its mail: the batcher of the shard. Both methods are
+// Scheduler is what a shard's loop does besides its mail: the batcher of the shard. Both methods are
 // called by the loop only.
-type Agenda interface {
+type Scheduler interface {
 	// Run does what is due at now and returns when to be called again at the latest; zero: on Wake.
 	Run(now time.Time) time.Time
 	// Spent says that the shard has been writing for d, ending at now.
@@ -65,8 +65,8 @@ type Owner interface {
 	// Readable answers Conn.Await. It is called from a goroutine of the pool's or from Await itself: it
 	// starts what reads, and returns.
 	Readable()
-	// Beat is called once in Config.Beat, Check some time after it.
-	Beat(now time.Time)
+	// Heartbeat is called once in Config.Heartbeat, Check some time after it.
+	Heartbeat(now time.Time)
 	Check(now time.Time)
 }
 
@@ -114,7 +114,7 @@ func New(cfg Config) *Pool {
 	setDefault(&cfg.Queue, 1<<20)
 	setDefault(&cfg.Stall, 5*time.Second)
 	setDefault(&cfg.Linger, 2*time.Second)
-	setDefault(&cfg.Beat, 25*time.Second)
+	setDefault(&cfg.Heartbeat, 25*time.Second)
 	setDefault(&cfg.Check, 10*time.Second)
 	setDefault(&cfg.Backlog, 64<<20)
 	ctx, stop := context.WithCancel(context.Background())
@@ -125,9 +125,9 @@ func New(cfg Config) *Pool {
 		p.shards = append(p.shards, s)
 	}
 	for _, s := range p.shards {
-		s.agenda = nothing{}
-		if cfg.Agenda != nil {
-			s.agenda = cfg.Agenda(s)
+		s.scheduler = noScheduler{}
+		if cfg.Scheduler != nil {
+			s.scheduler = cfg.Scheduler(s)
 		}
 	}
 	for _, s := range p.shards {
@@ -169,10 +169,10 @@ func (p *Pool) Full() bool {
 	return false
 }
 
-// Flush returns after everything the agendas held when it was called has been handed to the
+// Flush returns after everything the schedulers held when it was called has been handed to the
 // connections' outputs. It must not be called from a loop.
 func (p *Pool) Flush() {
-	// Twice: the first round makes every agenda post its frames, the second finds them delivered.
+	// Twice: the first round makes every scheduler post its frames, the second finds them delivered.
 	for range 2 {
 		var done sync.WaitGroup
 		for _, s := range p.shards {
@@ -224,7 +224,7 @@ func (p *Pool) readiness() *poller {
 }
 
 // step is the time between two sweeps.
-func (p *Pool) step() time.Duration { return max(p.cfg.Beat/beats, 1) }
+func (p *Pool) step() time.Duration { return max(p.cfg.Heartbeat/heartbeatParts, 1) }
 
 // Stats adds up the shards' counters.
 func (p *Pool) Stats() Stats {
@@ -238,9 +238,9 @@ func (p *Pool) Stats() Stats {
 	return st
 }
 
-// nothing is the agenda of a shard without one.
-type nothing struct{}
+// noScheduler is the scheduler of a shard without one.
+type noScheduler struct{}
 
-func (nothing) Run(time.Time) time.Time        { return time.Time{} }
-func (nothing) Spent(time.Duration, time.Time) {}
-func (nothing) FlushAll(time.Time)             {}
+func (noScheduler) Run(time.Time) time.Time        { return time.Time{} }
+func (noScheduler) Spent(time.Duration, time.Time) {}
+func (noScheduler) FlushAll(time.Time)             {}

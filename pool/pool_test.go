@@ -14,28 +14,28 @@ import (
 	"weir/internal/memnet"
 )
 
-// agenda is an Agenda that a test fills in.
-type agenda struct {
+// scheduler is a Scheduler that a test fills in.
+type scheduler struct {
 	shard    *Shard
 	run      func(now time.Time) time.Time
 	flushAll func(now time.Time)
 	spent    atomic.Int64 // calls
 }
 
-func (a *agenda) Run(now time.Time) time.Time {
+func (a *scheduler) Run(now time.Time) time.Time {
 	if a.run == nil {
 		return time.Time{}
 	}
 	return a.run(now)
 }
 
-func (a *agenda) FlushAll(now time.Time) {
+func (a *scheduler) FlushAll(now time.Time) {
 	if a.flushAll != nil {
 		a.flushAll(now)
 	}
 }
 
-func (a *agenda) Spent(time.Duration, time.Time) { a.spent.Add(1) }
+func (a *scheduler) Spent(time.Duration, time.Time) { a.spent.Add(1) }
 
 func TestConfig(t *testing.T) {
 	bubble(t, Config{Shards: -1}, func(t *testing.T, p *Pool) {
@@ -43,11 +43,11 @@ func TestConfig(t *testing.T) {
 		if s := p.Shards(); s < n || s >= 2*n || s&(s-1) != 0 {
 			t.Errorf("%d shards for %d processors", s, n)
 		}
-		if c := p.cfg; c.Queue != 1<<20 || c.Stall != 5*time.Second || c.Linger != 2*time.Second || c.Beat != 25*time.Second || c.Check != 10*time.Second || c.Backlog != 64<<20 {
+		if c := p.cfg; c.Queue != 1<<20 || c.Stall != 5*time.Second || c.Linger != 2*time.Second || c.Heartbeat != 25*time.Second || c.Check != 10*time.Second || c.Backlog != 64<<20 {
 			t.Errorf("defaults: %+v", c)
 		}
 	})
-	bubble(t, Config{Shards: 5, Beat: 1}, func(t *testing.T, p *Pool) {
+	bubble(t, Config{Shards: 5, Heartbeat: 1}, func(t *testing.T, p *Pool) {
 		if p.Shards() != 8 || p.Shard(3).Index() != 3 {
 			t.Errorf("%d shards, the fourth is %d", p.Shards(), p.Shard(3).Index())
 		}
@@ -59,9 +59,9 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-func TestAgendaRunsWhenItSaysOrIsWoken(t *testing.T) {
-	a := &agenda{}
-	bubble(t, Config{Beat: 10 * time.Hour, Agenda: func(s *Shard) Agenda {
+func TestSchedulerRunsWhenItSaysOrIsWoken(t *testing.T) {
+	a := &scheduler{}
+	bubble(t, Config{Heartbeat: 10 * time.Hour, Scheduler: func(s *Shard) Scheduler {
 		a.shard = s
 		return a
 	}}, func(t *testing.T, p *Pool) {
@@ -94,12 +94,12 @@ func TestAgendaRunsWhenItSaysOrIsWoken(t *testing.T) {
 	})
 }
 
-// What an agenda holds on one shard may be due on another: Flush returns when it has got there.
+// What a scheduler holds on one shard may be due on another: Flush returns when it has got there.
 func TestFlushReachesOtherShards(t *testing.T) {
-	var agendas []*agenda
-	bubble(t, Config{Shards: 4, Agenda: func(s *Shard) Agenda {
-		a := &agenda{shard: s}
-		agendas = append(agendas, a)
+	var schedulers []*scheduler
+	bubble(t, Config{Shards: 4, Scheduler: func(s *Shard) Scheduler {
+		a := &scheduler{shard: s}
+		schedulers = append(schedulers, a)
 		return a
 	}}, func(t *testing.T, p *Pool) {
 		tp := p.Topic(Disconnect, nil)
@@ -113,7 +113,7 @@ func TestFlushReachesOtherShards(t *testing.T) {
 		last := uint64(0)
 		var pending atomic.Bool
 		p.Shard(3).post(mail{kind: flushMail, then: func() {
-			agendas[3].flushAll = func(time.Time) {
+			schedulers[3].flushAll = func(time.Time) {
 				if pending.Swap(false) {
 					last++
 					tp.Deliver(frame(last, fmt.Sprintf("%d;", last)))
@@ -131,16 +131,16 @@ func TestFlushReachesOtherShards(t *testing.T) {
 	})
 }
 
-// What an agenda holds when the pool is closed reaches every shard, and what is posted meanwhile is done.
+// What a scheduler holds when the pool is closed reaches every shard, and what is posted meanwhile is done.
 func TestCloseFlushes(t *testing.T) {
 	for range 50 {
-		var agendas []*agenda
+		var schedulers []*scheduler
 		var tp *Topic
 		var c *Conn
 		var posted, done atomic.Int64
-		p := New(Config{Shards: 4, Agenda: func(s *Shard) Agenda {
-			a := &agenda{shard: s}
-			agendas = append(agendas, a)
+		p := New(Config{Shards: 4, Scheduler: func(s *Shard) Scheduler {
+			a := &scheduler{shard: s}
+			schedulers = append(schedulers, a)
 			return a
 		}})
 		tp = p.Topic(Disconnect, nil)
@@ -154,7 +154,7 @@ func TestCloseFlushes(t *testing.T) {
 		p.Flush()
 		var once sync.Once
 		p.Shard(0).post(mail{kind: replyMail, conn: c, then: func() {
-			agendas[0].flushAll = func(time.Time) {
+			schedulers[0].flushAll = func(time.Time) {
 				once.Do(func() { tp.Deliver(frame(1, "last;")) })
 				posted.Add(1)
 				c.Reply(nil, func() { done.Add(1) })
@@ -296,7 +296,7 @@ func TestFull(t *testing.T) {
 
 func TestObserve(t *testing.T) {
 	var seen []*Frame
-	a := &agenda{}
+	a := &scheduler{}
 	bubble(t, Config{
 		Observe: func(f *Frame, written time.Time) {
 			if !written.Equal(time.Now()) {
@@ -304,7 +304,7 @@ func TestObserve(t *testing.T) {
 			}
 			seen = append(seen, f)
 		},
-		Agenda: func(*Shard) Agenda { return a },
+		Scheduler: func(*Shard) Scheduler { return a },
 	}, func(t *testing.T, p *Pool) {
 		tp := p.Topic(Disconnect, nil)
 		c := memPeer(p, plain)
@@ -319,7 +319,7 @@ func TestObserve(t *testing.T) {
 			t.Errorf("observed %d frames", len(seen))
 		}
 		if a.spent.Load() == 0 {
-			t.Error("the agenda does not know that something was written")
+			t.Error("the scheduler does not know that something was written")
 		}
 		st := p.Stats()
 		if st.Bytes != 4 || st.Writes == 0 || st.Replies != 0 {
@@ -328,8 +328,8 @@ func TestObserve(t *testing.T) {
 	})
 }
 
-func TestBeat(t *testing.T) {
-	bubble(t, Config{Beat: 25 * time.Second, Check: 10 * time.Second, Shards: 2}, func(t *testing.T, p *Pool) {
+func TestHeartbeat(t *testing.T) {
+	bubble(t, Config{Heartbeat: 25 * time.Second, Check: 10 * time.Second, Shards: 2}, func(t *testing.T, p *Pool) {
 		begin := time.Now()
 		var owners []*owner
 		for range 60 {
@@ -372,7 +372,7 @@ func TestBeat(t *testing.T) {
 		}
 	})
 	// A check that would come with the next beat comes before it.
-	bubble(t, Config{Beat: time.Second, Check: time.Minute}, func(t *testing.T, p *Pool) {
+	bubble(t, Config{Heartbeat: time.Second, Check: time.Minute}, func(t *testing.T, p *Pool) {
 		o := &owner{}
 		memPeerOf(p, plain, o)
 		time.Sleep(10 * time.Second)

@@ -227,7 +227,7 @@ func TestTailed(t *testing.T) {
 		soft.Deliver(frame(1, "1;"))
 		a.Reply([]byte("reply;"), nil)
 		f := frame(2, "2;")
-		f.Instead = []Instead{{Conn: a.Conn, Bytes: []byte("instead;"), Count: 1}}
+		f.Overrides = []Override{{Conn: a.Conn, Bytes: []byte("instead;"), Count: 1}}
 		soft.Deliver(f)
 		soft.Deliver(&Frame{Last: 3}) // nothing sent, nothing told
 		soft.Deliver(frame(4, "4;"))

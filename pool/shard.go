@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// beats is how many parts a shard's connections are divided into, visited in turn.
-const beats = 25
+// heartbeatParts is how many parts a shard's connections are divided into, visited in turn.
+const heartbeatParts = 25
 
 // Shard is one loop and the connections it owns.
 type Shard struct {
 	// Set once by New.
-	pool   *Pool
-	index  int
-	agenda Agenda
-	wake   chan struct{} // capacity 1; a token means that the sleeping loop has work
+	pool      *Pool
+	index     int
+	scheduler Scheduler
+	wake      chan struct{} // capacity 1; a token means that the sleeping loop has work
 
 	// Atomic.
 	backlog atomic.Int64
@@ -28,23 +28,23 @@ type Shard struct {
 	// Guarded by mu.
 	mu     sync.Mutex
 	box    []mail
-	poked  bool // Wake was called since the loop last looked
+	woken  bool // Wake was called since the loop last looked
 	asleep bool // the loop waits on wake
 	closed bool
 
 	// Owned by the loop.
-	spare   []mail // the mailbox's other half
-	due     []*Conn
-	nodes   []node
-	parts   []item
-	lost    []*slot // of which this write has dropped frames
-	scratch []byte
-	written []*Frame
-	thens   []func()
-	at      int // how far mail, due or thens have been gone through
-	conns   [beats][]*Conn
-	beat    int
-	beatAt  time.Time
+	spare         []mail // the mailbox's other half
+	due           []*Conn
+	nodes         []node
+	parts         []item
+	lost          []*slot // of which this write has dropped frames
+	scratch       []byte
+	written       []*Frame
+	callbacks     []func()
+	at            int // how far mail, due or callbacks have been gone through
+	conns         [heartbeatParts][]*Conn
+	heartbeatPart int
+	heartbeatAt   time.Time
 }
 
 // Index is the shard's number, from 0.
@@ -55,13 +55,13 @@ func (s *Shard) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	s.begin()
-	s.beatAt = time.Now().Add(s.pool.step())
+	s.heartbeatAt = time.Now().Add(s.pool.step())
 	for {
 		now := time.Now()
 		s.readMail(now)
-		next := s.runAgenda(now)
+		next := s.runScheduler(now)
 		s.readMail(now) // what Run has posted
-		if !now.Before(s.beatAt) {
+		if !now.Before(s.heartbeatAt) {
 			s.sweep(now)
 		}
 		s.pass(now)
@@ -69,8 +69,8 @@ func (s *Shard) run(ctx context.Context) {
 			s.end()
 			return
 		}
-		if next.IsZero() || s.beatAt.Before(next) {
-			next = s.beatAt
+		if next.IsZero() || s.heartbeatAt.Before(next) {
+			next = s.heartbeatAt
 		}
 		s.sleep(ctx, timer, next)
 	}
@@ -79,7 +79,7 @@ func (s *Shard) run(ctx context.Context) {
 // end flushes what is left, refuses further mail and closes the connections.
 func (s *Shard) end() {
 	now := time.Now()
-	s.flushAgenda(now)
+	s.flushScheduler(now)
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
@@ -95,7 +95,7 @@ func (s *Shard) end() {
 
 // enter takes a connection in.
 func (s *Shard) enter(c *Conn) {
-	c.part = uint8(c.order % beats)
+	c.part = uint8(c.order % heartbeatParts)
 	c.place = int32(len(s.conns[c.part]))
 	s.conns[c.part] = append(s.conns[c.part], c)
 }
@@ -123,7 +123,7 @@ func (s *Shard) fulfil(sl *slot, w wait) {
 		sl.remove(w.conn, int32(i))
 	}
 	if w.then != nil {
-		s.thens = append(s.thens, w.then)
+		s.callbacks = append(s.callbacks, w.then)
 	}
 }
 
@@ -196,13 +196,13 @@ func (s *Shard) remove(c *Conn) {
 // sweep visits the connections whose turn it is.
 func (s *Shard) sweep(now time.Time) {
 	step := s.pool.step()
-	s.beatAt = now.Add(step)
-	s.beat = (s.beat + 1) % beats
-	for _, c := range s.conns[s.beat] {
-		s.beaten(c, now)
+	s.heartbeatAt = now.Add(step)
+	s.heartbeatPart = (s.heartbeatPart + 1) % heartbeatParts
+	for _, c := range s.conns[s.heartbeatPart] {
+		s.heartbeat(c, now)
 	}
-	behind := min(int((s.pool.cfg.Check+step-1)/step), beats-1)
-	for _, c := range s.conns[(s.beat-behind+beats)%beats] {
+	behind := min(int((s.pool.cfg.Check+step-1)/step), heartbeatParts-1)
+	for _, c := range s.conns[(s.heartbeatPart-behind+heartbeatParts)%heartbeatParts] {
 		s.check(c, now)
 	}
 }

@@ -152,11 +152,11 @@ func newChannel(p *Pool, index int, slow Slow) *channel {
 }
 
 // accept adds one message of a size, with a frame of its own.
-func (c *channel) accept(filling int, instead []Instead) {
+func (c *channel) accept(filling int, instead []Override) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.accepted++
-	f := &Frame{Last: c.accepted, Count: 1, Instead: instead}
+	f := &Frame{Last: c.accepted, Count: 1, Overrides: instead}
 	f.Bytes[plain] = rec(c.index, 'F', c.accepted, filling)
 	c.pending = append(c.pending, f)
 }

@@ -94,18 +94,18 @@ func publication(kind []byte) (lines, ok bool) {
 // publisher publishes what one request of a backend holds. It remembers what the last publication was for:
 // lines of one request are often of one channel.
 type publisher struct {
-	command wire.Command
-	run     broker.Run
-	channel string // aliases the request
-	ns      *namespace
-	epoch   string
-	head    []byte // of an answer with that epoch
-	out     []byte // the answer; the request's handler fills it
-	waits   []lineWait
-	lenient bool // members that are not known are passed over
+	command   wire.Command
+	publisher broker.Publisher
+	channel   string // aliases the request
+	ns        *namespace
+	epoch     string
+	head      []byte // of an answer with that epoch
+	out       []byte // the answer; the request's handler fills it
+	waits     []lineWait
+	lenient   bool // members that are not known are passed over
 
 	// Asked before what belongs to a durable channel is published; an error keeps it from that. nil: nobody.
-	durable func(run *broker.Run, c *wire.Command) error
+	durable func(publisher *broker.Publisher, c *wire.Command) error
 }
 
 // lineWait is a line that is not safe yet.
@@ -145,7 +145,7 @@ var publishers = sync.Pool{New: func() any { return new(publisher) }}
 // publisher is for one request. It is to be released.
 func (r *Relay) publisher() *publisher {
 	p := publishers.Get().(*publisher)
-	p.run = r.broker.Run()
+	p.publisher = r.broker.Publisher()
 	return p
 }
 
@@ -160,49 +160,49 @@ func (p *publisher) release() {
 // publish makes one publication, waits until it is as safe as is asked for, and appends the answer. It may write to
 // body, which is to stay as it is then.
 func (p *publisher) publish(r *Relay, dst, body []byte) ([]byte, error) {
-	dst, ticket, err := p.submit(r, dst, body)
+	dst, receipt, err := p.submit(r, dst, body)
 	if errors.Is(err, errMany) {
 		return p.many(r, dst)
 	}
-	if err == nil && ticket.Wait != nil {
-		_, err = ticket.Wait()
+	if err == nil && receipt.Wait != nil {
+		_, err = receipt.Wait()
 	}
 	return dst, err
 }
 
 // submit is publish that leaves the waiting for the ticket to the caller, and what is for several channels: errMany.
-func (p *publisher) submit(r *Relay, dst, body []byte) ([]byte, broker.Ticket, error) {
+func (p *publisher) submit(r *Relay, dst, body []byte) ([]byte, broker.Receipt, error) {
 	c := &p.command
 	if err := c.Parse(body); err != nil {
-		return dst, broker.Ticket{}, err
+		return dst, broker.Receipt{}, err
 	}
 	if !p.lenient && !c.Within(wire.Publication) {
-		return dst, broker.Ticket{}, unknownMembers(wire.Beyond(body, wire.Publication))
+		return dst, broker.Receipt{}, unknownMembers(wire.Beyond(body, wire.Publication))
 	}
 	if c.Channels != nil {
-		return dst, broker.Ticket{}, errMany
+		return dst, broker.Receipt{}, errMany
 	}
 	if p.ns == nil || c.Channel != p.channel {
 		if !wire.ValidChannel(c.Channel) {
-			return dst, broker.Ticket{}, faultChannel
+			return dst, broker.Receipt{}, faultChannel
 		}
 		p.channel, p.ns = c.Channel, r.policies.of(c.Channel)
 	}
 	if p.durable != nil && p.ns.log.Durable {
-		if err := p.durable(&p.run, c); err != nil {
-			return dst, broker.Ticket{}, err
+		if err := p.durable(&p.publisher, c); err != nil {
+			return dst, broker.Receipt{}, err
 		}
 	}
-	ticket, err := r.submit(&p.run, p.ns, c, "")
+	receipt, err := r.submit(&p.publisher, p.ns, c, "")
 	if err != nil {
-		return dst, broker.Ticket{}, err
+		return dst, broker.Receipt{}, err
 	}
-	at := ticket.Position
+	at := receipt.Position
 	if at.Epoch != p.epoch {
 		p.epoch = at.Epoch
 		p.head = append(append(append(p.head[:0], `{"position":{"epoch":"`...), at.Epoch...), `","seq":`...)
 	}
-	return append(strconv.AppendUint(append(dst, p.head...), at.Seq, 10), `}}`...), ticket, nil
+	return append(strconv.AppendUint(append(dst, p.head...), at.Seq, 10), `}}`...), receipt, nil
 }
 
 // lines publishes NDJSON: each line is a publication of its own and gets a line of its own in answer, in
@@ -219,15 +219,15 @@ func (p *publisher) lines(r *Relay, body []byte) {
 		if len(line) == 0 || line[0] != '{' && len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		answered, ticket, err := p.submit(r, out, line)
+		answered, receipt, err := p.submit(r, out, line)
 		if errors.Is(err, errMany) {
 			answered, err = p.many(r, out)
 		}
 		if err != nil {
 			out = appendLineFault(out, n, err)
 		} else {
-			if ticket.Wait != nil {
-				p.waits = append(p.waits, lineWait{n, len(out), ticket.Wait})
+			if receipt.Wait != nil {
+				p.waits = append(p.waits, lineWait{n, len(out), receipt.Wait})
 			}
 			out = append(answered, '\n')
 		}

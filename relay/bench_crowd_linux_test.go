@@ -37,8 +37,8 @@ func gather(b *testing.B, r *Relay, members, watchers, leaving int) *crowd {
 	for range leaving {
 		c.join()
 	}
-	ch, err := r.broker.Join(presenceChannel(hall), broker.JoinRequest{}, func(o broker.Outlet, reply broker.Reply) {
-		c.feed = o.(*feed)
+	ch, err := r.broker.Join(presenceChannel(hall), broker.JoinRequest{}, func(out broker.Subscriber, reply broker.Reply) {
+		c.feed = out.(*feed)
 		c.feed.begin(reply.Position)
 	})
 	if err != nil {

@@ -137,8 +137,8 @@ type taker struct {
 }
 
 func (k *taker) open(b *testing.B, channel, encodings string) {
-	ch, err := k.relay.broker.Join(channel, broker.JoinRequest{}, func(o broker.Outlet, r broker.Reply) {
-		k.feed = o.(*feed)
+	ch, err := k.relay.broker.Join(channel, broker.JoinRequest{}, func(out broker.Subscriber, r broker.Reply) {
+		k.feed = out.(*feed)
 		k.feed.begin(r.Position)
 	})
 	if err != nil {

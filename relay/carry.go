@@ -12,7 +12,7 @@ import (
 // work carries out lines until there are none to be taken.
 func (s *session) work(a *aside, l *line) {
 	defer s.relay.readers.Done()
-	var list []receipt
+	var list []awaited
 	for l != nil {
 		h, ok := s.first(a, l)
 		switch {
@@ -28,13 +28,13 @@ func (s *session) work(a *aside, l *line) {
 }
 
 // handOver is hand on its own. A panic costs the connection.
-func (s *session) handOver(list []receipt) []receipt {
+func (s *session) handOver(list []awaited) []awaited {
 	defer s.relay.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	return s.hand(list)
 }
 
 // carryOut carries out one command and answers it, or adds it to the publications that are answered when they are safe.
-func (s *session) carryOut(a *aside, key string, h *held, list []receipt) []receipt {
+func (s *session) carryOut(a *aside, key string, h *held, list []awaited) []awaited {
 	defer s.relay.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	how, ended, over := s.hasteOf(a, h)
 	switch {
@@ -51,9 +51,9 @@ func (s *session) carryOut(a *aside, key string, h *held, list []receipt) []rece
 	_ = c.Parse(h.message) // as in the turn, where it was good
 	switch c.Type {
 	case "publish":
-		ticket, err := s.submit(&c, h.since, how)
-		list = append(list, receipt{c.ID, ticket, s.noted(a, err)})
-		if ticket.Wait != nil && len(list) < mostReceipts {
+		receipt, err := s.submit(&c, h.since, how)
+		list = append(list, awaited{c.ID, receipt, s.noted(a, err)})
+		if receipt.Wait != nil && len(list) < mostAwaited {
 			return list
 		}
 		return s.hand(list)
@@ -105,24 +105,24 @@ func (s *session) tell(c *wire.Command, payload []byte, err error) {
 	}
 }
 
-// receipt is the answer to a publication that waits for the disk. Those of publications that have come together are
+// awaited is the answer to a publication that waits for the disk. Those of publications that have come together are
 // waited for together.
-type receipt struct {
-	id     []byte
-	ticket broker.Ticket
-	err    error
+type awaited struct {
+	id      []byte
+	receipt broker.Receipt
+	err     error
 }
 
-const mostReceipts = 64
+const mostAwaited = 64
 
 // hand waits for publications and answers them, in order.
-func (s *session) hand(list []receipt) []receipt {
+func (s *session) hand(list []awaited) []awaited {
 	for i := range list {
 		p := &list[i]
-		if p.err == nil && p.ticket.Wait != nil {
-			p.ticket.Position, p.err = p.ticket.Wait()
+		if p.err == nil && p.receipt.Wait != nil {
+			p.receipt.Position, p.err = p.receipt.Wait()
 		}
-		s.tell(&wire.Command{ID: p.id}, published(p.id, p.ticket.Position), p.err)
+		s.tell(&wire.Command{ID: p.id}, published(p.id, p.receipt.Position), p.err)
 	}
 	clear(list)
 	return list[:0]

@@ -119,7 +119,7 @@ func (r *Relay) loaded(channel string, how haste) error {
 		_ = r.broker.Load(channel) // who uses the channel is told what is wrong
 		return nil
 	}
-	if run := r.broker.Run(); !run.Ready(channel) {
+	if publisher := r.broker.Publisher(); !publisher.Ready(channel) {
 		return errDisk
 	}
 	return nil
@@ -127,14 +127,14 @@ func (r *Relay) loaded(channel string, how haste) error {
 
 // publish is the command: a client's own publication, where policy lets it.
 func (s *session) publish(c *wire.Command, now time.Time, how haste) ([]byte, error) {
-	ticket, err := s.submit(c, now, how)
-	if err == nil && ticket.Wait != nil {
-		ticket.Position, err = ticket.Wait()
+	receipt, err := s.submit(c, now, how)
+	if err == nil && receipt.Wait != nil {
+		receipt.Position, err = receipt.Wait()
 	}
 	if err != nil {
 		return nil, err
 	}
-	return published(c.ID, ticket.Position), nil
+	return published(c.ID, receipt.Position), nil
 }
 
 // published is the answer to a publication.
@@ -143,24 +143,24 @@ func published(id []byte, at broker.Position) []byte {
 }
 
 // submit is publish without waiting for the disk.
-func (s *session) submit(c *wire.Command, now time.Time, how haste) (broker.Ticket, error) {
+func (s *session) submit(c *wire.Command, now time.Time, how haste) (broker.Receipt, error) {
 	if err := s.allow(auth.Publish, c.Channel, how); err != nil {
-		return broker.Ticket{}, err
+		return broker.Receipt{}, err
 	}
 	ns := s.relay.policies.of(c.Channel)
 	if how == inTurn && ns.log.Durable && s.relay.disk != nil && (c.Ack != "memory" || s.relay.loaded(c.Channel, how) != nil) {
-		return broker.Ticket{}, errDisk
+		return broker.Receipt{}, errDisk
 	}
 	if (how == inTurn || s.conn == nil) && !s.takePublish(ns, now) { // others have been counted when they came
-		return broker.Ticket{}, faultRate
+		return broker.Receipt{}, faultRate
 	}
 	c.Exclude = ""
 	owner := ""
 	if c.IdempotencyKey != "" {
 		owner = s.user + "\x00"
 	}
-	run := s.relay.broker.Run()
-	return s.relay.submit(&run, ns, c, owner)
+	publisher := s.relay.broker.Publisher()
+	return s.relay.submit(&publisher, ns, c, owner)
 }
 
 // takePublish says whether the session may publish to a namespace now, for all it has published.
@@ -272,9 +272,9 @@ func (s *session) renamed(id *auth.Identity) {
 // submit checks what client and backend publications have in common and hands the change to the broker. The caller
 // has checked that the publisher may. Idempotency keys are known by their owner: one user's are not another's. A
 // ticket with a Wait is not to be acknowledged before that.
-func (r *Relay) submit(run *broker.Run, ns *namespace, c *wire.Command, owner string) (broker.Ticket, error) {
+func (r *Relay) submit(publisher *broker.Publisher, ns *namespace, c *wire.Command, owner string) (broker.Receipt, error) {
 	if len(c.Data) > ns.message {
-		return broker.Ticket{}, faultTooLarge
+		return broker.Receipt{}, faultTooLarge
 	}
 	p := broker.Publication{Group: c.Group, Key: c.Key, Data: c.Data, TTL: time.Duration(c.TTL) * time.Millisecond, Exclude: c.Exclude}
 	if c.IdempotencyKey != "" {
@@ -282,21 +282,21 @@ func (r *Relay) submit(run *broker.Run, ns *namespace, c *wire.Command, owner st
 	}
 	switch {
 	case c.Key != "" && !wire.ValidName(c.Key), c.Group != "" && !wire.ValidName(c.Group):
-		return broker.Ticket{}, faultName
+		return broker.Receipt{}, faultName
 	case len(c.IdempotencyKey) > maxIdempotencyKey:
-		return broker.Ticket{}, faultField.with("idempotencyKey is longer than 256 bytes")
+		return broker.Receipt{}, faultField.with("idempotencyKey is longer than 256 bytes")
 	case c.TTL > maxTTL:
-		return broker.Ticket{}, faultField.with("ttl is longer than a year")
+		return broker.Receipt{}, faultField.with("ttl is longer than a year")
 	}
 	switch c.Ack {
 	case "", "disk": // disk is what a durable namespace does anyway
 		if c.Ack != "" && !ns.log.Durable {
-			return broker.Ticket{}, faultField.with("ack disk is for durable namespaces")
+			return broker.Receipt{}, faultField.with("ack disk is for durable namespaces")
 		}
 	case "memory":
 		p.Ack = broker.AckMemory
 	default:
-		return broker.Ticket{}, faultField.with("ack must be memory or disk")
+		return broker.Receipt{}, faultField.with("ack must be memory or disk")
 	}
 	switch c.Op {
 	case "":
@@ -311,19 +311,19 @@ func (r *Relay) submit(run *broker.Run, ns *namespace, c *wire.Command, owner st
 	case "delete":
 		p.Op = broker.Delete
 	default:
-		return broker.Ticket{}, faultField.with("op must be set, delete or send")
+		return broker.Receipt{}, faultField.with("op must be set, delete or send")
 	}
 	if c.Data == nil && p.Op != broker.Delete {
-		return broker.Ticket{}, faultField.with("data is missing")
+		return broker.Receipt{}, faultField.with("data is missing")
 	}
 	if err := r.admit(p.Op, len(p.Data)); err != nil {
-		return broker.Ticket{}, err
+		return broker.Receipt{}, err
 	}
-	ticket, err := run.Submit(c.Channel, &p)
+	receipt, err := publisher.Submit(c.Channel, &p)
 	if err == nil {
 		ns.counted.published.Inc()
 	}
-	return ticket, err
+	return receipt, err
 }
 
 const (

@@ -138,8 +138,8 @@ func (r *Relay) greet(s *session, head []byte, then func()) {
 	}
 	var sub subscription
 	channel := wire.UserChannel(s.user)
-	ch, err := r.broker.Join(channel, s.ownRequest(channel), func(o broker.Outlet, reply broker.Reply) {
-		f := o.(*feed)
+	ch, err := r.broker.Join(channel, s.ownRequest(channel), func(out broker.Subscriber, reply broker.Reply) {
+		f := out.(*feed)
 		f.begin(reply.Position)
 		f.window.Seal()
 		sub.feed, sub.topic = f, f.topic

@@ -38,7 +38,7 @@ const webhookSecret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 // The places at which a relay with everything in it works on goroutines of its own, by when: from its start on, while it is
 // used, and at its end. What is not here has a test in its own package.
 var (
-	atStart = []string{"committer", "committer loop", "checkpointer", "checkpointer loop", "checkpoint", "broker clock", "broker clock loop", "pool shard",
+	atStart = []string{"committer", "committer loop", "checkpointer", "checkpointer loop", "checkpoint", "broker expirer", "broker expirer loop", "pool shard",
 		"expiries", "lobby", "memory watch", "front", "HTTP accept", "HTTP server", "admin server", "desk", "clerk", "poller",
 		"analytics", "recorder", "sweep of documents", "resumption of notifications", "key set", "fetch of the key set"}
 	inUse = []string{"front desk", "pledge", "load for a desk", "HTTP connection", "connection's goroutine", "commit",
@@ -391,7 +391,7 @@ func (x *trial) end(t *testing.T) {
 func TestPanicAnywhere(t *testing.T) {
 	t.Run("start", func(t *testing.T) {
 		traps := set(t, atStart...)
-		for _, p := range []string{"committer loop", "checkpointer loop", "broker clock loop"} { // nobody can go on without them
+		for _, p := range []string{"committer loop", "checkpointer loop", "broker expirer loop"} { // nobody can go on without them
 			delete(traps.armed, p)
 		}
 		x := newTrial(t)

@@ -140,12 +140,12 @@ func (r *Relay) greetEvents(s *session, a *arrival, e *EventStream, channel, las
 func (s *session) followEvents(channel string, from *broker.Position, lost bool, head []byte) (done bool, err error) {
 	r, e := s.relay, s.sse.events
 	var sub subscription
-	ch, err := r.broker.Join(channel, broker.JoinRequest{From: from}, func(o broker.Outlet, reply broker.Reply) {
+	ch, err := r.broker.Join(channel, broker.JoinRequest{From: from}, func(out broker.Subscriber, reply broker.Reply) {
 		if from != nil && !reply.Recovered && !lost {
 			return
 		}
 		done = true
-		f := o.(*feed)
+		f := out.(*feed)
 		f.begin(reply.Position)
 		f.window.Seal()
 		sub.feed, sub.topic = f, f.topic

@@ -34,7 +34,7 @@ func isWhole(enc pool.Encoding) bool { return enc >= wholeWS && enc <= wholeSSE 
 // deflates says whether an encoding compresses.
 func deflates(enc pool.Encoding) bool { return enc == deflateWS || enc == wholeDeflate }
 
-// feed carries a channel's changes to its subscribers: it is the outlet that the broker applies changes
+// feed carries a channel's changes to its subscribers: it is the subscriber that the broker applies changes
 // to, the sink of their window, and the owner of the topics that connections join. It lives from the
 // first subscriber to the last.
 //
@@ -68,7 +68,7 @@ type selected struct {
 	topic  *pool.Topic
 }
 
-func (r *Relay) newFeed(c *broker.Channel) broker.Outlet {
+func (r *Relay) newFeed(c *broker.Channel) broker.Subscriber {
 	name := c.Name()
 	ns := r.policies.of(name)
 	f := &feed{relay: r, ns: ns, name: name, own: wire.Namespace(name) == wire.UserNamespace, topic: r.pool.Topic(ns.slow, &ns.meter)}
@@ -118,7 +118,7 @@ func (f *feed) topicOf(groups []string) (*pool.Topic, error) {
 // maxSelections bounds the choices of groups of one channel: each is one more frame to build.
 const maxSelections = 16
 
-// Apply implements broker.Outlet. A panic over it costs its readers their connections: they come back for the change.
+// Apply implements broker.Subscriber. A panic over it costs its readers their connections: they come back for the change.
 func (f *feed) Apply(c *broker.Change) {
 	defer f.relay.contain.End("change", f.Break)
 	encoded := c.Encoded
@@ -136,12 +136,12 @@ func (f *feed) Break() { f.Missed(f.ordinal.Add(1)) }
 // told again, and there is no more of it than joins and leaves.
 func (f *feed) Full() bool { return f.ns.name != wire.PresenceNamespace && f.window.Full() }
 
-// Reset implements broker.Outlet: the log was lost. What the readers are told takes the same path as the
+// Reset implements broker.Subscriber: the log was lost. What the readers are told takes the same path as the
 // changes before and after it.
 func (f *feed) Reset(r broker.Reply) {
 	f.window.Clear()
-	f.window.Append(batch.Message{Bytes: resyncMessage(f.name, r), Seq: f.ordinal.Add(1), Group: r.Position.Epoch, Alone: true})
-	f.window.Hurry()
+	f.window.Append(batch.Message{Bytes: resyncMessage(f.name, r), Seq: f.ordinal.Add(1), Group: r.Position.Epoch, Exclusive: true})
+	f.window.Expedite()
 }
 
 // resyncMessage tells a reader where things stand now.
@@ -158,7 +158,7 @@ func resyncMessage(channel string, r broker.Reply) []byte {
 // bytes, and posts it to the shards that hold them.
 func (f *feed) Flush(b *batch.Batch) {
 	f.ns.counted.conflated.Add(uint64(b.Conflated))
-	if b.Alone {
+	if b.Exclusive {
 		f.flushReset(b)
 		return
 	}
@@ -191,7 +191,7 @@ func (f *feed) Missed(last uint64) {
 
 // frame encodes messages of a batch for the subscribers of a topic.
 func (f *feed) frame(t *pool.Topic, b *batch.Batch, c cut) *pool.Frame {
-	frame := &pool.Frame{Last: b.Last, Count: int32(c.count), Since: b.Since, Place: pool.Place{Epoch: f.epoch, Seq: b.Last - f.base}}
+	frame := &pool.Frame{Last: b.Last, Count: int32(c.count), Since: b.Since, Position: pool.Position{Epoch: f.epoch, Seq: b.Last - f.base}}
 	if c.count == 0 {
 		return frame
 	}
@@ -325,12 +325,12 @@ func (f *feed) exclude(t *pool.Topic, frame *pool.Frame, b *batch.Batch, groups 
 		if s == nil {
 			return
 		}
-		instead := pool.Instead{Conn: s.conn}
+		override := pool.Override{Conn: s.conn}
 		c := pick(b, groups, e.Exclude)
 		if c.count > 0 {
-			instead.Bytes, instead.Count = f.encode(s.enc, b, &c), c.count
+			override.Bytes, override.Count = f.encode(s.enc, b, &c), c.count
 		}
-		frame.Instead = append(frame.Instead, instead)
+		frame.Overrides = append(frame.Overrides, override)
 	})
 }
 
@@ -348,7 +348,7 @@ func (f *feed) flushReset(b *batch.Batch) {
 		// Answers that were made before the log was lost come before what tells of that. They wait for changes
 		// that Reset has dropped.
 		t.Deliver(&pool.Frame{Last: b.Last - 1})
-		frame := &pool.Frame{Last: b.Last, Count: 1, Place: pool.Place{Epoch: f.epoch}}
+		frame := &pool.Frame{Last: b.Last, Count: 1, Position: pool.Position{Epoch: f.epoch}}
 		for enc := range pool.Encoding(pool.Encodings) {
 			if t.Takers(enc) == 0 {
 				continue

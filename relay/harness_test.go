@@ -304,6 +304,6 @@ func parseMessage(t testing.TB, b []byte) message {
 
 // publishOne makes one publication as a backend does.
 func (r *Relay) publishOne(dst, body []byte) ([]byte, error) {
-	p := publisher{run: r.broker.Run()}
+	p := publisher{publisher: r.broker.Publisher()}
 	return p.publish(r, dst, body)
 }

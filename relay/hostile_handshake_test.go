@@ -273,7 +273,7 @@ func TestRebinding(t *testing.T) {
 func TestNothingBeforeTheHandshake(t *testing.T) {
 	for _, s := range []*session{{}, {sse: new(stream)}} {
 		s.heard.Store(true)
-		s.Beat(time.Now()) // it would panic
+		s.Heartbeat(time.Now()) // it would panic
 		s.Check(time.Now())
 	}
 }

@@ -116,14 +116,14 @@ func (p *publisher) many(r *Relay, dst []byte) ([]byte, error) {
 	if err := CheckMany("channels", channels); err != nil {
 		return dst, err
 	}
-	tickets, failed := make([]broker.Ticket, len(channels)), make([]error, len(channels))
+	tickets, failed := make([]broker.Receipt, len(channels)), make([]error, len(channels))
 	for i, channel := range channels {
 		if !wire.ValidChannel(channel) {
 			failed[i] = faultChannel
 			continue
 		}
 		c.Channel = channel
-		tickets[i], failed[i] = r.submit(&p.run, r.policies.of(channel), c, "")
+		tickets[i], failed[i] = r.submit(&p.publisher, r.policies.of(channel), c, "")
 	}
 	p.channel, p.ns = "", nil
 	a := NewAnswers("channel")

@@ -157,10 +157,10 @@ func (r *Relay) startCore() error {
 		return err
 	}
 	r.broker, err = broker.New(broker.Config{
-		Policy: func(channel string) broker.Policy { return r.policies.of(channel).log },
-		Outlet: r.newFeed,
-		Store:  store,
-		Panic:  r.contain,
+		Policy:     func(channel string) broker.Policy { return r.policies.of(channel).log },
+		Subscriber: r.newFeed,
+		Store:      store,
+		Panic:      r.contain,
 	})
 	if err != nil {
 		return err
@@ -168,11 +168,11 @@ func (r *Relay) startCore() error {
 	var mu sync.Mutex
 	byShard := make(map[int]*batch.Batcher)
 	r.pool = pool.New(pool.Config{
-		Shards: r.cfg.Shards,
-		Queue:  int(r.cfg.Limit.Queue),
-		Beat:   r.cfg.Heartbeat,
-		Check:  min(r.cfg.Pong, r.cfg.Heartbeat),
-		Agenda: func(s *pool.Shard) pool.Agenda {
+		Shards:    r.cfg.Shards,
+		Queue:     int(r.cfg.Limit.Queue),
+		Heartbeat: r.cfg.Heartbeat,
+		Check:     min(r.cfg.Pong, r.cfg.Heartbeat),
+		Scheduler: func(s *pool.Shard) pool.Scheduler {
 			b := batch.New(batch.Config{Wake: s.Wake, Phase: time.Duration(s.Index()) * 50 * time.Millisecond / 8, Load: r.cfg.Load, Panic: r.unbuilt})
 			mu.Lock()
 			byShard[s.Index()] = b

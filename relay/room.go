@@ -118,7 +118,7 @@ func (m *Room) Reply(c *Client, data []byte, isBinary bool) {
 	defer m.mu.Unlock()
 	m.window.Seal()
 	c.session.conn.After(m.topic, m.ordinal, liveFrame(c.session.enc, data, isBinary))
-	m.window.Hurry()
+	m.window.Expedite()
 }
 
 // drop ends a membership that the session has given up, and then calls then on the shard's loop.
@@ -127,7 +127,7 @@ func (m *Room) drop(s *session, then func()) {
 	defer m.mu.Unlock()
 	m.members--
 	m.window.Seal()
-	m.window.Hurry()
+	m.window.Expedite()
 	s.conn.Leave(m.topic, m.ordinal, nil, then)
 }
 
@@ -158,9 +158,9 @@ func (m *Room) Flush(b *batch.Batch) {
 			}
 			done[e.Exclude] = true
 			if s := m.relay.sessions.byID(e.Exclude); s != nil {
-				x := pool.Instead{Conn: s.conn}
+				x := pool.Override{Conn: s.conn}
 				x.Bytes, x.Count = frames(s.enc, b, e.Exclude)
-				frame.Instead = append(frame.Instead, x)
+				frame.Overrides = append(frame.Overrides, x)
 			}
 		})
 	}

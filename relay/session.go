@@ -217,7 +217,7 @@ func (s *session) leave(sub subscription, answer []byte, then func()) {
 	// A frame that goes on beyond where the subscription ends is not sent: what was accepted before must
 	// not share one with what is accepted from now on.
 	sub.feed.window.Seal()
-	sub.feed.window.Hurry()
+	sub.feed.window.Expedite()
 	s.conn.Leave(sub.topic, sub.feed.ordinal.Load(), answer, func() {
 		sub.channel.Leave()
 		if then != nil {
@@ -307,8 +307,8 @@ func (s *session) resync(t *pool.Topic) {
 	}
 	sub := s.subs[i]
 	s.mu.Unlock()
-	_, err := s.relay.broker.Join(sub.feed.name, broker.JoinRequest{Groups: sub.groups, Again: true}, func(o broker.Outlet, r broker.Reply) {
-		if o != sub.feed {
+	_, err := s.relay.broker.Join(sub.feed.name, broker.JoinRequest{Groups: sub.groups, Again: true}, func(out broker.Subscriber, r broker.Reply) {
+		if out != sub.feed {
 			return // it has left meanwhile, and somebody else has come
 		}
 		sub.feed.window.Seal()
@@ -326,8 +326,8 @@ func (s *session) resync(t *pool.Topic) {
 
 var pingFrame = wire.AppendFrame(nil, wire.OpPing, nil)
 
-// Beat implements pool.Owner: a ping, or a comment that keeps proxies from closing an idle stream.
-func (s *session) Beat(time.Time) {
+// Heartbeat implements pool.Owner: a ping, or a comment that keeps proxies from closing an idle stream.
+func (s *session) Heartbeat(time.Time) {
 	switch {
 	case !s.greeted:
 		return

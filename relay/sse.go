@@ -98,7 +98,7 @@ func (s *session) answer(channel string, topic *pool.Topic, at broker.Position, 
 	t.answered++
 	number := t.answered * answerPlaces
 	t.mu.Unlock()
-	f := &pool.Frame{Last: number + uint64(i), Count: 1, Place: pool.Place{Epoch: at.Epoch, Seq: at.Seq}}
+	f := &pool.Frame{Last: number + uint64(i), Count: 1, Position: pool.Position{Epoch: at.Epoch, Seq: at.Seq}}
 	f.Put(s.enc, event[:len(event)-1]) // the cursor comes before the empty line
 	s.conn.Join(t.answers, number-1, nil, nil)
 	t.answers.Deliver(f)
@@ -140,9 +140,9 @@ func (t *stream) tail(dst []byte, topic *pool.Topic, f *pool.Frame) []byte {
 		i = int(f.Last % answerPlaces)
 	}
 	if i >= 0 {
-		t.marks[i].Seq = f.Place.Seq
-		if f.Place.Epoch != "" {
-			t.marks[i].Epoch = f.Place.Epoch
+		t.marks[i].Seq = f.Position.Seq
+		if f.Position.Epoch != "" {
+			t.marks[i].Epoch = f.Position.Epoch
 		}
 	}
 	return t.append(dst)

@@ -72,14 +72,14 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 		}
 	}
 	var failed error
-	ch, err := s.relay.broker.Join(channel, req, func(o broker.Outlet, r broker.Reply) {
-		f := o.(*feed)
+	ch, err := s.relay.broker.Join(channel, req, func(out broker.Subscriber, r broker.Reply) {
+		f := out.(*feed)
 		f.begin(r.Position)
 		if req.Again {
 			// What was accepted before reaches the client before the answer, once.
 			f.window.Seal()
 			s.conn.After(sub.topic, f.ordinal.Load(), s.relay.frameFor(s, "subscribed", s.subscribedMessage(id, channel, r)))
-			f.window.Hurry()
+			f.window.Expedite()
 			return
 		}
 		if sub.topic, failed = f.topicOf(sub.groups); failed != nil {

@@ -165,16 +165,16 @@ func (c *Core) Publish(channel string, p *broker.Publication) (broker.Position, 
 
 // Submit is Publish that does not wait for the disk: the change is acknowledged when the ticket's Wait, if it has
 // one, has answered.
-func (c *Core) Submit(channel string, p *broker.Publication) (broker.Ticket, error) {
+func (c *Core) Submit(channel string, p *broker.Publication) (broker.Receipt, error) {
 	r := c.relay
 	if !wire.ValidChannel(channel) {
-		return broker.Ticket{}, faultChannel
+		return broker.Receipt{}, faultChannel
 	}
 	if p.Group != "" && !wire.ValidName(p.Group) || p.Key != "" && !wire.ValidName(p.Key) {
-		return broker.Ticket{}, faultName
+		return broker.Receipt{}, faultName
 	}
 	if err := r.admit(p.Op, len(p.Data)); err != nil {
-		return broker.Ticket{}, err
+		return broker.Receipt{}, err
 	}
 	t, err := r.broker.Submit(channel, p)
 	if err == nil {

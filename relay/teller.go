@@ -19,7 +19,7 @@ import (
 type teller struct {
 	// Set once.
 	relay   *Relay
-	durable func(*broker.Run, *wire.Command) error // admit
+	durable func(*broker.Publisher, *wire.Command) error // admit
 
 	plain plain
 	out   []byte // answers to one guest
@@ -50,14 +50,14 @@ var (
 )
 
 // admit is asked before something durable is published.
-func (t *teller) admit(run *broker.Run, c *wire.Command) error {
+func (t *teller) admit(publisher *broker.Publisher, c *wire.Command) error {
 	switch {
 	case t.came:
 		t.came = false
 		return t.failed
 	case t.room <= 0 && c.Ack != "memory":
 		return errLater
-	case run.Ready(c.Channel):
+	case publisher.Ready(c.Channel):
 		return nil
 	case t.loads >= maxLoads:
 		return errLater
@@ -96,20 +96,20 @@ func (t *teller) answer(g *guest) form {
 		return whole
 	}
 	k.durable = t.durable
-	var ticket broker.Ticket
+	var receipt broker.Receipt
 	var err error
-	k.out, ticket, err = k.submit(r, k.out, p.body)
+	k.out, receipt, err = k.submit(r, k.out, p.body)
 	if err != nil {
 		return t.decline(err)
 	}
 	from := len(t.out)
 	t.respond(fasthttp.StatusOK, "application/json", k.out)
-	if ticket.Wait == nil {
+	if receipt.Wait == nil {
 		t.count(fasthttp.StatusOK)
 		return whole
 	}
 	t.waits = append(t.waits, span{from, len(t.out)})
-	t.fresh = append(t.fresh, pledge{guest: g, wait: ticket.Wait, done: ticket.Done})
+	t.fresh = append(t.fresh, pledge{guest: g, wait: receipt.Wait, done: receipt.Done})
 	t.room--
 	return whole
 }

@@ -74,14 +74,14 @@ func (j *Journal) grab() []*batch {
 // storeAll puts what was found at the start and what came since into the database.
 func (j *Journal) storeAll(list []*batch) error {
 	j.mu.Lock()
-	found := j.found
+	recovered := j.recovered
 	j.mu.Unlock()
-	if found != nil {
-		if err := j.store(found.batches, found.generation, false); err != nil {
+	if recovered != nil {
+		if err := j.store(recovered.batches, recovered.generation, false); err != nil {
 			return err
 		}
 		j.mu.Lock()
-		j.found = nil
+		j.recovered = nil
 		j.mu.Unlock()
 	}
 	if len(list) == 0 {
@@ -127,13 +127,13 @@ func (j *Journal) store(list []*batch, generation uint64, clean bool) error {
 	}
 	j.stats.stored.Store(number)
 	j.stats.checkpoints.Add(1)
-	j.unmark(names, number)
+	j.markClean(names, number)
 	j.mu.Lock()
 	j.backlog -= bytes
 	healed := j.broken != nil
 	j.broken = nil
 	j.mu.Unlock()
-	j.disown(w.damaged)
+	j.markUnreadable(w.damaged)
 	if healed {
 		j.config.Log.Info("the database is written again")
 	}
@@ -163,30 +163,30 @@ func (j *Journal) fresh(tx *bolt.Tx, list []*batch) (deltas, error) {
 	return d, nil
 }
 
-// unmarkStep is how many channels are unmarked at a time, so that publishers do not wait for all of them.
-const unmarkStep = 1000
+// cleanStep is how many channels are marked clean at a time, so that publishers do not wait for all of them.
+const cleanStep = 1000
 
-// unmark notes that everything of some channels up to a batch is in the database.
-func (j *Journal) unmark(names []string, number uint64) {
-	for some := range slices.Chunk(names, unmarkStep) {
+// markClean notes that everything of some channels up to a batch is in the database.
+func (j *Journal) markClean(names []string, number uint64) {
+	for some := range slices.Chunk(names, cleanStep) {
 		j.mu.Lock()
 		for _, name := range some {
-			if j.marks[name].number <= number {
-				delete(j.marks, name)
+			if j.dirty[name].number <= number {
+				delete(j.dirty, name)
 			}
 		}
 		j.mu.Unlock()
 	}
 }
 
-// disown refuses further changes of channels that can not be kept, since what the database has of them is damaged.
-func (j *Journal) disown(damaged map[string]error) {
+// markUnreadable refuses further changes of channels that can not be kept, since what the database has of them is damaged.
+func (j *Journal) markUnreadable(damaged map[string]error) {
 	for name, err := range damaged {
 		j.stats.damaged.Add(1)
 		j.config.Log.Error("a stored channel is damaged and takes no more changes; delete it or restore a backup",
 			slog.String("channel", name), slog.String("error", err.Error()))
 		j.mu.Lock()
-		j.disowned[name] = err
+		j.unreadable[name] = err
 		j.mu.Unlock()
 	}
 }

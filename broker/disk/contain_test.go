@@ -48,10 +48,10 @@ func (x *trap) over() bool {
 	return x.at == ""
 }
 
-// Apply implements broker.Outlet.
-func (x *trap) Apply(*broker.Change) { x.step("outlet") }
+// Apply implements broker.Subscriber.
+func (x *trap) Apply(*broker.Change) { x.step("subscriber") }
 
-// Reset implements broker.Outlet.
+// Reset implements broker.Subscriber.
 func (x *trap) Reset(broker.Reply) {}
 
 // soon waits for what must come.
@@ -69,7 +69,7 @@ func soon[T any](t *testing.T, what string, c <-chan T) (v T) {
 // a crash, whoever is not told that it is stored is told that it is not, nobody waits for ever, and all goes on and ends.
 func TestPanicOnDisk(t *testing.T) {
 	atEnd := []string{"remove", "last checkpoint", "end of the log"}
-	for _, at := range append([]string{"write", "sync", "create", "syncdir", "observe", "policy", "outlet", "committer", "commit", "committer's file",
+	for _, at := range append([]string{"write", "sync", "create", "syncdir", "observe", "policy", "subscriber", "committer", "commit", "committer's file",
 		"after a commit", "deferred change", "checkpointer", "checkpoint", "sweep of what is stored", "note in the ledger", "ledger"}, atEnd...) {
 		t.Run(at, func(t *testing.T) {
 			x := &trap{at: at}
@@ -81,7 +81,7 @@ func TestPanicOnDisk(t *testing.T) {
 			var mu sync.Mutex
 			panics := 0
 			hook := func(string, any) { mu.Lock(); panics++; mu.Unlock() }
-			policy := broker.Policy{Durable: true, AfterDisk: at == "deferred change" || at == "outlet"}
+			policy := broker.Policy{Durable: true, AfterDisk: at == "deferred change" || at == "subscriber"}
 			ask := func(string) broker.Policy { return policy }
 			var opened atomic.Bool // what Open does itself is its caller's
 			d := memdisk.New(func(op string) error {
@@ -98,7 +98,7 @@ func TestPanicOnDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 			opened.Store(true)
-			b, err := broker.New(broker.Config{Policy: ask, Store: j, Panic: hook, Outlet: func(*broker.Channel) broker.Outlet { return x }})
+			b, err := broker.New(broker.Config{Policy: ask, Store: j, Panic: hook, Subscriber: func(*broker.Channel) broker.Subscriber { return x }})
 			if err != nil {
 				t.Fatal(err)
 			}

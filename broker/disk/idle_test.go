@@ -38,7 +38,7 @@ func TestIdleUnderLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := broker.New(broker.Config{Policy: policy, Store: j, Outlet: func(*broker.Channel) broker.Outlet { return new(listener) }})
+		b, err := broker.New(broker.Config{Policy: policy, Store: j, Subscriber: func(*broker.Channel) broker.Subscriber { return new(listener) }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,10 +73,10 @@ func TestIdleUnderLoad(t *testing.T) {
 				for range each {
 					time.Sleep(time.Duration(r.IntN(60_000)) * time.Millisecond)
 					var at broker.Position
-					var outlet broker.Outlet
+					var subscriber broker.Subscriber
 					before := 0
-					c, err := b.Join(fmt.Sprint("room:", r.IntN(channels)), broker.JoinRequest{}, func(o broker.Outlet, r broker.Reply) {
-						at, outlet, before = r.Position, o, len(o.(*listener).seen)
+					c, err := b.Join(fmt.Sprint("room:", r.IntN(channels)), broker.JoinRequest{}, func(s broker.Subscriber, r broker.Reply) {
+						at, subscriber, before = r.Position, s, len(s.(*listener).seen)
 					})
 					if err != nil {
 						t.Error(err)
@@ -84,7 +84,7 @@ func TestIdleUnderLoad(t *testing.T) {
 					}
 					time.Sleep(time.Duration(r.IntN(20_000)) * time.Millisecond)
 					c.Leave()
-					l := outlet.(*listener)
+					l := subscriber.(*listener)
 					l.mu.Lock()
 					for i, seq := range l.seen[before:] {
 						if seq != at.Seq+uint64(i)+1 {

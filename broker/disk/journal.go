@@ -91,17 +91,17 @@ type Journal struct {
 	place []byte          // where the sweep goes on
 
 	// Guarded by mu.
-	mu      sync.Mutex
-	pending *batch          // what comes next
-	flight  *batch          // what the committer is writing; nil: nothing
-	marks   map[string]mark // channels of which not everything is in the database yet
-	found   *found          // what the log had at the start; nil: the database has it
-	failing error           // why the last attempt to write failed; nil: it did not
-	ready   []*batch        // safe, for the checkpointer
-	backlog int             // bytes of them, and of those it is working on
-	broken  error           // why the last checkpoint failed; nil: it did not
+	mu        sync.Mutex
+	pending   *batch                  // what comes next
+	flight    *batch                  // what the committer is writing; nil: nothing
+	dirty     map[string]dirtyChannel // channels of which not everything is in the database yet
+	recovered *recovered              // what the log had at the start; nil: the database has it
+	failing   error                   // why the last attempt to write failed; nil: it did not
+	ready     []*batch                // safe, for the checkpointer
+	backlog   int                     // bytes of them, and of those it is working on
+	broken    error                   // why the last checkpoint failed; nil: it did not
 
-	disowned map[string]error // channels that can not be kept, and why
+	unreadable map[string]error // channels that can not be kept, and why
 
 	closed bool
 	left   error // why Close could not write everything
@@ -112,8 +112,8 @@ type Journal struct {
 // now is the time of deadlines and of what is kept: the wall clock as it went on since Open.
 func (j *Journal) now() time.Time { return j.wall.Add(time.Since(j.opened)) }
 
-// mark is what the log has of a channel that the database does not.
-type mark struct {
+// dirtyChannel is what the log has of a channel that the database does not.
+type dirtyChannel struct {
 	number    uint64 // the last batch with it
 	forgotten bool   // the last record drops it
 }
@@ -147,43 +147,43 @@ func newBatch(number uint64, room int) *batch {
 
 func (b *batch) empty() bool { return len(b.frame) == frameHeader }
 
-// ticket waits for the batch. Called with the journal's mu held.
-func (b *batch) ticket(at broker.Position) broker.Ticket {
+// receipt waits for the batch. Called with the journal's mu held.
+func (b *batch) receipt(at broker.Position) broker.Receipt {
 	p := b.promise
-	return broker.Ticket{Position: at, Done: p.done, Wait: func() (broker.Position, error) {
+	return broker.Receipt{Position: at, Done: p.done, Wait: func() (broker.Position, error) {
 		<-p.done
 		return at, p.err
 	}}
 }
 
 // Append implements broker.Journal.
-func (j *Journal) Append(log broker.Log, e broker.Entry) (broker.Ticket, error) {
+func (j *Journal) Append(log broker.Log, e broker.Entry) (broker.Receipt, error) {
 	if strings.IndexByte(log.Channel(), 0) >= 0 || strings.IndexByte(e.Group, 0) >= 0 || strings.IndexByte(e.Key, 0) >= 0 {
-		return broker.Ticket{}, ErrName
+		return broker.Receipt{}, ErrName
 	}
-	ticket, err := j.add(log, &e)
+	receipt, err := j.add(log, &e)
 	if err == nil && !log.Policy().AfterDisk {
 		log.Apply(&e)
 	}
-	return ticket, err
+	return receipt, err
 }
 
 // add adds a change to the pending batch.
-func (j *Journal) add(log broker.Log, e *broker.Entry) (broker.Ticket, error) {
+func (j *Journal) add(log broker.Log, e *broker.Entry) (broker.Receipt, error) {
 	now, at := j.now(), log.Next()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.admit(log.Channel(), e.Ack); err != nil {
-		return broker.Ticket{}, err
+		return broker.Receipt{}, err
 	}
 	b := j.pending
 	b.frame = appendChange(b.frame, log.Channel(), at, e, now)
-	j.marks[log.Channel()] = mark{number: b.number}
+	j.dirty[log.Channel()] = dirtyChannel{number: b.number}
 	if log.Policy().AfterDisk {
 		b.deferred = append(b.deferred, log.Defer(e))
 	}
 	j.poke()
-	return b.ticket(at), nil
+	return b.receipt(at), nil
 }
 
 // admit says why a change can not be taken. Called with mu held.
@@ -191,8 +191,8 @@ func (j *Journal) admit(channel string, ack broker.Ack) error {
 	switch {
 	case j.closed:
 		return ErrClosed
-	case len(j.disowned) > 0 && j.disowned[channel] != nil:
-		return j.disowned[channel]
+	case len(j.unreadable) > 0 && j.unreadable[channel] != nil:
+		return j.unreadable[channel]
 	case j.failing != nil && ack != broker.AckMemory:
 		return fmt.Errorf("%w: %w", ErrFailing, j.failing)
 	case len(j.pending.frame) > j.config.Queue:
@@ -217,49 +217,49 @@ func (j *Journal) Forget(channel string) {
 	if j.closed {
 		return
 	}
-	delete(j.disowned, channel)
+	delete(j.unreadable, channel)
 	j.pending.frame = appendForget(j.pending.frame, channel)
-	j.marks[channel] = mark{j.pending.number, true}
+	j.dirty[channel] = dirtyChannel{j.pending.number, true}
 	j.poke()
 }
 
 // Note implements broker.Store.
-func (j *Journal) Note(log broker.Log, key string) (broker.Ticket, error) {
+func (j *Journal) Note(log broker.Log, key string) (broker.Receipt, error) {
 	at := log.At()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.admit(log.Channel(), broker.AckDefault); err != nil {
-		return broker.Ticket{}, err
+		return broker.Receipt{}, err
 	}
 	j.pending.frame = appendNote(j.pending.frame, log.Channel(), at, key, j.now())
-	j.marks[log.Channel()] = mark{number: j.pending.number}
+	j.dirty[log.Channel()] = dirtyChannel{number: j.pending.number}
 	j.poke()
-	return j.pending.ticket(at), nil
+	return j.pending.receipt(at), nil
 }
 
 // Release implements broker.Store.
 func (j *Journal) Release(channel string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	_, marked := j.marks[channel]
-	return !marked && !j.closed
+	_, dirty := j.dirty[channel]
+	return !dirty && !j.closed
 }
 
 // Confirm implements broker.Store.
-func (j *Journal) Confirm(log broker.Log) broker.Ticket {
+func (j *Journal) Confirm(log broker.Log) broker.Receipt {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	m, marked := j.marks[log.Channel()]
+	m, dirty := j.dirty[log.Channel()]
 	for _, b := range []*batch{j.pending, j.flight} {
-		if !marked || b == nil || b.number != m.number {
+		if !dirty || b == nil || b.number != m.number {
 			continue
 		}
 		if err := j.failing; err != nil {
-			return broker.Ticket{Wait: func() (broker.Position, error) { return broker.Position{}, fmt.Errorf("%w: %w", ErrFailing, err) }}
+			return broker.Receipt{Wait: func() (broker.Position, error) { return broker.Position{}, fmt.Errorf("%w: %w", ErrFailing, err) }}
 		}
-		return b.ticket(broker.Position{})
+		return b.receipt(broker.Position{})
 	}
-	return broker.Ticket{}
+	return broker.Receipt{}
 }
 
 // Close makes everything safe that was taken, puts it into the database and gives the directory free.

@@ -158,26 +158,26 @@ func TestIdleChannelsLeaveMemory(t *testing.T) {
 func TestReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j, b := open(t, Config{Dir: t.TempDir()})
-		run := b.Run()
-		if run.Ready("room:1") {
+		publisher := b.Publisher()
+		if publisher.Ready("room:1") {
 			t.Fatal("before there is one")
 		}
 		publish(t, b, "room:1", broker.Publication{Key: "a", Data: []byte("1")})
 		time.Sleep(20 * time.Second)
-		if !run.Ready("room:1") {
+		if !publisher.Ready("room:1") {
 			t.Fatal("not in memory")
 		}
 		time.Sleep(29 * time.Second)
-		if ticket, err := run.Submit("room:1", &broker.Publication{Key: "a", Data: []byte("2")}); err != nil || ticket.Position.Seq != 2 || ticket.Done == nil {
-			t.Fatalf("%+v %v", ticket, err)
-		} else if <-ticket.Done; j.Stats().Loads != 0 {
+		if receipt, err := publisher.Submit("room:1", &broker.Publication{Key: "a", Data: []byte("2")}); err != nil || receipt.Position.Seq != 2 || receipt.Done == nil {
+			t.Fatalf("%+v %v", receipt, err)
+		} else if <-receipt.Done; j.Stats().Loads != 0 {
 			t.Fatal("it was loaded")
 		}
 		time.Sleep(2 * time.Minute)
-		if run.Ready("room:1") || j.Stats().Loads != 0 {
+		if publisher.Ready("room:1") || j.Stats().Loads != 0 {
 			t.Fatal("still in memory")
 		}
-		if err := b.Load("room:1"); err != nil || !run.Ready("room:1") {
+		if err := b.Load("room:1"); err != nil || !publisher.Ready("room:1") {
 			t.Fatal(err)
 		}
 		if err := b.Close(); err != nil {

@@ -16,15 +16,15 @@ import (
 // Load implements broker.Store.
 func (j *Journal) Load(channel, fresh string) (kept broker.Kept, ok bool, err error) {
 	j.mu.Lock()
-	m, marked := j.marks[channel]
-	found := j.found
+	m, dirty := j.dirty[channel]
+	recovered := j.recovered
 	j.mu.Unlock()
-	if marked && m.forgotten {
+	if dirty && m.forgotten {
 		return kept, false, nil // the database may not know yet
 	}
 	var h header
 	err = j.db.view(func(tx *bolt.Tx) (err error) {
-		kept, h, ok, err = loadWith(tx, channel, found)
+		kept, h, ok, err = loadWith(tx, channel, recovered)
 		kept.Read = j.now()
 		return err
 	})
@@ -56,14 +56,14 @@ func (j *Journal) fork(channel string, kept *broker.Kept, fresh string, severed 
 		return
 	}
 	j.pending.frame = appendFork(j.pending.frame, channel, kept.Position, fresh, severed)
-	j.marks[channel] = mark{number: j.pending.number}
+	j.dirty[channel] = dirtyChannel{number: j.pending.number}
 	kept.Position.Epoch = fresh
 	j.poke()
 }
 
 // loadWith reads a channel, brought up to date with what was found in the log.
-func loadWith(tx *bolt.Tx, channel string, found *found) (kept broker.Kept, h header, ok bool, err error) {
-	d, err := found.of(tx, channel)
+func loadWith(tx *bolt.Tx, channel string, recovered *recovered) (kept broker.Kept, h header, ok bool, err error) {
+	d, err := recovered.of(tx, channel)
 	if err != nil {
 		return kept, h, false, err
 	}
@@ -74,7 +74,7 @@ func loadWith(tx *bolt.Tx, channel string, found *found) (kept broker.Kept, h he
 	}
 	if d != nil {
 		ok = d.fold(&kept)
-		h.generation = found.generation
+		h.generation = recovered.generation
 	}
 	return kept, h, ok, nil
 }
@@ -227,5 +227,5 @@ func (j *Journal) closing() bool {
 func (j *Journal) forgotten(channel string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.marks[channel].forgotten
+	return j.dirty[channel].forgotten
 }

@@ -57,7 +57,7 @@ func publish(t testing.TB, b *broker.Broker, channel string, p broker.Publicatio
 func join(t testing.TB, b *broker.Broker, channel string, from *broker.Position) broker.Reply {
 	t.Helper()
 	var reply broker.Reply
-	c, err := b.Join(channel, broker.JoinRequest{From: from}, func(_ broker.Outlet, r broker.Reply) { reply = r })
+	c, err := b.Join(channel, broker.JoinRequest{From: from}, func(_ broker.Subscriber, r broker.Reply) { reply = r })
 	if err != nil {
 		t.Fatal(err)
 	}

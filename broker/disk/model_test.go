@@ -184,38 +184,38 @@ func (w *world) draw(c *chanModel) *broker.Publication {
 // submit makes a change; wait is nil if it was refused.
 func (w *world) submit(c *chanModel, p *broker.Publication) (wait func() error) {
 	c.pass(time.Now())
-	ticket, err := w.broker.Submit(c.name, p)
+	receipt, err := w.broker.Submit(c.name, p)
 	if err != nil {
 		if w.healthy() {
 			w.Fatalf("%s: %v", c.name, err)
 		}
 		return nil
 	}
-	w.adopt(c, ticket.Position.Epoch)
-	if ticket.Position.Epoch != c.epoch {
-		w.Fatalf("%s: epoch %s became %s", c.name, c.epoch, ticket.Position.Epoch)
+	w.adopt(c, receipt.Position.Epoch)
+	if receipt.Position.Epoch != c.epoch {
+		w.Fatalf("%s: epoch %s became %s", c.name, c.epoch, receipt.Position.Epoch)
 	}
 	if p.Op == broker.Delete && c.items()[p.Group+"/"+p.Key] == (value{}) {
-		if ticket.Position.Seq != c.head() && !w.unseen(c) {
-			w.Fatalf("%s: nothing was deleted at %d, not %d", c.name, ticket.Position.Seq, c.head())
+		if receipt.Position.Seq != c.head() && !w.unseen(c) {
+			w.Fatalf("%s: nothing was deleted at %d, not %d", c.name, receipt.Position.Seq, c.head())
 		}
 	}
-	if ticket.Position.Seq > c.head() {
+	if receipt.Position.Seq > c.head() {
 		s := step{Seq: c.head() + 1, Op: p.Op.String(), Group: p.Group, Key: p.Key, Data: p.Data, idem: p.IdempotencyKey}
 		if p.TTL > 0 {
 			s.ends = time.Now().Add(p.TTL)
 		}
 		c.log = append(c.log, s)
 	}
-	if ticket.Position.Seq != c.head() {
-		w.Fatalf("%s: at %d, not %d", c.name, ticket.Position.Seq, c.head())
+	if receipt.Position.Seq != c.head() {
+		w.Fatalf("%s: at %d, not %d", c.name, receipt.Position.Seq, c.head())
 	}
 	at, now := int(c.head()), time.Now()
 	return func() error {
-		if ticket.Wait == nil {
+		if receipt.Wait == nil {
 			return nil // nobody promised anything
 		}
-		_, err := ticket.Wait()
+		_, err := receipt.Wait()
 		if err == nil {
 			c.acked = max(c.acked, at)
 			if p.IdempotencyKey != "" {
@@ -539,7 +539,7 @@ func (w *world) check(*rapid.T) {
 }
 
 func (w *world) join(channel string, from *broker.Position) (reply broker.Reply) {
-	c, err := w.broker.Join(channel, broker.JoinRequest{From: from}, func(_ broker.Outlet, r broker.Reply) { reply = r })
+	c, err := w.broker.Join(channel, broker.JoinRequest{From: from}, func(_ broker.Subscriber, r broker.Reply) { reply = r })
 	if err != nil {
 		w.Fatalf("join %s: %v", channel, err)
 	}

@@ -40,7 +40,7 @@ func Open(config Config) (*Journal, error) {
 		config.FS = folder(filepath.Join(config.Dir, logName))
 	}
 	j := &Journal{
-		config: config, opened: time.Now(), wall: config.Now().Round(0), lock: lock, db: &database{dir: config.Dir, panicked: config.Panic}, marks: make(map[string]mark), disowned: make(map[string]error),
+		config: config, opened: time.Now(), wall: config.Now().Round(0), lock: lock, db: &database{dir: config.Dir, panicked: config.Panic}, dirty: make(map[string]dirtyChannel), unreadable: make(map[string]error),
 		wake: make(chan struct{}, 1), hand: make(chan struct{}, 1), relief: make(chan struct{}, 1),
 		stop: make(chan struct{}), committed: make(chan struct{}),
 	}
@@ -145,7 +145,7 @@ func (j *Journal) begin(log *replayed, s *state) error {
 
 // find keeps what the log had until it is in the database.
 func (j *Journal) find(generation uint64, batches []*batch) (err error) {
-	if j.found, err = gather(generation, batches); err != nil {
+	if j.recovered, err = gather(generation, batches); err != nil {
 		return err
 	}
 	for _, b := range batches {
@@ -154,8 +154,8 @@ func (j *Journal) find(generation uint64, batches []*batch) (err error) {
 	return nil
 }
 
-func gather(generation uint64, batches []*batch) (*found, error) {
-	f := &found{generation: generation, batches: batches, last: batches[len(batches)-1].number, deltas: make(deltas)}
+func gather(generation uint64, batches []*batch) (*recovered, error) {
+	f := &recovered{generation: generation, batches: batches, last: batches[len(batches)-1].number, deltas: make(deltas)}
 	for _, b := range batches {
 		if err := f.deltas.add(b.records, keepAll); err != nil {
 			return nil, fmt.Errorf("batch %d: %w", b.number, err)

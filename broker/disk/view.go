@@ -18,12 +18,12 @@ import (
 // View is a data directory that is read and not changed. While it is open no server can use the directory. It
 // belongs to one goroutine.
 type View struct {
-	dir   string
-	db    *bolt.DB
-	lock  io.Closer
-	state state
-	log   replayed
-	found *found // what the log has that the database has not; nil: nothing
+	dir       string
+	db        *bolt.DB
+	lock      io.Closer
+	state     state
+	log       replayed
+	recovered *recovered // what the log has that the database has not; nil: nothing
 }
 
 // OpenView opens a data directory to look at it. What a crash has left in the log is seen too. Damage of the log does not
@@ -62,7 +62,7 @@ func OpenView(dir string) (v *View, err error) {
 	}
 	v.log, err = replay(folder(filepath.Join(dir, logName)), &v.state)
 	if err == nil && len(v.log.batches) > 0 {
-		v.found, err = gather(v.state.generation, v.log.batches)
+		v.recovered, err = gather(v.state.generation, v.log.batches)
 	}
 	return v, err
 }
@@ -118,10 +118,10 @@ func (v *View) Each(prefix string, visit func(name string, kept broker.Kept, err
 
 // extra is the channels that only the log has.
 func (v *View) extra(tx *bolt.Tx, prefix string) (names []string) {
-	if v.found == nil {
+	if v.recovered == nil {
 		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(v.found.deltas)) {
+	for _, name := range slices.Sorted(maps.Keys(v.recovered.deltas)) {
 		if strings.HasPrefix(name, prefix) && tx.Bucket(bucketChannels).Get([]byte(name)) == nil {
 			names = append(names, name)
 		}
@@ -131,7 +131,7 @@ func (v *View) extra(tx *bolt.Tx, prefix string) (names []string) {
 
 func (v *View) load(tx *bolt.Tx, name string) (kept broker.Kept, ok bool, err error) {
 	err = guard(nil, func() (err error) {
-		kept, _, ok, err = loadWith(tx, name, v.found)
+		kept, _, ok, err = loadWith(tx, name, v.recovered)
 		return err
 	})
 	return kept, ok, err
@@ -164,7 +164,7 @@ type Summary struct {
 
 // Summary answers it.
 func (v *View) Summary() Summary {
-	s := Summary{Format: v.state.format, Generation: v.state.generation, Clean: v.state.clean && v.found == nil, Batches: v.log.last.number, Torn: v.log.torn, Vague: v.log.vague, Damage: v.log.damage}
+	s := Summary{Format: v.state.format, Generation: v.state.generation, Clean: v.state.clean && v.recovered == nil, Batches: v.log.last.number, Torn: v.log.torn, Vague: v.log.vague, Damage: v.log.damage}
 	for _, b := range v.log.batches {
 		s.Log += int64(len(b.frame))
 	}

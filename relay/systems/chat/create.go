@@ -73,7 +73,7 @@ func (s *System) createRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	close(r.ready)
 	b := wire.AppendString([]byte(`{"roomId":`), r.id)
 	b = wire.AppendString(append(b, `,"createdBy":`...), id.User)
-	c := &change{waits: []broker.Ticket{safe}, events: []event{{topicRoomCreated, id.User, append(s.appendMembers(b, r), '}')}}}
+	c := &change{waits: []broker.Receipt{safe}, events: []event{{topicRoomCreated, id.User, append(s.appendMembers(b, r), '}')}}}
 	r.draw(c)
 	view, told := encode(r.view(id.User, true)), s.roomAdded(r, id.User)
 	r.mu.Unlock()
@@ -93,17 +93,17 @@ func (s *System) roomAdded(r *room, by string) []byte {
 }
 
 // store writes a room that nobody has yet. The record comes last: without it there is no room.
-func (s *System) store(r *room) (broker.Ticket, error) {
+func (s *System) store(r *room) (broker.Receipt, error) {
 	for i, m := range r.order {
 		if err := s.index(r.id, m); err != nil {
 			s.unstore(r, i)
 			if i > 0 && isRefusal(err) {
 				err = &refusal{409, m.ID + " is a member of as many rooms as they may be", "too_many_rooms", "members"}
 			}
-			return broker.Ticket{}, err
+			return broker.Receipt{}, err
 		}
 	}
-	var safe broker.Ticket
+	var safe broker.Receipt
 	var err error
 	for _, m := range r.order {
 		if _, err = s.put(stateChannel(r.id), groupMembers, m.key, encode(m)); err != nil {

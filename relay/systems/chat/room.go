@@ -155,7 +155,7 @@ func compare(a, b uint64) int {
 
 // change is what a request did to a room, for what follows when the lock has been let go.
 type change struct {
-	waits   []broker.Ticket
+	waits   []broker.Receipt
 	events  []event
 	before  chan struct{} // closed when the events of earlier changes have been told; nil if there are none
 	settled chan struct{} // to be closed by settle

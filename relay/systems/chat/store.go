@@ -76,11 +76,11 @@ func (s *System) touch(channel string) {
 }
 
 // put and remove change an item of the state. The ticket is to be waited for without a lock.
-func (s *System) put(channel, group, key string, data []byte) (broker.Ticket, error) {
+func (s *System) put(channel, group, key string, data []byte) (broker.Receipt, error) {
 	return s.core.Submit(channel, &broker.Publication{Op: broker.Set, Group: group, Key: key, Data: data})
 }
 
-func (s *System) remove(channel, group, key string) (broker.Ticket, error) {
+func (s *System) remove(channel, group, key string) (broker.Receipt, error) {
 	return s.core.Submit(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})
 }
 
@@ -91,7 +91,7 @@ func (s *System) note(channel, group, key string, data []byte) error {
 }
 
 // confirmed is a ticket for everything that was appended to a channel before.
-func (s *System) confirmed(channel string) (broker.Ticket, error) {
+func (s *System) confirmed(channel string) (broker.Receipt, error) {
 	return s.remove(channel, groupRoom, "none") // nothing of that name is ever there
 }
 

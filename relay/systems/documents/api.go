@@ -240,7 +240,7 @@ func (a *api) remove(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error
 			done <- err
 			return
 		}
-		ticket, err := d.set.shelf.remove(d.id)
+		receipt, err := d.set.shelf.remove(d.id)
 		if err != nil {
 			done <- err
 			return
@@ -249,7 +249,7 @@ func (a *api) remove(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error
 			ed.end(closeForbidden, "the document was deleted")
 		}
 		d.body, d.kept, d.version, d.epoch, d.cursors = nil, false, 0, "", nil
-		d.after(ticket, func(err error) { done <- err })
+		d.after(receipt, func(err error) { done <- err })
 	})
 	ctx.SetStatusCode(http.StatusNoContent)
 	return done, nil

@@ -186,7 +186,7 @@ func (d *Document) append(e *entry, by *editor, done func(err error)) error {
 		}
 		d.kept = true
 	}
-	ticket, err := d.set.shelf.append(d.id, e)
+	receipt, err := d.set.shelf.append(d.id, e)
 	if err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (d *Document) append(e *entry, by *editor, done func(err error)) error {
 	d.since++
 	d.bytes += e.size()
 	d.set.counts.operations.Inc()
-	d.after(ticket, func(err error) {
+	d.after(receipt, func(err error) {
 		if done != nil {
 			done(err)
 		}
@@ -228,7 +228,7 @@ func (d *Document) snapshot() {
 
 // after calls f, with the lock held, when a change is safe and everything before it has been told. The caller
 // holds mu.
-func (d *Document) after(t broker.Ticket, f func(err error)) {
+func (d *Document) after(t broker.Receipt, f func(err error)) {
 	if t.Wait == nil && len(d.queue) == 0 {
 		f(nil)
 		return

@@ -194,11 +194,11 @@ func TestWaitingForTheDisk(t *testing.T) {
 	step := func(name string, wait func() error) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		ticket := noTicket
+		receipt := noTicket
 		if wait != nil {
-			ticket.Wait = func() (broker.Position, error) { return broker.Position{}, wait() }
+			receipt.Wait = func() (broker.Position, error) { return broker.Position{}, wait() }
 		}
-		d.after(ticket, func(err error) {
+		d.after(receipt, func(err error) {
 			order = append(order, fmt.Sprint(name, " ", err))
 			if name == "last" {
 				close(done)

@@ -13,7 +13,7 @@ import (
 )
 
 // noTicket is for what need not be stored, but waits for its turn.
-var noTicket broker.Ticket
+var noTicket broker.Receipt
 
 // Close codes of the relay that are used here.
 const (

@@ -101,12 +101,12 @@ func (k shelf) load(id string) (h head, log []*entry, ok bool, err error) {
 }
 
 // append adds an operation to the log.
-func (k shelf) append(id string, e *entry) (broker.Ticket, error) {
+func (k shelf) append(id string, e *entry) (broker.Receipt, error) {
 	return k.core.Submit(logNamespace+":"+id, &broker.Publication{Op: broker.Send, Data: e.appendJSON(make([]byte, 0, 256))})
 }
 
 // save replaces the snapshot. content appends what is in it.
-func (k shelf) save(id string, kind Kind, epoch string, version uint64, content func(dst []byte) []byte) (broker.Ticket, error) {
+func (k shelf) save(id string, kind Kind, epoch string, version uint64, content func(dst []byte) []byte) (broker.Receipt, error) {
 	b := append(make([]byte, 0, 256), `{"kind":"`...)
 	b = append(append(append(b, kind...), `","epoch":"`...), epoch...)
 	b = append(strconv.AppendUint(append(b, `","version":`...), version, 10), `,"content":`...)
@@ -133,7 +133,7 @@ func (k shelf) confirm(id string) error {
 func (k shelf) trim(id string) { k.core.Broker().Clear(logNamespace + ":" + id) }
 
 // remove deletes everything of a document.
-func (k shelf) remove(id string) (broker.Ticket, error) {
+func (k shelf) remove(id string) (broker.Receipt, error) {
 	t, err := k.core.Submit(headNamespace+":"+id, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: headKey})
 	if err == nil {
 		k.trim(id)

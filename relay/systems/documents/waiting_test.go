@@ -42,7 +42,7 @@ func held(t testing.TB, s *Documents, id string) (d *Document, release func()) {
 	t.Cleanup(d.release)
 	done := make(chan struct{})
 	d.mu.Lock()
-	d.after(broker.Ticket{Wait: func() (broker.Position, error) { <-done; return broker.Position{}, nil }}, func(error) {})
+	d.after(broker.Receipt{Wait: func() (broker.Position, error) { <-done; return broker.Position{}, nil }}, func(error) {})
 	d.mu.Unlock()
 	return d, func() { close(done) }
 }

@@ -31,11 +31,11 @@ func (s *System) handlePost(ctx *fasthttp.RequestCtx) error {
 	if err = relay.OnlyMembers(ctx, "type", "id", "data"); err != nil {
 		return err
 	}
-	ticket, err := s.post(user, &it)
+	receipt, err := s.post(user, &it)
 	if err != nil {
 		return err
 	}
-	members, err := answer(&it, ticket)
+	members, err := answer(&it, receipt)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (s *System) handlePostMany(ctx *fasthttp.RequestCtx) error {
 	if err := relay.CheckMany("userIds", it.Users); err != nil {
 		return err
 	}
-	tickets, failed := make([]broker.Ticket, len(it.Users)), make([]error, len(it.Users))
+	tickets, failed := make([]broker.Receipt, len(it.Users)), make([]error, len(it.Users))
 	for i, user := range it.Users {
 		tickets[i], failed[i] = s.post(user, &it)
 	}
@@ -85,26 +85,26 @@ func (s *System) item(body []byte) (item, error) {
 }
 
 // post adds an item to the feed of a user.
-func (s *System) post(user string, it *item) (broker.Ticket, error) {
+func (s *System) post(user string, it *item) (broker.Receipt, error) {
 	channel, ok := channelOf(user)
 	if !ok {
-		return broker.Ticket{}, bad("the user id is too long to have a feed")
+		return broker.Receipt{}, bad("the user id is too long to have a feed")
 	}
 	if relay.EventCursor(channel, it.ID) {
-		return broker.Ticket{}, bad("id looks like a cursor of this feed: choose another")
+		return broker.Receipt{}, bad("id looks like a cursor of this feed: choose another")
 	}
-	ticket, err := s.core.Submit(channel, &broker.Publication{Op: broker.Send, Data: it.append(nil), IdempotencyKey: it.ID})
+	receipt, err := s.core.Submit(channel, &broker.Publication{Op: broker.Send, Data: it.append(nil), IdempotencyKey: it.ID})
 	if err == nil {
 		s.taken.Inc()
 	}
-	return ticket, err
+	return receipt, err
 }
 
 // answer waits until an item is as safe as it is to be, and is the members of the answer.
-func answer(it *item, ticket broker.Ticket) (members []byte, err error) {
-	at := ticket.Position
-	if ticket.Wait != nil {
-		if at, err = ticket.Wait(); err != nil {
+func answer(it *item, receipt broker.Receipt) (members []byte, err error) {
+	at := receipt.Position
+	if receipt.Wait != nil {
+		if at, err = receipt.Wait(); err != nil {
 			return nil, err
 		}
 	}

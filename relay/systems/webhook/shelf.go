@@ -40,12 +40,12 @@ func newShelf(name string, b *broker.Broker) *shelf {
 
 // keep stores an event that is accepted. Wait, unless it is nil, answers when it is safe.
 func (s *shelf) keep(e *event) (wait func() error, err error) {
-	ticket, err := s.broker.Submit(s.queue, &broker.Publication{Op: broker.Set, Group: group, Key: e.id, Data: e.append(nil, "")})
-	if err != nil || ticket.Wait == nil {
+	receipt, err := s.broker.Submit(s.queue, &broker.Publication{Op: broker.Set, Group: group, Key: e.id, Data: e.append(nil, "")})
+	if err != nil || receipt.Wait == nil {
 		return nil, err
 	}
 	return func() error {
-		_, err := ticket.Wait()
+		_, err := receipt.Wait()
 		return err
 	}, nil
 }

@@ -12,9 +12,9 @@ import (
 	"weir/broker"
 )
 
-// found is what the log had at the start that the database had not. A start does not wait for a checkpoint
+// recovered is what the log had at the start that the database had not. A start does not wait for a checkpoint
 // of it: the checkpointer makes one first of all, and until then Load puts both together.
-type found struct {
+type recovered struct {
 	generation uint64   // in which it was written
 	batches    []*batch // safe
 	last       uint64   // number of the last one
@@ -22,15 +22,15 @@ type found struct {
 }
 
 // of answers what was found of a channel and the database, as tx sees it, does not have; nil: nothing.
-func (f *found) of(tx *bolt.Tx, channel string) (*delta, error) {
-	if f == nil {
+func (r *recovered) of(tx *bolt.Tx, channel string) (*delta, error) {
+	if r == nil {
 		return nil, nil
 	}
 	s, _, err := readState(tx)
-	if err != nil || s.stored >= f.last {
+	if err != nil || s.stored >= r.last {
 		return nil, err
 	}
-	return f.deltas[channel], nil
+	return r.deltas[channel], nil
 }
 
 // fold brings what the database has of a channel up to date, as a checkpoint would; false if nothing is left.

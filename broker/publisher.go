@@ -2,50 +2,50 @@ package broker
 
 import "fmt"
 
-// Run is publications that follow each other at once, as the lines of one request do: one look at the clock
+// Publisher makes publications that follow each other at once, as the lines of one request do: one look at the clock
 // stands for all of them, and those of one channel in a row look it up once. It belongs to one goroutine, and is
 // not to be kept.
-type Run struct {
+type Publisher struct {
 	broker  *Broker
 	now     int64
 	channel *Channel // of the last one; may be dead
 }
 
-// Run begins a run.
-func (b *Broker) Run() Run { return Run{broker: b, now: b.now()} }
+// Publisher returns a publisher whose clock stands at now.
+func (b *Broker) Publisher() Publisher { return Publisher{broker: b, now: b.now()} }
 
 // Publish is [Broker.Publish].
-func (r *Run) Publish(channel string, p *Publication) (Position, error) {
-	ticket, err := r.submit(channel, p)
-	if err == nil && ticket.Wait != nil && p.Ack != AckMemory {
-		ticket.Position, err = ticket.Wait()
+func (r *Publisher) Publish(channel string, p *Publication) (Position, error) {
+	receipt, err := r.submit(channel, p)
+	if err == nil && receipt.Wait != nil && p.Ack != AckMemory {
+		receipt.Position, err = receipt.Wait()
 		r.now = r.broker.now()
 	}
 	if err != nil {
 		return Position{}, fmt.Errorf("publish %s: %w", channel, err)
 	}
-	return ticket.Position, nil
+	return receipt.Position, nil
 }
 
 // Submit is [Broker.Submit].
-func (r *Run) Submit(channel string, p *Publication) (Ticket, error) {
-	ticket, err := r.submit(channel, p)
+func (r *Publisher) Submit(channel string, p *Publication) (Receipt, error) {
+	receipt, err := r.submit(channel, p)
 	if err != nil {
-		return Ticket{}, fmt.Errorf("publish %s: %w", channel, err)
+		return Receipt{}, fmt.Errorf("publish %s: %w", channel, err)
 	}
 	if p.Ack == AckMemory {
-		ticket.Wait = nil
+		receipt.Wait = nil
 	}
-	return ticket, nil
+	return receipt, nil
 }
 
-func (r *Run) submit(channel string, p *Publication) (Ticket, error) {
+func (r *Publisher) submit(channel string, p *Publication) (Receipt, error) {
 	if err := p.check(); err != nil {
-		return Ticket{}, err
+		return Receipt{}, err
 	}
 	c, err := r.lock(channel)
 	if err != nil {
-		return Ticket{}, err
+		return Receipt{}, err
 	}
 	defer c.unlock()
 	e := p.entry()
@@ -54,7 +54,7 @@ func (r *Run) submit(channel string, p *Publication) (Ticket, error) {
 
 // Ready says whether a channel of the store is in memory, where it then stays for half a minute: a publication to
 // one that is not has to wait until it is loaded.
-func (r *Run) Ready(channel string) bool {
+func (r *Publisher) Ready(channel string) bool {
 	c := r.broker.lookup(channel)
 	if c == nil {
 		return false
@@ -72,7 +72,7 @@ func (r *Run) Ready(channel string) bool {
 }
 
 // lock is lockOrMake.
-func (r *Run) lock(channel string) (*Channel, error) {
+func (r *Publisher) lock(channel string) (*Channel, error) {
 	if c := r.channel; c != nil && c.name == channel && !r.broker.closed.Load() {
 		c.mu.Lock()
 		if !c.dead && !c.broken {
