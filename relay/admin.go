@@ -5,13 +5,13 @@ import (
 	"crypto/subtle"
 	"crypto/tls"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"strings"
-	"syscall"
 	"time"
+
+	"weir/relay/config"
 )
 
 // newAdmin is the server of the admin listener: the dashboard, metrics, health and profiles. Nothing of it is reachable
@@ -91,7 +91,7 @@ func (r *Relay) notReady() string {
 		return "draining"
 	case r.door.exhausted.Load():
 		return "out of file descriptors"
-	case r.open() >= r.door.limit && r.door.bound == byDescriptors:
+	case r.open() >= r.door.limit && r.door.bound == config.ByDescriptors:
 		return "nearly out of file descriptors"
 	case r.open() >= r.door.limit:
 		return "at the connection limit"
@@ -130,29 +130,4 @@ func (r *Relay) open() int64 {
 
 func tlsListener(ln net.Listener, c *certificate) net.Listener {
 	return tls.NewListener(ln, c.config())
-}
-
-// spareDescriptors are kept for listeners, logs, profiles and connections to others.
-const spareDescriptors = 64
-
-// What bounds the connections, as metrics name it.
-const (
-	byConfiguration = "connections"
-	byDescriptors   = "descriptors"
-)
-
-// connectionLimit is how many connections there may be in all, and what says so.
-func (c *Config) connectionLimit() (limit int, bound string) {
-	var r syscall.Rlimit
-	limit, bound = c.Limit.Connections, byConfiguration
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err == nil {
-		most := max(int(min(r.Cur, math.MaxInt32))-spareDescriptors, 1)
-		if limit == 0 || limit > most {
-			limit, bound = most, byDescriptors
-		}
-	}
-	if limit == 0 {
-		limit = math.MaxInt32
-	}
-	return limit, bound
 }

@@ -5,17 +5,19 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"weir/relay/config"
 )
 
 // adminDoor stands before every route of the admin listener. Requests that a page elsewhere has made do not pass: such a
 // page would act, or start a profile, with the password that the browser keeps, or, on loopback, simply because it runs
 // on this machine. Programs send neither Origin nor Sec-Fetch-Site, and name the address that they have dialed.
 func (r *Relay) adminDoor(next http.Handler) http.Handler {
-	local := loopback(r.cfg.Admin)
+	local := config.Loopback(r.cfg.Admin)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		why := ""
 		switch {
-		case local && req.Host != "" && !loopbackHost(req.Host): // no browser leaves Host out
+		case local && req.Host != "" && !config.LoopbackHost(req.Host): // no browser leaves Host out
 			// A name that was made to point here: its page would pass for our own.
 			why = "the admin listener answers to 127.0.0.1, ::1 and localhost only; set admin_token to listen elsewhere"
 		case !ownPage(req):

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"weir/relay/config"
 )
 
 func unmarshal(t testing.TB, body string, v any) {
@@ -23,7 +25,7 @@ func (r route) concrete() string {
 
 // Every route wants a backend's key, and nothing else will do.
 func TestRoutesWantAKey(t *testing.T) {
-	g := open(t, func(c *Config) { c.Auth.QueryToken = true })
+	g := open(t, func(c *config.Config) { c.Auth.QueryToken = true })
 	for _, route := range g.relay.apiRoutes() {
 		for _, line := range []string{
 			"", "Authorization: Bearer wrong", "Authorization: Bearer ", "Authorization: Basic " + apiKey, "Authorization: " + apiKey,
@@ -120,7 +122,7 @@ func TestReload(t *testing.T) {
 	const second = "the-second-key-of-the-backend"
 	const other = "another secret that signs the tokens of clients"
 	both := openConfig()
-	both.API.Keys = append(both.API.Keys, APIKey{Name: "next", File: file})
+	both.API.Keys = append(both.API.Keys, config.APIKey{Name: "next", File: file})
 	if got := status(second); got != 401 {
 		t.Errorf("before: %d", got)
 	}
@@ -133,7 +135,7 @@ func TestReload(t *testing.T) {
 	c := g.client("u1")
 	next := openConfig()
 	next.API.Keys = both.API.Keys[1:]
-	next.Auth.Keys = []TokenKey{{Algorithm: "HS256", Secret: other}}
+	next.Auth.Keys = []config.TokenKey{{Algorithm: "HS256", Secret: other}}
 	if err := g.relay.Reload(next); err != nil {
 		t.Fatal(err)
 	}
@@ -144,11 +146,11 @@ func TestReload(t *testing.T) {
 		t.Errorf("a token of the old key: %s", a.Status)
 	}
 	c.alive() // who is in stays in
-	for _, bad := range []func(*Config){
-		func(c *Config) { c.API.Keys = nil },
-		func(c *Config) { c.Auth.Keys = nil },
-		func(c *Config) { c.API.Keys = []APIKey{{Name: "gone", File: filepath.Join(dir, "none")}} },
-		func(c *Config) { c.Auth.Keys = []TokenKey{{Algorithm: "HS256", Secret: "short"}} },
+	for _, bad := range []func(*config.Config){
+		func(c *config.Config) { c.API.Keys = nil },
+		func(c *config.Config) { c.Auth.Keys = nil },
+		func(c *config.Config) { c.API.Keys = []config.APIKey{{Name: "gone", File: filepath.Join(dir, "none")}} },
+		func(c *config.Config) { c.Auth.Keys = []config.TokenKey{{Algorithm: "HS256", Secret: "short"}} },
 	} {
 		cfg := openConfig()
 		bad(&cfg)
@@ -163,7 +165,7 @@ func TestReload(t *testing.T) {
 
 // The page and what belongs to it, and the description of the API, need no key.
 func TestAssets(t *testing.T) {
-	g := open(t, func(c *Config) { c.Page = true })
+	g := open(t, func(c *config.Config) { c.Page = true })
 	for path, kind := range map[string]string{
 		"/":                "text/html; charset=utf-8",
 		"/weir-page.js":    "text/javascript; charset=utf-8",
@@ -182,7 +184,7 @@ func TestAssets(t *testing.T) {
 
 // The page of development mode holds a token that works, another for everyone who asks.
 func TestDevelopmentPage(t *testing.T) {
-	g := launch(t, Config{Dev: true, Drain: 10e6})
+	g := launch(t, config.Config{Dev: true, Drain: 10e6})
 	tokens := make(map[string]bool)
 	for range 2 {
 		a := g.ask("GET", "/", "")

@@ -13,6 +13,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // jury decides when the test says so.
@@ -103,10 +104,10 @@ func (j *jury) all(g *rig, err error) {
 }
 
 // judged is a relay whose namespace "asked" is decided about by a jury.
-func judged(t testing.TB, adjust ...func(*Config)) (*rig, *jury) {
+func judged(t testing.TB, adjust ...func(*config.Config)) (*rig, *jury) {
 	cfg := openConfig()
 	free := cfg.Namespaces["default"]
-	free.Subscribe, free.Publish = ByWebhook, ByWebhook
+	free.Subscribe, free.Publish = config.ByWebhook, config.ByWebhook
 	cfg.Namespaces["asked"] = free
 	cfg.Auth.Webhook.URL, cfg.Auth.Webhook.Secrets = "https://app.example.com/may", []string{"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}
 	for _, f := range adjust {
@@ -261,7 +262,7 @@ func TestRevokedWhileAsked(t *testing.T) {
 func TestTokenChangesWhileAsked(t *testing.T) {
 	t.Parallel()
 	clock := new(fakeClock)
-	g, j := judged(t, func(c *Config) { c.Clock = clock.now })
+	g, j := judged(t, func(c *config.Config) { c.Clock = clock.now })
 	c := g.client("u1")
 	c.say(`{"type":"subscribe","id":1,"channel":"asked:a"}`)
 	g.until("it is asked", func() bool { return j.waiting() == 1 })
@@ -351,7 +352,7 @@ func TestRefreshIsAskedAboutAfterAFailure(t *testing.T) {
 // More than may wait is refused with something that may be tried again, and pings are still answered.
 func TestWaitingCommandsAreBounded(t *testing.T) {
 	t.Parallel()
-	g, j := judged(t, func(c *Config) { c.Limit.Commands.Count = 1 << 20 })
+	g, j := judged(t, func(c *config.Config) { c.Limit.Commands.Count = 1 << 20 })
 	c := g.client("u1")
 	for i := range asideCommands + 10 {
 		c.say(fmt.Sprintf(`{"type":"history","id":%d,"channel":"asked:%d"}`, i, i%20))
@@ -430,7 +431,7 @@ func TestStreamsAskTogether(t *testing.T) {
 // follows at the end is what the answers say.
 func TestInterleavings(t *testing.T) {
 	t.Parallel()
-	g, j := judged(t, func(c *Config) { c.Limit.Commands.Count = 1 << 20 })
+	g, j := judged(t, func(c *config.Config) { c.Limit.Commands.Count = 1 << 20 })
 	for round := range 60 {
 		seed := uint64(round)
 		r := rand.New(rand.NewPCG(seed, 1))

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"weir/internal/wire"
+	"weir/relay/config"
 )
 
 // Every envelope that carries changes, byte for byte, on both transports.
 func TestEnvelopes(t *testing.T) {
-	g := open(t, func(c *Config) { // what user channels do follows from the default namespace
+	g := open(t, func(c *config.Config) { // what user channels do follows from the default namespace
 		ns := c.Namespaces["default"]
 		ns.Batch = c.Namespaces["held"].Batch
 		c.Namespaces["default"] = ns
@@ -65,7 +66,7 @@ func TestEnvelopes(t *testing.T) {
 // A later set of a key stands in for the earlier one of its window; nothing else is ever left out.
 func TestConflation(t *testing.T) {
 	no := false
-	g := open(t, func(c *Config) {
+	g := open(t, func(c *config.Config) {
 		ns := c.Namespaces["held"]
 		ns.Batch.Conflate = &no
 		c.Namespaces["each"] = ns
@@ -123,11 +124,11 @@ func TestJoinInsideAWindow(t *testing.T) {
 // is full does not either.
 func TestWindows(t *testing.T) {
 	long, zero, lazy := 10*time.Second, time.Duration(0), false
-	g := open(t, func(c *Config) {
+	g := open(t, func(c *config.Config) {
 		ns := c.Namespaces["default"]
-		ns.Batch = Batch{Window: &long}
+		ns.Batch = config.Batch{Window: &long}
 		c.Namespaces["eager"] = ns
-		ns.Batch = Batch{Window: &zero, Eager: &lazy}
+		ns.Batch = config.Batch{Window: &zero, Eager: &lazy}
 		c.Namespaces["zero"] = ns
 	})
 	c := g.client("u1")
@@ -170,9 +171,9 @@ func TestWindows(t *testing.T) {
 // The window of the default: what comes within it leaves together, when it ends.
 func TestTick(t *testing.T) {
 	window, lazy := 30*time.Millisecond, false
-	g := open(t, func(c *Config) {
+	g := open(t, func(c *config.Config) {
 		ns := c.Namespaces["default"]
-		ns.Batch = Batch{Window: &window, Eager: &lazy}
+		ns.Batch = config.Batch{Window: &window, Eager: &lazy}
 		c.Namespaces["tick"] = ns
 	})
 	c := g.client("u1")
@@ -191,7 +192,7 @@ func TestTick(t *testing.T) {
 
 // With permessage-deflate a frame is compressed once for all that take it, if that is worth it.
 func TestCompression(t *testing.T) {
-	g := open(t, func(c *Config) { c.Compression = true })
+	g := open(t, func(c *config.Config) { c.Compression = true })
 	one, two, plain := g.deflating("u1"), g.deflating("u2"), g.client("u3")
 	for _, c := range []*client{one, two, plain} {
 		c.subscribe("a", "")

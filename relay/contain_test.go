@@ -21,8 +21,8 @@ import (
 	"github.com/coder/websocket/wsjson"
 
 	"weir/internal/contain"
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/analytics"
 	"weir/relay/systems/chat"
@@ -121,13 +121,13 @@ func newTrial(t *testing.T) *trial {
 	t.Cleanup(keys.Close)
 	before := debug.SetMemoryLimit(8 << 30) // or there is nothing to watch
 	t.Cleanup(func() { debug.SetMemoryLimit(before) })
-	x.Rig = relaytest.Start(t, func(c *relay.Config) {
+	x.Rig = relaytest.Start(t, func(c *config.Config) {
 		c.Dev = true
-		c.Auth.JWKS = relay.JWKS{URL: keys.URL, AllowInsecure: true}
+		c.Auth.JWKS = config.JWKS{URL: keys.URL, AllowInsecure: true}
 		c.Data = filepath.Join(t.TempDir(), "data")
-		c.Namespaces["kept"] = relay.Namespace{Durable: true, Subscribe: relay.Authenticated, Publish: relay.Authenticated}
-		c.Namespaces["late"] = relay.Namespace{Durable: true, Deliver: relay.AfterDisk, Subscribe: relay.Authenticated}
-		c.Webhooks = []relay.Webhook{{Name: "all", URL: receiver.URL, Secrets: []string{webhookSecret}, Topics: []string{"order.*"}, AllowInsecure: true}}
+		c.Namespaces["kept"] = config.Namespace{Durable: true, Subscribe: config.Authenticated, Publish: config.Authenticated}
+		c.Namespaces["late"] = config.Namespace{Durable: true, Deliver: config.AfterDisk, Subscribe: config.Authenticated}
+		c.Webhooks = []config.Webhook{{Name: "all", URL: receiver.URL, Secrets: []string{webhookSecret}, Topics: []string{"order.*"}, AllowInsecure: true}}
 	}, chat.New(), presence.New(), feed.New(), notify.New(), documents.New(), analytics.New(), webhook.New())
 	return x
 }

@@ -13,6 +13,7 @@ import (
 	"weir/internal/contain"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // throwOnce panics once at each of some places, and answers what is left of them.
@@ -133,7 +134,7 @@ func (allowing) Close()                                                {}
 func TestPanicOverAQuestion(t *testing.T) {
 	left := throwOnce(t, "question")
 	cfg := openConfig()
-	cfg.Namespaces["asked"] = Namespace{Subscribe: ByWebhook}
+	cfg.Namespaces["asked"] = config.Namespace{Subscribe: config.ByWebhook}
 	r, err := New(cfg, slog.New(slog.DiscardHandler), allowing{})
 	if err != nil {
 		t.Fatal(err)

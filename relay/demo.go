@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
@@ -51,4 +52,14 @@ func (r *Relay) handleDemoToken(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	ctx.Response.Header.Set("Cache-Control", "no-store")
+}
+
+// guestToken is a token of a user who does not exist, for the page of development mode.
+func (r *Relay) guestToken() string {
+	id := "guest-" + ulid.Make().String()[20:]
+	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{Sub: id, Name: "Guest " + id[6:], TTL: 24 * time.Hour})
+	if err != nil {
+		return ""
+	}
+	return token
 }

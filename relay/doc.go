@@ -1,6 +1,6 @@
 // Package relay is the server: HTTP, WebSocket and SSE on one side, channels on the other.
 //
-// [New] makes a [Relay] from a [Config]; [Relay.Serve] runs it until its context ends and then drains.
+// [New] makes a [Relay] from a [config.Config]; [Relay.Serve] runs it until its context ends and then drains.
 // A client's connection becomes a session: who it is, what it may do, what it follows. A backend's
 // publish is authenticated, limited, checked to be JSON once and handed to package broker, which orders
 // it; a feed carries it into a window of package batch; when that closes, the feed builds one frame for

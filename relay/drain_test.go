@@ -8,12 +8,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"weir/relay/config"
 )
 
 // At the end everything accepted is delivered, every client is told when to come back, and Serve returns
 // nil. Meanwhile nobody new is let in.
 func TestDrain(t *testing.T) {
-	g := open(t, manyShards, func(c *Config) { c.Drain = 300 * time.Millisecond })
+	g := open(t, manyShards, func(c *config.Config) { c.Drain = 300 * time.Millisecond })
 	const clients = 20
 	var list []*client
 	for i := range clients {

@@ -15,13 +15,14 @@ import (
 
 	"weir/broker/disk/memdisk"
 	"weir/internal/units"
+	"weir/relay/config"
 )
 
 // kept is a configuration with a durable namespace.
-func kept(dir string) func(*Config) {
-	return func(c *Config) {
+func kept(dir string) func(*config.Config) {
+	return func(c *config.Config) {
 		c.Data = dir
-		c.Namespaces["kept"] = Namespace{Durable: true, Subscribe: Authenticated, Publish: Authenticated, Limit: Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}}
+		c.Namespaces["kept"] = config.Namespace{Durable: true, Subscribe: config.Authenticated, Publish: config.Authenticated, Limit: config.Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}}
 	}
 }
 
@@ -34,7 +35,7 @@ func TestFailingDisk(t *testing.T) {
 		}
 		return nil
 	})
-	g := open(t, kept(t.TempDir()), func(c *Config) { c.Wal = log })
+	g := open(t, kept(t.TempDir()), func(c *config.Config) { c.Wal = log })
 	c := g.client("u1")
 	c.subscribe("kept:1", "")
 	c.subscribe("room:1", "")

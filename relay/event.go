@@ -63,7 +63,7 @@ func (s *session) event(c *wire.Command, how haste) ([]byte, error) {
 	if !wire.ValidName(c.Topic) {
 		return nil, faultField.with("topic is missing or not a name")
 	}
-	if !s.relay.topics.open(c.Topic) && !s.relay.cfg.Events.open(c.Topic) && !named(id, auth.Publish, eventNamespace+":"+c.Topic, eventNamespace) {
+	if !s.relay.topics.open(c.Topic) && !s.relay.cfg.Events.Open(c.Topic) && !named(id, auth.Publish, eventNamespace+":"+c.Topic, eventNamespace) {
 		return nil, faultForbidden.with("neither the token nor the configuration allows this topic")
 	}
 	if how == inTurn && s.relay.patient {

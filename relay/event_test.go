@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/internal/units"
+	"weir/relay/config"
 )
 
 // eventHeard is what a worker that follows a topic gets.
@@ -73,7 +74,9 @@ func TestEventCommand(t *testing.T) {
 }
 
 func TestEventsOfBackends(t *testing.T) {
-	g := open(t, func(c *Config) { c.Namespaces["event"] = Namespace{Limit: Bounds{Message: units.KiB}} })
+	g := open(t, func(c *config.Config) {
+		c.Namespaces["event"] = config.Namespace{Limit: config.Bounds{Message: units.KiB}}
+	})
 	worker := g.client("worker", may("event:*", "subscribe"))
 	worker.subscribe("event:order.paid", "")
 	a := g.api(202, "POST", "/v1/events", `{"topic":"order.paid","data":{"userId":"u7"}}`)
@@ -96,7 +99,7 @@ func TestEventsOfBackends(t *testing.T) {
 
 // The configuration may leave topics to all clients with a token.
 func TestEventsOfClients(t *testing.T) {
-	g := open(t, func(c *Config) { c.Events.Clients = []string{"page.*"} })
+	g := open(t, func(c *config.Config) { c.Events.Clients = []string{"page.*"} })
 	worker := g.client("worker", may("event:*", "subscribe"))
 	worker.subscribe("event:page.view", "")
 	c := g.client("u1")

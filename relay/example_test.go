@@ -9,11 +9,12 @@ import (
 	"strings"
 
 	"weir/relay"
+	"weir/relay/config"
 )
 
 // A relay in development mode, a publication of a backend, and what the channel then holds.
 func Example() {
-	r, err := relay.New(relay.Config{Dev: true, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}, slog.New(slog.DiscardHandler))
+	r, err := relay.New(config.Config{Dev: true, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -29,7 +30,7 @@ func Example() {
 		State    json.RawMessage
 	}) {
 		req, _ := http.NewRequest(method, "http://"+public.String()+path, strings.NewReader(body))
-		req.Header.Set("Authorization", "Bearer "+relay.DevKey)
+		req.Header.Set("Authorization", "Bearer "+config.DevKey)
 		req.Close = true
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"weir/relay/config"
 )
 
 // What tests that put systems into a relay, and so stand outside of the package, use of it.
@@ -17,7 +19,7 @@ var (
 )
 
 // NewCertificate is a certificate of 127.0.0.1 on disk.
-func NewCertificate(t *testing.T) TLS { return newIdentity(t, 1).TLS }
+func NewCertificate(t *testing.T) config.TLS { return newIdentity(t, 1).TLS }
 
 // FramesOf reads the frames that come on a connection after the answer to the handshake.
 func FramesOf(t testing.TB, nc net.Conn) func() (first byte, payload []byte, err error) {

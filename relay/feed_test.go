@@ -10,6 +10,7 @@ import (
 
 	"weir/internal/units"
 	"weir/internal/wire"
+	"weir/relay/config"
 )
 
 // A channel that is deleted tells its readers where things stand now, in order with everything else.
@@ -100,7 +101,7 @@ func TestJoinAfterClear(t *testing.T) {
 // An answer that was made before the log was lost is sent before the client is told of that: the last
 // position that it hears of is where it stands.
 func TestSubscribeAgainBeforeClear(t *testing.T) {
-	g := open(t, func(c *Config) { c.Shards = 1 }) // one loop, so that one stall holds both
+	g := open(t, func(c *config.Config) { c.Shards = 1 }) // one loop, so that one stall holds both
 	c, grouped := g.client("u1"), g.client("u2")
 	c.subscribe("held:1", "")
 	grouped.subscribe("held:1", `,"groups":["g"]`)
@@ -172,7 +173,7 @@ func TestResyncFails(t *testing.T) {
 // earlier log comes, and nothing is missing.
 func TestClearUnderPublish(t *testing.T) {
 	window := 2 * time.Millisecond
-	g := open(t, manyShards, func(c *Config) {
+	g := open(t, manyShards, func(c *config.Config) {
 		ns := c.Namespaces["default"]
 		ns.Batch.Window = &window
 		c.Namespaces["default"] = ns
@@ -236,7 +237,7 @@ func TestClearUnderPublish(t *testing.T) {
 // A reader that is too slow for a namespace with the policy resync loses frames, is told where things
 // stand as soon as it reads again, and goes on from there.
 func TestSlowReaderIsResynced(t *testing.T) {
-	g := open(t, func(c *Config) {
+	g := open(t, func(c *config.Config) {
 		c.Limit.Queue = 64 * units.KiB
 		ns := c.Namespaces["resync"]
 		window := time.Duration(0)
@@ -299,7 +300,7 @@ func TestSlowReaderIsResynced(t *testing.T) {
 // A channel that nobody follows and that keeps nothing is freed.
 func TestEmptyChannelsAreFreed(t *testing.T) {
 	none := 0
-	g := open(t, func(c *Config) {
+	g := open(t, func(c *config.Config) {
 		ns := c.Namespaces["default"]
 		ns.History.Size = &none
 		c.Namespaces["none"] = ns

@@ -20,6 +20,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // segment is a part of a token.
@@ -48,7 +49,7 @@ func TestForgedTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := openConfig()
-	cfg.Auth.Keys = append(cfg.Auth.Keys, TokenKey{ID: "rs", Algorithm: "RS256", File: file})
+	cfg.Auth.Keys = append(cfg.Auth.Keys, config.TokenKey{ID: "rs", Algorithm: "RS256", File: file})
 	cfg.Auth.Issuer, cfg.Auth.Audience = "issuer", "weir"
 	cfg.Auth.Cookie = "session"
 	g := launch(t, cfg)
@@ -190,7 +191,7 @@ func TestKeysAreNotThereYet(t *testing.T) {
 	}))
 	defer keys.Close()
 	cfg := openConfig()
-	cfg.Auth.JWKS = JWKS{URL: keys.URL, AllowInsecure: true}
+	cfg.Auth.JWKS = config.JWKS{URL: keys.URL, AllowInsecure: true}
 	g := launch(t, cfg)
 	token := segment(map[string]string{"alg": "RS256", "kid": "k"}) + "." + segment(map[string]any{"sub": "u"}) + "." + strings.Repeat("A", 342)
 	a := g.shake("/ws", "Authorization: Bearer "+token)
@@ -205,7 +206,7 @@ func TestAnonymous(t *testing.T) {
 	t.Parallel()
 	cfg := openConfig()
 	cfg.Auth.Anonymous = true
-	cfg.Namespaces["news"] = Namespace{Subscribe: Public, Publish: Backend}
+	cfg.Namespaces["news"] = config.Namespace{Subscribe: config.Public, Publish: config.Backend}
 	g := launch(t, cfg)
 	p := g.wsOn(g.dial(), "/ws")
 	if p.hello.UserID != "" {

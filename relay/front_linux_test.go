@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/relay/config"
 )
 
 // number is what differs from one answer to the same request to the next.
@@ -104,8 +106,8 @@ func TestFrontRefuses(t *testing.T) {
 // In development mode a desk answers to names of this machine only.
 func TestFrontOfDevelopment(t *testing.T) {
 	t.Parallel()
-	g := launch(t, Config{Dev: true, Drain: 10e6})
-	request := strings.Replace(plainRequest("", `{"channel":"a","data":1}`), apiKey, DevKey, 1)
+	g := launch(t, config.Config{Dev: true, Drain: 10e6})
+	request := strings.Replace(plainRequest("", `{"channel":"a","data":1}`), apiKey, config.DevKey, 1)
 	for host, status := range map[string]string{"relay": "403", "localhost": "200", "127.0.0.1:8080": "200", "[::1]": "200", "localhost.evil.example": "403"} {
 		if a := answerOn(t, g.dial(), strings.Replace(request, "Host: relay", "Host: "+host, 1)); !strings.HasPrefix(a, "HTTP/1.1 "+status) {
 			t.Errorf("%s: %.60q", host, a)

@@ -12,18 +12,19 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // open starts a relay that lets every client with a token do everything, as adjusted. Its namespace "held"
 // gathers messages until the test flushes the pool: the first tick of the only shard is ten seconds away.
-func open(t testing.TB, adjust ...func(*Config)) *rig {
+func open(t testing.TB, adjust ...func(*config.Config)) *rig {
 	t.Helper()
 	cfg := openConfig()
 	cfg.Drain = 10 * time.Millisecond
 	cfg.Shards = 1
 	window, eager := 10*time.Second, false
 	hold := cfg.Namespaces["default"]
-	hold.Batch = Batch{Window: &window, Eager: &eager}
+	hold.Batch = config.Batch{Window: &window, Eager: &eager}
 	cfg.Namespaces["held"] = hold
 	for _, f := range adjust {
 		f(&cfg)
@@ -47,7 +48,7 @@ func (c *client) stall() (release func()) {
 }
 
 // manyShards puts sessions and channels on different loops.
-func manyShards(c *Config) { c.Shards = 4 }
+func manyShards(c *config.Config) { c.Shards = 4 }
 
 // post publishes as the backend; the body is given without its braces.
 func (g *rig) post(format string, args ...any) position {

@@ -18,6 +18,7 @@ import (
 	"weir/broker"
 	"weir/internal/units"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // What the tests' relays accept.
@@ -40,22 +41,22 @@ type rig struct {
 }
 
 // openConfig lets every client with a token follow and fill every channel, as fast as it can.
-func openConfig() Config {
-	free := Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}
-	return Config{
-		Auth: Auth{Keys: []TokenKey{{Algorithm: "HS256", Secret: tokenSecret}}, Leeway: new(time.Duration(0))},
-		API:  API{Keys: []APIKey{{Name: "backend", Secret: apiKey}}},
-		Namespaces: Namespaces{
-			"default": {Subscribe: Authenticated, Publish: Authenticated, Limit: free},
-			"closed":  {Subscribe: Capability, Publish: Backend, Limit: free},
-			"resync":  {Subscribe: Authenticated, Publish: Authenticated, Limit: free, Slow: Resync},
+func openConfig() config.Config {
+	free := config.Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}
+	return config.Config{
+		Auth: config.Auth{Keys: []config.TokenKey{{Algorithm: "HS256", Secret: tokenSecret}}, Leeway: new(time.Duration(0))},
+		API:  config.API{Keys: []config.APIKey{{Name: "backend", Secret: apiKey}}},
+		Namespaces: config.Namespaces{
+			"default": {Subscribe: config.Authenticated, Publish: config.Authenticated, Limit: free},
+			"closed":  {Subscribe: config.Capability, Publish: config.Backend, Limit: free},
+			"resync":  {Subscribe: config.Authenticated, Publish: config.Authenticated, Limit: free, Slow: config.Resync},
 		},
 		Drain: time.Second,
 	}
 }
 
 // launch starts a relay; each prepare changes it before it serves. It ends with the test.
-func launch(t testing.TB, cfg Config, prepare ...func(*Relay)) *rig {
+func launch(t testing.TB, cfg config.Config, prepare ...func(*Relay)) *rig {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -65,13 +66,13 @@ func launch(t testing.TB, cfg Config, prepare ...func(*Relay)) *rig {
 }
 
 // launchOn is launch on a public listener of the test's.
-func launchOn(t testing.TB, cfg Config, ln net.Listener, prepare ...func(*Relay)) *rig {
+func launchOn(t testing.TB, cfg config.Config, ln net.Listener, prepare ...func(*Relay)) *rig {
 	t.Helper()
 	return launchWith(t, cfg, ln, nil, prepare...)
 }
 
 // launchWith is launchOn with systems.
-func launchWith(t testing.TB, cfg Config, ln net.Listener, systems []System, prepare ...func(*Relay)) *rig {
+func launchWith(t testing.TB, cfg config.Config, ln net.Listener, systems []System, prepare ...func(*Relay)) *rig {
 	t.Helper()
 	g := &rig{TB: t, logs: new(logbook)}
 	r, err := New(cfg, slog.New(slog.NewJSONHandler(g.logs, &slog.HandlerOptions{Level: slog.LevelDebug})), systems...)

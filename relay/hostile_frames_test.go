@@ -9,10 +9,11 @@ import (
 
 	"weir/internal/units"
 	"weir/internal/wire"
+	"weir/relay/config"
 )
 
 // framed starts a relay with compression on, and answers how a user connects with and without it.
-func framed(t *testing.T, adjust ...func(*Config)) (g *rig, connect map[string]func() *wsPeer) {
+func framed(t *testing.T, adjust ...func(*config.Config)) (g *rig, connect map[string]func() *wsPeer) {
 	t.Helper()
 	cfg := openConfig()
 	cfg.Compression = true
@@ -137,7 +138,7 @@ func TestUnusualFraming(t *testing.T) {
 func TestOversize(t *testing.T) {
 	t.Parallel()
 	const limit = 4096
-	_, connect := framed(t, func(c *Config) { c.Limit.Message = limit })
+	_, connect := framed(t, func(c *config.Config) { c.Limit.Message = limit })
 	ping := func(n int) []byte {
 		return []byte(`{"type":"ping","pad":"` + strings.Repeat("x", n-len(`{"type":"ping","pad":""}`)) + `"}`)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // Cross-site WebSocket hijack: only exact origins pass, before the upgrade and whatever the token.
@@ -176,8 +177,8 @@ func TestCompressionNegotiation(t *testing.T) {
 			t.Errorf("%s, compression on: %d %q", tt.name, got.StatusCode, answer)
 		}
 	}
-	var cfg Config
-	if cfg.Dev = true; cfg.fill() != nil || cfg.Compression {
+	var cfg config.Config
+	if cfg.Dev = true; cfg.Complete() != nil || cfg.Compression {
 		t.Error("compression is not off by default")
 	}
 }
@@ -244,12 +245,12 @@ func TestPipelinedFirstFrame(t *testing.T) {
 // a page that had its own name pointed here could use them otherwise.
 func TestRebinding(t *testing.T) {
 	t.Parallel()
-	g := launch(t, Config{Dev: true})
+	g := launch(t, config.Config{Dev: true})
 	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{Sub: "u1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := "Authorization: Bearer " + DevKey
+	key := "Authorization: Bearer " + config.DevKey
 	for host, ok := range map[string]bool{
 		"127.0.0.1:8080": true, "localhost": true, "localhost:8080": true, "[::1]:8080": true, "[::1]": true, "127.1.2.3": true,
 		"evil.example": false, "evil.example:8080": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false, "192.168.1.7:8080": false, "notlocalhost": false, "[::2]": false,

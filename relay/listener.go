@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"weir/internal/keyfile"
+	"weir/relay/config"
 )
 
 // door accepts connections. It stands between the listening socket and the HTTP server, which would give
@@ -128,7 +129,7 @@ type certificate struct {
 	stamp     atomic.Int64
 }
 
-func newCertificate(t TLS, log *slog.Logger) (*certificate, error) {
+func newCertificate(t config.TLS, log *slog.Logger) (*certificate, error) {
 	c := &certificate{cert: t.Cert, key: t.Key, log: log}
 	return c, c.load()
 }

@@ -1,5 +1,7 @@
 package relay
 
+import "weir/relay/config"
+
 // Metric is something that is counted, as the admin listener shows it at /metrics. A test holds the list against what is
 // shown, and docs/metrics.md is made of it.
 type Metric struct {
@@ -19,8 +21,8 @@ func Metrics() []Metric {
 		metrics []Metric
 	}{
 		{"connections", connectionMetrics}, {"publishing", publishMetrics}, {"delivery", deliveryMetrics}, {"channels", channelMetrics},
-		{"disk", diskMetrics}, {SystemPresence, presenceMetrics}, {SystemChat, chatMetrics}, {SystemDocuments, documentMetrics},
-		{SystemFeed, feedMetrics}, {SystemNotify, notifyMetrics}, {SystemAnalytics, analyticsMetrics}, {SystemWebhook, webhookMetrics},
+		{"disk", diskMetrics}, {config.SystemPresence, presenceMetrics}, {config.SystemChat, chatMetrics}, {config.SystemDocuments, documentMetrics},
+		{config.SystemFeed, feedMetrics}, {config.SystemNotify, notifyMetrics}, {config.SystemAnalytics, analyticsMetrics}, {config.SystemWebhook, webhookMetrics},
 		{"authorization", authzMetrics}, {"process", processMetrics},
 	} {
 		for _, m := range part.metrics {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/relay/config"
 )
 
 // sample is one line of the text format.
@@ -191,9 +193,9 @@ func TestMetricsAreBounded(t *testing.T) {
 // The time from publish to write is measured from the first message of a window.
 func TestLatencyIsMeasured(t *testing.T) {
 	window, lazy := 60*time.Millisecond, false
-	g := open(t, func(c *Config) {
+	g := open(t, func(c *config.Config) {
 		ns := c.Namespaces["default"]
-		ns.Batch = Batch{Window: &window, Eager: &lazy}
+		ns.Batch = config.Batch{Window: &window, Eager: &lazy}
 		c.Namespaces["lazy"] = ns
 	})
 	c := g.client("u1")

@@ -16,6 +16,7 @@ import (
 
 	"weir/internal/memnet"
 	"weir/internal/units"
+	"weir/relay/config"
 )
 
 // Clients of all kinds come, go, break off, fall behind and come back with their positions while others
@@ -40,7 +41,7 @@ type scenario struct {
 	shards, history  int
 	window           time.Duration
 	eager, conflate  bool
-	slow             Slow
+	slow             config.Slow
 	buffer           int // of each direction of a connection; small ones make slow readers
 	publishers       [][]publishStep
 	viewers, streams [][]viewStep
@@ -75,7 +76,7 @@ func drawScenario(t *rapid.T) scenario {
 		window:   rapid.SampledFrom([]time.Duration{0, 5 * time.Millisecond, 50 * time.Millisecond}).Draw(t, "window"),
 		eager:    rapid.Bool().Draw(t, "eager"),
 		conflate: rapid.Bool().Draw(t, "conflate"),
-		slow:     rapid.SampledFrom([]Slow{Disconnect, Resync}).Draw(t, "slow"),
+		slow:     rapid.SampledFrom([]config.Slow{config.Disconnect, config.Resync}).Draw(t, "slow"),
 		buffer:   rapid.SampledFrom([]int{0, 4 << 10}).Draw(t, "buffer"),
 	}
 	publish := rapid.Custom(func(t *rapid.T) publishStep {
@@ -228,7 +229,7 @@ func (s scenario) run(rt *rapid.T, t *testing.T) {
 	}
 	ns := cfg.Namespaces["default"]
 	ns.History.Size, ns.Slow = &s.history, s.slow
-	ns.Batch = Batch{Window: &s.window, Eager: &s.eager, Conflate: &s.conflate}
+	ns.Batch = config.Batch{Window: &s.window, Eager: &s.eager, Conflate: &s.conflate}
 	cfg.Namespaces["default"] = ns
 	r, err := New(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {

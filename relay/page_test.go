@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"weir/docs"
+	"weir/relay/config"
 	"weir/relay/web"
 )
 
@@ -42,7 +43,7 @@ func TestPageIsOff(t *testing.T) {
 			t.Errorf("%s: %d", path, resp.StatusCode)
 		}
 	}
-	on := open(t, func(c *Config) { c.Page = true })
+	on := open(t, func(c *config.Config) { c.Page = true })
 	if resp, b := on.fetch("/"); resp.StatusCode != 200 || !bytes.Contains(b, []byte(`name="weir-token" content=""`)) || bytes.Contains(b, []byte("/demo")) || bytes.Contains(b, []byte("{{")) {
 		t.Errorf("%d %s", resp.StatusCode, b)
 	}
@@ -54,7 +55,7 @@ func TestPageIsOff(t *testing.T) {
 // Development mode serves the documentation, and links between its pages lead somewhere.
 func TestDocsAreServed(t *testing.T) {
 	t.Parallel()
-	g := open(t, func(c *Config) { c.Dev = true })
+	g := open(t, func(c *config.Config) { c.Dev = true })
 	if resp, b := g.fetch("/"); !bytes.Contains(b, []byte(`href="/demo"`)) || !bytes.Contains(b, []byte(`href="/docs"`)) {
 		t.Errorf("%d %s", resp.StatusCode, b)
 	}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"strings"
@@ -13,16 +14,17 @@ import (
 	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // namespace is a Namespace with every default filled in, and the counters of its channels.
 type namespace struct {
 	name       string
-	subscribe  Access
-	publish    Access
+	subscribe  config.Access
+	publish    config.Access
 	presence   bool
 	reserved   bool // of the users or of a system
-	unmeasured bool // see Namespace.Unmeasured
+	unmeasured bool // see config.Namespace.Unmeasured
 	batch      batch.Options
 	slow       pool.Slow
 	log        broker.Policy
@@ -70,17 +72,17 @@ var (
 )
 
 // newPolicies resolves the configuration.
-func newPolicies(cfg *Config) (*policies, error) {
-	fallback := cfg.Namespaces[defaultNamespace]
+func newPolicies(cfg *config.Config) (*policies, error) {
+	fallback := cfg.Namespaces[config.DefaultNamespace]
 	p := &policies{guards: make(map[string]warden)}
 	named := make(map[string]*namespace)
 	p.named.Store(&named)
 	var err error
-	if p.fallback, err = newNamespace(defaultNamespace, fallback); err != nil {
+	if p.fallback, err = newNamespace(config.DefaultNamespace, fallback); err != nil {
 		return nil, err
 	}
 	closed := fallback
-	closed.Subscribe, closed.Publish = Capability, Backend
+	closed.Subscribe, closed.Publish = config.Capability, config.Backend
 	for _, name := range append([]string{wire.UserNamespace}, systems...) {
 		if named[name], err = newNamespace(name, closed); err != nil {
 			return nil, err
@@ -94,12 +96,12 @@ func newPolicies(cfg *Config) (*policies, error) {
 	named[wire.UserNamespace].presence = off
 	named[eventNamespace].presence = off
 	for name, ns := range cfg.Namespaces {
-		if name == defaultNamespace {
+		if name == config.DefaultNamespace {
 			continue
 		}
 		if name == wire.UserNamespace || name == wire.PresenceNamespace || name == eventNamespace {
 			// Who follows these is not the configuration's to say.
-			ns.Subscribe, ns.Publish, ns.Presence = Capability, Backend, &off
+			ns.Subscribe, ns.Publish, ns.Presence = config.Capability, config.Backend, &off
 		}
 		_, reserved := named[name]
 		if named[name], err = newNamespace(name, ns); err != nil {
@@ -114,17 +116,16 @@ func newPolicies(cfg *Config) (*policies, error) {
 }
 
 // reserve makes a namespace a system's own. See Core.Reserve.
-func (p *policies) reserve(cfg *Config, name string, ns Namespace) error {
+func (p *policies) reserve(cfg *config.Config, name string, ns config.Namespace) error {
 	durable, once, unmeasured := ns.Durable && cfg.Data != "", ns.Once, ns.Unmeasured
 	if configured, ok := cfg.Namespaces[name]; ok {
 		ns = configured
 	} else {
-		set(&ns.Subscribe, Capability)
-		set(&ns.Publish, Backend)
-		ns = fillNamespace(ns, cfg.Limit)
+		ns.Subscribe, ns.Publish = cmp.Or(ns.Subscribe, config.Capability), cmp.Or(ns.Publish, config.Backend)
+		ns = ns.WithDefaults(cfg.Limit)
 	}
 	if name == wire.UserNamespace { // as in newPolicies
-		ns.Subscribe, ns.Publish, ns.Presence = Capability, Backend, new(bool)
+		ns.Subscribe, ns.Publish, ns.Presence = config.Capability, config.Backend, new(bool)
 	}
 	n, err := newNamespace(name, ns)
 	if err != nil {
@@ -142,31 +143,31 @@ func (p *policies) reserve(cfg *Config, name string, ns Namespace) error {
 }
 
 // newNamespace resolves a policy that has its defaults.
-func newNamespace(name string, ns Namespace) (*namespace, error) {
+func newNamespace(name string, ns config.Namespace) (*namespace, error) {
 	n := &namespace{
 		name: name, subscribe: ns.Subscribe, publish: ns.Publish, presence: *ns.Presence,
 		batch:   batch.Options{Window: *ns.Batch.Window, Eager: *ns.Batch.Eager, Conflate: *ns.Batch.Conflate, Stretch: *ns.Batch.Stretch},
 		message: int(ns.Limit.Message), rate: ns.Limit.Rate, posts: newQuotas(ns.Limit.Rate),
 		log: broker.Policy{History: *ns.History.Size, HistoryTTL: ns.History.TTL, HistoryBytes: max(1<<20, *ns.History.Size*bytesPerChange), Items: ns.Limit.Items,
-			Durable: ns.Durable, AfterDisk: ns.Deliver == AfterDisk},
+			Durable: ns.Durable, AfterDisk: ns.Deliver == config.AfterDisk},
 	}
 	if n.log.History == 0 {
 		n.log.History = -1 // there 0 means the default
 	}
-	for _, access := range []Access{n.subscribe, n.publish} {
+	for _, access := range []config.Access{n.subscribe, n.publish} {
 		switch access {
-		case Public, Authenticated, Member, Capability, ByWebhook, Backend:
+		case config.Public, config.Authenticated, config.Member, config.Capability, config.ByWebhook, config.Backend:
 		default:
 			return nil, fmt.Errorf("namespace %s: unknown access %q", name, access)
 		}
 	}
-	if ns.Deliver != AtOnce && ns.Deliver != AfterDisk {
+	if ns.Deliver != config.AtOnce && ns.Deliver != config.AfterDisk {
 		return nil, fmt.Errorf("namespace %s: unknown delivery %q", name, ns.Deliver)
 	}
 	switch ns.Slow {
-	case Disconnect:
+	case config.Disconnect:
 		n.slow = pool.Disconnect
-	case Resync:
+	case config.Resync:
 		n.slow = pool.Resync
 	default:
 		return nil, fmt.Errorf("namespace %s: unknown policy for slow readers %q", name, ns.Slow)
@@ -234,13 +235,13 @@ func (p *policies) open(ns *namespace, id *auth.Identity, op auth.Ops, channel s
 	}
 	may := false
 	switch access {
-	case Public:
+	case config.Public:
 		may = true
-	case Authenticated:
+	case config.Authenticated:
 		may = !id.Anonymous
-	case Member, Capability:
+	case config.Member, config.Capability:
 		may = id.May(op, channel) && (!ns.reserved || named(id, op, channel, ns.name))
-	case ByWebhook:
+	case config.ByWebhook:
 		if err, known := p.authorizer.Cached(id, op, channel); known {
 			return err
 		}
@@ -257,7 +258,7 @@ func (p *policies) open(ns *namespace, id *auth.Identity, op auth.Ops, channel s
 
 // asks reports whether a namespace needs an authorizer.
 func (p *policies) asks() bool {
-	asks := func(ns *namespace) bool { return ns.subscribe == ByWebhook || ns.publish == ByWebhook }
+	asks := func(ns *namespace) bool { return ns.subscribe == config.ByWebhook || ns.publish == config.ByWebhook }
 	for _, ns := range *p.named.Load() {
 		if asks(ns) {
 			return true

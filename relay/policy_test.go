@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // policiesOf is the policies of a configuration.
-func policiesOf(t *testing.T, cfg Config) *policies {
+func policiesOf(t *testing.T, cfg config.Config) *policies {
 	t.Helper()
-	if err := cfg.fill(); err != nil {
+	if err := cfg.Complete(); err != nil {
 		t.Fatal(err)
 	}
 	p, err := newPolicies(&cfg)
@@ -25,8 +26,8 @@ func policiesOf(t *testing.T, cfg Config) *policies {
 // Who may do what with a channel, for every kind of access and of client.
 func TestAccess(t *testing.T) {
 	cfg := openConfig()
-	for _, access := range []Access{Public, Authenticated, Member, Capability, Backend} {
-		cfg.Namespaces[string(access)] = Namespace{Subscribe: access, Publish: access}
+	for _, access := range []config.Access{config.Public, config.Authenticated, config.Member, config.Capability, config.Backend} {
+		cfg.Namespaces[string(access)] = config.Namespace{Subscribe: access, Publish: access}
 	}
 	p := policiesOf(t, cfg)
 	guest := &auth.Identity{Anonymous: true}
@@ -88,7 +89,7 @@ func TestAccess(t *testing.T) {
 func TestReservedNamespaces(t *testing.T) {
 	cfg := openConfig()
 	for _, name := range append([]string{"user"}, systems...) {
-		cfg.Namespaces[name] = Namespace{Subscribe: Public, Publish: Public}
+		cfg.Namespaces[name] = config.Namespace{Subscribe: config.Public, Publish: config.Public}
 	}
 	p := policiesOf(t, cfg)
 	user := &auth.Identity{User: "u1"}
@@ -104,7 +105,7 @@ func TestReservedNamespaces(t *testing.T) {
 
 // In development mode everything is open to clients with a token but users' own channels and the systems'.
 func TestDevelopmentPolicy(t *testing.T) {
-	cfg := Config{Dev: true, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
+	cfg := config.Config{Dev: true, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
 	p := policiesOf(t, cfg)
 	user := &auth.Identity{User: "u1"}
 	for channel, want := range map[string]bool{"room:1": true, "a": true, "probe:x": true, "user:u2": false, "user:u1": false, "event:x": false, "feed:u2": false} {
@@ -119,15 +120,15 @@ func TestDevelopmentPolicy(t *testing.T) {
 
 func TestPoliciesRefused(t *testing.T) {
 	long, negative := 11*time.Second, -time.Second
-	for want, ns := range map[string]Namespace{
+	for want, ns := range map[string]config.Namespace{
 		"unknown access":                  {Subscribe: "everyone"},
 		"unknown policy for slow readers": {Slow: "drop"},
-		"window 11s is not between":       {Batch: Batch{Window: &long}},
-		"window -1s is not between":       {Batch: Batch{Window: &negative}},
+		"window 11s is not between":       {Batch: config.Batch{Window: &long}},
+		"window -1s is not between":       {Batch: config.Batch{Window: &negative}},
 	} {
 		cfg := openConfig()
 		cfg.Namespaces["bad"] = ns
-		if err := cfg.fill(); err != nil {
+		if err := cfg.Complete(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := newPolicies(&cfg); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "bad") {
@@ -139,7 +140,7 @@ func TestPoliciesRefused(t *testing.T) {
 func TestNamespaceDefaults(t *testing.T) {
 	cfg := openConfig()
 	delete(cfg.Namespaces, "default")
-	cfg.Namespaces["room"] = Namespace{}
+	cfg.Namespaces["room"] = config.Namespace{}
 	p := policiesOf(t, cfg)
 	for _, ns := range []*namespace{p.of("room:1"), p.fallback} {
 		got := fmt.Sprintf("%s %s %t %v %d %d %v", ns.subscribe, ns.publish, ns.presence, ns.batch, ns.log.History, ns.message, ns.rate)

@@ -11,6 +11,7 @@ import (
 	"weir/internal/units"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // command is POST /command of a user.
@@ -87,8 +88,8 @@ func TestCommandOverHTTPIsRefused(t *testing.T) {
 
 // Requests know nothing of each other; the rate of a namespace holds for their user all the same.
 func TestCommandsOverHTTPHaveARate(t *testing.T) {
-	g := open(t, func(c *Config) {
-		c.Namespaces = map[string]Namespace{"room": {Publish: Authenticated, Limit: Bounds{Rate: units.Rate{Count: 2, Per: time.Hour}}}}
+	g := open(t, func(c *config.Config) {
+		c.Namespaces = map[string]config.Namespace{"room": {Publish: config.Authenticated, Limit: config.Bounds{Rate: units.Rate{Count: 2, Per: time.Hour}}}}
 	})
 	publish := `{"type":"publish","channel":"room:1","data":1}`
 	for i := range 4 { // twice the rate at once
@@ -148,7 +149,7 @@ func TestStreamFromPositions(t *testing.T) {
 
 // One channel of a stream that is refused, has no proper name or is one too many costs the others nothing.
 func TestStreamWithOddChannels(t *testing.T) {
-	g := open(t, func(c *Config) { c.Limit.Subscriptions = 2 })
+	g := open(t, func(c *config.Config) { c.Limit.Subscriptions = 2 })
 	p := g.sseWith("/sse?channel=room:1&channel=user:u2&channel=a%20b%22&channel=room:2&channel=room:3", "Authorization: Bearer "+mint(g, "u1"))
 	got := make(map[string]string)
 	for len(got) < 6 { // and the user's own
@@ -186,7 +187,7 @@ func TestStreamSpreadsReconnects(t *testing.T) {
 
 // What does not fit into the address of a stream is followed by commands, and ends by them.
 func TestStreamFollowsByCommand(t *testing.T) {
-	g := open(t, func(c *Config) { c.Limit.Subscriptions = 3 })
+	g := open(t, func(c *config.Config) { c.Limit.Subscriptions = 3 })
 	at := g.post(`"channel":"b","data":1`)
 	g.post(`"channel":"b","data":2`)
 	f := g.follow("u1", "", "a")
@@ -252,7 +253,7 @@ func TestStreamFollowsByCommand(t *testing.T) {
 
 // A command that is posted has the bound that it has on a WebSocket.
 func TestCommandIsBounded(t *testing.T) {
-	g := open(t, func(c *Config) { c.Limit.Message = 1 << 10 })
+	g := open(t, func(c *config.Config) { c.Limit.Message = 1 << 10 })
 	a := g.command("u1", `{"type":"message","content":"`+strings.Repeat("x", 1<<10)+`","id":7}`)
 	if a.StatusCode != 413 || !strings.HasPrefix(a.body, `{"type":"error","id":7,"code":"too_large"`) {
 		t.Error(a.Status, a.body)
@@ -261,7 +262,7 @@ func TestCommandIsBounded(t *testing.T) {
 
 // A stream follows its user's own channel, which does not count, beside as many as it may.
 func TestOwnChannelDoesNotCount(t *testing.T) {
-	g := open(t, func(c *Config) { c.Limit.Subscriptions = 2 })
+	g := open(t, func(c *config.Config) { c.Limit.Subscriptions = 2 })
 	p := g.sseWith("/sse?"+url.Values{"channel": {"user:u1", "room:1", "user:u2", "room:2", "room:3"}, "position": {"", "", "", "", ""}}.Encode(), "Authorization: Bearer "+mint(g, "u1"))
 	got := make(map[string]string)
 	for len(got) < 5 {

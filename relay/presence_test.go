@@ -10,6 +10,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 func TestPresence(t *testing.T) {
@@ -173,11 +174,11 @@ func TestPresenceOfThoseWhoAreEnded(t *testing.T) {
 // Who is in a channel is told to those who may follow it; not by every namespace, and never of guests.
 func TestPresencePolicy(t *testing.T) {
 	off := false
-	g := open(t, func(c *Config) {
+	g := open(t, func(c *config.Config) {
 		ns := c.Namespaces["default"]
 		ns.Presence = &off
 		c.Namespaces["nobody"] = ns
-		ns.Presence, ns.Subscribe = nil, Public
+		ns.Presence, ns.Subscribe = nil, config.Public
 		c.Namespaces["lobby"] = ns
 		c.Auth.Anonymous = true
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/internal/units"
+	"weir/relay/config"
 )
 
 // What is published and what subscribers are then told, byte for byte.
@@ -169,7 +170,7 @@ func TestExclude(t *testing.T) {
 }
 
 func TestPublishRefused(t *testing.T) {
-	g := open(t, func(c *Config) {
+	g := open(t, func(c *config.Config) {
 		ns := c.Namespaces["default"]
 		ns.Limit.Items = 2
 		c.Namespaces["few"] = ns

@@ -24,12 +24,13 @@ import (
 	"weir/internal/units"
 	"weir/pool"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // Relay is a server. Make it with New.
 type Relay struct {
 	// Set once by New.
-	cfg         Config
+	cfg         config.Config
 	log         *slog.Logger
 	contain     contain.Hook     // counts and logs panics: panicked
 	panics      *metrics.Counter // that were contained
@@ -91,8 +92,8 @@ const sideWorkers = 256
 
 // New makes a relay with the systems that are to be part of it. It opens no socket; Serve does. Errors are
 // about the configuration.
-func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
-	if err := cfg.fill(); err != nil {
+func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error) {
+	if err := cfg.Complete(); err != nil {
 		return nil, err
 	}
 	r := &Relay{cfg: cfg, log: log, now: cfg.Clock, seed: maphash.MakeSeed(), sessions: newRegistry(), ready: make(chan struct{}), settled: make(chan struct{}), waits: usualWaits()}
@@ -110,7 +111,7 @@ func New(cfg Config, log *slog.Logger, systems ...System) (*Relay, error) {
 			return nil, err
 		}
 	}
-	if r.keys, err = auth.NewKeys(cfg.apiConfig()); err != nil {
+	if r.keys, err = auth.NewKeys(cfg.APIConfig()); err != nil {
 		return nil, err
 	}
 	if r.verifier, err = auth.NewVerifier(r.tokenChecks(&cfg)); err != nil {
@@ -189,7 +190,7 @@ func (r *Relay) startCore() error {
 }
 
 // tokenChecks is the configuration of the verifier.
-func (r *Relay) tokenChecks(cfg *Config) auth.Config {
+func (r *Relay) tokenChecks(cfg *config.Config) auth.Config {
 	c := cfg.TokenChecks()
 	c.Panic = r.contain
 	return c
@@ -242,7 +243,7 @@ func (r *Relay) awaitKeys(ctx context.Context) {
 // ServeOn is Serve on listeners that are open already; it closes them.
 func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	r.public, r.admin = ln.Addr(), adm.Addr()
-	limit, bound := r.cfg.connectionLimit()
+	limit, bound := r.cfg.ConnectionLimit()
 	r.door = &door{Listener: ln, relay: r, limit: int64(limit), bound: bound, closed: make(chan struct{})}
 	server := r.newServer()
 	adminServer := r.newAdmin()
@@ -336,15 +337,15 @@ func (r *Relay) closeCore() {
 
 // Reload takes new API keys and token keys; the old ones end at once. Everything else needs a restart.
 // With an error nothing has changed.
-func (r *Relay) Reload(cfg Config) error {
+func (r *Relay) Reload(cfg config.Config) error {
 	cfg.Dev = r.cfg.Dev
-	if err := cfg.fill(); err != nil {
+	if err := cfg.Complete(); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
 	if err := r.verifier.Reload(r.tokenChecks(&cfg)); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
-	if err := r.keys.Reload(cfg.apiConfig()); err != nil {
+	if err := r.keys.Reload(cfg.APIConfig()); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
 	r.log.Info("keys reloaded", slog.Int("api_keys", len(cfg.API.Keys)), slog.Int("token_keys", len(cfg.Auth.Keys)))

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"weir/broker"
+	"weir/relay/config"
 )
 
 // keeper is a system that keeps a count in a channel of a namespace of its own.
@@ -14,7 +15,7 @@ func (*keeper) Name() string { return "keeper" }
 
 func (k *keeper) Start(core *Core) error {
 	k.core = core
-	return core.Reserve("kept", Namespace{Durable: true})
+	return core.Reserve("kept", config.Namespace{Durable: true})
 }
 
 func (*keeper) Close() {}
@@ -24,7 +25,7 @@ func TestSystemKeepsItsState(t *testing.T) {
 		dir := t.TempDir()
 		for _, want := range []string{"", "1"} {
 			k := new(keeper)
-			cfg := Config{Dev: dev, Data: dir, Auth: Auth{Keys: []TokenKey{{Algorithm: "HS256", Secret: tokenSecret}}}, API: API{Keys: []APIKey{{Name: "backend", Secret: "a-key-of-a-backend-in-the-tests"}}}}
+			cfg := config.Config{Dev: dev, Data: dir, Auth: config.Auth{Keys: []config.TokenKey{{Algorithm: "HS256", Secret: tokenSecret}}}, API: config.API{Keys: []config.APIKey{{Name: "backend", Secret: "a-key-of-a-backend-in-the-tests"}}}}
 			r, err := New(cfg, slog.New(slog.DiscardHandler), k)
 			if err != nil {
 				t.Fatal(err)
@@ -45,7 +46,7 @@ func TestSystemKeepsItsState(t *testing.T) {
 
 func TestSystemWithoutDataIsInMemory(t *testing.T) {
 	k := new(keeper)
-	r, err := New(Config{Dev: true}, slog.New(slog.DiscardHandler), k)
+	r, err := New(config.Config{Dev: true}, slog.New(slog.DiscardHandler), k)
 	if err != nil {
 		t.Fatal(err)
 	}

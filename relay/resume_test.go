@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"weir/relay/config"
 )
 
 // A client that comes back with its position gets what it missed, raw and in order: items that expired
@@ -52,7 +54,7 @@ func TestResumeOwnChannel(t *testing.T) {
 // nothing is lost, nothing comes twice.
 func TestResumeUnderPublish(t *testing.T) {
 	size := 1 << 16
-	g := open(t, manyShards, func(c *Config) {
+	g := open(t, manyShards, func(c *config.Config) {
 		ns := c.Namespaces["default"]
 		ns.History.Size = &size
 		window := 2 * time.Millisecond

@@ -20,7 +20,7 @@ type Room struct {
 	relay      *Relay
 	window     *batch.Window
 	topic      *pool.Topic
-	unmeasured bool // see Namespace.Unmeasured
+	unmeasured bool // see config.Namespace.Unmeasured
 
 	// Atomic.
 	flushed atomic.Uint64 // ordinal of the last message that is on its way to the sockets

@@ -12,6 +12,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/web"
 )
 
@@ -141,7 +142,7 @@ func (r *Relay) localName(host []byte, g *guest) bool {
 		return true
 	}
 	name := string(host)
-	if !loopbackHost(name) {
+	if !config.LoopbackHost(name) {
 		return false
 	}
 	if g != nil {

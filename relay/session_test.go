@@ -12,10 +12,11 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 func TestConnected(t *testing.T) {
-	g := open(t, func(c *Config) { c.Heartbeat = 20 * time.Second })
+	g := open(t, func(c *config.Config) { c.Heartbeat = 20 * time.Second })
 	want := regexp.MustCompile(`^{"type":"connected","connectionId":"[0-9A-Z]{26}","userId":"u1","heartbeat":20000,"window":50,` +
 		`"expiresIn":3[56]\d{5},"limits":{"message":65536,"commands":100,"subscriptions":128,"address":4096},"channel":"user:u1","position":{"epoch":"[a-z0-9]+","seq":0}}$`)
 	one, two := g.client("u1"), g.client("u1")
@@ -84,13 +85,13 @@ func TestWaysIn(t *testing.T) {
 		}
 		return m[1]
 	}
-	cookie := func(c *Config) { c.Auth.Cookie = "session" }
-	query := func(c *Config) { c.Auth.QueryToken = true }
-	anonymous := func(c *Config) { c.Auth.Anonymous = true }
-	nothing := func(*Config) {}
+	cookie := func(c *config.Config) { c.Auth.Cookie = "session" }
+	query := func(c *config.Config) { c.Auth.QueryToken = true }
+	anonymous := func(c *config.Config) { c.Auth.Anonymous = true }
+	nothing := func(*config.Config) {}
 	for _, test := range []struct {
 		name   string
-		adjust func(*Config)
+		adjust func(*config.Config)
 		target func(g *rig) string
 		lines  []string
 		status int

@@ -12,6 +12,7 @@ import (
 
 	"weir/internal/units"
 	"weir/internal/wire"
+	"weir/relay/config"
 )
 
 // narrowListener accepts the next connection so that the kernel keeps little for it, and a client that does
@@ -31,7 +32,7 @@ func (l *narrowListener) Accept() (net.Conn, error) {
 
 // launchNarrow is launch, and how a narrow connection is made. (The client's kernel keeps its share small by
 // itself, as long as nothing is read.)
-func launchNarrow(t *testing.T, cfg Config) (g *rig, narrow func() net.Conn) {
+func launchNarrow(t *testing.T, cfg config.Config) (g *rig, narrow func() net.Conn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

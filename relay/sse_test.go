@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/internal/wire"
+	"weir/relay/config"
 )
 
 func TestStream(t *testing.T) {
@@ -112,7 +113,7 @@ func TestStreamResumes(t *testing.T) {
 // A resume that is not possible says so, for the channels that it is not possible in.
 func TestStreamResyncs(t *testing.T) {
 	size := 2
-	g := open(t, func(c *Config) {
+	g := open(t, func(c *config.Config) {
 		ns := c.Namespaces["default"]
 		ns.History.Size = &size
 		c.Namespaces["short"] = ns
@@ -195,7 +196,7 @@ func TestStreamRefused(t *testing.T) {
 // Pages of the configured origins may read streams; of others they get nothing.
 func TestStreamCORS(t *testing.T) {
 	const app = "https://app.example.com"
-	g := open(t, func(c *Config) { c.Origins = []string{app} })
+	g := open(t, func(c *config.Config) { c.Origins = []string{app} })
 	for origin, allowed := range map[string]bool{app: true, "http://" + g.public: true, "https://evil.example": false, "null": false, "": true} {
 		lines := []string{"Authorization: Bearer " + mint(t, "u1")}
 		if origin != "" {
@@ -228,7 +229,7 @@ func TestStreamCORS(t *testing.T) {
 // An idle stream carries comments, so that no proxy takes it for dead.
 func TestStreamHeartbeat(t *testing.T) {
 	t.Parallel()
-	g := open(t, func(c *Config) { c.Heartbeat = time.Second })
+	g := open(t, func(c *config.Config) { c.Heartbeat = time.Second })
 	f := g.follow("u1", "", "a")
 	for range 3 {
 		f.hear()

@@ -10,6 +10,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // subscribe is the command.
@@ -139,7 +140,7 @@ func (s *session) subscribedMessage(id []byte, channel string, r broker.Reply) [
 	b = append(b, channel...)
 	b = append(b, `","position":`...)
 	b = wire.AppendPosition(b, r.Position.Epoch, r.Position.Seq)
-	if ns := s.relay.policies.of(channel); ns.publish != Backend && ns.rate.PerSecond() > 0 { // of this client's publications
+	if ns := s.relay.policies.of(channel); ns.publish != config.Backend && ns.rate.PerSecond() > 0 { // of this client's publications
 		b = appendRate(append(b, `,"rate":`...), ns.rate)
 	}
 	b = strconv.AppendBool(append(b, `,"recovered":`...), r.Recovered)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"weir/internal/wire"
+	"weir/relay/config"
 )
 
 func TestSubscribeAnswers(t *testing.T) {
@@ -58,7 +59,7 @@ func TestSubscribeAnswers(t *testing.T) {
 // A reader further behind than the log reaches, or than one answer may hold, gets a snapshot.
 func TestSubscribeTooFarBehind(t *testing.T) {
 	size, none := 4, 0
-	g := open(t, func(c *Config) {
+	g := open(t, func(c *config.Config) {
 		ns := c.Namespaces["default"]
 		ns.History.Size = &size
 		c.Namespaces["short"] = ns
@@ -148,7 +149,7 @@ func TestSubscribeAgainBesideWaitingChanges(t *testing.T) {
 }
 
 func TestSubscriptionsAreBounded(t *testing.T) {
-	g := open(t, func(c *Config) { c.Limit.Subscriptions = 2 })
+	g := open(t, func(c *config.Config) { c.Limit.Subscriptions = 2 })
 	c := g.client("u1")
 	c.subscribe("a", "")
 	c.subscribe("b", "")

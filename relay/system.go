@@ -13,6 +13,7 @@ import (
 	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // System is a part of the relay that is built on its channels and topics: chat, notifications, documents.
@@ -57,7 +58,7 @@ func (c *Core) Now() time.Time { return c.relay.now() }
 func (c *Core) Metrics() *metrics.Set { return c.relay.metrics.set }
 
 // Config is the relay's configuration with its defaults filled in. It is not to be changed.
-func (c *Core) Config() *Config { return &c.relay.cfg }
+func (c *Core) Config() *config.Config { return &c.relay.cfg }
 
 // Broker is the relay's channels, for reading: Item, Read, History. Changes go through Publish.
 func (c *Core) Broker() *broker.Broker { return c.relay.broker }
@@ -93,7 +94,7 @@ func (c *Core) Raw(method, path string, h fasthttp.RequestHandler) {
 // it, or Guard, say, unless the policy opens it to more. What it leaves open else is as in the default namespace; what the configuration says
 // of the namespace goes before it. A Durable one is kept on disk if there is a data directory, whatever the
 // configuration says of it, and in memory otherwise. At start, before the system uses a channel of it.
-func (c *Core) Reserve(namespace string, policy Namespace) error {
+func (c *Core) Reserve(namespace string, policy config.Namespace) error {
 	return c.relay.policies.reserve(&c.relay.cfg, namespace, policy)
 }
 

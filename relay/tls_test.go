@@ -22,15 +22,16 @@ import (
 
 	"weir/internal/units"
 	"weir/internal/wire"
+	"weir/relay/config"
 )
 
 // identityFiles is a certificate and its key on disk.
-type identityFiles struct{ TLS }
+type identityFiles struct{ config.TLS }
 
 func newIdentity(t *testing.T, serial int64) identityFiles {
 	t.Helper()
 	dir := t.TempDir()
-	f := identityFiles{TLS{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}}
+	f := identityFiles{config.TLS{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}}
 	f.write(t, serial)
 	return f
 }
@@ -60,7 +61,7 @@ func (f identityFiles) write(t *testing.T, serial int64) {
 }
 
 // secureConfig is openConfig with TLS.
-func secureConfig(t *testing.T) (Config, identityFiles) {
+func secureConfig(t *testing.T) (config.Config, identityFiles) {
 	t.Helper()
 	f := newIdentity(t, 1)
 	cfg := openConfig()

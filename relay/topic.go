@@ -1,11 +1,10 @@
 package relay
 
 import (
-	"strings"
-
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // Event is something that happened, told under the name of a topic to whoever wants to know: systems inside
@@ -54,18 +53,10 @@ func (c *Core) OnClient(pattern string, f func(e *Event) error) {
 // Emit tells an event. Errors: of handlers, and those of Publish.
 func (c *Core) Emit(e *Event) error { return c.relay.emit(e) }
 
-// MatchTopic says whether a topic is one that a pattern means; see Core.On.
-func MatchTopic(pattern, topic string) bool {
-	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
-		return strings.HasPrefix(topic, prefix)
-	}
-	return pattern == topic
-}
-
 // open says whether a topic is a system's that any client may emit.
 func (t *topics) open(topic string) bool {
 	for i := range t.handlers {
-		if h := &t.handlers[i]; h.clients && MatchTopic(h.pattern, topic) {
+		if h := &t.handlers[i]; h.clients && config.MatchTopic(h.pattern, topic) {
 			return true
 		}
 	}
@@ -86,7 +77,7 @@ func (r *Relay) emit(e *Event) error {
 		return err
 	}
 	for i := range r.topics.handlers {
-		if h := &r.topics.handlers[i]; MatchTopic(h.pattern, e.Topic) {
+		if h := &r.topics.handlers[i]; config.MatchTopic(h.pattern, e.Topic) {
 			if err := h.handle(e); err != nil || e.Silent {
 				return err
 			}

@@ -3,6 +3,8 @@ package relay
 import (
 	"strings"
 	"testing"
+
+	"weir/relay/config"
 )
 
 // The client for browsers is served with what browsers need to keep it, and to load it from pages elsewhere.
@@ -31,7 +33,7 @@ func TestDemos(t *testing.T) {
 	for _, name := range []string{"", "/chat", "/token?user=ann"} {
 		wantProblem(t, g.ask("GET", "/demo"+name, ""), 404, "not_found")
 	}
-	g = open(t, func(c *Config) { c.Dev = true })
+	g = open(t, func(c *config.Config) { c.Dev = true })
 	for _, name := range []string{"", "/chat", "/document", "/feed", "/notify", "/wall"} {
 		a := g.ask("GET", "/demo"+name, "")
 		if a.StatusCode != 200 || !strings.Contains(a.Header.Get("Content-Security-Policy"), "default-src 'none'") || !strings.HasPrefix(a.body, "<!doctype html>") {

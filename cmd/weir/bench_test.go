@@ -25,7 +25,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"weir/loadtest/scenario"
-	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 )
 
@@ -82,7 +82,7 @@ func (f *faulty) die() {
 // start serves f in front of a relay in development mode and returns its address.
 func (f *faulty) start(t *testing.T) (address string) {
 	t.Helper()
-	rig := relaytest.Start(t, func(cfg *relay.Config) { *cfg = relay.Config{Dev: true, Drain: time.Second} })
+	rig := relaytest.Start(t, func(cfg *config.Config) { *cfg = config.Config{Dev: true, Drain: time.Second} })
 	to, err := url.Parse(rig.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/web"
 )
 
@@ -58,7 +59,7 @@ func TestIngressLetsClientsThrough(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	srv, err := newServer(relay.Config{Dev: true}.WithDefaults(), quiet())
+	srv, err := newServer(config.Config{Dev: true}.WithDefaults(), quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

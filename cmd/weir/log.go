@@ -10,7 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // longest is how much of one value a log line shows, in bytes.
@@ -23,7 +23,7 @@ const hidden = "[redacted]"
 // Whatever is logged, no secret is meant to get through: attributes that are called token, secret and the
 // like are replaced, and so is what looks like a credential inside any other text. Control characters
 // are escaped and long values cut, so that a peer cannot forge lines or flood the disk.
-func newLogger(w io.Writer, cfg relay.Log, level *slog.LevelVar) (*slog.Logger, error) {
+func newLogger(w io.Writer, cfg config.Log, level *slog.LevelVar) (*slog.Logger, error) {
 	if err := setLevel(level, cfg.Level); err != nil {
 		return nil, err
 	}

@@ -11,14 +11,14 @@ import (
 	"testing"
 	"unicode"
 
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 func logLine(t *testing.T, format string, log func(*slog.Logger)) string {
 	t.Helper()
 	var out bytes.Buffer
-	logger, err := newLogger(&out, relay.Log{Level: "info", Format: format}, new(slog.LevelVar))
+	logger, err := newLogger(&out, config.Log{Level: "info", Format: format}, new(slog.LevelVar))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestLogStaysOneLine(t *testing.T) {
 func TestLogLevel(t *testing.T) {
 	var out bytes.Buffer
 	level := new(slog.LevelVar)
-	l, err := newLogger(&out, relay.Log{Level: "warn", Format: "text"}, level)
+	l, err := newLogger(&out, config.Log{Level: "warn", Format: "text"}, level)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestLogLevel(t *testing.T) {
 	if strings.Contains(out.String(), "too low") || !strings.Contains(out.String(), "msg=now") {
 		t.Errorf("got %s", out.String())
 	}
-	if _, err := newLogger(&out, relay.Log{Level: "loud"}, level); err == nil {
+	if _, err := newLogger(&out, config.Log{Level: "loud"}, level); err == nil {
 		t.Error("a level that does not exist is taken")
 	}
 }

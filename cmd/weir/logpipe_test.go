@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 
 	"weir/internal/contain"
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // gate is a standard error whose reader stands still, or has gone.
@@ -56,7 +56,7 @@ func (g *gate) text() string {
 
 func pipeTo(w io.Writer) (*logPipe, *slog.Logger) {
 	format := func(w io.Writer) (*slog.Logger, error) {
-		return newLogger(w, relay.Log{Format: "json", Level: "info"}, new(slog.LevelVar))
+		return newLogger(w, config.Log{Format: "json", Level: "info"}, new(slog.LevelVar))
 	}
 	p := newLogPipe(w, lostLines(format))
 	log, _ := format(p)

@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"weir/relay"
+	"weir/relay/config"
 )
 
 const docs = "../../docs"
@@ -24,11 +25,11 @@ const docs = "../../docs"
 // scrape starts a relay with all that can be counted switched on and answers what it exposes.
 func scrape(t *testing.T) []byte {
 	t.Helper()
-	cfg := relay.Config{Dev: true, Data: t.TempDir()}.WithDefaults()
-	cfg.Namespaces["kept"] = relay.Namespace{Durable: true}
-	cfg.Webhooks = []relay.Webhook{{Name: "backend", URL: "http://127.0.0.1:1/", Topics: []string{"none"},
+	cfg := config.Config{Dev: true, Data: t.TempDir()}.WithDefaults()
+	cfg.Namespaces["kept"] = config.Namespace{Durable: true}
+	cfg.Webhooks = []config.Webhook{{Name: "backend", URL: "http://127.0.0.1:1/", Topics: []string{"none"},
 		Secrets: []string{"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}}}
-	cfg.Auth.Webhook = relay.AuthWebhook{URL: "http://127.0.0.1:1/", Secrets: cfg.Webhooks[0].Secrets}
+	cfg.Auth.Webhook = config.AuthWebhook{URL: "http://127.0.0.1:1/", Secrets: cfg.Webhooks[0].Secrets}
 	srv, err := newServer(cfg, quiet())
 	if err != nil {
 		t.Fatal(err)

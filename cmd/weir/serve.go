@@ -17,7 +17,7 @@ import (
 
 	"weir/internal/contain"
 	"weir/internal/settings"
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // server is what serve needs of a relay.
@@ -25,7 +25,7 @@ type server interface {
 	// Serve serves until ctx ends; then it drains and returns nil.
 	Serve(ctx context.Context) error
 	// Reload takes what may change without a restart. With an error nothing has changed.
-	Reload(cfg relay.Config) error
+	Reload(cfg config.Config) error
 	// Ready is closed once requests are taken.
 	Ready() <-chan struct{}
 	// Addrs are the addresses of the listeners, valid once ready.
@@ -33,7 +33,7 @@ type server interface {
 }
 
 // opener makes a server. Its errors are about the configuration.
-type opener func(cfg relay.Config, log *slog.Logger) (server, error)
+type opener func(cfg config.Config, log *slog.Logger) (server, error)
 
 // doubled is the time within which a second signal is taken for the first: process managers and terminals
 // signal a group and its members.
@@ -108,7 +108,7 @@ func takeForeign(log *slog.Logger) (undo func()) {
 type service struct {
 	*program
 	source settings.Source
-	cfg    relay.Config // as it was at the start
+	cfg    config.Config // as it was at the start
 	server server
 	log    *slog.Logger
 	level  *slog.LevelVar

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"weir/internal/contain"
-	"weir/relay"
+	"weir/relay/config"
 )
 
 const testSecret = "0123456789abcdef0123456789abcdef"
@@ -30,7 +30,7 @@ type fakeServer struct {
 	reload error
 
 	mu       sync.Mutex
-	reloaded []relay.Config // guarded by mu
+	reloaded []config.Config // guarded by mu
 }
 
 func (f *fakeServer) Serve(ctx context.Context) error {
@@ -43,14 +43,14 @@ func (f *fakeServer) Serve(ctx context.Context) error {
 	}
 }
 
-func (f *fakeServer) Reload(cfg relay.Config) error {
+func (f *fakeServer) Reload(cfg config.Config) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reloaded = append(f.reloaded, cfg)
 	return f.reload
 }
 
-func (f *fakeServer) reloads() []relay.Config {
+func (f *fakeServer) reloads() []config.Config {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.reloaded
@@ -79,7 +79,7 @@ func start(env []string, args ...string) *session {
 	p := &program{
 		env: env, stdin: strings.NewReader(""), stdout: &s.stdout, stderr: &s.stderr,
 		signals: func() (<-chan os.Signal, func()) { return s.signals, func() {} },
-		open:    func(relay.Config, *slog.Logger) (server, error) { return s.fakeServer, nil },
+		open:    func(config.Config, *slog.Logger) (server, error) { return s.fakeServer, nil },
 	}
 	go func() { s.code <- p.run(append([]string{"serve"}, args...)) }() // ends with the server; the test reads code
 	synctest.Wait()
@@ -173,7 +173,7 @@ func TestOpenFails(t *testing.T) {
 	p := &program{
 		stdout: &stderr, stderr: &stderr,
 		signals: func() (<-chan os.Signal, func()) { return nil, func() {} },
-		open:    func(relay.Config, *slog.Logger) (server, error) { return nil, errors.New("no such luck") },
+		open:    func(config.Config, *slog.Logger) (server, error) { return nil, errors.New("no such luck") },
 	}
 	if code := p.run([]string{"serve", "--dev"}); code != exitUsage || stderr.String() != "weir: serve: no such luck\n" {
 		t.Errorf("exit %d: %s", code, stderr.String())

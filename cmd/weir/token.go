@@ -9,8 +9,8 @@ import (
 
 	"weir/internal/keyfile"
 	"weir/internal/settings"
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 type tokenCommand struct {
@@ -83,7 +83,7 @@ func (t *tokenCommand) configured(file string, env []string, claims *auth.Claims
 	if err != nil {
 		return "", "", &usageError{err}
 	}
-	i := slices.IndexFunc(cfg.Auth.Keys, func(k relay.TokenKey) bool {
+	i := slices.IndexFunc(cfg.Auth.Keys, func(k config.TokenKey) bool {
 		return k.Algorithm == "HS256" && (t.KeyID == "" || k.ID == t.KeyID)
 	})
 	if i < 0 && t.KeyID != "" {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/systems/analytics"
 	"weir/relay/systems/authz"
 	"weir/relay/systems/chat"
@@ -22,18 +23,18 @@ type constructor func() relay.System
 // constructors knows how each system is made, by its name in the configuration.
 func constructors() map[string]constructor {
 	return map[string]constructor{
-		relay.SystemChat:      func() relay.System { return chat.New() },
-		relay.SystemPresence:  func() relay.System { return presence.New() },
-		relay.SystemFeed:      func() relay.System { return feed.New() },
-		relay.SystemNotify:    func() relay.System { return notify.New() },
-		relay.SystemAnalytics: func() relay.System { return analytics.New() },
-		relay.SystemDocuments: func() relay.System { return documents.New() },
-		relay.SystemWebhook:   func() relay.System { return webhook.New() },
+		config.SystemChat:      func() relay.System { return chat.New() },
+		config.SystemPresence:  func() relay.System { return presence.New() },
+		config.SystemFeed:      func() relay.System { return feed.New() },
+		config.SystemNotify:    func() relay.System { return notify.New() },
+		config.SystemAnalytics: func() relay.System { return analytics.New() },
+		config.SystemDocuments: func() relay.System { return documents.New() },
+		config.SystemWebhook:   func() relay.System { return webhook.New() },
 	}
 }
 
 // newServer makes the relay, with the systems that are switched on.
-func newServer(cfg relay.Config, log *slog.Logger) (server, error) {
+func newServer(cfg config.Config, log *slog.Logger) (server, error) {
 	systems, err := newSystems(cfg)
 	if err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func newServer(cfg relay.Config, log *slog.Logger) (server, error) {
 }
 
 // newSystems makes the systems that a configuration lists, in the order in which they start.
-func newSystems(cfg relay.Config) ([]relay.System, error) {
+func newSystems(cfg config.Config) ([]relay.System, error) {
 	made := constructors()
 	for _, name := range cfg.Systems {
 		if _, ok := made[name]; !ok {
@@ -51,7 +52,7 @@ func newSystems(cfg relay.Config) ([]relay.System, error) {
 		}
 	}
 	var systems []relay.System
-	for _, name := range relay.SystemNames() {
+	for _, name := range config.SystemNames() {
 		if build := made[name]; build != nil && slices.Contains(cfg.Systems, name) {
 			systems = append(systems, build())
 		}

@@ -13,17 +13,18 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/web"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func TestConstructors(t *testing.T) {
-	made, known := slices.Sorted(maps.Keys(constructors())), slices.Sorted(slices.Values(relay.SystemNames()))
+	made, known := slices.Sorted(maps.Keys(constructors())), slices.Sorted(slices.Values(config.SystemNames()))
 	if !slices.Equal(made, known) {
 		t.Errorf("made %v, known %v", made, known)
 	}
-	if _, err := newSystems(relay.Config{Systems: []string{"chat", "none"}}); err == nil || !strings.Contains(err.Error(), "none") {
+	if _, err := newSystems(config.Config{Systems: []string{"chat", "none"}}); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Error(err)
 	}
 	for name, build := range constructors() {
@@ -35,7 +36,7 @@ func TestConstructors(t *testing.T) {
 
 // TestOpenAPIDescribesSystems holds the document against the routes with every system switched on.
 func TestOpenAPIDescribesSystems(t *testing.T) {
-	srv, err := newServer(relay.Config{Dev: true}.WithDefaults(), quiet())
+	srv, err := newServer(config.Config{Dev: true}.WithDefaults(), quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

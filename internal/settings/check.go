@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"weir/internal/units"
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // What the relay can take. The largest values are those that no installation needs and that would
@@ -20,7 +20,7 @@ const (
 
 // Check says what is wrong with a configuration that Fill has completed: values out of range and
 // settings that contradict each other. It reads no files; CheckFiles does. The problems have no Origin.
-func Check(c relay.Config) []Problem {
+func Check(c config.Config) []Problem {
 	k := &check{}
 	k.addresses(c)
 	k.span("heartbeat", c.Heartbeat, time.Second, 30*time.Second)
@@ -59,7 +59,7 @@ func (k *check) add(key, format string, args ...any) {
 	k.problems = append(k.problems, Problem{Key: key, Message: fmt.Sprintf(format, args...)})
 }
 
-func (k *check) limits(key string, l relay.Limit) {
+func (k *check) limits(key string, l config.Limit) {
 	k.count(join(key, "connections"), l.Connections, 0, maxCount)
 	k.count(join(key, "per_address"), l.PerAddress, 0, maxCount)
 	k.count(join(key, "per_user"), l.PerUser, 1, maxCount)
@@ -79,7 +79,7 @@ func (k *check) limits(key string, l relay.Limit) {
 
 // systems checks what is to be part of the relay.
 func (k *check) systems(list []string) {
-	known := relay.SystemNames()
+	known := config.SystemNames()
 	for i, name := range list {
 		key := element("systems", i)
 		switch {
@@ -95,7 +95,7 @@ func (k *check) systems(list []string) {
 	}
 }
 
-func (k *check) namespace(name string, n relay.Namespace, limit relay.Limit) {
+func (k *check) namespace(name string, n config.Namespace, limit config.Limit) {
 	key := join("namespaces", name)
 	switch {
 	case strings.Contains(name, ":"):
@@ -110,8 +110,8 @@ func (k *check) namespace(name string, n relay.Namespace, limit relay.Limit) {
 	if n.Batch.Window != nil {
 		k.span(key+".batch.window", *n.Batch.Window, 0, 10*time.Second)
 	}
-	k.oneOf(key+".deliver", string(n.Deliver), string(relay.AtOnce), string(relay.AfterDisk))
-	k.oneOf(key+".slow", string(n.Slow), string(relay.Disconnect), string(relay.Resync))
+	k.oneOf(key+".deliver", string(n.Deliver), string(config.AtOnce), string(config.AfterDisk))
+	k.oneOf(key+".slow", string(n.Slow), string(config.Disconnect), string(config.Resync))
 	k.access(key+".subscribe", n.Subscribe)
 	k.access(key+".publish", n.Publish)
 	k.size(key+".limits.message", n.Limit.Message, 1, 64*units.MiB)
@@ -125,9 +125,9 @@ func (k *check) namespace(name string, n relay.Namespace, limit relay.Limit) {
 // namespaceBytes is the alphabet of channel names without the colon.
 const namespaceBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/@~="
 
-func (k *check) access(key string, a relay.Access) {
+func (k *check) access(key string, a config.Access) {
 	switch a {
-	case relay.Public, relay.Authenticated, relay.Member, relay.Capability, relay.ByWebhook, relay.Backend:
+	case config.Public, config.Authenticated, config.Member, config.Capability, config.ByWebhook, config.Backend:
 	default:
 		k.add(key, "%s is not a kind of access: expected %s", shown(string(a)), accesses)
 	}
@@ -166,7 +166,7 @@ func (k *check) oneOf(key, value string, allowed ...string) {
 	}
 }
 
-func sortedNames(n relay.Namespaces) []string {
+func sortedNames(n config.Namespaces) []string {
 	names := make([]string, 0, len(n))
 	for name := range n {
 		names = append(names, name)

@@ -7,11 +7,11 @@ import (
 	"strconv"
 	"strings"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // addresses checks where the relay listens, whom it believes and who may open connections from a page.
-func (k *check) addresses(c relay.Config) {
+func (k *check) addresses(c config.Config) {
 	host, port, listens := k.address("listen", c.Listen)
 	if listens && c.Dev && !isLoopback(host) {
 		k.add("listen", "%s is not a loopback address: development mode (--dev) uses a published secret and "+

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/systems/analytics"
 )
 
@@ -13,11 +13,11 @@ import (
 const maxAlerts = 256
 
 // analytics checks what is counted and when there is an alert.
-func (k *check) analytics(c relay.Config) {
+func (k *check) analytics(c config.Config) {
 	const key = "analytics"
 	k.count(join(key, "metrics"), c.Analytics.Metrics, 1, 1024)
 	alerts := c.Analytics.Alerts
-	if len(alerts) > 0 && !slices.Contains(c.Systems, relay.SystemAnalytics) {
+	if len(alerts) > 0 && !slices.Contains(c.Systems, config.SystemAnalytics) {
 		k.add(join(key, "alerts"), "nothing is counted: the system is off. Expected analytics in the list systems")
 	}
 	if len(alerts) > maxAlerts {
@@ -33,7 +33,7 @@ func (k *check) analytics(c relay.Config) {
 	}
 }
 
-func (k *check) alert(key string, a relay.Alert) {
+func (k *check) alert(key string, a config.Alert) {
 	if a.Name == "" || len(a.Name) > 64 || strings.Trim(a.Name, nameBytes) != "" {
 		k.add(join(key, "name"), "%s is not a name: expected 1 to 64 letters, digits, dots, dashes and underscores", shown(a.Name))
 	}
@@ -41,9 +41,9 @@ func (k *check) alert(key string, a relay.Alert) {
 		k.add(join(key, "metric"), "%s is not a metric: %v", shown(a.Metric), err)
 	}
 	if a.Of != "" {
-		k.oneOf(join(key, "of"), a.Of, relay.AlertRate, relay.AlertCount, relay.AlertSum, relay.AlertMean)
+		k.oneOf(join(key, "of"), a.Of, config.AlertRate, config.AlertCount, config.AlertSum, config.AlertMean)
 	}
-	k.oneOf(join(key, "when"), a.When, relay.AlertAbove, relay.AlertBelow)
+	k.oneOf(join(key, "when"), a.When, config.AlertAbove, config.AlertBelow)
 	k.oneOf(join(key, "level"), a.Level, "info", "warning", "critical")
 	k.span(join(key, "window"), a.Window, time.Second, time.Hour)
 	k.span(join(key, "hold"), a.Hold, 0, time.Hour)
@@ -60,9 +60,9 @@ func (k *check) alert(key string, a relay.Alert) {
 	case a.Threshold == nil:
 		k.add(join(key, "threshold"), "expected the value from where on there is an alert, e.g. 100")
 	case a.Clear == nil:
-	case a.When == relay.AlertAbove && *a.Clear > *a.Threshold:
+	case a.When == config.AlertAbove && *a.Clear > *a.Threshold:
 		k.add(join(key, "clear"), "%v is more than the threshold (%v): the alert would be over while it begins", *a.Clear, *a.Threshold)
-	case a.When == relay.AlertBelow && *a.Clear < *a.Threshold:
+	case a.When == config.AlertBelow && *a.Clear < *a.Threshold:
 		k.add(join(key, "clear"), "%v is less than the threshold (%v): the alert would be over while it begins", *a.Clear, *a.Threshold)
 	}
 }

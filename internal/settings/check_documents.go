@@ -4,11 +4,11 @@ import (
 	"time"
 
 	"weir/internal/units"
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // documents checks the bounds of documents.
-func (k *check) documents(d relay.Documents) {
+func (k *check) documents(d config.Documents) {
 	k.size("documents.size", d.Size, units.KiB, 8*units.MiB)
 	k.size("documents.message", d.Message, units.KiB, 8*units.MiB)
 	k.count("documents.open", d.Open, 1, maxCount)

@@ -12,6 +12,7 @@ import (
 
 	"weir/internal/keyfile"
 	"weir/relay"
+	"weir/relay/config"
 )
 
 // Bounds of secrets, in bytes.
@@ -29,7 +30,7 @@ const redacted = "<redacted>"
 const howToSecret = "at least 32 bytes, e.g. from `openssl rand -hex 32`"
 
 // tokens checks what clients' tokens are verified with.
-func (k *check) tokens(c relay.Config) {
+func (k *check) tokens(c config.Config) {
 	a := c.Auth
 	if len(a.Keys) == 0 && a.JWKS.URL == "" && !c.Dev {
 		k.add("auth.keys", "no secret or key for client tokens is configured: set auth.keys or auth.jwks.url in the file, "+
@@ -68,7 +69,7 @@ func (k *check) tokens(c relay.Config) {
 const cookieBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~"
 
 // jwks shows no part of the address, which may hold a password by mistake.
-func (k *check) jwks(key string, j relay.JWKS) {
+func (k *check) jwks(key string, j config.JWKS) {
 	u, err := url.Parse(j.URL)
 	switch {
 	case err != nil || u.Host == "":
@@ -81,7 +82,7 @@ func (k *check) jwks(key string, j relay.JWKS) {
 }
 
 // apiKeys checks what backends are known by.
-func (k *check) apiKeys(c relay.Config) {
+func (k *check) apiKeys(c config.Config) {
 	if len(c.API.Keys) == 0 && !c.Dev {
 		k.add("api.keys", "no secret or key for backends is configured: set api.keys in the file, or the variable %s (%s); "+
 			"to try the relay out, use --dev", apiKeyVar, howToSecret)
@@ -135,18 +136,18 @@ func (k *check) secret(key string, secret []byte, most int) {
 
 // CheckFiles reads the files that a configuration names and says what is wrong with them. Paths are
 // relative to the working directory.
-func CheckFiles(c relay.Config) []Problem {
+func CheckFiles(c config.Config) []Problem {
 	problems, _ := readFiles(c)
 	return problems
 }
 
 // Notes says what is odd about a configuration that is good: what was left out of the files that it names.
-func Notes(c relay.Config) []string {
+func Notes(c config.Config) []string {
 	_, notes := readFiles(c)
 	return notes
 }
 
-func readFiles(c relay.Config) ([]Problem, []string) {
+func readFiles(c config.Config) ([]Problem, []string) {
 	k := &check{}
 	if c.TLS.Cert != "" && c.TLS.Key != "" {
 		_, certOK := k.file("tls.cert", c.TLS.Cert)

@@ -7,12 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/systems/notify"
 )
 
 // notify checks how devices are reached.
-func (k *check) notify(c relay.Config) {
+func (k *check) notify(c config.Config) {
 	n := c.Notify
 	k.span("notify.timeout", n.Timeout, 10*time.Millisecond, 10*time.Second)
 	k.span("notify.retry", n.Retry, time.Second, time.Hour)
@@ -28,15 +28,15 @@ func (k *check) notify(c relay.Config) {
 	if n.APNs.File != "" {
 		k.apns(n.APNs)
 	}
-	uses := n.WebPush != (relay.WebPush{}) || n.FCM.File != "" || n.APNs.File != ""
-	if uses && !slices.Contains(c.Systems, relay.SystemNotify) {
+	uses := n.WebPush != (config.WebPush{}) || n.FCM.File != "" || n.APNs.File != ""
+	if uses && !slices.Contains(c.Systems, config.SystemNotify) {
 		k.add("notify", "nobody is notified: the system is off. Expected notify in the list systems")
 	}
 }
 
-func (k *check) webPush(w relay.WebPush) {
+func (k *check) webPush(w config.WebPush) {
 	const key = "notify.webpush"
-	if w == (relay.WebPush{}) {
+	if w == (config.WebPush{}) {
 		return
 	}
 	if (w.Secret == "") == (w.File == "") {
@@ -58,7 +58,7 @@ func (k *check) vapid(key, secret string) {
 	}
 }
 
-func (k *check) apns(a relay.APNs) {
+func (k *check) apns(a config.APNs) {
 	for _, id := range []struct{ key, value string }{{"notify.apns.key_id", a.KeyID}, {"notify.apns.team_id", a.TeamID}} {
 		if len(id.value) != 10 || strings.Trim(id.value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
 			k.add(id.key, "%s is not an id of Apple's: expected 10 capitals and digits", shown(id.value))
@@ -84,7 +84,7 @@ func (k *check) service(key, text string, insecure bool) {
 }
 
 // notifyFiles reads the keys of push services.
-func (k *check) notifyFiles(n relay.Notify) {
+func (k *check) notifyFiles(n config.Notify) {
 	if data, ok := k.file("notify.webpush.file", n.WebPush.File); ok {
 		k.vapid("notify.webpush.file", string(data))
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"weir/internal/wire"
-	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/systems/webhook"
 )
 
@@ -16,8 +16,8 @@ import (
 const maxWebhooks = 64
 
 // webhooks checks who is told of events.
-func (k *check) webhooks(c relay.Config) {
-	if len(c.Webhooks) > 0 && !slices.Contains(c.Systems, relay.SystemWebhook) {
+func (k *check) webhooks(c config.Config) {
+	if len(c.Webhooks) > 0 && !slices.Contains(c.Systems, config.SystemWebhook) {
 		k.add("webhooks", "nobody is told: the system is off. Expected webhook in the list systems")
 	}
 	if len(c.Webhooks) > maxWebhooks {
@@ -46,13 +46,13 @@ func (k *check) webhooks(c relay.Config) {
 }
 
 // authWebhook checks who is asked what clients may do.
-func (k *check) authWebhook(c relay.Config) {
+func (k *check) authWebhook(c config.Config) {
 	w := c.Auth.Webhook
 	if w.URL == "" {
 		for _, name := range sortedNames(c.Namespaces) {
 			n, key := c.Namespaces[name], join("namespaces", name)
-			for op, access := range map[string]relay.Access{"subscribe": n.Subscribe, "publish": n.Publish} {
-				if access == relay.ByWebhook {
+			for op, access := range map[string]config.Access{"subscribe": n.Subscribe, "publish": n.Publish} {
+				if access == config.ByWebhook {
 					k.add(join(key, op), `"webhook" needs somebody to ask: set auth.webhook.url`)
 				}
 			}

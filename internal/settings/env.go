@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // Names outside the tree of keys.
@@ -30,7 +30,7 @@ var injected = regexp.MustCompile(`^WEIR(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_POR
 // envKeys maps the name of each variable to the key path it sets.
 func envKeys() map[string]string {
 	keys := make(map[string]string)
-	everyKey(reflect.TypeFor[relay.Config](), "", func(path string, _ reflect.Type) {
+	everyKey(reflect.TypeFor[config.Config](), "", func(path string, _ reflect.Type) {
 		if settable(path) {
 			keys[prefix+strings.ToUpper(strings.ReplaceAll(path, ".", "_"))] = path
 		}
@@ -81,11 +81,11 @@ func (l *loader) addKey(origin Origin, value string) {
 	var path string
 	if origin.Name == secretVar {
 		path = element("auth.keys", len(l.cfg.Auth.Keys))
-		l.cfg.Auth.Keys = append(l.cfg.Auth.Keys, relay.TokenKey{Algorithm: "HS256", Secret: value})
+		l.cfg.Auth.Keys = append(l.cfg.Auth.Keys, config.TokenKey{Algorithm: "HS256", Secret: value})
 		l.origins[join(path, "algorithm")] = origin
 	} else {
 		path = element("api.keys", len(l.cfg.API.Keys))
-		l.cfg.API.Keys = append(l.cfg.API.Keys, relay.APIKey{Name: envKeyName, Secret: value})
+		l.cfg.API.Keys = append(l.cfg.API.Keys, config.APIKey{Name: envKeyName, Secret: value})
 		l.origins[join(path, "name")] = origin
 	}
 	l.origins[path], l.origins[join(path, "secret")] = origin, origin

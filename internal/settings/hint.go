@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"strings"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // unknown says that a key does not exist, which one may have been meant, and which ones there are.
@@ -22,7 +22,7 @@ func unknown(name string, section reflect.Type) string {
 
 // elsewhere finds a key of that name in another section.
 func elsewhere(name string) (path string) {
-	everyKey(reflect.TypeFor[relay.Config](), "", func(p string, _ reflect.Type) {
+	everyKey(reflect.TypeFor[config.Config](), "", func(p string, _ reflect.Type) {
 		if path == "" && (p == name || strings.HasSuffix(p, "."+name)) {
 			path = p
 		}

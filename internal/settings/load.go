@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"reflect"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // Source is where settings are looked for.
@@ -17,7 +17,7 @@ type Source struct {
 // Load reads the sources, fills in the defaults and checks the result. Its error is Problems, all of
 // them. Files that the configuration names (certificates, keys) are read to check them, relative to the
 // working directory.
-func Load(src Source) (relay.Config, Origins, error) {
+func Load(src Source) (config.Config, Origins, error) {
 	l := newLoader()
 	if src.File != "" {
 		if data, err := readFile(src.File); err != nil {
@@ -32,23 +32,23 @@ func Load(src Source) (relay.Config, Origins, error) {
 func newLoader() *loader { return &loader{origins: make(Origins)} }
 
 // load is Load once the file is read.
-func (l *loader) load(src Source) (relay.Config, Origins, error) {
+func (l *loader) load(src Source) (config.Config, Origins, error) {
 	l.readEnv(src.Env)
 	l.readFlags(src.Flags)
-	var cfg relay.Config
+	var cfg config.Config
 	if !l.blind {
 		cfg = l.finish()
 	}
 	if len(l.problems) > 0 {
 		l.problems.sort()
-		return relay.Config{}, nil, l.problems
+		return config.Config{}, nil, l.problems
 	}
 	return cfg, l.origins, nil
 }
 
 // loader gathers a configuration and what is wrong with it. One goroutine owns it.
 type loader struct {
-	cfg      relay.Config
+	cfg      config.Config
 	origins  Origins
 	problems Problems
 	blind    bool // the file is not known: what is missing may be in it
@@ -86,7 +86,7 @@ func (l *loader) readYAML(file string, data []byte) {
 
 // finish fills in what nobody set and checks the whole. What was set to the zero value is checked as
 // such, since Fill takes a zero for "not set": a per_user of 0 is refused, never silently 100.
-func (l *loader) finish() relay.Config {
+func (l *loader) finish() config.Config {
 	zeros := make(map[string]bool)
 	everyLeaf(reflect.ValueOf(&l.cfg).Elem(), "", func(path string, v reflect.Value) {
 		if origin := l.origins[path]; origin.Kind != Default && v.IsZero() {
@@ -113,7 +113,7 @@ func (l *loader) finish() relay.Config {
 }
 
 // noteDev attributes to the flag what development mode opens.
-func (l *loader) noteDev(filled relay.Config) {
+func (l *loader) noteDev(filled config.Config) {
 	if !filled.Dev {
 		return
 	}
@@ -137,7 +137,7 @@ func (l *loader) noteDev(filled relay.Config) {
 }
 
 // edit calls change with the leaves of the paths.
-func edit(c *relay.Config, paths map[string]bool, change func(reflect.Value)) {
+func edit(c *config.Config, paths map[string]bool, change func(reflect.Value)) {
 	everyLeaf(reflect.ValueOf(c).Elem(), "", func(path string, v reflect.Value) {
 		if paths[path] {
 			change(v)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"weir/internal/units"
-	"weir/relay"
+	"weir/relay/config"
 )
 
 const secret = "0123456789abcdef0123456789abcdef"
@@ -21,13 +21,13 @@ const keys = "{auth: {keys: [{algorithm: HS256, secret: " + secret + "}]}, api: 
 // keysEnv does so from outside the file.
 var keysEnv = []string{"WEIR_AUTH_SECRET=" + secret, "WEIR_API_KEY=" + secret}
 
-func loadText(text string, env []string, flags map[string]string) (relay.Config, Origins, error) {
+func loadText(text string, env []string, flags map[string]string) (config.Config, Origins, error) {
 	l := newLoader()
 	l.readYAML("weir.yaml", []byte(text))
 	return l.load(Source{Env: env, Flags: flags})
 }
 
-func mustLoad(t *testing.T, text string, env []string, flags map[string]string) (relay.Config, Origins) {
+func mustLoad(t *testing.T, text string, env []string, flags map[string]string) (config.Config, Origins) {
 	t.Helper()
 	c, o, err := loadText(text, append(keysEnv, env...), flags)
 	if err != nil {
@@ -105,10 +105,10 @@ namespaces:
 		t.Errorf("auth: %+v", c.Auth)
 	case c.Limit.Message != 16*units.KiB, c.Limit.Commands != unlimited, c.Limit.Pings != units.Rate{Count: 5, Per: time.Second}:
 		t.Errorf("limits: %+v", c.Limit)
-	case *n.History.Size != 0, *n.Batch.Window != 0, *n.Batch.Eager, !*n.Batch.Conflate, n.Slow != relay.Resync,
-		*n.Presence, n.Subscribe != relay.Public, n.Publish != relay.Member, n.Limit.Rate != units.Rate{Count: 600, Per: time.Minute}, n.Limit.Message != 16*units.KiB:
+	case *n.History.Size != 0, *n.Batch.Window != 0, *n.Batch.Eager, !*n.Batch.Conflate, n.Slow != config.Resync,
+		*n.Presence, n.Subscribe != config.Public, n.Publish != config.Member, n.Limit.Rate != units.Rate{Count: 600, Per: time.Minute}, n.Limit.Message != 16*units.KiB:
 		t.Errorf("namespace: %+v", n)
-	case c.Namespaces["empty"].Publish != relay.Member, c.Namespaces[DefaultNamespace].Subscribe != relay.Member:
+	case c.Namespaces["empty"].Publish != config.Member, c.Namespaces[DefaultNamespace].Subscribe != config.Member:
 		t.Errorf("namespaces: %+v", c.Namespaces)
 	}
 	if got := o[`namespaces."room.a/b".batch.window`].String(); got != "file weir.yaml:23" {
@@ -146,7 +146,7 @@ func TestDev(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := c.Namespaces[DefaultNamespace]
-	if !c.Dev || n.Subscribe != relay.Authenticated || n.Publish != relay.Authenticated || *n.History.Size != 4096 || n.History.TTL != time.Hour {
+	if !c.Dev || n.Subscribe != config.Authenticated || n.Publish != config.Authenticated || *n.History.Size != 4096 || n.History.TTL != time.Hour {
 		t.Errorf("got %+v", c)
 	}
 	for key, want := range map[string]string{"namespaces.default.history.size": "flag --dev", "namespaces.default.slow": "default", "log.format": "file weir.yaml:1"} {
@@ -155,7 +155,7 @@ func TestDev(t *testing.T) {
 		}
 	}
 	c, _, err = loadText("namespaces: {default: {slow: resync}}", nil, map[string]string{"dev": "true"})
-	if err != nil || c.Namespaces[DefaultNamespace].Subscribe != relay.Member {
+	if err != nil || c.Namespaces[DefaultNamespace].Subscribe != config.Member {
 		t.Errorf("a default namespace that is written down: %+v, %v", c.Namespaces, err)
 	}
 }

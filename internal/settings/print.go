@@ -12,12 +12,12 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/token"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // Print writes the configuration as YAML, each value followed by a comment that names its source.
 // Secrets are written as <redacted>; apart from them, Load reads the output as the same configuration.
-func Print(w io.Writer, c relay.Config, origins Origins) error {
+func Print(w io.Writer, c config.Config, origins Origins) error {
 	c = clone(c)
 	p := &printer{origins: origins, notes: machine(c)}
 	p.section(reflect.ValueOf(&c).Elem(), "", "", "")
@@ -79,7 +79,7 @@ func (p *printer) comment(path string, v reflect.Value) string {
 }
 
 // machine is what zeros mean here.
-func machine(c relay.Config) map[string]string {
+func machine(c config.Config) map[string]string {
 	connections, shards := c.Machine()
 	return map[string]string{
 		"limits.connections": fmt.Sprintf("%d here", connections),

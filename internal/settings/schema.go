@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // These types are spelled in one word in a file, whatever they are made of.
@@ -113,7 +113,7 @@ func sortedKeys(v reflect.Value) []string {
 }
 
 // leaf finds the value of a key path that holds no names of the user's choice and no indexes.
-func leaf(c *relay.Config, path string) (reflect.Value, bool) {
+func leaf(c *config.Config, path string) (reflect.Value, bool) {
 	v := reflect.ValueOf(c).Elem()
 	for name := range strings.SplitSeq(path, ".") {
 		if isLeaf(v.Type()) || v.Kind() != reflect.Struct {
@@ -129,7 +129,7 @@ func leaf(c *relay.Config, path string) (reflect.Value, bool) {
 }
 
 // clone copies what Load and Fill would otherwise share with their caller.
-func clone(c relay.Config) relay.Config {
+func clone(c config.Config) config.Config {
 	c.Auth.Keys = slices.Clone(c.Auth.Keys)
 	c.API.Keys = slices.Clone(c.API.Keys)
 	c.Systems = slices.Clone(c.Systems)
@@ -142,8 +142,8 @@ func clone(c relay.Config) relay.Config {
 
 // Diff lists the key paths whose values differ between two configurations that Load returned, in the
 // order of the paths.
-func Diff(a, b relay.Config) []string {
-	values := func(c relay.Config) map[string]string {
+func Diff(a, b config.Config) []string {
+	values := func(c config.Config) map[string]string {
 		c = clone(c)
 		m := make(map[string]string)
 		everyLeaf(reflect.ValueOf(&c).Elem(), "", func(path string, v reflect.Value) {

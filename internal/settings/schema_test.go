@@ -8,15 +8,15 @@ import (
 	"time"
 
 	"weir/internal/units"
-	"weir/relay"
+	"weir/relay/config"
 )
 
-// TestEveryKeyIsHandled holds the reflection against relay.Config: a field of a kind that settings
+// TestEveryKeyIsHandled holds the reflection against config.Config: a field of a kind that settings
 // cannot read, or two keys with one variable, fail here and not at a user's.
 func TestEveryKeyIsHandled(t *testing.T) {
 	variables := make(map[string]string)
 	count := 0
-	everyKey(reflect.TypeFor[relay.Config](), "", func(path string, typ reflect.Type) {
+	everyKey(reflect.TypeFor[config.Config](), "", func(path string, typ reflect.Type) {
 		count++
 		if kindOf(typ) == "" {
 			t.Errorf("%s: no name for %v", path, typ)
@@ -32,7 +32,7 @@ func TestEveryKeyIsHandled(t *testing.T) {
 		if injected.MatchString(name) {
 			t.Errorf("%s is a name that Kubernetes sets", name)
 		}
-		var c relay.Config
+		var c config.Config
 		if v, ok := leaf(&c, path); !ok || v.Type() != typ || !v.CanSet() {
 			t.Errorf("%s is not found by its path", path)
 		}
@@ -62,12 +62,12 @@ func TestEveryKeyIsHandled(t *testing.T) {
 			t.Errorf("%s: a kind that cannot be read: %v", path, typ)
 		}
 	}
-	all(reflect.TypeFor[relay.Config](), "")
+	all(reflect.TypeFor[config.Config](), "")
 }
 
 // TestNoZeroBecomesADefault: whoever writes a 0 gets a 0 or an error, never the default in silence.
 func TestNoZeroBecomesADefault(t *testing.T) {
-	filled := Fill(relay.Config{})
+	filled := Fill(config.Config{})
 	everyLeaf(reflect.ValueOf(&filled).Elem(), "", func(path string, v reflect.Value) {
 		if v.IsZero() || v.Kind() == reflect.Pointer || v.Kind() == reflect.Slice || v.Type() == reflect.TypeFor[units.Rate]() || strings.HasPrefix(path, "namespaces.") {
 			return
@@ -127,7 +127,7 @@ func TestDiff(t *testing.T) {
 }
 
 func TestFillCopies(t *testing.T) {
-	c := relay.Config{Namespaces: relay.Namespaces{"room": {}}}
+	c := config.Config{Namespaces: config.Namespaces{"room": {}}}
 	f := Fill(c)
 	if len(c.Namespaces) != 1 || c.Namespaces["room"].Slow != "" {
 		t.Error("Fill changed its argument")
@@ -135,7 +135,7 @@ func TestFillCopies(t *testing.T) {
 	if !reflect.DeepEqual(f, Fill(f)) {
 		t.Error("Fill changes what is filled")
 	}
-	if problems := Check(Fill(relay.Config{Dev: true})); len(problems) > 0 {
+	if problems := Check(Fill(config.Config{Dev: true})); len(problems) > 0 {
 		t.Errorf("the defaults do not pass: %v", problems)
 	}
 	before := Fill(f)

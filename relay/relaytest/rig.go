@@ -16,6 +16,7 @@ import (
 	"weir/internal/units"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 const (
@@ -48,14 +49,14 @@ func (l *logs) Write(b []byte) (int, error) {
 
 // Start starts a relay with systems. Clients with a token may follow and fill every channel of the default
 // namespace; prepare changes that and everything else.
-func Start(t testing.TB, prepare func(*relay.Config), systems ...relay.System) *Rig {
+func Start(t testing.TB, prepare func(*config.Config), systems ...relay.System) *Rig {
 	t.Helper()
-	free := relay.Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}
-	cfg := relay.Config{
-		Auth:       relay.Auth{Keys: []relay.TokenKey{{Algorithm: "HS256", Secret: secret}}, Leeway: new(time.Duration(0))},
-		API:        relay.API{Keys: []relay.APIKey{{Name: "backend", Secret: key}}},
-		Namespaces: relay.Namespaces{"default": {Subscribe: relay.Authenticated, Publish: relay.Authenticated, Limit: free}},
-		Limit:      relay.Limit{Commands: units.Rate{Count: 1 << 30, Per: time.Second}},
+	free := config.Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}
+	cfg := config.Config{
+		Auth:       config.Auth{Keys: []config.TokenKey{{Algorithm: "HS256", Secret: secret}}, Leeway: new(time.Duration(0))},
+		API:        config.API{Keys: []config.APIKey{{Name: "backend", Secret: key}}},
+		Namespaces: config.Namespaces{"default": {Subscribe: config.Authenticated, Publish: config.Authenticated, Limit: free}},
+		Limit:      config.Limit{Commands: units.Rate{Count: 1 << 30, Per: time.Second}},
 		Drain:      time.Second,
 	}
 	if prepare != nil {

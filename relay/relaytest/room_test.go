@@ -7,6 +7,7 @@ import (
 
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 )
 
@@ -34,7 +35,7 @@ func (b *board) Start(core *relay.Core) error {
 			return true
 		},
 	})
-	if err := core.Reserve("board", relay.Namespace{Subscribe: relay.Authenticated}); err != nil {
+	if err := core.Reserve("board", config.Namespace{Subscribe: config.Authenticated}); err != nil {
 		return err
 	}
 	id := &auth.Identity{User: "u1"}

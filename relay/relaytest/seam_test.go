@@ -10,6 +10,7 @@ import (
 	"weir/internal/units"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 )
 
@@ -37,7 +38,7 @@ func (desk) Start(core *relay.Core) error {
 
 const page = "https://app.example"
 
-func withPage(c *relay.Config) {
+func withPage(c *config.Config) {
 	c.Origins = []string{page}
 	c.Auth.Cookie = "session"
 }
@@ -114,7 +115,7 @@ func TestCookieNeedsOrigin(t *testing.T) {
 }
 
 func TestUserQuota(t *testing.T) {
-	g := relaytest.Start(t, func(c *relay.Config) { c.Limit.Commands = units.Rate{Count: 3, Per: time.Hour} }, desk{})
+	g := relaytest.Start(t, func(c *config.Config) { c.Limit.Commands = units.Rate{Count: 3, Per: time.Hour} }, desk{})
 	for i := range 6 {
 		if status, out := g.As("u1", "GET", "/desk", nil); status != 200 {
 			t.Fatal(i, status, out)

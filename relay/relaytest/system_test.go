@@ -11,6 +11,7 @@ import (
 	"weir/broker"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 )
 
@@ -73,7 +74,7 @@ func (h *hall) Start(core *relay.Core) error {
 		}
 		return relay.Unknown
 	}, nil)
-	return core.Reserve("lobbyist", relay.Namespace{})
+	return core.Reserve("lobbyist", config.Namespace{})
 }
 
 func (h *hall) Close() { h.ended.Store(true) }

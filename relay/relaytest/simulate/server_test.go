@@ -12,6 +12,7 @@ import (
 	"weir/internal/memnet"
 	"weir/internal/units"
 	"weir/relay"
+	"weir/relay/config"
 )
 
 // What the relay accepts.
@@ -41,24 +42,24 @@ type server struct {
 	ending sync.WaitGroup // relays that have crashed and still end
 }
 
-// config is a relay with every kind of channel: kept long, kept short, conflated, and kept on disk, with readers who
+// settings is a relay with every kind of channel: kept long, kept short, conflated, and kept on disk, with readers who
 // wait for that and who do not.
-func config() relay.Config {
-	free := relay.Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}
+func settings() config.Config {
+	free := config.Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}
 	conflate, size, all := false, 6, 1_000_000
-	open := relay.Namespace{Subscribe: relay.Authenticated, Publish: relay.Authenticated, Limit: free, Batch: relay.Batch{Conflate: &conflate}}
+	open := config.Namespace{Subscribe: config.Authenticated, Publish: config.Authenticated, Limit: free, Batch: config.Batch{Conflate: &conflate}}
 	short, conflated := open, open
-	short.History.Size, short.Slow = &size, relay.Resync
-	conflated.Batch.Conflate, conflated.Slow = nil, relay.Resync
+	short.History.Size, short.Slow = &size, config.Resync
+	conflated.Batch.Conflate, conflated.Slow = nil, config.Resync
 	kept := open
 	kept.Durable, kept.History.Size, kept.History.TTL = true, &all, 20*365*24*time.Hour
 	safe := kept
-	safe.Deliver, safe.Slow = relay.AfterDisk, relay.Resync
-	return relay.Config{
-		Auth:       relay.Auth{Keys: []relay.TokenKey{{Algorithm: "HS256", Secret: secret}}},
-		API:        relay.API{Keys: []relay.APIKey{{Name: "backend", Secret: apiKey}}},
-		Namespaces: relay.Namespaces{"default": open, "log": open, "short": short, "map": conflated, "disk": kept, "safe": safe},
-		Limit:      relay.Limit{Queue: 64 * units.KiB},
+	safe.Deliver, safe.Slow = config.AfterDisk, config.Resync
+	return config.Config{
+		Auth:       config.Auth{Keys: []config.TokenKey{{Algorithm: "HS256", Secret: secret}}},
+		API:        config.API{Keys: []config.APIKey{{Name: "backend", Secret: apiKey}}},
+		Namespaces: config.Namespaces{"default": open, "log": open, "short": short, "map": conflated, "disk": kept, "safe": safe},
+		Limit:      config.Limit{Queue: 64 * units.KiB},
 		Drain:      2 * time.Second,
 		Shards:     4,
 	}
@@ -69,7 +70,7 @@ const buffer = 8 << 10
 
 // start starts a relay.
 func (s *server) start() error {
-	cfg := config()
+	cfg := settings()
 	var ahead time.Duration
 	cfg.Wal, cfg.Data, ahead = s.machine.storage()
 	cfg.Clock = s.machine.clock

@@ -10,16 +10,16 @@ import (
 
 	"github.com/coder/websocket"
 
-	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/analytics"
 )
 
 func TestMain(m *testing.M) { relaytest.Main(m) }
 
-func start(t *testing.T, prepare ...func(*relay.Config)) *relaytest.Rig {
+func start(t *testing.T, prepare ...func(*config.Config)) *relaytest.Rig {
 	t.Helper()
-	return relaytest.Start(t, func(c *relay.Config) {
+	return relaytest.Start(t, func(c *config.Config) {
 		for _, f := range prepare {
 			f(c)
 		}
@@ -244,7 +244,7 @@ func TestBadEvents(t *testing.T) {
 
 // TestMetricsAreBounded: what comes beyond is counted as "other" of its topic.
 func TestMetricsAreBounded(t *testing.T) {
-	g := start(t, func(c *relay.Config) { c.Analytics.Metrics = 2 })
+	g := start(t, func(c *config.Config) { c.Analytics.Metrics = 2 })
 	for i := range 50 {
 		emit(g, "user.action", fmt.Sprintf(`{"name":"n%d"}`, i))
 	}
@@ -262,8 +262,8 @@ func TestMetricsAreBounded(t *testing.T) {
 
 // TestAlertIsRaisedOnceAndClearedOnce, and found by dashboards that come in between.
 func TestAlertIsRaisedOnceAndClearedOnce(t *testing.T) {
-	g := start(t, func(c *relay.Config) {
-		c.Analytics.Alerts = []relay.Alert{{Name: "busy", Metric: "weir.sessions/ws", Window: time.Second, Threshold: new(3.0), Level: "critical"}}
+	g := start(t, func(c *config.Config) {
+		c.Analytics.Alerts = []config.Alert{{Name: "busy", Metric: "weir.sessions/ws", Window: time.Second, Threshold: new(3.0), Level: "critical"}}
 	})
 	b := watch(g)
 	if len(b.snapshot["alerts"].([]any)) != 0 {
@@ -292,8 +292,8 @@ func TestAlertIsRaisedOnceAndClearedOnce(t *testing.T) {
 
 // TestAlertsReachBackends as events of their own topic.
 func TestAlertsReachBackends(t *testing.T) {
-	g := start(t, func(c *relay.Config) {
-		c.Analytics.Alerts = []relay.Alert{{Name: "busy", Metric: "weir.channels", Window: time.Second, Threshold: new(0.0)}}
+	g := start(t, func(c *config.Config) {
+		c.Analytics.Alerts = []config.Alert{{Name: "busy", Metric: "weir.channels", Window: time.Second, Threshold: new(0.0)}}
 	})
 	g.Await(func() bool {
 		status, out := g.Backend("GET", "/v1/channels/event:analytics.alert/history", nil)
@@ -472,9 +472,9 @@ func TestHistory(t *testing.T) {
 // TestRestartKeepsTotalsAndAlerts when there is a data directory.
 func TestRestartKeepsTotalsAndAlerts(t *testing.T) {
 	dir := t.TempDir()
-	prepare := func(c *relay.Config) {
+	prepare := func(c *config.Config) {
 		c.Data = dir
-		c.Analytics.Alerts = []relay.Alert{{Name: "always", Metric: "weir.memory", Window: time.Second, Threshold: new(1.0)}}
+		c.Analytics.Alerts = []config.Alert{{Name: "always", Metric: "weir.memory", Window: time.Second, Threshold: new(1.0)}}
 	}
 	g := start(t, prepare)
 	emit(g, "user.action", `{"value":5}`)

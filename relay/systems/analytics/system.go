@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/relay"
+	"weir/relay/config"
 )
 
 // Namespace holds what the system keeps.
@@ -52,15 +53,15 @@ type topic struct {
 func New() *System { return new(System) }
 
 // Name implements relay.System.
-func (s *System) Name() string { return relay.SystemAnalytics }
+func (s *System) Name() string { return config.SystemAnalytics }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core = core
 	cfg := core.Config().Analytics
 	// A second's updates leave together.
-	if err := core.Reserve(Namespace, relay.Namespace{
-		Durable: true, Unmeasured: true, Presence: new(bool), History: relay.History{Size: new(16)}, Batch: relay.Batch{Eager: new(bool)},
+	if err := core.Reserve(Namespace, config.Namespace{
+		Durable: true, Unmeasured: true, Presence: new(bool), History: config.History{Size: new(16)}, Batch: config.Batch{Eager: new(bool)},
 	}); err != nil {
 		return err
 	}

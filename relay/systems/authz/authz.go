@@ -11,6 +11,7 @@ import (
 	"weir/internal/safedial"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/systems/webhook"
 )
 
@@ -24,7 +25,7 @@ const (
 type System struct {
 	// Set once by Start.
 	core     *relay.Core
-	config   relay.AuthWebhook
+	config   config.AuthWebhook
 	keys     [][]byte
 	client   *http.Client
 	counters counters

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/webhook"
 )
@@ -70,9 +71,9 @@ func (b *backend) questions() int {
 }
 
 func start(t *testing.T, b *backend) *relaytest.Rig {
-	return relaytest.Start(t, func(c *relay.Config) {
-		c.Auth.Webhook = relay.AuthWebhook{URL: b.URL, Secrets: []string{secret}, AllowInsecure: true, Timeout: 500 * time.Millisecond}
-		c.Namespaces["asked"] = relay.Namespace{Subscribe: relay.ByWebhook, Publish: relay.ByWebhook}
+	return relaytest.Start(t, func(c *config.Config) {
+		c.Auth.Webhook = config.AuthWebhook{URL: b.URL, Secrets: []string{secret}, AllowInsecure: true, Timeout: 500 * time.Millisecond}
+		c.Namespaces["asked"] = config.Namespace{Subscribe: config.ByWebhook, Publish: config.ByWebhook}
 	}, New())
 }
 
@@ -225,9 +226,9 @@ func TestOneQuestion(t *testing.T) {
 	gate := make(chan struct{})
 	asked := make(chan struct{}, 100)
 	b := newBackend(t, func(question) (int, string) { asked <- struct{}{}; <-gate; return 200, `{"allow":true}` })
-	g := relaytest.Start(t, func(c *relay.Config) {
-		c.Auth.Webhook = relay.AuthWebhook{URL: b.URL, Secrets: []string{secret}, AllowInsecure: true}
-		c.Namespaces["asked"] = relay.Namespace{Subscribe: relay.ByWebhook}
+	g := relaytest.Start(t, func(c *config.Config) {
+		c.Auth.Webhook = config.AuthWebhook{URL: b.URL, Secrets: []string{secret}, AllowInsecure: true}
+		c.Namespaces["asked"] = config.Namespace{Subscribe: config.ByWebhook}
 	}, New())
 	var peers []*relaytest.Peer
 	for range 10 {
@@ -266,8 +267,8 @@ func TestBothNamesOfMetrics(t *testing.T) {
 }
 
 func TestNobodyToAsk(t *testing.T) {
-	cfg := relay.Config{Dev: true}
-	cfg.Namespaces = relay.Namespaces{"asked": {Subscribe: relay.ByWebhook}}
+	cfg := config.Config{Dev: true}
+	cfg.Namespaces = config.Namespaces{"asked": {Subscribe: config.ByWebhook}}
 	if _, err := relay.New(cfg, nil); err == nil || !strings.Contains(err.Error(), "auth.webhook.url") {
 		t.Error(err)
 	}

@@ -6,13 +6,14 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"weir/relay"
+	"weir/relay/config"
 )
 
 // System is the chat. Make it with New.
 type System struct {
 	// Set once by Start.
 	core     *relay.Core
-	limit    relay.Chat
+	limit    config.Chat
 	durable  bool // state is on a disk, and channels leave memory
 	event    int  // bytes that an event may have
 	rooms    rooms
@@ -24,7 +25,7 @@ type System struct {
 func New() *System { return new(System) }
 
 // Name implements relay.System.
-func (s *System) Name() string { return relay.SystemChat }
+func (s *System) Name() string { return config.SystemChat }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // Everybody who follows a room sees one order, which is that of the positions; lastMessage is the last, and the
@@ -81,7 +81,7 @@ func TestOneMessageForANonce(t *testing.T) {
 // and what the lists say is the same.
 func TestBoundsHoldAtOnce(t *testing.T) {
 	const most, rooms = 5, 3
-	g := start(t, func(c *relay.Config) { c.Chat.Members, c.Chat.Rooms = most, rooms })
+	g := start(t, func(c *config.Config) { c.Chat.Members, c.Chat.Rooms = most, rooms })
 	var ids []string
 	for i := range 5 {
 		ids = append(ids, g.want(201, fmt.Sprint("owner", i), "POST", "/chat/rooms", message{"name": "n"})["id"].(string))

@@ -5,7 +5,7 @@ import (
 	"reflect"
 	"testing"
 
-	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/chat"
 )
@@ -20,7 +20,7 @@ type (
 // rig is a relay with a chat.
 type rig struct{ *relaytest.Rig }
 
-func start(t testing.TB, prepare func(*relay.Config)) *rig {
+func start(t testing.TB, prepare func(*config.Config)) *rig {
 	t.Helper()
 	return &rig{relaytest.Start(t, prepare, chat.New())}
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // members is who a room says its members are.
@@ -213,7 +213,7 @@ func TestListRooms(t *testing.T) {
 
 // Members and rooms of a user are bounded, and the answer says so.
 func TestBounds(t *testing.T) {
-	g := start(t, func(c *relay.Config) { c.Chat.Members, c.Chat.Rooms = 3, 2 })
+	g := start(t, func(c *config.Config) { c.Chat.Members, c.Chat.Rooms = 3, 2 })
 	room := g.room(nil, "u2")
 	path := "/chat/rooms/" + room
 	g.want(201, "u3", "POST", path+"/join", nil)

@@ -5,13 +5,13 @@ import (
 	"slices"
 	"testing"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // With a data directory rooms, members, messages, read markers and nonces outlive the process.
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
-	keep := func(c *relay.Config) { c.Data = dir }
+	keep := func(c *config.Config) { c.Data = dir }
 	g := start(t, keep)
 	room := g.room(message{"description": "d", "isPrivate": true}, "u2", "u3")
 	path := "/chat/rooms/" + room
@@ -68,7 +68,7 @@ func TestRestart(t *testing.T) {
 // The newest message may be a deleted one, or none.
 func TestRestartAfterDeletions(t *testing.T) {
 	dir := t.TempDir()
-	keep := func(c *relay.Config) { c.Data = dir }
+	keep := func(c *config.Config) { c.Data = dir }
 	g := start(t, keep)
 	room := g.room(nil, "u2")
 	path := "/chat/rooms/" + room
@@ -94,7 +94,7 @@ func TestRestartAfterDeletions(t *testing.T) {
 // Rooms may hold messages from before their ids were UUIDs: both kinds page, edit, react, are read and deleted in one room.
 func TestRestartWithBothKindsOfIds(t *testing.T) {
 	dir := t.TempDir()
-	keep := func(c *relay.Config) { c.Data = dir }
+	keep := func(c *config.Config) { c.Data = dir }
 	g := start(t, keep)
 	room := g.room(nil, "u2")
 	path := "/chat/rooms/" + room

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // The row Rooms.
@@ -24,7 +24,7 @@ func TestRooms(t *testing.T) {
 
 // Lengths are code points, and what is wrong is named.
 func TestRoomValidation(t *testing.T) {
-	g := start(t, func(c *relay.Config) { c.Chat.Members = 3 })
+	g := start(t, func(c *config.Config) { c.Chat.Members = 3 })
 	for _, tt := range []struct {
 		body   any
 		status int

@@ -6,7 +6,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // The namespaces, and the groups within them.
@@ -32,9 +32,9 @@ const blockSize = 128
 // reserve makes the namespaces of the state. How many rooms a user may be in is kept by the index: it holds no
 // more items.
 func (s *System) reserve() error {
-	policy := relay.Namespace{
-		History: relay.History{Size: new(int)}, Presence: new(bool), Durable: true,
-		Limit: relay.Bounds{Items: s.limit.Members + 2*(s.limit.Messages/blockSize) + 1000},
+	policy := config.Namespace{
+		History: config.History{Size: new(int)}, Presence: new(bool), Durable: true,
+		Limit: config.Bounds{Items: s.limit.Members + 2*(s.limit.Messages/blockSize) + 1000},
 	}
 	if err := s.core.Reserve(stateNamespace, policy); err != nil {
 		return err

@@ -5,11 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 func TestAPI(t *testing.T) {
-	g := start(t, func(c *relay.Config) { c.Documents.Size = 2 << 10 })
+	g := start(t, func(c *config.Config) { c.Documents.Size = 2 << 10 })
 	status, body := g.Backend("GET", "/v1/documents/d1", nil)
 	if status != 404 || body.(m)["code"] != "not_found" {
 		t.Fatal(status, body)
@@ -121,7 +121,7 @@ func TestEmptyDocument(t *testing.T) {
 // Documents are on disk where there is a data directory: text, operations, epoch, and what tells resends.
 func TestDurable(t *testing.T) {
 	dir := t.TempDir()
-	durable := func(c *relay.Config) { swift(c); c.Data = dir }
+	durable := func(c *config.Config) { swift(c); c.Data = dir }
 	g := start(t, durable)
 	a, hello, doc := edit(g, "u1", "d1/collaborate")
 	b, _, _ := edit(g, "u2", "d1/collaborate")

@@ -8,7 +8,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // A document of which something is damaged on disk is refused, and nothing of it is given up: it is neither taken for one that
@@ -16,7 +16,7 @@ import (
 func TestDamagedDocument(t *testing.T) {
 	for bucket, channel := range map[string]string{"items": "document-head:d1", "history": "document-log:d1"} {
 		dir := t.TempDir()
-		durable := func(c *relay.Config) { swift(c); c.Data = dir }
+		durable := func(c *config.Config) { swift(c); c.Data = dir }
 		g := start(t, durable)
 		if status, body := g.Backend("PUT", "/v1/documents/d1", m{"text": "kept"}); status != 200 {
 			t.Fatal(status, body)

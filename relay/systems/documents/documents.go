@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"weir/relay"
+	"weir/relay/config"
 )
 
 // Documents are those that are open. There is no lock that two of them share.
 type Documents struct {
 	// Set once by newDocuments.
 	shelf  shelf
-	config relay.Documents
+	config config.Documents
 	now    func() time.Time
 	counts counters
 

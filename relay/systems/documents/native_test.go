@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/documents"
 	"weir/relay/systems/documents/text"
@@ -20,9 +20,9 @@ import (
 type m = relaytest.Message
 
 // start starts a relay on which everybody with a token may edit everything.
-func start(t testing.TB, prepare ...func(*relay.Config)) *relaytest.Rig {
-	return relaytest.Start(t, func(c *relay.Config) {
-		c.Namespaces["document"] = relay.Namespace{Subscribe: relay.Authenticated, Publish: relay.Authenticated}
+func start(t testing.TB, prepare ...func(*config.Config)) *relaytest.Rig {
+	return relaytest.Start(t, func(c *config.Config) {
+		c.Namespaces["document"] = config.Namespace{Subscribe: config.Authenticated, Publish: config.Authenticated}
 		for _, f := range prepare {
 			f(c)
 		}
@@ -30,7 +30,7 @@ func start(t testing.TB, prepare ...func(*relay.Config)) *relaytest.Rig {
 }
 
 // swift lets answers come soon, for tests that wait for many.
-func swift(c *relay.Config) {
+func swift(c *config.Config) {
 	window := time.Millisecond
 	ns := c.Namespaces["document"]
 	ns.Batch.Window = &window
@@ -111,7 +111,7 @@ func TestMissedComesBeforeAnswer(t *testing.T) {
 }
 
 func TestHostileOperations(t *testing.T) {
-	g := start(t, func(c *relay.Config) { c.Documents.Size = 4 << 10 })
+	g := start(t, func(c *config.Config) { c.Documents.Size = 4 << 10 })
 	if status, body := g.Backend("PUT", "/v1/documents/d1", m{"text": "a😅b"}); status != 200 {
 		t.Fatal(status, body)
 	}
@@ -527,10 +527,10 @@ func TestOperationsWithoutIDs(t *testing.T) {
 
 // What still waits in the window has not been sent: an operation without a version is not taken for one that knows it.
 func TestOperationBesideOneInTheWindow(t *testing.T) {
-	g := start(t, func(c *relay.Config) {
+	g := start(t, func(c *config.Config) {
 		window, eager := 300*time.Millisecond, false
 		ns := c.Namespaces["document"]
-		ns.Batch = relay.Batch{Window: &window, Eager: &eager}
+		ns.Batch = config.Batch{Window: &window, Eager: &eager}
 		c.Namespaces["document"] = ns
 	})
 	a, _, _ := edit(g, "u1", "d1/collaborate")
@@ -551,7 +551,7 @@ func TestOperationBesideOneInTheWindow(t *testing.T) {
 
 // A paste that is larger than a message may be is refused for what it is, and the document stays open.
 func TestLargePaste(t *testing.T) {
-	g := start(t, swift, func(c *relay.Config) { c.Documents.Message = 64 << 10 })
+	g := start(t, swift, func(c *config.Config) { c.Documents.Message = 64 << 10 })
 	a, hello, _ := edit(g, "u1", "d1/collaborate")
 	if limits, _ := hello["limits"].(m); limits["message"] != float64(64<<10) {
 		t.Error(hello)

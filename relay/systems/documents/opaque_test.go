@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/documents"
 )
@@ -127,7 +127,7 @@ func TestOpaqueGrantsAndDisk(t *testing.T) {
 	want(reader, "error", m{"code": "forbidden"})
 	g.Stop()
 
-	durable := func(c *relay.Config) { swift(c); c.Data = dir }
+	durable := func(c *config.Config) { swift(c); c.Data = dir }
 	g = start(t, durable)
 	a, _, _ := edit(g, "u1", "opaque/d1")
 	a.Send(push("1", 0, m{"n": 1}, m{"n": 2}))

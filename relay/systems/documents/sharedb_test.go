@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/documents"
 )
@@ -161,7 +161,7 @@ func TestShareDBRefuses(t *testing.T) {
 }
 
 func TestShareDBGrants(t *testing.T) {
-	g := relaytest.Start(t, func(c *relay.Config) { c.Limit.Subscriptions = 1 }, documents.New())
+	g := relaytest.Start(t, func(c *config.Config) { c.Limit.Subscriptions = 1 }, documents.New())
 	dial := func(ops ...string) *relaytest.Peer {
 		p, status := g.Dial(g.Token("u1", func(c *auth.Claims) { c.Channels = map[string][]string{"document:docs:*": ops} }), "/documents/sharedb")
 		if p == nil {

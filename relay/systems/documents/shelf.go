@@ -9,6 +9,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay"
+	"weir/relay/config"
 )
 
 // The namespaces of a document's channels: what its policy is, and where it is kept. Nobody but the system sees
@@ -49,12 +50,12 @@ func (k shelf) reserve() error {
 	}
 	off := false
 	history := keptMost + 500
-	p := relay.Namespace{Durable: true, Presence: &off, History: relay.History{Size: &history, TTL: -1}}
+	p := config.Namespace{Durable: true, Presence: &off, History: config.History{Size: &history, TTL: -1}}
 	if err := k.core.Reserve(logNamespace, p); err != nil {
 		return err
 	}
 	none := 0
-	p.History = relay.History{Size: &none}
+	p.History = config.History{Size: &none}
 	return k.core.Reserve(headNamespace, p)
 }
 

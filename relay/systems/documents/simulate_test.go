@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/documents/text"
 )
@@ -23,12 +24,12 @@ import (
 // bench gives tests what a system gets.
 type workbench struct{ core *relay.Core }
 
-func (*workbench) Name() string                   { return relay.SystemDocuments }
+func (*workbench) Name() string                   { return config.SystemDocuments }
 func (*workbench) Close()                         {}
 func (w *workbench) Start(core *relay.Core) error { w.core = core; return shelf{core}.reserve() }
 
 // openDocuments are documents without any connections, with a clock of their own.
-func openDocuments(t testing.TB, clock func() time.Time, prepare func(*relay.Config)) *Documents {
+func openDocuments(t testing.TB, clock func() time.Time, prepare func(*config.Config)) *Documents {
 	w := new(workbench)
 	relaytest.Start(t, prepare, w)
 	s := newDocuments(w.core)

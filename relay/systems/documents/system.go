@@ -6,6 +6,7 @@ import (
 
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // sweepEvery is how often documents are looked at for what time has done.
@@ -23,14 +24,14 @@ type System struct {
 func New() *System { return new(System) }
 
 // Name implements relay.System.
-func (s *System) Name() string { return relay.SystemDocuments }
+func (s *System) Name() string { return config.SystemDocuments }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.documents = newDocuments(core)
-	policy := relay.Namespace{Publish: relay.Capability}
+	policy := config.Namespace{Publish: config.Capability}
 	if core.Config().Dev {
-		policy = relay.Namespace{Subscribe: relay.Authenticated, Publish: relay.Authenticated}
+		policy = config.Namespace{Subscribe: config.Authenticated, Publish: config.Authenticated}
 	}
 	if err := core.Reserve(namespace, policy); err != nil {
 		return err

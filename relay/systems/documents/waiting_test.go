@@ -13,7 +13,7 @@ import (
 
 	"weir/broker"
 	"weir/broker/disk/memdisk"
-	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/documents/text"
 )
@@ -22,10 +22,10 @@ import (
 // nothing is told before the disk has it.
 
 // serving is a relay whose documents the test can reach into.
-func serving(t testing.TB, prepare ...func(*relay.Config)) (*relaytest.Rig, *Documents) {
+func serving(t testing.TB, prepare ...func(*config.Config)) (*relaytest.Rig, *Documents) {
 	s := New()
-	g := relaytest.Start(t, func(c *relay.Config) {
-		c.Namespaces["document"] = relay.Namespace{Subscribe: relay.Authenticated, Publish: relay.Authenticated}
+	g := relaytest.Start(t, func(c *config.Config) {
+		c.Namespaces["document"] = config.Namespace{Subscribe: config.Authenticated, Publish: config.Authenticated}
 		for _, f := range prepare {
 			f(c)
 		}
@@ -232,7 +232,7 @@ func TestNothingIsToldOfWhatTheDiskRefuses(t *testing.T) {
 		}
 		return nil
 	})
-	g, _ := serving(t, func(c *relay.Config) { c.Data, c.Wal = t.TempDir(), wal })
+	g, _ := serving(t, func(c *config.Config) { c.Data, c.Wal = t.TempDir(), wal })
 	if status, body := g.Backend("PUT", "/v1/documents/notes:D", j{"text": "hello"}); status != http.StatusOK {
 		t.Fatal(status, body)
 	}
@@ -273,7 +273,7 @@ func TestNothingIsToldOfWhatTheDiskRefuses(t *testing.T) {
 // Whatever a client of ShareDB says, however wrong and in whatever order, on a disk that takes its time: it is
 // answered or closed, and nothing panics.
 func TestShareDBNeverPanics(t *testing.T) {
-	g, s := serving(t, func(c *relay.Config) { c.Data = t.TempDir() })
+	g, s := serving(t, func(c *config.Config) { c.Data = t.TempDir() })
 	for _, id := range []string{"notes:D", "notes:E"} {
 		d, err := s.get(id)
 		if err != nil {

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/documents"
 	"weir/relay/systems/documents/yjs"
@@ -106,7 +106,7 @@ func TestYjs(t *testing.T) {
 }
 
 func TestYjsRefuses(t *testing.T) {
-	g := start(t, func(c *relay.Config) { c.Documents.Size = 1 << 10 })
+	g := start(t, func(c *config.Config) { c.Documents.Size = 1 << 10 })
 	for name, tt := range map[string]struct {
 		message string
 		code    int
@@ -166,7 +166,7 @@ func TestYjsReaders(t *testing.T) {
 // Updates are on disk where there is a data directory, merged or not.
 func TestYjsDurable(t *testing.T) {
 	dir := t.TempDir()
-	durable := func(c *relay.Config) { c.Data = dir }
+	durable := func(c *config.Config) { c.Data = dir }
 	g := start(t, durable)
 	a, b := g.WS("u1", "/documents/yjs/d1"), g.WS("u2", "/documents/yjs/d1")
 	presence(b)

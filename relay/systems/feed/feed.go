@@ -10,6 +10,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // Namespace holds the items of each user: "feed:{user}".
@@ -31,13 +32,13 @@ type System struct {
 func New() *System { return new(System) }
 
 // Name implements relay.System.
-func (s *System) Name() string { return relay.SystemFeed }
+func (s *System) Name() string { return config.SystemFeed }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core = core
-	err := core.Reserve(Namespace, relay.Namespace{
-		History: relay.History{TTL: kept}, Durable: true, Presence: new(bool), Once: true,
+	err := core.Reserve(Namespace, config.Namespace{
+		History: config.History{TTL: kept}, Durable: true, Presence: new(bool), Once: true,
 	})
 	if err != nil {
 		return err

@@ -12,17 +12,17 @@ import (
 	"time"
 
 	"weir/internal/units"
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/feed"
 )
 
 func TestMain(m *testing.M) { relaytest.Main(m) }
 
-func start(t *testing.T, prepare ...func(*relay.Config)) *relaytest.Rig {
+func start(t *testing.T, prepare ...func(*config.Config)) *relaytest.Rig {
 	t.Helper()
-	return relaytest.Start(t, func(c *relay.Config) {
+	return relaytest.Start(t, func(c *config.Config) {
 		for _, f := range prepare {
 			f(c)
 		}
@@ -167,8 +167,8 @@ func TestConnectedKeepsThePlace(t *testing.T) {
 
 // TestResumeThatIsNotPossible is told, and what is kept comes all the same.
 func TestResumeThatIsNotPossible(t *testing.T) {
-	g := start(t, func(c *relay.Config) {
-		c.Namespaces["feed"] = relay.Namespace{History: relay.History{Size: new(2)}, Subscribe: relay.Backend, Publish: relay.Backend}
+	g := start(t, func(c *config.Config) {
+		c.Namespaces["feed"] = config.Namespace{History: config.History{Size: new(2)}, Subscribe: config.Backend, Publish: config.Backend}
 	})
 	cursor := follow(g, "u5", "").LastID
 	for i := range 5 {
@@ -322,7 +322,7 @@ func TestUserNames(t *testing.T) {
 
 // TestBrowsersNeedNoHeader: a cookie or a ticket lets them in; the ticket once.
 func TestBrowsersNeedNoHeader(t *testing.T) {
-	g := start(t, func(c *relay.Config) {
+	g := start(t, func(c *config.Config) {
 		c.Auth.Cookie = "session"
 		c.Origins = []string{"https://app.example"}
 	})
@@ -357,7 +357,7 @@ func TestBrowsersNeedNoHeader(t *testing.T) {
 
 // TestHeartbeat is a comment, however little happens.
 func TestHeartbeat(t *testing.T) {
-	g := start(t, func(c *relay.Config) { c.Heartbeat = time.Second })
+	g := start(t, func(c *config.Config) { c.Heartbeat = time.Second })
 	s := follow(g, "u1", "")
 	for range 2 {
 		if text := s.Comment(); text != "heartbeat" {
@@ -368,7 +368,7 @@ func TestHeartbeat(t *testing.T) {
 
 // TestSlowReaderIsClosed, and costs no more than its queue.
 func TestSlowReaderIsClosed(t *testing.T) {
-	g := start(t, func(c *relay.Config) { c.Limit.Queue, c.Limit.Message = 64*units.KiB, 64*units.KiB })
+	g := start(t, func(c *config.Config) { c.Limit.Queue, c.Limit.Message = 64*units.KiB, 64*units.KiB })
 	s := follow(g, "u1", "")
 	body := `{"type":"post","data":"` + strings.Repeat("x", 60<<10) + `"}`
 	for range 400 { // far more than the sockets hold
@@ -427,7 +427,7 @@ func TestDrainTellsWhenToComeBack(t *testing.T) {
 // TestRestartKeepsItems when there is a data directory.
 func TestRestartKeepsItems(t *testing.T) {
 	dir := t.TempDir()
-	data := func(c *relay.Config) { c.Data = dir }
+	data := func(c *config.Config) { c.Data = dir }
 	g := start(t, data)
 	post(g, "u1", `{"type":"post","data":1,"id":"x1"}`)
 	post(g, "u1", `{"type":"post","data":2,"id":"x2"}`)

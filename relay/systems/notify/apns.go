@@ -14,7 +14,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // mostAPNs is the most bytes of a payload, as Apple has it.
@@ -42,7 +42,7 @@ type apns struct {
 	token  *token
 }
 
-func newAPNs(client *http.Client, c relay.APNs, key *ecdsa.PrivateKey, ttl time.Duration) *apns {
+func newAPNs(client *http.Client, c config.APNs, key *ecdsa.PrivateKey, ttl time.Duration) *apns {
 	a := &apns{client: client, url: strings.TrimSuffix(c.URL, "/") + "/3/device/", topic: c.Topic, ttl: ttl}
 	a.token = &token{fetch: func(context.Context) (string, time.Time, error) {
 		now := time.Now()

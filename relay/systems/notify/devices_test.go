@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"weir/internal/safedial"
-	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 )
 
@@ -22,12 +22,12 @@ func TestDevicesAreChecked(t *testing.T) {
 		m[key] = value
 		return m
 	}
-	g := relaytest.Start(t, func(c *relay.Config) {
+	g := relaytest.Start(t, func(c *config.Config) {
 		v, err := NewVAPID()
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Notify.WebPush = relay.WebPush{Secret: v.Private, Subject: subject}
+		c.Notify.WebPush = config.WebPush{Secret: v.Private, Subject: subject}
 		f := newFirebase(t)
 		c.Notify.FCM = f.config()
 		a := newApple(t)
@@ -146,7 +146,7 @@ func TestDevicesAreTheirOwners(t *testing.T) {
 }
 
 func TestDevicesOfAUserAreBounded(t *testing.T) {
-	g := start(t, func(c *relay.Config) { c.Notify.Devices = 3 })
+	g := start(t, func(c *config.Config) { c.Notify.Devices = 3 })
 	for i := range 4 {
 		g.register("u1", map[string]any{"kind": "fcm", "token": fmt.Sprint("t", i), "name": fmt.Sprint("device ", i)})
 		if i == 2 { // the first one is in use
@@ -213,7 +213,7 @@ func TestVAPIDKey(t *testing.T) {
 // Development mode makes a key of its own.
 func TestVAPIDKeyOfDevelopment(t *testing.T) {
 	w := newWorld(t)
-	g := w.start(t, func(c *relay.Config) { c.Notify.WebPush = relay.WebPush{} })
+	g := w.start(t, func(c *config.Config) { c.Notify.WebPush = config.WebPush{} })
 	_, out := g.As("u1", "GET", "/devices/vapid", nil)
 	public := out.(relaytest.Message)["publicKey"].(string)
 	s := newPushService(t, func() string { return public }, "mailto:weir@example.com")

@@ -9,6 +9,7 @@ import (
 
 	"weir/internal/contain"
 	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 )
 
@@ -88,7 +89,7 @@ func TestReadOnEveryDevice(t *testing.T) {
 
 // A page that loads later reads what there is, the newest first, a page at a time; there are so many and no more.
 func TestInboxIsPagedAndBounded(t *testing.T) {
-	g := start(t, func(c *relay.Config) { c.Notify.Inbox = 10 })
+	g := start(t, func(c *config.Config) { c.Notify.Inbox = 10 })
 	var ids []string
 	for i := range 13 {
 		ids = append(ids, g.notify(relaytest.Message{"userId": "u1", "title": fmt.Sprint("n", i)}))
@@ -133,7 +134,7 @@ func TestInboxIsPagedAndBounded(t *testing.T) {
 func TestRestart(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()
-	durable := func(c *relay.Config) { c.Data = dir }
+	durable := func(c *config.Config) { c.Data = dir }
 	g := w.start(t, durable)
 	g.register("u1", w.push.subscribe("phone"))
 	g.register("u1", w.hooks.hook("home"))

@@ -18,6 +18,7 @@ import (
 	"weir/internal/safedial"
 	"weir/internal/wire"
 	"weir/relay"
+	"weir/relay/config"
 )
 
 // The topics.
@@ -33,11 +34,11 @@ const lastChance = 2 * time.Second
 
 // System tells users of something on all their devices. Make it with New.
 type System struct {
-	clients func(c *relay.Config) *clients // replaced by tests
+	clients func(c *config.Config) *clients // replaced by tests
 
 	// Set once by Start.
 	core   *relay.Core
-	config relay.Notify
+	config config.Notify
 	log    *slog.Logger
 	kinds  []string // of devices that can be reached
 	vapid  *VAPID   // nil: there is no web push
@@ -54,7 +55,7 @@ type clients struct {
 	user, fcm, apns *http.Client
 }
 
-func newClients(c *relay.Config) *clients {
+func newClients(c *config.Config) *clients {
 	n := c.Notify
 	x := &clients{safedial.Client(n.Timeout), safedial.Client(n.Timeout), safedial.Client(n.Timeout)}
 	if c.Dev {
@@ -79,7 +80,7 @@ func (x *clients) close() {
 func New() *System { return &System{clients: newClients} }
 
 // Name implements relay.System.
-func (s *System) Name() string { return relay.SystemNotify }
+func (s *System) Name() string { return config.SystemNotify }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
@@ -127,7 +128,7 @@ func (s *System) Start(core *relay.Core) error {
 
 // reserve makes the channels of devices and those of users durable, if there is where to keep them.
 func (s *System) reserve() error {
-	if err := s.core.Reserve(Namespace, relay.Namespace{Presence: new(bool), History: relay.History{Size: new(0)}, Limit: relay.Bounds{Items: 1 << 20}, Durable: true}); err != nil {
+	if err := s.core.Reserve(Namespace, config.Namespace{Presence: new(bool), History: config.History{Size: new(0)}, Limit: config.Bounds{Items: 1 << 20}, Durable: true}); err != nil {
 		return err
 	}
 	own := s.core.Config().Namespaces["default"] // as users' channels are without us

@@ -10,6 +10,7 @@ import (
 
 	"weir/internal/contain"
 	"weir/relay"
+	"weir/relay/config"
 )
 
 // delivery is a notification on its way to the devices of its user.
@@ -45,7 +46,7 @@ type attempt struct {
 // queue is what is on its way to devices.
 type queue struct {
 	// Set once by newQueue.
-	config  relay.Notify
+	config  config.Notify
 	senders map[string]sender
 	run     func(work func()) bool            // on a pool that has room for all that is in flight; false: it is closed
 	forget  func(user string, d *device) bool // a device that is no more; false: it is again
@@ -70,7 +71,7 @@ type queue struct {
 	work sync.WaitGroup // attempts; stop waits
 }
 
-func newQueue(ctx context.Context, c relay.Notify, log *slog.Logger, hook contain.Hook) *queue {
+func newQueue(ctx context.Context, c config.Notify, log *slog.Logger, hook contain.Hook) *queue {
 	q := &queue{config: c, contain: hook, log: log, ctx: ctx, underway: make(map[string]*delivery), hosts: make(hosts)}
 	q.idle = sync.NewCond(&q.mu)
 	return q

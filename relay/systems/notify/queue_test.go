@@ -13,7 +13,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"weir/internal/contain"
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // stub is a sender in memory. Its function may block.
@@ -70,7 +70,7 @@ func TestPanicOfTheLastChance(t *testing.T) {
 		}
 	})
 	defer contain.Throw(nil)
-	q := newQueue(t.Context(), relay.Notify{}, slog.New(slog.DiscardHandler), func(string, any) {})
+	q := newQueue(t.Context(), config.Notify{}, slog.New(slog.DiscardHandler), func(string, any) {})
 	q.inFlight = 1
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
@@ -80,9 +80,9 @@ func TestPanicOfTheLastChance(t *testing.T) {
 	}
 }
 
-func newDesk(t *testing.T, change func(c *relay.Notify), answer func(ctx context.Context, d *device, try int) outcome) *desk {
+func newDesk(t *testing.T, change func(c *config.Notify), answer func(ctx context.Context, d *device, try int) outcome) *desk {
 	t.Helper()
-	c := relay.Config{}.WithDefaults().Notify
+	c := config.Config{}.WithDefaults().Notify
 	if change != nil {
 		change(&c)
 	}
@@ -135,7 +135,7 @@ func (k *desk) wantOver(want ...string) {
 // All devices are tried at once, up to the bound; one that hangs holds up no other.
 func TestSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newDesk(t, func(c *relay.Notify) { c.Parallel = 4 }, func(ctx context.Context, d *device, _ int) outcome {
+		k := newDesk(t, func(c *config.Notify) { c.Parallel = 4 }, func(ctx context.Context, d *device, _ int) outcome {
 			wait := time.Second
 			if d.Token == "hangs" {
 				wait = time.Hour
@@ -171,7 +171,7 @@ func TestSideBySide(t *testing.T) {
 func TestPausesGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		k := newDesk(t, func(c *relay.Notify) { c.Retry = time.Hour }, func(context.Context, *device, int) outcome { return outcome{verdict: failed} })
+		k := newDesk(t, func(c *config.Notify) { c.Retry = time.Hour }, func(context.Context, *device, int) outcome { return outcome{verdict: failed} })
 		defer k.close()
 		k.tell("n1", "a", "b")
 		time.Sleep(2 * time.Hour)
@@ -234,7 +234,7 @@ func TestSilentHostRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down atomic.Bool
 		down.Store(true)
-		k := newDesk(t, func(c *relay.Notify) { c.Parallel, c.Retry = 4, time.Hour }, func(ctx context.Context, d *device, _ int) outcome {
+		k := newDesk(t, func(c *config.Notify) { c.Parallel, c.Retry = 4, time.Hour }, func(ctx context.Context, d *device, _ int) outcome {
 			if d.Kind == kindWebhook && down.Load() {
 				<-ctx.Done()
 				return silence(context.DeadlineExceeded)
@@ -297,7 +297,7 @@ func TestHostsAreBounded(t *testing.T) {
 // So many are under way and no more; one is not under way twice.
 func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newDesk(t, func(c *relay.Notify) { c.Queue, c.Parallel = 3, 1 }, func(context.Context, *device, int) outcome {
+		k := newDesk(t, func(c *config.Notify) { c.Queue, c.Parallel = 3, 1 }, func(context.Context, *device, int) outcome {
 			time.Sleep(time.Second)
 			return outcome{verdict: delivered}
 		})
@@ -321,7 +321,7 @@ func TestQueueIsBounded(t *testing.T) {
 // A shutdown sends what is due, and leaves what waits for its next try.
 func TestFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newDesk(t, func(c *relay.Notify) { c.Parallel = 2 }, func(_ context.Context, d *device, _ int) outcome {
+		k := newDesk(t, func(c *config.Notify) { c.Parallel = 2 }, func(_ context.Context, d *device, _ int) outcome {
 			time.Sleep(10 * time.Millisecond)
 			if d.Token == "down" {
 				return outcome{verdict: failed}

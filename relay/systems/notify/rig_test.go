@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 )
 
@@ -47,17 +47,17 @@ func newWorld(t testing.TB) *world {
 }
 
 // start starts a relay in development mode, where loopback may be called.
-func (w *world) start(t testing.TB, change func(*relay.Config)) *rig {
+func (w *world) start(t testing.TB, change func(*config.Config)) *rig {
 	t.Helper()
-	system := &System{clients: func(c *relay.Config) *clients {
+	system := &System{clients: func(c *config.Config) *clients {
 		x := newClients(c)
 		x.apns = w.apple.Client() // which trusts its certificate
 		return x
 	}}
 	g := &rig{push: w.push, hooks: w.hooks, fire: w.fire, apple: w.apple}
-	g.Rig = relaytest.Start(t, func(c *relay.Config) {
+	g.Rig = relaytest.Start(t, func(c *config.Config) {
 		c.Dev = true
-		c.Notify = relay.Notify{FCM: w.fire.config(), APNs: w.apple.config(), WebPush: relay.WebPush{Secret: w.key.Private, Subject: subject}}
+		c.Notify = config.Notify{FCM: w.fire.config(), APNs: w.apple.config(), WebPush: config.WebPush{Secret: w.key.Private, Subject: subject}}
 		if change != nil {
 			change(c)
 		}
@@ -66,7 +66,7 @@ func (w *world) start(t testing.TB, change func(*relay.Config)) *rig {
 	return g
 }
 
-func start(t testing.TB, change func(*relay.Config)) *rig { return newWorld(t).start(t, change) }
+func start(t testing.TB, change func(*config.Config)) *rig { return newWorld(t).start(t, change) }
 
 // listen follows topics as a backend's worker does.
 func (g *rig) listen(topics ...string) *relaytest.Peer {
@@ -144,7 +144,7 @@ func decode(t testing.TB, text string) relaytest.Message {
 }
 
 // quick lets retries end soon.
-func quick(c *relay.Config) { c.Notify.Retry = 300 * time.Millisecond }
+func quick(c *config.Config) { c.Notify.Retry = 300 * time.Millisecond }
 
 // waiting is how many notifications are under way, as the metrics have it.
 func (w *world) waiting(g *rig) int {

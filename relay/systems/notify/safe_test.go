@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"weir/broker/disk/memdisk"
-	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 )
 
@@ -33,7 +33,7 @@ func TestRepeatedNotificationIsSafe(t *testing.T) {
 		defer mu.Unlock()
 		fail, stop = err, wait
 	}
-	g := start(t, func(c *relay.Config) { c.Data, c.Wal = t.TempDir(), wal })
+	g := start(t, func(c *config.Config) { c.Data, c.Wal = t.TempDir(), wal })
 	notify := func() int {
 		status, _ := g.Backend("POST", "/v1/notify", relaytest.Message{"userId": "u1", "id": "n1", "title": "hello"})
 		return status

@@ -14,6 +14,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 )
 
 // The topics.
@@ -42,7 +43,7 @@ type System struct {
 func New() *System { return new(System) }
 
 // Name implements relay.System.
-func (s *System) Name() string { return relay.SystemPresence }
+func (s *System) Name() string { return config.SystemPresence }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {

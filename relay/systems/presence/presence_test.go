@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/presence"
 )
@@ -21,11 +21,11 @@ type (
 // start is a relay in which "managed" has no presence of its own, and nobody may follow "closed".
 func start(t testing.TB) *relaytest.Rig {
 	t.Helper()
-	return relaytest.Start(t, func(c *relay.Config) {
+	return relaytest.Start(t, func(c *config.Config) {
 		ns := c.Namespaces["default"]
 		ns.Presence = new(bool)
 		c.Namespaces["managed"] = ns
-		ns.Subscribe = relay.Backend
+		ns.Subscribe = config.Backend
 		c.Namespaces["closed"] = ns
 		c.Limit.Subscriptions = 4
 	}, presence.New())

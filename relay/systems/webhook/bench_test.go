@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/relay"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 )
 
@@ -16,8 +17,8 @@ func BenchmarkDelivery(b *testing.B) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	defer srv.Close()
 	s := New()
-	relaytest.Start(b, func(c *relay.Config) {
-		c.Webhooks = []relay.Webhook{{Name: "bench", URL: srv.URL, Topics: []string{"*"}, Secrets: []string{testSecret}, AllowInsecure: true, Queue: 1000}}
+	relaytest.Start(b, func(c *config.Config) {
+		c.Webhooks = []config.Webhook{{Name: "bench", URL: srv.URL, Topics: []string{"*"}, Secrets: []string{testSecret}, AllowInsecure: true, Queue: 1000}}
 	}, s)
 	p := s.endpoints[0]
 	n := 0

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"weir/internal/contain"
-	"weir/relay"
+	"weir/relay/config"
 )
 
 // parallel is how many events an endpoint is sent at once, each of another key.
@@ -18,7 +18,7 @@ const parallel = 16
 // endpoint is one configured address: what waits for it, and how it fares.
 type endpoint struct {
 	// Set once by newEndpoint.
-	config  relay.Webhook
+	config  config.Webhook
 	keys    [][]byte
 	shelf   *shelf
 	client  *http.Client

@@ -14,6 +14,7 @@ import (
 
 	"weir/internal/safedial"
 	"weir/relay"
+	"weir/relay/config"
 )
 
 // lastChance is how long a shutdown lets events be sent that are due.
@@ -32,12 +33,12 @@ type System struct {
 func New() *System { return new(System) }
 
 // Name implements relay.System.
-func (s *System) Name() string { return relay.SystemWebhook }
+func (s *System) Name() string { return config.SystemWebhook }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core = core
-	if err := core.Reserve(Namespace, relay.Namespace{Presence: new(bool), Limit: relay.Bounds{Items: 1 << 20}, Durable: true}); err != nil {
+	if err := core.Reserve(Namespace, config.Namespace{Presence: new(bool), Limit: config.Bounds{Items: 1 << 20}, Durable: true}); err != nil {
 		return err
 	}
 	var err error
@@ -65,7 +66,7 @@ func (s *System) Start(core *relay.Core) error {
 	return nil
 }
 
-func (s *System) newEndpoint(ctx context.Context, w relay.Webhook) (*endpoint, error) {
+func (s *System) newEndpoint(ctx context.Context, w config.Webhook) (*endpoint, error) {
 	for _, other := range s.endpoints {
 		if other.config.Name == w.Name {
 			return nil, errors.New("there are two of this name")
@@ -118,7 +119,7 @@ func (s *System) tell(e *relay.Event) error {
 // wants says whether an endpoint is to be told of a topic.
 func (p *endpoint) wants(topic string) bool {
 	for _, pattern := range p.config.Topics {
-		if relay.MatchTopic(pattern, topic) {
+		if config.MatchTopic(pattern, topic) {
 			return true
 		}
 	}

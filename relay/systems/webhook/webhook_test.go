@@ -13,6 +13,7 @@ import (
 
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/webhook"
 )
@@ -65,8 +66,8 @@ func (b *backend) next() string {
 	}
 }
 
-func start(t *testing.T, hooks ...relay.Webhook) *relaytest.Rig {
-	return relaytest.Start(t, func(c *relay.Config) {
+func start(t *testing.T, hooks ...config.Webhook) *relaytest.Rig {
+	return relaytest.Start(t, func(c *config.Config) {
 		for _, h := range hooks {
 			h.Secrets, h.AllowInsecure = []string{secret, newSecret}, true
 			c.Webhooks = append(c.Webhooks, h)
@@ -91,7 +92,7 @@ func await(g *relaytest.Rig, want string) {
 
 func TestWebhookTellsOfEvents(t *testing.T) {
 	shop, other := newBackend(t, nil), newBackend(t, nil)
-	g := start(t, relay.Webhook{Name: "shop", URL: shop.URL, Topics: []string{"order.*", "order.paid"}}, relay.Webhook{Name: "other", URL: other.URL, Topics: []string{"message.received"}})
+	g := start(t, config.Webhook{Name: "shop", URL: shop.URL, Topics: []string{"order.*", "order.paid"}}, config.Webhook{Name: "other", URL: other.URL, Topics: []string{"message.received"}})
 	if status, out := g.Backend("POST", "/v1/events", `{"topic":"order.paid","key":"order:7","data":{"order":7}}`); status != 202 {
 		t.Fatal(status, out)
 	}
@@ -143,9 +144,9 @@ func TestWebhookThatFailsHarmsNoOther(t *testing.T) {
 	})
 	good := newBackend(t, nil)
 	all := []string{"*"}
-	g := start(t, relay.Webhook{Name: "slow", URL: slow.URL, Topics: all, Timeout: 100 * time.Millisecond}, relay.Webhook{Name: "gone", URL: gone.URL, Topics: all},
-		relay.Webhook{Name: "redirects", URL: redirects.URL, Topics: all}, relay.Webhook{Name: "down", URL: "http://127.0.0.1:1/", Topics: all},
-		relay.Webhook{Name: "good", URL: good.URL, Topics: all})
+	g := start(t, config.Webhook{Name: "slow", URL: slow.URL, Topics: all, Timeout: 100 * time.Millisecond}, config.Webhook{Name: "gone", URL: gone.URL, Topics: all},
+		config.Webhook{Name: "redirects", URL: redirects.URL, Topics: all}, config.Webhook{Name: "down", URL: "http://127.0.0.1:1/", Topics: all},
+		config.Webhook{Name: "good", URL: good.URL, Topics: all})
 	for i := range 20 {
 		if status, out := g.Backend("POST", "/v1/events", fmt.Sprintf(`{"topic":"t","key":"k","data":%d}`, i)); status != 202 {
 			t.Fatal(status, out)
@@ -208,8 +209,8 @@ func TestWebhookThatFailsHarmsNoOther(t *testing.T) {
 // Private addresses are not called unless the configuration allows it.
 func TestWebhookCallsPublicAddressesOnly(t *testing.T) {
 	b := newBackend(t, nil)
-	g := relaytest.Start(t, func(c *relay.Config) {
-		c.Webhooks = []relay.Webhook{{Name: "in", URL: strings.Replace(b.URL, "http:", "https:", 1), Topics: []string{"*"}, Secrets: []string{secret}}}
+	g := relaytest.Start(t, func(c *config.Config) {
+		c.Webhooks = []config.Webhook{{Name: "in", URL: strings.Replace(b.URL, "http:", "https:", 1), Topics: []string{"*"}, Secrets: []string{secret}}}
 	}, webhook.New())
 	for range 5 {
 		g.Backend("POST", "/v1/events", `{"topic":"t","data":1}`)
@@ -230,12 +231,12 @@ func TestWebhookCallsPublicAddressesOnly(t *testing.T) {
 }
 
 func TestWebhookConfiguration(t *testing.T) {
-	for _, hooks := range [][]relay.Webhook{
+	for _, hooks := range [][]config.Webhook{
 		{{Name: "a", URL: "https://a.example", Topics: []string{"*"}}},
 		{{Name: "a", URL: "https://a.example", Topics: []string{"*"}, Secrets: []string{"hunter2"}}},
 		{{Name: "a", Secrets: []string{secret}}, {Name: "a", Secrets: []string{secret}}},
 	} {
-		_, err := relay.New(relay.Config{Dev: true, Webhooks: hooks}, slog.New(slog.DiscardHandler), webhook.New())
+		_, err := relay.New(config.Config{Dev: true, Webhooks: hooks}, slog.New(slog.DiscardHandler), webhook.New())
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Error(err)
 		}

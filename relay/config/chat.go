@@ -1,4 +1,4 @@
-package relay
+package config
 
 // Chat bounds what the chat keeps.
 type Chat struct {

@@ -1,4 +1,4 @@
-package relay
+package config
 
 // The names of the systems.
 const (

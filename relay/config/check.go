@@ -1,4 +1,4 @@
-package relay
+package config
 
 import (
 	"errors"
@@ -7,24 +7,22 @@ import (
 	"strings"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"weir/relay/auth"
 )
 
 // DevKey is the API key of development mode.
 const DevKey = "dev"
 
-// fill puts defaults in place and checks what New could not work with. Finer checks, with the line of the
-// file, are made where the file is read.
-func (c *Config) fill() error {
+// Complete fills in the defaults and the published keys of development mode, and checks what a relay could not work with.
+// Finer checks, with the line of the file, are made where the file is read.
+func (c *Config) Complete() error {
 	*c = c.WithDefaults()
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
 	if c.Dev {
 		for _, addr := range []string{c.Listen, c.Admin} {
-			if !loopback(addr) {
+			if !Loopback(addr) {
 				return fmt.Errorf("development mode on %s: its secret is published, so it listens on loopback only", addr)
 			}
 		}
@@ -36,7 +34,7 @@ func (c *Config) fill() error {
 		return errors.New("no key for client tokens is configured: set auth.keys or auth.jwks, or use --dev to try things out")
 	case len(c.API.Keys) == 0:
 		return errors.New("no API key for backends is configured: set api.keys, or use --dev to try things out")
-	case c.AdminToken == "" && !loopback(c.Admin):
+	case c.AdminToken == "" && !Loopback(c.Admin):
 		return fmt.Errorf("the admin listener on %s would be open to everybody: set admin_token, or listen on loopback", c.Admin)
 	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
 		return errors.New("tls needs both cert and key")
@@ -53,17 +51,17 @@ func (c *Config) fill() error {
 	return nil
 }
 
-// loopback says whether an address can be reached from this machine only.
-func loopback(addr string) bool {
+// Loopback reports whether an address can be reached from this machine only.
+func Loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return false
 	}
-	return loopbackHost(host)
+	return LoopbackHost(host)
 }
 
-// loopbackHost is loopback for a host, with or without a port.
-func loopbackHost(host string) bool {
+// LoopbackHost is Loopback for a host, with or without a port.
+func LoopbackHost(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
@@ -88,20 +86,11 @@ func (c *Config) TokenChecks() auth.Config {
 	return a
 }
 
-func (c *Config) apiConfig() auth.APIConfig {
+// APIConfig is how the keys of backends are checked.
+func (c *Config) APIConfig() auth.APIConfig {
 	a := auth.APIConfig{Dev: c.Dev}
 	for _, k := range c.API.Keys {
 		a.Keys = append(a.Keys, auth.APIKey{Name: k.Name, Secret: k.Secret, File: k.File})
 	}
 	return a
-}
-
-// guestToken is a token of a user who does not exist, for the page of development mode.
-func (r *Relay) guestToken() string {
-	id := "guest-" + ulid.Make().String()[20:]
-	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{Sub: id, Name: "Guest " + id[6:], TTL: 24 * time.Hour})
-	if err != nil {
-		return ""
-	}
-	return token
 }

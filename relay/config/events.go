@@ -1,4 +1,6 @@
-package relay
+package config
+
+import "strings"
 
 // Events says who may emit what, beside backends, which may emit everything.
 type Events struct {
@@ -7,12 +9,20 @@ type Events struct {
 	Clients []string `yaml:"clients"`
 }
 
-// open says whether any client with a token may emit a topic.
-func (e *Events) open(topic string) bool {
+// Open reports whether any client with a token may emit a topic.
+func (e *Events) Open(topic string) bool {
 	for _, pattern := range e.Clients {
 		if MatchTopic(pattern, topic) {
 			return true
 		}
 	}
 	return false
+}
+
+// MatchTopic says whether a topic is one that a pattern means: a topic, "chat.*" for all that begin so, or "*".
+func MatchTopic(pattern, topic string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(topic, prefix)
+	}
+	return pattern == topic
 }

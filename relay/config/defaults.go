@@ -1,4 +1,4 @@
-package relay
+package config
 
 import (
 	"maps"
@@ -13,15 +13,15 @@ import (
 // demoNamespace holds what the demos keep, in development mode: on disk, if there is a data directory.
 const demoNamespace = "demo"
 
-// defaultNamespace holds the channels of no known namespace.
-const defaultNamespace = "default"
+// DefaultNamespace holds the channels of no known namespace.
+const DefaultNamespace = "default"
 
 // devPerUser is more connections than one machine makes: in development everyone may be user u1.
 const devPerUser = 1 << 20
 
 // Machine is what the machine makes of values that are left to it: connections at once, and loops that write.
 func (c *Config) Machine() (connections, shards int) {
-	connections, _ = c.connectionLimit()
+	connections, _ = c.ConnectionLimit()
 	return connections, pool.ShardCount(c.Shards)
 }
 
@@ -88,15 +88,15 @@ func (c Config) WithDefaults() Config {
 		n.Durable = c.Data != ""
 		c.Namespaces[demoNamespace] = n
 	}
-	if _, ok := c.Namespaces[defaultNamespace]; !ok {
+	if _, ok := c.Namespaces[DefaultNamespace]; !ok {
 		var n Namespace
 		if c.Dev {
 			n = devNamespace()
 		}
-		c.Namespaces[defaultNamespace] = n
+		c.Namespaces[DefaultNamespace] = n
 	}
 	for name, n := range c.Namespaces {
-		c.Namespaces[name] = fillNamespace(n, c.Limit)
+		c.Namespaces[name] = n.WithDefaults(c.Limit)
 	}
 	return c
 }
@@ -121,7 +121,8 @@ func devAlerts() []Alert {
 	return out
 }
 
-func fillNamespace(n Namespace, limit Limit) Namespace {
+// WithDefaults returns n with a default in the place of each value that is not set; limit is the relay's.
+func (n Namespace) WithDefaults(limit Limit) Namespace {
 	point(&n.History.Size, 256)
 	set(&n.History.TTL, 10*time.Minute)
 	point(&n.Batch.Window, 50*time.Millisecond)
