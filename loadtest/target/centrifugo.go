@@ -51,62 +51,53 @@ func (t *centrifugo) Greet(s *Subscriber, msg []byte, seen Sink) (reply []byte, 
 	return reply, nil
 }
 
+// centrifugoReply is one reply, or what is pushed.
+type centrifugoReply struct {
+	Push struct {
+		Channel string `json:"channel"`
+		Pub     struct {
+			Data   raw    `json:"data"`
+			Offset uint64 `json:"offset"`
+		} `json:"pub"`
+	} `json:"push"`
+	Connect   raw `json:"connect"`
+	Subscribe raw `json:"subscribe"`
+	Error     raw `json:"error"`
+}
+
+var centrifugoReplies scratch[centrifugoReply]
+
 // Read takes a frame of one or more replies, one a line. An empty reply is a ping and is answered.
 func (t *centrifugo) Read(s *Subscriber, msg []byte, seen Sink) (reply []byte, err error) {
+	r := centrifugoReplies.take()
+	defer func() {
+		*r = centrifugoReply{}
+		centrifugoReplies.give(r)
+	}()
 	for len(msg) > 0 {
 		var line []byte
 		line, msg, _ = bytes.Cut(msg, []byte("\n"))
-		c := cursor{b: line}
-		fields := 0
-		c.object(func(name []byte) {
-			fields++
-			switch string(name) {
-			case "push":
-				t.push(&c, s, seen)
-			case "connect", "subscribe":
-				c.raw()
-				s.Confirmed++
-			case "error":
-				err = fmt.Errorf("%w: %s", ErrRefused, c.raw())
-			default:
-				c.raw()
-			}
-		})
-		if !c.end() {
-			return nil, errShape(line)
+		*r = centrifugoReply{}
+		if err := decode(line, r); err != nil {
+			return nil, err
 		}
-		if fields == 0 {
+		if r.Connect != nil {
+			s.Confirmed++
+		}
+		if r.Subscribe != nil {
+			s.Confirmed++
+		}
+		if r.Error != nil {
+			err = fmt.Errorf("%w: %s", ErrRefused, r.Error)
+		}
+		if followed := s.find(r.Push.Channel); followed >= 0 && r.Push.Pub.Data != nil {
+			seen.Delivered(followed, r.Push.Pub.Offset, nil, r.Push.Pub.Data, false)
+		}
+		if string(bytes.TrimSpace(line)) == "{}" {
 			reply = []byte("{}")
 		}
 	}
 	return reply, err
-}
-
-func (t *centrifugo) push(c *cursor, s *Subscriber, seen Sink) {
-	followed, data := -1, []byte(nil)
-	var seq uint64
-	c.object(func(name []byte) {
-		switch string(name) {
-		case "channel":
-			followed = s.find(c.text())
-		case "pub":
-			c.object(func(name []byte) {
-				switch string(name) {
-				case "data":
-					data = c.raw()
-				case "offset":
-					seq = c.number()
-				default:
-					c.raw()
-				}
-			})
-		default:
-			c.raw()
-		}
-	})
-	if followed >= 0 && data != nil && !c.bad {
-		seen.Delivered(followed, seq, nil, data, false)
-	}
 }
 
 func (t *centrifugo) Publish(dst []byte, msgs []Message) []byte {

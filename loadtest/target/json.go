@@ -1,168 +1,57 @@
 package target
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"sync"
+	"unsafe"
+
+	"github.com/bytedance/sonic"
+	"github.com/bytedance/sonic/decoder"
 
 	"weir/loadtest/codec"
 )
 
-// cursor walks JSON once, front to back. The caller consumes each value with one of its methods; a
-// value that is not what was asked for makes the cursor bad, and everything after fails at once.
-type cursor struct {
-	b   []byte
-	i   int
-	bad bool
-}
+// raw is any JSON value as it stands in a message.
+type raw = sonic.NoCopyRawMessage
 
-// errShape is what a message that could not be walked becomes.
-func errShape(msg []byte) error {
-	return fmt.Errorf("message %.120q is not understood: %w", msg, codec.ErrProtocol)
-}
+// decoders are used again, so that a message costs no allocation.
+var decoders = sync.Pool{New: func() any {
+	d := decoder.NewDecoder("")
+	d.SetOptions(decoder.OptionCaseSensitive | decoder.OptionNoValidateJSON)
+	return d
+}}
 
-func (c *cursor) space() {
-	for c.i < len(c.b) && (c.b[c.i] == ' ' || c.b[c.i] == '\n' || c.b[c.i] == '\t' || c.b[c.i] == '\r') {
-		c.i++
+// decode reads a message. What into holds of it afterwards is part of the message, and valid as long as that is. The
+// error wraps codec.ErrProtocol.
+func decode(msg []byte, into any) error {
+	d := decoders.Get().(*decoder.Decoder)
+	d.Reset(unsafe.String(unsafe.SliceData(msg), len(msg)))
+	err := d.Decode(into)
+	if err == nil {
+		err = d.CheckTrailings()
 	}
-}
-
-// take consumes ch after white space.
-func (c *cursor) take(ch byte) bool {
-	c.space()
-	if c.bad || c.i >= len(c.b) || c.b[c.i] != ch {
-		return false
+	d.Reset("")
+	decoders.Put(d)
+	if err != nil {
+		return fmt.Errorf("message %.120q is not understood: %w", msg, codec.ErrProtocol)
 	}
-	c.i++
-	return true
-}
-
-func (c *cursor) expect(ch byte) {
-	if !c.take(ch) {
-		c.bad = true
-	}
-}
-
-// object calls field for each field; field must consume the value.
-func (c *cursor) object(field func(name []byte)) {
-	c.expect('{')
-	if c.take('}') {
-		return
-	}
-	for !c.bad {
-		name := c.text()
-		c.expect(':')
-		if c.bad {
-			return
-		}
-		field(name)
-		if c.take('}') {
-			return
-		}
-		c.expect(',')
-	}
-}
-
-// array calls item at each element; item must consume it.
-func (c *cursor) array(item func()) {
-	c.expect('[')
-	if c.take(']') {
-		return
-	}
-	for !c.bad {
-		item()
-		if c.take(']') {
-			return
-		}
-		c.expect(',')
-	}
-}
-
-// text consumes a string and returns what is between the quotes, escapes as they stand.
-func (c *cursor) text() []byte {
-	c.expect('"')
-	start := c.i
-	for !c.bad {
-		n := bytes.IndexByte(c.b[c.i:], '"')
-		if n < 0 {
-			break
-		}
-		end := c.i + n
-		c.i = end + 1
-		slashes := 0
-		for end-slashes > start && c.b[end-slashes-1] == '\\' {
-			slashes++
-		}
-		if slashes%2 == 0 {
-			return c.b[start:end]
-		}
-	}
-	c.bad = true
 	return nil
 }
 
-// raw consumes any value and returns it as it stands.
-func (c *cursor) raw() []byte {
-	c.space()
-	start := c.i
-	c.skip(0)
-	if c.bad {
-		return nil
+// scratch holds values of type T that are used again.
+type scratch[T any] struct{ pool sync.Pool }
+
+// take returns a value that is zero but for what its owner has left in it.
+func (s *scratch[T]) take() *T {
+	if v, ok := s.pool.Get().(*T); ok {
+		return v
 	}
-	return c.b[start:c.i]
+	return new(T)
 }
 
-// maxDepth bounds nesting, so that no message exhausts the stack.
-const maxDepth = 64
-
-func (c *cursor) skip(depth int) {
-	c.space()
-	if c.i >= len(c.b) || depth > maxDepth {
-		c.bad = true
-		return
-	}
-	switch c.b[c.i] {
-	case '{':
-		c.object(func([]byte) { c.skip(depth + 1) })
-	case '[':
-		c.array(func() { c.skip(depth + 1) })
-	case '"':
-		c.text()
-	default:
-		start := c.i
-		for c.i < len(c.b) && isScalar(c.b[c.i]) {
-			c.i++
-		}
-		if c.i == start {
-			c.bad = true
-		}
-	}
-}
-
-func isScalar(ch byte) bool {
-	return ch >= '0' && ch <= '9' || ch >= 'a' && ch <= 'z' || ch == '-' || ch == '+' || ch == '.' || ch == 'E'
-}
-
-// number consumes an unsigned integer.
-func (c *cursor) number() uint64 {
-	c.space()
-	n, digits := uint64(0), 0
-	for ; c.i < len(c.b) && c.b[c.i]-'0' <= 9 && digits < 19; c.i++ {
-		n = n*10 + uint64(c.b[c.i]-'0')
-		digits++
-	}
-	if digits == 0 {
-		c.bad = true
-	}
-	return n
-}
-
-// end reports whether everything was consumed and understood.
-func (c *cursor) end() bool {
-	c.space()
-	return !c.bad && c.i == len(c.b)
-}
+func (s *scratch[T]) give(v *T) { s.pool.Put(v) }
 
 // appendString appends s as a JSON string.
 func appendString(dst []byte, s string) []byte {

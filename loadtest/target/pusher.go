@@ -58,35 +58,35 @@ func (t *pusher) Greet(s *Subscriber, msg []byte, seen Sink) (reply []byte, err 
 	return append(reply, `}}`...), nil
 }
 
+// pusherMessage is one message.
+type pusherMessage struct {
+	Event   string `json:"event"`
+	Channel string `json:"channel"`
+	Data    raw    `json:"data"`
+}
+
+var pusherMessages scratch[pusherMessage]
+
 func (t *pusher) Read(s *Subscriber, msg []byte, seen Sink) (reply []byte, err error) {
-	c := cursor{b: msg}
-	var event, channel, data []byte
-	c.object(func(name []byte) {
-		switch string(name) {
-		case "event":
-			event = c.text()
-		case "channel":
-			channel = c.text()
-		case "data":
-			data = c.raw()
-		default:
-			c.raw()
-		}
-	})
-	if !c.end() {
-		return nil, errShape(msg)
+	m := pusherMessages.take()
+	defer func() {
+		*m = pusherMessage{}
+		pusherMessages.give(m)
+	}()
+	if err := decode(msg, m); err != nil {
+		return nil, err
 	}
-	switch string(event) {
+	switch m.Event {
 	case "pusher:connection_established", "pusher_internal:subscription_succeeded":
 		s.Confirmed++
 	case "pusher:error":
-		return nil, fmt.Errorf("%w: %s", ErrRefused, data)
+		return nil, fmt.Errorf("%w: %s", ErrRefused, m.Data)
 	case "pusher:ping":
 		return []byte(`{"event":"pusher:pong","data":{}}`), nil
 	case pusherEvent:
 		for i := range s.Channels {
-			if t.channel(s.Channels[i].Name) == string(channel) {
-				seen.Delivered(i, 0, nil, unquote(data), false)
+			if t.channel(s.Channels[i].Name) == m.Channel {
+				seen.Delivered(i, 0, nil, unquote(m.Data), false)
 			}
 		}
 	}

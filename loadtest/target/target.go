@@ -214,9 +214,9 @@ func filled(path, channel string) string {
 }
 
 // find is the index of the channel a subscriber follows, -1 when it follows none of that name.
-func (s *Subscriber) find(name []byte) int {
+func (s *Subscriber) find(name string) int {
 	for i := range s.Channels {
-		if s.Channels[i].Name == string(name) {
+		if s.Channels[i].Name == name {
 			return i
 		}
 	}

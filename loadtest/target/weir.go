@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"weir/loadtest/codec"
 )
@@ -111,137 +112,94 @@ func (w *weir) Greet(s *Subscriber, msg []byte, seen Sink) (reply []byte, err er
 // ErrRefused is an answer of the server that ends a test connection: its code and message follow.
 var ErrRefused = errors.New("refused by the target")
 
-// Read walks a message once; what it carries is handed on as it is met, since the type, the channel
-// and the position stand before the lists they apply to.
-func (w *weir) Read(s *Subscriber, msg []byte, seen Sink) (reply []byte, err error) {
-	c := cursor{b: msg}
-	m := weirMessage{s: s, seen: seen, followed: -1}
-	m.walk(&c)
-	if !c.end() {
-		return nil, errShape(msg)
-	}
-	return nil, m.err
-}
-
-// weirMessage is what has been read of one message, or of one element of a batch.
+// weirMessage is one message, or one element of a batch or of what was missed.
 type weirMessage struct {
-	s        *Subscriber
-	seen     Sink
-	kind     []byte
-	followed int
-	other    bool // names a channel that is not followed
-	listed   bool // an element of a list whose head names the channel
-	seq      uint64
-	epoch    []byte
-	at       uint64
-	key      []byte
-	data     []byte
-	deleted  bool
-	kept     bool // recovered: nothing was missed
-	code     []byte
-	text     []byte
-	err      error
+	Type     string `json:"type"`
+	Channel  string `json:"channel"`
+	Seq      uint64 `json:"seq"`
+	Op       string `json:"op"`
+	Key      raw    `json:"key"`
+	Data     raw    `json:"data"`
+	Position struct {
+		Epoch string `json:"epoch"`
+		Seq   uint64 `json:"seq"`
+	} `json:"position"`
+	Recovered raw           `json:"recovered"`
+	Code      raw           `json:"code"`
+	Message   raw           `json:"message"`
+	Messages  []weirMessage `json:"messages"`
+	Changes   []weirMessage `json:"changes"`
 }
 
-func (m *weirMessage) walk(c *cursor) {
-	c.object(func(name []byte) {
-		switch string(name) {
-		case "type":
-			m.kind = c.text()
-		case "channel":
-			m.followed = m.s.find(c.text())
-			m.other = m.followed < 0
-		case "seq":
-			m.seq = c.number()
-		case "op":
-			m.deleted = string(c.text()) == "delete"
-		case "key":
-			m.key = c.text()
-		case "data":
-			m.data = c.raw()
-		case "position":
-			m.position(c)
-		case "recovered":
-			m.kept = string(c.raw()) == "true"
-			if string(m.kind) == "subscribed" && !m.kept {
-				m.reset()
-			}
-		case "code":
-			m.code = c.raw()
-		case "message":
-			m.text = c.raw()
-		case "messages", "changes":
-			c.array(func() { m.element(c) })
-		default:
-			c.raw()
-		}
-	})
-	if !c.bad {
-		m.finish()
+var weirMessages scratch[weirMessage]
+
+// Read hands on what a message carries.
+func (w *weir) Read(s *Subscriber, msg []byte, seen Sink) (reply []byte, err error) {
+	m := weirMessages.take()
+	if err = decode(msg, m); err != nil {
+		return nil, err // m may be half filled, and is left
 	}
+	err = m.handle(s, seen, -1)
+	clear(m.Messages)
+	*m = weirMessage{Messages: m.Messages[:0]}
+	weirMessages.give(m)
+	return nil, err
 }
 
-func (m *weirMessage) position(c *cursor) {
-	c.object(func(name []byte) {
-		switch string(name) {
-		case "epoch":
-			m.epoch = c.text()
-		case "seq":
-			m.at = c.number()
-		default:
-			c.raw()
-		}
-	})
-}
-
-// element reads one entry of a batch, or one change of what was missed.
-func (m *weirMessage) element(c *cursor) {
-	e := weirMessage{s: m.s, seen: m.seen, followed: m.followed, other: m.other, listed: m.followed >= 0}
-	e.walk(c)
-	if m.err == nil {
-		m.err = e.err
-	}
-}
-
-func (m *weirMessage) reset() {
-	if m.followed >= 0 {
-		m.seen.Reset(m.followed)
-	}
-}
-
-// finish acts on a message once it was read to its end.
-func (m *weirMessage) finish() {
-	kind := string(m.kind)
-	if kind == "" && m.listed {
+// handle hands on a message, then acts on it. followed is the channel that the list in which it stands names, -1 if
+// none. It goes on after an element's error, and returns the first.
+func (m *weirMessage) handle(s *Subscriber, seen Sink, followed int) (err error) {
+	kind := m.Type
+	if kind == "" && followed >= 0 {
 		kind = "channel_update"
+	}
+	if m.Channel != "" {
+		followed = s.find(m.Channel)
+	}
+	kept := string(m.Recovered) == "true" // nothing was missed
+	if kind == "subscribed" && m.Recovered != nil && !kept && followed >= 0 {
+		seen.Reset(followed)
+	}
+	for _, list := range [...][]weirMessage{m.Messages, m.Changes} {
+		for i := range list {
+			if e := list[i].handle(s, seen, followed); err == nil {
+				err = e
+			}
+		}
+	}
+	if followed < 0 && kind != "error" && kind != "unsubscribed" {
+		return err
 	}
 	switch kind {
 	case "channel_update":
-		if m.followed < 0 {
-			return
+		f := &s.Channels[followed]
+		f.Seq = max(f.Seq, m.Seq)
+		seen.Delivered(followed, m.Seq, unquoted(m.Key), m.Data, m.Op == "delete")
+	case "subscribed":
+		f := &s.Channels[followed]
+		if kept {
+			m.Position.Seq = max(m.Position.Seq, f.Seq)
 		}
-		f := &m.s.Channels[m.followed]
-		f.Seq = max(f.Seq, m.seq)
-		m.seen.Delivered(m.followed, m.seq, m.key, m.data, m.deleted)
-	case "subscribed", "resync":
-		if m.followed < 0 {
-			return
-		}
-		f := &m.s.Channels[m.followed]
-		f.Epoch, f.Seq, f.Known = string(m.epoch), max(m.at, m.s.Channels[m.followed].Seq), true
-		if kind == "resync" || !m.kept {
-			f.Seq = m.at
-		}
-		if kind == "resync" {
-			m.reset()
-			return
-		}
-		m.s.Confirmed++
+		f.Epoch, f.Seq, f.Known = strings.Clone(m.Position.Epoch), m.Position.Seq, true
+		s.Confirmed++
+	case "resync":
+		f := &s.Channels[followed]
+		f.Epoch, f.Seq, f.Known = strings.Clone(m.Position.Epoch), m.Position.Seq, true
+		seen.Reset(followed)
 	case "error", "unsubscribed":
-		if m.code != nil {
-			m.err = fmt.Errorf("%w: %s %s", ErrRefused, m.code, m.text)
+		if m.Code != nil {
+			return fmt.Errorf("%w: %s %s", ErrRefused, m.Code, m.Message)
 		}
 	}
+	return err
+}
+
+// unquoted is what stands between the quotes of a JSON string, escapes as they stand.
+func unquoted(text raw) []byte {
+	if len(text) < 2 {
+		return nil
+	}
+	return text[1 : len(text)-1]
 }
 
 func (w *weir) Publish(dst []byte, msgs []Message) []byte {

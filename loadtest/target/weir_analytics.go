@@ -1,7 +1,6 @@
 package target
 
 import (
-	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -56,25 +55,30 @@ func (w *weirAnalytics) Greet(s *Subscriber, msg []byte, _ Sink) (reply []byte, 
 		s.Subscribed, s.counted = false, make(map[string]int)
 		return nil, nil
 	}
-	m, err := readMetric(msg)
-	s.Subscribed = string(m.kind) == "snapshot"
+	var m metricMessage
+	err = decode(msg, &m)
+	s.Subscribed = m.Type == "snapshot"
 	return nil, err
 }
 
 // Read takes an update.
 func (w *weirAnalytics) Read(s *Subscriber, msg []byte, seen Sink) (reply []byte, err error) {
-	m, err := readMetric(msg)
-	if err != nil || string(m.kind) != "metric_update" || string(m.group) != "user" {
+	var m metricMessage
+	if err := decode(msg, &m); err != nil || m.Type != "metric_update" {
 		return nil, err
 	}
-	channel, _, _ := bytes.Cut(m.name, []byte("|"))
+	var update metricUpdate
+	if err := decode(m.Data, &update); err != nil || update.Type != "user" {
+		return nil, err
+	}
+	channel, _, _ := strings.Cut(update.Name, "|")
 	followed := s.find(channel)
-	if followed < 0 || m.count == 0 {
+	if followed < 0 || update.Count == 0 {
 		return nil, nil
 	}
-	metric := string(m.name)
+	metric := strings.Clone(update.Name)
 	from := s.counted[metric]
-	to := from + int(m.count)
+	to := from + int(update.Count)
 	s.counted[metric] = to
 	w.mu.Lock()
 	sent := w.sent[metric]
@@ -90,42 +94,15 @@ func (w *weirAnalytics) Read(s *Subscriber, msg []byte, seen Sink) (reply []byte
 
 // metricMessage is what matters of a message to dashboards.
 type metricMessage struct {
-	kind, group, name []byte
-	count             uint64
+	Type string `json:"type"`
+	Data raw    `json:"data"`
 }
 
-func readMetric(msg []byte) (metricMessage, error) {
-	var m metricMessage
-	c := cursor{b: msg}
-	c.object(func(name []byte) {
-		switch string(name) {
-		case "type":
-			m.kind = c.text()
-		case "data":
-			if string(m.kind) != "metric_update" {
-				c.raw()
-				return
-			}
-			c.object(func(name []byte) {
-				switch string(name) {
-				case "type":
-					m.group = c.text()
-				case "name":
-					m.name = c.text()
-				case "count":
-					m.count = c.number()
-				default:
-					c.raw()
-				}
-			})
-		default:
-			c.raw()
-		}
-	})
-	if !c.end() {
-		return m, errShape(msg)
-	}
-	return m, nil
+// metricUpdate is the data of a metric_update.
+type metricUpdate struct {
+	Type  string `json:"type"`
+	Name  string `json:"name"`
+	Count uint64 `json:"count"`
 }
 
 func (w *weirAnalytics) Publish(dst []byte, msgs []Message) []byte {

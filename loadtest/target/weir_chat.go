@@ -123,6 +123,7 @@ type chatSink struct {
 	s        *Subscriber
 	messages int
 	room     string // of the last message
+	change   chatChange
 }
 
 // Delivered implements Sink.
@@ -131,7 +132,7 @@ func (k *chatSink) Delivered(followed int, seq uint64, key, data []byte, deleted
 		k.Sink.Delivered(followed, seq, key, data, deleted)
 		return
 	}
-	stamp := chatStamp(data)
+	stamp := k.stamp(data)
 	if stamp == nil {
 		k.Sink.Delivered(followed, seq, nil, nil, true) // who types, or the test's own greeting: nothing to be held against anything
 		return
@@ -141,30 +142,21 @@ func (k *chatSink) Delivered(followed int, seq uint64, key, data []byte, deleted
 	k.Sink.Delivered(followed, seq, nil, stamp, false)
 }
 
-// chatStamp is the metadata of a new message; nil if data is none or has none.
-func chatStamp(data []byte) []byte {
-	var kind, stamp []byte
-	c := cursor{b: data}
-	c.object(func(name []byte) {
-		switch string(name) {
-		case "type":
-			kind = c.text()
-		case "message":
-			c.object(func(name []byte) {
-				if string(name) == "metadata" {
-					stamp = c.raw()
-					return
-				}
-				c.raw()
-			})
-		default:
-			c.raw()
-		}
-	})
-	if c.bad || string(kind) != "new_message" {
+// chatChange is what a room's channel tells of a message.
+type chatChange struct {
+	Type    string `json:"type"`
+	Message struct {
+		Metadata raw `json:"metadata"`
+	} `json:"message"`
+}
+
+// stamp returns the metadata of a new message; nil if data is none or has none.
+func (k *chatSink) stamp(data []byte) []byte {
+	k.change = chatChange{}
+	if decode(data, &k.change) != nil || k.change.Type != "new_message" {
 		return nil
 	}
-	return stamp
+	return k.change.Message.Metadata
 }
 
 // Publish posts one message.
