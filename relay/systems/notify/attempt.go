@@ -61,8 +61,16 @@ func (q *queue) note(a *attempt, o outcome, now time.Time) (pruned bool) {
 	if o.verdict == gone {
 		pruned = q.forget(a.delivery.user, a.device)
 	}
-	if o.verdict == alarming && q.alarms.due(a.device.Kind, now) {
-		q.log.Error("pushes are refused: this needs the operator", slog.String("kind", a.device.Kind), slog.String("problem", o.problem))
+	level, text := slog.LevelWarn, "a push did not arrive"
+	switch o.verdict {
+	case alarming:
+		level, text = slog.LevelError, "pushes are refused: this needs the operator"
+	case failed, refused:
+	default:
+		return pruned
+	}
+	if q.alarms.due(alarm{a.device.Kind, o.verdict}, now) {
+		q.log.Log(q.ctx, level, text, slog.String("kind", a.device.Kind), slog.String("problem", o.problem))
 	}
 	return pruned
 }
@@ -107,19 +115,25 @@ func (d *delivery) until(retry time.Duration) time.Time { return d.since.Add(ret
 // alarms keeps the log from being told the same by every notification.
 type alarms struct {
 	mu   sync.Mutex
-	last map[string]time.Time // by kind
+	last map[alarm]time.Time
+}
+
+// alarm is what the log is told of: a kind of device, and what came of an attempt.
+type alarm struct {
+	kind    string
+	verdict verdict
 }
 
 // due says whether the log should be told: once a minute.
-func (a *alarms) due(kind string, now time.Time) bool {
+func (a *alarms) due(of alarm, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if last, ok := a.last[kind]; ok && now.Sub(last) < time.Minute {
+	if last, ok := a.last[of]; ok && now.Sub(last) < time.Minute {
 		return false
 	}
 	if a.last == nil {
-		a.last = make(map[string]time.Time)
+		a.last = make(map[alarm]time.Time)
 	}
-	a.last[kind] = now
+	a.last[of] = now
 	return true
 }

@@ -1,9 +1,11 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -130,6 +132,31 @@ func (k *desk) wantOver(want ...string) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		k.t.Errorf("over: %v, want %v", got, want)
 	}
+}
+
+// Why a push does not arrive stands in the log, once a minute for each way to fail.
+func TestFailuresAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newDesk(t, nil, func(_ context.Context, d *device, _ int) outcome {
+			switch d.Token {
+			case "away":
+				return outcome{verdict: failed, problem: "name not found"}
+			case "large":
+				return outcome{verdict: refused, problem: "it answered 413"}
+			}
+			return outcome{verdict: gone, problem: "it answered 410"}
+		})
+		var log bytes.Buffer
+		k.log = slog.New(slog.NewTextHandler(&log, nil))
+		defer k.close()
+		k.tell("n1", "away", "away", "large", "no more")
+		time.Sleep(30 * time.Second)
+		for want, times := range map[string]int{`kind=fcm problem="name not found"`: 1, `kind=fcm problem="it answered 413"`: 1, "410": 0} {
+			if n := strings.Count(log.String(), want); n != times {
+				t.Errorf("%s is told %d times: %s", want, n, log.String())
+			}
+		}
+	})
 }
 
 // All devices are tried at once, up to the bound; one that hangs holds up no other.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/internal/contain"
@@ -42,7 +43,8 @@ type endpoint struct {
 	timer    *time.Timer // for what comes next; stopped by stop
 	idle     *sync.Cond  // something has come back; its lock is mu
 
-	work sync.WaitGroup // attempts; stop waits
+	buried atomic.Int64   // when the log was told of an event that was given up, in ms since 1970
+	work   sync.WaitGroup // attempts; stop waits
 }
 
 // lane is the events of one key, of which one request at a time is under way. Guarded by the endpoint's mu.
@@ -180,9 +182,14 @@ func (p *endpoint) wake(after time.Duration) {
 	}
 }
 
-// bury gives an event up: it is found in the dead letters.
+// bury gives an event up: it is found in the dead letters. The log is told of one a second.
 func (p *endpoint) bury(e *event, reason string) {
 	p.counted.dead(reason).Inc()
+	now := time.Now().UnixMilli()
+	if last := p.buried.Load(); now-last >= 1000 && p.buried.CompareAndSwap(last, now) {
+		p.log.Warn("event given up: it is among the dead letters", slog.String("webhook", p.config.Name), slog.String("event", e.id),
+			slog.String("reason", reason), slog.String("problem", e.problem))
+	}
 	if err := p.shelf.bury(e, reason); err != nil {
 		p.log.Error("event lost", slog.String("webhook", p.config.Name), slog.String("event", e.id), slog.String("error", err.Error()))
 	}

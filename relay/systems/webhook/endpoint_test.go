@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -343,6 +344,8 @@ func TestRefused(t *testing.T) {
 func TestFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, config.Webhook{Queue: 10}, nil, func(int, string) (int, http.Header, error) { return 500, nil, nil })
+		var log bytes.Buffer
+		b.log = slog.New(slog.NewTextHandler(&log, nil))
 		defer b.close()
 		for i := range 10 + deadEvents + 5 {
 			b.tell("room:a", i)
@@ -358,6 +361,29 @@ func TestFull(t *testing.T) {
 		}
 		if n, left, err := b.replay(nil); n != 0 || left != deadEvents || err != nil {
 			t.Error(n, left, err)
+		}
+		if n := strings.Count(log.String(), "given up"); n != 1 || !strings.Contains(log.String(), "reason=full") {
+			t.Errorf("the log is told of %d in one moment: %s", n, log.String())
+		}
+	})
+}
+
+// Why an event was given up stands in the log, also where the endpoint answers others.
+func TestGivenUpIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, config.Webhook{Retry: 2 * time.Second}, nil, func(_ int, e string) (int, http.Header, error) {
+			return map[string]int{"1": 422, "2": 503}[e], nil, nil
+		})
+		var log bytes.Buffer
+		b.log = slog.New(slog.NewTextHandler(&log, nil))
+		defer b.close()
+		b.tell("room:a", 1)
+		b.tell("room:b", 2)
+		time.Sleep(10 * time.Second)
+		for _, want := range []string{`reason=refused problem="it answered 422"`, `reason=expired problem="it answered 503"`} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("no %s in the log: %s", want, log.String())
+			}
 		}
 	})
 }
