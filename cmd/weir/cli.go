@@ -21,7 +21,7 @@ type commands struct {
 	Version versionCommand `cmd:"" help:"Print the version."`
 
 	// "token check": a command with flags of its own, as token is, cannot have others below it.
-	TokenCheck tokenCheckCommand `cmd:"" name:"token-check" hidden:"" help:"Say whether a relay takes a token, and why not."`
+	TokenCheck tokenCheckCommand `cmd:"" name:"token check" hidden:"" help:"Say whether a relay takes a token, and why not."`
 
 	ShowVersion versionFlag `name:"version" help:"Print the version."`
 }
@@ -46,7 +46,7 @@ func (p *program) execute(args []string) error {
 	}
 	args = asked(parser.Model, args)
 	if len(args) > 1 && args[0] == "token" && args[1] == "check" {
-		args = append([]string{"token-check"}, args[2:]...)
+		args = append([]string{"token check"}, args[2:]...)
 	}
 	parsed, err := parser.Parse(args)
 	switch {

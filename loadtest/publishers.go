@@ -1,0 +1,222 @@
+package loadtest
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"weir/loadtest/check"
+	"weir/loadtest/record"
+	"weir/loadtest/scenario"
+	"weir/loadtest/target"
+)
+
+// publishers is everything that publishes. One loop owns all of it.
+type publishers struct {
+	e *engine
+	l loop // set once
+
+	// Owned by the loop.
+	conns     []*publisher
+	free      []*publisher // may send now; the one that was used last goes first
+	lost      []*publisher // to be opened again, by time
+	unblocked int64        // when the first of them became free again
+	greets    bool         // the first message waits for a free connection
+	t         *trial       // the present trial; nil between trials
+	next      int64        // request of the timetable that is due next
+	message   int64        // message that is sent next
+	sendLag   *record.Meter
+	ack       *record.Meter
+	resent    uint64 // requests of the present trial that were sent a second time
+	msgs      []target.Message
+	out, data []byte
+	keys      map[[2]int]string
+}
+
+const tickBurst = 128 // requests between two looks at what came back
+
+func newPublishers(e *engine) *publishers {
+	return &publishers{e: e, sendLag: record.NewMeter(3), ack: record.NewMeter(3), keys: map[[2]int]string{}}
+}
+
+// connect opens the connections. On the loop.
+func (p *publishers) connect(n int) {
+	for i := range n {
+		c := &publisher{p: p, number: i, waits: true}
+		c.sub.Channels = []target.Followed{{Name: p.e.names[0]}}
+		c.sub.Token = p.e.tokens[0]
+		p.conns = append(p.conns, c)
+		c.sock = p.l.dial(c, netip.Addr{})
+	}
+}
+
+// greet publishes one message that is not counted, as soon as a connection is free. The engine is told
+// of the answer. On the loop.
+func (p *publishers) greet() {
+	if p.greets = len(p.free) == 0; p.greets {
+		return
+	}
+	c := p.free[len(p.free)-1]
+	p.out = p.e.target.Publish(p.out[:0], []target.Message{{Channel: p.e.names[0], Data: typingData}})
+	c.sock.send(p.out)
+	if p.e.traits.Socket {
+		p.e.greeted(0, 0, nil)
+		return
+	}
+	c.requests = append(c.requests, request{n: 1})
+}
+
+// begin starts a trial; its load starts at t.base. On the loop.
+func (p *publishers) begin(t *trial) {
+	p.t, p.next, p.message = t, 0, 0
+	p.sendLag, p.ack = record.NewMeter(3), record.NewMeter(3)
+	p.resent = 0
+}
+
+// tick opens lost connections again and sends what is due.
+func (p *publishers) tick(now int64) (next int64) {
+	again := int64(never)
+	for len(p.lost) > 0 {
+		if again = p.lost[0].retry; again > now {
+			break
+		}
+		c := p.lost[0]
+		p.lost = p.lost[1:]
+		c.sock = p.l.dial(c, netip.Addr{})
+		again = never
+	}
+	return min(p.sendDue(now), again)
+}
+
+func (p *publishers) sendDue(now int64) (next int64) {
+	t := p.t
+	if t == nil || t.plan.Measure == scenario.Connect || t.stopped.Load() || len(p.conns) == 0 {
+		return never
+	}
+	for range tickBurst {
+		due, ok := p.due(t, now)
+		switch {
+		case !ok:
+			t.load.Store(loadDone)
+			return never
+		case due > now:
+			t.load.Store(loadWaits)
+			return due
+		case len(p.free) == 0:
+			t.load.Store(loadBlocked)
+			return never // an answer calls again
+		}
+		p.send(t, due)
+		now = p.e.clock.now()
+	}
+	return now
+}
+
+// due is when the next request is due.
+func (p *publishers) due(t *trial, now int64) (int64, bool) {
+	if !t.plan.Closed {
+		due, ok := t.plan.Due(p.next)
+		return t.base + due, ok
+	}
+	switch end := t.base + t.plan.End; {
+	case now >= end:
+		return 0, false
+	case now < t.base:
+		return t.base, true
+	case t.outstanding(now) >= float64(t.plan.Inflight):
+		return now + 200_000, true // ns; look again
+	}
+	return now, true
+}
+
+// send sends the request that is due next.
+func (p *publishers) send(t *trial, due int64) {
+	c := p.free[len(p.free)-1]
+	now := p.e.clock.now()
+	p.sendLag.Record(now - max(due, p.unblocked))
+	r := request{trial: t, due: due, message: p.message, n: t.plan.Batch}
+	p.msgs, p.data = p.msgs[:0], p.data[:0]
+	typing := uint64(0)
+	for range r.n {
+		m := p.build(t, c.number, due-t.base)
+		if m.TTL > 0 {
+			typing++
+		}
+		p.msgs = append(p.msgs, m)
+	}
+	p.next++
+	p.out = p.e.target.Publish(p.out[:0], p.msgs)
+	c.sock.send(p.out)
+	p.e.tally.sent.Add(uint64(r.n))
+	p.e.tally.typing.Add(typing)
+	if p.e.traits.Socket {
+		p.e.tally.acked.Add(uint64(r.n))
+		p.e.tally.answered.Add(uint64(r.n))
+		if c.sock.waiting() > 0 {
+			p.block()
+			c.waits = true
+		}
+		return
+	}
+	if len(c.requests) == 0 {
+		c.rested = now-c.idle >= int64(idleLeast)
+	}
+	if c.rested {
+		r.out = slices.Clone(p.out)
+	}
+	c.requests = append(c.requests, r)
+	if len(c.requests) >= t.plan.Pipeline {
+		p.block()
+		c.waits = true
+	}
+}
+
+// block takes the connection used last out of the free list.
+func (p *publishers) block() { p.free = p.free[:len(p.free)-1] }
+
+// build makes the next message of a publisher.
+func (p *publishers) build(t *trial, from int, due int64) target.Message {
+	k := p.message
+	p.message++
+	ch := t.plan.ChannelOf(k)
+	m := target.Message{Channel: p.e.names[ch]}
+	if t.plan.TypingAt(k) {
+		m.Group, m.Key, m.TTL = "typing", "u"+strconv.FormatInt(k%50, 10), 5000
+		m.Data = typingData
+		return m
+	}
+	t.sent[from][ch]++
+	n := t.sent[from][ch]
+	start := len(p.data)
+	s := check.Stamp{Channel: uint32(ch), Source: t.sources + uint32(from), Number: n, Due: due}
+	p.data = s.Append(p.data, int(t.plan.Payload))
+	m.Data = p.data[start:]
+	if t.plan.Keys > 0 {
+		m.Group, m.Key = "metrics", p.key(from, int(n%uint64(t.plan.Keys)))
+	}
+	return m
+}
+
+func (p *publishers) key(from, k int) string {
+	name, ok := p.keys[[2]int{from, k}]
+	if !ok {
+		name = strconv.Itoa(from) + "-" + strconv.Itoa(k)
+		p.keys[[2]int{from, k}] = name
+	}
+	return name
+}
+
+// unblock puts a connection back into the free list.
+func (p *publishers) unblock(c *publisher) {
+	if !c.waits {
+		return
+	}
+	c.waits = false
+	if len(p.free) == 0 {
+		p.unblocked = p.e.clock.now()
+	}
+	p.free = append(p.free, c)
+	if p.greets {
+		p.greet()
+	}
+}

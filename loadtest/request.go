@@ -1,0 +1,83 @@
+package loadtest
+
+import (
+	"time"
+
+	"weir/loadtest/scenario"
+)
+
+// request is a request under way.
+type request struct {
+	trial   *trial
+	due     int64
+	message int64 // its first
+	n       int
+	out     []byte // what was sent, where it may have to be sent again
+	given   bool   // given up: the trial that it belongs to has ended
+}
+
+// measure notes how long a request took.
+func (p *publishers) measure(r request, now int64, refused int) {
+	t := r.trial
+	if r.due-t.base >= t.plan.Warm {
+		p.ack.Record(now - r.due)
+	}
+	if t == p.t && t.plan.Measure == scenario.Publish {
+		for range r.n - refused {
+			t.meter.record(now-t.base, r.due-t.base, now-r.due)
+		}
+	}
+}
+
+// excuse notes messages that nobody may expect: refused, or never answered. Which of a request's
+// messages they are is not told, so the first of them count.
+func (c *publisher) excuse(r request, n int, unanswered bool) {
+	for k := r.message; n > 0; k++ {
+		if t := r.trial; !t.plan.TypingAt(k) {
+			t.excuse(c.number, t.plan.ChannelOf(k), unanswered)
+		}
+		n--
+	}
+}
+
+// idleLeast is how long a connection was idle at least for what was then sent on it to be sent again when it ends
+// without an answer. A server that closes idle connections may do so while a request is on its way: it has not seen it,
+// and every client that keeps connections open dials again.
+const idleLeast = time.Second
+
+// resend sends again what the end of an idle connection has swallowed; once, so nothing of it is kept.
+func (c *publisher) resend() {
+	for _, r := range c.again {
+		c.sock.send(r.out)
+		r.out = nil
+		c.requests = append(c.requests, r)
+		c.p.resent++
+	}
+	c.again, c.rested = nil, false
+}
+
+// abandon gives requests up, whose messages nobody may expect.
+func (c *publisher) abandon(list []request) {
+	for i := range list {
+		if r := &list[i]; r.trial != nil && !r.given {
+			c.excuse(*r, r.n, true)
+			c.p.e.tally.answered.Add(uint64(r.n))
+			r.given = true
+		}
+	}
+}
+
+// giveUp ends a trial: what is still under way is not answered. It says whether the target is gone: no publisher
+// can connect or has got an answer. On the loop.
+func (p *publishers) giveUp() (gone bool) {
+	silent := 0
+	for _, c := range p.conns {
+		if c.failing || len(c.requests)+len(c.again) > 0 {
+			silent++
+		}
+		c.abandon(c.requests)
+		c.abandon(c.again)
+		c.again = nil
+	}
+	return silent > 0 && silent == len(p.conns)
+}
