@@ -11,6 +11,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
+	"weir/relay/jsonbody"
+	"weir/relay/problem"
 	"weir/relay/web"
 )
 
@@ -63,8 +65,8 @@ func serveFile(w http.ResponseWriter, req *http.Request, name string) {
 func (r *Relay) backendAPI() http.Handler {
 	t := router.New()
 	t.RedirectTrailingSlash, t.RedirectFixedPath, t.HandleOPTIONS = false, false, false
-	t.NotFound = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, faultNotFound) }
-	t.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, faultMethod) }
+	t.NotFound = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, problem.NotFound) }
+	t.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, problem.MethodNotAllowed) }
 	for _, x := range append(r.apiRoutes(), r.backends...) {
 		t.Handle(x.method, x.path, x.handle)
 		if x.method == fasthttp.MethodGet {
@@ -75,8 +77,8 @@ func (r *Relay) backendAPI() http.Handler {
 		if coding := req.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.Header().Set("Accept-Encoding", "identity")
-			w.WriteHeader(faultEncoding.status)
-			_, _ = w.Write(faultEncoding.appendProblem(nil))
+			w.WriteHeader(problem.ContentEncoding.Status)
+			_, _ = w.Write(problem.ContentEncoding.AppendProblem(nil))
 			return
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, int64(r.cfg.Limit.Request)))
@@ -88,7 +90,7 @@ func (r *Relay) backendAPI() http.Handler {
 		in.Header.SetMethod(req.Method)
 		in.SetRequestURI(req.URL.RequestURI())
 		in.Header.SetContentType(req.Header.Get("Content-Type"))
-		in.Header.Set(lenientHeader, req.Header.Get(lenientHeader))
+		in.Header.Set(jsonbody.LenientHeader, req.Header.Get(jsonbody.LenientHeader))
 		in.SetBody(body)
 		var ctx fasthttp.RequestCtx
 		ctx.Init(&in, remoteOf(req), nil)
@@ -115,8 +117,8 @@ func (r *Relay) handleFollowers(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	if !wire.ValidChannel(channel) {
 		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(faultChannel.status)
-		_, _ = w.Write(faultChannel.appendProblem(nil))
+		w.WriteHeader(problem.BadChannel.Status)
+		_, _ = w.Write(problem.BadChannel.AppendProblem(nil))
 		return
 	}
 	count := 0

@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/relay/auth"
+	"weir/relay/problem"
 )
 
 // adminRoute is a system's route of the admin listener.
@@ -36,16 +37,16 @@ const RoleAdmin = "admin"
 
 // handleAdminLive is a WebSocket route of the admin listener.
 func (r *Relay) handleAdminLive(w http.ResponseWriter, req *http.Request, live *Live) {
-	refuse := func(f *fault) {
+	refuse := func(f *problem.Error) {
 		w.Header().Set("Content-Type", "application/problem+json")
-		if f == faultVersion {
+		if f == problem.UpgradeRequired {
 			w.Header().Set("Sec-WebSocket-Version", "13")
 		}
-		w.WriteHeader(f.status)
-		_, _ = w.Write(f.appendProblem(nil))
+		w.WriteHeader(f.Status)
+		_, _ = w.Write(f.AppendProblem(nil))
 	}
 	if r.draining.Load() {
-		refuse(faultDraining)
+		refuse(problem.Draining)
 		return
 	}
 	o, bad := readOffer(upgradeHeader(req))
@@ -55,7 +56,7 @@ func (r *Relay) handleAdminLive(w http.ResponseWriter, req *http.Request, live *
 	}
 	hijacker, ok := w.(http.Hijacker)
 	if !ok {
-		refuse(faultVersion) // HTTP/2 has other upgrades
+		refuse(problem.UpgradeRequired) // HTTP/2 has other upgrades
 		return
 	}
 	nc, buffered, err := hijacker.Hijack()

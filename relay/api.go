@@ -13,6 +13,8 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/jsonbody"
+	"weir/relay/problem"
 )
 
 // publishPath is the route that backends use most.
@@ -45,22 +47,16 @@ func (r *Relay) apiRoutes() []route {
 	}
 }
 
-// answerJSON is a 200 with a JSON body.
-func answerJSON(ctx *fasthttp.RequestCtx, body []byte) {
-	ctx.SetContentType("application/json")
-	ctx.SetBody(body)
-}
-
 // handlePublish is POST /v1/publish: one JSON object, or one a line.
 func (r *Relay) handlePublish(ctx *fasthttp.RequestCtx) {
 	lines, ok := publication(ctx.Request.Header.ContentType())
 	if !ok {
-		r.refuse(ctx, faultMedia)
+		r.refuse(ctx, problem.MediaType)
 		return
 	}
 	p := r.publisher()
 	defer p.release()
-	p.lenient = lenient(ctx)
+	p.lenient = jsonbody.Lenient(ctx)
 	if lines {
 		p.lines(r, ctx.PostBody())
 		ctx.SetContentType("application/x-ndjson")
@@ -72,7 +68,7 @@ func (r *Relay) handlePublish(ctx *fasthttp.RequestCtx) {
 		r.fail(ctx, err)
 		return
 	}
-	answerJSON(ctx, p.out) // a copy
+	jsonbody.Answer(ctx, p.out) // a copy
 }
 
 // publication says whether a Content-Type is that of one publication a line, and whether it is that of
@@ -116,7 +112,7 @@ type lineWait struct {
 }
 
 func appendLineFault(dst []byte, line int, err error) []byte {
-	dst = faultOf(err).appendBody(append(dst, '{'))
+	dst = problem.Of(err).AppendBody(append(dst, '{'))
 	return append(strconv.AppendInt(append(dst, `,"line":`...), int64(line), 10), "}\n"...)
 }
 
@@ -177,14 +173,14 @@ func (p *publisher) submit(r *Relay, dst, body []byte) ([]byte, broker.Receipt, 
 		return dst, broker.Receipt{}, err
 	}
 	if !p.lenient && !c.Within(wire.Publication) {
-		return dst, broker.Receipt{}, unknownMembers(wire.Beyond(body, wire.Publication))
+		return dst, broker.Receipt{}, jsonbody.Unknown(wire.Beyond(body, wire.Publication))
 	}
 	if c.Channels != nil {
 		return dst, broker.Receipt{}, errMany
 	}
 	if p.ns == nil || c.Channel != p.channel {
 		if !wire.ValidChannel(c.Channel) {
-			return dst, broker.Receipt{}, faultChannel
+			return dst, broker.Receipt{}, problem.BadChannel
 		}
 		p.channel, p.ns = c.Channel, r.policies.of(c.Channel)
 	}
@@ -238,8 +234,8 @@ func (p *publisher) lines(r *Relay, body []byte) {
 
 // fail answers a request with an error.
 func (r *Relay) fail(ctx *fasthttp.RequestCtx, err error) {
-	f := faultOf(err)
-	if f == faultInternal {
+	f := problem.Of(err)
+	if f == problem.Internal {
 		r.log.Error("request failed", "path", string(ctx.Path()), "error", err.Error())
 	}
 	r.refuse(ctx, f)
@@ -256,11 +252,11 @@ func (r *Relay) onChannel(next func(ctx *fasthttp.RequestCtx, channel, group, ke
 			}
 			name, err := url.PathUnescape(raw)
 			if err != nil || i == 0 && !wire.ValidChannel(name) {
-				r.refuse(ctx, faultChannel)
+				r.refuse(ctx, problem.BadChannel)
 				return
 			}
 			if i > 0 && !wire.ValidName(name) {
-				r.refuse(ctx, faultName)
+				r.refuse(ctx, problem.BadName)
 				return
 			}
 			names[i] = name
@@ -280,7 +276,7 @@ type target struct {
 // sessions finds whom a backend means: one connection, or all of a user.
 func (r *Relay) targets(t target) ([]*session, error) {
 	if (t.UserID == "") == (t.ConnectionID == "") {
-		return nil, faultField.with("either userId or connectionId is needed")
+		return nil, problem.BadField.With("either userId or connectionId is needed")
 	}
 	if t.UserID != "" {
 		return r.sessions.byUser(t.UserID), nil
@@ -294,7 +290,7 @@ func (r *Relay) targets(t target) ([]*session, error) {
 // handleDisconnect is POST /v1/disconnect.
 func (r *Relay) handleDisconnect(ctx *fasthttp.RequestCtx) {
 	var t target
-	err := ReadJSON(ctx, &t)
+	err := jsonbody.Read(ctx, &t)
 	var list []*session
 	if err == nil {
 		list, err = r.targets(t)
@@ -312,28 +308,28 @@ func (r *Relay) handleDisconnect(ctx *fasthttp.RequestCtx) {
 	for _, s := range list {
 		s.end(closing{code: wire.CloseForbidden, reason: t.Reason})
 	}
-	answerJSON(ctx, strconv.AppendInt([]byte(`{"disconnected":`), int64(len(list)), 10))
+	jsonbody.Answer(ctx, strconv.AppendInt([]byte(`{"disconnected":`), int64(len(list)), 10))
 	ctx.Response.AppendBodyString("}")
 }
 
 // handleUnsubscribe is POST /v1/unsubscribe.
 func (r *Relay) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
 	var t target
-	err := ReadJSON(ctx, &t)
+	err := jsonbody.Read(ctx, &t)
 	var list []*session
 	if err == nil {
 		list, err = r.targets(t)
 	}
 	if err == nil && !wire.ValidChannel(t.Channel) {
-		err = faultChannel
+		err = problem.BadChannel
 	}
 	if err != nil {
 		r.fail(ctx, err)
 		return
 	}
-	f := faultForbidden
+	f := problem.Forbidden
 	if t.Reason != "" {
-		f = f.with(t.Reason)
+		f = f.With(t.Reason)
 	}
 	n := 0
 	if t.UserID != "" {
@@ -345,7 +341,7 @@ func (r *Relay) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
 			n++
 		}
 	}
-	answerJSON(ctx, strconv.AppendInt([]byte(`{"unsubscribed":`), int64(n), 10))
+	jsonbody.Answer(ctx, strconv.AppendInt([]byte(`{"unsubscribed":`), int64(n), 10))
 	ctx.Response.AppendBodyString("}")
 }
 
@@ -366,19 +362,19 @@ const maxTicketTTL = 24 * 3600
 // that can not set headers.
 func (r *Relay) handleTickets(ctx *fasthttp.RequestCtx) {
 	var req ticketRequest
-	err := ReadJSON(ctx, &req)
+	err := jsonbody.Read(ctx, &req)
 	if err == nil && (req.TTL < 0 || req.TTL > maxTicketTTL) {
-		err = faultField.with("ttl must be 1 to 86400 seconds")
+		err = problem.BadField.With("ttl must be 1 to 86400 seconds")
 	}
 	if err == nil && (req.UserID == "" || !wire.ValidChannel(wire.UserChannel(req.UserID))) {
-		err = faultField.with("userId is missing or too long")
+		err = problem.BadField.With("userId is missing or too long")
 	}
 	var id *auth.Identity
 	if err == nil {
 		id, err = auth.Vouch(auth.Claims{Sub: req.UserID, Name: req.Name, Avatar: req.Avatar, Roles: req.Roles, Channels: req.Channels,
 			TTL: time.Duration(req.TTL) * time.Second, IssuedAt: r.now()})
 		if err != nil {
-			err = faultField.with("what a token could not say: " + err.Error())
+			err = problem.BadField.With("what a token could not say: " + err.Error())
 		}
 	}
 	if err != nil {
@@ -387,10 +383,10 @@ func (r *Relay) handleTickets(ctx *fasthttp.RequestCtx) {
 	}
 	ticket, err := r.tickets.Issue(id)
 	if err != nil {
-		r.fail(ctx, faultOverloaded.with("too many tickets are waiting to be used"))
+		r.fail(ctx, problem.Overloaded.With("too many tickets are waiting to be used"))
 		return
 	}
 	ctx.Response.Header.Set("Cache-Control", "no-store")
 	b := wire.AppendString([]byte(`{"ticket":`), ticket)
-	answerJSON(ctx, append(b, `,"expiresIn":30}`...))
+	jsonbody.Answer(ctx, append(b, `,"expiresIn":30}`...))
 }

@@ -11,6 +11,7 @@ import (
 	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/auth"
+	"weir/relay/problem"
 )
 
 // arrival is a client that was let in, before its connection is taken over.
@@ -29,13 +30,13 @@ type arrival struct {
 
 // identify finds out who a client is. The token comes in a header, as a subprotocol, in the configured
 // cookie or, if that is allowed, in the query; or a ticket stands for it.
-func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, *fault) {
+func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, *problem.Error) {
 	if t := ctx.QueryArgs().Peek("ticket"); len(t) > 0 {
 		if id, ok := r.tickets.Redeem(string(t)); ok {
 			return id, nil
 		}
 		r.metrics.authFailures.of("ticket").Inc()
-		return nil, faultUnauthorized
+		return nil, problem.Unauthorized
 	}
 	token := bearer(ctx.Request.Header.Peek("Authorization"))
 	if token == "" {
@@ -64,17 +65,17 @@ func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*au
 func bearer(header []byte) string { return string(credentials(header)) }
 
 // arrive checks what every client connection must pass, in the order that costs least.
-func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *fault) {
+func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *problem.Error) {
 	if r.draining.Load() {
-		return nil, faultDraining
+		return nil, problem.Draining
 	}
 	if !r.originAllowed(ctx) {
 		r.metrics.authFailures.of("origin").Inc()
-		return nil, faultOrigin
+		return nil, problem.ForeignOrigin
 	}
 	if r.overMemory() {
 		r.metrics.refused.of("memory").Inc()
-		return nil, faultOverloaded
+		return nil, problem.Overloaded
 	}
 	id, bad := r.identify(ctx, token)
 	if bad != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/internal/wire"
+	"weir/relay/problem"
 )
 
 // haste is how long a command may wait for something outside.
@@ -104,7 +105,7 @@ func (s *session) waits(key string) bool {
 // setAside has a command carried out beside the turn. What limits publishing is the time at which it comes.
 func (s *session) setAside(c *wire.Command, message []byte, now time.Time) error {
 	if c.Type == "publish" && !s.takePublish(s.relay.policies.of(c.Channel), now) {
-		return faultRate
+		return problem.RateLimited
 	}
 	return s.hold(lineOf(c), held{message: bytes.Clone(message), since: now})
 }
@@ -125,11 +126,11 @@ func (s *session) hold(key string, h held) error {
 	case h.message == nil: // there are no more of these than subscriptions
 		s.relay.held.Add(int64(size))
 	case a.count >= asideCommands, a.bytes+size > asideBytes && a.count > 0:
-		return faultMany.with("as many commands of this connection wait for an answer as may")
+		return problem.TooMany.With("as many commands of this connection wait for an answer as may")
 	case s.relay.held.Add(int64(size)) > asideTotal:
 		s.relay.held.Add(int64(-size))
 		s.relay.metrics.shed.of("waiting").Inc()
-		return faultOverloaded
+		return problem.Overloaded
 	}
 	s.aside.Store(a)
 	a.count++

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/relay/auth"
+	"weir/relay/problem"
 )
 
 // attendanceLasts is how long a client that has said it is in a channel stays there without a further word.
@@ -31,7 +32,7 @@ type Attendance struct {
 // whatever else keeps them there, and only what is new about them is told.
 func (c *Core) Attend(channel, connection string, id *auth.Identity, a Attendance) error {
 	if presenceChannel(channel) == "" {
-		return faultChannel.with("the channel's name is too long for presence")
+		return problem.BadChannel.With("the channel's name is too long for presence")
 	}
 	alone := true
 	if s := c.relay.sessions.byID(connection); s != nil {
@@ -45,7 +46,7 @@ func (c *Core) Attend(channel, connection string, id *auth.Identity, a Attendanc
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	if part.closed {
-		return faultDraining
+		return problem.Draining
 	}
 	u, news := p.enter(part, channel, id.User, id)
 	if a.Status != "" && a.Status != cmp.Or(u.status, "online") {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/internal/units"
+	"weir/relay/jsonbody"
 )
 
 func TestDecodeObject(t *testing.T) {
@@ -46,17 +47,17 @@ func TestDecodeObject(t *testing.T) {
 		{`{"in":{"n":"x"}}`, "bad_request: in.n must be a whole number"},
 	} {
 		var b body
-		err := decodeObject([]byte(tt.in), &b)
+		err := jsonbody.Decode([]byte(tt.in), &b)
 		if got := fmt.Sprint(err); got != tt.want && (err != nil || tt.want != "") {
 			t.Errorf("%s: %v, want %s", tt.in, err, tt.want)
 		}
 	}
 	var b body
-	if err := decodeObject([]byte(`{"NAME":"x"}`), &b); err != nil || b.Name != "" {
+	if err := jsonbody.Decode([]byte(`{"NAME":"x"}`), &b); err != nil || b.Name != "" {
 		t.Errorf("the case of a name matters: %v %q", err, b.Name)
 	}
 	raw := []byte(`{"name":"hello","list":["one"],"any":{"k":"v"}}`)
-	if err := decodeObject(raw, &b); err != nil {
+	if err := jsonbody.Decode(raw, &b); err != nil {
 		t.Fatal(err)
 	}
 	for i := range raw {

@@ -7,6 +7,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/problem"
 )
 
 // work carries out lines until there are none to be taken.
@@ -133,7 +134,7 @@ func (s *session) hand(list []awaited) []awaited {
 func (s *session) review(channel string, how haste) error {
 	err := s.relay.policies.may(s.identity.Load(), auth.Subscribe, channel, how)
 	if errors.Is(err, ErrDenied) {
-		s.deny(channel, faultForbidden.with("the new token does not allow this channel"))
+		s.deny(channel, problem.Forbidden.With("the new token does not allow this channel"))
 	}
 	return err
 }

@@ -6,6 +6,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/broker"
+	"weir/relay/jsonbody"
+	"weir/relay/problem"
 )
 
 // handleChannels is GET /v1/channels: the channels whose names begin with prefix, a page at a time.
@@ -39,7 +41,7 @@ func (r *Relay) handleChannels(ctx *fasthttp.RequestCtx) {
 		b = append(b, '}')
 	}
 	b = strconv.AppendBool(append(b, `],"more":`...), more)
-	answerJSON(ctx, append(b, '}'))
+	jsonbody.Answer(ctx, append(b, '}'))
 }
 
 // handleState is GET /v1/channels/{channel}: a snapshot.
@@ -52,7 +54,7 @@ func (r *Relay) handleState(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 	b := append([]byte(`{"channel":"`), channel...)
 	b = appendAt(append(b, `",`...), reply.Position.Epoch, reply.Position.Seq)
 	b = append(append(b, `,"state":`...), reply.State...)
-	answerJSON(ctx, append(b, '}'))
+	jsonbody.Answer(ctx, append(b, '}'))
 }
 
 // missing answers a request for a channel that is not there, or can not be read.
@@ -61,7 +63,7 @@ func (r *Relay) missing(ctx *fasthttp.RequestCtx, channel string) {
 		r.fail(ctx, err)
 		return
 	}
-	r.refuse(ctx, faultNotFound)
+	r.refuse(ctx, problem.NotFound)
 }
 
 // handleGroup is GET /v1/channels/{channel}/{group}: the items of one group.
@@ -79,7 +81,7 @@ func (r *Relay) handleGroup(ctx *fasthttp.RequestCtx, channel, group, _ string) 
 	b = append(append(b, `","group":"`...), group...)
 	b = appendAt(append(b, `",`...), reply.Position.Epoch, reply.Position.Seq)
 	b = append(append(b, `,"items":`...), items...)
-	answerJSON(ctx, append(b, '}'))
+	jsonbody.Answer(ctx, append(b, '}'))
 }
 
 // handleItem is GET /v1/channels/{channel}/{group}/{key}.
@@ -94,7 +96,7 @@ func (r *Relay) handleItem(ctx *fasthttp.RequestCtx, channel, group, key string)
 	b = append(append(b, `","key":"`...), key...)
 	b = appendAt(append(b, `",`...), at.Epoch, at.Seq)
 	b = append(append(b, `,"data":`...), data...)
-	answerJSON(ctx, append(b, '}'))
+	jsonbody.Answer(ctx, append(b, '}'))
 }
 
 // handleHistory is GET /v1/channels/{channel}/history: changes, newest page first, in order.
@@ -121,14 +123,14 @@ func (r *Relay) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 	b = appendAt(append(b, `",`...), at.Epoch, at.Seq)
 	b = append(append(b, `,"changes":`...), changes...)
 	b = strconv.AppendBool(append(b, `,"more":`...), more)
-	answerJSON(ctx, append(b, '}'))
+	jsonbody.Answer(ctx, append(b, '}'))
 }
 
 // handlePresence is GET /v1/channels/{channel}/presence.
 func (r *Relay) handlePresence(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 	b := append([]byte(`{"channel":"`), channel...)
 	b = r.presence.appendUsers(append(b, '"'), channel, ctx.QueryArgs().Has("count"))
-	answerJSON(ctx, append(b, '}'))
+	jsonbody.Answer(ctx, append(b, '}'))
 }
 
 // handleClear is DELETE /v1/channels/{channel}: items and log go, readers are told by a resync.
@@ -138,7 +140,7 @@ func (r *Relay) handleClear(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 		r.fail(ctx, err)
 		return
 	}
-	answerJSON(ctx, append(appendAt([]byte{'{'}, at.Epoch, at.Seq), '}'))
+	jsonbody.Answer(ctx, append(appendAt([]byte{'{'}, at.Epoch, at.Seq), '}'))
 }
 
 // handleClearGroup is DELETE /v1/channels/{channel}/{group}: a delete for each item.
@@ -149,12 +151,12 @@ func (r *Relay) handleClearGroup(ctx *fasthttp.RequestCtx, channel, group, _ str
 		r.fail(ctx, err)
 		return
 	case n == 0:
-		r.refuse(ctx, faultNotFound)
+		r.refuse(ctx, problem.NotFound)
 		return
 	}
 	b := appendAt([]byte{'{'}, at.Epoch, at.Seq)
 	b = strconv.AppendInt(append(b, `,"deleted":`...), int64(n), 10)
-	answerJSON(ctx, append(b, '}'))
+	jsonbody.Answer(ctx, append(b, '}'))
 }
 
 // handleDelete is DELETE /v1/channels/{channel}/{group}/{key}.
@@ -168,5 +170,5 @@ func (r *Relay) handleDelete(ctx *fasthttp.RequestCtx, channel, group, key strin
 		r.fail(ctx, err)
 		return
 	}
-	answerJSON(ctx, append(appendAt([]byte{'{'}, at.Epoch, at.Seq), '}'))
+	jsonbody.Answer(ctx, append(appendAt([]byte{'{'}, at.Epoch, at.Seq), '}'))
 }

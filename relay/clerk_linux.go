@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"weir/internal/contain"
+	"weir/relay/problem"
 )
 
 // clerk waits for the disk on behalf of a desk: one goroutine for all answers that are owed there. They come back in
@@ -43,7 +44,7 @@ func (c *clerk) run() {
 				c.tell(work[known:i])
 				known = i
 			}
-			p.err = faultInternal
+			p.err = problem.Internal
 			c.contain.Do("pledge", func() { _, p.err = p.wait() })
 		}
 		c.tell(work[known:])

@@ -7,6 +7,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/problem"
 )
 
 // command runs one command of a client and appends its answer.
@@ -63,9 +64,9 @@ func (s *session) run(c *wire.Command, now time.Time, how haste) ([]byte, error)
 	case "refresh":
 		return s.refresh(c)
 	case "":
-		return nil, faultField.with("type is missing")
+		return nil, problem.BadField.With("type is missing")
 	}
-	return nil, faultType
+	return nil, problem.UnknownType
 }
 
 // answer is a reply without more than further members, each ending in nothing and beginning with a comma.
@@ -84,7 +85,7 @@ func answer(kind string, id, more []byte) []byte {
 func (s *session) identityNow() (*auth.Identity, error) {
 	id := s.identity.Load()
 	if !id.Expires.IsZero() && !s.relay.now().Before(id.Expires) {
-		return nil, faultExpired
+		return nil, problem.TokenExpired
 	}
 	return id, nil
 }
@@ -93,7 +94,7 @@ func (s *session) identityNow() (*auth.Identity, error) {
 // not the session's any more says nothing.
 func (s *session) allow(op auth.Ops, channel string, how haste) error {
 	if !wire.ValidChannel(channel) {
-		return faultChannel
+		return problem.BadChannel
 	}
 	for {
 		id, err := s.identityNow()
@@ -152,7 +153,7 @@ func (s *session) submit(c *wire.Command, now time.Time, how haste) (broker.Rece
 		return broker.Receipt{}, errDisk
 	}
 	if (how == inTurn || s.conn == nil) && !s.takePublish(ns, now) { // others have been counted when they came
-		return broker.Receipt{}, faultRate
+		return broker.Receipt{}, problem.RateLimited
 	}
 	c.Exclude = ""
 	owner := ""
@@ -218,7 +219,7 @@ func pageSize(limit int) (int, error) {
 	case limit == 0:
 		return defaultPage, nil
 	case limit < 0 || limit > maxPage:
-		return 0, faultField.with("limit must be 1 to 1000")
+		return 0, problem.BadField.With("limit must be 1 to 1000")
 	}
 	return limit, nil
 }
@@ -240,7 +241,7 @@ func (s *session) refresh(c *wire.Command) ([]byte, error) {
 		return nil, s.relay.refusedToken(err)
 	}
 	if id.User != s.user {
-		return nil, faultForbidden.with("the token is another user's")
+		return nil, problem.Forbidden.With("the token is another user's")
 	}
 	s.identity.Store(id)
 	s.relay.expiries.set(s, id.Expires)
@@ -274,7 +275,7 @@ func (s *session) renamed(id *auth.Identity) {
 // ticket with a Wait is not to be acknowledged before that.
 func (r *Relay) submit(publisher *broker.Publisher, ns *namespace, c *wire.Command, owner string) (broker.Receipt, error) {
 	if len(c.Data) > ns.message {
-		return broker.Receipt{}, faultTooLarge
+		return broker.Receipt{}, problem.TooLarge
 	}
 	p := broker.Publication{Group: c.Group, Key: c.Key, Data: c.Data, TTL: time.Duration(c.TTL) * time.Millisecond, Exclude: c.Exclude}
 	if c.IdempotencyKey != "" {
@@ -282,21 +283,21 @@ func (r *Relay) submit(publisher *broker.Publisher, ns *namespace, c *wire.Comma
 	}
 	switch {
 	case c.Key != "" && !wire.ValidName(c.Key), c.Group != "" && !wire.ValidName(c.Group):
-		return broker.Receipt{}, faultName
+		return broker.Receipt{}, problem.BadName
 	case len(c.IdempotencyKey) > maxIdempotencyKey:
-		return broker.Receipt{}, faultField.with("idempotencyKey is longer than 256 bytes")
+		return broker.Receipt{}, problem.BadField.With("idempotencyKey is longer than 256 bytes")
 	case c.TTL > maxTTL:
-		return broker.Receipt{}, faultField.with("ttl is longer than a year")
+		return broker.Receipt{}, problem.BadField.With("ttl is longer than a year")
 	}
 	switch c.Ack {
 	case "", "disk": // disk is what a durable namespace does anyway
 		if c.Ack != "" && !ns.log.Durable {
-			return broker.Receipt{}, faultField.with("ack disk is for durable namespaces")
+			return broker.Receipt{}, problem.BadField.With("ack disk is for durable namespaces")
 		}
 	case "memory":
 		p.Ack = broker.AckMemory
 	default:
-		return broker.Receipt{}, faultField.with("ack must be memory or disk")
+		return broker.Receipt{}, problem.BadField.With("ack must be memory or disk")
 	}
 	switch c.Op {
 	case "":
@@ -311,10 +312,10 @@ func (r *Relay) submit(publisher *broker.Publisher, ns *namespace, c *wire.Comma
 	case "delete":
 		p.Op = broker.Delete
 	default:
-		return broker.Receipt{}, faultField.with("op must be set, delete or send")
+		return broker.Receipt{}, problem.BadField.With("op must be set, delete or send")
 	}
 	if c.Data == nil && p.Op != broker.Delete {
-		return broker.Receipt{}, faultField.with("data is missing")
+		return broker.Receipt{}, problem.BadField.With("data is missing")
 	}
 	if err := r.admit(p.Op, len(p.Data)); err != nil {
 		return broker.Receipt{}, err
@@ -337,10 +338,10 @@ func (r *Relay) admit(op broker.Op, size int) error {
 	switch use := r.memoryUse.Load(); {
 	case use >= memoryFull, use >= memoryNear && op == broker.Set && (use >= memoryShort || r.memoryRoom.Add(-itemCost(size)) < 0):
 		r.metrics.shed.of("memory").Inc()
-		return faultOverloaded
+		return problem.Overloaded
 	case r.full():
 		r.metrics.shed.of("backlog").Inc()
-		return faultOverloaded
+		return problem.Overloaded
 	}
 	return nil
 }

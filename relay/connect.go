@@ -12,13 +12,14 @@ import (
 	"weir/broker"
 	"weir/internal/units"
 	"weir/internal/wire"
+	"weir/relay/problem"
 )
 
 // handleWS is GET /ws.
 func (r *Relay) handleWS(ctx *fasthttp.RequestCtx) {
 	o, bad := readOffer(&ctx.Request.Header)
 	if bad != nil {
-		if bad == faultVersion {
+		if bad == problem.UpgradeRequired {
 			ctx.Response.Header.Set("Sec-WebSocket-Version", "13")
 		}
 		r.refuse(ctx, bad)

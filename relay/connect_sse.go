@@ -16,6 +16,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/problem"
 )
 
 // handleSSE is GET /sse.
@@ -64,17 +65,17 @@ func (r *Relay) choose(ctx *fasthttp.RequestCtx, a *arrival) bool {
 		case slices.Contains(wanted, channel):
 		case a.identity.User != "" && channel == wire.UserChannel(a.identity.User): // it is followed anyway, and does not count
 		case !wire.ValidChannel(channel):
-			a.denied = append(a.denied, denial{channel, faultChannel})
+			a.denied = append(a.denied, denial{channel, problem.BadChannel})
 		default:
 			wanted = append(wanted, channel)
 		}
 	}
 	for i, err := range r.mayAll(a.identity, wanted) {
 		if err == nil && len(a.channels) == r.cfg.Limit.Subscriptions {
-			err = faultFull
+			err = problem.TooManyChannels
 		}
 		if err != nil {
-			a.denied = append(a.denied, denial{wanted[i], faultOf(err)})
+			a.denied = append(a.denied, denial{wanted[i], problem.Of(err)})
 			continue
 		}
 		a.channels = append(a.channels, wanted[i])
@@ -90,13 +91,13 @@ func (r *Relay) choose(ctx *fasthttp.RequestCtx, a *arrival) bool {
 }
 
 // positions are where a client stands already, one for each channel of the query: EPOCH:SEQ, or nothing.
-func positions(ctx *fasthttp.RequestCtx) ([]wire.Mark, *fault) {
+func positions(ctx *fasthttp.RequestCtx) ([]wire.Mark, *problem.Error) {
 	channels, list := ctx.QueryArgs().PeekMulti("channel"), ctx.QueryArgs().PeekMulti("position")
 	if len(list) == 0 {
 		return nil, nil
 	}
 	if len(list) != len(channels) {
-		return nil, faultField.with("there must be as many positions as channels; one may be empty")
+		return nil, problem.BadField.With("there must be as many positions as channels; one may be empty")
 	}
 	var marks []wire.Mark
 	for i, at := range list {
@@ -106,7 +107,7 @@ func positions(ctx *fasthttp.RequestCtx) ([]wire.Mark, *fault) {
 		epoch, seq, _ := strings.Cut(string(at), ":")
 		n, err := strconv.ParseUint(seq, 10, 64)
 		if err != nil || epoch == "" || len(epoch) > 64 {
-			return nil, faultField.with("position must be EPOCH:SEQ")
+			return nil, problem.BadField.With("position must be EPOCH:SEQ")
 		}
 		marks = append(marks, wire.Mark{Channel: wire.ChannelHash(string(channels[i])), Epoch: epoch, Seq: n})
 	}
@@ -138,7 +139,7 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 	}
 	for i, channel := range channels[1:] {
 		if err := s.follow(channel, broker.JoinRequest{From: s.sse.from(i + 1)}, nil, a.revocations); err != nil {
-			s.without(denial{channel, faultOf(err)})
+			s.without(denial{channel, problem.Of(err)})
 			continue
 		}
 		s.recheck(channel)
@@ -148,15 +149,15 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 // denial is a channel that an event stream goes without, and why.
 type denial struct {
 	channel string
-	why     *fault
+	why     *problem.Error
 }
 
 // without tells an event stream which channel it goes without, for good or for now, in turn with the answer to the
 // request, which may not have been written yet.
 func (s *session) without(d denial) {
 	kind, b := "unsubscribed", unsubscribedMessage(d.channel, d.why)
-	if d.why.retryable {
-		kind, b = "error", append(bytes.TrimSuffix(d.why.appendError(nil, nil), []byte{'}'}), `,"channel":`...)
+	if d.why.Retryable {
+		kind, b = "error", append(bytes.TrimSuffix(d.why.AppendError(nil, nil), []byte{'}'}), `,"channel":`...)
 		b = append(wire.AppendString(b, d.channel), '}')
 	}
 	s.conn.Reply(s.relay.frameFor(s, kind, b), nil)

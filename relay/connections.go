@@ -9,6 +9,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
+	"weir/relay/jsonbody"
+	"weir/relay/problem"
 )
 
 // handleConnections is GET /v1/connections: who is connected, perhaps of one user or following one channel.
@@ -21,7 +23,7 @@ func (r *Relay) handleConnections(ctx *fasthttp.RequestCtx) {
 		limit, err = pageSize(int(min(n, maxPage+1)))
 	}
 	if err == nil && channel != "" && !wire.ValidChannel(channel) {
-		err = faultChannel
+		err = problem.BadChannel
 	}
 	if err != nil {
 		r.fail(ctx, err)
@@ -43,7 +45,7 @@ func (r *Relay) handleConnections(ctx *fasthttp.RequestCtx) {
 		b = s.appendRecord(b)
 	}
 	b = strconv.AppendBool(append(b, `],"more":`...), len(list) > limit)
-	answerJSON(ctx, append(b, '}'))
+	jsonbody.Answer(ctx, append(b, '}'))
 }
 
 // follows says whether the session is subscribed to a channel.

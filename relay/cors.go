@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+	"weir/relay/problem"
 
 	"github.com/valyala/fasthttp"
 )
@@ -72,7 +73,7 @@ func (r *Relay) preflight(ctx *fasthttp.RequestCtx, allow string) {
 	}
 	if !r.originAllowed(ctx) {
 		r.metrics.authFailures.of("origin").Inc()
-		r.refuse(ctx, faultOrigin)
+		r.refuse(ctx, problem.ForeignOrigin)
 		return
 	}
 	r.setCORS(ctx)

@@ -10,6 +10,8 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/jsonbody"
+	"weir/relay/problem"
 	"weir/relay/web"
 )
 
@@ -27,7 +29,7 @@ func (r *Relay) handleDemo(ctx *fasthttp.RequestCtx) {
 	case web.File("demo/"+name+".html") != nil:
 		page(ctx, string(web.File("demo/"+name+".html")))
 	default:
-		r.refuse(ctx, faultNotFound)
+		r.refuse(ctx, problem.NotFound)
 	}
 }
 
@@ -36,7 +38,7 @@ func (r *Relay) handleDemoToken(ctx *fasthttp.RequestCtx) {
 	args := ctx.QueryArgs()
 	user, name := string(args.Peek("user")), string(args.Peek("name"))
 	if user == "" || !wire.ValidChannel(wire.UserChannel(user)) {
-		r.fail(ctx, faultField.with("user is missing or too long"))
+		r.fail(ctx, problem.BadField.With("user is missing or too long"))
 		return
 	}
 	own := wire.UserChannel(user)[len(wire.UserNamespace):] // ":ann"
@@ -45,10 +47,10 @@ func (r *Relay) handleDemoToken(ctx *fasthttp.RequestCtx) {
 		Channels: map[string][]string{"*": {"*"}, "feed" + own: {"subscribe", "history"}},
 	})
 	if err == nil {
-		err = WriteJSON(ctx, http.StatusOK, map[string]string{"token": token})
+		err = jsonbody.Write(ctx, http.StatusOK, map[string]string{"token": token})
 	}
 	if err != nil {
-		r.fail(ctx, faultField.with("no token can say that"))
+		r.fail(ctx, problem.BadField.With("no token can say that"))
 		return
 	}
 	ctx.Response.Header.Set("Cache-Control", "no-store")

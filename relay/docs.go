@@ -10,6 +10,7 @@ import (
 	"github.com/yuin/goldmark/parser"
 
 	"weir/docs"
+	"weir/relay/problem"
 )
 
 // markdown turns the pages of the documentation into HTML. Headings get ids, so that links between pages find them.
@@ -24,7 +25,7 @@ func (r *Relay) handleDocs(ctx *fasthttp.RequestCtx) {
 	}
 	text, err := docs.Pages.ReadFile(name)
 	if err != nil {
-		r.refuse(ctx, faultNotFound)
+		r.refuse(ctx, problem.NotFound)
 		return
 	}
 	var body bytes.Buffer

@@ -8,24 +8,26 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
+	"weir/relay/jsonbody"
+	"weir/relay/problem"
 )
 
 // handleEvents is POST /v1/events: one event, or one a line.
 func (r *Relay) handleEvents(ctx *fasthttp.RequestCtx) {
 	switch lines, ok := publication(ctx.Request.Header.ContentType()); {
 	case !ok:
-		r.refuse(ctx, faultMedia)
+		r.refuse(ctx, problem.MediaType)
 		return
 	case lines:
 		r.handleEventLines(ctx)
 		return
 	}
-	if err := r.emitOne(ctx.PostBody(), lenient(ctx)); err != nil {
+	if err := r.emitOne(ctx.PostBody(), jsonbody.Lenient(ctx)); err != nil {
 		r.fail(ctx, err)
 		return
 	}
 	ctx.SetStatusCode(fasthttp.StatusAccepted)
-	answerJSON(ctx, []byte(`{}`))
+	jsonbody.Answer(ctx, []byte(`{}`))
 }
 
 // emitOne emits what a backend sent.
@@ -35,10 +37,10 @@ func (r *Relay) emitOne(body []byte, lenient bool) error {
 		return err
 	}
 	if !lenient && !c.Within(wire.Emission) {
-		return unknownMembers(wire.Beyond(body, wire.Emission))
+		return jsonbody.Unknown(wire.Beyond(body, wire.Emission))
 	}
 	if c.Key != "" && !wire.ValidName(c.Key) {
-		return faultField.with("key must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
+		return problem.BadField.With("key must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
 	}
 	data := c.Data
 	if data == nil {
@@ -59,8 +61,8 @@ func (r *Relay) handleEventLines(ctx *fasthttp.RequestCtx) {
 			continue
 		}
 		out = append(out, '{')
-		if err := r.emitOne(line, lenient(ctx)); err != nil {
-			out = faultOf(err).appendBody(out)
+		if err := r.emitOne(line, jsonbody.Lenient(ctx)); err != nil {
+			out = problem.Of(err).AppendBody(out)
 			out = strconv.AppendInt(append(out, `,"line":`...), int64(n), 10)
 		}
 		out = append(out, "}\n"...)

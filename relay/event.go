@@ -7,6 +7,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/problem"
 )
 
 // eventNamespace holds the events for backends: what is emitted on a topic is sent on the channel
@@ -22,10 +23,10 @@ const (
 // messageEvent is the command message: something for the backend, which decides what comes of it.
 func (s *session) messageEvent(c *wire.Command, now time.Time, how haste) ([]byte, error) {
 	if c.Content == nil {
-		return nil, faultField.with("content is missing")
+		return nil, problem.BadField.With("content is missing")
 	}
 	if c.Channel != "" && !wire.ValidChannel(c.Channel) {
-		return nil, faultChannel
+		return nil, problem.BadChannel
 	}
 	if _, err := s.identityNow(); err != nil {
 		return nil, err
@@ -61,10 +62,10 @@ func (s *session) event(c *wire.Command, how haste) ([]byte, error) {
 		return nil, err
 	}
 	if !wire.ValidName(c.Topic) {
-		return nil, faultField.with("topic is missing or not a name")
+		return nil, problem.BadField.With("topic is missing or not a name")
 	}
 	if !s.relay.topics.open(c.Topic) && !s.relay.cfg.Events.Open(c.Topic) && !named(id, auth.Publish, eventNamespace+":"+c.Topic, eventNamespace) {
-		return nil, faultForbidden.with("neither the token nor the configuration allows this topic")
+		return nil, problem.Forbidden.With("neither the token nor the configuration allows this topic")
 	}
 	if how == inTurn && s.relay.patient {
 		return nil, errDisk

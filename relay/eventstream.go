@@ -14,6 +14,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/problem"
 )
 
 // EventStream is a route of server-sent events on which a system speaks events of its own. Each stream follows
@@ -67,7 +68,7 @@ const eventsHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=
 func (r *Relay) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
 	a, bad := r.arrive(ctx, "")
 	if bad == nil && a.identity.Anonymous {
-		bad = faultUnauthorized
+		bad = problem.Unauthorized
 	}
 	if bad != nil {
 		r.refuse(ctx, bad)

@@ -9,6 +9,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/pool"
+	"weir/relay/problem"
 )
 
 // The encodings of a frame. In the first ones, what a batch of one channel holds leaves out what its envelope says:
@@ -107,7 +108,7 @@ func (f *feed) topicOf(groups []string) (*pool.Topic, error) {
 		}
 	}
 	if len(known) == maxSelections {
-		return nil, faultMany.with("too many different choices of groups in this channel")
+		return nil, problem.TooMany.With("too many different choices of groups in this channel")
 	}
 	s := &selected{groups, f.relay.pool.Topic(f.ns.slow, &f.ns.meter)}
 	more := append(slices.Clip(known), s)

@@ -117,8 +117,8 @@ func FuzzOffer(f *testing.F) {
 		}
 		o, bad := readOffer(&h)
 		if bad != nil {
-			if bad.status < 400 || bad.status > 426 {
-				t.Fatalf("%d", bad.status)
+			if bad.Status < 400 || bad.Status > 426 {
+				t.Fatalf("%d", bad.Status)
 			}
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"slices"
 	"strings"
+	"weir/relay/problem"
 
 	"github.com/valyala/fasthttp"
 )
@@ -25,29 +26,29 @@ type offer struct {
 }
 
 // readOffer checks an upgrade request as RFC 6455, section 4.2.1 says.
-func readOffer(h *fasthttp.RequestHeader) (offer, *fault) {
+func readOffer(h *fasthttp.RequestHeader) (offer, *problem.Error) {
 	var o offer
 	if !h.IsGet() && !h.IsHead() {
-		return o, faultMethod
+		return o, problem.MethodNotAllowed
 	}
 	if h.IsHead() || !anyToken(h.PeekAll("Upgrade"), "websocket") || !anyToken(h.PeekAll("Connection"), "upgrade") {
-		return o, faultField.with("this address takes WebSocket upgrades: Upgrade: websocket and Connection: Upgrade are missing")
+		return o, problem.BadField.With("this address takes WebSocket upgrades: Upgrade: websocket and Connection: Upgrade are missing")
 	}
 	// Of a line that is there twice, a proxy may have gone by the other one. (PeekAll reuses what it returns.)
 	versions := h.PeekAll("Sec-WebSocket-Version")
 	if len(versions) == 0 || len(versions) == 1 && string(versions[0]) != "13" {
-		return o, faultVersion
+		return o, problem.UpgradeRequired
 	}
 	many := len(versions) > 1
 	keys := h.PeekAll("Sec-WebSocket-Key")
 	if many || len(keys) > 1 {
-		return o, faultField.with("Sec-WebSocket-Key and Sec-WebSocket-Version may stand there once")
+		return o, problem.BadField.With("Sec-WebSocket-Key and Sec-WebSocket-Version may stand there once")
 	}
 	if len(keys) == 1 {
 		o.key = keys[0]
 	}
 	if raw, err := base64.StdEncoding.DecodeString(string(o.key)); err != nil || len(raw) != 16 {
-		return o, faultField.with("Sec-WebSocket-Key must be 16 bytes in base64")
+		return o, problem.BadField.With("Sec-WebSocket-Key must be 16 bytes in base64")
 	}
 	for _, line := range h.PeekAll("Sec-WebSocket-Protocol") {
 		for p := range strings.SplitSeq(string(line), ",") {
@@ -67,9 +68,6 @@ func readOffer(h *fasthttp.RequestHeader) (offer, *fault) {
 	}
 	return o, nil
 }
-
-// faultVersion asks for the version that is spoken here (RFC 6455, section 4.4).
-var faultVersion = &fault{426, "upgrade_required", "Sec-WebSocket-Version must be 13", "", false}
 
 // anyToken is hasToken for a header that may stand on several lines (RFC 9110, section 5.3).
 func anyToken(lines [][]byte, token string) bool {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"weir/relay/problem"
 
 	"github.com/valyala/fasthttp"
 )
@@ -17,25 +18,25 @@ const (
 // parser lets pass: RFC 9112, sections 2.2, 3.2, 5.1, 5.2 and 6.1; RFC 9110, sections 5.5 and 7.2. With last, nothing
 // behind the request may be read as the next: it was refused, or it has chunks, and the parser is lax about what stands
 // between those and behind the last one.
-func hygiene(ctx *fasthttp.RequestCtx) (last bool, bad *fault) {
+func hygiene(ctx *fasthttp.RequestCtx) (last bool, bad *problem.Error) {
 	chunked, bad := inspect(&ctx.Request.Header)
 	return chunked || bad != nil, bad
 }
 
-func inspect(h *fasthttp.RequestHeader) (chunked bool, bad *fault) {
+func inspect(h *fasthttp.RequestHeader) (chunked bool, bad *problem.Error) {
 	modern := string(h.Protocol()) == "HTTP/1.1"
 	if !modern && string(h.Protocol()) != "HTTP/1.0" {
-		return false, faultRequest.with("only HTTP/1.1 and HTTP/1.0 are spoken here")
+		return false, problem.BadRequest.With("only HTTP/1.1 and HTTP/1.0 are spoken here")
 	}
 	target := h.RequestURI()
 	if len(target) > maxURI {
-		return false, faultURI
+		return false, problem.URITooLong
 	}
 	if len(target) == 0 || target[0] != '/' {
-		return false, faultRequest.with("only paths are requested here") // and Host alone says where
+		return false, problem.BadRequest.With("only paths are requested here") // and Host alone says where
 	}
 	if !properTarget(target) {
-		return false, faultRequest.with("the address has a character that must be percent-encoded, a fragment, or a bad escape in its path")
+		return false, problem.BadRequest.With("the address has a character that must be percent-encoded, a fragment, or a bad escape in its path")
 	}
 	var x lines
 	raw := h.RawHeaders()
@@ -44,7 +45,7 @@ func inspect(h *fasthttp.RequestHeader) (chunked bool, bad *fault) {
 		if end < 0 {
 			end = len(raw) // the last line may come without its end
 		} else if end == 0 || raw[end-1] != '\r' {
-			return false, faultRequest.with("a line does not end in CR LF")
+			return false, problem.BadRequest.With("a line does not end in CR LF")
 		}
 		line := bytes.TrimSuffix(raw[:end], []byte("\r"))
 		raw = raw[min(end+1, len(raw)):]
@@ -58,15 +59,15 @@ func inspect(h *fasthttp.RequestHeader) (chunked bool, bad *fault) {
 	chunked = x.codings > 0
 	switch {
 	case modern && x.hosts != 1 || x.hosts > 1:
-		return chunked, faultRequest.with("exactly one Host is needed")
+		return chunked, problem.BadRequest.With("exactly one Host is needed")
 	case x.lengths+x.codings > 1:
-		return chunked, faultRequest.with("more than one length of the body is given")
+		return chunked, problem.BadRequest.With("more than one length of the body is given")
 	case chunked && !modern:
-		return chunked, faultRequest.with("Transfer-Encoding is not for HTTP/1.0")
+		return chunked, problem.BadRequest.With("Transfer-Encoding is not for HTTP/1.0")
 	case x.keys > 1 || x.types > 1:
-		return chunked, faultRequest.with("Authorization and Content-Type may stand there once")
+		return chunked, problem.BadRequest.With("Authorization and Content-Type may stand there once")
 	case x.upgrade && (x.body || !modern):
-		return chunked, faultRequest.with("an upgrade has no body and is asked for in HTTP/1.1")
+		return chunked, problem.BadRequest.With("an upgrade has no body and is asked for in HTTP/1.1")
 	}
 	return chunked, nil
 }
@@ -78,25 +79,25 @@ type lines struct {
 }
 
 // take looks at one line.
-func (x *lines) take(line []byte) *fault {
+func (x *lines) take(line []byte) *problem.Error {
 	if line[0] == ' ' || line[0] == '\t' {
-		return faultRequest.with("folded header lines are not accepted")
+		return problem.BadRequest.With("folded header lines are not accepted")
 	}
 	if x.count++; x.count > maxHeaderLines {
-		return faultHeaders
+		return problem.HeadersTooLarge
 	}
 	colon := bytes.IndexByte(line, ':')
 	if colon < 0 || !properToken(line[:colon]) {
-		return faultRequest.with("a header line has no proper name")
+		return problem.BadRequest.With("a header line has no proper name")
 	}
 	if !properValue(line[colon+1:]) {
-		return faultRequest.with("a header line has a control character in it")
+		return problem.BadRequest.With("a header line has a control character in it")
 	}
 	value := bytes.Trim(line[colon+1:], " \t")
 	switch name := line[:colon]; {
 	case colon == 4 && bytes.EqualFold(name, []byte("host")):
 		if x.hosts++; !properHost(value) {
-			return faultRequest.with("Host is not a host")
+			return problem.BadRequest.With("Host is not a host")
 		}
 	case colon == 12 && bytes.EqualFold(name, []byte("content-type")):
 		x.types++
@@ -107,7 +108,7 @@ func (x *lines) take(line []byte) *fault {
 		x.body = x.body || string(value) != "0"
 	case colon == 17 && bytes.EqualFold(name, []byte("transfer-encoding")):
 		if x.codings++; !bytes.EqualFold(value, []byte("chunked")) {
-			return faultRequest.with("this Transfer-Encoding is not accepted")
+			return problem.BadRequest.With("this Transfer-Encoding is not accepted")
 		}
 		x.body = true
 	case colon == 7 && bytes.EqualFold(name, []byte("upgrade")):
@@ -115,5 +116,3 @@ func (x *lines) take(line []byte) *fault {
 	}
 	return nil
 }
-
-var faultRequest = &fault{400, "bad_request", "the request is not proper HTTP", "", false}

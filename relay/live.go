@@ -11,6 +11,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/problem"
 )
 
 // Live is a WebSocket route on which a system speaks messages of its own. Its sessions count, beat, expire,
@@ -141,7 +142,7 @@ func (s *session) liveMessage(data []byte, binary bool) {
 	}
 	if !binary {
 		if err := wire.ValidJSON(data); err != nil {
-			s.live.Send(faultOf(err).appendError(nil, nil))
+			s.live.Send(problem.Of(err).AppendError(nil, nil))
 			return
 		}
 	}
@@ -180,12 +181,12 @@ func (c *Client) Pong(id []byte) {
 // SendError tells the client of an error, as the native protocol does. id is the message's, as it came; it
 // may be nil.
 func (c *Client) SendError(id []byte, err error) {
-	f := faultOf(err)
-	if f == faultInternal {
+	f := problem.Of(err)
+	if f == problem.Internal {
 		c.session.relay.log.Error("message failed", slog.String("connection", c.session.id), slog.String("error", err.Error()))
 	}
-	c.session.relay.metrics.errors.of(f.code).Inc()
-	c.Send(f.appendError(nil, id))
+	c.session.relay.metrics.errors.of(f.Code).Inc()
+	c.Send(f.AppendError(nil, id))
 }
 
 // Refresh extends the session with a new token of the same user. Errors can be told as they are.
@@ -196,7 +197,7 @@ func (c *Client) Refresh(token string) error {
 		return s.relay.refusedToken(err)
 	}
 	if id.User != s.user {
-		return faultForbidden.with("the token is another user's")
+		return problem.Forbidden.With("the token is another user's")
 	}
 	s.identity.Store(id)
 	s.relay.expiries.set(s, id.Expires)

@@ -10,6 +10,8 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/relay/jsonbody"
+	"weir/relay/problem"
 )
 
 // MaxMany is how many channels or users one item may be for.
@@ -24,12 +26,12 @@ var errMany = errors.New("a publication for several channels")
 // CheckMany says what is wrong with a list of channels or users that one item is for. member is its name.
 func CheckMany(member string, list []string) error {
 	if n := len(list); n < 1 || n > MaxMany {
-		return faultField.with(fmt.Sprintf("%s must name 1 to %d, not %d", member, MaxMany, n))
+		return problem.BadField.With(fmt.Sprintf("%s must name 1 to %d, not %d", member, MaxMany, n))
 	}
 	seen := make(map[string]bool, len(list))
 	for _, name := range list {
 		if seen[name] {
-			return faultField.with(member + " names " + shorten(name) + " twice")
+			return problem.BadField.With(member + " names " + jsonbody.Shorten(name) + " twice")
 		}
 		seen[name] = true
 	}
@@ -56,7 +58,7 @@ func (a *Answers) Add(name string, members []byte, err error) {
 	a.out = append(wire.AppendString(a.out, name), ',')
 	if err != nil {
 		a.failed++
-		a.out = faultOf(err).appendBody(a.out)
+		a.out = problem.Of(err).AppendBody(a.out)
 	} else {
 		a.out = append(a.out, members...)
 	}
@@ -76,7 +78,7 @@ func (c *Core) Many(member string, list []string, each func(name string) (member
 	}
 	results := make([]result, len(list))
 	for i := range results {
-		results[i].err = faultInternal // until it is done
+		results[i].err = problem.Internal // until it is done
 	}
 	var group sync.WaitGroup
 	var next atomic.Int64
@@ -109,9 +111,9 @@ func (p *publisher) many(r *Relay, dst []byte) ([]byte, error) {
 	})
 	switch {
 	case err != nil:
-		return dst, faultField.with("channels must be a list of names")
+		return dst, problem.BadField.With("channels must be a list of names")
 	case c.Channel != "":
-		return dst, faultField.with("either channel or channels is needed, not both")
+		return dst, problem.BadField.With("either channel or channels is needed, not both")
 	}
 	if err := CheckMany("channels", channels); err != nil {
 		return dst, err
@@ -119,7 +121,7 @@ func (p *publisher) many(r *Relay, dst []byte) ([]byte, error) {
 	tickets, failed := make([]broker.Receipt, len(channels)), make([]error, len(channels))
 	for i, channel := range channels {
 		if !wire.ValidChannel(channel) {
-			failed[i] = faultChannel
+			failed[i] = problem.BadChannel
 			continue
 		}
 		c.Channel = channel

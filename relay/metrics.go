@@ -14,6 +14,7 @@ import (
 	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/auth"
+	"weir/relay/problem"
 )
 
 // metricSet is what the relay counts. Every label comes from a list that is fixed at the start; nothing
@@ -97,9 +98,9 @@ func newMetrics(r *Relay, set *metrics.Set) *metricSet {
 		reasons = append(reasons, string(reason))
 	}
 	var faults []string
-	for _, f := range []*fault{faultJSON, faultField, faultType, faultChannel, faultName, faultUnauthorized, faultExpired, faultForbidden, faultNotFound,
-		faultSubscribed, faultTooLarge, faultItems, faultRate, faultMany, faultInternal, faultOverloaded, faultStorage, faultUnavailable, faultDraining} {
-		faults = append(faults, f.code)
+	for _, f := range []*problem.Error{problem.BadJSON, problem.BadField, problem.UnknownType, problem.BadChannel, problem.BadName, problem.Unauthorized, problem.TokenExpired, problem.Forbidden, problem.NotFound,
+		problem.NotSubscribed, problem.TooLarge, problem.TooManyItems, problem.RateLimited, problem.TooMany, problem.Internal, problem.Overloaded, problem.Storage, problem.Unavailable, problem.Draining} {
+		faults = append(faults, f.Code)
 	}
 	m := &metricSet{
 		set:          set,

@@ -3,6 +3,7 @@ package relay
 import (
 	"slices"
 	"strings"
+	"weir/relay/problem"
 
 	"github.com/valyala/fasthttp"
 )
@@ -94,12 +95,12 @@ var adminPaths = []string{"/metrics", "/healthz", "/readyz", "/dashboard", "/deb
 
 // notFound answers a request for what is not there.
 func (r *Relay) notFound(ctx *fasthttp.RequestCtx) {
-	f := *faultNotFound
+	f := *problem.NotFound
 	path := string(ctx.Path())
 	if slices.Contains(adminPaths, strings.TrimSuffix(path, "/")) {
-		f.detail = path + " is on the admin listener"
+		f.Detail = path + " is on the admin listener"
 	} else if route := nearMiss(string(ctx.Method()), path, r.Routes()); route != "" {
-		f.detail = "did you mean " + route + "?"
+		f.Detail = "did you mean " + route + "?"
 	}
 	r.refuse(ctx, &f)
 }

@@ -1,6 +1,9 @@
 package relay
 
-import "syscall"
+import (
+	"syscall"
+	"weir/relay/problem"
+)
 
 // hand gives the clerk what was pledged.
 func (k *desk) hand() {
@@ -105,7 +108,7 @@ func (k *desk) resume(g *guest, reason pause) {
 // load has a channel loaded for a guest's next request.
 func (k *desk) load(g *guest, channel string) {
 	k.loads++
-	l := load{guest: g, err: faultInternal}
+	l := load{guest: g, err: problem.Internal}
 	k.relay.contain.Go(&k.helpers, "load for a desk", func() { // ends with the load; run waits for it
 		l.err = k.relay.broker.Load(channel)
 		k.clerk.bring(l)

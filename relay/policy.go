@@ -15,6 +15,7 @@ import (
 	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/problem"
 )
 
 // namespace is a Namespace with every default filled in, and the counters of its channels.
@@ -67,8 +68,8 @@ type Authorizer interface {
 
 // The errors of an Authorizer.
 var (
-	ErrDenied      error = faultForbidden   // the client may not
-	ErrUnavailable error = faultUnavailable // there is no decision: the client may try again
+	ErrDenied      error = problem.Forbidden   // the client may not
+	ErrUnavailable error = problem.Unavailable // there is no decision: the client may try again
 )
 
 // newPolicies resolves the configuration.

@@ -8,6 +8,8 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/jsonbody"
+	"weir/relay/problem"
 )
 
 // handleCommand is POST /command: one command of an end user who has no WebSocket to send it on, such as a
@@ -17,7 +19,7 @@ func (r *Relay) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 	var c wire.Command
 	err := c.Parse(ctx.PostBody())
 	if limit := int(r.cfg.Limit.Message); err == nil && len(ctx.PostBody()) > limit {
-		err = faultTooLarge.with("a command may have " + r.cfg.Limit.Message.String())
+		err = problem.TooLarge.With("a command may have " + r.cfg.Limit.Message.String())
 	}
 	s := &session{relay: r, user: id.User, id: "command:" + id.User}
 	s.identity.Store(id)
@@ -26,15 +28,15 @@ func (r *Relay) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 		payload, err = s.post(&c)
 	}
 	if err != nil {
-		f := faultOf(err)
-		if f == faultInternal {
+		f := problem.Of(err)
+		if f == problem.Internal {
 			r.log.Error("command failed", slog.String("error", err.Error()))
 		}
-		r.metrics.errors.of(f.code).Inc()
-		ctx.SetStatusCode(f.status)
-		payload = f.appendError(nil, c.ID)
+		r.metrics.errors.of(f.Code).Inc()
+		ctx.SetStatusCode(f.Status)
+		payload = f.AppendError(nil, c.ID)
 	}
-	answerJSON(ctx, payload)
+	jsonbody.Answer(ctx, payload)
 	return nil
 }
 
@@ -43,15 +45,15 @@ func (s *session) post(c *wire.Command) ([]byte, error) {
 	switch c.Type {
 	case "publish", "history", "presence", "message", "event":
 	case "":
-		return nil, faultField.with("type is missing")
+		return nil, problem.BadField.With("type is missing")
 	case "subscribe", "unsubscribe":
 		return s.onStream(c)
 	case "ping":
 		return answer("pong", c.ID, nil), nil
 	case "refresh":
-		return nil, faultType.with("refresh is for connections: a stream with another token is opened anew")
+		return nil, problem.UnknownType.With("refresh is for connections: a stream with another token is opened anew")
 	default:
-		return nil, faultType
+		return nil, problem.UnknownType
 	}
 	s.relay.metrics.commands.of(c.Type).Inc()
 	return s.run(c, time.Now(), beside)
@@ -61,11 +63,11 @@ func (s *session) post(c *wire.Command) ([]byte, error) {
 // comes of a subscription, in order with the changes; that it has begun is answered here.
 func (s *session) onStream(c *wire.Command) ([]byte, error) {
 	if c.Connection == "" {
-		return nil, faultField.with(c.Type + " needs connectionId, that of an event stream")
+		return nil, problem.BadField.With(c.Type + " needs connectionId, that of an event stream")
 	}
 	stream := s.relay.sessions.byID(c.Connection)
 	if stream == nil || stream.user != s.user || stream.sse == nil || stream.sse.events != nil {
-		return nil, faultNotFound.with("there is no such event stream of yours")
+		return nil, problem.NotFound.With("there is no such event stream of yours")
 	}
 	s.relay.metrics.commands.of(c.Type).Inc()
 	var err error
@@ -73,9 +75,9 @@ func (s *session) onStream(c *wire.Command) ([]byte, error) {
 	case c.Type == "subscribe":
 		err = stream.subscribe(c, beside)
 	case !wire.ValidChannel(c.Channel):
-		err = faultChannel
+		err = problem.BadChannel
 	case !stream.drop(c.Channel, nil, false):
-		err = faultSubscribed
+		err = problem.NotSubscribed
 	}
 	if err != nil {
 		return nil, err

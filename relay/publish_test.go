@@ -9,6 +9,7 @@ import (
 
 	"weir/internal/units"
 	"weir/relay/config"
+	"weir/relay/problem"
 )
 
 // What is published and what subscribers are then told, byte for byte.
@@ -322,7 +323,7 @@ func TestFullWindow(t *testing.T) {
 	for i := 0; err == nil && i < 1000; i++ {
 		_, err = g.relay.publishOne(nil, body)
 	}
-	if faultOf(err) != faultOverloaded {
+	if problem.Of(err) != problem.Overloaded {
 		t.Errorf("%v", err)
 	}
 	wantProblem(t, g.api(503, "POST", "/v1/publish", `{"channel":"a","data":1}`), 503, "overloaded")

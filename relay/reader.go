@@ -6,6 +6,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/pool"
+	"weir/relay/problem"
 )
 
 // maxBatch bounds the commands of one frame.
@@ -75,7 +76,7 @@ func (s *session) messages(b []byte) {
 	n := 0
 	err := wire.Elements(b, func(one []byte) error {
 		if n++; n > maxBatch {
-			return faultMany.with(fmt.Sprintf("at most %d commands in one message", maxBatch))
+			return problem.TooMany.With(fmt.Sprintf("at most %d commands in one message", maxBatch))
 		}
 		s.command(one)
 		return nil
@@ -108,12 +109,12 @@ func (s *session) flushReplies() {
 
 // failure is the answer to a command that failed; the connection lives.
 func (s *session) failure(id []byte, err error) []byte {
-	f := faultOf(err)
-	if f == faultInternal {
+	f := problem.Of(err)
+	if f == problem.Internal {
 		s.relay.log.Error("command failed", slog.String("connection", s.id), slog.String("error", err.Error()))
 	}
-	s.relay.metrics.errors.of(f.code).Inc()
-	return f.appendError(nil, id)
+	s.relay.metrics.errors.of(f.Code).Inc()
+	return f.AppendError(nil, id)
 }
 
 var _ pool.Owner = (*session)(nil)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/relay/auth"
+	"weir/relay/problem"
 )
 
 // refusals tells operators why tokens are refused: one line in the log for each reason and second, which says how many
@@ -41,23 +42,23 @@ func (v *refusals) take(reason auth.Reason, now time.Time) (since int, ok bool) 
 
 // refusedToken is the answer to a token that was refused, after that was counted and told. In development mode it says
 // why; elsewhere that would help those who guess.
-func (r *Relay) refusedToken(err error) *fault {
+func (r *Relay) refusedToken(err error) *problem.Error {
 	reason := auth.ReasonOf(err)
 	r.metrics.authFailures.of(string(reason)).Inc()
 	var refused *auth.Error
 	if !errors.As(err, &refused) {
-		return faultUnauthorized
+		return problem.Unauthorized
 	}
 	if since, ok := r.refusals.take(reason, time.Now()); ok {
 		r.log.Warn("token refused", slog.String("reason", string(reason)), slog.String("why", refused.Explain()), slog.Int("more", since))
 	}
 	switch {
 	case refused.Retry:
-		return faultKeys
+		return problem.NoKeys
 	case r.cfg.Dev:
-		g := *faultUnauthorized
-		g.detail = string(reason) + ": " + refused.Explain()
+		g := *problem.Unauthorized
+		g.Detail = string(reason) + ": " + refused.Explain()
 		return &g
 	}
-	return faultUnauthorized
+	return problem.Unauthorized
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"weir/relay/problem"
 )
 
 // revocations are the channels that access was lately taken away from. Whoever is being decided about meanwhile, which
@@ -19,7 +20,7 @@ type revocations struct {
 // revocation is of one user, or of one connection.
 type revocation struct {
 	user, connection, channel string
-	why                       *fault
+	why                       *problem.Error
 }
 
 // add notes one, before the subscriptions that there are end.
@@ -34,7 +35,7 @@ func (v *revocations) add(r revocation) {
 
 // since says why access to a channel was taken away from a session after so many were made; nil: it was not. Who has
 // missed some may have missed that one, and is to try again.
-func (v *revocations) since(n uint64, s *session, channel string) *fault {
+func (v *revocations) since(n uint64, s *session, channel string) *problem.Error {
 	if v.made.Load() == n {
 		return nil
 	}
@@ -42,7 +43,7 @@ func (v *revocations) since(n uint64, s *session, channel string) *fault {
 	defer v.mu.Unlock()
 	made := v.made.Load()
 	if made-n > uint64(len(v.last)) {
-		return faultUnavailable.with("access to channels was taken away meanwhile: try again")
+		return problem.Unavailable.With("access to channels was taken away meanwhile: try again")
 	}
 	for ; n < made; n++ {
 		if r := &v.last[n%uint64(len(v.last))]; r.channel == channel && (r.connection == s.id || r.user != "" && r.user == s.user) {

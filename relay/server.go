@@ -13,6 +13,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/problem"
 	"weir/relay/web"
 )
 
@@ -52,7 +53,7 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 	t.NotFound = r.notFound
 	t.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) {
 		allow := string(ctx.Response.Header.Peek("Allow"))
-		r.refuse(ctx, faultMethod)
+		r.refuse(ctx, problem.MethodNotAllowed)
 		ctx.Response.Header.Set("Allow", allow)
 	}
 	handle := func(method, path string, h fasthttp.RequestHandler) {
@@ -98,7 +99,7 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 	defer func() {
 		if v := recover(); v != nil {
 			r.logPanic(v, slog.String("where", "request"), slog.String("path", string(ctx.Path())))
-			r.refuse(ctx, faultInternal)
+			r.refuse(ctx, problem.Internal)
 			last = true
 		}
 		if last {
@@ -112,19 +113,19 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 	if g != nil {
 		g.at(answering)
 	}
-	var bad *fault
+	var bad *problem.Error
 	if last, bad = hygiene(ctx); bad != nil {
 		r.refuse(ctx, bad)
 		return
 	}
 	if encoded(&ctx.Request) {
-		r.refuse(ctx, faultEncoding)
+		r.refuse(ctx, problem.ContentEncoding)
 		ctx.Response.Header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 		return
 	}
 	if r.cfg.Dev && !r.local(ctx, g) {
 		// A page elsewhere whose name was made to point here would pass for our own.
-		r.refuse(ctx, faultOrigin.with("development mode answers to 127.0.0.1, ::1 and localhost only"))
+		r.refuse(ctx, problem.ForeignOrigin.With("development mode answers to 127.0.0.1, ::1 and localhost only"))
 		return
 	}
 	if string(ctx.Request.URI().PathOriginal()) == publishPath && ctx.IsPost() { // the hot one goes past the router
@@ -156,34 +157,34 @@ func (r *Relay) handleBadRequest(ctx *fasthttp.RequestCtx, err error) {
 	var small *fasthttp.ErrSmallBuffer
 	switch {
 	case errors.As(err, &small):
-		r.refuse(ctx, faultHeaders)
+		r.refuse(ctx, problem.HeadersTooLarge)
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		r.refuse(ctx, faultTooLarge.with("the request is larger than "+r.cfg.Limit.Request.String()))
+		r.refuse(ctx, problem.TooLarge.With("the request is larger than "+r.cfg.Limit.Request.String()))
 	default:
-		r.refuse(ctx, faultRequest)
+		r.refuse(ctx, problem.BadRequest)
 	}
 	r.metrics.classes[4].Inc()
 }
 
 // refuse answers a request with a problem.
-func (r *Relay) refuse(ctx *fasthttp.RequestCtx, f *fault) {
+func (r *Relay) refuse(ctx *fasthttp.RequestCtx, f *problem.Error) {
 	ctx.Response.Reset()
-	ctx.SetStatusCode(f.status)
+	ctx.SetStatusCode(f.Status)
 	ctx.SetContentType("application/problem+json")
-	if f.status == fasthttp.StatusUnauthorized {
+	if f.Status == fasthttp.StatusUnauthorized {
 		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
 	}
-	if f.status == fasthttp.StatusServiceUnavailable || f.status == fasthttp.StatusTooManyRequests {
+	if f.Status == fasthttp.StatusServiceUnavailable || f.Status == fasthttp.StatusTooManyRequests {
 		ctx.Response.Header.Set("Retry-After", "1")
 	}
-	if f.status == fasthttp.StatusUnauthorized || f.status == fasthttp.StatusForbidden {
+	if f.Status == fasthttp.StatusUnauthorized || f.Status == fasthttp.StatusForbidden {
 		ctx.SetConnectionClose() // strangers do not get to keep connections open
 	}
-	if f == faultVersion {
+	if f == problem.UpgradeRequired {
 		ctx.Response.Header.Set("Sec-WebSocket-Version", "13")
 	}
 	r.setCORS(ctx)
-	ctx.SetBody(f.appendProblem(nil))
+	ctx.SetBody(f.AppendProblem(nil))
 }
 
 // appendCORS lets pages of the configured origins read event streams.
@@ -294,7 +295,7 @@ func (r *Relay) withKey(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 			}
 		}
 		r.metrics.authFailures.of("api_key").Inc()
-		r.refuse(ctx, faultUnauthorized.with("an API key is needed: Authorization: Bearer KEY"))
+		r.refuse(ctx, problem.Unauthorized.With("an API key is needed: Authorization: Bearer KEY"))
 	}
 }
 
@@ -311,7 +312,7 @@ func queryInt(ctx *fasthttp.RequestCtx, name string) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(string(v), 10, 64)
 	if err != nil {
-		return 0, faultField.with(name + " must be a whole number")
+		return 0, problem.BadField.With(name + " must be a whole number")
 	}
 	return n, nil
 }

@@ -13,6 +13,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/problem"
 )
 
 func TestConnected(t *testing.T) {
@@ -64,7 +65,7 @@ func TestConnectedIsFirst(t *testing.T) {
 // mustPublish publishes without a request, for tests that publish a lot: as fast as the readers can be told.
 func (r *Relay) mustPublish(t testing.TB, body string) position {
 	answer, err := r.publishOne(nil, []byte(body))
-	for end := time.Now().Add(patience); err != nil && faultOf(err) == faultOverloaded && time.Now().Before(end); {
+	for end := time.Now().Add(patience); err != nil && problem.Of(err) == problem.Overloaded && time.Now().Before(end); {
 		runtime.Gosched()
 		answer, err = r.publishOne(nil, []byte(body))
 	}

@@ -7,6 +7,7 @@ import (
 
 	"weir/internal/units"
 	"weir/internal/wire"
+	"weir/relay/problem"
 )
 
 // skim finds the ids of the commands in a message that is too large to be kept, as it passes piece by piece. It knows
@@ -62,7 +63,7 @@ func (s *session) passedOver(k *skim, size int) {
 			return
 		}
 	}
-	f := faultTooLarge.with("a message may have " + units.Size(s.messageLimit()).String())
+	f := problem.TooLarge.With("a message may have " + units.Size(s.messageLimit()).String())
 	if len(k.ids) == 0 || k.blind {
 		k.ids = [][]byte{nil}
 	}

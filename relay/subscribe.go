@@ -11,6 +11,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/problem"
 )
 
 // subscribe is the command.
@@ -39,7 +40,7 @@ func (s *session) recheck(channel string) {
 	p := s.relay.policies
 	followed := strings.TrimPrefix(channel, wire.PresenceNamespace+":")
 	if _, guarded := p.guards[wire.Namespace(followed)]; guarded && errors.Is(p.may(s.identity.Load(), auth.Subscribe, channel, unasked), ErrDenied) {
-		s.deny(channel, faultForbidden)
+		s.deny(channel, problem.Forbidden)
 	}
 }
 
@@ -52,14 +53,14 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 	defer s.mu.Unlock()
 	s.awaitDeparture(channel)
 	if s.ended {
-		return faultDraining
+		return problem.Draining
 	}
 	if f := s.relay.revocations.since(before, s, channel); f != nil {
 		return f // one that comes from now on finds the subscription
 	}
 	at := s.find(channel)
 	if at < 0 && len(s.subs) >= s.relay.cfg.Limit.Subscriptions+1 { // and the user's own
-		return faultFull
+		return problem.TooManyChannels
 	}
 	var sub subscription
 	if at >= 0 {
@@ -158,10 +159,10 @@ func (s *session) subscribedMessage(id []byte, channel string, r broker.Reply) [
 // unsubscribe is the command. Its ok comes after everything accepted before.
 func (s *session) unsubscribe(c *wire.Command) error {
 	if !wire.ValidChannel(c.Channel) {
-		return faultChannel
+		return problem.BadChannel
 	}
 	if !s.drop(c.Channel, s.relay.frameFor(s, "ok", answer("ok", c.ID, nil)), false) {
-		return faultSubscribed
+		return problem.NotSubscribed
 	}
 	return nil
 }
@@ -219,18 +220,18 @@ func (d departure) over() bool {
 }
 
 // deny takes a subscription away and tells the client why.
-func (s *session) deny(channel string, f *fault) bool {
+func (s *session) deny(channel string, f *problem.Error) bool {
 	if s.live != nil {
-		return s.live.live.Denied != nil && s.live.live.Denied(s.live, channel, f.message)
+		return s.live.live.Denied != nil && s.live.live.Denied(s.live, channel, f.Message)
 	}
 	return s.drop(channel, s.relay.frameFor(s, "unsubscribed", unsubscribedMessage(channel, f)), false)
 }
 
 // unsubscribedMessage tells that a channel may not be followed.
-func unsubscribedMessage(channel string, f *fault) []byte {
+func unsubscribedMessage(channel string, f *problem.Error) []byte {
 	b := wire.AppendString([]byte(`{"type":"unsubscribed","channel":`), channel)
-	b = append(append(b, `,"code":"`...), f.code...)
-	return append(wire.AppendString(append(b, `","reason":`...), f.message), '}')
+	b = append(append(b, `,"code":"`...), f.Code...)
+	return append(wire.AppendString(append(b, `","reason":`...), f.Message), '}')
 }
 
 // revoke ends the subscriptions that a new token no longer allows. Those that somebody is to be asked about are looked at

@@ -14,6 +14,7 @@ import (
 	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/problem"
 )
 
 // System is a part of the relay that is built on its channels and topics: chat, notifications, documents.
@@ -129,7 +130,7 @@ func (c *Core) UseAuthorizer(a Authorizer) { c.relay.policies.authorizer = a }
 // may wait for a backend's decision.
 func (c *Core) Allows(id *auth.Identity, op auth.Ops, channel string) error {
 	if !wire.ValidChannel(channel) {
-		return faultChannel
+		return problem.BadChannel
 	}
 	return c.relay.policies.may(id, op, channel, beside)
 }
@@ -137,7 +138,7 @@ func (c *Core) Allows(id *auth.Identity, op auth.Ops, channel string) error {
 // Revoke ends a user's subscriptions to a channel; each of their connections that has one is told with
 // "unsubscribed". It answers how many there were.
 func (c *Core) Revoke(user, channel, reason string) int {
-	n, why := 0, faultForbidden.with(reason)
+	n, why := 0, problem.Forbidden.With(reason)
 	c.relay.presence.expel(channel, user)
 	c.relay.revocations.add(revocation{user: user, channel: channel, why: why})
 	for _, s := range c.relay.sessions.byUser(user) {
@@ -169,10 +170,10 @@ func (c *Core) Publish(channel string, p *broker.Publication) (broker.Position, 
 func (c *Core) Submit(channel string, p *broker.Publication) (broker.Receipt, error) {
 	r := c.relay
 	if !wire.ValidChannel(channel) {
-		return broker.Receipt{}, faultChannel
+		return broker.Receipt{}, problem.BadChannel
 	}
 	if p.Group != "" && !wire.ValidName(p.Group) || p.Key != "" && !wire.ValidName(p.Key) {
-		return broker.Receipt{}, faultName
+		return broker.Receipt{}, problem.BadName
 	}
 	if err := r.admit(p.Op, len(p.Data)); err != nil {
 		return broker.Receipt{}, err
@@ -205,19 +206,6 @@ func (c *Core) OnRefresh(f func(connection string, id *auth.Identity)) {
 
 // Renamed has a channel's presence show what a new token says of a user who is there.
 func (c *Core) Renamed(channel string, id *auth.Identity) { c.relay.presence.refreshed(channel, id) }
-
-// Fault is an error that clients and backends are told as it is: an HTTP status from 400, a stable code for
-// programs and a message for people. Retryable says that the same request may succeed later.
-func Fault(status int, code, message string, retryable bool) error {
-	return &fault{status, code, message, "", retryable}
-}
-
-// Told is how an error is told: one that Fault made, or one that the relay knows. What it does not know is
-// "internal", and is to be logged.
-func Told(err error) (status int, code, message string) {
-	f := faultOf(err)
-	return f.status, f.code, f.message
-}
 
 // Room is what clients join to get the same messages; see Room. The name is a channel's: its namespace says
 // how messages are batched and what becomes of slow readers.
@@ -272,15 +260,15 @@ func (r *Relay) withToken(next UserHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		if !r.originAllowed(ctx) || r.forgeable(ctx) {
 			r.metrics.authFailures.of("origin").Inc()
-			r.refuse(ctx, faultOrigin)
+			r.refuse(ctx, problem.ForeignOrigin)
 			return
 		}
 		id, bad := r.identify(ctx, "")
 		if bad == nil && id.Anonymous {
-			bad = faultUnauthorized
+			bad = problem.Unauthorized
 		}
 		if bad == nil && !r.quotas.take(id.User, time.Now()) {
-			bad = faultRate
+			bad = problem.RateLimited
 		}
 		if bad != nil {
 			r.refuse(ctx, bad)

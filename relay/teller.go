@@ -12,6 +12,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/relay/problem"
 )
 
 // teller answers plain requests. It belongs to one goroutine. Answers that wait for the disk it writes at once, but
@@ -124,8 +125,8 @@ func (t *teller) decline(err error) form {
 	case errors.Is(err, errMany):
 		return foreign
 	}
-	f := faultOf(err)
-	if f == faultInternal {
+	f := problem.Of(err)
+	if f == problem.Internal {
 		return foreign // there it fails again, and is logged
 	}
 	t.refuse(f)
@@ -143,9 +144,9 @@ func (t *teller) crowded(b *tab) bool {
 }
 
 // refuse appends the answer that something went wrong.
-func (t *teller) refuse(f *fault) {
-	t.respond(f.status, "application/problem+json", f.appendProblem(nil))
-	t.count(f.status)
+func (t *teller) refuse(f *problem.Error) {
+	t.respond(f.Status, "application/problem+json", f.AppendProblem(nil))
+	t.count(f.Status)
 }
 
 // honour settles the first of the answers that a guest is owed: it was safe, or err says why not.
@@ -155,8 +156,8 @@ func (t *teller) honour(b *tab, err error) {
 		b.settle(nil)
 		return
 	}
-	f := faultOf(err)
-	if f == faultInternal {
+	f := problem.Of(err)
+	if f == problem.Internal {
 		t.relay.log.Error("request failed", slog.String("path", publishPath), slog.String("error", err.Error()))
 	}
 	t.out = t.out[:0]

@@ -5,6 +5,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/problem"
 )
 
 // Event is something that happened, told under the name of a topic to whoever wants to know: systems inside
@@ -67,11 +68,11 @@ func (t *topics) open(topic string) bool {
 func (r *Relay) emit(e *Event) error {
 	channel := eventNamespace + ":" + e.Topic
 	if e.Topic == "" || !wire.ValidChannel(channel) || !wire.ValidName(e.Topic) {
-		return faultField.with("topic must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
+		return problem.BadField.With("topic must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
 	}
 	ns := r.policies.of(channel)
 	if len(e.Data) > ns.message {
-		return faultTooLarge
+		return problem.TooLarge
 	}
 	if err := r.admit(broker.Send, 0); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/jsonbody"
 	"weir/relay/relaytest"
 )
 
@@ -21,16 +22,16 @@ func (desk) Name() string { return "desk" }
 func (desk) Close()       {}
 func (desk) Start(core *relay.Core) error {
 	core.User("GET", "/desk", func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-		return relay.WriteJSON(ctx, 200, map[string]string{"user": id.User})
+		return jsonbody.Write(ctx, 200, map[string]string{"user": id.User})
 	})
 	core.User("POST", "/desk", func(ctx *fasthttp.RequestCtx, _ *auth.Identity) error {
 		var v struct {
 			Name string `json:"name"`
 		}
-		if err := relay.ReadJSON(ctx, &v); err != nil {
+		if err := jsonbody.Read(ctx, &v); err != nil {
 			return err
 		}
-		return relay.WriteJSON(ctx, 201, v)
+		return jsonbody.Write(ctx, 201, v)
 	})
 	core.Backend("POST", "/v1/desk", func(*fasthttp.RequestCtx) error { return nil })
 	return nil

@@ -12,6 +12,7 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/problem"
 	"weir/relay/relaytest"
 )
 
@@ -33,7 +34,7 @@ func (h *hall) Start(core *relay.Core) error {
 		Binary: true,
 		Admit: func(ctx *fasthttp.RequestCtx, id *auth.Identity) (any, error) {
 			if !id.HasRole("guest") {
-				return nil, relay.Fault(403, "forbidden", "guests only", false)
+				return nil, problem.New(403, "forbidden", "guests only", false)
 			}
 			return ctx.UserValue("name"), nil
 		},

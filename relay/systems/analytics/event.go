@@ -9,7 +9,7 @@ import (
 	"unsafe"
 
 	"weir/internal/wire"
-	"weir/relay"
+	"weir/relay/problem"
 )
 
 // Topics are those that are counted.
@@ -79,4 +79,4 @@ func validName(s string) bool {
 	return s != "" && len(s) <= maxName && utf8.ValidString(s) && strings.TrimSpace(s) == s && strings.IndexFunc(s, unicode.IsControl) < 0
 }
 
-func bad(message string) error { return relay.Fault(400, "bad_request", message, false) }
+func bad(message string) error { return problem.New(400, "bad_request", message, false) }

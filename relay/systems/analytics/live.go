@@ -9,12 +9,13 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/problem"
 )
 
 // rateSeconds is over how long the rates of a snapshot are taken.
 const rateSeconds = 60
 
-var errRole = relay.Fault(http.StatusForbidden, "forbidden", "the role admin is needed", false)
+var errRole = problem.New(http.StatusForbidden, "forbidden", "the role admin is needed", false)
 
 // dashboards is the route that they connect to.
 func (s *System) dashboards() relay.Live {
@@ -23,7 +24,7 @@ func (s *System) dashboards() relay.Live {
 		Admit: func(_ *fasthttp.RequestCtx, id *auth.Identity) (any, error) {
 			if !id.HasRole(relay.RoleAdmin) {
 				if id.Anonymous {
-					return nil, relay.Fault(http.StatusUnauthorized, "unauthorized", "a valid token is needed", false)
+					return nil, problem.New(http.StatusUnauthorized, "unauthorized", "a valid token is needed", false)
 				}
 				return nil, errRole
 			}
@@ -63,7 +64,7 @@ func (s *System) message(c *relay.Client, data []byte, _ bool) {
 		b := wire.AppendID([]byte(`{"type":"ok",`), m.ID)
 		c.Send(append(strconv.AppendInt(append(b, `"expiresAt":`...), id.Expires.UnixMilli(), 10), '}'))
 	default:
-		c.SendError(m.ID, relay.Fault(http.StatusBadRequest, "unknown_type", "expected ping or refresh", false))
+		c.SendError(m.ID, problem.New(http.StatusBadRequest, "unknown_type", "expected ping or refresh", false))
 	}
 }
 

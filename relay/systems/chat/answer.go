@@ -11,6 +11,8 @@ import (
 
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/jsonbody"
+	"weir/relay/problem"
 )
 
 // refusal is an answer that says why not.
@@ -88,17 +90,17 @@ func param(ctx *fasthttp.RequestCtx, name string) string {
 
 // read decodes the body of a request. A member of the wrong type is named.
 func read(ctx *fasthttp.RequestCtx, v any) error {
-	err := relay.ReadJSON(ctx, v)
+	err := jsonbody.Read(ctx, v)
 	if err == nil {
 		return nil
 	}
-	status, code, message := relay.Told(err)
-	if status != fasthttp.StatusBadRequest {
+	told := problem.Of(err)
+	if told.Status != fasthttp.StatusBadRequest {
 		return err
 	}
-	field, _, _ := strings.Cut(message, " must be ")
-	if field == message {
+	field, _, _ := strings.Cut(told.Message, " must be ")
+	if field == told.Message {
 		field = ""
 	}
-	return &refusal{400, message, code, field}
+	return &refusal{400, told.Message, told.Code, field}
 }

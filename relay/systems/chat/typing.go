@@ -10,6 +10,7 @@ import (
 	"weir/internal/contain"
 	"weir/internal/wire"
 	"weir/relay"
+	"weir/relay/problem"
 )
 
 const (
@@ -209,7 +210,7 @@ func (t *typing) close() {
 }
 
 // errNotTyping is what those are told who are not members.
-var errNotTyping = relay.Fault(403, "forbidden", errNotMember.Message, false)
+var errNotTyping = problem.New(403, "forbidden", errNotMember.Message, false)
 
 // publishTyping changes what a room shows of a user.
 func (s *System) publishTyping(room, user string, p *broker.Publication) error {
@@ -226,14 +227,14 @@ func (s *System) onTyping(e *relay.Event) error {
 		UserID string `json:"userId"`
 	}
 	if err := codec.Unmarshal(e.Data, &data); err != nil || !validRoom(data.RoomID) {
-		return relay.Fault(400, "bad_request", "roomId must be the id of a room", false)
+		return problem.New(400, "bad_request", "roomId must be the id of a room", false)
 	}
 	user := data.UserID
 	if e.Identity != nil {
 		user = e.User
 	}
 	if user == "" {
-		return relay.Fault(400, "bad_request", "userId is missing", false)
+		return problem.New(400, "bad_request", "userId is missing", false)
 	}
 	if e.Topic == topicTypingStop {
 		s.typing.clear(data.RoomID, user)

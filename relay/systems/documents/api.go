@@ -10,6 +10,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay"
+	"weir/relay/jsonbody"
 	"weir/relay/systems/documents/text"
 )
 
@@ -90,7 +91,7 @@ func (a *api) get(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 		}
 		b = text.AppendString(append(b, `,"text":`...), s)
 	}
-	return d.told(), relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
+	return d.told(), jsonbody.Write(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
 }
 
 // told is when what a request was answered may be told: what it says is safe by then. The caller holds mu.
@@ -106,7 +107,7 @@ func (a *api) put(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 		Text   json.RawMessage `json:"text"`
 		UserID string          `json:"userId"`
 	}
-	if err := relay.ReadJSON(ctx, &want); err != nil {
+	if err := jsonbody.Read(ctx, &want); err != nil {
 		return nil, err
 	}
 	if want.Text == nil {
@@ -132,7 +133,7 @@ func (a *api) operate(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, erro
 		ID        json.RawMessage `json:"id"`
 		UserID    string          `json:"userId"`
 	}
-	if err := relay.ReadJSON(ctx, &want); err != nil {
+	if err := jsonbody.Read(ctx, &want); err != nil {
 		return nil, err
 	}
 	switch {
@@ -167,7 +168,7 @@ func (a *api) apply(ctx *fasthttp.RequestCtx, d *Document, x *edit) (<-chan erro
 	if err != nil {
 		return nil, err
 	}
-	return d.told(), relay.WriteJSON(ctx, http.StatusOK, map[string]any{"version": version, "epoch": d.epoch})
+	return d.told(), jsonbody.Write(ctx, http.StatusOK, map[string]any{"version": version, "epoch": d.epoch})
 }
 
 // maxUser bounds the name of a user that a backend gives.
@@ -221,7 +222,7 @@ func (a *api) history(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, erro
 	b := appendList(append(make([]byte, 0, 128*len(entries)+64), `{"operations":`...), entries, appendLogged)
 	b = strconv.AppendUint(append(b, `,"version":`...), d.version, 10)
 	b = strconv.AppendBool(append(b, `,"more":`...), more)
-	return d.told(), relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
+	return d.told(), jsonbody.Write(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
 }
 
 // logged is a body that keeps operations for those who are behind.

@@ -9,8 +9,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/problem"
 	"weir/relay/systems/documents/sharedb"
 	"weir/relay/systems/documents/text"
 )
@@ -51,7 +51,7 @@ func (p shareDB) message(s *session, data []byte, _ bool) {
 // passes says whether an operation that was refused may be taken a little later. The client would take it back and
 // forget it if it was told: it is ended instead, comes back, and sends it again.
 func passes(err error) bool {
-	status, _, _ := relay.Told(err)
+	status := problem.Of(err).Status
 	return status == http.StatusServiceUnavailable && !errors.Is(err, errOpen)
 }
 
@@ -72,8 +72,8 @@ var (
 	// errUnsupported is what is not spoken here: queries, deleting, and other types.
 	errUnsupported = errors.New("unknown or not supported here")
 
-	errExists = relay.Fault(409, "exists", "the document exists already", false)
-	errType   = relay.Fault(400, "bad_type", "only the type "+sharedb.TextType+" is known here", false)
+	errExists = problem.New(409, "exists", "the document exists already", false)
+	errType   = problem.New(400, "bad_type", "only the type "+sharedb.TextType+" is known here", false)
 )
 
 // shareCodes are the codes that ShareDB's clients know errors by. What is not among them is not told.

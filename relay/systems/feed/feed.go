@@ -11,6 +11,7 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/problem"
 )
 
 // Namespace holds the items of each user: "feed:{user}".
@@ -51,7 +52,7 @@ func (s *System) Start(core *relay.Core) error {
 		Admit: func(_ *fasthttp.RequestCtx, id *auth.Identity) (string, error) {
 			channel, ok := channelOf(id.User)
 			if !ok {
-				return "", relay.Fault(http.StatusForbidden, "forbidden", "the user id is too long to have a feed", false)
+				return "", problem.New(http.StatusForbidden, "forbidden", "the user id is too long to have a feed", false)
 			}
 			return channel, nil
 		},

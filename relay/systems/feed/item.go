@@ -10,6 +10,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay"
+	"weir/relay/problem"
 )
 
 // item is what a backend posts: the event, the data and the id of what pages get.
@@ -146,4 +147,4 @@ func appendItem(dst []byte, c *relay.Changed) (event []byte, id string) {
 	return wire.AppendEvent(dst, it.Type, it.Data), it.ID
 }
 
-func bad(message string) error { return relay.Fault(400, "bad_request", message, false) }
+func bad(message string) error { return problem.New(400, "bad_request", message, false) }

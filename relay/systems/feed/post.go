@@ -13,6 +13,8 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay"
+	"weir/relay/jsonbody"
+	"weir/relay/problem"
 )
 
 // handlePost is POST /v1/feed/{user}. The same id again answers what the first one was answered.
@@ -28,7 +30,7 @@ func (s *System) handlePost(ctx *fasthttp.RequestCtx) error {
 	case it.Users != nil:
 		return bad("userIds goes with POST /v1/feed, without a user in the path")
 	}
-	if err = relay.OnlyMembers(ctx, "type", "id", "data"); err != nil {
+	if err = jsonbody.OnlyMembers(ctx, "type", "id", "data"); err != nil {
 		return err
 	}
 	receipt, err := s.post(user, &it)
@@ -39,7 +41,7 @@ func (s *System) handlePost(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	return relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(slices.Concat([]byte("{"), members, []byte("}"))))
+	return jsonbody.Write(ctx, http.StatusOK, json.RawMessage(slices.Concat([]byte("{"), members, []byte("}"))))
 }
 
 // handlePostMany is POST /v1/feed: one item for several users, and an answer for each.
@@ -48,7 +50,7 @@ func (s *System) handlePostMany(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	if err := relay.OnlyMembers(ctx, "type", "id", "data", "userIds"); err != nil {
+	if err := jsonbody.OnlyMembers(ctx, "type", "id", "data", "userIds"); err != nil {
 		return err
 	}
 	if err := relay.CheckMany("userIds", it.Users); err != nil {
@@ -66,7 +68,7 @@ func (s *System) handlePostMany(ctx *fasthttp.RequestCtx) error {
 		}
 		a.Add(user, members, failed[i])
 	}
-	return relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(a.JSON()))
+	return jsonbody.Write(ctx, http.StatusOK, json.RawMessage(a.JSON()))
 }
 
 // item reads what a backend posts, and gives it an id if it has none.
@@ -79,7 +81,7 @@ func (s *System) item(body []byte) (item, error) {
 		it.ID = ulid.Make().String()
 	}
 	if len(it.Data) > s.limit {
-		return it, relay.Fault(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("data is larger than %d bytes", s.limit), false)
+		return it, problem.New(http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("data is larger than %d bytes", s.limit), false)
 	}
 	return it, nil
 }

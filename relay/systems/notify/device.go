@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 
 	"weir/internal/safedial"
-	"weir/relay"
+	"weir/relay/problem"
 )
 
 // The kinds of devices.
@@ -70,7 +70,7 @@ type keys struct {
 }
 
 func bad(message string) error {
-	return relay.Fault(http.StatusBadRequest, "bad_request", message, false)
+	return problem.New(http.StatusBadRequest, "bad_request", message, false)
 }
 
 // device checks a registration. kinds are those that can be reached; loopback says that addresses of this machine

@@ -11,8 +11,9 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/jsonbody"
+	"weir/relay/problem"
 )
 
 // Namespace is where devices are kept: those of a user in "notify:{user}", as items of the group "devices".
@@ -79,7 +80,7 @@ func (s *System) remove(user, id string) error {
 // handleRegister is POST /devices: 201 for a device that is new, 200 for one that is known.
 func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	var r registration
-	if err := relay.ReadJSON(ctx, &r); err != nil {
+	if err := jsonbody.Read(ctx, &r); err != nil {
 		return err
 	}
 	d, err := r.device(s.kinds, s.core.Config().Dev)
@@ -114,7 +115,7 @@ func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 	}
 	answer := d.shown()
 	answer.Secret = secret
-	return relay.WriteJSON(ctx, status, answer)
+	return jsonbody.Write(ctx, status, answer)
 }
 
 // handleDevices is GET /devices.
@@ -126,7 +127,7 @@ func (s *System) handleDevices(ctx *fasthttp.RequestCtx, id *auth.Identity) erro
 	for _, d := range s.list(id.User) {
 		list = append(list, d.shown())
 	}
-	return relay.WriteJSON(ctx, http.StatusOK, map[string]any{"devices": list})
+	return jsonbody.Write(ctx, http.StatusOK, map[string]any{"devices": list})
 }
 
 // handleRemove is DELETE /devices/{id}.
@@ -156,7 +157,7 @@ func (s *System) handleRemoveAll(ctx *fasthttp.RequestCtx, id *auth.Identity) er
 			return err
 		}
 	}
-	return relay.WriteJSON(ctx, http.StatusOK, map[string]int{"removed": len(list)})
+	return jsonbody.Write(ctx, http.StatusOK, map[string]int{"removed": len(list)})
 }
 
 // handleVAPID is GET /devices/vapid: what a page subscribes to its push service with.
@@ -164,9 +165,9 @@ func (s *System) handleVAPID(ctx *fasthttp.RequestCtx, _ *auth.Identity) error {
 	if s.vapid == nil {
 		return notFound("web push is not configured here")
 	}
-	return relay.WriteJSON(ctx, http.StatusOK, map[string]string{"publicKey": s.vapid.Public})
+	return jsonbody.Write(ctx, http.StatusOK, map[string]string{"publicKey": s.vapid.Public})
 }
 
 func notFound(message string) error {
-	return relay.Fault(http.StatusNotFound, "not_found", message, false)
+	return problem.New(http.StatusNotFound, "not_found", message, false)
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"weir/relay"
+	"weir/relay/jsonbody"
 )
 
 // FuzzRegistration: whatever is registered, it is refused with a field's name, or is a device that can be kept and
@@ -21,7 +21,7 @@ func FuzzRegistration(f *testing.F) {
 	f.Add([]byte(`{"kind":"apns","token":"0123456789abcdef0123456789abcdef"}`), false)
 	f.Fuzz(func(t *testing.T, body []byte, loopback bool) {
 		var r registration
-		if relay.DecodeJSON(body, &r) != nil {
+		if jsonbody.Decode(body, &r) != nil {
 			return
 		}
 		d, err := r.device([]string{kindAPNs, kindFCM, kindWebhook, kindWebPush}, loopback)

@@ -8,6 +8,7 @@ import (
 
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/jsonbody"
 )
 
 // Bounds of a page of notifications, and of ids that are marked at once.
@@ -31,7 +32,7 @@ func (s *System) handleInbox(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 	if err != nil {
 		return err
 	}
-	return relay.WriteJSON(ctx, http.StatusOK, json.RawMessage(encode(p)))
+	return jsonbody.Write(ctx, http.StatusOK, json.RawMessage(encode(p)))
 }
 
 // handleRead is POST /notifications/{id}/read.
@@ -44,7 +45,7 @@ func (s *System) handleRead(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	if unknown > 0 {
 		return notFound("there is no such notification")
 	}
-	return relay.WriteJSON(ctx, http.StatusOK, map[string]any{"id": key, "read": true})
+	return jsonbody.Write(ctx, http.StatusOK, map[string]any{"id": key, "read": true})
 }
 
 // marks is what is to be marked as read: one, some, or all.
@@ -75,7 +76,7 @@ func (s *System) handleReadMany(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 	m := marks{All: true}
 	if len(ctx.PostBody()) > 0 {
 		m.All = false
-		if err := relay.ReadJSON(ctx, &m); err != nil {
+		if err := jsonbody.Read(ctx, &m); err != nil {
 			return err
 		}
 	}
@@ -87,7 +88,7 @@ func (s *System) handleReadMany(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 	if err != nil {
 		return err
 	}
-	return relay.WriteJSON(ctx, http.StatusOK, map[string]int{"marked": marked})
+	return jsonbody.Write(ctx, http.StatusOK, map[string]int{"marked": marked})
 }
 
 // handleDismiss is DELETE /notifications/{id}.
@@ -111,7 +112,7 @@ func (s *System) handleDismiss(ctx *fasthttp.RequestCtx, id *auth.Identity) erro
 // names the user.
 func (s *System) read(e *relay.Event) error {
 	var m marks
-	if err := relay.DecodeJSON(e.Data, &m); err != nil {
+	if err := jsonbody.Decode(e.Data, &m); err != nil {
 		return err
 	}
 	user := m.UserID

@@ -12,7 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"weir/internal/wire"
-	"weir/relay"
+	"weir/relay/problem"
 )
 
 // The priorities of notifications.
@@ -159,4 +159,4 @@ func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-0
 // seconds is a time to live as headers have it.
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
-var errTooLarge = relay.Fault(http.StatusRequestEntityTooLarge, "too_large", "the notification is too large", false)
+var errTooLarge = problem.New(http.StatusRequestEntityTooLarge, "too_large", "the notification is too large", false)

@@ -19,6 +19,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/jsonbody"
 )
 
 // The topics.
@@ -207,7 +208,7 @@ func (s *System) readVAPID() (err error) {
 // handleNotify is POST /v1/notify.
 func (s *System) handleNotify(ctx *fasthttp.RequestCtx) error {
 	var r request
-	if err := relay.ReadJSON(ctx, &r); err != nil {
+	if err := jsonbody.Read(ctx, &r); err != nil {
 		return err
 	}
 	if r.UserIDs != nil {
@@ -216,7 +217,7 @@ func (s *System) handleNotify(ctx *fasthttp.RequestCtx) error {
 	if err := s.notify(&r); err != nil {
 		return err
 	}
-	return relay.WriteJSON(ctx, http.StatusAccepted, map[string]string{"id": r.ID})
+	return jsonbody.Write(ctx, http.StatusAccepted, map[string]string{"id": r.ID})
 }
 
 // notifyMany tells several users of the same, and answers for each.
@@ -233,7 +234,7 @@ func (s *System) notifyMany(ctx *fasthttp.RequestCtx, r request) error {
 	if err := all.check(); err != nil { // what is wrong for all of them is wrong with the request
 		return err
 	}
-	return relay.WriteJSON(ctx, http.StatusAccepted, json.RawMessage(s.core.Many("userId", users, func(user string) ([]byte, error) {
+	return jsonbody.Write(ctx, http.StatusAccepted, json.RawMessage(s.core.Many("userId", users, func(user string) ([]byte, error) {
 		one := r
 		one.UserID = user
 		if err := s.notify(&one); err != nil {
@@ -254,7 +255,7 @@ func (s *System) notify(r *request) error {
 // send is the topic notification.send. A client tells nobody but its own user, whatever it says of the user.
 func (s *System) send(e *relay.Event) error {
 	var r request
-	if err := relay.DecodeJSON(e.Data, &r); err != nil {
+	if err := jsonbody.Decode(e.Data, &r); err != nil {
 		return err
 	}
 	if e.Connection != "" {

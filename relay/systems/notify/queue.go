@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"weir/internal/contain"
-	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/problem"
 )
 
 // delivery is a notification on its way to the devices of its user.
@@ -77,7 +77,7 @@ func newQueue(ctx context.Context, c config.Notify, log *slog.Logger, hook conta
 	return q
 }
 
-var errFull = relay.Fault(http.StatusServiceUnavailable, "overloaded", "too many notifications are on their way", true)
+var errFull = problem.New(http.StatusServiceUnavailable, "overloaded", "too many notifications are on their way", true)
 
 // settled says what has become of a notification: whoever has sent it again is told the same.
 func (d *delivery) settled(err error) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"weir/relay"
+	"weir/relay/problem"
 )
 
 const placeParts = 16
@@ -40,7 +41,7 @@ func (p *places) put(connection, channel string, a relay.Attendance) (relay.Atte
 	channels := part.connections[connection]
 	before, known := channels[channel]
 	if !known && len(channels) >= p.most {
-		return a, relay.Fault(429, "too_many", "this connection is in as many channels as it may", false)
+		return a, problem.New(429, "too_many", "this connection is in as many channels as it may", false)
 	}
 	if a.Status == "" {
 		a.Status = before.Status

@@ -15,6 +15,7 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/problem"
 )
 
 // The topics.
@@ -74,7 +75,7 @@ type word struct {
 var codec = sonic.Config{CaseSensitive: true, CopyString: true, ValidateString: true}.Froze()
 
 // wrong says what is wrong with a field.
-func wrong(message string) error { return relay.Fault(400, "bad_request", message, false) }
+func wrong(message string) error { return problem.New(400, "bad_request", message, false) }
 
 // listen reads an event, and answers whom it is about.
 func listen(e *relay.Event) (w word, id *auth.Identity, err error) {
@@ -97,7 +98,7 @@ func listen(e *relay.Event) (w word, id *auth.Identity, err error) {
 	case e.Connection == "":
 		return w, &auth.Identity{User: w.UserID, Name: w.Name, Avatar: w.Avatar}, nil
 	case e.Identity.Anonymous:
-		return w, nil, relay.Fault(403, "forbidden", "users without a token are nowhere", false)
+		return w, nil, problem.New(403, "forbidden", "users without a token are nowhere", false)
 	}
 	return w, e.Identity, nil
 }

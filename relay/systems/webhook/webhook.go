@@ -15,6 +15,8 @@ import (
 	"weir/internal/safedial"
 	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/jsonbody"
+	"weir/relay/problem"
 )
 
 // lastChance is how long a shutdown lets events be sent that are due.
@@ -164,7 +166,7 @@ func (s *System) handleList(ctx *fasthttp.RequestCtx) error {
 	for _, p := range s.endpoints {
 		list = append(list, p.status())
 	}
-	return relay.WriteJSON(ctx, http.StatusOK, map[string]any{"webhooks": list})
+	return jsonbody.Write(ctx, http.StatusOK, map[string]any{"webhooks": list})
 }
 
 // handleReplay is POST /v1/webhooks/{name}/replay.
@@ -174,7 +176,7 @@ func (s *System) handleReplay(ctx *fasthttp.RequestCtx) error {
 		IDs []string `json:"ids"`
 	}
 	if len(ctx.PostBody()) > 0 {
-		if err := relay.ReadJSON(ctx, &want); err != nil {
+		if err := jsonbody.Read(ctx, &want); err != nil {
 			return err
 		}
 	}
@@ -193,7 +195,7 @@ func (s *System) handleReplay(ctx *fasthttp.RequestCtx) error {
 		if err != nil {
 			return err
 		}
-		return relay.WriteJSON(ctx, http.StatusOK, map[string]int{"replayed": replayed, "left": left})
+		return jsonbody.Write(ctx, http.StatusOK, map[string]int{"replayed": replayed, "left": left})
 	}
-	return relay.Fault(http.StatusNotFound, "not_found", "there is no webhook of this name", false)
+	return problem.New(http.StatusNotFound, "not_found", "there is no webhook of this name", false)
 }

@@ -1,4 +1,9 @@
-package relay
+// Package jsonbody reads and writes the JSON bodies of requests.
+//
+// [Read] decodes strictly: one object, names as they are spelled, no member twice, none that is not known below /v1
+// (unless the backend asks for leniency). What is wrong is named in an error of package problem. What is decoded shares
+// no memory with the request. Nothing here has state.
+package jsonbody
 
 import (
 	"bytes"
@@ -12,33 +17,34 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
+	"weir/relay/problem"
 )
 
 // bodies reads JSON as it is meant: names of fields as they are spelled, and nothing that points into the
 // request, whose memory is used again.
 var bodies = sonic.Config{CaseSensitive: true, CopyString: true, ValidateString: true}.Froze()
 
-// ReadJSON decodes the body of a request, a JSON object, into what v points to. Members that v does not know
+// Read decodes the body of a request, a JSON object, into what v points to. Members that v does not know
 // are refused below /v1, unless the backend is lenient, and passed over elsewhere, as everywhere in the protocol; what v
 // holds shares no memory with the request. Errors can be told as they are: they say what is wrong with the JSON, which
 // member stands there twice or is not known, or which field has the wrong type.
-func ReadJSON(ctx *fasthttp.RequestCtx, v any) error {
-	if err := decodeObject(ctx.PostBody(), v); err != nil {
+func Read(ctx *fasthttp.RequestCtx, v any) error {
+	if err := Decode(ctx.PostBody(), v); err != nil {
 		return err
 	}
-	if !bytes.HasPrefix(ctx.Path(), []byte("/v1/")) || lenient(ctx) {
+	if !bytes.HasPrefix(ctx.Path(), []byte("/v1/")) || Lenient(ctx) {
 		return nil
 	}
 	if names := beyond(nil, "", ctx.PostBody(), reflect.TypeOf(v).Elem()); len(names) > 0 {
-		return unknownMembers(names)
+		return Unknown(names)
 	}
 	return nil
 }
 
 // OnlyMembers refuses members of a backend's JSON object that are not among the names, unless the backend is lenient. It
-// is for bodies that ReadJSON does not read.
+// is for bodies that Read does not decode.
 func OnlyMembers(ctx *fasthttp.RequestCtx, names ...string) error {
-	if lenient(ctx) {
+	if Lenient(ctx) {
 		return nil
 	}
 	var others []string
@@ -49,24 +55,24 @@ func OnlyMembers(ctx *fasthttp.RequestCtx, names ...string) error {
 		return nil
 	})
 	if len(others) > 0 {
-		return unknownMembers(others)
+		return Unknown(others)
 	}
 	return nil
 }
 
-// lenient says whether a backend wants members that are not known to be passed over.
-func lenient(ctx *fasthttp.RequestCtx) bool {
-	return string(ctx.Request.Header.Peek(lenientHeader)) == "1"
+// Lenient says whether a backend wants members that are not known to be passed over.
+func Lenient(ctx *fasthttp.RequestCtx) bool {
+	return string(ctx.Request.Header.Peek(LenientHeader)) == "1"
 }
 
-const lenientHeader = "Weir-Lenient"
+const LenientHeader = "Weir-Lenient"
 
-// unknownMembers is the fault that names them.
-func unknownMembers(names []string) *fault {
+// Unknown is the fault that names them.
+func Unknown(names []string) *problem.Error {
 	for i, name := range names {
-		names[i] = shorten(name)
+		names[i] = Shorten(name)
 	}
-	return faultUnknown.with("not known here: " + strings.Join(names, ", ") + ". With the header Weir-Lenient: 1 such members are passed over")
+	return problem.UnknownMember.With("not known here: " + strings.Join(names, ", ") + ". With the header Weir-Lenient: 1 such members are passed over")
 }
 
 // beyond appends the members of an object that a struct has no fields for, those of objects within it too; 8 at most.
@@ -111,11 +117,8 @@ func fieldOf(t reflect.Type, member string) (reflect.Type, bool) {
 	return nil, false
 }
 
-// DecodeJSON is ReadJSON for the data of an event.
-func DecodeJSON(data []byte, v any) error { return decodeObject(data, v) }
-
-// decodeObject is ReadJSON for bytes.
-func decodeObject(b []byte, v any) error {
+// Decode is Read for bytes, such as the data of an event.
+func Decode(b []byte, v any) error {
 	seen := make(map[string]bool, 8)
 	twice := ""
 	err := wire.Members(b, func(key string, _ []byte) error {
@@ -127,13 +130,13 @@ func decodeObject(b []byte, v any) error {
 	})
 	switch {
 	case errors.Is(err, wire.ErrDepth):
-		return faultDepth.because(err)
+		return problem.TooDeep.Because(err)
 	case err != nil && wire.ValidJSON(b) == nil:
-		return faultField.with("expected a JSON object")
+		return problem.BadField.With("expected a JSON object")
 	case err != nil:
-		return faultJSON.because(err)
+		return problem.BadJSON.Because(err)
 	case twice != "":
-		return faultField.with(shorten(twice) + " is given twice")
+		return problem.BadField.With(Shorten(twice) + " is given twice")
 	}
 	if err = bodies.Unmarshal(b, v); err == nil {
 		return nil
@@ -142,13 +145,13 @@ func decodeObject(b []byte, v any) error {
 	probe := reflect.New(reflect.TypeOf(v).Elem()).Interface()
 	var wrong *json.UnmarshalTypeError
 	if errors.As(json.Unmarshal(b, probe), &wrong) && wrong.Field != "" {
-		return faultField.with(wrong.Field + " must be " + kindOf(wrong.Type))
+		return problem.BadField.With(wrong.Field + " must be " + kindOf(wrong.Type))
 	}
-	return faultField
+	return problem.BadField
 }
 
-// shorten keeps what a client sent short enough to be quoted.
-func shorten(s string) string {
+// Shorten keeps what a client sent short enough to be quoted.
+func Shorten(s string) string {
 	const most = 64
 	if len(s) > most {
 		return strings.ToValidUTF8(s[:most], "") + "..."
@@ -178,8 +181,8 @@ func kindOf(t reflect.Type) string {
 	return "of another type"
 }
 
-// WriteJSON answers a request with v as JSON; json.RawMessage as it is. Errors are about v.
-func WriteJSON(ctx *fasthttp.RequestCtx, status int, v any) error {
+// Write answers a request with v as JSON; json.RawMessage as it is. Errors are about v.
+func Write(ctx *fasthttp.RequestCtx, status int, v any) error {
 	b, ok := v.(json.RawMessage)
 	if !ok {
 		var err error
@@ -188,6 +191,12 @@ func WriteJSON(ctx *fasthttp.RequestCtx, status int, v any) error {
 		}
 	}
 	ctx.SetStatusCode(status)
-	answerJSON(ctx, b)
+	Answer(ctx, b)
 	return nil
+}
+
+// Answer is a 200 with a JSON body.
+func Answer(ctx *fasthttp.RequestCtx, body []byte) {
+	ctx.SetContentType("application/json")
+	ctx.SetBody(body)
 }

@@ -1,0 +1,149 @@
+// Package problem is an error as clients and backends see it: an HTTP status, a stable code, a message, and whether the
+// same request may succeed later.
+//
+// It alone maps errors to what is told outside: [Of] turns any error into an [Error], and what it does not know is
+// [Internal], whose text is logged and never sent. An Error is written as the error message of the native protocol
+// ([Error.AppendError]) or as a problem of RFC 9457 ([Error.AppendProblem]). Nothing here has state.
+package problem
+
+import (
+	"errors"
+	"strconv"
+
+	"weir/broker"
+	"weir/broker/disk"
+	"weir/internal/wire"
+)
+
+// Error is an error as clients and backends are told it.
+type Error struct {
+	Status    int    // HTTP
+	Code      string // stable, for programs
+	Message   string // for people
+	Detail    string // what it is in this case; "" if the message says it all
+	Retryable bool   // the same request may succeed later
+}
+
+// Error implements error.
+func (f *Error) Error() string { return f.Code + ": " + f.Message }
+
+// The errors that the relay tells. Of those with a more specific text With makes a copy.
+var (
+	BadJSON          = &Error{400, "invalid_json", "Invalid message format", "", false}
+	TooDeep          = &Error{400, "invalid_json", "the JSON is nested too deeply", "", false}
+	BadField         = &Error{400, "bad_request", "a field is missing or has the wrong form", "", false}
+	UnknownMember    = &Error{400, "unknown_member", "a member is not known here", "", false}
+	UnknownType      = &Error{400, "unknown_type", "unknown message type", "", false}
+	BadChannel       = &Error{400, "bad_channel", "channel must be 1 to 255 of A-Z a-z 0-9 _ - . : / @ ~ = and not begin with a dot", "", false}
+	BadName          = &Error{400, "bad_name", "group and key must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =", "", false}
+	Unauthorized     = &Error{401, "unauthorized", "a valid token or API key is needed", "", false}
+	TokenExpired     = &Error{401, "token_expired", "the token has expired", "", false}
+	Forbidden        = &Error{403, "forbidden", "not allowed", "", false}
+	ForeignOrigin    = &Error{403, "origin", "this origin may not connect", "", false}
+	NotFound         = &Error{404, "not_found", "there is no such thing here", "", false}
+	MethodNotAllowed = &Error{405, "method_not_allowed", "this method is not allowed here", "", false}
+	NotSubscribed    = &Error{409, "not_subscribed", "not subscribed to this channel", "", false}
+	TooLarge         = &Error{413, "too_large", "the message is too large", "", false}
+	TooManyItems     = &Error{409, "too_many_items", "the channel holds as many items as it may", "", false}
+	MediaType        = &Error{415, "media_type", "expected application/json or application/x-ndjson", "", false}
+	ContentEncoding  = &Error{415, "content_encoding", "bodies are taken as they are only, not compressed: send it without Content-Encoding", "", false}
+	HeadersTooLarge  = &Error{431, "headers_too_large", "the request header is too large", "", false}
+	URITooLong       = &Error{414, "uri_too_long", "the request address is too long", "", false}
+	RateLimited      = &Error{429, "rate_limited", "too many requests", "", true}
+	TooMany          = &Error{429, "too_many", "as many as are allowed are open already", "", true}
+	TooManyChannels  = &Error{429, "too_many", "this connection follows as many channels as it may", "", false}
+	Internal         = &Error{500, "internal", "something went wrong here", "", true}
+	NoKeys           = &Error{503, "no_keys", "the keys that tokens are checked with have not arrived yet", "", true}
+	Overloaded       = &Error{503, "overloaded", "the relay is overloaded", "", true}
+	Storage          = &Error{503, "storage", "the change is not stored: the disk fails", "", true}
+	Unavailable      = &Error{503, "unavailable", "the backend that decides about this did not answer", "", true}
+	Damaged          = &Error{503, "storage", "what is stored of the channel can not be read", "", true}
+	BadRequest       = &Error{400, "bad_request", "the request is not proper HTTP", "", false}
+	UpgradeRequired  = &Error{426, "upgrade_required", "Sec-WebSocket-Version must be 13", "", false} // RFC 6455, section 4.4
+	Draining         = &Error{503, "draining", "the relay is shutting down", "", true}
+)
+
+// New returns an error that clients and backends are told as it is: an HTTP status from 400, a stable code for
+// programs and a message for people. Retryable says that the same request may succeed later.
+func New(status int, code, message string, retryable bool) error {
+	return &Error{status, code, message, "", retryable}
+}
+
+// With returns a copy of the error with a message of its own.
+func (f *Error) With(message string) *Error {
+	g := *f
+	g.Message = message
+	return &g
+}
+
+// Because returns a copy of the error whose detail is what err says.
+func (f *Error) Because(err error) *Error {
+	g := *f
+	g.Detail = err.Error()
+	return &g
+}
+
+// Of returns the error as it is told outside. What is not known here is Internal.
+func Of(err error) *Error {
+	var f *Error
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, wire.ErrJSON):
+		return BadJSON.Because(err)
+	case errors.Is(err, wire.ErrDepth):
+		return TooDeep.Because(err)
+	case errors.Is(err, wire.ErrField):
+		return BadField.With(err.Error())
+	case errors.Is(err, broker.ErrNoKey):
+		return BadField.With("set and delete need a key")
+	case errors.Is(err, broker.ErrTooManyItems), errors.Is(err, broker.ErrStateTooLarge):
+		return TooManyItems
+	case errors.Is(err, broker.ErrTooManyChannels), errors.Is(err, broker.ErrFull):
+		return Overloaded
+	case errors.Is(err, broker.ErrNoChannel):
+		return NotFound
+	case errors.Is(err, disk.ErrFailing), errors.Is(err, broker.ErrBroken):
+		return Storage
+	case errors.Is(err, disk.ErrCorrupt):
+		return Damaged
+	case errors.Is(err, broker.ErrClosed), errors.Is(err, disk.ErrClosed):
+		return Draining
+	}
+	return Internal
+}
+
+// AppendError appends the error message of the native protocol.
+func (f *Error) AppendError(dst, id []byte) []byte {
+	dst = append(dst, `{"type":"error",`...)
+	dst = wire.AppendID(dst, id)
+	dst = f.AppendBody(dst)
+	dst = append(dst, `,"retryable":`...)
+	dst = strconv.AppendBool(dst, f.Retryable)
+	return append(dst, '}')
+}
+
+func (f *Error) AppendBody(dst []byte) []byte {
+	dst = append(dst, `"code":"`...)
+	dst = append(dst, f.Code...)
+	dst = append(dst, `","message":`...)
+	return f.appendDetail(wire.AppendString(dst, f.Message))
+}
+
+func (f *Error) appendDetail(dst []byte) []byte {
+	if f.Detail == "" {
+		return dst
+	}
+	return wire.AppendString(append(dst, `,"detail":`...), f.Detail)
+}
+
+// AppendProblem appends the fault as a problem of RFC 9457.
+func (f *Error) AppendProblem(dst []byte) []byte {
+	dst = append(dst, `{"type":"about:blank","title":`...)
+	dst = wire.AppendString(dst, f.Message)
+	dst = append(dst, `,"status":`...)
+	dst = strconv.AppendInt(dst, int64(f.Status), 10)
+	dst = append(dst, `,"code":"`...)
+	dst = append(dst, f.Code...)
+	return append(f.appendDetail(append(dst, '"')), '}')
+}
