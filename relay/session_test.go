@@ -187,9 +187,13 @@ func TestErrorsHaveTheirCommandsID(t *testing.T) {
 	c := g.client("u1")
 	c.say(`{"type":"nonsense","id":"x"}`)
 	c.exactly(`{"type":"error","id":"x","code":"unknown_type","message":"unknown message type","retryable":false}`)
-	for bad, at := range map[string]int{`{`: 1, `nonsense`: 0, ``: 0, `"ping"`: 0, `7`: 0, `{"type":"ping"}}`: 15, `{"type":"ping",}`: 15} {
+	for bad, why := range map[string]string{
+		`{`: "not valid JSON, at byte 1", `nonsense`: "not valid JSON, at byte 0", `{"type":"ping"}}`: "not valid JSON, at byte 15",
+		`{"type":"ping",}`: "not valid JSON, at byte 15", ``: "nothing is there: a JSON object is wanted, at byte 0",
+		`"ping"`: "a JSON object is wanted, at byte 0", `7`: "a JSON object is wanted, at byte 0",
+	} {
 		c.say(bad)
-		c.exactly(fmt.Sprintf(`{"type":"error","code":"invalid_json","message":"Invalid message format","detail":"not valid JSON, at byte %d","retryable":false}`, at))
+		c.exactly(fmt.Sprintf(`{"type":"error","code":"invalid_json","message":"Invalid message format","detail":"%s","retryable":false}`, why))
 	}
 	for command, code := range map[string]string{
 		`{"id":"x"}`:                                                             "bad_request",

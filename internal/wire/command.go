@@ -39,8 +39,31 @@ type Command struct {
 	seen uint32
 }
 
-// ErrField is wrapped by the errors about a member of a command that has the wrong form.
-var ErrField = errors.New("bad field")
+// ErrField is wrapped by the errors about a member of a command that has the wrong form, which say what is wanted.
+var ErrField = errors.New("a member has the wrong form")
+
+// fieldError is an ErrField that says what is wrong.
+type fieldError string
+
+func (e fieldError) Error() string { return string(e) }
+func (e fieldError) Unwrap() error { return ErrField }
+
+// wanted says what a member has to be.
+func wanted(key string) string {
+	switch key {
+	case "ttl":
+		return "a whole number of ms, 0 or more"
+	case "before", "limit":
+		return "a whole number"
+	case "count":
+		return "true or false"
+	case "position":
+		return `an object of "epoch", a string, and "seq", a whole number`
+	case "groups":
+		return fmt.Sprintf("a list of up to %d names", MaxGroups)
+	}
+	return "a string"
+}
 
 // MaxGroups bounds the groups of a subscribe.
 const MaxGroups = 16
@@ -125,7 +148,7 @@ func (c *Command) member(key string, v []byte) (err error) {
 			break
 		}
 		if len(v) > MaxID || v[0] != '"' && v[0] != '-' && (v[0] < '0' || v[0] > '9') {
-			return fmt.Errorf("id must be a string or number of at most %d bytes: %w", MaxID, ErrField)
+			return fieldError(fmt.Sprintf("id must be a string or number of at most %d bytes", MaxID))
 		}
 		c.ID = v
 	case "channel":
@@ -200,10 +223,10 @@ func (c *Command) member(key string, v []byte) (err error) {
 		err = nil // what serializers write for what is not set
 	}
 	if err != nil {
-		return fmt.Errorf("%s has the wrong form: %w", key, ErrField)
+		return fieldError(key + " must be " + wanted(key))
 	}
 	if c.seen&uint32(f) != 0 {
-		return fmt.Errorf("%s stands there twice: %w", key, ErrField)
+		return fieldError(key + " stands there twice")
 	}
 	c.seen |= uint32(f)
 	return nil

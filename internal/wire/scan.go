@@ -59,9 +59,30 @@ func (e *PositionError) Unwrap() error { return e.Err }
 // Members checks that b is one JSON object and calls f with each member in order: the key without its
 // quotes, the value as it stands. It stops at the first error. Errors: ErrJSON, ErrDepth, those of f.
 func Members(b []byte, f func(key string, value []byte) error) error {
-	end, err := scanMembers(b, space(b, 0), f)
+	start := space(b, 0)
+	end, err := scanMembers(b, start, f)
+	if end == start && err == ErrJSON { //nolint:errorlint // the scan does not wrap it
+		err = noObject(b, start)
+	}
 	return finished(b, end, err)
 }
+
+// noObject is ErrJSON for b, which does not begin as an object, at start: it may be JSON for all that.
+func noObject(b []byte, start int) error {
+	switch {
+	case start == len(b):
+		return &PositionError{misfit("nothing is there: a JSON object is wanted"), start}
+	case ValidJSON(b) == nil:
+		return &PositionError{misfit("a JSON object is wanted"), start}
+	}
+	return ErrJSON
+}
+
+// misfit is an ErrJSON in other words.
+type misfit string
+
+func (e misfit) Error() string { return string(e) }
+func (e misfit) Unwrap() error { return ErrJSON }
 
 // Elements is Members for an array.
 func Elements(b []byte, f func(value []byte) error) error {

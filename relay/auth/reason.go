@@ -58,7 +58,7 @@ func (e *Error) Explain() string {
 
 // hints say what is wanted instead, by reason.
 var hints = map[Reason]string{
-	ReasonMissing:   "there is no token: send it as Authorization: Bearer TOKEN, or in a browser as the subprotocol token.TOKEN",
+	ReasonMissing:   "there is no token: send it in the header Authorization, after the word Bearer, or in a browser as the subprotocol token.TOKEN",
 	ReasonMalformed: "wanted is a signed JSON Web Token of three parts in base64url",
 	ReasonAlgorithm: "wanted is HS256, RS256, ES256 or EdDSA, the one that the key is configured with",
 	ReasonKey:       "wanted is the kid of a key in auth.keys or the key set, or none if the key has no id",
