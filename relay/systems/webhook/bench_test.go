@@ -28,7 +28,7 @@ func BenchmarkDelivery(b *testing.B) {
 			time.Sleep(100 * time.Microsecond)
 		}
 		n++
-		_ = s.tell(&relay.Event{Topic: "order.paid", Key: fmt.Sprint("order:", n%100), Data: []byte(`{"order":7}`)})
+		_ = s.dispatch(&relay.Event{Topic: "order.paid", Key: fmt.Sprint("order:", n%100), Data: []byte(`{"order":7}`)})
 	}
 	for p.status().Waiting > 0 {
 		time.Sleep(100 * time.Microsecond)

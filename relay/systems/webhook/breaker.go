@@ -6,15 +6,16 @@ import (
 	"weir/internal/retry"
 )
 
-// The breaker's measures.
+// The limits of a breaker.
 const (
 	breakAfter  = 5           // failures in a row that open it
 	firstRest   = time.Second // before the first probe
 	longestRest = time.Minute // between later ones
 )
 
-// breaker keeps an address that does not answer from being asked by every event that waits. Closed, all may
-// try; open, nobody until the rest is over; then one probe at a time decides. It belongs to its endpoint.
+// breaker keeps an address that does not respond from a request for every event that waits. While it is closed, all
+// requests may begin; while it is open none until the rest is over, and then one probe at a time. The zero value is
+// closed. Guarded by its endpoint's mu.
 type breaker struct {
 	failures int
 	open     bool
@@ -23,27 +24,21 @@ type breaker struct {
 	until    time.Time // of the rest
 }
 
-// ready says whether an attempt may begin now, and otherwise when to ask again: zero if an attempt under way
-// decides that.
+// ready reports whether a request may begin now, and otherwise when to ask again: zero if the probe under way decides.
 func (b *breaker) ready(now time.Time) (ok bool, again time.Time) {
 	switch {
-	case !b.open:
-		return true, time.Time{}
-	case b.probing:
+	case b.open && b.probing:
 		return false, time.Time{}
-	case now.Before(b.until):
+	case b.open && now.Before(b.until):
 		return false, b.until
 	}
 	return true, time.Time{}
 }
 
-// begin notes an attempt.
+// begin notes that a request begins.
 func (b *breaker) begin() { b.probing = b.open }
 
-// succeeded closes the breaker.
-func (b *breaker) succeeded() { *b = breaker{} }
-
-// failed counts a failure. Of attempts that began before the breaker opened, it takes no more notice.
+// failed counts a failure. While the breaker is open, only that of the probe counts.
 func (b *breaker) failed(now time.Time) {
 	b.failures++
 	switch {
@@ -57,6 +52,3 @@ func (b *breaker) failed(now time.Time) {
 	b.open, b.probing = true, false
 	b.until = now.Add(b.rest/2 + retry.Jitter(b.rest/2))
 }
-
-// reset forgets everything: whoever asks wants it tried.
-func (b *breaker) reset() { *b = breaker{} }

@@ -18,7 +18,6 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"weir/broker"
-	"weir/internal/contain"
 	"weir/relay"
 	"weir/relay/config"
 )
@@ -101,13 +100,9 @@ func newBench(t *testing.T, w config.Webhook, b *broker.Broker, handle func(n in
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &receiver{handle: handle}
-	p := &endpoint{
-		config: w, keys: [][]byte{key(t, testSecret)}, shelf: newShelf(w.Name, b), client: &http.Client{Transport: r},
-		log: slog.New(slog.DiscardHandler), ctx: ctx, lanes: make(map[string]*lane),
-		run: func(work func()) bool { go work(); return true },
-	}
-	p.idle = sync.NewCond(&p.mu)
-	p.counted = newCounters(metrics.NewSet(), p)
+	p := &endpoint{config: w, keys: [][]byte{key(t, testSecret)}, store: newStore(w.Name, b), client: &http.Client{Transport: r}, log: slog.New(slog.DiscardHandler)}
+	p.queue = p.newQueue(ctx)
+	p.counters = newCounters(metrics.NewSet(), p)
 	return &bench{p, r, t, b, cancel}
 }
 
@@ -308,11 +303,11 @@ func TestGone(t *testing.T) {
 			t.Errorf("asked %d times", n)
 		}
 		answer.Store(200)
-		list, err := b.shelf.buried()
+		list, err := b.store.events(b.store.dead)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n, left, err := b.replay(map[string]bool{list[3].id: true}); n != 1 || left != 0 || err != nil {
+		if n, left, err := b.replay([]string{list[3].id}); n != 1 || left != 0 || err != nil {
 			t.Fatal(n, left, err)
 		}
 		synctest.Wait()
@@ -347,19 +342,19 @@ func TestFull(t *testing.T) {
 		var log bytes.Buffer
 		b.log = slog.New(slog.NewTextHandler(&log, nil))
 		defer b.close()
-		for i := range 10 + deadEvents + 5 {
+		for i := range 10 + maxDead + 5 {
 			b.tell("room:a", i)
 		}
 		time.Sleep(time.Minute)
-		b.wantStatus(status{State: stateDown, Waiting: 10, Dead: deadEvents})
-		list, err := b.shelf.buried()
-		if err != nil || len(list) != deadEvents || !strings.HasSuffix(string(list[0].body), `"data":15}`) {
+		b.wantStatus(status{State: stateDown, Waiting: 10, Dead: maxDead})
+		list, err := b.store.events(b.store.dead)
+		if err != nil || len(list) != maxDead || !strings.HasSuffix(string(list[0].body), `"data":15}`) {
 			t.Errorf("%v, %d, %s", err, len(list), list[0].body)
 		}
-		if n := b.counted.dead("full").Get(); n != deadEvents+5 {
+		if n := b.counters.dead["full"].Get(); n != maxDead+5 {
 			t.Errorf("%d are counted", n)
 		}
-		if n, left, err := b.replay(nil); n != 0 || left != deadEvents || err != nil {
+		if n, left, err := b.replay(nil); n != 0 || left != maxDead || err != nil {
 			t.Error(n, left, err)
 		}
 		if n := strings.Count(log.String(), "given up"); n != 1 || !strings.Contains(log.String(), "reason=full") {
@@ -479,24 +474,4 @@ func TestConcurrent(t *testing.T) {
 			}
 		}
 	})
-}
-
-// The last chance ends when it is over, also if there is a panic over that.
-func TestPanicOfTheLastChance(t *testing.T) {
-	thrown := 0
-	contain.Throw(func(where string) {
-		if where == "end of a webhook" {
-			thrown++
-			panic("thrown by the test at " + where)
-		}
-	})
-	defer contain.Throw(nil)
-	p := &endpoint{inFlight: 1, contain: func(string, any) {}}
-	p.idle = sync.NewCond(&p.mu)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	p.finish(ctx)
-	if thrown != 1 {
-		t.Error("nobody has come there")
-	}
 }

@@ -19,12 +19,12 @@ type event struct {
 	body  []byte // as it is sent: the same bytes at each attempt
 	since time.Time
 
-	// Guarded by the endpoint's mu.
+	// Owned by the attempt that the event is in, and by the caller that adds it to the queue or removes it.
 	attempts int
-	problem  string // of the last attempt
+	problem  string // of the last attempt; "" for none
 }
 
-// newEvent makes what an endpoint is to be told of e.
+// newEvent returns what is sent to an endpoint for e.
 func newEvent(e *relay.Event, now time.Time) *event {
 	id := "msg_" + ulid.Make().String()
 	b := make([]byte, 0, len(e.Data)+len(e.Topic)+len(e.Key)+len(e.User)+160)
@@ -42,18 +42,18 @@ func newEvent(e *relay.Event, now time.Time) *event {
 	return &event{id: id, topic: e.Topic, key: e.Key, body: b, since: now}
 }
 
-// record is an event as it is kept in a channel.
+// record is an event as it is stored in a channel.
 type record struct {
 	Topic    string          `json:"topic"`
 	Key      string          `json:"key,omitempty"`
 	Since    int64           `json:"since"` // milliseconds
 	Attempts int             `json:"attempts,omitempty"`
-	Reason   string          `json:"reason,omitempty"` // of a dead one: full, expired, refused, gone
+	Reason   string          `json:"reason,omitempty"` // of a dead letter: full, expired, refused or gone
 	Problem  string          `json:"problem,omitempty"`
 	Body     json.RawMessage `json:"body"`
 }
 
-// append appends the event as a record. It can not fail: body is JSON on one line.
+// append appends the event as a record. Body is JSON on one line.
 func (e *event) append(b []byte, reason string) []byte {
 	b = wire.AppendString(append(b, `{"topic":`...), e.topic)
 	if e.key != "" {
@@ -68,7 +68,7 @@ func (e *event) append(b []byte, reason string) []byte {
 	return append(append(append(b, `,"body":`...), e.body...), '}')
 }
 
-// event is what a record stands for.
+// event returns the event that is stored in a record.
 func (r *record) event(id string) *event {
 	return &event{id: id, topic: r.Topic, key: r.Key, body: append([]byte(nil), r.Body...), since: time.UnixMilli(r.Since)}
 }

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// Of two attempts at one event, the later waits up to twice as long as the one before.
+// The bounds of the pauses between two attempts at one event, which double.
 const (
 	firstBackoff   = time.Second
 	longestBackoff = 5 * time.Minute
 )
 
-// verdict is what an answer means for the event.
+// verdict is what a response means for the event.
 type verdict int
 
 const (
 	delivered verdict = iota
 	failed            // to be tried again
-	refused           // the event is what the receiver does not want: trying again changes nothing
+	refused           // the receiver does not want this event
 	gone              // the receiver wants no events at all
 )
 
-// judge says what a status means.
+// judge returns what a status means.
 func judge(status int) verdict {
 	switch {
 	case status >= 200 && status < 300:

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/relay"
 	"weir/relay/config"
 )
 
@@ -118,20 +119,29 @@ func TestOneRefusedOfSeveral(t *testing.T) {
 
 // Large events do not make a request without a bound.
 func TestSeveralEventsHaveABound(t *testing.T) {
-	p := &endpoint{config: config.Webhook{Batch: 10}}
-	large := &event{body: make([]byte, mostCargo)}
-	small := &event{body: make([]byte, 10)}
-	for _, events := range [][]*event{{small, large}, {large}, {small}, {small}} {
-		p.ready = append(p.ready, &lane{events: events})
-	}
-	var got []string
-	for len(p.ready) > 0 {
-		c := p.load()
-		got = append(got, fmt.Sprint(len(c), ":", c[0].loaded))
-	}
-	if s := strings.Join(got, " "); s != "1:1 1:1 2:1" {
-		t.Error(s)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, config.Webhook{Batch: 10}, nil, func(int, string) (int, http.Header, error) {
+			time.Sleep(time.Second)
+			return 200, nil, nil
+		})
+		defer b.close()
+		large := `"` + strings.Repeat("x", maxBody) + `"`
+		for _, data := range []string{"0", "1", large, "3", "4"} {
+			b.accept(newEvent(&relay.Event{Topic: "order.paid", Key: "a", Data: []byte(data)}, time.Now()))
+		}
+		time.Sleep(time.Minute)
+		var got []string
+		for _, request := range b.all() {
+			events := numbers(request)
+			if len(request) > maxBody {
+				events = strings.TrimSpace("large " + events)
+			}
+			got = append(got, events)
+		}
+		if s := strings.Join(got, ", "); s != "0, 1, large, 3 4" {
+			t.Error(s)
+		}
+	})
 }
 
 func TestPackedEventsHaveAnIDOfTheirOwn(t *testing.T) {
