@@ -57,7 +57,7 @@ func (d *Document) edit(x *edit, done func(err error)) (version uint64, again bo
 	if err != nil {
 		return 0, false, err
 	}
-	if _, grows := op.Growth(); grows > 0 && b.buffer.Size()+grows > int(d.set.config.Size) {
+	if grows := op.Growth(); grows > 0 && b.buffer.Size()+grows > int(d.set.config.Size) {
 		return 0, false, errLarge
 	}
 	if err := b.buffer.Apply(op); err != nil {

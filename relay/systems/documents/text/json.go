@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"weir/internal/wire"
@@ -113,33 +114,29 @@ func short(b []byte) string {
 }
 
 // halves says whether a JSON string escapes one half of a surrogate pair without the other: such a string is
-// not Unicode, and would not survive being stored.
+// not Unicode, and would not survive being stored. (Decoders put U+FFFD in its place, silently.)
 func halves(value []byte) bool {
-	for i := 0; i+1 < len(value); {
-		if value[i] != '\\' {
-			i++
-			continue
+	for {
+		i := bytes.IndexByte(value, '\\')
+		if i < 0 {
+			return false
 		}
-		r := unit(value[i:])
-		switch {
-		case r >= 0xdc00 && r < 0xe000:
+		value = value[i:]
+		switch r := unit(value); {
+		case r < 0:
+			value = value[2:]
+		case !utf16.IsSurrogate(r):
+			value = value[6:]
+		case utf16.DecodeRune(r, unit(value[6:])) == utf8.RuneError:
 			return true
-		case r >= 0xd800 && r < 0xdc00:
-			if low := unit(value[i+6:]); low < 0xdc00 || low >= 0xe000 {
-				return true
-			}
-			i += 12
-		case r >= 0:
-			i += 6
 		default:
-			i += 2
+			value = value[12:]
 		}
 	}
-	return false
 }
 
 // unit is the UTF-16 unit that b begins with as \uXXXX; -1 if it does not.
-func unit(b []byte) int {
+func unit(b []byte) rune {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return -1
 	}
@@ -147,7 +144,7 @@ func unit(b []byte) int {
 	if err != nil {
 		return -1
 	}
-	return int(n)
+	return rune(n)
 }
 
 // Check says whether an operation is in normal form. Errors: ErrOp.

@@ -45,21 +45,18 @@ func (op Op) Needs() int {
 	return n
 }
 
-// Growth is by how many code points and bytes an operation makes a text longer; bytes are an upper bound where
-// it is not known what is deleted.
-func (op Op) Growth() (runes, bytes int) {
+// Growth is by how many bytes an operation makes a text longer: an upper bound where it is not known what is deleted.
+func (op Op) Growth() (bytes int) {
 	for _, c := range op {
 		switch c.Kind {
 		case Insert:
-			runes += c.N
 			bytes += len(c.S)
 		case Delete:
-			runes -= c.N
 			bytes -= max(len(c.S), c.N)
 		case Skip:
 		}
 	}
-	return runes, bytes
+	return bytes
 }
 
 // add appends a component and joins it with the last one where that is the same operation.
@@ -130,17 +127,4 @@ func (op Op) Invert() Op {
 		out = out.add(c)
 	}
 	return out.trim()
-}
-
-// cut is the byte at which the rune with index n begins in s, which has count runes.
-func cut(s string, n, count int) int {
-	if len(s) == count {
-		return n
-	}
-	i := 0
-	for ; n > 0; n-- {
-		_, size := utf8.DecodeRuneInString(s[i:])
-		i += size
-	}
-	return i
 }

@@ -9,7 +9,7 @@ const (
 	Right
 )
 
-// String answers "left" or "right".
+// String returns "left" or "right".
 func (s Side) String() string {
 	if s == Left {
 		return "left"
@@ -24,26 +24,20 @@ func Transform(op, other Op, side Side) Op {
 
 // AppendTransform is Transform that builds in dst, which must be empty and share no memory with the operations.
 func AppendTransform(dst, op, other Op, side Side) Op {
-	t := newTaker(op, Insert)
+	t := iterator{op: op, whole: Insert}
 	for _, o := range other {
 		switch o.Kind {
 		case Skip:
-			for n := o.N; n > 0; {
-				c := t.take(n)
-				dst = dst.add(c)
-				if c.Kind != Insert {
-					n -= c.N
-				}
-			}
+			dst = t.appendUpTo(dst, o.N)
 		case Insert:
-			if c, ok := t.next(); ok && c.Kind == Insert && side == Left {
+			if c, ok := t.peek(); ok && c.Kind == Insert && side == Left {
 				dst = dst.add(c)
-				t.all()
+				t.skip()
 			}
 			dst = dst.add(Skipping(o.N))
 		case Delete:
 			for n := o.N; n > 0; {
-				c := t.take(n)
+				c := t.next(n)
 				if c.Kind == Insert {
 					dst = dst.add(c)
 				} else {
@@ -52,71 +46,35 @@ func AppendTransform(dst, op, other Op, side Side) Op {
 			}
 		}
 	}
-	for {
-		c, ok := t.all()
-		if !ok {
-			return dst.trim()
-		}
-		dst = dst.add(c)
-	}
+	return t.appendRest(dst)
 }
 
 // Compose is the one operation that does what first and then second do.
 func Compose(first, second Op) Op {
 	out := make(Op, 0, len(first)+len(second))
-	t := newTaker(first, Delete)
+	t := iterator{op: first, whole: Delete}
 	for _, o := range second {
 		switch o.Kind {
 		case Skip:
-			for n := o.N; n > 0; {
-				c := t.take(n)
-				out = out.add(c)
-				if c.Kind != Delete {
-					n -= c.N
-				}
-			}
+			out = t.appendUpTo(out, o.N)
 		case Insert:
 			out = out.add(o)
 		case Delete:
-			for rest := o; rest.N > 0; {
-				c := t.take(rest.N)
-				switch c.Kind {
-				case Delete:
+			for o.N > 0 {
+				c := t.next(o.N)
+				if c.Kind == Delete {
 					out = out.add(c)
 					continue
-				case Skip: // what second deletes was there before first
-					out = out.add(rest.part(c.N))
-				case Insert: // first has put it
 				}
-				rest = rest.after(c.N)
+				deleted, rest := o.split(c.N)
+				if c.Kind == Skip { // it was there before first; what first has inserted vanishes
+					out = out.add(deleted)
+				}
+				o = rest
 			}
 		}
 	}
-	for {
-		c, ok := t.all()
-		if !ok {
-			return out.trim()
-		}
-		out = out.add(c)
-	}
-}
-
-// part is the first n code points of a component.
-func (c Component) part(n int) Component {
-	if c.S != "" {
-		c.S = c.S[:cut(c.S, n, c.N)]
-	}
-	c.N = n
-	return c
-}
-
-// after is a component without its first n code points.
-func (c Component) after(n int) Component {
-	if c.S != "" {
-		c.S = c.S[cut(c.S, n, c.N):]
-	}
-	c.N -= n
-	return c
+	return t.appendRest(out)
 }
 
 // Move is where a cursor stands after the operation. One at the place of an insert stays before it.
