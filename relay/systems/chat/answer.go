@@ -78,7 +78,7 @@ func done(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// param is a part of the path, decoded; "" if it can not be.
+// param is a part of the path, decoded; "" if it cannot be.
 func param(ctx *fasthttp.RequestCtx, name string) string {
 	raw, _ := ctx.UserValue(name).(string)
 	v, err := url.PathUnescape(raw)

@@ -20,7 +20,7 @@ type newRoom struct {
 	Members     []string `json:"members"`
 }
 
-// check says what is wrong with it, and answers the members, the creator first and each once.
+// check says what is wrong with it, and returns the members, the creator first and each once.
 func (n *newRoom) check(creator string, most int) ([]string, error) {
 	if err := length("name", n.Name, 1, maxRoomName); err != nil {
 		return nil, err

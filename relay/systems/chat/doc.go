@@ -30,7 +30,7 @@
 // room.mu orders everything that changes a room: its record, members, messages, reactions, read markers, and what
 // is sent on its channel. Nothing under it waits for a disk or runs code of others: what was appended is waited
 // for when the lock has been let go, and channels that may have left memory are read before it is taken. There
-// is one room for an id at any time (rooms keeps it while somebody uses it), and whoever changes a room holds it.
+// is one room for an id at any time (rooms keeps it while somebody uses it), and the client that changes a room holds it.
 //
 // Events for backends come in the order of the changes: each change draws a turn under room.mu, and its
 // events are emitted when those before it have been, without the lock.

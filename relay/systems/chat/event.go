@@ -43,7 +43,7 @@ func about(room, message, user string) []byte {
 	return wire.AppendString(append(b, `,"userId":`...), user)
 }
 
-// live sends something to whoever follows the room. The caller holds the room's mu.
+// live sends something to the client that follows the room. The caller holds the room's mu.
 func (s *System) live(room, group, key string, data []byte) error {
 	_, err := s.core.Submit(liveChannel(room), &broker.Publication{Op: broker.Send, Group: group, Key: key, Data: data, Ack: broker.AckMemory})
 	return err
@@ -75,7 +75,7 @@ func (s *System) settle(r *room, c *change) error {
 		return err
 	}
 	for _, e := range c.events {
-		// What has happened is not undone because a backend can not be told.
+		// What has happened is not undone because a backend cannot be told.
 		if failed := s.core.Emit(&relay.Event{Topic: e.topic, Key: liveChannel(r.id), Data: e.data, User: e.user}); failed != nil {
 			s.core.Log().Warn("event not told", slog.String("topic", e.topic), slog.String("error", failed.Error()))
 		}

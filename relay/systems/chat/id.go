@@ -43,7 +43,7 @@ func timeOf(id string) int64 {
 	return ms
 }
 
-// isUUID says whether a text has the form of a UUID, in the letters that the chat writes.
+// isUUID reports whether a text has the form of a UUID, in the letters that the chat writes.
 func isUUID(id string) bool {
 	if len(id) != idLength {
 		return false

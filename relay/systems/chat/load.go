@@ -13,7 +13,7 @@ import (
 // nonceWindow is how many messages back a nonce is known.
 const nonceWindow = 2 * blockSize
 
-// load reads a room. Errors: errNoRoom, and what says that the state can not be read.
+// load reads a room. Errors: errNoRoom, and what says that the state cannot be read.
 func (s *System) load(r *room) error {
 	found := false
 	ok, err := s.items(stateChannel(r.id), func(group, key string, data []byte) error {

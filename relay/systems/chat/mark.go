@@ -79,7 +79,7 @@ func (s *System) positionIn(r *room, user, message string) (uint64, error) {
 	return m.Position, err
 }
 
-// mark is the part of markRead that holds the room's lock. It answers what to say, and what to tell the user's
+// mark is the part of markRead that holds the room's lock. It returns what to say, and what to tell the user's
 // other connections; nil if nothing has changed.
 func (s *System) mark(r *room, user string, position uint64) (said, told []byte, err error) {
 	r.mu.Lock()

@@ -46,7 +46,7 @@ func (s *System) addMember(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	})
 }
 
-// add makes a user a member, if allowed lets it. It answers the room: 201, or 200 to whom it changes nothing for.
+// add makes a user a member, if allowed lets it. It returns the room: 201, or 200 to whom it changes nothing for.
 func (s *System) add(ctx *fasthttp.RequestCtx, id *auth.Identity, user string, allowed func(r *room) error) error {
 	r, err := s.rooms.hold(param(ctx, "roomId"))
 	if err != nil {

@@ -82,7 +82,7 @@ func (s *System) sendMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 	return answer(ctx, fasthttp.StatusCreated, raw)
 }
 
-// send is the part of sendMessage that holds the room's lock. It answers the message as JSON.
+// send is the part of sendMessage that holds the room's lock. It returns the message as JSON.
 func (s *System) send(r *room, c *change, id *auth.Identity, d *draft) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

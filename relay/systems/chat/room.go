@@ -129,7 +129,7 @@ func (r *room) exit(m *member) {
 	r.listed = nil
 }
 
-// owner says whether a user may remove members and messages of others: who has been a member longest, which is
+// owner reports whether a user may remove members and messages of others: who has been a member longest, which is
 // the creator as long as they stay. The caller holds mu.
 func (r *room) owner(user string) bool { return len(r.order) > 0 && r.order[0].ID == user }
 

@@ -64,14 +64,14 @@ func positionOf(message string) (uint64, bool) {
 	return n, ok && err == nil && n > 0 && rest != "" && wire.ValidName(message)
 }
 
-// validRoom says whether a room could have this id.
+// validRoom reports whether a room could have this id.
 func validRoom(id string) bool { return len(id) <= maxRoomID && wire.ValidName(id) }
 
-// touch has a channel in memory, where it stays for a while: whoever uses it under a lock does not wait for the
+// touch has a channel in memory, where it stays for a while: the client that uses it under a lock does not wait for the
 // disk there.
 func (s *System) touch(channel string) {
 	if s.durable {
-		_ = s.core.Broker().Load(channel) // whoever uses it then hears of the error
+		_ = s.core.Broker().Load(channel) // the client that uses it then hears of the error
 	}
 }
 
@@ -96,7 +96,7 @@ func (s *System) confirmed(channel string) (broker.Receipt, error) {
 }
 
 // items calls f with each item of a channel's groups, in the order in which they came into being. The memory is
-// shared and must not be changed. It answers false if there is no such channel.
+// shared and must not be changed. It returns false if there is no such channel.
 func (s *System) items(channel string, f func(group, key string, data []byte) error, groups ...string) (bool, error) {
 	if s.durable {
 		if err := s.core.Broker().Load(channel); err != nil {

@@ -48,7 +48,7 @@ func validUser(field, id string) error {
 	return nil
 }
 
-// validMetadata checks what a message carries beside its content, and answers it on one line.
+// validMetadata checks what a message carries beside its content, and returns it on one line.
 func validMetadata(m json.RawMessage) (json.RawMessage, error) {
 	if m == nil {
 		return nil, nil

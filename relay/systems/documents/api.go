@@ -2,7 +2,10 @@ package documents
 
 import (
 	"encoding/json"
+	"fmt"
+	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -14,7 +17,7 @@ import (
 	"weir/relay/systems/documents/text"
 )
 
-// api is what backends may do with documents.
+// api is the routes of backends.
 type api struct {
 	core      *relay.Core
 	documents *Documents
@@ -28,7 +31,7 @@ func (a *api) serve() {
 	a.core.Backend(http.MethodPost, "/v1/documents/{id}/operations", a.on(Text, a.operate))
 }
 
-// on opens the document of a request, which f gets with its lock held; what f answers is awaited without it.
+// on opens the document of a request. f is called with its lock held; what f returns is waited for without it.
 func (a *api) on(kind Kind, f func(ctx *fasthttp.RequestCtx, d *Document) (wait <-chan error, err error)) func(*fasthttp.RequestCtx) error {
 	return func(ctx *fasthttp.RequestCtx) error {
 		id, err := documentID(ctx)
@@ -40,35 +43,41 @@ func (a *api) on(kind Kind, f func(ctx *fasthttp.RequestCtx, d *Document) (wait 
 			return err
 		}
 		defer d.release()
-		wait, err := d.with(func() (<-chan error, error) {
-			if err := d.load(kind); err != nil {
-				return nil, err
-			}
-			return f(ctx, d)
+		var wait <-chan error
+		err = d.use(kind, func() (err error) {
+			wait, err = f(ctx, d)
+			return err
 		})
-		if err == nil && wait != nil {
+		if err == nil {
 			err = <-wait
 		}
-		return told(err)
+		return clientError(err)
 	}
 }
 
-// with calls f with the lock held.
-func (d *Document) with(f func() (<-chan error, error)) (<-chan error, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return f()
+// number returns a whole number of the query, or what stands for it where it is not given.
+func number(ctx *fasthttp.RequestCtx, name string, otherwise, least, most uint64) (uint64, error) {
+	v := ctx.QueryArgs().Peek(name)
+	if len(v) == 0 {
+		return otherwise, nil
+	}
+	n, err := strconv.ParseUint(string(v), 10, 64)
+	switch {
+	case err == nil && n >= least && n <= most:
+		return n, nil
+	case most == anyVersion:
+		return 0, badRequest(name + " must be a whole number")
+	}
+	return 0, badRequest(fmt.Sprintf("%s must be %d to %d", name, least, most))
 }
+
+const anyVersion = math.MaxUint64
 
 // get is GET /v1/documents/{id}: where the document stands, or stood at ?version.
 func (a *api) get(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
-	version := d.version
-	asked := ctx.QueryArgs().Peek("version")
-	if len(asked) > 0 {
-		var err error
-		if version, err = strconv.ParseUint(string(asked), 10, 64); err != nil {
-			return nil, badRequest("version must be a whole number")
-		}
+	version, err := number(ctx, "version", d.version, 0, anyVersion)
+	if err != nil {
+		return nil, err
 	}
 	b := append(make([]byte, 0, 256), `{"document":"`...)
 	b = append(append(append(b, d.id...), `","kind":"`...), d.kind...)
@@ -91,13 +100,13 @@ func (a *api) get(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 		}
 		b = text.AppendString(append(b, `,"text":`...), s)
 	}
-	return d.told(), jsonbody.Write(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
+	return d.stored(), jsonbody.Write(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
 }
 
-// told is when what a request was answered may be told: what it says is safe by then. The caller holds mu.
-func (d *Document) told() <-chan error {
+// stored returns what a response has to wait for: the disk has everything that it says by then. The caller holds mu.
+func (d *Document) stored() <-chan error {
 	done := make(chan error, 1)
-	d.after(noTicket, func(err error) { done <- err })
+	d.whenStored(noReceipt, func(err error) { done <- err })
 	return done
 }
 
@@ -144,7 +153,7 @@ func (a *api) operate(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, erro
 	case want.ID != nil && !validID(want.ID):
 		return nil, errMessageID
 	case (want.ID == nil) != (want.Src == ""):
-		return nil, badRequest("id and src belong together: they are what tells an operation that comes again")
+		return nil, badRequest("id and src must be given together: they identify an operation that comes again")
 	}
 	op, err := text.Parse(want.Operation)
 	if err != nil {
@@ -153,13 +162,15 @@ func (a *api) operate(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, erro
 	x := &edit{base: d.version, op: op, user: want.UserID, src: want.Src, id: string(want.ID)}
 	if want.Version != nil {
 		x.base = *want.Version
-	} else if d.repeated(x) {
-		x.base = 0
+	} else if log := d.body.(*textBody).log; x.src != "" {
+		if i := slices.IndexFunc(log, x.is); i >= 0 { // it comes again
+			x.base = log[i].version - 1
+		}
 	}
 	return a.apply(ctx, d, x)
 }
 
-// apply makes an edit and answers the version that it got.
+// apply makes an edit and responds with its version.
 func (a *api) apply(ctx *fasthttp.RequestCtx, d *Document, x *edit) (<-chan error, error) {
 	if len(x.user) > maxUser || !utf8.ValidString(x.user) {
 		return nil, badRequest("userId must be at most 128 bytes")
@@ -168,22 +179,11 @@ func (a *api) apply(ctx *fasthttp.RequestCtx, d *Document, x *edit) (<-chan erro
 	if err != nil {
 		return nil, err
 	}
-	return d.told(), jsonbody.Write(ctx, http.StatusOK, map[string]any{"version": version, "epoch": d.epoch})
+	return d.stored(), jsonbody.Write(ctx, http.StatusOK, map[string]any{"version": version, "epoch": d.epoch})
 }
 
 // maxUser bounds the name of a user that a backend gives.
 const maxUser = 128
-
-// repeated says whether an edit that names no version was made before.
-func (d *Document) repeated(x *edit) bool {
-	for _, e := range d.body.(*textBody).log {
-		if x.src != "" && e.src == x.src && e.id == x.id && e.user == x.user {
-			x.base = e.version - 1
-			return true
-		}
-	}
-	return false
-}
 
 // The bounds of a page of operations.
 const (
@@ -193,18 +193,13 @@ const (
 
 // history is GET /v1/documents/{id}/operations?since=&limit=: the operations behind a version, oldest first.
 func (a *api) history(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
-	args := ctx.QueryArgs()
-	since, limit := uint64(0), usualPage
-	var err error
-	if v := args.Peek("since"); len(v) > 0 {
-		if since, err = strconv.ParseUint(string(v), 10, 64); err != nil {
-			return nil, badRequest("since must be a version")
-		}
+	since, err := number(ctx, "since", 0, 0, anyVersion)
+	if err != nil {
+		return nil, err
 	}
-	if v := args.Peek("limit"); len(v) > 0 {
-		if limit, err = strconv.Atoi(string(v)); err != nil || limit < 1 || limit > mostPage {
-			return nil, badRequest("limit must be 1 to 1000")
-		}
+	limit, err := number(ctx, "limit", usualPage, 1, mostPage)
+	if err != nil {
+		return nil, err
 	}
 	if since > d.version {
 		return nil, errAhead
@@ -213,35 +208,35 @@ func (a *api) history(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, erro
 	if !ok {
 		return nil, errKind
 	}
-	entries, ok := l.after(d.version, since)
+	entries, ok := l.since(d.version, since)
 	if !ok {
 		return nil, errGone
 	}
-	more := len(entries) > limit
-	entries = entries[:min(limit, len(entries))]
+	more := uint64(len(entries)) > limit
+	entries = entries[:min(limit, uint64(len(entries)))]
 	b := appendList(append(make([]byte, 0, 128*len(entries)+64), `{"operations":`...), entries, appendLogged)
 	b = strconv.AppendUint(append(b, `,"version":`...), d.version, 10)
 	b = strconv.AppendBool(append(b, `,"more":`...), more)
-	return d.told(), jsonbody.Write(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
+	return d.stored(), jsonbody.Write(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
 }
 
-// logged is a body that keeps operations for those who are behind.
+// logged is a body that keeps operations for clients that are behind.
 type logged interface {
-	after(head, version uint64) ([]*entry, bool)
+	since(head, version uint64) ([]*entry, bool)
 }
 
 // remove is DELETE /v1/documents/{id}: its editors are ended, and nothing of it is kept.
 func (a *api) remove(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 	done := make(chan error, 1)
-	d.after(noTicket, func(err error) {
-		if err == nil && !d.kept {
-			err = errNone // somebody else was faster
+	d.whenStored(noReceipt, func(err error) {
+		if err == nil && !d.saved {
+			err = errNone // another request was faster
 		}
 		if err != nil {
 			done <- err
 			return
 		}
-		receipt, err := d.set.shelf.remove(d.id)
+		receipt, err := d.set.store.remove(d.id)
 		if err != nil {
 			done <- err
 			return
@@ -249,8 +244,8 @@ func (a *api) remove(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error
 		for _, ed := range d.editors {
 			ed.end(closeForbidden, "the document was deleted")
 		}
-		d.body, d.kept, d.version, d.epoch, d.cursors = nil, false, 0, "", nil
-		d.after(receipt, func(err error) { done <- err })
+		d.body, d.saved, d.version, d.epoch, d.cursors = nil, false, 0, "", nil
+		d.whenStored(receipt, func(err error) { done <- err })
 	})
 	ctx.SetStatusCode(http.StatusNoContent)
 	return done, nil

@@ -9,31 +9,31 @@ import (
 	"weir/relay/systems/documents/yjs"
 )
 
-// Bounds of what clients say of themselves: bytes of one, and how many one connection may carry.
+// Bounds of awareness: bytes of a state, and clients of one connection.
 const (
 	maxPresence = 16 << 10
 	maxCarried  = 16
 )
 
-// yjsOutlet tells the followers of a document of kind Yjs. It knows what its clients say of themselves.
-type yjsOutlet struct {
+// yjsBroadcaster is the broadcaster of a document of kind Yjs. It keeps the awareness states of its clients.
+type yjsBroadcaster struct {
 	followers
 	now func() time.Time // set once
 
 	// Guarded by the document's lock.
 	present []*presence
-	gone    []*presence // a while ago: others may still repeat what these said before
-	told    time.Time   // when something was last sent to all
+	gone    []*presence // for a while: other clients may still repeat an earlier state of these
+	sent    time.Time   // when something was last sent to all
 }
 
-// presence is what a client says of itself, and on whose connection.
+// presence is the awareness state of a client, and the connection that it came over.
 type presence struct {
 	yjs.Presence
 	editor *editor
 	until  time.Time
 }
 
-func (o *yjsOutlet) send(b []byte, x *editor) error {
+func (o *yjsBroadcaster) send(b []byte, x *editor) error {
 	m := relay.RoomMessage{Data: b, Binary: true}
 	if x != nil {
 		m.Exclude = x.connection
@@ -41,17 +41,17 @@ func (o *yjsOutlet) send(b []byte, x *editor) error {
 	return o.room.Send(m)
 }
 
-// applied implements outlet.
-func (o *yjsOutlet) applied(e *entry, by *editor) error {
+// applied implements broadcaster.
+func (o *yjsBroadcaster) applied(e *entry, by *editor) error {
 	raw, err := bytesOf(e.data)
 	if err != nil {
 		return err
 	}
-	o.told = o.now()
+	o.sent = o.now()
 	return o.send(yjs.AppendSync(nil, yjs.Step3, raw), by)
 }
 
-func (o *yjsOutlet) list() []yjs.Presence {
+func (o *yjsBroadcaster) list() []yjs.Presence {
 	list := make([]yjs.Presence, 0, len(o.present))
 	for _, p := range o.present {
 		list = append(list, p.Presence)
@@ -59,13 +59,13 @@ func (o *yjsOutlet) list() []yjs.Presence {
 	return list
 }
 
-// left implements outlet: the clients of a connection that has ended are gone.
-func (o *yjsOutlet) left(d *Document, ed *editor) {
-	o.forget(d, func(p *presence) bool { return p.editor == ed })
+// left implements broadcaster: the clients of a connection that has ended are gone.
+func (o *yjsBroadcaster) left(d *Document, ed *editor) {
+	o.remove(d, func(p *presence) bool { return p.editor == ed })
 }
 
-// forget takes away what some clients said, and tells everybody.
-func (o *yjsOutlet) forget(d *Document, which func(p *presence) bool) {
+// remove takes away the states of some clients, and sends that to all.
+func (o *yjsBroadcaster) remove(d *Document, which func(p *presence) bool) {
 	var gone []yjs.Presence
 	o.present = slices.DeleteFunc(o.present, func(p *presence) bool {
 		if !which(p) {
@@ -74,16 +74,16 @@ func (o *yjsOutlet) forget(d *Document, which func(p *presence) bool) {
 		p.Clock++
 		p.State = []byte("null")
 		gone = append(gone, p.Presence)
-		o.bury(d, p)
+		o.markGone(d, p)
 		return true
 	})
 	if len(gone) > 0 {
-		o.tell(d, yjs.AppendAwareness(nil, gone))
+		o.sendAll(d, yjs.AppendAwareness(nil, gone))
 	}
 }
 
-// bury remembers what was last known of a client that is gone.
-func (o *yjsOutlet) bury(d *Document, p *presence) {
+// markGone keeps the last state of a client that is gone.
+func (o *yjsBroadcaster) markGone(d *Document, p *presence) {
 	p.until = o.now().Add(cursorLife)
 	p.editor = nil
 	if len(o.gone) >= d.set.config.Cursors {
@@ -92,8 +92,8 @@ func (o *yjsOutlet) bury(d *Document, p *presence) {
 	o.gone = append(o.gone, p)
 }
 
-// late is what is known of a client that is gone, if what was said is older; nil otherwise.
-func (o *yjsOutlet) late(said yjs.Presence) *presence {
+// lastKnown returns the last state of a client that is gone, if the one given is not newer; nil otherwise.
+func (o *yjsBroadcaster) lastKnown(said yjs.Presence) *presence {
 	i := slices.IndexFunc(o.gone, func(p *presence) bool { return p.Client == said.Client && said.Clock <= p.Clock })
 	if i < 0 {
 		return nil
@@ -101,14 +101,14 @@ func (o *yjsOutlet) late(said yjs.Presence) *presence {
 	return o.gone[i]
 }
 
-// tell sends something to all, in turn with the updates.
-func (o *yjsOutlet) tell(d *Document, b []byte) {
-	o.told = o.now()
-	d.say(func() { _ = o.send(b, nil) }) // what is lost is said again
+// sendAll sends a message to all, in turn with the updates.
+func (o *yjsBroadcaster) sendAll(d *Document, b []byte) {
+	o.sent = o.now()
+	d.inOrder(func() { _ = o.send(b, nil) }) // a state that is lost is sent again
 }
 
-// awareness notes what clients say of themselves, and tells everybody, also who said it: it takes the silence of half
-// a minute for a lost connection. What a client repeats of others is known already.
+// awareness keeps the states of clients and sends them to all, also to their sender: it takes half a minute without a
+// message for a lost connection. States of other clients that a client repeats are known already.
 func (yWebsocket) awareness(s *session, body []byte) error {
 	list, err := yjs.ParseAwareness(body)
 	if err != nil {
@@ -117,27 +117,27 @@ func (yWebsocket) awareness(s *session, body []byte) error {
 	d, ed := s.one.doc, s.one.editor
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	o := ed.outlet.(*yjsOutlet)
+	o := ed.broadcaster.(*yjsBroadcaster)
 	var fresh, late []yjs.Presence
 	for _, p := range list {
-		if o.note(d, ed, p) {
+		if o.set(d, ed, p) {
 			fresh = append(fresh, p)
-		} else if known := o.late(p); known != nil && !p.Gone() {
+		} else if known := o.lastKnown(p); known != nil && !p.Gone() {
 			late = append(late, known.Presence)
 		}
 	}
-	if len(late) > 0 { // a client that has come back hears that it was gone, and says again that it is here
-		s.one.tell(yjs.AppendAwareness(nil, late))
+	if len(late) > 0 { // a client that has come back is sent that it was gone, and sends its state again
+		s.one.send(yjs.AppendAwareness(nil, late))
 	}
 	if len(fresh) > 0 {
-		o.tell(d, yjs.AppendAwareness(nil, fresh))
+		o.sendAll(d, yjs.AppendAwareness(nil, fresh))
 	}
 	return nil
 }
 
-// note keeps what a client says of itself. It answers whether the others are to know. A client is known on one
-// connection; the same user may go on on another.
-func (o *yjsOutlet) note(d *Document, ed *editor, said yjs.Presence) bool {
+// set keeps a state. It reports whether it is to be sent to all. A client has one connection; the same user may go on
+// over another one.
+func (o *yjsBroadcaster) set(d *Document, ed *editor, said yjs.Presence) bool {
 	if len(said.State) > maxPresence {
 		return false
 	}
@@ -151,7 +151,7 @@ func (o *yjsOutlet) note(d *Document, ed *editor, said yjs.Presence) bool {
 				carried++
 			}
 		}
-		if said.Gone() || o.late(said) != nil || carried >= maxCarried || len(o.present) >= d.set.config.Cursors {
+		if said.Gone() || o.lastKnown(said) != nil || carried >= maxCarried || len(o.present) >= d.set.config.Cursors {
 			return false
 		}
 		o.present = append(o.present, &presence{said, ed, until})
@@ -167,7 +167,7 @@ func (o *yjsOutlet) note(d *Document, ed *editor, said yjs.Presence) bool {
 	case said.Gone() && own:
 		o.present = slices.Delete(o.present, i, i+1)
 		p.Presence = said
-		o.bury(d, p)
+		o.markGone(d, p)
 		return true
 	case said.Gone():
 		return false
@@ -176,15 +176,15 @@ func (o *yjsOutlet) note(d *Document, ed *editor, said yjs.Presence) bool {
 	return true
 }
 
-// keepAlive is how often clients hear something, whatever happens.
+// keepAlive is the longest time in which clients are sent nothing.
 const keepAlive = 15 * time.Second
 
-// expire takes away what was not said again for 30 seconds, and says something where nothing has been said for a
-// while. The caller holds mu.
-func (o *yjsOutlet) expire(d *Document, now time.Time) {
-	o.forget(d, func(p *presence) bool { return !now.Before(p.until) })
+// expire implements broadcaster: it takes away states that were not sent again for 30 seconds, and sends an empty message
+// where nothing else was sent for a while.
+func (o *yjsBroadcaster) expire(d *Document, now time.Time) {
+	o.remove(d, func(p *presence) bool { return !now.Before(p.until) })
 	o.gone = slices.DeleteFunc(o.gone, func(p *presence) bool { return !now.Before(p.until) })
-	if now.Sub(o.told) >= keepAlive && len(d.editors) > 0 {
-		o.tell(d, yjs.AppendAwareness(nil, nil))
+	if now.Sub(o.sent) >= keepAlive && len(d.editors) > 0 {
+		o.sendAll(d, yjs.AppendAwareness(nil, nil))
 	}
 }

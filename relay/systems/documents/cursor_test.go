@@ -11,7 +11,7 @@ import (
 	"weir/relay/systems/documents/text"
 )
 
-// onlooker is an outlet that writes down what it is told of cursors.
+// onlooker is an broadcaster that writes down what it is told of cursors.
 type onlooker struct {
 	followers
 	seen []string
@@ -44,7 +44,7 @@ func TestCursors(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := new(onlooker)
-	d.outlets = []outlet{o}
+	d.broadcasters = []broadcaster{o}
 	locked := func(f func() error) error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -83,11 +83,11 @@ func TestCursors(t *testing.T) {
 	// Two tabs of one user, and another user.
 	a, b, c := &editor{connection: "a", user: "u1"}, &editor{connection: "b", user: "u1"}, &editor{connection: "c", user: "u2"}
 	for _, ed := range []*editor{a, b, c} {
-		_ = locked(func() error { d.enter(ed); return nil })
+		_ = locked(func() error { d.addEditor(ed); return nil })
 	}
 	change(nil, 0, `["hello world"]`)
 	put := func(ed *editor, version uint64, position int, selection *span) error {
-		return locked(func() error { return d.put(ed, version, position, selection) })
+		return locked(func() error { return d.setCursor(ed, version, position, selection) })
 	}
 	if err := errors.Join(put(a, 1, 3, nil), put(b, 1, 6, &span{6, 11})); err != nil {
 		t.Fatal(err)
@@ -134,9 +134,9 @@ func TestCursors(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("c 0@3")
-	d.depart(c)
+	d.removeEditor(c)
 	want("c 0@3 gone")
-	d.depart(a)
+	d.removeEditor(a)
 	want()
 	if len(d.cursors) != 1 || len(d.editors) != 1 {
 		t.Fatal(d.cursors, d.editors)

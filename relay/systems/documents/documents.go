@@ -9,10 +9,10 @@ import (
 	"weir/relay/config"
 )
 
-// Documents are those that are open. There is no lock that two of them share.
+// Documents are the documents that are open. No two of them share a lock.
 type Documents struct {
 	// Set once by newDocuments.
-	shelf  shelf
+	store  store
 	config config.Documents
 	now    func() time.Time
 	counts counters
@@ -24,7 +24,7 @@ type Documents struct {
 }
 
 func newDocuments(core *relay.Core) *Documents {
-	s := &Documents{shelf: shelf{core}, config: core.Config().Documents, now: core.Now}
+	s := &Documents{store: store{core}, config: core.Config().Documents, now: core.Now}
 	s.counts = newCounters(core.Metrics(), s)
 	return s
 }
@@ -34,7 +34,7 @@ func (s *Documents) get(id string) (*Document, error) {
 	for {
 		x, ok := s.open.Load(id)
 		if !ok {
-			if s.number.Load() >= int64(s.config.Open) && !s.makeRoom() {
+			if s.number.Load() >= int64(s.config.Open) && !s.evict() {
 				return nil, errOpen
 			}
 			var raced bool
@@ -45,33 +45,32 @@ func (s *Documents) get(id string) (*Document, error) {
 		}
 		d := x.(*Document)
 		d.mu.Lock()
-		dead := d.dead
-		if !dead {
+		closed := d.closed
+		if !closed {
 			d.holders++
 		}
 		d.mu.Unlock()
-		if !dead {
+		if !closed {
 			return d, nil
 		}
 	}
 }
 
-// makeRoom closes documents that nobody holds. It answers whether there were any.
-func (s *Documents) makeRoom() bool {
+// evict closes documents that nothing holds. It reports whether there were any.
+func (s *Documents) evict() bool {
 	made := false
-	s.each(func(d *Document) { made = d.leave(s.now(), 0) || made })
+	s.each(func(d *Document) { made = d.unload(s.now(), 0) || made })
 	return made
 }
 
-// sweep sees to what time has done: cursors whose time is over, and documents that nobody has used for a while,
-// which leave memory.
+// sweep removes cursors whose time is over, and has documents leave memory that have not been used for a while.
 func (s *Documents) sweep() {
 	now := s.now()
-	hook := s.shelf.core.Contain()
+	hook := s.store.core.Contain()
 	s.each(func(d *Document) {
 		hook.Do("sweep of a document", func() {
 			d.expire(now)
-			d.leave(now, s.config.Idle)
+			d.unload(now, s.config.Idle)
 		})
 	})
 }
@@ -83,7 +82,7 @@ func (s *Documents) each(f func(d *Document)) {
 	})
 }
 
-// stop waits for what is on its way to the disk. No document is changed any more.
+// stop waits for what is on its way to the disk. No document changes after that.
 func (s *Documents) stop() {
 	s.closed.Store(true)
 	s.working.Wait()

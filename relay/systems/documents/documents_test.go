@@ -56,7 +56,7 @@ func TestIdleDocumentsLeaveMemory(t *testing.T) {
 	}
 	now = now.Add(time.Second)
 	s.sweep()
-	if d.body != nil || d.dead {
+	if d.body != nil || d.closed {
 		t.Fatal("held, and idle: the body goes, the document stays")
 	}
 	if got := textIn(t, d); got != want || d.version != version || d.epoch != epoch {
@@ -65,7 +65,7 @@ func TestIdleDocumentsLeaveMemory(t *testing.T) {
 	d.release()
 	now = now.Add(time.Minute)
 	s.sweep()
-	if !d.dead || s.number.Load() != 0 {
+	if !d.closed || s.number.Load() != 0 {
 		t.Fatal("nobody holds it")
 	}
 	again, err := s.get("d1")
@@ -110,7 +110,7 @@ func TestWhatIsKept(t *testing.T) {
 	}
 	defer d.release()
 	saved := func() uint64 {
-		h, _, _, err := s.shelf.load("d1")
+		h, _, _, err := s.store.load("d1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,11 +194,11 @@ func TestWaitingForTheDisk(t *testing.T) {
 	step := func(name string, wait func() error) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		receipt := noTicket
+		receipt := noReceipt
 		if wait != nil {
 			receipt.Wait = func() (broker.Position, error) { return broker.Position{}, wait() }
 		}
-		d.after(receipt, func(err error) {
+		d.whenStored(receipt, func(err error) {
 			order = append(order, fmt.Sprint(name, " ", err))
 			if name == "last" {
 				close(done)
@@ -247,7 +247,7 @@ func TestIdleMemory(t *testing.T) {
 		change(t, d, text.Op{text.Inserting(strings.Repeat("a", size))})
 		d.mu.Lock()
 		d.snapshot() // as if it had been edited for long
-		d.set.shelf.trim(d.id)
+		d.set.store.trim(d.id)
 		d.mu.Unlock()
 	}
 	now = now.Add(time.Hour)

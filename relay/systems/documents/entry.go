@@ -1,6 +1,7 @@
 package documents
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -54,22 +55,19 @@ func (e *entry) appendJSON(dst []byte) []byte {
 func parseEntry(b []byte) (*entry, error) {
 	e := new(entry)
 	err := wire.Members(b, func(key string, v []byte) (err error) {
-		var s string
 		switch key {
 		case "v":
 			e.version, err = strconv.ParseUint(string(v), 10, 64)
 		case "t":
 			e.at, err = strconv.ParseInt(string(v), 10, 64)
 		case "u":
-			s, err = wire.Text(v)
-			e.user = string([]byte(s))
+			e.user, err = textOf(v)
 		case "s":
-			s, err = wire.Text(v)
-			e.src = string([]byte(s))
+			e.src, err = textOf(v)
 		case "i":
 			e.id = string(v)
 		case "d":
-			e.data = append(json.RawMessage(nil), v...)
+			e.data = bytes.Clone(v)
 		case "o":
 			e.op, err = text.Parse(v)
 		}

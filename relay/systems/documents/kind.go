@@ -2,7 +2,7 @@ package documents
 
 import "encoding/json"
 
-// Kind is how the operations of a document are made. A document keeps the kind that it was begun with.
+// Kind is what the operations of a document are. A document keeps the kind that it was begun with.
 type Kind string
 
 // The kinds.
@@ -12,24 +12,24 @@ const (
 	Yjs    Kind = "yjs"    // updates that commute: Yjs
 )
 
-// body is a document in memory, beyond its log: what its operations have come to.
+// body is the content of a document in memory: what its operations have made.
 type body interface {
 	// restore takes the content of a snapshot. Called once, first.
 	restore(content json.RawMessage, version uint64) error
 
-	// replay makes an operation of the log part of it. before says that the snapshot holds it already, and that
-	// it is here for those who are behind.
+	// replay makes an operation of the log part of it. before: the snapshot holds it already, and it is kept for
+	// clients that are behind.
 	replay(e *entry, before bool) error
 
 	// appendContent appends what restore takes.
 	appendContent(dst []byte) []byte
 
-	// compacts says after how many operations the document may be saved on the way, and when it leaves memory;
-	// 0: never, for its clients do that.
-	compacts() (often, leaving int)
+	// snapshotAfter returns after how many operations a snapshot is made: while the document is used, and when it
+	// leaves memory. 0: never, because its clients do that.
+	snapshotAfter() (often, leaving int)
 
-	// follows says that the log is of use behind a snapshot, too: to those who are behind.
-	follows() bool
+	// keepsLog reports whether clients that are behind need operations that a snapshot holds.
+	keepsLog() bool
 }
 
 func newBody(k Kind) body {

@@ -15,19 +15,19 @@ import (
 	"weir/relay/auth"
 )
 
-// messages is the codec of the protocols that are spoken in JSON messages as over /ws: how a connection begins, what
-// every message has, pings, refreshes and errors. What is said of documents is a dialect's.
+// messages is the codec of JSON messages as over /ws: how a connection begins, what every message has, pings, refreshes
+// and errors. Messages about documents are read and written by a dialect.
 type messages struct {
 	dialect
 	once bool // refuses a message that has a member twice
 }
 
-// dialect is what clients say of documents of one kind.
+// dialect is the messages about documents of one kind.
 type dialect interface {
-	outlet(d *Document) outlet
+	broadcaster(d *Document) broadcaster
 	state(s *session, f *following) [][]byte
 
-	// member reads a member that not all messages have. Errors can be told.
+	// member reads a member that not all messages have. Its errors go to the client.
 	member(m *request, key string, v []byte) error
 
 	// handle handles a message about the session's document.
@@ -95,11 +95,11 @@ func (p messages) message(s *session, data []byte, _ bool) {
 	}
 	if err != nil {
 		s.documents.counts.refused.Inc()
-		s.client.SendError(m.id, told(err))
+		s.client.SendError(m.id, clientError(err))
 	}
 }
 
-// ping answers a ping that need not wait for what was said before it.
+// ping answers a ping that does not wait for the messages before it.
 func (p messages) ping(c *relay.Client, data []byte) bool {
 	var m request
 	if p.parse(&m, data) != nil || m.kind != "ping" {
@@ -109,7 +109,7 @@ func (p messages) ping(c *relay.Client, data []byte) bool {
 	return true
 }
 
-// parse reads a message. Errors can be told; the id is set if there is a good one.
+// parse reads a message. Its errors go to the client; the id is set if there is a valid one.
 func (p messages) parse(m *request, b []byte) error {
 	seen := make(map[string]bool, 8)
 	var bad error
@@ -168,7 +168,7 @@ func validID(v []byte) bool {
 	return len(v) <= wire.MaxID && (v[0] == '"' || v[0] == '-' || v[0] >= '0' && v[0] <= '9')
 }
 
-// refresh extends the session. A token that may not read any more ends it.
+// refresh extends the session. A token that does not allow reading ends it.
 func (s *session) refresh(m *request) error {
 	if err := s.client.Refresh(m.token); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (s *session) refresh(m *request) error {
 	}
 	id := s.client.Identity()
 	s.one.doc.mu.Lock()
-	s.one.doc.names(id)
+	s.one.doc.rename(id)
 	s.one.doc.mu.Unlock()
 	b := wire.AppendID([]byte(`{"type":"ok",`), m.id)
 	b = strconv.AppendInt(append(b, `"expiresAt":`...), id.Expires.UnixMilli(), 10)
@@ -188,13 +188,13 @@ func (s *session) refresh(m *request) error {
 	return nil
 }
 
-// appendOK appends the answer that says which version a message was accepted with.
+// appendOK appends the answer to a message that was accepted, with its version.
 func appendOK(b, id []byte, version uint64) []byte {
 	b = wire.AppendID(append(b, `{"type":"ok",`...), id)
 	return append(strconv.AppendUint(append(b, `"version":`...), version, 10), '}')
 }
 
-// appendDocument appends the beginning of a message of a kind that says where a document stands.
+// appendDocument appends the beginning of a message of a kind that brings the state of a document.
 func (d *Document) appendDocument(b []byte, kind string, id []byte) []byte {
 	b = wire.AppendID(append(append(append(b, `{"type":"`...), kind...), `",`...), id)
 	b = append(append(append(b, `"document":"`...), d.id...), `","epoch":"`...)

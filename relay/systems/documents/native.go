@@ -15,8 +15,8 @@ import (
 // native is the dialect of /documents/{id}/collaborate: operations on a text, and cursors.
 type native struct{}
 
-// nativeOutlet tells the followers of the native protocol.
-type nativeOutlet struct {
+// nativeBroadcaster is the broadcaster of the native protocol.
+type nativeBroadcaster struct {
 	followers
 
 	// Guarded by the document's lock.
@@ -24,15 +24,15 @@ type nativeOutlet struct {
 	sent    uint64   // the newest version that is not
 }
 
-// notice is which version of the document a message of the room tells.
+// notice is the version of the document that a message of the room brings.
 type notice struct{ message, version uint64 }
 
-func (native) outlet(d *Document) outlet {
-	return outletOf(d, func(f followers) *nativeOutlet { return &nativeOutlet{followers: f} })
+func (native) broadcaster(d *Document) broadcaster {
+	return broadcasterOf(d, func(f followers) *nativeBroadcaster { return &nativeBroadcaster{followers: f} })
 }
 
-// seen is the newest version that the followers were sent.
-func (o *nativeOutlet) seen() uint64 {
+// seen returns the newest version that the followers were sent.
+func (o *nativeBroadcaster) seen() uint64 {
 	_, left := o.room.Sent()
 	for len(o.waiting) > 0 && o.waiting[0].message <= left {
 		o.sent = o.waiting[0].version
@@ -41,11 +41,11 @@ func (o *nativeOutlet) seen() uint64 {
 	return o.sent
 }
 
-// applied implements outlet. The author gets its answer in the place of the operation, behind all that it has
+// applied implements broadcaster. The author gets its answer in the place of the operation, behind all that it has
 // missed.
-func (o *nativeOutlet) applied(e *entry, by *editor) error {
+func (o *nativeBroadcaster) applied(e *entry, by *editor) error {
 	m := relay.RoomMessage{Data: appendOperation(make([]byte, 0, 192), e, by)}
-	if by != nil && by.outlet == outlet(o) {
+	if by != nil && by.broadcaster == broadcaster(o) {
 		m.Exclude, m.Answer = by.connection, appendOK(nil, []byte(e.id), e.version)
 	}
 	if err := o.room.Send(m); err != nil {
@@ -57,8 +57,8 @@ func (o *nativeOutlet) applied(e *entry, by *editor) error {
 	return nil
 }
 
-// moved implements outlet.
-func (o *nativeOutlet) moved(c *cursor, version uint64, gone bool) {
+// moved implements broadcaster.
+func (o *nativeBroadcaster) moved(c *cursor, version uint64, gone bool) {
 	b := append(make([]byte, 0, 192), `{"type":"cursor",`...)
 	b = appendCursor(b, c, gone)
 	b = strconv.AppendUint(append(b, `,"version":`...), version, 10)
@@ -67,7 +67,7 @@ func (o *nativeOutlet) moved(c *cursor, version uint64, gone bool) {
 	}) // one that is lost is followed by another
 }
 
-// appendOperation appends the message that tells of an operation.
+// appendOperation appends the message that brings an operation.
 func appendOperation(b []byte, e *entry, by *editor) []byte {
 	b = append(b, `{"type":"operation",`...)
 	b = appendMembers(b, e)
@@ -82,7 +82,7 @@ func appendLogged(b []byte, e *entry) []byte {
 	return append(appendMembers(append(b, '{'), e), '}')
 }
 
-// appendMembers appends what is told of an operation everywhere.
+// appendMembers appends the members that an operation has in all messages.
 func appendMembers(b []byte, e *entry) []byte {
 	b = wire.AppendID(b, []byte(e.id))
 	b = strconv.AppendUint(append(b, `"version":`...), e.version, 10)
@@ -119,21 +119,21 @@ func appendCursor(b []byte, c *cursor, gone bool) []byte {
 
 // state is "document": the text, or the operations behind what a client has that comes back.
 func (native) state(s *session, f *following) [][]byte {
-	since, whole := f.doc.behind(s.resume)
+	since, whole := f.doc.missed(s.resume)
 	return [][]byte{f.doc.appendState(nil, "document", nil, since, whole)}
 }
 
-// behind is the operations that a client that comes back lacks; whole says that it needs the text instead. The
-// caller holds mu and has loaded the document.
-func (d *Document) behind(r resume) (since []*entry, whole bool) {
+// missed returns the operations that a client lacks that comes back; whole: it needs the text instead. The caller holds mu
+// and has loaded the document.
+func (d *Document) missed(r resume) (since []*entry, whole bool) {
 	if r.epoch != d.epoch {
 		return nil, true
 	}
-	since, ok := d.body.(*textBody).after(d.version, r.version)
+	since, ok := d.body.(*textBody).since(d.version, r.version)
 	return since, !ok
 }
 
-// appendState appends a message that says where the document stands: the text, or the operations behind what the
+// appendState appends a message that brings the state of the document: the text, or the operations behind what the
 // client has.
 func (d *Document) appendState(b []byte, kind string, id []byte, since []*entry, whole bool) []byte {
 	b = d.appendDocument(b, kind, id)
@@ -204,7 +204,7 @@ func (n native) handle(s *session, m *request) error {
 			if m.version != nil {
 				version = *m.version
 			}
-			return d.put(ed, version, m.position, m.selection)
+			return d.setCursor(ed, version, m.position, m.selection)
 		})
 	}
 	return errMessageType
@@ -226,7 +226,7 @@ func (native) operation(s *session, m *request) error {
 		if m.version != nil {
 			x.base = *m.version
 		} else {
-			x.base = max(ed.base, ed.outlet.(*nativeOutlet).seen())
+			x.base = max(ed.base, ed.broadcaster.(*nativeBroadcaster).seen())
 		}
 		if m.id == nil {
 			x.id, x.echo = `"`+ulid.Make().String()+`"`, true

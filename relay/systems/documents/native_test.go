@@ -230,11 +230,18 @@ func TestResync(t *testing.T) {
 	if x["type"] != "resync" || x["id"] != "old" || x["version"] != float64(n+1) || x["text"] != strings.Repeat("y", n)+"x" || x["epoch"] != doc["epoch"] {
 		t.Fatal(x)
 	}
-	a.Send(operation("new", n+1, "z"))
-	want(a, "ok", m{"version": n + 2})
+	again := m{"operation": []any{"z"}, "src": "job", "id": 1} // without a version, after more operations than are kept
+	for range 2 {
+		if status, body := g.Backend("POST", "/v1/documents/d1/operations", again); status != 200 || body.(m)["version"] != float64(n+2) {
+			t.Fatal(status, body)
+		}
+	}
+	want(a, "operation", m{"version": n + 2})
+	a.Send(operation("new", n+2, "z"))
+	want(a, "ok", m{"version": n + 3})
 	a.Drop()
 	_, _, doc = edit(g, "u1", fmt.Sprintf("d1/collaborate?src=%s&epoch=%s&version=1", hello["src"], doc["epoch"]))
-	if doc["text"] != "z"+strings.Repeat("y", n)+"x" {
+	if doc["text"] != "zz"+strings.Repeat("y", n)+"x" {
 		t.Fatal(doc)
 	}
 }

@@ -17,15 +17,15 @@ type opaque struct{}
 // maxUpdates bounds the updates of one push.
 const maxUpdates = 256
 
-// opaqueOutlet tells the followers of a document of kind Opaque.
-type opaqueOutlet struct{ followers }
+// opaqueBroadcaster is the broadcaster of a document of kind Opaque.
+type opaqueBroadcaster struct{ followers }
 
-func (opaque) outlet(d *Document) outlet {
-	return outletOf(d, func(f followers) *opaqueOutlet { return &opaqueOutlet{f} })
+func (opaque) broadcaster(d *Document) broadcaster {
+	return broadcasterOf(d, func(f followers) *opaqueBroadcaster { return &opaqueBroadcaster{f} })
 }
 
-// applied implements outlet. The author gets the update, too: that it comes back is what confirms it.
-func (o *opaqueOutlet) applied(e *entry, by *editor) error {
+// applied implements broadcaster. The author gets the update, too: that it comes back is what confirms it.
+func (o *opaqueBroadcaster) applied(e *entry, by *editor) error {
 	m := relay.RoomMessage{Data: appendUpdates(nil, nil, e.version-1, []*entry{e})}
 	if by != nil {
 		m.Exclude, m.Answer = by.connection, appendUpdates(nil, []byte(e.id), e.version-1, []*entry{e})
@@ -33,7 +33,7 @@ func (o *opaqueOutlet) applied(e *entry, by *editor) error {
 	return o.room.Send(m)
 }
 
-// appendUpdates appends the message that brings updates behind a version.
+// appendUpdates appends the message that brings the updates after a version.
 func appendUpdates(b, id []byte, version uint64, entries []*entry) []byte {
 	b = wire.AppendID(append(b, `{"type":"updates",`...), id)
 	b = strconv.AppendUint(append(b, `"version":`...), version, 10)
@@ -46,14 +46,14 @@ func (opaque) state(s *session, f *following) [][]byte {
 	return [][]byte{f.doc.appendOpaque(nil, nil, s.resume)}
 }
 
-// appendOpaque appends where a document stands: the updates behind what the client has, or the snapshot and those
-// behind it. The caller holds mu and has loaded the document.
+// appendOpaque appends the state of a document: the updates after what the client has, or the snapshot and those
+// after it. The caller holds mu and has loaded the document.
 func (d *Document) appendOpaque(b, id []byte, r resume) []byte {
 	body := d.body.(*opaqueBody)
 	b = d.appendDocument(b, "document", id)
-	entries, ok := body.after(d.version, r.version)
+	entries, ok := body.since(d.version, r.version)
 	if !ok || r.epoch != d.epoch {
-		entries, _ = body.after(d.version, body.from)
+		entries, _ = body.since(d.version, body.from)
 		b = append(b, `,"snapshot":`...)
 		if body.doc == nil {
 			b = append(b, `null`...)
@@ -135,7 +135,7 @@ func (opaque) push(s *session, d *Document, ed *editor, m *request) error {
 		if d.version-body.from >= keptMost || d.bytes >= keptBytes {
 			return errSnapshot
 		}
-		if err := d.admit(); err != nil {
+		if err := d.ready(); err != nil {
 			return err
 		}
 		e := &entry{user: ed.user, src: s.src, id: string(m.id), data: data}
@@ -150,12 +150,12 @@ func (opaque) push(s *session, d *Document, ed *editor, m *request) error {
 	return nil
 }
 
-// pull answers the updates behind a version.
+// pull sends the updates after a version.
 func (opaque) pull(s *session, d *Document, _ *editor, m *request) error {
 	if *m.version > d.version {
 		return errAhead
 	}
-	if entries, ok := d.body.(*opaqueBody).after(d.version, *m.version); ok {
+	if entries, ok := d.body.(*opaqueBody).since(d.version, *m.version); ok {
 		s.one.reply(appendUpdates(nil, m.id, *m.version, entries))
 	} else {
 		s.one.reply(d.appendOpaque(nil, m.id, resume{}))
@@ -163,7 +163,7 @@ func (opaque) pull(s *session, d *Document, _ *editor, m *request) error {
 	return nil
 }
 
-// snapshot takes a document as a client has it at a version.
+// snapshot stores the document as a client has it at a version.
 func (opaque) snapshot(s *session, d *Document, ed *editor, m *request) error {
 	body := d.body.(*opaqueBody)
 	version := *m.version
@@ -177,27 +177,27 @@ func (opaque) snapshot(s *session, d *Document, ed *editor, m *request) error {
 	case len(m.doc) > int(d.set.config.Size):
 		return errLarge
 	}
-	ticket, err := d.set.shelf.save(d.id, Opaque, d.epoch, version, func(b []byte) []byte { return append(b, m.doc...) })
+	receipt, err := d.set.store.save(d.id, Opaque, d.epoch, version, func(b []byte) []byte { return append(b, m.doc...) })
 	if err != nil {
 		return err
 	}
 	body.put(m.doc, version, d.version)
-	d.kept = true
+	d.saved = true
 	d.since = int(d.version - version)
 	d.bytes = 0
-	if behind, ok := body.after(d.version, version); ok {
+	if behind, ok := body.since(d.version, version); ok {
 		for _, e := range behind {
 			d.bytes += e.size()
 		}
 	}
 	d.set.counts.snapshots.Inc()
 	id := bytes.Clone(m.id)
-	d.after(ticket, func(err error) {
+	d.whenStored(receipt, func(err error) {
 		if err != nil {
 			s.client.SendError(id, err)
 			return
 		}
-		ed.outlet.all().room.Reply(s.client, appendOK(nil, id, version), false)
+		ed.broadcaster.all().room.Reply(s.client, appendOK(nil, id, version), false)
 	})
 	return nil
 }

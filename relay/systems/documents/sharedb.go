@@ -17,7 +17,7 @@ import (
 
 // shareDB is the codec of ShareDB's protocol, at /documents/sharedb. Its connections may follow many documents.
 type shareDB struct {
-	run string // begins the names of editors: whose name begins otherwise comes from an earlier run
+	run string // prefix of the names of editors: another prefix is from an earlier run
 }
 
 func newShareDB() shareDB { return shareDB{newEpoch()[:8] + "."} }
@@ -40,7 +40,7 @@ func (p shareDB) message(s *session, data []byte, _ bool) {
 	}
 	switch {
 	case err == nil:
-	case r.Action == sharedb.Op && passes(err):
+	case r.Action == sharedb.Op && retryable(err):
 		s.documents.counts.refused.Inc()
 		s.client.Close(closeOverloaded, "overloaded")
 	default:
@@ -48,9 +48,9 @@ func (p shareDB) message(s *session, data []byte, _ bool) {
 	}
 }
 
-// passes says whether an operation that was refused may be taken a little later. The client would take it back and
-// forget it if it was told: it is ended instead, comes back, and sends it again.
-func passes(err error) bool {
+// retryable reports whether an operation that was refused may be accepted a little later. An error would make the client
+// take it back and drop it: the connection is closed instead, and the client comes back and sends it again.
+func retryable(err error) bool {
 	status := problem.Of(err).Status
 	return status == http.StatusServiceUnavailable && !errors.Is(err, errOpen)
 }
@@ -69,14 +69,14 @@ func (s *session) refuse(request []byte, err error) {
 }
 
 var (
-	// errUnsupported is what is not spoken here: queries, deleting, and other types.
-	errUnsupported = errors.New("unknown or not supported here")
+	// errUnsupported is for what is not supported: queries, deleting, and other types.
+	errUnsupported = errors.New("not supported")
 
 	errExists = problem.New(409, "exists", "the document exists already", false)
-	errType   = problem.New(400, "bad_type", "only the type "+sharedb.TextType+" is known here", false)
+	errType   = problem.New(400, "bad_type", "unknown type: only "+sharedb.TextType+" is supported", false)
 )
 
-// shareCodes are the codes that ShareDB's clients know errors by. What is not among them is not told.
+// shareCodes are the codes of errors in ShareDB. The text of an error that is not among them is not sent.
 var shareCodes = []struct {
 	code   string
 	errors []error
@@ -94,7 +94,7 @@ var shareCodes = []struct {
 	{sharedb.CodeUnknown, []error{errUnanswered, errLarge, errOverloaded, errOpen, errFollow}},
 }
 
-// shareCode is an error as ShareDB's clients know it.
+// shareCode returns an error as ShareDB's clients know it.
 func shareCode(err error) (code, message string) {
 	for _, x := range shareCodes {
 		for _, known := range x.errors {
@@ -107,7 +107,7 @@ func shareCode(err error) (code, message string) {
 			}
 		}
 	}
-	return sharedb.CodeUnknown, "something went wrong here"
+	return sharedb.CodeUnknown, "internal error"
 }
 
 func (p shareDB) answer(s *session, r *sharedb.Request) error {
@@ -133,7 +133,7 @@ func (p shareDB) answer(s *session, r *sharedb.Request) error {
 		return s.submit(r)
 	case sharedb.SnapshotFetch:
 		return s.snapshot(r)
-	case "p", "ps", "pu", "pr": // the type has no presence: as where it is switched off
+	case "p", "ps", "pu", "pr": // the type has no presence: ignored, as by a server without it
 	default:
 		return errUnsupported
 	}
@@ -178,7 +178,7 @@ func (s *session) read(id string, f func(d *Document) error) error {
 	return d.use(Text, func() error { return f(d) })
 }
 
-// created says whether ShareDB's clients see a document. The caller holds mu.
+// created reports whether ShareDB's clients see a document. The caller holds mu.
 func (d *Document) created() bool { return d.version > 0 }
 
 // appendShare appends a snapshot. The caller holds mu and has loaded the document.
@@ -194,7 +194,7 @@ func (s *session) missed(d *Document, version uint64) ([]*entry, error) {
 	if version > d.version || s.stale && version > 0 {
 		return nil, errAhead
 	}
-	entries, ok := d.body.(*textBody).after(d.version, version)
+	entries, ok := d.body.(*textBody).since(d.version, version)
 	if !ok {
 		return nil, errGone
 	}

@@ -8,26 +8,26 @@ import (
 	"weir/relay/systems/documents/text"
 )
 
-// gathering is one answer that tells of several documents: it is sent when what it says of each is safe.
-type gathering struct {
+// bulkAnswer is one answer about several documents: it is sent when all that it says is stored.
+type bulkAnswer struct {
 	client *relay.Client
 	answer []byte // set before the last arrives
 
-	left   atomic.Int32 // documents that are awaited, and whoever gathers
+	left   atomic.Int32 // documents that are waited for, and one for bulk itself
 	failed atomic.Bool
 }
 
-// await has the answer wait for what was told of a document so far. The caller holds the document's lock. It may be
-// called on nil, which awaits nothing.
-func (g *gathering) await(d *Document) {
+// await has the answer wait until a document is stored as it is. The caller holds the document's lock. It may be called on
+// nil, which waits for nothing.
+func (g *bulkAnswer) await(d *Document) {
 	if g == nil {
 		return
 	}
 	g.left.Add(1)
-	d.after(noTicket, g.arrive)
+	d.whenStored(noReceipt, g.stored)
 }
 
-func (g *gathering) arrive(err error) {
+func (g *bulkAnswer) stored(err error) {
 	if err != nil {
 		g.failed.Store(true)
 	}
@@ -40,12 +40,12 @@ func (g *gathering) arrive(err error) {
 	}
 }
 
-// bulk does for many documents of a collection what is done for one. What is refused for one of them is told for that
-// one.
+// bulk does for many documents of a collection what is done for one. An error about one of them is answered for that one
+// only.
 func (s *session) bulk(r *sharedb.Request) error {
 	b := append([]byte{'{'}, `"data":{`...)
 	empty := len(b)
-	g := &gathering{client: s.client}
+	g := &bulkAnswer{client: s.client}
 	g.left.Store(1)
 	for _, k := range r.Bulk {
 		var data []byte
@@ -77,13 +77,13 @@ func (s *session) bulk(r *sharedb.Request) error {
 		b = append(append(append([]byte{'{'}, `"b":`...), r.Names...), ',')
 	}
 	g.answer = append(sharedb.AppendNames(b, r.Action, r.Collection, ""), '}')
-	g.arrive(nil)
+	g.stored(nil)
 	return nil
 }
 
 // bulkFetch is the snapshot of one document of a bulk request. With a version it sends what the client has missed
 // instead.
-func (s *session) bulkFetch(collection string, k sharedb.Known, g *gathering) (data []byte, err error) {
+func (s *session) bulkFetch(collection string, k sharedb.Known, g *bulkAnswer) (data []byte, err error) {
 	id, err := s.readable(collection, k.Document)
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (s *session) bulkFetch(collection string, k sharedb.Known, g *gathering) (d
 			if err != nil {
 				return err
 			}
-			s.tell(d, out)
+			s.sendStored(d, out)
 		}
 		g.await(d)
 		return nil

@@ -10,7 +10,7 @@ import (
 	"weir/relay/systems/documents/text"
 )
 
-// fetch answers a snapshot, or with a version the operations behind it.
+// fetch sends a snapshot, or with a version the operations after it.
 func (s *session) fetch(r *sharedb.Request) error {
 	id, err := s.readable(r.Collection, r.Document)
 	if err != nil {
@@ -19,16 +19,16 @@ func (s *session) fetch(r *sharedb.Request) error {
 	return s.read(id, func(d *Document) error {
 		out, err := s.shareState(d, r.Action, r.Version, true)
 		if err == nil {
-			s.tell(d, out)
+			s.sendStored(d, out)
 		}
 		return err
 	})
 }
 
-// shareState is the messages that bring a client up to date: a snapshot, or what it has missed. reply says that there is
-// to be an answer behind it. The caller holds the document's lock.
+// shareState returns the messages that bring a client up to date: a snapshot, or what it has missed. reply: an answer
+// comes behind them. The caller holds the document's lock.
 func (s *session) shareState(d *Document, action string, version *uint64, reply bool) (out [][]byte, err error) {
-	o := d.shareOutlet()
+	o := d.shareBroadcaster()
 	if version != nil {
 		entries, err := s.missed(d, *version)
 		if err != nil {
@@ -48,10 +48,10 @@ func (s *session) shareState(d *Document, action string, version *uint64, reply 
 	return append(out, append(sharedb.AppendNames(b, action, o.collection, o.document), '}')), nil
 }
 
-// tell sends messages to a client that may not follow the document, when what they say is safe. If that fails, the client
-// is ended: it comes back, and asks again. The caller holds the document's lock.
-func (s *session) tell(d *Document, messages [][]byte) {
-	d.after(noTicket, func(err error) {
+// sendStored sends messages to a client that may not follow the document, when what they say is stored. If that fails, the
+// connection is closed: the client comes back, and asks again. The caller holds the document's lock.
+func (s *session) sendStored(d *Document, messages [][]byte) {
+	d.whenStored(noReceipt, func(err error) {
 		if err != nil {
 			s.client.Close(closeOverloaded, "not stored")
 			return
@@ -60,8 +60,8 @@ func (s *session) tell(d *Document, messages [][]byte) {
 	})
 }
 
-// subscribe follows a document. For an answer that is gathered it returns the snapshot, if no version is given.
-func (s *session) subscribe(collection, document string, version *uint64, g *gathering) (data []byte, err error) {
+// subscribe has the session follow a document. For a bulk answer it returns the snapshot, if no version is given.
+func (s *session) subscribe(collection, document string, version *uint64, g *bulkAnswer) (data []byte, err error) {
 	id, err := s.readable(collection, document)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (s *session) unsubscribe(collection, document string) error {
 	delete(s.follows, id)
 	s.mu.Unlock()
 	if f != nil {
-		f.editor.outlet.all().room.Leave(s.client)
+		f.editor.broadcaster.all().room.Leave(s.client)
 		f.end()
 	}
 	return nil
@@ -122,7 +122,7 @@ func (s *session) submit(r *sharedb.Request) error {
 	if !s.may(auth.Publish, id) {
 		return errWrite
 	}
-	x := &edit{user: s.client.Identity().User, src: r.Src, id: string(r.Seq), free: true}
+	x := &edit{user: s.client.Identity().User, src: r.Src, id: string(r.Seq), concurrent: true}
 	if x.src == "" {
 		x.src = s.src
 	}
@@ -158,15 +158,15 @@ func (s *session) submit(r *sharedb.Request) error {
 	})
 }
 
-// apply makes an edit that a client has submitted, and sees that it is acknowledged. The caller holds the
+// apply makes an edit that a client has submitted, and has it acknowledged. The caller holds the
 // document's lock.
 func (s *session) apply(d *Document, x *edit, create bool) error {
 	if s.stale && x.base > 0 {
 		return errAhead
 	}
-	others, _ := d.body.(*textBody).after(d.version, min(x.base, d.version))
+	others, _ := d.body.(*textBody).since(d.version, min(x.base, d.version))
 	switch {
-	case create && d.created() && !isAgain(others, x):
+	case create && d.created() && !slices.ContainsFunc(others, x.is):
 		return errExists
 	case !create && !d.created():
 		return errNone
@@ -175,40 +175,34 @@ func (s *session) apply(d *Document, x *edit, create bool) error {
 	_, again, err := d.edit(x, settled)
 	if err == nil && again {
 		s.documents.counts.resends.Inc()
-		d.after(noTicket, settled)
+		d.whenStored(noReceipt, settled)
 	}
 	return err
 }
 
-// acknowledge tells a client that its operation, or one that came again, is safe. Who follows is told of a new one in
-// its place among the others (see shareOutlet.applied). To all others comes first what they have not seen before it:
-// the client takes an acknowledgement of any other version than the one it has for an error. It was behind these when
-// it sent the operation; that they are sent twice to who has subscribed meanwhile is what it expects. The caller holds
-// the document's lock.
+// acknowledge sends a client that its operation, or one that came again, is stored. A follower gets that of a new one in
+// its place among the others (see shareBroadcaster.applied). Any other client first gets the operations before it that it
+// has not seen: it takes an acknowledgement of another version than its own for an error. If it has subscribed meanwhile
+// it gets these twice, which it expects. The caller holds the document's lock.
 func (s *session) acknowledge(d *Document, x *edit, others []*entry, err error) {
-	o := d.shareOutlet()
+	o := d.shareBroadcaster()
 	f := s.following(d.id)
 	follows := f != nil && f.editor == x.by
-	ack := o.appendAck(nil, &entry{version: x.got, src: x.src, id: x.id})
+	ack := o.appendAck(nil, &entry{version: x.version, src: x.src, id: x.id})
 	switch {
-	case err != nil: // it may be stored yet: the client comes back, sends it again, and hears
+	case err != nil: // it may be stored yet: the client comes back and sends it again
 		s.client.Close(closeOverloaded, "not stored")
 	case follows && x.again:
 		o.room.Reply(s.client, ack, false)
 	case !follows:
-		for _, e := range others[:min(x.got-1-x.base, uint64(len(others)))] {
+		for _, e := range others[:min(x.version-1-x.base, uint64(len(others)))] {
 			s.client.Send(o.appendOp(nil, e))
 		}
 		s.client.Send(ack)
 	}
 }
 
-// isAgain says whether an edit is among operations that were applied.
-func isAgain(entries []*entry, x *edit) bool {
-	return slices.ContainsFunc(entries, func(e *entry) bool { return e.src == x.src && e.id == x.id && e.user == x.user })
-}
-
-// snapshot answers a document as it was at a version.
+// snapshot sends a document as it was at a version.
 func (s *session) snapshot(r *sharedb.Request) error {
 	id, err := s.readable(r.Collection, r.Document)
 	if err != nil {
@@ -235,7 +229,7 @@ func (s *session) snapshot(r *sharedb.Request) error {
 		}
 		b = strconv.AppendUint(append(b, `,"v":`...), version, 10)
 		b = append(append(append(b, `,"a":"nf","id":`...), r.ID...), '}')
-		s.tell(d, [][]byte{b})
+		s.sendStored(d, [][]byte{b})
 		return nil
 	})
 }

@@ -57,7 +57,7 @@ func TestShareDB(t *testing.T) {
 	a.Send(m{"a": "s", "c": "docs", "d": "d1"})
 	has(a, m{"a": "s", "c": "docs", "d": "d1", "data": "map[type:<nil> v:0]"})
 	a.Send(op(0, 1, "x"))
-	has(a, m{"error": "map[code:ERR_DOC_DOES_NOT_EXIST message:there is no such document]", "a": "op", "seq": 1})
+	has(a, m{"error": "map[code:ERR_DOC_DOES_NOT_EXIST message:no such document]", "a": "op", "seq": 1})
 	b.Send(m{"a": "s", "c": "docs", "d": "d1"})
 	has(b, m{"a": "s"})
 	a.Send(m{"a": "op", "c": "docs", "d": "d1", "v": nil, "seq": 2, "x": m{}, "create": m{"type": textType, "data": "hello"}})

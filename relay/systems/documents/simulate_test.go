@@ -26,7 +26,7 @@ type workbench struct{ core *relay.Core }
 
 func (*workbench) Name() string                   { return config.SystemDocuments }
 func (*workbench) Close()                         {}
-func (w *workbench) Start(core *relay.Core) error { w.core = core; return shelf{core}.reserve() }
+func (w *workbench) Start(core *relay.Core) error { w.core = core; return store{core}.reserve() }
 
 // openDocuments are documents without any connections, with a clock of their own.
 func openDocuments(t testing.TB, clock func() time.Time, prepare func(*config.Config)) *Documents {
@@ -88,14 +88,14 @@ type world struct {
 	editors   []*simEditor
 	now       time.Time
 	trace     hash.Hash
-	versions  uint64 // told to the outlet
+	versions  uint64 // told to the broadcaster
 }
 
 func (w *world) number(most int) int { return w.r.IntN(most + 1) }
 
 func (w *world) log(format string, args ...any) { _, _ = fmt.Fprintf(w.trace, format+"\n", args...) }
 
-// applied implements outlet.
+// applied implements broadcaster.
 func (w *world) applied(e *entry, by *editor) error {
 	if e.version != w.versions+1 {
 		w.t.Fatalf("version %d comes after %d", e.version, w.versions)
@@ -124,10 +124,10 @@ func (w *world) connect(x *simEditor) {
 		w.t.Fatal(err)
 	}
 	x.count++
-	x.editor = &editor{connection: fmt.Sprintf("%s-%d", x.name, x.count), user: x.name, src: x.src, outlet: w}
-	d.enter(x.editor)
+	x.editor = &editor{connection: fmt.Sprintf("%s-%d", x.name, x.count), user: x.name, src: x.src, broadcaster: w}
+	d.addEditor(x.editor)
 	s := &simState{epoch: d.epoch, version: d.version}
-	s.since, s.whole = d.behind(resume{x.epoch, x.version})
+	s.since, s.whole = d.missed(resume{x.epoch, x.version})
 	if s.whole {
 		s.text = d.body.(*textBody).buffer.String()
 	}
@@ -136,7 +136,7 @@ func (w *world) connect(x *simEditor) {
 
 // drop loses the connection, and what is under way.
 func (w *world) drop(x *simEditor) {
-	w.doc.depart(x.editor)
+	w.doc.removeEditor(x.editor)
 	x.editor, x.in, x.out = nil, nil, nil
 }
 
@@ -314,7 +314,7 @@ func (w *world) step() {
 	case k == 95: // a backend edits, or the document leaves memory
 		d := w.doc
 		if w.number(3) == 0 {
-			d.leave(w.now.Add(time.Hour), time.Minute)
+			d.unload(w.now.Add(time.Hour), time.Minute)
 			return
 		}
 		d.mu.Lock()
@@ -360,7 +360,7 @@ func run(t *testing.T, documents *Documents, seed uint64, editors, steps int) (t
 		t.Fatal(err)
 	}
 	defer w.doc.release()
-	w.doc.outlets = []outlet{w}
+	w.doc.broadcasters = []broadcaster{w}
 	for i := range editors {
 		w.editors = append(w.editors, &simEditor{name: fmt.Sprintf("u%d", i), src: fmt.Sprintf("s%d", i)})
 	}
@@ -416,7 +416,7 @@ func TestSimulationFarBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.doc.release()
-	w.doc.outlets = []outlet{w}
+	w.doc.broadcasters = []broadcaster{w}
 	for i := range 3 {
 		w.editors = append(w.editors, &simEditor{name: fmt.Sprintf("u%d", i), src: fmt.Sprintf("s%d", i)})
 		w.connect(w.editors[i])

@@ -36,7 +36,7 @@ func (s *System) Start(core *relay.Core) error {
 	if err := core.Reserve(namespace, policy); err != nil {
 		return err
 	}
-	if err := s.documents.shelf.reserve(); err != nil {
+	if err := s.documents.store.reserve(); err != nil {
 		return err
 	}
 	for _, name := range []string{namespace, logNamespace, headNamespace} {

@@ -9,9 +9,9 @@ import (
 
 // textBody is a document of kind Text.
 type textBody struct {
+	opLog
+	bytes  int // of the log
 	buffer *text.Buffer
-	log    []*entry // the newest operations; the last is the document's
-	bytes  int      // of log
 
 	from, to text.Op // used again by each transformation
 }
@@ -30,14 +30,14 @@ func (b *textBody) replay(e *entry, before bool) error {
 			return err
 		}
 	}
-	b.keep(e)
+	b.append(e)
 	return nil
 }
 
 func (b *textBody) appendContent(dst []byte) []byte { return b.buffer.AppendJSON(dst) }
 
 // keep adds an operation to those that are kept.
-func (b *textBody) keep(e *entry) {
+func (b *textBody) append(e *entry) {
 	b.log = append(b.log, e)
 	b.bytes += e.size()
 	first := 0
@@ -51,30 +51,8 @@ func (b *textBody) keep(e *entry) {
 	for _, old := range b.log[:first] {
 		b.bytes -= old.size()
 	}
-	b.log = without(b.log, first)
+	b.dropOldest(first)
 }
-
-// without is a log that has lost its oldest operations. It is a list of its own: what [behind] has given out of the old
-// one stays as it was, also while somebody waits for the disk with it.
-func without(log []*entry, oldest int) []*entry {
-	if oldest <= 0 {
-		return log
-	}
-	return append(make([]*entry, 0, len(log)), log[oldest:]...)
-}
-
-// behind is the operations of a log behind a version, of which head is the newest; false if not all of them are kept.
-// What it gives out may be kept: it never changes.
-func behind(log []*entry, head, version uint64) ([]*entry, bool) {
-	n := head - version
-	if version > head || n > uint64(len(log)) {
-		return nil, false
-	}
-	return slices.Clip(log[uint64(len(log))-n:]), true
-}
-
-// after is the kept operations behind a version; false if not all of them are kept. They may be kept.
-func (b *textBody) after(head, version uint64) ([]*entry, bool) { return behind(b.log, head, version) }
 
 // maxGrown bounds the components of an operation that was transformed: each one beside it may split them.
 const maxGrown = 4 * text.MaxComponents
@@ -97,7 +75,7 @@ func (b *textBody) rebase(op text.Op, others []*entry) (text.Op, error) {
 
 // at is the text as it was at an earlier version; false if the operations since then are not kept.
 func (b *textBody) at(head, version uint64) (string, bool) {
-	later, ok := b.after(head, version)
+	later, ok := b.since(head, version)
 	if !ok {
 		return "", false
 	}
@@ -110,5 +88,5 @@ func (b *textBody) at(head, version uint64) (string, bool) {
 	return t.String(), true
 }
 
-func (*textBody) compacts() (often, leaving int) { return snapshotOps, snapshotOps / 4 }
-func (*textBody) follows() bool                  { return true }
+func (*textBody) snapshotAfter() (often, leaving int) { return snapshotOps, snapshotOps / 4 }
+func (*textBody) keepsLog() bool                      { return true }

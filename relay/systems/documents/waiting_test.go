@@ -42,7 +42,7 @@ func held(t testing.TB, s *Documents, id string) (d *Document, release func()) {
 	t.Cleanup(d.release)
 	done := make(chan struct{})
 	d.mu.Lock()
-	d.after(broker.Receipt{Wait: func() (broker.Position, error) { <-done; return broker.Position{}, nil }}, func(error) {})
+	d.whenStored(broker.Receipt{Wait: func() (broker.Position, error) { <-done; return broker.Position{}, nil }}, func(error) {})
 	d.mu.Unlock()
 	return d, func() { close(done) }
 }
@@ -118,7 +118,7 @@ func TestLogIsCutUnderWaiters(t *testing.T) {
 // What a list of operations holds that was given out does not change, and a list that is appended to is another.
 func TestGivenOutOperationsStay(t *testing.T) {
 	type list interface {
-		after(head, version uint64) ([]*entry, bool)
+		since(head, version uint64) ([]*entry, bool)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	texts, opaque := newTextBody(), new(opaqueBody)
@@ -130,7 +130,7 @@ func TestGivenOutOperationsStay(t *testing.T) {
 			head++
 			e := &entry{version: head, op: text.Op{text.Inserting("x")}}
 			if b == list(texts) {
-				texts.keep(e)
+				texts.append(e)
 			} else {
 				opaque.log = append(opaque.log, e)
 				if r.IntN(700) == 0 {
@@ -138,7 +138,7 @@ func TestGivenOutOperationsStay(t *testing.T) {
 				}
 			}
 			if r.IntN(20) == 0 {
-				got, ok := b.after(head, head-min(head, uint64(r.IntN(900))))
+				got, ok := b.since(head, head-min(head, uint64(r.IntN(900))))
 				if !ok {
 					t.Fatal("not kept")
 				}
@@ -151,7 +151,7 @@ func TestGivenOutOperationsStay(t *testing.T) {
 				t.Fatal("it has changed")
 			}
 		}
-		if got, ok := b.after(head, head+1); ok {
+		if got, ok := b.since(head, head+1); ok {
 			t.Fatal("behind a version that there is not", got)
 		}
 	}

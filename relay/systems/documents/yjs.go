@@ -22,22 +22,22 @@ const (
 
 func (yWebsocket) admit(*session, *fasthttp.Args) error { return nil }
 func (yWebsocket) hello(*session)                       {}
-func (yWebsocket) outlet(d *Document) outlet {
-	return outletOf(d, func(f followers) *yjsOutlet {
+func (yWebsocket) broadcaster(d *Document) broadcaster {
+	return broadcasterOf(d, func(f followers) *yjsBroadcaster {
 		f.binary = true
-		return &yjsOutlet{followers: f, now: d.set.now, told: d.set.now()}
+		return &yjsBroadcaster{followers: f, now: d.set.now, sent: d.set.now()}
 	})
 }
 
-// state asks the client for what is lacking here, and says who is there.
+// state asks the client for what the document lacks, and brings the states of the others.
 func (yWebsocket) state(_ *session, f *following) [][]byte {
 	return [][]byte{
 		yjs.AppendSync(nil, yjs.Step1, f.doc.body.(*yjsBody).state.Vector().Append(nil)),
-		yjs.AppendAwareness(nil, f.editor.outlet.(*yjsOutlet).list()),
+		yjs.AppendAwareness(nil, f.editor.broadcaster.(*yjsBroadcaster).list()),
 	}
 }
 
-// message handles what a client says. One that can not go on is ended: the protocol has no errors.
+// message implements codec. A client that cannot go on is closed: the protocol has no errors.
 func (y yWebsocket) message(s *session, data []byte, binary bool) {
 	m, err := yjs.ParseMessage(data)
 	switch {
@@ -53,7 +53,7 @@ func (y yWebsocket) message(s *session, data []byte, binary bool) {
 		err = y.awareness(s, m.Body)
 	default: // QueryAwareness
 		s.one.doc.mu.Lock()
-		s.one.tell(yjs.AppendAwareness(nil, s.one.editor.outlet.(*yjsOutlet).list()))
+		s.one.send(yjs.AppendAwareness(nil, s.one.editor.broadcaster.(*yjsBroadcaster).list()))
 		s.one.doc.mu.Unlock()
 	}
 	if err == nil {
@@ -66,30 +66,30 @@ func (y yWebsocket) message(s *session, data []byte, binary bool) {
 	case errors.Is(err, yjs.ErrForm):
 		s.client.Close(closeYjsForm, "not an update of Yjs")
 	case errors.Is(err, errLarge):
-		s.client.Close(closeYjsTooLarge, "the document would grow beyond what is allowed")
+		s.client.Close(closeYjsTooLarge, "the document would exceed documents.size")
 	default:
 		s.client.Close(closeOverloaded, "overloaded")
 	}
 }
 
-// tell sends the client a message that says what is safe by then. The caller holds the document's lock.
-func (f *following) tell(b []byte) {
-	f.doc.say(func() { f.session.client.SendBinary(b) })
+// send sends the client a message when what it says is stored. The caller holds the document's lock.
+func (f *following) send(b []byte) {
+	f.doc.inOrder(func() { f.session.client.SendBinary(b) })
 }
 
-// sync answers a client's state vector with what it lacks.
+// sync sends a client what its state vector lacks.
 func (yWebsocket) sync(s *session, body []byte) error {
 	v, err := yjs.ParseStateVector(body)
 	if err != nil {
 		return err
 	}
 	return s.one.doc.use(Yjs, func() error {
-		s.one.tell(yjs.AppendSync(nil, yjs.Step2, s.one.doc.body.(*yjsBody).all().Since(v).Append(nil)))
+		s.one.send(yjs.AppendSync(nil, yjs.Step2, s.one.doc.body.(*yjsBody).all().Since(v).Append(nil)))
 		return nil
 	})
 }
 
-// update stores an update and tells the others.
+// update stores an update and sends it to the others.
 func (yWebsocket) update(s *session, body []byte) error {
 	raw := bytes.Clone(body)
 	u, err := yjs.Parse(raw)
@@ -112,7 +112,7 @@ func (yWebsocket) update(s *session, body []byte) error {
 		if _ = isNew(); !news { // by now
 			return nil
 		}
-		if err := d.admit(); err != nil {
+		if err := d.ready(); err != nil {
 			return err
 		}
 		b := d.body.(*yjsBody)
@@ -125,7 +125,7 @@ func (yWebsocket) update(s *session, body []byte) error {
 			return err
 		}
 		b.add(raw, u)
-		d.settle()
+		d.snapshotIfDue()
 		return nil
 	})
 }

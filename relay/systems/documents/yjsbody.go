@@ -60,7 +60,7 @@ func (b *yjsBody) replay(e *entry, before bool) error {
 	return nil
 }
 
-// add takes an update in. It answers false, and keeps nothing of it, if there is nothing new in it.
+// add takes an update in. It returns false, and keeps nothing of it, if there is nothing new in it.
 func (b *yjsBody) add(raw []byte, u *yjs.Update) bool {
 	if !b.state.Add(u) {
 		return false
@@ -100,5 +100,5 @@ func (b *yjsBody) appendContent(dst []byte) []byte {
 	return append(dst, base64Of(b.merged)...)
 }
 
-func (*yjsBody) compacts() (often, leaving int) { return snapshotOps, 1 }
-func (*yjsBody) follows() bool                  { return false }
+func (*yjsBody) snapshotAfter() (often, leaving int) { return snapshotOps, 1 }
+func (*yjsBody) keepsLog() bool                      { return false }

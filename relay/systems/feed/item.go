@@ -101,12 +101,12 @@ func idText(v []byte) (string, error) {
 	return "", bad("id must be a string or a number")
 }
 
-// plain says whether a text can stand on a line of an event stream, and comes back in a header as it was.
+// plain reports whether a text can stand on a line of an event stream, and comes back in a header as it was.
 func plain(s string, most int) bool {
 	return s != "" && len(s) <= most && utf8.ValidString(s) && strings.TrimSpace(s) == s && strings.IndexFunc(s, unsafeRune) < 0
 }
 
-// unsafeRune says whether a character might end a line for somebody.
+// unsafeRune reports whether a character might end a line for somebody.
 func unsafeRune(r rune) bool {
 	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == '\ufeff'
 }
@@ -118,7 +118,7 @@ func (it *item) append(dst []byte) []byte {
 	return append(append(append(dst, `,"data":`...), it.Data...), '}')
 }
 
-// read reads an item as it is kept. It answers false for what is none.
+// read reads an item as it is kept. It returns false for what is none.
 func read(data []byte) (item, bool) {
 	var it item
 	err := wire.Members(data, func(key string, v []byte) (err error) {

@@ -2,5 +2,5 @@
 // answers are appended. It knows the type text-unicode only, holds no state and does no I/O.
 //
 // It refuses, with [ErrForm], requests whose members have the wrong form. Names of collections and documents are
-// checked by whoever opens them.
+// checked by the caller.
 package sharedb

@@ -27,7 +27,7 @@ const (
 // MaxBulk bounds the documents of one bulk request.
 const MaxBulk = 128
 
-// ErrForm is returned for requests that have not the right form. It comes wrapped with what is wrong.
+// ErrForm is returned for requests of the wrong form. It comes wrapped with what is wrong.
 var ErrForm = errors.New("invalid message")
 
 // Request is what a client asks. Strings are copies, values as they stand are not.
@@ -192,7 +192,7 @@ func versionOf(v []byte) (*uint64, error) {
 	return &n, nil
 }
 
-// IsText says whether a type, as it stands in a request, is text-unicode.
+// IsText reports whether a type, as it stands in a request, is text-unicode.
 func IsText(raw []byte) bool {
 	s, err := wire.Text(raw)
 	return err == nil && (s == TextType || s == "text-unicode")

@@ -74,7 +74,7 @@ func (t *Buffer) AppendJSON(dst []byte) []byte {
 	return append(dst, '"')
 }
 
-// Fits says whether an operation can be applied. Errors: ErrRange.
+// Fits reports whether an operation can be applied. Errors: ErrRange.
 func (t *Buffer) Fits(op Op) error {
 	if n := op.Needs(); n > t.runes {
 		return fmt.Errorf("%w: it has %d code points, and the operation needs %d", ErrRange, t.runes, n)
@@ -141,7 +141,7 @@ func skipRunes(b []byte, n int, ascii bool) int {
 	return i
 }
 
-// insert puts s, which has n runes, and answers the place behind it.
+// insert puts s, which has n runes, and returns the place behind it.
 func (t *Buffer) insert(at place, s string, n int) place {
 	t.runes += n
 	t.bytes += len(s)
@@ -169,7 +169,7 @@ func (t *Buffer) insert(at place, s string, n int) place {
 	return end
 }
 
-// remove takes n runes away, and answers them and the place where they were.
+// remove takes n runes away, and returns them and the place where they were.
 func (t *Buffer) remove(at place, n int) (string, place) {
 	t.runes -= n
 	out := make([]byte, 0, n)
@@ -196,7 +196,7 @@ func (t *Buffer) remove(at place, n int) (string, place) {
 }
 
 // join puts the chunk of a place and the one behind it together if both have become small, so that chunks do not
-// become many. It answers the same place.
+// become many. It returns the same place.
 func (t *Buffer) join(at place) place {
 	if at.byte == 0 && at.chunk > 0 {
 		at.chunk--

@@ -92,8 +92,8 @@ func parseLength(value []byte) (int, error) {
 	return n, nil
 }
 
-// ParseString reads a JSON string that is Unicode: without halves of surrogate pairs, which could be neither stored nor
-// told. It keeps nothing of value. Errors: ErrOp.
+// ParseString reads a JSON string that is Unicode: without halves of surrogate pairs, which can be neither stored nor
+// sent. It keeps nothing of value. Errors: ErrOp.
 func ParseString(value []byte) (string, error) {
 	if halves(value) {
 		return "", bad("a string holds half a surrogate pair")
@@ -113,7 +113,7 @@ func short(b []byte) string {
 	return string(b)
 }
 
-// halves says whether a JSON string escapes one half of a surrogate pair without the other: such a string is
+// halves reports whether a JSON string escapes one half of a surrogate pair without the other: such a string is
 // not Unicode, and would not survive being stored. (Decoders put U+FFFD in its place, silently.)
 func halves(value []byte) bool {
 	for {
@@ -147,7 +147,7 @@ func unit(b []byte) rune {
 	return rune(n)
 }
 
-// Check says whether an operation is in normal form. Errors: ErrOp.
+// Check reports whether an operation is in normal form. Errors: ErrOp.
 func (op Op) Check() error {
 	for i, c := range op {
 		switch {
@@ -167,7 +167,7 @@ func (op Op) Check() error {
 	return nil
 }
 
-// AppendJSON appends the operation as JSON. What a delete removed is told if it is known.
+// AppendJSON appends the operation as JSON. A delete has the text that it removed, if that is known.
 func (op Op) AppendJSON(dst []byte) []byte {
 	dst = append(dst, '[')
 	for i, c := range op {

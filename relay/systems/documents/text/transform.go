@@ -1,6 +1,6 @@
 package text
 
-// Side says whose insert comes first where two are made at the same place.
+// Side is whose insert comes first where two are made at the same place.
 type Side uint8
 
 // The sides: the inserts of Left come first. The server transforms with Left, its clients with Right.
@@ -97,7 +97,7 @@ func (op Op) Move(cursor int) int {
 	return cursor
 }
 
-// End is where the cursor of whoever made the operation stands after it: behind its last edit.
+// End is where the cursor of the author stands after the operation: behind its last edit.
 func (op Op) End() int {
 	at := 0
 	for _, c := range op {

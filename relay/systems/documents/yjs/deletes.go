@@ -49,7 +49,7 @@ func joined(list []span) []span {
 	return out
 }
 
-// add adds what another set deletes. It answers whether that is more.
+// add adds what another set deletes. It reports whether that is more.
 func (d deletes) add(other deletes) bool {
 	more := false
 	for client, list := range other {
@@ -63,7 +63,7 @@ func (d deletes) add(other deletes) bool {
 	return more
 }
 
-// has says whether all of a span is deleted.
+// has reports whether all of a span is deleted.
 func (d deletes) has(client uint64, s span) bool {
 	list := d[client]
 	i, exact := slices.BinarySearchFunc(list, s.clock, func(x span, clock uint64) int { return cmp.Compare(x.clock, clock) })

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// StateVector is how many clock ticks of each client somebody has.
+// StateVector is how many clock ticks of each client a replica has.
 type StateVector map[uint64]uint64
 
 // ParseStateVector reads a state vector. Errors: ErrForm.
@@ -73,7 +73,7 @@ func distinct(client uint64, list []piece) []piece {
 	return out
 }
 
-// Since is what somebody lacks who has so much. What is deleted is told in whole.
+// Since returns what a replica with a state vector lacks, with all that is deleted.
 func (u *Update) Since(v StateVector) *Update {
 	out := &Update{deletes: u.deletes}
 	for _, p := range u.clients {
@@ -134,7 +134,7 @@ func (u *Update) Append(b []byte) []byte {
 	return u.deletes.append(b)
 }
 
-// append appends a piece. The bit of a key that is not told, because the parent is not, is left out as Yjs does.
+// append appends a piece. The bit of a key that does not follow, because the parent does not, is left out as Yjs does.
 func (p *piece) append(b []byte) []byte {
 	info := p.raw[0]
 	if p.kind != kindGC && info&(hasOrigin|hasRightOrigin) != 0 {
@@ -165,11 +165,11 @@ func NewState(u *Update) *State {
 // Vector is how much of each client is there. It is not to be changed.
 func (s *State) Vector() StateVector { return s.vector }
 
-// Gaps says that pieces came whose predecessors have not: NewState of everything merged knows whether they have by
-// now.
+// Gaps reports whether pieces came whose predecessors had not: NewState of everything merged knows whether they have
+// by now.
 func (s *State) Gaps() bool { return s.gaps }
 
-// New says whether there is anything new in an update.
+// New reports whether there is anything new in an update.
 func (s *State) New(u *Update) bool {
 	for client, list := range u.deletes {
 		for _, x := range list {
@@ -188,7 +188,7 @@ func (s *State) New(u *Update) bool {
 	return false
 }
 
-// Add takes an update in. It answers whether there was anything new in it.
+// Add takes an update in. It reports whether there was anything new in it.
 func (s *State) Add(u *Update) bool {
 	fresh := s.deletes.add(u.deletes)
 	for _, p := range u.clients {

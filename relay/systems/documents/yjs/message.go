@@ -54,20 +54,20 @@ func AppendSync(b []byte, step byte, body []byte) []byte {
 	return append(b, body...)
 }
 
-// AppendDenied appends the message that says that something is not allowed.
+// AppendDenied appends the message that refuses access.
 func AppendDenied(b []byte, reason string) []byte {
 	b = binary.AppendUvarint(append(b, Auth, 0), uint64(len(reason)))
 	return append(b, reason...)
 }
 
-// Presence is what a client says of itself.
+// Presence is the awareness state of a client.
 type Presence struct {
 	Client uint64
 	Clock  uint64
 	State  []byte // JSON; "null": it is gone
 }
 
-// Gone says that the client is gone.
+// Gone reports whether the client is gone.
 func (p Presence) Gone() bool { return string(p.State) == "null" }
 
 // ParseAwareness reads what an Awareness message holds. States alias b. Errors: ErrForm.

@@ -44,7 +44,7 @@ const (
 
 // Bits of the first byte of an item.
 const (
-	hasKey         = 0x20 // of a map, where the parent is told
+	hasKey         = 0x20 // of a map, where the parent follows
 	hasRightOrigin = 0x40
 	hasOrigin      = 0x80
 	kindBits       = 0x1f
@@ -95,7 +95,7 @@ func (r *reader) piece(clock uint64) piece {
 	return p
 }
 
-// head passes over what an item says of its place.
+// head passes over the origins, parent and key of an item.
 func (r *reader) head(info byte) {
 	if info&hasOrigin != 0 {
 		r.number()
@@ -122,7 +122,7 @@ func (r *reader) head(info byte) {
 	}
 }
 
-// content passes over the content of an item and answers its length in clock ticks.
+// content passes over the content of an item and returns its length in clock ticks.
 func (r *reader) content(kind byte) uint64 {
 	switch kind {
 	case kindDeleted:
@@ -214,7 +214,7 @@ func (r *reader) appendRest(b []byte, kind byte, n uint64) []byte {
 	return append(binary.AppendUvarint(b, count-n), r.b[r.at:]...)
 }
 
-// cutUnits is s without its first n UTF-16 units; half says that the last of those was half a character.
+// cutUnits is s without its first n UTF-16 units; half: the last of those was half a character.
 func cutUnits(s []byte, n uint64) (rest []byte, half bool) {
 	for n > 0 {
 		size := 1

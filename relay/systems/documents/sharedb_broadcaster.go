@@ -10,34 +10,34 @@ import (
 	"weir/relay/systems/documents/text"
 )
 
-// shareOutlet tells ShareDB's followers of a document.
-type shareOutlet struct {
+// shareBroadcaster is the broadcaster for ShareDB.
+type shareBroadcaster struct {
 	followers
 	collection, document string
 }
 
-// applied implements outlet. The author gets the acknowledgement in the place of the operation.
-func (o *shareOutlet) applied(e *entry, by *editor) error {
+// applied implements broadcaster. The author gets the acknowledgement in the place of the operation.
+func (o *shareBroadcaster) applied(e *entry, by *editor) error {
 	m := relay.RoomMessage{Data: o.appendOp(make([]byte, 0, 192), e)}
-	if by != nil && by.outlet == outlet(o) {
+	if by != nil && by.broadcaster == broadcaster(o) {
 		m.Exclude, m.Answer = by.connection, o.appendAck(nil, e)
 	}
 	return o.room.Send(m)
 }
 
-// outlet implements codec.
-func (shareDB) outlet(d *Document) outlet { return d.shareOutlet() }
+// broadcaster implements codec.
+func (shareDB) broadcaster(d *Document) broadcaster { return d.shareBroadcaster() }
 
-func (d *Document) shareOutlet() *shareOutlet {
-	return outletOf(d, func(f followers) *shareOutlet {
+func (d *Document) shareBroadcaster() *shareBroadcaster {
+	return broadcasterOf(d, func(f followers) *shareBroadcaster {
 		collection, document, _ := strings.Cut(d.id, ":")
-		return &shareOutlet{f, collection, document}
+		return &shareBroadcaster{f, collection, document}
 	})
 }
 
 // appendHead appends what an operation and its acknowledgement have in common. Versions there are those that
 // operations are applied at.
-func (o *shareOutlet) appendHead(b []byte, e *entry) []byte {
+func (o *shareBroadcaster) appendHead(b []byte, e *entry) []byte {
 	b = sharedb.AppendNames(append(b, '{'), sharedb.Op, o.collection, o.document)
 	b = strconv.AppendUint(append(b, `,"v":`...), e.version-1, 10)
 	b = wire.AppendString(append(b, `,"src":`...), e.src)
@@ -47,12 +47,12 @@ func (o *shareOutlet) appendHead(b []byte, e *entry) []byte {
 	return b
 }
 
-func (o *shareOutlet) appendAck(b []byte, e *entry) []byte {
+func (o *shareBroadcaster) appendAck(b []byte, e *entry) []byte {
 	return append(o.appendHead(b, e), '}')
 }
 
 // appendOp appends an operation. The first of a document is what creates it there.
-func (o *shareOutlet) appendOp(b []byte, e *entry) []byte {
+func (o *shareBroadcaster) appendOp(b []byte, e *entry) []byte {
 	b = o.appendHead(b, e)
 	if e.version > 1 {
 		return append(e.op.Plain().AppendJSON(append(b, `,"op":`...)), '}')

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"weir/broker"
 	"weir/internal/wire"
@@ -12,8 +13,8 @@ import (
 	"weir/relay/config"
 )
 
-// The namespaces of a document's channels: what its policy is, and where it is kept. Nobody but the system sees
-// into the last two.
+// The namespaces of a document's channels: what its policy is, and where it is kept. Clients cannot
+// follow the last two.
 const (
 	namespace     = "document"
 	logNamespace  = "document-log"  // operations, as they come: "send" changes
@@ -25,9 +26,9 @@ const (
 	headKey   = "head"
 )
 
-// shelf is where documents are kept: in two channels each, one with the operations and one with a snapshot that
+// store is where documents are kept: in two channels each, one with the operations and one with a snapshot that
 // holds all but the newest of them. They are on disk where there is a data directory.
-type shelf struct{ core *relay.Core }
+type store struct{ core *relay.Core }
 
 // head is a snapshot.
 type head struct {
@@ -37,15 +38,15 @@ type head struct {
 	Content json.RawMessage `json:"content"`
 }
 
-// errDamaged says that what is kept of a document does not fit together.
+// errDamaged is for a document whose stored parts do not fit together.
 var errDamaged = errors.New("the log of the document has a gap")
 
 // reserve makes the namespaces the system's own.
-func (k shelf) reserve() error {
+func (k store) reserve() error {
 	cfg := k.core.Config()
 	for _, name := range []string{logNamespace, headNamespace} {
 		if _, ok := cfg.Namespaces[name]; ok {
-			return fmt.Errorf("namespaces.%s: it is where documents are kept; their policy is that of namespace %s", name, namespace)
+			return fmt.Errorf("namespaces.%s: documents are stored there: set their policy in namespace %s", name, namespace)
 		}
 	}
 	off := false
@@ -59,9 +60,9 @@ func (k shelf) reserve() error {
 	return k.core.Reserve(headNamespace, p)
 }
 
-// load answers what is kept of a document; false if there is nothing.
-func (k shelf) load(id string) (h head, log []*entry, ok bool, err error) {
-	for _, name := range []string{headNamespace, logNamespace} { // what can not be read is no reason to begin anew
+// load returns what is stored of a document; false if there is nothing.
+func (k store) load(id string) (h head, log []*entry, ok bool, err error) {
+	for _, name := range []string{headNamespace, logNamespace} { // a document that cannot be read is not begun anew
 		if err := k.core.Broker().Load(name + ":" + id); err != nil {
 			return h, nil, false, fmt.Errorf("read document %s: %w", id, err)
 		}
@@ -102,12 +103,12 @@ func (k shelf) load(id string) (h head, log []*entry, ok bool, err error) {
 }
 
 // append adds an operation to the log.
-func (k shelf) append(id string, e *entry) (broker.Receipt, error) {
+func (k store) append(id string, e *entry) (broker.Receipt, error) {
 	return k.core.Submit(logNamespace+":"+id, &broker.Publication{Op: broker.Send, Data: e.appendJSON(make([]byte, 0, 256))})
 }
 
 // save replaces the snapshot. content appends what is in it.
-func (k shelf) save(id string, kind Kind, epoch string, version uint64, content func(dst []byte) []byte) (broker.Receipt, error) {
+func (k store) save(id string, kind Kind, epoch string, version uint64, content func(dst []byte) []byte) (broker.Receipt, error) {
 	b := append(make([]byte, 0, 256), `{"kind":"`...)
 	b = append(append(append(b, kind...), `","epoch":"`...), epoch...)
 	b = append(strconv.AppendUint(append(b, `","version":`...), version, 10), `,"content":`...)
@@ -115,10 +116,10 @@ func (k shelf) save(id string, kind Kind, epoch string, version uint64, content 
 	return k.core.Submit(headNamespace+":"+id, &broker.Publication{Op: broker.Set, Group: headGroup, Key: headKey, Data: b})
 }
 
-// confirm says whether everything that was stored of a document is safe. It does not wait.
-func (k shelf) confirm(id string) error {
+// confirm returns an error if something of a document is not on disk yet. It does not wait.
+func (k store) confirm(id string) error {
 	for _, channel := range []string{headNamespace + ":" + id, logNamespace + ":" + id} {
-		// Nothing of that name is ever there, so that this changes nothing: its ticket is for what was appended before.
+		// Nothing of that name is ever there, so that this changes nothing: its receipt is for what was appended before.
 		t, err := k.core.Submit(channel, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: "none"})
 		if err != nil {
 			return err
@@ -131,10 +132,10 @@ func (k shelf) confirm(id string) error {
 }
 
 // trim drops the log of a document whose snapshot holds all of it.
-func (k shelf) trim(id string) { k.core.Broker().Clear(logNamespace + ":" + id) }
+func (k store) trim(id string) { k.core.Broker().Clear(logNamespace + ":" + id) }
 
 // remove deletes everything of a document.
-func (k shelf) remove(id string) (broker.Receipt, error) {
+func (k store) remove(id string) (broker.Receipt, error) {
 	t, err := k.core.Submit(headNamespace+":"+id, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: headKey})
 	if err == nil {
 		k.trim(id)
@@ -142,9 +143,8 @@ func (k shelf) remove(id string) (broker.Receipt, error) {
 	return t, err
 }
 
-// textOf reads a JSON string.
+// textOf reads a JSON string. It keeps nothing of raw.
 func textOf(raw []byte) (string, error) {
-	var s string
-	err := json.Unmarshal(raw, &s)
-	return s, err
+	s, err := wire.Text(raw)
+	return strings.Clone(s), err
 }

@@ -6,9 +6,9 @@ import (
 	"weir/relay"
 )
 
-// outlet tells those who follow a document over one protocol what happens to it. Its methods are called with the
+// broadcaster sends what happens to a document to those who follow it over one protocol. Its methods are called with the
 // document's lock held, in order, and do not block.
-type outlet interface {
+type broadcaster interface {
 	// applied sends an operation. by is who made it, and gets what confirms it instead; nil for a backend. On an error
 	// the followers have missed it.
 	applied(e *entry, by *editor) error
@@ -19,17 +19,18 @@ type outlet interface {
 	// left takes away what is kept of an editor that has left.
 	left(d *Document, ed *editor)
 
-	// expire sees to what time has done.
+	// expire takes away what is too old.
 	expire(d *Document, now time.Time)
 
-	// full says that more waits than the followers can take.
+	// full reports whether more is waiting to be sent than the followers can take.
 	full() bool
 
 	// all is the followers.
 	all() *followers
 }
 
-// followers are those who follow a document over one protocol. An outlet embeds it, and overrides what its protocol knows of.
+// followers are the clients that follow a document over one protocol. A broadcaster embeds it, and implements the methods
+// for which its protocol has messages.
 type followers struct {
 	room   *relay.Room
 	binary bool // what they are sent
@@ -41,14 +42,14 @@ func (*followers) expire(*Document, time.Time) {}
 func (o *followers) full() bool                { return o.room.Full() }
 func (o *followers) all() *followers           { return o }
 
-// outletOf is the document's outlet of a type, which is made for its first follower. The caller holds mu.
-func outletOf[T outlet](d *Document, create func(followers) T) T {
-	for _, o := range d.outlets {
+// broadcasterOf returns the document's broadcaster of a type, which is made for its first follower. The caller holds mu.
+func broadcasterOf[T broadcaster](d *Document, create func(followers) T) T {
+	for _, o := range d.broadcasters {
 		if o, ok := o.(T); ok {
 			return o
 		}
 	}
-	o := create(followers{room: d.set.shelf.core.Room(d.channel)})
-	d.outlets = append(d.outlets, o)
+	o := create(followers{room: d.set.store.core.Room(d.channel)})
+	d.broadcasters = append(d.broadcasters, o)
 	return o
 }
