@@ -138,7 +138,9 @@ func discard(addr string, n int) error {
 	control, fds := fds[0], fds[1:]
 	var total, target uint64
 	sink, ask := make([]byte, 1<<20), make([]byte, 8)
-	for {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for ; ; <-tick.C {
 		for _, fd := range fds {
 			if n := throwAway(fd, sink); n > 0 {
 				total += uint64(n)
@@ -157,7 +159,6 @@ func discard(addr string, n int) error {
 				return err
 			}
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -361,7 +361,9 @@ func (x *trial) recover(t *testing.T, traps *traps) {
 			t.Fatalf("%v; nobody has come to %q\n%s", err, traps.left(), x.Logs())
 		}
 	}
-	for begun := time.Now(); x.counted() != traps.hits(); time.Sleep(time.Millisecond) { // the last one may be on its way
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for begun := time.Now(); x.counted() != traps.hits(); <-tick.C { // the last one may be on its way
 		if time.Since(begun) > relaytest.Patience {
 			logs := x.Logs()
 			for _, where := range traps.hit {

@@ -66,10 +66,12 @@ func TestResumeUnderPublish(t *testing.T) {
 	var publishing, following sync.WaitGroup
 	for range 2 {
 		publishing.Go(func() {
+			pace := time.NewTicker(time.Millisecond)
+			defer pace.Stop()
 			for published.Add(1) <= total {
 				g.relay.mustPublish(t, `{"channel":"busy","data":1}`)
 				if published.Load()%8 == 0 {
-					time.Sleep(time.Millisecond) // slower than the clients come back
+					<-pace.C // slower than the clients come back
 				}
 			}
 		})

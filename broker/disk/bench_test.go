@@ -108,10 +108,12 @@ func stored(b *testing.B, changes int) string {
 	}
 	data := fmt.Appendf(nil, `{"text":"%0288d"}`, 7)
 	tail := changes - 2*config.Checkpoint/400
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for n := range changes {
 		if n == tail { // from here on nothing is checkpointed
 			for j.Stats().Backlog > 0 {
-				time.Sleep(10 * time.Millisecond)
+				<-tick.C
 			}
 			j.mu.Lock()
 			j.config.Checkpoint, j.config.Interval = 1<<40, time.Hour
@@ -125,11 +127,11 @@ func stored(b *testing.B, changes int) string {
 			if _, err := br.Publish(fmt.Sprint("room:", n%10_000), &p); err == nil {
 				break
 			}
-			time.Sleep(time.Millisecond) // the queue is full
+			<-tick.C // the queue is full
 		}
 	}
 	for j.Stats().Queue > 0 {
-		time.Sleep(time.Millisecond)
+		<-tick.C
 	}
 	to := b.TempDir()
 	for _, path := range []string{databaseName, logName} {

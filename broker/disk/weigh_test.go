@@ -21,7 +21,9 @@ func weigh(dir string) error {
 		return err
 	}
 	most := 0.0
-	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for begun := time.Now(); ; <-tick.C {
 		most = max(most, resident("RssAnon:"))
 		if j.Stats().Backlog == 0 || time.Since(begun) > time.Minute {
 			break

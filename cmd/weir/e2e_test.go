@@ -32,7 +32,7 @@ type daemon struct {
 	log               *bytes.Buffer
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -42,7 +42,7 @@ func freeAddress(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-func binary(t *testing.T) string {
+func binary(t testing.TB) string {
 	t.Helper()
 	bin := os.Getenv("E2E_BINARY")
 	if bin == "" {
@@ -51,7 +51,7 @@ func binary(t *testing.T) string {
 	return bin
 }
 
-func startDaemon(t *testing.T, flags ...string) *daemon {
+func startDaemon(t testing.TB, flags ...string) *daemon {
 	t.Helper()
 	bin := binary(t)
 	listen, admin := freeAddress(t), freeAddress(t)

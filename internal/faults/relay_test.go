@@ -160,12 +160,7 @@ func (s *server) start() time.Duration {
 	if err := s.cmd.Start(); err != nil {
 		s.Fatal(err)
 	}
-	for s.status("/readyz") != 200 {
-		if time.Since(begin) > patience {
-			s.Fatal("the relay does not become ready")
-		}
-		time.Sleep(5 * time.Millisecond) // between two looks at another process
-	}
+	until(s, "the relay is ready", func() bool { return s.status("/readyz") == 200 })
 	return time.Since(begin)
 }
 
@@ -273,7 +268,9 @@ func token(t testing.TB, user string) string {
 // until waits for something that another process does.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for begin := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for begin := time.Now(); !ok(); <-tick.C {
 		if time.Since(begin) > patience {
 			t.Fatalf("waited in vain: %s", what)
 		}

@@ -17,7 +17,7 @@ func TestKillMemory(t *testing.T) {
 	var slowest time.Duration
 	for n := range times(200, 8) {
 		w.progress(20)
-		time.Sleep(rand.N(20 * time.Millisecond)) // so that the kill hits anything
+		<-time.After(rand.N(20 * time.Millisecond)) // so that the kill hits anything
 		s.kill()
 		slowest = max(slowest, s.start())
 		w.everybody(n + 2)
@@ -40,7 +40,7 @@ func TestKillDurable(t *testing.T) {
 			var slowest time.Duration
 			for n := range times(200, 8) {
 				w.progress(20)
-				time.Sleep(rand.N(20 * time.Millisecond))
+				<-time.After(rand.N(20 * time.Millisecond))
 				s.kill()
 				slowest = max(slowest, s.start())
 				w.everybody(n + 2)

@@ -82,7 +82,7 @@ func TestMemory(t *testing.T) {
 		case 200:
 		case 503, 409:
 			refused++
-			time.Sleep(5 * time.Millisecond) // as told
+			<-time.After(5 * time.Millisecond) // as told
 		default:
 			t.Fatalf("%d %s", status, answer)
 		}

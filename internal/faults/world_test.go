@@ -74,12 +74,13 @@ func (w *world) everybody(n int) {
 func (w *world) publish(ctx context.Context, number uint32, every time.Duration) {
 	client := &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}
 	defer client.CloseIdleConnections()
-	start := time.Now()
+	start, again := time.Now(), time.NewTicker(10*time.Millisecond)
+	defer again.Stop()
 	for n := 0; ctx.Err() == nil; n++ {
 		i := n % len(w.channels)
 		stamp := w.ledger.Next(uint32(i), number, time.Since(start).Nanoseconds())
 		body := fmt.Sprintf(`{"channel":%q,"idempotencyKey":"%d-%d","data":%s}`, w.channels[i], number, n, stamp.Append(nil, 200))
-		for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		for begin := time.Now(); ; <-again.C {
 			status, answer := post(client, "http://"+w.server.listen+"/v1/publish", body)
 			var told struct{ Position position }
 			if status == 200 && json.Unmarshal(answer, &told) == nil {

@@ -194,8 +194,10 @@ func TestNothingBetweenSnapshotAndUpdates(t *testing.T) {
 		})
 	}
 	var later []*board
+	pace := time.NewTicker(700 * time.Millisecond) // at any point of a second
+	defer pace.Stop()
 	for range 4 {
-		time.Sleep(700 * time.Millisecond) // at any point of a second; nothing is waited for
+		<-pace.C
 		later = append(later, watch(g))
 	}
 	count, value := first.counter("user.action")

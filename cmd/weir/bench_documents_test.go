@@ -20,16 +20,18 @@ import (
 	"github.com/coder/websocket"
 )
 
-// TestMeasureEditors is a measurement, for docs/documents.md: editors of one document of 100 KB who make ten operations
-// a second each. It tells how long an operation takes from being sent to being received by the others, and what
-// the relay needs. MEASURE=10s says for how long.
-func TestMeasureEditors(t *testing.T) {
-	span, err := time.ParseDuration(os.Getenv("MEASURE"))
-	if err != nil {
-		t.Skip("MEASURE says for how long")
+// BenchmarkEditors is 50 editors of one document of 100 KB who make ten operations a second each, for docs/documents.md.
+// It measures how long an operation takes from being sent to being received by the others, and what the relay needs. Each
+// operation of the benchmark is 12 seconds of that.
+func BenchmarkEditors(b *testing.B) {
+	s := startDaemon(b)
+	for b.Loop() {
+		edit(b, s)
 	}
-	const editors, size, every = 50, 100 << 10, 100 * time.Millisecond
-	s := startDaemon(t)
+}
+
+func edit(t *testing.B, s *daemon) {
+	const editors, size, every, span = 50, 100 << 10, 100 * time.Millisecond, 12 * time.Second
 	s.put(t, "/v1/documents/measured", fmt.Sprintf(`{"text":%q}`, strings.Repeat("a line of text. ", size/16)))
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), span+30*time.Second)
@@ -61,11 +63,12 @@ func TestMeasureEditors(t *testing.T) {
 	all.Wait()
 	share := (s.cpu(t) - before).Seconds() / time.Since(measuredFrom).Seconds()
 	slices.Sort(took)
-	at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))].Round(100 * time.Microsecond) }
-	t.Logf("%d receipts; p50 %v, p99 %v, max %v; %.2f core; %d operations were not made because the last was not answered",
-		len(took), at(0.5), at(0.99), at(1), share, late)
+	at := func(q float64) float64 { return float64(took[int(q*float64(len(took)-1))].Microseconds()) / 1000 }
 	if took == nil || s.cmd.ProcessState != nil {
 		t.Fatal("nothing was measured")
+	}
+	for unit, v := range map[string]float64{"receipts": float64(len(took)), "p50-ms": at(0.5), "p99-ms": at(0.99), "max-ms": at(1), "cores": share, "late": float64(late)} {
+		t.ReportMetric(v, unit)
 	}
 }
 
@@ -151,7 +154,7 @@ func numberOf(b []byte, key string) uint64 {
 	return n
 }
 
-func (s *daemon) put(t *testing.T, path, body string) {
+func (s *daemon) put(t testing.TB, path, body string) {
 	t.Helper()
 	out, err := exec.Command("curl", "-sf", "-X", "PUT", "-H", "Authorization: Bearer dev", "--data-binary", body, s.url+path).CombinedOutput()
 	if err != nil {
@@ -160,7 +163,7 @@ func (s *daemon) put(t *testing.T, path, body string) {
 }
 
 // cpu is what the process has used so far.
-func (s *daemon) cpu(t *testing.T) time.Duration {
+func (s *daemon) cpu(t testing.TB) time.Duration {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
 	if err != nil {
