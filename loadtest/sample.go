@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"weir/internal/process"
 	"weir/loadtest/record"
 )
 
@@ -36,7 +37,7 @@ const hiccupPeriod = 5 * time.Millisecond
 func newSampler(e *engine, t *trial) *sampler {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sampler{
-		e: e, t: t, last: t.before, shown: t.before, lastCPU: ownCPU(), hiccup: record.NewMeter(3), cancel: cancel,
+		e: e, t: t, last: t.before, shown: t.before, lastCPU: int64(process.CPUTime()), hiccup: record.NewMeter(3), cancel: cancel,
 		ended: make(chan struct{}), asked: make(chan struct{}), spent: &gauge{},
 	}
 	s.shownMe = s.lastCPU
@@ -93,7 +94,7 @@ func (s *sampler) sample(now int64) {
 		return
 	}
 	c := s.e.tally.read()
-	cpu := ownCPU()
+	cpu := int64(process.CPUTime())
 	server, rss := s.spent.take()
 	end := now / s.t.interval * s.t.interval
 	s.rows = append(s.rows, record.Bucket{

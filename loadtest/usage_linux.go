@@ -15,7 +15,6 @@ import (
 
 const (
 	tick = int64(time.Second) / 100 // the kernel's USER_HZ, the same on every platform Go runs on
-
 )
 
 // processUsage reads a process's CPU and memory.
@@ -36,15 +35,6 @@ func processUsage(pid int) (cpu, rss int64, err error) {
 		}
 	}
 	return (n[0] + n[1]) * tick, n[2] * int64(os.Getpagesize()), nil
-}
-
-// ownCPU is the CPU time of this process so far, in ns.
-func ownCPU() int64 {
-	var u unix.Rusage
-	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return u.Utime.Nano() + u.Stime.Nano()
 }
 
 // listeners finds the processes that listen on a TCP port of this machine.

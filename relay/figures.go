@@ -2,9 +2,9 @@ package relay
 
 import (
 	gometrics "runtime/metrics"
-	"syscall"
 	"time"
 
+	"weir/internal/process"
 	"weir/internal/wire"
 )
 
@@ -61,7 +61,7 @@ func (c *Core) Figures() Figures {
 		WS: m.openOf("ws"), SSE: m.openOf("sse"), Connections: r.open(),
 		Channels: b.Channels, Items: b.Items, Subscriptions: int64(m.subscriptions.Get()),
 		Queued: p.Queued, Stalled: p.Stalled, Backlog: p.Backlog,
-		Memory: memoryInUse(), CPU: processTime(),
+		Memory: memoryInUse(), CPU: process.CPUTime(),
 		Sent: p.Bytes, Events: m.events.Get(), Commands: m.framesIn.Get(),
 	}
 	for _, x := range r.batchers {
@@ -118,13 +118,4 @@ func memoryInUse() uint64 {
 	sample := []gometrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	gometrics.Read(sample)
 	return sample[0].Value.Uint64() - sample[1].Value.Uint64()
-}
-
-// processTime is the processor time that the process has used.
-func processTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

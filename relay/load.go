@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"weir/internal/process"
 )
 
 // loadSpan is how far back the load looks, at least.
@@ -13,8 +15,8 @@ const loadSpan = 90 * time.Millisecond
 // lately: from 0 to 1. It may be called concurrently, and often. What the kernel does for the process outside of its
 // system calls does not count, so that a processor is full from some 0.9 on.
 func ProcessLoad() func() float64 {
-	m := &loadMeter{at: time.Now(), used: processTime()}
-	return func() float64 { return m.share(time.Now(), processTime, runtime.GOMAXPROCS(0)) }
+	m := &loadMeter{at: time.Now(), used: process.CPUTime()}
+	return func() float64 { return m.share(time.Now(), process.CPUTime, runtime.GOMAXPROCS(0)) }
 }
 
 // loadMeter measures the load.

@@ -2,7 +2,8 @@ package config
 
 import (
 	"math"
-	"syscall"
+
+	"weir/internal/process"
 )
 
 // spareDescriptors are kept for listeners, logs, profiles and connections to others.
@@ -16,10 +17,9 @@ const (
 
 // ConnectionLimit is how many connections there may be in all, and what says so.
 func (c *Config) ConnectionLimit() (limit int, bound string) {
-	var r syscall.Rlimit
 	limit, bound = c.Limit.Connections, byConfiguration
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err == nil {
-		most := max(int(min(r.Cur, math.MaxInt32))-spareDescriptors, 1)
+	if files, known := process.DescriptorLimit(); known {
+		most := max(files-spareDescriptors, 1)
 		if limit == 0 || limit > most {
 			limit, bound = most, ByDescriptors
 		}
