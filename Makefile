@@ -6,6 +6,9 @@ SHELL := /bin/bash
 GO       ?= go
 BIN      := bin
 LINT     := v2.15.0
+VULN     := v1.4.0
+export BENCHSTAT := v0.0.0-20260908200009-22c9c6c9d4da
+SYSTEMS  := linux/arm64 darwin/arm64 windows/amd64
 FUZZTIME ?= 10s
 E2E      := cmd/weir/testdata/e2e
 CLIENT   := relay/web/client
@@ -13,10 +16,10 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: help build run test unit race lint client e2e faults simulate fuzz bench compare idle clean setup
+.PHONY: help build run setup test suites unit race systems fmt lint vuln cover client e2e faults simulate fuzz bench bench-diff compare idle clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/weir
 	$(GO) build -trimpath -o $(BIN)/weir ./cmd/weir
@@ -42,17 +45,30 @@ setup: ## Install what the tests need beside Go: Node.js and npm packages, a C c
 	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
 	@$(GO) mod download
 
-test: setup lint race client e2e ## Set up and run every test; the faults in their short form
+test: setup lint race systems client e2e ## Set up and run every test; the faults in their short form
 	$(GO) test ./relay/relaytest/simulate -count=1 -run "^TestSimulate$$" -seeds 60
 	@$(MAKE) --no-print-directory faults SHORT=1
 
+suites: ## Run the long forms of the tests: every fault, a simulated day, each decoder fuzzed for a minute, rare cases of the models (two hours, root)
+	$(MAKE) faults
+	$(MAKE) simulate
+	$(GO) test ./relay/relaytest/simulate -count=1 -timeout 60m -run "^TestSimulate$$" -seeds 600
+	WEIR_EVERY_BIT=1 $(GO) test ./broker/disk -count=1 -timeout 60m -run Damage
+	$(GO) test -count=1 -timeout 60m $$(grep -rl --include=*_test.go pgregory.net/rapid batch broker pool relay loadtest | xargs -n1 dirname | sort -u | sed s,^,./,) -rapid.checks=5000
+	$(MAKE) fuzz FUZZTIME=1m
+
 race: ## Unit tests with the race detector
-	$(GO) vet ./...
 	$(GO) test -race -shuffle=on -timeout 10m ./...
 	cd loadtest/peers/compare && $(GO) vet . && $(GO) test .
 
 unit: ## Unit tests without the race detector: quick
 	$(GO) test -shuffle=on ./...
+
+systems: ## Compile everything, tests too, for the other systems
+	@for s in $(SYSTEMS); do echo "go vet for $$s"; GOOS=$${s%/*} GOARCH=$${s#*/} $(GO) vet ./... || exit 1; done
+
+fmt: ## Format the Go files
+	gofmt -w $$(git ls-files '*.go')
 
 lint: $(BIN)/golangci-lint-$(LINT) ## Run the linters
 	$(BIN)/golangci-lint-$(LINT) run ./...
@@ -60,6 +76,19 @@ lint: $(BIN)/golangci-lint-$(LINT) ## Run the linters
 $(BIN)/golangci-lint-$(LINT):
 	GOBIN=$(CURDIR)/$(BIN)/lint $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT)
 	mv $(BIN)/lint/golangci-lint $@
+
+vuln: ## Look for known vulnerabilities in what is used, if the database can be reached (GOVULNDB names another)
+	@db=$${GOVULNDB:-https://vuln.go.dev}; case $$db in http*) curl -sf --max-time 20 -o /dev/null $$db/index/db.json || { \
+	  echo "NOT CHECKED: the vulnerability database at $$db cannot be reached" >&2; exit 0; } ;; esac; \
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@$(VULN) -db $$db ./...
+
+cover: ## Test coverage by package, and by line in bin/coverage.html
+	@mkdir -p $(BIN)
+	$(GO) test -coverpkg=./... -coverprofile=$(BIN)/coverage.out ./... >$(BIN)/coverage.log || { cat $(BIN)/coverage.log; exit 1; }
+	@awk -F '[: ]' 'NR > 1 { key = $$1 ":" $$2; n[key] = $$3; if ($$4 > 0) hit[key] } \
+	  END { for (k in n) { p = k; sub("/[^/]*$$", "", p); all[p] += n[k]; total += n[k]; if (k in hit) { got[p] += n[k]; sum += n[k] } } \
+	    for (p in all) printf "%5.1f%%  %s\n", 100 * got[p] / all[p], p | "sort -n"; close("sort -n"); printf "%5.1f%%  in all\n", 100 * sum / total }' $(BIN)/coverage.out
+	@$(GO) tool cover -html=$(BIN)/coverage.out -o $(BIN)/coverage.html
 
 client: ## Check the client for browsers: its types, its tests, and that what is committed is what it makes
 	cd $(CLIENT) && npm run --silent check
@@ -80,7 +109,10 @@ fuzz: ## Fuzz every decoder for FUZZTIME (10s) each
 	  done; done
 
 bench: ## Go benchmarks of the packages, for benchstat
-	GOMAXPROCS=1 $(GO) test -run '^$$' -bench . -count=3 ./batch ./broker ./pool ./relay ./internal/wire
+	GOMAXPROCS=1 $(GO) test -run '^$$' -bench . -count=3 ./batch ./broker/... ./pool ./relay/... ./internal/...
+
+bench-diff: ## Compare the benchmarks with those of the commit in .ci/baseline, or BASE=commit; fails if something got worse
+	@.ci/bench-diff
 
 compare: ## Measure weir beside its peers and write docs/benchmarks.md (40 min; QUICK=1: two)
 	loadtest/compare.sh

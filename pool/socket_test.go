@@ -25,7 +25,9 @@ func tcpPair(t testing.TB, small bool) (near, far *net.TCPConn) {
 	d := net.Dialer{Control: func(_, _ string, rc syscall.RawConn) error {
 		var err error
 		if small {
-			_ = rc.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
+			_ = rc.Control(func(fd uintptr) {
+				err = syscall.SetsockoptInt(socketHandle(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096)
+			})
 		}
 		return err
 	}}

@@ -18,7 +18,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -163,7 +162,11 @@ func TestBenchExitCodes(t *testing.T) {
 	cutting := new(faulty)
 	cutting.publish = after(10, cutting.cut)
 	losing := (&faulty{publish: func(int) outcome { return lose }}).start(t)
-	interrupting := (&faulty{publish: after(10, func() { _ = syscall.Kill(os.Getpid(), syscall.SIGINT) })}).start(t)
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	interrupting := (&faulty{publish: after(10, func() { _ = self.Signal(os.Interrupt) })}).start(t)
 	run := func(address string, args ...string) []string {
 		return append(append(slices.Clone(brief), "--url", address), args...)
 	}
