@@ -60,11 +60,28 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// pages are the README and all documents.
+// TestRenamedMetrics holds that a metric with an old name is in the changelog, with the new one.
+func TestRenamedMetrics(t *testing.T) {
+	renamed := regexp.MustCompile("\\| `(weir_\\w+)` \\|[^\n]*Deprecated name of (weir_\\w+)")
+	listed := make(map[string]string)
+	for _, m := range regexp.MustCompile("(?m)^\\| `(weir_\\w+)` \\| `(weir_\\w+)` \\|$").FindAllStringSubmatch(readPage(t, filepath.Join(root, "CHANGELOG.md")), -1) {
+		listed[m[1]] = m[2]
+	}
+	for _, m := range renamed.FindAllStringSubmatch(readPage(t, filepath.Join(root, "docs", "metrics.md")), -1) {
+		if listed[m[1]] != m[2] {
+			t.Errorf("CHANGELOG.md does not list that %s is %s now", m[1], m[2])
+		}
+	}
+}
+
+// pages are the README, its neighbours and all documents.
 func pages(t *testing.T) []string {
 	t.Helper()
-	list := []string{filepath.Join(root, "README.md")}
-	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, d fs.DirEntry, err error) error {
+	list, err := filepath.Glob(filepath.Join(root, "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir(filepath.Join(root, "docs"), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.Name() == "node_modules" {
 			return filepath.SkipDir
 		}

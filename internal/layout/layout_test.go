@@ -34,7 +34,8 @@ var rules = []rule{
 const testOnly = "relay/relaytest"
 
 // top is what may stand at the top level.
-var top = []string{"relay", "broker", "batch", "pool", "cmd", "loadtest", "docs", "internal", "go.mod", "go.sum", "Makefile", "README.md", "LICENSE"}
+var top = []string{"relay", "broker", "batch", "pool", "cmd", "loadtest", "docs", "internal", "go.mod", "go.sum", "Makefile", "README.md", "LICENSE",
+	"CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"}
 
 // packages calls f for every folder that holds Go files, with its import statements by file.
 func packages(t *testing.T, f func(dir string, files map[string]*file)) {
