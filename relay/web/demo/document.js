@@ -15,6 +15,15 @@ doc.on('status', ({ status }) => {
 })
 doc.on('change', ({ local }) => local && ($('saved').textContent = 'saving'))
 
+// A relay that keeps nothing on disk has begun the document anew: what it had is still here.
+let lost = ''
+doc.on('lost', ({ text }) => {
+	lost = text
+	$('gone').hidden = false
+})
+$('again').onclick = () => doc.edit([{ from: 0, to: 0, insert: lost }])
+doc.on('change', () => doc.text.includes(lost) && ($('gone').hidden = true)) // by whom it was put back does not matter
+
 const moved = new Map() // by connection: where its caret was seen last, and since when; its label fades
 
 // Where others are is painted on a copy of the text that lies behind the textarea.

@@ -67,6 +67,10 @@ export interface DocEvents {
         code: string;
         message: string;
     };
+    /** The relay has begun the document anew, without what was saved: text is what it had. Edits that were not saved stay. */
+    lost: {
+        text: string;
+    };
 }
 /**
  * A shared text. Edits are there at once and sent one after the other; what others do meanwhile is moved over them, so

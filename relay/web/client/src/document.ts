@@ -21,6 +21,8 @@ export interface DocEvents {
   /** The connection, or whether everything is saved, is different now. */
   status: { status: Status; reason: string }
   error: { code: string; message: string }
+  /** The relay has begun the document anew, without what was saved: text is what it had. Edits that were not saved stay. */
+  lost: { text: string }
 }
 
 /**
@@ -167,8 +169,9 @@ export function openText(id: string, src: string, live: Weir['live']): Doc {
         most = ((m.limits?.message ?? 65536) - 500) / 6 | 0 // what is not text has room in 500 bytes, and JSON has six for a unit
         return
       case 'document':
-      case 'resync':
+      case 'resync': {
         status = 'open'
+        const lost = epoch && epoch !== m.epoch && !m.operations && m.text !== base && base
         epoch = m.epoch
         if (m.operations) m.operations.forEach(remote)
         else {
@@ -182,7 +185,10 @@ export function openText(id: string, src: string, live: Weir['live']): Doc {
         m.cursors.forEach(mark)
         tell('cursors', cursors)
         flush(true)
-        return say()
+        say()
+        if (lost) tell('lost', { text: lost })
+        return
+      }
       case 'operation':
         return remote(m)
       case 'cursor':

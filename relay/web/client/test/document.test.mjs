@@ -60,3 +60,33 @@ test('cursors of others move with the text, and stand behind what their owner ty
   assert.equal(doc.cursors.size, 0)
   doc.close()
 })
+
+test('a relay that has lost the document is told of with what it had, and what was not saved stays', () => {
+  const relay = new Relay()
+  const link = relay.join('a')
+  const doc = openDocument('d', 'a', link)
+  const lost = []
+  doc.on('lost', (e) => lost.push(e.text))
+  const [l] = relay.links
+  const all = () => { for (let i = 0; i < 5; i++) relay.take(l), relay.give(l) }
+  relay.open(l)
+  all()
+  doc.edit([{ from: 0, to: 0, insert: 'hello' }])
+  all()
+  relay.cut(l)
+  doc.edit([{ from: 5, to: 5, insert: ' world' }])
+  relay.open(l) // with the same text, in the same epoch
+  all()
+  assert.deepEqual([lost, relay.text], [[], 'hello world'])
+  relay.cut(l)
+  doc.edit([{ from: 11, to: 11, insert: '!' }])
+  Object.assign(relay, { text: '', log: [] })
+  l.up = true
+  l.hear({ type: 'connected', write: true })
+  l.hear({ type: 'document', epoch: 'another', version: 0, text: '', cursors: [] })
+  assert.deepEqual([lost, doc.text], [['hello world'], '!'])
+  doc.edit([{ from: 0, to: 0, insert: lost[0] }])
+  all()
+  assert.equal(relay.text, 'hello world!')
+  doc.close()
+})
