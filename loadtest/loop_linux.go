@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"weir/internal/epoll"
 )
 
 // eventCount is how many connections are announced at once.
@@ -18,16 +20,17 @@ const eventCount = 1024
 // epollLoop is a loop of one thread and one epoll instance, over plain TCP sockets without blocking.
 type epollLoop struct {
 	loopConfig
-	epoll, wake int
-	done        chan struct{} // closed when the thread has left
-	quit        atomic.Bool
-	posted      inbox
+	set    epoll.Set
+	wake   int           // an eventfd of the set
+	done   chan struct{} // closed when the thread has left
+	quit   atomic.Bool
+	posted inbox
 
 	// Owned by the loop.
 	socks   []*epollSocket // by slot
 	free    []int32
 	buf     []byte
-	events  []unix.EpollEvent
+	events  []epoll.Event
 	backlog []func()
 }
 
@@ -36,24 +39,23 @@ func newLoop(cfg loopConfig) (loop, error) {
 	if cfg.dial != nil {
 		return newGoroutineLoop(cfg), nil
 	}
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	set, err := epoll.New()
 	if err != nil {
-		return nil, fmt.Errorf("epoll_create: %w", err)
+		return nil, err
 	}
 	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
-		discard(epoll)
+		_ = set.Close()
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	l := &epollLoop{
-		loopConfig: cfg, epoll: epoll, wake: wake, done: make(chan struct{}),
-		buf: make([]byte, readBuffer), events: make([]unix.EpollEvent, eventCount),
+		loopConfig: cfg, set: set, wake: wake, done: make(chan struct{}),
+		buf: make([]byte, readBuffer), events: make([]epoll.Event, eventCount),
 	}
-	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: -1}
-	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, wake, &ev); err != nil {
-		discard(epoll)
+	if err := set.Add(wake, epoll.Event{Events: epoll.Read, Fd: -1}); err != nil {
+		_ = set.Close()
 		discard(wake)
-		return nil, fmt.Errorf("epoll_ctl: %w", err)
+		return nil, err
 	}
 	go l.run()
 	return l, nil
@@ -113,7 +115,7 @@ func (l *epollLoop) run() {
 			s.close()
 		}
 	}
-	discard(l.epoll)
+	_ = l.set.Close() // nothing waits any more
 	discard(l.wake)
 }
 
@@ -127,14 +129,14 @@ func (l *epollLoop) wait(next int64) int {
 		t := unix.NsecToTimespec(max(next-l.clock.now(), 0))
 		ts = &t
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(l.epoll), uintptr(unsafe.Pointer(&l.events[0])),
+	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(l.set.FD()), uintptr(unsafe.Pointer(&l.events[0])),
 		uintptr(len(l.events)), uintptr(unsafe.Pointer(ts)), 0, 0)
 	if errno == unix.ENOSYS { // before Linux 5.11: milliseconds
 		ms := -1
 		if ts != nil {
 			ms = int((ts.Nano() + 999_999) / 1_000_000)
 		}
-		m, _ := unix.EpollWait(l.epoll, l.events, ms)
+		m, _ := unix.EpollWait(l.set.FD(), l.events, ms)
 		return max(m, 0)
 	}
 	if errno != 0 {
@@ -153,7 +155,7 @@ func (l *epollLoop) runPosted() {
 
 // event handles what epoll says about one socket. Pad holds the socket's generation: a slot that was
 // freed and taken again within one round must not get its predecessor's events.
-func (l *epollLoop) event(ev *unix.EpollEvent) {
+func (l *epollLoop) event(ev *epoll.Event) {
 	if ev.Fd < 0 {
 		var b [8]byte
 		_, _ = unix.Read(l.wake, b[:]) // only resets it

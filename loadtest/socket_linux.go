@@ -3,12 +3,13 @@ package loadtest
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"weir/internal/epoll"
+	"weir/internal/rawsock"
 )
 
 // headBuffer is how much is read to find the next head when payloads are thrown away.
@@ -48,11 +49,7 @@ func (s *epollSocket) connect(source netip.Addr) error {
 	if err := unix.Connect(fd, sockaddr(to)); err != nil && err != unix.EINPROGRESS {
 		return fmt.Errorf("connect %v: %w", to, err)
 	}
-	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: s.slot, Pad: s.generation}
-	if err := unix.EpollCtl(s.l.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
-		return fmt.Errorf("epoll_ctl: %w", err)
-	}
-	return nil
+	return s.l.set.Add(fd, epoll.Event{Events: epoll.Read | epoll.Write | epoll.Edge, Fd: s.slot, Pad: s.generation})
 }
 
 func sockaddr(a netip.AddrPort) unix.Sockaddr {
@@ -79,36 +76,33 @@ func (s *epollSocket) finishConnect() {
 // handler does not want to see never leaves the kernel: MSG_TRUNC throws it away there.
 func (s *epollSocket) read() {
 	for s.fd >= 0 && !s.paused {
-		skip := s.h.skips()
-		size, truncate := readBuffer, 0
-		switch {
-		case skip >= headBuffer/2:
-			size, truncate = skip, unix.MSG_TRUNC
-		case skip > 0:
-			size = headBuffer
+		size, skip := readBuffer, s.h.skips()
+		var n int
+		var err error
+		if skip >= headBuffer/2 {
+			size = skip
+			n, err = rawsock.Skip(s.fd, size)
+		} else {
+			if skip > 0 {
+				size = headBuffer
+			}
+			n, err = rawsock.Receive(s.fd, s.l.buf[:size])
 		}
-		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(s.fd), uintptr(unsafe.Pointer(&s.l.buf[0])),
-			uintptr(size), uintptr(unix.MSG_DONTWAIT|truncate), 0, 0)
 		switch {
-		case errno == unix.EAGAIN:
+		case err == unix.EAGAIN:
 			return
-		case errno == unix.EINTR:
-			continue
-		case errno != 0:
-			s.fail(errno)
+		case err != nil:
+			s.fail(err)
 			return
-		case n == 0:
-			s.fail(io.EOF)
-			return
-		case truncate != 0:
-			s.h.discarded(int(n))
+		case skip >= headBuffer/2:
+			s.h.discarded(n)
 		default:
 			if err := s.h.received(s.l.buf[:n]); err != nil {
 				s.fail(err)
 				return
 			}
 		}
-		if int(n) < size {
+		if n < size {
 			return
 		}
 	}
@@ -126,19 +120,9 @@ func (s *epollSocket) send(b []byte) {
 }
 
 // write gives the kernel what it takes and says how much that was. Errors show on the next read.
-func (s *epollSocket) write(b []byte) (written int) {
-	for written < len(b) {
-		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(&b[written])),
-			uintptr(len(b)-written), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
-		if errno == unix.EINTR {
-			continue
-		}
-		if errno != 0 {
-			break
-		}
-		written += int(n)
-	}
-	return written
+func (s *epollSocket) write(b []byte) int {
+	n, _ := rawsock.Send(s.fd, b)
+	return n
 }
 
 func (s *epollSocket) flush() {

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"weir/internal/rawsock"
 )
 
 // quiet is an Owner that nothing should happen to.
@@ -101,7 +103,7 @@ func fanOut(b *testing.B, subs, messages int, tailed bool) {
 func BenchmarkWrite(b *testing.B) {
 	ways := map[string]func(fd int, nc net.Conn, body []byte) (int, error){
 		"net.Conn": func(_ int, nc net.Conn, body []byte) (int, error) { return nc.Write(body) },
-		"sendto":   func(fd int, _ net.Conn, body []byte) (int, error) { return send(fd, body) },
+		"sendto":   func(fd int, _ net.Conn, body []byte) (int, error) { return rawsock.Send(fd, body) },
 	}
 	for way, write := range ways {
 		for _, messages := range []int{1, 50} {

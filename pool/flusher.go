@@ -5,6 +5,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"weir/internal/rawsock"
 )
 
 // chunk is how much of a queue goes into one write. Stall is the time for one of them, so that a slow
@@ -82,7 +84,7 @@ func (c *Conn) drainOnce(buf []byte) (n int, then func(), err error) {
 	if len(c.queue.items) == 0 {
 		return 0, c.emptied(), nil
 	}
-	n, err = send(c.fd, c.queue.front(buf))
+	n, err = rawsock.Send(c.fd, c.queue.front(buf))
 	if n > 0 {
 		c.shard.wrote(n)
 		c.took(n)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"weir/internal/rawsock"
 )
 
 // state of a connection's output; it only grows.
@@ -66,7 +68,7 @@ func (c *Conn) Uncork() {
 // sendNow writes b to a socket and queues what it does not take. It answers false if the connection is
 // broken. The caller holds c.mu.
 func (c *Conn) sendNow(b []byte) bool {
-	n, err := send(c.fd, b)
+	n, err := rawsock.Send(c.fd, b)
 	c.shard.wrote(n)
 	if n == len(b) {
 		return true
@@ -94,7 +96,7 @@ func (c *Conn) put(parts []item) bool {
 			size += len(parts[count].b)
 			count++
 		}
-		n, err := send(c.fd, c.shard.concat(c, parts[:count], size))
+		n, err := rawsock.Send(c.fd, c.shard.concat(c, parts[:count], size))
 		c.shard.wrote(n)
 		if n < size {
 			return c.putRest(parts, n, err)

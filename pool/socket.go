@@ -3,6 +3,8 @@ package pool
 import (
 	"net"
 	"syscall"
+
+	"weir/internal/rawsock"
 )
 
 // rawDescriptor is the descriptor of nc's socket if nc may be read and written through it, else -1. The
@@ -15,16 +17,9 @@ func rawDescriptor(nc net.Conn) (int, syscall.RawConn) {
 	case interface{ RawSocket() *net.TCPConn }: // a wrapper whose reads and writes are those of its socket
 		tcp = nc.RawSocket()
 	}
-	if tcp == nil || !haveSend {
+	if tcp == nil || !rawsock.Supported {
 		return -1, nil
 	}
-	rc, err := tcp.SyscallConn()
-	if err != nil {
-		return -1, nil
-	}
-	fd := -1
-	if err := rc.Control(func(n uintptr) { fd = int(n) }); err != nil {
-		return -1, nil // it is closed: writing will say so
-	}
+	fd, rc, _ := rawsock.Descriptor(tcp) // of one that is closed there is none: writing will say so
 	return fd, rc
 }

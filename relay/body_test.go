@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
-	"weir/internal/units"
 	"weir/relay/jsonbody"
 )
 
@@ -65,34 +63,5 @@ func TestDecodeObject(t *testing.T) {
 	}
 	if b.Name != "hello" || b.List[0] != "one" || string(b.Any) != `{"k":"v"}` {
 		t.Errorf("what was read shares memory with the request: %+v", b)
-	}
-}
-
-func TestQuotas(t *testing.T) {
-	q := newQuotas(units.Rate{Count: 2, Per: time.Second})
-	now := time.Now()
-	for i := range 4 {
-		if !q.take("u1", now) {
-			t.Fatal(i)
-		}
-	}
-	if q.take("u1", now) || !q.take("u2", now) || !q.take("u1", now.Add(600*time.Millisecond)) {
-		t.Error("each user has a burst of twice the rate, and gets the rate back")
-	}
-	for i := range 3 * quotaUsers * len(q.parts) {
-		q.take(fmt.Sprint("x", i), now)
-	}
-	total := 0
-	for i := range q.parts {
-		total += len(q.parts[i].users)
-	}
-	if total > quotaUsers*len(q.parts) {
-		t.Errorf("%d users are remembered", total)
-	}
-	free := newQuotas(units.Rate{})
-	for range 1000 {
-		if !free.take("u", now) {
-			t.Fatal("a rate without a limit has one")
-		}
 	}
 }

@@ -274,7 +274,7 @@ func TestDeskOwesNoMore(t *testing.T) {
 		}
 	}
 	running.Wait()
-	_ = k.file.Close()
+	_ = k.set.Close()
 }
 
 // Who goes away while something is owed costs nothing, and what was owed goes to nobody else.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/internal/ratelimit"
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/problem"
@@ -17,7 +18,7 @@ func (s *session) command(b []byte) {
 	}
 	now := time.Now()
 	limit := s.relay.cfg.Limit.Commands
-	if !s.commands.take(limit, 2*float64(limit.Count), now) {
+	if !s.commands.Take(limit, 2*float64(limit.Count), now) {
 		s.end(closing{code: wire.CloseRateLimit, reason: "too many commands"})
 		return
 	}
@@ -167,20 +168,20 @@ func (s *session) submit(c *wire.Command, now time.Time, how haste) (broker.Rece
 // takePublish says whether the session may publish to a namespace now, for all it has published.
 func (s *session) takePublish(ns *namespace, now time.Time) bool {
 	if s.conn == nil { // of a request, which knows nothing of those before
-		return ns.posts.take(s.user, now)
+		return ns.posts.Take(s.user, now)
 	}
-	return s.bucketOf(ns).take(ns.rate, 2*float64(ns.rate.Count), now)
+	return s.bucketOf(ns).Take(ns.rate, 2*float64(ns.rate.Count), now)
 }
 
 // bucketOf limits the session's publishes to a namespace.
-func (s *session) bucketOf(ns *namespace) *bucket {
+func (s *session) bucketOf(ns *namespace) *ratelimit.Bucket {
 	for i := range s.rates {
 		if s.rates[i].ns == ns {
-			return &s.rates[i].bucket
+			return &s.rates[i].Bucket
 		}
 	}
 	s.rates = append(s.rates, nsBucket{ns: ns})
-	return &s.rates[len(s.rates)-1].bucket
+	return &s.rates[len(s.rates)-1].Bucket
 }
 
 // history answers with changes from the log.

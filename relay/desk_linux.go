@@ -2,32 +2,27 @@ package relay
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
-	"time"
+
+	"weir/internal/epoll"
+	"weir/internal/rawsock"
 )
 
-// desk is where connections wait: one epoll set, whose own descriptor waits in the runtime's poller. Its goroutine
-// alone reads, answers, closes and passes on its guests; what may take time, others do for it, who then ring.
+// desk is where connections wait: one epoll set. Its goroutine alone reads, answers, closes and passes on its guests; what may take time, others do for it, who then ring.
 type desk struct {
 	// Set once.
 	lane *lane
 	most int // may be owed
-	fd   int
-	file *os.File
-	rc   syscall.RawConn
-	look func(uintptr) bool // poll
+	set  *epoll.Waiter
 
 	// Owned by run.
 	teller
 	clerk   clerk
 	buf     []byte
-	events  []syscall.EpollEvent
-	found   int // of events
+	ready   []epoll.Event // valid until the next wait
 	settled []pledge
 	loaded  []load
 	paying  []*guest       // of whose answers some have been settled
@@ -40,7 +35,6 @@ type desk struct {
 	closed bool
 
 	// Atomic.
-	rung   atomic.Bool // run is being woken
 	ending atomic.Bool
 }
 
@@ -48,36 +42,21 @@ type desk struct {
 const maxEvents = 64
 
 func newDesk(r *Relay, l *lane) (*desk, error) {
-	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	set, err := epoll.NewWaiter("desk", maxEvents)
 	if err != nil {
 		return nil, fmt.Errorf("open desk: %w", err)
 	}
-	if err := syscall.SetNonblock(fd, true); err != nil { // or os.NewFile would not use the runtime's poller
-		_ = syscall.Close(fd)
-		return nil, fmt.Errorf("open desk: %w", err)
-	}
-	k := &desk{lane: l, most: maxPledges, fd: fd, file: os.NewFile(uintptr(fd), "desk"), buf: make([]byte, maxPlain), events: make([]syscall.EpollEvent, maxEvents)}
+	k := &desk{lane: l, most: maxPledges, set: set, buf: make([]byte, maxPlain)}
 	k.relay, k.room = r, k.most
-	k.durable, k.look = k.admit, k.poll
-	k.clerk.ring, k.clerk.bell, k.clerk.closed, k.clerk.contain = k.ring, make(chan struct{}, 1), make(chan struct{}), r.contain
-	if k.rc, err = k.file.SyscallConn(); err == nil {
-		err = k.file.SetReadDeadline(time.Time{}) // which is how it is rung
-	}
-	if err != nil {
-		_ = k.file.Close()
-		return nil, fmt.Errorf("open desk: %w", err)
-	}
+	k.durable = k.admit
+	k.clerk.ring, k.clerk.bell, k.clerk.closed, k.clerk.contain = set.Wake, make(chan struct{}, 1), make(chan struct{}), r.contain
 	return k, nil
 }
 
 // enter takes a guest in. It answers false if it cannot.
 func (k *desk) enter(g *guest) bool {
-	rc, err := g.SyscallConn()
+	fd, _, err := rawsock.Descriptor(g)
 	if err != nil {
-		return false
-	}
-	fd := -1
-	if err := rc.Control(func(n uintptr) { fd = int(n) }); err != nil {
 		return false
 	}
 	k.mu.Lock()
@@ -91,7 +70,7 @@ func (k *desk) enter(g *guest) bool {
 	k.guests[fd] = g
 	g.seat = &seat{fd: fd}
 	g.seated.Store(true)
-	if err := k.control(syscall.EPOLL_CTL_ADD, fd); err != nil {
+	if err := k.watch(fd); err != nil {
 		k.guests[fd] = nil
 		g.seat = nil
 		g.seated.Store(false)
@@ -100,10 +79,9 @@ func (k *desk) enter(g *guest) bool {
 	return true
 }
 
-// control puts a descriptor into the set, or takes it out.
-func (k *desk) control(op, fd int) error {
-	e := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP, Fd: int32(fd)}
-	return syscall.EpollCtl(k.fd, op, fd, &e)
+// watch puts a descriptor into the set.
+func (k *desk) watch(fd int) error {
+	return k.set.Add(fd, epoll.Event{Events: epoll.Read, Fd: int32(fd)})
 }
 
 // forget takes a guest out before it goes elsewhere or is closed.
@@ -146,34 +124,14 @@ func (k *desk) run() {
 
 // wait waits until guests have something to say, or somebody has rung.
 func (k *desk) wait() {
-	k.found = 0
-	if err := k.rc.Read(k.look); err != nil { // it was rung
-		_ = k.file.SetReadDeadline(time.Time{})
-		k.rung.Store(false)
-	}
+	k.ready, _ = k.set.Wait() // it is closed after run has ended
 	k.today()
-}
-
-// poll looks who has something to say. An error is an empty set: the next wait tells.
-func (k *desk) poll(uintptr) bool {
-	k.found, _ = syscall.EpollWait(k.fd, k.events, 0)
-	return k.found > 0
-}
-
-// past is a deadline that ends a wait at once.
-var past = time.Unix(1, 0)
-
-// ring wakes run, which looks at what there is then. It may be called from any goroutine.
-func (k *desk) ring() {
-	if !k.rung.Swap(true) {
-		_ = k.file.SetReadDeadline(past)
-	}
 }
 
 // stop ends run.
 func (k *desk) stop() {
 	k.ending.Store(true)
-	k.ring()
+	k.set.Wake()
 }
 
 // end has nobody come any more, reads what has come, and lets go of all who are owed nothing.
@@ -196,16 +154,13 @@ func (k *desk) end() {
 
 // turns gives those who have something to say their turns.
 func (k *desk) turns() {
-	if k.found <= 0 {
-		return
-	}
 	var present [maxEvents]*guest
 	k.mu.Lock()
-	for i, e := range k.events[:k.found] {
+	for i, e := range k.ready {
 		present[i] = k.guests[e.Fd]
 	}
 	k.mu.Unlock()
-	for _, g := range present[:k.found] {
+	for _, g := range present[:len(k.ready)] {
 		if g != nil {
 			k.turn(g)
 		}

@@ -37,7 +37,7 @@ func (f *front) run() error {
 			}
 			f.serving.Wait()
 			for _, k := range f.desks {
-				_ = k.file.Close()
+				_ = k.set.Close()
 			}
 			close(f.done)
 			return err

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"io"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"weir/internal/units"
@@ -195,26 +194,4 @@ func properClose(code int) bool {
 		return true
 	}
 	return code >= 3000 && code < 5000 // a client's own, echoed
-}
-
-// FuzzBucket demands that no more passes a bucket than burst and rate allow, whatever the clock does.
-func FuzzBucket(f *testing.F) {
-	f.Add(uint8(10), []byte{0, 1, 200, 3})
-	f.Add(uint8(0), []byte{0, 0, 0})
-	f.Fuzz(func(t *testing.T, rate uint8, steps []byte) {
-		var b bucket
-		now := time.Unix(1e9, 0)
-		begin := now
-		burst := 2 * float64(rate)
-		taken := 0
-		for _, s := range steps {
-			now = now.Add(time.Duration(s) * time.Millisecond)
-			if b.take(units.Rate{Count: int(rate), Per: time.Second}, burst, now) {
-				taken++
-			}
-		}
-		if most := burst + float64(rate)*now.Sub(begin).Seconds() + 1e-6; rate > 0 && float64(taken) > most {
-			t.Fatalf("%d taken, at most %v allowed", taken, most)
-		}
-	})
 }

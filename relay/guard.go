@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"weir/internal/ratelimit"
 	"weir/internal/units"
 	"weir/internal/wire"
 )
@@ -23,21 +24,21 @@ func (v *violation) Error() string { return v.reason }
 // guard watches the frame headers of one client, ahead of those who handle frames, who trust what it has let pass. It
 // follows RFC 6455, sections 5.2 to 5.5, and RFC 7692, section 6. It belongs to the reader.
 type guard struct {
-	head    [14]byte // of the frame that is being read
-	have    int8     // bytes of it
-	headed  int8     // length of the present frame's header
-	binary  bool     // binary messages are welcome; set once
-	skips   bool     // messages that are too large are passed over; set once. Without it they are violations
-	open    bool     // a message has begun and its last frame has not come
-	data    bool     // the present frame is of a message
-	began   bool     // the last feed has stopped at a frame that is to be passed over
-	skim    *skim    // of the present message, if it is too large
-	empty   int16    // fragments of the message so far
-	size    int      // of the message so far
-	left    uint64   // payload bytes of the frame still to come
-	over    bool     // a close frame has come, or its header; what stands behind it means nothing
-	at      int      // bytes of the present frame's payload that were passed over
-	control bucket   // pings and pongs
+	head    [14]byte         // of the frame that is being read
+	have    int8             // bytes of it
+	headed  int8             // length of the present frame's header
+	binary  bool             // binary messages are welcome; set once
+	skips   bool             // messages that are too large are passed over; set once. Without it they are violations
+	open    bool             // a message has begun and its last frame has not come
+	data    bool             // the present frame is of a message
+	began   bool             // the last feed has stopped at a frame that is to be passed over
+	skim    *skim            // of the present message, if it is too large
+	empty   int16            // fragments of the message so far
+	size    int              // of the message so far
+	left    uint64           // payload bytes of the frame still to come
+	over    bool             // a close frame has come, or its header; what stands behind it means nothing
+	at      int              // bytes of the present frame's payload that were passed over
+	control ratelimit.Bucket // pings and pongs
 }
 
 // maxSkipped is the size from which on a message is not even passed over.
@@ -170,7 +171,7 @@ func (g *guard) checkControl(fin bool, length uint64, opcode byte, pings units.R
 	if !fin || length > 125 {
 		return &violation{wire.CloseProtocol, "bad control frame"}
 	}
-	if opcode != wire.OpClose && !g.control.take(pings, 2*float64(pings.Count), time.Now()) {
+	if opcode != wire.OpClose && !g.control.Take(pings, 2*float64(pings.Count), time.Now()) {
 		return &violation{wire.ClosePolicy, "too many pings"}
 	}
 	g.over = opcode == wire.OpClose

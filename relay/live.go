@@ -136,7 +136,7 @@ func (s *session) liveMessage(data []byte, binary bool) {
 		return
 	}
 	limit := s.relay.cfg.Limit.Commands
-	if !s.commands.take(limit, 2*float64(limit.Count), time.Now()) {
+	if !s.commands.Take(limit, 2*float64(limit.Count), time.Now()) {
 		s.end(closing{code: wire.CloseRateLimit, reason: "too many messages"})
 		return
 	}

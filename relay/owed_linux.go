@@ -2,6 +2,8 @@ package relay
 
 import (
 	"syscall"
+
+	"weir/internal/rawsock"
 	"weir/relay/problem"
 )
 
@@ -66,7 +68,7 @@ func (k *desk) pay(g *guest) {
 	s := g.seat
 	b := s.tab
 	b.due = false
-	n, err := sendNow(s.fd, b.out[:b.ready])
+	n, err := rawsock.Send(s.fd, b.out[:b.ready])
 	if err != nil && err != syscall.EAGAIN { //nolint:errorlint // it is the kernel's, as it comes
 		k.leave(g)
 		return
@@ -99,7 +101,7 @@ func (k *desk) resume(g *guest, reason pause) {
 	k.serve(g, s.held)
 	if g.seated.Load() && s.deaf && s.pause == none && !s.last {
 		s.deaf = false
-		if err := k.control(syscall.EPOLL_CTL_ADD, s.fd); err != nil {
+		if err := k.watch(s.fd); err != nil {
 			k.leave(g)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"weir/batch"
 	"weir/broker"
+	"weir/internal/ratelimit"
 	"weir/internal/units"
 	"weir/internal/wire"
 	"weir/pool"
@@ -31,8 +32,8 @@ type namespace struct {
 	log        broker.Policy
 	message    int
 	rate       units.Rate
-	events     *EventStream // how a system tells the changes; nil: it has no streams of its own
-	posts      *quotas      // rate, for users who publish over HTTP
+	events     *EventStream     // how a system tells the changes; nil: it has no streams of its own
+	posts      *ratelimit.Users // rate, for users who publish over HTTP
 
 	meter   pool.Meter // deliveries
 	counted namespaceCounters
@@ -148,7 +149,7 @@ func newNamespace(name string, ns config.Namespace) (*namespace, error) {
 	n := &namespace{
 		name: name, subscribe: ns.Subscribe, publish: ns.Publish, presence: *ns.Presence,
 		batch:   batch.Options{Window: *ns.Batch.Window, Eager: *ns.Batch.Eager, Conflate: *ns.Batch.Conflate, Stretch: *ns.Batch.Stretch},
-		message: int(ns.Limit.Message), rate: ns.Limit.Rate, posts: newQuotas(ns.Limit.Rate),
+		message: int(ns.Limit.Message), rate: ns.Limit.Rate, posts: ratelimit.NewUsers(ns.Limit.Rate),
 		log: broker.Policy{History: *ns.History.Size, HistoryTTL: ns.History.TTL, HistoryBytes: max(1<<20, *ns.History.Size*bytesPerChange), Items: ns.Limit.Items,
 			Durable: ns.Durable, AfterDisk: ns.Deliver == config.AfterDisk},
 	}

@@ -21,6 +21,7 @@ import (
 	"weir/broker"
 	"weir/broker/disk"
 	"weir/internal/contain"
+	"weir/internal/ratelimit"
 	"weir/internal/units"
 	"weir/pool"
 	"weir/relay/auth"
@@ -57,7 +58,7 @@ type Relay struct {
 	systems     []System
 	settled     chan struct{} // closed when all systems have said which namespaces are theirs
 	topics      topics
-	quotas      *quotas
+	quotas      *ratelimit.Users
 	revocations revocations
 	refusals    refusals
 	busiest     busiest
@@ -130,9 +131,9 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	r.tickets = auth.NewTickets(0)
 	r.expiries = &expiries{now: r.now}
 	r.presence = &presence{relay: r}
-	r.quotas = newQuotas(r.cfg.Limit.Commands)
+	r.quotas = ratelimit.NewUsers(r.cfg.Limit.Commands)
 	if r.cfg.Dev {
-		r.quotas = newQuotas(units.Rate{}) // everyone may be user u1
+		r.quotas = ratelimit.NewUsers(units.Rate{}) // everyone may be user u1
 	}
 	r.metrics = newMetrics(r, set)
 	if err := r.startCore(); err != nil {

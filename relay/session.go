@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/internal/ratelimit"
 	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/auth"
@@ -55,7 +56,7 @@ type session struct {
 	// Owned by who has the turn, which reading guards.
 	reading  sync.Mutex
 	socket   socket // what frames are read from
-	commands bucket
+	commands ratelimit.Bucket
 	rates    []nsBucket // publishes by namespace
 	out      []byte     // frames of replies to the message being handled
 }
@@ -79,7 +80,7 @@ type departure struct {
 // nsBucket limits the publishes of a session to one namespace.
 type nsBucket struct {
 	ns *namespace
-	bucket
+	ratelimit.Bucket
 }
 
 // messageLimit bounds a message of the client in bytes.

@@ -58,7 +58,7 @@ func (s *session) passedOver(k *skim, size int) {
 	}
 	limit, now := s.relay.cfg.Limit.Commands, time.Now()
 	for range 1 + size/skippedPart {
-		if !s.commands.take(limit, 2*float64(limit.Count), now) {
+		if !s.commands.Take(limit, 2*float64(limit.Count), now) {
 			s.end(closing{code: wire.CloseRateLimit, reason: "too many commands"})
 			return
 		}

@@ -267,7 +267,7 @@ func (r *Relay) withToken(next UserHandler) fasthttp.RequestHandler {
 		if bad == nil && id.Anonymous {
 			bad = problem.Unauthorized
 		}
-		if bad == nil && !r.quotas.take(id.User, time.Now()) {
+		if bad == nil && !r.quotas.Take(id.User, time.Now()) {
 			bad = problem.RateLimited
 		}
 		if bad != nil {

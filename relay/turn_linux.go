@@ -4,6 +4,8 @@ import (
 	"io"
 	"slices"
 	"syscall"
+
+	"weir/internal/rawsock"
 )
 
 // turn reads what has come from a guest, once, and answers it.
@@ -68,7 +70,7 @@ func (k *desk) send(s *seat) (unsent []byte, err error) {
 	if len(k.waits) > 0 {
 		now = now[:k.waits[0].from]
 	}
-	n, err := sendNow(s.fd, now)
+	n, err := rawsock.Send(s.fd, now)
 	if err == syscall.EAGAIN { //nolint:errorlint // it is the kernel's, as it comes
 		err = nil
 	}
@@ -105,12 +107,12 @@ func (k *desk) mark(g *guest, answered bool) {
 // receive receives once. It answers all that has come of the guest's next request.
 func (k *desk) receive(g *guest) ([]byte, error) {
 	if len(g.seat.held) == 0 {
-		n, err := receiveNow(g.seat.fd, k.buf)
+		n, err := rawsock.Receive(g.seat.fd, k.buf)
 		return k.buf[:n], err
 	}
 	have := len(g.seat.held)
 	g.seat.held = slices.Grow(g.seat.held, min(max(have, 4<<10), maxPlain+maxHeaderBytes)) // no more than twice of what has come
-	n, err := receiveNow(g.seat.fd, g.seat.held[have:cap(g.seat.held)])
+	n, err := rawsock.Receive(g.seat.fd, g.seat.held[have:cap(g.seat.held)])
 	g.seat.held = g.seat.held[:have+n]
 	return g.seat.held, err
 }
@@ -119,7 +121,7 @@ func (k *desk) receive(g *guest) ([]byte, error) {
 func (k *desk) deafen(g *guest) {
 	if s := g.seat; !s.deaf {
 		s.deaf = true
-		_ = k.control(syscall.EPOLL_CTL_DEL, s.fd) // it is there
+		_ = k.set.Remove(s.fd) // it is there
 	}
 }
 

@@ -1,4 +1,4 @@
-package relay
+package ratelimit
 
 import (
 	"time"
@@ -6,15 +6,15 @@ import (
 	"weir/internal/units"
 )
 
-// bucket is a token bucket; its zero value is full. It belongs to one goroutine.
-type bucket struct {
+// Bucket is a token bucket; its zero value is full. It belongs to one goroutine.
+type Bucket struct {
 	used float64 // tokens taken and not yet back
 	at   time.Time
 }
 
-// take takes a token. It answers false if there is none: more than burst were taken within what rate
+// Take takes a token. It returns false if there is none: more than burst were taken within what rate
 // gives back. A rate without a limit always has one.
-func (b *bucket) take(rate units.Rate, burst float64, now time.Time) bool {
+func (b *Bucket) Take(rate units.Rate, burst float64, now time.Time) bool {
 	per := rate.PerSecond()
 	if per == 0 {
 		return true
