@@ -24,7 +24,6 @@ var uncontained = map[string]string{
 	"broker/disk/compact.go: go":                     "a command of its own; nothing is served",
 	"relay/relay.go: context.AfterFunc":              "a context's own cancel",
 	"relay/relay.go: ants.NewPool":                   "its workers are contained by its panic handler, and what is submitted by itself",
-	"relay/systems/notify/notify.go: ants.NewPool":   "its workers are contained by its panic handler, and what is submitted by itself",
 }
 
 // TestGoroutinesAreContained refuses what starts a goroutine past package contain in what is part of a serving process, and

@@ -17,14 +17,14 @@ import (
 	"weir/relay/config"
 )
 
-// mostAPNs is the most bytes of a payload, as Apple has it.
-const mostAPNs = 4096
+// maxAPNs bounds a payload, in bytes, as Apple does.
+const maxAPNs = 4096
 
-// providerLife is how long a token of ours is used: Apple refuses those older than an hour, and new ones that
+// providerLife is how long a provider token is used: Apple refuses those older than an hour, and new ones that
 // come more often than every 20 minutes.
 const providerLife = 50 * time.Minute
 
-// ParseAPNsKey reads a signing key, what stands in a .p8 file.
+// ParseAPNsKey parses a signing key, the contents of a .p8 file.
 func ParseAPNsKey(data []byte) (*ecdsa.PrivateKey, error) {
 	key, err := jwt.ParseECPrivateKeyFromPEM(data)
 	if err != nil || key.Curve.Params().BitSize != 256 {
@@ -50,14 +50,14 @@ func newAPNs(client *http.Client, c config.APNs, key *ecdsa.PrivateKey, ttl time
 		t.Header["kid"] = c.KeyID
 		value, err := t.SignedString(key)
 		if err != nil {
-			return "", time.Time{}, fmt.Errorf("sign for APNs: %w", err)
+			return "", time.Time{}, fmt.Errorf("sign for APNs: %w: %w", err, errNoToken)
 		}
 		return value, now.Add(providerLife), nil
 	}}
 	return a
 }
 
-// apnsMessage is the payload; members as Apple names them.
+// apnsMessage is the payload, with Apple's names.
 type apnsMessage struct {
 	APS struct {
 		Alert struct {
@@ -75,7 +75,7 @@ type apnsMessage struct {
 // apnsPriorities: 10 at once, 5 with regard to the battery, 1 when the device is awake anyway.
 var apnsPriorities = map[string]string{low: "1", normal: "5", high: "10"}
 
-func encodeAPNs(p *push) []byte {
+func encodeAPNs(p *payload) []byte {
 	m := apnsMessage{ID: p.ID, Data: p.Data, Truncated: p.Truncated}
 	m.APS.Alert.Title, m.APS.Alert.Body, m.APS.Thread = p.Title, p.Body, p.Tag
 	if p.Priority != low {
@@ -85,24 +85,11 @@ func encodeAPNs(p *push) []byte {
 }
 
 func (a *apns) send(ctx context.Context, d *device, n *notification) outcome {
-	body := n.fit(mostAPNs, encodeAPNs)
-	for again := false; ; again = true {
-		bearer, err := a.token.get(ctx)
-		if err != nil {
-			return outcome{verdict: alarming, problem: err.Error()}
-		}
-		o, stale := a.post(ctx, bearer, d, n, body)
-		if !stale {
-			return o
-		}
-		a.token.drop(bearer)
-		if again {
-			o.verdict = alarming
-			return o
-		}
-	}
+	body := n.fit(maxAPNs, encodeAPNs)
+	return a.token.use(ctx, func(bearer string) (outcome, bool) { return a.post(ctx, bearer, d, n, body) })
 }
 
+// post sends a notification with a token. It reports whether that is stale.
 func (a *apns) post(ctx context.Context, bearer string, d *device, n *notification, body []byte) (o outcome, stale bool) {
 	now := time.Now()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+d.Token, bytes.NewReader(body))
@@ -125,7 +112,7 @@ func (a *apns) post(ctx context.Context, bearer string, d *device, n *notificati
 		Reason    string `json:"reason"`
 		Timestamp int64  `json:"timestamp"` // milliseconds: since when the device is known to be gone
 	}
-	_ = json.Unmarshal(answer(resp), &problem) // without a reason, the status counts
+	_ = json.Unmarshal(readAnswer(resp), &problem) // without a reason, the status counts
 	o = judge(resp, now)
 	if o.verdict != delivered && len(problem.Reason) <= 64 {
 		o.problem += " " + problem.Reason

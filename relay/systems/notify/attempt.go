@@ -1,65 +1,65 @@
 package notify
 
 import (
-	"container/heap"
 	"context"
 	"log/slog"
 	"sync"
 	"time"
 
 	"weir/internal/retry"
+	"weir/relay/systems/internal/retryqueue"
 )
 
-// Between two tries at a device lies up to twice as long as before.
+// The bounds of the pauses between two attempts at a device, which double.
 const (
 	firstBackoff   = time.Second
 	longestBackoff = time.Minute
 )
 
-// attempt tells a device, and settles what comes of it. A panic while it is told gives the device up: a library that does not
-// like a key would do so again.
-func (q *queue) attempt(a *attempt) {
-	defer q.work.Done()
+// attempt sends to one device and notes the outcome. A panic while it is sent gives the device up: a library that does not
+// like a key would panic again.
+func (q *queue) attempt(ctx context.Context, b *retryqueue.Batch[target]) {
+	t, tries := b.Parts[0].Items[0], b.Parts[0].Tries+1
 	o := outcome{verdict: refused, problem: "internal"}
-	if a.device != nil {
-		q.contain.Do("push", func() { o = q.send(a) })
+	if t.device != nil {
+		q.contain.Do("push", func() { o = q.send(ctx, t) })
 	}
-	q.settle(a, o)
+	if ctx.Err() != nil && o.verdict == failed {
+		b.Settle(retryqueue.Result{At: time.Now()}) // it stays where it is, for the next process
+		return
+	}
+	now := time.Now()
+	pruned := false
+	if t.device != nil {
+		q.contain.Do("outcome of a push", func() { pruned = q.note(ctx, t, o, now) })
+	}
+	again, last := q.count(t, o, tries, now, pruned)
+	if !again.IsZero() {
+		b.Settle(retryqueue.Result{At: again})
+		return
+	}
+	b.Settle(retryqueue.Result{Done: 1})
+	if last {
+		q.contain.Do("result of a notification", func() { q.done(t.delivery) })
+		q.release(t.delivery) // only now: until here one of the same id is not sent again
+	}
 }
 
-func (q *queue) send(a *attempt) outcome {
-	to := q.senders[a.device.Kind]
-	if to == nil { // it was configured when the device came
+func (q *queue) send(ctx context.Context, t target) outcome {
+	to := q.transports[t.device.Kind]
+	if to == nil { // it was configured when the device was registered
 		return outcome{verdict: alarming, problem: "devices of this kind are not configured any more"}
 	}
-	ctx, cancel := context.WithTimeout(q.ctx, q.config.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, q.config.Timeout)
 	defer cancel()
-	return to.send(ctx, a.device, a.delivery.n)
+	return to.send(ctx, t.device, t.delivery.n)
 }
 
-// settle notes what came of an attempt: the device is done with, or waits for the next.
-func (q *queue) settle(a *attempt, o outcome) {
-	now := time.Now()
-	stopped := q.ctx.Err() != nil && o.verdict == failed // it stays where it is, for the next process
-	pruned := false
-	if a.device != nil && !stopped {
-		q.contain.Do("outcome of a push", func() { pruned = q.note(a, o, now) })
-	}
-	over, last := q.land(a, o, now, stopped, pruned)
-	if last {
-		q.contain.Do("result of a notification", func() { q.done(a.delivery) })
-		q.release(a.delivery) // only now: until here one of the same id is not sent again
-	}
-	if over {
-		q.kick()
-	}
-}
-
-// note counts what came of an attempt. It answers whether the device was forgotten.
-func (q *queue) note(a *attempt, o outcome, now time.Time) (pruned bool) {
-	q.counted.attempt(a.device.Kind, o.verdict).Inc()
+// note counts and logs the outcome of an attempt. It reports whether the device was removed.
+func (q *queue) note(ctx context.Context, t target, o outcome, now time.Time) (pruned bool) {
+	q.counters.attempts[t.device.Kind][o.verdict].Inc()
 	if o.verdict == gone {
-		pruned = q.forget(a.delivery.user, a.device)
+		pruned = q.forget(t.delivery.user, t.device)
 	}
 	level, text := slog.LevelWarn, "a push did not arrive"
 	switch o.verdict {
@@ -69,35 +69,25 @@ func (q *queue) note(a *attempt, o outcome, now time.Time) (pruned bool) {
 	default:
 		return pruned
 	}
-	if q.alarms.due(alarm{a.device.Kind, o.verdict}, now) {
-		q.log.Log(q.ctx, level, text, slog.String("kind", a.device.Kind), slog.String("problem", o.problem))
+	if q.alarms.due(alarm{t.device.Kind, o.verdict}, now) {
+		q.log.Log(ctx, level, text, slog.String("kind", t.device.Kind), slog.String("problem", o.problem))
 	}
 	return pruned
 }
 
-// land is where an attempt is in flight no longer. It answers whether there may be more to do now, and whether its
-// notification has no device left.
-func (q *queue) land(a *attempt, o outcome, now time.Time, stopped, pruned bool) (over, last bool) {
-	d := a.delivery
+// count takes the outcome of an attempt into the delivery and the health of the host. It returns when the device is tried
+// again, or zero and whether it was the last of its delivery.
+func (q *queue) count(t target, o outcome, tries int, now time.Time, pruned bool) (again time.Time, last bool) {
+	d := t.delivery
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.inFlight--
-	q.idle.Broadcast()
-	if stopped {
-		return false, false
+	if t.device != nil {
+		q.hosts.note(t.device, o, now)
 	}
-	if a.device != nil {
-		q.hosts.note(a.device, o, now)
-	}
-	a.tries++
-	wait := retry.Backoff(a.tries, firstBackoff, longestBackoff)
-	if o.wait > 0 {
-		wait += o.wait // not all of those that were asked to wait come back at once
-	}
-	if o.verdict == failed && !now.Add(wait).After(d.until(q.config.Retry)) {
-		a.at = now.Add(wait)
-		heap.Push(&q.later, a)
-		return true, false
+	// What was asked to wait waits a random time longer, so that not all of it comes back at once.
+	again = now.Add(max(o.wait, 0) + retry.Backoff(tries, firstBackoff, longestBackoff))
+	if o.verdict == failed && !again.After(d.since.Add(q.config.Retry)) {
+		return again, false
 	}
 	d.left--
 	if o.verdict == delivered {
@@ -106,25 +96,23 @@ func (q *queue) land(a *attempt, o outcome, now time.Time, stopped, pruned bool)
 	if pruned {
 		d.pruned++
 	}
-	return true, d.left == 0
+	return time.Time{}, d.left == 0
 }
 
-// until is how long the devices of a notification are tried.
-func (d *delivery) until(retry time.Duration) time.Time { return d.since.Add(retry) }
-
-// alarms keeps the log from being told the same by every notification.
+// alarms keeps the log from repeating itself for every notification.
 type alarms struct {
+	// Guarded by mu, a leaf.
 	mu   sync.Mutex
 	last map[alarm]time.Time
 }
 
-// alarm is what the log is told of: a kind of device, and what came of an attempt.
+// alarm is what the log names: a kind of device, and what has come of an attempt.
 type alarm struct {
 	kind    string
 	verdict verdict
 }
 
-// due says whether the log should be told: once a minute.
+// due reports whether the log should name it: once a minute.
 func (a *alarms) due(of alarm, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

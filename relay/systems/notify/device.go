@@ -23,17 +23,17 @@ const (
 	kindWebPush = "webpush" // a browser, by its push service
 	kindFCM     = "fcm"     // an app, by Firebase Cloud Messaging
 	kindAPNs    = "apns"    // an app, by Apple
-	kindWebhook = "webhook" // anything that takes a POST
+	kindWebhook = "webhook" // anything that accepts a POST
 )
 
-// Bounds of what a device consists of, in bytes.
+// The limits of a device, in bytes.
 const (
-	mostURL   = 2048
-	mostToken = 4096
-	mostName  = 100 // code points
+	maxURL   = 2048
+	maxToken = 4096
+	maxName  = 100 // code points
 )
 
-// device is where a user can be reached, as it is kept in a channel.
+// device is where a user can be reached, as it is stored in a channel.
 type device struct {
 	Kind    string `json:"kind"`
 	URL     string `json:"url,omitempty"`    // webpush, webhook
@@ -48,7 +48,7 @@ type device struct {
 	id string // its key
 }
 
-// registration is what POST /devices takes. A browser's subscription can be given as it is, or within.
+// registration is the body of POST /devices. The members of a browser's subscription stand in it, or in "subscription".
 type registration struct {
 	Kind         string        `json:"kind"`
 	URL          string        `json:"url"`
@@ -73,13 +73,13 @@ func bad(message string) error {
 	return problem.New(http.StatusBadRequest, "bad_request", message, false)
 }
 
-// device checks a registration. kinds are those that can be reached; loopback says that addresses of this machine
-// are allowed, and http there.
+// device checks a registration and returns the device. kinds are those that can be reached; loopback allows addresses of
+// this machine, and http there.
 func (r *registration) device(kinds []string, loopback bool) (*device, error) {
 	if !slices.Contains(kinds, r.Kind) {
 		return nil, bad("kind must be one of " + strings.Join(kinds, ", "))
 	}
-	if utf8.RuneCountInString(r.Name) > mostName {
+	if utf8.RuneCountInString(r.Name) > maxName {
 		return nil, bad("name must be at most 100 characters")
 	}
 	d := &device{Kind: r.Kind, Name: r.Name}
@@ -103,7 +103,7 @@ func (r *registration) device(kinds []string, loopback bool) (*device, error) {
 		}
 		d.Secret = newSecret()
 	case kindFCM:
-		if r.Token == "" || len(r.Token) > mostToken || strings.ContainsFunc(r.Token, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		if r.Token == "" || len(r.Token) > maxToken || strings.ContainsFunc(r.Token, func(c rune) bool { return c <= ' ' || c > '~' }) {
 			return nil, bad("token must be 1 to 4096 printable characters without spaces")
 		}
 		d.Token = r.Token
@@ -118,7 +118,7 @@ func (r *registration) device(kinds []string, loopback bool) (*device, error) {
 	return d, nil
 }
 
-// check reads the keys of a browser's subscription, in any spelling of base64.
+// check returns the keys of a browser's subscription, which may be in any form of base64, in base64url.
 func (k keys) check(field string) (p256dh, auth string, err error) {
 	point, err := decode64(k.P256dh)
 	if err == nil {
@@ -134,16 +134,16 @@ func (k keys) check(field string) (p256dh, auth string, err error) {
 	return base64.RawURLEncoding.EncodeToString(point), base64.RawURLEncoding.EncodeToString(secret), nil
 }
 
-// decode64 reads base64 with either alphabet, padded or not.
+// decode64 decodes base64 with either alphabet, padded or not.
 func decode64(s string) ([]byte, error) {
 	s = strings.NewReplacer("+", "-", "/", "_").Replace(strings.TrimRight(s, "="))
 	return base64.RawURLEncoding.DecodeString(s)
 }
 
-// address checks where a user wants to be called. What a name resolves to is looked at when it is dialled.
+// address checks the address of a device. What its name resolves to is checked when it is dialled.
 func address(field, text string, loopback bool) (string, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || len(text) > mostURL {
+	if err != nil || u.Hostname() == "" || len(text) > maxURL {
 		return "", bad(field + " must be an https address of at most 2048 bytes")
 	}
 	addr, err := netip.ParseAddr(u.Hostname())
@@ -161,20 +161,20 @@ func address(field, text string, loopback bool) (string, error) {
 	return u.String(), nil
 }
 
-// identify makes the id of a device: the same address of a user is the same device.
+// identify returns the id of a device: the same address is the same device.
 func identify(kind, address string) string {
 	sum := sha256.Sum256([]byte(kind + "\x00" + address))
 	return "dev_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:15]))
 }
 
-// newSecret makes a secret as the Standard Webhooks specification spells it.
+// newSecret generates a secret in the form of the Standard Webhooks specification.
 func newSecret() string {
 	b := make([]byte, 32)
 	_, _ = rand.Read(b) // it never fails
 	return "whsec_" + base64.StdEncoding.EncodeToString(b)
 }
 
-// shown is what the owner of a device sees of it: nothing that would let others reach it.
+// shown is a device as its owner sees it: without anything that would let others reach it.
 type shown struct {
 	ID      string `json:"id"`
 	Kind    string `json:"kind"`
@@ -182,14 +182,14 @@ type shown struct {
 	Host    string `json:"host,omitempty"`
 	Created int64  `json:"createdAt"`
 	Renewed int64  `json:"renewedAt"`
-	Secret  string `json:"secret,omitempty"` // once, in the answer to its registration
+	Secret  string `json:"secret,omitempty"` // in the response to its first registration only
 }
 
 func (d *device) shown() shown {
 	return shown{ID: d.id, Kind: d.Kind, Name: d.Name, Host: d.host(), Created: d.Created, Renewed: d.Renewed}
 }
 
-// host is whose machine the device is reached by; "" for those of a configured service.
+// host is the host of the device's address; "" for devices of a configured service.
 func (d *device) host() string {
 	if d.URL == "" {
 		return ""

@@ -16,17 +16,17 @@ import (
 	"weir/relay/problem"
 )
 
-// Namespace is where devices are kept: those of a user in "notify:{user}", as items of the group "devices".
+// Namespace is where devices are stored: those of a user in "notify:{user}", as items of the group "devices".
 const Namespace = "notify"
 
 const groupDevices = "devices"
 
-// devicesOf is the channel of a user's devices. It spells the user as their own channel does.
+// devicesOf returns the channel of a user's devices. The user is escaped as in their own channel.
 func devicesOf(user string) string {
 	return Namespace + strings.TrimPrefix(wire.UserChannel(user), wire.UserNamespace)
 }
 
-// list reads the devices of a user, those renewed longest ago first.
+// list returns the devices of a user, those renewed longest ago first.
 func (s *System) list(user string) []*device {
 	var list []*device
 	reply, ok := s.core.Broker().Read(devicesOf(user), []string{groupDevices})
@@ -49,7 +49,7 @@ func (s *System) list(user string) []*device {
 	return list
 }
 
-// items calls f with each item of a state.
+// items calls f with each item of a state. Its arguments are valid during the call only.
 func items(state []byte, f func(key string, data []byte)) error {
 	return wire.Members(state, func(_ string, group []byte) error {
 		return wire.Members(group, func(key string, data []byte) error {
@@ -59,7 +59,7 @@ func items(state []byte, f func(key string, data []byte)) error {
 	})
 }
 
-// forget removes a device, unless it was registered again since it was read.
+// forget removes a device that is gone. It returns false if the device was registered again since it was read.
 func (s *System) forget(user string, d *device) bool {
 	data, _, ok := s.core.Broker().Item(devicesOf(user), groupDevices, d.id)
 	var now device
@@ -113,9 +113,9 @@ func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 			return err
 		}
 	}
-	answer := d.shown()
-	answer.Secret = secret
-	return jsonbody.Write(ctx, status, answer)
+	out := d.shown()
+	out.Secret = secret
+	return jsonbody.Write(ctx, status, out)
 }
 
 // handleDevices is GET /devices.
@@ -137,7 +137,7 @@ func (s *System) handleRemove(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 		return err
 	}
 	if _, _, ok := s.core.Broker().Item(devicesOf(id.User), groupDevices, key); !ok {
-		return notFound("there is no such device")
+		return notFound("no such device")
 	}
 	if err := s.remove(id.User, key); err != nil {
 		return err
@@ -146,7 +146,7 @@ func (s *System) handleRemove(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 	return nil
 }
 
-// handleRemoveAll is DELETE /devices: whoever logs out everywhere.
+// handleRemoveAll is DELETE /devices, for a user who logs out everywhere.
 func (s *System) handleRemoveAll(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	if err := s.core.Broker().Load(devicesOf(id.User)); err != nil {
 		return err
@@ -160,10 +160,10 @@ func (s *System) handleRemoveAll(ctx *fasthttp.RequestCtx, id *auth.Identity) er
 	return jsonbody.Write(ctx, http.StatusOK, map[string]int{"removed": len(list)})
 }
 
-// handleVAPID is GET /devices/vapid: what a page subscribes to its push service with.
+// handleVAPID is GET /devices/vapid: the key that a page subscribes to its push service with.
 func (s *System) handleVAPID(ctx *fasthttp.RequestCtx, _ *auth.Identity) error {
 	if s.vapid == nil {
-		return notFound("web push is not configured here")
+		return notFound("web push is not configured")
 	}
 	return jsonbody.Write(ctx, http.StatusOK, map[string]string{"publicKey": s.vapid.Public})
 }

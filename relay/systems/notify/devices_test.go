@@ -178,7 +178,7 @@ func TestUsersReachNothingPrivate(t *testing.T) {
 	b := newBrowser(t).keys()
 	for _, host := range []string{"127.0.0.1", "localhost"} {
 		d := &device{URL: "https://" + host + port, Secret: newSecret(), P256dh: b["p256dh"], Auth: b["auth"]}
-		for _, s := range []sender{&hook{client}, &webPush{client, key, subject, time.Hour}} {
+		for _, s := range []transport{&hook{client}, &webPush{client, key, subject, time.Hour}} {
 			if o := s.send(t.Context(), d, n); o.verdict != refused || !strings.Contains(o.problem, "not a public one") {
 				t.Errorf("%T %s: %+v", s, host, o)
 			}

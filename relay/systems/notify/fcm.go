@@ -15,10 +15,10 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// mostFCM is the most bytes of a message, as Firebase has it.
-const mostFCM = 4096
+// maxFCM bounds a message, in bytes, as Firebase does.
+const maxFCM = 4096
 
-// ServiceAccount is what Firebase knows a backend by: what stands in the JSON file that its console hands out.
+// ServiceAccount is the identity of a backend at Firebase: the JSON file that its console exports.
 type ServiceAccount struct {
 	Project  string `json:"project_id"`
 	Email    string `json:"client_email"`
@@ -29,7 +29,7 @@ type ServiceAccount struct {
 	key *rsa.PrivateKey
 }
 
-// ParseServiceAccount reads what stands in the file. Errors show nothing of the key.
+// ParseServiceAccount parses the file. Errors show nothing of the key.
 func ParseServiceAccount(data []byte) (*ServiceAccount, error) {
 	const expected = "expected the JSON file of a service account, with project_id, client_email, private_key and token_uri"
 	a := new(ServiceAccount)
@@ -53,9 +53,6 @@ type fcm struct {
 	ttl    time.Duration
 	token  *token
 }
-
-// errToken says that no token was to be had, for a reason that trying again does not change.
-var errToken = errors.New("the service account is not accepted")
 
 func newFCM(client *http.Client, base string, a *ServiceAccount, ttl time.Duration) *fcm {
 	f := &fcm{client: client, url: strings.TrimSuffix(base, "/") + "/v1/projects/" + a.Project + "/messages:send", ttl: ttl}
@@ -91,18 +88,18 @@ func fetchToken(ctx context.Context, client *http.Client, a *ServiceAccount) (st
 		Token   string `json:"access_token"`
 		Expires int64  `json:"expires_in"` // seconds
 	}
-	_ = json.Unmarshal(answer(resp), &got) // what is not there is missed below
+	_ = json.Unmarshal(readAnswer(resp), &got) // what is missing is noticed below
 	switch {
 	case resp.StatusCode >= 400 && resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests:
-		return "", time.Time{}, fmt.Errorf("fetch a token: answered %d: %w", resp.StatusCode, errToken)
+		return "", time.Time{}, fmt.Errorf("fetch a token: status %d: %w", resp.StatusCode, errNoToken)
 	case resp.StatusCode != http.StatusOK || got.Token == "":
-		return "", time.Time{}, fmt.Errorf("fetch a token: answered %d", resp.StatusCode)
+		return "", time.Time{}, fmt.Errorf("fetch a token: status %d", resp.StatusCode)
 	}
 	life := time.Duration(got.Expires) * time.Second
-	return got.Token, now.Add(life - min(time.Minute, life/10)), nil // a token must not end on its way
+	return got.Token, now.Add(life - min(time.Minute, life/10)), nil // a token must not expire on its way
 }
 
-// fcmMessage is what is sent; members as Firebase names them.
+// fcmMessage is the body of a message, with Firebase's names.
 type fcmMessage struct {
 	Message struct {
 		Token        string            `json:"token"`
@@ -123,7 +120,7 @@ type fcmAndroid struct {
 	Collapse string `json:"collapse_key,omitempty"`
 }
 
-func (f *fcm) encode(d *device, p *push) []byte {
+func (f *fcm) encode(d *device, p *payload) []byte {
 	var m fcmMessage
 	m.Message.Token = d.Token
 	m.Message.Notification = fcmText{p.Title, p.Body}
@@ -143,31 +140,12 @@ func (f *fcm) encode(d *device, p *push) []byte {
 }
 
 func (f *fcm) send(ctx context.Context, d *device, n *notification) outcome {
-	// The token of the device is the service's own and does not count.
-	body := n.fit(mostFCM+len(d.Token), func(p *push) []byte { return f.encode(d, p) })
-	for again := false; ; again = true {
-		bearer, err := f.token.get(ctx)
-		switch {
-		case errors.Is(err, errToken):
-			return outcome{verdict: alarming, problem: err.Error()}
-		case err != nil:
-			o := silence(err)
-			o.problem = "no token: " + o.problem
-			return o
-		}
-		o, stale := f.post(ctx, bearer, body)
-		if !stale {
-			return o
-		}
-		f.token.drop(bearer) // it may have been taken back before its time: another one will tell
-		if again {
-			o.verdict = alarming
-			return o
-		}
-	}
+	// The token of the device does not count: it is the service's own.
+	body := n.fit(maxFCM+len(d.Token), func(p *payload) []byte { return f.encode(d, p) })
+	return f.token.use(ctx, func(bearer string) (outcome, bool) { return f.post(ctx, bearer, body) })
 }
 
-// post sends a message with a token, which may turn out to be stale.
+// post sends a message with a token. It reports whether that is stale.
 func (f *fcm) post(ctx context.Context, bearer string, body []byte) (o outcome, stale bool) {
 	now := time.Now()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(body))
@@ -180,7 +158,7 @@ func (f *fcm) post(ctx context.Context, bearer string, body []byte) (o outcome, 
 	if err != nil {
 		return silence(err), false
 	}
-	code := fcmCode(answer(resp))
+	code := fcmCode(readAnswer(resp))
 	o = judge(resp, now)
 	if o.verdict != delivered && code != "" {
 		o.problem += " " + code
@@ -199,7 +177,7 @@ func (f *fcm) post(ctx context.Context, bearer string, body []byte) (o outcome, 
 	return o, false
 }
 
-// fcmCode is the code of an error, the more specific one if there are two; "" if there is none.
+// fcmCode returns the code of an error, the more specific one if there are two; "" if there is none.
 func fcmCode(body []byte) string {
 	var problem struct {
 		Error struct {

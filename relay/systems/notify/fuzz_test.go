@@ -70,15 +70,15 @@ func FuzzFit(f *testing.F) {
 		}
 		n := r.notification(time.Now())
 		d := &device{Token: "t"}
-		for _, encode := range []func(*push) []byte{
-			func(p *push) []byte { return encode(p) }, encodeAPNs, func(p *push) []byte { return new(fcm).encode(d, p) },
+		for _, encode := range []func(*payload) []byte{
+			func(p *payload) []byte { return encode(p) }, encodeAPNs, func(p *payload) []byte { return new(fcm).encode(d, p) },
 		} {
 			const most = 3000
 			b := n.fit(most, encode)
 			if len(b) > most || !json.Valid(b) {
 				t.Fatalf("%d bytes: %s", len(b), b)
 			}
-			if whole := encode(&push{n.ID, n.Title, n.Body, n.Data, n.Priority, n.Tag, n.Timestamp, false}); len(whole) <= most && string(whole) != string(b) {
+			if whole := encode(&payload{n.ID, n.Title, n.Body, n.Data, n.Priority, n.Tag, n.Timestamp, false}); len(whole) <= most && string(whole) != string(b) {
 				t.Errorf("%s is not the whole", b)
 			}
 		}

@@ -11,29 +11,29 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// hook POSTs notifications to addresses of users, signed with the secret that their registration was answered.
+// hook POSTs notifications to addresses of users, signed with the secret that the response to their registration had.
 type hook struct {
 	client *http.Client
 }
 
 // envelope is the body, as the Standard Webhooks specification has it.
 type envelope struct {
-	ID        string `json:"id"`
-	Type      string `json:"type"`
-	Timestamp string `json:"timestamp"`
-	Data      *push  `json:"data"`
+	ID        string   `json:"id"`
+	Type      string   `json:"type"`
+	Timestamp string   `json:"timestamp"`
+	Data      *payload `json:"data"`
 }
 
 func (h *hook) send(ctx context.Context, d *device, n *notification) outcome {
-	body := encode(&envelope{n.ID, "notification", moment(n.Timestamp), &push{n.ID, n.Title, n.Body, n.Data, n.Priority, n.Tag, n.Timestamp, false}})
+	body := encode(&envelope{n.ID, "notification", moment(n.Timestamp), &payload{n.ID, n.Title, n.Body, n.Data, n.Priority, n.Tag, n.Timestamp, false}})
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL, bytes.NewReader(body))
 	if err != nil {
-		return outcome{verdict: refused, problem: "the address is not one"}
+		return outcome{verdict: refused, problem: "url is not an address"}
 	}
 	now := time.Now()
 	signature, err := sign(d.Secret, n.ID, now, body)
 	if err != nil {
-		return outcome{verdict: refused, problem: "the secret is not one"}
+		return outcome{verdict: refused, problem: "secret is not valid"}
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "weir")
@@ -44,7 +44,7 @@ func (h *hook) send(ctx context.Context, d *device, n *notification) outcome {
 	if err != nil {
 		return silence(err)
 	}
-	_ = answer(resp)
+	_ = readAnswer(resp)
 	switch resp.StatusCode {
 	case http.StatusNotFound, http.StatusGone:
 		return outcome{verdict: gone, problem: fmt.Sprint("it answered ", resp.StatusCode)}

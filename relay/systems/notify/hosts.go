@@ -6,16 +6,16 @@ import (
 	"weir/internal/retry"
 )
 
-// The measures of a host's rest.
+// The limits of a host's rest.
 const (
-	restAfter   = 5           // attempts in a row without an answer
+	restAfter   = 5           // attempts in a row without a response
 	firstRest   = time.Second // doubled with each further one
 	longestRest = 30 * time.Second
-	mostHosts   = 4096 // beyond that, no more are watched
+	maxHosts    = 4096 // beyond that, no more are watched
 )
 
-// hosts are those that do not answer, by name; a service that is configured counts by its kind. While one rests,
-// it takes no attempt. The queue's mu guards it.
+// hosts are the hosts that do not respond, by name; a configured service counts by its kind of device. While one rests,
+// no attempt is made. Guarded by the queue's mu.
 type hosts map[string]*hostHealth
 
 type hostHealth struct {
@@ -30,7 +30,7 @@ func (d *device) hostKey() string {
 	return d.Kind
 }
 
-// rests answers until when the host of a device is not to be asked; zero if it may be.
+// rests returns until when nothing is sent to the host of a device; zero: it does not rest.
 func (h hosts) rests(d *device, now time.Time) time.Time {
 	if len(h) == 0 {
 		return time.Time{}
@@ -41,7 +41,7 @@ func (h hosts) rests(d *device, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// note takes account of an attempt.
+// note notes the outcome of an attempt.
 func (h hosts) note(d *device, o outcome, now time.Time) {
 	if !o.silent && len(h) == 0 {
 		return
@@ -52,9 +52,9 @@ func (h hosts) note(d *device, o outcome, now time.Time) {
 	case !o.silent:
 		delete(h, key)
 		return
-	case x == nil && len(h) >= mostHosts:
+	case x == nil && len(h) >= maxHosts:
 		h.sweep(now)
-		if len(h) >= mostHosts {
+		if len(h) >= maxHosts {
 			return
 		}
 		fallthrough
@@ -69,7 +69,7 @@ func (h hosts) note(d *device, o outcome, now time.Time) {
 	}
 }
 
-// sweep forgets those whose rest is long over: nobody asks for them any more.
+// sweep removes the hosts whose rest is long over: nothing is sent to them any more.
 func (h hosts) sweep(now time.Time) {
 	for key, x := range h {
 		if now.Sub(x.until) > longestRest {

@@ -14,7 +14,7 @@ import (
 
 const groupNotifications = "notifications"
 
-// inbox is the notifications of a user: items of their own channel, which all that is connected follows.
+// inbox is the notifications of a user: items of the user's own channel, which every connection of theirs follows.
 type inbox struct {
 	system  *System
 	channel string
@@ -22,7 +22,7 @@ type inbox struct {
 
 func (s *System) inbox(user string) inbox { return inbox{s, wire.UserChannel(user)} }
 
-// put adds a notification, and lets the oldest go that are too many.
+// put adds a notification, and removes the oldest ones beyond the limit.
 func (x inbox) put(n *notification) error {
 	s := x.system
 	data := encode(n)
@@ -54,28 +54,28 @@ func (x inbox) remove(id string) error {
 	return err
 }
 
-// withdraw takes back what was refused by the disk only, if it is there: who sends it again sends it for the first time.
+// withdraw removes a notification that only the disk has refused: when it is sent again, it counts as new.
 func (x inbox) withdraw(id string) {
 	p := &broker.Publication{Op: broker.Delete, Group: groupNotifications, Key: id, Ack: broker.AckMemory}
 	if _, err := x.system.core.Publish(x.channel, p); err != nil {
-		x.system.log.Warn("a notification that was refused is shown", slog.String("notification", id), slog.String("error", err.Error()))
+		x.system.log.Warn("notification that was refused is still shown", slog.String("notification", id), slog.String("error", err.Error()))
 	}
 }
 
-// has says whether there is a notification of an id.
+// has reports whether there is a notification with an id.
 func (x inbox) has(id string) bool {
 	_, _, ok := x.system.core.Broker().Item(x.channel, groupNotifications, id)
 	return ok
 }
 
-// confirm waits until everything that was put is safe: nothing of that name is ever there.
+// confirm waits until everything that was put is on disk. No notification has that id.
 func (x inbox) confirm() error { return x.remove("none") }
 
-// read calls f with each notification, the oldest first. What it is given is valid during the call only.
+// read calls f with each notification, the oldest first. Its arguments are valid during the call only.
 func (x inbox) read(f func(id string, data []byte)) error {
 	reply, ok := x.system.core.Broker().Read(x.channel, []string{groupNotifications})
 	if !ok {
-		return x.system.core.Broker().Load(x.channel) // why it cannot be read, if there is one
+		return x.system.core.Broker().Load(x.channel) // why the channel cannot be read; nil if there is none
 	}
 	if err := items(reply.State, f); err != nil {
 		return fmt.Errorf("read %s: %w", x.channel, err)
@@ -83,28 +83,28 @@ func (x inbox) read(f func(id string, data []byte)) error {
 	return nil
 }
 
-// ids are those of the notifications, the oldest first.
+// ids returns the ids of the notifications, the oldest first.
 func (x inbox) ids() ([]string, error) {
 	var ids []string
 	err := x.read(func(id string, _ []byte) { ids = append(ids, strings.Clone(id)) })
 	return ids, err
 }
 
-// page is some of the notifications.
+// page is a page of notifications.
 type page struct {
 	Notifications []*notification `json:"notifications"` // the newest first
 	Unread        int             `json:"unread"`        // of all
 	More          bool            `json:"more"`          // there are older ones
 }
 
-// page answers the newest limit notifications that are older than the one of an id; "": of all.
+// page returns the newest limit notifications that are older than the one with an id; with "", the newest of all.
 func (x inbox) page(before string, limit int) (*page, error) {
 	var all []*notification
 	p := new(page)
 	err := x.read(func(_ string, data []byte) {
 		n := new(notification)
 		if json.Unmarshal(data, n) != nil {
-			return // not ours
+			return // written by somebody else
 		}
 		all = append(all, n)
 		if !n.Read {
@@ -117,7 +117,7 @@ func (x inbox) page(before string, limit int) (*page, error) {
 	if before != "" {
 		i := slices.IndexFunc(all, func(n *notification) bool { return n.ID == before })
 		if i < 0 {
-			return nil, notFound("there is no notification to begin before")
+			return nil, notFound("before: no such notification")
 		}
 		all = all[:i]
 	}
@@ -131,8 +131,8 @@ func (x inbox) page(before string, limit int) (*page, error) {
 	return p, nil
 }
 
-// mark notes that notifications were read: those of ids, or all of them if that is nil. It answers how many were
-// unread before, and of how many nothing is known.
+// mark marks notifications as read: those with the ids, or all of them if ids is nil. It returns how many were unread, and
+// how many of the ids are unknown.
 func (x inbox) mark(ids []string) (marked, unknown int, err error) {
 	if ids == nil {
 		if ids, err = x.ids(); err != nil {

@@ -11,19 +11,19 @@ import (
 	"weir/relay/jsonbody"
 )
 
-// Bounds of a page of notifications, and of ids that are marked at once.
+// The limits of a page of notifications, and of the ids that one request marks.
 const (
-	usualPage = 50
-	mostPage  = 200
-	mostMarks = 200
+	defaultPage = 50
+	maxPage     = 200
+	maxMarks    = 200
 )
 
 // handleInbox is GET /notifications.
 func (s *System) handleInbox(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-	limit := usualPage
+	limit := defaultPage
 	if args := ctx.QueryArgs(); args.Has("limit") {
 		n, err := args.GetUint("limit")
-		if err != nil || n < 1 || n > mostPage {
+		if err != nil || n < 1 || n > maxPage {
 			return bad("limit must be a number from 1 to 200")
 		}
 		limit = n
@@ -43,12 +43,12 @@ func (s *System) handleRead(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		return err
 	}
 	if unknown > 0 {
-		return notFound("there is no such notification")
+		return notFound("no such notification")
 	}
 	return jsonbody.Write(ctx, http.StatusOK, map[string]any{"id": key, "read": true})
 }
 
-// marks is what is to be marked as read: one, some, or all.
+// marks names the notifications that are to be marked as read: one, some, or all.
 type marks struct {
 	UserID string   `json:"userId"` // for backends; a client's own
 	ID     string   `json:"id"`
@@ -56,10 +56,10 @@ type marks struct {
 	All    bool     `json:"all"`
 }
 
-// list is the ids that are meant; nil for all.
+// list returns the ids; nil for all.
 func (m *marks) list() ([]string, error) {
 	switch {
-	case len(m.IDs) > mostMarks:
+	case len(m.IDs) > maxMarks:
 		return nil, bad("ids must be at most 200")
 	case m.All && m.ID == "" && m.IDs == nil:
 		return nil, nil
@@ -71,7 +71,7 @@ func (m *marks) list() ([]string, error) {
 	return nil, bad("expected one of id, ids and all")
 }
 
-// handleReadMany is POST /notifications/read; without a body, all are meant.
+// handleReadMany is POST /notifications/read; without a body, all are marked.
 func (s *System) handleReadMany(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	m := marks{All: true}
 	if len(ctx.PostBody()) > 0 {
@@ -99,7 +99,7 @@ func (s *System) handleDismiss(ctx *fasthttp.RequestCtx, id *auth.Identity) erro
 		return err
 	}
 	if !x.has(key) {
-		return notFound("there is no such notification")
+		return notFound("no such notification")
 	}
 	if err := x.remove(key); err != nil {
 		return err
@@ -108,8 +108,8 @@ func (s *System) handleDismiss(ctx *fasthttp.RequestCtx, id *auth.Identity) erro
 	return nil
 }
 
-// read is the topic notification.read: a client's own notifications, whatever it says of the user; a backend
-// names the user.
+// read is the topic notification.read. A client marks its own user's notifications, whatever user it names; a backend names
+// the user.
 func (s *System) read(e *relay.Event) error {
 	var m marks
 	if err := jsonbody.Decode(e.Data, &m); err != nil {
@@ -128,7 +128,7 @@ func (s *System) read(e *relay.Event) error {
 	}
 	_, unknown, err := s.inbox(user).mark(ids)
 	if err == nil && unknown > 0 && len(ids) == 1 {
-		err = notFound("there is no such notification")
+		err = notFound("no such notification")
 	}
 	return err
 }

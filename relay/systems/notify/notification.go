@@ -22,26 +22,26 @@ const (
 	high   = "high"
 )
 
-// Bounds of a notification, in code points.
+// The limits of a notification, in code points.
 const (
-	mostTitle = 256
-	mostBody  = 4096
-	mostTag   = 64
+	maxTitle = 256
+	maxBody  = 4096
+	maxTag   = 64
 )
 
-// request is a notification as it is asked for.
+// request is the request to send a notification.
 type request struct {
 	UserID   string          `json:"userId"`
 	UserIDs  []string        `json:"userIds,omitempty"` // of a backend's request, in the place of userId
-	ID       string          `json:"id,omitempty"`      // of the sender's choice: the same id is not sent twice
+	ID       string          `json:"id,omitempty"`      // chosen by the sender: the same id is not sent twice
 	Title    string          `json:"title"`
 	Body     string          `json:"body"`
 	Data     json.RawMessage `json:"data,omitempty"`
 	Priority string          `json:"priority,omitempty"`
-	Tag      string          `json:"tag,omitempty"` // what it is about: on a device that is off, the later one of a tag replaces the earlier
+	Tag      string          `json:"tag,omitempty"` // its subject: on a device that is off, a later notification with the same tag replaces it
 }
 
-// check says what is wrong with a request, and fills in what was left out.
+// check returns what is wrong with a request, and fills in the defaults.
 func (r *request) check() error {
 	switch {
 	case r.UserID == "":
@@ -52,11 +52,11 @@ func (r *request) check() error {
 		return bad("id must be 1 to 64 of A-Z a-z 0-9 _ - . : / @ ~ =")
 	case r.Title == "":
 		return bad("title is missing")
-	case utf8.RuneCountInString(r.Title) > mostTitle:
+	case utf8.RuneCountInString(r.Title) > maxTitle:
 		return bad("title must be at most 256 characters")
-	case utf8.RuneCountInString(r.Body) > mostBody:
+	case utf8.RuneCountInString(r.Body) > maxBody:
 		return bad("body must be at most 4096 characters")
-	case utf8.RuneCountInString(r.Tag) > mostTag:
+	case utf8.RuneCountInString(r.Tag) > maxTag:
 		return bad("tag must be at most 64 characters")
 	}
 	switch r.Priority {
@@ -72,7 +72,7 @@ func (r *request) check() error {
 	return nil
 }
 
-// notification is what a user is told. It is not changed after it was made; what is read is a copy.
+// notification is a notification as it is stored. It is not changed once it was made.
 type notification struct {
 	ID        string          `json:"id"`
 	Title     string          `json:"title"`
@@ -85,7 +85,7 @@ type notification struct {
 	ReadAt    int64           `json:"readAt,omitempty"`
 }
 
-// notification is what is sent for a request that was checked.
+// notification returns the notification of a request that was checked.
 func (r *request) notification(now time.Time) *notification {
 	n := &notification{ID: r.ID, Title: r.Title, Body: r.Body, Data: r.Data, Priority: r.Priority, Tag: r.Tag, Timestamp: now.UnixMilli()}
 	if string(n.Data) == "null" {
@@ -94,7 +94,7 @@ func (r *request) notification(now time.Time) *notification {
 	return n
 }
 
-// encode is the notification as JSON on one line, with nothing in it escaped that need not be.
+// encode returns v as JSON on one line, without the escapes for HTML.
 func encode(v any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -105,8 +105,8 @@ func encode(v any) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// push is what a device gets of a notification.
-type push struct {
+// payload is what a device receives of a notification.
+type payload struct {
 	ID        string          `json:"id"`
 	Title     string          `json:"title"`
 	Body      string          `json:"body"`
@@ -114,33 +114,33 @@ type push struct {
 	Priority  string          `json:"priority"`
 	Tag       string          `json:"tag,omitempty"`
 	Timestamp int64           `json:"timestamp"`
-	Truncated bool            `json:"truncated,omitempty"` // the whole of it is in the user's channel
+	Truncated bool            `json:"truncated,omitempty"` // the user's channel has all of it
 }
 
-// fit makes the largest push of a notification that encodes, by the given function, within most bytes: data is
-// left out first, then the end of the body, then that of the title.
-func (n *notification) fit(most int, encode func(p *push) []byte) []byte {
-	p := &push{n.ID, n.Title, n.Body, n.Data, n.Priority, n.Tag, n.Timestamp, false}
+// fit returns the largest payload of a notification that encode makes no longer than limit, in bytes: data is left out
+// first, then the end of the body, then that of the title.
+func (n *notification) fit(limit int, encode func(p *payload) []byte) []byte {
+	p := &payload{n.ID, n.Title, n.Body, n.Data, n.Priority, n.Tag, n.Timestamp, false}
 	b := encode(p)
-	if len(b) <= most {
+	if len(b) <= limit {
 		return b
 	}
 	p.Data, p.Truncated = nil, true
 	for _, text := range []*string{&p.Body, &p.Title} {
-		if b = encode(p); len(b) <= most {
+		if b = encode(p); len(b) <= limit {
 			return b
 		}
 		whole := *text
 		over := sort.Search(len(whole), func(n int) bool { // the shortest beginning that is too long
 			*text = cut(whole, n)
-			return len(encode(p)) > most
+			return len(encode(p)) > limit
 		})
 		*text = cut(whole, over-1)
 	}
 	return encode(p)
 }
 
-// cut is the beginning of a text, in whole code points, and at most n bytes; an ellipsis says that there was more.
+// cut returns the beginning of a text, in whole code points and at most n bytes, with an ellipsis at its end.
 func cut(s string, n int) string {
 	const ellipsis = "…"
 	if n <= len(ellipsis) {
@@ -153,10 +153,10 @@ func cut(s string, n int) string {
 	return s[:n] + ellipsis
 }
 
-// moment is a time as the envelope of webhooks has it.
+// moment formats a time, in milliseconds, as the envelope of webhooks has it.
 func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// seconds is a time to live as headers have it.
+// seconds formats a time to live as headers have it.
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
 var errTooLarge = problem.New(http.StatusRequestEntityTooLarge, "too_large", "the notification is too large", false)

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/panjf2000/ants/v2"
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/keyfile"
@@ -30,10 +29,10 @@ const (
 	topicFailed    = "notification.failed"
 )
 
-// lastChance is how long a shutdown lets pushes be sent that are due.
+// lastChance is how long a shutdown goes on sending pushes that are due.
 const lastChance = 2 * time.Second
 
-// System tells users of something on all their devices. Make it with New.
+// System sends notifications to all devices of a user. New creates it.
 type System struct {
 	clients func(c *config.Config) *clients // replaced by tests
 
@@ -43,7 +42,6 @@ type System struct {
 	log    *slog.Logger
 	kinds  []string // of devices that can be reached
 	vapid  *VAPID   // nil: there is no web push
-	pool   *ants.Pool
 	queue  *queue
 	http   *clients
 	cancel context.CancelFunc
@@ -51,7 +49,7 @@ type System struct {
 	resuming sync.WaitGroup
 }
 
-// clients are the HTTP clients: of addresses that users chose, and of services that the operator did.
+// clients are the HTTP clients: for addresses of users, and for the services of the configuration.
 type clients struct {
 	user, fcm, apns *http.Client
 }
@@ -77,7 +75,7 @@ func (x *clients) close() {
 	}
 }
 
-// New makes the system; what it can reach is in the configuration that it is started with.
+// New creates the system; the kinds of devices that it reaches are those of the configuration that it is started with.
 func New() *System { return &System{clients: newClients} }
 
 // Name implements relay.System.
@@ -90,19 +88,15 @@ func (s *System) Start(core *relay.Core) error {
 		return err
 	}
 	s.http = s.clients(core.Config())
-	senders, err := s.senders()
+	transports, err := s.transports()
 	if err != nil {
 		return err
-	}
-	if s.pool, err = ants.NewPool(-1, ants.WithPanicHandler(core.Contain().Worker)); err != nil {
-		return fmt.Errorf("notify: start workers: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	q := newQueue(ctx, s.config, s.log, core.Contain())
-	q.senders, q.forget, q.done = senders, s.forget, s.done
-	q.run = func(work func()) bool { return s.pool.Submit(work) == nil }
-	q.counted = newCounters(core.Metrics(), []string{kindWebPush, kindFCM, kindAPNs, kindWebhook}, q.waiting)
+	q.transports, q.forget, q.done = transports, s.forget, s.done
+	q.counters = newCounters(core.Metrics(), []string{kindWebPush, kindFCM, kindAPNs, kindWebhook}, q.waiting)
 	s.queue = q
 
 	core.On(topicSend, s.send)
@@ -127,7 +121,7 @@ func (s *System) Start(core *relay.Core) error {
 	return nil
 }
 
-// reserve makes the channels of devices and those of users durable, if there is where to keep them.
+// reserve makes the channels of devices and those of users durable, if there is a data directory.
 func (s *System) reserve() error {
 	if err := s.core.Reserve(Namespace, config.Namespace{Presence: new(bool), History: config.History{Size: new(0)}, Limit: config.Bounds{Items: 1 << 20}, Durable: true}); err != nil {
 		return err
@@ -137,13 +131,13 @@ func (s *System) reserve() error {
 	return s.core.Reserve(wire.UserNamespace, own)
 }
 
-// senders makes what is configured.
-func (s *System) senders() (map[string]sender, error) {
+// transports creates a transport for each kind of device that is configured.
+func (s *System) transports() (map[string]transport, error) {
 	if err := s.readVAPID(); err != nil {
 		return nil, err
 	}
 	c := s.config
-	list := map[string]sender{kindWebhook: &hook{s.http.user}}
+	list := map[string]transport{kindWebhook: &hook{s.http.user}}
 	if s.vapid != nil {
 		list[kindWebPush] = &webPush{s.http.user, s.vapid, c.WebPush.Subject, c.TTL}
 	}
@@ -168,12 +162,12 @@ func (s *System) senders() (map[string]sender, error) {
 	return list, nil
 }
 
-// mostKey bounds a file with a key, in bytes.
-const mostKey = 64 << 10
+// maxKey bounds a file with a key, in bytes.
+const maxKey = 64 << 10
 
-// read reads what a file holds.
+// read parses the contents of a file.
 func read[T any](file string, parse func(data []byte) (T, error)) (T, error) {
-	data, _, err := keyfile.Read(file, mostKey)
+	data, _, err := keyfile.Read(file, maxKey)
 	if err != nil {
 		var none T
 		return none, err
@@ -181,7 +175,7 @@ func read[T any](file string, parse func(data []byte) (T, error)) (T, error) {
 	return parse(data)
 }
 
-// readVAPID reads the key for web push. Development mode makes one if there is none.
+// readVAPID reads the key for web push. Development mode generates one if there is none.
 func (s *System) readVAPID() (err error) {
 	w := &s.config.WebPush
 	private := w.Secret
@@ -220,7 +214,7 @@ func (s *System) handleNotify(ctx *fasthttp.RequestCtx) error {
 	return jsonbody.Write(ctx, http.StatusAccepted, map[string]string{"id": r.ID})
 }
 
-// notifyMany tells several users of the same, and answers for each.
+// notifyMany sends the same notification to several users, and responds with a result for each.
 func (s *System) notifyMany(ctx *fasthttp.RequestCtx, r request) error {
 	if r.UserID != "" {
 		return bad("either userId or userIds is needed, not both")
@@ -252,7 +246,7 @@ func (s *System) notify(r *request) error {
 	return s.core.Emit(&relay.Event{Topic: topicSend, Key: wire.UserChannel(r.UserID), Data: encode(r)}) // comes back as send
 }
 
-// send is the topic notification.send. A client tells nobody but its own user, whatever it says of the user.
+// send is the topic notification.send. A client notifies its own user only, whatever user it names.
 func (s *System) send(e *relay.Event) error {
 	var r request
 	if err := jsonbody.Decode(e.Data, &r); err != nil {
@@ -268,10 +262,10 @@ func (s *System) send(e *relay.Event) error {
 	n := r.notification(now)
 	d, earlier, err := s.queue.reserve(r.UserID, n, now)
 	if err != nil {
-		s.queue.counted.refused.Inc()
+		s.queue.counters.refused.Inc()
 		return err
 	}
-	if earlier != nil { // it is on its way, and may not be safe yet
+	if earlier != nil { // it is on its way, and may not be on disk yet
 		<-earlier.kept // for as long as the disk takes
 		return earlier.err
 	}
@@ -282,16 +276,16 @@ func (s *System) send(e *relay.Event) error {
 		s.queue.release(d)
 		return err
 	}
-	s.depart(d)
+	s.storePending(d)
 	if err := x.put(n); err != nil {
 		x.withdraw(n.ID)
-		s.arrive(d)
+		s.removePending(d)
 		d.settled(err)
 		s.queue.release(d)
 		return err
 	}
 	d.settled(nil)
-	s.queue.counted.accepted.Inc()
+	s.queue.counters.accepted.Inc()
 	s.queue.start(d, s.list(r.UserID))
 	return nil
 }
@@ -302,12 +296,12 @@ type result struct {
 	ID          string `json:"id"`
 	Delivered   int    `json:"delivered"` // devices
 	Failed      int    `json:"failed"`
-	Pruned      int    `json:"pruned"`           // of the failed: they are no more, and were forgotten
+	Pruned      int    `json:"pruned"`           // of the failed: they are gone, and were removed
 	Connections int    `json:"connections"`      // of the user, which got it without a push
 	Reason      string `json:"reason,omitempty"` // of a failure: no_devices, or all_failed
 }
 
-// done tells what came of a notification.
+// done emits the result of a notification.
 func (s *System) done(d *delivery) {
 	r := result{UserID: d.user, ID: d.n.ID, Delivered: d.delivered, Failed: d.devices - d.delivered, Pruned: d.pruned, Connections: s.core.Connections(d.user)}
 	topic := topicDelivered
@@ -318,18 +312,18 @@ func (s *System) done(d *delivery) {
 		topic, r.Reason = topicFailed, "all_failed"
 	}
 	if topic == topicDelivered {
-		s.queue.counted.reached.Inc()
+		s.queue.counters.reached.Inc()
 	} else {
-		s.queue.counted.missed.Inc()
+		s.queue.counters.missed.Inc()
 	}
 	if err := s.core.Emit(&relay.Event{Topic: topic, Key: wire.UserChannel(d.user), Data: encode(&r)}); err != nil {
-		s.log.Warn("the result of a notification was not told", slog.String("notification", d.n.ID), slog.String("error", err.Error()))
+		s.log.Warn("result of a notification not emitted", slog.String("notification", d.n.ID), slog.String("error", err.Error()))
 	}
-	s.arrive(d)
+	s.removePending(d)
 }
 
-// Close implements relay.System. What is due is sent, for up to two seconds; what could not be delivered so far is
-// taken up after a restart, if there is a data directory.
+// Close implements relay.System. It goes on sending what is due for up to two seconds. What is not delivered then is resumed
+// after a restart, if there is a data directory.
 func (s *System) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastChance)
 	defer cancel()
@@ -339,6 +333,5 @@ func (s *System) Close() {
 	if left := s.queue.stop(); left > 0 && s.core.Config().Data == "" {
 		s.log.Warn("notifications did not reach all devices before the end", slog.Int("notifications", left))
 	}
-	_ = s.pool.ReleaseTimeout(time.Second)
 	s.http.close()
 }

@@ -12,45 +12,45 @@ import (
 	"weir/internal/safedial"
 )
 
-// verdict is what an answer means for the device.
+// verdict is what a response means for the device.
 type verdict int
 
 const (
 	delivered verdict = iota
 	failed            // to be tried again
-	refused           // this notification is not wanted: trying again changes nothing
-	gone              // the device is no more
-	alarming          // the service does not accept us: the operator's concern, not the device's
+	refused           // this notification is not accepted: trying again changes nothing
+	gone              // the device does not exist any more
+	alarming          // the service does not accept the relay's key: the operator has to act
 	verdicts          // how many there are
 )
 
 var verdictNames = [verdicts]string{delivered: "delivered", failed: "failed", refused: "refused", gone: "gone", alarming: "alarming"}
 
-// outcome is what came of an attempt.
+// outcome is what has come of an attempt.
 type outcome struct {
 	verdict verdict
 	wait    time.Duration // that the receiver has asked for; 0: none
 	problem string        // without addresses and tokens, for logs
-	silent  bool          // no answer at all: the host may be down
+	silent  bool          // no response at all: the host may be down
 }
 
-// sender reaches devices of a kind. Its methods may be called concurrently.
-type sender interface {
+// transport reaches devices of a kind. Its methods may be called concurrently.
+type transport interface {
 	// send makes one attempt, which ctx bounds. It keeps nothing of its arguments and changes none.
 	send(ctx context.Context, d *device, n *notification) outcome
 }
 
-// mostAnswer bounds what is read of an answer.
-const mostAnswer = 16 << 10
+// maxAnswer bounds what is read of a response, in bytes.
+const maxAnswer = 16 << 10
 
-// answer reads a response to its end, or as much of it as is wanted, and closes it.
-func answer(resp *http.Response) []byte {
+// readAnswer returns the body of a response, as far as it is wanted, and closes it.
+func readAnswer(resp *http.Response) []byte {
 	defer func() { _ = resp.Body.Close() }()
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	return b
 }
 
-// silence is the outcome of an exchange without an answer.
+// silence is the outcome of an exchange without a response.
 func silence(err error) outcome {
 	o := outcome{verdict: failed, silent: true, problem: safedial.Problem(err)}
 	switch {
@@ -62,7 +62,7 @@ func silence(err error) outcome {
 	return o
 }
 
-// judge says what a status means that has the same meaning everywhere. Others are refused.
+// judge returns the outcome of a status that means the same everywhere. Others are refused.
 func judge(resp *http.Response, now time.Time) outcome {
 	o := outcome{verdict: refused, problem: "it answered " + strconv.Itoa(resp.StatusCode)}
 	switch code := resp.StatusCode; {

@@ -7,23 +7,23 @@ import (
 	"weir/broker"
 )
 
-// A browser or a phone changes hands: somebody logs out and another user in, and the address stays the same. So
-// that the one before is not told on it of what is theirs, an address belongs to the user who registered it last.
-// Webhooks are exempt: theirs are not secret, and whoever guesses one must not take it away.
+// A browser or a phone changes hands: one user logs out and another one in, and the address stays the same. An address
+// belongs to the user who registered it last, so that it does not show what is for the user before. Webhooks are exempt:
+// their addresses are not secret, and a user who guesses one must not take it away.
 
 const groupOwners = "owners"
 
-// ownersOf is the channel that knows whose a device is; there are 1024. No user's channel has such a name: in those,
+// ownersOf returns the channel that has the owner of a device; there are 1024. No user's channel has such a name: in those,
 // "=" stands before two hexadecimal digits.
 func ownersOf(id string) string {
 	const prefix = len("dev_")
 	if len(id) < prefix+2 {
-		return Namespace + ":=owner:" // not one of ours
+		return Namespace + ":=owner:" // not an id of a device
 	}
 	return Namespace + ":=owner:" + id[prefix:prefix+2]
 }
 
-// owner is whose a device is; "" if nobody has said so.
+// owner returns the user that a device belongs to; "" if there is none.
 func (s *System) owner(id string) string {
 	data, _, ok := s.core.Broker().Item(ownersOf(id), groupOwners, id)
 	var user string
@@ -33,7 +33,7 @@ func (s *System) owner(id string) string {
 	return user
 }
 
-// own makes a device a user's, and takes it from whoever had it.
+// own gives a device to a user, and removes it from the user who had it.
 func (s *System) own(user string, d *device) error {
 	if d.Kind == kindWebhook {
 		return nil
@@ -52,12 +52,12 @@ func (s *System) own(user string, d *device) error {
 	return err
 }
 
-// disown forgets whose a device was, if it was the user's.
+// disown removes the owner of a device, if that is the user.
 func (s *System) disown(user, id string) {
 	if s.owner(id) != user {
 		return
 	}
 	if _, err := s.core.Broker().Publish(ownersOf(id), &broker.Publication{Op: broker.Delete, Group: groupOwners, Key: id, Ack: broker.AckMemory}); err != nil {
-		s.log.Warn("the owner of a device that is gone is still kept", slog.String("error", err.Error()))
+		s.log.Warn("owner of a removed device not removed", slog.String("error", err.Error()))
 	}
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"weir/internal/contain"
 	"weir/relay/config"
 )
 
@@ -62,26 +61,6 @@ type desk struct {
 	over []*delivery
 }
 
-// The last chance ends when it is over, also if there is a panic over that.
-func TestPanicOfTheLastChance(t *testing.T) {
-	thrown := 0
-	contain.Throw(func(where string) {
-		if where == "end of notifications" {
-			thrown++
-			panic("thrown by the test at " + where)
-		}
-	})
-	defer contain.Throw(nil)
-	q := newQueue(t.Context(), config.Notify{}, slog.New(slog.DiscardHandler), func(string, any) {})
-	q.inFlight = 1
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	q.finish(ctx)
-	if thrown != 1 {
-		t.Error("nobody has come there")
-	}
-}
-
 func newDesk(t *testing.T, change func(c *config.Notify), answer func(ctx context.Context, d *device, try int) outcome) *desk {
 	t.Helper()
 	c := config.Config{}.WithDefaults().Notify
@@ -90,15 +69,14 @@ func newDesk(t *testing.T, change func(c *config.Notify), answer func(ctx contex
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &desk{queue: newQueue(ctx, c, slog.New(slog.DiscardHandler), func(string, any) {}), stub: &stub{answer: answer}, t: t, cancel: cancel}
-	k.senders = map[string]sender{kindFCM: k.stub, kindWebhook: k.stub}
-	k.run = func(work func()) bool { go work(); return true }
+	k.transports = map[string]transport{kindFCM: k.stub, kindWebhook: k.stub}
 	k.forget = func(string, *device) bool { return true }
 	k.done = func(d *delivery) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.over = append(k.over, d)
 	}
-	k.counted = newCounters(metrics.NewSet(), []string{kindFCM, kindWebhook}, k.waiting)
+	k.counters = newCounters(metrics.NewSet(), []string{kindFCM, kindWebhook}, k.waiting)
 	return k
 }
 
@@ -151,6 +129,7 @@ func TestFailuresAreTold(t *testing.T) {
 		defer k.close()
 		k.tell("n1", "away", "away", "large", "no more")
 		time.Sleep(30 * time.Second)
+		synctest.Wait()
 		for want, times := range map[string]int{`kind=fcm problem="name not found"`: 1, `kind=fcm problem="it answered 413"`: 1, "410": 0} {
 			if n := strings.Count(log.String(), want); n != times {
 				t.Errorf("%s is told %d times: %s", want, n, log.String())
@@ -301,10 +280,10 @@ func TestHostsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := make(hosts)
 		d := func(i int) *device { return &device{Kind: kindWebhook, URL: fmt.Sprintf("https://h%d.example/", i)} }
-		for i := range 3 * mostHosts {
+		for i := range 3 * maxHosts {
 			h.note(d(i), outcome{verdict: failed, silent: true}, time.Now())
 		}
-		if len(h) > mostHosts {
+		if len(h) > maxHosts {
 			t.Errorf("%d hosts", len(h))
 		}
 		time.Sleep(time.Hour)

@@ -168,7 +168,7 @@ func newApple(t testing.TB) *apple {
 		if err != nil || expires < time.Now().Unix() || h.Get("apns-topic") != "com.example.app" || h.Get("apns-push-type") != "alert" || len(h.Get("apns-collapse-id")) > 64 {
 			return "", fmt.Errorf("header %v", h)
 		}
-		if len(body) > mostAPNs {
+		if len(body) > maxAPNs {
 			return "", fmt.Errorf("%d bytes", len(body))
 		}
 		return string(body), nil

@@ -2,11 +2,12 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
 
-// token is what a service knows the relay by, for as long as it is valid. It is fetched once for all who want it.
+// token is the credential of the relay at a service, for as long as it is valid. Concurrent callers share one fetch.
 type token struct {
 	// Set once.
 	fetch func(ctx context.Context) (value string, until time.Time, err error)
@@ -19,7 +20,7 @@ type token struct {
 	err     error         // of the last fetch
 }
 
-// get answers a token that is valid, fetching it if need be.
+// get returns a valid token, and fetches it if necessary.
 func (t *token) get(ctx context.Context) (string, error) {
 	for {
 		t.mu.Lock()
@@ -54,7 +55,35 @@ func (t *token) get(ctx context.Context) (string, error) {
 	}
 }
 
-// drop forgets a token that the service has refused.
+// errNoToken is wrapped by the error of a fetch that trying again does not help.
+var errNoToken = errors.New("the relay's key is not accepted")
+
+// use calls post with a token. If that is stale, it does so once more with a new one: the service may have revoked it before
+// its time.
+func (t *token) use(ctx context.Context, post func(bearer string) (o outcome, stale bool)) outcome {
+	for again := false; ; again = true {
+		bearer, err := t.get(ctx)
+		switch {
+		case errors.Is(err, errNoToken):
+			return outcome{verdict: alarming, problem: err.Error()}
+		case err != nil:
+			o := silence(err)
+			o.problem = "no token: " + o.problem
+			return o
+		}
+		o, stale := post(bearer)
+		if !stale {
+			return o
+		}
+		t.drop(bearer)
+		if again {
+			o.verdict = alarming
+			return o
+		}
+	}
+}
+
+// drop drops a token that the service has refused.
 func (t *token) drop(value string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -10,22 +10,22 @@ import (
 	"strings"
 )
 
-// VAPID is the pair of keys that push services know a sender by (RFC 8292), in base64url.
+// VAPID is the pair of keys that identifies a sender to push services (RFC 8292), in base64url.
 type VAPID struct {
 	Private string
 	Public  string // what pages subscribe with, as applicationServerKey
 }
 
-// NewVAPID makes a pair of keys.
+// NewVAPID generates a pair of keys.
 func NewVAPID() (*VAPID, error) {
 	key, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("make a key for web push: %w", err)
+		return nil, fmt.Errorf("generate a key for web push: %w", err)
 	}
 	return vapidOf(key), nil
 }
 
-// ParseVAPID reads a private key; the public one follows from it. Errors show nothing of it.
+// ParseVAPID parses a private key, from which the public one follows. Errors show nothing of it.
 func ParseVAPID(private string) (*VAPID, error) {
 	b, err := decode64(strings.TrimSpace(private))
 	if err != nil {
@@ -43,7 +43,7 @@ func vapidOf(key *ecdh.PrivateKey) *VAPID {
 	return &VAPID{b64(key.Bytes()), b64(key.PublicKey().Bytes())}
 }
 
-// CheckSubject says whether push services can reach the operator by it: mailto: and an address, or https.
+// CheckSubject returns an error unless the subject of web push is mailto: and an address, or an https address.
 func CheckSubject(subject string) error {
 	u, err := url.Parse(subject)
 	if err == nil && (u.Scheme == "mailto" && strings.Contains(u.Opaque, "@") || u.Scheme == "https" && u.Host != "") {

@@ -13,9 +13,9 @@ import (
 	"github.com/SherClockHolmes/webpush-go"
 )
 
-// mostWebPush is the most bytes of plain text in one encrypted record: 4096, less its header of 86, the
-// delimiter and the tag.
-const mostWebPush = 4096 - 86 - 1 - 16
+// maxWebPush bounds the plain text of one encrypted record, in bytes: 4096, less its header of 86, the delimiter and the
+// tag.
+const maxWebPush = 4096 - 86 - 1 - 16
 
 // webPush reaches browsers through their push services (RFC 8030, 8291, 8292).
 type webPush struct {
@@ -29,7 +29,7 @@ var urgencies = map[string]webpush.Urgency{low: webpush.UrgencyLow, normal: webp
 
 func (w *webPush) send(ctx context.Context, d *device, n *notification) outcome {
 	now := time.Now()
-	body := n.fit(mostWebPush, func(p *push) []byte { return encode(p) })
+	body := n.fit(maxWebPush, func(p *payload) []byte { return encode(p) })
 	// The library appends to what it is given, so that it gets no room to do so; and it puts mailto: before
 	// a subject that is no https address.
 	resp, err := webpush.SendNotificationWithContext(ctx, slices.Clip(body), &webpush.Subscription{
@@ -47,7 +47,7 @@ func (w *webPush) send(ctx context.Context, d *device, n *notification) outcome 
 	if err != nil {
 		return silence(err)
 	}
-	_ = answer(resp)
+	_ = readAnswer(resp)
 	switch resp.StatusCode {
 	case http.StatusNotFound, http.StatusGone:
 		return outcome{verdict: gone, problem: fmt.Sprint("it answered ", resp.StatusCode)}
@@ -58,7 +58,7 @@ func (w *webPush) send(ctx context.Context, d *device, n *notification) outcome 
 }
 
 // topic is what makes a later message replace an earlier one that has not reached the device: 32 characters of
-// base64url. Without a tag it is the notification's own, so that one that is sent again after a lost answer is
+// base64url. Without a tag it is the notification's own, so that one that is sent again after a lost response is
 // not shown twice.
 func (n *notification) topic() string {
 	about := "t" + n.Tag

@@ -357,6 +357,7 @@ func TestFull(t *testing.T) {
 		if n, left, err := b.replay(nil); n != 0 || left != maxDead || err != nil {
 			t.Error(n, left, err)
 		}
+		synctest.Wait()
 		if n := strings.Count(log.String(), "given up"); n != 1 || !strings.Contains(log.String(), "reason=full") {
 			t.Errorf("the log is told of %d in one moment: %s", n, log.String())
 		}
@@ -375,6 +376,7 @@ func TestGivenUpIsTold(t *testing.T) {
 		b.tell("room:a", 1)
 		b.tell("room:b", 2)
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		for _, want := range []string{`reason=refused problem="it answered 422"`, `reason=expired problem="it answered 503"`} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("no %s in the log: %s", want, log.String())

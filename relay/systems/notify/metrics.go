@@ -6,13 +6,13 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 )
 
-// counters are what is counted. Kinds and outcomes are words of ours, so there are few.
+// counters are the metrics of the system.
 type counters struct {
-	attempts map[string]*[verdicts]*metrics.Counter
-	accepted *metrics.Counter // notifications
-	refused  *metrics.Counter // for want of room
-	reached  *metrics.Counter // users of whom at least one device was reached
-	missed   *metrics.Counter // the others
+	attempts map[string]*[verdicts]*metrics.Counter // by kind of device
+	accepted *metrics.Counter                       // notifications
+	refused  *metrics.Counter                       // no room
+	reached  *metrics.Counter                       // notifications that reached at least one device
+	missed   *metrics.Counter                       // notifications that reached none
 }
 
 func newCounters(set *metrics.Set, kinds []string, waiting func() int) *counters {
@@ -33,5 +33,3 @@ func newCounters(set *metrics.Set, kinds []string, waiting func() int) *counters
 	set.NewGauge("weir_notify_waiting", func() float64 { return float64(waiting()) })
 	return c
 }
-
-func (c *counters) attempt(kind string, v verdict) *metrics.Counter { return c.attempts[kind][v] }
