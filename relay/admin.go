@@ -20,7 +20,7 @@ func (r *Relay) newAdmin() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		_, _ = w.Write(r.metrics.expose())
+		_, _ = w.Write(expose(r.metrics.Set))
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("alive\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, req *http.Request) {
@@ -74,7 +74,7 @@ func (r *Relay) adminOnly(next http.Handler) http.Handler {
 			}
 			got := sha256.Sum256([]byte(given)) // equal lengths, whatever was given
 			if !ok || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-				r.metrics.authFailures.of("admin").Inc()
+				r.metrics.AuthFailures.Of("admin").Inc()
 				w.Header().Set("WWW-Authenticate", `Basic realm="weir admin", charset="UTF-8"`)
 				http.Error(w, "the admin token is needed, as bearer token or as password", http.StatusUnauthorized)
 				return
@@ -95,7 +95,7 @@ func (r *Relay) notReady() string {
 		return "nearly out of file descriptors"
 	case r.open() >= r.door.limit:
 		return "at the connection limit"
-	case r.overMemory():
+	case r.memory.Short():
 		return "out of memory"
 	case r.full():
 		return "overloaded"

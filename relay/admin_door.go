@@ -26,7 +26,7 @@ func (r *Relay) adminDoor(next http.Handler) http.Handler {
 			next.ServeHTTP(w, req)
 			return
 		}
-		r.metrics.authFailures.of("origin").Inc()
+		r.metrics.AuthFailures.Of("origin").Inc()
 		http.Error(w, why, http.StatusForbidden)
 	})
 }

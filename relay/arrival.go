@@ -35,7 +35,7 @@ func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*au
 		if id, ok := r.tickets.Redeem(string(t)); ok {
 			return id, nil
 		}
-		r.metrics.authFailures.of("ticket").Inc()
+		r.metrics.AuthFailures.Of("ticket").Inc()
 		return nil, problem.Unauthorized
 	}
 	token := bearer(ctx.Request.Header.Peek("Authorization"))
@@ -70,11 +70,11 @@ func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *probl
 		return nil, problem.Draining
 	}
 	if !r.originAllowed(ctx) {
-		r.metrics.authFailures.of("origin").Inc()
+		r.metrics.AuthFailures.Of("origin").Inc()
 		return nil, problem.ForeignOrigin
 	}
-	if r.overMemory() {
-		r.metrics.refused.of("memory").Inc()
+	if r.memory.Short() {
+		r.metrics.Refused.Of("memory").Inc()
 		return nil, problem.Overloaded
 	}
 	id, bad := r.identify(ctx, token)

@@ -129,7 +129,7 @@ func (s *session) hold(key string, h held) error {
 		return problem.TooMany.With("as many commands of this connection wait for an answer as may")
 	case s.relay.held.Add(int64(size)) > asideTotal:
 		s.relay.held.Add(int64(-size))
-		s.relay.metrics.shed.of("waiting").Inc()
+		s.relay.metrics.Shed.Of("waiting").Inc()
 		return problem.Overloaded
 	}
 	s.aside.Store(a)

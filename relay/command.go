@@ -26,7 +26,7 @@ func (s *session) command(b []byte) {
 	var payload []byte
 	err := c.Parse(b)
 	if err == nil {
-		s.relay.metrics.commands.of(c.Type).Inc()
+		s.relay.metrics.Commands.Of(c.Type).Inc()
 		if err = errAsk; !s.waits(lineOf(&c)) {
 			payload, err = s.run(&c, now, inTurn)
 		}
@@ -323,7 +323,7 @@ func (r *Relay) submit(publisher *broker.Publisher, ns *namespace, c *wire.Comma
 	}
 	receipt, err := publisher.Submit(c.Channel, &p)
 	if err == nil {
-		ns.counted.published.Inc()
+		ns.counted.Published.Inc()
 	}
 	return receipt, err
 }
@@ -335,13 +335,17 @@ const (
 
 // admit refuses new work before old work suffers: items when nine tenths of the memory are in use, everything when
 // nearly all of it is, and when more is accepted than can be delivered.
-func (r *Relay) admit(op broker.Op, size int) error {
-	switch use := r.memoryUse.Load(); {
-	case use >= memoryFull, use >= memoryNear && op == broker.Set && (use >= memoryShort || r.memoryRoom.Add(-itemCost(size)) < 0):
-		r.metrics.shed.of("memory").Inc()
+func (r *Relay) admit(op broker.Op, bytes int) error {
+	var size int64
+	if op == broker.Set {
+		size = itemCost(bytes)
+	}
+	switch {
+	case !r.memory.Admits(size):
+		r.metrics.Shed.Of("memory").Inc()
 		return problem.Overloaded
 	case r.full():
-		r.metrics.shed.of("backlog").Inc()
+		r.metrics.Shed.Of("backlog").Inc()
 		return problem.Overloaded
 	}
 	return nil

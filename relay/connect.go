@@ -60,10 +60,10 @@ func (r *Relay) newSession(nc net.Conn, a *arrival) *session {
 	case r.draining.Load():
 		answer = refusal
 	case a.behind.IsValid() && !r.addresses.take(a.behind, r.cfg.Limit.PerAddress):
-		r.metrics.refused.of("per_address").Inc()
+		r.metrics.Refused.Of("per_address").Inc()
 		answer = refusalMany
 	case !r.sessions.reserve(s.user, r.cfg.Limit.PerUser):
-		r.metrics.refused.of("per_user").Inc()
+		r.metrics.Refused.Of("per_user").Inc()
 		answer = refusalMany
 		if a.behind.IsValid() {
 			r.addresses.give(a.behind)
@@ -93,7 +93,7 @@ func (r *Relay) openWS(nc net.Conn, rest []byte, a *arrival) {
 	s.socket.guard.skips = true
 	s.conn = r.pool.Open(nc, s.enc, false, s)
 	defer r.catch(s, s.fall)
-	r.metrics.opened.of("ws").Inc()
+	r.metrics.Opened.Of("ws").Inc()
 	r.start(s, a.head, s.firstTurn)
 }
 
@@ -158,7 +158,7 @@ func (r *Relay) greet(s *session, head []byte, then func()) {
 	}
 	sub.channel = ch
 	s.subs = append(s.subs, sub)
-	r.metrics.subscriptions.Inc()
+	r.metrics.Subscriptions.Inc()
 }
 
 // ownRequest is how the user's own channel is joined: from where an event stream stands, or from now.

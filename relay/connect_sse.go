@@ -132,7 +132,7 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 	defer r.catch(s, s.fall)
 	s.conn.Cork() // whoever has seen the answer to the request follows all of its channels
 	defer s.conn.Uncork()
-	r.metrics.opened.of("sse").Inc()
+	r.metrics.Opened.Of("sse").Inc()
 	r.start(s, a.head, s.firstTurn)
 	for _, d := range a.denied {
 		s.without(d)

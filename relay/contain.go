@@ -19,7 +19,7 @@ import (
 func (r *Relay) panicked(where string, v any) { r.logPanic(v, slog.String("where", where)) }
 
 func (r *Relay) logPanic(v any, about ...any) {
-	r.panics.Inc()
+	r.metrics.Panics.Inc()
 	r.log.Error("panic", append(about, slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))...)
 }
 

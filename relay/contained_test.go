@@ -81,8 +81,8 @@ func TestPanicOfSideWork(t *testing.T) {
 	g.until("it has panicked", func() bool { return left() == 0 })
 	g.relay.side(func() { close(done) })
 	<-done
-	if err := g.stop(); err != nil || left() != 0 || g.relay.panics.Get() != 1 {
-		t.Error(err, left(), g.relay.panics.Get())
+	if err := g.stop(); err != nil || left() != 0 || g.relay.metrics.Panics.Get() != 1 {
+		t.Error(err, left(), g.relay.metrics.Panics.Get())
 	}
 }
 

@@ -72,7 +72,7 @@ func (r *Relay) preflight(ctx *fasthttp.RequestCtx, allow string) {
 		return
 	}
 	if !r.originAllowed(ctx) {
-		r.metrics.authFailures.of("origin").Inc()
+		r.metrics.AuthFailures.Of("origin").Inc()
 		r.refuse(ctx, problem.ForeignOrigin)
 		return
 	}

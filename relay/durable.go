@@ -18,7 +18,7 @@ func (r *Relay) openDisk() (broker.Store, error) {
 	if r.cfg.Data == "" {
 		return nil, nil
 	}
-	latency := r.metrics.set.NewPrometheusHistogramExt("weir_disk_commit_seconds", commitBounds)
+	latency := r.metrics.Set.NewPrometheusHistogramExt("weir_disk_commit_seconds", commitBounds)
 	j, err := disk.Open(disk.Config{
 		Dir: r.cfg.Data,
 		FS:  r.cfg.Wal,
@@ -35,7 +35,7 @@ func (r *Relay) openDisk() (broker.Store, error) {
 		return nil, err
 	}
 	r.disk = j
-	r.metrics.set.RegisterMetricsWriter(func(w io.Writer) { writeDisk(w, j.Stats()) })
+	r.metrics.Set.RegisterMetricsWriter(func(w io.Writer) { writeDisk(w, j.Stats()) })
 	return j, nil
 }
 

@@ -90,7 +90,7 @@ func (r *Relay) side(work func()) bool {
 	})
 	if err != nil {
 		r.workers.Done()
-		r.metrics.overflows.Inc()
+		r.metrics.Overflows.Inc()
 		r.log.Warn("side work refused", slog.String("error", err.Error()))
 	}
 	return err == nil

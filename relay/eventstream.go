@@ -52,7 +52,7 @@ type Changed struct {
 func (c *Core) EventStream(path, namespace string, e EventStream) {
 	r := c.relay
 	e.open = new(atomic.Int64)
-	r.metrics.set.NewGauge(fmt.Sprintf("weir_event_streams{namespace=%q}", namespace), func() float64 { return float64(e.open.Load()) })
+	r.metrics.Set.NewGauge(fmt.Sprintf("weir_event_streams{namespace=%q}", namespace), func() float64 { return float64(e.open.Load()) })
 	r.policies.of(namespace + ":").events = &e
 	r.extra = append(r.extra, systemRoute{route{"GET", path, func(ctx *fasthttp.RequestCtx) { r.handleEventStream(ctx, &e) }}, true})
 }
@@ -111,7 +111,7 @@ func (r *Relay) openEvents(nc net.Conn, a *arrival, e *EventStream, channel, las
 	e.open.Add(1)
 	s.conn = r.pool.Open(nc, s.enc, true, s)
 	defer r.catch(s, s.fall)
-	r.metrics.opened.of("sse").Inc()
+	r.metrics.Opened.Of("sse").Inc()
 	r.greetEvents(s, a, e, channel, last)
 	if r.draining.Load() { // drain may have looked before the session was entered
 		s.end(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
@@ -167,9 +167,9 @@ func (s *session) followEvents(channel string, from *broker.Position, lost bool,
 		}
 		switch {
 		case lost:
-			r.metrics.resumes.of("snapshot").Inc()
+			r.metrics.Resumes.Of("snapshot").Inc()
 		case from != nil:
-			r.metrics.resumes.of("recovered").Inc()
+			r.metrics.Resumes.Of("recovered").Inc()
 		}
 		s.conn.Join(f.topic, f.ordinal.Load(), append(head, s.piece(b)...), s.firstTurn)
 	})
@@ -182,7 +182,7 @@ func (s *session) followEvents(channel string, from *broker.Position, lost bool,
 	}
 	sub.channel = ch
 	s.subs = append(s.subs, sub)
-	r.metrics.subscriptions.Inc()
+	r.metrics.Subscriptions.Inc()
 	return true, nil
 }
 

@@ -8,10 +8,10 @@ import (
 
 // expose is what the admin listener answers at /metrics: all that is counted, in the text format of Prometheus, with a line
 // of # HELP and one of # TYPE before the samples of each metric.
-func (m *metricSet) expose() []byte {
+func expose(set *metrics.Set) []byte {
 	metrics.ExposeMetadata(true) // for the whole process, which is the same each time
 	var b bytes.Buffer
-	m.set.WritePrometheus(&b)
+	set.WritePrometheus(&b)
 	metrics.WriteProcessMetrics(&b)
 	metrics.WriteFDMetrics(&b)
 	return describe(b.Bytes())

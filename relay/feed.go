@@ -158,12 +158,14 @@ func resyncMessage(channel string, r broker.Reply) []byte {
 // Flush implements batch.Sink: it builds one frame for each encoding that has subscribers, by appending
 // bytes, and posts it to the shards that hold them.
 func (f *feed) Flush(b *batch.Batch) {
-	f.ns.counted.conflated.Add(uint64(b.Conflated))
+	f.ns.counted.Conflated.Add(uint64(b.Conflated))
 	if b.Exclusive {
 		f.flushReset(b)
 		return
 	}
-	f.relay.busiest.note(f, b.Count)
+	if f.relay.busiest.Watched() {
+		f.relay.busiest.Add(f.name, b.Count, f.topic.Subscribers())
+	}
 	frame := f.frame(f.topic, b, cut{body: b.Body, count: b.Count})
 	if b.Excludes {
 		f.exclude(f.topic, frame, b, nil)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"weir/relay/auth"
+	"weir/relay/stats"
 )
 
 // refusedAtOnce demands that a new connection is answered and closed before it has sent anything.
@@ -270,7 +271,7 @@ func TestMemoryIsShort(t *testing.T) {
 	p := g.ws("u1")
 	p.say(`{"type":"subscribe","channel":"a"}`)
 	p.want("subscribed")
-	g.relay.memoryUse.Store(memoryShort)
+	g.relay.memory.Use.Store(stats.MemoryShort)
 	token := "Authorization: Bearer " + mint(t, "u2")
 	for name, a := range map[string]answered{"/ws": g.shake("/ws", token), "/sse": g.ask("GET", "/sse?channel=a", "", token)} {
 		if a.StatusCode != 503 || a.Header.Get("Retry-After") == "" || !strings.Contains(a.body, `"overloaded"`) {
@@ -282,6 +283,6 @@ func TestMemoryIsShort(t *testing.T) {
 	}
 	g.publish(`{"channel":"a","data":1}`)
 	p.want("channel_update")
-	g.relay.memoryUse.Store(0)
+	g.relay.memory.Use.Store(0)
 	g.ws("u2").alive()
 }

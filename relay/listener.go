@@ -65,7 +65,7 @@ func (d *door) Accept() (net.Conn, error) {
 				return nil, err
 			}
 			d.exhausted.Store(errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE))
-			d.relay.metrics.acceptErrors.Inc()
+			d.relay.metrics.AcceptErrors.Inc()
 			d.relay.log.Warn("accept failed", slog.String("error", err.Error()), slog.Duration("pause", pause))
 			select {
 			case <-time.After(pause):
@@ -107,7 +107,7 @@ func (d *door) admit(nc net.Conn) net.Conn {
 }
 
 func (d *door) refuse(tcp *net.TCPConn, answer, reason string) {
-	d.relay.metrics.refused.of(reason).Inc()
+	d.relay.metrics.Refused.Of(reason).Inc()
 	if d.relay.tls == nil {
 		_ = tcp.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)) // the buffer of a new socket is empty
 		_, _ = tcp.Write([]byte(answer))

@@ -116,7 +116,7 @@ func (r *Relay) openLive(nc net.Conn, rest []byte, a *arrival, client *Client) {
 	s.socket.rest = rest
 	s.socket.guard.binary, s.socket.guard.skips = client.live.Binary, client.live.Errors
 	s.conn = r.pool.Open(nc, s.enc, false, s)
-	r.metrics.opened.of("ws").Inc()
+	r.metrics.Opened.Of("ws").Inc()
 	s.mu.Lock() // as in greet
 	r.sessions.enter(s)
 	r.expiries.set(s, s.identity.Load().Expires)
@@ -185,7 +185,7 @@ func (c *Client) SendError(id []byte, err error) {
 	if f == problem.Internal {
 		c.session.relay.log.Error("message failed", slog.String("connection", c.session.id), slog.String("error", err.Error()))
 	}
-	c.session.relay.metrics.errors.of(f.Code).Inc()
+	c.session.relay.metrics.Errors.Of(f.Code).Inc()
 	c.Send(f.AppendError(nil, id))
 }
 

@@ -7,25 +7,26 @@ import (
 
 	"weir/batch"
 	"weir/internal/wire"
+	"weir/relay/stats"
 )
 
 // jam makes that frames can not be built any more, but those of one channel: whoever notes how busy the others are runs
 // into what is not there. The returned function mends it.
 func (g *rig) jam(but string) (mend func()) {
 	y := &g.relay.busiest
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	y.tally = map[string]*Busy{but: {Channel: but, Deliveries: 1 << 40}}
-	for i := range busyChannels {
-		y.tally["nowhere:"+strings.Repeat("x", i)] = nil
+	y.Mu.Lock()
+	defer y.Mu.Unlock()
+	y.Tally = map[string]*stats.TopChannel{but: {Channel: but, Deliveries: 1 << 40}}
+	for i := range stats.BusyChannels {
+		y.Tally["nowhere:"+strings.Repeat("x", i)] = nil
 	}
-	y.watchers.Add(1)
-	y.over = math.MaxInt64 // no second ends
+	y.Watchers.Add(1)
+	y.Over = math.MaxInt64 // no second ends
 	return func() {
-		y.mu.Lock()
-		defer y.mu.Unlock()
-		y.watchers.Add(-1)
-		y.tally, y.over = nil, 0
+		y.Mu.Lock()
+		defer y.Mu.Unlock()
+		y.Watchers.Add(-1)
+		y.Tally, y.Over = nil, 0
 	}
 }
 

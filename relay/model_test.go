@@ -252,7 +252,7 @@ func (s scenario) run(rt *rapid.T, t *testing.T) {
 	}
 	stop()
 	serving.Wait()
-	if n := r.metrics.panics.Get(); n > 0 {
+	if n := r.metrics.Panics.Get(); n > 0 {
 		w.fail("%d panics", n)
 	}
 	if wrong := w.settle(s.conflate); len(wrong) > 0 {

@@ -17,6 +17,7 @@ import (
 	"weir/relay/auth"
 	"weir/relay/config"
 	"weir/relay/problem"
+	"weir/relay/stats"
 )
 
 // namespace is a Namespace with every default filled in, and the counters of its channels.
@@ -36,7 +37,7 @@ type namespace struct {
 	posts      *ratelimit.Users // rate, for users who publish over HTTP
 
 	meter   pool.Meter // deliveries
-	counted namespaceCounters
+	counted stats.NamespaceCounters
 }
 
 // The namespaces that belong to systems of the relay: clients follow and fill them only as their system

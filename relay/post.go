@@ -32,7 +32,7 @@ func (r *Relay) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 		if f == problem.Internal {
 			r.log.Error("command failed", slog.String("error", err.Error()))
 		}
-		r.metrics.errors.of(f.Code).Inc()
+		r.metrics.Errors.Of(f.Code).Inc()
 		ctx.SetStatusCode(f.Status)
 		payload = f.AppendError(nil, c.ID)
 	}
@@ -55,7 +55,7 @@ func (s *session) post(c *wire.Command) ([]byte, error) {
 	default:
 		return nil, problem.UnknownType
 	}
-	s.relay.metrics.commands.of(c.Type).Inc()
+	s.relay.metrics.Commands.Of(c.Type).Inc()
 	return s.run(c, time.Now(), beside)
 }
 
@@ -69,7 +69,7 @@ func (s *session) onStream(c *wire.Command) ([]byte, error) {
 	if stream == nil || stream.user != s.user || stream.sse == nil || stream.sse.events != nil {
 		return nil, problem.NotFound.With("there is no such event stream of yours")
 	}
-	s.relay.metrics.commands.of(c.Type).Inc()
+	s.relay.metrics.Commands.Of(c.Type).Inc()
 	var err error
 	switch {
 	case c.Type == "subscribe":

@@ -113,7 +113,7 @@ func (s *session) failure(id []byte, err error) []byte {
 	if f == problem.Internal {
 		s.relay.log.Error("command failed", slog.String("connection", s.id), slog.String("error", err.Error()))
 	}
-	s.relay.metrics.errors.of(f.Code).Inc()
+	s.relay.metrics.Errors.Of(f.Code).Inc()
 	return f.AppendError(nil, id)
 }
 

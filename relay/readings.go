@@ -1,6 +1,9 @@
 package relay
 
-import "time"
+import (
+	"time"
+	"weir/relay/stats"
+)
 
 // Reading is what the relay did between two moments.
 type Reading struct {
@@ -19,7 +22,7 @@ func ReadingGauges() []string {
 // ReadingCounts is like ReadingGauges, for the counts.
 func ReadingCounts() []string {
 	names := []string{"published", "delivered", "frames", "sent", "events", "conflated", "commands"}
-	for _, reason := range DropReasons() {
+	for _, reason := range stats.DropReasons() {
 		names = append(names, "drops/"+reason)
 	}
 	return names
@@ -28,7 +31,7 @@ func ReadingCounts() []string {
 // Readings makes readings, each since the one before. It is not safe for concurrent use.
 type Readings struct {
 	core *Core
-	last Figures
+	last stats.Snapshot
 	at   time.Time
 }
 

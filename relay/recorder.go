@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"weir/relay/stats"
 )
 
 // recordedSeconds is how far back the recorder goes.
@@ -13,9 +14,6 @@ const recordedSeconds = 3600
 
 // watchedFor is how long after a dashboard's last request busy channels are noted for the next one.
 const watchedFor = 5 * time.Second
-
-// topLength is how many busy channels and slow clients are told.
-const topLength = 10
 
 // recorder keeps an hour of the relay's own figures, one row a second, for the dashboard: it needs no system, and
 // whoever looks adds nothing to what is counted. One goroutine, run, writes; requests read.
@@ -25,11 +23,11 @@ type recorder struct {
 	kinds int      // how many of them are gauges
 
 	mu     sync.Mutex
-	values []float32 // rows one after the other, of len(names) values; NaN: not known; at most recordedSeconds of them
-	next   int       // row that is written next, once all are there
-	last   int64     // second of the newest row; 0: there is none
-	asked  time.Time // when a dashboard asked last
-	top    []Busy    // of the last second
+	values []float32          // rows one after the other, of len(names) values; NaN: not known; at most recordedSeconds of them
+	next   int                // row that is written next, once all are there
+	last   int64              // second of the newest row; 0: there is none
+	asked  time.Time          // when a dashboard asked last
+	top    []stats.TopChannel // of the last second
 }
 
 func newRecorder(core *Core) *recorder {

@@ -44,7 +44,7 @@ func (v *refusals) take(reason auth.Reason, now time.Time) (since int, ok bool) 
 // why; elsewhere that would help those who guess.
 func (r *Relay) refusedToken(err error) *problem.Error {
 	reason := auth.ReasonOf(err)
-	r.metrics.authFailures.of(string(reason)).Inc()
+	r.metrics.AuthFailures.Of(string(reason)).Inc()
 	var refused *auth.Error
 	if !errors.As(err, &refused) {
 		return problem.Unauthorized

@@ -26,6 +26,7 @@ import (
 	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/stats"
 )
 
 // Relay is a server. Make it with New.
@@ -34,7 +35,6 @@ type Relay struct {
 	cfg         config.Config
 	log         *slog.Logger
 	contain     contain.Hook     // counts and logs panics: panicked
-	panics      *metrics.Counter // that were contained
 	now         func() time.Time // wall clock, for tokens
 	policies    *policies
 	proxies     []netip.Prefix
@@ -49,7 +49,7 @@ type Relay struct {
 	sessions    *registry
 	presence    *presence
 	expiries    *expiries
-	metrics     *metricSet
+	metrics     *stats.Counters
 	route       fasthttp.RequestHandler
 	workerPool  *ants.Pool
 	readerPool  *ants.Pool // turns of sessions; as many as there are connections
@@ -61,7 +61,7 @@ type Relay struct {
 	quotas      *ratelimit.Users
 	revocations revocations
 	refusals    refusals
-	busiest     busiest
+	busiest     stats.TopChannels
 	recorder    *recorder // an hour of figures, for the dashboard; nil in a test that breaks the counters
 	started     time.Time
 	extra       []systemRoute
@@ -79,10 +79,9 @@ type Relay struct {
 	ready  chan struct{}
 
 	// Atomic.
-	draining   atomic.Bool
-	memoryUse  atomic.Int32 // hundredths of the limit; 0 without one
-	memoryRoom atomic.Int64 // bytes that new items may still take until the next look, when it is near
-	held       atomic.Int64 // bytes of commands that wait for something outside
+	draining atomic.Bool
+	memory   stats.Memory
+	held     atomic.Int64 // bytes of commands that wait for something outside
 
 	readers sync.WaitGroup // sessions; Serve waits
 	workers sync.WaitGroup // side work; Serve waits
@@ -98,8 +97,8 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 		return nil, err
 	}
 	r := &Relay{cfg: cfg, log: log, now: cfg.Clock, seed: maphash.MakeSeed(), sessions: newRegistry(), ready: make(chan struct{}), settled: make(chan struct{}), waits: usualWaits()}
-	set := metrics.NewSet()
-	r.contain, r.panics = r.panicked, set.NewCounter("weir_panics_total")
+	r.contain = r.panicked
+	r.metrics = stats.New(metrics.NewSet(), func() float64 { return float64(r.open()) })
 	var err error
 	if r.policies, err = newPolicies(&r.cfg); err != nil {
 		return nil, err
@@ -135,13 +134,13 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	if r.cfg.Dev {
 		r.quotas = ratelimit.NewUsers(units.Rate{}) // everyone may be user u1
 	}
-	r.metrics = newMetrics(r, set)
 	if err := r.startCore(); err != nil {
 		r.verifier.Close()
 		r.workerPool.Release()
 		r.readerPool.Release()
 		return nil, err
 	}
+	r.metrics.Set.RegisterMetricsWriter(r.writeTotals)
 	r.extra = append(r.extra, systemRoute{route{"POST", "/command", r.withToken(r.handleCommand)}, true})
 	if err := r.startSystems(systems); err != nil {
 		r.closeCore()
@@ -181,7 +180,7 @@ func (r *Relay) startCore() error {
 			mu.Unlock()
 			return b
 		},
-		Observe: r.metrics.observe,
+		Observe: r.metrics.Observe,
 		Panic:   r.contain,
 	})
 	for i := range r.pool.Shards() {
@@ -252,7 +251,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	keeping, stopKeeping := context.WithCancel(context.Background())
 	var chores sync.WaitGroup // housekeeping; ended by stopKeeping
 	r.contain.Loop(&chores, "expiries", func() { r.expiries.run(keeping, r.contain) })
-	r.contain.Loop(&chores, "memory watch", func() { r.watchMemory(keeping) })
+	r.contain.Loop(&chores, "memory watch", func() { r.memory.Watch(keeping) })
 	r.contain.Loop(&chores, "lobby", func() { r.door.lobby.watch(keeping, r.waits, r.contain) })
 	if r.recorder != nil {
 		r.contain.Loop(&chores, "recorder", func() { r.recorder.run(keeping) })

@@ -106,7 +106,7 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 			ctx.SetConnectionClose() // whatever the answer has become, and whoever made it
 		}
 		if !ctx.Hijacked() {
-			r.metrics.classes[min(ctx.Response.StatusCode()/100, 5)].Inc()
+			r.metrics.Classes[min(ctx.Response.StatusCode()/100, 5)].Inc()
 		}
 	}()
 	g := guestOf(ctx.Conn())
@@ -163,7 +163,7 @@ func (r *Relay) handleBadRequest(ctx *fasthttp.RequestCtx, err error) {
 	default:
 		r.refuse(ctx, problem.BadRequest)
 	}
-	r.metrics.classes[4].Inc()
+	r.metrics.Classes[4].Inc()
 }
 
 // refuse answers a request with a problem.
@@ -294,7 +294,7 @@ func (r *Relay) withKey(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 				return
 			}
 		}
-		r.metrics.authFailures.of("api_key").Inc()
+		r.metrics.AuthFailures.Of("api_key").Inc()
 		r.refuse(ctx, problem.Unauthorized.With("an API key is needed: Authorization: Bearer KEY"))
 	}
 }

@@ -133,7 +133,7 @@ func (s *session) end(why closing) {
 	if s.ending.Swap(true) {
 		return
 	}
-	s.relay.metrics.closes.of(why.code).Inc()
+	s.relay.metrics.Closes.Of(why.code).Inc()
 	grace := asideGrace
 	if why.code == wire.CloseForbidden {
 		grace = 0
@@ -168,7 +168,7 @@ func (s *session) cut(why closing) {
 	if s.ending.Swap(true) {
 		return
 	}
-	s.relay.metrics.closes.of(why.code).Inc()
+	s.relay.metrics.Closes.Of(why.code).Inc()
 	s.conn.Shut(s.farewell(why), true)
 }
 
@@ -225,7 +225,7 @@ func (s *session) leave(sub subscription, answer []byte, then func()) {
 			then()
 		}
 	})
-	s.relay.metrics.subscriptions.Dec()
+	s.relay.metrics.Subscriptions.Dec()
 }
 
 // finish ends a session whose connection is gone. Called once, in its last turn. Whatever goes wrong on the way, what comes
@@ -254,14 +254,14 @@ func (s *session) finish(abrupt bool) {
 			}
 		},
 		func() {
-			r.metrics.closed(s)
+			r.metrics.Ended.Of(s.transport()).Inc()
 			if s.sse != nil && s.sse.events != nil {
 				s.sse.events.open.Add(-1)
 			}
 		},
 		func() { s.vanish(abrupt) },
 		func() { r.closed(s) },
-		func() { r.metrics.subscriptions.Add(float64(-len(subs))) },
+		func() { r.metrics.Subscriptions.Add(float64(-len(subs))) },
 	} {
 		r.contain.Do("end of a session", step)
 	}
@@ -279,7 +279,7 @@ func (s *session) Tail(dst []byte, t *pool.Topic, f *pool.Frame) []byte { return
 // Slow implements pool.Owner.
 func (s *session) Slow() {
 	s.cut(closing{code: wire.CloseSlow, reason: "slow"})
-	s.relay.metrics.drops.of("slow").Inc()
+	s.relay.metrics.Drops.Of("slow").Inc()
 }
 
 // Missed implements pool.Owner: the client comes back, and goes on from what it has got.
@@ -318,7 +318,7 @@ func (s *session) resync(t *pool.Topic) {
 	})
 	switch {
 	case err == nil:
-		s.relay.metrics.resumes.of("resync").Inc()
+		s.relay.metrics.Resumes.Of("resync").Inc()
 	case !errors.Is(err, broker.ErrNotJoined): // then it has left meanwhile
 		s.relay.log.Warn("reader not resynced", slog.String("connection", s.id), slog.String("error", err.Error()))
 		s.Slow()

@@ -34,7 +34,7 @@ func (k *socket) next(buf []byte) (frames []byte, err error) {
 	if k.guard.passing() {
 		n, err := k.receive(buf)
 		k.session.heard.Store(true)
-		k.session.relay.metrics.bytesIn.Add(n)
+		k.session.relay.metrics.BytesIn.Add(n)
 		k.push(buf[k.guard.pass(buf[:n]):n])
 		return nil, err
 	}
@@ -88,7 +88,7 @@ const firstRoom = 2 << 10
 func (k *socket) pass(b []byte) (good, whole int) {
 	s := k.session
 	s.heard.Store(true)
-	s.relay.metrics.bytesIn.Add(len(b))
+	s.relay.metrics.BytesIn.Add(len(b))
 	good, whole, rest, bad := k.guard.feed(b, s.messageLimit(), deflates(s.enc), s.relay.cfg.Limit.Pings)
 	k.bad = bad
 	k.push(rest)

@@ -103,7 +103,7 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 	}
 	sub.channel = ch
 	s.subs = append(s.subs, sub)
-	s.relay.metrics.subscriptions.Inc()
+	s.relay.metrics.Subscriptions.Inc()
 	return nil
 }
 
@@ -111,9 +111,9 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 // channel's lock, so that it is atomic with live delivery.
 func (s *session) join(sub *subscription, r broker.Reply, answer []byte) {
 	if r.Recovered {
-		s.relay.metrics.resumes.of("recovered").Inc()
+		s.relay.metrics.Resumes.Of("recovered").Inc()
 	} else if r.Lost {
-		s.relay.metrics.resumes.of("snapshot").Inc()
+		s.relay.metrics.Resumes.Of("snapshot").Inc()
 	}
 	if s.sse != nil {
 		s.conn.Join(sub.topic, sub.feed.ordinal.Load(), nil, nil)

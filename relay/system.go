@@ -56,7 +56,7 @@ func (c *Core) Now() time.Time { return c.relay.now() }
 
 // Metrics is the set that the admin listener shows. What is counted there has labels from the configuration
 // only: nothing that a client sends becomes one. At start.
-func (c *Core) Metrics() *metrics.Set { return c.relay.metrics.set }
+func (c *Core) Metrics() *metrics.Set { return c.relay.metrics.Set }
 
 // Config is the relay's configuration with its defaults filled in. It is not to be changed.
 func (c *Core) Config() *config.Config { return &c.relay.cfg }
@@ -180,7 +180,7 @@ func (c *Core) Submit(channel string, p *broker.Publication) (broker.Receipt, er
 	}
 	t, err := r.broker.Submit(channel, p)
 	if err == nil {
-		r.policies.of(channel).counted.published.Inc()
+		r.policies.of(channel).counted.Published.Inc()
 	}
 	return t, err
 }
@@ -259,7 +259,7 @@ func (r *Relay) startSystems(systems []System) error {
 func (r *Relay) withToken(next UserHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		if !r.originAllowed(ctx) || r.forgeable(ctx) {
-			r.metrics.authFailures.of("origin").Inc()
+			r.metrics.AuthFailures.Of("origin").Inc()
 			r.refuse(ctx, problem.ForeignOrigin)
 			return
 		}

@@ -183,7 +183,7 @@ func (t *teller) respond(status int, kind string, body []byte) {
 }
 
 // count counts an answer that is sent.
-func (t *teller) count(status int) { t.relay.metrics.classes[status/100].Inc() }
+func (t *teller) count(status int) { t.relay.metrics.Classes[status/100].Inc() }
 
 // today keeps the date of answers.
 func (t *teller) today() {

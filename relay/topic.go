@@ -96,6 +96,6 @@ func (r *Relay) emit(e *Event) error {
 	if _, err := r.broker.Publish(channel, &broker.Publication{Op: broker.Send, Data: append(b, '}')}); err != nil {
 		return err
 	}
-	r.metrics.events.Inc()
+	r.metrics.Events.Inc()
 	return nil
 }

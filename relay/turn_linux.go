@@ -149,6 +149,6 @@ func (k *desk) pass(g *guest, unsent, rest []byte) {
 	g.seat.unsent = slices.Clone(unsent)
 	g.seat.rest = slices.Clone(rest)
 	g.seat.held, g.seat.tab = nil, nil
-	k.relay.metrics.passed.Inc()
+	k.relay.metrics.Passed.Inc()
 	k.lane.put(g)
 }

@@ -7,6 +7,7 @@ import (
 
 	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/stats"
 	"weir/relay/systems/analytics"
 	"weir/relay/systems/authz"
 	"weir/relay/systems/chat"
@@ -39,7 +40,7 @@ func newServer(cfg config.Config, log *slog.Logger) (server, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Load = relay.ProcessLoad()
+	cfg.Load = stats.ProcessLoad()
 	return relay.New(cfg, log, systems...)
 }
 

@@ -1,4 +1,4 @@
-package relay
+package stats
 
 import (
 	"testing"
@@ -41,20 +41,4 @@ func TestMemoryInUse(t *testing.T) {
 		state, live = taken{all: 95, heap: 85}, 10
 		want("again", 20, 4)
 	})
-}
-
-// Between two looks at the memory no more items come than there was room for; what else goes on does.
-func TestItemsBetweenTwoLooks(t *testing.T) {
-	t.Parallel()
-	g := launch(t, openConfig())
-	g.relay.memoryUse.Store(memoryNear)
-	g.relay.memoryRoom.Store(2 * itemCost(1))
-	const item = `{"channel":"a","key":"k","data":1}`
-	g.publish(item)
-	g.publish(item)
-	g.api(503, "POST", "/v1/publish", item)
-	g.publish(`{"channel":"a","data":1}`)
-	if n := g.metric(`weir_shed_total{reason="memory"}`); n != "1" {
-		t.Errorf("%s are counted", n)
-	}
 }

@@ -1,4 +1,4 @@
-package relay
+package stats
 
 import (
 	"context"
@@ -6,23 +6,41 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 	"time"
 )
 
-// overMemory says that nine tenths of the memory limit (GOMEMLIMIT) are in use: new sessions are refused
-// before old ones suffer.
-func (r *Relay) overMemory() bool { return r.memoryUse.Load() >= memoryShort }
+// Memory is how much of the memory limit (GOMEMLIMIT) is in use, as watch has seen it last. All is atomic.
+type Memory struct {
+	Use  atomic.Int32 // hundredths of the limit; 0 without one
+	Room atomic.Int64 // bytes that new items may still take until the next look, when it is near
+}
+
+// Short reports that nine tenths of the limit are in use: new sessions are refused before old ones suffer.
+func (w *Memory) Short() bool { return w.Use.Load() >= MemoryShort }
+
+// Admits reports whether something new may be taken. Of an item, which stays, size is about what it takes; 0 of what does not.
+func (w *Memory) Admits(size int64) bool {
+	use := w.Use.Load()
+	switch {
+	case use >= MemoryFull:
+		return false
+	case use < MemoryNear || size == 0:
+		return true
+	}
+	return use < MemoryShort && w.Room.Add(-size) >= 0
+}
 
 // How much of the memory limit may be in use, in hundredths: from the first on new sessions and items are refused,
 // from the second on everything that is published.
 const (
-	memoryShort = 90
-	memoryFull  = 97
+	MemoryShort = 90
+	MemoryFull  = 97
 )
 
-// memoryNear is the use from which on it is counted what items take until the next look: a flood between two looks
+// MemoryNear is the use from which on it is counted what items take until the next look: a flood between two looks
 // would leave no room for what goes on.
-const memoryNear = 50
+const MemoryNear = 50
 
 // memoryCheck is how often the memory in use is looked at: a flood takes tens of MiB meanwhile.
 const memoryCheck = 100 * time.Millisecond
@@ -30,8 +48,8 @@ const memoryCheck = 100 * time.Millisecond
 // collectEvery is how much longer than a collection nothing is collected after it, when memory is short.
 const collectEvery = 10
 
-// watchMemory keeps memoryUse true until ctx is done.
-func (r *Relay) watchMemory(ctx context.Context) {
+// Watch keeps the figures true until ctx is done.
+func (w *Memory) Watch(ctx context.Context) {
 	limit := debug.SetMemoryLimit(-1)
 	if limit == math.MaxInt64 {
 		return
@@ -45,8 +63,8 @@ func (r *Relay) watchMemory(ctx context.Context) {
 			return
 		case <-tick.C:
 			used := m.used()
-			r.memoryRoom.Store(int64(m.limit*memoryShort/100) - int64(used))
-			r.memoryUse.Store(int32(used * 100 / m.limit))
+			w.Room.Store(int64(m.limit*MemoryShort/100) - int64(used))
+			w.Use.Store(int32(used * 100 / m.limit))
 		}
 	}
 }
@@ -82,7 +100,7 @@ func readMemory() taken {
 // used is the bytes in use.
 func (m *memory) used() uint64 {
 	now := m.read()
-	if now.all*100 < m.limit*memoryShort {
+	if now.all*100 < m.limit*MemoryShort {
 		m.looked = false
 		return now.all
 	}

@@ -1,4 +1,4 @@
-package relay
+package stats
 
 import (
 	"math/bits"
@@ -15,14 +15,14 @@ const (
 	durationSteps = 8 * 24
 )
 
-// durations is Durations that are being counted.
-type durations [durationSteps]atomic.Uint64
+// Histogram is Durations that are being counted.
+type Histogram [durationSteps]atomic.Uint64
 
-// add counts a time.
-func (d *durations) add(t time.Duration) { d[durationStep(t)].Add(1) }
+// Add counts a time.
+func (d *Histogram) add(t time.Duration) { d[durationStep(t)].Add(1) }
 
-// read copies the counts.
-func (d *durations) read(to *Durations) {
+// Read copies the counts.
+func (d *Histogram) Read(to *Durations) {
 	for i := range d {
 		to[i] = d[i].Load()
 	}

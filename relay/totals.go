@@ -1,0 +1,168 @@
+package relay
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"weir/internal/process"
+	"weir/internal/wire"
+	"weir/relay/stats"
+)
+
+// writeTotals writes what is counted elsewhere.
+func (r *Relay) writeTotals(w io.Writer) {
+	p := r.pool.Stats()
+	b := r.broker.Stats()
+	count := func(name string, v uint64) { metrics.WriteCounterUint64(w, name, v) }
+	gauge := func(name string, v int64) { metrics.WriteGaugeUint64(w, name, uint64(max(v, 0))) }
+	for _, transport := range []string{"ws", "sse"} {
+		gauge(fmt.Sprintf("weir_connections_open{transport=%q}", transport), r.metrics.OpenOf(transport))
+	}
+	count("weir_writes_total", p.Writes)
+	count("weir_bytes_sent_total", p.Bytes)
+	count("weir_replies_total", p.Replies)
+	count("weir_stalled_closes_total", p.Timeouts)
+	count("weir_write_errors_total", p.Failed)
+	gauge("weir_queue_bytes", p.Queued)
+	gauge("weir_queued_connections", p.Stalled)
+	gauge("weir_backlog_bytes", p.Backlog)
+	var waiting int64
+	var stretch float64
+	for _, x := range r.batchers {
+		waiting += x.Waiting()
+		stretch = max(stretch, x.Stretch())
+	}
+	gauge("weir_batch_bytes", waiting)
+	gauge("weir_waiting_bytes", r.held.Load())
+	metrics.WriteGaugeFloat64(w, "weir_window_stretch", stretch)
+	gauge("weir_channels", b.Channels)
+	gauge("weir_items", b.Items)
+	gauge("weir_log_changes", b.Changes)
+	gauge("weir_log_bytes", b.Bytes)
+	count("weir_expired_items_total", b.Expired)
+	gauge("weir_presence_users", r.presence.there.Load())
+	count("weir_presence_joins_total", r.presence.joins.Load())
+	count("weir_presence_leaves_total", r.presence.leaves.Load())
+	// One family after the other, as the exposition format wants its samples.
+	names := r.policies.list()
+	for _, column := range []struct {
+		name string
+		of   func(*namespace) uint64
+	}{
+		{"weir_publishes_total", func(n *namespace) uint64 { return n.counted.Published.Get() }},
+		{"weir_deliveries_total", func(n *namespace) uint64 { return n.meter.Messages.Load() }},
+		{"weir_frames_total", func(n *namespace) uint64 { return n.meter.Frames.Load() }},
+		{"weir_dropped_frames_total", func(n *namespace) uint64 { return n.meter.Dropped.Load() }},
+		{"weir_conflated_messages_total", func(n *namespace) uint64 { return n.counted.Conflated.Load() }},
+	} {
+		for _, ns := range names {
+			count(fmt.Sprintf("%s{namespace=%q}", column.name, ns.name), column.of(ns))
+		}
+	}
+}
+
+// list is the namespaces in the order of their names.
+func (p *policies) list() []*namespace {
+	out := []*namespace{p.fallback}
+	for _, ns := range *p.named.Load() {
+		out = append(out, ns)
+	}
+	slices.SortFunc(out, func(a, b *namespace) int { return cmp.Compare(a.name, b.name) })
+	return out
+}
+
+// Snapshot reads them. It takes microseconds.
+func (c *Core) Figures() stats.Snapshot {
+	r := c.relay
+	m, p, b := r.metrics, r.pool.Stats(), r.broker.Stats()
+	f := stats.Snapshot{
+		WS: m.OpenOf("ws"), SSE: m.OpenOf("sse"), Connections: r.open(),
+		Channels: b.Channels, Items: b.Items, Subscriptions: int64(m.Subscriptions.Get()),
+		Queued: p.Queued, Stalled: p.Stalled, Backlog: p.Backlog,
+		Memory: stats.MemoryInUse(), CPU: process.CPUTime(),
+		Sent: p.Bytes, Events: m.Events.Get(), Commands: m.FramesIn.Get(),
+	}
+	for _, x := range r.batchers {
+		f.Backlog += x.Waiting()
+	}
+	var resynced uint64
+	for _, ns := range r.policies.list() {
+		f.Published += ns.counted.Published.Get()
+		if !ns.unmeasured {
+			f.Delivered += ns.meter.Messages.Load()
+			f.Frames += ns.meter.Frames.Load()
+		}
+		f.Conflated += ns.counted.Conflated.Load()
+		resynced += ns.meter.Dropped.Load()
+	}
+	for _, reason := range stats.DropReasons() {
+		d := stats.Drop{Reason: reason}
+		switch reason {
+		case stats.DropSlow:
+			d.Count = m.Drops.Total()
+		case stats.DropStalled:
+			d.Count = p.Timeouts
+		case stats.DropResync:
+			d.Count = resynced
+		case stats.DropShed:
+			d.Count = m.Shed.Total()
+		case stats.DropRefused:
+			d.Count = m.Refused.Total()
+		case stats.DropRateLimit:
+			d.Count = m.Closes.Of(wire.CloseRateLimit).Get()
+		}
+		f.Drops = append(f.Drops, d)
+	}
+	m.Spent.Read(&f.Publishing)
+	return f
+}
+
+// Watch has the relay note which channels are busy, from the first call on until as many with false came.
+func (c *Core) Watch(on bool) {
+	if on {
+		c.relay.busiest.Watchers.Add(1)
+		return
+	}
+	c.relay.busiest.Watchers.Add(-1)
+}
+
+// Busiest is the ten channels on which most was delivered in a second that is over. They are noted while somebody
+// watches; see Watch. Of a second before the last one that was asked for it returns the later one's.
+func (c *Core) Busiest(second int64) []stats.TopChannel { return c.relay.busiest.Of(second) }
+
+// Lagging is a session that does not keep up.
+type Lagging struct {
+	Connection, User, Address string
+	Queued                    int // bytes that wait for it
+}
+
+// Append appends it as a JSON object.
+func (x *Lagging) Append(b []byte) []byte {
+	b = wire.AppendString(append(b, `{"connectionId":`...), x.Connection)
+	b = wire.AppendString(append(b, `,"userId":`...), x.User)
+	b = wire.AppendString(append(b, `,"address":`...), x.Address)
+	return append(strconv.AppendInt(append(b, `,"queued":`...), int64(x.Queued), 10), '}')
+}
+
+// Slowest is the ten sessions for which most waits. Nothing is looked at while nobody has a queue.
+func (c *Core) Slowest() []Lagging {
+	r := c.relay
+	if r.pool.Stats().Stalled == 0 {
+		return nil
+	}
+	var all []Lagging
+	for _, s := range r.sessions.all() {
+		if queued := s.conn.Queued(); queued > 0 {
+			all = append(all, Lagging{s.id, s.user, s.address, queued})
+		}
+	}
+	slices.SortFunc(all, func(a, b Lagging) int {
+		return cmp.Or(cmp.Compare(b.Queued, a.Queued), cmp.Compare(a.Connection, b.Connection))
+	})
+	return all[:min(stats.TopLength, len(all))]
+}
