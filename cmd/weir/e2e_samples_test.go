@@ -48,9 +48,8 @@ var recipes = map[string]recipe{
 	"README.md js 1":     {before: useWS, after: said("demo:lobby"), want: []string{"hello from the test"}, endless: true},
 	"README.md js 2":     {before: useWS, after: said("demo:lobby"), want: []string{`"subscribed"`, "hello from the test"}, endless: true},
 	"README.md sh 3":     {want: []string{"event: connected", "event: subscribed"}},
-	"README.md js 3":     {before: useWS, after: said("demo:lobby"), want: []string{"hello from the test"}, endless: true},
 	"README.md sh 4":     {files: "README.md 1", want: []string{"weir.yaml: ok", `"ready"`}},
-	"README.md js 4":     {before: "const user = { id: 7, name: 'Ann' }\n", after: "\nconsole.log(token)\n", token: true, item: "room:42/messages/m1"},
+	"README.md js 3":     {before: "const user = { id: 7, name: 'Ann' }\n", after: "\nconsole.log(token)\n", token: true, item: "room:42/messages/m1"},
 	"README.md python 1": {before: "class user:\n    id, name = 7, 'Ann'\n\n", after: "\nprint(token)\n", token: true},
 	"README.md php 1":    {before: "<?php\n$user = (object) ['id' => 7];\n", after: "\necho $token;\n", token: true},
 	"README.md go 1": {

@@ -1,11 +1,15 @@
 package layout
 
 import (
+	"bytes"
+	"compress/gzip"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
@@ -70,6 +74,48 @@ func TestRenamedMetrics(t *testing.T) {
 	for _, m := range renamed.FindAllStringSubmatch(readPage(t, filepath.Join(root, "docs", "metrics.md")), -1) {
 		if listed[m[1]] != m[2] {
 			t.Errorf("CHANGELOG.md does not list that %s is %s now", m[1], m[2])
+		}
+	}
+}
+
+// TestSizesOfTheClient holds the sizes of the modules for browsers that the pages name against the files.
+func TestSizesOfTheClient(t *testing.T) {
+	size := func(name string) float64 {
+		var b bytes.Buffer
+		w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = w.Write([]byte(readPage(t, filepath.Join(root, "relay/web/client/dist", name))))
+		_ = w.Close()
+		return float64(b.Len()) / 1000
+	}
+	for page, modules := range map[string][]string{"README.md": {"weir.js"}, "docs/client.md": {"weir.js", "weir-documents.js"}} {
+		found := regexp.MustCompile(`(\d+\.\d) KB compressed`).FindAllStringSubmatch(readPage(t, filepath.Join(root, page)), -1)
+		if len(found) != len(modules) {
+			t.Fatalf("%s names %d sizes, want those of %v", page, len(found), modules)
+		}
+		for i, name := range modules {
+			said, err := strconv.ParseFloat(found[i][1], 64)
+			if is := size(name); err != nil || math.Abs(said-is) > 0.15 {
+				t.Errorf("%s says that %s has %s KB compressed, and it has %.1f", page, name, found[i][1], is)
+			}
+		}
+	}
+}
+
+// TestFiguresOfTheReadme holds the figures of the README against the page that the benchmarks have written.
+func TestFiguresOfTheReadme(t *testing.T) {
+	_, section, _ := strings.Cut(readPage(t, filepath.Join(root, "README.md")), "## Figures")
+	section, _, _ = strings.Cut(section, "\n## ")
+	measured := readPage(t, filepath.Join(root, "docs", "benchmarks.md"))
+	found := regexp.MustCompile(`(?m)^\| \S.* \| (.*\d.*) \|$`).FindAllStringSubmatch(section, -1)
+	if len(found) < 4 {
+		t.Errorf("the README has %d figures", len(found))
+	}
+	for _, m := range found {
+		if !strings.Contains(measured, "| "+m[1]+" |") {
+			t.Errorf("the README says %q, which docs/benchmarks.md does not", m[1])
 		}
 	}
 }
