@@ -8,6 +8,7 @@ BIN      := bin
 LINT     := v2.15.0
 VULN     := v1.4.0
 export BENCHSTAT := v0.0.0-20260908200009-22c9c6c9d4da
+REVISION := $(shell git describe --match= --always --abbrev=12 --dirty 2>/dev/null)
 SYSTEMS  := linux/arm64 darwin/arm64 windows/amd64
 FUZZTIME ?= 10s
 E2E      := cmd/weir/testdata/e2e
@@ -22,7 +23,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/weir
-	$(GO) build -trimpath -o $(BIN)/weir ./cmd/weir
+	$(GO) build -trimpath -ldflags '-X weir/internal/buildinfo.stamped=$(REVISION)' -o $(BIN)/weir ./cmd/weir
 
 run: build ## Start a relay for trying out, on 127.0.0.1:8080; what it keeps is in .weir-data
 	@exec $(BIN)/weir serve --dev --data .weir-data --log-format text

@@ -57,7 +57,9 @@ install_packages() {
 }
 
 build() {
-  (cd "$root" && go build -trimpath -o "$work/weir" ./cmd/weir)
+  local revision
+  revision=$(git -C "$root" describe --match= --always --abbrev=12 --dirty 2>/dev/null) || echo "compare: without git the page cannot name the commit" >&2
+  (cd "$root" && go build -trimpath -buildvcs=auto -ldflags "-X weir/internal/buildinfo.stamped=$revision" -o "$work/weir" ./cmd/weir)
   for peer in centrifuge gws compare; do
     (cd "$peers/$peer" && go build -trimpath -o "$work/$peer" .)
   done

@@ -1,7 +1,14 @@
 // Package buildinfo says which build a binary is, from what the Go toolchain wrote into it.
 package buildinfo
 
-import "runtime/debug"
+import (
+	"runtime/debug"
+	"strings"
+)
+
+// stamped is the commit, with "-dirty" if the work tree held other changes, where the toolchain does not see the
+// repository: in a linked work tree, or a container's build. Set by -ldflags -X.
+var stamped string
 
 // Info names a build.
 type Info struct {
@@ -19,6 +26,9 @@ func Read() Info {
 // Of is Read for given information, which may be nil.
 func Of(info *debug.BuildInfo) Info {
 	out := Info{Version: "(devel)", Revision: "unknown"}
+	if stamped != "" {
+		out.Revision, out.Modified = strings.CutSuffix(stamped, "-dirty")
+	}
 	if info == nil {
 		return out
 	}
