@@ -15,7 +15,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"weir/loadtest/check"
+	"weir/relay/relaytest/ledger"
 )
 
 // message is anything that the relay says.
@@ -42,7 +42,7 @@ type reader struct {
 	server   *server
 	channels []string // their places are their numbers in the ledger
 	token    string
-	seen     check.Reader
+	seen     ledger.Reader
 
 	// Guarded by mu.
 	mu        sync.Mutex
@@ -56,7 +56,7 @@ type reader struct {
 }
 
 func newReader(s *server, name string, channels []string) *reader {
-	return &reader{TB: s.TB, server: s, channels: channels, token: token(s, name), seen: check.Reader{Name: name},
+	return &reader{TB: s.TB, server: s, channels: channels, token: token(s, name), seen: ledger.Reader{Name: name},
 		at: make([]position, len(channels)), told: make([]int, len(channels)), closes: make(map[int]int)}
 }
 
@@ -142,7 +142,7 @@ func (r *reader) take(m *message) int {
 			return 0
 		}
 		r.told[i]++
-		r.seen.Told(uint32(i), check.Position(m.Position), m.Recovered)
+		r.seen.Told(uint32(i), ledger.Position(m.Position), m.Recovered)
 		if m.Recovered {
 			r.recovered++
 			for j := range m.Changes {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"weir/loadtest/check"
+	"weir/relay/relaytest/ledger"
 	"weir/relay/systems/webhook"
 )
 
@@ -113,7 +114,7 @@ func TestWebhooks(t *testing.T) {
 	s.start()
 	w := people(s, names("kept", 2), 4, 2, 2*time.Millisecond, true)
 	client := &http.Client{Timeout: 10 * time.Second}
-	ledger := check.NewLedger()
+	ledger := ledger.New()
 	emit := func(keys, from, to int) {
 		for n := from; n < to; n++ {
 			for k := range uint32(keys) {

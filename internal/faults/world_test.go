@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"weir/loadtest/check"
+	"weir/relay/relaytest/ledger"
 )
 
 // world is readers and publishers around a relay, and what both know.
@@ -22,7 +23,7 @@ type world struct {
 	testing.TB
 	server   *server
 	channels []string
-	ledger   *check.Ledger
+	ledger   *ledger.Ledger
 	readers  []*reader
 	acked    atomic.Int64
 	last     []atomic.Pointer[position] // of what was acknowledged, by channel
@@ -37,7 +38,7 @@ type world struct {
 // people starts readers of all channels and publishers that publish one message after the other, every so often.
 func people(s *server, channels []string, readers, publishers int, every time.Duration, forgets bool) *world {
 	s.Helper()
-	w := &world{TB: s.TB, server: s, channels: channels, forgets: forgets, ledger: check.NewLedger(), last: make([]atomic.Pointer[position], len(channels)), promised: make([]sync.Map, len(channels))}
+	w := &world{TB: s.TB, server: s, channels: channels, forgets: forgets, ledger: ledger.New(), last: make([]atomic.Pointer[position], len(channels)), promised: make([]sync.Map, len(channels))}
 	var read, publish context.Context
 	read, w.stopReading = context.WithCancel(context.Background())
 	publish, w.stopPublishing = context.WithCancel(context.Background())
@@ -84,7 +85,7 @@ func (w *world) publish(ctx context.Context, number uint32, every time.Duration)
 			status, answer := post(client, "http://"+w.server.listen+"/v1/publish", body)
 			var told struct{ Position position }
 			if status == 200 && json.Unmarshal(answer, &told) == nil {
-				w.ledger.Acked(stamp, check.Position(told.Position))
+				w.ledger.Acked(stamp, ledger.Position(told.Position))
 				w.last[i].Store(&told.Position)
 				w.promised[i].Store(told.Position.Seq, stamp)
 				w.acked.Add(1)
@@ -152,7 +153,7 @@ func (w *world) progress(n int64) {
 
 // judge ends publishing, waits until all readers stand where the last acknowledged messages do, and lets the
 // checker judge.
-func (w *world) judge() check.Verdict {
+func (w *world) judge() ledger.Verdict {
 	w.Helper()
 	w.stopPublishing()
 	w.publishing.Wait()
@@ -169,7 +170,7 @@ func (w *world) judge() check.Verdict {
 		}
 	}
 	w.stop()
-	var seen []*check.Reader
+	var seen []*ledger.Reader
 	for _, r := range w.readers {
 		seen = append(seen, &r.seen)
 	}

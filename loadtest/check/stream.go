@@ -77,9 +77,6 @@ func (s *Stream) miss(m span) {
 	s.missing = append(s.missing, m)
 }
 
-// Top is the highest number seen, 0 before the first.
-func (s *Stream) Top() uint64 { return s.top }
-
 // Missing counts the numbers from 1 to published that did not arrive.
 func (s *Stream) Missing(published uint64) uint64 {
 	n := s.dropped

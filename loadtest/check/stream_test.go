@@ -40,7 +40,7 @@ func TestStreamAgainstAModel(t *testing.T) {
 				stale++
 			}
 		}
-		if l.Missing(published) != missing || l.Received != uint64(len(seen)) || l.Duplicated != duplicated || l.Reordered != reordered || l.Top() != top {
+		if l.Missing(published) != missing || l.Received != uint64(len(seen)) || l.Duplicated != duplicated || l.Reordered != reordered || l.top != top {
 			t.Fatalf("%v of %d: missing %d, want %d; %+v", numbers, published, l.Missing(published), missing, l.Stream)
 		}
 		if got := l.Stale(published); got != stale {

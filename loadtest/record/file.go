@@ -94,13 +94,3 @@ func Read(src io.Reader) (*Record, error) {
 	}
 	return r, nil
 }
-
-// ReadFile reads a record from a file.
-func ReadFile(name string) (*Record, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("read record: %w", err)
-	}
-	defer func() { _ = f.Close() }() // only read
-	return Read(f)
-}

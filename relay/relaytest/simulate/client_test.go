@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"weir/internal/memnet"
-	"weir/loadtest/check"
 	"weir/loadtest/codec"
 	"weir/relay/auth"
+	"weir/relay/relaytest/ledger"
 )
 
 // client is one reader, who comes back and resumes for as long as the run lasts.
@@ -26,7 +26,7 @@ type client struct {
 	w      *world
 	name   string
 	sse    bool
-	reader *check.Reader
+	reader *ledger.Reader
 	rand   *rand.Rand    // owned by run
 	back   chan struct{} // tells run to stay away no longer; room for one
 

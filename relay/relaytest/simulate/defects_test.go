@@ -6,24 +6,24 @@ import (
 	"testing"
 	"time"
 
-	"weir/loadtest/check"
+	"weir/relay/relaytest/ledger"
 )
 
 // The judge is judged: each kind of defect is found, and found as what it is.
 func TestDefectsAreFound(t *testing.T) {
 	for _, test := range []struct {
 		defect Defect
-		found  func(v check.Verdict) bool // by the ledger
-		word   string                     // in what the clients say
+		found  func(v ledger.Verdict) bool // by the ledger
+		word   string                      // in what the clients say
 	}{
-		{None, check.Verdict.OK, ""},
-		{Drop, func(v check.Verdict) bool { return v.Lost > 0 }, " after "},
-		{Repeat, func(v check.Verdict) bool { return v.Duplicated > 0 }, " after "},
-		{Reorder, func(v check.Verdict) bool { return v.Reordered > 0 }, " after "},
-		{Damage, func(v check.Verdict) bool { return v.Corrupted > 0 }, ""},
-		{Skip, func(check.Verdict) bool { return true }, "recovered up to"},
-		{Stale, func(check.Verdict) bool { return true }, "stands in map:"},
-		{Forget, func(v check.Verdict) bool { return v.Lost+v.Disagreed > 0 }, ""},
+		{None, ledger.Verdict.OK, ""},
+		{Drop, func(v ledger.Verdict) bool { return v.Lost > 0 }, " after "},
+		{Repeat, func(v ledger.Verdict) bool { return v.Duplicated > 0 }, " after "},
+		{Reorder, func(v ledger.Verdict) bool { return v.Reordered > 0 }, " after "},
+		{Damage, func(v ledger.Verdict) bool { return v.Corrupted > 0 }, ""},
+		{Skip, func(ledger.Verdict) bool { return true }, "recovered up to"},
+		{Stale, func(ledger.Verdict) bool { return true }, "stands in map:"},
+		{Forget, func(v ledger.Verdict) bool { return v.Lost+v.Disagreed > 0 }, ""},
 	} {
 		t.Run(string(test.defect), func(t *testing.T) {
 			t.Parallel()

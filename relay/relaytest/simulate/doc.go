@@ -13,7 +13,7 @@
 //
 // # What is judged
 //
-// The ledger of weir/loadtest/check holds every reader against every acknowledgement: nothing lost without a
+// The ledger of weir/relay/relaytest/ledger holds every reader against every acknowledgement: nothing lost without a
 // word, nothing twice, nothing out of order, one message for a position. A client itself demands that
 // changes are contiguous (where nothing is conflated), that positions never go back and that an epoch never
 // returns; and when all is quiet, that it holds what the relay holds. Then the log of each durable channel must hold

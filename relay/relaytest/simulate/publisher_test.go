@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"weir/internal/memnet"
-	"weir/loadtest/check"
+	"weir/relay/relaytest/ledger"
 )
 
 // attempts is how often a publisher tries to get an answer, answerTime how long it waits for one.
@@ -146,7 +146,7 @@ func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
 	f := []fate{plain, lost, torn, double}[max(0, r.IntN(40)-36)]
 	delay, cutAt, keep := time.Duration(r.IntN(50))*time.Millisecond, r.IntN(len(body)), r.IntN(200)
 	if p.w.options.Defect == Forget && p.number == 1 && p.keys%defectAt == 0 && !conflated(channel) {
-		p.w.ledger.Acked(stamp, check.Position{Epoch: p.last[name].Epoch, Seq: p.last[name].Seq + 1})
+		p.w.ledger.Acked(stamp, ledger.Position{Epoch: p.last[name].Epoch, Seq: p.last[name].Seq + 1})
 		return
 	}
 	at, err := p.try(ctx, f, request("POST", "/v1/publish", body), channel, delay, cutAt, keep)
@@ -156,7 +156,7 @@ func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
 	case err != nil:
 		p.w.story.tell("publisher-%d: %d in %s is given up: %v", p.number, stamp.Number, name, err)
 	case op != "delete" && !conflated(channel) && ack:
-		p.w.ledger.Acked(stamp, check.Position(at))
+		p.w.ledger.Acked(stamp, ledger.Position(at))
 		if durable(channel) && life == p.w.lives(channel) {
 			p.w.promises.add(channel, promise{at.Seq, life, data})
 		}

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"weir/loadtest/check"
+	"weir/relay/relaytest/ledger"
 )
 
 // tailLines is how much of what happened is kept for a failure, problemLines how many problems.
@@ -66,7 +66,7 @@ func (s *story) problem(format string, args ...any) {
 
 // Outcome is how a run ended.
 type Outcome struct {
-	Verdict  check.Verdict
+	Verdict  ledger.Verdict
 	Problems []string // what clients and publishers have found, and the end's comparison; the first of them
 	Story    []string // the plan, a line for each step: the same for the same Options
 	Tail     []string // what happened before the first problem

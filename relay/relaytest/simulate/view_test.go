@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 
-	"weir/loadtest/check"
+	"weir/relay/relaytest/ledger"
 )
 
 // position is where a channel's log stands, as the relay writes it.
@@ -95,7 +95,7 @@ func (v *view) stand(c *client, m *message) {
 		v.items[group] = maps.Clone(items)
 	}
 	if !v.conflated {
-		c.reader.Told(v.number, check.Position(m.Position), false)
+		c.reader.Told(v.number, ledger.Position(m.Position), false)
 	}
 	c.w.snapshots.Add(1)
 }
@@ -118,7 +118,7 @@ func (v *view) answered(c *client, m *message, asked bool) {
 // recovered takes the changes that an answer holds.
 func (v *view) recovered(c *client, m *message) {
 	if !v.conflated {
-		c.reader.Told(v.number, check.Position(m.Position), true)
+		c.reader.Told(v.number, ledger.Position(m.Position), true)
 	}
 	if m.Position.Epoch != v.at.Epoch {
 		if !v.durable || v.past[m.Position.Epoch] {

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"weir/loadtest/check"
+	"weir/relay/relaytest/ledger"
 )
 
 // Options are what a run depends on. Zero values mean the defaults.
@@ -71,7 +71,7 @@ type world struct {
 	story      *story
 	machine    *machine
 	server     *server
-	ledger     *check.Ledger
+	ledger     *ledger.Ledger
 	clients    []*client
 	publishers []*publisher
 
@@ -91,17 +91,17 @@ func (w *world) lives(channel int) int { return int(w.cleared[channel].Load()) }
 // leaves running for some simulated seconds.
 func Run(o Options) *Outcome {
 	o = o.filled()
-	w := &world{options: o, story: &story{start: time.Now()}, ledger: check.NewLedger(), cleared: make([]atomic.Int64, o.Channels)}
+	w := &world{options: o, story: &story{start: time.Now()}, ledger: ledger.New(), cleared: make([]atomic.Int64, o.Channels)}
 	var err error
 	if w.machine, err = newMachine(); err != nil {
 		w.story.problem("%v", err)
-		return w.outcome(check.Verdict{})
+		return w.outcome(ledger.Verdict{})
 	}
 	defer w.machine.close()
 	w.server = &server{story: w.story, log: o.Log, machine: w.machine}
 	if err := w.server.start(); err != nil {
 		w.story.problem("%v", err)
-		return w.outcome(check.Verdict{})
+		return w.outcome(ledger.Verdict{})
 	}
 	plan := draw(o)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -125,14 +125,14 @@ func Run(o Options) *Outcome {
 	cancel()
 	reading.Wait()
 	w.server.close()
-	var readers []*check.Reader
+	var readers []*ledger.Reader
 	for _, c := range w.clients {
 		readers = append(readers, c.reader)
 	}
 	return w.outcome(w.ledger.Judge(readers...))
 }
 
-func (w *world) outcome(v check.Verdict) *Outcome {
+func (w *world) outcome(v ledger.Verdict) *Outcome {
 	s := w.story
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,7 +146,7 @@ func (w *world) outcome(v check.Verdict) *Outcome {
 func (w *world) newClient(i int) *client {
 	r := rand.New(rand.NewPCG(w.options.Seed, 100+uint64(i)))
 	c := &client{w: w, name: fmt.Sprint("client-", i), sse: i%3 == 2, rand: r, back: make(chan struct{}, 1)}
-	c.reader = &check.Reader{Name: c.name}
+	c.reader = &ledger.Reader{Name: c.name}
 	for _, n := range r.Perm(w.options.Channels)[:min(follows, w.options.Channels)] {
 		name := channelName(n)
 		c.views = append(c.views, &view{name: name, number: uint32(n), conflated: conflated(n), durable: durable(n), patient: patient(n), strict: strings.HasPrefix(name, "log:") || strings.HasPrefix(name, "disk:"), wanted: true})

@@ -1,10 +1,12 @@
-package check
+package ledger
 
 import (
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+
+	"weir/loadtest/check"
 )
 
 // problemLimit bounds how many findings are put in words.
@@ -20,13 +22,13 @@ type place struct {
 type judge struct {
 	Verdict
 	acked    map[uint32]map[string][]mark // by channel and epoch, ascending by seq
-	promised map[Stamp]Position           // of what was acknowledged
-	placed   map[place]Stamp              // what stands where, from acknowledgements and from readers
+	promised map[check.Stamp]Position     // of what was acknowledged
+	placed   map[place]check.Stamp        // what stands where, from acknowledgements and from readers
 }
 
 type mark struct {
 	seq   uint64
-	stamp Stamp
+	stamp check.Stamp
 }
 
 // Judge holds the readers against the ledger. It is called when everything in flight has arrived, and
@@ -34,7 +36,7 @@ type mark struct {
 func (l *Ledger) Judge(readers ...*Reader) Verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	j := judge{acked: map[uint32]map[string][]mark{}, promised: map[Stamp]Position{}, placed: map[place]Stamp{}}
+	j := judge{acked: map[uint32]map[string][]mark{}, promised: map[check.Stamp]Position{}, placed: map[place]check.Stamp{}}
 	for s, e := range l.entries {
 		if e.fate != acked {
 			continue
@@ -67,7 +69,7 @@ func (j *judge) problem(format string, args ...any) {
 }
 
 // place checks that only one message ever stands at a position.
-func (j *judge) place(p place, s Stamp, who string) {
+func (j *judge) place(p place, s check.Stamp, who string) {
 	if was, ok := j.placed[p]; !ok {
 		j.placed[p] = s
 	} else if was != s {
@@ -89,7 +91,7 @@ func (j *judge) read(r *Reader) {
 	if r.corrupt > 0 {
 		j.problem("%s: %d damaged payloads", r.Name, r.corrupt)
 	}
-	seen := map[Stamp]sight{}
+	seen := map[check.Stamp]sight{}
 	tops := map[source]uint64{}
 	cursors := map[uint32]*cursor{}
 	for _, e := range r.log {
@@ -141,12 +143,12 @@ type sight struct {
 
 // again says that a message may come a second time: it was lost with the log, as the reader was told, before its
 // publisher was answered, who then sent it again.
-func (j *judge) again(s Stamp, first sight, c *cursor) bool {
+func (j *judge) again(s check.Stamp, first sight, c *cursor) bool {
 	return first.lost < c.lost && j.promised[s] != first.at
 }
 
 // deliver judges one message of one reader: never twice, positions and numbers only grow.
-func (j *judge) deliver(r *Reader, c *cursor, e sighting, seen map[Stamp]sight, tops map[source]uint64) {
+func (j *judge) deliver(r *Reader, c *cursor, e sighting, seen map[check.Stamp]sight, tops map[source]uint64) {
 	j.Received++
 	at := Position{c.at.Epoch, e.at.Seq}
 	key := source{e.stamp.Channel, e.stamp.Source}
@@ -170,7 +172,7 @@ func (j *judge) deliver(r *Reader, c *cursor, e sighting, seen map[Stamp]sight, 
 }
 
 // complete looks for acknowledged messages that the reader should have and does not.
-func (j *judge) complete(r *Reader, chn uint32, c *cursor, seen map[Stamp]sight) {
+func (j *judge) complete(r *Reader, chn uint32, c *cursor, seen map[check.Stamp]sight) {
 	last := len(c.from) - 1
 	for _, epoch := range slices.Sorted(maps.Keys(j.acked[chn])) {
 	next:

@@ -1,8 +1,10 @@
-package check
+package ledger
 
 import (
 	"fmt"
 	"sync"
+
+	"weir/loadtest/check"
 )
 
 // Position is where a message stands in its channel's log, as the relay says.
@@ -34,33 +36,33 @@ type Ledger struct {
 
 	// Guarded by mu.
 	last    map[source]uint64
-	entries map[Stamp]entry
+	entries map[check.Stamp]entry
 }
 
-// NewLedger returns an empty ledger.
-func NewLedger() *Ledger {
-	return &Ledger{last: map[source]uint64{}, entries: map[Stamp]entry{}}
+// New returns an empty ledger.
+func New() *Ledger {
+	return &Ledger{last: map[source]uint64{}, entries: map[check.Stamp]entry{}}
 }
 
 // Next returns the stamp of the next message of a source in a channel and notes it as sent. due is in
 // ns since the test's clock started.
-func (l *Ledger) Next(channel, from uint32, due int64) Stamp {
+func (l *Ledger) Next(channel, from uint32, due int64) check.Stamp {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	key := source{channel, from}
 	l.last[key]++
-	s := Stamp{Channel: channel, Source: from, Number: l.last[key], Due: due}
+	s := check.Stamp{Channel: channel, Source: from, Number: l.last[key], Due: due}
 	l.entries[s] = entry{}
 	return s
 }
 
 // Acked notes that the relay accepted s and put it at a position.
-func (l *Ledger) Acked(s Stamp, at Position) { l.note(s, entry{acked, at}) }
+func (l *Ledger) Acked(s check.Stamp, at Position) { l.note(s, entry{acked, at}) }
 
 // Refused notes that the relay refused s: nobody may wait for it.
-func (l *Ledger) Refused(s Stamp) { l.note(s, entry{fate: refused}) }
+func (l *Ledger) Refused(s check.Stamp) { l.note(s, entry{fate: refused}) }
 
-func (l *Ledger) note(s Stamp, e entry) {
+func (l *Ledger) note(s check.Stamp, e entry) {
 	l.mu.Lock()
 	l.entries[s] = e
 	l.mu.Unlock()
@@ -88,7 +90,7 @@ type sighting struct {
 	kind  kind
 	chn   uint32
 	at    Position
-	stamp Stamp
+	stamp check.Stamp
 }
 
 // Told notes where the relay said the reader stands: at the first subscribe, after a resume and on a
@@ -104,7 +106,7 @@ func (r *Reader) Told(channel uint32, at Position, recovered bool) {
 
 // Delivered notes a message that arrived at seq of the channel's present epoch.
 func (r *Reader) Delivered(channel uint32, seq uint64, payload []byte) {
-	s, err := Parse(payload)
+	s, err := check.Parse(payload)
 	if err != nil || s.Channel != channel {
 		r.corrupt++
 		return

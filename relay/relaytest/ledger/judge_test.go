@@ -1,19 +1,21 @@
-package check
+package ledger
 
 import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"weir/loadtest/check"
 )
 
 // story builds a ledger and one reader: a test tells what happened.
 type story struct {
 	l      *Ledger
 	r      *Reader
-	stamps []Stamp
+	stamps []check.Stamp
 }
 
-func newStory() *story { return &story{l: NewLedger(), r: &Reader{Name: "reader"}} }
+func newStory() *story { return &story{l: New(), r: &Reader{Name: "reader"}} }
 
 // publish acknowledges n messages from seq on.
 func (s *story) publish(epoch string, seq uint64, n int) *story {
@@ -132,7 +134,7 @@ func TestJudgeExpectsNothingAfterAReaderLeft(t *testing.T) {
 }
 
 func ExampleLedger() {
-	ledger := NewLedger()
+	ledger := New()
 	reader := &Reader{Name: "phone"}
 	reader.Told(1, Position{"x", 0}, false)
 	for seq := uint64(1); seq <= 3; seq++ {
