@@ -15,7 +15,7 @@ import (
 	"weir/relay/problem"
 )
 
-// refusal is an answer that says why not.
+// refusal is an error in the form that the chat responds with.
 type refusal struct {
 	status  int
 	Message string `json:"error"`
@@ -25,7 +25,7 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.Message }
 
-// wrong says what is wrong with a field.
+// wrong is an error in a field.
 func wrong(field, message string) error {
 	return &refusal{400, field + " " + message, "bad_request", field}
 }
@@ -37,7 +37,7 @@ var (
 	errPrivate   = &refusal{status: 403, Message: "This room is private: one of its members may add you", Code: "forbidden"}
 )
 
-// codec reads and writes what the chat keeps and says.
+// codec reads and writes what the chat stores and sends.
 var codec = sonic.Config{SortMapKeys: true, CopyString: true, ValidateString: true, NoNullSliceOrMap: true}.Froze()
 
 // encode is v as JSON. Everything that the chat encodes can be.
@@ -49,12 +49,12 @@ func encode(v any) []byte {
 	return b
 }
 
-// route serves a route of end users. What the chat refuses is told in its own form.
+// route serves a route of end users. A refusal of the chat has its own form.
 func (s *System) route(method, path string, h relay.UserHandler) {
 	s.core.User(method, path, func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		err := h(ctx, id)
 		var r *refusal
-		if errors.Is(err, errNoRoom) { // whether there is a room is for its members to know
+		if errors.Is(err, errNoRoom) { // whether there is a room is only for its members
 			err = errNotMember
 		}
 		if errors.As(err, &r) {
@@ -64,7 +64,17 @@ func (s *System) route(method, path string, h relay.UserHandler) {
 	})
 }
 
-// answer answers with JSON.
+// inRoom calls f with the room of the path, which is in memory meanwhile.
+func (s *System) inRoom(ctx *fasthttp.RequestCtx, f func(r *room) error) error {
+	r, err := s.rooms.hold(param(ctx, "roomId"))
+	if err != nil {
+		return err
+	}
+	defer s.rooms.release(r)
+	return f(r)
+}
+
+// answer responds with JSON.
 func answer(ctx *fasthttp.RequestCtx, status int, body []byte) error {
 	ctx.SetStatusCode(status)
 	ctx.SetContentType("application/json")
@@ -72,7 +82,7 @@ func answer(ctx *fasthttp.RequestCtx, status int, body []byte) error {
 	return nil
 }
 
-// done answers that there is nothing to add.
+// done responds without a body.
 func done(ctx *fasthttp.RequestCtx) error {
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 	return nil
@@ -88,19 +98,19 @@ func param(ctx *fasthttp.RequestCtx, name string) string {
 	return strings.Clone(v) // it may be part of the request's memory
 }
 
-// read decodes the body of a request. A member of the wrong type is named.
+// read decodes the body of a request. An error about a member names it.
 func read(ctx *fasthttp.RequestCtx, v any) error {
 	err := jsonbody.Read(ctx, v)
 	if err == nil {
 		return nil
 	}
-	told := problem.Of(err)
-	if told.Status != fasthttp.StatusBadRequest {
+	p := problem.Of(err)
+	if p.Status != fasthttp.StatusBadRequest {
 		return err
 	}
-	field, _, _ := strings.Cut(told.Message, " must be ")
-	if field == told.Message {
+	field, _, _ := strings.Cut(p.Message, " must be ")
+	if field == p.Message {
 		field = ""
 	}
-	return &refusal{400, told.Message, told.Code, field}
+	return &refusal{400, p.Message, p.Code, field}
 }

@@ -43,7 +43,7 @@ func (s *System) Start(core *relay.Core) error {
 	core.Guard(roomNamespace, s.guard, func(channel string) string { return stateChannel(channel[len(roomNamespace)+1:]) })
 	core.OnClient(topicTypingStart, s.onTyping)
 	core.OnClient(topicTypingStop, s.onTyping)
-	core.OnClose(func(user, connection string, _ bool) { s.typing.gone(user, connection) })
+	core.OnClose(func(user, connection string, _ bool) { s.typing.disconnected(user, connection) })
 
 	const rooms, room = "/chat/rooms", "/chat/rooms/{roomId}"
 	const message = room + "/messages/{messageId}"

@@ -3,7 +3,6 @@ package chat
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/valyala/fasthttp"
 
@@ -20,7 +19,7 @@ type newRoom struct {
 	Members     []string `json:"members"`
 }
 
-// check says what is wrong with it, and returns the members, the creator first and each once.
+// check returns the members, the creator first and each once, or what is wrong with the body.
 func (n *newRoom) check(creator string, most int) ([]string, error) {
 	if err := length("name", n.Name, 1, maxRoomName); err != nil {
 		return nil, err
@@ -61,49 +60,48 @@ func (s *System) createRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	defer s.rooms.release(r)
 	r.meta = meta{Name: *n.Name, Description: n.Description, CreatedBy: id.User, CreatedAt: now, IsPrivate: n.IsPrivate, LastActivity: now, First: 1}
 	for _, user := range ids {
-		r.enter(&member{ID: user, JoinedAt: now, key: wire.UserKey(user)})
+		r.add(&member{ID: user, JoinedAt: now, key: wire.UserKey(user)})
 	}
-	safe, err := s.store(r)
+	stored, err := s.store(r)
 	if err != nil {
 		r.err = errNoRoom
 		close(r.ready)
 		return err
 	}
-	r.mu.Lock()
-	close(r.ready)
-	b := wire.AppendString([]byte(`{"roomId":`), r.id)
-	b = wire.AppendString(append(b, `,"createdBy":`...), id.User)
-	c := &change{waits: []broker.Receipt{safe}, events: []event{{topicRoomCreated, id.User, append(s.appendMembers(b, r), '}')}}}
-	r.draw(c)
-	view, told := encode(r.view(id.User, true)), s.roomAdded(r, id.User)
-	r.mu.Unlock()
-	if err := s.settle(r, c); err != nil {
+	var view, added []byte
+	err = s.change(r, func(c *change) error {
+		close(r.ready)
+		c.emit(topicRoomCreated, id.User, append(s.appendMembers(fields(nil, "roomId", r.id, "createdBy", id.User), r), '}'))
+		view, added = encode(r.view(id.User, true)), s.roomAdded(r, id.User)
+		return c.wait(stored, nil)
+	})
+	if err != nil {
 		return err
 	}
 	for _, user := range ids {
-		s.tell(user, r.id, told)
+		s.sendToUser(user, r.id, added)
 	}
 	return answer(ctx, fasthttp.StatusCreated, view)
 }
 
-// roomAdded is what a user is told who has become a member. The caller holds mu.
+// roomAdded is what a user is sent who has become a member. The caller holds mu.
 func (s *System) roomAdded(r *room, by string) []byte {
 	b := append([]byte(`{"type":"room_added","room":`), encode(r.view("", false))...)
-	return append(wire.AppendString(append(b, `,"by":`...), by), '}')
+	return append(fields(b, "by", by), '}')
 }
 
-// store writes a room that nobody has yet. The record comes last: without it there is no room.
+// store writes a room that is not known yet. The record comes last: without it there is no room.
 func (s *System) store(r *room) (broker.Receipt, error) {
 	for i, m := range r.order {
 		if err := s.index(r.id, m); err != nil {
-			s.unstore(r, i)
-			if i > 0 && isRefusal(err) {
-				err = &refusal{409, m.ID + " is a member of as many rooms as they may be", "too_many_rooms", "members"}
+			s.unindex(r, i)
+			if i > 0 {
+				err = aboutUser(err, m.ID, "members")
 			}
 			return broker.Receipt{}, err
 		}
 	}
-	var safe broker.Receipt
+	var stored broker.Receipt
 	var err error
 	for _, m := range r.order {
 		if _, err = s.put(stateChannel(r.id), groupMembers, m.key, encode(m)); err != nil {
@@ -111,28 +109,16 @@ func (s *System) store(r *room) (broker.Receipt, error) {
 		}
 	}
 	if err == nil {
-		safe, err = s.put(stateChannel(r.id), groupRoom, keyMeta, encode(&r.meta)) // safe when all before is
+		stored, err = s.put(stateChannel(r.id), groupRoom, keyMeta, encode(&r.meta)) // stored when all before is
 	}
 	if err != nil {
 		s.core.Broker().Clear(stateChannel(r.id))
-		s.unstore(r, len(r.order))
+		s.unindex(r, len(r.order))
 	}
-	return safe, err
+	return stored, err
 }
 
-// unstore takes a room that is not to be out of the index of its first n members.
-func (s *System) unstore(r *room, n int) {
-	for _, m := range r.order[:n] {
-		_, _ = s.remove(indexChannel(m.ID), groupRooms, r.id) // what is left is found when the user lists their rooms
-	}
-}
-
-func isRefusal(err error) bool {
-	var r *refusal
-	return errors.As(err, &r)
-}
-
-// index notes among a user's rooms that they are a member. It refuses one too many.
+// index adds a room to a user's rooms. It refuses one too many.
 func (s *System) index(room string, m *member) error {
 	_, err := s.put(indexChannel(m.ID), groupRooms, room, wire.AppendString(nil, m.JoinedAt))
 	if errors.Is(err, broker.ErrTooManyItems) {
@@ -141,49 +127,55 @@ func (s *System) index(room string, m *member) error {
 	return err
 }
 
+// aboutUser is an error of index in words for another user.
+func aboutUser(err error, user, field string) error {
+	if r := (*refusal)(nil); errors.As(err, &r) {
+		return &refusal{409, user + " is a member of as many rooms as they may be", r.Code, field}
+	}
+	return err
+}
+
+// unindex takes a room that is not created out of the rooms of its first n members.
+func (s *System) unindex(r *room, n int) {
+	for _, m := range r.order[:n] {
+		_, _ = s.remove(indexChannel(m.ID), groupRooms, r.id) // what is left is found when the user lists their rooms
+	}
+}
+
 // getRoom is GET /chat/rooms/{roomId}.
 func (s *System) getRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-	r, err := s.rooms.hold(param(ctx, "roomId"))
-	if err != nil {
-		return err
-	}
-	defer s.rooms.release(r)
-	if err := s.latest(r); err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case r.gone:
-		return errNoRoom
-	case r.meta.IsPrivate && r.members[id.User] == nil:
-		return errNotMember
-	}
-	v := r.view(id.User, true)
-	if r.members[id.User] == nil {
-		v.LastMessage = nil // what was said is for members
-	}
-	return answer(ctx, fasthttp.StatusOK, encode(v))
+	return s.inRoom(ctx, func(r *room) error {
+		if err := s.latest(r); err != nil {
+			return err
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		_, err := r.member(id.User)
+		if err != nil && (r.gone || r.meta.IsPrivate) {
+			return err
+		}
+		v := r.view(id.User, true)
+		if err != nil {
+			v.LastMessage = nil // messages are for members
+		}
+		return answer(ctx, fasthttp.StatusOK, encode(v))
+	})
 }
 
 // listMembers is GET /chat/rooms/{roomId}/members.
 func (s *System) listMembers(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-	r, err := s.rooms.hold(param(ctx, "roomId"))
-	if err != nil {
-		return err
-	}
-	defer s.rooms.release(r)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, err := r.of(id.User); err != nil {
-		return err
-	}
-	list := slices.Clone(r.order)
-	return answer(ctx, fasthttp.StatusOK, encode(map[string]any{"members": list}))
+	return s.inRoom(ctx, func(r *room) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if _, err := r.member(id.User); err != nil {
+			return err
+		}
+		return answer(ctx, fasthttp.StatusOK, encode(map[string]any{"members": r.order}))
+	})
 }
 
-// of is a user as a member. Errors: errNoRoom, errNotMember. The caller holds mu.
-func (r *room) of(user string) (*member, error) {
+// member is a user as a member. Errors: errNoRoom, errNotMember. The caller holds mu.
+func (r *room) member(user string) (*member, error) {
 	if r.gone {
 		return nil, errNoRoom
 	}

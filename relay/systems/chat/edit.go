@@ -1,13 +1,12 @@
 package chat
 
 import (
-	"encoding/json"
+	"cmp"
 	"slices"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
 
-	"weir/internal/wire"
 	"weir/relay/auth"
 )
 
@@ -17,73 +16,68 @@ const (
 	maxReactions     = 500
 )
 
-// alter changes a message under the room's lock. What f does to it is kept and told, unless f says that there is
-// nothing to do.
-func (s *System) alter(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r *room, c *change, m *Message) (told []byte, err error)) error {
+// onMessage calls f with the room's lock and the message of the path; kept is the message as it is stored.
+func (s *System) onMessage(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r *room, c *change, m *Message, kept []byte) error) error {
 	message := param(ctx, "messageId")
-	r, err := s.rooms.hold(param(ctx, "roomId"))
-	if err != nil {
-		return err
-	}
-	defer s.rooms.release(r)
-	number, ok := r.find(message)
-	block := blockChannel(r.id, number)
-	s.touch(stateChannel(r.id))
-	s.touch(block)
-	var c change
-	var raw []byte
-	err = func() error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if _, err := r.of(id.User); err != nil {
-			return err
-		}
-		kept, _, found := s.core.Broker().Item(block, groupMessages, message)
-		if !ok || !found {
-			return errNoMessage
-		}
-		var m Message
-		if err := codec.Unmarshal(kept, &m); err != nil {
-			return err
-		}
-		told, err := f(r, &c, &m)
-		if err != nil {
-			return err
-		}
-		if told == nil {
-			raw = kept
-			safe, err := s.confirmed(block)
-			if err != nil {
+	return s.inRoom(ctx, func(r *room) error {
+		number, ok := r.find(message)
+		block := blockChannel(r.id, number)
+		s.touch(stateChannel(r.id))
+		s.touch(block)
+		return s.change(r, func(c *change) error {
+			if _, err := r.member(id.User); err != nil {
 				return err
 			}
-			c.waits = append(c.waits, safe)
-			r.draw(&c)
-			return nil
-		}
-		raw = encode(&m)
-		safe, err := s.put(block, groupMessages, m.ID, raw)
+			kept, _, found := s.core.Broker().Item(block, groupMessages, message)
+			if !ok || !found {
+				return errNoMessage
+			}
+			var m Message
+			if err := codec.Unmarshal(kept, &m); err != nil {
+				return err
+			}
+			return f(r, c, &m, kept)
+		})
+	})
+}
+
+// alter changes a message. What f does to it is stored, and what f returns is sent to the room, unless that is nil: then
+// nothing has changed. It responds with the message.
+func (s *System) alter(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r *room, c *change, m *Message) (sent []byte, err error)) error {
+	var raw []byte
+	err := s.onMessage(ctx, id, func(r *room, c *change, m *Message, kept []byte) error {
+		block := blockChannel(r.id, blockOf(m.Position))
+		sent, err := f(r, c, m)
 		if err != nil {
 			return err
 		}
-		if err := s.live(r.id, groupMessages, m.ID, told); err != nil {
+		if sent == nil {
+			raw = kept
+			return c.wait(s.barrier(block))
+		}
+		raw = encode(m)
+		if err := c.wait(s.put(block, groupMessages, m.ID, raw)); err != nil {
+			return err
+		}
+		if err := s.sendToRoom(r.id, groupMessages, m.ID, sent); err != nil {
 			_, _ = s.put(block, groupMessages, m.ID, kept)
 			return err
 		}
 		r.edits++
-		if m.Position == r.last || r.newest != nil && r.newest.MessageID == m.ID { // those after it may be deleted
+		if r.isNewest(m) {
 			r.newest = m.preview()
 		}
-		c.waits = append(c.waits, safe)
-		r.draw(&c)
 		return nil
-	}()
+	})
 	if err != nil {
 		return err
 	}
-	if err := s.settle(r, &c); err != nil {
-		return err
-	}
 	return answer(ctx, fasthttp.StatusOK, raw)
+}
+
+// isNewest reports whether lastMessage is this message; those after it may be deleted. The caller holds mu.
+func (r *room) isNewest(m *Message) bool {
+	return m.Position == r.last || r.newest != nil && r.newest.MessageID == m.ID
 }
 
 // editMessage is PATCH /chat/rooms/{roomId}/messages/{messageId}.
@@ -104,7 +98,7 @@ func (s *System) editMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 		if d.Metadata != nil {
 			m.Metadata = d.Metadata
 		}
-		c.events = append(c.events, event{topicMessageEdited, id.User, append(s.appendMembers(about(r.id, m.ID, id.User), r), '}')})
+		c.emit(topicMessageEdited, id.User, s.aboutMessage(r, m.ID, id.User))
 		return append(append([]byte(`{"type":"message_edited","message":`), encode(m)...), '}'), nil
 	})
 }
@@ -152,80 +146,54 @@ func (s *System) react(ctx *fasthttp.RequestCtx, id *auth.Identity, kind, topic 
 		if changed, err := f(m, reaction); err != nil || !changed {
 			return nil, err
 		}
-		b := wire.AppendString(append(about(r.id, m.ID, id.User), `,"reaction":`...), reaction)
-		c.events = append(c.events, event{topic, id.User, append(b, '}')})
-		return append(append([]byte(`{"type":"`+kind+`",`), b[1:]...), '}'), nil
+		about := []string{"type", kind, "roomId", r.id, "messageId", m.ID, "userId", id.User, "reaction", reaction}
+		c.emit(topic, id.User, object(about[2:]...))
+		return object(about...), nil
 	})
 }
 
 // deleteMessage is DELETE /chat/rooms/{roomId}/messages/{messageId}: by its author, or the room's owner.
 func (s *System) deleteMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-	message := param(ctx, "messageId")
-	r, err := s.rooms.hold(param(ctx, "roomId"))
+	err := s.onMessage(ctx, id, func(r *room, c *change, m *Message, kept []byte) error {
+		if m.UserID != id.User && !r.owner(id.User) {
+			return &refusal{403, "Only its author and the room's owner may delete a message", "forbidden", ""}
+		}
+		return s.delete(r, c, id, m, kept)
+	})
 	if err != nil {
-		return err
-	}
-	defer s.rooms.release(r)
-	block, ok := r.find(message)
-	s.touch(stateChannel(r.id))
-	s.touch(blockChannel(r.id, block))
-	var c change
-	if err := s.delete(r, &c, id, message, block, ok); err != nil {
-		return err
-	}
-	if err := s.settle(r, &c); err != nil {
 		return err
 	}
 	return done(ctx)
 }
 
-// delete is the part of deleteMessage that holds the room's lock. That a message was deleted is noted first: no
-// position is given twice.
-func (s *System) delete(r *room, c *change, id *auth.Identity, message string, block uint64, valid bool) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, err := r.of(id.User); err != nil {
-		return err
-	}
-	raw, _, found := s.core.Broker().Item(blockChannel(r.id, block), groupMessages, message)
-	if !valid || !found {
-		return errNoMessage
-	}
-	var m Message
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return err
-	}
-	if m.UserID != id.User && !r.owner(id.User) {
-		return &refusal{403, "Only its author and the room's owner may delete a message", "forbidden", ""}
-	}
-	position := m.Position
-	d := deletion{position, nonceOf(m.UserID, m.Nonce)}
-	i, _ := slices.BinarySearchFunc(r.deleted, position, func(d deletion, at uint64) int { return compare(d.Position, at) })
+// delete deletes a message. That it was deleted is stored first: no position is given twice. The caller holds mu.
+func (s *System) delete(r *room, c *change, id *auth.Identity, m *Message, kept []byte) error {
+	number := blockOf(m.Position)
+	block := blockChannel(r.id, number)
+	d := deletion{m.Position, nonceOf(m.UserID, m.Nonce)}
+	i, _ := slices.BinarySearchFunc(r.deleted, m.Position, func(d deletion, at uint64) int { return cmp.Compare(d.Position, at) })
 	deleted := slices.Insert(slices.Clone(r.deleted), i, d)
-	if err := s.keepDeleted(r.id, block, deleted); err != nil {
+	if err := s.keepDeleted(r.id, number, deleted); err != nil {
 		return err
 	}
-	safe, err := s.remove(blockChannel(r.id, block), groupMessages, message)
+	err := c.wait(s.remove(block, groupMessages, m.ID))
 	if err == nil {
-		b := about(r.id, message, id.User)
-		err = s.live(r.id, groupMessages, message, append(append([]byte(`{"type":"message_deleted",`), b[1:]...), '}'))
+		err = s.sendToRoom(r.id, groupMessages, m.ID, object("type", "message_deleted", "roomId", r.id, "messageId", m.ID, "userId", id.User))
 		if err != nil {
-			_, _ = s.put(blockChannel(r.id, block), groupMessages, message, raw)
+			_, _ = s.put(block, groupMessages, m.ID, kept)
 		}
 	}
 	if err != nil {
-		_ = s.keepDeleted(r.id, block, r.deleted)
+		_ = s.keepDeleted(r.id, number, r.deleted)
 		return err
 	}
 	r.deleted = deleted
 	r.edits++
 	r.remember(d.Nonce, "")
-	if position == r.last || r.newest != nil && r.newest.MessageID == message {
+	if r.isNewest(m) {
 		r.newest, r.stale = nil, true
 	}
-	c.waits = append(c.waits, safe)
-	c.events = append(c.events, event{topicMessageDeleted, id.User, append(s.appendMembers(about(r.id, message, id.User), r), '}')})
-	r.draw(c)
+	c.emit(topicMessageDeleted, id.User, s.aboutMessage(r, m.ID, id.User))
 	return nil
 }
 

@@ -1,12 +1,10 @@
 package chat
 
 import (
-	"errors"
 	"log/slog"
 
 	"weir/broker"
 	"weir/internal/wire"
-	"weir/relay"
 )
 
 // The topics.
@@ -24,8 +22,8 @@ const (
 	topicTypingStop      = "chat.typing.stop"
 )
 
-// appendMembers appends the member "members". Where an event would become larger than events may be, it says
-// how many there are instead. The caller holds mu.
+// appendMembers appends the member "members". Where an event would become larger than events may be, it has
+// their number instead. The caller holds mu.
 func (s *System) appendMembers(b []byte, r *room) []byte {
 	if r.listed == nil {
 		r.listed = encode(r.ids())
@@ -36,49 +34,39 @@ func (s *System) appendMembers(b []byte, r *room) []byte {
 	return append(append(b, `,"members":`...), r.listed...)
 }
 
-// about begins the data of an event about a message.
-func about(room, message, user string) []byte {
-	b := wire.AppendString(append(make([]byte, 0, 256), `{"roomId":`...), room)
-	b = wire.AppendString(append(b, `,"messageId":`...), message)
-	return wire.AppendString(append(b, `,"userId":`...), user)
+// fields appends members whose values are strings to a JSON object that is not closed: a key, its value, and so on.
+func fields(b []byte, pairs ...string) []byte {
+	for i := 0; i < len(pairs); i += 2 {
+		if len(b) == 0 {
+			b = append(b, '{')
+		} else {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, '"'), pairs[i]...), '"', ':')
+		b = wire.AppendString(b, pairs[i+1])
+	}
+	return b
 }
 
-// live sends something to the client that follows the room. The caller holds the room's mu.
-func (s *System) live(room, group, key string, data []byte) error {
+// object is a JSON object of strings.
+func object(pairs ...string) []byte { return append(fields(make([]byte, 0, 128), pairs...), '}') }
+
+// aboutMessage is the data of an event about a message.
+func (s *System) aboutMessage(r *room, message, user string) []byte {
+	b := fields(make([]byte, 0, 256), "roomId", r.id, "messageId", message, "userId", user)
+	return append(s.appendMembers(b, r), '}')
+}
+
+// sendToRoom sends a message to the followers of a room. The caller holds the room's mu.
+func (s *System) sendToRoom(room, group, key string, data []byte) error {
 	_, err := s.core.Submit(liveChannel(room), &broker.Publication{Op: broker.Send, Group: group, Key: key, Data: data, Ack: broker.AckMemory})
 	return err
 }
 
-// tell sends something about a room to a user, on their own channel. It is no reason to fail.
-func (s *System) tell(user, room string, data []byte) {
+// sendToUser sends a message about a room to a user, on their own channel. It is no reason to fail.
+func (s *System) sendToUser(user, room string, data []byte) {
 	_, err := s.core.Submit(wire.UserChannel(user), &broker.Publication{Op: broker.Send, Group: groupRooms, Key: room, Data: data, Ack: broker.AckMemory})
 	if err != nil {
-		s.core.Log().Warn("user not told of a room", slog.String("error", err.Error()))
+		s.core.Log().Warn("message about a room was not sent to its user", slog.String("error", err.Error()))
 	}
-}
-
-// settle waits until a change is safe, and tells its events in turn. Those of a change that is not safe are
-// not told.
-func (s *System) settle(r *room, c *change) error {
-	defer close(c.settled)
-	var err error
-	for _, t := range c.waits {
-		if t.Wait != nil {
-			_, failed := t.Wait()
-			err = errors.Join(err, failed)
-		}
-	}
-	if c.before != nil {
-		<-c.before
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range c.events {
-		// What has happened is not undone because a backend cannot be told.
-		if failed := s.core.Emit(&relay.Event{Topic: e.topic, Key: liveChannel(r.id), Data: e.data, User: e.user}); failed != nil {
-			s.core.Log().Warn("event not told", slog.String("topic", e.topic), slog.String("error", failed.Error()))
-		}
-	}
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"regexp"
 	"sort"
 	"strconv"
 	"time"
@@ -12,9 +13,6 @@ import (
 // Ids of rooms and messages are UUIDs of version 7 (RFC 9562, section 5.7): they sort by time. Those of a room's
 // messages grow, so that the first one of each block says which block any of them is in. Messages from before have
 // ids that begin with their position.
-
-// idLength is the length of a UUID as text.
-const idLength = 36
 
 // newID is a UUID of a time, greater than another one.
 func newID(now time.Time, than string) string {
@@ -43,23 +41,10 @@ func timeOf(id string) int64 {
 	return ms
 }
 
-// isUUID reports whether a text has the form of a UUID, in the letters that the chat writes.
-func isUUID(id string) bool {
-	if len(id) != idLength {
-		return false
-	}
-	for i, c := range []byte(id) {
-		switch {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return false
-			}
-		case (c < '0' || c > '9') && (c < 'a' || c > 'f'):
-			return false
-		}
-	}
-	return true
-}
+// uuid is the form of a UUID, in the letters that the chat writes.
+var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+func isUUID(id string) bool { return uuid.MatchString(id) }
 
 // start is the first message of a block whose id is a UUID.
 type start struct {

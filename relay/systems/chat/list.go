@@ -33,7 +33,7 @@ func pageSize(ctx *fasthttp.RequestCtx) (int, error) {
 // entry is a room in a user's index.
 type entry struct{ room, joined string }
 
-// cursor is the entry as a page's next says it.
+// cursor is the entry as next in a page.
 func (e entry) cursor() string { return e.joined + "~" + e.room }
 
 // compareEntries puts the room that was joined last first.

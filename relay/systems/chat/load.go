@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -13,7 +14,7 @@ import (
 // nonceWindow is how many messages back a nonce is known.
 const nonceWindow = 2 * blockSize
 
-// load reads a room. Errors: errNoRoom, and what says that the state cannot be read.
+// load reads a room. Errors: errNoRoom, and those of reading the state.
 func (s *System) load(r *room) error {
 	found := false
 	ok, err := s.items(stateChannel(r.id), func(group, key string, data []byte) error {
@@ -27,7 +28,7 @@ func (s *System) load(r *room) error {
 				return err
 			}
 			m.key = wire.UserKey(m.ID)
-			r.enter(m)
+			r.add(m)
 		case group == groupDeleted:
 			var list []deletion
 			if err := json.Unmarshal(data, &list); err != nil {
@@ -51,11 +52,11 @@ func (s *System) load(r *room) error {
 	if !ok || !found || len(r.order) == 0 { // an earlier process may have ended while it was made or deleted
 		return errNoRoom
 	}
-	slices.SortFunc(r.starts, func(a, b start) int { return compare(a.block, b.block) })
+	slices.SortFunc(r.starts, func(a, b start) int { return cmp.Compare(a.block, b.block) })
 	if n := len(r.starts); n > 0 {
 		r.lastID = r.starts[n-1].id
 	}
-	slices.SortFunc(r.deleted, func(a, b deletion) int { return compare(a.Position, b.Position) })
+	slices.SortFunc(r.deleted, func(a, b deletion) int { return cmp.Compare(a.Position, b.Position) })
 	r.deleted = slices.DeleteFunc(r.deleted, func(d deletion) bool { return d.Position < r.meta.First })
 	return s.loadNewest(r)
 }
@@ -105,8 +106,8 @@ func nonceOf(user, nonce string) string {
 	return strconv.Itoa(len(user)) + " " + user + nonce
 }
 
-// remember knows a nonce, "" being none, and forgets the oldest of too many. The caller holds mu, or nobody else
-// has the room yet.
+// remember keeps a nonce, unless it is "", and drops the oldest of too many. The caller holds mu, or the room is being
+// loaded.
 func (r *room) remember(nonce, message string) {
 	if nonce == "" {
 		return
@@ -123,21 +124,21 @@ func (r *room) remember(nonce, message string) {
 	}
 }
 
-// page answers up to limit messages before a position, oldest first, and whether there are older ones. It takes
+// page returns up to limit messages before a position, oldest first, and whether there are older ones. It takes
 // no lock: messages that are sent meanwhile may be in it.
-func (s *System) page(room string, first, before uint64, limit int) (list []json.RawMessage, more bool, err error) {
+func (s *System) page(room string, first, before uint64, limit int) (list [][]byte, more bool, err error) {
 	if before <= first {
 		return nil, false, nil
 	}
 	for block := blockOf(before - 1); ; block-- {
-		var part []json.RawMessage
+		var part [][]byte
 		_, err = s.items(blockChannel(room, block), func(_, _ string, data []byte) error {
 			var m struct{ Position uint64 }
 			if err := codec.Unmarshal(data, &m); err != nil {
 				return err
 			}
 			if m.Position < before && m.Position >= first {
-				part = append(part, json.RawMessage(data))
+				part = append(part, data)
 			}
 			return nil
 		}, groupMessages)

@@ -5,13 +5,12 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"weir/internal/wire"
 	"weir/relay/auth"
 )
 
-// toldReaders is the most members of a room in which the others are told who has read how far: what all do
-// after each message would be told to all.
-const toldReaders = 100
+// shownReaders is the most members of a room in which read markers are sent to the others: after each message every
+// member sends one.
+const shownReaders = 100
 
 // markRead is POST /chat/rooms/{roomId}/read: up to a message, a position, or the end. A marker never goes back.
 func (s *System) markRead(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
@@ -38,31 +37,28 @@ func (s *System) markRead(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	default:
 		position = 1<<64 - 1
 	}
-	r, err := s.rooms.hold(param(ctx, "roomId"))
-	if err != nil {
-		return err
-	}
-	defer s.rooms.release(r)
-	s.touch(stateChannel(r.id))
-	if body.MessageID != nil && position == 0 {
-		if position, err = s.positionIn(r, id.User, *body.MessageID); err != nil {
+	return s.inRoom(ctx, func(r *room) (err error) {
+		s.touch(stateChannel(r.id))
+		if body.MessageID != nil && position == 0 {
+			if position, err = s.positionIn(r, id.User, *body.MessageID); err != nil {
+				return err
+			}
+		}
+		view, sent, err := s.mark(r, id.User, position)
+		if err != nil {
 			return err
 		}
-	}
-	said, told, err := s.mark(r, id.User, position)
-	if err != nil {
-		return err
-	}
-	if told != nil {
-		s.tell(id.User, r.id, told)
-	}
-	return answer(ctx, fasthttp.StatusOK, said)
+		if sent != nil {
+			s.sendToUser(id.User, r.id, sent)
+		}
+		return answer(ctx, fasthttp.StatusOK, view)
+	})
 }
 
 // positionIn is the position of a message, for a member.
 func (s *System) positionIn(r *room, user, message string) (uint64, error) {
 	r.mu.Lock()
-	_, err := r.of(user)
+	_, err := r.member(user)
 	r.mu.Unlock()
 	if err != nil {
 		return 0, err
@@ -79,33 +75,33 @@ func (s *System) positionIn(r *room, user, message string) (uint64, error) {
 	return m.Position, err
 }
 
-// mark is the part of markRead that holds the room's lock. It returns what to say, and what to tell the user's
+// mark is the part of markRead that holds the room's lock. It returns the response, and what is sent to the user's
 // other connections; nil if nothing has changed.
-func (s *System) mark(r *room, user string, position uint64) (said, told []byte, err error) {
+func (s *System) mark(r *room, user string, position uint64) (view, sent []byte, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m, err := r.of(user)
+	m, err := r.member(user)
 	if err != nil {
 		return nil, nil, err
 	}
 	before := m.Read
 	if position = min(position, r.last); position > before {
 		m.Read = position
-		if err := s.note(stateChannel(r.id), groupMembers, m.key, encode(m)); err != nil {
+		if err := s.putMemory(stateChannel(r.id), groupMembers, m.key, encode(m)); err != nil {
 			m.Read = before
 			return nil, nil, err
 		}
-		if len(r.order) <= toldReaders {
-			b := wire.AppendString([]byte(`{"type":"read","userId":`), user)
+		if len(r.order) <= shownReaders {
+			b := fields(nil, "type", "read", "userId", user)
 			b = strconv.AppendUint(append(b, `,"position":`...), position, 10)
-			_ = s.live(r.id, "reads", m.key, append(b, '}')) // what is read next says more
+			_ = s.sendToRoom(r.id, "reads", m.key, append(b, '}')) // the next marker says more
 		}
 	}
-	b := wire.AppendString([]byte(`{"roomId":`), r.id)
+	b := fields(nil, "roomId", r.id)
 	b = strconv.AppendUint(append(b, `,"position":`...), m.Read, 10)
 	b = append(strconv.AppendUint(append(b, `,"unread":`...), r.unread(m.Read), 10), '}')
 	if m.Read != before {
-		told = append([]byte(`{"type":"room_read",`), b[1:]...)
+		sent = append([]byte(`{"type":"room_read",`), b[1:]...)
 	}
-	return b, told, nil
+	return b, sent, nil
 }

@@ -14,7 +14,7 @@ import (
 
 // joinRoom is POST /chat/rooms/{roomId}/join: a public room is open to everybody.
 func (s *System) joinRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-	err := s.add(ctx, id, id.User, func(r *room) error {
+	err := s.addUser(ctx, id.User, id.User, func(r *room) error {
 		if r.meta.IsPrivate && r.members[id.User] == nil {
 			return errPrivate
 		}
@@ -40,144 +40,123 @@ func (s *System) addMember(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	if err := validUser("userId", *body.UserID); err != nil {
 		return err
 	}
-	return s.add(ctx, id, *body.UserID, func(r *room) error {
-		_, err := r.of(id.User)
+	return s.addUser(ctx, id.User, *body.UserID, func(r *room) error {
+		_, err := r.member(id.User)
 		return err
 	})
 }
 
-// add makes a user a member, if allowed lets it. It returns the room: 201, or 200 to whom it changes nothing for.
-func (s *System) add(ctx *fasthttp.RequestCtx, id *auth.Identity, user string, allowed func(r *room) error) error {
-	r, err := s.rooms.hold(param(ctx, "roomId"))
-	if err != nil {
-		return err
-	}
-	defer s.rooms.release(r)
-	s.touch(stateChannel(r.id))
-	s.touch(indexChannel(user))
-	if err := s.latest(r); err != nil {
-		return err
-	}
-	var c change
-	added, view, told, err := s.enter(r, &c, id.User, user, allowed)
-	if err != nil {
-		return err
-	}
-	if err := s.settle(r, &c); err != nil {
-		return err
-	}
-	if !added {
-		return answer(ctx, fasthttp.StatusOK, view)
-	}
-	s.tell(user, r.id, told)
-	return answer(ctx, fasthttp.StatusCreated, view)
+// addUser makes a user a member, if allowed does not refuse it. It responds with the room: 201, or 200 if the user was a
+// member before.
+func (s *System) addUser(ctx *fasthttp.RequestCtx, by, user string, allowed func(r *room) error) error {
+	return s.inRoom(ctx, func(r *room) error {
+		s.touch(stateChannel(r.id))
+		s.touch(indexChannel(user))
+		if err := s.latest(r); err != nil {
+			return err
+		}
+		var view, added []byte
+		err := s.change(r, func(c *change) error {
+			if r.gone {
+				return errNoRoom
+			}
+			err := allowed(r)
+			switch {
+			case err != nil:
+			case r.members[user] != nil:
+				err = c.wait(s.barrier(stateChannel(r.id)))
+			default:
+				if err = s.storeMember(r, c, by, user); err == nil {
+					added = s.roomAdded(r, by)
+				}
+			}
+			if err == nil {
+				view = encode(r.view(by, true))
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if added == nil {
+			return answer(ctx, fasthttp.StatusOK, view)
+		}
+		s.sendToUser(user, r.id, added)
+		return answer(ctx, fasthttp.StatusCreated, view)
+	})
 }
 
-// enter is the part of add that holds the room's lock.
-func (s *System) enter(r *room, c *change, by, user string, allowed func(r *room) error) (added bool, view, told []byte, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.gone {
-		return false, nil, nil, errNoRoom
-	}
-	if err := allowed(r); err != nil {
-		return false, nil, nil, err
-	}
-	if r.members[user] != nil {
-		safe, err := s.confirmed(stateChannel(r.id))
-		if err != nil {
-			return false, nil, nil, err
-		}
-		c.waits = append(c.waits, safe)
-		r.draw(c)
-		return false, encode(r.view(by, true)), nil, nil
-	}
+// storeMember makes a user a member who is none. The caller holds mu.
+func (s *System) storeMember(r *room, c *change, by, user string) error {
 	if len(r.order) >= s.limit.Members {
-		return false, nil, nil, &refusal{409, fmt.Sprintf("The room has as many members as it may: %d", s.limit.Members), "room_full", ""}
+		return &refusal{409, fmt.Sprintf("The room has as many members as it may: %d", s.limit.Members), "room_full", ""}
 	}
 	m := &member{ID: user, JoinedAt: timestamp(s.core.Now()), Read: r.last, key: wire.UserKey(user)}
 	if err := s.index(r.id, m); err != nil {
-		if user != by && isRefusal(err) {
-			err = &refusal{409, user + " is a member of as many rooms as they may be", "too_many_rooms", "userId"}
+		if user != by {
+			err = aboutUser(err, user, "userId")
 		}
-		return false, nil, nil, err
+		return err
 	}
-	safe, err := s.put(stateChannel(r.id), groupMembers, m.key, encode(m))
+	err := c.wait(s.put(stateChannel(r.id), groupMembers, m.key, encode(m)))
 	if err == nil {
 		b := append([]byte(`{"type":"member_added","member":`), encode(m)...)
-		err = s.live(r.id, groupMembers, m.key, append(wire.AppendString(append(b, `,"by":`...), by), '}'))
-		if err != nil {
+		if err = s.sendToRoom(r.id, groupMembers, m.key, append(fields(b, "by", by), '}')); err != nil {
 			_, _ = s.remove(stateChannel(r.id), groupMembers, m.key)
 		}
 	}
 	if err != nil {
 		_, _ = s.remove(indexChannel(user), groupRooms, r.id)
-		return false, nil, nil, err
+		return err
 	}
-	r.enter(m)
-	c.waits = append(c.waits, safe)
-	c.events = append(c.events, event{topicMemberAdded, by, append(s.appendMembers(membership(r.id, user, by), r), '}')})
-	r.draw(c)
-	return true, encode(r.view(by, true)), s.roomAdded(r, by), nil
+	r.add(m)
+	c.emit(topicMemberAdded, by, s.aboutMember(r, user, by))
+	return nil
 }
 
-// membership begins the data of an event about a member.
-func membership(room, user, by string) []byte {
-	b := wire.AppendString([]byte(`{"roomId":`), room)
-	b = wire.AppendString(append(b, `,"userId":`...), user)
-	return wire.AppendString(append(b, `,"by":`...), by)
+// aboutMember is the data of an event about a member. The caller holds mu.
+func (s *System) aboutMember(r *room, user, by string) []byte {
+	return append(s.appendMembers(fields(nil, "roomId", r.id, "userId", user, "by", by), r), '}')
 }
 
 // leaveRoom is POST /chat/rooms/{roomId}/leave.
 func (s *System) leaveRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-	return s.take(ctx, id.User, id.User)
+	return s.removeUser(ctx, id.User, id.User)
 }
 
 // removeMember is DELETE /chat/rooms/{roomId}/members/{userId}.
 func (s *System) removeMember(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-	return s.take(ctx, id.User, param(ctx, "userId"))
+	return s.removeUser(ctx, id.User, param(ctx, "userId"))
 }
 
-// take ends a user's membership, and with the last one the room.
-func (s *System) take(ctx *fasthttp.RequestCtx, by, user string) error {
-	r, err := s.rooms.hold(param(ctx, "roomId"))
-	if err != nil {
-		return err
-	}
-	defer s.rooms.release(r)
-	s.touch(stateChannel(r.id))
-	s.touch(indexChannel(user))
-	var c change
-	if err := s.exit(r, &c, by, user); err != nil {
-		return err
-	}
-	if err := s.settle(r, &c); err != nil {
-		return err
-	}
-	return done(ctx)
+// removeUser ends a user's membership, and with the last one the room. From then on the guard lets the user do nothing in
+// the room.
+func (s *System) removeUser(ctx *fasthttp.RequestCtx, by, user string) error {
+	return s.inRoom(ctx, func(r *room) error {
+		s.touch(stateChannel(r.id))
+		s.touch(indexChannel(user))
+		err := s.change(r, func(c *change) error {
+			c.then = func() {
+				reason := "removed from the room"
+				if by == user {
+					reason = "left the room"
+				}
+				s.core.Revoke(user, liveChannel(r.id), reason)
+				s.core.Revoke(user, "presence:"+liveChannel(r.id), reason)
+				s.sendToUser(user, r.id, object("type", "room_removed", "roomId", r.id, "by", by))
+			}
+			return s.deleteMember(r, c, by, user)
+		})
+		if err != nil {
+			return err
+		}
+		return done(ctx)
+	})
 }
 
-// exit ends a membership, and what hangs on it. From then on the guard lets the user do nothing in the room.
-func (s *System) exit(r *room, c *change, by, user string) error {
-	if err := s.strike(r, c, by, user); err != nil {
-		return err
-	}
-	reason := "removed from the room"
-	if by == user {
-		reason = "left the room"
-	}
-	s.core.Revoke(user, liveChannel(r.id), reason)
-	s.core.Revoke(user, "presence:"+liveChannel(r.id), reason)
-	b := wire.AppendString([]byte(`{"type":"room_removed","roomId":`), r.id)
-	s.tell(user, r.id, append(wire.AppendString(append(b, `,"by":`...), by), '}'))
-	return nil
-}
-
-// strike is the part of exit that holds the room's lock.
-func (s *System) strike(r *room, c *change, by, user string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, err := r.of(by); err != nil {
+// deleteMember is the part of removeUser that holds the room's lock.
+func (s *System) deleteMember(r *room, c *change, by, user string) error {
+	if _, err := r.member(by); err != nil {
 		return err
 	}
 	m := r.members[user]
@@ -187,33 +166,27 @@ func (s *System) strike(r *room, c *change, by, user string) error {
 	case m == nil:
 		return &refusal{404, "This user is not a member of the room", "not_found", ""}
 	}
-	safe, err := s.remove(stateChannel(r.id), groupMembers, m.key)
-	if err != nil {
+	if err := c.wait(s.remove(stateChannel(r.id), groupMembers, m.key)); err != nil {
 		return err
 	}
-	_, err = s.remove(indexChannel(user), groupRooms, r.id)
-	r.exit(m)
-	if err != nil {
-		s.core.Log().Warn("index of a user is behind", slog.String("error", err.Error())) // until the user lists their rooms
+	if _, err := s.remove(indexChannel(user), groupRooms, r.id); err != nil { // the user's list of rooms mends it
+		s.core.Log().Warn("room was not removed from a user's rooms", slog.String("error", err.Error()))
 	}
-	s.typing.clear(r.id, user)
-	b := wire.AppendString([]byte(`{"type":"member_removed","userId":`), user)
-	if err := s.live(r.id, groupMembers, m.key, append(wire.AppendString(append(b, `,"by":`...), by), '}')); err != nil {
-		s.core.Log().Warn("room not told of a member's end", slog.String("error", err.Error()))
+	r.remove(m)
+	s.typing.end(r.id, user)
+	if err := s.sendToRoom(r.id, groupMembers, m.key, object("type", "member_removed", "userId", user, "by", by)); err != nil {
+		s.core.Log().Warn("end of a membership was not sent to the room", slog.String("error", err.Error()))
 	}
-	c.waits = append(c.waits, safe)
-	c.events = append(c.events, event{topicMemberRemoved, by, append(s.appendMembers(membership(r.id, user, by), r), '}')})
+	c.emit(topicMemberRemoved, by, s.aboutMember(r, user, by))
 	if len(r.order) == 0 {
-		s.destroy(r)
-		b := wire.AppendString([]byte(`{"roomId":`), r.id)
-		c.events = append(c.events, event{topicRoomDeleted, by, append(wire.AppendString(append(b, `,"userId":`...), by), '}')})
+		s.deleteRoom(r)
+		c.emit(topicRoomDeleted, by, object("roomId", r.id, "userId", by))
 	}
-	r.draw(c)
 	return nil
 }
 
-// destroy deletes a room that nobody is a member of. The caller holds mu.
-func (s *System) destroy(r *room) {
+// deleteRoom deletes a room without members. The caller holds mu.
+func (s *System) deleteRoom(r *room) {
 	r.gone = true
 	b := s.core.Broker()
 	for block := blockOf(r.meta.First); block <= r.meta.Block; block++ {
@@ -223,7 +196,7 @@ func (s *System) destroy(r *room) {
 	b.Clear(liveChannel(r.id))
 }
 
-// guard says what a client may do with a room's channel: members follow it, and nobody publishes.
+// guard decides what a client may do with a room's channel: members follow it, and no client publishes.
 func (s *System) guard(id *auth.Identity, op auth.Ops, channel string) relay.Verdict {
 	room := channel[len(roomNamespace)+1:]
 	state := stateChannel(room)
@@ -242,7 +215,7 @@ func (s *System) guard(id *auth.Identity, op auth.Ops, channel string) relay.Ver
 	return relay.Denied
 }
 
-// isMember asks the channel that says so.
+// isMember asks the channel that holds the members.
 func (s *System) isMember(room, user string) bool {
 	_, _, ok := s.core.Broker().Item(stateChannel(room), groupMembers, wire.UserKey(user))
 	return ok && user != ""

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -11,7 +12,7 @@ import (
 	"weir/relay/auth"
 )
 
-// Message is what somebody said in a room. It is kept as it is told.
+// Message is a message of a room. It is stored as it is sent.
 type Message struct {
 	ID        string              `json:"id"`
 	RoomID    string              `json:"roomId"`
@@ -60,39 +61,34 @@ func (s *System) sendMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 	if err := d.check(); err != nil {
 		return err
 	}
-	r, err := s.rooms.hold(param(ctx, "roomId"))
-	if err != nil {
-		return err
-	}
-	defer s.rooms.release(r)
-	s.touch(stateChannel(r.id))
-	r.mu.Lock()
-	next := r.last + 1
-	r.mu.Unlock()
-	s.touch(blockChannel(r.id, blockOf(next)))
-	var c change
-	raw, err := s.send(r, &c, id, &d)
-	if err != nil {
-		return err
-	}
-	if err := s.settle(r, &c); err != nil {
-		return err
-	}
-	s.messages.Inc()
-	return answer(ctx, fasthttp.StatusCreated, raw)
+	return s.inRoom(ctx, func(r *room) error {
+		s.touch(stateChannel(r.id))
+		r.mu.Lock()
+		next := r.last + 1
+		r.mu.Unlock()
+		s.touch(blockChannel(r.id, blockOf(next)))
+		var raw []byte
+		err := s.change(r, func(c *change) (err error) {
+			raw, err = s.send(r, c, id, &d)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		s.messages.Inc()
+		return answer(ctx, fasthttp.StatusCreated, raw)
+	})
 }
 
 // send is the part of sendMessage that holds the room's lock. It returns the message as JSON.
 func (s *System) send(r *room, c *change, id *auth.Identity, d *draft) ([]byte, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m, err := r.of(id.User)
+	m, err := r.member(id.User)
 	if err != nil {
 		return nil, err
 	}
 	nonce := nonceOf(id.User, d.Nonce)
 	if earlier, known := r.nonces[nonce]; known && nonce != "" {
-		return s.again(r, c, earlier)
+		return s.sentBefore(r, c, earlier)
 	}
 	position := r.last + 1
 	if err := s.beginBlock(r, position); err != nil {
@@ -108,38 +104,32 @@ func (s *System) send(r *room, c *change, id *auth.Identity, d *draft) ([]byte, 
 		return nil, err
 	}
 	raw, block := encode(x), blockChannel(r.id, blockOf(position))
-	safe, err := s.put(block, groupMessages, x.ID, raw)
-	if err != nil {
+	if err := c.wait(s.put(block, groupMessages, x.ID, raw)); err != nil {
 		return nil, err
 	}
-	if err := s.live(r.id, groupMessages, x.ID, newMessage(raw, id)); err != nil {
-		_, _ = s.remove(block, groupMessages, x.ID) // nobody has seen it, and nobody will
+	if err := s.sendToRoom(r.id, groupMessages, x.ID, newMessage(raw, id)); err != nil {
+		_, _ = s.remove(block, groupMessages, x.ID) // it was sent to nobody
 		return nil, err
 	}
 	r.last, r.newest, r.stale = position, x.preview(), false
 	r.meta.LastActivity = now
 	r.remember(nonce, x.ID)
 	m.Read = position
-	_ = s.note(stateChannel(r.id), groupMembers, m.key, encode(m)) // may be lost in a crash: then it is read once more
-	s.typing.clear(r.id, id.User)
-	c.waits = append(c.waits, safe)
-	c.events = append(c.events, event{topicMessageSent, id.User, append(s.appendMembers(about(r.id, x.ID, id.User), r), '}')})
-	r.draw(c)
+	_ = s.putMemory(stateChannel(r.id), groupMembers, m.key, encode(m)) // may be lost in a crash: then it is read once more
+	s.typing.end(r.id, id.User)
+	c.emit(topicMessageSent, id.User, s.aboutMessage(r, x.ID, id.User))
 	return raw, nil
 }
 
-// newMessage is what the room is told.
+// newMessage is what the room is sent.
 func newMessage(raw []byte, id *auth.Identity) []byte {
 	b := append(make([]byte, 0, len(raw)+256), `{"type":"new_message","message":`...)
-	b = append(b, raw...)
-	b = wire.AppendString(append(b, `,"user":{"id":`...), id.User)
-	b = wire.AppendString(append(b, `,"name":`...), id.Name)
-	b = wire.AppendString(append(b, `,"avatar":`...), id.Avatar)
-	return append(b, `}}`...)
+	b = append(append(b, raw...), `,"user":`...)
+	return append(append(b, object("id", id.User, "name", id.Name, "avatar", id.Avatar)...), '}')
 }
 
-// again answers a message that came before with the same nonce, when it is safe. The caller holds mu.
-func (s *System) again(r *room, c *change, earlier string) ([]byte, error) {
+// sentBefore is a message that was sent before with the same nonce. The caller holds mu.
+func (s *System) sentBefore(r *room, c *change, earlier string) ([]byte, error) {
 	if earlier == "" {
 		return nil, &refusal{409, "The message that came with this nonce was deleted", "deleted", "nonce"}
 	}
@@ -155,13 +145,7 @@ func (s *System) again(r *room, c *change, earlier string) ([]byte, error) {
 	if !ok {
 		return nil, errNoMessage
 	}
-	safe, err := s.confirmed(block)
-	if err != nil {
-		return nil, err
-	}
-	c.waits = append(c.waits, safe)
-	r.draw(c)
-	return raw, nil
+	return raw, c.wait(s.barrier(block))
 }
 
 // beginBlock makes room for a message: a new block when the last one is full, for which the oldest goes if that
@@ -214,34 +198,25 @@ func (s *System) listMessages(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 	if err != nil {
 		return wrong("before", "must be a position")
 	}
-	r, err := s.rooms.hold(param(ctx, "roomId"))
-	if err != nil {
-		return err
-	}
-	defer s.rooms.release(r)
-	r.mu.Lock()
-	_, err = r.of(id.User)
-	first, last := r.meta.First, r.last
-	r.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	if !set || before > last {
-		before = last + 1
-	}
-	list, more, err := s.page(r.id, first, before, limit)
-	if err != nil {
-		return err
-	}
-	b := []byte(`{"messages":[`)
-	for i, raw := range list {
-		if i > 0 {
-			b = append(b, ',')
+	return s.inRoom(ctx, func(r *room) error {
+		r.mu.Lock()
+		_, err := r.member(id.User)
+		first, last := r.meta.First, r.last
+		r.mu.Unlock()
+		if err != nil {
+			return err
 		}
-		b = append(b, raw...)
-	}
-	b = strconv.AppendBool(append(b, `],"more":`...), more)
-	return answer(ctx, fasthttp.StatusOK, append(b, '}'))
+		if !set || before > last {
+			before = last + 1
+		}
+		list, more, err := s.page(r.id, first, before, limit)
+		if err != nil {
+			return err
+		}
+		b := append([]byte(`{"messages":[`), bytes.Join(list, []byte{','})...)
+		b = strconv.AppendBool(append(b, `],"more":`...), more)
+		return answer(ctx, fasthttp.StatusOK, append(b, '}'))
+	})
 }
 
 // number is a parameter of the query; false without one.

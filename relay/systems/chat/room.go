@@ -1,11 +1,10 @@
 package chat
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
-
-	"weir/broker"
 )
 
 // room is one room. There is one for an id at a time; see rooms.
@@ -18,14 +17,14 @@ type room struct {
 	err error
 
 	// Guarded by rooms.
-	users int // who holds it
+	users int // requests that hold it
 
 	// Guarded by mu.
 	mu      sync.Mutex
 	gone    bool // it was deleted
 	meta    meta
 	members map[string]*member
-	order   []*member // who was there first comes first
+	order   []*member // by when they joined
 	last    uint64    // position of the newest message, also if it was deleted
 	deleted []deletion
 	starts  []start           // of the blocks that hold messages whose ids are UUIDs
@@ -36,7 +35,7 @@ type room struct {
 	stale   bool              // newest is to be found out; see latest
 	edits   uint64            // messages that were changed or deleted
 	listed  []byte            // ids of the members as JSON; nil: not encoded yet
-	turn    chan struct{}     // closed when the events of all changes so far have been told; nil at first
+	emitted chan struct{}     // closed when the events of all changes so far have been emitted; nil at first
 }
 
 // meta is the record of a room.
@@ -66,14 +65,14 @@ type deletion struct {
 	Nonce    string `json:"nonce,omitempty"` // as in room.nonces
 }
 
-// preview is what a room says of its newest message.
+// preview is the newest message of a room in brief.
 type preview struct {
 	MessageID string `json:"messageId"`
 	Content   string `json:"content"`
 	UserID    string `json:"userId"`
 }
 
-// roomView is a room as it is told.
+// roomView is a room as users get it.
 type roomView struct {
 	ID           string   `json:"id"`
 	Name         string   `json:"name"`
@@ -106,7 +105,7 @@ func (r *room) view(user string, withMembers bool) roomView {
 	return v
 }
 
-// ids are the members, who was there first comes first. The caller holds mu.
+// ids are the members, by when they joined. The caller holds mu.
 func (r *room) ids() []string {
 	ids := make([]string, len(r.order))
 	for i, m := range r.order {
@@ -115,21 +114,21 @@ func (r *room) ids() []string {
 	return ids
 }
 
-// enter adds a member who is not there. The caller holds mu.
-func (r *room) enter(m *member) {
+// add adds a user who is not a member. The caller holds mu.
+func (r *room) add(m *member) {
 	r.members[m.ID] = m
 	r.order = append(r.order, m)
 	r.listed = nil
 }
 
-// exit takes a member out. The caller holds mu.
-func (r *room) exit(m *member) {
+// remove removes a member. The caller holds mu.
+func (r *room) remove(m *member) {
 	delete(r.members, m.ID)
 	r.order = slices.DeleteFunc(r.order, func(x *member) bool { return x == m })
 	r.listed = nil
 }
 
-// owner reports whether a user may remove members and messages of others: who has been a member longest, which is
+// owner reports whether a user may remove members and messages of others: the one who has been a member longest, which is
 // the creator as long as they stay. The caller holds mu.
 func (r *room) owner(user string) bool { return len(r.order) > 0 && r.order[0].ID == user }
 
@@ -139,38 +138,8 @@ func (r *room) unread(read uint64) uint64 {
 	if from >= r.last {
 		return 0
 	}
-	i, _ := slices.BinarySearchFunc(r.deleted, from+1, func(d deletion, at uint64) int { return compare(d.Position, at) })
+	i, _ := slices.BinarySearchFunc(r.deleted, from+1, func(d deletion, at uint64) int { return cmp.Compare(d.Position, at) })
 	return r.last - from - uint64(len(r.deleted)-i)
-}
-
-func compare(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-// change is what a request did to a room, for what follows when the lock has been let go.
-type change struct {
-	waits   []broker.Receipt
-	events  []event
-	before  chan struct{} // closed when the events of earlier changes have been told; nil if there are none
-	settled chan struct{} // to be closed by settle
-}
-
-// event is one for backends.
-type event struct {
-	topic, user string
-	data        []byte
-}
-
-// draw gives a change its turn. The caller holds mu, and calls settle without it.
-func (r *room) draw(c *change) {
-	c.before, c.settled = r.turn, make(chan struct{})
-	r.turn = c.settled
 }
 
 // timestamp is a time as clients write it, too.

@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// The parts of rooms, and how many rooms of a part stay in memory when nobody uses them.
+// The parts of rooms, and how many rooms of a part stay in memory when they are not in use.
 const (
 	roomParts = 64
 	idleRooms = 1024
 )
 
-// rooms are those in memory. A room is found by its id while somebody uses it, and for a while after.
+// rooms are the rooms in memory. A room is found by its id while it is in use, and for a while after.
 type rooms struct {
 	// Set once by Start.
 	load func(r *room) error
@@ -29,7 +29,7 @@ var roomSeed = maphash.MakeSeed()
 
 func (x *rooms) part(id string) *roomPart { return &x.parts[maphash.String(roomSeed, id)%roomParts] }
 
-// hold finds a room, and reads it if it is not in memory. Whoever holds it gives it back with release.
+// hold finds a room, and reads it if it is not in memory. The caller gives it back with release.
 // Errors: errNoRoom, and those of reading.
 func (x *rooms) hold(id string) (*room, error) {
 	if !validRoom(id) {
@@ -56,7 +56,7 @@ func (x *rooms) hold(id string) (*room, error) {
 	return r, nil
 }
 
-// begin makes a room that is being created: others who ask for it wait. Whoever begins it closes ready.
+// begin makes a room that is being created: other requests for it wait. The caller closes ready.
 func (x *rooms) begin(id string) *room {
 	p := x.part(id)
 	p.mu.Lock()
@@ -84,7 +84,7 @@ func (p *roomPart) add(id string) *room {
 	return r
 }
 
-// release gives a room back. One that is gone, or could not be read, is forgotten with its last user.
+// release gives a room back. One that is gone, or could not be read, is dropped with its last user.
 func (x *rooms) release(r *room) {
 	r.mu.Lock()
 	over := r.gone || r.err != nil

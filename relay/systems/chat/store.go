@@ -67,15 +67,14 @@ func positionOf(message string) (uint64, bool) {
 // validRoom reports whether a room could have this id.
 func validRoom(id string) bool { return len(id) <= maxRoomID && wire.ValidName(id) }
 
-// touch has a channel in memory, where it stays for a while: the client that uses it under a lock does not wait for the
-// disk there.
+// touch has a channel in memory, where it stays for a while: what uses it under a lock then does not wait for the disk.
 func (s *System) touch(channel string) {
 	if s.durable {
-		_ = s.core.Broker().Load(channel) // the client that uses it then hears of the error
+		_ = s.core.Broker().Load(channel) // what uses it then gets the error
 	}
 }
 
-// put and remove change an item of the state. The ticket is to be waited for without a lock.
+// put and remove change an item of the state. The receipt is waited for without a lock.
 func (s *System) put(channel, group, key string, data []byte) (broker.Receipt, error) {
 	return s.core.Submit(channel, &broker.Publication{Op: broker.Set, Group: group, Key: key, Data: data})
 }
@@ -84,14 +83,14 @@ func (s *System) remove(channel, group, key string) (broker.Receipt, error) {
 	return s.core.Submit(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})
 }
 
-// note is put for what may be lost in a crash.
-func (s *System) note(channel, group, key string, data []byte) error {
+// putMemory is put for what may be lost in a crash.
+func (s *System) putMemory(channel, group, key string, data []byte) error {
 	_, err := s.core.Submit(channel, &broker.Publication{Op: broker.Set, Group: group, Key: key, Data: data, Ack: broker.AckMemory})
 	return err
 }
 
-// confirmed is a ticket for everything that was appended to a channel before.
-func (s *System) confirmed(channel string) (broker.Receipt, error) {
+// barrier returns a receipt for everything that was appended to a channel before.
+func (s *System) barrier(channel string) (broker.Receipt, error) {
 	return s.remove(channel, groupRoom, "none") // nothing of that name is ever there
 }
 

@@ -19,8 +19,8 @@ const (
 	typingShards = 16
 )
 
-// typing is who is typing. A start is told at most once in typingPause; one that comes sooner is told when that
-// is over, with what is left of its time. A stop is told at once.
+// typing is the users who are typing. A start is published at most once in typingPause; one that comes sooner is published
+// when that is over, with what is left of its time. A stop is published at once.
 type typing struct {
 	// Set once by init.
 	now     func() time.Time
@@ -32,7 +32,7 @@ type typing struct {
 }
 
 type typingPart struct {
-	// Guarded by mu, which is held while a start or a stop is told.
+	// Guarded by mu, which is held while a start or a stop is published.
 	mu     sync.Mutex
 	closed bool
 	users  map[string]map[string]*typist // by user and room
@@ -41,9 +41,9 @@ type typingPart struct {
 // typist is a user who types in a room, or has just done so. Guarded by the part's mu.
 type typist struct {
 	room, user string
-	connection string      // that said so last
+	connection string      // that sent the last start
 	started    time.Time   // the last start; zero after a stop
-	told       time.Time   // when a start was last told
+	sent       time.Time   // when a start was last published
 	late       bool        // a start waits for the pause to end
 	timer      *time.Timer // for what comes next; stopped by close
 }
@@ -56,7 +56,7 @@ func (t *typing) part(user string) *typingPart {
 	return &t.parts[maphash.String(roomSeed, user)%typingShards]
 }
 
-// start says that a user types. Errors: notTyping for those who are not members, and those of publishing.
+// start begins that a user is typing. Errors: errNotTyping for users who are not members, and those of publishing.
 func (t *typing) start(room, user, connection string) error {
 	p := t.part(user)
 	p.mu.Lock()
@@ -64,7 +64,7 @@ func (t *typing) start(room, user, connection string) error {
 	if p.closed {
 		return nil
 	}
-	if !t.member(room, user) { // under the lock: clear comes after the end of a membership
+	if !t.member(room, user) { // under the lock: end is called after the end of a membership
 		return errNotTyping
 	}
 	x := p.users[user][room]
@@ -82,74 +82,74 @@ func (t *typing) start(room, user, connection string) error {
 	x.connection, x.started = connection, now
 	x.late = true
 	var err error
-	if now.Sub(x.told) >= typingPause {
-		err = t.tell(x, now)
+	if now.Sub(x.sent) >= typingPause {
+		err = t.publishStart(x, now)
 	}
-	t.arm(p, x, now)
+	t.schedule(p, x, now)
 	return err
 }
 
-// tell tells a start, with what is left of its time.
-func (t *typing) tell(x *typist, now time.Time) error {
-	x.late, x.told = false, now
+// publishStart publishes a start, with what is left of its time.
+func (t *typing) publishStart(x *typist, now time.Time) error {
+	x.late, x.sent = false, now
 	b := wire.AppendString([]byte(`{"userId":`), x.user)
 	b = strconv.AppendInt(append(b, `,"startedAt":`...), x.started.UnixMilli(), 10)
 	return t.publish(x.room, x.user, &broker.Publication{Op: broker.Set, Data: append(b, '}'), TTL: typingLasts - now.Sub(x.started)})
 }
 
-// arm has the typist looked at when there is something to do.
-func (t *typing) arm(p *typingPart, x *typist, now time.Time) {
-	next := x.told.Add(typingPause)
+// schedule sets the timer for what comes next.
+func (t *typing) schedule(p *typingPart, x *typist, now time.Time) {
+	next := x.sent.Add(typingPause)
 	if end := x.started.Add(typingLasts); !x.late && end.After(next) {
 		next = end
 	}
 	wait := max(next.Sub(now), 0)
 	if x.timer == nil {
-		x.timer = t.contain.After(wait, "typing", func() { t.due(p, x) }, func() { p.drop(x) })
+		x.timer = t.contain.After(wait, "typing", func() { t.fire(p, x) }, func() { p.drop(x) })
 	} else {
 		x.timer.Reset(wait)
 	}
 }
 
-// due tells a start that has waited, and forgets a typist who has ended.
-func (t *typing) due(p *typingPart, x *typist) {
+// fire publishes a start that has waited, and removes a typist who has ended.
+func (t *typing) fire(p *typingPart, x *typist) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || p.users[x.user][x.room] != x {
 		return
 	}
 	now := t.now()
-	paused := now.Sub(x.told) < typingPause
+	paused := now.Sub(x.sent) < typingPause
 	switch {
 	case paused:
 	case now.Sub(x.started) >= typingLasts:
-		p.forget(x)
+		p.remove(x)
 		return
 	case x.late:
-		_ = t.tell(x, now) // the next start tells it again
+		_ = t.publishStart(x, now) // the next start publishes it again
 	}
-	t.arm(p, x, now)
+	t.schedule(p, x, now)
 }
 
-// drop forgets a typist there was a panic over; what was told of it ends by its time to live.
+// drop removes a typist after a panic; what was published of it ends by its time to live.
 func (p *typingPart) drop(x *typist) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.users[x.user][x.room] == x {
-		p.forget(x)
+		p.remove(x)
 	}
 }
 
-// forget takes a typist out.
-func (p *typingPart) forget(x *typist) {
+// remove removes a typist.
+func (p *typingPart) remove(x *typist) {
 	delete(p.users[x.user], x.room)
 	if len(p.users[x.user]) == 0 {
 		delete(p.users, x.user)
 	}
 }
 
-// clear says that a user has stopped typing in a room.
-func (t *typing) clear(room, user string) {
+// end is called when a user has stopped typing in a room.
+func (t *typing) end(room, user string) {
 	p := t.part(user)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -158,18 +158,18 @@ func (t *typing) clear(room, user string) {
 	}
 }
 
-// stop ends what was told. The typist stays until the pause is over.
+// stop ends what was published. The typist stays until the pause is over.
 func (t *typing) stop(p *typingPart, x *typist) {
 	if x.started.IsZero() || p.closed {
 		return
 	}
 	x.started, x.late = time.Time{}, false
 	_ = t.publish(x.room, x.user, &broker.Publication{Op: broker.Delete}) // it ends by time, too
-	t.arm(p, x, t.now())
+	t.schedule(p, x, t.now())
 }
 
-// gone says that a connection has ended: what it said last is taken back.
-func (t *typing) gone(user, connection string) {
+// disconnected is called when a connection has ended: what it has started is stopped.
+func (t *typing) disconnected(user, connection string) {
 	p := t.part(user)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -209,7 +209,7 @@ func (t *typing) close() {
 	}
 }
 
-// errNotTyping is what those are told who are not members.
+// errNotTyping is for users who are not members.
 var errNotTyping = problem.New(403, "forbidden", errNotMember.Message, false)
 
 // publishTyping changes what a room shows of a user.
@@ -237,7 +237,7 @@ func (s *System) onTyping(e *relay.Event) error {
 		return problem.New(400, "bad_request", "userId is missing", false)
 	}
 	if e.Topic == topicTypingStop {
-		s.typing.clear(data.RoomID, user)
+		s.typing.end(data.RoomID, user)
 		return nil
 	}
 	s.touch(stateChannel(data.RoomID))

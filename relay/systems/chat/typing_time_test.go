@@ -96,9 +96,9 @@ func TestStopIsExempt(t *testing.T) {
 		at(0.5)
 		d.says("u1")
 		at(0.1)
-		d.clear("r", "u1")
+		d.end("r", "u1")
 		d.told("0.0 r/u1 set for 5.0", "0.6 r/u1 delete")
-		d.clear("r", "u1") // no news
+		d.end("r", "u1") // no news
 		at(0.4)
 		d.says("u1") // 1.0: late, at 2.0
 		at(20)
@@ -115,10 +115,10 @@ func TestGone(t *testing.T) {
 		_ = d.start("r", "u1", "a")
 		_ = d.start("s", "u1", "b")
 		_ = d.start("r", "u2", "c")
-		d.gone("u1", "x")
-		d.gone("u9", "a")
+		d.disconnected("u1", "x")
+		d.disconnected("u9", "a")
 		at(1)
-		d.gone("u1", "a")
+		d.disconnected("u1", "a")
 		d.told("0.0 r/u1 set for 5.0", "0.0 s/u1 set for 5.0", "0.0 r/u2 set for 5.0", "1.0 r/u1 delete")
 	})
 }
@@ -129,7 +129,7 @@ func TestStrangersDoNotType(t *testing.T) {
 		d.says("u1")
 		d.says("u1") // withheld
 		d.out["u1"] = true
-		d.clear("r", "u1")
+		d.end("r", "u1")
 		if err := d.start("r", "u1", "c"); err == nil {
 			t.Error("a stranger types")
 		}
@@ -145,7 +145,7 @@ func TestTypingCloses(t *testing.T) {
 		d.says("u1")
 		d.close()
 		d.says("u2")
-		d.clear("r", "u1")
+		d.end("r", "u1")
 		at(10)
 		d.told("0.0 r/u1 set for 5.0")
 	})

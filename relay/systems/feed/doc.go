@@ -3,9 +3,9 @@
 //
 // The entry point is [New], a relay.System. The items of a user are changes of the channel "feed:{user}", kept
 // for an hour, 256 of them, unless the namespace "feed" is configured otherwise; with a data directory they
-// outlive a restart. A stream tells what is posted while it is open. It begins with "connected", whose id is a
+// outlive a restart. A stream sends what is posted while it is open. It begins with "connected", whose id is a
 // cursor, and a client that comes back with its last id gets everything since, once; if that is not kept any more,
-// it is told with "resync" and gets what is.
+// it gets "resync" and what is kept.
 //
 // An item goes out with the type it was posted with as its event, its data as it was posted, and its id as the
 // id, so that pages see what the backend wrote and nothing around it. An id stands for one item: posting it again

@@ -31,7 +31,7 @@ const (
 var ownTypes = []string{"connected", "resync", "closed", "unsubscribed", "error", "open"}
 
 // parse reads an item as a backend posts it; the id may be missing, or a number. It may write to body, and the
-// item's data is part of it. Errors can be told as they are.
+// item's data is part of it. Errors go to the backend.
 func parse(body []byte) (item, error) {
 	var it item
 	var seen [4]bool
@@ -101,12 +101,12 @@ func idText(v []byte) (string, error) {
 	return "", bad("id must be a string or a number")
 }
 
-// plain reports whether a text can stand on a line of an event stream, and comes back in a header as it was.
+// plain reports whether a text fits on a line of an event stream, and comes back in a header as it was.
 func plain(s string, most int) bool {
 	return s != "" && len(s) <= most && utf8.ValidString(s) && strings.TrimSpace(s) == s && strings.IndexFunc(s, unsafeRune) < 0
 }
 
-// unsafeRune reports whether a character might end a line for somebody.
+// unsafeRune reports whether a character may end a line in some client.
 func unsafeRune(r rune) bool {
 	return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == '\ufeff'
 }
@@ -135,7 +135,7 @@ func read(data []byte) (item, bool) {
 	return it, err == nil && it.Data != nil && plain(it.Type, maxType) && plain(it.ID, maxID)
 }
 
-// appendItem tells a change as a page gets it. Deletions are not told.
+// appendItem appends a change as pages get it. Deletions are not sent.
 func appendItem(dst []byte, c *relay.Changed) (event []byte, id string) {
 	if c.Op == broker.Delete || c.Data == nil {
 		return dst, ""

@@ -17,7 +17,7 @@ import (
 	"weir/relay/problem"
 )
 
-// handlePost is POST /v1/feed/{user}. The same id again answers what the first one was answered.
+// handlePost is POST /v1/feed/{user}. The same id again gets the answer of the first one.
 func (s *System) handlePost(ctx *fasthttp.RequestCtx) error {
 	user, _ := ctx.UserValue("user").(string)
 	if plainUser, err := url.PathUnescape(user); err == nil {
