@@ -34,31 +34,19 @@ var ownTypes = []string{"connected", "resync", "closed", "unsubscribed", "error"
 // item's data is part of it. Errors go to the backend.
 func parse(body []byte) (item, error) {
 	var it item
-	var seen [4]bool
-	once := func(i int, name string) error {
-		if seen[i] {
-			return bad(name + " stands there twice")
-		}
-		seen[i] = true
-		return nil
-	}
-	err := wire.Members(body, func(key string, v []byte) error {
+	seen := make(map[string]bool, 4)
+	err := wire.Members(body, func(key string, v []byte) (err error) {
 		switch key {
 		case "type":
-			text, err := wire.Text(v)
-			if it.Type = strings.Clone(text); err != nil {
+			if it.Type, err = wire.Text(v); err != nil {
 				return bad("type must be a string")
 			}
-			return once(0, key)
 		case "id":
-			text, err := idText(v)
-			if it.ID = text; err != nil {
+			if it.ID, err = idText(v); err != nil {
 				return err
 			}
-			return once(1, key)
 		case "data":
 			it.Data = wire.OneLine(v)
-			return once(2, key)
 		case "userIds":
 			it.Users = []string{}
 			if wire.Elements(v, func(v []byte) error {
@@ -68,22 +56,28 @@ func parse(body []byte) (item, error) {
 			}) != nil {
 				return bad("userIds must be a list of names")
 			}
-			return once(3, key)
+		default:
+			return nil
 		}
+		if seen[key] {
+			return bad(key + " is given twice")
+		}
+		seen[key] = true
 		return nil
 	})
 	switch {
 	case err != nil:
 		return it, err
-	case !seen[2]:
+	case !seen["data"]:
 		return it, bad("data is missing")
 	case !plain(it.Type, maxType):
 		return it, bad(fmt.Sprintf("type must be 1 to %d bytes without line breaks, control characters and spaces around it", maxType))
 	case slices.Contains(ownTypes, it.Type):
 		return it, bad("type " + it.Type + " is one of the stream's own")
-	case seen[1] && it.ID != "" && !plain(it.ID, maxID):
+	case it.ID != "" && !plain(it.ID, maxID):
 		return it, bad(fmt.Sprintf("id must be at most %d bytes without line breaks, control characters and spaces around it", maxID))
 	}
+	it.Type, it.ID = strings.Clone(it.Type), strings.Clone(it.ID)
 	return it, nil
 }
 
@@ -91,8 +85,7 @@ func parse(body []byte) (item, error) {
 func idText(v []byte) (string, error) {
 	switch c := v[0]; {
 	case c == '"':
-		text, err := wire.Text(v)
-		return strings.Clone(text), err
+		return wire.Text(v)
 	case c == '-' || c >= '0' && c <= '9':
 		return string(v), nil
 	case string(v) == "null":

@@ -56,15 +56,15 @@ func (s *System) handlePostMany(ctx *fasthttp.RequestCtx) error {
 	if err := relay.CheckMany("userIds", it.Users); err != nil {
 		return err
 	}
-	tickets, failed := make([]broker.Receipt, len(it.Users)), make([]error, len(it.Users))
+	receipts, failed := make([]broker.Receipt, len(it.Users)), make([]error, len(it.Users))
 	for i, user := range it.Users {
-		tickets[i], failed[i] = s.post(user, &it)
+		receipts[i], failed[i] = s.post(user, &it)
 	}
 	a := relay.NewAnswers("userId")
 	for i, user := range it.Users {
 		var members []byte
 		if failed[i] == nil {
-			members, failed[i] = answer(&it, tickets[i])
+			members, failed[i] = answer(&it, receipts[i])
 		}
 		a.Add(user, members, failed[i])
 	}
@@ -102,7 +102,7 @@ func (s *System) post(user string, it *item) (broker.Receipt, error) {
 	return receipt, err
 }
 
-// answer waits until an item is as safe as it is to be, and is the members of the answer.
+// answer waits until an item is stored, if it is to be, and returns the members of the answer.
 func answer(it *item, receipt broker.Receipt) (members []byte, err error) {
 	at := receipt.Position
 	if receipt.Wait != nil {
