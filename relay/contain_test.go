@@ -127,7 +127,7 @@ func newTrial(t *testing.T) *trial {
 		c.Data = filepath.Join(t.TempDir(), "data")
 		c.Namespaces["kept"] = config.Namespace{Durable: true, Subscribe: config.Authenticated, Publish: config.Authenticated}
 		c.Namespaces["late"] = config.Namespace{Durable: true, Deliver: config.AfterDisk, Subscribe: config.Authenticated}
-		c.Webhooks = []config.Webhook{{Name: "all", URL: receiver.URL, Secrets: []string{webhookSecret}, Topics: []string{"order.*"}, AllowInsecure: true}}
+		*config.Of[webhook.Config](c) = webhook.Config{{Name: "all", URL: receiver.URL, Secrets: []string{webhookSecret}, Topics: []string{"order.*"}, AllowInsecure: true}}
 	}, chat.New(), presence.New(), feed.New(), notify.New(), documents.New(), analytics.New(), webhook.New())
 	return x
 }

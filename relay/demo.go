@@ -41,10 +41,15 @@ func (r *Relay) handleDemoToken(ctx *fasthttp.RequestCtx) {
 		r.fail(ctx, problem.BadField.With("user is missing or too long"))
 		return
 	}
-	own := wire.UserChannel(user)[len(wire.UserNamespace):] // ":ann"
+	channels := map[string][]string{"*": {"*"}}
+	for _, system := range r.cfg.Known {
+		for _, namespace := range system.Personal {
+			channels[namespace+wire.UserChannel(user)[len(wire.UserNamespace):]] = []string{"subscribe", "history"} // ":ann"
+		}
+	}
 	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{
 		Sub: user, Name: name, Roles: []string{RoleAdmin}, TTL: time.Hour,
-		Channels: map[string][]string{"*": {"*"}, "feed" + own: {"subscribe", "history"}},
+		Channels: channels,
 	})
 	if err == nil {
 		err = jsonbody.Write(ctx, http.StatusOK, map[string]string{"token": token})

@@ -136,29 +136,13 @@ func newCertificate(t config.TLS, log *slog.Logger) (*certificate, error) {
 
 func (c *certificate) load() error {
 	stamp := c.modified() // before they are read: what changes meanwhile is read again
-	pair, err := LoadCertificate(c.cert, c.key)
+	pair, err := keyfile.Certificate(c.cert, c.key)
 	if err != nil {
 		return fmt.Errorf("load certificate %s: %w", c.cert, err)
 	}
 	c.stamp.Store(stamp)
 	c.current.Store(&pair)
 	return nil
-}
-
-// mostPEM bounds the file of a certificate or its key, in bytes.
-const mostPEM = 1 << 20
-
-// LoadCertificate is [tls.LoadX509KeyPair] for files that an editor may have put a byte order mark into.
-func LoadCertificate(cert, key string) (pair tls.Certificate, err error) {
-	chain, _, err := keyfile.Read(cert, mostPEM)
-	if err != nil {
-		return pair, err
-	}
-	private, _, err := keyfile.Read(key, mostPEM)
-	if err != nil {
-		return pair, err
-	}
-	return tls.X509KeyPair(chain, private)
 }
 
 // modified changes when either file does.

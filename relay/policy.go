@@ -40,10 +40,6 @@ type namespace struct {
 	counted stats.NamespaceCounters
 }
 
-// The namespaces that belong to systems of the relay: clients follow and fill them only as their system
-// says, whatever the default namespace allows.
-var systems = []string{"analytics", "chat", "document", eventNamespace, "feed", "notify", wire.PresenceNamespace, "webhook"}
-
 // policies is the set of namespaces. It is complete when the systems have started, and read without a lock.
 type policies struct {
 	named      atomic.Pointer[map[string]*namespace] // replaced when a system reserves one
@@ -86,7 +82,11 @@ func newPolicies(cfg *config.Config) (*policies, error) {
 	}
 	closed := fallback
 	closed.Subscribe, closed.Publish = config.Capability, config.Backend
-	for _, name := range append([]string{wire.UserNamespace}, systems...) {
+	reserved := []string{wire.UserNamespace, eventNamespace, wire.PresenceNamespace}
+	for _, system := range cfg.Known {
+		reserved = append(reserved, system.Namespaces...)
+	}
+	for _, name := range reserved {
 		if named[name], err = newNamespace(name, closed); err != nil {
 			return nil, err
 		}
@@ -106,11 +106,11 @@ func newPolicies(cfg *config.Config) (*policies, error) {
 			// Who follows these is not the configuration's to say.
 			ns.Subscribe, ns.Publish, ns.Presence = config.Capability, config.Backend, &off
 		}
-		_, reserved := named[name]
+		_, own := named[name]
 		if named[name], err = newNamespace(name, ns); err != nil {
 			return nil, err
 		}
-		named[name].reserved = reserved
+		named[name].reserved = own
 	}
 	// There are no more of these than connections may make, and all of them are to be told.
 	who := &named[wire.PresenceNamespace].log

@@ -88,7 +88,8 @@ func TestAccess(t *testing.T) {
 // What the configuration may not say, and who says it then.
 func TestReservedNamespaces(t *testing.T) {
 	cfg := openConfig()
-	for _, name := range append([]string{"user"}, systems...) {
+	cfg.Known = []config.System{{Name: "one", Namespaces: []string{"chat"}}, {Name: "two", Namespaces: []string{"document"}}}
+	for _, name := range []string{"user", eventNamespace, "presence", "chat", "document"} {
 		cfg.Namespaces[name] = config.Namespace{Subscribe: config.Public, Publish: config.Public}
 	}
 	p := policiesOf(t, cfg)
@@ -105,7 +106,7 @@ func TestReservedNamespaces(t *testing.T) {
 
 // In development mode everything is open to clients with a token but users' own channels and the systems'.
 func TestDevelopmentPolicy(t *testing.T) {
-	cfg := config.Config{Dev: true, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
+	cfg := config.Config{Dev: true, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Known: []config.System{{Namespaces: []string{"feed"}}}}
 	p := policiesOf(t, cfg)
 	user := &auth.Identity{User: "u1"}
 	for channel, want := range map[string]bool{"room:1": true, "a": true, "probe:x": true, "user:u2": false, "user:u1": false, "event:x": false, "feed:u2": false} {

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/keyfile"
 	"weir/internal/units"
 	"weir/internal/wire"
 	"weir/relay/config"
@@ -341,7 +342,7 @@ func TestCertificateWithByteOrderMark(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := LoadCertificate(id.Cert, id.Key); err != nil {
+	if _, err := keyfile.Certificate(id.Cert, id.Key); err != nil {
 		t.Error(err)
 	}
 }

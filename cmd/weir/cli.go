@@ -7,7 +7,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"weir/internal/settings"
+	"weir/relay/config/loader"
 )
 
 // commands is the grammar of the command line.
@@ -96,7 +96,7 @@ type configFlags struct {
 }
 
 // source gathers everything that settings are read from.
-func (f *configFlags) source(p *program) settings.Source {
+func (f *configFlags) source(p *program) loader.Source {
 	flags := make(map[string]string)
 	for key, value := range map[string]*string{
 		"listen": f.Listen, "admin": f.Admin, "tls.cert": f.TLSCert, "tls.key": f.TLSKey,
@@ -109,7 +109,7 @@ func (f *configFlags) source(p *program) settings.Source {
 	if f.Dev {
 		flags["dev"] = "true"
 	}
-	return settings.Source{File: f.file(p), Env: p.env, Flags: flags}
+	return loader.Source{Systems: known(), File: f.file(p), Env: p.env, Flags: flags}
 }
 
 // file is the configuration file; "" for none.
@@ -117,5 +117,5 @@ func (f *configFlags) file(p *program) string {
 	if f.Config != "" {
 		return f.Config
 	}
-	return p.getenv(settings.FileVar)
+	return p.getenv(loader.FileVar)
 }

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"fmt"
 
-	"weir/internal/settings"
+	"weir/relay/config/loader"
 )
 
 type configCommands struct {
@@ -24,12 +24,12 @@ func (*configCheck) Help() string {
 
 // Run checks and says so.
 func (c *configCheck) Run(p *program) error {
-	cfg, _, err := settings.Load(c.source(p))
+	cfg, _, err := loader.Load(c.source(p))
 	if err != nil {
 		return &usageError{err}
 	}
 	p.warn(c.source(p).Env)
-	for _, note := range settings.Notes(cfg) {
+	for _, note := range loader.Notes(cfg) {
 		_, _ = fmt.Fprintf(p.stderr, "weir: note: %s\n", note)
 	}
 	_, err = fmt.Fprintf(p.stdout, "%s: ok\n", cmp.Or(c.file(p), "no configuration file"))
@@ -47,12 +47,12 @@ func (*configPrint) Help() string {
 
 // Run prints.
 func (c *configPrint) Run(p *program) error {
-	cfg, origins, err := settings.Load(c.source(p))
+	cfg, origins, err := loader.Load(c.source(p))
 	if err != nil {
 		return &usageError{err}
 	}
 	p.warn(c.source(p).Env)
-	return settings.Print(p.stdout, cfg, origins)
+	return loader.Print(p.stdout, cfg, origins)
 }
 
 // unused says of a variable that it sets nothing.
@@ -60,7 +60,7 @@ const unused = "unknown variable, which sets nothing here"
 
 // warn names the variables that look like weir's and set nothing.
 func (p *program) warn(env []string) {
-	for _, name := range settings.Unused(env) {
+	for _, name := range loader.Unused(env, known()) {
 		_, _ = fmt.Fprintf(p.stderr, "weir: warning: %s: %s\n", name, unused)
 	}
 }

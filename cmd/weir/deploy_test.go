@@ -59,7 +59,7 @@ func TestIngressLetsClientsThrough(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	srv, err := newServer(config.Config{Dev: true}.WithDefaults(), quiet())
+	srv, err := newServer(config.Config{Dev: true, Known: known()}.WithDefaults(), quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

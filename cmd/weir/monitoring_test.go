@@ -18,6 +18,7 @@ import (
 
 	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/systems/webhook"
 )
 
 const docs = "../../docs"
@@ -25,11 +26,12 @@ const docs = "../../docs"
 // scrape starts a relay with all that can be counted switched on and answers what it exposes.
 func scrape(t *testing.T) []byte {
 	t.Helper()
-	cfg := config.Config{Dev: true, Data: t.TempDir()}.WithDefaults()
+	cfg := config.Config{Dev: true, Data: t.TempDir(), Known: known()}.WithDefaults()
 	cfg.Namespaces["kept"] = config.Namespace{Durable: true}
-	cfg.Webhooks = []config.Webhook{{Name: "backend", URL: "http://127.0.0.1:1/", Topics: []string{"none"},
+	hooks := webhook.Config{{Name: "backend", URL: "http://127.0.0.1:1/", Topics: []string{"none"},
 		Secrets: []string{"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}}}
-	cfg.Auth.Webhook = config.AuthWebhook{URL: "http://127.0.0.1:1/", Secrets: cfg.Webhooks[0].Secrets}
+	*config.Of[webhook.Config](&cfg) = hooks
+	cfg.Auth.Webhook = config.AuthWebhook{URL: "http://127.0.0.1:1/", Secrets: hooks[0].Secrets}
 	srv, err := newServer(cfg, quiet())
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +189,7 @@ func family(name string, known map[string]*relay.Metric) string {
 // and one # TYPE before its samples, and no metric in two places.
 func TestMetricTable(t *testing.T) {
 	known := make(map[string]*relay.Metric)
-	for _, m := range relay.Metrics() {
+	for _, m := range relay.Metrics(modules()...) {
 		if known[m.Name] != nil || m.Help == "" || strings.ContainsAny(m.Help, "\\\n") {
 			t.Errorf("%s: listed twice, or without a line of help", m.Name)
 		}
@@ -247,7 +249,7 @@ func TestMetricsPage(t *testing.T) {
 		"This page is made\nfrom the code: `go test ./cmd/weir -run TestMetricsPage -update` writes it. Labels have values from a fixed list or from\nthe configuration: " +
 		"nothing that a client sends becomes one. What the process and Go's runtime are like stands beside it\nunder `process_` and `go_`. [operations.md](operations.md) says what to watch.\n")
 	part := ""
-	for _, m := range relay.Metrics() {
+	for _, m := range relay.Metrics(modules()...) {
 		if m.Part != part {
 			part = m.Part
 			b.WriteString("\n## " + strings.ToUpper(part[:1]) + part[1:] + "\n\n| metric | type | labels | |\n|---|---|---|---|\n")
@@ -279,7 +281,7 @@ var update = flag.Bool("update", false, "write the pages that are made from the 
 // and that every system has a row.
 func TestDashboardLabels(t *testing.T) {
 	known := make(map[string]*relay.Metric)
-	for _, m := range relay.Metrics() {
+	for _, m := range relay.Metrics(modules()...) {
 		known[m.Name] = &m
 	}
 	var board struct {
@@ -334,7 +336,7 @@ func TestDashboardLabels(t *testing.T) {
 		}
 	}
 	for _, part := range []string{"presence", "chat", "documents", "feed", "notify", "analytics", "webhook", "disk", "authorization"} {
-		if !slices.ContainsFunc(relay.Metrics(), func(m relay.Metric) bool { return m.Part == part && charted[m.Name] }) {
+		if !slices.ContainsFunc(relay.Metrics(modules()...), func(m relay.Metric) bool { return m.Part == part && charted[m.Name] }) {
 			t.Errorf("no panel shows %s", part)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"weir/internal/contain"
-	"weir/internal/settings"
 	"weir/relay/config"
+	"weir/relay/config/loader"
 )
 
 // server is what serve needs of a relay.
@@ -66,7 +66,7 @@ func (c *serveCommand) Run(p *program) error {
 	signals, stop := p.signals()
 	defer stop()
 	source := c.source(p)
-	cfg, _, err := settings.Load(source)
+	cfg, _, err := loader.Load(source)
 	if err != nil {
 		return &usageError{err}
 	}
@@ -79,10 +79,10 @@ func (c *serveCommand) Run(p *program) error {
 		return wrongf("serve: %w", err)
 	}
 	defer takeForeign(log)()
-	for _, name := range settings.Unused(source.Env) {
+	for _, name := range loader.Unused(source.Env, known()) {
 		log.Warn(unused, slog.String("variable", name))
 	}
-	for _, note := range settings.Notes(cfg) {
+	for _, note := range loader.Notes(cfg) {
 		log.Warn("configuration", slog.String("note", note))
 	}
 	srv, err := p.open(cfg, log)
@@ -107,7 +107,7 @@ func takeForeign(log *slog.Logger) (undo func()) {
 // service is a running server. run's goroutine owns it.
 type service struct {
 	*program
-	source settings.Source
+	source loader.Source
 	cfg    config.Config // as it was at the start
 	server server
 	log    *slog.Logger
@@ -181,7 +181,7 @@ func (s *service) announce() {
 
 // reload reads the configuration again. With a problem in it, the old one stays in force.
 func (s *service) reload() {
-	cfg, _, err := settings.Load(s.source)
+	cfg, _, err := loader.Load(s.source)
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			s.log.Error("the new configuration is not used", slog.String("problem", line))
@@ -196,11 +196,11 @@ func (s *service) reload() {
 		s.log.Error("the log level stays", slog.Any("error", err))
 		return
 	}
-	for _, note := range settings.Notes(cfg) {
+	for _, note := range loader.Notes(cfg) {
 		s.log.Warn("configuration", slog.String("note", note))
 	}
 	s.log.Info("configuration reloaded")
-	if waiting := slices.DeleteFunc(settings.Diff(s.cfg, cfg), isReloaded); len(waiting) > 0 {
+	if waiting := slices.DeleteFunc(loader.Diff(s.cfg, cfg), isReloaded); len(waiting) > 0 {
 		s.log.Warn("some changes need a restart", slog.String("keys", strings.Join(waiting, ", ")))
 	}
 }

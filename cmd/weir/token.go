@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"weir/internal/keyfile"
-	"weir/internal/settings"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/config/loader"
 )
 
 type tokenCommand struct {
@@ -58,7 +58,7 @@ func (t *tokenCommand) Run(p *program) error {
 func (t *tokenCommand) key(p *program, claims *auth.Claims) (secret, kid string, err error) {
 	file := t.Config
 	if file == "" {
-		file = p.getenv(settings.FileVar)
+		file = p.getenv(loader.FileVar)
 	}
 	switch {
 	case t.Dev:
@@ -79,7 +79,7 @@ func (t *tokenCommand) key(p *program, claims *auth.Claims) (secret, kid string,
 
 // configured is the first HS256 key of a configuration, or the one that --kid names.
 func (t *tokenCommand) configured(file string, env []string, claims *auth.Claims) (secret, kid string, err error) {
-	cfg, _, err := settings.Load(settings.Source{File: file, Env: env})
+	cfg, _, err := loader.Load(loader.Source{Systems: known(), File: file, Env: env})
 	if err != nil {
 		return "", "", &usageError{err}
 	}

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"weir/internal/settings"
 	"weir/relay/auth"
+	"weir/relay/config/loader"
 )
 
 // tokenCheckCommand is weir token check.
@@ -79,7 +79,7 @@ func (t *tokenCheckCommand) keys(p *program) (auth.Config, error) {
 	}
 	file := t.Config
 	if file == "" {
-		file = p.getenv(settings.FileVar)
+		file = p.getenv(loader.FileVar)
 	}
 	switch {
 	case t.Dev:
@@ -87,7 +87,7 @@ func (t *tokenCheckCommand) keys(p *program) (auth.Config, error) {
 	case t.Secret != "":
 		return hs(t.Secret)
 	case file != "":
-		cfg, _, err := settings.Load(settings.Source{File: file, Env: p.env})
+		cfg, _, err := loader.Load(loader.Source{Systems: known(), File: file, Env: p.env})
 		if err != nil {
 			return auth.Config{}, &usageError{err}
 		}

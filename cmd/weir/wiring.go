@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"log/slog"
-	"slices"
 
 	"weir/relay"
 	"weir/relay/config"
@@ -18,48 +16,36 @@ import (
 	"weir/relay/systems/webhook"
 )
 
-// constructor makes a system. The rest of what it needs is in Core.Config, when it is started.
-type constructor func() relay.System
-
-// constructors knows how each system is made, by its name in the configuration.
-func constructors() map[string]constructor {
-	return map[string]constructor{
-		config.SystemChat:      func() relay.System { return chat.New() },
-		config.SystemPresence:  func() relay.System { return presence.New() },
-		config.SystemFeed:      func() relay.System { return feed.New() },
-		config.SystemNotify:    func() relay.System { return notify.New() },
-		config.SystemAnalytics: func() relay.System { return analytics.New() },
-		config.SystemDocuments: func() relay.System { return documents.New() },
-		config.SystemWebhook:   func() relay.System { return webhook.New() },
+// modules are the systems that a relay may have, in the order in which they start; see relay.Module.
+func modules() []relay.Module {
+	return []relay.Module{
+		chat.Module(),
+		presence.Module(),
+		feed.Module(),
+		notify.Module(),
+		documents.Module(),
+		analytics.Module(),
+		webhook.Module(),
+		authz.Module(),
 	}
+}
+
+// known is what the configuration knows of them.
+func known() (list []config.System) {
+	for _, m := range modules() {
+		list = append(list, m.System)
+	}
+	return list
 }
 
 // newServer makes the relay, with the systems that are switched on.
 func newServer(cfg config.Config, log *slog.Logger) (server, error) {
-	systems, err := newSystems(cfg)
-	if err != nil {
-		return nil, err
+	var systems []relay.System
+	for _, m := range modules() {
+		if cfg.HasSystem(&m.System) {
+			systems = append(systems, m.New())
+		}
 	}
 	cfg.Load = stats.ProcessLoad()
 	return relay.New(cfg, log, systems...)
-}
-
-// newSystems makes the systems that a configuration lists, in the order in which they start.
-func newSystems(cfg config.Config) ([]relay.System, error) {
-	made := constructors()
-	for _, name := range cfg.Systems {
-		if _, ok := made[name]; !ok {
-			return nil, fmt.Errorf("systems: %q is not a system", name)
-		}
-	}
-	var systems []relay.System
-	for _, name := range config.SystemNames() {
-		if build := made[name]; build != nil && slices.Contains(cfg.Systems, name) {
-			systems = append(systems, build())
-		}
-	}
-	if cfg.Auth.Webhook.URL != "" {
-		systems = append(systems, authz.New())
-	}
-	return systems, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -19,24 +18,22 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-func TestConstructors(t *testing.T) {
-	made, known := slices.Sorted(maps.Keys(constructors())), slices.Sorted(slices.Values(config.SystemNames()))
-	if !slices.Equal(made, known) {
-		t.Errorf("made %v, known %v", made, known)
-	}
-	if _, err := newSystems(config.Config{Systems: []string{"chat", "none"}}); err == nil || !strings.Contains(err.Error(), "none") {
-		t.Error(err)
-	}
-	for name, build := range constructors() {
-		if build != nil && build().Name() != name {
-			t.Errorf("%s calls itself %s", name, build().Name())
+func TestModules(t *testing.T) {
+	for _, m := range modules() {
+		if name := m.New().Name(); name != m.Name {
+			t.Errorf("%s calls itself %s", m.Name, name)
+		}
+		for _, x := range m.Metrics {
+			if x.Part != "" {
+				t.Errorf("%s: %s has a part", m.Name, x.Name)
+			}
 		}
 	}
 }
 
 // TestOpenAPIDescribesSystems holds the document against the routes with every system switched on.
 func TestOpenAPIDescribesSystems(t *testing.T) {
-	srv, err := newServer(config.Config{Dev: true}.WithDefaults(), quiet())
+	srv, err := newServer(config.Config{Dev: true, Known: known()}.WithDefaults(), quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/sign"
 	"weir/loadtest/check"
 	"weir/relay/relaytest/ledger"
-	"weir/relay/systems/webhook"
 )
 
 const hookSecret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -53,9 +53,9 @@ func (h *receiver) serve(w http.ResponseWriter, r *http.Request) {
 		h.longest.Store(max(h.longest.Load(), int64(time.Since(begin))))
 		return
 	}
-	key, err := webhook.ParseSecret(hookSecret)
+	key, err := sign.ParseSecret(hookSecret)
 	if err == nil {
-		err = webhook.Verify(key, r.Header.Get(webhook.HeaderID), r.Header.Get(webhook.HeaderTimestamp), r.Header.Get(webhook.HeaderSignature), body, time.Now())
+		err = sign.Verify(key, r.Header.Get(sign.HeaderID), r.Header.Get(sign.HeaderTimestamp), r.Header.Get(sign.HeaderSignature), body, time.Now())
 	}
 	var event struct{ Data json.RawMessage }
 	if err == nil {
@@ -70,7 +70,7 @@ func (h *receiver) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if id := r.Header.Get(webhook.HeaderID); !h.ids[id] { // one that was sent again is known by its id
+	if id := r.Header.Get(sign.HeaderID); !h.ids[id] { // one that was sent again is known by its id
 		h.ids[id] = true
 		if h.streams[stamp.Channel] == nil {
 			h.streams[stamp.Channel] = new(check.Stream)

@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -146,6 +147,89 @@ func TestTopLevel(t *testing.T) {
 		name := e.Name()
 		if !strings.HasPrefix(name, ".") && name != "bin" && !slices.Contains(top, name) {
 			t.Errorf("%s stands at the top level; one of the folders there is its place", name)
+		}
+	}
+}
+
+// TestSystemsStandAlone holds that no system imports another one, and that nothing but the binary and tests imports a system.
+func TestSystemsStandAlone(t *testing.T) {
+	const systems = "weir/relay/systems/"
+	nameOf := func(path string) string { // "" for what is no system
+		rest, _ := strings.CutPrefix(path+"/", systems)
+		name, _, ok := strings.Cut(rest, "/")
+		if !ok || !strings.HasPrefix(path, systems) {
+			return ""
+		}
+		return name
+	}
+	packages(t, func(dir string, files map[string]*file) {
+		own := nameOf("weir/" + dir + "/")
+		for name, x := range files {
+			if strings.HasSuffix(name, "_test.go") || under(dir, testOnly) || under(dir, "cmd/weir") {
+				continue
+			}
+			for _, i := range x.imports {
+				switch other := nameOf(i); {
+				case other == "", own != "" && (other == own || other == "internal"):
+				default:
+					t.Errorf("%s/%s imports %s: a system is known to the binary alone", dir, name, i)
+				}
+			}
+		}
+	})
+}
+
+// core are the folders that know no system by its name.
+var core = []string{"relay", "batch", "broker", "pool", "internal"}
+
+// shared are systems whose names mean something to the core too.
+var shared = map[string]string{
+	"presence": "who is in a channel is the core's to know; the command, the namespace and the operation have that name",
+	"webhook":  "a kind of access",
+}
+
+// TestCoreNamesNoSystem holds that the name of a system stands in no text of the core: adding one touches its own folder and the list of
+// the binary.
+func TestCoreNamesNoSystem(t *testing.T) {
+	entries, err := os.ReadDir(filepath.Join(root, "relay/systems"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make(map[string]bool)
+	for _, e := range entries {
+		if _, too := shared[e.Name()]; !too && e.Name() != "internal" {
+			names[strconv.Quote(e.Name())] = true
+		}
+	}
+	if len(names) < 4 {
+		t.Fatalf("only %v", names)
+	}
+	for _, dir := range core {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if d.IsDir() && (d.Name() == "systems" || d.Name() == "relaytest" || d.Name() == "testdata" || d.Name() == "node_modules") {
+				return filepath.SkipDir
+			}
+			if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return nil
+			}
+			fset := token.NewFileSet()
+			parsed, err := parser.ParseFile(fset, path, nil, 0)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(parsed, func(n ast.Node) bool {
+				if lit, ok := n.(*ast.BasicLit); ok && names[lit.Value] {
+					t.Errorf("%s: the core names the system %s", fset.Position(lit.Pos()), lit.Value)
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 }

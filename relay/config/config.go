@@ -25,13 +25,9 @@ type Config struct {
 	Log   Log   `yaml:"log"`
 
 	// Systems are the names of those that are part of the relay, of SystemNames; none. In development mode, all.
-	Systems   []string  `yaml:"systems"`
-	Webhooks  []Webhook `yaml:"webhooks"`  // whom the system "webhook" tells of events; nobody
-	Events    Events    `yaml:"events"`    // which clients may emit, beside what their tokens say
-	Documents Documents `yaml:"documents"` // bounds of the system "documents"
-	Notify    Notify    `yaml:"notify"`    // how devices of users are reached
-
-	Chat Chat `yaml:"chat"`
+	Systems []string `yaml:"systems"`
+	Known   []System `yaml:"-"`      // the systems that there are, whether they are switched on or not
+	Events  Events   `yaml:"events"` // which clients may emit, beside what their tokens say
 
 	Origins        []string      `yaml:"origins"`         // exact origins of pages that may connect, e.g. https://app.example.com; the relay's own is always allowed
 	RequireOrigin  bool          `yaml:"require_origin"`  // refuse WebSocket upgrades that carry no Origin (clients that are not browsers); false
@@ -44,7 +40,7 @@ type Config struct {
 	Data           string        `yaml:"data"`            // directory of what durable namespaces and the systems keep; needed if a namespace is durable
 	Page           bool          `yaml:"page"`            // the page at "/" for trying channels out, which asks for a token; false, and on in development mode
 	Namespaces     Namespaces    `yaml:"namespaces"`      // policy by namespace; "default" is for channels without a known namespace
-	Analytics      Analytics     `yaml:"analytics"`
+	Sections       []Section     `yaml:",inline"`         // what is set about each system, each under a key of its own; see Of
 
 	// Load is what share of its processors the process uses, from 0 to 1, for windows that stretch; see ProcessLoad.
 	// nil: they do not.

@@ -1,9 +1,6 @@
 package config
 
 import (
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"weir/internal/units"
@@ -32,53 +29,37 @@ func (c *Config) Machine() (connections, shards int) {
 // may follow and fill its channels, as fast as it likes, and they keep more. The published keys of that
 // mode are not part of the configuration; New adds them.
 func (c Config) WithDefaults() Config {
-	c.Namespaces = maps.Clone(c.Namespaces)
-	set(&c.Listen, "127.0.0.1:8080")
-	set(&c.Admin, "127.0.0.1:9090")
-	set(&c.Auth.JWKS.Refresh, time.Hour)
+	c = c.Clone()
+	Set(&c.Listen, "127.0.0.1:8080")
+	Set(&c.Admin, "127.0.0.1:9090")
+	Set(&c.Auth.JWKS.Refresh, time.Hour)
 	if c.Auth.Leeway == nil {
 		c.Auth.Leeway = new(5 * time.Second)
 	}
-	set(&c.Auth.Webhook.Timeout, 2*time.Second)
-	set(&c.Auth.Webhook.Cache, 30*time.Second)
-	set(&c.Heartbeat, 25*time.Second)
-	set(&c.Pong, 10*time.Second)
-	set(&c.Drain, 10*time.Second)
+	Set(&c.Auth.Webhook.Timeout, 2*time.Second)
+	Set(&c.Auth.Webhook.Cache, 30*time.Second)
+	Set(&c.Heartbeat, 25*time.Second)
+	Set(&c.Pong, 10*time.Second)
+	Set(&c.Drain, 10*time.Second)
 
 	if c.Dev {
-		set(&c.Limit.PerUser, devPerUser)
+		Set(&c.Limit.PerUser, devPerUser)
 		if len(c.Systems) == 0 {
-			c.Systems = SystemNames()
+			c.Systems = c.SystemNames()
 		}
 	}
-	set(&c.Limit.PerUser, 100)
-	set(&c.Limit.Subscriptions, 128)
-	set(&c.Limit.Message, 64*units.KiB)
-	set(&c.Limit.Request, units.MiB)
-	set(&c.Limit.Queue, units.MiB)
-	set(&c.Limit.Commands, units.Rate{Count: 100, Per: time.Second})
-	set(&c.Limit.Pings, units.Rate{Count: 10, Per: time.Second})
+	Set(&c.Limit.PerUser, 100)
+	Set(&c.Limit.Subscriptions, 128)
+	Set(&c.Limit.Message, 64*units.KiB)
+	Set(&c.Limit.Request, units.MiB)
+	Set(&c.Limit.Queue, units.MiB)
+	Set(&c.Limit.Commands, units.Rate{Count: 100, Per: time.Second})
+	Set(&c.Limit.Pings, units.Rate{Count: 10, Per: time.Second})
 
-	c.Webhooks = slices.Clone(c.Webhooks)
-	for i, w := range c.Webhooks {
-		c.Webhooks[i] = fillWebhook(w)
-	}
-	c.Notify = fillNotify(c.Notify)
+	c.fillSections()
 
-	c.Documents = fillDocuments(c.Documents)
-	c.Chat = fillChat(c.Chat)
-
-	if c.Dev && c.Analytics.Alerts == nil {
-		c.Analytics.Alerts = devAlerts()
-	}
-	set(&c.Analytics.Metrics, 128)
-	c.Analytics.Alerts = slices.Clone(c.Analytics.Alerts)
-	for i, a := range c.Analytics.Alerts {
-		c.Analytics.Alerts[i] = fillAlert(a)
-	}
-
-	set(&c.Log.Level, "info")
-	set(&c.Log.Format, "json")
+	Set(&c.Log.Level, "info")
+	Set(&c.Log.Format, "json")
 
 	if c.Namespaces == nil {
 		c.Namespaces = make(Namespaces)
@@ -110,45 +91,26 @@ func devNamespace() Namespace {
 	}
 }
 
-// devAlerts are rules that are easily met, so that an alert can be seen.
-func devAlerts() []Alert {
-	var out []Alert
-	for _, metric := range []string{"api.request", "user.action", "system.event"} {
-		kind, _, _ := strings.Cut(metric, ".")
-		out = append(out, Alert{Name: "high-" + kind, Metric: metric, Of: AlertRate, Window: 5 * time.Second, Threshold: new(50.0), Clear: new(40.0),
-			Message: "High " + kind + " activity detected"})
-	}
-	return out
-}
-
 // WithDefaults returns n with a default in the place of each value that is not set; limit is the relay's.
 func (n Namespace) WithDefaults(limit Limit) Namespace {
 	point(&n.History.Size, 256)
-	set(&n.History.TTL, 10*time.Minute)
+	Set(&n.History.TTL, 10*time.Minute)
 	point(&n.Batch.Window, 50*time.Millisecond)
 	point(&n.Batch.Eager, true)
 	point(&n.Batch.Conflate, true)
 	point(&n.Batch.Stretch, true)
-	set(&n.Slow, Disconnect)
-	set(&n.Deliver, AtOnce)
+	Set(&n.Slow, Disconnect)
+	Set(&n.Deliver, AtOnce)
 	point(&n.Presence, true)
-	set(&n.Subscribe, Member)
-	set(&n.Publish, Member)
-	set(&n.Limit.Message, limit.Message)
-	set(&n.Limit.Rate, units.Rate{Count: 50, Per: time.Second})
-	set(&n.Limit.Items, 10000)
+	Set(&n.Subscribe, Member)
+	Set(&n.Publish, Member)
+	Set(&n.Limit.Message, limit.Message)
+	Set(&n.Limit.Rate, units.Rate{Count: 50, Per: time.Second})
+	Set(&n.Limit.Items, 10000)
 	return n
 }
 
-// set gives a value that is not set its default.
-func set[T comparable](v *T, otherwise T) {
-	var zero T
-	if *v == zero {
-		*v = otherwise
-	}
-}
-
-// point is set for values whose zero means something.
+// point is Set for values whose zero means something.
 func point[T any](v **T, otherwise T) {
 	if *v == nil {
 		*v = &otherwise

@@ -246,7 +246,7 @@ func TestBadEvents(t *testing.T) {
 
 // TestMetricsAreBounded: what comes beyond is counted as "other" of its topic.
 func TestMetricsAreBounded(t *testing.T) {
-	g := start(t, func(c *config.Config) { c.Analytics.Metrics = 2 })
+	g := start(t, func(c *config.Config) { config.Of[analytics.Config](c).Metrics = 2 })
 	for i := range 50 {
 		emit(g, "user.action", fmt.Sprintf(`{"name":"n%d"}`, i))
 	}
@@ -265,7 +265,7 @@ func TestMetricsAreBounded(t *testing.T) {
 // TestAlertIsRaisedOnceAndClearedOnce, and found by dashboards that come in between.
 func TestAlertIsRaisedOnceAndClearedOnce(t *testing.T) {
 	g := start(t, func(c *config.Config) {
-		c.Analytics.Alerts = []config.Alert{{Name: "busy", Metric: "weir.sessions/ws", Window: time.Second, Threshold: new(3.0), Level: "critical"}}
+		config.Of[analytics.Config](c).Alerts = []analytics.Alert{{Name: "busy", Metric: "weir.sessions/ws", Window: time.Second, Threshold: new(3.0), Level: "critical"}}
 	})
 	b := watch(g)
 	if len(b.snapshot["alerts"].([]any)) != 0 {
@@ -295,7 +295,7 @@ func TestAlertIsRaisedOnceAndClearedOnce(t *testing.T) {
 // TestAlertsReachBackends as events of their own topic.
 func TestAlertsReachBackends(t *testing.T) {
 	g := start(t, func(c *config.Config) {
-		c.Analytics.Alerts = []config.Alert{{Name: "busy", Metric: "weir.channels", Window: time.Second, Threshold: new(0.0)}}
+		config.Of[analytics.Config](c).Alerts = []analytics.Alert{{Name: "busy", Metric: "weir.channels", Window: time.Second, Threshold: new(0.0)}}
 	})
 	g.Await(func() bool {
 		status, out := g.Backend("GET", "/v1/channels/event:analytics.alert/history", nil)
@@ -476,7 +476,7 @@ func TestRestartKeepsTotalsAndAlerts(t *testing.T) {
 	dir := t.TempDir()
 	prepare := func(c *config.Config) {
 		c.Data = dir
-		c.Analytics.Alerts = []config.Alert{{Name: "always", Metric: "weir.memory", Window: time.Second, Threshold: new(1.0)}}
+		config.Of[analytics.Config](c).Alerts = []analytics.Alert{{Name: "always", Metric: "weir.memory", Window: time.Second, Threshold: new(1.0)}}
 	}
 	g := start(t, prepare)
 	emit(g, "user.action", `{"value":5}`)

@@ -7,14 +7,13 @@ import (
 	"time"
 
 	"weir/internal/wire"
-	"weir/relay/config"
 )
 
 // rule is an alert that may be raised.
 type rule struct {
-	config config.Alert // set once
-	window int64        // seconds
-	hold   int64        // seconds
+	config Alert // set once
+	window int64 // seconds
+	hold   int64 // seconds
 
 	// Guarded by System.mu.
 	raised bool
@@ -23,11 +22,11 @@ type rule struct {
 	value  float64
 }
 
-func newRule(a config.Alert, gauge bool) *rule {
+func newRule(a Alert, gauge bool) *rule {
 	if a.Of == "" {
-		a.Of = config.AlertRate
+		a.Of = AlertRate
 		if gauge {
-			a.Of = config.AlertMean
+			a.Of = AlertMean
 		}
 	}
 	return &rule{config: a, window: int64(a.Window / time.Second), hold: int64((a.Hold + time.Second - 1) / time.Second)}
@@ -40,13 +39,13 @@ func (r *rule) measure(m *metric, second, started int64) (value float64, ok bool
 	if m != nil {
 		p = m.seconds.sum(second+1-r.window, second+1)
 	}
-	ok = r.config.When == config.AlertAbove || second+1-r.window >= started
+	ok = r.config.When == AlertAbove || second+1-r.window >= started
 	switch r.config.Of {
-	case config.AlertCount:
+	case AlertCount:
 		return float64(p.count), ok
-	case config.AlertSum:
+	case AlertSum:
 		return p.sum, ok
-	case config.AlertMean:
+	case AlertMean:
 		return p.mean(), ok && p.count > 0
 	default:
 		return float64(p.count) / float64(r.window), ok
@@ -77,7 +76,7 @@ func (r *rule) step(m *metric, second, started int64) (changed bool) {
 
 // beyond says whether a value has reached a threshold.
 func beyond(when string, value, threshold float64) bool {
-	if when == config.AlertBelow {
+	if when == AlertBelow {
 		return value <= threshold
 	}
 	return value >= threshold
@@ -94,7 +93,7 @@ func (r *rule) message() string {
 	}
 	side := r.config.When
 	if !r.raised {
-		side = map[string]string{config.AlertAbove: config.AlertBelow, config.AlertBelow: config.AlertAbove}[side]
+		side = map[string]string{AlertAbove: AlertBelow, AlertBelow: AlertAbove}[side]
 	}
 	number := func(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
 	return fmt.Sprintf("%s: the %s over %s is %s, %s %s", r.config.Metric, r.config.Of, span(r.config.Window), number(r.value), side, number(limit))

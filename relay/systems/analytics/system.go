@@ -53,12 +53,12 @@ type topic struct {
 func New() *System { return new(System) }
 
 // Name implements relay.System.
-func (s *System) Name() string { return config.SystemAnalytics }
+func (s *System) Name() string { return Name }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core = core
-	cfg := core.Config().Analytics
+	cfg := *config.Of[Config](core.Config())
 	// A second's updates leave together.
 	if err := core.Reserve(Namespace, config.Namespace{
 		Durable: true, Unmeasured: true, Presence: new(bool), History: config.History{Size: new(16)}, Batch: config.Batch{Eager: new(bool)},

@@ -13,8 +13,8 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"weir/internal/safedial"
+	"weir/internal/sign"
 	"weir/relay/auth"
-	"weir/relay/systems/webhook"
 )
 
 // maxAnswer bounds the body of an answer, in bytes.
@@ -48,9 +48,9 @@ func (s *System) ask(ctx context.Context, about subject, id *auth.Identity) (*an
 	name, now := "ask_"+ulid.Make().String(), s.core.Now()
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "weir")
-	req.Header.Set(webhook.HeaderID, name)
-	req.Header.Set(webhook.HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
-	req.Header.Set(webhook.HeaderSignature, webhook.Sign(s.keys, name, now, body))
+	req.Header.Set(sign.HeaderID, name)
+	req.Header.Set(sign.HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
+	req.Header.Set(sign.HeaderSignature, sign.Sign(s.keys, name, now, body))
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return nil, errors.New(safedial.Problem(err)) // without the address, which may hold a secret

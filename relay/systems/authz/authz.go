@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"weir/internal/safedial"
+	"weir/internal/sign"
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/config"
-	"weir/relay/systems/webhook"
 )
 
 const (
@@ -38,13 +38,13 @@ type System struct {
 func New() *System { return &System{slots: make(chan struct{}, maxRequests)} }
 
 // Name implements relay.System. The system is on if auth.webhook.url is set.
-func (s *System) Name() string { return "authz" }
+func (s *System) Name() string { return Name }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core, s.config = core, core.Config().Auth.Webhook
 	for _, secret := range s.config.Secrets {
-		key, err := webhook.ParseSecret(secret)
+		key, err := sign.ParseSecret(secret)
 		if err != nil {
 			return fmt.Errorf("auth.webhook: %w", err)
 		}

@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/sign"
 	"weir/relay"
 	"weir/relay/config"
 	"weir/relay/relaytest"
-	"weir/relay/systems/webhook"
 )
 
 func TestMain(m *testing.M) { relaytest.Main(m) }
@@ -31,7 +31,7 @@ type backend struct {
 
 func newBackend(t *testing.T, say func(q question) (int, string)) *backend {
 	t.Helper()
-	key, err := webhook.ParseSecret(secret)
+	key, err := sign.ParseSecret(secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func newBackend(t *testing.T, say func(q question) (int, string)) *backend {
 	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		h := r.Header
-		if err := webhook.Verify(key, h.Get(webhook.HeaderID), h.Get(webhook.HeaderTimestamp), h.Get(webhook.HeaderSignature), body, time.Now()); err != nil {
+		if err := sign.Verify(key, h.Get(sign.HeaderID), h.Get(sign.HeaderTimestamp), h.Get(sign.HeaderSignature), body, time.Now()); err != nil {
 			t.Errorf("signature: %v", err)
 		}
 		var q question

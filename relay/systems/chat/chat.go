@@ -13,7 +13,7 @@ import (
 type System struct {
 	// Set once by Start.
 	core     *relay.Core
-	limit    config.Chat
+	limit    Config
 	durable  bool // state is on a disk, and channels leave memory
 	event    int  // bytes that an event may have
 	rooms    rooms
@@ -25,11 +25,11 @@ type System struct {
 func New() *System { return new(System) }
 
 // Name implements relay.System.
-func (s *System) Name() string { return config.SystemChat }
+func (s *System) Name() string { return Name }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
-	s.core, s.limit = core, core.Config().Chat
+	s.core, s.limit = core, *config.Of[Config](core.Config())
 	s.durable = core.Config().Data != ""
 	s.event = int(core.Config().Limit.Message)
 	if ns, ok := core.Config().Namespaces["event"]; ok {

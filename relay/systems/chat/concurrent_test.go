@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"weir/relay/config"
+	"weir/relay/systems/chat"
 )
 
 // Everybody who follows a room sees one order, which is that of the positions; lastMessage is the last, and the
@@ -81,7 +82,9 @@ func TestOneMessageForANonce(t *testing.T) {
 // and what the lists say is the same.
 func TestBoundsHoldAtOnce(t *testing.T) {
 	const most, rooms = 5, 3
-	g := start(t, func(c *config.Config) { c.Chat.Members, c.Chat.Rooms = most, rooms })
+	g := start(t, func(c *config.Config) {
+		config.Of[chat.Config](c).Members, config.Of[chat.Config](c).Rooms = most, rooms
+	})
 	var ids []string
 	for i := range 5 {
 		ids = append(ids, g.want(201, fmt.Sprint("owner", i), "POST", "/chat/rooms", message{"name": "n"})["id"].(string))

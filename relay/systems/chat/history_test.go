@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"weir/relay/config"
+	"weir/relay/systems/chat"
 )
 
 // page is the contents of a page of messages, its positions, and whether there are older ones.
@@ -64,7 +65,7 @@ func TestHistory(t *testing.T) {
 
 // A room keeps as many messages as it is told to at least, and not many more; positions go on.
 func TestRetention(t *testing.T) {
-	g := start(t, func(c *config.Config) { c.Chat.Messages = 100 })
+	g := start(t, func(c *config.Config) { config.Of[chat.Config](c).Messages = 100 })
 	room := g.room(nil, "u2")
 	first := g.send("u1", room, "first")
 	g.want(204, "u1", "DELETE", "/chat/rooms/"+room+"/messages/"+first["id"].(string), nil)

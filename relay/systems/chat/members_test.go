@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"weir/relay/config"
+	"weir/relay/systems/chat"
 )
 
 // members is who a room says its members are.
@@ -213,7 +214,7 @@ func TestListRooms(t *testing.T) {
 
 // Members and rooms of a user are bounded, and the answer says so.
 func TestBounds(t *testing.T) {
-	g := start(t, func(c *config.Config) { c.Chat.Members, c.Chat.Rooms = 3, 2 })
+	g := start(t, func(c *config.Config) { config.Of[chat.Config](c).Members, config.Of[chat.Config](c).Rooms = 3, 2 })
 	room := g.room(nil, "u2")
 	path := "/chat/rooms/" + room
 	g.want(201, "u3", "POST", path+"/join", nil)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"weir/relay/config"
+	"weir/relay/systems/chat"
 )
 
 // The row Rooms.
@@ -24,7 +25,7 @@ func TestRooms(t *testing.T) {
 
 // Lengths are code points, and what is wrong is named.
 func TestRoomValidation(t *testing.T) {
-	g := start(t, func(c *config.Config) { c.Chat.Members = 3 })
+	g := start(t, func(c *config.Config) { config.Of[chat.Config](c).Members = 3 })
 	for _, tt := range []struct {
 		body   any
 		status int

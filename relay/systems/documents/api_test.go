@@ -6,10 +6,11 @@ import (
 	"testing"
 
 	"weir/relay/config"
+	"weir/relay/systems/documents"
 )
 
 func TestAPI(t *testing.T) {
-	g := start(t, func(c *config.Config) { c.Documents.Size = 2 << 10 })
+	g := start(t, func(c *config.Config) { config.Of[documents.Config](c).Size = 2 << 10 })
 	status, body := g.Backend("GET", "/v1/documents/d1", nil)
 	if status != 404 || body.(m)["code"] != "not_found" {
 		t.Fatal(status, body)

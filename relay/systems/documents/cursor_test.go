@@ -38,7 +38,7 @@ func (o *onlooker) take() []string {
 
 func TestCursors(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	s := openDocuments(t, func() time.Time { return now }, func(c *config.Config) { c.Documents.Cursors = 2 })
+	s := openDocuments(t, func() time.Time { return now }, func(c *config.Config) { config.Of[Config](c).Cursors = 2 })
 	d, err := s.get("d1")
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 type Documents struct {
 	// Set once by newDocuments.
 	store  store
-	config config.Documents
+	config Config
 	now    func() time.Time
 	counts counters
 
@@ -24,7 +24,7 @@ type Documents struct {
 }
 
 func newDocuments(core *relay.Core) *Documents {
-	s := &Documents{store: store{core}, config: core.Config().Documents, now: core.Now}
+	s := &Documents{store: store{core}, config: *config.Of[Config](core.Config()), now: core.Now}
 	s.counts = newCounters(core.Metrics(), s)
 	return s
 }

@@ -40,7 +40,7 @@ func textIn(t testing.TB, d *Document) string {
 // they were when they are used again.
 func TestIdleDocumentsLeaveMemory(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	s := openDocuments(t, func() time.Time { return now }, func(c *config.Config) { c.Documents.Idle = time.Minute })
+	s := openDocuments(t, func() time.Time { return now }, func(c *config.Config) { config.Of[Config](c).Idle = time.Minute })
 	d, err := s.get("d1")
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestIdleDocumentsLeaveMemory(t *testing.T) {
 }
 
 func TestOpenDocumentsAreBounded(t *testing.T) {
-	s := openDocuments(t, nil, func(c *config.Config) { c.Documents.Open = 2 })
+	s := openDocuments(t, nil, func(c *config.Config) { config.Of[Config](c).Open = 2 })
 	a, errA := s.get("a")
 	b, errB := s.get("b")
 	if _, err := s.get("c"); errA != nil || errB != nil || !errors.Is(err, errOpen) {

@@ -111,7 +111,7 @@ func TestMissedComesBeforeAnswer(t *testing.T) {
 }
 
 func TestHostileOperations(t *testing.T) {
-	g := start(t, func(c *config.Config) { c.Documents.Size = 4 << 10 })
+	g := start(t, func(c *config.Config) { config.Of[documents.Config](c).Size = 4 << 10 })
 	if status, body := g.Backend("PUT", "/v1/documents/d1", m{"text": "a😅b"}); status != 200 {
 		t.Fatal(status, body)
 	}
@@ -558,7 +558,7 @@ func TestOperationBesideOneInTheWindow(t *testing.T) {
 
 // A paste that is larger than a message may be is refused for what it is, and the document stays open.
 func TestLargePaste(t *testing.T) {
-	g := start(t, swift, func(c *config.Config) { c.Documents.Message = 64 << 10 })
+	g := start(t, swift, func(c *config.Config) { config.Of[documents.Config](c).Message = 64 << 10 })
 	a, hello, _ := edit(g, "u1", "d1/collaborate")
 	if limits, _ := hello["limits"].(m); limits["message"] != float64(64<<10) {
 		t.Error(hello)

@@ -24,7 +24,7 @@ import (
 // bench gives tests what a system gets.
 type workbench struct{ core *relay.Core }
 
-func (*workbench) Name() string                   { return config.SystemDocuments }
+func (*workbench) Name() string                   { return Name }
 func (*workbench) Close()                         {}
 func (w *workbench) Start(core *relay.Core) error { w.core = core; return store{core}.reserve() }
 

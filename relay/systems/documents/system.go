@@ -24,7 +24,7 @@ type System struct {
 func New() *System { return new(System) }
 
 // Name implements relay.System.
-func (s *System) Name() string { return config.SystemDocuments }
+func (s *System) Name() string { return Name }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {

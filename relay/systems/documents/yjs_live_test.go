@@ -106,7 +106,7 @@ func TestYjs(t *testing.T) {
 }
 
 func TestYjsRefuses(t *testing.T) {
-	g := start(t, func(c *config.Config) { c.Documents.Size = 1 << 10 })
+	g := start(t, func(c *config.Config) { config.Of[documents.Config](c).Size = 1 << 10 })
 	for name, tt := range map[string]struct {
 		message string
 		code    int

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-
-	"weir/relay/config"
 )
 
 // maxAPNs bounds a payload, in bytes, as Apple does.
@@ -42,7 +40,7 @@ type apns struct {
 	token  *token
 }
 
-func newAPNs(client *http.Client, c config.APNs, key *ecdsa.PrivateKey, ttl time.Duration) *apns {
+func newAPNs(client *http.Client, c APNs, key *ecdsa.PrivateKey, ttl time.Duration) *apns {
 	a := &apns{client: client, url: strings.TrimSuffix(c.URL, "/") + "/3/device/", topic: c.Topic, ttl: ttl}
 	a.token = &token{fetch: func(context.Context) (string, time.Time, error) {
 		now := time.Now()

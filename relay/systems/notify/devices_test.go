@@ -27,11 +27,11 @@ func TestDevicesAreChecked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Notify.WebPush = config.WebPush{Secret: v.Private, Subject: subject}
+		config.Of[Config](c).WebPush = WebPush{Secret: v.Private, Subject: subject}
 		f := newFirebase(t)
-		c.Notify.FCM = f.config()
+		config.Of[Config](c).FCM = f.config()
 		a := newApple(t)
-		c.Notify.APNs = a.config()
+		config.Of[Config](c).APNs = a.config()
 	}, New())
 	for _, tt := range []struct {
 		body any
@@ -146,7 +146,7 @@ func TestDevicesAreTheirOwners(t *testing.T) {
 }
 
 func TestDevicesOfAUserAreBounded(t *testing.T) {
-	g := start(t, func(c *config.Config) { c.Notify.Devices = 3 })
+	g := start(t, func(c *config.Config) { config.Of[Config](c).Devices = 3 })
 	for i := range 4 {
 		g.register("u1", map[string]any{"kind": "fcm", "token": fmt.Sprint("t", i), "name": fmt.Sprint("device ", i)})
 		if i == 2 { // the first one is in use
@@ -213,7 +213,7 @@ func TestVAPIDKey(t *testing.T) {
 // Development mode makes a key of its own.
 func TestVAPIDKeyOfDevelopment(t *testing.T) {
 	w := newWorld(t)
-	g := w.start(t, func(c *config.Config) { c.Notify.WebPush = config.WebPush{} })
+	g := w.start(t, func(c *config.Config) { config.Of[Config](c).WebPush = WebPush{} })
 	_, out := g.As("u1", "GET", "/devices/vapid", nil)
 	public := out.(relaytest.Message)["publicKey"].(string)
 	s := newPushService(t, func() string { return public }, "mailto:weir@example.com")

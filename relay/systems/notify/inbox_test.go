@@ -89,7 +89,7 @@ func TestReadOnEveryDevice(t *testing.T) {
 
 // A page that loads later reads what there is, the newest first, a page at a time; there are so many and no more.
 func TestInboxIsPagedAndBounded(t *testing.T) {
-	g := start(t, func(c *config.Config) { c.Notify.Inbox = 10 })
+	g := start(t, func(c *config.Config) { config.Of[Config](c).Inbox = 10 })
 	var ids []string
 	for i := range 13 {
 		ids = append(ids, g.notify(relaytest.Message{"userId": "u1", "title": fmt.Sprint("n", i)}))

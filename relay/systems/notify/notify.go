@@ -38,7 +38,7 @@ type System struct {
 
 	// Set once by Start.
 	core   *relay.Core
-	config config.Notify
+	config Config
 	log    *slog.Logger
 	kinds  []string // of devices that can be reached
 	vapid  *VAPID   // nil: there is no web push
@@ -55,7 +55,7 @@ type clients struct {
 }
 
 func newClients(c *config.Config) *clients {
-	n := c.Notify
+	n := config.Of[Config](c)
 	x := &clients{safedial.Client(n.Timeout), safedial.Client(n.Timeout), safedial.Client(n.Timeout)}
 	if c.Dev {
 		x.user, x.fcm, x.apns = safedial.Local(n.Timeout), safedial.Local(n.Timeout), safedial.Local(n.Timeout)
@@ -79,11 +79,11 @@ func (x *clients) close() {
 func New() *System { return &System{clients: newClients} }
 
 // Name implements relay.System.
-func (s *System) Name() string { return config.SystemNotify }
+func (s *System) Name() string { return Name }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
-	s.core, s.config, s.log = core, core.Config().Notify, core.Log()
+	s.core, s.config, s.log = core, *config.Of[Config](core.Config()), core.Log()
 	if err := s.reserve(); err != nil {
 		return err
 	}

@@ -193,7 +193,7 @@ func TestDeviceThatCameBackIsKept(t *testing.T) {
 
 // The hole: no retry.
 func TestDevicesAreTriedAgain(t *testing.T) {
-	g := start(t, func(c *config.Config) { c.Notify.Timeout = 200 * time.Millisecond })
+	g := start(t, func(c *config.Config) { config.Of[Config](c).Timeout = 200 * time.Millisecond })
 	g.register("u1", g.push.subscribe("down"))
 	g.register("u1", g.push.subscribe("hangs"))
 	g.register("u1", g.push.subscribe("breaks"))
@@ -219,7 +219,7 @@ func TestDevicesAreTriedAgain(t *testing.T) {
 
 // The hole: no timeout. A device that never answers is given up, and holds up nobody.
 func TestDeviceThatHangsIsGivenUp(t *testing.T) {
-	g := start(t, func(c *config.Config) { quick(c); c.Notify.Timeout = 50 * time.Millisecond })
+	g := start(t, func(c *config.Config) { quick(c); config.Of[Config](c).Timeout = 50 * time.Millisecond })
 	g.register("u1", g.hooks.hook("hangs"))
 	g.register("u1", g.push.subscribe("fine"))
 	g.hooks.plays("hangs", g.hooks.hang())
@@ -388,7 +388,7 @@ func TestLongNotificationsFit(t *testing.T) {
 
 // The hole: no cap on concurrency. However many devices there are, so many are asked at once.
 func TestConcurrencyIsCapped(t *testing.T) {
-	g := start(t, func(c *config.Config) { c.Notify.Parallel = 3 })
+	g := start(t, func(c *config.Config) { config.Of[Config](c).Parallel = 3 })
 	var now, most atomic.Int32
 	held := make(chan struct{})
 	for i := range 10 {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"weir/internal/contain"
-	"weir/relay/config"
 	"weir/relay/problem"
 	"weir/relay/systems/internal/retryqueue"
 )
@@ -48,7 +47,7 @@ type target struct {
 // queue holds the deliveries that are under way, and their targets.
 type queue struct {
 	// Set once.
-	config     config.Notify
+	config     Config
 	transports map[string]transport              // by kind of device
 	forget     func(user string, d *device) bool // removes a device that is gone; false: it was registered again
 	done       func(d *delivery)                 // called when every device was reached or given up
@@ -65,7 +64,7 @@ type queue struct {
 	closing  bool
 }
 
-func newQueue(ctx context.Context, c config.Notify, log *slog.Logger, hook contain.Hook) *queue {
+func newQueue(ctx context.Context, c Config, log *slog.Logger, hook contain.Hook) *queue {
 	q := &queue{config: c, contain: hook, log: log, underway: make(map[string]*delivery), hosts: make(hosts)}
 	q.targets = retryqueue.New(ctx, retryqueue.Options[target]{
 		Attempt: q.attempt, Parallel: c.Parallel, Backoff: firstBackoff, Rest: q.rest, Contain: hook,

@@ -61,9 +61,9 @@ type desk struct {
 	over []*delivery
 }
 
-func newDesk(t *testing.T, change func(c *config.Notify), answer func(ctx context.Context, d *device, try int) outcome) *desk {
+func newDesk(t *testing.T, change func(c *Config), answer func(ctx context.Context, d *device, try int) outcome) *desk {
 	t.Helper()
-	c := config.Config{}.WithDefaults().Notify
+	c := *config.Of[Config](new(config.Config))
 	if change != nil {
 		change(&c)
 	}
@@ -141,7 +141,7 @@ func TestFailuresAreTold(t *testing.T) {
 // All devices are tried at once, up to the bound; one that hangs holds up no other.
 func TestSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newDesk(t, func(c *config.Notify) { c.Parallel = 4 }, func(ctx context.Context, d *device, _ int) outcome {
+		k := newDesk(t, func(c *Config) { c.Parallel = 4 }, func(ctx context.Context, d *device, _ int) outcome {
 			wait := time.Second
 			if d.Token == "hangs" {
 				wait = time.Hour
@@ -177,7 +177,7 @@ func TestSideBySide(t *testing.T) {
 func TestPausesGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		k := newDesk(t, func(c *config.Notify) { c.Retry = time.Hour }, func(context.Context, *device, int) outcome { return outcome{verdict: failed} })
+		k := newDesk(t, func(c *Config) { c.Retry = time.Hour }, func(context.Context, *device, int) outcome { return outcome{verdict: failed} })
 		defer k.close()
 		k.tell("n1", "a", "b")
 		time.Sleep(2 * time.Hour)
@@ -240,7 +240,7 @@ func TestSilentHostRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down atomic.Bool
 		down.Store(true)
-		k := newDesk(t, func(c *config.Notify) { c.Parallel, c.Retry = 4, time.Hour }, func(ctx context.Context, d *device, _ int) outcome {
+		k := newDesk(t, func(c *Config) { c.Parallel, c.Retry = 4, time.Hour }, func(ctx context.Context, d *device, _ int) outcome {
 			if d.Kind == kindWebhook && down.Load() {
 				<-ctx.Done()
 				return silence(context.DeadlineExceeded)
@@ -303,7 +303,7 @@ func TestHostsAreBounded(t *testing.T) {
 // So many are under way and no more; one is not under way twice.
 func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newDesk(t, func(c *config.Notify) { c.Queue, c.Parallel = 3, 1 }, func(context.Context, *device, int) outcome {
+		k := newDesk(t, func(c *Config) { c.Queue, c.Parallel = 3, 1 }, func(context.Context, *device, int) outcome {
 			time.Sleep(time.Second)
 			return outcome{verdict: delivered}
 		})
@@ -327,7 +327,7 @@ func TestQueueIsBounded(t *testing.T) {
 // A shutdown sends what is due, and leaves what waits for its next try.
 func TestFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newDesk(t, func(c *config.Notify) { c.Parallel = 2 }, func(_ context.Context, d *device, _ int) outcome {
+		k := newDesk(t, func(c *Config) { c.Parallel = 2 }, func(_ context.Context, d *device, _ int) outcome {
 			time.Sleep(10 * time.Millisecond)
 			if d.Token == "down" {
 				return outcome{verdict: failed}

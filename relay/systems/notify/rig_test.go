@@ -57,7 +57,7 @@ func (w *world) start(t testing.TB, change func(*config.Config)) *rig {
 	g := &rig{push: w.push, hooks: w.hooks, fire: w.fire, apple: w.apple}
 	g.Rig = relaytest.Start(t, func(c *config.Config) {
 		c.Dev = true
-		c.Notify = config.Notify{FCM: w.fire.config(), APNs: w.apple.config(), WebPush: config.WebPush{Secret: w.key.Private, Subject: subject}}
+		*config.Of[Config](c) = Config{FCM: w.fire.config(), APNs: w.apple.config(), WebPush: WebPush{Secret: w.key.Private, Subject: subject}}
 		if change != nil {
 			change(c)
 		}
@@ -144,7 +144,7 @@ func decode(t testing.TB, text string) relaytest.Message {
 }
 
 // quick lets retries end soon.
-func quick(c *config.Config) { c.Notify.Retry = 300 * time.Millisecond }
+func quick(c *config.Config) { config.Of[Config](c).Retry = 300 * time.Millisecond }
 
 // waiting is how many notifications are under way, as the metrics have it.
 func (w *world) waiting(g *rig) int {

@@ -21,8 +21,6 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-
-	"weir/relay/config"
 )
 
 // inPEM encodes a private key.
@@ -117,7 +115,7 @@ func (f *firebase) grant(t testing.TB, w http.ResponseWriter, r *http.Request, k
 	_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","expires_in":3599,"token_type":"Bearer"}`, f.exchg.Add(1))
 }
 
-func (f *firebase) config() config.FCM { return config.FCM{File: f.file, URL: f.URL} }
+func (f *firebase) config() FCM { return FCM{File: f.file, URL: f.URL} }
 
 // said lets a device of FCM answer: they are told apart by their token, which is not in the path.
 func (f *firebase) said(code int, body string) { f.plays("messages:send", says(code, body)) }
@@ -177,8 +175,8 @@ func newApple(t testing.TB) *apple {
 	return a
 }
 
-func (a *apple) config() config.APNs {
-	return config.APNs{File: a.file, KeyID: appleKey, TeamID: appleTeam, Topic: "com.example.app", URL: a.URL}
+func (a *apple) config() APNs {
+	return APNs{File: a.file, KeyID: appleKey, TeamID: appleTeam, Topic: "com.example.app", URL: a.URL}
 }
 
 const deviceToken = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"

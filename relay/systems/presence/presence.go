@@ -14,7 +14,6 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
-	"weir/relay/config"
 	"weir/relay/problem"
 )
 
@@ -44,7 +43,7 @@ type System struct {
 func New() *System { return new(System) }
 
 // Name implements relay.System.
-func (s *System) Name() string { return config.SystemPresence }
+func (s *System) Name() string { return Name }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {

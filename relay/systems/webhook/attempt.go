@@ -11,6 +11,7 @@ import (
 
 	"weir/internal/retry"
 	"weir/internal/safedial"
+	"weir/internal/sign"
 	"weir/relay/systems/internal/retryqueue"
 )
 
@@ -62,9 +63,9 @@ func (p *endpoint) send(ctx context.Context, id string, body []byte) outcome {
 	h := req.Header
 	h.Set("Content-Type", "application/json")
 	h.Set("User-Agent", "weir")
-	h.Set(HeaderID, id)
-	h.Set(HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
-	h.Set(HeaderSignature, Sign(p.keys, id, now, body))
+	h.Set(sign.HeaderID, id)
+	h.Set(sign.HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
+	h.Set(sign.HeaderSignature, sign.Sign(p.keys, id, now, body))
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return outcome{verdict: failed, problem: safedial.Problem(err)}

@@ -18,7 +18,7 @@ func BenchmarkDelivery(b *testing.B) {
 	defer srv.Close()
 	s := New()
 	relaytest.Start(b, func(c *config.Config) {
-		c.Webhooks = []config.Webhook{{Name: "bench", URL: srv.URL, Topics: []string{"*"}, Secrets: []string{testSecret}, AllowInsecure: true, Queue: 1000}}
+		*config.Of[Config](c) = Config{{Name: "bench", URL: srv.URL, Topics: []string{"*"}, Secrets: []string{testSecret}, AllowInsecure: true, Queue: 1000}}
 	}, s)
 	p := s.endpoints[0]
 	n := 0

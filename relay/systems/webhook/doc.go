@@ -1,8 +1,8 @@
 // Package webhook sends events to backends: each event of a topic that an endpoint wants is POSTed to it, signed as the
 // Standard Webhooks specification says, until the endpoint has accepted it.
 //
-// The entry point is [New], a relay.System; the endpoints are those of the configuration. [Verify] is the receiver's side
-// of [Sign], for receivers in Go.
+// The entry point is [New], a relay.System; the endpoints are those of the configuration. Package sign has
+// the receiver's side, for receivers in Go.
 //
 // Delivery is at least once: an event may come again, with the same webhook-id, when a response was lost or the relay was
 // restarted. Events with the same key (a chat room, say) come one after the other in their order; those of other keys

@@ -11,7 +11,7 @@ import (
 
 	"weir/internal/contain"
 	"weir/internal/safedial"
-	"weir/relay/config"
+	"weir/internal/sign"
 	"weir/relay/systems/internal/retryqueue"
 )
 
@@ -21,7 +21,7 @@ const parallel = 16
 // endpoint is one configured address, and what is to be sent there.
 type endpoint struct {
 	// Set once by newEndpoint.
-	config   config.Webhook
+	config   Webhook
 	keys     [][]byte
 	store    *store
 	client   *http.Client
@@ -40,7 +40,7 @@ type endpoint struct {
 	buried atomic.Int64 // when the log last named an event that was given up, in ms since 1970
 }
 
-func (s *System) newEndpoint(ctx context.Context, w config.Webhook) (*endpoint, error) {
+func (s *System) newEndpoint(ctx context.Context, w Webhook) (*endpoint, error) {
 	for _, other := range s.endpoints {
 		if other.config.Name == w.Name {
 			return nil, errors.New("duplicate name: already used by another webhook")
@@ -48,7 +48,7 @@ func (s *System) newEndpoint(ctx context.Context, w config.Webhook) (*endpoint, 
 	}
 	p := &endpoint{config: w, contain: s.core.Contain(), log: s.core.Log(), store: newStore(w.Name, s.core.Broker())}
 	for _, secret := range w.Secrets {
-		key, err := ParseSecret(secret)
+		key, err := sign.ParseSecret(secret)
 		if err != nil {
 			return nil, err
 		}

@@ -18,9 +18,18 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"weir/broker"
+	"weir/internal/sign"
 	"weir/relay"
-	"weir/relay/config"
 )
+
+func key(t testing.TB, secret string) []byte {
+	t.Helper()
+	k, err := sign.ParseSecret(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
 
 const testSecret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
@@ -80,7 +89,7 @@ type bench struct {
 	cancel context.CancelFunc
 }
 
-func newBench(t *testing.T, w config.Webhook, b *broker.Broker, handle func(n int, e string) (int, http.Header, error)) *bench {
+func newBench(t *testing.T, w Webhook, b *broker.Broker, handle func(n int, e string) (int, http.Header, error)) *bench {
 	t.Helper()
 	w.Name, w.URL = "shop", "http://shop.example/events"
 	if w.Timeout == 0 {
@@ -136,7 +145,7 @@ func TestOrderByKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := make(map[string]int)
 		var mu sync.Mutex
-		b := newBench(t, config.Webhook{}, nil, func(_ int, e string) (int, http.Header, error) {
+		b := newBench(t, Webhook{}, nil, func(_ int, e string) (int, http.Header, error) {
 			mu.Lock()
 			tries[e]++
 			n := tries[e]
@@ -170,7 +179,7 @@ func TestDownAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down atomic.Bool
 		down.Store(true)
-		b := newBench(t, config.Webhook{}, nil, func(int, string) (int, http.Header, error) {
+		b := newBench(t, Webhook{}, nil, func(int, string) (int, http.Header, error) {
 			if down.Load() {
 				return 0, nil, errors.New("connection refused")
 			}
@@ -206,7 +215,7 @@ func TestExpiryAndReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down atomic.Bool
 		down.Store(true)
-		b := newBench(t, config.Webhook{}, nil, func(int, string) (int, http.Header, error) {
+		b := newBench(t, Webhook{}, nil, func(int, string) (int, http.Header, error) {
 			if down.Load() {
 				return 503, nil, nil
 			}
@@ -242,7 +251,7 @@ func TestExpiryAndReplay(t *testing.T) {
 // A receiver that is slow costs its timeout and no more, and no other key waits.
 func TestSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, config.Webhook{}, nil, func(n int, _ string) (int, http.Header, error) {
+		b := newBench(t, Webhook{}, nil, func(n int, _ string) (int, http.Header, error) {
 			if n == 0 {
 				time.Sleep(time.Hour)
 			}
@@ -266,7 +275,7 @@ func TestSlow(t *testing.T) {
 func TestRetryAfterIsHonoured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		b := newBench(t, config.Webhook{}, nil, func(n int, _ string) (int, http.Header, error) {
+		b := newBench(t, Webhook{}, nil, func(n int, _ string) (int, http.Header, error) {
 			if n == 0 {
 				return 429, http.Header{"Retry-After": {"600"}}, nil
 			}
@@ -290,7 +299,7 @@ func TestGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var answer atomic.Int32
 		answer.Store(410)
-		b := newBench(t, config.Webhook{}, nil, func(int, string) (int, http.Header, error) { return int(answer.Load()), nil, nil })
+		b := newBench(t, Webhook{}, nil, func(int, string) (int, http.Header, error) { return int(answer.Load()), nil, nil })
 		defer b.close()
 		for i := range 50 {
 			b.tell("room:a", i)
@@ -318,7 +327,7 @@ func TestGone(t *testing.T) {
 // An event that the receiver refuses is given up at once; the next of its key goes on.
 func TestRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, config.Webhook{}, nil, func(_ int, e string) (int, http.Header, error) {
+		b := newBench(t, Webhook{}, nil, func(_ int, e string) (int, http.Header, error) {
 			if e == "1" {
 				return 422, nil, nil
 			}
@@ -338,7 +347,7 @@ func TestRefused(t *testing.T) {
 // A full queue keeps what it has; what is newer goes to the dead letters, whose oldest go first.
 func TestFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, config.Webhook{Queue: 10}, nil, func(int, string) (int, http.Header, error) { return 500, nil, nil })
+		b := newBench(t, Webhook{Queue: 10}, nil, func(int, string) (int, http.Header, error) { return 500, nil, nil })
 		var log bytes.Buffer
 		b.log = slog.New(slog.NewTextHandler(&log, nil))
 		defer b.close()
@@ -367,7 +376,7 @@ func TestFull(t *testing.T) {
 // Why an event was given up stands in the log, also where the endpoint answers others.
 func TestGivenUpIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, config.Webhook{Retry: 2 * time.Second}, nil, func(_ int, e string) (int, http.Header, error) {
+		b := newBench(t, Webhook{Retry: 2 * time.Second}, nil, func(_ int, e string) (int, http.Header, error) {
 			return map[string]int{"1": 422, "2": 503}[e], nil, nil
 		})
 		var log bytes.Buffer
@@ -388,7 +397,7 @@ func TestGivenUpIsTold(t *testing.T) {
 // What waits when the relay ends is sent by the next one that finds it in its channel.
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, config.Webhook{}, nil, func(int, string) (int, http.Header, error) { return 500, nil, nil })
+		b := newBench(t, Webhook{}, nil, func(int, string) (int, http.Header, error) { return 500, nil, nil })
 		for i := range 30 {
 			b.tell("room:a", i)
 		}
@@ -397,7 +406,7 @@ func TestRestart(t *testing.T) {
 		b.finish(ctx)
 		cancel()
 		b.end()
-		next := newBench(t, config.Webhook{}, b.broker, ok)
+		next := newBench(t, Webhook{}, b.broker, ok)
 		defer next.close()
 		if err := next.restore(); err != nil {
 			t.Fatal(err)
@@ -421,7 +430,7 @@ func TestRestart(t *testing.T) {
 // A shutdown sends what is due.
 func TestFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, config.Webhook{}, nil, func(int, string) (int, http.Header, error) {
+		b := newBench(t, Webhook{}, nil, func(int, string) (int, http.Header, error) {
 			time.Sleep(10 * time.Millisecond)
 			return 200, nil, nil
 		})
@@ -441,7 +450,7 @@ func TestFinish(t *testing.T) {
 // Many emitters, many keys, some failures: each event arrives, in its key's order.
 func TestConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, config.Webhook{Queue: 100000}, nil, func(n int, _ string) (int, http.Header, error) {
+		b := newBench(t, Webhook{Queue: 100000}, nil, func(n int, _ string) (int, http.Header, error) {
 			time.Sleep(time.Millisecond)
 			if n%7 == 0 {
 				return 500, nil, nil

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"weir/relay"
-	"weir/relay/config"
 )
 
 var sent = regexp.MustCompile(`"data":([0-9]+)`)
@@ -29,7 +28,7 @@ func numbers(request string) string {
 // What waits leaves together, as much as the endpoint takes: in the order of each key, and in one signed array.
 func TestSeveralEventsInOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, config.Webhook{Batch: 10}, nil, func(int, string) (int, http.Header, error) {
+		b := newBench(t, Webhook{Batch: 10}, nil, func(int, string) (int, http.Header, error) {
 			time.Sleep(time.Second)
 			return 200, nil, nil
 		})
@@ -56,7 +55,7 @@ func TestEventsOfOtherKeysComeAlong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down atomic.Bool
 		down.Store(true)
-		b := newBench(t, config.Webhook{Batch: 50}, nil, func(int, string) (int, http.Header, error) {
+		b := newBench(t, Webhook{Batch: 50}, nil, func(int, string) (int, http.Header, error) {
 			if down.Load() {
 				return 0, nil, errors.New("connection refused")
 			}
@@ -92,7 +91,7 @@ func TestEventsOfOtherKeysComeAlong(t *testing.T) {
 // One event that a receiver does not want costs itself only: what was refused together is sent alone.
 func TestOneRefusedOfSeveral(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, config.Webhook{Batch: 10}, nil, func(_ int, request string) (int, http.Header, error) {
+		b := newBench(t, Webhook{Batch: 10}, nil, func(_ int, request string) (int, http.Header, error) {
 			time.Sleep(time.Second)
 			if strings.Contains(" "+numbers(request)+" ", " 5 ") {
 				return 422, nil, nil
@@ -120,7 +119,7 @@ func TestOneRefusedOfSeveral(t *testing.T) {
 // Large events do not make a request without a bound.
 func TestSeveralEventsHaveABound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, config.Webhook{Batch: 10}, nil, func(int, string) (int, http.Header, error) {
+		b := newBench(t, Webhook{Batch: 10}, nil, func(int, string) (int, http.Header, error) {
 			time.Sleep(time.Second)
 			return 200, nil, nil
 		})

@@ -31,7 +31,7 @@ type System struct {
 func New() *System { return new(System) }
 
 // Name implements relay.System.
-func (s *System) Name() string { return config.SystemWebhook }
+func (s *System) Name() string { return Name }
 
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
@@ -41,7 +41,7 @@ func (s *System) Start(core *relay.Core) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	for _, w := range core.Config().Webhooks {
+	for _, w := range *config.Of[Config](core.Config()) {
 		p, err := s.newEndpoint(ctx, w)
 		if err == nil {
 			s.endpoints = append(s.endpoints, p)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/sign"
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/config"
@@ -33,9 +34,9 @@ func newBackend(t *testing.T, handle http.HandlerFunc) *backend {
 	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		for _, s := range []string{secret, newSecret} {
-			key, err := webhook.ParseSecret(s)
+			key, err := sign.ParseSecret(s)
 			if err == nil {
-				err = webhook.Verify(key, r.Header.Get("webhook-id"), r.Header.Get("webhook-timestamp"), r.Header.Get("webhook-signature"), body, time.Now())
+				err = sign.Verify(key, r.Header.Get("webhook-id"), r.Header.Get("webhook-timestamp"), r.Header.Get("webhook-signature"), body, time.Now())
 			}
 			if err != nil {
 				t.Errorf("%s: %v", body, err)
@@ -66,11 +67,11 @@ func (b *backend) next() string {
 	}
 }
 
-func start(t *testing.T, hooks ...config.Webhook) *relaytest.Rig {
+func start(t *testing.T, hooks ...webhook.Webhook) *relaytest.Rig {
 	return relaytest.Start(t, func(c *config.Config) {
 		for _, h := range hooks {
 			h.Secrets, h.AllowInsecure = []string{secret, newSecret}, true
-			c.Webhooks = append(c.Webhooks, h)
+			*config.Of[webhook.Config](c) = append(*config.Of[webhook.Config](c), h)
 		}
 	}, webhook.New())
 }
@@ -92,7 +93,7 @@ func await(g *relaytest.Rig, want string) {
 
 func TestWebhookTellsOfEvents(t *testing.T) {
 	shop, other := newBackend(t, nil), newBackend(t, nil)
-	g := start(t, config.Webhook{Name: "shop", URL: shop.URL, Topics: []string{"order.*", "order.paid"}}, config.Webhook{Name: "other", URL: other.URL, Topics: []string{"message.received"}})
+	g := start(t, webhook.Webhook{Name: "shop", URL: shop.URL, Topics: []string{"order.*", "order.paid"}}, webhook.Webhook{Name: "other", URL: other.URL, Topics: []string{"message.received"}})
 	if status, out := g.Backend("POST", "/v1/events", `{"topic":"order.paid","key":"order:7","data":{"order":7}}`); status != 202 {
 		t.Fatal(status, out)
 	}
@@ -144,9 +145,9 @@ func TestWebhookThatFailsHarmsNoOther(t *testing.T) {
 	})
 	good := newBackend(t, nil)
 	all := []string{"*"}
-	g := start(t, config.Webhook{Name: "slow", URL: slow.URL, Topics: all, Timeout: 100 * time.Millisecond}, config.Webhook{Name: "gone", URL: gone.URL, Topics: all},
-		config.Webhook{Name: "redirects", URL: redirects.URL, Topics: all}, config.Webhook{Name: "down", URL: "http://127.0.0.1:1/", Topics: all},
-		config.Webhook{Name: "good", URL: good.URL, Topics: all})
+	g := start(t, webhook.Webhook{Name: "slow", URL: slow.URL, Topics: all, Timeout: 100 * time.Millisecond}, webhook.Webhook{Name: "gone", URL: gone.URL, Topics: all},
+		webhook.Webhook{Name: "redirects", URL: redirects.URL, Topics: all}, webhook.Webhook{Name: "down", URL: "http://127.0.0.1:1/", Topics: all},
+		webhook.Webhook{Name: "good", URL: good.URL, Topics: all})
 	for i := range 20 {
 		if status, out := g.Backend("POST", "/v1/events", fmt.Sprintf(`{"topic":"t","key":"k","data":%d}`, i)); status != 202 {
 			t.Fatal(status, out)
@@ -210,7 +211,7 @@ func TestWebhookThatFailsHarmsNoOther(t *testing.T) {
 func TestWebhookCallsPublicAddressesOnly(t *testing.T) {
 	b := newBackend(t, nil)
 	g := relaytest.Start(t, func(c *config.Config) {
-		c.Webhooks = []config.Webhook{{Name: "in", URL: strings.Replace(b.URL, "http:", "https:", 1), Topics: []string{"*"}, Secrets: []string{secret}}}
+		*config.Of[webhook.Config](c) = webhook.Config{{Name: "in", URL: strings.Replace(b.URL, "http:", "https:", 1), Topics: []string{"*"}, Secrets: []string{secret}}}
 	}, webhook.New())
 	for range 5 {
 		g.Backend("POST", "/v1/events", `{"topic":"t","data":1}`)
@@ -231,12 +232,12 @@ func TestWebhookCallsPublicAddressesOnly(t *testing.T) {
 }
 
 func TestWebhookConfiguration(t *testing.T) {
-	for _, hooks := range [][]config.Webhook{
+	for _, hooks := range []webhook.Config{
 		{{Name: "a", URL: "https://a.example", Topics: []string{"*"}}},
 		{{Name: "a", URL: "https://a.example", Topics: []string{"*"}, Secrets: []string{"hunter2"}}},
 		{{Name: "a", Secrets: []string{secret}}, {Name: "a", Secrets: []string{secret}}},
 	} {
-		_, err := relay.New(config.Config{Dev: true, Webhooks: hooks}, slog.New(slog.DiscardHandler), webhook.New())
+		_, err := relay.New(config.Config{Dev: true, Sections: []config.Section{&hooks}}, slog.New(slog.DiscardHandler), webhook.New())
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Error(err)
 		}

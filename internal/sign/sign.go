@@ -1,0 +1,80 @@
+// Package sign signs requests as Standard Webhooks does, and checks such signatures. It has no state.
+package sign
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+)
+
+// The headers of the Standard Webhooks specification.
+const (
+	HeaderID        = standardwebhooks.HeaderWebhookID
+	HeaderTimestamp = standardwebhooks.HeaderWebhookTimestamp
+	HeaderSignature = standardwebhooks.HeaderWebhookSignature
+)
+
+// Tolerance is how far the time in a signed request may lie from the receiver's own.
+const Tolerance = 5 * time.Minute
+
+// The reasons why Verify refuses a request.
+var (
+	ErrSignature = errors.New("no signature of the request is right")
+	ErrTimestamp = errors.New("the request is too old, or from the future")
+)
+
+// secretPrefix begins a secret.
+const secretPrefix = "whsec_"
+
+// ParseSecret reads a secret as it is configured: whsec_ and 24 to 64 bytes in base64. Errors show nothing of it.
+func ParseSecret(text string) ([]byte, error) {
+	rest, ok := strings.CutPrefix(text, secretPrefix)
+	if !ok {
+		return nil, errors.New("a secret begins with " + secretPrefix)
+	}
+	key, err := base64.StdEncoding.DecodeString(rest)
+	if err != nil {
+		return nil, errors.New("a secret is base64 behind " + secretPrefix)
+	}
+	if len(key) < 24 || len(key) > 64 {
+		return nil, fmt.Errorf("a secret has 24 to 64 bytes, not %d", len(key))
+	}
+	return key, nil
+}
+
+// Sign makes the value of the webhook-signature header: one signature for each key.
+func Sign(keys [][]byte, id string, at time.Time, body []byte) string {
+	list := make([]string, len(keys))
+	for i, key := range keys {
+		w, _ := standardwebhooks.NewWebhookRaw(key) // neither of these fails
+		list[i], _ = w.Sign(id, at, body)
+	}
+	return strings.Join(list, " ")
+}
+
+// Verify is what a receiver does: it checks the three headers of a request with a body. Errors: ErrTimestamp,
+// ErrSignature. A receiver also remembers the ids of the last Tolerance, to see what is repeated.
+func Verify(key []byte, id, timestamp, signature string, body []byte, now time.Time) error {
+	seconds, err := strconv.ParseInt(timestamp, 10, 64)
+	if err != nil {
+		return ErrTimestamp
+	}
+	if age := now.Sub(time.Unix(seconds, 0)); age > Tolerance || age < -Tolerance {
+		return ErrTimestamp
+	}
+	w, _ := standardwebhooks.NewWebhookRaw(key)
+	h := make(http.Header, 3)
+	h.Set(HeaderID, id)
+	h.Set(HeaderTimestamp, timestamp)
+	h.Set(HeaderSignature, signature)
+	if w.VerifyIgnoringTimestamp(body, h) != nil { // its own clock is the wall's
+		return ErrSignature
+	}
+	return nil
+}

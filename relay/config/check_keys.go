@@ -1,0 +1,223 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"weir/internal/keyfile"
+)
+
+// Bounds of secrets, in bytes.
+const (
+	minSecret = 32
+	maxSecret = 4 << 10
+	maxAPIKey = 256
+	maxKeys   = 64 // token keys
+	maxAPI    = 256
+)
+
+// Redacted stands for a secret where a configuration is printed.
+const Redacted = "<redacted>"
+
+// The variables that hold one key each.
+const (
+	SecretVar = "WEIR_AUTH_SECRET" // adds one HS256 key for client tokens
+	APIKeyVar = "WEIR_API_KEY"     // adds one API key
+)
+
+const howToSecret = "at least 32 bytes, e.g. from `openssl rand -hex 32`"
+
+// tokens checks what clients' tokens are verified with.
+func (k *Checks) tokens(c Config) {
+	a := c.Auth
+	if len(a.Keys) == 0 && a.JWKS.URL == "" && !c.Dev {
+		k.Add("auth.keys", "no secret or key for client tokens is configured: set auth.keys or auth.jwks.url in the file, "+
+			"or the variable %s (%s); to try the relay out, use --dev", SecretVar, howToSecret)
+	}
+	if len(a.Keys) > maxKeys {
+		k.Add("auth.keys", "%d keys: expected at most %d", len(a.Keys), maxKeys)
+	}
+	for i, t := range a.Keys {
+		key := Element("auth.keys", i)
+		if strings.ContainsAny(t.ID, " \"\\") || len(t.ID) > 128 {
+			k.Add(Join(key, "id"), "%s is not a key id: expected at most 128 characters without spaces, quotes and backslashes", Quote(t.ID))
+		}
+		k.OneOf(Join(key, "algorithm"), t.Algorithm, "HS256", "RS256", "ES256", "EdDSA")
+		switch {
+		case (t.Secret == "") == (t.File == ""):
+			k.Add(key, "expected exactly one of secret and file")
+		case t.Secret != "" && t.Algorithm == "HS256":
+			k.secret(Join(key, "secret"), []byte(t.Secret), maxSecret)
+		case t.Secret != "" && t.Algorithm != "":
+			k.Add(Join(key, "secret"), "goes with HS256 only: expected file, a PEM public key")
+		}
+	}
+	if a.Leeway != nil {
+		k.Span("auth.leeway", *a.Leeway, 0, time.Minute)
+	}
+	if strings.Trim(a.Cookie, cookieBytes) != "" {
+		k.Add("auth.cookie", "%s is not the name of a cookie: expected letters, digits and !#$%%&'*+-.^_`|~", Quote(a.Cookie))
+	}
+	k.Span("auth.jwks.refresh", a.JWKS.Refresh, 10*time.Second, 24*time.Hour)
+	if a.JWKS.URL != "" {
+		k.jwks("auth.jwks.url", a.JWKS)
+	}
+}
+
+const cookieBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~"
+
+// jwks shows no part of the address, which may hold a password by mistake.
+func (k *Checks) jwks(key string, j JWKS) {
+	u, err := url.Parse(j.URL)
+	switch {
+	case err != nil || u.Host == "":
+		k.Add(key, "not an absolute address: expected one such as https://login.example.com/jwks.json")
+	case u.User != nil || u.Fragment != "":
+		k.Add(key, "holds a user or a fragment: expected an address without")
+	case u.Scheme != "https" && (u.Scheme != "http" || !j.AllowInsecure):
+		k.Add(key, "not an https address: http needs allow_insecure, for tests and service meshes only")
+	}
+}
+
+// apiKeys checks what backends are known by.
+func (k *Checks) apiKeys(c Config) {
+	if len(c.API.Keys) == 0 && !c.Dev {
+		k.Add("api.keys", "no secret or key for backends is configured: set api.keys in the file, or the variable %s (%s); "+
+			"to try the relay out, use --dev", APIKeyVar, howToSecret)
+	}
+	if len(c.API.Keys) > maxAPI {
+		k.Add("api.keys", "%d keys: expected at most %d", len(c.API.Keys), maxAPI)
+	}
+	seen := make(map[string]int)
+	for i, a := range c.API.Keys {
+		key := Element("api.keys", i)
+		if a.Name == "" || len(a.Name) > 64 || strings.Trim(a.Name, nameBytes) != "" {
+			k.Add(Join(key, "name"), "%s is not a name: expected 1 to 64 letters, digits, dots, dashes and underscores, to show instead of the key", Quote(a.Name))
+		}
+		if (a.Secret == "") == (a.File == "") {
+			k.Add(key, "expected exactly one of secret and file")
+			continue
+		}
+		if a.Secret == "" {
+			continue
+		}
+		if first, twice := seen[a.Secret]; twice {
+			k.Add(Join(key, "secret"), "the same as that of api.keys[%d]", first)
+		}
+		seen[a.Secret] = i
+		k.apiSecret(Join(key, "secret"), []byte(a.Secret))
+	}
+}
+
+const nameBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
+func (k *Checks) apiSecret(key string, secret []byte) {
+	k.secret(key, secret, maxAPIKey)
+	for _, b := range secret {
+		if b <= ' ' || b > '~' {
+			k.Add(key, "holds spaces or characters that a header cannot carry: expected printable ASCII")
+			return
+		}
+	}
+}
+
+func (k *Checks) secret(key string, secret []byte, most int) {
+	switch {
+	case string(secret) == Redacted:
+		k.Add(key, "%s stands for a secret in the output of config print: expected the secret", Redacted)
+	case len(secret) < minSecret || len(secret) > most:
+		k.Add(key, "has %d bytes: expected %d to %d, e.g. from `openssl rand -hex 32`", len(secret), minSecret, most)
+	case bytes.Contains(secret, []byte("-----BEGIN ")):
+		k.Add(key, "is a PEM file: expected random bytes")
+	}
+}
+
+// files reads the files that a configuration names.
+func (k *Checks) files(c Config) {
+	if c.TLS.Cert != "" && c.TLS.Key != "" {
+		_, certOK := k.File("tls.cert", c.TLS.Cert)
+		_, keyOK := k.File("tls.key", c.TLS.Key)
+		if certOK && keyOK {
+			if _, err := keyfile.Certificate(c.TLS.Cert, c.TLS.Key); err != nil {
+				k.Add("tls", "expected a certificate and its key in PEM: %s", strings.Trim(Quote(err.Error()), `"`))
+			}
+		}
+	}
+	for i, t := range c.Auth.Keys {
+		key := Join(Element("auth.keys", i), "file")
+		data, ok := k.File(key, t.File)
+		switch {
+		case !ok:
+		case t.Algorithm == "HS256":
+			k.secret(key, data, maxSecret)
+		case bytes.Contains(data, []byte("PRIVATE KEY-----")):
+			k.Add(key, "%s holds a private key: expected the public one, which is all that a relay needs", Quote(t.File))
+		case !bytes.Contains(data, []byte("-----BEGIN ")):
+			k.Add(key, "%s is not in PEM: expected a public key that begins with -----BEGIN", Quote(t.File))
+		}
+	}
+	for i, a := range c.API.Keys {
+		key := Join(Element("api.keys", i), "file")
+		if data, ok := k.File(key, a.File); ok {
+			k.apiSecret(key, data)
+		}
+	}
+}
+
+// File reads a small file, without what package keyfile leaves out; not ok if there is none to read.
+func (k *Checks) File(key, name string) ([]byte, bool) {
+	if name == "" {
+		return nil, false
+	}
+	data, err := readSmall(name)
+	left := ""
+	if err == nil {
+		data, left, err = keyfile.Trim(data)
+	}
+	if err != nil {
+		k.Add(key, "%s: %s", Quote(name), Reason(err))
+		return nil, false
+	}
+	whole := bytes.Contains(data, []byte("-----BEGIN ")) || bytes.HasPrefix(data, []byte("{")) // to whom line ends mean nothing
+	if left != "" && !(whole && !strings.Contains(left, "byte order mark")) {
+		k.Notes = append(k.Notes, key+": "+Quote(name)+" has "+left+", which is left out")
+	}
+	return data, true
+}
+
+// readSmall refuses what is not a regular file, so that a pipe nobody writes to holds up no start.
+func readSmall(name string) ([]byte, error) {
+	const most = 64 << 10
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	if info.Size() > most {
+		return nil, fmt.Errorf("larger than %d KiB", most>>10)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// Reason is a file error without the name, which the place of a problem says already.
+func Reason(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}

@@ -1,0 +1,216 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/internal/sign"
+	"weir/internal/units"
+	"weir/internal/wire"
+)
+
+// What the relay can take. The largest values are those that no installation needs and that would
+// overflow or exhaust something further in.
+const (
+	maxCount     = 100_000_000
+	maxShards    = 1024
+	maxNamespace = 253 // a channel name has at most 255 bytes, of which a colon and one more are not the namespace
+)
+
+// Problem is one thing that is wrong with a configuration.
+type Problem struct {
+	Key     string // full key path, such as auth.keys[0].secret
+	Message string // what is wrong and what was expected; holds no secret and no line break
+}
+
+// Checks gathers what is wrong with a configuration, and what is odd and good all the same.
+type Checks struct {
+	Problems []Problem
+	Notes    []string
+}
+
+// Check says what is wrong with a configuration that has its defaults: values out of range, settings that contradict each other,
+// and files that it names and that are not what they should be. Paths are relative to the working directory.
+func Check(c Config) *Checks {
+	k := &Checks{}
+	k.addresses(c)
+	k.Span("heartbeat", c.Heartbeat, time.Second, 30*time.Second)
+	k.Span("pong", c.Pong, time.Second, time.Minute)
+	k.Span("drain", c.Drain, 0, 30*time.Second)
+	k.Count("shards", c.Shards, 0, maxShards)
+	k.limits("limits", c.Limit)
+	k.Topics("events.clients", c.Events.Clients)
+	k.OneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	k.OneOf("log.format", c.Log.Format, "json", "text")
+	k.tokens(c)
+	k.apiKeys(c)
+	for _, name := range slices.Sorted(maps.Keys(c.Namespaces)) {
+		k.namespace(name, c.Namespaces[name], c.Limit)
+		if c.Namespaces[name].Durable && c.Data == "" {
+			k.Add(Join(Join("namespaces", name), "durable"), "there is no data directory: set data, or --data")
+		}
+	}
+	k.files(c)
+	for _, s := range c.Known {
+		if s.Check != nil {
+			s.Check(&c, k)
+		}
+	}
+	return k
+}
+
+// Add notes a problem.
+func (k *Checks) Add(key, format string, args ...any) {
+	k.Problems = append(k.Problems, Problem{Key: key, Message: fmt.Sprintf(format, args...)})
+}
+
+func (k *Checks) limits(key string, l Limit) {
+	k.Count(Join(key, "connections"), l.Connections, 0, maxCount)
+	k.Count(Join(key, "per_address"), l.PerAddress, 0, maxCount)
+	k.Count(Join(key, "per_user"), l.PerUser, 1, maxCount)
+	k.Count(Join(key, "subscriptions"), l.Subscriptions, 1, maxCount)
+	k.Size(Join(key, "message"), l.Message, 1, 64*units.MiB)
+	k.Size(Join(key, "request"), l.Request, 1, units.GiB)
+	k.Size(Join(key, "queue"), l.Queue, 1, units.GiB)
+	k.Rate(Join(key, "commands"), l.Commands)
+	k.Rate(Join(key, "pings"), l.Pings)
+	if l.Request < l.Message {
+		k.Add(Join(key, "request"), "%v is less than limits.message (%v): no request could carry the largest message", l.Request, l.Message)
+	}
+	if l.Queue < l.Message {
+		k.Add(Join(key, "queue"), "%v is less than limits.message (%v): the largest message could not wait", l.Queue, l.Message)
+	}
+}
+
+func (k *Checks) namespace(name string, n Namespace, limit Limit) {
+	key := Join("namespaces", name)
+	switch {
+	case strings.Contains(name, ":"):
+		k.Add(key, "the name holds a colon: expected what comes before the first colon of a channel name")
+	case name == "" || len(name) > maxNamespace || name[0] == '.' || strings.Trim(name, namespaceBytes) != "":
+		k.Add(key, "not a namespace: expected 1 to %d of A-Z a-z 0-9 _ . - / @ ~ =, not beginning with a dot", maxNamespace)
+	}
+	if n.History.Size != nil {
+		k.Count(key+".history.size", *n.History.Size, 0, maxCount)
+	}
+	k.Span(key+".history.ttl", n.History.TTL, time.Millisecond, 366*24*time.Hour)
+	if n.Batch.Window != nil {
+		k.Span(key+".batch.window", *n.Batch.Window, 0, 10*time.Second)
+	}
+	k.OneOf(key+".deliver", string(n.Deliver), string(AtOnce), string(AfterDisk))
+	k.OneOf(key+".slow", string(n.Slow), string(Disconnect), string(Resync))
+	k.access(key+".subscribe", n.Subscribe)
+	k.access(key+".publish", n.Publish)
+	k.Size(key+".limits.message", n.Limit.Message, 1, 64*units.MiB)
+	if limit.Message > 0 && n.Limit.Message > limit.Message {
+		k.Add(key+".limits.message", "%v is more than limits.message (%v), which holds for the whole relay", n.Limit.Message, limit.Message)
+	}
+	k.Rate(key+".limits.rate", n.Limit.Rate)
+	k.Count(key+".limits.items", n.Limit.Items, 1, maxCount)
+}
+
+// namespaceBytes is the alphabet of channel names without the colon.
+const namespaceBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/@~="
+
+func (k *Checks) access(key string, a Access) {
+	switch a {
+	case Public, Authenticated, Member, Capability, ByWebhook, Backend:
+	default:
+		k.Add(key, "%s is not a kind of access: expected %s", Quote(string(a)), accesses)
+	}
+}
+
+const accesses = "public, authenticated, member, capability, webhook or backend"
+
+// Span refuses a time out of its range.
+func (k *Checks) Span(key string, d, least, most time.Duration) {
+	if d < least || d > most {
+		k.Add(key, "%s is out of range: expected %s to %s", FormatDuration(d), FormatDuration(least), FormatDuration(most))
+	}
+}
+
+// Count refuses a number out of its range.
+func (k *Checks) Count(key string, n, least, most int) {
+	if n < least || n > most {
+		k.Add(key, "%d is out of range: expected %d to %d", n, least, most)
+	}
+}
+
+// Size refuses a size out of its range.
+func (k *Checks) Size(key string, s, least, most units.Size) {
+	if s < least || s > most {
+		k.Add(key, "%v is out of range: expected %v to %v", s, least, most)
+	}
+}
+
+// Rate refuses what is no rate.
+func (k *Checks) Rate(key string, r units.Rate) {
+	if r.Count < 1 || r.Per <= 0 {
+		k.Add(key, "not a rate: expected a count per s, m or h, such as 50/s, or none")
+	}
+}
+
+// OneOf refuses a word that is not allowed.
+func (k *Checks) OneOf(key, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		last := len(allowed) - 1
+		k.Add(key, "%s is not possible here: expected %s or %s", Quote(value), strings.Join(allowed[:last], ", "), allowed[last])
+	}
+}
+
+// Topics checks patterns of topics.
+func (k *Checks) Topics(key string, list []string) {
+	for i, topic := range list {
+		if name := strings.TrimSuffix(topic, "*"); topic == "" || name != "" && !wire.ValidName(name) {
+			k.Add(Element(key, i), `%s is not a topic: expected a name such as chat.message.sent, one that ends in *, or "*"`, Quote(topic))
+		}
+	}
+}
+
+// Address checks the address of a backend. It shows no part of it, which may hold a password by mistake.
+func (k *Checks) Address(key, address string, insecure bool) {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" {
+		k.Add(key, "not an absolute address: expected one such as https://shop.example.com/events")
+		return
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	private := err == nil && (addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast()) || u.Hostname() == "localhost"
+	switch {
+	case u.User != nil || u.Fragment != "":
+		k.Add(key, "holds a user or a fragment: expected an address without")
+	case u.Scheme != "https" && (u.Scheme != "http" || !insecure):
+		k.Add(key, "not an https address: http needs allow_insecure, for backends beside the relay")
+	case private && !insecure:
+		k.Add(key, "a private address, which needs allow_insecure: only public ones are called without")
+	}
+}
+
+// Label refuses what is not a name to show to operators.
+func (k *Checks) Label(key, name string) bool {
+	if name != "" && len(name) <= 64 && strings.Trim(name, nameBytes) == "" {
+		return true
+	}
+	k.Add(key, "%s is not a name: expected 1 to 64 letters, digits, dots, dashes and underscores", Quote(name))
+	return false
+}
+
+// Signers checks the secrets that requests are signed with.
+func (k *Checks) Signers(key string, secrets []string) {
+	if n := len(secrets); n < 1 || n > 2 {
+		k.Add(key, "expected one secret, or two while one replaces the other: whsec_ and 32 random bytes in base64, "+
+			"e.g. whsec_$(openssl rand -base64 32)")
+	}
+	for i, secret := range secrets {
+		if secret == Redacted {
+			k.Add(Element(key, i), "%s stands for a secret in the output of config print: expected the secret", Redacted)
+		} else if _, err := sign.ParseSecret(secret); err != nil {
+			k.Add(Element(key, i), "%s", err)
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package loader
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Kind is the kind of place that a value comes from.
+type Kind uint8
+
+// The kinds of places, from the weakest to the strongest.
+const (
+	Default Kind = iota // nobody set it
+	File                // the configuration file
+	Env                 // an environment variable
+	Flag                // a command-line flag
+)
+
+// Origin is the place a value comes from. The zero Origin is a default.
+type Origin struct {
+	Kind Kind
+	Name string // of the file, the variable, or the flag with its dashes
+	Line int    // in the file, from 1; 0 for the file as a whole and for other kinds
+}
+
+// String is "default", "file weir.yaml:3", "env WEIR_LISTEN" or "flag --listen".
+func (o Origin) String() string {
+	switch o.Kind {
+	case File:
+		return "file " + o.place()
+	case Env:
+		return "env " + o.Name
+	case Flag:
+		return "flag " + o.Name
+	}
+	return "default"
+}
+
+// place is the origin as the beginning of a message: "weir.yaml:3".
+func (o Origin) place() string {
+	if o.Line > 0 {
+		return o.Name + ":" + strconv.Itoa(o.Line)
+	}
+	return o.Name
+}
+
+// Origins says where values come from, by full key path such as auth.keys[0].secret. It holds
+// sections and list elements of the file too; a value without an entry is a default.
+type Origins map[string]Origin
+
+// near is the origin of the key, or else of the closest section around it that has one: a key that is
+// missing from a section is reported where the section begins.
+func (o Origins) near(key string) Origin {
+	for ; key != ""; key = parent(key) {
+		if origin, ok := o[key]; ok {
+			return origin
+		}
+	}
+	return Origin{}
+}
+
+// parent is the path without its last name or index; "" at the top.
+func parent(path string) string {
+	quoted, cut := false, 0
+	for i := 0; i < len(path); i++ {
+		switch c := path[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == '.' || c == '['):
+			cut = i
+		}
+	}
+	return path[:cut]
+}
+
+// under says whether the key is section, or lies within it.
+func under(key, section string) bool {
+	rest, ok := strings.CutPrefix(key, section)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}

@@ -1,0 +1,129 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+)
+
+// System is what the configuration knows of a system.
+type System struct {
+	Name       string                     // in the list "systems"
+	On         func(c *Config) bool       // reports whether it is switched on; nil: the list says so
+	Section    func() Section             // returns its section, empty; nil: it has none
+	Check      func(c *Config, k *Checks) // adds what is wrong with its settings, which have their defaults; nil: nothing is checked
+	Namespaces []string                   // clients follow and fill their channels only as the system says, whatever the default namespace allows
+	Personal   []string                   // namespaces with a channel for each user, which tokens of the demos name
+}
+
+// Section is what can be set about one system, a section of the file. It is a pointer to a struct or to a list of structs.
+type Section interface {
+	// Key is its name in the file.
+	Key() string
+
+	// Fill puts defaults in the place of what is not set; dev is development mode. It may be called more than once.
+	Fill(dev bool)
+}
+
+// Of returns the section of type T. Where there is none, one with its defaults is added.
+func Of[T any, S interface {
+	*T
+	Section
+}](c *Config) *T {
+	for _, s := range c.Sections {
+		if have, ok := s.(S); ok {
+			return have
+		}
+	}
+	s := S(new(T))
+	s.Fill(c.Dev)
+	c.Sections = append(c.Sections, s)
+	return s
+}
+
+// SystemNames are the names that the list "systems" may hold.
+func (c *Config) SystemNames() (names []string) {
+	for _, s := range c.Known {
+		if s.On == nil {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// HasSystem reports whether a system is switched on.
+func (c *Config) HasSystem(s *System) bool {
+	if s.On != nil {
+		return s.On(c)
+	}
+	return slices.Contains(c.Systems, s.Name)
+}
+
+// fillSections makes the sections complete, in the order of the systems.
+func (c *Config) fillSections() {
+	var list []Section
+	for _, s := range c.Known {
+		if s.Section == nil {
+			continue
+		}
+		section := s.Section()
+		if i := slices.IndexFunc(c.Sections, func(have Section) bool { return have.Key() == section.Key() }); i >= 0 {
+			section = c.Sections[i]
+			c.Sections = slices.Delete(c.Sections, i, i+1)
+		}
+		list = append(list, section)
+	}
+	c.Sections = append(list, c.Sections...)
+	for _, s := range c.Sections {
+		s.Fill(c.Dev)
+	}
+}
+
+// Clone returns a copy that shares no list, map or pointer with c, so that either may be changed.
+func (c *Config) Clone() Config {
+	return cloned(reflect.ValueOf(*c)).Interface().(Config)
+}
+
+func cloned(v reflect.Value) reflect.Value {
+	out := reflect.New(v.Type()).Elem()
+	out.Set(v)
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).Tag.Get("yaml") != "-" {
+				out.Field(i).Set(cloned(v.Field(i)))
+			}
+		}
+	case reflect.Slice:
+		if !v.IsNil() {
+			out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
+		}
+		for i := range v.Len() {
+			out.Index(i).Set(cloned(v.Index(i)))
+		}
+	case reflect.Map:
+		if !v.IsNil() {
+			out.Set(reflect.MakeMapWithSize(v.Type(), v.Len()))
+		}
+		for _, key := range v.MapKeys() {
+			out.SetMapIndex(key, cloned(v.MapIndex(key)))
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			out.Set(reflect.New(v.Type().Elem()))
+			out.Elem().Set(cloned(v.Elem()))
+		}
+	case reflect.Interface: // a section
+		if !v.IsNil() {
+			out.Set(cloned(v.Elem()))
+		}
+	}
+	return out
+}
+
+// Set gives a value that is not set its default.
+func Set[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
+}

@@ -1,0 +1,134 @@
+package analytics
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"weir/relay/config"
+)
+
+// Config says what the system "analytics" counts, and when it raises an alert.
+type Config struct {
+	Metrics int     `yaml:"metrics"` // different metrics that are told apart, the relay's own aside; 128
+	Alerts  []Alert `yaml:"alerts"`  // none
+}
+
+// Alert is a rule: while a metric is beyond a threshold, an alert is raised. It is raised once and cleared once.
+type Alert struct {
+	Name      string        `yaml:"name"`      // for people and programs: 1 to 64 letters, digits, dots, dashes, underscores
+	Metric    string        `yaml:"metric"`    // api.request, user.action/login, weir.connections, ...
+	Of        string        `yaml:"of"`        // what is looked at over the window: rate, count, sum or mean; rate, for gauges mean
+	When      string        `yaml:"when"`      // above or below; above
+	Window    time.Duration `yaml:"window"`    // 60s; from 1s to 1h
+	Threshold *float64      `yaml:"threshold"` // from where on there is an alert; needed
+	Clear     *float64      `yaml:"clear"`     // from where back it is over; the threshold
+	Hold      time.Duration `yaml:"hold"`      // how long either must last before it is told; 0, to 1h
+	Level     string        `yaml:"level"`     // info, warning or critical; warning
+	Message   string        `yaml:"message"`   // what people are told; made up from the rule
+}
+
+// What an alert looks at.
+const (
+	AlertRate  = "rate"  // events a second
+	AlertCount = "count" // events
+	AlertSum   = "sum"   // of the values
+	AlertMean  = "mean"  // of the values
+)
+
+// The sides of a threshold.
+const (
+	AlertAbove = "above"
+	AlertBelow = "below"
+)
+
+// Key implements config.Section.
+func (*Config) Key() string { return "analytics" }
+
+// Fill implements config.Section.
+func (c *Config) Fill(dev bool) {
+	if dev && c.Alerts == nil {
+		c.Alerts = devAlerts()
+	}
+	config.Set(&c.Metrics, 128)
+	for i := range c.Alerts {
+		c.Alerts[i].fill()
+	}
+}
+
+// devAlerts are rules that are easily met, so that an alert can be seen.
+func devAlerts() []Alert {
+	var out []Alert
+	for _, metric := range []string{"api.request", "user.action", "system.event"} {
+		kind, _, _ := strings.Cut(metric, ".")
+		out = append(out, Alert{Name: "high-" + kind, Metric: metric, Of: AlertRate, Window: 5 * time.Second, Threshold: new(50.0), Clear: new(40.0),
+			Message: "High " + kind + " activity detected"})
+	}
+	return out
+}
+
+func (a *Alert) fill() {
+	config.Set(&a.When, AlertAbove)
+	config.Set(&a.Window, time.Minute)
+	config.Set(&a.Level, "warning")
+	if a.Threshold != nil && a.Clear == nil {
+		a.Clear = new(*a.Threshold)
+	}
+}
+
+// maxAlerts bounds how many rules are looked at each second.
+const maxAlerts = 256
+
+// check checks what is counted and when there is an alert.
+func check(c *config.Config, k *config.Checks) {
+	own := config.Of[Config](c)
+	const key = "analytics"
+	k.Count(config.Join(key, "metrics"), own.Metrics, 1, 1024)
+	alerts := own.Alerts
+	if len(alerts) > 0 && !slices.Contains(c.Systems, Name) {
+		k.Add(config.Join(key, "alerts"), "nothing is counted: the system is off. Expected analytics in the list systems")
+	}
+	if len(alerts) > maxAlerts {
+		k.Add(config.Join(key, "alerts"), "%d alerts: expected at most %d", len(alerts), maxAlerts)
+	}
+	names := make(map[string]int)
+	for i, a := range alerts {
+		checkAlert(k, config.Element(config.Join(key, "alerts"), i), a)
+		if first, twice := names[a.Name]; twice && a.Name != "" {
+			k.Add(config.Join(config.Element(config.Join(key, "alerts"), i), "name"), "%s is the name of alerts[%d], too", config.Quote(a.Name), first)
+		}
+		names[a.Name] = i
+	}
+}
+
+func checkAlert(k *config.Checks, key string, a Alert) {
+	k.Label(config.Join(key, "name"), a.Name)
+	if err := CheckLabel(a.Metric); err != nil {
+		k.Add(config.Join(key, "metric"), "%s is not a metric: %v", config.Quote(a.Metric), err)
+	}
+	if a.Of != "" {
+		k.OneOf(config.Join(key, "of"), a.Of, AlertRate, AlertCount, AlertSum, AlertMean)
+	}
+	k.OneOf(config.Join(key, "when"), a.When, AlertAbove, AlertBelow)
+	k.OneOf(config.Join(key, "level"), a.Level, "info", "warning", "critical")
+	k.Span(config.Join(key, "window"), a.Window, time.Second, time.Hour)
+	k.Span(config.Join(key, "hold"), a.Hold, 0, time.Hour)
+	if a.Window%time.Second != 0 {
+		k.Add(config.Join(key, "window"), "%v is not whole seconds", a.Window)
+	}
+	if a.Hold%time.Second != 0 {
+		k.Add(config.Join(key, "hold"), "%v is not whole seconds", a.Hold)
+	}
+	if len(a.Message) > 1024 {
+		k.Add(config.Join(key, "message"), "%d bytes: expected at most 1024", len(a.Message))
+	}
+	switch {
+	case a.Threshold == nil:
+		k.Add(config.Join(key, "threshold"), "expected the value from where on there is an alert, e.g. 100")
+	case a.Clear == nil:
+	case a.When == AlertAbove && *a.Clear > *a.Threshold:
+		k.Add(config.Join(key, "clear"), "%v is more than the threshold (%v): the alert would be over while it begins", *a.Clear, *a.Threshold)
+	case a.When == AlertBelow && *a.Clear < *a.Threshold:
+		k.Add(config.Join(key, "clear"), "%v is less than the threshold (%v): the alert would be over while it begins", *a.Clear, *a.Threshold)
+	}
+}

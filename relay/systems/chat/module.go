@@ -1,0 +1,27 @@
+package chat
+
+import (
+	"weir/relay"
+	"weir/relay/config"
+)
+
+// Name is what the configuration calls the system.
+const Name = "chat"
+
+// Module is the system as the binary lists it.
+func Module() relay.Module {
+	return relay.Module{
+		System: config.System{
+			Name:       Name,
+			Section:    func() config.Section { return new(Config) },
+			Check:      check,
+			Namespaces: []string{stateNamespace},
+		},
+		New: func() relay.System { return New() },
+		Metrics: []relay.Metric{
+			{Name: "weir_chat_rooms_loaded", Type: relay.Gauge, Help: "Rooms in memory."},
+			{Name: "weir_chat_messages_total", Type: relay.Counter, Help: "Messages that were taken."},
+			{Name: "weir_chat_typing", Type: relay.Gauge, Help: "Users who are typing in a room, or have just been."},
+		},
+	}
+}

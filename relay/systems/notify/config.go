@@ -1,0 +1,161 @@
+package notify
+
+import (
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/relay/config"
+)
+
+// Config is how notifications reach the devices of users.
+type Config struct {
+	Timeout  time.Duration `yaml:"timeout"`  // of one attempt at one device; 5s, 10s at most
+	Retry    time.Duration `yaml:"retry"`    // how long a device that does not answer is tried; 2m, 1h at most
+	TTL      time.Duration `yaml:"ttl"`      // how long push services keep a notification for a device that is off; 24h
+	Keep     time.Duration `yaml:"keep"`     // how long it stays in the user's channel; 720h
+	Inbox    int           `yaml:"inbox"`    // notifications in the channel of one user; 100, the oldest go
+	Devices  int           `yaml:"devices"`  // devices of one user; 20, the ones registered longest ago go
+	Queue    int           `yaml:"queue"`    // notifications on their way to devices at once; 10000
+	Parallel int           `yaml:"parallel"` // attempts at devices at once; 64
+
+	WebPush WebPush `yaml:"webpush"`
+	FCM     FCM     `yaml:"fcm"`
+	APNs    APNs    `yaml:"apns"`
+}
+
+// WebPush is the key that push services of browsers know the relay by (VAPID). Without one there is no web push,
+// but in development mode, where a key is made at the start.
+type WebPush struct {
+	Secret  string `yaml:"secret"`  // private key, 32 bytes in base64url, as weir vapid prints it; or
+	File    string `yaml:"file"`    // a file that holds it
+	Subject string `yaml:"subject"` // whom a push service may ask: mailto:ops@example.com, or an https address
+}
+
+// FCM is Firebase Cloud Messaging, for Android and others.
+type FCM struct {
+	File string `yaml:"file"` // the service account's JSON file; "": there is no FCM
+	URL  string `yaml:"url"`  // https://fcm.googleapis.com
+	// AllowInsecure permits http and private addresses for this service; for tests.
+	AllowInsecure bool `yaml:"allow_insecure"`
+}
+
+// APNs is the Apple Push Notification service.
+type APNs struct {
+	File   string `yaml:"file"`    // the signing key, a .p8 file; "": there is no APNs
+	KeyID  string `yaml:"key_id"`  // of the key: 10 letters and digits
+	TeamID string `yaml:"team_id"` // of the developer account, alike
+	Topic  string `yaml:"topic"`   // bundle id of the app
+	URL    string `yaml:"url"`     // https://api.push.apple.com; https://api.sandbox.push.apple.com for development builds
+	// AllowInsecure permits http and private addresses for this service; for tests.
+	AllowInsecure bool `yaml:"allow_insecure"`
+}
+
+// Key implements config.Section.
+func (*Config) Key() string { return "notify" }
+
+// Fill implements config.Section.
+func (n *Config) Fill(bool) {
+	config.Set(&n.Timeout, 5*time.Second)
+	config.Set(&n.Retry, 2*time.Minute)
+	config.Set(&n.TTL, 24*time.Hour)
+	config.Set(&n.Keep, 720*time.Hour)
+	config.Set(&n.Inbox, 100)
+	config.Set(&n.Devices, 20)
+	config.Set(&n.Queue, 10000)
+	config.Set(&n.Parallel, 64)
+	config.Set(&n.FCM.URL, "https://fcm.googleapis.com")
+	config.Set(&n.APNs.URL, "https://api.push.apple.com")
+}
+
+// check checks how devices are reached.
+func check(c *config.Config, k *config.Checks) {
+	n := config.Of[Config](c)
+	k.Span("notify.timeout", n.Timeout, 10*time.Millisecond, 10*time.Second)
+	k.Span("notify.retry", n.Retry, time.Second, time.Hour)
+	k.Span("notify.ttl", n.TTL, time.Second, 28*24*time.Hour)
+	k.Span("notify.keep", n.Keep, time.Minute, 366*24*time.Hour)
+	k.Count("notify.inbox", n.Inbox, 1, 1000)
+	k.Count("notify.devices", n.Devices, 1, 100)
+	k.Count("notify.queue", n.Queue, 1, 1_000_000)
+	k.Count("notify.parallel", n.Parallel, 1, 1024)
+	checkWebPush(k, n.WebPush)
+	checkService(k, "notify.fcm.url", n.FCM.URL, n.FCM.AllowInsecure || c.Dev)
+	checkService(k, "notify.apns.url", n.APNs.URL, n.APNs.AllowInsecure || c.Dev)
+	if n.APNs.File != "" {
+		checkApns(k, n.APNs)
+	}
+	checkFiles(k, n)
+	uses := n.WebPush != (WebPush{}) || n.FCM.File != "" || n.APNs.File != ""
+	if uses && !slices.Contains(c.Systems, Name) {
+		k.Add("notify", "nobody is notified: the system is off. Expected notify in the list systems")
+	}
+}
+
+func checkWebPush(k *config.Checks, w WebPush) {
+	const key = "notify.webpush"
+	if w == (WebPush{}) {
+		return
+	}
+	if (w.Secret == "") == (w.File == "") {
+		k.Add(key, "expected exactly one of secret and file; weir vapid prints a secret")
+	}
+	if w.Secret != "" {
+		checkVapid(k, key+".secret", w.Secret)
+	}
+	if err := CheckSubject(w.Subject); err != nil {
+		k.Add(key+".subject", "%s", err)
+	}
+}
+
+func checkVapid(k *config.Checks, key, secret string) {
+	if secret == config.Redacted {
+		k.Add(key, "%s stands for a secret in the output of config print: expected the secret", config.Redacted)
+	} else if _, err := ParseVAPID(secret); err != nil {
+		k.Add(key, "%s", err)
+	}
+}
+
+func checkApns(k *config.Checks, a APNs) {
+	for _, id := range []struct{ key, value string }{{"notify.apns.key_id", a.KeyID}, {"notify.apns.team_id", a.TeamID}} {
+		if len(id.value) != 10 || strings.Trim(id.value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
+			k.Add(id.key, "%s is not an id of Apple's: expected 10 capitals and digits", config.Quote(id.value))
+		}
+	}
+	if a.Topic == "" || len(a.Topic) > 255 || strings.Trim(a.Topic, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") != "" {
+		k.Add("notify.apns.topic", "%s is not a bundle id: expected one such as com.example.app", config.Quote(a.Topic))
+	}
+}
+
+// checkService checks the address of a push service.
+func checkService(k *config.Checks, key, text string, insecure bool) {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		k.Add(key, "not the address of a service: expected one such as https://push.example.com")
+		return
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	private := err == nil && (addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast()) || u.Hostname() == "localhost"
+	if !insecure && (u.Scheme != "https" || private) || u.Scheme != "https" && u.Scheme != "http" {
+		k.Add(key, "not a public https address: others need allow_insecure, for tests")
+	}
+}
+
+// checkFiles reads the keys of push services.
+func checkFiles(k *config.Checks, n *Config) {
+	if data, ok := k.File("notify.webpush.file", n.WebPush.File); ok {
+		checkVapid(k, "notify.webpush.file", string(data))
+	}
+	if data, ok := k.File("notify.fcm.file", n.FCM.File); ok {
+		if _, err := ParseServiceAccount(data); err != nil {
+			k.Add("notify.fcm.file", "%s: %s", config.Quote(n.FCM.File), err)
+		}
+	}
+	if data, ok := k.File("notify.apns.file", n.APNs.File); ok {
+		if _, err := ParseAPNsKey(data); err != nil {
+			k.Add("notify.apns.file", "%s: %s", config.Quote(n.APNs.File), err)
+		}
+	}
+}
