@@ -302,7 +302,7 @@ func TestOpenAPIExamples(t *testing.T) {
 
 // The codes of errors are those that the source knows.
 func TestOpenAPICodes(t *testing.T) {
-	files, err := filepath.Glob("*.go")
+	files, err := filepath.Glob("problem/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +315,7 @@ func TestOpenAPICodes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`&fault{\d+, "(\w+)"`).FindAllStringSubmatch(string(b), -1) {
+		for _, m := range regexp.MustCompile(`&Error{\d+, "(\w+)"`).FindAllStringSubmatch(string(b), -1) {
 			codes[m[1]] = true
 		}
 	}
