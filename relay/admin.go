@@ -74,7 +74,7 @@ func (r *Relay) adminOnly(next http.Handler) http.Handler {
 			}
 			got := sha256.Sum256([]byte(given)) // equal lengths, whatever was given
 			if !ok || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-				r.metrics.AuthFailures.Of("admin").Inc()
+				r.refused("admin token refused", reasonAdmin, "it is not admin_token, or there is none")
 				w.Header().Set("WWW-Authenticate", `Basic realm="weir admin", charset="UTF-8"`)
 				http.Error(w, "the admin token is needed, as bearer token or as password", http.StatusUnauthorized)
 				return

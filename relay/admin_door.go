@@ -26,7 +26,7 @@ func (r *Relay) adminDoor(next http.Handler) http.Handler {
 			next.ServeHTTP(w, req)
 			return
 		}
-		r.metrics.AuthFailures.Of("origin").Inc()
+		r.refused("admin request refused", reasonOrigin, why)
 		http.Error(w, why, http.StatusForbidden)
 	})
 }

@@ -35,8 +35,7 @@ func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*au
 		if id, ok := r.tickets.Redeem(string(t)); ok {
 			return id, nil
 		}
-		r.metrics.AuthFailures.Of("ticket").Inc()
-		return nil, problem.Unauthorized
+		return nil, r.explain(problem.Unauthorized, "ticket refused", reasonTicket, "it was used, it is older than 30 s, or it is not of this process")
 	}
 	token := bearer(ctx.Request.Header.Peek("Authorization"))
 	if token == "" {
@@ -70,8 +69,7 @@ func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *probl
 		return nil, problem.Draining
 	}
 	if !r.originAllowed(ctx) {
-		r.metrics.AuthFailures.Of("origin").Inc()
-		return nil, problem.ForeignOrigin
+		return nil, r.refusedOrigin(ctx)
 	}
 	if r.memory.Short() {
 		r.metrics.Refused.Of("memory").Inc()

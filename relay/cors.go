@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"slices"
 	"strings"
-	"weir/relay/problem"
 
 	"github.com/valyala/fasthttp"
 )
@@ -72,8 +71,7 @@ func (r *Relay) preflight(ctx *fasthttp.RequestCtx, allow string) {
 		return
 	}
 	if !r.originAllowed(ctx) {
-		r.metrics.AuthFailures.Of("origin").Inc()
-		r.refuse(ctx, problem.ForeignOrigin)
+		r.refuse(ctx, r.refusedOrigin(ctx))
 		return
 	}
 	r.setCORS(ctx)

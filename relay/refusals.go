@@ -3,15 +3,18 @@ package relay
 import (
 	"errors"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
+
+	"github.com/valyala/fasthttp"
 
 	"weir/relay/auth"
 	"weir/relay/problem"
 )
 
-// refusals tells operators why tokens are refused: one line in the log for each reason and second, which says how many
-// more there were. What is said is made of fixed words: nothing of a token is in it.
+// refusals tells operators why credentials and origins are refused: one line in the log for each reason and second, which
+// says how many more there were. What is said is made of fixed words and of origins: nothing of a token or key is in it.
 type refusals struct {
 	// Guarded by mu, a leaf.
 	mu   sync.Mutex
@@ -40,25 +43,61 @@ func (v *refusals) take(reason auth.Reason, now time.Time) (since int, ok bool) 
 	return last.since, true
 }
 
-// refusedToken is the answer to a token that was refused, after that was counted and told. In development mode it says
-// why; elsewhere that would help those who guess.
+// Reasons beside those of tokens.
+const (
+	reasonOrigin auth.Reason = "origin"
+	reasonTicket auth.Reason = "ticket"
+	reasonKey    auth.Reason = "api_key"
+	reasonAdmin  auth.Reason = "admin"
+)
+
+// refusedToken is the answer to a token that was refused, after that was counted and told.
 func (r *Relay) refusedToken(err error) *problem.Error {
-	reason := auth.ReasonOf(err)
-	r.metrics.AuthFailures.Of(string(reason)).Inc()
 	var refused *auth.Error
 	if !errors.As(err, &refused) {
+		r.metrics.AuthFailures.Of(string(auth.ReasonOf(err))).Inc()
 		return problem.Unauthorized
 	}
-	if since, ok := r.refusals.take(reason, time.Now()); ok {
-		r.log.Warn("token refused", slog.String("reason", string(reason)), slog.String("why", refused.Explain()), slog.Int("more", since))
+	to := problem.Unauthorized
+	if refused.Retry {
+		to = problem.NoKeys
 	}
+	return r.explain(to, "token refused", refused.Reason, refused.Explain())
+}
+
+// refusedOrigin is the answer to a request that a page may not make, after that was counted and told.
+func (r *Relay) refusedOrigin(ctx *fasthttp.RequestCtx) *problem.Error {
+	origins := ctx.Request.Header.PeekAll("Origin")
+	why := "there is no Origin, and require_origin or the cookie that stands for a token wants one"
 	switch {
-	case refused.Retry:
-		return problem.NoKeys
-	case r.cfg.Dev:
-		g := *problem.Unauthorized
-		g.Detail = string(reason) + ": " + refused.Explain()
-		return &g
+	case len(origins) > 1:
+		why = "there are several lines of Origin"
+	case len(origins) == 1:
+		why = "it is no origin, which is a scheme, a name and perhaps a port"
+		// Whatever else stands there may be a secret that has lost its way.
+		if u, err := url.Parse(string(origins[0])); err == nil && u.Host != "" && u.Scheme+"://"+u.Host == string(origins[0]) && len(origins[0]) <= 128 {
+			why = u.Scheme + "://" + u.Host + " is neither the relay's own nor among origins"
+		}
 	}
-	return problem.Unauthorized
+	return r.explain(problem.ForeignOrigin, "origin refused", reasonOrigin, why)
+}
+
+// explain is the answer to something that was refused, which is counted and told. In development mode it says why;
+// elsewhere that would help those who guess.
+func (r *Relay) explain(to *problem.Error, what string, reason auth.Reason, why string) *problem.Error {
+	r.refused(what, reason, why)
+	if !r.cfg.Dev || to.Retryable {
+		return to
+	}
+	g := *to
+	g.Detail = string(reason) + ": " + why
+	return &g
+}
+
+// refused counts something that was refused, and has the log say why.
+func (r *Relay) refused(what string, reason auth.Reason, why string) {
+	r.metrics.AuthFailures.Of(string(reason)).Inc()
+	if since, ok := r.refusals.take(reason, time.Now()); ok {
+		r.log.Warn(what, slog.String("reason", string(reason)), slog.String("why", why), slog.Int("more", since))
+	}
 }

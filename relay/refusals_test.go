@@ -37,6 +37,35 @@ func TestRefusedTokensSayWhy(t *testing.T) {
 	}
 }
 
+// So is who has a foreign origin, a ticket that is used up, or a wrong key.
+func TestOtherRefusalsSayWhy(t *testing.T) {
+	t.Parallel()
+	for _, dev := range []bool{false, true} {
+		g := launch(t, openConfig(), func(r *Relay) { r.cfg.Dev = dev })
+		for _, tt := range []struct {
+			method, path, header string
+			status               int
+			told, why            string
+		}{
+			{"GET", "/sse", "Origin: https://elsewhere.example", 403, "origin refused", "https://elsewhere.example"},
+			{"GET", "/sse?ticket=canary", "Accept: */*", 401, "ticket refused", "it was used"},
+			{"GET", "/v1/channels", "Authorization: Bearer canary", 401, "api key refused", "not among api.keys"},
+			{"OPTIONS", "/command", "Origin: https://elsewhere.example", 403, "origin refused", "https://elsewhere.example"},
+		} {
+			a := g.ask(tt.method, tt.path, "", tt.header)
+			if a.StatusCode != tt.status || strings.Contains(a.body, tt.why) != dev {
+				t.Errorf("dev %v: %s %s: %d %s", dev, tt.method, tt.path, a.StatusCode, a.body)
+			}
+			if log := g.logs.String(); !strings.Contains(log, `"msg":"`+tt.told+`"`) || !strings.Contains(log, tt.why) {
+				t.Errorf("dev %v: %s is not in the log with %s: %s", dev, tt.told, tt.why, log)
+			}
+		}
+		if strings.Contains(g.logs.String(), "canary") {
+			t.Error("the log shows parts of credentials: " + g.logs.String())
+		}
+	}
+}
+
 // However many are refused, the log has a line a second for each reason, and says how many more there were.
 func TestRefusalsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -294,8 +294,11 @@ func (r *Relay) withKey(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 				return
 			}
 		}
-		r.metrics.AuthFailures.Of("api_key").Inc()
-		r.refuse(ctx, problem.Unauthorized.With("an API key is needed: Authorization: Bearer KEY"))
+		why := "it is not among api.keys"
+		if len(credentials(ctx.Request.Header.Peek("Authorization"))) == 0 {
+			why = "there is none in the header Authorization, after the word Bearer"
+		}
+		r.refuse(ctx, r.explain(problem.Unauthorized.With("an API key is needed: Authorization: Bearer KEY"), "api key refused", reasonKey, why))
 	}
 }
 

@@ -259,8 +259,7 @@ func (r *Relay) startSystems(systems []System) error {
 func (r *Relay) withToken(next UserHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		if !r.originAllowed(ctx) || r.forgeable(ctx) {
-			r.metrics.AuthFailures.Of("origin").Inc()
-			r.refuse(ctx, problem.ForeignOrigin)
+			r.refuse(ctx, r.refusedOrigin(ctx))
 			return
 		}
 		id, bad := r.identify(ctx, "")
