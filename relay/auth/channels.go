@@ -1,9 +1,15 @@
 package auth
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+	"unicode"
 
-// channels reads the grants of a token: an object of lists by pattern, or a list of objects.
-func (c *cursor) channels() (grants []Grant, err error) {
+	"weir/internal/wire"
+)
+
+// parseGrants reads the claim channels: an object of lists by pattern, or a list of objects.
+func parseGrants(v []byte) (grants []Grant, err error) {
 	add := func(pattern string, ops Ops) error {
 		switch {
 		case len(grants) == maxGrants:
@@ -19,19 +25,18 @@ func (c *cursor) channels() (grants []Grant, err error) {
 		grants = append(grants, Grant{pattern, ops})
 		return nil
 	}
-	switch c.peek() {
+	switch v[0] {
 	case '{':
-		err = c.object(func(name []byte) error {
-			pattern := string(name)
-			ops, err := c.ops()
+		err = wire.Members(v, func(pattern string, v []byte) error {
+			ops, err := parseOps(v)
 			if err != nil {
 				return err
 			}
-			return add(pattern, ops)
+			return add(strings.Clone(pattern), ops)
 		})
 	case '[':
-		err = c.array(func() error {
-			pattern, ops, err := c.grant()
+		err = wire.Elements(v, func(v []byte) error {
+			pattern, ops, err := parseGrant(v)
 			if err != nil {
 				return err
 			}
@@ -43,21 +48,21 @@ func (c *cursor) channels() (grants []Grant, err error) {
 	return grants, err
 }
 
-// grant reads {"pattern": "room:*", "ops": ["subscribe"]}. Other members are refused: one that was
+// parseGrant reads {"pattern": "room:*", "ops": ["subscribe"]}. Other members are refused: one that was
 // meant to narrow the grant must not be passed over.
-func (c *cursor) grant() (pattern string, ops Ops, err error) {
-	if c.peek() != '{' {
+func parseGrant(v []byte) (pattern string, ops Ops, err error) {
+	if v[0] != '{' {
 		return "", 0, refuse(ReasonClaims, "channels has an entry that is not an object")
 	}
 	var hasPattern, hasOps bool
-	err = c.object(func(name []byte) (err error) {
+	err = wire.Members(v, func(name string, v []byte) (err error) {
 		switch {
-		case string(name) == "pattern" && !hasPattern:
+		case name == "pattern" && !hasPattern:
 			hasPattern = true
-			pattern, err = c.claimText("pattern", maxChannel, printable)
-		case string(name) == "ops" && !hasOps:
+			pattern, err = claimText("pattern", v, maxChannel, unicode.IsPrint)
+		case name == "ops" && !hasOps:
 			hasOps = true
-			ops, err = c.ops()
+			ops, err = parseOps(v)
 		default:
 			err = refuse(ReasonClaims, "channels has an entry with something other than one pattern and one ops")
 		}
@@ -66,20 +71,20 @@ func (c *cursor) grant() (pattern string, ops Ops, err error) {
 	return pattern, ops, err
 }
 
-// ops reads a list of names of operations.
-func (c *cursor) ops() (ops Ops, err error) {
-	if c.peek() != '[' {
+// parseOps reads a list of names of operations.
+func parseOps(v []byte) (ops Ops, err error) {
+	if v[0] != '[' {
 		return 0, refuse(ReasonClaims, "channels has operations that are not a list")
 	}
-	err = c.array(func() error {
-		if c.peek() != '"' {
+	err = wire.Elements(v, func(v []byte) error {
+		if v[0] != '"' {
 			return refuse(ReasonClaims, "channels has an operation that is not a string")
 		}
-		name, err := c.text()
+		name, err := wire.Text(v)
 		if err != nil {
 			return err
 		}
-		op, ok := parseOp(string(name))
+		op, ok := parseOp(name)
 		if !ok {
 			return refuse(ReasonClaims, "channels has an operation other than subscribe, publish, history, presence and *")
 		}

@@ -1,10 +1,11 @@
 package auth
 
 import (
-	"errors"
 	"strconv"
+	"strings"
 	"unicode"
-	"unicode/utf8"
+
+	"weir/internal/wire"
 )
 
 // What a token may carry: bytes of a string, and entries of a list.
@@ -49,8 +50,8 @@ const (
 	sawAud
 )
 
-func claimOf(name []byte) claimBit {
-	switch string(name) {
+func claimOf(name string) claimBit {
+	switch name {
 	case "sub":
 		return sawSub
 	case "name":
@@ -76,49 +77,45 @@ func claimOf(name []byte) claimBit {
 }
 
 // parseClaims reads the claims that mean something here; issuer and audience are compared on the way.
-func parseClaims(text []byte, issuer, audience string) (cl claims, err error) {
-	c, err := newCursor(text)
-	if err != nil {
-		return cl, refuse(ReasonMalformed, "claims are not JSON")
-	}
-	err = c.object(func(name []byte) (err error) {
+func parseClaims(b []byte, issuer, audience string) (cl claims, err error) {
+	err = members(b, func(name string, v []byte) (err error) {
 		bit := claimOf(name)
 		if bit == 0 {
-			return c.skip(1)
+			return nil
 		}
 		if cl.seen&bit != 0 {
 			return refuse(ReasonClaims, "a claim is given twice")
 		}
 		cl.seen |= bit
-		if c.peek() == 'n' { // null: as if it were not there
-			return c.literal("null")
+		if v[0] == 'n' { // null: as if it were not there
+			return nil
 		}
 		switch bit {
 		case sawSub:
-			cl.sub, err = c.claimText("sub", maxUser, printable)
+			cl.sub, err = claimText("sub", v, maxUser, unicode.IsPrint)
 		case sawName:
-			cl.name, err = c.claimText("name", maxName, noControls)
+			cl.name, err = claimText("name", v, maxName, notControl)
 		case sawAvatar:
-			cl.avatar, err = c.claimText("avatar", maxAvatar, noControls)
+			cl.avatar, err = claimText("avatar", v, maxAvatar, notControl)
 		case sawRoles:
-			cl.roles, err = c.roles()
+			cl.roles, err = parseRoles(v)
 		case sawChannels:
-			cl.grants, err = c.channels()
+			cl.grants, err = parseGrants(v)
 		case sawExp:
-			cl.exp, err = c.date("exp")
+			cl.exp, err = parseDate("exp", v)
 		case sawNbf:
-			cl.nbf, err = c.date("nbf")
-		case sawIat:
-			cl.iat, err = c.issued()
+			cl.nbf, err = parseDate("nbf", v)
+		case sawIat: // it says when and not whether (RFC 7519, section 4.1.6): what is no date is 0
+			cl.iat, _ = parseDate("iat", v)
 		case sawIss:
-			cl.issOK, err = c.is("iss", issuer)
+			cl.issOK, err = matches("iss", v, issuer)
 		case sawAud:
-			cl.audOK, err = c.audience(audience)
+			cl.audOK, err = parseAudience(v, audience)
 		}
 		return err
 	})
 	switch {
-	case errors.Is(err, errSyntax), err == nil && !c.end():
+	case isSyntax(err):
 		return cl, refuse(ReasonMalformed, "claims are not JSON")
 	case err != nil:
 		return cl, err
@@ -136,62 +133,42 @@ func parseClaims(text []byte, issuer, audience string) (cl claims, err error) {
 	return cl, nil
 }
 
-// claimText reads the string of a claim, of at most limit bytes that ok accepts.
-func (c *cursor) claimText(claim string, limit int, ok func([]byte) bool) (string, error) {
-	switch b := c.peek(); {
-	case b == '-' || b >= '0' && b <= '9':
+func isNumber(v []byte) bool { return v[0] == '-' || v[0] >= '0' && v[0] <= '9' }
+
+// claimText reads the string of a claim, of at most limit bytes in runes that ok accepts.
+func claimText(claim string, v []byte, limit int, ok func(rune) bool) (string, error) {
+	switch {
+	case isNumber(v):
 		return "", refuse(ReasonClaims, claim+` is a number: expected a string, such as "42"`)
-	case b != '"':
+	case v[0] != '"':
 		return "", refuse(ReasonClaims, claim+" is not a string")
 	}
-	text, err := c.text()
+	s, err := wire.Text(v)
 	if err != nil {
 		return "", err
 	}
-	if len(text) > limit {
+	if len(s) > limit {
 		return "", refuse(ReasonClaims, claim+" is longer than "+strconv.Itoa(limit)+" bytes")
 	}
-	if !ok(text) {
-		return "", refuse(ReasonClaims, claim+" holds characters that cannot be shown")
-	}
-	return string(text), nil
-}
-
-func printable(text []byte) bool {
-	for i := 0; i < len(text); {
-		r, n := utf8.DecodeRune(text[i:])
-		if !unicode.IsPrint(r) {
-			return false
+	for _, r := range s {
+		if !ok(r) {
+			return "", refuse(ReasonClaims, claim+" holds characters that cannot be shown")
 		}
-		i += n
 	}
-	return true
+	return strings.Clone(s), nil
 }
 
-// noControls lets through what names are made of in all scripts, joiners in emoji included.
-func noControls(text []byte) bool {
-	for i := 0; i < len(text); {
-		r, n := utf8.DecodeRune(text[i:])
-		if unicode.IsControl(r) {
-			return false
-		}
-		i += n
-	}
-	return true
-}
+// notControl lets through what names are made of in all scripts, joiners in emoji included.
+func notControl(r rune) bool { return !unicode.IsControl(r) }
 
-// date reads seconds since 1970, the fraction cut off.
-func (c *cursor) date(claim string) (int64, error) {
-	if b := c.peek(); b != '-' && (b < '0' || b > '9') {
+// parseDate reads seconds since 1970, the fraction cut off.
+func parseDate(claim string, v []byte) (int64, error) {
+	if !isNumber(v) {
 		return 0, refuse(ReasonClaims, claim+" is not a number")
 	}
-	text, err := c.number()
-	if err != nil {
-		return 0, err
-	}
-	seconds, err := strconv.ParseInt(string(text), 10, 64)
+	seconds, err := strconv.ParseInt(string(v), 10, 64)
 	if err != nil { // a fraction, an exponent, or far too large
-		f, err := strconv.ParseFloat(string(text), 64)
+		f, err := strconv.ParseFloat(string(v), 64)
 		if err != nil || f < 0 || f > maxDate {
 			return 0, refuse(ReasonClaims, claim+" is not a date up to the year 9999")
 		}
@@ -203,53 +180,41 @@ func (c *cursor) date(claim string) (int64, error) {
 	return seconds, nil
 }
 
-// issued reads iat, which says when and not whether (RFC 7519, section 4.1.6): what is no date is 0.
-func (c *cursor) issued() (int64, error) {
-	if b := c.peek(); b != '-' && (b < '0' || b > '9') {
-		return 0, c.skip(1)
-	}
-	seconds, err := c.date("iat")
-	if ReasonOf(err) != "" {
-		return 0, nil
-	}
-	return seconds, err
-}
-
-// is reads a string and compares it.
-func (c *cursor) is(claim, want string) (bool, error) {
-	if c.peek() != '"' {
+// matches reads a string and compares it.
+func matches(claim string, v []byte, want string) (bool, error) {
+	if v[0] != '"' {
 		return false, refuse(ReasonClaims, claim+" is not a string")
 	}
-	text, err := c.text()
-	return string(text) == want, err
+	s, err := wire.Text(v)
+	return s == want, err
 }
 
-// audience reads a string or a list of strings, one of which should be want.
-func (c *cursor) audience(want string) (bool, error) {
-	if c.peek() != '[' {
-		return c.is("aud", want)
+// parseAudience reads a string or a list of strings, one of which should be want.
+func parseAudience(v []byte, want string) (bool, error) {
+	if v[0] != '[' {
+		return matches("aud", v, want)
 	}
 	found, n := false, 0
-	err := c.array(func() error {
+	err := wire.Elements(v, func(v []byte) error {
 		if n++; n > maxAud {
 			return refuse(ReasonClaims, "aud has too many entries")
 		}
-		ok, err := c.is("aud", want)
+		ok, err := matches("aud", v, want)
 		found = found || ok
 		return err
 	})
 	return found, err
 }
 
-func (c *cursor) roles() (roles []string, err error) {
-	if c.peek() != '[' {
+func parseRoles(v []byte) (roles []string, err error) {
+	if v[0] != '[' {
 		return nil, refuse(ReasonClaims, "roles is not a list")
 	}
-	err = c.array(func() error {
+	err = wire.Elements(v, func(v []byte) error {
 		if len(roles) == maxRoles {
 			return refuse(ReasonClaims, "roles has more than "+strconv.Itoa(maxRoles)+" entries")
 		}
-		role, err := c.claimText("roles", maxRole, printable)
+		role, err := claimText("roles", v, maxRole, unicode.IsPrint)
 		if err == nil && role == "" {
 			return refuse(ReasonClaims, "roles has an empty entry")
 		}

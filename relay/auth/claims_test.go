@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/internal/wire"
 )
 
 // claimsText adds members to the least that a token needs.
@@ -117,7 +119,7 @@ func TestClaimsThatAreRefused(t *testing.T) {
 		{"plus", claimsText(`,"x":+1`), ReasonMalformed},
 		{"no digits", claimsText(`,"x":1.`), ReasonMalformed},
 		{"no exponent", claimsText(`,"x":1e`), ReasonMalformed},
-		{"NaN", exp(`NaN`), ReasonClaims},
+		{"NaN", exp(`NaN`), ReasonMalformed},
 
 		{"no sub", `{"exp":9999999999}`, ReasonClaims},
 		{"sub null", sub(`null`), ReasonClaims},
@@ -234,17 +236,23 @@ func TestNumericSubjectIsExplained(t *testing.T) {
 	}
 }
 
-// An escaped and a plain spelling of one text are one text, and nothing else is.
-func TestCursorText(t *testing.T) {
-	for _, quoted := range []string{`""`, `"a"`, `"a\"b"`, `"\\"`, `"\\\""`, `"\/\b\f\n\r\t"`, `"\u0041"`, `"\ud83d\ude00"`, `"é"`} {
-		c, err := newCursor([]byte(quoted))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := c.text()
-		var want string
-		if jsonErr := json.Unmarshal([]byte(quoted), &want); err != nil || jsonErr != nil || string(got) != want || !c.end() {
+// An escaped and a plain spelling of one text are one text, and half a surrogate pair is none.
+func TestEscapes(t *testing.T) {
+	for _, quoted := range []string{`""`, `"a"`, `"a\"b"`, `"\\"`, `"\\\""`, `"\\ud800"`, `"\/\b\f\n\r\t"`, `"\u0041"`, `"\ud83d\ude00"`, `"\uD83D\uDE00x"`, `"é"`, `"\u00e9"`, `"\ufffd"`} {
+		got, want := "", ""
+		err := members([]byte(`{"a":`+quoted+`}`), func(_ string, v []byte) (err error) {
+			got, err = wire.Text(v)
+			return err
+		})
+		if jsonErr := json.Unmarshal([]byte(quoted), &want); err != nil || jsonErr != nil || got != want {
 			t.Errorf("text of %s = %q, %v; want %q, %v", quoted, got, err, want, jsonErr)
+		}
+	}
+	for _, quoted := range []string{`"\ud800"`, `"a\udc00"`, `"\ud800\u0041"`, `"\ud800\\udc00"`, `"\ude00\ud83d"`, `["\ud8`, `"\u12`, `"\`} {
+		for _, text := range []string{`{"a":` + quoted + `}`, `{` + quoted + `:1}`} {
+			if err := members([]byte(text), func(string, []byte) error { return nil }); !isSyntax(err) {
+				t.Errorf("%s: %v", text, err)
+			}
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package auth
 
-import "errors"
+import (
+	"strings"
+
+	"weir/internal/wire"
+)
 
 // maxHeader and maxKeyID bound a token's header and the key id in it, in bytes.
 const (
@@ -11,56 +15,42 @@ const (
 // header is the first part of a token, believed only as far as finding the key goes.
 type header struct {
 	alg string // one of the constants in key.go
-	kid []byte // part of the text that was parsed; nil without one
+	kid string // aliases the text that was parsed; "" without one
 }
 
 // parseHeader reads what it must and refuses every header that tries to choose its own key or asks for
 // something we do not do. Others are ignored, as RFC 7515 wants.
-func parseHeader(text []byte) (h header, err error) {
-	if len(text) > maxHeader {
+func parseHeader(b []byte) (h header, err error) {
+	if len(b) > maxHeader {
 		return h, refuse(ReasonMalformed, "header is too long")
 	}
-	c, err := newCursor(text)
-	if err != nil {
-		return h, refuse(ReasonMalformed, "header is not JSON")
+	var seenAlg, seenKid, seenTyp bool
+	// once returns the string of a member, which must not come twice.
+	once := func(seen *bool, name string, v []byte, r Reason) (string, error) {
+		if *seen {
+			return "", refuse(ReasonMalformed, "header is ambiguous")
+		}
+		*seen = true
+		if v[0] != '"' {
+			return "", refuse(r, name+" is not a string")
+		}
+		return wire.Text(v)
 	}
-	var hasAlg, hasKid, hasTyp bool
-	err = c.object(func(name []byte) error {
-		switch string(name) {
+	err = members(b, func(name string, v []byte) error {
+		switch name {
 		case "alg":
-			if hasAlg {
-				return refuse(ReasonMalformed, "header is ambiguous")
-			}
-			hasAlg = true
-			if c.peek() != '"' {
-				return refuse(ReasonAlgorithm, "alg is not a string")
-			}
-			value, err := c.text()
+			value, err := once(&seenAlg, "alg", v, ReasonAlgorithm)
 			h.alg = algorithm(value)
 			return err
 		case "kid":
-			if hasKid {
-				return refuse(ReasonMalformed, "header is ambiguous")
-			}
-			hasKid = true
-			if c.peek() != '"' {
-				return refuse(ReasonKey, "kid is not a string")
-			}
-			value, err := c.text()
+			value, err := once(&seenKid, "kid", v, ReasonKey)
 			if err == nil && !validKeyID(value) {
 				return refuse(ReasonKey, "kid is not an identifier")
 			}
 			h.kid = value
 			return err
 		case "typ":
-			if hasTyp {
-				return refuse(ReasonMalformed, "header is ambiguous")
-			}
-			hasTyp = true
-			if c.peek() != '"' {
-				return refuse(ReasonMalformed, "typ is not a string")
-			}
-			value, err := c.text()
+			value, err := once(&seenTyp, "typ", v, ReasonMalformed)
 			if err == nil && !accessType(value) {
 				return refuse(ReasonMalformed, "typ is neither JWT nor at+jwt")
 			}
@@ -70,10 +60,10 @@ func parseHeader(text []byte) (h header, err error) {
 		case "crit", "b64", "zip", "enc":
 			return refuse(ReasonMalformed, "the header asks for an extension")
 		}
-		return c.skip(1)
+		return nil
 	})
 	switch {
-	case errors.Is(err, errSyntax), err == nil && !c.end():
+	case isSyntax(err):
 		return h, refuse(ReasonMalformed, "header is not JSON")
 	case err != nil:
 		return h, err
@@ -86,7 +76,7 @@ func parseHeader(text []byte) (h header, err error) {
 // validKeyID bounds what is looked up and what may ask for a fetch of the key set: printable ASCII
 // without quotes, backslashes and "..". An id is only ever looked up in memory; that none looks like a
 // way out of a directory is for whoever reads it in a log. A slash alone is part of base64.
-func validKeyID[T string | []byte](id T) bool {
+func validKeyID(id string) bool {
 	if len(id) == 0 || len(id) > maxKeyID {
 		return false
 	}
@@ -102,30 +92,10 @@ func validKeyID[T string | []byte](id T) bool {
 }
 
 // accessType keeps out signed tokens that mean something else (logout, proof of possession).
-func accessType(typ []byte) bool {
+func accessType(typ string) bool {
 	const prefix = "application/"
-	if len(typ) > len(prefix) && equalFold(typ[:len(prefix)], prefix) {
+	if len(typ) > len(prefix) && strings.EqualFold(typ[:len(prefix)], prefix) {
 		typ = typ[len(prefix):]
 	}
-	return equalFold(typ, "JWT") || equalFold(typ, "at+jwt")
-}
-
-// equalFold compares ASCII without regard to case.
-func equalFold(a []byte, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func lower(b byte) byte {
-	if 'A' <= b && b <= 'Z' {
-		return b + 'a' - 'A'
-	}
-	return b
+	return strings.EqualFold(typ, "JWT") || strings.EqualFold(typ, "at+jwt")
 }

@@ -97,12 +97,12 @@ func (s *keySet) close() {
 
 // lookup returns the keys with the id. A token without one cannot name a key that is new: for others, when there are
 // none and ask says so, it asks for a fetch, without waiting for it, and says whether one is on its way.
-func (s *keySet) lookup(id []byte, ask bool) (keys []*key, known, coming bool) {
+func (s *keySet) lookup(id string, ask bool) (keys []*key, known, coming bool) {
 	set := s.keys.Load()
 	if set != nil {
-		keys = (*set)[string(id)]
+		keys = (*set)[id]
 	}
-	if len(keys) == 0 && len(id) > 0 && ask {
+	if len(keys) == 0 && id != "" && ask {
 		coming = s.ask()
 	}
 	return keys, set != nil, coming

@@ -316,11 +316,11 @@ func TestReloadKeepsTheKeySet(t *testing.T) {
 		same := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Minute}, old, hang, nil)
 		moved := newKeySet(JWKS{URL: "https://b.example.com/", Refresh: time.Hour}, old, hang, nil)
 		weaker := newKeySet(JWKS{URL: "https://a.example.com/", Refresh: time.Hour, AllowInsecure: true}, old, hang, nil)
-		if keys, known, _ := same.lookup([]byte("k1"), true); len(keys) != 1 || !known || same.read().Keys != 1 {
+		if keys, known, _ := same.lookup("k1", true); len(keys) != 1 || !known || same.read().Keys != 1 {
 			t.Error("another interval loses the keys")
 		}
 		for _, s := range []*keySet{moved, weaker} {
-			if _, known, _ := s.lookup([]byte("k1"), false); known {
+			if _, known, _ := s.lookup("k1", false); known {
 				t.Error("keys of another source are believed")
 			}
 		}

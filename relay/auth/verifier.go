@@ -222,8 +222,8 @@ func decode(dst []byte, src string) ([]byte, bool) {
 // check finds the keys that the header names and says whether one of them made the signature. Ids are
 // only looked up in memory; an id that a configured key has is never looked for in the key set.
 func (r *rules) check(h header, signed string, sig []byte, ask bool) error {
-	keys := r.keys[string(h.kid)]
-	if r.set != nil && (len(keys) == 0 || h.kid == nil) {
+	keys := r.keys[h.kid]
+	if r.set != nil && (len(keys) == 0 || h.kid == "") {
 		more, fetched, coming := r.set.lookup(h.kid, ask)
 		switch {
 		case len(keys) == 0 && !fetched:
