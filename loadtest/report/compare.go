@@ -38,17 +38,9 @@ var comparisons = []compared{
 	{"reordered", Count, func(r *Result) float64 { return float64(r.Reordered) }},
 	{"corrupted", Count, func(r *Result) float64 { return float64(r.Corrupted) }},
 	{"late", Count, func(r *Result) float64 { return float64(r.Late) }},
-	{"target, cores", significant, func(r *Result) float64 {
-		if r.ServerCPU == nil {
-			return math.NaN()
-		}
-		return *r.ServerCPU
-	}},
+	{"target, cores", significant, (*Result).serverCPU},
 	{"target, CPU a million deliveries", func(v float64) string { return significant(v) + " s" }, func(r *Result) float64 {
-		if r.ServerCPU == nil || r.DeliveriesPerSecond == 0 {
-			return math.NaN()
-		}
-		return *r.ServerCPU / r.DeliveriesPerSecond * 1e6
+		return r.serverCPU() / knownIf(r.DeliveriesPerSecond > 0, r.DeliveriesPerSecond) * 1e6
 	}},
 	{"target, memory at most", Bytes, func(r *Result) float64 {
 		if r.ServerMemory == nil {

@@ -62,12 +62,7 @@ var metrics = []metric{
 	{"deliveriesPerSecond", count, func(r *Result) float64 { return r.DeliveriesPerSecond }},
 	{"publishesPerSecond", count, func(r *Result) float64 { return r.PublishesPerSecond }},
 	{"connectsPerSecond", count, func(r *Result) float64 { return r.ConnectsPerSecond }},
-	{"serverCpu", count, func(r *Result) float64 {
-		if r.ServerCPU == nil {
-			return math.NaN()
-		}
-		return *r.ServerCPU
-	}},
+	{"serverCpu", count, (*Result).serverCPU},
 	{"memoryPerConnection", octets, func(r *Result) float64 {
 		if r.ServerMemory == nil || r.ServerMemory.PerConnection == 0 {
 			return math.NaN()
@@ -80,6 +75,14 @@ var metrics = []metric{
 		}
 		return 0
 	}},
+}
+
+// serverCPU is in cores, NaN when it is not known.
+func (res *Result) serverCPU() float64 {
+	if res.ServerCPU == nil {
+		return math.NaN()
+	}
+	return *res.ServerCPU
 }
 
 // quantile is a latency that a share of all that was due stayed within. What never arrived took longer than any limit:

@@ -8,9 +8,14 @@ import (
 )
 
 // nchan is nginx with the nchan module: /sub?id= and /pub?id=, or the paths given with {channel}.
-type nchan struct{ at, to Endpoint }
+type nchan struct {
+	payloads
+	at, to Endpoint
+}
 
-func newNchan(_ Options, subscribe, publish Endpoint) Target { return &nchan{subscribe, publish} }
+func newNchan(_ Options, subscribe, publish Endpoint) Target {
+	return &nchan{at: subscribe, to: publish}
+}
 
 func (t *nchan) Traits() Traits { return Traits{Batch: 1, Settle: true} }
 
@@ -26,63 +31,59 @@ func nchanPath(e Endpoint, usual, channel string) string {
 	return e.at(usual) + url.QueryEscape(channel)
 }
 
-func (t *nchan) Greet(s *Subscriber, _ []byte, _ Sink) ([]byte, error) {
-	s.Subscribed = true
-	return nil, nil
-}
-
-func (t *nchan) Read(s *Subscriber, msg []byte, seen Sink) ([]byte, error) {
-	return nil, readLines(msg, seen)
-}
-
 func (t *nchan) Publish(dst []byte, msgs []Message) []byte {
 	path := nchanPath(t.to, "/pub?id=", msgs[0].Channel)
 	return appendRequest(dst, post(t.to, path), func(dst []byte) []byte { return append(dst, msgs[0].Data...) })
 }
 
-func (t *nchan) Refused(status int, _ []byte, n int) int { return refusedUnless2xx(status, n) }
+// payloads is what plain servers have in common: who connects is subscribed, a message is a payload and nothing else,
+// and a publish is refused by its status.
+type payloads struct{}
 
-func refusedUnless2xx(status, n int) int {
+func (payloads) Greet(s *Subscriber, _ []byte, _ Sink) ([]byte, error) {
+	s.Subscribed = true
+	return nil, nil
+}
+
+// Read hands on messages, one or more a line each.
+func (payloads) Read(_ *Subscriber, msg []byte, seen Sink) ([]byte, error) {
+	for len(msg) > 0 {
+		var line []byte
+		line, msg, _ = bytes.Cut(msg, []byte("\n"))
+		seen.Delivered(0, 0, nil, line, false)
+	}
+	return nil, nil
+}
+
+func (payloads) Refused(status int, _ []byte, n int) int {
 	if status >= 200 && status < 300 {
 		return 0
 	}
 	return n
 }
 
-// readLines hands on messages that are payloads and nothing else, one or more a line each.
-func readLines(msg []byte, seen Sink) error {
-	for len(msg) > 0 {
-		var line []byte
-		line, msg, _ = bytes.Cut(msg, []byte("\n"))
-		seen.Delivered(0, 0, nil, line, false)
-	}
-	return nil
-}
-
-// plainSocket is a plain broadcast server: what one WebSocket sends, every other receives. A batch is
-// sent as separate frames.
-type plainSocket struct{ at Endpoint }
-
-func newPlainSocket(_ Options, subscribe, _ Endpoint) Target { return &plainSocket{subscribe} }
-
-func (t *plainSocket) Traits() Traits { return Traits{Batch: 10_000, Socket: true, Settle: true} }
-
-func (t *plainSocket) Open(s *Subscriber) codec.Request {
-	r := t.at.get(filled(t.at.Path, s.Channels[0].Name))
+// open is a GET for a subscriber's channel, with more headers and its token.
+func (e Endpoint) open(s *Subscriber, headers ...[2]string) codec.Request {
+	r := e.get(filled(e.Path, s.Channels[0].Name))
+	r.Headers = headers
 	if s.Token != "" {
 		r = r.With("Authorization", "Bearer "+s.Token)
 	}
 	return r
 }
 
-func (t *plainSocket) Greet(s *Subscriber, msg []byte, seen Sink) ([]byte, error) {
-	s.Subscribed = true
-	return nil, nil
+// plainSocket is a plain broadcast server: what one WebSocket sends, every other receives. A batch is
+// sent as separate frames.
+type plainSocket struct {
+	payloads
+	at Endpoint
 }
 
-func (t *plainSocket) Read(_ *Subscriber, msg []byte, seen Sink) ([]byte, error) {
-	return nil, readLines(msg, seen)
-}
+func newPlainSocket(_ Options, subscribe, _ Endpoint) Target { return &plainSocket{at: subscribe} }
+
+func (t *plainSocket) Traits() Traits { return Traits{Batch: 10_000, Socket: true, Settle: true} }
+
+func (t *plainSocket) Open(s *Subscriber) codec.Request { return t.at.open(s) }
 
 func (t *plainSocket) Publish(dst []byte, msgs []Message) []byte {
 	for _, m := range msgs {
@@ -95,10 +96,13 @@ func (t *plainSocket) Refused(int, []byte, int) int { return 0 }
 
 // plainEvents is any server of event streams: GET on the address reads, POST on the other (or the
 // same) publishes the payload as the body.
-type plainEvents struct{ at, to Endpoint }
+type plainEvents struct {
+	payloads
+	at, to Endpoint
+}
 
 func newPlainEvents(_ Options, subscribe, publish Endpoint) Target {
-	return &plainEvents{subscribe, publish}
+	return &plainEvents{at: subscribe, to: publish}
 }
 
 func (t *plainEvents) Traits() Traits {
@@ -106,25 +110,10 @@ func (t *plainEvents) Traits() Traits {
 }
 
 func (t *plainEvents) Open(s *Subscriber) codec.Request {
-	r := t.at.get(filled(t.at.Path, s.Channels[0].Name)).With("Accept", "text/event-stream")
-	if s.Token != "" {
-		r = r.With("Authorization", "Bearer "+s.Token)
-	}
-	return r
-}
-
-func (t *plainEvents) Greet(s *Subscriber, _ []byte, _ Sink) ([]byte, error) {
-	s.Subscribed = true
-	return nil, nil
-}
-
-func (t *plainEvents) Read(_ *Subscriber, msg []byte, seen Sink) ([]byte, error) {
-	return nil, readLines(msg, seen)
+	return t.at.open(s, [2]string{"Accept", "text/event-stream"})
 }
 
 func (t *plainEvents) Publish(dst []byte, msgs []Message) []byte {
 	head := post(t.to, filled(t.to.Path, msgs[0].Channel), [2]string{"Content-Type", "application/json"})
 	return appendRequest(dst, head, func(dst []byte) []byte { return append(dst, msgs[0].Data...) })
 }
-
-func (t *plainEvents) Refused(status int, _ []byte, n int) int { return refusedUnless2xx(status, n) }
