@@ -212,7 +212,7 @@ func (e *engine) startLoops(sub, pub target.Endpoint, to netip.AddrPort) (err er
 	return nil
 }
 
-// connector says how to connect where there is no epoll; nil where there is.
+// connector connects where there is no epoll; it is nil where there is.
 func (e *engine) connector(at target.Endpoint) connector {
 	switch {
 	case e.cfg.Dial != nil:
@@ -295,7 +295,7 @@ func (e *engine) greeted(status, refused int, body []byte) {
 	}
 }
 
-// explain says what a failure of setup means and what to do about it.
+// explain adds to a failure of setup what it means and what to do about it.
 func (e *engine) explain(err error) error {
 	var status *codec.StatusError
 	open := e.tally.open.Load()
@@ -312,5 +312,5 @@ func (e *engine) explain(err error) error {
 	return setupError("%s, connection %d of %d: %s", e.cfg.Target.URL, open+1, e.plan.Subscribers, words(err))
 }
 
-// skimmed says whether counted connections are followed frame by frame.
+// skimmed reports whether counted connections are followed frame by frame.
 func (e *engine) skimmed() bool { return e.traits.Stream == target.WebSocket }

@@ -24,7 +24,7 @@ type fakeConfig struct {
 	// Fault decides what becomes of delivery n (from 1) to subscriber conn (from 0, in order of
 	// subscribing); nil: all is well. It is called under the server's mutex.
 	Fault func(conn, n int) fault
-	// Refuse says whether the server refuses publish n (from 1); nil: never.
+	// Refuse reports whether the server refuses publish n (from 1); nil: never.
 	Refuse func(n int) bool
 }
 

@@ -131,7 +131,7 @@ func (f *finder) recover(ctx context.Context) error {
 	return f.e.quiet(ctx)
 }
 
-// broken says why a result misses the goal; empty when it holds. That the tool itself was late or busy
+// broken returns why a result misses the goal; empty when it holds. That the tool itself was late or busy
 // is no reason, since that only adds to the latency; it is named when something else is.
 func (g Goal) broken(r *report.Result) string {
 	var why []string

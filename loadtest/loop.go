@@ -11,7 +11,7 @@ import (
 // readBuffer is how much is read, or thrown away, at once.
 const readBuffer = 256 << 10
 
-// clock tells time as nanoseconds since the test began, monotonic.
+// clock is the time in nanoseconds since the test began, monotonic.
 type clock struct{ start time.Time }
 
 func (c clock) now() int64 { return int64(time.Since(c.start)) }
@@ -47,7 +47,7 @@ type handler interface {
 	discarded(n int)
 	// drained is called when everything that was sent had to wait and has left now.
 	drained()
-	// ended is called once, whoever ended it, except after close.
+	// ended is called once, whichever side ended it, except after close.
 	ended(err error)
 }
 

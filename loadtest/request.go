@@ -67,7 +67,7 @@ func (c *publisher) abandon(list []request) {
 	}
 }
 
-// giveUp ends a trial: what is still under way is not answered. It says whether the target is gone: no publisher
+// giveUp ends a trial: what is still under way is not answered. It reports whether the target is gone: no publisher
 // can connect or has got an answer. On the loop.
 func (p *publishers) giveUp() (gone bool) {
 	silent := 0

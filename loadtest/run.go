@@ -55,7 +55,7 @@ func (e *engine) trial(ctx context.Context, plan *scenario.Plan, number int) *re
 	return r
 }
 
-// begin tells every loop of the trial.
+// begin starts the trial on every loop.
 func (e *engine) begin(t *trial) {
 	e.troubleOnce.Lock()
 	e.troubles, e.troubleN, e.connects = nil, 0, record.NewMeter(3)
@@ -217,7 +217,7 @@ func (e *engine) collect(t *trial) *record.Record {
 	return r
 }
 
-// header says what ran where.
+// header is what ran where.
 func (e *engine) header(t *trial, started time.Time) record.Header {
 	h := record.Header{
 		Started: started, Target: e.cfg.Target.Name, URL: e.cfg.Target.URL, Command: e.cfg.Command,

@@ -38,7 +38,7 @@ func (e *engine) until(ctx context.Context, patience time.Duration, done func() 
 	return true, nil
 }
 
-// publishes says whether the scenario publishes anything.
+// publishes reports whether the scenario publishes anything.
 func (e *engine) publishes() bool {
 	return e.plan.Measure != scenario.Connect && (e.plan.Closed || e.plan.Requests() > 0)
 }

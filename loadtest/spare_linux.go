@@ -62,7 +62,7 @@ const (
 	spareTicks = 50
 )
 
-// note says that the processors had nothing to spare since before; empty when they had.
+// note returns a warning if the processors had nothing to spare since before, and "" otherwise.
 func (s spare) note(before spare) string {
 	idle, all := s.idle-before.idle, s.all-before.all
 	if all < spareTicks || float64(idle) > spareLeast*float64(all) {

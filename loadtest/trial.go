@@ -52,7 +52,7 @@ const (
 	loadDone                 // everything was sent
 )
 
-// over says whether the load has ended at a time, ns since it began. What was due before the end is
+// over reports whether the load has ended at a time, ns since it began. What was due before the end is
 // still sent a little later, unless the target is the one that does not take it; a client that was not
 // given the processor gets more time.
 func (t *trial) over(now int64) bool {
@@ -122,7 +122,7 @@ func newTrial(e *engine, plan *scenario.Plan, number int) *trial {
 	return t
 }
 
-// measures says whether the latency of what happens on a loop is what the scenario measures.
+// measures reports whether the latency of what happens on a loop is what the scenario measures.
 func (t *trial) measures(l loop) bool { return t.meterLoop == l }
 
 // excuse notes a message that nobody may expect.

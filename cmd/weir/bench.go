@@ -57,7 +57,7 @@ type benchCommand struct {
 	P99     time.Duration `name:"p99" default:"100ms" placeholder:"TIME" help:"Latency that --find-max holds. Default: 100ms."`
 	Probe   time.Duration `default:"3s" placeholder:"TIME" help:"Length of one try of --find-max. Default: 3s."`
 
-	PID     []int    `name:"pid" placeholder:"PID" help:"Processes of the target, to sample their CPU and memory. Default: whoever listens on its port."`
+	PID     []int    `name:"pid" placeholder:"PID" help:"Processes of the target, to sample their CPU and memory. Default: the process that listens on its port."`
 	Metrics string   `placeholder:"URL" help:"The target's Prometheus metrics, for the same, such as http://127.0.0.1:9090/metrics."`
 	Out     string   `placeholder:"FILE" help:"Keep the raw results, for weir bench report and compare."`
 	JSON    bool     `name:"json" help:"Print the report as JSON."`
@@ -134,7 +134,7 @@ func (c *benchCommand) measure(ctx context.Context, cfg loadtest.Config) (*recor
 	return loadtest.Run(ctx, cfg)
 }
 
-// benchError tells what the user can mend from what went wrong.
+// benchError returns a usage error for what the user can mend, and err for what went wrong.
 func benchError(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return &invalidError{errors.New("bench: NOT VALID: interrupted before anything was measured")}
@@ -283,7 +283,7 @@ func (o outputs) write(w io.Writer, res *report.Result) error {
 	return res.Text(w)
 }
 
-// writable says before a run that its results could not be kept.
+// writable returns an error, before a run, if its results could not be kept.
 func writable(name string) error {
 	if name == "" {
 		return nil
@@ -367,7 +367,7 @@ func commandLine(args []string) string {
 	return strings.Join(shown, " ")
 }
 
-// terminal says whether w is a terminal that lines can be drawn over in.
+// terminal reports whether w is a terminal that lines can be drawn over in.
 func terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -128,7 +128,7 @@ func (f *faulty) start(t *testing.T) (address string) {
 	return f.front.URL
 }
 
-// busy says whether what is wrong with a run is that this machine was busy, and what was to fail.
+// busy reports whether what is wrong with a run is that this machine was busy, and what was to fail.
 func busy(err error) bool {
 	return err != nil && !slices.ContainsFunc(strings.Split(err.Error(), "\n"), func(line string) bool {
 		return !strings.HasPrefix(line, "bench: NOT VALID: the load generator ") && !strings.HasPrefix(line, "bench: failed by ")

@@ -55,7 +55,7 @@ func (c *configPrint) Run(p *program) error {
 	return loader.Print(p.stdout, cfg, origins)
 }
 
-// unused says of a variable that it sets nothing.
+// unused is the warning about a variable that sets nothing.
 const unused = "unknown variable, which sets nothing here"
 
 // warn names the variables that look like weir's and set nothing.

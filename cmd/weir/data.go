@@ -59,7 +59,7 @@ func (f *dataFlags) view(p *program) (*disk.View, error) {
 	return v, explain(err)
 }
 
-// explain says what to do about an error, where that is known.
+// explain adds to an error what to do about it, where that is known.
 func explain(err error) error {
 	switch {
 	case errors.Is(err, disk.ErrInUse):
@@ -72,7 +72,7 @@ func explain(err error) error {
 	return err
 }
 
-// progress tells how far long work is, at most once a second.
+// progress prints how far long work is, at most once a second.
 type progress struct {
 	w     io.Writer
 	verb  string
@@ -300,7 +300,7 @@ func (c *dataCompact) Run(p *program) error {
 type dataExport struct {
 	dataFlags `embed:""`
 	Prefix    string `placeholder:"PREFIX" help:"Only channels whose names begin with it, e.g. chat:."`
-	Out       string `short:"o" placeholder:"FILE" help:"Where to write; stdout by default. There must be no such file."`
+	Out       string `short:"o" placeholder:"FILE" help:"File to write, which must not exist. Default: stdout."`
 }
 
 // Help is the detailed help of the command.

@@ -32,7 +32,7 @@ type ingress struct {
 	}
 }
 
-// lets says whether the paths of an ingress let a request through.
+// lets reports whether the paths of an ingress let a request through.
 func (in *ingress) lets(path string) bool {
 	for _, rule := range in.Spec.Rules {
 		for _, p := range rule.HTTP.Paths {

@@ -87,7 +87,7 @@ func through(t *testing.T, s *daemon, proxy string) {
 	}
 }
 
-// startNginx starts nginx with the shipped configuration before a relay, and answers its address.
+// startNginx starts nginx with the shipped configuration before a relay, and returns its address.
 func startNginx(t *testing.T, relay string, replace ...string) string {
 	t.Helper()
 	front, dir := freeAddress(t), t.TempDir()

@@ -10,7 +10,7 @@ import (
 	"weir/internal/contain"
 )
 
-// maxLog bounds the lines that wait for whoever reads the log, in bytes.
+// maxLog bounds the lines that wait for the reader of the log, in bytes.
 const maxLog = 1 << 20
 
 // lastLog is how long the end of the process waits for them.

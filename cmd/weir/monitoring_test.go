@@ -23,7 +23,7 @@ import (
 
 const docs = "../../docs"
 
-// scrape starts a relay with all that can be counted switched on and answers what it exposes.
+// scrape starts a relay with all that can be counted switched on and returns what it exposes.
 func scrape(t *testing.T) []byte {
 	t.Helper()
 	cfg := config.Config{Dev: true, Data: t.TempDir(), Known: known()}.WithDefaults()

@@ -156,14 +156,14 @@ func (s *service) run(signals <-chan os.Signal) error {
 }
 
 // errPanic is why serving has ended if a panic did it, which only one at the start or the end of all can.
-var errPanic = errors.New("serve: an internal error, which the log tells of")
+var errPanic = errors.New("serve: internal error: the log has the details")
 
 // panicked logs a panic of the command itself; the relay has a hook of its own, which counts.
 func (s *service) panicked(where string, v any) {
 	s.log.Error("panic", slog.String("where", where), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
 }
 
-// announce says where the server listens.
+// announce prints where the server listens.
 func (s *service) announce() {
 	public, admin := s.server.Addrs()
 	s.log.Info("ready", slog.String("listen", public.String()), slog.String("admin", admin.String()),
@@ -205,7 +205,7 @@ func (s *service) reload() {
 	}
 }
 
-// isReloaded says whether a change of the key takes effect without a restart.
+// isReloaded reports whether a change of the key takes effect without a restart.
 func isReloaded(key string) bool {
 	for _, section := range []string{"auth.keys", "auth.jwks", "auth.issuer", "auth.audience", "auth.leeway", "api.keys", "log.level"} {
 		if strings.HasPrefix(key, section) {

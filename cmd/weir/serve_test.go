@@ -91,7 +91,7 @@ func (s *session) send(sig os.Signal) {
 	synctest.Wait()
 }
 
-// running says whether the program goes on.
+// running reports whether the program goes on.
 func (s *session) running() bool { return len(s.code) == 0 }
 
 func TestServeDrains(t *testing.T) {

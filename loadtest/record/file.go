@@ -80,7 +80,7 @@ func Read(src io.Reader) (*Record, error) {
 			return nil, fmt.Errorf("read record: line %d: the header belongs on the first line: %w", n+1, ErrFormat)
 		case l.Header != nil:
 			if r.Header = *l.Header; r.Header.Format != format || r.Header.Version != Version {
-				return nil, fmt.Errorf("read record: %q version %d, where version %d is understood: %w", r.Header.Format, r.Header.Version, Version, ErrFormat)
+				return nil, fmt.Errorf("read record: %q version %d, expected version %d: %w", r.Header.Format, r.Header.Version, Version, ErrFormat)
 			}
 		case l.Bucket != nil:
 			r.Buckets = append(r.Buckets, *l.Bucket)

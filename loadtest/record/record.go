@@ -18,7 +18,7 @@ type Record struct {
 	End      End
 }
 
-// Header says what was asked for and where it ran.
+// Header is what was asked for and where it ran.
 type Header struct {
 	Format   string            `json:"format"` // "weir-run"
 	Version  int               `json:"version"`

@@ -167,7 +167,7 @@ func (a *account) estimate(c record.Conn, g *group, perMessage float64) {
 	a.duplicated += max(got-expected, 0)
 }
 
-// sentence says how the numbers came about.
+// sentence describes how the numbers came about.
 func (a *account) sentence(r *record.Record) string {
 	c := a.conns
 	var s strings.Builder

@@ -162,7 +162,7 @@ func window(r *record.Record) (list []record.Bucket) {
 	return list
 }
 
-// known says whether the target's usage was read.
+// known reports whether the target's usage was read.
 func known(r *record.Record) bool { return r.End.PeakRSS > 0 }
 
 func (res *Result) usage(r *record.Record) {

@@ -86,7 +86,7 @@ func compareRows(runs []*Result) (rows []row) {
 // Compare writes runs side by side for a terminal, with ratios to the first.
 func Compare(w io.Writer, runs ...*Result) error {
 	if len(runs) == 0 {
-		return fmt.Errorf("comparison of no runs")
+		return fmt.Errorf("comparison: expected one run or more")
 	}
 	var b strings.Builder
 	for i, r := range runs {

@@ -60,7 +60,7 @@ type probeView struct{ Rate, Deliveries, P99, Outcome string }
 // inline, nothing is fetched, nothing is run.
 func HTML(w io.Writer, runs ...*Result) error {
 	if len(runs) == 0 {
-		return fmt.Errorf("report of no runs")
+		return fmt.Errorf("report: expected one run or more")
 	}
 	v := view{Title: runs[0].title(), Rows: compareRows(runs)}
 	for i, r := range runs {

@@ -106,7 +106,7 @@ type Lag struct {
 	Wake float64 `json:"wakeP99"` // the system woke the tool up later than asked
 }
 
-// Connections says how the subscribers were watched.
+// Connections is how the subscribers were watched.
 type Connections struct {
 	Checked       int    `json:"checked"`       // every message parsed
 	Counted       int    `json:"counted"`       // frames and bytes counted in the kernel

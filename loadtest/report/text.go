@@ -104,7 +104,7 @@ func (res *Result) searchText(b *strings.Builder) {
 	}
 }
 
-// latencyOf says from when to when latency was measured.
+// latencyOf returns from when to when latency was measured.
 func (res *Result) latencyOf() string {
 	from := "due"
 	if res.Loop == "closed" {
@@ -126,7 +126,7 @@ func after(loop string) string {
 	return ""
 }
 
-// note says what is special about a stage.
+// note returns what is special about a stage.
 func (s Stage) note() string {
 	switch {
 	case s.Herd:

@@ -159,7 +159,7 @@ func (m metric) parse(s string) (float64, error) {
 	return v * scale, err
 }
 
-// Failed says whether the result fails by the threshold, and the number in words. A number that is not
+// Failed reports whether the result fails by the threshold, and the number in words. A number that is not
 // known fails.
 func (t Threshold) Failed(r *Result) (failed bool, words string) {
 	v := t.metric.of(r)

@@ -137,5 +137,5 @@ func (res *Result) judgeTool() {
 	}
 }
 
-// tooMany says whether more than shareMost of all are missing.
+// tooMany reports whether more than shareMost of all are missing.
 func tooMany(missing, all uint64) bool { return float64(missing) > shareMost*float64(all) }

@@ -14,7 +14,7 @@ import (
 	"weir/internal/units"
 )
 
-// ErrInvalid means that a scenario does not exist or makes no sense; the message says where and what
+// ErrInvalid means that a scenario does not exist or is not valid; the message says where and what
 // was expected.
 var ErrInvalid = errors.New("invalid scenario")
 
@@ -31,7 +31,7 @@ func ReadFile(name string) (Scenario, error) {
 func Parse(name string, b []byte) (s Scenario, err error) {
 	defer func() { // the library panics over some values that are no YAML of ours
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%s: the file makes no sense (%v): %w", name, r, ErrInvalid)
+			err = fmt.Errorf("%s: the file cannot be read as YAML (%v): %w", name, r, ErrInvalid)
 		}
 	}()
 	if err := yaml.UnmarshalWithOptions(b, &s, yaml.Strict()); err != nil {
@@ -153,7 +153,7 @@ func (s Scenario) Validate() error {
 	return nil
 }
 
-// Publishes says whether the scenario asks for anything to be published (or, when measuring connect, connected).
+// Publishes reports whether the scenario asks for anything to be published (or, when measuring connect, connected).
 func (s Scenario) Publishes() bool {
 	return s.Closed || s.Rate > 0 || slices.ContainsFunc(s.Stages, func(st Stage) bool { return st.Rate > 0 })
 }

@@ -118,7 +118,7 @@ func (p *Plan) At(t int64) int {
 // ChannelOf is the channel, from 0, of message k.
 func (p *Plan) ChannelOf(k int64) int { return int(k % int64(p.Channels)) }
 
-// TypingAt says whether message k is a typing sign: the share is spread evenly and differently over
+// TypingAt reports whether message k is a typing sign: the share is spread evenly and differently over
 // the channels.
 func (p *Plan) TypingAt(k int64) bool {
 	if p.Typing == 0 {
@@ -181,7 +181,7 @@ func (p *Plan) CheckedCount() int {
 	return min(max(n, checkedMin), p.Subscribers)
 }
 
-// CheckedAt says whether subscriber i is one of about n checked ones. Every channel has its share of
+// CheckedAt reports whether subscriber i is one of about n checked ones. Every channel has its share of
 // them, and they are spread over the order of connecting, because a relay tends to serve connections
 // in that order.
 func (p *Plan) CheckedAt(i, n int) bool {
@@ -204,7 +204,7 @@ func picks(i, k, n int) bool { return (i+1)*k/n != i*k/n }
 // Length is how long the load lasts, the warm-up included.
 func (p *Plan) Length() time.Duration { return time.Duration(p.End) }
 
-// StepName says in words what happens at time t.
+// StepName describes what happens at time t.
 func (p *Plan) StepName(t int64) string {
 	i := p.At(t)
 	switch s := p.Steps[i]; {

@@ -30,7 +30,7 @@ type Target interface {
 	// Publish appends one request (or WebSocket frame) that publishes the messages. There are never
 	// more than Traits().Batch.
 	Publish(dst []byte, msgs []Message) []byte
-	// Refused says how many of the n messages of a request were not accepted.
+	// Refused returns how many of the n messages of a request were not accepted.
 	Refused(status int, body []byte, n int) int
 	Traits() Traits
 }
@@ -178,7 +178,7 @@ func parse(address string) (Endpoint, error) {
 	return e, nil
 }
 
-// Loopback says whether the endpoint is on this machine by its address: names other than localhost
+// Loopback reports whether the endpoint is on this machine by its address: names other than localhost
 // are not looked up, they might be anybody's.
 func (e Endpoint) Loopback() bool {
 	host, _, err := net.SplitHostPort(e.Addr)

@@ -15,7 +15,7 @@ const Analytics = "analytics"
 
 // weirAnalytics sends each message as an event of its channel's and source's own metric, and watches
 // /analytics/live, where only how many there were comes back. Events of one source are numbered without gaps, so a
-// count says which ones they are: the adapter tells the checker of as many as were counted.
+// count says which ones they are: the adapter hands as many to the checker as were counted.
 type weirAnalytics struct {
 	at   Endpoint
 	head []byte // of a request with events

@@ -16,7 +16,7 @@ const Chat = "chat"
 
 // Preparer is a Target whose channels have to be made before a test.
 type Preparer interface {
-	// Prepare makes a channel for each of the groups of users and answers their names. The owner publishes.
+	// Prepare makes a channel for each of the groups of users and returns their names. The owner publishes.
 	Prepare(ctx context.Context, owner, token string, members [][]string) (channels []string, err error)
 }
 
@@ -63,7 +63,7 @@ func (w *weirChat) Prepare(ctx context.Context, _, token string, members [][]str
 	return names, nil
 }
 
-// room makes a room and answers its id.
+// room makes a room and returns its id.
 func (w *weirChat) room(ctx context.Context, client *http.Client, token string, i int, users []string) (string, error) {
 	body, err := json.Marshal(map[string]any{"name": "bench " + strconv.Itoa(i), "isPrivate": true, "members": users})
 	if err != nil {

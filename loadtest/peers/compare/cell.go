@@ -32,10 +32,10 @@ const (
 	memory     figure = "KiB a connection"
 )
 
-// lower says whether less is better.
+// lower reports whether less is better.
 func (f figure) lower() bool { return f == latency || f == memory }
 
-// closed says whether the cell is a closed loop: the most that is got through, whatever its latency.
+// closed reports whether the cell is a closed loop: the most that is got through, whatever its latency.
 func (c cell) closed() bool { return c.measure == publishes || c.measure == connects }
 
 // p99 is what the ceilings hold.

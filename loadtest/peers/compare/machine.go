@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// machine says what this was measured on, a name and a value each.
+// machine is what this was measured on, a name and a value each.
 func machine(p places) [][2]string {
 	rows := [][2]string{
 		{"processor", fmt.Sprintf("%s, %d cores", firstMatch("/proc/cpuinfo", `(?m)^model name\s*: (.*)$`), runtime.NumCPU())},

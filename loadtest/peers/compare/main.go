@@ -162,7 +162,7 @@ func (p page) save(name string) error {
 	return errors.Join(p.write(f), f.Close())
 }
 
-// line is an outcome for whoever waits.
+// line is an outcome for the terminal.
 func (o outcome) line(since time.Duration) string {
 	at := fmt.Sprintf("%4.0fs  %-10s %-21s", since.Seconds(), o.cell.name, o.server.name)
 	if o.skipped != "" {

@@ -43,7 +43,7 @@ func (p page) write(w io.Writer) error {
 	return err
 }
 
-// figure says what a figure is.
+// figure describes a figure.
 func (t timing) figure() string {
 	if t.runs == 1 {
 		return fmt.Sprintf("Each figure is one run of %v", t.run)
@@ -175,7 +175,7 @@ func count(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// writeCommands says how to get each figure.
+// writeCommands writes the command of each figure.
 func (p page) writeCommands(b *strings.Builder) {
 	fmt.Fprintf(b, "## Commands\n\n`make compare` does all of this. By hand, from the root of the sources:\n\n```sh\n# servers\n")
 	shown := places{root: ".", bin: "bin", dir: "/tmp"}

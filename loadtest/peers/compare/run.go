@@ -70,12 +70,12 @@ func (r result) of(f figure) float64 {
 	return r.ServerMemory.PerConnection / 1024
 }
 
-// broken says why a run does not count: it was not valid, or something did not arrive.
+// broken returns why a run does not count: it was not valid, or something did not arrive.
 func (r result) broken() string {
 	return strings.Trim(strings.Join(r.InvalidBecause, "; ")+"; "+r.missed(), "; ")
 }
 
-// full says that weir bench had no processor left.
+// full reports whether weir bench had no processor left.
 func (r result) full() string {
 	for _, why := range r.InvalidBecause {
 		if strings.Contains(why, "cores") {
@@ -85,7 +85,7 @@ func (r result) full() string {
 	return ""
 }
 
-// floor says that the figure is the least that the server does: weir bench was the limit of a closed loop.
+// floor reports whether the figure is the least that the server does: weir bench was the limit of a closed loop.
 func (o outcome) floor() bool {
 	n := 0
 	for _, r := range o.runs {
@@ -104,7 +104,7 @@ func (o outcome) shown() string {
 	return number(o.figure())
 }
 
-// missed says what did not arrive as it should.
+// missed returns what did not arrive as it should.
 func (r result) missed() string {
 	var why []string
 	for _, c := range []struct {

@@ -53,7 +53,7 @@ func servers() []server {
 	}
 }
 
-// missing says why a server cannot run here; empty when it can.
+// missing returns why a server cannot run here; empty when it can.
 func (s server) missing(p places) string {
 	switch {
 	case s.name == "nchan":

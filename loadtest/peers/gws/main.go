@@ -101,7 +101,7 @@ func (h *hub) OnMessage(socket *gws.Conn, message *gws.Message) {
 	}
 }
 
-// OnPing answers.
+// OnPing sends the pong.
 func (h *hub) OnPing(socket *gws.Conn, payload []byte) { _ = socket.WritePong(payload) }
 
 // OnClose forgets the socket.
