@@ -11,13 +11,14 @@ export BENCHSTAT := v0.0.0-20260908200009-22c9c6c9d4da
 REVISION := $(shell git describe --match= --always --abbrev=12 --dirty 2>/dev/null)
 SYSTEMS  := linux/arm64 darwin/arm64 windows/amd64
 FUZZTIME ?= 10s
+JOBS     ?= 4
 E2E      := cmd/weir/testdata/e2e
 CLIENT   := relay/web/client
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: help build run setup test suites unit race systems fmt lint vuln cover client e2e faults simulate fuzz bench bench-diff compare idle clean
+.PHONY: help build run setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults simulate fuzz bench bench-diff compare idle clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,14 +42,16 @@ setup: ## Install what the tests need beside Go: Node.js and npm packages, a C c
 	  [ -z "$$missing" ] || { \
 	  command -v apt-get >/dev/null || { echo "make test needs$$missing: install them first" >&2; exit 1; }; \
 	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }
-	@cd $(E2E) && npm ci --silent --no-audit --no-fund
-	@cd $(CLIENT) && npm ci --silent --no-audit --no-fund
+	@$(MAKE) -s --no-print-directory -j2 $(E2E)/node_modules/.package-lock.json $(CLIENT)/node_modules/.package-lock.json
 	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
 	@$(GO) mod download
 
-test: setup lint race systems client e2e ## Set up and run every test; the faults in their short form
-	$(GO) test ./relay/relaytest/simulate -count=1 -run "^TestSimulate$$" -seeds 60
-	@$(MAKE) --no-print-directory faults SHORT=1
+%/node_modules/.package-lock.json: %/package-lock.json
+	@cd $* && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json
+
+# Much of it waits, for processes, timeouts and the disk: side by side it takes about as long as the longest.
+test: setup ## Set up and run every test, JOBS (4) targets at a time; the long ones in their short form
+	@$(MAKE) --no-print-directory -j$(JOBS) --output-sync=target SHORT=1 race e2e faults seeds lint systems client peers
 
 suites: ## Run the long forms of the tests: every fault, a simulated day, each decoder fuzzed for a minute, rare cases of the models (two hours, root)
 	$(MAKE) faults
@@ -59,7 +62,9 @@ suites: ## Run the long forms of the tests: every fault, a simulated day, each d
 	$(MAKE) fuzz FUZZTIME=1m
 
 race: ## Unit tests with the race detector
-	$(GO) test -race -shuffle=on -timeout 10m ./...
+	$(GO) test -race -shuffle=on -timeout 20m ./...
+
+peers: ## Test the driver of make compare, a module of its own
 	cd loadtest/peers/compare && $(GO) vet . && $(GO) test .
 
 unit: ## Unit tests without the race detector: quick
@@ -99,6 +104,9 @@ e2e: build ## The real binary, driven by clients of others
 
 faults: build ## Break the real binary in every way, full size (30 min, root; SHORT=1: two minutes)
 	FAULTS_BINARY=$(CURDIR)/$(BIN)/weir FAULTS_SHORT=$(SHORT) $(GO) test -tags faults -count=1 -v -timeout 90m $(if $(RUN),-run $(RUN)) ./internal/faults
+
+seeds: ## Simulate five minutes of the relay with faults, for 60 seeds
+	$(GO) test ./relay/relaytest/simulate -count=1 -run "^TestSimulate$$" -seeds 60
 
 simulate: ## Simulate a day of the relay with faults; SEED=n replays one, SPAN=5m is shorter
 	$(GO) test ./relay/relaytest/simulate -count=1 -v -timeout 60m -run "^TestSimulate$$" -seed $(or $(SEED),1) -span $(or $(SPAN),24h)

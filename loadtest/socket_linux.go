@@ -89,7 +89,7 @@ func (s *epollSocket) read() {
 			n, err = rawsock.Receive(s.fd, s.l.buf[:size])
 		}
 		switch {
-		case err == unix.EAGAIN:
+		case err == unix.EAGAIN: //nolint:errorlint // an errno as it is, at every message
 			return
 		case err != nil:
 			s.fail(err)

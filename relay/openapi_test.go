@@ -69,81 +69,81 @@ func (d apiDoc) at(keys ...string) apiDoc {
 }
 
 // check says in what a value does not follow a schema.
-func (schema apiDoc) check(v any, where string) error {
+func (d apiDoc) check(v any, where string) error {
 	wrong := func(what string) error { return fmt.Errorf("%s: %v is not %s", where, v, what) }
-	for _, all := range list(schema["allOf"]) {
+	for _, all := range list(d["allOf"]) {
 		if err := all.check(v, where); err != nil {
 			return err
 		}
 	}
-	if anyOf := list(schema["anyOf"]); anyOf != nil && !slices.ContainsFunc(anyOf, func(s apiDoc) bool { return s.check(v, where) == nil }) {
+	if anyOf := list(d["anyOf"]); anyOf != nil && !slices.ContainsFunc(anyOf, func(s apiDoc) bool { return s.check(v, where) == nil }) {
 		return wrong("any of those")
 	}
-	if want, ok := schema["const"]; ok && v != want {
+	if want, ok := d["const"]; ok && v != want {
 		return wrong(fmt.Sprint(want))
 	}
-	if enum, ok := schema["enum"].([]any); ok && !slices.Contains(enum, v) {
+	if enum, ok := d["enum"].([]any); ok && !slices.Contains(enum, v) {
 		return wrong(fmt.Sprint("one of ", enum))
 	}
 	kinds := map[string]bool{"": true}
 	switch x := v.(type) {
 	case map[string]any:
 		kinds["object"] = true
-		return schema.checkObject(x, where, kinds)
+		return d.checkObject(x, where, kinds)
 	case []any:
 		kinds["array"] = true
 		for i, one := range x {
-			if err := schema.at("items").check(one, fmt.Sprintf("%s[%d]", where, i)); err != nil {
+			if err := d.at("items").check(one, fmt.Sprintf("%s[%d]", where, i)); err != nil {
 				return err
 			}
 		}
 	case string:
 		kinds["string"] = true
 		n := float64(utf8.RuneCountInString(x))
-		if most, ok := schema["maxLength"].(float64); ok && n > most {
+		if most, ok := d["maxLength"].(float64); ok && n > most {
 			return wrong("short enough")
 		}
-		if least, ok := schema["minLength"].(float64); ok && n < least {
+		if least, ok := d["minLength"].(float64); ok && n < least {
 			return wrong("long enough")
 		}
-		if p, ok := schema["pattern"].(string); ok && !regexp.MustCompile(p).MatchString(x) {
+		if p, ok := d["pattern"].(string); ok && !regexp.MustCompile(p).MatchString(x) {
 			return wrong("like " + p)
 		}
 	case float64:
 		kinds["number"], kinds["integer"] = true, x == float64(int64(x))
-		if least, ok := schema["minimum"].(float64); ok && x < least {
+		if least, ok := d["minimum"].(float64); ok && x < least {
 			return wrong("large enough")
 		}
-		if most, ok := schema["maximum"].(float64); ok && x > most {
+		if most, ok := d["maximum"].(float64); ok && x > most {
 			return wrong("small enough")
 		}
 	case bool:
 		kinds["boolean"] = true
 	}
-	if kind, _ := schema["type"].(string); !kinds[kind] {
+	if kind, _ := d["type"].(string); !kinds[kind] {
 		return wrong(kind)
 	}
 	return nil
 }
 
-func (schema apiDoc) checkObject(x map[string]any, where string, kinds map[string]bool) error {
-	if kind, _ := schema["type"].(string); !kinds[kind] {
+func (d apiDoc) checkObject(x map[string]any, where string, kinds map[string]bool) error {
+	if kind, _ := d["type"].(string); !kinds[kind] {
 		return fmt.Errorf("%s: an object is not %s", where, kind)
 	}
-	required, _ := schema["required"].([]any)
+	required, _ := d["required"].([]any)
 	for _, name := range required {
 		if _, ok := x[name.(string)]; !ok {
 			return fmt.Errorf("%s: %v is missing", where, name)
 		}
 	}
-	properties, _ := schema["properties"].(map[string]any)
+	properties, _ := d["properties"].(map[string]any)
 	for name, one := range x {
 		s, known := properties[name].(map[string]any)
 		if !known {
-			s, known = schema["additionalProperties"].(map[string]any)
+			s, known = d["additionalProperties"].(map[string]any)
 		}
 		if !known {
-			if properties != nil && schema["allOf"] == nil && where[0] == '<' { // what the relay says is all described
+			if properties != nil && d["allOf"] == nil && where[0] == '<' { // what the relay says is all described
 				return fmt.Errorf("%s: %s is not described", where, name)
 			}
 			continue

@@ -76,7 +76,7 @@ func (p *policies) list() []*namespace {
 	return out
 }
 
-// Snapshot reads them. It takes microseconds.
+// Figures reads the counters. It takes microseconds.
 func (c *Core) Figures() stats.Snapshot {
 	r := c.relay
 	m, p, b := r.metrics, r.pool.Stats(), r.broker.Stats()

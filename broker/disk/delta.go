@@ -60,58 +60,58 @@ func (d deltas) add(records []byte, policy func(string) broker.Policy) error {
 	return nil
 }
 
-func (c *delta) add(r *record) {
+func (d *delta) add(r *record) {
 	switch r.kind {
 	case kindForget:
-		*c = delta{policy: c.policy, reset: true, gone: true}
+		*d = delta{policy: d.policy, reset: true, gone: true}
 	case kindSever:
-		c.gone, c.epoch, c.seq = false, string(r.fresh), r.seq
-		c.forks, c.alone = nil, true
+		d.gone, d.epoch, d.seq = false, string(r.fresh), r.seq
+		d.forks, d.alone = nil, true
 	case kindFork:
-		c.gone, c.epoch, c.seq = false, string(r.fresh), r.seq
-		c.forks = append(c.forks, broker.Fork{Epoch: string(r.epoch), Seq: r.seq})
+		d.gone, d.epoch, d.seq = false, string(r.fresh), r.seq
+		d.forks = append(d.forks, broker.Fork{Epoch: string(r.epoch), Seq: r.seq})
 	case kindChange:
-		if c.epoch != string(r.epoch) {
-			c.epoch = string(r.epoch)
+		if d.epoch != string(r.epoch) {
+			d.epoch = string(r.epoch)
 		}
-		c.gone, c.seq = false, r.seq
-		c.record(r)
+		d.gone, d.seq = false, r.seq
+		d.record(r)
 	case kindNote:
-		c.gone, c.epoch, c.seq = false, string(r.epoch), r.seq
-		c.note(r.seq, r.at, r.idem)
+		d.gone, d.epoch, d.seq = false, string(r.epoch), r.seq
+		d.note(r.seq, r.at, r.idem)
 	}
 }
 
 // note keeps an idempotency key.
-func (c *delta) note(seq uint64, at int64, key []byte) {
-	if len(key) == 0 || c.policy.Idempotency == 0 {
+func (d *delta) note(seq uint64, at int64, key []byte) {
+	if len(key) == 0 || d.policy.Idempotency == 0 {
 		return
 	}
-	if most := c.policy.IdempotencyKeys; most > 0 && len(c.keys) >= 2*most {
-		c.keys = append(c.keys[:0], c.keys[len(c.keys)-most+1:]...)
+	if most := d.policy.IdempotencyKeys; most > 0 && len(d.keys) >= 2*most {
+		d.keys = append(d.keys[:0], d.keys[len(d.keys)-most+1:]...)
 	}
-	c.keys = append(c.keys, keyDelta{seq, at, key})
+	d.keys = append(d.keys, keyDelta{seq, at, key})
 }
 
-func (c *delta) record(r *record) {
-	if most := c.policy.History; most > 0 {
-		if len(c.log) >= 2*most {
-			c.log = append(c.log[:0], c.log[len(c.log)-most+1:]...)
+func (d *delta) record(r *record) {
+	if most := d.policy.History; most > 0 {
+		if len(d.log) >= 2*most {
+			d.log = append(d.log[:0], d.log[len(d.log)-most+1:]...)
 		}
-		c.log = append(c.log, r.change)
+		d.log = append(d.log, r.change)
 	}
-	c.note(r.seq, r.change.at, r.idem)
+	d.note(r.seq, r.change.at, r.idem)
 	if r.change.op == broker.Send {
 		return
 	}
-	if c.items == nil {
-		c.items = make(map[string]*itemDelta)
+	if d.items == nil {
+		d.items = make(map[string]*itemDelta)
 	}
 	id := string(r.change.group) + "\x00" + string(r.change.key)
-	i := c.items[id]
+	i := d.items[id]
 	if i == nil {
 		i = new(itemDelta)
-		c.items[id] = i
+		d.items[id] = i
 	}
 	if r.change.op == broker.Delete {
 		*i = itemDelta{deleted: true}

@@ -24,5 +24,5 @@ func DescriptorLimit() (int, bool) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
 		return 0, false
 	}
-	return int(min(uint64(r.Cur), math.MaxInt32)), true // FreeBSD counts in int64
+	return int(min(uint64(r.Cur), math.MaxInt32)), true //nolint:unconvert // FreeBSD counts in int64
 }

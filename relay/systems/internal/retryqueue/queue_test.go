@@ -214,7 +214,7 @@ func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, options{Limit: 2, Gate: func(time.Time) (bool, time.Time) { return false, time.Time{} }}, all)
 		defer r.stop()
-		if !r.Reserve() || !r.Reserve() || r.Reserve() {
+		if one, two, three := r.Reserve(), r.Reserve(), r.Reserve(); !one || !two || three {
 			t.Fatal("a place of two was refused, or a third one given")
 		}
 		r.Fill("a", "a1")
