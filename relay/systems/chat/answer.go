@@ -112,5 +112,9 @@ func read(ctx *fasthttp.RequestCtx, v any) error {
 	if field == p.Message {
 		field = ""
 	}
-	return &refusal{400, p.Message, p.Code, field}
+	text := p.Message
+	if p.Detail != "" {
+		text += ": " + p.Detail
+	}
+	return &refusal{400, text, p.Code, field}
 }

@@ -108,4 +108,7 @@ func TestMessageValidation(t *testing.T) {
 			t.Errorf("%v: %d %v", tt.body, status, out)
 		}
 	}
+	if m := g.want(400, "u1", "POST", path, `{"content":tru}`); m["code"] != "invalid_json" || !strings.HasSuffix(m["error"].(string), "at byte 11") {
+		t.Error("where it is no JSON is not said:", m)
+	}
 }
