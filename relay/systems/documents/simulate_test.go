@@ -265,7 +265,7 @@ func (w *world) randomOp(n int) text.Op {
 			op = append(op, c)
 		}
 	}
-	return text.Normalise(op)
+	return text.Compose(nil, op)
 }
 
 // deliver lets the next message of an editor reach the document; some come twice.

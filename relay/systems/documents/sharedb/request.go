@@ -42,7 +42,6 @@ type Request struct {
 	Op         []byte // as it stands; nil: none
 	Create     bool
 	Type, Data []byte // of Create, as they stand
-	Del        bool
 	Bulk       []Known
 	Names      []byte // Bulk as it stands
 	Versions   bool   // Bulk came with versions
@@ -78,44 +77,33 @@ var (
 )
 
 func (r *Request) member(key string, v []byte) (err error) {
-	null := string(v) == "null"
-	switch key {
-	case "a":
+	null := string(v) == "null" // as if it were not there
+	switch {
+	case key == "a":
 		r.Action, err = stringOf(v)
-	case "id":
-		if !null {
-			r.ID = v
-		}
-	case "c":
-		if !null {
-			r.Collection, err = stringOf(v)
-		}
-	case "d":
-		if !null {
-			r.Document, err = stringOf(v)
-		}
-	case "src":
-		if !null {
-			r.Src, err = stringOf(v)
-		}
-	case "v":
+	case key == "v":
 		r.Version, err = versionOf(v)
-	case "seq":
-		if !null {
-			if _, err = strconv.ParseUint(string(v), 10, 53); err != nil {
-				return errNumber
-			}
-			r.Seq = v
-		}
-	case "op":
+	case key == "op":
 		r.Op = v
-	case "create":
+	case key == "create":
 		err = r.create(v)
-	case "del":
-		r.Del = string(v) == "true"
-	case "b":
+	case key == "b":
 		r.Names = v
 		err = r.bulk(v)
+	case null:
+	case key == "id":
+		r.ID = v
+	case key == "c":
+		r.Collection, err = stringOf(v)
+	case key == "d":
+		r.Document, err = stringOf(v)
+	case key == "src":
+		r.Src, err = stringOf(v)
+	case key == "seq":
+		if _, err = strconv.ParseUint(string(v), 10, 53); err != nil {
+			return errNumber
+		}
+		r.Seq = v
 	}
 	return err
 }

@@ -31,7 +31,7 @@ func randomOp(n int, number func(most int) int) text.Op {
 			op = append(op, c)
 		}
 	}
-	return text.Normalise(op)
+	return text.Compose(nil, op)
 }
 
 func apply(t interface{ Fatalf(string, ...any) }, s string, ops ...text.Op) string {

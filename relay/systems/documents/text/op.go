@@ -20,7 +20,7 @@ type Component struct {
 }
 
 // Op is an operation: components in the order of the text, none of them empty, no two neighbours that could be
-// one, no skip at the end. Builder makes one from parts; nil changes nothing.
+// one, no skip at the end. nil changes nothing.
 type Op []Component
 
 // Skipping is a component that passes over n code points.
@@ -84,17 +84,6 @@ func (op Op) trim() Op {
 		return op[:n-1]
 	}
 	return op
-}
-
-// Normalise is the operation with the same effect in normal form. Components with N 0 or less vanish.
-func Normalise(op Op) Op {
-	out := make(Op, 0, len(op))
-	for _, c := range op {
-		if c.N > 0 {
-			out = out.add(c)
-		}
-	}
-	return out.trim()
 }
 
 // Plain is the operation without what its deletes have removed.

@@ -9,14 +9,6 @@ const (
 	Right
 )
 
-// String returns "left" or "right".
-func (s Side) String() string {
-	if s == Left {
-		return "left"
-	}
-	return "right"
-}
-
 // Transform is op as it is to be applied after other, when both were made at the same text.
 func Transform(op, other Op, side Side) Op {
 	return AppendTransform(make(Op, 0, len(op)+2), op, other, side)

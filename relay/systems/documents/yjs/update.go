@@ -95,31 +95,37 @@ func (r *reader) piece(clock uint64) piece {
 	return p
 }
 
-// head passes over the origins, parent and key of an item.
-func (r *reader) head(info byte) {
+// id passes over the client and the clock of another piece.
+func (r *reader) id() {
+	r.number()
+	r.number()
+}
+
+// head passes over the origins, parent and key of an item. It returns the bytes of the right origin.
+func (r *reader) head(info byte) (right []byte) {
 	if info&hasOrigin != 0 {
-		r.number()
-		r.number()
+		r.id()
 	}
+	from := r.at
 	if info&hasRightOrigin != 0 {
-		r.number()
-		r.number()
+		r.id()
 	}
+	right = r.b[from:r.at]
 	if info&(hasOrigin|hasRightOrigin) != 0 {
-		return
+		return right
 	}
 	switch r.number() {
 	case 1:
 		r.text()
 	case 0:
-		r.number()
-		r.number()
+		r.id()
 	default:
 		r.fail()
 	}
 	if info&hasKey != 0 {
 		r.text()
 	}
+	return nil
 }
 
 // content passes over the content of an item and returns its length in clock ticks.
@@ -172,20 +178,10 @@ func (p *piece) after(client, n uint64) piece {
 	}
 	r := &reader{b: p.raw}
 	info := r.byte()
-	r.head(info)
+	right := r.head(info)
 	b := []byte{info&(kindBits|hasRightOrigin) | hasOrigin}
 	b = binary.AppendUvarint(binary.AppendUvarint(b, client), p.clock+n-1)
-	if info&hasRightOrigin != 0 {
-		again := &reader{b: p.raw, at: 1}
-		if info&hasOrigin != 0 {
-			again.number()
-			again.number()
-		}
-		from := again.at
-		again.number()
-		again.number()
-		b = append(b, p.raw[from:again.at]...)
-	}
+	b = append(b, right...)
 	q.raw = r.appendRest(b, p.kind, n)
 	return q
 }
