@@ -43,8 +43,8 @@ var (
 		"analytics", "recorder", "sweep of documents", "resumption of notifications", "key set", "fetch of the key set"}
 	inUse = []string{"front desk", "pledge", "load for a desk", "HTTP connection", "connection's goroutine", "commit",
 		"after a commit", "deferred change", "broker deadline", "second of analytics", "sweep of a document", "drain of a document", "wait for a document",
-		"step of a document", "end of a document's editors", "typing", "schedule of a webhook", "attempt at a webhook", "outcome of a webhook", "timer of a webhook",
-		"schedule of notifications", "push", "outcome of a push", "timer of notifications", "result of a notification", "commands beside a turn", "end of a session", "end of a subscription", "expiry"}
+		"step of a document", "end of a document's editors", "typing", "attempt at a webhook", "outcome of a webhook",
+		"push", "outcome of a push", "result of a notification", "commands beside a turn", "end of a session", "end of a subscription", "expiry"}
 	atEnd = []string{"drain", "wait for sessions", "end of a system", "end of presence", "last chance of webhooks", "last chance of notifications",
 		"last checkpoint", "end of the log"}
 )
