@@ -14,6 +14,7 @@ import (
 
 	"weir/broker"
 	"weir/broker/disk"
+	"weir/loadtest/report"
 )
 
 // dataCommands work on a data directory that no server uses.
@@ -231,18 +232,8 @@ func (c *dataStats) show(p *program, s disk.Summary, list []*namespaceStats) err
 	return err
 }
 
-// bytesOf shows a size.
-func bytesOf(n int64) string {
-	switch {
-	case n < 1<<10:
-		return fmt.Sprintf("%d B", n)
-	case n < 1<<20:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	case n < 1<<30:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
-}
+// bytesOf writes a size for people.
+func bytesOf(n int64) string { return report.Bytes(float64(n)) }
 
 type dataRepair struct {
 	dataFlags `embed:""`

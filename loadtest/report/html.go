@@ -65,8 +65,7 @@ func HTML(w io.Writer, runs ...*Result) error {
 	v := view{Title: runs[0].title(), Rows: compareRows(runs)}
 	for i, r := range runs {
 		run := runView{Name: r.title(), Colour: i % 6, Valid: r.Valid, Why: r.InvalidBecause}
-		run.Detail = fmt.Sprintf("%s · %s loop, %.4g s · %s subscribers, %s channels, %d B · %s", r.URL, r.Loop, r.Seconds,
-			Count(float64(r.Setup.Subscribers)), Count(float64(r.Setup.Channels)), r.Setup.Payload, r.Machine)
+		run.Detail = fmt.Sprintf("%s · %s loop, %.4g s · %s · %s", r.URL, r.Loop, r.Seconds, r.Setup, r.Machine)
 		v.Runs = append(v.Runs, run)
 	}
 	if len(runs) == 1 {

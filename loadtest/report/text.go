@@ -17,7 +17,7 @@ func (res *Result) Text(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "%s on %s %s\n", res.Scenario, res.Target, res.URL)
 	s := res.Setup
-	line("setup", "%s subscribers, %s channels, %s B, %s loop, %s s", Count(float64(s.Subscribers)), Count(float64(s.Channels)), Count(float64(s.Payload)), res.Loop, strconv.FormatFloat(res.Seconds, 'g', 4, 64))
+	line("setup", "%s, %s loop, %s s", s, res.Loop, strconv.FormatFloat(res.Seconds, 'g', 4, 64))
 	switch res.Measure {
 	case "connect":
 		line("connections", "%s/s", Count(res.ConnectsPerSecond))
@@ -124,6 +124,17 @@ func after(loop string) string {
 		return "; closed loop, for ceilings only"
 	}
 	return ""
+}
+
+// String is the subscribers, channels and payload.
+func (s Setup) String() string {
+	some := func(n int, noun string) string {
+		if n == 1 {
+			return "1 " + noun
+		}
+		return Count(float64(n)) + " " + noun + "s"
+	}
+	return some(s.Subscribers, "subscriber") + ", " + some(s.Channels, "channel") + ", " + Count(float64(s.Payload)) + " B"
 }
 
 // note returns what is special about a stage.
