@@ -2,7 +2,7 @@ package analytics
 
 import "github.com/VictoriaMetrics/metrics"
 
-// counters are what the admin listener shows of the system itself.
+// counters are the metrics of the system itself.
 type counters struct {
 	events, refused, alerts *metrics.Counter
 }

@@ -12,7 +12,7 @@ import (
 	"weir/relay/problem"
 )
 
-// Topics are those that are counted.
+// Topics returns the topics that are counted.
 func Topics() []string { return []string{"api.request", "user.action", "system.event"} }
 
 // maxName bounds the name of a metric, in bytes; maxValue the value of an event, so that sums stay exact.
@@ -21,14 +21,14 @@ const (
 	maxValue = 1e15
 )
 
-// sample is what an event says.
+// sample is the data of an event.
 type sample struct {
 	name  string // shares the event's memory
 	value float64
 }
 
-// read reads the data of an event. Errors can be told as they are.
-func read(data []byte) (sample, error) {
+// parse returns the data of an event. Errors are for clients.
+func parse(data []byte) (sample, error) {
 	x := sample{value: 1}
 	if string(data) == "null" {
 		return x, nil
@@ -74,7 +74,7 @@ func (x *sample) setName(v []byte) error {
 	return nil
 }
 
-// validName says whether a text may tell metrics apart.
+// validName reports whether a text may be the name of a metric.
 func validName(s string) bool {
 	return s != "" && len(s) <= maxName && utf8.ValidString(s) && strings.TrimSpace(s) == s && strings.IndexFunc(s, unicode.IsControl) < 0
 }

@@ -34,7 +34,7 @@ func TestRead(t *testing.T) {
 		{`[]`, "", 0, "data"},
 		{`7`, "", 0, "data"},
 	} {
-		x, err := read([]byte(tt.data))
+		x, err := parse([]byte(tt.data))
 		if tt.bad != "" {
 			if err == nil || !strings.Contains(err.Error(), tt.bad) {
 				t.Errorf("%s: %v", tt.data, err)
@@ -55,7 +55,7 @@ func FuzzRead(f *testing.F) {
 		if wire.ValidJSON(data) != nil || len(data) == 0 || data[0] <= ' ' {
 			return // the relay has looked at it before
 		}
-		x, err := read(data)
+		x, err := parse(data)
 		if err != nil {
 			return
 		}
@@ -74,12 +74,12 @@ func FuzzRead(f *testing.F) {
 func BenchmarkTake(b *testing.B) {
 	for _, tt := range []struct{ name, data string }{{"plain", `{"value":12.5}`}, {"named", `{"name":"GET /cart","value":12.5}`}} {
 		b.Run("event="+tt.name, func(b *testing.B) {
-			s := &System{byLabel: make(map[string]*metric), most: 128}
+			s := &System{byLabel: make(map[string]*metric), limit: 128}
 			s.topics = []topic{{kind: "api", action: "request", plain: s.add("api", "request", "", false), named: make(map[string]*metric)}}
 			data := []byte(tt.data)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := s.take(0, data); err != nil {
+				if err := s.count(0, data); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -14,10 +14,10 @@ import (
 	"weir/relay/auth"
 )
 
-// maxPoints bounds an answer: an hour of seconds of a hundred metrics.
+// maxPoints bounds a response: an hour of seconds of a hundred metrics.
 const maxPoints = 400_000
 
-// serveHistory serves what was, on both listeners.
+// serveHistory serves GET /analytics/history on both listeners.
 func (s *System) serveHistory() {
 	const path = "/analytics/history"
 	s.core.User(http.MethodGet, path, func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
@@ -26,7 +26,7 @@ func (s *System) serveHistory() {
 		}
 		query, err := url.ParseQuery(string(ctx.URI().QueryString()))
 		if err != nil {
-			return bad("the query cannot be read")
+			return bad("the query is not valid")
 		}
 		b, err := s.history(query)
 		if err == nil {
@@ -48,13 +48,13 @@ func (s *System) serveHistory() {
 	}))
 }
 
-// window is which steps are asked for.
+// window is the steps that a request asks for.
 type window struct {
 	step     int64 // seconds: 1 and 10 of the seconds, 60 of the minutes
 	from, to int64 // seconds; to is not part of it
 }
 
-// windowOf reads span and step. Without a step it is the finest that gives no more than some hundreds of points.
+// windowOf parses span and step. The default step is the finest that gives no more than some hundreds of points.
 func windowOf(query url.Values, last int64) (window, error) {
 	span := int64(300)
 	if text := query.Get("span"); text != "" {
@@ -87,7 +87,7 @@ func windowOf(query url.Values, last int64) (window, error) {
 	return w, nil
 }
 
-// history answers what is asked for. Errors can be told as they are.
+// history returns the response. Errors are for clients.
 func (s *System) history(query url.Values) ([]byte, error) {
 	s.mu.Lock()
 	last := s.second - 1
@@ -98,7 +98,7 @@ func (s *System) history(query url.Values) ([]byte, error) {
 			m := s.byLabel[label]
 			if m == nil {
 				s.mu.Unlock()
-				return nil, bad("there is no metric " + strconv.Quote(label[:min(len(label), 100)]))
+				return nil, bad("no metric has the label " + strconv.Quote(label[:min(len(label), 100)]))
 			}
 			chosen = append(chosen, m)
 		}
@@ -106,7 +106,7 @@ func (s *System) history(query url.Values) ([]byte, error) {
 	w, err := windowOf(query, last)
 	steps := (w.to - w.from) / max(w.step, 1)
 	if err == nil && steps*int64(len(chosen)) > maxPoints {
-		err = bad("that is too much at once: ask for fewer metrics, a shorter span or a longer step")
+		err = bad("too many points: ask for fewer metrics, a shorter span or a longer step")
 	}
 	if err != nil {
 		s.mu.Unlock()
@@ -129,7 +129,7 @@ func (s *System) history(query url.Values) ([]byte, error) {
 	return append(b, "}}"...), nil
 }
 
-// read is the points of a window. The caller holds System.mu.
+// read returns the points of a window. The caller holds System.mu.
 func (m *metric) read(w window) []point {
 	out := make([]point, 0, (w.to-w.from)/w.step)
 	for t := w.from; t < w.to; t += w.step {
@@ -142,7 +142,7 @@ func (m *metric) read(w window) []point {
 	return out
 }
 
-// appendHistory appends a metric's points. A gauge that was not known has null.
+// appendHistory appends a metric's points; null where a gauge has no value.
 func (m *metric) appendHistory(b []byte, points []point) []byte {
 	b = append(wire.AppendString(b, m.label), ':')
 	b = strconv.AppendBool(append(b, `{"gauge":`...), m.gauge)

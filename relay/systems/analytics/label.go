@@ -8,8 +8,8 @@ import (
 	"weir/relay"
 )
 
-// CheckLabel says what is wrong with a label as the name of a metric: of a topic that is counted, perhaps with a
-// name behind a slash, or one of the relay's own.
+// CheckLabel returns an error unless a label is that of a metric: a topic that is counted, optionally with a slash and a
+// name, or one of the relay's own.
 func CheckLabel(label string) error {
 	if slices.Contains(OwnLabels(), label) {
 		return nil
@@ -24,7 +24,7 @@ func CheckLabel(label string) error {
 	return nil
 }
 
-// OwnLabels are the relay's own metrics.
+// OwnLabels returns the labels of the relay's own metrics.
 func OwnLabels() []string {
 	var out []string
 	for _, key := range slices.Concat(relay.ReadingGauges(), relay.ReadingCounts()) {

@@ -12,12 +12,12 @@ import (
 	"weir/relay/problem"
 )
 
-// rateSeconds is over how long the rates of a snapshot are taken.
+// rateSeconds is the window of the rates in a snapshot.
 const rateSeconds = 60
 
-var errRole = problem.New(http.StatusForbidden, "forbidden", "the role admin is needed", false)
+var errRole = problem.New(http.StatusForbidden, "forbidden", "the role admin is required", false)
 
-// dashboards is the route that they connect to.
+// dashboards returns the route that they connect to.
 func (s *System) dashboards() relay.Live {
 	return relay.Live{
 		Errors: true,
@@ -58,7 +58,7 @@ func (s *System) message(c *relay.Client, data []byte, _ bool) {
 		}
 		id := c.Identity()
 		if !id.HasRole(relay.RoleAdmin) {
-			c.Close(wire.CloseForbidden, "the new token has not the role admin")
+			c.Close(wire.CloseForbidden, "the new token does not have the role admin")
 			return
 		}
 		b := wire.AppendID([]byte(`{"type":"ok",`), m.ID)
@@ -68,7 +68,7 @@ func (s *System) message(c *relay.Client, data []byte, _ bool) {
 	}
 }
 
-// snapshot is what everything stands at after a second. The caller holds s.mu.
+// snapshot returns the message with all metrics and alerts after a second. The caller holds s.mu.
 func (s *System) snapshot(second int64) []byte {
 	b := append(make([]byte, 0, 8<<10), `{"type":"snapshot","data":{`...)
 	b = appendMillis(append(b, `"timestamp":`...), second)
@@ -118,11 +118,11 @@ func (s *System) each(b []byte, gauges bool, f func(b []byte, m *metric) []byte)
 	return b
 }
 
-// round keeps three digits behind the point.
+// round rounds to three decimals.
 func round(x float64) float64 { return float64(int64(x*1000+0.5)) / 1000 }
 
-// tellTop tells dashboards which channels are busy and who lags.
-func (s *System) tellTop(second int64) {
+// sendTop sends dashboards the busiest channels and the slowest sessions.
+func (s *System) sendTop(second int64) {
 	if s.room.Members() == 0 {
 		return
 	}

@@ -7,13 +7,13 @@ import (
 	"weir/internal/wire"
 )
 
-// How much of each metric is kept.
+// The steps that are kept of each metric.
 const (
 	keptSeconds = 3600
 	keptMinutes = 24 * 60
 )
 
-// other is the name of what is not told apart.
+// other is the name of the metric for names beyond the limit.
 const other = "other"
 
 // metric is one thing that is counted.
@@ -28,7 +28,7 @@ type metric struct {
 	total   point // of the seconds that are over
 	seconds series
 	minutes series
-	told    bool // dashboards know that it is not 0
+	sent    bool // the last update that dashboards got was not 0
 }
 
 func newMetric(kind, action, name string, gauge bool) *metric {
@@ -37,7 +37,7 @@ func newMetric(kind, action, name string, gauge bool) *metric {
 	return m
 }
 
-// labelOf is how a metric is called in the configuration and in answers.
+// labelOf returns the label of a metric, as the configuration and responses have it.
 func labelOf(kind, action, name string) string {
 	label := kind + "." + action
 	if name != "" {
@@ -46,7 +46,7 @@ func labelOf(kind, action, name string) string {
 	return label
 }
 
-// roll closes a second and answers what was in it.
+// roll closes a second and returns what was in it.
 func (m *metric) roll(second int64) point {
 	p := m.now
 	m.now = point{}
@@ -58,7 +58,7 @@ func (m *metric) roll(second int64) point {
 	return p
 }
 
-// value is what a point of the metric is worth: the sum of the values, or the level.
+// value returns the value of a point: the sum of its values, or the level.
 func (m *metric) value(p point) float64 {
 	if m.gauge {
 		return p.mean()
@@ -66,7 +66,7 @@ func (m *metric) value(p point) float64 {
 	return p.sum
 }
 
-// appendName appends the members that say which metric is meant.
+// appendName appends the members that name the metric.
 func (m *metric) appendName(b []byte) []byte {
 	b = wire.AppendString(append(b, `"type":`...), m.kind)
 	b = wire.AppendString(append(b, `,"action":`...), m.action)
@@ -76,7 +76,7 @@ func (m *metric) appendName(b []byte) []byte {
 	return b
 }
 
-// appendUpdate appends the message that tells dashboards of a second.
+// appendUpdate appends the message with a second for dashboards.
 func (m *metric) appendUpdate(b []byte, p point, second int64) []byte {
 	b = m.appendName(append(b, `{"type":"metric_update","data":{`...))
 	b = appendNumber(append(b, `,"value":`...), m.value(p))
@@ -85,7 +85,7 @@ func (m *metric) appendUpdate(b []byte, p point, second int64) []byte {
 	return append(b, "}}"...)
 }
 
-// appendNumber appends a number as JSON has them.
+// appendNumber appends a number as JSON; null for one that JSON does not have.
 func appendNumber(b []byte, x float64) []byte {
 	if math.IsInf(x, 0) || math.IsNaN(x) {
 		return append(b, "null"...)
@@ -96,5 +96,5 @@ func appendNumber(b []byte, x float64) []byte {
 	return strconv.AppendFloat(b, x, 'e', -1, 64)
 }
 
-// appendMillis appends a second as clients have times.
+// appendMillis appends a second as milliseconds.
 func appendMillis(b []byte, second int64) []byte { return strconv.AppendInt(b, second*1000, 10) }

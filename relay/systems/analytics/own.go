@@ -12,7 +12,7 @@ type own struct {
 	counts   map[string]*metric
 }
 
-// newOwn begins with the figures as they are now.
+// newOwn creates the metrics; they begin with the relay's counters as they are now.
 func newOwn(core *relay.Core, add func(kind, action, name string, gauge bool) *metric) *own {
 	o := &own{readings: core.Readings(), gauges: make(map[string]*metric), counts: make(map[string]*metric)}
 	for _, key := range relay.ReadingGauges() {
@@ -26,8 +26,8 @@ func newOwn(core *relay.Core, add func(kind, action, name string, gauge bool) *m
 	return o
 }
 
-// enter counts a reading into the second that is running. The caller holds System.mu.
-func (o *own) enter(x relay.Reading) {
+// add counts a reading into the second that is running. The caller holds System.mu.
+func (o *own) add(x relay.Reading) {
 	for key, m := range o.gauges {
 		if v, ok := x.Gauges[key]; ok {
 			m.now = point{1, v}

@@ -32,8 +32,8 @@ func newRule(a Alert, gauge bool) *rule {
 	return &rule{config: a, window: int64(a.Window / time.Second), hold: int64((a.Hold + time.Second - 1) / time.Second)}
 }
 
-// measure looks at the window that ends with a second. ok is false if it says nothing: there is no value to take
-// the mean of, or, for what is to fall, less than a window has been counted.
+// measure returns the value of the window that ends with a second. ok is false if there is none: no event to take the mean
+// of, or, for an alert below a threshold, less than a window since the start.
 func (r *rule) measure(m *metric, second, started int64) (value float64, ok bool) {
 	var p point
 	if m != nil {
@@ -52,12 +52,12 @@ func (r *rule) measure(m *metric, second, started int64) (value float64, ok bool
 	}
 }
 
-// step takes in a second, and answers whether the alert has been raised or cleared by it.
+// step evaluates the rule after a second, and reports whether the alert was raised or cleared by it.
 func (r *rule) step(m *metric, second, started int64) (changed bool) {
 	value, ok := r.measure(m, second, started)
 	r.value = value
 	turning := ok && beyond(r.config.When, value, *r.config.Threshold)
-	if r.raised { // what says nothing is no reason to go on
+	if r.raised { // without a value, it is cleared
 		turning = !ok || !beyond(r.config.When, value, *r.config.Clear)
 	}
 	if !turning {
@@ -74,7 +74,7 @@ func (r *rule) step(m *metric, second, started int64) (changed bool) {
 	return true
 }
 
-// beyond says whether a value has reached a threshold.
+// beyond reports whether a value has reached a threshold.
 func beyond(when string, value, threshold float64) bool {
 	if when == AlertBelow {
 		return value <= threshold
@@ -82,7 +82,7 @@ func beyond(when string, value, threshold float64) bool {
 	return value >= threshold
 }
 
-// message is what people are told.
+// message returns the text of the alert.
 func (r *rule) message() string {
 	if r.config.Message != "" {
 		return r.config.Message
@@ -99,7 +99,7 @@ func (r *rule) message() string {
 	return fmt.Sprintf("%s: the %s over %s is %s, %s %s", r.config.Metric, r.config.Of, span(r.config.Window), number(r.value), side, number(limit))
 }
 
-// span spells a time without the parts that are 0.
+// span formats a time without the parts that are 0.
 func span(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -111,7 +111,7 @@ func span(d time.Duration) string {
 	return s
 }
 
-// append appends the alert as dashboards and backends get it.
+// append appends the alert as JSON.
 func (r *rule) append(b []byte, second int64) []byte {
 	kind, action, name := splitLabel(r.config.Metric)
 	state := "cleared"
@@ -134,14 +134,14 @@ func (r *rule) append(b []byte, second int64) []byte {
 	return append(b, '}')
 }
 
-// splitLabel is the parts of a metric's label.
+// splitLabel splits the label of a metric.
 func splitLabel(label string) (kind, action, name string) {
 	label, name = splitName(label)
 	kind, action, _ = strings.Cut(label, ".")
 	return kind, action, name
 }
 
-// splitName takes the name off a label.
+// splitName splits the name from a label.
 func splitName(label string) (rest, name string) {
 	rest, name, _ = strings.Cut(label, "/")
 	return rest, name

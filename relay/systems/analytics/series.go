@@ -1,6 +1,6 @@
 package analytics
 
-// point is what fell into a span of time.
+// point is the count and the sum of the values in a span of time.
 type point struct {
 	count uint64
 	sum   float64
@@ -32,7 +32,7 @@ type block struct {
 // overwritten; a block is made when something falls into it.
 type series struct{ blocks []*block }
 
-// newSeries keeps at least as many steps.
+// newSeries returns a series of at least so many steps.
 func newSeries(steps int) series { return series{make([]*block, steps/blockSize+1)} }
 
 // add counts p into a step. Steps come in order.
@@ -50,7 +50,7 @@ func (s *series) add(step int64, p point) {
 	b.points[step-base].add(p)
 }
 
-// at is the point of a step.
+// at returns the point of a step.
 func (s *series) at(step int64) point {
 	b := s.blocks[int(step/blockSize%int64(len(s.blocks)))]
 	if b == nil || step < b.base || step >= b.base+blockSize {
@@ -59,7 +59,7 @@ func (s *series) at(step int64) point {
 	return b.points[step-b.base]
 }
 
-// sum is what fell into the steps from the first on, up to and without the last.
+// sum returns the sum of the steps from from to to, without to.
 func (s *series) sum(from, to int64) point {
 	var p point
 	for step := from; step < to; step++ {

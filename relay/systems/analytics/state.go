@@ -10,7 +10,7 @@ import (
 	"weir/relay"
 )
 
-// What the system keeps, in its channel.
+// The state of the system, in its channel.
 const (
 	stateChannel = Namespace + ":state"
 	totalsGroup  = "counters"
@@ -18,10 +18,10 @@ const (
 	alertsGroup  = "alerts"
 )
 
-// alertTopic is what backends are told of alerts by.
+// alertTopic is the topic that is emitted when an alert is raised or cleared.
 const alertTopic = "analytics.alert"
 
-// save keeps the totals, if they have changed.
+// save stores the totals, if they have changed.
 func (s *System) save() {
 	s.mu.Lock()
 	if !s.dirty {
@@ -45,26 +45,26 @@ func (s *System) save() {
 	s.publish(&broker.Publication{Op: broker.Set, Group: totalsGroup, Key: totalsKey, Data: append(b, '}')})
 }
 
-// keep keeps an alert while it is raised, and tells backends of it.
-func (s *System) keep(n notice) {
+// publishAlert stores an alert while it is raised, and emits its topic.
+func (s *System) publishAlert(n notice) {
 	p := &broker.Publication{Op: broker.Delete, Group: alertsGroup, Key: n.name}
 	if n.raised {
 		p.Op, p.Data = broker.Set, n.data
 	}
 	s.publish(p)
 	if err := s.core.Emit(&relay.Event{Topic: alertTopic, Key: "alert:" + n.name, Data: n.data}); err != nil {
-		s.core.Log().Warn("alert not told to backends", slog.String("alert", n.name), slog.String("error", err.Error()))
+		s.core.Log().Warn("alert not emitted", slog.String("alert", n.name), slog.String("error", err.Error()))
 	}
 }
 
 func (s *System) publish(p *broker.Publication) {
 	p.Ack = broker.AckMemory // nobody waits for it
 	if _, err := s.core.Publish(stateChannel, p); err != nil {
-		s.core.Log().Warn("analytics not kept", slog.String("key", p.Key), slog.String("error", err.Error()))
+		s.core.Log().Warn("analytics not stored", slog.String("key", p.Key), slog.String("error", err.Error()))
 	}
 }
 
-// restore takes up what was kept. Called by Start.
+// restore restores what was stored. Called by Start.
 func (s *System) restore() {
 	var totals map[string][2]float64
 	if data, _, ok := s.core.Broker().Item(stateChannel, totalsGroup, totalsKey); ok && json.Unmarshal(data, &totals) == nil {

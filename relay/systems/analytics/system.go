@@ -10,13 +10,13 @@ import (
 	"weir/relay/config"
 )
 
-// Namespace holds what the system keeps.
+// Namespace is where the system stores its state.
 const Namespace = "analytics"
 
-// saveEvery is how often the totals are kept, in seconds.
+// saveEvery is how often the totals are stored, in seconds.
 const saveEvery = 10
 
-// System counts and tells. Make it with New.
+// System counts events. New creates it.
 type System struct {
 	// Set once by Start.
 	core    *relay.Core
@@ -24,7 +24,7 @@ type System struct {
 	live    relay.Live
 	rules   []*rule
 	own     *own
-	most    int // metrics of events
+	limit   int // metrics of events
 	counted counters
 	started int64
 	cancel  context.CancelFunc
@@ -37,8 +37,8 @@ type System struct {
 	byLabel map[string]*metric
 	ofEvent int   // metrics that are not the relay's own
 	second  int64 // that is running
-	gap     bool  // a second could not be told
-	dirty   bool  // totals have changed since they were kept
+	gap     bool  // a second could not be sent to dashboards
+	dirty   bool  // totals have changed since they were stored
 }
 
 // topic is the metrics of a topic.
@@ -46,10 +46,10 @@ type topic struct {
 	kind, action string
 	plain        *metric            // of events without a name
 	named        map[string]*metric // by name
-	other        *metric            // of names that there is no room for; nil: none so far
+	other        *metric            // of names beyond the limit; nil: none so far
 }
 
-// New makes the system; what it counts and tells is in the configuration that it is started with.
+// New creates the system; its alerts are those of the configuration that it is started with.
 func New() *System { return new(System) }
 
 // Name implements relay.System.
@@ -68,12 +68,12 @@ func (s *System) Start(core *relay.Core) error {
 	s.room = core.Room(Namespace + ":live")
 	s.counted = newCounters(core.Metrics(), s)
 	s.byLabel = make(map[string]*metric)
-	s.most = cfg.Metrics
+	s.limit = cfg.Metrics
 	for _, name := range Topics() {
 		kind, action, _ := splitLabel(name)
 		s.topics = append(s.topics, topic{kind: kind, action: action, plain: s.add(kind, action, "", false), named: make(map[string]*metric)})
 		i := len(s.topics) - 1
-		core.On(name, func(e *relay.Event) error { return s.take(i, e.Data) })
+		core.On(name, func(e *relay.Event) error { return s.count(i, e.Data) })
 	}
 	s.own = newOwn(core, s.add)
 	for _, a := range cfg.Alerts {
@@ -107,7 +107,7 @@ func (s *System) Close() {
 	s.save()
 }
 
-// add makes a metric. The caller holds s.mu, or is Start.
+// add creates a metric. The caller holds s.mu, or is Start.
 func (s *System) add(kind, action, name string, gauge bool) *metric {
 	m := newMetric(kind, action, name, gauge)
 	s.order = append(s.order, m)
@@ -118,9 +118,9 @@ func (s *System) add(kind, action, name string, gauge bool) *metric {
 	return m
 }
 
-// take counts an event of the i-th topic.
-func (s *System) take(i int, data []byte) error {
-	x, err := read(data)
+// count counts an event of the i-th topic.
+func (s *System) count(i int, data []byte) error {
+	x, err := parse(data)
 	if err != nil {
 		s.counted.refused.Inc()
 		return err
@@ -134,7 +134,7 @@ func (s *System) take(i int, data []byte) error {
 	return nil
 }
 
-// metricOf is the metric of a name; it is made if there is room. The caller holds s.mu.
+// metricOf returns the metric of a name. It creates one if there is room. The caller holds s.mu.
 func (s *System) metricOf(t *topic, name string) *metric {
 	if name == "" {
 		return t.plain
@@ -142,7 +142,7 @@ func (s *System) metricOf(t *topic, name string) *metric {
 	if m := t.named[name]; m != nil {
 		return m
 	}
-	if s.ofEvent >= s.most+len(s.topics) {
+	if s.ofEvent >= s.limit+len(s.topics) {
 		if t.other == nil {
 			t.other = s.add(t.kind, t.action, other, false)
 		}
@@ -172,18 +172,18 @@ func (s *System) run(ctx context.Context) {
 	}
 }
 
-// untilNext is how long the second goes on that is running by the clock.
+// untilNext is the time until the next second of the clock.
 func (s *System) untilNext() time.Duration {
 	now := s.core.Now()
 	return now.Truncate(time.Second).Add(time.Second).Sub(now)
 }
 
-// step closes the second that is running and tells of it.
+// step closes the second that is running and publishes it.
 func (s *System) step() {
 	second, changed := s.next()
-	s.tellTop(second)
+	s.sendTop(second)
 	for _, a := range changed {
-		s.keep(a)
+		s.publishAlert(a)
 	}
 	if second%saveEvery == 0 {
 		s.save()
@@ -198,7 +198,7 @@ func (s *System) next() (second int64, changed []notice) {
 	// Time goes on by a second at least, even if the clock was set back, or dashboards would see one twice; and after a
 	// panic, which costs its second.
 	defer func() { s.second = max(s.second+1, s.core.Now().Unix()) }()
-	s.own.enter(reading)
+	s.own.add(reading)
 	return s.second, s.close(s.second)
 }
 
@@ -210,7 +210,7 @@ type notice struct {
 	data   []byte
 }
 
-// close rolls every metric up, tells dashboards, and answers the alerts that have changed. The caller holds s.mu.
+// close rolls every metric up, sends it to dashboards, and returns the alerts that have changed. The caller holds s.mu.
 func (s *System) close(second int64) []notice {
 	if s.gap {
 		s.gap = s.room.Send(relay.RoomMessage{Data: s.snapshot(second - 1)}) != nil
@@ -219,10 +219,10 @@ func (s *System) close(second int64) []notice {
 	for _, m := range s.order {
 		p := m.roll(second)
 		s.dirty = s.dirty || p.count > 0 && m.kind != ownKind
-		if p.count == 0 && (!m.told || m.gauge) {
+		if p.count == 0 && (!m.sent || m.gauge) {
 			continue
 		}
-		m.told = p.count > 0
+		m.sent = p.count > 0
 		if audience {
 			s.send(m.appendUpdate(nil, p, second))
 		}
@@ -246,6 +246,6 @@ func (s *System) close(second int64) []notice {
 func (s *System) send(data []byte) {
 	if err := s.room.Send(relay.RoomMessage{Data: data}); err != nil && !s.gap {
 		s.gap = true
-		s.core.Log().Warn("dashboards not told", slog.String("error", err.Error()))
+		s.core.Log().Warn("second not sent to dashboards", slog.String("error", err.Error()))
 	}
 }

@@ -12,10 +12,10 @@ import (
 
 const placeParts = 16
 
-// places is where each connection has said it is, and how.
+// places are the channels that each connection has joined, with its status and metadata.
 type places struct {
 	// Set once by Start.
-	most int // channels of one connection
+	limit int // channels of one connection
 
 	parts [placeParts]placePart // by connection
 }
@@ -32,16 +32,16 @@ func (p *places) part(connection string) *placePart {
 	return &p.parts[maphash.String(placeSeed, connection)%placeParts]
 }
 
-// put notes that a connection is in a channel, and answers how: what is not said stays as it was. It refuses one
-// channel too many.
+// put notes that a connection is in a channel. It returns the attendance, in which what a is silent about is as it was. It
+// refuses channels beyond the limit.
 func (p *places) put(connection, channel string, a relay.Attendance) (relay.Attendance, error) {
 	part := p.part(connection)
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	channels := part.connections[connection]
 	before, known := channels[channel]
-	if !known && len(channels) >= p.most {
-		return a, problem.New(429, "too_many", "this connection is in as many channels as it may", false)
+	if !known && len(channels) >= p.limit {
+		return a, problem.New(429, "too_many", "this connection is in too many channels: leave one first", false)
 	}
 	if a.Status == "" {
 		a.Status = before.Status
@@ -60,7 +60,7 @@ func (p *places) put(connection, channel string, a relay.Attendance) (relay.Atte
 	return a, nil
 }
 
-// remove forgets that a connection is in a channel.
+// remove removes a connection from a channel.
 func (p *places) remove(connection, channel string) {
 	part := p.part(connection)
 	part.mu.Lock()
@@ -72,7 +72,7 @@ func (p *places) remove(connection, channel string) {
 	}
 }
 
-// of is a copy of where a connection is.
+// of returns a copy of the channels of a connection.
 func (p *places) of(connection string) map[string]relay.Attendance {
 	part := p.part(connection)
 	part.mu.Lock()
@@ -80,8 +80,8 @@ func (p *places) of(connection string) map[string]relay.Attendance {
 	return maps.Clone(part.connections[connection])
 }
 
-// take forgets a connection, and answers where it was.
-func (p *places) take(connection string) map[string]relay.Attendance {
+// removeAll removes a connection, and returns the channels that it was in.
+func (p *places) removeAll(connection string) map[string]relay.Attendance {
 	part := p.part(connection)
 	part.mu.Lock()
 	defer part.mu.Unlock()

@@ -24,22 +24,22 @@ const (
 	topicHeartbeat = "presence.heartbeat"
 )
 
-// The bounds of what a client says of itself.
+// The limits of a payload.
 const (
 	maxStatus   = 32      // Unicode code points
 	maxMetadata = 4 << 10 // bytes
 	maxUser     = 128     // bytes
 )
 
-// System serves the topics. Make it with New.
+// System serves the topics. New creates it.
 type System struct {
 	// Set once by Start.
-	core   *relay.Core
-	places places
-	heard  *metrics.Counter // signs of life
+	core       *relay.Core
+	places     places
+	heartbeats *metrics.Counter
 }
 
-// New makes the system.
+// New creates the system.
 func New() *System { return new(System) }
 
 // Name implements relay.System.
@@ -48,8 +48,8 @@ func (s *System) Name() string { return Name }
 // Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core = core
-	s.heard = core.Metrics().NewCounter("weir_presence_heartbeats_total")
-	s.places.most = core.Config().Limit.Subscriptions
+	s.heartbeats = core.Metrics().NewCounter("weir_presence_heartbeats_total")
+	s.places.limit = core.Config().Limit.Subscriptions
 	core.OnClient(topicJoin, s.join)
 	core.OnClient(topicLeave, s.leave)
 	core.OnClient(topicHeartbeat, s.heartbeat)
@@ -61,10 +61,10 @@ func (s *System) Start(core *relay.Core) error {
 // Close implements relay.System.
 func (s *System) Close() {}
 
-// word is the payload of the topics.
-type word struct {
+// payload is the data of the topics.
+type payload struct {
 	Channel  string          `json:"channel"`
-	UserID   string          `json:"userId"` // the rest is a backend's to say of a user
+	UserID   string          `json:"userId"` // this and the next two are for backends, which name a user
 	Name     string          `json:"name"`
 	Avatar   string          `json:"avatar"`
 	Status   string          `json:"status"`
@@ -73,33 +73,33 @@ type word struct {
 
 var codec = sonic.Config{CaseSensitive: true, CopyString: true, ValidateString: true}.Froze()
 
-// wrong says what is wrong with a field.
-func wrong(message string) error { return problem.New(400, "bad_request", message, false) }
+// bad returns an error about a field.
+func bad(message string) error { return problem.New(400, "bad_request", message, false) }
 
-// listen reads an event, and answers whom it is about.
-func listen(e *relay.Event) (w word, id *auth.Identity, err error) {
-	if err := codec.Unmarshal(e.Data, &w); err != nil {
-		return w, nil, wrong("expected an object with channel, and perhaps status and metadata")
+// parse returns the payload of an event, and the user that it is about.
+func parse(e *relay.Event) (p payload, id *auth.Identity, err error) {
+	if err := codec.Unmarshal(e.Data, &p); err != nil {
+		return p, nil, bad("expected an object with channel, and optionally status and metadata")
 	}
-	if n := utf8.RuneCountInString(w.Status); n > maxStatus || hasControl(w.Status) {
-		return w, nil, wrong(fmt.Sprintf("status must be at most %d characters long", maxStatus))
+	if n := utf8.RuneCountInString(p.Status); n > maxStatus || hasControl(p.Status) {
+		return p, nil, bad(fmt.Sprintf("status must be at most %d characters long", maxStatus))
 	}
-	if w.Metadata != nil {
+	if p.Metadata != nil {
 		var b bytes.Buffer
-		if err := json.Compact(&b, w.Metadata); err != nil || b.Bytes()[0] != '{' || b.Len() > maxMetadata {
-			return w, nil, wrong(fmt.Sprintf("metadata must be an object of at most %d bytes", maxMetadata))
+		if err := json.Compact(&b, p.Metadata); err != nil || b.Bytes()[0] != '{' || b.Len() > maxMetadata {
+			return p, nil, bad(fmt.Sprintf("metadata must be an object of at most %d bytes", maxMetadata))
 		}
-		w.Metadata = b.Bytes()
+		p.Metadata = b.Bytes()
 	}
 	switch {
-	case e.Connection == "" && (w.UserID == "" || len(w.UserID) > maxUser || hasControl(w.UserID)):
-		return w, nil, wrong(fmt.Sprintf("userId must be 1 to %d bytes", maxUser))
+	case e.Connection == "" && (p.UserID == "" || len(p.UserID) > maxUser || hasControl(p.UserID)):
+		return p, nil, bad(fmt.Sprintf("userId must be 1 to %d bytes", maxUser))
 	case e.Connection == "":
-		return w, &auth.Identity{User: w.UserID, Name: w.Name, Avatar: w.Avatar}, nil
+		return p, &auth.Identity{User: p.UserID, Name: p.Name, Avatar: p.Avatar}, nil
 	case e.Identity.Anonymous:
-		return w, nil, problem.New(403, "forbidden", "users without a token are nowhere", false)
+		return p, nil, problem.New(403, "forbidden", "presence needs a token", false)
 	}
-	return w, e.Identity, nil
+	return p, e.Identity, nil
 }
 
 func hasControl(text string) bool {
@@ -113,25 +113,25 @@ func hasControl(text string) bool {
 
 // join is the topic presence.join.
 func (s *System) join(e *relay.Event) error {
-	w, id, err := listen(e)
+	p, id, err := parse(e)
 	if err != nil {
 		return err
 	}
-	return s.enter(e, id, w.Channel, relay.Attendance{Status: w.Status, Metadata: w.Metadata})
+	return s.enter(e, id, p.Channel, relay.Attendance{Status: p.Status, Metadata: p.Metadata})
 }
 
-// enter has a user in a channel, if they may follow it.
+// enter adds a user to a channel, if they may subscribe to it.
 func (s *System) enter(e *relay.Event, id *auth.Identity, channel string, a relay.Attendance) error {
 	if e.Connection == "" {
 		if !wire.ValidChannel(channel) {
-			return wrong("channel is missing, or no channel's name")
+			return bad("channel is missing, or not a valid name")
 		}
 		return s.core.Attend(channel, "", id, a)
 	}
 	if err := s.core.Allows(id, auth.Subscribe, channel); err != nil {
 		return err
 	}
-	if !s.core.Connected(e.Connection) { // a command that was posted: there is no end to wait for, but that of its time
+	if !s.core.Connected(e.Connection) { // a command that was posted has no connection: the user leaves when the time is over
 		return s.core.Attend(channel, e.Connection, id, a)
 	}
 	a, err := s.places.put(e.Connection, channel, a)
@@ -146,36 +146,36 @@ func (s *System) enter(e *relay.Event, id *auth.Identity, channel string, a rela
 
 // leave is the topic presence.leave.
 func (s *System) leave(e *relay.Event) error {
-	w, id, err := listen(e)
+	p, id, err := parse(e)
 	if err != nil {
 		return err
 	}
-	if !wire.ValidChannel(w.Channel) {
-		return wrong("channel is missing, or no channel's name")
+	if !wire.ValidChannel(p.Channel) {
+		return bad("channel is missing, or not a valid name")
 	}
-	s.places.remove(e.Connection, w.Channel)
-	s.core.Absent(w.Channel, e.Connection, id.User)
+	s.places.remove(e.Connection, p.Channel)
+	s.core.Absent(p.Channel, e.Connection, id.User)
 	return nil
 }
 
-// heartbeat is the topic presence.heartbeat: of one channel, or of all that the connection has joined. Nobody
-// hears of it.
+// heartbeat is the topic presence.heartbeat: of one channel, or of all that the connection has joined. The event goes no
+// further.
 func (s *System) heartbeat(e *relay.Event) error {
 	e.Silent = true
-	s.heard.Inc()
-	var w word
+	s.heartbeats.Inc()
+	var p payload
 	id := e.Identity
 	if string(e.Data) != "null" {
 		var err error
-		if w, id, err = listen(e); err != nil {
+		if p, id, err = parse(e); err != nil {
 			return err
 		}
 	}
-	if w.Channel != "" {
-		return s.renew(e, id, w.Channel, relay.Attendance{Status: w.Status, Metadata: w.Metadata})
+	if p.Channel != "" {
+		return s.renew(e, id, p.Channel, relay.Attendance{Status: p.Status, Metadata: p.Metadata})
 	}
 	if e.Connection == "" {
-		return wrong("channel is missing")
+		return bad("channel is missing")
 	}
 	var failed error
 	for channel := range s.places.of(e.Connection) {
@@ -184,7 +184,8 @@ func (s *System) heartbeat(e *relay.Event) error {
 	return failed
 }
 
-// renew takes a sign of life, which may say something new. A user who was given up is back, and one who may no longer be there is not.
+// renew keeps a user in a channel; the heartbeat may have a new status or metadata. A user whose time was over is back, unless
+// they may not be there any more.
 func (s *System) renew(e *relay.Event, id *auth.Identity, channel string, a relay.Attendance) error {
 	if e.Connection != "" {
 		if err := s.core.Allows(id, auth.Subscribe, channel); err != nil {
@@ -201,16 +202,16 @@ func (s *System) renew(e *relay.Event, id *auth.Identity, channel string, a rela
 	return s.enter(e, id, channel, a)
 }
 
-// refreshed is called when a connection has a new token.
+// refreshed updates the user of a connection that has a new token.
 func (s *System) refreshed(connection string, id *auth.Identity) {
 	for channel := range s.places.of(connection) {
 		s.core.Renamed(channel, id)
 	}
 }
 
-// gone is called when a connection has ended.
+// gone removes a connection that has ended.
 func (s *System) gone(user, connection string, _ bool) {
-	for channel := range s.places.take(connection) {
+	for channel := range s.places.removeAll(connection) {
 		s.core.Departed(channel, connection, user)
 	}
 }
