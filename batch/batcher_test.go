@@ -61,9 +61,9 @@ func TestEarlyFlushSettlesWhatWaitedForTheBudget(t *testing.T) {
 		w := l.Window(Options{Window: 50 * ms, Eager: true}, r)
 		after(ms)
 		l.spent(11 * ms)
-		w.Append(send(1, strings.Repeat("x", EarlyBytes)))
+		w.Append(send(1, strings.Repeat("x", earlyBytes)))
 		after(0)
-		if len(r.take()) != EarlyBytes {
+		if len(r.take()) != earlyBytes {
 			t.Fatal("not flushed")
 		}
 		w.Append(send(2, "b"))
@@ -155,7 +155,7 @@ func TestFull(t *testing.T) {
 		if other.Full() {
 			t.Error("an idle window is full")
 		}
-		other.Append(send(1, strings.Repeat("x", MaxHeld-1)))
+		other.Append(send(1, strings.Repeat("x", maxHeld-1)))
 		if other.Full() {
 			t.Error("full before its bound")
 		}

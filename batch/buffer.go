@@ -40,7 +40,7 @@ func (b *buffer) add(m *Message, conflate bool) bool {
 	b.marks = append(b.marks, mark{start: start, end: len(b.bytes), seq: m.Seq, group: m.Group, exclude: m.Exclude, exclusive: m.Exclusive})
 	b.excludes = b.excludes || m.Exclude != ""
 	first := b.begin()
-	full := len(b.marks)-first >= EarlyMessages || len(b.bytes)-b.marks[first].start >= EarlyBytes
+	full := len(b.marks)-first >= earlyMessages || len(b.bytes)-b.marks[first].start >= earlyBytes
 	if m.Exclusive || full {
 		b.seal()
 	}

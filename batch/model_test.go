@@ -137,7 +137,7 @@ func (w *modelled) append(m Message, exclusive bool) {
 		size += len(w.waiting[i].Bytes) + 1
 		count++
 	}
-	if exclusive || count >= EarlyMessages || size >= EarlyBytes {
+	if exclusive || count >= earlyMessages || size >= earlyBytes {
 		w.run++
 	}
 	w.Append(m)
@@ -182,7 +182,7 @@ func (m *model) advance(d time.Duration) {
 }
 
 func TestModel(t *testing.T) {
-	big := []byte(strings.Repeat("b", EarlyBytes/3))
+	big := []byte(strings.Repeat("b", earlyBytes/3))
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{t: t, now: time.Now()}
 		m.b = New(Config{Phase: time.Duration(rapid.IntRange(0, 50).Draw(t, "phase")) * ms, Wake: func() { m.woken = true }})
@@ -209,7 +209,7 @@ func TestModel(t *testing.T) {
 			case "big":
 				return func() { w.append(Message{Bytes: big}, false) }
 			case "many":
-				n := rapid.IntRange(1, EarlyMessages).Draw(t, "n")
+				n := rapid.IntRange(1, earlyMessages).Draw(t, "n")
 				return func() {
 					for range n {
 						w.append(Message{Bytes: []byte("m")}, false)

@@ -6,15 +6,15 @@ import (
 )
 
 // Bounds of a batch. A window past either is flushed without waiting for its tick, and what comes after
-// is a batch of its own. A single message larger than EarlyBytes is one all the same.
+// is a batch of its own. A single message larger than earlyBytes is one all the same.
 const (
-	EarlyBytes    = 64 << 10 // with the commas between messages
-	EarlyMessages = 512
+	earlyBytes    = 64 << 10 // with the commas between messages
+	earlyMessages = 512
 )
 
-// MaxHeld is how many bytes wait in one window before publishers to its channel are to be refused: more
+// maxHeld is how many bytes wait in one window before publishers to its channel are to be refused: more
 // than its loop has time to write is on its way, and readers who keep up would be taken for slow.
-const MaxHeld = 768 << 10
+const maxHeld = 768 << 10
 
 // Message is one encoded message on its way into a window.
 type Message struct {
@@ -60,11 +60,11 @@ type Window struct {
 	buffer    *buffer // nil: nothing waits
 }
 
-// Full says that the window holds MaxHeld bytes or more.
+// Full says that the window holds maxHeld bytes or more.
 func (w *Window) Full() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.buffer != nil && len(w.buffer.bytes) >= MaxHeld
+	return w.buffer != nil && len(w.buffer.bytes) >= maxHeld
 }
 
 // Append adds a message. It never blocks, and does not allocate once the window has been through a few

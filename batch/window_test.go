@@ -129,27 +129,27 @@ func TestEarlyFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLoop(t, Config{}), &record{}
 		w := l.Window(Options{Window: time.Second}, r)
-		for i := range EarlyMessages - 1 {
+		for i := range earlyMessages - 1 {
 			w.Append(send(uint64(i), "x"))
 		}
 		after(0)
 		want(t, r, "")
 		l.spent(time.Second) // no budget is left: no matter
 		l.do(func() {
-			w.Append(send(EarlyMessages, "x"))
-			w.Append(send(EarlyMessages+1, "of the next batch"))
+			w.Append(send(earlyMessages, "x"))
+			w.Append(send(earlyMessages+1, "of the next batch"))
 		})
-		if len(r.batches) != 2 || r.batches[0].count != EarlyMessages || r.batches[1].count != 1 {
+		if len(r.batches) != 2 || r.batches[0].count != earlyMessages || r.batches[1].count != 1 {
 			t.Fatalf("%d batches", len(r.batches))
 		}
 		r.take()
-		half := strings.Repeat("y", EarlyBytes/2)
+		half := strings.Repeat("y", earlyBytes/2)
 		w.Append(send(1000, half[1:]))
 		after(0)
 		want(t, r, "")
 		w.Append(send(1001, half))
 		after(0)
-		if len(r.batches) != 1 || len(r.batches[0].body) != EarlyBytes {
+		if len(r.batches) != 1 || len(r.batches[0].body) != earlyBytes {
 			t.Fatalf("%d batches", len(r.batches))
 		}
 		r.take()
@@ -168,7 +168,7 @@ func TestFullWithoutWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := newLoop(t, Config{}), &record{}
 		w := l.Window(Options{}, r)
-		big := strings.Repeat("y", EarlyBytes)
+		big := strings.Repeat("y", earlyBytes)
 		// While what is there is flushed, it fills up again: it must not be taken for one at rest.
 		r.during = func() {
 			w.Append(send(3, big))

@@ -36,14 +36,14 @@ func (o Op) String() string {
 	return "op(" + strconv.Itoa(int(o)) + ")"
 }
 
-// DefaultGroup is the group of a key that comes without one.
-const DefaultGroup = "items"
+// defaultGroup is the group of a key that comes without one.
+const defaultGroup = "items"
 
 // Publication is what a publisher asks for. The broker keeps none of its memory: Data is copied, and
 // strings may alias buffers that are used again afterwards.
 type Publication struct {
 	Op             Op
-	Group, Key     string        // Set and Delete need a key; a key without a group is in DefaultGroup
+	Group, Key     string        // Set and Delete need a key; a key without a group is in defaultGroup
 	Data           []byte        // valid JSON; a Set without any stores null
 	TTL            time.Duration // Set only: how long the item lives; 0 for ever, even if it had a limit before
 	IdempotencyKey string        // the same key within the policy's time answers the first position and changes nothing
@@ -82,7 +82,7 @@ func (p *Publication) entry() Entry {
 		IdempotencyKey: p.IdempotencyKey, Exclude: p.Exclude, Ack: p.Ack,
 	}
 	if e.Group == "" && e.Key != "" {
-		e.Group = DefaultGroup
+		e.Group = defaultGroup
 	}
 	if e.Op == Set && len(e.Data) == 0 {
 		e.Data = []byte(null)

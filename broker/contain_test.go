@@ -144,7 +144,7 @@ func TestPanicInADurableChange(t *testing.T) {
 		k.ready.Store(true)
 		time.Sleep(2 * brokenStep)
 		synctest.Wait()
-		if _, _, ok := b.Item("c", DefaultGroup, "half"); !ok {
+		if _, _, ok := b.Item("c", defaultGroup, "half"); !ok {
 			t.Error("what the store has is not there")
 		}
 		publish(t, b, "c", Publication{Op: Set, Key: "later"})

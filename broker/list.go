@@ -21,7 +21,7 @@ type Info struct {
 // read is left out. Errors: those of the store; what is in memory is answered all the same.
 func (b *Broker) Channels(prefix, after string, limit int) (infos []Info, err error) {
 	if limit <= 0 {
-		limit = DefaultLimit
+		limit = defaultLimit
 	}
 	// Names are gathered up to twice the limit and then cut, so that memory follows the limit.
 	var names []string
@@ -82,12 +82,12 @@ func (c *Channel) info(now int64) Info {
 }
 
 // DeleteGroup deletes the items of a group, each with a change of its own, and answers the position
-// after the last and how many there were. Without a group it is DefaultGroup.
+// after the last and how many there were. Without a group it is defaultGroup.
 //
 // Errors: ErrNoChannel, ErrClosed and those of the journal and the store, which may come after some were deleted.
 func (b *Broker) DeleteGroup(channel, group string) (Position, int, error) {
 	if group == "" {
-		group = DefaultGroup
+		group = defaultGroup
 	}
 	receipt, count, err := b.deleteGroup(channel, group)
 	if err == nil && receipt.Wait != nil {

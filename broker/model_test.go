@@ -219,7 +219,7 @@ func (w *world) publish(t *rapid.T) {
 	}
 	group := p.Group
 	if group == "" && p.Key != "" {
-		group = DefaultGroup
+		group = defaultGroup
 	}
 	id := [2]string{group, p.Key}
 
@@ -274,7 +274,7 @@ func (w *world) join(t *rapid.T) {
 		request.From = &recent[rapid.IntRange(0, len(recent)-1).Draw(t, "from")]
 	}
 	if rapid.IntRange(0, 2).Draw(t, "filter") == 0 {
-		request.Groups = rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", DefaultGroup, "none"}), 1, 3).Draw(t, "groups")
+		request.Groups = rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", defaultGroup, "none"}), 1, 3).Draw(t, "groups")
 	}
 	request.Again = len(m.joined) > 0 && rapid.Bool().Draw(t, "again")
 	r := new(modelReader)

@@ -128,7 +128,7 @@ func (s *items) encode(names []string) []byte {
 }
 
 // Item answers one item's data and the position at which that is true; false if there is no such item.
-// Without a group it is in DefaultGroup. The data is shared and must not be changed.
+// Without a group it is in defaultGroup. The data is shared and must not be changed.
 func (b *Broker) Item(channel, group, key string) (data []byte, at Position, ok bool) {
 	c := b.lock(channel)
 	if c == nil {
@@ -136,7 +136,7 @@ func (b *Broker) Item(channel, group, key string) (data []byte, at Position, ok 
 	}
 	defer c.unlock()
 	if group == "" {
-		group = DefaultGroup
+		group = defaultGroup
 	}
 	i := c.items.find(group, key)
 	if i == nil {
@@ -145,8 +145,8 @@ func (b *Broker) Item(channel, group, key string) (data []byte, at Position, ok 
 	return i.value(), c.position(), true
 }
 
-// DefaultLimit is how many changes or channels a page has if the limit is 0 or less.
-const DefaultLimit = 100
+// defaultLimit is how many changes or channels a page has if the limit is 0 or less.
+const defaultLimit = 100
 
 // History answers the newest limit changes before a seq (0: from the head) as a JSON array, oldest
 // first, and whether the log holds older ones; ok is false if there is no such channel.
@@ -163,7 +163,7 @@ func (b *Broker) History(channel string, before uint64, limit int) (changes []by
 		return emptyArray, false, at, true
 	}
 	if limit <= 0 {
-		limit = DefaultLimit
+		limit = defaultLimit
 	}
 	to := l.size
 	if before != 0 && before <= c.seq {

@@ -78,21 +78,21 @@ func (h Hook) Run(where string, f, fail func()) {
 // The pauses of a loop between a panic and its next turn: they double from the first to the last, and begin anew when
 // it has run for longer than the last.
 const (
-	FirstPause = 10 * time.Millisecond
-	LastPause  = time.Second
+	firstPause = 10 * time.Millisecond
+	lastPause  = time.Second
 )
 
 // Loop starts a loop on a goroutine of its own, which done counts; it may be nil. f is the loop: it returns when it is asked
-// to end. After a panic it is called again, a little later, so that its end comes up to LastPause late.
+// to end. After a panic it is called again, a little later, so that its end comes up to lastPause late.
 func (h Hook) Loop(done *sync.WaitGroup, where string, f func()) {
 	h.Go(done, where+" loop", func() {
-		for pause := FirstPause; ; pause = min(2*pause, LastPause) {
+		for pause := firstPause; ; pause = min(2*pause, lastPause) {
 			begun := time.Now()
 			if h.Do(where, f) {
 				return
 			}
-			if time.Since(begun) > LastPause {
-				pause = FirstPause
+			if time.Since(begun) > lastPause {
+				pause = firstPause
 			}
 			time.Sleep(pause)
 		}

@@ -14,7 +14,7 @@ const maxHeader = 64 << 10
 // proxy and ends each exchange, reading of the body included, after timeout (positive; 5 s when it is
 // not). It is safe for concurrent use; call CloseIdleConnections when done with it.
 func Client(timeout time.Duration) *http.Client {
-	return newClient(timeout, &net.Dialer{Control: Control}, true)
+	return newClient(timeout, &net.Dialer{Control: control}, true)
 }
 
 // Insecure is [Client] without the checks of scheme and address: for tests, and for service meshes
@@ -37,7 +37,7 @@ func newClient(timeout time.Duration, dialer *net.Dialer, httpsOnly bool) *http.
 	return &http.Client{
 		Timeout: timeout,
 		Transport: &transport{httpsOnly: httpsOnly, Transport: http.Transport{
-			// A proxy would dial in our place, where Control sees nothing.
+			// A proxy would dial in our place, where control sees nothing.
 			Proxy:                  nil,
 			DialContext:            dialer.DialContext,
 			TLSHandshakeTimeout:    timeout,

@@ -2,7 +2,7 @@
 // push endpoints. It exists so that such an address cannot be used to reach what only this machine
 // can reach (server-side request forgery).
 //
-// The check is made on the IP address that is about to be dialled, after DNS, by [Control]: a name
+// The check is made on the IP address that is about to be dialled, after DNS, by control: a name
 // that resolves to a public address when it is looked at and to a private one when it is used gains
 // nothing. Only globally routable unicast addresses pass; loopback, private, shared (CGNAT),
 // link-local, multicast, unspecified, documentation and benchmark networks, IPv4 inside IPv6, 6to4,
@@ -29,9 +29,9 @@ var (
 	ErrRedirect = errors.New("redirect refused")
 )
 
-// Control is for [net.Dialer.Control]: it refuses, with ErrAddress, every address that is not public.
+// control is for [net.Dialer.Control]: it refuses, with ErrAddress, every address that is not public.
 // The dialer calls it once for each address it tries, after resolving the name and before connecting.
-func Control(network, address string, _ syscall.RawConn) (err error) {
+func control(network, address string, _ syscall.RawConn) (err error) {
 	defer func() { // the goroutine is one of net/http's: nothing else would contain a panic
 		if v := recover(); v != nil {
 			err = fmt.Errorf("dial %s: %w: %v", address, ErrAddress, v)
@@ -49,12 +49,12 @@ func Control(network, address string, _ syscall.RawConn) (err error) {
 	return nil
 }
 
-// controlLocal is Control that lets loopback pass, too.
+// controlLocal is control that lets loopback pass, too.
 func controlLocal(network, address string, c syscall.RawConn) error {
 	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().IsLoopback() && strings.HasPrefix(network, "tcp") {
 		return nil
 	}
-	return Control(network, address, c)
+	return control(network, address, c)
 }
 
 // Public says whether addr is a unicast address that is reachable from the whole Internet.

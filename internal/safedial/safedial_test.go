@@ -67,9 +67,9 @@ func TestControl(t *testing.T) {
 		{"tcp", "example.com:443", false}, // never a name: the dialer has resolved it
 		{"tcp", "", false},
 	} {
-		err := Control(tt.network, tt.address, nil)
+		err := control(tt.network, tt.address, nil)
 		if (err == nil) != tt.ok || (err != nil && !errors.Is(err, ErrAddress)) {
-			t.Errorf("Control(%s, %s) = %v, want ok %v", tt.network, tt.address, err, tt.ok)
+			t.Errorf("control(%s, %s) = %v, want ok %v", tt.network, tt.address, err, tt.ok)
 		}
 	}
 }
@@ -84,7 +84,7 @@ func TestClientRefusesPrivateAddresses(t *testing.T) {
 
 	client := Client(5 * time.Second)
 	defer client.CloseIdleConnections()
-	rebound := newClient(5*time.Second, &net.Dialer{Control: Control, Resolver: fakeResolver(t, [4]byte{127, 0, 0, 1})}, true)
+	rebound := newClient(5*time.Second, &net.Dialer{Control: control, Resolver: fakeResolver(t, [4]byte{127, 0, 0, 1})}, true)
 	defer rebound.CloseIdleConnections()
 
 	for _, tt := range []struct {

@@ -20,8 +20,8 @@ const (
 	HeaderSignature = standardwebhooks.HeaderWebhookSignature
 )
 
-// Tolerance is how far the time in a signed request may lie from the receiver's own.
-const Tolerance = 5 * time.Minute
+// tolerance is how far the time in a signed request may lie from the receiver's own.
+const tolerance = 5 * time.Minute
 
 // The reasons why Verify refuses a request.
 var (
@@ -59,13 +59,13 @@ func Sign(keys [][]byte, id string, at time.Time, body []byte) string {
 }
 
 // Verify is what a receiver does: it checks the three headers of a request with a body. Errors: ErrTimestamp,
-// ErrSignature. A receiver also remembers the ids of the last Tolerance, to see what is repeated.
+// ErrSignature. A receiver also remembers the ids of the last tolerance, to see what is repeated.
 func Verify(key []byte, id, timestamp, signature string, body []byte, now time.Time) error {
 	seconds, err := strconv.ParseInt(timestamp, 10, 64)
 	if err != nil {
 		return ErrTimestamp
 	}
-	if age := now.Sub(time.Unix(seconds, 0)); age > Tolerance || age < -Tolerance {
+	if age := now.Sub(time.Unix(seconds, 0)); age > tolerance || age < -tolerance {
 		return ErrTimestamp
 	}
 	w, _ := standardwebhooks.NewWebhookRaw(key)

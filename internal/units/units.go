@@ -36,8 +36,8 @@ var suffixes = []struct {
 	unit Size
 }{{"GiB", GiB}, {"MiB", MiB}, {"KiB", KiB}, {"B", Byte}, {"", Byte}}
 
-// ParseSize reads "64KiB", "1MiB", "2GiB", "512B" or "512".
-func ParseSize(s string) (Size, error) {
+// parseSize reads "64KiB", "1MiB", "2GiB", "512B" or "512".
+func parseSize(s string) (Size, error) {
 	for _, u := range suffixes {
 		digits, ok := strings.CutSuffix(s, u.name)
 		if !ok {
@@ -65,9 +65,9 @@ func (s Size) String() string {
 // MarshalText and UnmarshalText make Size usable in configuration files and flags.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText reads what ParseSize reads.
+// UnmarshalText reads what parseSize reads.
 func (s *Size) UnmarshalText(b []byte) (err error) {
-	*s, err = ParseSize(string(b))
+	*s, err = parseSize(string(b))
 	return err
 }
 
@@ -79,8 +79,8 @@ type Rate struct {
 
 var spans = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
 
-// ParseRate reads "50/s", "600/m" or "1000/h"; "0" and "none" mean no limit.
-func ParseRate(s string) (Rate, error) {
+// parseRate reads "50/s", "600/m" or "1000/h"; "0" and "none" mean no limit.
+func parseRate(s string) (Rate, error) {
 	if s == "0" || s == "none" {
 		return Rate{}, nil
 	}
@@ -101,7 +101,7 @@ func (r Rate) PerSecond() float64 {
 	return float64(r.Count) / r.Per.Seconds()
 }
 
-// String writes the rate as ParseRate reads it.
+// String writes the rate as parseRate reads it.
 func (r Rate) String() string {
 	for name, span := range spans {
 		if r.Per == span {
@@ -114,8 +114,8 @@ func (r Rate) String() string {
 // MarshalText and UnmarshalText make Rate usable in configuration files and flags.
 func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// UnmarshalText reads what ParseRate reads.
+// UnmarshalText reads what parseRate reads.
 func (r *Rate) UnmarshalText(b []byte) (err error) {
-	*r, err = ParseRate(string(b))
+	*r, err = parseRate(string(b))
 	return err
 }

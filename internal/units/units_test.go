@@ -8,26 +8,26 @@ import (
 
 func TestParseSize(t *testing.T) {
 	for in, want := range map[string]Size{"0": 0, "512": 512, "512B": 512, "64KiB": 64 * KiB, "1 MiB": MiB, "2GiB": 2 * GiB} {
-		if got, err := ParseSize(in); err != nil || got != want {
-			t.Errorf("ParseSize(%q) = %v, %v, want %v", in, got, err, want)
+		if got, err := parseSize(in); err != nil || got != want {
+			t.Errorf("parseSize(%q) = %v, %v, want %v", in, got, err, want)
 		}
 	}
 	for _, in := range []string{"", "KiB", "-1", "1KB", "1.5MiB", "x", "9999999999999GiB", "64kib"} {
-		if got, err := ParseSize(in); err == nil || !strings.Contains(err.Error(), "64KiB") {
-			t.Errorf("ParseSize(%q) = %v, %v, want an error with an example", in, got, err)
+		if got, err := parseSize(in); err == nil || !strings.Contains(err.Error(), "64KiB") {
+			t.Errorf("parseSize(%q) = %v, %v, want an error with an example", in, got, err)
 		}
 	}
 }
 
 func TestParseRate(t *testing.T) {
 	for in, want := range map[string]Rate{"50/s": {50, time.Second}, "600/m": {600, time.Minute}, "1/h": {1, time.Hour}, "none": {}, "0": {}} {
-		if got, err := ParseRate(in); err != nil || got != want {
-			t.Errorf("ParseRate(%q) = %v, %v, want %v", in, got, err, want)
+		if got, err := parseRate(in); err != nil || got != want {
+			t.Errorf("parseRate(%q) = %v, %v, want %v", in, got, err, want)
 		}
 	}
 	for _, in := range []string{"", "50", "50/", "/s", "-1/s", "1.5/s", "50/d", "0/s"} {
-		if got, err := ParseRate(in); err == nil || !strings.Contains(err.Error(), "50/s") {
-			t.Errorf("ParseRate(%q) = %v, %v, want an error with an example", in, got, err)
+		if got, err := parseRate(in); err == nil || !strings.Contains(err.Error(), "50/s") {
+			t.Errorf("parseRate(%q) = %v, %v, want an error with an example", in, got, err)
 		}
 	}
 	if got := (Rate{30, time.Minute}).PerSecond(); got != 0.5 {

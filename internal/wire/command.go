@@ -60,13 +60,13 @@ func wanted(key string) string {
 	case "position":
 		return `an object of "epoch", a string, and "seq", a whole number`
 	case "groups":
-		return fmt.Sprintf("a list of up to %d names", MaxGroups)
+		return fmt.Sprintf("a list of up to %d names", maxGroups)
 	}
 	return "a string"
 }
 
-// MaxGroups bounds the groups of a subscribe.
-const MaxGroups = 16
+// maxGroups bounds the groups of a subscribe.
+const maxGroups = 16
 
 // field is the bit of Command.seen for a member that may come once.
 type field uint32
@@ -258,7 +258,7 @@ func (c *Command) position(v []byte) error {
 func (c *Command) groups(v []byte) error {
 	return Elements(v, func(v []byte) error {
 		g, err := Text(v)
-		if err != nil || !ValidName(g) || len(c.Groups) == MaxGroups {
+		if err != nil || !ValidName(g) || len(c.Groups) == maxGroups {
 			return ErrField
 		}
 		c.Groups = append(c.Groups, g)

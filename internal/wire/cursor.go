@@ -17,8 +17,8 @@ type Mark struct {
 // ErrCursor is returned for a cursor that the relay did not make.
 var ErrCursor = errors.New("not a cursor")
 
-// MaxCursor bounds the length of a cursor in bytes.
-const MaxCursor = 16 << 10
+// maxCursor bounds the length of a cursor in bytes.
+const maxCursor = 16 << 10
 
 // cursorVersion begins every cursor, so that its form can change.
 const cursorVersion = 1
@@ -47,7 +47,7 @@ func AppendCursor(dst, scratch []byte, marks []Mark) (cursor, buf []byte) {
 
 // ParseCursor reads a cursor. Errors: ErrCursor.
 func ParseCursor(cursor []byte) ([]Mark, error) {
-	if len(cursor) > MaxCursor {
+	if len(cursor) > maxCursor {
 		return nil, ErrCursor
 	}
 	b, err := base64.RawURLEncoding.AppendDecode(nil, cursor)

@@ -13,9 +13,6 @@ const (
 	MaxID      = 64  // id of a command, as it stands in the JSON
 )
 
-// DefaultGroup is the group of a key that names none.
-const DefaultGroup = "items"
-
 // UserNamespace holds each user's own channel, "user:{id}".
 const UserNamespace = "user"
 

@@ -11,23 +11,23 @@ import (
 	"unsafe"
 )
 
-// MaxDepth is how deep arrays and objects may nest in what a client or backend sends.
-const MaxDepth = 32
+// maxDepth is how deep arrays and objects may nest in what a client or backend sends.
+const maxDepth = 32
 
 // ErrJSON is returned for bytes that are not JSON as RFC 8259 has it: UTF-8, no unescaped control
-// characters, escapes that mean something, nested at most MaxDepth deep.
+// characters, escapes that mean something, nested at most maxDepth deep.
 //
 // The scanner is strict because what it lets through is fanned out as it stands: one message that a
 // browser's JSON.parse refuses would reach every subscriber. (The fast validators that were measured
 // let invalid escapes, control characters and broken UTF-8 pass.)
 var ErrJSON = errors.New("not valid JSON")
 
-// ErrDepth is returned for JSON nested deeper than MaxDepth.
+// ErrDepth is returned for JSON nested deeper than maxDepth.
 var ErrDepth = errors.New("JSON is nested too deeply")
 
 // ValidJSON checks one whole value. Errors: ErrJSON, ErrDepth.
 func ValidJSON(b []byte) error {
-	end, err := scanValue(b, space(b, 0), MaxDepth)
+	end, err := scanValue(b, space(b, 0), maxDepth)
 	return finished(b, end, err)
 }
 
@@ -40,21 +40,21 @@ func finished(b []byte, at int, err error) error {
 		err = ErrJSON
 	}
 	if err == ErrJSON || err == ErrDepth { //nolint:errorlint // the scan does not wrap them
-		return &PositionError{err, at}
+		return &positionError{err, at}
 	}
 	return err
 }
 
-// PositionError is ErrJSON or ErrDepth with the place.
-type PositionError struct {
+// positionError is ErrJSON or ErrDepth with the place.
+type positionError struct {
 	Err error
 	At  int // index of the byte that is wrong, or the length if something is missing at the end
 }
 
-func (e *PositionError) Error() string { return e.Err.Error() + ", at byte " + strconv.Itoa(e.At) }
+func (e *positionError) Error() string { return e.Err.Error() + ", at byte " + strconv.Itoa(e.At) }
 
 // Unwrap returns what is wrong.
-func (e *PositionError) Unwrap() error { return e.Err }
+func (e *positionError) Unwrap() error { return e.Err }
 
 // Members checks that b is one JSON object and calls f with each member in order: the key without its
 // quotes, the value as it stands. It stops at the first error. Errors: ErrJSON, ErrDepth, those of f.
@@ -71,9 +71,9 @@ func Members(b []byte, f func(key string, value []byte) error) error {
 func noObject(b []byte, start int) error {
 	switch {
 	case start == len(b):
-		return &PositionError{misfit("nothing is there: a JSON object is wanted"), start}
+		return &positionError{misfit("nothing is there: a JSON object is wanted"), start}
 	case ValidJSON(b) == nil:
-		return &PositionError{misfit("a JSON object is wanted"), start}
+		return &positionError{misfit("a JSON object is wanted"), start}
 	}
 	return ErrJSON
 }
@@ -88,23 +88,23 @@ func (e misfit) Unwrap() error { return ErrJSON }
 func Elements(b []byte, f func(value []byte) error) error {
 	i := space(b, 0)
 	if i >= len(b) || b[i] != '[' {
-		return &PositionError{ErrJSON, i}
+		return &positionError{ErrJSON, i}
 	}
 	i = space(b, i+1)
 	if i < len(b) && b[i] == ']' {
 		i++
 	} else {
 		for {
-			end, err := scanValue(b, i, MaxDepth-1)
+			end, err := scanValue(b, i, maxDepth-1)
 			if err != nil {
-				return &PositionError{err, end}
+				return &positionError{err, end}
 			}
 			if err := f(b[i:end]); err != nil {
 				return err
 			}
 			i = space(b, end)
 			if i >= len(b) || b[i] != ',' && b[i] != ']' {
-				return &PositionError{ErrJSON, i}
+				return &positionError{ErrJSON, i}
 			}
 			i++
 			if b[i-1] == ']' {
@@ -138,7 +138,7 @@ func scanMembers(b []byte, i int, f func(string, []byte) error) (int, error) {
 			return i, ErrJSON
 		}
 		i = space(b, i+1)
-		end, err = scanValue(b, i, MaxDepth-1)
+		end, err = scanValue(b, i, maxDepth-1)
 		if err != nil {
 			return end, err
 		}

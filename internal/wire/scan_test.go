@@ -27,11 +27,11 @@ func TestValidJSON(t *testing.T) {
 
 func TestDepth(t *testing.T) {
 	deep := func(n int) []byte { return []byte(strings.Repeat("[", n) + strings.Repeat("]", n)) }
-	if err := ValidJSON(deep(MaxDepth)); err != nil {
-		t.Errorf("depth %d: %v", MaxDepth, err)
+	if err := ValidJSON(deep(maxDepth)); err != nil {
+		t.Errorf("depth %d: %v", maxDepth, err)
 	}
-	if err := ValidJSON(deep(MaxDepth + 1)); !errors.Is(err, ErrDepth) {
-		t.Errorf("depth %d: %v, want ErrDepth", MaxDepth+1, err)
+	if err := ValidJSON(deep(maxDepth + 1)); !errors.Is(err, ErrDepth) {
+		t.Errorf("depth %d: %v, want ErrDepth", maxDepth+1, err)
 	}
 	if err := ValidJSON([]byte(strings.Repeat("[", 1<<20))); !errors.Is(err, ErrDepth) {
 		t.Errorf("a million brackets: %v, want ErrDepth", err)

@@ -103,7 +103,7 @@ func TestCursor(t *testing.T) {
 	if err != nil || len(back) != 3 || back[0] != marks[0] || back[1] != marks[1] || back[2] != marks[2] {
 		t.Errorf("%v, %v", back, err)
 	}
-	for _, bad := range []string{"", "!", "AA", "AQ", string(cursor[:len(cursor)-1]) + "!", string(cursor[:20]), strings.Repeat("A", MaxCursor+1)} {
+	for _, bad := range []string{"", "!", "AA", "AQ", string(cursor[:len(cursor)-1]) + "!", string(cursor[:20]), strings.Repeat("A", maxCursor+1)} {
 		if marks, err := ParseCursor([]byte(bad)); err == nil && len(marks) > 0 || err != nil && !errors.Is(err, ErrCursor) {
 			t.Errorf("ParseCursor(%.20q) = %v, %v", bad, marks, err)
 		}

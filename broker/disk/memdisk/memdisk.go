@@ -172,15 +172,6 @@ func (d *Disk) Sync() error {
 	return nil
 }
 
-// Flip spoils a byte of a file, as a disk that rots does.
-func (d *Disk) Flip(name string, at int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if f := d.files[name]; f != nil && at < len(f.bytes) {
-		f.bytes[at] ^= 0x40
-	}
-}
-
 // file is an open file.
 type file struct {
 	disk *Disk
