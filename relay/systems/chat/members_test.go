@@ -62,7 +62,7 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-// A private room is private: it can not be seen, read, followed or joined by others.
+// A private room is private: it cannot be seen, read, followed or joined by others.
 func TestPrivateRoom(t *testing.T) {
 	g := start(t, nil)
 	room := g.room(message{"isPrivate": true}, "u2")
@@ -262,7 +262,7 @@ func TestOddUsers(t *testing.T) {
 	p.Type("unsubscribed")
 }
 
-// What the relay can not have known of a subscription when access was taken away ends all the same.
+// What the relay cannot have known of a subscription when access was taken away ends all the same.
 func TestRemovalDuringSubscribe(t *testing.T) {
 	g := start(t, nil)
 	for range 30 {

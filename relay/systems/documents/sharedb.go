@@ -32,7 +32,7 @@ func (shareDB) hello(s *session) { s.client.Send(sharedb.AppendHello(nil, shared
 // state implements codec. A client follows what it asks for; see subscribe.
 func (shareDB) state(*session, *following) [][]byte { return nil }
 
-// message answers a request.
+// message implements codec: every request has an answer.
 func (p shareDB) message(s *session, data []byte, _ bool) {
 	r, err := sharedb.Parse(data)
 	if err == nil {
@@ -55,7 +55,7 @@ func retryable(err error) bool {
 	return status == http.StatusServiceUnavailable && !errors.Is(err, errOpen)
 }
 
-// refuse answers a request with an error.
+// refuse responds to a request with an error.
 func (s *session) refuse(request []byte, err error) {
 	s.documents.counts.refused.Inc()
 	if wire.Members(request, func(string, []byte) error { return nil }) != nil {

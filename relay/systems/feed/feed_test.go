@@ -301,7 +301,7 @@ func TestDeepData(t *testing.T) {
 	want(follow(g, "u5", "x0"), "deep", deep, "x1")
 }
 
-// TestUserNames: a user whose name a channel can not hold has a feed all the same.
+// TestUserNames: a user whose name a channel cannot hold has a feed all the same.
 func TestUserNames(t *testing.T) {
 	g := start(t)
 	const user = "auth0|7 é/x"

@@ -220,7 +220,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// Half a surrogate pair can not be stored: like Yjs, what is cut there goes on with U+FFFD.
+// Half a surrogate pair cannot be stored: like Yjs, what is cut there goes on with U+FFFD.
 func TestCutsInCharacters(t *testing.T) {
 	p := piece{clock: 4, length: 5, kind: kindString, raw: []byte("\x84\x07\x01\x09a😅bü")}
 	p.raw[3] = byte(len("a😅bü"))
