@@ -179,6 +179,27 @@ func TestSystemsStandAlone(t *testing.T) {
 	})
 }
 
+// TestConfigStandsBelow holds the lowest floors of the house: the configuration knows keys and what they are made of, and no part
+// that it configures; what is internal knows nothing of the relay.
+func TestConfigStandsBelow(t *testing.T) {
+	packages(t, func(dir string, files map[string]*file) {
+		var may []string
+		switch {
+		case under(dir, "relay/config"):
+			may = []string{"weir/relay/config", "weir/relay/auth"}
+		case !under(dir, "internal") || under(dir, "internal/faults"): // the faults see the whole, as tests do
+			return
+		}
+		for name, x := range files {
+			for _, i := range x.imports {
+				if under(i, "weir/relay") && !strings.HasSuffix(name, "_test.go") && !slices.ContainsFunc(may, func(m string) bool { return under(i, m) }) {
+					t.Errorf("%s/%s imports %s: arrows point down", dir, name, i)
+				}
+			}
+		}
+	})
+}
+
 // core are the folders that know no system by its name.
 var core = []string{"relay", "batch", "broker", "pool", "internal"}
 

@@ -132,20 +132,13 @@ func sortedKeys(v reflect.Value) []string {
 }
 
 // leaf finds the value of a key path that holds no names of the user's choice and no indexes.
-func leaf(c *config.Config, path string) (reflect.Value, bool) {
-	v := reflect.ValueOf(c).Elem()
-	for name := range strings.SplitSeq(path, ".") {
-		if isLeaf(v.Type()) || v.Kind() != reflect.Struct {
-			return reflect.Value{}, false
+func leaf(c *config.Config, path string) (found reflect.Value, ok bool) {
+	everyLeaf(reflect.ValueOf(c).Elem(), "", func(p string, v reflect.Value) {
+		if p == path {
+			found, ok = v, true
 		}
-		list := fields(v)
-		i := slices.IndexFunc(list, func(f field) bool { return f.name == name })
-		if i < 0 {
-			return reflect.Value{}, false
-		}
-		v = list[i].value
-	}
-	return v, isLeaf(v.Type())
+	})
+	return found, ok
 }
 
 // Diff lists the key paths whose values differ between two configurations that Load returned, in the
