@@ -75,7 +75,7 @@ func parseHeader(b []byte) (h header, err error) {
 
 // validKeyID bounds what is looked up and what may ask for a fetch of the key set: printable ASCII
 // without quotes, backslashes and "..". An id is only ever looked up in memory; that none looks like a
-// way out of a directory is for whoever reads it in a log. A slash alone is part of base64.
+// way out of a directory is for those who read it in a log. A slash alone is part of base64.
 func validKeyID(id string) bool {
 	if len(id) == 0 || len(id) > maxKeyID {
 		return false

@@ -26,7 +26,7 @@ type Grant struct {
 	Ops     Ops
 }
 
-// May says whether the grants, taken together, allow all of op in the channel. It does not look at
+// May reports whether the grants, taken together, allow all of op in the channel. It does not look at
 // Expires, allocates nothing, and is false for no operation and for a nil Identity.
 func (id *Identity) May(op Ops, channel string) bool {
 	if id == nil || op == 0 {
@@ -44,7 +44,7 @@ func (id *Identity) May(op Ops, channel string) bool {
 	return false
 }
 
-// HasRole says whether the token carries the role.
+// HasRole reports whether the token carries the role.
 func (id *Identity) HasRole(role string) bool {
 	return id != nil && slices.Contains(id.Roles, role)
 }

@@ -62,7 +62,7 @@ type mac struct {
 	sum  [sha256.Size]byte
 }
 
-// verify says whether signature is that of signed.
+// verify reports whether signature is that of signed.
 func (k *key) verify(signed string, signature []byte) bool {
 	switch k.alg {
 	case hs256:
@@ -119,7 +119,7 @@ func newSecret(secret []byte) (*key, error) {
 	case len(secret) > maxSecret:
 		return nil, fmt.Errorf("the secret has %d bytes: expected at most %d", len(secret), maxSecret)
 	case bytes.Contains(secret, []byte(pemBoundary)):
-		// A public key is no secret: whoever has it could sign.
+		// A public key is no secret: everybody who has it could sign.
 		return nil, errors.New("the secret is a PEM file: expected random bytes")
 	}
 	return &key{alg: hs256, macs: &sync.Pool{New: func() any {

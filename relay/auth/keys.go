@@ -142,7 +142,7 @@ type Memo struct {
 	list *[]apiKey // of which the key was one
 }
 
-// Known says whether this is the key of a backend. A key that the memo remembers is compared with that, in
+// Known reports whether this is the key of a backend. A key that the memo remembers is compared with that, in
 // constant time, instead of being looked up; one that is found is remembered. A reload forgets it.
 func (k *Keys) Known(key []byte, m *Memo) bool {
 	if m.list != nil && m.list == k.list.Load() && subtle.ConstantTimeCompare(m.key, key) == 1 {

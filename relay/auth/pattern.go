@@ -10,7 +10,7 @@ const (
 	userMark   = "{user}" // replaced by the subject of the token
 )
 
-// MatchPattern says whether pattern covers channel. A pattern is one of
+// MatchPattern reports whether pattern covers channel. A pattern is one of
 //
 //   - a channel name: covers exactly that channel ("room:42"), byte for byte;
 //   - a channel name whose last segment, and no other, is "*": covers every channel that begins with
@@ -69,7 +69,7 @@ func expandPattern(pattern, user string) (string, error) {
 	return pattern, nil
 }
 
-// channelByte says whether c may stand in the name of a channel.
+// channelByte reports whether c may stand in the name of a channel.
 func channelByte(c byte) bool {
 	switch {
 	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':

@@ -32,7 +32,7 @@ type delivery struct {
 
 func (d *delivery) key() string { return d.user + "\x00" + d.n.ID }
 
-// settled says whether the inbox has the notification. Whoever has sent the same one meanwhile gets the same error.
+// settled sets whether the inbox has the notification. A sender of the same one meanwhile gets the same error.
 func (d *delivery) settled(err error) {
 	d.err = err
 	close(d.kept)
