@@ -33,7 +33,7 @@ func pollModule() relay.Module {
 			Namespaces: []string{"poll", "ballot"},
 		},
 		New:     func() relay.System { return new(polls) },
-		Metrics: []relay.Metric{{Name: "weir_poll_votes_total", Type: relay.Counter, Help: "Votes that were counted."}},
+		Metrics: []relay.Metric{{Name: "poll_votes_total", Type: relay.Counter, Help: "Votes that were counted."}},
 	}
 }
 
@@ -62,7 +62,7 @@ func (p *polls) Start(core *relay.Core) error {
 	if err := core.Reserve("ballot", config.Namespace{Presence: new(bool), Limit: config.Bounds{Items: 1 << 20}}); err != nil {
 		return err
 	}
-	votes := core.Metrics().NewCounter("weir_poll_votes_total")
+	votes := core.Metrics().NewCounter("poll_votes_total")
 	core.Backend(http.MethodPost, "/v1/polls/{poll}", p.open)
 	core.User(http.MethodPost, "/polls/{poll}/{option}", func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		err := p.vote(ctx.UserValue("poll").(string), ctx.UserValue("option").(string), id.User)
