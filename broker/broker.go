@@ -110,7 +110,7 @@ func New(config Config) (*Broker, error) {
 		e := &b.expirers[i]
 		e.wake = make(chan struct{}, 1)
 		e.armed = never
-		config.Panic.Loop(&b.done, "broker expirer", func() { e.run(b) }) // stopped and waited for by Close
+		config.Panic.Loop(&b.done, "broker expirer", b.closed.Load, func() { e.run(b) }, nil) // stopped and waited for by Close
 	}
 	return b, nil
 }

@@ -47,6 +47,28 @@ func (s *Shard) let(i int, c *Conn) {
 	s.remove(c)
 }
 
+// abandon is the end of a loop that does nothing but panic: whoever waits for it goes on, and its connections are closed.
+func (s *Shard) abandon() {
+	s.mu.Lock()
+	s.closed = true
+	left := s.box
+	s.box = nil
+	s.mu.Unlock()
+	for i := range left {
+		if left[i].conn != nil {
+			left[i].conn.Abort()
+		}
+		if left[i].then != nil {
+			left[i].then()
+		}
+	}
+	for _, part := range s.conns {
+		for _, c := range part {
+			c.Abort()
+		}
+	}
+}
+
 // writeDue writes for the connections that are due, from s.at on, up to the end or a panic.
 func (s *Shard) writeDue() {
 	defer s.containWrite()

@@ -90,6 +90,7 @@ type Pool struct {
 	stop   context.CancelFunc
 
 	// Atomic.
+	closing  atomic.Bool // Close was called
 	order    atomic.Uint32
 	queued   atomic.Int64
 	stalled  atomic.Int64
@@ -131,7 +132,7 @@ func New(cfg Config) *Pool {
 		}
 	}
 	for _, s := range p.shards {
-		cfg.Panic.Loop(&p.loops, "pool shard", func() { s.run(ctx) }) // stopped by ctx, waited for by Close
+		cfg.Panic.Loop(&p.loops, "pool shard", p.closing.Load, func() { s.run(ctx) }, s.abandon) // stopped by ctx, waited for by Close
 	}
 	return p
 }
@@ -186,6 +187,7 @@ func (p *Pool) Flush() {
 // Close flushes, stops the loops, closes every connection that is left, and returns when all goroutines
 // have ended. It must not be called from a loop. Idempotent.
 func (p *Pool) Close() {
+	p.closing.Store(true)
 	p.Flush() // while all loops run: what one posts, another delivers
 	p.stop()
 	p.loops.Wait()
@@ -217,7 +219,7 @@ func (p *Pool) readiness() *poller {
 		p.polled = true
 		if made, err := newPoller(); err == nil {
 			p.poller = made
-			p.cfg.Panic.Loop(&p.others, "poller", made.run)
+			p.cfg.Panic.Loop(&p.others, "poller", p.closing.Load, made.run, nil)
 		} // else owners read with a goroutine each
 	}
 	return p.poller

@@ -19,6 +19,7 @@ type clerk struct {
 
 	// Guarded by mu. No more than the desk has pledged, and has under way.
 	mu      sync.Mutex
+	given   bool // up: see abandon
 	pledged []pledge
 	settled []pledge
 	loaded  []load
@@ -74,11 +75,29 @@ func (p *pledge) known() bool {
 func (c *clerk) take(list []pledge) {
 	c.mu.Lock()
 	c.pledged = append(c.pledged, list...)
+	given := c.given
 	c.mu.Unlock()
+	if given {
+		c.abandon()
+		return
+	}
 	select {
 	case c.bell <- struct{}{}:
 	default: // it is about to look anyway
 	}
+}
+
+// abandon is the end of a clerk that does nothing but panic: of what is pledged, now or later, it is not known how it went.
+func (c *clerk) abandon() {
+	c.mu.Lock()
+	c.given = true
+	left := c.pledged
+	c.pledged = nil
+	c.mu.Unlock()
+	for i := range left {
+		left[i].err = problem.Internal
+	}
+	c.tell(left)
 }
 
 // tell tells the desk how pledges went.

@@ -6,14 +6,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -427,4 +430,35 @@ func TestPanicAnywhere(t *testing.T) {
 			t.Errorf("nobody has come to %q", left)
 		}
 	})
+}
+
+// TestShutdownEndsWhateverPanics throws a panic whenever a loop begins, for ever: at each loop that others wait for, and at
+// all of them. The relay ends all the same.
+func TestShutdownEndsWhateverPanics(t *testing.T) {
+	loops := []string{"committer", "checkpointer", "broker expirer", "pool shard", "expiries", "lobby", "memory watch", "front", "HTTP accept",
+		"HTTP server", "admin server", "desk", "clerk", "poller", "analytics", "recorder", "sweep of documents", "key set"}
+	cases := [][]string{loops}
+	for _, l := range []string{"committer", "checkpointer", "pool shard", "front", "HTTP accept", "desk", "clerk", "key set"} {
+		cases = append(cases, []string{l})
+	}
+	for _, at := range cases {
+		t.Run(strings.Join(at[:1], " ")+fmt.Sprint(" of ", len(at)), func(t *testing.T) {
+			var hits atomic.Int64
+			contain.Throw(func(where string) {
+				if slices.Contains(at, where) {
+					hits.Add(1)
+					panic("thrown by the test at " + where)
+				}
+			})
+			t.Cleanup(func() { contain.Throw(nil) })
+			x := newTrial(t)
+			nc, err := net.Dial("tcp", strings.TrimPrefix(x.URL, "http://")) // desks are opened for the first one
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = nc.Close() }()
+			relaytest.Until(t, "the loop is begun again", func() bool { return hits.Load() > 1 })
+			x.end(t)
+		})
+	}
 }

@@ -98,9 +98,9 @@ func (k *desk) forget(g *guest) {
 func (k *desk) start(done *sync.WaitGroup) {
 	hook := k.relay.contain
 	if k.relay.disk != nil {
-		hook.Loop(&k.helpers, "clerk", k.clerk.run) // ended and waited for by run
+		hook.Loop(&k.helpers, "clerk", k.ending.Load, k.clerk.run, k.clerk.abandon) // ended and waited for by run
 	}
-	hook.Loop(done, "desk", k.run) // ended by stop
+	hook.Loop(done, "desk", k.ending.Load, k.run, k.abandon) // ended by stop
 }
 
 // run serves until it is ended. Then it answers what has come, and waits for what is owed: for as long as the disk
@@ -117,6 +117,21 @@ func (k *desk) run() {
 	for k.room < k.most || k.loads > 0 {
 		k.wait() // nobody is heard any more
 		k.collect()
+	}
+	k.clerk.once.Do(func() { close(k.clerk.closed) })
+	k.helpers.Wait()
+}
+
+// abandon is the end of a desk that does nothing but panic: its guests are closed, whatever they are owed.
+func (k *desk) abandon() {
+	k.mu.Lock()
+	k.closed = true
+	left := slices.Clone(k.guests)
+	k.mu.Unlock()
+	for _, g := range left {
+		if g != nil {
+			k.leave(g)
+		}
 	}
 	k.clerk.once.Do(func() { close(k.clerk.closed) })
 	k.helpers.Wait()

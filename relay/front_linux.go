@@ -32,20 +32,25 @@ func (f *front) run() error {
 	for {
 		nc, err := f.door.Accept()
 		if err != nil {
-			for _, k := range f.desks {
-				k.stop()
-			}
-			f.serving.Wait()
-			for _, k := range f.desks {
-				_ = k.set.Close()
-			}
-			close(f.done)
+			f.end()
 			return err
 		}
 		if !f.relay.contain.Do("front desk", func() { f.place(nc) }) {
 			_ = nc.Close()
 		}
 	}
+}
+
+// end ends the desks, with what has come answered, and says so.
+func (f *front) end() {
+	for _, k := range f.desks {
+		k.stop()
+	}
+	f.serving.Wait()
+	for _, k := range f.desks {
+		_ = k.set.Close()
+	}
+	close(f.done)
 }
 
 // place gives a connection a desk, or to the HTTP server.

@@ -37,9 +37,6 @@ func newRecorder(core *Core) *recorder {
 
 // run writes a row each second until ctx is done.
 func (c *recorder) run(ctx context.Context) {
-	if ctx.Err() != nil { // it is begun again after a panic, and has an end all the same
-		return
-	}
 	readings := c.core.Readings()
 	watching := false
 	defer func() {

@@ -250,42 +250,47 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 
 	keeping, stopKeeping := context.WithCancel(context.Background())
 	var chores sync.WaitGroup // housekeeping; ended by stopKeeping
-	r.contain.Loop(&chores, "expiries", func() { r.expiries.run(keeping, r.contain) })
-	r.contain.Loop(&chores, "memory watch", func() { r.memory.Watch(keeping) })
-	r.contain.Loop(&chores, "lobby", func() { r.door.lobby.watch(keeping, r.waits, r.contain) })
+	kept := contain.Done(keeping)
+	r.contain.Loop(&chores, "expiries", kept, func() { r.expiries.run(keeping, r.contain) }, nil)
+	r.contain.Loop(&chores, "memory watch", kept, func() { r.memory.Watch(keeping) }, nil)
+	r.contain.Loop(&chores, "lobby", kept, func() { r.door.lobby.watch(keeping, r.waits, r.contain) }, nil)
 	if r.recorder != nil {
-		r.contain.Loop(&chores, "recorder", func() { r.recorder.run(keeping) })
+		r.contain.Loop(&chores, "recorder", kept, func() { r.recorder.run(keeping) }, nil)
 	}
 	var in net.Listener = r.door
 	if r.tls != nil {
-		r.contain.Loop(&chores, "certificate watch", func() { r.tls.watch(keeping, r.waits.reload) })
+		r.contain.Loop(&chores, "certificate watch", kept, func() { r.tls.watch(keeping, r.waits.reload) }, nil)
 		in = tlsListener(r.door, r.tls)
 	}
 	failed := make(chan error, 4)
 	var servers sync.WaitGroup // ended by shutting the servers down
+	var ending atomic.Bool     // that has begun
 	var f *front
 	if r.tls == nil {
 		if f = newFront(r, r.door); f != nil {
 			in = f.lane
-			r.contain.Loop(&servers, "front", func() { failed <- f.run() })
+			r.contain.Loop(&servers, "front", ending.Load, func() { failed <- f.run() }, f.end)
 		}
 	}
 	// The server accepts from a listener that brings nothing: it is what a shutdown closes, and what has it wait for requests.
 	none := newLane(in.Addr())
-	r.contain.Loop(&servers, "HTTP server", func() { failed <- server.Serve(none) })
+	r.contain.Loop(&servers, "HTTP server", ending.Load, func() { failed <- server.Serve(none) }, nil)
 	accepting := make(chan struct{})
-	r.contain.Loop(&servers, "HTTP accept", func() {
+	r.contain.Loop(&servers, "HTTP accept", ending.Load, func() {
 		if err := r.serveHTTP(server, in); !errors.Is(err, net.ErrClosed) {
 			failed <- err
 		}
 		close(accepting)
+	}, func() {
+		_ = in.Close() // or a desk would wait for who takes its connections
+		close(accepting)
 	})
-	r.contain.Loop(&servers, "admin server", func() {
+	r.contain.Loop(&servers, "admin server", ending.Load, func() {
 		err := adminServer.Serve(adm)
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
 		}
-	})
+	}, nil)
 	close(r.ready)
 
 	var err error
@@ -293,6 +298,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	ending.Store(true)
 	r.drain()
 	_ = r.door.Close() // its accept loop then ends
 	if f != nil {
@@ -324,7 +330,6 @@ func (r *Relay) closeCore() {
 		r.contain.Do("end of a system", s.Close)
 	}
 	r.contain.Do("end of presence", r.presence.close)
-	r.pool.Flush()
 	r.pool.Close()
 	if err := r.broker.Close(); err != nil {
 		r.log.Error("not everything durable is on disk", slog.String("error", err.Error()))

@@ -204,11 +204,22 @@ func (j *Journal) room() error {
 	}
 }
 
-// abandon gives up what can not be written: the journal is closed.
+// abandon gives up what cannot be written: the journal is closed.
 func (j *Journal) abandon(err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.left = fmt.Errorf("%w: %w", ErrFailing, err)
-	j.flight.promise.settle(j.left)
+	if j.flight != nil {
+		j.flight.promise.settle(j.left)
+	}
 	j.pending.promise.settle(j.left)
+}
+
+// uncommitted is the end of a committer that does nothing but panic: what is pending is given up, and nothing is taken any
+// more.
+func (j *Journal) uncommitted() {
+	j.note(errPanic)
+	j.abandon(errPanic)
+	j.config.Panic.Do("end of the log", j.wal.close)
+	close(j.committed)
 }

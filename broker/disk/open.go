@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"weir/broker"
+	"weir/internal/contain"
 )
 
 const (
@@ -59,8 +60,8 @@ func Open(config Config) (*Journal, error) {
 		_ = lock.Close()
 		return nil, fmt.Errorf("open %s: %w", config.Dir, err)
 	}
-	config.Panic.Loop(&j.done, "committer", j.commit)        // stopped by Close, which waits
-	config.Panic.Loop(&j.done, "checkpointer", j.checkpoint) // ends after the committer; Close waits
+	config.Panic.Loop(&j.done, "committer", contain.Closed(j.stop), j.commit, j.uncommitted)           // stopped by Close, which waits
+	config.Panic.Loop(&j.done, "checkpointer", contain.Closed(j.committed), j.checkpoint, j.unwritten) // ends after the committer; Close waits
 	return j, nil
 }
 

@@ -36,7 +36,7 @@ type logPipe struct {
 func newLogPipe(w io.Writer, lost func(w io.Writer, lines int)) *logPipe {
 	p := &logPipe{w: w, wake: make(chan struct{}, 1), ended: make(chan struct{}), lost: lost}
 	silent := contain.Hook(func(string, any) {}) // there is nowhere to tell
-	silent.Loop(nil, "log", p.run)
+	silent.Loop(nil, "log", p.isClosed, p.run, func() { close(p.ended) })
 	return p
 }
 
@@ -88,6 +88,12 @@ func (p *logPipe) run() {
 			<-p.wake
 		}
 	}
+}
+
+func (p *logPipe) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
 }
 
 // close writes what waits, for as long as that takes but no longer than lastLog.

@@ -5,7 +5,7 @@
 //
 //   - [Hook.Go], [Hook.After] and [Hook.Upon] start work that ends by itself. After a panic it has ended.
 //   - [Hook.Loop] starts a loop that owns state. After a panic it goes on; what it was working on is for the loop to fail, by
-//     the next.
+//     the next. One that is to end, and panics over that again and again, is given up: a shutdown has an end whatever panics.
 //   - [Hook.Do] runs one unit of work, such as one tick of a loop, and says whether it came to its end. [Hook.End] is the
 //     same for a function that has its own way of failing what it was at.
 //
@@ -82,21 +82,55 @@ const (
 	lastPause  = time.Second
 )
 
+// lastTries is how often a loop that is to end may panic before it is given up: it may have something to finish, and one
+// panic is no reason to leave that undone.
+const lastTries = 5
+
 // Loop starts a loop on a goroutine of its own, which done counts; it may be nil. f is the loop: it returns when it is asked
-// to end. After a panic it is called again, a little later, so that its end comes up to lastPause late.
-func (h Hook) Loop(done *sync.WaitGroup, where string, f func()) {
+// to end, which is what ended reports. After a panic it is called again, a little later, so that its end comes up to
+// lastPause late. After lastTries panics since it was asked to end it is not: then giveUp, unless it is nil, does what those
+// who wait for the loop need to go on.
+func (h Hook) Loop(done *sync.WaitGroup, where string, ended func() bool, f, giveUp func()) {
 	h.Go(done, where+" loop", func() {
-		for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		pause, tries := firstPause, 0
+		for {
 			begun := time.Now()
 			if h.Do(where, f) {
 				return
 			}
-			if time.Since(begun) > lastPause {
+			switch {
+			case ended():
+				if tries++; tries == lastTries {
+					h.Run("end of "+where, func() {
+						if giveUp != nil {
+							giveUp()
+						}
+					}, nil)
+					return
+				}
+				pause = firstPause << tries
+			case time.Since(begun) > lastPause:
 				pause = firstPause
 			}
 			time.Sleep(pause)
+			pause = min(2*pause, lastPause)
 		}
-	}, nil)
+	}, giveUp)
+}
+
+// Done returns what reports whether a context is done, for [Hook.Loop].
+func Done(ctx context.Context) func() bool { return func() bool { return ctx.Err() != nil } }
+
+// Closed returns what reports whether a channel is closed on which nothing is sent, for [Hook.Loop].
+func Closed(c <-chan struct{}) func() bool {
+	return func() bool {
+		select {
+		case <-c:
+			return true
+		default:
+			return false
+		}
+	}
 }
 
 // After is [time.AfterFunc]. After a panic fail was called, unless it is nil: it sees to it that nobody waits for what f was to

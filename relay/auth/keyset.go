@@ -81,11 +81,11 @@ func newKeySet(cfg JWKS, old *keySet, fetch func(context.Context) (keysByID, err
 	if fetch == nil {
 		s.fetch = func(ctx context.Context) (keysByID, error) { return fetchKeySet(ctx, client, cfg.URL) }
 	}
-	hook.Loop(nil, "key set", func() { // stopped by cancel, waited for through done
+	hook.Loop(nil, "key set", contain.Done(ctx), func() { // stopped by cancel, waited for through done
 		s.run(ctx)
 		client.CloseIdleConnections()
 		close(s.done)
-	})
+	}, func() { close(s.done) })
 	return s
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/internal/contain"
 	"weir/relay"
 	"weir/relay/config"
 )
@@ -90,7 +91,7 @@ func (s *System) Start(core *relay.Core) error {
 	s.serveHistory()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	core.Contain().Loop(&s.ended, "analytics", func() { s.run(ctx) }) // Close ends it and waits
+	core.Contain().Loop(&s.ended, "analytics", contain.Done(ctx), func() { s.run(ctx) }, nil) // Close ends it and waits
 	return nil
 }
 

@@ -30,7 +30,7 @@ func (d *Document) whenStored(t broker.Receipt, f func(err error)) {
 	if !d.draining {
 		d.draining = true
 		// Ends when the queue is empty; Documents.stop waits.
-		d.set.store.core.Contain().Loop(&d.set.working, "drain of a document", d.drain)
+		d.set.store.core.Contain().Loop(&d.set.working, "drain of a document", d.set.closed.Load, d.drain, d.abandon)
 	}
 }
 
@@ -69,6 +69,18 @@ func (d *Document) drain() {
 		}
 		d.queue = slices.Delete(d.queue, 0, 1) // only now: what comes meanwhile is to wait behind it
 	}
+	d.draining, d.queue = false, nil
+}
+
+// abandon is the end of a drain that does nothing but panic: whoever waits is told that nothing is known of it.
+func (d *Document) abandon() {
+	hook := d.set.store.core.Contain()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.queue {
+		hook.Do("step of a document", func() { s.then(errInternal) })
+	}
+	hook.Do("end of a document's editors", func() { d.endEditors(errInternal) })
 	d.draining, d.queue = false, nil
 }
 

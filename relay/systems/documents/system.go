@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/internal/contain"
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/config"
@@ -52,7 +53,7 @@ func (s *System) Start(core *relay.Core) error {
 	live("/documents/yjs/{id}", Yjs, yWebsocket{}, closeYjsForbidden, relay.Live{Binary: true})
 	(&api{core, s.documents}).serve()
 	s.stop = make(chan struct{})
-	core.Contain().Loop(&s.stopped, "sweep of documents", s.sweep) // Close stops it and waits
+	core.Contain().Loop(&s.stopped, "sweep of documents", contain.Closed(s.stop), s.sweep, nil) // Close stops it and waits
 	return nil
 }
 
