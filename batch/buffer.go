@@ -9,6 +9,7 @@ type mark struct {
 	group      string
 	exclude    string
 	exclusive  bool
+	created    bool // the item of a set is new
 	replaced   bool // a later set of the same item stands in for it
 }
 
@@ -37,7 +38,7 @@ func (b *buffer) add(m *Message, conflate bool) bool {
 	}
 	start := len(b.bytes)
 	b.bytes = append(b.bytes, m.Bytes...)
-	b.marks = append(b.marks, mark{start: start, end: len(b.bytes), seq: m.Seq, group: m.Group, exclude: m.Exclude, exclusive: m.Exclusive})
+	b.marks = append(b.marks, mark{start: start, end: len(b.bytes), seq: m.Seq, group: m.Group, exclude: m.Exclude, exclusive: m.Exclusive, created: m.Created})
 	b.excludes = b.excludes || m.Exclude != ""
 	first := b.begin()
 	full := len(b.marks)-first >= earlyMessages || len(b.bytes)-b.marks[first].start >= earlyBytes
@@ -57,6 +58,7 @@ func (b *buffer) conflate(m *Message) {
 	if i, ok := b.sets[name]; ok && b.marks[i].exclude == m.Exclude {
 		b.marks[i].replaced = true
 		b.replaced++
+		m.Created = m.Created || b.marks[i].created // for who has not seen the first, it is
 	}
 	b.sets[name] = len(b.marks)
 }

@@ -25,6 +25,7 @@ type Message struct {
 	// that is reused.
 	Group, Key string
 	Set        bool
+	Created    bool   // the item of a set is new
 	Exclude    string // receiver that must not get the message; "" none. Kept like Group
 	Exclusive  bool   // must not share a batch with other messages, and neither replaces nor is replaced
 }

@@ -96,6 +96,7 @@ type Change struct {
 	Seq        uint64
 	Op         Op
 	Expired    bool // a Delete whose cause is the end of the item's time to live
+	Created    bool // a Set of an item that was not there
 	Group, Key string
 	Encoded    []byte // {"seq":1,"op":"set","group":"g","key":"k","data":...}, a Delete by expiry with "cause":"expired"; what is absent is left out
 	Exclude    string // connection id that must not get it; valid during the call only

@@ -207,9 +207,10 @@ func (c *Channel) apply(now int64, e *Entry) Position {
 	if e.Expired {
 		c.shard.expired.Add(1)
 	}
+	created := false
 	switch e.Op {
 	case Set:
-		c.put(now, e, encoded, data)
+		created = c.put(now, e, encoded, data)
 	case Delete:
 		c.remove(e.Group, e.Key)
 	}
@@ -218,7 +219,7 @@ func (c *Channel) apply(now int64, e *Entry) Position {
 	if c.subscriber != nil {
 		change := &c.log.change
 		*change = Change{
-			Seq: c.seq, Op: e.Op, Expired: e.Expired,
+			Seq: c.seq, Op: e.Op, Expired: e.Expired, Created: created,
 			Group: group.text(encoded), Key: key.text(encoded), Encoded: encoded, Exclude: e.Exclude,
 		}
 		c.subscriber.Apply(change)

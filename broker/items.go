@@ -66,8 +66,8 @@ func (s *items) admit(p *Policy, e *Entry) error {
 	return nil
 }
 
-// put makes or replaces an item.
-func (c *Channel) put(now int64, e *Entry, encoded []byte, data span) {
+// put makes or replaces an item. It reports whether the item is new.
+func (c *Channel) put(now int64, e *Entry, encoded []byte, data span) (created bool) {
 	s := c.items
 	if s == nil {
 		s = &items{groups: make(map[string]*group)}
@@ -95,6 +95,7 @@ func (c *Channel) put(now int64, e *Entry, encoded []byte, data span) {
 		expirer.remove(i.ttl)
 		i.ttl = nil
 	}
+	return added > 0
 }
 
 // add makes an item without data, the last of its group.

@@ -127,7 +127,7 @@ func (f *feed) Apply(c *broker.Change) {
 		encoded = wire.AppendOwn(make([]byte, 0, len(encoded)+20), encoded)
 	}
 	f.window.Append(batch.Message{Bytes: encoded, Seq: f.ordinal.Add(1), Group: c.Group, Key: c.Key,
-		Set: c.Op == broker.Set, Exclude: strings.Clone(c.Exclude)})
+		Set: c.Op == broker.Set, Created: c.Created, Exclude: strings.Clone(c.Exclude)})
 }
 
 // Break implements broker.Breaker: whoever is there is closed.
