@@ -34,17 +34,9 @@ type EventStream struct {
 
 	// Event appends what a change is told as: the fields of an event, each on a line, without an id. It answers
 	// the event's id, "" for the cursor; if it appends nothing, the change is not told.
-	Event func(dst []byte, c *Changed) (event []byte, id string)
+	Event func(dst []byte, c *broker.ChangeView) (event []byte, id string)
 
 	open *atomic.Int64 // streams; set by Core.EventStream
-}
-
-// Changed is a change of a channel. It shares the memory of the log and is not to be changed.
-type Changed struct {
-	Seq        uint64
-	Op         broker.Op
-	Group, Key string
-	Data       []byte // JSON on one line; nil: none
 }
 
 // EventStream serves a route of the public listener with streams of channels of a namespace, which has been
@@ -197,7 +189,7 @@ func (r *Relay) standing(channel, last string, e *EventStream) (from *broker.Pos
 	}
 	changes, _, at, _ := r.broker.History(channel, 0, math.MaxInt32)
 	found := uint64(0)
-	eachChange(changes, func(c *Changed) bool {
+	broker.EachChange(changes, func(c *broker.ChangeView) bool {
 		if _, id := e.Event(nil, c); id == last {
 			found = c.Seq
 		}
@@ -213,7 +205,7 @@ func (r *Relay) standing(channel, last string, e *EventStream) (from *broker.Pos
 func (r *Relay) oldest(channel string) *broker.Position {
 	changes, _, at, _ := r.broker.History(channel, 0, math.MaxInt32)
 	var from *broker.Position
-	eachChange(changes, func(c *Changed) bool {
+	broker.EachChange(changes, func(c *broker.ChangeView) bool {
 		from = &broker.Position{Epoch: at.Epoch, Seq: c.Seq - 1}
 		return false
 	})
@@ -222,7 +214,7 @@ func (r *Relay) oldest(channel string) *broker.Position {
 
 // append appends the events of changes, which are a JSON array or stand in one.
 func (e *EventStream) append(dst []byte, channel, epoch string, changes []byte) []byte {
-	eachChange(changes, func(c *Changed) bool {
+	broker.EachChange(changes, func(c *broker.ChangeView) bool {
 		before := len(dst)
 		b, id := e.Event(dst, c)
 		if len(b) == before {

@@ -9,7 +9,6 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
-	"weir/relay"
 	"weir/relay/problem"
 )
 
@@ -129,7 +128,7 @@ func read(data []byte) (item, bool) {
 }
 
 // appendItem appends a change as pages get it. Deletions are not sent.
-func appendItem(dst []byte, c *relay.Changed) (event []byte, id string) {
+func appendItem(dst []byte, c *broker.ChangeView) (event []byte, id string) {
 	if c.Op == broker.Delete || c.Data == nil {
 		return dst, ""
 	}

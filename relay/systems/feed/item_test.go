@@ -8,7 +8,6 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
-	"weir/relay"
 )
 
 // FuzzItem holds what is accepted of a backend against what an event stream can carry: one event, one line each,
@@ -32,7 +31,7 @@ func FuzzItem(f *testing.F) {
 		if wire.ValidJSON(kept) != nil {
 			t.Fatalf("%s is not JSON", kept)
 		}
-		event, id := appendItem(nil, &relay.Changed{Op: broker.Send, Data: kept})
+		event, id := appendItem(nil, &broker.ChangeView{Op: broker.Send, Data: kept})
 		if id != it.ID || !utf8.Valid(event) || strings.ContainsAny(id, "\r\n\x00") {
 			t.Fatalf("%q became %q", it.ID, id)
 		}

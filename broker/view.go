@@ -1,17 +1,23 @@
-package relay
+package broker
 
 import (
 	"bytes"
 	"strconv"
 	"unsafe"
-
-	"weir/broker"
 )
 
-// eachChange calls f with the changes that stand in b, a JSON array or what stands in one, in order, until it
-// answers false. They are the broker's own encoding, which is trusted to be whole: nothing is checked again, and
-// data may nest deeper than what clients send.
-func eachChange(b []byte, f func(c *Changed) bool) {
+// ChangeView is a change as its parts. It shares the memory of the log and is not to be changed.
+type ChangeView struct {
+	Seq        uint64
+	Op         Op
+	Group, Key string
+	Data       []byte // JSON on one line; nil: none
+}
+
+// EachChange calls f with the changes that stand in b, in order, until it returns false. They are the broker's own encoding:
+// what [Broker.History] and [Reply.Changes] hold, or the Encoded of changes with commas between them. It is trusted to be
+// whole: nothing is checked again, and data may nest deeper than what clients send.
+func EachChange(b []byte, f func(c *ChangeView) bool) {
 	for {
 		i := bytes.IndexByte(b, '{')
 		if i < 0 {
@@ -47,19 +53,19 @@ func objectEnd(b []byte) int {
 	return len(b)
 }
 
-// readChange reads one change. Its parts stand in the order that broker.Change names.
-func readChange(b []byte) (c Changed) {
-	rest := bytes.TrimPrefix(b, []byte(`{"seq":`))
+// readChange reads one change. Its parts stand in the order in which encode puts them.
+func readChange(b []byte) (c ChangeView) {
+	rest := bytes.TrimPrefix(b, []byte(partSeq))
 	seq, rest, _ := bytes.Cut(rest, []byte(`,"op":"`))
 	c.Seq, _ = strconv.ParseUint(string(seq), 10, 64)
 	op, rest, _ := bytes.Cut(rest, []byte(`"`))
 	switch string(op) {
 	case "set":
-		c.Op = broker.Set
+		c.Op = Set
 	case "delete":
-		c.Op = broker.Delete
+		c.Op = Delete
 	default:
-		c.Op = broker.Send
+		c.Op = Send
 	}
 	name := func(part string) string {
 		after, ok := bytes.CutPrefix(rest, []byte(part))
@@ -70,8 +76,8 @@ func readChange(b []byte) (c Changed) {
 		rest = after[min(end+1, len(after)):]
 		return unsafe.String(unsafe.SliceData(after), end)
 	}
-	c.Group, c.Key = name(`,"group":"`), name(`,"key":"`)
-	if data, ok := bytes.CutPrefix(rest, []byte(`,"data":`)); ok {
+	c.Group, c.Key = name(partGroup), name(partKey)
+	if data, ok := bytes.CutPrefix(rest, []byte(partData)); ok {
 		c.Data = data[:len(data)-1] // the last brace is the change's
 	}
 	return c
