@@ -20,7 +20,7 @@ func (r *Relay) newAdmin() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		_, _ = w.Write(expose(r.metrics.Set))
+		_, _ = w.Write(expose(r.hub.Counters.Set))
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("alive\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, req *http.Request) {
@@ -44,14 +44,14 @@ func (r *Relay) newAdmin() *http.Server {
 	for _, x := range r.adminRoutes {
 		mux.Handle(x.pattern, x.handler)
 	}
-	return &http.Server{Handler: r.containAdmin(r.adminDoor(r.adminOnly(mux))), ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
+	return &http.Server{Handler: r.containAdmin(r.adminDoor(r.adminOnly(mux))), ErrorLog: slog.NewLogLogger(r.hub.Log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: r.waits.request, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute}
 }
 
 // containAdmin has a panic cost its request.
 func (r *Relay) containAdmin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		defer r.contain.End("admin request", func() {
+		defer r.hub.Contain.End("admin request", func() {
 			w.Header().Set("Connection", "close")
 			http.Error(w, "something went wrong here", http.StatusInternalServerError)
 		})
@@ -61,10 +61,10 @@ func (r *Relay) containAdmin(next http.Handler) http.Handler {
 
 // adminOnly lets those pass who have the admin token, if there is one, and everybody to the health of the relay.
 func (r *Relay) adminOnly(next http.Handler) http.Handler {
-	if r.cfg.AdminToken == "" {
+	if r.hub.Config.AdminToken == "" {
 		return next
 	}
-	want := sha256.Sum256([]byte(r.cfg.AdminToken))
+	want := sha256.Sum256([]byte(r.hub.Config.AdminToken))
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path != "/healthz" && req.URL.Path != "/readyz" {
 			_, given, ok := req.BasicAuth()
@@ -95,9 +95,9 @@ func (r *Relay) notReady() string {
 		return "nearly out of file descriptors"
 	case r.open() >= r.door.limit:
 		return "at the connection limit"
-	case r.memory.Short():
+	case r.hub.Memory.Short():
 		return "out of memory"
-	case r.full():
+	case r.hub.Full():
 		return "overloaded"
 	}
 	return ""
@@ -106,10 +106,10 @@ func (r *Relay) notReady() string {
 // diskTrouble says what is wrong with the disk. The relay is ready all the same: live traffic goes on. Who asks for
 // /readyz?durable wants to know whether durable channels can be filled, too.
 func (r *Relay) diskTrouble() string {
-	if r.disk == nil {
+	if r.hub.Disk == nil {
 		return ""
 	}
-	switch s := r.disk.Stats(); {
+	switch s := r.hub.Disk.Stats(); {
 	case s.Failing != nil:
 		return "the disk fails, durable publications are refused: " + s.Failing.Error() + "\n"
 	case s.Broken != nil:

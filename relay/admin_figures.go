@@ -33,8 +33,8 @@ func (r *Relay) appendSelf(b []byte) []byte {
 	b = wire.AppendString(append(b, `,"revision":`...), build.Revision)
 	b = strconv.AppendInt(append(b, `,"started":`...), r.started.UnixMilli(), 10)
 	b = strconv.AppendInt(append(b, `,"now":`...), time.Now().UnixMilli(), 10)
-	b = wire.AppendString(append(b, `,"data":`...), r.cfg.Data)
-	b = strconv.AppendBool(append(b, `,"dev":`...), r.cfg.Dev)
+	b = wire.AppendString(append(b, `,"data":`...), r.hub.Config.Data)
+	b = strconv.AppendBool(append(b, `,"dev":`...), r.hub.Config.Dev)
 	limit := debug.SetMemoryLimit(-1)
 	if limit == math.MaxInt64 {
 		limit = 0

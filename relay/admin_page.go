@@ -81,7 +81,7 @@ func (r *Relay) backendAPI() http.Handler {
 			_, _ = w.Write(problem.ContentEncoding.AppendProblem(nil))
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, int64(r.cfg.Limit.Request)))
+		body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, int64(r.hub.Config.Limit.Request)))
 		if err != nil {
 			http.Error(w, "the request is too large, or broke off", http.StatusRequestEntityTooLarge)
 			return

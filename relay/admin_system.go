@@ -61,7 +61,7 @@ func (r *Relay) handleAdminLive(w http.ResponseWriter, req *http.Request, live *
 	}
 	nc, buffered, err := hijacker.Hijack()
 	if err != nil {
-		r.log.Error("admin connection not taken over", slog.String("error", err.Error()))
+		r.hub.Log.Error("admin connection not taken over", slog.String("error", err.Error()))
 		return
 	}
 	_ = nc.SetDeadline(time.Time{})

@@ -140,7 +140,7 @@ func TestAdminDoor(t *testing.T) {
 	t.Parallel()
 	const token = "the token of the operators, 32 bytes"
 	g := open(t)
-	far := launch(t, openConfig(), func(r *Relay) { r.cfg.Admin, r.cfg.AdminToken = "0.0.0.0:9090", token })
+	far := launch(t, openConfig(), func(r *Relay) { r.hub.Config.Admin, r.hub.Config.AdminToken = "0.0.0.0:9090", token })
 	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	ask := func(addr, path string, header ...string) int {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, nil)

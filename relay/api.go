@@ -1,18 +1,15 @@
 package relay
 
 import (
-	"bytes"
-	"errors"
 	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
-	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/hub"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
 )
@@ -49,194 +46,33 @@ func (r *Relay) apiRoutes() []route {
 
 // handlePublish is POST /v1/publish: one JSON object, or one a line.
 func (r *Relay) handlePublish(ctx *fasthttp.RequestCtx) {
-	lines, ok := publication(ctx.Request.Header.ContentType())
+	lines, ok := hub.Publication(ctx.Request.Header.ContentType())
 	if !ok {
 		r.refuse(ctx, problem.MediaType)
 		return
 	}
-	p := r.publisher()
-	defer p.release()
-	p.lenient = jsonbody.Lenient(ctx)
+	p := r.hub.Publisher()
+	defer p.Release()
+	p.Lenient = jsonbody.Lenient(ctx)
 	if lines {
-		p.lines(r, ctx.PostBody())
+		p.Lines(r.hub, ctx.PostBody())
 		ctx.SetContentType("application/x-ndjson")
-		ctx.Response.SetBody(p.out) // a copy
+		ctx.Response.SetBody(p.Out) // a copy
 		return
 	}
 	var err error
-	if p.out, err = p.publish(r, p.out, ctx.PostBody()); err != nil {
+	if p.Out, err = p.Publish(r.hub, p.Out, ctx.PostBody()); err != nil {
 		r.fail(ctx, err)
 		return
 	}
-	jsonbody.Answer(ctx, p.out) // a copy
-}
-
-// publication says whether a Content-Type is that of one publication a line, and whether it is that of
-// publications at all.
-func publication(kind []byte) (lines, ok bool) {
-	kind, _, _ = bytes.Cut(kind, []byte(";"))
-	var lower [40]byte // which is longer than any of them
-	switch kind = bytes.TrimSpace(kind); string(lowercase(lower[:], kind)) {
-	case "application/x-ndjson", "application/ndjson", "application/jsonl":
-		return true, true
-	case "":
-		return false, len(kind) == 0
-	case "application/json", "application/x-www-form-urlencoded", "text/plain": // what curl -d says
-		return false, true
-	}
-	return false, false
-}
-
-// publisher publishes what one request of a backend holds. It remembers what the last publication was for:
-// lines of one request are often of one channel.
-type publisher struct {
-	command   wire.Command
-	publisher broker.Publisher
-	channel   string // aliases the request
-	ns        *namespace
-	epoch     string
-	head      []byte // of an answer with that epoch
-	out       []byte // the answer; the request's handler fills it
-	waits     []lineWait
-	lenient   bool // members that are not known are passed over
-
-	// Asked before what belongs to a durable channel is published; an error keeps it from that. nil: nobody.
-	durable func(publisher *broker.Publisher, c *wire.Command) error
-}
-
-// lineWait is a line that is not safe yet.
-type lineWait struct {
-	line int
-	at   int // where its answer begins
-	wait func() (broker.Position, error)
-}
-
-func appendLineFault(dst []byte, line int, err error) []byte {
-	dst = problem.Of(err).AppendBody(append(dst, '{'))
-	return append(strconv.AppendInt(append(dst, `,"line":`...), int64(line), 10), "}\n"...)
-}
-
-// settle waits for the lines that are not safe yet, and puts errors in the place of the answers to those that do
-// not get there.
-func (p *publisher) settle(out []byte) []byte {
-	var settled []byte // of out up to from
-	from := 0
-	for _, w := range p.waits {
-		if _, err := w.wait(); err != nil {
-			settled = appendLineFault(append(settled, out[from:w.at]...), w.line, err)
-			from = w.at + bytes.IndexByte(out[w.at:], '\n') + 1
-		}
-	}
-	clear(p.waits)
-	p.waits = p.waits[:0]
-	if from == 0 {
-		return out
-	}
-	return append(settled, out[from:]...)
-}
-
-// publishers are used again: their buffers are.
-var publishers = sync.Pool{New: func() any { return new(publisher) }}
-
-// publisher is for one request. It is to be released.
-func (r *Relay) publisher() *publisher {
-	p := publishers.Get().(*publisher)
-	p.publisher = r.broker.Publisher()
-	return p
-}
-
-// release gives the publisher back. It keeps nothing of the request.
-func (p *publisher) release() {
-	*p = publisher{head: p.head[:0], out: p.out[:0], waits: p.waits[:0]}
-	if cap(p.out) <= 1<<17 && cap(p.waits) <= 1<<12 {
-		publishers.Put(p)
-	}
-}
-
-// publish makes one publication, waits until it is as safe as is asked for, and appends the answer. It may write to
-// body, which is to stay as it is then.
-func (p *publisher) publish(r *Relay, dst, body []byte) ([]byte, error) {
-	dst, receipt, err := p.submit(r, dst, body)
-	if errors.Is(err, errMany) {
-		return p.many(r, dst)
-	}
-	if err == nil && receipt.Wait != nil {
-		_, err = receipt.Wait()
-	}
-	return dst, err
-}
-
-// submit is publish that leaves the waiting for the ticket to the caller, and what is for several channels: errMany.
-func (p *publisher) submit(r *Relay, dst, body []byte) ([]byte, broker.Receipt, error) {
-	c := &p.command
-	if err := c.Parse(body); err != nil {
-		return dst, broker.Receipt{}, err
-	}
-	if !p.lenient && !c.Within(wire.Publication) {
-		return dst, broker.Receipt{}, jsonbody.Unknown(wire.Beyond(body, wire.Publication))
-	}
-	if c.Channels != nil {
-		return dst, broker.Receipt{}, errMany
-	}
-	if p.ns == nil || c.Channel != p.channel {
-		if !wire.ValidChannel(c.Channel) {
-			return dst, broker.Receipt{}, problem.BadChannel
-		}
-		p.channel, p.ns = c.Channel, r.policies.of(c.Channel)
-	}
-	if p.durable != nil && p.ns.log.Durable {
-		if err := p.durable(&p.publisher, c); err != nil {
-			return dst, broker.Receipt{}, err
-		}
-	}
-	receipt, err := r.submit(&p.publisher, p.ns, c, "")
-	if err != nil {
-		return dst, broker.Receipt{}, err
-	}
-	at := receipt.Position
-	if at.Epoch != p.epoch {
-		p.epoch = at.Epoch
-		p.head = append(append(append(p.head[:0], `{"position":{"epoch":"`...), at.Epoch...), `","seq":`...)
-	}
-	return append(strconv.AppendUint(append(dst, p.head...), at.Seq, 10), `}}`...), receipt, nil
-}
-
-// lines publishes NDJSON: each line is a publication of its own and gets a line of its own in answer, in
-// order, whether it succeeded or not. Those that are to be safe on disk are waited for together.
-func (p *publisher) lines(r *Relay, body []byte) {
-	out := p.out
-	for n := 1; len(body) > 0; n++ {
-		var line []byte
-		if i := bytes.IndexByte(body, '\n'); i >= 0 {
-			line, body = body[:i], body[i+1:]
-		} else {
-			line, body = body, nil
-		}
-		if len(line) == 0 || line[0] != '{' && len(bytes.TrimSpace(line)) == 0 {
-			continue
-		}
-		answered, receipt, err := p.submit(r, out, line)
-		if errors.Is(err, errMany) {
-			answered, err = p.many(r, out)
-		}
-		if err != nil {
-			out = appendLineFault(out, n, err)
-		} else {
-			if receipt.Wait != nil {
-				p.waits = append(p.waits, lineWait{n, len(out), receipt.Wait})
-			}
-			out = append(answered, '\n')
-		}
-	}
-	out = p.settle(out)
-	p.out = out
+	jsonbody.Answer(ctx, p.Out) // a copy
 }
 
 // fail answers a request with an error.
 func (r *Relay) fail(ctx *fasthttp.RequestCtx, err error) {
 	f := problem.Of(err)
 	if f == problem.Internal {
-		r.log.Error("request failed", "path", string(ctx.Path()), "error", err.Error())
+		r.hub.Log.Error("request failed", "path", string(ctx.Path()), "error", err.Error())
 	}
 	r.refuse(ctx, f)
 }
@@ -303,7 +139,7 @@ func (r *Relay) handleDisconnect(ctx *fasthttp.RequestCtx) {
 		t.Reason = "disconnected"
 	}
 	if t.UserID != "" {
-		r.policies.forget(t.UserID, "")
+		r.hub.Namespaces.Forget(t.UserID, "")
 	}
 	for _, s := range list {
 		s.end(closing{code: wire.CloseForbidden, reason: t.Reason})
@@ -333,7 +169,7 @@ func (r *Relay) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
 	}
 	n := 0
 	if t.UserID != "" {
-		r.policies.forget(t.UserID, t.Channel)
+		r.hub.Namespaces.Forget(t.UserID, t.Channel)
 	}
 	r.revocations.add(revocation{t.UserID, t.ConnectionID, t.Channel, f})
 	for _, s := range list {

@@ -41,13 +41,13 @@ func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*au
 	if token == "" {
 		token = subprotocolToken
 	}
-	if token == "" && r.cfg.Auth.Cookie != "" {
-		token = string(ctx.Request.Header.Cookie(r.cfg.Auth.Cookie))
+	if token == "" && r.hub.Config.Auth.Cookie != "" {
+		token = string(ctx.Request.Header.Cookie(r.hub.Config.Auth.Cookie))
 	}
-	if token == "" && r.cfg.Auth.QueryToken {
+	if token == "" && r.hub.Config.Auth.QueryToken {
 		token = string(ctx.QueryArgs().Peek("token"))
 	}
-	if token == "" && r.cfg.Auth.Anonymous {
+	if token == "" && r.hub.Config.Auth.Anonymous {
 		return &auth.Identity{Anonymous: true}, nil
 	}
 	id, err := r.verifier.VerifyWaiting(token)
@@ -71,8 +71,8 @@ func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *probl
 	if !r.originAllowed(ctx) {
 		return nil, r.refusedOrigin(ctx)
 	}
-	if r.memory.Short() {
-		r.metrics.Refused.Of("memory").Inc()
+	if r.hub.Memory.Short() {
+		r.hub.Counters.Refused.Of("memory").Inc()
 		return nil, problem.Overloaded
 	}
 	id, bad := r.identify(ctx, token)
@@ -82,7 +82,7 @@ func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *probl
 	a := &arrival{identity: id}
 	addr := r.clientAddress(ctx)
 	a.address = addr.String()
-	if r.cfg.Limit.PerAddress > 0 && r.trusted(peerAddress(ctx.RemoteAddr())) {
+	if r.hub.Config.Limit.PerAddress > 0 && r.trusted(peerAddress(ctx.RemoteAddr())) {
 		a.behind = addressKey(addr)
 	}
 	return a, nil
@@ -93,7 +93,7 @@ func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *probl
 func (r *Relay) originAllowed(ctx *fasthttp.RequestCtx) bool {
 	all := ctx.Request.Header.PeekAll("Origin")
 	if len(all) == 0 {
-		return !r.cfg.RequireOrigin || len(ctx.Request.Header.Peek("Upgrade")) == 0
+		return !r.hub.Config.RequireOrigin || len(ctx.Request.Header.Peek("Upgrade")) == 0
 	}
 	if len(all) > 1 {
 		return false
@@ -103,11 +103,11 @@ func (r *Relay) originAllowed(ctx *fasthttp.RequestCtx) bool {
 	if ctx.IsTLS() {
 		scheme = "https://"
 	}
-	if origin == scheme+string(ctx.Host()) || slices.Contains(r.cfg.Origins, origin) {
+	if origin == scheme+string(ctx.Host()) || slices.Contains(r.hub.Config.Origins, origin) {
 		return true
 	}
 	same := func(o string) bool { return sameOrigin(origin, o) }
-	return same(scheme+string(ctx.Host())) || slices.ContainsFunc(r.cfg.Origins, same)
+	return same(scheme+string(ctx.Host())) || slices.ContainsFunc(r.hub.Config.Origins, same)
 }
 
 // sameOrigin says whether two origins are one: names in any case, and a port that goes without saying may be said
@@ -132,7 +132,7 @@ func (r *Relay) hijack(ctx *fasthttp.RequestCtx, a *arrival, open func(nc net.Co
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(c net.Conn) {
 		nc := c
-		defer r.contain.End("upgrade", func() { _ = nc.Close() })
+		defer r.hub.Contain.End("upgrade", func() { _ = nc.Close() })
 		if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
 			nc = u.UnsafeConn()
 		}

@@ -2,27 +2,11 @@ package relay
 
 import (
 	"bytes"
-	"errors"
 	"strings"
 	"time"
 
 	"weir/internal/wire"
 	"weir/relay/problem"
-)
-
-// haste is how long a command may wait for something outside.
-type haste int
-
-const (
-	inTurn  haste = iota // not at all: errAsk and errDisk say that it has to
-	unasked              // for the disk, but for no decision: errAsk says that it has to
-	beside               // for as long as that takes
-)
-
-// What a command that must not wait is told by those that it would have to wait for.
-var (
-	errAsk  = errors.New("a backend is to be asked")
-	errDisk = errors.New("the disk is to be waited for")
 )
 
 // aside is the commands of a session that have to wait for something outside: a backend's decision, the disk. They
@@ -104,7 +88,7 @@ func (s *session) waits(key string) bool {
 
 // setAside has a command carried out beside the turn. What limits publishing is the time at which it comes.
 func (s *session) setAside(c *wire.Command, message []byte, now time.Time) error {
-	if c.Type == "publish" && !s.takePublish(s.relay.policies.of(c.Channel), now) {
+	if c.Type == "publish" && !s.takePublish(s.relay.hub.Namespaces.Of(c.Channel), now) {
 		return problem.RateLimited
 	}
 	return s.hold(lineOf(c), held{message: bytes.Clone(message), since: now})
@@ -129,7 +113,7 @@ func (s *session) hold(key string, h held) error {
 		return problem.TooMany.With("as many commands of this connection wait for an answer as may")
 	case s.relay.held.Add(int64(size)) > asideTotal:
 		s.relay.held.Add(int64(-size))
-		s.relay.metrics.Shed.Of("waiting").Inc()
+		s.relay.hub.Counters.Shed.Of("waiting").Inc()
 		return problem.Overloaded
 	}
 	s.aside.Store(a)

@@ -14,6 +14,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/hub"
 )
 
 // jury decides when the test says so.
@@ -45,7 +46,7 @@ func (j *jury) Authorize(_ *auth.Identity, op auth.Ops, channel string) error {
 	p := &plea{op: op, channel: channel, answer: make(chan error, 1)}
 	j.mu.Lock()
 	if j.over {
-		p.answer <- ErrUnavailable
+		p.answer <- hub.ErrUnavailable
 	}
 	j.pending = append(j.pending, p)
 	j.asked++
@@ -55,7 +56,7 @@ func (j *jury) Authorize(_ *auth.Identity, op auth.Ops, channel string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if p.taken {
-		return ErrDenied
+		return hub.ErrDenied
 	}
 	return err
 }
@@ -123,7 +124,7 @@ func judged(t testing.TB, adjust ...func(*config.Config)) (*rig, *jury) {
 		j.mu.Lock()
 		j.over = true
 		j.mu.Unlock()
-		j.all(g, ErrUnavailable)
+		j.all(g, hub.ErrUnavailable)
 	})
 	return g, j
 }
@@ -271,7 +272,7 @@ func TestTokenChangesWhileAsked(t *testing.T) {
 	}
 	j.answer(0, nil)
 	g.until("it is asked again", func() bool { return j.waiting() == 1 })
-	j.answer(0, ErrDenied)
+	j.answer(0, hub.ErrDenied)
 	if h := c.hear(); h.Code != "forbidden" || string(h.ID) != "1" {
 		t.Fatal(h.raw)
 	}
@@ -311,11 +312,11 @@ func TestRefreshDoesNotWait(t *testing.T) {
 		t.Fatal(h.raw)
 	}
 	g.until("all are asked about", func() bool { return j.waiting() == 5 })
-	j.all(g, ErrUnavailable) // then they go on
+	j.all(g, hub.ErrUnavailable) // then they go on
 	c.quiet()
 	c.ask(`{"type":"refresh","id":10,"token":"%s"}`, mint(t, "u1"))
 	g.until("all are asked about", func() bool { return j.waiting() == 5 })
-	j.all(g, ErrDenied)
+	j.all(g, hub.ErrDenied)
 	for range 5 {
 		if h := c.hear(); h.Type != "unsubscribed" || h.Code != "forbidden" {
 			t.Fatal(h.raw)
@@ -337,13 +338,13 @@ func TestRefreshIsAskedAboutAfterAFailure(t *testing.T) {
 	j.mu.Lock()
 	failing := slices.IndexFunc(j.pending, func(p *plea) bool { return p.channel == "asked:failing" })
 	j.mu.Unlock()
-	j.answer(failing, ErrUnavailable)
+	j.answer(failing, hub.ErrUnavailable)
 	if h := c.hear(); h.Code != "unavailable" || string(h.ID) != "3" {
 		t.Fatal(h.raw)
 	}
 	c.ask(`{"type":"refresh","id":4,"token":"%s"}`, mint(t, "u1"))
 	g.until("the subscription is asked about", func() bool { return j.waiting() == 2 })
-	j.answer(1, ErrDenied)
+	j.answer(1, hub.ErrDenied)
 	if h := c.hear(); h.Type != "unsubscribed" || h.Channel != "asked:a" {
 		t.Fatal(h.raw)
 	}
@@ -365,8 +366,8 @@ func TestWaitingCommandsAreBounded(t *testing.T) {
 	c.quiet()
 	// Once a decision has failed to come for as long as it may take, nobody waits for another one.
 	g.until("as many are asked as may be", func() bool { return j.waiting() == asideLines })
-	<-time.After(time.Until(time.Now().Add(g.relay.cfg.Auth.Webhook.Timeout)))
-	j.all(g, ErrUnavailable)
+	<-time.After(time.Until(time.Now().Add(g.relay.hub.Config.Auth.Webhook.Timeout)))
+	j.all(g, hub.ErrUnavailable)
 	for range asideCommands {
 		if h := c.hear(); h.Code != "unavailable" || !h.Retryable {
 			t.Fatal(h.raw)
@@ -497,7 +498,7 @@ func TestInterleavings(t *testing.T) {
 				}
 			default:
 				if w := j.waiting(); w > 0 {
-					j.answer(r.IntN(w), []error{nil, nil, nil, ErrDenied, ErrUnavailable}[r.IntN(5)])
+					j.answer(r.IntN(w), []error{nil, nil, nil, hub.ErrDenied, hub.ErrUnavailable}[r.IntN(5)])
 				}
 			}
 		}
@@ -536,20 +537,20 @@ func TestInterleavings(t *testing.T) {
 // hasteOf lets nobody be asked about a command that has waited for as long as a decision may take while one failed.
 func TestNobodyIsAskedInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &session{relay: &Relay{}}
-		s.relay.cfg.Auth.Webhook.Timeout = 2 * time.Second
+		s := &session{relay: &Relay{hub: &hub.Hub{Config: new(config.Config)}}}
+		s.relay.hub.Config.Auth.Webhook.Timeout = 2 * time.Second
 		a := new(aside)
 		h := &held{since: time.Now()}
 		time.Sleep(time.Minute)
-		if how, _, _ := s.hasteOf(a, h); how != beside {
+		if how, _, _ := s.hasteOf(a, h); how != hub.WaitForAll {
 			t.Error("a backend that answers slowly is not asked")
 		}
-		_ = s.noted(a, ErrUnavailable)
-		if how, _, _ := s.hasteOf(a, h); how != unasked {
+		_ = s.noted(a, hub.ErrUnavailable)
+		if how, _, _ := s.hasteOf(a, h); how != hub.WaitForDisk {
 			t.Error("a backend that does not answer is asked again for a command that has waited for long")
 		}
 		time.Sleep(time.Second)
-		if how, _, _ := s.hasteOf(a, &held{since: time.Now()}); how != beside {
+		if how, _, _ := s.hasteOf(a, &held{since: time.Now()}); how != hub.WaitForAll {
 			t.Error("a backend that did not answer is not asked again")
 		}
 		s.ended, s.until = true, time.Now().Add(asideGrace)

@@ -10,6 +10,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/config"
+	"weir/relay/hub"
 )
 
 // Every envelope that carries changes, byte for byte, on both transports.
@@ -216,7 +217,7 @@ func TestCompression(t *testing.T) {
 	}{
 		{`"small"`, false},
 		{`"` + text + `"`, true},
-		{`"` + strings.Repeat("x", compressFrom-10) + `"`, true},
+		{`"` + strings.Repeat("x", hub.CompressFrom-10) + `"`, true},
 		{`"small again"`, false},
 		{`"` + text + text + `"`, true},
 	} {

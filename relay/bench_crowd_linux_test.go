@@ -14,12 +14,13 @@ import (
 
 	"weir/broker"
 	"weir/relay/auth"
+	"weir/relay/hub"
 )
 
 // crowd is the members of one channel, some of whom follow who else is there.
 type crowd struct {
 	relay *Relay
-	feed  *feed
+	feed  *hub.Fanout
 	here  []*session // who will leave, in this order
 
 	mu     sync.Mutex
@@ -32,14 +33,15 @@ const hall = "hall:1"
 func gather(b *testing.B, r *Relay, members, watchers, leaving int) *crowd {
 	c := &crowd{relay: r}
 	for i := range members - leaving {
-		r.presence.join(hall, member(r, fmt.Sprint("m", i)))
+		s := member(r, fmt.Sprint("m", i))
+		r.hub.Presence.Join(hall, s.id, s.identity.Load())
 	}
 	for range leaving {
 		c.join()
 	}
-	ch, err := r.broker.Join(presenceChannel(hall), broker.JoinRequest{}, func(out broker.Subscriber, reply broker.Reply) {
-		c.feed = out.(*feed)
-		c.feed.begin(reply.Position)
+	ch, err := r.hub.Broker.Join(hub.PresenceChannel(hall), broker.JoinRequest{}, func(out broker.Subscriber, reply broker.Reply) {
+		c.feed = out.(*hub.Fanout)
+		c.feed.Begin(reply.Position)
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -68,9 +70,9 @@ func gather(b *testing.B, r *Relay, members, watchers, leaving int) *crowd {
 			}
 		})
 		s := member(r, fmt.Sprint("w", i))
-		s.conn = r.pool.Open(near, plainWS, false, s)
+		s.conn = r.hub.Pool.Open(near, hub.WS, false, s)
 		joined.Add(1)
-		s.conn.Join(c.feed.topic, c.feed.ordinal.Load(), nil, joined.Done)
+		s.conn.Join(c.feed.Topic, c.feed.Ordinal.Load(), nil, joined.Done)
 		b.Cleanup(func() {
 			s.conn.Remove(nil)
 			_ = near.Close()
@@ -85,19 +87,19 @@ func gather(b *testing.B, r *Relay, members, watchers, leaving int) *crowd {
 // join has somebody join whose name says when that was.
 func (c *crowd) join() {
 	s := member(c.relay, fmt.Sprint("at", time.Now().UnixNano()))
-	c.relay.presence.join(hall, s)
+	c.relay.hub.Presence.Join(hall, s.id, s.identity.Load())
 	c.here = append(c.here, s)
 }
 
 // leave has whoever has been there longest leave.
 func (c *crowd) leave() {
-	c.relay.presence.leave(hall, c.here[0], false)
+	c.relay.hub.Presence.Leave(hall, c.here[0].id, c.here[0].user, false)
 	c.here = c.here[1:]
 }
 
 // member is a session without a connection.
 func member(r *Relay, user string) *session {
-	s := &session{relay: r, user: user, id: user, enc: plainWS}
+	s := &session{relay: r, user: user, id: user, enc: hub.WS}
 	s.identity.Store(&auth.Identity{User: user, Name: "Somebody", Avatar: "https://example.com/a.png"})
 	return s
 }
@@ -147,7 +149,7 @@ func BenchmarkCrowd(b *testing.B) {
 		b.Run(fmt.Sprintf("members=20000/joins=%d/leaves=%d/watchers=%d", rate, rate, watchers), func(b *testing.B) {
 			g := serving(b)
 			c := gather(b, g.relay, 20000, watchers, rate)
-			meter := &c.feed.ns.meter
+			meter := &c.feed.Ns.Meter
 			writes, deliveries := meter.Frames.Load(), meter.Messages.Load()
 			used, begin := processor(), time.Now()
 			due, pace := begin, time.NewTimer(0)

@@ -16,6 +16,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/pool"
+	"weir/relay/hub"
 )
 
 // serving is a relay for a benchmark. What it logs goes nowhere.
@@ -125,7 +126,7 @@ func BenchmarkFlush(b *testing.B) {
 }
 
 // flushing hands batches to a feed.
-type flushing struct{ feed *feed }
+type flushing struct{ feed *hub.Fanout }
 
 func (f *flushing) Flush(b *batch.Batch) { f.feed.Flush(b) }
 func (f *flushing) Missed(last uint64)   { f.feed.Missed(last) }
@@ -133,26 +134,26 @@ func (f *flushing) Missed(last uint64)   { f.feed.Missed(last) }
 // taker joins a channel's feed with connections that throw away what they get.
 type taker struct {
 	relay *Relay
-	feed  *feed
+	feed  *hub.Fanout
 }
 
 func (k *taker) open(b *testing.B, channel, encodings string) {
-	ch, err := k.relay.broker.Join(channel, broker.JoinRequest{}, func(out broker.Subscriber, r broker.Reply) {
-		k.feed = out.(*feed)
-		k.feed.begin(r.Position)
+	ch, err := k.relay.hub.Broker.Join(channel, broker.JoinRequest{}, func(out broker.Subscriber, r broker.Reply) {
+		k.feed = out.(*hub.Fanout)
+		k.feed.Begin(r.Position)
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(ch.Leave)
-	for i, enc := range []pool.Encoding{plainWS, eventSSE} {
+	for i, enc := range []pool.Encoding{hub.WS, hub.SSE} {
 		if i > 0 && encodings == "ws" {
 			break
 		}
 		near, far := net.Pipe()
 		s := &session{relay: k.relay, enc: enc}
-		s.conn = k.relay.pool.Open(near, enc, false, s)
-		s.conn.Join(k.feed.topic, 0, nil, nil)
+		s.conn = k.relay.hub.Pool.Open(near, enc, false, s)
+		s.conn.Join(k.feed.Topic, 0, nil, nil)
 		var reading sync.WaitGroup
 		reading.Go(func() { _, _ = io.Copy(io.Discard, far) })
 		b.Cleanup(func() {
@@ -183,7 +184,7 @@ func BenchmarkSubscribe(b *testing.B) {
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
 				c := commands[n%len(commands)]
-				if err := s.subscribe(c, beside); err != nil {
+				if err := s.subscribe(c, hub.WaitForAll); err != nil {
 					b.Fatal(err)
 				}
 				if err := s.unsubscribe(c); err != nil {
@@ -208,7 +209,7 @@ func BenchmarkCommand(b *testing.B) {
 			}
 			p := g.ws("u1")
 			s := g.relay.sessions.byID(p.hello.ConnectionID)
-			s.relay.cfg.Limit.Commands.Count = 1 << 40
+			s.relay.hub.Config.Limit.Commands.Count = 1 << 40
 			message := []byte(command)
 			b.ReportAllocs()
 			for b.Loop() {

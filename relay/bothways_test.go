@@ -160,7 +160,7 @@ func FuzzBothWays(f *testing.F) {
 		if fmt.Sprint(here) != fmt.Sprint(there) {
 			t.Fatalf("at the HTTP server %v, at a desk %v: %q", there, here, b)
 		}
-		if n := g.relay.metrics.Panics.Get(); n != 0 {
+		if n := g.relay.hub.Counters.Panics.Get(); n != 0 {
 			t.Fatalf("%d panics: %s", n, g.logs)
 		}
 	})

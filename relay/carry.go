@@ -7,6 +7,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/hub"
 	"weir/relay/problem"
 )
 
@@ -72,23 +73,23 @@ func (s *session) carryOut(a *aside, key string, h *held, list []awaited) []awai
 
 // hasteOf says how long a command may wait: nobody is asked about one for which the session has waited as long as
 // an answer may take, while another one did not come. Over says that the session has ended too long ago.
-func (s *session) hasteOf(a *aside, h *held) (how haste, ended, over bool) {
+func (s *session) hasteOf(a *aside, h *held) (how hub.Wait, ended, over bool) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	how = beside
-	if a.failed.After(h.since) && now.Sub(h.since) >= s.relay.cfg.Auth.Webhook.Timeout {
-		how = unasked
+	how = hub.WaitForAll
+	if a.failed.After(h.since) && now.Sub(h.since) >= s.relay.hub.Config.Auth.Webhook.Timeout {
+		how = hub.WaitForDisk
 	}
 	return how, s.ended, s.ended && now.After(s.until)
 }
 
 // noted is an error as it is told. It notes that a decision has not come.
 func (s *session) noted(a *aside, err error) error {
-	if errors.Is(err, errAsk) {
-		return ErrUnavailable
+	if errors.Is(err, hub.ErrUndecided) {
+		return hub.ErrUnavailable
 	}
-	if errors.Is(err, ErrUnavailable) {
+	if errors.Is(err, hub.ErrUnavailable) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		a.failed = time.Now()
@@ -131,9 +132,9 @@ func (s *session) hand(list []awaited) []awaited {
 
 // review ends a subscription that the session's token does not allow. Where nobody answers the question, what was
 // allowed before goes on.
-func (s *session) review(channel string, how haste) error {
-	err := s.relay.policies.may(s.identity.Load(), auth.Subscribe, channel, how)
-	if errors.Is(err, ErrDenied) {
+func (s *session) review(channel string, how hub.Wait) error {
+	err := s.relay.hub.Namespaces.May(s.identity.Load(), auth.Subscribe, channel, how)
+	if errors.Is(err, hub.ErrDenied) {
 		s.deny(channel, problem.Forbidden.With("the new token does not allow this channel"))
 	}
 	return err

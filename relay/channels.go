@@ -22,7 +22,7 @@ func (r *Relay) handleChannels(ctx *fasthttp.RequestCtx) {
 		r.fail(ctx, err)
 		return
 	}
-	list, err := r.broker.Channels(string(args.Peek("prefix")), string(args.Peek("after")), limit+1)
+	list, err := r.hub.Broker.Channels(string(args.Peek("prefix")), string(args.Peek("after")), limit+1)
 	if err != nil { // half a list would pass for a whole one
 		r.fail(ctx, err)
 		return
@@ -46,7 +46,7 @@ func (r *Relay) handleChannels(ctx *fasthttp.RequestCtx) {
 
 // handleState is GET /v1/channels/{channel}: a snapshot.
 func (r *Relay) handleState(ctx *fasthttp.RequestCtx, channel, _, _ string) {
-	reply, ok := r.broker.Read(channel, nil)
+	reply, ok := r.hub.Broker.Read(channel, nil)
 	if !ok {
 		r.missing(ctx, channel)
 		return
@@ -59,7 +59,7 @@ func (r *Relay) handleState(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 
 // missing answers a request for a channel that is not there, or can not be read.
 func (r *Relay) missing(ctx *fasthttp.RequestCtx, channel string) {
-	if err := r.broker.Load(channel); err != nil {
+	if err := r.hub.Broker.Load(channel); err != nil {
 		r.fail(ctx, err)
 		return
 	}
@@ -68,7 +68,7 @@ func (r *Relay) missing(ctx *fasthttp.RequestCtx, channel string) {
 
 // handleGroup is GET /v1/channels/{channel}/{group}: the items of one group.
 func (r *Relay) handleGroup(ctx *fasthttp.RequestCtx, channel, group, _ string) {
-	reply, ok := r.broker.Read(channel, []string{group})
+	reply, ok := r.hub.Broker.Read(channel, []string{group})
 	if !ok {
 		r.missing(ctx, channel)
 		return
@@ -86,7 +86,7 @@ func (r *Relay) handleGroup(ctx *fasthttp.RequestCtx, channel, group, _ string) 
 
 // handleItem is GET /v1/channels/{channel}/{group}/{key}.
 func (r *Relay) handleItem(ctx *fasthttp.RequestCtx, channel, group, key string) {
-	data, at, ok := r.broker.Item(channel, group, key)
+	data, at, ok := r.hub.Broker.Item(channel, group, key)
 	if !ok {
 		r.missing(ctx, channel)
 		return
@@ -114,7 +114,7 @@ func (r *Relay) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 		r.fail(ctx, err)
 		return
 	}
-	changes, more, at, ok := r.broker.History(channel, before, limit)
+	changes, more, at, ok := r.hub.Broker.History(channel, before, limit)
 	if !ok {
 		r.missing(ctx, channel)
 		return
@@ -129,13 +129,13 @@ func (r *Relay) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 // handlePresence is GET /v1/channels/{channel}/presence.
 func (r *Relay) handlePresence(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 	b := append([]byte(`{"channel":"`), channel...)
-	b = r.presence.appendUsers(append(b, '"'), channel, ctx.QueryArgs().Has("count"))
+	b = r.hub.Presence.AppendUsers(append(b, '"'), channel, ctx.QueryArgs().Has("count"))
 	jsonbody.Answer(ctx, append(b, '}'))
 }
 
 // handleClear is DELETE /v1/channels/{channel}: items and log go, readers are told by a resync.
 func (r *Relay) handleClear(ctx *fasthttp.RequestCtx, channel, _, _ string) {
-	at, err := r.broker.Drop(channel)
+	at, err := r.hub.Broker.Drop(channel)
 	if err != nil {
 		r.fail(ctx, err)
 		return
@@ -145,7 +145,7 @@ func (r *Relay) handleClear(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 
 // handleClearGroup is DELETE /v1/channels/{channel}/{group}: a delete for each item.
 func (r *Relay) handleClearGroup(ctx *fasthttp.RequestCtx, channel, group, _ string) {
-	at, n, err := r.broker.DeleteGroup(channel, group)
+	at, n, err := r.hub.Broker.DeleteGroup(channel, group)
 	switch {
 	case err != nil:
 		r.fail(ctx, err)
@@ -161,11 +161,11 @@ func (r *Relay) handleClearGroup(ctx *fasthttp.RequestCtx, channel, group, _ str
 
 // handleDelete is DELETE /v1/channels/{channel}/{group}/{key}.
 func (r *Relay) handleDelete(ctx *fasthttp.RequestCtx, channel, group, key string) {
-	if _, _, ok := r.broker.Item(channel, group, key); !ok {
+	if _, _, ok := r.hub.Broker.Item(channel, group, key); !ok {
 		r.missing(ctx, channel)
 		return
 	}
-	at, err := r.broker.Publish(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})
+	at, err := r.hub.Broker.Publish(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})
 	if err != nil {
 		r.fail(ctx, err)
 		return

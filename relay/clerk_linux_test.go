@@ -98,7 +98,7 @@ func silent(t testing.TB, nc net.Conn, r *bufio.Reader) {
 func (g *rig) published(channel string, seq uint64) {
 	g.Helper()
 	g.until(fmt.Sprintf("%s at %d", channel, seq), func() bool {
-		_, _, at, _ := g.relay.broker.History(channel, 0, 1)
+		_, _, at, _ := g.relay.hub.Broker.History(channel, 0, 1)
 		return at.Seq == seq
 	})
 }
@@ -125,7 +125,7 @@ func TestOwedInOrder(t *testing.T) {
 	m++
 	expectSeq(t, r, "m", m) // it stands before all that waits
 	g.until("something waits", func() bool {
-		_, _, at, _ := g.relay.broker.History("kept:b", 0, 1)
+		_, _, at, _ := g.relay.hub.Broker.History("kept:b", 0, 1)
 		return at.Seq > 10
 	})
 	silent(t, nc, r)

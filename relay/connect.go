@@ -12,6 +12,7 @@ import (
 	"weir/broker"
 	"weir/internal/units"
 	"weir/internal/wire"
+	"weir/relay/hub"
 	"weir/relay/problem"
 )
 
@@ -30,12 +31,12 @@ func (r *Relay) handleWS(ctx *fasthttp.RequestCtx) {
 		r.refuse(ctx, bad)
 		return
 	}
-	if r.cfg.Compression && o.deflate {
-		a.enc = deflateWS
+	if r.hub.Config.Compression && o.deflate {
+		a.enc = hub.DeflateWS
 	}
-	a.head = o.appendSwitch(make([]byte, 0, 512), a.enc == deflateWS)
+	a.head = o.appendSwitch(make([]byte, 0, 512), a.enc == hub.DeflateWS)
 	if !o.protocol {
-		a.enc = wholeOf(a.enc)
+		a.enc = hub.WholeOf(a.enc)
 	}
 	r.hijack(ctx, a, r.openWS)
 }
@@ -59,11 +60,11 @@ func (r *Relay) newSession(nc net.Conn, a *arrival) *session {
 	switch {
 	case r.draining.Load():
 		answer = refusal
-	case a.behind.IsValid() && !r.addresses.take(a.behind, r.cfg.Limit.PerAddress):
-		r.metrics.Refused.Of("per_address").Inc()
+	case a.behind.IsValid() && !r.addresses.take(a.behind, r.hub.Config.Limit.PerAddress):
+		r.hub.Counters.Refused.Of("per_address").Inc()
 		answer = refusalMany
-	case !r.sessions.reserve(s.user, r.cfg.Limit.PerUser):
-		r.metrics.Refused.Of("per_user").Inc()
+	case !r.sessions.reserve(s.user, r.hub.Config.Limit.PerUser):
+		r.hub.Counters.Refused.Of("per_user").Inc()
 		answer = refusalMany
 		if a.behind.IsValid() {
 			r.addresses.give(a.behind)
@@ -91,9 +92,9 @@ func (r *Relay) openWS(nc net.Conn, rest []byte, a *arrival) {
 	}
 	s.socket.rest = rest
 	s.socket.guard.skips = true
-	s.conn = r.pool.Open(nc, s.enc, false, s)
+	s.conn = r.hub.Pool.Open(nc, s.enc, false, s)
 	defer r.catch(s, s.fall)
-	r.metrics.Opened.Of("ws").Inc()
+	r.hub.Counters.Opened.Of("ws").Inc()
 	r.start(s, a.head, s.firstTurn)
 }
 
@@ -139,26 +140,26 @@ func (r *Relay) greet(s *session, head []byte, then func()) {
 	}
 	var sub subscription
 	channel := wire.UserChannel(s.user)
-	ch, err := r.broker.Join(channel, s.ownRequest(channel), func(out broker.Subscriber, reply broker.Reply) {
-		f := out.(*feed)
-		f.begin(reply.Position)
-		f.window.Seal()
-		sub.feed, sub.topic = f, f.topic
+	ch, err := r.hub.Broker.Join(channel, s.ownRequest(channel), func(out broker.Subscriber, reply broker.Reply) {
+		f := out.(*hub.Fanout)
+		f.Begin(reply.Position)
+		f.Window.Seal()
+		sub.feed, sub.topic = f, f.Topic
 		hello := append(head, r.frameFor(s, "connected", s.connected(&reply.Position))...)
 		if s.sse != nil {
-			hello = append(hello, s.sse.stand(channel, f.topic, reply.Position, s.welcome(nil, channel, s.sse.from(0), reply))...)
+			hello = append(hello, s.sse.stand(channel, f.Topic, reply.Position, s.welcome(nil, channel, s.sse.from(0), reply))...)
 		}
-		s.conn.Join(f.topic, f.ordinal.Load(), hello, then)
+		s.conn.Join(f.Topic, f.Ordinal.Load(), hello, then)
 	})
 	if err != nil {
-		r.log.Error("user channel not joined", slog.String("error", err.Error()))
+		r.hub.Log.Error("user channel not joined", slog.String("error", err.Error()))
 		s.conn.Reply(head, then)
 		defer s.cut(closing{code: wire.CloseOverloaded, reason: "overloaded"})
 		return
 	}
 	sub.channel = ch
 	s.subs = append(s.subs, sub)
-	r.metrics.Subscriptions.Inc()
+	r.hub.Counters.Subscriptions.Inc()
 }
 
 // ownRequest is how the user's own channel is joined: from where an event stream stands, or from now.
@@ -171,12 +172,12 @@ func (s *session) ownRequest(string) broker.JoinRequest {
 
 // connected is the first message of every session. The position is that of the user's own channel.
 func (s *session) connected(at *broker.Position) []byte {
-	cfg := &s.relay.cfg
+	cfg := s.relay.hub.Config
 	b := append(make([]byte, 0, 256), `{"type":"connected","connectionId":"`...)
 	b = append(b, s.id...)
 	b = wire.AppendString(append(b, `","userId":`...), s.user)
 	b = strconv.AppendInt(append(b, `,"heartbeat":`...), cfg.Heartbeat.Milliseconds(), 10)
-	b = strconv.AppendInt(append(b, `,"window":`...), s.relay.policies.fallback.batch.Window.Milliseconds(), 10)
+	b = strconv.AppendInt(append(b, `,"window":`...), s.relay.hub.Namespaces.Fallback.Batch.Window.Milliseconds(), 10)
 	b = s.appendExpiry(b)
 	b = s.appendLimits(b)
 	if at != nil {
@@ -189,7 +190,7 @@ func (s *session) connected(at *broker.Position) []byte {
 // appendLimits appends what bounds the client: the bytes of a message, its commands a second (twice as many at once;
 // 0: no limit), the channels that it may follow, and the bytes of an address.
 func (s *session) appendLimits(b []byte) []byte {
-	limit := &s.relay.cfg.Limit
+	limit := &s.relay.hub.Config.Limit
 	b = strconv.AppendInt(append(b, `,"limits":{"message":`...), int64(s.messageLimit()), 10)
 	b = appendRate(append(b, `,"commands":`...), limit.Commands)
 	b = strconv.AppendInt(append(b, `,"subscriptions":`...), int64(limit.Subscriptions), 10)

@@ -16,6 +16,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/hub"
 	"weir/relay/problem"
 )
 
@@ -42,9 +43,9 @@ func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 		r.refuse(ctx, bad)
 		return
 	}
-	a.enc, a.marks = wholeSSE, marks
+	a.enc, a.marks = hub.WholeSSE, marks
 	if string(ctx.QueryArgs().Peek("short")) == "1" {
-		a.enc = eventSSE
+		a.enc = hub.SSE
 	}
 	a.revocations = r.revocations.made.Load()
 	if !r.choose(ctx, a) {
@@ -71,7 +72,7 @@ func (r *Relay) choose(ctx *fasthttp.RequestCtx, a *arrival) bool {
 		}
 	}
 	for i, err := range r.mayAll(a.identity, wanted) {
-		if err == nil && len(a.channels) == r.cfg.Limit.Subscriptions {
+		if err == nil && len(a.channels) == r.hub.Config.Limit.Subscriptions {
 			err = problem.TooManyChannels
 		}
 		if err != nil {
@@ -128,11 +129,11 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 	channels := append([]string{own}, a.channels...)
 	s.sse = newStream(channels, a.marks)
 	a.head = append(strconv.AppendInt(append(a.head, "retry: "...), jitter(retryAfter).Milliseconds(), 10), '\n')
-	s.conn = r.pool.Open(nc, s.enc, true, s)
+	s.conn = r.hub.Pool.Open(nc, s.enc, true, s)
 	defer r.catch(s, s.fall)
 	s.conn.Cork() // whoever has seen the answer to the request follows all of its channels
 	defer s.conn.Uncork()
-	r.metrics.Opened.Of("sse").Inc()
+	r.hub.Counters.Opened.Of("sse").Inc()
 	r.start(s, a.head, s.firstTurn)
 	for _, d := range a.denied {
 		s.without(d)
@@ -173,15 +174,15 @@ func (r *Relay) mayAll(id *auth.Identity, channels []string) []error {
 	start := time.Now()
 	var failed atomic.Bool
 	for i, channel := range channels {
-		if errs[i] = r.policies.may(id, auth.Subscribe, channel, unasked); errs[i] != errAsk { //nolint:errorlint // it is not wrapped
+		if errs[i] = r.hub.Namespaces.May(id, auth.Subscribe, channel, hub.WaitForDisk); errs[i] != hub.ErrUndecided { //nolint:errorlint // it is not wrapped
 			continue
 		}
-		errs[i] = ErrUnavailable
+		errs[i] = hub.ErrUnavailable
 		room <- struct{}{}
-		r.contain.Go(&asking, "question", func() { // ends with the question, and is waited for
-			if failed.Load() && time.Since(start) >= r.cfg.Auth.Webhook.Timeout { // as in hasteOf
-				errs[i] = ErrUnavailable
-			} else if errs[i] = r.policies.may(id, auth.Subscribe, channel, beside); errors.Is(errs[i], ErrUnavailable) {
+		r.hub.Contain.Go(&asking, "question", func() { // ends with the question, and is waited for
+			if failed.Load() && time.Since(start) >= r.hub.Config.Auth.Webhook.Timeout { // as in hasteOf
+				errs[i] = hub.ErrUnavailable
+			} else if errs[i] = r.hub.Namespaces.May(id, auth.Subscribe, channel, hub.WaitForAll); errors.Is(errs[i], hub.ErrUnavailable) {
 				failed.Store(true)
 			}
 			leave()

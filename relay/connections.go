@@ -83,7 +83,7 @@ func (s *session) appendRecord(b []byte) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(append(append(b, '"'), sub.feed.name...), '"')
+		b = append(append(append(b, '"'), sub.feed.Name...), '"')
 	}
 	return append(b, `]}`...)
 }

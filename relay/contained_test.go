@@ -14,6 +14,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/hub"
 )
 
 // throwOnce panics once at each of some places, and answers what is left of them.
@@ -77,12 +78,12 @@ func TestPanicOfSideWork(t *testing.T) {
 	left := throwOnce(t, "side work")
 	g := launch(t, openConfig())
 	done := make(chan struct{})
-	g.relay.side(func() {})
+	g.relay.hub.Background(func() {})
 	g.until("it has panicked", func() bool { return left() == 0 })
-	g.relay.side(func() { close(done) })
+	g.relay.hub.Background(func() { close(done) })
 	<-done
-	if err := g.stop(); err != nil || left() != 0 || g.relay.metrics.Panics.Get() != 1 {
-		t.Error(err, left(), g.relay.metrics.Panics.Get())
+	if err := g.stop(); err != nil || left() != 0 || g.relay.hub.Counters.Panics.Get() != 1 {
+		t.Error(err, left(), g.relay.hub.Counters.Panics.Get())
 	}
 }
 
@@ -143,7 +144,7 @@ func TestPanicOverAQuestion(t *testing.T) {
 	errs := r.mayAll(&auth.Identity{User: "u1"}, []string{"asked:a", "asked:b", "asked:c"})
 	bad := 0
 	for _, err := range errs {
-		if errors.Is(err, ErrUnavailable) {
+		if errors.Is(err, hub.ErrUnavailable) {
 			bad++
 		} else if err != nil {
 			t.Error(err)

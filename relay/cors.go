@@ -99,7 +99,7 @@ func allowHeaders(asked []byte) string {
 // carries is the cookie alone, it may change something, and no Origin says where it comes from. Browsers send
 // one with every such request; one of another site's has been refused before.
 func (r *Relay) forgeable(ctx *fasthttp.RequestCtx) bool {
-	if ctx.IsGet() || ctx.IsHead() || r.cfg.Auth.Cookie == "" || len(ctx.Request.Header.Peek("Origin")) > 0 {
+	if ctx.IsGet() || ctx.IsHead() || r.hub.Config.Auth.Cookie == "" || len(ctx.Request.Header.Peek("Origin")) > 0 {
 		return false
 	}
 	return len(ctx.QueryArgs().Peek("ticket")) == 0 && bearer(ctx.Request.Header.Peek("Authorization")) == ""

@@ -42,7 +42,7 @@ func (r *Relay) handleDemoToken(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	channels := map[string][]string{"*": {"*"}}
-	for _, system := range r.cfg.Known {
+	for _, system := range r.hub.Config.Known {
 		for _, namespace := range system.Personal {
 			channels[namespace+wire.UserChannel(user)[len(wire.UserNamespace):]] = []string{"subscribe", "history"} // ":ann"
 		}

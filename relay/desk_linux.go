@@ -49,7 +49,7 @@ func newDesk(r *Relay, l *lane) (*desk, error) {
 	k := &desk{lane: l, most: maxPledges, set: set, buf: make([]byte, maxPlain)}
 	k.relay, k.room = r, k.most
 	k.durable = k.admit
-	k.clerk.ring, k.clerk.bell, k.clerk.closed, k.clerk.contain = set.Wake, make(chan struct{}, 1), make(chan struct{}), r.contain
+	k.clerk.ring, k.clerk.bell, k.clerk.closed, k.clerk.contain = set.Wake, make(chan struct{}, 1), make(chan struct{}), r.hub.Contain
 	return k, nil
 }
 
@@ -96,8 +96,8 @@ func (k *desk) forget(g *guest) {
 
 // start starts run, which done counts.
 func (k *desk) start(done *sync.WaitGroup) {
-	hook := k.relay.contain
-	if k.relay.disk != nil {
+	hook := k.relay.hub.Contain
+	if k.relay.hub.Disk != nil {
 		hook.Loop(&k.helpers, "clerk", k.ending.Load, k.clerk.run, k.clerk.abandon) // ended and waited for by run
 	}
 	hook.Loop(done, "desk", k.ending.Load, k.run, k.abandon) // ended by stop

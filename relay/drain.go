@@ -19,8 +19,8 @@ func (r *Relay) drain() {
 	r.draining.Store(true)
 	list := r.sessions.all()
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	spread := min(r.cfg.Drain, maxDrain-drainPatience, max(100*time.Millisecond, r.cfg.Drain*time.Duration(len(list))/fullSpread))
-	r.log.Info("draining", slog.Int("connections", len(list)), slog.Duration("spread", spread))
+	spread := min(r.hub.Config.Drain, maxDrain-drainPatience, max(100*time.Millisecond, r.hub.Config.Drain*time.Duration(len(list))/fullSpread))
+	r.hub.Log.Info("draining", slog.Int("connections", len(list)), slog.Duration("spread", spread))
 	start := time.Now()
 	for i, s := range list {
 		if wait := spread*time.Duration(i)/time.Duration(len(list)) - time.Since(start); wait > 0 {
@@ -28,7 +28,7 @@ func (r *Relay) drain() {
 		}
 		retry := jitter(max(spread, time.Second))
 		why := closing{code: wire.CloseDraining, reason: "retry=" + strconv.FormatInt(retry.Milliseconds(), 10), retry: retry}
-		if !r.contain.Do("drain", func() { s.end(why) }) {
+		if !r.hub.Contain.Do("drain", func() { s.end(why) }) {
 			s.conn.Abort()
 		}
 	}
@@ -38,7 +38,7 @@ func (r *Relay) drain() {
 // awaitReaders waits for the sessions to end, and ends those that do not.
 func (r *Relay) awaitReaders(spread time.Duration) {
 	done := make(chan struct{})
-	r.contain.Go(nil, "wait for sessions", func() { // ends when the last session has: at the latest after the aborts below
+	r.hub.Contain.Go(nil, "wait for sessions", func() { // ends when the last session has: at the latest after the aborts below
 		r.readers.Wait()
 		close(done)
 	}, nil)
@@ -46,14 +46,14 @@ func (r *Relay) awaitReaders(spread time.Duration) {
 	case <-done:
 	case <-time.After(drainPatience):
 		left := r.sessions.all()
-		r.log.Warn("connections did not close in time", slog.Int("connections", len(left)), slog.Duration("spread", spread))
+		r.hub.Log.Warn("connections did not close in time", slog.Int("connections", len(left)), slog.Duration("spread", spread))
 		for _, s := range left {
 			s.conn.Abort()
 		}
 		select {
 		case <-done:
 		case <-time.After(drainPatience): // only a fault of ours keeps a session whose connection is closed
-			r.log.Error("sessions did not end")
+			r.hub.Log.Error("sessions did not end")
 		}
 	}
 }

@@ -89,7 +89,7 @@ func TestLinesOfADurableChannel(t *testing.T) {
 			t.Fatalf("line %d: %s", n, line)
 		}
 	}
-	if commits := g.relay.disk.Stats().Commits; commits > 150 {
+	if commits := g.relay.hub.Disk.Stats().Commits; commits > 150 {
 		t.Fatalf("%d commits for 200 lines", commits)
 	}
 }
@@ -101,10 +101,10 @@ func TestDamagedChannelIsNotMissing(t *testing.T) {
 	g.publish(`{"channel":"kept:1","key":"a","data":1}`)
 	g.api(200, "DELETE", "/v1/channels/kept:1", "")
 	g.api(404, "GET", "/v1/channels/kept:1/items/a", "")
-	if _, err := g.relay.broker.Drop("kept:2"); err == nil {
+	if _, err := g.relay.hub.Broker.Drop("kept:2"); err == nil {
 		t.Fatal("dropped what there is not")
 	}
-	dir := g.relay.cfg.Data
+	dir := g.relay.hub.Config.Data
 	g.publish(`{"channel":"kept:1","key":"a","data":1}`)
 	g.publish(`{"channel":"kept:2","key":"a","data":1}`)
 	if err := g.stop(); err != nil {

@@ -8,13 +8,14 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
+	"weir/relay/hub"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
 )
 
 // handleEvents is POST /v1/events: one event, or one a line.
 func (r *Relay) handleEvents(ctx *fasthttp.RequestCtx) {
-	switch lines, ok := publication(ctx.Request.Header.ContentType()); {
+	switch lines, ok := hub.Publication(ctx.Request.Header.ContentType()); {
 	case !ok:
 		r.refuse(ctx, problem.MediaType)
 		return
@@ -46,7 +47,7 @@ func (r *Relay) emitOne(body []byte, lenient bool) error {
 	if data == nil {
 		data = []byte("null")
 	}
-	return r.emit(&Event{Topic: strings.Clone(c.Topic), Key: strings.Clone(c.Key), Data: data}) // the names of a command do not outlive it
+	return r.hub.Emit(&hub.Event{Topic: strings.Clone(c.Topic), Key: strings.Clone(c.Key), Data: data}) // the names of a command do not outlive it
 }
 
 // handleEventLines emits NDJSON: each line is an event of its own and gets a line of its own in answer, in order,

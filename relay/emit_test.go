@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"weir/relay/auth"
+	"weir/relay/hub"
 )
 
 func TestEventLines(t *testing.T) {
@@ -36,7 +37,7 @@ func TestClientsEmitWhatTheirTokenNames(t *testing.T) {
 		may     bool
 	}{{"*", false}, {"event:*", true}, {"event:cart.add", true}, {"event:cart.remove", false}, {"cart.add", false}} {
 		id := &auth.Identity{User: "u1", Grants: []auth.Grant{{Pattern: tt.pattern, Ops: auth.Publish}}}
-		if got := named(id, auth.Publish, "event:cart.add", eventNamespace); got != tt.may {
+		if got := hub.Named(id, auth.Publish, "event:cart.add", hub.EventNamespace); got != tt.may {
 			t.Errorf("%s: %v", tt.pattern, got)
 		}
 	}

@@ -1,18 +1,14 @@
 package relay
 
 import (
-	"log/slog"
 	"strings"
 	"time"
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/hub"
 	"weir/relay/problem"
 )
-
-// eventNamespace holds the events for backends: what is emitted on a topic is sent on the channel
-// "event:{topic}", which a backend's worker follows with a token that names it.
-const eventNamespace = "event"
 
 // The topics that the relay knows itself.
 const (
@@ -21,7 +17,7 @@ const (
 )
 
 // messageEvent is the command message: something for the backend, which decides what comes of it.
-func (s *session) messageEvent(c *wire.Command, now time.Time, how haste) ([]byte, error) {
+func (s *session) messageEvent(c *wire.Command, now time.Time, how hub.Wait) ([]byte, error) {
 	if c.Content == nil {
 		return nil, problem.BadField.With("content is missing")
 	}
@@ -31,8 +27,8 @@ func (s *session) messageEvent(c *wire.Command, now time.Time, how haste) ([]byt
 	if _, err := s.identityNow(); err != nil {
 		return nil, err
 	}
-	if how == inTurn && s.relay.patient {
-		return nil, errDisk
+	if how == hub.NoWait && s.relay.patient {
+		return nil, hub.ErrNotLoaded
 	}
 	b := wire.AppendString([]byte(`{"userId":`), s.user)
 	if c.Channel != "" {
@@ -44,7 +40,7 @@ func (s *session) messageEvent(c *wire.Command, now time.Time, how haste) ([]byt
 	if key == "" {
 		key = wire.UserChannel(s.user)
 	}
-	if err := s.relay.emit(&Event{Topic: topicMessage, Key: key, Data: append(b, '}'), User: s.user}); err != nil {
+	if err := s.relay.hub.Emit(&hub.Event{Topic: topicMessage, Key: key, Data: append(b, '}'), User: s.user}); err != nil {
 		return nil, err
 	}
 	return answer("ok", c.ID, nil), nil
@@ -53,8 +49,8 @@ func (s *session) messageEvent(c *wire.Command, now time.Time, how haste) ([]byt
 // event is the command: a client emits a topic that a system or the configuration leaves to clients, or that its
 // token allows as publishing on "event:{topic}".
 // The user is the session's, whatever the payload says.
-func (s *session) event(c *wire.Command, how haste) ([]byte, error) {
-	if c.Topic == topicHeartbeat && !s.relay.topics.open(topicHeartbeat) { // a sign of life, and the connection's own heartbeat is one, too
+func (s *session) event(c *wire.Command, how hub.Wait) ([]byte, error) {
+	if c.Topic == topicHeartbeat && !s.relay.hub.Topics.Open(topicHeartbeat) { // a sign of life, and the connection's own heartbeat is one, too
 		return answer("ok", c.ID, nil), nil
 	}
 	id, err := s.identityNow()
@@ -64,34 +60,18 @@ func (s *session) event(c *wire.Command, how haste) ([]byte, error) {
 	if !wire.ValidName(c.Topic) {
 		return nil, problem.BadField.With("topic is missing or not a name")
 	}
-	if !s.relay.topics.open(c.Topic) && !s.relay.cfg.Events.Open(c.Topic) && !named(id, auth.Publish, eventNamespace+":"+c.Topic, eventNamespace) {
+	if !s.relay.hub.Topics.Open(c.Topic) && !s.relay.hub.Config.Events.Open(c.Topic) && !hub.Named(id, auth.Publish, hub.EventNamespace+":"+c.Topic, hub.EventNamespace) {
 		return nil, problem.Forbidden.With("neither the token nor the configuration allows this topic")
 	}
-	if how == inTurn && s.relay.patient {
-		return nil, errDisk
+	if how == hub.NoWait && s.relay.patient {
+		return nil, hub.ErrNotLoaded
 	}
 	data := c.Data
 	if data == nil {
 		data = []byte("null")
 	}
-	if err := s.relay.emit(&Event{Topic: strings.Clone(c.Topic), Key: wire.UserChannel(s.user), Data: data, User: s.user, Connection: s.id, Identity: id}); err != nil {
+	if err := s.relay.hub.Emit(&hub.Event{Topic: strings.Clone(c.Topic), Key: wire.UserChannel(s.user), Data: data, User: s.user, Connection: s.id, Identity: id}); err != nil {
 		return nil, err
 	}
 	return answer("ok", c.ID, nil), nil
-}
-
-// side runs work that may take a while off the caller's goroutine, on a bounded pool. It answers false,
-// without running it, if that is full.
-func (r *Relay) side(work func()) bool {
-	r.workers.Add(1)
-	err := r.workerPool.Submit(func() {
-		defer r.workers.Done()
-		r.contain.Do("side work", work)
-	})
-	if err != nil {
-		r.workers.Done()
-		r.metrics.Overflows.Inc()
-		r.log.Warn("side work refused", slog.String("error", err.Error()))
-	}
-	return err == nil
 }

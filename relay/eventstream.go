@@ -14,6 +14,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/hub"
 	"weir/relay/problem"
 )
 
@@ -44,8 +45,8 @@ type EventStream struct {
 func (c *Core) EventStream(path, namespace string, e EventStream) {
 	r := c.relay
 	e.open = new(atomic.Int64)
-	r.metrics.Set.NewGauge(fmt.Sprintf("weir_event_streams{namespace=%q}", namespace), func() float64 { return float64(e.open.Load()) })
-	r.policies.of(namespace + ":").events = &e
+	r.hub.Counters.Set.NewGauge(fmt.Sprintf("weir_event_streams{namespace=%q}", namespace), func() float64 { return float64(e.open.Load()) })
+	r.hub.Namespaces.Of(namespace + ":").Events = e.Event
 	r.extra = append(r.extra, systemRoute{route{"GET", path, func(ctx *fasthttp.RequestCtx) { r.handleEventStream(ctx, &e) }}, true})
 }
 
@@ -72,9 +73,9 @@ func (r *Relay) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
 		return
 	}
 	last := lastEventID(ctx)
-	a.enc, a.head = eventOwn, append(make([]byte, 0, 512), eventsHead...)
+	a.enc, a.head = hub.CustomSSE, append(make([]byte, 0, 512), eventsHead...)
 	if ctx.Request.Header.IsHTTP11() { // others know no chunks
-		a.enc = eventChunked
+		a.enc = hub.ChunkedSSE
 		a.head = append(a.head, "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n"...)
 	} else {
 		a.head = append(a.head, "Connection: close\r\n"...)
@@ -101,9 +102,9 @@ func (r *Relay) openEvents(nc net.Conn, a *arrival, e *EventStream, channel, las
 	}
 	s.sse = &stream{channels: []string{channel}, events: e}
 	e.open.Add(1)
-	s.conn = r.pool.Open(nc, s.enc, true, s)
+	s.conn = r.hub.Pool.Open(nc, s.enc, true, s)
 	defer r.catch(s, s.fall)
-	r.metrics.Opened.Of("sse").Inc()
+	r.hub.Counters.Opened.Of("sse").Inc()
 	r.greetEvents(s, a, e, channel, last)
 	if r.draining.Load() { // drain may have looked before the session was entered
 		s.end(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
@@ -121,7 +122,7 @@ func (r *Relay) greetEvents(s *session, a *arrival, e *EventStream, channel, las
 		done, err = s.followEvents(channel, r.oldest(channel), true, a.head)
 	}
 	if err != nil || !done {
-		r.log.Error("event stream not opened", slog.String("channel", channel), slog.Any("error", err))
+		r.hub.Log.Error("event stream not opened", slog.String("channel", channel), slog.Any("error", err))
 		s.conn.Reply(a.head, s.firstTurn)
 		defer s.cut(closing{code: wire.CloseOverloaded, reason: "overloaded"})
 	}
@@ -133,15 +134,15 @@ func (r *Relay) greetEvents(s *session, a *arrival, e *EventStream, channel, las
 func (s *session) followEvents(channel string, from *broker.Position, lost bool, head []byte) (done bool, err error) {
 	r, e := s.relay, s.sse.events
 	var sub subscription
-	ch, err := r.broker.Join(channel, broker.JoinRequest{From: from}, func(out broker.Subscriber, reply broker.Reply) {
+	ch, err := r.hub.Broker.Join(channel, broker.JoinRequest{From: from}, func(out broker.Subscriber, reply broker.Reply) {
 		if from != nil && !reply.Recovered && !lost {
 			return
 		}
 		done = true
-		f := out.(*feed)
-		f.begin(reply.Position)
-		f.window.Seal()
-		sub.feed, sub.topic = f, f.topic
+		f := out.(*hub.Fanout)
+		f.Begin(reply.Position)
+		f.Window.Seal()
+		sub.feed, sub.topic = f, f.Topic
 		at := reply.Position
 		if reply.Recovered {
 			at = *from
@@ -149,21 +150,21 @@ func (s *session) followEvents(channel string, from *broker.Position, lost bool,
 		b := strconv.AppendInt([]byte("retry: "), jitter(retryAfter).Milliseconds(), 10)
 		b = append(b, '\n')
 		b = e.Hello(b, s.identity.Load())
-		b = appendMark(b, channel, at)
+		b = hub.AppendMark(b, channel, at)
 		if lost {
-			b = wire.AppendEvent(b, "resync", resyncMessage(channel, broker.Reply{Position: at, State: []byte("{}")}))
-			b = appendMark(b, channel, at)
+			b = wire.AppendEvent(b, "resync", hub.ResyncMessage(channel, broker.Reply{Position: at, State: []byte("{}")}))
+			b = hub.AppendMark(b, channel, at)
 		}
 		if reply.Recovered {
-			b = e.append(b, channel, reply.Position.Epoch, reply.Changes)
+			b = hub.EventEncoder(e.Event).Append(b, channel, reply.Position.Epoch, reply.Changes)
 		}
 		switch {
 		case lost:
-			r.metrics.Resumes.Of("snapshot").Inc()
+			r.hub.Counters.Resumes.Of("snapshot").Inc()
 		case from != nil:
-			r.metrics.Resumes.Of("recovered").Inc()
+			r.hub.Counters.Resumes.Of("recovered").Inc()
 		}
-		s.conn.Join(f.topic, f.ordinal.Load(), append(head, s.piece(b)...), s.firstTurn)
+		s.conn.Join(f.Topic, f.Ordinal.Load(), append(head, s.piece(b)...), s.firstTurn)
 	})
 	if err != nil {
 		return false, err
@@ -174,7 +175,7 @@ func (s *session) followEvents(channel string, from *broker.Position, lost bool,
 	}
 	sub.channel = ch
 	s.subs = append(s.subs, sub)
-	r.metrics.Subscriptions.Inc()
+	r.hub.Counters.Subscriptions.Inc()
 	return true, nil
 }
 
@@ -184,10 +185,10 @@ func (r *Relay) standing(channel, last string, e *EventStream) (from *broker.Pos
 	if last == "" {
 		return nil, false
 	}
-	if at, ok := markOf(channel, last); ok {
+	if at, ok := hub.MarkOf(channel, last); ok {
 		return &at, false
 	}
-	changes, _, at, _ := r.broker.History(channel, 0, math.MaxInt32)
+	changes, _, at, _ := r.hub.Broker.History(channel, 0, math.MaxInt32)
 	found := uint64(0)
 	broker.EachChange(changes, func(c *broker.ChangeView) bool {
 		if _, id := e.Event(nil, c); id == last {
@@ -203,51 +204,11 @@ func (r *Relay) standing(channel, last string, e *EventStream) (from *broker.Pos
 
 // oldest is the position before the first change that is kept; nil if none is.
 func (r *Relay) oldest(channel string) *broker.Position {
-	changes, _, at, _ := r.broker.History(channel, 0, math.MaxInt32)
+	changes, _, at, _ := r.hub.Broker.History(channel, 0, math.MaxInt32)
 	var from *broker.Position
 	broker.EachChange(changes, func(c *broker.ChangeView) bool {
 		from = &broker.Position{Epoch: at.Epoch, Seq: c.Seq - 1}
 		return false
 	})
 	return from
-}
-
-// append appends the events of changes, which are a JSON array or stand in one.
-func (e *EventStream) append(dst []byte, channel, epoch string, changes []byte) []byte {
-	broker.EachChange(changes, func(c *broker.ChangeView) bool {
-		before := len(dst)
-		b, id := e.Event(dst, c)
-		if len(b) == before {
-			return true
-		}
-		if id == "" {
-			dst = appendMark(b, channel, broker.Position{Epoch: epoch, Seq: c.Seq})
-			return true
-		}
-		dst = append(append(b, "id: "...), id...)
-		dst = append(dst, '\n', '\n')
-		return true
-	})
-	return dst
-}
-
-// appendMark ends an event with the cursor of its channel.
-func appendMark(dst []byte, channel string, at broker.Position) []byte {
-	cursor, _ := wire.AppendCursor(nil, nil, []wire.Mark{{Channel: wire.ChannelHash(channel), Epoch: at.Epoch, Seq: at.Seq}})
-	return wire.AppendEventID(dst, cursor)
-}
-
-// markOf is the position in a channel that an id stands for, if it is a cursor of that channel.
-func markOf(channel, id string) (broker.Position, bool) {
-	marks, err := wire.ParseCursor([]byte(id))
-	if err != nil || len(marks) != 1 || marks[0].Channel != wire.ChannelHash(channel) {
-		return broker.Position{}, false
-	}
-	return broker.Position{Epoch: marks[0].Epoch, Seq: marks[0].Seq}, true
-}
-
-// EventCursor says whether an id could be mistaken for a cursor of the channel's event streams.
-func EventCursor(channel, id string) bool {
-	_, ok := markOf(channel, id)
-	return ok
 }

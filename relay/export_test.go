@@ -32,7 +32,7 @@ func FramesOf(t testing.TB, nc net.Conn) func() (first byte, payload []byte, err
 }
 
 // BytesRead is how many bytes of frames have been read.
-func (r *Relay) BytesRead() int { return int(r.metrics.BytesIn.Get()) }
+func (r *Relay) BytesRead() int { return int(r.hub.Counters.BytesIn.Get()) }
 
 // Pause returns when n bytes of frames have been read and no session is in a turn any more, or in one that waits for its
 // client, as those do that can not be awaited.

@@ -11,6 +11,7 @@ import (
 	"weir/internal/units"
 	"weir/internal/wire"
 	"weir/relay/config"
+	"weir/relay/hub"
 )
 
 // A channel that is deleted tells its readers where things stand now, in order with everything else.
@@ -75,11 +76,11 @@ func TestJoinAfterClear(t *testing.T) {
 	two.subscribe("held:2", "")
 	release := one.stall()
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
-	if _, ok := g.relay.broker.Clear("held:1"); !ok {
+	if _, ok := g.relay.hub.Broker.Clear("held:1"); !ok {
 		t.Fatal("not there")
 	}
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)
-	if err := two.session().subscribe(&wire.Command{Channel: "held:1"}, beside); err != nil {
+	if err := two.session().subscribe(&wire.Command{Channel: "held:1"}, hub.WaitForAll); err != nil {
 		t.Fatal(err)
 	}
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":3}`)
@@ -108,11 +109,11 @@ func TestSubscribeAgainBeforeClear(t *testing.T) {
 	release := c.stall()
 	at := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`) // waits in the window, and goes with the log
 	for _, one := range []*client{c, grouped} {
-		if err := one.session().subscribe(&wire.Command{Channel: "held:1"}, beside); err != nil {
+		if err := one.session().subscribe(&wire.Command{Channel: "held:1"}, hub.WaitForAll); err != nil {
 			t.Fatal(err)
 		}
 	}
-	now, ok := g.relay.broker.Clear("held:1")
+	now, ok := g.relay.hub.Broker.Clear("held:1")
 	if !ok {
 		t.Fatal("not there")
 	}
@@ -137,7 +138,7 @@ func TestSubscribeAgainBeforeResync(t *testing.T) {
 	release := c.stall()
 	first := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
 	s := c.session()
-	if err := s.subscribe(&wire.Command{Channel: "held:1"}, beside); err != nil {
+	if err := s.subscribe(&wire.Command{Channel: "held:1"}, hub.WaitForAll); err != nil {
 		t.Fatal(err)
 	}
 	second := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)
@@ -162,7 +163,7 @@ func TestResyncFails(t *testing.T) {
 	s.mu.Lock()
 	topic := s.subs[s.find("held:1")].topic
 	s.mu.Unlock()
-	g.relay.broker.Close()
+	g.relay.hub.Broker.Close()
 	s.resync(topic)
 	if e := c.ended(); e.code != wire.CloseSlow {
 		t.Error(e)
@@ -197,7 +198,7 @@ func TestClearUnderPublish(t *testing.T) {
 	}
 	again(func() {
 		g.relay.mustPublish(t, `{"channel":"busy","key":"k","data":1}`)
-		g.relay.broker.Clear("busy")
+		g.relay.hub.Broker.Clear("busy")
 	})
 	for i := range 3 {
 		following.Go(func() {
@@ -251,7 +252,7 @@ func TestSlowReaderIsResynced(t *testing.T) {
 	c.subscribe("resync:2", `,"groups":["g"]`)
 	filler := strings.Repeat("x", 60<<10)
 	n := 0
-	dropped := func() bool { return g.relay.policies.of("resync:1").meter.Dropped.Load() > 0 }
+	dropped := func() bool { return g.relay.hub.Namespaces.Of("resync:1").Meter.Dropped.Load() > 0 }
 	for ; !dropped(); n++ {
 		g.relay.mustPublish(t, fmt.Sprintf(`{"channel":"resync:1","key":"%d","data":"%s"}`, n%3, filler))
 		g.flush()

@@ -133,7 +133,7 @@ func (s *session) data(first byte, payload []byte) bool {
 		s.end(closing{code: wire.CloseBadUTF8, reason: "text is not UTF-8"})
 		return false
 	}
-	s.relay.metrics.FramesIn.Inc()
+	s.relay.hub.Counters.FramesIn.Inc()
 	s.handle(payload, binary)
 	return true
 }

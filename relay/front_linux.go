@@ -35,7 +35,7 @@ func (f *front) run() error {
 			f.end()
 			return err
 		}
-		if !f.relay.contain.Do("front desk", func() { f.place(nc) }) {
+		if !f.relay.hub.Contain.Do("front desk", func() { f.place(nc) }) {
 			_ = nc.Close()
 		}
 	}
@@ -72,7 +72,7 @@ func (f *front) open() {
 	for range runtime.GOMAXPROCS(0) {
 		k, err := newDesk(f.relay, f.lane)
 		if err != nil {
-			f.relay.log.Warn("desk not opened", slog.String("error", err.Error()))
+			f.relay.hub.Log.Warn("desk not opened", slog.String("error", err.Error()))
 			return
 		}
 		f.desks = append(f.desks, k)

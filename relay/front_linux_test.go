@@ -97,8 +97,8 @@ func TestFrontRefuses(t *testing.T) {
 			t.Errorf("%.100q: %.100q, want %d", request, a, status)
 		}
 	}
-	g.relay.memory.Use.Store(stats.MemoryFull)
-	defer g.relay.memory.Use.Store(0)
+	g.relay.hub.Memory.Use.Store(stats.MemoryFull)
+	defer g.relay.hub.Memory.Use.Store(0)
 	if a := answerOn(t, g.dial(), plainRequest("", `{"channel":"a","data":1}`)); !strings.HasPrefix(a, "HTTP/1.1 503 Service Unavailable\r\n") || !strings.Contains(a, "\r\nRetry-After: 1\r\n") {
 		t.Error(a)
 	}

@@ -180,7 +180,7 @@ func FuzzSession(f *testing.F) {
 			}
 		}
 		_ = nc.Close()
-		if n := g.relay.metrics.Panics.Get(); n != 0 {
+		if n := g.relay.hub.Counters.Panics.Get(); n != 0 {
 			t.Fatalf("%d panics: %s", n, g.logs)
 		}
 	})

@@ -96,7 +96,7 @@ func FuzzRequests(f *testing.F) {
 		if answered > seen {
 			t.Fatalf("%d answered, %d seen: %q", answered, seen, b)
 		}
-		if n := g.relay.metrics.Panics.Get(); n != 0 {
+		if n := g.relay.hub.Counters.Panics.Get(); n != 0 {
 			t.Fatalf("%d panics: %s", n, g.logs)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"weir/internal/wire"
+	"weir/relay/hub"
 )
 
 var channelPattern = regexp.MustCompile(`\A[A-Za-z0-9_\-:/@~=][A-Za-z0-9_\-.:/@~=]{0,254}\z`)
@@ -63,11 +64,10 @@ func FuzzEvent(f *testing.F) {
 		}
 		change := append(append([]byte(`{"seq":1,"op":"send","data":`), c.Data...), '}')
 		cursor, _ := wire.AppendCursor(nil, nil, []wire.Mark{{Channel: wire.ChannelHash(channel), Epoch: epoch, Seq: seq}})
-		var r Relay
 		payloads := [][]byte{wire.AppendUpdate(nil, channel, change), wire.AppendBatch(nil, channel, bytes.Join([][]byte{change, change}, []byte(","))), wire.AppendOwn(nil, change)}
 		var stream []byte
 		for _, p := range payloads {
-			stream = wire.AppendEventID(r.encodePayload(eventSSE, "channel_update", p), cursor)
+			stream = wire.AppendEventID(hub.EncodePayload(hub.SSE, "channel_update", p), cursor)
 			list := events(string(stream) + string(heartbeat) + string(stream))
 			if len(list) != 2 {
 				t.Fatalf("%d events of two: %q", len(list), stream)

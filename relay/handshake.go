@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"slices"
 	"strings"
+
 	"weir/relay/problem"
 
 	"github.com/valyala/fasthttp"

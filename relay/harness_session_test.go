@@ -33,7 +33,7 @@ func open(t testing.TB, adjust ...func(*config.Config)) *rig {
 }
 
 // flush returns when everything accepted has been handed to the sockets.
-func (g *rig) flush() { g.relay.pool.Flush() }
+func (g *rig) flush() { g.relay.hub.Pool.Flush() }
 
 // stall keeps the loop of the session's shard from doing anything until the returned function is called,
 // or the test ends.

@@ -147,7 +147,7 @@ func (g *rig) until(what string, ok func() bool) {
 // channels lists channels.
 func (g *rig) channels(prefix, after string, limit int) []broker.Info {
 	g.Helper()
-	infos, err := g.relay.broker.Channels(prefix, after, limit)
+	infos, err := g.relay.hub.Broker.Channels(prefix, after, limit)
 	if err != nil {
 		g.Fatal(err)
 	}
@@ -305,6 +305,7 @@ func parseMessage(t testing.TB, b []byte) message {
 
 // publishOne makes one publication as a backend does.
 func (r *Relay) publishOne(dst, body []byte) ([]byte, error) {
-	p := publisher{publisher: r.broker.Publisher()}
-	return p.publish(r, dst, body)
+	p := r.hub.Publisher()
+	defer p.Release()
+	return p.Publish(r.hub, dst, body)
 }

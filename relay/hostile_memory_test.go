@@ -30,7 +30,7 @@ func (g *rig) crowd(n int, lines ...string) []*wsPeer {
 // received waits until the relay has read so many more bytes of its clients' frames, and handled them.
 func (g *rig) received(base uint64, more int) {
 	g.Helper()
-	g.until("the bytes are read", func() bool { return g.relay.metrics.BytesIn.Get() >= base+uint64(more) })
+	g.until("the bytes are read", func() bool { return g.relay.hub.Counters.BytesIn.Get() >= base+uint64(more) })
 	for _, s := range g.relay.sessions.all() {
 		s.reading.Lock() // a turn is over
 		s.reading.Unlock()
@@ -44,7 +44,7 @@ func TestAnnouncedLength(t *testing.T) {
 	g := launch(t, cfg)
 	const n = 1000
 	peers := g.crowd(n)
-	before, base := inUse(), g.relay.metrics.BytesIn.Get()
+	before, base := inUse(), g.relay.hub.Counters.BytesIn.Get()
 	promise := append(announce(fin|wire.OpText, masked, 64<<10), make([]byte, 10)...)
 	for _, p := range peers {
 		p.raw(promise)
@@ -76,12 +76,12 @@ func TestAnnouncedFragment(t *testing.T) {
 	g := launch(t, cfg)
 	const n = 200
 	peers := g.crowd(n)
-	before, base := inUse(), g.relay.metrics.BytesIn.Get()
+	before, base := inUse(), g.relay.hub.Counters.BytesIn.Get()
 	promise := append(clientFrame(wire.OpText, []byte("[")), announce(fin, masked, 64<<10-1)...)
 	for _, p := range peers {
 		p.raw(promise)
 	}
-	g.until("the bytes are read", func() bool { return g.relay.metrics.BytesIn.Get() >= base+uint64(n*len(promise)) })
+	g.until("the bytes are read", func() bool { return g.relay.hub.Counters.BytesIn.Get() >= base+uint64(n*len(promise)) })
 	if grown := inUse() - before; grown > n*24<<10 { // a goroutine waits for each, with its stack
 		t.Errorf("%d announcements of 64 KiB took %s", n, units.Size(grown))
 	}

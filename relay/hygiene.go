@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+
 	"weir/relay/problem"
 
 	"github.com/valyala/fasthttp"

@@ -95,7 +95,7 @@ func TestTokensDoNotLeak(t *testing.T) {
 	_ = g.stop()
 
 	var metrics strings.Builder
-	g.relay.metrics.Set.WritePrometheus(&metrics)
+	g.relay.hub.Counters.Set.WritePrometheus(&metrics)
 	if !strings.Contains(g.logs.String(), "panic") || !strings.Contains(metrics.String(), "weir_auth_failures_total") {
 		t.Fatal("the test looks at nothing")
 	}
@@ -122,7 +122,7 @@ func TestLogInjection(t *testing.T) {
 	} {
 		logs := new(logbook)
 		var broken atomic.Bool
-		g := launch(t, openConfig(), breakable(&broken), func(r *Relay) { r.log = slog.New(handler(logs)) })
+		g := launch(t, openConfig(), breakable(&broken), func(r *Relay) { r.hub.Log = slog.New(handler(logs)) })
 		g.api(200, "POST", "/v1/tickets", `{"userId":"plain"}`)
 		quoted, err := json.Marshal(evil)
 		if err != nil {
@@ -244,7 +244,7 @@ func TestPanicsAreContained(t *testing.T) {
 // session when the relay ends.
 func TestPanicWhileConnecting(t *testing.T) {
 	t.Parallel()
-	g := launch(t, openConfig(), func(r *Relay) { r.metrics.Opened, r.recorder = stats.Family{}, nil }) // has no counter for anybody
+	g := launch(t, openConfig(), func(r *Relay) { r.hub.Counters.Opened, r.recorder = stats.Family{}, nil }) // has no counter for anybody
 	token := "Authorization: Bearer " + mint(t, "u1")
 	for i, path := range []string{"/ws", "/sse?channel=a"} {
 		nc := g.dial()
@@ -254,7 +254,7 @@ func TestPanicWhileConnecting(t *testing.T) {
 		if b, err := io.ReadAll(nc); err != nil && !isReset(err) || len(b) > 0 {
 			t.Errorf("%s: %q %v", path, b, err)
 		}
-		if n := g.relay.metrics.Panics.Get(); n != uint64(i+1) {
+		if n := g.relay.hub.Counters.Panics.Get(); n != uint64(i+1) {
 			t.Errorf("%s: %d panics are counted", path, n)
 		}
 	}

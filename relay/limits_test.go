@@ -253,7 +253,7 @@ func TestSubscribeFlood(t *testing.T) {
 	p.say(`{"type":"unsubscribe","channel":"flood:3"}`, `{"type":"subscribe","channel":"flood:77"}`)
 	p.want("ok")
 	p.want("subscribed")
-	if n := g.relay.broker.Stats().Channels; n > 30 { // ten, the user's own, and those of presence
+	if n := g.relay.hub.Broker.Stats().Channels; n > 30 { // ten, the user's own, and those of presence
 		t.Errorf("%d channels are left behind", n)
 	}
 	if s := g.adminGet("/metrics"); strings.Contains(s, "flood") || strings.Count(s, "\n") > 1000 {
@@ -271,7 +271,7 @@ func TestMemoryIsShort(t *testing.T) {
 	p := g.ws("u1")
 	p.say(`{"type":"subscribe","channel":"a"}`)
 	p.want("subscribed")
-	g.relay.memory.Use.Store(stats.MemoryShort)
+	g.relay.hub.Memory.Use.Store(stats.MemoryShort)
 	token := "Authorization: Bearer " + mint(t, "u2")
 	for name, a := range map[string]answered{"/ws": g.shake("/ws", token), "/sse": g.ask("GET", "/sse?channel=a", "", token)} {
 		if a.StatusCode != 503 || a.Header.Get("Retry-After") == "" || !strings.Contains(a.body, `"overloaded"`) {
@@ -283,6 +283,6 @@ func TestMemoryIsShort(t *testing.T) {
 	}
 	g.publish(`{"channel":"a","data":1}`)
 	p.want("channel_update")
-	g.relay.memory.Use.Store(0)
+	g.relay.hub.Memory.Use.Store(0)
 	g.ws("u2").alive()
 }

@@ -65,8 +65,8 @@ func (d *door) Accept() (net.Conn, error) {
 				return nil, err
 			}
 			d.exhausted.Store(errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE))
-			d.relay.metrics.AcceptErrors.Inc()
-			d.relay.log.Warn("accept failed", slog.String("error", err.Error()), slog.Duration("pause", pause))
+			d.relay.hub.Counters.AcceptErrors.Inc()
+			d.relay.hub.Log.Warn("accept failed", slog.String("error", err.Error()), slog.Duration("pause", pause))
 			select {
 			case <-time.After(pause):
 			case <-d.closed:
@@ -97,7 +97,7 @@ func (d *door) admit(nc net.Conn) net.Conn {
 	}
 	peer := peerAddress(tcp.RemoteAddr())
 	g := &guest{TCPConn: tcp, door: d, address: addressKey(peer)}
-	if g.counted = r.cfg.Limit.PerAddress > 0 && !r.trusted(peer); g.counted && !r.addresses.take(g.address, r.cfg.Limit.PerAddress) {
+	if g.counted = r.hub.Config.Limit.PerAddress > 0 && !r.trusted(peer); g.counted && !r.addresses.take(g.address, r.hub.Config.Limit.PerAddress) {
 		d.open.Add(-1)
 		d.refuse(tcp, refusalMany, "per_address")
 		return nil
@@ -107,7 +107,7 @@ func (d *door) admit(nc net.Conn) net.Conn {
 }
 
 func (d *door) refuse(tcp *net.TCPConn, answer, reason string) {
-	d.relay.metrics.Refused.Of(reason).Inc()
+	d.relay.hub.Counters.Refused.Of(reason).Inc()
 	if d.relay.tls == nil {
 		_ = tcp.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)) // the buffer of a new socket is empty
 		_, _ = tcp.Write([]byte(answer))

@@ -11,6 +11,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/hub"
 	"weir/relay/problem"
 )
 
@@ -73,7 +74,7 @@ func (c *Core) Live(path string, live Live) {
 // completeLive puts in what Core.Live promises.
 func (r *Relay) completeLive(live *Live) {
 	if live.Limit == 0 {
-		live.Limit = int(r.cfg.Limit.Message)
+		live.Limit = int(r.hub.Config.Limit.Message)
 	}
 }
 
@@ -97,10 +98,10 @@ func (r *Relay) handleLive(ctx *fasthttp.RequestCtx, live *Live) {
 			return
 		}
 	}
-	if r.cfg.Compression && o.deflate {
-		a.enc = deflateWS
+	if r.hub.Config.Compression && o.deflate {
+		a.enc = hub.DeflateWS
 	}
-	a.head = o.appendSwitch(make([]byte, 0, 512), a.enc == deflateWS)
+	a.head = o.appendSwitch(make([]byte, 0, 512), a.enc == hub.DeflateWS)
 	r.hijack(ctx, a, func(nc net.Conn, rest []byte, a *arrival) { r.openLive(nc, rest, a, client) })
 }
 
@@ -115,8 +116,8 @@ func (r *Relay) openLive(nc net.Conn, rest []byte, a *arrival, client *Client) {
 	s.live = client
 	s.socket.rest = rest
 	s.socket.guard.binary, s.socket.guard.skips = client.live.Binary, client.live.Errors
-	s.conn = r.pool.Open(nc, s.enc, false, s)
-	r.metrics.Opened.Of("ws").Inc()
+	s.conn = r.hub.Pool.Open(nc, s.enc, false, s)
+	r.hub.Counters.Opened.Of("ws").Inc()
 	s.mu.Lock() // as in greet
 	r.sessions.enter(s)
 	r.expiries.set(s, s.identity.Load().Expires)
@@ -135,7 +136,7 @@ func (s *session) liveMessage(data []byte, binary bool) {
 	if s.ending.Load() {
 		return
 	}
-	limit := s.relay.cfg.Limit.Commands
+	limit := s.relay.hub.Config.Limit.Commands
 	if !s.commands.Take(limit, 2*float64(limit.Count), time.Now()) {
 		s.end(closing{code: wire.CloseRateLimit, reason: "too many messages"})
 		return
@@ -183,9 +184,9 @@ func (c *Client) Pong(id []byte) {
 func (c *Client) SendError(id []byte, err error) {
 	f := problem.Of(err)
 	if f == problem.Internal {
-		c.session.relay.log.Error("message failed", slog.String("connection", c.session.id), slog.String("error", err.Error()))
+		c.session.relay.hub.Log.Error("message failed", slog.String("connection", c.session.id), slog.String("error", err.Error()))
 	}
-	c.session.relay.metrics.Errors.Of(f.Code).Inc()
+	c.session.relay.hub.Counters.Errors.Of(f.Code).Inc()
 	c.Send(f.AppendError(nil, id))
 }
 

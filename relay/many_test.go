@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"weir/relay/hub"
 )
 
 // One publication for several channels is made in each, and each has an answer: over HTTP, as a line, and to disk.
@@ -57,19 +59,19 @@ func TestPublishToTooManyChannels(t *testing.T) {
 		}
 		return "[" + strings.TrimPrefix(b.String(), ",") + "]"
 	}
-	if a := g.api(200, "POST", "/v1/publish", `{"channels":`+names(MaxMany)+`,"data":1}`); strings.Count(a.body, `"position"`) != MaxMany || !strings.HasSuffix(a.body, `"failed":0}`) {
+	if a := g.api(200, "POST", "/v1/publish", `{"channels":`+names(hub.MaxMany)+`,"data":1}`); strings.Count(a.body, `"position"`) != hub.MaxMany || !strings.HasSuffix(a.body, `"failed":0}`) {
 		t.Errorf("%.300s", a.body)
 	}
 	for body, want := range map[string]string{
-		`{"channels":` + names(MaxMany+1) + `,"data":1}`:   "channels must name 1 to 1000, not 1001",
-		`{"channels":[],"data":1}`:                         "channels must name 1 to 1000, not 0",
-		`{"channels":["a","b","a"],"data":1}`:              "channels names a twice",
-		`{"channels":"a","data":1}`:                        "channels must be a list of names",
-		`{"channels":["a",1],"data":1}`:                    "channels must be a list of names",
-		`{"channels":["a"],"channel":"b","data":1}`:        "either channel or channels",
-		`{"channels":["a"],"channels":["b"],"data":1}`:     "twice",
-		`{"channel":null,"channels":null,"data":1}`:        "channel",
-		`{"channels":[["a"]],"channel":"b","data":{"a":1}`: "invalid_json",
+		`{"channels":` + names(hub.MaxMany+1) + `,"data":1}`: "channels must name 1 to 1000, not 1001",
+		`{"channels":[],"data":1}`:                           "channels must name 1 to 1000, not 0",
+		`{"channels":["a","b","a"],"data":1}`:                "channels names a twice",
+		`{"channels":"a","data":1}`:                          "channels must be a list of names",
+		`{"channels":["a",1],"data":1}`:                      "channels must be a list of names",
+		`{"channels":["a"],"channel":"b","data":1}`:          "either channel or channels",
+		`{"channels":["a"],"channels":["b"],"data":1}`:       "twice",
+		`{"channel":null,"channels":null,"data":1}`:          "channel",
+		`{"channels":[["a"]],"channel":"b","data":{"a":1}`:   "invalid_json",
 	} {
 		if a := g.api(400, "POST", "/v1/publish", body); !strings.Contains(a.body, want) {
 			t.Errorf("%.80s: %s, not %s", body, a.body, want)

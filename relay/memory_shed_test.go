@@ -2,6 +2,8 @@ package relay
 
 import (
 	"testing"
+
+	"weir/relay/hub"
 	"weir/relay/stats"
 )
 
@@ -9,8 +11,8 @@ import (
 func TestItemsBetweenTwoLooks(t *testing.T) {
 	t.Parallel()
 	g := launch(t, openConfig())
-	g.relay.memory.Use.Store(stats.MemoryNear)
-	g.relay.memory.Room.Store(2 * itemCost(1))
+	g.relay.hub.Memory.Use.Store(stats.MemoryNear)
+	g.relay.hub.Memory.Room.Store(2 * hub.ItemCost(1))
 	const item = `{"channel":"a","key":"k","data":1}`
 	g.publish(item)
 	g.publish(item)

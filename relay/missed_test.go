@@ -13,7 +13,7 @@ import (
 // jam makes that frames can not be built any more, but those of one channel: whoever notes how busy the others are runs
 // into what is not there. The returned function mends it.
 func (g *rig) jam(but string) (mend func()) {
-	y := &g.relay.busiest
+	y := &g.relay.hub.Busiest
 	y.Mu.Lock()
 	defer y.Mu.Unlock()
 	y.Tally = map[string]*stats.TopChannel{but: {Channel: but, Deliveries: 1 << 40}}
@@ -72,7 +72,7 @@ func TestPanicWhileFramesAreBuilt(t *testing.T) {
 		if n := g.metric("weir_panics_total"); n != "1" {
 			t.Errorf("%s panics are counted", n)
 		}
-		if logged := g.logs.String(); strings.Count(logged, `"stack"`) != 1 || !strings.Contains(logged, `"channel":"`+channel+`"`) || !strings.Contains(logged, "feed.go") {
+		if logged := g.logs.String(); strings.Count(logged, `"stack"`) != 1 || !strings.Contains(logged, `"channel":"`+channel+`"`) || !strings.Contains(logged, "fanout.go") {
 			t.Errorf("logged: %s", logged)
 		}
 		back := g.client("u1")

@@ -252,7 +252,7 @@ func (s scenario) run(rt *rapid.T, t *testing.T) {
 	}
 	stop()
 	serving.Wait()
-	if n := r.metrics.Panics.Get(); n > 0 {
+	if n := r.hub.Counters.Panics.Get(); n > 0 {
 		w.fail("%d panics", n)
 	}
 	if wrong := w.settle(s.conflate); len(wrong) > 0 {
@@ -294,7 +294,7 @@ func (w *world) act() []finisher {
 func (w *world) publish(step publishStep) {
 	time.Sleep(step.pause)
 	if step.op == "clear" {
-		w.relay.broker.Clear(step.channel)
+		w.relay.hub.Broker.Clear(step.channel)
 		return
 	}
 	e := entry{op: step.op, group: "items", key: step.key, data: fmt.Sprintf(`"%0*d"`, step.size, 7)}
@@ -366,7 +366,7 @@ func (v *view) recover(w *world, who string, groups []string, h heard) {
 
 // agree compares the view with what the broker holds.
 func (v *view) agree(w *world, who, channel string, groups []string) {
-	r, ok := w.relay.broker.Read(channel, groups)
+	r, ok := w.relay.hub.Broker.Read(channel, groups)
 	if !ok {
 		w.fail("%s: %s is gone", who, channel)
 		return

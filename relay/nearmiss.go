@@ -3,6 +3,7 @@ package relay
 import (
 	"slices"
 	"strings"
+
 	"weir/relay/problem"
 
 	"github.com/valyala/fasthttp"

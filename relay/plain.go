@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strconv"
+
+	"weir/relay/hub"
 )
 
 // plain is a publication over HTTP in the one form that backends send: a POST with a length, and with header
@@ -90,7 +92,7 @@ func (p *plain) head(b []byte, at int) (int, form) {
 		}
 		value, bit := bytes.Trim(line[colon+1:], " \t"), 0
 		var lower [maxPlainName]byte
-		switch string(lowercase(lower[:], line[:colon])) {
+		switch string(hub.Lowercase(lower[:], line[:colon])) {
 		case "host":
 			bit, p.host = hasHost, value
 			if !properHost(value) {
@@ -132,20 +134,6 @@ func (p *plain) head(b []byte, at int) (int, form) {
 
 // maxPlainName is longer than any name of a header line that may stand in a plain request.
 const maxPlainName = 24
-
-// lowercase is name in lower case, in dst; nothing if it does not fit.
-func lowercase(dst, name []byte) []byte {
-	if len(name) > len(dst) {
-		return nil
-	}
-	for i, c := range name {
-		if c >= 'A' && c <= 'Z' {
-			c |= 0x20
-		}
-		dst[i] = c
-	}
-	return dst[:len(name)]
-}
 
 // plainLength is a Content-Length that can be read in one way only.
 func plainLength(value []byte) (int, bool) {

@@ -8,6 +8,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/hub"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
 )
@@ -18,8 +19,8 @@ import (
 func (r *Relay) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	var c wire.Command
 	err := c.Parse(ctx.PostBody())
-	if limit := int(r.cfg.Limit.Message); err == nil && len(ctx.PostBody()) > limit {
-		err = problem.TooLarge.With("a command may have " + r.cfg.Limit.Message.String())
+	if limit := int(r.hub.Config.Limit.Message); err == nil && len(ctx.PostBody()) > limit {
+		err = problem.TooLarge.With("a command may have " + r.hub.Config.Limit.Message.String())
 	}
 	s := &session{relay: r, user: id.User, id: "command:" + id.User}
 	s.identity.Store(id)
@@ -30,9 +31,9 @@ func (r *Relay) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 	if err != nil {
 		f := problem.Of(err)
 		if f == problem.Internal {
-			r.log.Error("command failed", slog.String("error", err.Error()))
+			r.hub.Log.Error("command failed", slog.String("error", err.Error()))
 		}
-		r.metrics.Errors.Of(f.Code).Inc()
+		r.hub.Counters.Errors.Of(f.Code).Inc()
 		ctx.SetStatusCode(f.Status)
 		payload = f.AppendError(nil, c.ID)
 	}
@@ -55,8 +56,8 @@ func (s *session) post(c *wire.Command) ([]byte, error) {
 	default:
 		return nil, problem.UnknownType
 	}
-	s.relay.metrics.Commands.Of(c.Type).Inc()
-	return s.run(c, time.Now(), beside)
+	s.relay.hub.Counters.Commands.Of(c.Type).Inc()
+	return s.run(c, time.Now(), hub.WaitForAll)
 }
 
 // onStream runs a command that changes what an event stream of the same user follows. The stream itself tells what
@@ -69,11 +70,11 @@ func (s *session) onStream(c *wire.Command) ([]byte, error) {
 	if stream == nil || stream.user != s.user || stream.sse == nil || stream.sse.events != nil {
 		return nil, problem.NotFound.With("there is no such event stream of yours")
 	}
-	s.relay.metrics.Commands.Of(c.Type).Inc()
+	s.relay.hub.Counters.Commands.Of(c.Type).Inc()
 	var err error
 	switch {
 	case c.Type == "subscribe":
-		err = stream.subscribe(c, beside)
+		err = stream.subscribe(c, hub.WaitForAll)
 	case !wire.ValidChannel(c.Channel):
 		err = problem.BadChannel
 	case !stream.drop(c.Channel, nil, false):

@@ -4,13 +4,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/hub"
 )
 
 func TestPresence(t *testing.T) {
@@ -211,73 +210,6 @@ func TestPresencePolicy(t *testing.T) {
 	}
 }
 
-// A user whose last connection broke off is told gone after the grace, to the moment; one who comes back
-// within it never was.
-func TestPresenceGrace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, err := broker.New(broker.Config{Policy: func(string) broker.Policy { return broker.Policy{HistoryTTL: -1} }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer b.Close()
-		r := &Relay{sessions: newRegistry(), broker: b}
-		p := &presence{relay: r}
-		r.presence = p
-		session := func(user string) *session {
-			s := &session{relay: r, user: user}
-			s.identity.Store(&auth.Identity{User: user})
-			return s
-		}
-		told := func() string {
-			changes, _, _, _ := b.History("presence:c", 0, 0)
-			var ops []string
-			for _, c := range heardIn(t, []byte(`{"changes":`+string(append([]byte(nil), changes...))+`}`)).Changes {
-				ops = append(ops, c.Op+" "+c.Key)
-			}
-			return strings.Join(ops, ", ")
-		}
-		one, two := session("u1"), session("u1")
-		p.join("c", one)
-		p.join("c", two)
-		p.leave("c", one, true)
-		time.Sleep(time.Hour)
-		if got := told(); got != "set u1" {
-			t.Fatal(got)
-		}
-		p.leave("c", two, true)
-		time.Sleep(presenceGrace - time.Nanosecond)
-		synctest.Wait()
-		if got := told(); got != "set u1" {
-			t.Fatal(got)
-		}
-		p.join("c", two)
-		time.Sleep(time.Minute)
-		if got := string(p.appendUsers(nil, "c", true)); got != `,"count":1` || told() != "set u1" {
-			t.Fatal(got, told())
-		}
-		p.leave("c", two, true)
-		time.Sleep(presenceGrace)
-		synctest.Wait()
-		if got := told(); got != "set u1, delete u1" {
-			t.Fatal(got)
-		}
-		if len(p.part("c").channels) != 0 {
-			t.Error("the channel is still known")
-		}
-		p.leave("c", two, true) // once too often
-
-		p.join("c", one) // the end of the relay waits for nobody
-		p.leave("c", one, true)
-		p.close()
-		p.join("d", two)
-		p.leave("d", two, true)
-		time.Sleep(time.Minute)
-		if got := string(p.appendUsers(nil, "d", true)); got != `,"count":0` {
-			t.Error(got)
-		}
-	})
-}
-
 // A channel whose presence channel would have too long a name has users and tells nobody.
 func TestPresenceOfALongName(t *testing.T) {
 	g := open(t)
@@ -287,10 +219,31 @@ func TestPresenceOfALongName(t *testing.T) {
 	if h := c.ask(`{"type":"presence","channel":"%s"}`, long); h.Count != 1 {
 		t.Error(h.raw)
 	}
-	if got := presenceChannel(long); got != "" {
+	if got := hub.PresenceChannel(long); got != "" {
 		t.Error(got)
 	}
 	if list := g.channels("presence:", "", 0); len(list) != 0 {
 		t.Error(fmt.Sprint(list))
+	}
+}
+
+// However many there are, a late joiner gets the full set.
+func TestPresenceOfACrowd(t *testing.T) {
+	g := open(t)
+	const crowd = 20000
+	for i := range crowd {
+		if err := (&Core{relay: g.relay}).Attend("hall:1", "", &auth.Identity{User: fmt.Sprint("m", i), Name: "Somebody"}, hub.Attendance{}); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	reply, ok := g.relay.hub.Broker.Read("presence:hall:1", nil)
+	if n := strings.Count(string(reply.State), `"joinedAt"`); !ok || n != crowd {
+		t.Error("told", n)
+	}
+	if a := g.api(200, "GET", "/v1/channels/hall:1/presence?count", ""); a.body != `{"channel":"hall:1","count":20000}` {
+		t.Error(a.body)
+	}
+	if h := g.client("u1").subscribe("presence:hall:1", ""); len(h.State["users"]) != crowd {
+		t.Error(len(h.State["users"]))
 	}
 }

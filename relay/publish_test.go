@@ -345,7 +345,7 @@ func TestOverloaded(t *testing.T) {
 	release := c.stall()
 	blob := strings.Repeat("x", 60<<10)
 	accepted := 0
-	for ; !g.relay.full(); accepted++ {
+	for ; !g.relay.hub.Full(); accepted++ {
 		body := fmt.Appendf(nil, `{"channel":"a%d","data":"%s"}`, accepted%channels, blob)
 		if _, err := g.relay.publishOne(nil, body); err != nil {
 			t.Fatal(err)
@@ -385,7 +385,7 @@ func TestOverloaded(t *testing.T) {
 		}
 		last[h.Channel] = h.Seq
 	}
-	g.until("it takes more", func() bool { return !g.relay.full() })
+	g.until("it takes more", func() bool { return !g.relay.hub.Full() })
 	g.post(`"channel":"b","data":1`)
 	if got := g.adminStatus("/readyz"); got != 200 {
 		t.Errorf("ready afterwards: %d", got)

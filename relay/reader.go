@@ -15,7 +15,7 @@ const maxBatch = 128
 // Readable implements pool.Owner: a worker reads what has come.
 func (s *session) Readable() {
 	if s.relay.readerPool.Submit(s.turn) != nil { // it is closed
-		s.relay.contain.Go(nil, "turn", s.turn, s.turn) // ends when it has read what there is; Relay.readers waits for the session
+		s.relay.hub.Contain.Go(nil, "turn", s.turn, s.turn) // ends when it has read what there is; Relay.readers waits for the session
 	}
 }
 
@@ -28,7 +28,7 @@ func (s *session) turn() {
 	case over:
 		s.finish(!s.socket.clean)
 	case later:
-		s.relay.contain.After(lingerPause, "linger of a session", s.Readable, s.turn) // the pool soon ends the connection, and Relay.readers waits for that
+		s.relay.hub.Contain.After(lingerPause, "linger of a session", s.Readable, s.turn) // the pool soon ends the connection, and Relay.readers waits for that
 	default:
 		s.conn.Await()
 	}
@@ -111,9 +111,9 @@ func (s *session) flushReplies() {
 func (s *session) failure(id []byte, err error) []byte {
 	f := problem.Of(err)
 	if f == problem.Internal {
-		s.relay.log.Error("command failed", slog.String("connection", s.id), slog.String("error", err.Error()))
+		s.relay.hub.Log.Error("command failed", slog.String("connection", s.id), slog.String("error", err.Error()))
 	}
-	s.relay.metrics.Errors.Of(f.Code).Inc()
+	s.relay.hub.Counters.Errors.Of(f.Code).Inc()
 	return f.AppendError(nil, id)
 }
 

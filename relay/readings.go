@@ -2,6 +2,7 @@ package relay
 
 import (
 	"time"
+
 	"weir/relay/stats"
 )
 

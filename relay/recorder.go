@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
 	"weir/relay/stats"
 )
 

@@ -55,7 +55,7 @@ const (
 func (r *Relay) refusedToken(err error) *problem.Error {
 	var refused *auth.Error
 	if !errors.As(err, &refused) {
-		r.metrics.AuthFailures.Of(string(auth.ReasonOf(err))).Inc()
+		r.hub.Counters.AuthFailures.Of(string(auth.ReasonOf(err))).Inc()
 		return problem.Unauthorized
 	}
 	to := problem.Unauthorized
@@ -86,7 +86,7 @@ func (r *Relay) refusedOrigin(ctx *fasthttp.RequestCtx) *problem.Error {
 // elsewhere that would help those who guess.
 func (r *Relay) explain(to *problem.Error, what string, reason auth.Reason, why string) *problem.Error {
 	r.refused(what, reason, why)
-	if !r.cfg.Dev || to.Retryable {
+	if !r.hub.Config.Dev || to.Retryable {
 		return to
 	}
 	g := *to
@@ -96,8 +96,8 @@ func (r *Relay) explain(to *problem.Error, what string, reason auth.Reason, why 
 
 // refused counts something that was refused, and has the log say why.
 func (r *Relay) refused(what string, reason auth.Reason, why string) {
-	r.metrics.AuthFailures.Of(string(reason)).Inc()
+	r.hub.Counters.AuthFailures.Of(string(reason)).Inc()
 	if since, ok := r.refusals.take(reason, time.Now()); ok {
-		r.log.Warn(what, slog.String("reason", string(reason)), slog.String("why", why), slog.Int("more", since))
+		r.hub.Log.Warn(what, slog.String("reason", string(reason)), slog.String("why", why), slog.Int("more", since))
 	}
 }

@@ -21,7 +21,7 @@ func TestRefusedTokensSayWhy(t *testing.T) {
 		auth.ReasonExpired:   mintClaims(t, auth.Claims{Sub: "canary", IssuedAt: time.Now().Add(-3 * time.Hour)}),
 	}
 	for _, dev := range []bool{false, true} {
-		g := launch(t, openConfig(), func(r *Relay) { r.cfg.Dev = dev })
+		g := launch(t, openConfig(), func(r *Relay) { r.hub.Config.Dev = dev })
 		for reason, token := range mistakes {
 			a := g.ask("GET", "/sse", "", "Authorization: Bearer "+token)
 			if a.StatusCode != 401 || strings.Contains(a.body, `"detail":"`+string(reason)+": ") != dev {
@@ -41,7 +41,7 @@ func TestRefusedTokensSayWhy(t *testing.T) {
 func TestOtherRefusalsSayWhy(t *testing.T) {
 	t.Parallel()
 	for _, dev := range []bool{false, true} {
-		g := launch(t, openConfig(), func(r *Relay) { r.cfg.Dev = dev })
+		g := launch(t, openConfig(), func(r *Relay) { r.hub.Config.Dev = dev })
 		for _, tt := range []struct {
 			method, path, header string
 			status               int

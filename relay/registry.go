@@ -4,6 +4,8 @@ import (
 	"hash/maphash"
 	"slices"
 	"sync"
+
+	"weir/pool"
 )
 
 // registryParts is how many locks the registry has.
@@ -117,4 +119,12 @@ func (g *registry) all() []*session {
 		p.mu.Unlock()
 	}
 	return out
+}
+
+// connection returns an open connection and its encoding; nil if there is none of that id.
+func (g *registry) connection(id string) (*pool.Conn, pool.Encoding) {
+	if s := g.byID(id); s != nil {
+		return s.conn, s.enc
+	}
+	return nil, 0
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,51 +16,35 @@ import (
 	"github.com/panjf2000/ants/v2"
 	"github.com/valyala/fasthttp"
 
-	"weir/batch"
-	"weir/broker"
-	"weir/broker/disk"
 	"weir/internal/contain"
 	"weir/internal/ratelimit"
 	"weir/internal/units"
-	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/hub"
 	"weir/relay/stats"
 )
 
 // Relay is a server. Make it with New.
 type Relay struct {
+	hub *hub.Hub // the channels; closed by closeCore
+
 	// Set once by New.
-	cfg         config.Config
-	log         *slog.Logger
-	contain     contain.Hook     // counts and logs panics: panicked
 	now         func() time.Time // wall clock, for tokens
-	policies    *policies
 	proxies     []netip.Prefix
 	verifier    *auth.Verifier
 	keys        *auth.Keys
 	tickets     *auth.Tickets
-	broker      *broker.Broker
-	disk        *disk.Journal // nil: there is no data directory
-	pool        *pool.Pool
-	batchers    []*batch.Batcher // by shard
-	seed        maphash.Seed
 	sessions    *registry
-	presence    *presence
 	expiries    *expiries
-	metrics     *stats.Counters
 	route       fasthttp.RequestHandler
-	workerPool  *ants.Pool
 	readerPool  *ants.Pool // turns of sessions; as many as there are connections
 	addresses   addresses
 	waits       waits
 	systems     []System
-	settled     chan struct{} // closed when all systems have said which namespaces are theirs
-	topics      topics
 	quotas      *ratelimit.Users
 	revocations revocations
 	refusals    refusals
-	busiest     stats.TopChannels
 	recorder    *recorder // an hour of figures, for the dashboard; nil in a test that breaks the counters
 	started     time.Time
 	extra       []systemRoute
@@ -80,15 +63,10 @@ type Relay struct {
 
 	// Atomic.
 	draining atomic.Bool
-	memory   stats.Memory
 	held     atomic.Int64 // bytes of commands that wait for something outside
 
 	readers sync.WaitGroup // sessions; Serve waits
-	workers sync.WaitGroup // side work; Serve waits
 }
-
-// sideWorkers bounds the side work that runs at once.
-const sideWorkers = 256
 
 // New makes a relay with the systems that are to be part of it. It opens no socket; Serve does. Errors are
 // about the configuration.
@@ -96,13 +74,12 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	if err := cfg.Complete(); err != nil {
 		return nil, err
 	}
-	r := &Relay{cfg: cfg, log: log, now: cfg.Clock, seed: maphash.MakeSeed(), sessions: newRegistry(), ready: make(chan struct{}), settled: make(chan struct{}), waits: usualWaits()}
-	r.contain = r.panicked
-	r.metrics = stats.New(metrics.NewSet(), func() float64 { return float64(r.open()) })
+	r := &Relay{now: cfg.Clock, sessions: newRegistry(), ready: make(chan struct{}), waits: usualWaits()}
 	var err error
-	if r.policies, err = newPolicies(&r.cfg); err != nil {
+	if r.hub, err = hub.New(&cfg, log, stats.New(metrics.NewSet(), func() float64 { return float64(r.open()) })); err != nil {
 		return nil, err
 	}
+	r.hub.Find = r.sessions.connection
 	if r.proxies, err = parseNetworks(cfg.TrustedProxies); err != nil {
 		return nil, err
 	}
@@ -117,30 +94,24 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	if r.verifier, err = auth.NewVerifier(r.tokenChecks(&cfg)); err != nil {
 		return nil, err
 	}
-	if r.workerPool, err = ants.NewPool(sideWorkers, ants.WithNonblocking(true), ants.WithDisablePurge(true), ants.WithPanicHandler(r.contain.Worker)); err != nil {
+	if r.readerPool, err = ants.NewPool(-1, ants.WithPanicHandler(r.hub.Contain.Worker)); err != nil {
 		r.verifier.Close()
-		return nil, fmt.Errorf("start workers: %w", err)
-	}
-	if r.readerPool, err = ants.NewPool(-1, ants.WithPanicHandler(r.contain.Worker)); err != nil {
-		r.verifier.Close()
-		r.workerPool.Release()
+		r.hub.WorkerPool.Release()
 		return nil, fmt.Errorf("start readers: %w", err)
 	}
-	r.policies.loaded = r.loaded
 	r.tickets = auth.NewTickets(0)
 	r.expiries = &expiries{now: r.now}
-	r.presence = &presence{relay: r}
-	r.quotas = ratelimit.NewUsers(r.cfg.Limit.Commands)
-	if r.cfg.Dev {
+	r.quotas = ratelimit.NewUsers(r.hub.Config.Limit.Commands)
+	if r.hub.Config.Dev {
 		r.quotas = ratelimit.NewUsers(units.Rate{}) // everyone may be user u1
 	}
-	if err := r.startCore(); err != nil {
+	if err := r.hub.Start(); err != nil {
 		r.verifier.Close()
-		r.workerPool.Release()
+		r.hub.WorkerPool.Release()
 		r.readerPool.Release()
 		return nil, err
 	}
-	r.metrics.Set.RegisterMetricsWriter(r.writeTotals)
+	r.hub.Counters.Set.RegisterMetricsWriter(r.writeTotals)
 	r.extra = append(r.extra, systemRoute{route{"POST", "/command", r.withToken(r.handleCommand)}, true})
 	if err := r.startSystems(systems); err != nil {
 		r.closeCore()
@@ -151,54 +122,11 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	return r, nil
 }
 
-// startCore starts the pool, its batchers and the broker. Close of each is Serve's or closeCore's.
-func (r *Relay) startCore() error {
-	store, err := r.openDisk()
-	if err != nil {
-		return err
-	}
-	r.broker, err = broker.New(broker.Config{
-		Policy:     func(channel string) broker.Policy { return r.policies.of(channel).log },
-		Subscriber: r.newFeed,
-		Store:      store,
-		Panic:      r.contain,
-	})
-	if err != nil {
-		return err
-	}
-	var mu sync.Mutex
-	byShard := make(map[int]*batch.Batcher)
-	r.pool = pool.New(pool.Config{
-		Shards:    r.cfg.Shards,
-		Queue:     int(r.cfg.Limit.Queue),
-		Heartbeat: r.cfg.Heartbeat,
-		Check:     min(r.cfg.Pong, r.cfg.Heartbeat),
-		Scheduler: func(s *pool.Shard) pool.Scheduler {
-			b := batch.New(batch.Config{Wake: s.Wake, Phase: time.Duration(s.Index()) * 50 * time.Millisecond / 8, Load: r.cfg.Load, Panic: r.unbuilt})
-			mu.Lock()
-			byShard[s.Index()] = b
-			mu.Unlock()
-			return b
-		},
-		Observe: r.metrics.Observe,
-		Panic:   r.contain,
-	})
-	for i := range r.pool.Shards() {
-		r.batchers = append(r.batchers, byShard[i])
-	}
-	return nil
-}
-
 // tokenChecks is the configuration of the verifier.
 func (r *Relay) tokenChecks(cfg *config.Config) auth.Config {
 	c := cfg.TokenChecks()
-	c.Panic = r.contain
+	c.Panic = r.hub.Contain
 	return c
-}
-
-// batcherOf is the batcher of the shard on whose loop a channel's windows are flushed.
-func (r *Relay) batcherOf(channel string) *batch.Batcher {
-	return r.batchers[maphash.String(r.seed, channel)%uint64(len(r.batchers))]
 }
 
 // Ready is closed when both listeners are open and Serve takes requests.
@@ -213,12 +141,12 @@ func (r *Relay) Serve(ctx context.Context) error {
 	r.awaitKeys(ctx)
 	// The kernel need not ask whether peers are alive: heartbeats do, and the lobby. That saves four calls a connection.
 	listener := net.ListenConfig{KeepAlive: -1}
-	ln, err := listener.Listen(ctx, "tcp", r.cfg.Listen)
+	ln, err := listener.Listen(ctx, "tcp", r.hub.Config.Listen)
 	if err != nil {
 		r.closeCore()
 		return fmt.Errorf("listen: %w", err)
 	}
-	adm, err := net.Listen("tcp", r.cfg.Admin)
+	adm, err := net.Listen("tcp", r.hub.Config.Admin)
 	if err != nil {
 		_ = ln.Close()
 		r.closeCore()
@@ -236,14 +164,14 @@ func (r *Relay) awaitKeys(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, keyPatience)
 	defer cancel()
 	if err := r.verifier.WaitKeys(ctx); err != nil {
-		r.log.Warn("starting without the key set", slog.String("error", err.Error()))
+		r.hub.Log.Warn("starting without the key set", slog.String("error", err.Error()))
 	}
 }
 
 // ServeOn is Serve on listeners that are open already; it closes them.
 func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	r.public, r.admin = ln.Addr(), adm.Addr()
-	limit, bound := r.cfg.ConnectionLimit()
+	limit, bound := r.hub.Config.ConnectionLimit()
 	r.door = &door{Listener: ln, relay: r, limit: int64(limit), bound: bound, closed: make(chan struct{})}
 	server := r.newServer()
 	adminServer := r.newAdmin()
@@ -251,15 +179,15 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	keeping, stopKeeping := context.WithCancel(context.Background())
 	var chores sync.WaitGroup // housekeeping; ended by stopKeeping
 	kept := contain.Done(keeping)
-	r.contain.Loop(&chores, "expiries", kept, func() { r.expiries.run(keeping, r.contain) }, nil)
-	r.contain.Loop(&chores, "memory watch", kept, func() { r.memory.Watch(keeping) }, nil)
-	r.contain.Loop(&chores, "lobby", kept, func() { r.door.lobby.watch(keeping, r.waits, r.contain) }, nil)
+	r.hub.Contain.Loop(&chores, "expiries", kept, func() { r.expiries.run(keeping, r.hub.Contain) }, nil)
+	r.hub.Contain.Loop(&chores, "memory watch", kept, func() { r.hub.Memory.Watch(keeping) }, nil)
+	r.hub.Contain.Loop(&chores, "lobby", kept, func() { r.door.lobby.watch(keeping, r.waits, r.hub.Contain) }, nil)
 	if r.recorder != nil {
-		r.contain.Loop(&chores, "recorder", kept, func() { r.recorder.run(keeping) }, nil)
+		r.hub.Contain.Loop(&chores, "recorder", kept, func() { r.recorder.run(keeping) }, nil)
 	}
 	var in net.Listener = r.door
 	if r.tls != nil {
-		r.contain.Loop(&chores, "certificate watch", kept, func() { r.tls.watch(keeping, r.waits.reload) }, nil)
+		r.hub.Contain.Loop(&chores, "certificate watch", kept, func() { r.tls.watch(keeping, r.waits.reload) }, nil)
 		in = tlsListener(r.door, r.tls)
 	}
 	failed := make(chan error, 4)
@@ -269,14 +197,14 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	if r.tls == nil {
 		if f = newFront(r, r.door); f != nil {
 			in = f.lane
-			r.contain.Loop(&servers, "front", ending.Load, func() { failed <- f.run() }, f.end)
+			r.hub.Contain.Loop(&servers, "front", ending.Load, func() { failed <- f.run() }, f.end)
 		}
 	}
 	// The server accepts from a listener that brings nothing: it is what a shutdown closes, and what has it wait for requests.
 	none := newLane(in.Addr())
-	r.contain.Loop(&servers, "HTTP server", ending.Load, func() { failed <- server.Serve(none) }, nil)
+	r.hub.Contain.Loop(&servers, "HTTP server", ending.Load, func() { failed <- server.Serve(none) }, nil)
 	accepting := make(chan struct{})
-	r.contain.Loop(&servers, "HTTP accept", ending.Load, func() {
+	r.hub.Contain.Loop(&servers, "HTTP accept", ending.Load, func() {
 		if err := r.serveHTTP(server, in); !errors.Is(err, net.ErrClosed) {
 			failed <- err
 		}
@@ -285,7 +213,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 		_ = in.Close() // or a desk would wait for who takes its connections
 		close(accepting)
 	})
-	r.contain.Loop(&servers, "admin server", ending.Load, func() {
+	r.hub.Contain.Loop(&servers, "admin server", ending.Load, func() {
 		err := adminServer.Serve(adm)
 		if !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
@@ -327,15 +255,15 @@ func quickly() context.Context {
 // closeCore ends what startCore started, in the order of the data: nothing accepted is left behind.
 func (r *Relay) closeCore() {
 	for _, s := range r.systems {
-		r.contain.Do("end of a system", s.Close)
+		r.hub.Contain.Do("end of a system", s.Close)
 	}
-	r.contain.Do("end of presence", r.presence.close)
-	r.pool.Close()
-	if err := r.broker.Close(); err != nil {
-		r.log.Error("not everything durable is on disk", slog.String("error", err.Error()))
+	r.hub.Contain.Do("end of presence", r.hub.Presence.Close)
+	r.hub.Pool.Close()
+	if err := r.hub.Broker.Close(); err != nil {
+		r.hub.Log.Error("not everything durable is on disk", slog.String("error", err.Error()))
 	}
-	r.workers.Wait()
-	_ = r.workerPool.ReleaseTimeout(time.Second)
+	r.hub.Workers.Wait()
+	_ = r.hub.WorkerPool.ReleaseTimeout(time.Second)
 	_ = r.readerPool.ReleaseTimeout(time.Second)
 	r.verifier.Close()
 }
@@ -343,7 +271,7 @@ func (r *Relay) closeCore() {
 // Reload takes new API keys and token keys; the old ones end at once. Everything else needs a restart.
 // With an error nothing has changed.
 func (r *Relay) Reload(cfg config.Config) error {
-	cfg.Dev = r.cfg.Dev
+	cfg.Dev = r.hub.Config.Dev
 	if err := cfg.Complete(); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
@@ -353,6 +281,6 @@ func (r *Relay) Reload(cfg config.Config) error {
 	if err := r.keys.Reload(cfg.APIConfig()); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
-	r.log.Info("keys reloaded", slog.Int("api_keys", len(cfg.API.Keys)), slog.Int("token_keys", len(cfg.Auth.Keys)))
+	r.hub.Log.Info("keys reloaded", slog.Int("api_keys", len(cfg.API.Keys)), slog.Int("token_keys", len(cfg.Auth.Keys)))
 	return nil
 }

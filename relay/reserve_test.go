@@ -30,10 +30,10 @@ func TestSystemKeepsItsState(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !r.policies.of("kept:1").log.Durable || r.policies.of("other:1").log.Durable {
+			if !r.hub.Namespaces.Of("kept:1").Log.Durable || r.hub.Namespaces.Of("other:1").Log.Durable {
 				t.Fatal("durable is not what was reserved")
 			}
-			if data, _, _ := r.broker.Item("kept:1", "", "n"); string(data) != want {
+			if data, _, _ := r.hub.Broker.Item("kept:1", "", "n"); string(data) != want {
 				t.Fatalf("found %q, want %q", data, want)
 			}
 			if _, err := k.core.Publish("kept:1", &broker.Publication{Key: "n", Data: []byte("1")}); err != nil {
@@ -51,7 +51,7 @@ func TestSystemWithoutDataIsInMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.closeCore()
-	if r.policies.of("kept:1").log.Durable {
+	if r.hub.Namespaces.Of("kept:1").Log.Durable {
 		t.Fatal("durable without a data directory")
 	}
 	if _, err := k.core.Publish("kept:1", &broker.Publication{Key: "n", Data: []byte("1")}); err != nil {

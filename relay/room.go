@@ -10,6 +10,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/pool"
+	"weir/relay/hub"
 )
 
 // Room is what live clients (see Live) join to get the same messages, in one order, gathered in windows
@@ -144,7 +145,7 @@ func (m *Room) Flush(b *batch.Batch) {
 	if m.unmeasured {
 		frame.Since = time.Time{}
 	}
-	for _, enc := range []pool.Encoding{plainWS, deflateWS} {
+	for _, enc := range []pool.Encoding{hub.WS, hub.DeflateWS} {
 		if m.topic.Takers(enc) > 0 {
 			out, _ := frames(enc, b, "")
 			frame.Put(enc, out)
@@ -206,8 +207,8 @@ func appendLive(dst []byte, enc pool.Encoding, data []byte, isBinary bool) []byt
 	switch {
 	case isBinary:
 		return append(wire.AppendHeader(dst, wire.OpBinary, false, len(data)), data...)
-	case enc == deflateWS && len(data) >= compressFrom:
-		return append(dst, compressedFrame(data)...)
+	case enc == hub.DeflateWS && len(data) >= hub.CompressFrom:
+		return append(dst, hub.CompressedFrame(data)...)
 	}
 	return append(wire.AppendHeader(dst, wire.OpText, false, len(data)), data...)
 }

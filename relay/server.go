@@ -26,7 +26,7 @@ func (r *Relay) newServer() *fasthttp.Server {
 		LazyRequestTime:       true, // nobody asks for it
 		ReadBufferSize:        maxHeaderBytes,
 		WriteBufferSize:       8 << 10, // the answers to 100 lines, in one write
-		MaxRequestBodySize:    int(r.cfg.Limit.Request),
+		MaxRequestBodySize:    int(r.hub.Config.Limit.Request),
 		KeepHijackedConns:     true,
 		NoDefaultServerHeader: true,
 		CloseOnShutdown:       true,
@@ -41,7 +41,7 @@ type quietLogger struct{ relay *Relay }
 
 // Printf implements fasthttp.Logger.
 func (l quietLogger) Printf(format string, _ ...any) {
-	l.relay.log.Debug("http", slog.String("message", format))
+	l.relay.hub.Log.Debug("http", slog.String("message", format))
 }
 
 // newRouter knows the routes of the public listener.
@@ -65,7 +65,7 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 	get := func(path string, h fasthttp.RequestHandler) { handle(fasthttp.MethodGet, path, h) }
 	get("/ws", r.handleWS)
 	get("/sse", r.handleSSE)
-	if r.cfg.Dev || r.cfg.Page {
+	if r.hub.Config.Dev || r.hub.Config.Page {
 		get("/", r.handlePage)
 		for _, name := range []string{"weir-page.js", "weir-page.css"} {
 			get("/"+name, func(ctx *fasthttp.RequestCtx) { asset(ctx, name) })
@@ -75,7 +75,7 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 		get("/"+name, func(ctx *fasthttp.RequestCtx) { shared(ctx, "client/dist/"+name) })
 	}
 	get("/v1/openapi.yaml", func(ctx *fasthttp.RequestCtx) { asset(ctx, "openapi.yaml") })
-	if r.cfg.Dev {
+	if r.hub.Config.Dev {
 		get("/demo", r.handleDemo)
 		get("/demo/{name}", r.handleDemo)
 		get("/docs", r.handleDocs)
@@ -98,7 +98,7 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 	last := false // nothing behind this request is read as the next
 	defer func() {
 		if v := recover(); v != nil {
-			r.logPanic(v, slog.String("where", "request"), slog.String("path", string(ctx.Path())))
+			r.hub.LogPanic(v, slog.String("where", "request"), slog.String("path", string(ctx.Path())))
 			r.refuse(ctx, problem.Internal)
 			last = true
 		}
@@ -106,7 +106,7 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 			ctx.SetConnectionClose() // whatever the answer has become, and whoever made it
 		}
 		if !ctx.Hijacked() {
-			r.metrics.Classes[min(ctx.Response.StatusCode()/100, 5)].Inc()
+			r.hub.Counters.Classes[min(ctx.Response.StatusCode()/100, 5)].Inc()
 		}
 	}()
 	g := guestOf(ctx.Conn())
@@ -123,7 +123,7 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 		ctx.Response.Header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 		return
 	}
-	if r.cfg.Dev && !r.local(ctx, g) {
+	if r.hub.Config.Dev && !r.local(ctx, g) {
 		// A page elsewhere whose name was made to point here would pass for our own.
 		r.refuse(ctx, problem.ForeignOrigin.With("development mode answers to 127.0.0.1, ::1 and localhost only"))
 		return
@@ -159,11 +159,11 @@ func (r *Relay) handleBadRequest(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &small):
 		r.refuse(ctx, problem.HeadersTooLarge)
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		r.refuse(ctx, problem.TooLarge.With("the request is larger than "+r.cfg.Limit.Request.String()))
+		r.refuse(ctx, problem.TooLarge.With("the request is larger than "+r.hub.Config.Limit.Request.String()))
 	default:
 		r.refuse(ctx, problem.BadRequest)
 	}
-	r.metrics.Classes[4].Inc()
+	r.hub.Counters.Classes[4].Inc()
 }
 
 // refuse answers a request with a problem.
@@ -238,7 +238,7 @@ const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; con
 // handlePage is GET /. In development mode the page gets a token of a guest; elsewhere it asks for one.
 func (r *Relay) handlePage(ctx *fasthttp.RequestCtx) {
 	token, links := "", `<a href="/v1/openapi.yaml">API</a>`
-	if r.cfg.Dev {
+	if r.hub.Config.Dev {
 		token, links = r.guestToken(), `<a href="/demo">Demos</a><a href="/docs">Docs</a>`+links
 	}
 	page(ctx, strings.NewReplacer("{{TOKEN}}", token, "{{LINKS}}", links).Replace(string(web.File("index.html"))))

@@ -13,6 +13,7 @@ import (
 	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/auth"
+	"weir/relay/hub"
 )
 
 // session is one connected client: who it is, what it may do, what it is subscribed to. It implements
@@ -64,7 +65,7 @@ type session struct {
 // subscription is a channel that a session follows.
 type subscription struct {
 	channel *broker.Channel
-	feed    *feed
+	feed    *hub.Fanout
 	topic   *pool.Topic
 	groups  []string
 	present bool // counted in the channel's presence
@@ -79,7 +80,7 @@ type departure struct {
 
 // nsBucket limits the publishes of a session to one namespace.
 type nsBucket struct {
-	ns *namespace
+	ns *hub.Namespace
 	ratelimit.Bucket
 }
 
@@ -88,12 +89,12 @@ func (s *session) messageLimit() int {
 	if s.live != nil {
 		return s.live.live.Limit
 	}
-	return int(s.relay.cfg.Limit.Message)
+	return int(s.relay.hub.Config.Limit.Message)
 }
 
 // find is the index of a channel in subs, or -1. The caller holds s.mu.
 func (s *session) find(channel string) int {
-	return slices.IndexFunc(s.subs, func(x subscription) bool { return x.feed.name == channel })
+	return slices.IndexFunc(s.subs, func(x subscription) bool { return x.feed.Name == channel })
 }
 
 // deliver sends frames now. A client that sends commands and does not read the answers is cut off.
@@ -105,7 +106,7 @@ func (s *session) deliver(frames []byte) {
 
 // frameFor makes a message of the relay's own ready for the session's socket.
 func (r *Relay) frameFor(s *session, event string, payload []byte) []byte {
-	b := r.encodePayload(s.enc, event, payload)
+	b := hub.EncodePayload(s.enc, event, payload)
 	if s.sse != nil {
 		b = s.piece(append(b, '\n'))
 	}
@@ -114,8 +115,8 @@ func (r *Relay) frameFor(s *session, event string, payload []byte) []byte {
 
 // piece is events of a stream as its body carries them.
 func (s *session) piece(events []byte) []byte {
-	if s.enc == eventChunked {
-		return chunk(events)
+	if s.enc == hub.ChunkedSSE {
+		return hub.Chunk(events)
 	}
 	return events
 }
@@ -133,7 +134,7 @@ func (s *session) end(why closing) {
 	if s.ending.Swap(true) {
 		return
 	}
-	s.relay.metrics.Closes.Of(why.code).Inc()
+	s.relay.hub.Counters.Closes.Of(why.code).Inc()
 	grace := asideGrace
 	if why.code == wire.CloseForbidden {
 		grace = 0
@@ -168,7 +169,7 @@ func (s *session) cut(why closing) {
 	if s.ending.Swap(true) {
 		return
 	}
-	s.relay.metrics.Closes.Of(why.code).Inc()
+	s.relay.hub.Counters.Closes.Of(why.code).Inc()
 	s.conn.Shut(s.farewell(why), true)
 }
 
@@ -176,8 +177,8 @@ func (s *session) cut(why closing) {
 func (s *session) farewell(why closing) []byte {
 	if s.sse != nil {
 		b := s.piece(s.sse.farewell(why))
-		if s.enc == eventChunked {
-			b = append(b, lastChunk...)
+		if s.enc == hub.ChunkedSSE {
+			b = append(b, hub.LastChunk...)
 		}
 		return b
 	}
@@ -195,7 +196,7 @@ func (s *session) takeSubs(grace time.Duration) []subscription {
 	s.subs = nil
 	for _, sub := range subs {
 		if sub.present {
-			s.present = append(s.present, sub.feed.name)
+			s.present = append(s.present, sub.feed.Name)
 		}
 	}
 	return subs
@@ -208,7 +209,7 @@ func (s *session) vanish(abrupt bool) {
 	s.present = nil
 	s.mu.Unlock()
 	for _, channel := range channels {
-		s.relay.presence.leave(channel, s, abrupt)
+		s.relay.hub.Presence.Leave(channel, s.id, s.user, abrupt)
 	}
 }
 
@@ -217,15 +218,15 @@ func (s *session) vanish(abrupt bool) {
 func (s *session) leave(sub subscription, answer []byte, then func()) {
 	// A frame that goes on beyond where the subscription ends is not sent: what was accepted before must
 	// not share one with what is accepted from now on.
-	sub.feed.window.Seal()
-	sub.feed.window.Expedite()
-	s.conn.Leave(sub.topic, sub.feed.ordinal.Load(), answer, func() {
+	sub.feed.Window.Seal()
+	sub.feed.Window.Expedite()
+	s.conn.Leave(sub.topic, sub.feed.Ordinal.Load(), answer, func() {
 		sub.channel.Leave()
 		if then != nil {
 			then()
 		}
 	})
-	s.relay.metrics.Subscriptions.Dec()
+	s.relay.hub.Counters.Subscriptions.Dec()
 }
 
 // finish ends a session whose connection is gone. Called once, in its last turn. Whatever goes wrong on the way, what comes
@@ -254,21 +255,21 @@ func (s *session) finish(abrupt bool) {
 			}
 		},
 		func() {
-			r.metrics.Ended.Of(s.transport()).Inc()
+			r.hub.Counters.Ended.Of(s.transport()).Inc()
 			if s.sse != nil && s.sse.events != nil {
 				s.sse.events.open.Add(-1)
 			}
 		},
 		func() { s.vanish(abrupt) },
 		func() { r.closed(s) },
-		func() { r.metrics.Subscriptions.Add(float64(-len(subs))) },
+		func() { r.hub.Counters.Subscriptions.Add(float64(-len(subs))) },
 	} {
-		r.contain.Do("end of a session", step)
+		r.hub.Contain.Do("end of a session", step)
 	}
 	s.conn.Remove(func() {
 		defer r.readers.Done()
 		for _, sub := range subs {
-			r.contain.Do("end of a subscription", sub.channel.Leave)
+			r.hub.Contain.Do("end of a subscription", sub.channel.Leave)
 		}
 	})
 }
@@ -279,7 +280,7 @@ func (s *session) Tail(dst []byte, t *pool.Topic, f *pool.Frame) []byte { return
 // Slow implements pool.Owner.
 func (s *session) Slow() {
 	s.cut(closing{code: wire.CloseSlow, reason: "slow"})
-	s.relay.metrics.Drops.Of("slow").Inc()
+	s.relay.hub.Counters.Drops.Of("slow").Inc()
 }
 
 // Missed implements pool.Owner: the client comes back, and goes on from what it has got.
@@ -289,7 +290,7 @@ func (s *session) Missed() {
 
 // Resync implements pool.Owner: the snapshot is built off the loop.
 func (s *session) Resync(t *pool.Topic) {
-	if !s.relay.side(func() {
+	if !s.relay.hub.Background(func() {
 		defer s.relay.catch(s, s.Slow) // it would lag for ever
 		s.resync(t)
 	}) {
@@ -308,19 +309,19 @@ func (s *session) resync(t *pool.Topic) {
 	}
 	sub := s.subs[i]
 	s.mu.Unlock()
-	_, err := s.relay.broker.Join(sub.feed.name, broker.JoinRequest{Groups: sub.groups, Again: true}, func(out broker.Subscriber, r broker.Reply) {
+	_, err := s.relay.hub.Broker.Join(sub.feed.Name, broker.JoinRequest{Groups: sub.groups, Again: true}, func(out broker.Subscriber, r broker.Reply) {
 		if out != sub.feed {
 			return // it has left meanwhile, and somebody else has come
 		}
-		sub.feed.window.Seal()
-		frame := s.relay.frameFor(s, "resync", resyncMessage(sub.feed.name, r))
-		s.conn.Rejoin(t, sub.feed.ordinal.Load(), frame)
+		sub.feed.Window.Seal()
+		frame := s.relay.frameFor(s, "resync", hub.ResyncMessage(sub.feed.Name, r))
+		s.conn.Rejoin(t, sub.feed.Ordinal.Load(), frame)
 	})
 	switch {
 	case err == nil:
-		s.relay.metrics.Resumes.Of("resync").Inc()
+		s.relay.hub.Counters.Resumes.Of("resync").Inc()
 	case !errors.Is(err, broker.ErrNotJoined): // then it has left meanwhile
-		s.relay.log.Warn("reader not resynced", slog.String("connection", s.id), slog.String("error", err.Error()))
+		s.relay.hub.Log.Warn("reader not resynced", slog.String("connection", s.id), slog.String("error", err.Error()))
 		s.Slow()
 	}
 }
@@ -342,7 +343,7 @@ func (s *session) Heartbeat(time.Time) {
 
 // Check implements pool.Owner: a client that has been silent since the ping is gone.
 func (s *session) Check(now time.Time) {
-	if s.sse == nil && !s.heard.Load() && now.Sub(s.opened) > s.relay.cfg.Pong {
+	if s.sse == nil && !s.heard.Load() && now.Sub(s.opened) > s.relay.hub.Config.Pong {
 		s.cut(closing{code: wire.CloseNoPong, reason: "no pong"})
 	}
 }

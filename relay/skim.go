@@ -56,7 +56,7 @@ func (s *session) passedOver(k *skim, size int) {
 	if s.ending.Load() {
 		return
 	}
-	limit, now := s.relay.cfg.Limit.Commands, time.Now()
+	limit, now := s.relay.hub.Config.Limit.Commands, time.Now()
 	for range 1 + size/skippedPart {
 		if !s.commands.Take(limit, 2*float64(limit.Count), now) {
 			s.end(closing{code: wire.CloseRateLimit, reason: "too many commands"})

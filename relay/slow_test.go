@@ -158,7 +158,7 @@ func TestReaderThatNeverReads(t *testing.T) {
 		for _, f := range readers {
 			f.alive()
 		}
-		if q := g.relay.pool.Stats().Queued; q != 0 {
+		if q := g.relay.hub.Pool.Stats().Queued; q != 0 {
 			t.Errorf("%d bytes are still queued", q)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"weir/relay/hub"
 )
 
 // errQuiet ends reading when nothing more has come.
@@ -34,7 +36,7 @@ func (k *socket) next(buf []byte) (frames []byte, err error) {
 	if k.guard.passing() {
 		n, err := k.receive(buf)
 		k.session.heard.Store(true)
-		k.session.relay.metrics.BytesIn.Add(n)
+		k.session.relay.hub.Counters.BytesIn.Add(n)
 		k.push(buf[k.guard.pass(buf[:n]):n])
 		return nil, err
 	}
@@ -88,8 +90,8 @@ const firstRoom = 2 << 10
 func (k *socket) pass(b []byte) (good, whole int) {
 	s := k.session
 	s.heard.Store(true)
-	s.relay.metrics.BytesIn.Add(len(b))
-	good, whole, rest, bad := k.guard.feed(b, s.messageLimit(), deflates(s.enc), s.relay.cfg.Limit.Pings)
+	s.relay.hub.Counters.BytesIn.Add(len(b))
+	good, whole, rest, bad := k.guard.feed(b, s.messageLimit(), hub.Deflates(s.enc), s.relay.hub.Config.Limit.Pings)
 	k.bad = bad
 	k.push(rest)
 	return good, whole

@@ -11,16 +11,17 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/hub"
 	"weir/relay/problem"
 )
 
 // subscribe is the command.
-func (s *session) subscribe(c *wire.Command, how haste) error {
+func (s *session) subscribe(c *wire.Command, how hub.Wait) error {
 	before := s.relay.revocations.made.Load()
 	if err := s.allow(auth.Subscribe, c.Channel, how); err != nil {
 		return err
 	}
-	if err := s.relay.loaded(c.Channel, how); err != nil { // not under a lock
+	if err := s.relay.hub.EnsureLoaded(c.Channel, how); err != nil { // not under a lock
 		return err
 	}
 	req := broker.JoinRequest{Groups: c.Groups}
@@ -37,9 +38,9 @@ func (s *session) subscribe(c *wire.Command, how haste) error {
 // recheck ends a subscription that has just begun, if its system has taken the access away meanwhile: it looked for
 // subscriptions before this one was there.
 func (s *session) recheck(channel string) {
-	p := s.relay.policies
+	p := s.relay.hub.Namespaces
 	followed := strings.TrimPrefix(channel, wire.PresenceNamespace+":")
-	if _, guarded := p.guards[wire.Namespace(followed)]; guarded && errors.Is(p.may(s.identity.Load(), auth.Subscribe, channel, unasked), ErrDenied) {
+	if p.Guarded(wire.Namespace(followed)) && errors.Is(p.May(s.identity.Load(), auth.Subscribe, channel, hub.WaitForDisk), hub.ErrDenied) {
 		s.deny(channel, problem.Forbidden)
 	}
 }
@@ -59,7 +60,7 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 		return f // one that comes from now on finds the subscription
 	}
 	at := s.find(channel)
-	if at < 0 && len(s.subs) >= s.relay.cfg.Limit.Subscriptions+1 { // and the user's own
+	if at < 0 && len(s.subs) >= s.relay.hub.Config.Limit.Subscriptions+1 { // and the user's own
 		return problem.TooManyChannels
 	}
 	var sub subscription
@@ -68,27 +69,27 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 		req.Again, req.Groups = true, sub.groups
 	} else {
 		sub.groups = cloneStrings(req.Groups)
-		sub.present = s.relay.policies.of(channel).presence && !s.identity.Load().Anonymous
+		sub.present = s.relay.hub.Namespaces.Of(channel).Presence && !s.identity.Load().Anonymous
 		if sub.present { // before the answer: who has that is among the users
-			s.relay.presence.join(channel, s)
+			s.relay.hub.Presence.Join(channel, s.id, s.identity.Load())
 		}
 	}
 	var failed error
-	ch, err := s.relay.broker.Join(channel, req, func(out broker.Subscriber, r broker.Reply) {
-		f := out.(*feed)
-		f.begin(r.Position)
+	ch, err := s.relay.hub.Broker.Join(channel, req, func(out broker.Subscriber, r broker.Reply) {
+		f := out.(*hub.Fanout)
+		f.Begin(r.Position)
 		if req.Again {
 			// What was accepted before reaches the client before the answer, once.
-			f.window.Seal()
-			s.conn.After(sub.topic, f.ordinal.Load(), s.relay.frameFor(s, "subscribed", s.subscribedMessage(id, channel, r)))
-			f.window.Expedite()
+			f.Window.Seal()
+			s.conn.After(sub.topic, f.Ordinal.Load(), s.relay.frameFor(s, "subscribed", s.subscribedMessage(id, channel, r)))
+			f.Window.Expedite()
 			return
 		}
-		if sub.topic, failed = f.topicOf(sub.groups); failed != nil {
+		if sub.topic, failed = f.TopicOf(sub.groups); failed != nil {
 			return
 		}
 		sub.feed = f
-		f.window.Seal()
+		f.Window.Seal()
 		s.join(&sub, r, s.welcome(id, channel, req.From, r))
 	})
 	if err == nil && failed != nil {
@@ -96,14 +97,14 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 		err = failed
 	}
 	if err != nil && at < 0 && sub.present {
-		s.relay.presence.leave(channel, s, false)
+		s.relay.hub.Presence.Leave(channel, s.id, s.user, false)
 	}
 	if err != nil || at >= 0 {
 		return err
 	}
 	sub.channel = ch
 	s.subs = append(s.subs, sub)
-	s.relay.metrics.Subscriptions.Inc()
+	s.relay.hub.Counters.Subscriptions.Inc()
 	return nil
 }
 
@@ -111,23 +112,23 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 // channel's lock, so that it is atomic with live delivery.
 func (s *session) join(sub *subscription, r broker.Reply, answer []byte) {
 	if r.Recovered {
-		s.relay.metrics.Resumes.Of("recovered").Inc()
+		s.relay.hub.Counters.Resumes.Of("recovered").Inc()
 	} else if r.Lost {
-		s.relay.metrics.Resumes.Of("snapshot").Inc()
+		s.relay.hub.Counters.Resumes.Of("snapshot").Inc()
 	}
 	if s.sse != nil {
-		s.conn.Join(sub.topic, sub.feed.ordinal.Load(), nil, nil)
-		s.answer(sub.feed.name, sub.topic, r.Position, answer)
+		s.conn.Join(sub.topic, sub.feed.Ordinal.Load(), nil, nil)
+		s.answer(sub.feed.Name, sub.topic, r.Position, answer)
 		return
 	}
-	s.conn.Join(sub.topic, sub.feed.ordinal.Load(), answer, nil)
+	s.conn.Join(sub.topic, sub.feed.Ordinal.Load(), answer, nil)
 }
 
 // welcome is the answer to a subscribe, ready for the socket. An event stream that can not be resumed is
 // told as a resync.
 func (s *session) welcome(id []byte, channel string, from *broker.Position, r broker.Reply) []byte {
 	if s.sse != nil && from != nil && !r.Recovered {
-		return s.relay.frameFor(s, "resync", resyncMessage(channel, r))
+		return s.relay.frameFor(s, "resync", hub.ResyncMessage(channel, r))
 	}
 	return s.relay.frameFor(s, "subscribed", s.subscribedMessage(id, channel, r))
 }
@@ -141,8 +142,8 @@ func (s *session) subscribedMessage(id []byte, channel string, r broker.Reply) [
 	b = append(b, channel...)
 	b = append(b, `","position":`...)
 	b = wire.AppendPosition(b, r.Position.Epoch, r.Position.Seq)
-	if ns := s.relay.policies.of(channel); ns.publish != config.Backend && ns.rate.PerSecond() > 0 { // of this client's publications
-		b = appendRate(append(b, `,"rate":`...), ns.rate)
+	if ns := s.relay.hub.Namespaces.Of(channel); ns.Publish != config.Backend && ns.Rate.PerSecond() > 0 { // of this client's publications
+		b = appendRate(append(b, `,"rate":`...), ns.Rate)
 	}
 	b = strconv.AppendBool(append(b, `,"recovered":`...), r.Recovered)
 	if r.Recovered {
@@ -178,16 +179,16 @@ func (s *session) drop(channel string, answer []byte, abrupt bool) bool {
 	sub := s.subs[at]
 	s.subs = slices.Delete(s.subs, at, at+1)
 	gone := make(chan struct{})
-	s.departures = append(s.departures, departure{sub.feed.name, gone})
+	s.departures = append(s.departures, departure{sub.feed.Name, gone})
 	s.leave(sub, answer, func() {
 		if s.sse != nil {
-			s.sse.forget(sub.feed.name)
+			s.sse.forget(sub.feed.Name)
 		}
 		close(gone)
 	})
 	s.mu.Unlock()
 	if sub.present {
-		s.relay.presence.leave(sub.feed.name, s, abrupt)
+		s.relay.hub.Presence.Leave(sub.feed.Name, s.id, s.user, abrupt)
 	}
 	return true
 }
@@ -240,11 +241,11 @@ func (s *session) revoke() {
 	s.mu.Lock()
 	channels := make([]string, len(s.subs))
 	for i, sub := range s.subs {
-		channels[i] = sub.feed.name
+		channels[i] = sub.feed.Name
 	}
 	s.mu.Unlock()
 	for _, channel := range channels {
-		if err := s.review(channel, inTurn); err == errAsk || err == errDisk { //nolint:errorlint // they are not wrapped
+		if err := s.review(channel, hub.NoWait); err == hub.ErrUndecided || err == hub.ErrNotLoaded { //nolint:errorlint // they are not wrapped
 			_ = s.hold(channel, held{since: time.Now()}) // there is always room for these
 		}
 	}

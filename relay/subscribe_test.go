@@ -8,6 +8,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/config"
+	"weir/relay/hub"
 )
 
 func TestSubscribeAnswers(t *testing.T) {
@@ -135,7 +136,7 @@ func TestSubscribeAgainBesideWaitingChanges(t *testing.T) {
 	s := c.session()
 	release := c.stall()
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
-	if err := s.subscribe(&wire.Command{Channel: "held:1", ID: []byte("2")}, beside); err != nil {
+	if err := s.subscribe(&wire.Command{Channel: "held:1", ID: []byte("2")}, hub.WaitForAll); err != nil {
 		t.Fatal(err)
 	}
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)
@@ -198,7 +199,7 @@ func TestGroups(t *testing.T) {
 func TestChoicesOfGroupsAreBounded(t *testing.T) {
 	g := open(t)
 	c := g.client("u1")
-	for i := range maxSelections {
+	for i := range hub.MaxSelections {
 		c.subscribe("a", fmt.Sprintf(`,"groups":["g%d"]`, i))
 		c.ask(`{"type":"unsubscribe","channel":"a"}`)
 		g.client("holder").subscribe("a", fmt.Sprintf(`,"groups":["g%d"]`, i))

@@ -14,6 +14,7 @@ import (
 	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/hub"
 	"weir/relay/problem"
 )
 
@@ -49,20 +50,20 @@ type systemRoute struct {
 type UserHandler func(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 
 // Log is the relay's log; entries name the system.
-func (c *Core) Log() *slog.Logger { return c.relay.log.With(slog.String("system", c.system)) }
+func (c *Core) Log() *slog.Logger { return c.relay.hub.Log.With(slog.String("system", c.system)) }
 
 // Now is the wall clock.
 func (c *Core) Now() time.Time { return c.relay.now() }
 
 // Metrics is the set that the admin listener shows. What is counted there has labels from the configuration
 // only: nothing that a client sends becomes one. At start.
-func (c *Core) Metrics() *metrics.Set { return c.relay.metrics.Set }
+func (c *Core) Metrics() *metrics.Set { return c.relay.hub.Counters.Set }
 
 // Config is the relay's configuration with its defaults filled in. It is not to be changed.
-func (c *Core) Config() *config.Config { return &c.relay.cfg }
+func (c *Core) Config() *config.Config { return c.relay.hub.Config }
 
 // Broker is the relay's channels, for reading: Item, Read, History. Changes go through Publish.
-func (c *Core) Broker() *broker.Broker { return c.relay.broker }
+func (c *Core) Broker() *broker.Broker { return c.relay.hub.Broker }
 
 // User serves a route of the public listener to whoever has a token, as often as limits.commands lets each of
 // them, on all their connections together. Pages of the configured origins may use it; where a cookie says
@@ -96,35 +97,25 @@ func (c *Core) Raw(method, path string, h fasthttp.RequestHandler) {
 // of the namespace goes before it. A Durable one is kept on disk if there is a data directory, whatever the
 // configuration says of it, and in memory otherwise. At start, before the system uses a channel of it.
 func (c *Core) Reserve(namespace string, policy config.Namespace) error {
-	return c.relay.policies.reserve(&c.relay.cfg, namespace, policy)
+	return c.relay.hub.Namespaces.Reserve(c.relay.hub.Config, namespace, policy)
 }
-
-// Verdict is what a guard says of a client and a channel.
-type Verdict int
-
-// The verdicts.
-const (
-	Unknown Verdict = iota // the channel is not the system's: its namespace's policy decides
-	Allowed
-	Denied
-)
 
 // Guard decides what clients may do with the channels of a namespace, before its policy is asked. The
 // function must be quick and take no lock that is held while publishing. If it reads a channel that may have to be
 // loaded, reads says which one: then that is in memory. reads may be nil. At start; one for each namespace.
-func (c *Core) Guard(namespace string, f func(id *auth.Identity, op auth.Ops, channel string) Verdict, reads func(channel string) string) {
-	c.relay.policies.guards[namespace] = warden{f, reads}
+func (c *Core) Guard(namespace string, f func(id *auth.Identity, op auth.Ops, channel string) hub.Verdict, reads func(channel string) string) {
+	c.relay.hub.Namespaces.Guard(namespace, f, reads)
 }
 
 // May says what the policy of a channel's namespace says of a client, guards aside: for a system that serves a
 // channel on a route of its own, and keeps clients from it on others. It may wait for a backend's decision.
 func (c *Core) May(id *auth.Identity, op auth.Ops, channel string) bool {
-	p := c.relay.policies
-	return p.open(p.of(channel), id, op, channel, beside) == nil
+	p := c.relay.hub.Namespaces
+	return p.Open(p.Of(channel), id, op, channel, hub.WaitForAll) == nil
 }
 
 // UseAuthorizer has a decide about the channels of namespaces with the access "webhook". At start; by one system.
-func (c *Core) UseAuthorizer(a Authorizer) { c.relay.policies.authorizer = a }
+func (c *Core) UseAuthorizer(a hub.Authorizer) { c.relay.hub.Namespaces.Authorizer = a }
 
 // Allows says whether a client may do something with a channel: nil if it may. Errors can be told as they are. It
 // may wait for a backend's decision.
@@ -132,14 +123,14 @@ func (c *Core) Allows(id *auth.Identity, op auth.Ops, channel string) error {
 	if !wire.ValidChannel(channel) {
 		return problem.BadChannel
 	}
-	return c.relay.policies.may(id, op, channel, beside)
+	return c.relay.hub.Namespaces.May(id, op, channel, hub.WaitForAll)
 }
 
 // Revoke ends a user's subscriptions to a channel; each of their connections that has one is told with
 // "unsubscribed". It answers how many there were.
 func (c *Core) Revoke(user, channel, reason string) int {
 	n, why := 0, problem.Forbidden.With(reason)
-	c.relay.presence.expel(channel, user)
+	c.relay.hub.Presence.Expel(channel, user)
 	c.relay.revocations.add(revocation{user: user, channel: channel, why: why})
 	for _, s := range c.relay.sessions.byUser(user) {
 		if s.deny(channel, why) {
@@ -175,22 +166,22 @@ func (c *Core) Submit(channel string, p *broker.Publication) (broker.Receipt, er
 	if p.Group != "" && !wire.ValidName(p.Group) || p.Key != "" && !wire.ValidName(p.Key) {
 		return broker.Receipt{}, problem.BadName
 	}
-	if err := r.admit(p.Op, len(p.Data)); err != nil {
+	if err := r.hub.Admit(p.Op, len(p.Data)); err != nil {
 		return broker.Receipt{}, err
 	}
-	t, err := r.broker.Submit(channel, p)
+	t, err := r.hub.Broker.Submit(channel, p)
 	if err == nil {
-		r.policies.of(channel).counted.Published.Inc()
+		r.hub.Namespaces.Of(channel).Counters.Published.Inc()
 	}
 	return t, err
 }
 
 // Settled is closed when all systems have started, and will hear of what is emitted.
-func (c *Core) Settled() <-chan struct{} { return c.relay.settled }
+func (c *Core) Settled() <-chan struct{} { return c.relay.hub.Settled }
 
 // Side runs work that may take a while on a bounded pool. It answers false, without running it, if that is
 // full.
-func (c *Core) Side(work func()) bool { return c.relay.side(work) }
+func (c *Core) Side(work func()) bool { return c.relay.hub.Background(work) }
 
 // OnClose calls f when a session has ended: with its user, its connection, and whether that was the last one
 // of the user. It must not block. At start.
@@ -205,15 +196,15 @@ func (c *Core) OnRefresh(f func(connection string, id *auth.Identity)) {
 }
 
 // Renamed has a channel's presence show what a new token says of a user who is there.
-func (c *Core) Renamed(channel string, id *auth.Identity) { c.relay.presence.refreshed(channel, id) }
+func (c *Core) Renamed(channel string, id *auth.Identity) { c.relay.hub.Presence.Refresh(channel, id) }
 
 // Room is what clients join to get the same messages; see Room. The name is a channel's: its namespace says
 // how messages are batched and what becomes of slow readers.
 func (c *Core) Room(name string) *Room {
 	r := c.relay
-	ns := r.policies.of(name)
-	m := &Room{relay: r, topic: r.pool.Topic(pool.Disconnect, &ns.meter), unmeasured: ns.unmeasured}
-	m.window = r.batcherOf(name).Window(ns.batch, m)
+	ns := r.hub.Namespaces.Of(name)
+	m := &Room{relay: r, topic: r.hub.Pool.Topic(pool.Disconnect, &ns.Meter), unmeasured: ns.Unmeasured}
+	m.window = r.hub.BatcherOf(name).Window(ns.Batch, m)
 	return m
 }
 
@@ -234,7 +225,7 @@ func (r *Relay) closed(s *session) {
 
 // startSystems lets the systems say what they take part in.
 func (r *Relay) startSystems(systems []System) error {
-	defer close(r.settled)
+	defer close(r.hub.Settled)
 	for i, s := range systems {
 		if err := s.Start(&Core{r, s.Name()}); err != nil {
 			for _, started := range systems[:i] {
@@ -244,8 +235,8 @@ func (r *Relay) startSystems(systems []System) error {
 		}
 	}
 	r.systems = systems
-	r.patient = r.disk != nil || r.policies.asks()
-	if r.policies.authorizer == nil && r.policies.asks() {
+	r.patient = r.hub.Disk != nil || r.hub.Namespaces.Asks()
+	if r.hub.Namespaces.Authorizer == nil && r.hub.Namespaces.Asks() {
 		r.systems = nil
 		for _, s := range systems {
 			s.Close()

@@ -12,6 +12,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/relay/hub"
 	"weir/relay/problem"
 )
 
@@ -72,7 +73,7 @@ func (t *teller) admit(publisher *broker.Publisher, c *wire.Command) error {
 // see is foreign: a stranger's, and lines that may have to wait for the disk. The rest has to wait.
 func (t *teller) answer(g *guest) form {
 	r, p := t.relay, &t.plain
-	if r.cfg.Dev && !r.localName(p.host, g) || p.size > int(r.cfg.Limit.Request) {
+	if r.hub.Config.Dev && !r.localName(p.host, g) || p.size > int(r.hub.Config.Limit.Request) {
 		return foreign
 	}
 	if p.key == nil || !r.keys.Known(p.key, &g.key) {
@@ -81,30 +82,30 @@ func (t *teller) answer(g *guest) form {
 	if !g.known.Load() {
 		g.known.Store(true)
 	}
-	lines, ok := publication(p.kind)
-	if !ok || lines && r.disk != nil {
+	lines, ok := hub.Publication(p.kind)
+	if !ok || lines && r.hub.Disk != nil {
 		return foreign
 	}
 	if t.crowded(g.seat.tab) {
 		return crowded
 	}
-	k := r.publisher()
-	defer k.release()
+	k := r.hub.Publisher()
+	defer k.Release()
 	if lines {
-		k.lines(r, p.body)
-		t.respond(fasthttp.StatusOK, "application/x-ndjson", k.out)
+		k.Lines(r.hub, p.body)
+		t.respond(fasthttp.StatusOK, "application/x-ndjson", k.Out)
 		t.count(fasthttp.StatusOK)
 		return whole
 	}
-	k.durable = t.durable
+	k.Durable = t.durable
 	var receipt broker.Receipt
 	var err error
-	k.out, receipt, err = k.submit(r, k.out, p.body)
+	k.Out, receipt, err = k.Submit(r.hub, k.Out, p.body)
 	if err != nil {
 		return t.decline(err)
 	}
 	from := len(t.out)
-	t.respond(fasthttp.StatusOK, "application/json", k.out)
+	t.respond(fasthttp.StatusOK, "application/json", k.Out)
 	if receipt.Wait == nil {
 		t.count(fasthttp.StatusOK)
 		return whole
@@ -122,7 +123,7 @@ func (t *teller) decline(err error) form {
 		return absent
 	case errors.Is(err, errLater):
 		return later
-	case errors.Is(err, errMany):
+	case errors.Is(err, hub.ErrMany):
 		return foreign
 	}
 	f := problem.Of(err)
@@ -158,7 +159,7 @@ func (t *teller) honour(b *tab, err error) {
 	}
 	f := problem.Of(err)
 	if f == problem.Internal {
-		t.relay.log.Error("request failed", slog.String("path", publishPath), slog.String("error", err.Error()))
+		t.relay.hub.Log.Error("request failed", slog.String("path", publishPath), slog.String("error", err.Error()))
 	}
 	t.out = t.out[:0]
 	t.refuse(f)
@@ -183,7 +184,7 @@ func (t *teller) respond(status int, kind string, body []byte) {
 }
 
 // count counts an answer that is sent.
-func (t *teller) count(status int) { t.relay.metrics.Classes[status/100].Inc() }
+func (t *teller) count(status int) { t.relay.hub.Counters.Classes[status/100].Inc() }
 
 // today keeps the date of answers.
 func (t *teller) today() {

@@ -166,11 +166,11 @@ func TestCertificateReload(t *testing.T) {
 		t.Errorf("%d", a.StatusCode)
 	}
 	cfg.TLS.Cert = filepath.Join(t.TempDir(), "nothing")
-	if _, err := New(cfg, g.relay.log); !errors.Is(err, os.ErrNotExist) {
+	if _, err := New(cfg, g.relay.hub.Log); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a start without a certificate: %v", err)
 	}
 	cfg.TLS.Cert = ""
-	if _, err := New(cfg, g.relay.log); err == nil {
+	if _, err := New(cfg, g.relay.hub.Log); err == nil {
 		t.Error("a key without a certificate is accepted")
 	}
 }

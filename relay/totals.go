@@ -11,17 +11,18 @@ import (
 
 	"weir/internal/process"
 	"weir/internal/wire"
+	"weir/relay/hub"
 	"weir/relay/stats"
 )
 
 // writeTotals writes what is counted elsewhere.
 func (r *Relay) writeTotals(w io.Writer) {
-	p := r.pool.Stats()
-	b := r.broker.Stats()
+	p := r.hub.Pool.Stats()
+	b := r.hub.Broker.Stats()
 	count := func(name string, v uint64) { metrics.WriteCounterUint64(w, name, v) }
 	gauge := func(name string, v int64) { metrics.WriteGaugeUint64(w, name, uint64(max(v, 0))) }
 	for _, transport := range []string{"ws", "sse"} {
-		gauge(fmt.Sprintf("weir_connections_open{transport=%q}", transport), r.metrics.OpenOf(transport))
+		gauge(fmt.Sprintf("weir_connections_open{transport=%q}", transport), r.hub.Counters.OpenOf(transport))
 	}
 	count("weir_writes_total", p.Writes)
 	count("weir_bytes_sent_total", p.Bytes)
@@ -33,7 +34,7 @@ func (r *Relay) writeTotals(w io.Writer) {
 	gauge("weir_backlog_bytes", p.Backlog)
 	var waiting int64
 	var stretch float64
-	for _, x := range r.batchers {
+	for _, x := range r.hub.Batchers {
 		waiting += x.Waiting()
 		stretch = max(stretch, x.Stretch())
 	}
@@ -45,41 +46,31 @@ func (r *Relay) writeTotals(w io.Writer) {
 	gauge("weir_log_changes", b.Changes)
 	gauge("weir_log_bytes", b.Bytes)
 	count("weir_expired_items_total", b.Expired)
-	gauge("weir_presence_users", r.presence.there.Load())
-	count("weir_presence_joins_total", r.presence.joins.Load())
-	count("weir_presence_leaves_total", r.presence.leaves.Load())
+	gauge("weir_presence_users", r.hub.Presence.Users.Load())
+	count("weir_presence_joins_total", r.hub.Presence.Joins.Load())
+	count("weir_presence_leaves_total", r.hub.Presence.Leaves.Load())
 	// One family after the other, as the exposition format wants its samples.
-	names := r.policies.list()
+	names := r.hub.Namespaces.List()
 	for _, column := range []struct {
 		name string
-		of   func(*namespace) uint64
+		of   func(*hub.Namespace) uint64
 	}{
-		{"weir_publishes_total", func(n *namespace) uint64 { return n.counted.Published.Get() }},
-		{"weir_deliveries_total", func(n *namespace) uint64 { return n.meter.Messages.Load() }},
-		{"weir_frames_total", func(n *namespace) uint64 { return n.meter.Frames.Load() }},
-		{"weir_dropped_frames_total", func(n *namespace) uint64 { return n.meter.Dropped.Load() }},
-		{"weir_conflated_messages_total", func(n *namespace) uint64 { return n.counted.Conflated.Load() }},
+		{"weir_publishes_total", func(n *hub.Namespace) uint64 { return n.Counters.Published.Get() }},
+		{"weir_deliveries_total", func(n *hub.Namespace) uint64 { return n.Meter.Messages.Load() }},
+		{"weir_frames_total", func(n *hub.Namespace) uint64 { return n.Meter.Frames.Load() }},
+		{"weir_dropped_frames_total", func(n *hub.Namespace) uint64 { return n.Meter.Dropped.Load() }},
+		{"weir_conflated_messages_total", func(n *hub.Namespace) uint64 { return n.Counters.Conflated.Load() }},
 	} {
 		for _, ns := range names {
-			count(fmt.Sprintf("%s{namespace=%q}", column.name, ns.name), column.of(ns))
+			count(fmt.Sprintf("%s{namespace=%q}", column.name, ns.Name), column.of(ns))
 		}
 	}
-}
-
-// list is the namespaces in the order of their names.
-func (p *policies) list() []*namespace {
-	out := []*namespace{p.fallback}
-	for _, ns := range *p.named.Load() {
-		out = append(out, ns)
-	}
-	slices.SortFunc(out, func(a, b *namespace) int { return cmp.Compare(a.name, b.name) })
-	return out
 }
 
 // Figures reads the counters. It takes microseconds.
 func (c *Core) Figures() stats.Snapshot {
 	r := c.relay
-	m, p, b := r.metrics, r.pool.Stats(), r.broker.Stats()
+	m, p, b := r.hub.Counters, r.hub.Pool.Stats(), r.hub.Broker.Stats()
 	f := stats.Snapshot{
 		WS: m.OpenOf("ws"), SSE: m.OpenOf("sse"), Connections: r.open(),
 		Channels: b.Channels, Items: b.Items, Subscriptions: int64(m.Subscriptions.Get()),
@@ -87,18 +78,18 @@ func (c *Core) Figures() stats.Snapshot {
 		Memory: stats.MemoryInUse(), CPU: process.CPUTime(),
 		Sent: p.Bytes, Events: m.Events.Get(), Commands: m.FramesIn.Get(),
 	}
-	for _, x := range r.batchers {
+	for _, x := range r.hub.Batchers {
 		f.Backlog += x.Waiting()
 	}
 	var resynced uint64
-	for _, ns := range r.policies.list() {
-		f.Published += ns.counted.Published.Get()
-		if !ns.unmeasured {
-			f.Delivered += ns.meter.Messages.Load()
-			f.Frames += ns.meter.Frames.Load()
+	for _, ns := range r.hub.Namespaces.List() {
+		f.Published += ns.Counters.Published.Get()
+		if !ns.Unmeasured {
+			f.Delivered += ns.Meter.Messages.Load()
+			f.Frames += ns.Meter.Frames.Load()
 		}
-		f.Conflated += ns.counted.Conflated.Load()
-		resynced += ns.meter.Dropped.Load()
+		f.Conflated += ns.Counters.Conflated.Load()
+		resynced += ns.Meter.Dropped.Load()
 	}
 	for _, reason := range stats.DropReasons() {
 		d := stats.Drop{Reason: reason}
@@ -125,15 +116,15 @@ func (c *Core) Figures() stats.Snapshot {
 // Watch has the relay note which channels are busy, from the first call on until as many with false came.
 func (c *Core) Watch(on bool) {
 	if on {
-		c.relay.busiest.Watchers.Add(1)
+		c.relay.hub.Busiest.Watchers.Add(1)
 		return
 	}
-	c.relay.busiest.Watchers.Add(-1)
+	c.relay.hub.Busiest.Watchers.Add(-1)
 }
 
 // Busiest is the ten channels on which most was delivered in a second that is over. They are noted while somebody
 // watches; see Watch. Of a second before the last one that was asked for it returns the later one's.
-func (c *Core) Busiest(second int64) []stats.TopChannel { return c.relay.busiest.Of(second) }
+func (c *Core) Busiest(second int64) []stats.TopChannel { return c.relay.hub.Busiest.Of(second) }
 
 // Lagging is a session that does not keep up.
 type Lagging struct {
@@ -152,7 +143,7 @@ func (x *Lagging) Append(b []byte) []byte {
 // Slowest is the ten sessions for which most waits. Nothing is looked at while nobody has a queue.
 func (c *Core) Slowest() []Lagging {
 	r := c.relay
-	if r.pool.Stats().Stalled == 0 {
+	if r.hub.Pool.Stats().Stalled == 0 {
 		return nil
 	}
 	var all []Lagging

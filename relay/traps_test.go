@@ -247,7 +247,7 @@ func TestStreamClientGoes(t *testing.T) {
 		leave(p)
 		g.until("the session of a client that "+name+" ends", func() bool { return len(g.relay.sessions.all()) == 0 && g.relay.open() == 0 })
 	}
-	if n := g.relay.broker.Stats().Channels; n > 8 {
+	if n := g.relay.hub.Broker.Stats().Channels; n > 8 {
 		t.Errorf("%d channels are left", n)
 	}
 }

@@ -23,6 +23,7 @@ var uncontained = map[string]string{
 	"internal/contain/contain.go: context.AfterFunc": "it is what contains",
 	"broker/disk/compact.go: go":                     "a command of its own; nothing is served",
 	"relay/relay.go: context.AfterFunc":              "a context's own cancel",
+	"relay/hub/hub.go: ants.NewPool":                 "likewise",
 	"relay/relay.go: ants.NewPool":                   "its workers are contained by its panic handler, and what is submitted by itself",
 }
 

@@ -12,6 +12,7 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/hub"
 	"weir/relay/problem"
 	"weir/relay/relaytest"
 )
@@ -62,18 +63,18 @@ func (h *hall) Start(core *relay.Core) error {
 		ctx.SetBodyString(fmt.Sprint(core.Revoke(ctx.UserValue("user").(string), "lobby:1", "thrown out")))
 		return nil
 	})
-	core.OnClient("hall.knock", func(e *relay.Event) error {
+	core.OnClient("hall.knock", func(e *hub.Event) error {
 		if e.User == "" {
 			return errors.New("no user")
 		}
 		_, err := core.Publish("lobby:1", &broker.Publication{Op: broker.Send, Data: e.Data})
 		return err
 	})
-	core.Guard("lobby", func(id *auth.Identity, _ auth.Ops, channel string) relay.Verdict {
+	core.Guard("lobby", func(id *auth.Identity, _ auth.Ops, channel string) hub.Verdict {
 		if channel == "lobby:1" && id.User == "u9" {
-			return relay.Denied
+			return hub.Denied
 		}
-		return relay.Unknown
+		return hub.Unknown
 	}, nil)
 	return core.Reserve("lobbyist", config.Namespace{})
 }

@@ -7,7 +7,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
-	"weir/relay"
+	"weir/relay/hub"
 )
 
 // The state of the system, in its channel.
@@ -52,7 +52,7 @@ func (s *System) publishAlert(n notice) {
 		p.Op, p.Data = broker.Set, n.data
 	}
 	s.publish(p)
-	if err := s.core.Emit(&relay.Event{Topic: alertTopic, Key: "alert:" + n.name, Data: n.data}); err != nil {
+	if err := s.core.Emit(&hub.Event{Topic: alertTopic, Key: "alert:" + n.name, Data: n.data}); err != nil {
 		s.core.Log().Warn("alert not emitted", slog.String("alert", n.name), slog.String("error", err.Error()))
 	}
 }

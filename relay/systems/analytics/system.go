@@ -9,6 +9,7 @@ import (
 	"weir/internal/contain"
 	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/hub"
 )
 
 // Namespace is where the system stores its state.
@@ -74,7 +75,7 @@ func (s *System) Start(core *relay.Core) error {
 		kind, action, _ := splitLabel(name)
 		s.topics = append(s.topics, topic{kind: kind, action: action, plain: s.add(kind, action, "", false), named: make(map[string]*metric)})
 		i := len(s.topics) - 1
-		core.On(name, func(e *relay.Event) error { return s.count(i, e.Data) })
+		core.On(name, func(e *hub.Event) error { return s.count(i, e.Data) })
 	}
 	s.own = newOwn(core, s.add)
 	for _, a := range cfg.Alerts {

@@ -13,6 +13,7 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/hub"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 	denialTTL   = 5 * time.Second // of a denial without a ttl: short, since the user waits to be let in
 )
 
-// System asks the backend. It implements relay.System and relay.Authorizer; New creates it.
+// System asks the backend. It implements relay.System and hub.Authorizer; New creates it.
 type System struct {
 	// Set once by Start.
 	core     *relay.Core
@@ -70,7 +71,7 @@ func (s *System) Close() {
 	s.client.CloseIdleConnections()
 }
 
-// Cached implements relay.Authorizer.
+// Cached implements hub.Authorizer.
 func (s *System) Cached(id *auth.Identity, op auth.Ops, channel string) (err error, known bool) { //nolint:revive // it is a verdict
 	allow, known := s.cache.get(subjectOf(id, op, channel), s.core.Now())
 	if !known {
@@ -80,7 +81,7 @@ func (s *System) Cached(id *auth.Identity, op auth.Ops, channel string) (err err
 	return verdict(allow), true
 }
 
-// Authorize implements relay.Authorizer.
+// Authorize implements hub.Authorizer.
 func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) error {
 	if err, known := s.Cached(id, op, channel); known {
 		return err
@@ -93,14 +94,14 @@ func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) error
 	<-r.done // within the timeout
 	switch {
 	case r.revoked:
-		return relay.ErrDenied
+		return hub.ErrDenied
 	case r.err != nil:
 		return r.err
 	}
 	return verdict(r.allow)
 }
 
-// Forget implements relay.Authorizer.
+// Forget implements hub.Authorizer.
 func (s *System) Forget(user, channel string) { s.cache.forget(user, channel) }
 
 func subjectOf(id *auth.Identity, op auth.Ops, channel string) subject {
@@ -111,14 +112,14 @@ func verdict(allow bool) error {
 	if allow {
 		return nil
 	}
-	return relay.ErrDenied
+	return hub.ErrDenied
 }
 
 // decide asks the backend, caches its answer and ends the request.
 func (s *System) decide(r *request, about subject, id *auth.Identity) {
 	var ttl time.Duration
 	var allow bool
-	err := relay.ErrUnavailable
+	err := hub.ErrUnavailable
 	defer func() { s.cache.end(r, about, allow, err, s.core.Now(), ttl) }()
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
 	defer cancel()

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 
 	"weir/broker"
-	"weir/relay"
+	"weir/relay/hub"
 )
 
 // change is what a request does to a room: what follows when the room's lock has been let go.
@@ -62,7 +62,7 @@ func (s *System) change(r *room, f func(c *change) error) error {
 	}
 	for _, e := range c.events {
 		// What has happened is not undone because a backend does not get the event.
-		if failed := s.core.Emit(&relay.Event{Topic: e.topic, Key: liveChannel(r.id), Data: e.data, User: e.user}); failed != nil {
+		if failed := s.core.Emit(&hub.Event{Topic: e.topic, Key: liveChannel(r.id), Data: e.data, User: e.user}); failed != nil {
 			s.core.Log().Warn("event was not emitted", slog.String("topic", e.topic), slog.String("error", failed.Error()))
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/hub"
 )
 
 // joinRoom is POST /chat/rooms/{roomId}/join: a public room is open to everybody.
@@ -197,22 +197,22 @@ func (s *System) deleteRoom(r *room) {
 }
 
 // guard decides what a client may do with a room's channel: members follow it, and no client publishes.
-func (s *System) guard(id *auth.Identity, op auth.Ops, channel string) relay.Verdict {
+func (s *System) guard(id *auth.Identity, op auth.Ops, channel string) hub.Verdict {
 	room := channel[len(roomNamespace)+1:]
 	state := stateChannel(room)
 	if !validRoom(room) {
-		return relay.Unknown
+		return hub.Unknown
 	}
 	if s.durable && s.core.Broker().Load(state) != nil {
-		return relay.Denied
+		return hub.Denied
 	}
 	if _, _, known := s.core.Broker().Item(state, groupRoom, keyMeta); !known {
-		return relay.Unknown
+		return hub.Unknown
 	}
 	if op&auth.Publish == 0 && s.isMember(room, id.User) {
-		return relay.Allowed
+		return hub.Allowed
 	}
-	return relay.Denied
+	return hub.Denied
 }
 
 // isMember asks the channel that holds the members.

@@ -9,7 +9,7 @@ import (
 	"weir/broker"
 	"weir/internal/contain"
 	"weir/internal/wire"
-	"weir/relay"
+	"weir/relay/hub"
 	"weir/relay/problem"
 )
 
@@ -221,7 +221,7 @@ func (s *System) publishTyping(room, user string, p *broker.Publication) error {
 
 // onTyping is the topics chat.typing.start and chat.typing.stop. The user is the session's; a backend, which has
 // none, names one.
-func (s *System) onTyping(e *relay.Event) error {
+func (s *System) onTyping(e *hub.Event) error {
 	var data struct {
 		RoomID string `json:"roomId"`
 		UserID string `json:"userId"`

@@ -8,6 +8,7 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/hub"
 )
 
 // sweepEvery is how often documents are looked at for what time has done.
@@ -41,7 +42,7 @@ func (s *System) Start(core *relay.Core) error {
 		return err
 	}
 	for _, name := range []string{namespace, logNamespace, headNamespace} {
-		core.Guard(name, func(*auth.Identity, auth.Ops, string) relay.Verdict { return relay.Denied }, nil)
+		core.Guard(name, func(*auth.Identity, auth.Ops, string) hub.Verdict { return hub.Denied }, nil)
 	}
 	live := func(path string, kind Kind, c codec, forbidden int, r relay.Live) {
 		core.Live(path, (&protocol{core, s.documents, kind, c, forbidden}).route(r))

@@ -12,7 +12,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
-	"weir/relay"
+	"weir/relay/hub"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
 )
@@ -53,14 +53,14 @@ func (s *System) handlePostMany(ctx *fasthttp.RequestCtx) error {
 	if err := jsonbody.OnlyMembers(ctx, "type", "id", "data", "userIds"); err != nil {
 		return err
 	}
-	if err := relay.CheckMany("userIds", it.Users); err != nil {
+	if err := hub.CheckMany("userIds", it.Users); err != nil {
 		return err
 	}
 	receipts, failed := make([]broker.Receipt, len(it.Users)), make([]error, len(it.Users))
 	for i, user := range it.Users {
 		receipts[i], failed[i] = s.post(user, &it)
 	}
-	a := relay.NewAnswers("userId")
+	a := hub.NewAnswers("userId")
 	for i, user := range it.Users {
 		var members []byte
 		if failed[i] == nil {
@@ -92,7 +92,7 @@ func (s *System) post(user string, it *item) (broker.Receipt, error) {
 	if !ok {
 		return broker.Receipt{}, bad("the user id is too long to have a feed")
 	}
-	if relay.EventCursor(channel, it.ID) {
+	if hub.EventCursor(channel, it.ID) {
 		return broker.Receipt{}, bad("id looks like a cursor of this feed: choose another")
 	}
 	receipt, err := s.core.Submit(channel, &broker.Publication{Op: broker.Send, Data: it.append(nil), IdempotencyKey: it.ID})

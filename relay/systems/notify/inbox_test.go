@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"weir/internal/contain"
-	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/hub"
 	"weir/relay/relaytest"
 )
 
@@ -213,7 +213,7 @@ func TestOneNotificationForSeveralUsers(t *testing.T) {
 	if answers[0].(relaytest.Message)["id"] == answers[1].(relaytest.Message)["id"] {
 		t.Error("two notifications have one id")
 	}
-	many := make([]string, relay.MaxMany+1)
+	many := make([]string, hub.MaxMany+1)
 	for i := range many {
 		many[i] = fmt.Sprint("m", i)
 	}
@@ -228,7 +228,7 @@ func TestOneNotificationForSeveralUsers(t *testing.T) {
 			t.Errorf("%s: %d %v", why, status, out)
 		}
 	}
-	if status, out := g.Backend("POST", "/v1/notify", relaytest.Message{"userIds": many[:relay.MaxMany], "title": "a"}); status != 202 || out.(relaytest.Message)["failed"] != 0.0 {
+	if status, out := g.Backend("POST", "/v1/notify", relaytest.Message{"userIds": many[:hub.MaxMany], "title": "a"}); status != 202 || out.(relaytest.Message)["failed"] != 0.0 {
 		t.Errorf("%d %.300v", status, out)
 	}
 }

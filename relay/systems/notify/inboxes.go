@@ -6,8 +6,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/hub"
 	"weir/relay/jsonbody"
 )
 
@@ -110,7 +110,7 @@ func (s *System) handleDismiss(ctx *fasthttp.RequestCtx, id *auth.Identity) erro
 
 // read is the topic notification.read. A client marks its own user's notifications, whatever user it names; a backend names
 // the user.
-func (s *System) read(e *relay.Event) error {
+func (s *System) read(e *hub.Event) error {
 	var m marks
 	if err := jsonbody.Decode(e.Data, &m); err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/hub"
 	"weir/relay/jsonbody"
 )
 
@@ -220,7 +221,7 @@ func (s *System) notifyMany(ctx *fasthttp.RequestCtx, r request) error {
 		return bad("either userId or userIds is needed, not both")
 	}
 	users := r.UserIDs
-	if err := relay.CheckMany("userIds", users); err != nil {
+	if err := hub.CheckMany("userIds", users); err != nil {
 		return err
 	}
 	r.UserIDs, r.UserID = nil, "anybody"
@@ -243,11 +244,11 @@ func (s *System) notify(r *request) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	return s.core.Emit(&relay.Event{Topic: topicSend, Key: wire.UserChannel(r.UserID), Data: encode(r)}) // comes back as send
+	return s.core.Emit(&hub.Event{Topic: topicSend, Key: wire.UserChannel(r.UserID), Data: encode(r)}) // comes back as send
 }
 
 // send is the topic notification.send. A client notifies its own user only, whatever user it names.
-func (s *System) send(e *relay.Event) error {
+func (s *System) send(e *hub.Event) error {
 	var r request
 	if err := jsonbody.Decode(e.Data, &r); err != nil {
 		return err
@@ -316,7 +317,7 @@ func (s *System) done(d *delivery) {
 	} else {
 		s.queue.counters.missed.Inc()
 	}
-	if err := s.core.Emit(&relay.Event{Topic: topic, Key: wire.UserChannel(d.user), Data: encode(&r)}); err != nil {
+	if err := s.core.Emit(&hub.Event{Topic: topic, Key: wire.UserChannel(d.user), Data: encode(&r)}); err != nil {
 		s.log.Warn("result of a notification not emitted", slog.String("notification", d.n.ID), slog.String("error", err.Error()))
 	}
 	s.removePending(d)

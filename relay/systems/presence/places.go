@@ -6,7 +6,7 @@ import (
 	"strings"
 	"sync"
 
-	"weir/relay"
+	"weir/relay/hub"
 	"weir/relay/problem"
 )
 
@@ -23,7 +23,7 @@ type places struct {
 type placePart struct {
 	// Guarded by mu.
 	mu          sync.Mutex
-	connections map[string]map[string]relay.Attendance // by connection and channel
+	connections map[string]map[string]hub.Attendance // by connection and channel
 }
 
 var placeSeed = maphash.MakeSeed()
@@ -34,7 +34,7 @@ func (p *places) part(connection string) *placePart {
 
 // put notes that a connection is in a channel. It returns the attendance, in which what a is silent about is as it was. It
 // refuses channels beyond the limit.
-func (p *places) put(connection, channel string, a relay.Attendance) (relay.Attendance, error) {
+func (p *places) put(connection, channel string, a hub.Attendance) (hub.Attendance, error) {
 	part := p.part(connection)
 	part.mu.Lock()
 	defer part.mu.Unlock()
@@ -51,9 +51,9 @@ func (p *places) put(connection, channel string, a relay.Attendance) (relay.Atte
 	}
 	if channels == nil {
 		if part.connections == nil {
-			part.connections = make(map[string]map[string]relay.Attendance)
+			part.connections = make(map[string]map[string]hub.Attendance)
 		}
-		channels = make(map[string]relay.Attendance, 1)
+		channels = make(map[string]hub.Attendance, 1)
 		part.connections[connection] = channels
 	}
 	channels[strings.Clone(channel)] = a
@@ -73,7 +73,7 @@ func (p *places) remove(connection, channel string) {
 }
 
 // of returns a copy of the channels of a connection.
-func (p *places) of(connection string) map[string]relay.Attendance {
+func (p *places) of(connection string) map[string]hub.Attendance {
 	part := p.part(connection)
 	part.mu.Lock()
 	defer part.mu.Unlock()
@@ -81,7 +81,7 @@ func (p *places) of(connection string) map[string]relay.Attendance {
 }
 
 // removeAll removes a connection, and returns the channels that it was in.
-func (p *places) removeAll(connection string) map[string]relay.Attendance {
+func (p *places) removeAll(connection string) map[string]hub.Attendance {
 	part := p.part(connection)
 	part.mu.Lock()
 	defer part.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/hub"
 	"weir/relay/problem"
 )
 
@@ -77,7 +78,7 @@ var codec = sonic.Config{CaseSensitive: true, CopyString: true, ValidateString: 
 func bad(message string) error { return problem.New(400, "bad_request", message, false) }
 
 // parse returns the payload of an event, and the user that it is about.
-func parse(e *relay.Event) (p payload, id *auth.Identity, err error) {
+func parse(e *hub.Event) (p payload, id *auth.Identity, err error) {
 	if err := codec.Unmarshal(e.Data, &p); err != nil {
 		return p, nil, bad("expected an object with channel, and optionally status and metadata")
 	}
@@ -112,16 +113,16 @@ func hasControl(text string) bool {
 }
 
 // join is the topic presence.join.
-func (s *System) join(e *relay.Event) error {
+func (s *System) join(e *hub.Event) error {
 	p, id, err := parse(e)
 	if err != nil {
 		return err
 	}
-	return s.enter(e, id, p.Channel, relay.Attendance{Status: p.Status, Metadata: p.Metadata})
+	return s.enter(e, id, p.Channel, hub.Attendance{Status: p.Status, Metadata: p.Metadata})
 }
 
 // enter adds a user to a channel, if they may subscribe to it.
-func (s *System) enter(e *relay.Event, id *auth.Identity, channel string, a relay.Attendance) error {
+func (s *System) enter(e *hub.Event, id *auth.Identity, channel string, a hub.Attendance) error {
 	if e.Connection == "" {
 		if !wire.ValidChannel(channel) {
 			return bad("channel is missing, or not a valid name")
@@ -145,7 +146,7 @@ func (s *System) enter(e *relay.Event, id *auth.Identity, channel string, a rela
 }
 
 // leave is the topic presence.leave.
-func (s *System) leave(e *relay.Event) error {
+func (s *System) leave(e *hub.Event) error {
 	p, id, err := parse(e)
 	if err != nil {
 		return err
@@ -160,7 +161,7 @@ func (s *System) leave(e *relay.Event) error {
 
 // heartbeat is the topic presence.heartbeat: of one channel, or of all that the connection has joined. The event goes no
 // further.
-func (s *System) heartbeat(e *relay.Event) error {
+func (s *System) heartbeat(e *hub.Event) error {
 	e.Silent = true
 	s.heartbeats.Inc()
 	var p payload
@@ -172,21 +173,21 @@ func (s *System) heartbeat(e *relay.Event) error {
 		}
 	}
 	if p.Channel != "" {
-		return s.renew(e, id, p.Channel, relay.Attendance{Status: p.Status, Metadata: p.Metadata})
+		return s.renew(e, id, p.Channel, hub.Attendance{Status: p.Status, Metadata: p.Metadata})
 	}
 	if e.Connection == "" {
 		return bad("channel is missing")
 	}
 	var failed error
 	for channel := range s.places.of(e.Connection) {
-		failed = errors.Join(failed, s.renew(e, id, channel, relay.Attendance{}))
+		failed = errors.Join(failed, s.renew(e, id, channel, hub.Attendance{}))
 	}
 	return failed
 }
 
 // renew keeps a user in a channel; the heartbeat may have a new status or metadata. A user whose time was over is back, unless
 // they may not be there any more.
-func (s *System) renew(e *relay.Event, id *auth.Identity, channel string, a relay.Attendance) error {
+func (s *System) renew(e *hub.Event, id *auth.Identity, channel string, a hub.Attendance) error {
 	if e.Connection != "" {
 		if err := s.core.Allows(id, auth.Subscribe, channel); err != nil {
 			s.places.remove(e.Connection, channel)

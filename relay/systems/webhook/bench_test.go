@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/hub"
 	"weir/relay/relaytest"
 )
 
@@ -30,7 +30,7 @@ func BenchmarkDelivery(b *testing.B) {
 			<-tick.C
 		}
 		n++
-		_ = s.dispatch(&relay.Event{Topic: "order.paid", Key: fmt.Sprint("order:", n%100), Data: []byte(`{"order":7}`)})
+		_ = s.dispatch(&hub.Event{Topic: "order.paid", Key: fmt.Sprint("order:", n%100), Data: []byte(`{"order":7}`)})
 	}
 	for p.status().Waiting > 0 {
 		<-tick.C

@@ -19,7 +19,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/sign"
-	"weir/relay"
+	"weir/relay/hub"
 )
 
 func key(t testing.TB, secret string) []byte {
@@ -127,7 +127,7 @@ func (b *bench) end() {
 }
 
 func (b *bench) tell(key string, n int) {
-	b.accept(newEvent(&relay.Event{Topic: "chat.message.sent", Key: key, Data: fmt.Append(nil, n)}, time.Now()))
+	b.accept(newEvent(&hub.Event{Topic: "chat.message.sent", Key: key, Data: fmt.Append(nil, n)}, time.Now()))
 }
 
 func (b *bench) wantStatus(want status) {

@@ -8,7 +8,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"weir/internal/wire"
-	"weir/relay"
+	"weir/relay/hub"
 )
 
 // event is one event on its way to one endpoint.
@@ -25,7 +25,7 @@ type event struct {
 }
 
 // newEvent returns what is sent to an endpoint for e.
-func newEvent(e *relay.Event, now time.Time) *event {
+func newEvent(e *hub.Event, now time.Time) *event {
 	id := "msg_" + ulid.Make().String()
 	b := make([]byte, 0, len(e.Data)+len(e.Topic)+len(e.Key)+len(e.User)+160)
 	b = append(append(b, `{"id":"`...), id...)

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"weir/relay"
+	"weir/relay/hub"
 )
 
 var sent = regexp.MustCompile(`"data":([0-9]+)`)
@@ -126,7 +126,7 @@ func TestSeveralEventsHaveABound(t *testing.T) {
 		defer b.close()
 		large := `"` + strings.Repeat("x", maxBody) + `"`
 		for _, data := range []string{"0", "1", large, "3", "4"} {
-			b.accept(newEvent(&relay.Event{Topic: "order.paid", Key: "a", Data: []byte(data)}, time.Now()))
+			b.accept(newEvent(&hub.Event{Topic: "order.paid", Key: "a", Data: []byte(data)}, time.Now()))
 		}
 		time.Sleep(time.Minute)
 		var got []string

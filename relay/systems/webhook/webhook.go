@@ -12,6 +12,7 @@ import (
 
 	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/hub"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
 )
@@ -61,7 +62,7 @@ func (s *System) Start(core *relay.Core) error {
 }
 
 // dispatch queues an event for the endpoints that want it. It returns when a restart does not lose it.
-func (s *System) dispatch(e *relay.Event) error {
+func (s *System) dispatch(e *hub.Event) error {
 	var waits []func() error
 	for _, p := range s.endpoints {
 		if !slices.ContainsFunc(p.config.Topics, func(pattern string) bool { return config.MatchTopic(pattern, e.Topic) }) {

@@ -1,7 +1,8 @@
-package relay
+package hub
 
 import (
 	"cmp"
+	"hash/maphash"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,16 +21,16 @@ const presenceGrace = 5 * time.Second
 // usersGroup holds the users in a presence channel.
 const usersGroup = "users"
 
-// presence keeps who is in which channel: a user is there while any of their connections is subscribed, or has
+// Presence keeps who is in which channel: a user is there while any of their connections is subscribed, or has
 // said so itself (see attend.go). Joins, leaves and changes are told as items of the channel's presence channel;
 // that a connection is alive is the heartbeat's to find out, and is not told.
-type presence struct {
-	relay *Relay
-	parts [registryParts]presencePart
+type Presence struct {
+	hub   *Hub
+	parts [64]presencePart
 
 	// Atomic.
-	there         atomic.Int64 // users, in all channels
-	joins, leaves atomic.Uint64
+	Users         atomic.Int64 // users, in all channels
+	Joins, Leaves atomic.Uint64
 }
 
 type presencePart struct {
@@ -56,12 +57,12 @@ type present struct {
 // here says whether anything keeps the user in the channel.
 func (u *present) here() bool { return u.connections > 0 || len(u.attendances) > 0 }
 
-func (p *presence) part(channel string) *presencePart {
-	return &p.parts[p.relay.sessions.part(channel)]
+func (p *Presence) part(channel string) *presencePart {
+	return &p.parts[maphash.String(p.hub.seed, channel)%uint64(len(p.parts))]
 }
 
-// presenceChannel is where the presence of a channel is told; "" if its name would be too long.
-func presenceChannel(channel string) string {
+// PresenceChannel is where the presence of a channel is told; "" if its name would be too long.
+func PresenceChannel(channel string) string {
 	name := wire.PresenceNamespace + ":" + channel
 	if !wire.ValidChannel(name) {
 		return ""
@@ -83,8 +84,8 @@ func (u *present) names(id *auth.Identity) bool {
 	return true
 }
 
-// refreshed takes over what a new token of a user says, in a channel where they are. The caller holds no lock.
-func (p *presence) refreshed(channel string, id *auth.Identity) {
+// Refresh takes over what a new token of a user says, in a channel where they are. The caller holds no lock.
+func (p *Presence) Refresh(channel string, id *auth.Identity) {
 	part := p.part(channel)
 	part.mu.Lock()
 	defer part.mu.Unlock()
@@ -95,7 +96,7 @@ func (p *presence) refreshed(channel string, id *auth.Identity) {
 
 // enter answers a user of a channel, who is made if need be; news says that there is something to tell of them. The
 // caller holds part.mu, and tells it. A backend that says no name says nothing of it.
-func (p *presence) enter(part *presencePart, channel, user string, id *auth.Identity) (u *present, news bool) {
+func (p *Presence) enter(part *presencePart, channel, user string, id *auth.Identity) (u *present, news bool) {
 	users := part.channels[channel]
 	if users == nil {
 		if part.channels == nil {
@@ -107,8 +108,8 @@ func (p *presence) enter(part *presencePart, channel, user string, id *auth.Iden
 	if u = users[user]; u == nil {
 		u, news = &present{user: user, joined: time.Now()}, true
 		users[user] = u
-		p.there.Add(1)
-		p.joins.Add(1)
+		p.Users.Add(1)
+		p.Joins.Add(1)
 	}
 	if !id.Expires.IsZero() || id.Name != "" || id.Avatar != "" {
 		news = u.names(id) || news
@@ -117,36 +118,36 @@ func (p *presence) enter(part *presencePart, channel, user string, id *auth.Iden
 	return u, news
 }
 
-// join counts a connection in.
-func (p *presence) join(channel string, s *session) {
+// Join counts a connection in.
+func (p *Presence) Join(channel, connection string, id *auth.Identity) {
 	part := p.part(channel)
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	u, news := p.enter(part, channel, s.user, s.identity.Load())
+	u, news := p.enter(part, channel, id.User, id)
 	u.connections++
-	u.alone(s.id, false)
+	u.alone(connection, false)
 	if news {
 		p.show(channel, u)
 	}
 }
 
-// leave counts a connection out. The user's last one leaves at once, or after the grace if it broke off.
-func (p *presence) leave(channel string, s *session, abrupt bool) {
+// Leave counts a connection out. The user's last one leaves at once, or after the grace if it broke off.
+func (p *Presence) Leave(channel, connection, user string, abrupt bool) {
 	part := p.part(channel)
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	u := part.channels[channel][s.user]
+	u := part.channels[channel][user]
 	if u == nil || u.connections == 0 {
 		return
 	}
 	u.connections--
-	u.alone(s.id, true)
+	u.alone(connection, true)
 	u.seen = time.Now()
 	p.settle(part, channel, u, abrupt)
 }
 
 // settle lets a user go of whom nothing is left: at once, or after the grace. The caller holds part.mu.
-func (p *presence) settle(part *presencePart, channel string, u *present, abrupt bool) {
+func (p *Presence) settle(part *presencePart, channel string, u *present, abrupt bool) {
 	switch {
 	case u.here():
 	case !abrupt || part.closed:
@@ -158,7 +159,7 @@ func (p *presence) settle(part *presencePart, channel string, u *present, abrupt
 }
 
 // arm has a user looked at after a while, or sooner. The caller holds part.mu.
-func (p *presence) arm(part *presencePart, channel string, u *present, wait time.Duration) {
+func (p *Presence) arm(part *presencePart, channel string, u *present, wait time.Duration) {
 	if part.closed {
 		return
 	}
@@ -167,11 +168,11 @@ func (p *presence) arm(part *presencePart, channel string, u *present, wait time
 		return
 	}
 	channel = strings.Clone(channel)
-	u.timer = p.relay.contain.After(wait, "presence", func() { p.due(part, channel, u) }, func() { part.again(u) }) // stopped by remove and close
+	u.timer = p.hub.Contain.After(wait, "presence", func() { p.due(part, channel, u) }, func() { part.again(u) }) // stopped by remove and close
 }
 
 // due ends what has had its time, and with it the user.
-func (p *presence) due(part *presencePart, channel string, u *present) {
+func (p *Presence) due(part *presencePart, channel string, u *present) {
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	if !part.closed && part.channels[channel][u.user] == u {
@@ -189,7 +190,7 @@ func (part *presencePart) again(u *present) {
 }
 
 // review is due for who holds part.mu.
-func (p *presence) review(part *presencePart, channel string, u *present, now time.Time) {
+func (p *Presence) review(part *presencePart, channel string, u *present, now time.Time) {
 	u.attendances = slices.DeleteFunc(u.attendances, func(a attendance) bool { return !a.until.After(now) })
 	if !u.here() && !u.grace.After(now) {
 		p.remove(part, channel, u)
@@ -207,14 +208,14 @@ func (p *presence) review(part *presencePart, channel string, u *present, now ti
 }
 
 // remove takes a user out. The caller holds part.mu.
-func (p *presence) remove(part *presencePart, channel string, u *present) {
+func (p *Presence) remove(part *presencePart, channel string, u *present) {
 	if u.timer != nil {
 		u.timer.Stop()
 	}
 	users := part.channels[channel]
 	delete(users, u.user)
-	p.there.Add(-1)
-	p.leaves.Add(1)
+	p.Users.Add(-1)
+	p.Leaves.Add(1)
 	if len(users) == 0 {
 		delete(part.channels, channel)
 	}
@@ -222,20 +223,20 @@ func (p *presence) remove(part *presencePart, channel string, u *present) {
 }
 
 // show tells that a user is there, and how. The caller holds part.mu.
-func (p *presence) show(channel string, u *present) {
+func (p *Presence) show(channel string, u *present) {
 	p.tell(channel, &broker.Publication{Op: broker.Set, Group: usersGroup, Key: wire.UserKey(u.user), Data: append(u.append(nil), '}')})
 }
 
 // tell publishes a change of presence. A presence channel that is full of users is no reason to keep
 // them out of the channel itself.
-func (p *presence) tell(channel string, pub *broker.Publication) {
-	if name := presenceChannel(channel); name != "" {
-		_, _ = p.relay.broker.Publish(name, pub)
+func (p *Presence) tell(channel string, pub *broker.Publication) {
+	if name := PresenceChannel(channel); name != "" {
+		_, _ = p.hub.Broker.Publish(name, pub)
 	}
 }
 
-// close stops the timers.
-func (p *presence) close() {
+// Close stops the timers.
+func (p *Presence) Close() {
 	for i := range p.parts {
 		part := &p.parts[i]
 		part.mu.Lock()
@@ -264,15 +265,15 @@ func (u *present) append(b []byte) []byte {
 	return b
 }
 
-// appendUsers appends the members users, unless only the count is wanted, and count, each after a comma.
-func (p *presence) appendUsers(b []byte, channel string, countOnly bool) []byte {
+// AppendUsers appends the members users, unless only the count is wanted, and count, each after a comma.
+func (p *Presence) AppendUsers(b []byte, channel string, countOnly bool) []byte {
 	if countOnly {
 		part := p.part(channel)
 		part.mu.Lock()
 		defer part.mu.Unlock()
 		return strconv.AppendInt(append(b, `,"count":`...), int64(len(part.channels[channel])), 10)
 	}
-	list := p.users(channel)
+	list := p.list(channel)
 	slices.SortFunc(list, func(x, y present) int { // without the lock: there may be many
 		return cmp.Or(x.joined.Compare(y.joined), cmp.Compare(x.user, y.user))
 	})
@@ -293,8 +294,8 @@ func (p *presence) appendUsers(b []byte, channel string, countOnly bool) []byte 
 	return strconv.AppendInt(append(b, `],"count":`...), int64(len(list)), 10)
 }
 
-// users are copies of a channel's users.
-func (p *presence) users(channel string) []present {
+// list are copies of a channel's users.
+func (p *Presence) list(channel string) []present {
 	part := p.part(channel)
 	part.mu.Lock()
 	defer part.mu.Unlock()

@@ -1,4 +1,4 @@
-package relay
+package hub
 
 import (
 	"io"
@@ -10,34 +10,34 @@ import (
 	"weir/broker/disk"
 )
 
-// commitBounds are the buckets of the time that a commit takes, in seconds.
-var commitBounds = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5}
-
 // openDisk opens the data directory if there is to be one; the broker closes it.
-func (r *Relay) openDisk() (broker.Store, error) {
-	if r.cfg.Data == "" {
+func (h *Hub) openDisk() (broker.Store, error) {
+	if h.Config.Data == "" {
 		return nil, nil
 	}
-	latency := r.metrics.Set.NewPrometheusHistogramExt("weir_disk_commit_seconds", commitBounds)
+	latency := h.Counters.Set.NewPrometheusHistogramExt("weir_disk_commit_seconds", commitBounds)
 	j, err := disk.Open(disk.Config{
-		Dir: r.cfg.Data,
-		FS:  r.cfg.Wal,
-		Now: r.cfg.Clock,
+		Dir: h.Config.Data,
+		FS:  h.Config.Wal,
+		Now: h.Config.Clock,
 		Policy: func(channel string) broker.Policy { // asked by the checkpointer only
-			<-r.settled
-			return r.policies.of(channel).log
+			<-h.Settled
+			return h.Namespaces.Of(channel).Log
 		},
-		Panic:   r.contain,
-		Log:     r.log,
+		Panic:   h.Contain,
+		Log:     h.Log,
 		Observe: func(commit time.Duration) { latency.Update(commit.Seconds()) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	r.disk = j
-	r.metrics.Set.RegisterMetricsWriter(func(w io.Writer) { writeDisk(w, j.Stats()) })
+	h.Disk = j
+	h.Counters.Set.RegisterMetricsWriter(func(w io.Writer) { writeDisk(w, j.Stats()) })
 	return j, nil
 }
+
+// commitBounds are the buckets of the time that a commit takes, in seconds.
+var commitBounds = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5}
 
 func writeDisk(w io.Writer, s disk.Stats) {
 	metrics.WriteCounterUint64(w, "weir_disk_commits_total", s.Commits)

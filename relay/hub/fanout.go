@@ -1,4 +1,4 @@
-package relay
+package hub
 
 import (
 	"slices"
@@ -16,44 +16,44 @@ import (
 // for clients that asked for that short form. In those that begin with whole, every message names its type and its
 // channel, so that a client may take it for what it is, wherever it stands.
 const (
-	plainWS   pool.Encoding = iota // WebSocket
-	deflateWS                      // WebSocket with permessage-deflate
-	eventSSE                       // server-sent events
-	eventOwn                       // server-sent events as a system tells them; see EventStream
-	wholeWS                        // the first three once more
-	wholeDeflate
-	wholeSSE
-	eventChunked // eventOwn, a chunk of an HTTP body for each frame (RFC 9112, section 7.1)
+	WS        pool.Encoding = iota // WebSocket
+	DeflateWS                      // WebSocket with permessage-deflate
+	SSE                            // server-sent events
+	CustomSSE                      // server-sent events as a system tells them; see EventStream
+	WholeWS                        // the first three once more
+	WholeDeflateWS
+	WholeSSE
+	ChunkedSSE // eventOwn, a chunk of an HTTP body for each frame (RFC 9112, section 7.1)
 )
 
-// wholeOf is the whole form of one of the first three encodings, and shortOf the way back.
-func wholeOf(enc pool.Encoding) pool.Encoding { return enc + wholeWS }
-func shortOf(enc pool.Encoding) pool.Encoding { return enc - wholeWS }
+// WholeOf is the whole form of one of the first three encodings, and shortOf the way back.
+func WholeOf(enc pool.Encoding) pool.Encoding { return enc + WholeWS }
+func shortOf(enc pool.Encoding) pool.Encoding { return enc - WholeWS }
 
-func isWhole(enc pool.Encoding) bool { return enc >= wholeWS && enc <= wholeSSE }
+func isWhole(enc pool.Encoding) bool { return enc >= WholeWS && enc <= WholeSSE }
 
-// deflates says whether an encoding compresses.
-func deflates(enc pool.Encoding) bool { return enc == deflateWS || enc == wholeDeflate }
+// Deflates says whether an encoding compresses.
+func Deflates(enc pool.Encoding) bool { return enc == DeflateWS || enc == WholeDeflateWS }
 
-// feed carries a channel's changes to its subscribers: it is the subscriber that the broker applies changes
+// Fanout carries a channel's changes to its subscribers: it is the subscriber that the broker applies changes
 // to, the sink of their window, and the owner of the topics that connections join. It lives from the
 // first subscriber to the last.
 //
 // Positions in a feed are ordinals: they grow with every change, like seq, but go on growing when the
 // channel's log is lost and seq starts over. What orders joining and delivery (batch.Message.Seq,
 // pool.Frame.Last) is the ordinal; what readers are told is seq and epoch.
-type feed struct {
+type Fanout struct {
 	// Set once.
-	relay  *Relay
-	ns     *namespace
-	name   string
+	hub    *Hub
+	Ns     *Namespace
+	Name   string
 	own    bool // a user's own channel: changes are told as "update"
-	window *batch.Window
-	topic  *pool.Topic
+	Window *batch.Window
+	Topic  *pool.Topic
 
 	// Atomic.
-	ordinal  atomic.Uint64               // of the last change; written under the channel's lock
-	filtered atomic.Pointer[[]*selected] // topics of some groups only; grows under the channel's lock
+	Ordinal  atomic.Uint64                 // of the last change; written under the channel's lock
+	filtered atomic.Pointer[[]*groupTopic] // topics of some groups only; grows under the channel's lock
 
 	// Guarded by the channel's lock.
 	begun bool
@@ -63,34 +63,34 @@ type feed struct {
 	epoch string // told with the next frame
 }
 
-// selected is the topic of subscribers who asked for some groups.
-type selected struct {
+// groupTopic is the topic of subscribers who asked for some groups.
+type groupTopic struct {
 	groups []string // sorted
 	topic  *pool.Topic
 }
 
-func (r *Relay) newFeed(c *broker.Channel) broker.Subscriber {
+func (h *Hub) newFanout(c *broker.Channel) broker.Subscriber {
 	name := c.Name()
-	ns := r.policies.of(name)
-	f := &feed{relay: r, ns: ns, name: name, own: wire.Namespace(name) == wire.UserNamespace, topic: r.pool.Topic(ns.slow, &ns.meter)}
-	f.window = r.batcherOf(name).Window(ns.batch, f)
+	ns := h.Namespaces.Of(name)
+	f := &Fanout{hub: h, Ns: ns, Name: name, own: wire.Namespace(name) == wire.UserNamespace, Topic: h.Pool.Topic(ns.slow, &ns.Meter)}
+	f.Window = h.BatcherOf(name).Window(ns.Batch, f)
 	return f
 }
 
-// begin makes ordinals start at the position of the first subscriber. Called under the channel's lock.
-func (f *feed) begin(at broker.Position) {
+// Begin makes ordinals start at the position of the first subscriber. Called under the channel's lock.
+func (f *Fanout) Begin(at broker.Position) {
 	if !f.begun {
 		f.begun = true
-		f.ordinal.Store(at.Seq)
+		f.Ordinal.Store(at.Seq)
 		f.epoch = at.Epoch
 	}
 }
 
-// topicOf is the topic for subscribers of some groups, all of them if groups is empty. Called under the
+// TopicOf is the topic for subscribers of some groups, all of them if groups is empty. Called under the
 // channel's lock.
-func (f *feed) topicOf(groups []string) (*pool.Topic, error) {
+func (f *Fanout) TopicOf(groups []string) (*pool.Topic, error) {
 	if len(groups) == 0 {
-		return f.topic, nil
+		return f.Topic, nil
 	}
 	groups = slices.Clone(groups)
 	for i, g := range groups {
@@ -98,7 +98,7 @@ func (f *feed) topicOf(groups []string) (*pool.Topic, error) {
 	}
 	slices.Sort(groups)
 	groups = slices.Compact(groups)
-	var known []*selected
+	var known []*groupTopic
 	if p := f.filtered.Load(); p != nil {
 		known = *p
 	}
@@ -107,46 +107,46 @@ func (f *feed) topicOf(groups []string) (*pool.Topic, error) {
 			return s.topic, nil
 		}
 	}
-	if len(known) == maxSelections {
+	if len(known) == MaxSelections {
 		return nil, problem.TooMany.With("too many different choices of groups in this channel")
 	}
-	s := &selected{groups, f.relay.pool.Topic(f.ns.slow, &f.ns.meter)}
+	s := &groupTopic{groups, f.hub.Pool.Topic(f.Ns.slow, &f.Ns.Meter)}
 	more := append(slices.Clip(known), s)
 	f.filtered.Store(&more)
 	return s.topic, nil
 }
 
-// maxSelections bounds the choices of groups of one channel: each is one more frame to build.
-const maxSelections = 16
+// MaxSelections bounds the choices of groups of one channel: each is one more frame to build.
+const MaxSelections = 16
 
 // Apply implements broker.Subscriber. A panic over it costs its readers their connections: they come back for the change.
-func (f *feed) Apply(c *broker.Change) {
-	defer f.relay.contain.End("change", f.Break)
+func (f *Fanout) Apply(c *broker.Change) {
+	defer f.hub.Contain.End("change", f.Break)
 	encoded := c.Encoded
 	if f.own { // these name their type even inside a batch
 		encoded = wire.AppendOwn(make([]byte, 0, len(encoded)+20), encoded)
 	}
-	f.window.Append(batch.Message{Bytes: encoded, Seq: f.ordinal.Add(1), Group: c.Group, Key: c.Key,
+	f.Window.Append(batch.Message{Bytes: encoded, Seq: f.Ordinal.Add(1), Group: c.Group, Key: c.Key,
 		Set: c.Op == broker.Set, Created: c.Created, Exclude: strings.Clone(c.Exclude)})
 }
 
 // Break implements broker.Breaker: whoever is there is closed.
-func (f *feed) Break() { f.Missed(f.ordinal.Add(1)) }
+func (f *Fanout) Break() { f.Missed(f.Ordinal.Add(1)) }
 
 // Full implements broker.Limiter. What the relay itself tells of presence is not refused: it would not be
 // told again, and there is no more of it than joins and leaves.
-func (f *feed) Full() bool { return f.ns.name != wire.PresenceNamespace && f.window.Full() }
+func (f *Fanout) Full() bool { return f.Ns.Name != wire.PresenceNamespace && f.Window.Full() }
 
 // Reset implements broker.Subscriber: the log was lost. What the readers are told takes the same path as the
 // changes before and after it.
-func (f *feed) Reset(r broker.Reply) {
-	f.window.Clear()
-	f.window.Append(batch.Message{Bytes: resyncMessage(f.name, r), Seq: f.ordinal.Add(1), Group: r.Position.Epoch, Exclusive: true})
-	f.window.Expedite()
+func (f *Fanout) Reset(r broker.Reply) {
+	f.Window.Clear()
+	f.Window.Append(batch.Message{Bytes: ResyncMessage(f.Name, r), Seq: f.Ordinal.Add(1), Group: r.Position.Epoch, Exclusive: true})
+	f.Window.Expedite()
 }
 
-// resyncMessage tells a reader where things stand now.
-func resyncMessage(channel string, r broker.Reply) []byte {
+// ResyncMessage tells a reader where things stand now.
+func ResyncMessage(channel string, r broker.Reply) []byte {
 	b := append([]byte(`{"type":"resync","channel":"`), channel...)
 	b = append(b, `","position":`...)
 	b = wire.AppendPosition(b, r.Position.Epoch, r.Position.Seq)
@@ -157,20 +157,20 @@ func resyncMessage(channel string, r broker.Reply) []byte {
 
 // Flush implements batch.Sink: it builds one frame for each encoding that has subscribers, by appending
 // bytes, and posts it to the shards that hold them.
-func (f *feed) Flush(b *batch.Batch) {
-	f.ns.counted.Conflated.Add(uint64(b.Conflated))
+func (f *Fanout) Flush(b *batch.Batch) {
+	f.Ns.Counters.Conflated.Add(uint64(b.Conflated))
 	if b.Exclusive {
 		f.flushReset(b)
 		return
 	}
-	if f.relay.busiest.Watched() {
-		f.relay.busiest.Add(f.name, b.Count, f.topic.Subscribers())
+	if f.hub.Busiest.Watched() {
+		f.hub.Busiest.Add(f.Name, b.Count, f.Topic.Subscribers())
 	}
-	frame := f.frame(f.topic, b, cut{body: b.Body, count: b.Count})
+	frame := f.frame(f.Topic, b, cut{body: b.Body, count: b.Count})
 	if b.Excludes {
-		f.exclude(f.topic, frame, b, nil)
+		f.exclude(f.Topic, frame, b, nil)
 	}
-	f.topic.Deliver(frame)
+	f.Topic.Deliver(frame)
 	if p := f.filtered.Load(); p != nil {
 		for _, s := range *p {
 			frame := f.frame(s.topic, b, pick(b, s.groups, ""))
@@ -183,8 +183,8 @@ func (f *feed) Flush(b *batch.Batch) {
 }
 
 // Missed implements batch.Sink: whoever has not got the batch is closed, so that nobody is behind without knowing.
-func (f *feed) Missed(last uint64) {
-	f.topic.Deliver(&pool.Frame{Last: last, Missing: true})
+func (f *Fanout) Missed(last uint64) {
+	f.Topic.Deliver(&pool.Frame{Last: last, Missing: true})
 	if p := f.filtered.Load(); p != nil {
 		for _, s := range *p {
 			s.topic.Deliver(&pool.Frame{Last: last, Missing: true})
@@ -193,7 +193,7 @@ func (f *feed) Missed(last uint64) {
 }
 
 // frame encodes messages of a batch for the subscribers of a topic.
-func (f *feed) frame(t *pool.Topic, b *batch.Batch, c cut) *pool.Frame {
+func (f *Fanout) frame(t *pool.Topic, b *batch.Batch, c cut) *pool.Frame {
 	frame := &pool.Frame{Last: b.Last, Count: int32(c.count), Since: b.Since, Position: pool.Position{Epoch: f.epoch, Seq: b.Last - f.base}}
 	if c.count == 0 {
 		return frame
@@ -211,73 +211,73 @@ func (f *feed) frame(t *pool.Topic, b *batch.Batch, c cut) *pool.Frame {
 }
 
 // wholeAnyway says that the short form of so many messages is the whole one.
-func (f *feed) wholeAnyway(count int) bool { return f.own || count == 1 }
+func (f *Fanout) wholeAnyway(count int) bool { return f.own || count == 1 }
 
 // encode puts messages of a batch into the envelope of their channel and that into a frame.
-func (f *feed) encode(enc pool.Encoding, b *batch.Batch, c *cut) []byte {
+func (f *Fanout) encode(enc pool.Encoding, b *batch.Batch, c *cut) []byte {
 	body, count := c.body, c.count
 	switch {
-	case enc == eventOwn:
-		return f.ns.events.append(nil, f.name, f.epoch, body)
-	case enc == eventChunked:
-		return chunk(f.ns.events.append(nil, f.name, f.epoch, body))
+	case enc == CustomSSE:
+		return f.Ns.Events.Append(nil, f.Name, f.epoch, body)
+	case enc == ChunkedSSE:
+		return Chunk(f.Ns.Events.Append(nil, f.Name, f.epoch, body))
 	case isWhole(enc) && f.wholeAnyway(count):
 		enc = shortOf(enc)
 	case isWhole(enc):
 		return f.encodeWhole(enc, b, c)
 	}
 	size := f.payloadSize(body, count)
-	if enc == plainWS { // the hot path: one allocation, one copy
+	if enc == WS { // the hot path: one allocation, one copy
 		b := make([]byte, 0, wire.MaxHeader+size)
 		return f.appendPayload(wire.AppendHeader(b, wire.OpText, false, size), body, count)
 	}
-	return f.relay.encodePayload(enc, f.event(count), f.appendPayload(make([]byte, 0, size), body, count))
+	return EncodePayload(enc, f.event(count), f.appendPayload(make([]byte, 0, size), body, count))
 }
 
 // encodeWhole is encode for several messages of a batch, each of which says all about itself.
-func (f *feed) encodeWhole(enc pool.Encoding, b *batch.Batch, c *cut) []byte {
-	size := f.payloadSize(c.body, c.count) + c.count*(len(`"type":"channel_update","channel":"",`)+len(f.name))
-	p := append(append(make([]byte, 0, size), `{"type":"batch","channel":"`...), f.name...)
+func (f *Fanout) encodeWhole(enc pool.Encoding, b *batch.Batch, c *cut) []byte {
+	size := f.payloadSize(c.body, c.count) + c.count*(len(`"type":"channel_update","channel":"",`)+len(f.Name))
+	p := append(append(make([]byte, 0, size), `{"type":"batch","channel":"`...), f.Name...)
 	p = append(p, `","messages":[`...)
 	begin := len(p)
 	c.each(b, func(e batch.Entry) {
 		if len(p) > begin {
 			p = append(p, ',')
 		}
-		p = wire.AppendUpdate(p, f.name, e.Bytes)
+		p = wire.AppendUpdate(p, f.Name, e.Bytes)
 	})
-	return f.relay.encodePayload(enc, "batch", append(p, wire.CloseBatch...))
+	return EncodePayload(enc, "batch", append(p, wire.CloseBatch...))
 }
 
 // payloadSize is the length of what appendPayload appends.
-func (f *feed) payloadSize(body []byte, count int) int {
+func (f *Fanout) payloadSize(body []byte, count int) int {
 	switch {
 	case f.own && count == 1:
 		return len(body)
 	case f.own:
 		return len(wire.OpenBatch) + len(body) + len(wire.CloseBatch)
 	case count == 1:
-		return len(`{"type":"channel_update","channel":"",`) + len(f.name) + len(body) - 1
+		return len(`{"type":"channel_update","channel":"",`) + len(f.Name) + len(body) - 1
 	default:
-		return len(`{"type":"batch","channel":"","messages":[]}`) + len(f.name) + len(body)
+		return len(`{"type":"batch","channel":"","messages":[]}`) + len(f.Name) + len(body)
 	}
 }
 
-func (f *feed) appendPayload(dst, body []byte, count int) []byte {
+func (f *Fanout) appendPayload(dst, body []byte, count int) []byte {
 	switch {
 	case f.own && count == 1:
 		return append(dst, body...)
 	case f.own:
 		return append(append(append(dst, wire.OpenBatch...), body...), wire.CloseBatch...)
 	case count == 1:
-		return wire.AppendUpdate(dst, f.name, body)
+		return wire.AppendUpdate(dst, f.Name, body)
 	default:
-		return wire.AppendBatch(dst, f.name, body)
+		return wire.AppendBatch(dst, f.Name, body)
 	}
 }
 
 // event is the SSE type of a frame.
-func (f *feed) event(count int) string {
+func (f *Fanout) event(count int) string {
 	switch {
 	case count > 1:
 		return "batch"
@@ -317,31 +317,31 @@ func pick(b *batch.Batch, groups []string, receiver string) cut {
 }
 
 // exclude gives every connection that must not see all of a batch a frame of its own.
-func (f *feed) exclude(t *pool.Topic, frame *pool.Frame, b *batch.Batch, groups []string) {
+func (f *Fanout) exclude(t *pool.Topic, frame *pool.Frame, b *batch.Batch, groups []string) {
 	var done []string
 	b.Each(func(e batch.Entry) {
 		if e.Exclude == "" || slices.Contains(done, e.Exclude) {
 			return
 		}
 		done = append(done, e.Exclude)
-		s := f.relay.sessions.byID(e.Exclude)
-		if s == nil {
+		conn, enc := f.hub.Find(e.Exclude)
+		if conn == nil {
 			return
 		}
-		override := pool.Override{Conn: s.conn}
+		override := pool.Override{Conn: conn}
 		c := pick(b, groups, e.Exclude)
 		if c.count > 0 {
-			override.Bytes, override.Count = f.encode(s.enc, b, &c), c.count
+			override.Bytes, override.Count = f.encode(enc, b, &c), c.count
 		}
 		frame.Overrides = append(frame.Overrides, override)
 	})
 }
 
 // flushReset tells every subscriber that the log was lost. The batch is the message of Reset.
-func (f *feed) flushReset(b *batch.Batch) {
+func (f *Fanout) flushReset(b *batch.Batch) {
 	b.Each(func(e batch.Entry) { f.epoch = e.Group })
 	f.base = b.Last // the log starts over at 0
-	topics := []*pool.Topic{f.topic}
+	topics := []*pool.Topic{f.Topic}
 	if p := f.filtered.Load(); p != nil {
 		for _, s := range *p {
 			topics = append(topics, s.topic)
@@ -356,12 +356,12 @@ func (f *feed) flushReset(b *batch.Batch) {
 			if t.Takers(enc) == 0 {
 				continue
 			}
-			p := f.relay.encodePayload(enc, "resync", b.Body)
-			if enc == eventOwn || enc == eventChunked {
-				p = appendMark(p, f.name, broker.Position{Epoch: f.epoch})
+			p := EncodePayload(enc, "resync", b.Body)
+			if enc == CustomSSE || enc == ChunkedSSE {
+				p = AppendMark(p, f.Name, broker.Position{Epoch: f.epoch})
 			}
-			if enc == eventChunked {
-				p = chunk(p)
+			if enc == ChunkedSSE {
+				p = Chunk(p)
 			}
 			frame.Put(enc, p)
 		}

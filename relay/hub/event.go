@@ -1,4 +1,4 @@
-package relay
+package hub
 
 import (
 	"weir/broker"
@@ -22,8 +22,8 @@ type Event struct {
 	Silent bool
 }
 
-// topics is who handles which topics. It is filled at start and read without a lock.
-type topics struct {
+// Topics is who handles which topics. It is filled at start and read without a lock.
+type Topics struct {
 	handlers []handler
 }
 
@@ -34,28 +34,14 @@ type handler struct {
 	handle  func(e *Event) error
 }
 
-// On calls f with every event whose topic matches the pattern: a topic, "chat.*" for all that begin so, or
-// "*". It runs where the event is emitted, before anybody else hears of it: an error refuses the event and
-// is what its emitter is told. It must be quick and not block. At start.
-//
-// A system event of one's own is told to everybody with Emit, not by calling others.
-func (c *Core) On(pattern string, f func(e *Event) error) {
-	t := &c.relay.topics
-	t.handlers = append(t.handlers, handler{pattern, false, f})
+// Handle calls f with every event whose topic matches a pattern; clients says that any client with a token may emit it. At
+// start.
+func (t *Topics) Handle(pattern string, clients bool, f func(e *Event) error) {
+	t.handlers = append(t.handlers, handler{pattern, clients, f})
 }
 
-// OnClient is On for a topic that any client with a token may emit; f decides which of those events it
-// accepts. Other topics may be emitted by clients whose token allows publishing on "event:{topic}".
-func (c *Core) OnClient(pattern string, f func(e *Event) error) {
-	t := &c.relay.topics
-	t.handlers = append(t.handlers, handler{pattern, true, f})
-}
-
-// Emit tells an event. Errors: of handlers, and those of Publish.
-func (c *Core) Emit(e *Event) error { return c.relay.emit(e) }
-
-// open says whether a topic is a system's that any client may emit.
-func (t *topics) open(topic string) bool {
+// Open says whether a topic is a system's that any client may emit.
+func (t *Topics) Open(topic string) bool {
 	for i := range t.handlers {
 		if h := &t.handlers[i]; h.clients && config.MatchTopic(h.pattern, topic) {
 			return true
@@ -64,21 +50,21 @@ func (t *topics) open(topic string) bool {
 	return false
 }
 
-// emit hands an event to the systems, and then to whoever follows its topic.
-func (r *Relay) emit(e *Event) error {
-	channel := eventNamespace + ":" + e.Topic
+// Emit hands an event to the systems, and then to whoever follows its topic.
+func (h *Hub) Emit(e *Event) error {
+	channel := EventNamespace + ":" + e.Topic
 	if e.Topic == "" || !wire.ValidChannel(channel) || !wire.ValidName(e.Topic) {
 		return problem.BadField.With("topic must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
 	}
-	ns := r.policies.of(channel)
+	ns := h.Namespaces.Of(channel)
 	if len(e.Data) > ns.message {
 		return problem.TooLarge
 	}
-	if err := r.admit(broker.Send, 0); err != nil {
+	if err := h.Admit(broker.Send, 0); err != nil {
 		return err
 	}
-	for i := range r.topics.handlers {
-		if h := &r.topics.handlers[i]; config.MatchTopic(h.pattern, e.Topic) {
+	for i := range h.Topics.handlers {
+		if h := &h.Topics.handlers[i]; config.MatchTopic(h.pattern, e.Topic) {
 			if err := h.handle(e); err != nil || e.Silent {
 				return err
 			}
@@ -93,9 +79,13 @@ func (r *Relay) emit(e *Event) error {
 	} else {
 		b = append(b, e.Data...)
 	}
-	if _, err := r.broker.Publish(channel, &broker.Publication{Op: broker.Send, Data: append(b, '}')}); err != nil {
+	if _, err := h.Broker.Publish(channel, &broker.Publication{Op: broker.Send, Data: append(b, '}')}); err != nil {
 		return err
 	}
-	r.metrics.Events.Inc()
+	h.Counters.Events.Inc()
 	return nil
 }
+
+// EventNamespace holds the events for backends: what is emitted on a topic is sent on the channel
+// "event:{topic}", which a backend's worker follows with a token that names it.
+const EventNamespace = "event"

@@ -1,4 +1,4 @@
-package relay
+package hub
 
 import (
 	"fmt"
@@ -11,12 +11,12 @@ import (
 )
 
 // policiesOf is the policies of a configuration.
-func policiesOf(t *testing.T, cfg config.Config) *policies {
+func policiesOf(t *testing.T, cfg config.Config) *Namespaces {
 	t.Helper()
 	if err := cfg.Complete(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPolicies(&cfg)
+	p, err := newNamespaces(&cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,8 @@ func policiesOf(t *testing.T, cfg config.Config) *policies {
 
 // Who may do what with a channel, for every kind of access and of client.
 func TestAccess(t *testing.T) {
-	cfg := openConfig()
+	cfg := anOpenConfig()
+	cfg.Known = []config.System{{Name: "analytics", Namespaces: []string{"analytics"}}}
 	for _, access := range []config.Access{config.Public, config.Authenticated, config.Member, config.Capability, config.Backend} {
 		cfg.Namespaces[string(access)] = config.Namespace{Subscribe: access, Publish: access}
 	}
@@ -78,7 +79,7 @@ func TestAccess(t *testing.T) {
 		{"granted by name", grant("presence:*", all), "presence:capability:1", 0}, // follows what it tells of
 	} {
 		for _, op := range []auth.Ops{auth.Subscribe, auth.Publish, auth.History, auth.Presence} {
-			if got, want := p.may(test.id, op, test.channel, beside) == nil, test.may&op != 0; got != want {
+			if got, want := p.May(test.id, op, test.channel, WaitForAll) == nil, test.may&op != 0; got != want {
 				t.Errorf("%s %v, op %v on %s: %t", test.name, test.id.Grants, op, test.channel, got)
 			}
 		}
@@ -87,19 +88,19 @@ func TestAccess(t *testing.T) {
 
 // What the configuration may not say, and who says it then.
 func TestReservedNamespaces(t *testing.T) {
-	cfg := openConfig()
+	cfg := anOpenConfig()
 	cfg.Known = []config.System{{Name: "one", Namespaces: []string{"chat"}}, {Name: "two", Namespaces: []string{"document"}}}
-	for _, name := range []string{"user", eventNamespace, "presence", "chat", "document"} {
+	for _, name := range []string{"user", EventNamespace, "presence", "chat", "document"} {
 		cfg.Namespaces[name] = config.Namespace{Subscribe: config.Public, Publish: config.Public}
 	}
 	p := policiesOf(t, cfg)
 	user := &auth.Identity{User: "u1"}
 	for _, channel := range []string{"user:u2", "event:x", "presence:closed:1"} {
-		if p.may(user, auth.Subscribe, channel, beside) == nil || p.may(user, auth.Publish, channel, beside) == nil {
+		if p.May(user, auth.Subscribe, channel, WaitForAll) == nil || p.May(user, auth.Publish, channel, WaitForAll) == nil {
 			t.Errorf("%s is open", channel)
 		}
 	}
-	if p.of("presence:a").presence || p.of("user:a").presence || p.of("event:a").presence {
+	if p.Of("presence:a").Presence || p.Of("user:a").Presence || p.Of("event:a").Presence {
 		t.Error("presence of presence")
 	}
 }
@@ -110,12 +111,12 @@ func TestDevelopmentPolicy(t *testing.T) {
 	p := policiesOf(t, cfg)
 	user := &auth.Identity{User: "u1"}
 	for channel, want := range map[string]bool{"room:1": true, "a": true, "probe:x": true, "user:u2": false, "user:u1": false, "event:x": false, "feed:u2": false} {
-		if got := p.may(user, auth.Publish, channel, beside) == nil; got != want {
+		if got := p.May(user, auth.Publish, channel, WaitForAll) == nil; got != want {
 			t.Errorf("publish on %s: %t", channel, got)
 		}
 	}
-	if ns := p.of("room:1"); ns.log.History != 4096 || ns.log.HistoryTTL != time.Hour {
-		t.Errorf("%+v", ns.log)
+	if ns := p.Of("room:1"); ns.Log.History != 4096 || ns.Log.HistoryTTL != time.Hour {
+		t.Errorf("%+v", ns.Log)
 	}
 }
 
@@ -127,26 +128,39 @@ func TestPoliciesRefused(t *testing.T) {
 		"window 11s is not between":       {Batch: config.Batch{Window: &long}},
 		"window -1s is not between":       {Batch: config.Batch{Window: &negative}},
 	} {
-		cfg := openConfig()
+		cfg := anOpenConfig()
 		cfg.Namespaces["bad"] = ns
 		if err := cfg.Complete(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := newPolicies(&cfg); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "bad") {
+		if _, err := newNamespaces(&cfg); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "bad") {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
 }
 
 func TestNamespaceDefaults(t *testing.T) {
-	cfg := openConfig()
+	cfg := anOpenConfig()
 	delete(cfg.Namespaces, "default")
 	cfg.Namespaces["room"] = config.Namespace{}
 	p := policiesOf(t, cfg)
-	for _, ns := range []*namespace{p.of("room:1"), p.fallback} {
-		got := fmt.Sprintf("%s %s %t %v %d %d %v", ns.subscribe, ns.publish, ns.presence, ns.batch, ns.log.History, ns.message, ns.rate)
+	for _, ns := range []*Namespace{p.Of("room:1"), p.Fallback} {
+		got := fmt.Sprintf("%s %s %t %v %d %d %v", ns.subscribe, ns.Publish, ns.Presence, ns.Batch, ns.Log.History, ns.message, ns.Rate)
 		if want := "member member true {50ms true true true} 256 65536 50/s"; got != want {
-			t.Errorf("%s: %s, want %s", ns.name, got, want)
+			t.Errorf("%s: %s, want %s", ns.Name, got, want)
 		}
+	}
+}
+
+// anOpenConfig is a configuration whose default namespace is open to whoever has a token.
+func anOpenConfig() config.Config {
+	return config.Config{
+		Auth: config.Auth{Keys: []config.TokenKey{{Algorithm: "HS256", Secret: strings.Repeat("s", 32)}}},
+		API:  config.API{Keys: []config.APIKey{{Name: "backend", Secret: strings.Repeat("k", 32)}}},
+		Namespaces: config.Namespaces{
+			"default": {Subscribe: config.Authenticated, Publish: config.Authenticated},
+			"closed":  {Subscribe: config.Capability, Publish: config.Backend},
+			"resync":  {Subscribe: config.Authenticated, Publish: config.Authenticated, Slow: config.Resync},
+		},
 	}
 }

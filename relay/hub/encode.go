@@ -1,4 +1,4 @@
-package relay
+package hub
 
 import (
 	"bytes"
@@ -11,8 +11,8 @@ import (
 	"weir/pool"
 )
 
-// compressFrom is the payload size from which compressing is worth it.
-const compressFrom = 512
+// CompressFrom is the payload size from which compressing is worth it.
+const CompressFrom = 512
 
 // deflaters compress frames. Each frame is compressed once, without a window from earlier ones (RFC 7692
 // calls it server_no_context_takeover), so that all connections share the result and none keeps state.
@@ -24,22 +24,22 @@ var deflaters = sync.Pool{New: func() any {
 	return w
 }}
 
-// encodePayload makes a message of JSON on one line ready for the sockets of an encoding. For SSE the id
+// EncodePayload makes a message of JSON on one line ready for the sockets of an encoding. For SSE the id
 // is still to be appended, and an empty line with it.
-func (r *Relay) encodePayload(enc pool.Encoding, event string, payload []byte) []byte {
+func EncodePayload(enc pool.Encoding, event string, payload []byte) []byte {
 	switch enc {
-	case eventSSE, wholeSSE, eventOwn, eventChunked:
+	case SSE, WholeSSE, CustomSSE, ChunkedSSE:
 		return wire.AppendEvent(make([]byte, 0, len(payload)+len(event)+64), event, payload)
-	case deflateWS, wholeDeflate:
-		if len(payload) >= compressFrom {
-			return compressedFrame(payload)
+	case DeflateWS, WholeDeflateWS:
+		if len(payload) >= CompressFrom {
+			return CompressedFrame(payload)
 		}
 	}
 	return wire.TextFrame(payload)
 }
 
-// chunk is bytes as a chunk of an HTTP body; none are none, since an empty one would be the last.
-func chunk(b []byte) []byte {
+// Chunk is bytes as a chunk of an HTTP body; none are none, since an empty one would be the last.
+func Chunk(b []byte) []byte {
 	if len(b) == 0 {
 		return nil
 	}
@@ -47,11 +47,11 @@ func chunk(b []byte) []byte {
 	return append(append(append(out, "\r\n"...), b...), "\r\n"...)
 }
 
-// lastChunk ends an HTTP body.
-const lastChunk = "0\r\n\r\n"
+// LastChunk ends an HTTP body.
+const LastChunk = "0\r\n\r\n"
 
-// compressedFrame is payload as a compressed text frame.
-func compressedFrame(payload []byte) []byte {
+// CompressedFrame is payload as a compressed text frame.
+func CompressedFrame(payload []byte) []byte {
 	w := deflaters.Get().(*flate.Writer)
 	defer deflaters.Put(w)
 	var out bytes.Buffer

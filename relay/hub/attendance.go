@@ -1,0 +1,124 @@
+package hub
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"time"
+
+	"weir/relay/auth"
+	"weir/relay/problem"
+)
+
+// attendanceLasts is how long a client that has said it is in a channel stays there without a further word.
+const attendanceLasts = 60 * time.Second
+
+// attendance is what a client has said itself about being in a channel, whether it is subscribed or not.
+// Guarded by presencePart.mu.
+type attendance struct {
+	connection string // "": a backend has said so for the user
+	until      time.Time
+	alone      bool // the connection is not subscribed besides, and counts for itself
+}
+
+// Attendance is how a client is in a channel. What is empty stays as it was.
+type Attendance struct {
+	Status   string // "online" at first
+	Metadata []byte // a JSON object on one line; not changed any more
+}
+
+// Expel ends all attendances of a user.
+func (p *Presence) Expel(channel, user string) {
+	p.end(channel, user, false, func(attendance) bool { return true })
+}
+
+// end ends attendances of a user.
+func (p *Presence) end(channel, user string, abrupt bool, which func(a attendance) bool) {
+	part := p.part(channel)
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	u := part.channels[channel][user]
+	if u == nil || !slices.ContainsFunc(u.attendances, which) {
+		return
+	}
+	u.attendances = slices.DeleteFunc(u.attendances, which)
+	p.settle(part, channel, u, abrupt)
+}
+
+// attended is the index of a connection's attendance, or -1.
+func (u *present) attended(connection string) int {
+	return slices.IndexFunc(u.attendances, func(a attendance) bool { return a.connection == connection })
+}
+
+// alone notes whether a connection that attends is subscribed besides.
+func (u *present) alone(connection string, alone bool) {
+	if i := u.attended(connection); i >= 0 {
+		u.attendances[i].alone = alone
+	}
+}
+
+// unsubscribed is how many connections attend that are not subscribed.
+func (u *present) unsubscribed() int {
+	n := 0
+	for _, a := range u.attendances {
+		if a.alone {
+			n++
+		}
+	}
+	return n
+}
+
+// Attend has a user in a channel because a client, or a backend, says so; alone says that the connection is not subscribed besides.
+func (p *Presence) Attend(channel, connection string, id *auth.Identity, a Attendance, alone bool) error {
+	if PresenceChannel(channel) == "" {
+		return problem.BadChannel.With("the channel's name is too long for presence")
+	}
+	part := p.part(channel)
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if part.closed {
+		return problem.Draining
+	}
+	u, news := p.enter(part, channel, id.User, id)
+	if a.Status != "" && a.Status != cmp.Or(u.status, "online") {
+		u.status, news = a.Status, true
+	}
+	if a.Metadata != nil && !bytes.Equal(a.Metadata, u.metadata) {
+		u.metadata, news = a.Metadata, true
+	}
+	now := time.Now()
+	u.seen = now
+	if i := u.attended(connection); i >= 0 {
+		u.attendances[i].until = now.Add(attendanceLasts)
+	} else {
+		u.attendances = append(u.attendances, attendance{connection, now.Add(attendanceLasts), alone})
+		p.review(part, channel, u, now)
+	}
+	if news {
+		p.show(channel, u)
+	}
+	return nil
+}
+
+// Heartbeat notes a sign of life of an attendance. It returns false if there is none.
+func (p *Presence) Heartbeat(channel, connection, user string) bool {
+	part := p.part(channel)
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	u := part.channels[channel][user]
+	if u == nil {
+		return false
+	}
+	i := u.attended(connection)
+	if i < 0 {
+		return false
+	}
+	u.seen = time.Now()
+	u.attendances[i].until = u.seen.Add(attendanceLasts)
+	return true
+}
+
+// Detach ends the attendance of a connection, at once or, if the client may come back, after the grace.
+func (p *Presence) Detach(channel, connection, user string, abrupt bool) {
+	p.end(channel, user, abrupt, func(a attendance) bool { return a.connection == connection })
+}

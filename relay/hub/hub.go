@@ -1,0 +1,156 @@
+package hub
+
+import (
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/panjf2000/ants/v2"
+
+	"weir/batch"
+	"weir/broker"
+	"weir/broker/disk"
+	"weir/internal/contain"
+	"weir/pool"
+	"weir/relay/config"
+	"weir/relay/stats"
+)
+
+// Hub is the channels as the relay serves them: namespaces and who may do what in them, the fan-out of changes to
+// connections, presence, events, and the one way to publish. It knows connections, and neither requests nor sessions.
+type Hub struct {
+	// Set once, before anything is served.
+	Config     *config.Config
+	Log        *slog.Logger
+	Contain    contain.Hook // counts and logs panics: panicked
+	Counters   *stats.Counters
+	Namespaces *Namespaces
+	Broker     *broker.Broker
+	Disk       *disk.Journal // nil: there is no data directory
+	Pool       *pool.Pool
+	Batchers   []*batch.Batcher // by shard
+	seed       maphash.Seed
+	Presence   *Presence
+	Topics     Topics                                                       // filled at start
+	Settled    chan struct{}                                                // closed when all systems have said which namespaces are theirs
+	Find       func(connection string) (conn *pool.Conn, enc pool.Encoding) // an open connection; nil if there is none
+
+	Busiest    stats.TopChannels
+	Memory     stats.Memory
+	WorkerPool *ants.Pool     // side work, bounded
+	Workers    sync.WaitGroup // of which the relay waits for the end
+}
+
+// sideWorkers bounds the side work that runs at once.
+const sideWorkers = 256
+
+// New makes a hub of a configuration that is complete. Nothing runs before start.
+func New(cfg *config.Config, log *slog.Logger, counters *stats.Counters) (*Hub, error) {
+	h := &Hub{Config: cfg, Log: log, Counters: counters, seed: maphash.MakeSeed(), Settled: make(chan struct{})}
+	h.Contain = h.panicked
+	h.Presence = &Presence{hub: h}
+	var err error
+	if h.Namespaces, err = newNamespaces(cfg); err != nil {
+		return nil, err
+	}
+	h.Namespaces.loaded = h.EnsureLoaded
+	if h.WorkerPool, err = ants.NewPool(sideWorkers, ants.WithNonblocking(true), ants.WithDisablePurge(true), ants.WithPanicHandler(h.Contain.Worker)); err != nil {
+		return nil, fmt.Errorf("start workers: %w", err)
+	}
+	return h, nil
+}
+
+// Start starts the pool, its batchers and the broker. Close of each is the relay's.
+func (h *Hub) Start() error {
+	store, err := h.openDisk()
+	if err != nil {
+		return err
+	}
+	h.Broker, err = broker.New(broker.Config{
+		Policy:     func(channel string) broker.Policy { return h.Namespaces.Of(channel).Log },
+		Subscriber: h.newFanout,
+		Store:      store,
+		Panic:      h.Contain,
+	})
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	byShard := make(map[int]*batch.Batcher)
+	h.Pool = pool.New(pool.Config{
+		Shards:    h.Config.Shards,
+		Queue:     int(h.Config.Limit.Queue),
+		Heartbeat: h.Config.Heartbeat,
+		Check:     min(h.Config.Pong, h.Config.Heartbeat),
+		Scheduler: func(s *pool.Shard) pool.Scheduler {
+			b := batch.New(batch.Config{Wake: s.Wake, Phase: time.Duration(s.Index()) * 50 * time.Millisecond / 8, Load: h.Config.Load, Panic: h.unbuilt})
+			mu.Lock()
+			byShard[s.Index()] = b
+			mu.Unlock()
+			return b
+		},
+		Observe: h.Counters.Observe,
+		Panic:   h.Contain,
+	})
+	for i := range h.Pool.Shards() {
+		h.Batchers = append(h.Batchers, byShard[i])
+	}
+	return nil
+}
+
+// BatcherOf is the batcher of the shard on whose loop a channel's windows are flushed.
+func (h *Hub) BatcherOf(channel string) *batch.Batcher {
+	return h.Batchers[maphash.String(h.seed, channel)%uint64(len(h.Batchers))]
+}
+
+// panicked counts and logs a panic that has been ended; it is the relay's contain.Hook.
+func (h *Hub) panicked(where string, v any) { h.LogPanic(v, slog.String("where", where)) }
+
+func (h *Hub) LogPanic(v any, about ...any) {
+	h.Counters.Panics.Inc()
+	h.Log.Error("panic", append(about, slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))...)
+}
+
+// unbuilt logs and counts a panic while the frames of a sink were built; nil: while the load was looked at. Those whom
+// the frames were for are closed, and so come back for what they have missed: see feed.Missed.
+func (h *Hub) unbuilt(sink batch.Sink, v any) {
+	channel := ""
+	if f, ok := sink.(*Fanout); ok {
+		channel = f.Name
+	}
+	h.LogPanic(v, slog.String("where", "frames"), slog.String("channel", channel))
+}
+
+// Background runs work that may take a while off the caller's goroutine, on a bounded pool. It answers false,
+// without running it, if that is full.
+func (h *Hub) Background(work func()) bool {
+	h.Workers.Add(1)
+	err := h.WorkerPool.Submit(func() {
+		defer h.Workers.Done()
+		h.Contain.Do("side work", work)
+	})
+	if err != nil {
+		h.Workers.Done()
+		h.Counters.Overflows.Inc()
+		h.Log.Warn("side work refused", slog.String("error", err.Error()))
+	}
+	return err == nil
+}
+
+// EnsureLoaded says whether a channel can be used without waiting for the disk, or sees to it.
+func (h *Hub) EnsureLoaded(channel string, how Wait) error {
+	if h.Disk == nil || !h.Namespaces.Of(channel).Log.Durable {
+		return nil
+	}
+	if how != NoWait {
+		_ = h.Broker.Load(channel) // who uses the channel is told what is wrong
+		return nil
+	}
+	if publisher := h.Broker.Publisher(); !publisher.Ready(channel) {
+		return ErrNotLoaded
+	}
+	return nil
+}

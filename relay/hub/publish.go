@@ -1,0 +1,102 @@
+package hub
+
+import (
+	"time"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay/problem"
+)
+
+const (
+	maxIdempotencyKey = 256
+	maxTTL            = 366 * 24 * 3600 * 1000
+)
+
+// Submit checks what client and backend publications have in common and hands the change to the broker. The caller
+// has checked that the publisher may. Idempotency keys are known by their owner: one user's are not another's. A
+// ticket with a Wait is not to be acknowledged before that.
+func (h *Hub) Submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command, owner string) (broker.Receipt, error) {
+	if len(c.Data) > ns.message {
+		return broker.Receipt{}, problem.TooLarge
+	}
+	p := broker.Publication{Group: c.Group, Key: c.Key, Data: c.Data, TTL: time.Duration(c.TTL) * time.Millisecond, Exclude: c.Exclude}
+	if c.IdempotencyKey != "" {
+		p.IdempotencyKey = owner + c.IdempotencyKey
+	}
+	switch {
+	case c.Key != "" && !wire.ValidName(c.Key), c.Group != "" && !wire.ValidName(c.Group):
+		return broker.Receipt{}, problem.BadName
+	case len(c.IdempotencyKey) > maxIdempotencyKey:
+		return broker.Receipt{}, problem.BadField.With("idempotencyKey is longer than 256 bytes")
+	case c.TTL > maxTTL:
+		return broker.Receipt{}, problem.BadField.With("ttl is longer than a year")
+	}
+	switch c.Ack {
+	case "", "disk": // disk is what a durable namespace does anyway
+		if c.Ack != "" && !ns.Log.Durable {
+			return broker.Receipt{}, problem.BadField.With("ack disk is for durable namespaces")
+		}
+	case "memory":
+		p.Ack = broker.AckMemory
+	default:
+		return broker.Receipt{}, problem.BadField.With("ack must be memory or disk")
+	}
+	switch c.Op {
+	case "":
+		p.Op = broker.Send
+		if c.Key != "" {
+			p.Op = broker.Set
+		}
+	case "set":
+		p.Op = broker.Set
+	case "send":
+		p.Op = broker.Send
+	case "delete":
+		p.Op = broker.Delete
+	default:
+		return broker.Receipt{}, problem.BadField.With("op must be set, delete or send")
+	}
+	if c.Data == nil && p.Op != broker.Delete {
+		return broker.Receipt{}, problem.BadField.With("data is missing")
+	}
+	if err := h.Admit(p.Op, len(p.Data)); err != nil {
+		return broker.Receipt{}, err
+	}
+	receipt, err := publisher.Submit(c.Channel, &p)
+	if err == nil {
+		ns.Counters.Published.Inc()
+	}
+	return receipt, err
+}
+
+// Admit refuses new work before old work suffers: items when nine tenths of the memory are in use, everything when
+// nearly all of it is, and when more is accepted than can be delivered.
+func (h *Hub) Admit(op broker.Op, bytes int) error {
+	var size int64
+	if op == broker.Set {
+		size = ItemCost(bytes)
+	}
+	switch {
+	case !h.Memory.Admits(size):
+		h.Counters.Shed.Of("memory").Inc()
+		return problem.Overloaded
+	case h.Full():
+		h.Counters.Shed.Of("backlog").Inc()
+		return problem.Overloaded
+	}
+	return nil
+}
+
+// ItemCost is about what an item of some bytes takes, in the log and by itself.
+func ItemCost(size int) int64 { return 2*int64(size) + 512 }
+
+// Full says that more is accepted than can be delivered, and publishers must be refused.
+func (h *Hub) Full() bool {
+	for _, b := range h.Batchers {
+		if b.Full() {
+			return true
+		}
+	}
+	return h.Pool.Full()
+}
