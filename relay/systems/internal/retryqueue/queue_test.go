@@ -84,8 +84,8 @@ func TestOrderOfAKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tries []int
 		r := start(t, options{Parallel: 1}, func(ctx context.Context, b *batch) {
-			if p := b.Parts[0]; p.Items[0] == "a1" {
-				if tries = append(tries, p.Tries); p.Tries < 2 {
+			if p := b.Parts[0]; p.Items[0][0] == 'a' {
+				if tries = append(tries, p.Tries); p.Items[0] == "a1" && p.Tries < 2 {
 					b.Settle(result{At: time.Now().Add(time.Minute)})
 					return
 				}
@@ -105,7 +105,7 @@ func TestOrderOfAKey(t *testing.T) {
 		r.want("")
 		time.Sleep(2 * time.Minute)
 		r.want("a1, a1, a2")
-		if fmt.Sprint(tries) != "[0 1 2]" || r.Len() != 0 {
+		if fmt.Sprint(tries) != "[0 1 2 0]" || r.Len() != 0 {
 			t.Error(tries, r.Len())
 		}
 	})
@@ -230,6 +230,32 @@ func TestLimit(t *testing.T) {
 		if removed := r.Remove(func(item string) bool { return item != "a2" }); strings.Join(removed, " ") != "a1 a3" || r.Len() != 1 {
 			t.Error(removed, r.Len())
 		}
+	})
+}
+
+// What waits is attempted at its time, also after others were removed from among it.
+func TestRemoveKeepsTheTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, options{Parallel: 1}, func(ctx context.Context, b *batch) {
+			if p := b.Parts[0]; p.Tries == 0 {
+				after, err := time.ParseDuration(p.Items[0])
+				if err != nil {
+					t.Error(err)
+				}
+				b.Settle(result{At: time.Now().Add(after)})
+				return
+			}
+			all(ctx, b)
+		})
+		defer r.stop()
+		r.Add("", "1m", "5m", "2m", "7m", "6m", "4m", "3m")
+		synctest.Wait()
+		r.want("1m, 5m, 2m, 7m, 6m, 4m, 3m")
+		r.Remove(func(item string) bool { return item == "1m" })
+		time.Sleep(150 * time.Second)
+		r.want("2m")
+		time.Sleep(time.Hour)
+		r.want("3m, 4m, 5m, 6m, 7m")
 	})
 }
 
