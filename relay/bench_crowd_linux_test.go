@@ -149,7 +149,7 @@ func BenchmarkCrowd(b *testing.B) {
 		b.Run(fmt.Sprintf("members=20000/joins=%d/leaves=%d/watchers=%d", rate, rate, watchers), func(b *testing.B) {
 			g := serving(b)
 			c := gather(b, g.relay, 20000, watchers, rate)
-			meter := &c.feed.Ns.Meter
+			meter := &c.feed.Namespace.Meter
 			writes, deliveries := meter.Frames.Load(), meter.Messages.Load()
 			used, begin := processor(), time.Now()
 			due, pace := begin, time.NewTimer(0)

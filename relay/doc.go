@@ -2,9 +2,8 @@
 //
 // [New] makes a [Relay] from a [config.Config]; [Relay.Serve] runs it until its context ends and then drains.
 // A client's connection becomes a session: who it is, what it may do, what it follows. A backend's
-// publish is authenticated, limited, checked to be JSON once and handed to package broker, which orders
-// it; a feed carries it into a window of package batch; when that closes, the feed builds one frame for
-// each encoding and package pool writes it.
+// publish is authenticated and handed to package hub, which limits it, orders it through package broker and
+// fans it out.
 //
 // # What it refuses
 //
@@ -12,7 +11,7 @@
 // origins, tokens that do not hold, frames that announce too much, floods. A bad command gets an error
 // with its id and the connection lives; a bad frame closes the connection with the right code. A panic
 // on a connection's path ends that connection, is logged once with its stack, and counted. No internal
-// detail is ever sent: fault.go alone says what errors look like outside.
+// detail is ever sent: package problem alone says what errors look like outside.
 //
 // # Goroutines
 //
@@ -23,7 +22,7 @@
 //
 // # Locks, in the order in which they may be taken
 //
-// session.mu, presencePart.mu, a channel's lock in the broker, the window's lock, a shard's mailbox.
+// session.mu, a part of hub.Presence, a channel's lock in the broker, the window's lock, a shard's mailbox.
 // stream.mu, expiries.mu, the registry's locks and Conn.mu are leaves. Nothing is sent to a socket under
 // any of them but the connection's own.
 //

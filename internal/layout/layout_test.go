@@ -254,3 +254,30 @@ func TestCoreNamesNoSystem(t *testing.T) {
 		}
 	}
 }
+
+// floors are the packages of the relay from the top down: each may import those behind it, and none before it.
+var floors = []string{"relay", "relay/hub", "relay/stats", "relay/jsonbody", "relay/problem", "relay/config", "relay/auth"}
+
+func TestFloors(t *testing.T) {
+	seen := 0
+	packages(t, func(dir string, files map[string]*file) {
+		at := slices.Index(floors, dir)
+		if at < 0 {
+			return
+		}
+		seen++
+		for name, x := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			for _, i := range x.imports {
+				if above := slices.Index(floors, strings.TrimPrefix(i, "weir/")); above >= 0 && above < at {
+					t.Errorf("%s/%s imports %s: arrows point down", dir, name, i)
+				}
+			}
+		}
+	})
+	if seen != len(floors) {
+		t.Errorf("%d floors are there, want %d", seen, len(floors))
+	}
+}

@@ -39,17 +39,17 @@ func Deflates(enc pool.Encoding) bool { return enc == DeflateWS || enc == WholeD
 // to, the sink of their window, and the owner of the topics that connections join. It lives from the
 // first subscriber to the last.
 //
-// Positions in a feed are ordinals: they grow with every change, like seq, but go on growing when the
+// Positions in a Fanout are ordinals: they grow with every change, like seq, but go on growing when the
 // channel's log is lost and seq starts over. What orders joining and delivery (batch.Message.Seq,
 // pool.Frame.Last) is the ordinal; what readers are told is seq and epoch.
 type Fanout struct {
 	// Set once.
-	hub    *Hub
-	Ns     *Namespace
-	Name   string
-	own    bool // a user's own channel: changes are told as "update"
-	Window *batch.Window
-	Topic  *pool.Topic
+	hub       *Hub
+	Namespace *Namespace
+	Name      string
+	own       bool // a user's own channel: changes are told as "update"
+	Window    *batch.Window
+	Topic     *pool.Topic
 
 	// Atomic.
 	Ordinal  atomic.Uint64                 // of the last change; written under the channel's lock
@@ -72,7 +72,7 @@ type groupTopic struct {
 func (h *Hub) newFanout(c *broker.Channel) broker.Subscriber {
 	name := c.Name()
 	ns := h.Namespaces.Of(name)
-	f := &Fanout{hub: h, Ns: ns, Name: name, own: wire.Namespace(name) == wire.UserNamespace, Topic: h.Pool.Topic(ns.slow, &ns.Meter)}
+	f := &Fanout{hub: h, Namespace: ns, Name: name, own: wire.Namespace(name) == wire.UserNamespace, Topic: h.Pool.Topic(ns.slow, &ns.Meter)}
 	f.Window = h.BatcherOf(name).Window(ns.Batch, f)
 	return f
 }
@@ -110,7 +110,7 @@ func (f *Fanout) TopicOf(groups []string) (*pool.Topic, error) {
 	if len(known) == MaxSelections {
 		return nil, problem.TooMany.With("too many different choices of groups in this channel")
 	}
-	s := &groupTopic{groups, f.hub.Pool.Topic(f.Ns.slow, &f.Ns.Meter)}
+	s := &groupTopic{groups, f.hub.Pool.Topic(f.Namespace.slow, &f.Namespace.Meter)}
 	more := append(slices.Clip(known), s)
 	f.filtered.Store(&more)
 	return s.topic, nil
@@ -135,7 +135,7 @@ func (f *Fanout) Break() { f.Missed(f.Ordinal.Add(1)) }
 
 // Full implements broker.Limiter. What the relay itself tells of presence is not refused: it would not be
 // told again, and there is no more of it than joins and leaves.
-func (f *Fanout) Full() bool { return f.Ns.Name != wire.PresenceNamespace && f.Window.Full() }
+func (f *Fanout) Full() bool { return f.Namespace.Name != wire.PresenceNamespace && f.Window.Full() }
 
 // Reset implements broker.Subscriber: the log was lost. What the readers are told takes the same path as the
 // changes before and after it.
@@ -158,7 +158,7 @@ func ResyncMessage(channel string, r broker.Reply) []byte {
 // Flush implements batch.Sink: it builds one frame for each encoding that has subscribers, by appending
 // bytes, and posts it to the shards that hold them.
 func (f *Fanout) Flush(b *batch.Batch) {
-	f.Ns.Counters.Conflated.Add(uint64(b.Conflated))
+	f.Namespace.Counters.Conflated.Add(uint64(b.Conflated))
 	if b.Exclusive {
 		f.flushReset(b)
 		return
@@ -218,9 +218,9 @@ func (f *Fanout) encode(enc pool.Encoding, b *batch.Batch, c *cut) []byte {
 	body, count := c.body, c.count
 	switch {
 	case enc == CustomSSE:
-		return f.Ns.Events.Append(nil, f.Name, f.epoch, body)
+		return f.Namespace.Events.Append(nil, f.Name, f.epoch, body)
 	case enc == ChunkedSSE:
-		return Chunk(f.Ns.Events.Append(nil, f.Name, f.epoch, body))
+		return Chunk(f.Namespace.Events.Append(nil, f.Name, f.epoch, body))
 	case isWhole(enc) && f.wholeAnyway(count):
 		enc = shortOf(enc)
 	case isWhole(enc):

@@ -115,7 +115,7 @@ func (h *Hub) LogPanic(v any, about ...any) {
 }
 
 // unbuilt logs and counts a panic while the frames of a sink were built; nil: while the load was looked at. Those whom
-// the frames were for are closed, and so come back for what they have missed: see feed.Missed.
+// the frames were for are closed, and so come back for what they have missed: see Fanout.Missed.
 func (h *Hub) unbuilt(sink batch.Sink, v any) {
 	channel := ""
 	if f, ok := sink.(*Fanout); ok {

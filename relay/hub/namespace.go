@@ -22,7 +22,7 @@ import (
 	"weir/relay/stats"
 )
 
-// Namespace is a Namespace with every default filled in, and the counters of its channels.
+// Namespace is a config.Namespace with every default filled in, and the counters of its channels.
 type Namespace struct {
 	Name       string
 	subscribe  config.Access
@@ -147,7 +147,7 @@ func (p *Namespaces) Reserve(cfg *config.Config, name string, ns config.Namespac
 	return nil
 }
 
-// newNamespace resolves a policy that has its defaults.
+// newNamespace resolves a config.Namespace that has its defaults.
 func newNamespace(name string, ns config.Namespace) (*Namespace, error) {
 	n := &Namespace{
 		Name: name, subscribe: ns.Subscribe, Publish: ns.Publish, Presence: *ns.Presence,

@@ -10,8 +10,8 @@ import (
 	"weir/relay/config"
 )
 
-// policiesOf is the policies of a configuration.
-func policiesOf(t *testing.T, cfg config.Config) *Namespaces {
+// namespacesOf is the namespaces of a configuration.
+func namespacesOf(t *testing.T, cfg config.Config) *Namespaces {
 	t.Helper()
 	if err := cfg.Complete(); err != nil {
 		t.Fatal(err)
@@ -30,7 +30,7 @@ func TestAccess(t *testing.T) {
 	for _, access := range []config.Access{config.Public, config.Authenticated, config.Member, config.Capability, config.Backend} {
 		cfg.Namespaces[string(access)] = config.Namespace{Subscribe: access, Publish: access}
 	}
-	p := policiesOf(t, cfg)
+	p := namespacesOf(t, cfg)
 	guest := &auth.Identity{Anonymous: true}
 	user := &auth.Identity{User: "u1"}
 	grant := func(pattern string, ops auth.Ops) *auth.Identity {
@@ -93,7 +93,7 @@ func TestReservedNamespaces(t *testing.T) {
 	for _, name := range []string{"user", EventNamespace, "presence", "chat", "document"} {
 		cfg.Namespaces[name] = config.Namespace{Subscribe: config.Public, Publish: config.Public}
 	}
-	p := policiesOf(t, cfg)
+	p := namespacesOf(t, cfg)
 	user := &auth.Identity{User: "u1"}
 	for _, channel := range []string{"user:u2", "event:x", "presence:closed:1"} {
 		if p.May(user, auth.Subscribe, channel, WaitForAll) == nil || p.May(user, auth.Publish, channel, WaitForAll) == nil {
@@ -108,7 +108,7 @@ func TestReservedNamespaces(t *testing.T) {
 // In development mode everything is open to clients with a token but users' own channels and the systems'.
 func TestDevelopmentPolicy(t *testing.T) {
 	cfg := config.Config{Dev: true, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Known: []config.System{{Namespaces: []string{"feed"}}}}
-	p := policiesOf(t, cfg)
+	p := namespacesOf(t, cfg)
 	user := &auth.Identity{User: "u1"}
 	for channel, want := range map[string]bool{"room:1": true, "a": true, "probe:x": true, "user:u2": false, "user:u1": false, "event:x": false, "feed:u2": false} {
 		if got := p.May(user, auth.Publish, channel, WaitForAll) == nil; got != want {
@@ -143,7 +143,7 @@ func TestNamespaceDefaults(t *testing.T) {
 	cfg := anOpenConfig()
 	delete(cfg.Namespaces, "default")
 	cfg.Namespaces["room"] = config.Namespace{}
-	p := policiesOf(t, cfg)
+	p := namespacesOf(t, cfg)
 	for _, ns := range []*Namespace{p.Of("room:1"), p.Fallback} {
 		got := fmt.Sprintf("%s %s %t %v %d %d %v", ns.subscribe, ns.Publish, ns.Presence, ns.Batch, ns.Log.History, ns.message, ns.Rate)
 		if want := "member member true {50ms true true true} 256 65536 50/s"; got != want {

@@ -67,7 +67,7 @@ func Lenient(ctx *fasthttp.RequestCtx) bool {
 
 const LenientHeader = "Weir-Lenient"
 
-// Unknown is the fault that names them.
+// Unknown is the error that names them.
 func Unknown(names []string) *problem.Error {
 	for i, name := range names {
 		names[i] = Shorten(name)

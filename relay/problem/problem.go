@@ -137,7 +137,7 @@ func (f *Error) appendDetail(dst []byte) []byte {
 	return wire.AppendString(append(dst, `,"detail":`...), f.Detail)
 }
 
-// AppendProblem appends the fault as a problem of RFC 9457.
+// AppendProblem appends the error as a problem of RFC 9457.
 func (f *Error) AppendProblem(dst []byte) []byte {
 	dst = append(dst, `{"type":"about:blank","title":`...)
 	dst = wire.AppendString(dst, f.Message)
