@@ -36,14 +36,14 @@ func (s *System) appendMembers(b []byte, r *room) []byte {
 
 // fields appends members whose values are strings to a JSON object that is not closed: a key, its value, and so on.
 func fields(b []byte, pairs ...string) []byte {
-	for i := 0; i < len(pairs); i += 2 {
+	for ; len(pairs) > 1; pairs = pairs[2:] {
 		if len(b) == 0 {
 			b = append(b, '{')
 		} else {
 			b = append(b, ',')
 		}
-		b = append(append(append(b, '"'), pairs[i]...), '"', ':')
-		b = wire.AppendString(b, pairs[i+1])
+		b = append(append(append(b, '"'), pairs[0]...), '"', ':')
+		b = wire.AppendString(b, pairs[1])
 	}
 	return b
 }
