@@ -19,6 +19,7 @@ func TestLoopHasAnEnd(t *testing.T) {
 		begun, given := 0, 0
 		hook.Loop(&done, "test", Done(ctx), func() { begun++; panic("no") }, func() { given++ })
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if begun < 3600 || given != 0 {
 			t.Fatalf("begun %d times, given up %d times while it was to go on", begun, given)
 		}

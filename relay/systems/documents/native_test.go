@@ -224,6 +224,9 @@ func TestResync(t *testing.T) {
 		if status, body := g.Backend("POST", "/v1/documents/d1/operations", m{"operation": []any{"y"}}); status != 200 || body.(m)["version"] != float64(i+2) {
 			t.Fatal(status, body)
 		}
+		if i%100 == 99 { // who does not read answers no ping
+			a.Until(func(x m) bool { return x["type"] == "operation" && x["version"] == float64(i+2) })
+		}
 	}
 	a.Send(operation("old", 1, "z"))
 	x := a.Until(func(x m) bool { return x["type"] != "operation" })

@@ -104,6 +104,7 @@ func TestOrderOfAKey(t *testing.T) {
 		time.Sleep(59 * time.Second)
 		r.want("")
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		r.want("a1, a1, a2")
 		if fmt.Sprint(tries) != "[0 1 2 0]" || r.Len() != 0 {
 			t.Error(tries, r.Len())
