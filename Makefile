@@ -11,7 +11,7 @@ export BENCHSTAT := v0.0.0-20260908200009-22c9c6c9d4da
 REVISION := $(shell git describe --match= --always --abbrev=12 --dirty 2>/dev/null)
 SYSTEMS  := linux/arm64 darwin/arm64 windows/amd64
 FUZZTIME ?= 10s
-JOBS     ?= 3
+JOBS     ?= 2
 E2E      := cmd/weir/testdata/e2e
 CLIENT   := relay/web/client
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -50,8 +50,9 @@ setup: ## Install what the tests need beside Go: Node.js and npm packages, a C c
 	@cd $* && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json
 
 # Much of it waits, for processes, timeouts and the disk: side by side it takes about as long as the longest.
-test: setup ## Set up and run every test, JOBS (3) targets at a time; the long ones in their short form
-	@$(MAKE) --no-print-directory -j$(JOBS) --output-sync=target SHORT=1 race e2e faults seeds lint systems client peers
+test: setup ## Set up and run every test, JOBS (2) targets at a time; the long ones in their short form
+	@$(MAKE) --no-print-directory -j$(JOBS) --output-sync=target race e2e seeds lint systems client peers
+	@$(MAKE) --no-print-directory faults SHORT=1 # alone: it measures times
 
 suites: ## Run the long forms of the tests: every fault, a simulated day, each decoder fuzzed for a minute, rare cases of the models (two hours, root)
 	$(MAKE) faults

@@ -130,9 +130,10 @@ func TestHalfOpen(t *testing.T) {
 	}()
 	const open = `weir_connections_open{transport="ws"}`
 	until(t, "all have connected", func() bool { return s.metric(open) == 20 })
-	if status, answer := ask("http://" + s.listen + "/v1/channels/here:0/presence?count"); status != 200 || !strings.Contains(answer, `"count":20`) {
-		t.Errorf("presence: %d %s", status, answer)
-	}
+	until(t, "all are present", func() bool {
+		status, answer := ask("http://" + s.listen + "/v1/channels/here:0/presence?count")
+		return status == 200 && strings.Contains(answer, `"count":20`)
+	})
 	// No packet passes in either direction, and none comes back to say so: nobody says goodbye.
 	for _, device := range []string{"dev weirf0", "dev weirf1"} {
 		in := ""
