@@ -11,6 +11,7 @@ import (
 
 	"weir/relay/auth"
 	"weir/relay/problem"
+	"weir/relay/websocket"
 )
 
 // adminRoute is a system's route of the admin listener.
@@ -49,7 +50,7 @@ func (r *Relay) handleAdminLive(w http.ResponseWriter, req *http.Request, live *
 		refuse(problem.Draining)
 		return
 	}
-	o, bad := readOffer(upgradeHeader(req))
+	o, bad := websocket.ReadOffer(upgradeHeader(req))
 	if bad != nil {
 		refuse(bad)
 		return
@@ -69,11 +70,11 @@ func (r *Relay) handleAdminLive(w http.ResponseWriter, req *http.Request, live *
 	_, _ = buffered.Read(rest) // they are there
 	host, _, _ := net.SplitHostPort(req.RemoteAddr)
 	a := &arrival{identity: &auth.Identity{Anonymous: true, Roles: []string{RoleAdmin}}, address: host}
-	a.head = o.appendSwitch(make([]byte, 0, 512), false)
+	a.head = o.AppendSwitch(make([]byte, 0, 512), false)
 	r.openLive(nc, rest, a, &Client{live: live})
 }
 
-// upgradeHeader is what readOffer looks at.
+// upgradeHeader is what websocket.ReadOffer looks at.
 func upgradeHeader(req *http.Request) *fasthttp.RequestHeader {
 	h := new(fasthttp.RequestHeader)
 	h.SetMethod(req.Method)

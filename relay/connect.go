@@ -14,11 +14,12 @@ import (
 	"weir/internal/wire"
 	"weir/relay/hub"
 	"weir/relay/problem"
+	"weir/relay/websocket"
 )
 
 // handleWS is GET /ws.
 func (r *Relay) handleWS(ctx *fasthttp.RequestCtx) {
-	o, bad := readOffer(&ctx.Request.Header)
+	o, bad := websocket.ReadOffer(&ctx.Request.Header)
 	if bad != nil {
 		if bad == problem.UpgradeRequired {
 			ctx.Response.Header.Set("Sec-WebSocket-Version", "13")
@@ -26,16 +27,16 @@ func (r *Relay) handleWS(ctx *fasthttp.RequestCtx) {
 		r.refuse(ctx, bad)
 		return
 	}
-	a, bad := r.arrive(ctx, o.token)
+	a, bad := r.arrive(ctx, o.Token)
 	if bad != nil {
 		r.refuse(ctx, bad)
 		return
 	}
-	if r.hub.Config.Compression && o.deflate {
+	if r.hub.Config.Compression && o.Deflate {
 		a.enc = hub.DeflateWS
 	}
-	a.head = o.appendSwitch(make([]byte, 0, 512), a.enc == hub.DeflateWS)
-	if !o.protocol {
+	a.head = o.AppendSwitch(make([]byte, 0, 512), a.enc == hub.DeflateWS)
+	if !o.Protocol {
 		a.enc = hub.WholeOf(a.enc)
 	}
 	r.hijack(ctx, a, r.openWS)
@@ -46,9 +47,7 @@ func (r *Relay) handleWS(ctx *fasthttp.RequestCtx) {
 func (r *Relay) newSession(nc net.Conn, a *arrival) *session {
 	s := &session{relay: r, enc: a.enc, id: ulid.Make().String(), user: a.identity.User, address: a.address, opened: time.Now()}
 	s.identity.Store(a.identity)
-	s.heard.Store(true)
-	s.socket.nc = nc
-	s.socket.session = s
+	s.socket.Heard.Store(true)
 	r.readers.Add(1)
 	placed := false
 	defer func() {
@@ -90,9 +89,8 @@ func (r *Relay) openWS(nc net.Conn, rest []byte, a *arrival) {
 	if s == nil {
 		return
 	}
-	s.socket.rest = rest
-	s.socket.guard.skips = true
 	s.conn = r.hub.Pool.Open(nc, s.enc, false, s)
+	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: r.rules, Deflate: hub.Deflates(s.enc), SkipLarge: true, Rest: rest})
 	defer r.catch(s, s.fall)
 	r.hub.Counters.Opened.Of("ws").Inc()
 	r.start(s, a.head, s.firstTurn)
@@ -104,7 +102,7 @@ func (s *session) firstTurn() {
 		return
 	}
 	s.greeted = true
-	if len(s.socket.rest) > 0 || !s.conn.Awaitable() {
+	if s.socket.Pending() || !s.conn.Awaitable() {
 		s.Readable()
 		return
 	}

@@ -18,6 +18,7 @@ import (
 	"weir/relay/auth"
 	"weir/relay/hub"
 	"weir/relay/problem"
+	"weir/relay/websocket"
 )
 
 // handleSSE is GET /sse.
@@ -130,6 +131,7 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 	s.sse = newStream(channels, a.marks)
 	a.head = append(strconv.AppendInt(append(a.head, "retry: "...), jitter(retryAfter).Milliseconds(), 10), '\n')
 	s.conn = r.hub.Pool.Open(nc, s.enc, true, s)
+	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: r.rules})
 	defer r.catch(s, s.fall)
 	s.conn.Cork() // whoever has seen the answer to the request follows all of its channels
 	defer s.conn.Uncork()

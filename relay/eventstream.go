@@ -16,6 +16,7 @@ import (
 	"weir/relay/auth"
 	"weir/relay/hub"
 	"weir/relay/problem"
+	"weir/relay/websocket"
 )
 
 // EventStream is a route of server-sent events on which a system speaks events of its own. Each stream follows
@@ -103,6 +104,7 @@ func (r *Relay) openEvents(nc net.Conn, a *arrival, e *EventStream, channel, las
 	s.sse = &stream{channels: []string{channel}, events: e}
 	e.open.Add(1)
 	s.conn = r.hub.Pool.Open(nc, s.enc, true, s)
+	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: r.rules})
 	defer r.catch(s, s.fall)
 	r.hub.Counters.Opened.Of("sse").Inc()
 	r.greetEvents(s, a, e, channel, last)

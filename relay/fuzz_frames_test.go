@@ -8,7 +8,6 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"weir/internal/units"
 	"weir/internal/wire"
 )
 
@@ -32,99 +31,6 @@ func hostileFrames(add func(b []byte)) {
 	add(textFrame(`[{"type":"subscribe","channel":"a","position":{"epoch":"e","seq":3}},{"type":"publish","channel":"a","data":{"x":[1,2]}},{"type":"history","id":1,"channel":"a"}]`))
 	add(textFrame(`{"type":"publish","channel":"a","group":"g","key":"k","data":"x","ttl":5,"idempotencyKey":"i","op":"set"}`))
 	add(textFrame(`{"type":"refresh","id":"r","token":"a.b.c"}`))
-}
-
-// FuzzGuard holds the guard against a plain reading of RFC 6455, frame by frame, however the bytes are cut.
-func FuzzGuard(f *testing.F) {
-	hostileFrames(func(b []byte) { f.Add(b, uint16(100), false, uint8(1)); f.Add(b, uint16(3), true, uint8(7)) })
-	f.Fuzz(func(t *testing.T, b []byte, limit uint16, deflate bool, cut uint8) {
-		var whole, pieces guard
-		g, w, _, bad := whole.feed(b, int(limit), deflate, units.Rate{})
-		if w > g || g > len(b) {
-			t.Fatalf("good %d, whole %d of %d", g, w, len(b))
-		}
-		good, last := 0, 0
-		var v *violation
-		for at := 0; at < len(b) && v == nil; {
-			n := min(int(cut)+1, len(b)-at)
-			var pg, pw int
-			pg, pw, _, v = pieces.feed(b[at:at+n], int(limit), deflate, units.Rate{})
-			if pw > 0 {
-				last = at + pw
-			}
-			good = at + pg
-			if at += n; pieces.over && pieces.left == 0 {
-				break
-			}
-		}
-		if (v == nil) != (bad == nil) || v != nil && v.code != bad.code || last != w || v == nil && !whole.over && good != g {
-			t.Fatalf("in one: %d %d %v; in pieces of %d: %d %d %v", g, w, bad, cut+1, good, last, v)
-		}
-		if want, code := plainReading(b, int(limit), deflate); want != w || (code == 0) != (bad == nil) || bad != nil && bad.code != code {
-			t.Fatalf("whole %d, %v; a plain reading has %d and %d", w, bad, want, code)
-		}
-	})
-}
-
-// plainReading is how far whole frames go, and the close code of the first breach, 0 if there is none.
-func plainReading(b []byte, limit int, deflate bool) (whole, code int) {
-	size, empty, open := 0, 0, false
-	for at := 0; ; whole = at {
-		rest := b[at:]
-		if len(rest) < 2 {
-			return whole, 0
-		}
-		first, length, head := rest[0], uint64(rest[1]&0x7f), 2
-		switch {
-		case length == 126 && len(rest) >= 4:
-			length, head = uint64(binary.BigEndian.Uint16(rest[2:])), 4
-		case length == 127 && len(rest) >= 10:
-			length, head = binary.BigEndian.Uint64(rest[2:]), 10
-		case length >= 126:
-			return whole, 0
-		}
-		isMasked := rest[1]&masked != 0
-		if isMasked {
-			head += 4
-		}
-		if len(rest) < head {
-			return whole, 0
-		}
-		op, last := first&0x0f, first&fin != 0
-		control := op >= 8
-		switch {
-		case !isMasked, first&(rsv2|rsv3) != 0, first&rsv1 != 0 && (!deflate || op != wire.OpText && op != wire.OpBinary):
-			return whole, 1002
-		case op > 10, op > 2 && op < 8, control && (!last || length > 125):
-			return whole, 1002
-		case op == wire.OpBinary:
-			return whole, 1003
-		case !control && (op == 0) != open, !control && length>>63 != 0:
-			return whole, 1002
-		}
-		if !control {
-			if !open {
-				size, empty = 0, 0
-			}
-			if length > uint64(limit) || size+int(length) > limit {
-				return whole, 1009
-			}
-			size += int(length)
-			if length == 0 {
-				if empty++; empty > 1024 {
-					return whole, 1008
-				}
-			}
-			open = !last
-		}
-		if length > uint64(len(rest)-head) {
-			return whole, 0
-		}
-		at += head + int(length)
-		if op == wire.OpClose {
-			return at, 0
-		}
-	}
 }
 
 // FuzzSession sends bytes to a session behind a handshake. Whatever they are, the relay answers with proper

@@ -10,6 +10,7 @@ import (
 
 	"weir/internal/contain"
 	"weir/relay/auth"
+	"weir/relay/websocket"
 )
 
 // guest is a connection that was let in. Closing it lets the next one in.
@@ -171,8 +172,8 @@ func readAhead(c net.Conn, g *guest) []byte {
 	g.dry.Store(true)
 	defer g.dry.Store(false)
 	var rest []byte
-	buf := readBuffers.Get().(*[4 << 10]byte)
-	defer readBuffers.Put(buf)
+	buf := websocket.ReadBuffers.Get().(*[4 << 10]byte)
+	defer websocket.ReadBuffers.Put(buf)
 	for {
 		n, err := c.Read(buf[:])
 		rest = append(rest, buf[:n]...)

@@ -188,7 +188,7 @@ func TestOversize(t *testing.T) {
 func TestAbsurdLength(t *testing.T) {
 	t.Parallel()
 	g, connect := framed(t)
-	for _, length := range []uint64{maxSkipped + 1, 1 << 31, 1<<32 - 1, 1 << 32, 1 << 40, 1<<63 - 1, 1 << 63, 1<<63 + 1, math.MaxUint64 - 14, math.MaxUint64} {
+	for _, length := range []uint64{16<<20 + 1, 1 << 31, 1<<32 - 1, 1 << 32, 1 << 40, 1<<63 - 1, 1 << 63, 1<<63 + 1, math.MaxUint64 - 14, math.MaxUint64} {
 		for _, first := range []byte{fin | wire.OpText, wire.OpText, fin | wire.OpPing, fin | wire.OpClose, fin, 0} {
 			for name, peer := range connect {
 				p := peer()
@@ -218,15 +218,15 @@ func TestFragmentFlood(t *testing.T) {
 	empty := clientFrame(0, nil)
 	for name, peer := range connect {
 		p := peer()
-		p.raw(clientFrame(wire.OpText, []byte(`{"type":"ping"`)), bytes.Repeat(empty, maxEmpty), clientFrame(fin, []byte(`}`)))
+		p.raw(clientFrame(wire.OpText, []byte(`{"type":"ping"`)), bytes.Repeat(empty, 1024), clientFrame(fin, []byte(`}`)))
 		p.want("pong")
 		var b []byte // each of a byte: as many as the message has
-		for i, c := range []byte(`{"type":"ping","pad":"` + strings.Repeat("x", 3*maxEmpty) + `"}`) {
+		for i, c := range []byte(`{"type":"ping","pad":"` + strings.Repeat("x", 3*1024) + `"}`) {
 			b = append(b, clientFrame(byte(min(i, 1))^wire.OpText, []byte{c})...)
 		}
 		p.raw(b, clientFrame(fin, nil))
 		p.want("pong")
-		p.raw(clientFrame(wire.OpText, []byte(`{"type":"ping"`)), bytes.Repeat(empty, maxEmpty), clientFrame(fin, nil))
+		p.raw(clientFrame(wire.OpText, []byte(`{"type":"ping"`)), bytes.Repeat(empty, 1024), clientFrame(fin, nil))
 		if code, reason := p.closed(); code != wire.ClosePolicy {
 			t.Errorf("%s: closed with %d %q, want 1008", name, code, reason)
 		}
@@ -283,8 +283,8 @@ func TestMessageFlood(t *testing.T) {
 	}
 	// Arrays beyond what one message may hold are an error, and the connection lives.
 	p := g.ws("u2")
-	p.say(`[` + strings.Repeat(`{"type":"message"},`, maxBatch) + `{"type":"message"}]`)
-	for range maxBatch {
+	p.say(`[` + strings.Repeat(`{"type":"message"},`, wire.MaxBatch) + `{"type":"message"}]`)
+	for range wire.MaxBatch {
 		p.wantError("bad_request")
 	}
 	p.wantError("too_many")

@@ -273,7 +273,7 @@ func TestRebinding(t *testing.T) {
 // handshake, and the session has no connection yet.
 func TestNothingBeforeTheHandshake(t *testing.T) {
 	for _, s := range []*session{{}, {sse: new(stream)}} {
-		s.heard.Store(true)
+		s.socket.Heard.Store(true)
 		s.Heartbeat(time.Now()) // it would panic
 		s.Check(time.Now())
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"weir/relay/problem"
+	"weir/relay/websocket"
 
 	"github.com/valyala/fasthttp"
 )
@@ -113,7 +114,7 @@ func (x *lines) take(line []byte) *problem.Error {
 		}
 		x.body = true
 	case colon == 7 && bytes.EqualFold(name, []byte("upgrade")):
-		x.upgrade = x.upgrade || hasToken(value, "websocket")
+		x.upgrade = x.upgrade || websocket.HasToken(value, "websocket")
 	}
 	return nil
 }

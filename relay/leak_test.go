@@ -15,6 +15,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/stats"
+	"weir/relay/websocket"
 )
 
 // A token or key must be found nowhere but in the client's own request: not in a log line at any level,
@@ -213,7 +214,7 @@ func TestPanicsAreContained(t *testing.T) {
 	lost := g.ws("u2", offerDeflate)
 	s := g.relay.sessions.byID(lost.hello.ConnectionID)
 	s.reading.Lock()
-	s.socket.guard.have = int8(len(s.socket.guard.head)) // where it can not be
+	s.socket.Begin(s, s.conn, nil, websocket.Options{}) // without rules it cannot read
 	s.reading.Unlock()
 	lost.raw(clientFrame(wire.OpText, []byte("x")))
 	lost.wantClose(wire.CloseInternal)

@@ -13,6 +13,7 @@ import (
 	"weir/relay/auth"
 	"weir/relay/hub"
 	"weir/relay/problem"
+	"weir/relay/websocket"
 )
 
 // Live is a WebSocket route on which a system speaks messages of its own. Its sessions count, beat, expire,
@@ -49,6 +50,8 @@ type Live struct {
 	// Denied takes access to a channel away from a client, because Core.Revoke or POST /v1/unsubscribe says
 	// so. It answers false if the client has nothing to do with the channel. nil: no client ever has.
 	Denied func(c *Client, channel, reason string) bool
+
+	rules *websocket.Rules // set by Core.Live
 }
 
 // Client is a session of a Live route.
@@ -76,16 +79,17 @@ func (r *Relay) completeLive(live *Live) {
 	if live.Limit == 0 {
 		live.Limit = int(r.hub.Config.Limit.Message)
 	}
+	live.rules = r.rulesOf(live.Limit)
 }
 
 // handleLive is a WebSocket route of a system.
 func (r *Relay) handleLive(ctx *fasthttp.RequestCtx, live *Live) {
-	o, bad := readOffer(&ctx.Request.Header)
+	o, bad := websocket.ReadOffer(&ctx.Request.Header)
 	if bad != nil {
 		r.refuse(ctx, bad)
 		return
 	}
-	a, bad := r.arrive(ctx, o.token)
+	a, bad := r.arrive(ctx, o.Token)
 	if bad != nil {
 		r.refuse(ctx, bad)
 		return
@@ -98,10 +102,10 @@ func (r *Relay) handleLive(ctx *fasthttp.RequestCtx, live *Live) {
 			return
 		}
 	}
-	if r.hub.Config.Compression && o.deflate {
+	if r.hub.Config.Compression && o.Deflate {
 		a.enc = hub.DeflateWS
 	}
-	a.head = o.appendSwitch(make([]byte, 0, 512), a.enc == hub.DeflateWS)
+	a.head = o.AppendSwitch(make([]byte, 0, 512), a.enc == hub.DeflateWS)
 	r.hijack(ctx, a, func(nc net.Conn, rest []byte, a *arrival) { r.openLive(nc, rest, a, client) })
 }
 
@@ -114,9 +118,9 @@ func (r *Relay) openLive(nc net.Conn, rest []byte, a *arrival, client *Client) {
 	}
 	client.session = s
 	s.live = client
-	s.socket.rest = rest
-	s.socket.guard.binary, s.socket.guard.skips = client.live.Binary, client.live.Errors
 	s.conn = r.hub.Pool.Open(nc, s.enc, false, s)
+	live := client.live
+	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: live.rules, Deflate: hub.Deflates(s.enc), Binary: live.Binary, SkipLarge: live.Errors, Rest: rest})
 	r.hub.Counters.Opened.Of("ws").Inc()
 	s.mu.Lock() // as in greet
 	r.sessions.enter(s)

@@ -23,6 +23,7 @@ import (
 	"weir/relay/config"
 	"weir/relay/hub"
 	"weir/relay/stats"
+	"weir/relay/websocket"
 )
 
 // Relay is a server. Make it with New.
@@ -41,6 +42,7 @@ type Relay struct {
 	readerPool  *ants.Pool // turns of sessions; as many as there are connections
 	addresses   addresses
 	waits       waits
+	rules       *websocket.Rules // of /ws
 	systems     []System
 	quotas      *ratelimit.Users
 	revocations revocations
@@ -80,6 +82,7 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 		return nil, err
 	}
 	r.hub.Find = r.sessions.connection
+	r.rules = r.rulesOf(int(r.hub.Config.Limit.Message))
 	if r.proxies, err = parseNetworks(cfg.TrustedProxies); err != nil {
 		return nil, err
 	}
@@ -120,6 +123,11 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	r.recorder, r.started = newRecorder(&Core{relay: r}), time.Now()
 	r.route = r.newRouter()
 	return r, nil
+}
+
+// rulesOf are the rules for WebSockets whose messages have at most limit bytes.
+func (r *Relay) rulesOf(limit int) *websocket.Rules {
+	return &websocket.Rules{Limit: limit, Pings: r.hub.Config.Limit.Pings, Counters: r.hub.Counters}
 }
 
 // tokenChecks is the configuration of the verifier.

@@ -14,6 +14,7 @@ import (
 	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/hub"
+	"weir/relay/websocket"
 )
 
 // session is one connected client: who it is, what it may do, what it is subscribed to. It implements
@@ -38,7 +39,6 @@ type session struct {
 	// Atomic.
 	identity atomic.Pointer[auth.Identity] // replaced by refresh
 	aside    atomic.Pointer[aside]         // commands that wait for something outside; nil: none do. Written under mu
-	heard    atomic.Bool                   // something came since the last ping
 	ending   atomic.Bool                   // a close is under way: commands are ignored
 	lastPing atomic.Int64                  // when the client last sent a ping of the protocol, or a pong, in ms; 0: never
 
@@ -55,11 +55,12 @@ type session struct {
 	expiry     expiryEntry
 
 	// Owned by who has the turn, which reading guards.
-	reading  sync.Mutex
-	socket   socket // what frames are read from
-	commands ratelimit.Bucket
-	rates    []nsBucket // publishes by namespace
-	out      []byte     // frames of replies to the message being handled
+	reading   sync.Mutex
+	socket    websocket.Reader
+	lingering bool // the conversation is over, the client has not closed yet
+	commands  ratelimit.Bucket
+	rates     []nsBucket // publishes by namespace
+	out       []byte     // frames of replies to the message being handled
 }
 
 // subscription is a channel that a session follows.
@@ -337,13 +338,13 @@ func (s *session) Heartbeat(time.Time) {
 		s.deliver(s.piece(heartbeat))
 		return
 	}
-	s.heard.Store(false)
+	s.socket.Heard.Store(false)
 	_ = s.conn.Send(pingFrame) // a full queue is no reason to close here: Check decides
 }
 
 // Check implements pool.Owner: a client that has been silent since the ping is gone.
 func (s *session) Check(now time.Time) {
-	if s.sse == nil && !s.heard.Load() && now.Sub(s.opened) > s.relay.hub.Config.Pong {
+	if s.sse == nil && !s.socket.Heard.Load() && now.Sub(s.opened) > s.relay.hub.Config.Pong {
 		s.cut(closing{code: wire.CloseNoPong, reason: "no pong"})
 	}
 }

@@ -259,8 +259,8 @@ func TestArrays(t *testing.T) {
 	if h := c.hear(); h.Type != "error" || h.Code != "invalid_json" || h.ID != nil {
 		t.Errorf("broken array: %s", h.raw)
 	}
-	c.say(`[` + strings.Repeat(`{"type":"ping"},`, maxBatch) + `{"type":"ping"}]`)
-	for range maxBatch {
+	c.say(`[` + strings.Repeat(`{"type":"ping"},`, wire.MaxBatch) + `{"type":"ping"}]`)
+	for range wire.MaxBatch {
 		if h := c.hear(); h.Type != "pong" {
 			t.Fatalf("%s", h.raw)
 		}

@@ -13,6 +13,9 @@ const (
 	MaxID      = 64  // id of a command, as it stands in the JSON
 )
 
+// MaxBatch bounds the commands of one WebSocket message.
+const MaxBatch = 128
+
 // UserNamespace holds each user's own channel, "user:{id}".
 const UserNamespace = "user"
 

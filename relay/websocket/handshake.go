@@ -1,4 +1,4 @@
-package relay
+package websocket
 
 import (
 	"bytes"
@@ -14,21 +14,22 @@ import (
 
 const webSocketGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" // RFC 6455, section 1.3
 
-// subprotocol is what the relay answers to clients that offer it.
+// subprotocol is what is answered to clients that offer it.
 const subprotocol = "weir"
 
-// offer is what a client's upgrade request asks for.
-type offer struct {
-	key      []byte // Sec-WebSocket-Key
-	protocol bool   // it offers the subprotocol
-	token    string // carried as a subprotocol; "" none
-	deflate  bool   // it offers permessage-deflate with parameters that can be met
-	window   bool   // and wants to be told the size of the server's window
+// Offer is what a client's upgrade request asks for.
+type Offer struct {
+	Protocol bool   // it offers the subprotocol
+	Token    string // carried as a subprotocol; "" none
+	Deflate  bool   // it offers permessage-deflate with parameters that can be met
+
+	key    []byte // Sec-WebSocket-Key; valid as long as the request
+	window bool   // with Deflate: wants to be told the size of the server's window
 }
 
-// readOffer checks an upgrade request as RFC 6455, section 4.2.1 says.
-func readOffer(h *fasthttp.RequestHeader) (offer, *problem.Error) {
-	var o offer
+// ReadOffer checks an upgrade request as RFC 6455, section 4.2.1 says. Errors are told as they are.
+func ReadOffer(h *fasthttp.RequestHeader) (Offer, *problem.Error) {
+	var o Offer
 	if !h.IsGet() && !h.IsHead() {
 		return o, problem.MethodNotAllowed
 	}
@@ -55,28 +56,28 @@ func readOffer(h *fasthttp.RequestHeader) (offer, *problem.Error) {
 		for p := range strings.SplitSeq(string(line), ",") {
 			p = strings.TrimSpace(p)
 			if p == subprotocol {
-				o.protocol = true
+				o.Protocol = true
 			}
 			if t, ok := strings.CutPrefix(p, "token."); ok {
-				o.token = t
+				o.Token = t
 			}
 		}
 	}
 	for _, line := range h.PeekAll("Sec-WebSocket-Extensions") {
-		if !o.deflate {
-			o.deflate, o.window = offersDeflate(string(line))
+		if !o.Deflate {
+			o.Deflate, o.window = offersDeflate(string(line))
 		}
 	}
 	return o, nil
 }
 
-// anyToken is hasToken for a header that may stand on several lines (RFC 9110, section 5.3).
+// anyToken is HasToken for a header that may stand on several lines (RFC 9110, section 5.3).
 func anyToken(lines [][]byte, token string) bool {
-	return slices.ContainsFunc(lines, func(line []byte) bool { return hasToken(line, token) })
+	return slices.ContainsFunc(lines, func(line []byte) bool { return HasToken(line, token) })
 }
 
-// hasToken says whether a comma separated header holds a token, whatever its case.
-func hasToken(header []byte, token string) bool {
+// HasToken says whether a comma separated header holds a token, whatever its case.
+func HasToken(header []byte, token string) bool {
 	for part := range bytes.SplitSeq(header, []byte(",")) {
 		if strings.EqualFold(string(bytes.TrimSpace(part)), token) {
 			return true
@@ -86,7 +87,7 @@ func hasToken(header []byte, token string) bool {
 }
 
 // offersDeflate says whether one of the offers in a Sec-WebSocket-Extensions header is permessage-deflate
-// with parameters that the relay can meet (RFC 7692, section 7.1), and whether the first such names the server's window.
+// with parameters that can be met here (RFC 7692, section 7.1), and whether the first such names the server's window.
 // An offer that wants a smaller one than the largest is declined: frames are compressed once, for all who get them.
 func offersDeflate(header string) (offered, window bool) {
 	for ext := range strings.SplitSeq(header, ",") {
@@ -136,12 +137,12 @@ var windowBits = []string{"8", "9", "10", "11", "12", "13", "14", largestWindow}
 
 const largestWindow = "15"
 
-// appendSwitch appends the answer to a good upgrade request.
-func (o *offer) appendSwitch(dst []byte, deflate bool) []byte {
+// AppendSwitch appends the answer to a good upgrade request, with permessage-deflate if deflate says so.
+func (o *Offer) AppendSwitch(dst []byte, deflate bool) []byte {
 	sum := sha1.Sum(append(append(make([]byte, 0, 60), o.key...), webSocketGUID...)) //nolint:gosec // see above
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	dst = base64.StdEncoding.AppendEncode(dst, sum[:])
-	if o.protocol {
+	if o.Protocol {
 		dst = append(dst, "\r\nSec-WebSocket-Protocol: "+subprotocol...)
 	}
 	if deflate {

@@ -1,4 +1,4 @@
-package relay
+package websocket
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ var deflateTail = []byte{0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff}
 const keptInflated = 64 << 10
 
 // inflate returns a message of at most limit bytes. It is good until the next one.
-func (x *inflater) inflate(b []byte, limit int) ([]byte, *violation) {
+func (x *inflater) inflate(b []byte, limit int) ([]byte, *protocolError) {
 	x.in.Reset(b)
 	x.tail.Reset(deflateTail)
 	if x.result.Cap() > keptInflated {
@@ -40,9 +40,9 @@ func (x *inflater) inflate(b []byte, limit int) ([]byte, *violation) {
 	_, err := x.result.ReadFrom(io.LimitReader(x.flate, int64(limit)+1))
 	switch {
 	case err != nil:
-		return nil, &violation{wire.CloseBadUTF8, "message does not inflate"}
+		return nil, &protocolError{wire.CloseBadUTF8, "message does not inflate"}
 	case x.result.Len() > limit:
-		return nil, &violation{wire.CloseTooBig, "message is too big"}
+		return nil, &protocolError{wire.CloseTooBig, "message is too big"}
 	}
 	return x.result.Bytes(), nil
 }

@@ -1,4 +1,4 @@
-package relay
+package websocket
 
 import (
 	"encoding/binary"
@@ -13,22 +13,22 @@ import (
 // the message.
 const maxEmpty = 1024
 
-// violation is a breach of the WebSocket protocol or of a limit; it closes the connection.
-type violation struct {
+// protocolError is a breach of the WebSocket protocol or of a limit; it closes the connection.
+type protocolError struct {
 	code   int
 	reason string
 }
 
-func (v *violation) Error() string { return v.reason }
+func (v *protocolError) Error() string { return v.reason }
 
-// guard watches the frame headers of one client, ahead of those who handle frames, who trust what it has let pass. It
+// frameCheck watches the frame headers of one client, ahead of those who handle frames, who trust what it has let pass. It
 // follows RFC 6455, sections 5.2 to 5.5, and RFC 7692, section 6. It belongs to the reader.
-type guard struct {
+type frameCheck struct {
 	head    [14]byte         // of the frame that is being read
 	have    int8             // bytes of it
 	headed  int8             // length of the present frame's header
 	binary  bool             // binary messages are welcome; set once
-	skips   bool             // messages that are too large are passed over; set once. Without it they are violations
+	skips   bool             // messages that are too large are passed over; set once. Without it they are errors
 	open    bool             // a message has begun and its last frame has not come
 	data    bool             // the present frame is of a message
 	began   bool             // the last feed has stopped at a frame that is to be passed over
@@ -45,10 +45,10 @@ type guard struct {
 const maxSkipped = 16 << 20
 
 // feed looks at bytes as they come. It answers how many of them are good, and how many of
-// those are whole frames: up to the end of the last one, which may have begun earlier. The violation
+// those are whole frames: up to the end of the last one, which may have begun earlier. The error
 // concerns the byte after the good ones. Nothing behind a close frame is good. At a frame that is to be passed over it stops:
 // what is left of the bytes behind its header is returned, for pass.
-func (g *guard) feed(b []byte, limit int, deflate bool, pings units.Rate) (good, whole int, rest []byte, bad *violation) {
+func (g *frameCheck) feed(b []byte, limit int, deflate bool, pings units.Rate) (good, whole int, rest []byte, bad *protocolError) {
 	g.began = false
 	for i := 0; i < len(b); {
 		if g.left > 0 {
@@ -82,10 +82,10 @@ func (g *guard) feed(b []byte, limit int, deflate bool, pings units.Rate) (good,
 }
 
 // passing says that what comes next is to be passed over.
-func (g *guard) passing() bool { return g.skim != nil && g.data && g.left > 0 }
+func (g *frameCheck) passing() bool { return g.skim != nil && g.data && g.left > 0 }
 
 // pass takes in bytes of a frame that is to be passed over. It answers how many they were.
-func (g *guard) pass(b []byte) int {
+func (g *frameCheck) pass(b []byte) int {
 	n := int(min(uint64(len(b)), g.left))
 	g.skim.read(b[:n], g.head[g.headed-4:g.headed], g.at)
 	g.at += n
@@ -94,7 +94,7 @@ func (g *guard) pass(b []byte) int {
 }
 
 // headLength is how long the header is, as far as the bytes so far tell.
-func (g *guard) headLength() int {
+func (g *frameCheck) headLength() int {
 	if g.have < 2 {
 		return 2
 	}
@@ -112,7 +112,7 @@ func (g *guard) headLength() int {
 }
 
 // check judges a complete header.
-func (g *guard) check(limit int, deflate bool, pings units.Rate) *violation {
+func (g *frameCheck) check(limit int, deflate bool, pings units.Rate) *protocolError {
 	fin, rsv, opcode := g.head[0]&0x80 != 0, g.head[0]&0x70, g.head[0]&0x0f
 	length := uint64(g.head[1] & 0x7f)
 	switch length {
@@ -124,10 +124,10 @@ func (g *guard) check(limit int, deflate bool, pings units.Rate) *violation {
 	g.left, g.at = length, 0
 	g.data = opcode < wire.OpClose
 	if g.head[1]&0x80 == 0 {
-		return &violation{wire.CloseProtocol, "frame is not masked"}
+		return &protocolError{wire.CloseProtocol, "frame is not masked"}
 	}
 	if rsv != 0 && !(rsv == 0x40 && deflate && (opcode == wire.OpText || opcode == wire.OpBinary)) {
-		return &violation{wire.CloseProtocol, "reserved bit is set"}
+		return &protocolError{wire.CloseProtocol, "reserved bit is set"}
 	}
 	switch opcode {
 	case wire.OpClose, wire.OpPing, wire.OpPong:
@@ -135,23 +135,23 @@ func (g *guard) check(limit int, deflate bool, pings units.Rate) *violation {
 	case wire.OpText, wire.OpContinuation:
 	case wire.OpBinary:
 		if !g.binary {
-			return &violation{wire.CloseUnsupported, "messages are text"}
+			return &protocolError{wire.CloseUnsupported, "messages are text"}
 		}
 	default:
-		return &violation{wire.CloseProtocol, "unknown opcode"}
+		return &protocolError{wire.CloseProtocol, "unknown opcode"}
 	}
 	if (opcode == wire.OpContinuation) != g.open {
-		return &violation{wire.CloseProtocol, "fragments out of order"}
+		return &protocolError{wire.CloseProtocol, "fragments out of order"}
 	}
 	if !g.open {
 		g.size, g.empty = 0, 0
 	}
 	if length>>63 != 0 {
-		return &violation{wire.CloseProtocol, "length is negative"}
+		return &protocolError{wire.CloseProtocol, "length is negative"}
 	}
 	if length > uint64(limit-min(g.size, limit)) {
 		if !g.skips || length > maxSkipped || g.size+int(length) > max(maxSkipped, limit) {
-			return &violation{wire.CloseTooBig, "message is too big"}
+			return &protocolError{wire.CloseTooBig, "message is too big"}
 		}
 		if g.skim == nil {
 			g.skim = &skim{blind: rsv != 0, late: opcode == wire.OpContinuation}
@@ -160,19 +160,19 @@ func (g *guard) check(limit int, deflate bool, pings units.Rate) *violation {
 	g.size += int(length)
 	if length == 0 {
 		if g.empty++; g.empty > maxEmpty {
-			return &violation{wire.ClosePolicy, "too many empty fragments"}
+			return &protocolError{wire.ClosePolicy, "too many empty fragments"}
 		}
 	}
 	g.open = !fin
 	return nil
 }
 
-func (g *guard) checkControl(fin bool, length uint64, opcode byte, pings units.Rate) *violation {
+func (g *frameCheck) checkControl(fin bool, length uint64, opcode byte, pings units.Rate) *protocolError {
 	if !fin || length > 125 {
-		return &violation{wire.CloseProtocol, "bad control frame"}
+		return &protocolError{wire.CloseProtocol, "bad control frame"}
 	}
 	if opcode != wire.OpClose && !g.control.Take(pings, 2*float64(pings.Count), time.Now()) {
-		return &violation{wire.ClosePolicy, "too many pings"}
+		return &protocolError{wire.ClosePolicy, "too many pings"}
 	}
 	g.over = opcode == wire.OpClose
 	return nil

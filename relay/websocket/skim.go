@@ -1,13 +1,10 @@
-package relay
+package websocket
 
 import (
 	"encoding/json"
-	"time"
 	"unicode/utf8"
 
-	"weir/internal/units"
 	"weir/internal/wire"
-	"weir/relay/problem"
 )
 
 // skim finds the ids of the commands in a message that is too large to be kept, as it passes piece by piece. It knows
@@ -31,13 +28,10 @@ type skim struct {
 // unmasked is the mask of what has none, or none any more.
 var unmasked = []byte{0, 0, 0, 0}
 
-// skippedPart is how much of a message that is passed over costs its sender as much as a command.
-const skippedPart = 256 << 10
-
 // passOver goes on with a message that is passed over, after what came before was handled: what was kept of it is given
-// up, and when it is over, it is answered.
-func (s *session) passOver() {
-	g, m := &s.socket.guard, &s.socket.fragments
+// up, and when it is over, the handler is told.
+func (r *Reader) passOver() {
+	g, m := &r.check, &r.fragments
 	k := g.skim
 	if k.late {
 		k.late, k.blind = false, m.first&rsv1Bit != 0
@@ -46,35 +40,16 @@ func (s *session) passOver() {
 	}
 	if g.left == 0 && !g.open {
 		g.skim = nil
-		s.passedOver(k, g.size)
+		r.tooLarge(k, g.size)
 	}
 }
 
-// passedOver answers the commands of a message that was too large, and so not kept. It counts as a command for each
-// skippedPart of it.
-func (s *session) passedOver(k *skim, size int) {
-	if s.ending.Load() {
-		return
-	}
-	limit, now := s.relay.hub.Config.Limit.Commands, time.Now()
-	for range 1 + size/skippedPart {
-		if !s.commands.Take(limit, 2*float64(limit.Count), now) {
-			s.end(closing{code: wire.CloseRateLimit, reason: "too many commands"})
-			return
-		}
-	}
-	f := problem.TooLarge.With("a message may have " + units.Size(s.messageLimit()).String())
+// tooLarge tells the handler of a message that was passed over.
+func (r *Reader) tooLarge(k *skim, size int) {
 	if len(k.ids) == 0 || k.blind {
 		k.ids = [][]byte{nil}
 	}
-	for _, id := range k.ids {
-		if s.live != nil {
-			s.live.SendError(id, f)
-		} else {
-			s.reply(s.failure(id, f))
-		}
-	}
-	s.flushReplies()
+	r.handler.TooLarge(k.ids, size)
 }
 
 // Write implements io.Writer, of what is not masked.
@@ -123,7 +98,7 @@ func (k *skim) step(c byte) {
 			k.id, k.key, k.wantKey = nil, k.key[:0], true
 		}
 	case '}', ']':
-		if here && len(k.ids) < maxBatch {
+		if here && len(k.ids) < wire.MaxBatch {
 			k.ids = append(k.ids, goodID(k.id))
 		}
 		k.depth, k.inID = k.depth-1, false

@@ -1,0 +1,179 @@
+package relay
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"weir/internal/units"
+	"weir/internal/wire"
+	"weir/pool"
+	"weir/relay/problem"
+	"weir/relay/websocket"
+)
+
+// Readable implements pool.Owner: a worker reads what has come.
+func (s *session) Readable() {
+	if s.relay.readerPool.Submit(s.turn) != nil { // it is closed
+		s.relay.hub.Contain.Go(nil, "turn", s.turn, s.turn) // ends when it has read what there is; Relay.readers waits for the session
+	}
+}
+
+// turn reads and handles what has come, and then awaits more. On a connection that can not be awaited it
+// goes on until that ends. An idle session so has no goroutine and no buffers.
+func (s *session) turn() {
+	defer s.relay.catch(s, s.conn.Abort)
+	over, later := s.containTurn()
+	switch {
+	case over:
+		s.finish(!s.socket.Clean())
+	case later:
+		s.relay.hub.Contain.After(websocket.LingerPause, "linger of a session", s.Readable, s.turn) // the pool soon ends the connection, and Relay.readers waits for that
+	default:
+		s.conn.Await()
+	}
+}
+
+// containTurn is takeTurn after which, if there was a panic, the client has gone.
+func (s *session) containTurn() (over, later bool) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	over = true
+	defer s.relay.catch(s, s.conn.Abort)
+	return s.takeTurn()
+}
+
+// takeTurn returns whether the client has gone, and if not, whether the next turn is for a little later.
+func (s *session) takeTurn() (over, later bool) {
+	if s.sse == nil && !s.lingering {
+		if s.read() {
+			return false, false
+		}
+		s.lingering = true
+	}
+	return s.socket.Discard()
+}
+
+// read is websocket.Reader.Read. A panic costs this connection only, and is the end of the conversation.
+func (s *session) read() bool {
+	defer s.relay.catch(s, func() { s.cut(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	return s.socket.Read()
+}
+
+// Message implements websocket.Handler. A panic costs this connection only.
+func (s *session) Message(payload []byte, binary bool) {
+	defer s.relay.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	if s.live != nil {
+		s.liveMessage(payload, binary)
+		return
+	}
+	s.message(payload)
+}
+
+// Ping implements websocket.Handler.
+func (s *session) Ping(payload []byte) {
+	if !s.ending.Load() {
+		_ = s.conn.Send(wire.AppendFrame(nil, wire.OpPong, payload)) // a client that does not read needs no pong
+	}
+}
+
+// Pong implements websocket.Handler.
+func (s *session) Pong() { s.pinged() }
+
+// End implements websocket.Handler.
+func (s *session) End(code int, reason string) { s.end(closing{code: code, reason: reason}) }
+
+// Ending implements websocket.Handler.
+func (s *session) Ending() bool { return s.ending.Load() }
+
+// skippedPart is how much of a message that is passed over costs its sender as much as a command.
+const skippedPart = 256 << 10
+
+// TooLarge implements websocket.Handler: the commands of a message that was passed over are refused. It counts as a command
+// for each skippedPart of it.
+func (s *session) TooLarge(ids [][]byte, size int) {
+	if s.ending.Load() {
+		return
+	}
+	limit, now := s.relay.hub.Config.Limit.Commands, time.Now()
+	for range 1 + size/skippedPart {
+		if !s.commands.Take(limit, 2*float64(limit.Count), now) {
+			s.end(closing{code: wire.CloseRateLimit, reason: "too many commands"})
+			return
+		}
+	}
+	f := problem.TooLarge.With("a message may have " + units.Size(s.messageLimit()).String())
+	for _, id := range ids {
+		if s.live != nil {
+			s.live.SendError(id, f)
+		} else {
+			s.reply(s.failure(id, f))
+		}
+	}
+	s.flushReplies()
+}
+
+// message handles one text message: a command or an array of them. The answers leave in one write.
+func (s *session) message(b []byte) {
+	b = trim(b)
+	if len(b) > 0 && b[0] == '[' {
+		s.messages(b)
+	} else {
+		s.command(b)
+	}
+	s.flushReplies()
+}
+
+func (s *session) messages(b []byte) {
+	if err := wire.ValidJSON(b); err != nil {
+		s.reply(s.failure(nil, err))
+		return
+	}
+	n := 0
+	err := wire.Elements(b, func(one []byte) error {
+		if n++; n > wire.MaxBatch {
+			return problem.TooMany.With(fmt.Sprintf("at most %d commands in one message", wire.MaxBatch))
+		}
+		s.command(one)
+		return nil
+	})
+	if err != nil {
+		s.reply(s.failure(nil, err))
+	}
+}
+
+// trim removes white space from both ends.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\n' || b[0] == '\r' || b[0] == '\t') {
+		b = b[1:]
+	}
+	return b
+}
+
+// reply adds an answer to those that leave after this message.
+func (s *session) reply(payload []byte) {
+	s.out = append(wire.AppendHeader(s.out, wire.OpText, false, len(payload)), payload...)
+}
+
+func (s *session) flushReplies() {
+	if len(s.out) > 0 {
+		out := s.out
+		s.out = nil // the connection keeps them
+		s.deliver(out)
+	}
+}
+
+// failure is the answer to a command that failed; the connection lives.
+func (s *session) failure(id []byte, err error) []byte {
+	f := problem.Of(err)
+	if f == problem.Internal {
+		s.relay.hub.Log.Error("command failed", slog.String("connection", s.id), slog.String("error", err.Error()))
+	}
+	s.relay.hub.Counters.Errors.Of(f.Code).Inc()
+	return f.AppendError(nil, id)
+}
+
+var (
+	_ pool.Owner        = (*session)(nil)
+	_ websocket.Handler = (*session)(nil)
+)
