@@ -15,6 +15,7 @@ import (
 	"weir/relay"
 	"weir/relay/jsonbody"
 	"weir/relay/systems/documents/text"
+	"weir/relay/systems/internal/encode"
 )
 
 // api is the routes of backends.
@@ -38,13 +39,8 @@ func (a *api) on(kind Kind, f func(ctx *fasthttp.RequestCtx, d *Document) (wait 
 		if err != nil {
 			return err
 		}
-		d, err := a.documents.get(id)
-		if err != nil {
-			return err
-		}
-		defer d.release()
 		var wait <-chan error
-		err = d.use(kind, func() (err error) {
+		err = a.documents.with(id, kind, func(d *Document) (err error) {
 			wait, err = f(ctx, d)
 			return err
 		})
@@ -79,10 +75,7 @@ func (a *api) get(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := append(make([]byte, 0, 256), `{"document":"`...)
-	b = append(append(append(b, d.id...), `","kind":"`...), d.kind...)
-	b = append(append(append(b, `","epoch":"`...), d.epoch...), `","version":`...)
-	b = strconv.AppendUint(b, version, 10)
+	member, content := "text", d.body.appendContent
 	t, ok := d.body.(*textBody)
 	switch {
 	case version > d.version:
@@ -90,17 +83,16 @@ func (a *api) get(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 	case !ok && version != d.version:
 		return nil, errGone
 	case !ok:
-		b = d.body.appendContent(append(b, `,"content":`...))
-	case version == d.version:
-		b = t.buffer.AppendJSON(append(b, `,"text":`...))
-	default:
+		member = "content"
+	case version != d.version:
 		s, ok := t.at(d.version, version)
 		if !ok {
 			return nil, errGone
 		}
-		b = text.AppendString(append(b, `,"text":`...), s)
+		content = func(b []byte) []byte { return text.AppendString(b, s) }
 	}
-	return d.stored(), jsonbody.Write(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
+	b := encode.Object("document", d.id, "kind", string(d.kind), "epoch", d.epoch, "version", version, member, content)
+	return d.stored(), jsonbody.Write(ctx, http.StatusOK, json.RawMessage(b))
 }
 
 // stored returns what a response has to wait for: the disk has everything that it says by then. The caller holds mu.
@@ -214,10 +206,9 @@ func (a *api) history(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, erro
 	}
 	more := uint64(len(entries)) > limit
 	entries = entries[:min(limit, uint64(len(entries)))]
-	b := appendList(append(make([]byte, 0, 128*len(entries)+64), `{"operations":`...), entries, appendLogged)
-	b = strconv.AppendUint(append(b, `,"version":`...), d.version, 10)
-	b = strconv.AppendBool(append(b, `,"more":`...), more)
-	return d.stored(), jsonbody.Write(ctx, http.StatusOK, json.RawMessage(append(b, '}')))
+	list := func(b []byte) []byte { return encode.List(b, entries, appendLogged) }
+	b := encode.Object("operations", list, "version", d.version, "more", more)
+	return d.stored(), jsonbody.Write(ctx, http.StatusOK, json.RawMessage(b))
 }
 
 // logged is a body that keeps operations for clients that are behind.

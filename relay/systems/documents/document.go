@@ -1,9 +1,9 @@
 package documents
 
 import (
-	"crypto/rand"
-	"encoding/hex"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -112,10 +112,11 @@ func (d *Document) confirm() error {
 
 // restore makes the document of a snapshot and a log.
 func (d *Document) restore(h head, log []*entry) error {
-	b := newBody(h.Kind)
-	if b == nil { // only asked for
+	k, ok := kinds[h.Kind]
+	if !ok { // only asked for
 		return nil
 	}
+	b := k.empty()
 	if h.Content != nil {
 		if err := b.restore(h.Content, h.Version); err != nil {
 			return err
@@ -139,11 +140,8 @@ func (d *Document) restore(h head, log []*entry) error {
 	return nil
 }
 
-func newEpoch() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
-}
+// newEpoch is 16 random hexadecimal digits.
+func newEpoch() string { return fmt.Sprintf("%016x", rand.Uint64()) }
 
 // ready returns an error if the document can take no operation now. The caller holds mu.
 func (d *Document) ready() error {
@@ -164,8 +162,7 @@ func (d *Document) append(e *entry, by *editor, done func(err error)) error {
 	e.version, e.at = d.version+1, d.set.now().UnixMilli()
 	if !d.saved {
 		// What the log begins with comes first: a log without it would be taken for what was deleted.
-		empty := newBody(d.kind)
-		if _, err := d.set.store.save(d.id, d.kind, d.epoch, d.version, empty.appendContent); err != nil {
+		if _, err := d.set.store.save(d.id, d.kind, d.epoch, d.version, kinds[d.kind].empty().appendContent); err != nil {
 			return err
 		}
 		d.saved = true
@@ -191,7 +188,7 @@ func (d *Document) append(e *entry, by *editor, done func(err error)) error {
 
 // snapshotIfDue makes a snapshot if it is time. The caller holds mu, after the body has taken the last operation.
 func (d *Document) snapshotIfDue() {
-	if often, _ := d.body.snapshotAfter(); often > 0 && (d.since >= often || d.bytes >= snapshotBytes) {
+	if often := kinds[d.kind].often; often > 0 && (d.since >= often || d.bytes >= snapshotBytes) {
 		d.snapshot()
 	}
 }
@@ -202,7 +199,7 @@ func (d *Document) snapshot() {
 		d.set.store.core.Log().Warn("snapshot of a document failed", slog.String("document", d.id), slog.String("error", err.Error()))
 		return
 	}
-	if !d.body.keepsLog() {
+	if !kinds[d.kind].keepsLog {
 		d.set.store.trim(d.id)
 	}
 	d.saved = true
@@ -222,7 +219,7 @@ func (d *Document) unload(now time.Time, idle time.Duration) bool {
 		return false
 	}
 	if d.body != nil && d.saved {
-		if _, leaving := d.body.snapshotAfter(); leaving > 0 && d.since >= leaving {
+		if leaving := kinds[d.kind].leaving; leaving > 0 && d.since >= leaving {
 			d.snapshot()
 		}
 	}

@@ -56,30 +56,49 @@ func (s *Documents) get(id string) (*Document, error) {
 	}
 }
 
+// hold calls f with the lock of a document, which is in memory and of a kind ("": of any). If f keeps it, the document stays
+// open until release.
+func (s *Documents) hold(id string, kind Kind, f func(d *Document) (keep bool, err error)) error {
+	d, err := s.get(id)
+	if err != nil {
+		return err
+	}
+	keep := false
+	defer func() {
+		if !keep {
+			d.release()
+		}
+	}()
+	return d.use(kind, func() error {
+		keep, err = f(d)
+		return err
+	})
+}
+
+// with is hold for as long as f runs.
+func (s *Documents) with(id string, kind Kind, f func(d *Document) error) error {
+	return s.hold(id, kind, func(d *Document) (bool, error) { return false, f(d) })
+}
+
 // evict closes documents that nothing holds. It reports whether there were any.
-func (s *Documents) evict() bool {
-	made := false
-	s.each(func(d *Document) { made = d.unload(s.now(), 0) || made })
-	return made
+func (s *Documents) evict() (evicted bool) {
+	for _, d := range s.open.Range {
+		evicted = d.(*Document).unload(s.now(), 0) || evicted
+	}
+	return evicted
 }
 
 // sweep removes cursors whose time is over, and has documents leave memory that have not been used for a while.
 func (s *Documents) sweep() {
 	now := s.now()
 	hook := s.store.core.Contain()
-	s.each(func(d *Document) {
+	for _, x := range s.open.Range {
 		hook.Do("sweep of a document", func() {
+			d := x.(*Document)
 			d.expire(now)
 			d.unload(now, s.config.Idle)
 		})
-	})
-}
-
-func (s *Documents) each(f func(d *Document)) {
-	s.open.Range(func(_, x any) bool {
-		f(x.(*Document))
-		return true
-	})
+	}
 }
 
 // stop waits for what is on its way to the disk. No document changes after that.

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"weir/internal/wire"
 	"weir/relay/systems/documents/text"
+	"weir/relay/systems/internal/encode"
 )
 
 // entry is one operation of a document's log. It is not changed once it is in the log.
@@ -32,21 +34,9 @@ func (e *entry) size() int {
 
 // appendJSON appends the entry as it is kept.
 func (e *entry) appendJSON(dst []byte) []byte {
-	dst = strconv.AppendUint(append(dst, `{"v":`...), e.version, 10)
-	dst = strconv.AppendInt(append(dst, `,"t":`...), e.at, 10)
-	if e.user != "" {
-		dst = text.AppendString(append(dst, `,"u":`...), e.user)
-	}
-	if e.src != "" {
-		dst = text.AppendString(append(dst, `,"s":`...), e.src)
-	}
-	if e.id != "" {
-		dst = append(append(dst, `,"i":`...), e.id...)
-	}
-	if e.data != nil {
-		dst = append(append(dst, `,"d":`...), e.data...)
-	} else {
-		dst = e.op.AppendJSON(append(dst, `,"o":`...))
+	dst = encode.Members(append(dst, '{'), "v", e.version, "t", e.at, "u", encode.Maybe(e.user), "s", encode.Maybe(e.src), "i", []byte(e.id), "d", []byte(e.data))
+	if e.data == nil {
+		dst = encode.Members(dst, "o", e.op.AppendJSON)
 	}
 	return append(dst, '}')
 }
@@ -77,4 +67,27 @@ func parseEntry(b []byte) (*entry, error) {
 		return nil, fmt.Errorf("read operation of a log: %w", err)
 	}
 	return e, nil
+}
+
+// opLog is the newest operations of a document, oldest first. A body embeds it.
+type opLog struct {
+	log []*entry
+}
+
+// since returns the operations after a version, where head is that of the newest; false if not all of them are kept. The
+// list never changes: it may be kept.
+func (l *opLog) since(head, version uint64) ([]*entry, bool) {
+	n := head - version
+	if version > head || n > uint64(len(l.log)) {
+		return nil, false
+	}
+	return slices.Clip(l.log[uint64(len(l.log))-n:]), true
+}
+
+// dropOldest drops so many operations. The log becomes a list of its own: what since has returned of the old one stays as
+// it was, also while it waits for the disk.
+func (l *opLog) dropOldest(n int) {
+	if n > 0 {
+		l.log = append(make([]*entry, 0, len(l.log)), l.log[n:]...)
+	}
 }

@@ -1,6 +1,11 @@
 package documents
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"weir/relay/systems/documents/text"
+	"weir/relay/systems/documents/yjs"
+)
 
 // Kind is what the operations of a document are. A document keeps the kind that it was begun with.
 type Kind string
@@ -23,23 +28,17 @@ type body interface {
 
 	// appendContent appends what restore takes.
 	appendContent(dst []byte) []byte
-
-	// snapshotAfter returns after how many operations a snapshot is made: while the document is used, and when it
-	// leaves memory. 0: never, because its clients do that.
-	snapshotAfter() (often, leaving int)
-
-	// keepsLog reports whether clients that are behind need operations that a snapshot holds.
-	keepsLog() bool
 }
 
-func newBody(k Kind) body {
-	switch k {
-	case Text:
-		return newTextBody()
-	case Opaque:
-		return new(opaqueBody)
-	case Yjs:
-		return newYjsBody()
-	}
-	return nil
+// kinds are how documents of each kind are kept. A snapshot is made after so many operations, while the document is used
+// (often) and when it leaves memory (leaving); 0: never, because its clients do that. keepsLog: clients that are behind need
+// operations that a snapshot holds.
+var kinds = map[Kind]struct {
+	empty          func() body
+	often, leaving int
+	keepsLog       bool
+}{
+	Text:   {func() body { return &textBody{buffer: new(text.Buffer)} }, snapshotOps, snapshotOps / 4, true},
+	Opaque: {func() body { return new(opaqueBody) }, 0, 0, true},
+	Yjs:    {func() body { return &yjsBody{state: yjs.NewState(yjs.Merge())} }, snapshotOps, 1, false},
 }

@@ -1,7 +1,6 @@
 package documents
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/systems/internal/encode"
 )
 
 // messages is the codec of JSON messages as over /ws: how a connection begins, what every message has, pings, refreshes
@@ -70,14 +70,9 @@ func (messages) hello(s *session) {
 	if s.src == "" {
 		s.src = ulid.Make().String()
 	}
-	b := append(make([]byte, 0, 256), `{"type":"connected","connectionId":"`...)
-	b = append(append(b, s.client.ID()...), `","userId":`...)
-	b = wire.AppendString(b, s.client.Identity().User)
-	b = wire.AppendString(append(b, `,"src":`...), s.src)
-	b = strconv.AppendInt(append(b, `,"heartbeat":`...), s.core.Config().Heartbeat.Milliseconds(), 10)
-	b = strconv.AppendInt(append(b, `,"limits":{"message":`...), int64(s.documents.config.Message), 10)
-	b = strconv.AppendBool(append(b, `},"write":`...), s.may(auth.Publish, s.document))
-	s.client.Send(append(b, '}'))
+	s.client.Send(encode.Object("type", "connected", "connectionId", s.client.ID(), "userId", s.client.Identity().User, "src", s.src,
+		"heartbeat", s.core.Config().Heartbeat.Milliseconds(), "limits", encode.Object("message", int64(s.documents.config.Message)),
+		"write", s.may(auth.Publish, s.document)))
 }
 
 func (p messages) message(s *session, data []byte, _ bool) {
@@ -105,7 +100,7 @@ func (p messages) ping(c *relay.Client, data []byte) bool {
 	if p.parse(&m, data) != nil || m.kind != "ping" {
 		return false
 	}
-	c.Send(append(bytes.TrimSuffix(wire.AppendID([]byte(`{"type":"pong",`), m.id), []byte{','}), '}'))
+	c.Send(encode.Object("type", "pong", "id", m.id))
 	return true
 }
 
@@ -181,34 +176,16 @@ func (s *session) refresh(m *request) error {
 	s.one.doc.mu.Lock()
 	s.one.doc.rename(id)
 	s.one.doc.mu.Unlock()
-	b := wire.AppendID([]byte(`{"type":"ok",`), m.id)
-	b = strconv.AppendInt(append(b, `"expiresAt":`...), id.Expires.UnixMilli(), 10)
-	b = strconv.AppendBool(append(b, `,"write":`...), s.may(auth.Publish, s.document))
-	s.client.Send(append(b, '}'))
+	s.client.Send(encode.Object("type", "ok", "id", m.id, "expiresAt", id.Expires.UnixMilli(), "write", s.may(auth.Publish, s.document)))
 	return nil
 }
 
-// appendOK appends the answer to a message that was accepted, with its version.
-func appendOK(b, id []byte, version uint64) []byte {
-	b = wire.AppendID(append(b, `{"type":"ok",`...), id)
-	return append(strconv.AppendUint(append(b, `"version":`...), version, 10), '}')
+// accepted is the response to a message that was accepted, with its version.
+func accepted(id []byte, version uint64) []byte {
+	return encode.Object("type", "ok", "id", id, "version", version)
 }
 
-// appendDocument appends the beginning of a message of a kind that brings the state of a document.
-func (d *Document) appendDocument(b []byte, kind string, id []byte) []byte {
-	b = wire.AppendID(append(append(append(b, `{"type":"`...), kind...), `",`...), id)
-	b = append(append(append(b, `"document":"`...), d.id...), `","epoch":"`...)
-	return strconv.AppendUint(append(append(b, d.epoch...), `","version":`...), d.version, 10)
-}
-
-// appendList appends entries as a JSON array.
-func appendList(b []byte, entries []*entry, f func([]byte, *entry) []byte) []byte {
-	b = append(b, '[')
-	for i, e := range entries {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = f(b, e)
-	}
-	return append(b, ']')
+// brings is the beginning of a message of a type that brings the state of a document.
+func (d *Document) brings(kind string, id []byte) []byte {
+	return encode.Members(nil, "type", kind, "id", id, "document", d.id, "epoch", d.epoch, "version", d.version)
 }

@@ -10,6 +10,7 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/systems/documents/text"
+	"weir/relay/systems/internal/encode"
 )
 
 // native is the dialect of /documents/{id}/collaborate: operations on a text, and cursors.
@@ -46,7 +47,7 @@ func (o *nativeBroadcaster) seen() uint64 {
 func (o *nativeBroadcaster) applied(e *entry, by *editor) error {
 	m := relay.RoomMessage{Data: appendOperation(make([]byte, 0, 192), e, by)}
 	if by != nil && by.broadcaster == broadcaster(o) {
-		m.Exclude, m.Answer = by.connection, appendOK(nil, []byte(e.id), e.version)
+		m.Exclude, m.Answer = by.connection, accepted([]byte(e.id), e.version)
 	}
 	if err := o.room.Send(m); err != nil {
 		return err
@@ -59,9 +60,7 @@ func (o *nativeBroadcaster) applied(e *entry, by *editor) error {
 
 // moved implements broadcaster.
 func (o *nativeBroadcaster) moved(c *cursor, version uint64, gone bool) {
-	b := append(make([]byte, 0, 192), `{"type":"cursor",`...)
-	b = appendCursor(b, c, gone)
-	b = strconv.AppendUint(append(b, `,"version":`...), version, 10)
+	b := encode.Members(appendCursor(encode.Members(nil, "type", "cursor"), c, gone), "version", version)
 	_ = o.room.Send(relay.RoomMessage{
 		Data: append(b, '}'), Group: "cursors", Key: c.editor.connection, Exclude: c.editor.connection,
 	}) // one that is lost is followed by another
@@ -69,10 +68,9 @@ func (o *nativeBroadcaster) moved(c *cursor, version uint64, gone bool) {
 
 // appendOperation appends the message that brings an operation.
 func appendOperation(b []byte, e *entry, by *editor) []byte {
-	b = append(b, `{"type":"operation",`...)
-	b = appendMembers(b, e)
-	if by != nil && by.connection != "" {
-		b = append(append(append(b, `,"connectionId":"`...), by.connection...), '"')
+	b = appendMembers(append(b, `{"type":"operation"`...), e)
+	if by != nil {
+		b = encode.Members(b, "connectionId", encode.Maybe(by.connection))
 	}
 	return append(b, '}')
 }
@@ -84,43 +82,31 @@ func appendLogged(b []byte, e *entry) []byte {
 
 // appendMembers appends the members that an operation has in all messages.
 func appendMembers(b []byte, e *entry) []byte {
-	b = wire.AppendID(b, []byte(e.id))
-	b = strconv.AppendUint(append(b, `"version":`...), e.version, 10)
-	if e.data != nil {
-		b = append(append(b, `,"operation":`...), e.data...)
-	} else {
-		b = e.op.Plain().AppendJSON(append(b, `,"operation":`...))
+	content := func(b []byte) []byte { return append(b, e.data...) }
+	if e.data == nil {
+		content = e.op.Plain().AppendJSON
 	}
-	b = wire.AppendString(append(b, `,"userId":`...), e.user)
-	if e.src != "" {
-		b = wire.AppendString(append(b, `,"src":`...), e.src)
-	}
-	return strconv.AppendInt(append(b, `,"timestamp":`...), e.at, 10)
+	return encode.Members(b, "id", []byte(e.id), "version", e.version, "operation", content, "userId", e.user, "src", encode.Maybe(e.src), "timestamp", e.at)
 }
 
 // appendCursor appends the members of a cursor.
 func appendCursor(b []byte, c *cursor, gone bool) []byte {
 	ed := c.editor
-	b = append(append(append(b, `"connectionId":"`...), ed.connection...), `","userId":`...)
-	b = wire.AppendString(b, ed.user)
+	b = encode.Members(b, "connectionId", ed.connection, "userId", ed.user)
 	if gone {
 		return append(b, `,"position":null,"selection":null,"gone":true`...)
 	}
-	b = wire.AppendString(append(b, `,"name":`...), ed.name)
-	b = append(append(append(b, `,"color":"`...), ed.color...), '"')
-	b = strconv.AppendInt(append(b, `,"position":`...), int64(c.position), 10)
+	b = encode.Members(b, "name", ed.name, "color", ed.color, "position", c.position)
 	if c.selection == nil {
 		return append(b, `,"selection":null`...)
 	}
-	b = strconv.AppendInt(append(b, `,"selection":{"start":`...), int64(c.selection.Start), 10)
-	b = strconv.AppendInt(append(b, `,"end":`...), int64(c.selection.End), 10)
-	return append(b, '}')
+	return append(encode.Members(append(b, `,"selection":{`...), "start", c.selection.Start, "end", c.selection.End), '}')
 }
 
 // state is "document": the text, or the operations behind what a client has that comes back.
 func (native) state(s *session, f *following) [][]byte {
 	since, whole := f.doc.missed(s.resume)
-	return [][]byte{f.doc.appendState(nil, "document", nil, since, whole)}
+	return [][]byte{f.doc.state("document", nil, since, whole)}
 }
 
 // missed returns the operations that a client lacks that comes back; whole: it needs the text instead. The caller holds mu
@@ -133,23 +119,16 @@ func (d *Document) missed(r resume) (since []*entry, whole bool) {
 	return since, !ok
 }
 
-// appendState appends a message that brings the state of the document: the text, or the operations behind what the
-// client has.
-func (d *Document) appendState(b []byte, kind string, id []byte, since []*entry, whole bool) []byte {
-	b = d.appendDocument(b, kind, id)
+// state is a message that brings the state of the document: the text, or the operations behind what the client has.
+func (d *Document) state(kind string, id []byte, since []*entry, whole bool) []byte {
+	member, content := "operations", func(b []byte) []byte { return encode.List(b, since, appendLogged) }
 	if whole {
-		b = d.body.(*textBody).buffer.AppendJSON(append(b, `,"text":`...))
-	} else {
-		b = appendList(append(b, `,"operations":`...), since, appendLogged)
+		member, content = "text", d.body.appendContent
 	}
-	b = append(b, `,"cursors":[`...)
-	for i, c := range d.cursors {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(appendCursor(append(b, '{'), c, false), '}')
+	cursors := func(b []byte) []byte {
+		return encode.List(b, d.cursors, func(b []byte, c *cursor) []byte { return append(appendCursor(append(b, '{'), c, false), '}') })
 	}
-	return append(b, `]}`...)
+	return append(encode.Members(d.brings(kind, id), member, content, "cursors", cursors), '}')
 }
 
 func (native) member(m *request, key string, v []byte) (err error) {
@@ -236,13 +215,13 @@ func (native) operation(s *session, m *request) error {
 		case errors.Is(err, errStale):
 			ed.base = d.version
 			d.set.counts.resyncs.Inc()
-			s.one.reply(d.appendState(nil, "resync", m.id, nil, true))
+			s.one.reply(d.state("resync", m.id, nil, true))
 			return nil
 		case err != nil:
 			return err
 		case again:
 			d.set.counts.resends.Inc()
-			s.one.reply(appendOK(nil, m.id, version))
+			s.one.reply(accepted(m.id, version))
 		}
 		ed.base = max(ed.base, version)
 		return nil

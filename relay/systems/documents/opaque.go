@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strconv"
 
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/systems/internal/encode"
 )
 
 // opaque is the dialect of /documents/opaque/{id}: the relay orders updates and stores them, clients rebase.
@@ -26,43 +26,39 @@ func (opaque) broadcaster(d *Document) broadcaster {
 
 // applied implements broadcaster. The author gets the update, too: that it comes back is what confirms it.
 func (o *opaqueBroadcaster) applied(e *entry, by *editor) error {
-	m := relay.RoomMessage{Data: appendUpdates(nil, nil, e.version-1, []*entry{e})}
+	m := relay.RoomMessage{Data: updates(nil, e.version-1, []*entry{e})}
 	if by != nil {
-		m.Exclude, m.Answer = by.connection, appendUpdates(nil, []byte(e.id), e.version-1, []*entry{e})
+		m.Exclude, m.Answer = by.connection, updates([]byte(e.id), e.version-1, []*entry{e})
 	}
 	return o.room.Send(m)
 }
 
-// appendUpdates appends the message that brings the updates after a version.
-func appendUpdates(b, id []byte, version uint64, entries []*entry) []byte {
-	b = wire.AppendID(append(b, `{"type":"updates",`...), id)
-	b = strconv.AppendUint(append(b, `"version":`...), version, 10)
-	return append(appendList(append(b, `,"updates":`...), entries, appendUpdate), '}')
+// updates is the message that brings the updates after a version.
+func updates(id []byte, version uint64, entries []*entry) []byte {
+	return append(appendUpdates(encode.Members(nil, "type", "updates", "id", id, "version", version), entries), '}')
 }
 
-func appendUpdate(b []byte, e *entry) []byte { return append(b, e.data...) }
-
-func (opaque) state(s *session, f *following) [][]byte {
-	return [][]byte{f.doc.appendOpaque(nil, nil, s.resume)}
+func appendUpdates(b []byte, entries []*entry) []byte {
+	return encode.List(append(b, `,"updates":`...), entries, func(b []byte, e *entry) []byte { return append(b, e.data...) })
 }
 
-// appendOpaque appends the state of a document: the updates after what the client has, or the snapshot and those
-// after it. The caller holds mu and has loaded the document.
-func (d *Document) appendOpaque(b, id []byte, r resume) []byte {
+func (opaque) state(s *session, f *following) [][]byte { return [][]byte{f.doc.opaque(nil, s.resume)} }
+
+// opaque is the state of a document: the updates after what the client has, or the snapshot and those after it. The caller
+// holds mu and has loaded the document.
+func (d *Document) opaque(id []byte, r resume) []byte {
 	body := d.body.(*opaqueBody)
-	b = d.appendDocument(b, "document", id)
+	b := d.brings("document", id)
 	entries, ok := body.since(d.version, r.version)
 	if !ok || r.epoch != d.epoch {
 		entries, _ = body.since(d.version, body.from)
-		b = append(b, `,"snapshot":`...)
-		if body.doc == nil {
-			b = append(b, `null`...)
-		} else {
-			b = strconv.AppendUint(append(b, `{"version":`...), body.from, 10)
-			b = append(append(append(b, `,"doc":`...), body.doc...), '}')
+		snapshot := []byte("null")
+		if body.doc != nil {
+			snapshot = encode.Object("version", body.from, "doc", []byte(body.doc))
 		}
+		b = encode.Members(b, "snapshot", snapshot)
 	}
-	return append(appendList(append(b, `,"updates":`...), entries, appendUpdate), '}')
+	return append(appendUpdates(b, entries), '}')
 }
 
 func (opaque) member(m *request, key string, v []byte) (err error) {
@@ -126,8 +122,7 @@ func (opaque) push(s *session, d *Document, ed *editor, m *request) error {
 		return badRequest("updates are missing")
 	}
 	if *m.version != d.version {
-		b := wire.AppendID([]byte(`{"type":"rejected",`), m.id)
-		s.one.reply(append(strconv.AppendUint(append(b, `"version":`...), d.version, 10), '}'))
+		s.one.reply(encode.Object("type", "rejected", "id", m.id, "version", d.version))
 		return nil
 	}
 	body := d.body.(*opaqueBody)
@@ -145,7 +140,7 @@ func (opaque) push(s *session, d *Document, ed *editor, m *request) error {
 		body.log = append(body.log, e)
 	}
 	if n := d.version - body.from; n/snapshotOps > (n-uint64(len(m.updates)))/snapshotOps {
-		s.one.reply(append(strconv.AppendUint([]byte(`{"type":"snapshot_wanted","version":`), d.version, 10), '}'))
+		s.one.reply(encode.Object("type", "snapshot_wanted", "version", d.version))
 	}
 	return nil
 }
@@ -156,9 +151,9 @@ func (opaque) pull(s *session, d *Document, _ *editor, m *request) error {
 		return errAhead
 	}
 	if entries, ok := d.body.(*opaqueBody).since(d.version, *m.version); ok {
-		s.one.reply(appendUpdates(nil, m.id, *m.version, entries))
+		s.one.reply(updates(m.id, *m.version, entries))
 	} else {
-		s.one.reply(d.appendOpaque(nil, m.id, resume{}))
+		s.one.reply(d.opaque(m.id, resume{}))
 	}
 	return nil
 }
@@ -197,7 +192,40 @@ func (opaque) snapshot(s *session, d *Document, ed *editor, m *request) error {
 			s.client.SendError(id, err)
 			return
 		}
-		ed.broadcaster.all().room.Reply(s.client, appendOK(nil, id, version), false)
+		ed.broadcaster.all().room.Reply(s.client, accepted(id, version), false)
 	})
 	return nil
+}
+
+// opaqueBody is a document of kind Opaque: a snapshot that a client has made, and the updates behind it.
+type opaqueBody struct {
+	opLog                 // all behind the snapshot, and some before it
+	doc   json.RawMessage // nil: there is no snapshot
+	from  uint64          // the version of the snapshot
+}
+
+func (b *opaqueBody) restore(content json.RawMessage, version uint64) error {
+	b.from = version
+	if string(content) != "null" {
+		b.doc = content
+	}
+	return nil
+}
+
+func (b *opaqueBody) replay(e *entry, _ bool) error {
+	b.log = append(b.log, e)
+	return nil
+}
+
+func (b *opaqueBody) appendContent(dst []byte) []byte {
+	if b.doc == nil {
+		return append(dst, "null"...)
+	}
+	return append(dst, b.doc...)
+}
+
+// put replaces the snapshot by one of a later version.
+func (b *opaqueBody) put(doc json.RawMessage, version, head uint64) {
+	b.doc, b.from = doc, version
+	b.dropOldest(len(b.log) - max(keptLeast, int(head-version)))
 }

@@ -74,12 +74,7 @@ func (p *protocol) admit(ctx *fasthttp.RequestCtx, id *auth.Identity) (any, erro
 		if !p.core.May(id, auth.Subscribe, namespace+":"+s.document) {
 			return nil, errRead
 		}
-		d, err := p.documents.get(s.document)
-		if err != nil {
-			return nil, err
-		}
-		defer d.release()
-		if err := d.use(p.kind, func() error { return nil }); err != nil { // it may be of another kind
+		if err := p.documents.with(s.document, p.kind, func(*Document) error { return nil }); err != nil { // it may be of another kind
 			return nil, err
 		}
 	}

@@ -41,22 +41,14 @@ type following struct {
 
 // join has the session follow the document that its path names.
 func (s *session) join() error {
-	d, err := s.documents.get(s.document)
-	if err != nil {
-		return err
-	}
-	err = d.use(s.kind, func() error {
+	return s.documents.hold(s.document, s.kind, func(d *Document) (bool, error) {
 		f, err := s.follow(d)
 		if err == nil {
 			s.one = f
 			f.begin(s.codec.state(s, f))
 		}
-		return err
+		return err == nil, err
 	})
-	if err != nil {
-		d.release()
-	}
-	return err
 }
 
 // follow makes the session one of the document's editors. Without an error it takes over the caller's hold of the

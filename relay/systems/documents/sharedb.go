@@ -3,16 +3,19 @@ package documents
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
+	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/problem"
 	"weir/relay/systems/documents/sharedb"
 	"weir/relay/systems/documents/text"
+	"weir/relay/systems/internal/encode"
 )
 
 // shareDB is the codec of ShareDB's protocol, at /documents/sharedb. Its connections may follow many documents.
@@ -168,14 +171,13 @@ func (s *session) readable(collection, document string) (string, error) {
 	return id, err
 }
 
-// read calls f with the lock of a text, which is in memory.
-func (s *session) read(id string, f func(d *Document) error) error {
-	d, err := s.documents.get(id)
+// read calls f with the lock of a text that the client may read, and that is in memory.
+func (s *session) read(collection, document string, f func(d *Document) error) error {
+	id, err := s.readable(collection, document)
 	if err != nil {
 		return err
 	}
-	defer d.release()
-	return d.use(Text, func() error { return f(d) })
+	return s.documents.with(id, Text, f)
 }
 
 // created reports whether ShareDB's clients see a document. The caller holds mu.
@@ -199,4 +201,58 @@ func (s *session) missed(d *Document, version uint64) ([]*entry, error) {
 		return nil, errGone
 	}
 	return entries, nil
+}
+
+// shareBroadcaster is the broadcaster for ShareDB.
+type shareBroadcaster struct {
+	followers
+	collection, document string
+}
+
+// applied implements broadcaster. The author gets the acknowledgement in the place of the operation.
+func (o *shareBroadcaster) applied(e *entry, by *editor) error {
+	m := relay.RoomMessage{Data: o.appendOp(make([]byte, 0, 192), e)}
+	if by != nil && by.broadcaster == broadcaster(o) {
+		m.Exclude, m.Answer = by.connection, o.appendAck(nil, e)
+	}
+	return o.room.Send(m)
+}
+
+func (shareDB) broadcaster(d *Document) broadcaster { return d.shareBroadcaster() }
+
+func (d *Document) shareBroadcaster() *shareBroadcaster {
+	return broadcasterOf(d, func(f followers) *shareBroadcaster {
+		collection, document, _ := strings.Cut(d.id, ":")
+		return &shareBroadcaster{f, collection, document}
+	})
+}
+
+// appendHead appends what an operation and its acknowledgement have in common. Versions there are those that
+// operations are applied at.
+func (o *shareBroadcaster) appendHead(b []byte, e *entry) []byte {
+	b = encode.Members(sharedb.AppendNames(append(b, '{'), sharedb.Op, o.collection, o.document), "v", e.version-1, "src", e.src)
+	if _, err := strconv.ParseUint(e.id, 10, 53); err == nil {
+		b = encode.Members(b, "seq", []byte(e.id))
+	}
+	return b
+}
+
+func (o *shareBroadcaster) appendAck(b []byte, e *entry) []byte {
+	return append(o.appendHead(b, e), '}')
+}
+
+// appendOp appends an operation. The first of a document is what creates it there.
+func (o *shareBroadcaster) appendOp(b []byte, e *entry) []byte {
+	b = o.appendHead(b, e)
+	if e.version > 1 {
+		return append(e.op.Plain().AppendJSON(append(b, `,"op":`...)), '}')
+	}
+	b = append(b, `,"create":{"type":"`+sharedb.TextType+`","data":`...)
+	var first string
+	for _, c := range e.op {
+		if c.Kind == text.Insert {
+			first = c.S
+		}
+	}
+	return append(text.AppendString(b, first), '}', '}')
 }

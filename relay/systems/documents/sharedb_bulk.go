@@ -6,6 +6,7 @@ import (
 	"weir/relay"
 	"weir/relay/systems/documents/sharedb"
 	"weir/relay/systems/documents/text"
+	"weir/relay/systems/internal/encode"
 )
 
 // bulkAnswer is one answer about several documents: it is sent when all that it says is stored.
@@ -43,38 +44,37 @@ func (g *bulkAnswer) stored(err error) {
 // bulk does for many documents of a collection what is done for one. An error about one of them is answered for that one
 // only.
 func (s *session) bulk(r *sharedb.Request) error {
-	b := append([]byte{'{'}, `"data":{`...)
-	empty := len(b)
+	data := []byte{'{'}
 	g := &bulkAnswer{client: s.client}
 	g.left.Store(1)
 	for _, k := range r.Bulk {
-		var data []byte
+		var part []byte
 		var err error
 		switch r.Action {
 		case sharedb.BulkUnsub:
 			err = s.unsubscribe(r.Collection, k.Document)
 		case sharedb.BulkSubscribe:
-			data, err = s.subscribe(r.Collection, k.Document, k.Version, g)
+			part, err = s.subscribe(r.Collection, k.Document, k.Version, g)
 		default:
-			data, err = s.bulkFetch(r.Collection, k, g)
+			part, err = s.bulkFetch(r.Collection, k, g)
 		}
 		if err != nil && (r.Versions || r.Action == sharedb.BulkUnsub) {
 			return err
 		}
 		if err != nil {
 			code, message := shareCode(err)
-			data = sharedb.AppendError(nil, []byte("{}"), code, message)
+			part = sharedb.AppendError(nil, []byte("{}"), code, message)
 		}
-		if data != nil {
-			if len(b) > empty {
-				b = append(b, ',')
+		if part != nil {
+			if len(data) > 1 {
+				data = append(data, ',')
 			}
-			b = append(append(text.AppendString(b, k.Document), ':'), data...)
+			data = append(append(text.AppendString(data, k.Document), ':'), part...)
 		}
 	}
-	b = append(b, '}', ',')
+	b := encode.Members(nil, "data", append(data, '}'))
 	if r.Versions || r.Action == sharedb.BulkUnsub { // nothing but operations was asked for
-		b = append(append(append([]byte{'{'}, `"b":`...), r.Names...), ',')
+		b = encode.Members(nil, "b", r.Names)
 	}
 	g.answer = append(sharedb.AppendNames(b, r.Action, r.Collection, ""), '}')
 	g.stored(nil)
@@ -84,11 +84,7 @@ func (s *session) bulk(r *sharedb.Request) error {
 // bulkFetch is the snapshot of one document of a bulk request. With a version it sends what the client has missed
 // instead.
 func (s *session) bulkFetch(collection string, k sharedb.Known, g *bulkAnswer) (data []byte, err error) {
-	id, err := s.readable(collection, k.Document)
-	if err != nil {
-		return nil, err
-	}
-	return data, s.read(id, func(d *Document) error {
+	err = s.read(collection, k.Document, func(d *Document) error {
 		if k.Version == nil {
 			data = d.appendShare(nil)
 		} else {
@@ -101,4 +97,5 @@ func (s *session) bulkFetch(collection string, k sharedb.Known, g *bulkAnswer) (
 		g.await(d)
 		return nil
 	})
+	return data, err
 }

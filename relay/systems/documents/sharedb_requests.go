@@ -1,22 +1,20 @@
 package documents
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"weir/relay/auth"
 	"weir/relay/systems/documents/sharedb"
 	"weir/relay/systems/documents/text"
+	"weir/relay/systems/internal/encode"
 )
 
 // fetch sends a snapshot, or with a version the operations after it.
 func (s *session) fetch(r *sharedb.Request) error {
-	id, err := s.readable(r.Collection, r.Document)
-	if err != nil {
-		return err
-	}
-	return s.read(id, func(d *Document) error {
+	return s.read(r.Collection, r.Document, func(d *Document) error {
 		out, err := s.shareState(d, r.Action, r.Version, true)
 		if err == nil {
 			s.sendStored(d, out)
@@ -41,9 +39,9 @@ func (s *session) shareState(d *Document, action string, version *uint64, reply 
 	if !reply {
 		return out, nil
 	}
-	b := []byte{'{'}
+	var b []byte
 	if version == nil {
-		b = append(d.appendShare(append(b, `"data":`...)), ',')
+		b = encode.Members(nil, "data", d.appendShare)
 	}
 	return append(out, append(sharedb.AppendNames(b, action, o.collection, o.document), '}')), nil
 }
@@ -66,34 +64,25 @@ func (s *session) subscribe(collection, document string, version *uint64, g *bul
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.documents.get(id)
-	if err != nil {
-		return nil, err
-	}
-	known := false
-	err = d.use(Text, func() error {
+	err = s.documents.hold(id, Text, func(d *Document) (keep bool, err error) {
 		out, err := s.shareState(d, sharedb.Subscribe, version, g == nil)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if g != nil && version == nil {
 			data = d.appendShare(nil)
 		}
-		f := s.following(d.id)
-		if known = f != nil; known {
+		if f := s.following(d.id); f != nil {
 			f.reply(out...)
+		} else if f, err = s.follow(d); err != nil {
+			return false, err
 		} else {
-			if f, err = s.follow(d); err != nil {
-				return err
-			}
+			keep = true
 			f.begin(out)
 		}
 		g.await(d)
-		return nil
+		return keep, nil
 	})
-	if err != nil || known {
-		d.release()
-	}
 	return data, err
 }
 
@@ -116,16 +105,13 @@ func (s *session) unsubscribe(collection, document string) error {
 // submit applies an operation, or what creates a document.
 func (s *session) submit(r *sharedb.Request) error {
 	id, err := s.readable(r.Collection, r.Document)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if !s.may(auth.Publish, id) {
+	case !s.may(auth.Publish, id):
 		return errWrite
 	}
-	x := &edit{user: s.client.Identity().User, src: r.Src, id: string(r.Seq), concurrent: true}
-	if x.src == "" {
-		x.src = s.src
-	}
+	x := &edit{user: s.client.Identity().User, src: cmp.Or(r.Src, s.src), id: string(r.Seq), concurrent: true}
 	switch {
 	case r.Seq == nil:
 		return fmt.Errorf("%w: seq is missing", text.ErrOp)
@@ -142,7 +128,7 @@ func (s *session) submit(r *sharedb.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.read(id, func(d *Document) error {
+	return s.documents.with(id, Text, func(d *Document) error {
 		if f := s.following(d.id); f != nil {
 			if f.editor.replaced {
 				return nil
@@ -204,11 +190,7 @@ func (s *session) acknowledge(d *Document, x *edit, others []*entry, err error) 
 
 // snapshot sends a document as it was at a version.
 func (s *session) snapshot(r *sharedb.Request) error {
-	id, err := s.readable(r.Collection, r.Document)
-	if err != nil {
-		return err
-	}
-	return s.read(id, func(d *Document) error {
+	return s.read(r.Collection, r.Document, func(d *Document) error {
 		version := d.version
 		if r.Version != nil {
 			version = *r.Version
@@ -223,13 +205,12 @@ func (s *session) snapshot(r *sharedb.Request) error {
 		case r.ID == nil:
 			return sharedb.ErrForm
 		}
-		b := []byte(`{"type":null`)
+		var content func([]byte) []byte
 		if version > 0 {
-			b = append(text.AppendString([]byte(`{"data":`), then), `,"type":"`+sharedb.TextType+`"`...)
+			content = func(b []byte) []byte { return text.AppendString(b, then) }
 		}
-		b = strconv.AppendUint(append(b, `,"v":`...), version, 10)
-		b = append(append(append(b, `,"a":"nf","id":`...), r.ID...), '}')
-		s.sendStored(d, [][]byte{b})
+		b := bytes.TrimSuffix(sharedb.AppendSnapshot(nil, version, content), []byte{'}'})
+		s.sendStored(d, [][]byte{append(encode.Members(b, "a", sharedb.SnapshotFetch, "id", r.ID), '}')})
 		return nil
 	})
 }

@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/systems/internal/encode"
 )
 
 // The namespaces of a document's channels: what its policy is, and where it is kept. Clients cannot
@@ -49,14 +49,11 @@ func (k store) reserve() error {
 			return fmt.Errorf("namespaces.%s: documents are stored there: set their policy in namespace %s", name, namespace)
 		}
 	}
-	off := false
-	history := keptMost + 500
-	p := config.Namespace{Durable: true, Presence: &off, History: config.History{Size: &history, TTL: -1}}
+	p := config.Namespace{Durable: true, Presence: new(bool), History: config.History{Size: new(keptMost + 500), TTL: -1}}
 	if err := k.core.Reserve(logNamespace, p); err != nil {
 		return err
 	}
-	none := 0
-	p.History = config.History{Size: &none}
+	p.History = config.History{Size: new(int)}
 	return k.core.Reserve(headNamespace, p)
 }
 
@@ -109,10 +106,7 @@ func (k store) append(id string, e *entry) (broker.Receipt, error) {
 
 // save replaces the snapshot. content appends what is in it.
 func (k store) save(id string, kind Kind, epoch string, version uint64, content func(dst []byte) []byte) (broker.Receipt, error) {
-	b := append(make([]byte, 0, 256), `{"kind":"`...)
-	b = append(append(append(b, kind...), `","epoch":"`...), epoch...)
-	b = append(strconv.AppendUint(append(b, `","version":`...), version, 10), `,"content":`...)
-	b = append(content(b), '}')
+	b := encode.Object("kind", string(kind), "epoch", epoch, "version", version, "content", content)
 	return k.core.Submit(headNamespace+":"+id, &broker.Publication{Op: broker.Set, Group: headGroup, Key: headKey, Data: b})
 }
 

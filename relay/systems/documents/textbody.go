@@ -16,8 +16,6 @@ type textBody struct {
 	from, to text.Op // used again by each transformation
 }
 
-func newTextBody() *textBody { return &textBody{buffer: new(text.Buffer)} }
-
 func (b *textBody) restore(content json.RawMessage, _ uint64) error {
 	s, err := textOf(content)
 	b.buffer = text.NewBuffer(s)
@@ -36,7 +34,7 @@ func (b *textBody) replay(e *entry, before bool) error {
 
 func (b *textBody) appendContent(dst []byte) []byte { return b.buffer.AppendJSON(dst) }
 
-// keep adds an operation to those that are kept.
+// append adds an operation to those that are kept.
 func (b *textBody) append(e *entry) {
 	b.log = append(b.log, e)
 	b.bytes += e.size()
@@ -87,6 +85,3 @@ func (b *textBody) at(head, version uint64) (string, bool) {
 	}
 	return t.String(), true
 }
-
-func (*textBody) snapshotAfter() (often, leaving int) { return snapshotOps, snapshotOps / 4 }
-func (*textBody) keepsLog() bool                      { return true }

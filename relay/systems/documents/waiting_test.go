@@ -121,7 +121,7 @@ func TestGivenOutOperationsStay(t *testing.T) {
 		since(head, version uint64) ([]*entry, bool)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	texts, opaque := newTextBody(), new(opaqueBody)
+	texts, opaque := kinds[Text].empty().(*textBody), new(opaqueBody)
 	for _, b := range []list{texts, opaque} {
 		type given struct{ now, then []*entry }
 		var all []given

@@ -2,9 +2,8 @@ package sharedb
 
 import (
 	"bytes"
-	"strconv"
 
-	"weir/internal/wire"
+	"weir/relay/systems/internal/encode"
 )
 
 // The types that are named on the wire.
@@ -30,42 +29,27 @@ const (
 
 // AppendHello appends the answer to a handshake, or the message that a connection begins with.
 func AppendHello(b []byte, action, src string) []byte {
-	b = append(append(append(b, `{"a":"`...), action...), `","protocol":1,"protocolMinor":2,"id":`...)
-	b = wire.AppendString(b, src)
-	return append(b, `,"type":"`+defaultType+`"}`...)
+	return append(encode.Members(append(b, '{'), "a", action, "protocol", 1, "protocolMinor", 2, "id", src, "type", defaultType), '}')
 }
 
 // AppendNames appends the members that name a document, and the action.
 func AppendNames(b []byte, action, collection, document string) []byte {
-	b = append(append(append(b, `"a":"`...), action...), `","c":`...)
-	b = wire.AppendString(b, collection)
-	if document != "" {
-		b = wire.AppendString(append(b, `,"d":`...), document)
-	}
-	return b
+	return encode.Members(b, "a", action, "c", collection, "d", encode.Maybe(document))
 }
 
 // AppendSnapshot appends a snapshot: content appends the text as JSON; nil: there is no such document.
 func AppendSnapshot(b []byte, version uint64, content func([]byte) []byte) []byte {
-	b = strconv.AppendUint(append(b, `{"v":`...), version, 10)
+	b = encode.Members(append(b, '{'), "v", version)
 	if content == nil {
 		return append(b, `,"type":null}`...)
 	}
-	b = content(append(b, `,"data":`...))
-	return append(b, `,"type":"`+TextType+`"}`...)
+	return append(encode.Members(b, "data", content, "type", TextType), '}')
 }
 
 // AppendError appends the answer that refuses a request: the request itself, with the error in it. It must be an
 // object.
 func AppendError(b, request []byte, code, message string) []byte {
 	request = bytes.TrimRight(request, " \t\r\n")
-	request = bytes.TrimRight(request[:len(request)-1], " \t\r\n")
-	b = append(b, request...)
-	if request[len(request)-1] != '{' {
-		b = append(b, ',')
-	}
-	b = append(append(b, `"error":`...), '{')
-	b = wire.AppendString(append(b, `"code":`...), code)
-	b = wire.AppendString(append(b, `,"message":`...), message)
-	return append(b, '}', '}')
+	b = append(b, bytes.TrimRight(request[:len(request)-1], " \t\r\n")...)
+	return append(encode.Members(b, "error", encode.Object("code", code, "message", message)), '}')
 }
