@@ -71,11 +71,7 @@ func readHeader(channels *bolt.Bucket, name string) (h header, ok bool, err erro
 	if sealed == nil {
 		return h, false, nil
 	}
-	b, whole := unseal(key, sealed)
-	if whole {
-		h, whole = decodeHeader(b)
-	}
-	if !whole {
+	if h, ok = opened(key, sealed, decodeHeader); !ok {
 		return h, false, fmt.Errorf("header: %w", ErrCorrupt)
 	}
 	return h, true, nil
@@ -149,10 +145,8 @@ func (w *writer) writeItems(name string, h *header, items map[string]*itemDelta)
 		}
 		item := storedItem{d.born, d.ends, d.data}
 		if old != nil && !d.deleted {
-			if b, ok := unseal(key, old); ok {
-				if known, ok := decodeItem(b); ok {
-					item.born = known.born
-				}
+			if known, ok := opened(key, old, decodeItem); ok {
+				item.born = known.born
 			}
 		}
 		h.items++
@@ -180,12 +174,9 @@ func (w *writer) writeKeys(name string, h *header, d *delta) error {
 	prefix, oldest, most := prefixOf(name), w.now.Add(-d.policy.Idempotency).UnixMilli(), d.policy.IdempotencyKeys
 	left := uint64(0)
 	err := purge(w.keys, prefix, func(k, sealed []byte) bool {
-		b, ok := unseal(k, sealed)
-		if ok && (most == 0 || h.keys <= uint64(most)) {
-			if at, ok := decodeTime(b); ok && at > oldest {
-				left = h.keys
-				return true
-			}
+		if at, ok := opened(k, sealed, decodeTime); ok && at > oldest && (most == 0 || h.keys <= uint64(most)) {
+			left = h.keys
+			return true
 		}
 		h.keys -= min(h.keys, 1)
 		return false
@@ -222,9 +213,8 @@ func (w *writer) addPages(name string, last uint64, log []change) error {
 	}
 	if len(keys) > 0 {
 		k := keys[len(keys)-1]
-		b, ok := unseal(k, w.history.Get(k))
-		seq, isSeq := seqOf(k, prefix)
-		if before, whole := decodePage(b); ok && whole && isSeq && len(before.body) < pageSize && seq+uint64(before.count) == first {
+		before, ok := opened(k, w.history.Get(k), decodePage)
+		if seq, isSeq := seqOf(k, prefix); ok && isSeq && len(before.body) < pageSize && seq+uint64(before.count) == first {
 			p, from = before, seq
 			p.body = bytes.Clone(p.body)
 		}
@@ -260,9 +250,8 @@ func (w *writer) trimHistory(name string, h *header, policy *broker.Policy) erro
 	}
 	for _, k := range slices.Backward(keys) {
 		seq, ok := seqOf(k, prefix)
-		b, whole := unseal(k, w.history.Get(k))
-		p, isPage := decodePage(b)
-		keep := ok && whole && isPage && len(over) == 0 && p.last >= oldest && h.seq-seq-uint64(p.count)+1 < uint64(policy.History) &&
+		p, isPage := opened(k, w.history.Get(k), decodePage)
+		keep := ok && isPage && len(over) == 0 && p.last >= oldest && h.seq-seq-uint64(p.count)+1 < uint64(policy.History) &&
 			(policy.HistoryBytes == 0 || size < policy.HistoryBytes)
 		if keep {
 			size += len(p.body)

@@ -73,11 +73,8 @@ func (j *Journal) grab() []*batch {
 
 // storeAll puts what was found at the start and what came since into the database.
 func (j *Journal) storeAll(list []*batch) error {
-	j.mu.Lock()
-	recovered := j.recovered
-	j.mu.Unlock()
-	if recovered != nil {
-		if err := j.store(recovered.batches, recovered.generation, false); err != nil {
+	if r := j.recovered; r != nil { // only the checkpointer writes it
+		if err := j.store(r.batches, r.generation, false); err != nil {
 			return err
 		}
 		j.mu.Lock()
@@ -102,17 +99,17 @@ func (j *Journal) store(list []*batch, generation uint64, clean bool) error {
 	err := j.db.renew(int64(j.config.renew))
 	if err == nil {
 		err = j.db.update(func(tx *bolt.Tx) error {
-			d, err := j.fresh(tx, list)
+			s, _, err := readState(tx)
+			if err != nil {
+				return err
+			}
+			d, err := j.fresh(s.stored, list)
 			if err != nil {
 				return err
 			}
 			names = slices.Collect(maps.Keys(d))
 			w = newWriter(tx, generation, j.now())
 			if err := w.apply(d); err != nil {
-				return err
-			}
-			s, _, err := readState(tx)
-			if err != nil {
 				return err
 			}
 			if len(list) > 0 {
@@ -139,21 +136,17 @@ func (j *Journal) store(list []*batch, generation uint64, clean bool) error {
 	}
 	j.config.Log.Debug("checkpoint", slog.Int("bytes", bytes), slog.Int("channels", len(names)), slog.Duration("took", time.Since(begun)))
 	j.db.relax()
-	j.relieve()
+	wake(j.relief) // the committer may go on, and needs fewer files
 	return nil
 }
 
-// fresh gathers what the database does not have yet of some batches: one that was said to have failed may be
-// there all the same, and nothing must be put in twice.
-func (j *Journal) fresh(tx *bolt.Tx, list []*batch) (deltas, error) {
-	s, _, err := readState(tx)
-	if err != nil {
-		return nil, err
-	}
+// fresh gathers what of some batches the database, which has those up to stored, lacks: a batch whose checkpoint was
+// reported as failed may be there all the same, and nothing must be put in twice.
+func (j *Journal) fresh(stored uint64, list []*batch) (deltas, error) {
 	d, t := make(deltas), turn{time.Now()}
 	for _, b := range list {
 		t.share()
-		if b.number <= s.stored {
+		if b.number <= stored {
 			continue
 		}
 		if err := d.add(b.records, j.config.Policy); err != nil {
@@ -191,14 +184,6 @@ func (j *Journal) markUnreadable(damaged map[string]error) {
 	}
 }
 
-// relieve has the committer look whether it may go on, and which files it does not need any more.
-func (j *Journal) relieve() {
-	select {
-	case j.relief <- struct{}{}:
-	default: // it is about to look anyway
-	}
-}
-
 // spoil notes that a checkpoint failed.
 func (j *Journal) spoil(err error) {
 	j.stats.failures.Add(1)
@@ -209,7 +194,7 @@ func (j *Journal) spoil(err error) {
 	if first {
 		j.config.Log.Error("the database can not be written; the log goes on", slog.String("error", err.Error()))
 	}
-	j.relieve()
+	wake(j.relief)
 }
 
 // unwritten notes that the last checkpoint came to nothing: what was taken is safe in the log.

@@ -81,47 +81,37 @@ func (j *Journal) take() *batch {
 func (j *Journal) write(b *batch) error {
 	begun := time.Now()
 	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
-		err := j.attempt(b)
+		err := j.room()
+		if err == nil {
+			err = j.append(b)
+		}
 		if err == nil {
 			break
 		}
 		j.stats.failures.Add(1)
 		j.note(err)
 		j.disappoint(err)
-		timer := time.NewTimer(pause)
 		select {
-		case <-timer.C:
+		case <-time.After(pause):
+			continue
 		case <-j.stop:
-			timer.Stop()
-			if err := j.append(b); err != nil {
-				return err
-			}
-			j.finish(b, time.Since(begun))
-			return nil
 		}
+		if err := j.append(b); err != nil {
+			return err
+		}
+		break
 	}
 	j.finish(b, time.Since(begun))
 	return nil
 }
 
-// attempt tries once to make a batch safe.
-func (j *Journal) attempt(b *batch) error {
-	if err := j.room(); err != nil {
-		return err
+// append appends a batch to the log. After a panic it is unknown how much was written: the batch then goes to another
+// file, as after a failed sync.
+func (j *Journal) append(b *batch) error {
+	err := errPanic
+	if !j.config.Panic.Do("commit", func() { err = j.wal.append(b.frame, b.number) }) {
+		j.config.Panic.Do("committer's file", j.wal.leave)
 	}
-	return j.append(b)
-}
-
-// append appends a batch to the log. After a panic nobody knows what of it is there: it goes to a file of its own, like
-// one whose sync has failed.
-func (j *Journal) append(b *batch) (err error) {
-	err = errPanic
-	defer func() {
-		if err == errPanic { //nolint:errorlint // it is that one
-			j.config.Panic.Do("committer's file", j.wal.abandon)
-		}
-	}()
-	j.config.Panic.Do("commit", func() { err = j.wal.append(b.frame, b.number) })
 	return err
 }
 
@@ -146,10 +136,7 @@ func (j *Journal) finish(b *batch, took time.Duration) {
 	}
 	b.deferred = nil
 	promise.settle(nil) // after that: what is acknowledged can be read
-	select {
-	case j.hand <- struct{}{}:
-	default: // it is about to look anyway
-	}
+	wake(j.hand)
 	j.config.Panic.Do("after a commit", func() {
 		if j.config.Observe != nil {
 			j.config.Observe(took)

@@ -25,10 +25,7 @@ func Compact(dir string, progress func(written int64)) (before, after int64, err
 		return 0, 0, err
 	}
 	path, fresh := filepath.Join(dir, databaseName), filepath.Join(dir, databaseName+".new")
-	if err = os.Remove(fresh); errors.Is(err, os.ErrNotExist) {
-		err = nil
-	}
-	if err == nil {
+	if err = os.RemoveAll(fresh); err == nil { // of an earlier attempt
 		err = j.copyTo(fresh, progress)
 	}
 	before = sizeOf(path)

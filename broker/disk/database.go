@@ -151,10 +151,7 @@ func readState(tx *bolt.Tx) (s state, fresh bool, err error) {
 	if version != formatVersion && version != oldVersion {
 		return s, false, fmt.Errorf("version %q, this program knows %q and takes over %q: %w", version, formatVersion, oldVersion, ErrFormat)
 	}
-	b, ok := unseal(keyState, meta.Get(keyState))
-	if ok {
-		s, ok = decodeState(b, version)
-	}
+	s, ok := opened(keyState, meta.Get(keyState), func(b []byte) (state, bool) { return decodeState(b, version) })
 	if !ok {
 		return s, false, fmt.Errorf("state of %s: %w", databaseName, ErrCorrupt)
 	}

@@ -22,18 +22,12 @@ const (
 
 // frame is a batch as it stands in the log.
 type frame struct {
-	number uint64
-	seal   uint32
-	before uint32 // seal of the batch before; of version 1: 0
-	old    bool   // it is of version 1
-	bytes  []byte // header and records
-}
-
-func (f *frame) header() int {
-	if f.old {
-		return oldHeader
-	}
-	return frameHeader
+	number  uint64
+	seal    uint32
+	before  uint32 // seal of the batch before; of version 1: 0
+	old     bool   // it is of version 1
+	bytes   []byte // header and records
+	records []byte
 }
 
 // putHeader fills in the header of a frame, whose records follow it, and returns its seal.
@@ -68,7 +62,7 @@ func cutFrame(b []byte, salt uint32) (f frame, rest []byte, ok bool) {
 	if !ok || end > int64(len(b)) || crc32.Checksum(b[frameHeader:end], castagnoli) != binary.LittleEndian.Uint32(b[20:]) {
 		return f, b, false
 	}
-	f.bytes = b[:end:end]
+	f.bytes, f.records = b[:end:end], b[frameHeader:end:end]
 	return f, b[end:], true
 }
 
@@ -81,7 +75,7 @@ func cutOldFrame(b []byte) (f frame, rest []byte, ok bool) {
 		return f, b, false
 	}
 	end := oldHeader + int(size)
-	f = frame{number: binary.LittleEndian.Uint64(b[8:]), seal: binary.LittleEndian.Uint32(b[16:]), old: true, bytes: b[:end:end]}
+	f = frame{number: binary.LittleEndian.Uint64(b[8:]), seal: binary.LittleEndian.Uint32(b[16:]), old: true, bytes: b[:end:end], records: b[oldHeader:end:end]}
 	return f, b[end:], crc32.Update(crc32.Checksum(b[:16], castagnoli), castagnoli, b[oldHeader:end]) == f.seal
 }
 

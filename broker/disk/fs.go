@@ -11,9 +11,9 @@ import (
 type FS interface {
 	// Create makes an empty file; it fails if there is one of that name.
 	Create(name string) (File, error)
-	// Open opens a file to be read.
+	// Open opens a file for reading.
 	Open(name string) (File, error)
-	// List answers the names of all files.
+	// List returns the names of all files.
 	List() ([]string, error)
 	// Remove deletes a file.
 	Remove(name string) error
@@ -21,13 +21,11 @@ type FS interface {
 	Sync() error
 }
 
-// File is a file of the log. After a failed Sync, what was written since the last one that worked may or
-// may not be there, and nothing is believed of it.
+// File is a file of the log. What was written before a failed Sync and after the last good one is not relied on.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
-	Size() (int64, error)
 	Sync() error
 }
 
@@ -35,31 +33,18 @@ type File interface {
 type folder string
 
 func (d folder) Create(name string) (File, error) {
-	f, err := os.OpenFile(filepath.Join(string(d), name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	return osFile{f}, nil
+	return os.OpenFile(filepath.Join(string(d), name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-func (d folder) Open(name string) (File, error) {
-	f, err := os.Open(filepath.Join(string(d), name))
-	if err != nil {
-		return nil, err
-	}
-	return osFile{f}, nil
-}
+func (d folder) Open(name string) (File, error) { return os.Open(filepath.Join(string(d), name)) }
 
 func (d folder) List() ([]string, error) {
 	entries, err := os.ReadDir(string(d))
-	if err != nil {
-		return nil, err
-	}
 	var names []string
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	return names, nil
+	return names, err
 }
 
 func (d folder) Remove(name string) error { return os.Remove(filepath.Join(string(d), name)) }
@@ -70,14 +55,4 @@ func (d folder) Sync() error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
-}
-
-type osFile struct{ *os.File }
-
-func (f osFile) Size() (int64, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
 }

@@ -135,9 +135,6 @@ func idemOf(k, prefix []byte) (seq uint64, key []byte, ok bool) {
 
 // seqOf is the seq in a key made by seqKey.
 func seqOf(key, prefix []byte) (uint64, bool) {
-	rest, ok := bytes.CutPrefix(key, prefix)
-	if !ok || len(rest) != 8 {
-		return 0, false
-	}
-	return binary.BigEndian.Uint64(rest), true
+	seq, rest, ok := idemOf(key, prefix)
+	return seq, ok && len(rest) == 0
 }

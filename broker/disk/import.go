@@ -155,12 +155,11 @@ func (m *importer) part(l *line) error {
 	d := m.delta
 	switch l.Type {
 	case lineChange:
-		ops := []string{broker.Set.String(), broker.Delete.String(), broker.Send.String()}
-		op := slices.Index(ops, l.Op)
-		if op < 0 || l.At == nil || uint64(len(d.log)) >= d.seq {
+		op, ok := broker.ParseOp(l.Op)
+		if !ok || l.At == nil || uint64(len(d.log)) >= d.seq {
 			return fmt.Errorf("a change needs an op, a time and a place: %w", ErrImport)
 		}
-		e := broker.Entry{Op: broker.Op(op), Expired: l.Cause == "expired", Group: l.Group, Key: l.Key, Data: l.Data}
+		e := broker.Entry{Op: op, Expired: l.Cause == "expired", Group: l.Group, Key: l.Key, Data: l.Data}
 		s := scanner{b: appendBody(nil, &e, *l.At)}
 		d.log = append(d.log, s.body())
 	case lineItem:

@@ -1,6 +1,8 @@
 package disk
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -42,11 +44,11 @@ type Config struct {
 const backlogs = 2
 
 func (c *Config) fill() {
-	set(&c.Queue, 64<<20)
-	set(&c.Checkpoint, 32<<20)
-	set(&c.Interval, 5*time.Second)
-	set(&c.Sweep, 10*time.Second)
-	set(&c.renew, renewAfter)
+	c.Queue = cmp.Or(max(c.Queue, 0), 64<<20)
+	c.Checkpoint = cmp.Or(max(c.Checkpoint, 0), 32<<20)
+	c.Interval = cmp.Or(max(c.Interval, 0), 5*time.Second)
+	c.Sweep = cmp.Or(max(c.Sweep, 0), 10*time.Second)
+	c.renew = cmp.Or(max(c.renew, 0), renewAfter)
 	if c.Policy == nil {
 		c.Policy = func(string) broker.Policy { return broker.Policy{} }
 	}
@@ -55,12 +57,6 @@ func (c *Config) fill() {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
-	}
-}
-
-func set[T int | time.Duration](v *T, otherwise T) {
-	if *v <= 0 {
-		*v = otherwise
 	}
 }
 
@@ -178,11 +174,10 @@ func (j *Journal) add(log broker.Log, e *broker.Entry) (broker.Receipt, error) {
 	}
 	b := j.pending
 	b.frame = appendChange(b.frame, log.Channel(), at, e, now)
-	j.dirty[log.Channel()] = dirtyChannel{number: b.number}
+	j.pend(log.Channel(), false)
 	if log.Policy().AfterDisk {
 		b.deferred = append(b.deferred, log.Defer(e))
 	}
-	j.poke()
 	return b.receipt(at), nil
 }
 
@@ -202,12 +197,19 @@ func (j *Journal) admit(channel string, ack broker.Ack) error {
 	return nil
 }
 
-// poke has the committer look.
-func (j *Journal) poke() {
+// wake has the goroutine that waits on c look again.
+func wake(c chan struct{}) {
 	select {
-	case j.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default: // it is about to look anyway
 	}
+}
+
+// pend notes that the pending batch has a record of a channel, the last one so far, and wakes the committer. forgotten says
+// that the record drops the channel. Called with mu held.
+func (j *Journal) pend(channel string, forgotten bool) {
+	j.dirty[channel] = dirtyChannel{j.pending.number, forgotten}
+	wake(j.wake)
 }
 
 // Forget implements broker.Journal. It always has room: what is forgotten must not come back.
@@ -219,8 +221,7 @@ func (j *Journal) Forget(channel string) {
 	}
 	delete(j.unreadable, channel)
 	j.pending.frame = appendForget(j.pending.frame, channel)
-	j.dirty[channel] = dirtyChannel{j.pending.number, true}
-	j.poke()
+	j.pend(channel, true)
 }
 
 // Note implements broker.Store.
@@ -232,8 +233,7 @@ func (j *Journal) Note(log broker.Log, key string) (broker.Receipt, error) {
 		return broker.Receipt{}, err
 	}
 	j.pending.frame = appendNote(j.pending.frame, log.Channel(), at, key, j.now())
-	j.dirty[log.Channel()] = dirtyChannel{number: j.pending.number}
-	j.poke()
+	j.pend(log.Channel(), false)
 	return j.pending.receipt(at), nil
 }
 
@@ -275,10 +275,7 @@ func (j *Journal) Close() error {
 	j.mu.Unlock()
 	close(j.stop)
 	j.done.Wait()
-	err := j.db.close()
-	if lockErr := j.lock.Close(); err == nil {
-		err = lockErr
-	}
+	err := errors.Join(j.db.close(), j.lock.Close())
 	if j.left != nil {
 		err = j.left
 	}

@@ -11,6 +11,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"weir/broker"
+	"weir/internal/contain"
 )
 
 // Load implements broker.Store.
@@ -56,9 +57,8 @@ func (j *Journal) fork(channel string, kept *broker.Kept, fresh string, severed 
 		return
 	}
 	j.pending.frame = appendFork(j.pending.frame, channel, kept.Position, fresh, severed)
-	j.dirty[channel] = dirtyChannel{number: j.pending.number}
+	j.pend(channel, false)
 	kept.Position.Epoch = fresh
-	j.poke()
 }
 
 // loadWith reads a channel, brought up to date with what was found in the log.
@@ -112,13 +112,9 @@ func loadHistory(bucket *bolt.Bucket, channel string, h *header) (list []broker.
 	prefix, next := prefixOf(channel), h.first
 	for k, sealed := range entries(bucket, seqKey(channel, h.first), prefix, &err) {
 		seq, ok := seqOf(k, prefix)
-		b, whole := unseal(k, sealed)
-		p, isPage := decodePage(b)
-		if !ok || !whole || !isPage || seq != next {
-			return nil, fmt.Errorf("history at %d: %w", next, ErrCorrupt)
-		}
+		p, isPage := opened(k, sealed, decodePage)
 		changes, whole := p.changes()
-		if !whole {
+		if !ok || !isPage || !whole || seq != next {
 			return nil, fmt.Errorf("history at %d: %w", next, ErrCorrupt)
 		}
 		for _, change := range changes {
@@ -150,9 +146,8 @@ func loadItems(bucket *bolt.Bucket, channel string) (items []broker.KeptItem, er
 	prefix := prefixOf(channel)
 	for k, sealed := range entries(bucket, prefix, prefix, &err) {
 		group, key, ok := bytes.Cut(k[len(prefix):], []byte{0})
-		b, whole := unseal(k, sealed)
-		i, isItem := decodeItem(b)
-		if !ok || !whole || !isItem {
+		i, whole := opened(k, sealed, decodeItem)
+		if !ok || !whole {
 			return nil, fmt.Errorf("item %q: %w", k[len(prefix):], ErrCorrupt)
 		}
 		list = append(list, born{i.born, keptItem(string(group), string(key), i.ends, i.data)})
@@ -178,9 +173,8 @@ func loadKeys(bucket *bolt.Bucket, channel string) (list []broker.KeptKey, err e
 	prefix := prefixOf(channel)
 	for k, sealed := range entries(bucket, prefix, prefix, &err) {
 		seq, key, ok := idemOf(k, prefix)
-		b, whole := unseal(k, sealed)
-		at, isTime := decodeTime(b)
-		if !ok || !whole || !isTime {
+		at, whole := opened(k, sealed, decodeTime)
+		if !ok || !whole {
 			return nil, fmt.Errorf("idempotency key %q: %w", k[len(prefix):], ErrCorrupt)
 		}
 		list = append(list, broker.KeptKey{Key: string(key), Seq: seq, At: time.UnixMilli(at)})
@@ -196,12 +190,11 @@ func (j *Journal) List(prefix, after string, limit int) (infos []broker.Info, er
 			if len(infos) >= limit {
 				break
 			}
-			if seen++; seen%sweepStep == 0 && j.closing() {
-				return ErrClosed
+			if seen++; seen%sweepStep == 0 && contain.Closed(j.stop)() {
+				return ErrClosed // Close waits for those who read
 			}
-			b, whole := unseal(k, sealed)
-			h, ok := decodeHeader(b)
-			if name := string(k); name > after && whole && ok && !j.forgotten(name) {
+			h, ok := opened(k, sealed, decodeHeader)
+			if name := string(k); name > after && ok && !j.forgotten(name) {
 				infos = append(infos, broker.Info{Name: name, Position: broker.Position{Epoch: h.epoch, Seq: h.seq},
 					Items: int(h.items), Changes: int(h.seq - h.first + 1)})
 			}
@@ -212,16 +205,6 @@ func (j *Journal) List(prefix, after string, limit int) (infos []broker.Info, er
 		return nil, fmt.Errorf("list: %w", err)
 	}
 	return infos, nil
-}
-
-// closing says whether Close has begun, which waits for whoever reads.
-func (j *Journal) closing() bool {
-	select {
-	case <-j.stop:
-		return true
-	default:
-		return false
-	}
 }
 
 func (j *Journal) forgotten(channel string) bool {

@@ -93,9 +93,10 @@ func (j *Journal) recover() (err error) {
 	case log.damage != nil && !j.config.repair:
 		return log.damage
 	case len(log.batches) > 0:
-		if err := j.find(s.generation, log.batches); err != nil {
+		if j.recovered, err = gather(s.generation, log.batches); err != nil {
 			return err
 		}
+		j.backlog = j.recovered.bytes
 		s.clean = false // whatever it says
 	}
 	if !s.clean || log.damage != nil {
@@ -144,20 +145,11 @@ func (j *Journal) begin(log *replayed, s *state) error {
 	return nil
 }
 
-// find keeps what the log had until it is in the database.
-func (j *Journal) find(generation uint64, batches []*batch) (err error) {
-	if j.recovered, err = gather(generation, batches); err != nil {
-		return err
-	}
-	for _, b := range batches {
-		j.backlog += len(b.frame)
-	}
-	return nil
-}
-
+// gather makes one of what the log had.
 func gather(generation uint64, batches []*batch) (*recovered, error) {
 	f := &recovered{generation: generation, batches: batches, last: batches[len(batches)-1].number, deltas: make(deltas)}
 	for _, b := range batches {
+		f.bytes += len(b.frame)
 		if err := f.deltas.add(b.records, keepAll); err != nil {
 			return nil, fmt.Errorf("batch %d: %w", b.number, err)
 		}

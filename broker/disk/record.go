@@ -176,16 +176,26 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // seal puts a checksum of key and value in front of the value.
 func seal(key, value []byte) []byte {
-	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
-	return append(binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(value)), sum), value...)
+	return append(binary.LittleEndian.AppendUint32(make([]byte, 0, 4+len(value)), sumOf(key, value)), value...)
 }
 
-// unseal answers what was sealed, if it is whole.
+func sumOf(key, value []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
+}
+
+// opened decodes what was sealed under a key; false if it is not whole.
+func opened[T any](key, sealed []byte, decode func([]byte) (T, bool)) (v T, ok bool) {
+	b, ok := unseal(key, sealed)
+	if !ok {
+		return v, false
+	}
+	return decode(b)
+}
+
+// unseal returns what was sealed, if it is whole.
 func unseal(key, sealed []byte) ([]byte, bool) {
 	if len(sealed) < 4 {
 		return nil, false
 	}
-	value := sealed[4:]
-	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
-	return value, sum == binary.LittleEndian.Uint32(sealed)
+	return sealed[4:], sumOf(key, sealed[4:]) == binary.LittleEndian.Uint32(sealed)
 }

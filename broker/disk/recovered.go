@@ -17,6 +17,7 @@ import (
 type recovered struct {
 	generation uint64   // in which it was written
 	batches    []*batch // safe
+	bytes      int      // of them
 	last       uint64   // number of the last one
 	deltas     deltas   // all of them, by channel
 }
@@ -80,9 +81,4 @@ func (d *delta) foldItems(kept *broker.Kept) {
 			kept.Items = append(kept.Items, keptItem(group, key, c.ends, c.data))
 		}
 	}
-}
-
-// whole makes a batch of a frame that was found.
-func whole(f *frame) *batch {
-	return &batch{number: f.number, frame: f.bytes, records: f.bytes[f.header():], seal: f.seal}
 }

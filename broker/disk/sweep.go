@@ -86,9 +86,8 @@ func (j *Journal) live(tx *bolt.Tx, name string, h *header, now time.Time) bool 
 	prefix := prefixOf(name)
 	var err error
 	for k, sealed := range entries(tx.Bucket(bucketItems), prefix, prefix, &err) {
-		b, whole := unseal(k, sealed)
-		i, ok := decodeItem(b)
-		if !whole || !ok || i.ends == 0 || i.ends > now.UnixMilli() {
+		i, ok := opened(k, sealed, decodeItem)
+		if !ok || i.ends == 0 || i.ends > now.UnixMilli() {
 			return true
 		}
 	}

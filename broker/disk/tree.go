@@ -58,7 +58,7 @@ type trees struct {
 
 // check looks at the branches of one tree, level by level: all leaves of a tree are equally deep.
 func (t *trees) check(root uint64) error {
-	flags, err := t.kind(root)
+	flags, _, err := t.head(root)
 	if err != nil || flags == flagLeaf {
 		return err
 	}
@@ -80,7 +80,7 @@ func (t *trees) check(root uint64) error {
 		}
 		kind := uint16(0)
 		for _, id := range []uint64{next[0], next[len(next)/2], next[len(next)-1]} {
-			flags, err := t.kind(id)
+			flags, _, err := t.head(id)
 			if err != nil {
 				return err
 			}
@@ -97,30 +97,25 @@ func (t *trees) check(root uint64) error {
 	}
 }
 
-// kind is what a page says that it is.
-func (t *trees) kind(id uint64) (flags uint16, err error) {
-	_, flags, _, err = t.head(id)
-	return flags, err
-}
-
-func (t *trees) head(id uint64) (head []byte, flags, count uint16, err error) {
+// head reads what a page says of itself.
+func (t *trees) head(id uint64) (flags, count uint16, err error) {
 	if id < 2 || id >= t.most {
-		return nil, 0, 0, fmt.Errorf("there is no page %d", id)
+		return 0, 0, fmt.Errorf("there is no page %d", id)
 	}
-	head = make([]byte, pageHeader)
+	head := make([]byte, pageHeader)
 	if _, err := t.file.ReadAt(head, int64(id)*t.size); err != nil {
-		return nil, 0, 0, fmt.Errorf("page %d: %w", id, err)
+		return 0, 0, fmt.Errorf("page %d: %w", id, err)
 	}
 	flags, count = binary.NativeEndian.Uint16(head[8:]), binary.NativeEndian.Uint16(head[10:])
 	if binary.NativeEndian.Uint64(head) != id || flags != flagBranch && flags != flagLeaf {
-		return nil, 0, 0, fmt.Errorf("page %d is none of a tree", id)
+		return 0, 0, fmt.Errorf("page %d is none of a tree", id)
 	}
-	return head, flags, count, nil
+	return flags, count, nil
 }
 
 // branch is where a page leads.
 func (t *trees) branch(id uint64) (children []uint64, err error) {
-	_, flags, count, err := t.head(id)
+	flags, count, err := t.head(id)
 	if err == nil && (flags != flagBranch || count == 0) {
 		err = fmt.Errorf("page %d leads nowhere", id)
 	}

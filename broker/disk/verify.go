@@ -19,13 +19,11 @@ func (v *View) Verify(report func(what string), progress func()) (wrong int) {
 	if v.log.damage != nil {
 		say("%v", v.log.damage)
 	}
-	err := guard(nil, func() error {
-		return v.db.View(func(tx *bolt.Tx) error {
-			for err := range tx.Check() {
-				say("%s: %v", databaseName, err)
-			}
-			return nil
-		})
+	err := v.db.view(func(tx *bolt.Tx) error {
+		for err := range tx.Check() {
+			say("%s: %v", databaseName, err)
+		}
+		return nil
 	})
 	if err != nil {
 		say("%s: %v", databaseName, err)
@@ -39,11 +37,9 @@ func (v *View) Verify(report func(what string), progress func()) (wrong int) {
 		return nil
 	})
 	if err == nil {
-		err = guard(nil, func() error {
-			return v.db.View(func(tx *bolt.Tx) error {
-				orphans(tx, say)
-				return nil
-			})
+		err = v.db.view(func(tx *bolt.Tx) error {
+			orphans(tx, say)
+			return nil
 		})
 	}
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // belongs to one goroutine.
 type View struct {
 	dir       string
-	db        *bolt.DB
+	db        database
 	lock      io.Closer
 	state     state
 	log       replayed
@@ -34,7 +34,7 @@ func OpenView(dir string) (v *View, err error) {
 	if _, err := os.Stat(filepath.Join(dir, databaseName)); err != nil {
 		return nil, fmt.Errorf("%s is no data directory: %w", dir, err)
 	}
-	v = &View{dir: dir}
+	v = &View{dir: dir, db: database{dir: dir}}
 	defer func() {
 		if err != nil {
 			_ = v.Close()
@@ -44,15 +44,13 @@ func OpenView(dir string) (v *View, err error) {
 	if v.lock, err = lockFolder(dir); err != nil {
 		return v, err
 	}
-	if v.db, err = openDatabase(dir, true, nil); err != nil {
+	if v.db.bolt, err = openDatabase(dir, true, nil); err != nil {
 		return v, err
 	}
 	fresh := false
-	err = guard(nil, func() error {
-		return v.db.View(func(tx *bolt.Tx) error {
-			v.state, fresh, err = readState(tx)
-			return err
-		})
+	err = v.db.view(func(tx *bolt.Tx) (err error) {
+		v.state, fresh, err = readState(tx)
+		return err
 	})
 	if err != nil {
 		return v, err
@@ -69,50 +67,41 @@ func OpenView(dir string) (v *View, err error) {
 
 // Close gives the directory free.
 func (v *View) Close() error {
-	var err error
-	if v.db != nil {
-		err = v.db.Close()
-	}
+	err := v.db.close()
 	if v.lock != nil {
 		err = errors.Join(err, v.lock.Close())
 	}
 	return err
 }
 
-// Each calls visit with every channel whose name begins with prefix, sorted by name, and how many of how many it
-// is; err says why one can not be read. An error of visit ends it.
+// Each calls visit with every channel whose name begins with prefix, sorted by name; err is why the channel cannot be
+// read. An error of visit ends it.
 func (v *View) Each(prefix string, visit func(name string, kept broker.Kept, err error) error) error {
-	return guard(nil, func() error {
-		return v.db.View(func(tx *bolt.Tx) (err error) {
-			extra := v.extra(tx, prefix)
-			one := func(name string) error {
+	return v.db.view(func(tx *bolt.Tx) (err error) {
+		extra := v.extra(tx, prefix)
+		some := func(names ...string) error {
+			for _, name := range names {
 				kept, ok, err := v.load(tx, name)
-				if !ok && err == nil {
-					return nil
+				if ok || err != nil {
+					err = visit(name, kept, err)
 				}
-				return visit(name, kept, err)
-			}
-			for k := range entries(tx.Bucket(bucketChannels), []byte(prefix), []byte(prefix), &err) {
-				for len(extra) > 0 && extra[0] < string(k) {
-					if err := one(extra[0]); err != nil {
-						return err
-					}
-					extra = extra[1:]
-				}
-				if err := one(string(k)); err != nil {
-					return err
-				}
-			}
-			if err != nil {
-				return err
-			}
-			for _, name := range extra {
-				if err := one(name); err != nil {
+				if err != nil {
 					return err
 				}
 			}
 			return nil
-		})
+		}
+		for k := range entries(tx.Bucket(bucketChannels), []byte(prefix), []byte(prefix), &err) {
+			before, _ := slices.BinarySearch(extra, string(k))
+			if err := some(append(extra[:before:before], string(k))...); err != nil {
+				return err
+			}
+			extra = extra[before:]
+		}
+		if err != nil {
+			return err
+		}
+		return some(extra...)
 	})
 }
 
@@ -139,11 +128,9 @@ func (v *View) load(tx *bolt.Tx, name string) (kept broker.Kept, ok bool, err er
 
 // Count is how many channels there are, about.
 func (v *View) Count() (n int) {
-	_ = guard(nil, func() error {
-		return v.db.View(func(tx *bolt.Tx) error {
-			n = tx.Bucket(bucketChannels).Stats().KeyN
-			return nil
-		})
+	_ = v.db.view(func(tx *bolt.Tx) error {
+		n = tx.Bucket(bucketChannels).Stats().KeyN
+		return nil
 	})
 	return n
 }
@@ -165,14 +152,13 @@ type Summary struct {
 // Summary answers it.
 func (v *View) Summary() Summary {
 	s := Summary{Format: v.state.format, Generation: v.state.generation, Clean: v.state.clean && v.recovered == nil, Batches: v.log.last.number, Torn: v.log.torn, Vague: v.log.vague, Damage: v.log.damage}
-	for _, b := range v.log.batches {
-		s.Log += int64(len(b.frame))
+	if v.recovered != nil {
+		s.Log = int64(v.recovered.bytes)
 	}
-	if info, err := os.Stat(filepath.Join(v.dir, databaseName)); err == nil {
-		s.Database = info.Size()
-	}
-	_ = v.db.View(func(tx *bolt.Tx) error {
-		s.Free = int64(v.db.Stats().FreePageN+v.db.Stats().PendingPageN)*int64(v.db.Info().PageSize) + max(0, s.Database-tx.Size())
+	s.Database = sizeOf(filepath.Join(v.dir, databaseName))
+	_ = v.db.view(func(tx *bolt.Tx) error {
+		stats := tx.DB().Stats()
+		s.Free = int64(stats.FreePageN+stats.PendingPageN)*int64(tx.DB().Info().PageSize) + max(0, s.Database-tx.Size())
 		return nil
 	})
 	return s

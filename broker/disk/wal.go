@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"slices"
 )
 
@@ -39,7 +40,7 @@ func segmentName(n uint64) string { return fmt.Sprintf("%016d%s", n, segmentSuff
 // append makes a frame safe, whose header it fills in. After an error it is to be called with the same frame again.
 func (w *wal) append(frame []byte, number uint64) error {
 	seal := putHeader(frame, number, w.last.seal, w.salt)
-	if w.file != nil && w.size >= segmentSize {
+	if w.size >= segmentSize {
 		w.leave()
 	}
 	if w.file == nil {
@@ -87,28 +88,19 @@ func (w *wal) told(err error) {
 	w.mute = err != nil
 }
 
-// leave closes the file. One without a safe frame is of no use.
+// leave closes the file, if one is open: what is safe in it stays. A file without a safe frame is removed. The deferred
+// calls are for a file that panics.
 func (w *wal) leave() {
-	_ = w.file.Close() // all that counts was synced
-	w.file = nil
-	if i := len(w.segments) - 1; w.size == 0 {
-		_ = w.fs.Remove(w.segments[i].name) // what is in it may only be the frame that is written again
+	if w.file == nil {
+		return
+	}
+	defer func() { w.file = nil }()
+	if i := len(w.segments) - 1; w.size == 0 && i >= 0 {
+		name := w.segments[i].name
 		w.segments = w.segments[:i]
+		defer func() { _ = w.fs.Remove(name) }() // what is in it may only be the frame that is written again
 	}
-}
-
-// abandon is leave for a file in whose writing there was a panic: what was safe before stays.
-func (w *wal) abandon() {
-	if w.file != nil {
-		f := w.file
-		defer func() { w.file = nil }()
-		if i := len(w.segments) - 1; w.size == 0 && i >= 0 {
-			name := w.segments[i].name
-			w.segments = w.segments[:i]
-			defer func() { _ = w.fs.Remove(name) }()
-		}
-		_ = f.Close()
-	}
+	_ = w.file.Close() // all that counts was synced
 }
 
 // trim removes files whose batches are all in the database.
@@ -130,9 +122,7 @@ func (w *wal) clear() {
 }
 
 func (w *wal) close() {
-	if w.file != nil {
-		w.leave()
-	}
+	w.leave()
 	if !w.ledger.settled() {
 		w.settle()
 	}
@@ -226,7 +216,7 @@ func (r *replayed) read(name string, b []byte, ledger entry) {
 		case !f.old && f.before != r.last.seal:
 			r.spoil("%s at byte %d: batch %d does not continue the one before", name, at, f.number)
 		case r.damage == nil:
-			r.batches = append(r.batches, whole(&f))
+			r.batches = append(r.batches, &batch{number: f.number, frame: f.bytes, records: f.records, seal: f.seal})
 			r.last, r.place = entry{f.number, f.seal}, "" // it was written again, elsewhere
 			if ledger.number == f.number && ledger.seal != f.seal {
 				r.spoil("%s at byte %d: batch %d is not the one that was written", name, at, f.number)
@@ -276,14 +266,6 @@ func readSafe(fs FS, name string) ([]byte, error) {
 	if err := f.Sync(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	size, err := f.Size()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	b := make([]byte, size)
-	n, err := f.ReadAt(b, 0)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return b[:n], errors.Join(err, f.Close())
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, math.MaxInt64))
+	return b, errors.Join(err, f.Close())
 }

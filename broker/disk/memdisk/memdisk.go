@@ -216,12 +216,6 @@ func (f *file) WriteAt(p []byte, at int64) (int, error) {
 	return n, err
 }
 
-func (f *file) Size() (int64, error) {
-	f.disk.mu.Lock()
-	defer f.disk.mu.Unlock()
-	return int64(len(f.data.bytes)), nil
-}
-
 func (f *file) Sync() error {
 	if err := f.disk.enter("sync"); err != nil {
 		return err
