@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"strconv"
 	"time"
 	"unsafe"
@@ -23,17 +24,20 @@ const (
 	Send             // an event that leaves no item behind
 )
 
-// String answers "set", "delete" or "send".
+var opNames = [...]string{Set: "set", Delete: "delete", Send: "send"}
+
+// String returns "set", "delete" or "send".
 func (o Op) String() string {
-	switch o {
-	case Set:
-		return "set"
-	case Delete:
-		return "delete"
-	case Send:
-		return "send"
+	if int(o) < len(opNames) {
+		return opNames[o]
 	}
 	return "op(" + strconv.Itoa(int(o)) + ")"
+}
+
+// ParseOp reads what String returns; false if it is no operation.
+func ParseOp[T string | []byte](text T) (Op, bool) {
+	i := slices.Index(opNames[:], string(text))
+	return Op(max(i, 0)), i >= 0
 }
 
 // defaultGroup is the group of a key that comes without one.

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"fmt"
 	"sync"
 	"time"
 )
@@ -48,14 +47,7 @@ func (b *Broker) Publish(channel string, p *Publication) (Position, error) {
 // Its Position is known now unless the journal gives the order itself.
 func (b *Broker) Submit(channel string, p *Publication) (Receipt, error) {
 	publisher := b.Publisher()
-	receipt, err := publisher.submit(channel, p)
-	if err != nil {
-		return Receipt{}, fmt.Errorf("publish %s: %w", channel, err)
-	}
-	if p.Ack == AckMemory {
-		receipt.Wait = nil
-	}
-	return receipt, nil
+	return publisher.Submit(channel, p)
 }
 
 // unlock lets go of the channel, and frees it if it keeps nothing. It is to be deferred.
@@ -86,7 +78,7 @@ func (c *Channel) giveUp() {
 	c.torn = false
 	subscriber := c.subscriber
 	if c.durable == nil {
-		defer c.take()
+		defer c.take(false)
 	} else {
 		c.broken = true
 		defer c.wait()

@@ -25,22 +25,14 @@ type JoinRequest struct {
 //
 // Errors: ErrTooManyChannels, ErrClosed, and ErrNotJoined if the request says Again and nobody is.
 func (b *Broker) Join(channel string, request JoinRequest, join func(s Subscriber, r Reply)) (*Channel, error) {
-	c, err := b.join(channel, request, join)
+	now := b.now()
+	c, err := b.find(channel, true, false)
 	if err != nil {
 		return nil, fmt.Errorf("join %s: %w", channel, err)
 	}
-	return c, nil
-}
-
-func (b *Broker) join(channel string, request JoinRequest, join func(s Subscriber, r Reply)) (*Channel, error) {
-	now := b.now()
-	c, err := b.lockOrMake(channel)
-	if err != nil {
-		return nil, err
-	}
 	defer c.unlock()
 	if request.Again && c.readers == 0 {
-		return nil, ErrNotJoined
+		return nil, fmt.Errorf("join %s: %w", channel, ErrNotJoined)
 	}
 	if !request.Again {
 		if c.subscriber == nil && b.config.Subscriber != nil {

@@ -144,7 +144,7 @@ func (b *Broker) Apply(channel string, at Position, e Entry) error {
 	if at.Epoch == "" || at.Seq == 0 {
 		return fmt.Errorf("apply to %s: position without epoch or seq", channel)
 	}
-	c, err := b.lockOrMake(channel)
+	c, err := b.find(channel, true, false)
 	if err != nil {
 		return fmt.Errorf("apply to %s: %w", channel, err)
 	}

@@ -104,22 +104,18 @@ func (b *Broker) deleteGroup(channel, name string) (receipt Receipt, count int, 
 		return Receipt{}, 0, ErrClosed
 	}
 	now := b.now()
-	c, err := b.find(channel, false)
+	c, err := b.existing(channel, false)
 	if err != nil {
 		return Receipt{}, 0, err
-	}
-	if c == nil {
-		return Receipt{}, 0, ErrNoChannel
 	}
 	defer c.unlock()
 	receipt.Position = c.position()
 	if c.items == nil || c.items.groups[name] == nil {
 		return receipt, 0, nil
 	}
-	g := c.items.groups[name]
-	for i := g.first; i != nil; {
+	for i := c.items.groups[name].first; i != nil; {
 		next := i.next // an inline journal unlinks the item
-		if receipt, err = c.publish(now, &Entry{Op: Delete, Group: g.name, Key: i.key}); err != nil {
+		if receipt, err = c.publish(now, &Entry{Op: Delete, Group: i.group.name, Key: i.key}); err != nil {
 			return receipt, count, err
 		}
 		count++
@@ -149,12 +145,9 @@ func (b *Broker) Clear(channel string) (Position, bool) {
 }
 
 func (b *Broker) clear(channel string) (at Position, receipt Receipt, err error) {
-	c, err := b.find(channel, true)
+	c, err := b.existing(channel, true)
 	if err != nil {
 		return Position{}, Receipt{}, err
-	}
-	if c == nil {
-		return Position{}, Receipt{}, ErrNoChannel
 	}
 	defer c.unlock()
 	c.torn = true

@@ -27,7 +27,7 @@ func (b *Broker) load(name string, policy *Policy, needed, forget bool) (*Channe
 			c.mu.Lock()
 		}
 		defer c.mu.Unlock()
-		c.take()
+		c.take(false)
 	}()
 	fresh := b.newEpoch()
 	kept, ok, err := b.config.Store.Load(c.name, fresh)

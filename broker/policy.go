@@ -31,9 +31,9 @@ const (
 	defaultIdempotencyKeys = 4096
 )
 
-// filled answers the policy with defaults for zero values. Afterwards a History of 0 is none, and
-// every other limit of 0 is no limit; an Idempotency of 0 is off.
-func (p Policy) filled() Policy {
+// Resolved returns the policy as the broker applies it: with defaults in place of zero values, after which
+// a History of 0 is none, an Idempotency of 0 is off, and every other limit of 0 is no limit.
+func (p Policy) Resolved() Policy {
 	return Policy{
 		History:         limit(p.History, defaultHistory),
 		HistoryTTL:      limit(p.HistoryTTL, defaultHistoryTTL),
@@ -47,10 +47,6 @@ func (p Policy) filled() Policy {
 		AfterDisk:       p.AfterDisk,
 	}
 }
-
-// Resolved answers the policy as the broker applies it: with defaults in place of zero values, after which
-// a History of 0 is none, an Idempotency of 0 is off, and every other limit of 0 is no limit.
-func (p Policy) Resolved() Policy { return p.filled() }
 
 func limit[T int | time.Duration](value, otherwise T) T {
 	switch {
@@ -73,7 +69,7 @@ func (b *Broker) policyOf(channel string) *Policy {
 	if b.config.Policy != nil {
 		policy = b.config.Policy(channel)
 	}
-	policy = policy.filled()
+	policy = policy.Resolved()
 	for {
 		known := b.policies.Load()
 		for _, p := range *known {

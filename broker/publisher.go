@@ -27,7 +27,7 @@ func (r *Publisher) Publish(channel string, p *Publication) (Position, error) {
 	return receipt.Position, nil
 }
 
-// Submit is [Broker.Submit].
+// Submit is [Broker.Submit]. Errors: those of [Broker.Publish].
 func (r *Publisher) Submit(channel string, p *Publication) (Receipt, error) {
 	receipt, err := r.submit(channel, p)
 	if err != nil {
@@ -52,7 +52,7 @@ func (r *Publisher) submit(channel string, p *Publication) (Receipt, error) {
 	return c.publish(r.now, &e)
 }
 
-// Ready says whether a channel of the store is in memory, where it then stays for half a minute: a publication to
+// Ready reports whether a channel of the store is in memory, where it then stays for half a minute: a publication to
 // one that is not has to wait until it is loaded.
 func (r *Publisher) Ready(channel string) bool {
 	c := r.broker.lookup(channel)
@@ -71,7 +71,7 @@ func (r *Publisher) Ready(channel string) bool {
 	return true
 }
 
-// lock is lockOrMake.
+// lock returns the channel with its lock held, and makes it if there is none.
 func (r *Publisher) lock(channel string) (*Channel, error) {
 	if c := r.channel; c != nil && c.name == channel && !r.broker.closed.Load() {
 		c.mu.Lock()
@@ -80,7 +80,7 @@ func (r *Publisher) lock(channel string) (*Channel, error) {
 		}
 		c.mu.Unlock()
 	}
-	c, err := r.broker.lockOrMake(channel)
+	c, err := r.broker.find(channel, true, false)
 	r.channel = c
 	return c, err
 }

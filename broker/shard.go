@@ -51,25 +51,49 @@ func (b *Broker) lookup(channel string) *Channel {
 // lock answers the channel with its lock held, or nil if there is none. One that its store has is
 // loaded; if that fails there is none, and Load says why.
 func (b *Broker) lock(channel string) *Channel {
-	c, _ := b.find(channel, false)
+	c, _ := b.find(channel, false, false)
 	return c
 }
 
-// find is lock that says why a channel of the store can not be used. With forget, one that can not be read is
-// dropped.
-func (b *Broker) find(channel string, forget bool) (*Channel, error) {
+// existing is find with ErrNoChannel for a channel that does not exist.
+func (b *Broker) existing(channel string, forget bool) (*Channel, error) {
+	c, err := b.find(channel, false, forget)
+	if c == nil && err == nil {
+		err = ErrNoChannel
+	}
+	return c, err
+}
+
+// find returns the channel with its lock held. If there is none it makes one that is needed, and returns nil otherwise.
+// With forget, a channel that its store cannot read is dropped. The caller ends with unlock, which frees a channel that
+// keeps nothing.
+//
+// Errors: ErrClosed, ErrBroken, ErrTooManyChannels, those of the store.
+func (b *Broker) find(channel string, needed, forget bool) (*Channel, error) {
 	for {
+		if needed && b.closed.Load() {
+			return nil, ErrClosed
+		}
 		if c, err := b.lockLoaded(channel); c != nil || err != nil {
 			return c, err
 		}
-		policy := b.durable(channel)
-		if policy == nil {
+		if !needed && b.config.Store == nil {
 			return nil, nil
 		}
-		if b.closed.Load() {
+		policy := b.policyOf(channel)
+		var c *Channel
+		var err error
+		switch {
+		case policy.Durable && b.config.Store != nil && b.closed.Load():
 			return nil, ErrClosed
+		case policy.Durable && b.config.Store != nil:
+			c, err = b.load(channel, policy, needed, forget)
+		case needed:
+			if err = b.put(&Channel{name: strings.Clone(channel), policy: policy}); err == nil {
+				continue // to lock it
+			}
 		}
-		if c, err := b.load(channel, policy, false, forget); !errors.Is(err, errRaced) {
+		if !errors.Is(err, errRaced) {
 			return c, err
 		}
 	}
@@ -79,7 +103,7 @@ func (b *Broker) find(channel string, forget bool) (*Channel, error) {
 // for the store. There need not be one of the name. Errors: those of the store, ErrTooManyChannels, ErrClosed.
 // Reads of a channel that can not be loaded answer that there is none.
 func (b *Broker) Load(channel string) error {
-	c, err := b.find(channel, false)
+	c, err := b.find(channel, false, false)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", channel, err)
 	}
@@ -111,40 +135,6 @@ func (b *Broker) lockLoaded(channel string) (*Channel, error) {
 	}
 }
 
-// durable answers the policy of a channel that belongs to the store; nil for others.
-func (b *Broker) durable(channel string) *Policy {
-	if b.config.Store == nil {
-		return nil
-	}
-	if policy := b.policyOf(channel); policy.Durable {
-		return policy
-	}
-	return nil
-}
-
-// lockOrMake answers the channel with its lock held, and makes it if there is none. Whoever calls it
-// lets go with unlock, which frees the channel if nothing came into it.
-func (b *Broker) lockOrMake(channel string) (*Channel, error) {
-	for {
-		if b.closed.Load() {
-			return nil, ErrClosed
-		}
-		if c, err := b.lockLoaded(channel); c != nil || err != nil {
-			return c, err
-		}
-		policy := b.policyOf(channel)
-		if policy.Durable && b.config.Store != nil {
-			if c, err := b.load(channel, policy, true, false); !errors.Is(err, errRaced) {
-				return c, err
-			}
-			continue
-		}
-		if err := b.put(&Channel{name: strings.Clone(channel), policy: policy}); err != nil && !errors.Is(err, errRaced) {
-			return nil, err
-		}
-	}
-}
-
 // errRaced says that somebody else was faster.
 var errRaced = errors.New("the channel is there already")
 
@@ -167,14 +157,18 @@ func (b *Broker) put(c *Channel) error {
 	return nil
 }
 
-// take takes a channel out of the map. Called with its lock held.
-func (c *Channel) take() {
+// take takes a channel out of the map. With renew, whoever makes it again finds another epoch. Called with its lock held.
+func (c *Channel) take(renew bool) {
 	c.dead = true
-	s := c.shard
+	b, s := c.shard.broker, c.shard
+	_, slot := b.locate(c.name)
 	s.mu.Lock()
 	delete(s.channels, c.name)
+	if renew {
+		b.renew(s, slot, c.epoch) // within the lock: nobody makes it again in between
+	}
 	s.mu.Unlock()
-	s.broker.channels.Add(-1)
+	b.channels.Add(-1)
 }
 
 // epoch is the current epoch of a slot. Called with s.mu held.
@@ -200,17 +194,8 @@ func (b *Broker) renew(s *shard, slot int, lost string) string {
 
 // free removes a channel that keeps nothing. Called with its lock held.
 func (c *Channel) free() {
-	b, s := c.shard.broker, c.shard
-	c.dead = true
 	c.clearLog() // an empty one
-	_, slot := b.locate(c.name)
-	s.mu.Lock()
-	delete(s.channels, c.name) // together with the epoch: nobody makes it again in between
-	if c.seq > 0 {
-		b.renew(s, slot, c.epoch)
-	}
-	s.mu.Unlock()
-	b.channels.Add(-1)
+	c.take(c.seq > 0)
 	if c.seq > 0 {
 		c.journal().Forget(c.name)
 	}

@@ -77,19 +77,14 @@ const maxForks = 8
 
 // joinsAt answers where a position of another epoch is in the current one.
 func (c *Channel) joinsAt(from Position) (Position, bool) {
-	for _, f := range c.forks() {
-		if f.Epoch == from.Epoch && from.Seq <= f.Seq {
-			return Position{c.epoch, from.Seq}, true
+	if c.durable != nil {
+		for _, f := range c.durable.forks {
+			if f.Epoch == from.Epoch && from.Seq <= f.Seq {
+				return Position{c.epoch, from.Seq}, true
+			}
 		}
 	}
 	return from, false
-}
-
-func (c *Channel) forks() []Fork {
-	if c.durable == nil {
-		return nil
-	}
-	return c.durable.forks
 }
 
 // durable is what only a channel of a Store has. Guarded by the channel's mu.
@@ -154,5 +149,5 @@ func (c *Channel) evict() {
 	c.clearItems()
 	c.clearLog()
 	c.keys = nil
-	c.take()
+	c.take(false)
 }

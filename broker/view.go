@@ -59,14 +59,7 @@ func readChange(b []byte) (c ChangeView) {
 	seq, rest, _ := bytes.Cut(rest, []byte(`,"op":"`))
 	c.Seq, _ = strconv.ParseUint(string(seq), 10, 64)
 	op, rest, _ := bytes.Cut(rest, []byte(`"`))
-	switch string(op) {
-	case "set":
-		c.Op = Set
-	case "delete":
-		c.Op = Delete
-	default:
-		c.Op = Send
-	}
+	c.Op, _ = ParseOp(op)
 	name := func(part string) string {
 		after, ok := bytes.CutPrefix(rest, []byte(part))
 		if !ok {
