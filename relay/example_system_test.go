@@ -25,11 +25,8 @@ import (
 func pollModule() relay.Module {
 	return relay.Module{
 		System: config.System{
-			Name:    "poll",
-			Section: func() config.Section { return new(pollConfig) },
-			Check: func(c *config.Config, k *config.Checks) {
-				k.Count("poll.options", config.Of[pollConfig](c).Options, 2, 100)
-			},
+			Name:       "poll",
+			Section:    func() config.Section { return new(pollConfig) },
 			Namespaces: []string{"poll", "ballot"},
 		},
 		New:     func() relay.System { return new(polls) },
@@ -39,11 +36,10 @@ func pollModule() relay.Module {
 
 // pollConfig is the section "poll" of the configuration.
 type pollConfig struct {
-	Options int `yaml:"options"` // of one poll; 10
+	Options int `yaml:"options" default:"10" range:"2..100"` // of one poll
 }
 
-func (*pollConfig) Key() string   { return "poll" }
-func (c *pollConfig) Fill(_ bool) { config.Set(&c.Options, 10) }
+func (*pollConfig) Key() string { return "poll" }
 
 // polls counts votes. "poll:{poll}" holds an item for each option, its count; "ballot:{poll}" one for each user who has voted.
 type polls struct {

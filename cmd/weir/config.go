@@ -24,12 +24,12 @@ func (*configCheck) Help() string {
 
 // Run checks and says so.
 func (c *configCheck) Run(p *program) error {
-	cfg, _, err := loader.Load(c.source(p))
+	loaded, err := loader.Load(c.source(p))
 	if err != nil {
 		return &usageError{err}
 	}
-	p.warn(c.source(p).Env)
-	for _, note := range loader.Notes(cfg) {
+	p.warn(loaded.Unused)
+	for _, note := range loaded.Notes {
 		_, _ = fmt.Fprintf(p.stderr, "weir: note: %s\n", note)
 	}
 	_, err = fmt.Fprintf(p.stdout, "%s: ok\n", cmp.Or(c.file(p), "no configuration file"))
@@ -47,20 +47,20 @@ func (*configPrint) Help() string {
 
 // Run prints.
 func (c *configPrint) Run(p *program) error {
-	cfg, origins, err := loader.Load(c.source(p))
+	loaded, err := loader.Load(c.source(p))
 	if err != nil {
 		return &usageError{err}
 	}
-	p.warn(c.source(p).Env)
-	return loader.Print(p.stdout, cfg, origins)
+	p.warn(loaded.Unused)
+	return loader.Print(p.stdout, loaded.Config, loaded.Origins)
 }
 
 // unused is the warning about a variable that sets nothing.
 const unused = "unknown variable, which sets nothing here"
 
 // warn names the variables that look like weir's and set nothing.
-func (p *program) warn(env []string) {
-	for _, name := range loader.Unused(env, known()) {
+func (p *program) warn(variables []string) {
+	for _, name := range variables {
 		_, _ = fmt.Fprintf(p.stderr, "weir: warning: %s: %s\n", name, unused)
 	}
 }

@@ -75,7 +75,7 @@ func TestEveryConfigurationOnAPagePasses(t *testing.T) {
 				t.Fatal(err)
 			}
 			key := strings.Repeat("k", 40)
-			_, _, err := loader.Load(loader.Source{Systems: known(), File: file, Env: []string{"WEIR_AUTH_SECRET=" + key, "WEIR_API_KEY=" + key + "2"}})
+			_, err := loader.Load(loader.Source{Systems: known(), File: file, Env: []string{"WEIR_AUTH_SECRET=" + key, "WEIR_API_KEY=" + key + "2"}})
 			if err == nil {
 				continue
 			}

@@ -66,10 +66,11 @@ func (c *serveCommand) Run(p *program) error {
 	signals, stop := p.signals()
 	defer stop()
 	source := c.source(p)
-	cfg, _, err := loader.Load(source)
+	loaded, err := loader.Load(source)
 	if err != nil {
 		return &usageError{err}
 	}
+	cfg := loaded.Config
 	level := new(slog.LevelVar)
 	format := func(w io.Writer) (*slog.Logger, error) { return newLogger(w, cfg.Log, level) }
 	pipe := newLogPipe(p.stderr, lostLines(format))
@@ -79,10 +80,10 @@ func (c *serveCommand) Run(p *program) error {
 		return wrongf("serve: %w", err)
 	}
 	defer takeForeign(log)()
-	for _, name := range loader.Unused(source.Env, known()) {
+	for _, name := range loaded.Unused {
 		log.Warn(unused, slog.String("variable", name))
 	}
-	for _, note := range loader.Notes(cfg) {
+	for _, note := range loaded.Notes {
 		log.Warn("configuration", slog.String("note", note))
 	}
 	srv, err := p.open(cfg, log)
@@ -181,13 +182,14 @@ func (s *service) announce() {
 
 // reload reads the configuration again. With a problem in it, the old one stays in force.
 func (s *service) reload() {
-	cfg, _, err := loader.Load(s.source)
+	loaded, err := loader.Load(s.source)
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			s.log.Error("the new configuration is not used", slog.String("problem", line))
 		}
 		return
 	}
+	cfg := loaded.Config
 	if err := s.server.Reload(cfg); err != nil {
 		s.log.Error("the new configuration is not used", slog.Any("error", err))
 		return
@@ -196,7 +198,7 @@ func (s *service) reload() {
 		s.log.Error("the log level stays", slog.Any("error", err))
 		return
 	}
-	for _, note := range loader.Notes(cfg) {
+	for _, note := range loaded.Notes {
 		s.log.Warn("configuration", slog.String("note", note))
 	}
 	s.log.Info("configuration reloaded")

@@ -79,10 +79,11 @@ func (t *tokenCommand) key(p *program, claims *auth.Claims) (secret, kid string,
 
 // configured is the first HS256 key of a configuration, or the one that --kid names.
 func (t *tokenCommand) configured(file string, env []string, claims *auth.Claims) (secret, kid string, err error) {
-	cfg, _, err := loader.Load(loader.Source{Systems: known(), File: file, Env: env})
+	loaded, err := loader.Load(loader.Source{Systems: known(), File: file, Env: env})
 	if err != nil {
 		return "", "", &usageError{err}
 	}
+	cfg := loaded.Config
 	i := slices.IndexFunc(cfg.Auth.Keys, func(k config.TokenKey) bool {
 		return k.Algorithm == "HS256" && (t.KeyID == "" || k.ID == t.KeyID)
 	})

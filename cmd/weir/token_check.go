@@ -87,11 +87,11 @@ func (t *tokenCheckCommand) keys(p *program) (auth.Config, error) {
 	case t.Secret != "":
 		return hs(t.Secret)
 	case file != "":
-		cfg, _, err := loader.Load(loader.Source{Systems: known(), File: file, Env: p.env})
+		loaded, err := loader.Load(loader.Source{Systems: known(), File: file, Env: p.env})
 		if err != nil {
 			return auth.Config{}, &usageError{err}
 		}
-		return cfg.TokenChecks(), nil
+		return loaded.Config.TokenChecks(), nil
 	}
 	if secret := p.getenv("WEIR_AUTH_SECRET"); secret != "" {
 		return hs(secret)

@@ -5,22 +5,17 @@ import (
 	"maps"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"weir/internal/sign"
 	"weir/internal/units"
 	"weir/internal/wire"
 )
 
-// What the relay can take. The largest values are those that no installation needs and that would
-// overflow or exhaust something further in.
-const (
-	maxCount     = 100_000_000
-	maxShards    = 1024
-	maxNamespace = 253 // a channel name has at most 255 bytes, of which a colon and one more are not the namespace
-)
+// maxNamespace bounds a namespace: a channel name has at most 255 bytes, of which a colon and one more are not the namespace.
+const maxNamespace = 253
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
@@ -39,14 +34,14 @@ type Checks struct {
 func Check(c Config) *Checks {
 	k := &Checks{}
 	k.addresses(c)
-	k.Span("heartbeat", c.Heartbeat, time.Second, 30*time.Second)
-	k.Span("pong", c.Pong, time.Second, time.Minute)
-	k.Span("drain", c.Drain, 0, 30*time.Second)
-	k.Count("shards", c.Shards, 0, maxShards)
-	k.limits("limits", c.Limit)
+	Walk(&c, k.field)
+	if l := c.Limit; l.Request < l.Message {
+		k.Add("limits.request", "%v is less than limits.message (%v): no request could carry the largest message", l.Request, l.Message)
+	}
+	if l := c.Limit; l.Queue < l.Message {
+		k.Add("limits.queue", "%v is less than limits.message (%v): the largest message could not wait", l.Queue, l.Message)
+	}
 	k.Topics("events.clients", c.Events.Clients)
-	k.OneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
-	k.OneOf("log.format", c.Log.Format, "json", "text")
 	k.tokens(c)
 	k.apiKeys(c)
 	for _, name := range slices.Sorted(maps.Keys(c.Namespaces)) {
@@ -69,23 +64,36 @@ func (k *Checks) Add(key, format string, args ...any) {
 	k.Problems = append(k.Problems, Problem{Key: key, Message: fmt.Sprintf(format, args...)})
 }
 
-func (k *Checks) limits(key string, l Limit) {
-	k.Count(Join(key, "connections"), l.Connections, 0, maxCount)
-	k.Count(Join(key, "per_address"), l.PerAddress, 0, maxCount)
-	k.Count(Join(key, "per_user"), l.PerUser, 1, maxCount)
-	k.Count(Join(key, "subscriptions"), l.Subscriptions, 1, maxCount)
-	k.Size(Join(key, "message"), l.Message, 1, 64*units.MiB)
-	k.Size(Join(key, "request"), l.Request, 1, units.GiB)
-	k.Size(Join(key, "queue"), l.Queue, 1, units.GiB)
-	k.Rate(Join(key, "commands"), l.Commands)
-	k.Rate(Join(key, "pings"), l.Pings)
-	if l.Request < l.Message {
-		k.Add(Join(key, "request"), "%v is less than limits.message (%v): no request could carry the largest message", l.Request, l.Message)
+// field checks a setting against the tags and the type of its field.
+func (k *Checks) field(path string, f Field) {
+	v := reflect.Indirect(f.Value)
+	if !v.IsValid() { // nobody has set it, and it has no default
+		return
 	}
-	if l.Queue < l.Message {
-		k.Add(Join(key, "queue"), "%v is less than limits.message (%v): the largest message could not wait", l.Queue, l.Message)
+	if words := f.Tag.Get("oneof"); words != "" {
+		k.OneOf(path, v.String(), strings.Fields(words)...)
+	}
+	if least, most, ok := strings.Cut(f.Tag.Get("range"), ".."); ok {
+		from, to := reflect.New(v.Type()).Elem(), reflect.New(v.Type()).Elem()
+		mustParse(from, path, least)
+		mustParse(to, path, most)
+		if v.Int() < from.Int() || v.Int() > to.Int() {
+			k.Add(path, "%s is out of range: expected %s to %s", Format(v), Format(from), Format(to))
+		}
+	}
+	switch x := v.Interface().(type) {
+	case units.Rate:
+		if x.Count < 1 || x.Per <= 0 {
+			k.Add(path, "not a rate: expected a count per s, m or h, such as 50/s, or none")
+		}
+	case Access:
+		if !slices.Contains(accesses, x) {
+			k.Add(path, "%s is not a kind of access: expected public, authenticated, member, capability, webhook or backend", Quote(string(x)))
+		}
 	}
 }
+
+var accesses = []Access{Public, Authenticated, Member, Capability, ByWebhook, Backend}
 
 func (k *Checks) namespace(name string, n Namespace, limit Limit) {
 	key := Join("namespaces", name)
@@ -95,65 +103,13 @@ func (k *Checks) namespace(name string, n Namespace, limit Limit) {
 	case name == "" || len(name) > maxNamespace || name[0] == '.' || strings.Trim(name, namespaceBytes) != "":
 		k.Add(key, "not a namespace: expected 1 to %d of A-Z a-z 0-9 _ . - / @ ~ =, not beginning with a dot", maxNamespace)
 	}
-	if n.History.Size != nil {
-		k.Count(key+".history.size", *n.History.Size, 0, maxCount)
-	}
-	k.Span(key+".history.ttl", n.History.TTL, time.Millisecond, 366*24*time.Hour)
-	if n.Batch.Window != nil {
-		k.Span(key+".batch.window", *n.Batch.Window, 0, 10*time.Second)
-	}
-	k.OneOf(key+".deliver", string(n.Deliver), string(AtOnce), string(AfterDisk))
-	k.OneOf(key+".slow", string(n.Slow), string(Disconnect), string(Resync))
-	k.access(key+".subscribe", n.Subscribe)
-	k.access(key+".publish", n.Publish)
-	k.Size(key+".limits.message", n.Limit.Message, 1, 64*units.MiB)
 	if limit.Message > 0 && n.Limit.Message > limit.Message {
 		k.Add(key+".limits.message", "%v is more than limits.message (%v), which holds for the whole relay", n.Limit.Message, limit.Message)
 	}
-	k.Rate(key+".limits.rate", n.Limit.Rate)
-	k.Count(key+".limits.items", n.Limit.Items, 1, maxCount)
 }
 
 // namespaceBytes is the alphabet of channel names without the colon.
 const namespaceBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/@~="
-
-func (k *Checks) access(key string, a Access) {
-	switch a {
-	case Public, Authenticated, Member, Capability, ByWebhook, Backend:
-	default:
-		k.Add(key, "%s is not a kind of access: expected %s", Quote(string(a)), accesses)
-	}
-}
-
-const accesses = "public, authenticated, member, capability, webhook or backend"
-
-// Span refuses a time out of its range.
-func (k *Checks) Span(key string, d, least, most time.Duration) {
-	if d < least || d > most {
-		k.Add(key, "%s is out of range: expected %s to %s", FormatDuration(d), FormatDuration(least), FormatDuration(most))
-	}
-}
-
-// Count refuses a number out of its range.
-func (k *Checks) Count(key string, n, least, most int) {
-	if n < least || n > most {
-		k.Add(key, "%d is out of range: expected %d to %d", n, least, most)
-	}
-}
-
-// Size refuses a size out of its range.
-func (k *Checks) Size(key string, s, least, most units.Size) {
-	if s < least || s > most {
-		k.Add(key, "%v is out of range: expected %v to %v", s, least, most)
-	}
-}
-
-// Rate refuses what is no rate.
-func (k *Checks) Rate(key string, r units.Rate) {
-	if r.Count < 1 || r.Per <= 0 {
-		k.Add(key, "not a rate: expected a count per s, m or h, such as 50/s, or none")
-	}
-}
 
 // OneOf refuses a word that is not allowed.
 func (k *Checks) OneOf(key, value string, allowed ...string) {

@@ -7,12 +7,11 @@ import (
 	"weir/internal/units"
 )
 
-// Config is everything that can be set about a relay. The zero value of a field means the default
-// that its comment states; New copies the Config, fills those in and validates the result. The yaml
-// tags are the names in the configuration file.
+// Config is everything that can be set about a relay. The zero value of a field means the default that its tag states;
+// New copies the Config, fills those in and checks the result. See [Field] for the tags.
 type Config struct {
-	Listen string `yaml:"listen"` // address of the public listener; 127.0.0.1:8080
-	Admin  string `yaml:"admin"`  // address of the admin listener (metrics, health, pprof); 127.0.0.1:9090
+	Listen string `yaml:"listen" default:"127.0.0.1:8080"` // address of the public listener
+	Admin  string `yaml:"admin" default:"127.0.0.1:9090"`  // address of the admin listener (metrics, health, pprof)
 	// AdminToken is what the admin listener wants of everything but /healthz and /readyz: as a bearer token, or as
 	// the password of HTTP's basic authentication, which browsers ask for. "": none, on loopback only.
 	AdminToken string `yaml:"admin_token"`
@@ -29,18 +28,18 @@ type Config struct {
 	Known   []System `yaml:"-"`      // the systems that there are, whether they are switched on or not
 	Events  Events   `yaml:"events"` // which clients may emit, beside what their tokens say
 
-	Origins        []string      `yaml:"origins"`         // exact origins of pages that may connect, e.g. https://app.example.com; the relay's own is always allowed
-	RequireOrigin  bool          `yaml:"require_origin"`  // refuse WebSocket upgrades that carry no Origin (clients that are not browsers); false
-	TrustedProxies []string      `yaml:"trusted_proxies"` // networks (CIDR) whose X-Forwarded-For is believed; none
-	Heartbeat      time.Duration `yaml:"heartbeat"`       // pings and SSE comments; 25s, from 1s to 30s
-	Pong           time.Duration `yaml:"pong"`            // how long after a ping the client may stay silent; 10s
-	Drain          time.Duration `yaml:"drain"`           // how long a shutdown spreads its closes over; 10s, 30s at most
-	Compression    bool          `yaml:"compression"`     // permessage-deflate, one compression a frame; false (see docs on compression beside secrets)
-	Shards         int           `yaml:"shards"`          // pool shards; 0: GOMAXPROCS rounded up to a power of two
-	Data           string        `yaml:"data"`            // directory of what durable namespaces and the systems keep; needed if a namespace is durable
-	Page           bool          `yaml:"page"`            // the page at "/" for trying channels out, which asks for a token; false, and on in development mode
-	Namespaces     Namespaces    `yaml:"namespaces"`      // policy by namespace; "default" is for channels without a known namespace
-	Sections       []Section     `yaml:",inline"`         // what is set about each system, each under a key of its own; see Of
+	Origins        []string      `yaml:"origins"`                                 // exact origins of pages that may connect, e.g. https://app.example.com; the relay's own is always allowed
+	RequireOrigin  bool          `yaml:"require_origin"`                          // refuse WebSocket upgrades that carry no Origin (clients that are not browsers); false
+	TrustedProxies []string      `yaml:"trusted_proxies"`                         // networks (CIDR) whose X-Forwarded-For is believed; none
+	Heartbeat      time.Duration `yaml:"heartbeat" default:"25s" range:"1s..30s"` // pings and SSE comments
+	Pong           time.Duration `yaml:"pong" default:"10s" range:"1s..1m"`       // how long after a ping the client may stay silent
+	Drain          time.Duration `yaml:"drain" default:"10s" range:"0s..30s"`     // how long a shutdown spreads its closes over
+	Compression    bool          `yaml:"compression"`                             // permessage-deflate, one compression a frame; false (see docs on compression beside secrets)
+	Shards         int           `yaml:"shards" range:"0..1024"`                  // pool shards; 0: GOMAXPROCS rounded up to a power of two
+	Data           string        `yaml:"data"`                                    // directory of what durable namespaces and the systems keep; needed if a namespace is durable
+	Page           bool          `yaml:"page"`                                    // the page at "/" for trying channels out, which asks for a token; false, and on in development mode
+	Namespaces     Namespaces    `yaml:"namespaces"`                              // policy by namespace; "default" is for channels without a known namespace
+	Sections       []Section     `yaml:",inline"`                                 // what is set about each system, each under a key of its own; see Of
 
 	// Load is what share of its processors the process uses, from 0 to 1, for windows that stretch; see ProcessLoad.
 	// nil: they do not.
@@ -64,36 +63,36 @@ type Auth struct {
 	Keys       []TokenKey     `yaml:"keys"`
 	JWKS       JWKS           `yaml:"jwks"`
 	Webhook    AuthWebhook    `yaml:"webhook"`
-	Issuer     string         `yaml:"issuer"`      // required iss; "" accepts any
-	Audience   string         `yaml:"audience"`    // required aud; "" accepts any
-	Leeway     *time.Duration `yaml:"leeway"`      // clock difference tolerated for exp and nbf; 5s, 60s at most
-	Cookie     string         `yaml:"cookie"`      // cookie that may carry the token; "" none
-	QueryToken bool           `yaml:"query_token"` // accept ?token=; false, since query strings end up in logs
-	Anonymous  bool           `yaml:"anonymous"`   // let clients in without a token, to public namespaces only; false
+	Issuer     string         `yaml:"issuer"`                             // required iss; "" accepts any
+	Audience   string         `yaml:"audience"`                           // required aud; "" accepts any
+	Leeway     *time.Duration `yaml:"leeway" default:"5s" range:"0s..1m"` // clock difference tolerated for exp and nbf
+	Cookie     string         `yaml:"cookie"`                             // cookie that may carry the token; "" none
+	QueryToken bool           `yaml:"query_token"`                        // accept ?token=; false, since query strings end up in logs
+	Anonymous  bool           `yaml:"anonymous"`                          // let clients in without a token, to public namespaces only; false
 }
 
 // TokenKey is one key that signs client tokens. Exactly one of Secret and File is set.
 type TokenKey struct {
-	ID        string `yaml:"id"`        // kid; "" matches tokens without one
-	Algorithm string `yaml:"algorithm"` // HS256, RS256, ES256 or EdDSA; a token signed with another is refused
-	Secret    string `yaml:"secret"`    // HS256: at least 32 bytes
-	File      string `yaml:"file"`      // HS256: the secret; others: a PEM public key
+	ID        string `yaml:"id"`                                        // kid; "" matches tokens without one
+	Algorithm string `yaml:"algorithm" oneof:"HS256 RS256 ES256 EdDSA"` // a token signed with another is refused
+	Secret    string `yaml:"secret"`                                    // HS256: at least 32 bytes
+	File      string `yaml:"file"`                                      // HS256: the secret; others: a PEM public key
 }
 
 // JWKS is a key set fetched over HTTPS, cached, refreshed, and used stale while the fetch fails.
 type JWKS struct {
 	URL     string        `yaml:"url"`
-	Refresh time.Duration `yaml:"refresh"` // 1h
+	Refresh time.Duration `yaml:"refresh" default:"1h" range:"10s..24h"`
 	// AllowInsecure permits http and private addresses; for tests and service meshes only.
 	AllowInsecure bool `yaml:"allow_insecure"`
 }
 
 // AuthWebhook is a backend that decides who may do what in namespaces with the access "webhook".
 type AuthWebhook struct {
-	URL     string        `yaml:"url"`     // https; see AllowInsecure. "": there is none
-	Secrets []string      `yaml:"secrets"` // one, or two while one replaces the other: whsec_ and 24 to 64 bytes in base64
-	Timeout time.Duration `yaml:"timeout"` // of one question; 2s, which is also the longest
-	Cache   time.Duration `yaml:"cache"`   // how long an answer without a ttl holds; 30s, 1h at most
+	URL     string        `yaml:"url"`                                   // https; see AllowInsecure. "": there is none
+	Secrets []string      `yaml:"secrets"`                               // one, or two while one replaces the other: whsec_ and 24 to 64 bytes in base64
+	Timeout time.Duration `yaml:"timeout" default:"2s" range:"10ms..2s"` // of one question
+	Cache   time.Duration `yaml:"cache" default:"30s" range:"0s..1h"`    // how long an answer without a ttl holds
 	// AllowInsecure permits http and private addresses, for backends beside the relay. Development mode does, too.
 	AllowInsecure bool `yaml:"allow_insecure"`
 }
@@ -113,21 +112,21 @@ type APIKey struct {
 
 // Limit bounds what one client, one address and all together may take.
 type Limit struct {
-	Connections   int        `yaml:"connections"`   // in all; 0: what RLIMIT_NOFILE leaves
-	PerAddress    int        `yaml:"per_address"`   // connections of one address (IPv6: one /64); 0: no limit
-	PerUser       int        `yaml:"per_user"`      // connections of one user; 100
-	Subscriptions int        `yaml:"subscriptions"` // channels of one connection; 128
-	Message       units.Size `yaml:"message"`       // one message of a client or backend; 64KiB
-	Request       units.Size `yaml:"request"`       // one HTTP body; 1MiB
-	Queue         units.Size `yaml:"queue"`         // output waiting for one connection; 1MiB
-	Commands      units.Rate `yaml:"commands"`      // commands of one connection; 100/s, burst twice that
-	Pings         units.Rate `yaml:"pings"`         // ping frames of one connection; 10/s
+	Connections   int        `yaml:"connections" range:"0..100000000"`                 // in all; 0: what RLIMIT_NOFILE leaves
+	PerAddress    int        `yaml:"per_address" range:"0..100000000"`                 // connections of one address (IPv6: one /64); 0: no limit
+	PerUser       int        `yaml:"per_user" default:"100" range:"1..100000000"`      // connections of one user
+	Subscriptions int        `yaml:"subscriptions" default:"128" range:"1..100000000"` // channels of one connection
+	Message       units.Size `yaml:"message" default:"64KiB" range:"1B..64MiB"`        // one message of a client or backend
+	Request       units.Size `yaml:"request" default:"1MiB" range:"1B..1GiB"`          // one HTTP body
+	Queue         units.Size `yaml:"queue" default:"1MiB" range:"1B..1GiB"`            // output waiting for one connection
+	Commands      units.Rate `yaml:"commands" default:"100/s"`                         // commands of one connection, bursts of twice that
+	Pings         units.Rate `yaml:"pings" default:"10/s"`                             // ping frames of one connection
 }
 
 // Log says what is logged and how.
 type Log struct {
-	Level  string `yaml:"level"`  // debug, info, warn or error; info
-	Format string `yaml:"format"` // json or text; json
+	Level  string `yaml:"level" default:"info" oneof:"debug info warn error"`
+	Format string `yaml:"format" default:"json" oneof:"json text"`
 }
 
 // Namespaces maps a namespace to its policy.
@@ -137,39 +136,39 @@ type Namespaces map[string]Namespace
 type Namespace struct {
 	History   History `yaml:"history"`
 	Batch     Batch   `yaml:"batch"`
-	Slow      Slow    `yaml:"slow"`      // what happens to a reader whose queue is full; disconnect
-	Durable   bool    `yaml:"durable"`   // changes, items and positions are kept on disk, in Config.Data; false
-	Deliver   Deliver `yaml:"deliver"`   // of a durable namespace: when readers get a change; live
-	Presence  *bool   `yaml:"presence"`  // who is here, kept by the relay; true
-	Subscribe Access  `yaml:"subscribe"` // who may subscribe; member
-	Publish   Access  `yaml:"publish"`   // which clients may publish; member
+	Slow      Slow    `yaml:"slow" default:"disconnect" oneof:"disconnect resync"` // what happens to a reader whose queue is full
+	Durable   bool    `yaml:"durable"`                                             // changes, items and positions are kept on disk, in Config.Data; false
+	Deliver   Deliver `yaml:"deliver" default:"live" oneof:"live after-disk"`      // of a durable namespace: when readers get a change
+	Presence  *bool   `yaml:"presence" default:"true"`                             // who is here, kept by the relay
+	Subscribe Access  `yaml:"subscribe" default:"member"`                          // who may subscribe
+	Publish   Access  `yaml:"publish" default:"member"`                            // which clients may publish
 	Limit     Bounds  `yaml:"limits"`
 
 	Once bool `yaml:"-"` // of a system's: an idempotency key is known for as long as its change is kept
-	// Unmeasured keeps what is delivered to Rooms out of the relay's own figures and latencies: who looks at them would
-	// otherwise see mostly that. A system's.
+	// Unmeasured keeps what is delivered to Rooms out of the relay's own counts and latencies, which would
+	// otherwise show mostly that. A system's.
 	Unmeasured bool `yaml:"-"`
 }
 
 // History bounds the log of a channel. A reader further behind than this gets a snapshot.
 type History struct {
-	Size *int          `yaml:"size"` // changes kept; 256. 0 keeps none: nobody can resume
-	TTL  time.Duration `yaml:"ttl"`  // how long they are kept; 10m
+	Size *int          `yaml:"size" default:"256" range:"0..100000000"` // changes kept. 0 keeps none: nobody can resume
+	TTL  time.Duration `yaml:"ttl" default:"10m" range:"1ms..8784h"`    // how long they are kept
 }
 
 // Batch is how messages of a channel are gathered into frames.
 type Batch struct {
-	Window   *time.Duration `yaml:"window"`   // 50ms; 0 sends as soon as the shard is free; 10s at most
-	Eager    *bool          `yaml:"eager"`    // the first message after an idle window leaves at once; true
-	Conflate *bool          `yaml:"conflate"` // a later set of a key replaces the earlier one in the window; true
-	Stretch  *bool          `yaml:"stretch"`  // under load the window is up to half longer; true
+	Window   *time.Duration `yaml:"window" default:"50ms" range:"0s..10s"` // 0 sends as soon as the shard is free
+	Eager    *bool          `yaml:"eager" default:"true"`                  // the first message after an idle window leaves at once
+	Conflate *bool          `yaml:"conflate" default:"true"`               // a later set of a key replaces the earlier one in the window
+	Stretch  *bool          `yaml:"stretch" default:"true"`                // under load the window is up to half longer
 }
 
 // Bounds limits one namespace's channels.
 type Bounds struct {
-	Message units.Size `yaml:"message"` // one message; the relay's limit
-	Rate    units.Rate `yaml:"rate"`    // publishes of one connection; 50/s
-	Items   int        `yaml:"items"`   // live items of one channel; 10000
+	Message units.Size `yaml:"message" range:"1B..64MiB"`                  // one message; the relay's limit
+	Rate    units.Rate `yaml:"rate" default:"50/s"`                        // publishes of one connection
+	Items   int        `yaml:"items" default:"10000" range:"1..100000000"` // live items of one channel
 }
 
 // Slow is a policy for readers that do not keep up.

@@ -1,9 +1,9 @@
 package config
 
 import (
+	"reflect"
 	"time"
 
-	"weir/internal/units"
 	"weir/pool"
 )
 
@@ -22,97 +22,56 @@ func (c *Config) Machine() (connections, shards int) {
 	return connections, pool.ShardCount(c.Shards)
 }
 
-// WithDefaults returns a copy of c in which every value that is not set has its default. It is the one
-// place where defaults are written down. Values that depend on the machine (connections, shards) stay 0: see Machine.
+// WithDefaults returns a copy of c in which every value that is not set has its default: that of its tag, or one that depends
+// on others, which is written here. Values that depend on the machine (connections, shards) stay 0: see Machine.
 //
 // In development mode, a default namespace that c does not describe is open: any client with a token
 // may follow and fill its channels, as fast as it likes, and they keep more. The published keys of that
-// mode are not part of the configuration; New adds them.
+// mode are not part of the configuration; Complete adds them.
 func (c Config) WithDefaults() Config {
 	c = c.Clone()
-	Set(&c.Listen, "127.0.0.1:8080")
-	Set(&c.Admin, "127.0.0.1:9090")
-	Set(&c.Auth.JWKS.Refresh, time.Hour)
-	if c.Auth.Leeway == nil {
-		c.Auth.Leeway = new(5 * time.Second)
+	if c.Namespaces == nil {
+		c.Namespaces = make(Namespaces)
 	}
-	Set(&c.Auth.Webhook.Timeout, 2*time.Second)
-	Set(&c.Auth.Webhook.Cache, 30*time.Second)
-	Set(&c.Heartbeat, 25*time.Second)
-	Set(&c.Pong, 10*time.Second)
-	Set(&c.Drain, 10*time.Second)
-
 	if c.Dev {
 		Set(&c.Limit.PerUser, devPerUser)
 		if len(c.Systems) == 0 {
 			c.Systems = c.SystemNames()
 		}
+		c.Namespaces.add(DefaultNamespace, devNamespace(false))
+		c.Namespaces.add(demoNamespace, devNamespace(c.Data != ""))
 	}
-	Set(&c.Limit.PerUser, 100)
-	Set(&c.Limit.Subscriptions, 128)
-	Set(&c.Limit.Message, 64*units.KiB)
-	Set(&c.Limit.Request, units.MiB)
-	Set(&c.Limit.Queue, units.MiB)
-	Set(&c.Limit.Commands, units.Rate{Count: 100, Per: time.Second})
-	Set(&c.Limit.Pings, units.Rate{Count: 10, Per: time.Second})
-
-	c.fillSections()
-
-	Set(&c.Log.Level, "info")
-	Set(&c.Log.Format, "json")
-
-	if c.Namespaces == nil {
-		c.Namespaces = make(Namespaces)
-	}
-	if _, ok := c.Namespaces[demoNamespace]; c.Dev && !ok {
-		n := devNamespace()
-		n.Durable = c.Data != ""
-		c.Namespaces[demoNamespace] = n
-	}
-	if _, ok := c.Namespaces[DefaultNamespace]; !ok {
-		var n Namespace
-		if c.Dev {
-			n = devNamespace()
-		}
-		c.Namespaces[DefaultNamespace] = n
-	}
+	c.Namespaces.add(DefaultNamespace, Namespace{})
+	c.orderSections()
+	c.fillSections(0)
+	fillDefaults(reflect.ValueOf(&c).Elem())
 	for name, n := range c.Namespaces {
-		c.Namespaces[name] = n.WithDefaults(c.Limit)
+		Set(&n.Limit.Message, c.Limit.Message)
+		c.Namespaces[name] = n
 	}
 	return c
 }
 
-func devNamespace() Namespace {
+// add adds a namespace, unless there is one of that name.
+func (n Namespaces) add(name string, policy Namespace) {
+	if _, ok := n[name]; !ok {
+		n[name] = policy
+	}
+}
+
+func devNamespace(durable bool) Namespace {
 	return Namespace{
 		History:   History{Size: new(4096), TTL: time.Hour},
+		Durable:   durable,
 		Subscribe: Authenticated,
 		Publish:   Authenticated,
-		Limit:     Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}},
+		Limit:     Bounds{Rate: Unlimited},
 	}
 }
 
 // WithDefaults returns n with a default in the place of each value that is not set; limit is the relay's.
 func (n Namespace) WithDefaults(limit Limit) Namespace {
-	point(&n.History.Size, 256)
-	Set(&n.History.TTL, 10*time.Minute)
-	point(&n.Batch.Window, 50*time.Millisecond)
-	point(&n.Batch.Eager, true)
-	point(&n.Batch.Conflate, true)
-	point(&n.Batch.Stretch, true)
-	Set(&n.Slow, Disconnect)
-	Set(&n.Deliver, AtOnce)
-	point(&n.Presence, true)
-	Set(&n.Subscribe, Member)
-	Set(&n.Publish, Member)
+	fillDefaults(reflect.ValueOf(&n).Elem())
 	Set(&n.Limit.Message, limit.Message)
-	Set(&n.Limit.Rate, units.Rate{Count: 50, Per: time.Second})
-	Set(&n.Limit.Items, 10000)
 	return n
-}
-
-// point is Set for values whose zero means something.
-func point[T any](v **T, otherwise T) {
-	if *v == nil {
-		*v = &otherwise
-	}
 }

@@ -10,17 +10,21 @@ type System struct {
 	Name       string                     // in the list "systems"
 	On         func(c *Config) bool       // reports whether it is switched on; nil: the list says so
 	Section    func() Section             // returns its section, empty; nil: it has none
-	Check      func(c *Config, k *Checks) // adds what is wrong with its settings, which have their defaults; nil: nothing is checked
+	Check      func(c *Config, k *Checks) // adds what is wrong with its settings beyond their tags; they have their defaults. nil: nothing
 	Namespaces []string                   // clients follow and fill their channels only as the system says, whatever the default namespace allows
 	Personal   []string                   // namespaces with a channel for each user, which tokens of the demos name
 }
 
-// Section is what can be set about one system, a section of the file. It is a pointer to a struct or to a list of structs.
+// Section is what can be set about one system, a section of the file. It is a pointer to a struct or to a list of structs, of
+// which tags say the defaults and bounds: see Field.
 type Section interface {
-	// Key is its name in the file.
+	// Key returns its name in the file.
 	Key() string
+}
 
-	// Fill puts defaults in the place of what is not set; dev is development mode. It may be called more than once.
+// Filler is a Section with defaults that tags cannot say.
+type Filler interface {
+	// Fill puts those in the place of what is not set; dev is development mode. It may be called more than once.
 	Fill(dev bool)
 }
 
@@ -35,8 +39,8 @@ func Of[T any, S interface {
 		}
 	}
 	s := S(new(T))
-	s.Fill(c.Dev)
 	c.Sections = append(c.Sections, s)
+	c.fillSections(len(c.Sections) - 1)
 	return s
 }
 
@@ -58,8 +62,18 @@ func (c *Config) HasSystem(s *System) bool {
 	return slices.Contains(c.Systems, s.Name)
 }
 
-// fillSections makes the sections complete, in the order of the systems.
-func (c *Config) fillSections() {
+// fillSections gives what is not set about systems its default, from the section with this index on.
+func (c *Config) fillSections(from int) {
+	for _, s := range c.Sections[from:] {
+		if f, ok := s.(Filler); ok {
+			f.Fill(c.Dev)
+		}
+		fillDefaults(reflect.ValueOf(s).Elem())
+	}
+}
+
+// orderSections has a section for each known system, in the order of the systems.
+func (c *Config) orderSections() {
 	var list []Section
 	for _, s := range c.Known {
 		if s.Section == nil {
@@ -73,9 +87,6 @@ func (c *Config) fillSections() {
 		list = append(list, section)
 	}
 	c.Sections = append(list, c.Sections...)
-	for _, s := range c.Sections {
-		s.Fill(c.Dev)
-	}
 }
 
 // Clone returns a copy that shares no list, map or pointer with c, so that either may be changed.

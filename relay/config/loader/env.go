@@ -28,17 +28,12 @@ var injected = regexp.MustCompile(`^WEIR(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_POR
 // envKeys maps the name of each variable to the key path it sets.
 func envKeys(systems []config.System) map[string]string {
 	keys := make(map[string]string)
-	everyKey(empty(systems), "", func(path string, _ reflect.Type) {
-		if settable(path) {
+	config.WalkKeys(systems, func(path string, _ config.Field) {
+		if !config.Chosen(path) {
 			keys[prefix+strings.ToUpper(strings.ReplaceAll(path, ".", "_"))] = path
 		}
 	})
 	return keys
-}
-
-// settable says whether a variable or flag may set the key: one without names of the user's choice.
-func settable(path string) bool {
-	return !strings.Contains(path, anyName) && !strings.Contains(path, anyIndex)
 }
 
 // flagName is the flag that sets a key.
@@ -53,7 +48,7 @@ func (l *loader) readEnv(environ []string) {
 			set[name] = strings.TrimRight(value, "\r\n") // which a file of variables from Windows leaves; of two with one name the last counts
 		}
 	}
-	keys := envKeys(l.cfg.Known)
+	keys := envKeys(l.Config.Known)
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		value, origin := set[name], Origin{Kind: Env, Name: name}
 		if !config.IsPlain(name) {
@@ -66,9 +61,12 @@ func (l *loader) readEnv(environ []string) {
 			l.addKey(origin, value)
 		case known:
 			l.setPath(path, origin, value)
+		case injected.MatchString(name):
 		default:
 			if why := mistake(name, keys); why != "" {
 				l.add("", origin, "%s", why)
+			} else {
+				l.Unused = append(l.Unused, origin.Name)
 			}
 		}
 	}
@@ -78,81 +76,63 @@ func (l *loader) readEnv(environ []string) {
 func (l *loader) addKey(origin Origin, value string) {
 	var path string
 	if origin.Name == config.SecretVar {
-		path = config.Element("auth.keys", len(l.cfg.Auth.Keys))
-		l.cfg.Auth.Keys = append(l.cfg.Auth.Keys, config.TokenKey{Algorithm: "HS256", Secret: value})
-		l.origins[config.Join(path, "algorithm")] = origin
+		path = config.Element("auth.keys", len(l.Config.Auth.Keys))
+		l.Config.Auth.Keys = append(l.Config.Auth.Keys, config.TokenKey{Algorithm: "HS256", Secret: value})
+		l.Origins[config.Join(path, "algorithm")] = origin
 	} else {
-		path = config.Element("api.keys", len(l.cfg.API.Keys))
-		l.cfg.API.Keys = append(l.cfg.API.Keys, config.APIKey{Name: envKeyName, Secret: value})
-		l.origins[config.Join(path, "name")] = origin
+		path = config.Element("api.keys", len(l.Config.API.Keys))
+		l.Config.API.Keys = append(l.Config.API.Keys, config.APIKey{Name: envKeyName, Secret: value})
+		l.Origins[config.Join(path, "name")] = origin
 	}
-	l.origins[path], l.origins[config.Join(path, "secret")] = origin, origin
-	if err := printable(value); err != nil {
+	l.Origins[path], l.Origins[config.Join(path, "secret")] = origin, origin
+	if err := config.CheckText(value); err != nil {
 		l.add(config.Join(path, "secret"), origin, "%s", err)
 	}
 }
 
 // setPath sets the value of a key from a variable or flag; a list is separated by commas.
 func (l *loader) setPath(path string, origin Origin, text string) {
-	v, ok := leaf(&l.cfg, path)
-	if !ok {
-		l.add("", origin, "unknown key %s", config.Quote(path))
-		return
-	}
-	if v.Type() != stringsType {
-		l.set(path, origin, v, text)
-		return
-	}
-	var list []string
-	for item := range strings.SplitSeq(text, ",") {
-		if item = strings.TrimSpace(item); item == "" {
-			continue
-		}
-		if err := printable(item); err != nil {
-			l.add(path, origin, "%s", err)
+	found := false
+	config.Walk(&l.Config, func(p string, f config.Field) {
+		if p != path {
 			return
 		}
-		list = append(list, item)
+		found = true
+		if _, ok := f.Value.Interface().([]string); !ok {
+			l.set(path, origin, f.Value, text)
+			return
+		}
+		var list []string
+		for item := range strings.SplitSeq(text, ",") {
+			if item = strings.TrimSpace(item); item == "" {
+				continue
+			}
+			if err := config.CheckText(item); err != nil {
+				l.add(path, origin, "%s", err)
+				return
+			}
+			list = append(list, item)
+		}
+		for i := range f.Value.Len() { // the lines of the list it replaces
+			delete(l.Origins, config.Element(path, i))
+		}
+		f.Value.Set(reflect.ValueOf(list))
+		l.Origins[path] = origin
+	})
+	if !found {
+		l.add("", origin, "unknown key %s", config.Quote(path))
 	}
-	for i := range v.Len() { // the lines of the list it replaces
-		delete(l.origins, config.Element(path, i))
-	}
-	v.Set(reflect.ValueOf(list))
-	l.origins[path] = origin
 }
 
 func (l *loader) readFlags(flags map[string]string) {
 	for _, path := range slices.Sorted(maps.Keys(flags)) {
 		origin := Origin{Kind: Flag, Name: flagName(path)}
 		if path == devKey {
-			if err := parse(reflect.ValueOf(&l.cfg.Dev).Elem(), flags[path]); err != nil {
-				l.add(path, origin, "%s", err)
-			}
-			l.origins[path] = origin
-			continue
-		}
-		l.setPath(path, origin, flags[path])
-	}
-}
-
-// Unused lists the variables that begin like weir's own, are not known, and set nothing: those of backends beside it, or
-// a name that was got quite wrong.
-func Unused(environ []string, systems []config.System) (list []string) {
-	keys := envKeys(systems)
-	for _, entry := range environ {
-		name, value, _ := strings.Cut(entry, "=")
-		_, known := keys[name]
-		switch {
-		case value == "" || known || !strings.HasPrefix(name, prefix) || name == FileVar || name == config.SecretVar || name == config.APIKeyVar:
-		case !injected.MatchString(name) && mistake(name, keys) == "":
-			if !config.IsPlain(name) {
-				name = config.Quote(name)
-			}
-			list = append(list, name)
+			l.set(path, origin, reflect.ValueOf(&l.Config.Dev).Elem(), flags[path])
+		} else {
+			l.setPath(path, origin, flags[path])
 		}
 	}
-	slices.Sort(list)
-	return slices.Compact(list)
 }
 
 // slips is by how many edits a variable may differ from a known one to be taken for it.
@@ -162,9 +142,6 @@ const slips = 2
 // of something that cannot be set that way. It is empty for others: backends beside weir have variables of that kind,
 // such as WEIR_URL.
 func mistake(name string, keys map[string]string) string {
-	if injected.MatchString(name) {
-		return ""
-	}
 	switch {
 	case name == prefix+"DEV":
 		return "unknown variable: development mode is the flag --dev"

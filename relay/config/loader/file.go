@@ -3,16 +3,16 @@ package loader
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
+	"reflect"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"weir/relay/config"
 
 	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
@@ -39,58 +39,50 @@ func readFile(name string) ([]byte, error) {
 	return data, nil
 }
 
-// syntaxError is why a text is not the one plain YAML document that is expected.
-type syntaxError struct {
-	line    int
-	message string
-}
-
-func (e *syntaxError) Error() string { return e.message }
-
-func syntaxf(tk *token.Token, format string, args ...any) *syntaxError {
-	e := &syntaxError{message: fmt.Sprintf(format, args...)}
-	if tk != nil && tk.Position != nil {
-		e.line = tk.Position.Line
+// readYAML reads what the file says into the configuration.
+func (l *loader) readYAML(file string, data []byte) {
+	at := func(tk *token.Token) Origin {
+		o := Origin{Kind: File, Name: file}
+		if tk != nil && tk.Position != nil {
+			o.Line = tk.Position.Line
+		}
+		return o
 	}
-	return e
-}
-
-// parseYAML parses one document; nil for an empty one. Keys given twice are left in, for the decoder
-// to report with their paths.
-func parseYAML(data []byte) (ast.Node, *syntaxError) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	switch {
 	case len(data) > maxFile:
-		return nil, &syntaxError{message: fmt.Sprintf("larger than %d KiB: this is no configuration file", maxFile>>10)}
+		l.unreadable(at(nil), "larger than %d KiB: this is no configuration file", maxFile>>10)
+		return
 	case !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0:
-		return nil, &syntaxError{message: "not a text in UTF-8"}
+		l.unreadable(at(nil), "not a text in UTF-8")
+		return
 	}
 	tokens := lexer.Tokenize(string(data))
-	if err := checkTokens(tokens); err != nil {
-		return nil, err
+	if tk, message := checkTokens(tokens); tk != nil {
+		l.unreadable(at(tk), "%s", message)
+		return
 	}
-	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+	parsed, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey()) // the decoder reports those, with their paths
 	var failed yaml.Error
 	switch {
 	case errors.As(err, &failed):
-		return nil, syntaxf(failed.GetToken(), "not valid YAML: %s", oneLine(failed.GetMessage()))
+		l.unreadable(at(failed.GetToken()), "not valid YAML: %s", oneLine(failed.GetMessage()))
 	case err != nil:
-		return nil, &syntaxError{message: "not valid YAML"}
-	case len(file.Docs) == 0:
-		return nil, nil
+		l.unreadable(at(nil), "not valid YAML")
+	case len(parsed.Docs) > 0 && parsed.Docs[0].Body != nil:
+		(&decoder{l, at}).value(parsed.Docs[0].Body, reflect.ValueOf(&l.Config).Elem(), "")
 	}
-	return file.Docs[0].Body, nil
 }
 
-// checkTokens refuses what a configuration does not need and what would make the parser work hard.
-func checkTokens(tokens token.Tokens) *syntaxError {
+// checkTokens refuses what a configuration does not need and what would make the parser work hard: it returns the token and why.
+func checkTokens(tokens token.Tokens) (refused *token.Token, why string) {
 	depth, dashes, line, content := 0, 0, 0, false
 	for _, tk := range tokens {
 		if tk.Type == token.InvalidType {
 			if strings.ContainsRune(tk.Value, '\t') {
-				return syntaxf(tk, "indented with a tab: expected spaces")
+				return tk, "indented with a tab: expected spaces"
 			}
-			return syntaxf(tk, "not valid YAML: %s", oneLine(tk.Error))
+			return tk, "not valid YAML: " + oneLine(tk.Error)
 		}
 		if tk.Position.Line != line {
 			line, dashes = tk.Position.Line, 0
@@ -100,11 +92,11 @@ func checkTokens(tokens token.Tokens) *syntaxError {
 			continue
 		case token.DocumentHeaderType:
 			if content {
-				return syntaxf(tk, "a second document begins here: expected one in a file")
+				return tk, "a second document begins here: expected one in a file"
 			}
 		case token.AnchorType, token.AliasType, token.TagType, token.MergeKeyType, token.MappingKeyType, token.DirectiveType:
-			return syntaxf(tk, "%q: anchors, aliases, tags, merge keys, complex keys and directives of YAML are not supported: write the value out",
-				strings.TrimSpace(tk.Value))
+			return tk, strconv.Quote(strings.TrimSpace(tk.Value)) +
+				": anchors, aliases, tags, merge keys, complex keys and directives of YAML are not supported: write the value out"
 		case token.SequenceStartType, token.MappingStartType:
 			depth++
 		case token.SequenceEndType, token.MappingEndType:
@@ -113,11 +105,11 @@ func checkTokens(tokens token.Tokens) *syntaxError {
 			dashes++
 		}
 		if depth > maxDepth || dashes > maxDepth {
-			return syntaxf(tk, "nested too deeply")
+			return tk, "nested too deeply"
 		}
 		content = true
 	}
-	return nil
+	return nil, ""
 }
 
 // oneLine escapes what would break or hide a line of output.

@@ -3,29 +3,30 @@ package loader
 import (
 	"reflect"
 	"strings"
+
+	"weir/relay/config"
 )
 
 // unknown says that a key does not exist, which one may have been meant, and which ones there are.
-func unknown(name string, section, whole reflect.Value) string {
-	known := names(section)
+func unknown(name string, section reflect.Value, systems []config.System) string {
+	known := config.FieldNames(section)
 	hint := nearest(name, known)
-	if hint == "" {
-		hint = elsewhere(name, whole)
+	if hint == "" { // perhaps a key of another section
+		config.WalkKeys(systems, func(path string, _ config.Field) {
+			if hint == "" && (path == name || strings.HasSuffix(path, "."+name)) {
+				hint = path
+			}
+		})
 	}
-	if hint != "" {
-		hint = "did you mean " + hint + "? "
-	}
-	return "unknown key: " + hint + "known here: " + strings.Join(known, ", ")
+	return "unknown key: " + didYouMean(hint) + "known here: " + strings.Join(known, ", ")
 }
 
-// elsewhere finds a key of that name in another section.
-func elsewhere(name string, whole reflect.Value) (path string) {
-	everyKey(whole, "", func(p string, _ reflect.Type) {
-		if path == "" && (p == name || strings.HasSuffix(p, "."+name)) {
-			path = p
-		}
-	})
-	return path
+// didYouMean asks so, if there is something that may have been meant.
+func didYouMean(hint string) string {
+	if hint == "" {
+		return ""
+	}
+	return "did you mean " + hint + "? "
 }
 
 // nearest is the candidate that differs least from the name; "" if none is close enough to be a slip

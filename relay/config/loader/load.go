@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"weir/relay/config"
 )
@@ -17,14 +18,22 @@ type Source struct {
 	Flags   map[string]string // by key path, such as "tls.cert"; "dev": "true" is development mode
 }
 
+// Loaded is a configuration that was read from its sources, and what there is to say about it.
+type Loaded struct {
+	Config  config.Config
+	Origins Origins
+	Notes   []string // what is odd and good all the same: what was left out of the files that it names
+	Unused  []string // variables that begin like weir's own and set nothing: those of backends beside it, or a name quite wrong
+}
+
 // Load reads the sources, fills in the defaults and checks the result. Its error is Problems, all of
 // them. Files that the configuration names (certificates, keys) are read to check them, relative to the
 // working directory.
-func Load(src Source) (config.Config, Origins, error) {
+func Load(src Source) (Loaded, error) {
 	l := newLoader(src.Systems)
 	if src.File != "" {
 		if data, err := readFile(src.File); err != nil {
-			l.unreadable(Origin{Kind: File, Name: src.File}, err.Error())
+			l.unreadable(Origin{Kind: File, Name: src.File}, "%s", err)
 		} else {
 			l.readYAML(src.File, data)
 		}
@@ -33,140 +42,130 @@ func Load(src Source) (config.Config, Origins, error) {
 }
 
 func newLoader(systems []config.System) *loader {
-	return &loader{cfg: newConfig(systems), origins: make(Origins)}
+	return &loader{Loaded: Loaded{Config: config.Empty(systems), Origins: make(Origins)}}
 }
 
 // load is Load once the file is read.
-func (l *loader) load(src Source) (config.Config, Origins, error) {
+func (l *loader) load(src Source) (Loaded, error) {
 	l.readEnv(src.Env)
 	l.readFlags(src.Flags)
-	var cfg config.Config
 	if !l.blind {
-		cfg = l.finish()
+		l.finish()
 	}
 	if len(l.problems) > 0 {
 		l.problems.sort()
-		return config.Config{}, nil, l.problems
+		return Loaded{}, l.problems
 	}
-	return cfg, l.origins, nil
+	return l.Loaded, nil
 }
 
 // loader gathers a configuration and what is wrong with it. One goroutine owns it.
 type loader struct {
-	cfg      config.Config
-	origins  Origins
+	Loaded
 	problems Problems
 	blind    bool // the file is not known: what is missing may be in it
 }
-
-// Notes says what is odd about a configuration that is good: what was left out of the files that it names.
-func Notes(c config.Config) []string { return config.Check(c).Notes }
 
 func (l *loader) add(key string, origin Origin, format string, args ...any) {
 	l.problems = append(l.problems, Problem{Key: key, Origin: origin, Message: fmt.Sprintf(format, args...)})
 }
 
-// set parses text into a leaf and notes where it came from.
+// set parses text into a word and notes where it came from.
 func (l *loader) set(key string, origin Origin, v reflect.Value, text string) {
-	if err := parse(v, text); err != nil {
+	if err := config.Parse(v, text); err != nil {
 		l.add(key, origin, "%s", err)
 		return
 	}
-	l.origins[key] = origin
+	l.Origins[key] = origin
 }
 
-func (l *loader) unreadable(origin Origin, message string) {
-	l.add("", origin, "%s", message)
+// unreadable says why a file is not known, or not as a whole.
+func (l *loader) unreadable(origin Origin, format string, args ...any) {
+	l.add("", origin, format, args...)
 	l.blind = true
-}
-
-func (l *loader) readYAML(file string, data []byte) {
-	node, bad := parseYAML(data)
-	if bad != nil {
-		l.unreadable(Origin{Kind: File, Name: file, Line: bad.line}, bad.message)
-		return
-	}
-	if node != nil {
-		d := &decoder{loader: l, file: file}
-		d.value(node, reflect.ValueOf(&l.cfg).Elem(), "")
-	}
 }
 
 // finish fills in what nobody set and checks the whole. What was set to the zero value is checked as
 // such, since WithDefaults takes a zero for "not set": a per_user of 0 is refused, never silently 100.
-func (l *loader) finish() config.Config {
+func (l *loader) finish() {
 	zeros := make(map[string]bool)
-	everyLeaf(reflect.ValueOf(&l.cfg).Elem(), "", func(path string, v reflect.Value) {
-		if origin := l.origins[path]; origin.Kind != Default && v.IsZero() {
-			zeros[path] = true
+	config.Walk(&l.Config, func(path string, f config.Field) {
+		zeros[path] = f.Value.IsZero() && l.Origins[path].Kind != Default
+	})
+	plain := l.Config
+	plain.Dev = false
+	l.Config = l.Config.WithDefaults()
+	config.Walk(&l.Config, func(path string, f config.Field) {
+		if zeros[path] {
+			f.Value.SetZero()
 		}
 	})
-	filled := l.cfg.WithDefaults()
-	asWritten := l.cfg.WithDefaults()
-	edit(&asWritten, zeros, func(v reflect.Value) { v.SetZero() })
 	known := len(l.problems)
-	l.systems(asWritten)
-	for _, p := range config.Check(asWritten).Problems {
+	l.checkSystems()
+	checks := config.Check(l.Config)
+	for _, p := range checks.Problems {
 		if !l.problems[:known].about(p.Key) {
-			l.add(p.Key, l.origins.near(p.Key), "%s", p.Message)
+			l.add(p.Key, l.Origins.near(p.Key), "%s", p.Message)
 		}
 	}
-	edit(&filled, zeros, func(v reflect.Value) {
-		if !v.IsZero() && v.Type() == durationType {
-			v.SetInt(int64(atOnce))
+	l.Notes = checks.Notes
+	config.Walk(&l.Config, func(path string, f config.Field) {
+		if d, ok := f.Value.Interface().(time.Duration); ok && zeros[path] && d == 0 && f.Tag.Get("default") != "" {
+			f.Value.SetInt(int64(config.Immediately))
 		}
 	})
-	l.noteDev(filled)
-	return filled
+	if l.Config.Dev { // what development mode opens comes from its flag
+		for _, path := range Diff(plain.WithDefaults(), l.Config) {
+			if l.Origins[path].Kind == Default {
+				l.Origins[path] = Origin{Kind: Flag, Name: flagName(devKey)}
+			}
+		}
+	}
 }
 
-// systems checks what is to be part of the relay.
-func (l *loader) systems(c config.Config) {
-	known := c.SystemNames()
-	for i, name := range c.Systems {
+// checkSystems checks what is to be part of the relay.
+func (l *loader) checkSystems() {
+	known := l.Config.SystemNames()
+	for i, name := range l.Config.Systems {
 		key := config.Element("systems", i)
 		switch {
-		case slices.Contains(c.Systems[:i], name):
-			l.add(key, l.origins.near(key), "%s is listed twice", config.Quote(name))
+		case slices.Contains(l.Config.Systems[:i], name):
+			l.add(key, l.Origins.near(key), "%s is listed twice", config.Quote(name))
 		case !slices.Contains(known, name):
-			hint := ""
-			if near := nearest(name, known); near != "" {
-				hint = "did you mean " + near + "? "
-			}
-			l.add(key, l.origins.near(key), "%s is not a system: %sknown: %s", config.Quote(name), hint, strings.Join(known, ", "))
+			l.add(key, l.Origins.near(key), "%s is not a system: %sknown: %s", config.Quote(name), didYouMean(nearest(name, known)), strings.Join(known, ", "))
 		}
 	}
 }
 
-// noteDev attributes to the flag what development mode opens.
-func (l *loader) noteDev(filled config.Config) {
-	if !filled.Dev {
-		return
-	}
-	plain := l.cfg
-	plain.Dev = false
-	plain = plain.WithDefaults()
-	defaults := make(map[string]string)
-	everyLeaf(reflect.ValueOf(&plain).Elem(), "", func(path string, v reflect.Value) {
-		if isScalar(v.Type()) {
-			defaults[path] = format(v)
+// Diff lists the key paths whose values differ between two configurations that Load returned, in the
+// order of the paths.
+func Diff(a, b config.Config) []string {
+	before, after := values(a), values(b)
+	var changed []string
+	for path, value := range after {
+		if old, ok := before[path]; !ok || old != value {
+			changed = append(changed, path)
 		}
-	})
-	if len(l.cfg.Systems) == 0 {
-		l.origins["systems"] = Origin{Kind: Flag, Name: flagName(devKey)}
 	}
-	everyLeaf(reflect.ValueOf(&filled).Elem(), "", func(path string, v reflect.Value) {
-		if isScalar(v.Type()) && l.origins[path].Kind == Default && defaults[path] != format(v) {
-			l.origins[path] = Origin{Kind: Flag, Name: flagName(devKey)}
+	for path := range before {
+		if _, ok := after[path]; !ok {
+			changed = append(changed, path)
 		}
-	})
+	}
+	slices.Sort(changed)
+	return changed
 }
 
-// edit calls change with the leaves of the paths.
-func edit(c *config.Config, paths map[string]bool, change func(reflect.Value)) {
-	everyLeaf(reflect.ValueOf(c).Elem(), "", func(path string, v reflect.Value) {
-		if paths[path] {
-			change(v)
+// values are the settings of a configuration as texts.
+func values(c config.Config) map[string]string {
+	c = c.Clone()
+	texts := make(map[string]string)
+	config.Walk(&c, func(path string, f config.Field) {
+		if list, ok := f.Value.Interface().([]string); ok {
+			texts[path] = strings.Join(list, "\n")
+		} else {
+			texts[path] = config.Format(f.Value)
 		}
 	})
+	return texts
 }

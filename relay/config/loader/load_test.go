@@ -40,7 +40,8 @@ func systems() []config.System {
 func loadText(text string, env []string, flags map[string]string) (config.Config, Origins, error) {
 	l := newLoader(systems())
 	l.readYAML("weir.yaml", []byte(text))
-	return l.load(Source{Env: env, Flags: flags})
+	loaded, err := l.load(Source{Env: env, Flags: flags})
+	return loaded.Config, loaded.Origins, err
 }
 
 func mustLoad(t *testing.T, text string, env []string, flags map[string]string) (config.Config, Origins) {
@@ -111,7 +112,7 @@ namespaces:
 	c, o := mustLoad(t, text, nil, nil)
 	n := c.Namespaces["room.a/b"]
 	switch {
-	case c.Listen != "0.0.0.0:80", !c.Compression, c.Shards != 8, c.Drain != atOnce:
+	case c.Listen != "0.0.0.0:80", !c.Compression, c.Shards != 8, c.Drain != config.Immediately:
 		t.Errorf("top: %+v", c)
 	case !reflect.DeepEqual(c.Origins, []string{"https://app.example.com", "http://localhost:3000"}):
 		t.Errorf("origins: %q", c.Origins)
@@ -119,7 +120,7 @@ namespaces:
 		t.Errorf("proxies: %q", c.TrustedProxies)
 	case c.Auth.Issuer != "0123", !c.Auth.Anonymous, len(c.Auth.Keys) != 2, c.Auth.Keys[0].Secret != secret:
 		t.Errorf("auth: %+v", c.Auth)
-	case c.Limit.Message != 16*units.KiB, c.Limit.Commands != unlimited, c.Limit.Pings != units.Rate{Count: 5, Per: time.Second}:
+	case c.Limit.Message != 16*units.KiB, c.Limit.Commands != config.Unlimited, c.Limit.Pings != units.Rate{Count: 5, Per: time.Second}:
 		t.Errorf("limits: %+v", c.Limit)
 	case *n.History.Size != 0, *n.Batch.Window != 0, *n.Batch.Eager, !*n.Batch.Conflate, n.Slow != config.Resync,
 		*n.Presence, n.Subscribe != config.Public, n.Publish != config.Member, n.Limit.Rate != units.Rate{Count: 600, Per: time.Minute}, n.Limit.Message != 16*units.KiB:
@@ -179,27 +180,27 @@ func TestDev(t *testing.T) {
 func TestFileErrors(t *testing.T) {
 	dir := t.TempDir()
 	missing := filepath.Join(dir, "missing.yaml")
-	_, _, err := Load(Source{Systems: systems(), File: missing, Env: keysEnv})
+	_, err := Load(Source{Systems: systems(), File: missing, Env: keysEnv})
 	want(t, err, missing+": no such file")
-	_, _, err = Load(Source{Systems: systems(), File: missing, Env: []string{"WEIR_LISTN=1"}})
+	_, err = Load(Source{Systems: systems(), File: missing, Env: []string{"WEIR_LISTN=1"}})
 	want(t, err, missing+": no such file", "WEIR_LISTN: unknown variable")
 	if len(strings.Split(err.Error(), "\n")) != 2 {
 		t.Errorf("keys that may be in the file are missed: %v", err)
 	}
-	_, _, err = Load(Source{Systems: systems(), File: dir, Env: keysEnv})
+	_, err = Load(Source{Systems: systems(), File: dir, Env: keysEnv})
 	want(t, err, dir+": is a directory")
 	big := filepath.Join(dir, "big.yaml")
 	if err := os.WriteFile(big, []byte(strings.Repeat("#", maxFile+1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = Load(Source{Systems: systems(), File: big, Env: keysEnv})
+	_, err = Load(Source{Systems: systems(), File: big, Env: keysEnv})
 	want(t, err, big+": larger than 256 KiB")
 	good := filepath.Join(dir, "good.yaml")
 	if err := os.WriteFile(good, []byte("listen: :1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if c, o, err := Load(Source{Systems: systems(), File: good, Env: keysEnv}); err != nil || c.Listen != ":1" || o["listen"].Line != 1 {
-		t.Errorf("got %v %v %v", c.Listen, o["listen"], err)
+	if l, err := Load(Source{Systems: systems(), File: good, Env: keysEnv}); err != nil || l.Config.Listen != ":1" || l.Origins["listen"].Line != 1 {
+		t.Errorf("got %v %v %v", l.Config.Listen, l.Origins["listen"], err)
 	}
 }
 

@@ -51,31 +51,17 @@ type Origins map[string]Origin
 // near is the origin of the key, or else of the closest section around it that has one: a key that is
 // missing from a section is reported where the section begins.
 func (o Origins) near(key string) Origin {
-	for ; key != ""; key = parent(key) {
-		if origin, ok := o[key]; ok {
-			return origin
+	for end := len(key); end > 0; end-- {
+		if end == len(key) || key[end] == '.' || key[end] == '[' {
+			if origin, ok := o[key[:end]]; ok { // in a quoted name there is none
+				return origin
+			}
 		}
 	}
 	return Origin{}
 }
 
-// parent is the path without its last name or index; "" at the top.
-func parent(path string) string {
-	quoted, cut := false, 0
-	for i := 0; i < len(path); i++ {
-		switch c := path[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case !quoted && (c == '.' || c == '['):
-			cut = i
-		}
-	}
-	return path[:cut]
-}
-
-// under says whether the key is section, or lies within it.
+// under reports whether the key is section, or lies within it.
 func under(key, section string) bool {
 	rest, ok := strings.CutPrefix(key, section)
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')

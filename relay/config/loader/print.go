@@ -18,7 +18,6 @@ import (
 // Print writes the configuration as YAML, each value followed by a comment that names its source.
 // Secrets are written as <redacted>; apart from them, Load reads the output as the same configuration.
 func Print(w io.Writer, c config.Config, origins Origins) error {
-	c = c.Clone()
 	p := &printer{origins: origins, notes: machine(c)}
 	p.section(reflect.ValueOf(&c).Elem(), "", "", "")
 	_, err := w.Write(p.bytes())
@@ -36,12 +35,12 @@ type line struct{ text, comment string }
 
 // section writes the keys of a struct; first begins the first of them where it is an element of a list.
 func (p *printer) section(v reflect.Value, path, indent, first string) {
-	for i, f := range fields(v) {
+	for i, f := range config.Fields(v) {
 		start := indent
 		if i == 0 && first != "" {
 			start = first
 		}
-		p.entry(f.name, f.value, config.Join(path, f.name), indent, start)
+		p.entry(f.Name, f.Value, config.Join(path, f.Name), indent, start)
 	}
 }
 
@@ -49,7 +48,7 @@ func (p *printer) entry(name string, v reflect.Value, path, indent, start string
 	key := start + yamlText(name) + ":"
 	t := v.Type()
 	switch {
-	case isLeaf(t):
+	case config.IsLeaf(t):
 		p.add(key+" "+p.leaf(path, v), p.comment(path, v))
 	case t.Kind() == reflect.Struct:
 		p.add(key, "")
@@ -63,7 +62,7 @@ func (p *printer) entry(name string, v reflect.Value, path, indent, start string
 		}
 	case t.Kind() == reflect.Map:
 		p.add(key, "")
-		for _, name := range sortedKeys(v) {
+		for _, name := range config.Names(v) {
 			p.entry(name, v.MapIndex(reflect.ValueOf(name)), config.Join(path, name), indent+"  ", indent+"  ")
 		}
 	}
@@ -90,7 +89,7 @@ func machine(c config.Config) map[string]string {
 
 // leaf spells a value.
 func (p *printer) leaf(path string, v reflect.Value) string {
-	if v.Type() == stringsType {
+	if v.Kind() == reflect.Slice {
 		items := make([]string, v.Len())
 		for i := range items {
 			items[i] = yamlText(v.Index(i).String())
@@ -106,7 +105,7 @@ func (p *printer) leaf(path string, v reflect.Value) string {
 	if v.Kind() == reflect.String {
 		return yamlText(v.String())
 	}
-	return format(v) // durations, sizes, rates, numbers: nothing in them needs quotes
+	return config.Format(v) // durations, sizes, rates, numbers: nothing in them needs quotes
 }
 
 func (p *printer) add(text, comment string) { p.lines = append(p.lines, line{text, comment}) }
@@ -140,4 +139,12 @@ func yamlText(s string) string {
 		}
 	}
 	return strconv.Quote(s)
+}
+
+// isSecret reports whether a value must not be shown. It goes by the last name of the path, so that a
+// new secret is covered by being called one.
+func isSecret(path string, t reflect.Type) bool {
+	name := path[strings.LastIndexByte(path, '.')+1:]
+	return (t.Kind() == reflect.String || t.Kind() == reflect.Slice) &&
+		(name == "secret" || name == "secrets" || strings.HasSuffix(name, "_secret") || strings.HasSuffix(name, "_token") || strings.Contains(name, "password"))
 }

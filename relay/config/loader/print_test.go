@@ -103,23 +103,24 @@ func FuzzLoad(f *testing.F) {
 			t.Fatal(err)
 		}
 		l := newLoader(systems())
-		l.cfg.Dev = true
+		l.Config.Dev = true
 		l.readYAML("printed", out.Bytes())
 		if len(l.problems) > 0 {
 			t.Fatalf("%v\n%s", l.problems, out.String())
 		}
+		l.finish()
 		var second bytes.Buffer
-		if err := Print(&second, l.finish(), nil); err != nil {
+		if err := Print(&second, l.Config, nil); err != nil {
 			t.Fatal(err)
 		}
-		if got, want := values(second.String()), values(out.String()); got != want {
+		if got, want := bare(second.String()), bare(out.String()); got != want {
 			t.Errorf("want\n%s\ngot\n%s", want, got)
 		}
 	})
 }
 
-// values is what Print wrote, without the comments.
-func values(s string) string {
+// bare is what Print wrote, without the comments.
+func bare(s string) string {
 	var b strings.Builder
 	for line := range strings.SplitSeq(s, "\n") {
 		if i := strings.LastIndex(line, "  # "); i >= 0 {

@@ -16,12 +16,12 @@ import (
 func TestEveryKeyIsHandled(t *testing.T) {
 	variables := make(map[string]string)
 	count := 0
-	everyKey(empty(systems()), "", func(path string, typ reflect.Type) {
+	config.WalkKeys(systems(), func(path string, f config.Field) {
 		count++
-		if kindOf(reflect.Zero(typ)) == "" {
-			t.Errorf("%s: no name for %v", path, typ)
+		if config.KindOf(f.Value) == "" {
+			t.Errorf("%s: no name for %v", path, f.Value.Type())
 		}
-		if !settable(path) {
+		if config.Chosen(path) {
 			return
 		}
 		name := "WEIR_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
@@ -32,8 +32,8 @@ func TestEveryKeyIsHandled(t *testing.T) {
 		if injected.MatchString(name) {
 			t.Errorf("%s is a name that Kubernetes sets", name)
 		}
-		c := newConfig(systems())
-		if v, ok := leaf(&c, path); !ok || v.Type() != typ || !v.CanSet() {
+		c := config.Empty(systems())
+		if v, ok := find(&c, path); !ok || v.Type() != f.Value.Type() || !v.CanSet() {
 			t.Errorf("%s is not found by its path", path)
 		}
 	})
@@ -42,7 +42,7 @@ func TestEveryKeyIsHandled(t *testing.T) {
 	}
 	var all func(reflect.Type, string)
 	all = func(typ reflect.Type, path string) {
-		if isLeaf(typ) {
+		if config.IsLeaf(typ) {
 			return
 		}
 		switch typ.Kind() {
@@ -63,36 +63,51 @@ func TestEveryKeyIsHandled(t *testing.T) {
 		}
 	}
 	all(reflect.TypeFor[config.Config](), "")
-	for _, section := range newConfig(systems()).Sections {
+	for _, section := range config.Empty(systems()).Sections {
 		all(reflect.TypeOf(section).Elem(), section.Key())
 	}
+}
+
+// find returns the value of a key.
+func find(c *config.Config, key string) (found reflect.Value, ok bool) {
+	config.Walk(c, func(path string, f config.Field) {
+		if path == key {
+			found, ok = f.Value, true
+		}
+	})
+	return found, ok
 }
 
 // TestNoZeroBecomesADefault: whoever writes a 0 gets a 0 or an error, never the default in silence.
 func TestNoZeroBecomesADefault(t *testing.T) {
 	filled := config.Config{Known: systems()}.WithDefaults()
-	everyLeaf(reflect.ValueOf(&filled).Elem(), "", func(path string, v reflect.Value) {
+	config.Walk(&filled, func(path string, f config.Field) {
+		v := f.Value
 		if v.IsZero() || v.Kind() == reflect.Pointer || v.Kind() == reflect.Slice || v.Type() == reflect.TypeFor[units.Rate]() || strings.HasPrefix(path, "namespaces.") {
 			return
 		}
-		zero := format(reflect.Zero(v.Type()))
+		zero := config.Format(reflect.Zero(v.Type()))
 		c, _, err := loadText(strings.ReplaceAll("{"+strings.ReplaceAll(path, ".", ": {")+": \""+zero+"\""+strings.Repeat("}", strings.Count(path, ".")+1), "\n", ""), keysEnv, nil)
 		if err != nil {
 			return
 		}
-		if got, _ := leaf(&c, path); got.Type() != reflect.TypeFor[time.Duration]() || format(got) != "0s" {
+		if got, _ := find(&c, path); got.Type() != reflect.TypeFor[time.Duration]() || config.Format(got) != "0s" {
 			t.Errorf("%s: %s became %v", path, zero, got)
 		}
 	})
 }
 
 func TestPaths(t *testing.T) {
-	for path, want := range map[string]string{
-		"": "", "listen": "", "limits.queue": "limits", "auth.keys[0].id": "auth.keys[0]", "auth.keys[0]": "auth.keys",
-		`namespaces."a.b".slow`: `namespaces."a.b"`, `namespaces."a.b"`: "namespaces", `namespaces."a\".b"`: "namespaces",
+	origins := make(Origins)
+	for i, path := range []string{"limits", "auth.keys", "auth.keys[0]", "namespaces", `namespaces."a.b"`, `namespaces."a\".b"`} {
+		origins[path] = Origin{Kind: File, Line: i + 1}
+	}
+	for path, want := range map[string]int{
+		"": 0, "listen": 0, "limits": 1, "limits.queue": 1, "auth.keys[0].id": 3, "auth.keys[1].id": 2, "auth.issuer": 0,
+		`namespaces."a.b".slow`: 5, `namespaces."a.c".slow`: 4, `namespaces."a\".b".slow`: 6, `namespaces.a.slow`: 4,
 	} {
-		if got := parent(path); got != want {
-			t.Errorf("parent of %s: want %q, got %q", path, want, got)
+		if got := origins.near(path).Line; got != want {
+			t.Errorf("near %s: want line %d, got %d", path, want, got)
 		}
 	}
 	if under("limits2", "limits") || !under("limits.a", "limits") || !under("auth.keys[0]", "auth.keys") {
@@ -102,14 +117,14 @@ func TestPaths(t *testing.T) {
 
 func TestDurations(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "0s", atOnce: "0s", 50 * time.Millisecond: "50ms", time.Minute: "1m", 90 * time.Second: "1m30s", time.Hour: "1h",
+		0: "0s", config.Immediately: "0s", 50 * time.Millisecond: "50ms", time.Minute: "1m", 90 * time.Second: "1m30s", time.Hour: "1h",
 		time.Hour + 10*time.Minute: "1h10m", 100 * time.Hour: "100h", time.Hour + time.Second: "1h0m1s", 10 * time.Second: "10s",
 	} {
 		got := config.FormatDuration(d)
 		if got != want {
 			t.Errorf("%v: want %s, got %s", d, want, got)
 		}
-		if back, err := time.ParseDuration(got); err != nil || back != d && d != atOnce {
+		if back, err := time.ParseDuration(got); err != nil || back != d && d != config.Immediately {
 			t.Errorf("%v: %s reads as %v, %v", d, got, back, err)
 		}
 	}

@@ -10,22 +10,22 @@ import (
 
 // Config says what the system "analytics" counts, and when it raises an alert.
 type Config struct {
-	Metrics int     `yaml:"metrics"` // different metrics that are told apart, the relay's own aside; 128
-	Alerts  []Alert `yaml:"alerts"`  // none
+	Metrics int     `yaml:"metrics" default:"128" range:"1..1024"` // different metrics that are told apart, the relay's own aside
+	Alerts  []Alert `yaml:"alerts"`                                // none
 }
 
 // Alert is a rule: while a metric is beyond a threshold, an alert is raised. It is raised once and cleared once.
 type Alert struct {
-	Name      string        `yaml:"name"`      // for people and programs: 1 to 64 letters, digits, dots, dashes, underscores
-	Metric    string        `yaml:"metric"`    // api.request, user.action/login, weir.connections, ...
-	Of        string        `yaml:"of"`        // what is looked at over the window: rate, count, sum or mean; rate, for gauges mean
-	When      string        `yaml:"when"`      // above or below; above
-	Window    time.Duration `yaml:"window"`    // 60s; from 1s to 1h
-	Threshold *float64      `yaml:"threshold"` // from where on there is an alert; needed
-	Clear     *float64      `yaml:"clear"`     // from where back it is over; the threshold
-	Hold      time.Duration `yaml:"hold"`      // how long either must last before it is told; 0, to 1h
-	Level     string        `yaml:"level"`     // info, warning or critical; warning
-	Message   string        `yaml:"message"`   // what people are told; made up from the rule
+	Name      string        `yaml:"name"`   // for people and programs: 1 to 64 letters, digits, dots, dashes, underscores
+	Metric    string        `yaml:"metric"` // api.request, user.action/login, weir.connections, ...
+	Of        string        `yaml:"of"`     // what is looked at over the window: rate, count, sum or mean; rate, for gauges mean
+	When      string        `yaml:"when" default:"above" oneof:"above below"`
+	Window    time.Duration `yaml:"window" default:"1m" range:"1s..1h"` // whole seconds
+	Threshold *float64      `yaml:"threshold"`                          // from where on there is an alert; needed
+	Clear     *float64      `yaml:"clear"`                              // from where back it is over; the threshold
+	Hold      time.Duration `yaml:"hold" range:"0s..1h"`                // how long either must last before it is told; whole seconds
+	Level     string        `yaml:"level" default:"warning" oneof:"info warning critical"`
+	Message   string        `yaml:"message"` // what people are told; made up from the rule
 }
 
 // What an alert looks at.
@@ -45,14 +45,15 @@ const (
 // Key implements config.Section.
 func (*Config) Key() string { return "analytics" }
 
-// Fill implements config.Section.
+// Fill implements config.Filler.
 func (c *Config) Fill(dev bool) {
 	if dev && c.Alerts == nil {
 		c.Alerts = devAlerts()
 	}
-	config.Set(&c.Metrics, 128)
 	for i := range c.Alerts {
-		c.Alerts[i].fill()
+		if a := &c.Alerts[i]; a.Threshold != nil && a.Clear == nil {
+			a.Clear = new(*a.Threshold)
+		}
 	}
 }
 
@@ -67,15 +68,6 @@ func devAlerts() []Alert {
 	return out
 }
 
-func (a *Alert) fill() {
-	config.Set(&a.When, AlertAbove)
-	config.Set(&a.Window, time.Minute)
-	config.Set(&a.Level, "warning")
-	if a.Threshold != nil && a.Clear == nil {
-		a.Clear = new(*a.Threshold)
-	}
-}
-
 // maxAlerts bounds how many rules are looked at each second.
 const maxAlerts = 256
 
@@ -83,7 +75,6 @@ const maxAlerts = 256
 func check(c *config.Config, k *config.Checks) {
 	own := config.Of[Config](c)
 	const key = "analytics"
-	k.Count(config.Join(key, "metrics"), own.Metrics, 1, 1024)
 	alerts := own.Alerts
 	if len(alerts) > 0 && !slices.Contains(c.Systems, Name) {
 		k.Add(config.Join(key, "alerts"), "nothing is counted: the system is off. Expected analytics in the list systems")
@@ -109,10 +100,6 @@ func checkAlert(k *config.Checks, key string, a Alert) {
 	if a.Of != "" {
 		k.OneOf(config.Join(key, "of"), a.Of, AlertRate, AlertCount, AlertSum, AlertMean)
 	}
-	k.OneOf(config.Join(key, "when"), a.When, AlertAbove, AlertBelow)
-	k.OneOf(config.Join(key, "level"), a.Level, "info", "warning", "critical")
-	k.Span(config.Join(key, "window"), a.Window, time.Second, time.Hour)
-	k.Span(config.Join(key, "hold"), a.Hold, 0, time.Hour)
 	if a.Window%time.Second != 0 {
 		k.Add(config.Join(key, "window"), "%v is not whole seconds", a.Window)
 	}

@@ -3,7 +3,6 @@ package authz
 import (
 	"maps"
 	"slices"
-	"time"
 
 	"weir/relay"
 	"weir/relay/config"
@@ -46,6 +45,4 @@ func check(c *config.Config, k *config.Checks) {
 	}
 	k.Address("auth.webhook.url", w.URL, w.AllowInsecure || c.Dev)
 	k.Signers("auth.webhook.secrets", w.Secrets)
-	k.Span("auth.webhook.timeout", w.Timeout, 10*time.Millisecond, 2*time.Second)
-	k.Span("auth.webhook.cache", w.Cache, 0, time.Hour)
 }

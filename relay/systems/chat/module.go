@@ -14,7 +14,6 @@ func Module() relay.Module {
 		System: config.System{
 			Name:       Name,
 			Section:    func() config.Section { return new(Config) },
-			Check:      check,
 			Namespaces: []string{stateNamespace},
 		},
 		New: func() relay.System { return New() },

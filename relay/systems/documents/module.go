@@ -19,7 +19,6 @@ func Module() relay.Module {
 		System: config.System{
 			Name:       Name,
 			Section:    func() config.Section { return new(Config) },
-			Check:      check,
 			Namespaces: []string{namespace},
 		},
 		New: func() relay.System { return New() },
@@ -37,34 +36,15 @@ func Module() relay.Module {
 
 // Config bounds the documents of the system "documents".
 type Config struct {
-	Size    units.Size    `yaml:"size"`    // one document, in bytes; 1MiB, 8MiB at most
-	Message units.Size    `yaml:"message"` // one message of an editor; 256KiB
-	Open    int           `yaml:"open"`    // documents in use at once; 10000
-	Cursors int           `yaml:"cursors"` // cursors shown in one document; 256
-	Idle    time.Duration `yaml:"idle"`    // after so long without a change, what is not needed of a document leaves memory; 1m
+	Size    units.Size    `yaml:"size" default:"1MiB" range:"1KiB..8MiB"`      // one document, in bytes
+	Message units.Size    `yaml:"message" default:"256KiB" range:"1KiB..8MiB"` // one message of an editor
+	Open    int           `yaml:"open" default:"10000" range:"1..100000000"`   // documents in use at once
+	Cursors int           `yaml:"cursors" default:"256" range:"1..10000"`      // cursors shown in one document
+	Idle    time.Duration `yaml:"idle" default:"1m" range:"1s..24h"`           // after so long without a change, what is not needed of a document leaves memory
 }
 
 // Key implements config.Section.
 func (*Config) Key() string { return "documents" }
-
-// Fill implements config.Section.
-func (d *Config) Fill(bool) {
-	config.Set(&d.Size, units.MiB)
-	config.Set(&d.Message, 256*units.KiB)
-	config.Set(&d.Open, 10000)
-	config.Set(&d.Cursors, 256)
-	config.Set(&d.Idle, time.Minute)
-}
-
-// check checks the bounds of documents.
-func check(c *config.Config, k *config.Checks) {
-	d := config.Of[Config](c)
-	k.Size("documents.size", d.Size, units.KiB, 8*units.MiB)
-	k.Size("documents.message", d.Message, units.KiB, 8*units.MiB)
-	k.Count("documents.open", d.Open, 1, 100_000_000)
-	k.Count("documents.cursors", d.Cursors, 1, 10_000)
-	k.Span("documents.idle", d.Idle, time.Second, 24*time.Hour)
-}
 
 // counters are what the admin listener shows of documents.
 type counters struct {

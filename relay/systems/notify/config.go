@@ -12,14 +12,14 @@ import (
 
 // Config is how notifications reach the devices of users.
 type Config struct {
-	Timeout  time.Duration `yaml:"timeout"`  // of one attempt at one device; 5s, 10s at most
-	Retry    time.Duration `yaml:"retry"`    // how long a device that does not answer is tried; 2m, 1h at most
-	TTL      time.Duration `yaml:"ttl"`      // how long push services keep a notification for a device that is off; 24h
-	Keep     time.Duration `yaml:"keep"`     // how long it stays in the user's channel; 720h
-	Inbox    int           `yaml:"inbox"`    // notifications in the channel of one user; 100, the oldest go
-	Devices  int           `yaml:"devices"`  // devices of one user; 20, the ones registered longest ago go
-	Queue    int           `yaml:"queue"`    // notifications on their way to devices at once; 10000
-	Parallel int           `yaml:"parallel"` // attempts at devices at once; 64
+	Timeout  time.Duration `yaml:"timeout" default:"5s" range:"10ms..10s"`   // of one attempt at one device
+	Retry    time.Duration `yaml:"retry" default:"2m" range:"1s..1h"`        // how long a device that does not answer is tried
+	TTL      time.Duration `yaml:"ttl" default:"24h" range:"1s..672h"`       // how long push services keep a notification for a device that is off
+	Keep     time.Duration `yaml:"keep" default:"720h" range:"1m..8784h"`    // how long it stays in the user's channel
+	Inbox    int           `yaml:"inbox" default:"100" range:"1..1000"`      // notifications in the channel of one user; the oldest go
+	Devices  int           `yaml:"devices" default:"20" range:"1..100"`      // devices of one user; the ones registered longest ago go
+	Queue    int           `yaml:"queue" default:"10000" range:"1..1000000"` // notifications on their way to devices at once
+	Parallel int           `yaml:"parallel" default:"64" range:"1..1024"`    // attempts at devices at once
 
 	WebPush WebPush `yaml:"webpush"`
 	FCM     FCM     `yaml:"fcm"`
@@ -37,18 +37,18 @@ type WebPush struct {
 // FCM is Firebase Cloud Messaging, for Android and others.
 type FCM struct {
 	File string `yaml:"file"` // the service account's JSON file; "": there is no FCM
-	URL  string `yaml:"url"`  // https://fcm.googleapis.com
+	URL  string `yaml:"url" default:"https://fcm.googleapis.com"`
 	// AllowInsecure permits http and private addresses for this service; for tests.
 	AllowInsecure bool `yaml:"allow_insecure"`
 }
 
 // APNs is the Apple Push Notification service.
 type APNs struct {
-	File   string `yaml:"file"`    // the signing key, a .p8 file; "": there is no APNs
-	KeyID  string `yaml:"key_id"`  // of the key: 10 letters and digits
-	TeamID string `yaml:"team_id"` // of the developer account, alike
-	Topic  string `yaml:"topic"`   // bundle id of the app
-	URL    string `yaml:"url"`     // https://api.push.apple.com; https://api.sandbox.push.apple.com for development builds
+	File   string `yaml:"file"`                                     // the signing key, a .p8 file; "": there is no APNs
+	KeyID  string `yaml:"key_id"`                                   // of the key: 10 letters and digits
+	TeamID string `yaml:"team_id"`                                  // of the developer account, alike
+	Topic  string `yaml:"topic"`                                    // bundle id of the app
+	URL    string `yaml:"url" default:"https://api.push.apple.com"` // https://api.sandbox.push.apple.com for development builds
 	// AllowInsecure permits http and private addresses for this service; for tests.
 	AllowInsecure bool `yaml:"allow_insecure"`
 }
@@ -56,31 +56,9 @@ type APNs struct {
 // Key implements config.Section.
 func (*Config) Key() string { return "notify" }
 
-// Fill implements config.Section.
-func (n *Config) Fill(bool) {
-	config.Set(&n.Timeout, 5*time.Second)
-	config.Set(&n.Retry, 2*time.Minute)
-	config.Set(&n.TTL, 24*time.Hour)
-	config.Set(&n.Keep, 720*time.Hour)
-	config.Set(&n.Inbox, 100)
-	config.Set(&n.Devices, 20)
-	config.Set(&n.Queue, 10000)
-	config.Set(&n.Parallel, 64)
-	config.Set(&n.FCM.URL, "https://fcm.googleapis.com")
-	config.Set(&n.APNs.URL, "https://api.push.apple.com")
-}
-
 // check checks how devices are reached.
 func check(c *config.Config, k *config.Checks) {
 	n := config.Of[Config](c)
-	k.Span("notify.timeout", n.Timeout, 10*time.Millisecond, 10*time.Second)
-	k.Span("notify.retry", n.Retry, time.Second, time.Hour)
-	k.Span("notify.ttl", n.TTL, time.Second, 28*24*time.Hour)
-	k.Span("notify.keep", n.Keep, time.Minute, 366*24*time.Hour)
-	k.Count("notify.inbox", n.Inbox, 1, 1000)
-	k.Count("notify.devices", n.Devices, 1, 100)
-	k.Count("notify.queue", n.Queue, 1, 1_000_000)
-	k.Count("notify.parallel", n.Parallel, 1, 1024)
 	checkWebPush(k, n.WebPush)
 	checkService(k, "notify.fcm.url", n.FCM.URL, n.FCM.AllowInsecure || c.Dev)
 	checkService(k, "notify.apns.url", n.APNs.URL, n.APNs.AllowInsecure || c.Dev)

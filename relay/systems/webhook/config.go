@@ -12,31 +12,20 @@ type Config []Webhook
 
 // Webhook is an address that is told of events.
 type Webhook struct {
-	Name    string        `yaml:"name"`    // for operators, in metrics and in the names of its channels: 1 to 64 letters, digits, dots, dashes, underscores
-	URL     string        `yaml:"url"`     // https; see AllowInsecure
-	Topics  []string      `yaml:"topics"`  // what it is told of: topics, "chat.*" for all that begin so, or "*"
-	Secrets []string      `yaml:"secrets"` // one, or two while one replaces the other: whsec_ and 24 to 64 bytes in base64
-	Timeout time.Duration `yaml:"timeout"` // of one attempt; 2s, which is also the longest
-	Retry   time.Duration `yaml:"retry"`   // how long an event is tried; 24h, which is also the longest
-	Queue   int           `yaml:"queue"`   // events that wait at once; 1000
-	Batch   int           `yaml:"batch"`   // events in one request at most; 1. With more the body is an array of them
+	Name    string        `yaml:"name"`                                   // for operators, in metrics and in the names of its channels: 1 to 64 letters, digits, dots, dashes, underscores
+	URL     string        `yaml:"url"`                                    // https; see AllowInsecure
+	Topics  []string      `yaml:"topics"`                                 // what it is told of: topics, "chat.*" for all that begin so, or "*"
+	Secrets []string      `yaml:"secrets"`                                // one, or two while one replaces the other: whsec_ and 24 to 64 bytes in base64
+	Timeout time.Duration `yaml:"timeout" default:"2s" range:"10ms..2s"`  // of one attempt
+	Retry   time.Duration `yaml:"retry" default:"24h" range:"1s..24h"`    // how long an event is tried
+	Queue   int           `yaml:"queue" default:"1000" range:"1..100000"` // events that wait at once
+	Batch   int           `yaml:"batch" default:"1" range:"1..100"`       // events in one request at most. With more the body is an array of them
 	// AllowInsecure permits http and private addresses, for backends beside the relay. Development mode does, too.
 	AllowInsecure bool `yaml:"allow_insecure"`
 }
 
 // Key implements config.Section.
 func (*Config) Key() string { return "webhooks" }
-
-// Fill implements config.Section.
-func (c *Config) Fill(bool) {
-	for i := range *c {
-		w := &(*c)[i]
-		config.Set(&w.Timeout, 2*time.Second)
-		config.Set(&w.Retry, 24*time.Hour)
-		config.Set(&w.Queue, 1000)
-		config.Set(&w.Batch, 1)
-	}
-}
 
 // maxWebhooks bounds how many are told of one event.
 const maxWebhooks = 64
@@ -65,9 +54,5 @@ func check(c *config.Config, k *config.Checks) {
 		}
 		k.Topics(config.Join(key, "topics"), w.Topics)
 		k.Signers(config.Join(key, "secrets"), w.Secrets)
-		k.Span(config.Join(key, "timeout"), w.Timeout, 10*time.Millisecond, 2*time.Second)
-		k.Span(config.Join(key, "retry"), w.Retry, time.Second, 24*time.Hour)
-		k.Count(config.Join(key, "queue"), w.Queue, 1, 100_000)
-		k.Count(config.Join(key, "batch"), w.Batch, 1, 100)
 	}
 }

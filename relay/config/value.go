@@ -1,4 +1,4 @@
-package loader
+package config
 
 import (
 	"encoding"
@@ -12,23 +12,22 @@ import (
 	"unicode/utf8"
 
 	"weir/internal/units"
-	"weir/relay/config"
 )
 
-// unlimited is a rate that nothing reaches. A file that says "none" means it, while the zero Rate of a
+// Unlimited is a rate that nothing reaches. A file that says "none" means it, while the zero Rate of a
 // Config means the default.
-var unlimited = units.Rate{Count: 1 << 30, Per: time.Second}
+var Unlimited = units.Rate{Count: 1 << 30, Per: time.Second}
 
-// atOnce stands for a time of 0 where the zero of the Config means a longer default: the shortest
+// Immediately stands for a time of 0 where the zero of the Config means a longer default: the shortest
 // there is.
-const atOnce = time.Nanosecond
+const Immediately = time.Nanosecond
 
-// parse sets a scalar, or what a pointer to one points to, from its text.
-func parse(v reflect.Value, text string) error {
+// Parse sets a word, or what a pointer to one points to, from its text.
+func Parse(v reflect.Value, text string) error {
 	t := v.Type()
 	if t.Kind() == reflect.Pointer {
 		p := reflect.New(t.Elem())
-		if err := parse(p.Elem(), text); err != nil {
+		if err := Parse(p.Elem(), text); err != nil {
 			return err
 		}
 		v.Set(p)
@@ -39,7 +38,7 @@ func parse(v reflect.Value, text string) error {
 			return err
 		}
 		if rate, ok := u.(*units.Rate); ok && *rate == (units.Rate{}) {
-			*rate = unlimited
+			*rate = Unlimited
 		}
 		return nil
 	}
@@ -47,28 +46,28 @@ func parse(v reflect.Value, text string) error {
 	case t == durationType:
 		d, err := time.ParseDuration(text)
 		if err != nil || d < 0 {
-			return fmt.Errorf("%s is not a duration: expected e.g. 50ms, 10s or 1h", config.Quote(text))
+			return fmt.Errorf("%s is not a duration: expected e.g. 50ms, 10s or 1h", Quote(text))
 		}
 		v.SetInt(int64(d))
 	case t.Kind() == reflect.Bool:
 		if text != "true" && text != "false" {
-			return fmt.Errorf("%s is not true or false", config.Quote(text))
+			return fmt.Errorf("%s is not true or false", Quote(text))
 		}
 		v.SetBool(text == "true")
 	case t.Kind() == reflect.Int:
 		n, err := strconv.Atoi(text)
 		if err != nil {
-			return fmt.Errorf("%s is not a whole number: expected e.g. 100", config.Quote(text))
+			return fmt.Errorf("%s is not a whole number: expected e.g. 100", Quote(text))
 		}
 		v.SetInt(int64(n))
 	case t.Kind() == reflect.Float64:
 		x, err := strconv.ParseFloat(text, 64)
 		if err != nil || math.IsInf(x, 0) || math.IsNaN(x) {
-			return fmt.Errorf("%s is not a number: expected e.g. 100 or 0.5", config.Quote(text))
+			return fmt.Errorf("%s is not a number: expected e.g. 100 or 0.5", Quote(text))
 		}
 		v.SetFloat(x)
 	case t.Kind() == reflect.String:
-		if err := printable(text); err != nil {
+		if err := CheckText(text); err != nil {
 			return err
 		}
 		v.SetString(text)
@@ -78,8 +77,8 @@ func parse(v reflect.Value, text string) error {
 	return nil
 }
 
-// printable refuses what nobody means in an address, a name or a secret, and what would spoil a log.
-func printable(text string) error {
+// CheckText refuses what nobody means in an address, a name or a secret, and what would spoil a log.
+func CheckText(text string) error {
 	if !utf8.ValidString(text) {
 		return fmt.Errorf("the text is not UTF-8")
 	}
@@ -91,8 +90,8 @@ func printable(text string) error {
 	return nil
 }
 
-// kindOf names what a value of the type is, for messages about one of the wrong shape.
-func kindOf(v reflect.Value) string {
+// KindOf names what a value of the type is, for messages about one of the wrong shape.
+func KindOf(v reflect.Value) string {
 	t := v.Type()
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -117,13 +116,13 @@ func kindOf(v reflect.Value) string {
 	case t.Kind() == reflect.Map:
 		return "a section with a name of your choice for each entry"
 	case t.Kind() == reflect.Struct:
-		return "a section with the keys " + strings.Join(names(v), ", ")
+		return "a section with the keys " + strings.Join(FieldNames(v), ", ")
 	}
 	return "a text"
 }
 
-// format spells a scalar as parse reads it. A nil pointer is "".
-func format(v reflect.Value) string {
+// Format spells a word as Parse reads it. A nil pointer is "".
+func Format(v reflect.Value) string {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
 			return ""
@@ -132,9 +131,9 @@ func format(v reflect.Value) string {
 	}
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return config.FormatDuration(x)
+		return FormatDuration(x)
 	case units.Rate:
-		if x.Count >= unlimited.Count {
+		if x.Count >= Unlimited.Count {
 			return "none"
 		}
 		return x.String()
