@@ -42,9 +42,11 @@ type conn struct {
 	owner  owner
 	role   record.Role // Checked or Counted; Stalled is decided by a stage
 	source netip.Addr  // own address; invalid: the system's choice
+	group  int         // connections of one group follow the same channels
 
 	// Owned by the loop.
 	sub    target.Subscriber
+	place  int // in the order of connecting, from 1, of the last time
 	sock   socket
 	phase  phase
 	due    int64 // when it was to be opened
@@ -211,6 +213,8 @@ func (c *conn) message(msg []byte) (err error) {
 	switch {
 	case c.phase == greeting:
 		reply, err = c.e.target.Greet(&c.sub, msg, c)
+	case c.look != nil && c.e.plan.System == "": // systems keep more of a message than its deliveries
+		reply, err = c.look.read(msg)
 	case c.role == record.Checked:
 		reply, err = c.e.target.Read(&c.sub, msg, c)
 	default: // counted, and subscribed by an earlier message of the same read
@@ -297,6 +301,7 @@ func (c *conn) Delivered(followed int, seq uint64, key, data []byte, deleted boo
 func (c *conn) Reset(int) {
 	if c.look != nil {
 		c.look.told++
+		c.look.plain = false
 	}
 }
 

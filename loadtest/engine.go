@@ -38,6 +38,7 @@ type engine struct {
 	fleet      *fleet
 	usage      usage
 	readLag    *record.Meter // owned by the checked loop
+	readings   *readings     // likewise
 	procs      int           // GOMAXPROCS before
 	id         string        // of this test, in the names of visitors
 
@@ -67,7 +68,7 @@ func newEngine(ctx context.Context, cfg Config) (e *engine, err error) {
 		cfg.Setup = 10 * time.Second
 	}
 	e = &engine{
-		cfg: cfg, clock: clock{time.Now()}, readLag: record.NewMeter(3), connects: record.NewMeter(3),
+		cfg: cfg, clock: clock{time.Now()}, readLag: record.NewMeter(3), readings: newReadings(), connects: record.NewMeter(3),
 		id: fmt.Sprintf("%08x", rand.Uint32()), greeting: make(chan error, 1), failed: make(chan error, 1),
 	}
 	if e.plan, err = scenario.New(cfg.Scenario); err != nil {

@@ -24,6 +24,7 @@ type conn struct {
 	// Guarded by s.mu.
 	number  int // among the subscribers; -1 before
 	user    string
+	place   int // among all connections, in the order in which they came
 	seen    int
 	held    string // a change that comes after the next one
 	plain   bool   // gets payloads and nothing else
@@ -145,6 +146,7 @@ func (c *conn) request(req *http.Request, body string) (upgraded bool) {
 		return false
 	}
 	c.user = strings.TrimPrefix(bearer, s.cfg.Token)
+	s.Places[c.user] = c.place
 	if name, ok := strings.CutPrefix(req.URL.Path, "/events/"); ok {
 		c.events, c.plain = true, true
 		c.raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n:welcome\n\n")

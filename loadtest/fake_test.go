@@ -58,9 +58,11 @@ type fakeRelay struct {
 	closed   bool
 	channels map[string]*channel
 	conns    map[*conn]struct{}
-	numbered int // subscribers so far
-	publish  int // publishes so far
-	Accepted int // messages accepted; read it after Close
+	numbered int            // subscribers so far
+	publish  int            // publishes so far
+	Accepted int            // messages accepted; read it after Close
+	came     int            // connections so far
+	Places   map[string]int // of each subscriber's last connection, in the order in which they came; read it after Close
 }
 
 // channel is a log with its subscribers.
@@ -82,7 +84,7 @@ type change struct {
 
 // newFakeRelay returns a relay without connections.
 func newFakeRelay(cfg fakeConfig) *fakeRelay {
-	s := &fakeRelay{cfg: cfg, channels: map[string]*channel{}, conns: map[*conn]struct{}{}}
+	s := &fakeRelay{cfg: cfg, channels: map[string]*channel{}, conns: map[*conn]struct{}{}, Places: map[string]int{}}
 	s.thawed.L = &s.mu
 	return s
 }
@@ -103,7 +105,8 @@ func (s *fakeRelay) Handle(nc net.Conn) error {
 	if s.closed {
 		return fmt.Errorf("the fake server is closed: %w", net.ErrClosed)
 	}
-	c := &conn{s: s, nc: nc, number: -1}
+	c := &conn{s: s, nc: nc, number: -1, place: s.came}
+	s.came++
 	c.more.L = &s.mu
 	s.conns[c] = struct{}{}
 	s.wg.Go(c.read)

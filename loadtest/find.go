@@ -44,7 +44,7 @@ func FindMax(ctx context.Context, cfg Config, goal Goal) (*record.Record, error)
 		return nil, fmt.Errorf("find-max: expected a scenario with one rate, without stages or a closed loop: %w", scenario.ErrInvalid)
 	}
 	if s.Checked == scenario.Auto { // the rate is not known beforehand
-		s.Checked = scenario.Checked(min(max(s.Channels, 8), 64))
+		s.Checked = scenario.Share
 	}
 	if s.Drain == 0 {
 		s.Drain = 5 * time.Second

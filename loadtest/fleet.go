@@ -2,6 +2,8 @@ package loadtest
 
 import (
 	"net/netip"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"weir/loadtest/record"
@@ -9,31 +11,37 @@ import (
 )
 
 // fleet is the lasting subscribers, spread over the loops: the checked ones on one loop that measures
-// time, the counted ones on the others.
+// time, the counted ones on the others. They are opened in their order, whatever loop they are on, a bounded
+// number at a time, so that the checked ones have among all of them the places that the plan gave them.
 type fleet struct {
 	e       *engine
 	conns   []*conn
 	docks   []*dock
+	checked int           // connections of the first dock
 	cutAt   atomic.Int64  // when the last herd began
 	resumed atomic.Uint64 // came back since then
 	lastAt  atomic.Int64  // when the last of them did
 	cut     atomic.Uint64 // stalled connections that the target ended
+
+	mu sync.Mutex
+
+	// Guarded by mu.
+	waiting []*conn // to be opened, in this order
+	busy    int     // connecting
+	most    int     // of them at a time
+	opening bool    // a loop opens the first of those that wait, or was asked to
+	herd    bool    // reconnecting on purpose
+	places  int     // connections opened so far
 }
 
-// dock is the part of a fleet on one loop, and how it gets connected: a bounded number at a time.
+// dock is the part of a fleet on one loop.
 type dock struct {
-	f *fleet
-	l loop
-
-	// Owned by the loop.
-	conns   []*conn
-	waiting []*conn
-	busy    int // connecting
-	most    int
-	herd    bool // reconnecting on purpose
+	f     *fleet
+	l     loop
+	conns []*conn // set once
 }
 
-// Connections of one loop that connect at the same time: in setup, and in a herd.
+// Connections that connect at the same time: in setup, and in a herd.
 const (
 	dialMost = 64
 	herdMost = 2048
@@ -45,18 +53,18 @@ const portsPerAddress = 20_000
 
 // newFleet puts the connections together; none is open yet.
 func newFleet(e *engine) *fleet {
-	f := &fleet{e: e}
-	docks := []*dock{{f: f, l: e.checked, most: dialMost}}
+	f := &fleet{e: e, most: dialMost, docks: []*dock{{l: e.checked}}}
 	for _, l := range e.counted {
-		docks = append(docks, &dock{f: f, l: l, most: dialMost})
+		f.docks = append(f.docks, &dock{l: l})
 	}
-	f.docks = docks
-	checked := e.plan.CheckedCount()
-	for i := range e.plan.Subscribers {
-		c := &conn{e: e, role: record.Counted, source: e.source(i)}
-		d := docks[1+i%len(e.counted)]
-		if e.plan.CheckedAt(i, checked) {
-			c.role, d = record.Checked, docks[0]
+	for _, d := range f.docks {
+		d.f = f
+	}
+	for i, checked := range e.plan.Sample() {
+		c := &conn{e: e, role: record.Counted, source: e.source(i), group: i % e.plan.Groups()}
+		d := f.docks[1+i%len(e.counted)]
+		if checked {
+			c.role, d = record.Checked, f.docks[0]
 		}
 		c.l, c.owner = d.l, d
 		c.sub.Index = i
@@ -72,55 +80,106 @@ func newFleet(e *engine) *fleet {
 		f.conns = append(f.conns, c)
 		d.conns = append(d.conns, c)
 	}
+	f.checked = len(f.docks[0].conns)
 	return f
 }
 
-// connect opens every connection that is not open. It returns at once; each reports to the engine.
-func (f *fleet) connect() {
+// each runs do for every connection, on its loop, and waits for it.
+func (f *fleet) each(do func(c *conn)) {
 	for _, d := range f.docks {
-		d.l.post(func() {
-			d.waiting = append(d.waiting[:0], d.missing()...)
-			d.pump()
+		f.e.on(d.l, func() {
+			for _, c := range d.conns {
+				do(c)
+			}
 		})
 	}
 }
 
-// missing lists the dock's connections that are not open.
-func (d *dock) missing() (list []*conn) {
-	for _, c := range d.conns {
+// connect opens every connection that is not open. It does not wait for them; each reports to the engine.
+func (f *fleet) connect() {
+	missing := map[*conn]bool{}
+	f.each(func(c *conn) {
 		if c.phase == idle && !c.fate.stalled {
-			list = append(list, c)
+			missing[c] = true
+		}
+	})
+	f.mu.Lock()
+	f.waiting = f.waiting[:0]
+	for _, c := range f.conns {
+		if missing[c] {
+			f.waiting = append(f.waiting, c)
 		}
 	}
-	return list
+	f.mu.Unlock()
+	f.start()
 }
 
-// pump opens as many as may connect at a time.
-func (d *dock) pump() {
-	for len(d.waiting) > 0 && d.busy < d.most {
-		c := d.waiting[0]
-		d.waiting = d.waiting[1:]
-		d.busy++
-		due := d.f.e.clock.now()
-		if d.herd {
-			due = c.due
+// start has the first of those that wait opened, and with it the others.
+func (f *fleet) start() {
+	l := f.docks[0].l
+	l.post(func() { f.pump(l) })
+}
+
+// pump opens as many as may connect at a time, in their order: one whose turn it is on another loop is opened there, and
+// nothing is opened before it has been. On loop l.
+func (f *fleet) pump(l loop) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for !f.opening && len(f.waiting) > 0 && f.busy < f.most {
+		f.opening = true
+		c := f.waiting[0]
+		if c.l != l {
+			c.l.post(func() {
+				f.mu.Lock()
+				f.opening = false
+				f.mu.Unlock()
+				f.pump(c.l)
+			})
+			return
 		}
+		f.waiting = f.waiting[1:]
+		f.busy++
+		f.places++
+		c.place = f.places
+		due := c.due
+		if !f.herd {
+			due = f.e.clock.now()
+		}
+		f.mu.Unlock()
 		c.open(due)
+		f.mu.Lock()
+		f.opening = false
 	}
+}
+
+// settled notes that a connection does not connect any more, and lets others. again puts it back. On the connection's loop.
+func (f *fleet) settled(c *conn, again bool) {
+	f.mu.Lock()
+	f.busy--
+	if again {
+		f.waiting = append(f.waiting, c)
+	}
+	f.mu.Unlock()
+	f.pump(c.l)
 }
 
 func (d *dock) ready(c *conn) {
 	e := d.f.e
-	d.busy--
-	d.pump()
+	d.f.settled(c, false)
 	e.tally.opened.Add(1)
 	e.tally.open.Add(1)
 	e.connected(e.clock.now() - c.due)
-	if d.herd {
+	if d.f.herded() {
 		c.fate.resumed++
 		d.f.resumed.Add(1)
 		d.f.lastAt.Store(e.clock.now())
 	}
+}
+
+func (f *fleet) herded() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.herd
 }
 
 func (d *dock) lost(c *conn, was phase, err error) {
@@ -135,13 +194,9 @@ func (d *dock) lost(c *conn, was phase, err error) {
 		e.trouble("a subscriber was lost: " + words(err))
 		return
 	}
-	d.busy--
 	e.tally.failed.Add(1)
 	e.setupFailed(err)
-	if d.herd && e.clock.now()-c.due < int64(e.plan.Drain) {
-		d.waiting = append(d.waiting, c) // a herd tries until it is in
-	}
-	d.pump()
+	d.f.settled(c, d.f.herded() && e.clock.now()-c.due < int64(e.plan.Drain)) // a herd tries until it is in
 }
 
 // stampede cuts every connection and lets them all come back where they stood. Counted connections do
@@ -150,49 +205,34 @@ func (f *fleet) stampede() {
 	due := f.e.clock.now()
 	f.resumed.Store(0)
 	f.cutAt.Store(due)
+	f.mu.Lock()
+	f.herd, f.most, f.waiting = true, herdMost, nil
+	f.mu.Unlock()
 	places := map[string]target.Followed{}
-	f.docks[0].l.post(func() {
-		for _, c := range f.docks[0].conns {
-			for _, p := range c.sub.Channels {
-				if p.Known {
-					places[p.Name] = p
-				}
+	f.each(func(c *conn) {
+		for i, p := range c.sub.Channels {
+			if c.role == record.Checked && p.Known {
+				places[p.Name] = p
+			}
+			if at, ok := places[p.Name]; ok && c.role == record.Counted {
+				c.sub.Channels[i] = at
 			}
 		}
-		for i, d := range f.docks {
-			if i == 0 {
-				d.scatter(due)
-				continue
-			}
-			d.l.post(func() {
-				for _, c := range d.conns {
-					for i, p := range c.sub.Channels {
-						if at, ok := places[p.Name]; ok {
-							c.sub.Channels[i] = at
-						}
-					}
-				}
-				d.scatter(due)
-			})
-		}
-	})
-}
-
-// scatter cuts the dock's connections and opens them again, all due now.
-func (d *dock) scatter(due int64) {
-	d.herd, d.most = true, herdMost
-	for _, c := range d.conns {
-		if c.phase == listening {
-			d.f.e.tally.open.Add(-1)
-		}
-		if c.phase == opening || c.phase == greeting {
-			d.busy--
+		switch c.phase {
+		case listening:
+			f.e.tally.open.Add(-1)
+		case opening, greeting:
+			f.mu.Lock()
+			f.busy--
+			f.mu.Unlock()
 		}
 		c.drop()
 		c.due = due
-	}
-	d.waiting = append(d.waiting[:0], d.conns...)
-	d.pump()
+	})
+	f.mu.Lock()
+	f.waiting = slices.Clone(f.conns)
+	f.mu.Unlock()
+	f.start()
 }
 
 // stall makes a share of the counted connections stop reading, evenly spread. Checked ones are left

@@ -18,6 +18,9 @@ type look struct {
 	stream  *stream
 	joins   map[int]*check.Stream // by followed channel
 
+	arrivals []arrival // of the message being read
+	plain    bool      // a message is being read, and has carried nothing else so far
+
 	received, duplicated, reordered, corrupted, late, other, told, leaves uint64
 }
 
@@ -37,24 +40,58 @@ func newLook(c *conn, t *trial) *look {
 // typingData is what a typing sign says; messages that begin like it are not stamped.
 var typingData = []byte(`{"typing":true}`)
 
-// delivered judges one message as it arrives.
+// read takes a message: as it is, or what is known of it from another connection that has read the same.
+func (k *look) read(msg []byte) (reply []byte, err error) {
+	c, r := k.c, k.c.e.readings
+	slot, found := r.find(c.group, msg)
+	if found {
+		for i := range slot.arrivals {
+			a := &slot.arrivals[i]
+			f := &c.sub.Channels[a.followed]
+			f.Seq = max(f.Seq, a.seq)
+			k.arrived(a)
+		}
+		return nil, nil
+	}
+	k.arrivals, k.plain = k.arrivals[:0], true
+	reply, err = c.e.target.Read(&c.sub, msg, c)
+	if k.plain && err == nil && len(reply) == 0 && len(k.arrivals) > 0 {
+		r.keep(slot, c.group, msg, k.arrivals)
+	}
+	k.plain = false
+	return reply, err
+}
+
+// delivered judges one delivery as it is read.
 func (k *look) delivered(followed int, seq uint64, key, data []byte, deleted bool) {
 	f := &k.c.sub.Channels[followed]
 	if f.Watch {
+		k.plain = false
 		k.watched(followed, key, deleted)
 		return
 	}
+	a := arrival{followed: followed, seq: seq}
+	var err error
 	if deleted || bytes.Equal(data, typingData) {
-		k.other++
-		return
+		a.verdict = other
+	} else if a.stamp, err = check.Parse(data); err != nil || int(a.stamp.Channel) >= len(k.c.e.names) || k.c.e.names[a.stamp.Channel] != f.Name {
+		a.verdict = damaged
 	}
-	s, err := check.Parse(data)
-	if err != nil || int(s.Channel) >= len(k.c.e.names) || k.c.e.names[s.Channel] != f.Name {
+	if k.plain {
+		k.arrivals = append(k.arrivals, a)
+	}
+	k.arrived(&a)
+}
+
+// arrived counts one delivery.
+func (k *look) arrived(a *arrival) {
+	s := &a.stamp
+	switch {
+	case a.verdict == damaged:
 		k.corrupted++
 		return
-	}
-	if s.Source < k.t.sources || s.Source >= k.t.sources+uint32(k.t.publishers) {
-		k.other++ // of an earlier trial
+	case a.verdict == other || s.Source < k.t.sources || s.Source >= k.t.sources+uint32(k.t.publishers): // of an earlier trial
+		k.other++
 		return
 	}
 	latency := k.c.now - k.t.base - s.Due
@@ -151,7 +188,7 @@ func (t *trial) visitorOf(name []byte) (number uint64, due int64, ok bool) {
 func (c *conn) result(t *trial) record.Conn {
 	r := record.Conn{
 		Role: c.role, Channels: t.plan.Follows(c.sub.Index),
-		Resumed: c.fate.resumed, Closes: c.fate.closes, Code: c.fate.code,
+		Resumed: c.fate.resumed, Closes: c.fate.closes, Code: c.fate.code, Place: c.place,
 	}
 	if c.fate.stalled {
 		r.Role = record.Stalled

@@ -2,7 +2,10 @@ package loadtest_test
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +86,36 @@ func TestOverRealSockets(t *testing.T) {
 			}
 			if tt.name == "herd" && res.Herd.Resumed != 40 {
 				t.Errorf("%+v", res.Herd)
+			}
+		})
+	}
+}
+
+// Subscribers come to the server in their order, whichever loop they are on: else those that are checked, which have a loop
+// of their own, would be among the first to come, and the first to get each message.
+func TestSubscribersComeInTheirOrder(t *testing.T) {
+	quiet := scenario.Scenario{Measure: scenario.Idle, Subscribers: 600, Checked: 60, Warmup: -1, Duration: 10 * time.Millisecond}
+	herd := quiet
+	herd.Measure, herd.Duration = scenario.Delivery, 0
+	herd.Stages = []scenario.Stage{{Duration: 10 * time.Millisecond, Rate: 100}, {Duration: 10 * time.Millisecond, Rate: 100, Herd: true}}
+	for name, s := range map[string]scenario.Scenario{"first": quiet, "after a herd": herd} {
+		t.Run(name, func(t *testing.T) {
+			srv, address := listen(t, fakeConfig{})
+			rec, err := loadtest.Run(context.Background(), loadtest.Config{
+				Scenario: s, Target: target.Options{Name: "weir", URL: "http://" + address}, Token: func(user string) (string, error) { return user, nil },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv.Close()
+			first := slices.Min(slices.Collect(maps.Values(srv.Places)))
+			for i := range s.Subscribers {
+				if place := srv.Places[fmt.Sprintf("u%d", i)] - first; place < i-80 || place > i+80 { // 64 connect at a time
+					t.Errorf("subscriber %d came as number %d", i, place)
+				}
+			}
+			if c := report.New(rec).Connections; c.Checked != 60 || c.Uneven > .1 {
+				t.Errorf("%+v", c)
 			}
 		})
 	}

@@ -104,8 +104,8 @@ func newTrial(e *engine, plan *scenario.Plan, number int) *trial {
 		t.sent = append(t.sent, make([]uint64, plan.Channels))
 		t.excused = append(t.excused, make([]uint64, plan.Channels))
 	}
-	if n := plan.CheckedCount(); plan.Subscribers > 0 {
-		t.shown = plan.Deliveries() * float64(n) / float64(plan.Subscribers)
+	if plan.Subscribers > 0 {
+		t.shown = plan.Deliveries() * float64(e.fleet.checked) / float64(plan.Subscribers)
 	}
 	if plan.Measure != scenario.Connect && !plan.Closed && plan.Requests() == 0 {
 		t.load.Store(loadDone)

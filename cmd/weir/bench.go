@@ -48,7 +48,7 @@ type benchCommand struct {
 	Publishers  *int              `placeholder:"N" help:"Connections that publish."`
 	Batch       *int              `placeholder:"N" help:"Messages that are due together and leave in one request."`
 	Pipeline    *int              `placeholder:"N" help:"Requests under way on one publisher's connection. Default: 1."`
-	Checked     *scenario.Checked `placeholder:"N" help:"Connections checked message by message: auto, all or a number. Default: auto."`
+	Checked     *scenario.Checked `placeholder:"N" help:"Connections checked message by message: auto, all, share (5 % of each channel, at least 50) or a number. Default: auto, which is all up to 100,000 deliveries/s and share beyond."`
 	Prefix      string            `placeholder:"TEXT" help:"Channels are called this and a number. Default: bench:."`
 	Closed      bool              `help:"Closed loop: the next message waits for those before. For ceilings; latency means little."`
 	Inflight    *int              `placeholder:"N" help:"Closed loop: messages, or connections, under way. Default: 256."`

@@ -69,7 +69,7 @@ type Role string
 
 // The roles.
 const (
-	Checked Role = "checked" // every message parsed
+	Checked Role = "checked" // every message verified
 	Counted Role = "counted" // frames and bytes counted
 	Stalled Role = "stalled" // stopped reading on purpose
 )
@@ -96,6 +96,7 @@ type Conn struct {
 	Resumed    uint64 `json:"resumed,omitempty"`
 	Closes     uint64 `json:"closes,omitempty"` // times the target ended it
 	Code       int    `json:"code,omitempty"`   // close code of the last time
+	Place      int    `json:"place,omitempty"`  // in the order of connecting, from 1, of the last time; 0: not known
 }
 
 // Channel is what was published to one channel.

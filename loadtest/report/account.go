@@ -66,6 +66,7 @@ func accounting(r *record.Record) account {
 	a.conns.StalledCut = r.End.Cut
 	a.conns.Failed = r.End.Failed
 	a.conns.Accounting = a.sentence(r)
+	a.conns.sample(r)
 	return a
 }
 

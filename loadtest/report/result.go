@@ -108,21 +108,24 @@ type Lag struct {
 
 // Connections is how the subscribers were watched.
 type Connections struct {
-	Checked       int    `json:"checked"`       // every message parsed
-	Counted       int    `json:"counted"`       // frames and bytes counted in the kernel
-	Alike         int    `json:"alike"`         // of those: the same frames as a checked one of the same channels
-	Similar       int    `json:"similar"`       // of those: as many bytes as a checked one, in other frames
-	Unreferenced  int    `json:"unreferenced"`  // of those: no checked one has the same channels; compared with each other
-	BytesMismatch int    `json:"bytesMismatch"` // of those: other bytes than expected; their messages are estimated
-	Unaccounted   int    `json:"unaccounted"`   // of those: cut and resumed; their messages are not part of expected
-	Stalled       int    `json:"stalled"`       // stopped reading on purpose, not part of expected
-	StalledCut    uint64 `json:"stalledCut"`    // of them ended by the target
-	Closed        uint64 `json:"closed"`        // times the target ended a subscriber
-	Gone          int    `json:"gone"`          // subscribers not connected at the end
-	Failed        uint64 `json:"failed"`        // visits that did not get in
-	Other         uint64 `json:"other"`         // typing signs, expiries and the like at checked connections
-	Told          uint64 `json:"told"`          // times the target said that messages may be missing
-	Accounting    string `json:"accounting"`    // the above in a sentence
+	Checked       int     `json:"checked"`       // every message verified
+	CheckedLeast  int     `json:"checkedLeast"`  // of the channel of which the fewest are
+	Chosen        string  `json:"chosen"`        // how many are checked, and how they were chosen, in words
+	Uneven        float64 `json:"uneven"`        // how far their places in the order of connecting are from evenly spread, at most, as a share of all; 0 also when not known
+	Counted       int     `json:"counted"`       // frames and bytes counted in the kernel
+	Alike         int     `json:"alike"`         // of those: the same frames as a checked one of the same channels
+	Similar       int     `json:"similar"`       // of those: as many bytes as a checked one, in other frames
+	Unreferenced  int     `json:"unreferenced"`  // of those: no checked one has the same channels; compared with each other
+	BytesMismatch int     `json:"bytesMismatch"` // of those: other bytes than expected; their messages are estimated
+	Unaccounted   int     `json:"unaccounted"`   // of those: cut and resumed; their messages are not part of expected
+	Stalled       int     `json:"stalled"`       // stopped reading on purpose, not part of expected
+	StalledCut    uint64  `json:"stalledCut"`    // of them ended by the target
+	Closed        uint64  `json:"closed"`        // times the target ended a subscriber
+	Gone          int     `json:"gone"`          // subscribers not connected at the end
+	Failed        uint64  `json:"failed"`        // visits that did not get in
+	Other         uint64  `json:"other"`         // typing signs, expiries and the like at checked connections
+	Told          uint64  `json:"told"`          // times the target said that messages may be missing
+	Accounting    string  `json:"accounting"`    // the above in a sentence
 }
 
 // Presence is who was seen to come and go.

@@ -55,6 +55,7 @@ func (res *Result) Text(w io.Writer) error {
 		line("", "%d requests were sent again: the target had closed an idle connection under them", n)
 	}
 	line("", "%s", res.Connections.Accounting)
+	line("checked", "%s", res.Connections.Chosen)
 	if n := res.Connections.Other; n > 0 {
 		line("", "%d other messages at the checked connections: typing, presence, expiries", n)
 	}

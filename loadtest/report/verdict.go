@@ -81,6 +81,9 @@ func (res *Result) judgeConnections(r *record.Record) {
 	case tooMany(uint64(r.End.Gone), uint64(all)):
 		res.bad("%d of %s were not connected any more at the end", r.End.Gone, plural(all, "subscriber"))
 	}
+	if c := res.Connections; c.Checked > 0 && c.Uneven > unevenMost+1/float64(c.Checked) {
+		res.bad("the checked connections are not evenly spread over the order of connecting: off by %.0f %%", 100*c.Uneven)
+	}
 	herd, slow := false, false
 	for _, st := range r.Header.Steps {
 		herd, slow = herd || st.Herd, slow || st.Slow > 0

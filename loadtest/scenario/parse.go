@@ -47,30 +47,29 @@ func Parse(name string, b []byte) (s Scenario, err error) {
 	return s, nil
 }
 
-// UnmarshalText reads "auto", "all" or a number.
+// checkedNames are the values of Checked that have names.
+var checkedNames = map[Checked]string{Auto: "auto", All: "all", Share: "share"}
+
+// UnmarshalText reads "auto", "all", "share" or a number.
 func (c *Checked) UnmarshalText(b []byte) error {
-	switch s := string(b); s {
-	case "auto":
-		*c = Auto
-	case "all":
-		*c = All
-	default:
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 {
-			return fmt.Errorf("%q: expected auto, all or a number of connections", s)
+	for value, name := range checkedNames {
+		if string(b) == name {
+			*c = value
+			return nil
 		}
-		*c = Checked(n)
 	}
+	n, err := strconv.Atoi(string(b))
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q: expected auto, all, share or a number of connections", b)
+	}
+	*c = Checked(n)
 	return nil
 }
 
 // MarshalText writes what UnmarshalText reads.
 func (c Checked) MarshalText() ([]byte, error) {
-	switch c {
-	case Auto:
-		return []byte("auto"), nil
-	case All:
-		return []byte("all"), nil
+	if name, ok := checkedNames[c]; ok {
+		return []byte(name), nil
 	}
 	return strconv.AppendInt(nil, int64(c), 10), nil
 }
@@ -109,8 +108,8 @@ func (s Scenario) Validate() error {
 		return bad("subscribers", s.Subscribers, "0 to 1000000")
 	case s.Follow < 1 || s.Follow > s.Channels || s.Follow > 128:
 		return bad("follow", s.Follow, "1 to 128, and no more than there are channels")
-	case s.Checked < All:
-		return bad("checked", s.Checked, "auto, all or a number of connections")
+	case s.Checked < Share:
+		return bad("checked", s.Checked, "auto, all, share or a number of connections")
 	case s.Payload < 64 || s.Payload > units.MiB:
 		return bad("payload", s.Payload, "64B to 1MiB")
 	case s.Publishers < 1 || s.Publishers > maxPublishers:

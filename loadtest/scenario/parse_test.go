@@ -65,7 +65,7 @@ func TestWrongScenarioFiles(t *testing.T) {
 		{"both", "rate: 5\nstages: [{duration: 1s}]\n", "expected either stages, or rate and duration"},
 		{"stage", "stages: [{duration: 1s, slow: 7}]\n", "stages[0].slow: 7: expected a share"},
 		{"stage without length", "stages: [{rate: 7}]\n", "stages[0].duration: 0s: expected 1ms to 24h"},
-		{"checked", "checked: some\n", "expected auto, all or a number"},
+		{"checked", "checked: some\n", "expected auto, all, share or a number"},
 		{"rate", "rate: .nan\n", "rate: NaN: expected 0 to 1e9 a second"},
 		{"closed", "closed: true\nstages: [{duration: 1s}]\n", "expected an open loop when there are stages"},
 		{"follow", "follow: 2\n", "follow: 2: expected 1 to 128, and no more than there are channels"},

@@ -146,61 +146,6 @@ func (p *Plan) Deliveries() float64 {
 	return float64(p.Subscribers) * float64(p.Follow) / float64(p.Channels)
 }
 
-// checkedRate is how many checked messages a second the client may have to parse, and checkedAll up to
-// which rate it checks every connection.
-const (
-	checkedRate = 250_000
-	checkedAll  = 100_000
-	checkedMin  = 8
-	checkedMost = 512
-)
-
-// CheckedCount is how many of the subscribers are checked message by message.
-func (p *Plan) CheckedCount() int {
-	peak, slow := 0.0, 0.0
-	for _, s := range p.Steps {
-		peak, slow = max(peak, s.Rate), max(slow, s.Slow)
-	}
-	if slow > 0 { // those that stall are never among the checked ones
-		return min(max(int(p.Checked), checkedMin), int(float64(p.Subscribers)*(1-slow)))
-	}
-	switch {
-	case p.Checked == All:
-		return p.Subscribers
-	case p.Checked > 0:
-		return min(int(p.Checked), p.Subscribers)
-	}
-	each := peak * float64(p.Follow) / float64(p.Channels) // messages a second of one connection
-	if each > 0 && !p.Closed && each*float64(p.Subscribers) <= checkedAll {
-		return p.Subscribers
-	}
-	n := min(p.Channels, checkedMost)
-	if each > 0 {
-		n = min(n, int(checkedRate/each))
-	}
-	return min(max(n, checkedMin), p.Subscribers)
-}
-
-// CheckedAt reports whether subscriber i is one of about n checked ones. Every channel has its share of
-// them, and they are spread over the order of connecting, because a relay tends to serve connections
-// in that order.
-func (p *Plan) CheckedAt(i, n int) bool {
-	if n <= 0 || n >= p.Subscribers {
-		return n > 0
-	}
-	channels := min(p.Channels, p.Subscribers)
-	turn, channel := i/channels, i%channels
-	turns := (p.Subscribers - channel + channels - 1) / channels
-	k := n / channels
-	if picks(channel, n%channels, channels) {
-		k++
-	}
-	return k >= turns || picks((turn+channel)%turns, k, turns)
-}
-
-// picks spreads k picks evenly over the numbers 0 to n-1.
-func picks(i, k, n int) bool { return (i+1)*k/n != i*k/n }
-
 // Length is how long the load lasts, the warm-up included.
 func (p *Plan) Length() time.Duration { return time.Duration(p.End) }
 

@@ -88,61 +88,6 @@ func TestRampGrowsEvenly(t *testing.T) {
 	}
 }
 
-// Checked connections are as many as asked for (give or take the rounding of small channels), spread
-// over the channels and over the order of connecting.
-func TestCheckedConnectionsAreSpread(t *testing.T) {
-	tests := []struct{ subscribers, channels, checked int }{
-		{5000, 1, 8}, {5000, 500, 500}, {1000, 100, 8}, {60, 50, 30}, {7, 100, 3}, {1000, 3, 100}, {10, 10, 10},
-	}
-	for _, tt := range tests {
-		p, err := New(Scenario{Subscribers: tt.subscribers, Channels: tt.channels, Checked: Checked(tt.checked)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		count, halves := 0, [2]int{}
-		channels := map[int]bool{}
-		for i := range tt.subscribers {
-			if p.CheckedAt(i, p.CheckedCount()) {
-				count++
-				halves[i*2/tt.subscribers]++
-				channels[p.Follows(i)[0]] = true
-			}
-		}
-		if count < tt.checked-1 || count > tt.checked || len(channels) < min(tt.channels, tt.checked)-1 {
-			t.Errorf("%+v: %d checked in %d channels", tt, count, len(channels))
-		}
-		if tt.subscribers > 100 && (halves[0] < count/4 || halves[1] < count/4) {
-			t.Errorf("%+v: %v in the halves", tt, halves)
-		}
-	}
-}
-
-func TestHowManyAreChecked(t *testing.T) {
-	tests := []struct {
-		name string
-		s    Scenario
-		want int
-	}{
-		{"all while it is cheap", Scenario{Subscribers: 1000, Rate: 50}, 1000},
-		{"eight of one channel", Scenario{Subscribers: 5000, Rate: 3000}, 8},
-		{"one of each channel", Scenario{Subscribers: 5000, Channels: 500, Rate: 80_000}, 500},
-		{"fewer when each is dear", Scenario{Subscribers: 5000, Channels: 500, Rate: 500_000}, 250},
-		{"as asked", Scenario{Subscribers: 5000, Rate: 3000, Checked: 20}, 20},
-		{"all", Scenario{Subscribers: 5000, Rate: 3000, Checked: All}, 5000},
-		{"room for those that stall", Scenario{Subscribers: 10, Checked: All, Stages: []Stage{{Duration: 1e9, Slow: .5}}}, 5},
-		{"none", Scenario{Rate: 10}, 0},
-	}
-	for _, tt := range tests {
-		p, err := New(tt.s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := p.CheckedCount(); got != tt.want {
-			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
-		}
-	}
-}
-
 func TestTypingHasItsShare(t *testing.T) {
 	p, err := New(Scenario{Typing: .3, Channels: 7})
 	if err != nil {

@@ -62,14 +62,15 @@ const (
 	Idle     Measure = "idle"     // no latency: nothing is published, and what is asked for is connections that stay
 )
 
-// Checked is how many connections are checked message by message: a number, Auto or All.
+// Checked is how many connections are checked message by message: a number, Auto, All or Share.
 type Checked int
 
-// The named values of Checked. Auto checks all of them while that costs the client little, then one
-// for each channel, and never fewer than eight.
+// The named values of Checked. Share is 5 % of the subscribers of each channel, at least 50 of them, or all if there are
+// fewer. Auto is All while that costs the client little, and Share otherwise.
 const (
-	Auto Checked = 0
-	All  Checked = -1
+	Auto  Checked = 0
+	All   Checked = -1
+	Share Checked = -2
 )
 
 // withDefaults fills in what was left out.

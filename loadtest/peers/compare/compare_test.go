@@ -100,7 +100,7 @@ func TestPage(t *testing.T) {
 		machine: [][2]string{{"kernel", "1.2"}}, timing: timing{run: 4 * time.Second, warmup: time.Second, probe: time.Second, runs: 3},
 		servers: all, cells: list[:1], outcomes: map[string]map[string]outcome{}, cores: [2]string{"0", "1"},
 	}
-	fast := run1(t, `{"deliveriesPerSecond":20e6,"latencyMs":{"p50":10,"p99":80},"serverCpu":0.9,"clientCpu":0.5,"valid":true}`)
+	fast := run1(t, `{"deliveriesPerSecond":20e6,"latencyMs":{"p50":10,"p99":80},"serverCpu":0.9,"clientCpu":0.5,"connections":{"chosen":"50 of 1000 connections"},"valid":true}`)
 	slow := run1(t, `{"deliveriesPerSecond":2e6,"latencyMs":{"p50":10,"p99":80},"serverCpu":1,"clientCpu":0.1,"valid":true}`)
 	p.outcomes[list[0].name] = map[string]outcome{
 		"weir":       {cell: list[0], server: all[0], runs: []result{fast, fast}, broken: []string{"3 lost"}},
@@ -114,7 +114,7 @@ func TestPage(t *testing.T) {
 	for _, want := range []string{
 		"| weir | 20.0 M |  | 10.0 | 80.0 | 0.90 | 0.50 | 2 of 3 |",
 		"| centrifuge | 2.00 M | 10.0x | 10.0 | 80.0 | 1.00 | 0.10 | 1 of 1 |",
-		"| nchan | not measured: not installed |", "weir, one run: 3 lost.", "lowered by a tenth once",
+		"| nchan | not measured: not installed |", "weir, one run: 3 lost.", "lowered by a tenth once", "at weir: 50 of 1000 connections.",
 		"taskset -c 1 bin/weir bench fanout", "| 20.0 M | | 2.00 M (10.0x) | | - |",
 	} {
 		if !strings.Contains(b.String(), want) {

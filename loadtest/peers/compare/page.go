@@ -142,7 +142,20 @@ func (p page) writeCell(b *strings.Builder, c cell) {
 			ms(func(r result) float64 { return r.LatencyMs.P50 }), ms(func(r result) float64 { return r.LatencyMs.P99 }),
 			cpu, o.median(func(r result) float64 { return r.ClientCPU }), len(o.runs), len(o.runs)+len(o.broken))
 	}
+	if chosen := p.chosen(c); chosen != "" {
+		fmt.Fprintf(b, "\nChecked message by message, and what latency is of, at %s: %s.\n", c.servers[0], chosen)
+	}
 	b.WriteString("\n")
+}
+
+// chosen returns which connections the first server's runs checked; empty where the cell has no lasting connections.
+func (p page) chosen(c cell) string {
+	for _, r := range p.outcomes[c.name][c.servers[0]].runs {
+		if c.subscribers > 0 && c.measure != memory {
+			return r.Connections.Chosen
+		}
+	}
+	return ""
 }
 
 // writeBroken lists the runs that do not count.

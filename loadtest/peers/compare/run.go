@@ -43,6 +43,7 @@ type result struct {
 	} `json:"setup"`
 	Connections struct {
 		Closed uint64 `json:"closed"`
+		Chosen string `json:"chosen"`
 	} `json:"connections"`
 	Search []struct {
 		Rate float64
