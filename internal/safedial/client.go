@@ -29,6 +29,17 @@ func Local(timeout time.Duration) *http.Client {
 	return newClient(timeout, &net.Dialer{Control: controlLocal}, false)
 }
 
+// For returns the client of an address that may be insecure, or of development mode (dev); otherwise that of [Client].
+func For(timeout time.Duration, insecure, dev bool) *http.Client {
+	switch {
+	case insecure:
+		return Insecure(timeout)
+	case dev:
+		return Local(timeout)
+	}
+	return Client(timeout)
+}
+
 func newClient(timeout time.Duration, dialer *net.Dialer, httpsOnly bool) *http.Client {
 	if timeout <= 0 {
 		timeout = 5 * time.Second

@@ -1,20 +1,17 @@
 package authz
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strconv"
 
 	"github.com/oklog/ulid/v2"
 
 	"weir/internal/safedial"
-	"weir/internal/sign"
 	"weir/relay/auth"
+	"weir/relay/systems/internal/post"
 )
 
 // maxAnswer bounds the body of an answer, in bytes.
@@ -41,32 +38,18 @@ func (s *System) ask(ctx context.Context, about subject, id *auth.Identity) (*an
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.config.URL, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	name, now := "ask_"+ulid.Make().String(), s.core.Now()
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "weir")
-	req.Header.Set(sign.HeaderID, name)
-	req.Header.Set(sign.HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
-	req.Header.Set(sign.HeaderSignature, sign.Sign(s.keys, name, now, body))
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return nil, errors.New(safedial.Problem(err)) // without the address, which may hold a secret
-	}
-	defer func() { _ = resp.Body.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	header := post.Signed(s.keys, "ask_"+ulid.Make().String(), s.core.Now(), body)
+	resp, err := post.Send(ctx, s.client, s.config.URL, header, body, maxAnswer+1)
 	switch {
 	case err != nil:
-		return nil, errors.New(safedial.Problem(err))
-	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("status %d: expected 200", resp.StatusCode)
-	case len(raw) > maxAnswer:
+		return nil, errors.New(safedial.Problem(err)) // without the address, which may hold a secret
+	case resp.Status != http.StatusOK:
+		return nil, fmt.Errorf("status %d: expected 200", resp.Status)
+	case len(resp.Body) > maxAnswer:
 		return nil, fmt.Errorf("the answer is over %d bytes", maxAnswer)
 	}
 	a := new(answer)
-	if err := json.Unmarshal(raw, a); err != nil {
+	if err := json.Unmarshal(resp.Body, a); err != nil {
 		return nil, fmt.Errorf("unexpected answer: %w", err)
 	}
 	if a.Allow == nil || a.TTL != nil && !(*a.TTL >= 0) {

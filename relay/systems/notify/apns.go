@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"encoding/json"
@@ -11,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"weir/relay/systems/internal/encode"
+	"weir/relay/systems/internal/post"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -79,7 +81,7 @@ func encodeAPNs(p *payload) []byte {
 	if p.Priority != low {
 		m.APS.Sound = "default"
 	}
-	return encode(&m)
+	return encode.Line(&m)
 }
 
 func (a *apns) send(ctx context.Context, d *device, n *notification) outcome {
@@ -90,41 +92,36 @@ func (a *apns) send(ctx context.Context, d *device, n *notification) outcome {
 // post sends a notification with a token. It reports whether that is stale.
 func (a *apns) post(ctx context.Context, bearer string, d *device, n *notification, body []byte) (o outcome, stale bool) {
 	now := time.Now()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+d.Token, bytes.NewReader(body))
-	if err != nil {
-		return outcome{verdict: alarming, problem: "notify.apns.url is not an address"}, false
-	}
-	h := req.Header
-	h.Set("Content-Type", "application/json")
-	h.Set("Authorization", "bearer "+bearer)
-	h.Set("apns-topic", a.topic)
-	h.Set("apns-push-type", "alert")
-	h.Set("apns-priority", apnsPriorities[n.Priority])
-	h.Set("apns-expiration", strconv.FormatInt(now.Add(a.ttl).Unix(), 10))
-	h.Set("apns-collapse-id", n.topic())
-	resp, err := a.client.Do(req)
-	if err != nil {
+	resp, err := post.Send(ctx, a.client, a.url+d.Token, http.Header{
+		"Authorization":    {"bearer " + bearer},
+		"Apns-Topic":       {a.topic},
+		"Apns-Push-Type":   {"alert"},
+		"Apns-Priority":    {apnsPriorities[n.Priority]},
+		"Apns-Expiration":  {strconv.FormatInt(now.Add(a.ttl).Unix(), 10)},
+		"Apns-Collapse-Id": {n.topic()},
+	}, body, maxAnswer)
+	if resp == nil {
 		return silence(err), false
 	}
 	var problem struct {
 		Reason    string `json:"reason"`
 		Timestamp int64  `json:"timestamp"` // milliseconds: since when the device is known to be gone
 	}
-	_ = json.Unmarshal(readAnswer(resp), &problem) // without a reason, the status counts
-	o = judge(resp, now)
+	_ = json.Unmarshal(resp.Body, &problem) // without a reason, the status counts
+	o = judge(resp.Status, resp.Header, now)
 	if o.verdict != delivered && len(problem.Reason) <= 64 {
 		o.problem += " " + problem.Reason
 	}
 	switch {
 	case o.verdict == delivered:
-	case resp.StatusCode == http.StatusGone && problem.Timestamp > 0 && d.Renewed > problem.Timestamp:
+	case resp.Status == http.StatusGone && problem.Timestamp > 0 && d.Renewed > problem.Timestamp:
 		o.verdict = refused // it has come back since
-	case resp.StatusCode == http.StatusGone, problem.Reason == "BadDeviceToken":
+	case resp.Status == http.StatusGone, problem.Reason == "BadDeviceToken":
 		o.verdict = gone
 	case problem.Reason == "ExpiredProviderToken":
 		return o, true
 	case problem.Reason == "DeviceTokenNotForTopic", problem.Reason == "BadTopic", problem.Reason == "MissingTopic", problem.Reason == "TopicDisallowed",
-		resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
+		resp.Status == http.StatusUnauthorized, resp.Status == http.StatusForbidden:
 		o.verdict = alarming
 	}
 	return o, false

@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"weir/internal/retry"
@@ -69,7 +68,7 @@ func (q *queue) note(ctx context.Context, t target, o outcome, now time.Time) (p
 	default:
 		return pruned
 	}
-	if q.alarms.due(alarm{t.device.Kind, o.verdict}, now) {
+	if q.due(alarm{t.device.Kind, o.verdict}, now) {
 		q.log.Log(ctx, level, text, slog.String("kind", t.device.Kind), slog.String("problem", o.problem))
 	}
 	return pruned
@@ -99,29 +98,14 @@ func (q *queue) count(t target, o outcome, tries int, now time.Time, pruned bool
 	return time.Time{}, d.left == 0
 }
 
-// alarms keeps the log from repeating itself for every notification.
-type alarms struct {
-	// Guarded by mu, a leaf.
-	mu   sync.Mutex
-	last map[alarm]time.Time
-}
-
 // alarm is what the log names: a kind of device, and what has come of an attempt.
 type alarm struct {
 	kind    string
 	verdict verdict
 }
 
-// due reports whether the log should name it: once a minute.
-func (a *alarms) due(of alarm, now time.Time) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if last, ok := a.last[of]; ok && now.Sub(last) < time.Minute {
-		return false
-	}
-	if a.last == nil {
-		a.last = make(map[alarm]time.Time)
-	}
-	a.last[of] = now
-	return true
+// due reports whether the log should name it: once a minute, so that it does not repeat itself for every notification.
+func (q *queue) due(of alarm, now time.Time) bool {
+	last, known := q.alarms.LoadOrStore(of, now)
+	return !known || now.Sub(last.(time.Time)) >= time.Minute && q.alarms.CompareAndSwap(of, last, now)
 }

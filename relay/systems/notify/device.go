@@ -147,15 +147,14 @@ func address(field, text string, loopback bool) (string, error) {
 		return "", bad(field + " must be an https address of at most 2048 bytes")
 	}
 	addr, err := netip.ParseAddr(u.Hostname())
-	isAddr := err == nil
-	local := isAddr && addr.IsLoopback() || u.Hostname() == "localhost"
+	local := addr.IsLoopback() || u.Hostname() == "localhost"
 	switch {
 	case u.User != nil || u.Fragment != "":
 		return "", bad(field + " must have no user and no fragment")
 	case loopback && local && (u.Scheme == "http" || u.Scheme == "https"):
 	case u.Scheme != "https":
 		return "", bad(field + " must be an https address")
-	case local, isAddr && !safedial.Public(addr):
+	case local, err == nil && !safedial.Public(addr):
 		return "", bad(field + " must be a public address")
 	}
 	return u.String(), nil
@@ -169,9 +168,9 @@ func identify(kind, address string) string {
 
 // newSecret generates a secret in the form of the Standard Webhooks specification.
 func newSecret() string {
-	b := make([]byte, 32)
-	_, _ = rand.Read(b) // it never fails
-	return "whsec_" + base64.StdEncoding.EncodeToString(b)
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return "whsec_" + base64.StdEncoding.EncodeToString(b[:])
 }
 
 // shown is a device as its owner sees it: without anything that would let others reach it.
@@ -200,5 +199,3 @@ func (d *device) host() string {
 	}
 	return u.Host
 }
-
-func (d *device) record() []byte { return encode(d) }

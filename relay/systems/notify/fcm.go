@@ -1,7 +1,7 @@
 package notify
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"encoding/json"
@@ -11,6 +11,9 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"weir/relay/systems/internal/encode"
+	"weir/relay/systems/internal/post"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -75,25 +78,21 @@ func fetchToken(ctx context.Context, client *http.Client, a *ServiceAccount) (st
 		return "", time.Time{}, fmt.Errorf("sign for %s: %w", a.Email, err)
 	}
 	form := url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {assertion}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.TokenURI, strings.NewReader(form.Encode()))
-	if err != nil {
-		return "", time.Time{}, fmt.Errorf("token_uri: %w", err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := client.Do(req)
-	if err != nil {
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	resp, err := post.Send(ctx, client, a.TokenURI, header, []byte(form.Encode()), maxAnswer)
+	if resp == nil {
 		return "", time.Time{}, fmt.Errorf("fetch a token: %w", err)
 	}
 	var got struct {
 		Token   string `json:"access_token"`
 		Expires int64  `json:"expires_in"` // seconds
 	}
-	_ = json.Unmarshal(readAnswer(resp), &got) // what is missing is noticed below
+	_ = json.Unmarshal(resp.Body, &got) // what is missing is noticed below
 	switch {
-	case resp.StatusCode >= 400 && resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests:
-		return "", time.Time{}, fmt.Errorf("fetch a token: status %d: %w", resp.StatusCode, errNoToken)
-	case resp.StatusCode != http.StatusOK || got.Token == "":
-		return "", time.Time{}, fmt.Errorf("fetch a token: status %d", resp.StatusCode)
+	case resp.Status >= 400 && resp.Status < 500 && resp.Status != http.StatusTooManyRequests:
+		return "", time.Time{}, fmt.Errorf("fetch a token: status %d: %w", resp.Status, errNoToken)
+	case resp.Status != http.StatusOK || got.Token == "":
+		return "", time.Time{}, fmt.Errorf("fetch a token: status %d", resp.Status)
 	}
 	life := time.Duration(got.Expires) * time.Second
 	return got.Token, now.Add(life - min(time.Minute, life/10)), nil // a token must not expire on its way
@@ -102,28 +101,24 @@ func fetchToken(ctx context.Context, client *http.Client, a *ServiceAccount) (st
 // fcmMessage is the body of a message, with Firebase's names.
 type fcmMessage struct {
 	Message struct {
-		Token        string            `json:"token"`
-		Notification fcmText           `json:"notification"`
-		Data         map[string]string `json:"data"` // id, and data as JSON
-		Android      fcmAndroid        `json:"android"`
+		Token        string `json:"token"`
+		Notification struct {
+			Title string `json:"title"`
+			Body  string `json:"body,omitempty"`
+		} `json:"notification"`
+		Data    map[string]string `json:"data"` // id, and data as JSON
+		Android struct {
+			Priority string `json:"priority"`
+			TTL      string `json:"ttl"`
+			Collapse string `json:"collapse_key,omitempty"`
+		} `json:"android"`
 	} `json:"message"`
-}
-
-type fcmText struct {
-	Title string `json:"title"`
-	Body  string `json:"body,omitempty"`
-}
-
-type fcmAndroid struct {
-	Priority string `json:"priority"`
-	TTL      string `json:"ttl"`
-	Collapse string `json:"collapse_key,omitempty"`
 }
 
 func (f *fcm) encode(d *device, p *payload) []byte {
 	var m fcmMessage
 	m.Message.Token = d.Token
-	m.Message.Notification = fcmText{p.Title, p.Body}
+	m.Message.Notification.Title, m.Message.Notification.Body = p.Title, p.Body
 	m.Message.Data = map[string]string{"id": p.ID}
 	if p.Data != nil {
 		m.Message.Data["data"] = string(p.Data)
@@ -131,12 +126,12 @@ func (f *fcm) encode(d *device, p *payload) []byte {
 	if p.Truncated {
 		m.Message.Data["truncated"] = "true"
 	}
-	priority := "NORMAL"
+	android := &m.Message.Android
+	android.Priority, android.TTL, android.Collapse = "NORMAL", fmt.Sprintf("%ds", f.ttl/time.Second), p.Tag
 	if p.Priority == high {
-		priority = "HIGH"
+		android.Priority = "HIGH"
 	}
-	m.Message.Android = fcmAndroid{priority, seconds(f.ttl) + "s", p.Tag}
-	return encode(&m)
+	return encode.Line(&m)
 }
 
 func (f *fcm) send(ctx context.Context, d *device, n *notification) outcome {
@@ -148,18 +143,12 @@ func (f *fcm) send(ctx context.Context, d *device, n *notification) outcome {
 // post sends a message with a token. It reports whether that is stale.
 func (f *fcm) post(ctx context.Context, bearer string, body []byte) (o outcome, stale bool) {
 	now := time.Now()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(body))
-	if err != nil {
-		return outcome{verdict: alarming, problem: "notify.fcm.url is not an address"}, false
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+bearer)
-	resp, err := f.client.Do(req)
-	if err != nil {
+	resp, err := post.Send(ctx, f.client, f.url, http.Header{"Authorization": {"Bearer " + bearer}}, body, maxAnswer)
+	if resp == nil {
 		return silence(err), false
 	}
-	code := fcmCode(readAnswer(resp))
-	o = judge(resp, now)
+	code := fcmCode(resp.Body)
+	o = judge(resp.Status, resp.Header, now)
 	if o.verdict != delivered && code != "" {
 		o.problem += " " + code
 	}
@@ -169,9 +158,9 @@ func (f *fcm) post(ctx context.Context, bearer string, body []byte) (o outcome, 
 		o.verdict = gone
 	case code == "SENDER_ID_MISMATCH": // the device belongs to another project
 		o.verdict = refused
-	case resp.StatusCode == http.StatusUnauthorized && code != "THIRD_PARTY_AUTH_ERROR":
+	case resp.Status == http.StatusUnauthorized && code != "THIRD_PARTY_AUTH_ERROR":
 		return o, true
-	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden, resp.StatusCode == http.StatusNotFound:
+	case resp.Status == http.StatusUnauthorized, resp.Status == http.StatusForbidden, resp.Status == http.StatusNotFound:
 		o.verdict = alarming
 	}
 	return o, false
@@ -192,9 +181,7 @@ func fcmCode(body []byte) string {
 	}
 	code := problem.Error.Status
 	for _, x := range problem.Error.Details {
-		if x.Code != "" {
-			code = x.Code
-		}
+		code = cmp.Or(x.Code, code)
 	}
 	if len(code) > 64 {
 		return ""

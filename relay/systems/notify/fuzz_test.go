@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"weir/relay/jsonbody"
+	"weir/relay/systems/internal/encode"
 )
 
 // FuzzRegistration: whatever is registered, it is refused with a field's name, or is a device that can be kept and
@@ -32,7 +33,7 @@ func FuzzRegistration(f *testing.F) {
 			return
 		}
 		var again device
-		if err := json.Unmarshal(d.record(), &again); err != nil {
+		if err := json.Unmarshal(encode.Line(d), &again); err != nil {
 			t.Fatal(err)
 		}
 		again.id = d.id
@@ -70,15 +71,15 @@ func FuzzFit(f *testing.F) {
 		}
 		n := r.notification(time.Now())
 		d := &device{Token: "t"}
-		for _, encode := range []func(*payload) []byte{
-			func(p *payload) []byte { return encode(p) }, encodeAPNs, func(p *payload) []byte { return new(fcm).encode(d, p) },
+		for _, one := range []func(*payload) []byte{
+			func(p *payload) []byte { return encode.Line(p) }, encodeAPNs, func(p *payload) []byte { return new(fcm).encode(d, p) },
 		} {
 			const most = 3000
-			b := n.fit(most, encode)
+			b := n.fit(most, one)
 			if len(b) > most || !json.Valid(b) {
 				t.Fatalf("%d bytes: %s", len(b), b)
 			}
-			if whole := encode(&payload{n.ID, n.Title, n.Body, n.Data, n.Priority, n.Tag, n.Timestamp, false}); len(whole) <= most && string(whole) != string(b) {
+			if whole := one(n.payload()); len(whole) <= most && string(whole) != string(b) {
 				t.Errorf("%s is not the whole", b)
 			}
 		}

@@ -1,14 +1,13 @@
 package notify
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"weir/internal/sign"
+	"weir/relay/systems/internal/encode"
+	"weir/relay/systems/internal/post"
 )
 
 // hook POSTs notifications to addresses of users, signed with the secret that the response to their registration had.
@@ -25,37 +24,19 @@ type envelope struct {
 }
 
 func (h *hook) send(ctx context.Context, d *device, n *notification) outcome {
-	body := encode(&envelope{n.ID, "notification", moment(n.Timestamp), &payload{n.ID, n.Title, n.Body, n.Data, n.Priority, n.Tag, n.Timestamp, false}})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL, bytes.NewReader(body))
-	if err != nil {
-		return outcome{verdict: refused, problem: "url is not an address"}
-	}
-	now := time.Now()
-	signature, err := sign(d.Secret, n.ID, now, body)
+	body := encode.Line(&envelope{n.ID, "notification", moment(n.Timestamp), n.payload()})
+	key, err := sign.ParseSecret(d.Secret)
 	if err != nil {
 		return outcome{verdict: refused, problem: "secret is not valid"}
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "weir")
-	req.Header.Set(standardwebhooks.HeaderWebhookID, n.ID)
-	req.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
-	req.Header.Set(standardwebhooks.HeaderWebhookSignature, signature)
-	resp, err := h.client.Do(req)
-	if err != nil {
+	now := time.Now()
+	resp, err := post.Send(ctx, h.client, d.URL, post.Signed([][]byte{key}, n.ID, now, body), body, maxAnswer)
+	if resp == nil {
 		return silence(err)
 	}
-	_ = readAnswer(resp)
-	switch resp.StatusCode {
-	case http.StatusNotFound, http.StatusGone:
-		return outcome{verdict: gone, problem: fmt.Sprint("it answered ", resp.StatusCode)}
+	o := judge(resp.Status, resp.Header, now)
+	if resp.Status == http.StatusNotFound || resp.Status == http.StatusGone {
+		o.verdict = gone
 	}
-	return judge(resp, now)
-}
-
-func sign(secret, id string, now time.Time, body []byte) (string, error) {
-	w, err := standardwebhooks.NewWebhook(secret)
-	if err != nil {
-		return "", err
-	}
-	return w.Sign(id, now, body)
+	return o
 }

@@ -10,6 +10,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/relay/systems/internal/encode"
 )
 
 const groupNotifications = "notifications"
@@ -25,7 +26,7 @@ func (s *System) inbox(user string) inbox { return inbox{s, wire.UserChannel(use
 // put adds a notification, and removes the oldest ones beyond the limit.
 func (x inbox) put(n *notification) error {
 	s := x.system
-	data := encode(n)
+	data := encode.Line(n)
 	if len(data) > int(s.core.Config().Limit.Message) {
 		return errTooLarge
 	}
@@ -156,7 +157,7 @@ func (x inbox) mark(ids []string) (marked, unknown int, err error) {
 		}
 		n.Read, n.ReadAt = true, now.UnixMilli()
 		left := time.UnixMilli(n.Timestamp).Add(s.config.Keep).Sub(now) // setting it again must not keep it longer
-		if err := x.set(id, encode(&n), max(left, time.Second)); err != nil {
+		if err := x.set(id, encode.Line(&n), max(left, time.Second)); err != nil {
 			return marked, unknown, err
 		}
 		marked++

@@ -9,6 +9,7 @@ import (
 	"weir/relay/auth"
 	"weir/relay/hub"
 	"weir/relay/jsonbody"
+	"weir/relay/systems/internal/encode"
 )
 
 // The limits of a page of notifications, and of the ids that one request marks.
@@ -32,7 +33,7 @@ func (s *System) handleInbox(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 	if err != nil {
 		return err
 	}
-	return jsonbody.Write(ctx, http.StatusOK, json.RawMessage(encode(p)))
+	return jsonbody.Write(ctx, http.StatusOK, json.RawMessage(encode.Line(p)))
 }
 
 // handleRead is POST /notifications/{id}/read.

@@ -1,11 +1,9 @@
 package notify
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"sort"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -72,8 +70,8 @@ func (r *request) check() error {
 	return nil
 }
 
-// notification is a notification as it is stored. It is not changed once it was made.
-type notification struct {
+// content is what a notification says.
+type content struct {
 	ID        string          `json:"id"`
 	Title     string          `json:"title"`
 	Body      string          `json:"body"`
@@ -81,46 +79,36 @@ type notification struct {
 	Priority  string          `json:"priority"`
 	Tag       string          `json:"tag,omitempty"`
 	Timestamp int64           `json:"timestamp"` // milliseconds
-	Read      bool            `json:"read"`
-	ReadAt    int64           `json:"readAt,omitempty"`
+}
+
+// notification is a notification as it is stored. It is not changed once it was made.
+type notification struct {
+	content
+	Read   bool  `json:"read"`
+	ReadAt int64 `json:"readAt,omitempty"`
 }
 
 // notification returns the notification of a request that was checked.
 func (r *request) notification(now time.Time) *notification {
-	n := &notification{ID: r.ID, Title: r.Title, Body: r.Body, Data: r.Data, Priority: r.Priority, Tag: r.Tag, Timestamp: now.UnixMilli()}
+	n := &notification{content: content{r.ID, r.Title, r.Body, r.Data, r.Priority, r.Tag, now.UnixMilli()}}
 	if string(n.Data) == "null" {
 		n.Data = nil
 	}
 	return n
 }
 
-// encode returns v as JSON on one line, without the escapes for HTML.
-func encode(v any) []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		panic(err) // data was checked, and the rest is strings and numbers
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
-
 // payload is what a device receives of a notification.
 type payload struct {
-	ID        string          `json:"id"`
-	Title     string          `json:"title"`
-	Body      string          `json:"body"`
-	Data      json.RawMessage `json:"data,omitempty"`
-	Priority  string          `json:"priority"`
-	Tag       string          `json:"tag,omitempty"`
-	Timestamp int64           `json:"timestamp"`
-	Truncated bool            `json:"truncated,omitempty"` // the user's channel has all of it
+	content
+	Truncated bool `json:"truncated,omitempty"` // the user's channel has all of it
 }
+
+func (n *notification) payload() *payload { return &payload{content: n.content} }
 
 // fit returns the largest payload of a notification that encode makes no longer than limit, in bytes: data is left out
 // first, then the end of the body, then that of the title.
 func (n *notification) fit(limit int, encode func(p *payload) []byte) []byte {
-	p := &payload{n.ID, n.Title, n.Body, n.Data, n.Priority, n.Tag, n.Timestamp, false}
+	p := n.payload()
 	b := encode(p)
 	if len(b) <= limit {
 		return b
@@ -155,8 +143,5 @@ func cut(s string, n int) string {
 
 // moment formats a time, in milliseconds, as the envelope of webhooks has it.
 func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
-
-// seconds formats a time to live as headers have it.
-func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
 var errTooLarge = problem.New(http.StatusRequestEntityTooLarge, "too_large", "the notification is too large", false)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"weir/relay/config"
 	"weir/relay/hub"
 	"weir/relay/jsonbody"
+	"weir/relay/systems/internal/encode"
 )
 
 // The topics.
@@ -57,17 +59,8 @@ type clients struct {
 
 func newClients(c *config.Config) *clients {
 	n := config.Of[Config](c)
-	x := &clients{safedial.Client(n.Timeout), safedial.Client(n.Timeout), safedial.Client(n.Timeout)}
-	if c.Dev {
-		x.user, x.fcm, x.apns = safedial.Local(n.Timeout), safedial.Local(n.Timeout), safedial.Local(n.Timeout)
-	}
-	if n.FCM.AllowInsecure {
-		x.fcm = safedial.Insecure(n.Timeout)
-	}
-	if n.APNs.AllowInsecure {
-		x.apns = safedial.Insecure(n.Timeout)
-	}
-	return x
+	of := func(insecure bool) *http.Client { return safedial.For(n.Timeout, insecure, c.Dev) }
+	return &clients{of(false), of(n.FCM.AllowInsecure), of(n.APNs.AllowInsecure)}
 }
 
 func (x *clients) close() {
@@ -156,10 +149,7 @@ func (s *System) transports() (map[string]transport, error) {
 		}
 		list[kindAPNs] = newAPNs(s.http.apns, c.APNs, key, c.TTL)
 	}
-	for kind := range list {
-		s.kinds = append(s.kinds, kind)
-	}
-	slices.Sort(s.kinds)
+	s.kinds = slices.Sorted(maps.Keys(list))
 	return list, nil
 }
 
@@ -244,7 +234,7 @@ func (s *System) notify(r *request) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	return s.core.Emit(&hub.Event{Topic: topicSend, Key: wire.UserChannel(r.UserID), Data: encode(r)}) // comes back as send
+	return s.core.Emit(&hub.Event{Topic: topicSend, Key: wire.UserChannel(r.UserID), Data: encode.Line(r)}) // comes back as send
 }
 
 // send is the topic notification.send. A client notifies its own user only, whatever user it names.
@@ -271,21 +261,21 @@ func (s *System) send(e *hub.Event) error {
 		return earlier.err
 	}
 	x := s.inbox(r.UserID)
-	if x.has(n.ID) { // it was sent before
-		err := x.confirm()
-		d.settled(err)
+	again := x.has(n.ID)
+	if again { // it was sent before
+		err = x.confirm()
+	} else {
+		s.storePending(d)
+		if err = x.put(n); err != nil {
+			x.withdraw(n.ID)
+			s.removePending(d)
+		}
+	}
+	d.settled(err)
+	if again || err != nil {
 		s.queue.release(d)
 		return err
 	}
-	s.storePending(d)
-	if err := x.put(n); err != nil {
-		x.withdraw(n.ID)
-		s.removePending(d)
-		d.settled(err)
-		s.queue.release(d)
-		return err
-	}
-	d.settled(nil)
 	s.queue.counters.accepted.Inc()
 	s.queue.start(d, s.list(r.UserID))
 	return nil
@@ -305,19 +295,17 @@ type result struct {
 // done emits the result of a notification.
 func (s *System) done(d *delivery) {
 	r := result{UserID: d.user, ID: d.n.ID, Delivered: d.delivered, Failed: d.devices - d.delivered, Pruned: d.pruned, Connections: s.core.Connections(d.user)}
-	topic := topicDelivered
+	topic, counter := topicFailed, s.queue.counters.missed
 	switch {
 	case d.devices == 0:
-		topic, r.Reason = topicFailed, "no_devices"
+		r.Reason = "no_devices"
 	case d.delivered == 0:
-		topic, r.Reason = topicFailed, "all_failed"
+		r.Reason = "all_failed"
+	default:
+		topic, counter = topicDelivered, s.queue.counters.reached
 	}
-	if topic == topicDelivered {
-		s.queue.counters.reached.Inc()
-	} else {
-		s.queue.counters.missed.Inc()
-	}
-	if err := s.core.Emit(&hub.Event{Topic: topic, Key: wire.UserChannel(d.user), Data: encode(&r)}); err != nil {
+	counter.Inc()
+	if err := s.core.Emit(&hub.Event{Topic: topic, Key: wire.UserChannel(d.user), Data: encode.Line(&r)}); err != nil {
 		s.log.Warn("result of a notification not emitted", slog.String("notification", d.n.ID), slog.String("error", err.Error()))
 	}
 	s.removePending(d)

@@ -3,13 +3,13 @@ package notify
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
 
 	"weir/internal/retry"
 	"weir/internal/safedial"
+	"weir/relay/systems/internal/post"
 )
 
 // verdict is what a response means for the device.
@@ -43,34 +43,27 @@ type transport interface {
 // maxAnswer bounds what is read of a response, in bytes.
 const maxAnswer = 16 << 10
 
-// readAnswer returns the body of a response, as far as it is wanted, and closes it.
-func readAnswer(resp *http.Response) []byte {
-	defer func() { _ = resp.Body.Close() }()
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	return b
-}
-
 // silence is the outcome of an exchange without a response.
 func silence(err error) outcome {
 	o := outcome{verdict: failed, silent: true, problem: safedial.Problem(err)}
 	switch {
 	case errors.Is(err, context.Canceled):
 		o.silent = false
-	case errors.Is(err, safedial.ErrAddress), errors.Is(err, safedial.ErrScheme), errors.Is(err, safedial.ErrRedirect):
+	case errors.Is(err, safedial.ErrAddress), errors.Is(err, safedial.ErrScheme), errors.Is(err, safedial.ErrRedirect), errors.Is(err, post.ErrURL):
 		o.verdict, o.silent = refused, false
 	}
 	return o
 }
 
 // judge returns the outcome of a status that means the same everywhere. Others are refused.
-func judge(resp *http.Response, now time.Time) outcome {
-	o := outcome{verdict: refused, problem: "it answered " + strconv.Itoa(resp.StatusCode)}
-	switch code := resp.StatusCode; {
+func judge(code int, header http.Header, now time.Time) outcome {
+	o := outcome{verdict: refused, problem: "it answered " + strconv.Itoa(code)}
+	switch {
 	case code >= 200 && code < 300:
 		o = outcome{verdict: delivered}
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
 		o.verdict = failed
-		o.wait = retry.After(resp.Header, now)
+		o.wait = retry.After(header, now)
 	}
 	return o
 }

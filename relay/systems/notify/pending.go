@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/relay/systems/internal/encode"
 )
 
 // pendingChannels is the number of channels that the pending deliveries are spread over.
@@ -41,7 +42,7 @@ func (s *System) storePending(d *delivery) {
 	channel, key := pendingOf(d)
 	_, err := s.core.Broker().Publish(channel, &broker.Publication{
 		Op: broker.Set, Group: groupPending, Key: key, Ack: broker.AckMemory, // what is published next waits for the disk
-		Data: encode(&pending{d.user, d.since.UnixMilli(), d.n}),
+		Data: encode.Line(&pending{d.user, d.since.UnixMilli(), d.n}),
 	})
 	if err != nil {
 		s.log.Warn("pending notification not stored: a restart loses it", slog.String("error", err.Error()))

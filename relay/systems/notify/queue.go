@@ -54,7 +54,7 @@ type queue struct {
 	log        *slog.Logger
 	counters   *counters
 	contain    contain.Hook
-	alarms     alarms
+	alarms     sync.Map // time.Time by alarm: when the log last named it
 	targets    *retryqueue.Queue[target]
 
 	// Guarded by mu, a leaf inside the lock of targets.
@@ -109,12 +109,12 @@ func (q *queue) release(d *delivery) {
 
 // start begins to send a delivery to devices.
 func (q *queue) start(d *delivery, devices []*device) {
-	list := []target{{delivery: d}}
-	if len(devices) > 0 {
-		list = list[:0]
-		for _, x := range devices {
-			list = append(list, target{d, x})
-		}
+	var list []target
+	for _, x := range devices {
+		list = append(list, target{d, x})
+	}
+	if len(list) == 0 {
+		list = []target{{delivery: d}}
 	}
 	d.devices, d.left = len(devices), len(list) // nobody else has it yet
 	q.targets.Add("", list...)

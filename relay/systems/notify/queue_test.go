@@ -88,7 +88,7 @@ func (k *desk) close() {
 // send sends a notification to devices with tokens of those names.
 func (k *desk) tell(id string, tokens ...string) {
 	k.t.Helper()
-	d, _, err := k.reserve("u1", &notification{ID: id}, time.Now())
+	d, _, err := k.reserve("u1", &notification{content: content{ID: id}}, time.Now())
 	if err != nil || d == nil {
 		k.t.Fatal(err, d)
 	}
@@ -249,7 +249,7 @@ func TestSilentHostRests(t *testing.T) {
 		})
 		defer k.close()
 		for i := range 200 {
-			d, _, err := k.reserve("u1", &notification{ID: fmt.Sprint("n", i)}, time.Now())
+			d, _, err := k.reserve("u1", &notification{content: content{ID: fmt.Sprint("n", i)}}, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -311,10 +311,10 @@ func TestQueueIsBounded(t *testing.T) {
 		for i := range 3 {
 			k.tell(fmt.Sprint("n", i), "a")
 		}
-		if d, earlier, err := k.reserve("u1", &notification{ID: "n1"}, time.Now()); d != nil || earlier == nil || err != nil {
+		if d, earlier, err := k.reserve("u1", &notification{content: content{ID: "n1"}}, time.Now()); d != nil || earlier == nil || err != nil {
 			t.Error("it is under way already", d, err)
 		}
-		if _, _, err := k.reserve("u1", &notification{ID: "n3"}, time.Now()); err != errFull {
+		if _, _, err := k.reserve("u1", &notification{content: content{ID: "n3"}}, time.Now()); err != errFull {
 			t.Error(err)
 		}
 		time.Sleep(1500 * time.Millisecond)
@@ -345,7 +345,7 @@ func TestFinish(t *testing.T) {
 		if left := k.stop(); left != 1 || len(k.over) != 20 {
 			t.Errorf("%d are left, %d over", left, len(k.over))
 		}
-		if _, _, err := k.reserve("u1", &notification{ID: "late"}, time.Now()); err != errFull {
+		if _, _, err := k.reserve("u1", &notification{content: content{ID: "late"}}, time.Now()); err != errFull {
 			t.Error("it is closed", err)
 		}
 	})

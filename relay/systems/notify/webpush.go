@@ -2,13 +2,20 @@ package notify
 
 import (
 	"context"
+	"crypto/ecdh"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"weir/relay/systems/internal/encode"
 
 	"github.com/SherClockHolmes/webpush-go"
 )
@@ -29,7 +36,7 @@ var urgencies = map[string]webpush.Urgency{low: webpush.UrgencyLow, normal: webp
 
 func (w *webPush) send(ctx context.Context, d *device, n *notification) outcome {
 	now := time.Now()
-	body := n.fit(maxWebPush, func(p *payload) []byte { return encode(p) })
+	body := n.fit(maxWebPush, func(p *payload) []byte { return encode.Line(p) })
 	// The library appends to what it is given, so that it gets no room to do so; and it puts mailto: before
 	// a subject that is no https address.
 	resp, err := webpush.SendNotificationWithContext(ctx, slices.Clip(body), &webpush.Subscription{
@@ -47,14 +54,16 @@ func (w *webPush) send(ctx context.Context, d *device, n *notification) outcome 
 	if err != nil {
 		return silence(err)
 	}
-	_ = readAnswer(resp)
+	defer func() { _ = resp.Body.Close() }()
+	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // so that the connection can be used again
+	o := judge(resp.StatusCode, resp.Header, now)
 	switch resp.StatusCode {
 	case http.StatusNotFound, http.StatusGone:
-		return outcome{verdict: gone, problem: fmt.Sprint("it answered ", resp.StatusCode)}
+		o.verdict = gone
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return outcome{verdict: alarming, problem: fmt.Sprint("it answered ", resp.StatusCode, ": it does not accept the key for web push, or its subject")}
+		o.verdict, o.problem = alarming, o.problem+": it does not accept the key for web push, or its subject"
 	}
-	return judge(resp, now)
+	return o
 }
 
 // topic is what makes a later message replace an earlier one that has not reached the device: 32 characters of
@@ -67,4 +76,46 @@ func (n *notification) topic() string {
 	}
 	sum := sha256.Sum256([]byte(about))
 	return base64.RawURLEncoding.EncodeToString(sum[:24])
+}
+
+// VAPID is the pair of keys that identifies a sender to push services (RFC 8292), in base64url.
+type VAPID struct {
+	Private string
+	Public  string // what pages subscribe with, as applicationServerKey
+}
+
+// NewVAPID generates a pair of keys.
+func NewVAPID() (*VAPID, error) {
+	key, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("generate a key for web push: %w", err)
+	}
+	return vapidOf(key), nil
+}
+
+// ParseVAPID parses a private key, from which the public one follows. Errors show nothing of it.
+func ParseVAPID(private string) (*VAPID, error) {
+	b, err := decode64(strings.TrimSpace(private))
+	if err != nil {
+		return nil, errors.New("a key for web push is base64url, as weir vapid prints it")
+	}
+	key, err := ecdh.P256().NewPrivateKey(b)
+	if err != nil {
+		return nil, errors.New("a key for web push is 32 bytes that are a private key on P-256, as weir vapid prints it")
+	}
+	return vapidOf(key), nil
+}
+
+func vapidOf(key *ecdh.PrivateKey) *VAPID {
+	b64 := base64.RawURLEncoding.EncodeToString
+	return &VAPID{b64(key.Bytes()), b64(key.PublicKey().Bytes())}
+}
+
+// CheckSubject returns an error unless the subject of web push is mailto: and an address, or an https address.
+func CheckSubject(subject string) error {
+	u, err := url.Parse(subject)
+	if err == nil && (u.Scheme == "mailto" && strings.Contains(u.Opaque, "@") || u.Scheme == "https" && u.Host != "") {
+		return nil
+	}
+	return errors.New("expected whom a push service may ask: mailto:ops@example.com, or an https address")
 }

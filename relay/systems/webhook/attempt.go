@@ -1,17 +1,14 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"log/slog"
-	"net/http"
 	"strconv"
 	"time"
 
 	"weir/internal/retry"
 	"weir/internal/safedial"
-	"weir/internal/sign"
+	"weir/relay/systems/internal/post"
 	"weir/relay/systems/internal/retryqueue"
 )
 
@@ -56,23 +53,11 @@ func (p *endpoint) send(ctx context.Context, id string, body []byte) outcome {
 	ctx, cancel := context.WithTimeout(ctx, p.config.Timeout)
 	defer cancel()
 	now := time.Now()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.config.URL, bytes.NewReader(body))
-	if err != nil {
-		return outcome{verdict: failed, problem: "url is not an address"}
-	}
-	h := req.Header
-	h.Set("Content-Type", "application/json")
-	h.Set("User-Agent", "weir")
-	h.Set(sign.HeaderID, id)
-	h.Set(sign.HeaderTimestamp, strconv.FormatInt(now.Unix(), 10))
-	h.Set(sign.HeaderSignature, sign.Sign(p.keys, id, now, body))
-	resp, err := p.client.Do(req)
-	if err != nil {
+	resp, err := post.Send(ctx, p.client, p.config.URL, post.Signed(p.keys, id, now, body), body, maxAnswer)
+	if resp == nil {
 		return outcome{verdict: failed, problem: safedial.Problem(err)}
 	}
-	defer func() { _ = resp.Body.Close() }()
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
-	o := outcome{verdict: judge(resp.StatusCode), problem: "it answered " + strconv.Itoa(resp.StatusCode)}
+	o := outcome{verdict: judge(resp.Status), problem: "it answered " + strconv.Itoa(resp.Status)}
 	if o.verdict == failed {
 		o.wait = min(retry.After(resp.Header, now), p.config.Retry)
 	}

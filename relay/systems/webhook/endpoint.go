@@ -57,13 +57,7 @@ func (s *System) newEndpoint(ctx context.Context, w Webhook) (*endpoint, error) 
 	if len(p.keys) == 0 {
 		return nil, errors.New("at least one secret is required")
 	}
-	p.client = safedial.Client(w.Timeout)
-	switch {
-	case w.AllowInsecure:
-		p.client = safedial.Insecure(w.Timeout)
-	case s.core.Config().Dev:
-		p.client = safedial.Local(w.Timeout)
-	}
+	p.client = safedial.For(w.Timeout, w.AllowInsecure, s.core.Config().Dev)
 	p.queue = p.newQueue(ctx)
 	p.counters = newCounters(s.core.Metrics(), p)
 	return p, nil
