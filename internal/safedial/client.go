@@ -23,19 +23,14 @@ func Insecure(timeout time.Duration) *http.Client {
 	return newClient(timeout, &net.Dialer{}, false)
 }
 
-// Local is [Client] for development: it also talks to this machine, over http as well. Other private addresses are
-// refused as ever.
-func Local(timeout time.Duration) *http.Client {
-	return newClient(timeout, &net.Dialer{Control: controlLocal}, false)
-}
-
-// For returns the client of an address that may be insecure, or of development mode (dev); otherwise that of [Client].
+// For returns the client of an address that may be insecure, or of development mode (dev), which also talks to this machine,
+// over http as well; otherwise that of [Client].
 func For(timeout time.Duration, insecure, dev bool) *http.Client {
 	switch {
 	case insecure:
 		return Insecure(timeout)
 	case dev:
-		return Local(timeout)
+		return newClient(timeout, &net.Dialer{Control: controlLocal}, false)
 	}
 	return Client(timeout)
 }

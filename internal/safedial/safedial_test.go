@@ -217,7 +217,7 @@ func fakeResolver(t *testing.T, ip [4]byte) *net.Resolver {
 func TestLocal(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer srv.Close()
-	client := Local(time.Second)
+	client := For(time.Second, false, true)
 	defer client.CloseIdleConnections()
 	resp, err := client.Get(srv.URL)
 	if err != nil {
