@@ -6,6 +6,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"weir/internal/wire"
 )
 
@@ -63,7 +65,7 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("%q: %+v", data, x)
 		}
 		m := newMetric("user", "action", x.name, false)
-		update := m.appendUpdate(nil, point{1, x.value}, 1)
+		update := m.update(point{1, x.value}, 1)
 		if err := wire.ValidJSON(update); err != nil {
 			t.Fatalf("%s: %v", update, err)
 		}
@@ -74,7 +76,7 @@ func FuzzRead(f *testing.F) {
 func BenchmarkTake(b *testing.B) {
 	for _, tt := range []struct{ name, data string }{{"plain", `{"value":12.5}`}, {"named", `{"name":"GET /cart","value":12.5}`}} {
 		b.Run("event="+tt.name, func(b *testing.B) {
-			s := &System{byLabel: make(map[string]*metric), limit: 128}
+			s := &System{byLabel: make(map[string]*metric), limit: 128, counted: counters{events: new(metrics.Counter)}}
 			s.topics = []topic{{kind: "api", action: "request", plain: s.add("api", "request", "", false), named: make(map[string]*metric)}}
 			data := []byte(tt.data)
 			b.ReportAllocs()

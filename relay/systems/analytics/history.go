@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
-	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/systems/internal/encode"
 )
 
 // maxPoints bounds a response: an hour of seconds of a hundred metrics.
@@ -89,44 +89,43 @@ func windowOf(query url.Values, last int64) (window, error) {
 
 // history returns the response. Errors are for clients.
 func (s *System) history(query url.Values) ([]byte, error) {
+	w, metrics, points, err := s.points(query)
+	if err != nil {
+		return nil, err
+	}
+	b := encode.Members(make([]byte, 0, 64<<10), "from", w.from*1000, "step", w.step*1000)
+	b = append(b, `,"metrics":{`...)
+	for i, m := range metrics {
+		b = encode.Members(b, m.label, func(b []byte) []byte { return m.appendHistory(b, points[i]) })
+	}
+	return append(b, "}}"...), nil
+}
+
+// points reads the points that a query asks for, of each metric.
+func (s *System) points(query url.Values) (w window, metrics []*metric, points [][]point, err error) {
 	s.mu.Lock()
-	last := s.second - 1
-	chosen := s.order[:len(s.order):len(s.order)]
+	defer s.mu.Unlock()
+	metrics = slices.Clip(s.order)
 	if labels := query["metric"]; len(labels) > 0 {
-		chosen = nil
+		metrics = nil
 		for _, label := range labels {
 			m := s.byLabel[label]
 			if m == nil {
-				s.mu.Unlock()
-				return nil, bad("no metric has the label " + strconv.Quote(label[:min(len(label), 100)]))
+				return w, nil, nil, bad("no metric has the label " + strconv.Quote(label[:min(len(label), 100)]))
 			}
-			chosen = append(chosen, m)
+			metrics = append(metrics, m)
 		}
 	}
-	w, err := windowOf(query, last)
-	steps := (w.to - w.from) / max(w.step, 1)
-	if err == nil && steps*int64(len(chosen)) > maxPoints {
-		err = bad("too many points: ask for fewer metrics, a shorter span or a longer step")
+	if w, err = windowOf(query, s.second-1); err != nil {
+		return w, nil, nil, err
 	}
-	if err != nil {
-		s.mu.Unlock()
-		return nil, err
+	if (w.to-w.from)/w.step*int64(len(metrics)) > maxPoints {
+		return w, nil, nil, bad("too many points: ask for fewer metrics, a shorter span or a longer step")
 	}
-	points := make([][]point, len(chosen))
-	for i, m := range chosen {
-		points[i] = m.read(w)
+	for _, m := range metrics {
+		points = append(points, m.read(w))
 	}
-	s.mu.Unlock()
-	b := appendMillis(append(make([]byte, 0, 64<<10), `{"from":`...), w.from)
-	b = strconv.AppendInt(append(b, `,"step":`...), w.step*int64(time.Second/time.Millisecond), 10)
-	b = append(b, `,"metrics":{`...)
-	for i, m := range chosen {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = m.appendHistory(b, points[i])
-	}
-	return append(b, "}}"...), nil
+	return w, metrics, points, nil
 }
 
 // read returns the points of a window. The caller holds System.mu.
@@ -144,29 +143,14 @@ func (m *metric) read(w window) []point {
 
 // appendHistory appends a metric's points; null where a gauge has no value.
 func (m *metric) appendHistory(b []byte, points []point) []byte {
-	b = append(wire.AppendString(b, m.label), ':')
-	b = strconv.AppendBool(append(b, `{"gauge":`...), m.gauge)
-	b = append(b, `,"value":[`...)
-	for i, p := range points {
-		if i > 0 {
-			b = append(b, ',')
-		}
+	b = encode.List(append(strconv.AppendBool(append(b, `{"gauge":`...), m.gauge), `,"value":`...), points, func(b []byte, p point) []byte {
 		if m.gauge && p.count == 0 {
-			b = append(b, "null"...)
-			continue
+			return append(b, "null"...)
 		}
-		b = appendNumber(b, m.value(p))
-	}
-	b = append(b, ']')
+		return encode.Number(b, m.value(p))
+	})
 	if !m.gauge {
-		b = append(b, `,"count":[`...)
-		for i, p := range points {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = strconv.AppendUint(b, p.count, 10)
-		}
-		b = append(b, ']')
+		b = encode.List(append(b, `,"count":`...), points, func(b []byte, p point) []byte { return strconv.AppendUint(b, p.count, 10) })
 	}
 	return append(b, '}')
 }

@@ -2,7 +2,7 @@ package analytics
 
 import (
 	"net/http"
-	"strconv"
+	"slices"
 
 	"github.com/valyala/fasthttp"
 
@@ -10,6 +10,7 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/problem"
+	"weir/relay/systems/internal/encode"
 )
 
 // rateSeconds is the window of the rates in a snapshot.
@@ -22,13 +23,13 @@ func (s *System) dashboards() relay.Live {
 	return relay.Live{
 		Errors: true,
 		Admit: func(_ *fasthttp.RequestCtx, id *auth.Identity) (any, error) {
-			if !id.HasRole(relay.RoleAdmin) {
-				if id.Anonymous {
-					return nil, problem.New(http.StatusUnauthorized, "unauthorized", "a valid token is needed", false)
-				}
-				return nil, errRole
+			switch {
+			case id.HasRole(relay.RoleAdmin):
+				return nil, nil
+			case id.Anonymous:
+				return nil, problem.New(http.StatusUnauthorized, "unauthorized", "a valid token is needed", false)
 			}
-			return nil, nil
+			return nil, errRole
 		},
 		Open: func(c *relay.Client) {
 			s.core.Watch(true)
@@ -61,8 +62,7 @@ func (s *System) message(c *relay.Client, data []byte, _ bool) {
 			c.Close(wire.CloseForbidden, "the new token does not have the role admin")
 			return
 		}
-		b := wire.AppendID([]byte(`{"type":"ok",`), m.ID)
-		c.Send(append(strconv.AppendInt(append(b, `"expiresAt":`...), id.Expires.UnixMilli(), 10), '}'))
+		c.Send(encode.Object("type", "ok", "id", m.ID, "expiresAt", id.Expires.UnixMilli()))
 	default:
 		c.SendError(m.ID, problem.New(http.StatusBadRequest, "unknown_type", "expected ping or refresh", false))
 	}
@@ -70,52 +70,23 @@ func (s *System) message(c *relay.Client, data []byte, _ bool) {
 
 // snapshot returns the message with all metrics and alerts after a second. The caller holds s.mu.
 func (s *System) snapshot(second int64) []byte {
-	b := append(make([]byte, 0, 8<<10), `{"type":"snapshot","data":{`...)
-	b = appendMillis(append(b, `"timestamp":`...), second)
-	b = appendMillis(append(b, `,"since":`...), s.started)
-	b = append(b, `,"counters":{`...)
-	b = s.each(b, false, func(b []byte, m *metric) []byte {
-		b = strconv.AppendUint(append(b, `{"count":`...), m.total.count, 10)
-		return append(appendNumber(append(b, `,"value":`...), m.total.sum), '}')
-	})
-	b = append(b, `},"rates":{`...)
 	span := float64(max(min(second+1-s.started, rateSeconds), 1))
-	b = s.each(b, false, func(b []byte, m *metric) []byte {
-		p := m.seconds.sum(second+1-rateSeconds, second+1)
-		b = appendNumber(append(b, `{"count":`...), round(float64(p.count)/span))
-		return append(appendNumber(append(b, `,"value":`...), round(p.sum/span)), '}')
-	})
-	b = append(b, `},"gauges":{`...)
-	b = s.each(b, true, func(b []byte, m *metric) []byte { return appendNumber(b, m.value(m.seconds.at(second))) })
-	b = append(b, `},"alerts":[`...)
-	first := true
-	for _, r := range s.rules {
-		if r.raised {
-			if !first {
-				b = append(b, ',')
-			}
-			first = false
-			b = r.append(b, second)
-		}
-	}
-	return append(b, `]}}`...)
-}
-
-// each appends the metrics that are gauges, or are not, as members of an object. The caller holds s.mu.
-func (s *System) each(b []byte, gauges bool, f func(b []byte, m *metric) []byte) []byte {
-	first := true
+	counted := func(count, value float64) []byte { return encode.Object("count", count, "value", value) }
+	counters, rates, gauges := []byte{'{'}, []byte{'{'}, []byte{'{'}
 	for _, m := range s.order {
-		if m.gauge != gauges {
+		if m.gauge {
+			gauges = encode.Members(gauges, m.label, m.value(m.seconds.at(second)))
 			continue
 		}
-		if !first {
-			b = append(b, ',')
-		}
-		first = false
-		b = append(wire.AppendString(b, m.label), ':')
-		b = f(b, m)
+		p := m.seconds.sum(second+1-rateSeconds, second+1)
+		counters = encode.Members(counters, m.label, counted(float64(m.total.count), m.total.sum))
+		rates = encode.Members(rates, m.label, counted(round(float64(p.count)/span), round(p.sum/span)))
 	}
-	return b
+	alerts := slices.DeleteFunc(slices.Clone(s.rules), func(r *rule) bool { return !r.raised })
+	return encode.Object("type", "snapshot", "data", encode.Object("timestamp", second*1000, "since", s.started*1000,
+		"counters", append(counters, '}'), "rates", append(rates, '}'), "gauges", append(gauges, '}'), "alerts", func(b []byte) []byte {
+			return encode.List(b, alerts, func(b []byte, r *rule) []byte { return append(b, r.json(second)...) })
+		}))
 }
 
 // round rounds to three decimals.
@@ -126,20 +97,16 @@ func (s *System) sendTop(second int64) {
 	if s.room.Members() == 0 {
 		return
 	}
-	b := []byte(`{"type":"top","data":{"channels":[`)
-	for i, x := range s.core.Busiest(second) {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = x.Append(b)
+	data := encode.Object("channels", list(s.core.Busiest(second)), "clients", list(s.core.Slowest()), "timestamp", second*1000)
+	_ = s.room.Send(relay.RoomMessage{Data: encode.Object("type", "top", "data", data)}) // the next one comes in a second
+}
+
+// list returns a function that appends a list of values that append themselves.
+func list[T any, P interface {
+	*T
+	Append(b []byte) []byte
+}](values []T) func(b []byte) []byte {
+	return func(b []byte) []byte {
+		return encode.List(b, values, func(b []byte, x T) []byte { return P(&x).Append(b) })
 	}
-	b = append(b, `],"clients":[`...)
-	for i, x := range s.core.Slowest() {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = x.Append(b)
-	}
-	b = append(appendMillis(append(b, `],"timestamp":`...), second), "}}"...)
-	_ = s.room.Send(relay.RoomMessage{Data: b}) // the next one comes in a second
 }

@@ -1,10 +1,12 @@
 package analytics
 
 import (
-	"math"
-	"strconv"
+	"fmt"
+	"slices"
+	"strings"
 
-	"weir/internal/wire"
+	"weir/relay"
+	"weir/relay/systems/internal/encode"
 )
 
 // The steps that are kept of each metric.
@@ -66,35 +68,68 @@ func (m *metric) value(p point) float64 {
 	return p.sum
 }
 
-// appendName appends the members that name the metric.
-func (m *metric) appendName(b []byte) []byte {
-	b = wire.AppendString(append(b, `"type":`...), m.kind)
-	b = wire.AppendString(append(b, `,"action":`...), m.action)
-	if m.name != "" {
-		b = wire.AppendString(append(b, `,"name":`...), m.name)
-	}
-	return b
+// update is the message with a second for dashboards.
+func (m *metric) update(p point, second int64) []byte {
+	return encode.Object("type", "metric_update", "data", encode.Object("type", m.kind, "action", m.action, "name", encode.Maybe(m.name),
+		"value", m.value(p), "count", p.count, "timestamp", second*1000))
 }
 
-// appendUpdate appends the message with a second for dashboards.
-func (m *metric) appendUpdate(b []byte, p point, second int64) []byte {
-	b = m.appendName(append(b, `{"type":"metric_update","data":{`...))
-	b = appendNumber(append(b, `,"value":`...), m.value(p))
-	b = strconv.AppendUint(append(b, `,"count":`...), p.count, 10)
-	b = appendMillis(append(b, `,"timestamp":`...), second)
-	return append(b, "}}"...)
+// CheckLabel returns an error unless a label is that of a metric: a topic that is counted, optionally with a slash and a
+// name, or one of the relay's own.
+func CheckLabel(label string) error {
+	if slices.Contains(OwnLabels(), label) {
+		return nil
+	}
+	topic, name, named := strings.Cut(label, "/")
+	switch {
+	case !slices.Contains(Topics(), topic):
+		return fmt.Errorf("expected %s, with or without a /name, or a figure of weir's own such as weir.connections", strings.Join(Topics(), ", "))
+	case named && !validName(name):
+		return fmt.Errorf("what stands behind the slash is no name: expected 1 to %d bytes", maxName)
+	}
+	return nil
 }
 
-// appendNumber appends a number as JSON; null for one that JSON does not have.
-func appendNumber(b []byte, x float64) []byte {
-	if math.IsInf(x, 0) || math.IsNaN(x) {
-		return append(b, "null"...)
+// OwnLabels returns the labels of the relay's own metrics.
+func OwnLabels() []string {
+	var out []string
+	for _, key := range slices.Concat(relay.ReadingGauges(), relay.ReadingCounts()) {
+		out = append(out, ownKind+"."+key)
 	}
-	if math.Abs(x) < 1e15 {
-		return strconv.AppendFloat(b, x, 'f', -1, 64)
-	}
-	return strconv.AppendFloat(b, x, 'e', -1, 64)
+	return out
 }
 
-// appendMillis appends a second as milliseconds.
-func appendMillis(b []byte, second int64) []byte { return strconv.AppendInt(b, second*1000, 10) }
+// ownKind is the type of the relay's own metrics.
+const ownKind = "weir"
+
+// own is the relay's own metrics. The reading belongs to run; the maps are set once, the metrics in them guarded by System.mu.
+type own struct {
+	readings *relay.Readings
+	gauges   map[string]*metric // by action and name
+	counts   map[string]*metric
+}
+
+// newOwn creates the metrics; they begin with the relay's counters as they are now.
+func newOwn(core *relay.Core, add func(kind, action, name string, gauge bool) *metric) *own {
+	of := func(keys []string, gauge bool) map[string]*metric {
+		metrics := make(map[string]*metric)
+		for _, key := range keys {
+			action, name, _ := strings.Cut(key, "/")
+			metrics[key] = add(ownKind, action, name, gauge)
+		}
+		return metrics
+	}
+	return &own{core.Readings(), of(relay.ReadingGauges(), true), of(relay.ReadingCounts(), false)}
+}
+
+// add counts a reading into the second that is running. The caller holds System.mu.
+func (o *own) add(x relay.Reading) {
+	for key, m := range o.gauges {
+		if v, ok := x.Gauges[key]; ok {
+			m.now = point{1, v}
+		}
+	}
+	for key, m := range o.counts {
+		m.now = point{x.Counts[key], float64(x.Counts[key])}
+	}
+}

@@ -1,6 +1,12 @@
 package analytics
 
 import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
 	"weir/relay"
 	"weir/relay/config"
 )
@@ -26,5 +32,148 @@ func Module() relay.Module {
 			{Name: "weir_analytics_alerts_raised", Type: relay.Gauge, Help: "Alerts that are raised now."},
 			{Name: "weir_analytics_alerts_total", Type: relay.Counter, Help: "Times that an alert was raised."},
 		},
+	}
+}
+
+// Config says what the system "analytics" counts, and when it raises an alert.
+type Config struct {
+	Metrics int     `yaml:"metrics" default:"128" range:"1..1024"` // different metrics that are told apart, the relay's own aside
+	Alerts  []Alert `yaml:"alerts"`                                // none
+}
+
+// Alert is a rule: while a metric is beyond a threshold, an alert is raised. It is raised once and cleared once.
+type Alert struct {
+	Name      string        `yaml:"name"`   // for people and programs: 1 to 64 letters, digits, dots, dashes, underscores
+	Metric    string        `yaml:"metric"` // api.request, user.action/login, weir.connections, ...
+	Of        string        `yaml:"of"`     // what is looked at over the window: rate, count, sum or mean; rate, for gauges mean
+	When      string        `yaml:"when" default:"above" oneof:"above below"`
+	Window    time.Duration `yaml:"window" default:"1m" range:"1s..1h"` // whole seconds
+	Threshold *float64      `yaml:"threshold"`                          // from where on there is an alert; needed
+	Clear     *float64      `yaml:"clear"`                              // from where back it is over; the threshold
+	Hold      time.Duration `yaml:"hold" range:"0s..1h"`                // how long either must last before it is told; whole seconds
+	Level     string        `yaml:"level" default:"warning" oneof:"info warning critical"`
+	Message   string        `yaml:"message"` // what people are told; made up from the rule
+}
+
+// What an alert looks at.
+const (
+	AlertRate  = "rate"  // events a second
+	AlertCount = "count" // events
+	AlertSum   = "sum"   // of the values
+	AlertMean  = "mean"  // of the values
+)
+
+// The sides of a threshold.
+const (
+	AlertAbove = "above"
+	AlertBelow = "below"
+)
+
+// Key implements config.Section.
+func (*Config) Key() string { return "analytics" }
+
+// Fill implements config.Filler.
+func (c *Config) Fill(dev bool) {
+	if dev && c.Alerts == nil {
+		c.Alerts = devAlerts()
+	}
+	for i := range c.Alerts {
+		if a := &c.Alerts[i]; a.Threshold != nil && a.Clear == nil {
+			a.Clear = new(*a.Threshold)
+		}
+	}
+}
+
+// devAlerts are rules that are easily met, so that an alert can be seen.
+func devAlerts() []Alert {
+	var out []Alert
+	for _, metric := range []string{"api.request", "user.action", "system.event"} {
+		kind, _, _ := strings.Cut(metric, ".")
+		out = append(out, Alert{Name: "high-" + kind, Metric: metric, Of: AlertRate, Window: 5 * time.Second, Threshold: new(50.0), Clear: new(40.0),
+			Message: "High " + kind + " activity detected"})
+	}
+	return out
+}
+
+// maxAlerts bounds how many rules are looked at each second.
+const maxAlerts = 256
+
+// check checks what is counted and when there is an alert.
+func check(c *config.Config, k *config.Checks) {
+	own := config.Of[Config](c)
+	const key = "analytics"
+	alerts := own.Alerts
+	if len(alerts) > 0 && !slices.Contains(c.Systems, Name) {
+		k.Add(config.Join(key, "alerts"), "nothing is counted: the system is off. Expected analytics in the list systems")
+	}
+	if len(alerts) > maxAlerts {
+		k.Add(config.Join(key, "alerts"), "%d alerts: expected at most %d", len(alerts), maxAlerts)
+	}
+	names := make(map[string]int)
+	for i, a := range alerts {
+		checkAlert(k, config.Element(config.Join(key, "alerts"), i), a)
+		if first, twice := names[a.Name]; twice && a.Name != "" {
+			k.Add(config.Join(config.Element(config.Join(key, "alerts"), i), "name"), "%s is the name of alerts[%d], too", config.Quote(a.Name), first)
+		}
+		names[a.Name] = i
+	}
+}
+
+func checkAlert(k *config.Checks, key string, a Alert) {
+	k.Label(config.Join(key, "name"), a.Name)
+	if err := CheckLabel(a.Metric); err != nil {
+		k.Add(config.Join(key, "metric"), "%s is not a metric: %v", config.Quote(a.Metric), err)
+	}
+	if a.Of != "" {
+		k.OneOf(config.Join(key, "of"), a.Of, AlertRate, AlertCount, AlertSum, AlertMean)
+	}
+	if a.Window%time.Second != 0 {
+		k.Add(config.Join(key, "window"), "%v is not whole seconds", a.Window)
+	}
+	if a.Hold%time.Second != 0 {
+		k.Add(config.Join(key, "hold"), "%v is not whole seconds", a.Hold)
+	}
+	if len(a.Message) > 1024 {
+		k.Add(config.Join(key, "message"), "%d bytes: expected at most 1024", len(a.Message))
+	}
+	switch {
+	case a.Threshold == nil:
+		k.Add(config.Join(key, "threshold"), "expected the value from where on there is an alert, e.g. 100")
+	case a.Clear == nil:
+	case a.When == AlertAbove && *a.Clear > *a.Threshold:
+		k.Add(config.Join(key, "clear"), "%v is more than the threshold (%v): the alert would be over while it begins", *a.Clear, *a.Threshold)
+	case a.When == AlertBelow && *a.Clear < *a.Threshold:
+		k.Add(config.Join(key, "clear"), "%v is less than the threshold (%v): the alert would be over while it begins", *a.Clear, *a.Threshold)
+	}
+}
+
+// counters are the metrics of the system itself.
+type counters struct {
+	events, refused, alerts *metrics.Counter
+}
+
+func newCounters(set *metrics.Set, s *System) counters {
+	gauge := func(name string, of func() int) {
+		set.NewGauge(name, func() float64 {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return float64(of())
+		})
+	}
+	gauge("weir_analytics_metrics", func() int { return len(s.order) })
+	gauge("weir_analytics_alerts_raised", func() int {
+		n := 0
+		for _, r := range s.rules {
+			if r.raised {
+				n++
+			}
+		}
+		return n
+	})
+	set.NewGauge("weir_analytics_dashboards", func() float64 { return float64(s.room.Members()) })
+	return counters{
+		events:  set.NewCounter("weir_analytics_events_total"),
+		refused: set.NewCounter("weir_analytics_refused_total"),
+		alerts:  set.NewCounter("weir_analytics_alerts_total"),
 	}
 }

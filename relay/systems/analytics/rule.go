@@ -2,11 +2,10 @@ package analytics
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
-	"weir/internal/wire"
+	"weir/relay/systems/internal/encode"
 )
 
 // rule is an alert that may be raised.
@@ -87,16 +86,11 @@ func (r *rule) message() string {
 	if r.config.Message != "" {
 		return r.config.Message
 	}
-	limit := *r.config.Threshold
+	side, limit := r.config.When, *r.config.Threshold
 	if !r.raised {
-		limit = *r.config.Clear
+		side, limit = map[string]string{AlertAbove: AlertBelow, AlertBelow: AlertAbove}[side], *r.config.Clear
 	}
-	side := r.config.When
-	if !r.raised {
-		side = map[string]string{AlertAbove: AlertBelow, AlertBelow: AlertAbove}[side]
-	}
-	number := func(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
-	return fmt.Sprintf("%s: the %s over %s is %s, %s %s", r.config.Metric, r.config.Of, span(r.config.Window), number(r.value), side, number(limit))
+	return fmt.Sprintf("%s: the %s over %s is %.6g, %s %.6g", r.config.Metric, r.config.Of, span(r.config.Window), r.value, side, limit)
 }
 
 // span formats a time without the parts that are 0.
@@ -111,38 +105,22 @@ func span(d time.Duration) string {
 	return s
 }
 
-// append appends the alert as JSON.
-func (r *rule) append(b []byte, second int64) []byte {
+// json is the alert as JSON.
+func (r *rule) json(second int64) []byte {
 	kind, action, name := splitLabel(r.config.Metric)
 	state := "cleared"
 	if r.raised {
 		state = "raised"
 	}
-	b = wire.AppendString(append(b, `{"name":`...), r.config.Name)
-	b = wire.AppendString(append(b, `,"level":`...), r.config.Level)
-	b = append(append(append(b, `,"state":"`...), state...), '"')
-	b = wire.AppendString(append(b, `,"message":`...), r.message())
-	b = (&metric{kind: kind, action: action, name: name}).appendName(append(b, `,"metric":{`...))
-	b = appendNumber(append(b, `,"value":`...), r.value)
-	b = appendMillis(append(b, `,"timestamp":`...), second)
-	b = wire.AppendString(append(b, `},"of":`...), r.config.Of)
-	b = wire.AppendString(append(b, `,"when":`...), r.config.When)
-	b = strconv.AppendInt(append(b, `,"window":`...), r.config.Window.Milliseconds(), 10)
-	b = appendNumber(append(b, `,"threshold":`...), *r.config.Threshold)
-	b = appendNumber(append(b, `,"clear":`...), *r.config.Clear)
-	b = appendMillis(append(b, `,"since":`...), r.since)
-	return append(b, '}')
+	c := &r.config
+	return encode.Object("name", c.Name, "level", c.Level, "state", state, "message", r.message(),
+		"metric", encode.Object("type", kind, "action", action, "name", encode.Maybe(name), "value", r.value, "timestamp", second*1000),
+		"of", c.Of, "when", c.When, "window", c.Window.Milliseconds(), "threshold", *c.Threshold, "clear", *c.Clear, "since", r.since*1000)
 }
 
 // splitLabel splits the label of a metric.
 func splitLabel(label string) (kind, action, name string) {
-	label, name = splitName(label)
+	label, name, _ = strings.Cut(label, "/")
 	kind, action, _ = strings.Cut(label, ".")
 	return kind, action, name
-}
-
-// splitName splits the name from a label.
-func splitName(label string) (rest, name string) {
-	rest, name, _ = strings.Cut(label, "/")
-	return rest, name
 }

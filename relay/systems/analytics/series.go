@@ -51,13 +51,7 @@ func (s *series) add(step int64, p point) {
 }
 
 // at returns the point of a step.
-func (s *series) at(step int64) point {
-	b := s.blocks[int(step/blockSize%int64(len(s.blocks)))]
-	if b == nil || step < b.base || step >= b.base+blockSize {
-		return point{}
-	}
-	return b.points[step-b.base]
-}
+func (s *series) at(step int64) point { return s.sum(step, step+1) }
 
 // sum returns the sum of the steps from from to to, without to.
 func (s *series) sum(from, to int64) point {

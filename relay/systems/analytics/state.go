@@ -3,11 +3,10 @@ package analytics
 import (
 	"encoding/json"
 	"log/slog"
-	"strconv"
 
 	"weir/broker"
-	"weir/internal/wire"
 	"weir/relay/hub"
+	"weir/relay/systems/internal/encode"
 )
 
 // The state of the system, in its channel.
@@ -31,15 +30,11 @@ func (s *System) save() {
 	s.dirty = false
 	b := []byte{'{'}
 	for _, m := range s.order {
-		if m.kind == ownKind {
-			continue
+		if m.kind != ownKind {
+			b = encode.Members(b, m.label, func(b []byte) []byte {
+				return encode.List(b, []float64{float64(m.total.count), m.total.sum}, encode.Number)
+			})
 		}
-		if len(b) > 1 {
-			b = append(b, ',')
-		}
-		b = append(wire.AppendString(b, m.label), ":["...)
-		b = strconv.AppendUint(b, m.total.count, 10)
-		b = append(appendNumber(append(b, ','), m.total.sum), ']')
 	}
 	s.mu.Unlock()
 	s.publish(&broker.Publication{Op: broker.Set, Group: totalsGroup, Key: totalsKey, Data: append(b, '}')})

@@ -3,6 +3,7 @@ package analytics
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"weir/relay"
 	"weir/relay/config"
 	"weir/relay/hub"
+	"weir/relay/systems/internal/encode"
 )
 
 // Namespace is where the system stores its state.
@@ -150,7 +152,7 @@ func (s *System) metricOf(t *topic, name string) *metric {
 		}
 		return t.other
 	}
-	name = string(append([]byte(nil), name...)) // it is part of the event
+	name = strings.Clone(name) // it is part of the event
 	m := s.add(t.kind, t.action, name, false)
 	t.named[name] = m
 	if name == other {
@@ -226,7 +228,7 @@ func (s *System) close(second int64) []notice {
 		}
 		m.sent = p.count > 0
 		if audience {
-			s.send(m.appendUpdate(nil, p, second))
+			s.send(m.update(p, second))
 		}
 	}
 	var changed []notice
@@ -237,8 +239,8 @@ func (s *System) close(second int64) []notice {
 		if r.raised {
 			s.counted.alerts.Inc()
 		}
-		data := r.append(nil, second)
-		s.send(append(append([]byte(`{"type":"alert","data":`), data...), '}'))
+		data := r.json(second)
+		s.send(encode.Object("type", "alert", "data", data))
 		changed = append(changed, notice{r.config.Name, r.raised, r.since, data})
 	}
 	return changed

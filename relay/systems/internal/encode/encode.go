@@ -7,6 +7,7 @@ package encode
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"strconv"
 
 	"weir/internal/wire"
@@ -16,7 +17,8 @@ import (
 type Maybe string
 
 // Members appends names and their values to an object that is not closed; it opens the object if b is empty. Values are
-// strings, numbers, truth values, JSON ([]byte, left out with its name if it is empty), and functions that append JSON.
+// strings, numbers (see Number), truth values, JSON ([]byte, left out with its name if it is empty), and functions that append
+// JSON.
 func Members(b []byte, pairs ...any) []byte {
 	for ; len(pairs) > 1; pairs = pairs[2:] {
 		switch v := pairs[1].(type) {
@@ -34,8 +36,7 @@ func Members(b []byte, pairs ...any) []byte {
 		} else if b[len(b)-1] != '{' {
 			b = append(b, ',')
 		}
-		b = append(append(append(b, '"'), pairs[0].(string)...), '"', ':')
-		b = value(b, pairs[1])
+		b = value(append(wire.AppendString(b, pairs[0].(string)), ':'), pairs[1])
 	}
 	return b
 }
@@ -56,10 +57,23 @@ func value(b []byte, v any) []byte {
 		return strconv.AppendInt(b, v, 10)
 	case uint64:
 		return strconv.AppendUint(b, v, 10)
+	case float64:
+		return Number(b, v)
 	case func([]byte) []byte:
 		return v(b)
 	}
 	panic("encode: the value of a member has a type that Members does not know")
+}
+
+// Number appends a number; null for one that JSON does not have.
+func Number(b []byte, x float64) []byte {
+	switch {
+	case math.IsInf(x, 0) || math.IsNaN(x):
+		return append(b, "null"...)
+	case math.Abs(x) < 1e15:
+		return strconv.AppendFloat(b, x, 'f', -1, 64)
+	}
+	return strconv.AppendFloat(b, x, 'e', -1, 64)
 }
 
 // Object is an object of names and values; see Members.

@@ -2,6 +2,7 @@ package encode_test
 
 import (
 	"encoding/json"
+	"math"
 	"strconv"
 	"testing"
 
@@ -14,6 +15,7 @@ func TestObject(t *testing.T) {
 	}
 	for want, got := range map[string][]byte{
 		`{"a":"\u003cb\"","n":-3,"u":7,"t":true}`: encode.Object("a", `<b"`, "n", -3, "u", uint64(7), "t", true),
+		`{"x":0.5,"e":1e+15,"i":null,"\"":1}`:     encode.Object("x", 0.5, "e", 1e15, "i", math.Inf(1), `"`, 1),
 		`{"at":5,"raw":{},"list":[1,2]}`:          encode.Object("at", int64(5), "raw", []byte("{}"), "list", list),
 		`{"z":"x"}`:                               encode.Object("id", []byte(nil), "no", encode.Maybe(""), "z", encode.Maybe("x")),
 		`{"in":{"a":1,"b":2`:                      encode.Members([]byte(`{"in":{`), "a", 1, "b", 2),
