@@ -22,7 +22,7 @@ type writer struct {
 	generation                     uint64
 	now                            time.Time
 	channels, history, items, keys *bolt.Bucket
-	damaged                        map[string]error // channels that can not be read, and are left as they are
+	damaged                        map[string]error // channels that cannot be read, and are left as they are
 	turn                           turn
 }
 
@@ -64,7 +64,7 @@ func (w *writer) apply(d deltas) error {
 	return nil
 }
 
-// readHeader answers what is known of a channel; false if there is nothing.
+// readHeader returns what is known of a channel; false if there is nothing.
 func readHeader(channels *bolt.Bucket, name string) (h header, ok bool, err error) {
 	key := []byte(name)
 	sealed := channels.Get(key)
@@ -268,7 +268,7 @@ func (w *writer) trimHistory(name string, h *header, policy *broker.Policy) erro
 	return nil
 }
 
-// pageKeys answers the keys of a channel's pages, oldest first. They are walked forwards: backwards, the library's
+// pageKeys returns the keys of a channel's pages, oldest first. They are walked forwards: backwards, the library's
 // cursor stops where the same transaction has removed all that stood in one of its leaves.
 func pageKeys(history *bolt.Bucket, prefix []byte) (keys [][]byte, err error) {
 	for k := range entries(history, prefix, prefix, &err) {

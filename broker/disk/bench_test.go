@@ -160,7 +160,7 @@ func BenchmarkOpen(b *testing.B) {
 					b.Fatalf("%s", out)
 				}
 				if end == "closed" {
-					j, err := openStill(from)
+					j, err := openStill(from, false)
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -89,7 +89,7 @@ func (j *Journal) storeAll(list []*batch) error {
 
 // store puts batches of a generation into the database and forgets them.
 func (j *Journal) store(list []*batch, generation uint64, clean bool) error {
-	begun, bytes, number := time.Now(), 0, j.stats.stored.Load()
+	begun, bytes, number := time.Now(), 0, j.stored.Load()
 	for _, b := range list {
 		bytes += len(b.frame)
 		number = b.number
@@ -122,17 +122,17 @@ func (j *Journal) store(list []*batch, generation uint64, clean bool) error {
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	j.stats.stored.Store(number)
-	j.stats.checkpoints.Add(1)
+	j.stored.Store(number)
 	j.markClean(names, number)
 	j.mu.Lock()
+	j.counts.Checkpoints++
 	j.backlog -= bytes
 	healed := j.broken != nil
 	j.broken = nil
 	j.mu.Unlock()
 	j.markUnreadable(w.damaged)
 	if healed {
-		j.config.Log.Info("the database is written again")
+		j.config.Log.Info("the database can be written again")
 	}
 	j.config.Log.Debug("checkpoint", slog.Int("bytes", bytes), slog.Int("channels", len(names)), slog.Duration("took", time.Since(begun)))
 	j.db.relax()
@@ -172,13 +172,13 @@ func (j *Journal) markClean(names []string, number uint64) {
 	}
 }
 
-// markUnreadable refuses further changes of channels that can not be kept, since what the database has of them is damaged.
+// markUnreadable refuses further changes of channels that cannot be kept, since what the database has of them is damaged.
 func (j *Journal) markUnreadable(damaged map[string]error) {
 	for name, err := range damaged {
-		j.stats.damaged.Add(1)
 		j.config.Log.Error("a stored channel is damaged and takes no more changes; delete it or restore a backup",
 			slog.String("channel", name), slog.String("error", err.Error()))
 		j.mu.Lock()
+		j.counts.Damaged++
 		j.unreadable[name] = err
 		j.mu.Unlock()
 	}
@@ -186,13 +186,13 @@ func (j *Journal) markUnreadable(damaged map[string]error) {
 
 // spoil notes that a checkpoint failed.
 func (j *Journal) spoil(err error) {
-	j.stats.failures.Add(1)
 	j.mu.Lock()
+	j.counts.Failures++
 	first := j.broken == nil
 	j.broken = err
 	j.mu.Unlock()
 	if first {
-		j.config.Log.Error("the database can not be written; the log goes on", slog.String("error", err.Error()))
+		j.config.Log.Error("the database cannot be written; the log goes on", slog.String("error", err.Error()))
 	}
 	wake(j.relief)
 }
@@ -206,8 +206,8 @@ func (j *Journal) unwritten() {
 	}
 }
 
-// last puts in what is left. If all that was taken is in the database then, it says so there, and the log is of
-// no more use.
+// last stores what is left. If that is all that was taken, the database is marked as clean, and the log is of no more
+// use.
 func (j *Journal) last(list []*batch) {
 	j.mu.Lock()
 	clean := j.left == nil

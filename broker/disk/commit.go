@@ -13,9 +13,9 @@ const (
 	longestPause  = time.Second
 )
 
-// commit writes batches until the journal is closed and nothing is pending. What comes while one is
-// written makes up the next: the more publishers wait, the more share a sync. A panic is a failed attempt: whoever waits is
-// told, nothing counts as written, and it is tried again.
+// commit writes batches until the journal is closed and nothing is pending. What comes while one is written makes up
+// the next: the more publishers wait, the more share a sync. A panic is a failed attempt: those who wait get an error,
+// nothing counts as written, and it is tried again.
 func (j *Journal) commit() {
 	idle := time.NewTimer(ledgerDelay)
 	defer idle.Stop()
@@ -25,13 +25,9 @@ func (j *Journal) commit() {
 	close(j.committed)
 }
 
-// commitOn writes what is pending, and waits for more. It answers whether the journal is closed and nothing is left.
+// commitOn writes what is pending, and waits for more. It reports whether the journal is closed and nothing is left.
 func (j *Journal) commitOn(idle *time.Timer) (ended bool) {
-	for {
-		b := j.take()
-		if b == nil {
-			break
-		}
+	for b := j.take(); b != nil; b = j.take() {
 		if err := j.write(b); err != nil {
 			j.abandon(err)
 			return true
@@ -44,7 +40,7 @@ func (j *Journal) commitOn(idle *time.Timer) (ended bool) {
 	case <-j.wake:
 		return false
 	case <-j.relief:
-		j.wal.trim(j.stats.stored.Load())
+		j.wal.trim(j.stored.Load())
 		return false
 	case <-idle.C:
 		if !j.wal.ledger.settled() {
@@ -88,7 +84,6 @@ func (j *Journal) write(b *batch) error {
 		if err == nil {
 			break
 		}
-		j.stats.failures.Add(1)
 		j.note(err)
 		j.disappoint(err)
 		select {
@@ -116,16 +111,16 @@ func (j *Journal) append(b *batch) error {
 }
 
 // errPanic is why a batch is not safe, or not in the database, that there was a panic over.
-var errPanic = errors.New("an internal error, which the log tells of")
+var errPanic = errors.New("internal error: see the log")
 
 // finish passes a safe batch on.
 func (j *Journal) finish(b *batch, took time.Duration) {
 	j.note(nil)
-	j.stats.commits.Add(1)
-	j.stats.bytes.Add(uint64(len(b.frame)))
 	j.config.Panic.Do("note in the ledger", j.wal.note) // before anybody is told
 	b.records, b.seal = b.frame[frameHeader:], j.wal.last.seal
 	j.mu.Lock()
+	j.counts.Commits++
+	j.counts.Bytes += uint64(len(b.frame))
 	promise := b.promise // nobody else comes to wait for it
 	j.flight = nil
 	j.ready = append(j.ready, b)
@@ -141,16 +136,17 @@ func (j *Journal) finish(b *batch, took time.Duration) {
 		if j.config.Observe != nil {
 			j.config.Observe(took)
 		}
-		j.wal.trim(j.stats.stored.Load())
+		j.wal.trim(j.stored.Load())
 	})
 }
 
-// disappoint tells everybody who waits that writing fails, also those whose batch comes next: what they published
-// is tried again, but they are not kept waiting for it. It is called after note, so that nobody comes after them.
+// disappoint reports to all who wait, also for the next batch, that writing fails: what they published is tried again,
+// but they do not wait for it. Called after note, so that no publisher comes after them.
 func (j *Journal) disappoint(err error) {
 	err = fmt.Errorf("%w: %w", ErrFailing, err)
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.counts.Failures++
 	for _, b := range []*batch{j.flight, j.pending} {
 		b.promise.settle(err)
 		b.promise = newPromise()
@@ -165,13 +161,13 @@ func (j *Journal) note(err error) {
 	j.mu.Unlock()
 	switch {
 	case err != nil && before == nil:
-		j.config.Log.Error("durable channels can not be stored", slog.String("error", err.Error()))
+		j.config.Log.Error("durable channels cannot be stored", slog.String("error", err.Error()))
 	case err == nil && before != nil:
-		j.config.Log.Info("durable channels are stored again")
+		j.config.Log.Info("durable channels can be stored again")
 	}
 }
 
-// room waits while the checkpointer is too far behind. An error says that it will not catch up now.
+// room waits while the checkpointer is too far behind. Errors: why it will not catch up now.
 func (j *Journal) room() error {
 	for {
 		j.mu.Lock()

@@ -13,14 +13,14 @@ import (
 
 // Compact writes the database of a directory anew, without what is not used, and puts the log into it. Nothing that
 // is stored changes, but that a new generation begins: a directory that was copied back can be served after it.
-// progress is called now and then with the bytes written. It answers the sizes before and after.
+// progress is called now and then with the bytes written. It returns the sizes before and after.
 //
 // Errors: those of Open.
 func Compact(dir string, progress func(written int64)) (before, after int64, err error) {
 	if _, err := os.Stat(filepath.Join(dir, databaseName)); err != nil {
 		return 0, 0, fmt.Errorf("%s is no data directory: %w", dir, err)
 	}
-	j, err := openStill(dir)
+	j, err := openStill(dir, false)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -35,8 +35,8 @@ func Compact(dir string, progress func(written int64)) (before, after int64, err
 	} else {
 		_ = os.Remove(fresh)
 	}
-	// The old database is closed with a mark that goes into the file that was replaced: the new one says that a
-	// new generation is due.
+	// The old database is closed with a mark that goes into the replaced file: the new file still asks for a new
+	// generation.
 	if err = errors.Join(err, j.Close()); err != nil {
 		return 0, 0, fmt.Errorf("compact %s: %w", dir, err)
 	}
@@ -44,10 +44,8 @@ func Compact(dir string, progress func(written int64)) (before, after int64, err
 }
 
 // openStill opens a directory without a policy of its own: nothing is trimmed, and the log is in the database.
-func openStill(dir string) (*Journal, error) { return Open(still(dir)) }
-
-func still(dir string) Config {
-	return Config{Dir: dir, Policy: keepAll, Sweep: math.MaxInt64, still: true}
+func openStill(dir string, repair bool) (*Journal, error) {
+	return Open(Config{Dir: dir, Policy: keepAll, Sweep: math.MaxInt64, still: true, repair: repair})
 }
 
 // copyTo writes what the database has into a new one.

@@ -204,7 +204,7 @@ func TestNoFaultOfTheLogIsSilent(t *testing.T) {
 	}
 }
 
-// What can not be covered: a machine that loses power before the ledger is settled, and damage to the very last batch. The
+// What cannot be covered: a machine that loses power before the ledger is settled, and damage to the very last batch. The
 // header of a next batch, of which nothing else need be there, is enough to tell.
 func TestWhatTheLedgerCannotTell(t *testing.T) {
 	const n = 6

@@ -36,7 +36,7 @@ var (
 	keyState  = []byte("state")
 )
 
-// state is what the database says of the whole.
+// state is what the database has of the directory as a whole.
 type state struct {
 	stored     uint64 // number of the last batch in the database
 	generation uint64
@@ -77,8 +77,9 @@ func decodeState(b []byte, version string) (s state, ok bool) {
 	return s, true
 }
 
-// guard runs what reads the database, and makes an error of what a damaged file does to it: the library
-// panics over impossible pages, and a page that can not be read is a fault of memory. told hears of it; nil: nobody does.
+// guard calls f, which reads the database, and returns ErrCorrupt for the panics of a damaged file: the library panics
+// over impossible pages, and a page that cannot be read is a fault of memory. told is called with the panic; nil:
+// nothing is.
 func guard(told contain.Hook, f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -96,8 +97,8 @@ func guard(told contain.Hook, f func() error) (err error) {
 // being mapped again, which would wait for all readers.
 const mapping = 1 << 30
 
-// openDatabase opens the database of a data directory, which is locked. file is its file, which belongs to the database
-// then; nil: it is to be opened.
+// openDatabase opens the database of a data directory, which is locked. file is its open file, which belongs to the
+// database then; nil: openDatabase opens it.
 func openDatabase(dir string, readOnly bool, file *os.File) (db *bolt.DB, err error) {
 	path := filepath.Join(dir, databaseName)
 	options := bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType, ReadOnly: readOnly, PreLoadFreelist: !readOnly}
@@ -137,8 +138,7 @@ func checkFile(db *bolt.DB, path string) error {
 	return db.View(func(tx *bolt.Tx) error { return checkTrees(tx, f) })
 }
 
-// readState reads the state of a database; fresh says that there is nothing in it yet. Errors: ErrFormat,
-// ErrCorrupt.
+// readState reads the state of a database; fresh: there is nothing in it yet. Errors: ErrFormat, ErrCorrupt.
 func readState(tx *bolt.Tx) (s state, fresh bool, err error) {
 	meta := tx.Bucket(bucketMeta)
 	if meta == nil {

@@ -45,7 +45,7 @@
 //
 // # What happens when full, or broken
 //
-// A batch that can not be written is told to its publishers as ErrFailing and is tried again until it
+// A batch that cannot be written is told to its publishers as ErrFailing and is tried again until it
 // can; batches never overtake each other. Those who wait for the batch behind it are told at once, too.
 // Meanwhile publications that ask for safety are refused before they change anything; those that do not,
 // and ends of items, go on in memory until the queue is full. A channel whose records are damaged takes

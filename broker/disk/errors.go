@@ -12,7 +12,7 @@ var (
 	ErrCorrupt = errors.New("the stored data is damaged")
 	ErrFailing = errors.New("the disk fails: not stored")
 	ErrClosed  = errors.New("the journal is closed")
-	ErrName    = errors.New("a name may not hold a NUL")
+	ErrName    = errors.New("a name must not hold a NUL")
 	ErrExists  = errors.New("the channel exists already")
 
 	// ErrLost is an ErrCorrupt of the log: what was on disk is damaged or missing. Repair goes on without it.

@@ -48,7 +48,7 @@ type forkLine struct {
 }
 
 // Export writes the channels whose names begin with prefix as NDJSON, and calls progress after each. A channel that
-// can not be read is left out and reported, and so is what the log has lost; the others are written. It answers how many were written.
+// cannot be read is left out and reported, and so is what the log has lost; the others are written. It returns how many were written.
 //
 // Errors: those of the writer.
 func (v *View) Export(to io.Writer, prefix string, now time.Time, progress func(), report func(what string)) (channels int, err error) {

@@ -16,7 +16,7 @@ import (
 	"weir/broker"
 )
 
-// ErrImport says that what is to be imported is no export, or not all of one.
+// ErrImport is returned for input that is no export, or a part of one.
 var ErrImport = errors.New("not an export")
 
 // importStep is how many bytes of lines are put in with one transaction, at least.
@@ -26,13 +26,12 @@ const importStep = 8 << 20
 const longestLine = 256 << 20
 
 // Import puts channels that Export has written into a data directory, which is made if it is missing, and calls
-// progress after each. Channels that are there already are not touched: they are an error. Readers resume where the
-// export was; those who have seen more than it has are told. It answers how many were put in: with an error, those
-// are there.
+// progress after each. A channel that exists already is an error and stays as it is. Readers resume where the export
+// was; those that have seen more get a snapshot. It returns how many channels were stored, also with an error.
 //
 // Errors: ErrExists, ErrImport, and those of Open.
 func Import(dir string, from io.Reader, progress func()) (channels int, err error) {
-	j, err := openStill(dir)
+	j, err := openStill(dir, false)
 	if err != nil {
 		return 0, err
 	}
@@ -99,24 +98,24 @@ func (m *importer) line(b []byte) error {
 	}
 	switch {
 	case m.number == 1 && l.Type != lineHead, m.number > 1 && l.Type == lineHead:
-		return fmt.Errorf("%q where the head stands: %w", l.Type, ErrImport)
+		return fmt.Errorf("line of type %q: the first line, and no other, must be of type %q: %w", l.Type, lineHead, ErrImport)
 	case l.Type == lineHead && l.Version != exportVersion:
 		return fmt.Errorf("version %d, this program knows %d: %w", l.Version, exportVersion, ErrImport)
 	case l.Type == lineHead:
 		return nil
 	case m.ended:
-		return fmt.Errorf("%q behind the end: %w", l.Type, ErrImport)
+		return fmt.Errorf("line of type %q after the last line: %w", l.Type, ErrImport)
 	case l.Type == lineChannel:
 		return m.begin(&l)
 	case l.Type == lineEnd:
 		m.finish()
 		m.ended = true
 		if n := m.done + len(m.ready); l.Count != n {
-			return fmt.Errorf("%d channels, of %d: %w", n, l.Count, ErrImport)
+			return fmt.Errorf("there are %d channels, but the last line says %d: %w", n, l.Count, ErrImport)
 		}
 		return nil
 	case m.delta == nil:
-		return fmt.Errorf("%q before a channel: %w", l.Type, ErrImport)
+		return fmt.Errorf("line of type %q before any channel: %w", l.Type, ErrImport)
 	case bytes.IndexByte(append([]byte(l.Group), l.Key...), 0) >= 0:
 		return ErrName
 	}
@@ -157,7 +156,7 @@ func (m *importer) part(l *line) error {
 	case lineChange:
 		op, ok := broker.ParseOp(l.Op)
 		if !ok || l.At == nil || uint64(len(d.log)) >= d.seq {
-			return fmt.Errorf("a change needs an op, a time and a place: %w", ErrImport)
+			return fmt.Errorf("a change must have an op, a time and a place in the history: %w", ErrImport)
 		}
 		e := broker.Entry{Op: op, Expired: l.Cause == "expired", Group: l.Group, Key: l.Key, Data: l.Data}
 		s := scanner{b: appendBody(nil, &e, *l.At)}
@@ -165,7 +164,7 @@ func (m *importer) part(l *line) error {
 	case lineItem:
 		id := l.Group + "\x00" + l.Key
 		if l.Group == "" || l.Key == "" || d.items[id] != nil || uint64(len(d.items)) >= d.seq {
-			return fmt.Errorf("an item needs a group and a key of its own: %w", ErrImport)
+			return fmt.Errorf("an item must have a group and a key that no other item of the channel has: %w", ErrImport)
 		}
 		i := &itemDelta{deleted: true, set: true, born: uint64(len(d.items)) + 1, data: l.Data}
 		if l.Ends != nil {
@@ -174,11 +173,11 @@ func (m *importer) part(l *line) error {
 		d.items[id] = i
 	case lineKey:
 		if l.Key == "" || l.At == nil || l.Seq > d.seq {
-			return fmt.Errorf("a key needs a text, a time and a place: %w", ErrImport)
+			return fmt.Errorf("an idempotency key must have a key, a time and a seq up to that of the channel: %w", ErrImport)
 		}
 		d.note(l.Seq, l.At.UnixMilli(), []byte(l.Key))
 	default:
-		return fmt.Errorf("a line of type %q: %w", l.Type, ErrImport)
+		return fmt.Errorf("unknown type %q of a line: %w", l.Type, ErrImport)
 	}
 	return nil
 }

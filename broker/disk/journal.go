@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/broker"
@@ -23,7 +24,7 @@ type Config struct {
 	// set meanwhile ends nothing early. nil: time.Now.
 	Now func() time.Time
 
-	// Policy answers how long a channel's history and idempotency keys are kept; the broker's. Open does not
+	// Policy returns how long a channel's history and idempotency keys are kept; the broker's. Open does not
 	// ask it, and it may block. nil: the defaults for all channels.
 	Policy func(channel string) broker.Policy
 
@@ -97,12 +98,14 @@ type Journal struct {
 	backlog   int                     // bytes of them, and of those it is working on
 	broken    error                   // why the last checkpoint failed; nil: it did not
 
-	unreadable map[string]error // channels that can not be kept, and why
+	unreadable map[string]error // channels that cannot be kept, and why
 
 	closed bool
 	left   error // why Close could not write everything
+	counts Stats // its counters
 
-	stats counters
+	// Atomic.
+	stored atomic.Uint64 // number of the last batch in the database
 }
 
 // now is the time of deadlines and of what is kept: the wall clock as it went on since Open.
@@ -181,7 +184,7 @@ func (j *Journal) add(log broker.Log, e *broker.Entry) (broker.Receipt, error) {
 	return b.receipt(at), nil
 }
 
-// admit says why a change can not be taken. Called with mu held.
+// admit returns why a change cannot be taken; nil: it can. Called with mu held.
 func (j *Journal) admit(channel string, ack broker.Ack) error {
 	switch {
 	case j.closed:
@@ -191,7 +194,7 @@ func (j *Journal) admit(channel string, ack broker.Ack) error {
 	case j.failing != nil && ack != broker.AckMemory:
 		return fmt.Errorf("%w: %w", ErrFailing, j.failing)
 	case len(j.pending.frame) > j.config.Queue:
-		j.stats.refused.Add(1)
+		j.counts.Refused++
 		return fmt.Errorf("the disk is too slow: %w", broker.ErrFull)
 	}
 	return nil
@@ -205,8 +208,8 @@ func wake(c chan struct{}) {
 	}
 }
 
-// pend notes that the pending batch has a record of a channel, the last one so far, and wakes the committer. forgotten says
-// that the record drops the channel. Called with mu held.
+// pend notes that the newest record of the pending batch is one of a channel, and wakes the committer. forgotten: the
+// record drops the channel. Called with mu held.
 func (j *Journal) pend(channel string, forgotten bool) {
 	j.dirty[channel] = dirtyChannel{j.pending.number, forgotten}
 	wake(j.wake)

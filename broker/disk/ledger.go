@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// A ledger is a small file beside the log, which says up to which batch all are on disk: what a crash tore off is behind
-// that, what is missing before it was lost otherwise. Each process makes its own, N.synced, and removes those before.
+// A ledger is a small file beside the log with the number of the last batch that is on disk: what a crash tore off is
+// behind that; what is missing before it was lost otherwise. Each process makes one, N.synced, and removes those
+// before.
 //
-// It has three slots in sectors of their own. The volatile one is written after every batch and not synced, so that a
-// process that is killed has said it. The other two are written in turn, and synced, when the log has been idle for
-// ledgerDelay, so that a machine that loses power has said it: a torn write spoils one of them at most.
+// It has three slots in different sectors. The volatile one is written after every batch and not synced: it is enough
+// for a process that is killed. The other two are written in turn, and synced, when the log has been idle for
+// ledgerDelay: they are for a machine that loses power, and a torn write spoils one of them at most.
 const (
 	ledgerSuffix   = ".synced"
 	ledgerDelay    = 100 * time.Millisecond
@@ -27,7 +28,7 @@ const (
 	ledgerEntry    = 4 + 8 + 4 + 4
 )
 
-// entry is what a ledger says: the number of a batch that is on disk with all before it, and its seal.
+// entry is the contents of a slot: the number of a batch that is on disk with all before it, and its seal.
 type entry struct {
 	number uint64
 	seal   uint32
@@ -56,7 +57,7 @@ type ledger struct {
 	space [ledgerEntry]byte
 }
 
-// newLedger makes one that says e, and is safe before it returns. There must be none of that number.
+// newLedger makes a ledger with e in all slots, synced. The number must be a new one.
 func newLedger(fs FS, number uint64, e entry) (*ledger, error) {
 	name := ledgerName(number)
 	f, err := fs.Create(name)
@@ -75,15 +76,15 @@ func newLedger(fs FS, number uint64, e entry) (*ledger, error) {
 	return l, nil
 }
 
-// note says that a batch is on disk: to those who find the files after this process, and after this machine once
-// settle has returned.
+// note records that a batch is on disk: in case the process ends at once, and in case the machine does when settle has
+// returned.
 func (l *ledger) note(e entry) error {
 	l.last = e
 	_, err := l.file.WriteAt(e.encode(l.space[:0]), ledgerVolatile*ledgerSlot)
 	return err
 }
 
-// settled says whether there is nothing to settle.
+// settled reports whether there is nothing to settle.
 func (l *ledger) settled() bool { return l.safe == l.last.number }
 
 // settle makes safe what was noted.
@@ -100,7 +101,7 @@ func (l *ledger) settle() error {
 
 func ledgerName(number uint64) string { return fmt.Sprintf("%016d%s", number, ledgerSuffix) }
 
-// readLedgers returns what the ledgers among some files say; false if none says anything.
+// readLedgers returns the newest entry in the ledgers among some files; false if there is none.
 func readLedgers(fs FS, names []string) (e entry, found bool, err error) {
 	for _, name := range names {
 		b, err := readSafe(fs, name)

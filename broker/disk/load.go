@@ -30,22 +30,22 @@ func (j *Journal) Load(channel, fresh string) (kept broker.Kept, ok bool, err er
 		return err
 	})
 	if err != nil {
-		j.stats.damaged.Add(1)
-		j.config.Log.Error("a stored channel can not be read", slog.String("channel", channel), slog.String("error", err.Error()))
+		j.count(&j.counts.Damaged)
+		j.config.Log.Error("a stored channel cannot be read", slog.String("channel", channel), slog.String("error", err.Error()))
 		return kept, false, fmt.Errorf("load: %w", err)
 	}
 	if !ok {
 		return kept, false, nil
 	}
-	j.stats.loads.Add(1)
+	j.count(&j.counts.Loads)
 	if h.generation != j.generation {
 		j.fork(channel, &kept, fresh, h.generation < j.severed)
 	}
 	return kept, true, nil
 }
 
-// fork has a channel go on in another epoch. If it is severed, nobody resumes from those before: changes that were
-// acknowledged may be missing between them and this one.
+// fork moves a channel to another epoch. If it is severed, no reader resumes from those before: acknowledged changes
+// may be missing in between.
 func (j *Journal) fork(channel string, kept *broker.Kept, fresh string, severed bool) {
 	kept.Forks = append(kept.Forks, broker.Fork{Epoch: kept.Position.Epoch, Seq: kept.Position.Seq})
 	if severed {
@@ -79,7 +79,7 @@ func loadWith(tx *bolt.Tx, channel string, recovered *recovered) (kept broker.Ke
 	return kept, h, ok, nil
 }
 
-// load reads a channel. What it answers does not alias the database.
+// load reads a channel. What it returns does not alias the database.
 func load(tx *bolt.Tx, channel string) (kept broker.Kept, h header, ok bool, err error) {
 	h, ok, err = readHeader(tx.Bucket(bucketChannels), channel)
 	if err == nil && !ok {
@@ -182,7 +182,7 @@ func loadKeys(bucket *bolt.Bucket, channel string) (list []broker.KeptKey, err e
 	return list, err
 }
 
-// List implements broker.Store. What can not be read of a channel leaves it out; Load says why. Close ends it.
+// List implements broker.Store. A channel that cannot be read is left out; Load returns why. Close ends it.
 func (j *Journal) List(prefix, after string, limit int) (infos []broker.Info, err error) {
 	err = j.db.view(func(tx *bolt.Tx) (err error) {
 		seen := 0

@@ -95,7 +95,7 @@ type chanModel struct {
 	name  string
 	epoch string // "": it was never met, or dropped
 	log   []step // all of it
-	acked int    // so many of them can not be lost
+	acked int    // so many of them cannot be lost
 	keys  []known
 }
 

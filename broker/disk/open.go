@@ -28,7 +28,7 @@ const (
 func Open(config Config) (*Journal, error) {
 	config.fill()
 	if config.Dir == "" {
-		return nil, errors.New("open the data directory: it has no name")
+		return nil, errors.New("open the data directory: Config.Dir must not be empty")
 	}
 	if err := os.MkdirAll(filepath.Join(config.Dir, logName), 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
@@ -117,12 +117,12 @@ func (j *Journal) recover() (err error) {
 			return fmt.Errorf("sync the data directory: %w", err)
 		}
 	}
-	j.stats.stored.Store(s.stored)
+	j.stored.Store(s.stored)
 	j.pending = newBatch(log.last.number+1, 0)
 	return nil
 }
 
-// begin has the log and the database say the same, before anything is written.
+// begin brings the log and the database into agreement, before anything is written.
 func (j *Journal) begin(log *replayed, s *state) error {
 	switch {
 	case log.vague:
@@ -145,7 +145,7 @@ func (j *Journal) begin(log *replayed, s *state) error {
 	return nil
 }
 
-// gather makes one of what the log had.
+// gather reads the batches of the log into deltas.
 func gather(generation uint64, batches []*batch) (*recovered, error) {
 	f := &recovered{generation: generation, batches: batches, last: batches[len(batches)-1].number, deltas: make(deltas)}
 	for _, b := range batches {

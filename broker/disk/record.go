@@ -96,7 +96,7 @@ func appendText[T string | []byte](b []byte, text T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
-// scanner reads what the functions above append. After a failure it answers zero values.
+// scanner reads what the functions above append. After a failure it returns zero values.
 type scanner struct {
 	b    []byte
 	fail bool

@@ -22,7 +22,7 @@ type recovered struct {
 	deltas     deltas   // all of them, by channel
 }
 
-// of answers what was found of a channel and the database, as tx sees it, does not have; nil: nothing.
+// of returns what the log had of a channel and the database, as tx sees it, has not; nil: nothing.
 func (r *recovered) of(tx *bolt.Tx, channel string) (*delta, error) {
 	if r == nil {
 		return nil, nil

@@ -9,19 +9,17 @@ import (
 // damagedSuffix is behind the names of files of the log that Repair has set aside.
 const damagedSuffix = ".damaged"
 
-// Repair goes on without what is damaged or missing in a directory's log, and returns what that is; nil if nothing is. What
-// stands before the damage is kept. It begins a new generation in which no reader of a durable channel resumes from a
-// position before it: whoever comes back with one gets a snapshot and is told that changes may be lost. The files of the
-// log stay beside it, with the suffix .damaged.
+// Repair goes on without what is damaged or missing in a directory's log, and returns what that is; nil if nothing is.
+// What stands before the damage is kept. A new generation begins in which no reader of a durable channel resumes from a
+// position before it: it gets a snapshot with the note that changes may be lost. The files of the log stay beside it,
+// with the suffix .damaged.
 //
 // A database that is damaged is not repaired. Errors: those of Open but ErrLost.
 func Repair(dir string) (lost, err error) {
 	if _, err := os.Stat(filepath.Join(dir, databaseName)); err != nil {
 		return nil, fmt.Errorf("%s is no data directory: %w", dir, err)
 	}
-	config := still(dir)
-	config.repair = true
-	j, err := Open(config)
+	j, err := openStill(dir, true)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 // library remembers to whom, some 40 bytes, for as long as the page is used: it would grow with what is stored.
 const renewAfter = 1 << 17
 
-// database is the database of a journal. It is opened anew now and then, see renew; whoever reads waits meanwhile.
+// database is the database of a journal. It is opened anew now and then, see renew; readers wait meanwhile.
 type database struct {
 	// Set once.
 	dir      string
@@ -83,7 +83,7 @@ func (d *database) renew(after int64) error {
 	return err
 }
 
-// close is called by whoever writes.
+// close closes the database for good. Called by the goroutine that writes.
 func (d *database) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

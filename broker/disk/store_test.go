@@ -203,7 +203,7 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// A database that can not be opened anew says so until it can be; without a descriptor to spare the old one stays.
+// A database that cannot be opened anew says so until it can be; without a descriptor to spare the old one stays.
 func TestRenewFails(t *testing.T) {
 	dir := t.TempDir()
 	d := &database{dir: dir}

@@ -12,13 +12,13 @@ import (
 // sweepStep is how many channels one look at the database covers.
 const sweepStep = 2000
 
-// graceTime is how long the position of a channel with nothing in it is kept at least, so that readers
-// who come back know that they missed nothing.
+// graceTime is how long the position of an empty channel is kept at least, so that readers that come back know that
+// they missed nothing.
 const graceTime = 24 * time.Hour
 
-// sweep looks at some channels from a place on, drops histories that are too old, and channels of which
-// nothing is left. It answers the next place; nil at the end. A channel that is in memory has let go of
-// the same by itself, so nothing that it has is lost here.
+// sweep looks at some channels from a place on, and drops histories that are too old and channels of which nothing is
+// left. It returns the next place; nil at the end. Nothing is lost for a channel in memory: it has dropped the same
+// itself.
 func (j *Journal) sweep(place []byte) (next []byte) {
 	var stale []string
 	now := j.now()
@@ -46,13 +46,13 @@ func (j *Journal) sweep(place []byte) (next []byte) {
 		err = j.db.update(func(tx *bolt.Tx) error { return j.dropStale(tx, stale, now) })
 	}
 	if err != nil {
-		j.config.Log.Error("what is too old can not be dropped", slog.String("error", err.Error()))
+		j.config.Log.Error("old histories and channels cannot be dropped", slog.String("error", err.Error()))
 	}
 	j.db.relax()
 	return next
 }
 
-// tell says in the log, once, what the sweep has found damaged: nobody need ask for it before that.
+// tell logs, once, a channel that the sweep has found damaged, before anybody asks for it.
 func (j *Journal) tell(name string, err error) {
 	if j.swept[name] {
 		return
@@ -61,11 +61,11 @@ func (j *Journal) tell(name string, err error) {
 		j.swept = make(map[string]bool)
 	}
 	j.swept[name] = true
-	j.stats.damaged.Add(1)
+	j.count(&j.counts.Damaged)
 	j.config.Log.Error("a stored channel is damaged", slog.String("channel", name), slog.String("error", err.Error()))
 }
 
-// age says whether a channel has anything to be dropped, and whether that is all of it.
+// age reports whether a channel has anything to be dropped, and whether that is all of it.
 func (j *Journal) age(tx *bolt.Tx, name string, now time.Time) (h header, over, gone bool, err error) {
 	h, ok, err := readHeader(tx.Bucket(bucketChannels), name)
 	if err != nil || !ok {
@@ -78,7 +78,7 @@ func (j *Journal) age(tx *bolt.Tx, name string, now time.Time) (h header, over, 
 	return h, gone || aged && !empty, gone, nil
 }
 
-// live says whether a channel has an item whose time has not passed.
+// live reports whether a channel has an item whose time has not passed.
 func (j *Journal) live(tx *bolt.Tx, name string, h *header, now time.Time) bool {
 	if h.items == 0 {
 		return false

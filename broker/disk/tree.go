@@ -19,8 +19,8 @@ const (
 	deepest = 32 // levels of a tree; anything deeper leads in a circle
 )
 
-// checkTrees says whether the pages that lead to others lead in no circle: the library follows what they say until the stack
-// is full, which ends the process. It reads those pages alone, about one of a hundred, and not what they lead to.
+// checkTrees returns an error if the pages that lead to others lead in a circle: the library follows them until the
+// stack is full, which ends the process. It reads those pages alone, about one in a hundred.
 func checkTrees(tx *bolt.Tx, file io.ReaderAt) error {
 	t := trees{file: file, size: int64(tx.DB().Info().PageSize), branches: make(map[uint64]bool)}
 	t.most = uint64(tx.Size() / t.size)
@@ -97,7 +97,7 @@ func (t *trees) check(root uint64) error {
 	}
 }
 
-// head reads what a page says of itself.
+// head reads the header of a page of a tree.
 func (t *trees) head(id uint64) (flags, count uint16, err error) {
 	if id < 2 || id >= t.most {
 		return 0, 0, fmt.Errorf("there is no page %d", id)

@@ -9,8 +9,8 @@ import (
 	"weir/broker"
 )
 
-// Verify reads everything in the directory and calls report for each thing that is wrong; progress is called after
-// each channel. It answers how much was found wrong.
+// Verify reads everything in the directory and calls report for each problem; progress is called after each channel. It
+// returns the number of problems.
 func (v *View) Verify(report func(what string), progress func()) (wrong int) {
 	say := func(format string, args ...any) {
 		wrong++
@@ -62,7 +62,7 @@ func orphans(tx *bolt.Tx, say func(format string, args ...any)) {
 			last = k
 			name, _, ok := bytes.Cut(k, []byte{0})
 			if !ok || channels.Get(name) == nil {
-				say("%s of channel %q, which there is not", bucket, name)
+				say("%s of channel %q, which does not exist", bucket, name)
 			}
 			k, _ = c.Seek(append(bytes.Clone(name), 1)) // the next channel's
 		}

@@ -26,8 +26,8 @@ type View struct {
 	recovered *recovered // what the log has that the database has not; nil: nothing
 }
 
-// OpenView opens a data directory to look at it. What a crash has left in the log is seen too. Damage of the log does not
-// keep from looking at the rest: Verify, Export and Summary tell of it.
+// OpenView opens a data directory for reading, with what a crash has left in the log. Damage of the log is no error
+// here: Verify, Export and Summary report it.
 //
 // Errors: ErrInUse, ErrFormat, ErrCorrupt, and those of the file system.
 func OpenView(dir string) (v *View, err error) {
@@ -65,7 +65,7 @@ func OpenView(dir string) (v *View, err error) {
 	return v, err
 }
 
-// Close gives the directory free.
+// Close releases the directory.
 func (v *View) Close() error {
 	err := v.db.close()
 	if v.lock != nil {
@@ -135,7 +135,7 @@ func (v *View) Count() (n int) {
 	return n
 }
 
-// Summary is what a data directory says of itself.
+// Summary is the state of a data directory.
 type Summary struct {
 	Format     string
 	Generation uint64
@@ -149,7 +149,7 @@ type Summary struct {
 	Damage     error  // what the log has lost; nil: nothing
 }
 
-// Summary answers it.
+// Summary returns the state of the directory.
 func (v *View) Summary() Summary {
 	s := Summary{Format: v.state.format, Generation: v.state.generation, Clean: v.state.clean && v.recovered == nil, Batches: v.log.last.number, Torn: v.log.torn, Vague: v.log.vague, Damage: v.log.damage}
 	if v.recovered != nil {

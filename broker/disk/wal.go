@@ -37,7 +37,7 @@ const segmentSuffix = ".wal"
 
 func segmentName(n uint64) string { return fmt.Sprintf("%016d%s", n, segmentSuffix) }
 
-// append makes a frame safe, whose header it fills in. After an error it is to be called with the same frame again.
+// append makes a frame safe, whose header it fills in. After an error it must be called with the same frame again.
 func (w *wal) append(frame []byte, number uint64) error {
 	seal := putHeader(frame, number, w.last.seal, w.salt)
 	if w.size >= segmentSize {
@@ -74,11 +74,11 @@ func (w *wal) append(frame []byte, number uint64) error {
 	return nil
 }
 
-// note has the ledger say what is safe. Nobody waits for it: without it, damage to the last batch would pass for a torn
-// tail, as it would if the machine lost power now.
+// note writes what is safe into the ledger. Nothing waits for it: without it, damage to the last batch would pass for a
+// torn tail, as it would if the machine lost power now.
 func (w *wal) note() { w.told(w.ledger.note(w.last)) }
 
-// settle makes safe what the ledger says.
+// settle syncs the ledger.
 func (w *wal) settle() { w.told(w.ledger.settle()) }
 
 func (w *wal) told(err error) {
@@ -235,7 +235,7 @@ func (r *replayed) spoil(format string, args ...any) {
 	}
 }
 
-// judge says whether all is there that was on disk.
+// judge sets the damage if something is missing that was on disk.
 func (r *replayed) judge(s *state, ledger entry, found bool) {
 	r.proven = max(r.proven, ledger.number)
 	switch {

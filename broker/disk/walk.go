@@ -8,9 +8,9 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// entries are the entries of a bucket from a key on whose keys begin with prefix, in order. The loop has an end whatever
-// the file holds: the library believes what a page says of its neighbours, so keys that do not grow end it, and err is
-// ErrCorrupt then. What is yielded is valid within the transaction, and the bucket must not be changed meanwhile.
+// entries iterates over the entries of a bucket from a key on whose keys begin with prefix, in order. The loop ends
+// whatever the file holds: the library trusts the pages, so keys that do not grow end it, and err is ErrCorrupt then.
+// What is yielded is valid within the transaction, and the bucket must not be changed meanwhile.
 func entries(bucket *bolt.Bucket, from, prefix []byte, err *error) iter.Seq2[[]byte, []byte] {
 	return func(yield func(k, v []byte) bool) {
 		c := bucket.Cursor()
@@ -31,9 +31,9 @@ func entries(bucket *bolt.Bucket, from, prefix []byte, err *error) iter.Seq2[[]b
 // absent: about as many as a page holds.
 const neighbours = 64
 
-// absent says whether a channel that is not found is not there: nil if so. The library's pages have no checksums. If what
-// stands around the channel's place is not in order, a page leads elsewhere than it did; next to the place, or under another
-// name, there may be an entry that was the channel's; and where no channel is, nothing of one can be.
+// absent returns nil if a channel that is not found does not exist. The library's pages have no checksums. If what
+// stands around the channel's place is out of order, a page leads elsewhere than it did; next to the place, or under
+// another name, may stand the channel's entry; and nothing else of a channel that does not exist is stored.
 func absent(tx *bolt.Tx, channel string) error {
 	for _, bucket := range [][]byte{bucketHistory, bucketItems, bucketKeys} {
 		prefix := prefixOf(channel)

@@ -45,20 +45,20 @@ type span struct {
 }
 
 // New makes an empty disk. Before each operation it calls before with its name (create, open, list,
-// remove, write, sync, syncdir), which may sleep and may answer an error to fail with; nil: no calls. A
+// remove, write, sync, syncdir), which may sleep and may return an error to fail with; nil: no calls. A
 // write that fails this way has written half of what it was given, a sync nothing.
 func New(before func(op string) error) *Disk {
 	return &Disk{before: before, files: make(map[string]*data), synced: make(map[string]*data), room: -1}
 }
 
-// SetRoom says how many more bytes may be written before the disk is full; negative: no limit.
+// SetRoom sets how many more bytes may be written before the disk is full; negative: no limit.
 func (d *Disk) SetRoom(bytes int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.room = bytes
 }
 
-// Crash takes the power away and answers what is found afterwards. r decides how much of what was not
+// Crash takes the power away and returns what is found afterwards. r decides how much of what was not
 // synced is there.
 func (d *Disk) Crash(r *rand.Rand) *Disk {
 	d.mu.Lock()
