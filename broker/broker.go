@@ -16,7 +16,7 @@ import (
 
 // Config is what a broker needs to know. New copies it.
 type Config struct {
-	// Policy answers the policy of a channel. It is asked when a channel is made, without a lock held,
+	// Policy returns the policy of a channel. It is asked when a channel is made, without a lock held,
 	// possibly more than once for one channel. nil: the defaults for all channels.
 	Policy func(channel string) Policy
 
@@ -30,33 +30,34 @@ type Config struct {
 	// Store keeps the channels whose policy is Durable. nil: they are as all others.
 	Store Store
 
-	// Panic is told of panics in the expirers, which go on; nil: they end the process.
+	// Panic is called with panics in the expirers, which go on; nil: they end the process.
 	Panic contain.Hook
 
 	// Channels is the most channels there may be at once; 1048576. Negative: no limit.
 	Channels int
 }
 
-// Subscriber is where the applied changes of a channel go while somebody is joined. Its methods are called
-// with the channel's lock held, in the order of the log: they must not block or call the broker.
+// Subscriber gets the applied changes of a channel while readers are joined. Its methods are called with the channel's
+// lock held, in the order of the log: they must not block or call the broker.
 type Subscriber interface {
 	// Apply delivers a change. The struct is valid during the call only; see Change for what may be kept.
 	Apply(c *Change)
 
-	// Reset says that the log was lost: what follows continues r.Position, where r.State is true.
+	// Reset is called when the log was lost: what follows continues r.Position, where r.State is true.
 	Reset(r Reply)
 }
 
 // Breaker is a Subscriber that can be given up.
 type Breaker interface {
-	// Break says that a change has stopped half-way, so that what is in memory of the channel is dropped: readers are to be
-	// ended, and to join again. Called like Subscriber.
+	// Break is called when a change has stopped half-way and what is in memory of the channel is dropped: readers must
+	// be ended, and join again. Called like Subscriber.
 	Break()
 }
 
-// Limiter is a Subscriber that may have more than it can deliver.
+// Limiter is a Subscriber whose capacity is bounded.
 type Limiter interface {
-	// Full says so. Publish then answers ErrFull and changes nothing. Called like Subscriber.
+	// Full reports whether the subscriber has more than it can deliver. Publish then returns ErrFull and changes
+	// nothing. Called like Subscriber.
 	Full() bool
 }
 
@@ -135,8 +136,8 @@ func (b *Broker) Close() error {
 // now is the time since New in nanoseconds.
 func (b *Broker) now() int64 { return int64(time.Since(b.start)) }
 
-// newEpoch answers an epoch that nobody had before: 12 random characters, which differ from process
-// to process, and a number. All of them are from a-z and 0-9.
+// newEpoch returns an epoch that was never used before: 12 random characters, which differ from process to process, and
+// a number. All of them are from a-z and 0-9.
 func (b *Broker) newEpoch() string {
 	var buffer [32]byte
 	epoch := append(buffer[:0], b.random...)

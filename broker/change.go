@@ -50,12 +50,12 @@ type Publication struct {
 	Group, Key     string        // Set and Delete need a key; a key without a group is in defaultGroup
 	Data           []byte        // valid JSON; a Set without any stores null
 	TTL            time.Duration // Set only: how long the item lives; 0 for ever, even if it had a limit before
-	IdempotencyKey string        // the same key within the policy's time answers the first position and changes nothing
+	IdempotencyKey string        // the same key within the policy's time returns the first position and changes nothing
 	Exclude        string        // connection id that must not get the change live
 	Ack            Ack           // what Publish waits for
 }
 
-// Ack is how safe a change is when Publish answers.
+// Ack is how safe a change is when Publish returns.
 type Ack uint8
 
 // The levels.
@@ -64,7 +64,7 @@ const (
 	AckMemory             // applied: it may still be lost
 )
 
-// check normalises the publication, or says what is wrong with it.
+// check returns what is wrong with the publication; nil: nothing.
 func (p *Publication) check() error {
 	switch {
 	case p.Op > Send:
@@ -157,7 +157,7 @@ type span struct{ from, size uint32 }
 
 func (s span) of(encoded []byte) []byte { return encoded[s.from : s.from+s.size] }
 
-// text answers the part as a string that shares the memory of encoded, which nobody changes any more.
+// text returns the part as a string that shares the memory of encoded, which does not change any more.
 func (s span) text(encoded []byte) string {
 	if s.size == 0 {
 		return ""
@@ -165,8 +165,8 @@ func (s span) text(encoded []byte) string {
 	return unsafe.String(&encoded[s.from], int(s.size))
 }
 
-// encode appends the change and says where group, key and data are in dst. Groups and keys hold no
-// character that JSON escapes, data is JSON: all of them are appended as they are.
+// encode appends the change and returns where group, key and data are in dst. Groups and keys hold no character that
+// JSON escapes and data is JSON: all are appended as they are.
 func encode(dst []byte, seq uint64, e *Entry) (encoded []byte, group, key, data span) {
 	dst = append(dst, partSeq...)
 	dst = strconv.AppendUint(dst, seq, 10)

@@ -32,8 +32,8 @@ type Channel struct {
 // Name is the channel's name.
 func (c *Channel) Name() string { return c.name }
 
-// Publish makes a change and answers its position. Deleting an item that is not there changes nothing
-// and answers the current position; so does an idempotency key that was seen before, with the position
+// Publish makes a change and returns its position. Deleting an item that is not there changes nothing
+// and returns the current position; so does an idempotency key that was seen before, with the position
 // it got then. With a journal that does more than Memory, Publish waits until the change is safe.
 //
 // Errors: ErrOp, ErrNoKey, ErrTTL, ErrTooManyItems, ErrStateTooLarge, ErrTooManyChannels, ErrClosed and
@@ -43,14 +43,14 @@ func (b *Broker) Publish(channel string, p *Publication) (Position, error) {
 	return publisher.Publish(channel, p)
 }
 
-// Submit is Publish without waiting: a receipt with a Wait is not acknowledged before that has answered.
-// Its Position is known now unless the journal gives the order itself.
+// Submit is Publish without waiting: a publication whose receipt has a Wait is acknowledged only when that has
+// returned. Its Position is known now unless the journal decides the order.
 func (b *Broker) Submit(channel string, p *Publication) (Receipt, error) {
 	publisher := b.Publisher()
 	return publisher.Submit(channel, p)
 }
 
-// unlock lets go of the channel, and frees it if it keeps nothing. It is to be deferred.
+// unlock unlocks the channel, and frees it if it keeps nothing. Deferred.
 func (c *Channel) unlock() {
 	defer c.mu.Unlock()
 	if !c.settle() && c.durable != nil && !c.broken {
@@ -58,7 +58,7 @@ func (c *Channel) unlock() {
 	}
 }
 
-// settle is what comes before the lock is let go. It answers whether the channel has been freed.
+// settle gives up or frees a channel that is due for it, before it is unlocked. It reports whether it has been freed.
 func (c *Channel) settle() (freed bool) {
 	switch {
 	case c.torn:
@@ -71,9 +71,9 @@ func (c *Channel) settle() (freed bool) {
 	return c.dead
 }
 
-// giveUp drops what is in memory of a channel of which a change has stopped half-way, by a panic: nobody knows what of it
-// has happened. Its readers are ended. The next who comes finds another channel: one in another epoch, or, if it is
-// durable, what the store has of it, as soon as that is all of it.
+// giveUp drops what is in memory of a channel in which a change has stopped half-way, by a panic: it is unknown how
+// much of the change was applied. The readers are ended. The next lookup finds another channel: one in another epoch
+// or, if it is durable, what the store has, as soon as that is complete.
 func (c *Channel) giveUp() {
 	c.torn = false
 	subscriber := c.subscriber
@@ -144,8 +144,8 @@ func (c *Channel) note(now int64, key string) (Receipt, error) {
 	return receipt, err
 }
 
-// idle says that nothing is lost if the channel is freed. A durable one has its position even when it keeps
-// nothing else: it leaves memory, and its store knows when to forget it.
+// idle reports whether nothing is lost if the channel is freed. A durable one has a position even when it keeps nothing
+// else: it leaves memory, and its store knows when to forget it.
 func (c *Channel) idle() bool {
 	return c.readers == 0 && c.items == nil && (c.log == nil || c.log.size == 0) && c.keys == nil && !c.dead && !c.broken &&
 		(c.durable == nil || c.seq == 0 && c.durable.queued == 0)
@@ -221,8 +221,8 @@ func (c *Channel) apply(now int64, e *Entry) Position {
 	return c.position()
 }
 
-// drop lets go of log, items and idempotency keys, and sees to it that nobody gets the epoch of what
-// was in them again. It answers the epoch to go on with. Called with the lock held.
+// drop clears log, items and idempotency keys, and retires their epoch. It returns the epoch to go on with. Called with
+// the lock held.
 func (c *Channel) drop() (epoch string) {
 	c.clearItems()
 	c.clearLog()

@@ -106,7 +106,7 @@ func (e *expirer) delay(d *deadline) {
 	e.mu.Unlock()
 }
 
-// next answers a deadline that is due, or how long to sleep; negative: until somebody wakes it.
+// next returns a deadline that is due, or how long to sleep; negative: until wake.
 func (e *expirer) next(now int64) (*deadline, time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -172,8 +172,7 @@ func (c *Channel) fire(d *deadline) {
 	}
 }
 
-// putOff has a deadline looked at later that there was a panic over, and which may still be where it was: the expirer
-// would do nothing else.
+// putOff moves a deadline that a panic has interrupted to later: the expirer would do nothing else.
 func (c *Channel) putOff(d *deadline) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -192,8 +191,7 @@ func (c *Channel) putOff(d *deadline) {
 	}
 }
 
-// end ends an item's time to live. Nobody waits for that, so there is nobody to tell of an error: while
-// the item is there, it is tried again.
+// end ends an item's time to live. No caller waits for an error, so it is tried again while the item is there.
 func (c *Channel) end(now int64, i *item) {
 	expirer := c.shard.expirer
 	if c.ahead() && c.durable.coming[[2]string{i.group.name, i.key}] > 0 { // that may give the item more time

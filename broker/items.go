@@ -34,7 +34,7 @@ func (i *item) value() []byte {
 
 func (i *item) bytes() int { return len(i.group.name) + len(i.key) + int(i.data.size) }
 
-// find answers the item or nil. It may be called on nil.
+// find returns the item or nil. It may be called on nil.
 func (s *items) find(groupName, key string) *item {
 	if s == nil {
 		return nil
@@ -46,7 +46,7 @@ func (s *items) find(groupName, key string) *item {
 	return g.items[key]
 }
 
-// admit says whether a set stays within the policy.
+// admit reports whether a set stays within the policy.
 func (s *items) admit(p *Policy, e *Entry) error {
 	count, bytes := 1, len(e.Group)+len(e.Key)+len(e.Data)
 	if s != nil {

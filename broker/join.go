@@ -18,12 +18,11 @@ type JoinRequest struct {
 	Again  bool      // it is joined already: answer it without counting it again
 }
 
-// Join attaches a reader to a channel, which is made if there is none. It calls join with the subscriber
-// and the reply in the same critical section as it reads them: every change after reply.Position goes
-// to the subscriber after that call. The function must not block or call the broker. The subscriber is nil if
-// the configuration has none.
+// Join attaches a reader to a channel, which is made if there is none. It calls join with the subscriber and the reply
+// in the critical section that reads them: every change after reply.Position goes to the subscriber after that call.
+// The function must not block or call the broker. The subscriber is nil if the configuration has none.
 //
-// Errors: ErrTooManyChannels, ErrClosed, and ErrNotJoined if the request says Again and nobody is.
+// Errors: ErrTooManyChannels, ErrClosed, and ErrNotJoined for a request with Again if no reader is joined.
 func (b *Broker) Join(channel string, request JoinRequest, join func(s Subscriber, r Reply)) (*Channel, error) {
 	now := b.now()
 	c, err := b.find(channel, true, false)
@@ -71,7 +70,7 @@ func (c *Channel) left() {
 	}
 }
 
-// Read answers a snapshot without joining; false if there is no such channel.
+// Read returns a snapshot without joining; false if there is no such channel.
 func (b *Broker) Read(channel string, groups []string) (Reply, bool) {
 	c := b.lock(channel)
 	if c == nil {
@@ -81,7 +80,7 @@ func (b *Broker) Read(channel string, groups []string) (Reply, bool) {
 	return Reply{Position: c.position(), State: c.state(groups)}, true
 }
 
-// reply answers a reader who stands at from. Called with the lock held.
+// reply returns what a reader needs that stands at from. Called with the lock held.
 func (c *Channel) reply(now int64, from *Position, groups []string) Reply {
 	r := Reply{Position: c.position()}
 	if from != nil {

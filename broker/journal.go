@@ -33,8 +33,8 @@ type Journal interface {
 	// entry's strings and data are valid during the call only. An error refuses the change.
 	Append(log Log, e Entry) (Receipt, error)
 
-	// Forget says that the log of a channel was dropped, because it was cleared or because nothing of
-	// it is needed any more. Same rules as for Append.
+	// Forget is called when the log of a channel is dropped: it was cleared, or nothing of it is needed any more. Same
+	// rules as for Append.
 	Forget(channel string)
 
 	// Close ends the journal. What was under way in other goroutines may still come after it, and is
@@ -73,7 +73,7 @@ func (l Log) At() Position { return l.channel.position() }
 // Policy is the channel's policy.
 func (l Log) Policy() *Policy { return l.channel.policy }
 
-// Apply makes the entry the next change of the channel and answers its position.
+// Apply makes the entry the next change of the channel and returns its position.
 func (l Log) Apply(e *Entry) Position { return l.channel.apply(l.now, e) }
 
 // Deferred is a change of a Store's channel that has its position and is not applied yet.
@@ -84,8 +84,8 @@ type Deferred struct {
 	entry   Entry
 }
 
-// Defer gives the entry the next position of the channel, and leaves it to the store to have it applied
-// once it is safe. All later entries are to be deferred too until then. The entry is copied.
+// Defer gives the entry, which is copied, the next position of the channel. The store has it applied once it is safe.
+// All later entries must be deferred too until then.
 func (l Log) Defer(e *Entry) Deferred {
 	c := l.channel
 	d := Deferred{c, l.Next(), l.now, Entry{
@@ -95,7 +95,7 @@ func (l Log) Defer(e *Entry) Deferred {
 	c.durable.queued++
 	c.durable.defers(&d.entry, 1)
 	seq := c.seq
-	c.seq = d.at.Seq // what remember notes: the same key answers this position from now on
+	c.seq = d.at.Seq // what remember notes: the same key returns this position from now on
 	c.remember(l.now, d.entry.IdempotencyKey)
 	c.seq = seq
 	return d
@@ -119,7 +119,7 @@ func (d Deferred) Apply() {
 	c.apply(now, &d.entry)
 }
 
-// ahead says whether there are changes that were deferred and are not applied yet.
+// ahead reports whether there are changes that were deferred and are not applied yet.
 func (c *Channel) ahead() bool { return c.durable != nil && c.durable.queued > 0 }
 
 // Memory is the journal that keeps nothing: changes live as long as the process. It is the default.

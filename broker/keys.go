@@ -16,7 +16,7 @@ type seen struct {
 	at  int64
 }
 
-// find answers the position that came with a key. It may be called on nil.
+// find returns the position that came with a key. It may be called on nil.
 func (k *keys) find(key string) (seq uint64, ok bool) {
 	if k == nil {
 		return 0, false

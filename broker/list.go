@@ -16,9 +16,9 @@ type Info struct {
 	Readers  int // joined
 }
 
-// Channels answers the channels whose names begin with prefix and come after the given one, sorted by
-// name, at most limit of them. It looks at every channel: it is for people, not for hot paths. One that can not be
-// read is left out. Errors: those of the store; what is in memory is answered all the same.
+// Channels returns the channels whose names begin with prefix and come after the given one, sorted by name, at most
+// limit of them. It looks at every channel: it is not for hot paths. A channel that cannot be read is left out. Errors:
+// those of the store, beside what is in memory.
 func (b *Broker) Channels(prefix, after string, limit int) (infos []Info, err error) {
 	if limit <= 0 {
 		limit = defaultLimit
@@ -81,7 +81,7 @@ func (c *Channel) info(now int64) Info {
 	return info
 }
 
-// DeleteGroup deletes the items of a group, each with a change of its own, and answers the position
+// DeleteGroup deletes the items of a group, each with a change of its own, and returns the position
 // after the last and how many there were. Without a group it is defaultGroup.
 //
 // Errors: ErrNoChannel, ErrClosed and those of the journal and the store, which may come after some were deleted.
@@ -137,8 +137,8 @@ func (b *Broker) Drop(channel string) (Position, error) {
 }
 
 // Clear drops the items, the log and the idempotency keys of a channel. Its readers stay and get a
-// Reset. It answers the channel's new position, in another epoch; false if there is no such channel. One that its
-// store can not read any more is dropped too.
+// Reset. It returns the channel's new position, in another epoch; false if there is no such channel. One that its
+// store cannot read any more is dropped too.
 func (b *Broker) Clear(channel string) (Position, bool) {
 	at, _, err := b.clear(channel)
 	return at, err == nil

@@ -7,10 +7,9 @@ import (
 	"time"
 )
 
-// load puts a durable channel in, with what the store has of it, and answers it with its lock held. If
-// there is nothing, it answers an empty channel if one is needed, and nil otherwise. The channel stands in the map
-// while it is loaded, marked dead: whoever comes meanwhile waits for loading, without any lock. With forget, what
-// can not be read is dropped.
+// load loads a durable channel from the store and returns it with its lock held. If the store has nothing, it returns
+// an empty channel if one is needed, and nil otherwise. The channel stands in the map while it is loaded, marked dead:
+// other callers wait for loading, without a lock. With forget, what cannot be read is dropped.
 func (b *Broker) load(name string, policy *Policy, needed, forget bool) (*Channel, error) {
 	loading := make(chan struct{})
 	c := &Channel{name: strings.Clone(name), policy: policy, dead: true, loading: loading, durable: new(durable)}

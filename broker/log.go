@@ -31,7 +31,7 @@ func newChanges(c *Channel) *changes {
 	return &changes{upkeep: deadline{channel: c}}
 }
 
-// cut answers room for exactly size bytes. Small entries share a chunk, which the garbage collector
+// cut returns room for exactly size bytes. Small entries share a chunk, which the garbage collector
 // frees when the last of them has left the ring. Chunks grow with what the ring holds, so that a quiet
 // channel wastes little.
 func (l *changes) cut(size int) []byte {
@@ -47,7 +47,7 @@ func (l *changes) cut(size int) []byte {
 	return room
 }
 
-// at answers the i-th entry, counted from the oldest.
+// at returns the i-th entry, counted from the oldest.
 func (l *changes) at(i int) *entry { return &l.ring[(l.head+i)&(len(l.ring)-1)] }
 
 func (l *changes) push(e entry) {
@@ -63,7 +63,7 @@ func (l *changes) push(e entry) {
 	l.bytes += len(e.encoded)
 }
 
-// pop drops the oldest entry, and answers its bytes. The ring keeps no reference to it.
+// pop drops the oldest entry, and returns its bytes. The ring keeps no reference to it.
 func (l *changes) pop() int {
 	oldest := l.at(0)
 	bytes := len(oldest.encoded)
@@ -136,8 +136,7 @@ const (
 	longestUpkeep  = 30 * time.Second
 )
 
-// look lets go of what has become too old, and of memory that nothing uses. Called by the expirer, with
-// the lock held.
+// look drops what has become too old, and memory that nothing uses. Called by the expirer, with the lock held.
 func (c *Channel) look(now int64) {
 	if c.broken {
 		if c.shard.broker.config.Store.Release(c.name) {

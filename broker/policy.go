@@ -62,7 +62,7 @@ func limit[T int | time.Duration](value, otherwise T) T {
 // few; a configuration with more of them pays for a copy per channel.
 const sharedPolicies = 64
 
-// policyOf asks the configuration for a channel's policy and answers a shared copy of it, so that a
+// policyOf asks the configuration for a channel's policy and returns a shared copy of it, so that a
 // channel costs a pointer only.
 func (b *Broker) policyOf(channel string) *Policy {
 	var policy Policy

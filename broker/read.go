@@ -2,13 +2,13 @@ package broker
 
 import "slices"
 
-// Empty lists and objects are shared; their capacity keeps anybody from appending to them.
+// Empty lists and objects are shared; their capacity keeps callers from appending to them.
 var (
 	emptyArray  = []byte("[]")[:2:2]
 	emptyObject = []byte("{}")[:2:2]
 )
 
-// since answers the changes after a position as a JSON array, if all of them are still there and
+// since returns the changes after a position as a JSON array, if all of them are still there and
 // within the limit on bytes.
 func (c *Channel) since(from Position, groups []string) ([]byte, bool) {
 	if from.Epoch != c.epoch {
@@ -30,7 +30,7 @@ func (c *Channel) since(from Position, groups []string) ([]byte, bool) {
 	return l.array(l.size-int(c.seq-from.Seq), l.size, groups, c.policy.ResumeBytes)
 }
 
-// array answers entries from..to as a JSON array, unless it gets longer than most bytes (0: no limit).
+// array returns entries from..to as a JSON array, unless it gets longer than most bytes (0: no limit).
 func (l *changes) array(from, to int, groups []string, most int) ([]byte, bool) {
 	bytes, count := len("["), 0 // each change is followed by a comma or the end
 	for i := from; i < to; i++ {
@@ -56,7 +56,7 @@ func (l *changes) array(from, to int, groups []string, most int) ([]byte, bool) 
 	return array, true
 }
 
-// in says whether the change is of one of the groups; none means all.
+// in reports whether the change is of one of the groups; none means all.
 func (e *entry) in(groups []string) bool {
 	if len(groups) == 0 {
 		return true
@@ -69,7 +69,7 @@ func (e *entry) in(groups []string) bool {
 	return false
 }
 
-// state answers the live items as a JSON object. All of them together are encoded once until the next
+// state returns the live items as a JSON object. All of them together are encoded once until the next
 // change of an item: ten thousand readers who come at once share the bytes.
 func (c *Channel) state(groups []string) []byte {
 	s := c.items
@@ -89,7 +89,7 @@ func (c *Channel) state(groups []string) []byte {
 	return s.state
 }
 
-// encode answers the items of the named groups, by the groups' names.
+// encode returns the items of the named groups, by the groups' names.
 func (s *items) encode(names []string) []byte {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	size := len(`{}`)
@@ -127,7 +127,7 @@ func (s *items) encode(names []string) []byte {
 	return dst
 }
 
-// Item answers one item's data and the position at which that is true; false if there is no such item.
+// Item returns one item's data and the position at which that is true; false if there is no such item.
 // Without a group it is in defaultGroup. The data is shared and must not be changed.
 func (b *Broker) Item(channel, group, key string) (data []byte, at Position, ok bool) {
 	c := b.lock(channel)
@@ -148,7 +148,7 @@ func (b *Broker) Item(channel, group, key string) (data []byte, at Position, ok 
 // defaultLimit is how many changes or channels a page has if the limit is 0 or less.
 const defaultLimit = 100
 
-// History answers the newest limit changes before a seq (0: from the head) as a JSON array, oldest
+// History returns the newest limit changes before a seq (0: from the head) as a JSON array, oldest
 // first, and whether the log holds older ones; ok is false if there is no such channel.
 func (b *Broker) History(channel string, before uint64, limit int) (changes []byte, more bool, at Position, ok bool) {
 	c := b.lock(channel)

@@ -39,7 +39,7 @@ func (b *Broker) locate(channel string) (s *shard, slot int) {
 	return &b.shards[hash%shardCount], int(hash / shardCount % slotCount)
 }
 
-// lookup answers the channel or nil. It may be dead by the time it is locked, or not loaded yet.
+// lookup returns the channel or nil. It may be dead by the time it is locked, or not loaded yet.
 func (b *Broker) lookup(channel string) *Channel {
 	s, _ := b.locate(channel)
 	s.mu.RLock()
@@ -48,8 +48,7 @@ func (b *Broker) lookup(channel string) *Channel {
 	return c
 }
 
-// lock answers the channel with its lock held, or nil if there is none. One that its store has is
-// loaded; if that fails there is none, and Load says why.
+// lock is find for reading; nil if there is no such channel or it cannot be loaded.
 func (b *Broker) lock(channel string) *Channel {
 	c, _ := b.find(channel, false, false)
 	return c
@@ -99,9 +98,9 @@ func (b *Broker) find(channel string, needed, forget bool) (*Channel, error) {
 	}
 }
 
-// Load has a channel in memory, where it stays for half a minute at least: it can then be read without waiting
-// for the store. There need not be one of the name. Errors: those of the store, ErrTooManyChannels, ErrClosed.
-// Reads of a channel that can not be loaded answer that there is none.
+// Load loads a channel into memory, where it stays for half a minute at least and is read without waiting for the
+// store. There need not be one of the name. Errors: those of the store, ErrTooManyChannels, ErrClosed. Reads of a
+// channel that cannot be loaded find none.
 func (b *Broker) Load(channel string) error {
 	c, err := b.find(channel, false, false)
 	if err != nil {
@@ -135,7 +134,7 @@ func (b *Broker) lockLoaded(channel string) (*Channel, error) {
 	}
 }
 
-// errRaced says that somebody else was faster.
+// errRaced is returned if another goroutine was faster.
 var errRaced = errors.New("the channel is there already")
 
 // put puts in a new channel. Errors: ErrTooManyChannels, errRaced.
@@ -157,7 +156,8 @@ func (b *Broker) put(c *Channel) error {
 	return nil
 }
 
-// take takes a channel out of the map. With renew, whoever makes it again finds another epoch. Called with its lock held.
+// take removes a channel from the map. With renew, a later channel of the name gets another epoch. Called with its lock
+// held.
 func (c *Channel) take(renew bool) {
 	c.dead = true
 	b, s := c.shard.broker, c.shard
@@ -179,8 +179,8 @@ func (b *Broker) epoch(s *shard, slot int) string {
 	return s.epochs[slot]
 }
 
-// renew sees to it that a log which the slot's channels get from now on has another epoch than the
-// given one, that of a log being dropped. It answers the slot's epoch. Called with s.mu held.
+// renew gives the slot's channels from now on another epoch than lost, that of a log being dropped, and returns it.
+// Called with s.mu held.
 func (b *Broker) renew(s *shard, slot int, lost string) string {
 	if b.epoch(s, slot) != lost {
 		return b.epoch(s, slot)

@@ -9,7 +9,7 @@ type Stats struct {
 	Expired  uint64 // items whose time to live has ended since New
 }
 
-// Stats answers the current figures. It is cheap and takes no lock, so that figures which change
+// Stats returns the current figures. It is cheap and takes no lock, so that figures which change
 // together may differ by what is under way.
 func (b *Broker) Stats() Stats {
 	stats := Stats{Channels: b.channels.Load()}

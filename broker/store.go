@@ -8,17 +8,17 @@ import "time"
 type Store interface {
 	Journal
 
-	// Load answers what is kept of a channel; false if there is nothing. It is called without any lock
-	// and may block on a disk, once at a time for one channel. If what the channel's readers have seen
-	// may go beyond what is kept, the store has the channel go on in the epoch fresh, which nobody had
-	// before, and names the old one in Kept.Forks. An error keeps the channel from being used.
+	// Load returns what is kept of a channel; false if there is nothing. It is called without any lock and may block on
+	// a disk, once at a time for one channel. If the channel's readers may have seen more than is kept, the store moves
+	// the channel to the epoch fresh, which was never used before, and names the old one in Kept.Forks. An error keeps
+	// the channel from being used.
 	Load(channel, fresh string) (Kept, bool, error)
 
-	// Release says whether everything of a channel can be loaded, so that it may leave memory. It is
+	// Release reports whether everything of a channel can be loaded, so that it may leave memory. It is
 	// called with the channel's lock held and must not block.
 	Release(channel string) bool
 
-	// Confirm answers a receipt for what was appended to a channel before: it waits until all of that is
+	// Confirm returns a receipt for what was appended to a channel before: it waits until all of that is
 	// safe. It is called with the channel's lock held and must not block.
 	Confirm(log Log) Receipt
 
@@ -26,8 +26,8 @@ type Store interface {
 	// rules as for Append.
 	Note(log Log, key string) (Receipt, error)
 
-	// List describes kept channels whose names begin with prefix and come after the given one, sorted by
-	// name, at most limit of them. What it says may lag behind.
+	// List describes kept channels whose names begin with prefix and come after the given one, sorted by name, at most
+	// limit of them. It may lag behind.
 	List(prefix, after string, limit int) ([]Info, error)
 }
 
@@ -64,9 +64,8 @@ type KeptKey struct {
 	At  time.Time // when it came
 }
 
-// Fork says up to where an earlier epoch of a channel had the same changes as the current one: readers
-// who stand there, at or before Seq, go on in the current epoch. Later positions of that epoch were
-// lost.
+// Fork is up to where an earlier epoch of a channel had the same changes as the current one: readers at or before Seq
+// go on in the current epoch. Later positions of that epoch were lost.
 type Fork struct {
 	Epoch string
 	Seq   uint64
@@ -75,7 +74,7 @@ type Fork struct {
 // maxForks bounds the forks of a channel that are remembered. A reader of an older epoch gets a snapshot.
 const maxForks = 8
 
-// joinsAt answers where a position of another epoch is in the current one.
+// joinsAt returns where a position of another epoch is in the current one.
 func (c *Channel) joinsAt(from Position) (Position, bool) {
 	if c.durable != nil {
 		for _, f := range c.durable.forks {
@@ -112,8 +111,8 @@ func (d *durable) defers(e *Entry, n int) {
 // idleTime is how long a durable channel stays in memory when nobody uses it.
 const idleTime = 30 * time.Second
 
-// touch notes that a durable channel is in use, and has it looked after when it has been idle. Called
-// with the lock held.
+// touch notes that a durable channel is in use, and schedules a look for when it has been idle. Called with the lock
+// held.
 func (c *Channel) touch() {
 	now := c.shard.broker.now()
 	c.durable.used = now
@@ -128,8 +127,8 @@ func (c *Channel) touch() {
 	}
 }
 
-// rest lets a durable channel leave memory if nobody has used it for a while, and otherwise answers when
-// to look again. Called with the lock held.
+// rest evicts a durable channel that was idle for a while, and otherwise returns when to look again. Called with the
+// lock held.
 func (c *Channel) rest(now int64) (next int64, gone bool) {
 	if c.readers > 0 || c.durable.queued > 0 {
 		return never, false // leaving, and what is queued, touch it
