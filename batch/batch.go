@@ -61,7 +61,7 @@ func (b *Batch) squeeze() {
 type Sink interface {
 	// Flush is called for one batch at a time. It must not keep the batch or its bytes.
 	Flush(b *Batch)
-	// Missed says that Flush has panicked over the batch that ends at last, and was ended by Config.Panic. Whoever
-	// has not got that batch must learn of it.
+	// Missed is called when Flush has panicked over the batch that ends at last and Config.Panic has ended the panic.
+	// The readers that lack the batch must learn of it.
 	Missed(last uint64)
 }

@@ -22,7 +22,7 @@ type Config struct {
 	Load func() float64
 	// MaxWaiting bounds the bytes waiting in all windows together; 64 MiB.
 	MaxWaiting int64
-	// Panic is told of a panic in a sink, which has missed a batch then, or in Load, and then sink is nil; from within
+	// Panic is called with a panic in a sink, which has missed a batch then, or in Load, where sink is nil, from within
 	// the deferred call. Nil: panics go on.
 	Panic func(sink Sink, v any)
 }
@@ -78,7 +78,7 @@ func (b *Batcher) Window(opt Options, sink Sink) *Window {
 	return &Window{batcher: b, sink: sink, opt: opt}
 }
 
-// Full says that so much waits to be flushed that publishers must be refused.
+// Full reports whether so much waits to be flushed that publishers must be refused.
 func (b *Batcher) Full() bool { return b.waiting.Load() > b.maxWaiting }
 
 // Waiting is the number of bytes appended and not yet flushed.
@@ -98,7 +98,7 @@ func (b *Batcher) ask(w *Window) {
 	}
 }
 
-// Spent tells the batcher that the shard has been writing for d, ending at now. It belongs to the loop.
+// Spent notes that the shard has been writing for d, ending at now. Called by the loop.
 func (b *Batcher) Spent(d time.Duration, now time.Time) {
 	b.budget.spend(d, now)
 	b.load.spent += d
@@ -190,7 +190,7 @@ func (b *Batcher) next(now time.Time) time.Time {
 	return at
 }
 
-// flush hands what w holds to its sink, batch by batch. It answers false if there was nothing.
+// flush hands what w holds to its sink, batch by batch. It returns false if there was nothing.
 func (b *Batcher) flush(w *Window) bool {
 	w.mu.Lock()
 	buf := w.take()
@@ -210,7 +210,7 @@ func (b *Batcher) flush(w *Window) bool {
 	return true
 }
 
-// handOn hands on the batches of buf that have not been yet, up to the end or a panic. Then it answers false.
+// handOn hands on the batches of buf that have not been yet, up to the end or a panic. Then it returns false.
 func (b *Batcher) handOn(sink Sink, buf *buffer) (whole bool) {
 	defer b.contain(sink, buf)
 	for b.at < len(buf.seals) {

@@ -15,7 +15,7 @@ type budget struct {
 	settled time.Time     // up to when credit is accounted
 }
 
-// allows says that nothing is owed.
+// allows reports whether nothing is owed.
 func (g *budget) allows() bool { return g.credit > 0 }
 
 // wait is how long from the last account until nothing is owed.

@@ -26,7 +26,7 @@ type buffer struct {
 	since    time.Time // when the first message came
 }
 
-// add appends a message. It answers true if that ends a batch because it has reached a bound.
+// add appends a message. It returns true if that ends a batch because it has reached a bound.
 func (b *buffer) add(m *Message, conflate bool) bool {
 	if m.Exclusive {
 		b.seal()
@@ -58,7 +58,7 @@ func (b *buffer) conflate(m *Message) {
 	if i, ok := b.sets[name]; ok && b.marks[i].exclude == m.Exclude {
 		b.marks[i].replaced = true
 		b.replaced++
-		m.Created = m.Created || b.marks[i].created // for who has not seen the first, it is
+		m.Created = m.Created || b.marks[i].created // for a reader that has not seen the first, it is
 	}
 	b.sets[name] = len(b.marks)
 }
@@ -85,7 +85,7 @@ func (b *buffer) held() int64 { return int64(len(b.bytes) - max(len(b.marks)-1, 
 // maxKept is the capacity beyond which a buffer is left to the garbage collector.
 const maxKept = 256 << 10
 
-// empty makes b ready for its next window. It answers false if b has grown too large to be kept.
+// empty makes b ready for its next window. It returns false if b has grown too large to be kept.
 func (b *buffer) empty() bool {
 	if cap(b.bytes) > maxKept || cap(b.marks) > maxKept/64 {
 		return false

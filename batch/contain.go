@@ -1,10 +1,9 @@
 package batch
 
-// A panic in a sink costs the batch that it was looking at, and nobody else anything: Config.Panic is told, the sink is
-// told that it has missed the batch, and the loop goes on with the next one. The windows are sound then, since what a
-// window held was taken out of it before.
+// A panic in a sink costs the batch that it was looking at, and nothing else: Config.Panic and the sink are called, and
+// the loop goes on with the next batch. The windows are sound, since what a window held was taken out of it before.
 
-// contain ends a panic in sink, if there is one. It is to be deferred. Without Config.Panic the panic goes on.
+// contain ends a panic in sink, if there is one. Deferred. Without Config.Panic the panic goes on.
 func (b *Batcher) contain(sink Sink, buf *buffer) {
 	if b.panicked == nil {
 		return
@@ -15,7 +14,8 @@ func (b *Batcher) contain(sink Sink, buf *buffer) {
 	}
 }
 
-// miss tells a sink that it has missed the batch that ends at last. It can not be told twice.
+// miss reports to a sink that it has missed the batch that ends at last. A panic over that is reported, and not to the
+// sink.
 func (b *Batcher) miss(sink Sink, last uint64) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -25,8 +25,8 @@ func (b *Batcher) miss(sink Sink, last uint64) {
 	sink.Missed(last)
 }
 
-// busy asks how busy the process is. One who panics over that is not asked again, and what the shard itself spends goes
-// on counting.
+// busy returns how busy the process is. A function that panics is not called again; what the shard itself spends still
+// counts.
 func (b *Batcher) busy(process func() float64) (share float64) {
 	defer func() {
 		if v := recover(); v != nil {

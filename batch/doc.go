@@ -1,6 +1,6 @@
 // Package batch gathers the messages of a channel for a short window and hands them on together.
 //
-// One write per message can not pass a few hundred thousand deliveries a second on one core; what is
+// One write per message cannot pass a few hundred thousand deliveries a second on one core; what is
 // beyond that comes from putting more messages into a write. A [Window] belongs to one channel and
 // collects its messages as bytes, appended and never encoded again. A [Batcher] belongs to one shard
 // and decides when the windows of that shard are flushed to their [Sink]. Entry points: [New],

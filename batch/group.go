@@ -71,7 +71,7 @@ func (b *Batcher) align(now time.Time, window time.Duration) time.Time {
 	return now.Add(window - (since%window+window)%window)
 }
 
-// rest closes a window that holds nothing. It answers false if a message has come meanwhile. It belongs
+// rest closes a window that holds nothing. It returns false if a message has come meanwhile. It belongs
 // to the loop.
 func (w *Window) rest() bool {
 	w.mu.Lock()

@@ -102,7 +102,7 @@ func newLoop(t *testing.T, cfg Config) *loop {
 	return l
 }
 
-// do calls f on the loop, which so can not run in between.
+// do calls f on the loop, which so cannot run in between.
 func (l *loop) do(f func()) {
 	l.calls <- f
 	synctest.Wait()

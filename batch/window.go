@@ -12,8 +12,8 @@ const (
 	earlyMessages = 512
 )
 
-// maxHeld is how many bytes wait in one window before publishers to its channel are to be refused: more
-// than its loop has time to write is on its way, and readers who keep up would be taken for slow.
+// maxHeld is how many bytes wait in one window before publishers to its channel are refused: the loop would not have
+// time to write more, and readers that keep up would be taken for slow.
 const maxHeld = 768 << 10
 
 // Message is one encoded message on its way into a window.
@@ -61,7 +61,7 @@ type Window struct {
 	buffer    *buffer // nil: nothing waits
 }
 
-// Full says that the window holds maxHeld bytes or more.
+// Full reports whether the window holds maxHeld bytes or more.
 func (w *Window) Full() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -90,9 +90,9 @@ func (w *Window) Append(m Message) {
 	}
 }
 
-// Seal ends the batch at the last message appended: what comes after it is flushed with it, but as a
-// batch of its own, and replaces nothing before it. A reader who joins at a position seals there, so
-// that no frame holds both what it has and what it lacks.
+// Seal ends the batch at the last message appended: what comes after it is flushed with it, but as another batch, and
+// replaces nothing before it. A reader that joins at a position seals there, so that no frame holds both what it has
+// and what it lacks.
 func (w *Window) Seal() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,12 +1,12 @@
 package pool
 
-// Awaitable says whether Await and TryRead work for the connection. Others are read by a goroutine of
+// Awaitable reports whether Await and TryRead work for the connection. Others are read by a goroutine of
 // their owner, from their net.Conn.
 func (c *Conn) Awaitable() bool { return c.poller != nil }
 
-// Await has Owner.Readable called once: when there is something to read, or the connection has ended,
-// whether by the peer or by Abort. Reading has one owner at a time: it is called again only by who was
-// told. Only for connections that are awaitable.
+// Await has Owner.Readable called once: when there is something to read, or the connection has ended, by the peer or by
+// Abort. Reading has one owner at a time, which alone calls it again after Readable. Only for connections that are
+// awaitable.
 func (c *Conn) Await() {
 	c.mu.Lock()
 	c.awaiting = true
@@ -23,7 +23,7 @@ func (c *Conn) Await() {
 	}
 }
 
-// ready tells the owner, if it awaits.
+// ready calls Readable, if it is awaited.
 func (c *Conn) ready() {
 	c.mu.Lock()
 	awaiting := c.awaiting && c.state != dead // else close will

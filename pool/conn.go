@@ -61,9 +61,9 @@ func (p *Pool) Open(nc net.Conn, enc Encoding, tailed bool, owner Owner) *Conn {
 	return c
 }
 
-// Join subscribes c to t from a position on, sends b, its answer, before anything later, and then calls
-// then on the shard's loop. See Topic for the lock it must be called under. A connection that has joined
-// a topic must leave it before it joins it again; it need not wait for the answer to that.
+// Join subscribes c to t from a position on, sends b, the reply, before anything later, and then calls then on the
+// shard's loop. See Topic for the lock that it needs. A connection that has joined a topic must leave it before it
+// joins it again; it need not wait for the reply to that.
 func (c *Conn) Join(t *Topic, from uint64, b []byte, then func()) {
 	sl := t.slotFor(c.shard.index)
 	sl.count(c, 1)

@@ -2,13 +2,13 @@ package pool
 
 import "time"
 
-// A panic over one connection, in the pool or in what its owner does on the loop, costs that connection and nobody
-// else: Config.Panic is told, and the loop goes on. The pool's own state is believed: what may panic touches that of
-// one connection only. A panic over a frame costs the connections that it is for, since some may have it and some not.
-// One in the scheduler costs nothing here: what comes of it is the scheduler's affair, and it is called again.
+// A panic over one connection, in the pool or in what its owner does on the loop, costs that connection and no other:
+// Config.Panic is called, and the loop goes on. The pool's own state is trusted: what may panic touches that of one
+// connection only. A panic over a frame costs the connections that it is for, since some may have it and some not. One
+// in the scheduler costs nothing here: it is called again.
 
-// contain ends a panic, if there is one, and closes the connection that it came over; nil: it is not known. It is to
-// be deferred. Without Config.Panic the panic goes on.
+// contain ends a panic, if there is one, and closes the connection that it came over; nil: it is not known. Deferred.
+// Without Config.Panic the panic goes on.
 func (p *Pool) contain(c *Conn) {
 	if p.cfg.Panic == nil {
 		return
@@ -47,7 +47,7 @@ func (s *Shard) let(i int, c *Conn) {
 	s.remove(c)
 }
 
-// abandon is the end of a loop that does nothing but panic: whoever waits for it goes on, and its connections are closed.
+// abandon ends a loop that does nothing but panic: those who wait for it go on, and its connections are closed.
 func (s *Shard) abandon() {
 	s.mu.Lock()
 	s.closed = true
@@ -107,7 +107,7 @@ func (s *Shard) handleMail(in []mail, now time.Time) {
 	}
 }
 
-// containMail is contain for the mail that handleMail was at. What was to be called after it is called all the same.
+// containMail is contain for the mail that handleMail was at. Its callback is called all the same.
 func (s *Shard) containMail(in []mail) {
 	if s.pool.cfg.Panic == nil {
 		return
@@ -166,7 +166,7 @@ func (s *Shard) finish() {
 	}
 }
 
-// give puts parts to c, or marks it as too slow, and then answers true.
+// give puts parts to c, or marks it as too slow, and then returns true.
 func (c *Conn) give(parts []item) (slow bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -204,7 +204,7 @@ func (s *Shard) missed(c *Conn) {
 	}
 }
 
-// choke lets nothing out any more but last bytes. It answers false if that was so already.
+// choke lets nothing out any more but last bytes. It returns false if that was so already.
 func (c *Conn) choke() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

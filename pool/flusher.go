@@ -23,7 +23,7 @@ func (c *Conn) startFlusher() {
 	if c.fd >= 0 {
 		flush = c.flushRaw
 	}
-	// A pool that has ended has closed its connections; nobody waits for what this one still has.
+	// A pool that has ended has closed its connections: what is queued here is of no use.
 	c.queue.running = c.shard.pool.spawn(flush, c.Abort)
 }
 
@@ -57,8 +57,8 @@ func (c *Conn) flushRaw() {
 	c.stuck(err)
 }
 
-// drain sends what the socket takes. It answers ended when nothing is left or the connection is closed,
-// and then, if it is not nil, what is to be done next.
+// drain sends what the socket takes. It returns ended when nothing is left or the connection is closed, and then, if it
+// is not nil, what to do next.
 func (c *Conn) drain(buf []byte) (ended, progress bool, then func()) {
 	for {
 		n, then, err := c.drainOnce(buf)
@@ -129,7 +129,7 @@ func (c *Conn) sent(n int) {
 	}
 }
 
-// next is what to write next, or nothing and what is to be done then.
+// next returns what to write next, or nothing and what to do then.
 func (c *Conn) next(buf []byte) (b []byte, then func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,8 +144,8 @@ func (c *Conn) next(buf []byte) (b []byte, then func()) {
 	return b, nil
 }
 
-// emptied ends the queue and answers what is to be done, without c.mu, now that the socket has taken
-// everything; it may be nil. The caller holds c.mu.
+// emptied ends the queue and returns what to do, without c.mu, now that the socket has taken everything; it may be nil.
+// The caller holds c.mu.
 func (c *Conn) emptied() func() {
 	lagging := c.queue.lagging
 	c.queue = nil
@@ -174,14 +174,14 @@ func (c *Conn) patience() error {
 	return c.nc.SetWriteDeadline(until)
 }
 
-// mayWait says that frames were dropped just when the time was up.
+// mayWait reports whether frames were dropped just when the time was up.
 func (c *Conn) mayWait() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state != dead && c.queue != nil && c.queue.lagging
 }
 
-// stuck ends a connection whose queue can not be written.
+// stuck ends a connection whose queue cannot be written.
 func (c *Conn) stuck(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Encoding says which of a frame's forms a connection takes.
+// Encoding is which of a frame's forms a connection takes.
 type Encoding uint8
 
-// Encodings is how many forms a frame may have, and Common how many of them, the first ones, a frame has room for in itself.
-// What they are is the owner's to say.
+// Encodings is how many forms a frame may have, and Common how many of them, the first ones, a frame has room for in
+// itself. The owner decides what they are.
 const (
 	Encodings = 8
 	Common    = 4

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// kind says what a mail asks of the loop.
+// kind is what a mail asks of the loop.
 type kind uint8
 
 const (
@@ -45,9 +45,8 @@ func (s *Shard) Wake() {
 	s.unlockAndWake()
 }
 
-// post puts a mail into the mailbox. It never blocks; what bounds the mailbox is Pool.Full for frames
-// and the number of connections for the rest. If the loop has ended it answers false, and then is called
-// at once.
+// post puts a mail into the mailbox. It never blocks; Pool.Full bounds the frames in it, and the number of connections
+// the rest. If the loop has ended it returns false, and then is called at once.
 func (s *Shard) post(m mail) bool {
 	s.mu.Lock()
 	if s.closed {

@@ -65,7 +65,7 @@ func (c *Conn) Uncork() {
 	}
 }
 
-// sendNow writes b to a socket and queues what it does not take. It answers false if the connection is
+// sendNow writes b to a socket and queues what it does not take. It returns false if the connection is
 // broken. The caller holds c.mu.
 func (c *Conn) sendNow(b []byte) bool {
 	n, err := rawsock.Send(c.fd, b)
@@ -87,7 +87,7 @@ func (c *Conn) sendNow(b []byte) bool {
 // the calls.
 const writeSize = 64 << 10
 
-// put writes parts, or queues them. It answers false if the connection must be given up as too slow. Called
+// put writes parts, or queues them. It returns false if the connection must be given up as too slow. Called
 // by the loop; the caller holds c.mu.
 func (c *Conn) put(parts []item) bool {
 	for len(parts) > 0 && c.queue == nil && c.fd >= 0 {
@@ -123,7 +123,7 @@ func (c *Conn) putRest(parts []item, n int, err error) bool {
 	return c.queueAll(parts)
 }
 
-// queueAll queues parts. It answers false if one of them does not fit. Called by the loop; the caller
+// queueAll queues parts. It returns false if one of them does not fit. Called by the loop; the caller
 // holds c.mu.
 func (c *Conn) queueAll(parts []item) bool {
 	defer c.startFlusher()
@@ -179,7 +179,7 @@ func (c *Conn) halfClose() {
 	c.shard.pool.cfg.Panic.After(c.shard.pool.cfg.Linger, "linger", c.Abort, c.Abort) // without effect once the connection is closed
 }
 
-// broken closes a connection that can not be written to. The reader finds out. The caller holds c.mu.
+// broken closes a connection that cannot be written to. The reader finds out. The caller holds c.mu.
 func (c *Conn) broken() {
 	if c.state != dead {
 		c.shard.pool.failed.Add(1)
@@ -203,15 +203,14 @@ func (c *Conn) kill() {
 	if c.watched {
 		c.poller.forget(c)
 	}
-	// Closing waits until reader and flusher have let go of the descriptor, and the flusher may be
-	// waiting for c.mu: not here. It ends by itself; Pool.Close waits for it.
+	// Closing waits until reader and flusher have released the descriptor, and the flusher may be waiting for c.mu: not
+	// here. It ends by itself; Pool.Close waits for it.
 	if !c.shard.pool.spawn(c.close, c.close) {
 		c.shard.pool.cfg.Panic.Go(nil, "close", c.close, c.close) // the pool is closed: the caller of Abort or Open does not wait for it
 	}
 }
 
-// close closes the connection at once, whatever that answers: it is of no use any more. TLS would say
-// goodbye first and wait until that is sent.
+// close closes the connection at once and ignores errors. TLS would send an alert first and wait for that.
 func (c *Conn) close() {
 	defer c.ended() // whatever closing it does
 	nc := c.nc
@@ -221,7 +220,7 @@ func (c *Conn) close() {
 	_ = nc.Close()
 }
 
-// ended notes that the connection is closed, and tells its owner, who may wait for that.
+// ended notes that the connection is closed, and calls Readable if that is awaited.
 func (c *Conn) ended() {
 	c.mu.Lock()
 	c.closed = true

@@ -102,8 +102,8 @@ func (s *Shard) link(c *Conn, n node) {
 	c.tail = at
 }
 
-// pass writes what is due, one write a connection, and tells the scheduler how long it took: since now,
-// when the loop began to prepare it.
+// pass writes what is due, one write a connection, and reports to the scheduler how long it took since now, when the
+// loop began to prepare it.
 func (s *Shard) pass(now time.Time) {
 	if len(s.due) > 0 {
 		s.arrange()
@@ -123,7 +123,7 @@ func (s *Shard) pass(now time.Time) {
 	s.callbacks = s.callbacks[:0]
 }
 
-// report tells who wants to know what was written since now.
+// report reports to the scheduler and to Config.Observe what was written since now.
 func (s *Shard) report(now time.Time) {
 	defer s.pool.contain(nil)
 	end := time.Now()

@@ -7,8 +7,8 @@ import (
 	"weir/internal/rawsock"
 )
 
-// poller tells owners when their connections have something to read, so that an idle connection needs no
-// goroutine: each Await is reported once.
+// poller calls owners when their connections have something to read, so that an idle connection needs no goroutine:
+// each Await is reported once.
 type poller struct {
 	// Set once.
 	set *epoll.Waiter
@@ -28,7 +28,7 @@ func newPoller() (*poller, error) {
 	return &poller{set: set}, nil
 }
 
-// run tells owners until close is called.
+// run calls owners until close is called.
 func (p *poller) run() {
 	for {
 		events, err := p.set.Wait()

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"math/bits"
 	"runtime"
@@ -29,8 +30,8 @@ type Config struct {
 	Backlog   int64         // bytes of frames waiting in one shard's mailbox before Full; 64 MiB
 	// Observe is called after each pass with the frames it wrote, for latency metrics; may be nil.
 	Observe func(f *Frame, written time.Time)
-	// Panic is told of a panic over a connection, which is closed then, or in a scheduler or Observe, from within the
-	// deferred call; nil: panics go on and end the process.
+	// Panic is called with a panic over a connection, which is closed then, or in a scheduler or Observe, from within
+	// the deferred call; nil: panics go on and end the process.
 	Panic contain.Hook
 }
 
@@ -39,31 +40,30 @@ type Config struct {
 type Scheduler interface {
 	// Run does what is due at now and returns when to be called again at the latest; zero: on Wake.
 	Run(now time.Time) time.Time
-	// Spent says that the shard has been writing for d, ending at now.
+	// Spent is called when the shard has been writing for d, ending at now.
 	Spent(d time.Duration, now time.Time)
 	// FlushAll does everything, due or not, before the loop ends or Pool.Flush returns.
 	FlushAll(now time.Time)
 }
 
-// Owner is who a connection belongs to. All methods but Readable are called by the loop of the
-// connection's shard. They must not block, and may call the connection's methods: no lock is held.
+// Owner is what a connection belongs to. All methods but Readable are called by the loop of the connection's shard.
+// They must not block, and may call the connection's methods: no lock is held.
 type Owner interface {
-	// Tail appends what this connection alone gets after a frame of a topic: the position, on
-	// transports that carry it. Called for connections opened with tailed, once for each frame, in the
-	// order in which frames are sent. No frame that it was called for is dropped unless the connection
-	// is given up, so what it says may speak of all frames before.
+	// Tail appends what this connection alone gets after a frame of a topic: the position, on transports that carry it.
+	// Called for connections opened with tailed, once for each frame, in the order in which frames are sent. No frame
+	// that it was called for is dropped unless the connection is given up, so the position may cover all frames before.
 	Tail(dst []byte, t *Topic, f *Frame) []byte
-	// Slow says that something did not fit into the queue and was dropped. Nothing is sent any more
-	// but the last bytes of Shut, which is due now. Called once.
+	// Slow is called once, when something did not fit into the queue and was dropped. Nothing is sent any more but the
+	// last bytes of Shut, which is due now.
 	Slow()
-	// Missed says that a frame that is due for the connection could not be built; see Frame.Missing. What comes of it is
-	// as with Slow.
+	// Missed is called when a frame that is due for the connection could not be built; see Frame.Missing. What follows
+	// is as with Slow.
 	Missed()
-	// Resync says that the socket has drained and frames of t have been dropped; Rejoin is due. It may
-	// be called again before that.
+	// Resync is called when the socket has drained and frames of t have been dropped; Rejoin is due. It may be called
+	// again before that.
 	Resync(t *Topic)
-	// Readable answers Conn.Await. It is called from a goroutine of the pool's or from Await itself: it
-	// starts what reads, and returns.
+	// Readable is called after Conn.Await, by a goroutine of the pool or by Await itself: it starts what reads, and
+	// returns.
 	Readable()
 	// Heartbeat is called once in Config.Heartbeat, Check some time after it.
 	Heartbeat(now time.Time)
@@ -112,12 +112,12 @@ type Pool struct {
 // New makes a pool and starts its loops. Close stops them.
 func New(cfg Config) *Pool {
 	cfg.Shards = ShardCount(cfg.Shards)
-	setDefault(&cfg.Queue, 1<<20)
-	setDefault(&cfg.Stall, 5*time.Second)
-	setDefault(&cfg.Linger, 2*time.Second)
-	setDefault(&cfg.Heartbeat, 25*time.Second)
-	setDefault(&cfg.Check, 10*time.Second)
-	setDefault(&cfg.Backlog, 64<<20)
+	cfg.Queue = cmp.Or(max(cfg.Queue, 0), 1<<20)
+	cfg.Stall = cmp.Or(max(cfg.Stall, 0), 5*time.Second)
+	cfg.Linger = cmp.Or(max(cfg.Linger, 0), 2*time.Second)
+	cfg.Heartbeat = cmp.Or(max(cfg.Heartbeat, 0), 25*time.Second)
+	cfg.Check = cmp.Or(max(cfg.Check, 0), 10*time.Second)
+	cfg.Backlog = cmp.Or(max(cfg.Backlog, 0), 64<<20)
 	ctx, stop := context.WithCancel(context.Background())
 	p := &Pool{cfg: cfg, stop: stop}
 	p.chunks.New = func() any { return new(chunk) }
@@ -137,12 +137,6 @@ func New(cfg Config) *Pool {
 	return p
 }
 
-func setDefault[T int | int64 | time.Duration](v *T, d T) {
-	if *v <= 0 {
-		*v = d
-	}
-}
-
 // maxShards bounds Config.Shards.
 const maxShards = 1 << 10
 
@@ -160,7 +154,7 @@ func (p *Pool) Shards() int { return len(p.shards) }
 // Shard returns the i-th shard.
 func (p *Pool) Shard(i int) *Shard { return p.shards[i] }
 
-// Full says that a mailbox holds more frames than its shard will write soon: publishers must be refused.
+// Full reports whether a mailbox holds more frames than its shard will write soon: publishers must be refused.
 func (p *Pool) Full() bool {
 	for _, s := range p.shards {
 		if s.backlog.Load() > p.cfg.Backlog {
@@ -200,7 +194,7 @@ func (p *Pool) Close() {
 	p.others.Wait()
 }
 
-// spawn starts a goroutine of a connection that Close waits for. It answers false, without starting it, once the loops
+// spawn starts a goroutine of a connection that Close waits for. It returns false, without starting it, once the loops
 // have ended. What it runs ends when its connection does; after a panic fail is called.
 func (p *Pool) spawn(f, fail func()) bool {
 	p.mu.Lock()

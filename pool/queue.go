@@ -23,7 +23,7 @@ type queue struct {
 	running bool // a flusher is at work
 }
 
-// takes says that there is room for an item. The first finds room whatever its size, and a reply while
+// takes reports whether there is room for an item. The first finds room whatever its size, and a reply while
 // less than the bound waits, not counting what can be dropped: or a snapshot larger than the bound could
 // never be sent. The caller holds c.mu.
 func (c *Conn) takes(it item) bool {
@@ -70,7 +70,7 @@ func (c *Conn) account(it *item, n int) {
 	c.shard.pool.queued.Add(int64(n))
 }
 
-// accept adds an item, making room by dropping frames that a snapshot can stand in for. It answers false
+// accept adds an item, making room by dropping frames that a snapshot can stand in for. It returns false
 // if the connection must be given up as too slow. Called by the loop; the caller holds c.mu.
 func (c *Conn) accept(it item) bool {
 	switch {
@@ -96,7 +96,7 @@ func (c *Conn) accept(it item) bool {
 	return true
 }
 
-// within says that the queue is within its bound. The caller holds c.mu.
+// within reports whether the queue is within its bound. The caller holds c.mu.
 func (c *Conn) within() bool { return c.queue == nil || c.queue.bytes <= c.shard.pool.cfg.Queue }
 
 // dropSoft drops every frame that a snapshot can stand in for. Called by the loop; the caller holds c.mu.

@@ -100,8 +100,8 @@ func (s *Shard) enter(c *Conn) {
 	s.conns[c.part] = append(s.conns[c.part], c)
 }
 
-// await answers m once everything up to its position has been gathered for its connection: now, if it
-// has. One that leaves gets nothing later than that.
+// await sends the reply of m once everything up to its position has been gathered for its connection: now, if it has. A
+// connection that leaves gets nothing later than that.
 func (s *Shard) await(m *mail) {
 	w := wait{m.conn, min(m.seq, staying-1), m.bytes, m.leave, m.then}
 	if i := m.conn.find(m.slot, staying); m.leave && i >= 0 {
@@ -116,7 +116,7 @@ func (s *Shard) await(m *mail) {
 	m.slot.waits = append(m.slot.waits, w)
 }
 
-// fulfil answers a wait and ends the membership if it asks for that.
+// fulfil sends the reply of a wait and ends the membership if it asks for that.
 func (s *Shard) fulfil(sl *slot, w wait) {
 	s.owe(w.conn, w.bytes)
 	if i := w.conn.find(sl, w.until); w.leave && i >= 0 {
@@ -127,7 +127,7 @@ func (s *Shard) fulfil(sl *slot, w wait) {
 	}
 }
 
-// settle answers the waits that are due at the slot's position.
+// settle fulfils the waits that are due at the slot's position.
 func (s *Shard) settle(sl *slot) {
 	if len(sl.waits) > 0 {
 		sl.waits = slices.DeleteFunc(sl.waits, func(w wait) bool {
@@ -141,7 +141,7 @@ func (s *Shard) settle(sl *slot) {
 	}
 }
 
-// release answers the waits of a connection that has gone.
+// release fulfils the waits of a connection that has gone.
 func (s *Shard) release(sl *slot, c *Conn) {
 	sl.waits = slices.DeleteFunc(sl.waits, func(w wait) bool {
 		if w.conn == c {
@@ -163,7 +163,7 @@ func (s *Shard) shut(c *Conn, b []byte, drop bool) {
 	c.shut(b, drop)
 }
 
-// drained tells the owner of a connection that has caught up which topics it has missed frames of.
+// drained calls Resync for each topic that a connection, which has caught up, has missed frames of.
 func (s *Shard) drained(c *Conn) {
 	for _, sl := range slices.Clone(c.lags) {
 		s.resync(c, sl.topic)

@@ -23,7 +23,7 @@ func TestShutDropsTheQueue(t *testing.T) {
 			a.Shut([]byte("bye;"), drop)
 			a.Shut([]byte("again;"), drop)
 			synctest.Wait()
-			want := []string{"1"} // it is being written: half a frame can not be taken back
+			want := []string{"1"} // it is being written: half a frame cannot be taken back
 			if !drop {
 				want = append(want, "2", "3", "4")
 			}

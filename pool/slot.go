@@ -78,7 +78,7 @@ func (sl *slot) add(c *Conn, from uint64) {
 	sl.subs = append(sl.subs, sub{c, from, staying, int32(len(c.memberships) - 1), c.order})
 }
 
-// restart makes a subscriber start over at a position. It answers false if c is none.
+// restart makes a subscriber start over at a position. It returns false if c is none.
 func (sl *slot) restart(c *Conn, from uint64) bool {
 	i := c.find(sl, staying)
 	if i >= 0 {
@@ -88,7 +88,7 @@ func (sl *slot) restart(c *Conn, from uint64) bool {
 	return i >= 0
 }
 
-// forget takes a slot off the list of those that c is to be resynced in.
+// forget removes a slot from those that c is to be resynced in.
 func (c *Conn) forget(sl *slot) {
 	if i := slices.Index(c.lags, sl); i >= 0 {
 		c.lags = slices.Delete(c.lags, i, i+1)
@@ -137,7 +137,7 @@ func (sl *slot) tidy() {
 	sl.moved = 0
 }
 
-// reached says that everything up to a position has been gathered for c, in all its memberships.
+// reached reports whether everything up to a position has been gathered for c, in all its memberships.
 func (sl *slot) reached(c *Conn, at uint64) bool {
 	for _, m := range c.memberships {
 		if m.slot != sl {

@@ -18,7 +18,7 @@ type Topic struct {
 	takers [Encodings]atomic.Int32 // joined connections by encoding
 }
 
-// Slow says what happens to a connection that does not keep up with a topic.
+// Slow is what happens to a connection that does not keep up with a topic.
 type Slow uint8
 
 // The policies of a topic.
@@ -44,12 +44,12 @@ func (t *Topic) Subscribers() int {
 	return n
 }
 
-// Deliver posts f once to every shard that has subscribers. It never blocks. Frames of a topic are
-// delivered from one goroutine at a time, in the order of their Last.
+// Deliver posts f once to every shard that has subscribers. It never blocks. Frames of a topic are delivered from one
+// goroutine at a time, in the order of their Last.
 //
-// What f counts as position may be more than what it holds: a frame without bytes tells up to where there
-// is nothing to send, one that says that the log behind the topic was lost stands for all that was not
-// sent. Waits for a position up to f.Last are answered after it.
+// Last may be beyond what f holds: a frame without bytes marks up to where there is nothing to send; one that announces
+// the loss of the log behind the topic stands for all that was not sent. Waits for a position up to f.Last are
+// fulfilled after it.
 func (t *Topic) Deliver(f *Frame) {
 	for i := range t.slots {
 		if sl := t.slots[i].Load(); sl != nil && sl.joined.Load() > 0 {
