@@ -1,4 +1,4 @@
-// Package buildinfo says which build a binary is, from what the Go toolchain wrote into it.
+// Package buildinfo reads which build a binary is from what the Go toolchain wrote into it.
 package buildinfo
 
 import (
@@ -17,7 +17,7 @@ type Info struct {
 	Modified bool   // the work tree held changes that were not committed
 }
 
-// Read returns what this binary says of itself.
+// Read returns the build of this binary.
 func Read() Info {
 	info, _ := debug.ReadBuildInfo()
 	return Of(info)

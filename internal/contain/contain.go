@@ -6,7 +6,7 @@
 //   - [Hook.Go], [Hook.After] and [Hook.Upon] start work that ends by itself. After a panic it has ended.
 //   - [Hook.Loop] starts a loop that owns state. After a panic it goes on; what it was working on is for the loop to fail, by
 //     the next. One that is to end, and panics over that again and again, is given up: a shutdown has an end whatever panics.
-//   - [Hook.Do] runs one unit of work, such as one tick of a loop, and says whether it came to its end. [Hook.End] is the
+//   - [Hook.Do] runs one unit of work, such as one tick of a loop, and reports whether it came to its end. [Hook.End] is the
 //     same for a function that has its own way of failing what it was at.
 //
 // A panic that a Hook has ended may have come with a lock held only where that is unlocked by a deferred call. What the
@@ -21,8 +21,9 @@ import (
 	"time"
 )
 
-// Hook is told where there was a panic and what its value was, from within the deferred call: the stack is that of the
-// panic. It may be called by many goroutines at once, and must not block. With a nil Hook nothing is contained: panics go on.
+// Hook is called with where a panic was and what its value was, from within the deferred call: the stack is that of the
+// panic. It may be called by many goroutines at once, and must not block. With a nil Hook nothing is contained: panics
+// go on.
 type Hook func(where string, v any)
 
 // End ends a panic of the function that defers it, if there is one. Then fail is called, unless it is nil, which fails
@@ -40,13 +41,13 @@ func (h Hook) End(where string, fail func()) {
 	}
 }
 
-// Tell tells of a panic that somebody else has ended. A Hook that panics over that is not asked again.
+// Tell reports a panic that the caller has ended. A Hook that panics over that is not called again.
 func (h Hook) Tell(where string, v any) {
 	defer func() { _ = recover() }() // there is nobody left to tell
 	h(where, v)
 }
 
-// Do calls f, and answers false if it has panicked.
+// Do calls f, and returns false if it has panicked.
 func (h Hook) Do(where string, f func()) (done bool) {
 	defer h.End(where, nil)
 	thrown(where)
@@ -68,7 +69,7 @@ func (h Hook) Go(done *sync.WaitGroup, where string, f, fail func()) {
 	}()
 }
 
-// Run is the work of Go on the caller's goroutine, which somebody else has started.
+// Run is the work of Go on the caller's goroutine.
 func (h Hook) Run(where string, f, fail func()) {
 	defer h.End(where, fail)
 	thrown(where)
@@ -86,10 +87,9 @@ const (
 // panic is no reason to leave that undone.
 const lastTries = 5
 
-// Loop starts a loop on a goroutine of its own, which done counts; it may be nil. f is the loop: it returns when it is asked
-// to end, which is what ended reports. After a panic it is called again, a little later, so that its end comes up to
-// lastPause late. After lastTries panics since it was asked to end it is not: then giveUp, unless it is nil, does what those
-// who wait for the loop need to go on.
+// Loop starts a loop on another goroutine, which done counts; it may be nil. f is the loop: it returns once ended
+// reports true. After a panic it is called again, a little later, so that its end comes up to lastPause late. After
+// lastTries panics since it was to end it is not: then giveUp, unless it is nil, releases those who wait for the loop.
 func (h Hook) Loop(done *sync.WaitGroup, where string, ended func() bool, f, giveUp func()) {
 	h.Go(done, where+" loop", func() {
 		pause, tries := firstPause, 0
@@ -133,8 +133,8 @@ func Closed(c <-chan struct{}) func() bool {
 	}
 }
 
-// After is [time.AfterFunc]. After a panic fail was called, unless it is nil: it sees to it that nobody waits for what f was to
-// do.
+// After is [time.AfterFunc]. After a panic fail was called, unless it is nil: it releases those who wait for what f was
+// to do.
 func (h Hook) After(d time.Duration, where string, f, fail func()) *time.Timer {
 	return time.AfterFunc(d, func() { h.Run(where, f, fail) })
 }

@@ -53,7 +53,7 @@ func (s Set) control(op, fd int, e Event) error {
 	return nil
 }
 
-// Close closes the set, for which nobody waits any more. A Waiter has a Close of its own.
+// Close closes the set, which no goroutine may wait for. A Waiter has another Close.
 func (s Set) Close() error { return unix.Close(s.fd) }
 
 // Waiter is a set for which a goroutine waits.
@@ -64,7 +64,7 @@ type Waiter struct {
 	rc   syscall.RawConn
 	look func(uintptr) bool // poll
 
-	// Owned by who waits.
+	// Owned by the goroutine that waits.
 	events []Event
 	ready  int // of events
 
@@ -94,7 +94,7 @@ func NewWaiter(name string, most int) (*Waiter, error) {
 }
 
 // Wait waits until descriptors are ready or Wake is called, and returns what is ready. It is valid until the next Wait.
-// An error says that the set is closed.
+// Errors: the set is closed.
 func (w *Waiter) Wait() ([]Event, error) {
 	w.ready = 0
 	err := w.rc.Read(w.look)

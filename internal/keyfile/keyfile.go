@@ -61,7 +61,7 @@ func Trim(data []byte) (rest []byte, left string, err error) {
 	return rest, strings.Join(parts, " and "), nil
 }
 
-// printable says whether every other byte is 0, as in a text of ASCII in UTF-16: a key of random bytes may begin like one.
+// printable reports whether every other byte is 0, as in a text of ASCII in UTF-16: a key of random bytes may begin like one.
 func printable(data []byte) bool {
 	var zeros [2]int
 	for i, b := range data {

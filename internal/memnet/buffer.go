@@ -99,7 +99,7 @@ func (b *buffer) write(p []byte) (int, error) {
 	}
 }
 
-// change lets f change the state and wakes whoever waits for it.
+// change calls f, which changes the state, and wakes all who wait for it.
 func (b *buffer) change(f func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// Supported says whether the system has the calls.
+// Supported reports whether the system has the calls.
 const Supported = true
 
 // Send writes as much of b as fits into the socket's buffer. A short count comes with EAGAIN or the error that ended the
@@ -31,7 +31,7 @@ func Send(fd int, b []byte) (done int, err error) {
 // connection that has failed.
 func Receive(fd int, b []byte) (int, error) { return receive(fd, &b[0], len(b), 0) }
 
-// Skip is Receive for up to size bytes that nobody wants to see: of a TCP socket they never leave the kernel. It is for
+// Skip is Receive for up to size bytes that are thrown away: of a TCP socket they never leave the kernel. It is for
 // these only, since others copy all the same.
 func Skip(fd, size int) (int, error) {
 	var none byte

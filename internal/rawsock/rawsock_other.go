@@ -4,7 +4,7 @@ package rawsock
 
 import "syscall"
 
-// Supported says whether the system has the calls.
+// Supported reports whether the system has the calls.
 const Supported = false
 
 // Send sends nothing.

@@ -1,5 +1,5 @@
-// Package retry says when to try again what has failed: later each time, by chance, and not before a receiver
-// that has named a time. It has no state.
+// Package retry computes when to try again what has failed: later each time, by chance, and not before the time that a
+// receiver has named. It has no state.
 package retry
 
 import (

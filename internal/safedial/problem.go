@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// Problem says in a few fixed words why an exchange had no answer. It shows neither the address, which may hold what is
-// not for others, nor anything that the other side has sent.
+// Problem returns in a few fixed words why an exchange had no answer. It shows neither the address, which may hold
+// secrets, nor anything that the other side has sent.
 func Problem(err error) string {
 	var name *net.DNSError
 	var certificate *tls.CertificateVerificationError

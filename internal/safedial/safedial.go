@@ -57,7 +57,7 @@ func controlLocal(network, address string, c syscall.RawConn) error {
 	return control(network, address, c)
 }
 
-// Public says whether addr is a unicast address that is reachable from the whole Internet.
+// Public reports whether addr is a unicast address that is reachable from the whole Internet.
 func Public(addr netip.Addr) bool {
 	if addr.Zone() != "" {
 		return false

@@ -25,7 +25,7 @@ const tolerance = 5 * time.Minute
 
 // The reasons why Verify refuses a request.
 var (
-	ErrSignature = errors.New("no signature of the request is right")
+	ErrSignature = errors.New("no signature of the request matches")
 	ErrTimestamp = errors.New("the request is too old, or from the future")
 )
 

@@ -39,16 +39,16 @@ type Command struct {
 	seen uint32
 }
 
-// ErrField is wrapped by the errors about a member of a command that has the wrong form, which say what is wanted.
+// ErrField is wrapped by the errors about a member of a command that has the wrong form.
 var ErrField = errors.New("a member has the wrong form")
 
-// fieldError is an ErrField that says what is wrong.
+// fieldError is an ErrField with what is wrong and what is wanted.
 type fieldError string
 
 func (e fieldError) Error() string { return string(e) }
 func (e fieldError) Unwrap() error { return ErrField }
 
-// wanted says what a member has to be.
+// wanted returns what a member has to be.
 func wanted(key string) string {
 	switch key {
 	case "ttl":
@@ -102,7 +102,7 @@ const (
 	Emission    = uint32(fTopic | fKey | fData)
 )
 
-// Within says whether the command has no members but those.
+// Within reports whether the command has no members but those.
 func (c *Command) Within(members uint32) bool { return c.seen&^members == 0 }
 
 // Beyond returns the names in b, which has been parsed, that are not among those members; 8 at most.
@@ -138,10 +138,10 @@ func (c *Command) Parse(b []byte) error {
 
 func (c *Command) member(key string, v []byte) (err error) {
 	var f field
+	var text *string
 	switch key {
 	case "type":
-		f = fType
-		c.Type, err = Text(v)
+		f, text = fType, &c.Type
 	case "id":
 		f = fID
 		if string(v) == "null" {
@@ -152,22 +152,18 @@ func (c *Command) member(key string, v []byte) (err error) {
 		}
 		c.ID = v
 	case "channel":
-		f = fChannel
-		c.Channel, err = Text(v)
+		f, text = fChannel, &c.Channel
 	case "channels":
 		f = fChannels
 		if string(v) != "null" {
 			c.Channels = v
 		}
 	case "op":
-		f = fOp
-		c.Op, err = Text(v)
+		f, text = fOp, &c.Op
 	case "group":
-		f = fGroup
-		c.Group, err = Text(v)
+		f, text = fGroup, &c.Group
 	case "key":
-		f = fKey
-		c.Key, err = Text(v)
+		f, text = fKey, &c.Key
 	case "data":
 		f = fData
 		c.Data = OneLine(v)
@@ -178,14 +174,11 @@ func (c *Command) member(key string, v []byte) (err error) {
 			err = ErrField
 		}
 	case "idempotencyKey":
-		f = fIdempotency
-		c.IdempotencyKey, err = Text(v)
+		f, text = fIdempotency, &c.IdempotencyKey
 	case "exclude":
-		f = fExclude
-		c.Exclude, err = Text(v)
+		f, text = fExclude, &c.Exclude
 	case "connectionId":
-		f = fConnection
-		c.Connection, err = Text(v)
+		f, text = fConnection, &c.Connection
 	case "position":
 		f = fPosition
 		err = c.position(v)
@@ -207,17 +200,17 @@ func (c *Command) member(key string, v []byte) (err error) {
 			c.Content = v
 		}
 	case "topic":
-		f = fTopic
-		c.Topic, err = Text(v)
+		f, text = fTopic, &c.Topic
 	case "token":
-		f = fToken
-		c.Token, err = Text(v)
+		f, text = fToken, &c.Token
 	case "ack":
-		f = fAck
-		c.Ack, err = Text(v)
+		f, text = fAck, &c.Ack
 	default:
 		c.seen |= uint32(fUnknown)
 		return nil
+	}
+	if text != nil {
+		*text, err = Text(v)
 	}
 	if err != nil && string(v) == "null" {
 		err = nil // what serializers write for what is not set

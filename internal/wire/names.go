@@ -31,12 +31,12 @@ var alphabet = func() (t [256]bool) {
 	return t
 }()
 
-// ValidChannel says whether s may name a channel: 1 to 255 bytes of the alphabet, not beginning with a dot.
+// ValidChannel reports whether s may name a channel: 1 to 255 bytes of the alphabet, not beginning with a dot.
 func ValidChannel[T string | []byte](s T) bool {
 	return len(s) <= MaxChannel && valid(s) && s[0] != '.'
 }
 
-// ValidName says whether s may name a group or a key: 1 to 128 bytes of the alphabet.
+// ValidName reports whether s may name a group or a key: 1 to 128 bytes of the alphabet.
 func ValidName[T string | []byte](s T) bool { return len(s) <= MaxName && valid(s) }
 
 func valid[T string | []byte](s T) bool {

@@ -31,7 +31,8 @@ func ValidJSON(b []byte) error {
 	return finished(b, end, err)
 }
 
-// finished says where JSON that begins b has gone wrong; at is where the scan has ended. Nothing may come behind it.
+// finished returns nil if nothing but white space comes behind at, where the scan has ended with err, and otherwise
+// what is wrong and where.
 func finished(b []byte, at int, err error) error {
 	if err == nil {
 		if at = space(b, at); at == len(b) {
@@ -90,30 +91,26 @@ func Elements(b []byte, f func(value []byte) error) error {
 	if i >= len(b) || b[i] != '[' {
 		return &positionError{ErrJSON, i}
 	}
-	i = space(b, i+1)
-	if i < len(b) && b[i] == ']' {
-		i++
-	} else {
-		for {
-			end, err := scanValue(b, i, maxDepth-1)
-			if err != nil {
-				return &positionError{err, end}
-			}
-			if err := f(b[i:end]); err != nil {
-				return err
-			}
-			i = space(b, end)
-			if i >= len(b) || b[i] != ',' && b[i] != ']' {
-				return &positionError{ErrJSON, i}
-			}
-			i++
-			if b[i-1] == ']' {
-				break
-			}
-			i = space(b, i)
-		}
+	if i = space(b, i+1); i < len(b) && b[i] == ']' {
+		return finished(b, i+1, nil)
 	}
-	return finished(b, i, nil)
+	for {
+		end, err := scanValue(b, i, maxDepth-1)
+		if err != nil {
+			return &positionError{err, end}
+		}
+		if err := f(b[i:end]); err != nil {
+			return err
+		}
+		i = space(b, end)
+		switch {
+		case i < len(b) && b[i] == ']':
+			return finished(b, i+1, nil)
+		case i >= len(b) || b[i] != ',':
+			return &positionError{ErrJSON, i}
+		}
+		i = space(b, i+1)
+	}
 }
 
 func scanMembers(b []byte, i int, f func(string, []byte) error) (int, error) {
