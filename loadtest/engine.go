@@ -18,6 +18,7 @@ import (
 	"weir/loadtest/record"
 	"weir/loadtest/scenario"
 	"weir/loadtest/target"
+	"weir/loadtest/unit"
 )
 
 // engine holds the connections of a test, over one or more trials.
@@ -50,6 +51,8 @@ type engine struct {
 	greeting    chan error   // the outcome of the first publish; room for one
 	failed      chan error   // the first failure of setup; room for one
 	idleBefore  int64        // RSS of the target without connections; owned by Run's goroutine
+	price       *unit.Price  // of a small write on this machine; nil: not known. Owned by Run's goroutine
+	unpriced    string       // why it is not known; likewise
 	troubleOnce sync.Mutex
 	troubles    []string      // guarded by troubleOnce
 	troubleN    int           // guarded by troubleOnce

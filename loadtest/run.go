@@ -42,8 +42,10 @@ func (e *engine) trial(ctx context.Context, plan *scenario.Plan, number int) *re
 	rss := e.memory(ctx)
 	r := e.collect(t)
 	r.Buckets = s.finish(t)
-	if full != "" {
-		r.End.Messages = append(r.End.Messages, full)
+	for _, note := range []string{full, e.unpriced} {
+		if note != "" {
+			r.End.Messages = append(r.End.Messages, note)
+		}
 	}
 	r.End.Complete, r.End.Drained = complete, drained
 	if plan.Subscribers > 0 && rss > 0 {
@@ -223,7 +225,7 @@ func (e *engine) header(t *trial, started time.Time) record.Header {
 		Started: started, Target: e.cfg.Target.Name, URL: e.cfg.Target.URL, Command: e.cfg.Command,
 		Machine: fmt.Sprintf("%s/%s, %d processors, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
 		Cores:   runtime.NumCPU(), Scenario: t.plan.Scenario, Interval: t.interval, Warm: t.plan.Warm,
-		Socket: e.traits.Socket, Skimmed: e.skimmed(),
+		Socket: e.traits.Socket, Skimmed: e.skimmed(), Unit: e.price,
 	}
 	for _, s := range t.plan.Steps {
 		h.Steps = append(h.Steps, record.Step{From: s.From, To: s.To, Rate: s.Rate, Warmup: s.Warmup, Slow: s.Slow, Herd: s.Herd})

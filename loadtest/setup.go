@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"weir/loadtest/scenario"
+	"weir/loadtest/unit"
 )
 
 // poll is how often a waiting test looks whether it may go on.
@@ -48,6 +49,9 @@ func (e *engine) setup(ctx context.Context) (err error) {
 	if e.usage, err = findUsage(ctx, &e.cfg, e.at.Port()); err != nil {
 		return err
 	}
+	if e.cfg.Unit {
+		e.priced()
+	}
 	e.idleBefore = e.memory(ctx)
 	e.settingUp.Store(true)
 	defer e.settingUp.Store(false)
@@ -67,6 +71,27 @@ func (e *engine) setup(ctx context.Context) (err error) {
 		return err
 	}
 	return e.greet(ctx)
+}
+
+// unitRuns is how many runs the price of a write is the median of: short, so that a test does not begin much later.
+const unitRuns = 5
+
+// Unit measures the price of a small write on this machine as the median of so many short runs.
+func Unit(runs int) (unit.Price, error) {
+	if err := raiseDescriptors(2*unit.Sockets + 128); err != nil {
+		return unit.Price{}, err
+	}
+	return unit.Measure(runs)
+}
+
+// priced measures the price of a small write. What prevents it is no reason not to test.
+func (e *engine) priced() {
+	p, err := Unit(unitRuns)
+	if err != nil {
+		e.unpriced = "the price of a small write is not known: " + err.Error()
+		return
+	}
+	e.price = &p
 }
 
 // connect opens the subscribers' connections, all that are not open.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ type benchCommands struct {
 	Run     benchCommand   `cmd:"" default:"withargs" help:"Run a scenario."`
 	Compare compareCommand `cmd:"" help:"Compare runs side by side."`
 	Report  reportCommand  `cmd:"" help:"Report a recorded run again."`
+	Unit    unitCommand    `cmd:"" help:"Measure what one small write costs on this machine, the unit of other costs."`
 }
 
 type benchCommand struct {
@@ -159,7 +161,7 @@ func (c *benchCommand) config(p *program) (loadtest.Config, error) {
 	}
 	c.change(&s)
 	cfg := loadtest.Config{
-		Scenario: s, Own: c.Own, PIDs: c.PID, Metrics: c.Metrics, Command: commandLine(os.Args),
+		Scenario: s, Unit: true, Own: c.Own, PIDs: c.PID, Metrics: c.Metrics, Command: commandLine(os.Args),
 		Target: target.Options{Name: c.Target, URL: c.URL, Publish: c.Publish, Key: c.Key, Transport: c.Transport},
 	}
 	if c.Target == "weir" {
@@ -346,6 +348,27 @@ func (c *reportCommand) Run(p *program) error {
 		return benchError(err)
 	}
 	return (outputs{c.JSON, c.HTML}).write(p.stdout, res)
+}
+
+type unitCommand struct {
+	Runs int  `default:"15" placeholder:"N" help:"Short runs that the median is of. Default: 15."`
+	JSON bool `name:"json" help:"Print the price as JSON."`
+}
+
+// Run measures and prints the price.
+func (c *unitCommand) Run(p *program) error {
+	if c.Runs < 1 {
+		return wrongf("bench unit: --runs: expected more than 0")
+	}
+	price, err := loadtest.Unit(c.Runs)
+	if err != nil {
+		return benchError(err)
+	}
+	if c.JSON {
+		return json.NewEncoder(p.stdout).Encode(price)
+	}
+	_, err = fmt.Fprintln(p.stdout, price)
+	return err
 }
 
 // commandLine is what was typed, for the report, without what must stay secret.

@@ -239,8 +239,11 @@ func TestBenchFromRunToComparison(t *testing.T) {
 	var got struct {
 		Received, Lost uint64
 		Command        string
+		Unit           struct{ WriteMicros float64 }
+		Connections    struct{ Checked, CheckedLeast int }
 	}
-	if err := json.Unmarshal([]byte(out), &got); err != nil || got.Received != 200 || got.Lost != 0 {
+	if err := json.Unmarshal([]byte(out), &got); err != nil || got.Received != 200 || got.Lost != 0 || got.Unit.WriteMicros <= 0 ||
+		got.Connections.Checked != 10 || got.Connections.CheckedLeast != 10 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if b, err := os.ReadFile(page); err != nil || !bytes.HasPrefix(b, []byte("<!doctype html>")) {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"weir/loadtest/scenario"
+	"weir/loadtest/unit"
 )
 
 // Version is the version of the file form that is written. Files of the same version are read.
@@ -35,6 +36,7 @@ type Header struct {
 	Steps    []Step            `json:"steps"`
 	Socket   bool              `json:"socket,omitempty"` // published on a WebSocket: nothing is acknowledged
 	Skimmed  bool              `json:"skimmed"`          // counted connections were followed frame by frame, not by bytes alone
+	Unit     *unit.Price       `json:"unit,omitempty"`   // price of a small write on this machine, before the test; nil: not known
 }
 
 // Step is a stage of the timetable.

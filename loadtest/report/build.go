@@ -28,6 +28,7 @@ func New(r *record.Record) *Result {
 	res.latencies(r)
 	res.rates(r)
 	res.usage(r)
+	res.unit(r)
 	res.Series = series(r)
 	res.judge(r)
 	return res
@@ -164,6 +165,18 @@ func window(r *record.Record) (list []record.Bucket) {
 
 // known reports whether the target's usage was read.
 func known(r *record.Record) bool { return r.End.PeakRSS > 0 }
+
+// unit fills in the price of a write, and what the target used in it.
+func (res *Result) unit(r *record.Record) {
+	if r.Header.Unit == nil {
+		return
+	}
+	res.Unit = &Unit{Price: *r.Header.Unit}
+	if res.ServerCPU != nil && res.Unit.Micros > 0 {
+		n := *res.ServerCPU * 1e6 / res.Unit.Micros
+		res.Unit.ServerWrites = &n
+	}
+}
 
 func (res *Result) usage(r *record.Record) {
 	if !known(r) {

@@ -42,6 +42,18 @@ var comparisons = []compared{
 	{"target, CPU a million deliveries", func(v float64) string { return significant(v) + " s" }, func(r *Result) float64 {
 		return r.serverCPU() / knownIf(r.DeliveriesPerSecond > 0, r.DeliveriesPerSecond) * 1e6
 	}},
+	{"a small write", func(v float64) string { return significant(v) + " µs" }, func(r *Result) float64 {
+		if r.Unit == nil {
+			return math.NaN()
+		}
+		return r.Unit.Micros
+	}},
+	{"target, in small writes/s", Count, func(r *Result) float64 {
+		if r.Unit == nil || r.Unit.ServerWrites == nil {
+			return math.NaN()
+		}
+		return *r.Unit.ServerWrites
+	}},
 	{"target, memory at most", Bytes, func(r *Result) float64 {
 		if r.ServerMemory == nil {
 			return math.NaN()

@@ -14,6 +14,7 @@ import (
 
 	"weir/loadtest/record"
 	"weir/loadtest/scenario"
+	"weir/loadtest/unit"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -30,6 +31,7 @@ func recorded() *record.Record {
 		Header: record.Header{
 			Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Target: "weir", URL: "http://127.0.0.1:8080", Command: "weir bench fanout",
 			Machine: "linux/amd64, 2 processors, go1.26", Cores: 2, Interval: 500e6, Warm: 1e9, Until: 3e9, Skimmed: true,
+			Unit:     &unit.Price{Micros: 4, Low: 3.5, High: 5, Runs: 5, Bytes: 150, Sockets: 1000, Apart: true},
 			Scenario: scenario.Scenario{Name: "fanout", About: "few channels", Measure: scenario.Delivery, Channels: 2, Subscribers: 6, Rate: 100, Payload: 128, Publishers: 4, Batch: 1},
 			Steps:    []record.Step{{To: 1e9, Rate: 100, Warmup: true}, {From: 1e9, To: 3e9, Rate: 100}},
 		},

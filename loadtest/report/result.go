@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"weir/loadtest/record"
+	"weir/loadtest/unit"
 )
 
 // Result is a run as it is reported. Its JSON names are promised; more may be added.
@@ -19,6 +20,7 @@ type Result struct {
 	Measure  string    `json:"measure"` // what latencyMs is of: delivery, publish or connect; idle: of nothing
 	Seconds  float64   `json:"seconds"` // length of the measurement
 	Setup    Setup     `json:"setup"`
+	Unit     *Unit     `json:"unit,omitempty"` // null when not known
 
 	DeliveriesPerSecond float64 `json:"deliveriesPerSecond"`
 	PublishesPerSecond  float64 `json:"publishesPerSecond"`
@@ -69,6 +71,12 @@ type Setup struct {
 	Publishers  int     `json:"publishers"`
 	Batch       int     `json:"batch"`
 	Rate        float64 `json:"rate"`
+}
+
+// Unit is the price of a small write on this machine, which other costs are compared in.
+type Unit struct {
+	unit.Price
+	ServerWrites *float64 `json:"serverWritesPerSecond"` // as many writes would have taken the processor time that the target did; null when not known
 }
 
 // Quantiles are latencies in ms.

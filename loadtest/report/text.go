@@ -76,6 +76,9 @@ func (res *Result) Text(w io.Writer) error {
 		cpu += fmt.Sprintf(", %s at most, %s a connection", Bytes(float64(m.Peak)), Bytes(m.PerConnection))
 	}
 	line("target", "%s", cpu)
+	if u := res.Unit; u != nil {
+		line("unit", "%s", u)
+	}
 	line("load generator", "%.2f of %d cores; late in sending %.2f, reading %.2f, waking %.2f ms (p99)", res.ClientCPU, res.ClientCores, res.OwnLag.Send, res.OwnLag.Read, res.OwnLag.Wake)
 	res.searchText(&b)
 	for _, t := range res.Troubles {
@@ -136,6 +139,14 @@ func (s Setup) String() string {
 		return Count(float64(n)) + " " + noun + "s"
 	}
 	return some(s.Subscribers, "subscriber") + ", " + some(s.Channels, "channel") + ", " + Count(float64(s.Payload)) + " B"
+}
+
+// String is the price of a write and what the target used in writes.
+func (u Unit) String() string {
+	if u.ServerWrites == nil {
+		return u.Price.String()
+	}
+	return u.Price.String() + fmt.Sprintf("; the target used the time of %s/s", Count(*u.ServerWrites))
 }
 
 // note returns what is special about a stage.

@@ -24,14 +24,14 @@ type Threshold struct {
 // metric is a number of a result by name.
 type metric struct {
 	name string
-	unit unit
+	kind kind
 	of   func(*Result) float64
 }
 
-type unit uint8
+type kind uint8
 
 const (
-	count   unit = iota // a number, with k, M or G
+	count   kind = iota // a number, with k, M or G
 	millis              // a duration
 	octets              // bytes, with KiB, MiB or GiB
 	boolean             // 1 or 0
@@ -131,7 +131,7 @@ func ParseThreshold(text string) (Threshold, error) {
 }
 
 func (m metric) parse(s string) (float64, error) {
-	switch m.unit {
+	switch m.kind {
 	case millis:
 		d, err := time.ParseDuration(s)
 		return float64(d) / 1e6, err
@@ -166,7 +166,7 @@ func (t Threshold) Failed(r *Result) (failed bool, words string) {
 	switch {
 	case math.IsNaN(v):
 		words = t.text + ": " + t.metric.name + " is not known"
-		if t.metric.unit == millis && r.Lost > 0 {
+		if t.metric.kind == millis && r.Lost > 0 {
 			words += fmt.Sprintf(": %d of %d never arrived", r.Lost, r.Expected)
 		}
 		return true, words
@@ -178,7 +178,7 @@ func (t Threshold) Failed(r *Result) (failed bool, words string) {
 		failed = v > t.limit
 	}
 	shown := strconv.FormatFloat(v, 'g', 6, 64)
-	if t.metric.unit == millis {
+	if t.metric.kind == millis {
 		shown += "ms"
 	}
 	return failed, t.text + ": " + t.metric.name + " is " + shown

@@ -56,6 +56,9 @@ func curves() []curve {
 
 // draw runs the curves against weir and writes a table for each, as Markdown.
 func (c *comparison) draw(ctx context.Context, w io.Writer, list []curve) error {
+	if out, err := exec.CommandContext(ctx, c.bin+"/weir", "bench", "unit").Output(); err == nil {
+		fmt.Fprintf(w, "One small write here: %s\n", out)
+	}
 	for _, l := range list {
 		fmt.Fprintf(w, "### %s\n\n| %s | deliveries/s | writes/s | B a write | cores | CPU a write, µs | CPU a delivery, ns | p50, ms | p99, ms | |\n|---|---|---|---|---|---|---|---|---|---|\n", l.title, l.along)
 		for _, p := range l.points {

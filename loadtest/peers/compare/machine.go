@@ -24,6 +24,7 @@ func machine(p places) [][2]string {
 	// the last line that each says, on whichever of its outputs
 	for _, v := range [][]string{
 		{"Go", "go", "version"},
+		{"one small write", p.bin + "/weir", "bench", "unit"},
 		{"weir", p.bin + "/weir", "version"},
 		{"nginx", "/usr/sbin/nginx", "-v"},
 		{"nchan", "dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-nchan"},
