@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 )
@@ -18,27 +19,40 @@ var ErrUTF16 = errors.New("it is a text in UTF-16: save it as UTF-8")
 var byteOrderMark = []byte("\ufeff")
 
 // Read returns what a file holds, of at most so many bytes, and what it has left out, in words; "" if that was one line feed
-// at most. Errors: ErrUTF16, and those of the file system.
+// at most. Errors are of type *fs.PathError; ErrUTF16 and those of the file system are within.
 func Read(name string, most int) (data []byte, left string, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, "", err
+	if data, err = read(name, most); err == nil {
+		data, left, err = trim(data)
 	}
-	defer func() { _ = f.Close() }()
-	if data, err = io.ReadAll(io.LimitReader(f, int64(most)+1)); err != nil {
-		return nil, "", err
+	if _, ok := errors.AsType[*fs.PathError](err); err != nil && !ok {
+		err = &fs.PathError{Op: "read", Path: name, Err: err}
 	}
-	if len(data) > most {
-		return nil, "", fmt.Errorf("read %s: more than %d bytes", name, most)
-	}
-	if data, left, err = Trim(data); err != nil {
-		return nil, "", fmt.Errorf("read %s: %w", name, err)
-	}
-	return data, left, nil
+	return data, left, err
 }
 
-// Trim is Read for what was read. Error: ErrUTF16.
-func Trim(data []byte) (rest []byte, left string, err error) {
+// read refuses what is not a regular file, so that a pipe nobody writes to holds up no start.
+func read(name string, most int) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+	if len(data) > most {
+		err = fmt.Errorf("more than %d bytes", most)
+	}
+	return data, err
+}
+
+// trim leaves out what is not part of what a file holds. Error: ErrUTF16.
+func trim(data []byte) (rest []byte, left string, err error) {
 	if bytes.HasPrefix(data, []byte{0xff, 0xfe}) && len(data)%2 == 0 || bytes.HasPrefix(data, []byte{0xfe, 0xff}) && len(data)%2 == 0 {
 		if printable(data[2:]) {
 			return nil, "", ErrUTF16

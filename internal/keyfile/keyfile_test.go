@@ -40,6 +40,9 @@ func TestRead(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+	if _, _, err := Read(t.TempDir(), 1000); err == nil || !strings.HasSuffix(err.Error(), ": not a regular file") {
+		t.Error(err)
+	}
 	if _, _, err := Read(name+"x", 1000); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}

@@ -28,18 +28,18 @@ type Config struct {
 type TokenKey struct {
 	// ID is the kid of the tokens it signs; "" for tokens without one. Several keys may have no id:
 	// they are tried in turn, so that a secret can be replaced.
-	ID        string
-	Algorithm string // HS256, RS256, ES256 or EdDSA
-	Secret    string // HS256: at least 32 bytes
-	File      string // HS256: the secret, a newline at its end ignored; others: PEM, a public key (PKIX) or certificate
+	ID        string `yaml:"id"`
+	Algorithm string `yaml:"algorithm" oneof:"HS256 RS256 ES256 EdDSA"` // a token signed with another is refused
+	Secret    string `yaml:"secret"`                                    // HS256: at least 32 bytes
+	File      string `yaml:"file"`                                      // HS256: the secret, a newline at its end ignored; others: PEM, a public key (PKIX) or certificate
 }
 
-// JWKS is a key set fetched over the network. The zero value means none.
+// JWKS is a key set fetched over the network, cached, refreshed, and used stale while the fetch fails. The zero value means none.
 type JWKS struct {
-	URL     string        // https, without user or fragment
-	Refresh time.Duration // how often it is fetched; 1h, from 10s to 24h
+	URL     string        `yaml:"url"`                                   // https, without user or fragment
+	Refresh time.Duration `yaml:"refresh" default:"1h" range:"10s..24h"` // how often it is fetched
 	// AllowInsecure permits http and addresses that are not public; for tests and service meshes only.
-	AllowInsecure bool
+	AllowInsecure bool `yaml:"allow_insecure"`
 }
 
 const (

@@ -123,7 +123,7 @@ func FuzzKeySet(f *testing.F) {
 		}
 		for id, list := range keys {
 			for _, k := range list {
-				if k.public == nil || k.alg == hs256 || (id != "" && !validKeyID(id)) {
+				if k.public == nil || k.alg == hs256 || (id != "" && !ValidKeyID(id)) {
 					t.Fatalf("key %q: %+v", id, k)
 				}
 				k.verify("text", make([]byte, 64))

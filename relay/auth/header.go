@@ -44,7 +44,7 @@ func parseHeader(b []byte) (h header, err error) {
 			return err
 		case "kid":
 			value, err := once(&seenKid, "kid", v, ReasonKey)
-			if err == nil && !validKeyID(value) {
+			if err == nil && !ValidKeyID(value) {
 				return refuse(ReasonKey, "kid is not an identifier")
 			}
 			h.kid = value
@@ -73,10 +73,13 @@ func parseHeader(b []byte) (h header, err error) {
 	return h, nil
 }
 
-// validKeyID bounds what is looked up and what may ask for a fetch of the key set: printable ASCII
+// KeyIDs says in words what ValidKeyID wants.
+const KeyIDs = `at most 128 printable ASCII characters without spaces, quotes, backslashes and ".."`
+
+// ValidKeyID bounds what is looked up and what may ask for a fetch of the key set: printable ASCII
 // without quotes, backslashes and "..". An id is only ever looked up in memory; that none looks like a
 // way out of a directory is for those who read it in a log. A slash alone is part of base64.
-func validKeyID(id string) bool {
+func ValidKeyID(id string) bool {
 	if len(id) == 0 || len(id) > maxKeyID {
 		return false
 	}

@@ -48,7 +48,7 @@ func parseKeySet(data []byte) (keysByID, error) {
 	keys := make(keysByID)
 	for _, raw := range set.Keys {
 		var j jwk
-		if json.Unmarshal(raw, &j) != nil || (j.ID != "" && !validKeyID(j.ID)) {
+		if json.Unmarshal(raw, &j) != nil || (j.ID != "" && !ValidKeyID(j.ID)) {
 			continue
 		}
 		if k := j.key(); k != nil {

@@ -37,8 +37,8 @@ func algorithm(name string) string {
 }
 
 const (
-	// MinSecret is the shortest HS256 secret, in bytes: the length of the hash.
-	MinSecret = 32
+	// minSecret is the shortest HS256 secret, in bytes: the length of the hash.
+	minSecret = 32
 
 	minRSABits  = 2048
 	maxRSABits  = 8192 // larger ones make verifying a token expensive
@@ -88,8 +88,8 @@ func newKey(t TokenKey) (*key, error) {
 	switch {
 	case alg == "":
 		return nil, fmt.Errorf("algorithm %.32q: expected HS256, RS256, ES256 or EdDSA", t.Algorithm)
-	case t.ID != "" && !validKeyID(t.ID):
-		return nil, fmt.Errorf("id: expected at most %d printable ASCII characters without spaces, quotes, backslashes and \"..\"", maxKeyID)
+	case t.ID != "" && !ValidKeyID(t.ID):
+		return nil, errors.New("id: expected " + KeyIDs)
 	case (t.Secret == "") == (t.File == ""):
 		return nil, errors.New("expected exactly one of secret and file")
 	case alg != hs256 && t.Secret != "":
@@ -105,6 +105,16 @@ func newKey(t TokenKey) (*key, error) {
 	if alg == hs256 {
 		return newSecret(data)
 	}
+	return parsePublic(alg, data)
+}
+
+// CheckPublicKey returns what is wrong with the PEM file of a key for an algorithm other than HS256.
+func CheckPublicKey(algorithm string, data []byte) error {
+	_, err := parsePublic(algorithm, data)
+	return err
+}
+
+func parsePublic(alg string, data []byte) (*key, error) {
 	public, err := parsePEM(data)
 	if err != nil {
 		return nil, err
@@ -114,8 +124,8 @@ func newKey(t TokenKey) (*key, error) {
 
 func newSecret(secret []byte) (*key, error) {
 	switch {
-	case len(secret) < MinSecret:
-		return nil, fmt.Errorf("the secret has %d bytes: HS256 needs at least %d", len(secret), MinSecret)
+	case len(secret) < minSecret:
+		return nil, fmt.Errorf("the secret has %d bytes: HS256 needs at least %d", len(secret), minSecret)
 	case len(secret) > maxSecret:
 		return nil, fmt.Errorf("the secret has %d bytes: expected at most %d", len(secret), maxSecret)
 	case bytes.Contains(secret, []byte(pemBoundary)):

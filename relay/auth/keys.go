@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// MinAPIKey and MaxAPIKey bound the key of a backend, in bytes.
-	MinAPIKey = 16
-	MaxAPIKey = 256
+	// minAPIKey and maxAPIKey bound the key of a backend, in bytes.
+	minAPIKey = 16
+	maxAPIKey = 256
 
 	maxAPIKeys    = 256
 	maxAPIKeyName = 64
@@ -21,15 +21,15 @@ const (
 // APIConfig names the backends. An empty list lets no backend in.
 type APIConfig struct {
 	Keys []APIKey // at most 256
-	// Dev admits keys shorter than MinAPIKey, such as the published one of development mode.
+	// Dev admits keys shorter than minAPIKey, such as the published one of development mode.
 	Dev bool
 }
 
 // APIKey is one backend's key. Exactly one of Secret and File is set.
 type APIKey struct {
-	Name   string // shown in logs and metrics instead of the key: 1 to 64 of A-Z a-z 0-9 _ . -. May repeat while a key is being replaced
-	Secret string // MinAPIKey to MaxAPIKey bytes
-	File   string // holds the secret; a newline at its end is ignored
+	Name   string `yaml:"name"`   // shown in logs and metrics instead of the key: 1 to 64 of A-Z a-z 0-9 _ . -. May repeat while a key is being replaced
+	Secret string `yaml:"secret"` // minAPIKey to maxAPIKey bytes
+	File   string `yaml:"file"`   // holds the secret; a newline at its end is ignored
 }
 
 // Keys knows the API keys of backends.
@@ -93,8 +93,8 @@ func (a APIKey) read(dev bool) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if len(secret) > MaxAPIKey || len(secret) == 0 || (len(secret) < MinAPIKey && !dev) {
-		return nil, fmt.Errorf("the key has %d bytes: expected %d to %d", len(secret), MinAPIKey, MaxAPIKey)
+	if len(secret) > maxAPIKey || len(secret) == 0 || (len(secret) < minAPIKey && !dev) {
+		return nil, fmt.Errorf("the key has %d bytes: expected %d to %d", len(secret), minAPIKey, maxAPIKey)
 	}
 	for _, b := range secret {
 		if b <= ' ' || b > '~' { // what a header can carry unchanged
@@ -120,7 +120,7 @@ func validKeyName(name string) bool {
 // one length in constant time, and always goes through the whole list: the time it takes says nothing
 // about which key was close, or found.
 func (k *Keys) Lookup(key []byte) (name string, ok bool) {
-	if len(key) == 0 || len(key) > MaxAPIKey {
+	if len(key) == 0 || len(key) > maxAPIKey {
 		return "", false
 	}
 	digest := k.digest(key)
@@ -156,10 +156,10 @@ func (k *Keys) Known(key []byte, m *Memo) bool {
 	return ok
 }
 
-// digest hashes a key of at most MaxAPIKey bytes behind the salt. It stays in this process, so the
+// digest hashes a key of at most maxAPIKey bytes behind the salt. It stays in this process, so the
 // plain construction serves as well as HMAC would, without allocating.
 func (k *Keys) digest(key []byte) [sha256.Size]byte {
-	var buf [sha256.Size + MaxAPIKey]byte
+	var buf [sha256.Size + maxAPIKey]byte
 	copy(buf[:], k.salt[:])
 	n := copy(buf[sha256.Size:], key)
 	return sha256.Sum256(buf[:sha256.Size+n])

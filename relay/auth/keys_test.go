@@ -17,13 +17,13 @@ func TestLookup(t *testing.T) {
 		{Name: "shop", Secret: oldKey},
 		{Name: "shop", Secret: freshKey}, // while the first is being replaced
 		{Name: "billing", File: writeFile(t, "billing-key-in-a-file-1\n")},
-		{Name: "long", Secret: strings.Repeat("k", MaxAPIKey)},
+		{Name: "long", Secret: strings.Repeat("k", maxAPIKey)},
 	}}))
 	for _, tt := range []struct{ key, name string }{
 		{oldKey, "shop"},
 		{freshKey, "shop"},
 		{"billing-key-in-a-file-1", "billing"},
-		{strings.Repeat("k", MaxAPIKey), "long"},
+		{strings.Repeat("k", maxAPIKey), "long"},
 		{"", ""},
 		{"billing-key-in-a-file-1\n", ""},
 		{oldKey[:len(oldKey)-1], ""},
@@ -31,8 +31,8 @@ func TestLookup(t *testing.T) {
 		{oldKey + "\x00", ""},
 		{strings.ToUpper(oldKey), ""},
 		{"x" + oldKey[1:], ""},
-		{strings.Repeat("k", MaxAPIKey-1), ""},
-		{strings.Repeat("k", MaxAPIKey+1), ""},
+		{strings.Repeat("k", maxAPIKey-1), ""},
+		{strings.Repeat("k", maxAPIKey+1), ""},
 		{strings.Repeat("k", 1<<20), ""},
 		{"shop", ""},
 	} {

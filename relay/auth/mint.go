@@ -36,10 +36,10 @@ type payload struct {
 // Mint signs a token with HS256, for development and tests. kid "" leaves the key id out. What a
 // Verifier would refuse is refused here already, so a token that was minted is a token that works.
 func Mint(secret, kid string, c Claims) (string, error) {
-	if len(secret) < MinSecret {
-		return "", fmt.Errorf("mint token: the secret has %d bytes: HS256 needs at least %d", len(secret), MinSecret)
+	if len(secret) < minSecret {
+		return "", fmt.Errorf("mint token: the secret has %d bytes: HS256 needs at least %d", len(secret), minSecret)
 	}
-	if kid != "" && !validKeyID(kid) {
+	if kid != "" && !ValidKeyID(kid) {
 		return "", fmt.Errorf("mint token: the key id is not printable ASCII of at most %d bytes", maxKeyID)
 	}
 	p, text, err := c.payload()

@@ -3,14 +3,11 @@ package config
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
-	"net/url"
-	"os"
 	"strings"
 
 	"weir/internal/keyfile"
+	"weir/relay/auth"
 )
 
 // Bounds of secrets, in bytes.
@@ -45,8 +42,8 @@ func (k *Checks) tokens(c Config) {
 	}
 	for i, t := range a.Keys {
 		key := Element("auth.keys", i)
-		if strings.ContainsAny(t.ID, " \"\\") || len(t.ID) > 128 {
-			k.Add(Join(key, "id"), "%s is not a key id: expected at most 128 characters without spaces, quotes and backslashes", Quote(t.ID))
+		if t.ID != "" && !auth.ValidKeyID(t.ID) {
+			k.Add(Join(key, "id"), "%s is not a key id: expected %s", Quote(t.ID), auth.KeyIDs)
 		}
 		switch {
 		case (t.Secret == "") == (t.File == ""):
@@ -61,24 +58,11 @@ func (k *Checks) tokens(c Config) {
 		k.Add("auth.cookie", "%s is not the name of a cookie: expected letters, digits and !#$%%&'*+-.^_`|~", Quote(a.Cookie))
 	}
 	if a.JWKS.URL != "" {
-		k.jwks("auth.jwks.url", a.JWKS)
+		k.Address("auth.jwks.url", a.JWKS.URL, a.JWKS.AllowInsecure)
 	}
 }
 
 const cookieBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~"
-
-// jwks shows no part of the address, which may hold a password by mistake.
-func (k *Checks) jwks(key string, j JWKS) {
-	u, err := url.Parse(j.URL)
-	switch {
-	case err != nil || u.Host == "":
-		k.Add(key, "not an absolute address: expected one such as https://login.example.com/jwks.json")
-	case u.User != nil || u.Fragment != "":
-		k.Add(key, "holds a user or a fragment: expected an address without")
-	case u.Scheme != "https" && (u.Scheme != "http" || !j.AllowInsecure):
-		k.Add(key, "not an https address: http needs allow_insecure, for tests and service meshes only")
-	}
-}
 
 // apiKeys checks what backends are known by.
 func (k *Checks) apiKeys(c Config) {
@@ -92,9 +76,7 @@ func (k *Checks) apiKeys(c Config) {
 	seen := make(map[string]int)
 	for i, a := range c.API.Keys {
 		key := Element("api.keys", i)
-		if a.Name == "" || len(a.Name) > 64 || strings.Trim(a.Name, nameBytes) != "" {
-			k.Add(Join(key, "name"), "%s is not a name: expected 1 to 64 letters, digits, dots, dashes and underscores, to show instead of the key", Quote(a.Name))
-		}
+		k.Label(Join(key, "name"), a.Name)
 		if (a.Secret == "") == (a.File == "") {
 			k.Add(key, "expected exactly one of secret and file")
 			continue
@@ -109,8 +91,6 @@ func (k *Checks) apiKeys(c Config) {
 		k.apiSecret(Join(key, "secret"), []byte(a.Secret))
 	}
 }
-
-const nameBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 func (k *Checks) apiSecret(key string, secret []byte) {
 	k.secret(key, secret, maxAPIKey)
@@ -151,10 +131,10 @@ func (k *Checks) files(c Config) {
 		case !ok:
 		case t.Algorithm == "HS256":
 			k.secret(key, data, maxSecret)
-		case bytes.Contains(data, []byte("PRIVATE KEY-----")):
-			k.Add(key, "%s holds a private key: expected the public one, which is all that a relay needs", Quote(t.File))
-		case !bytes.Contains(data, []byte("-----BEGIN ")):
-			k.Add(key, "%s is not in PEM: expected a public key that begins with -----BEGIN", Quote(t.File))
+		case t.Algorithm == "RS256", t.Algorithm == "ES256", t.Algorithm == "EdDSA":
+			if err := auth.CheckPublicKey(t.Algorithm, data); err != nil {
+				k.Add(key, "%s: %s", Quote(t.File), err)
+			}
 		}
 	}
 	for i, a := range c.API.Keys {
@@ -170,11 +150,7 @@ func (k *Checks) File(key, name string) ([]byte, bool) {
 	if name == "" {
 		return nil, false
 	}
-	data, err := readSmall(name)
-	left := ""
-	if err == nil {
-		data, left, err = keyfile.Trim(data)
-	}
+	data, left, err := keyfile.Read(name, 64<<10)
 	if err != nil {
 		k.Add(key, "%s: %s", Quote(name), Reason(err))
 		return nil, false
@@ -186,31 +162,9 @@ func (k *Checks) File(key, name string) ([]byte, bool) {
 	return data, true
 }
 
-// readSmall refuses what is not a regular file, so that a pipe nobody writes to holds up no start.
-func readSmall(name string) ([]byte, error) {
-	const most = 64 << 10
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
-	}
-	if info.Size() > most {
-		return nil, fmt.Errorf("larger than %d KiB", most>>10)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, most))
-}
-
 // Reason is a file error without the name, which the place of a problem says already.
 func Reason(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err
 	}
 	return err

@@ -147,6 +147,8 @@ func (k *Checks) Address(key, address string, insecure bool) {
 	}
 }
 
+const nameBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
 // Label refuses what is not a name to show to operators.
 func (k *Checks) Label(key, name string) bool {
 	if name != "" && len(name) <= 64 && strings.Trim(name, nameBytes) == "" {

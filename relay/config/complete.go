@@ -73,24 +73,13 @@ func LoopbackHost(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// TokenChecks is how tokens are checked.
+// TokenChecks returns how tokens are checked.
 func (c *Config) TokenChecks() auth.Config {
-	a := auth.Config{
-		Now:    c.Clock,
-		JWKS:   auth.JWKS{URL: c.Auth.JWKS.URL, Refresh: c.Auth.JWKS.Refresh, AllowInsecure: c.Auth.JWKS.AllowInsecure},
-		Issuer: c.Auth.Issuer, Audience: c.Auth.Audience, Leeway: *c.Auth.Leeway,
-	}
-	for _, k := range c.Auth.Keys {
-		a.Keys = append(a.Keys, auth.TokenKey{ID: k.ID, Algorithm: k.Algorithm, Secret: k.Secret, File: k.File})
-	}
-	return a
+	a := c.Auth
+	return auth.Config{Now: c.Clock, Keys: a.Keys, JWKS: a.JWKS, Issuer: a.Issuer, Audience: a.Audience, Leeway: *a.Leeway}
 }
 
-// APIConfig is how the keys of backends are checked.
+// APIConfig returns how the keys of backends are checked.
 func (c *Config) APIConfig() auth.APIConfig {
-	a := auth.APIConfig{Dev: c.Dev}
-	for _, k := range c.API.Keys {
-		a.Keys = append(a.Keys, auth.APIKey{Name: k.Name, Secret: k.Secret, File: k.File})
-	}
-	return a
+	return auth.APIConfig{Dev: c.Dev, Keys: c.API.Keys}
 }

@@ -5,6 +5,7 @@ import (
 
 	"weir/broker/disk"
 	"weir/internal/units"
+	"weir/relay/auth"
 )
 
 // Config is everything that can be set about a relay. The zero value of a field means the default that its tag states;
@@ -71,21 +72,12 @@ type Auth struct {
 	Anonymous  bool           `yaml:"anonymous"`                          // let clients in without a token, to public namespaces only; false
 }
 
-// TokenKey is one key that signs client tokens. Exactly one of Secret and File is set.
-type TokenKey struct {
-	ID        string `yaml:"id"`                                        // kid; "" matches tokens without one
-	Algorithm string `yaml:"algorithm" oneof:"HS256 RS256 ES256 EdDSA"` // a token signed with another is refused
-	Secret    string `yaml:"secret"`                                    // HS256: at least 32 bytes
-	File      string `yaml:"file"`                                      // HS256: the secret; others: a PEM public key
-}
-
-// JWKS is a key set fetched over HTTPS, cached, refreshed, and used stale while the fetch fails.
-type JWKS struct {
-	URL     string        `yaml:"url"`
-	Refresh time.Duration `yaml:"refresh" default:"1h" range:"10s..24h"`
-	// AllowInsecure permits http and private addresses; for tests and service meshes only.
-	AllowInsecure bool `yaml:"allow_insecure"`
-}
+// What package auth reads of the file.
+type (
+	TokenKey = auth.TokenKey
+	JWKS     = auth.JWKS
+	APIKey   = auth.APIKey
+)
 
 // AuthWebhook is a backend that decides who may do what in namespaces with the access "webhook".
 type AuthWebhook struct {
@@ -101,13 +93,6 @@ type AuthWebhook struct {
 // without a gap; a reload (SIGHUP) takes the new list.
 type API struct {
 	Keys []APIKey `yaml:"keys"`
-}
-
-// APIKey is one backend's key. Exactly one of Secret and File is set.
-type APIKey struct {
-	Name   string `yaml:"name"` // shown in logs and metrics instead of the key
-	Secret string `yaml:"secret"`
-	File   string `yaml:"file"`
 }
 
 // Limit bounds what one client, one address and all together may take.

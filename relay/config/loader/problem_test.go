@@ -1,7 +1,14 @@
 package loader
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +16,18 @@ import (
 
 // TestMistakes makes each mistake alone and wants its one line.
 func TestMistakes(t *testing.T) {
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&ec.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecKeyFile := filepath.Join(t.TempDir(), "ec.pem")
+	if err := os.WriteFile(ecKeyFile, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct{ name, text, want string }{
 		{"duration", "x: 1", "weir.yaml:1: x: unknown key: known here: listen, admin, admin_token, tls"},
 		{"duration without unit", "\nnamespaces:\n  room:\n    batch:\n      window: 50", `weir.yaml:5: namespaces.room.batch.window: "50" is not a duration: expected e.g. 50ms`},
@@ -166,7 +185,9 @@ func TestMistakes(t *testing.T) {
 		{"secret for RSA", "auth:\n  keys:\n    - algorithm: RS256\n      secret: " + secret, "weir.yaml:4: auth.keys[0].secret: goes with HS256 only"},
 		{"missing key file", "auth:\n  keys:\n    - algorithm: RS256\n      file: no-such.pem", `weir.yaml:4: auth.keys[0].file: "no-such.pem": no such file`},
 		{"directory for key", "auth:\n  keys:\n    - algorithm: RS256\n      file: .", `weir.yaml:4: auth.keys[0].file: ".": not a regular file`},
-		{"not a key file", "auth:\n  keys:\n    - algorithm: RS256\n      file: doc.go", `weir.yaml:4: auth.keys[0].file: "doc.go" is not in PEM`},
+		{"not a key file", "auth:\n  keys:\n    - algorithm: RS256\n      file: doc.go", `weir.yaml:4: auth.keys[0].file: "doc.go": the file is not PEM`},
+		{"key id", "auth:\n  keys:\n    - {id: a b, algorithm: HS256, secret: " + secret + "}", `weir.yaml:3: auth.keys[0].id: "a b" is not a key id: expected at most 128`},
+		{"key for another algorithm", "auth:\n  keys:\n    - algorithm: RS256\n      file: " + ecKeyFile, `weir.yaml:4: auth.keys[0].file: "` + ecKeyFile + `": RS256 does not go with an EC key`},
 		{"nameless api key", "api:\n  keys:\n    - secret: " + secret + "2", `weir.yaml:3: api.keys[0].name: "" is not a name`},
 		{"short api key", "api:\n  keys:\n    - name: a\n      secret: hunter2", "weir.yaml:4: api.keys[0].secret: has 7 bytes"},
 		{"api key with space", "api:\n  keys:\n    - name: a\n      secret: " + secret + " x", "weir.yaml:4: api.keys[0].secret: holds spaces"},
