@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"container/heap"
 	"math"
 	"sync"
 	"time"
@@ -20,7 +21,7 @@ func later(now int64, ttl time.Duration) int64 {
 	return now + int64(ttl)
 }
 
-// deadline is a place in a expirer's heap: for an item's end, or for a channel's upkeep.
+// deadline is an element of an expirer's heap: for an item's end, or for a channel's upkeep.
 type deadline struct {
 	// Set once.
 	channel *Channel
@@ -37,6 +38,30 @@ type deadline struct {
 	index int
 }
 
+// deadlines is a heap of deadlines, by time. It implements heap.Interface.
+type deadlines []*deadline
+
+func (h deadlines) Len() int           { return len(h) }
+func (h deadlines) Less(i, j int) bool { return h[i].at < h[j].at }
+
+func (h deadlines) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+func (h *deadlines) Push(d any) {
+	d.(*deadline).index = len(*h)
+	*h = append(*h, d.(*deadline))
+}
+
+func (h *deadlines) Pop() any {
+	last := len(*h) - 1
+	d := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return d
+}
+
 // expirer is a heap of deadlines and the goroutine that sleeps until the next one. Its methods set and
 // remove are called with the lock of the deadline's channel held.
 type expirer struct {
@@ -45,7 +70,7 @@ type expirer struct {
 
 	// Guarded by mu.
 	mu    sync.Mutex
-	heap  []*deadline
+	heap  deadlines
 	armed int64 // when the goroutine wakes up by itself
 
 	_ [64]byte // expirers do not share a cache line
@@ -60,12 +85,12 @@ func (e *expirer) set(d *deadline, due int64) {
 	}
 	e.mu.Lock()
 	d.at = due
-	if !d.queued {
+	if d.queued {
+		heap.Fix(&e.heap, d.index)
+	} else {
 		d.queued = true
-		d.index = len(e.heap)
-		e.heap = append(e.heap, d)
+		heap.Push(&e.heap, d)
 	}
-	e.up(d.index)
 	early := e.heap[0].at < e.armed
 	e.mu.Unlock()
 	if early {
@@ -83,17 +108,9 @@ func (e *expirer) remove(d *deadline) {
 	}
 	e.mu.Lock()
 	d.queued = false
-	last := len(e.heap) - 1
-	i := d.index
-	e.swap(i, last)
-	e.heap[last] = nil
-	e.heap = e.heap[:last]
-	if i < last {
-		e.down(i)
-		e.up(i)
-	}
-	if cap(e.heap) > 1024 && last < cap(e.heap)/4 {
-		e.heap = append(make([]*deadline, 0, cap(e.heap)/2), e.heap...)
+	heap.Remove(&e.heap, d.index)
+	if cap(e.heap) > 1024 && len(e.heap) < cap(e.heap)/4 {
+		e.heap = append(make(deadlines, 0, cap(e.heap)/2), e.heap...)
 	}
 	e.mu.Unlock()
 }
@@ -102,7 +119,7 @@ func (e *expirer) remove(d *deadline) {
 func (e *expirer) delay(d *deadline) {
 	e.mu.Lock()
 	d.at = d.due
-	e.down(d.index)
+	heap.Fix(&e.heap, d.index)
 	e.mu.Unlock()
 }
 
@@ -202,39 +219,5 @@ func (c *Channel) end(now int64, i *item) {
 	_, _ = c.append(now, &e)
 	if c.items.find(e.Group, e.Key) == i {
 		expirer.set(i.ttl, now+int64(retry))
-	}
-}
-
-func (e *expirer) swap(i, j int) {
-	h := e.heap
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-func (e *expirer) up(i int) {
-	for i > 0 {
-		parent := (i - 1) / 2
-		if e.heap[parent].at <= e.heap[i].at {
-			return
-		}
-		e.swap(i, parent)
-		i = parent
-	}
-}
-
-func (e *expirer) down(i int) {
-	for {
-		least := 2*i + 1
-		if least >= len(e.heap) {
-			return
-		}
-		if right := least + 1; right < len(e.heap) && e.heap[right].at < e.heap[least].at {
-			least = right
-		}
-		if e.heap[i].at <= e.heap[least].at {
-			return
-		}
-		e.swap(i, least)
-		i = least
 	}
 }

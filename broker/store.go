@@ -67,8 +67,8 @@ type KeptKey struct {
 // Fork is up to where an earlier epoch of a channel had the same changes as the current one: readers at or before Seq
 // go on in the current epoch. Later positions of that epoch were lost.
 type Fork struct {
-	Epoch string
-	Seq   uint64
+	Epoch string `json:"epoch"`
+	Seq   uint64 `json:"seq"`
 }
 
 // maxForks bounds the forks of a channel that are remembered. A reader of an older epoch gets a snapshot.

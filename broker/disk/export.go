@@ -31,7 +31,7 @@ type line struct {
 	Channel string          `json:"channel,omitempty"`
 	Epoch   string          `json:"epoch,omitempty"`
 	Seq     uint64          `json:"seq,omitempty"`
-	Forks   []forkLine      `json:"forks,omitempty"`
+	Forks   []broker.Fork   `json:"forks,omitempty"`
 	Op      string          `json:"op,omitempty"`
 	Cause   string          `json:"cause,omitempty"`
 	Group   string          `json:"group,omitempty"`
@@ -40,11 +40,6 @@ type line struct {
 	At      *time.Time      `json:"at,omitempty"`
 	Ends    *time.Time      `json:"ends,omitempty"`
 	Count   int             `json:"channels,omitempty"`
-}
-
-type forkLine struct {
-	Epoch string `json:"epoch"`
-	Seq   uint64 `json:"seq"`
 }
 
 // Export writes the channels whose names begin with prefix as NDJSON, and calls progress after each. A channel that
@@ -80,10 +75,7 @@ func (v *View) Export(to io.Writer, prefix string, now time.Time, progress func(
 }
 
 func exportChannel(e *json.Encoder, name string, kept *broker.Kept) error {
-	head := line{Type: lineChannel, Channel: name, Epoch: kept.Position.Epoch, Seq: kept.Position.Seq}
-	for _, f := range kept.Forks {
-		head.Forks = append(head.Forks, forkLine{f.Epoch, f.Seq})
-	}
+	head := line{Type: lineChannel, Channel: name, Epoch: kept.Position.Epoch, Seq: kept.Position.Seq, Forks: kept.Forks}
 	if err := e.Encode(head); err != nil {
 		return err
 	}

@@ -22,12 +22,9 @@ type header struct {
 func (h *header) encode() []byte {
 	b := binary.AppendUvarint(nil, h.generation)
 	b = appendText(b, h.epoch)
-	b = binary.AppendUvarint(b, h.seq)
-	b = binary.AppendUvarint(b, h.first)
-	b = binary.AppendUvarint(b, h.items)
-	b = binary.AppendUvarint(b, uint64(h.last))
-	b = binary.AppendUvarint(b, h.keys)
-	b = binary.AppendUvarint(b, uint64(len(h.forks)))
+	for _, n := range []uint64{h.seq, h.first, h.items, uint64(h.last), h.keys, uint64(len(h.forks))} {
+		b = binary.AppendUvarint(b, n)
+	}
 	for _, f := range h.forks {
 		b = appendText(b, f.Epoch)
 		b = binary.AppendUvarint(b, f.Seq)

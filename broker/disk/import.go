@@ -134,10 +134,7 @@ func (m *importer) begin(l *line) error {
 		return fmt.Errorf("%s: %w", l.Channel, ErrExists)
 	}
 	m.name = l.Channel
-	m.delta = &delta{policy: keepAll("").Resolved(), epoch: l.Epoch, seq: l.Seq, items: make(map[string]*itemDelta)}
-	for _, f := range l.Forks {
-		m.delta.forks = append(m.delta.forks, broker.Fork{Epoch: f.Epoch, Seq: f.Seq})
-	}
+	m.delta = &delta{policy: keepAll("").Resolved(), epoch: l.Epoch, seq: l.Seq, forks: l.Forks, items: make(map[string]*itemDelta)}
 	return nil
 }
 

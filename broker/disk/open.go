@@ -41,7 +41,8 @@ func Open(config Config) (*Journal, error) {
 		config.FS = folder(filepath.Join(config.Dir, logName))
 	}
 	j := &Journal{
-		config: config, opened: time.Now(), wall: config.Now().Round(0), lock: lock, db: &database{dir: config.Dir, panicked: config.Panic}, dirty: make(map[string]dirtyChannel), unreadable: make(map[string]error),
+		config: config, opened: time.Now(), wall: config.Now().Round(0), lock: lock, db: &database{dir: config.Dir, panicked: config.Panic},
+		dirty: make(map[string]dirtyChannel), unreadable: make(map[string]error), swept: make(map[string]bool),
 		wake: make(chan struct{}, 1), hand: make(chan struct{}, 1), relief: make(chan struct{}, 1),
 		stop: make(chan struct{}), committed: make(chan struct{}),
 	}

@@ -57,9 +57,6 @@ func (j *Journal) tell(name string, err error) {
 	if j.swept[name] {
 		return
 	}
-	if j.swept == nil {
-		j.swept = make(map[string]bool)
-	}
 	j.swept[name] = true
 	j.count(&j.counts.Damaged)
 	j.config.Log.Error("a stored channel is damaged", slog.String("channel", name), slog.String("error", err.Error()))

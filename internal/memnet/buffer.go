@@ -25,10 +25,10 @@ type buffer struct {
 
 // gate is what lets one side of a buffer pass.
 type gate struct {
-	closed  bool // this end was closed
-	blocked bool // nothing passes for now
-	expired bool
-	timer   *time.Timer
+	closed   bool        // this end was closed
+	blocked  bool        // nothing passes for now
+	deadline time.Time   // from when on nothing passes; zero: never
+	timer    *time.Timer // wakes at the deadline; nil: there was none
 }
 
 func newBuffer(limit int) *buffer {
@@ -42,7 +42,7 @@ func (g *gate) err() error {
 	switch {
 	case g.closed:
 		return errClosed
-	case g.expired:
+	case !g.deadline.IsZero() && time.Until(g.deadline) <= 0:
 		return os.ErrDeadlineExceeded
 	}
 	return nil
@@ -114,31 +114,14 @@ func (b *buffer) set(g *gate, t time.Time) error {
 	if g.closed {
 		return errClosed
 	}
-	g.stop()
-	if !t.IsZero() {
-		if d := time.Until(t); d > 0 {
-			g.arm(b, d)
-		} else {
-			g.expired = true
-		}
-	}
-	b.cond.Broadcast()
-	return nil
-}
-
-// arm makes the time of a gate be up after d. The caller holds mu.
-func (g *gate) arm(b *buffer, d time.Duration) {
-	var timer *time.Timer
-	timer = time.AfterFunc(d, func() {
-		b.change(func() { g.expired = g.expired || g.timer == timer }) // unless it was moved meanwhile
-	})
-	g.timer = timer
-}
-
-// stop takes the deadline away. The caller holds mu.
-func (g *gate) stop() {
 	if g.timer != nil {
 		g.timer.Stop()
 	}
-	g.timer, g.expired = nil, false
+	if g.deadline = t; !t.IsZero() {
+		d := time.Until(t)
+		g.deadline = time.Now().Add(d) // by the clock of the timer
+		g.timer = time.AfterFunc(d, func() { b.change(func() {}) })
+	}
+	b.cond.Broadcast()
+	return nil
 }

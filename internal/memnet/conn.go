@@ -41,14 +41,8 @@ func (c *Conn) CloseWrite() error {
 
 // Close implements net.Conn. The other end reads what is buffered, then io.EOF; its writes fail.
 func (c *Conn) Close() error {
-	c.out.change(func() {
-		c.out.ended, c.out.writers.closed = true, true
-		c.out.writers.stop()
-	})
-	c.in.change(func() {
-		c.in.broken, c.in.readers.closed = true, true
-		c.in.readers.stop()
-	})
+	c.out.change(func() { c.out.ended, c.out.writers.closed = true, true })
+	c.in.change(func() { c.in.broken, c.in.readers.closed = true, true })
 	return nil
 }
 
