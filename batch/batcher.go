@@ -144,7 +144,7 @@ func (b *Batcher) admit(w *Window) {
 	if w.opt.Window > 0 && !w.joined {
 		b.join(w)
 	}
-	if (expedited || w.opt.Window == 0) && !w.eager { // nobody else would see a window without ticks to rest
+	if (expedited || w.opt.Window == 0) && !w.eager { // a window without ticks is put to rest by flushEager alone
 		w.eager = true
 		b.eager = append(b.eager, w)
 	}
@@ -204,7 +204,7 @@ func (b *Batcher) flush(w *Window) bool {
 		whole = b.handOn(w.sink, buf) && whole
 	}
 	b.batch = Batch{}
-	if whole { // else nobody knows who still looks at it
+	if whole { // else the sink may still use it
 		b.recycle(buf)
 	}
 	return true

@@ -32,15 +32,15 @@
 // # Who owns what
 //
 // The package starts no goroutine. A Batcher is driven by the loop of its shard: Run, Spent and FlushAll
-// are called by it and by nobody else. The methods of a Window are called by publishers, under the lock
+// are called by it alone. The methods of a Window are called by publishers, under the lock
 // of the channel, which is what gives them their order; a Window's own lock is held for the copy of one
 // message. Lock order: a window's lock, then its batcher's; Config.Wake is called with the first held,
 // sinks with neither.
 //
 // # What happens when a sink panics
 //
-// With [Config.Panic] the batch that it was looking at is lost: Config.Panic is told, [Sink.Missed] is called so that
-// the sink's readers can be told, and everything else goes on, the rest of the same window too.
+// With [Config.Panic] the batch that it was looking at is lost: Config.Panic is called, then [Sink.Missed], so that
+// the sink can inform its readers, and everything else goes on, the rest of the same window too.
 //
 // # What happens when it is full
 //

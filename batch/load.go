@@ -25,7 +25,7 @@ type load struct {
 	since   time.Time
 	stretch float64 // 0 to mostStretch
 
-	shown atomic.Uint64 // the bits of stretch, for those who ask
+	shown atomic.Uint64 // the bits of stretch, for Batcher.Stretch
 }
 
 // look brings stretch up to date, half of the way at a time.

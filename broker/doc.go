@@ -51,6 +51,6 @@
 //
 // # What happens when full
 //
-// The log drops its oldest changes; readers behind them get a snapshot and are told. Idempotency keys
+// The log drops its oldest changes; readers behind them get a snapshot with [Reply].Lost. Idempotency keys
 // drop the oldest. Items and channels refuse new ones with an error.
 package broker

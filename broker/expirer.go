@@ -66,7 +66,7 @@ func (h *deadlines) Pop() any {
 // remove are called with the lock of the deadline's channel held.
 type expirer struct {
 	// Set once by New.
-	wake chan struct{} // tells the goroutine that a deadline came before the one it sleeps for
+	wake chan struct{} // wakes the goroutine for a deadline before the one it sleeps for
 
 	// Guarded by mu.
 	mu    sync.Mutex

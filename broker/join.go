@@ -15,7 +15,7 @@ type Reply struct {
 type JoinRequest struct {
 	From   *Position // where it stands; nil: it knows nothing yet
 	Groups []string  // only changes and items of these groups; none: all. A send without a group is in none
-	Again  bool      // it is joined already: answer it without counting it again
+	Again  bool      // it is joined already and is not counted again
 }
 
 // Join attaches a reader to a channel, which is made if there is none. It calls join with the subscriber and the reply

@@ -16,7 +16,7 @@ type Entry struct {
 	TTL            time.Duration
 	IdempotencyKey string
 	Exclude        string
-	Ack            Ack // AckMemory: nobody waits for the receipt
+	Ack            Ack // AckMemory: the publisher does not wait for the receipt
 }
 
 // Journal is where the order of changes and their durability come from. It works in one direction: a
@@ -46,7 +46,7 @@ type Journal interface {
 type Receipt struct {
 	Position Position                 // where the change is; zero if only Wait knows
 	Wait     func() (Position, error) // blocks until the change is as safe as the journal promises; nil: it is already
-	Done     <-chan struct{}          // closed when Wait no longer blocks; nil: nobody knows when that is
+	Done     <-chan struct{}          // closed when Wait no longer blocks; nil: that is not known
 }
 
 // Log is the end of a channel's log, as an inline journal sees it during Append.

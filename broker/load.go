@@ -22,7 +22,7 @@ func (b *Broker) load(name string, policy *Policy, needed, forget bool) (*Channe
 		if whole {
 			return
 		}
-		if !held { // there was a panic: nobody is to find what has not been loaded
+		if !held { // there was a panic: no caller may find what has not been loaded
 			c.mu.Lock()
 		}
 		defer c.mu.Unlock()

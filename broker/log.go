@@ -10,7 +10,7 @@ type changes struct {
 	size   int
 	bytes  int      // encoded bytes of the entries
 	free   []byte   // rest of the chunk that entries are cut from
-	upkeep deadline // when a channel that nobody touches lets go of what has become too old
+	upkeep deadline // when an idle channel drops what has become too old
 	change Change   // what the subscriber is shown
 }
 

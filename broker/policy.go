@@ -4,7 +4,7 @@ import "time"
 
 // Policy bounds what a channel keeps. The zero value of a field means its default.
 type Policy struct {
-	History      int           // changes kept in the log; 256. Negative: none, so that nobody can resume
+	History      int           // changes kept in the log; 256. Negative: none, so that no reader can resume
 	HistoryTTL   time.Duration // how long they are kept; 10m. Negative: no limit
 	HistoryBytes int           // bytes of encoded changes kept in the log; 1 MiB. Negative: no limit
 	ResumeBytes  int           // encoded changes in one resume, above which a snapshot is sent instead; 512 KiB. Negative: no limit

@@ -165,7 +165,7 @@ func (c *Channel) take(renew bool) {
 	s.mu.Lock()
 	delete(s.channels, c.name)
 	if renew {
-		b.renew(s, slot, c.epoch) // within the lock: nobody makes it again in between
+		b.renew(s, slot, c.epoch) // within the lock: no channel of the name is made in between
 	}
 	s.mu.Unlock()
 	b.channels.Add(-1)

@@ -91,7 +91,7 @@ type durable struct {
 	forks  []Fork
 	queued uint64            // changes that the store has and that are not applied yet; see Log.Defer
 	coming map[[2]string]int // of these, by group and key; nil: none
-	used   int64             // when somebody last had the channel's lock for a purpose of its own
+	used   int64             // when the channel was last in use, see touch
 }
 
 // defers notes a change of an item that is not applied yet; n is -1 when it is.

@@ -16,23 +16,23 @@
 // same goroutine writes with net.Conn.Write. A frame of which a part was sent is always finished.
 //
 // Reading is the owner's. On Linux TCP sockets it need not wait in a goroutine: [Conn.Await] has the owner
-// told when there is something, and [Conn.TryRead] reads it.
+// called when there is something, and [Conn.TryRead] reads it.
 //
 // # What happens when it is full
 //
-// The topic's policy decides what a reader with a full queue gets. Under Disconnect its [Owner] is told
+// The topic's policy decides what a reader with a full queue gets. Under Disconnect its [Owner] is called
 // and closes it; nothing is sent after the frame that did not fit. Under Resync the frames of such topics
-// leave its queue, no more of them are queued, and when the socket has drained the owner is told to send
+// leave its queue, no more of them are queued, and when the socket has drained the owner is called to send
 // a snapshot. Either way no reader gets a frame after one that it missed. Tailed connections are always
-// disconnected, because what they are told with each frame claims all frames before. A connection whose
+// disconnected, because what they get with each frame claims all frames before. A connection whose
 // queue makes no progress for Config.Stall is closed, unless frames were dropped from it and a snapshot is
-// due. The mailbox of a shard holds frames worth at most Config.Backlog bytes; past it [Pool.Full] says so
-// and publishers are to be refused.
+// due. The mailbox of a shard holds frames worth at most Config.Backlog bytes; past it [Pool.Full] is true
+// and publishers must be refused.
 //
 // # What happens when a frame is missing
 //
-// Whoever builds the frames of a topic may fail to: it then delivers one that says so ([Frame.Missing]). Every reader
-// that lacks it gets nothing any more, and its owner is told, as if it had been too slow; it goes on elsewhere from what
+// If a frame of a topic cannot be built, one with [Frame.Missing] is delivered in its place. Every reader
+// that lacks it gets nothing any more, and its owner is called, as if it had been too slow; it goes on elsewhere from what
 // it has got. With Config.Panic, panics on a loop are contained: one over a connection costs that connection, one over a
 // frame those that it is for, one in a scheduler nothing here.
 //

@@ -25,7 +25,7 @@ type Frame struct {
 	Overrides []Override                  // connections that get other bytes
 	Position  Position                    // for Owner.Tail
 	Count     int32                       // messages in it
-	Missing   bool                        // it could not be built: all who would get it are given up, after what came before; see Owner.Missed
+	Missing   bool                        // it could not be built: the connections that would get it are given up, after what came before; see Owner.Missed
 }
 
 // Of is the form of a frame that an encoding takes.

@@ -128,7 +128,7 @@ func (s *Shard) handle(m *mail, now time.Time) {
 		s.owe(m.conn, m.bytes)
 	case rejoinMail:
 		if m.slot.restart(m.conn, m.seq) {
-			s.settle(m.slot) // answers that waited for what it does not get any more stand before where it starts over
+			s.settle(m.slot) // replies that waited for frames that it no longer gets come before where it starts over
 			s.owe(m.conn, m.bytes)
 		}
 	case waitMail:

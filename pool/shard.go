@@ -90,7 +90,7 @@ func (s *Shard) end() {
 			s.let(i, s.conns[i][0])
 		}
 	}
-	s.pass(now) // for the answers that removing has made due
+	s.pass(now) // for the replies that removing has made due
 }
 
 // enter takes a connection in.

@@ -116,12 +116,12 @@ var errPanic = errors.New("internal error: see the log")
 // finish passes a safe batch on.
 func (j *Journal) finish(b *batch, took time.Duration) {
 	j.note(nil)
-	j.config.Panic.Do("note in the ledger", j.wal.note) // before anybody is told
+	j.config.Panic.Do("note in the ledger", j.wal.note) // before the publishers get their receipts
 	b.records, b.seal = b.frame[frameHeader:], j.wal.last.seal
 	j.mu.Lock()
 	j.counts.Commits++
 	j.counts.Bytes += uint64(len(b.frame))
-	promise := b.promise // nobody else comes to wait for it
+	promise := b.promise // no publisher waits for it from here on
 	j.flight = nil
 	j.ready = append(j.ready, b)
 	j.backlog += len(b.frame)

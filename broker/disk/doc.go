@@ -8,10 +8,10 @@
 // the file. From there they go into a bbolt database (a checkpoint), which holds each channel as it is
 // now: position, the newest changes, items, idempotency keys. Channels are loaded from the database.
 // After a crash, what only the log has is kept beside the database and put over what a load finds, until a first
-// checkpoint has taken it: a start waits for reading the log, not for that. A torn tail, which nobody was told of, is
+// checkpoint has taken it: a start waits for reading the log, not for that. A torn tail, which was never acknowledged, is
 // ignored: what was on disk is known from the ledger and from the headers of later batches.
 //
-// [OpenView] looks at a directory without a server; [Compact], [View.Export] and [Import] are what its name says. [Repair]
+// [OpenView] looks at a directory without a server; [Compact], [View.Export] and [Import] are the tools of an operator. [Repair]
 // goes on without what a log has lost.
 //
 // Config.FS is the seam for tests: the log's folder. broker/disk/memdisk has one in memory with full,
@@ -34,7 +34,7 @@
 // Readers may see a change before it is safe. A start after anything but an orderly Close therefore
 // begins a new generation, in which a channel that is loaded goes on in a new epoch: up to the position
 // that was kept, the old one is the same (broker.Fork), so that readers at or before it resume; a reader
-// who has seen more is told that it was lost. No position is ever given twice to different changes.
+// that has seen more gets a snapshot and the note that something was lost. No position is ever given twice to different changes.
 //
 // # Goroutines
 //
@@ -45,8 +45,8 @@
 //
 // # What happens when full, or broken
 //
-// A batch that cannot be written is told to its publishers as ErrFailing and is tried again until it
-// can; batches never overtake each other. Those who wait for the batch behind it are told at once, too.
+// A batch that cannot be written fails its publishers with ErrFailing and is tried again until it
+// can; batches never overtake each other. The publishers of the batch behind it fail at once, too.
 // Meanwhile publications that ask for safety are refused before they change anything; those that do not,
 // and ends of items, go on in memory until the queue is full. A channel whose records are damaged takes
 // no more changes until it is dropped; the others go on.

@@ -33,12 +33,12 @@ type Config struct {
 	Interval   time.Duration // time after which they are put there in any case; 5s
 	Sweep      time.Duration // time between two looks at some channels for what is too old; 10s
 
-	Panic   contain.Hook               // told of panics in the committer and the checkpointer, which go on; nil: they end the process
+	Panic   contain.Hook               // called with panics in the committer and the checkpointer, which go on; nil: they end the process
 	Log     *slog.Logger               // what fails and heals; nil: nowhere
 	still   bool                       // the log is in the database before Open returns
 	repair  bool                       // damage of the log does not keep from opening
 	renew   int                        // pages written after which the database is opened anew; renewAfter
-	Observe func(commit time.Duration) // called after each commit with the time it took; nil: nobody
+	Observe func(commit time.Duration) // called after each commit with the time it took; nil: nothing is
 }
 
 // backlogs is how many checkpoints may be waiting before the log does.
@@ -72,9 +72,9 @@ type Journal struct {
 	generation uint64
 	severed    uint64        // see state
 	mended     error         // damage that Repair goes on without; nil: none
-	wake       chan struct{} // tells the committer of a batch; room for one
-	hand       chan struct{} // tells the checkpointer that there is something to do; room for one
-	relief     chan struct{} // tells the committer that the checkpointer is done; room for one
+	wake       chan struct{} // wakes the committer for a batch; room for one
+	hand       chan struct{} // wakes the checkpointer for its work; room for one
+	relief     chan struct{} // wakes the committer when the checkpointer is done; room for one
 	stop       chan struct{} // closed by Close
 	committed  chan struct{} // closed by the committer when it ends
 	done       sync.WaitGroup
@@ -83,7 +83,7 @@ type Journal struct {
 	wal wal
 
 	// Owned by the checkpointer.
-	swept map[string]bool // channels that the sweep has told of
+	swept map[string]bool // channels that the sweep has logged
 	held  []*batch        // that a checkpoint failed with; tried again before all others
 	place []byte          // where the sweep goes on
 

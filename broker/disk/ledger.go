@@ -52,8 +52,8 @@ func decodeEntry(b []byte) (e entry, ok bool) {
 type ledger struct {
 	file  File
 	turn  int64  // which of the synced slots is next
-	last  entry  // what the volatile slot says
-	safe  uint64 // number of what a synced slot says
+	last  entry  // in the volatile slot
+	safe  uint64 // number in a synced slot
 	space [ledgerEntry]byte
 }
 

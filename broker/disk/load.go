@@ -21,7 +21,7 @@ func (j *Journal) Load(channel, fresh string) (kept broker.Kept, ok bool, err er
 	recovered := j.recovered
 	j.mu.Unlock()
 	if dirty && m.forgotten {
-		return kept, false, nil // the database may not know yet
+		return kept, false, nil // the database may still have it
 	}
 	var h header
 	err = j.db.view(func(tx *bolt.Tx) (err error) {

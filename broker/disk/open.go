@@ -98,7 +98,7 @@ func (j *Journal) recover() (err error) {
 			return err
 		}
 		j.backlog = j.recovered.bytes
-		s.clean = false // whatever it says
+		s.clean = false // whatever the database has
 	}
 	if !s.clean || log.damage != nil {
 		s.generation++
@@ -113,7 +113,7 @@ func (j *Journal) recover() (err error) {
 	if err := j.begin(&log, &s); err != nil {
 		return err
 	}
-	if fresh { // the file itself must be there after a power cut, whatever the log then says
+	if fresh { // the file itself must be there after a power cut
 		if err := folder(j.config.Dir).Sync(); err != nil {
 			return fmt.Errorf("sync the data directory: %w", err)
 		}
@@ -141,7 +141,7 @@ func (j *Journal) begin(log *replayed, s *state) error {
 		return err
 	}
 	for _, name := range log.ledgers {
-		_ = j.config.FS.Remove(name) // one that stays says less
+		_ = j.config.FS.Remove(name) // one that stays has a smaller number
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ const (
 	kindForget = 2 // all of a channel is dropped
 	kindFork   = 3 // a channel goes on in another epoch
 	kindNote   = 4 // an idempotency key came with what changed nothing
-	kindSever  = 5 // kindFork, and nobody goes on from the epochs before
+	kindSever  = 5 // kindFork, and no reader resumes from the epochs before
 )
 
 // record is an entry of the log. Its byte slices alias what it was decoded from.

@@ -20,7 +20,7 @@ const renewAfter = 1 << 17
 type database struct {
 	// Set once.
 	dir      string
-	panicked contain.Hook // told of panics while it is used; nil: nobody is
+	panicked contain.Hook // called with panics while it is used; may be nil
 
 	mu     sync.RWMutex
 	bolt   *bolt.DB // nil: it is closed, or could not be opened again; guarded by mu

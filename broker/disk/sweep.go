@@ -88,7 +88,7 @@ func (j *Journal) live(tx *bolt.Tx, name string, h *header, now time.Time) bool 
 			return true
 		}
 	}
-	return err != nil // damaged: whoever loads it is told
+	return err != nil // damaged: a load reports it
 }
 
 // dropStale drops what is too old of some channels. Those that changed meanwhile are left alone.

@@ -144,7 +144,7 @@ type Summary struct {
 	Database   int64  // bytes of the file
 	Free       int64  // of these, bytes that nothing uses
 	Log        int64  // bytes that only the log has
-	Torn       int    // bytes at the log's end that a crash has torn off, and that were told to nobody
+	Torn       int    // bytes at the log's end that a crash has torn off and that were never acknowledged
 	Vague      bool   // these may as well be damage: the log is of version 1
 	Damage     error  // what the log has lost; nil: nothing
 }

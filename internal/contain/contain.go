@@ -43,7 +43,7 @@ func (h Hook) End(where string, fail func()) {
 
 // Tell reports a panic that the caller has ended. A Hook that panics over that is not called again.
 func (h Hook) Tell(where string, v any) {
-	defer func() { _ = recover() }() // there is nobody left to tell
+	defer func() { _ = recover() }() // there is nothing left to call
 	h(where, v)
 }
 

@@ -62,7 +62,7 @@ func (p *part) makeRoom(rate units.Rate, burst float64, now time.Time) {
 			delete(p.users, user)
 		}
 	}
-	for user := range p.users { // in no order, so nobody can aim at one
+	for user := range p.users { // in no order, so that no client can choose which
 		if len(p.users) <= remembered*3/4 {
 			break
 		}

@@ -42,11 +42,17 @@ type Command struct {
 // ErrField is wrapped by the errors about a member of a command that has the wrong form.
 var ErrField = errors.New("a member has the wrong form")
 
-// fieldError is an ErrField with what is wrong and what is wanted.
-type fieldError string
+// worded is an error in other words.
+type worded struct {
+	text string
+	err  error
+}
 
-func (e fieldError) Error() string { return string(e) }
-func (e fieldError) Unwrap() error { return ErrField }
+func (e worded) Error() string { return e.text }
+func (e worded) Unwrap() error { return e.err }
+
+// fieldError is an ErrField with what is wrong and what is wanted.
+func fieldError(text string) error { return worded{text, ErrField} }
 
 // wanted returns what a member has to be.
 func wanted(key string) string {

@@ -72,18 +72,12 @@ func Members(b []byte, f func(key string, value []byte) error) error {
 func noObject(b []byte, start int) error {
 	switch {
 	case start == len(b):
-		return &positionError{misfit("nothing is there: a JSON object is wanted"), start}
+		return &positionError{worded{"nothing is there: a JSON object is wanted", ErrJSON}, start}
 	case ValidJSON(b) == nil:
-		return &positionError{misfit("a JSON object is wanted"), start}
+		return &positionError{worded{"a JSON object is wanted", ErrJSON}, start}
 	}
 	return ErrJSON
 }
-
-// misfit is an ErrJSON in other words.
-type misfit string
-
-func (e misfit) Error() string { return string(e) }
-func (e misfit) Unwrap() error { return ErrJSON }
 
 // Elements is Members for an array.
 func Elements(b []byte, f func(value []byte) error) error {

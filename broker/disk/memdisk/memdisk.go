@@ -1,9 +1,9 @@
 package memdisk
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -118,58 +118,57 @@ func (d *Disk) enter(op string) error {
 	return err
 }
 
-// Create implements disk.FS.
-func (d *Disk) Create(name string) (disk.File, error) {
-	if err := d.enter("create"); err != nil {
-		return nil, err
+// do carries out an operation under the lock, unless it is to fail.
+func do[T any](d *Disk, op string, f func() (T, error)) (v T, err error) {
+	if err := d.enter(op); err != nil {
+		return v, err
 	}
 	defer d.mu.Unlock()
-	if d.files[name] != nil {
-		return nil, fmt.Errorf("create %s: %w", name, fs.ErrExist)
-	}
-	d.files[name] = new(data)
-	return &file{d, d.files[name]}, nil
+	return f()
+}
+
+// Create implements disk.FS.
+func (d *Disk) Create(name string) (disk.File, error) {
+	return do(d, "create", func() (disk.File, error) {
+		if d.files[name] != nil {
+			return nil, fmt.Errorf("create %s: %w", name, fs.ErrExist)
+		}
+		d.files[name] = new(data)
+		return &file{d, d.files[name]}, nil
+	})
 }
 
 // Open implements disk.FS.
 func (d *Disk) Open(name string) (disk.File, error) {
-	if err := d.enter("open"); err != nil {
-		return nil, err
-	}
-	defer d.mu.Unlock()
-	if d.files[name] == nil {
-		return nil, fmt.Errorf("open %s: %w", name, fs.ErrNotExist)
-	}
-	return &file{d, d.files[name]}, nil
+	return do(d, "open", func() (disk.File, error) {
+		if d.files[name] == nil {
+			return nil, fmt.Errorf("open %s: %w", name, fs.ErrNotExist)
+		}
+		return &file{d, d.files[name]}, nil
+	})
 }
 
 // List implements disk.FS.
 func (d *Disk) List() ([]string, error) {
-	if err := d.enter("list"); err != nil {
-		return nil, err
-	}
-	defer d.mu.Unlock()
-	return slices.Sorted(maps.Keys(d.files)), nil
+	return do(d, "list", func() ([]string, error) { return slices.Sorted(maps.Keys(d.files)), nil })
 }
 
 // Remove implements disk.FS.
 func (d *Disk) Remove(name string) error {
-	if err := d.enter("remove"); err != nil {
-		return err
-	}
-	defer d.mu.Unlock()
-	delete(d.files, name)
-	return nil
+	_, err := do(d, "remove", func() (any, error) {
+		delete(d.files, name)
+		return nil, nil
+	})
+	return err
 }
 
 // Sync implements disk.FS.
 func (d *Disk) Sync() error {
-	if err := d.enter("syncdir"); err != nil {
-		return err
-	}
-	defer d.mu.Unlock()
-	d.synced = maps.Clone(d.files)
-	return nil
+	_, err := do(d, "syncdir", func() (any, error) {
+		d.synced = maps.Clone(d.files)
+		return nil, nil
+	})
+	return err
 }
 
 // file is an open file.
@@ -179,18 +178,7 @@ type file struct {
 }
 
 func (f *file) ReadAt(p []byte, at int64) (int, error) {
-	if err := f.disk.enter("read"); err != nil {
-		return 0, err
-	}
-	defer f.disk.mu.Unlock()
-	if at >= int64(len(f.data.bytes)) {
-		return 0, io.EOF
-	}
-	n := copy(p, f.data.bytes[at:])
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
+	return do(f.disk, "read", func() (int, error) { return bytes.NewReader(f.data.bytes).ReadAt(p, at) })
 }
 
 func (f *file) WriteAt(p []byte, at int64) (int, error) {
@@ -217,15 +205,14 @@ func (f *file) WriteAt(p []byte, at int64) (int, error) {
 }
 
 func (f *file) Sync() error {
-	if err := f.disk.enter("sync"); err != nil {
-		return err
-	}
-	defer f.disk.mu.Unlock()
-	for _, w := range f.data.writes {
-		f.data.safe = put(f.data.safe, w)
-	}
-	f.data.writes = nil
-	return nil
+	_, err := do(f.disk, "sync", func() (any, error) {
+		for _, w := range f.data.writes {
+			f.data.safe = put(f.data.safe, w)
+		}
+		f.data.writes = nil
+		return nil, nil
+	})
+	return err
 }
 
 func (f *file) Close() error { return nil }
