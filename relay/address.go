@@ -39,6 +39,13 @@ func (a *addresses) give(addr netip.Addr) {
 	}
 }
 
+// Counted is how many addresses have connections that count.
+func (g *Gate) Counted() int {
+	g.addresses.mu.Lock()
+	defer g.addresses.mu.Unlock()
+	return len(g.addresses.open)
+}
+
 // peerAddress is the address of a peer.
 func peerAddress(a net.Addr) netip.Addr {
 	if tcp, ok := a.(*net.TCPAddr); ok {
@@ -77,8 +84,8 @@ func parseNetworks(list []string) ([]netip.Prefix, error) {
 }
 
 // trusted says whether an address is a proxy whose word is taken for whom it forwards.
-func (r *Relay) trusted(a netip.Addr) bool {
-	for _, p := range r.proxies {
+func (g *Gate) trusted(a netip.Addr) bool {
+	for _, p := range g.proxies {
 		if p.Contains(a) {
 			return true
 		}
@@ -101,9 +108,9 @@ func hopAddress(s string) (netip.Addr, error) {
 // clientAddress is where a request came from: the peer, or what trusted proxies say, which is the
 // right-most address of X-Forwarded-For that is not itself a trusted proxy. What stands left of it the
 // client may have written.
-func (r *Relay) clientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
+func (g *Gate) clientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
 	peer := peerAddress(ctx.RemoteAddr())
-	if !r.trusted(peer) {
+	if !g.trusted(peer) {
 		return peer
 	}
 	var hops []string
@@ -115,7 +122,7 @@ func (r *Relay) clientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
 		if err != nil {
 			break
 		}
-		if a = a.Unmap(); !r.trusted(a) {
+		if a = a.Unmap(); !g.trusted(a) {
 			return a
 		}
 		peer = a

@@ -3,15 +3,11 @@ package relay
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"crypto/tls"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"strings"
 	"time"
-
-	"weir/relay/config"
 )
 
 // newAdmin is the server of the admin listener: the dashboard, metrics, health and profiles. Nothing of it is reachable
@@ -45,7 +41,7 @@ func (r *Relay) newAdmin() *http.Server {
 		mux.Handle(x.pattern, x.handler)
 	}
 	return &http.Server{Handler: r.containAdmin(r.adminDoor(r.adminOnly(mux))), ErrorLog: slog.NewLogLogger(r.hub.Log.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: r.waits.request, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute}
+		ReadHeaderTimeout: r.Timeouts.Request, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute}
 }
 
 // containAdmin has a panic cost its request.
@@ -89,12 +85,8 @@ func (r *Relay) notReady() string {
 	switch {
 	case r.draining.Load():
 		return "draining"
-	case r.door.exhausted.Load():
-		return "out of file descriptors"
-	case r.open() >= r.door.limit && r.door.bound == config.ByDescriptors:
-		return "nearly out of file descriptors"
-	case r.open() >= r.door.limit:
-		return "at the connection limit"
+	case r.Gate.trouble() != "":
+		return r.Gate.trouble()
 	case r.hub.Memory.Short():
 		return "out of memory"
 	case r.hub.Full():
@@ -116,18 +108,4 @@ func (r *Relay) diskTrouble() string {
 		return "the database can not be written, durable publications will be refused: " + s.Broken.Error() + "\n"
 	}
 	return ""
-}
-
-// open is the number of connections on the public listener, sessions and requests alike.
-func (r *Relay) open() int64 {
-	select {
-	case <-r.ready:
-		return r.door.open.Load()
-	default: // systems count from New on, before there is a door
-		return 0
-	}
-}
-
-func tlsListener(ln net.Listener, c *certificate) net.Listener {
-	return tls.NewListener(ln, c.config())
 }

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -52,16 +51,4 @@ func originIs(origin, host string) bool {
 	}
 	usual := usualPorts[u.Scheme]
 	return usual != "" && strings.EqualFold(withPort(u.Host, usual), withPort(host, usual))
-}
-
-// withPort is a host with a port, which is the usual one if it has none.
-func withPort(host, usual string) string {
-	name, port, err := net.SplitHostPort(host)
-	switch {
-	case err != nil:
-		name, port = strings.Trim(host, "[]"), usual
-	case port == "":
-		port = usual
-	}
-	return net.JoinHostPort(name, port)
 }

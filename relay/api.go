@@ -14,9 +14,6 @@ import (
 	"weir/relay/problem"
 )
 
-// publishPath is the route that backends use most.
-const publishPath = "/v1/publish"
-
 // route is one route for backends.
 type route struct {
 	method, path string
@@ -66,15 +63,6 @@ func (r *Relay) handlePublish(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	jsonbody.Answer(ctx, p.Out) // a copy
-}
-
-// fail answers a request with an error.
-func (r *Relay) fail(ctx *fasthttp.RequestCtx, err error) {
-	f := problem.Of(err)
-	if f == problem.Internal {
-		r.hub.Log.Error("request failed", "path", string(ctx.Path()), "error", err.Error())
-	}
-	r.refuse(ctx, f)
 }
 
 // onChannel decodes the names in the path of a route.

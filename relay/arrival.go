@@ -3,8 +3,6 @@ package relay
 import (
 	"net"
 	"net/netip"
-	"slices"
-	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -60,9 +58,6 @@ func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*au
 	return id, nil
 }
 
-// bearer is the token of an Authorization header; "" if it has none.
-func bearer(header []byte) string { return string(credentials(header)) }
-
 // arrive checks what every client connection must pass, in the order that costs least.
 func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *problem.Error) {
 	if r.draining.Load() {
@@ -88,39 +83,6 @@ func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *probl
 	return a, nil
 }
 
-// originAllowed holds the Origin header against the list. Browsers always send one with an upgrade, so a
-// page of another site is known by it; others need not. With a page's own event stream they send none.
-func (r *Relay) originAllowed(ctx *fasthttp.RequestCtx) bool {
-	all := ctx.Request.Header.PeekAll("Origin")
-	if len(all) == 0 {
-		return !r.hub.Config.RequireOrigin || len(ctx.Request.Header.Peek("Upgrade")) == 0
-	}
-	if len(all) > 1 {
-		return false
-	}
-	origin := string(all[0])
-	scheme := "http://"
-	if ctx.IsTLS() {
-		scheme = "https://"
-	}
-	if origin == scheme+string(ctx.Host()) || slices.Contains(r.hub.Config.Origins, origin) {
-		return true
-	}
-	same := func(o string) bool { return sameOrigin(origin, o) }
-	return same(scheme+string(ctx.Host())) || slices.ContainsFunc(r.hub.Config.Origins, same)
-}
-
-// sameOrigin says whether two origins are one: names in any case, and a port that goes without saying may be said
-// (RFC 6454, sections 4 and 5).
-func sameOrigin(a, b string) bool {
-	schemeA, hostA, okA := strings.Cut(a, "://")
-	schemeB, hostB, okB := strings.Cut(b, "://")
-	usual := usualPorts[strings.ToLower(schemeA)]
-	return okA && okB && usual != "" && strings.EqualFold(schemeA, schemeB) && strings.EqualFold(withPort(hostA, usual), withPort(hostB, usual))
-}
-
-var usualPorts = map[string]string{"http": "80", "https": "443"}
-
 // hijack takes the connection over from the HTTP server. HEAD is told what GET would be, and gets no stream.
 func (r *Relay) hijack(ctx *fasthttp.RequestCtx, a *arrival, open func(nc net.Conn, rest []byte, a *arrival)) {
 	if ctx.IsHead() { // of an event stream; an upgrade has been refused
@@ -138,8 +100,7 @@ func (r *Relay) hijack(ctx *fasthttp.RequestCtx, a *arrival, open func(nc net.Co
 		}
 		var rest []byte
 		if g := guestOf(nc); g != nil {
-			g.door.lobby.leave(g)
-			rest = readAhead(c, g)
+			rest = g.upgraded(c)
 		}
 		open(nc, rest, a)
 	})

@@ -107,18 +107,12 @@ func TestOneVerdict(t *testing.T) {
 // atDesk reads bytes as a desk does, with the HTTP server for what is not the desk's. It returns the statuses of the
 // answers, and whether the bytes end within a request that may become the desk's.
 func atDesk(r *Relay, serve func(c *memConn) error, b []byte) (list []int, within bool) {
-	k := &teller{relay: r, room: maxPledges}
-	k.durable = k.admit
-	k.today()
-	n, rest := k.take(&guest{seat: &seat{}}, b)
-	list = statuses(k.out)
-	switch rest {
-	case foreign:
+	answers, n, within := r.Gate.Publications(b)
+	list = statuses(answers)
+	if n < len(b) && !within {
 		c := &memConn{in: bytes.NewReader(b[n:])}
 		_ = serve(c)
 		list = append(list, statuses(c.out.Bytes())...)
-	case partial:
-		within = true
 	}
 	return list, within
 }

@@ -9,28 +9,12 @@ import (
 )
 
 // allowedHeaders are what pages may send on routes of users, beside those that their libraries add: tracing, caching,
-// marks of who asks. exposedHeaders are what they may read.
+// marks of who asks.
 const (
 	allowedHeaders = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Cache-Control, Pragma, X-Requested-With, " +
 		"Traceparent, Tracestate, Baggage, Sentry-Trace"
-	exposedHeaders = "Retry-After, Location"
-	preflightAge   = "600" // seconds
+	preflightAge = "600" // seconds
 )
-
-// setCORS lets the page that asks read the answer, if it is of an allowed origin.
-func (r *Relay) setCORS(ctx *fasthttp.RequestCtx) {
-	h := &ctx.Response.Header
-	origin := ctx.Request.Header.Peek("Origin")
-	if len(origin) == 0 {
-		return
-	}
-	h.Add("Vary", "Origin")
-	if r.originAllowed(ctx) {
-		h.SetBytesV("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Allow-Credentials", "true")
-		h.Set("Access-Control-Expose-Headers", exposedHeaders)
-	}
-}
 
 // preflights are the routes that answer a browser which asks whether a page may send a request at all: one for
 // each path that serves pages.

@@ -41,15 +41,15 @@ type desk struct {
 // maxEvents is the most guests that a desk hears of at once.
 const maxEvents = 64
 
-func newDesk(r *Relay, l *lane) (*desk, error) {
+func newDesk(in *Gate, l *lane) (*desk, error) {
 	set, err := epoll.NewWaiter("desk", maxEvents)
 	if err != nil {
 		return nil, fmt.Errorf("open desk: %w", err)
 	}
-	k := &desk{lane: l, most: maxPledges, set: set, buf: make([]byte, maxPlain)}
-	k.relay, k.room = r, k.most
+	k := &desk{lane: l, most: in.MaxPending, set: set, buf: make([]byte, maxPlain)}
+	k.gate, k.room = in, k.most
 	k.durable = k.admit
-	k.clerk.ring, k.clerk.bell, k.clerk.closed, k.clerk.contain = set.Wake, make(chan struct{}, 1), make(chan struct{}), r.hub.Contain
+	k.clerk.ring, k.clerk.bell, k.clerk.closed, k.clerk.contain = set.Wake, make(chan struct{}, 1), make(chan struct{}), in.hub.Contain
 	return k, nil
 }
 
@@ -96,8 +96,8 @@ func (k *desk) forget(g *guest) {
 
 // start starts run, which done counts.
 func (k *desk) start(done *sync.WaitGroup) {
-	hook := k.relay.hub.Contain
-	if k.relay.hub.Disk != nil {
+	hook := k.gate.hub.Contain
+	if k.gate.hub.Disk != nil {
 		hook.Loop(&k.helpers, "clerk", k.ending.Load, k.clerk.run, k.clerk.abandon) // ended and waited for by run
 	}
 	hook.Loop(done, "desk", k.ending.Load, k.run, k.abandon) // ended by stop

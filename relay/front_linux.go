@@ -10,10 +10,10 @@ import (
 // front accepts connections and gives each a desk.
 type front struct {
 	// Set once.
-	relay *Relay
-	door  *door
-	lane  *lane
-	done  chan struct{} // closed when run has ended
+	gate *Gate
+	door *door
+	lane *lane
+	done chan struct{} // closed when run has ended
 
 	// Owned by run.
 	desks []*desk // opened for the first socket: in memory, tests have none
@@ -23,8 +23,8 @@ type front struct {
 	serving sync.WaitGroup // the desks; ended and waited for by run
 }
 
-func newFront(r *Relay, d *door) *front {
-	return &front{relay: r, door: d, lane: newLane(d.Addr()), done: make(chan struct{})}
+func newFront(in *Gate, d *door) *front {
+	return &front{gate: in, door: d, lane: newLane(d.Addr()), done: make(chan struct{})}
 }
 
 // run accepts until the door is closed. Then the desks are, with what has come answered, and their connections.
@@ -35,7 +35,7 @@ func (f *front) run() error {
 			f.end()
 			return err
 		}
-		if !f.relay.hub.Contain.Do("front desk", func() { f.place(nc) }) {
+		if !f.gate.hub.Contain.Do("front desk", func() { f.place(nc) }) {
 			_ = nc.Close()
 		}
 	}
@@ -70,9 +70,9 @@ func (f *front) place(nc net.Conn) {
 func (f *front) open() {
 	f.tried = true
 	for range runtime.GOMAXPROCS(0) {
-		k, err := newDesk(f.relay, f.lane)
+		k, err := newDesk(f.gate, f.lane)
 		if err != nil {
-			f.relay.hub.Log.Warn("desk not opened", slog.String("error", err.Error()))
+			f.gate.hub.Log.Warn("desk not opened", slog.String("error", err.Error()))
 			return
 		}
 		f.desks = append(f.desks, k)

@@ -137,7 +137,7 @@ func TestFrontPieces(t *testing.T) {
 	for cut := 1; cut < len(one); cut += 7 {
 		_, _ = io.WriteString(nc, one[:cut])
 		if cut%2 == 0 { // both alone and with what comes next
-			g.until("it was read", func() bool { return g.guest().phase.Load()&(1<<phaseBits-1) == reading })
+			g.until("it was read", func() bool { return g.only().Reading() })
 		}
 		_, _ = io.WriteString(nc, one[cut:]+one)
 		next()
@@ -160,12 +160,10 @@ func TestFrontPieces(t *testing.T) {
 	}
 }
 
-// guest is the only connection that there is.
-func (g *rig) guest() *guest {
-	l := &g.relay.door.lobby
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.head.next
+// only is the only connection that there is.
+func (g *rig) only() (one *guest) {
+	g.relay.Each(func(c *guest) { one = c })
+	return one
 }
 
 // A client that sends and does not read holds up nobody, and gets all of its answers once it reads.
@@ -215,7 +213,7 @@ func TestFrontOfDurable(t *testing.T) {
 // Half a plain request is waited for no longer than any other, and a stranger that says nothing has to go.
 func TestFrontIsImpatient(t *testing.T) {
 	t.Parallel()
-	g := launch(t, openConfig(), func(r *Relay) { r.waits.request = 200 * time.Millisecond })
+	g := launch(t, openConfig(), func(r *Relay) { r.Timeouts.Request = 200 * time.Millisecond })
 	one := plainRequest("", `{"channel":"a","data":1}`)
 	for _, n := range []int{0, 1, 30, len(one) - 1} {
 		nc := g.dial()
@@ -246,7 +244,7 @@ func TestFrontEnds(t *testing.T) {
 	if b, err := io.ReadAll(nc); len(b) > 0 || err != nil && !isReset(err) {
 		t.Errorf("%q %v", b, err)
 	}
-	if n := g.relay.door.open.Load(); n != 0 {
+	if n := g.relay.Gate.Open(); n != 0 {
 		t.Errorf("%d connections are open", n)
 	}
 }

@@ -5,7 +5,7 @@ package relay
 // front is for Linux; elsewhere the HTTP server takes connections from the door.
 type front struct{ lane *lane }
 
-func newFront(*Relay, *door) *front { return nil }
+func newFront(*Gate, *door) *front { return nil }
 
 func (*front) run() error { return nil }
 

@@ -1,14 +1,11 @@
 package relay
 
 import (
-	"context"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"weir/internal/contain"
 	"weir/relay/auth"
 	"weir/relay/websocket"
 )
@@ -134,7 +131,7 @@ func (g *guest) Close() error {
 		g.door.lobby.leave(g)
 		g.door.open.Add(-1)
 		if g.counted {
-			g.door.relay.addresses.give(g.address)
+			g.door.gate.addresses.give(g.address)
 		}
 	}
 	return g.TCPConn.Close()
@@ -166,9 +163,10 @@ func guestOf(nc net.Conn) *guest {
 	return g
 }
 
-// readAhead takes what the HTTP server has read beyond the request out of its buffers: a client may send
-// its first frame right behind the handshake. c is the server's view of the connection, g what it stands on.
-func readAhead(c net.Conn, g *guest) []byte {
+// upgraded takes the connection over from the HTTP server, whose view of it c is, with what that has read beyond the
+// request: a client may send its first frame right behind the handshake. From then on its user looks after it.
+func (g *guest) upgraded(c net.Conn) []byte {
+	g.door.lobby.leave(g)
 	g.dry.Store(true)
 	defer g.dry.Store(false)
 	var rest []byte
@@ -179,80 +177,6 @@ func readAhead(c net.Conn, g *guest) []byte {
 		rest = append(rest, buf[:n]...)
 		if err != nil || n == 0 {
 			return rest
-		}
-	}
-}
-
-// lobby is the guests that speak HTTP. Those that are upgraded leave it.
-type lobby struct {
-	// Guarded by mu.
-	mu   sync.Mutex
-	head guest // of the ring
-}
-
-func (l *lobby) enter(g *guest) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.head.next == nil {
-		l.head.next, l.head.previous = &l.head, &l.head
-	}
-	g.since = time.Now()
-	g.previous, g.next = l.head.previous, &l.head
-	g.previous.next, g.next.previous = g, g
-}
-
-// leave takes a guest out. Calls after the first do nothing.
-func (l *lobby) leave(g *guest) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if g.next == nil {
-		return
-	}
-	g.previous.next, g.next.previous = g.next, g.previous
-	g.previous, g.next = nil, nil
-}
-
-// answerPatience is how long a peer may take to read an answer, and keepAlive how long one that is known may
-// wait with its next request.
-const (
-	answerPatience = 10 * time.Second
-	keepAlive      = 75 * time.Second
-)
-
-// watch closes guests that take too long, until ctx is done.
-func (l *lobby) watch(ctx context.Context, w waits, hook contain.Hook) {
-	every := min(w.request, w.stranger) / 20
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			l.sweep(now, every, w, hook)
-		}
-	}
-}
-
-// sweep closes the guests that have been at what they are for as long as they may. A change is seen up to one
-// interval late, which is made up for: nobody gets more than the time that is said.
-func (l *lobby) sweep(now time.Time, every time.Duration, w waits, hook contain.Hook) {
-	limits := [...]time.Duration{arriving: w.request, reading: w.request, answering: 0, writing: answerPatience, waiting: keepAlive}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for g := l.head.next; g != nil && g != &l.head; g = g.next {
-		phase := g.phase.Load()
-		if phase != g.seen {
-			g.seen, g.since = phase, now
-			continue
-		}
-		phase &= 1<<phaseBits - 1
-		limit := limits[phase]
-		if phase == waiting && !g.known.Load() {
-			limit = min(limit, w.stranger)
-		}
-		if limit > 0 && now.Sub(g.since)+every > limit {
-			hook.Do("dismissal of a guest", g.dismiss)
 		}
 	}
 }

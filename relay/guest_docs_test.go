@@ -14,9 +14,9 @@ func TestTheBackendsPageSaysHowLongConnectionsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := usualWaits()
+	w := DefaultTimeouts()
 	want := fmt.Sprintf("weir keeps a connection for %d s after the answer to a request with\na valid API key, %d s after any other, and %d s when no request has come",
-		keepAlive/time.Second, w.stranger/time.Second, w.request/time.Second)
+		KeepAlive/time.Second, w.Stranger/time.Second, w.Request/time.Second)
 	if !strings.Contains(string(b), want) {
 		t.Errorf("docs/backends.md does not say %q", want)
 	}

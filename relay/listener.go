@@ -1,27 +1,20 @@
 package relay
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"weir/internal/keyfile"
-	"weir/relay/config"
 )
 
 // door accepts connections. It stands between the listening socket and the HTTP server, which would give
 // up the listener at the first failed accept and knows no bounds that include upgraded connections.
 type door struct {
 	net.Listener
-	relay *Relay
+	gate  *Gate
 	limit int64  // connections in all
 	bound string // what says so
 
@@ -30,17 +23,6 @@ type door struct {
 	exhausted atomic.Bool // the last accept failed for want of descriptors
 	closed    chan struct{}
 	once      sync.Once
-}
-
-// waits is how long the relay waits for others. Tests wait less.
-type waits struct {
-	request  time.Duration // for a request, from its first byte on, or from when the connection was accepted
-	stranger time.Duration // for the next request of a client that has shown no API key
-	reload   time.Duration // between two looks at the files of the certificate
-}
-
-func usualWaits() waits {
-	return waits{request: 5 * time.Second, stranger: 10 * time.Second, reload: 5 * time.Second}
 }
 
 // The pauses after an accept that failed for want of something: they double from the first to the last.
@@ -65,8 +47,8 @@ func (d *door) Accept() (net.Conn, error) {
 				return nil, err
 			}
 			d.exhausted.Store(errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE))
-			d.relay.hub.Counters.AcceptErrors.Inc()
-			d.relay.hub.Log.Warn("accept failed", slog.String("error", err.Error()), slog.Duration("pause", pause))
+			d.gate.hub.Counters.AcceptErrors.Inc()
+			d.gate.hub.Log.Warn("accept failed", slog.String("error", err.Error()), slog.Duration("pause", pause))
 			select {
 			case <-time.After(pause):
 			case <-d.closed:
@@ -89,7 +71,7 @@ func (d *door) admit(nc net.Conn) net.Conn {
 	if !ok { // a listener of tests, in memory
 		return nc
 	}
-	r := d.relay
+	in := d.gate
 	if d.open.Add(1) > d.limit {
 		d.open.Add(-1)
 		d.refuse(tcp, refusal, d.bound)
@@ -97,7 +79,7 @@ func (d *door) admit(nc net.Conn) net.Conn {
 	}
 	peer := peerAddress(tcp.RemoteAddr())
 	g := &guest{TCPConn: tcp, door: d, address: addressKey(peer)}
-	if g.counted = r.hub.Config.Limit.PerAddress > 0 && !r.trusted(peer); g.counted && !r.addresses.take(g.address, r.hub.Config.Limit.PerAddress) {
+	if g.counted = in.hub.Config.Limit.PerAddress > 0 && !in.trusted(peer); g.counted && !in.addresses.take(g.address, in.hub.Config.Limit.PerAddress) {
 		d.open.Add(-1)
 		d.refuse(tcp, refusalMany, "per_address")
 		return nil
@@ -107,8 +89,8 @@ func (d *door) admit(nc net.Conn) net.Conn {
 }
 
 func (d *door) refuse(tcp *net.TCPConn, answer, reason string) {
-	d.relay.hub.Counters.Refused.Of(reason).Inc()
-	if d.relay.tls == nil {
+	d.gate.hub.Counters.Refused.Of(reason).Inc()
+	if d.gate.tls == nil {
 		_ = tcp.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)) // the buffer of a new socket is empty
 		_, _ = tcp.Write([]byte(answer))
 	}
@@ -119,69 +101,4 @@ func (d *door) refuse(tcp *net.TCPConn, answer, reason string) {
 func (d *door) Close() error {
 	d.once.Do(func() { close(d.closed) })
 	return d.Listener.Close()
-}
-
-// certificate is the relay's TLS certificate, read again when its files change.
-type certificate struct {
-	cert, key string
-	log       *slog.Logger
-	current   atomic.Pointer[tls.Certificate]
-	stamp     atomic.Int64
-}
-
-func newCertificate(t config.TLS, log *slog.Logger) (*certificate, error) {
-	c := &certificate{cert: t.Cert, key: t.Key, log: log}
-	return c, c.load()
-}
-
-func (c *certificate) load() error {
-	stamp := c.modified() // before they are read: what changes meanwhile is read again
-	pair, err := keyfile.Certificate(c.cert, c.key)
-	if err != nil {
-		return fmt.Errorf("load certificate %s: %w", c.cert, err)
-	}
-	c.stamp.Store(stamp)
-	c.current.Store(&pair)
-	return nil
-}
-
-// modified changes when either file does.
-func (c *certificate) modified() int64 {
-	var sum int64
-	for _, name := range []string{c.cert, c.key} {
-		if st, err := os.Stat(name); err == nil {
-			sum += st.ModTime().UnixNano() + st.Size()
-		}
-	}
-	return sum
-}
-
-// watch looks at the files every so often until ctx is done. A pair that does not load is logged and
-// the old one stays.
-func (c *certificate) watch(ctx context.Context, every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if c.modified() == c.stamp.Load() {
-				continue
-			}
-			if err := c.load(); err != nil {
-				c.log.Error("certificate not reloaded", slog.String("error", err.Error()))
-				continue
-			}
-			c.log.Info("certificate reloaded")
-		}
-	}
-}
-
-func (c *certificate) config() *tls.Config {
-	return &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		NextProtos:     []string{"http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
-	}
 }

@@ -143,10 +143,8 @@ func TestEndWhileConnecting(t *testing.T) {
 		}
 		p.mu.Unlock()
 	}
-	g.relay.addresses.mu.Lock()
-	defer g.relay.addresses.mu.Unlock()
-	if len(g.relay.addresses.open) > 0 {
-		t.Errorf("left in the addresses: %v", g.relay.addresses.open)
+	if n := g.relay.Counted(); n > 0 {
+		t.Errorf("%d addresses are left", n)
 	}
 	g.relay.expiries.mu.Lock()
 	defer g.relay.expiries.mu.Unlock()

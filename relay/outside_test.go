@@ -36,15 +36,6 @@ func TestUpgradeOnSeveralLines(t *testing.T) {
 // Some proxies write the client's port into X-Forwarded-For.
 func TestForwardedPorts(t *testing.T) {
 	t.Parallel()
-	for hop, want := range map[string]string{
-		"203.0.113.1": "203.0.113.1", " 203.0.113.1:4711 ": "203.0.113.1", "2001:db8::1": "2001:db8::1", "[2001:db8::1]": "2001:db8::1",
-		"[2001:db8::1]:4711": "2001:db8::1", "::ffff:203.0.113.1": "::ffff:203.0.113.1", "unknown": "", "203.0.113.1:": "", "203.0.113.1:70000": "", "_hidden": "", "": "",
-	} {
-		a, err := hopAddress(hop)
-		if (err == nil) != (want != "") || err == nil && a.String() != want {
-			t.Errorf("%q: %v %v, want %q", hop, a, err, want)
-		}
-	}
 	cfg := openConfig()
 	cfg.TrustedProxies = []string{"127.0.0.1/32", "10.0.0.0/8"}
 	cfg.Limit.PerAddress = 2

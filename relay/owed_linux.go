@@ -53,7 +53,7 @@ func (k *desk) settle(p *pledge) {
 	if !p.guest.seated.Load() { // it has left
 		return
 	}
-	defer k.relay.hub.Contain.End("plain request", func() { k.leave(p.guest) })
+	defer k.gate.hub.Contain.End("plain request", func() { k.leave(p.guest) })
 	b := p.guest.seat.tab
 	k.honour(b, p.err)
 	if !b.due {
@@ -64,7 +64,7 @@ func (k *desk) settle(p *pledge) {
 
 // pay sends what has been settled for a guest, in one go.
 func (k *desk) pay(g *guest) {
-	defer k.relay.hub.Contain.End("plain request", func() { k.leave(g) })
+	defer k.gate.hub.Contain.End("plain request", func() { k.leave(g) })
 	s := g.seat
 	b := s.tab
 	b.due = false
@@ -96,7 +96,7 @@ func (k *desk) resume(g *guest, reason pause) {
 	if !g.seated.Load() || g.seat.pause != reason {
 		return
 	}
-	defer k.relay.hub.Contain.End("plain request", func() { k.leave(g) })
+	defer k.gate.hub.Contain.End("plain request", func() { k.leave(g) })
 	s := g.seat
 	k.serve(g, s.held)
 	if g.seated.Load() && s.deaf && s.pause == none && !s.last {
@@ -111,8 +111,8 @@ func (k *desk) resume(g *guest, reason pause) {
 func (k *desk) load(g *guest, channel string) {
 	k.loads++
 	l := load{guest: g, err: problem.Internal}
-	k.relay.hub.Contain.Go(&k.helpers, "load for a desk", func() { // ends with the load; run waits for it
-		l.err = k.relay.hub.Broker.Load(channel)
+	k.gate.hub.Contain.Go(&k.helpers, "load for a desk", func() { // ends with the load; run waits for it
+		l.err = k.gate.hub.Broker.Load(channel)
 		k.clerk.bring(l)
 	}, func() { k.clerk.bring(l) })
 }

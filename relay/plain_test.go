@@ -10,28 +10,30 @@ import (
 	"testing"
 )
 
-// plainRequest is a publication with header lines of its own, each with its end.
-func plainRequest(lines, body string) string {
-	return fmt.Sprintf("POST /v1/publish HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer %s\r\n%sContent-Length: %d\r\n\r\n%s", apiKey, lines, len(body), body)
+// publication is a publication with header lines of its own, each with its end.
+func publication(lines, body string) string {
+	return fmt.Sprintf("POST /v1/publish HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer %s\r\n%sContent-Length: %d\r\n\r\n%s", testKey, lines, len(body), body)
 }
+
+const testKey = "0123456789abcdef0123456789abcdef"
 
 func TestPlain(t *testing.T) {
 	const body = `{"channel":"a","data":1}`
-	usual := plainRequest("Content-Type: application/json\r\nUser-Agent: curl/8\r\nAccept: */*\r\n", body)
+	usual := publication("Content-Type: application/json\r\nUser-Agent: curl/8\r\nAccept: */*\r\n", body)
 	swap := func(from, to string) string {
 		if !strings.Contains(usual, from) {
 			t.Fatalf("no %q", from)
 		}
 		return strings.Replace(usual, from, to, 1)
 	}
-	with := func(line string) string { return plainRequest(line, body) }
+	with := func(line string) string { return publication(line, body) }
 	for name, test := range map[string]struct {
 		request string
 		want    form
 	}{
 		"as curl sends it":       {usual, whole},
 		"with more behind it":    {usual + "GET / HT", whole},
-		"with an empty body":     {plainRequest("", ""), whole},
+		"with an empty body":     {publication("", ""), whole},
 		"names in any case":      {swap("Content-Length", "cONTENT-lENGTH"), whole},
 		"values without a space": {swap("Host: relay", "Host:relay"), whole},
 		"a tab before a value":   {swap("Host: ", "Host:\t"), whole},
@@ -103,7 +105,7 @@ func TestPlain(t *testing.T) {
 			t.Errorf("the first %d bytes: %d", n, got)
 		}
 	}
-	if p.read([]byte(usual+"x")) != whole || p.size != len(usual) || string(p.body) != body || string(p.key) != apiKey || string(p.kind) != "application/json" || string(p.host) != "relay" {
+	if p.read([]byte(usual+"x")) != whole || p.size != len(usual) || string(p.body) != body || string(p.key) != testKey || string(p.kind) != "application/json" || string(p.host) != "relay" {
 		t.Errorf("%+v", p)
 	}
 }
@@ -112,7 +114,7 @@ func TestPlain(t *testing.T) {
 // refused becomes good with more bytes.
 func FuzzPlain(f *testing.F) {
 	for _, lines := range []string{"", "Content-Type: application/x-ndjson\r\n", "Connection: keep-alive\r\nAccept: */*\r\n", "X: y\r\n", "Content-Length: 5\r\n"} {
-		f.Add([]byte(plainRequest(lines, `{"channel":"a","data":1}`)), 30)
+		f.Add([]byte(publication(lines, `{"channel":"a","data":1}`)), 30)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, cut int) {
 		var p, q plain

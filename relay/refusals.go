@@ -52,21 +52,21 @@ const (
 )
 
 // refusedToken is the answer to a token that was refused, after that was counted and told.
-func (r *Relay) refusedToken(err error) *problem.Error {
+func (g *Gate) refusedToken(err error) *problem.Error {
 	var refused *auth.Error
 	if !errors.As(err, &refused) {
-		r.hub.Counters.AuthFailures.Of(string(auth.ReasonOf(err))).Inc()
+		g.hub.Counters.AuthFailures.Of(string(auth.ReasonOf(err))).Inc()
 		return problem.Unauthorized
 	}
 	to := problem.Unauthorized
 	if refused.Retry {
 		to = problem.NoKeys
 	}
-	return r.explain(to, "token refused", refused.Reason, refused.Explain())
+	return g.explain(to, "token refused", refused.Reason, refused.Explain())
 }
 
 // refusedOrigin is the answer to a request that a page may not make, after that was counted and told.
-func (r *Relay) refusedOrigin(ctx *fasthttp.RequestCtx) *problem.Error {
+func (g *Gate) refusedOrigin(ctx *fasthttp.RequestCtx) *problem.Error {
 	origins := ctx.Request.Header.PeekAll("Origin")
 	why := "there is no Origin, and require_origin or the cookie that stands for a token wants one"
 	switch {
@@ -79,25 +79,25 @@ func (r *Relay) refusedOrigin(ctx *fasthttp.RequestCtx) *problem.Error {
 			why = u.Scheme + "://" + u.Host + " is neither the relay's own nor among origins"
 		}
 	}
-	return r.explain(problem.ForeignOrigin, "origin refused", reasonOrigin, why)
+	return g.explain(problem.ForeignOrigin, "origin refused", reasonOrigin, why)
 }
 
 // explain is the answer to something that was refused, which is counted and told. In development mode it says why;
 // elsewhere that would help those who guess.
-func (r *Relay) explain(to *problem.Error, what string, reason auth.Reason, why string) *problem.Error {
-	r.refused(what, reason, why)
-	if !r.hub.Config.Dev || to.Retryable {
+func (g *Gate) explain(to *problem.Error, what string, reason auth.Reason, why string) *problem.Error {
+	g.refused(what, reason, why)
+	if !g.hub.Config.Dev || to.Retryable {
 		return to
 	}
-	g := *to
-	g.Detail = string(reason) + ": " + why
-	return &g
+	told := *to
+	told.Detail = string(reason) + ": " + why
+	return &told
 }
 
 // refused counts something that was refused, and has the log say why.
-func (r *Relay) refused(what string, reason auth.Reason, why string) {
-	r.hub.Counters.AuthFailures.Of(string(reason)).Inc()
-	if since, ok := r.refusals.take(reason, time.Now()); ok {
-		r.hub.Log.Warn(what, slog.String("reason", string(reason)), slog.String("why", why), slog.Int("more", since))
+func (g *Gate) refused(what string, reason auth.Reason, why string) {
+	g.hub.Counters.AuthFailures.Of(string(reason)).Inc()
+	if since, ok := g.refusals.take(reason, time.Now()); ok {
+		g.hub.Log.Warn(what, slog.String("reason", string(reason)), slog.String("why", why), slog.Int("more", since))
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,24 +28,21 @@ import (
 // Relay is a server. Make it with New.
 type Relay struct {
 	hub *hub.Hub // the channels; closed by closeCore
+	*Gate
+	keys *auth.Keys // of backends
 
 	// Set once by New.
 	now         func() time.Time // wall clock, for tokens
-	proxies     []netip.Prefix
 	verifier    *auth.Verifier
-	keys        *auth.Keys
 	tickets     *auth.Tickets
 	sessions    *registry
 	expiries    *expiries
 	route       fasthttp.RequestHandler
-	readerPool  *ants.Pool // turns of sessions; as many as there are connections
-	addresses   addresses
-	waits       waits
+	readerPool  *ants.Pool       // turns of sessions; as many as there are connections
 	rules       *websocket.Rules // of /ws
 	systems     []System
 	quotas      *ratelimit.Users
 	revocations revocations
-	refusals    refusals
 	recorder    *recorder // an hour of figures, for the dashboard; nil in a test that breaks the counters
 	started     time.Time
 	extra       []systemRoute
@@ -57,8 +53,6 @@ type Relay struct {
 	patient     bool                                         // events, and messages of Live routes, may have to wait for a decision or the disk
 
 	// Set once by Serve, before ready is closed.
-	door   *door
-	tls    *certificate
 	public net.Addr
 	admin  net.Addr
 	ready  chan struct{}
@@ -76,22 +70,17 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	if err := cfg.Complete(); err != nil {
 		return nil, err
 	}
-	r := &Relay{now: cfg.Clock, sessions: newRegistry(), ready: make(chan struct{}), waits: usualWaits()}
+	r := &Relay{now: cfg.Clock, sessions: newRegistry(), ready: make(chan struct{})}
 	var err error
 	if r.hub, err = hub.New(&cfg, log, stats.New(metrics.NewSet(), func() float64 { return float64(r.open()) })); err != nil {
 		return nil, err
 	}
 	r.hub.Find = r.sessions.connection
 	r.rules = r.rulesOf(int(r.hub.Config.Limit.Message))
-	if r.proxies, err = parseNetworks(cfg.TrustedProxies); err != nil {
+	if r.keys, err = auth.NewKeys(cfg.APIConfig()); err != nil {
 		return nil, err
 	}
-	if cfg.TLS.Cert != "" {
-		if r.tls, err = newCertificate(cfg.TLS, log); err != nil {
-			return nil, err
-		}
-	}
-	if r.keys, err = auth.NewKeys(cfg.APIConfig()); err != nil {
+	if r.Gate, err = NewGate(r.hub, r.keys); err != nil {
 		return nil, err
 	}
 	if r.verifier, err = auth.NewVerifier(r.tokenChecks(&cfg)); err != nil {
@@ -137,6 +126,14 @@ func (r *Relay) tokenChecks(cfg *config.Config) auth.Config {
 	return c
 }
 
+// open is the number of connections on the public listener.
+func (r *Relay) open() int64 {
+	if r.Gate == nil { // the counters come first
+		return 0
+	}
+	return r.Gate.Open()
+}
+
 // Ready is closed when both listeners are open and Serve takes requests.
 func (r *Relay) Ready() <-chan struct{} { return r.ready }
 
@@ -179,8 +176,6 @@ func (r *Relay) awaitKeys(ctx context.Context) {
 // ServeOn is Serve on listeners that are open already; it closes them.
 func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	r.public, r.admin = ln.Addr(), adm.Addr()
-	limit, bound := r.hub.Config.ConnectionLimit()
-	r.door = &door{Listener: ln, relay: r, limit: int64(limit), bound: bound, closed: make(chan struct{})}
 	server := r.newServer()
 	adminServer := r.newAdmin()
 
@@ -189,25 +184,13 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	kept := contain.Done(keeping)
 	r.hub.Contain.Loop(&chores, "expiries", kept, func() { r.expiries.run(keeping, r.hub.Contain) }, nil)
 	r.hub.Contain.Loop(&chores, "memory watch", kept, func() { r.hub.Memory.Watch(keeping) }, nil)
-	r.hub.Contain.Loop(&chores, "lobby", kept, func() { r.door.lobby.watch(keeping, r.waits, r.hub.Contain) }, nil)
 	if r.recorder != nil {
 		r.hub.Contain.Loop(&chores, "recorder", kept, func() { r.recorder.run(keeping) }, nil)
-	}
-	var in net.Listener = r.door
-	if r.tls != nil {
-		r.hub.Contain.Loop(&chores, "certificate watch", kept, func() { r.tls.watch(keeping, r.waits.reload) }, nil)
-		in = tlsListener(r.door, r.tls)
 	}
 	failed := make(chan error, 4)
 	var servers sync.WaitGroup // ended by shutting the servers down
 	var ending atomic.Bool     // that has begun
-	var f *front
-	if r.tls == nil {
-		if f = newFront(r, r.door); f != nil {
-			in = f.lane
-			r.hub.Contain.Loop(&servers, "front", ending.Load, func() { failed <- f.run() }, f.end)
-		}
-	}
+	in := r.Gate.Start(keeping, ln, &chores, &servers, ending.Load, func(err error) { failed <- err })
 	// The server accepts from a listener that brings nothing: it is what a shutdown closes, and what has it wait for requests.
 	none := newLane(in.Addr())
 	r.hub.Contain.Loop(&servers, "HTTP server", ending.Load, func() { failed <- server.Serve(none) }, nil)
@@ -236,11 +219,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	}
 	ending.Store(true)
 	r.drain()
-	_ = r.door.Close() // its accept loop then ends
-	if f != nil {
-		f.wait()
-		_ = f.lane.Close() // the server, which closes it too, may not have begun to serve
-	}
+	r.Gate.Stop()
 	_ = in.Close()
 	<-accepting
 	_ = server.ShutdownWithContext(quickly())

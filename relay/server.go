@@ -11,8 +11,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
-	"weir/relay/auth"
-	"weir/relay/config"
 	"weir/relay/problem"
 	"weir/relay/web"
 )
@@ -111,7 +109,7 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 	}()
 	g := guestOf(ctx.Conn())
 	if g != nil {
-		g.at(answering)
+		g.serving()
 	}
 	var bad *problem.Error
 	if last, bad = hygiene(ctx); bad != nil {
@@ -123,7 +121,7 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 		ctx.Response.Header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 		return
 	}
-	if r.hub.Config.Dev && !r.local(ctx, g) {
+	if r.hub.Config.Dev && !r.localName(ctx.Host(), g) {
 		// A page elsewhere whose name was made to point here would pass for our own.
 		r.refuse(ctx, problem.ForeignOrigin.With("development mode answers to 127.0.0.1, ::1 and localhost only"))
 		return
@@ -133,23 +131,6 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	r.route(ctx)
-}
-
-// local says whether a request names this machine. What a connection's last one named is remembered.
-func (r *Relay) local(ctx *fasthttp.RequestCtx, g *guest) bool { return r.localName(ctx.Host(), g) }
-
-func (r *Relay) localName(host []byte, g *guest) bool {
-	if g != nil && string(host) == g.host && g.host != "" {
-		return true
-	}
-	name := string(host)
-	if !config.LoopbackHost(name) {
-		return false
-	}
-	if g != nil {
-		g.host = name
-	}
-	return true
 }
 
 // handleBadRequest answers what the server could not parse. It closes the connection afterwards.
@@ -164,37 +145,6 @@ func (r *Relay) handleBadRequest(ctx *fasthttp.RequestCtx, err error) {
 		r.refuse(ctx, problem.BadRequest)
 	}
 	r.hub.Counters.Classes[4].Inc()
-}
-
-// refuse answers a request with a problem.
-func (r *Relay) refuse(ctx *fasthttp.RequestCtx, f *problem.Error) {
-	ctx.Response.Reset()
-	ctx.SetStatusCode(f.Status)
-	ctx.SetContentType("application/problem+json")
-	if f.Status == fasthttp.StatusUnauthorized {
-		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
-	}
-	if f.Status == fasthttp.StatusServiceUnavailable || f.Status == fasthttp.StatusTooManyRequests {
-		ctx.Response.Header.Set("Retry-After", "1")
-	}
-	if f.Status == fasthttp.StatusUnauthorized || f.Status == fasthttp.StatusForbidden {
-		ctx.SetConnectionClose() // strangers do not get to keep connections open
-	}
-	if f == problem.UpgradeRequired {
-		ctx.Response.Header.Set("Sec-WebSocket-Version", "13")
-	}
-	r.setCORS(ctx)
-	ctx.SetBody(f.AppendProblem(nil))
-}
-
-// appendCORS lets pages of the configured origins read event streams.
-func (r *Relay) appendCORS(dst []byte, ctx *fasthttp.RequestCtx) []byte {
-	origin := ctx.Request.Header.Peek("Origin")
-	if len(origin) == 0 || !r.originAllowed(ctx) {
-		return dst
-	}
-	dst = append(append(dst, "Access-Control-Allow-Origin: "...), origin...)
-	return append(dst, "\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n"...)
 }
 
 // asset answers with a file. Whoever has it asks whether it is still the same.
@@ -255,17 +205,6 @@ func page(ctx *fasthttp.RequestCtx, html string) {
 	ctx.SetBodyString(html)
 }
 
-// scheme begins an Authorization header; its case does not matter (RFC 9110, section 11.1).
-var scheme = []byte("Bearer ")
-
-// credentials is the token or key of an Authorization header, without white space around it; nil if it has none.
-func credentials(header []byte) []byte {
-	if len(header) <= len(scheme) || !bytes.EqualFold(header[:len(scheme)], scheme) {
-		return nil
-	}
-	return bytes.Trim(header[len(scheme):], " \t")
-}
-
 // encoded says whether the body of a request is compressed, or coded otherwise.
 func encoded(req *fasthttp.Request) bool {
 	for _, line := range req.Header.PeekAll("Content-Encoding") {
@@ -280,16 +219,7 @@ func encoded(req *fasthttp.Request) bool {
 func (r *Relay) withKey(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		if key := credentials(ctx.Request.Header.Peek("Authorization")); len(key) > 0 {
-			g := guestOf(ctx.Conn())
-			var fresh auth.Memo
-			memo := &fresh
-			if g != nil {
-				memo = &g.key
-			}
-			if r.keys.Known(key, memo) {
-				if g != nil && !g.known.Load() {
-					g.known.Store(true)
-				}
+			if r.hasKey(guestOf(ctx.Conn()), key) {
 				next(ctx)
 				return
 			}

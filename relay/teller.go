@@ -20,7 +20,7 @@ import (
 // they are only pledged: nobody gets one before the clerk says how it went.
 type teller struct {
 	// Set once.
-	relay   *Relay
+	gate    *Gate
 	durable func(*broker.Publisher, *wire.Command) error // admit
 
 	plain plain
@@ -72,27 +72,24 @@ func (t *teller) admit(publisher *broker.Publisher, c *wire.Command) error {
 // answer answers the plain request that t has read: whole. Otherwise it has done nothing. What the HTTP server is to
 // see is foreign: a stranger's, and lines that may have to wait for the disk. The rest has to wait.
 func (t *teller) answer(g *guest) form {
-	r, p := t.relay, &t.plain
-	if r.hub.Config.Dev && !r.localName(p.host, g) || p.size > int(r.hub.Config.Limit.Request) {
+	in, p := t.gate, &t.plain
+	if in.hub.Config.Dev && !in.localName(p.host, g) || p.size > int(in.hub.Config.Limit.Request) {
 		return foreign
 	}
-	if p.key == nil || !r.keys.Known(p.key, &g.key) {
+	if p.key == nil || !in.hasKey(g, p.key) {
 		return foreign
-	}
-	if !g.known.Load() {
-		g.known.Store(true)
 	}
 	lines, ok := hub.Publication(p.kind)
-	if !ok || lines && r.hub.Disk != nil {
+	if !ok || lines && in.hub.Disk != nil {
 		return foreign
 	}
 	if t.crowded(g.seat.tab) {
 		return crowded
 	}
-	k := r.hub.Publisher()
+	k := in.hub.Publisher()
 	defer k.Release()
 	if lines {
-		k.Lines(r.hub, p.body)
+		k.Lines(in.hub, p.body)
 		t.respond(fasthttp.StatusOK, "application/x-ndjson", k.Out)
 		t.count(fasthttp.StatusOK)
 		return whole
@@ -100,7 +97,7 @@ func (t *teller) answer(g *guest) form {
 	k.Durable = t.durable
 	var receipt broker.Receipt
 	var err error
-	k.Out, receipt, err = k.Submit(r.hub, k.Out, p.body)
+	k.Out, receipt, err = k.Submit(in.hub, k.Out, p.body)
 	if err != nil {
 		return t.decline(err)
 	}
@@ -159,7 +156,7 @@ func (t *teller) honour(b *tab, err error) {
 	}
 	f := problem.Of(err)
 	if f == problem.Internal {
-		t.relay.hub.Log.Error("request failed", slog.String("path", publishPath), slog.String("error", err.Error()))
+		t.gate.hub.Log.Error("request failed", slog.String("path", publishPath), slog.String("error", err.Error()))
 	}
 	t.out = t.out[:0]
 	t.refuse(f)
@@ -184,7 +181,7 @@ func (t *teller) respond(status int, kind string, body []byte) {
 }
 
 // count counts an answer that is sent.
-func (t *teller) count(status int) { t.relay.hub.Counters.Classes[status/100].Inc() }
+func (t *teller) count(status int) { t.gate.hub.Counters.Classes[status/100].Inc() }
 
 // today keeps the date of answers.
 func (t *teller) today() {
@@ -210,4 +207,14 @@ func (t *teller) take(g *guest, b []byte) (n int, rest form) {
 		n += t.plain.size
 	}
 	return n, whole
+}
+
+// Publications answers the publications that b begins with as an event loop does, and returns the answers, how many bytes
+// of b they are to, and whether the rest may become another one. It is for those who hold the two ways in against each other.
+func (g *Gate) Publications(b []byte) (answers []byte, n int, more bool) {
+	t := &teller{gate: g, room: g.MaxPending}
+	t.durable = t.admit
+	t.today()
+	n, rest := t.take(&guest{seat: &seat{}}, b)
+	return t.out, n, rest == partial
 }

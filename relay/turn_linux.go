@@ -10,7 +10,7 @@ import (
 
 // turn reads what has come from a guest, once, and answers it.
 func (k *desk) turn(g *guest) {
-	defer k.relay.hub.Contain.End("plain request", func() { k.leave(g) })
+	defer k.gate.hub.Contain.End("plain request", func() { k.leave(g) })
 	if g.seat.pause != none {
 		k.deafen(g)
 		return
@@ -149,6 +149,6 @@ func (k *desk) pass(g *guest, unsent, rest []byte) {
 	g.seat.unsent = slices.Clone(unsent)
 	g.seat.rest = slices.Clone(rest)
 	g.seat.held, g.seat.tab = nil, nil
-	k.relay.hub.Counters.Passed.Inc()
+	k.gate.hub.Counters.Passed.Inc()
 	k.lane.put(g)
 }

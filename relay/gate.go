@@ -1,0 +1,97 @@
+package relay
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"sync"
+
+	"weir/internal/contain"
+	"weir/relay/auth"
+	"weir/relay/config"
+	"weir/relay/hub"
+)
+
+// Gate is the way in: it accepts the connections of the public listener, within their bounds, serves what backends send
+// most on event loops, and leads everything else to the HTTP server.
+type Gate struct {
+	// Set once by NewGate.
+	hub     *hub.Hub
+	keys    *auth.Keys
+	proxies []netip.Prefix
+	tls     *certificate // nil: without TLS
+
+	// Tests set these before Start.
+	Timeouts   Timeouts
+	MaxPending int // publications that wait for the disk at one event loop
+
+	addresses addresses
+	refusals  refusals
+	door      *door
+
+	// Set once by Start.
+	front *front // nil: the HTTP server takes connections from the listener
+}
+
+// NewGate makes the way in to a hub. Errors are about the configuration.
+func NewGate(h *hub.Hub, keys *auth.Keys) (*Gate, error) {
+	limit, bound := h.Config.ConnectionLimit()
+	g := &Gate{hub: h, keys: keys, Timeouts: DefaultTimeouts(), MaxPending: maxPledges}
+	g.door = &door{gate: g, limit: int64(limit), bound: bound, closed: make(chan struct{})}
+	var err error
+	if g.proxies, err = parseNetworks(h.Config.TrustedProxies); err != nil {
+		return nil, err
+	}
+	if h.Config.TLS.Cert != "" {
+		if g.tls, err = newCertificate(h.Config.TLS, h.Log); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+// Start begins to accept from ln, which Stop closes. What is returned brings the connections that the HTTP server is to
+// serve. The goroutines that look after connections and certificate end with ctx and are counted by chores; that which
+// accepts ends with Stop and is counted by servers: ending reports whether that has begun, failed takes the error if it
+// breaks before. Start is called once.
+func (g *Gate) Start(ctx context.Context, ln net.Listener, chores, servers *sync.WaitGroup, ending func() bool, failed func(error)) net.Listener {
+	g.door.Listener = ln
+	kept := contain.Done(ctx)
+	g.hub.Contain.Loop(chores, "idle reaper", kept, func() { g.door.lobby.watch(ctx, g.Timeouts, g.hub.Contain) }, nil)
+	if g.tls != nil {
+		g.hub.Contain.Loop(chores, "certificate watch", kept, func() { g.tls.watch(ctx, g.Timeouts.Reload) }, nil)
+		return tls.NewListener(g.door, g.tls.config())
+	}
+	if g.front = newFront(g, g.door); g.front == nil {
+		return g.door
+	}
+	g.hub.Contain.Loop(servers, "acceptor", ending, func() { failed(g.front.run()) }, g.front.end)
+	return g.front.lane
+}
+
+// Stop ends accepting. It returns when what has come at the event loops is answered. The listener that Start returned is
+// to be closed by its user.
+func (g *Gate) Stop() {
+	_ = g.door.Close() // its accept loop then ends
+	if g.front != nil {
+		g.front.wait()
+		_ = g.front.lane.Close() // the server, which closes it too, may not have begun to serve
+	}
+}
+
+// Open is the number of connections on the public listener, sessions and requests alike.
+func (g *Gate) Open() int64 { return g.door.open.Load() }
+
+// trouble is why the gate can take no more connections; "" if it can.
+func (g *Gate) trouble() string {
+	switch {
+	case g.door.exhausted.Load():
+		return "out of file descriptors"
+	case g.Open() < g.door.limit:
+		return ""
+	case g.door.bound == config.ByDescriptors:
+		return "nearly out of file descriptors"
+	}
+	return "at the connection limit"
+}
