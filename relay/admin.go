@@ -8,6 +8,8 @@ import (
 	"net/http/pprof"
 	"strings"
 	"time"
+
+	"weir/relay/ingress"
 )
 
 // newAdmin is the server of the admin listener: the dashboard, metrics, health and profiles. Nothing of it is reachable
@@ -41,7 +43,7 @@ func (r *Relay) newAdmin() *http.Server {
 		mux.Handle(x.pattern, x.handler)
 	}
 	return &http.Server{Handler: r.containAdmin(r.adminDoor(r.adminOnly(mux))), ErrorLog: slog.NewLogLogger(r.hub.Log.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: r.Timeouts.Request, MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute}
+		ReadHeaderTimeout: r.gate.Timeouts.Request, MaxHeaderBytes: ingress.MaxHeaderBytes, IdleTimeout: time.Minute}
 }
 
 // containAdmin has a panic cost its request.
@@ -70,7 +72,7 @@ func (r *Relay) adminOnly(next http.Handler) http.Handler {
 			}
 			got := sha256.Sum256([]byte(given)) // equal lengths, whatever was given
 			if !ok || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-				r.refused("admin token refused", reasonAdmin, "it is not admin_token, or there is none")
+				r.gate.Refused("admin token refused", ingress.ReasonAdmin, "it is not admin_token, or there is none")
 				w.Header().Set("WWW-Authenticate", `Basic realm="weir admin", charset="UTF-8"`)
 				http.Error(w, "the admin token is needed, as bearer token or as password", http.StatusUnauthorized)
 				return
@@ -85,8 +87,8 @@ func (r *Relay) notReady() string {
 	switch {
 	case r.draining.Load():
 		return "draining"
-	case r.Gate.trouble() != "":
-		return r.Gate.trouble()
+	case r.gate.Trouble() != "":
+		return r.gate.Trouble()
 	case r.hub.Memory.Short():
 		return "out of memory"
 	case r.hub.Full():

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"weir/relay/config"
+	"weir/relay/ingress"
 )
 
 // adminDoor stands before every route of the admin listener. Requests that a page elsewhere has made do not pass: such a
@@ -25,7 +26,7 @@ func (r *Relay) adminDoor(next http.Handler) http.Handler {
 			next.ServeHTTP(w, req)
 			return
 		}
-		r.refused("admin request refused", reasonOrigin, why)
+		r.gate.Refused("admin request refused", ingress.ReasonOrigin, why)
 		http.Error(w, why, http.StatusForbidden)
 	})
 }
@@ -49,6 +50,6 @@ func originIs(origin, host string) bool {
 	if err != nil || u.Host == "" {
 		return false
 	}
-	usual := usualPorts[u.Scheme]
-	return usual != "" && strings.EqualFold(withPort(u.Host, usual), withPort(host, usual))
+	usual := ingress.UsualPorts[u.Scheme]
+	return usual != "" && strings.EqualFold(ingress.WithPort(u.Host, usual), ingress.WithPort(host, usual))
 }

@@ -65,8 +65,8 @@ func serveFile(w http.ResponseWriter, req *http.Request, name string) {
 func (r *Relay) backendAPI() http.Handler {
 	t := router.New()
 	t.RedirectTrailingSlash, t.RedirectFixedPath, t.HandleOPTIONS = false, false, false
-	t.NotFound = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, problem.NotFound) }
-	t.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) { r.refuse(ctx, problem.MethodNotAllowed) }
+	t.NotFound = func(ctx *fasthttp.RequestCtx) { r.gate.Refuse(ctx, problem.NotFound) }
+	t.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) { r.gate.Refuse(ctx, problem.MethodNotAllowed) }
 	for _, x := range append(r.apiRoutes(), r.backends...) {
 		t.Handle(x.method, x.path, x.handle)
 		if x.method == fasthttp.MethodGet {

@@ -10,6 +10,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/hub"
+	"weir/relay/ingress"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
 )
@@ -23,7 +24,7 @@ type route struct {
 // apiRoutes lists the routes for backends; the OpenAPI document describes the same.
 func (r *Relay) apiRoutes() []route {
 	return []route{
-		{"POST", publishPath, r.handlePublish},
+		{"POST", ingress.PublishPath, r.handlePublish},
 		{"GET", "/v1/channels", r.handleChannels},
 		{"GET", "/v1/channels/{channel}", r.onChannel(r.handleState)},
 		{"DELETE", "/v1/channels/{channel}", r.onChannel(r.handleClear)},
@@ -45,7 +46,7 @@ func (r *Relay) apiRoutes() []route {
 func (r *Relay) handlePublish(ctx *fasthttp.RequestCtx) {
 	lines, ok := hub.Publication(ctx.Request.Header.ContentType())
 	if !ok {
-		r.refuse(ctx, problem.MediaType)
+		r.gate.Refuse(ctx, problem.MediaType)
 		return
 	}
 	p := r.hub.Publisher()
@@ -59,7 +60,7 @@ func (r *Relay) handlePublish(ctx *fasthttp.RequestCtx) {
 	}
 	var err error
 	if p.Out, err = p.Publish(r.hub, p.Out, ctx.PostBody()); err != nil {
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
 	jsonbody.Answer(ctx, p.Out) // a copy
@@ -76,11 +77,11 @@ func (r *Relay) onChannel(next func(ctx *fasthttp.RequestCtx, channel, group, ke
 			}
 			name, err := url.PathUnescape(raw)
 			if err != nil || i == 0 && !wire.ValidChannel(name) {
-				r.refuse(ctx, problem.BadChannel)
+				r.gate.Refuse(ctx, problem.BadChannel)
 				return
 			}
 			if i > 0 && !wire.ValidName(name) {
-				r.refuse(ctx, problem.BadName)
+				r.gate.Refuse(ctx, problem.BadName)
 				return
 			}
 			names[i] = name
@@ -120,7 +121,7 @@ func (r *Relay) handleDisconnect(ctx *fasthttp.RequestCtx) {
 		list, err = r.targets(t)
 	}
 	if err != nil {
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
 	if t.Reason == "" {
@@ -148,7 +149,7 @@ func (r *Relay) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
 		err = problem.BadChannel
 	}
 	if err != nil {
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
 	f := problem.Forbidden
@@ -202,12 +203,12 @@ func (r *Relay) handleTickets(ctx *fasthttp.RequestCtx) {
 		}
 	}
 	if err != nil {
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
 	ticket, err := r.tickets.Issue(id)
 	if err != nil {
-		r.fail(ctx, problem.Overloaded.With("too many tickets are waiting to be used"))
+		r.gate.Fail(ctx, problem.Overloaded.With("too many tickets are waiting to be used"))
 		return
 	}
 	ctx.Response.Header.Set("Cache-Control", "no-store")

@@ -9,6 +9,7 @@ import (
 	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/auth"
+	"weir/relay/ingress"
 	"weir/relay/problem"
 )
 
@@ -33,9 +34,9 @@ func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*au
 		if id, ok := r.tickets.Redeem(string(t)); ok {
 			return id, nil
 		}
-		return nil, r.explain(problem.Unauthorized, "ticket refused", reasonTicket, "it was used, it is older than 30 s, or it is not of this process")
+		return nil, r.gate.Explain(problem.Unauthorized, "ticket refused", ingress.ReasonTicket, "it was used, it is older than 30 s, or it is not of this process")
 	}
-	token := bearer(ctx.Request.Header.Peek("Authorization"))
+	token := ingress.Bearer(ctx.Request.Header.Peek("Authorization"))
 	if token == "" {
 		token = subprotocolToken
 	}
@@ -50,10 +51,10 @@ func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*au
 	}
 	id, err := r.verifier.VerifyWaiting(token)
 	if err != nil {
-		return nil, r.refusedToken(err)
+		return nil, r.gate.RefusedToken(err)
 	}
 	if !wire.ValidChannel(wire.UserChannel(id.User)) {
-		return nil, r.refusedToken(&auth.Error{Reason: auth.ReasonClaims, Detail: "sub is too long for the name of a channel"})
+		return nil, r.gate.RefusedToken(&auth.Error{Reason: auth.ReasonClaims, Detail: "sub is too long for the name of a channel"})
 	}
 	return id, nil
 }
@@ -63,8 +64,8 @@ func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *probl
 	if r.draining.Load() {
 		return nil, problem.Draining
 	}
-	if !r.originAllowed(ctx) {
-		return nil, r.refusedOrigin(ctx)
+	if !r.gate.OriginAllowed(ctx) {
+		return nil, r.gate.RefusedOrigin(ctx)
 	}
 	if r.hub.Memory.Short() {
 		r.hub.Counters.Refused.Of("memory").Inc()
@@ -75,10 +76,10 @@ func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *probl
 		return nil, bad
 	}
 	a := &arrival{identity: id}
-	addr := r.clientAddress(ctx)
+	addr := r.gate.ClientAddress(ctx)
 	a.address = addr.String()
-	if r.hub.Config.Limit.PerAddress > 0 && r.trusted(peerAddress(ctx.RemoteAddr())) {
-		a.behind = addressKey(addr)
+	if r.hub.Config.Limit.PerAddress > 0 && r.gate.Trusted(ingress.PeerAddress(ctx.RemoteAddr())) {
+		a.behind = ingress.AddressKey(addr)
 	}
 	return a, nil
 }
@@ -88,7 +89,7 @@ func (r *Relay) hijack(ctx *fasthttp.RequestCtx, a *arrival, open func(nc net.Co
 	if ctx.IsHead() { // of an event stream; an upgrade has been refused
 		ctx.SetContentType("text/event-stream; charset=utf-8")
 		ctx.Response.Header.Set("Cache-Control", "no-cache, no-transform")
-		r.setCORS(ctx)
+		r.gate.SetCORS(ctx)
 		return
 	}
 	ctx.HijackSetNoResponse(true)
@@ -99,8 +100,8 @@ func (r *Relay) hijack(ctx *fasthttp.RequestCtx, a *arrival, open func(nc net.Co
 			nc = u.UnsafeConn()
 		}
 		var rest []byte
-		if g := guestOf(nc); g != nil {
-			rest = g.upgraded(c)
+		if g := ingress.ConnOf(nc); g != nil {
+			rest = g.Upgraded(c)
 		}
 		open(nc, rest, a)
 	})

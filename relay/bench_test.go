@@ -17,6 +17,7 @@ import (
 	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/hub"
+	"weir/relay/ingress"
 )
 
 // serving is a relay for a benchmark. What it logs goes nowhere.
@@ -31,7 +32,7 @@ func serving(b *testing.B) *rig {
 // request is a publish request as the server hands it over.
 func request(kind, body string) *fasthttp.RequestCtx {
 	ctx := new(fasthttp.RequestCtx)
-	raw := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", publishPath, apiKey, kind, len(body), body)
+	raw := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", ingress.PublishPath, apiKey, kind, len(body), body)
 	ctx.Init2(benchConn{}, nil, false)
 	if err := ctx.Request.Read(bufio.NewReader(strings.NewReader(raw))); err != nil {
 		panic(err)

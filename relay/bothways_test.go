@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Requests are read by the HTTP server, and publications by desks: each has a reader of its own. What is improper is so
+// Requests are read by the HTTP server, and publications by event loops: each has a reader of its own. What is improper is so
 // for both.
 var verdicts = map[string]struct {
 	change [2]string // of a plain publication
@@ -97,17 +97,17 @@ func TestOneVerdict(t *testing.T) {
 		c := &memConn{in: bytes.NewReader([]byte(request))}
 		_ = server.ServeConn(c)
 		there := statuses(c.out.Bytes())
-		here, _ := atDesk(g.relay, func(c *memConn) error { return server.ServeConn(c) }, []byte(request))
+		here, _ := atLoop(g.relay, func(c *memConn) error { return server.ServeConn(c) }, []byte(request))
 		if len(there) != 1 || (there[0] == 400) == v.proper || fmt.Sprint(here) != fmt.Sprint(there) {
-			t.Errorf("%s: at the HTTP server %v, at a desk %v; proper is %t", name, there, here, v.proper)
+			t.Errorf("%s: at the HTTP server %v, at an event loop %v; proper is %t", name, there, here, v.proper)
 		}
 	}
 }
 
-// atDesk reads bytes as a desk does, with the HTTP server for what is not the desk's. It returns the statuses of the
-// answers, and whether the bytes end within a request that may become the desk's.
-func atDesk(r *Relay, serve func(c *memConn) error, b []byte) (list []int, within bool) {
-	answers, n, within := r.Gate.Publications(b)
+// atLoop reads bytes as an event loop does, with the HTTP server for what is not the event loop's. It returns the statuses of the
+// answers, and whether the bytes end within a request that may become the event loop's.
+func atLoop(r *Relay, serve func(c *memConn) error, b []byte) (list []int, within bool) {
+	answers, n, within := r.gate.Publications(b)
 	list = statuses(answers)
 	if n < len(b) && !within {
 		c := &memConn{in: bytes.NewReader(b[n:])}
@@ -131,7 +131,7 @@ func statuses(b []byte) (list []int) {
 	}
 }
 
-// FuzzBothWays gives the same bytes to the HTTP server and to a desk. Their answers must be the same.
+// FuzzBothWays gives the same bytes to the HTTP server and to an event loop. Their answers must be the same.
 func FuzzBothWays(f *testing.F) {
 	const body = `{"channel":"a","data":1}`
 	for _, v := range verdicts {
@@ -147,12 +147,12 @@ func FuzzBothWays(f *testing.F) {
 		c := &memConn{in: bytes.NewReader(b)}
 		_ = serve(c)
 		there := statuses(c.out.Bytes())
-		here, within := atDesk(g.relay, serve, b)
+		here, within := atLoop(g.relay, serve, b)
 		if within && len(there) == len(here)+1 && there[len(here)] == 400 {
 			there = there[:len(here)] // the server has seen that the rest never comes
 		}
 		if fmt.Sprint(here) != fmt.Sprint(there) {
-			t.Fatalf("at the HTTP server %v, at a desk %v: %q", there, here, b)
+			t.Fatalf("at the HTTP server %v, at an event loop %v: %q", there, here, b)
 		}
 		if n := g.relay.hub.Counters.Panics.Get(); n != 0 {
 			t.Fatalf("%d panics: %s", n, g.logs)

@@ -19,12 +19,12 @@ func (r *Relay) handleChannels(ctx *fasthttp.RequestCtx) {
 		limit, err = pageSize(int(min(n, maxPage+1)))
 	}
 	if err != nil {
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
 	list, err := r.hub.Broker.Channels(string(args.Peek("prefix")), string(args.Peek("after")), limit+1)
 	if err != nil { // half a list would pass for a whole one
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
 	more := len(list) > limit
@@ -60,10 +60,10 @@ func (r *Relay) handleState(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 // missing answers a request for a channel that is not there, or can not be read.
 func (r *Relay) missing(ctx *fasthttp.RequestCtx, channel string) {
 	if err := r.hub.Broker.Load(channel); err != nil {
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
-	r.refuse(ctx, problem.NotFound)
+	r.gate.Refuse(ctx, problem.NotFound)
 }
 
 // handleGroup is GET /v1/channels/{channel}/{group}: the items of one group.
@@ -111,7 +111,7 @@ func (r *Relay) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 		limit, err = pageSize(int(min(n, maxPage+1)))
 	}
 	if err != nil {
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
 	changes, more, at, ok := r.hub.Broker.History(channel, before, limit)
@@ -137,7 +137,7 @@ func (r *Relay) handlePresence(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 func (r *Relay) handleClear(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 	at, err := r.hub.Broker.Drop(channel)
 	if err != nil {
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
 	jsonbody.Answer(ctx, append(appendAt([]byte{'{'}, at.Epoch, at.Seq), '}'))
@@ -148,10 +148,10 @@ func (r *Relay) handleClearGroup(ctx *fasthttp.RequestCtx, channel, group, _ str
 	at, n, err := r.hub.Broker.DeleteGroup(channel, group)
 	switch {
 	case err != nil:
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	case n == 0:
-		r.refuse(ctx, problem.NotFound)
+		r.gate.Refuse(ctx, problem.NotFound)
 		return
 	}
 	b := appendAt([]byte{'{'}, at.Epoch, at.Seq)
@@ -167,7 +167,7 @@ func (r *Relay) handleDelete(ctx *fasthttp.RequestCtx, channel, group, key strin
 	}
 	at, err := r.hub.Broker.Publish(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})
 	if err != nil {
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
 	jsonbody.Answer(ctx, append(appendAt([]byte{'{'}, at.Epoch, at.Seq), '}'))

@@ -27,7 +27,7 @@ func TestChunkedIsLast(t *testing.T) {
 		method, path, _ := strings.Cut(line, " ")
 		path = strings.NewReplacer("{", "", "}", "").Replace(path)
 		for _, key := range []string{"", relay.TestKey, user} {
-			for _, ahead := range []string{"", first} { // the desk answers that, and passes on what is behind it
+			for _, ahead := range []string{"", first} { // the event loop answers that, and passes on what is behind it
 				for _, chunks := range []string{"", "2\r\n{}\r\n", "3\r\n\"a\"\r\n"} {
 					request := method + " " + path + " HTTP/1.1\r\nHost: relay\r\nTransfer-Encoding: chunked\r\n"
 					if key != "" {

@@ -225,7 +225,7 @@ func (s *session) who(c *wire.Command, how hub.Wait) ([]byte, error) {
 func (s *session) refresh(c *wire.Command) ([]byte, error) {
 	id, err := s.relay.verifier.Verify(c.Token)
 	if err != nil {
-		return nil, s.relay.refusedToken(err)
+		return nil, s.relay.gate.RefusedToken(err)
 	}
 	if id.User != s.user {
 		return nil, problem.Forbidden.With("the token is another user's")

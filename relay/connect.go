@@ -13,6 +13,7 @@ import (
 	"weir/internal/units"
 	"weir/internal/wire"
 	"weir/relay/hub"
+	"weir/relay/ingress"
 	"weir/relay/problem"
 	"weir/relay/websocket"
 )
@@ -24,12 +25,12 @@ func (r *Relay) handleWS(ctx *fasthttp.RequestCtx) {
 		if bad == problem.UpgradeRequired {
 			ctx.Response.Header.Set("Sec-WebSocket-Version", "13")
 		}
-		r.refuse(ctx, bad)
+		r.gate.Refuse(ctx, bad)
 		return
 	}
 	a, bad := r.arrive(ctx, o.Token)
 	if bad != nil {
-		r.refuse(ctx, bad)
+		r.gate.Refuse(ctx, bad)
 		return
 	}
 	if r.hub.Config.Compression && o.Deflate {
@@ -58,20 +59,20 @@ func (r *Relay) newSession(nc net.Conn, a *arrival) *session {
 	answer := ""
 	switch {
 	case r.draining.Load():
-		answer = refusal
-	case a.behind.IsValid() && !r.addresses.take(a.behind, r.hub.Config.Limit.PerAddress):
+		answer = ingress.BusyAnswer
+	case a.behind.IsValid() && !r.gate.Addresses.Take(a.behind, r.hub.Config.Limit.PerAddress):
 		r.hub.Counters.Refused.Of("per_address").Inc()
-		answer = refusalMany
+		answer = ingress.TooManyAnswer
 	case !r.sessions.reserve(s.user, r.hub.Config.Limit.PerUser):
 		r.hub.Counters.Refused.Of("per_user").Inc()
-		answer = refusalMany
+		answer = ingress.TooManyAnswer
 		if a.behind.IsValid() {
-			r.addresses.give(a.behind)
+			r.gate.Addresses.Give(a.behind)
 		}
 	default:
 		if a.behind.IsValid() {
 			behind := a.behind // not all of a, for as long as the session lives
-			s.release = func() { r.addresses.give(behind) }
+			s.release = func() { r.gate.Addresses.Give(behind) }
 		}
 		placed = true
 		return s
@@ -192,7 +193,7 @@ func (s *session) appendLimits(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `,"limits":{"message":`...), int64(s.messageLimit()), 10)
 	b = appendRate(append(b, `,"commands":`...), limit.Commands)
 	b = strconv.AppendInt(append(b, `,"subscriptions":`...), int64(limit.Subscriptions), 10)
-	b = strconv.AppendInt(append(b, `,"address":`...), maxURI, 10)
+	b = strconv.AppendInt(append(b, `,"address":`...), ingress.MaxURI, 10)
 	return append(b, '}')
 }
 

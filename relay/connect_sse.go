@@ -25,7 +25,7 @@ import (
 func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 	marks, bad := positions(ctx)
 	if bad != nil {
-		r.refuse(ctx, bad)
+		r.gate.Refuse(ctx, bad)
 		return
 	}
 	cursor := ctx.Request.Header.Peek("Last-Event-ID")
@@ -41,7 +41,7 @@ func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 	}
 	a, bad := r.arrive(ctx, "")
 	if bad != nil {
-		r.refuse(ctx, bad)
+		r.gate.Refuse(ctx, bad)
 		return
 	}
 	a.enc, a.marks = hub.WholeSSE, marks
@@ -53,7 +53,7 @@ func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	a.head = append(make([]byte, 0, 512), sseHead...)
-	a.head = append(r.appendCORS(a.head, ctx), "\r\n"...)
+	a.head = append(r.gate.AppendCORS(a.head, ctx), "\r\n"...)
 	r.hijack(ctx, a, r.openSSE)
 }
 
@@ -86,7 +86,7 @@ func (r *Relay) choose(ctx *fasthttp.RequestCtx, a *arrival) bool {
 		return true
 	}
 	first := a.denied[0]
-	r.refuse(ctx, first.why)
+	r.gate.Refuse(ctx, first.why)
 	ctx.SetBody(wire.AppendString(append(bytes.TrimSuffix(ctx.Response.Body(), []byte("}")), `,"channel":`...), first.channel))
 	ctx.Response.AppendBodyString("}")
 	return false

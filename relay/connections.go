@@ -26,7 +26,7 @@ func (r *Relay) handleConnections(ctx *fasthttp.RequestCtx) {
 		err = problem.BadChannel
 	}
 	if err != nil {
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
 	var list []*session

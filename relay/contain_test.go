@@ -42,9 +42,9 @@ const webhookSecret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 // used, and at its end. What is not here has a test in its own package.
 var (
 	atStart = []string{"committer", "committer loop", "checkpointer", "checkpointer loop", "checkpoint", "broker expirer", "broker expirer loop", "pool shard",
-		"expiries", "lobby", "memory watch", "front", "HTTP accept", "HTTP server", "admin server", "desk", "clerk", "poller",
+		"expiries", "idle reaper", "memory watch", "acceptor", "HTTP accept", "HTTP server", "admin server", "event loop", "ack waiter", "poller",
 		"analytics", "recorder", "sweep of documents", "resumption of notifications", "key set", "fetch of the key set"}
-	inUse = []string{"front desk", "pledge", "load for a desk", "HTTP connection", "connection's goroutine", "commit",
+	inUse = []string{"placement", "pending ack", "load for an event loop", "HTTP connection", "connection's goroutine", "commit",
 		"after a commit", "deferred change", "broker deadline", "second of analytics", "sweep of a document", "drain of a document", "wait for a document",
 		"step of a document", "end of a document's editors", "typing", "attempt at a webhook", "outcome of a webhook",
 		"push", "outcome of a push", "result of a notification", "commands beside a turn", "end of a session", "end of a subscription", "expiry"}
@@ -228,7 +228,7 @@ func (x *trial) channels(ctx context.Context) error {
 		if _, err := until(ctx, c, channel, `"expired"`); err != nil {
 			return err
 		}
-		plain := &http.Client{Transport: new(http.Transport)} // whose connection stays at its desk
+		plain := &http.Client{Transport: new(http.Transport)} // whose connection stays at its event loop
 		defer plain.CloseIdleConnections()
 		if _, err := x.askWith(ctx, plain, "dev", "POST", "/v1/publish", `{"channel":"`+channel+`-alone","data":1}`); err != nil { // that is not in memory
 			return err
@@ -435,10 +435,10 @@ func TestPanicAnywhere(t *testing.T) {
 // TestShutdownEndsWhateverPanics throws a panic whenever a loop begins, for ever: at each loop that others wait for, and at
 // all of them. The relay ends all the same.
 func TestShutdownEndsWhateverPanics(t *testing.T) {
-	loops := []string{"committer", "checkpointer", "broker expirer", "pool shard", "expiries", "lobby", "memory watch", "front", "HTTP accept",
-		"HTTP server", "admin server", "desk", "clerk", "poller", "analytics", "recorder", "sweep of documents", "key set"}
+	loops := []string{"committer", "checkpointer", "broker expirer", "pool shard", "expiries", "idle reaper", "memory watch", "acceptor", "HTTP accept",
+		"HTTP server", "admin server", "event loop", "ack waiter", "poller", "analytics", "recorder", "sweep of documents", "key set"}
 	cases := [][]string{loops}
-	for _, l := range []string{"committer", "checkpointer", "pool shard", "front", "HTTP accept", "desk", "clerk", "key set"} {
+	for _, l := range []string{"committer", "checkpointer", "pool shard", "acceptor", "HTTP accept", "event loop", "ack waiter", "key set"} {
 		cases = append(cases, []string{l})
 	}
 	for _, at := range cases {
@@ -452,7 +452,7 @@ func TestShutdownEndsWhateverPanics(t *testing.T) {
 			})
 			t.Cleanup(func() { contain.Throw(nil) })
 			x := newTrial(t)
-			nc, err := net.Dial("tcp", strings.TrimPrefix(x.URL, "http://")) // desks are opened for the first one
+			nc, err := net.Dial("tcp", strings.TrimPrefix(x.URL, "http://")) // event loops are opened for the first one
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -42,7 +42,7 @@ func TestPanicOfTheCertificateWatch(t *testing.T) {
 	id := newIdentity(t, 1)
 	cfg := openConfig()
 	cfg.TLS = id.TLS
-	g := launch(t, cfg, func(r *Relay) { r.Timeouts.Reload = 10 * time.Millisecond })
+	g := launch(t, cfg, func(r *Relay) { r.gate.Timeouts.Reload = 10 * time.Millisecond })
 	id.write(t, 2)
 	g.until("the new certificate is served", func() bool {
 		c, err := tls.Dial("tcp", g.public, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // which one it is, is looked at below
@@ -57,10 +57,10 @@ func TestPanicOfTheCertificateWatch(t *testing.T) {
 	}
 }
 
-// A guest that cannot be sent away at once is sent away later, and so are those behind it.
+// A connection that cannot be sent away at once is sent away later, and so are those behind it.
 func TestPanicOverAGuest(t *testing.T) {
-	left := throwOnce(t, "dismissal of a guest")
-	g := launch(t, openConfig(), func(r *Relay) { r.Timeouts.Request = 200 * time.Millisecond })
+	left := throwOnce(t, "expiry of a connection")
+	g := launch(t, openConfig(), func(r *Relay) { r.gate.Timeouts.Request = 200 * time.Millisecond })
 	for range 2 {
 		nc := g.dial()
 		_, _ = io.WriteString(nc, "GET / HT")

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"weir/relay/ingress"
+
 	"github.com/valyala/fasthttp"
 )
 
@@ -54,11 +56,11 @@ func (r *Relay) preflight(ctx *fasthttp.RequestCtx, allow string) {
 	if len(ctx.Request.Header.Peek("Origin")) == 0 {
 		return
 	}
-	if !r.originAllowed(ctx) {
-		r.refuse(ctx, r.refusedOrigin(ctx))
+	if !r.gate.OriginAllowed(ctx) {
+		r.gate.Refuse(ctx, r.gate.RefusedOrigin(ctx))
 		return
 	}
-	r.setCORS(ctx)
+	r.gate.SetCORS(ctx)
 	h.Add("Vary", "Access-Control-Request-Headers")
 	h.Set("Access-Control-Allow-Methods", allow)
 	h.Set("Access-Control-Allow-Headers", allowHeaders(ctx.Request.Header.Peek("Access-Control-Request-Headers")))
@@ -72,7 +74,7 @@ func allowHeaders(asked []byte) string {
 		return allowedHeaders
 	}
 	for name := range bytes.SplitSeq(asked, []byte(",")) {
-		if !properToken(bytes.Trim(name, " \t")) {
+		if !ingress.ProperToken(bytes.Trim(name, " \t")) {
 			return allowedHeaders
 		}
 	}
@@ -86,5 +88,5 @@ func (r *Relay) forgeable(ctx *fasthttp.RequestCtx) bool {
 	if ctx.IsGet() || ctx.IsHead() || r.hub.Config.Auth.Cookie == "" || len(ctx.Request.Header.Peek("Origin")) > 0 {
 		return false
 	}
-	return len(ctx.QueryArgs().Peek("ticket")) == 0 && bearer(ctx.Request.Header.Peek("Authorization")) == ""
+	return len(ctx.QueryArgs().Peek("ticket")) == 0 && ingress.Bearer(ctx.Request.Header.Peek("Authorization")) == ""
 }

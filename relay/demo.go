@@ -29,7 +29,7 @@ func (r *Relay) handleDemo(ctx *fasthttp.RequestCtx) {
 	case web.File("demo/"+name+".html") != nil:
 		page(ctx, string(web.File("demo/"+name+".html")))
 	default:
-		r.refuse(ctx, problem.NotFound)
+		r.gate.Refuse(ctx, problem.NotFound)
 	}
 }
 
@@ -38,7 +38,7 @@ func (r *Relay) handleDemoToken(ctx *fasthttp.RequestCtx) {
 	args := ctx.QueryArgs()
 	user, name := string(args.Peek("user")), string(args.Peek("name"))
 	if user == "" || !wire.ValidChannel(wire.UserChannel(user)) {
-		r.fail(ctx, problem.BadField.With("user is missing or too long"))
+		r.gate.Fail(ctx, problem.BadField.With("user is missing or too long"))
 		return
 	}
 	channels := map[string][]string{"*": {"*"}}
@@ -55,7 +55,7 @@ func (r *Relay) handleDemoToken(ctx *fasthttp.RequestCtx) {
 		err = jsonbody.Write(ctx, http.StatusOK, map[string]string{"token": token})
 	}
 	if err != nil {
-		r.fail(ctx, problem.BadField.With("no token can say that"))
+		r.gate.Fail(ctx, problem.BadField.With("no token can say that"))
 		return
 	}
 	ctx.Response.Header.Set("Cache-Control", "no-store")

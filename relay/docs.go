@@ -25,12 +25,12 @@ func (r *Relay) handleDocs(ctx *fasthttp.RequestCtx) {
 	}
 	text, err := docs.Pages.ReadFile(name)
 	if err != nil {
-		r.refuse(ctx, problem.NotFound)
+		r.gate.Refuse(ctx, problem.NotFound)
 		return
 	}
 	var body bytes.Buffer
 	if err := markdown.Convert(text, &body); err != nil {
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
 	title, _, _ := strings.Cut(strings.TrimPrefix(string(text), "# "), "\n")

@@ -17,14 +17,14 @@ import (
 func (r *Relay) handleEvents(ctx *fasthttp.RequestCtx) {
 	switch lines, ok := hub.Publication(ctx.Request.Header.ContentType()); {
 	case !ok:
-		r.refuse(ctx, problem.MediaType)
+		r.gate.Refuse(ctx, problem.MediaType)
 		return
 	case lines:
 		r.handleEventLines(ctx)
 		return
 	}
 	if err := r.emitOne(ctx.PostBody(), jsonbody.Lenient(ctx)); err != nil {
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
 	ctx.SetStatusCode(fasthttp.StatusAccepted)

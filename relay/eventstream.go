@@ -65,12 +65,12 @@ func (r *Relay) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
 		bad = problem.Unauthorized
 	}
 	if bad != nil {
-		r.refuse(ctx, bad)
+		r.gate.Refuse(ctx, bad)
 		return
 	}
 	channel, err := e.Admit(ctx, a.identity)
 	if err != nil {
-		r.fail(ctx, err)
+		r.gate.Fail(ctx, err)
 		return
 	}
 	last := lastEventID(ctx)
@@ -81,7 +81,7 @@ func (r *Relay) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
 	} else {
 		a.head = append(a.head, "Connection: close\r\n"...)
 	}
-	a.head = append(r.appendCORS(a.head, ctx), "\r\n"...)
+	a.head = append(r.gate.AppendCORS(a.head, ctx), "\r\n"...)
 	r.hijack(ctx, a, func(nc net.Conn, _ []byte, a *arrival) { r.openEvents(nc, a, e, channel, last) })
 }
 

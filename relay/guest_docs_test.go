@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/relay/ingress"
 )
 
 // What pools are told about idle connections is what happens to them.
@@ -14,9 +16,9 @@ func TestTheBackendsPageSaysHowLongConnectionsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := DefaultTimeouts()
+	w := ingress.DefaultTimeouts()
 	want := fmt.Sprintf("weir keeps a connection for %d s after the answer to a request with\na valid API key, %d s after any other, and %d s when no request has come",
-		KeepAlive/time.Second, w.Stranger/time.Second, w.Request/time.Second)
+		ingress.KeepAlive/time.Second, w.Stranger/time.Second, w.Request/time.Second)
 	if !strings.Contains(string(b), want) {
 		t.Errorf("docs/backends.md does not say %q", want)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/relay/ingress"
 )
 
 // Requests that two HTTP implementations might read differently are refused, the connection closes, and
@@ -244,10 +246,10 @@ func TestRequestLimits(t *testing.T) {
 // Who takes their time over a request is let go, however they trickle.
 func TestSlowRequests(t *testing.T) {
 	t.Parallel()
-	if w := DefaultTimeouts(); w.Request > 5*time.Second || w.Stranger > 10*time.Second {
+	if w := ingress.DefaultTimeouts(); w.Request > 5*time.Second || w.Stranger > 10*time.Second {
 		t.Errorf("the usual waits are %+v", w)
 	}
-	g := launch(t, openConfig(), func(r *Relay) { r.Timeouts.Request = 200 * time.Millisecond })
+	g := launch(t, openConfig(), func(r *Relay) { r.gate.Timeouts.Request = 200 * time.Millisecond })
 	token := mint(t, "u1")
 	for name, sent := range map[string]string{
 		"nothing":            "",
@@ -288,7 +290,7 @@ func TestSlowRequests(t *testing.T) {
 // A connection without a request may stay for a while if a key was shown on it, else for a short one.
 func TestStrangersIdle(t *testing.T) {
 	t.Parallel()
-	g := launch(t, openConfig(), func(r *Relay) { r.Timeouts.Stranger = 100 * time.Millisecond })
+	g := launch(t, openConfig(), func(r *Relay) { r.gate.Timeouts.Stranger = 100 * time.Millisecond })
 	backend, stranger, pretender := g.dial(), g.dial(), g.dial()
 	key := "Authorization: Bearer " + apiKey
 	if a := g.askOn(backend, "GET", "/v1/channels", "", key); a.StatusCode != 200 {

@@ -143,7 +143,7 @@ func TestEndWhileConnecting(t *testing.T) {
 		}
 		p.mu.Unlock()
 	}
-	if n := g.relay.Counted(); n > 0 {
+	if n := g.relay.gate.Counted(); n > 0 {
 		t.Errorf("%d addresses are left", n)
 	}
 	g.relay.expiries.mu.Lock()

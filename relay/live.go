@@ -86,19 +86,19 @@ func (r *Relay) completeLive(live *Live) {
 func (r *Relay) handleLive(ctx *fasthttp.RequestCtx, live *Live) {
 	o, bad := websocket.ReadOffer(&ctx.Request.Header)
 	if bad != nil {
-		r.refuse(ctx, bad)
+		r.gate.Refuse(ctx, bad)
 		return
 	}
 	a, bad := r.arrive(ctx, o.Token)
 	if bad != nil {
-		r.refuse(ctx, bad)
+		r.gate.Refuse(ctx, bad)
 		return
 	}
 	client := &Client{live: live}
 	if live.Admit != nil {
 		var err error
 		if client.Value, err = live.Admit(ctx, a.identity); err != nil {
-			r.fail(ctx, err)
+			r.gate.Fail(ctx, err)
 			return
 		}
 	}
@@ -199,7 +199,7 @@ func (c *Client) Refresh(token string) error {
 	s := c.session
 	id, err := s.relay.verifier.Verify(token)
 	if err != nil {
-		return s.relay.refusedToken(err)
+		return s.relay.gate.RefusedToken(err)
 	}
 	if id.User != s.user {
 		return problem.Forbidden.With("the token is another user's")

@@ -55,7 +55,7 @@ var connectionMetrics = []Metric{
 	{Name: "weir_connections_opened_total", Type: Counter, Labels: by("transport"), Help: "Sessions that were opened."},
 	{Name: "weir_connections_ended_total", Type: Counter, Labels: by("transport"), Help: "Sessions that have ended."},
 	{Name: "weir_connections_refused_total", Type: Counter, Labels: by("limit"), Help: "Connections that were not let in, by the limit that they were beyond."},
-	{Name: "weir_connections_passed_total", Type: Counter, Help: "Connections that went on from a desk to the HTTP server: those that asked for more than plain publications."},
+	{Name: "weir_connections_passed_total", Type: Counter, Help: "Connections that went on from an event loop to the HTTP server: those that asked for more than publications in the usual form."},
 	{Name: "weir_accept_errors_total", Type: Counter, Help: "Connections that the system could not hand over, for want of descriptors mostly."},
 	{Name: "weir_auth_failures_total", Type: Counter, Labels: by("reason"), Help: "Credentials that were not accepted, by what was wrong with them."},
 	{Name: "weir_closes_total", Type: Counter, Labels: by("code"), Help: "Sessions that the relay has closed, by close code."},

@@ -103,5 +103,5 @@ func (r *Relay) notFound(ctx *fasthttp.RequestCtx) {
 	} else if route := nearMiss(string(ctx.Method()), path, r.Routes()); route != "" {
 		f.Detail = "did you mean " + route + "?"
 	}
-	r.refuse(ctx, &f)
+	r.gate.Refuse(ctx, &f)
 }

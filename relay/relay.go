@@ -21,14 +21,15 @@ import (
 	"weir/relay/auth"
 	"weir/relay/config"
 	"weir/relay/hub"
+	"weir/relay/ingress"
 	"weir/relay/stats"
 	"weir/relay/websocket"
 )
 
 // Relay is a server. Make it with New.
 type Relay struct {
-	hub *hub.Hub // the channels; closed by closeCore
-	*Gate
+	hub  *hub.Hub // the channels; closed by closeCore
+	gate *ingress.Gate
 	keys *auth.Keys // of backends
 
 	// Set once by New.
@@ -80,7 +81,7 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	if r.keys, err = auth.NewKeys(cfg.APIConfig()); err != nil {
 		return nil, err
 	}
-	if r.Gate, err = NewGate(r.hub, r.keys); err != nil {
+	if r.gate, err = ingress.New(r.hub, r.keys); err != nil {
 		return nil, err
 	}
 	if r.verifier, err = auth.NewVerifier(r.tokenChecks(&cfg)); err != nil {
@@ -128,10 +129,10 @@ func (r *Relay) tokenChecks(cfg *config.Config) auth.Config {
 
 // open is the number of connections on the public listener.
 func (r *Relay) open() int64 {
-	if r.Gate == nil { // the counters come first
+	if r.gate == nil { // the counters come first
 		return 0
 	}
-	return r.Gate.Open()
+	return r.gate.Open()
 }
 
 // Ready is closed when both listeners are open and Serve takes requests.
@@ -144,7 +145,7 @@ func (r *Relay) Addrs() (public, admin net.Addr) { return r.public, r.admin }
 // and returns nil. Errors: a listener that does not open or breaks. It may be called once.
 func (r *Relay) Serve(ctx context.Context) error {
 	r.awaitKeys(ctx)
-	// The kernel need not ask whether peers are alive: heartbeats do, and the lobby. That saves four calls a connection.
+	// The kernel need not ask whether peers are alive: heartbeats do, and the idle reaper. That saves four calls a connection.
 	listener := net.ListenConfig{KeepAlive: -1}
 	ln, err := listener.Listen(ctx, "tcp", r.hub.Config.Listen)
 	if err != nil {
@@ -190,9 +191,9 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	failed := make(chan error, 4)
 	var servers sync.WaitGroup // ended by shutting the servers down
 	var ending atomic.Bool     // that has begun
-	in := r.Gate.Start(keeping, ln, &chores, &servers, ending.Load, func(err error) { failed <- err })
+	in := r.gate.Start(keeping, ln, &chores, &servers, ending.Load, func(err error) { failed <- err })
 	// The server accepts from a listener that brings nothing: it is what a shutdown closes, and what has it wait for requests.
-	none := newLane(in.Addr())
+	none := ingress.NewHandoff(in.Addr())
 	r.hub.Contain.Loop(&servers, "HTTP server", ending.Load, func() { failed <- server.Serve(none) }, nil)
 	accepting := make(chan struct{})
 	r.hub.Contain.Loop(&servers, "HTTP accept", ending.Load, func() {
@@ -201,7 +202,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 		}
 		close(accepting)
 	}, func() {
-		_ = in.Close() // or a desk would wait for who takes its connections
+		_ = in.Close() // or an event loop would wait for who takes its connections
 		close(accepting)
 	})
 	r.hub.Contain.Loop(&servers, "admin server", ending.Load, func() {
@@ -219,7 +220,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	}
 	ending.Store(true)
 	r.drain()
-	r.Gate.Stop()
+	r.gate.Stop()
 	_ = in.Close()
 	<-accepting
 	_ = server.ShutdownWithContext(quickly())

@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
+	"weir/relay/ingress"
 	"weir/relay/problem"
 	"weir/relay/web"
 )
@@ -22,7 +23,7 @@ func (r *Relay) newServer() *fasthttp.Server {
 		ErrorHandler:          r.handleBadRequest,
 		Name:                  "weir",
 		LazyRequestTime:       true, // nobody asks for it
-		ReadBufferSize:        maxHeaderBytes,
+		ReadBufferSize:        ingress.MaxHeaderBytes,
 		WriteBufferSize:       8 << 10, // the answers to 100 lines, in one write
 		MaxRequestBodySize:    int(r.hub.Config.Limit.Request),
 		KeepHijackedConns:     true,
@@ -51,7 +52,7 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 	t.NotFound = r.notFound
 	t.MethodNotAllowed = func(ctx *fasthttp.RequestCtx) {
 		allow := string(ctx.Response.Header.Peek("Allow"))
-		r.refuse(ctx, problem.MethodNotAllowed)
+		r.gate.Refuse(ctx, problem.MethodNotAllowed)
 		ctx.Response.Header.Set("Allow", allow)
 	}
 	handle := func(method, path string, h fasthttp.RequestHandler) {
@@ -97,7 +98,7 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 	defer func() {
 		if v := recover(); v != nil {
 			r.hub.LogPanic(v, slog.String("where", "request"), slog.String("path", string(ctx.Path())))
-			r.refuse(ctx, problem.Internal)
+			r.gate.Refuse(ctx, problem.Internal)
 			last = true
 		}
 		if last {
@@ -107,26 +108,26 @@ func (r *Relay) handle(ctx *fasthttp.RequestCtx) {
 			r.hub.Counters.Classes[min(ctx.Response.StatusCode()/100, 5)].Inc()
 		}
 	}()
-	g := guestOf(ctx.Conn())
+	g := ingress.ConnOf(ctx.Conn())
 	if g != nil {
-		g.serving()
+		g.Serving()
 	}
 	var bad *problem.Error
-	if last, bad = hygiene(ctx); bad != nil {
-		r.refuse(ctx, bad)
+	if last, bad = ingress.Check(ctx); bad != nil {
+		r.gate.Refuse(ctx, bad)
 		return
 	}
 	if encoded(&ctx.Request) {
-		r.refuse(ctx, problem.ContentEncoding)
+		r.gate.Refuse(ctx, problem.ContentEncoding)
 		ctx.Response.Header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 		return
 	}
-	if r.hub.Config.Dev && !r.localName(ctx.Host(), g) {
+	if r.hub.Config.Dev && !r.gate.LocalName(ctx.Host(), g) {
 		// A page elsewhere whose name was made to point here would pass for our own.
-		r.refuse(ctx, problem.ForeignOrigin.With("development mode answers to 127.0.0.1, ::1 and localhost only"))
+		r.gate.Refuse(ctx, problem.ForeignOrigin.With("development mode answers to 127.0.0.1, ::1 and localhost only"))
 		return
 	}
-	if string(ctx.Request.URI().PathOriginal()) == publishPath && ctx.IsPost() { // the hot one goes past the router
+	if string(ctx.Request.URI().PathOriginal()) == ingress.PublishPath && ctx.IsPost() { // the hot one goes past the router
 		r.withKey(r.handlePublish)(ctx)
 		return
 	}
@@ -138,11 +139,11 @@ func (r *Relay) handleBadRequest(ctx *fasthttp.RequestCtx, err error) {
 	var small *fasthttp.ErrSmallBuffer
 	switch {
 	case errors.As(err, &small):
-		r.refuse(ctx, problem.HeadersTooLarge)
+		r.gate.Refuse(ctx, problem.HeadersTooLarge)
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		r.refuse(ctx, problem.TooLarge.With("the request is larger than "+r.hub.Config.Limit.Request.String()))
+		r.gate.Refuse(ctx, problem.TooLarge.With("the request is larger than "+r.hub.Config.Limit.Request.String()))
 	default:
-		r.refuse(ctx, problem.BadRequest)
+		r.gate.Refuse(ctx, problem.BadRequest)
 	}
 	r.hub.Counters.Classes[4].Inc()
 }
@@ -218,17 +219,17 @@ func encoded(req *fasthttp.Request) bool {
 // withKey lets backends with an API key pass.
 func (r *Relay) withKey(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		if key := credentials(ctx.Request.Header.Peek("Authorization")); len(key) > 0 {
-			if r.hasKey(guestOf(ctx.Conn()), key) {
+		if key := ingress.Credentials(ctx.Request.Header.Peek("Authorization")); len(key) > 0 {
+			if r.gate.HasKey(ingress.ConnOf(ctx.Conn()), key) {
 				next(ctx)
 				return
 			}
 		}
 		why := "it is not among api.keys"
-		if len(credentials(ctx.Request.Header.Peek("Authorization"))) == 0 {
+		if len(ingress.Credentials(ctx.Request.Header.Peek("Authorization"))) == 0 {
 			why = "there is none in the header Authorization, after the word Bearer"
 		}
-		r.refuse(ctx, r.explain(problem.Unauthorized.With("an API key is needed: Authorization: Bearer KEY"), "api key refused", reasonKey, why))
+		r.gate.Refuse(ctx, r.gate.Explain(problem.Unauthorized.With("an API key is needed: Authorization: Bearer KEY"), "api key refused", ingress.ReasonKey, why))
 	}
 }
 

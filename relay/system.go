@@ -79,7 +79,7 @@ func (c *Core) Backend(method, path string, h func(ctx *fasthttp.RequestCtx) err
 	r := c.relay
 	handle := func(ctx *fasthttp.RequestCtx) {
 		if err := h(ctx); err != nil {
-			r.fail(ctx, err)
+			r.gate.Fail(ctx, err)
 		}
 	}
 	r.extra = append(r.extra, systemRoute{route{method, path, r.withKey(handle)}, false})
@@ -249,8 +249,8 @@ func (r *Relay) startSystems(systems []System) error {
 // withToken lets end users with a token pass, from pages that may.
 func (r *Relay) withToken(next UserHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		if !r.originAllowed(ctx) || r.forgeable(ctx) {
-			r.refuse(ctx, r.refusedOrigin(ctx))
+		if !r.gate.OriginAllowed(ctx) || r.forgeable(ctx) {
+			r.gate.Refuse(ctx, r.gate.RefusedOrigin(ctx))
 			return
 		}
 		id, bad := r.identify(ctx, "")
@@ -261,14 +261,14 @@ func (r *Relay) withToken(next UserHandler) fasthttp.RequestHandler {
 			bad = problem.RateLimited
 		}
 		if bad != nil {
-			r.refuse(ctx, bad)
+			r.gate.Refuse(ctx, bad)
 			return
 		}
 		if err := next(ctx, id); err != nil {
-			r.fail(ctx, err)
+			r.gate.Fail(ctx, err)
 			return
 		}
-		r.setCORS(ctx)
+		r.gate.SetCORS(ctx)
 		if len(ctx.Response.Header.Peek("Cache-Control")) == 0 {
 			ctx.Response.Header.Set("Cache-Control", "no-store") // it is for this user alone
 		}

@@ -133,7 +133,7 @@ func TestTLSVersions(t *testing.T) {
 func TestCertificateReload(t *testing.T) {
 	t.Parallel()
 	cfg, files := secureConfig(t)
-	g := launch(t, cfg, func(r *Relay) { r.Timeouts.Reload = 5 * time.Millisecond })
+	g := launch(t, cfg, func(r *Relay) { r.gate.Timeouts.Reload = 5 * time.Millisecond })
 	serial := func() int64 {
 		c := g.secure()
 		defer c.Close()
@@ -179,7 +179,7 @@ func TestCertificateReload(t *testing.T) {
 func TestSlowTLS(t *testing.T) {
 	t.Parallel()
 	cfg, _ := secureConfig(t)
-	g := launch(t, cfg, func(r *Relay) { r.Timeouts.Request = 200 * time.Millisecond })
+	g := launch(t, cfg, func(r *Relay) { r.gate.Timeouts.Request = 200 * time.Millisecond })
 	hello := clientHello(t)
 	slow := map[string]net.Conn{}
 	for name, sent := range map[string][]byte{

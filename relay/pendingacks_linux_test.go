@@ -107,7 +107,7 @@ func (g *rig) published(channel string, seq uint64) {
 	})
 }
 
-// Answers come in the order of the requests, whatever they wait for, and the connection stays at its desk.
+// Answers come in the order of the requests, whatever they wait for, and the connection stays at its event loop.
 func TestOwedInOrder(t *testing.T) {
 	t.Parallel()
 	g, d := durableRig(t)
@@ -198,7 +198,7 @@ func TestOwedByAHangingDisk(t *testing.T) {
 	const many = 3*owedAtMost + 1
 	go func() { _, _ = io.WriteString(nc, strings.Repeat(keptRequest("a"), many)) }() // ends when all is read
 	g.published("kept:a", 1+owedAtMost)
-	for i := range 8 { // at all desks
+	for i := range 8 { // at all event loops
 		other := g.dial()
 		if a := answerOn(t, other, memoryRequest("m")); !strings.HasSuffix(a, fmt.Sprintf(`"seq":%d}}`, i+1)) {
 			t.Error(a)
@@ -220,7 +220,7 @@ func TestOwedByAHangingDisk(t *testing.T) {
 func TestLoopOwesNoMore(t *testing.T) {
 	t.Parallel()
 	const most = 3
-	g, d := durableRig(t, func(r *Relay) { r.MaxPending = most })
+	g, d := durableRig(t, func(r *Relay) { r.gate.MaxPending = most })
 	g.publish(`{"channel":"kept:a","data":1}`)
 	d.hang()
 	loops := runtime.GOMAXPROCS(0)
@@ -263,7 +263,7 @@ func TestOwedToTheGone(t *testing.T) {
 		_ = nc.(*net.TCPConn).SetLinger(0)
 		_ = nc.Close()
 	}
-	g.until("they are gone", func() bool { return g.relay.Gate.Open() == 0 })
+	g.until("they are gone", func() bool { return g.relay.gate.Open() == 0 })
 	half := g.dial() // has said all, and listens
 	_, _ = io.WriteString(half, keptRequest("a"))
 	_ = half.(*net.TCPConn).CloseWrite()
@@ -336,10 +336,10 @@ func TestOwedAndUnread(t *testing.T) {
 	}
 }
 
-// A guest that is owed something is waited for as long as the disk takes, and no longer than any other afterwards.
+// A connection that is owed something is waited for as long as the disk takes, and no longer than any other afterwards.
 func TestOwedAndSlow(t *testing.T) {
 	t.Parallel()
-	g, d := durableRig(t, func(r *Relay) { r.Timeouts.Request = 200 * time.Millisecond })
+	g, d := durableRig(t, func(r *Relay) { r.gate.Timeouts.Request = 200 * time.Millisecond })
 	nc := g.dial()
 	answerOn(t, nc, keptRequest("a"))
 	d.hang()
@@ -361,10 +361,10 @@ func TestOwedAtTheEnd(t *testing.T) {
 	g.publish(`{"channel":"kept:a","data":1}`)
 	d.hang()
 	behind := []string{"", memoryRequest("m"), keptRequest("b"), "GET /weir.d.ts HTTP/1.1\r\nHost: relay\r\n\r\n", "POST /v1/pub"}
-	guests := make([]net.Conn, len(behind))
+	conns := make([]net.Conn, len(behind))
 	for i, rest := range behind {
-		guests[i] = g.dial()
-		_, _ = io.WriteString(guests[i], keptRequest("a")+rest)
+		conns[i] = g.dial()
+		_, _ = io.WriteString(conns[i], keptRequest("a")+rest)
 		g.published("kept:a", uint64(i+2))
 	}
 	ended := make(chan error, 1)
@@ -377,7 +377,7 @@ func TestOwedAtTheEnd(t *testing.T) {
 		return err != nil
 	})
 	d.open()
-	for i, nc := range guests {
+	for i, nc := range conns {
 		r := bufio.NewReader(nc)
 		expectSeq(t, r, "a", i+2)
 		if i >= 1 && i <= 3 {
@@ -392,7 +392,7 @@ func TestOwedAtTheEnd(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if n := g.relay.Gate.Open(); n != 0 {
+	if n := g.relay.gate.Open(); n != 0 {
 		t.Errorf("%d connections are open", n)
 	}
 }
@@ -402,15 +402,15 @@ func TestOwedToManyChannels(t *testing.T) {
 	t.Parallel()
 	g, _ := durableRig(t)
 	const many, rounds = 3 * 64, 3
-	guests := make([]net.Conn, many)
-	for i := range guests {
-		guests[i] = g.dial()
+	conns := make([]net.Conn, many)
+	for i := range conns {
+		conns[i] = g.dial()
 	}
 	for round := range rounds {
-		for i, nc := range guests { // 2 requests each for a channel of its own, and one for a new channel each time
+		for i, nc := range conns { // 2 requests each for a channel of its own, and one for a new channel each time
 			_, _ = io.WriteString(nc, strings.Repeat(keptRequest(fmt.Sprint(i)), 2)+keptRequest(fmt.Sprintf("%d.%d", i, round)))
 		}
-		for _, nc := range guests {
+		for _, nc := range conns {
 			r := bufio.NewReader(nc)
 			expectSeq(t, r, "first", 2*round+1)
 			expectSeq(t, r, "second", 2*round+2)

@@ -1,4 +1,4 @@
-package relay
+package ingress
 
 import (
 	"context"
@@ -20,14 +20,14 @@ func DefaultTimeouts() Timeouts {
 	return Timeouts{Request: 5 * time.Second, Stranger: 10 * time.Second, Reload: 5 * time.Second}
 }
 
-// lobby is the guests that speak HTTP. Those that are upgraded leave it.
-type lobby struct {
+// reaper is the connections that speak HTTP. Those that are upgraded leave it.
+type reaper struct {
 	// Guarded by mu.
 	mu   sync.Mutex
-	head guest // of the ring
+	head Conn // of the ring
 }
 
-func (l *lobby) enter(g *guest) {
+func (l *reaper) add(g *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.head.next == nil {
@@ -38,8 +38,8 @@ func (l *lobby) enter(g *guest) {
 	g.previous.next, g.next.previous = g, g
 }
 
-// leave takes a guest out. Calls after the first do nothing.
-func (l *lobby) leave(g *guest) {
+// remove takes a connection out. Calls after the first do nothing.
+func (l *reaper) remove(g *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if g.next == nil {
@@ -56,8 +56,8 @@ const (
 	KeepAlive      = 75 * time.Second
 )
 
-// watch closes guests that take too long, until ctx is done.
-func (l *lobby) watch(ctx context.Context, w Timeouts, hook contain.Hook) {
+// watch closes connections that take too long, until ctx is done.
+func (l *reaper) watch(ctx context.Context, w Timeouts, hook contain.Hook) {
 	every := min(w.Request, w.Stranger) / 20
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -71,9 +71,9 @@ func (l *lobby) watch(ctx context.Context, w Timeouts, hook contain.Hook) {
 	}
 }
 
-// sweep closes the guests that have been at what they are for as long as they may. A change is seen up to one
+// sweep closes the connections that have been at what they are for as long as they may. A change is seen up to one
 // interval late, which is made up for: nobody gets more than the time that is said.
-func (l *lobby) sweep(now time.Time, every time.Duration, w Timeouts, hook contain.Hook) {
+func (l *reaper) sweep(now time.Time, every time.Duration, w Timeouts, hook contain.Hook) {
 	limits := [...]time.Duration{arriving: w.Request, reading: w.Request, answering: 0, writing: answerPatience, waiting: KeepAlive}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -89,14 +89,14 @@ func (l *lobby) sweep(now time.Time, every time.Duration, w Timeouts, hook conta
 			limit = min(limit, w.Stranger)
 		}
 		if limit > 0 && now.Sub(g.since)+every > limit {
-			hook.Do("dismissal of a guest", g.dismiss)
+			hook.Do("expiry of a connection", g.expire)
 		}
 	}
 }
 
 // Each calls f with every connection that speaks HTTP.
-func (g *Gate) Each(f func(c *guest)) {
-	l := &g.door.lobby
+func (g *Gate) Each(f func(c *Conn)) {
+	l := &g.listener.reaper
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := l.head.next; c != nil && c != &l.head; c = c.next {
@@ -104,8 +104,8 @@ func (g *Gate) Each(f func(c *guest)) {
 	}
 }
 
-// serving notes that a request of the connection is being answered.
-func (g *guest) serving() { g.at(answering) }
+// Serving notes that a request of the connection is being answered.
+func (g *Conn) Serving() { g.setPhase(answering) }
 
 // Reading reports whether a request has begun to come.
-func (g *guest) Reading() bool { return g.phase.Load()&(1<<phaseBits-1) == reading }
+func (g *Conn) Reading() bool { return g.phase.Load()&(1<<phaseBits-1) == reading }

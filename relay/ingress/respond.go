@@ -1,4 +1,4 @@
-package relay
+package ingress
 
 import (
 	"bytes"
@@ -9,11 +9,11 @@ import (
 	"weir/relay/problem"
 )
 
-// publishPath is the route that backends use most.
-const publishPath = "/v1/publish"
+// PublishPath is the route that backends use most.
+const PublishPath = "/v1/publish"
 
-// refuse answers a request with a problem.
-func (g *Gate) refuse(ctx *fasthttp.RequestCtx, f *problem.Error) {
+// Refuse answers a request with a problem.
+func (g *Gate) Refuse(ctx *fasthttp.RequestCtx, f *problem.Error) {
 	ctx.Response.Reset()
 	ctx.SetStatusCode(f.Status)
 	ctx.SetContentType("application/problem+json")
@@ -29,35 +29,35 @@ func (g *Gate) refuse(ctx *fasthttp.RequestCtx, f *problem.Error) {
 	if f == problem.UpgradeRequired {
 		ctx.Response.Header.Set("Sec-WebSocket-Version", "13")
 	}
-	g.setCORS(ctx)
+	g.SetCORS(ctx)
 	ctx.SetBody(f.AppendProblem(nil))
 }
 
-// fail answers a request with an error.
-func (g *Gate) fail(ctx *fasthttp.RequestCtx, err error) {
+// Fail answers a request with an error.
+func (g *Gate) Fail(ctx *fasthttp.RequestCtx, err error) {
 	f := problem.Of(err)
 	if f == problem.Internal {
 		g.hub.Log.Error("request failed", "path", string(ctx.Path()), "error", err.Error())
 	}
-	g.refuse(ctx, f)
+	g.Refuse(ctx, f)
 }
 
 // scheme begins an Authorization header; its case does not matter (RFC 9110, section 11.1).
 var scheme = []byte("Bearer ")
 
-// credentials is the token or key of an Authorization header, without white space around it; nil if it has none.
-func credentials(header []byte) []byte {
+// Credentials is the token or key of an Authorization header, without white space around it; nil if it has none.
+func Credentials(header []byte) []byte {
 	if len(header) <= len(scheme) || !bytes.EqualFold(header[:len(scheme)], scheme) {
 		return nil
 	}
 	return bytes.Trim(header[len(scheme):], " \t")
 }
 
-// bearer is the token of an Authorization header; "" if it has none.
-func bearer(header []byte) string { return string(credentials(header)) }
+// Bearer is the token of an Authorization header; "" if it has none.
+func Bearer(header []byte) string { return string(Credentials(header)) }
 
-// hasKey reports whether a key is one of a backend's. The connection that has shown it is remembered; c may be nil.
-func (g *Gate) hasKey(c *guest, key []byte) bool {
+// HasKey reports whether a key is one of a backend's. The connection that has shown it is remembered; c may be nil.
+func (g *Gate) HasKey(c *Conn, key []byte) bool {
 	if c == nil {
 		return g.keys.Known(key, new(auth.Memo))
 	}

@@ -1,29 +1,29 @@
-package relay
+package ingress
 
 import (
 	"net"
 	"sync"
 )
 
-// The front stands between the door and the HTTP server. A connection that has nothing to say waits at one of
-// its desks, which is an epoll set and one goroutine, so that it costs neither a goroutine nor buffers; plain
+// The acceptor stands between the listener and the HTTP server. A connection that has nothing to say waits at one of
+// its event loops, which is an epoll set and one goroutine, so that it costs neither a goroutine nor buffers; fast
 // publications are answered there. With the first request that is anything else the connection goes on to the
 // HTTP server, with every byte that has come of it, and stays there.
 
-// lane leads connections from the front to the HTTP server: it is the listener that the server is given.
-type lane struct {
+// Handoff leads connections from the acceptor to the HTTP server: it is the listener that the server is given.
+type Handoff struct {
 	addr   net.Addr
 	queue  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-func newLane(addr net.Addr) *lane {
-	return &lane{addr: addr, queue: make(chan net.Conn, 256), closed: make(chan struct{})}
+func NewHandoff(addr net.Addr) *Handoff {
+	return &Handoff{addr: addr, queue: make(chan net.Conn, 256), closed: make(chan struct{})}
 }
 
-// put hands a connection over. Once the lane is closed it closes the connection instead.
-func (l *lane) put(c net.Conn) {
+// put hands a connection over. Once the handoff is closed it closes the connection instead.
+func (l *Handoff) put(c net.Conn) {
 	select {
 	case <-l.closed:
 	case l.queue <- c:
@@ -38,7 +38,7 @@ func (l *lane) put(c net.Conn) {
 }
 
 // Accept implements net.Listener.
-func (l *lane) Accept() (net.Conn, error) {
+func (l *Handoff) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.queue:
 		return c, nil
@@ -48,7 +48,7 @@ func (l *lane) Accept() (net.Conn, error) {
 }
 
 // Close implements net.Listener. Connections that nobody has accepted are closed.
-func (l *lane) Close() error {
+func (l *Handoff) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	for {
 		select {
@@ -61,4 +61,4 @@ func (l *lane) Close() error {
 }
 
 // Addr implements net.Listener.
-func (l *lane) Addr() net.Addr { return l.addr }
+func (l *Handoff) Addr() net.Addr { return l.addr }

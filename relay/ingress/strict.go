@@ -1,4 +1,4 @@
-package relay
+package ingress
 
 import (
 	"bytes"
@@ -11,16 +11,16 @@ import (
 
 // maxHeaderLines and maxURI bound a request beside the size of the server's read buffer.
 const (
-	maxHeaderBytes = 8 << 10
+	MaxHeaderBytes = 8 << 10
 	maxHeaderLines = 64
-	maxURI         = 4 << 10
+	MaxURI         = 4 << 10
 )
 
-// hygiene refuses requests that are improper, or that two HTTP implementations might read differently, which the server's
+// Check refuses requests that are improper, or that two HTTP implementations might read differently, which the server's
 // parser lets pass: RFC 9112, sections 2.2, 3.2, 5.1, 5.2 and 6.1; RFC 9110, sections 5.5 and 7.2. With last, nothing
 // behind the request may be read as the next: it was refused, or it has chunks, and the parser is lax about what stands
 // between those and behind the last one.
-func hygiene(ctx *fasthttp.RequestCtx) (last bool, bad *problem.Error) {
+func Check(ctx *fasthttp.RequestCtx) (last bool, bad *problem.Error) {
 	chunked, bad := inspect(&ctx.Request.Header)
 	return chunked || bad != nil, bad
 }
@@ -31,7 +31,7 @@ func inspect(h *fasthttp.RequestHeader) (chunked bool, bad *problem.Error) {
 		return false, problem.BadRequest.With("only HTTP/1.1 and HTTP/1.0 are spoken here")
 	}
 	target := h.RequestURI()
-	if len(target) > maxURI {
+	if len(target) > MaxURI {
 		return false, problem.URITooLong
 	}
 	if len(target) == 0 || target[0] != '/' {
@@ -89,7 +89,7 @@ func (x *lines) take(line []byte) *problem.Error {
 		return problem.HeadersTooLarge
 	}
 	colon := bytes.IndexByte(line, ':')
-	if colon < 0 || !properToken(line[:colon]) {
+	if colon < 0 || !ProperToken(line[:colon]) {
 		return problem.BadRequest.With("a header line has no proper name")
 	}
 	if !properValue(line[colon+1:]) {

@@ -1,4 +1,4 @@
-package relay
+package ingress
 
 import (
 	"fmt"
@@ -16,8 +16,8 @@ type addresses struct {
 	open map[netip.Addr]int // guarded by mu
 }
 
-// take counts one more for an address, or answers false if it has as many as limit allows.
-func (a *addresses) take(addr netip.Addr, limit int) bool {
+// Take counts one more for an address, or returns false if it has as many as limit allows.
+func (a *addresses) Take(addr netip.Addr, limit int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.open == nil {
@@ -30,8 +30,8 @@ func (a *addresses) take(addr netip.Addr, limit int) bool {
 	return true
 }
 
-// give counts one less.
-func (a *addresses) give(addr netip.Addr) {
+// Give counts one less.
+func (a *addresses) Give(addr netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.open[addr]--; a.open[addr] <= 0 {
@@ -41,22 +41,22 @@ func (a *addresses) give(addr netip.Addr) {
 
 // Counted is how many addresses have connections that count.
 func (g *Gate) Counted() int {
-	g.addresses.mu.Lock()
-	defer g.addresses.mu.Unlock()
-	return len(g.addresses.open)
+	g.Addresses.mu.Lock()
+	defer g.Addresses.mu.Unlock()
+	return len(g.Addresses.open)
 }
 
-// peerAddress is the address of a peer.
-func peerAddress(a net.Addr) netip.Addr {
+// PeerAddress is the address of a peer.
+func PeerAddress(a net.Addr) netip.Addr {
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		return tcp.AddrPort().Addr().Unmap().WithZone("")
 	}
 	return netip.Addr{}
 }
 
-// addressKey is the address that limits count: an IPv4 address, or the /64 of an IPv6 address, which is
+// AddressKey is the address that limits count: an IPv4 address, or the /64 of an IPv6 address, which is
 // what one customer usually has.
-func addressKey(a netip.Addr) netip.Addr {
+func AddressKey(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if a.Is6() {
 		if p, err := a.Prefix(64); err == nil {
@@ -83,8 +83,8 @@ func parseNetworks(list []string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
-// trusted says whether an address is a proxy whose word is taken for whom it forwards.
-func (g *Gate) trusted(a netip.Addr) bool {
+// Trusted reports whether an address is a proxy whose word is taken for whom it forwards.
+func (g *Gate) Trusted(a netip.Addr) bool {
 	for _, p := range g.proxies {
 		if p.Contains(a) {
 			return true
@@ -105,12 +105,12 @@ func hopAddress(s string) (netip.Addr, error) {
 	return netip.ParseAddr(s)
 }
 
-// clientAddress is where a request came from: the peer, or what trusted proxies say, which is the
+// ClientAddress is where a request came from: the peer, or what trusted proxies say, which is the
 // right-most address of X-Forwarded-For that is not itself a trusted proxy. What stands left of it the
 // client may have written.
-func (g *Gate) clientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
-	peer := peerAddress(ctx.RemoteAddr())
-	if !g.trusted(peer) {
+func (g *Gate) ClientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
+	peer := PeerAddress(ctx.RemoteAddr())
+	if !g.Trusted(peer) {
 		return peer
 	}
 	var hops []string
@@ -122,7 +122,7 @@ func (g *Gate) clientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
 		if err != nil {
 			break
 		}
-		if a = a.Unmap(); !g.trusted(a) {
+		if a = a.Unmap(); !g.Trusted(a) {
 			return a
 		}
 		peer = a

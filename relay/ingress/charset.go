@@ -1,11 +1,11 @@
-package relay
+package ingress
 
 import (
 	"bytes"
 	"net/netip"
 )
 
-// What is proper in a request, for both who read them: the HTTP server and the desks. What only one of them let pass
+// What is proper in a request, for both who read them: the HTTP server and the event loops. What only one of them let pass
 // would be a way around the other.
 
 // charset is a set of ASCII characters.
@@ -36,8 +36,8 @@ var (
 	hexDigits  = setOf("0123456789abcdefABCDEF")
 )
 
-// properToken says whether b is a token, such as the name of a header line.
-func properToken(b []byte) bool {
+// ProperToken reports whether b is a token, such as the name of a header line.
+func ProperToken(b []byte) bool {
 	for _, c := range b {
 		if !tokenChars.has(c) {
 			return false
@@ -46,7 +46,7 @@ func properToken(b []byte) bool {
 	return len(b) > 0
 }
 
-// properValue says whether b may be the value of a header line: no control characters but tabs (RFC 9110, section 5.5).
+// properValue reports whether b may be the value of a header line: no control characters but tabs (RFC 9110, section 5.5).
 func properValue(b []byte) bool {
 	if visible(b) {
 		return true
@@ -59,7 +59,7 @@ func properValue(b []byte) bool {
 	return true
 }
 
-// properEscapes says whether b holds but characters of s, and escapes.
+// properEscapes reports whether b holds but characters of s, and escapes.
 func properEscapes(b []byte, s *charset) bool {
 	for i := 0; i < len(b); i++ {
 		switch {
@@ -73,7 +73,7 @@ func properEscapes(b []byte, s *charset) bool {
 	return true
 }
 
-// properHost says whether b may be the value of Host: a host and perhaps a port (RFC 9110, sections 4.2.1 and 7.2;
+// properHost reports whether b may be the value of Host: a host and perhaps a port (RFC 9110, sections 4.2.1 and 7.2;
 // RFC 3986, section 3.2.2). Only the network of its sender can mean a zone, so there is none.
 func properHost(b []byte) bool {
 	host, port := b, []byte(nil)
@@ -110,7 +110,7 @@ func properHost(b []byte) bool {
 	return true
 }
 
-// properTarget says whether b may be the target of a request here: a path and perhaps a query (RFC 9112, section 3.2.1).
+// properTarget reports whether b may be the target of a request here: a path and perhaps a query (RFC 9112, section 3.2.1).
 // A fragment never leaves a client.
 func properTarget(b []byte) bool {
 	path, query, _ := bytes.Cut(b, []byte("?"))

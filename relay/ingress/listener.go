@@ -1,4 +1,4 @@
-package relay
+package ingress
 
 import (
 	"errors"
@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// door accepts connections. It stands between the listening socket and the HTTP server, which would give
+// listener accepts connections. It stands between the listening socket and the HTTP server, which would give
 // up the listener at the first failed accept and knows no bounds that include upgraded connections.
-type door struct {
+type listener struct {
 	net.Listener
 	gate  *Gate
 	limit int64  // connections in all
 	bound string // what says so
 
-	lobby     lobby
+	reaper    reaper
 	open      atomic.Int64
 	exhausted atomic.Bool // the last accept failed for want of descriptors
 	closed    chan struct{}
@@ -31,14 +31,14 @@ const (
 	lastPause  = time.Second
 )
 
-// refusal is the whole answer to a connection that is one too many; it is sent before anything is read.
-const refusal = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+// BusyAnswer is the whole answer to a connection that is one too many; it is sent before anything is read.
+const BusyAnswer = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
-// refusalMany is the answer to an address that has too many connections.
-const refusalMany = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+// TooManyAnswer is the answer to an address that has too many connections.
+const TooManyAnswer = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 // Accept implements net.Listener. It returns an error only when the listener is closed.
-func (d *door) Accept() (net.Conn, error) {
+func (d *listener) Accept() (net.Conn, error) {
 	pause := firstPause
 	for {
 		nc, err := d.Listener.Accept()
@@ -65,8 +65,8 @@ func (d *door) Accept() (net.Conn, error) {
 	}
 }
 
-// admit counts a connection in, or refuses it and answers nil.
-func (d *door) admit(nc net.Conn) net.Conn {
+// admit counts a connection in, or refuses it and returns nil.
+func (d *listener) admit(nc net.Conn) net.Conn {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok { // a listener of tests, in memory
 		return nc
@@ -74,21 +74,21 @@ func (d *door) admit(nc net.Conn) net.Conn {
 	in := d.gate
 	if d.open.Add(1) > d.limit {
 		d.open.Add(-1)
-		d.refuse(tcp, refusal, d.bound)
+		d.refuse(tcp, BusyAnswer, d.bound)
 		return nil
 	}
-	peer := peerAddress(tcp.RemoteAddr())
-	g := &guest{TCPConn: tcp, door: d, address: addressKey(peer)}
-	if g.counted = in.hub.Config.Limit.PerAddress > 0 && !in.trusted(peer); g.counted && !in.addresses.take(g.address, in.hub.Config.Limit.PerAddress) {
+	peer := PeerAddress(tcp.RemoteAddr())
+	g := &Conn{TCPConn: tcp, listener: d, address: AddressKey(peer)}
+	if g.counted = in.hub.Config.Limit.PerAddress > 0 && !in.Trusted(peer); g.counted && !in.Addresses.Take(g.address, in.hub.Config.Limit.PerAddress) {
 		d.open.Add(-1)
-		d.refuse(tcp, refusalMany, "per_address")
+		d.refuse(tcp, TooManyAnswer, "per_address")
 		return nil
 	}
-	d.lobby.enter(g)
+	d.reaper.add(g)
 	return g
 }
 
-func (d *door) refuse(tcp *net.TCPConn, answer, reason string) {
+func (d *listener) refuse(tcp *net.TCPConn, answer, reason string) {
 	d.gate.hub.Counters.Refused.Of(reason).Inc()
 	if d.gate.tls == nil {
 		_ = tcp.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)) // the buffer of a new socket is empty
@@ -98,7 +98,7 @@ func (d *door) refuse(tcp *net.TCPConn, answer, reason string) {
 }
 
 // Close implements net.Listener.
-func (d *door) Close() error {
+func (d *listener) Close() error {
 	d.once.Do(func() { close(d.closed) })
 	return d.Listener.Close()
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/relay/config"
+	"weir/relay/ingress"
 	"weir/relay/stats"
 )
 
@@ -51,7 +52,7 @@ func readRaw(t testing.TB, r *bufio.Reader) string {
 	return head.String() + string(body)
 }
 
-// A publication gets the same answer at a desk as from the HTTP server, byte for byte.
+// A publication gets the same answer at an event loop as from the HTTP server, byte for byte.
 func TestFrontAnswersAsTheServer(t *testing.T) {
 	t.Parallel()
 	g := launch(t, openConfig())
@@ -72,7 +73,7 @@ func TestFrontAnswersAsTheServer(t *testing.T) {
 		a := answerOn(t, here, plainRequest(test.lines, test.body))
 		b := answerOn(t, there, plainRequest("X-Other: 1\r\n"+test.lines, test.body))
 		if number.ReplaceAllString(a, "") != number.ReplaceAllString(b, "") {
-			t.Errorf("%.60s: at a desk\n%s\nfrom the server\n%s", test.body, a, b)
+			t.Errorf("%.60s: at an event loop\n%s\nfrom the server\n%s", test.body, a, b)
 		}
 	}
 	if n := g.metric("weir_connections_passed_total"); n != "11" {
@@ -80,7 +81,7 @@ func TestFrontAnswersAsTheServer(t *testing.T) {
 	}
 }
 
-// Strangers, other types and what the relay is too busy for are not answered at a desk, or like elsewhere.
+// Strangers, other types and what the relay is too busy for are not answered at an event loop, or like elsewhere.
 func TestFrontRefuses(t *testing.T) {
 	t.Parallel()
 	g := launch(t, openConfig())
@@ -104,7 +105,7 @@ func TestFrontRefuses(t *testing.T) {
 	}
 }
 
-// In development mode a desk answers to names of this machine only.
+// In development mode an event loop answers to names of this machine only.
 func TestFrontOfDevelopment(t *testing.T) {
 	t.Parallel()
 	g := launch(t, config.Config{Dev: true, Drain: 10e6})
@@ -161,8 +162,8 @@ func TestFrontPieces(t *testing.T) {
 }
 
 // only is the only connection that there is.
-func (g *rig) only() (one *guest) {
-	g.relay.Each(func(c *guest) { one = c })
+func (g *rig) only() (one *ingress.Conn) {
+	g.relay.gate.Each(func(c *ingress.Conn) { one = c })
 	return one
 }
 
@@ -213,7 +214,7 @@ func TestFrontOfDurable(t *testing.T) {
 // Half a plain request is waited for no longer than any other, and a stranger that says nothing has to go.
 func TestFrontIsImpatient(t *testing.T) {
 	t.Parallel()
-	g := launch(t, openConfig(), func(r *Relay) { r.Timeouts.Request = 200 * time.Millisecond })
+	g := launch(t, openConfig(), func(r *Relay) { r.gate.Timeouts.Request = 200 * time.Millisecond })
 	one := plainRequest("", `{"channel":"a","data":1}`)
 	for _, n := range []int{0, 1, 30, len(one) - 1} {
 		nc := g.dial()
@@ -244,7 +245,7 @@ func TestFrontEnds(t *testing.T) {
 	if b, err := io.ReadAll(nc); len(b) > 0 || err != nil && !isReset(err) {
 		t.Errorf("%q %v", b, err)
 	}
-	if n := g.relay.Gate.Open(); n != 0 {
+	if n := g.relay.gate.Open(); n != 0 {
 		t.Errorf("%d connections are open", n)
 	}
 }

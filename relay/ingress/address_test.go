@@ -1,4 +1,4 @@
-package relay
+package ingress
 
 import (
 	"net/netip"
@@ -10,7 +10,7 @@ func TestAddressKey(t *testing.T) {
 		"203.0.113.7": "203.0.113.7", "::ffff:203.0.113.7": "203.0.113.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::",
 		"2001:db8:1:2::": "2001:db8:1:2::", "2001:db8:1:3::1": "2001:db8:1:3::", "fe80::1%eth0": "fe80::", "::1": "::",
 	} {
-		if got := addressKey(netip.MustParseAddr(in)); got.String() != want {
+		if got := AddressKey(netip.MustParseAddr(in)); got.String() != want {
 			t.Errorf("addressKey(%s) = %s, want %s", in, got, want)
 		}
 	}

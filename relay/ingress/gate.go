@@ -1,4 +1,4 @@
-package relay
+package ingress
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 // Gate is the way in: it accepts the connections of the public listener, within their bounds, serves what backends send
 // most on event loops, and leads everything else to the HTTP server.
 type Gate struct {
-	// Set once by NewGate.
+	// Set once by New.
 	hub     *hub.Hub
 	keys    *auth.Keys
 	proxies []netip.Prefix
@@ -26,19 +26,19 @@ type Gate struct {
 	Timeouts   Timeouts
 	MaxPending int // publications that wait for the disk at one event loop
 
-	addresses addresses
+	Addresses addresses
 	refusals  refusals
-	door      *door
+	listener  *listener
 
 	// Set once by Start.
-	front *front // nil: the HTTP server takes connections from the listener
+	acceptor *acceptor // nil: the HTTP server takes connections from the listener
 }
 
-// NewGate makes the way in to a hub. Errors are about the configuration.
-func NewGate(h *hub.Hub, keys *auth.Keys) (*Gate, error) {
+// New makes the way in to a hub. Errors are about the configuration.
+func New(h *hub.Hub, keys *auth.Keys) (*Gate, error) {
 	limit, bound := h.Config.ConnectionLimit()
-	g := &Gate{hub: h, keys: keys, Timeouts: DefaultTimeouts(), MaxPending: maxPledges}
-	g.door = &door{gate: g, limit: int64(limit), bound: bound, closed: make(chan struct{})}
+	g := &Gate{hub: h, keys: keys, Timeouts: DefaultTimeouts(), MaxPending: maxLoopPending}
+	g.listener = &listener{gate: g, limit: int64(limit), bound: bound, closed: make(chan struct{})}
 	var err error
 	if g.proxies, err = parseNetworks(h.Config.TrustedProxies); err != nil {
 		return nil, err
@@ -56,41 +56,41 @@ func NewGate(h *hub.Hub, keys *auth.Keys) (*Gate, error) {
 // accepts ends with Stop and is counted by servers: ending reports whether that has begun, failed takes the error if it
 // breaks before. Start is called once.
 func (g *Gate) Start(ctx context.Context, ln net.Listener, chores, servers *sync.WaitGroup, ending func() bool, failed func(error)) net.Listener {
-	g.door.Listener = ln
+	g.listener.Listener = ln
 	kept := contain.Done(ctx)
-	g.hub.Contain.Loop(chores, "idle reaper", kept, func() { g.door.lobby.watch(ctx, g.Timeouts, g.hub.Contain) }, nil)
+	g.hub.Contain.Loop(chores, "idle reaper", kept, func() { g.listener.reaper.watch(ctx, g.Timeouts, g.hub.Contain) }, nil)
 	if g.tls != nil {
 		g.hub.Contain.Loop(chores, "certificate watch", kept, func() { g.tls.watch(ctx, g.Timeouts.Reload) }, nil)
-		return tls.NewListener(g.door, g.tls.config())
+		return tls.NewListener(g.listener, g.tls.config())
 	}
-	if g.front = newFront(g, g.door); g.front == nil {
-		return g.door
+	if g.acceptor = newAcceptor(g, g.listener); g.acceptor == nil {
+		return g.listener
 	}
-	g.hub.Contain.Loop(servers, "acceptor", ending, func() { failed(g.front.run()) }, g.front.end)
-	return g.front.lane
+	g.hub.Contain.Loop(servers, "acceptor", ending, func() { failed(g.acceptor.run()) }, g.acceptor.end)
+	return g.acceptor.handoff
 }
 
 // Stop ends accepting. It returns when what has come at the event loops is answered. The listener that Start returned is
 // to be closed by its user.
 func (g *Gate) Stop() {
-	_ = g.door.Close() // its accept loop then ends
-	if g.front != nil {
-		g.front.wait()
-		_ = g.front.lane.Close() // the server, which closes it too, may not have begun to serve
+	_ = g.listener.Close() // its accept loop then ends
+	if g.acceptor != nil {
+		g.acceptor.wait()
+		_ = g.acceptor.handoff.Close() // the server, which closes it too, may not have begun to serve
 	}
 }
 
 // Open is the number of connections on the public listener, sessions and requests alike.
-func (g *Gate) Open() int64 { return g.door.open.Load() }
+func (g *Gate) Open() int64 { return g.listener.open.Load() }
 
-// trouble is why the gate can take no more connections; "" if it can.
-func (g *Gate) trouble() string {
+// Trouble is why the gate can take no more connections; "" if it can.
+func (g *Gate) Trouble() string {
 	switch {
-	case g.door.exhausted.Load():
+	case g.listener.exhausted.Load():
 		return "out of file descriptors"
-	case g.Open() < g.door.limit:
+	case g.Open() < g.listener.limit:
 		return ""
-	case g.door.bound == config.ByDescriptors:
+	case g.listener.bound == config.ByDescriptors:
 		return "nearly out of file descriptors"
 	}
 	return "at the connection limit"

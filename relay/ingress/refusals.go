@@ -1,4 +1,4 @@
-package relay
+package ingress
 
 import (
 	"errors"
@@ -26,7 +26,7 @@ type lastRefusal struct {
 	since int // more of the reason that were not told
 }
 
-// take says whether a refusal is to be told, and how many were not told since the last that was.
+// take reports whether a refusal is to be told, and how many were not told since the last that was.
 func (v *refusals) take(reason auth.Reason, now time.Time) (since int, ok bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -45,14 +45,14 @@ func (v *refusals) take(reason auth.Reason, now time.Time) (since int, ok bool) 
 
 // Reasons beside those of tokens.
 const (
-	reasonOrigin auth.Reason = "origin"
-	reasonTicket auth.Reason = "ticket"
-	reasonKey    auth.Reason = "api_key"
-	reasonAdmin  auth.Reason = "admin"
+	ReasonOrigin auth.Reason = "origin"
+	ReasonTicket auth.Reason = "ticket"
+	ReasonKey    auth.Reason = "api_key"
+	ReasonAdmin  auth.Reason = "admin"
 )
 
-// refusedToken is the answer to a token that was refused, after that was counted and told.
-func (g *Gate) refusedToken(err error) *problem.Error {
+// RefusedToken is the answer to a token that was refused, after that was counted and told.
+func (g *Gate) RefusedToken(err error) *problem.Error {
 	var refused *auth.Error
 	if !errors.As(err, &refused) {
 		g.hub.Counters.AuthFailures.Of(string(auth.ReasonOf(err))).Inc()
@@ -62,11 +62,11 @@ func (g *Gate) refusedToken(err error) *problem.Error {
 	if refused.Retry {
 		to = problem.NoKeys
 	}
-	return g.explain(to, "token refused", refused.Reason, refused.Explain())
+	return g.Explain(to, "token refused", refused.Reason, refused.Explain())
 }
 
-// refusedOrigin is the answer to a request that a page may not make, after that was counted and told.
-func (g *Gate) refusedOrigin(ctx *fasthttp.RequestCtx) *problem.Error {
+// RefusedOrigin is the answer to a request that a page may not make, after that was counted and told.
+func (g *Gate) RefusedOrigin(ctx *fasthttp.RequestCtx) *problem.Error {
 	origins := ctx.Request.Header.PeekAll("Origin")
 	why := "there is no Origin, and require_origin or the cookie that stands for a token wants one"
 	switch {
@@ -79,13 +79,13 @@ func (g *Gate) refusedOrigin(ctx *fasthttp.RequestCtx) *problem.Error {
 			why = u.Scheme + "://" + u.Host + " is neither the relay's own nor among origins"
 		}
 	}
-	return g.explain(problem.ForeignOrigin, "origin refused", reasonOrigin, why)
+	return g.Explain(problem.ForeignOrigin, "origin refused", ReasonOrigin, why)
 }
 
-// explain is the answer to something that was refused, which is counted and told. In development mode it says why;
+// Explain is the answer to something that was refused, which is counted and told. In development mode it says why;
 // elsewhere that would help those who guess.
-func (g *Gate) explain(to *problem.Error, what string, reason auth.Reason, why string) *problem.Error {
-	g.refused(what, reason, why)
+func (g *Gate) Explain(to *problem.Error, what string, reason auth.Reason, why string) *problem.Error {
+	g.Refused(what, reason, why)
 	if !g.hub.Config.Dev || to.Retryable {
 		return to
 	}
@@ -94,8 +94,8 @@ func (g *Gate) explain(to *problem.Error, what string, reason auth.Reason, why s
 	return &told
 }
 
-// refused counts something that was refused, and has the log say why.
-func (g *Gate) refused(what string, reason auth.Reason, why string) {
+// Refused counts something that was refused, and has the log say why.
+func (g *Gate) Refused(what string, reason auth.Reason, why string) {
 	g.hub.Counters.AuthFailures.Of(string(reason)).Inc()
 	if since, ok := g.refusals.take(reason, time.Now()); ok {
 		g.hub.Log.Warn(what, slog.String("reason", string(reason)), slog.String("why", why), slog.Int("more", since))

@@ -1,4 +1,4 @@
-package relay
+package ingress
 
 import (
 	"bytes"
@@ -8,11 +8,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever is owed, settled and sent in whatever portions, a guest gets each answer once, in order, and none before it
+// Whatever is owed, settled and sent in whatever portions, a connection gets each answer once, in order, and none before it
 // was settled.
 func TestTab(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var b tab
+		var b pendingReplies
 		var sent, want []byte
 		type answer struct {
 			text  string
@@ -38,7 +38,7 @@ func TestTab(t *testing.T) {
 					out = append(out, a.text...)
 					list = append(list, a)
 				}
-				b.owe(out, waits)
+				b.append(out, waits)
 			case 1, 2: // the disk
 				if len(b.waits) == 0 {
 					continue
@@ -56,7 +56,7 @@ func TestTab(t *testing.T) {
 						break
 					}
 				}
-				b.settle(instead)
+				b.resolve(instead)
 			case 3: // the socket
 				n := rapid.IntRange(0, b.ready).Draw(t, "sent")
 				sent = append(sent, b.out[:n]...)

@@ -1,0 +1,182 @@
+package ingress
+
+import (
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"weir/relay/auth"
+	"weir/relay/websocket"
+)
+
+// Conn is a connection that was let in. Closing it lets the next one in.
+//
+// How long its peer may take for what it is at is watched by the reaper and not with deadlines: three of them a
+// request cost more than publishing.
+type Conn struct {
+	// Set once by the listener.
+	*net.TCPConn
+	listener *listener
+	address  netip.Addr
+	counted  bool // in the relay's addresses
+
+	// Owned by the goroutine that serves its requests.
+	key   auth.Memo  // the API key that it has shown
+	host  string     // the last Host that was found to be good
+	state *loopState // at an event loop, and until what was read there has been read again
+
+	// Atomic.
+	dry    atomic.Bool
+	left   atomic.Bool
+	known  atomic.Bool   // an API key was shown on it
+	atLoop atomic.Bool   // waits at an event loop
+	phase  atomic.Uint32 // what it is at; above phaseBits a count of the changes
+
+	// Owned by the reaper, and guarded by its mu.
+	previous, next *Conn
+	seen           uint32    // phase at the last look
+	since          time.Time // when that was new
+}
+
+// loopState is what only connections at an event loop need, and those who come from one: sessions do not.
+type loopState struct {
+	fd          int
+	held        []byte          // has come and is not answered yet
+	replies     *pendingReplies // what is owed; nil: nothing
+	blocked     blockedOn
+	readsPaused bool   // is not in the event loop's set
+	last        bool   // leaves when nothing is owed
+	unsent      []byte // behind the event loop: is to be sent before anything is read
+	rest        []byte // behind the event loop: was read there
+}
+
+// blockedOn says why nothing is read from a connection at an event loop.
+type blockedOn uint8
+
+const (
+	nothing     blockedOn = iota
+	replies               // its next request comes when nothing is owed to it
+	channelLoad           // the channel of its next request is being loaded
+	loopFull              // its next request comes when the event loop owes less
+)
+
+// The phases of a connection.
+const (
+	arriving  = iota // nothing was asked yet
+	reading          // a request has begun
+	answering        // it is being answered
+	writing          // the answer is on its way
+	waiting          // for the next request
+
+	phaseBits = 3
+)
+
+// setPhase changes the phase. Called by the goroutine that serves the connection's requests only.
+func (g *Conn) setPhase(phase uint32) {
+	before := g.phase.Load()
+	g.phase.Store((before>>phaseBits+1)<<phaseBits | phase)
+}
+
+// errDry is what a connection answers while only what was read ahead is wanted. It is a passing error, or TLS
+// would remember it.
+type errDry struct{}
+
+func (errDry) Error() string   { return "nothing was read ahead" }
+func (errDry) Timeout() bool   { return true }
+func (errDry) Temporary() bool { return true }
+
+// Read implements net.Conn.
+func (g *Conn) Read(p []byte) (int, error) {
+	if s := g.state; s != nil {
+		if len(s.unsent) > 0 {
+			b := s.unsent
+			s.unsent = nil
+			if _, err := g.Write(b); err != nil {
+				return 0, err
+			}
+		}
+		n := copy(p, s.rest)
+		if s.rest = s.rest[n:]; len(s.rest) == 0 {
+			g.state = nil
+		}
+		if n > 0 {
+			if g.phase.Load()&(1<<phaseBits-1) == waiting {
+				g.setPhase(reading)
+			}
+			return n, nil
+		}
+	}
+	if g.dry.Load() {
+		return 0, errDry{}
+	}
+	n, err := g.TCPConn.Read(p)
+	if n > 0 && g.phase.Load()&(1<<phaseBits-1) == waiting {
+		g.setPhase(reading)
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (g *Conn) Write(p []byte) (int, error) {
+	g.setPhase(writing)
+	n, err := g.TCPConn.Write(p)
+	g.setPhase(waiting)
+	return n, err
+}
+
+// Close implements net.Conn.
+func (g *Conn) Close() error {
+	if !g.left.Swap(true) {
+		g.listener.reaper.remove(g)
+		g.listener.open.Add(-1)
+		if g.counted {
+			g.listener.gate.Addresses.Give(g.address)
+		}
+	}
+	return g.TCPConn.Close()
+}
+
+// expire ends a connection that takes too long: whoever serves it sees that, and closes it. An event loop would not see
+// that a descriptor was closed, which leaves its set without a word.
+func (g *Conn) expire() {
+	if g.atLoop.Load() {
+		_ = g.CloseRead()
+		_ = g.CloseWrite()
+		return
+	}
+	_ = g.TCPConn.Close()
+}
+
+// RawSocket is for the pool, which writes to the socket itself.
+func (g *Conn) RawSocket() *net.TCPConn { return g.TCPConn }
+
+// ConnOf is the connection that a connection of the server stands on; nil for those of tests in memory.
+func ConnOf(nc net.Conn) *Conn {
+	if g, ok := nc.(*Conn); ok {
+		return g
+	}
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
+		nc = t.NetConn()
+	}
+	g, _ := nc.(*Conn)
+	return g
+}
+
+// Upgraded takes the connection over from the HTTP server, whose view of it c is, with what that has read beyond the
+// request: a client may send its first frame right behind the handshake. From then on its user looks after it.
+func (g *Conn) Upgraded(c net.Conn) []byte {
+	g.listener.reaper.remove(g)
+	g.dry.Store(true)
+	defer g.dry.Store(false)
+	var rest []byte
+	buf := websocket.ReadBuffers.Get().(*[4 << 10]byte)
+	defer websocket.ReadBuffers.Put(buf)
+	for {
+		n, err := c.Read(buf[:])
+		rest = append(rest, buf[:n]...)
+		if err != nil || n == 0 {
+			return rest
+		}
+	}
+}
