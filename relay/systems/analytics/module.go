@@ -69,10 +69,8 @@ const (
 	AlertBelow = "below"
 )
 
-// Key implements config.Section.
 func (*Config) Key() string { return "analytics" }
 
-// Fill implements config.Filler.
 func (c *Config) Fill(dev bool) {
 	if dev && c.Alerts == nil {
 		c.Alerts = devAlerts()

@@ -56,10 +56,8 @@ type topic struct {
 // New creates the system; its alerts are those of the configuration that it is started with.
 func New() *System { return new(System) }
 
-// Name implements relay.System.
 func (s *System) Name() string { return Name }
 
-// Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core = core
 	cfg := *config.Of[Config](core.Config())
@@ -98,7 +96,6 @@ func (s *System) Start(core *relay.Core) error {
 	return nil
 }
 
-// Close implements relay.System.
 func (s *System) Close() {
 	s.cancel()
 	s.ended.Wait()

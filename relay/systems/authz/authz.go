@@ -41,7 +41,6 @@ func New() *System { return &System{slots: make(chan struct{}, maxRequests)} }
 // Name implements relay.System. The system is on if auth.webhook.url is set.
 func (s *System) Name() string { return Name }
 
-// Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core, s.config = core, core.Config().Auth.Webhook
 	for _, secret := range s.config.Secrets {
@@ -63,7 +62,6 @@ func (s *System) Start(core *relay.Core) error {
 	return nil
 }
 
-// Close implements relay.System.
 func (s *System) Close() {
 	for range maxRequests {
 		s.slots <- struct{}{} // every request gives its slot back within the timeout
@@ -71,7 +69,6 @@ func (s *System) Close() {
 	s.client.CloseIdleConnections()
 }
 
-// Cached implements hub.Authorizer.
 func (s *System) Cached(id *auth.Identity, op auth.Ops, channel string) (err error, known bool) { //nolint:revive // it is a verdict
 	allow, known := s.cache.get(subjectOf(id, op, channel), s.core.Now())
 	if !known {
@@ -81,7 +78,6 @@ func (s *System) Cached(id *auth.Identity, op auth.Ops, channel string) (err err
 	return verdict(allow), true
 }
 
-// Authorize implements hub.Authorizer.
 func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) error {
 	if err, known := s.Cached(id, op, channel); known {
 		return err
@@ -101,7 +97,6 @@ func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) error
 	return verdict(r.allow)
 }
 
-// Forget implements hub.Authorizer.
 func (s *System) Forget(user, channel string) { s.cache.forget(user, channel) }
 
 func subjectOf(id *auth.Identity, op auth.Ops, channel string) subject {

@@ -40,8 +40,8 @@ var (
 // codec reads and writes what the chat stores and sends.
 var codec = sonic.Config{SortMapKeys: true, CopyString: true, ValidateString: true, NoNullSliceOrMap: true}.Froze()
 
-// encode is v as JSON. Everything that the chat encodes can be.
-func encode(v any) []byte {
+// marshal is v as JSON. Everything that the chat encodes can be.
+func marshal(v any) []byte {
 	b, err := codec.Marshal(v)
 	if err != nil {
 		panic("chat: " + err.Error()) // the request that it belongs to ends, nothing else
@@ -58,19 +58,20 @@ func (s *System) route(method, path string, h relay.UserHandler) {
 			err = errNotMember
 		}
 		if errors.As(err, &r) {
-			return answer(ctx, r.status, encode(r))
+			return answer(ctx, r.status, marshal(r))
 		}
 		return err
 	})
 }
 
-// inRoom calls f with the room of the path, which is in memory meanwhile.
+// inRoom calls f with the room of the path, which is in memory meanwhile, as its state is.
 func (s *System) inRoom(ctx *fasthttp.RequestCtx, f func(r *room) error) error {
 	r, err := s.rooms.hold(param(ctx, "roomId"))
 	if err != nil {
 		return err
 	}
 	defer s.rooms.release(r)
+	s.touch(stateChannel(r.id))
 	return f(r)
 }
 

@@ -24,10 +24,8 @@ type System struct {
 // New makes the system; its bounds are those of the configuration that it is started with.
 func New() *System { return new(System) }
 
-// Name implements relay.System.
 func (s *System) Name() string { return Name }
 
-// Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core, s.limit = core, *config.Of[Config](core.Config())
 	s.durable = core.Config().Data != ""
@@ -39,7 +37,7 @@ func (s *System) Start(core *relay.Core) error {
 		return err
 	}
 	s.rooms.load = s.load
-	s.typing.init(core.Now, s.publishTyping, s.isMember, core.Contain())
+	s.typing.now, s.typing.publish, s.typing.member, s.typing.contain = core.Now, s.publishTyping, s.isMember, core.Contain()
 	core.Guard(roomNamespace, s.guard, func(channel string) string { return stateChannel(channel[len(roomNamespace)+1:]) })
 	core.OnClient(topicTypingStart, s.onTyping)
 	core.OnClient(topicTypingStop, s.onTyping)
@@ -69,5 +67,4 @@ func (s *System) Start(core *relay.Core) error {
 	return nil
 }
 
-// Close implements relay.System.
 func (s *System) Close() { s.typing.close() }

@@ -9,6 +9,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/systems/internal/encode"
 )
 
 // newRoom is the body of POST /chat/rooms.
@@ -58,7 +59,7 @@ func (s *System) createRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	now := timestamp(s.core.Now())
 	r := s.rooms.begin(newID(s.core.Now(), ""))
 	defer s.rooms.release(r)
-	r.meta = meta{Name: *n.Name, Description: n.Description, CreatedBy: id.User, CreatedAt: now, IsPrivate: n.IsPrivate, LastActivity: now, First: 1}
+	r.meta = meta{about: about{*n.Name, n.Description, id.User, now, n.IsPrivate, now}, First: 1}
 	for _, user := range ids {
 		r.add(&member{ID: user, JoinedAt: now, key: wire.UserKey(user)})
 	}
@@ -71,8 +72,8 @@ func (s *System) createRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	var view, added []byte
 	err = s.change(r, func(c *change) error {
 		close(r.ready)
-		c.emit(topicRoomCreated, id.User, append(s.appendMembers(fields(nil, "roomId", r.id, "createdBy", id.User), r), '}'))
-		view, added = encode(r.view(id.User, true)), s.roomAdded(r, id.User)
+		c.emit(topicRoomCreated, id.User, append(s.appendMembers(encode.Members(nil, "roomId", r.id, "createdBy", id.User), r), '}'))
+		view, added = marshal(r.view(id.User, true)), s.roomAdded(r, id.User)
 		return c.wait(stored, nil)
 	})
 	if err != nil {
@@ -86,8 +87,7 @@ func (s *System) createRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 
 // roomAdded is what a user is sent who has become a member. The caller holds mu.
 func (s *System) roomAdded(r *room, by string) []byte {
-	b := append([]byte(`{"type":"room_added","room":`), encode(r.view("", false))...)
-	return append(fields(b, "by", by), '}')
+	return encode.Object("type", "room_added", "room", marshal(r.view("", false)), "by", by)
 }
 
 // store writes a room that is not known yet. The record comes last: without it there is no room.
@@ -104,12 +104,12 @@ func (s *System) store(r *room) (broker.Receipt, error) {
 	var stored broker.Receipt
 	var err error
 	for _, m := range r.order {
-		if _, err = s.put(stateChannel(r.id), groupMembers, m.key, encode(m)); err != nil {
+		if _, err = s.put(stateChannel(r.id), groupMembers, m.key, marshal(m)); err != nil {
 			break
 		}
 	}
 	if err == nil {
-		stored, err = s.put(stateChannel(r.id), groupRoom, keyMeta, encode(&r.meta)) // stored when all before is
+		stored, err = s.put(stateChannel(r.id), groupRoom, keyMeta, marshal(&r.meta)) // stored when all before is
 	}
 	if err != nil {
 		s.core.Broker().Clear(stateChannel(r.id))
@@ -158,7 +158,7 @@ func (s *System) getRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		if err != nil {
 			v.LastMessage = nil // messages are for members
 		}
-		return answer(ctx, fasthttp.StatusOK, encode(v))
+		return answer(ctx, fasthttp.StatusOK, marshal(v))
 	})
 }
 
@@ -170,7 +170,7 @@ func (s *System) listMembers(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 		if _, err := r.member(id.User); err != nil {
 			return err
 		}
-		return answer(ctx, fasthttp.StatusOK, encode(map[string]any{"members": r.order}))
+		return answer(ctx, fasthttp.StatusOK, marshal(map[string]any{"members": r.order}))
 	})
 }
 

@@ -1,13 +1,13 @@
 package chat
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
 
 	"weir/relay/auth"
+	"weir/relay/systems/internal/encode"
 )
 
 // The most reactions that a message keeps.
@@ -22,7 +22,6 @@ func (s *System) onMessage(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r
 	return s.inRoom(ctx, func(r *room) error {
 		number, ok := r.find(message)
 		block := blockChannel(r.id, number)
-		s.touch(stateChannel(r.id))
 		s.touch(block)
 		return s.change(r, func(c *change) error {
 			if _, err := r.member(id.User); err != nil {
@@ -55,7 +54,7 @@ func (s *System) alter(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r *ro
 			raw = kept
 			return c.wait(s.barrier(block))
 		}
-		raw = encode(m)
+		raw = marshal(m)
 		if err := c.wait(s.put(block, groupMessages, m.ID, raw)); err != nil {
 			return err
 		}
@@ -99,7 +98,7 @@ func (s *System) editMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 			m.Metadata = d.Metadata
 		}
 		c.emit(topicMessageEdited, id.User, s.aboutMessage(r, m.ID, id.User))
-		return append(append([]byte(`{"type":"message_edited","message":`), encode(m)...), '}'), nil
+		return encode.Object("type", "message_edited", "message", marshal(m)), nil
 	})
 }
 
@@ -146,9 +145,9 @@ func (s *System) react(ctx *fasthttp.RequestCtx, id *auth.Identity, kind, topic 
 		if changed, err := f(m, reaction); err != nil || !changed {
 			return nil, err
 		}
-		about := []string{"type", kind, "roomId", r.id, "messageId", m.ID, "userId", id.User, "reaction", reaction}
-		c.emit(topic, id.User, object(about[2:]...))
-		return object(about...), nil
+		data := encode.Object("roomId", r.id, "messageId", m.ID, "userId", id.User, "reaction", reaction)
+		c.emit(topic, id.User, data)
+		return slices.Concat([]byte(`{"type":"`+kind+`",`), data[1:]), nil
 	})
 }
 
@@ -171,14 +170,13 @@ func (s *System) delete(r *room, c *change, id *auth.Identity, m *Message, kept 
 	number := blockOf(m.Position)
 	block := blockChannel(r.id, number)
 	d := deletion{m.Position, nonceOf(m.UserID, m.Nonce)}
-	i, _ := slices.BinarySearchFunc(r.deleted, m.Position, func(d deletion, at uint64) int { return cmp.Compare(d.Position, at) })
-	deleted := slices.Insert(slices.Clone(r.deleted), i, d)
+	deleted := slices.Insert(slices.Clone(r.deleted), r.deletedBefore(m.Position), d)
 	if err := s.keepDeleted(r.id, number, deleted); err != nil {
 		return err
 	}
 	err := c.wait(s.remove(block, groupMessages, m.ID))
 	if err == nil {
-		err = s.sendToRoom(r.id, groupMessages, m.ID, object("type", "message_deleted", "roomId", r.id, "messageId", m.ID, "userId", id.User))
+		err = s.sendToRoom(r.id, groupMessages, m.ID, encode.Object("type", "message_deleted", "roomId", r.id, "messageId", m.ID, "userId", id.User))
 		if err != nil {
 			_, _ = s.put(block, groupMessages, m.ID, kept)
 		}
@@ -205,6 +203,6 @@ func (s *System) keepDeleted(room string, block uint64, deleted []deletion) erro
 			list = append(list, d)
 		}
 	}
-	_, err := s.put(stateChannel(room), groupDeleted, strconv.FormatUint(block, 10), encode(list))
+	_, err := s.put(stateChannel(room), groupDeleted, strconv.FormatUint(block, 10), marshal(list))
 	return err
 }

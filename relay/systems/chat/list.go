@@ -81,7 +81,7 @@ func (s *System) listRooms(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		Rooms []roomView `json:"rooms"`
 		Next  string     `json:"next,omitempty"`
 	}{views, next}
-	return answer(ctx, fasthttp.StatusOK, encode(body))
+	return answer(ctx, fasthttp.StatusOK, marshal(body))
 }
 
 // entries are the rooms of a user, the one joined last first.

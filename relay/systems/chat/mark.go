@@ -1,11 +1,10 @@
 package chat
 
 import (
-	"strconv"
-
 	"github.com/valyala/fasthttp"
 
 	"weir/relay/auth"
+	"weir/relay/systems/internal/encode"
 )
 
 // shownReaders is the most members of a room in which read markers are sent to the others: after each message every
@@ -38,7 +37,6 @@ func (s *System) markRead(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		position = 1<<64 - 1
 	}
 	return s.inRoom(ctx, func(r *room) (err error) {
-		s.touch(stateChannel(r.id))
 		if body.MessageID != nil && position == 0 {
 			if position, err = s.positionIn(r, id.User, *body.MessageID); err != nil {
 				return err
@@ -87,21 +85,18 @@ func (s *System) mark(r *room, user string, position uint64) (view, sent []byte,
 	before := m.Read
 	if position = min(position, r.last); position > before {
 		m.Read = position
-		if err := s.putMemory(stateChannel(r.id), groupMembers, m.key, encode(m)); err != nil {
+		if err := s.putMemory(stateChannel(r.id), groupMembers, m.key, marshal(m)); err != nil {
 			m.Read = before
 			return nil, nil, err
 		}
 		if len(r.order) <= shownReaders {
-			b := fields(nil, "type", "read", "userId", user)
-			b = strconv.AppendUint(append(b, `,"position":`...), position, 10)
-			_ = s.sendToRoom(r.id, "reads", m.key, append(b, '}')) // the next marker says more
+			marker := encode.Object("type", "read", "userId", user, "position", position)
+			_ = s.sendToRoom(r.id, "reads", m.key, marker) // the next marker says more
 		}
 	}
-	b := fields(nil, "roomId", r.id)
-	b = strconv.AppendUint(append(b, `,"position":`...), m.Read, 10)
-	b = append(strconv.AppendUint(append(b, `,"unread":`...), r.unread(m.Read), 10), '}')
+	view = encode.Object("roomId", r.id, "position", m.Read, "unread", r.unread(m.Read))
 	if m.Read != before {
-		sent = append([]byte(`{"type":"room_read",`), b[1:]...)
+		sent = append([]byte(`{"type":"room_read",`), view[1:]...)
 	}
-	return b, sent, nil
+	return view, sent, nil
 }

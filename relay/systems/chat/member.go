@@ -10,6 +10,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/hub"
+	"weir/relay/systems/internal/encode"
 )
 
 // joinRoom is POST /chat/rooms/{roomId}/join: a public room is open to everybody.
@@ -50,7 +51,6 @@ func (s *System) addMember(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 // member before.
 func (s *System) addUser(ctx *fasthttp.RequestCtx, by, user string, allowed func(r *room) error) error {
 	return s.inRoom(ctx, func(r *room) error {
-		s.touch(stateChannel(r.id))
 		s.touch(indexChannel(user))
 		if err := s.latest(r); err != nil {
 			return err
@@ -71,7 +71,7 @@ func (s *System) addUser(ctx *fasthttp.RequestCtx, by, user string, allowed func
 				}
 			}
 			if err == nil {
-				view = encode(r.view(by, true))
+				view = marshal(r.view(by, true))
 			}
 			return err
 		})
@@ -98,10 +98,9 @@ func (s *System) storeMember(r *room, c *change, by, user string) error {
 		}
 		return err
 	}
-	err := c.wait(s.put(stateChannel(r.id), groupMembers, m.key, encode(m)))
+	err := c.wait(s.put(stateChannel(r.id), groupMembers, m.key, marshal(m)))
 	if err == nil {
-		b := append([]byte(`{"type":"member_added","member":`), encode(m)...)
-		if err = s.sendToRoom(r.id, groupMembers, m.key, append(fields(b, "by", by), '}')); err != nil {
+		if err = s.sendToRoom(r.id, groupMembers, m.key, encode.Object("type", "member_added", "member", marshal(m), "by", by)); err != nil {
 			_, _ = s.remove(stateChannel(r.id), groupMembers, m.key)
 		}
 	}
@@ -116,7 +115,7 @@ func (s *System) storeMember(r *room, c *change, by, user string) error {
 
 // aboutMember is the data of an event about a member. The caller holds mu.
 func (s *System) aboutMember(r *room, user, by string) []byte {
-	return append(s.appendMembers(fields(nil, "roomId", r.id, "userId", user, "by", by), r), '}')
+	return append(s.appendMembers(encode.Members(nil, "roomId", r.id, "userId", user, "by", by), r), '}')
 }
 
 // leaveRoom is POST /chat/rooms/{roomId}/leave.
@@ -133,7 +132,6 @@ func (s *System) removeMember(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 // the room.
 func (s *System) removeUser(ctx *fasthttp.RequestCtx, by, user string) error {
 	return s.inRoom(ctx, func(r *room) error {
-		s.touch(stateChannel(r.id))
 		s.touch(indexChannel(user))
 		err := s.change(r, func(c *change) error {
 			c.then = func() {
@@ -143,7 +141,7 @@ func (s *System) removeUser(ctx *fasthttp.RequestCtx, by, user string) error {
 				}
 				s.core.Revoke(user, liveChannel(r.id), reason)
 				s.core.Revoke(user, "presence:"+liveChannel(r.id), reason)
-				s.sendToUser(user, r.id, object("type", "room_removed", "roomId", r.id, "by", by))
+				s.sendToUser(user, r.id, encode.Object("type", "room_removed", "roomId", r.id, "by", by))
 			}
 			return s.deleteMember(r, c, by, user)
 		})
@@ -174,13 +172,13 @@ func (s *System) deleteMember(r *room, c *change, by, user string) error {
 	}
 	r.remove(m)
 	s.typing.end(r.id, user)
-	if err := s.sendToRoom(r.id, groupMembers, m.key, object("type", "member_removed", "userId", user, "by", by)); err != nil {
+	if err := s.sendToRoom(r.id, groupMembers, m.key, encode.Object("type", "member_removed", "userId", user, "by", by)); err != nil {
 		s.core.Log().Warn("end of a membership was not sent to the room", slog.String("error", err.Error()))
 	}
 	c.emit(topicMemberRemoved, by, s.aboutMember(r, user, by))
 	if len(r.order) == 0 {
 		s.deleteRoom(r)
-		c.emit(topicRoomDeleted, by, object("roomId", r.id, "userId", by))
+		c.emit(topicRoomDeleted, by, encode.Object("roomId", r.id, "userId", by))
 	}
 	return nil
 }

@@ -1,8 +1,8 @@
 package chat
 
 import (
-	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -10,6 +10,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/systems/internal/encode"
 )
 
 // Message is a message of a room. It is stored as it is sent.
@@ -45,11 +46,12 @@ func (d *draft) check() error {
 	if d.Type != nil && !slices.Contains(kinds, *d.Type) {
 		return wrong("type", "must be text, image or file")
 	}
-	var err error
-	if d.Metadata, err = validMetadata(d.Metadata); err != nil {
-		return err
+	if len(d.Nonce) > maxNonce {
+		return wrong("nonce", fmt.Sprintf("must be at most %d bytes", maxNonce))
 	}
-	return validNonce(d.Nonce)
+	var err error
+	d.Metadata, err = validMetadata(d.Metadata)
+	return err
 }
 
 // sendMessage is POST /chat/rooms/{roomId}/messages.
@@ -62,7 +64,6 @@ func (s *System) sendMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 		return err
 	}
 	return s.inRoom(ctx, func(r *room) error {
-		s.touch(stateChannel(r.id))
 		r.mu.Lock()
 		next := r.last + 1
 		r.mu.Unlock()
@@ -103,7 +104,7 @@ func (s *System) send(r *room, c *change, id *auth.Identity, d *draft) ([]byte, 
 	if err := s.begin(r, blockOf(position), x.ID); err != nil {
 		return nil, err
 	}
-	raw, block := encode(x), blockChannel(r.id, blockOf(position))
+	raw, block := marshal(x), blockChannel(r.id, blockOf(position))
 	if err := c.wait(s.put(block, groupMessages, x.ID, raw)); err != nil {
 		return nil, err
 	}
@@ -115,7 +116,7 @@ func (s *System) send(r *room, c *change, id *auth.Identity, d *draft) ([]byte, 
 	r.meta.LastActivity = now
 	r.remember(nonce, x.ID)
 	m.Read = position
-	_ = s.putMemory(stateChannel(r.id), groupMembers, m.key, encode(m)) // may be lost in a crash: then it is read once more
+	_ = s.putMemory(stateChannel(r.id), groupMembers, m.key, marshal(m)) // may be lost in a crash: then it is read once more
 	s.typing.end(r.id, id.User)
 	c.emit(topicMessageSent, id.User, s.aboutMessage(r, x.ID, id.User))
 	return raw, nil
@@ -123,9 +124,8 @@ func (s *System) send(r *room, c *change, id *auth.Identity, d *draft) ([]byte, 
 
 // newMessage is what the room is sent.
 func newMessage(raw []byte, id *auth.Identity) []byte {
-	b := append(make([]byte, 0, len(raw)+256), `{"type":"new_message","message":`...)
-	b = append(append(b, raw...), `,"user":`...)
-	return append(append(b, object("id", id.User, "name", id.Name, "avatar", id.Avatar)...), '}')
+	user := encode.Object("id", id.User, "name", id.Name, "avatar", id.Avatar)
+	return append(encode.Members(make([]byte, 0, len(raw)+256), "type", "new_message", "message", raw, "user", user), '}')
 }
 
 // sentBefore is a message that was sent before with the same nonce. The caller holds mu.
@@ -163,14 +163,15 @@ func (s *System) beginBlock(r *room, position uint64) error {
 		dropped = append(dropped, blockOf(m.First))
 		m.First = end + 1
 	}
-	if _, err := s.put(stateChannel(r.id), groupRoom, keyMeta, encode(&m)); err != nil {
+	if _, err := s.put(stateChannel(r.id), groupRoom, keyMeta, marshal(&m)); err != nil {
 		return err
 	}
 	r.meta = m
 	for _, old := range dropped {
 		s.core.Broker().Clear(blockChannel(r.id, old))
-		_, _ = s.remove(stateChannel(r.id), groupDeleted, strconv.FormatUint(old, 10))
-		_, _ = s.remove(stateChannel(r.id), groupStarts, strconv.FormatUint(old, 10))
+		for _, group := range []string{groupDeleted, groupStarts} {
+			_, _ = s.remove(stateChannel(r.id), group, strconv.FormatUint(old, 10))
+		}
 	}
 	r.starts = slices.DeleteFunc(r.starts, func(x start) bool { return x.block < blockOf(m.First) })
 	r.deleted = slices.DeleteFunc(r.deleted, func(d deletion) bool { return d.Position < m.First })
@@ -213,9 +214,10 @@ func (s *System) listMessages(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 		if err != nil {
 			return err
 		}
-		b := append([]byte(`{"messages":[`), bytes.Join(list, []byte{','})...)
-		b = strconv.AppendBool(append(b, `],"more":`...), more)
-		return answer(ctx, fasthttp.StatusOK, append(b, '}'))
+		messages := func(b []byte) []byte {
+			return encode.List(b, list, func(b, message []byte) []byte { return append(b, message...) })
+		}
+		return answer(ctx, fasthttp.StatusOK, encode.Object("messages", messages, "more", more))
 	})
 }
 

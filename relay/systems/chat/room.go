@@ -38,16 +38,21 @@ type room struct {
 	emitted chan struct{}     // closed when the events of all changes so far have been emitted; nil at first
 }
 
-// meta is the record of a room.
-type meta struct {
+// about is what a room says of itself.
+type about struct {
 	Name         string `json:"name"`
 	Description  string `json:"description,omitempty"`
 	CreatedBy    string `json:"createdBy"`
 	CreatedAt    string `json:"createdAt"`
 	IsPrivate    bool   `json:"isPrivate"`
 	LastActivity string `json:"lastActivity"`
-	First        uint64 `json:"first"` // position of the oldest message that is kept
-	Block        uint64 `json:"block"` // of the newest
+}
+
+// meta is the record of a room.
+type meta struct {
+	about
+	First uint64 `json:"first"` // position of the oldest message that is kept
+	Block uint64 `json:"block"` // of the newest
 }
 
 // member is a user in a room. Guarded by room.mu.
@@ -74,33 +79,24 @@ type preview struct {
 
 // roomView is a room as users get it.
 type roomView struct {
-	ID           string   `json:"id"`
-	Name         string   `json:"name"`
-	Description  string   `json:"description,omitempty"`
-	CreatedBy    string   `json:"createdBy"`
-	CreatedAt    string   `json:"createdAt"`
-	IsPrivate    bool     `json:"isPrivate"`
-	Members      []string `json:"members,omitempty"`
-	MemberCount  int      `json:"memberCount"`
-	LastActivity string   `json:"lastActivity"`
-	LastMessage  *preview `json:"lastMessage,omitempty"`
-	Position     uint64   `json:"position"`         // of the newest message
-	Read         *uint64  `json:"read,omitempty"`   // of a member
-	Unread       *uint64  `json:"unread,omitempty"` // of a member
+	ID string `json:"id"`
+	about
+	Members     []string `json:"members,omitempty"`
+	MemberCount int      `json:"memberCount"`
+	LastMessage *preview `json:"lastMessage,omitempty"`
+	Position    uint64   `json:"position"`         // of the newest message
+	Read        *uint64  `json:"read,omitempty"`   // of a member
+	Unread      *uint64  `json:"unread,omitempty"` // of a member
 }
 
 // view is the room as user sees it. The caller holds mu.
 func (r *room) view(user string, withMembers bool) roomView {
-	v := roomView{
-		ID: r.id, Name: r.meta.Name, Description: r.meta.Description, CreatedBy: r.meta.CreatedBy, CreatedAt: r.meta.CreatedAt,
-		IsPrivate: r.meta.IsPrivate, MemberCount: len(r.order), LastActivity: r.meta.LastActivity, LastMessage: r.newest, Position: r.last,
-	}
+	v := roomView{ID: r.id, about: r.meta.about, MemberCount: len(r.order), LastMessage: r.newest, Position: r.last}
 	if withMembers {
 		v.Members = r.ids()
 	}
 	if m := r.members[user]; m != nil {
-		read, unread := m.Read, r.unread(m.Read)
-		v.Read, v.Unread = &read, &unread
+		v.Read, v.Unread = new(m.Read), new(r.unread(m.Read))
 	}
 	return v
 }
@@ -138,8 +134,13 @@ func (r *room) unread(read uint64) uint64 {
 	if from >= r.last {
 		return 0
 	}
-	i, _ := slices.BinarySearchFunc(r.deleted, from+1, func(d deletion, at uint64) int { return cmp.Compare(d.Position, at) })
-	return r.last - from - uint64(len(r.deleted)-i)
+	return r.last - from - uint64(len(r.deleted)-r.deletedBefore(from+1))
+}
+
+// deletedBefore is how many messages before a position were deleted. The caller holds mu.
+func (r *room) deletedBefore(position uint64) int {
+	i, _ := slices.BinarySearchFunc(r.deleted, position, func(d deletion, at uint64) int { return cmp.Compare(d.Position, at) })
+	return i
 }
 
 // timestamp is a time as clients write it, too.

@@ -2,7 +2,6 @@ package chat
 
 import (
 	"hash/maphash"
-	"strconv"
 	"sync"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/hub"
 	"weir/relay/problem"
+	"weir/relay/systems/internal/encode"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 // typing is the users who are typing. A start is published at most once in typingPause; one that comes sooner is published
 // when that is over, with what is left of its time. A stop is published at once.
 type typing struct {
-	// Set once by init.
+	// Set once by Start.
 	now     func() time.Time
 	publish func(room, user string, p *broker.Publication) error
 	member  func(room, user string) bool
@@ -46,10 +46,6 @@ type typist struct {
 	sent       time.Time   // when a start was last published
 	late       bool        // a start waits for the pause to end
 	timer      *time.Timer // for what comes next; stopped by close
-}
-
-func (t *typing) init(now func() time.Time, publish func(room, user string, p *broker.Publication) error, member func(room, user string) bool, hook contain.Hook) {
-	t.now, t.publish, t.member, t.contain = now, publish, member, hook
 }
 
 func (t *typing) part(user string) *typingPart {
@@ -92,9 +88,8 @@ func (t *typing) start(room, user, connection string) error {
 // publishStart publishes a start, with what is left of its time.
 func (t *typing) publishStart(x *typist, now time.Time) error {
 	x.late, x.sent = false, now
-	b := wire.AppendString([]byte(`{"userId":`), x.user)
-	b = strconv.AppendInt(append(b, `,"startedAt":`...), x.started.UnixMilli(), 10)
-	return t.publish(x.room, x.user, &broker.Publication{Op: broker.Set, Data: append(b, '}'), TTL: typingLasts - now.Sub(x.started)})
+	data := encode.Object("userId", x.user, "startedAt", x.started.UnixMilli())
+	return t.publish(x.room, x.user, &broker.Publication{Op: broker.Set, Data: data, TTL: typingLasts - now.Sub(x.started)})
 }
 
 // schedule sets the timer for what comes next.

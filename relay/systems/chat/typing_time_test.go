@@ -26,7 +26,8 @@ type desk struct {
 func atDesk(t *testing.T, f func(d *desk)) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &desk{t: t, begin: time.Now(), out: make(map[string]bool)}
-		d.init(time.Now, func(room, user string, p *broker.Publication) error {
+		d.now, d.member = time.Now, func(_, user string) bool { return !d.out[user] }
+		d.publish = func(room, user string, p *broker.Publication) error {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			line := fmt.Sprintf("%.1f %s/%s %v", time.Since(d.begin).Seconds(), room, user, p.Op)
@@ -35,7 +36,7 @@ func atDesk(t *testing.T, f func(d *desk)) {
 			}
 			d.seen = append(d.seen, line)
 			return nil
-		}, func(_, user string) bool { return !d.out[user] }, nil)
+		}
 		f(d)
 		d.close()
 	})

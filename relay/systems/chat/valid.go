@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -38,11 +39,7 @@ func length(field string, text *string, least, most int) error {
 
 // validUser checks the id of a user, as tokens may hold it.
 func validUser(field, id string) error {
-	bad := id == "" || len(id) > maxUser || !wire.ValidChannel(wire.UserChannel(id))
-	for _, r := range id {
-		bad = bad || unicode.IsControl(r)
-	}
-	if bad {
+	if id == "" || len(id) > maxUser || !wire.ValidChannel(wire.UserChannel(id)) || strings.ContainsFunc(id, unicode.IsControl) {
 		return wrong(field, fmt.Sprintf("must be ids of users: 1 to %d bytes without control characters", maxUser))
 	}
 	return nil
@@ -68,18 +65,8 @@ func validReaction(text string) error {
 	if n := utf8.RuneCountInString(text); n < 1 || n > maxReaction {
 		return wrong("reaction", fmt.Sprintf("must be 1 to %d characters long", maxReaction))
 	}
-	for _, r := range text {
-		if unicode.IsControl(r) {
-			return wrong("reaction", "must hold no control characters")
-		}
-	}
-	return nil
-}
-
-// validNonce checks the nonce of a message.
-func validNonce(nonce string) error {
-	if len(nonce) > maxNonce {
-		return wrong("nonce", fmt.Sprintf("must be at most %d bytes", maxNonce))
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		return wrong("reaction", "must hold no control characters")
 	}
 	return nil
 }

@@ -41,7 +41,6 @@ func (o *yjsBroadcaster) send(b []byte, x *editor) error {
 	return o.room.Send(m)
 }
 
-// applied implements broadcaster.
 func (o *yjsBroadcaster) applied(e *entry, by *editor) error {
 	raw, err := bytesOf(e.data)
 	if err != nil {

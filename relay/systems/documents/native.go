@@ -58,7 +58,6 @@ func (o *nativeBroadcaster) applied(e *entry, by *editor) error {
 	return nil
 }
 
-// moved implements broadcaster.
 func (o *nativeBroadcaster) moved(c *cursor, version uint64, gone bool) {
 	b := encode.Members(appendCursor(encode.Members(nil, "type", "cursor"), c, gone), "version", version)
 	_ = o.room.Send(relay.RoomMessage{

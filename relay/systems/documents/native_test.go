@@ -413,12 +413,13 @@ func (x *replica) take(o m) {
 
 // edit makes an operation and waits for its answer; now and then the connection breaks in between.
 func (x *replica) edit() {
-	n := x.text.Len()
+	left := x.text.Len()
 	var op text.Op
-	if n > 0 {
-		op = append(op, text.Skipping(1+x.r.IntN(n)))
+	if left > 0 {
+		op = append(op, text.Skipping(1+x.r.IntN(left)))
+		left -= op[0].N
 	}
-	if left := n - op.Needs(); left > 0 && x.r.IntN(2) == 0 {
+	if left > 0 && x.r.IntN(2) == 0 {
 		op = append(op, text.Deleting(1+x.r.IntN(min(left, 3))))
 	} else {
 		op = append(op, text.Inserting([]string{"x", "😅", "lorem ", "\n"}[x.r.IntN(4)]))

@@ -32,10 +32,8 @@ type System struct {
 // New makes the system.
 func New() *System { return new(System) }
 
-// Name implements relay.System.
 func (s *System) Name() string { return Name }
 
-// Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core = core
 	err := core.Reserve(Namespace, config.Namespace{
@@ -65,7 +63,6 @@ func (s *System) Start(core *relay.Core) error {
 	return nil
 }
 
-// Close implements relay.System.
 func (s *System) Close() {}
 
 // channelOf is the channel of a user's items, named by the same rule as the user's own.
@@ -79,4 +76,22 @@ func appendHello(dst []byte, id *auth.Identity) []byte {
 	dst = append(dst, "event: connected\ndata: {\"userId\":"...)
 	dst = wire.AppendString(dst, id.User)
 	return append(dst, "}\n"...)
+}
+
+// Name is what the configuration calls the system.
+const Name = "feed"
+
+// Module is the system as the binary lists it.
+func Module() relay.Module {
+	return relay.Module{
+		System: config.System{
+			Name:       Name,
+			Namespaces: []string{Namespace},
+			Personal:   []string{Namespace},
+		},
+		New: func() relay.System { return New() },
+		Metrics: []relay.Metric{
+			{Name: "weir_feed_items_total", Type: relay.Counter, Help: "Items that were posted to the feed of a user. How many follow theirs is weir_event_streams."},
+		},
+	}
 }

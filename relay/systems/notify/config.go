@@ -53,7 +53,6 @@ type APNs struct {
 	AllowInsecure bool `yaml:"allow_insecure"`
 }
 
-// Key implements config.Section.
 func (*Config) Key() string { return "notify" }
 
 // check checks how devices are reached.

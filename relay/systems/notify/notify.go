@@ -72,10 +72,8 @@ func (x *clients) close() {
 // New creates the system; the kinds of devices that it reaches are those of the configuration that it is started with.
 func New() *System { return &System{clients: newClients} }
 
-// Name implements relay.System.
 func (s *System) Name() string { return Name }
 
-// Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core, s.config, s.log = core, *config.Of[Config](core.Config()), core.Log()
 	if err := s.reserve(); err != nil {

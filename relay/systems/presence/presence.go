@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -14,6 +15,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/config"
 	"weir/relay/hub"
 	"weir/relay/problem"
 )
@@ -43,10 +45,8 @@ type System struct {
 // New creates the system.
 func New() *System { return new(System) }
 
-// Name implements relay.System.
 func (s *System) Name() string { return Name }
 
-// Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core = core
 	s.heartbeats = core.Metrics().NewCounter("weir_presence_heartbeats_total")
@@ -59,7 +59,6 @@ func (s *System) Start(core *relay.Core) error {
 	return nil
 }
 
-// Close implements relay.System.
 func (s *System) Close() {}
 
 // payload is the data of the topics.
@@ -103,14 +102,7 @@ func parse(e *hub.Event) (p payload, id *auth.Identity, err error) {
 	return p, e.Identity, nil
 }
 
-func hasControl(text string) bool {
-	for _, r := range text {
-		if unicode.IsControl(r) {
-			return true
-		}
-	}
-	return false
-}
+func hasControl(text string) bool { return strings.ContainsFunc(text, unicode.IsControl) }
 
 // join is the topic presence.join.
 func (s *System) join(e *hub.Event) error {
@@ -214,5 +206,21 @@ func (s *System) refreshed(connection string, id *auth.Identity) {
 func (s *System) gone(user, connection string, _ bool) {
 	for channel := range s.places.removeAll(connection) {
 		s.core.Departed(channel, connection, user)
+	}
+}
+
+// Name is what the configuration calls the system.
+const Name = "presence"
+
+// Module is the system as the binary lists it.
+func Module() relay.Module {
+	return relay.Module{
+		System: config.System{
+			Name: Name,
+		},
+		New: func() relay.System { return New() },
+		Metrics: []relay.Metric{
+			{Name: "weir_presence_heartbeats_total", Type: relay.Counter, Help: "Events presence.heartbeat."},
+		},
 	}
 }

@@ -1,6 +1,8 @@
 package webhook
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -71,4 +73,21 @@ func (e *event) append(b []byte, reason string) []byte {
 // event returns the event that is stored in a record.
 func (r *record) event(id string) *event {
 	return &event{id: id, topic: r.Topic, key: r.Key, body: append([]byte(nil), r.Body...), since: time.UnixMilli(r.Since)}
+}
+
+// maxBody bounds the bytes of a request with several events. One event may be larger.
+const maxBody = 256 << 10
+
+// pack makes one body of several events, and an id for exactly these: a receiver that knows the id has seen all of them.
+func pack(list []*event) (id string, body []byte) {
+	sum := sha256.New()
+	body = append(body, '[')
+	for i, e := range list {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, e.body...)
+		sum.Write([]byte(e.id))
+	}
+	return "msg_" + hex.EncodeToString(sum.Sum(nil)[:16]), append(body, ']')
 }

@@ -1,6 +1,9 @@
 package webhook
 
 import (
+	"slices"
+	"time"
+
 	"weir/relay"
 	"weir/relay/config"
 )
@@ -25,5 +28,54 @@ func Module() relay.Module {
 			{Name: "weir_webhook_waiting", Type: relay.Gauge, Labels: []string{"endpoint"}, Help: "Events that wait for their delivery."},
 			{Name: "weir_webhook_up", Type: relay.Gauge, Labels: []string{"endpoint"}, Help: "1 while the endpoint is tried; 0 while it does not answer, or has said that it is gone."},
 		},
+	}
+}
+
+// Config is whom the system tells of events; nobody.
+type Config []Webhook
+
+// Webhook is an address that is told of events.
+type Webhook struct {
+	Name    string        `yaml:"name"`                                   // for operators, in metrics and in the names of its channels: 1 to 64 letters, digits, dots, dashes, underscores
+	URL     string        `yaml:"url"`                                    // https; see AllowInsecure
+	Topics  []string      `yaml:"topics"`                                 // what it is told of: topics, "chat.*" for all that begin so, or "*"
+	Secrets []string      `yaml:"secrets"`                                // one, or two while one replaces the other: whsec_ and 24 to 64 bytes in base64
+	Timeout time.Duration `yaml:"timeout" default:"2s" range:"10ms..2s"`  // of one attempt
+	Retry   time.Duration `yaml:"retry" default:"24h" range:"1s..24h"`    // how long an event is tried
+	Queue   int           `yaml:"queue" default:"1000" range:"1..100000"` // events that wait at once
+	Batch   int           `yaml:"batch" default:"1" range:"1..100"`       // events in one request at most. With more the body is an array of them
+	// AllowInsecure permits http and private addresses, for backends beside the relay. Development mode does, too.
+	AllowInsecure bool `yaml:"allow_insecure"`
+}
+
+func (*Config) Key() string { return "webhooks" }
+
+// maxWebhooks bounds how many are told of one event.
+const maxWebhooks = 64
+
+// check checks who is told of events.
+func check(c *config.Config, k *config.Checks) {
+	list := *config.Of[Config](c)
+	if len(list) > 0 && !slices.Contains(c.Systems, Name) {
+		k.Add("webhooks", "nobody is told: the system is off. Expected webhook in the list systems")
+	}
+	if len(list) > maxWebhooks {
+		k.Add("webhooks", "%d webhooks: expected at most %d", len(list), maxWebhooks)
+	}
+	names := make(map[string]int)
+	for i, w := range list {
+		key := config.Element("webhooks", i)
+		if !k.Label(config.Join(key, "name"), w.Name) {
+			// named wrongly
+		} else if first, twice := names[w.Name]; twice {
+			k.Add(config.Join(key, "name"), "%s is the name of webhooks[%d], too", config.Quote(w.Name), first)
+		}
+		names[w.Name] = i
+		k.Address(config.Join(key, "url"), w.URL, w.AllowInsecure || c.Dev)
+		if len(w.Topics) == 0 {
+			k.Add(config.Join(key, "topics"), `expected the topics that it is told of, such as [chat.message.sent, "feed.*"]`)
+		}
+		k.Topics(config.Join(key, "topics"), w.Topics)
+		k.Signers(config.Join(key, "secrets"), w.Secrets)
 	}
 }

@@ -31,10 +31,8 @@ type System struct {
 // New creates the system; its endpoints are those of the configuration that it is started with.
 func New() *System { return new(System) }
 
-// Name implements relay.System.
 func (s *System) Name() string { return Name }
 
-// Start implements relay.System.
 func (s *System) Start(core *relay.Core) error {
 	s.core = core
 	if err := core.Reserve(Namespace, config.Namespace{Presence: new(bool), Limit: config.Bounds{Items: 1 << 20}, Durable: true}); err != nil {

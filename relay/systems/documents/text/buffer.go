@@ -76,7 +76,13 @@ func (t *Buffer) AppendJSON(dst []byte) []byte {
 
 // Fits reports whether an operation can be applied. Errors: ErrRange.
 func (t *Buffer) Fits(op Op) error {
-	if n := op.Needs(); n > t.runes {
+	n := 0
+	for _, c := range op {
+		if c.Kind != Insert {
+			n += c.N
+		}
+	}
+	if n > t.runes {
 		return fmt.Errorf("%w: it has %d code points, and the operation needs %d", ErrRange, t.runes, n)
 	}
 	return nil

@@ -9,6 +9,8 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/bytedance/sonic/encoder"
+
 	"weir/internal/wire"
 )
 
@@ -193,29 +195,4 @@ func (op Op) String() string { return string(op.AppendJSON(nil)) }
 
 // AppendString appends s, which must be UTF-8, as a JSON string with no more escapes than needed: texts are
 // long, and few of them end up in HTML.
-func AppendString(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	from := 0
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' {
-			continue
-		}
-		dst = append(dst, s[from:i]...)
-		from = i + 1
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-	}
-	return append(append(dst, s[from:]...), '"')
-}
+func AppendString(dst []byte, s string) []byte { return append(dst, encoder.Quote(s)...) }

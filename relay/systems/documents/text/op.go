@@ -34,17 +34,6 @@ func Inserting(s string) Component {
 // Deleting is a component that removes n code points.
 func Deleting(n int) Component { return Component{Kind: Delete, N: n} }
 
-// Needs is how many code points a text must have for the operation to fit.
-func (op Op) Needs() int {
-	n := 0
-	for _, c := range op {
-		if c.Kind != Insert {
-			n += c.N
-		}
-	}
-	return n
-}
-
 // Growth is by how many bytes an operation makes a text longer: an upper bound where it is not known what is deleted.
 func (op Op) Growth() (bytes int) {
 	for _, c := range op {
@@ -116,4 +105,28 @@ func (op Op) Invert() Op {
 		out = out.add(c)
 	}
 	return out.trim()
+}
+
+// Diff is an operation that makes to of from: what they have in common at both ends stays.
+func Diff(from, to string) Op {
+	head, skip := 0, 0
+	for head < len(from) && head < len(to) {
+		a, n := utf8.DecodeRuneInString(from[head:])
+		if b, _ := utf8.DecodeRuneInString(to[head:]); a != b {
+			break
+		}
+		head += n
+		skip++
+	}
+	from, to = from[head:], to[head:]
+	for len(from) > 0 && len(to) > 0 {
+		a, n := utf8.DecodeLastRuneInString(from)
+		if b, _ := utf8.DecodeLastRuneInString(to); a != b {
+			break
+		}
+		from, to = from[:len(from)-n], to[:len(to)-n]
+	}
+	op := make(Op, 0, 3)
+	op = op.add(Skipping(skip)).add(Inserting(to))
+	return op.add(Deleting(utf8.RuneCountInString(from))).trim()
 }

@@ -49,18 +49,15 @@ func joined(list []span) []span {
 	return out
 }
 
-// add adds what another set deletes. It reports whether that is more.
-func (d deletes) add(other deletes) bool {
-	more := false
+// add adds what another set deletes.
+func (d deletes) add(other deletes) {
 	for client, list := range other {
 		for _, s := range list {
 			if s.length > 0 && !d.has(client, s) {
-				more = true
 				d[client] = joined(append(slices.Clip(d[client]), s))
 			}
 		}
 	}
-	return more
 }
 
 // has reports whether all of a span is deleted.

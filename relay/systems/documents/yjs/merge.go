@@ -172,36 +172,29 @@ func (s *State) Gaps() bool { return s.gaps }
 // New reports whether there is anything new in an update.
 func (s *State) New(u *Update) bool {
 	for client, list := range u.deletes {
-		for _, x := range list {
-			if x.length > 0 && !s.deletes.has(client, x) {
-				return true
-			}
+		if slices.ContainsFunc(list, func(x span) bool { return x.length > 0 && !s.deletes.has(client, x) }) {
+			return true
 		}
 	}
-	for _, p := range u.clients {
-		for _, x := range p.list {
-			if x.end() > s.vector[p.client] {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(u.clients, func(p pieces) bool {
+		return slices.ContainsFunc(p.list, func(x piece) bool { return x.end() > s.vector[p.client] })
+	})
 }
 
 // Add takes an update in. It reports whether there was anything new in it.
 func (s *State) Add(u *Update) bool {
-	fresh := s.deletes.add(u.deletes)
+	if !s.New(u) {
+		return false
+	}
+	s.deletes.add(u.deletes)
 	for _, p := range u.clients {
 		for _, x := range p.list {
-			switch have := s.vector[p.client]; {
-			case x.end() <= have:
-			case x.clock > have:
-				fresh, s.gaps = true, true
-			default:
-				fresh = true
-				s.vector[p.client] = x.end()
+			if have := s.vector[p.client]; x.clock > have {
+				s.gaps = true
+			} else {
+				s.vector[p.client] = max(have, x.end())
 			}
 		}
 	}
-	return fresh
+	return true
 }

@@ -281,10 +281,8 @@ func (h byTime[T]) Len() int           { return len(h) }
 func (h byTime[T]) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
 func (h byTime[T]) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 
-// Push implements heap.Interface.
 func (h *byTime[T]) Push(x any) { *h = append(*h, x.(*lane[T])) }
 
-// Pop implements heap.Interface.
 func (h *byTime[T]) Pop() any {
 	old := *h
 	l := old[len(old)-1]
