@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -31,85 +32,46 @@ type claims struct {
 	grants            []Grant // patterns as written, before {user} is replaced
 	exp, nbf, iat     int64   // seconds since 1970
 	issOK, audOK      bool    // match what was asked for
-	seen              claimBit
+	seen              uint16  // by index in claimNames
 }
 
-// claimBit marks a claim as seen, so that a second one is refused.
-type claimBit uint16
-
-const (
-	sawSub claimBit = 1 << iota
-	sawName
-	sawAvatar
-	sawRoles
-	sawChannels
-	sawExp
-	sawNbf
-	sawIat
-	sawIss
-	sawAud
-)
-
-func claimOf(name string) claimBit {
-	switch name {
-	case "sub":
-		return sawSub
-	case "name":
-		return sawName
-	case "avatar":
-		return sawAvatar
-	case "roles":
-		return sawRoles
-	case "channels":
-		return sawChannels
-	case "exp":
-		return sawExp
-	case "nbf":
-		return sawNbf
-	case "iat":
-		return sawIat
-	case "iss":
-		return sawIss
-	case "aud":
-		return sawAud
-	}
-	return 0
-}
+// claimNames are the claims that mean something here, none of which may come twice.
+var claimNames = [...]string{"sub", "exp", "nbf", "iat", "iss", "aud", "name", "avatar", "roles", "channels"}
 
 // parseClaims reads the claims that mean something here; issuer and audience are compared on the way.
 func parseClaims(b []byte, issuer, audience string) (cl claims, err error) {
 	err = members(b, func(name string, v []byte) (err error) {
-		bit := claimOf(name)
-		if bit == 0 {
+		i := slices.Index(claimNames[:], name)
+		if i < 0 {
 			return nil
 		}
-		if cl.seen&bit != 0 {
+		if cl.seen&(1<<i) != 0 {
 			return refuse(ReasonClaims, "a claim is given twice")
 		}
-		cl.seen |= bit
+		cl.seen |= 1 << i
 		if v[0] == 'n' { // null: as if it were not there
 			return nil
 		}
-		switch bit {
-		case sawSub:
+		switch name {
+		case "sub":
 			cl.sub, err = claimText("sub", v, maxUser, unicode.IsPrint)
-		case sawName:
+		case "name":
 			cl.name, err = claimText("name", v, maxName, notControl)
-		case sawAvatar:
+		case "avatar":
 			cl.avatar, err = claimText("avatar", v, maxAvatar, notControl)
-		case sawRoles:
+		case "roles":
 			cl.roles, err = parseRoles(v)
-		case sawChannels:
+		case "channels":
 			cl.grants, err = parseGrants(v)
-		case sawExp:
+		case "exp":
 			cl.exp, err = parseDate("exp", v)
-		case sawNbf:
+		case "nbf":
 			cl.nbf, err = parseDate("nbf", v)
-		case sawIat: // it says when and not whether (RFC 7519, section 4.1.6): what is no date is 0
+		case "iat": // it says when and not whether (RFC 7519, section 4.1.6): what is no date is 0
 			cl.iat, _ = parseDate("iat", v)
-		case sawIss:
+		case "iss":
 			cl.issOK, err = matches("iss", v, issuer)
-		case sawAud:
+		case "aud":
 			cl.audOK, err = parseAudience(v, audience)
 		}
 		return err

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 )
 
@@ -14,8 +15,7 @@ const (
 	minAPIKey = 16
 	maxAPIKey = 256
 
-	maxAPIKeys    = 256
-	maxAPIKeyName = 64
+	maxAPIKeys = 256
 )
 
 // APIConfig names the backends. An empty list lets no backend in.
@@ -80,8 +80,8 @@ func (k *Keys) Reload(cfg APIConfig) error {
 }
 
 func (a APIKey) read(dev bool) ([]byte, error) {
-	if !validKeyName(a.Name) {
-		return nil, fmt.Errorf("name: expected 1 to %d letters, digits, _ . and -", maxAPIKeyName)
+	if !ValidName(a.Name) {
+		return nil, errors.New("name: expected 1 to 64 letters, digits, _ . and -")
 	}
 	if (a.Secret == "") == (a.File == "") {
 		return nil, errors.New("expected exactly one of secret and file")
@@ -104,16 +104,9 @@ func (a APIKey) read(dev bool) ([]byte, error) {
 	return secret, nil
 }
 
-func validKeyName(name string) bool {
-	if name == "" || len(name) > maxAPIKeyName {
-		return false
-	}
-	for i := range len(name) {
-		if b := name[i]; b == ':' || b == '/' || b == '@' || b == '~' || b == '=' || !channelByte(b) {
-			return false
-		}
-	}
-	return true
+// ValidName reports whether a name can be shown in logs and metrics: 1 to 64 of A-Z a-z 0-9 _ . -.
+func ValidName(name string) bool {
+	return name != "" && len(name) <= 64 && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == ""
 }
 
 // Lookup returns the name of the backend whose key this is. It allocates nothing, compares digests of

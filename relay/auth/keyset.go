@@ -43,7 +43,6 @@ type keySet struct {
 	cancel  context.CancelFunc
 	contain contain.Hook
 	tried   chan struct{} // closed when the first fetch has ended
-	once    sync.Once     // of that
 	done    chan struct{} // closed when the loop has ended
 
 	// Atomic.
@@ -68,7 +67,7 @@ func newKeySet(cfg JWKS, old *keySet, fetch func(context.Context) (keysByID, err
 	s := &keySet{
 		config: cfg, fetch: fetch, cancel: cancel, contain: hook,
 		spare: fetchBurst, since: time.Now(), next: first, current: first,
-		kick: make(chan struct{}, 1), tried: make(chan struct{}), done: make(chan struct{}),
+		kick: make(chan struct{}, 1), tried: first, done: make(chan struct{}),
 	}
 	if old != nil && old.config.URL == cfg.URL && old.config.AllowInsecure == cfg.AllowInsecure {
 		s.keys.Store(old.keys.Load())
@@ -163,7 +162,6 @@ func (s *keySet) run(ctx context.Context) {
 		} else {
 			failures++
 		}
-		s.once.Do(func() { close(s.tried) })
 		timer.Reset(time.Until(started.Add(s.pause(failures))))
 		select {
 		case <-ctx.Done():

@@ -12,6 +12,7 @@ import (
 	"weir/internal/sign"
 	"weir/internal/units"
 	"weir/internal/wire"
+	"weir/relay/auth"
 )
 
 // maxNamespace bounds a namespace: a channel name has at most 255 bytes, of which a colon and one more are not the namespace.
@@ -147,11 +148,9 @@ func (k *Checks) Address(key, address string, insecure bool) {
 	}
 }
 
-const nameBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-
 // Label refuses what is not a name to show to operators.
 func (k *Checks) Label(key, name string) bool {
-	if name != "" && len(name) <= 64 && strings.Trim(name, nameBytes) == "" {
+	if auth.ValidName(name) {
 		return true
 	}
 	k.Add(key, "%s is not a name: expected 1 to 64 letters, digits, dots, dashes and underscores", Quote(name))
