@@ -13,7 +13,7 @@ import (
 // page would act, or start a profile, with the password that the browser keeps, or, on loopback, simply because it runs
 // on this machine. Programs send neither Origin nor Sec-Fetch-Site, and name the address that they have dialed.
 func (r *Relay) adminDoor(next http.Handler) http.Handler {
-	local := config.Loopback(r.hub.Config.Admin)
+	local := config.LoopbackHost(r.hub.Config.Admin)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		why := ""
 		switch {

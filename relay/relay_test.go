@@ -16,20 +16,20 @@ import (
 func TestNewRefuses(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	for want, spoil := range map[string]func(*config.Config){
-		"no key for client tokens":           func(c *config.Config) { c.Auth.Keys = nil },
-		"no API key":                         func(c *config.Config) { c.API.Keys = nil },
-		"tls needs both":                     func(c *config.Config) { c.TLS.Cert = "cert.pem" },
-		"load certificate":                   func(c *config.Config) { c.TLS = config.TLS{Cert: missing, Key: missing} },
-		"heartbeat is shorter":               func(c *config.Config) { c.Heartbeat = time.Millisecond },
-		"limits.request is smaller":          func(c *config.Config) { c.Limit.Request = 1 },
-		"unknown access":                     func(c *config.Config) { c.Namespaces["bad"] = config.Namespace{Publish: "all"} },
-		"trusted proxy":                      func(c *config.Config) { c.TrustedProxies = []string{"10.0.0.0/99"} },
-		"development mode on 0.0.0.0:8080":   func(c *config.Config) { c.Dev, c.Listen = true, "0.0.0.0:8080" },
-		"development mode on :9090":          func(c *config.Config) { c.Dev, c.Admin = true, ":9090" },
-		"development mode on weir.test:8080": func(c *config.Config) { c.Dev, c.Listen = true, "weir.test:8080" },
-		"development mode on nonsense":       func(c *config.Config) { c.Dev, c.Listen = true, "nonsense" },
-		"32":                                 func(c *config.Config) { c.Auth.Keys[0].Secret = "short" },
-		missing:                              func(c *config.Config) { c.API.Keys[0] = config.APIKey{Name: "a", File: missing} },
+		"no secret or key for client":                func(c *config.Config) { c.Auth.Keys = nil },
+		"no secret or key for backends":              func(c *config.Config) { c.API.Keys = nil },
+		"tls: expected both":                         func(c *config.Config) { c.TLS.Cert = "cert.pem" },
+		"load certificate":                           func(c *config.Config) { c.TLS = config.TLS{Cert: missing, Key: missing} },
+		"heartbeat: 1ms is shorter":                  func(c *config.Config) { c.Heartbeat = time.Millisecond },
+		"limits.request: 1B is less":                 func(c *config.Config) { c.Limit.Request = 1 },
+		"unknown access":                             func(c *config.Config) { c.Namespaces["bad"] = config.Namespace{Publish: "all"} },
+		"trusted proxy":                              func(c *config.Config) { c.TrustedProxies = []string{"10.0.0.0/99"} },
+		`listen: "0.0.0.0:8080" is not a loopback`:   func(c *config.Config) { c.Dev, c.Listen = true, "0.0.0.0:8080" },
+		`admin: ":9090" is not a loopback`:           func(c *config.Config) { c.Dev, c.Admin = true, ":9090" },
+		`listen: "weir.test:8080" is not a loopback`: func(c *config.Config) { c.Dev, c.Listen = true, "weir.test:8080" },
+		`listen: "nonsense" is not an address`:       func(c *config.Config) { c.Dev, c.Listen = true, "nonsense" },
+		"32":                                         func(c *config.Config) { c.Auth.Keys[0].Secret = "short" },
+		missing:                                      func(c *config.Config) { c.API.Keys[0] = config.APIKey{Name: "a", File: missing} },
 	} {
 		cfg := openConfig()
 		spoil(&cfg)

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// addresses checks where the relay listens, whom it believes and who may open connections from a page.
-func (k *Checks) addresses(c Config) {
+// listeners checks where the relay listens.
+func (k *Checks) listeners(c Config) {
 	host, port, listens := k.address("listen", c.Listen)
 	if listens && c.Dev && !isLoopback(host) {
 		k.Add("listen", "%s is not a loopback address: development mode (--dev) uses a published secret and "+
@@ -28,6 +28,10 @@ func (k *Checks) addresses(c Config) {
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		k.Add("tls", "expected both cert and key, or neither")
 	}
+}
+
+// addresses checks whom the relay believes and which pages may open connections.
+func (k *Checks) addresses(c Config) {
 	for i, origin := range c.Origins {
 		k.origin(Element("origins", i), origin)
 	}

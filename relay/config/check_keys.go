@@ -28,15 +28,24 @@ const (
 	APIKeyVar = "WEIR_API_KEY"     // adds one API key
 )
 
+// howToSecret says what a secret is made of.
 const howToSecret = "at least 32 bytes, e.g. from `openssl rand -hex 32`"
+
+// required checks that there is a key for clients and one for backends.
+func (k *Checks) required(c Config) {
+	if len(c.Auth.Keys) == 0 && c.Auth.JWKS.URL == "" && !c.Dev {
+		k.Add("auth.keys", "no secret or key for client tokens is configured: set auth.keys or auth.jwks.url in the file, "+
+			"or the variable %s (%s); to try the relay out, use --dev", SecretVar, howToSecret)
+	}
+	if len(c.API.Keys) == 0 && !c.Dev {
+		k.Add("api.keys", "no secret or key for backends is configured: set api.keys in the file, or the variable %s (%s); "+
+			"to try the relay out, use --dev", APIKeyVar, howToSecret)
+	}
+}
 
 // tokens checks what clients' tokens are verified with.
 func (k *Checks) tokens(c Config) {
 	a := c.Auth
-	if len(a.Keys) == 0 && a.JWKS.URL == "" && !c.Dev {
-		k.Add("auth.keys", "no secret or key for client tokens is configured: set auth.keys or auth.jwks.url in the file, "+
-			"or the variable %s (%s); to try the relay out, use --dev", SecretVar, howToSecret)
-	}
 	if len(a.Keys) > maxKeys {
 		k.Add("auth.keys", "%d keys: expected at most %d", len(a.Keys), maxKeys)
 	}
@@ -66,10 +75,6 @@ const cookieBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 
 // apiKeys checks what backends are known by.
 func (k *Checks) apiKeys(c Config) {
-	if len(c.API.Keys) == 0 && !c.Dev {
-		k.Add("api.keys", "no secret or key for backends is configured: set api.keys in the file, or the variable %s (%s); "+
-			"to try the relay out, use --dev", APIKeyVar, howToSecret)
-	}
 	if len(c.API.Keys) > maxAPI {
 		k.Add("api.keys", "%d keys: expected at most %d", len(c.API.Keys), maxAPI)
 	}

@@ -30,15 +30,13 @@ type Checks struct {
 	Notes    []string
 }
 
-// Check says what is wrong with a configuration that has its defaults: values out of range, settings that contradict each other,
+// Check returns what is wrong with a configuration that has its defaults: values out of range, settings that contradict each other,
 // and files that it names and that are not what they should be. Paths are relative to the working directory.
 func Check(c Config) *Checks {
 	k := &Checks{}
+	k.essentials(c)
 	k.addresses(c)
 	Walk(&c, k.field)
-	if l := c.Limit; l.Request < l.Message {
-		k.Add("limits.request", "%v is less than limits.message (%v): no request could carry the largest message", l.Request, l.Message)
-	}
 	if l := c.Limit; l.Queue < l.Message {
 		k.Add("limits.queue", "%v is less than limits.message (%v): the largest message could not wait", l.Queue, l.Message)
 	}
@@ -47,9 +45,6 @@ func Check(c Config) *Checks {
 	k.apiKeys(c)
 	for _, name := range slices.Sorted(maps.Keys(c.Namespaces)) {
 		k.namespace(name, c.Namespaces[name], c.Limit)
-		if c.Namespaces[name].Durable && c.Data == "" {
-			k.Add(Join(Join("namespaces", name), "durable"), "there is no data directory: set data, or --data")
-		}
 	}
 	k.files(c)
 	for _, s := range c.Known {
@@ -60,7 +55,21 @@ func Check(c Config) *Checks {
 	return k
 }
 
-// Add notes a problem.
+// essentials checks what a relay could not work with, and what would open it to everybody.
+func (k *Checks) essentials(c Config) {
+	k.listeners(c)
+	k.required(c)
+	if l := c.Limit; l.Request < l.Message {
+		k.Add("limits.request", "%v is less than limits.message (%v): no request could carry the largest message", l.Request, l.Message)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Namespaces)) {
+		if c.Namespaces[name].Durable && c.Data == "" {
+			k.Add(Join(Join("namespaces", name), "durable"), "there is no data directory: set data, or --data")
+		}
+	}
+}
+
+// Add adds a problem.
 func (k *Checks) Add(key, format string, args ...any) {
 	k.Problems = append(k.Problems, Problem{Key: key, Message: fmt.Sprintf(format, args...)})
 }

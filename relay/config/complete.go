@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"time"
@@ -13,54 +12,30 @@ import (
 // DevKey is the API key of development mode.
 const DevKey = "dev"
 
-// Complete fills in the defaults and the published keys of development mode, and checks what a relay could not work with.
-// Finer checks, with the line of the file, are made where the file is read.
+// Complete fills in the defaults and the published keys of development mode, and checks what a relay could not work with, and
+// what would open it to everybody. Finer checks, with the line of the file, are made where the file is read.
 func (c *Config) Complete() error {
 	*c = c.WithDefaults()
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
+	k := &Checks{}
+	k.essentials(*c)
+	if c.Heartbeat < time.Second {
+		k.Add("heartbeat", "%v is shorter than a second", c.Heartbeat)
+	}
 	if c.Dev {
-		for _, addr := range []string{c.Listen, c.Admin} {
-			if !Loopback(addr) {
-				return fmt.Errorf("development mode on %s: its secret is published, so it listens on loopback only", addr)
-			}
-		}
 		c.Auth.Keys = append([]TokenKey{{Algorithm: "HS256", Secret: auth.DevSecret}}, c.Auth.Keys...)
 		c.API.Keys = append([]APIKey{{Name: "dev", Secret: DevKey}}, c.API.Keys...)
 	}
-	switch {
-	case len(c.Auth.Keys) == 0 && c.Auth.JWKS.URL == "":
-		return errors.New("no key for client tokens is configured: set auth.keys or auth.jwks, or use --dev to try things out")
-	case len(c.API.Keys) == 0:
-		return errors.New("no API key for backends is configured: set api.keys, or use --dev to try things out")
-	case c.AdminToken == "" && !Loopback(c.Admin):
-		return fmt.Errorf("the admin listener on %s would be open to everybody: set admin_token, or listen on loopback", c.Admin)
-	case (c.TLS.Cert == "") != (c.TLS.Key == ""):
-		return errors.New("tls needs both cert and key")
-	case c.Heartbeat < time.Second:
-		return errors.New("heartbeat is shorter than a second")
-	case c.Limit.Request < c.Limit.Message:
-		return errors.New("limits.request is smaller than limits.message")
+	var problems []error
+	for _, p := range k.Problems {
+		problems = append(problems, errors.New(p.Key+": "+p.Message))
 	}
-	for name, ns := range c.Namespaces {
-		if ns.Durable && c.Data == "" {
-			return fmt.Errorf("namespace %s is durable, but there is no data directory: set data, or --data", name)
-		}
-	}
-	return nil
+	return errors.Join(problems...)
 }
 
-// Loopback reports whether an address can be reached from this machine only.
-func Loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	return LoopbackHost(host)
-}
-
-// LoopbackHost is Loopback for a host, with or without a port.
+// LoopbackHost reports whether a host, with or without a port, can be reached from this machine only.
 func LoopbackHost(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h

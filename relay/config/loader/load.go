@@ -2,6 +2,7 @@ package loader
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -141,19 +142,13 @@ func (l *loader) checkSystems() {
 // order of the paths.
 func Diff(a, b config.Config) []string {
 	before, after := values(a), values(b)
-	var changed []string
-	for path, value := range after {
-		if old, ok := before[path]; !ok || old != value {
-			changed = append(changed, path)
-		}
-	}
-	for path := range before {
-		if _, ok := after[path]; !ok {
-			changed = append(changed, path)
-		}
-	}
-	slices.Sort(changed)
-	return changed
+	all := maps.Clone(before)
+	maps.Copy(all, after)
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(path string) bool {
+		old, was := before[path]
+		value, is := after[path]
+		return was && is && old == value
+	})
 }
 
 // values are the settings of a configuration as texts.
