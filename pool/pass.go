@@ -106,7 +106,9 @@ func (s *Shard) link(c *Conn, n node) {
 // loop began to prepare it.
 func (s *Shard) pass(now time.Time) {
 	if len(s.due) > 0 {
-		s.arrange()
+		// In the order in which the connections came: what the kernel keeps of them lies in memory so, and frames of
+		// many channels would have the loop jump about.
+		slices.SortFunc(s.due, func(a, b *Conn) int { return cmp.Compare(a.order, b.order) })
 		for s.at = 0; s.at < len(s.due); {
 			s.writeDue()
 		}
@@ -133,12 +135,6 @@ func (s *Shard) report(now time.Time) {
 			s.pool.cfg.Observe(f, end)
 		}
 	}
-}
-
-// arrange puts the connections that are due into the order in which they came: what the kernel keeps of them lies
-// in memory so. Frames of many channels have them jump about.
-func (s *Shard) arrange() {
-	slices.SortFunc(s.due, func(a, b *Conn) int { return cmp.Compare(a.order, b.order) })
 }
 
 // write sends what is due for c and forgets it.

@@ -77,7 +77,7 @@ func (c *Conn) accept(it item) bool {
 	case it.soft && slices.Contains(c.shard.lost, it.slot): // it would come after a gap
 		c.lag(it.slot)
 		return true
-	case c.takes(it) && c.within():
+	case c.takes(it) && (c.queue == nil || c.queue.bytes <= c.shard.pool.cfg.Queue):
 		c.push(it)
 		return true
 	}
@@ -95,9 +95,6 @@ func (c *Conn) accept(it item) bool {
 	c.push(it)
 	return true
 }
-
-// within reports whether the queue is within its bound. The caller holds c.mu.
-func (c *Conn) within() bool { return c.queue == nil || c.queue.bytes <= c.shard.pool.cfg.Queue }
 
 // dropSoft drops every frame that a snapshot can stand in for. Called by the loop; the caller holds c.mu.
 func (c *Conn) dropSoft() {

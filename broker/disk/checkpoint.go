@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -222,6 +223,6 @@ func (j *Journal) last(list []*batch) {
 		j.left = err // it is safe in the log
 		j.mu.Unlock()
 	case clean:
-		j.wal.clear() // the committer has ended
+		j.wal.trim(math.MaxUint64) // the committer has ended; a file that stays does no harm
 	}
 }

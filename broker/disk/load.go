@@ -90,16 +90,14 @@ func load(tx *bolt.Tx, channel string) (kept broker.Kept, h header, ok bool, err
 	}
 	kept.Position = broker.Position{Epoch: h.epoch, Seq: h.seq}
 	kept.Forks = h.forks
-	if kept.Changes, err = loadHistory(tx.Bucket(bucketHistory), channel, &h); err != nil {
-		return kept, h, false, err
+	kept.Changes, err = loadHistory(tx.Bucket(bucketHistory), channel, &h)
+	if err == nil {
+		kept.Items, err = loadItems(tx.Bucket(bucketItems), channel)
 	}
-	if kept.Items, err = loadItems(tx.Bucket(bucketItems), channel); err != nil {
-		return kept, h, false, err
+	if n := uint64(len(kept.Items)); err == nil && n != h.items {
+		err = fmt.Errorf("%d items, not %d: %w", n, h.items, ErrCorrupt)
 	}
-	if n := uint64(len(kept.Items)); n != h.items {
-		return kept, h, false, fmt.Errorf("%d items, not %d: %w", n, h.items, ErrCorrupt)
-	}
-	if h.keys > 0 {
+	if err == nil && h.keys > 0 {
 		kept.Keys, err = loadKeys(tx.Bucket(bucketKeys), channel)
 	}
 	return kept, h, err == nil, err

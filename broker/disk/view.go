@@ -81,7 +81,12 @@ func (v *View) Each(prefix string, visit func(name string, kept broker.Kept, err
 		extra := v.extra(tx, prefix)
 		some := func(names ...string) error {
 			for _, name := range names {
-				kept, ok, err := v.load(tx, name)
+				var kept broker.Kept
+				var ok bool
+				err := guard(nil, func() (err error) {
+					kept, _, ok, err = loadWith(tx, name, v.recovered)
+					return err
+				})
 				if ok || err != nil {
 					err = visit(name, kept, err)
 				}
@@ -116,14 +121,6 @@ func (v *View) extra(tx *bolt.Tx, prefix string) (names []string) {
 		}
 	}
 	return names
-}
-
-func (v *View) load(tx *bolt.Tx, name string) (kept broker.Kept, ok bool, err error) {
-	err = guard(nil, func() (err error) {
-		kept, _, ok, err = loadWith(tx, name, v.recovered)
-		return err
-	})
-	return kept, ok, err
 }
 
 // Count is how many channels there are, about.

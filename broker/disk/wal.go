@@ -113,14 +113,6 @@ func (w *wal) trim(stored uint64) {
 	}
 }
 
-// clear removes all files. One that stays does no harm: its batches are known.
-func (w *wal) clear() {
-	for _, s := range w.segments {
-		_ = w.fs.Remove(s.name)
-	}
-	w.segments = nil
-}
-
 func (w *wal) close() {
 	w.leave()
 	if !w.ledger.settled() {
