@@ -9,8 +9,6 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"github.com/bytedance/sonic/encoder"
-
 	"weir/internal/wire"
 )
 
@@ -195,4 +193,22 @@ func (op Op) String() string { return string(op.AppendJSON(nil)) }
 
 // AppendString appends s, which must be UTF-8, as a JSON string with no more escapes than needed: texts are
 // long, and few of them end up in HTML.
-func AppendString(dst []byte, s string) []byte { return append(dst, encoder.Quote(s)...) }
+func AppendString(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	from := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, s[from:i]...)
+		from = i + 1
+		if short := strings.IndexByte("\"\\\n\r\t", c); short >= 0 {
+			dst = append(dst, '\\', "\"\\nrt"[short])
+		} else {
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+	}
+	return append(append(dst, s[from:]...), '"')
+}
