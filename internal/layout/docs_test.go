@@ -44,6 +44,21 @@ func TestDocumentsNameTests(t *testing.T) {
 	}
 }
 
+// TestPagesNameFiles holds the files of the source that pages name, by their path from the root, against those that there are.
+func TestPagesNameFiles(t *testing.T) {
+	source := regexp.MustCompile("`([\\w.-]+/[\\w./-]+\\.go)`")
+	for _, path := range pages(t) {
+		if strings.Contains(path, "guides") { // files of the reader's own
+			continue
+		}
+		for _, m := range source.FindAllStringSubmatch(readPage(t, path), -1) {
+			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
+				t.Errorf("%s names %s: %v", filepath.Base(path), m[1], err)
+			}
+		}
+	}
+}
+
 // withoutLinks takes away what would pass for a link in code; in its text a link of the page may stand.
 func withoutLinks(code string) string { return strings.NewReplacer("](", "] (").Replace(code) }
 
