@@ -34,7 +34,4 @@ func (c *Conn) ready() {
 	}
 }
 
-func (c *Conn) readable() {
-	defer c.shard.pool.contain(c)
-	c.owner.Readable()
-}
+func (c *Conn) readable() { c.shard.pool.do(c, c.owner.Readable) }

@@ -21,6 +21,12 @@ func (p *Pool) contain(c *Conn) {
 	}
 }
 
+// do calls f and contains its panics, as of c.
+func (p *Pool) do(c *Conn, f func()) {
+	defer p.contain(c)
+	f()
+}
+
 // begin is before the first turn of a loop, and before the one after a panic that nothing below has ended: those for whom
 // something was due may have got some of it, and are closed.
 func (s *Shard) begin() {
@@ -149,12 +155,6 @@ func (s *Shard) runScheduler(now time.Time) (next time.Time) {
 	return s.scheduler.Run(now)
 }
 
-// flushScheduler is Scheduler.FlushAll.
-func (s *Shard) flushScheduler(now time.Time) {
-	defer s.pool.contain(nil)
-	s.scheduler.FlushAll(now)
-}
-
 // finish does what waits for the pass to be over, from s.at on, up to the end or a panic.
 func (s *Shard) finish() {
 	defer s.pool.contain(nil)
@@ -175,24 +175,6 @@ func (c *Conn) give(parts []item) (slow bool) {
 		c.state = choked
 	}
 	return slow
-}
-
-func (s *Shard) heartbeat(c *Conn, now time.Time) {
-	defer s.pool.contain(c)
-	c.heartbeatSent = true
-	c.owner.Heartbeat(now)
-}
-
-func (s *Shard) check(c *Conn, now time.Time) {
-	defer s.pool.contain(c)
-	if c.heartbeatSent {
-		c.owner.Check(now)
-	}
-}
-
-func (s *Shard) resync(c *Conn, t *Topic) {
-	defer s.pool.contain(c)
-	c.owner.Resync(t)
 }
 
 // missed gives up a connection that a frame is missing for. What is due for it is dropped, too: it goes on from what it

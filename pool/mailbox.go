@@ -145,7 +145,7 @@ func (s *Shard) handle(m *mail, now time.Time) {
 	case removeMail:
 		s.remove(m.conn)
 	case flushMail:
-		s.flushScheduler(now)
+		s.pool.do(nil, func() { s.scheduler.FlushAll(now) })
 	}
 	if m.then != nil {
 		s.callbacks = append(s.callbacks, m.then)

@@ -79,7 +79,7 @@ func (s *Shard) run(ctx context.Context) {
 // end flushes what is left, refuses further mail and closes the connections.
 func (s *Shard) end() {
 	now := time.Now()
-	s.flushScheduler(now)
+	s.pool.do(nil, func() { s.scheduler.FlushAll(now) })
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
@@ -166,7 +166,7 @@ func (s *Shard) shut(c *Conn, b []byte, drop bool) {
 // drained calls Resync for each topic that a connection, which has caught up, has missed frames of.
 func (s *Shard) drained(c *Conn) {
 	for _, sl := range slices.Clone(c.lags) {
-		s.resync(c, sl.topic)
+		s.pool.do(c, func() { c.owner.Resync(sl.topic) })
 	}
 }
 
@@ -199,11 +199,16 @@ func (s *Shard) sweep(now time.Time) {
 	s.heartbeatAt = now.Add(step)
 	s.heartbeatPart = (s.heartbeatPart + 1) % heartbeatParts
 	for _, c := range s.conns[s.heartbeatPart] {
-		s.heartbeat(c, now)
+		s.pool.do(c, func() {
+			c.heartbeatSent = true
+			c.owner.Heartbeat(now)
+		})
 	}
 	behind := min(int((s.pool.cfg.Check+step-1)/step), heartbeatParts-1)
 	for _, c := range s.conns[(s.heartbeatPart-behind+heartbeatParts)%heartbeatParts] {
-		s.check(c, now)
+		if c.heartbeatSent {
+			s.pool.do(c, func() { c.owner.Check(now) })
+		}
 	}
 }
 
