@@ -28,7 +28,7 @@ func Module() relay.Module {
 			{Name: "weir_analytics_events_total", Type: relay.Counter, Help: "Events that were counted."},
 			{Name: "weir_analytics_refused_total", Type: relay.Counter, Help: "Events that could not be read."},
 			{Name: "weir_analytics_metrics", Type: relay.Gauge, Help: "Metrics that are kept, the relay's own among them."},
-			{Name: "weir_analytics_dashboards", Type: relay.Gauge, Help: "Dashboards that are told of each second."},
+			{Name: "weir_analytics_dashboards", Type: relay.Gauge, Help: "Dashboards that receive each second."},
 			{Name: "weir_analytics_alerts_raised", Type: relay.Gauge, Help: "Alerts that are raised now."},
 			{Name: "weir_analytics_alerts_total", Type: relay.Counter, Help: "Times that an alert was raised."},
 		},
@@ -48,11 +48,11 @@ type Alert struct {
 	Of        string        `yaml:"of"`     // what is looked at over the window: rate, count, sum or mean; rate, for gauges mean
 	When      string        `yaml:"when" default:"above" oneof:"above below"`
 	Window    time.Duration `yaml:"window" default:"1m" range:"1s..1h"` // whole seconds
-	Threshold *float64      `yaml:"threshold"`                          // from where on there is an alert; needed
+	Threshold *float64      `yaml:"threshold"`                          // that raises the alert; required
 	Clear     *float64      `yaml:"clear"`                              // from where back it is over; the threshold
-	Hold      time.Duration `yaml:"hold" range:"0s..1h"`                // how long either must last before it is told; whole seconds
+	Hold      time.Duration `yaml:"hold" range:"0s..1h"`                // how long either must last to count; whole seconds
 	Level     string        `yaml:"level" default:"warning" oneof:"info warning critical"`
-	Message   string        `yaml:"message"` // what people are told; made up from the rule
+	Message   string        `yaml:"message"` // for people; made up from the rule
 }
 
 // What an alert looks at.
@@ -102,7 +102,7 @@ func check(c *config.Config, k *config.Checks) {
 	const key = "analytics"
 	alerts := own.Alerts
 	if len(alerts) > 0 && !slices.Contains(c.Systems, Name) {
-		k.Add(config.Join(key, "alerts"), "nothing is counted: the system is off. Expected analytics in the list systems")
+		k.Add(config.Join(key, "alerts"), `alerts are configured but the system is off: add "analytics" to systems`)
 	}
 	if len(alerts) > maxAlerts {
 		k.Add(config.Join(key, "alerts"), "%d alerts: expected at most %d", len(alerts), maxAlerts)
@@ -111,7 +111,7 @@ func check(c *config.Config, k *config.Checks) {
 	for i, a := range alerts {
 		checkAlert(k, config.Element(config.Join(key, "alerts"), i), a)
 		if first, twice := names[a.Name]; twice && a.Name != "" {
-			k.Add(config.Join(config.Element(config.Join(key, "alerts"), i), "name"), "%s is the name of alerts[%d], too", config.Quote(a.Name), first)
+			k.Add(config.Join(config.Element(config.Join(key, "alerts"), i), "name"), "duplicate name %s: already used by alerts[%d]", config.Quote(a.Name), first)
 		}
 		names[a.Name] = i
 	}
@@ -136,12 +136,12 @@ func checkAlert(k *config.Checks, key string, a Alert) {
 	}
 	switch {
 	case a.Threshold == nil:
-		k.Add(config.Join(key, "threshold"), "expected the value from where on there is an alert, e.g. 100")
+		k.Add(config.Join(key, "threshold"), "expected the value that raises the alert, e.g. 100")
 	case a.Clear == nil:
 	case a.When == AlertAbove && *a.Clear > *a.Threshold:
-		k.Add(config.Join(key, "clear"), "%v is more than the threshold (%v): the alert would be over while it begins", *a.Clear, *a.Threshold)
+		k.Add(config.Join(key, "clear"), "%v must not exceed threshold (%v)", *a.Clear, *a.Threshold)
 	case a.When == AlertBelow && *a.Clear < *a.Threshold:
-		k.Add(config.Join(key, "clear"), "%v is less than the threshold (%v): the alert would be over while it begins", *a.Clear, *a.Threshold)
+		k.Add(config.Join(key, "clear"), "%v must not be below threshold (%v)", *a.Clear, *a.Threshold)
 	}
 }
 

@@ -41,7 +41,7 @@ func check(c *config.Config, k *config.Checks) {
 			n, key := c.Namespaces[name], config.Join("namespaces", name)
 			for op, access := range map[string]config.Access{"subscribe": n.Subscribe, "publish": n.Publish} {
 				if access == config.ByWebhook {
-					k.Add(config.Join(key, op), `"webhook" needs somebody to ask: set auth.webhook.url`)
+					k.Add(config.Join(key, op), `"webhook" requires a backend to ask: set auth.webhook.url`)
 				}
 			}
 		}

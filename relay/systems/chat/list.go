@@ -87,7 +87,7 @@ func (s *System) listRooms(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 // entries are the rooms of a user, the one joined last first.
 func (s *System) entries(user string) ([]entry, error) {
 	var list []entry
-	_, err := s.items(indexChannel(user), func(_, room string, data []byte) error {
+	err := s.items(indexChannel(user), func(_, room string, data []byte) error {
 		joined, err := wire.Text(data)
 		list = append(list, entry{room, joined})
 		return err

@@ -17,7 +17,7 @@ const nonceWindow = 2 * blockSize
 // load reads a room. Errors: errNoRoom, and those of reading the state.
 func (s *System) load(r *room) error {
 	found := false
-	ok, err := s.items(stateChannel(r.id), func(group, key string, data []byte) error {
+	err := s.items(stateChannel(r.id), func(group, key string, data []byte) error {
 		switch {
 		case group == groupRoom && key == keyMeta:
 			found = true
@@ -49,7 +49,7 @@ func (s *System) load(r *room) error {
 	if err != nil {
 		return fmt.Errorf("read room %s: %w", r.id, err)
 	}
-	if !ok || !found || len(r.order) == 0 { // an earlier process may have ended while it was made or deleted
+	if !found || len(r.order) == 0 { // an earlier process may have ended while it was made or deleted
 		return errNoRoom
 	}
 	slices.SortFunc(r.starts, func(a, b start) int { return cmp.Compare(a.block, b.block) })
@@ -68,7 +68,7 @@ func (s *System) loadNewest(r *room) error {
 		r.last = max(r.last, r.deleted[n-1].Position)
 	}
 	for block := r.meta.Block - min(r.meta.Block, nonceWindow/blockSize-1); block <= r.meta.Block; block++ {
-		_, err := s.items(blockChannel(r.id, block), func(_, key string, data []byte) error {
+		err := s.items(blockChannel(r.id, block), func(_, key string, data []byte) error {
 			var m Message
 			if err := json.Unmarshal(data, &m); err != nil {
 				return err
@@ -132,7 +132,7 @@ func (s *System) page(room string, first, before uint64, limit int) (list [][]by
 	}
 	for block := blockOf(before - 1); ; block-- {
 		var part [][]byte
-		_, err = s.items(blockChannel(room, block), func(_, _ string, data []byte) error {
+		err = s.items(blockChannel(room, block), func(_, _ string, data []byte) error {
 			var m struct{ Position uint64 }
 			if err := codec.Unmarshal(data, &m); err != nil {
 				return err

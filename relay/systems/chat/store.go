@@ -7,6 +7,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/config"
+	"weir/relay/systems/internal/items"
 )
 
 // The namespaces, and the groups within them.
@@ -94,19 +95,7 @@ func (s *System) barrier(channel string) (broker.Receipt, error) {
 	return s.remove(channel, groupRoom, "none") // nothing of that name is ever there
 }
 
-// items calls f with each item of a channel's groups, in the order in which they came into being. The memory is
-// shared and must not be changed. It returns false if there is no such channel.
-func (s *System) items(channel string, f func(group, key string, data []byte) error, groups ...string) (bool, error) {
-	if s.durable {
-		if err := s.core.Broker().Load(channel); err != nil {
-			return false, err
-		}
-	}
-	reply, ok := s.core.Broker().Read(channel, groups)
-	if !ok {
-		return false, nil
-	}
-	return true, wire.Members(reply.State, func(group string, list []byte) error {
-		return wire.Members(list, func(key string, data []byte) error { return f(group, key, data) })
-	})
+// items calls f with each item of a channel's groups; see items.Each.
+func (s *System) items(channel string, f func(group, key string, data []byte) error, groups ...string) error {
+	return items.Each(s.core.Broker(), channel, f, groups...)
 }

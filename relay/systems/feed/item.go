@@ -10,6 +10,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/problem"
+	"weir/relay/systems/internal/encode"
 )
 
 // item is what a backend posts: the event, the data and the id of what pages get.
@@ -105,9 +106,7 @@ func unsafeRune(r rune) bool {
 
 // append appends the item as it is kept.
 func (it *item) append(dst []byte) []byte {
-	dst = wire.AppendString(append(dst, `{"type":`...), it.Type)
-	dst = wire.AppendString(append(dst, `,"id":`...), it.ID)
-	return append(append(append(dst, `,"data":`...), it.Data...), '}')
+	return append(encode.Members(append(dst, '{'), "type", it.Type, "id", it.ID, "data", it.Data), '}')
 }
 
 // read reads an item as it is kept. It returns false for what is none.

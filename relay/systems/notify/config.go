@@ -67,7 +67,7 @@ func check(c *config.Config, k *config.Checks) {
 	checkFiles(k, n)
 	uses := n.WebPush != (WebPush{}) || n.FCM.File != "" || n.APNs.File != ""
 	if uses && !slices.Contains(c.Systems, Name) {
-		k.Add("notify", "nobody is notified: the system is off. Expected notify in the list systems")
+		k.Add("notify", `push services are configured but the system is off: add "notify" to systems`)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
 	"weir/relay/systems/internal/encode"
+	"weir/relay/systems/internal/items"
 )
 
 // Namespace is where devices are stored: those of a user in "notify:{user}", as items of the group "devices".
@@ -31,11 +32,7 @@ func devicesOf(user string) string {
 // list returns the devices of a user, those renewed longest ago first.
 func (s *System) list(user string) []*device {
 	var list []*device
-	reply, ok := s.core.Broker().Read(devicesOf(user), []string{groupDevices})
-	if !ok {
-		return nil
-	}
-	err := items(reply.State, func(id string, data []byte) {
+	err := items.Each(s.core.Broker(), devicesOf(user), func(_, id string, data []byte) error {
 		d := new(device)
 		if json.Unmarshal(data, d) == nil {
 			d.id = strings.Clone(id)
@@ -43,22 +40,13 @@ func (s *System) list(user string) []*device {
 				list = append(list, d)
 			}
 		}
-	})
+		return nil
+	}, groupDevices)
 	if err != nil {
 		s.log.Error("devices cannot be read", "error", err)
 	}
 	slices.SortStableFunc(list, func(a, b *device) int { return cmp.Compare(a.Renewed, b.Renewed) })
 	return list
-}
-
-// items calls f with each item of a state. Its arguments are valid during the call only.
-func items(state []byte, f func(key string, data []byte)) error {
-	return wire.Members(state, func(_ string, group []byte) error {
-		return wire.Members(group, func(key string, data []byte) error {
-			f(key, data)
-			return nil
-		})
-	})
 }
 
 // forget removes a device that is gone. It returns false if the device was registered again since it was read.

@@ -2,7 +2,6 @@ package notify
 
 import (
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/systems/internal/encode"
+	"weir/relay/systems/internal/items"
 )
 
 const groupNotifications = "notifications"
@@ -74,14 +74,10 @@ func (x inbox) confirm() error { return x.remove("none") }
 
 // read calls f with each notification, the oldest first. Its arguments are valid during the call only.
 func (x inbox) read(f func(id string, data []byte)) error {
-	reply, ok := x.system.core.Broker().Read(x.channel, []string{groupNotifications})
-	if !ok {
-		return x.system.core.Broker().Load(x.channel) // why the channel cannot be read; nil if there is none
-	}
-	if err := items(reply.State, f); err != nil {
-		return fmt.Errorf("read %s: %w", x.channel, err)
-	}
-	return nil
+	return items.Each(x.system.core.Broker(), x.channel, func(_, id string, data []byte) error {
+		f(id, data)
+		return nil
+	}, groupNotifications)
 }
 
 // ids returns the ids of the notifications, the oldest first.
@@ -101,7 +97,7 @@ type page struct {
 // page returns the newest limit notifications that are older than the one with an id; with "", the newest of all.
 func (x inbox) page(before string, limit int) (*page, error) {
 	var all []*notification
-	p := new(page)
+	p := &page{Notifications: []*notification{}}
 	err := x.read(func(_ string, data []byte) {
 		n := new(notification)
 		if json.Unmarshal(data, n) != nil {
@@ -124,10 +120,8 @@ func (x inbox) page(before string, limit int) (*page, error) {
 	}
 	from := max(0, len(all)-limit)
 	p.More = from > 0
-	p.Notifications = all[from:]
-	slices.Reverse(p.Notifications)
-	if p.Notifications == nil {
-		p.Notifications = []*notification{}
+	for _, n := range slices.Backward(all[from:]) {
+		p.Notifications = append(p.Notifications, n)
 	}
 	return p, nil
 }

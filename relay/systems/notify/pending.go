@@ -9,6 +9,7 @@ import (
 
 	"weir/broker"
 	"weir/relay/systems/internal/encode"
+	"weir/relay/systems/internal/items"
 )
 
 // pendingChannels is the number of channels that the pending deliveries are spread over.
@@ -64,17 +65,14 @@ func (s *System) removePending(d *delivery) {
 // resume continues the deliveries that were pending when the process before ended. Each device is tried at least once.
 func (s *System) resume() {
 	for i := range pendingChannels {
-		reply, ok := s.core.Broker().Read(pendingChannel(i), []string{groupPending})
-		if !ok {
-			continue
-		}
 		var list []*pending
-		err := items(reply.State, func(_ string, data []byte) {
+		err := items.Each(s.core.Broker(), pendingChannel(i), func(_, _ string, data []byte) error {
 			r := new(pending)
 			if json.Unmarshal(data, r) == nil && r.Notification != nil {
 				list = append(list, r)
 			}
-		})
+			return nil
+		}, groupPending)
 		if err != nil {
 			s.log.Error("pending notifications cannot be read", slog.String("error", err.Error()))
 		}

@@ -4,13 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"strconv"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
-	"weir/internal/wire"
 	"weir/relay/hub"
+	"weir/relay/systems/internal/encode"
 )
 
 // event is one event on its way to one endpoint.
@@ -29,19 +28,9 @@ type event struct {
 // newEvent returns what is sent to an endpoint for e.
 func newEvent(e *hub.Event, now time.Time) *event {
 	id := "msg_" + ulid.Make().String()
-	b := make([]byte, 0, len(e.Data)+len(e.Topic)+len(e.Key)+len(e.User)+160)
-	b = append(append(b, `{"id":"`...), id...)
-	b = wire.AppendString(append(b, `","type":`...), e.Topic)
-	b = now.UTC().AppendFormat(append(b, `,"timestamp":"`...), "2006-01-02T15:04:05.000Z")
-	b = append(b, '"')
-	if e.Key != "" {
-		b = wire.AppendString(append(b, `,"key":`...), e.Key)
-	}
-	if e.User != "" {
-		b = wire.AppendString(append(b, `,"userId":`...), e.User)
-	}
-	b = append(append(append(b, `,"data":`...), e.Data...), '}')
-	return &event{id: id, topic: e.Topic, key: e.Key, body: b, since: now}
+	b := encode.Members(make([]byte, 0, len(e.Data)+len(e.Topic)+len(e.Key)+len(e.User)+160), "id", id, "type", e.Topic,
+		"timestamp", now.UTC().Format("2006-01-02T15:04:05.000Z"), "key", encode.Maybe(e.Key), "userId", encode.Maybe(e.User), "data", e.Data)
+	return &event{id: id, topic: e.Topic, key: e.Key, body: append(b, '}'), since: now}
 }
 
 // record is an event as it is stored in a channel.
@@ -57,22 +46,16 @@ type record struct {
 
 // append appends the event as a record. Body is JSON on one line.
 func (e *event) append(b []byte, reason string) []byte {
-	b = wire.AppendString(append(b, `{"topic":`...), e.topic)
-	if e.key != "" {
-		b = wire.AppendString(append(b, `,"key":`...), e.key)
-	}
-	b = strconv.AppendInt(append(b, `,"since":`...), e.since.UnixMilli(), 10)
+	b = encode.Members(append(b, '{'), "topic", e.topic, "key", encode.Maybe(e.key), "since", e.since.UnixMilli())
 	if reason != "" {
-		b = strconv.AppendInt(append(b, `,"attempts":`...), int64(e.attempts), 10)
-		b = wire.AppendString(append(b, `,"reason":`...), reason)
-		b = wire.AppendString(append(b, `,"problem":`...), e.problem)
+		b = encode.Members(b, "attempts", e.attempts, "reason", reason, "problem", e.problem)
 	}
-	return append(append(append(b, `,"body":`...), e.body...), '}')
+	return append(encode.Members(b, "body", e.body), '}')
 }
 
 // event returns the event that is stored in a record.
 func (r *record) event(id string) *event {
-	return &event{id: id, topic: r.Topic, key: r.Key, body: append([]byte(nil), r.Body...), since: time.UnixMilli(r.Since)}
+	return &event{id: id, topic: r.Topic, key: r.Key, body: r.Body, since: time.UnixMilli(r.Since)}
 }
 
 // maxBody bounds the bytes of a request with several events. One event may be larger.

@@ -31,14 +31,14 @@ func Module() relay.Module {
 	}
 }
 
-// Config is whom the system tells of events; nobody.
+// Config is the endpoints that receive events; none.
 type Config []Webhook
 
-// Webhook is an address that is told of events.
+// Webhook is an endpoint that receives events.
 type Webhook struct {
 	Name    string        `yaml:"name"`                                   // for operators, in metrics and in the names of its channels: 1 to 64 letters, digits, dots, dashes, underscores
 	URL     string        `yaml:"url"`                                    // https; see AllowInsecure
-	Topics  []string      `yaml:"topics"`                                 // what it is told of: topics, "chat.*" for all that begin so, or "*"
+	Topics  []string      `yaml:"topics"`                                 // that it receives: names, "chat.*" for all that begin with "chat.", or "*"
 	Secrets []string      `yaml:"secrets"`                                // one, or two while one replaces the other: whsec_ and 24 to 64 bytes in base64
 	Timeout time.Duration `yaml:"timeout" default:"2s" range:"10ms..2s"`  // of one attempt
 	Retry   time.Duration `yaml:"retry" default:"24h" range:"1s..24h"`    // how long an event is tried
@@ -50,14 +50,14 @@ type Webhook struct {
 
 func (*Config) Key() string { return "webhooks" }
 
-// maxWebhooks bounds how many are told of one event.
+// maxWebhooks bounds the endpoints that receive one event.
 const maxWebhooks = 64
 
-// check checks who is told of events.
+// check checks the endpoints.
 func check(c *config.Config, k *config.Checks) {
 	list := *config.Of[Config](c)
 	if len(list) > 0 && !slices.Contains(c.Systems, Name) {
-		k.Add("webhooks", "nobody is told: the system is off. Expected webhook in the list systems")
+		k.Add("webhooks", `webhooks are configured but the system is off: add "webhook" to systems`)
 	}
 	if len(list) > maxWebhooks {
 		k.Add("webhooks", "%d webhooks: expected at most %d", len(list), maxWebhooks)
@@ -68,12 +68,12 @@ func check(c *config.Config, k *config.Checks) {
 		if !k.Label(config.Join(key, "name"), w.Name) {
 			// named wrongly
 		} else if first, twice := names[w.Name]; twice {
-			k.Add(config.Join(key, "name"), "%s is the name of webhooks[%d], too", config.Quote(w.Name), first)
+			k.Add(config.Join(key, "name"), "duplicate name %s: already used by webhooks[%d]", config.Quote(w.Name), first)
 		}
 		names[w.Name] = i
 		k.Address(config.Join(key, "url"), w.URL, w.AllowInsecure || c.Dev)
 		if len(w.Topics) == 0 {
-			k.Add(config.Join(key, "topics"), `expected the topics that it is told of, such as [chat.message.sent, "feed.*"]`)
+			k.Add(config.Join(key, "topics"), `expected topics, such as [chat.message.sent, "feed.*"]`)
 		}
 		k.Topics(config.Join(key, "topics"), w.Topics)
 		k.Signers(config.Join(key, "secrets"), w.Secrets)
