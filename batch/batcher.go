@@ -2,7 +2,6 @@ package batch
 
 import (
 	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -242,9 +241,4 @@ func (b *Batcher) recycle(buf *buffer) {
 	if buf.empty() {
 		b.buffers.Put(buf)
 	}
-}
-
-// forget takes the windows that have been flushed since off the list of those that wait for the budget.
-func (b *Batcher) forget() {
-	b.eager = slices.DeleteFunc(b.eager, func(w *Window) bool { return !w.eager })
 }

@@ -79,9 +79,6 @@ func (b *buffer) seal() {
 	}
 }
 
-// held is the bytes of its messages, without the commas between them.
-func (b *buffer) held() int64 { return int64(len(b.bytes) - max(len(b.marks)-1, 0)) }
-
 // maxKept is the capacity beyond which a buffer is left to the garbage collector.
 const maxKept = 256 << 10
 

@@ -1,6 +1,9 @@
 package batch
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // group is the windows of one kind that wait for a tick.
 type group struct {
@@ -50,12 +53,12 @@ func (b *Batcher) tick(g *group, now time.Time) {
 	clear(g.open[len(kept):])
 	g.open = kept
 	if expedited {
-		b.forget()
+		b.eager = slices.DeleteFunc(b.eager, func(w *Window) bool { return !w.eager })
 	}
 	// A pass that overran is not made up for by a burst of ticks: the next one is a window from now.
 	window := g.window
 	if g.stretch {
-		window = b.load.stretched(window)
+		window += time.Duration(float64(window) * b.load.stretch)
 	}
 	if g.tick = g.tick.Add(window); !g.tick.After(now) {
 		g.tick = now.Add(window)

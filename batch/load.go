@@ -42,8 +42,3 @@ func (l *load) look(now time.Time) {
 	}
 	l.shown.Store(math.Float64bits(l.stretch))
 }
-
-// stretched is how long a window of that duration is for now.
-func (l *load) stretched(window time.Duration) time.Duration {
-	return window + time.Duration(float64(window)*l.stretch)
-}

@@ -136,7 +136,7 @@ func (w *Window) take() *buffer {
 	buf := w.buffer
 	w.buffer, w.expedited, w.full = nil, false, false
 	if buf != nil {
-		w.batcher.waiting.Add(-buf.held())
+		w.batcher.waiting.Add(int64(max(len(buf.marks)-1, 0) - len(buf.bytes))) // its messages, without the commas
 	}
 	return buf
 }

@@ -132,7 +132,7 @@ func (w *writer) drop(name string) error {
 func (w *writer) writeItems(name string, h *header, items map[string]*itemDelta) error {
 	for _, id := range slices.Sorted(maps.Keys(items)) {
 		w.turn.share()
-		d, key := items[id], itemKey(name, id)
+		d, key := items[id], append(prefixOf(name), id...)
 		old := w.items.Get(key)
 		if old != nil {
 			h.items -= min(h.items, 1)
@@ -160,7 +160,7 @@ func (w *writer) writeItems(name string, h *header, items map[string]*itemDelta)
 // writeKeys adds idempotency keys and removes those that are too old or too many.
 func (w *writer) writeKeys(name string, h *header, d *delta) error {
 	for _, k := range d.keys {
-		key := idemKey(name, k.seq, k.key)
+		key := append(seqKey(name, k.seq), k.key...)
 		if w.keys.Get(key) == nil {
 			h.keys++
 		}

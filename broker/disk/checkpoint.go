@@ -21,7 +21,10 @@ func (j *Journal) checkpoint() {
 	for {
 		select {
 		case <-j.hand:
-			if backlog := j.waiting(); backlog < j.config.Checkpoint || j.held != nil {
+			j.mu.Lock()
+			backlog := j.backlog
+			j.mu.Unlock()
+			if backlog < j.config.Checkpoint || j.held != nil {
 				if backlog > 0 && !armed {
 					due.Reset(j.config.Interval)
 					armed = true
@@ -55,12 +58,6 @@ func (j *Journal) checkpoint() {
 		}
 		j.held = nil
 	}
-}
-
-func (j *Journal) waiting() int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.backlog
 }
 
 // grab takes the batches that are safe.

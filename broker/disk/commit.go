@@ -49,13 +49,9 @@ func (j *Journal) commitOn(idle *time.Timer) (ended bool) {
 		return false
 	case <-j.stop:
 	}
-	return j.quiet() // nothing is taken after stop
-}
-
-func (j *Journal) quiet() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.pending.empty()
+	return j.pending.empty() // nothing is taken after stop
 }
 
 // take makes the pending batch the one in flight, unless there is one, which a panic has left; nil: nothing is pending.

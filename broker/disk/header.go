@@ -114,14 +114,8 @@ func seqKey(channel string, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(prefixOf(channel), seq)
 }
 
-func itemKey(channel, id string) []byte { return append(prefixOf(channel), id...) }
-
-// idemKey is where an idempotency key lies: those of a channel in the order in which they came.
-func idemKey(channel string, seq uint64, key []byte) []byte {
-	return append(seqKey(channel, seq), key...)
-}
-
-// idemOf is what idemKey was made of.
+// idemOf returns the seq and the idempotency key in a key of the database: those of a channel lie in the order in which
+// they came.
 func idemOf(k, prefix []byte) (seq uint64, key []byte, ok bool) {
 	rest, ok := bytes.CutPrefix(k, prefix)
 	if !ok || len(rest) < 8 {

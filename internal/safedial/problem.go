@@ -15,6 +15,9 @@ import (
 // secrets, nor anything that the other side has sent.
 func Problem(err error) string {
 	var name *net.DNSError
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var alert tls.AlertError
@@ -32,8 +35,14 @@ func Problem(err error) string {
 		return "name not found"
 	case errors.As(err, &name):
 		return "the name could not be looked up"
+	case errors.As(err, &unknown):
+		return "its certificate is not trusted"
+	case errors.As(err, &host):
+		return "its certificate is for another name"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "its certificate has expired, or is not valid yet"
 	case errors.As(err, &certificate):
-		return certificateProblem(certificate.Err)
+		return "its certificate is not good"
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "it does not speak TLS"
 	case errors.As(err, &alert):
@@ -48,19 +57,4 @@ func Problem(err error) string {
 		return "the connection broke off"
 	}
 	return "no connection"
-}
-
-func certificateProblem(err error) string {
-	var unknown x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	switch {
-	case errors.As(err, &unknown):
-		return "its certificate is not trusted"
-	case errors.As(err, &host):
-		return "its certificate is for another name"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "its certificate has expired, or is not valid yet"
-	}
-	return "its certificate is not good"
 }
