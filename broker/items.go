@@ -153,7 +153,6 @@ func (c *Channel) remove(groupName, key string) {
 	}
 }
 
-// clearItems drops all items.
 func (c *Channel) clearItems() {
 	if c.items == nil {
 		return

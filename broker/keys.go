@@ -27,7 +27,6 @@ func (k *keys) find(key string) (seq uint64, ok bool) {
 
 func (k *keys) oldest() int64 { return k.order[k.head].at }
 
-// pop forgets the oldest key.
 func (k *keys) pop() {
 	delete(k.seqs, k.order[k.head].key)
 	k.order[k.head] = seen{}
@@ -63,7 +62,6 @@ func (c *Channel) remember(now int64, key string) {
 	c.wakeBy(later(now, c.policy.Idempotency))
 }
 
-// trimKeys forgets the keys that are too old.
 func (c *Channel) trimKeys(now int64) {
 	k, age := c.keys, int64(c.policy.Idempotency)
 	if k == nil {

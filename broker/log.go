@@ -112,7 +112,6 @@ func (c *Channel) trim(now int64) {
 	}
 }
 
-// clearLog drops all changes.
 func (c *Channel) clearLog() {
 	if l := c.log; l != nil {
 		c.shard.expirer.remove(&l.upkeep)

@@ -93,7 +93,6 @@ func (s *Shard) end() {
 	s.pass(now) // for the replies that removing has made due
 }
 
-// enter takes a connection in.
 func (s *Shard) enter(c *Conn) {
 	c.part = uint8(c.order % heartbeatParts)
 	c.place = int32(len(s.conns[c.part]))
@@ -170,7 +169,6 @@ func (s *Shard) drained(c *Conn) {
 	}
 }
 
-// remove forgets a connection.
 func (s *Shard) remove(c *Conn) {
 	if c.gone {
 		return

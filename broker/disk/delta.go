@@ -82,7 +82,6 @@ func (d *delta) add(r *record) {
 	}
 }
 
-// note keeps an idempotency key.
 func (d *delta) note(seq uint64, at int64, key []byte) {
 	if len(key) == 0 || d.policy.Idempotency == 0 {
 		return

@@ -98,7 +98,6 @@ func decodePage(b []byte) (p page, ok bool) {
 	return p, !s.fail && count <= uint64(len(s.b))
 }
 
-// changes reads the page's changes.
 func (p *page) changes() (list []change, ok bool) {
 	s := scanner{b: p.body}
 	for len(s.b) > 0 && !s.fail {

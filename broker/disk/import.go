@@ -88,7 +88,6 @@ func (m *importer) run(put func() error) error {
 	return put()
 }
 
-// line takes one line.
 func (m *importer) line(b []byte) error {
 	var l line
 	d := json.NewDecoder(bytes.NewReader(b))

@@ -42,7 +42,6 @@ type change struct {
 	raw     []byte // the encoding of it all
 }
 
-// appendChange appends the record of a change.
 func appendChange(b []byte, name string, at broker.Position, e *broker.Entry, now time.Time) []byte {
 	b = append(b, kindChange)
 	b = appendText(b, name)

@@ -52,7 +52,7 @@ func (j *Journal) sweep(place []byte) (next []byte) {
 	return next
 }
 
-// tell logs, once, a channel that the sweep has found damaged, before anybody asks for it.
+// tell logs, once, a channel that the sweep has found damaged, before a client asks for it.
 func (j *Journal) tell(name string, err error) {
 	if j.swept[name] {
 		return
