@@ -3,7 +3,7 @@
 // The entry point is [New], a relay.System. Users reach it over HTTP (/chat/rooms and below), and over the topics
 // chat.typing.start and chat.typing.stop. What happens in a room is sent on its channel, "room:{id}", as changes
 // that leave no item behind, but for the group "typing"; what happens to a user's rooms is sent on the user's own
-// channel, "user:{id}", in the group "rooms". The topics chat.* tell backends of it.
+// channel, "user:{id}", in the group "rooms". Backends get it as the topics chat.*.
 //
 // Only members may follow "room:{id}": the package guards that namespace. A member who is
 // removed loses the subscriptions to the room and to its presence in the same moment. Clients publish nothing

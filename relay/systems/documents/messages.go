@@ -94,7 +94,7 @@ func (p messages) message(s *session, data []byte, _ bool) {
 	}
 }
 
-// ping answers a ping that does not wait for the messages before it.
+// ping responds to a ping, which does not wait for the messages before it. It reports whether the message is one.
 func (p messages) ping(c *relay.Client, data []byte) bool {
 	var m request
 	if p.parse(&m, data) != nil || m.kind != "ping" {

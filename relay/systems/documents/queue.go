@@ -72,7 +72,7 @@ func (d *Document) drain() {
 	d.draining, d.queue = false, nil
 }
 
-// abandon is the end of a drain that does nothing but panic: whoever waits is told that nothing is known of it.
+// abandon ends a drain that does nothing but panic: everything that waits gets errInternal.
 func (d *Document) abandon() {
 	hook := d.set.store.core.Contain()
 	d.mu.Lock()

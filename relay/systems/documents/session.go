@@ -74,7 +74,7 @@ func (s *session) follow(d *Document) (*following, error) {
 }
 
 // begin sends the client the state of the document, and from then on what happens to it. The last message stands right
-// before the first operation that the client hears of live. The caller holds the document's lock.
+// before the first operation that the client gets live. The caller holds the document's lock.
 func (f *following) begin(state [][]byte) {
 	to := f.editor.broadcaster.all()
 	f.doc.inOrder(func() {

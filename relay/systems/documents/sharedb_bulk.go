@@ -9,7 +9,7 @@ import (
 	"weir/relay/systems/internal/encode"
 )
 
-// bulkAnswer is one answer about several documents: it is sent when all that it says is stored.
+// bulkAnswer is one response about several documents. It is sent when all that is in it is stored.
 type bulkAnswer struct {
 	client *relay.Client
 	answer []byte // set before the last arrives

@@ -17,7 +17,7 @@ import (
 	"weir/relay/problem"
 )
 
-// handlePost is POST /v1/feed/{user}. The same id again gets the answer of the first one.
+// handlePost is POST /v1/feed/{user}. The same id again gets the response of the first one.
 func (s *System) handlePost(ctx *fasthttp.RequestCtx) error {
 	user, _ := ctx.UserValue("user").(string)
 	if plainUser, err := url.PathUnescape(user); err == nil {
@@ -44,7 +44,7 @@ func (s *System) handlePost(ctx *fasthttp.RequestCtx) error {
 	return jsonbody.Write(ctx, http.StatusOK, json.RawMessage(slices.Concat([]byte("{"), members, []byte("}"))))
 }
 
-// handlePostMany is POST /v1/feed: one item for several users, and an answer for each.
+// handlePostMany is POST /v1/feed: one item for several users, and a result for each.
 func (s *System) handlePostMany(ctx *fasthttp.RequestCtx) error {
 	it, err := s.item(ctx.PostBody())
 	if err != nil {
@@ -102,7 +102,7 @@ func (s *System) post(user string, it *item) (broker.Receipt, error) {
 	return receipt, err
 }
 
-// answer waits until an item is stored, if it is to be, and returns the members of the answer.
+// answer waits until an item is stored, if it is to be, and returns the members of the response.
 func answer(it *item, receipt broker.Receipt) (members []byte, err error) {
 	at := receipt.Position
 	if receipt.Wait != nil {

@@ -1,12 +1,14 @@
 package notify
 
 import (
-	"net/netip"
-	"net/url"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
+	"weir/relay"
 	"weir/relay/config"
 )
 
@@ -108,15 +110,9 @@ func checkApns(k *config.Checks, a APNs) {
 
 // checkService checks the address of a push service.
 func checkService(k *config.Checks, key, text string, insecure bool) {
-	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		k.Add(key, "not the address of a service: expected one such as https://push.example.com")
-		return
-	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	private := err == nil && (addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast()) || u.Hostname() == "localhost"
-	if !insecure && (u.Scheme != "https" || private) || u.Scheme != "https" && u.Scheme != "http" {
-		k.Add(key, "not a public https address: others need allow_insecure, for tests")
+	k.Address(key, text, insecure)
+	if strings.Contains(text, "?") { // paths are appended to it
+		k.Add(key, "holds a query: expected an address without")
 	}
 }
 
@@ -135,4 +131,55 @@ func checkFiles(k *config.Checks, n *Config) {
 			k.Add("notify.apns.file", "%s: %s", config.Quote(n.APNs.File), err)
 		}
 	}
+}
+
+// Name is what the configuration calls the system.
+const Name = "notify"
+
+// Module is the system as the binary lists it.
+func Module() relay.Module {
+	return relay.Module{
+		System: config.System{
+			Name:       Name,
+			Section:    func() config.Section { return new(Config) },
+			Check:      check,
+			Namespaces: []string{Namespace},
+		},
+		New: func() relay.System { return New() },
+		Metrics: []relay.Metric{
+			{Name: "weir_notify_notifications_total", Type: relay.Counter, Help: "Notifications that were taken."},
+			{Name: "weir_notify_refused_total", Type: relay.Counter, Help: "Notifications that were refused for want of room."},
+			{Name: "weir_notify_results_total", Type: relay.Counter, Labels: []string{"outcome"}, Help: "What came of notifications: at least one device was reached (delivered), or none (failed)."},
+			{Name: "weir_notify_attempts_total", Type: relay.Counter, Labels: []string{"kind", "outcome"}, Help: "Attempts at a device, by its kind and what came of them. alarming: the push service does not accept the key."},
+			{Name: "weir_notify_waiting", Type: relay.Gauge, Help: "Notifications on their way to devices."},
+		},
+	}
+}
+
+// counters are the metrics of the system.
+type counters struct {
+	attempts map[string]*[verdicts]*metrics.Counter // by kind of device
+	accepted *metrics.Counter                       // notifications
+	refused  *metrics.Counter                       // no room
+	reached  *metrics.Counter                       // notifications that reached at least one device
+	missed   *metrics.Counter                       // notifications that reached none
+}
+
+func newCounters(set *metrics.Set, kinds []string, waiting func() int) *counters {
+	c := &counters{
+		attempts: make(map[string]*[verdicts]*metrics.Counter),
+		accepted: set.NewCounter("weir_notify_notifications_total"),
+		refused:  set.NewCounter("weir_notify_refused_total"),
+		reached:  set.NewCounter(`weir_notify_results_total{outcome="delivered"}`),
+		missed:   set.NewCounter(`weir_notify_results_total{outcome="failed"}`),
+	}
+	for _, kind := range kinds {
+		list := new([verdicts]*metrics.Counter)
+		for v, name := range verdictNames {
+			list[v] = set.NewCounter(fmt.Sprintf("weir_notify_attempts_total{kind=%q,outcome=%q}", kind, name))
+		}
+		c.attempts[kind] = list
+	}
+	set.NewGauge("weir_notify_waiting", func() float64 { return float64(waiting()) })
+	return c
 }

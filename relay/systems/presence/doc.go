@@ -14,5 +14,5 @@
 // The user is the session's, whatever the payload says. A backend emits the same topics for a user that it names, and
 // renews them as clients do.
 //
-// There are no goroutines. Locks: a part of places is held alone; the relay has its own.
+// There are no goroutines. Locks: places.mu is held alone; the relay has its own.
 package presence

@@ -51,6 +51,7 @@ func (s *System) Start(core *relay.Core) error {
 	s.core = core
 	s.heartbeats = core.Metrics().NewCounter("weir_presence_heartbeats_total")
 	s.places.limit = core.Config().Limit.Subscriptions
+	s.places.connections = make(map[string]map[string]hub.Attendance)
 	core.OnClient(topicJoin, s.join)
 	core.OnClient(topicLeave, s.leave)
 	core.OnClient(topicHeartbeat, s.heartbeat)
