@@ -16,15 +16,12 @@ type ChangeView struct {
 
 // EachChange calls f with the changes that stand in b, in order, until it returns false. They are the broker's own encoding:
 // what [Broker.History] and [Reply.Changes] hold, or the Encoded of changes with commas between them. It is trusted to be
-// whole: nothing is checked again, and data may nest deeper than what clients send.
+// whole: nothing is checked again, and data may nest deeper than what clients send. c is valid during the call only.
 func EachChange(b []byte, f func(c *ChangeView) bool) {
-	for {
-		i := bytes.IndexByte(b, '{')
-		if i < 0 {
-			return
-		}
+	var c ChangeView
+	for i := bytes.IndexByte(b, '{'); i >= 0; i = bytes.IndexByte(b, '{') {
 		n := objectEnd(b[i:])
-		c := readChange(b[i : i+n])
+		c = readChange(b[i : i+n])
 		b = b[i+n:]
 		if !f(&c) {
 			return
