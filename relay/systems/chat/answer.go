@@ -64,14 +64,13 @@ func (s *System) route(method, path string, h relay.UserHandler) {
 	})
 }
 
-// inRoom calls f with the room of the path, which is in memory meanwhile, as its state is.
+// inRoom calls f with the room of the path, which is in memory meanwhile.
 func (s *System) inRoom(ctx *fasthttp.RequestCtx, f func(r *room) error) error {
 	r, err := s.rooms.hold(param(ctx, "roomId"))
 	if err != nil {
 		return err
 	}
 	defer s.rooms.release(r)
-	s.touch(stateChannel(r.id))
 	return f(r)
 }
 

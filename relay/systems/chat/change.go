@@ -41,6 +41,7 @@ func (c *change) emit(topic, user string, data []byte) {
 // change calls f with the room's lock. Without the lock it waits then until what f has written is stored, and emits the
 // events in the order of the changes. Those of a change that is not stored are not emitted.
 func (s *System) change(r *room, f func(c *change) error) error {
+	s.touch(stateChannel(r.id)) // which every change writes
 	c := change{emitted: make(chan struct{})}
 	if err := r.apply(&c, f); err != nil {
 		return err

@@ -37,6 +37,7 @@ func (s *System) markRead(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		position = 1<<64 - 1
 	}
 	return s.inRoom(ctx, func(r *room) (err error) {
+		s.touch(stateChannel(r.id))
 		if body.MessageID != nil && position == 0 {
 			if position, err = s.positionIn(r, id.User, *body.MessageID); err != nil {
 				return err
