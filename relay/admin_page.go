@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/fasthttp/router"
@@ -121,26 +120,7 @@ func (r *Relay) handleFollowers(w http.ResponseWriter, req *http.Request) {
 		_, _ = w.Write(problem.BadChannel.AppendProblem(nil))
 		return
 	}
-	count := 0
-	b := []byte(`{"followers":[`)
-	for _, s := range r.sessions.all() {
-		if !s.follows(channel) {
-			continue
-		}
-		if count++; count > maxFollowers {
-			continue
-		}
-		if count > 1 {
-			b = append(b, ',')
-		}
-		b = wire.AppendString(append(b, `{"connectionId":`...), s.id)
-		b = wire.AppendString(append(b, `,"userId":`...), s.user)
-		b = wire.AppendString(append(b, `,"address":`...), s.address)
-		b = append(append(b, `,"transport":"`...), s.transport()...)
-		b = strconv.AppendInt(append(b, `","since":`...), s.opened.UnixMilli(), 10)
-		b = append(b, '}')
-	}
-	b = strconv.AppendInt(append(b, `],"count":`...), int64(count), 10)
+	b := r.AppendFollowers([]byte{'{'}, channel, maxFollowers)
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(append(b, '}'))
 }

@@ -98,27 +98,20 @@ type target struct {
 	Reason       string `json:"reason"`
 }
 
-// sessions finds whom a backend means: one connection, or all of a user.
-func (r *Relay) targets(t target) ([]*session, error) {
+// check says what is wrong with a target: it names one connection, or all of a user.
+func (t *target) check() error {
 	if (t.UserID == "") == (t.ConnectionID == "") {
-		return nil, problem.BadField.With("either userId or connectionId is needed")
+		return problem.BadField.With("either userId or connectionId is needed")
 	}
-	if t.UserID != "" {
-		return r.sessions.byUser(t.UserID), nil
-	}
-	if s := r.sessions.byID(t.ConnectionID); s != nil {
-		return []*session{s}, nil
-	}
-	return nil, nil
+	return nil
 }
 
 // handleDisconnect is POST /v1/disconnect.
 func (r *Relay) handleDisconnect(ctx *fasthttp.RequestCtx) {
 	var t target
 	err := jsonbody.Read(ctx, &t)
-	var list []*session
 	if err == nil {
-		list, err = r.targets(t)
+		err = t.check()
 	}
 	if err != nil {
 		r.gate.Fail(ctx, err)
@@ -127,13 +120,8 @@ func (r *Relay) handleDisconnect(ctx *fasthttp.RequestCtx) {
 	if t.Reason == "" {
 		t.Reason = "disconnected"
 	}
-	if t.UserID != "" {
-		r.hub.Namespaces.Forget(t.UserID, "")
-	}
-	for _, s := range list {
-		s.end(closing{code: wire.CloseForbidden, reason: t.Reason})
-	}
-	jsonbody.Answer(ctx, strconv.AppendInt([]byte(`{"disconnected":`), int64(len(list)), 10))
+	n := r.Disconnect(t.UserID, t.ConnectionID, t.Reason)
+	jsonbody.Answer(ctx, strconv.AppendInt([]byte(`{"disconnected":`), int64(n), 10))
 	ctx.Response.AppendBodyString("}")
 }
 
@@ -141,9 +129,8 @@ func (r *Relay) handleDisconnect(ctx *fasthttp.RequestCtx) {
 func (r *Relay) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
 	var t target
 	err := jsonbody.Read(ctx, &t)
-	var list []*session
 	if err == nil {
-		list, err = r.targets(t)
+		err = t.check()
 	}
 	if err == nil && !wire.ValidChannel(t.Channel) {
 		err = problem.BadChannel
@@ -156,16 +143,7 @@ func (r *Relay) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
 	if t.Reason != "" {
 		f = f.With(t.Reason)
 	}
-	n := 0
-	if t.UserID != "" {
-		r.hub.Namespaces.Forget(t.UserID, t.Channel)
-	}
-	r.revocations.add(revocation{t.UserID, t.ConnectionID, t.Channel, f})
-	for _, s := range list {
-		if s.deny(t.Channel, f) {
-			n++
-		}
-	}
+	n := r.Unsubscribe(t.UserID, t.ConnectionID, t.Channel, f)
 	jsonbody.Answer(ctx, strconv.AppendInt([]byte(`{"unsubscribed":`), int64(n), 10))
 	ctx.Response.AppendBodyString("}")
 }
@@ -197,7 +175,7 @@ func (r *Relay) handleTickets(ctx *fasthttp.RequestCtx) {
 	var id *auth.Identity
 	if err == nil {
 		id, err = auth.Vouch(auth.Claims{Sub: req.UserID, Name: req.Name, Avatar: req.Avatar, Roles: req.Roles, Channels: req.Channels,
-			TTL: time.Duration(req.TTL) * time.Second, IssuedAt: r.now()})
+			TTL: time.Duration(req.TTL) * time.Second, IssuedAt: r.Now()})
 		if err != nil {
 			err = problem.BadField.With("what a token could not say: " + err.Error())
 		}

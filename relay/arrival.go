@@ -29,73 +29,73 @@ type arrival struct {
 
 // identify finds out who a client is. The token comes in a header, as a subprotocol, in the configured
 // cookie or, if that is allowed, in the query; or a ticket stands for it.
-func (r *Relay) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, *problem.Error) {
+func (m *Manager) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, *problem.Error) {
 	if t := ctx.QueryArgs().Peek("ticket"); len(t) > 0 {
-		if id, ok := r.tickets.Redeem(string(t)); ok {
+		if id, ok := m.tickets.Redeem(string(t)); ok {
 			return id, nil
 		}
-		return nil, r.gate.Explain(problem.Unauthorized, "ticket refused", ingress.ReasonTicket, "it was used, it is older than 30 s, or it is not of this process")
+		return nil, m.gate.Explain(problem.Unauthorized, "ticket refused", ingress.ReasonTicket, "it was used, it is older than 30 s, or it is not of this process")
 	}
 	token := ingress.Bearer(ctx.Request.Header.Peek("Authorization"))
 	if token == "" {
 		token = subprotocolToken
 	}
-	if token == "" && r.hub.Config.Auth.Cookie != "" {
-		token = string(ctx.Request.Header.Cookie(r.hub.Config.Auth.Cookie))
+	if token == "" && m.hub.Config.Auth.Cookie != "" {
+		token = string(ctx.Request.Header.Cookie(m.hub.Config.Auth.Cookie))
 	}
-	if token == "" && r.hub.Config.Auth.QueryToken {
+	if token == "" && m.hub.Config.Auth.QueryToken {
 		token = string(ctx.QueryArgs().Peek("token"))
 	}
-	if token == "" && r.hub.Config.Auth.Anonymous {
+	if token == "" && m.hub.Config.Auth.Anonymous {
 		return &auth.Identity{Anonymous: true}, nil
 	}
-	id, err := r.verifier.VerifyWaiting(token)
+	id, err := m.verifier.VerifyWaiting(token)
 	if err != nil {
-		return nil, r.gate.RefusedToken(err)
+		return nil, m.gate.RefusedToken(err)
 	}
 	if !wire.ValidChannel(wire.UserChannel(id.User)) {
-		return nil, r.gate.RefusedToken(&auth.Error{Reason: auth.ReasonClaims, Detail: "sub is too long for the name of a channel"})
+		return nil, m.gate.RefusedToken(&auth.Error{Reason: auth.ReasonClaims, Detail: "sub is too long for the name of a channel"})
 	}
 	return id, nil
 }
 
 // arrive checks what every client connection must pass, in the order that costs least.
-func (r *Relay) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *problem.Error) {
-	if r.draining.Load() {
+func (m *Manager) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *problem.Error) {
+	if m.draining.Load() {
 		return nil, problem.Draining
 	}
-	if !r.gate.OriginAllowed(ctx) {
-		return nil, r.gate.RefusedOrigin(ctx)
+	if !m.gate.OriginAllowed(ctx) {
+		return nil, m.gate.RefusedOrigin(ctx)
 	}
-	if r.hub.Memory.Short() {
-		r.hub.Counters.Refused.Of("memory").Inc()
+	if m.hub.Memory.Short() {
+		m.hub.Counters.Refused.Of("memory").Inc()
 		return nil, problem.Overloaded
 	}
-	id, bad := r.identify(ctx, token)
+	id, bad := m.identify(ctx, token)
 	if bad != nil {
 		return nil, bad
 	}
 	a := &arrival{identity: id}
-	addr := r.gate.ClientAddress(ctx)
+	addr := m.gate.ClientAddress(ctx)
 	a.address = addr.String()
-	if r.hub.Config.Limit.PerAddress > 0 && r.gate.Trusted(ingress.PeerAddress(ctx.RemoteAddr())) {
+	if m.hub.Config.Limit.PerAddress > 0 && m.gate.Trusted(ingress.PeerAddress(ctx.RemoteAddr())) {
 		a.behind = ingress.AddressKey(addr)
 	}
 	return a, nil
 }
 
 // hijack takes the connection over from the HTTP server. HEAD is told what GET would be, and gets no stream.
-func (r *Relay) hijack(ctx *fasthttp.RequestCtx, a *arrival, open func(nc net.Conn, rest []byte, a *arrival)) {
+func (m *Manager) hijack(ctx *fasthttp.RequestCtx, a *arrival, open func(nc net.Conn, rest []byte, a *arrival)) {
 	if ctx.IsHead() { // of an event stream; an upgrade has been refused
 		ctx.SetContentType("text/event-stream; charset=utf-8")
 		ctx.Response.Header.Set("Cache-Control", "no-cache, no-transform")
-		r.gate.SetCORS(ctx)
+		m.gate.SetCORS(ctx)
 		return
 	}
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(c net.Conn) {
 		nc := c
-		defer r.hub.Contain.End("upgrade", func() { _ = nc.Close() })
+		defer m.hub.Contain.End("upgrade", func() { _ = nc.Close() })
 		if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
 			nc = u.UnsafeConn()
 		}

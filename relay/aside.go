@@ -88,7 +88,7 @@ func (s *session) waits(key string) bool {
 
 // setAside has a command carried out beside the turn. What limits publishing is the time at which it comes.
 func (s *session) setAside(c *wire.Command, message []byte, now time.Time) error {
-	if c.Type == "publish" && !s.takePublish(s.relay.hub.Namespaces.Of(c.Channel), now) {
+	if c.Type == "publish" && !s.takePublish(s.manager.hub.Namespaces.Of(c.Channel), now) {
 		return problem.RateLimited
 	}
 	return s.hold(lineOf(c), held{message: bytes.Clone(message), since: now})
@@ -108,12 +108,12 @@ func (s *session) hold(key string, h held) error {
 	size := len(h.message) + heldCost
 	switch {
 	case h.message == nil: // there are no more of these than subscriptions
-		s.relay.held.Add(int64(size))
+		s.manager.held.Add(int64(size))
 	case a.count >= asideCommands, a.bytes+size > asideBytes && a.count > 0:
 		return problem.TooMany.With("as many commands of this connection wait for an answer as may")
-	case s.relay.held.Add(int64(size)) > asideTotal:
-		s.relay.held.Add(int64(-size))
-		s.relay.hub.Counters.Shed.Of("waiting").Inc()
+	case s.manager.held.Add(int64(size)) > asideTotal:
+		s.manager.held.Add(int64(-size))
+		s.manager.hub.Counters.Shed.Of("waiting").Inc()
 		return problem.Overloaded
 	}
 	s.aside.Store(a)
@@ -130,9 +130,9 @@ func (s *session) hold(key string, h held) error {
 		return nil
 	}
 	a.working++
-	s.relay.readers.Add(1)          // the session itself is one of them until it has ended
+	s.manager.readers.Add(1)        // the session itself is one of them until it has ended
 	work := func() { s.work(a, l) } // ends with the lines; Relay.readers waits for it
-	s.relay.work("commands beside a turn", work, work)
+	s.manager.work("commands beside a turn", work, work)
 	return nil
 }
 
@@ -152,7 +152,7 @@ func (s *session) first(a *aside, l *line) (h held, ok bool) {
 // done counts a command out.
 func (s *session) done(a *aside, h *held) {
 	size := len(h.message) + heldCost
-	s.relay.held.Add(int64(-size))
+	s.manager.held.Add(int64(-size))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a.count--

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"weir/internal/wire"
@@ -105,6 +104,12 @@ func (j *jury) all(g *rig, err error) {
 }
 
 // judged is a relay whose namespace "asked" is decided about by a jury.
+// What may wait for one connection: lines at work, and commands.
+const (
+	linesAtWork = 16
+	heldAtMost  = 1024
+)
+
 func judged(t testing.TB, adjust ...func(*config.Config)) (*rig, *jury) {
 	cfg := openConfig()
 	free := cfg.Namespaces["default"]
@@ -149,7 +154,7 @@ func TestQuestionsAreAskedBesideTheTurn(t *testing.T) {
 	for i := range many {
 		c.say(fmt.Sprintf(`{"type":"subscribe","id":%d,"channel":"asked:%d"}`, i, i))
 	}
-	g.until("as many are asked as may be", func() bool { return j.waiting() == asideLines })
+	g.until("as many are asked as may be", func() bool { return j.waiting() == linesAtWork })
 	if h := c.ask(`{"type":"ping","id":"p"}`); h.Type != "pong" {
 		t.Fatal(h.raw)
 	}
@@ -160,8 +165,8 @@ func TestQuestionsAreAskedBesideTheTurn(t *testing.T) {
 	c.hear() // the change
 	seen := map[string]bool{}
 	for n := range many {
-		g.until("one more is asked", func() bool { return j.waiting() >= min(asideLines, many-n) })
-		if n := j.waiting(); n > asideLines {
+		g.until("one more is asked", func() bool { return j.waiting() >= min(linesAtWork, many-n) })
+		if n := j.waiting(); n > linesAtWork {
 			t.Fatalf("%d questions at once", n)
 		}
 		channel := j.answer(j.waiting()-1, nil)
@@ -174,7 +179,7 @@ func TestQuestionsAreAskedBesideTheTurn(t *testing.T) {
 		t.Errorf("%d questions about %d channels", j.asked, many)
 	}
 	c.leave()
-	g.until("nothing is counted as held", func() bool { return g.relay.held.Load() == 0 })
+	g.until("nothing is counted as held", func() bool { return g.relay.Held() == 0 })
 }
 
 // Commands for one channel keep their order, whatever is asked about them and in whatever order others are answered.
@@ -355,7 +360,7 @@ func TestWaitingCommandsAreBounded(t *testing.T) {
 	t.Parallel()
 	g, j := judged(t, func(c *config.Config) { c.Limit.Commands.Count = 1 << 20 })
 	c := g.client("u1")
-	for i := range asideCommands + 10 {
+	for i := range heldAtMost + 10 {
 		c.say(fmt.Sprintf(`{"type":"history","id":%d,"channel":"asked:%d"}`, i, i%20))
 	}
 	for range 10 {
@@ -365,16 +370,16 @@ func TestWaitingCommandsAreBounded(t *testing.T) {
 	}
 	c.quiet()
 	// Once a decision has failed to come for as long as it may take, nobody waits for another one.
-	g.until("as many are asked as may be", func() bool { return j.waiting() == asideLines })
+	g.until("as many are asked as may be", func() bool { return j.waiting() == linesAtWork })
 	<-time.After(time.Until(time.Now().Add(g.relay.hub.Config.Auth.Webhook.Timeout)))
 	j.all(g, hub.ErrUnavailable)
-	for range asideCommands {
+	for range heldAtMost {
 		if h := c.hear(); h.Code != "unavailable" || !h.Retryable {
 			t.Fatal(h.raw)
 		}
 	}
-	if j.asked != asideLines {
-		t.Errorf("%d questions, want %d", j.asked, asideLines)
+	if j.asked != linesAtWork {
+		t.Errorf("%d questions, want %d", j.asked, linesAtWork)
 	}
 }
 
@@ -391,10 +396,10 @@ func TestEndsWhileAsked(t *testing.T) {
 		c.say(`{"type":"subscribe","id":1,"channel":"asked:a"}`, `{"type":"publish","id":2,"channel":"asked:a","data":1}`, `{"type":"publish","id":3,"channel":"asked:b","data":1}`)
 		g.until("they are asked", func() bool { return j.waiting() == 2 })
 		end(g, c)
-		g.until("the session ends", func() bool { s := g.relay.sessions.byID(c.hello.ConnectionID); return s == nil || s.ending.Load() })
+		g.until("the session ends", func() bool { s := g.relay.Session(c.hello.ConnectionID); return s == nil || s.Ending() })
 		g.until("the lines end", func() bool {
 			j.all(g, nil)
-			return g.relay.held.Load() == 0
+			return g.relay.Held() == 0
 		})
 	}
 }
@@ -409,7 +414,7 @@ func TestStreamsAskTogether(t *testing.T) {
 	}
 	opened := make(chan *follower)
 	go func() { opened <- g.follow("u1", "", names...) }()
-	g.until("as many are asked as may be", func() bool { return j.waiting() == asideLines })
+	g.until("as many are asked as may be", func() bool { return j.waiting() == linesAtWork })
 	done := 0
 	for done < len(names) {
 		g.until("more is asked", func() bool { return j.waiting() > 0 })
@@ -422,7 +427,7 @@ func TestStreamsAskTogether(t *testing.T) {
 			t.Fatal(h.raw)
 		}
 	}
-	if j.most > asideLines {
+	if j.most > linesAtWork {
 		t.Errorf("%d questions at once", j.most)
 	}
 }
@@ -514,7 +519,7 @@ func TestInterleavings(t *testing.T) {
 					j.answer(0, nil)
 					return true
 				}
-				return g.relay.held.Load() == 0
+				return g.relay.Held() == 0
 			})
 			c.say(`{"type":"ping","id":"p"}`)
 			for h := c.hear(); h.Type != "pong"; h = c.hear() {
@@ -522,44 +527,12 @@ func TestInterleavings(t *testing.T) {
 			}
 		}
 		s := c.session()
-		s.mu.Lock()
 		for channel := range owed {
-			if got := s.find(channel) >= 0; got != follows[channel] {
+			if got := s.Topic(channel) != nil; got != follows[channel] {
 				t.Errorf("seed %d: %s is followed: %v, and the client was told %v", seed, channel, got, follows[channel])
 			}
 		}
-		s.mu.Unlock()
 		_ = c.nc.Close()
 		c.gone()
 	}
-}
-
-// hasteOf lets nobody be asked about a command that has waited for as long as a decision may take while one failed.
-func TestNobodyIsAskedInVain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &session{relay: &Relay{hub: &hub.Hub{Config: new(config.Config)}}}
-		s.relay.hub.Config.Auth.Webhook.Timeout = 2 * time.Second
-		a := new(aside)
-		h := &held{since: time.Now()}
-		time.Sleep(time.Minute)
-		if how, _, _ := s.hasteOf(a, h); how != hub.WaitForAll {
-			t.Error("a backend that answers slowly is not asked")
-		}
-		_ = s.noted(a, hub.ErrUnavailable)
-		if how, _, _ := s.hasteOf(a, h); how != hub.WaitForDisk {
-			t.Error("a backend that does not answer is asked again for a command that has waited for long")
-		}
-		time.Sleep(time.Second)
-		if how, _, _ := s.hasteOf(a, &held{since: time.Now()}); how != hub.WaitForAll {
-			t.Error("a backend that did not answer is not asked again")
-		}
-		s.ended, s.until = true, time.Now().Add(asideGrace)
-		if _, ended, over := s.hasteOf(a, h); !ended || over {
-			t.Error("what is held is dropped at once")
-		}
-		time.Sleep(asideGrace + 1)
-		if _, _, over := s.hasteOf(a, h); !over {
-			t.Error("what is held outlives its session")
-		}
-	})
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/hub"
 )
@@ -21,7 +22,7 @@ import (
 type crowd struct {
 	relay *Relay
 	feed  *hub.Fanout
-	here  []*session // who will leave, in this order
+	here  []*member // who will leave, in this order
 
 	mu     sync.Mutex
 	delays []time.Duration // from a join to its arrival, at one of those who follow
@@ -33,8 +34,8 @@ const hall = "hall:1"
 func gather(b *testing.B, r *Relay, members, watchers, leaving int) *crowd {
 	c := &crowd{relay: r}
 	for i := range members - leaving {
-		s := member(r, fmt.Sprint("m", i))
-		r.hub.Presence.Join(hall, s.id, s.identity.Load())
+		s := newMember(fmt.Sprint("m", i))
+		r.hub.Presence.Join(hall, s.id, s.identity)
 	}
 	for range leaving {
 		c.join()
@@ -69,7 +70,7 @@ func gather(b *testing.B, r *Relay, members, watchers, leaving int) *crowd {
 				_, _ = io.Copy(io.Discard, far)
 			}
 		})
-		s := member(r, fmt.Sprint("w", i))
+		s := newMember(fmt.Sprint("w", i))
 		s.conn = r.hub.Pool.Open(near, hub.WS, false, s)
 		joined.Add(1)
 		s.conn.Join(c.feed.Topic, c.feed.Ordinal.Load(), nil, joined.Done)
@@ -86,8 +87,8 @@ func gather(b *testing.B, r *Relay, members, watchers, leaving int) *crowd {
 
 // join has somebody join whose name says when that was.
 func (c *crowd) join() {
-	s := member(c.relay, fmt.Sprint("at", time.Now().UnixNano()))
-	c.relay.hub.Presence.Join(hall, s.id, s.identity.Load())
+	s := newMember(fmt.Sprint("at", time.Now().UnixNano()))
+	c.relay.hub.Presence.Join(hall, s.id, s.identity)
 	c.here = append(c.here, s)
 }
 
@@ -97,11 +98,16 @@ func (c *crowd) leave() {
 	c.here = c.here[1:]
 }
 
-// member is a session without a connection.
-func member(r *Relay, user string) *session {
-	s := &session{relay: r, user: user, id: user, enc: hub.WS}
-	s.identity.Store(&auth.Identity{User: user, Name: "Somebody", Avatar: "https://example.com/a.png"})
-	return s
+// member is a user, and perhaps a connection that follows who is there.
+type member struct {
+	owner
+	id, user string
+	identity *auth.Identity
+	conn     *pool.Conn
+}
+
+func newMember(user string) *member {
+	return &member{id: user, user: user, identity: &auth.Identity{User: user, Name: "Somebody", Avatar: "https://example.com/a.png"}}
 }
 
 // listen notes how long joins take to arrive: the names of those who join say when they did.

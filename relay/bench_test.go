@@ -152,18 +152,20 @@ func (k *taker) open(b *testing.B, channel, encodings string) {
 			break
 		}
 		near, far := net.Pipe()
-		s := &session{relay: k.relay, enc: enc}
-		s.conn = k.relay.hub.Pool.Open(near, enc, false, s)
-		s.conn.Join(k.feed.Topic, 0, nil, nil)
+		conn := k.relay.hub.Pool.Open(near, enc, false, owner{})
+		conn.Join(k.feed.Topic, 0, nil, nil)
 		var reading sync.WaitGroup
 		reading.Go(func() { _, _ = io.Copy(io.Discard, far) })
 		b.Cleanup(func() {
-			s.conn.Remove(nil)
+			conn.Remove(nil)
 			_ = far.Close()
 			reading.Wait()
 		})
 	}
 }
+
+// answerOK is an answer to a command.
+var answerOK = wire.TextFrame([]byte(`{"type":"ok","id":1}`))
 
 // A client's subscribe, from the parsed command to the answer in its shard's mailbox, and the unsubscribe
 // that ends it, for many channels in turn: coming back to one at once would wait for the shard.
@@ -171,32 +173,32 @@ func BenchmarkSubscribe(b *testing.B) {
 	for _, items := range []int{0, 100} {
 		b.Run(fmt.Sprintf("items=%d", items), func(b *testing.B) {
 			g := serving(b)
-			commands := make([]*wire.Command, 256)
-			for n := range commands {
-				commands[n] = &wire.Command{Channel: fmt.Sprint("bench:", n), ID: []byte("1")}
+			channels := make([]string, 256)
+			for n := range channels {
+				channels[n] = fmt.Sprint("bench:", n)
 				for i := range items {
 					g.relay.mustPublish(b, fmt.Sprintf(`{"channel":"bench:%d","key":"k%d","data":"%s"}`, n, i, strings.Repeat("x", 64)))
 				}
 			}
 			p := g.ws("u1")
 			go func() { _, _ = io.Copy(io.Discard, p.nc) }() // ends with the connection
-			s := g.relay.sessions.byID(p.hello.ConnectionID)
+			s := g.relay.Session(p.hello.ConnectionID)
 			p.deadline(time.Hour)
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
-				c := commands[n%len(commands)]
-				if err := s.subscribe(c, hub.WaitForAll); err != nil {
+				c := channels[n%len(channels)]
+				if err := s.Follow(c, []byte("1")); err != nil {
 					b.Fatal(err)
 				}
-				if err := s.unsubscribe(c); err != nil {
-					b.Fatal(err)
+				if !s.Unsubscribe(c, answerOK) {
+					b.Fatal("not subscribed")
 				}
 			}
 		})
 	}
 }
 
-// A client's commands, from the bytes of the message to the encoded answer.
+// A client's commands, from the bytes of the message to the answer in its shard's mailbox.
 func BenchmarkCommand(b *testing.B) {
 	for name, command := range map[string]string{
 		"ping":    `{"type":"ping","id":1}`,
@@ -209,13 +211,14 @@ func BenchmarkCommand(b *testing.B) {
 				g.relay.mustPublish(b, fmt.Sprintf(`{"channel":"bench:2","data":%d}`, i))
 			}
 			p := g.ws("u1")
-			s := g.relay.sessions.byID(p.hello.ConnectionID)
-			s.relay.hub.Config.Limit.Commands.Count = 1 << 40
+			p.deadline(time.Hour)
+			go func() { _, _ = io.Copy(io.Discard, p.nc) }() // ends with the connection
+			s := g.relay.Session(p.hello.ConnectionID)
+			g.relay.hub.Config.Limit.Commands.Count = 1 << 40
 			message := []byte(command)
 			b.ReportAllocs()
 			for b.Loop() {
-				s.command(message)
-				s.out = s.out[:0]
+				s.Message(message, false)
 			}
 		})
 	}

@@ -13,7 +13,7 @@ import (
 
 // work carries out lines until there are none to be taken.
 func (s *session) work(a *aside, l *line) {
-	defer s.relay.readers.Done()
+	defer s.manager.readers.Done()
 	var list []awaited
 	for l != nil {
 		h, ok := s.first(a, l)
@@ -31,13 +31,13 @@ func (s *session) work(a *aside, l *line) {
 
 // handOver is hand on its own. A panic costs the connection.
 func (s *session) handOver(list []awaited) []awaited {
-	defer s.relay.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	defer s.manager.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	return s.hand(list)
 }
 
 // carryOut carries out one command and answers it, or adds it to the publications that are answered when they are safe.
 func (s *session) carryOut(a *aside, key string, h *held, list []awaited) []awaited {
-	defer s.relay.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	defer s.manager.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	how, ended, over := s.hasteOf(a, h)
 	switch {
 	case over:
@@ -78,7 +78,7 @@ func (s *session) hasteOf(a *aside, h *held) (how hub.Wait, ended, over bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	how = hub.WaitForAll
-	if a.failed.After(h.since) && now.Sub(h.since) >= s.relay.hub.Config.Auth.Webhook.Timeout {
+	if a.failed.After(h.since) && now.Sub(h.since) >= s.manager.hub.Config.Auth.Webhook.Timeout {
 		how = hub.WaitForDisk
 	}
 	return how, s.ended, s.ended && now.After(s.until)
@@ -133,7 +133,7 @@ func (s *session) hand(list []awaited) []awaited {
 // review ends a subscription that the session's token does not allow. Where nobody answers the question, what was
 // allowed before goes on.
 func (s *session) review(channel string, how hub.Wait) error {
-	err := s.relay.hub.Namespaces.May(s.identity.Load(), auth.Subscribe, channel, how)
+	err := s.manager.hub.Namespaces.May(s.identity.Load(), auth.Subscribe, channel, how)
 	if errors.Is(err, hub.ErrDenied) {
 		s.deny(channel, problem.Forbidden.With("the new token does not allow this channel"))
 	}

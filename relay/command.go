@@ -18,7 +18,7 @@ func (s *session) command(b []byte) {
 		return
 	}
 	now := time.Now()
-	limit := s.relay.hub.Config.Limit.Commands
+	limit := s.manager.hub.Config.Limit.Commands
 	if !s.commands.Take(limit, 2*float64(limit.Count), now) {
 		s.end(closing{code: wire.CloseRateLimit, reason: "too many commands"})
 		return
@@ -27,7 +27,7 @@ func (s *session) command(b []byte) {
 	var payload []byte
 	err := c.Parse(b)
 	if err == nil {
-		s.relay.hub.Counters.Commands.Of(c.Type).Inc()
+		s.manager.hub.Counters.Commands.Of(c.Type).Inc()
 		if err = hub.ErrUndecided; !s.waits(lineOf(&c)) {
 			payload, err = s.run(&c, now, hub.NoWait)
 		}
@@ -86,7 +86,7 @@ func answer(kind string, id, more []byte) []byte {
 // identityNow is the session's identity if its token is still good.
 func (s *session) identityNow() (*auth.Identity, error) {
 	id := s.identity.Load()
-	if !id.Expires.IsZero() && !s.relay.now().Before(id.Expires) {
+	if !id.Expires.IsZero() && !s.manager.Now().Before(id.Expires) {
 		return nil, problem.TokenExpired
 	}
 	return id, nil
@@ -103,7 +103,7 @@ func (s *session) allow(op auth.Ops, channel string, how hub.Wait) error {
 		if err != nil {
 			return err
 		}
-		err = s.relay.hub.Namespaces.May(id, op, channel, how)
+		err = s.manager.hub.Namespaces.May(id, op, channel, how)
 		if how != hub.WaitForAll || err != nil && s.identity.Load() == id {
 			return err
 		}
@@ -135,8 +135,8 @@ func (s *session) submit(c *wire.Command, now time.Time, how hub.Wait) (broker.R
 	if err := s.allow(auth.Publish, c.Channel, how); err != nil {
 		return broker.Receipt{}, err
 	}
-	ns := s.relay.hub.Namespaces.Of(c.Channel)
-	if how == hub.NoWait && ns.Log.Durable && s.relay.hub.Disk != nil && (c.Ack != "memory" || s.relay.hub.EnsureLoaded(c.Channel, how) != nil) {
+	ns := s.manager.hub.Namespaces.Of(c.Channel)
+	if how == hub.NoWait && ns.Log.Durable && s.manager.hub.Disk != nil && (c.Ack != "memory" || s.manager.hub.EnsureLoaded(c.Channel, how) != nil) {
 		return broker.Receipt{}, hub.ErrNotLoaded
 	}
 	if (how == hub.NoWait || s.conn == nil) && !s.takePublish(ns, now) { // others have been counted when they came
@@ -147,8 +147,8 @@ func (s *session) submit(c *wire.Command, now time.Time, how hub.Wait) (broker.R
 	if c.IdempotencyKey != "" {
 		owner = s.user + "\x00"
 	}
-	publisher := s.relay.hub.Broker.Publisher()
-	return s.relay.hub.Submit(&publisher, ns, c, owner)
+	publisher := s.manager.hub.Broker.Publisher()
+	return s.manager.hub.Submit(&publisher, ns, c, owner)
 }
 
 // takePublish says whether the session may publish to a namespace now, for all it has published.
@@ -177,14 +177,14 @@ func (s *session) history(c *wire.Command, how hub.Wait) ([]byte, error) {
 	}
 	limit, err := pageSize(c.Limit)
 	if err == nil {
-		err = s.relay.hub.EnsureLoaded(c.Channel, how)
+		err = s.manager.hub.EnsureLoaded(c.Channel, how)
 	}
 	if err != nil {
 		return nil, err
 	}
-	changes, more, _, ok := s.relay.hub.Broker.History(c.Channel, c.Before, limit)
+	changes, more, _, ok := s.manager.hub.Broker.History(c.Channel, c.Before, limit)
 	if !ok {
-		if err := s.relay.hub.Broker.Load(c.Channel); err != nil {
+		if err := s.manager.hub.Broker.Load(c.Channel); err != nil {
 			return nil, err
 		}
 		changes = []byte("[]")
@@ -218,20 +218,20 @@ func (s *session) who(c *wire.Command, how hub.Wait) ([]byte, error) {
 	}
 	more := append([]byte(`,"channel":"`), c.Channel...)
 	more = append(more, '"')
-	return answer("presence", c.ID, s.relay.hub.Presence.AppendUsers(more, c.Channel, c.Count)), nil
+	return answer("presence", c.ID, s.manager.hub.Presence.AppendUsers(more, c.Channel, c.Count)), nil
 }
 
 // refresh extends the session with a new token of the same user.
 func (s *session) refresh(c *wire.Command) ([]byte, error) {
-	id, err := s.relay.verifier.Verify(c.Token)
+	id, err := s.manager.verifier.Verify(c.Token)
 	if err != nil {
-		return nil, s.relay.gate.RefusedToken(err)
+		return nil, s.manager.gate.RefusedToken(err)
 	}
 	if id.User != s.user {
 		return nil, problem.Forbidden.With("the token is another user's")
 	}
 	s.identity.Store(id)
-	s.relay.expiries.set(s, id.Expires)
+	s.manager.expiries.set(s, id.Expires)
 	s.revoke()
 	s.renamed(id)
 	more := append([]byte(`,"expiresAt":`), strconv.FormatInt(id.Expires.UnixMilli(), 10)...)
@@ -250,9 +250,9 @@ func (s *session) renamed(id *auth.Identity) {
 	}
 	s.mu.Unlock()
 	for _, channel := range channels {
-		s.relay.hub.Presence.Refresh(channel, id)
+		s.manager.hub.Presence.Refresh(channel, id)
 	}
-	for _, f := range s.relay.refreshers {
+	for _, f := range s.manager.refreshers {
 		f(s.id, id)
 	}
 }

@@ -19,60 +19,60 @@ import (
 )
 
 // handleWS is GET /ws.
-func (r *Relay) handleWS(ctx *fasthttp.RequestCtx) {
+func (m *Manager) handleWS(ctx *fasthttp.RequestCtx) {
 	o, bad := websocket.ReadOffer(&ctx.Request.Header)
 	if bad != nil {
 		if bad == problem.UpgradeRequired {
 			ctx.Response.Header.Set("Sec-WebSocket-Version", "13")
 		}
-		r.gate.Refuse(ctx, bad)
+		m.gate.Refuse(ctx, bad)
 		return
 	}
-	a, bad := r.arrive(ctx, o.Token)
+	a, bad := m.arrive(ctx, o.Token)
 	if bad != nil {
-		r.gate.Refuse(ctx, bad)
+		m.gate.Refuse(ctx, bad)
 		return
 	}
-	if r.hub.Config.Compression && o.Deflate {
+	if m.hub.Config.Compression && o.Deflate {
 		a.enc = hub.DeflateWS
 	}
 	a.head = o.AppendSwitch(make([]byte, 0, 512), a.enc == hub.DeflateWS)
 	if !o.Protocol {
 		a.enc = hub.WholeOf(a.enc)
 	}
-	r.hijack(ctx, a, r.openWS)
+	m.hijack(ctx, a, m.openWS)
 }
 
 // newSession makes the session of a client that has a place. It answers nil, with the connection closed,
 // if there is none: at the client's address, for its user, or because the relay is draining.
-func (r *Relay) newSession(nc net.Conn, a *arrival) *session {
-	s := &session{relay: r, enc: a.enc, id: ulid.Make().String(), user: a.identity.User, address: a.address, opened: time.Now()}
+func (m *Manager) newSession(nc net.Conn, a *arrival) *session {
+	s := &session{manager: m, enc: a.enc, id: ulid.Make().String(), user: a.identity.User, address: a.address, opened: time.Now()}
 	s.identity.Store(a.identity)
 	s.socket.Heard.Store(true)
-	r.readers.Add(1)
+	m.readers.Add(1)
 	placed := false
 	defer func() {
 		if !placed {
-			r.readers.Done()
+			m.readers.Done()
 		}
 	}()
 	answer := ""
 	switch {
-	case r.draining.Load():
+	case m.draining.Load():
 		answer = ingress.BusyAnswer
-	case a.behind.IsValid() && !r.gate.Addresses.Take(a.behind, r.hub.Config.Limit.PerAddress):
-		r.hub.Counters.Refused.Of("per_address").Inc()
+	case a.behind.IsValid() && !m.gate.Addresses.Take(a.behind, m.hub.Config.Limit.PerAddress):
+		m.hub.Counters.Refused.Of("per_address").Inc()
 		answer = ingress.TooManyAnswer
-	case !r.sessions.reserve(s.user, r.hub.Config.Limit.PerUser):
-		r.hub.Counters.Refused.Of("per_user").Inc()
+	case !m.sessions.reserve(s.user, m.hub.Config.Limit.PerUser):
+		m.hub.Counters.Refused.Of("per_user").Inc()
 		answer = ingress.TooManyAnswer
 		if a.behind.IsValid() {
-			r.gate.Addresses.Give(a.behind)
+			m.gate.Addresses.Give(a.behind)
 		}
 	default:
 		if a.behind.IsValid() {
 			behind := a.behind // not all of a, for as long as the session lives
-			s.release = func() { r.gate.Addresses.Give(behind) }
+			s.release = func() { m.gate.Addresses.Give(behind) }
 		}
 		placed = true
 		return s
@@ -85,16 +85,16 @@ func (r *Relay) newSession(nc net.Conn, a *arrival) *session {
 
 // openWS starts a WebSocket session. Nothing is read before the answer to the handshake and the connected
 // message have been written, together; nothing else is written before them.
-func (r *Relay) openWS(nc net.Conn, rest []byte, a *arrival) {
-	s := r.newSession(nc, a)
+func (m *Manager) openWS(nc net.Conn, rest []byte, a *arrival) {
+	s := m.newSession(nc, a)
 	if s == nil {
 		return
 	}
-	s.conn = r.hub.Pool.Open(nc, s.enc, false, s)
-	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: r.rules, Deflate: hub.Deflates(s.enc), SkipLarge: true, Rest: rest})
-	defer r.catch(s, s.fall)
-	r.hub.Counters.Opened.Of("ws").Inc()
-	r.start(s, a.head, s.firstTurn)
+	s.conn = m.hub.Pool.Open(nc, s.enc, false, s)
+	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: m.rules, Deflate: hub.Deflates(s.enc), SkipLarge: true, Rest: rest})
+	defer m.catch(s, s.fall)
+	m.hub.Counters.Opened.Of("ws").Inc()
+	m.start(s, a.head, s.firstTurn)
 }
 
 // firstTurn starts reading, on the shard's loop. What came with the handshake is handled at once.
@@ -119,46 +119,46 @@ func (s *session) fall() {
 
 // start subscribes a session to its user's own channel, sends head and the connected message, and then
 // calls then. From then on others may find the session.
-func (r *Relay) start(s *session, head []byte, then func()) {
-	r.greet(s, head, then)
-	if r.draining.Load() { // drain may have looked before the session was entered
+func (m *Manager) start(s *session, head []byte, then func()) {
+	m.greet(s, head, then)
+	if m.draining.Load() { // drain may have looked before the session was entered
 		s.end(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
 	}
 }
 
-func (r *Relay) greet(s *session, head []byte, then func()) {
+func (m *Manager) greet(s *session, head []byte, then func()) {
 	// Whoever finds the session and ends it waits for the lock, so that no close comes before the answer to
 	// the handshake; nor can its last turn be over before it is entered.
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r.sessions.enter(s)
-	r.expiries.set(s, s.identity.Load().Expires)
+	m.sessions.enter(s)
+	m.expiries.set(s, s.identity.Load().Expires)
 	if s.user == "" {
-		s.conn.Reply(append(head, r.frameFor(s, "connected", s.connected(nil))...), then)
+		s.conn.Reply(append(head, m.frameFor(s, "connected", s.connected(nil))...), then)
 		return
 	}
 	var sub subscription
 	channel := wire.UserChannel(s.user)
-	ch, err := r.hub.Broker.Join(channel, s.ownRequest(channel), func(out broker.Subscriber, reply broker.Reply) {
+	ch, err := m.hub.Broker.Join(channel, s.ownRequest(channel), func(out broker.Subscriber, reply broker.Reply) {
 		f := out.(*hub.Fanout)
 		f.Begin(reply.Position)
 		f.Window.Seal()
 		sub.feed, sub.topic = f, f.Topic
-		hello := append(head, r.frameFor(s, "connected", s.connected(&reply.Position))...)
+		hello := append(head, m.frameFor(s, "connected", s.connected(&reply.Position))...)
 		if s.sse != nil {
 			hello = append(hello, s.sse.stand(channel, f.Topic, reply.Position, s.welcome(nil, channel, s.sse.from(0), reply))...)
 		}
 		s.conn.Join(f.Topic, f.Ordinal.Load(), hello, then)
 	})
 	if err != nil {
-		r.hub.Log.Error("user channel not joined", slog.String("error", err.Error()))
+		m.hub.Log.Error("user channel not joined", slog.String("error", err.Error()))
 		s.conn.Reply(head, then)
 		defer s.cut(closing{code: wire.CloseOverloaded, reason: "overloaded"})
 		return
 	}
 	sub.channel = ch
 	s.subs = append(s.subs, sub)
-	r.hub.Counters.Subscriptions.Inc()
+	m.hub.Counters.Subscriptions.Inc()
 }
 
 // ownRequest is how the user's own channel is joined: from where an event stream stands, or from now.
@@ -171,12 +171,12 @@ func (s *session) ownRequest(string) broker.JoinRequest {
 
 // connected is the first message of every session. The position is that of the user's own channel.
 func (s *session) connected(at *broker.Position) []byte {
-	cfg := s.relay.hub.Config
+	cfg := s.manager.hub.Config
 	b := append(make([]byte, 0, 256), `{"type":"connected","connectionId":"`...)
 	b = append(b, s.id...)
 	b = wire.AppendString(append(b, `","userId":`...), s.user)
 	b = strconv.AppendInt(append(b, `,"heartbeat":`...), cfg.Heartbeat.Milliseconds(), 10)
-	b = strconv.AppendInt(append(b, `,"window":`...), s.relay.hub.Namespaces.Fallback.Batch.Window.Milliseconds(), 10)
+	b = strconv.AppendInt(append(b, `,"window":`...), s.manager.hub.Namespaces.Fallback.Batch.Window.Milliseconds(), 10)
 	b = s.appendExpiry(b)
 	b = s.appendLimits(b)
 	if at != nil {
@@ -189,7 +189,7 @@ func (s *session) connected(at *broker.Position) []byte {
 // appendLimits appends what bounds the client: the bytes of a message, its commands a second (twice as many at once;
 // 0: no limit), the channels that it may follow, and the bytes of an address.
 func (s *session) appendLimits(b []byte) []byte {
-	limit := &s.relay.hub.Config.Limit
+	limit := &s.manager.hub.Config.Limit
 	b = strconv.AppendInt(append(b, `,"limits":{"message":`...), int64(s.messageLimit()), 10)
 	b = appendRate(append(b, `,"commands":`...), limit.Commands)
 	b = strconv.AppendInt(append(b, `,"subscriptions":`...), int64(limit.Subscriptions), 10)
@@ -209,5 +209,5 @@ func (s *session) appendExpiry(b []byte) []byte {
 	if expires.IsZero() {
 		return b
 	}
-	return strconv.AppendInt(append(b, `,"expiresIn":`...), max(expires.Sub(s.relay.now()).Milliseconds(), 0), 10)
+	return strconv.AppendInt(append(b, `,"expiresIn":`...), max(expires.Sub(s.manager.Now()).Milliseconds(), 0), 10)
 }

@@ -22,10 +22,10 @@ import (
 )
 
 // handleSSE is GET /sse.
-func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
+func (m *Manager) handleSSE(ctx *fasthttp.RequestCtx) {
 	marks, bad := positions(ctx)
 	if bad != nil {
-		r.gate.Refuse(ctx, bad)
+		m.gate.Refuse(ctx, bad)
 		return
 	}
 	cursor := ctx.Request.Header.Peek("Last-Event-ID")
@@ -39,28 +39,28 @@ func (r *Relay) handleSSE(ctx *fasthttp.RequestCtx) {
 			marks = []wire.Mark{}
 		}
 	}
-	a, bad := r.arrive(ctx, "")
+	a, bad := m.arrive(ctx, "")
 	if bad != nil {
-		r.gate.Refuse(ctx, bad)
+		m.gate.Refuse(ctx, bad)
 		return
 	}
 	a.enc, a.marks = hub.WholeSSE, marks
 	if string(ctx.QueryArgs().Peek("short")) == "1" {
 		a.enc = hub.SSE
 	}
-	a.revocations = r.revocations.made.Load()
-	if !r.choose(ctx, a) {
+	a.revocations = m.revocations.made.Load()
+	if !m.choose(ctx, a) {
 		return
 	}
 	a.head = append(make([]byte, 0, 512), sseHead...)
-	a.head = append(r.gate.AppendCORS(a.head, ctx), "\r\n"...)
-	r.hijack(ctx, a, r.openSSE)
+	a.head = append(m.gate.AppendCORS(a.head, ctx), "\r\n"...)
+	m.hijack(ctx, a, m.openSSE)
 }
 
 // choose finds out which of the channels of the query a stream may follow. What is wrong with one of them is told of
 // that one, on the stream, and keeps nobody from the others. Where there are no others the request is refused, and
 // choose returns false; a client that says its positions, and so was here before, gets its stream all the same.
-func (r *Relay) choose(ctx *fasthttp.RequestCtx, a *arrival) bool {
+func (m *Manager) choose(ctx *fasthttp.RequestCtx, a *arrival) bool {
 	var wanted []string
 	for _, c := range ctx.QueryArgs().PeekMulti("channel") {
 		switch channel := string(c); {
@@ -72,8 +72,8 @@ func (r *Relay) choose(ctx *fasthttp.RequestCtx, a *arrival) bool {
 			wanted = append(wanted, channel)
 		}
 	}
-	for i, err := range r.mayAll(a.identity, wanted) {
-		if err == nil && len(a.channels) == r.hub.Config.Limit.Subscriptions {
+	for i, err := range m.mayAll(a.identity, wanted) {
+		if err == nil && len(a.channels) == m.hub.Config.Limit.Subscriptions {
 			err = problem.TooManyChannels
 		}
 		if err != nil {
@@ -86,7 +86,7 @@ func (r *Relay) choose(ctx *fasthttp.RequestCtx, a *arrival) bool {
 		return true
 	}
 	first := a.denied[0]
-	r.gate.Refuse(ctx, first.why)
+	m.gate.Refuse(ctx, first.why)
 	ctx.SetBody(wire.AppendString(append(bytes.TrimSuffix(ctx.Response.Body(), []byte("}")), `,"channel":`...), first.channel))
 	ctx.Response.AppendBodyString("}")
 	return false
@@ -118,8 +118,8 @@ func positions(ctx *fasthttp.RequestCtx) ([]wire.Mark, *problem.Error) {
 
 // openSSE starts an event stream. The channels are joined one after the other; live events of the first
 // may come before the answer of the last.
-func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
-	s := r.newSession(nc, a)
+func (m *Manager) openSSE(nc net.Conn, _ []byte, a *arrival) {
+	s := m.newSession(nc, a)
 	if s == nil {
 		return
 	}
@@ -130,13 +130,13 @@ func (r *Relay) openSSE(nc net.Conn, _ []byte, a *arrival) {
 	channels := append([]string{own}, a.channels...)
 	s.sse = newStream(channels, a.marks)
 	a.head = append(strconv.AppendInt(append(a.head, "retry: "...), jitter(retryAfter).Milliseconds(), 10), '\n')
-	s.conn = r.hub.Pool.Open(nc, s.enc, true, s)
-	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: r.rules})
-	defer r.catch(s, s.fall)
+	s.conn = m.hub.Pool.Open(nc, s.enc, true, s)
+	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: m.rules})
+	defer m.catch(s, s.fall)
 	s.conn.Cork() // whoever has seen the answer to the request follows all of its channels
 	defer s.conn.Uncork()
-	r.hub.Counters.Opened.Of("sse").Inc()
-	r.start(s, a.head, s.firstTurn)
+	m.hub.Counters.Opened.Of("sse").Inc()
+	m.start(s, a.head, s.firstTurn)
 	for _, d := range a.denied {
 		s.without(d)
 	}
@@ -163,12 +163,12 @@ func (s *session) without(d denial) {
 		kind, b = "error", append(bytes.TrimSuffix(d.why.AppendError(nil, nil), []byte{'}'}), `,"channel":`...)
 		b = append(wire.AppendString(b, d.channel), '}')
 	}
-	s.conn.Reply(s.relay.frameFor(s, kind, b), nil)
+	s.conn.Reply(s.manager.frameFor(s, kind, b), nil)
 }
 
 // mayAll says of each channel whether a client may follow it. Where a backend decides, it is asked about asideLines of them
 // at once.
-func (r *Relay) mayAll(id *auth.Identity, channels []string) []error {
+func (m *Manager) mayAll(id *auth.Identity, channels []string) []error {
 	errs := make([]error, len(channels))
 	var asking sync.WaitGroup
 	room := make(chan struct{}, asideLines)
@@ -176,15 +176,15 @@ func (r *Relay) mayAll(id *auth.Identity, channels []string) []error {
 	start := time.Now()
 	var failed atomic.Bool
 	for i, channel := range channels {
-		if errs[i] = r.hub.Namespaces.May(id, auth.Subscribe, channel, hub.WaitForDisk); errs[i] != hub.ErrUndecided { //nolint:errorlint // it is not wrapped
+		if errs[i] = m.hub.Namespaces.May(id, auth.Subscribe, channel, hub.WaitForDisk); errs[i] != hub.ErrUndecided { //nolint:errorlint // it is not wrapped
 			continue
 		}
 		errs[i] = hub.ErrUnavailable
 		room <- struct{}{}
-		r.hub.Contain.Go(&asking, "question", func() { // ends with the question, and is waited for
-			if failed.Load() && time.Since(start) >= r.hub.Config.Auth.Webhook.Timeout { // as in hasteOf
+		m.hub.Contain.Go(&asking, "question", func() { // ends with the question, and is waited for
+			if failed.Load() && time.Since(start) >= m.hub.Config.Auth.Webhook.Timeout { // as in hasteOf
 				errs[i] = hub.ErrUnavailable
-			} else if errs[i] = r.hub.Namespaces.May(id, auth.Subscribe, channel, hub.WaitForAll); errors.Is(errs[i], hub.ErrUnavailable) {
+			} else if errs[i] = m.hub.Namespaces.May(id, auth.Subscribe, channel, hub.WaitForAll); errors.Is(errs[i], hub.ErrUnavailable) {
 				failed.Store(true)
 			}
 			leave()

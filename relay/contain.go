@@ -15,25 +15,6 @@ import (
 // Contain is the relay's hook: what a system starts is started with it.
 func (c *Core) Contain() contain.Hook { return c.relay.hub.Contain }
 
-// catch ends a panic on a connection's path, which costs that connection only; then is called, unless it is nil. It is to be
-// deferred.
-func (r *Relay) catch(s *session, then func()) {
-	if v := recover(); v != nil {
-		r.hub.LogPanic(v, slog.String("where", "connection"), slog.String("connection", s.id), slog.String("user", s.user))
-		if then != nil {
-			defer r.hub.Contain.End("connection", nil)
-			then()
-		}
-	}
-}
-
-// work runs f on a goroutine of the pool that turns of sessions run on, and whose stacks have grown.
-func (r *Relay) work(where string, f, fail func()) {
-	if r.readerPool.Submit(func() { r.hub.Contain.Run(where, f, fail) }) != nil { // it is closed
-		r.hub.Contain.Go(nil, where, f, fail)
-	}
-}
-
 // serveHTTP serves what a listener brings with the HTTP server, until it is closed. Each connection has a goroutine that
 // is contained: the server's own are not.
 func (r *Relay) serveHTTP(server *fasthttp.Server, in net.Listener) error {

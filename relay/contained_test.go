@@ -2,9 +2,8 @@ package relay
 
 import (
 	"crypto/tls"
-	"errors"
 	"io"
-	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -14,7 +13,6 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/config"
-	"weir/relay/hub"
 )
 
 // throwOnce panics once at each of some places, and answers what is left of them.
@@ -91,7 +89,7 @@ func TestPanicOfSideWork(t *testing.T) {
 func TestPanicOfATurn(t *testing.T) {
 	g := launch(t, openConfig())
 	p, other := g.ws("u1"), g.ws("u2")
-	g.relay.readerPool.Release()
+	g.relay.Manager.Close()
 	left := throwOnce(t, "turn")
 	p.alive()
 	other.alive()
@@ -115,7 +113,7 @@ func TestPanicWhileLingering(t *testing.T) {
 		}
 	}
 	_ = p.nc.Close()
-	g.until("the session is gone", func() bool { return len(g.relay.sessions.all()) == 0 })
+	g.until("the session is gone", func() bool { return g.relay.Len() == 0 })
 	if left() != 0 {
 		t.Error("nobody has come there")
 	}
@@ -136,21 +134,23 @@ func TestPanicOverAQuestion(t *testing.T) {
 	left := throwOnce(t, "question")
 	cfg := openConfig()
 	cfg.Namespaces["asked"] = config.Namespace{Subscribe: config.ByWebhook}
-	r, err := New(cfg, slog.New(slog.DiscardHandler), allowing{})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.closeCore()
-	errs := r.mayAll(&auth.Identity{User: "u1"}, []string{"asked:a", "asked:b", "asked:c"})
+	g := launchWith(t, cfg, ln, []System{allowing{}})
+	f := g.follow("u1", "", "asked:a", "asked:b", "asked:c")
 	bad := 0
-	for _, err := range errs {
-		if errors.Is(err, hub.ErrUnavailable) {
+	for range 3 {
+		switch h := f.hear(); h.Type {
+		case "subscribed":
+		case "error":
 			bad++
-		} else if err != nil {
-			t.Error(err)
+		default:
+			t.Error(h.raw)
 		}
 	}
 	if bad != 1 || left() != 0 {
-		t.Errorf("%d of 3 are not known: %v", bad, errs)
+		t.Errorf("%d of 3 are not known", bad)
 	}
 }

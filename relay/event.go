@@ -27,7 +27,7 @@ func (s *session) messageEvent(c *wire.Command, now time.Time, how hub.Wait) ([]
 	if _, err := s.identityNow(); err != nil {
 		return nil, err
 	}
-	if how == hub.NoWait && s.relay.patient {
+	if how == hub.NoWait && s.manager.patient {
 		return nil, hub.ErrNotLoaded
 	}
 	b := wire.AppendString([]byte(`{"userId":`), s.user)
@@ -40,7 +40,7 @@ func (s *session) messageEvent(c *wire.Command, now time.Time, how hub.Wait) ([]
 	if key == "" {
 		key = wire.UserChannel(s.user)
 	}
-	if err := s.relay.hub.Emit(&hub.Event{Topic: topicMessage, Key: key, Data: append(b, '}'), User: s.user}); err != nil {
+	if err := s.manager.hub.Emit(&hub.Event{Topic: topicMessage, Key: key, Data: append(b, '}'), User: s.user}); err != nil {
 		return nil, err
 	}
 	return answer("ok", c.ID, nil), nil
@@ -50,7 +50,7 @@ func (s *session) messageEvent(c *wire.Command, now time.Time, how hub.Wait) ([]
 // token allows as publishing on "event:{topic}".
 // The user is the session's, whatever the payload says.
 func (s *session) event(c *wire.Command, how hub.Wait) ([]byte, error) {
-	if c.Topic == topicHeartbeat && !s.relay.hub.Topics.Open(topicHeartbeat) { // a sign of life, and the connection's own heartbeat is one, too
+	if c.Topic == topicHeartbeat && !s.manager.hub.Topics.Open(topicHeartbeat) { // a sign of life, and the connection's own heartbeat is one, too
 		return answer("ok", c.ID, nil), nil
 	}
 	id, err := s.identityNow()
@@ -60,17 +60,17 @@ func (s *session) event(c *wire.Command, how hub.Wait) ([]byte, error) {
 	if !wire.ValidName(c.Topic) {
 		return nil, problem.BadField.With("topic is missing or not a name")
 	}
-	if !s.relay.hub.Topics.Open(c.Topic) && !s.relay.hub.Config.Events.Open(c.Topic) && !hub.Named(id, auth.Publish, hub.EventNamespace+":"+c.Topic, hub.EventNamespace) {
+	if !s.manager.hub.Topics.Open(c.Topic) && !s.manager.hub.Config.Events.Open(c.Topic) && !hub.Named(id, auth.Publish, hub.EventNamespace+":"+c.Topic, hub.EventNamespace) {
 		return nil, problem.Forbidden.With("neither the token nor the configuration allows this topic")
 	}
-	if how == hub.NoWait && s.relay.patient {
+	if how == hub.NoWait && s.manager.patient {
 		return nil, hub.ErrNotLoaded
 	}
 	data := c.Data
 	if data == nil {
 		data = []byte("null")
 	}
-	if err := s.relay.hub.Emit(&hub.Event{Topic: strings.Clone(c.Topic), Key: wire.UserChannel(s.user), Data: data, User: s.user, Connection: s.id, Identity: id}); err != nil {
+	if err := s.manager.hub.Emit(&hub.Event{Topic: strings.Clone(c.Topic), Key: wire.UserChannel(s.user), Data: data, User: s.user, Connection: s.id, Identity: id}); err != nil {
 		return nil, err
 	}
 	return answer("ok", c.ID, nil), nil

@@ -41,14 +41,13 @@ type EventStream struct {
 	open *atomic.Int64 // streams; set by Core.EventStream
 }
 
-// EventStream serves a route of the public listener with streams of channels of a namespace, which has been
-// reserved. At start; one for each namespace.
-func (c *Core) EventStream(path, namespace string, e EventStream) {
-	r := c.relay
+// EventStreamRoute is the handler of a route with streams of channels of a namespace, which has been reserved. It is made at
+// start; one for each namespace.
+func (m *Manager) EventStreamRoute(namespace string, e EventStream) fasthttp.RequestHandler {
 	e.open = new(atomic.Int64)
-	r.hub.Counters.Set.NewGauge(fmt.Sprintf("weir_event_streams{namespace=%q}", namespace), func() float64 { return float64(e.open.Load()) })
-	r.hub.Namespaces.Of(namespace + ":").Events = e.Event
-	r.extra = append(r.extra, systemRoute{route{"GET", path, func(ctx *fasthttp.RequestCtx) { r.handleEventStream(ctx, &e) }}, true})
+	m.hub.Counters.Set.NewGauge(fmt.Sprintf("weir_event_streams{namespace=%q}", namespace), func() float64 { return float64(e.open.Load()) })
+	m.hub.Namespaces.Of(namespace + ":").Events = e.Event
+	return func(ctx *fasthttp.RequestCtx) { m.handleEventStream(ctx, &e) }
 }
 
 // retryAfter is around when a client comes back whose stream has broken off.
@@ -59,18 +58,18 @@ const eventsHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=
 	"X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\n"
 
 // handleEventStream is a route of event streams of a system.
-func (r *Relay) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
-	a, bad := r.arrive(ctx, "")
+func (m *Manager) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
+	a, bad := m.arrive(ctx, "")
 	if bad == nil && a.identity.Anonymous {
 		bad = problem.Unauthorized
 	}
 	if bad != nil {
-		r.gate.Refuse(ctx, bad)
+		m.gate.Refuse(ctx, bad)
 		return
 	}
 	channel, err := e.Admit(ctx, a.identity)
 	if err != nil {
-		r.gate.Fail(ctx, err)
+		m.gate.Fail(ctx, err)
 		return
 	}
 	last := lastEventID(ctx)
@@ -81,8 +80,8 @@ func (r *Relay) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
 	} else {
 		a.head = append(a.head, "Connection: close\r\n"...)
 	}
-	a.head = append(r.gate.AppendCORS(a.head, ctx), "\r\n"...)
-	r.hijack(ctx, a, func(nc net.Conn, _ []byte, a *arrival) { r.openEvents(nc, a, e, channel, last) })
+	a.head = append(m.gate.AppendCORS(a.head, ctx), "\r\n"...)
+	m.hijack(ctx, a, func(nc net.Conn, _ []byte, a *arrival) { m.openEvents(nc, a, e, channel, last) })
 }
 
 // lastEventID is where a client says that it stands; "" if it does not.
@@ -96,35 +95,35 @@ func lastEventID(ctx *fasthttp.RequestCtx) string {
 
 // openEvents starts a stream. Nothing of its channel is lost or told twice between what is replayed and what is
 // live: both are decided under the channel's lock.
-func (r *Relay) openEvents(nc net.Conn, a *arrival, e *EventStream, channel, last string) {
-	s := r.newSession(nc, a)
+func (m *Manager) openEvents(nc net.Conn, a *arrival, e *EventStream, channel, last string) {
+	s := m.newSession(nc, a)
 	if s == nil {
 		return
 	}
 	s.sse = &stream{channels: []string{channel}, events: e}
 	e.open.Add(1)
-	s.conn = r.hub.Pool.Open(nc, s.enc, true, s)
-	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: r.rules})
-	defer r.catch(s, s.fall)
-	r.hub.Counters.Opened.Of("sse").Inc()
-	r.greetEvents(s, a, e, channel, last)
-	if r.draining.Load() { // drain may have looked before the session was entered
+	s.conn = m.hub.Pool.Open(nc, s.enc, true, s)
+	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: m.rules})
+	defer m.catch(s, s.fall)
+	m.hub.Counters.Opened.Of("sse").Inc()
+	m.greetEvents(s, a, e, channel, last)
+	if m.draining.Load() { // drain may have looked before the session was entered
 		s.end(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
 	}
 }
 
-func (r *Relay) greetEvents(s *session, a *arrival, e *EventStream, channel, last string) {
+func (m *Manager) greetEvents(s *session, a *arrival, e *EventStream, channel, last string) {
 	s.mu.Lock() // as in greet
 	defer s.mu.Unlock()
-	r.sessions.enter(s)
-	r.expiries.set(s, s.identity.Load().Expires)
-	from, lost := r.standing(channel, last, e)
+	m.sessions.enter(s)
+	m.expiries.set(s, s.identity.Load().Expires)
+	from, lost := m.standing(channel, last, e)
 	done, err := s.followEvents(channel, from, lost, a.head)
 	if err == nil && !done { // the log does not reach back so far
-		done, err = s.followEvents(channel, r.oldest(channel), true, a.head)
+		done, err = s.followEvents(channel, m.oldest(channel), true, a.head)
 	}
 	if err != nil || !done {
-		r.hub.Log.Error("event stream not opened", slog.String("channel", channel), slog.Any("error", err))
+		m.hub.Log.Error("event stream not opened", slog.String("channel", channel), slog.Any("error", err))
 		s.conn.Reply(a.head, s.firstTurn)
 		defer s.cut(closing{code: wire.CloseOverloaded, reason: "overloaded"})
 	}
@@ -134,9 +133,9 @@ func (r *Relay) greetEvents(s *session, a *arrival, e *EventStream, channel, las
 // "resync" if the client's own place is lost. It answers false, having done nothing, if the log does not reach
 // back to from; with lost it then goes on from now. The caller holds s.mu.
 func (s *session) followEvents(channel string, from *broker.Position, lost bool, head []byte) (done bool, err error) {
-	r, e := s.relay, s.sse.events
+	m, e := s.manager, s.sse.events
 	var sub subscription
-	ch, err := r.hub.Broker.Join(channel, broker.JoinRequest{From: from}, func(out broker.Subscriber, reply broker.Reply) {
+	ch, err := m.hub.Broker.Join(channel, broker.JoinRequest{From: from}, func(out broker.Subscriber, reply broker.Reply) {
 		if from != nil && !reply.Recovered && !lost {
 			return
 		}
@@ -162,9 +161,9 @@ func (s *session) followEvents(channel string, from *broker.Position, lost bool,
 		}
 		switch {
 		case lost:
-			r.hub.Counters.Resumes.Of("snapshot").Inc()
+			m.hub.Counters.Resumes.Of("snapshot").Inc()
 		case from != nil:
-			r.hub.Counters.Resumes.Of("recovered").Inc()
+			m.hub.Counters.Resumes.Of("recovered").Inc()
 		}
 		s.conn.Join(f.Topic, f.Ordinal.Load(), append(head, s.piece(b)...), s.firstTurn)
 	})
@@ -177,20 +176,20 @@ func (s *session) followEvents(channel string, from *broker.Position, lost bool,
 	}
 	sub.channel = ch
 	s.subs = append(s.subs, sub)
-	r.hub.Counters.Subscriptions.Inc()
+	m.hub.Counters.Subscriptions.Inc()
 	return true, nil
 }
 
 // standing is where a client stands whose last event had an id. It is nil for a client that stands nowhere yet.
 // If the place is not known, lost is true and the position is from where on there is something to tell.
-func (r *Relay) standing(channel, last string, e *EventStream) (from *broker.Position, lost bool) {
+func (m *Manager) standing(channel, last string, e *EventStream) (from *broker.Position, lost bool) {
 	if last == "" {
 		return nil, false
 	}
 	if at, ok := hub.MarkOf(channel, last); ok {
 		return &at, false
 	}
-	changes, _, at, _ := r.hub.Broker.History(channel, 0, math.MaxInt32)
+	changes, _, at, _ := m.hub.Broker.History(channel, 0, math.MaxInt32)
 	found := uint64(0)
 	broker.EachChange(changes, func(c *broker.ChangeView) bool {
 		if _, id := e.Event(nil, c); id == last {
@@ -201,12 +200,12 @@ func (r *Relay) standing(channel, last string, e *EventStream) (from *broker.Pos
 	if found > 0 {
 		return &broker.Position{Epoch: at.Epoch, Seq: found}, false
 	}
-	return r.oldest(channel), true
+	return m.oldest(channel), true
 }
 
 // oldest is the position before the first change that is kept; nil if none is.
-func (r *Relay) oldest(channel string) *broker.Position {
-	changes, _, at, _ := r.hub.Broker.History(channel, 0, math.MaxInt32)
+func (m *Manager) oldest(channel string) *broker.Position {
+	changes, _, at, _ := m.hub.Broker.History(channel, 0, math.MaxInt32)
 	var from *broker.Position
 	broker.EachChange(changes, func(c *broker.ChangeView) bool {
 		from = &broker.Position{Epoch: at.Epoch, Seq: c.Seq - 1}

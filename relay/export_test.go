@@ -43,11 +43,8 @@ func (r *Relay) Pause(t testing.TB, n int) {
 			t.Fatalf("%d bytes have been read, want %d", r.BytesRead(), n)
 		}
 	}
-	for _, s := range r.sessions.all() {
-		if s.conn.Awaitable() {
-			s.reading.Lock()
-			s.reading.Unlock() //nolint:staticcheck // it was waited for
-		}
+	for _, s := range r.Sessions() {
+		s.Settle()
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"weir/internal/units"
 	"weir/internal/wire"
 	"weir/relay/config"
-	"weir/relay/hub"
 )
 
 // A channel that is deleted tells its readers where things stand now, in order with everything else.
@@ -80,7 +79,7 @@ func TestJoinAfterClear(t *testing.T) {
 		t.Fatal("not there")
 	}
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)
-	if err := two.session().subscribe(&wire.Command{Channel: "held:1"}, hub.WaitForAll); err != nil {
+	if err := two.session().Follow("held:1", nil); err != nil {
 		t.Fatal(err)
 	}
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":3}`)
@@ -109,7 +108,7 @@ func TestSubscribeAgainBeforeClear(t *testing.T) {
 	release := c.stall()
 	at := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`) // waits in the window, and goes with the log
 	for _, one := range []*client{c, grouped} {
-		if err := one.session().subscribe(&wire.Command{Channel: "held:1"}, hub.WaitForAll); err != nil {
+		if err := one.session().Follow("held:1", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -138,11 +137,11 @@ func TestSubscribeAgainBeforeResync(t *testing.T) {
 	release := c.stall()
 	first := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
 	s := c.session()
-	if err := s.subscribe(&wire.Command{Channel: "held:1"}, hub.WaitForAll); err != nil {
+	if err := s.Follow("held:1", nil); err != nil {
 		t.Fatal(err)
 	}
 	second := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)
-	s.resync(s.subs[s.find("held:1")].topic)
+	s.ResyncNow(s.Topic("held:1"))
 	release()
 	g.flush()
 	if h := c.hear(); h.Type != "subscribed" || h.Position != first {
@@ -160,11 +159,9 @@ func TestResyncFails(t *testing.T) {
 	c := g.client("u1")
 	c.subscribe("held:1", "")
 	s := c.session()
-	s.mu.Lock()
-	topic := s.subs[s.find("held:1")].topic
-	s.mu.Unlock()
+	topic := s.Topic("held:1")
 	g.relay.hub.Broker.Close()
-	s.resync(topic)
+	s.ResyncNow(topic)
 	if e := c.ended(); e.code != wire.CloseSlow {
 		t.Error(e)
 	}

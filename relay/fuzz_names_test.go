@@ -68,7 +68,7 @@ func FuzzEvent(f *testing.F) {
 		var stream []byte
 		for _, p := range payloads {
 			stream = wire.AppendEventID(hub.EncodePayload(hub.SSE, "channel_update", p), cursor)
-			list := events(string(stream) + string(heartbeat) + string(stream))
+			list := events(string(stream) + ":heartbeat\n\n" + string(stream))
 			if len(list) != 2 {
 				t.Fatalf("%d events of two: %q", len(list), stream)
 			}

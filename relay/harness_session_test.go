@@ -40,7 +40,7 @@ func (g *rig) flush() { g.relay.hub.Pool.Flush() }
 func (c *client) stall() (release func()) {
 	c.Helper()
 	entered, gate := make(chan struct{}), make(chan struct{})
-	c.session().conn.Reply(nil, func() { close(entered); <-gate })
+	c.session().Conn().Reply(nil, func() { close(entered); <-gate })
 	<-entered
 	release = sync.OnceFunc(func() { close(gate) })
 	c.Cleanup(release)
@@ -141,7 +141,7 @@ func may(pattern string, ops ...string) func(*auth.Claims) {
 // session is the relay's side of the connection.
 func (c *client) session() *session {
 	c.Helper()
-	s := c.rig.relay.sessions.byID(c.hello.ConnectionID)
+	s := c.rig.relay.Session(c.hello.ConnectionID)
 	if s == nil {
 		c.Fatal("the relay does not know the connection")
 	}
@@ -291,7 +291,7 @@ func (c *client) leave() {
 // gone returns when the relay has forgotten the connection.
 func (c *client) gone() {
 	c.Helper()
-	c.rig.until("the session ends", func() bool { return c.rig.relay.sessions.byID(c.hello.ConnectionID) == nil })
+	c.rig.until("the session ends", func() bool { return !c.rig.relay.Connected(c.hello.ConnectionID) })
 }
 
 // follower is an event stream whose messages come one by one.

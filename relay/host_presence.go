@@ -9,13 +9,7 @@ import (
 // seconds after the last Attend or Seen, or with Absent, or 5 seconds after Departed. The user is there once,
 // whatever else keeps them there, and only what is new about them is told.
 func (c *Core) Attend(channel, connection string, id *auth.Identity, a hub.Attendance) error {
-	alone := true
-	if s := c.relay.sessions.byID(connection); s != nil {
-		s.mu.Lock()
-		at := s.find(channel)
-		alone = at < 0 || !s.subs[at].present
-		s.mu.Unlock()
-	}
+	alone := !c.relay.Present(connection, channel)
 	return c.relay.hub.Presence.Attend(channel, connection, id, a, alone)
 }
 

@@ -3,7 +3,6 @@ package relay
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"weir/relay/auth"
 	"weir/relay/config"
@@ -266,15 +265,5 @@ func TestRebinding(t *testing.T) {
 		if a := g.shake("/ws", "Host: "+host, "Origin: http://"+host, "Authorization: Bearer "+token); (a.StatusCode == 101) != ok {
 			t.Errorf("connecting at %s: %d", host, a.StatusCode)
 		}
-	}
-}
-
-// A heartbeat that is due while a client is being let in waits: nothing may come before the answer to the
-// handshake, and the session has no connection yet.
-func TestNothingBeforeTheHandshake(t *testing.T) {
-	for _, s := range []*session{{}, {sse: new(stream)}} {
-		s.socket.Heard.Store(true)
-		s.Heartbeat(time.Now()) // it would panic
-		s.Check(time.Now())
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/stats"
-	"weir/relay/websocket"
 )
 
 // A token or key must be found nowhere but in the client's own request: not in a log line at any level,
@@ -194,7 +193,7 @@ func printable(r rune) rune {
 func breakable(broken *atomic.Bool) func(*Relay) {
 	return func(r *Relay) {
 		r.recorder = nil // it looks at the clock, too
-		r.now = func() time.Time {
+		r.Manager.Now = func() time.Time {
 			if broken.Load() {
 				panic("broken by the test")
 			}
@@ -212,10 +211,8 @@ func TestPanicsAreContained(t *testing.T) {
 	g := launch(t, cfg, breakable(&broken))
 	p, other := g.ws("u1"), g.ws("u1")
 	lost := g.ws("u2", offerDeflate)
-	s := g.relay.sessions.byID(lost.hello.ConnectionID)
-	s.reading.Lock()
-	s.socket.Begin(s, s.conn, nil, websocket.Options{}) // without rules it cannot read
-	s.reading.Unlock()
+	s := g.relay.Session(lost.hello.ConnectionID)
+	s.Break()
 	lost.raw(clientFrame(wire.OpText, []byte("x")))
 	lost.wantClose(wire.CloseInternal)
 	p.alive()
@@ -238,7 +235,7 @@ func TestPanicsAreContained(t *testing.T) {
 		t.Errorf("%d panics are logged with their stack, want 3", n)
 	}
 	_ = p.nc.Close()
-	g.until("the sessions are gone", func() bool { return len(g.relay.sessions.byUser("u2")) == 0 && len(g.relay.sessions.byUser("u1")) == 2 })
+	g.until("the sessions are gone", func() bool { return g.relay.Count("u2") == 0 && g.relay.Count("u1") == 2 })
 }
 
 // One while a session is opened, before its client was answered, costs that connection too, and nobody waits for the
@@ -259,7 +256,7 @@ func TestPanicWhileConnecting(t *testing.T) {
 			t.Errorf("%s: %d panics are counted", path, n)
 		}
 	}
-	g.until("the sessions are gone", func() bool { return len(g.relay.sessions.all()) == 0 })
+	g.until("the sessions are gone", func() bool { return g.relay.Len() == 0 })
 	if a := g.ask("GET", "/v1/openapi.yaml", ""); a.StatusCode != 200 {
 		t.Errorf("others: %d", a.StatusCode)
 	}

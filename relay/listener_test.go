@@ -104,9 +104,7 @@ func TestEndWhileConnecting(t *testing.T) {
 	for range 2 {
 		ending.Go(func() { // ends with done
 			for !done.Load() {
-				for _, s := range g.relay.sessions.byUser("u1") {
-					s.end(closing{code: wire.CloseForbidden, reason: "test"})
-				}
+				g.relay.Disconnect("u1", "", "test")
 			}
 		})
 	}
@@ -134,22 +132,12 @@ func TestEndWhileConnecting(t *testing.T) {
 	clients.Wait()
 	done.Store(true)
 	ending.Wait()
-	g.until("all sessions are gone", func() bool { return len(g.relay.sessions.all()) == 0 && g.relay.open() == 0 })
-	for i := range g.relay.sessions.parts {
-		p := &g.relay.sessions.parts[i]
-		p.mu.Lock()
-		if len(p.users)+len(p.places)+len(p.conns) > 0 {
-			t.Errorf("left in the registry: %v %v %v", p.users, p.places, p.conns)
-		}
-		p.mu.Unlock()
+	g.until("all sessions are gone", func() bool { return g.relay.Len() == 0 && g.relay.open() == 0 })
+	if n := g.relay.Leftovers(); n > 0 {
+		t.Errorf("%d entries are left", n)
 	}
 	if n := g.relay.gate.Counted(); n > 0 {
 		t.Errorf("%d addresses are left", n)
-	}
-	g.relay.expiries.mu.Lock()
-	defer g.relay.expiries.mu.Unlock()
-	if len(g.relay.expiries.heap) > 0 {
-		t.Errorf("%d left in the expiries", len(g.relay.expiries.heap))
 	}
 }
 
@@ -190,7 +178,7 @@ func TestDrainWhileConnecting(t *testing.T) {
 					t.Errorf("refused with %d", a.StatusCode)
 				}
 				_ = nc.Close()
-				if g.relay.draining.Load() {
+				if g.relay.Draining() {
 					return
 				}
 			}
@@ -201,7 +189,7 @@ func TestDrainWhileConnecting(t *testing.T) {
 		t.Error(err)
 	}
 	clients.Wait()
-	if n := len(g.relay.sessions.all()); n > 0 {
+	if n := g.relay.Len(); n > 0 {
 		t.Errorf("%d sessions are left", n)
 	}
 }

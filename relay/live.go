@@ -67,70 +67,69 @@ type Client struct {
 	rooms []*Room
 }
 
-// Live serves a WebSocket route of the public listener. At start.
-func (c *Core) Live(path string, live Live) {
-	r := c.relay
-	r.completeLive(&live)
-	r.extra = append(r.extra, systemRoute{route{"GET", path, func(ctx *fasthttp.RequestCtx) { r.handleLive(ctx, &live) }}, false})
+// LiveRoute is the handler of a WebSocket route of a system.
+func (m *Manager) LiveRoute(live Live) fasthttp.RequestHandler {
+	m.complete(&live)
+	return func(ctx *fasthttp.RequestCtx) { m.handleLive(ctx, &live) }
 }
 
-// completeLive puts in what Core.Live promises.
-func (r *Relay) completeLive(live *Live) {
+// complete puts in what is not set.
+func (m *Manager) complete(live *Live) {
 	if live.Limit == 0 {
-		live.Limit = int(r.hub.Config.Limit.Message)
+		live.Limit = int(m.hub.Config.Limit.Message)
 	}
-	live.rules = r.rulesOf(live.Limit)
+	live.rules = m.rulesOf(live.Limit)
 }
 
 // handleLive is a WebSocket route of a system.
-func (r *Relay) handleLive(ctx *fasthttp.RequestCtx, live *Live) {
+func (m *Manager) handleLive(ctx *fasthttp.RequestCtx, live *Live) {
 	o, bad := websocket.ReadOffer(&ctx.Request.Header)
 	if bad != nil {
-		r.gate.Refuse(ctx, bad)
+		m.gate.Refuse(ctx, bad)
 		return
 	}
-	a, bad := r.arrive(ctx, o.Token)
+	a, bad := m.arrive(ctx, o.Token)
 	if bad != nil {
-		r.gate.Refuse(ctx, bad)
+		m.gate.Refuse(ctx, bad)
 		return
 	}
 	client := &Client{live: live}
 	if live.Admit != nil {
 		var err error
 		if client.Value, err = live.Admit(ctx, a.identity); err != nil {
-			r.gate.Fail(ctx, err)
+			m.gate.Fail(ctx, err)
 			return
 		}
 	}
-	if r.hub.Config.Compression && o.Deflate {
+	if m.hub.Config.Compression && o.Deflate {
 		a.enc = hub.DeflateWS
 	}
 	a.head = o.AppendSwitch(make([]byte, 0, 512), a.enc == hub.DeflateWS)
-	r.hijack(ctx, a, func(nc net.Conn, rest []byte, a *arrival) { r.openLive(nc, rest, a, client) })
+	m.hijack(ctx, a, func(nc net.Conn, rest []byte, a *arrival) { m.openLive(nc, rest, a, client) })
 }
 
 // openLive starts a session of a system. Everything is written in turn by the shard's loop, behind the answer
 // to the handshake.
-func (r *Relay) openLive(nc net.Conn, rest []byte, a *arrival, client *Client) {
-	s := r.newSession(nc, a)
+func (m *Manager) openLive(nc net.Conn, rest []byte, a *arrival, client *Client) {
+	s := m.newSession(nc, a)
 	if s == nil {
 		return
 	}
 	client.session = s
 	s.live = client
-	s.conn = r.hub.Pool.Open(nc, s.enc, false, s)
+	s.conn = m.hub.Pool.Open(nc, s.enc, false, s)
 	live := client.live
 	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: live.rules, Deflate: hub.Deflates(s.enc), Binary: live.Binary, SkipLarge: live.Errors, Rest: rest})
-	r.hub.Counters.Opened.Of("ws").Inc()
+	m.hub.Counters.Opened.Of("ws").Inc()
 	s.mu.Lock() // as in greet
-	r.sessions.enter(s)
-	r.expiries.set(s, s.identity.Load().Expires)
+	m.sessions.enter(s)
+	m.expiries.set(s, s.identity.Load().Expires)
 	s.conn.Reply(a.head, nil)
 	s.mu.Unlock()
 	defer s.conn.Reply(nil, s.firstTurn)
-	defer r.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	defer m.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	client.live.Open(client)
-	if r.draining.Load() { // drain may have looked before the session was entered
+	if m.draining.Load() { // drain may have looked before the session was entered
 		s.end(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
 	}
 }
@@ -140,7 +139,7 @@ func (s *session) liveMessage(data []byte, binary bool) {
 	if s.ending.Load() {
 		return
 	}
-	limit := s.relay.hub.Config.Limit.Commands
+	limit := s.manager.hub.Config.Limit.Commands
 	if !s.commands.Take(limit, 2*float64(limit.Count), time.Now()) {
 		s.end(closing{code: wire.CloseRateLimit, reason: "too many messages"})
 		return
@@ -152,7 +151,7 @@ func (s *session) liveMessage(data []byte, binary bool) {
 		}
 	}
 	switch {
-	case !s.relay.patient:
+	case !s.manager.patient:
 		s.live.live.Message(s.live, data, binary)
 	case !binary && s.live.live.Ping != nil && s.waits(lineLive) && s.live.live.Ping(s.live, data):
 	default:
@@ -188,24 +187,24 @@ func (c *Client) Pong(id []byte) {
 func (c *Client) SendError(id []byte, err error) {
 	f := problem.Of(err)
 	if f == problem.Internal {
-		c.session.relay.hub.Log.Error("message failed", slog.String("connection", c.session.id), slog.String("error", err.Error()))
+		c.session.manager.hub.Log.Error("message failed", slog.String("connection", c.session.id), slog.String("error", err.Error()))
 	}
-	c.session.relay.hub.Counters.Errors.Of(f.Code).Inc()
+	c.session.manager.hub.Counters.Errors.Of(f.Code).Inc()
 	c.Send(f.AppendError(nil, id))
 }
 
 // Refresh extends the session with a new token of the same user. Errors can be told as they are.
 func (c *Client) Refresh(token string) error {
 	s := c.session
-	id, err := s.relay.verifier.Verify(token)
+	id, err := s.manager.verifier.Verify(token)
 	if err != nil {
-		return s.relay.gate.RefusedToken(err)
+		return s.manager.gate.RefusedToken(err)
 	}
 	if id.User != s.user {
 		return problem.Forbidden.With("the token is another user's")
 	}
 	s.identity.Store(id)
-	s.relay.expiries.set(s, id.Expires)
+	s.manager.expiries.set(s, id.Expires)
 	return nil
 }
 

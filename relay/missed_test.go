@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"weir/batch"
 	"weir/internal/wire"
 	"weir/relay/stats"
 )
@@ -94,26 +93,5 @@ func TestPanicWhileFramesAreBuilt(t *testing.T) {
 		}
 		other.quiet()
 		other.alive()
-	}
-}
-
-// So it is with the messages of a room.
-func TestPanicInRoom(t *testing.T) {
-	t.Parallel()
-	g := open(t)
-	member, other := g.brief("u1"), g.client("u2")
-	room := (&Core{relay: g.relay}).Room("board:1")
-	s := member.session()
-	s.conn.Join(room.topic, 0, nil, nil)
-	room.mu.Lock()
-	room.ordinal++
-	room.window.Append(batch.Message{Bytes: []byte{markText | markAnswer}, Seq: room.ordinal}) // without the answer
-	room.mu.Unlock()
-	if e := member.ended(); e.code != wire.CloseInternal {
-		t.Error(e)
-	}
-	other.alive()
-	if n := g.metric("weir_panics_total"); n != "1" || strings.Count(g.logs.String(), `"stack"`) != 1 {
-		t.Errorf("%s panics are counted: %s", n, g.logs.String())
 	}
 }

@@ -16,13 +16,13 @@ import (
 // handleCommand is POST /command: one command of an end user who has no WebSocket to send it on, such as a
 // page that follows its channels by an event stream. It is checked, limited and answered as it would be there.
 // The session that runs it has no connection, and ends with the request.
-func (r *Relay) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+func (m *Manager) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	var c wire.Command
 	err := c.Parse(ctx.PostBody())
-	if limit := int(r.hub.Config.Limit.Message); err == nil && len(ctx.PostBody()) > limit {
-		err = problem.TooLarge.With("a command may have " + r.hub.Config.Limit.Message.String())
+	if limit := int(m.hub.Config.Limit.Message); err == nil && len(ctx.PostBody()) > limit {
+		err = problem.TooLarge.With("a command may have " + m.hub.Config.Limit.Message.String())
 	}
-	s := &session{relay: r, user: id.User, id: "command:" + id.User}
+	s := &session{manager: m, user: id.User, id: "command:" + id.User}
 	s.identity.Store(id)
 	var payload []byte
 	if err == nil {
@@ -31,9 +31,9 @@ func (r *Relay) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 	if err != nil {
 		f := problem.Of(err)
 		if f == problem.Internal {
-			r.hub.Log.Error("command failed", slog.String("error", err.Error()))
+			m.hub.Log.Error("command failed", slog.String("error", err.Error()))
 		}
-		r.hub.Counters.Errors.Of(f.Code).Inc()
+		m.hub.Counters.Errors.Of(f.Code).Inc()
 		ctx.SetStatusCode(f.Status)
 		payload = f.AppendError(nil, c.ID)
 	}
@@ -56,7 +56,7 @@ func (s *session) post(c *wire.Command) ([]byte, error) {
 	default:
 		return nil, problem.UnknownType
 	}
-	s.relay.hub.Counters.Commands.Of(c.Type).Inc()
+	s.manager.hub.Counters.Commands.Of(c.Type).Inc()
 	return s.run(c, time.Now(), hub.WaitForAll)
 }
 
@@ -66,11 +66,11 @@ func (s *session) onStream(c *wire.Command) ([]byte, error) {
 	if c.Connection == "" {
 		return nil, problem.BadField.With(c.Type + " needs connectionId, that of an event stream")
 	}
-	stream := s.relay.sessions.byID(c.Connection)
+	stream := s.manager.sessions.byID(c.Connection)
 	if stream == nil || stream.user != s.user || stream.sse == nil || stream.sse.events != nil {
 		return nil, problem.NotFound.With("there is no such event stream of yours")
 	}
-	s.relay.hub.Counters.Commands.Of(c.Type).Inc()
+	s.manager.hub.Counters.Commands.Of(c.Type).Inc()
 	var err error
 	switch {
 	case c.Type == "subscribe":

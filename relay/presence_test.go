@@ -143,7 +143,7 @@ func TestPresenceOfThoseWhoAreEnded(t *testing.T) {
 		"broken off": func(c *client) { _ = c.nc.Close() },
 		"going away": func(c *client) { c.raw(clientFrame(fin|wire.OpClose, []byte{0x03, 0xe9})); _ = c.ended() },
 		"too slow":   func(c *client) { c.session().Slow() },
-		"expired":    func(c *client) { c.session().end(closing{code: wire.CloseUnauthorized}) },
+		"expired":    func(c *client) { c.session().End(wire.CloseUnauthorized, "") },
 	} {
 		c := g.client("u2 " + name)
 		c.subscribe("a", "")

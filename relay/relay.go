@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/panjf2000/ants/v2"
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/contain"
@@ -23,46 +22,30 @@ import (
 	"weir/relay/hub"
 	"weir/relay/ingress"
 	"weir/relay/stats"
-	"weir/relay/websocket"
 )
 
 // Relay is a server. Make it with New.
 type Relay struct {
 	hub  *hub.Hub // the channels; closed by closeCore
 	gate *ingress.Gate
+	*Manager
 	keys *auth.Keys // of backends
 
 	// Set once by New.
-	now         func() time.Time // wall clock, for tokens
 	verifier    *auth.Verifier
-	tickets     *auth.Tickets
-	sessions    *registry
-	expiries    *expiries
 	route       fasthttp.RequestHandler
-	readerPool  *ants.Pool       // turns of sessions; as many as there are connections
-	rules       *websocket.Rules // of /ws
 	systems     []System
 	quotas      *ratelimit.Users
-	revocations revocations
 	recorder    *recorder // an hour of figures, for the dashboard; nil in a test that breaks the counters
 	started     time.Time
 	extra       []systemRoute
 	adminRoutes []adminRoute
-	backends    []route                                      // of the systems, for backends
-	closers     []func(user, connection string, last bool)   // of the systems; called when a session has ended
-	refreshers  []func(connection string, id *auth.Identity) // of the systems; called when a session has a new token
-	patient     bool                                         // events, and messages of Live routes, may have to wait for a decision or the disk
+	backends    []route // of the systems, for backends
 
 	// Set once by Serve, before ready is closed.
 	public net.Addr
 	admin  net.Addr
 	ready  chan struct{}
-
-	// Atomic.
-	draining atomic.Bool
-	held     atomic.Int64 // bytes of commands that wait for something outside
-
-	readers sync.WaitGroup // sessions; Serve waits
 }
 
 // New makes a relay with the systems that are to be part of it. It opens no socket; Serve does. Errors are
@@ -71,13 +54,11 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	if err := cfg.Complete(); err != nil {
 		return nil, err
 	}
-	r := &Relay{now: cfg.Clock, sessions: newRegistry(), ready: make(chan struct{})}
+	r := &Relay{ready: make(chan struct{})}
 	var err error
 	if r.hub, err = hub.New(&cfg, log, stats.New(metrics.NewSet(), func() float64 { return float64(r.open()) })); err != nil {
 		return nil, err
 	}
-	r.hub.Find = r.sessions.connection
-	r.rules = r.rulesOf(int(r.hub.Config.Limit.Message))
 	if r.keys, err = auth.NewKeys(cfg.APIConfig()); err != nil {
 		return nil, err
 	}
@@ -87,13 +68,11 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	if r.verifier, err = auth.NewVerifier(r.tokenChecks(&cfg)); err != nil {
 		return nil, err
 	}
-	if r.readerPool, err = ants.NewPool(-1, ants.WithPanicHandler(r.hub.Contain.Worker)); err != nil {
+	if r.Manager, err = NewManager(r.hub, r.gate, r.verifier, cfg.Clock); err != nil {
 		r.verifier.Close()
 		r.hub.WorkerPool.Release()
-		return nil, fmt.Errorf("start readers: %w", err)
+		return nil, err
 	}
-	r.tickets = auth.NewTickets(0)
-	r.expiries = &expiries{now: r.now}
 	r.quotas = ratelimit.NewUsers(r.hub.Config.Limit.Commands)
 	if r.hub.Config.Dev {
 		r.quotas = ratelimit.NewUsers(units.Rate{}) // everyone may be user u1
@@ -101,7 +80,7 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	if err := r.hub.Start(); err != nil {
 		r.verifier.Close()
 		r.hub.WorkerPool.Release()
-		r.readerPool.Release()
+		r.Manager.Close()
 		return nil, err
 	}
 	r.hub.Counters.Set.RegisterMetricsWriter(r.writeTotals)
@@ -113,11 +92,6 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	r.recorder, r.started = newRecorder(&Core{relay: r}), time.Now()
 	r.route = r.newRouter()
 	return r, nil
-}
-
-// rulesOf are the rules for WebSockets whose messages have at most limit bytes.
-func (r *Relay) rulesOf(limit int) *websocket.Rules {
-	return &websocket.Rules{Limit: limit, Pings: r.hub.Config.Limit.Pings, Counters: r.hub.Counters}
 }
 
 // tokenChecks is the configuration of the verifier.
@@ -183,7 +157,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	keeping, stopKeeping := context.WithCancel(context.Background())
 	var chores sync.WaitGroup // housekeeping; ended by stopKeeping
 	kept := contain.Done(keeping)
-	r.hub.Contain.Loop(&chores, "expiries", kept, func() { r.expiries.run(keeping, r.hub.Contain) }, nil)
+	r.Manager.Start(keeping, &chores)
 	r.hub.Contain.Loop(&chores, "memory watch", kept, func() { r.hub.Memory.Watch(keeping) }, nil)
 	if r.recorder != nil {
 		r.hub.Contain.Loop(&chores, "recorder", kept, func() { r.recorder.run(keeping) }, nil)
@@ -219,7 +193,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	case err = <-failed:
 	}
 	ending.Store(true)
-	r.drain()
+	r.Drain()
 	r.gate.Stop()
 	_ = in.Close()
 	<-accepting
@@ -252,7 +226,7 @@ func (r *Relay) closeCore() {
 	}
 	r.hub.Workers.Wait()
 	_ = r.hub.WorkerPool.ReleaseTimeout(time.Second)
-	_ = r.readerPool.ReleaseTimeout(time.Second)
+	r.Manager.Close()
 	r.verifier.Close()
 }
 

@@ -18,7 +18,7 @@ import (
 // no closing. Messages that leave together are frames of their own in one write.
 type Room struct {
 	// Set once by Core.Room.
-	relay      *Relay
+	manager    *Manager
 	window     *batch.Window
 	topic      *pool.Topic
 	unmeasured bool // see config.Namespace.Unmeasured
@@ -158,7 +158,7 @@ func (m *Room) Flush(b *batch.Batch) {
 				return
 			}
 			done[e.Exclude] = true
-			if s := m.relay.sessions.byID(e.Exclude); s != nil {
+			if s := m.manager.sessions.byID(e.Exclude); s != nil {
 				x := pool.Override{Conn: s.conn}
 				x.Bytes, x.Count = frames(s.enc, b, e.Exclude)
 				frame.Overrides = append(frame.Overrides, x)
@@ -211,4 +211,13 @@ func appendLive(dst []byte, enc pool.Encoding, data []byte, isBinary bool) []byt
 		return append(dst, hub.CompressedFrame(data)...)
 	}
 	return append(wire.AppendHeader(dst, wire.OpText, false, len(data)), data...)
+}
+
+// NewRoom makes a room. The name is a channel's: its namespace says how messages are batched and what becomes of slow
+// readers.
+func (m *Manager) NewRoom(name string) *Room {
+	ns := m.hub.Namespaces.Of(name)
+	g := &Room{manager: m, topic: m.hub.Pool.Topic(pool.Disconnect, &ns.Meter), unmeasured: ns.Unmeasured}
+	g.window = m.hub.BatcherOf(name).Window(ns.Batch, g)
+	return g
 }

@@ -25,7 +25,7 @@ import (
 // waits for that. Everything written goes through conn.
 type session struct {
 	// Set once, before the first turn.
-	relay   *Relay
+	manager *Manager
 	conn    *pool.Conn
 	enc     pool.Encoding
 	id      string // connectionId
@@ -90,7 +90,7 @@ func (s *session) messageLimit() int {
 	if s.live != nil {
 		return s.live.live.Limit
 	}
-	return int(s.relay.hub.Config.Limit.Message)
+	return int(s.manager.hub.Config.Limit.Message)
 }
 
 // find is the index of a channel in subs, or -1. The caller holds s.mu.
@@ -106,7 +106,7 @@ func (s *session) deliver(frames []byte) {
 }
 
 // frameFor makes a message of the relay's own ready for the session's socket.
-func (r *Relay) frameFor(s *session, event string, payload []byte) []byte {
+func (m *Manager) frameFor(s *session, event string, payload []byte) []byte {
 	b := hub.EncodePayload(s.enc, event, payload)
 	if s.sse != nil {
 		b = s.piece(append(b, '\n'))
@@ -135,7 +135,7 @@ func (s *session) end(why closing) {
 	if s.ending.Swap(true) {
 		return
 	}
-	s.relay.hub.Counters.Closes.Of(why.code).Inc()
+	s.manager.hub.Counters.Closes.Of(why.code).Inc()
 	grace := asideGrace
 	if why.code == wire.CloseForbidden {
 		grace = 0
@@ -170,7 +170,7 @@ func (s *session) cut(why closing) {
 	if s.ending.Swap(true) {
 		return
 	}
-	s.relay.hub.Counters.Closes.Of(why.code).Inc()
+	s.manager.hub.Counters.Closes.Of(why.code).Inc()
 	s.conn.Shut(s.farewell(why), true)
 }
 
@@ -210,7 +210,7 @@ func (s *session) vanish(abrupt bool) {
 	s.present = nil
 	s.mu.Unlock()
 	for _, channel := range channels {
-		s.relay.hub.Presence.Leave(channel, s.id, s.user, abrupt)
+		s.manager.hub.Presence.Leave(channel, s.id, s.user, abrupt)
 	}
 }
 
@@ -227,17 +227,17 @@ func (s *session) leave(sub subscription, answer []byte, then func()) {
 			then()
 		}
 	})
-	s.relay.hub.Counters.Subscriptions.Dec()
+	s.manager.hub.Counters.Subscriptions.Dec()
 }
 
 // finish ends a session whose connection is gone. Called once, in its last turn. Whatever goes wrong on the way, what comes
 // after it is done.
 func (s *session) finish(abrupt bool) {
-	r := s.relay
+	m := s.manager
 	s.ending.Store(true)
 	var subs []subscription
 	for _, step := range []func(){
-		func() { r.expiries.remove(s) },
+		func() { m.expiries.remove(s) },
 		func() { subs = s.takeSubs(asideGrace) },
 		func() {
 			if s.live != nil {
@@ -245,32 +245,32 @@ func (s *session) finish(abrupt bool) {
 			}
 		},
 		func() {
-			for _, m := range s.takeRooms() {
-				m.gone()
+			for _, x := range s.takeRooms() {
+				x.gone()
 			}
 		},
-		func() { r.sessions.remove(s) },
+		func() { m.sessions.remove(s) },
 		func() {
 			if s.release != nil {
 				s.release()
 			}
 		},
 		func() {
-			r.hub.Counters.Ended.Of(s.transport()).Inc()
+			m.hub.Counters.Ended.Of(s.transport()).Inc()
 			if s.sse != nil && s.sse.events != nil {
 				s.sse.events.open.Add(-1)
 			}
 		},
 		func() { s.vanish(abrupt) },
-		func() { r.closed(s) },
-		func() { r.hub.Counters.Subscriptions.Add(float64(-len(subs))) },
+		func() { m.closed(s) },
+		func() { m.hub.Counters.Subscriptions.Add(float64(-len(subs))) },
 	} {
-		r.hub.Contain.Do("end of a session", step)
+		m.hub.Contain.Do("end of a session", step)
 	}
 	s.conn.Remove(func() {
-		defer r.readers.Done()
+		defer m.readers.Done()
 		for _, sub := range subs {
-			r.hub.Contain.Do("end of a subscription", sub.channel.Leave)
+			m.hub.Contain.Do("end of a subscription", sub.channel.Leave)
 		}
 	})
 }
@@ -281,7 +281,7 @@ func (s *session) Tail(dst []byte, t *pool.Topic, f *pool.Frame) []byte { return
 // Slow implements pool.Owner.
 func (s *session) Slow() {
 	s.cut(closing{code: wire.CloseSlow, reason: "slow"})
-	s.relay.hub.Counters.Drops.Of("slow").Inc()
+	s.manager.hub.Counters.Drops.Of("slow").Inc()
 }
 
 // Missed implements pool.Owner: the client comes back, and goes on from what it has got.
@@ -291,17 +291,17 @@ func (s *session) Missed() {
 
 // Resync implements pool.Owner: the snapshot is built off the loop.
 func (s *session) Resync(t *pool.Topic) {
-	if !s.relay.hub.Background(func() {
-		defer s.relay.catch(s, s.Slow) // it would lag for ever
-		s.resync(t)
+	if !s.manager.hub.Background(func() {
+		defer s.manager.catch(s, s.Slow) // it would lag for ever
+		s.ResyncNow(t)
 	}) {
 		s.Slow()
 	}
 }
 
-// resync tells a client that has missed frames of a topic where things stand now. If that can not be found
+// ResyncNow tells a client that has missed frames of a topic where things stand now. If that can not be found
 // out, the client is cut: it would lag for ever.
-func (s *session) resync(t *pool.Topic) {
+func (s *session) ResyncNow(t *pool.Topic) {
 	s.mu.Lock()
 	i := slices.IndexFunc(s.subs, func(x subscription) bool { return x.topic == t })
 	if i < 0 {
@@ -310,19 +310,19 @@ func (s *session) resync(t *pool.Topic) {
 	}
 	sub := s.subs[i]
 	s.mu.Unlock()
-	_, err := s.relay.hub.Broker.Join(sub.feed.Name, broker.JoinRequest{Groups: sub.groups, Again: true}, func(out broker.Subscriber, r broker.Reply) {
+	_, err := s.manager.hub.Broker.Join(sub.feed.Name, broker.JoinRequest{Groups: sub.groups, Again: true}, func(out broker.Subscriber, r broker.Reply) {
 		if out != sub.feed {
 			return // it has left meanwhile, and somebody else has come
 		}
 		sub.feed.Window.Seal()
-		frame := s.relay.frameFor(s, "resync", hub.ResyncMessage(sub.feed.Name, r))
+		frame := s.manager.frameFor(s, "resync", hub.ResyncMessage(sub.feed.Name, r))
 		s.conn.Rejoin(t, sub.feed.Ordinal.Load(), frame)
 	})
 	switch {
 	case err == nil:
-		s.relay.hub.Counters.Resumes.Of("resync").Inc()
+		s.manager.hub.Counters.Resumes.Of("resync").Inc()
 	case !errors.Is(err, broker.ErrNotJoined): // then it has left meanwhile
-		s.relay.hub.Log.Warn("reader not resynced", slog.String("connection", s.id), slog.String("error", err.Error()))
+		s.manager.hub.Log.Warn("reader not resynced", slog.String("connection", s.id), slog.String("error", err.Error()))
 		s.Slow()
 	}
 }
@@ -344,7 +344,7 @@ func (s *session) Heartbeat(time.Time) {
 
 // Check implements pool.Owner: a client that has been silent since the ping is gone.
 func (s *session) Check(now time.Time) {
-	if s.sse == nil && !s.socket.Heard.Load() && now.Sub(s.opened) > s.relay.hub.Config.Pong {
+	if s.sse == nil && !s.socket.Heard.Load() && now.Sub(s.opened) > s.manager.hub.Config.Pong {
 		s.cut(closing{code: wire.CloseNoPong, reason: "no pong"})
 	}
 }

@@ -313,8 +313,7 @@ func TestExpiry(t *testing.T) {
 	cfg := openConfig()
 	cfg.Drain = time.Millisecond
 	g := launch(t, cfg, func(r *Relay) {
-		r.now = func() time.Time { return time.Now().Add(time.Duration(clock.Load()) * time.Second) }
-		r.expiries.now = r.now
+		r.Manager.Now = func() time.Time { return time.Now().Add(time.Duration(clock.Load()) * time.Second) }
 	})
 	short := func(c *auth.Claims) { c.TTL = time.Minute }
 	expires, extended := g.client("u1", short), g.client("u2", short)
@@ -339,9 +338,9 @@ func TestExpiry(t *testing.T) {
 		t.Error(h.raw)
 	}
 	s := extended.session()
-	id := *s.identity.Load()
+	id := *s.Identity()
 	id.Expires = time.Now() // long ago by the relay's clock, and the look at it is still to come
-	s.identity.Store(&id)
+	s.SetIdentity(&id)
 	for _, command := range []string{"subscribe", "publish", "history", "presence"} {
 		extended.refused("token_expired", `{"type":"%s","id":"x","channel":"a","data":1}`, command)
 	}

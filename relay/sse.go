@@ -93,7 +93,7 @@ func (s *session) answer(channel string, topic *pool.Topic, at broker.Position, 
 	i := t.place(channel)
 	t.topics[i] = topic
 	if t.answers == nil {
-		t.answers = s.relay.hub.Pool.Topic(pool.Disconnect, nil)
+		t.answers = s.manager.hub.Pool.Topic(pool.Disconnect, nil)
 	}
 	t.answered++
 	number := t.answered * answerPlaces

@@ -17,11 +17,11 @@ import (
 
 // subscribe is the command.
 func (s *session) subscribe(c *wire.Command, how hub.Wait) error {
-	before := s.relay.revocations.made.Load()
+	before := s.manager.revocations.made.Load()
 	if err := s.allow(auth.Subscribe, c.Channel, how); err != nil {
 		return err
 	}
-	if err := s.relay.hub.EnsureLoaded(c.Channel, how); err != nil { // not under a lock
+	if err := s.manager.hub.EnsureLoaded(c.Channel, how); err != nil { // not under a lock
 		return err
 	}
 	req := broker.JoinRequest{Groups: c.Groups}
@@ -38,7 +38,7 @@ func (s *session) subscribe(c *wire.Command, how hub.Wait) error {
 // recheck ends a subscription that has just begun, if its system has taken the access away meanwhile: it looked for
 // subscriptions before this one was there.
 func (s *session) recheck(channel string) {
-	p := s.relay.hub.Namespaces
+	p := s.manager.hub.Namespaces
 	followed := strings.TrimPrefix(channel, wire.PresenceNamespace+":")
 	if p.Guarded(wire.Namespace(followed)) && errors.Is(p.May(s.identity.Load(), auth.Subscribe, channel, hub.WaitForDisk), hub.ErrDenied) {
 		s.deny(channel, problem.Forbidden)
@@ -56,11 +56,11 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 	if s.ended {
 		return problem.Draining
 	}
-	if f := s.relay.revocations.since(before, s, channel); f != nil {
+	if f := s.manager.revocations.since(before, s, channel); f != nil {
 		return f // one that comes from now on finds the subscription
 	}
 	at := s.find(channel)
-	if at < 0 && len(s.subs) >= s.relay.hub.Config.Limit.Subscriptions+1 { // and the user's own
+	if at < 0 && len(s.subs) >= s.manager.hub.Config.Limit.Subscriptions+1 { // and the user's own
 		return problem.TooManyChannels
 	}
 	var sub subscription
@@ -69,19 +69,19 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 		req.Again, req.Groups = true, sub.groups
 	} else {
 		sub.groups = cloneStrings(req.Groups)
-		sub.present = s.relay.hub.Namespaces.Of(channel).Presence && !s.identity.Load().Anonymous
+		sub.present = s.manager.hub.Namespaces.Of(channel).Presence && !s.identity.Load().Anonymous
 		if sub.present { // before the answer: who has that is among the users
-			s.relay.hub.Presence.Join(channel, s.id, s.identity.Load())
+			s.manager.hub.Presence.Join(channel, s.id, s.identity.Load())
 		}
 	}
 	var failed error
-	ch, err := s.relay.hub.Broker.Join(channel, req, func(out broker.Subscriber, r broker.Reply) {
+	ch, err := s.manager.hub.Broker.Join(channel, req, func(out broker.Subscriber, r broker.Reply) {
 		f := out.(*hub.Fanout)
 		f.Begin(r.Position)
 		if req.Again {
 			// What was accepted before reaches the client before the answer, once.
 			f.Window.Seal()
-			s.conn.After(sub.topic, f.Ordinal.Load(), s.relay.frameFor(s, "subscribed", s.subscribedMessage(id, channel, r)))
+			s.conn.After(sub.topic, f.Ordinal.Load(), s.manager.frameFor(s, "subscribed", s.subscribedMessage(id, channel, r)))
 			f.Window.Expedite()
 			return
 		}
@@ -97,14 +97,14 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 		err = failed
 	}
 	if err != nil && at < 0 && sub.present {
-		s.relay.hub.Presence.Leave(channel, s.id, s.user, false)
+		s.manager.hub.Presence.Leave(channel, s.id, s.user, false)
 	}
 	if err != nil || at >= 0 {
 		return err
 	}
 	sub.channel = ch
 	s.subs = append(s.subs, sub)
-	s.relay.hub.Counters.Subscriptions.Inc()
+	s.manager.hub.Counters.Subscriptions.Inc()
 	return nil
 }
 
@@ -112,9 +112,9 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 // channel's lock, so that it is atomic with live delivery.
 func (s *session) join(sub *subscription, r broker.Reply, answer []byte) {
 	if r.Recovered {
-		s.relay.hub.Counters.Resumes.Of("recovered").Inc()
+		s.manager.hub.Counters.Resumes.Of("recovered").Inc()
 	} else if r.Lost {
-		s.relay.hub.Counters.Resumes.Of("snapshot").Inc()
+		s.manager.hub.Counters.Resumes.Of("snapshot").Inc()
 	}
 	if s.sse != nil {
 		s.conn.Join(sub.topic, sub.feed.Ordinal.Load(), nil, nil)
@@ -128,9 +128,9 @@ func (s *session) join(sub *subscription, r broker.Reply, answer []byte) {
 // told as a resync.
 func (s *session) welcome(id []byte, channel string, from *broker.Position, r broker.Reply) []byte {
 	if s.sse != nil && from != nil && !r.Recovered {
-		return s.relay.frameFor(s, "resync", hub.ResyncMessage(channel, r))
+		return s.manager.frameFor(s, "resync", hub.ResyncMessage(channel, r))
 	}
-	return s.relay.frameFor(s, "subscribed", s.subscribedMessage(id, channel, r))
+	return s.manager.frameFor(s, "subscribed", s.subscribedMessage(id, channel, r))
 }
 
 // subscribedMessage answers a subscribe.
@@ -142,7 +142,7 @@ func (s *session) subscribedMessage(id []byte, channel string, r broker.Reply) [
 	b = append(b, channel...)
 	b = append(b, `","position":`...)
 	b = wire.AppendPosition(b, r.Position.Epoch, r.Position.Seq)
-	if ns := s.relay.hub.Namespaces.Of(channel); ns.Publish != config.Backend && ns.Rate.PerSecond() > 0 { // of this client's publications
+	if ns := s.manager.hub.Namespaces.Of(channel); ns.Publish != config.Backend && ns.Rate.PerSecond() > 0 { // of this client's publications
 		b = appendRate(append(b, `,"rate":`...), ns.Rate)
 	}
 	b = strconv.AppendBool(append(b, `,"recovered":`...), r.Recovered)
@@ -162,7 +162,7 @@ func (s *session) unsubscribe(c *wire.Command) error {
 	if !wire.ValidChannel(c.Channel) {
 		return problem.BadChannel
 	}
-	if !s.drop(c.Channel, s.relay.frameFor(s, "ok", answer("ok", c.ID, nil)), false) {
+	if !s.drop(c.Channel, s.manager.frameFor(s, "ok", answer("ok", c.ID, nil)), false) {
 		return problem.NotSubscribed
 	}
 	return nil
@@ -188,7 +188,7 @@ func (s *session) drop(channel string, answer []byte, abrupt bool) bool {
 	})
 	s.mu.Unlock()
 	if sub.present {
-		s.relay.hub.Presence.Leave(sub.feed.Name, s.id, s.user, abrupt)
+		s.manager.hub.Presence.Leave(sub.feed.Name, s.id, s.user, abrupt)
 	}
 	return true
 }
@@ -225,7 +225,7 @@ func (s *session) deny(channel string, f *problem.Error) bool {
 	if s.live != nil {
 		return s.live.live.Denied != nil && s.live.live.Denied(s.live, channel, f.Message)
 	}
-	return s.drop(channel, s.relay.frameFor(s, "unsubscribed", unsubscribedMessage(channel, f)), false)
+	return s.drop(channel, s.manager.frameFor(s, "unsubscribed", unsubscribedMessage(channel, f)), false)
 }
 
 // unsubscribedMessage tells that a channel may not be followed.

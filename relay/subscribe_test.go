@@ -136,7 +136,7 @@ func TestSubscribeAgainBesideWaitingChanges(t *testing.T) {
 	s := c.session()
 	release := c.stall()
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
-	if err := s.subscribe(&wire.Command{Channel: "held:1", ID: []byte("2")}, hub.WaitForAll); err != nil {
+	if err := s.Follow("held:1", []byte("2")); err != nil {
 		t.Fatal(err)
 	}
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)
@@ -238,7 +238,7 @@ func TestUnsubscribeBesideWaitingChanges(t *testing.T) {
 	s := c.session()
 	release := c.stall()
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
-	if !s.drop("held:1", wire.TextFrame([]byte(`{"type":"ok"}`)), false) {
+	if !s.Unsubscribe("held:1", wire.TextFrame([]byte(`{"type":"ok"}`))) {
 		t.Fatal("not subscribed")
 	}
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)
@@ -256,7 +256,7 @@ func TestEndBesideWaitingChanges(t *testing.T) {
 	s := c.session()
 	release := c.stall()
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
-	s.end(closing{code: wire.CloseForbidden, reason: "test"})
+	s.End(wire.CloseForbidden, "test")
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)
 	release()
 	c.change(1, "1")
@@ -278,11 +278,7 @@ func TestUnsubscribeAndSubscribeAtOnce(t *testing.T) {
 			release := c.stall()
 			g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
 			c.say(`[{"type":"unsubscribe","id":1,"channel":"held:1"},{"type":"subscribe","id":2,"channel":"held:1"` + groups + `}]`)
-			g.until("the client has left", func() bool {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				return s.find("held:1") < 0
-			})
+			g.until("the client has left", func() bool { return s.Topic("held:1") == nil })
 			g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)
 			release()
 			c.change(at+1, "1")

@@ -11,7 +11,6 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
-	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/config"
 	"weir/relay/hub"
@@ -53,7 +52,7 @@ type UserHandler func(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 func (c *Core) Log() *slog.Logger { return c.relay.hub.Log.With(slog.String("system", c.system)) }
 
 // Now is the wall clock.
-func (c *Core) Now() time.Time { return c.relay.now() }
+func (c *Core) Now() time.Time { return c.relay.Now() }
 
 // Metrics is the set that the admin listener shows. What is counted there has labels from the configuration
 // only: nothing that a client sends becomes one. At start.
@@ -129,22 +128,14 @@ func (c *Core) Allows(id *auth.Identity, op auth.Ops, channel string) error {
 // Revoke ends a user's subscriptions to a channel; each of their connections that has one is told with
 // "unsubscribed". It answers how many there were.
 func (c *Core) Revoke(user, channel, reason string) int {
-	n, why := 0, problem.Forbidden.With(reason)
-	c.relay.hub.Presence.Expel(channel, user)
-	c.relay.revocations.add(revocation{user: user, channel: channel, why: why})
-	for _, s := range c.relay.sessions.byUser(user) {
-		if s.deny(channel, why) {
-			n++
-		}
-	}
-	return n
+	return c.relay.Revoke(user, channel, reason)
 }
 
 // Connections is how many connections a user has open.
-func (c *Core) Connections(user string) int { return len(c.relay.sessions.byUser(user)) }
+func (c *Core) Connections(user string) int { return c.relay.Count(user) }
 
 // Connected says whether a connection is open.
-func (c *Core) Connected(connection string) bool { return c.relay.sessions.byID(connection) != nil }
+func (c *Core) Connected(connection string) bool { return c.relay.Connected(connection) }
 
 // Publish makes a change of a channel. Errors: those of broker.Publish, "overloaded", "too large", and what
 // says that a name is wrong; all of them can be told as they are.
@@ -186,13 +177,13 @@ func (c *Core) Side(work func()) bool { return c.relay.hub.Background(work) }
 // OnClose calls f when a session has ended: with its user, its connection, and whether that was the last one
 // of the user. It must not block. At start.
 func (c *Core) OnClose(f func(user, connection string, last bool)) {
-	c.relay.closers = append(c.relay.closers, f)
+	c.relay.OnClose(f)
 }
 
 // OnRefresh calls f when a session has been given a new token: with its connection and what the token says. It must not
 // block. At start.
 func (c *Core) OnRefresh(f func(connection string, id *auth.Identity)) {
-	c.relay.refreshers = append(c.relay.refreshers, f)
+	c.relay.OnRefresh(f)
 }
 
 // Renamed has a channel's presence show what a new token says of a user who is there.
@@ -200,28 +191,7 @@ func (c *Core) Renamed(channel string, id *auth.Identity) { c.relay.hub.Presence
 
 // Room is what clients join to get the same messages; see Room. The name is a channel's: its namespace says
 // how messages are batched and what becomes of slow readers.
-func (c *Core) Room(name string) *Room {
-	r := c.relay
-	ns := r.hub.Namespaces.Of(name)
-	m := &Room{relay: r, topic: r.hub.Pool.Topic(pool.Disconnect, &ns.Meter), unmeasured: ns.Unmeasured}
-	m.window = r.hub.BatcherOf(name).Window(ns.Batch, m)
-	return m
-}
-
-// closed tells the systems that a session has ended.
-func (r *Relay) closed(s *session) {
-	defer r.catch(s, func() {}) // it is over in any case
-	if s.live != nil && s.live.live.Closed != nil {
-		s.live.live.Closed(s.live)
-	}
-	if len(r.closers) == 0 {
-		return
-	}
-	last := s.user != "" && len(r.sessions.byUser(s.user)) == 0
-	for _, f := range r.closers {
-		f(s.user, s.id, last)
-	}
-}
+func (c *Core) Room(name string) *Room { return c.relay.NewRoom(name) }
 
 // startSystems lets the systems say what they take part in.
 func (r *Relay) startSystems(systems []System) error {
@@ -235,7 +205,7 @@ func (r *Relay) startSystems(systems []System) error {
 		}
 	}
 	r.systems = systems
-	r.patient = r.hub.Disk != nil || r.hub.Namespaces.Asks()
+	r.SystemsStarted()
 	if r.hub.Namespaces.Authorizer == nil && r.hub.Namespaces.Asks() {
 		r.systems = nil
 		for _, s := range systems {

@@ -17,7 +17,7 @@ type fakeClock struct{ ahead atomic.Int64 }
 
 func (c *fakeClock) now() time.Time            { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *fakeClock) advance(d time.Duration)   { c.ahead.Add(int64(d)) }
-func (c *fakeClock) prepare(r *Relay)          { r.now, r.expiries.now = c.now, c.now }
+func (c *fakeClock) prepare(r *Relay)          { r.Manager.Now = c.now }
 func (p *wsPeer) refresh(token string) message { p.say(refreshWith(token)); return p.next() }
 
 func refreshWith(token string) string { return `{"type":"refresh","id":9,"token":"` + token + `"}` }
@@ -53,10 +53,12 @@ func TestTokenExpiry(t *testing.T) {
 // Between the expiry and the close, commands are refused.
 func TestExpiredCommands(t *testing.T) {
 	t.Parallel()
-	clock := new(fakeClock)
-	g := launch(t, openConfig(), func(r *Relay) { r.now = clock.now }) // what closes sessions does not know
+	g := launch(t, openConfig())
 	p := g.ws("u1")
-	clock.advance(2 * time.Hour)
+	s := g.relay.Session(p.hello.ConnectionID)
+	id := *s.Identity()
+	id.Expires = time.Now() // what closes sessions does not know
+	s.SetIdentity(&id)
 	for _, command := range []string{
 		`{"type":"subscribe","channel":"a"}`, `{"type":"publish","channel":"a","data":1}`, `{"type":"history","channel":"a"}`, `{"type":"presence","channel":"a"}`,
 		`{"type":"message","content":"x"}`, `{"type":"event","topic":"x"}`,
@@ -118,7 +120,7 @@ func TestRefreshThatIsRefused(t *testing.T) {
 	}
 	p.say(`{"type":"subscribe","channel":"a"}`)
 	p.want("subscribed")
-	if id := g.relay.sessions.byID(p.hello.ConnectionID).identity.Load().User; id != "u1" {
+	if id := g.relay.Session(p.hello.ConnectionID).Identity().User; id != "u1" {
 		t.Errorf("the session is %s's now", id)
 	}
 }

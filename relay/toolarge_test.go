@@ -89,7 +89,7 @@ func TestTooLargeCostsCommands(t *testing.T) {
 	cfg.Limit.Commands = units.Rate{Count: 4, Per: cfg.Limit.Commands.Per + 1e12}
 	g := launch(t, cfg)
 	p := g.ws("u1")
-	p.raw(clientFrame(fin|wire.OpText, make([]byte, 7*skippedPart)))
+	p.raw(clientFrame(fin|wire.OpText, make([]byte, 7*(256<<10))))
 	p.wantError("too_large")
 	p.say(`{"type":"ping"}`)
 	p.wantClose(wire.CloseRateLimit)

@@ -1,11 +1,8 @@
 package relay
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -39,7 +36,7 @@ func (r *Relay) writeTotals(w io.Writer) {
 		stretch = max(stretch, x.Stretch())
 	}
 	gauge("weir_batch_bytes", waiting)
-	gauge("weir_waiting_bytes", r.held.Load())
+	gauge("weir_waiting_bytes", r.Held())
 	metrics.WriteGaugeFloat64(w, "weir_window_stretch", stretch)
 	gauge("weir_channels", b.Channels)
 	gauge("weir_items", b.Items)
@@ -125,35 +122,3 @@ func (c *Core) Watch(on bool) {
 // Busiest is the ten channels on which most was delivered in a second that is over. They are noted while somebody
 // watches; see Watch. Of a second before the last one that was asked for it returns the later one's.
 func (c *Core) Busiest(second int64) []stats.TopChannel { return c.relay.hub.Busiest.Of(second) }
-
-// Lagging is a session that does not keep up.
-type Lagging struct {
-	Connection, User, Address string
-	Queued                    int // bytes that wait for it
-}
-
-// Append appends it as a JSON object.
-func (x *Lagging) Append(b []byte) []byte {
-	b = wire.AppendString(append(b, `{"connectionId":`...), x.Connection)
-	b = wire.AppendString(append(b, `,"userId":`...), x.User)
-	b = wire.AppendString(append(b, `,"address":`...), x.Address)
-	return append(strconv.AppendInt(append(b, `,"queued":`...), int64(x.Queued), 10), '}')
-}
-
-// Slowest is the ten sessions for which most waits. Nothing is looked at while nobody has a queue.
-func (c *Core) Slowest() []Lagging {
-	r := c.relay
-	if r.hub.Pool.Stats().Stalled == 0 {
-		return nil
-	}
-	var all []Lagging
-	for _, s := range r.sessions.all() {
-		if queued := s.conn.Queued(); queued > 0 {
-			all = append(all, Lagging{s.id, s.user, s.address, queued})
-		}
-	}
-	slices.SortFunc(all, func(a, b Lagging) int {
-		return cmp.Or(cmp.Compare(b.Queued, a.Queued), cmp.Compare(a.Connection, b.Connection))
-	})
-	return all[:min(stats.TopLength, len(all))]
-}

@@ -14,21 +14,21 @@ import (
 
 // Readable implements pool.Owner: a worker reads what has come.
 func (s *session) Readable() {
-	if s.relay.readerPool.Submit(s.turn) != nil { // it is closed
-		s.relay.hub.Contain.Go(nil, "turn", s.turn, s.turn) // ends when it has read what there is; Relay.readers waits for the session
+	if s.manager.workers.Submit(s.turn) != nil { // it is closed
+		s.manager.hub.Contain.Go(nil, "turn", s.turn, s.turn) // ends when it has read what there is; Relay.readers waits for the session
 	}
 }
 
 // turn reads and handles what has come, and then awaits more. On a connection that can not be awaited it
 // goes on until that ends. An idle session so has no goroutine and no buffers.
 func (s *session) turn() {
-	defer s.relay.catch(s, s.conn.Abort)
+	defer s.manager.catch(s, s.conn.Abort)
 	over, later := s.containTurn()
 	switch {
 	case over:
 		s.finish(!s.socket.Clean())
 	case later:
-		s.relay.hub.Contain.After(websocket.LingerPause, "linger of a session", s.Readable, s.turn) // the pool soon ends the connection, and Relay.readers waits for that
+		s.manager.hub.Contain.After(websocket.LingerPause, "linger of a session", s.Readable, s.turn) // the pool soon ends the connection, and Relay.readers waits for that
 	default:
 		s.conn.Await()
 	}
@@ -39,7 +39,7 @@ func (s *session) containTurn() (over, later bool) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	over = true
-	defer s.relay.catch(s, s.conn.Abort)
+	defer s.manager.catch(s, s.conn.Abort)
 	return s.takeTurn()
 }
 
@@ -56,13 +56,13 @@ func (s *session) takeTurn() (over, later bool) {
 
 // read is websocket.Reader.Read. A panic costs this connection only, and is the end of the conversation.
 func (s *session) read() bool {
-	defer s.relay.catch(s, func() { s.cut(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	defer s.manager.catch(s, func() { s.cut(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	return s.socket.Read()
 }
 
 // Message implements websocket.Handler. A panic costs this connection only.
 func (s *session) Message(payload []byte, binary bool) {
-	defer s.relay.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	defer s.manager.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	if s.live != nil {
 		s.liveMessage(payload, binary)
 		return
@@ -95,7 +95,7 @@ func (s *session) TooLarge(ids [][]byte, size int) {
 	if s.ending.Load() {
 		return
 	}
-	limit, now := s.relay.hub.Config.Limit.Commands, time.Now()
+	limit, now := s.manager.hub.Config.Limit.Commands, time.Now()
 	for range 1 + size/skippedPart {
 		if !s.commands.Take(limit, 2*float64(limit.Count), now) {
 			s.end(closing{code: wire.CloseRateLimit, reason: "too many commands"})
@@ -167,9 +167,9 @@ func (s *session) flushReplies() {
 func (s *session) failure(id []byte, err error) []byte {
 	f := problem.Of(err)
 	if f == problem.Internal {
-		s.relay.hub.Log.Error("command failed", slog.String("connection", s.id), slog.String("error", err.Error()))
+		s.manager.hub.Log.Error("command failed", slog.String("connection", s.id), slog.String("error", err.Error()))
 	}
-	s.relay.hub.Counters.Errors.Of(f.Code).Inc()
+	s.manager.hub.Counters.Errors.Of(f.Code).Inc()
 	return f.AppendError(nil, id)
 }
 

@@ -14,30 +14,18 @@ import (
 	"weir/relay/websocket"
 )
 
-// adminRoute is a system's route of the admin listener.
-type adminRoute struct {
-	pattern string
-	handler http.Handler
-}
-
-// Admin serves a route of the admin listener; the pattern is one of net/http's, with a method. At start.
-func (c *Core) Admin(pattern string, h http.Handler) {
-	c.relay.adminRoutes = append(c.relay.adminRoutes, adminRoute{pattern, h})
-}
-
-// AdminLive serves a WebSocket route of the admin listener. Who comes in there has the role "admin" and no name;
-// Live.Admit is not asked. At start.
-func (c *Core) AdminLive(path string, live Live) {
-	r := c.relay
-	r.completeLive(&live)
-	c.Admin("GET "+path, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.handleAdminLive(w, req, &live) }))
-}
-
 // RoleAdmin is the role of those who run the relay.
 const RoleAdmin = "admin"
 
+// AdminRoute is the handler of a WebSocket route of the admin listener. Who comes in there has the role "admin" and no name;
+// Live.Admit is not asked.
+func (m *Manager) AdminRoute(live Live) http.HandlerFunc {
+	m.complete(&live)
+	return func(w http.ResponseWriter, req *http.Request) { m.handleAdminLive(w, req, &live) }
+}
+
 // handleAdminLive is a WebSocket route of the admin listener.
-func (r *Relay) handleAdminLive(w http.ResponseWriter, req *http.Request, live *Live) {
+func (m *Manager) handleAdminLive(w http.ResponseWriter, req *http.Request, live *Live) {
 	refuse := func(f *problem.Error) {
 		w.Header().Set("Content-Type", "application/problem+json")
 		if f == problem.UpgradeRequired {
@@ -46,7 +34,7 @@ func (r *Relay) handleAdminLive(w http.ResponseWriter, req *http.Request, live *
 		w.WriteHeader(f.Status)
 		_, _ = w.Write(f.AppendProblem(nil))
 	}
-	if r.draining.Load() {
+	if m.draining.Load() {
 		refuse(problem.Draining)
 		return
 	}
@@ -62,7 +50,7 @@ func (r *Relay) handleAdminLive(w http.ResponseWriter, req *http.Request, live *
 	}
 	nc, buffered, err := hijacker.Hijack()
 	if err != nil {
-		r.hub.Log.Error("admin connection not taken over", slog.String("error", err.Error()))
+		m.hub.Log.Error("admin connection not taken over", slog.String("error", err.Error()))
 		return
 	}
 	_ = nc.SetDeadline(time.Time{})
@@ -71,7 +59,7 @@ func (r *Relay) handleAdminLive(w http.ResponseWriter, req *http.Request, live *
 	host, _, _ := net.SplitHostPort(req.RemoteAddr)
 	a := &arrival{identity: &auth.Identity{Anonymous: true, Roles: []string{RoleAdmin}}, address: host}
 	a.head = o.AppendSwitch(make([]byte, 0, 512), false)
-	r.openLive(nc, rest, a, &Client{live: live})
+	m.openLive(nc, rest, a, &Client{live: live})
 }
 
 // upgradeHeader is what websocket.ReadOffer looks at.

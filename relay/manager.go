@@ -1,0 +1,181 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/ants/v2"
+
+	"weir/internal/contain"
+	"weir/internal/wire"
+	"weir/relay/auth"
+	"weir/relay/hub"
+	"weir/relay/ingress"
+	"weir/relay/problem"
+	"weir/relay/websocket"
+)
+
+// Manager opens the sessions of clients, finds them, and ends them.
+type Manager struct {
+	// Set once by NewManager.
+	hub      *hub.Hub
+	gate     *ingress.Gate
+	verifier *auth.Verifier
+	Now      func() time.Time // wall clock, for tokens; tests replace it before Start
+	tickets  *auth.Tickets
+	workers  *ants.Pool       // turns of sessions; as many as there are connections
+	rules    *websocket.Rules // of /ws
+
+	// Set at start.
+	closers    []func(user, connection string, last bool)   // called when a session has ended
+	refreshers []func(connection string, id *auth.Identity) // called when a session has a new token
+	patient    bool                                         // events, and messages of Live routes, may have to wait for a decision or the disk
+
+	sessions    *registry
+	expiries    *expiries
+	revocations revocations
+
+	// Atomic.
+	draining atomic.Bool
+	held     atomic.Int64 // bytes of commands that wait for something outside
+
+	readers sync.WaitGroup // sessions; Drain waits
+}
+
+// NewManager makes what holds the sessions of a hub's clients. Errors: the pool of workers cannot be made.
+func NewManager(h *hub.Hub, gate *ingress.Gate, verifier *auth.Verifier, now func() time.Time) (*Manager, error) {
+	m := &Manager{hub: h, gate: gate, verifier: verifier, Now: now, tickets: auth.NewTickets(0), sessions: newRegistry()}
+	m.rules = m.rulesOf(int(h.Config.Limit.Message))
+	m.expiries = &expiries{now: func() time.Time { return m.Now() }}
+	h.Find = m.sessions.connection
+	var err error
+	if m.workers, err = ants.NewPool(-1, ants.WithPanicHandler(h.Contain.Worker)); err != nil {
+		return nil, fmt.Errorf("start readers: %w", err)
+	}
+	return m, nil
+}
+
+// Start begins to end sessions whose tokens expire, until ctx is done. The goroutine is counted by chores.
+func (m *Manager) Start(ctx context.Context, chores *sync.WaitGroup) {
+	m.hub.Contain.Loop(chores, "expiries", contain.Done(ctx), func() { m.expiries.run(ctx, m.hub.Contain) }, nil)
+}
+
+// Close releases the workers, after Drain.
+func (m *Manager) Close() { _ = m.workers.ReleaseTimeout(time.Second) }
+
+// SystemsStarted notes what the systems have asked for at start: from then on sessions may be opened.
+func (m *Manager) SystemsStarted() { m.patient = m.hub.Disk != nil || m.hub.Namespaces.Asks() }
+
+// OnClose calls f when a session has ended: with its user, its connection, and whether that was the last one
+// of the user. It must not block. At start.
+func (m *Manager) OnClose(f func(user, connection string, last bool)) {
+	m.closers = append(m.closers, f)
+}
+
+// OnRefresh calls f when a session has been given a new token: with its connection and what the token says. It must not
+// block. At start.
+func (m *Manager) OnRefresh(f func(connection string, id *auth.Identity)) {
+	m.refreshers = append(m.refreshers, f)
+}
+
+// Draining reports whether sessions are being ended and no new ones are let in.
+func (m *Manager) Draining() bool { return m.draining.Load() }
+
+// Held is how many bytes of commands wait for something outside.
+func (m *Manager) Held() int64 { return m.held.Load() }
+
+// Len is how many sessions there are.
+func (m *Manager) Len() int { return len(m.sessions.all()) }
+
+// Count is how many connections a user has open.
+func (m *Manager) Count(user string) int { return len(m.sessions.byUser(user)) }
+
+// Connected reports whether a connection is open.
+func (m *Manager) Connected(connection string) bool { return m.sessions.byID(connection) != nil }
+
+// Present reports whether a connection's user is in the presence of a channel since the connection follows it.
+func (m *Manager) Present(connection, channel string) bool {
+	s := m.sessions.byID(connection)
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.find(channel)
+	return at >= 0 && s.subs[at].present
+}
+
+// of is the sessions of a user, or the one of a connection if user is "".
+func (m *Manager) of(user, connection string) []*session {
+	if user != "" {
+		return m.sessions.byUser(user)
+	}
+	if s := m.sessions.byID(connection); s != nil {
+		return []*session{s}
+	}
+	return nil
+}
+
+// Disconnect ends the sessions of a user, or the one of a connection if user is "". It returns how many there were.
+func (m *Manager) Disconnect(user, connection, reason string) int {
+	if user != "" {
+		m.hub.Namespaces.Forget(user, "")
+	}
+	list := m.of(user, connection)
+	for _, s := range list {
+		s.end(closing{code: wire.CloseForbidden, reason: reason})
+	}
+	return len(list)
+}
+
+// Unsubscribe ends the subscriptions of a user, or of a connection if user is "", to a channel, and tells them why. It
+// returns how many there were.
+func (m *Manager) Unsubscribe(user, connection, channel string, why *problem.Error) int {
+	if user != "" {
+		m.hub.Namespaces.Forget(user, channel)
+	}
+	return m.revoke(user, connection, channel, why)
+}
+
+func (m *Manager) revoke(user, connection, channel string, why *problem.Error) (n int) {
+	m.revocations.add(revocation{user, connection, channel, why})
+	for _, s := range m.of(user, connection) {
+		if s.deny(channel, why) {
+			n++
+		}
+	}
+	return n
+}
+
+// Revoke ends a user's subscriptions to a channel; each of their connections that has one is told with
+// "unsubscribed". It returns how many there were.
+func (m *Manager) Revoke(user, channel, reason string) int {
+	m.hub.Presence.Expel(channel, user)
+	return m.revoke(user, "", channel, problem.Forbidden.With(reason))
+}
+
+// IssueTicket makes a ticket that opens one connection within 30 seconds. Errors: too many wait to be used.
+func (m *Manager) IssueTicket(id *auth.Identity) (string, error) { return m.tickets.Issue(id) }
+
+// rulesOf are the rules for WebSockets whose messages have at most limit bytes.
+func (m *Manager) rulesOf(limit int) *websocket.Rules {
+	return &websocket.Rules{Limit: limit, Pings: m.hub.Config.Limit.Pings, Counters: m.hub.Counters}
+}
+
+// closed tells the systems that a session has ended.
+func (m *Manager) closed(s *session) {
+	defer m.catch(s, func() {}) // it is over in any case
+	if s.live != nil && s.live.live.Closed != nil {
+		s.live.live.Closed(s.live)
+	}
+	if len(m.closers) == 0 {
+		return
+	}
+	last := s.user != "" && len(m.sessions.byUser(s.user)) == 0
+	for _, f := range m.closers {
+		f(s.user, s.id, last)
+	}
+}

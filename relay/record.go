@@ -1,0 +1,96 @@
+package relay
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/internal/wire"
+)
+
+// follows says whether the session is subscribed to a channel.
+func (s *session) follows(channel string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.find(channel) >= 0
+}
+
+// transport is how the client is connected.
+func (s *session) transport() string {
+	if s.sse != nil {
+		return "sse"
+	}
+	return "ws"
+}
+
+// appendRecord appends what backends are told of a connection. Users of the protocol know its members by these names.
+func (s *session) appendRecord(b []byte) []byte {
+	b = wire.AppendString(append(b, `{"connectionId":`...), s.id)
+	b = wire.AppendString(append(b, `,"userId":`...), s.user)
+	b = append(append(b, `,"transport":"`...), s.transport()...)
+	b = wire.AppendString(append(b, `","address":`...), s.address)
+	b = s.opened.UTC().AppendFormat(append(b, `,"connectedAt":"`...), "2006-01-02T15:04:05.000Z")
+	b = append(b, `","lastPing":`...)
+	if s.sse == nil {
+		b = strconv.AppendInt(b, max(s.lastPing.Load(), s.opened.UnixMilli()), 10)
+	} else {
+		b = append(b, "null"...)
+	}
+	b = append(b, `,"channels":[`...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, sub := range s.subs {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, '"'), sub.feed.Name...), '"')
+	}
+	return append(b, `]}`...)
+}
+
+// pinged notes a sign of life that the client gave on purpose: a ping of its own, or a pong.
+func (s *session) pinged() { s.lastPing.Store(time.Now().UnixMilli()) }
+
+// AppendConnections appends the members "connections" and "more": those of a user, or all if that is "", which follow a
+// channel, unless that is "", in the order of their ids, at most limit of those after one.
+func (m *Manager) AppendConnections(b []byte, user, channel, after string, limit int) []byte {
+	list := m.sessions.all()
+	if user != "" {
+		list = m.sessions.byUser(user)
+	}
+	list = slices.DeleteFunc(list, func(s *session) bool { return s.id <= after || channel != "" && !s.follows(channel) })
+	slices.SortFunc(list, func(a, b *session) int { return strings.Compare(a.id, b.id) })
+	b = append(b, `"connections":[`...)
+	for i, s := range list[:min(len(list), limit)] {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = s.appendRecord(b)
+	}
+	return strconv.AppendBool(append(b, `],"more":`...), len(list) > limit)
+}
+
+// AppendFollowers appends the members "followers", at most limit of those who follow a channel, and "count", of all.
+func (m *Manager) AppendFollowers(b []byte, channel string, limit int) []byte {
+	count := 0
+	b = append(b, `"followers":[`...)
+	for _, s := range m.sessions.all() {
+		if !s.follows(channel) {
+			continue
+		}
+		if count++; count > limit {
+			continue
+		}
+		if count > 1 {
+			b = append(b, ',')
+		}
+		b = wire.AppendString(append(b, `{"connectionId":`...), s.id)
+		b = wire.AppendString(append(b, `,"userId":`...), s.user)
+		b = wire.AppendString(append(b, `,"address":`...), s.address)
+		b = append(append(b, `,"transport":"`...), s.transport()...)
+		b = strconv.AppendInt(append(b, `","since":`...), s.opened.UnixMilli(), 10)
+		b = append(b, '}')
+	}
+	return strconv.AppendInt(append(b, `],"count":`...), int64(count), 10)
+}

@@ -1,0 +1,60 @@
+package relay
+
+import (
+	"log/slog"
+	"net"
+	"testing"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"weir/batch"
+	"weir/pool"
+	"weir/relay/config"
+	"weir/relay/hub"
+	"weir/relay/stats"
+)
+
+// Messages of a room that cannot be made ready cost those who lack them their connection, and nobody else anything.
+func TestPanicInRoom(t *testing.T) {
+	cfg := config.Config{Auth: config.Auth{Anonymous: true}}
+	if err := cfg.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	counters := stats.New(metrics.NewSet(), func() float64 { return 0 })
+	h, err := hub.New(&cfg, slog.New(slog.DiscardHandler), counters)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		h.Pool.Close()
+		_ = h.Broker.Close()
+		h.WorkerPool.Release()
+	}()
+	m := &Manager{hub: h}
+	room := m.NewRoom("board:1")
+	near, far := net.Pipe()
+	defer far.Close()
+	member := &roomMember{missed: make(chan struct{})}
+	conn := h.Pool.Open(near, hub.WS, false, member)
+	defer conn.Remove(nil)
+	conn.Join(room.topic, 0, nil, nil)
+	room.mu.Lock()
+	room.ordinal++
+	room.window.Append(batch.Message{Bytes: []byte{markText | markAnswer}, Seq: room.ordinal}) // without the answer
+	room.mu.Unlock()
+	<-member.missed
+	if n := counters.Panics.Get(); n != 1 {
+		t.Errorf("%d panics are counted", n)
+	}
+}
+
+// roomMember is the owner of a connection that is told when it has missed something.
+type roomMember struct {
+	pool.Owner
+	missed chan struct{}
+}
+
+func (m *roomMember) Missed() { close(m.missed) }
