@@ -85,7 +85,7 @@ func (r *Relay) adminOnly(next http.Handler) http.Handler {
 // notReady says why a load balancer should send nobody here; "" if it should.
 func (r *Relay) notReady() string {
 	switch {
-	case r.Draining():
+	case r.sessions.Draining():
 		return "draining"
 	case r.gate.Trouble() != "":
 		return r.gate.Trouble()

@@ -120,7 +120,7 @@ func (r *Relay) handleFollowers(w http.ResponseWriter, req *http.Request) {
 		_, _ = w.Write(problem.BadChannel.AppendProblem(nil))
 		return
 	}
-	b := r.AppendFollowers([]byte{'{'}, channel, maxFollowers)
+	b := r.sessions.AppendFollowers([]byte{'{'}, channel, maxFollowers)
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(append(b, '}'))
 }

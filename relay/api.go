@@ -120,7 +120,7 @@ func (r *Relay) handleDisconnect(ctx *fasthttp.RequestCtx) {
 	if t.Reason == "" {
 		t.Reason = "disconnected"
 	}
-	n := r.Disconnect(t.UserID, t.ConnectionID, t.Reason)
+	n := r.sessions.Disconnect(t.UserID, t.ConnectionID, t.Reason)
 	jsonbody.Answer(ctx, strconv.AppendInt([]byte(`{"disconnected":`), int64(n), 10))
 	ctx.Response.AppendBodyString("}")
 }
@@ -143,7 +143,7 @@ func (r *Relay) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
 	if t.Reason != "" {
 		f = f.With(t.Reason)
 	}
-	n := r.Unsubscribe(t.UserID, t.ConnectionID, t.Channel, f)
+	n := r.sessions.Unsubscribe(t.UserID, t.ConnectionID, t.Channel, f)
 	jsonbody.Answer(ctx, strconv.AppendInt([]byte(`{"unsubscribed":`), int64(n), 10))
 	ctx.Response.AppendBodyString("}")
 }
@@ -175,7 +175,7 @@ func (r *Relay) handleTickets(ctx *fasthttp.RequestCtx) {
 	var id *auth.Identity
 	if err == nil {
 		id, err = auth.Vouch(auth.Claims{Sub: req.UserID, Name: req.Name, Avatar: req.Avatar, Roles: req.Roles, Channels: req.Channels,
-			TTL: time.Duration(req.TTL) * time.Second, IssuedAt: r.Now()})
+			TTL: time.Duration(req.TTL) * time.Second, IssuedAt: r.sessions.Now()})
 		if err != nil {
 			err = problem.BadField.With("what a token could not say: " + err.Error())
 		}
@@ -184,7 +184,7 @@ func (r *Relay) handleTickets(ctx *fasthttp.RequestCtx) {
 		r.gate.Fail(ctx, err)
 		return
 	}
-	ticket, err := r.tickets.Issue(id)
+	ticket, err := r.sessions.Tickets.Issue(id)
 	if err != nil {
 		r.gate.Fail(ctx, problem.Overloaded.With("too many tickets are waiting to be used"))
 		return

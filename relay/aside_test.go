@@ -179,7 +179,7 @@ func TestQuestionsAreAskedBesideTheTurn(t *testing.T) {
 		t.Errorf("%d questions about %d channels", j.asked, many)
 	}
 	c.leave()
-	g.until("nothing is counted as held", func() bool { return g.relay.Held() == 0 })
+	g.until("nothing is counted as held", func() bool { return g.relay.sessions.Held() == 0 })
 }
 
 // Commands for one channel keep their order, whatever is asked about them and in whatever order others are answered.
@@ -396,10 +396,10 @@ func TestEndsWhileAsked(t *testing.T) {
 		c.say(`{"type":"subscribe","id":1,"channel":"asked:a"}`, `{"type":"publish","id":2,"channel":"asked:a","data":1}`, `{"type":"publish","id":3,"channel":"asked:b","data":1}`)
 		g.until("they are asked", func() bool { return j.waiting() == 2 })
 		end(g, c)
-		g.until("the session ends", func() bool { s := g.relay.Session(c.hello.ConnectionID); return s == nil || s.Ending() })
+		g.until("the session ends", func() bool { s := g.relay.sessions.Session(c.hello.ConnectionID); return s == nil || s.Ending() })
 		g.until("the lines end", func() bool {
 			j.all(g, nil)
-			return g.relay.Held() == 0
+			return g.relay.sessions.Held() == 0
 		})
 	}
 }
@@ -519,7 +519,7 @@ func TestInterleavings(t *testing.T) {
 					j.answer(0, nil)
 					return true
 				}
-				return g.relay.Held() == 0
+				return g.relay.sessions.Held() == 0
 			})
 			c.say(`{"type":"ping","id":"p"}`)
 			for h := c.hear(); h.Type != "pong"; h = c.hear() {

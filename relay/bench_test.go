@@ -182,7 +182,7 @@ func BenchmarkSubscribe(b *testing.B) {
 			}
 			p := g.ws("u1")
 			go func() { _, _ = io.Copy(io.Discard, p.nc) }() // ends with the connection
-			s := g.relay.Session(p.hello.ConnectionID)
+			s := g.relay.sessions.Session(p.hello.ConnectionID)
 			p.deadline(time.Hour)
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
@@ -213,7 +213,7 @@ func BenchmarkCommand(b *testing.B) {
 			p := g.ws("u1")
 			p.deadline(time.Hour)
 			go func() { _, _ = io.Copy(io.Discard, p.nc) }() // ends with the connection
-			s := g.relay.Session(p.hello.ConnectionID)
+			s := g.relay.sessions.Session(p.hello.ConnectionID)
 			g.relay.hub.Config.Limit.Commands.Count = 1 << 40
 			message := []byte(command)
 			b.ReportAllocs()

@@ -8,6 +8,7 @@ import (
 	"weir/broker"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
+	"weir/relay/session"
 )
 
 // handleChannels is GET /v1/channels: the channels whose names begin with prefix, a page at a time.
@@ -16,7 +17,7 @@ func (r *Relay) handleChannels(ctx *fasthttp.RequestCtx) {
 	n, err := queryInt(ctx, "limit")
 	var limit int
 	if err == nil {
-		limit, err = pageSize(int(min(n, maxPage+1)))
+		limit, err = session.PageSize(int(min(n, session.MaxPage+1)))
 	}
 	if err != nil {
 		r.gate.Fail(ctx, err)
@@ -108,7 +109,7 @@ func (r *Relay) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 	}
 	var limit int
 	if err == nil {
-		limit, err = pageSize(int(min(n, maxPage+1)))
+		limit, err = session.PageSize(int(min(n, session.MaxPage+1)))
 	}
 	if err != nil {
 		r.gate.Fail(ctx, err)

@@ -6,6 +6,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
+	"weir/relay/session"
 )
 
 // handleConnections is GET /v1/connections: who is connected, perhaps of one user or following one channel.
@@ -15,7 +16,7 @@ func (r *Relay) handleConnections(ctx *fasthttp.RequestCtx) {
 	n, err := queryInt(ctx, "limit")
 	var limit int
 	if err == nil {
-		limit, err = pageSize(int(min(n, maxPage+1)))
+		limit, err = session.PageSize(int(min(n, session.MaxPage+1)))
 	}
 	if err == nil && channel != "" && !wire.ValidChannel(channel) {
 		err = problem.BadChannel
@@ -24,6 +25,6 @@ func (r *Relay) handleConnections(ctx *fasthttp.RequestCtx) {
 		r.gate.Fail(ctx, err)
 		return
 	}
-	b := r.AppendConnections([]byte{'{'}, user, channel, after, limit)
+	b := r.sessions.AppendConnections([]byte{'{'}, user, channel, after, limit)
 	jsonbody.Answer(ctx, append(b, '}'))
 }

@@ -23,7 +23,7 @@ func (r *Relay) serveHTTP(server *fasthttp.Server, in net.Listener) error {
 		if err != nil {
 			return err
 		}
-		r.work("HTTP connection", func() {
+		r.sessions.Work("HTTP connection", func() {
 			if server.ServeConn(nc) != nil { // the error quotes the request, and that may hold a token
 				r.hub.Log.Debug("http", slog.String("message", "error when serving a connection"))
 			}

@@ -89,7 +89,7 @@ func TestPanicOfSideWork(t *testing.T) {
 func TestPanicOfATurn(t *testing.T) {
 	g := launch(t, openConfig())
 	p, other := g.ws("u1"), g.ws("u2")
-	g.relay.Manager.Close()
+	g.relay.sessions.Close()
 	left := throwOnce(t, "turn")
 	p.alive()
 	other.alive()
@@ -113,7 +113,7 @@ func TestPanicWhileLingering(t *testing.T) {
 		}
 	}
 	_ = p.nc.Close()
-	g.until("the session is gone", func() bool { return g.relay.Len() == 0 })
+	g.until("the session is gone", func() bool { return g.relay.sessions.Len() == 0 })
 	if left() != 0 {
 		t.Error("nobody has come there")
 	}

@@ -12,6 +12,7 @@ import (
 	"weir/relay/auth"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
+	"weir/relay/session"
 	"weir/relay/web"
 )
 
@@ -48,7 +49,7 @@ func (r *Relay) handleDemoToken(ctx *fasthttp.RequestCtx) {
 		}
 	}
 	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{
-		Sub: user, Name: name, Roles: []string{RoleAdmin}, TTL: time.Hour,
+		Sub: user, Name: name, Roles: []string{session.RoleAdmin}, TTL: time.Hour,
 		Channels: channels,
 	})
 	if err == nil {

@@ -16,14 +16,14 @@
 // # Goroutines
 //
 // Sessions are read in turns: a worker handles what has come and then awaits more, so that an idle session
-// has no goroutine; Relay.readers waits for the last turns. The pool's loops do all writing but direct
+// has no goroutine; package session waits for the last turns. The pool's loops do all writing but direct
 // answers. Housekeeping (token expiry, memory watch, certificate watch) ends with Serve's context. Side
 // work, such as snapshots for readers that were too slow, runs on a bounded pool of workers.
 //
 // # Locks, in the order in which they may be taken
 //
-// session.mu, a part of hub.Presence, a channel's lock in the broker, the window's lock, a shard's mailbox.
-// stream.mu, expiries.mu, the registry's locks and Conn.mu are leaves. Nothing is sent to a socket under
+// Session.mu, a part of hub.Presence, a channel's lock in the broker, the window's lock, a shard's mailbox.
+// The other locks of session and Conn.mu are leaves. Nothing is sent to a socket under
 // any of them but the connection's own.
 //
 // # What happens when it is full

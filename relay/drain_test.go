@@ -32,7 +32,7 @@ func TestDrain(t *testing.T) {
 	}
 	stopped := make(chan error)
 	go func() { stopped <- g.stop() }() // ends with the drain; waited for below
-	g.until("it drains", g.relay.Draining)
+	g.until("it drains", g.relay.sessions.Draining)
 	_, _ = g.relay.publishOne(nil, []byte(`{"channel":"held:1","data":"late"}`)) // may reach some, and hurts nobody
 	if got := g.adminStatus("/readyz"); got != 503 {
 		t.Errorf("ready while draining: %d", got)
@@ -102,11 +102,11 @@ func TestNothingAcceptedIsLeftBehind(t *testing.T) {
 		for range 2 {
 			publishing.Go(func() {
 				for {
-					if g.relay.Draining() {
+					if g.relay.sessions.Draining() {
 						return
 					}
 					answer, err := g.relay.publishOne(nil, []byte(`{"channel":"held:1","data":1}`))
-					if !g.relay.Draining() && err == nil { // its answer was on its way before the end
+					if !g.relay.sessions.Draining() && err == nil { // its answer was on its way before the end
 						accepted <- heardIn(t, answer).Position
 					}
 				}

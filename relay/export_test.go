@@ -43,7 +43,7 @@ func (r *Relay) Pause(t testing.TB, n int) {
 			t.Fatalf("%d bytes have been read, want %d", r.BytesRead(), n)
 		}
 	}
-	for _, s := range r.Sessions() {
+	for _, s := range r.sessions.Sessions() {
 		s.Settle()
 	}
 }

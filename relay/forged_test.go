@@ -165,7 +165,7 @@ func TestForgedTokens(t *testing.T) {
 	if a := g.shake("/ws?token=" + good); a.StatusCode != 401 {
 		t.Errorf("a token in the query, which is off by default: %d", a.StatusCode)
 	}
-	if n := g.relay.Len(); n > 3 {
+	if n := g.relay.sessions.Len(); n > 3 {
 		t.Errorf("%d sessions", n)
 	}
 }

@@ -90,7 +90,7 @@ func FuzzSession(f *testing.F) {
 			t.Fatalf("%d panics: %s", n, g.logs)
 		}
 	})
-	g.until("all sessions have ended", func() bool { return g.relay.Len() == 0 })
+	g.until("all sessions have ended", func() bool { return g.relay.sessions.Len() == 0 })
 }
 
 // properClose says whether the relay may close with a code because of what a client sends.

@@ -13,6 +13,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/session"
 )
 
 // open starts a relay that lets every client with a token do everything, as adjusted. Its namespace "held"
@@ -138,10 +139,10 @@ func may(pattern string, ops ...string) func(*auth.Claims) {
 	}
 }
 
-// session is the relay's side of the connection.
-func (c *client) session() *session {
+// Session is the relay's side of the connection.
+func (c *client) session() *session.Session {
 	c.Helper()
-	s := c.rig.relay.Session(c.hello.ConnectionID)
+	s := c.rig.relay.sessions.Session(c.hello.ConnectionID)
 	if s == nil {
 		c.Fatal("the relay does not know the connection")
 	}
@@ -291,7 +292,7 @@ func (c *client) leave() {
 // gone returns when the relay has forgotten the connection.
 func (c *client) gone() {
 	c.Helper()
-	c.rig.until("the session ends", func() bool { return !c.rig.relay.Connected(c.hello.ConnectionID) })
+	c.rig.until("the session ends", func() bool { return !c.rig.relay.sessions.Connected(c.hello.ConnectionID) })
 }
 
 // follower is an event stream whose messages come one by one.

@@ -9,7 +9,7 @@ import (
 // seconds after the last Attend or Seen, or with Absent, or 5 seconds after Departed. The user is there once,
 // whatever else keeps them there, and only what is new about them is told.
 func (c *Core) Attend(channel, connection string, id *auth.Identity, a hub.Attendance) error {
-	alone := !c.relay.Present(connection, channel)
+	alone := !c.relay.sessions.Present(connection, channel)
 	return c.relay.hub.Presence.Attend(channel, connection, id, a, alone)
 }
 

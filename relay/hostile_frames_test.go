@@ -248,7 +248,7 @@ func TestPingFlood(t *testing.T) {
 			t.Errorf("reason %q", reason)
 		}
 	}
-	g.until("the sessions are gone", func() bool { return g.relay.Len() == 0 })
+	g.until("the sessions are gone", func() bool { return g.relay.sessions.Len() == 0 })
 	// As many as the rate allows are answered.
 	cfg.Limit.Pings = units.Rate{} // fill puts the default in its place
 	p := launch(t, cfg).ws("u1")

@@ -31,7 +31,7 @@ func (g *rig) crowd(n int, lines ...string) []*wsPeer {
 func (g *rig) received(base uint64, more int) {
 	g.Helper()
 	g.until("the bytes are read", func() bool { return g.relay.hub.Counters.BytesIn.Get() >= base+uint64(more) })
-	for _, s := range g.relay.Sessions() {
+	for _, s := range g.relay.sessions.Sessions() {
 		s.Settle()
 	}
 }

@@ -193,7 +193,7 @@ func printable(r rune) rune {
 func breakable(broken *atomic.Bool) func(*Relay) {
 	return func(r *Relay) {
 		r.recorder = nil // it looks at the clock, too
-		r.Manager.Now = func() time.Time {
+		r.sessions.Now = func() time.Time {
 			if broken.Load() {
 				panic("broken by the test")
 			}
@@ -211,7 +211,7 @@ func TestPanicsAreContained(t *testing.T) {
 	g := launch(t, cfg, breakable(&broken))
 	p, other := g.ws("u1"), g.ws("u1")
 	lost := g.ws("u2", offerDeflate)
-	s := g.relay.Session(lost.hello.ConnectionID)
+	s := g.relay.sessions.Session(lost.hello.ConnectionID)
 	s.Break()
 	lost.raw(clientFrame(wire.OpText, []byte("x")))
 	lost.wantClose(wire.CloseInternal)
@@ -235,7 +235,7 @@ func TestPanicsAreContained(t *testing.T) {
 		t.Errorf("%d panics are logged with their stack, want 3", n)
 	}
 	_ = p.nc.Close()
-	g.until("the sessions are gone", func() bool { return g.relay.Count("u2") == 0 && g.relay.Count("u1") == 2 })
+	g.until("the sessions are gone", func() bool { return g.relay.sessions.Count("u2") == 0 && g.relay.sessions.Count("u1") == 2 })
 }
 
 // One while a session is opened, before its client was answered, costs that connection too, and nobody waits for the
@@ -256,7 +256,7 @@ func TestPanicWhileConnecting(t *testing.T) {
 			t.Errorf("%s: %d panics are counted", path, n)
 		}
 	}
-	g.until("the sessions are gone", func() bool { return g.relay.Len() == 0 })
+	g.until("the sessions are gone", func() bool { return g.relay.sessions.Len() == 0 })
 	if a := g.ask("GET", "/v1/openapi.yaml", ""); a.StatusCode != 200 {
 		t.Errorf("others: %d", a.StatusCode)
 	}

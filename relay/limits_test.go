@@ -143,12 +143,12 @@ func TestForwardedAddress(t *testing.T) {
 			want string
 		}{{g, tt.want}, {distrusting, "127.0.0.1"}} {
 			p := x.ws("u1", lines...)
-			s := x.relay.Session(p.hello.ConnectionID)
+			s := x.relay.sessions.Session(p.hello.ConnectionID)
 			if s == nil || s.Address() != x.want {
 				t.Fatalf("%q: address %v, want %s", tt.forwarded, s, x.want)
 			}
 			_ = p.nc.Close()
-			x.until("the session ends", func() bool { return x.relay.Len() == 0 })
+			x.until("the session ends", func() bool { return x.relay.sessions.Len() == 0 })
 		}
 	}
 	// The limit is on that address, whatever is put in front of it; other addresses have places of their own.
@@ -164,7 +164,7 @@ func TestForwardedAddress(t *testing.T) {
 	}
 	g.ws("u1", "X-Forwarded-For: 203.0.113.8").alive()
 	_ = p.nc.Close()
-	g.until("the place is free", func() bool { return g.relay.Len() == 1 })
+	g.until("the place is free", func() bool { return g.relay.sessions.Len() == 1 })
 	g.ws("u1", "X-Forwarded-For: 203.0.113.7").alive()
 }
 
@@ -190,7 +190,7 @@ func TestConnectionsOfAUser(t *testing.T) {
 	p.alive()
 	_ = p.nc.Close()
 	_ = q.nc.Close()
-	g.until("the places are free", func() bool { return g.relay.Count("u1") == 0 })
+	g.until("the places are free", func() bool { return g.relay.sessions.Count("u1") == 0 })
 	g.ws("u1").alive()
 	g.ws("u1").alive()
 	if a := g.shake("/ws", token); a.StatusCode != 429 {

@@ -104,7 +104,7 @@ func TestEndWhileConnecting(t *testing.T) {
 	for range 2 {
 		ending.Go(func() { // ends with done
 			for !done.Load() {
-				g.relay.Disconnect("u1", "", "test")
+				g.relay.sessions.Disconnect("u1", "", "test")
 			}
 		})
 	}
@@ -132,8 +132,8 @@ func TestEndWhileConnecting(t *testing.T) {
 	clients.Wait()
 	done.Store(true)
 	ending.Wait()
-	g.until("all sessions are gone", func() bool { return g.relay.Len() == 0 && g.relay.open() == 0 })
-	if n := g.relay.Leftovers(); n > 0 {
+	g.until("all sessions are gone", func() bool { return g.relay.sessions.Len() == 0 && g.relay.open() == 0 })
+	if n := g.relay.sessions.Leftovers(); n > 0 {
 		t.Errorf("%d entries are left", n)
 	}
 	if n := g.relay.gate.Counted(); n > 0 {
@@ -178,7 +178,7 @@ func TestDrainWhileConnecting(t *testing.T) {
 					t.Errorf("refused with %d", a.StatusCode)
 				}
 				_ = nc.Close()
-				if g.relay.Draining() {
+				if g.relay.sessions.Draining() {
 					return
 				}
 			}
@@ -189,7 +189,7 @@ func TestDrainWhileConnecting(t *testing.T) {
 		t.Error(err)
 	}
 	clients.Wait()
-	if n := g.relay.Len(); n > 0 {
+	if n := g.relay.sessions.Len(); n > 0 {
 		t.Errorf("%d sessions are left", n)
 	}
 }

@@ -182,7 +182,7 @@ func TestHeadIsThere(t *testing.T) {
 			t.Errorf("%s: HEAD %d %q %q %v, GET %d %q", url, head.StatusCode, head.Header.Get("Content-Type"), b, err, get.StatusCode, get.Header.Get("Content-Type"))
 		}
 	}
-	g.until("no stream was opened but by GET", func() bool { return g.relay.Len() <= 1 })
+	g.until("no stream was opened but by GET", func() bool { return g.relay.sessions.Len() <= 1 })
 }
 
 // The port that goes without saying may be said, and names are the same in any case.

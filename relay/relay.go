@@ -21,15 +21,16 @@ import (
 	"weir/relay/config"
 	"weir/relay/hub"
 	"weir/relay/ingress"
+	"weir/relay/session"
 	"weir/relay/stats"
 )
 
 // Relay is a server. Make it with New.
 type Relay struct {
-	hub  *hub.Hub // the channels; closed by closeCore
-	gate *ingress.Gate
-	*Manager
-	keys *auth.Keys // of backends
+	hub      *hub.Hub // the channels; closed by closeCore
+	gate     *ingress.Gate
+	sessions *session.Manager
+	keys     *auth.Keys // of backends
 
 	// Set once by New.
 	verifier    *auth.Verifier
@@ -68,7 +69,7 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	if r.verifier, err = auth.NewVerifier(r.tokenChecks(&cfg)); err != nil {
 		return nil, err
 	}
-	if r.Manager, err = NewManager(r.hub, r.gate, r.verifier, cfg.Clock); err != nil {
+	if r.sessions, err = session.New(r.hub, r.gate, r.verifier, cfg.Clock); err != nil {
 		r.verifier.Close()
 		r.hub.WorkerPool.Release()
 		return nil, err
@@ -80,11 +81,11 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	if err := r.hub.Start(); err != nil {
 		r.verifier.Close()
 		r.hub.WorkerPool.Release()
-		r.Manager.Close()
+		r.sessions.Close()
 		return nil, err
 	}
 	r.hub.Counters.Set.RegisterMetricsWriter(r.writeTotals)
-	r.extra = append(r.extra, systemRoute{route{"POST", "/command", r.withToken(r.handleCommand)}, true})
+	r.extra = append(r.extra, systemRoute{route{"POST", "/command", r.withToken(r.sessions.HandleCommand)}, true})
 	if err := r.startSystems(systems); err != nil {
 		r.closeCore()
 		return nil, err
@@ -157,7 +158,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	keeping, stopKeeping := context.WithCancel(context.Background())
 	var chores sync.WaitGroup // housekeeping; ended by stopKeeping
 	kept := contain.Done(keeping)
-	r.Manager.Start(keeping, &chores)
+	r.sessions.Start(keeping, &chores)
 	r.hub.Contain.Loop(&chores, "memory watch", kept, func() { r.hub.Memory.Watch(keeping) }, nil)
 	if r.recorder != nil {
 		r.hub.Contain.Loop(&chores, "recorder", kept, func() { r.recorder.run(keeping) }, nil)
@@ -193,7 +194,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	case err = <-failed:
 	}
 	ending.Store(true)
-	r.Drain()
+	r.sessions.Drain()
 	r.gate.Stop()
 	_ = in.Close()
 	<-accepting
@@ -226,7 +227,7 @@ func (r *Relay) closeCore() {
 	}
 	r.hub.Workers.Wait()
 	_ = r.hub.WorkerPool.ReleaseTimeout(time.Second)
-	r.Manager.Close()
+	r.sessions.Close()
 	r.verifier.Close()
 }
 

@@ -62,8 +62,8 @@ func (r *Relay) newRouter() fasthttp.RequestHandler {
 		}
 	}
 	get := func(path string, h fasthttp.RequestHandler) { handle(fasthttp.MethodGet, path, h) }
-	get("/ws", r.handleWS)
-	get("/sse", r.handleSSE)
+	get("/ws", r.sessions.HandleWS)
+	get("/sse", r.sessions.HandleSSE)
 	if r.hub.Config.Dev || r.hub.Config.Page {
 		get("/", r.handlePage)
 		for _, name := range []string{"weir-page.js", "weir-page.css"} {

@@ -313,7 +313,7 @@ func TestExpiry(t *testing.T) {
 	cfg := openConfig()
 	cfg.Drain = time.Millisecond
 	g := launch(t, cfg, func(r *Relay) {
-		r.Manager.Now = func() time.Time { return time.Now().Add(time.Duration(clock.Load()) * time.Second) }
+		r.sessions.Now = func() time.Time { return time.Now().Add(time.Duration(clock.Load()) * time.Second) }
 	})
 	short := func(c *auth.Claims) { c.TTL = time.Minute }
 	expires, extended := g.client("u1", short), g.client("u2", short)

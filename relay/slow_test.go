@@ -154,7 +154,7 @@ func TestReaderThatNeverReads(t *testing.T) {
 			t.Errorf("%s slow readers, want 1", n)
 		}
 		stuck.wantClose(wire.CloseSlow)
-		g.until("its session ends", func() bool { return g.relay.Count("stuck") == 0 })
+		g.until("its session ends", func() bool { return g.relay.sessions.Count("stuck") == 0 })
 		for _, f := range readers {
 			f.alive()
 		}
@@ -248,7 +248,7 @@ func TestAnswersThatAreNotRead(t *testing.T) {
 	}
 	g.until("it is given up", func() bool { return g.metric(`weir_slow_readers_total{reason="slow"}`) == "1" })
 	p.wantClose(wire.CloseSlow)
-	g.until("the session ends", func() bool { return g.relay.Len() == 0 })
+	g.until("the session ends", func() bool { return g.relay.sessions.Len() == 0 })
 }
 
 // An event stream that is not read is ended, and costs others nothing.
@@ -265,7 +265,7 @@ func TestStreamThatIsNotRead(t *testing.T) {
 	g.until("both are there", func() bool { return g.metric(`weir_connections_open{transport="sse"}`) == "1" })
 	g.publishAndFollow([]*keenReader{reader}, 600, numbered("a", ""))
 	g.until("the stream is given up", func() bool {
-		return g.relay.Count("stuck") == 0 || g.metric(`weir_slow_readers_total{reason="slow"}`) == "1"
+		return g.relay.sessions.Count("stuck") == 0 || g.metric(`weir_slow_readers_total{reason="slow"}`) == "1"
 	})
 	b, err := io.ReadAll(nc)
 	if err != nil && !isReset(err) || !strings.Contains(string(b), `"code":4008`) {
@@ -320,7 +320,7 @@ func TestHalfOpenClient(t *testing.T) {
 			break
 		}
 	}
-	g.until("the others are left", func() bool { return g.relay.Len() == 3 })
+	g.until("the others are left", func() bool { return g.relay.sessions.Len() == 3 })
 	_ = answering.nc.Close()
 	<-over
 }

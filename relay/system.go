@@ -52,7 +52,7 @@ type UserHandler func(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 func (c *Core) Log() *slog.Logger { return c.relay.hub.Log.With(slog.String("system", c.system)) }
 
 // Now is the wall clock.
-func (c *Core) Now() time.Time { return c.relay.Now() }
+func (c *Core) Now() time.Time { return c.relay.sessions.Now() }
 
 // Metrics is the set that the admin listener shows. What is counted there has labels from the configuration
 // only: nothing that a client sends becomes one. At start.
@@ -128,14 +128,14 @@ func (c *Core) Allows(id *auth.Identity, op auth.Ops, channel string) error {
 // Revoke ends a user's subscriptions to a channel; each of their connections that has one is told with
 // "unsubscribed". It answers how many there were.
 func (c *Core) Revoke(user, channel, reason string) int {
-	return c.relay.Revoke(user, channel, reason)
+	return c.relay.sessions.Revoke(user, channel, reason)
 }
 
 // Connections is how many connections a user has open.
-func (c *Core) Connections(user string) int { return c.relay.Count(user) }
+func (c *Core) Connections(user string) int { return c.relay.sessions.Count(user) }
 
 // Connected says whether a connection is open.
-func (c *Core) Connected(connection string) bool { return c.relay.Connected(connection) }
+func (c *Core) Connected(connection string) bool { return c.relay.sessions.Connected(connection) }
 
 // Publish makes a change of a channel. Errors: those of broker.Publish, "overloaded", "too large", and what
 // says that a name is wrong; all of them can be told as they are.
@@ -177,21 +177,21 @@ func (c *Core) Side(work func()) bool { return c.relay.hub.Background(work) }
 // OnClose calls f when a session has ended: with its user, its connection, and whether that was the last one
 // of the user. It must not block. At start.
 func (c *Core) OnClose(f func(user, connection string, last bool)) {
-	c.relay.OnClose(f)
+	c.relay.sessions.OnClose(f)
 }
 
 // OnRefresh calls f when a session has been given a new token: with its connection and what the token says. It must not
 // block. At start.
 func (c *Core) OnRefresh(f func(connection string, id *auth.Identity)) {
-	c.relay.OnRefresh(f)
+	c.relay.sessions.OnRefresh(f)
 }
 
 // Renamed has a channel's presence show what a new token says of a user who is there.
 func (c *Core) Renamed(channel string, id *auth.Identity) { c.relay.hub.Presence.Refresh(channel, id) }
 
-// Room is what clients join to get the same messages; see Room. The name is a channel's: its namespace says
+// Group is what clients join to get the same messages; see Room. The name is a channel's: its namespace says
 // how messages are batched and what becomes of slow readers.
-func (c *Core) Room(name string) *Room { return c.relay.NewRoom(name) }
+func (c *Core) Room(name string) *Group { return c.relay.sessions.NewGroup(name) }
 
 // startSystems lets the systems say what they take part in.
 func (r *Relay) startSystems(systems []System) error {
@@ -205,7 +205,7 @@ func (r *Relay) startSystems(systems []System) error {
 		}
 	}
 	r.systems = systems
-	r.SystemsStarted()
+	r.sessions.SystemsStarted()
 	if r.hub.Namespaces.Authorizer == nil && r.hub.Namespaces.Asks() {
 		r.systems = nil
 		for _, s := range systems {
@@ -223,7 +223,7 @@ func (r *Relay) withToken(next UserHandler) fasthttp.RequestHandler {
 			r.gate.Refuse(ctx, r.gate.RefusedOrigin(ctx))
 			return
 		}
-		id, bad := r.identify(ctx, "")
+		id, bad := r.sessions.Identify(ctx, "")
 		if bad == nil && id.Anonymous {
 			bad = problem.Unauthorized
 		}

@@ -286,7 +286,7 @@ func TestTLSSessions(t *testing.T) {
 	stream.want("channel_update")
 	_ = c.Close()
 	q.alive()
-	g.until("only one is left", func() bool { return g.relay.Len() == 1 })
+	g.until("only one is left", func() bool { return g.relay.sessions.Len() == 1 })
 }
 
 // api2 demands that a session still gets what a backend publishes over TLS.
@@ -326,7 +326,7 @@ func TestTLSReaderThatNeverReads(t *testing.T) {
 	g.until("the stuck client is given up", func() bool { return g.metric(`weir_slow_readers_total{reason="slow"}`) == "1" })
 	reader.alive()
 	_ = stuck.nc.(*tls.Conn).NetConn().Close()
-	g.until("its session ends", func() bool { return g.relay.Count("stuck") == 0 })
+	g.until("its session ends", func() bool { return g.relay.sessions.Count("stuck") == 0 })
 }
 
 // A certificate and a key that an editor has put a byte order mark into are read all the same.

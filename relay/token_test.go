@@ -17,7 +17,7 @@ type fakeClock struct{ ahead atomic.Int64 }
 
 func (c *fakeClock) now() time.Time            { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *fakeClock) advance(d time.Duration)   { c.ahead.Add(int64(d)) }
-func (c *fakeClock) prepare(r *Relay)          { r.Manager.Now = c.now }
+func (c *fakeClock) prepare(r *Relay)          { r.sessions.Now = c.now }
 func (p *wsPeer) refresh(token string) message { p.say(refreshWith(token)); return p.next() }
 
 func refreshWith(token string) string { return `{"type":"refresh","id":9,"token":"` + token + `"}` }
@@ -55,7 +55,7 @@ func TestExpiredCommands(t *testing.T) {
 	t.Parallel()
 	g := launch(t, openConfig())
 	p := g.ws("u1")
-	s := g.relay.Session(p.hello.ConnectionID)
+	s := g.relay.sessions.Session(p.hello.ConnectionID)
 	id := *s.Identity()
 	id.Expires = time.Now() // what closes sessions does not know
 	s.SetIdentity(&id)
@@ -120,7 +120,7 @@ func TestRefreshThatIsRefused(t *testing.T) {
 	}
 	p.say(`{"type":"subscribe","channel":"a"}`)
 	p.want("subscribed")
-	if id := g.relay.Session(p.hello.ConnectionID).Identity().User; id != "u1" {
+	if id := g.relay.sessions.Session(p.hello.ConnectionID).Identity().User; id != "u1" {
 		t.Errorf("the session is %s's now", id)
 	}
 }

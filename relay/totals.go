@@ -36,7 +36,7 @@ func (r *Relay) writeTotals(w io.Writer) {
 		stretch = max(stretch, x.Stretch())
 	}
 	gauge("weir_batch_bytes", waiting)
-	gauge("weir_waiting_bytes", r.Held())
+	gauge("weir_waiting_bytes", r.sessions.Held())
 	metrics.WriteGaugeFloat64(w, "weir_window_stretch", stretch)
 	gauge("weir_channels", b.Channels)
 	gauge("weir_items", b.Items)

@@ -245,7 +245,7 @@ func TestStreamClientGoes(t *testing.T) {
 		p := g.sse("u1", "a", "b")
 		p.want("connected")
 		leave(p)
-		g.until("the session of a client that "+name+" ends", func() bool { return g.relay.Len() == 0 && g.relay.open() == 0 })
+		g.until("the session of a client that "+name+" ends", func() bool { return g.relay.sessions.Len() == 0 && g.relay.open() == 0 })
 	}
 	if n := g.relay.hub.Broker.Stats().Channels; n > 8 {
 		t.Errorf("%d channels are left", n)

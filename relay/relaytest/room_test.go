@@ -12,17 +12,17 @@ import (
 )
 
 // board is a system with one room. Whoever says something is told so in the place of what the others get.
-type board struct{ room *relay.Room }
+type board struct{ room *relay.Group }
 
 func (*board) Name() string { return "board" }
 func (*board) Close()       {}
 func (b *board) Start(core *relay.Core) error {
 	b.room = core.Room("board:1")
-	core.Live("/board", relay.Live{
+	core.Live("/board", relay.WebSocketRoute{
 		Limit: 256 << 10,
 		Open:  func(c *relay.Client) { b.room.Join(c, []byte(`{"type":"hello"}`), false) },
 		Message: func(c *relay.Client, data []byte, _ bool) {
-			x := relay.RoomMessage{Data: data, Exclude: c.ID(), Answer: fmt.Appendf(nil, `{"said":%d}`, len(data))}
+			x := relay.GroupMessage{Data: data, Exclude: c.ID(), Answer: fmt.Appendf(nil, `{"said":%d}`, len(data))}
 			if err := b.room.Send(x); err != nil {
 				c.SendError(nil, err)
 			}

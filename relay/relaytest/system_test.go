@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { relaytest.Main(m) }
 // hall is a system with one room: what a client says reaches the others, and the speaker is told when.
 type hall struct {
 	core   *relay.Core
-	room   *relay.Room
+	room   *relay.Group
 	closed atomic.Int32
 	ended  atomic.Bool
 }
@@ -31,7 +31,7 @@ func (h *hall) Name() string { return "hall" }
 
 func (h *hall) Start(core *relay.Core) error {
 	h.core, h.room = core, core.Room("hall:main")
-	core.Live("/hall/{name}", relay.Live{
+	core.Live("/hall/{name}", relay.WebSocketRoute{
 		Binary: true,
 		Admit: func(ctx *fasthttp.RequestCtx, id *auth.Identity) (any, error) {
 			if !id.HasRole("guest") {
@@ -47,7 +47,7 @@ func (h *hall) Start(core *relay.Core) error {
 			if string(data) == `"panic"` {
 				panic("as asked")
 			}
-			if err := h.room.Send(relay.RoomMessage{Data: data, Binary: binary, Exclude: c.ID()}); err != nil {
+			if err := h.room.Send(relay.GroupMessage{Data: data, Binary: binary, Exclude: c.ID()}); err != nil {
 				c.SendError(nil, err)
 				return
 			}

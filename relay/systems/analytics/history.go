@@ -9,8 +9,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/session"
 	"weir/relay/systems/internal/encode"
 )
 
@@ -21,7 +21,7 @@ const maxPoints = 400_000
 func (s *System) serveHistory() {
 	const path = "/analytics/history"
 	s.core.User(http.MethodGet, path, func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-		if !id.HasRole(relay.RoleAdmin) {
+		if !id.HasRole(session.RoleAdmin) {
 			return errRole
 		}
 		query, err := url.ParseQuery(string(ctx.URI().QueryString()))

@@ -10,6 +10,7 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/problem"
+	"weir/relay/session"
 	"weir/relay/systems/internal/encode"
 )
 
@@ -19,12 +20,12 @@ const rateSeconds = 60
 var errRole = problem.New(http.StatusForbidden, "forbidden", "the role admin is required", false)
 
 // dashboards returns the route that they connect to.
-func (s *System) dashboards() relay.Live {
-	return relay.Live{
+func (s *System) dashboards() relay.WebSocketRoute {
+	return relay.WebSocketRoute{
 		Errors: true,
 		Admit: func(_ *fasthttp.RequestCtx, id *auth.Identity) (any, error) {
 			switch {
-			case id.HasRole(relay.RoleAdmin):
+			case id.HasRole(session.RoleAdmin):
 				return nil, nil
 			case id.Anonymous:
 				return nil, problem.New(http.StatusUnauthorized, "unauthorized", "a valid token is needed", false)
@@ -58,7 +59,7 @@ func (s *System) message(c *relay.Client, data []byte, _ bool) {
 			return
 		}
 		id := c.Identity()
-		if !id.HasRole(relay.RoleAdmin) {
+		if !id.HasRole(session.RoleAdmin) {
 			c.Close(wire.CloseForbidden, "the new token does not have the role admin")
 			return
 		}
@@ -98,7 +99,7 @@ func (s *System) sendTop(second int64) {
 		return
 	}
 	data := encode.Object("channels", list(s.core.Busiest(second)), "clients", list(s.core.Slowest()), "timestamp", second*1000)
-	_ = s.room.Send(relay.RoomMessage{Data: encode.Object("type", "top", "data", data)}) // the next one comes in a second
+	_ = s.room.Send(relay.GroupMessage{Data: encode.Object("type", "top", "data", data)}) // the next one comes in a second
 }
 
 // list returns a function that appends a list of values that append themselves.

@@ -24,8 +24,8 @@ const saveEvery = 10
 type System struct {
 	// Set once by Start.
 	core    *relay.Core
-	room    *relay.Room // the dashboards
-	live    relay.Live
+	room    *relay.Group // the dashboards
+	live    relay.WebSocketRoute
 	rules   []*rule
 	own     *own
 	limit   int // metrics of events
@@ -214,7 +214,7 @@ type notice struct {
 // close rolls every metric up, sends it to dashboards, and returns the alerts that have changed. The caller holds s.mu.
 func (s *System) close(second int64) []notice {
 	if s.gap {
-		s.gap = s.room.Send(relay.RoomMessage{Data: s.snapshot(second - 1)}) != nil
+		s.gap = s.room.Send(relay.GroupMessage{Data: s.snapshot(second - 1)}) != nil
 	}
 	audience := s.room.Members() > 0
 	for _, m := range s.order {
@@ -245,7 +245,7 @@ func (s *System) close(second int64) []notice {
 
 // send sends dashboards a message. The caller holds s.mu.
 func (s *System) send(data []byte) {
-	if err := s.room.Send(relay.RoomMessage{Data: data}); err != nil && !s.gap {
+	if err := s.room.Send(relay.GroupMessage{Data: data}); err != nil && !s.gap {
 		s.gap = true
 		s.core.Log().Warn("second not sent to dashboards", slog.String("error", err.Error()))
 	}

@@ -34,7 +34,7 @@ type presence struct {
 }
 
 func (o *yjsBroadcaster) send(b []byte, x *editor) error {
-	m := relay.RoomMessage{Data: b, Binary: true}
+	m := relay.GroupMessage{Data: b, Binary: true}
 	if x != nil {
 		m.Exclude = x.connection
 	}

@@ -45,7 +45,7 @@ func (o *nativeBroadcaster) seen() uint64 {
 // applied implements broadcaster. The author gets its answer in the place of the operation, behind all that it has
 // missed.
 func (o *nativeBroadcaster) applied(e *entry, by *editor) error {
-	m := relay.RoomMessage{Data: appendOperation(make([]byte, 0, 192), e, by)}
+	m := relay.GroupMessage{Data: appendOperation(make([]byte, 0, 192), e, by)}
 	if by != nil && by.broadcaster == broadcaster(o) {
 		m.Exclude, m.Answer = by.connection, accepted([]byte(e.id), e.version)
 	}
@@ -60,7 +60,7 @@ func (o *nativeBroadcaster) applied(e *entry, by *editor) error {
 
 func (o *nativeBroadcaster) moved(c *cursor, version uint64, gone bool) {
 	b := encode.Members(appendCursor(encode.Members(nil, "type", "cursor"), c, gone), "version", version)
-	_ = o.room.Send(relay.RoomMessage{
+	_ = o.room.Send(relay.GroupMessage{
 		Data: append(b, '}'), Group: "cursors", Key: c.editor.connection, Exclude: c.editor.connection,
 	}) // one that is lost is followed by another
 }

@@ -26,7 +26,7 @@ func (opaque) broadcaster(d *Document) broadcaster {
 
 // applied implements broadcaster. The author gets the update, too: that it comes back is what confirms it.
 func (o *opaqueBroadcaster) applied(e *entry, by *editor) error {
-	m := relay.RoomMessage{Data: updates(nil, e.version-1, []*entry{e})}
+	m := relay.GroupMessage{Data: updates(nil, e.version-1, []*entry{e})}
 	if by != nil {
 		m.Exclude, m.Answer = by.connection, updates([]byte(e.id), e.version-1, []*entry{e})
 	}

@@ -40,7 +40,7 @@ type codec interface {
 }
 
 // route completes the WebSocket route of the protocol.
-func (p *protocol) route(r relay.Live) relay.Live {
+func (p *protocol) route(r relay.WebSocketRoute) relay.WebSocketRoute {
 	r.Limit = int(p.documents.config.Message)
 	r.Admit, r.Open, r.Message, r.Closed, r.Denied = p.admit, p.open, p.message, p.closed, p.denied
 	return r

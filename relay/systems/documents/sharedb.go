@@ -211,7 +211,7 @@ type shareBroadcaster struct {
 
 // applied implements broadcaster. The author gets the acknowledgement in the place of the operation.
 func (o *shareBroadcaster) applied(e *entry, by *editor) error {
-	m := relay.RoomMessage{Data: o.appendOp(make([]byte, 0, 192), e)}
+	m := relay.GroupMessage{Data: o.appendOp(make([]byte, 0, 192), e)}
 	if by != nil && by.broadcaster == broadcaster(o) {
 		m.Exclude, m.Answer = by.connection, o.appendAck(nil, e)
 	}

@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"log/slog"
@@ -28,7 +28,7 @@ func (m *Manager) Drain() {
 		}
 		retry := jitter(max(spread, time.Second))
 		why := closing{code: wire.CloseDraining, reason: "retry=" + strconv.FormatInt(retry.Milliseconds(), 10), retry: retry}
-		if !m.hub.Contain.Do("drain", func() { s.end(why) }) {
+		if !m.hub.Contain.Do("drain", func() { s.close(why) }) {
 			s.conn.Abort()
 		}
 	}

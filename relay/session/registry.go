@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"hash/maphash"
@@ -16,8 +16,8 @@ type registry struct {
 	seed  maphash.Seed
 	parts [registryParts]struct {
 		mu     sync.Mutex
-		conns  map[string]*session   // by connection id
-		users  map[string][]*session // by user id
+		conns  map[string]*Session   // by connection id
+		users  map[string][]*Session // by user id
 		places map[string]int        // taken, by user id
 	}
 }
@@ -26,7 +26,7 @@ func newRegistry() *registry { return &registry{seed: maphash.MakeSeed()} }
 
 func (g *registry) part(key string) int { return int(maphash.String(g.seed, key) % registryParts) }
 
-// reserve takes a place for a session of a user before it is entered. It answers false if the user has as
+// reserve takes a place for a session of a user before it is entered. It returns false if the user has as
 // many as perUser allows (0: no limit).
 func (g *registry) reserve(user string, perUser int) bool {
 	if user == "" {
@@ -46,12 +46,12 @@ func (g *registry) reserve(user string, perUser int) bool {
 }
 
 // enter lets a session that has a place be found, and so be ended by others.
-func (g *registry) enter(s *session) {
+func (g *registry) enter(s *Session) {
 	if s.user != "" {
 		p := &g.parts[g.part(s.user)]
 		p.mu.Lock()
 		if p.users == nil {
-			p.users = make(map[string][]*session)
+			p.users = make(map[string][]*Session)
 		}
 		p.users[s.user] = append(p.users[s.user], s)
 		p.mu.Unlock()
@@ -60,13 +60,13 @@ func (g *registry) enter(s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.conns == nil {
-		p.conns = make(map[string]*session)
+		p.conns = make(map[string]*Session)
 	}
 	p.conns[s.id] = s
 }
 
 // remove takes a session out and gives its place back.
-func (g *registry) remove(s *session) {
+func (g *registry) remove(s *Session) {
 	p := &g.parts[g.part(s.id)]
 	p.mu.Lock()
 	delete(p.conns, s.id)
@@ -92,7 +92,7 @@ func (g *registry) remove(s *session) {
 }
 
 // byID is the session of a connection, or nil.
-func (g *registry) byID(id string) *session {
+func (g *registry) byID(id string) *Session {
 	p := &g.parts[g.part(id)]
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,7 +100,7 @@ func (g *registry) byID(id string) *session {
 }
 
 // byUser is the sessions of a user.
-func (g *registry) byUser(user string) []*session {
+func (g *registry) byUser(user string) []*Session {
 	p := &g.parts[g.part(user)]
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,8 +108,8 @@ func (g *registry) byUser(user string) []*session {
 }
 
 // all is every session there is.
-func (g *registry) all() []*session {
-	var out []*session
+func (g *registry) all() []*Session {
+	var out []*Session
 	for i := range g.parts {
 		p := &g.parts[i]
 		p.mu.Lock()

@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"container/heap"
@@ -25,7 +25,7 @@ type expiryEntry struct {
 	index int   // plus one; 0: not in the heap
 }
 
-type expiryHeap []*session
+type expiryHeap []*Session
 
 func (h expiryHeap) Len() int           { return len(h) }
 func (h expiryHeap) Less(i, j int) bool { return h[i].expiry.at < h[j].expiry.at }
@@ -36,7 +36,7 @@ func (h expiryHeap) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (h *expiryHeap) Push(x any) {
-	s := x.(*session)
+	s := x.(*Session)
 	*h = append(*h, s)
 	s.expiry.index = len(*h)
 }
@@ -52,7 +52,7 @@ func (h *expiryHeap) Pop() any {
 }
 
 // set makes a session end at a time; the zero time means never.
-func (e *expiries) set(s *session, at time.Time) {
+func (e *expiries) set(s *Session, at time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s.expiry.index > 0 {
@@ -66,7 +66,7 @@ func (e *expiries) set(s *session, at time.Time) {
 }
 
 // remove forgets a session.
-func (e *expiries) remove(s *session) {
+func (e *expiries) remove(s *Session) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s.expiry.index > 0 {
@@ -82,7 +82,7 @@ func (e *expiries) run(ctx context.Context, hook contain.Hook) {
 		select {
 		case <-tick.C:
 			for _, s := range e.due() {
-				if !hook.Do("expiry", func() { s.end(closing{code: wire.CloseUnauthorized, reason: "token expired"}) }) {
+				if !hook.Do("expiry", func() { s.close(closing{code: wire.CloseUnauthorized, reason: "token expired"}) }) {
 					s.conn.Abort()
 				}
 			}
@@ -93,13 +93,13 @@ func (e *expiries) run(ctx context.Context, hook contain.Hook) {
 }
 
 // due takes the sessions whose time has come out of the heap.
-func (e *expiries) due() []*session {
+func (e *expiries) due() []*Session {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.now().UnixMilli()
-	var out []*session
+	var out []*Session
 	for len(e.heap) > 0 && e.heap[0].expiry.at <= now {
-		out = append(out, heap.Pop(&e.heap).(*session))
+		out = append(out, heap.Pop(&e.heap).(*Session))
 	}
 	return out
 }

@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"errors"
@@ -15,8 +15,8 @@ import (
 	"weir/relay/problem"
 )
 
-// subscribe is the command.
-func (s *session) subscribe(c *wire.Command, how hub.Wait) error {
+// subscribeCommand is the command.
+func (s *Session) subscribeCommand(c *wire.Command, how hub.Wait) error {
 	before := s.manager.revocations.made.Load()
 	if err := s.allow(auth.Subscribe, c.Channel, how); err != nil {
 		return err
@@ -37,11 +37,11 @@ func (s *session) subscribe(c *wire.Command, how hub.Wait) error {
 
 // recheck ends a subscription that has just begun, if its system has taken the access away meanwhile: it looked for
 // subscriptions before this one was there.
-func (s *session) recheck(channel string) {
+func (s *Session) recheck(channel string) {
 	p := s.manager.hub.Namespaces
 	followed := strings.TrimPrefix(channel, wire.PresenceNamespace+":")
 	if p.Guarded(wire.Namespace(followed)) && errors.Is(p.May(s.identity.Load(), auth.Subscribe, channel, hub.WaitForDisk), hub.ErrDenied) {
-		s.deny(channel, problem.Forbidden)
+		s.revoke(channel, problem.Forbidden)
 	}
 }
 
@@ -49,7 +49,7 @@ func (s *session) recheck(channel string) {
 // everything later reach the client in order. It may wait for a subscription to the same channel that
 // has just been ended, as long as that has changes to send; it is not to be called on a loop. Before is how many
 // revocations there were when it began to be decided whether the session may.
-func (s *session) follow(channel string, req broker.JoinRequest, id []byte, before uint64) error {
+func (s *Session) follow(channel string, req broker.JoinRequest, id []byte, before uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.awaitDeparture(channel)
@@ -110,7 +110,7 @@ func (s *session) follow(channel string, req broker.JoinRequest, id []byte, befo
 
 // join attaches the connection to the topic of a subscription at the position of r. Called under the
 // channel's lock, so that it is atomic with live delivery.
-func (s *session) join(sub *subscription, r broker.Reply, answer []byte) {
+func (s *Session) join(sub *subscription, r broker.Reply, answer []byte) {
 	if r.Recovered {
 		s.manager.hub.Counters.Resumes.Of("recovered").Inc()
 	} else if r.Lost {
@@ -124,9 +124,9 @@ func (s *session) join(sub *subscription, r broker.Reply, answer []byte) {
 	s.conn.Join(sub.topic, sub.feed.Ordinal.Load(), answer, nil)
 }
 
-// welcome is the answer to a subscribe, ready for the socket. An event stream that can not be resumed is
+// welcome is the answer to a subscribe, ready for the socket. An event stream that cannot be resumed is
 // told as a resync.
-func (s *session) welcome(id []byte, channel string, from *broker.Position, r broker.Reply) []byte {
+func (s *Session) welcome(id []byte, channel string, from *broker.Position, r broker.Reply) []byte {
 	if s.sse != nil && from != nil && !r.Recovered {
 		return s.manager.frameFor(s, "resync", hub.ResyncMessage(channel, r))
 	}
@@ -134,7 +134,7 @@ func (s *session) welcome(id []byte, channel string, from *broker.Position, r br
 }
 
 // subscribedMessage answers a subscribe.
-func (s *session) subscribedMessage(id []byte, channel string, r broker.Reply) []byte {
+func (s *Session) subscribedMessage(id []byte, channel string, r broker.Reply) []byte {
 	b := make([]byte, 0, 128+len(channel)+len(r.Changes)+len(r.State))
 	b = append(b, `{"type":"subscribed",`...)
 	b = wire.AppendID(b, id)
@@ -157,19 +157,19 @@ func (s *session) subscribedMessage(id []byte, channel string, r broker.Reply) [
 	return append(b, '}')
 }
 
-// unsubscribe is the command. Its ok comes after everything accepted before.
-func (s *session) unsubscribe(c *wire.Command) error {
+// unsubscribeCommand is the command. Its ok comes after everything accepted before.
+func (s *Session) unsubscribeCommand(c *wire.Command) error {
 	if !wire.ValidChannel(c.Channel) {
 		return problem.BadChannel
 	}
-	if !s.drop(c.Channel, s.manager.frameFor(s, "ok", answer("ok", c.ID, nil)), false) {
+	if !s.unsubscribe(c.Channel, s.manager.frameFor(s, "ok", answer("ok", c.ID, nil)), false) {
 		return problem.NotSubscribed
 	}
 	return nil
 }
 
-// drop ends the subscription to a channel and then sends answer. It answers false if there was none.
-func (s *session) drop(channel string, answer []byte, abrupt bool) bool {
+// unsubscribe ends the subscription to a channel and then sends answer. It returns false if there was none.
+func (s *Session) unsubscribe(channel string, answer []byte, abrupt bool) bool {
 	s.mu.Lock()
 	at := s.find(channel)
 	if at < 0 {
@@ -179,8 +179,8 @@ func (s *session) drop(channel string, answer []byte, abrupt bool) bool {
 	sub := s.subs[at]
 	s.subs = slices.Delete(s.subs, at, at+1)
 	gone := make(chan struct{})
-	s.departures = append(s.departures, departure{sub.feed.Name, gone})
-	s.leave(sub, answer, func() {
+	s.unsubscribing = append(s.unsubscribing, pendingUnsubscribe{sub.feed.Name, gone})
+	s.detach(sub, answer, func() {
 		if s.sse != nil {
 			s.sse.forget(sub.feed.Name)
 		}
@@ -196,14 +196,14 @@ func (s *session) drop(channel string, answer []byte, abrupt bool) bool {
 // awaitDeparture returns when no subscription to a channel is on its way out: the changes and the answer
 // that it still has to send come before those of a new one. The caller holds s.mu, which is let go of
 // meanwhile.
-func (s *session) awaitDeparture(channel string) {
+func (s *Session) awaitDeparture(channel string) {
 	for {
-		s.departures = slices.DeleteFunc(s.departures, departure.over)
-		i := slices.IndexFunc(s.departures, func(d departure) bool { return d.channel == channel })
+		s.unsubscribing = slices.DeleteFunc(s.unsubscribing, pendingUnsubscribe.over)
+		i := slices.IndexFunc(s.unsubscribing, func(d pendingUnsubscribe) bool { return d.channel == channel })
 		if i < 0 {
 			return
 		}
-		gone := s.departures[i].gone
+		gone := s.unsubscribing[i].done
 		s.mu.Unlock()
 		<-gone // hurried by leave; it comes even if the connection ends
 		s.mu.Lock()
@@ -211,21 +211,21 @@ func (s *session) awaitDeparture(channel string) {
 }
 
 // over says that a subscription has gone.
-func (d departure) over() bool {
+func (d pendingUnsubscribe) over() bool {
 	select {
-	case <-d.gone:
+	case <-d.done:
 		return true
 	default:
 		return false
 	}
 }
 
-// deny takes a subscription away and tells the client why.
-func (s *session) deny(channel string, f *problem.Error) bool {
-	if s.live != nil {
-		return s.live.live.Denied != nil && s.live.live.Denied(s.live, channel, f.Message)
+// revoke takes a subscription away and tells the client why.
+func (s *Session) revoke(channel string, f *problem.Error) bool {
+	if s.client != nil {
+		return s.client.route.Denied != nil && s.client.route.Denied(s.client, channel, f.Message)
 	}
-	return s.drop(channel, s.manager.frameFor(s, "unsubscribed", unsubscribedMessage(channel, f)), false)
+	return s.unsubscribe(channel, s.manager.frameFor(s, "unsubscribed", unsubscribedMessage(channel, f)), false)
 }
 
 // unsubscribedMessage tells that a channel may not be followed.
@@ -235,9 +235,9 @@ func unsubscribedMessage(channel string, f *problem.Error) []byte {
 	return append(wire.AppendString(append(b, `","reason":`...), f.Message), '}')
 }
 
-// revoke ends the subscriptions that a new token no longer allows. Those that somebody is to be asked about are looked at
+// reviewAll ends the subscriptions that a new token no longer allows. Those that somebody is to be asked about are looked at
 // in their lines.
-func (s *session) revoke() {
+func (s *Session) reviewAll() {
 	s.mu.Lock()
 	channels := make([]string, len(s.subs))
 	for i, sub := range s.subs {

@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 )
 
 // work carries out lines until there are none to be taken.
-func (s *session) work(a *aside, l *line) {
+func (s *Session) work(a *aside, l *line) {
 	defer s.manager.readers.Done()
 	var list []awaited
 	for l != nil {
@@ -30,20 +30,20 @@ func (s *session) work(a *aside, l *line) {
 }
 
 // handOver is hand on its own. A panic costs the connection.
-func (s *session) handOver(list []awaited) []awaited {
-	defer s.manager.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
+func (s *Session) handOver(list []awaited) []awaited {
+	defer s.manager.catch(s, func() { s.close(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	return s.hand(list)
 }
 
 // carryOut carries out one command and answers it, or adds it to the publications that are answered when they are safe.
-func (s *session) carryOut(a *aside, key string, h *held, list []awaited) []awaited {
-	defer s.manager.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
+func (s *Session) carryOut(a *aside, key string, h *held, list []awaited) []awaited {
+	defer s.manager.catch(s, func() { s.close(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	how, ended, over := s.hasteOf(a, h)
 	switch {
 	case over:
 		return list
-	case s.live != nil:
-		s.live.live.Message(s.live, h.message, h.binary)
+	case s.client != nil:
+		s.client.route.Message(s.client, h.message, h.binary)
 		return list
 	case h.message == nil:
 		_ = s.review(key, how) // told to the client, if anybody is
@@ -73,7 +73,7 @@ func (s *session) carryOut(a *aside, key string, h *held, list []awaited) []awai
 
 // hasteOf says how long a command may wait: nobody is asked about one for which the session has waited as long as
 // an answer may take, while another one did not come. Over says that the session has ended too long ago.
-func (s *session) hasteOf(a *aside, h *held) (how hub.Wait, ended, over bool) {
+func (s *Session) hasteOf(a *aside, h *held) (how hub.Wait, ended, over bool) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +85,7 @@ func (s *session) hasteOf(a *aside, h *held) (how hub.Wait, ended, over bool) {
 }
 
 // noted is an error as it is told. It notes that a decision has not come.
-func (s *session) noted(a *aside, err error) error {
+func (s *Session) noted(a *aside, err error) error {
 	if errors.Is(err, hub.ErrUndecided) {
 		return hub.ErrUnavailable
 	}
@@ -98,7 +98,7 @@ func (s *session) noted(a *aside, err error) error {
 }
 
 // tell sends the answer to a command that was waited for, if it has one.
-func (s *session) tell(c *wire.Command, payload []byte, err error) {
+func (s *Session) tell(c *wire.Command, payload []byte, err error) {
 	if err != nil {
 		payload = s.failure(c.ID, err)
 	}
@@ -118,7 +118,7 @@ type awaited struct {
 const mostAwaited = 64
 
 // hand waits for publications and answers them, in order.
-func (s *session) hand(list []awaited) []awaited {
+func (s *Session) hand(list []awaited) []awaited {
 	for i := range list {
 		p := &list[i]
 		if p.err == nil && p.receipt.Wait != nil {
@@ -132,10 +132,10 @@ func (s *session) hand(list []awaited) []awaited {
 
 // review ends a subscription that the session's token does not allow. Where nobody answers the question, what was
 // allowed before goes on.
-func (s *session) review(channel string, how hub.Wait) error {
+func (s *Session) review(channel string, how hub.Wait) error {
 	err := s.manager.hub.Namespaces.May(s.identity.Load(), auth.Subscribe, channel, how)
 	if errors.Is(err, hub.ErrDenied) {
-		s.deny(channel, problem.Forbidden.With("the new token does not allow this channel"))
+		s.revoke(channel, problem.Forbidden.With("the new token does not allow this channel"))
 	}
 	return err
 }

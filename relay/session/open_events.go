@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"fmt"
@@ -38,12 +38,12 @@ type EventStream struct {
 	// the event's id, "" for the cursor; if it appends nothing, the change is not told.
 	Event func(dst []byte, c *broker.ChangeView) (event []byte, id string)
 
-	open *atomic.Int64 // streams; set by Core.EventStream
+	open *atomic.Int64 // streams; set by Manager.ServeEvents
 }
 
-// EventStreamRoute is the handler of a route with streams of channels of a namespace, which has been reserved. It is made at
+// ServeEvents is the handler of a route with streams of channels of a namespace, which has been reserved. It is made at
 // start; one for each namespace.
-func (m *Manager) EventStreamRoute(namespace string, e EventStream) fasthttp.RequestHandler {
+func (m *Manager) ServeEvents(namespace string, e EventStream) fasthttp.RequestHandler {
 	e.open = new(atomic.Int64)
 	m.hub.Counters.Set.NewGauge(fmt.Sprintf("weir_event_streams{namespace=%q}", namespace), func() float64 { return float64(e.open.Load()) })
 	m.hub.Namespaces.Of(namespace + ":").Events = e.Event
@@ -59,7 +59,7 @@ const eventsHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=
 
 // handleEventStream is a route of event streams of a system.
 func (m *Manager) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
-	a, bad := m.arrive(ctx, "")
+	a, bad := m.authenticate(ctx, "")
 	if bad == nil && a.identity.Anonymous {
 		bad = problem.Unauthorized
 	}
@@ -81,7 +81,7 @@ func (m *Manager) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
 		a.head = append(a.head, "Connection: close\r\n"...)
 	}
 	a.head = append(m.gate.AppendCORS(a.head, ctx), "\r\n"...)
-	m.hijack(ctx, a, func(nc net.Conn, _ []byte, a *arrival) { m.openEvents(nc, a, e, channel, last) })
+	m.hijack(ctx, a, func(nc net.Conn, _ []byte, a *handshakeRequest) { m.openEvents(nc, a, e, channel, last) })
 }
 
 // lastEventID is where a client says that it stands; "" if it does not.
@@ -95,7 +95,7 @@ func lastEventID(ctx *fasthttp.RequestCtx) string {
 
 // openEvents starts a stream. Nothing of its channel is lost or told twice between what is replayed and what is
 // live: both are decided under the channel's lock.
-func (m *Manager) openEvents(nc net.Conn, a *arrival, e *EventStream, channel, last string) {
+func (m *Manager) openEvents(nc net.Conn, a *handshakeRequest, e *EventStream, channel, last string) {
 	s := m.newSession(nc, a)
 	if s == nil {
 		return
@@ -104,15 +104,15 @@ func (m *Manager) openEvents(nc net.Conn, a *arrival, e *EventStream, channel, l
 	e.open.Add(1)
 	s.conn = m.hub.Pool.Open(nc, s.enc, true, s)
 	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: m.rules})
-	defer m.catch(s, s.fall)
+	defer m.catch(s, s.abortOpen)
 	m.hub.Counters.Opened.Of("sse").Inc()
 	m.greetEvents(s, a, e, channel, last)
 	if m.draining.Load() { // drain may have looked before the session was entered
-		s.end(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
+		s.close(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
 	}
 }
 
-func (m *Manager) greetEvents(s *session, a *arrival, e *EventStream, channel, last string) {
+func (m *Manager) greetEvents(s *Session, a *handshakeRequest, e *EventStream, channel, last string) {
 	s.mu.Lock() // as in greet
 	defer s.mu.Unlock()
 	m.sessions.enter(s)
@@ -125,14 +125,14 @@ func (m *Manager) greetEvents(s *session, a *arrival, e *EventStream, channel, l
 	if err != nil || !done {
 		m.hub.Log.Error("event stream not opened", slog.String("channel", channel), slog.Any("error", err))
 		s.conn.Reply(a.head, s.firstTurn)
-		defer s.cut(closing{code: wire.CloseOverloaded, reason: "overloaded"})
+		defer s.closeNow(closing{code: wire.CloseOverloaded, reason: "overloaded"})
 	}
 }
 
 // followEvents joins a stream's channel and sends its first events: the hello and what came after from, behind
-// "resync" if the client's own place is lost. It answers false, having done nothing, if the log does not reach
+// "resync" if the client's own place is lost. It returns false, having done nothing, if the log does not reach
 // back to from; with lost it then goes on from now. The caller holds s.mu.
-func (s *session) followEvents(channel string, from *broker.Position, lost bool, head []byte) (done bool, err error) {
+func (s *Session) followEvents(channel string, from *broker.Position, lost bool, head []byte) (done bool, err error) {
 	m, e := s.manager, s.sse.events
 	var sub subscription
 	ch, err := m.hub.Broker.Join(channel, broker.JoinRequest{From: from}, func(out broker.Subscriber, reply broker.Reply) {

@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"fmt"
@@ -13,29 +13,29 @@ import (
 )
 
 // Readable implements pool.Owner: a worker reads what has come.
-func (s *session) Readable() {
+func (s *Session) Readable() {
 	if s.manager.workers.Submit(s.turn) != nil { // it is closed
-		s.manager.hub.Contain.Go(nil, "turn", s.turn, s.turn) // ends when it has read what there is; Relay.readers waits for the session
+		s.manager.hub.Contain.Go(nil, "turn", s.turn, s.turn) // ends when it has read what there is; Manager.readers waits for the session
 	}
 }
 
-// turn reads and handles what has come, and then awaits more. On a connection that can not be awaited it
+// turn reads and handles what has come, and then awaits more. On a connection that cannot be awaited it
 // goes on until that ends. An idle session so has no goroutine and no buffers.
-func (s *session) turn() {
+func (s *Session) turn() {
 	defer s.manager.catch(s, s.conn.Abort)
 	over, later := s.containTurn()
 	switch {
 	case over:
 		s.finish(!s.socket.Clean())
 	case later:
-		s.manager.hub.Contain.After(websocket.LingerPause, "linger of a session", s.Readable, s.turn) // the pool soon ends the connection, and Relay.readers waits for that
+		s.manager.hub.Contain.After(websocket.LingerPause, "linger of a session", s.Readable, s.turn) // the pool soon ends the connection, and Manager.readers waits for that
 	default:
 		s.conn.Await()
 	}
 }
 
 // containTurn is takeTurn after which, if there was a panic, the client has gone.
-func (s *session) containTurn() (over, later bool) {
+func (s *Session) containTurn() (over, later bool) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	over = true
@@ -44,7 +44,7 @@ func (s *session) containTurn() (over, later bool) {
 }
 
 // takeTurn returns whether the client has gone, and if not, whether the next turn is for a little later.
-func (s *session) takeTurn() (over, later bool) {
+func (s *Session) takeTurn() (over, later bool) {
 	if s.sse == nil && !s.lingering {
 		if s.read() {
 			return false, false
@@ -55,57 +55,57 @@ func (s *session) takeTurn() (over, later bool) {
 }
 
 // read is websocket.Reader.Read. A panic costs this connection only, and is the end of the conversation.
-func (s *session) read() bool {
-	defer s.manager.catch(s, func() { s.cut(closing{code: wire.CloseInternal, reason: "internal error"}) })
+func (s *Session) read() bool {
+	defer s.manager.catch(s, func() { s.closeNow(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	return s.socket.Read()
 }
 
 // Message implements websocket.Handler. A panic costs this connection only.
-func (s *session) Message(payload []byte, binary bool) {
-	defer s.manager.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
-	if s.live != nil {
-		s.liveMessage(payload, binary)
+func (s *Session) Message(payload []byte, binary bool) {
+	defer s.manager.catch(s, func() { s.close(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	if s.client != nil {
+		s.routeMessage(payload, binary)
 		return
 	}
 	s.message(payload)
 }
 
 // Ping implements websocket.Handler.
-func (s *session) Ping(payload []byte) {
+func (s *Session) Ping(payload []byte) {
 	if !s.ending.Load() {
 		_ = s.conn.Send(wire.AppendFrame(nil, wire.OpPong, payload)) // a client that does not read needs no pong
 	}
 }
 
 // Pong implements websocket.Handler.
-func (s *session) Pong() { s.pinged() }
+func (s *Session) Pong() { s.pinged() }
 
 // End implements websocket.Handler.
-func (s *session) End(code int, reason string) { s.end(closing{code: code, reason: reason}) }
+func (s *Session) End(code int, reason string) { s.close(closing{code: code, reason: reason}) }
 
 // Ending implements websocket.Handler.
-func (s *session) Ending() bool { return s.ending.Load() }
+func (s *Session) Ending() bool { return s.ending.Load() }
 
 // skippedPart is how much of a message that is passed over costs its sender as much as a command.
 const skippedPart = 256 << 10
 
 // TooLarge implements websocket.Handler: the commands of a message that was passed over are refused. It counts as a command
 // for each skippedPart of it.
-func (s *session) TooLarge(ids [][]byte, size int) {
+func (s *Session) TooLarge(ids [][]byte, size int) {
 	if s.ending.Load() {
 		return
 	}
 	limit, now := s.manager.hub.Config.Limit.Commands, time.Now()
 	for range 1 + size/skippedPart {
 		if !s.commands.Take(limit, 2*float64(limit.Count), now) {
-			s.end(closing{code: wire.CloseRateLimit, reason: "too many commands"})
+			s.close(closing{code: wire.CloseRateLimit, reason: "too many commands"})
 			return
 		}
 	}
 	f := problem.TooLarge.With("a message may have " + units.Size(s.messageLimit()).String())
 	for _, id := range ids {
-		if s.live != nil {
-			s.live.SendError(id, f)
+		if s.client != nil {
+			s.client.SendError(id, f)
 		} else {
 			s.reply(s.failure(id, f))
 		}
@@ -114,7 +114,7 @@ func (s *session) TooLarge(ids [][]byte, size int) {
 }
 
 // message handles one text message: a command or an array of them. The answers leave in one write.
-func (s *session) message(b []byte) {
+func (s *Session) message(b []byte) {
 	b = trim(b)
 	if len(b) > 0 && b[0] == '[' {
 		s.messages(b)
@@ -124,7 +124,7 @@ func (s *session) message(b []byte) {
 	s.flushReplies()
 }
 
-func (s *session) messages(b []byte) {
+func (s *Session) messages(b []byte) {
 	if err := wire.ValidJSON(b); err != nil {
 		s.reply(s.failure(nil, err))
 		return
@@ -151,11 +151,11 @@ func trim(b []byte) []byte {
 }
 
 // reply adds an answer to those that leave after this message.
-func (s *session) reply(payload []byte) {
+func (s *Session) reply(payload []byte) {
 	s.out = append(wire.AppendHeader(s.out, wire.OpText, false, len(payload)), payload...)
 }
 
-func (s *session) flushReplies() {
+func (s *Session) flushReplies() {
 	if len(s.out) > 0 {
 		out := s.out
 		s.out = nil // the connection keeps them
@@ -164,7 +164,7 @@ func (s *session) flushReplies() {
 }
 
 // failure is the answer to a command that failed; the connection lives.
-func (s *session) failure(id []byte, err error) []byte {
+func (s *Session) failure(id []byte, err error) []byte {
 	f := problem.Of(err)
 	if f == problem.Internal {
 		s.manager.hub.Log.Error("command failed", slog.String("connection", s.id), slog.String("error", err.Error()))
@@ -174,6 +174,6 @@ func (s *session) failure(id []byte, err error) []byte {
 }
 
 var (
-	_ pool.Owner        = (*session)(nil)
-	_ websocket.Handler = (*session)(nil)
+	_ pool.Owner        = (*Session)(nil)
+	_ websocket.Handler = (*Session)(nil)
 )

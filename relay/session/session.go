@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"errors"
@@ -17,23 +17,23 @@ import (
 	"weir/relay/websocket"
 )
 
-// session is one connected client: who it is, what it may do, what it is subscribed to. It implements
+// Session is one connected client: who it is, what it may do, what it is subscribed to. It implements
 // pool.Owner.
 //
 // A session is read in turns: when something has come, a worker handles it and then awaits more. The first
-// turn comes when the first frame has been written, the last one when the client has gone; Relay.readers
+// turn comes when the first frame has been written, the last one when the client has gone; Manager.readers
 // waits for that. Everything written goes through conn.
-type session struct {
+type Session struct {
 	// Set once, before the first turn.
 	manager *Manager
 	conn    *pool.Conn
 	enc     pool.Encoding
 	id      string // connectionId
-	user    string // of the first token; a refresh can not change it
+	user    string // of the first token; a refresh cannot change it
 	address string // of the client, for limits and logs
 	opened  time.Time
 	sse     *stream // nil for WebSocket
-	live    *Client // nil but on the routes of systems
+	client  *Client // nil but on the routes of systems
 	release func()  // gives the place in the count of its address back; may be nil
 
 	// Atomic.
@@ -46,13 +46,13 @@ type session struct {
 	greeted bool // the answer to the handshake has been written: other things may be
 
 	// Guarded by mu.
-	mu         sync.Mutex
-	subs       []subscription
-	departures []departure // subscriptions that were ended and may still have changes to send
-	present    []string    // channels whose subscription ended with the session, and whose users it still is among
-	ended      bool        // nothing may be subscribed any more
-	until      time.Time   // when it has: for how long what is held is carried out
-	expiry     expiryEntry
+	mu            sync.Mutex
+	subs          []subscription
+	unsubscribing []pendingUnsubscribe // subscriptions that were ended and may still have changes to send
+	present       []string             // channels whose subscription ended with the session, and whose users it still is among
+	ended         bool                 // nothing may be subscribed any more
+	until         time.Time            // when it has: for how long what is held is carried out
+	expiry        expiryEntry
 
 	// Owned by who has the turn, which reading guards.
 	reading   sync.Mutex
@@ -72,11 +72,11 @@ type subscription struct {
 	present bool // counted in the channel's presence
 }
 
-// departure is a subscription on its way out. gone is closed by the shard's loop when everything accepted
+// pendingUnsubscribe is a subscription on its way out. gone is closed by the shard's loop when everything accepted
 // before has been sent, and the answer.
-type departure struct {
+type pendingUnsubscribe struct {
 	channel string
-	gone    chan struct{}
+	done    chan struct{}
 }
 
 // nsBucket limits the publishes of a session to one namespace.
@@ -86,27 +86,27 @@ type nsBucket struct {
 }
 
 // messageLimit bounds a message of the client in bytes.
-func (s *session) messageLimit() int {
-	if s.live != nil {
-		return s.live.live.Limit
+func (s *Session) messageLimit() int {
+	if s.client != nil {
+		return s.client.route.Limit
 	}
 	return int(s.manager.hub.Config.Limit.Message)
 }
 
 // find is the index of a channel in subs, or -1. The caller holds s.mu.
-func (s *session) find(channel string) int {
+func (s *Session) find(channel string) int {
 	return slices.IndexFunc(s.subs, func(x subscription) bool { return x.feed.Name == channel })
 }
 
 // deliver sends frames now. A client that sends commands and does not read the answers is cut off.
-func (s *session) deliver(frames []byte) {
+func (s *Session) deliver(frames []byte) {
 	if errors.Is(s.conn.Send(frames), pool.ErrSlow) {
 		s.Slow()
 	}
 }
 
 // frameFor makes a message of the relay's own ready for the session's socket.
-func (m *Manager) frameFor(s *session, event string, payload []byte) []byte {
+func (m *Manager) frameFor(s *Session, event string, payload []byte) []byte {
 	b := hub.EncodePayload(s.enc, event, payload)
 	if s.sse != nil {
 		b = s.piece(append(b, '\n'))
@@ -115,7 +115,7 @@ func (m *Manager) frameFor(s *session, event string, payload []byte) []byte {
 }
 
 // piece is events of a stream as its body carries them.
-func (s *session) piece(events []byte) []byte {
+func (s *Session) piece(events []byte) []byte {
 	if s.enc == hub.ChunkedSSE {
 		return hub.Chunk(events)
 	}
@@ -129,9 +129,9 @@ type closing struct {
 	retry  time.Duration // SSE: when to come back; 0: the client's own time
 }
 
-// end closes the session after everything accepted for its channels has been sent to it. It returns at
+// close closes the session after everything accepted for its channels has been sent to it. It returns at
 // once and may be called from anywhere but under a channel's lock; only the first call counts.
-func (s *session) end(why closing) {
+func (s *Session) close(why closing) {
 	if s.ending.Swap(true) {
 		return
 	}
@@ -141,19 +141,19 @@ func (s *session) end(why closing) {
 		grace = 0
 	}
 	subs := s.takeSubs(grace)
-	rooms := s.takeRooms()
+	groups := s.takeGroups()
 	var left atomic.Int32
-	left.Store(int32(len(subs)+len(rooms)) + 1)
+	left.Store(int32(len(subs)+len(groups)) + 1)
 	done := func() {
 		if left.Add(-1) == 0 {
-			s.conn.Shut(s.farewell(why), false)
+			s.conn.Shut(s.closeFrame(why), false)
 		}
 	}
 	for _, sub := range subs {
-		s.leave(sub, nil, done)
+		s.detach(sub, nil, done)
 	}
-	for _, m := range rooms {
-		m.drop(s, done)
+	for _, m := range groups {
+		m.detach(s, done)
 	}
 	if why.code == wire.CloseDraining {
 		left.Add(1)
@@ -161,23 +161,23 @@ func (s *session) end(why closing) {
 	}
 	done()
 	if why.code == wire.CloseForbidden {
-		s.vanish(false) // it is not expected back
+		s.leavePresence(false) // it is not expected back
 	}
 }
 
-// cut closes the session at once; what waits for it is given up.
-func (s *session) cut(why closing) {
+// closeNow closes the session at once; what waits for it is given up.
+func (s *Session) closeNow(why closing) {
 	if s.ending.Swap(true) {
 		return
 	}
 	s.manager.hub.Counters.Closes.Of(why.code).Inc()
-	s.conn.Shut(s.farewell(why), true)
+	s.conn.Shut(s.closeFrame(why), true)
 }
 
-// farewell is the last bytes of a session: a close frame, or when an SSE client may come back.
-func (s *session) farewell(why closing) []byte {
+// closeFrame is the last bytes of a session: a close frame, or when an SSE client may come back.
+func (s *Session) closeFrame(why closing) []byte {
 	if s.sse != nil {
-		b := s.piece(s.sse.farewell(why))
+		b := s.piece(s.sse.lastEvents(why))
 		if s.enc == hub.ChunkedSSE {
 			b = append(b, hub.LastChunk...)
 		}
@@ -187,7 +187,7 @@ func (s *session) farewell(why closing) []byte {
 }
 
 // takeSubs empties the session's subscriptions and lets no more be added. What is held may be carried out for grace.
-func (s *session) takeSubs(grace time.Duration) []subscription {
+func (s *Session) takeSubs(grace time.Duration) []subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.ended {
@@ -203,8 +203,8 @@ func (s *session) takeSubs(grace time.Duration) []subscription {
 	return subs
 }
 
-// vanish takes the session out of the presence of its channels, after takeSubs.
-func (s *session) vanish(abrupt bool) {
+// leavePresence takes the session out of the presence of its channels, after takeSubs.
+func (s *Session) leavePresence(abrupt bool) {
 	s.mu.Lock()
 	channels := s.present
 	s.present = nil
@@ -214,9 +214,9 @@ func (s *session) vanish(abrupt bool) {
 	}
 }
 
-// leave ends a subscription that was taken out of subs, after everything accepted before has been sent;
+// detach ends a subscription that was taken out of subs, after everything accepted before has been sent;
 // then it sends answer and calls then on the shard's loop.
-func (s *session) leave(sub subscription, answer []byte, then func()) {
+func (s *Session) detach(sub subscription, answer []byte, then func()) {
 	// A frame that goes on beyond where the subscription ends is not sent: what was accepted before must
 	// not share one with what is accepted from now on.
 	sub.feed.Window.Seal()
@@ -232,7 +232,7 @@ func (s *session) leave(sub subscription, answer []byte, then func()) {
 
 // finish ends a session whose connection is gone. Called once, in its last turn. Whatever goes wrong on the way, what comes
 // after it is done.
-func (s *session) finish(abrupt bool) {
+func (s *Session) finish(abrupt bool) {
 	m := s.manager
 	s.ending.Store(true)
 	var subs []subscription
@@ -240,12 +240,12 @@ func (s *session) finish(abrupt bool) {
 		func() { m.expiries.remove(s) },
 		func() { subs = s.takeSubs(asideGrace) },
 		func() {
-			if s.live != nil {
+			if s.client != nil {
 				s.awaitAside() // the system sees no message after the end
 			}
 		},
 		func() {
-			for _, x := range s.takeRooms() {
+			for _, x := range s.takeGroups() {
 				x.gone()
 			}
 		},
@@ -261,7 +261,7 @@ func (s *session) finish(abrupt bool) {
 				s.sse.events.open.Add(-1)
 			}
 		},
-		func() { s.vanish(abrupt) },
+		func() { s.leavePresence(abrupt) },
 		func() { m.closed(s) },
 		func() { m.hub.Counters.Subscriptions.Add(float64(-len(subs))) },
 	} {
@@ -276,21 +276,21 @@ func (s *session) finish(abrupt bool) {
 }
 
 // Tail implements pool.Owner.
-func (s *session) Tail(dst []byte, t *pool.Topic, f *pool.Frame) []byte { return s.sse.tail(dst, t, f) }
+func (s *Session) Tail(dst []byte, t *pool.Topic, f *pool.Frame) []byte { return s.sse.tail(dst, t, f) }
 
 // Slow implements pool.Owner.
-func (s *session) Slow() {
-	s.cut(closing{code: wire.CloseSlow, reason: "slow"})
+func (s *Session) Slow() {
+	s.closeNow(closing{code: wire.CloseSlow, reason: "slow"})
 	s.manager.hub.Counters.Drops.Of("slow").Inc()
 }
 
 // Missed implements pool.Owner: the client comes back, and goes on from what it has got.
-func (s *session) Missed() {
-	s.cut(closing{code: wire.CloseInternal, reason: "internal error"})
+func (s *Session) Missed() {
+	s.closeNow(closing{code: wire.CloseInternal, reason: "internal error"})
 }
 
 // Resync implements pool.Owner: the snapshot is built off the loop.
-func (s *session) Resync(t *pool.Topic) {
+func (s *Session) Resync(t *pool.Topic) {
 	if !s.manager.hub.Background(func() {
 		defer s.manager.catch(s, s.Slow) // it would lag for ever
 		s.ResyncNow(t)
@@ -299,9 +299,9 @@ func (s *session) Resync(t *pool.Topic) {
 	}
 }
 
-// ResyncNow tells a client that has missed frames of a topic where things stand now. If that can not be found
+// ResyncNow tells a client that has missed frames of a topic where things stand now. If that cannot be found
 // out, the client is cut: it would lag for ever.
-func (s *session) ResyncNow(t *pool.Topic) {
+func (s *Session) ResyncNow(t *pool.Topic) {
 	s.mu.Lock()
 	i := slices.IndexFunc(s.subs, func(x subscription) bool { return x.topic == t })
 	if i < 0 {
@@ -330,7 +330,7 @@ func (s *session) ResyncNow(t *pool.Topic) {
 var pingFrame = wire.AppendFrame(nil, wire.OpPing, nil)
 
 // Heartbeat implements pool.Owner: a ping, or a comment that keeps proxies from closing an idle stream.
-func (s *session) Heartbeat(time.Time) {
+func (s *Session) Heartbeat(time.Time) {
 	switch {
 	case !s.greeted:
 		return
@@ -343,8 +343,8 @@ func (s *session) Heartbeat(time.Time) {
 }
 
 // Check implements pool.Owner: a client that has been silent since the ping is gone.
-func (s *session) Check(now time.Time) {
+func (s *Session) Check(now time.Time) {
 	if s.sse == nil && !s.socket.Heard.Load() && now.Sub(s.opened) > s.manager.hub.Config.Pong {
-		s.cut(closing{code: wire.CloseNoPong, reason: "no pong"})
+		s.closeNow(closing{code: wire.CloseNoPong, reason: "no pong"})
 	}
 }

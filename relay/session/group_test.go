@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"log/slog"
@@ -14,7 +14,7 @@ import (
 	"weir/relay/stats"
 )
 
-// Messages of a room that cannot be made ready cost those who lack them their connection, and nobody else anything.
+// Messages of a group that cannot be made ready cost those who lack them their connection, and nobody else anything.
 func TestPanicInRoom(t *testing.T) {
 	cfg := config.Config{Auth: config.Auth{Anonymous: true}}
 	if err := cfg.Complete(); err != nil {
@@ -34,17 +34,17 @@ func TestPanicInRoom(t *testing.T) {
 		h.WorkerPool.Release()
 	}()
 	m := &Manager{hub: h}
-	room := m.NewRoom("board:1")
+	g := m.NewGroup("board:1")
 	near, far := net.Pipe()
 	defer far.Close()
 	member := &roomMember{missed: make(chan struct{})}
 	conn := h.Pool.Open(near, hub.WS, false, member)
 	defer conn.Remove(nil)
-	conn.Join(room.topic, 0, nil, nil)
-	room.mu.Lock()
-	room.ordinal++
-	room.window.Append(batch.Message{Bytes: []byte{markText | markAnswer}, Seq: room.ordinal}) // without the answer
-	room.mu.Unlock()
+	conn.Join(g.topic, 0, nil, nil)
+	g.mu.Lock()
+	g.ordinal++
+	g.window.Append(batch.Message{Bytes: []byte{markText | markAnswer}, Seq: g.ordinal}) // without the answer
+	g.mu.Unlock()
 	<-member.missed
 	if n := counters.Panics.Get(); n != 1 {
 		t.Errorf("%d panics are counted", n)

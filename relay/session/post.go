@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"log/slog"
@@ -13,16 +13,16 @@ import (
 	"weir/relay/problem"
 )
 
-// handleCommand is POST /command: one command of an end user who has no WebSocket to send it on, such as a
+// HandleCommand is POST /command: one command of an end user who has no WebSocket to send it on, such as a
 // page that follows its channels by an event stream. It is checked, limited and answered as it would be there.
 // The session that runs it has no connection, and ends with the request.
-func (m *Manager) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+func (m *Manager) HandleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	var c wire.Command
 	err := c.Parse(ctx.PostBody())
 	if limit := int(m.hub.Config.Limit.Message); err == nil && len(ctx.PostBody()) > limit {
 		err = problem.TooLarge.With("a command may have " + m.hub.Config.Limit.Message.String())
 	}
-	s := &session{manager: m, user: id.User, id: "command:" + id.User}
+	s := &Session{manager: m, user: id.User, id: "command:" + id.User}
 	s.identity.Store(id)
 	var payload []byte
 	if err == nil {
@@ -42,7 +42,7 @@ func (m *Manager) handleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 }
 
 // post runs a command that came in a request.
-func (s *session) post(c *wire.Command) ([]byte, error) {
+func (s *Session) post(c *wire.Command) ([]byte, error) {
 	switch c.Type {
 	case "publish", "history", "presence", "message", "event":
 	case "":
@@ -62,7 +62,7 @@ func (s *session) post(c *wire.Command) ([]byte, error) {
 
 // onStream runs a command that changes what an event stream of the same user follows. The stream itself tells what
 // comes of a subscription, in order with the changes; that it has begun is answered here.
-func (s *session) onStream(c *wire.Command) ([]byte, error) {
+func (s *Session) onStream(c *wire.Command) ([]byte, error) {
 	if c.Connection == "" {
 		return nil, problem.BadField.With(c.Type + " needs connectionId, that of an event stream")
 	}
@@ -74,10 +74,10 @@ func (s *session) onStream(c *wire.Command) ([]byte, error) {
 	var err error
 	switch {
 	case c.Type == "subscribe":
-		err = stream.subscribe(c, hub.WaitForAll)
+		err = stream.subscribeCommand(c, hub.WaitForAll)
 	case !wire.ValidChannel(c.Channel):
 		err = problem.BadChannel
-	case !stream.drop(c.Channel, nil, false):
+	case !stream.unsubscribe(c.Channel, nil, false):
 		err = problem.NotSubscribed
 	}
 	if err != nil {

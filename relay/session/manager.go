@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"context"
@@ -25,14 +25,14 @@ type Manager struct {
 	gate     *ingress.Gate
 	verifier *auth.Verifier
 	Now      func() time.Time // wall clock, for tokens; tests replace it before Start
-	tickets  *auth.Tickets
+	Tickets  *auth.Tickets
 	workers  *ants.Pool       // turns of sessions; as many as there are connections
 	rules    *websocket.Rules // of /ws
 
 	// Set at start.
 	closers    []func(user, connection string, last bool)   // called when a session has ended
 	refreshers []func(connection string, id *auth.Identity) // called when a session has a new token
-	patient    bool                                         // events, and messages of Live routes, may have to wait for a decision or the disk
+	patient    bool                                         // events, and messages of routes of systems, may have to wait for a decision or the disk
 
 	sessions    *registry
 	expiries    *expiries
@@ -45,9 +45,9 @@ type Manager struct {
 	readers sync.WaitGroup // sessions; Drain waits
 }
 
-// NewManager makes what holds the sessions of a hub's clients. Errors: the pool of workers cannot be made.
-func NewManager(h *hub.Hub, gate *ingress.Gate, verifier *auth.Verifier, now func() time.Time) (*Manager, error) {
-	m := &Manager{hub: h, gate: gate, verifier: verifier, Now: now, tickets: auth.NewTickets(0), sessions: newRegistry()}
+// New makes what holds the sessions of a hub's clients. Errors: the pool of workers cannot be made.
+func New(h *hub.Hub, gate *ingress.Gate, verifier *auth.Verifier, now func() time.Time) (*Manager, error) {
+	m := &Manager{hub: h, gate: gate, verifier: verifier, Now: now, Tickets: auth.NewTickets(0), sessions: newRegistry()}
 	m.rules = m.rulesOf(int(h.Config.Limit.Message))
 	m.expiries = &expiries{now: func() time.Time { return m.Now() }}
 	h.Find = m.sessions.connection
@@ -109,12 +109,12 @@ func (m *Manager) Present(connection, channel string) bool {
 }
 
 // of is the sessions of a user, or the one of a connection if user is "".
-func (m *Manager) of(user, connection string) []*session {
+func (m *Manager) of(user, connection string) []*Session {
 	if user != "" {
 		return m.sessions.byUser(user)
 	}
 	if s := m.sessions.byID(connection); s != nil {
-		return []*session{s}
+		return []*Session{s}
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func (m *Manager) Disconnect(user, connection, reason string) int {
 	}
 	list := m.of(user, connection)
 	for _, s := range list {
-		s.end(closing{code: wire.CloseForbidden, reason: reason})
+		s.close(closing{code: wire.CloseForbidden, reason: reason})
 	}
 	return len(list)
 }
@@ -143,7 +143,7 @@ func (m *Manager) Unsubscribe(user, connection, channel string, why *problem.Err
 func (m *Manager) revoke(user, connection, channel string, why *problem.Error) (n int) {
 	m.revocations.add(revocation{user, connection, channel, why})
 	for _, s := range m.of(user, connection) {
-		if s.deny(channel, why) {
+		if s.revoke(channel, why) {
 			n++
 		}
 	}
@@ -158,7 +158,7 @@ func (m *Manager) Revoke(user, channel, reason string) int {
 }
 
 // IssueTicket makes a ticket that opens one connection within 30 seconds. Errors: too many wait to be used.
-func (m *Manager) IssueTicket(id *auth.Identity) (string, error) { return m.tickets.Issue(id) }
+func (m *Manager) IssueTicket(id *auth.Identity) (string, error) { return m.Tickets.Issue(id) }
 
 // rulesOf are the rules for WebSockets whose messages have at most limit bytes.
 func (m *Manager) rulesOf(limit int) *websocket.Rules {
@@ -166,10 +166,10 @@ func (m *Manager) rulesOf(limit int) *websocket.Rules {
 }
 
 // closed tells the systems that a session has ended.
-func (m *Manager) closed(s *session) {
+func (m *Manager) closed(s *Session) {
 	defer m.catch(s, func() {}) // it is over in any case
-	if s.live != nil && s.live.live.Closed != nil {
-		s.live.live.Closed(s.live)
+	if s.client != nil && s.client.route.Closed != nil {
+		s.client.route.Closed(s.client)
 	}
 	if len(m.closers) == 0 {
 		return

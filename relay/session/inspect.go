@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"weir/broker"
@@ -8,10 +8,10 @@ import (
 )
 
 // Session returns the session of a connection, nil if there is none.
-func (m *Manager) Session(connection string) *session { return m.sessions.byID(connection) }
+func (m *Manager) Session(connection string) *Session { return m.sessions.byID(connection) }
 
 // Sessions returns all that there are.
-func (m *Manager) Sessions() []*session { return m.sessions.all() }
+func (m *Manager) Sessions() []*Session { return m.sessions.all() }
 
 // Leftovers is how many entries of sessions, their users' places and their tokens' ends there are: none when all have ended.
 func (m *Manager) Leftovers() int {
@@ -28,7 +28,7 @@ func (m *Manager) Leftovers() int {
 }
 
 // Settle returns when no turn of the session is under way. A connection that cannot be awaited is always in one.
-func (s *session) Settle() {
+func (s *Session) Settle() {
 	if s.conn.Awaitable() {
 		s.reading.Lock()
 		s.reading.Unlock() //nolint:staticcheck // it was waited for
@@ -36,16 +36,16 @@ func (s *session) Settle() {
 }
 
 // Conn is the session's connection.
-func (s *session) Conn() *pool.Conn { return s.conn }
+func (s *Session) Conn() *pool.Conn { return s.conn }
 
 // Address is the client's, as limits count it.
-func (s *session) Address() string { return s.address }
+func (s *Session) Address() string { return s.address }
 
 // Identity is who the client is now.
-func (s *session) Identity() *auth.Identity { return s.identity.Load() }
+func (s *Session) Identity() *auth.Identity { return s.identity.Load() }
 
 // Topic is where the session takes a channel's changes from; nil if it does not follow the channel.
-func (s *session) Topic(channel string) *pool.Topic {
+func (s *Session) Topic(channel string) *pool.Topic {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if at := s.find(channel); at >= 0 {
@@ -55,21 +55,21 @@ func (s *session) Topic(channel string) *pool.Topic {
 }
 
 // Follow subscribes the session to a channel, or has it told again where that stands.
-func (s *session) Follow(channel string, id []byte) error {
+func (s *Session) Follow(channel string, id []byte) error {
 	return s.follow(channel, broker.JoinRequest{}, id, s.manager.revocations.made.Load())
 }
 
 // Unsubscribe ends the subscription to a channel and then sends answer. It returns false if there was none.
-func (s *session) Unsubscribe(channel string, answer []byte) bool {
-	return s.drop(channel, answer, false)
+func (s *Session) Unsubscribe(channel string, answer []byte) bool {
+	return s.unsubscribe(channel, answer, false)
 }
 
 // Break has the next turn panic, for tests.
-func (s *session) Break() {
+func (s *Session) Break() {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	s.socket.Begin(s, s.conn, nil, websocket.Options{}) // without rules it cannot read
 }
 
 // SetIdentity has a client be another one, for tests.
-func (s *session) SetIdentity(id *auth.Identity) { s.identity.Store(id) }
+func (s *Session) SetIdentity(id *auth.Identity) { s.identity.Store(id) }

@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"bytes"
@@ -21,8 +21,8 @@ import (
 	"weir/relay/websocket"
 )
 
-// handleSSE is GET /sse.
-func (m *Manager) handleSSE(ctx *fasthttp.RequestCtx) {
+// HandleSSE is GET /sse.
+func (m *Manager) HandleSSE(ctx *fasthttp.RequestCtx) {
 	marks, bad := positions(ctx)
 	if bad != nil {
 		m.gate.Refuse(ctx, bad)
@@ -39,7 +39,7 @@ func (m *Manager) handleSSE(ctx *fasthttp.RequestCtx) {
 			marks = []wire.Mark{}
 		}
 	}
-	a, bad := m.arrive(ctx, "")
+	a, bad := m.authenticate(ctx, "")
 	if bad != nil {
 		m.gate.Refuse(ctx, bad)
 		return
@@ -60,7 +60,7 @@ func (m *Manager) handleSSE(ctx *fasthttp.RequestCtx) {
 // choose finds out which of the channels of the query a stream may follow. What is wrong with one of them is told of
 // that one, on the stream, and keeps nobody from the others. Where there are no others the request is refused, and
 // choose returns false; a client that says its positions, and so was here before, gets its stream all the same.
-func (m *Manager) choose(ctx *fasthttp.RequestCtx, a *arrival) bool {
+func (m *Manager) choose(ctx *fasthttp.RequestCtx, a *handshakeRequest) bool {
 	var wanted []string
 	for _, c := range ctx.QueryArgs().PeekMulti("channel") {
 		switch channel := string(c); {
@@ -118,7 +118,7 @@ func positions(ctx *fasthttp.RequestCtx) ([]wire.Mark, *problem.Error) {
 
 // openSSE starts an event stream. The channels are joined one after the other; live events of the first
 // may come before the answer of the last.
-func (m *Manager) openSSE(nc net.Conn, _ []byte, a *arrival) {
+func (m *Manager) openSSE(nc net.Conn, _ []byte, a *handshakeRequest) {
 	s := m.newSession(nc, a)
 	if s == nil {
 		return
@@ -132,7 +132,7 @@ func (m *Manager) openSSE(nc net.Conn, _ []byte, a *arrival) {
 	a.head = append(strconv.AppendInt(append(a.head, "retry: "...), jitter(retryAfter).Milliseconds(), 10), '\n')
 	s.conn = m.hub.Pool.Open(nc, s.enc, true, s)
 	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: m.rules})
-	defer m.catch(s, s.fall)
+	defer m.catch(s, s.abortOpen)
 	s.conn.Cork() // whoever has seen the answer to the request follows all of its channels
 	defer s.conn.Uncork()
 	m.hub.Counters.Opened.Of("sse").Inc()
@@ -157,7 +157,7 @@ type denial struct {
 
 // without tells an event stream which channel it goes without, for good or for now, in turn with the answer to the
 // request, which may not have been written yet.
-func (s *session) without(d denial) {
+func (s *Session) without(d denial) {
 	kind, b := "unsubscribed", unsubscribedMessage(d.channel, d.why)
 	if d.why.Retryable {
 		kind, b = "error", append(bytes.TrimSuffix(d.why.AppendError(nil, nil), []byte{'}'}), `,"channel":`...)

@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"log/slog"
@@ -17,15 +17,15 @@ import (
 // RoleAdmin is the role of those who run the relay.
 const RoleAdmin = "admin"
 
-// AdminRoute is the handler of a WebSocket route of the admin listener. Who comes in there has the role "admin" and no name;
-// Live.Admit is not asked.
-func (m *Manager) AdminRoute(live Live) http.HandlerFunc {
-	m.complete(&live)
-	return func(w http.ResponseWriter, req *http.Request) { m.handleAdminLive(w, req, &live) }
+// ServeAdmin is the handler of a WebSocket route of the admin listener. Who comes in there has the role "admin" and no name;
+// WebSocketRoute.Admit is not asked.
+func (m *Manager) ServeAdmin(route WebSocketRoute) http.HandlerFunc {
+	m.complete(&route)
+	return func(w http.ResponseWriter, req *http.Request) { m.handleAdminRoute(w, req, &route) }
 }
 
-// handleAdminLive is a WebSocket route of the admin listener.
-func (m *Manager) handleAdminLive(w http.ResponseWriter, req *http.Request, live *Live) {
+// handleAdminRoute is a WebSocket route of the admin listener.
+func (m *Manager) handleAdminRoute(w http.ResponseWriter, req *http.Request, route *WebSocketRoute) {
 	refuse := func(f *problem.Error) {
 		w.Header().Set("Content-Type", "application/problem+json")
 		if f == problem.UpgradeRequired {
@@ -57,9 +57,9 @@ func (m *Manager) handleAdminLive(w http.ResponseWriter, req *http.Request, live
 	rest := make([]byte, buffered.Reader.Buffered())
 	_, _ = buffered.Read(rest) // they are there
 	host, _, _ := net.SplitHostPort(req.RemoteAddr)
-	a := &arrival{identity: &auth.Identity{Anonymous: true, Roles: []string{RoleAdmin}}, address: host}
+	a := &handshakeRequest{identity: &auth.Identity{Anonymous: true, Roles: []string{RoleAdmin}}, address: host}
 	a.head = o.AppendSwitch(make([]byte, 0, 512), false)
-	m.openLive(nc, rest, a, &Client{live: live})
+	m.openRoute(nc, rest, a, &Client{route: route})
 }
 
 // upgradeHeader is what websocket.ReadOffer looks at.

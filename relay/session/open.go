@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"log/slog"
@@ -18,8 +18,8 @@ import (
 	"weir/relay/websocket"
 )
 
-// handleWS is GET /ws.
-func (m *Manager) handleWS(ctx *fasthttp.RequestCtx) {
+// HandleWS is GET /ws.
+func (m *Manager) HandleWS(ctx *fasthttp.RequestCtx) {
 	o, bad := websocket.ReadOffer(&ctx.Request.Header)
 	if bad != nil {
 		if bad == problem.UpgradeRequired {
@@ -28,7 +28,7 @@ func (m *Manager) handleWS(ctx *fasthttp.RequestCtx) {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
-	a, bad := m.arrive(ctx, o.Token)
+	a, bad := m.authenticate(ctx, o.Token)
 	if bad != nil {
 		m.gate.Refuse(ctx, bad)
 		return
@@ -43,10 +43,10 @@ func (m *Manager) handleWS(ctx *fasthttp.RequestCtx) {
 	m.hijack(ctx, a, m.openWS)
 }
 
-// newSession makes the session of a client that has a place. It answers nil, with the connection closed,
+// newSession makes the session of a client that has a place. It returns nil, with the connection closed,
 // if there is none: at the client's address, for its user, or because the relay is draining.
-func (m *Manager) newSession(nc net.Conn, a *arrival) *session {
-	s := &session{manager: m, enc: a.enc, id: ulid.Make().String(), user: a.identity.User, address: a.address, opened: time.Now()}
+func (m *Manager) newSession(nc net.Conn, a *handshakeRequest) *Session {
+	s := &Session{manager: m, enc: a.enc, id: ulid.Make().String(), user: a.identity.User, address: a.address, opened: time.Now()}
 	s.identity.Store(a.identity)
 	s.socket.Heard.Store(true)
 	m.readers.Add(1)
@@ -85,20 +85,20 @@ func (m *Manager) newSession(nc net.Conn, a *arrival) *session {
 
 // openWS starts a WebSocket session. Nothing is read before the answer to the handshake and the connected
 // message have been written, together; nothing else is written before them.
-func (m *Manager) openWS(nc net.Conn, rest []byte, a *arrival) {
+func (m *Manager) openWS(nc net.Conn, rest []byte, a *handshakeRequest) {
 	s := m.newSession(nc, a)
 	if s == nil {
 		return
 	}
 	s.conn = m.hub.Pool.Open(nc, s.enc, false, s)
 	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: m.rules, Deflate: hub.Deflates(s.enc), SkipLarge: true, Rest: rest})
-	defer m.catch(s, s.fall)
+	defer m.catch(s, s.abortOpen)
 	m.hub.Counters.Opened.Of("ws").Inc()
 	m.start(s, a.head, s.firstTurn)
 }
 
 // firstTurn starts reading, on the shard's loop. What came with the handshake is handled at once.
-func (s *session) firstTurn() {
+func (s *Session) firstTurn() {
 	if s.greeted {
 		return
 	}
@@ -110,8 +110,8 @@ func (s *session) firstTurn() {
 	s.conn.Await()
 }
 
-// fall ends a session that could not be opened. Its first turn finds the connection gone.
-func (s *session) fall() {
+// abortOpen ends a session that could not be opened. Its first turn finds the connection gone.
+func (s *Session) abortOpen() {
 	s.ending.Store(true)
 	s.conn.Abort()
 	s.conn.Reply(nil, s.firstTurn) // unless it was on its way already
@@ -119,14 +119,14 @@ func (s *session) fall() {
 
 // start subscribes a session to its user's own channel, sends head and the connected message, and then
 // calls then. From then on others may find the session.
-func (m *Manager) start(s *session, head []byte, then func()) {
+func (m *Manager) start(s *Session, head []byte, then func()) {
 	m.greet(s, head, then)
 	if m.draining.Load() { // drain may have looked before the session was entered
-		s.end(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
+		s.close(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
 	}
 }
 
-func (m *Manager) greet(s *session, head []byte, then func()) {
+func (m *Manager) greet(s *Session, head []byte, then func()) {
 	// Whoever finds the session and ends it waits for the lock, so that no close comes before the answer to
 	// the handshake; nor can its last turn be over before it is entered.
 	s.mu.Lock()
@@ -153,7 +153,7 @@ func (m *Manager) greet(s *session, head []byte, then func()) {
 	if err != nil {
 		m.hub.Log.Error("user channel not joined", slog.String("error", err.Error()))
 		s.conn.Reply(head, then)
-		defer s.cut(closing{code: wire.CloseOverloaded, reason: "overloaded"})
+		defer s.closeNow(closing{code: wire.CloseOverloaded, reason: "overloaded"})
 		return
 	}
 	sub.channel = ch
@@ -162,7 +162,7 @@ func (m *Manager) greet(s *session, head []byte, then func()) {
 }
 
 // ownRequest is how the user's own channel is joined: from where an event stream stands, or from now.
-func (s *session) ownRequest(string) broker.JoinRequest {
+func (s *Session) ownRequest(string) broker.JoinRequest {
 	if s.sse == nil {
 		return broker.JoinRequest{}
 	}
@@ -170,7 +170,7 @@ func (s *session) ownRequest(string) broker.JoinRequest {
 }
 
 // connected is the first message of every session. The position is that of the user's own channel.
-func (s *session) connected(at *broker.Position) []byte {
+func (s *Session) connected(at *broker.Position) []byte {
 	cfg := s.manager.hub.Config
 	b := append(make([]byte, 0, 256), `{"type":"connected","connectionId":"`...)
 	b = append(b, s.id...)
@@ -188,7 +188,7 @@ func (s *session) connected(at *broker.Position) []byte {
 
 // appendLimits appends what bounds the client: the bytes of a message, its commands a second (twice as many at once;
 // 0: no limit), the channels that it may follow, and the bytes of an address.
-func (s *session) appendLimits(b []byte) []byte {
+func (s *Session) appendLimits(b []byte) []byte {
 	limit := &s.manager.hub.Config.Limit
 	b = strconv.AppendInt(append(b, `,"limits":{"message":`...), int64(s.messageLimit()), 10)
 	b = appendRate(append(b, `,"commands":`...), limit.Commands)
@@ -204,7 +204,7 @@ func appendRate(b []byte, rate units.Rate) []byte {
 
 // appendExpiry appends for how long the session's token is good, which needs no clock that is right; nothing for a
 // session without an end.
-func (s *session) appendExpiry(b []byte) []byte {
+func (s *Session) appendExpiry(b []byte) []byte {
 	expires := s.identity.Load().Expires
 	if expires.IsZero() {
 		return b

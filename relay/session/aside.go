@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"bytes"
@@ -13,8 +13,8 @@ import (
 // are carried out beside the session's turn, which goes on. Those that concern one channel are a line: they keep
 // their order. Lines do not wait for each other, nor for anything but room among the asideLines that are at work.
 //
-// A line at work has a goroutine, which goes on with the next line, and ends when there is none. Relay.readers waits
-// for it. When the session ends, publications, events and messages of a Live route are carried out for asideGrace, as
+// A line at work has a goroutine, which goes on with the next line, and ends when there is none. Manager.readers waits
+// for it. When the session ends, publications, events and messages of a route of a system are carried out for asideGrace, as
 // if the client had left a little later, and what is left then is dropped. What a disconnected user has sent is dropped
 // at once.
 type aside struct {
@@ -39,7 +39,7 @@ type line struct {
 // held is one command.
 type held struct {
 	message []byte // its own; nil: the subscription to the line's channel is to be held against the session's token
-	binary  bool   // of a Live session
+	binary  bool   // of a session on a route of a system
 	since   time.Time
 }
 
@@ -56,7 +56,7 @@ const (
 const (
 	lineEvents   = "\x00event"    // topics reach webhooks in the order in which a client emits them
 	linePresence = "\x00presence" // but these, which nobody outside hears of
-	lineLive     = "\x00live"
+	lineRoute     = "\x00live"
 )
 
 // lineOf is the line of a command; "" if it has nothing to wait for.
@@ -75,8 +75,8 @@ func lineOf(c *wire.Command) string {
 	return ""
 }
 
-// waits says whether others of its line are waiting, so that a command waits behind them.
-func (s *session) waits(key string) bool {
+// waits reports whether others of its line are waiting, so that a command waits behind them.
+func (s *Session) waits(key string) bool {
 	if s.aside.Load() == nil || key == "" {
 		return false
 	}
@@ -87,7 +87,7 @@ func (s *session) waits(key string) bool {
 }
 
 // setAside has a command carried out beside the turn. What limits publishing is the time at which it comes.
-func (s *session) setAside(c *wire.Command, message []byte, now time.Time) error {
+func (s *Session) setAside(c *wire.Command, message []byte, now time.Time) error {
 	if c.Type == "publish" && !s.takePublish(s.manager.hub.Namespaces.Of(c.Channel), now) {
 		return problem.RateLimited
 	}
@@ -95,7 +95,7 @@ func (s *session) setAside(c *wire.Command, message []byte, now time.Time) error
 }
 
 // hold puts a command at the end of a line. Errors: as many as may are waiting.
-func (s *session) hold(key string, h held) error {
+func (s *Session) hold(key string, h held) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -131,13 +131,13 @@ func (s *session) hold(key string, h held) error {
 	}
 	a.working++
 	s.manager.readers.Add(1)        // the session itself is one of them until it has ended
-	work := func() { s.work(a, l) } // ends with the lines; Relay.readers waits for it
-	s.manager.work("commands beside a turn", work, work)
+	work := func() { s.work(a, l) } // ends with the lines; Manager.readers waits for it
+	s.manager.Work("commands beside a turn", work, work)
 	return nil
 }
 
 // first takes the first command of a line.
-func (s *session) first(a *aside, l *line) (h held, ok bool) {
+func (s *Session) first(a *aside, l *line) (h held, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(l.held) == 0 {
@@ -150,7 +150,7 @@ func (s *session) first(a *aside, l *line) (h held, ok bool) {
 }
 
 // done counts a command out.
-func (s *session) done(a *aside, h *held) {
+func (s *Session) done(a *aside, h *held) {
 	size := len(h.message) + heldCost
 	s.manager.held.Add(int64(-size))
 	s.mu.Lock()
@@ -161,7 +161,7 @@ func (s *session) done(a *aside, h *held) {
 
 // nextLine leaves a line that is empty, and answers the next one that has waited for its turn; nil if there is none.
 // If more has come for the line, it is that line.
-func (s *session) nextLine(a *aside, l *line) *line {
+func (s *Session) nextLine(a *aside, l *line) *line {
 	s.mu.Lock()
 	if len(l.held) > 0 {
 		s.mu.Unlock()
@@ -189,7 +189,7 @@ func (s *session) nextLine(a *aside, l *line) *line {
 }
 
 // finishAside has f called when nothing is left that was held; at once if nothing is.
-func (s *session) finishAside(f func()) {
+func (s *Session) finishAside(f func()) {
 	s.mu.Lock()
 	a := s.aside.Load()
 	if a != nil {
@@ -202,7 +202,7 @@ func (s *session) finishAside(f func()) {
 }
 
 // awaitAside waits until nothing is left that was held. The session has ended.
-func (s *session) awaitAside() {
+func (s *Session) awaitAside() {
 	if a := s.aside.Load(); a != nil {
 		<-a.over
 	}

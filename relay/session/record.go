@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"slices"
@@ -9,15 +9,15 @@ import (
 	"weir/internal/wire"
 )
 
-// follows says whether the session is subscribed to a channel.
-func (s *session) follows(channel string) bool {
+// follows reports whether the session is subscribed to a channel.
+func (s *Session) follows(channel string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.find(channel) >= 0
 }
 
 // transport is how the client is connected.
-func (s *session) transport() string {
+func (s *Session) transport() string {
 	if s.sse != nil {
 		return "sse"
 	}
@@ -25,7 +25,7 @@ func (s *session) transport() string {
 }
 
 // appendRecord appends what backends are told of a connection. Users of the protocol know its members by these names.
-func (s *session) appendRecord(b []byte) []byte {
+func (s *Session) appendRecord(b []byte) []byte {
 	b = wire.AppendString(append(b, `{"connectionId":`...), s.id)
 	b = wire.AppendString(append(b, `,"userId":`...), s.user)
 	b = append(append(b, `,"transport":"`...), s.transport()...)
@@ -50,7 +50,7 @@ func (s *session) appendRecord(b []byte) []byte {
 }
 
 // pinged notes a sign of life that the client gave on purpose: a ping of its own, or a pong.
-func (s *session) pinged() { s.lastPing.Store(time.Now().UnixMilli()) }
+func (s *Session) pinged() { s.lastPing.Store(time.Now().UnixMilli()) }
 
 // AppendConnections appends the members "connections" and "more": those of a user, or all if that is "", which follow a
 // channel, unless that is "", in the order of their ids, at most limit of those after one.
@@ -59,8 +59,8 @@ func (m *Manager) AppendConnections(b []byte, user, channel, after string, limit
 	if user != "" {
 		list = m.sessions.byUser(user)
 	}
-	list = slices.DeleteFunc(list, func(s *session) bool { return s.id <= after || channel != "" && !s.follows(channel) })
-	slices.SortFunc(list, func(a, b *session) int { return strings.Compare(a.id, b.id) })
+	list = slices.DeleteFunc(list, func(s *Session) bool { return s.id <= after || channel != "" && !s.follows(channel) })
+	slices.SortFunc(list, func(a, b *Session) int { return strings.Compare(a.id, b.id) })
 	b = append(b, `"connections":[`...)
 	for i, s := range list[:min(len(list), limit)] {
 		if i > 0 {

@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"bytes"
@@ -16,9 +16,9 @@ import (
 	"weir/relay/websocket"
 )
 
-// Live is a WebSocket route on which a system speaks messages of its own. Its sessions count, beat, expire,
+// WebSocketRoute is a WebSocket route on which a system speaks messages of its own. Its sessions count, beat, expire,
 // drain and are limited like those of /ws; they follow no channels, not even the user's own.
-type Live struct {
+type WebSocketRoute struct {
 	// Binary lets clients send binary messages.
 	Binary bool
 
@@ -40,63 +40,63 @@ type Live struct {
 	// wait for the disk and for a backend's decision: then it is called beside the session's turn.
 	Message func(c *Client, data []byte, binary bool)
 
-	// Ping answers a message at once if it is a ping, and says whether it was one: it is called when messages before it
+	// Ping answers a message at once if it is a ping, and reports whether it was one: it is called when messages before it
 	// wait for something. nil: there are none.
 	Ping func(c *Client, data []byte) bool
 
 	// Closed is called once, after the last Message. nil: nobody wants to know.
 	Closed func(c *Client)
 
-	// Denied takes access to a channel away from a client, because Core.Revoke or POST /v1/unsubscribe says
-	// so. It answers false if the client has nothing to do with the channel. nil: no client ever has.
+	// Denied takes access to a channel away from a client, because Manager.Revoke or POST /v1/unsubscribe says
+	// so. It returns false if the client has nothing to do with the channel. nil: no client ever has.
 	Denied func(c *Client, channel, reason string) bool
 
-	rules *websocket.Rules // set by Core.Live
+	rules *websocket.Rules // set by Manager.Serve
 }
 
-// Client is a session of a Live route.
+// Client is a session of a route of a system.
 type Client struct {
 	// Value is the system's own, as Admit answered it.
 	Value any
 
 	// Set once.
-	session *session
-	live    *Live
+	session *Session
+	route   *WebSocketRoute
 
 	// Guarded by the session's mu.
-	rooms []*Room
+	groups []*Group
 }
 
-// LiveRoute is the handler of a WebSocket route of a system.
-func (m *Manager) LiveRoute(live Live) fasthttp.RequestHandler {
-	m.complete(&live)
-	return func(ctx *fasthttp.RequestCtx) { m.handleLive(ctx, &live) }
+// Serve is the handler of a WebSocket route of a system.
+func (m *Manager) Serve(route WebSocketRoute) fasthttp.RequestHandler {
+	m.complete(&route)
+	return func(ctx *fasthttp.RequestCtx) { m.handleRoute(ctx, &route) }
 }
 
 // complete puts in what is not set.
-func (m *Manager) complete(live *Live) {
-	if live.Limit == 0 {
-		live.Limit = int(m.hub.Config.Limit.Message)
+func (m *Manager) complete(route *WebSocketRoute) {
+	if route.Limit == 0 {
+		route.Limit = int(m.hub.Config.Limit.Message)
 	}
-	live.rules = m.rulesOf(live.Limit)
+	route.rules = m.rulesOf(route.Limit)
 }
 
-// handleLive is a WebSocket route of a system.
-func (m *Manager) handleLive(ctx *fasthttp.RequestCtx, live *Live) {
+// handleRoute is a WebSocket route of a system.
+func (m *Manager) handleRoute(ctx *fasthttp.RequestCtx, route *WebSocketRoute) {
 	o, bad := websocket.ReadOffer(&ctx.Request.Header)
 	if bad != nil {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
-	a, bad := m.arrive(ctx, o.Token)
+	a, bad := m.authenticate(ctx, o.Token)
 	if bad != nil {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
-	client := &Client{live: live}
-	if live.Admit != nil {
+	client := &Client{route: route}
+	if route.Admit != nil {
 		var err error
-		if client.Value, err = live.Admit(ctx, a.identity); err != nil {
+		if client.Value, err = route.Admit(ctx, a.identity); err != nil {
 			m.gate.Fail(ctx, err)
 			return
 		}
@@ -105,21 +105,21 @@ func (m *Manager) handleLive(ctx *fasthttp.RequestCtx, live *Live) {
 		a.enc = hub.DeflateWS
 	}
 	a.head = o.AppendSwitch(make([]byte, 0, 512), a.enc == hub.DeflateWS)
-	m.hijack(ctx, a, func(nc net.Conn, rest []byte, a *arrival) { m.openLive(nc, rest, a, client) })
+	m.hijack(ctx, a, func(nc net.Conn, rest []byte, a *handshakeRequest) { m.openRoute(nc, rest, a, client) })
 }
 
-// openLive starts a session of a system. Everything is written in turn by the shard's loop, behind the answer
+// openRoute starts a session of a system. Everything is written in turn by the shard's loop, behind the answer
 // to the handshake.
-func (m *Manager) openLive(nc net.Conn, rest []byte, a *arrival, client *Client) {
+func (m *Manager) openRoute(nc net.Conn, rest []byte, a *handshakeRequest, client *Client) {
 	s := m.newSession(nc, a)
 	if s == nil {
 		return
 	}
 	client.session = s
-	s.live = client
+	s.client = client
 	s.conn = m.hub.Pool.Open(nc, s.enc, false, s)
-	live := client.live
-	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: live.rules, Deflate: hub.Deflates(s.enc), Binary: live.Binary, SkipLarge: live.Errors, Rest: rest})
+	route := client.route
+	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: route.rules, Deflate: hub.Deflates(s.enc), Binary: route.Binary, SkipLarge: route.Errors, Rest: rest})
 	m.hub.Counters.Opened.Of("ws").Inc()
 	s.mu.Lock() // as in greet
 	m.sessions.enter(s)
@@ -127,36 +127,36 @@ func (m *Manager) openLive(nc net.Conn, rest []byte, a *arrival, client *Client)
 	s.conn.Reply(a.head, nil)
 	s.mu.Unlock()
 	defer s.conn.Reply(nil, s.firstTurn)
-	defer m.catch(s, func() { s.end(closing{code: wire.CloseInternal, reason: "internal error"}) })
-	client.live.Open(client)
+	defer m.catch(s, func() { s.close(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	client.route.Open(client)
 	if m.draining.Load() { // drain may have looked before the session was entered
-		s.end(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
+		s.close(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
 	}
 }
 
-// liveMessage hands a message of the client to its system.
-func (s *session) liveMessage(data []byte, binary bool) {
+// routeMessage hands a message of the client to its system.
+func (s *Session) routeMessage(data []byte, binary bool) {
 	if s.ending.Load() {
 		return
 	}
 	limit := s.manager.hub.Config.Limit.Commands
 	if !s.commands.Take(limit, 2*float64(limit.Count), time.Now()) {
-		s.end(closing{code: wire.CloseRateLimit, reason: "too many messages"})
+		s.close(closing{code: wire.CloseRateLimit, reason: "too many messages"})
 		return
 	}
 	if !binary {
 		if err := wire.ValidJSON(data); err != nil {
-			s.live.Send(problem.Of(err).AppendError(nil, nil))
+			s.client.Send(problem.Of(err).AppendError(nil, nil))
 			return
 		}
 	}
 	switch {
 	case !s.manager.patient:
-		s.live.live.Message(s.live, data, binary)
-	case !binary && s.live.live.Ping != nil && s.waits(lineLive) && s.live.live.Ping(s.live, data):
+		s.client.route.Message(s.client, data, binary)
+	case !binary && s.client.route.Ping != nil && s.waits(lineRoute) && s.client.route.Ping(s.client, data):
 	default:
-		if err := s.hold(lineLive, held{message: bytes.Clone(data), binary: binary, since: time.Now()}); err != nil {
-			s.end(closing{code: wire.CloseOverloaded, reason: "overloaded"}) // to leave one out would be worse
+		if err := s.hold(lineRoute, held{message: bytes.Clone(data), binary: binary, since: time.Now()}); err != nil {
+			s.close(closing{code: wire.CloseOverloaded, reason: "overloaded"}) // to leave one out would be worse
 		}
 	}
 }
@@ -167,13 +167,13 @@ func (c *Client) ID() string { return c.session.id }
 // Identity is who the client is. It changes when its token is refreshed.
 func (c *Client) Identity() *auth.Identity { return c.session.identity.Load() }
 
-// Send sends a message of JSON in turn with everything that was sent before and is not waiting in a room's
+// Send sends a message of JSON in turn with everything that was sent before and is not waiting in a group's
 // window. It may be called from anywhere, and keeps nothing of data.
-func (c *Client) Send(data []byte) { c.session.conn.Reply(liveFrame(c.session.enc, data, false), nil) }
+func (c *Client) Send(data []byte) { c.session.conn.Reply(routeFrame(c.session.enc, data, false), nil) }
 
 // SendBinary is Send for a binary message.
 func (c *Client) SendBinary(data []byte) {
-	c.session.conn.Reply(liveFrame(c.session.enc, data, true), nil)
+	c.session.conn.Reply(routeFrame(c.session.enc, data, true), nil)
 }
 
 // Pong answers a ping of the client. id is the message's, as it came; it may be nil.
@@ -208,48 +208,48 @@ func (c *Client) Refresh(token string) error {
 	return nil
 }
 
-// Close ends the session, after everything sent to it and its rooms before. It returns at once. Code is one
+// Close ends the session, after everything sent to it and its groups before. It returns at once. Code is one
 // of those of the protocol, or the system's own from 4400 on.
 func (c *Client) Close(code int, reason string) {
-	c.session.end(closing{code: code, reason: reason})
+	c.session.close(closing{code: code, reason: reason})
 }
 
-// enterRoom notes a membership. It answers false if the session is ending, or is a member already.
-func (s *session) enterRoom(m *Room) bool {
+// joinGroup notes a membership. It returns false if the session is ending, or is a member already.
+func (s *Session) joinGroup(m *Group) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, x := range s.live.rooms {
+	for _, x := range s.client.groups {
 		if x == m {
 			return false
 		}
 	}
 	if !s.ended {
-		s.live.rooms = append(s.live.rooms, m)
+		s.client.groups = append(s.client.groups, m)
 	}
 	return !s.ended
 }
 
-// leaveRoom forgets a membership. It answers false if there is none.
-func (s *session) leaveRoom(m *Room) bool {
+// leaveGroup forgets a membership. It returns false if there is none.
+func (s *Session) leaveGroup(m *Group) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, x := range s.live.rooms {
+	for i, x := range s.client.groups {
 		if x == m {
-			s.live.rooms = slices.Delete(s.live.rooms, i, i+1)
+			s.client.groups = slices.Delete(s.client.groups, i, i+1)
 			return true
 		}
 	}
 	return false
 }
 
-// takeRooms empties the session's memberships, after takeSubs.
-func (s *session) takeRooms() []*Room {
-	if s.live == nil {
+// takeGroups empties the session's memberships, after takeSubs.
+func (s *Session) takeGroups() []*Group {
+	if s.client == nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rooms := s.live.rooms
-	s.live.rooms = nil
-	return rooms
+	groups := s.client.groups
+	s.client.groups = nil
+	return groups
 }

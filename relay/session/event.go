@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"strings"
@@ -16,8 +16,8 @@ const (
 	topicHeartbeat = "presence.heartbeat"
 )
 
-// messageEvent is the command message: something for the backend, which decides what comes of it.
-func (s *session) messageEvent(c *wire.Command, now time.Time, how hub.Wait) ([]byte, error) {
+// messageCommand is the command message: something for the backend, which decides what comes of it.
+func (s *Session) messageCommand(c *wire.Command, now time.Time, how hub.Wait) ([]byte, error) {
 	if c.Content == nil {
 		return nil, problem.BadField.With("content is missing")
 	}
@@ -46,10 +46,10 @@ func (s *session) messageEvent(c *wire.Command, now time.Time, how hub.Wait) ([]
 	return answer("ok", c.ID, nil), nil
 }
 
-// event is the command: a client emits a topic that a system or the configuration leaves to clients, or that its
+// eventCommand is the command: a client emits a topic that a system or the configuration leaves to clients, or that its
 // token allows as publishing on "event:{topic}".
 // The user is the session's, whatever the payload says.
-func (s *session) event(c *wire.Command, how hub.Wait) ([]byte, error) {
+func (s *Session) eventCommand(c *wire.Command, how hub.Wait) ([]byte, error) {
 	if c.Topic == topicHeartbeat && !s.manager.hub.Topics.Open(topicHeartbeat) { // a sign of life, and the connection's own heartbeat is one, too
 		return answer("ok", c.ID, nil), nil
 	}

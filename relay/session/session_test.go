@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 // A heartbeat that is due while a client is being let in waits: nothing may come before the answer to the
 // handshake, and the session has no connection yet.
 func TestNothingBeforeTheHandshake(t *testing.T) {
-	for _, s := range []*session{{}, {sse: new(stream)}} {
+	for _, s := range []*Session{{}, {sse: new(stream)}} {
 		s.socket.Heard.Store(true)
 		s.Heartbeat(time.Now()) // it would panic
 		s.Check(time.Now())

@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"strconv"
@@ -13,14 +13,14 @@ import (
 )
 
 // command runs one command of a client and appends its answer.
-func (s *session) command(b []byte) {
+func (s *Session) command(b []byte) {
 	if s.ending.Load() {
 		return
 	}
 	now := time.Now()
 	limit := s.manager.hub.Config.Limit.Commands
 	if !s.commands.Take(limit, 2*float64(limit.Count), now) {
-		s.end(closing{code: wire.CloseRateLimit, reason: "too many commands"})
+		s.close(closing{code: wire.CloseRateLimit, reason: "too many commands"})
 		return
 	}
 	var c wire.Command
@@ -44,27 +44,27 @@ func (s *session) command(b []byte) {
 }
 
 // run carries out a command. It returns the answer, nil if that goes another way; an error becomes one.
-func (s *session) run(c *wire.Command, now time.Time, how hub.Wait) ([]byte, error) {
+func (s *Session) run(c *wire.Command, now time.Time, how hub.Wait) ([]byte, error) {
 	switch c.Type {
 	case "ping":
 		s.pinged()
 		return answer("pong", c.ID, nil), nil
 	case "subscribe":
-		return nil, s.subscribe(c, how)
+		return nil, s.subscribeCommand(c, how)
 	case "unsubscribe":
-		return nil, s.unsubscribe(c)
+		return nil, s.unsubscribeCommand(c)
 	case "publish":
-		return s.publish(c, now, how)
+		return s.publishCommand(c, now, how)
 	case "message":
-		return s.messageEvent(c, now, how)
+		return s.messageCommand(c, now, how)
 	case "event":
-		return s.event(c, how)
+		return s.eventCommand(c, how)
 	case "history":
-		return s.history(c, how)
+		return s.historyCommand(c, how)
 	case "presence":
-		return s.who(c, how)
+		return s.presenceCommand(c, how)
 	case "refresh":
-		return s.refresh(c)
+		return s.refreshCommand(c)
 	case "":
 		return nil, problem.BadField.With("type is missing")
 	}
@@ -84,7 +84,7 @@ func answer(kind string, id, more []byte) []byte {
 }
 
 // identityNow is the session's identity if its token is still good.
-func (s *session) identityNow() (*auth.Identity, error) {
+func (s *Session) identityNow() (*auth.Identity, error) {
 	id := s.identity.Load()
 	if !id.Expires.IsZero() && !s.manager.Now().Before(id.Expires) {
 		return nil, problem.TokenExpired
@@ -92,9 +92,9 @@ func (s *session) identityNow() (*auth.Identity, error) {
 	return id, nil
 }
 
-// allow says whether the session may do op with the channel of a command. What was decided about an identity that is
+// allow reports whether the session may do op with the channel of a command. What was decided about an identity that is
 // not the session's any more says nothing.
-func (s *session) allow(op auth.Ops, channel string, how hub.Wait) error {
+func (s *Session) allow(op auth.Ops, channel string, how hub.Wait) error {
 	if !wire.ValidChannel(channel) {
 		return problem.BadChannel
 	}
@@ -113,8 +113,8 @@ func (s *session) allow(op auth.Ops, channel string, how hub.Wait) error {
 	}
 }
 
-// publish is the command: a client's own publication, where policy lets it.
-func (s *session) publish(c *wire.Command, now time.Time, how hub.Wait) ([]byte, error) {
+// publishCommand is the command: a client's own publication, where policy lets it.
+func (s *Session) publishCommand(c *wire.Command, now time.Time, how hub.Wait) ([]byte, error) {
 	receipt, err := s.submit(c, now, how)
 	if err == nil && receipt.Wait != nil {
 		receipt.Position, err = receipt.Wait()
@@ -131,7 +131,7 @@ func published(id []byte, at broker.Position) []byte {
 }
 
 // submit is publish without waiting for the disk.
-func (s *session) submit(c *wire.Command, now time.Time, how hub.Wait) (broker.Receipt, error) {
+func (s *Session) submit(c *wire.Command, now time.Time, how hub.Wait) (broker.Receipt, error) {
 	if err := s.allow(auth.Publish, c.Channel, how); err != nil {
 		return broker.Receipt{}, err
 	}
@@ -151,8 +151,8 @@ func (s *session) submit(c *wire.Command, now time.Time, how hub.Wait) (broker.R
 	return s.manager.hub.Submit(&publisher, ns, c, owner)
 }
 
-// takePublish says whether the session may publish to a namespace now, for all it has published.
-func (s *session) takePublish(ns *hub.Namespace, now time.Time) bool {
+// takePublish reports whether the session may publish to a namespace now, for all it has published.
+func (s *Session) takePublish(ns *hub.Namespace, now time.Time) bool {
 	if s.conn == nil { // of a request, which knows nothing of those before
 		return ns.Posts.Take(s.user, now)
 	}
@@ -160,7 +160,7 @@ func (s *session) takePublish(ns *hub.Namespace, now time.Time) bool {
 }
 
 // bucketOf limits the session's publishes to a namespace.
-func (s *session) bucketOf(ns *hub.Namespace) *ratelimit.Bucket {
+func (s *Session) bucketOf(ns *hub.Namespace) *ratelimit.Bucket {
 	for i := range s.rates {
 		if s.rates[i].ns == ns {
 			return &s.rates[i].Bucket
@@ -170,12 +170,12 @@ func (s *session) bucketOf(ns *hub.Namespace) *ratelimit.Bucket {
 	return &s.rates[len(s.rates)-1].Bucket
 }
 
-// history answers with changes from the log.
-func (s *session) history(c *wire.Command, how hub.Wait) ([]byte, error) {
+// historyCommand answers with changes from the log.
+func (s *Session) historyCommand(c *wire.Command, how hub.Wait) ([]byte, error) {
 	if err := s.allow(auth.History, c.Channel, how); err != nil {
 		return nil, err
 	}
-	limit, err := pageSize(c.Limit)
+	limit, err := PageSize(c.Limit)
 	if err == nil {
 		err = s.manager.hub.EnsureLoaded(c.Channel, how)
 	}
@@ -198,21 +198,21 @@ func (s *session) history(c *wire.Command, how hub.Wait) ([]byte, error) {
 // The bounds of a page of history.
 const (
 	defaultPage = 100
-	maxPage     = 1000
+	MaxPage     = 1000
 )
 
-func pageSize(limit int) (int, error) {
+func PageSize(limit int) (int, error) {
 	switch {
 	case limit == 0:
 		return defaultPage, nil
-	case limit < 0 || limit > maxPage:
+	case limit < 0 || limit > MaxPage:
 		return 0, problem.BadField.With("limit must be 1 to 1000")
 	}
 	return limit, nil
 }
 
-// who answers with the users of a channel.
-func (s *session) who(c *wire.Command, how hub.Wait) ([]byte, error) {
+// presenceCommand answers with the users of a channel.
+func (s *Session) presenceCommand(c *wire.Command, how hub.Wait) ([]byte, error) {
 	if err := s.allow(auth.Presence, c.Channel, how); err != nil {
 		return nil, err
 	}
@@ -221,8 +221,8 @@ func (s *session) who(c *wire.Command, how hub.Wait) ([]byte, error) {
 	return answer("presence", c.ID, s.manager.hub.Presence.AppendUsers(more, c.Channel, c.Count)), nil
 }
 
-// refresh extends the session with a new token of the same user.
-func (s *session) refresh(c *wire.Command) ([]byte, error) {
+// refreshCommand extends the session with a new token of the same user.
+func (s *Session) refreshCommand(c *wire.Command) ([]byte, error) {
 	id, err := s.manager.verifier.Verify(c.Token)
 	if err != nil {
 		return nil, s.manager.gate.RefusedToken(err)
@@ -232,7 +232,7 @@ func (s *session) refresh(c *wire.Command) ([]byte, error) {
 	}
 	s.identity.Store(id)
 	s.manager.expiries.set(s, id.Expires)
-	s.revoke()
+	s.reviewAll()
 	s.renamed(id)
 	more := append([]byte(`,"expiresAt":`), strconv.FormatInt(id.Expires.UnixMilli(), 10)...)
 	more = s.appendExpiry(more)
@@ -240,7 +240,7 @@ func (s *session) refresh(c *wire.Command) ([]byte, error) {
 }
 
 // renamed has the session's channels, and where else it has said it is, show what a new token says of its user.
-func (s *session) renamed(id *auth.Identity) {
+func (s *Session) renamed(id *auth.Identity) {
 	s.mu.Lock()
 	channels := make([]string, 0, len(s.subs))
 	for i := range s.subs {

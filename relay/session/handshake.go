@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"net"
@@ -13,8 +13,8 @@ import (
 	"weir/relay/problem"
 )
 
-// arrival is a client that was let in, before its connection is taken over.
-type arrival struct {
+// handshakeRequest is a client that was let in, before its connection is taken over.
+type handshakeRequest struct {
 	identity *auth.Identity
 	address  string
 	channels []string    // SSE
@@ -27,11 +27,11 @@ type arrival struct {
 	revocations uint64 // SSE: how many there were before it was decided about the channels
 }
 
-// identify finds out who a client is. The token comes in a header, as a subprotocol, in the configured
+// Identify finds out who a client is. The token comes in a header, as a subprotocol, in the configured
 // cookie or, if that is allowed, in the query; or a ticket stands for it.
-func (m *Manager) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, *problem.Error) {
+func (m *Manager) Identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, *problem.Error) {
 	if t := ctx.QueryArgs().Peek("ticket"); len(t) > 0 {
-		if id, ok := m.tickets.Redeem(string(t)); ok {
+		if id, ok := m.Tickets.Redeem(string(t)); ok {
 			return id, nil
 		}
 		return nil, m.gate.Explain(problem.Unauthorized, "ticket refused", ingress.ReasonTicket, "it was used, it is older than 30 s, or it is not of this process")
@@ -59,8 +59,8 @@ func (m *Manager) identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*
 	return id, nil
 }
 
-// arrive checks what every client connection must pass, in the order that costs least.
-func (m *Manager) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *problem.Error) {
+// authenticate checks what every client connection must pass, in the order that costs least.
+func (m *Manager) authenticate(ctx *fasthttp.RequestCtx, token string) (*handshakeRequest, *problem.Error) {
 	if m.draining.Load() {
 		return nil, problem.Draining
 	}
@@ -71,11 +71,11 @@ func (m *Manager) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *pro
 		m.hub.Counters.Refused.Of("memory").Inc()
 		return nil, problem.Overloaded
 	}
-	id, bad := m.identify(ctx, token)
+	id, bad := m.Identify(ctx, token)
 	if bad != nil {
 		return nil, bad
 	}
-	a := &arrival{identity: id}
+	a := &handshakeRequest{identity: id}
 	addr := m.gate.ClientAddress(ctx)
 	a.address = addr.String()
 	if m.hub.Config.Limit.PerAddress > 0 && m.gate.Trusted(ingress.PeerAddress(ctx.RemoteAddr())) {
@@ -85,7 +85,7 @@ func (m *Manager) arrive(ctx *fasthttp.RequestCtx, token string) (*arrival, *pro
 }
 
 // hijack takes the connection over from the HTTP server. HEAD is told what GET would be, and gets no stream.
-func (m *Manager) hijack(ctx *fasthttp.RequestCtx, a *arrival, open func(nc net.Conn, rest []byte, a *arrival)) {
+func (m *Manager) hijack(ctx *fasthttp.RequestCtx, a *handshakeRequest, open func(nc net.Conn, rest []byte, a *handshakeRequest)) {
 	if ctx.IsHead() { // of an event stream; an upgrade has been refused
 		ctx.SetContentType("text/event-stream; charset=utf-8")
 		ctx.Response.Header.Set("Cache-Control", "no-cache, no-transform")

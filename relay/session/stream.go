@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"math/rand/v2"
@@ -42,7 +42,7 @@ type stream struct {
 const unknownEpoch = "?"
 
 // newStream is a stream of channels that stands where the marks of a cursor say. Marks that are empty and
-// not nil are those of a cursor that can not be read: the stream stood somewhere, nobody knows where.
+// not nil are those of a cursor that cannot be read: the stream stood somewhere, nobody knows where.
 func newStream(channels []string, from []wire.Mark) *stream {
 	t := &stream{channels: channels, marks: make([]wire.Mark, len(channels)), topics: make([]*pool.Topic, len(channels))}
 	for i, name := range channels {
@@ -87,7 +87,7 @@ const answerPlaces = 1 << 24
 // made when it is written, in order with the events of the channels that are joined already, and theirs
 // say nothing of it before. Called under the channel's lock, after the join, so that no later event of the
 // channel overtakes it, and with s.mu held, which keeps answers in order.
-func (s *session) answer(channel string, topic *pool.Topic, at broker.Position, event []byte) {
+func (s *Session) answer(channel string, topic *pool.Topic, at broker.Position, event []byte) {
 	t := s.sse
 	t.mu.Lock()
 	i := t.place(channel)
@@ -160,9 +160,9 @@ func (t *stream) append(dst []byte) []byte {
 	return wire.AppendEventID(dst, t.cursor)
 }
 
-// farewell tells the client why the stream ends and when to come back. Clients that should not come back
+// lastEvents tells the client why the stream ends and when to come back. Clients that should not come back
 // by themselves are told by an event: closing the stream alone would make them.
-func (t *stream) farewell(why closing) []byte {
+func (t *stream) lastEvents(why closing) []byte {
 	var b []byte
 	if why.retry > 0 {
 		b = append(b, "retry: "...)

@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"testing"
@@ -12,7 +12,7 @@ import (
 // hasteOf lets nobody be asked about a command that has waited for as long as a decision may take while one failed.
 func TestNobodyIsAskedInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &session{manager: &Manager{hub: &hub.Hub{Config: new(config.Config)}}}
+		s := &Session{manager: &Manager{hub: &hub.Hub{Config: new(config.Config)}}}
 		s.manager.hub.Config.Auth.Webhook.Timeout = 2 * time.Second
 		a := new(aside)
 		h := &held{since: time.Now()}

@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"strings"
@@ -36,7 +36,7 @@ func (v *revocations) add(r revocation) {
 
 // since says why access to a channel was taken away from a session after so many were made; nil: it was not. Who has
 // missed some may have missed that one, and is to try again.
-func (v *revocations) since(n uint64, s *session, channel string) *problem.Error {
+func (v *revocations) since(n uint64, s *Session, channel string) *problem.Error {
 	if v.made.Load() == n {
 		return nil
 	}

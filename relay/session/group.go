@@ -1,4 +1,4 @@
-package relay
+package session
 
 import (
 	"encoding/binary"
@@ -13,11 +13,11 @@ import (
 	"weir/relay/hub"
 )
 
-// Room is what live clients (see Live) join to get the same messages, in one order, gathered in windows
-// like the changes of a channel. It keeps nothing for those who come later. Make it with Core.Room; it needs
+// Group is what live clients (see WebSocketRoute) join to get the same messages, in one order, gathered in windows
+// like the changes of a channel. It keeps nothing for those who come later. Make it with Manager.NewGroup; it needs
 // no closing. Messages that leave together are frames of their own in one write.
-type Room struct {
-	// Set once by Core.Room.
+type Group struct {
+	// Set once by Manager.NewGroup.
 	manager    *Manager
 	window     *batch.Window
 	topic      *pool.Topic
@@ -32,10 +32,10 @@ type Room struct {
 	members int
 }
 
-// RoomMessage is what a room is sent.
-type RoomMessage struct {
-	Data       []byte // one message: JSON, or anything in binary rooms; copied
-	Binary     bool   // a binary frame, for clients of a Live that is binary
+// GroupMessage is what a group is sent.
+type GroupMessage struct {
+	Data       []byte // one message: JSON, or anything in binary groups; copied
+	Binary     bool   // a binary frame, for clients of a route that is binary
 	Group, Key string // with Key: replaces an earlier message of the same name that still waits in the window
 	Exclude    string // id of a connection that must not get it
 	Answer     []byte // what that connection gets in its place, of the same kind; nil: nothing
@@ -52,44 +52,44 @@ const (
 // Join makes a client a member. It gets first, if that is not empty, and then every message sent from now
 // on. Whoever must decide what first holds and whom later messages reach in one step holds their own lock
 // around Join and Send.
-func (m *Room) Join(c *Client, first []byte, isBinary bool) {
+func (m *Group) Join(c *Client, first []byte, isBinary bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := c.session
-	if !s.enterRoom(m) {
+	if !s.joinGroup(m) {
 		return
 	}
 	m.members++
 	m.window.Seal()
-	s.conn.Join(m.topic, m.ordinal, liveFrame(s.enc, first, isBinary), nil)
+	s.conn.Join(m.topic, m.ordinal, routeFrame(s.enc, first, isBinary), nil)
 }
 
 // Leave ends a membership, after everything sent before has reached the client.
-func (m *Room) Leave(c *Client) {
-	if c.session.leaveRoom(m) {
-		m.drop(c.session, nil)
+func (m *Group) Leave(c *Client) {
+	if c.session.leaveGroup(m) {
+		m.detach(c.session, nil)
 	}
 }
 
 // Members is how many there are.
-func (m *Room) Members() int {
+func (m *Group) Members() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.members
 }
 
 // Sent counts the messages sent so far, and how many of them have left the window for the members' sockets.
-func (m *Room) Sent() (all, left uint64) {
+func (m *Group) Sent() (all, left uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.ordinal, m.flushed.Load()
 }
 
 // Full says that more waits than can be delivered: Send would refuse.
-func (m *Room) Full() bool { return m.window.Full() }
+func (m *Group) Full() bool { return m.window.Full() }
 
 // Send sends a message to all members. Errors: broker.ErrFull, if more waits than can be delivered.
-func (m *Room) Send(x RoomMessage) error {
+func (m *Group) Send(x GroupMessage) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.members == 0 {
@@ -112,18 +112,18 @@ func (m *Room) Send(x RoomMessage) error {
 	return nil
 }
 
-// Reply sends one member a message that comes after everything sent to the room before, and before what is
+// Reply sends one member a message that comes after everything sent to the group before, and before what is
 // sent later.
-func (m *Room) Reply(c *Client, data []byte, isBinary bool) {
+func (m *Group) Reply(c *Client, data []byte, isBinary bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.window.Seal()
-	c.session.conn.After(m.topic, m.ordinal, liveFrame(c.session.enc, data, isBinary))
+	c.session.conn.After(m.topic, m.ordinal, routeFrame(c.session.enc, data, isBinary))
 	m.window.Expedite()
 }
 
-// drop ends a membership that the session has given up, and then calls then on the shard's loop.
-func (m *Room) drop(s *session, then func()) {
+// detach ends a membership that the session has given up, and then calls then on the shard's loop.
+func (m *Group) detach(s *Session, then func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.members--
@@ -133,14 +133,14 @@ func (m *Room) drop(s *session, then func()) {
 }
 
 // gone counts a member out whose connection is removed.
-func (m *Room) gone() {
+func (m *Group) gone() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.members--
 }
 
 // Flush implements batch.Sink.
-func (m *Room) Flush(b *batch.Batch) {
+func (m *Group) Flush(b *batch.Batch) {
 	frame := &pool.Frame{Last: b.Last, Count: int32(b.Count), Since: b.Since}
 	if m.unmeasured {
 		frame.Since = time.Time{}
@@ -170,7 +170,7 @@ func (m *Room) Flush(b *batch.Batch) {
 }
 
 // Missed implements batch.Sink: whoever has not got the batch is closed, and comes back.
-func (m *Room) Missed(last uint64) { m.topic.Deliver(&pool.Frame{Last: last, Missing: true}) }
+func (m *Group) Missed(last uint64) { m.topic.Deliver(&pool.Frame{Last: last, Missing: true}) }
 
 // frames is the messages of a batch that receiver may get, each in a frame of its own.
 func frames(enc pool.Encoding, b *batch.Batch, receiver string) (out []byte, count int) {
@@ -180,7 +180,7 @@ func frames(enc pool.Encoding, b *batch.Batch, receiver string) (out []byte, cou
 			data = answer
 		}
 		if data != nil {
-			out = appendLive(out, enc, data, e.Bytes[0]&markBinary != 0)
+			out = appendRoute(out, enc, data, e.Bytes[0]&markBinary != 0)
 			count++
 		}
 	})
@@ -196,14 +196,14 @@ func roomBytes(b []byte) (data, answer []byte) {
 	return b[n:], b[5:n]
 }
 
-func liveFrame(enc pool.Encoding, data []byte, isBinary bool) []byte {
+func routeFrame(enc pool.Encoding, data []byte, isBinary bool) []byte {
 	if len(data) == 0 {
 		return nil
 	}
-	return appendLive(nil, enc, data, isBinary)
+	return appendRoute(nil, enc, data, isBinary)
 }
 
-func appendLive(dst []byte, enc pool.Encoding, data []byte, isBinary bool) []byte {
+func appendRoute(dst []byte, enc pool.Encoding, data []byte, isBinary bool) []byte {
 	switch {
 	case isBinary:
 		return append(wire.AppendHeader(dst, wire.OpBinary, false, len(data)), data...)
@@ -213,11 +213,11 @@ func appendLive(dst []byte, enc pool.Encoding, data []byte, isBinary bool) []byt
 	return append(wire.AppendHeader(dst, wire.OpText, false, len(data)), data...)
 }
 
-// NewRoom makes a room. The name is a channel's: its namespace says how messages are batched and what becomes of slow
+// NewGroup makes a group. The name is a channel's: its namespace says how messages are batched and what becomes of slow
 // readers.
-func (m *Manager) NewRoom(name string) *Room {
+func (m *Manager) NewGroup(name string) *Group {
 	ns := m.hub.Namespaces.Of(name)
-	g := &Room{manager: m, topic: m.hub.Pool.Topic(pool.Disconnect, &ns.Meter), unmeasured: ns.Unmeasured}
+	g := &Group{manager: m, topic: m.hub.Pool.Topic(pool.Disconnect, &ns.Meter), unmeasured: ns.Unmeasured}
 	g.window = m.hub.BatcherOf(name).Window(ns.Batch, g)
 	return g
 }

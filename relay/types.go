@@ -1,0 +1,13 @@
+package relay
+
+import "weir/relay/session"
+
+// What systems speak to clients with, on routes of their own; see package session.
+type (
+	WebSocketRoute = session.WebSocketRoute
+	Client         = session.Client
+	Group          = session.Group
+	GroupMessage   = session.GroupMessage
+	EventStream    = session.EventStream
+	SlowSession    = session.SlowSession
+)
