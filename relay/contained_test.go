@@ -141,6 +141,7 @@ func TestPanicOverAQuestion(t *testing.T) {
 	g := launchWith(t, cfg, ln, []System{allowing{}})
 	f := g.follow("u1", "", "asked:a", "asked:b", "asked:c")
 	bad := 0
+	f.hear() // connected
 	for range 3 {
 		switch h := f.hear(); h.Type {
 		case "subscribed":

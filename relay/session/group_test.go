@@ -3,6 +3,7 @@ package session
 import (
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -16,7 +17,7 @@ import (
 
 // Messages of a group that cannot be made ready cost those who lack them their connection, and nobody else anything.
 func TestPanicInRoom(t *testing.T) {
-	cfg := config.Config{Auth: config.Auth{Anonymous: true}}
+	cfg := config.Config{Auth: config.Auth{Keys: []config.TokenKey{{Algorithm: "HS256", Secret: strings.Repeat("s", 32)}}}, API: config.API{Keys: []config.APIKey{{Secret: strings.Repeat("k", 32)}}}}
 	if err := cfg.Complete(); err != nil {
 		t.Fatal(err)
 	}

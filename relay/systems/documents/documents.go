@@ -141,14 +141,14 @@ func (s *System) Start(core *relay.Core) error {
 	for _, name := range []string{namespace, logNamespace, headNamespace} {
 		core.Guard(name, func(*auth.Identity, auth.Ops, string) hub.Verdict { return hub.Denied }, nil)
 	}
-	live := func(path string, kind Kind, c codec, forbidden int, r relay.Live) {
+	live := func(path string, kind Kind, c codec, forbidden int, r relay.WebSocketRoute) {
 		core.Live(path, (&protocol{core, s.documents, kind, c, forbidden}).route(r))
 	}
 	text, updates := messages{native{}, true}, messages{opaque{}, false}
-	live("/documents/{id}/collaborate", Text, text, closeForbidden, relay.Live{Errors: true, Ping: text.ping})
-	live("/documents/opaque/{id}", Opaque, updates, closeForbidden, relay.Live{Errors: true, Ping: updates.ping})
-	live("/documents/sharedb", Text, newShareDB(), closeForbidden, relay.Live{})
-	live("/documents/yjs/{id}", Yjs, yWebsocket{}, closeYjsForbidden, relay.Live{Binary: true})
+	live("/documents/{id}/collaborate", Text, text, closeForbidden, relay.WebSocketRoute{Errors: true, Ping: text.ping})
+	live("/documents/opaque/{id}", Opaque, updates, closeForbidden, relay.WebSocketRoute{Errors: true, Ping: updates.ping})
+	live("/documents/sharedb", Text, newShareDB(), closeForbidden, relay.WebSocketRoute{})
+	live("/documents/yjs/{id}", Yjs, yWebsocket{}, closeYjsForbidden, relay.WebSocketRoute{Binary: true})
 	(&api{core, s.documents}).serve()
 	s.stop = make(chan struct{})
 	core.Contain().Loop(&s.stopped, "sweep of documents", contain.Closed(s.stop), s.sweep, nil) // Close stops it and waits

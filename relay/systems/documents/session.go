@@ -168,7 +168,7 @@ type broadcaster interface {
 // followers are the clients that follow a document over one protocol. A broadcaster embeds it, and implements the methods
 // for which its protocol has messages.
 type followers struct {
-	room   *relay.Room
+	room   *relay.Group
 	binary bool // what they are sent
 }
 
