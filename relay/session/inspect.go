@@ -4,7 +4,6 @@ import (
 	"weir/broker"
 	"weir/pool"
 	"weir/relay/auth"
-	"weir/relay/websocket"
 )
 
 // Session returns the session of a connection, nil if there is none.
@@ -68,7 +67,7 @@ func (s *Session) Unsubscribe(channel string, answer []byte) bool {
 func (s *Session) Break() {
 	s.reading.Lock()
 	defer s.reading.Unlock()
-	s.socket.Begin(s, s.conn, nil, websocket.Options{}) // without rules it cannot read
+	s.socket.Break()
 }
 
 // SetIdentity has a client be another one, for tests.

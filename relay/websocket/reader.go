@@ -263,3 +263,6 @@ func (r *Reader) Discard() (gone, later bool) {
 	}
 	return true, false
 }
+
+// Break has the next Read panic, for tests.
+func (r *Reader) Break() { r.rules = nil }
