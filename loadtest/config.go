@@ -62,34 +62,20 @@ func setupError(format string, args ...any) error {
 }
 
 // resolve finds the address of an endpoint and refuses targets that are not ours.
-func resolve(ctx context.Context, cfg *Config, at target.Endpoint) (netip.AddrPort, error) {
+func resolve(cfg *Config, at target.Endpoint) (netip.AddrPort, error) {
 	if cfg.Dial != nil {
 		return netip.AddrPort{}, nil
 	}
 	if !at.Loopback() && !cfg.Own {
 		return netip.AddrPort{}, setupError("%s is not on this machine: a load test of somebody else's server is an attack. Say --i-own-this-target if it is yours", at.Addr)
 	}
-	host, port, err := net.SplitHostPort(at.Addr)
+	to, err := net.ResolveTCPAddr("tcp", at.Addr) // IPv4 first
 	if err != nil {
 		return netip.AddrPort{}, setupError("address %s: %w", at.Addr, err)
 	}
-	n, err := net.DefaultResolver.LookupPort(ctx, "tcp", port)
-	if err != nil {
-		return netip.AddrPort{}, setupError("port of %s: %w", at.Addr, err)
+	ip := to.AddrPort().Addr().Unmap()
+	if !ip.IsLoopback() && !cfg.Own {
+		return netip.AddrPort{}, setupError("%s is %v here, which is not this machine", at.Addr, ip)
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil || len(ips) == 0 {
-		return netip.AddrPort{}, setupError("look up %s: %w", host, err)
-	}
-	ip := ips[0].Unmap()
-	for _, other := range ips {
-		if other.Unmap().Is4() {
-			ip = other.Unmap()
-			break
-		}
-	}
-	if host == "localhost" && !ip.IsLoopback() && !cfg.Own {
-		return netip.AddrPort{}, setupError("localhost is %v here, which is not this machine", ip)
-	}
-	return netip.AddrPortFrom(ip, uint16(n)), nil
+	return netip.AddrPortFrom(ip, uint16(to.Port)), nil
 }

@@ -85,10 +85,10 @@ func newEngine(ctx context.Context, cfg Config) (e *engine, err error) {
 	if err := e.possible(); err != nil {
 		return nil, err
 	}
-	if e.at, err = resolve(ctx, &cfg, sub); err != nil {
+	if e.at, err = resolve(&cfg, sub); err != nil {
 		return nil, err
 	}
-	to, err := resolve(ctx, &cfg, pub)
+	to, err := resolve(&cfg, pub)
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ type tally struct {
 	acked    atomic.Uint64 // of them acknowledged (on a WebSocket: sent)
 	answered atomic.Uint64 // of them acknowledged, refused or given up
 	typing   atomic.Uint64 // typing signs published; they are in sent too
-	opened   atomic.Uint64 // connections that got subscribed
+	opened   atomic.Int64  // connections that got subscribed
 	failed   atomic.Uint64 // connections that did not
 	open     atomic.Int64  // connections that are subscribed
 }

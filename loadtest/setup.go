@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"weir/loadtest/scenario"
@@ -61,13 +62,9 @@ func (e *engine) setup(ctx context.Context) (err error) {
 	if !e.publishes() {
 		return nil
 	}
-	want := int64(e.plan.Publishers)
-	e.publishers.l.post(func() { e.publishers.connect(int(want)) })
-	ok, err := e.until(ctx, e.cfg.Setup, func() bool { return e.publishing.Load() >= want }, func() uint64 { return uint64(e.publishing.Load()) })
-	if err == nil && !ok {
-		err = setupError("%s: %d of %d publishers got connected, and no more within %v", e.cfg.Target.URL, e.publishing.Load(), want, e.cfg.Setup)
-	}
-	if err != nil {
+	want := e.plan.Publishers
+	e.publishers.l.post(func() { e.publishers.connect(want) })
+	if err := e.gather(ctx, "publishers got connected", want, &e.publishing, &e.publishing); err != nil {
 		return err
 	}
 	return e.greet(ctx)
@@ -96,14 +93,18 @@ func (e *engine) priced() {
 
 // connect opens the subscribers' connections, all that are not open.
 func (e *engine) connect(ctx context.Context) error {
-	want := int64(len(e.fleet.conns))
-	if want == 0 {
+	if len(e.fleet.conns) == 0 {
 		return nil
 	}
 	e.fleet.connect()
-	ok, err := e.until(ctx, e.cfg.Setup, func() bool { return e.tally.open.Load() >= want }, e.tally.opened.Load)
+	return e.gather(ctx, "connections got subscribed", len(e.fleet.conns), &e.tally.open, &e.tally.opened)
+}
+
+// gather waits until there are as many as are wanted, as long as progress grows.
+func (e *engine) gather(ctx context.Context, what string, want int, have, progress *atomic.Int64) error {
+	ok, err := e.until(ctx, e.cfg.Setup, func() bool { return have.Load() >= int64(want) }, func() uint64 { return uint64(progress.Load()) })
 	if err == nil && !ok {
-		err = setupError("%s: %d of %d connections got subscribed, and no more within %v", e.cfg.Target.URL, e.tally.open.Load(), want, e.cfg.Setup)
+		err = setupError("%s: %d of %d %s, and no more within %v", e.cfg.Target.URL, have.Load(), want, what, e.cfg.Setup)
 	}
 	return err
 }

@@ -82,7 +82,7 @@ type counts struct {
 func (t *tally) read() counts {
 	return counts{
 		t.bytes.Load(), t.checked.Load(), t.messages.Load(), t.sent.Load(), t.acked.Load(), t.answered.Load(),
-		t.typing.Load(), t.opened.Load(), t.failed.Load(), t.open.Load(),
+		t.typing.Load(), uint64(t.opened.Load()), t.failed.Load(), t.open.Load(),
 	}
 }
 

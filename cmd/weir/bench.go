@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -174,10 +175,7 @@ func (c *benchCommand) config(p *program) (loadtest.Config, error) {
 		return cfg, benchError(err)
 	}
 	cfg.FindPID = at.Loopback()
-	secret := c.Secret
-	if secret == "" {
-		secret = p.getenv("WEIR_AUTH_SECRET")
-	}
+	secret := cmp.Or(c.Secret, p.getenv("WEIR_AUTH_SECRET"))
 	if secret == "" && c.Target == "weir" && at.Loopback() {
 		secret = auth.DevSecret
 	}
@@ -210,9 +208,7 @@ func is0[T comparable](v *T) bool { return v != nil && *v == *new(T) }
 
 // minter makes tokens that may do what the scenario does.
 func minter(secret string, s scenario.Scenario) func(string) (string, error) {
-	if s.Prefix == "" {
-		s.Prefix = "bench:"
-	}
+	s.Prefix = cmp.Or(s.Prefix, "bench:")
 	may := []string{"subscribe", "publish", "history", "presence"}
 	claims := auth.Claims{Roles: []string{"admin"}, TTL: 24 * time.Hour, Channels: map[string][]string{s.Prefix + "*": may, "presence:" + s.Prefix + "*": may}}
 	return func(user string) (string, error) {

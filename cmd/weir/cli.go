@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -113,9 +114,4 @@ func (f *configFlags) source(p *program) loader.Source {
 }
 
 // file is the configuration file; "" for none.
-func (f *configFlags) file(p *program) string {
-	if f.Config != "" {
-		return f.Config
-	}
-	return p.getenv(loader.FileVar)
-}
+func (f *configFlags) file(p *program) string { return cmp.Or(f.Config, p.getenv(loader.FileVar)) }

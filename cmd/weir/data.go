@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,24 +41,25 @@ type dataFlags struct {
 }
 
 func (f *dataFlags) dir(p *program) (string, error) {
-	dir := f.Data
-	if dir == "" {
-		dir = p.getenv("WEIR_DATA")
-	}
+	dir := cmp.Or(f.Data, p.getenv("WEIR_DATA"))
 	if dir == "" {
 		return "", wrongf("data: name the directory with --data")
 	}
 	return dir, nil
 }
 
-// view opens the directory to look at it.
-func (f *dataFlags) view(p *program) (*disk.View, error) {
+// view opens the directory, and has look look at it.
+func (f *dataFlags) view(p *program, look func(v *disk.View) error) error {
 	dir, err := f.dir(p)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	v, err := disk.OpenView(dir)
-	return v, explain(err)
+	if err != nil {
+		return explain(err)
+	}
+	defer func() { _ = v.Close() }() // nothing was written
+	return look(v)
 }
 
 // explain adds to an error what to do about it, where that is known.
@@ -109,12 +111,9 @@ func (*dataVerify) Help() string {
 }
 
 // Run verifies.
-func (c *dataVerify) Run(p *program) error {
-	v, err := c.view(p)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = v.Close() }()
+func (c *dataVerify) Run(p *program) error { return c.view(p, p.verify) }
+
+func (p *program) verify(v *disk.View) error {
 	steps := p.progress("verify", v.Count())
 	wrong := v.Verify(func(what string) { _, _ = fmt.Fprintln(p.stdout, what) }, steps.step)
 	if wrong > 0 {
@@ -132,10 +131,10 @@ func (c *dataVerify) Run(p *program) error {
 
 // count is a number with its noun.
 func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
+	if n != 1 {
+		noun += "s"
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return fmt.Sprintf("%d %s", n, noun)
 }
 
 type dataStats struct {
@@ -155,18 +154,14 @@ type namespaceStats struct {
 
 // Run shows figures.
 func (c *dataStats) Run(p *program) error {
-	v, err := c.view(p)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = v.Close() }()
+	return c.view(p, func(v *disk.View) error { return c.stats(p, v) })
+}
+
+func (c *dataStats) stats(p *program, v *disk.View) error {
 	steps := p.progress("stats", v.Count())
 	spaces := make(map[string]*namespaceStats)
-	err = v.Each("", func(name string, kept broker.Kept, err error) error {
-		space, _, found := strings.Cut(name, ":")
-		if !found {
-			space = ""
-		}
+	err := v.Each("", func(name string, kept broker.Kept, err error) error {
+		space := name[:max(strings.IndexByte(name, ':'), 0)]
 		s := spaces[space]
 		if s == nil {
 			s = &namespaceStats{Namespace: space}
@@ -179,10 +174,7 @@ func (c *dataStats) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	list := make([]*namespaceStats, 0, len(spaces))
-	for _, name := range slices.Sorted(maps.Keys(spaces)) {
-		list = append(list, spaces[name])
-	}
+	list := slices.SortedFunc(maps.Values(spaces), func(a, b *namespaceStats) int { return strings.Compare(a.Namespace, b.Namespace) })
 	return c.show(p, v.Summary(), list)
 }
 
@@ -219,11 +211,7 @@ func (c *dataStats) show(p *program, s disk.Summary, list []*namespaceStats) err
 	_, err := fmt.Fprintf(p.stdout, "format %s, generation %d, closed %s, %d batches\ndatabase %s, of which %s are free; only in the log: %s\n\n%-16s %10s %10s %10s %12s\n",
 		s.Format, s.Generation, closed, s.Batches, bytesOf(s.Database), bytesOf(s.Free), bytesOf(s.Log), "namespace", "channels", "items", "changes", "data")
 	for _, n := range list {
-		name := n.Namespace
-		if name == "" {
-			name = "(none)"
-		}
-		damaged := ""
+		name, damaged := cmp.Or(n.Namespace, "(none)"), ""
 		if n.Damaged > 0 {
 			damaged = fmt.Sprintf("  %d damaged", n.Damaged)
 		}
@@ -302,12 +290,11 @@ func (*dataExport) Help() string {
 }
 
 // Run exports.
-func (c *dataExport) Run(p *program) (err error) {
-	v, err := c.view(p)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = v.Close() }()
+func (c *dataExport) Run(p *program) error {
+	return c.view(p, func(v *disk.View) error { return c.export(p, v) })
+}
+
+func (c *dataExport) export(p *program, v *disk.View) error {
 	to := p.stdout
 	if c.Out != "" {
 		f, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -56,34 +57,41 @@ func (t *tokenCommand) Run(p *program) error {
 
 // key finds what to sign with, and sets the claims that go with it.
 func (t *tokenCommand) key(p *program, claims *auth.Claims) (secret, kid string, err error) {
-	file := t.Config
-	if file == "" {
-		file = p.getenv(loader.FileVar)
-	}
-	switch {
-	case t.Dev:
-		return auth.DevSecret, t.KeyID, nil
-	case t.Secret == "-":
+	if t.Secret == "-" {
 		secret, err = readLine(p.stdin, maxSecretLine)
 		return secret, t.KeyID, err
-	case t.Secret != "":
-		return t.Secret, t.KeyID, nil
-	case file != "":
-		return t.configured(file, p.env, claims)
 	}
-	if secret = p.getenv("WEIR_AUTH_SECRET"); secret != "" {
-		return secret, t.KeyID, nil
+	secret, loaded, err := p.keys("token: no key to sign with", t.Dev, t.Secret, t.Config)
+	if err != nil || loaded == nil {
+		return secret, t.KeyID, err
 	}
-	return "", "", wrongf("token: no key to sign with: use --dev, --config, --secret or the variable WEIR_AUTH_SECRET")
+	return t.configured(cmp.Or(t.Config, p.getenv(loader.FileVar)), &loaded.Config, claims)
+}
+
+// keys is where the key of a token comes from: a secret, or what a configuration file holds, if one is named. missing is the
+// error when there is neither.
+func (p *program) keys(missing string, dev bool, secret, file string) (string, *loader.Loaded, error) {
+	if dev {
+		return auth.DevSecret, nil, nil
+	}
+	if secret != "" {
+		return secret, nil, nil
+	}
+	if file = cmp.Or(file, p.getenv(loader.FileVar)); file != "" {
+		loaded, err := loader.Load(loader.Source{Systems: known(), File: file, Env: p.env})
+		if err != nil {
+			return "", nil, &usageError{err}
+		}
+		return "", &loaded, nil
+	}
+	if secret = p.getenv("WEIR_AUTH_SECRET"); secret == "" {
+		return "", nil, wrongf("%s: use --dev, --config, --secret or the variable WEIR_AUTH_SECRET", missing)
+	}
+	return secret, nil, nil
 }
 
 // configured is the first HS256 key of a configuration, or the one that --kid names.
-func (t *tokenCommand) configured(file string, env []string, claims *auth.Claims) (secret, kid string, err error) {
-	loaded, err := loader.Load(loader.Source{Systems: known(), File: file, Env: env})
-	if err != nil {
-		return "", "", &usageError{err}
-	}
-	cfg := loaded.Config
+func (t *tokenCommand) configured(file string, cfg *config.Config, claims *auth.Claims) (secret, kid string, err error) {
 	i := slices.IndexFunc(cfg.Auth.Keys, func(k config.TokenKey) bool {
 		return k.Algorithm == "HS256" && (t.KeyID == "" || k.ID == t.KeyID)
 	})

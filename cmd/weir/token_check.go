@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"weir/relay/auth"
-	"weir/relay/config/loader"
 )
 
 // tokenCheckCommand is weir token check.
@@ -37,9 +36,13 @@ func (t *tokenCheckCommand) Run(p *program) error {
 			return err
 		}
 	}
-	cfg, err := t.keys(p)
+	secret, loaded, err := p.keys("token check: no key to check with", t.Dev, t.Secret, t.Config)
 	if err != nil {
 		return err
+	}
+	cfg := auth.Config{Keys: []auth.TokenKey{{Algorithm: "HS256", Secret: secret}}}
+	if loaded != nil {
+		cfg = loaded.Config.TokenChecks()
 	}
 	v, err := auth.NewVerifier(cfg)
 	if err != nil {
@@ -70,31 +73,4 @@ func (t *tokenCheckCommand) Run(p *program) error {
 	}
 	_, err = io.WriteString(p.stdout, out.String())
 	return err
-}
-
-// keys is what the token is checked with.
-func (t *tokenCheckCommand) keys(p *program) (auth.Config, error) {
-	hs := func(secret string) (auth.Config, error) {
-		return auth.Config{Keys: []auth.TokenKey{{Algorithm: "HS256", Secret: secret}}}, nil
-	}
-	file := t.Config
-	if file == "" {
-		file = p.getenv(loader.FileVar)
-	}
-	switch {
-	case t.Dev:
-		return hs(auth.DevSecret)
-	case t.Secret != "":
-		return hs(t.Secret)
-	case file != "":
-		loaded, err := loader.Load(loader.Source{Systems: known(), File: file, Env: p.env})
-		if err != nil {
-			return auth.Config{}, &usageError{err}
-		}
-		return loaded.Config.TokenChecks(), nil
-	}
-	if secret := p.getenv("WEIR_AUTH_SECRET"); secret != "" {
-		return hs(secret)
-	}
-	return auth.Config{}, wrongf("token check: no key to check with: use --dev, --config, --secret or the variable WEIR_AUTH_SECRET")
 }

@@ -111,45 +111,22 @@ func ParseResponse(b []byte) (r Response, n int, err error) {
 	return r, end + 4, nil
 }
 
-// header reads the few headers that matter, told apart by length first.
+// header reads the few headers that matter.
 func (r *Response) header(name, value []byte) (err error) {
-	switch len(name) {
-	case len("Content-Length"):
-		if equalFold(name, "content-length") {
-			if r.Size, err = strconv.Atoi(string(value)); err != nil || r.Size < 0 || r.Size > maxMessage {
-				return fmt.Errorf("http content-length %q: %w", value, ErrProtocol)
-			}
+	is := func(b []byte, text string) bool { return len(b) == len(text) && strings.EqualFold(string(b), text) }
+	switch {
+	case is(name, "Content-Length"):
+		if r.Size, err = strconv.Atoi(string(value)); err != nil || r.Size < 0 || r.Size > maxMessage {
+			return fmt.Errorf("http content-length %q: %w", value, ErrProtocol)
 		}
-	case len("Transfer-Encoding"):
-		if equalFold(name, "transfer-encoding") {
-			r.Chunked = strings.EqualFold(string(value), "chunked")
-		}
-	case len("Connection"):
-		if equalFold(name, "connection") {
-			r.Close = equalFold(value, "close")
-		}
-	case len("Sec-WebSocket-Accept"):
-		if equalFold(name, "sec-websocket-accept") {
-			r.accept = string(value)
-		}
+	case is(name, "Transfer-Encoding"):
+		r.Chunked = is(value, "chunked")
+	case is(name, "Connection"):
+		r.Close = is(value, "close")
+	case is(name, "Sec-WebSocket-Accept"):
+		r.accept = string(value)
 	}
 	return nil
-}
-
-// equalFold compares with a lower-case ASCII string.
-func equalFold(b []byte, lower string) bool {
-	if len(b) != len(lower) {
-		return false
-	}
-	for i, c := range b {
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // Replies turns a server's byte stream into whole responses with their bodies. The zero value is ready.

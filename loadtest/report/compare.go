@@ -7,66 +7,38 @@ import (
 	"strings"
 )
 
-// compared is a number that runs are compared by.
-type compared struct {
+func milliseconds(v float64) string { return digits(v) + " ms" }
+
+// comparisons are the numbers that runs are compared by: what each is called, how it is written, and where it is in the
+// result; empty: processor time by deliveries.
+var comparisons = []struct {
 	name  string
 	write func(float64) string
-	of    func(*Result) float64 // NaN when it is not known
-}
-
-func milliseconds(v float64) string { return ms(v) + " ms" }
-
-var comparisons = []compared{
-	{"deliveries/s", Count, func(r *Result) float64 { return r.DeliveriesPerSecond }},
-	{"publishes/s", Count, func(r *Result) float64 { return r.PublishesPerSecond }},
-	{"connections/s", Count, func(r *Result) float64 { return r.ConnectsPerSecond }},
-	{"latency p50", milliseconds, func(r *Result) float64 { return r.LatencyMs.P50 }},
-	{"latency p90", milliseconds, func(r *Result) float64 { return r.LatencyMs.P90 }},
-	{"latency p99", milliseconds, func(r *Result) float64 { return r.LatencyMs.P99 }},
-	{"latency p99.9", milliseconds, func(r *Result) float64 { return r.LatencyMs.P999 }},
-	{"latency max", milliseconds, func(r *Result) float64 { return r.LatencyMs.Max }},
-	{"acknowledged p99", milliseconds, func(r *Result) float64 {
-		if r.AckMs == nil {
-			return math.NaN()
-		}
-		return r.AckMs.P99
-	}},
-	{"expected", Count, func(r *Result) float64 { return float64(r.Expected) }},
-	{"received", Count, func(r *Result) float64 { return float64(r.Received) }},
-	{"lost", Count, func(r *Result) float64 { return float64(r.Lost) }},
-	{"duplicated", Count, func(r *Result) float64 { return float64(r.Duplicated) }},
-	{"reordered", Count, func(r *Result) float64 { return float64(r.Reordered) }},
-	{"corrupted", Count, func(r *Result) float64 { return float64(r.Corrupted) }},
-	{"late", Count, func(r *Result) float64 { return float64(r.Late) }},
-	{"target, cores", significant, (*Result).serverCPU},
-	{"target, CPU a million deliveries", func(v float64) string { return significant(v) + " s" }, func(r *Result) float64 {
-		return r.serverCPU() / knownIf(r.DeliveriesPerSecond > 0, r.DeliveriesPerSecond) * 1e6
-	}},
-	{"a small write", func(v float64) string { return significant(v) + " µs" }, func(r *Result) float64 {
-		if r.Unit == nil {
-			return math.NaN()
-		}
-		return r.Unit.Micros
-	}},
-	{"target, in small writes/s", Count, func(r *Result) float64 {
-		if r.Unit == nil || r.Unit.ServerWrites == nil {
-			return math.NaN()
-		}
-		return *r.Unit.ServerWrites
-	}},
-	{"target, memory at most", Bytes, func(r *Result) float64 {
-		if r.ServerMemory == nil {
-			return math.NaN()
-		}
-		return float64(r.ServerMemory.Peak)
-	}},
-	{"target, memory a connection", Bytes, func(r *Result) float64 {
-		if r.ServerMemory == nil {
-			return math.NaN()
-		}
-		return r.ServerMemory.PerConnection
-	}},
-	{"load generator, cores", significant, func(r *Result) float64 { return r.ClientCPU }},
+	path  string
+}{
+	{"deliveries/s", Count, "deliveriesPerSecond"},
+	{"publishes/s", Count, "publishesPerSecond"},
+	{"connections/s", Count, "connectsPerSecond"},
+	{"latency p50", milliseconds, "latencyMs.p50"},
+	{"latency p90", milliseconds, "latencyMs.p90"},
+	{"latency p99", milliseconds, "latencyMs.p99"},
+	{"latency p99.9", milliseconds, "latencyMs.p999"},
+	{"latency max", milliseconds, "latencyMs.max"},
+	{"acknowledged p99", milliseconds, "ackMs.p99"},
+	{"expected", Count, "expected"},
+	{"received", Count, "received"},
+	{"lost", Count, "lost"},
+	{"duplicated", Count, "duplicated"},
+	{"reordered", Count, "reordered"},
+	{"corrupted", Count, "corrupted"},
+	{"late", Count, "late"},
+	{"target, cores", digits, "serverCpu"},
+	{"target, CPU a million deliveries", func(v float64) string { return digits(v) + " s" }, ""},
+	{"a small write", func(v float64) string { return digits(v) + " µs" }, "unit.writeMicros"},
+	{"target, in small writes/s", Count, "unit.serverWritesPerSecond"},
+	{"target, memory at most", Bytes, "serverMemory.peak"},
+	{"target, memory a connection", Bytes, "serverMemory.perConnection"},
+	{"load generator, cores", digits, "clientCpu"},
 }
 
 // compareRows are the numbers of the runs, with ratios to the first. What is not known in any run, or 0
@@ -75,9 +47,15 @@ func compareRows(runs []*Result) (rows []row) {
 	for _, c := range comparisons {
 		r := row{Name: c.name}
 		known := false
-		base := c.of(runs[0])
+		of := func(run *Result) float64 {
+			if c.path == "" {
+				return run.at("serverCpu") / knownIf(run.DeliveriesPerSecond > 0, run.DeliveriesPerSecond) * 1e6
+			}
+			return run.at(c.path)
+		}
+		base := of(runs[0])
 		for i, run := range runs {
-			v := c.of(run)
+			v := of(run)
 			text, ratio := "-", ""
 			if !math.IsNaN(v) {
 				text = c.write(v)

@@ -23,7 +23,6 @@ type view struct {
 	Rows   []row
 	Probes []probeView
 	Single *Result
-	Memory string
 }
 
 type runView struct {
@@ -77,7 +76,7 @@ func HTML(w io.Writer, runs ...*Result) error {
 			if !p.Held {
 				outcome = p.Why
 			}
-			v.Probes = append(v.Probes, probeView{Count(p.Rate) + "/s", Count(p.Deliveries) + "/s", ms(p.P99) + " ms", outcome})
+			v.Probes = append(v.Probes, probeView{Count(p.Rate) + "/s", Count(p.Deliveries) + "/s", digits(p.P99) + " ms", outcome})
 		}
 	} else {
 		v.Title = "Comparison of " + strconv.Itoa(len(runs)) + " runs"
@@ -110,8 +109,8 @@ func (res *Result) tiles() []tile {
 	}
 	return []tile{
 		first,
-		{"p50", ms(res.LatencyMs.P50) + " ms", "latency " + res.latencyOf()},
-		{"p99", ms(res.LatencyMs.P99) + " ms", "p99.9 " + ms(res.LatencyMs.P999) + ", max " + ms(res.LatencyMs.Max) + " ms"},
+		{"p50", digits(res.LatencyMs.P50) + " ms", "latency " + res.latencyOf()},
+		{"p99", digits(res.LatencyMs.P99) + " ms", "p99.9 " + digits(res.LatencyMs.P999) + ", max " + digits(res.LatencyMs.Max) + " ms"},
 		{"lost", Count(float64(res.Lost)), fmt.Sprintf("of %d; %d duplicated, %d reordered, %d corrupted", res.Expected, res.Duplicated, res.Reordered, res.Corrupted)},
 		cpu,
 		{"load generator", fmt.Sprintf("%.2f of %d cores", res.ClientCPU, res.ClientCores), fmt.Sprintf("sent late by %.2f ms at p99", res.OwnLag.Send)},

@@ -165,32 +165,22 @@ func (q Quantiles) String() string {
 	if q.Count == 0 {
 		return "none"
 	}
-	return fmt.Sprintf("p50 %s  p90 %s  p99 %s  p99.9 %s  max %s ms", ms(q.P50), ms(q.P90), ms(q.P99), ms(q.P999), ms(q.Max))
-}
-
-func ms(v float64) string {
-	switch {
-	case v >= 100:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case v >= 10:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(v, 'f', 2, 64)
+	return fmt.Sprintf("p50 %s  p90 %s  p99 %s  p99.9 %s  max %s ms", digits(q.P50), digits(q.P90), digits(q.P99), digits(q.P999), digits(q.Max))
 }
 
 // Count writes a number for people: 950, 12.3 k, 4.56 M.
 func Count(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 999.5e6:
-		return significant(v/1e9) + " G"
+		return digits(v/1e9) + " G"
 	case a >= 999.5e3:
-		return significant(v/1e6) + " M"
+		return digits(v/1e6) + " M"
 	case a >= 9999.5:
-		return significant(v/1e3) + " k"
+		return digits(v/1e3) + " k"
 	case a >= 100 || v == math.Trunc(v):
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	}
-	return significant(v)
+	return digits(v)
 }
 
 // Bytes writes a number of bytes for people.
@@ -200,20 +190,19 @@ func Bytes(v float64) string {
 		size float64
 	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
 		if v >= u.size {
-			return significant(v/u.size) + " " + u.name
+			return digits(v/u.size) + " " + u.name
 		}
 	}
 	return strconv.FormatFloat(v, 'f', 0, 64) + " B"
 }
 
-func significant(v float64) string {
-	switch a := math.Abs(v); {
-	case a >= 100:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case a >= 10:
-		return strconv.FormatFloat(v, 'f', 1, 64)
+// ms writes three digits digits, or as many as there are before the point.
+func digits(v float64) string {
+	after := 2
+	for limit := 10.0; after > 0 && math.Abs(v) >= limit; limit *= 10 {
+		after--
 	}
-	return strconv.FormatFloat(v, 'f', 2, 64)
+	return strconv.FormatFloat(v, 'f', after, 64)
 }
 
 // title names a run: its scenario, target and when it ran.

@@ -1,6 +1,8 @@
 package report
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -21,11 +23,11 @@ type Threshold struct {
 	limit  float64
 }
 
-// metric is a number of a result by name.
+// metric is a number of a result that has a name of its own.
 type metric struct {
 	name string
 	kind kind
-	of   func(*Result) float64
+	path string // in the result; empty: the name
 }
 
 type kind uint8
@@ -33,65 +35,54 @@ type kind uint8
 const (
 	count   kind = iota // a number, with k, M or G
 	millis              // a duration
-	octets              // bytes, with KiB, MiB or GiB
+	octets              // bytes, with KiB, MiB or GiB; none are not known
 	boolean             // 1 or 0
 )
 
 var metrics = []metric{
-	{"p50", millis, func(r *Result) float64 { return r.quantile(.5, r.LatencyMs.P50) }},
-	{"p90", millis, func(r *Result) float64 { return r.quantile(.9, r.LatencyMs.P90) }},
-	{"p99", millis, func(r *Result) float64 { return r.quantile(.99, r.LatencyMs.P99) }},
-	{"p999", millis, func(r *Result) float64 { return r.quantile(.999, r.LatencyMs.P999) }},
-	{"max", millis, func(r *Result) float64 { return r.quantile(1, r.LatencyMs.Max) }},
-	{"lost", count, func(r *Result) float64 { return float64(r.Lost) }},
-	{"duplicated", count, func(r *Result) float64 { return float64(r.Duplicated) }},
-	{"reordered", count, func(r *Result) float64 { return float64(r.Reordered) }},
-	{"corrupted", count, func(r *Result) float64 { return float64(r.Corrupted) }},
-	{"late", count, func(r *Result) float64 { return float64(r.Late) }},
-	{"refused", count, func(r *Result) float64 { return float64(r.Refused) }},
-	{"unsent", count, func(r *Result) float64 { return float64(r.Unsent) }},
-	{"unseen", count, func(r *Result) float64 {
-		if r.Presence == nil {
-			return math.NaN()
+	{"p50", millis, "latencyMs.p50"}, {"p90", millis, "latencyMs.p90"}, {"p99", millis, "latencyMs.p99"}, {"p999", millis, "latencyMs.p999"},
+	{"max", millis, "latencyMs.max"}, {"lost", count, ""}, {"duplicated", count, ""}, {"reordered", count, ""}, {"corrupted", count, ""},
+	{"late", count, ""}, {"refused", count, ""}, {"unsent", count, ""}, {"unseen", count, "presence.unseen"}, {"closed", count, "connections.closed"},
+	{"bytesMismatch", count, "connections.bytesMismatch"}, {"received", count, ""}, {"deliveriesPerSecond", count, ""},
+	{"publishesPerSecond", count, ""}, {"connectsPerSecond", count, ""}, {"serverCpu", count, ""},
+	{"memoryPerConnection", octets, "serverMemory.perConnection"}, {"valid", boolean, ""},
+}
+
+// shares are the quantiles by name: what share of all that was due stayed within each.
+var shares = map[string]float64{"p50": .5, "p90": .9, "p99": .99, "p999": .999, "max": 1}
+
+// of returns the number, NaN if it is not known. What never arrived took longer than any limit: when it is more than the rest
+// beyond a quantile, that is not known.
+func (m metric) of(res *Result) float64 {
+	v := res.at(cmp.Or(m.path, m.name))
+	unknown := m.kind == octets && v == 0
+	if m.kind == millis {
+		unknown = res.LatencyMs.Count == 0 || float64(res.Lost) > (1-shares[m.name])*float64(res.Expected)+1e-9
+	}
+	return knownIf(!unknown, v)
+}
+
+// at returns the number at a path of the result's JSON, such as latencyMs.p99; NaN if it is not known there.
+func (res *Result) at(path string) float64 {
+	short := *res
+	short.Series, short.Curve = nil, nil
+	b, err := json.Marshal(short)
+	for name := range strings.SplitSeq(path, ".") {
+		var fields map[string]json.RawMessage
+		if err == nil {
+			err = json.Unmarshal(b, &fields)
 		}
-		return float64(r.Presence.Unseen)
-	}},
-	{"closed", count, func(r *Result) float64 { return float64(r.Connections.Closed) }},
-	{"bytesMismatch", count, func(r *Result) float64 { return float64(r.Connections.BytesMismatch) }},
-	{"received", count, func(r *Result) float64 { return float64(r.Received) }},
-	{"deliveriesPerSecond", count, func(r *Result) float64 { return r.DeliveriesPerSecond }},
-	{"publishesPerSecond", count, func(r *Result) float64 { return r.PublishesPerSecond }},
-	{"connectsPerSecond", count, func(r *Result) float64 { return r.ConnectsPerSecond }},
-	{"serverCpu", count, (*Result).serverCPU},
-	{"memoryPerConnection", octets, func(r *Result) float64 {
-		if r.ServerMemory == nil || r.ServerMemory.PerConnection == 0 {
-			return math.NaN()
-		}
-		return r.ServerMemory.PerConnection
-	}},
-	{"valid", boolean, func(r *Result) float64 {
-		if r.Valid {
-			return 1
-		}
+		b = fields[name]
+	}
+	switch v, err := strconv.ParseFloat(string(b), 64); {
+	case err == nil:
+		return v
+	case string(b) == "true":
+		return 1
+	case string(b) == "false":
 		return 0
-	}},
-}
-
-// serverCPU is in cores, NaN when it is not known.
-func (res *Result) serverCPU() float64 {
-	if res.ServerCPU == nil {
-		return math.NaN()
 	}
-	return *res.ServerCPU
-}
-
-// quantile is a latency that a share of all that was due stayed within. What never arrived took longer than any limit:
-// when it is more than the rest, the quantile is not known.
-func (res *Result) quantile(share, ms float64) float64 {
-	if res.LatencyMs.Count == 0 || float64(res.Lost) > (1-share)*float64(res.Expected)+1e-9 {
-		return math.NaN()
-	}
-	return ms
+	return math.NaN()
 }
 
 // ParseThreshold reads a threshold: a name of a result's number, one of < <= > >= =, and a limit with
@@ -113,7 +104,7 @@ func ParseThreshold(text string) (Threshold, error) {
 			t.metric = m
 		}
 	}
-	if t.metric.of == nil {
+	if t.metric.name == "" {
 		return t, fmt.Errorf("%q: no number %q, expected one of %s: %w", text, name, strings.Join(names, ", "), ErrThreshold)
 	}
 	limit, err := t.metric.parse(rest)

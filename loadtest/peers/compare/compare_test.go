@@ -22,8 +22,8 @@ func TestMedian(t *testing.T) {
 		t.Error("a median of nothing")
 	}
 	for i, want := range []float64{7, 5, 3, 4} {
-		o.runs = append(o.runs, result{})
-		o.runs[i].LatencyMs.P99 = []float64{7, 3, 1, 5}[i]
+		o.Runs = append(o.Runs, result{})
+		o.Runs[i].LatencyMs.P99 = []float64{7, 3, 1, 5}[i]
 		if got := o.figure(); got != want {
 			t.Errorf("median of %d runs is %v, want %v", i+1, got, want)
 		}
@@ -48,15 +48,15 @@ func TestFloors(t *testing.T) {
 	free := run1(t, `{"publishesPerSecond":8e4,"valid":true}`)
 	posts := cell{measure: publishes}
 	for want, o := range map[string]outcome{
-		"at least 90.0 k": {cell: posts, runs: []result{full, full, free}},
-		"80.0 k":          {cell: posts, runs: []result{full, free, free}},
-		"0.00":            {cell: cell{measure: deliveries}, runs: []result{full}},
+		"at least 90.0 k": {cell: posts, Runs: []result{full, full, free}},
+		"80.0 k":          {cell: posts, Runs: []result{full, free, free}},
+		"0.00":            {cell: cell{measure: deliveries}, Runs: []result{full}},
 	} {
 		if got := o.shown(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	if got := times(publishes, 1e5, outcome{cell: posts, runs: []result{full}}, "%s"); got != "" {
+	if got := times(publishes, 1e5, outcome{cell: posts, Runs: []result{full}}, "%s"); got != "" {
 		t.Errorf("%s better than who knows what", got)
 	}
 }
@@ -103,9 +103,9 @@ func TestPage(t *testing.T) {
 	fast := run1(t, `{"deliveriesPerSecond":20e6,"latencyMs":{"p50":10,"p99":80},"serverCpu":0.9,"clientCpu":0.5,"connections":{"chosen":"50 of 1000 connections"},"valid":true}`)
 	slow := run1(t, `{"deliveriesPerSecond":2e6,"latencyMs":{"p50":10,"p99":80},"serverCpu":1,"clientCpu":0.1,"valid":true}`)
 	p.outcomes[list[0].name] = map[string]outcome{
-		"weir":       {cell: list[0], server: all[0], runs: []result{fast, fast}, broken: []string{"3 lost"}},
-		"centrifuge": {cell: list[0], server: all[2], runs: []result{slow}, lowered: 1},
-		"nchan":      {cell: list[0], server: all[4], skipped: "not installed"},
+		"weir":       {cell: list[0], server: all[0], Runs: []result{fast, fast}, Broken: []string{"3 lost"}},
+		"centrifuge": {cell: list[0], server: all[2], Runs: []result{slow}, Lowered: 1},
+		"nchan":      {cell: list[0], server: all[4], Skipped: "not installed"},
 	}
 	var b strings.Builder
 	if err := p.write(&b); err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -82,14 +80,9 @@ func (c *comparison) take(ctx context.Context, p *point) error {
 		return err
 	}
 	defer up.stop()
-	args := []string{"-c", c.clientCore, c.bin + "/weir", "bench", "fanout", "--url", "http://" + address, "--pid", strconv.Itoa(up.cmd.Process.Pid),
+	cmd, out, errs := c.command(ctx, []string{"bench", "fanout", "--url", "http://" + address, "--pid", strconv.Itoa(up.cmd.Process.Pid),
 		"--subscribers", strconv.Itoa(p.subscribers), "--channels", strconv.Itoa(p.channels), "--payload", strconv.Itoa(p.size), "--publishers", "16",
-		"--rate", strconv.FormatFloat(p.rate, 'f', -1, 64), "--batch", strconv.Itoa(p.batch), "--duration", (c.run + time.Second).String(), "--warmup", c.warmup.String(), "--json"}
-	cmd := exec.CommandContext(ctx, "taskset", args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+		"--rate", strconv.FormatFloat(p.rate, 'f', -1, 64), "--batch", strconv.Itoa(p.batch), "--duration", (c.run + time.Second).String(), "--warmup", c.warmup.String(), "--json"})
 	if err := cmd.Start(); err != nil {
 		return err
 	}

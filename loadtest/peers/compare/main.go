@@ -90,26 +90,26 @@ func run(ctx context.Context) error {
 	if *todo != "" {
 		return c.takeTurn(ctx, *todo, *done, find)
 	}
-	take := func(pairs []pair) ([]kept, error) { return c.turn(ctx, pairs, find) }
+	take := func(pairs []pair) ([]outcome, error) { return c.turn(ctx, pairs, find) }
 	if c.wrap != "" {
-		take = func(pairs []pair) ([]kept, error) { return c.wrapped(ctx, pairs) }
+		take = func(pairs []pair) ([]outcome, error) { return c.wrapped(ctx, pairs) }
 	}
 	all, err := recall(*known)
 	if err != nil {
 		return err
 	}
 	pairs = slices.DeleteFunc(pairs, func(p pair) bool {
-		return slices.ContainsFunc(all, func(k kept) bool { return k.Pair == p })
+		return slices.ContainsFunc(all, func(o outcome) bool { return o.Pair == p })
 	})
-	enter := func(list []kept) {
-		for _, k := range list {
-			if l, s := find(k.Pair); l.name != "" && s.name != "" {
-				p.outcomes[l.name][s.name] = k.outcome(l, s)
-				if k.At.Before(p.from) {
-					p.from = k.At
+	enter := func(list []outcome) {
+		for _, o := range list {
+			if o.cell, o.server = find(o.Pair); o.cell.name != "" && o.server.name != "" {
+				p.outcomes[o.Pair.Cell][o.Pair.Server] = o
+				if o.At.Before(p.from) {
+					p.from = o.At
 				}
-				if k.At.After(p.to) {
-					p.to = k.At
+				if o.At.After(p.to) {
+					p.to = o.At
 				}
 			}
 		}
@@ -122,8 +122,10 @@ func run(ctx context.Context) error {
 			return err
 		}
 		all = append(all, list...)
-		if err := remember(*known, all); err != nil {
-			return err
+		if *known != "" {
+			if err := write(*known, all); err != nil {
+				return err
+			}
 		}
 		enter(list)
 		for _, k := range list {
@@ -165,11 +167,11 @@ func (p page) save(name string) error {
 // line is an outcome for the terminal.
 func (o outcome) line(since time.Duration) string {
 	at := fmt.Sprintf("%4.0fs  %-10s %-21s", since.Seconds(), o.cell.name, o.server.name)
-	if o.skipped != "" {
-		return at + "not measured: " + o.skipped
+	if o.Skipped != "" {
+		return at + "not measured: " + o.Skipped
 	}
-	text := fmt.Sprintf("%s %s %s, %d of %d runs count", at, number(o.figure()), o.cell.measure, len(o.runs), len(o.runs)+len(o.broken))
-	for _, why := range o.broken {
+	text := fmt.Sprintf("%s %s %s, %d of %d runs count", at, number(o.figure()), o.cell.measure, len(o.Runs), len(o.Runs)+len(o.Broken))
+	for _, why := range o.Broken {
 		text += "\n      " + why
 	}
 	return text

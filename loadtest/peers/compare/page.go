@@ -78,7 +78,7 @@ func (p page) writeSummary(b *strings.Builder) {
 			switch {
 			case !ok:
 				b.WriteString(" |")
-			case len(o.runs) == 0:
+			case len(o.Runs) == 0:
 				b.WriteString(" - |")
 			default:
 				fmt.Fprintf(b, " %s%s |", o.shown(), times(c.measure, base, o, " (%s)"))
@@ -92,7 +92,7 @@ func (p page) writeSummary(b *strings.Builder) {
 // base is weir's figure in a cell, in its default setting when that was measured.
 func (p page) base(c cell) float64 {
 	for _, s := range p.servers {
-		if o, ok := p.outcomes[c.name][s.name]; ok && s.target == "weir" && len(o.runs) > 0 {
+		if o, ok := p.outcomes[c.name][s.name]; ok && s.target == "weir" && len(o.Runs) > 0 {
 			return o.figure()
 		}
 	}
@@ -119,11 +119,11 @@ func (p page) writeCell(b *strings.Builder, c cell) {
 		switch {
 		case !ok:
 			continue
-		case o.skipped != "":
-			fmt.Fprintf(b, "| %s | not measured: %s | | | | | | |\n", name, o.skipped)
+		case o.Skipped != "":
+			fmt.Fprintf(b, "| %s | not measured: %s | | | | | | |\n", name, o.Skipped)
 			continue
-		case len(o.runs) == 0:
-			fmt.Fprintf(b, "| %s | no run counts | | | | | | 0 of %d |\n", name, len(o.broken))
+		case len(o.Runs) == 0:
+			fmt.Fprintf(b, "| %s | no run counts | | | | | | 0 of %d |\n", name, len(o.Broken))
 			continue
 		}
 		ms := func(of func(result) float64) string {
@@ -140,7 +140,7 @@ func (p page) writeCell(b *strings.Builder, c cell) {
 		})
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %.2f | %.2f | %d of %d |\n", name, o.shown(), times(c.measure, base, o, "%s"),
 			ms(func(r result) float64 { return r.LatencyMs.P50 }), ms(func(r result) float64 { return r.LatencyMs.P99 }),
-			cpu, o.median(func(r result) float64 { return r.ClientCPU }), len(o.runs), len(o.runs)+len(o.broken))
+			cpu, o.median(func(r result) float64 { return r.ClientCPU }), len(o.Runs), len(o.Runs)+len(o.Broken))
 	}
 	if chosen := p.chosen(c); chosen != "" {
 		fmt.Fprintf(b, "\nChecked message by message, and what latency is of, at %s: %s.\n", c.servers[0], chosen)
@@ -150,7 +150,7 @@ func (p page) writeCell(b *strings.Builder, c cell) {
 
 // chosen returns which connections the first server's runs checked; empty where the cell has no lasting connections.
 func (p page) chosen(c cell) string {
-	for _, r := range p.outcomes[c.name][c.servers[0]].runs {
+	for _, r := range p.outcomes[c.name][c.servers[0]].Runs {
 		if c.subscribers > 0 && c.measure != memory {
 			return r.Connections.Chosen
 		}
@@ -165,11 +165,11 @@ func (p page) writeBroken(b *strings.Builder) {
 	for _, c := range p.cells {
 		for _, name := range c.servers {
 			o := p.outcomes[c.name][name]
-			if o.lowered > 0 {
+			if o.Lowered > 0 {
 				any = true
-				fmt.Fprintf(b, "- %s, %s: most runs did not hold the rate that the search found; it was lowered by a tenth %s.\n", c.title, name, count(o.lowered))
+				fmt.Fprintf(b, "- %s, %s: most runs did not hold the rate that the search found; it was lowered by a tenth %s.\n", c.title, name, count(o.Lowered))
 			}
-			for _, why := range o.broken {
+			for _, why := range o.Broken {
 				any = true
 				fmt.Fprintf(b, "- %s, %s, one run: %s.\n", c.title, name, why)
 			}
@@ -210,7 +210,7 @@ func (p page) writeCommands(b *strings.Builder) {
 	for _, c := range p.cells {
 		for _, s := range p.servers {
 			o, ok := p.outcomes[c.name][s.name]
-			if !ok || o.skipped != "" {
+			if !ok || o.Skipped != "" {
 				continue
 			}
 			rate := 0.0

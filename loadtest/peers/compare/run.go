@@ -89,12 +89,12 @@ func (r result) full() string {
 // floor reports whether the figure is the least that the server does: weir bench was the limit of a closed loop.
 func (o outcome) floor() bool {
 	n := 0
-	for _, r := range o.runs {
+	for _, r := range o.Runs {
 		if r.full() != "" {
 			n++
 		}
 	}
-	return o.cell.closed() && n*2 > len(o.runs)
+	return o.cell.closed() && n*2 > len(o.Runs)
 }
 
 // shown is the figure as it is printed.
@@ -119,23 +119,26 @@ func (r result) missed() string {
 	return strings.Join(why, "; ")
 }
 
-// outcome is all runs of a cell against a server.
+// outcome is all runs of a cell against a server. Its exported fields are kept in files.
 type outcome struct {
-	cell    cell
-	server  server
-	runs    []result // that count
-	broken  []string // why others did not
-	lowered int      // times the rate of the search was lowered because it did not hold
-	skipped string   // why it was not measured at all
+	Pair    pair
+	At      time.Time // when it was measured
+	Runs    []result  // that count
+	Broken  []string  // why others did not
+	Lowered int       // times the rate of the search was lowered because it did not hold
+	Skipped string    // why it was not measured at all
+
+	cell   cell
+	server server
 }
 
 // median is the median over the runs that count, of what of tells.
 func (o outcome) median(of func(result) float64) float64 {
-	if len(o.runs) == 0 {
+	if len(o.Runs) == 0 {
 		return 0
 	}
-	v := make([]float64, len(o.runs))
-	for i, r := range o.runs {
+	v := make([]float64, len(o.Runs))
+	for i, r := range o.Runs {
 		v[i] = of(r)
 	}
 	slices.Sort(v)
@@ -162,15 +165,15 @@ type comparison struct {
 // measure runs a cell against a server: it searches the rate, when the cell asks for the highest, and runs
 // it so often. Only a cancelled context is an error.
 func (c *comparison) measure(ctx context.Context, l cell, s server) (outcome, error) {
-	o := outcome{cell: l, server: s}
-	if o.skipped = s.missing(c.places); o.skipped != "" {
+	o := outcome{Pair: pair{l.name, s.name}, cell: l, server: s}
+	if o.Skipped = s.missing(c.places); o.Skipped != "" {
 		return o, nil
 	}
 	rate := 0.0
 	if l.ceiling != nil {
 		res, err := c.once(ctx, l, s, l.messages(l.ceiling[s.name]), true)
 		if err != nil {
-			o.skipped = err.Error()
+			o.Skipped = err.Error()
 			return o, ctx.Err()
 		}
 		for _, p := range res.Search {
@@ -182,7 +185,7 @@ func (c *comparison) measure(ctx context.Context, l cell, s server) (outcome, er
 			rate = res.Setup.Rate
 		}
 		if rate == 0 {
-			o.skipped = "no rate held: " + res.broken()
+			o.Skipped = "no rate held: " + res.broken()
 			return o, nil
 		}
 	}
@@ -191,14 +194,14 @@ func (c *comparison) measure(ctx context.Context, l cell, s server) (outcome, er
 		if err != nil || !again {
 			return o, err
 		}
-		o.lowered++
+		o.Lowered++
 		rate *= .9
 	}
 }
 
 // repeat does the runs at a rate. again is true when most of them did not hold it.
 func (c *comparison) repeat(ctx context.Context, o *outcome, rate float64) (again bool, err error) {
-	o.runs, o.broken = nil, nil
+	o.Runs, o.Broken = nil, nil
 	for range c.runs {
 		res, err := c.once(ctx, o.cell, o.server, rate, false)
 		if err != nil && ctx.Err() != nil {
@@ -223,12 +226,12 @@ func (c *comparison) repeat(ctx context.Context, o *outcome, rate float64) (agai
 			}
 		}
 		if why != "" {
-			o.broken = append(o.broken, why)
+			o.Broken = append(o.Broken, why)
 			continue
 		}
-		o.runs = append(o.runs, res)
+		o.Runs = append(o.Runs, res)
 	}
-	return o.cell.ceiling != nil && len(o.runs)*2 <= c.runs && o.lowered < c.retries, nil
+	return o.cell.ceiling != nil && len(o.Runs)*2 <= c.runs && o.Lowered < c.retries, nil
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / 1e6 }
@@ -250,12 +253,7 @@ func (c *comparison) once(ctx context.Context, l cell, s server, rate float64, s
 	if l.measure == memory && s.debug != "" {
 		args = append(args, "--metrics", "http://"+s.debug+"/metrics")
 	}
-	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", c.clientCore, c.bin + "/weir"}, args...)...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 15 * time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd, out, errs := c.command(ctx, args)
 	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != notValid {
 		lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
 		return res, fmt.Errorf("%w: %v: %s", errBench, err, lines[len(lines)-1])
@@ -268,4 +266,15 @@ func (c *comparison) once(ctx context.Context, l cell, s server, rate float64, s
 		return res, fmt.Errorf("%w: %w", errBench, err)
 	}
 	return res, nil
+}
+
+// command is weir bench with arguments on its core, and what it prints.
+func (c *comparison) command(ctx context.Context, args []string) (cmd *exec.Cmd, out, errs *bytes.Buffer) {
+	cmd = exec.CommandContext(ctx, "taskset", append([]string{"-c", c.clientCore, c.bin + "/weir"}, args...)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 15 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	out, errs = &bytes.Buffer{}, &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = out, errs
+	return cmd, out, errs
 }
