@@ -11,14 +11,14 @@ func (c *Core) EventStream(path, namespace string, e EventStream) {
 	r.extra = append(r.extra, systemRoute{route{"GET", path, r.sessions.ServeEvents(namespace, e)}, true})
 }
 
-// WebSocketRoute serves a WebSocket route of the public listener. At start.
+// Live serves a WebSocket route of the public listener. At start.
 func (c *Core) Live(path string, live WebSocketRoute) {
 	r := c.relay
 	r.extra = append(r.extra, systemRoute{route{"GET", path, r.sessions.Serve(live)}, false})
 }
 
 // AdminLive serves a WebSocket route of the admin listener. Who comes in there has the role "admin" and no name;
-// Live.Admit is not asked. At start.
+// WebSocketRoute.Admit is not asked. At start.
 func (c *Core) AdminLive(path string, live WebSocketRoute) {
 	c.Admin("GET "+path, c.relay.sessions.ServeAdmin(live))
 }

@@ -189,7 +189,7 @@ func (c *Core) OnRefresh(f func(connection string, id *auth.Identity)) {
 // Renamed has a channel's presence show what a new token says of a user who is there.
 func (c *Core) Renamed(channel string, id *auth.Identity) { c.relay.hub.Presence.Refresh(channel, id) }
 
-// Group is what clients join to get the same messages; see Room. The name is a channel's: its namespace says
+// Room makes a group, which clients join to get the same messages; see Group. The name is a channel's: its namespace says
 // how messages are batched and what becomes of slow readers.
 func (c *Core) Room(name string) *Group { return c.relay.sessions.NewGroup(name) }
 

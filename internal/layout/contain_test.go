@@ -24,7 +24,7 @@ var uncontained = map[string]string{
 	"broker/disk/compact.go: go":                     "a command of its own; nothing is served",
 	"relay/relay.go: context.AfterFunc":              "a context's own cancel",
 	"relay/hub/hub.go: ants.NewPool":                 "likewise",
-	"relay/session/manager.go: ants.NewPool":                   "its workers are contained by its panic handler, and what is submitted by itself",
+	"relay/session/manager.go: ants.NewPool":         "its workers are contained by its panic handler, and what is submitted by itself",
 }
 
 // TestGoroutinesAreContained refuses what starts a goroutine past package contain in what is part of a serving process, and

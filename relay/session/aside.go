@@ -56,7 +56,7 @@ const (
 const (
 	lineEvents   = "\x00event"    // topics reach webhooks in the order in which a client emits them
 	linePresence = "\x00presence" // but these, which nobody outside hears of
-	lineRoute     = "\x00live"
+	lineRoute    = "\x00live"
 )
 
 // lineOf is the line of a command; "" if it has nothing to wait for.

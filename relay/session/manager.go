@@ -20,7 +20,7 @@ import (
 
 // Manager opens the sessions of clients, finds them, and ends them.
 type Manager struct {
-	// Set once by NewManager.
+	// Set once by New.
 	hub      *hub.Hub
 	gate     *ingress.Gate
 	verifier *auth.Verifier
