@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/contain"
+	"weir/relay/ingress"
 )
 
 // A panic costs the request, the connection, the batch or the tick that it came over, and never the process: see package
@@ -24,7 +25,7 @@ func (r *Relay) serveHTTP(server *fasthttp.Server, in net.Listener) error {
 			return err
 		}
 		r.sessions.Work("HTTP connection", func() {
-			if server.ServeConn(nc) != nil { // the error quotes the request, and that may hold a token
+			if server.ServeConn(ingress.Serve(nc)) != nil { // the error quotes the request, and that may hold a token
 				r.hub.Log.Debug("http", slog.String("message", "error when serving a connection"))
 			}
 		}, func() { _ = nc.Close() })

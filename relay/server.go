@@ -26,7 +26,6 @@ func (r *Relay) newServer() *fasthttp.Server {
 		ReadBufferSize:        ingress.MaxHeaderBytes,
 		WriteBufferSize:       8 << 10, // the answers to 100 lines, in one write
 		MaxRequestBodySize:    int(r.hub.Config.Limit.Request),
-		KeepHijackedConns:     true,
 		NoDefaultServerHeader: true,
 		CloseOnShutdown:       true,
 		Logger:                quietLogger{r},

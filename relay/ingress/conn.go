@@ -153,14 +153,16 @@ func (g *Conn) RawSocket() *net.TCPConn { return g.TCPConn }
 
 // ConnOf is the connection that a connection of the server stands on; nil for those of tests in memory.
 func ConnOf(nc net.Conn) *Conn {
-	if g, ok := nc.(*Conn); ok {
-		return g
+	for {
+		switch c := nc.(type) {
+		case *Conn:
+			return c
+		case interface{ NetConn() net.Conn }: // TLS, and what the HTTP server serves
+			nc = c.NetConn()
+		default:
+			return nil
+		}
 	}
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
-		nc = t.NetConn()
-	}
-	g, _ := nc.(*Conn)
-	return g
 }
 
 // Upgraded takes the connection over from the HTTP server, whose view of it c is, with what that has read beyond the

@@ -94,11 +94,8 @@ func (m *Manager) hijack(ctx *fasthttp.RequestCtx, a *handshakeRequest, open fun
 	}
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(c net.Conn) {
-		nc := c
+		nc := ingress.Keep(c)
 		defer m.hub.Contain.End("upgrade", func() { _ = nc.Close() })
-		if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
-			nc = u.UnsafeConn()
-		}
 		var rest []byte
 		if g := ingress.ConnOf(nc); g != nil {
 			rest = g.Upgraded(c)
