@@ -17,7 +17,8 @@ type Config struct {
 	Phase time.Duration
 	// Load is what share of its processors the process uses, from 0 to 1. Run asks it ten times a second; it must not
 	// block. From 0.65 on windows become longer, by half at 0.85, and so they do when the shard spends as much of its
-	// time writing. Nil: they stay as they are.
+	// time writing; and eager flushes owe rest, none below 0.65, all of the time spent writing at 0.85. Nil: windows stay
+	// as they are, and all of that rest is owed.
 	Load func() float64
 	// MaxWaiting bounds the bytes waiting in all windows together; 64 MiB.
 	MaxWaiting int64
@@ -63,7 +64,10 @@ func New(cfg Config) *Batcher {
 	}
 	now := time.Now()
 	b := &Batcher{wake: cfg.Wake, panicked: cfg.Panic, phase: cfg.Phase, start: now, maxWaiting: cfg.MaxWaiting,
-		budget: budget{credit: maxCredit, settled: now}, load: load{process: cfg.Load, since: now}}
+		budget: budget{share: 1, credit: maxCredit, settled: now}, load: load{process: cfg.Load, since: now}}
+	if cfg.Load != nil {
+		b.budget.share = 0
+	}
 	if cfg.Load != nil && cfg.Panic != nil {
 		b.load.process = func() float64 { return b.busy(cfg.Load) }
 	}
@@ -107,7 +111,9 @@ func (b *Batcher) Spent(d time.Duration, now time.Time) {
 // means: not before Wake.
 func (b *Batcher) Run(now time.Time) time.Time {
 	b.budget.rest(now)
-	b.load.look(now)
+	if b.load.look(now) {
+		b.budget.share = b.load.level
+	}
 	b.mu.Lock()
 	asked := b.inbox
 	b.inbox, b.spare = b.spare[:0], nil

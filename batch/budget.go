@@ -9,8 +9,9 @@ const (
 	maxDebt   = 50 * time.Millisecond
 )
 
-// budget limits eager writing: time spent writing is owed as rest.
+// budget limits eager writing: time spent writing is owed as rest, as far as the load asks for it.
 type budget struct {
+	share   float64       // of the time spent writing that is owed as rest, 0 to 1
 	credit  time.Duration // negative: rest that is owed
 	settled time.Time     // up to when credit is accounted
 }
@@ -33,5 +34,5 @@ func (g *budget) rest(now time.Time) {
 func (g *budget) spend(d time.Duration, now time.Time) {
 	g.rest(now.Add(-d))
 	g.settled = now
-	g.credit = max(g.credit-d, -maxDebt)
+	g.credit = max(g.credit-time.Duration(float64(d)*g.share), -maxDebt)
 }

@@ -8,7 +8,7 @@ import (
 func TestBudget(t *testing.T) {
 	begin := time.Now()
 	at := func(d time.Duration) time.Time { return begin.Add(d) }
-	g := budget{credit: maxCredit, settled: begin}
+	g := budget{share: 1, credit: maxCredit, settled: begin}
 	for _, step := range []struct {
 		do     func()
 		credit time.Duration
@@ -29,5 +29,19 @@ func TestBudget(t *testing.T) {
 	}
 	if g.rest(at(time.Hour + 2*time.Second + g.wait())); !g.allows() {
 		t.Errorf("after waiting credit is %v", g.credit)
+	}
+}
+
+// Less rest is owed while there is processor time to spare.
+func TestBudgetFollowsShare(t *testing.T) {
+	begin := time.Now()
+	for _, test := range []struct {
+		share  float64
+		credit time.Duration // after writing for 10 ms
+	}{{0, ms}, {0.05, 500 * time.Microsecond}, {0.5, -4 * ms}, {1, -9 * ms}} {
+		g := budget{share: test.share, credit: maxCredit, settled: begin}
+		if g.spend(10*ms, begin.Add(10*ms)); g.credit != test.credit {
+			t.Errorf("share %v: credit %v, want %v", test.share, g.credit, test.credit)
+		}
 	}
 }

@@ -12,9 +12,10 @@
 //   - The first message after an idle window is due at once, so that a lone message does not wait;
 //     what arrives after it waits for the tick. All windows of a batcher that have the same duration
 //     share that tick, so a client of many channels gets one write.
-//   - Eager flushes have a budget. A shard that has just spent time d writing owes d of rest before
+//   - Eager flushes have a budget. A busy shard that has just spent time d writing owes d of rest before
 //     the next one, less a small credit for lone messages. Without it many half-busy channels turn
-//     every message into a write. Ticks are never put off.
+//     every message into a write. While the load of [Config.Load] leaves processor time to spare, less rest is owed, or
+//     none. Ticks are never put off.
 //   - A duration of 0 means: as soon as the budget allows.
 //   - 64 KiB or 512 messages end a batch and are due at once, budget or not. A batch is so never much
 //     larger than that, however late the loop comes.

@@ -93,3 +93,44 @@ func TestWindowsStretchUnderLoad(t *testing.T) {
 		}
 	})
 }
+
+// Two messages, the second during the pass of the first, which takes 10 ms: how long the second waits after the pass
+// depends on the load.
+func TestRestFollowsLoad(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		load func() float64 // nil: not known
+		want time.Duration
+	}{
+		{"not known", nil, 9 * ms}, // all of the pass but the credit
+		{"time to spare", func() float64 { return 0.64 }, 0},
+		{"half way", func() float64 { return 0.75 }, 4 * ms},
+		{"busy", func() float64 { return 0.9 }, 9 * ms},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := New(Config{Load: test.load})
+				r := &record{}
+				w := b.Window(Options{}, r)
+				for range 12 { // until the load is known
+					time.Sleep(loadEvery)
+					b.Run(time.Now())
+				}
+				w.Append(send(1, "a"))
+				b.Run(time.Now())
+				time.Sleep(10 * ms)
+				w.Append(send(2, "b"))
+				done := time.Now()
+				b.Spent(10*ms, done)
+				for len(r.batches) < 2 {
+					if next := b.Run(time.Now()); !next.IsZero() {
+						time.Sleep(time.Until(next))
+					}
+				}
+				if waited := time.Since(done); waited < test.want-2*time.Microsecond || waited > test.want+20*time.Microsecond {
+					t.Errorf("waited for %v, want %v", waited, test.want)
+				}
+			})
+		})
+	}
+}

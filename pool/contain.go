@@ -79,7 +79,7 @@ func (s *Shard) abandon() {
 func (s *Shard) writeDue() {
 	defer s.containWrite()
 	for s.at < len(s.due) {
-		c := s.due[s.at]
+		c := s.dueAt(s.at)
 		s.at++
 		s.write(c)
 	}
@@ -92,7 +92,7 @@ func (s *Shard) containWrite() {
 	}
 	if v := recover(); v != nil {
 		s.pool.cfg.Panic.Tell("pool", v)
-		s.abort(s.due[s.at-1])
+		s.abort(s.dueAt(s.at - 1))
 	}
 }
 

@@ -106,9 +106,10 @@ func (s *Shard) link(c *Conn, n node) {
 // loop began to prepare it.
 func (s *Shard) pass(now time.Time) {
 	if len(s.due) > 0 {
-		// In the order in which the connections came: what the kernel keeps of them lies in memory so, and frames of
-		// many channels would have the loop jump about.
+		// In the order in which the connections came, in a circle: what the kernel keeps of them lies in memory so, and
+		// frames of many channels would have the loop jump about.
 		slices.SortFunc(s.due, func(a, b *Conn) int { return cmp.Compare(a.order, b.order) })
+		s.first = s.turn(len(s.due))
 		for s.at = 0; s.at < len(s.due); {
 			s.writeDue()
 		}
@@ -123,6 +124,21 @@ func (s *Shard) pass(now time.Time) {
 		s.finish()
 	}
 	s.callbacks = s.callbacks[:0]
+}
+
+// turn returns which of n connections a pass writes to first, another one each time, so that nobody is always last. The
+// steps are those of the golden ratio: however many connections there are, soon each has been among the first.
+func (s *Shard) turn(n int) int {
+	s.passes += 0x9E3779B9
+	return int(uint64(s.passes) * uint64(n) >> 32)
+}
+
+// dueAt is the connection that is i-th in a pass.
+func (s *Shard) dueAt(i int) *Conn {
+	if i += s.first; i >= len(s.due) {
+		i -= len(s.due)
+	}
+	return s.due[i]
 }
 
 // report reports to the scheduler and to Config.Observe what was written since now.

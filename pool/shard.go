@@ -42,6 +42,8 @@ type Shard struct {
 	written       []*Frame
 	callbacks     []func()
 	at            int // how far mail, due or callbacks have been gone through
+	first         int // of due, which the pass begins with
+	passes        uint32
 	conns         [heartbeatParts][]*Conn
 	heartbeatPart int
 	heartbeatAt   time.Time
