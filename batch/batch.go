@@ -4,10 +4,11 @@ import "time"
 
 // Entry is one message of a Batch.
 type Entry struct {
-	Bytes          []byte
-	Seq            uint64
-	Group, Exclude string
-	Created        bool // the item that it sets is new, in this message or in one that it stands in for
+	Bytes      []byte
+	Seq        uint64
+	Group, Key string
+	Exclude    string
+	Created    bool // the item that it sets is new, in this message or in one that it stands in for
 }
 
 // Batch is a run of messages that leave together. It is valid during Sink.Flush only.
@@ -27,7 +28,7 @@ type Batch struct {
 func (b *Batch) Each(f func(Entry)) {
 	for i := b.first; i < b.upto; i++ {
 		if m := &b.buffer.marks[i]; !m.replaced {
-			f(Entry{b.buffer.bytes[m.start:m.end], m.seq, m.group, m.exclude, m.created})
+			f(Entry{b.buffer.bytes[m.start:m.end], m.seq, m.group, m.key, m.exclude, m.created})
 		}
 	}
 }

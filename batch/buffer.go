@@ -7,6 +7,7 @@ type mark struct {
 	start, end int
 	seq        uint64
 	group      string
+	key        string
 	exclude    string
 	exclusive  bool
 	created    bool // the item of a set is new
@@ -38,7 +39,7 @@ func (b *buffer) add(m *Message, conflate bool) bool {
 	}
 	start := len(b.bytes)
 	b.bytes = append(b.bytes, m.Bytes...)
-	b.marks = append(b.marks, mark{start: start, end: len(b.bytes), seq: m.Seq, group: m.Group, exclude: m.Exclude, exclusive: m.Exclusive, created: m.Created})
+	b.marks = append(b.marks, mark{start: start, end: len(b.bytes), seq: m.Seq, group: m.Group, key: m.Key, exclude: m.Exclude, exclusive: m.Exclusive, created: m.Created})
 	b.excludes = b.excludes || m.Exclude != ""
 	first := b.begin()
 	full := len(b.marks)-first >= earlyMessages || len(b.bytes)-b.marks[first].start >= earlyBytes

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,6 +37,7 @@ type Options struct {
 	Eager    bool          // the first message after an idle window is due at once
 	Conflate bool          // a later set replaces the earlier one
 	Stretch  bool          // longer under load; see Config.Load
+	Held     *atomic.Int64 // adds up the bytes that wait in all windows that share it; nil: nobody wants to know
 }
 
 // Window gathers the messages of one channel. Make it with Batcher.Window.
@@ -78,7 +80,7 @@ func (w *Window) Append(m Message) {
 		w.buffer.since = time.Now()
 	}
 	full := w.buffer.add(&m, w.opt.Conflate)
-	w.batcher.waiting.Add(int64(len(m.Bytes)))
+	w.hold(int64(len(m.Bytes)))
 	switch {
 	case full && !w.full:
 		w.open, w.full = true, true
@@ -131,12 +133,20 @@ func (w *Window) ask() {
 	}
 }
 
+// hold counts bytes that wait, or no longer do.
+func (w *Window) hold(n int64) {
+	w.batcher.waiting.Add(n)
+	if w.opt.Held != nil {
+		w.opt.Held.Add(n)
+	}
+}
+
 // take is what the window holds, which is no longer due. The caller holds w.mu.
 func (w *Window) take() *buffer {
 	buf := w.buffer
 	w.buffer, w.expedited, w.full = nil, false, false
 	if buf != nil {
-		w.batcher.waiting.Add(int64(max(len(buf.marks)-1, 0) - len(buf.bytes))) // its messages, without the commas
+		w.hold(int64(max(len(buf.marks)-1, 0) - len(buf.bytes))) // its messages, without the commas
 	}
 	return buf
 }

@@ -131,7 +131,7 @@ func (v *viewer) stay(resume bool) {
 	}
 	// In one critical section: what the items are, and the end of the stream that led there.
 	c.mu.Lock()
-	end, state := c.position(), string(c.state(nil))
+	end, state := c.position(), string(c.state(part{}))
 	subscriber.drop(&got)
 	c.mu.Unlock()
 	c.Leave()

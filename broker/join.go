@@ -15,6 +15,7 @@ type Reply struct {
 type JoinRequest struct {
 	From   *Position // where it stands; nil: it knows nothing yet
 	Groups []string  // only changes and items of these groups; none: all. A send without a group is in none
+	Key    string    // only changes and items of this key, in Groups or in any group; "": all
 	Again  bool      // it is joined already and is not counted again
 }
 
@@ -46,7 +47,7 @@ func (b *Broker) Join(channel string, request JoinRequest, join func(s Subscribe
 		}
 	}()
 	if join != nil {
-		join(c.subscriber, c.reply(now, request.From, request.Groups))
+		join(c.subscriber, c.reply(now, request.From, part{request.Groups, request.Key}))
 	}
 	joined = true
 	return c, nil
@@ -77,25 +78,25 @@ func (b *Broker) Read(channel string, groups []string) (Reply, bool) {
 		return Reply{}, false
 	}
 	defer c.unlock()
-	return Reply{Position: c.position(), State: c.state(groups)}, true
+	return Reply{Position: c.position(), State: c.state(part{groups: groups})}, true
 }
 
 // reply returns what a reader needs that stands at from. Called with the lock held.
-func (c *Channel) reply(now int64, from *Position, groups []string) Reply {
+func (c *Channel) reply(now int64, from *Position, p part) Reply {
 	r := Reply{Position: c.position()}
 	if from != nil {
 		c.trim(now)
-		if changes, ok := c.since(*from, groups); ok {
+		if changes, ok := c.since(*from, p); ok {
 			r.Recovered, r.Changes = true, changes
 			return r
 		}
 		r.Lost = true
 	}
-	r.State = c.state(groups)
+	r.State = c.state(p)
 	return r
 }
 
 // lost is the reply to readers whose log was dropped.
 func (c *Channel) lost() Reply {
-	return Reply{Position: c.position(), State: c.state(nil), Lost: true}
+	return Reply{Position: c.position(), State: c.state(part{}), Lost: true}
 }

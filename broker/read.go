@@ -8,9 +8,15 @@ var (
 	emptyObject = []byte("{}")[:2:2]
 )
 
+// part is what of a channel a reader follows. The zero value is all of it.
+type part struct {
+	groups []string // none: all
+	key    string   // "": all
+}
+
 // since returns the changes after a position as a JSON array, if all of them are still there and
 // within the limit on bytes.
-func (c *Channel) since(from Position, groups []string) ([]byte, bool) {
+func (c *Channel) since(from Position, p part) ([]byte, bool) {
 	if from.Epoch != c.epoch {
 		var ok bool
 		if from, ok = c.joinsAt(from); !ok {
@@ -27,14 +33,14 @@ func (c *Channel) since(from Position, groups []string) ([]byte, bool) {
 	if l == nil || c.seq-from.Seq > uint64(l.size) {
 		return nil, false
 	}
-	return l.array(l.size-int(c.seq-from.Seq), l.size, groups, c.policy.ResumeBytes)
+	return l.array(l.size-int(c.seq-from.Seq), l.size, p, c.policy.ResumeBytes)
 }
 
 // array returns entries from..to as a JSON array, unless it gets longer than most bytes (0: no limit).
-func (l *changes) array(from, to int, groups []string, most int) ([]byte, bool) {
+func (l *changes) array(from, to int, p part, most int) ([]byte, bool) {
 	bytes, count := len("["), 0 // each change is followed by a comma or the end
 	for i := from; i < to; i++ {
-		if e := l.at(i); e.in(groups) {
+		if e := l.at(i); e.in(&p) {
 			bytes += len(e.encoded) + 1
 			count++
 		}
@@ -47,7 +53,7 @@ func (l *changes) array(from, to int, groups []string, most int) ([]byte, bool) 
 	}
 	array := append(make([]byte, 0, bytes), '[')
 	for i := from; i < to; i++ {
-		if e := l.at(i); e.in(groups) {
+		if e := l.at(i); e.in(&p) {
 			array = append(array, e.encoded...)
 			array = append(array, ',')
 		}
@@ -56,12 +62,15 @@ func (l *changes) array(from, to int, groups []string, most int) ([]byte, bool) 
 	return array, true
 }
 
-// in reports whether the change is of one of the groups; none means all.
-func (e *entry) in(groups []string) bool {
-	if len(groups) == 0 {
+// in reports whether the change is of a part of the channel.
+func (e *entry) in(p *part) bool {
+	if p.key != "" && readChange(e.encoded).Key != p.key {
+		return false
+	}
+	if len(p.groups) == 0 {
 		return true
 	}
-	for _, name := range groups {
+	for _, name := range p.groups {
 		if string(e.group.of(e.encoded)) == name && name != "" {
 			return true
 		}
@@ -71,32 +80,36 @@ func (e *entry) in(groups []string) bool {
 
 // state returns the live items as a JSON object. All of them together are encoded once until the next
 // change of an item: ten thousand readers who come at once share the bytes.
-func (c *Channel) state(groups []string) []byte {
+func (c *Channel) state(p part) []byte {
 	s := c.items
 	if s == nil {
 		return emptyObject
 	}
-	if len(groups) > 0 {
-		return s.encode(groups)
+	if len(p.groups) > 0 {
+		return s.encode(p.groups, p.key)
 	}
-	if s.state == nil {
-		names := make([]string, 0, len(s.groups))
-		for name := range s.groups {
-			names = append(names, name)
-		}
-		s.state = s.encode(names)
+	if s.state != nil && p.key == "" {
+		return s.state
 	}
-	return s.state
+	names := make([]string, 0, len(s.groups))
+	for name := range s.groups {
+		names = append(names, name)
+	}
+	state := s.encode(names, p.key)
+	if p.key == "" {
+		s.state = state
+	}
+	return state
 }
 
-// encode returns the items of the named groups, by the groups' names.
-func (s *items) encode(names []string) []byte {
+// encode returns the items of the named groups, by the groups' names; of each the one of a key if that is not "".
+func (s *items) encode(names []string, key string) []byte {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	size := len(`{}`)
 	for _, name := range names {
 		if g := s.groups[name]; g != nil {
 			size += len(name) + len(`"":{},`)
-			for i := g.first; i != nil; i = i.next {
+			for i := g.begin(key); i != nil; i = i.after(key) {
 				size += len(i.key) + int(i.data.size) + len(`"":,`)
 			}
 		}
@@ -104,13 +117,13 @@ func (s *items) encode(names []string) []byte {
 	dst := append(make([]byte, 0, size), '{')
 	for _, name := range names {
 		g := s.groups[name]
-		if g == nil {
+		if g == nil || g.begin(key) == nil {
 			continue
 		}
 		dst = append(dst, '"')
 		dst = append(dst, name...)
 		dst = append(dst, `":{`...)
-		for i := g.first; i != nil; i = i.next {
+		for i := g.begin(key); i != nil; i = i.after(key) {
 			dst = append(dst, '"')
 			dst = append(dst, i.key...)
 			dst = append(dst, `":`...)
@@ -125,6 +138,22 @@ func (s *items) encode(names []string) []byte {
 	}
 	dst[len(dst)-1] = '}'
 	return dst
+}
+
+// begin returns the first item of a group, or the one of a key if that is not "".
+func (g *group) begin(key string) *item {
+	if key != "" {
+		return g.items[key]
+	}
+	return g.first
+}
+
+// after returns the item behind one that begin returned, or after itself.
+func (i *item) after(key string) *item {
+	if key != "" {
+		return nil
+	}
+	return i.next
 }
 
 // Item returns one item's data and the position at which that is true; false if there is no such item.
@@ -170,6 +199,6 @@ func (b *Broker) History(channel string, before uint64, limit int) (changes []by
 		to = l.size - int(min(c.seq+1-before, uint64(l.size)))
 	}
 	from := max(0, to-limit)
-	changes, _ = l.array(from, to, nil, 0)
+	changes, _ = l.array(from, to, part{}, 0)
 	return changes, from > 0, at, true
 }

@@ -12,6 +12,7 @@ type ChangeView struct {
 	Op         Op
 	Group, Key string
 	Data       []byte // JSON on one line; nil: none
+	Created    bool   // of a set: the item was not there; what stands in a log does not say
 }
 
 // EachChange calls f with the changes that stand in b, in order, until it returns false. They are the broker's own encoding:
@@ -28,6 +29,9 @@ func EachChange(b []byte, f func(c *ChangeView) bool) {
 		}
 	}
 }
+
+// ViewOf reads one change, as its Encoded.
+func ViewOf(b []byte) ChangeView { return readChange(b) }
 
 // objectEnd is the length of the JSON object that b begins with.
 func objectEnd(b []byte) int {

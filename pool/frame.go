@@ -11,7 +11,7 @@ type Encoding uint8
 // Encodings is how many forms a frame may have, and Common how many of them, the first ones, a frame has room for in
 // itself. The owner decides what they are.
 const (
-	Encodings = 8
+	Encodings = 16
 	Common    = 4
 )
 

@@ -6,19 +6,24 @@ import (
 	"testing"
 )
 
-// TestGuideShowsTheExample holds the code of docs/writing-a-system.md against the example that the tests run.
+// TestGuideShowsTheExample holds the code of the pages that write a system and a dialect against the examples that the tests run.
 func TestGuideShowsTheExample(t *testing.T) {
-	page, err := os.ReadFile("../docs/writing-a-system.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	example, err := os.ReadFile("example_system_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, code, _ := strings.Cut(string(page), "```go\n")
-	code, _, _ = strings.Cut(code, "```")
-	if len(code) < 1000 || !strings.Contains(string(example), code) {
-		t.Error("the guide's code is not that of example_system_test.go")
+	for page, file := range map[string]string{
+		"../docs/writing-a-system.md":  "example_system_test.go",
+		"../docs/writing-a-dialect.md": "example_dialect_test.go",
+	} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		example, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, code, _ := strings.Cut(string(text), "```go\n")
+		code, _, _ = strings.Cut(code, "```")
+		if len(code) < 1000 || !strings.Contains(string(example), code) {
+			t.Errorf("the code of %s is not that of %s", page, file)
+		}
 	}
 }

@@ -2,6 +2,8 @@ package relay
 
 import (
 	"net/http"
+
+	"weir/relay/hub"
 )
 
 // EventStream serves a route of the public listener with streams of channels of a namespace, which has been
@@ -16,6 +18,10 @@ func (c *Core) Live(path string, live WebSocketRoute) {
 	r := c.relay
 	r.extra = append(r.extra, systemRoute{route{"GET", path, r.sessions.Serve(live)}, false})
 }
+
+// Dialect registers how channels look to clients of another protocol. At start, before the route of its clients. Errors: there
+// are too many dialects.
+func (c *Core) Dialect(d *hub.Dialect) error { return c.relay.hub.AddDialect(d) }
 
 // AdminLive serves a WebSocket route of the admin listener. Who comes in there has the role "admin" and no name;
 // WebSocketRoute.Admit is not asked. At start.

@@ -231,8 +231,8 @@ func (r *Relay) closeCore() {
 	r.verifier.Close()
 }
 
-// Reload takes new API keys and token keys; the old ones end at once. Everything else needs a restart.
-// With an error nothing has changed.
+// Reload takes new API keys and token keys; the old ones end at once. Systems take what they say; everything else needs a
+// restart. With an error of the keys nothing has changed.
 func (r *Relay) Reload(cfg config.Config) error {
 	cfg.Dev = r.hub.Config.Dev
 	if err := cfg.Complete(); err != nil {
@@ -243,6 +243,13 @@ func (r *Relay) Reload(cfg config.Config) error {
 	}
 	if err := r.keys.Reload(cfg.APIConfig()); err != nil {
 		return fmt.Errorf("reload: %w", err)
+	}
+	for _, s := range r.systems {
+		if s, ok := s.(Reloader); ok {
+			if err := s.Reload(&cfg); err != nil {
+				return fmt.Errorf("reload: %w", err)
+			}
+		}
 	}
 	r.hub.Log.Info("keys reloaded", slog.Int("api_keys", len(cfg.API.Keys)), slog.Int("token_keys", len(cfg.Auth.Keys)))
 	return nil

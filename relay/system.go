@@ -99,6 +99,15 @@ func (c *Core) Reserve(namespace string, policy config.Namespace) error {
 	return c.relay.hub.Namespaces.Reserve(c.relay.hub.Config, namespace, policy)
 }
 
+// Held is how many bytes wait in the windows of a namespace's channels, if its policy has Events; 0 otherwise.
+func (c *Core) Held(namespace string) int64 { return c.relay.hub.Namespaces.Of(namespace + ":").Held() }
+
+// Reloader is a System with settings that take effect without a restart.
+type Reloader interface {
+	// Reload takes new settings. On an error nothing has changed.
+	Reload(cfg *config.Config) error
+}
+
 // Guard decides what clients may do with the channels of a namespace, before its policy is asked. The
 // function must be quick and take no lock that is held while publishing. If it reads a channel that may have to be
 // loaded, reads says which one: then that is in memory. reads may be nil. At start; one for each namespace.

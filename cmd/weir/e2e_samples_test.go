@@ -68,14 +68,15 @@ var recipes = map[string]recipe{
 	"docs/backends.md go 1":     {want: []string{"\n{"}, item: "room:42/messages/m5"},
 	"docs/backends.md js 2":     {before: strings.Replace(useWS, "const token = process.env.TOKEN", "", 1) + asToken, after: said("room:42"), want: []string{"'subscribed'", "hello from the test"}, endless: true},
 
-	"docs/benchmarks.md sh 1":       {skip: "it is a list of what was measured, with servers of others"},
-	"docs/performance.md sh 1":      {want: []string{"µs"}},
-	"docs/performance.md sh 2":      {skip: "it takes all processors, to profile them"},
-	"docs/sizing.md sh 1":           {skip: "it takes all processors; TestE2EScenarios runs every scenario"},
-	"docs/systems.md sh 4":          {skip: "it takes all processors; TestE2EScenarios runs every scenario"},
-	"docs/writing-a-system.md go 1": {skip: "Example_system is this code, and is run; TestGuideShowsTheExample holds that"},
-	"docs/writing-a-system.md sh 1": {skip: "it is for a relay with the system that the page writes; Example_system asks it the same"},
-	"docs/deploying.md sh 1":        {skip: "it installs a system service"},
+	"docs/benchmarks.md sh 1":        {skip: "it is a list of what was measured, with servers of others"},
+	"docs/performance.md sh 1":       {want: []string{"µs"}},
+	"docs/performance.md sh 2":       {skip: "it takes all processors, to profile them"},
+	"docs/sizing.md sh 1":            {skip: "it takes all processors; TestE2EScenarios runs every scenario"},
+	"docs/systems.md sh 4":           {skip: "it takes all processors; TestE2EScenarios runs every scenario"},
+	"docs/writing-a-system.md go 1":  {skip: "Example_system is this code, and is run; TestGuideShowsTheExample holds that"},
+	"docs/writing-a-dialect.md go 1": {skip: "Example_dialect is this code, and is run; TestGuideShowsTheExample holds that"},
+	"docs/writing-a-system.md sh 1":  {skip: "it is for a relay with the system that the page writes; Example_system asks it the same"},
+	"docs/deploying.md sh 1":         {skip: "it installs a system service"},
 
 	"docs/client.md js 1": {before: useWS + asToken, after: "\nconsole.log('all of it')\n" + said("room:42"), want: []string{"all of it", "hello from the test"}, endless: true},
 	"docs/client.md js 2": {

@@ -133,6 +133,9 @@ type Namespace struct {
 	// Unmeasured keeps what is delivered to Rooms out of the relay's own counts and latencies, which would
 	// otherwise show mostly that. A system's.
 	Unmeasured bool `yaml:"-"`
+	// Events says that sets are events, too, and none stands in for another: nothing is conflated, whatever Batch says. Bytes that
+	// wait in the windows of the namespace are counted; see relay.Core.Held. A system's.
+	Events bool `yaml:"-"`
 }
 
 // History bounds the log of a channel. A reader further behind than this gets a snapshot.

@@ -23,7 +23,8 @@ const (
 	WholeWS                        // the first three once more
 	WholeDeflateWS
 	WholeSSE
-	ChunkedSSE // eventOwn, a chunk of an HTTP body for each frame (RFC 9112, section 7.1)
+	ChunkedSSE   // eventOwn, a chunk of an HTTP body for each frame (RFC 9112, section 7.1)
+	firstDialect // of the first Dialect, and behind it its form with permessage-deflate; then those of the others
 )
 
 // WholeOf is the whole form of one of the first three encodings, and shortOf the way back.
@@ -33,7 +34,9 @@ func shortOf(enc pool.Encoding) pool.Encoding { return enc - WholeWS }
 func isWhole(enc pool.Encoding) bool { return enc >= WholeWS && enc <= WholeSSE }
 
 // Deflates says whether an encoding compresses.
-func Deflates(enc pool.Encoding) bool { return enc == DeflateWS || enc == WholeDeflateWS }
+func Deflates(enc pool.Encoding) bool {
+	return enc == DeflateWS || enc == WholeDeflateWS || enc >= firstDialect && (enc-firstDialect)%2 == 1
+}
 
 // Fanout carries a channel's changes to its subscribers: it is the subscriber that the broker applies changes
 // to, the sink of their window, and the owner of the topics that connections join. It lives from the
@@ -61,11 +64,13 @@ type Fanout struct {
 	// Owned by the loop that flushes the window.
 	base  uint64 // ordinal minus seq
 	epoch string // told with the next frame
+	told  []told // the batch that is being flushed, in dialects that have been needed; empty between two flushes
 }
 
-// groupTopic is the topic of subscribers who asked for some groups.
+// groupTopic is the topic of subscribers who asked for a part of the channel.
 type groupTopic struct {
-	groups []string // sorted
+	groups []string // sorted; none: all
+	key    string   // of the one item in each of them; "": all
 	topic  *pool.Topic
 }
 
@@ -86,10 +91,10 @@ func (f *Fanout) Begin(at broker.Position) {
 	}
 }
 
-// TopicOf is the topic for subscribers of some groups, all of them if groups is empty. Called under the
-// channel's lock.
-func (f *Fanout) TopicOf(groups []string) (*pool.Topic, error) {
-	if len(groups) == 0 {
+// TopicOf is the topic for subscribers of some groups, all of them if groups is empty, and in these of one key, all of them if
+// key is "". Called under the channel's lock.
+func (f *Fanout) TopicOf(groups []string, key string) (*pool.Topic, error) {
+	if len(groups) == 0 && key == "" {
 		return f.Topic, nil
 	}
 	groups = slices.Clone(groups)
@@ -103,21 +108,32 @@ func (f *Fanout) TopicOf(groups []string) (*pool.Topic, error) {
 		known = *p
 	}
 	for _, s := range known {
-		if slices.Equal(s.groups, groups) {
+		if s.key == key && slices.Equal(s.groups, groups) {
 			return s.topic, nil
 		}
 	}
-	if len(known) == MaxSelections {
+	most := MaxSelections
+	if key != "" {
+		most = MaxItems
+	}
+	if len(known) >= most { // nobody joins meanwhile: that is done under the channel's lock
+		known = slices.DeleteFunc(slices.Clone(known), func(s *groupTopic) bool { return s.topic.Subscribers() == 0 })
+	}
+	if len(known) >= most {
 		return nil, problem.TooMany.With("too many different choices of groups in this channel")
 	}
-	s := &groupTopic{groups, f.hub.Pool.Topic(f.Namespace.slow, &f.Namespace.Meter)}
+	s := &groupTopic{groups, strings.Clone(key), f.hub.Pool.Topic(f.Namespace.slow, &f.Namespace.Meter)}
 	more := append(slices.Clip(known), s)
 	f.filtered.Store(&more)
 	return s.topic, nil
 }
 
-// MaxSelections bounds the choices of groups of one channel: each is one more frame to build.
-const MaxSelections = 16
+// MaxSelections bounds the choices of groups of one channel: each is one more frame to build. MaxItems bounds them together with
+// items that are followed alone.
+const (
+	MaxSelections = 16
+	MaxItems      = 256
+)
 
 // Apply implements broker.Subscriber. A panic over it costs its readers their connections: they come back for the change.
 func (f *Fanout) Apply(c *broker.Change) {
@@ -159,6 +175,7 @@ func ResyncMessage(channel string, r broker.Reply) []byte {
 // bytes, and posts it to the shards that hold them.
 func (f *Fanout) Flush(b *batch.Batch) {
 	f.Namespace.Counters.Conflated.Add(uint64(b.Conflated))
+	defer f.forgetTold()
 	if b.Exclusive {
 		f.flushReset(b)
 		return
@@ -168,14 +185,14 @@ func (f *Fanout) Flush(b *batch.Batch) {
 	}
 	frame := f.frame(f.Topic, b, cut{body: b.Body, count: b.Count})
 	if b.Excludes {
-		f.exclude(f.Topic, frame, b, nil)
+		f.exclude(frame, b, cut{})
 	}
 	f.Topic.Deliver(frame)
 	if p := f.filtered.Load(); p != nil {
 		for _, s := range *p {
-			frame := f.frame(s.topic, b, pick(b, s.groups, ""))
+			frame := f.frame(s.topic, b, pick(b, cut{groups: s.groups, key: s.key}))
 			if b.Excludes {
-				f.exclude(s.topic, frame, b, s.groups)
+				f.exclude(frame, b, cut{groups: s.groups, key: s.key})
 			}
 			s.topic.Deliver(frame) // even an empty one: it says up to where everything has been delivered
 		}
@@ -198,13 +215,18 @@ func (f *Fanout) frame(t *pool.Topic, b *batch.Batch, c cut) *pool.Frame {
 	if c.count == 0 {
 		return frame
 	}
-	for enc := range pool.Encoding(pool.Encodings) {
+	for enc := range firstDialect {
 		switch {
 		case t.Takers(enc) == 0:
 		case isWhole(enc) && f.wholeAnyway(c.count) && frame.Of(shortOf(enc)) != nil:
 			frame.Put(enc, frame.Of(shortOf(enc)))
 		default:
 			frame.Put(enc, f.encode(enc, b, &c))
+		}
+	}
+	for enc := firstDialect; enc < f.hub.endOfDialects(); enc++ {
+		if t.Takers(enc) > 0 {
+			frame.Put(enc, f.tell(enc, b).of(b, &c))
 		}
 	}
 	return frame
@@ -291,21 +313,27 @@ func (f *Fanout) event(count int) string {
 // cut is the messages of a batch that are of some groups (all if nil) and that a receiver may get.
 type cut struct {
 	groups   []string
+	key      string // of the item; "": any
 	receiver string
 	body     []byte // the messages, separated by commas
 	count    int
 }
 
+// has reports whether a message is one of them.
+func (c *cut) has(e *batch.Entry) bool {
+	return (c.groups == nil || slices.Contains(c.groups, e.Group)) && (c.key == "" || e.Key == c.key) && (c.receiver == "" || e.Exclude != c.receiver)
+}
+
 func (c *cut) each(b *batch.Batch, f func(batch.Entry)) {
 	b.Each(func(e batch.Entry) {
-		if (c.groups == nil || slices.Contains(c.groups, e.Group)) && (c.receiver == "" || e.Exclude != c.receiver) {
+		if c.has(&e) {
 			f(e)
 		}
 	})
 }
 
-func pick(b *batch.Batch, groups []string, receiver string) cut {
-	c := cut{groups: groups, receiver: receiver}
+// pick gathers the messages of a cut.
+func pick(b *batch.Batch, c cut) cut {
 	c.each(b, func(e batch.Entry) {
 		if c.count > 0 {
 			c.body = append(c.body, ',')
@@ -317,20 +345,27 @@ func pick(b *batch.Batch, groups []string, receiver string) cut {
 }
 
 // exclude gives every connection that must not see all of a batch a frame of its own.
-func (f *Fanout) exclude(t *pool.Topic, frame *pool.Frame, b *batch.Batch, groups []string) {
-	var done []string
+func (f *Fanout) exclude(frame *pool.Frame, b *batch.Batch, part cut) {
+	done := make(map[string]struct{}, 4)
 	b.Each(func(e batch.Entry) {
-		if e.Exclude == "" || slices.Contains(done, e.Exclude) {
+		if e.Exclude == "" {
 			return
 		}
-		done = append(done, e.Exclude)
+		if _, known := done[e.Exclude]; known {
+			return
+		}
+		done[e.Exclude] = struct{}{}
 		conn, enc := f.hub.Find(e.Exclude)
 		if conn == nil {
 			return
 		}
 		override := pool.Override{Conn: conn}
-		c := pick(b, groups, e.Exclude)
-		if c.count > 0 {
+		c := part
+		c.receiver = e.Exclude
+		if enc >= firstDialect {
+			override.Bytes = f.tell(enc, b).of(b, &c)
+			override.Count = c.count
+		} else if c = pick(b, c); c.count > 0 {
 			override.Bytes, override.Count = f.encode(enc, b, &c), c.count
 		}
 		frame.Overrides = append(frame.Overrides, override)
@@ -352,7 +387,12 @@ func (f *Fanout) flushReset(b *batch.Batch) {
 		// that Reset has dropped.
 		t.Deliver(&pool.Frame{Last: b.Last - 1})
 		frame := &pool.Frame{Last: b.Last, Count: 1, Position: pool.Position{Epoch: f.epoch}}
-		for enc := range pool.Encoding(pool.Encodings) {
+		for enc := firstDialect; enc < f.hub.endOfDialects(); enc++ {
+			if t.Takers(enc) > 0 {
+				frame.Put(enc, f.hub.DialectOf(enc).lost(enc, f.Name, b.Body))
+			}
+		}
+		for enc := range firstDialect {
 			if t.Takers(enc) == 0 {
 				continue
 			}

@@ -34,6 +34,7 @@ type Hub struct {
 	Batchers   []*batch.Batcher // by shard
 	seed       maphash.Seed
 	Presence   *Presence
+	dialects   []*Dialect                                                   // filled at start
 	Topics     Topics                                                       // filled at start
 	Settled    chan struct{}                                                // closed when all systems have said which namespaces are theirs
 	Find       func(connection string) (conn *pool.Conn, enc pool.Encoding) // an open connection; nil if there is none

@@ -122,7 +122,7 @@ func newNamespaces(cfg *config.Config) (*Namespaces, error) {
 
 // Reserve makes a namespace a system's own. See Core.Reserve.
 func (p *Namespaces) Reserve(cfg *config.Config, name string, ns config.Namespace) error {
-	durable, once, unmeasured := ns.Durable && cfg.Data != "", ns.Once, ns.Unmeasured
+	durable, once, unmeasured, events := ns.Durable && cfg.Data != "", ns.Once, ns.Unmeasured, ns.Events
 	if configured, ok := cfg.Namespaces[name]; ok {
 		ns = configured
 	} else {
@@ -138,6 +138,9 @@ func (p *Namespaces) Reserve(cfg *config.Config, name string, ns config.Namespac
 	}
 	n.reserved, n.Unmeasured = true, unmeasured
 	n.Log.Durable = durable || n.Log.Durable && cfg.Data != ""
+	if events {
+		n.Batch.Conflate, n.Batch.Held = false, new(atomic.Int64)
+	}
 	if once {
 		n.Log.Idempotency, n.Log.IdempotencyKeys = n.Log.HistoryTTL, max(n.Log.History, 4096)
 	}
@@ -145,6 +148,14 @@ func (p *Namespaces) Reserve(cfg *config.Config, name string, ns config.Namespac
 	named[name] = n
 	p.named.Store(&named) // systems start one after the other
 	return nil
+}
+
+// Held is how many bytes wait in the windows of a namespace's channels; 0 if that is not counted.
+func (n *Namespace) Held() int64 {
+	if n.Batch.Held == nil {
+		return 0
+	}
+	return n.Batch.Held.Load()
 }
 
 // newNamespace resolves a config.Namespace that has its defaults.

@@ -204,13 +204,10 @@ func routeFrame(enc pool.Encoding, data []byte, isBinary bool) []byte {
 }
 
 func appendRoute(dst []byte, enc pool.Encoding, data []byte, isBinary bool) []byte {
-	switch {
-	case isBinary:
+	if isBinary {
 		return append(wire.AppendHeader(dst, wire.OpBinary, false, len(data)), data...)
-	case enc == hub.DeflateWS && len(data) >= hub.CompressFrom:
-		return append(dst, hub.CompressedFrame(data)...)
 	}
-	return append(wire.AppendHeader(dst, wire.OpText, false, len(data)), data...)
+	return hub.AppendText(dst, enc, data)
 }
 
 // NewGroup makes a group. The name is a channel's: its namespace says how messages are batched and what becomes of slow

@@ -23,6 +23,8 @@ type handshakeRequest struct {
 	behind   netip.Addr  // counted for the limit on addresses; not valid: the listener has counted the peer
 	head     []byte      // answer to the request
 	enc      pool.Encoding
+	id       string // of the connection; "": one is made
+	dialect  *DialectRoute
 
 	revocations uint64 // SSE: how many there were before it was decided about the channels
 }

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"weir/broker"
 	"weir/pool"
 	"weir/relay/auth"
 )
@@ -55,7 +54,7 @@ func (s *Session) Topic(channel string) *pool.Topic {
 
 // Follow subscribes the session to a channel, or has it told again where that stands.
 func (s *Session) Follow(channel string, id []byte) error {
-	return s.follow(channel, broker.JoinRequest{}, id, s.manager.revocations.made.Load())
+	return s.subscribe(&subscribeRequest{channel: channel, id: id, revocations: s.manager.revocations.made.Load()})
 }
 
 // Unsubscribe ends the subscription to a channel and then sends answer. It returns false if there was none.

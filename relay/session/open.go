@@ -46,7 +46,10 @@ func (m *Manager) HandleWS(ctx *fasthttp.RequestCtx) {
 // newSession makes the session of a client that has a place. It returns nil, with the connection closed,
 // if there is none: at the client's address, for its user, or because the relay is draining.
 func (m *Manager) newSession(nc net.Conn, a *handshakeRequest) *Session {
-	s := &Session{manager: m, enc: a.enc, id: ulid.Make().String(), user: a.identity.User, address: a.address, opened: time.Now()}
+	s := &Session{manager: m, enc: a.enc, id: a.id, user: a.identity.User, address: a.address, opened: time.Now()}
+	if s.id == "" {
+		s.id = ulid.Make().String()
+	}
 	s.identity.Store(a.identity)
 	s.socket.Heard.Store(true)
 	m.readers.Add(1)
@@ -56,10 +59,10 @@ func (m *Manager) newSession(nc net.Conn, a *handshakeRequest) *Session {
 			m.readers.Done()
 		}
 	}()
-	answer := ""
+	answer, why := "", problem.TooMany
 	switch {
 	case m.draining.Load():
-		answer = ingress.BusyAnswer
+		answer, why = ingress.BusyAnswer, problem.Draining
 	case a.behind.IsValid() && !m.gate.Addresses.Take(a.behind, m.hub.Config.Limit.PerAddress):
 		m.hub.Counters.Refused.Of("per_address").Inc()
 		answer = ingress.TooManyAnswer
@@ -76,6 +79,10 @@ func (m *Manager) newSession(nc net.Conn, a *handshakeRequest) *Session {
 		}
 		placed = true
 		return s
+	}
+	if a.dialect != nil {
+		refuse(nc, append(a.head, a.dialect.refusal(why)...))
+		return nil
 	}
 	_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
 	_, _ = nc.Write([]byte(answer))

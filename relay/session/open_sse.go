@@ -141,7 +141,7 @@ func (m *Manager) openSSE(nc net.Conn, _ []byte, a *handshakeRequest) {
 		s.without(d)
 	}
 	for i, channel := range channels[1:] {
-		if err := s.follow(channel, broker.JoinRequest{From: s.sse.from(i + 1)}, nil, a.revocations); err != nil {
+		if err := s.subscribe(&subscribeRequest{channel: channel, JoinRequest: broker.JoinRequest{From: s.sse.from(i + 1)}, revocations: a.revocations}); err != nil {
 			s.without(denial{channel, problem.Of(err)})
 			continue
 		}

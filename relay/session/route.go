@@ -17,7 +17,7 @@ import (
 )
 
 // WebSocketRoute is a WebSocket route on which a system speaks messages of its own. Its sessions count, beat, expire,
-// drain and are limited like those of /ws; they follow no channels, not even the user's own.
+// drain and are limited like those of /ws; they follow no channels but what Dialect says, not even the user's own.
 type WebSocketRoute struct {
 	// Binary lets clients send binary messages.
 	Binary bool
@@ -51,6 +51,10 @@ type WebSocketRoute struct {
 	// so. It returns false if the client has nothing to do with the channel. nil: no client ever has.
 	Denied func(c *Client, channel, reason string) bool
 
+	// Dialect has its clients speak another protocol, in which they follow channels. nil: it is the system's own, and they
+	// follow none.
+	Dialect *DialectRoute
+
 	rules *websocket.Rules // set by Manager.Serve
 }
 
@@ -62,6 +66,7 @@ type Client struct {
 	// Set once.
 	session *Session
 	route   *WebSocketRoute
+	abrupt  bool // set before WebSocketRoute.Closed is called
 
 	// Guarded by the session's mu.
 	groups []*Group
@@ -86,6 +91,10 @@ func (m *Manager) handleRoute(ctx *fasthttp.RequestCtx, route *WebSocketRoute) {
 	o, bad := websocket.ReadOffer(&ctx.Request.Header)
 	if bad != nil {
 		m.gate.Refuse(ctx, bad)
+		return
+	}
+	if route.Dialect != nil {
+		m.handleDialect(ctx, &o, route)
 		return
 	}
 	a, bad := m.authenticate(ctx, o.Token)
@@ -144,7 +153,7 @@ func (s *Session) routeMessage(data []byte, binary bool) {
 		s.close(closing{code: wire.CloseRateLimit, reason: "too many messages"})
 		return
 	}
-	if !binary {
+	if !binary && s.client.route.Dialect == nil {
 		if err := wire.ValidJSON(data); err != nil {
 			s.client.Send(problem.Of(err).AppendError(nil, nil))
 			return
@@ -209,9 +218,9 @@ func (c *Client) Refresh(token string) error {
 }
 
 // Close ends the session, after everything sent to it and its groups before. It returns at once. Code is one
-// of those of the protocol, or the system's own from 4400 on.
+// of those of the protocol, or the system's own from 4400 on; on a route with a dialect it is one of the dialect's.
 func (c *Client) Close(code int, reason string) {
-	c.session.close(closing{code: code, reason: reason})
+	c.session.close(closing{code: code, reason: reason, final: c.route.Dialect != nil})
 }
 
 // joinGroup notes a membership. It returns false if the session is ending, or is a member already.

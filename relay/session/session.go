@@ -69,6 +69,7 @@ type subscription struct {
 	feed    *hub.Fanout
 	topic   *pool.Topic
 	groups  []string
+	key     string
 	present bool // counted in the channel's presence
 }
 
@@ -127,6 +128,7 @@ type closing struct {
 	code   int
 	reason string
 	retry  time.Duration // SSE: when to come back; 0: the client's own time
+	final  bool          // the code is one of a dialect's own: it is not translated
 }
 
 // close closes the session after everything accepted for its channels has been sent to it. It returns at
@@ -182,6 +184,9 @@ func (s *Session) closeFrame(why closing) []byte {
 			b = append(b, hub.LastChunk...)
 		}
 		return b
+	}
+	if s.client != nil && s.client.route.Dialect != nil {
+		return s.client.route.Dialect.closeFrame(why)
 	}
 	return wire.CloseFrame(why.code, why.reason)
 }
@@ -241,6 +246,7 @@ func (s *Session) finish(abrupt bool) {
 		func() { subs = s.takeSubs(asideGrace) },
 		func() {
 			if s.client != nil {
+				s.client.abrupt = abrupt
 				s.awaitAside() // the system sees no message after the end
 			}
 		},
@@ -289,8 +295,12 @@ func (s *Session) Missed() {
 	s.closeNow(closing{code: wire.CloseInternal, reason: "internal error"})
 }
 
-// Resync implements pool.Owner: the snapshot is built off the loop.
+// Resync implements pool.Owner: the snapshot is built off the loop. Other protocols know none.
 func (s *Session) Resync(t *pool.Topic) {
+	if s.client != nil {
+		s.Slow()
+		return
+	}
 	if !s.manager.hub.Background(func() {
 		defer s.manager.catch(s, s.Slow) // it would lag for ever
 		s.ResyncNow(t)
@@ -310,7 +320,7 @@ func (s *Session) ResyncNow(t *pool.Topic) {
 	}
 	sub := s.subs[i]
 	s.mu.Unlock()
-	_, err := s.manager.hub.Broker.Join(sub.feed.Name, broker.JoinRequest{Groups: sub.groups, Again: true}, func(out broker.Subscriber, r broker.Reply) {
+	_, err := s.manager.hub.Broker.Join(sub.feed.Name, broker.JoinRequest{Groups: sub.groups, Key: sub.key, Again: true}, func(out broker.Subscriber, r broker.Reply) {
 		if out != sub.feed {
 			return // it has left meanwhile, and somebody else has come
 		}

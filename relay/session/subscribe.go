@@ -28,7 +28,7 @@ func (s *Session) subscribeCommand(c *wire.Command, how hub.Wait) error {
 	if c.HasPosition {
 		req.From = &broker.Position{Epoch: c.Epoch, Seq: c.Seq}
 	}
-	if err := s.follow(c.Channel, req, c.ID, before); err != nil {
+	if err := s.subscribe(&subscribeRequest{channel: c.Channel, JoinRequest: req, id: c.ID, revocations: before}); err != nil {
 		return err
 	}
 	s.recheck(c.Channel)
@@ -45,67 +45,106 @@ func (s *Session) recheck(channel string) {
 	}
 }
 
-// follow subscribes the session to a channel, or answers again if it is subscribed. The answer and
-// everything later reach the client in order. It may wait for a subscription to the same channel that
-// has just been ended, as long as that has changes to send; it is not to be called on a loop. Before is how many
-// revocations there were when it began to be decided whether the session may.
-func (s *Session) follow(channel string, req broker.JoinRequest, id []byte, before uint64) error {
+// subscribeRequest is what a session asks for when it subscribes. What policy there is has let it.
+type subscribeRequest struct {
+	broker.JoinRequest
+	channel     string
+	id          []byte                      // of the command; nil: none
+	revocations uint64                      // how many there were when it began to be decided whether the session may
+	first       func(r broker.Reply) []byte // frames of the answer; nil: those of the native protocol
+}
+
+// subscribe subscribes the session to a channel, or answers again if it is subscribed: the steps are admitSubscription, enterPresence
+// and joinChannel. The answer and everything later reach the client in order. It may wait for a subscription to the same channel
+// that has just been ended, as long as that has changes to send; it is not to be called on a loop.
+func (s *Session) subscribe(r *subscribeRequest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.awaitDeparture(channel)
+	s.awaitDeparture(r.channel)
+	at := s.find(r.channel)
+	if err := s.admitSubscription(r, at); err != nil {
+		return err
+	}
+	if at >= 0 {
+		sub := s.subs[at]
+		r.Again, r.Groups, r.Key = true, sub.groups, sub.key
+		return s.joinChannel(r, &sub)
+	}
+	sub := subscription{groups: cloneStrings(r.Groups), key: strings.Clone(r.Key)}
+	s.enterPresence(r, &sub)
+	if err := s.joinChannel(r, &sub); err != nil {
+		if sub.present {
+			s.manager.hub.Presence.Leave(r.channel, s.id, s.user, false)
+		}
+		return err
+	}
+	s.subs = append(s.subs, sub)
+	s.manager.hub.Counters.Subscriptions.Inc()
+	return nil
+}
+
+// admitSubscription refuses a session that is ending, one whose access has been taken away since it was decided about, and one
+// that follows as many channels as it may.
+func (s *Session) admitSubscription(r *subscribeRequest, at int) error {
 	if s.ended {
 		return problem.Draining
 	}
-	if f := s.manager.revocations.since(before, s, channel); f != nil {
+	if f := s.manager.revocations.since(r.revocations, s, r.channel); f != nil {
 		return f // one that comes from now on finds the subscription
 	}
-	at := s.find(channel)
 	if at < 0 && len(s.subs) >= s.manager.hub.Config.Limit.Subscriptions+1 { // and the user's own
 		return problem.TooManyChannels
 	}
-	var sub subscription
-	if at >= 0 {
-		sub = s.subs[at]
-		req.Again, req.Groups = true, sub.groups
-	} else {
-		sub.groups = cloneStrings(req.Groups)
-		sub.present = s.manager.hub.Namespaces.Of(channel).Presence && !s.identity.Load().Anonymous
-		if sub.present { // before the answer: who has that is among the users
-			s.manager.hub.Presence.Join(channel, s.id, s.identity.Load())
-		}
+	return nil
+}
+
+// enterPresence counts the user in, before the answer: who has that is among the users.
+func (s *Session) enterPresence(r *subscribeRequest, sub *subscription) {
+	sub.present = s.manager.hub.Namespaces.Of(r.channel).Presence && !s.identity.Load().Anonymous
+	if sub.present {
+		s.manager.hub.Presence.Join(r.channel, s.id, s.identity.Load())
 	}
+}
+
+// joinChannel joins the channel, or the session's subscription to it once more, and sends the answer.
+func (s *Session) joinChannel(r *subscribeRequest, sub *subscription) (err error) {
 	var failed error
-	ch, err := s.manager.hub.Broker.Join(channel, req, func(out broker.Subscriber, r broker.Reply) {
+	ch, err := s.manager.hub.Broker.Join(r.channel, r.JoinRequest, func(out broker.Subscriber, reply broker.Reply) {
 		f := out.(*hub.Fanout)
-		f.Begin(r.Position)
-		if req.Again {
+		f.Begin(reply.Position)
+		if r.Again {
 			// What was accepted before reaches the client before the answer, once.
 			f.Window.Seal()
-			s.conn.After(sub.topic, f.Ordinal.Load(), s.manager.frameFor(s, "subscribed", s.subscribedMessage(id, channel, r)))
+			s.conn.After(sub.topic, f.Ordinal.Load(), s.subscribedFrames(r, reply, true))
 			f.Window.Expedite()
 			return
 		}
-		if sub.topic, failed = f.TopicOf(sub.groups); failed != nil {
+		if sub.topic, failed = f.TopicOf(sub.groups, sub.key); failed != nil {
 			return
 		}
 		sub.feed = f
 		f.Window.Seal()
-		s.join(&sub, r, s.welcome(id, channel, req.From, r))
+		s.join(sub, reply, s.subscribedFrames(r, reply, false))
 	})
 	if err == nil && failed != nil {
 		ch.Leave()
 		err = failed
 	}
-	if err != nil && at < 0 && sub.present {
-		s.manager.hub.Presence.Leave(channel, s.id, s.user, false)
+	if !r.Again {
+		sub.channel = ch
 	}
-	if err != nil || at >= 0 {
-		return err
+	return err
+}
+
+// subscribedFrames is the answer to a subscription, ready for the socket.
+func (s *Session) subscribedFrames(r *subscribeRequest, reply broker.Reply, again bool) []byte {
+	switch {
+	case r.first != nil:
+		return r.first(reply)
+	case again:
+		return s.manager.frameFor(s, "subscribed", s.subscribedMessage(r.id, r.channel, reply))
 	}
-	sub.channel = ch
-	s.subs = append(s.subs, sub)
-	s.manager.hub.Counters.Subscriptions.Inc()
-	return nil
+	return s.welcome(r.id, r.channel, r.From, reply)
 }
 
 // join attaches the connection to the topic of a subscription at the position of r. Called under the

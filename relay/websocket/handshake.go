@@ -22,6 +22,7 @@ type Offer struct {
 	Protocol bool   // it offers the subprotocol
 	Token    string // carried as a subprotocol; "" none
 	Deflate  bool   // it offers permessage-deflate with parameters that can be met
+	Select   string // a subprotocol to answer, in the place of the relay's own, which was offered; "" none
 
 	key    []byte // Sec-WebSocket-Key; valid as long as the request
 	window bool   // with Deflate: wants to be told the size of the server's window
@@ -142,7 +143,10 @@ func (o *Offer) AppendSwitch(dst []byte, deflate bool) []byte {
 	sum := sha1.Sum(append(append(make([]byte, 0, 60), o.key...), webSocketGUID...)) //nolint:gosec // see above
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	dst = base64.StdEncoding.AppendEncode(dst, sum[:])
-	if o.Protocol {
+	switch {
+	case o.Select != "":
+		dst = append(append(dst, "\r\nSec-WebSocket-Protocol: "...), o.Select...)
+	case o.Protocol:
 		dst = append(dst, "\r\nSec-WebSocket-Protocol: "+subprotocol...)
 	}
 	if deflate {
