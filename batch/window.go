@@ -37,7 +37,6 @@ type Options struct {
 	Eager    bool          // the first message after an idle window is due at once
 	Conflate bool          // a later set replaces the earlier one
 	Stretch  bool          // longer under load; see Config.Load
-	Held     *atomic.Int64 // adds up the bytes that wait in all windows that share it; nil: nobody wants to know
 }
 
 // Window gathers the messages of one channel. Make it with Batcher.Window.
@@ -49,6 +48,7 @@ type Window struct {
 	batcher *Batcher
 	sink    Sink
 	opt     Options
+	held    *atomic.Int64 // see CountIn
 
 	// Owned by the batcher's loop.
 	joined bool // is in the group of its duration
@@ -62,6 +62,9 @@ type Window struct {
 	full      bool    // what it holds is due, budget or not
 	buffer    *buffer // nil: nothing waits
 }
+
+// CountIn has the bytes that wait in the window counted in what several windows share. It is called before anything is appended.
+func (w *Window) CountIn(held *atomic.Int64) { w.held = held }
 
 // Full reports whether the window holds maxHeld bytes or more.
 func (w *Window) Full() bool {
@@ -136,8 +139,8 @@ func (w *Window) ask() {
 // hold counts bytes that wait, or no longer do.
 func (w *Window) hold(n int64) {
 	w.batcher.waiting.Add(n)
-	if w.opt.Held != nil {
-		w.opt.Held.Add(n)
+	if w.held != nil {
+		w.held.Add(n)
 	}
 }
 

@@ -79,6 +79,7 @@ func (h *Hub) newFanout(c *broker.Channel) broker.Subscriber {
 	ns := h.Namespaces.Of(name)
 	f := &Fanout{hub: h, Namespace: ns, Name: name, own: wire.Namespace(name) == wire.UserNamespace, Topic: h.Pool.Topic(ns.slow, &ns.Meter)}
 	f.Window = h.BatcherOf(name).Window(ns.Batch, f)
+	f.Window.CountIn(ns.held)
 	return f
 }
 

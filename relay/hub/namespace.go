@@ -37,6 +37,7 @@ type Namespace struct {
 	Rate       units.Rate
 	Events     EventEncoder     // how a system tells the changes; nil: it has no streams of its own
 	Posts      *ratelimit.Users // rate, for users who publish over HTTP
+	held       *atomic.Int64    // bytes in windows; nil: they are not counted. Set once
 
 	Meter    pool.Meter // deliveries
 	Counters stats.NamespaceCounters
@@ -139,7 +140,7 @@ func (p *Namespaces) Reserve(cfg *config.Config, name string, ns config.Namespac
 	n.reserved, n.Unmeasured = true, unmeasured
 	n.Log.Durable = durable || n.Log.Durable && cfg.Data != ""
 	if events {
-		n.Batch.Conflate, n.Batch.Held = false, new(atomic.Int64)
+		n.Batch.Conflate, n.held = false, new(atomic.Int64)
 	}
 	if once {
 		n.Log.Idempotency, n.Log.IdempotencyKeys = n.Log.HistoryTTL, max(n.Log.History, 4096)
@@ -152,10 +153,10 @@ func (p *Namespaces) Reserve(cfg *config.Config, name string, ns config.Namespac
 
 // Held is how many bytes wait in the windows of a namespace's channels; 0 if that is not counted.
 func (n *Namespace) Held() int64 {
-	if n.Batch.Held == nil {
+	if n.held == nil {
 		return 0
 	}
-	return n.Batch.Held.Load()
+	return n.held.Load()
 }
 
 // newNamespace resolves a config.Namespace that has its defaults.
