@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/relay/api"
 	"weir/relay/config"
 )
 
@@ -19,14 +20,14 @@ func unmarshal(t testing.TB, body string, v any) {
 }
 
 // concrete is a path of a route with names in place of its parameters.
-func (r route) concrete() string {
-	return strings.NewReplacer("{channel}", "a", "{group}", "g", "{key}", "k").Replace(r.path)
+func concrete(r api.Route) string {
+	return strings.NewReplacer("{channel}", "a", "{group}", "g", "{key}", "k").Replace(r.Path)
 }
 
 // Every route wants a backend's key, and nothing else will do.
 func TestRoutesWantAKey(t *testing.T) {
 	g := open(t, func(c *config.Config) { c.Auth.QueryToken = true })
-	for _, route := range g.relay.apiRoutes() {
+	for _, route := range g.relay.api.Backends() {
 		for _, line := range []string{
 			"", "Authorization: Bearer wrong", "Authorization: Bearer ", "Authorization: Basic " + apiKey, "Authorization: " + apiKey,
 			"Authorization: Bearer " + apiKey + "x", "Authorization: Bearer " + mint(t, "u1"), "X-API-Key: " + apiKey,
@@ -35,14 +36,14 @@ func TestRoutesWantAKey(t *testing.T) {
 			if line == "" {
 				lines = nil
 			}
-			a := g.ask(route.method, route.concrete()+"?token="+apiKey, `{}`, lines...)
+			a := g.ask(route.Method, concrete(route)+"?token="+apiKey, `{}`, lines...)
 			wantProblem(t, a, 401, "unauthorized")
 			if a.Header.Get("WWW-Authenticate") != "Bearer" {
-				t.Errorf("%s %s with %q: %v", route.method, route.path, line, a.Header)
+				t.Errorf("%s %s with %q: %v", route.Method, route.Path, line, a.Header)
 			}
 		}
 	}
-	if v := g.metric(`weir_auth_failures_total{reason="api_key"}`); v != fmt.Sprint(8*len(g.relay.apiRoutes())) {
+	if v := g.metric(`weir_auth_failures_total{reason="api_key"}`); v != fmt.Sprint(8*len(g.relay.api.Backends())) {
 		t.Errorf("%s failures counted", v)
 	}
 }
@@ -60,8 +61,8 @@ func TestOtherPathsAndMethods(t *testing.T) {
 		}
 	}
 	allowed := make(map[string]string)
-	for _, route := range g.relay.apiRoutes() {
-		allowed[route.concrete()] += route.method
+	for _, route := range g.relay.api.Backends() {
+		allowed[concrete(route)] += route.Method
 	}
 	for path, methods := range allowed {
 		for _, method := range []string{"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {

@@ -54,9 +54,10 @@ func BenchmarkPublishRequest(b *testing.B) {
 			body := `{"channel":"bench:1","data":"` + strings.Repeat("x", size) + `"}`
 			ctx := request("application/json", body)
 			b.ReportAllocs()
+			handle := g.relay.api.HTTP().Handler
 			for b.Loop() {
 				ctx.Response.Reset()
-				g.relay.handle(ctx)
+				handle(ctx)
 			}
 			if ctx.Response.StatusCode() != 200 {
 				b.Fatalf("%s", ctx.Response.Body())
@@ -67,9 +68,10 @@ func BenchmarkPublishRequest(b *testing.B) {
 		g := serving(b)
 		ctx := request("application/json", `{"channel":"bench:1","group":"g","key":"k","data":"`+strings.Repeat("x", 128)+`"}`)
 		b.ReportAllocs()
+		handle := g.relay.api.HTTP().Handler
 		for b.Loop() {
 			ctx.Response.Reset()
-			g.relay.handle(ctx)
+			handle(ctx)
 		}
 	})
 }
@@ -84,9 +86,10 @@ func BenchmarkPublishLines(b *testing.B) {
 			}
 			ctx := request("application/x-ndjson", body.String())
 			b.ReportAllocs()
+			handle := g.relay.api.HTTP().Handler
 			for b.Loop() {
 				ctx.Response.Reset()
-				g.relay.handle(ctx)
+				handle(ctx)
 			}
 			b.ReportMetric(float64(b.N)*100/b.Elapsed().Seconds(), "msg/s")
 			if n := strings.Count(string(ctx.Response.Body()), "position"); n != 100 {

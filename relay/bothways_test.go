@@ -87,7 +87,7 @@ var verdicts = map[string]struct {
 func TestOneVerdict(t *testing.T) {
 	t.Parallel()
 	g := launch(t, openConfig())
-	server := g.relay.newServer()
+	server := g.relay.api.HTTP()
 	usual := plainRequest("", `{"channel":"a","data":1}`)
 	for name, v := range verdicts {
 		request := strings.Replace(usual, v.change[0], v.change[1], 1)
@@ -141,7 +141,7 @@ func FuzzBothWays(f *testing.F) {
 		f.Add([]byte(plainRequest("", body) + plainRequest(lines, body) + plainRequest("", body)))
 	}
 	g := launch(f, openConfig())
-	server := g.relay.newServer()
+	server := g.relay.api.HTTP()
 	serve := func(c *memConn) error { return server.ServeConn(c) }
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c := &memConn{in: bytes.NewReader(b)}

@@ -43,7 +43,7 @@ func FuzzRequests(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	g := launch(f, openConfig())
-	server := g.relay.newServer()
+	server := g.relay.api.HTTP()
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c := &memConn{in: bytes.NewReader(b)}
 		_ = server.ServeConn(c)

@@ -348,11 +348,11 @@ func TestKeyIsNeeded(t *testing.T) {
 		"Authorization: Bearer " + apiKey + "x", "Authorization: Bearer " + apiKey[1:], "X-Api-Key: " + apiKey,
 		"Authorization: Bearer " + mint(t, "u1"), "Cookie: key=" + apiKey, "Authorization: Bearer " + strings.ToUpper(apiKey),
 	} {
-		for _, route := range g.relay.apiRoutes() {
-			path := strings.NewReplacer("{channel}", "a", "{group}", "b", "{key}", "c").Replace(route.path)
-			a := g.ask(route.method, path, "", line)
+		for _, route := range g.relay.api.Backends() {
+			path := strings.NewReplacer("{channel}", "a", "{group}", "b", "{key}", "c").Replace(route.Path)
+			a := g.ask(route.Method, path, "", line)
 			if a.StatusCode != 401 || a.Header.Get("WWW-Authenticate") != "Bearer" || strings.Contains(a.body, apiKey) {
-				t.Errorf("%s %s with %.30q: %d %s", route.method, path, line, a.StatusCode, a.body)
+				t.Errorf("%s %s with %.30q: %d %s", route.Method, path, line, a.StatusCode, a.body)
 			}
 		}
 	}

@@ -75,9 +75,9 @@ func TestTokensDoNotLeak(t *testing.T) {
 			_ = nc.Close()
 		}
 	}
-	for _, route := range g.relay.apiRoutes() {
-		path := strings.NewReplacer("{channel}", "canary-of-a-token", "{group}", "b", "{key}", "c").Replace(route.path)
-		a := g.ask(route.method, path+"?token="+good, "", "Authorization: Bearer "+apiKey)
+	for _, route := range g.relay.api.Backends() {
+		path := strings.NewReplacer("{channel}", "canary-of-a-token", "{group}", "b", "{key}", "c").Replace(route.Path)
+		a := g.ask(route.Method, path+"?token="+good, "", "Authorization: Bearer "+apiKey)
 		fmt.Fprintln(&said, a.Status, a.Header)
 	}
 	p := g.wsOn(g.dial(), "/ws?token="+good)
@@ -192,7 +192,7 @@ func printable(r rune) rune {
 // breakable makes a relay whose commands and tickets panic once broken is set.
 func breakable(broken *atomic.Bool) func(*Relay) {
 	return func(r *Relay) {
-		r.recorder = nil // it looks at the clock, too
+		r.unrecorded = true // the recorder looks at the clock, too
 		r.sessions.Now = func() time.Time {
 			if broken.Load() {
 				panic("broken by the test")
@@ -242,7 +242,7 @@ func TestPanicsAreContained(t *testing.T) {
 // session when the relay ends.
 func TestPanicWhileConnecting(t *testing.T) {
 	t.Parallel()
-	g := launch(t, openConfig(), func(r *Relay) { r.hub.Counters.Opened, r.recorder = stats.Family{}, nil }) // has no counter for anybody
+	g := launch(t, openConfig(), func(r *Relay) { r.hub.Counters.Opened, r.unrecorded = stats.Family{}, true }) // has no counter for anybody
 	token := "Authorization: Bearer " + mint(t, "u1")
 	for i, path := range []string{"/ws", "/sse?channel=a"} {
 		nc := g.dial()

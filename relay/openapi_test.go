@@ -182,8 +182,8 @@ func TestOpenAPIRoutes(t *testing.T) {
 	d := readDoc(t)
 	g := open(t)
 	var have, described []string
-	for _, r := range g.relay.apiRoutes() {
-		have = append(have, r.method+" "+r.path)
+	for _, r := range g.relay.api.Backends() {
+		have = append(have, r.Method+" "+r.Path)
 	}
 	have = append(have, "GET /v1/openapi.yaml")
 	slices.Sort(have)
@@ -247,8 +247,8 @@ func TestOpenAPIExamples(t *testing.T) {
 	}
 	names := strings.NewReplacer("{channel}", "room:42", "{group}", "messages", "{key}", "m1")
 	var own []string
-	for _, r := range g.relay.apiRoutes() {
-		own = append(own, r.method+" "+r.path)
+	for _, r := range g.relay.api.Backends() {
+		own = append(own, r.Method+" "+r.Path)
 	}
 	d.operations(func(method, path string, op apiDoc) {
 		if !slices.Contains(own, method+" "+path) {

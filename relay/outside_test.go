@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/relay/api"
 	"weir/relay/auth"
 )
 
@@ -238,7 +239,7 @@ func TestPreflightsOfLibraries(t *testing.T) {
 		}
 	}
 	a := g.ask("OPTIONS", "/command", "", "Origin: https://app.example.com", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: a;b")
-	if got := a.Header.Get("Access-Control-Allow-Headers"); got != allowedHeaders {
+	if got := a.Header.Get("Access-Control-Allow-Headers"); got != api.AllowedHeaders {
 		t.Errorf("what is no name: %q", got)
 	}
 	a = g.ask("OPTIONS", "/command", "", "Origin: https://evil.example", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: baggage")

@@ -6,17 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/valyala/fasthttp"
 
 	"weir/internal/contain"
-	"weir/internal/ratelimit"
-	"weir/internal/units"
+	"weir/relay/admin"
+	"weir/relay/api"
 	"weir/relay/auth"
 	"weir/relay/config"
 	"weir/relay/hub"
@@ -30,23 +28,20 @@ type Relay struct {
 	hub      *hub.Hub // the channels; closed by closeCore
 	gate     *ingress.Gate
 	sessions *session.Manager
+	api      *api.Server
+	admin    *admin.Server
 	keys     *auth.Keys // of backends
 
 	// Set once by New.
-	verifier    *auth.Verifier
-	route       fasthttp.RequestHandler
-	systems     []System
-	quotas      *ratelimit.Users
-	recorder    *recorder // an hour of figures, for the dashboard; nil in a test that breaks the counters
-	started     time.Time
-	extra       []systemRoute
-	adminRoutes []adminRoute
-	backends    []route // of the systems, for backends
+	verifier *auth.Verifier
+	systems  []System
+
+	unrecorded bool // no figures are kept for the dashboard: for tests that break the counters, or the clock; set before Serve
 
 	// Set once by Serve, before ready is closed.
-	public net.Addr
-	admin  net.Addr
-	ready  chan struct{}
+	publicAddr net.Addr
+	adminAddr  net.Addr
+	ready      chan struct{}
 }
 
 // New makes a relay with the systems that are to be part of it. It opens no socket; Serve does. Errors are
@@ -74,25 +69,29 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 		r.hub.WorkerPool.Release()
 		return nil, err
 	}
-	r.quotas = ratelimit.NewUsers(r.hub.Config.Limit.Commands)
-	if r.hub.Config.Dev {
-		r.quotas = ratelimit.NewUsers(units.Rate{}) // everyone may be user u1
-	}
 	if err := r.hub.Start(); err != nil {
 		r.verifier.Close()
 		r.hub.WorkerPool.Release()
 		r.sessions.Close()
 		return nil, err
 	}
-	r.hub.Counters.Set.RegisterMetricsWriter(r.writeTotals)
-	r.extra = append(r.extra, systemRoute{route{"POST", "/command", r.withToken(r.sessions.HandleCommand)}, true})
+	r.api = api.New(r.hub, r.gate, r.sessions)
+	r.admin = admin.New(r.hub, r.gate, r.sessions, r.api)
 	if err := r.startSystems(systems); err != nil {
 		r.closeCore()
 		return nil, err
 	}
-	r.recorder, r.started = newRecorder(&Core{relay: r}), time.Now()
-	r.route = r.newRouter()
+	r.api.Complete()
+	r.admin.Complete(names(r.systems))
 	return r, nil
+}
+
+// names are those of systems.
+func names(systems []System) (list []string) {
+	for _, s := range systems {
+		list = append(list, s.Name())
+	}
+	return list
 }
 
 // tokenChecks is the configuration of the verifier.
@@ -114,7 +113,7 @@ func (r *Relay) open() int64 {
 func (r *Relay) Ready() <-chan struct{} { return r.ready }
 
 // Addrs are the addresses of the listeners; valid once Ready is closed.
-func (r *Relay) Addrs() (public, admin net.Addr) { return r.public, r.admin }
+func (r *Relay) Addrs() (public, admin net.Addr) { return r.publicAddr, r.adminAddr }
 
 // Serve listens on the configured addresses and serves until ctx ends; then it drains, flushes everything
 // and returns nil. Errors: a listener that does not open or breaks. It may be called once.
@@ -151,17 +150,16 @@ func (r *Relay) awaitKeys(ctx context.Context) {
 
 // ServeOn is Serve on listeners that are open already; it closes them.
 func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
-	r.public, r.admin = ln.Addr(), adm.Addr()
-	server := r.newServer()
-	adminServer := r.newAdmin()
+	r.publicAddr, r.adminAddr = ln.Addr(), adm.Addr()
+	server := r.api.HTTP()
 
 	keeping, stopKeeping := context.WithCancel(context.Background())
 	var chores sync.WaitGroup // housekeeping; ended by stopKeeping
 	kept := contain.Done(keeping)
 	r.sessions.Start(keeping, &chores)
 	r.hub.Contain.Loop(&chores, "memory watch", kept, func() { r.hub.Memory.Watch(keeping) }, nil)
-	if r.recorder != nil {
-		r.hub.Contain.Loop(&chores, "recorder", kept, func() { r.recorder.run(keeping) }, nil)
+	if !r.unrecorded {
+		r.hub.Contain.Loop(&chores, "recorder", kept, func() { r.admin.Record(keeping) }, nil)
 	}
 	failed := make(chan error, 4)
 	var servers sync.WaitGroup // ended by shutting the servers down
@@ -172,7 +170,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	r.hub.Contain.Loop(&servers, "HTTP server", ending.Load, func() { failed <- server.Serve(none) }, nil)
 	accepting := make(chan struct{})
 	r.hub.Contain.Loop(&servers, "HTTP accept", ending.Load, func() {
-		if err := r.serveHTTP(server, in); !errors.Is(err, net.ErrClosed) {
+		if err := r.api.Serve(server, in); !errors.Is(err, net.ErrClosed) {
 			failed <- err
 		}
 		close(accepting)
@@ -181,8 +179,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 		close(accepting)
 	})
 	r.hub.Contain.Loop(&servers, "admin server", ending.Load, func() {
-		err := adminServer.Serve(adm)
-		if !errors.Is(err, http.ErrServerClosed) {
+		if err := r.admin.Serve(adm); !errors.Is(err, net.ErrClosed) {
 			failed <- err
 		}
 	}, nil)
@@ -203,7 +200,8 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	r.closeCore()
 	stopKeeping()
 	chores.Wait()
-	_ = adminServer.Close()
+	_ = adm.Close()
+	r.admin.Close()
 	servers.Wait()
 	return err
 }
@@ -254,3 +252,6 @@ func (r *Relay) Reload(cfg config.Config) error {
 	r.hub.Log.Info("keys reloaded", slog.Int("api_keys", len(cfg.API.Keys)), slog.Int("token_keys", len(cfg.Auth.Keys)))
 	return nil
 }
+
+// Routes are the method and the path of every route of the public listener, in the form "GET /v1/channels".
+func (r *Relay) Routes() []string { return r.api.Routes() }

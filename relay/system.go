@@ -3,7 +3,6 @@ package relay
 import (
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -39,15 +38,6 @@ type Core struct {
 	system string
 }
 
-// systemRoute is a route of a system's.
-type systemRoute struct {
-	route
-	pages bool // pages ask it too, so that browsers may want to know first whether they may
-}
-
-// UserHandler answers a request of an end user. An error that it returns is told as a problem; see Fault.
-type UserHandler func(ctx *fasthttp.RequestCtx, id *auth.Identity) error
-
 // Log is the relay's log; entries name the system.
 func (c *Core) Log() *slog.Logger { return c.relay.hub.Log.With(slog.String("system", c.system)) }
 
@@ -69,26 +59,18 @@ func (c *Core) Broker() *broker.Broker { return c.relay.hub.Broker }
 // who asks, requests that may change something come from such a page only. Preflights are answered by the relay.
 // At start. Path as in github.com/fasthttp/router: "/chat/rooms/{id}".
 func (c *Core) User(method, path string, h UserHandler) {
-	r := c.relay
-	r.extra = append(r.extra, systemRoute{route{method, path, r.withToken(h)}, true})
+	c.relay.api.User(method, path, h)
 }
 
 // Backend serves a route of the public listener to backends with an API key. At start.
 func (c *Core) Backend(method, path string, h func(ctx *fasthttp.RequestCtx) error) {
-	r := c.relay
-	handle := func(ctx *fasthttp.RequestCtx) {
-		if err := h(ctx); err != nil {
-			r.gate.Fail(ctx, err)
-		}
-	}
-	r.extra = append(r.extra, systemRoute{route{method, path, r.withKey(handle)}, false})
-	r.backends = append(r.backends, route{method, path, handle})
+	c.relay.api.Backend(method, path, h)
 }
 
 // Raw serves a route of the public listener to anybody; the handler does all the checking, but that
 // preflights of pages are answered by the relay. At start.
 func (c *Core) Raw(method, path string, h fasthttp.RequestHandler) {
-	c.relay.extra = append(c.relay.extra, systemRoute{route{method, path, h}, true})
+	c.relay.api.Raw(method, path, true, h)
 }
 
 // Reserve makes a namespace the system's own: clients follow and fill its channels only as tokens that name
@@ -223,46 +205,4 @@ func (r *Relay) startSystems(systems []System) error {
 		return errors.New("a namespace has the access webhook, but no backend is configured to ask: set auth.webhook.url")
 	}
 	return nil
-}
-
-// withToken lets end users with a token pass, from pages that may.
-func (r *Relay) withToken(next UserHandler) fasthttp.RequestHandler {
-	return func(ctx *fasthttp.RequestCtx) {
-		if !r.gate.OriginAllowed(ctx) || r.forgeable(ctx) {
-			r.gate.Refuse(ctx, r.gate.RefusedOrigin(ctx))
-			return
-		}
-		id, bad := r.sessions.Identify(ctx, "")
-		if bad == nil && id.Anonymous {
-			bad = problem.Unauthorized
-		}
-		if bad == nil && !r.quotas.Take(id.User, time.Now()) {
-			bad = problem.RateLimited
-		}
-		if bad != nil {
-			r.gate.Refuse(ctx, bad)
-			return
-		}
-		if err := next(ctx, id); err != nil {
-			r.gate.Fail(ctx, err)
-			return
-		}
-		r.gate.SetCORS(ctx)
-		if len(ctx.Response.Header.Peek("Cache-Control")) == 0 {
-			ctx.Response.Header.Set("Cache-Control", "no-store") // it is for this user alone
-		}
-	}
-}
-
-// Routes are the method and the path of every route of the public listener, in the form "GET /v1/channels".
-func (r *Relay) Routes() []string {
-	out := []string{"GET /", "GET /ws", "GET /sse", "GET /v1/openapi.yaml"}
-	for _, x := range r.apiRoutes() {
-		out = append(out, x.method+" "+x.path)
-	}
-	for _, x := range r.extra {
-		out = append(out, x.method+" "+x.path)
-	}
-	slices.Sort(out)
-	return out
 }

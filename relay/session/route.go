@@ -114,6 +114,11 @@ func (m *Manager) handleRoute(ctx *fasthttp.RequestCtx, route *WebSocketRoute) {
 		a.enc = hub.DeflateWS
 	}
 	a.head = o.AppendSwitch(make([]byte, 0, 512), a.enc == hub.DeflateWS)
+	m.hijackRoute(ctx, a, client)
+}
+
+// hijackRoute takes the connection over for a session of a system.
+func (m *Manager) hijackRoute(ctx *fasthttp.RequestCtx, a *handshakeRequest, client *Client) {
 	m.hijack(ctx, a, func(nc net.Conn, rest []byte, a *handshakeRequest) { m.openRoute(nc, rest, a, client) })
 }
 

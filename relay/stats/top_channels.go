@@ -35,6 +35,15 @@ const TopLength = 10
 // channel that has more than this share of all deliveries is certainly in it.
 const BusyChannels = 1024
 
+// Watch has busy channels noted, from the first call on until as many with false came.
+func (y *TopChannels) Watch(on bool) {
+	if on {
+		y.Watchers.Add(1)
+		return
+	}
+	y.Watchers.Add(-1)
+}
+
 // Watched reports whether somebody wants to know.
 func (y *TopChannels) Watched() bool { return y.Watchers.Load() > 0 }
 

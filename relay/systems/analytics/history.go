@@ -24,28 +24,24 @@ func (s *System) serveHistory() {
 		if !id.HasRole(session.RoleAdmin) {
 			return errRole
 		}
-		query, err := url.ParseQuery(string(ctx.URI().QueryString()))
-		if err != nil {
-			return bad("the query is not valid")
-		}
-		b, err := s.history(query)
-		if err == nil {
-			ctx.SetContentType("application/json")
-			ctx.Response.SetBodyRaw(b)
-		}
-		return err
+		return s.serve(ctx)
 	})
-	s.core.Admin("GET "+path, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		b, err := s.history(req.URL.Query())
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-store")
-		_, _ = w.Write(b) //nolint:gosec // JSON in which names are escaped, for HTML too
-	}))
+	s.core.Admin(http.MethodGet, path, s.serve)
+}
+
+// serve answers with the history that the query asks for.
+func (s *System) serve(ctx *fasthttp.RequestCtx) error {
+	query, err := url.ParseQuery(string(ctx.URI().QueryString()))
+	if err != nil {
+		return bad("the query is not valid")
+	}
+	b, err := s.history(query)
+	if err == nil {
+		ctx.Response.Header.Set("Cache-Control", "no-store")
+		ctx.SetContentType("application/json")
+		ctx.Response.SetBodyRaw(b)
+	}
+	return err
 }
 
 // window is the steps that a request asks for.

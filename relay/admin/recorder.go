@@ -1,4 +1,4 @@
-package relay
+package admin
 
 import (
 	"context"
@@ -19,9 +19,9 @@ const watchedFor = 5 * time.Second
 // recorder keeps an hour of the relay's own figures, one row a second, for the dashboard: it needs no system, and
 // whoever looks adds nothing to what is counted. One goroutine, run, writes; requests read.
 type recorder struct {
-	core  *Core
-	names []string // of a row's values: gauges, then counts; set once
-	kinds int      // how many of them are gauges
+	server *Server
+	names  []string // of a row's values: gauges, then counts; set once
+	kinds  int      // how many of them are gauges
 
 	mu     sync.Mutex
 	values []float32          // rows one after the other, of len(names) values; NaN: not known; at most recordedSeconds of them
@@ -31,18 +31,18 @@ type recorder struct {
 	top    []stats.TopChannel // of the last second
 }
 
-func newRecorder(core *Core) *recorder {
+func newRecorder(s *Server) *recorder {
 	gauges := ReadingGauges()
-	return &recorder{core: core, names: append(gauges, ReadingCounts()...), kinds: len(gauges)}
+	return &recorder{server: s, names: append(gauges, ReadingCounts()...), kinds: len(gauges)}
 }
 
 // run writes a row each second until ctx is done.
 func (c *recorder) run(ctx context.Context) {
-	readings := c.core.Readings()
+	readings := c.server.Readings()
 	watching := false
 	defer func() {
 		if watching {
-			c.core.Watch(false)
+			c.server.hub.Busiest.Watch(false)
 		}
 	}()
 	timer := time.NewTimer(c.untilNext())
@@ -56,9 +56,9 @@ func (c *recorder) run(ctx context.Context) {
 		watched := c.record(readings.Next())
 		if watched != watching {
 			watching = watched
-			c.core.Watch(watching)
+			c.server.hub.Busiest.Watch(watching)
 		}
-		busiest := c.core.Busiest(c.last)
+		busiest := c.server.hub.Busiest.Of(c.last)
 		c.mu.Lock()
 		c.top = busiest
 		c.mu.Unlock()
@@ -70,13 +70,13 @@ func (c *recorder) run(ctx context.Context) {
 func (c *recorder) record(x Reading) (watched bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.add(c.core.Now().Unix()-1, x)
+	c.add(c.server.sessions.Now().Unix()-1, x)
 	return time.Since(c.asked) < watchedFor
 }
 
 // untilNext is how long the second goes on that is running by the clock.
 func (c *recorder) untilNext() time.Duration {
-	now := c.core.Now()
+	now := c.server.sessions.Now()
 	return now.Truncate(time.Second).Add(time.Second).Sub(now)
 }
 
@@ -116,8 +116,8 @@ func (c *recorder) put(value func(i int) float32) {
 	c.next = (c.next + 1) % recordedSeconds
 }
 
-// append appends the members "from" (second of the first value), "series" (values by name; null: not known), "top" and
-// "slow" of what came after a second, and notes that somebody looks.
+// append appends the members "from" (second of the first value), "series" (values by name; null: not known) and "top"
+// of what came after a second, and notes that somebody looks.
 func (c *recorder) append(b []byte, after int64) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,13 +148,6 @@ func (c *recorder) append(b []byte, after int64) []byte {
 	}
 	b = append(b, `},"top":[`...)
 	for i, x := range c.top {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = x.Append(b)
-	}
-	b = append(b, `],"slow":[`...)
-	for i, x := range c.core.Slowest() {
 		if i > 0 {
 			b = append(b, ',')
 		}

@@ -1,4 +1,4 @@
-package relay
+package api
 
 import (
 	"strconv"
@@ -6,13 +6,14 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/broker"
+	"weir/internal/wire"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
 	"weir/relay/session"
 )
 
 // handleChannels is GET /v1/channels: the channels whose names begin with prefix, a page at a time.
-func (r *Relay) handleChannels(ctx *fasthttp.RequestCtx) {
+func (s *Server) handleChannels(ctx *fasthttp.RequestCtx) {
 	args := ctx.QueryArgs()
 	n, err := queryInt(ctx, "limit")
 	var limit int
@@ -20,12 +21,12 @@ func (r *Relay) handleChannels(ctx *fasthttp.RequestCtx) {
 		limit, err = session.PageSize(int(min(n, session.MaxPage+1)))
 	}
 	if err != nil {
-		r.gate.Fail(ctx, err)
+		s.gate.Fail(ctx, err)
 		return
 	}
-	list, err := r.hub.Broker.Channels(string(args.Peek("prefix")), string(args.Peek("after")), limit+1)
+	list, err := s.hub.Broker.Channels(string(args.Peek("prefix")), string(args.Peek("after")), limit+1)
 	if err != nil { // half a list would pass for a whole one
-		r.gate.Fail(ctx, err)
+		s.gate.Fail(ctx, err)
 		return
 	}
 	more := len(list) > limit
@@ -46,10 +47,10 @@ func (r *Relay) handleChannels(ctx *fasthttp.RequestCtx) {
 }
 
 // handleState is GET /v1/channels/{channel}: a snapshot.
-func (r *Relay) handleState(ctx *fasthttp.RequestCtx, channel, _, _ string) {
-	reply, ok := r.hub.Broker.Read(channel, nil)
+func (s *Server) handleState(ctx *fasthttp.RequestCtx, channel, _, _ string) {
+	reply, ok := s.hub.Broker.Read(channel, nil)
 	if !ok {
-		r.missing(ctx, channel)
+		s.missing(ctx, channel)
 		return
 	}
 	b := append([]byte(`{"channel":"`), channel...)
@@ -59,19 +60,19 @@ func (r *Relay) handleState(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 }
 
 // missing answers a request for a channel that is not there, or can not be read.
-func (r *Relay) missing(ctx *fasthttp.RequestCtx, channel string) {
-	if err := r.hub.Broker.Load(channel); err != nil {
-		r.gate.Fail(ctx, err)
+func (s *Server) missing(ctx *fasthttp.RequestCtx, channel string) {
+	if err := s.hub.Broker.Load(channel); err != nil {
+		s.gate.Fail(ctx, err)
 		return
 	}
-	r.gate.Refuse(ctx, problem.NotFound)
+	s.gate.Refuse(ctx, problem.NotFound)
 }
 
 // handleGroup is GET /v1/channels/{channel}/{group}: the items of one group.
-func (r *Relay) handleGroup(ctx *fasthttp.RequestCtx, channel, group, _ string) {
-	reply, ok := r.hub.Broker.Read(channel, []string{group})
+func (s *Server) handleGroup(ctx *fasthttp.RequestCtx, channel, group, _ string) {
+	reply, ok := s.hub.Broker.Read(channel, []string{group})
 	if !ok {
-		r.missing(ctx, channel)
+		s.missing(ctx, channel)
 		return
 	}
 	items := []byte("{}")
@@ -86,10 +87,10 @@ func (r *Relay) handleGroup(ctx *fasthttp.RequestCtx, channel, group, _ string) 
 }
 
 // handleItem is GET /v1/channels/{channel}/{group}/{key}.
-func (r *Relay) handleItem(ctx *fasthttp.RequestCtx, channel, group, key string) {
-	data, at, ok := r.hub.Broker.Item(channel, group, key)
+func (s *Server) handleItem(ctx *fasthttp.RequestCtx, channel, group, key string) {
+	data, at, ok := s.hub.Broker.Item(channel, group, key)
 	if !ok {
-		r.missing(ctx, channel)
+		s.missing(ctx, channel)
 		return
 	}
 	b := append([]byte(`{"channel":"`), channel...)
@@ -101,7 +102,7 @@ func (r *Relay) handleItem(ctx *fasthttp.RequestCtx, channel, group, key string)
 }
 
 // handleHistory is GET /v1/channels/{channel}/history: changes, newest page first, in order.
-func (r *Relay) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
+func (s *Server) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 	before, err := queryInt(ctx, "before")
 	var n uint64
 	if err == nil {
@@ -112,12 +113,12 @@ func (r *Relay) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 		limit, err = session.PageSize(int(min(n, session.MaxPage+1)))
 	}
 	if err != nil {
-		r.gate.Fail(ctx, err)
+		s.gate.Fail(ctx, err)
 		return
 	}
-	changes, more, at, ok := r.hub.Broker.History(channel, before, limit)
+	changes, more, at, ok := s.hub.Broker.History(channel, before, limit)
 	if !ok {
-		r.missing(ctx, channel)
+		s.missing(ctx, channel)
 		return
 	}
 	b := append([]byte(`{"channel":"`), channel...)
@@ -128,31 +129,31 @@ func (r *Relay) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 }
 
 // handlePresence is GET /v1/channels/{channel}/presence.
-func (r *Relay) handlePresence(ctx *fasthttp.RequestCtx, channel, _, _ string) {
+func (s *Server) handlePresence(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 	b := append([]byte(`{"channel":"`), channel...)
-	b = r.hub.Presence.AppendUsers(append(b, '"'), channel, ctx.QueryArgs().Has("count"))
+	b = s.hub.Presence.AppendUsers(append(b, '"'), channel, ctx.QueryArgs().Has("count"))
 	jsonbody.Answer(ctx, append(b, '}'))
 }
 
 // handleClear is DELETE /v1/channels/{channel}: items and log go, readers are told by a resync.
-func (r *Relay) handleClear(ctx *fasthttp.RequestCtx, channel, _, _ string) {
-	at, err := r.hub.Broker.Drop(channel)
+func (s *Server) handleClear(ctx *fasthttp.RequestCtx, channel, _, _ string) {
+	at, err := s.hub.Broker.Drop(channel)
 	if err != nil {
-		r.gate.Fail(ctx, err)
+		s.gate.Fail(ctx, err)
 		return
 	}
 	jsonbody.Answer(ctx, append(appendAt([]byte{'{'}, at.Epoch, at.Seq), '}'))
 }
 
 // handleClearGroup is DELETE /v1/channels/{channel}/{group}: a delete for each item.
-func (r *Relay) handleClearGroup(ctx *fasthttp.RequestCtx, channel, group, _ string) {
-	at, n, err := r.hub.Broker.DeleteGroup(channel, group)
+func (s *Server) handleClearGroup(ctx *fasthttp.RequestCtx, channel, group, _ string) {
+	at, n, err := s.hub.Broker.DeleteGroup(channel, group)
 	switch {
 	case err != nil:
-		r.gate.Fail(ctx, err)
+		s.gate.Fail(ctx, err)
 		return
 	case n == 0:
-		r.gate.Refuse(ctx, problem.NotFound)
+		s.gate.Refuse(ctx, problem.NotFound)
 		return
 	}
 	b := appendAt([]byte{'{'}, at.Epoch, at.Seq)
@@ -161,15 +162,33 @@ func (r *Relay) handleClearGroup(ctx *fasthttp.RequestCtx, channel, group, _ str
 }
 
 // handleDelete is DELETE /v1/channels/{channel}/{group}/{key}.
-func (r *Relay) handleDelete(ctx *fasthttp.RequestCtx, channel, group, key string) {
-	if _, _, ok := r.hub.Broker.Item(channel, group, key); !ok {
-		r.missing(ctx, channel)
+func (s *Server) handleDelete(ctx *fasthttp.RequestCtx, channel, group, key string) {
+	if _, _, ok := s.hub.Broker.Item(channel, group, key); !ok {
+		s.missing(ctx, channel)
 		return
 	}
-	at, err := r.hub.Broker.Publish(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})
+	at, err := s.hub.Broker.Publish(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})
 	if err != nil {
-		r.gate.Fail(ctx, err)
+		s.gate.Fail(ctx, err)
 		return
 	}
 	jsonbody.Answer(ctx, append(appendAt([]byte{'{'}, at.Epoch, at.Seq), '}'))
+}
+
+// appendAt appends the member position.
+func appendAt(b []byte, epoch string, seq uint64) []byte {
+	return wire.AppendPosition(append(b, `"position":`...), epoch, seq)
+}
+
+// queryInt is a whole number of the query; 0 if it is not there.
+func queryInt(ctx *fasthttp.RequestCtx, name string) (uint64, error) {
+	v := ctx.QueryArgs().Peek(name)
+	if len(v) == 0 {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(string(v), 10, 64)
+	if err != nil {
+		return 0, problem.BadField.With(name + " must be a whole number")
+	}
+	return n, nil
 }

@@ -1,4 +1,4 @@
-package relay
+package admin
 
 import (
 	"fmt"
@@ -13,13 +13,13 @@ import (
 )
 
 // writeTotals writes what is counted elsewhere.
-func (r *Relay) writeTotals(w io.Writer) {
-	p := r.hub.Pool.Stats()
-	b := r.hub.Broker.Stats()
+func (s *Server) writeTotals(w io.Writer) {
+	p := s.hub.Pool.Stats()
+	b := s.hub.Broker.Stats()
 	count := func(name string, v uint64) { metrics.WriteCounterUint64(w, name, v) }
 	gauge := func(name string, v int64) { metrics.WriteGaugeUint64(w, name, uint64(max(v, 0))) }
 	for _, transport := range []string{"ws", "sse"} {
-		gauge(fmt.Sprintf("weir_connections_open{transport=%q}", transport), r.hub.Counters.OpenOf(transport))
+		gauge(fmt.Sprintf("weir_connections_open{transport=%q}", transport), s.hub.Counters.OpenOf(transport))
 	}
 	count("weir_writes_total", p.Writes)
 	count("weir_bytes_sent_total", p.Bytes)
@@ -31,23 +31,23 @@ func (r *Relay) writeTotals(w io.Writer) {
 	gauge("weir_backlog_bytes", p.Backlog)
 	var waiting int64
 	var stretch float64
-	for _, x := range r.hub.Batchers {
+	for _, x := range s.hub.Batchers {
 		waiting += x.Waiting()
 		stretch = max(stretch, x.Stretch())
 	}
 	gauge("weir_batch_bytes", waiting)
-	gauge("weir_waiting_bytes", r.sessions.Held())
+	gauge("weir_waiting_bytes", s.sessions.Held())
 	metrics.WriteGaugeFloat64(w, "weir_window_stretch", stretch)
 	gauge("weir_channels", b.Channels)
 	gauge("weir_items", b.Items)
 	gauge("weir_log_changes", b.Changes)
 	gauge("weir_log_bytes", b.Bytes)
 	count("weir_expired_items_total", b.Expired)
-	gauge("weir_presence_users", r.hub.Presence.Users.Load())
-	count("weir_presence_joins_total", r.hub.Presence.Joins.Load())
-	count("weir_presence_leaves_total", r.hub.Presence.Leaves.Load())
+	gauge("weir_presence_users", s.hub.Presence.Users.Load())
+	count("weir_presence_joins_total", s.hub.Presence.Joins.Load())
+	count("weir_presence_leaves_total", s.hub.Presence.Leaves.Load())
 	// One family after the other, as the exposition format wants its samples.
-	names := r.hub.Namespaces.List()
+	names := s.hub.Namespaces.List()
 	for _, column := range []struct {
 		name string
 		of   func(*hub.Namespace) uint64
@@ -65,21 +65,20 @@ func (r *Relay) writeTotals(w io.Writer) {
 }
 
 // Figures reads the counters. It takes microseconds.
-func (c *Core) Figures() stats.Snapshot {
-	r := c.relay
-	m, p, b := r.hub.Counters, r.hub.Pool.Stats(), r.hub.Broker.Stats()
+func (s *Server) Figures() stats.Snapshot {
+	m, p, b := s.hub.Counters, s.hub.Pool.Stats(), s.hub.Broker.Stats()
 	f := stats.Snapshot{
-		WS: m.OpenOf("ws"), SSE: m.OpenOf("sse"), Connections: r.open(),
+		WS: m.OpenOf("ws"), SSE: m.OpenOf("sse"), Connections: s.gate.Open(),
 		Channels: b.Channels, Items: b.Items, Subscriptions: int64(m.Subscriptions.Get()),
 		Queued: p.Queued, Stalled: p.Stalled, Backlog: p.Backlog,
 		Memory: stats.MemoryInUse(), CPU: process.CPUTime(),
 		Sent: p.Bytes, Events: m.Events.Get(), Commands: m.FramesIn.Get(),
 	}
-	for _, x := range r.hub.Batchers {
+	for _, x := range s.hub.Batchers {
 		f.Backlog += x.Waiting()
 	}
 	var resynced uint64
-	for _, ns := range r.hub.Namespaces.List() {
+	for _, ns := range s.hub.Namespaces.List() {
 		f.Published += ns.Counters.Published.Get()
 		if !ns.Unmeasured {
 			f.Delivered += ns.Meter.Messages.Load()
@@ -109,16 +108,3 @@ func (c *Core) Figures() stats.Snapshot {
 	m.Spent.Read(&f.Publishing)
 	return f
 }
-
-// Watch has the relay note which channels are busy, from the first call on until as many with false came.
-func (c *Core) Watch(on bool) {
-	if on {
-		c.relay.hub.Busiest.Watchers.Add(1)
-		return
-	}
-	c.relay.hub.Busiest.Watchers.Add(-1)
-}
-
-// Busiest is the ten channels on which most was delivered in a second that is over. They are noted while somebody
-// watches; see Watch. Of a second before the last one that was asked for it returns the later one's.
-func (c *Core) Busiest(second int64) []stats.TopChannel { return c.relay.hub.Busiest.Of(second) }

@@ -1,4 +1,4 @@
-package relay
+package api
 
 import (
 	"net/http"
@@ -17,33 +17,33 @@ import (
 )
 
 // handleDemo serves the demos, which there are in development mode only: everybody may be whom they like there.
-func (r *Relay) handleDemo(ctx *fasthttp.RequestCtx) {
+func (s *Server) handleDemo(ctx *fasthttp.RequestCtx) {
 	name, _ := ctx.UserValue("name").(string)
 	switch {
 	case name == "token":
-		r.handleDemoToken(ctx)
+		s.handleDemoToken(ctx)
 	case name == "":
-		page(ctx, string(web.File("demo/index.html")))
+		Page(ctx, string(web.File("demo/index.html")))
 	case strings.Contains(name, ".") && web.File("demo/"+name) != nil:
-		asset(ctx, "demo/"+name)
-		ctx.Response.Header.Set("Content-Security-Policy", pagePolicy) // a worker has one of its own
+		Asset(ctx, "demo/"+name)
+		ctx.Response.Header.Set("Content-Security-Policy", PagePolicy) // a worker has one of its own
 	case web.File("demo/"+name+".html") != nil:
-		page(ctx, string(web.File("demo/"+name+".html")))
+		Page(ctx, string(web.File("demo/"+name+".html")))
 	default:
-		r.gate.Refuse(ctx, problem.NotFound)
+		s.gate.Refuse(ctx, problem.NotFound)
 	}
 }
 
 // handleDemoToken is GET /demo/token?user=ann&name=Ann: what a backend that knows its users would answer.
-func (r *Relay) handleDemoToken(ctx *fasthttp.RequestCtx) {
+func (s *Server) handleDemoToken(ctx *fasthttp.RequestCtx) {
 	args := ctx.QueryArgs()
 	user, name := string(args.Peek("user")), string(args.Peek("name"))
 	if user == "" || !wire.ValidChannel(wire.UserChannel(user)) {
-		r.gate.Fail(ctx, problem.BadField.With("user is missing or too long"))
+		s.gate.Fail(ctx, problem.BadField.With("user is missing or too long"))
 		return
 	}
 	channels := map[string][]string{"*": {"*"}}
-	for _, system := range r.hub.Config.Known {
+	for _, system := range s.hub.Config.Known {
 		for _, namespace := range system.Personal {
 			channels[namespace+wire.UserChannel(user)[len(wire.UserNamespace):]] = []string{"subscribe", "history"} // ":ann"
 		}
@@ -56,14 +56,14 @@ func (r *Relay) handleDemoToken(ctx *fasthttp.RequestCtx) {
 		err = jsonbody.Write(ctx, http.StatusOK, map[string]string{"token": token})
 	}
 	if err != nil {
-		r.gate.Fail(ctx, problem.BadField.With("no token can say that"))
+		s.gate.Fail(ctx, problem.BadField.With("no token can say that"))
 		return
 	}
 	ctx.Response.Header.Set("Cache-Control", "no-store")
 }
 
 // guestToken is a token of a user who does not exist, for the page of development mode.
-func (r *Relay) guestToken() string {
+func (s *Server) guestToken() string {
 	id := "guest-" + ulid.Make().String()[20:]
 	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{Sub: id, Name: "Guest " + id[6:], TTL: 24 * time.Hour})
 	if err != nil {

@@ -1,4 +1,4 @@
-package relay
+package admin
 
 import (
 	"time"
@@ -31,17 +31,19 @@ func ReadingCounts() []string {
 
 // Readings makes readings, each since the one before. It is not safe for concurrent use.
 type Readings struct {
-	core *Core
-	last stats.Snapshot
-	at   time.Time
+	server *Server
+	last   stats.Snapshot
+	at     time.Time
 }
 
 // Readings begins with the figures as they are now.
-func (c *Core) Readings() *Readings { return &Readings{core: c, last: c.Figures(), at: time.Now()} }
+func (s *Server) Readings() *Readings {
+	return &Readings{server: s, last: s.Figures(), at: time.Now()}
+}
 
 // Next reads the figures. It takes microseconds.
 func (o *Readings) Next() Reading {
-	f, now := o.core.Figures(), time.Now()
+	f, now := o.server.Figures(), time.Now()
 	last, spent := &o.last, now.Sub(o.at)
 	x := Reading{
 		Gauges: map[string]float64{

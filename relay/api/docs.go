@@ -1,4 +1,4 @@
-package relay
+package api
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 var markdown = goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithParserOptions(parser.WithAutoHeadingID()))
 
 // handleDocs is GET /docs/{page}, in development mode: the documentation of this version.
-func (r *Relay) handleDocs(ctx *fasthttp.RequestCtx) {
+func (s *Server) handleDocs(ctx *fasthttp.RequestCtx) {
 	name, _ := ctx.UserValue("page").(string)
 	if name == "" {
 		ctx.Redirect("/docs/README.md", fasthttp.StatusFound)
@@ -25,16 +25,16 @@ func (r *Relay) handleDocs(ctx *fasthttp.RequestCtx) {
 	}
 	text, err := docs.Pages.ReadFile(name)
 	if err != nil {
-		r.gate.Refuse(ctx, problem.NotFound)
+		s.gate.Refuse(ctx, problem.NotFound)
 		return
 	}
 	var body bytes.Buffer
 	if err := markdown.Convert(text, &body); err != nil {
-		r.gate.Fail(ctx, err)
+		s.gate.Fail(ctx, err)
 		return
 	}
 	title, _, _ := strings.Cut(strings.TrimPrefix(string(text), "# "), "\n")
-	page(ctx, `<!doctype html>
+	Page(ctx, `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">

@@ -1,51 +1,58 @@
-package relay
+package admin
 
 import (
 	"math"
-	"net/http"
 	"runtime/debug"
 	"strconv"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"weir/internal/buildinfo"
 	"weir/internal/wire"
+	"weir/relay/jsonbody"
 )
 
 // handleFigures is GET /figures?after=SECOND on the admin listener: what this relay is, and its figures of the seconds
 // after that one, an hour at most. The dashboard asks once a second; nothing is sent to it otherwise, so that looking
 // at a relay does not change what is seen.
-func (r *Relay) handleFigures(w http.ResponseWriter, req *http.Request) {
-	after, _ := strconv.ParseInt(req.URL.Query().Get("after"), 10, 64) // 0: all there is
-	b := r.appendSelf(append(make([]byte, 0, 4<<10), '{'))
-	b = append(r.recorder.append(append(b, ','), after), '}')
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write(b)
+func (s *Server) handleFigures(ctx *fasthttp.RequestCtx) {
+	after, _ := strconv.ParseInt(string(ctx.QueryArgs().Peek("after")), 10, 64) // 0: all there is
+	b := s.appendSelf(append(make([]byte, 0, 4<<10), '{'))
+	b = append(s.recorder.append(append(b, ','), after), `,"slow":[`...)
+	for i, x := range s.sessions.Slowest() {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = x.Append(b)
+	}
+	b = append(b, "]}"...)
+	ctx.Response.Header.Set("X-Content-Type-Options", "nosniff")
+	ctx.Response.Header.Set("Cache-Control", "no-store")
+	jsonbody.Answer(ctx, b)
 }
 
 // appendSelf appends the member "relay": version, start (ms), data directory and systems of this process, and its
 // memory limit in bytes (0: none).
-func (r *Relay) appendSelf(b []byte) []byte {
+func (s *Server) appendSelf(b []byte) []byte {
 	build := buildinfo.Read()
 	b = wire.AppendString(append(b, `"relay":{"version":`...), build.Version)
 	b = wire.AppendString(append(b, `,"revision":`...), build.Revision)
-	b = strconv.AppendInt(append(b, `,"started":`...), r.started.UnixMilli(), 10)
+	b = strconv.AppendInt(append(b, `,"started":`...), s.started.UnixMilli(), 10)
 	b = strconv.AppendInt(append(b, `,"now":`...), time.Now().UnixMilli(), 10)
-	b = wire.AppendString(append(b, `,"data":`...), r.hub.Config.Data)
-	b = strconv.AppendBool(append(b, `,"dev":`...), r.hub.Config.Dev)
+	b = wire.AppendString(append(b, `,"data":`...), s.hub.Config.Data)
+	b = strconv.AppendBool(append(b, `,"dev":`...), s.hub.Config.Dev)
 	limit := debug.SetMemoryLimit(-1)
 	if limit == math.MaxInt64 {
 		limit = 0
 	}
 	b = strconv.AppendInt(append(b, `,"memoryLimit":`...), limit, 10)
 	b = append(b, `,"systems":[`...)
-	for i, s := range r.systems {
+	for i, name := range s.systems {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = wire.AppendString(b, s.Name())
+		b = wire.AppendString(b, name)
 	}
 	return append(b, "]}"...)
 }

@@ -1,7 +1,9 @@
-package relay
+package admin
 
 import (
 	"bytes"
+
+	"weir/relay/stats"
 
 	"github.com/VictoriaMetrics/metrics"
 )
@@ -17,12 +19,12 @@ func expose(set *metrics.Set) []byte {
 	return describe(b.Bytes())
 }
 
-// describe puts what Metrics says of a metric into its # HELP, and leaves one # TYPE of several: the library writes both
+// describe puts what stats.Metrics says of a metric into its # HELP, and leaves one # TYPE of several: the library writes both
 // before each sample that is counted elsewhere, and parsers refuse the second.
 func describe(text []byte) []byte {
 	out := make([]byte, 0, len(text)+8<<10)
 	help := make(map[string]string)
-	for _, m := range Metrics() {
+	for _, m := range stats.Metrics() {
 		help[m.Name] = m.Help
 	}
 	seen := make(map[string]bool)

@@ -1,4 +1,4 @@
-package relay
+package api
 
 import (
 	"slices"
@@ -95,13 +95,13 @@ func edits(a, b string) int {
 var adminPaths = []string{"/metrics", "/healthz", "/readyz", "/dashboard", "/debug/pprof"}
 
 // notFound answers a request for what is not there.
-func (r *Relay) notFound(ctx *fasthttp.RequestCtx) {
+func (s *Server) notFound(ctx *fasthttp.RequestCtx) {
 	f := *problem.NotFound
 	path := string(ctx.Path())
 	if slices.Contains(adminPaths, strings.TrimSuffix(path, "/")) {
 		f.Detail = path + " is on the admin listener"
-	} else if route := nearMiss(string(ctx.Method()), path, r.Routes()); route != "" {
+	} else if route := nearMiss(string(ctx.Method()), path, s.Routes()); route != "" {
 		f.Detail = "did you mean " + route + "?"
 	}
-	r.gate.Refuse(ctx, &f)
+	s.gate.Refuse(ctx, &f)
 }

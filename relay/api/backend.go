@@ -1,4 +1,4 @@
-package relay
+package api
 
 import (
 	"net/url"
@@ -15,59 +15,53 @@ import (
 	"weir/relay/problem"
 )
 
-// route is one route for backends.
-type route struct {
-	method, path string
-	handle       fasthttp.RequestHandler
-}
-
 // apiRoutes lists the routes for backends; the OpenAPI document describes the same.
-func (r *Relay) apiRoutes() []route {
-	return []route{
-		{"POST", ingress.PublishPath, r.handlePublish},
-		{"GET", "/v1/channels", r.handleChannels},
-		{"GET", "/v1/channels/{channel}", r.onChannel(r.handleState)},
-		{"DELETE", "/v1/channels/{channel}", r.onChannel(r.handleClear)},
-		{"GET", "/v1/channels/{channel}/history", r.onChannel(r.handleHistory)},
-		{"GET", "/v1/channels/{channel}/presence", r.onChannel(r.handlePresence)},
-		{"GET", "/v1/channels/{channel}/{group}", r.onChannel(r.handleGroup)},
-		{"DELETE", "/v1/channels/{channel}/{group}", r.onChannel(r.handleClearGroup)},
-		{"GET", "/v1/channels/{channel}/{group}/{key}", r.onChannel(r.handleItem)},
-		{"DELETE", "/v1/channels/{channel}/{group}/{key}", r.onChannel(r.handleDelete)},
-		{"POST", "/v1/events", r.handleEvents},
-		{"GET", "/v1/connections", r.handleConnections},
-		{"POST", "/v1/disconnect", r.handleDisconnect},
-		{"POST", "/v1/unsubscribe", r.handleUnsubscribe},
-		{"POST", "/v1/tickets", r.handleTickets},
+func (s *Server) apiRoutes() []Route {
+	return []Route{
+		{"POST", ingress.PublishPath, s.handlePublish},
+		{"GET", "/v1/channels", s.handleChannels},
+		{"GET", "/v1/channels/{channel}", s.onChannel(s.handleState)},
+		{"DELETE", "/v1/channels/{channel}", s.onChannel(s.handleClear)},
+		{"GET", "/v1/channels/{channel}/history", s.onChannel(s.handleHistory)},
+		{"GET", "/v1/channels/{channel}/presence", s.onChannel(s.handlePresence)},
+		{"GET", "/v1/channels/{channel}/{group}", s.onChannel(s.handleGroup)},
+		{"DELETE", "/v1/channels/{channel}/{group}", s.onChannel(s.handleClearGroup)},
+		{"GET", "/v1/channels/{channel}/{group}/{key}", s.onChannel(s.handleItem)},
+		{"DELETE", "/v1/channels/{channel}/{group}/{key}", s.onChannel(s.handleDelete)},
+		{"POST", "/v1/events", s.handleEvents},
+		{"GET", "/v1/connections", s.handleConnections},
+		{"POST", "/v1/disconnect", s.handleDisconnect},
+		{"POST", "/v1/unsubscribe", s.handleUnsubscribe},
+		{"POST", "/v1/tickets", s.handleTickets},
 	}
 }
 
 // handlePublish is POST /v1/publish: one JSON object, or one a line.
-func (r *Relay) handlePublish(ctx *fasthttp.RequestCtx) {
+func (s *Server) handlePublish(ctx *fasthttp.RequestCtx) {
 	lines, ok := hub.Publication(ctx.Request.Header.ContentType())
 	if !ok {
-		r.gate.Refuse(ctx, problem.MediaType)
+		s.gate.Refuse(ctx, problem.MediaType)
 		return
 	}
-	p := r.hub.Publisher()
+	p := s.hub.Publisher()
 	defer p.Release()
 	p.Lenient = jsonbody.Lenient(ctx)
 	if lines {
-		p.Lines(r.hub, ctx.PostBody())
+		p.Lines(s.hub, ctx.PostBody())
 		ctx.SetContentType("application/x-ndjson")
 		ctx.Response.SetBody(p.Out) // a copy
 		return
 	}
 	var err error
-	if p.Out, err = p.Publish(r.hub, p.Out, ctx.PostBody()); err != nil {
-		r.gate.Fail(ctx, err)
+	if p.Out, err = p.Publish(s.hub, p.Out, ctx.PostBody()); err != nil {
+		s.gate.Fail(ctx, err)
 		return
 	}
 	jsonbody.Answer(ctx, p.Out) // a copy
 }
 
 // onChannel decodes the names in the path of a route.
-func (r *Relay) onChannel(next func(ctx *fasthttp.RequestCtx, channel, group, key string)) fasthttp.RequestHandler {
+func (s *Server) onChannel(next func(ctx *fasthttp.RequestCtx, channel, group, key string)) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		var names [3]string
 		for i, param := range []string{"channel", "group", "key"} {
@@ -77,11 +71,11 @@ func (r *Relay) onChannel(next func(ctx *fasthttp.RequestCtx, channel, group, ke
 			}
 			name, err := url.PathUnescape(raw)
 			if err != nil || i == 0 && !wire.ValidChannel(name) {
-				r.gate.Refuse(ctx, problem.BadChannel)
+				s.gate.Refuse(ctx, problem.BadChannel)
 				return
 			}
 			if i > 0 && !wire.ValidName(name) {
-				r.gate.Refuse(ctx, problem.BadName)
+				s.gate.Refuse(ctx, problem.BadName)
 				return
 			}
 			names[i] = name
@@ -107,26 +101,26 @@ func (t *target) check() error {
 }
 
 // handleDisconnect is POST /v1/disconnect.
-func (r *Relay) handleDisconnect(ctx *fasthttp.RequestCtx) {
+func (s *Server) handleDisconnect(ctx *fasthttp.RequestCtx) {
 	var t target
 	err := jsonbody.Read(ctx, &t)
 	if err == nil {
 		err = t.check()
 	}
 	if err != nil {
-		r.gate.Fail(ctx, err)
+		s.gate.Fail(ctx, err)
 		return
 	}
 	if t.Reason == "" {
 		t.Reason = "disconnected"
 	}
-	n := r.sessions.Disconnect(t.UserID, t.ConnectionID, t.Reason)
+	n := s.sessions.Disconnect(t.UserID, t.ConnectionID, t.Reason)
 	jsonbody.Answer(ctx, strconv.AppendInt([]byte(`{"disconnected":`), int64(n), 10))
 	ctx.Response.AppendBodyString("}")
 }
 
 // handleUnsubscribe is POST /v1/unsubscribe.
-func (r *Relay) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
+func (s *Server) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
 	var t target
 	err := jsonbody.Read(ctx, &t)
 	if err == nil {
@@ -136,14 +130,14 @@ func (r *Relay) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
 		err = problem.BadChannel
 	}
 	if err != nil {
-		r.gate.Fail(ctx, err)
+		s.gate.Fail(ctx, err)
 		return
 	}
 	f := problem.Forbidden
 	if t.Reason != "" {
 		f = f.With(t.Reason)
 	}
-	n := r.sessions.Unsubscribe(t.UserID, t.ConnectionID, t.Channel, f)
+	n := s.sessions.Unsubscribe(t.UserID, t.ConnectionID, t.Channel, f)
 	jsonbody.Answer(ctx, strconv.AppendInt([]byte(`{"unsubscribed":`), int64(n), 10))
 	ctx.Response.AppendBodyString("}")
 }
@@ -163,7 +157,7 @@ const maxTicketTTL = 24 * 3600
 
 // handleTickets is POST /v1/tickets: a ticket that opens one connection within 30 seconds, for clients
 // that can not set headers.
-func (r *Relay) handleTickets(ctx *fasthttp.RequestCtx) {
+func (s *Server) handleTickets(ctx *fasthttp.RequestCtx) {
 	var req ticketRequest
 	err := jsonbody.Read(ctx, &req)
 	if err == nil && (req.TTL < 0 || req.TTL > maxTicketTTL) {
@@ -175,18 +169,18 @@ func (r *Relay) handleTickets(ctx *fasthttp.RequestCtx) {
 	var id *auth.Identity
 	if err == nil {
 		id, err = auth.Vouch(auth.Claims{Sub: req.UserID, Name: req.Name, Avatar: req.Avatar, Roles: req.Roles, Channels: req.Channels,
-			TTL: time.Duration(req.TTL) * time.Second, IssuedAt: r.sessions.Now()})
+			TTL: time.Duration(req.TTL) * time.Second, IssuedAt: s.sessions.Now()})
 		if err != nil {
 			err = problem.BadField.With("what a token could not say: " + err.Error())
 		}
 	}
 	if err != nil {
-		r.gate.Fail(ctx, err)
+		s.gate.Fail(ctx, err)
 		return
 	}
-	ticket, err := r.sessions.Tickets.Issue(id)
+	ticket, err := s.sessions.Tickets.Issue(id)
 	if err != nil {
-		r.gate.Fail(ctx, problem.Overloaded.With("too many tickets are waiting to be used"))
+		s.gate.Fail(ctx, problem.Overloaded.With("too many tickets are waiting to be used"))
 		return
 	}
 	ctx.Response.Header.Set("Cache-Control", "no-store")

@@ -1,4 +1,4 @@
-package relay
+package api
 
 import (
 	"github.com/valyala/fasthttp"
@@ -10,7 +10,7 @@ import (
 )
 
 // handleConnections is GET /v1/connections: who is connected, perhaps of one user or following one channel.
-func (r *Relay) handleConnections(ctx *fasthttp.RequestCtx) {
+func (s *Server) handleConnections(ctx *fasthttp.RequestCtx) {
 	args := ctx.QueryArgs()
 	user, channel, after := string(args.Peek("user")), string(args.Peek("channel")), string(args.Peek("after"))
 	n, err := queryInt(ctx, "limit")
@@ -22,9 +22,9 @@ func (r *Relay) handleConnections(ctx *fasthttp.RequestCtx) {
 		err = problem.BadChannel
 	}
 	if err != nil {
-		r.gate.Fail(ctx, err)
+		s.gate.Fail(ctx, err)
 		return
 	}
-	b := r.sessions.AppendConnections([]byte{'{'}, user, channel, after, limit)
+	b := s.sessions.AppendConnections([]byte{'{'}, user, channel, after, limit)
 	jsonbody.Answer(ctx, append(b, '}'))
 }

@@ -1,4 +1,4 @@
-package relay
+package api
 
 import (
 	"bytes"
@@ -14,17 +14,17 @@ import (
 )
 
 // handleEvents is POST /v1/events: one event, or one a line.
-func (r *Relay) handleEvents(ctx *fasthttp.RequestCtx) {
+func (s *Server) handleEvents(ctx *fasthttp.RequestCtx) {
 	switch lines, ok := hub.Publication(ctx.Request.Header.ContentType()); {
 	case !ok:
-		r.gate.Refuse(ctx, problem.MediaType)
+		s.gate.Refuse(ctx, problem.MediaType)
 		return
 	case lines:
-		r.handleEventLines(ctx)
+		s.handleEventLines(ctx)
 		return
 	}
-	if err := r.emitOne(ctx.PostBody(), jsonbody.Lenient(ctx)); err != nil {
-		r.gate.Fail(ctx, err)
+	if err := s.emitOne(ctx.PostBody(), jsonbody.Lenient(ctx)); err != nil {
+		s.gate.Fail(ctx, err)
 		return
 	}
 	ctx.SetStatusCode(fasthttp.StatusAccepted)
@@ -32,7 +32,7 @@ func (r *Relay) handleEvents(ctx *fasthttp.RequestCtx) {
 }
 
 // emitOne emits what a backend sent.
-func (r *Relay) emitOne(body []byte, lenient bool) error {
+func (s *Server) emitOne(body []byte, lenient bool) error {
 	var c wire.Command
 	if err := c.Parse(body); err != nil {
 		return err
@@ -47,12 +47,12 @@ func (r *Relay) emitOne(body []byte, lenient bool) error {
 	if data == nil {
 		data = []byte("null")
 	}
-	return r.hub.Emit(&hub.Event{Topic: strings.Clone(c.Topic), Key: strings.Clone(c.Key), Data: data}) // the names of a command do not outlive it
+	return s.hub.Emit(&hub.Event{Topic: strings.Clone(c.Topic), Key: strings.Clone(c.Key), Data: data}) // the names of a command do not outlive it
 }
 
 // handleEventLines emits NDJSON: each line is an event of its own and gets a line of its own in answer, in order,
 // whether it was accepted or not.
-func (r *Relay) handleEventLines(ctx *fasthttp.RequestCtx) {
+func (s *Server) handleEventLines(ctx *fasthttp.RequestCtx) {
 	body := ctx.PostBody()
 	out := make([]byte, 0, 64+len(body)/16)
 	for n := 1; len(body) > 0; n++ {
@@ -62,7 +62,7 @@ func (r *Relay) handleEventLines(ctx *fasthttp.RequestCtx) {
 			continue
 		}
 		out = append(out, '{')
-		if err := r.emitOne(line, jsonbody.Lenient(ctx)); err != nil {
+		if err := s.emitOne(line, jsonbody.Lenient(ctx)); err != nil {
 			out = problem.Of(err).AppendBody(out)
 			out = strconv.AppendInt(append(out, `,"line":`...), int64(n), 10)
 		}

@@ -1,0 +1,67 @@
+package api
+
+import (
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/relay/web"
+)
+
+// Asset answers with a file. Whoever has it asks whether it is still the same.
+func Asset(ctx *fasthttp.RequestCtx, name string) {
+	h := &ctx.Response.Header
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Content-Type-Options", "nosniff")
+	tag := web.Tag(name)
+	h.Set("ETag", tag)
+	if strings.Contains(string(ctx.Request.Header.Peek("If-None-Match")), tag) {
+		ctx.NotModified()
+		h.Set("ETag", tag)
+		return
+	}
+	h.SetContentType(web.Type(name))
+	h.Add("Vary", "Accept-Encoding")
+	if small := web.Gzip(name); small != nil && ctx.Request.Header.HasAcceptEncoding("gzip") {
+		h.Set("Content-Encoding", "gzip")
+		ctx.Response.SetBodyRaw(small)
+		return
+	}
+	ctx.Response.SetBodyRaw(web.File(name))
+}
+
+// shared answers with the client for browsers, which pages elsewhere may load as well.
+func shared(ctx *fasthttp.RequestCtx, name string) {
+	Asset(ctx, name)
+	h := &ctx.Response.Header
+	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	if module, ok := strings.CutSuffix(string(ctx.Path()), ".js"); ok {
+		h.Set("X-TypeScript-Types", module+".d.ts")
+	}
+}
+
+// PagePolicy lets the pages load their own scripts and styles and talk to this server, and nothing else.
+const PagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; " +
+	"worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// handlePage is GET /. In development mode the page gets a token of a guest; elsewhere it asks for one.
+func (s *Server) handlePage(ctx *fasthttp.RequestCtx) {
+	token, links := "", `<a href="/v1/openapi.yaml">API</a>`
+	if s.hub.Config.Dev {
+		token, links = s.guestToken(), `<a href="/demo">Demos</a><a href="/docs">Docs</a>`+links
+	}
+	Page(ctx, strings.NewReplacer("{{TOKEN}}", token, "{{LINKS}}", links).Replace(string(web.File("index.html"))))
+}
+
+// Page answers with a page.
+func Page(ctx *fasthttp.RequestCtx, html string) {
+	h := &ctx.Response.Header
+	h.SetContentType("text/html; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", PagePolicy)
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	ctx.SetBodyString(html)
+}
