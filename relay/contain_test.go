@@ -42,7 +42,7 @@ const webhookSecret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 // used, and at its end. What is not here has a test in its own package.
 var (
 	atStart = []string{"committer", "committer loop", "checkpointer", "checkpointer loop", "checkpoint", "broker expirer", "broker expirer loop", "pool shard",
-		"expiries", "idle reaper", "memory watch", "acceptor", "HTTP accept", "HTTP server", "admin server", "event loop", "ack waiter", "poller",
+		"expiries", "idle reaper", "memory watch", "acceptor", "HTTP accept", "HTTP server", "admin server", "admin connection", "event loop", "ack waiter", "poller",
 		"analytics", "recorder", "sweep of documents", "resumption of notifications", "key set", "fetch of the key set"}
 	inUse = []string{"placement", "pending ack", "load for an event loop", "HTTP connection", "connection's goroutine", "commit",
 		"after a commit", "deferred change", "broker deadline", "second of analytics", "sweep of a document", "drain of a document", "wait for a document",
