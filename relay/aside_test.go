@@ -138,7 +138,7 @@ func judged(t testing.TB, adjust ...func(*config.Config)) (*rig, *jury) {
 type judge struct{ *jury }
 
 func (judge) Name() string { return "judge" }
-func (j judge) Start(c *Core) error {
+func (j judge) Start(c Host) error {
 	c.UseAuthorizer(j.jury)
 	return nil
 }
@@ -237,11 +237,11 @@ func TestAnswersDoNotBringAccessBack(t *testing.T) {
 func TestRevokedWhileAsked(t *testing.T) {
 	t.Parallel()
 	g, j := judged(t)
-	core := &Core{g.relay, "test"}
+	host := &host{g.relay, "test"}
 	c := g.client("u1")
 	c.say(`{"type":"subscribe","id":1,"channel":"asked:a"}`)
 	g.until("it is asked", func() bool { return j.waiting() == 1 })
-	core.Revoke("u1", "asked:a", "out")
+	host.Revoke("u1", "asked:a", "out")
 	j.answer(0, nil)
 	if h := c.hear(); h.Type != "error" || h.Code != "forbidden" || h.Message != "out" {
 		t.Fatal(h.raw)
@@ -249,7 +249,7 @@ func TestRevokedWhileAsked(t *testing.T) {
 	opened := make(chan *follower)
 	go func() { opened <- g.follow("u1", "", "asked:b", "asked:c") }()
 	g.until("both are asked", func() bool { return j.waiting() == 2 })
-	core.Revoke("u1", "asked:b", "out")
+	host.Revoke("u1", "asked:b", "out")
 	j.answer(0, nil)
 	j.answer(0, nil)
 	f := <-opened

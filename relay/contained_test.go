@@ -126,7 +126,7 @@ func (allowing) Authorize(*auth.Identity, auth.Ops, string) error      { return 
 func (allowing) Cached(*auth.Identity, auth.Ops, string) (error, bool) { return nil, false } //nolint:revive // the interface's order
 func (allowing) Forget(string, string)                                 {}
 func (allowing) Name() string                                          { return "allowing" }
-func (x allowing) Start(core *Core) error                              { core.UseAuthorizer(x); return nil }
+func (x allowing) Start(host Host) error                               { host.UseAuthorizer(x); return nil }
 func (allowing) Close()                                                {}
 
 // A panic over a question about a channel costs that channel: the event stream goes without it, and is told.

@@ -22,28 +22,28 @@ import (
 // lines speaks plain lines over WebSocket about the channels of the namespace "line": a client sends "follow news", "leave news" or
 // "say news Good morning", and gets "news Good morning", and "news." behind what there is already.
 type lines struct {
-	core    *relay.Core
+	host    relay.Host
 	dialect hub.Dialect
 }
 
 func (*lines) Name() string { return "lines" }
 func (*lines) Close()       {}
 
-func (l *lines) Start(core *relay.Core) error {
-	l.core = core
+func (l *lines) Start(host relay.Host) error {
+	l.host = host
 	l.dialect = hub.Dialect{Name: "lines", Change: func(dst []byte, channel string, c *broker.ChangeView) []byte {
 		if c.Op == broker.Delete {
 			return dst // is not told
 		}
 		return appendLine(dst, channel, c.Data)
 	}}
-	if err := core.Reserve("line", config.Namespace{Publish: config.Authenticated}); err != nil {
+	if err := host.Reserve("line", config.Namespace{Publish: config.Authenticated}); err != nil {
 		return err
 	}
-	if err := core.Dialect(&l.dialect); err != nil {
+	if err := host.Dialect(&l.dialect); err != nil {
 		return err
 	}
-	core.Live("/lines", relay.WebSocketRoute{
+	host.WebSocket("/lines", relay.WebSocketRoute{
 		Dialect: &relay.DialectRoute{Dialect: &l.dialect, Identify: identifyReader, Close: func(code int, reason string) ([]byte, int, string) {
 			return []byte("bye " + reason), code, reason
 		}},
@@ -73,7 +73,7 @@ func (l *lines) message(c *relay.Client, data []byte, _ bool) {
 	case "leave":
 		c.Unfollow(channel)
 	case "say": // what was said last is an item, which who follows later gets first
-		_, err = l.core.Publish(channel, &broker.Publication{Op: broker.Set, Key: "last", Data: fmt.Appendf(nil, "%q", text)})
+		_, err = l.host.Publish(channel, &broker.Publication{Op: broker.Set, Key: "last", Data: fmt.Appendf(nil, "%q", text)})
 	default:
 		err = fmt.Errorf("%s is not follow, leave or say", command)
 	}

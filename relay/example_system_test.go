@@ -43,24 +43,24 @@ func (*pollConfig) Key() string { return "poll" }
 
 // polls counts votes. "poll:{poll}" holds an item for each option, its count; "ballot:{poll}" one for each user who has voted.
 type polls struct {
-	core *relay.Core
+	host relay.Host
 	mu   sync.Mutex // orders the votes
 }
 
 func (*polls) Name() string { return "poll" }
 func (*polls) Close()       {}
 
-func (p *polls) Start(core *relay.Core) error {
-	p.core = core
-	if err := core.Reserve("poll", config.Namespace{Subscribe: config.Authenticated}); err != nil {
+func (p *polls) Start(host relay.Host) error {
+	p.host = host
+	if err := host.Reserve("poll", config.Namespace{Subscribe: config.Authenticated}); err != nil {
 		return err
 	}
-	if err := core.Reserve("ballot", config.Namespace{Presence: new(bool), Limit: config.Bounds{Items: 1 << 20}}); err != nil {
+	if err := host.Reserve("ballot", config.Namespace{Presence: new(bool), Limit: config.Bounds{Items: 1 << 20}}); err != nil {
 		return err
 	}
-	votes := core.Metrics().NewCounter("poll_votes_total")
-	core.Backend(http.MethodPost, "/v1/polls/{poll}", p.open)
-	core.User(http.MethodPost, "/polls/{poll}/{option}", func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	votes := host.Metrics().NewCounter("poll_votes_total")
+	host.Backend(http.MethodPost, "/v1/polls/{poll}", p.open)
+	host.User(http.MethodPost, "/polls/{poll}/{option}", func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		err := p.vote(ctx.UserValue("poll").(string), ctx.UserValue("option").(string), id.User)
 		if err == nil {
 			votes.Inc()
@@ -73,11 +73,11 @@ func (p *polls) Start(core *relay.Core) error {
 // open is POST /v1/polls/{poll} with the options, such as ["tea","coffee"].
 func (p *polls) open(ctx *fasthttp.RequestCtx) error {
 	var options []string
-	if err := json.Unmarshal(ctx.PostBody(), &options); err != nil || len(options) < 2 || len(options) > config.Of[pollConfig](p.core.Config()).Options {
+	if err := json.Unmarshal(ctx.PostBody(), &options); err != nil || len(options) < 2 || len(options) > config.Of[pollConfig](p.host.Config()).Options {
 		return problem.New(http.StatusBadRequest, "bad_request", "expected a list of options, not too many", false)
 	}
 	for _, option := range options {
-		if _, err := p.core.Publish("poll:"+ctx.UserValue("poll").(string), &broker.Publication{Op: broker.Set, Key: option, Data: []byte("0")}); err != nil {
+		if _, err := p.host.Publish("poll:"+ctx.UserValue("poll").(string), &broker.Publication{Op: broker.Set, Key: option, Data: []byte("0")}); err != nil {
 			return err
 		}
 	}
@@ -87,18 +87,18 @@ func (p *polls) open(ctx *fasthttp.RequestCtx) error {
 func (p *polls) vote(poll, option, user string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	count, _, known := p.core.Broker().Item("poll:"+poll, "", option)
+	count, _, known := p.host.Broker().Item("poll:"+poll, "", option)
 	if !known {
 		return problem.NotFound
 	}
-	if _, _, voted := p.core.Broker().Item("ballot:"+poll, "", user); voted {
+	if _, _, voted := p.host.Broker().Item("ballot:"+poll, "", user); voted {
 		return problem.New(http.StatusConflict, "voted", "you have voted already", false)
 	}
 	n, _ := strconv.Atoi(string(count))
-	if _, err := p.core.Publish("ballot:"+poll, &broker.Publication{Op: broker.Set, Key: user}); err != nil {
+	if _, err := p.host.Publish("ballot:"+poll, &broker.Publication{Op: broker.Set, Key: user}); err != nil {
 		return err
 	}
-	_, err := p.core.Publish("poll:"+poll, &broker.Publication{Op: broker.Set, Key: option, Data: strconv.AppendInt(nil, int64(n+1), 10)})
+	_, err := p.host.Publish("poll:"+poll, &broker.Publication{Op: broker.Set, Key: option, Data: strconv.AppendInt(nil, int64(n+1), 10)})
 	return err
 }
 

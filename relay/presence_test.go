@@ -232,7 +232,7 @@ func TestPresenceOfACrowd(t *testing.T) {
 	g := open(t)
 	const crowd = 20000
 	for i := range crowd {
-		if err := (&Core{relay: g.relay}).Attend("hall:1", "", &auth.Identity{User: fmt.Sprint("m", i), Name: "Somebody"}, hub.Attendance{}); err != nil {
+		if err := (&host{relay: g.relay}).Enter("hall:1", "", &auth.Identity{User: fmt.Sprint("m", i), Name: "Somebody"}, hub.Attendance{}); err != nil {
 			t.Fatal(i, err)
 		}
 	}

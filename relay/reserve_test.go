@@ -9,13 +9,13 @@ import (
 )
 
 // keeper is a system that keeps a count in a channel of a namespace of its own.
-type keeper struct{ core *Core }
+type keeper struct{ host Host }
 
 func (*keeper) Name() string { return "keeper" }
 
-func (k *keeper) Start(core *Core) error {
-	k.core = core
-	return core.Reserve("kept", config.Namespace{Durable: true})
+func (k *keeper) Start(host Host) error {
+	k.host = host
+	return host.Reserve("kept", config.Namespace{Durable: true})
 }
 
 func (*keeper) Close() {}
@@ -36,7 +36,7 @@ func TestSystemKeepsItsState(t *testing.T) {
 			if data, _, _ := r.hub.Broker.Item("kept:1", "", "n"); string(data) != want {
 				t.Fatalf("found %q, want %q", data, want)
 			}
-			if _, err := k.core.Publish("kept:1", &broker.Publication{Key: "n", Data: []byte("1")}); err != nil {
+			if _, err := k.host.Publish("kept:1", &broker.Publication{Key: "n", Data: []byte("1")}); err != nil {
 				t.Fatal(err)
 			}
 			r.closeCore()
@@ -54,7 +54,7 @@ func TestSystemWithoutDataIsInMemory(t *testing.T) {
 	if r.hub.Namespaces.Of("kept:1").Log.Durable {
 		t.Fatal("durable without a data directory")
 	}
-	if _, err := k.core.Publish("kept:1", &broker.Publication{Key: "n", Data: []byte("1")}); err != nil {
+	if _, err := k.host.Publish("kept:1", &broker.Publication{Key: "n", Data: []byte("1")}); err != nil {
 		t.Fatal(err)
 	}
 }

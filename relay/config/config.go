@@ -134,7 +134,7 @@ type Namespace struct {
 	// otherwise show mostly that. A system's.
 	Unmeasured bool `yaml:"-"`
 	// Events says that sets are events, too, and none stands in for another: nothing is conflated, whatever Batch says. Bytes that
-	// wait in the windows of the namespace are counted; see relay.Core.Held. A system's.
+	// wait in the windows of the namespace are counted; see relay.Host.Held. A system's.
 	Events bool `yaml:"-"`
 }
 

@@ -21,7 +21,7 @@ func (h *Hub) openDisk() (broker.Store, error) {
 		FS:  h.Config.Wal,
 		Now: h.Config.Clock,
 		Policy: func(channel string) broker.Policy { // asked by the checkpointer only
-			<-h.Settled
+			<-h.Started
 			return h.Namespaces.Of(channel).Log
 		},
 		Panic:   h.Contain,

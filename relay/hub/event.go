@@ -9,7 +9,7 @@ import (
 )
 
 // Event is something that happened, told under the name of a topic to whoever wants to know: systems inside
-// (Core.On), backends outside (their workers follow the channel "event:{topic}").
+// (Host.On), backends outside (their workers follow the channel "event:{topic}").
 type Event struct {
 	Topic      string
 	Key        string         // events with the same key stay in order, whatever is done with them; "" for none

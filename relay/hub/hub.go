@@ -36,7 +36,7 @@ type Hub struct {
 	Presence   *Presence
 	dialects   []*Dialect                                                   // filled at start
 	Topics     Topics                                                       // filled at start
-	Settled    chan struct{}                                                // closed when all systems have said which namespaces are theirs
+	Started    chan struct{}                                                // closed when all systems have said which namespaces are theirs
 	Find       func(connection string) (conn *pool.Conn, enc pool.Encoding) // an open connection; nil if there is none
 
 	Busiest    stats.TopChannels
@@ -50,7 +50,7 @@ const sideWorkers = 256
 
 // New makes a hub of a configuration that is complete. Nothing runs before start.
 func New(cfg *config.Config, log *slog.Logger, counters *stats.Counters) (*Hub, error) {
-	h := &Hub{Config: cfg, Log: log, Counters: counters, seed: maphash.MakeSeed(), Settled: make(chan struct{})}
+	h := &Hub{Config: cfg, Log: log, Counters: counters, seed: maphash.MakeSeed(), Started: make(chan struct{})}
 	h.Contain = h.panicked
 	h.Presence = &Presence{hub: h}
 	var err error

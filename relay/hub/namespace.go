@@ -121,7 +121,7 @@ func newNamespaces(cfg *config.Config) (*Namespaces, error) {
 	return p, nil
 }
 
-// Reserve makes a namespace a system's own. See Core.Reserve.
+// Reserve makes a namespace a system's own. See Host.Reserve.
 func (p *Namespaces) Reserve(cfg *config.Config, name string, ns config.Namespace) error {
 	durable, once, unmeasured, events := ns.Durable && cfg.Data != "", ns.Once, ns.Unmeasured, ns.Events
 	if configured, ok := cfg.Namespaces[name]; ok {
@@ -249,7 +249,7 @@ func (p *Namespaces) Guarded(namespace string) bool {
 	return ok
 }
 
-// guard is what a system says of the channels of its namespace. See Core.Guard.
+// guard is what a system says of the channels of its namespace. See Host.Guard.
 type guard struct {
 	verdict func(id *auth.Identity, op auth.Ops, channel string) Verdict
 	reads   func(channel string) string // which channel it reads; nil: none

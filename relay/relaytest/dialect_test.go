@@ -24,25 +24,25 @@ import (
 // plain is a dialect in which a change is told as "{channel} {created} {data}". The first word of a client's messages says what
 // it wants.
 type plain struct {
-	core    *relay.Core
+	host    relay.Host
 	dialect hub.Dialect
 }
 
 func (*plain) Name() string { return "plain" }
 func (*plain) Close()       {}
 
-func (p *plain) Start(core *relay.Core) error {
-	p.core = core
+func (p *plain) Start(host relay.Host) error {
+	p.host = host
 	p.dialect = hub.Dialect{
 		Name: "plain",
 		Change: func(dst []byte, channel string, c *broker.ChangeView) []byte {
 			return fmt.Appendf(dst, "%s %v %s%s %v %s", channel, c.Op, c.Group, c.Key, c.Created, c.Data)
 		},
 	}
-	if err := core.Dialect(&p.dialect); err != nil {
+	if err := host.Dialect(&p.dialect); err != nil {
 		return err
 	}
-	core.Live("/plain", relay.WebSocketRoute{
+	host.WebSocket("/plain", relay.WebSocketRoute{
 		Dialect: &relay.DialectRoute{
 			Dialect: &p.dialect,
 			Identify: func(ctx *fasthttp.RequestCtx) (*auth.Identity, any, string, error) {
@@ -213,9 +213,9 @@ func TestDialectEncodesOnce(t *testing.T) {
 // TestTooManyDialects finds that a relay has room for four.
 func TestTooManyDialects(t *testing.T) {
 	var err error
-	g := relaytest.Start(t, nil, starter(func(core *relay.Core) error {
+	g := relaytest.Start(t, nil, starter(func(host relay.Host) error {
 		for range 5 {
-			err = errors.Join(err, core.Dialect(new(hub.Dialect)))
+			err = errors.Join(err, host.Dialect(new(hub.Dialect)))
 		}
 		return nil
 	}))
@@ -225,8 +225,8 @@ func TestTooManyDialects(t *testing.T) {
 	}
 }
 
-type starter func(core *relay.Core) error
+type starter func(host relay.Host) error
 
-func (starter) Name() string                   { return "starter" }
-func (s starter) Start(core *relay.Core) error { return s(core) }
-func (starter) Close()                         {}
+func (starter) Name() string                  { return "starter" }
+func (s starter) Start(host relay.Host) error { return s(host) }
+func (starter) Close()                        {}

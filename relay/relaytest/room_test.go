@@ -16,9 +16,9 @@ type board struct{ room *relay.Group }
 
 func (*board) Name() string { return "board" }
 func (*board) Close()       {}
-func (b *board) Start(core *relay.Core) error {
-	b.room = core.Room("board:1")
-	core.Live("/board", relay.WebSocketRoute{
+func (b *board) Start(host relay.Host) error {
+	b.room = host.Group("board:1")
+	host.WebSocket("/board", relay.WebSocketRoute{
 		Limit: 256 << 10,
 		Open:  func(c *relay.Client) { b.room.Join(c, []byte(`{"type":"hello"}`), false) },
 		Message: func(c *relay.Client, data []byte, _ bool) {
@@ -35,11 +35,11 @@ func (b *board) Start(core *relay.Core) error {
 			return true
 		},
 	})
-	if err := core.Reserve("board", config.Namespace{Subscribe: config.Authenticated}); err != nil {
+	if err := host.Reserve("board", config.Namespace{Subscribe: config.Authenticated}); err != nil {
 		return err
 	}
 	id := &auth.Identity{User: "u1"}
-	if !core.May(id, auth.Subscribe, "board:1") || core.May(id, auth.Publish, "board:1") {
+	if !host.May(id, auth.Subscribe, "board:1") || host.May(id, auth.Publish, "board:1") {
 		return fmt.Errorf("a reserved namespace is not as open as its policy says")
 	}
 	return nil

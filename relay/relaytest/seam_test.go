@@ -20,11 +20,11 @@ type desk struct{}
 
 func (desk) Name() string { return "desk" }
 func (desk) Close()       {}
-func (desk) Start(core *relay.Core) error {
-	core.User("GET", "/desk", func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+func (desk) Start(host relay.Host) error {
+	host.User("GET", "/desk", func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		return jsonbody.Write(ctx, 200, map[string]string{"user": id.User})
 	})
-	core.User("POST", "/desk", func(ctx *fasthttp.RequestCtx, _ *auth.Identity) error {
+	host.User("POST", "/desk", func(ctx *fasthttp.RequestCtx, _ *auth.Identity) error {
 		var v struct {
 			Name string `json:"name"`
 		}
@@ -33,7 +33,7 @@ func (desk) Start(core *relay.Core) error {
 		}
 		return jsonbody.Write(ctx, 201, v)
 	})
-	core.Backend("POST", "/v1/desk", func(*fasthttp.RequestCtx) error { return nil })
+	host.Backend("POST", "/v1/desk", func(*fasthttp.RequestCtx) error { return nil })
 	return nil
 }
 

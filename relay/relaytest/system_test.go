@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { relaytest.Main(m) }
 
 // hall is a system with one room: what a client says reaches the others, and the speaker is told when.
 type hall struct {
-	core   *relay.Core
+	host   relay.Host
 	room   *relay.Group
 	closed atomic.Int32
 	ended  atomic.Bool
@@ -29,9 +29,9 @@ type hall struct {
 
 func (h *hall) Name() string { return "hall" }
 
-func (h *hall) Start(core *relay.Core) error {
-	h.core, h.room = core, core.Room("hall:main")
-	core.Live("/hall/{name}", relay.WebSocketRoute{
+func (h *hall) Start(host relay.Host) error {
+	h.host, h.room = host, host.Group("hall:main")
+	host.WebSocket("/hall/{name}", relay.WebSocketRoute{
 		Binary: true,
 		Admit: func(ctx *fasthttp.RequestCtx, id *auth.Identity) (any, error) {
 			if !id.HasRole("guest") {
@@ -55,28 +55,28 @@ func (h *hall) Start(core *relay.Core) error {
 		},
 		Closed: func(*relay.Client) { h.closed.Add(1) },
 	})
-	core.User("GET", "/hall", func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	host.User("GET", "/hall", func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		ctx.SetBodyString(id.User)
 		return nil
 	})
-	core.Backend("DELETE", "/v1/hall/{user}", func(ctx *fasthttp.RequestCtx) error {
-		ctx.SetBodyString(fmt.Sprint(core.Revoke(ctx.UserValue("user").(string), "lobby:1", "thrown out")))
+	host.Backend("DELETE", "/v1/hall/{user}", func(ctx *fasthttp.RequestCtx) error {
+		ctx.SetBodyString(fmt.Sprint(host.Revoke(ctx.UserValue("user").(string), "lobby:1", "thrown out")))
 		return nil
 	})
-	core.OnClient("hall.knock", func(e *hub.Event) error {
+	host.OnClient("hall.knock", func(e *hub.Event) error {
 		if e.User == "" {
 			return errors.New("no user")
 		}
-		_, err := core.Publish("lobby:1", &broker.Publication{Op: broker.Send, Data: e.Data})
+		_, err := host.Publish("lobby:1", &broker.Publication{Op: broker.Send, Data: e.Data})
 		return err
 	})
-	core.Guard("lobby", func(id *auth.Identity, _ auth.Ops, channel string) hub.Verdict {
+	host.Guard("lobby", func(id *auth.Identity, _ auth.Ops, channel string) hub.Verdict {
 		if channel == "lobby:1" && id.User == "u9" {
 			return hub.Denied
 		}
 		return hub.Unknown
 	}, nil)
-	return core.Reserve("lobbyist", config.Namespace{})
+	return host.Reserve("lobbyist", config.Namespace{})
 }
 
 func (h *hall) Close() { h.ended.Store(true) }

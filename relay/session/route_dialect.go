@@ -19,7 +19,7 @@ import (
 // protocol's in the place of a token, follows channels as native ones do, and gets the protocol's messages and close codes.
 // Messages of clients are handed to WebSocketRoute.Message as they come: they need not be JSON.
 type DialectRoute struct {
-	// Dialect is what channels look like. It is registered with Core.Dialect.
+	// Dialect is what channels look like. It is registered with Host.Dialect.
 	*hub.Dialect
 
 	// Identify says who a client is, what the system wants to find in Client.Value, and which of the subprotocols that the

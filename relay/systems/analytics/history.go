@@ -20,13 +20,13 @@ const maxPoints = 400_000
 // serveHistory serves GET /analytics/history on both listeners.
 func (s *System) serveHistory() {
 	const path = "/analytics/history"
-	s.core.User(http.MethodGet, path, func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	s.host.User(http.MethodGet, path, func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		if !id.HasRole(session.RoleAdmin) {
 			return errRole
 		}
 		return s.serve(ctx)
 	})
-	s.core.Admin(http.MethodGet, path, s.serve)
+	s.host.Admin(http.MethodGet, path, s.serve)
 }
 
 // serve answers with the history that the query asks for.

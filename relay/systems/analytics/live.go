@@ -33,13 +33,13 @@ func (s *System) dashboards() relay.WebSocketRoute {
 			return nil, errRole
 		},
 		Open: func(c *relay.Client) {
-			s.core.Watch(true)
+			s.host.Watch(true)
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.room.Join(c, s.snapshot(s.second-1), false)
 		},
 		Message: s.message,
-		Closed:  func(*relay.Client) { s.core.Watch(false) },
+		Closed:  func(*relay.Client) { s.host.Watch(false) },
 	}
 }
 
@@ -98,7 +98,7 @@ func (s *System) sendTop(second int64) {
 	if s.room.Members() == 0 {
 		return
 	}
-	data := encode.Object("channels", list(s.core.Busiest(second)), "clients", list(s.core.Slowest()), "timestamp", second*1000)
+	data := encode.Object("channels", list(s.host.TopChannels(second)), "clients", list(s.host.Slowest()), "timestamp", second*1000)
 	_ = s.room.Send(relay.GroupMessage{Data: encode.Object("type", "top", "data", data)}) // the next one comes in a second
 }
 

@@ -110,7 +110,7 @@ type own struct {
 }
 
 // newOwn creates the metrics; they begin with the relay's counters as they are now.
-func newOwn(core *relay.Core, add func(kind, action, name string, gauge bool) *metric) *own {
+func newOwn(host relay.Host, add func(kind, action, name string, gauge bool) *metric) *own {
 	of := func(keys []string, gauge bool) map[string]*metric {
 		metrics := make(map[string]*metric)
 		for _, key := range keys {
@@ -119,7 +119,7 @@ func newOwn(core *relay.Core, add func(kind, action, name string, gauge bool) *m
 		}
 		return metrics
 	}
-	return &own{core.Readings(), of(relay.ReadingGauges(), true), of(relay.ReadingCounts(), false)}
+	return &own{host.Readings(), of(relay.ReadingGauges(), true), of(relay.ReadingCounts(), false)}
 }
 
 // add counts a reading into the second that is running. The caller holds System.mu.

@@ -47,22 +47,22 @@ func (s *System) publishAlert(n notice) {
 		p.Op, p.Data = broker.Set, n.data
 	}
 	s.publish(p)
-	if err := s.core.Emit(&hub.Event{Topic: alertTopic, Key: "alert:" + n.name, Data: n.data}); err != nil {
-		s.core.Log().Warn("alert not emitted", slog.String("alert", n.name), slog.String("error", err.Error()))
+	if err := s.host.Emit(&hub.Event{Topic: alertTopic, Key: "alert:" + n.name, Data: n.data}); err != nil {
+		s.host.Log().Warn("alert not emitted", slog.String("alert", n.name), slog.String("error", err.Error()))
 	}
 }
 
 func (s *System) publish(p *broker.Publication) {
 	p.Ack = broker.AckMemory // nobody waits for it
-	if _, err := s.core.Publish(stateChannel, p); err != nil {
-		s.core.Log().Warn("analytics not stored", slog.String("key", p.Key), slog.String("error", err.Error()))
+	if _, err := s.host.Publish(stateChannel, p); err != nil {
+		s.host.Log().Warn("analytics not stored", slog.String("key", p.Key), slog.String("error", err.Error()))
 	}
 }
 
 // restore restores what was stored. Called by Start.
 func (s *System) restore() {
 	var totals map[string][2]float64
-	if data, _, ok := s.core.Broker().Item(stateChannel, totalsGroup, totalsKey); ok && json.Unmarshal(data, &totals) == nil {
+	if data, _, ok := s.host.Broker().Item(stateChannel, totalsGroup, totalsKey); ok && json.Unmarshal(data, &totals) == nil {
 		for i := range s.topics {
 			t := &s.topics[i]
 			for label, total := range totals {
@@ -74,7 +74,7 @@ func (s *System) restore() {
 		}
 	}
 	for _, r := range s.rules {
-		data, _, ok := s.core.Broker().Item(stateChannel, alertsGroup, r.config.Name)
+		data, _, ok := s.host.Broker().Item(stateChannel, alertsGroup, r.config.Name)
 		var was struct {
 			Since int64 `json:"since"`
 		}

@@ -23,7 +23,7 @@ const saveEvery = 10
 // System counts events. New creates it.
 type System struct {
 	// Set once by Start.
-	core    *relay.Core
+	host    relay.Host
 	room    *relay.Group // the dashboards
 	live    relay.WebSocketRoute
 	rules   []*rule
@@ -58,41 +58,41 @@ func New() *System { return new(System) }
 
 func (s *System) Name() string { return Name }
 
-func (s *System) Start(core *relay.Core) error {
-	s.core = core
-	cfg := *config.Of[Config](core.Config())
+func (s *System) Start(host relay.Host) error {
+	s.host = host
+	cfg := *config.Of[Config](host.Config())
 	// A second's updates leave together.
-	if err := core.Reserve(Namespace, config.Namespace{
+	if err := host.Reserve(Namespace, config.Namespace{
 		Durable: true, Unmeasured: true, Presence: new(bool), History: config.History{Size: new(16)}, Batch: config.Batch{Eager: new(bool)},
 	}); err != nil {
 		return err
 	}
-	s.room = core.Room(Namespace + ":live")
-	s.counted = newCounters(core.Metrics(), s)
+	s.room = host.Group(Namespace + ":live")
+	s.counted = newCounters(host.Metrics(), s)
 	s.byLabel = make(map[string]*metric)
 	s.limit = cfg.Metrics
 	for _, name := range Topics() {
 		kind, action, _ := splitLabel(name)
 		s.topics = append(s.topics, topic{kind: kind, action: action, plain: s.add(kind, action, "", false), named: make(map[string]*metric)})
 		i := len(s.topics) - 1
-		core.On(name, func(e *hub.Event) error { return s.count(i, e.Data) })
+		host.On(name, func(e *hub.Event) error { return s.count(i, e.Data) })
 	}
-	s.own = newOwn(core, s.add)
+	s.own = newOwn(host, s.add)
 	for _, a := range cfg.Alerts {
 		_, action, name := splitLabel(a.Metric)
 		gauge := s.own.gauges[action] != nil || s.own.gauges[action+"/"+name] != nil
 		s.rules = append(s.rules, newRule(a, gauge))
 	}
-	s.second = core.Now().Unix()
+	s.second = host.Now().Unix()
 	s.started = s.second
 	s.restore()
 	s.live = s.dashboards()
-	core.Live("/analytics/live", s.live)
-	core.AdminLive("/analytics/live", s.live)
+	host.WebSocket("/analytics/live", s.live)
+	host.AdminWebSocket("/analytics/live", s.live)
 	s.serveHistory()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	core.Contain().Loop(&s.ended, "analytics", contain.Done(ctx), func() { s.run(ctx) }, nil) // Close ends it and waits
+	host.Contain().Loop(&s.ended, "analytics", contain.Done(ctx), func() { s.run(ctx) }, nil) // Close ends it and waits
 	return nil
 }
 
@@ -167,7 +167,7 @@ func (s *System) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			s.core.Contain().Do("second of analytics", s.step)
+			s.host.Contain().Do("second of analytics", s.step)
 			timer.Reset(s.untilNext())
 		}
 	}
@@ -175,7 +175,7 @@ func (s *System) run(ctx context.Context) {
 
 // untilNext is the time until the next second of the clock.
 func (s *System) untilNext() time.Duration {
-	now := s.core.Now()
+	now := s.host.Now()
 	return now.Truncate(time.Second).Add(time.Second).Sub(now)
 }
 
@@ -198,7 +198,7 @@ func (s *System) next() (second int64, changed []notice) {
 	defer s.mu.Unlock()
 	// Time goes on by a second at least, even if the clock was set back, or dashboards would see one twice; and after a
 	// panic, which costs its second.
-	defer func() { s.second = max(s.second+1, s.core.Now().Unix()) }()
+	defer func() { s.second = max(s.second+1, s.host.Now().Unix()) }()
 	s.own.add(reading)
 	return s.second, s.close(s.second)
 }
@@ -247,6 +247,6 @@ func (s *System) close(second int64) []notice {
 func (s *System) send(data []byte) {
 	if err := s.room.Send(relay.GroupMessage{Data: data}); err != nil && !s.gap {
 		s.gap = true
-		s.core.Log().Warn("second not sent to dashboards", slog.String("error", err.Error()))
+		s.host.Log().Warn("second not sent to dashboards", slog.String("error", err.Error()))
 	}
 }

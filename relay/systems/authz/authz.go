@@ -29,7 +29,7 @@ const (
 // System asks the backend. It implements relay.System and hub.Authorizer; New creates it.
 type System struct {
 	// Set once by Start.
-	core     *relay.Core
+	host     relay.Host
 	config   config.AuthWebhook
 	keys     [][]byte
 	client   *http.Client
@@ -45,8 +45,8 @@ func New() *System { return &System{slots: make(chan struct{}, maxRequests)} }
 // Name implements relay.System. The system is on if auth.webhook.url is set.
 func (s *System) Name() string { return Name }
 
-func (s *System) Start(core *relay.Core) error {
-	s.core, s.config = core, core.Config().Auth.Webhook
+func (s *System) Start(host relay.Host) error {
+	s.host, s.config = host, host.Config().Auth.Webhook
 	for _, secret := range s.config.Secrets {
 		key, err := sign.ParseSecret(secret)
 		if err != nil {
@@ -58,11 +58,11 @@ func (s *System) Start(core *relay.Core) error {
 		return errors.New("auth.webhook.secrets: at least one secret is required")
 	}
 	s.client = safedial.Client(s.config.Timeout)
-	if s.config.AllowInsecure || core.Config().Dev {
+	if s.config.AllowInsecure || host.Config().Dev {
 		s.client = safedial.Insecure(s.config.Timeout)
 	}
-	s.counters = newCounters(core.Metrics())
-	core.UseAuthorizer(s)
+	s.counters = newCounters(host.Metrics())
+	host.UseAuthorizer(s)
 	return nil
 }
 
@@ -74,7 +74,7 @@ func (s *System) Close() {
 }
 
 func (s *System) Cached(id *auth.Identity, op auth.Ops, channel string) (err error, known bool) { //nolint:revive // it is a verdict
-	allow, known := s.cache.get(subjectOf(id, op, channel), s.core.Now())
+	allow, known := s.cache.get(subjectOf(id, op, channel), s.host.Now())
 	if !known {
 		return nil, false
 	}
@@ -119,7 +119,7 @@ func (s *System) decide(r *request, about subject, id *auth.Identity) {
 	var ttl time.Duration
 	var allow bool
 	err := hub.ErrUnavailable
-	defer func() { s.cache.end(r, about, allow, err, s.core.Now(), ttl) }()
+	defer func() { s.cache.end(r, about, allow, err, s.host.Now(), ttl) }()
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
 	defer cancel()
 	select {
@@ -134,7 +134,7 @@ func (s *System) decide(r *request, about subject, id *auth.Identity) {
 	s.counters.took(time.Since(start))
 	if problem != nil {
 		s.counters.add(outcomeFailed)
-		s.core.Log().Warn("no decision from the backend of auth.webhook", "channel", about.channel, "op", about.op.String(), "error", problem.Error())
+		s.host.Log().Warn("no decision from the backend of auth.webhook", "channel", about.channel, "op", about.op.String(), "error", problem.Error())
 		return
 	}
 	outcome := outcomeAllowed
@@ -173,7 +173,7 @@ func (s *System) ask(ctx context.Context, about subject, id *auth.Identity) (*an
 	if err != nil {
 		return nil, err
 	}
-	header := post.Signed(s.keys, "ask_"+ulid.Make().String(), s.core.Now(), body)
+	header := post.Signed(s.keys, "ask_"+ulid.Make().String(), s.host.Now(), body)
 	resp, err := post.Send(ctx, s.client, s.config.URL, header, body, maxAnswer+1)
 	switch {
 	case err != nil:

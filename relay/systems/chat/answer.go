@@ -51,7 +51,7 @@ func marshal(v any) []byte {
 
 // route serves a route of end users. A refusal of the chat has its own form.
 func (s *System) route(method, path string, h relay.UserHandler) {
-	s.core.User(method, path, func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	s.host.User(method, path, func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		err := h(ctx, id)
 		var r *refusal
 		if errors.Is(err, errNoRoom) { // whether there is a room is only for its members

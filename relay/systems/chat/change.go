@@ -65,8 +65,8 @@ func (s *System) change(r *room, f func(c *change) error) error {
 	}
 	for _, e := range c.events {
 		// What has happened is not undone because a backend does not get the event.
-		if failed := s.core.Emit(&hub.Event{Topic: e.topic, Key: liveChannel(r.id), Data: e.data, User: e.user}); failed != nil {
-			s.core.Log().Warn("event was not emitted", slog.String("topic", e.topic), slog.String("error", failed.Error()))
+		if failed := s.host.Emit(&hub.Event{Topic: e.topic, Key: liveChannel(r.id), Data: e.data, User: e.user}); failed != nil {
+			s.host.Log().Warn("event was not emitted", slog.String("topic", e.topic), slog.String("error", failed.Error()))
 		}
 	}
 	return nil
@@ -118,14 +118,14 @@ func (s *System) aboutMessage(r *room, message, user string) []byte {
 
 // sendToRoom sends a message to the followers of a room. The caller holds the room's mu.
 func (s *System) sendToRoom(room, group, key string, data []byte) error {
-	_, err := s.core.Submit(liveChannel(room), &broker.Publication{Op: broker.Send, Group: group, Key: key, Data: data, Ack: broker.AckMemory})
+	_, err := s.host.Submit(liveChannel(room), &broker.Publication{Op: broker.Send, Group: group, Key: key, Data: data, Ack: broker.AckMemory})
 	return err
 }
 
 // sendToUser sends a message about a room to a user, on their own channel. It is no reason to fail.
 func (s *System) sendToUser(user, room string, data []byte) {
-	_, err := s.core.Submit(wire.UserChannel(user), &broker.Publication{Op: broker.Send, Group: groupRooms, Key: room, Data: data, Ack: broker.AckMemory})
+	_, err := s.host.Submit(wire.UserChannel(user), &broker.Publication{Op: broker.Send, Group: groupRooms, Key: room, Data: data, Ack: broker.AckMemory})
 	if err != nil {
-		s.core.Log().Warn("message about a room was not sent to its user", slog.String("error", err.Error()))
+		s.host.Log().Warn("message about a room was not sent to its user", slog.String("error", err.Error()))
 	}
 }

@@ -12,7 +12,7 @@ import (
 // System is the chat. Make it with New.
 type System struct {
 	// Set once by Start.
-	core     *relay.Core
+	host     relay.Host
 	limit    Config
 	durable  bool // state is on a disk, and channels leave memory
 	event    int  // bytes that an event may have
@@ -26,22 +26,22 @@ func New() *System { return new(System) }
 
 func (s *System) Name() string { return Name }
 
-func (s *System) Start(core *relay.Core) error {
-	s.core, s.limit = core, *config.Of[Config](core.Config())
-	s.durable = core.Config().Data != ""
-	s.event = int(core.Config().Limit.Message)
-	if ns, ok := core.Config().Namespaces["event"]; ok {
+func (s *System) Start(host relay.Host) error {
+	s.host, s.limit = host, *config.Of[Config](host.Config())
+	s.durable = host.Config().Data != ""
+	s.event = int(host.Config().Limit.Message)
+	if ns, ok := host.Config().Namespaces["event"]; ok {
 		s.event = int(ns.Limit.Message)
 	}
 	if err := s.reserve(); err != nil {
 		return err
 	}
 	s.rooms.load = s.load
-	s.typing.now, s.typing.publish, s.typing.member, s.typing.contain = core.Now, s.publishTyping, s.isMember, core.Contain()
-	core.Guard(roomNamespace, s.guard, func(channel string) string { return stateChannel(channel[len(roomNamespace)+1:]) })
-	core.OnClient(topicTypingStart, s.onTyping)
-	core.OnClient(topicTypingStop, s.onTyping)
-	core.OnClose(func(user, connection string, _ bool) { s.typing.disconnected(user, connection) })
+	s.typing.now, s.typing.publish, s.typing.member, s.typing.contain = host.Now, s.publishTyping, s.isMember, host.Contain()
+	host.Guard(roomNamespace, s.guard, func(channel string) string { return stateChannel(channel[len(roomNamespace)+1:]) })
+	host.OnClient(topicTypingStart, s.onTyping)
+	host.OnClient(topicTypingStop, s.onTyping)
+	host.OnClose(func(user, connection string, _ bool) { s.typing.disconnected(user, connection) })
 
 	const rooms, room = "/chat/rooms", "/chat/rooms/{roomId}"
 	const message = room + "/messages/{messageId}"
@@ -61,9 +61,9 @@ func (s *System) Start(core *relay.Core) error {
 	s.route(http.MethodDelete, message+"/reactions/{reaction}", s.removeReaction)
 	s.route(http.MethodPost, room+"/read", s.markRead)
 
-	s.messages = core.Metrics().NewCounter("weir_chat_messages_total")
-	core.Metrics().NewGauge("weir_chat_rooms_loaded", func() float64 { return float64(s.rooms.count()) })
-	core.Metrics().NewGauge("weir_chat_typing", func() float64 { return float64(s.typing.count()) })
+	s.messages = host.Metrics().NewCounter("weir_chat_messages_total")
+	host.Metrics().NewGauge("weir_chat_rooms_loaded", func() float64 { return float64(s.rooms.count()) })
+	host.Metrics().NewGauge("weir_chat_typing", func() float64 { return float64(s.typing.count()) })
 	return nil
 }
 

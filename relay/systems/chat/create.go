@@ -56,8 +56,8 @@ func (s *System) createRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	if err != nil {
 		return err
 	}
-	now := timestamp(s.core.Now())
-	r := s.rooms.begin(newID(s.core.Now(), ""))
+	now := timestamp(s.host.Now())
+	r := s.rooms.begin(newID(s.host.Now(), ""))
 	defer s.rooms.release(r)
 	r.meta = meta{about: about{*n.Name, n.Description, id.User, now, n.IsPrivate, now}, First: 1}
 	for _, user := range ids {
@@ -112,7 +112,7 @@ func (s *System) store(r *room) (broker.Receipt, error) {
 		stored, err = s.put(stateChannel(r.id), groupRoom, keyMeta, marshal(&r.meta)) // stored when all before is
 	}
 	if err != nil {
-		s.core.Broker().Clear(stateChannel(r.id))
+		s.host.Broker().Clear(stateChannel(r.id))
 		s.unindex(r, len(r.order))
 	}
 	return stored, err

@@ -27,7 +27,7 @@ func (s *System) onMessage(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r
 			if _, err := r.member(id.User); err != nil {
 				return err
 			}
-			kept, _, found := s.core.Broker().Item(block, groupMessages, message)
+			kept, _, found := s.host.Broker().Item(block, groupMessages, message)
 			if !ok || !found {
 				return errNoMessage
 			}
@@ -93,7 +93,7 @@ func (s *System) editMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 		if m.UserID != id.User {
 			return nil, &refusal{403, "Only its author may edit a message", "forbidden", ""}
 		}
-		m.Content, m.Edited, m.EditedAt = *d.Content, true, timestamp(s.core.Now())
+		m.Content, m.Edited, m.EditedAt = *d.Content, true, timestamp(s.host.Now())
 		if d.Metadata != nil {
 			m.Metadata = d.Metadata
 		}

@@ -101,7 +101,7 @@ func (s *System) entries(user string) ([]entry, error) {
 func (s *System) summary(room, user string) (v roomView, ok bool, err error) {
 	r, err := s.rooms.hold(room)
 	if errors.Is(err, errNoRoom) {
-		s.core.Broker().Clear(stateChannel(room)) // what a process that ended while making or deleting it has left
+		s.host.Broker().Clear(stateChannel(room)) // what a process that ended while making or deleting it has left
 		_, err = s.remove(indexChannel(user), groupRooms, room)
 		return v, false, err
 	}

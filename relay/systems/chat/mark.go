@@ -65,7 +65,7 @@ func (s *System) positionIn(r *room, user, message string) (uint64, error) {
 	number, ok := r.find(message)
 	block := blockChannel(r.id, number)
 	s.touch(block)
-	raw, _, found := s.core.Broker().Item(block, groupMessages, message)
+	raw, _, found := s.host.Broker().Item(block, groupMessages, message)
 	if !ok || !found {
 		return 0, errNoMessage
 	}

@@ -91,7 +91,7 @@ func (s *System) storeMember(r *room, c *change, by, user string) error {
 	if len(r.order) >= s.limit.Members {
 		return &refusal{409, fmt.Sprintf("The room has as many members as it may: %d", s.limit.Members), "room_full", ""}
 	}
-	m := &member{ID: user, JoinedAt: timestamp(s.core.Now()), Read: r.last, key: wire.UserKey(user)}
+	m := &member{ID: user, JoinedAt: timestamp(s.host.Now()), Read: r.last, key: wire.UserKey(user)}
 	if err := s.index(r.id, m); err != nil {
 		if user != by {
 			err = aboutUser(err, user, "userId")
@@ -139,8 +139,8 @@ func (s *System) removeUser(ctx *fasthttp.RequestCtx, by, user string) error {
 				if by == user {
 					reason = "left the room"
 				}
-				s.core.Revoke(user, liveChannel(r.id), reason)
-				s.core.Revoke(user, "presence:"+liveChannel(r.id), reason)
+				s.host.Revoke(user, liveChannel(r.id), reason)
+				s.host.Revoke(user, "presence:"+liveChannel(r.id), reason)
 				s.sendToUser(user, r.id, encode.Object("type", "room_removed", "roomId", r.id, "by", by))
 			}
 			return s.deleteMember(r, c, by, user)
@@ -168,12 +168,12 @@ func (s *System) deleteMember(r *room, c *change, by, user string) error {
 		return err
 	}
 	if _, err := s.remove(indexChannel(user), groupRooms, r.id); err != nil { // the user's list of rooms mends it
-		s.core.Log().Warn("room was not removed from a user's rooms", slog.String("error", err.Error()))
+		s.host.Log().Warn("room was not removed from a user's rooms", slog.String("error", err.Error()))
 	}
 	r.remove(m)
 	s.typing.end(r.id, user)
 	if err := s.sendToRoom(r.id, groupMembers, m.key, encode.Object("type", "member_removed", "userId", user, "by", by)); err != nil {
-		s.core.Log().Warn("end of a membership was not sent to the room", slog.String("error", err.Error()))
+		s.host.Log().Warn("end of a membership was not sent to the room", slog.String("error", err.Error()))
 	}
 	c.emit(topicMemberRemoved, by, s.aboutMember(r, user, by))
 	if len(r.order) == 0 {
@@ -186,7 +186,7 @@ func (s *System) deleteMember(r *room, c *change, by, user string) error {
 // deleteRoom deletes a room without members. The caller holds mu.
 func (s *System) deleteRoom(r *room) {
 	r.gone = true
-	b := s.core.Broker()
+	b := s.host.Broker()
 	for block := blockOf(r.meta.First); block <= r.meta.Block; block++ {
 		b.Clear(blockChannel(r.id, block))
 	}
@@ -201,10 +201,10 @@ func (s *System) guard(id *auth.Identity, op auth.Ops, channel string) hub.Verdi
 	if !validRoom(room) {
 		return hub.Unknown
 	}
-	if s.durable && s.core.Broker().Load(state) != nil {
+	if s.durable && s.host.Broker().Load(state) != nil {
 		return hub.Denied
 	}
-	if _, _, known := s.core.Broker().Item(state, groupRoom, keyMeta); !known {
+	if _, _, known := s.host.Broker().Item(state, groupRoom, keyMeta); !known {
 		return hub.Unknown
 	}
 	if op&auth.Publish == 0 && s.isMember(room, id.User) {
@@ -215,6 +215,6 @@ func (s *System) guard(id *auth.Identity, op auth.Ops, channel string) hub.Verdi
 
 // isMember asks the channel that holds the members.
 func (s *System) isMember(room, user string) bool {
-	_, _, ok := s.core.Broker().Item(stateChannel(room), groupMembers, wire.UserKey(user))
+	_, _, ok := s.host.Broker().Item(stateChannel(room), groupMembers, wire.UserKey(user))
 	return ok && user != ""
 }

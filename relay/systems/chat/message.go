@@ -95,8 +95,8 @@ func (s *System) send(r *room, c *change, id *auth.Identity, d *draft) ([]byte, 
 	if err := s.beginBlock(r, position); err != nil {
 		return nil, err
 	}
-	now := timestamp(s.core.Now())
-	x := &Message{ID: newID(s.core.Now(), r.lastID), RoomID: r.id, UserID: id.User, Content: *d.Content,
+	now := timestamp(s.host.Now())
+	x := &Message{ID: newID(s.host.Now(), r.lastID), RoomID: r.id, UserID: id.User, Content: *d.Content,
 		Type: kinds[0], Metadata: d.Metadata, CreatedAt: now, Reactions: map[string][]string{}, Position: position, Nonce: d.Nonce}
 	if d.Type != nil {
 		x.Type = *d.Type
@@ -141,7 +141,7 @@ func (s *System) sentBefore(r *room, c *change, earlier string) ([]byte, error) 
 		return nil, errNoMessage
 	}
 	block := blockChannel(r.id, number)
-	raw, _, ok := s.core.Broker().Item(block, groupMessages, earlier)
+	raw, _, ok := s.host.Broker().Item(block, groupMessages, earlier)
 	if !ok {
 		return nil, errNoMessage
 	}
@@ -168,7 +168,7 @@ func (s *System) beginBlock(r *room, position uint64) error {
 	}
 	r.meta = m
 	for _, old := range dropped {
-		s.core.Broker().Clear(blockChannel(r.id, old))
+		s.host.Broker().Clear(blockChannel(r.id, old))
 		for _, group := range []string{groupDeleted, groupStarts} {
 			_, _ = s.remove(stateChannel(r.id), group, strconv.FormatUint(old, 10))
 		}

@@ -37,11 +37,11 @@ func (s *System) reserve() error {
 		History: config.History{Size: new(int)}, Presence: new(bool), Durable: true,
 		Limit: config.Bounds{Items: s.limit.Members + 2*(s.limit.Messages/blockSize) + 1000},
 	}
-	if err := s.core.Reserve(stateNamespace, policy); err != nil {
+	if err := s.host.Reserve(stateNamespace, policy); err != nil {
 		return err
 	}
 	policy.Limit.Items = s.limit.Rooms
-	return s.core.Reserve(indexNamespace, policy)
+	return s.host.Reserve(indexNamespace, policy)
 }
 
 // The channels of a room, of a block of its messages, and of the rooms of a user.
@@ -71,22 +71,22 @@ func validRoom(id string) bool { return len(id) <= maxRoomID && wire.ValidName(i
 // touch has a channel in memory, where it stays for a while: what uses it under a lock then does not wait for the disk.
 func (s *System) touch(channel string) {
 	if s.durable {
-		_ = s.core.Broker().Load(channel) // what uses it then gets the error
+		_ = s.host.Broker().Load(channel) // what uses it then gets the error
 	}
 }
 
 // put and remove change an item of the state. The receipt is waited for without a lock.
 func (s *System) put(channel, group, key string, data []byte) (broker.Receipt, error) {
-	return s.core.Submit(channel, &broker.Publication{Op: broker.Set, Group: group, Key: key, Data: data})
+	return s.host.Submit(channel, &broker.Publication{Op: broker.Set, Group: group, Key: key, Data: data})
 }
 
 func (s *System) remove(channel, group, key string) (broker.Receipt, error) {
-	return s.core.Submit(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})
+	return s.host.Submit(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})
 }
 
 // putMemory is put for what may be lost in a crash.
 func (s *System) putMemory(channel, group, key string, data []byte) error {
-	_, err := s.core.Submit(channel, &broker.Publication{Op: broker.Set, Group: group, Key: key, Data: data, Ack: broker.AckMemory})
+	_, err := s.host.Submit(channel, &broker.Publication{Op: broker.Set, Group: group, Key: key, Data: data, Ack: broker.AckMemory})
 	return err
 }
 
@@ -97,5 +97,5 @@ func (s *System) barrier(channel string) (broker.Receipt, error) {
 
 // items calls f with each item of a channel's groups; see items.Each.
 func (s *System) items(channel string, f func(group, key string, data []byte) error, groups ...string) error {
-	return items.Each(s.core.Broker(), channel, f, groups...)
+	return items.Each(s.host.Broker(), channel, f, groups...)
 }

@@ -210,7 +210,7 @@ var errNotTyping = problem.New(403, "forbidden", errNotMember.Message, false)
 // publishTyping changes what a room shows of a user.
 func (s *System) publishTyping(room, user string, p *broker.Publication) error {
 	p.Group, p.Key, p.Ack = groupTyping, wire.UserKey(user), broker.AckMemory
-	_, err := s.core.Submit(liveChannel(room), p)
+	_, err := s.host.Submit(liveChannel(room), p)
 	return err
 }
 

@@ -20,16 +20,16 @@ import (
 
 // api is the routes of backends.
 type api struct {
-	core      *relay.Core
+	host      relay.Host
 	documents *Documents
 }
 
 func (a *api) serve() {
-	a.core.Backend(http.MethodGet, "/v1/documents/{id}", a.on("", a.get))
-	a.core.Backend(http.MethodPut, "/v1/documents/{id}", a.on(Text, a.put))
-	a.core.Backend(http.MethodDelete, "/v1/documents/{id}", a.on("", a.remove))
-	a.core.Backend(http.MethodGet, "/v1/documents/{id}/operations", a.on("", a.history))
-	a.core.Backend(http.MethodPost, "/v1/documents/{id}/operations", a.on(Text, a.operate))
+	a.host.Backend(http.MethodGet, "/v1/documents/{id}", a.on("", a.get))
+	a.host.Backend(http.MethodPut, "/v1/documents/{id}", a.on(Text, a.put))
+	a.host.Backend(http.MethodDelete, "/v1/documents/{id}", a.on("", a.remove))
+	a.host.Backend(http.MethodGet, "/v1/documents/{id}/operations", a.on("", a.history))
+	a.host.Backend(http.MethodPost, "/v1/documents/{id}/operations", a.on(Text, a.operate))
 }
 
 // on opens the document of a request. f is called with its lock held; what f returns is waited for without it.

@@ -196,7 +196,7 @@ func (d *Document) snapshotIfDue() {
 // snapshot saves the document as it is now. If that fails, the next operation tries again. The caller holds mu.
 func (d *Document) snapshot() {
 	if _, err := d.set.store.save(d.id, d.kind, d.epoch, d.version, d.body.appendContent); err != nil {
-		d.set.store.core.Log().Warn("snapshot of a document failed", slog.String("document", d.id), slog.String("error", err.Error()))
+		d.set.store.host.Log().Warn("snapshot of a document failed", slog.String("document", d.id), slog.String("error", err.Error()))
 		return
 	}
 	if !kinds[d.kind].keepsLog {

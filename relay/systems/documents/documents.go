@@ -26,9 +26,9 @@ type Documents struct {
 	working sync.WaitGroup // drains
 }
 
-func newDocuments(core *relay.Core) *Documents {
-	s := &Documents{store: store{core}, config: *config.Of[Config](core.Config()), now: core.Now}
-	s.counts = newCounters(core.Metrics(), s)
+func newDocuments(host relay.Host) *Documents {
+	s := &Documents{store: store{host}, config: *config.Of[Config](host.Config()), now: host.Now}
+	s.counts = newCounters(host.Metrics(), s)
 	return s
 }
 
@@ -94,7 +94,7 @@ func (s *Documents) evict() (evicted bool) {
 // sweep removes cursors whose time is over, and has documents leave memory that have not been used for a while.
 func (s *Documents) sweep() {
 	now := s.now()
-	hook := s.store.core.Contain()
+	hook := s.store.host.Contain()
 	for _, x := range s.open.Range {
 		hook.Do("sweep of a document", func() {
 			d := x.(*Document)
@@ -126,32 +126,32 @@ func New() *System { return new(System) }
 
 func (s *System) Name() string { return Name }
 
-func (s *System) Start(core *relay.Core) error {
-	s.documents = newDocuments(core)
+func (s *System) Start(host relay.Host) error {
+	s.documents = newDocuments(host)
 	policy := config.Namespace{Publish: config.Capability}
-	if core.Config().Dev {
+	if host.Config().Dev {
 		policy = config.Namespace{Subscribe: config.Authenticated, Publish: config.Authenticated}
 	}
-	if err := core.Reserve(namespace, policy); err != nil {
+	if err := host.Reserve(namespace, policy); err != nil {
 		return err
 	}
 	if err := s.documents.store.reserve(); err != nil {
 		return err
 	}
 	for _, name := range []string{namespace, logNamespace, headNamespace} {
-		core.Guard(name, func(*auth.Identity, auth.Ops, string) hub.Verdict { return hub.Denied }, nil)
+		host.Guard(name, func(*auth.Identity, auth.Ops, string) hub.Verdict { return hub.Denied }, nil)
 	}
 	live := func(path string, kind Kind, c codec, forbidden int, r relay.WebSocketRoute) {
-		core.Live(path, (&protocol{core, s.documents, kind, c, forbidden}).route(r))
+		host.WebSocket(path, (&protocol{host, s.documents, kind, c, forbidden}).route(r))
 	}
 	text, updates := messages{native{}, true}, messages{opaque{}, false}
 	live("/documents/{id}/collaborate", Text, text, closeForbidden, relay.WebSocketRoute{Errors: true, Ping: text.ping})
 	live("/documents/opaque/{id}", Opaque, updates, closeForbidden, relay.WebSocketRoute{Errors: true, Ping: updates.ping})
 	live("/documents/sharedb", Text, newShareDB(), closeForbidden, relay.WebSocketRoute{})
 	live("/documents/yjs/{id}", Yjs, yWebsocket{}, closeYjsForbidden, relay.WebSocketRoute{Binary: true})
-	(&api{core, s.documents}).serve()
+	(&api{host, s.documents}).serve()
 	s.stop = make(chan struct{})
-	core.Contain().Loop(&s.stopped, "sweep of documents", contain.Closed(s.stop), s.sweep, nil) // Close stops it and waits
+	host.Contain().Loop(&s.stopped, "sweep of documents", contain.Closed(s.stop), s.sweep, nil) // Close stops it and waits
 	return nil
 }
 

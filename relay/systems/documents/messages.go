@@ -71,7 +71,7 @@ func (messages) hello(s *session) {
 		s.src = ulid.Make().String()
 	}
 	s.client.Send(encode.Object("type", "connected", "connectionId", s.client.ID(), "userId", s.client.Identity().User, "src", s.src,
-		"heartbeat", s.core.Config().Heartbeat.Milliseconds(), "limits", encode.Object("message", int64(s.documents.config.Message)),
+		"heartbeat", s.host.Config().Heartbeat.Milliseconds(), "limits", encode.Object("message", int64(s.documents.config.Message)),
 		"write", s.may(auth.Publish, s.document)))
 }
 

@@ -14,7 +14,7 @@ import (
 // protocol is one way to edit documents over a WebSocket: it decides who is let in, has connections follow documents, and
 // ends them. Its codec reads and writes the messages.
 type protocol struct {
-	core      *relay.Core
+	host      relay.Host
 	documents *Documents
 	kind      Kind // of its documents
 	codec     codec
@@ -71,7 +71,7 @@ func (p *protocol) admit(ctx *fasthttp.RequestCtx, id *auth.Identity) (any, erro
 		if s.document, err = documentID(ctx); err != nil {
 			return nil, err
 		}
-		if !p.core.May(id, auth.Subscribe, namespace+":"+s.document) {
+		if !p.host.May(id, auth.Subscribe, namespace+":"+s.document) {
 			return nil, errRead
 		}
 		if err := p.documents.with(s.document, p.kind, func(*Document) error { return nil }); err != nil { // it may be of another kind

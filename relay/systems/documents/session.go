@@ -60,7 +60,7 @@ func (s *session) follow(d *Document) (*following, error) {
 		client: s.client, connection: s.client.ID(), user: id.User, src: s.src, color: colorOf(id.User), base: d.version, broadcaster: s.codec.broadcaster(d),
 	}}
 	s.mu.Lock()
-	full := s.follows == nil || len(s.follows) >= s.core.Config().Limit.Subscriptions
+	full := s.follows == nil || len(s.follows) >= s.host.Config().Limit.Subscriptions
 	if !full {
 		s.follows[d.id] = f
 	}
@@ -127,7 +127,7 @@ func (s *session) send(messages [][]byte, binary bool) {
 
 // may reports whether the client may do something with a document.
 func (s *session) may(op auth.Ops, document string) bool {
-	return s.core.May(s.client.Identity(), op, namespace+":"+document)
+	return s.host.May(s.client.Identity(), op, namespace+":"+document)
 }
 
 // edit calls f with the lock of the session's one document, which is in memory. It does not if the editor has come back on
@@ -185,7 +185,7 @@ func broadcasterOf[T broadcaster](d *Document, create func(followers) T) T {
 			return o
 		}
 	}
-	o := create(followers{room: d.set.store.core.Room(d.channel)})
+	o := create(followers{room: d.set.store.host.Group(d.channel)})
 	d.broadcasters = append(d.broadcasters, o)
 	return o
 }

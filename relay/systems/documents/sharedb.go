@@ -66,7 +66,7 @@ func (s *session) refuse(request []byte, err error) {
 	}
 	code, message := shareCode(err)
 	if code == sharedb.CodeUnknown {
-		s.core.Log().Debug("request refused", "error", err.Error())
+		s.host.Log().Debug("request refused", "error", err.Error())
 	}
 	s.client.Send(sharedb.AppendError(nil, request, code, message))
 }
@@ -150,7 +150,7 @@ func (p shareDB) handshake(s *session, r *sharedb.Request) {
 		return
 	}
 	s.src = strings.Clone(id)
-	s.stale = !strings.HasPrefix(id, p.run) && s.core.Config().Data == ""
+	s.stale = !strings.HasPrefix(id, p.run) && s.host.Config().Data == ""
 }
 
 // shareID is the document of a collection.

@@ -22,17 +22,17 @@ import (
 // document leaves memory. So the same seed is the same run.
 
 // bench gives tests what a system gets.
-type workbench struct{ core *relay.Core }
+type workbench struct{ host relay.Host }
 
-func (*workbench) Name() string                   { return Name }
-func (*workbench) Close()                         {}
-func (w *workbench) Start(core *relay.Core) error { w.core = core; return store{core}.reserve() }
+func (*workbench) Name() string                  { return Name }
+func (*workbench) Close()                        {}
+func (w *workbench) Start(host relay.Host) error { w.host = host; return store{host}.reserve() }
 
 // openDocuments are documents without any connections, with a clock of their own.
 func openDocuments(t testing.TB, clock func() time.Time, prepare func(*config.Config)) *Documents {
 	w := new(workbench)
 	relaytest.Start(t, prepare, w)
-	s := newDocuments(w.core)
+	s := newDocuments(w.host)
 	if clock != nil {
 		s.now = clock
 	}

@@ -28,7 +28,7 @@ const (
 
 // store is where documents are kept: in two channels each, one with the operations and one with a snapshot that
 // holds all but the newest of them. They are on disk where there is a data directory.
-type store struct{ core *relay.Core }
+type store struct{ host relay.Host }
 
 // head is a snapshot.
 type head struct {
@@ -43,29 +43,29 @@ var errDamaged = errors.New("the log of the document has a gap")
 
 // reserve makes the namespaces the system's own.
 func (k store) reserve() error {
-	cfg := k.core.Config()
+	cfg := k.host.Config()
 	for _, name := range []string{logNamespace, headNamespace} {
 		if _, ok := cfg.Namespaces[name]; ok {
 			return fmt.Errorf("namespaces.%s: documents are stored there: set their policy in namespace %s", name, namespace)
 		}
 	}
 	p := config.Namespace{Durable: true, Presence: new(bool), History: config.History{Size: new(keptMost + 500), TTL: -1}}
-	if err := k.core.Reserve(logNamespace, p); err != nil {
+	if err := k.host.Reserve(logNamespace, p); err != nil {
 		return err
 	}
 	p.History = config.History{Size: new(int)}
-	return k.core.Reserve(headNamespace, p)
+	return k.host.Reserve(headNamespace, p)
 }
 
 // load returns what is stored of a document; false if there is nothing.
 func (k store) load(id string) (h head, log []*entry, ok bool, err error) {
 	for _, name := range []string{headNamespace, logNamespace} { // a document that cannot be read is not begun anew
-		if err := k.core.Broker().Load(name + ":" + id); err != nil {
+		if err := k.host.Broker().Load(name + ":" + id); err != nil {
 			return h, nil, false, fmt.Errorf("read document %s: %w", id, err)
 		}
 	}
-	raw, _, ok := k.core.Broker().Item(headNamespace+":"+id, headGroup, headKey)
-	changes, _, _, _ := k.core.Broker().History(logNamespace+":"+id, 0, keptMost+500)
+	raw, _, ok := k.host.Broker().Item(headNamespace+":"+id, headGroup, headKey)
+	changes, _, _, _ := k.host.Broker().History(logNamespace+":"+id, 0, keptMost+500)
 	if !ok {
 		if len(changes) > len("[]") { // a document that was being deleted
 			k.trim(id)
@@ -101,20 +101,20 @@ func (k store) load(id string) (h head, log []*entry, ok bool, err error) {
 
 // append adds an operation to the log.
 func (k store) append(id string, e *entry) (broker.Receipt, error) {
-	return k.core.Submit(logNamespace+":"+id, &broker.Publication{Op: broker.Send, Data: e.appendJSON(make([]byte, 0, 256))})
+	return k.host.Submit(logNamespace+":"+id, &broker.Publication{Op: broker.Send, Data: e.appendJSON(make([]byte, 0, 256))})
 }
 
 // save replaces the snapshot. content appends what is in it.
 func (k store) save(id string, kind Kind, epoch string, version uint64, content func(dst []byte) []byte) (broker.Receipt, error) {
 	b := encode.Object("kind", string(kind), "epoch", epoch, "version", version, "content", content)
-	return k.core.Submit(headNamespace+":"+id, &broker.Publication{Op: broker.Set, Group: headGroup, Key: headKey, Data: b})
+	return k.host.Submit(headNamespace+":"+id, &broker.Publication{Op: broker.Set, Group: headGroup, Key: headKey, Data: b})
 }
 
 // confirm returns an error if something of a document is not on disk yet. It does not wait.
 func (k store) confirm(id string) error {
 	for _, channel := range []string{headNamespace + ":" + id, logNamespace + ":" + id} {
 		// Nothing of that name is ever there, so that this changes nothing: its receipt is for what was appended before.
-		t, err := k.core.Submit(channel, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: "none"})
+		t, err := k.host.Submit(channel, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: "none"})
 		if err != nil {
 			return err
 		}
@@ -126,11 +126,11 @@ func (k store) confirm(id string) error {
 }
 
 // trim drops the log of a document whose snapshot holds all of it.
-func (k store) trim(id string) { k.core.Broker().Clear(logNamespace + ":" + id) }
+func (k store) trim(id string) { k.host.Broker().Clear(logNamespace + ":" + id) }
 
 // remove deletes everything of a document.
 func (k store) remove(id string) (broker.Receipt, error) {
-	t, err := k.core.Submit(headNamespace+":"+id, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: headKey})
+	t, err := k.host.Submit(headNamespace+":"+id, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: headKey})
 	if err == nil {
 		k.trim(id)
 	}

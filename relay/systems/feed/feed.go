@@ -24,7 +24,7 @@ const kept = time.Hour
 // System streams items to users. Make it with New.
 type System struct {
 	// Set once by Start.
-	core  *relay.Core
+	host  relay.Host
 	limit int // bytes of an item's data
 	taken *metrics.Counter
 }
@@ -34,19 +34,19 @@ func New() *System { return new(System) }
 
 func (s *System) Name() string { return Name }
 
-func (s *System) Start(core *relay.Core) error {
-	s.core = core
-	err := core.Reserve(Namespace, config.Namespace{
+func (s *System) Start(host relay.Host) error {
+	s.host = host
+	err := host.Reserve(Namespace, config.Namespace{
 		History: config.History{TTL: kept}, Durable: true, Presence: new(bool), Once: true,
 	})
 	if err != nil {
 		return err
 	}
-	s.limit = int(core.Config().Limit.Message)
-	if ns, ok := core.Config().Namespaces[Namespace]; ok {
+	s.limit = int(host.Config().Limit.Message)
+	if ns, ok := host.Config().Namespaces[Namespace]; ok {
 		s.limit = int(ns.Limit.Message)
 	}
-	core.EventStream("/feed/live", Namespace, relay.EventStream{
+	host.EventStream("/feed/live", Namespace, relay.EventStream{
 		Admit: func(_ *fasthttp.RequestCtx, id *auth.Identity) (string, error) {
 			channel, ok := channelOf(id.User)
 			if !ok {
@@ -57,9 +57,9 @@ func (s *System) Start(core *relay.Core) error {
 		Hello: appendHello,
 		Event: appendItem,
 	})
-	s.taken = core.Metrics().NewCounter("weir_feed_items_total")
-	core.Backend(http.MethodPost, "/v1/feed", s.handlePostMany)
-	core.Backend(http.MethodPost, "/v1/feed/{user}", s.handlePost)
+	s.taken = host.Metrics().NewCounter("weir_feed_items_total")
+	host.Backend(http.MethodPost, "/v1/feed", s.handlePostMany)
+	host.Backend(http.MethodPost, "/v1/feed/{user}", s.handlePost)
 	return nil
 }
 

@@ -95,7 +95,7 @@ func (s *System) post(user string, it *item) (broker.Receipt, error) {
 	if hub.EventCursor(channel, it.ID) {
 		return broker.Receipt{}, bad("id looks like a cursor of this feed: choose another")
 	}
-	receipt, err := s.core.Submit(channel, &broker.Publication{Op: broker.Send, Data: it.append(nil), IdempotencyKey: it.ID})
+	receipt, err := s.host.Submit(channel, &broker.Publication{Op: broker.Send, Data: it.append(nil), IdempotencyKey: it.ID})
 	if err == nil {
 		s.taken.Inc()
 	}

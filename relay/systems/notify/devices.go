@@ -32,7 +32,7 @@ func devicesOf(user string) string {
 // list returns the devices of a user, those renewed longest ago first.
 func (s *System) list(user string) []*device {
 	var list []*device
-	err := items.Each(s.core.Broker(), devicesOf(user), func(_, id string, data []byte) error {
+	err := items.Each(s.host.Broker(), devicesOf(user), func(_, id string, data []byte) error {
 		d := new(device)
 		if json.Unmarshal(data, d) == nil {
 			d.id = strings.Clone(id)
@@ -51,7 +51,7 @@ func (s *System) list(user string) []*device {
 
 // forget removes a device that is gone. It returns false if the device was registered again since it was read.
 func (s *System) forget(user string, d *device) bool {
-	data, _, ok := s.core.Broker().Item(devicesOf(user), groupDevices, d.id)
+	data, _, ok := s.host.Broker().Item(devicesOf(user), groupDevices, d.id)
 	var now device
 	if !ok || json.Unmarshal(data, &now) != nil || now.Renewed != d.Renewed {
 		return false
@@ -60,7 +60,7 @@ func (s *System) forget(user string, d *device) bool {
 }
 
 func (s *System) remove(user, id string) error {
-	_, err := s.core.Broker().Publish(devicesOf(user), &broker.Publication{Op: broker.Delete, Group: groupDevices, Key: id})
+	_, err := s.host.Broker().Publish(devicesOf(user), &broker.Publication{Op: broker.Delete, Group: groupDevices, Key: id})
 	if err == nil {
 		s.disown(user, id)
 	}
@@ -73,15 +73,15 @@ func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 	if err := jsonbody.Read(ctx, &r); err != nil {
 		return err
 	}
-	d, err := r.device(s.kinds, s.core.Config().Dev)
+	d, err := r.device(s.kinds, s.host.Config().Dev)
 	if err != nil {
 		return err
 	}
-	if err := s.core.Broker().Load(devicesOf(id.User)); err != nil {
+	if err := s.host.Broker().Load(devicesOf(id.User)); err != nil {
 		return err
 	}
 	status := http.StatusCreated
-	d.Created = s.core.Now().UnixMilli()
+	d.Created = s.host.Now().UnixMilli()
 	d.Renewed = d.Created
 	secret := d.Secret
 	for _, known := range s.list(id.User) {
@@ -94,7 +94,7 @@ func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 	if err := s.own(id.User, d); err != nil {
 		return err
 	}
-	if _, err := s.core.Publish(devicesOf(id.User), &broker.Publication{Op: broker.Set, Group: groupDevices, Key: d.id, Data: encode.Line(d)}); err != nil {
+	if _, err := s.host.Publish(devicesOf(id.User), &broker.Publication{Op: broker.Set, Group: groupDevices, Key: d.id, Data: encode.Line(d)}); err != nil {
 		return err
 	}
 	list := s.list(id.User)
@@ -110,7 +110,7 @@ func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 
 // handleDevices is GET /devices.
 func (s *System) handleDevices(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-	if err := s.core.Broker().Load(devicesOf(id.User)); err != nil {
+	if err := s.host.Broker().Load(devicesOf(id.User)); err != nil {
 		return err
 	}
 	list := make([]shown, 0, 4)
@@ -123,10 +123,10 @@ func (s *System) handleDevices(ctx *fasthttp.RequestCtx, id *auth.Identity) erro
 // handleRemove is DELETE /devices/{id}.
 func (s *System) handleRemove(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	key, _ := ctx.UserValue("id").(string)
-	if err := s.core.Broker().Load(devicesOf(id.User)); err != nil {
+	if err := s.host.Broker().Load(devicesOf(id.User)); err != nil {
 		return err
 	}
-	if _, _, ok := s.core.Broker().Item(devicesOf(id.User), groupDevices, key); !ok {
+	if _, _, ok := s.host.Broker().Item(devicesOf(id.User), groupDevices, key); !ok {
 		return notFound("no such device")
 	}
 	if err := s.remove(id.User, key); err != nil {
@@ -138,7 +138,7 @@ func (s *System) handleRemove(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 
 // handleRemoveAll is DELETE /devices, for a user who logs out everywhere.
 func (s *System) handleRemoveAll(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-	if err := s.core.Broker().Load(devicesOf(id.User)); err != nil {
+	if err := s.host.Broker().Load(devicesOf(id.User)); err != nil {
 		return err
 	}
 	list := s.list(id.User)
@@ -180,7 +180,7 @@ func ownersOf(id string) string {
 
 // owner returns the user that a device belongs to; "" if there is none.
 func (s *System) owner(id string) string {
-	data, _, ok := s.core.Broker().Item(ownersOf(id), groupOwners, id)
+	data, _, ok := s.host.Broker().Item(ownersOf(id), groupOwners, id)
 	var user string
 	if !ok || json.Unmarshal(data, &user) != nil {
 		return ""
@@ -197,13 +197,13 @@ func (s *System) own(user string, d *device) error {
 	if before == user {
 		return nil
 	}
-	if _, err := s.core.Publish(ownersOf(d.id), &broker.Publication{Op: broker.Set, Group: groupOwners, Key: d.id, Data: encode.Line(user)}); err != nil {
+	if _, err := s.host.Publish(ownersOf(d.id), &broker.Publication{Op: broker.Set, Group: groupOwners, Key: d.id, Data: encode.Line(user)}); err != nil {
 		return err
 	}
 	if before == "" {
 		return nil
 	}
-	_, err := s.core.Broker().Publish(devicesOf(before), &broker.Publication{Op: broker.Delete, Group: groupDevices, Key: d.id})
+	_, err := s.host.Broker().Publish(devicesOf(before), &broker.Publication{Op: broker.Delete, Group: groupDevices, Key: d.id})
 	return err
 }
 
@@ -212,7 +212,7 @@ func (s *System) disown(user, id string) {
 	if s.owner(id) != user {
 		return
 	}
-	if _, err := s.core.Broker().Publish(ownersOf(id), &broker.Publication{Op: broker.Delete, Group: groupOwners, Key: id, Ack: broker.AckMemory}); err != nil {
+	if _, err := s.host.Broker().Publish(ownersOf(id), &broker.Publication{Op: broker.Delete, Group: groupOwners, Key: id, Ack: broker.AckMemory}); err != nil {
 		s.log.Warn("owner of a removed device not removed", slog.String("error", err.Error()))
 	}
 }

@@ -27,7 +27,7 @@ func (s *System) inbox(user string) inbox { return inbox{s, wire.UserChannel(use
 func (x inbox) put(n *notification) error {
 	s := x.system
 	data := encode.Line(n)
-	if len(data) > int(s.core.Config().Limit.Message) {
+	if len(data) > int(s.host.Config().Limit.Message) {
 		return errTooLarge
 	}
 	if err := x.set(n.ID, data, s.config.Keep); err != nil {
@@ -46,26 +46,26 @@ func (x inbox) put(n *notification) error {
 }
 
 func (x inbox) set(id string, data []byte, ttl time.Duration) error {
-	_, err := x.system.core.Publish(x.channel, &broker.Publication{Op: broker.Set, Group: groupNotifications, Key: id, Data: data, TTL: ttl})
+	_, err := x.system.host.Publish(x.channel, &broker.Publication{Op: broker.Set, Group: groupNotifications, Key: id, Data: data, TTL: ttl})
 	return err
 }
 
 func (x inbox) remove(id string) error {
-	_, err := x.system.core.Publish(x.channel, &broker.Publication{Op: broker.Delete, Group: groupNotifications, Key: id})
+	_, err := x.system.host.Publish(x.channel, &broker.Publication{Op: broker.Delete, Group: groupNotifications, Key: id})
 	return err
 }
 
 // withdraw removes a notification that only the disk has refused: when it is sent again, it counts as new.
 func (x inbox) withdraw(id string) {
 	p := &broker.Publication{Op: broker.Delete, Group: groupNotifications, Key: id, Ack: broker.AckMemory}
-	if _, err := x.system.core.Publish(x.channel, p); err != nil {
+	if _, err := x.system.host.Publish(x.channel, p); err != nil {
 		x.system.log.Warn("notification that was refused is still shown", slog.String("notification", id), slog.String("error", err.Error()))
 	}
 }
 
 // has reports whether there is a notification with an id.
 func (x inbox) has(id string) bool {
-	_, _, ok := x.system.core.Broker().Item(x.channel, groupNotifications, id)
+	_, _, ok := x.system.host.Broker().Item(x.channel, groupNotifications, id)
 	return ok
 }
 
@@ -74,7 +74,7 @@ func (x inbox) confirm() error { return x.remove("none") }
 
 // read calls f with each notification, the oldest first. Its arguments are valid during the call only.
 func (x inbox) read(f func(id string, data []byte)) error {
-	return items.Each(x.system.core.Broker(), x.channel, func(_, id string, data []byte) error {
+	return items.Each(x.system.host.Broker(), x.channel, func(_, id string, data []byte) error {
 		f(id, data)
 		return nil
 	}, groupNotifications)
@@ -135,12 +135,12 @@ func (x inbox) mark(ids []string) (marked, unknown int, err error) {
 		}
 	}
 	s := x.system
-	if err := s.core.Broker().Load(x.channel); err != nil {
+	if err := s.host.Broker().Load(x.channel); err != nil {
 		return 0, 0, err
 	}
-	now := s.core.Now()
+	now := s.host.Now()
 	for _, id := range ids {
-		data, _, ok := s.core.Broker().Item(x.channel, groupNotifications, id)
+		data, _, ok := s.host.Broker().Item(x.channel, groupNotifications, id)
 		var n notification
 		if !ok || json.Unmarshal(data, &n) != nil {
 			unknown++

@@ -96,7 +96,7 @@ func (s *System) handleReadMany(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 func (s *System) handleDismiss(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	key, _ := ctx.UserValue("id").(string)
 	x := s.inbox(id.User)
-	if err := s.core.Broker().Load(x.channel); err != nil {
+	if err := s.host.Broker().Load(x.channel); err != nil {
 		return err
 	}
 	if !x.has(key) {

@@ -40,7 +40,7 @@ type System struct {
 	clients func(c *config.Config) *clients // replaced by tests
 
 	// Set once by Start.
-	core   *relay.Core
+	host   relay.Host
 	config Config
 	log    *slog.Logger
 	kinds  []string // of devices that can be reached
@@ -74,38 +74,38 @@ func New() *System { return &System{clients: newClients} }
 
 func (s *System) Name() string { return Name }
 
-func (s *System) Start(core *relay.Core) error {
-	s.core, s.config, s.log = core, *config.Of[Config](core.Config()), core.Log()
+func (s *System) Start(host relay.Host) error {
+	s.host, s.config, s.log = host, *config.Of[Config](host.Config()), host.Log()
 	if err := s.reserve(); err != nil {
 		return err
 	}
-	s.http = s.clients(core.Config())
+	s.http = s.clients(host.Config())
 	transports, err := s.transports()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	q := newQueue(ctx, s.config, s.log, core.Contain())
+	q := newQueue(ctx, s.config, s.log, host.Contain())
 	q.transports, q.forget, q.done = transports, s.forget, s.done
-	q.counters = newCounters(core.Metrics(), []string{kindWebPush, kindFCM, kindAPNs, kindWebhook}, q.waiting)
+	q.counters = newCounters(host.Metrics(), []string{kindWebPush, kindFCM, kindAPNs, kindWebhook}, q.waiting)
 	s.queue = q
 
-	core.On(topicSend, s.send)
-	core.OnClient(topicRead, s.read)
-	core.Backend(http.MethodPost, "/v1/notify", s.handleNotify)
-	core.User(http.MethodPost, "/devices", s.handleRegister)
-	core.User(http.MethodGet, "/devices", s.handleDevices)
-	core.User(http.MethodDelete, "/devices", s.handleRemoveAll)
-	core.User(http.MethodGet, "/devices/vapid", s.handleVAPID)
-	core.User(http.MethodDelete, "/devices/{id}", s.handleRemove)
-	core.User(http.MethodGet, "/notifications", s.handleInbox)
-	core.User(http.MethodPost, "/notifications/read", s.handleReadMany)
-	core.User(http.MethodPost, "/notifications/{id}/read", s.handleRead)
-	core.User(http.MethodDelete, "/notifications/{id}", s.handleDismiss)
-	core.Contain().Go(&s.resuming, "resumption of notifications", func() { // ended by cancel; Close waits
+	host.On(topicSend, s.send)
+	host.OnClient(topicRead, s.read)
+	host.Backend(http.MethodPost, "/v1/notify", s.handleNotify)
+	host.User(http.MethodPost, "/devices", s.handleRegister)
+	host.User(http.MethodGet, "/devices", s.handleDevices)
+	host.User(http.MethodDelete, "/devices", s.handleRemoveAll)
+	host.User(http.MethodGet, "/devices/vapid", s.handleVAPID)
+	host.User(http.MethodDelete, "/devices/{id}", s.handleRemove)
+	host.User(http.MethodGet, "/notifications", s.handleInbox)
+	host.User(http.MethodPost, "/notifications/read", s.handleReadMany)
+	host.User(http.MethodPost, "/notifications/{id}/read", s.handleRead)
+	host.User(http.MethodDelete, "/notifications/{id}", s.handleDismiss)
+	host.Contain().Go(&s.resuming, "resumption of notifications", func() { // ended by cancel; Close waits
 		select {
-		case <-core.Settled(): // what is resumed may be told of at once
+		case <-host.Started(): // what is resumed may be told of at once
 			s.resume()
 		case <-ctx.Done():
 		}
@@ -115,12 +115,12 @@ func (s *System) Start(core *relay.Core) error {
 
 // reserve makes the channels of devices and those of users durable, if there is a data directory.
 func (s *System) reserve() error {
-	if err := s.core.Reserve(Namespace, config.Namespace{Presence: new(bool), History: config.History{Size: new(0)}, Limit: config.Bounds{Items: 1 << 20}, Durable: true}); err != nil {
+	if err := s.host.Reserve(Namespace, config.Namespace{Presence: new(bool), History: config.History{Size: new(0)}, Limit: config.Bounds{Items: 1 << 20}, Durable: true}); err != nil {
 		return err
 	}
-	own := s.core.Config().Namespaces["default"] // as users' channels are without us
+	own := s.host.Config().Namespaces["default"] // as users' channels are without us
 	own.Durable = true
-	return s.core.Reserve(wire.UserNamespace, own)
+	return s.host.Reserve(wire.UserNamespace, own)
 }
 
 // transports creates a transport for each kind of device that is configured.
@@ -176,7 +176,7 @@ func (s *System) readVAPID() (err error) {
 	switch {
 	case private != "":
 		s.vapid, err = ParseVAPID(private)
-	case s.core.Config().Dev:
+	case s.host.Config().Dev:
 		s.vapid, err = NewVAPID()
 		if w.Subject == "" {
 			w.Subject = "mailto:weir@example.com"
@@ -217,7 +217,7 @@ func (s *System) notifyMany(ctx *fasthttp.RequestCtx, r request) error {
 	if err := all.check(); err != nil { // what is wrong for all of them is wrong with the request
 		return err
 	}
-	return jsonbody.Write(ctx, http.StatusAccepted, json.RawMessage(s.core.Many("userId", users, func(user string) ([]byte, error) {
+	return jsonbody.Write(ctx, http.StatusAccepted, json.RawMessage(s.host.Many("userId", users, func(user string) ([]byte, error) {
 		one := r
 		one.UserID = user
 		if err := s.notify(&one); err != nil {
@@ -232,7 +232,7 @@ func (s *System) notify(r *request) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	return s.core.Emit(&hub.Event{Topic: topicSend, Key: wire.UserChannel(r.UserID), Data: encode.Line(r)}) // comes back as send
+	return s.host.Emit(&hub.Event{Topic: topicSend, Key: wire.UserChannel(r.UserID), Data: encode.Line(r)}) // comes back as send
 }
 
 // send is the topic notification.send. A client notifies its own user only, whatever user it names.
@@ -247,7 +247,7 @@ func (s *System) send(e *hub.Event) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	now := s.core.Now()
+	now := s.host.Now()
 	n := r.notification(now)
 	d, earlier, err := s.queue.reserve(r.UserID, n, now)
 	if err != nil {
@@ -292,7 +292,7 @@ type result struct {
 
 // done emits the result of a notification.
 func (s *System) done(d *delivery) {
-	r := result{UserID: d.user, ID: d.n.ID, Delivered: d.delivered, Failed: d.devices - d.delivered, Pruned: d.pruned, Connections: s.core.Connections(d.user)}
+	r := result{UserID: d.user, ID: d.n.ID, Delivered: d.delivered, Failed: d.devices - d.delivered, Pruned: d.pruned, Connections: s.host.Connections(d.user)}
 	topic, counter := topicFailed, s.queue.counters.missed
 	switch {
 	case d.devices == 0:
@@ -303,7 +303,7 @@ func (s *System) done(d *delivery) {
 		topic, counter = topicDelivered, s.queue.counters.reached
 	}
 	counter.Inc()
-	if err := s.core.Emit(&hub.Event{Topic: topic, Key: wire.UserChannel(d.user), Data: encode.Line(&r)}); err != nil {
+	if err := s.host.Emit(&hub.Event{Topic: topic, Key: wire.UserChannel(d.user), Data: encode.Line(&r)}); err != nil {
 		s.log.Warn("result of a notification not emitted", slog.String("notification", d.n.ID), slog.String("error", err.Error()))
 	}
 	s.removePending(d)
@@ -314,10 +314,10 @@ func (s *System) done(d *delivery) {
 func (s *System) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastChance)
 	defer cancel()
-	s.core.Contain().Do("last chance of notifications", func() { s.queue.finish(ctx) })
+	s.host.Contain().Do("last chance of notifications", func() { s.queue.finish(ctx) })
 	s.cancel()
 	s.resuming.Wait()
-	if left := s.queue.stop(); left > 0 && s.core.Config().Data == "" {
+	if left := s.queue.stop(); left > 0 && s.host.Config().Data == "" {
 		s.log.Warn("notifications did not reach all devices before the end", slog.Int("notifications", left))
 	}
 	s.http.close()

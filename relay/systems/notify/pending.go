@@ -37,11 +37,11 @@ func pendingOf(d *delivery) (channel, key string) {
 
 // storePending stores a delivery that begins, so that a restart resumes it.
 func (s *System) storePending(d *delivery) {
-	if s.core.Config().Data == "" {
+	if s.host.Config().Data == "" {
 		return
 	}
 	channel, key := pendingOf(d)
-	_, err := s.core.Broker().Publish(channel, &broker.Publication{
+	_, err := s.host.Broker().Publish(channel, &broker.Publication{
 		Op: broker.Set, Group: groupPending, Key: key, Ack: broker.AckMemory, // what is published next waits for the disk
 		Data: encode.Line(&pending{d.user, d.since.UnixMilli(), d.n}),
 	})
@@ -52,11 +52,11 @@ func (s *System) storePending(d *delivery) {
 
 // removePending removes a delivery that has ended.
 func (s *System) removePending(d *delivery) {
-	if s.core.Config().Data == "" {
+	if s.host.Config().Data == "" {
 		return
 	}
 	channel, key := pendingOf(d)
-	_, err := s.core.Broker().Publish(channel, &broker.Publication{Op: broker.Delete, Group: groupPending, Key: key, Ack: broker.AckMemory})
+	_, err := s.host.Broker().Publish(channel, &broker.Publication{Op: broker.Delete, Group: groupPending, Key: key, Ack: broker.AckMemory})
 	if err != nil {
 		s.log.Warn("pending notification not removed: it is pushed again after a restart", slog.String("error", err.Error()))
 	}
@@ -66,7 +66,7 @@ func (s *System) removePending(d *delivery) {
 func (s *System) resume() {
 	for i := range pendingChannels {
 		var list []*pending
-		err := items.Each(s.core.Broker(), pendingChannel(i), func(_, _ string, data []byte) error {
+		err := items.Each(s.host.Broker(), pendingChannel(i), func(_, _ string, data []byte) error {
 			r := new(pending)
 			if json.Unmarshal(data, r) == nil && r.Notification != nil {
 				list = append(list, r)

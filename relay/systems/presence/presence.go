@@ -37,7 +37,7 @@ const (
 // System serves the topics. New creates it.
 type System struct {
 	// Set once by Start.
-	core       *relay.Core
+	host       relay.Host
 	places     places
 	heartbeats *metrics.Counter
 }
@@ -47,16 +47,16 @@ func New() *System { return new(System) }
 
 func (s *System) Name() string { return Name }
 
-func (s *System) Start(core *relay.Core) error {
-	s.core = core
-	s.heartbeats = core.Metrics().NewCounter("weir_presence_heartbeats_total")
-	s.places.limit = core.Config().Limit.Subscriptions
+func (s *System) Start(host relay.Host) error {
+	s.host = host
+	s.heartbeats = host.Metrics().NewCounter("weir_presence_heartbeats_total")
+	s.places.limit = host.Config().Limit.Subscriptions
 	s.places.connections = make(map[string]map[string]hub.Attendance)
-	core.OnClient(topicJoin, s.join)
-	core.OnClient(topicLeave, s.leave)
-	core.OnClient(topicHeartbeat, s.heartbeat)
-	core.OnClose(s.gone)
-	core.OnRefresh(s.refreshed)
+	host.OnClient(topicJoin, s.join)
+	host.OnClient(topicLeave, s.leave)
+	host.OnClient(topicHeartbeat, s.heartbeat)
+	host.OnClose(s.gone)
+	host.OnRefresh(s.refreshed)
 	return nil
 }
 
@@ -120,19 +120,19 @@ func (s *System) enter(e *hub.Event, id *auth.Identity, channel string, a hub.At
 		if !wire.ValidChannel(channel) {
 			return bad("channel is missing, or not a valid name")
 		}
-		return s.core.Attend(channel, "", id, a)
+		return s.host.Enter(channel, "", id, a)
 	}
-	if err := s.core.Allows(id, auth.Subscribe, channel); err != nil {
+	if err := s.host.Allows(id, auth.Subscribe, channel); err != nil {
 		return err
 	}
-	if !s.core.Connected(e.Connection) { // a command that was posted has no connection: the user leaves when the time is over
-		return s.core.Attend(channel, e.Connection, id, a)
+	if !s.host.Connected(e.Connection) { // a command that was posted has no connection: the user leaves when the time is over
+		return s.host.Enter(channel, e.Connection, id, a)
 	}
 	a, err := s.places.put(e.Connection, channel, a)
 	if err != nil {
 		return err
 	}
-	if err = s.core.Attend(channel, e.Connection, id, a); err != nil {
+	if err = s.host.Enter(channel, e.Connection, id, a); err != nil {
 		s.places.remove(e.Connection, channel)
 	}
 	return err
@@ -148,7 +148,7 @@ func (s *System) leave(e *hub.Event) error {
 		return bad("channel is missing, or not a valid name")
 	}
 	s.places.remove(e.Connection, p.Channel)
-	s.core.Absent(p.Channel, e.Connection, id.User)
+	s.host.Leave(p.Channel, e.Connection, id.User)
 	return nil
 }
 
@@ -182,15 +182,15 @@ func (s *System) heartbeat(e *hub.Event) error {
 // they may not be there any more.
 func (s *System) renew(e *hub.Event, id *auth.Identity, channel string, a hub.Attendance) error {
 	if e.Connection != "" {
-		if err := s.core.Allows(id, auth.Subscribe, channel); err != nil {
+		if err := s.host.Allows(id, auth.Subscribe, channel); err != nil {
 			s.places.remove(e.Connection, channel)
 			if wire.ValidChannel(channel) {
-				s.core.Absent(channel, e.Connection, id.User)
+				s.host.Leave(channel, e.Connection, id.User)
 			}
 			return err
 		}
 	}
-	if wire.ValidChannel(channel) && a.Status == "" && a.Metadata == nil && s.core.Seen(channel, e.Connection, id.User) {
+	if wire.ValidChannel(channel) && a.Status == "" && a.Metadata == nil && s.host.Heartbeat(channel, e.Connection, id.User) {
 		return nil
 	}
 	return s.enter(e, id, channel, a)
@@ -199,14 +199,14 @@ func (s *System) renew(e *hub.Event, id *auth.Identity, channel string, a hub.At
 // refreshed updates the user of a connection that has a new token.
 func (s *System) refreshed(connection string, id *auth.Identity) {
 	for channel := range s.places.of(connection) {
-		s.core.Renamed(channel, id)
+		s.host.Rename(channel, id)
 	}
 }
 
 // gone removes a connection that has ended.
 func (s *System) gone(user, connection string, _ bool) {
 	for channel := range s.places.removeAll(connection) {
-		s.core.Departed(channel, connection, user)
+		s.host.Disconnected(channel, connection, user)
 	}
 }
 

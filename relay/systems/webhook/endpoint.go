@@ -47,7 +47,7 @@ func (s *System) newEndpoint(ctx context.Context, w Webhook) (*endpoint, error) 
 			return nil, errors.New("duplicate name: already used by another webhook")
 		}
 	}
-	p := &endpoint{config: w, contain: s.core.Contain(), log: s.core.Log(), store: newStore(w.Name, s.core.Broker())}
+	p := &endpoint{config: w, contain: s.host.Contain(), log: s.host.Log(), store: newStore(w.Name, s.host.Broker())}
 	for _, secret := range w.Secrets {
 		key, err := sign.ParseSecret(secret)
 		if err != nil {
@@ -58,9 +58,9 @@ func (s *System) newEndpoint(ctx context.Context, w Webhook) (*endpoint, error) 
 	if len(p.keys) == 0 {
 		return nil, errors.New("at least one secret is required")
 	}
-	p.client = safedial.For(w.Timeout, w.AllowInsecure, s.core.Config().Dev)
+	p.client = safedial.For(w.Timeout, w.AllowInsecure, s.host.Config().Dev)
 	p.queue = p.newQueue(ctx)
-	p.counters = newCounters(s.core.Metrics(), p)
+	p.counters = newCounters(s.host.Metrics(), p)
 	return p, nil
 }
 

@@ -27,7 +27,7 @@ const maxDead = 1000
 type store struct {
 	// Set once by newStore.
 	queue, dead string         // channels
-	broker      *broker.Broker // not Core.Publish: what happens to an event is stored also while clients are behind
+	broker      *broker.Broker // not Host.Publish: what happens to an event is stored also while clients are behind
 
 	// Guarded by mu, which is never held while publishing.
 	mu  sync.Mutex

@@ -23,7 +23,7 @@ const lastChance = 2 * time.Second
 // System sends events to backends. New creates it.
 type System struct {
 	// Set once by Start.
-	core      *relay.Core
+	host      relay.Host
 	endpoints []*endpoint
 	cancel    context.CancelFunc
 }
@@ -33,14 +33,14 @@ func New() *System { return new(System) }
 
 func (s *System) Name() string { return Name }
 
-func (s *System) Start(core *relay.Core) error {
-	s.core = core
-	if err := core.Reserve(Namespace, config.Namespace{Presence: new(bool), Limit: config.Bounds{Items: 1 << 20}, Durable: true}); err != nil {
+func (s *System) Start(host relay.Host) error {
+	s.host = host
+	if err := host.Reserve(Namespace, config.Namespace{Presence: new(bool), Limit: config.Bounds{Items: 1 << 20}, Durable: true}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	for _, w := range *config.Of[Config](core.Config()) {
+	for _, w := range *config.Of[Config](host.Config()) {
 		p, err := s.newEndpoint(ctx, w)
 		if err == nil {
 			s.endpoints = append(s.endpoints, p)
@@ -52,10 +52,10 @@ func (s *System) Start(core *relay.Core) error {
 		}
 	}
 	if len(s.endpoints) > 0 {
-		core.On("*", s.dispatch)
+		host.On("*", s.dispatch)
 	}
-	core.Backend(http.MethodGet, "/v1/webhooks", s.handleList)
-	core.Backend(http.MethodPost, "/v1/webhooks/{name}/replay", s.handleReplay)
+	host.Backend(http.MethodGet, "/v1/webhooks", s.handleList)
+	host.Backend(http.MethodPost, "/v1/webhooks/{name}/replay", s.handleReplay)
 	return nil
 }
 
@@ -67,13 +67,13 @@ func (s *System) dispatch(e *hub.Event) error {
 			continue
 		}
 		p.counters.accepted.Inc()
-		if wait := p.accept(newEvent(e, s.core.Now())); wait != nil {
+		if wait := p.accept(newEvent(e, s.host.Now())); wait != nil {
 			waits = append(waits, wait)
 		}
 	}
 	for _, wait := range waits { // one commit, mostly
 		if err := wait(); err != nil {
-			s.core.Log().Warn("event is not on disk: a restart would lose it", slog.String("topic", e.Topic), slog.String("error", err.Error()))
+			s.host.Log().Warn("event is not on disk: a restart would lose it", slog.String("topic", e.Topic), slog.String("error", err.Error()))
 		}
 	}
 	return nil
@@ -85,7 +85,7 @@ func (s *System) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastChance)
 	defer cancel()
 	for _, p := range s.endpoints {
-		s.core.Contain().Do("last chance of webhooks", func() { p.finish(ctx) })
+		s.host.Contain().Do("last chance of webhooks", func() { p.finish(ctx) })
 	}
 	s.cancel()
 	for _, p := range s.endpoints {

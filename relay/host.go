@@ -1,0 +1,212 @@
+package relay
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/valyala/fasthttp"
+
+	"weir/broker"
+	"weir/internal/contain"
+	"weir/relay/auth"
+	"weir/relay/config"
+	"weir/relay/hub"
+	"weir/relay/stats"
+)
+
+// Host is what a system sees of the relay, by concern. All methods may be called concurrently, but those that say
+// "at start": these are for System.Start. A part of a system takes the concern that it needs.
+type Host interface {
+	Runtime
+	Routes
+	Channels
+	Events
+	Sessions
+	Presence
+	Statistics
+}
+
+// Runtime is what every system needs of the relay.
+type Runtime interface {
+	// Log is the relay's log; entries name the system.
+	Log() *slog.Logger
+
+	// Now is the wall clock.
+	Now() time.Time
+
+	// Config is the relay's configuration with its defaults filled in. It is not to be changed.
+	Config() *config.Config
+
+	// Contain is the relay's hook: what a system starts is started with it.
+	Contain() contain.Hook
+
+	// Background runs work that may take a while on a bounded pool. It returns false, without running it, if that is
+	// full.
+	Background(work func()) bool
+
+	// Many does something for each of several users, some of them at once, and returns the outcome of each as JSON.
+	Many(member string, list []string, each func(name string) (members []byte, err error)) []byte
+}
+
+// Routes registers routes. All at start.
+type Routes interface {
+	// User serves a route of the public listener to end users with a token, as often as limits.commands lets each of
+	// them, on all their connections together. Pages of the configured origins may use it; where a cookie says
+	// who asks, requests that may change something come from such a page only. Preflights are answered by the relay.
+	// At start. Path as in github.com/fasthttp/router: "/chat/rooms/{id}".
+	User(method, path string, handler UserHandler)
+
+	// Backend serves a route of the public listener to backends with an API key. At start.
+	Backend(method, path string, handler func(ctx *fasthttp.RequestCtx) error)
+
+	// Raw serves a route of the public listener to anybody; the handler does all the checking, but that
+	// preflights of pages are answered by the relay. At start.
+	Raw(method, path string, handler fasthttp.RequestHandler)
+
+	// WebSocket serves a WebSocket route of the public listener. At start.
+	WebSocket(path string, route WebSocketRoute)
+
+	// EventStream serves a route of the public listener with streams of channels of a namespace, which has been
+	// reserved. At start; one for each namespace.
+	EventStream(path, namespace string, e EventStream)
+
+	// Dialect registers how channels look to clients of another protocol. At start, before the route of its clients. Errors: there
+	// are too many dialects.
+	Dialect(d *hub.Dialect) error
+
+	// Admin serves a route of the admin listener. At start. Path as in User.
+	Admin(method, path string, handler func(ctx *fasthttp.RequestCtx) error)
+
+	// AdminWebSocket serves a WebSocket route of the admin listener. Who comes in there has the role "admin" and no name;
+	// WebSocketRoute.Admit is not asked. At start.
+	AdminWebSocket(path string, route WebSocketRoute)
+}
+
+// Channels is the relay's channels: who may use them, reading, and publishing.
+type Channels interface {
+	// Reserve makes a namespace the system's own: clients subscribe and publish to its channels only as tokens that
+	// name it, or Guard, allow, unless the policy opens it to more. What the policy leaves open is as in the default
+	// namespace; what the configuration says of the namespace goes before it. A Durable one is kept on disk if there is a data directory, whatever the
+	// configuration says of it, and in memory otherwise. At start, before the system uses a channel of it.
+	Reserve(namespace string, policy config.Namespace) error
+
+	// Guard decides what clients may do with the channels of a namespace, before its policy is asked. The
+	// function must be quick and take no lock that is held while publishing. If it reads a channel that may have to be
+	// loaded, reads says which one: then that is in memory. reads may be nil. At start; one for each namespace.
+	Guard(namespace string, f func(id *auth.Identity, op auth.Ops, channel string) hub.Verdict, reads func(channel string) string)
+
+	// UseAuthorizer lets a decide about the channels of namespaces with the access "webhook". At start; by one system.
+	UseAuthorizer(a hub.Authorizer)
+
+	// May says what the policy of a channel's namespace says of a client, guards aside: for a system that serves a
+	// channel on a route of its own, and keeps clients from it on others. It may wait for a backend's decision.
+	May(id *auth.Identity, op auth.Ops, channel string) bool
+
+	// Allows returns nil if a client may do something with a channel, and why not otherwise: an error that can be sent
+	// as it is. It may wait for a backend's decision.
+	Allows(id *auth.Identity, op auth.Ops, channel string) error
+
+	// Broker is the relay's channels, for reading: Item, Read, History. Changes go through Publish.
+	Broker() *broker.Broker
+
+	// Publish makes a change of a channel. Errors: those of broker.Publish, "overloaded", "too large", and what
+	// says that a name is wrong; all of them can be sent as they are.
+	Publish(channel string, p *broker.Publication) (broker.Position, error)
+
+	// Submit is Publish that does not wait for the disk: the change is acknowledged when the receipt's Wait, if it has
+	// one, has returned.
+	Submit(channel string, p *broker.Publication) (broker.Receipt, error)
+
+	// Held is how many bytes wait in the windows of a namespace's channels, if its policy has Events; 0 otherwise.
+	Held(namespace string) int64
+}
+
+// Events tells events to systems, and takes those that they emit.
+type Events interface {
+	// On calls f with every event whose topic matches the pattern: a topic, "chat.*" for all that begin so, or
+	// "*". It runs where the event is emitted, before anybody else hears of it: an error refuses the event and
+	// is what its emitter is told. It must be quick and not block. At start.
+	//
+	// A system event of one's own is told to everybody with Emit, not by calling others.
+	On(pattern string, f func(e *hub.Event) error)
+
+	// OnClient is On for a topic that any client with a token may emit; f decides which of those events it
+	// accepts. Other topics may be emitted by clients whose token allows publishing on "event:{topic}".
+	OnClient(pattern string, f func(e *hub.Event) error)
+
+	// Emit tells an event. Errors: of handlers, and those of Publish.
+	Emit(e *hub.Event) error
+
+	// Started is closed when all systems have started, and will hear of what is emitted.
+	Started() <-chan struct{}
+}
+
+// Sessions is the clients that are connected.
+type Sessions interface {
+	// Connections is how many connections a user has open.
+	Connections(user string) int
+
+	// Connected reports whether a connection is open.
+	Connected(connection string) bool
+
+	// Revoke ends a user's subscriptions to a channel; each of their connections that has one is told with
+	// "unsubscribed". It returns how many there were.
+	Revoke(user, channel, reason string) int
+
+	// OnClose calls f when a session has ended: with its user, its connection, and whether that was the last one
+	// of the user. It must not block. At start.
+	OnClose(f func(user, connection string, last bool))
+
+	// OnRefresh calls f when a session has been given a new token: with its connection and what the token says. It must not
+	// block. At start.
+	OnRefresh(f func(connection string, id *auth.Identity))
+
+	// Group makes a group, which clients join to get the same messages; see Group. The name is a channel's: its namespace says
+	// how messages are batched and what becomes of slow readers.
+	Group(name string) *Group
+}
+
+// Presence is who is in a channel, beside those who follow it.
+type Presence interface {
+	// Enter puts a user into a channel because their client says so; connection is "" if a backend does. It ends 60
+	// seconds after the last Enter or Heartbeat, or with Leave, or 5 seconds after Disconnected. The user is there once,
+	// whatever else keeps them there, and only what is new about them is published.
+	Enter(channel, connection string, id *auth.Identity, a hub.Attendance) error
+
+	// Heartbeat is a sign of life of a client that attends a channel; nobody is told. It returns false if it does not
+	// attend, or no longer.
+	Heartbeat(channel, connection, user string) bool
+
+	// Leave ends an attendance because the client says so.
+	Leave(channel, connection, user string)
+
+	// Disconnected ends an attendance because the connection has ended: the user has a while to come back.
+	Disconnected(channel, connection, user string)
+
+	// Rename has a channel's presence show what a new token says of a user who is there.
+	Rename(channel string, id *auth.Identity)
+}
+
+// Statistics is what the relay and its systems count.
+type Statistics interface {
+	// Metrics is the set that the admin listener shows. What is counted there has labels from the configuration
+	// only: nothing that a client sends becomes one. At start.
+	Metrics() *metrics.Set
+
+	// Stats reads the counters. It takes microseconds.
+	Stats() stats.Snapshot
+
+	// Readings begins with the figures as they are now.
+	Readings() *Readings
+
+	// Watch has the relay note which channels are busy, from the first call on until as many with false came.
+	Watch(on bool)
+
+	// TopChannels is the ten channels on which most was delivered in a second that is over. They are noted while somebody
+	// watches; see Watch. Of a second before the last one that was asked for it returns the later one's.
+	TopChannels(second int64) []stats.TopChannel
+
+	// Slowest is the ten sessions for which most waits. Nothing is looked at while nobody has a queue.
+	Slowest() []SlowSession
+}

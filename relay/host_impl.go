@@ -1,0 +1,229 @@
+package relay
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/valyala/fasthttp"
+
+	"weir/broker"
+	"weir/internal/contain"
+	"weir/internal/wire"
+	"weir/relay/auth"
+	"weir/relay/config"
+	"weir/relay/hub"
+	"weir/relay/problem"
+	"weir/relay/stats"
+)
+
+// manyAtOnce bounds how many users of one request are told at once.
+const manyAtOnce = 32
+
+// host implements Host for one system. A panic in what a system starts costs the request, the connection, the batch or the
+// tick that it came over, and never the process: all end in Contain.
+type host struct {
+	relay  *Relay
+	system string
+}
+
+// Runtime
+
+func (h *host) Log() *slog.Logger { return h.relay.hub.Log.With(slog.String("system", h.system)) }
+
+func (h *host) Now() time.Time { return h.relay.sessions.Now() }
+
+func (h *host) Config() *config.Config { return h.relay.hub.Config }
+
+func (h *host) Contain() contain.Hook { return h.relay.hub.Contain }
+
+func (h *host) Background(work func()) bool { return h.relay.hub.Background(work) }
+
+func (h *host) Many(member string, list []string, each func(name string) (members []byte, err error)) []byte {
+	type result struct {
+		members []byte
+		err     error
+	}
+	results := make([]result, len(list))
+	for i := range results {
+		results[i].err = problem.Internal // until it is done
+	}
+	var group sync.WaitGroup
+	var next atomic.Int64
+	for range min(manyAtOnce, len(list)) {
+		h.Contain().Go(&group, "several users", func() { // ends with the list; waited for below
+			for i := next.Add(1) - 1; i < int64(len(list)); i = next.Add(1) - 1 {
+				h.Contain().Do("one of several users", func() { results[i].members, results[i].err = each(list[i]) })
+			}
+		}, nil)
+	}
+	group.Wait()
+	a := hub.NewAnswers(member)
+	for i, r := range results {
+		a.Add(list[i], r.members, r.err)
+	}
+	return a.JSON()
+}
+
+// Routes
+
+func (h *host) User(method, path string, handler UserHandler) {
+	h.relay.api.User(method, path, handler)
+}
+
+func (h *host) Backend(method, path string, handler func(ctx *fasthttp.RequestCtx) error) {
+	h.relay.api.Backend(method, path, handler)
+}
+
+func (h *host) Raw(method, path string, handler fasthttp.RequestHandler) {
+	h.relay.api.Raw(method, path, true, handler)
+}
+
+func (h *host) WebSocket(path string, route WebSocketRoute) {
+	h.relay.api.Raw("GET", path, false, h.relay.sessions.Serve(route))
+}
+
+func (h *host) EventStream(path, namespace string, e EventStream) {
+	h.relay.api.Raw("GET", path, true, h.relay.sessions.ServeEvents(namespace, e))
+}
+
+func (h *host) Dialect(d *hub.Dialect) error { return h.relay.hub.AddDialect(d) }
+
+func (h *host) Admin(method, path string, handler func(ctx *fasthttp.RequestCtx) error) {
+	h.relay.admin.Handle(method, path, func(ctx *fasthttp.RequestCtx) {
+		if err := handler(ctx); err != nil {
+			h.relay.gate.Fail(ctx, err)
+		}
+	})
+}
+
+func (h *host) AdminWebSocket(path string, route WebSocketRoute) {
+	h.relay.admin.Handle("GET", path, h.relay.sessions.ServeAdmin(route))
+}
+
+// Channels
+
+func (h *host) Reserve(namespace string, policy config.Namespace) error {
+	return h.relay.hub.Namespaces.Reserve(h.relay.hub.Config, namespace, policy)
+}
+
+func (h *host) Guard(namespace string, f func(id *auth.Identity, op auth.Ops, channel string) hub.Verdict, reads func(channel string) string) {
+	h.relay.hub.Namespaces.Guard(namespace, f, reads)
+}
+
+func (h *host) UseAuthorizer(a hub.Authorizer) { h.relay.hub.Namespaces.Authorizer = a }
+
+func (h *host) May(id *auth.Identity, op auth.Ops, channel string) bool {
+	p := h.relay.hub.Namespaces
+	return p.Open(p.Of(channel), id, op, channel, hub.WaitForAll) == nil
+}
+
+func (h *host) Allows(id *auth.Identity, op auth.Ops, channel string) error {
+	if !wire.ValidChannel(channel) {
+		return problem.BadChannel
+	}
+	return h.relay.hub.Namespaces.May(id, op, channel, hub.WaitForAll)
+}
+
+func (h *host) Broker() *broker.Broker { return h.relay.hub.Broker }
+
+func (h *host) Publish(channel string, p *broker.Publication) (broker.Position, error) {
+	t, err := h.Submit(channel, p)
+	if err == nil && t.Wait != nil {
+		return t.Wait()
+	}
+	return t.Position, err
+}
+
+func (h *host) Submit(channel string, p *broker.Publication) (broker.Receipt, error) {
+	r := h.relay
+	if !wire.ValidChannel(channel) {
+		return broker.Receipt{}, problem.BadChannel
+	}
+	if p.Group != "" && !wire.ValidName(p.Group) || p.Key != "" && !wire.ValidName(p.Key) {
+		return broker.Receipt{}, problem.BadName
+	}
+	if err := r.hub.Admit(p.Op, len(p.Data)); err != nil {
+		return broker.Receipt{}, err
+	}
+	t, err := r.hub.Broker.Submit(channel, p)
+	if err == nil {
+		r.hub.Namespaces.Of(channel).Counters.Published.Inc()
+	}
+	return t, err
+}
+
+func (h *host) Held(namespace string) int64 { return h.relay.hub.Namespaces.Of(namespace + ":").Held() }
+
+// Events
+
+func (h *host) On(pattern string, f func(e *hub.Event) error) {
+	h.relay.hub.Topics.Handle(pattern, false, f)
+}
+
+func (h *host) OnClient(pattern string, f func(e *hub.Event) error) {
+	h.relay.hub.Topics.Handle(pattern, true, f)
+}
+
+func (h *host) Emit(e *hub.Event) error { return h.relay.hub.Emit(e) }
+
+func (h *host) Started() <-chan struct{} { return h.relay.hub.Started }
+
+// Sessions
+
+func (h *host) Connections(user string) int { return h.relay.sessions.Count(user) }
+
+func (h *host) Connected(connection string) bool { return h.relay.sessions.Connected(connection) }
+
+func (h *host) Revoke(user, channel, reason string) int {
+	return h.relay.sessions.Revoke(user, channel, reason)
+}
+
+func (h *host) OnClose(f func(user, connection string, last bool)) {
+	h.relay.sessions.OnClose(f)
+}
+
+func (h *host) OnRefresh(f func(connection string, id *auth.Identity)) {
+	h.relay.sessions.OnRefresh(f)
+}
+
+func (h *host) Group(name string) *Group { return h.relay.sessions.NewGroup(name) }
+
+// Presence
+
+func (h *host) Enter(channel, connection string, id *auth.Identity, a hub.Attendance) error {
+	alone := !h.relay.sessions.Present(connection, channel)
+	return h.relay.hub.Presence.Attend(channel, connection, id, a, alone)
+}
+
+func (h *host) Heartbeat(channel, connection, user string) bool {
+	return h.relay.hub.Presence.Heartbeat(channel, connection, user)
+}
+
+func (h *host) Leave(channel, connection, user string) {
+	h.relay.hub.Presence.Detach(channel, connection, user, false)
+}
+
+func (h *host) Disconnected(channel, connection, user string) {
+	h.relay.hub.Presence.Detach(channel, connection, user, true)
+}
+
+func (h *host) Rename(channel string, id *auth.Identity) { h.relay.hub.Presence.Refresh(channel, id) }
+
+// Statistics
+
+func (h *host) Metrics() *metrics.Set { return h.relay.hub.Counters.Set }
+
+func (h *host) Stats() stats.Snapshot { return h.relay.admin.Figures() }
+
+func (h *host) Readings() *Readings { return h.relay.admin.Readings() }
+
+func (h *host) Watch(on bool) {
+	h.relay.hub.Busiest.Watch(on)
+}
+
+func (h *host) TopChannels(second int64) []stats.TopChannel { return h.relay.hub.Busiest.Of(second) }
+
+func (h *host) Slowest() []SlowSession { return h.relay.sessions.Slowest() }
