@@ -55,12 +55,35 @@ func (c *Conn) Cork() {
 	}
 }
 
-// Uncork sends what Cork has kept back.
+// Uncork sends what Cork has kept back: to a socket in one write, as far as it has room.
 func (c *Conn) Uncork() {
+	c.mu.Lock()
+	q := c.queue
+	if q == nil || q.running {
+		c.mu.Unlock()
+		return
+	}
+	q.corked = false
+	if c.fd < 0 {
+		c.startFlusher()
+		c.mu.Unlock()
+		return
+	}
+	q.running = true // nobody else starts a flusher meanwhile
+	c.mu.Unlock()
+	buf := c.shard.pool.chunks.Get().(*chunk)
+	defer c.shard.pool.chunks.Put(buf)
+	ended, _, then := c.drain(buf[:])
+	if ended {
+		if then != nil {
+			then()
+		}
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.queue != nil {
-		c.queue.corked = false
+		c.queue.running = false
 		c.startFlusher()
 	}
 }

@@ -40,6 +40,7 @@ type line struct {
 type held struct {
 	message []byte // its own; nil: the subscription to the line's channel is to be held against the session's token
 	binary  bool   // of a session on a route of a system
+	named   bool   // the address of the WebSocket names its channel: an error is told of that
 	since   time.Time
 }
 

@@ -67,7 +67,11 @@ func (s *Session) carryOut(a *aside, key string, h *held, list []awaited) []awai
 	}
 	list = s.hand(list)
 	payload, err := s.run(&c, h.since, how)
-	s.tell(&c, payload, s.noted(a, err))
+	if err = s.noted(a, err); h.named && err != nil {
+		s.without(denial{c.Channel, s.told(err)})
+		return list
+	}
+	s.tell(&c, payload, err)
 	return list
 }
 

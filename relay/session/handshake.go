@@ -17,11 +17,12 @@ import (
 type handshakeRequest struct {
 	identity *auth.Identity
 	address  string
-	channels []string    // SSE
-	denied   []denial    // SSE: channels that were asked for and may not be followed
-	marks    []wire.Mark // SSE, of Last-Event-ID
-	behind   netip.Addr  // counted for the limit on addresses; not valid: the listener has counted the peer
-	head     []byte      // answer to the request
+	named    []namedChannel // WebSocket: what the address names, to be followed from the start
+	channels []string       // SSE
+	denied   []denial       // SSE: channels that were asked for and may not be followed
+	marks    []wire.Mark    // SSE, of Last-Event-ID
+	behind   netip.Addr     // counted for the limit on addresses; not valid: the listener has counted the peer
+	head     []byte         // answer to the request
 	enc      pool.Encoding
 	id       string // of the connection; "": one is made
 	dialect  *DialectRoute

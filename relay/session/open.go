@@ -33,6 +33,10 @@ func (m *Manager) HandleWS(ctx *fasthttp.RequestCtx) {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
+	if a.named, bad = namedChannels(ctx); bad != nil {
+		m.gate.Refuse(ctx, bad)
+		return
+	}
 	if m.hub.Config.Compression && o.Deflate {
 		a.enc = hub.DeflateWS
 	}
@@ -101,7 +105,14 @@ func (m *Manager) openWS(nc net.Conn, rest []byte, a *handshakeRequest) {
 	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: m.rules, Deflate: hub.Deflates(s.enc), SkipLarge: true, Rest: rest})
 	defer m.catch(s, s.abortOpen)
 	m.hub.Counters.Opened.Of("ws").Inc()
-	m.start(s, a.head, s.firstTurn)
+	if len(a.named) == 0 {
+		m.start(s, a.head, 0, s.firstTurn)
+		return
+	}
+	s.conn.Cork() // so that what the address names is answered together with the handshake
+	m.start(s, a.head, len(a.named), nil)
+	later := s.openNamed(a.named)
+	s.conn.Reply(nil, func() { s.firstNamed(later) })
 }
 
 // firstTurn starts reading, on the shard's loop. What came with the handshake is handled at once.
@@ -125,15 +136,15 @@ func (s *Session) abortOpen() {
 }
 
 // start subscribes a session to its user's own channel, sends head and the connected message, and then
-// calls then. From then on others may find the session.
-func (m *Manager) start(s *Session, head []byte, then func()) {
-	m.greet(s, head, then)
+// calls then. From then on others may find the session. Named is how many channels the client's address names.
+func (m *Manager) start(s *Session, head []byte, named int, then func()) {
+	m.greet(s, head, named, then)
 	if m.draining.Load() { // drain may have looked before the session was entered
 		s.close(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
 	}
 }
 
-func (m *Manager) greet(s *Session, head []byte, then func()) {
+func (m *Manager) greet(s *Session, head []byte, named int, then func()) {
 	// Whoever finds the session and ends it waits for the lock, so that no close comes before the answer to
 	// the handshake; nor can its last turn be over before it is entered.
 	s.mu.Lock()
@@ -141,7 +152,7 @@ func (m *Manager) greet(s *Session, head []byte, then func()) {
 	m.sessions.enter(s)
 	m.expiries.set(s, s.identity.Load().Expires)
 	if s.user == "" {
-		s.conn.Reply(append(head, m.frameFor(s, "connected", s.connected(nil))...), then)
+		s.conn.Reply(append(head, m.frameFor(s, "connected", s.connected(nil, named))...), then)
 		return
 	}
 	var sub subscription
@@ -151,7 +162,7 @@ func (m *Manager) greet(s *Session, head []byte, then func()) {
 		f.Begin(reply.Position)
 		f.Window.Seal()
 		sub.feed, sub.topic = f, f.Topic
-		hello := append(head, m.frameFor(s, "connected", s.connected(&reply.Position))...)
+		hello := append(head, m.frameFor(s, "connected", s.connected(&reply.Position, named))...)
 		if s.sse != nil {
 			hello = append(hello, s.sse.stand(channel, f.Topic, reply.Position, s.welcome(nil, channel, s.sse.from(0), reply))...)
 		}
@@ -176,8 +187,9 @@ func (s *Session) ownRequest(string) broker.JoinRequest {
 	return broker.JoinRequest{From: s.sse.from(0)}
 }
 
-// connected is the first message of every session. The position is that of the user's own channel.
-func (s *Session) connected(at *broker.Position) []byte {
+// connected is the first message of every session. The position is that of the user's own channel; named is how many channels
+// the address has named, each of which is answered.
+func (s *Session) connected(at *broker.Position, named int) []byte {
 	cfg := s.manager.hub.Config
 	b := append(make([]byte, 0, 256), `{"type":"connected","connectionId":"`...)
 	b = append(b, s.id...)
@@ -189,6 +201,9 @@ func (s *Session) connected(at *broker.Position) []byte {
 	if at != nil {
 		b = append(append(append(b, `,"channel":"`...), wire.UserChannel(s.user)...), '"')
 		b = wire.AppendPosition(append(b, `,"position":`...), at.Epoch, at.Seq)
+	}
+	if named > 0 {
+		b = strconv.AppendInt(append(b, `,"channels":`...), int64(named), 10)
 	}
 	return append(b, '}')
 }

@@ -92,6 +92,9 @@ func (m *Manager) choose(ctx *fasthttp.RequestCtx, a *handshakeRequest) bool {
 	return false
 }
 
+// unevenPositions is what is wrong with an address that has a position for some of its channels only.
+const unevenPositions = "there must be as many positions as channels; one may be empty"
+
 // positions are where a client stands already, one for each channel of the query: EPOCH:SEQ, or nothing.
 func positions(ctx *fasthttp.RequestCtx) ([]wire.Mark, *problem.Error) {
 	channels, list := ctx.QueryArgs().PeekMulti("channel"), ctx.QueryArgs().PeekMulti("position")
@@ -99,21 +102,30 @@ func positions(ctx *fasthttp.RequestCtx) ([]wire.Mark, *problem.Error) {
 		return nil, nil
 	}
 	if len(list) != len(channels) {
-		return nil, problem.BadField.With("there must be as many positions as channels; one may be empty")
+		return nil, problem.BadField.With(unevenPositions)
 	}
 	var marks []wire.Mark
 	for i, at := range list {
 		if len(at) == 0 {
 			continue
 		}
-		epoch, seq, _ := strings.Cut(string(at), ":")
-		n, err := strconv.ParseUint(seq, 10, 64)
-		if err != nil || epoch == "" || len(epoch) > 64 {
-			return nil, problem.BadField.With("position must be EPOCH:SEQ")
+		p, bad := readPosition(at)
+		if bad != nil {
+			return nil, bad
 		}
-		marks = append(marks, wire.Mark{Channel: wire.ChannelHash(string(channels[i])), Epoch: epoch, Seq: n})
+		marks = append(marks, wire.Mark{Channel: wire.ChannelHash(string(channels[i])), Epoch: p.Epoch, Seq: p.Seq})
 	}
 	return marks, nil
+}
+
+// readPosition reads EPOCH:SEQ.
+func readPosition(at []byte) (broker.Position, *problem.Error) {
+	epoch, seq, _ := strings.Cut(string(at), ":")
+	n, err := strconv.ParseUint(seq, 10, 64)
+	if err != nil || epoch == "" || len(epoch) > 64 {
+		return broker.Position{}, problem.BadField.With("position must be EPOCH:SEQ")
+	}
+	return broker.Position{Epoch: epoch, Seq: n}, nil
 }
 
 // openSSE starts an event stream. The channels are joined one after the other; live events of the first
@@ -136,7 +148,7 @@ func (m *Manager) openSSE(nc net.Conn, _ []byte, a *handshakeRequest) {
 	s.conn.Cork() // whoever has seen the answer to the request follows all of its channels
 	defer s.conn.Uncork()
 	m.hub.Counters.Opened.Of("sse").Inc()
-	m.start(s, a.head, s.firstTurn)
+	m.start(s, a.head, 0, s.firstTurn)
 	for _, d := range a.denied {
 		s.without(d)
 	}

@@ -35,6 +35,8 @@ type End = (code: number, reason: string) => void;
 type Opener = (token: string, hear: Hear, end: End) => Wire;
 /** Hears what came as text. What cannot be read costs itself alone. */
 declare function read(text: string, hear: Hear): void;
+/** An address with as many channels, and where they stand, as it has room for: of all that there are, those, by name. */
+declare function address(path: string, channels: Followed[], room: number): [path: string, names: Map<string, Followed>];
 declare function openSocket(make: SocketConstructor, url: string, token: string, hear: Hear, end: End): Wire;
 /** Reads an event stream to its end; what its events carry is all in the data. */
 declare function openEvents(url: string, headers: Record<string, string>, hear: Hear, end: End): () => void;

@@ -7,7 +7,7 @@ import { link, type Link, type Status } from './link'
 import { failure, queue, type Limits } from './queue'
 import { openStream } from './stream'
 import { tokens, type Source } from './tokens'
-import { openSocket, type Message, type Opener, type SocketConstructor } from './wire'
+import { address, openSocket, type Message, type Opener, type SocketConstructor } from './wire'
 
 export interface Options {
   /** A token, or where to get one: asked again before it expires, when the relay does not take it, and when none has come within 10 s. */
@@ -67,6 +67,7 @@ export function connect(url: string | URL = location.origin, options: Options = 
   let connectionId = ''
   let limits: Limits | undefined
   let streaming = false // the connection is an event stream
+  let named = new Map<string, Followed>() // what the address of the WebSocket has named
 
   // ---- what is said ----
 
@@ -130,7 +131,12 @@ export function connect(url: string | URL = location.origin, options: Options = 
         token.expires(m.expiresIn)
         status = 'open'
         others().slice(limits?.subscriptions ?? Infinity).forEach((c) => lose(c, full()))
-        said.open(limits, streaming, all().map(follow))
+        // A relay that reads no addresses is asked for all; what was closed meanwhile is not followed.
+        if (!m.channels) named.clear()
+        said.open(limits, streaming, [
+          ...all().filter((c) => named.get(c.name_) !== c).map(follow),
+          ...[...named.keys()].map((channel) => () => !find(channel) && { type: 'unsubscribe', id: unique(), channel }),
+        ])
         tell('connected', { userId, connectionId })
         return tell('status', { status, reason: '' })
       }
@@ -142,7 +148,7 @@ export function connect(url: string | URL = location.origin, options: Options = 
       case 'subscribed':
         said.pace(m.channel, m.rate ?? 0)
         // What another subscription to the same channel was answered is not for this one.
-        if (m.id === undefined || m.id === c?.asked_) c?.stand_(m)
+        if (m.id === undefined ? streaming || named.get(m.channel) === c : m.id === c?.asked_) c?.stand_(m)
         break
       case 'resync':
         if (streaming || c?.live_) c?.stand_(m)
@@ -186,7 +192,13 @@ export function connect(url: string | URL = location.origin, options: Options = 
     make ? [(token, hear, end) => openSocket(make, base + (typeof path === 'string' ? path : path()), token, hear, end)] : []
   const live: Weir['live'] = (path, each, status = () => {}) => join(socket(path), each, status)
 
-  const [ws] = options.transport ? [] : socket('/ws')
+  const room = () => limits?.address ?? 4096
+  const [ws] = options.transport ? [] : socket(() => {
+    const [path, names] = address('/ws', all(), room())
+    named = names
+    named.forEach((c) => (c.asked_ = unique()))
+    return path.replace('&', '?')
+  })
   const main = join(
     [
       ...(ws ? [((token, hear, end) => {
@@ -197,7 +209,7 @@ export function connect(url: string | URL = location.origin, options: Options = 
       (t, hear, end) => {
         streaming = true
         return openStream(
-          { base, headers, channels: all, address: () => limits?.address ?? 4096, renew: async () => (token.refused() ? token.get() : undefined) },
+          { base, headers, channels: all, room, renew: async () => (token.refused() ? token.get() : undefined) },
           t, hear, end,
         )
       },

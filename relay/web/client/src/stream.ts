@@ -1,6 +1,6 @@
 import { later, never, stringify } from './short'
 import type { Followed } from './channel'
-import { openEvents, type End, type Hear, type Message, type Wire } from './wire'
+import { address, openEvents, type End, type Hear, type Message, type Wire } from './wire'
 
 const patience = 1e4 // ms for the answer to what was posted
 
@@ -12,7 +12,7 @@ export interface Streamed {
   /** What is to be followed. */
   channels(): Followed[]
   /** The bytes that an address may have. */
-  address(): number
+  room(): number
   /** Another token, as the relay does not take the one there is; nothing if there is none. */
   renew(): Promise<string | void>
 }
@@ -21,7 +21,7 @@ export interface Streamed {
  * The channels by an event stream, and POST for what is said. The stream is opened anew when it is to have other
  * channels; those for which its address has no room are followed by commands that name the connection.
  */
-export function openStream({ base, headers, channels, address, renew }: Streamed, token: string, hear: Hear, end: End): Wire {
+export function openStream({ base, headers, channels, room, renew }: Streamed, token: string, hear: Hear, end: End): Wire {
   let close = () => {}
   let round = 0 // counts streams: what an old one says is not heard
   let connection = ''
@@ -33,24 +33,11 @@ export function openStream({ base, headers, channels, address, renew }: Streamed
   let renewals: Message[] = [] // refreshes whose token the stream is being opened with
   let good = token // the newest that opened one
 
-  // An address with as many channels as it has room for, and which these are.
-  const build = (): [path: string, names: Set<string>] => {
-    let path = base + '/sse?short=1'
-    const names = new Set<string>()
-    for (const c of channels()) {
-      // All that a name may have stands in a query as it is.
-      const at = c.position_()
-      const more = `&channel=${c.name_}&position=${at ? encodeURIComponent(at.epoch) + ':' + at.seq : ''}`
-      if (path.length + more.length > address()) continue
-      path += more
-      names.add(c.name_)
-    }
-    return [path, names]
-  }
+  const build = () => address(base + '/sse?short=1', channels(), room())
   const open = () => {
     const mine = ++round
-    let path: string
-    ;[path, followed] = build()
+    const [path, names] = build()
+    followed = new Set(names.keys())
     close()
     connection = ''
     close = openEvents(path, headers(token), (m) => {

@@ -1,4 +1,5 @@
 import { parse } from './short'
+import type { Followed } from './channel'
 // One connection: a WebSocket, or an event stream.
 
 /** A message of the protocol. */
@@ -34,6 +35,20 @@ export function read(text: string, hear: Hear): void {
     m = { type: 'error', code: 'invalid_json', message: '' + err, retryable: false }
   }
   hear(m)
+}
+
+/** An address with as many channels, and where they stand, as it has room for: of all that there are, those, by name. */
+export function address(path: string, channels: Followed[], room: number): [path: string, names: Map<string, Followed>] {
+  const names = new Map<string, Followed>()
+  for (const c of channels) {
+    // All that a name may have stands in a query as it is.
+    const at = c.position_()
+    const more = `&channel=${c.name_}&position=${at ? encodeURIComponent(at.epoch) + ':' + at.seq : ''}`
+    if (path.length + more.length > room) continue
+    path += more
+    names.set(c.name_, c)
+  }
+  return [path, names]
 }
 
 export function openSocket(make: SocketConstructor, url: string, token: string, hear: Hear, end: End): Wire {

@@ -22,11 +22,12 @@ async function relay(t, { sockets = true, http } = {}) {
       })
       const c = {
         token: req.headers['sec-websocket-protocol'].replace('weir,token.', ''),
+        query: new URL(req.url, 'http://relay').searchParams,
         say: (m) => ws.send(JSON.stringify(m)),
         next: () => (heard.length ? heard.shift() : new Promise((done) => wanted.push(done))),
         close: (code, reason) => ws.close(code, reason),
         cut: () => ws.terminate(),
-        hello: () => c.say({ type: 'connected', connectionId: 'c' + Math.random(), userId: 'ann', channel: 'user:ann', heartbeat: 25000, position: at(0) }),
+        hello: (more) => c.say({ ...more, type: 'connected', connectionId: 'c' + Math.random(), userId: 'ann', channel: 'user:ann', heartbeat: 25000, position: at(0) }),
       }
       if (waiting.length) waiting.shift()(c)
       else ready.push(c)
@@ -47,6 +48,62 @@ function client(t, url, options) {
   t.after(() => weir.close())
   return weir
 }
+
+test('the address names the channels, and where they stand', async (t) => {
+  const r = await relay(t)
+  const weir = client(t, r.url)
+  const rooms = ['room:1', 'room:2'].map((name) => weir.channel(name))
+  const synced = rooms.map((room) => new Promise((done) => room.on('sync', done)))
+  let c = await r.next()
+  assert.deepEqual(c.query.getAll('channel'), ['room:1', 'room:2'])
+  assert.deepEqual(c.query.getAll('position'), ['', ''])
+  c.hello({ channels: 2 })
+  for (const channel of ['room:1', 'room:2']) c.say({ type: 'subscribed', channel, position: at(3, 'e+/='), recovered: false, state: {} })
+  await Promise.all(synced)
+  const seen = []
+  rooms[0].on('change', (change) => seen.push(change.data))
+  const third = weir.channel('room:3') // while it is open, one is asked for by a command
+  let m = await c.next()
+  assert.deepEqual([m.type, m.channel], ['subscribe', 'room:3'])
+  rooms[1].close()
+  m = await c.next()
+  assert.deepEqual([m.type, m.channel], ['unsubscribe', 'room:2'])
+
+  // It comes back with one request: what was not answered yet is among it, and what is closed meanwhile is given back.
+  c.cut()
+  c = await r.next()
+  assert.deepEqual(c.query.getAll('channel'), ['room:1', 'room:3'])
+  assert.deepEqual(c.query.getAll('position'), ['e+/=:3', ''])
+  const again = new Promise((done) => rooms[0].on('sync', done))
+  third.close()
+  const late = weir.channel('room:4') // too late for the address
+  c.hello({ channels: 2 })
+  c.say({ type: 'subscribed', channel: 'room:1', position: at(4, 'e+/='), recovered: true, changes: [{ seq: 4, op: 'send', data: 'missed' }] })
+  assert.equal((await again).recovered, true)
+  assert.deepEqual(seen, ['missed'])
+  m = await c.next()
+  assert.deepEqual([m.type, m.channel], ['subscribe', 'room:4'])
+  m = await c.next()
+  assert.deepEqual([m.type, m.channel], ['unsubscribe', 'room:3'])
+  c.say({ type: 'error', channel: 'room:3', code: 'forbidden', message: 'no', retryable: false })
+  const lost = new Promise((done) => late.on('error', done))
+  c.say({ type: 'unsubscribed', channel: 'room:4', code: 'forbidden', reason: 'no' })
+  assert.equal((await lost).code, 'forbidden')
+
+  // What has no room in the address is asked for by commands.
+  c.cut()
+  const many = [...Array(100).keys()].map((i) => weir.channel('long:' + 'x'.repeat(50) + i))
+  c = await r.next()
+  const first = c.query.getAll('channel')
+  assert.ok(first.length > 20 && first.length < 100, first.length)
+  c.hello({ channels: first.length })
+  const rest = new Set([...many.map((x) => x.name), 'room:1'].filter((name) => !first.includes(name)))
+  while (rest.size) {
+    m = await c.next()
+    assert.equal(m.type, 'subscribe')
+    assert.ok(rest.delete(m.channel), m.channel)
+  }
+})
 
 test('each change is seen once, whatever breaks in between', async (t) => {
   const r = await relay(t)
