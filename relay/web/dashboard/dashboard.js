@@ -85,7 +85,7 @@ function build() {
 		p.plot?.destroy()
 		const axis = { stroke: colour('muted'), grid: { stroke: colour('line'), width: 1 }, ticks: { show: false }, font: '11px system-ui' }
 		p.plot = new uPlot({
-			width: p.box.clientWidth || 400, height: 170, legend: { show: false }, cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+			width: p.box.clientWidth || 400, height: 170, padding: [null, 30, null, null], legend: { show: false }, cursor: { drag: { x: false, y: false }, points: { size: 6 } },
 			scales: { y: { range: (_, min, max) => [0, max > 0 ? max * 1.1 : 1] } },
 			axes: [{ ...axis, space: 84, values: (_, ticks, i, space, step) => ticks.map((t) => clock(t, step < 60)) }, { ...axis, size: 52, values: (_, ticks) => ticks.map(short) }],
 			series: [{}, ...p.series.map(([label, , c]) => ({ label, stroke: colour(c), width: 1.6, points: { show: true, size: 3, filter: alone, fill: colour(c), width: 0 }, ...(p.series.length === 1 && { fill: colour(c, 0.14) }) }))],
