@@ -34,14 +34,14 @@ type plea struct {
 	taken   bool
 }
 
-func (j *jury) Cached(_ *auth.Identity, op auth.Ops, channel string) (err error, known bool) { //nolint:revive // it is a verdict
+func (j *jury) Cached(_ *auth.Identity, op auth.Ops, channel string) (d hub.Decision, err error, known bool) { //nolint:revive // it is a verdict
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	err, known = j.known[op.String()+channel]
-	return err, known
+	return d, err, known
 }
 
-func (j *jury) Authorize(_ *auth.Identity, op auth.Ops, channel string) error {
+func (j *jury) Authorize(_ *auth.Identity, op auth.Ops, channel string) (d hub.Decision, _ error) {
 	p := &plea{op: op, channel: channel, answer: make(chan error, 1)}
 	j.mu.Lock()
 	if j.over {
@@ -55,9 +55,9 @@ func (j *jury) Authorize(_ *auth.Identity, op auth.Ops, channel string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if p.taken {
-		return hub.ErrDenied
+		return d, hub.ErrDenied
 	}
-	return err
+	return d, err
 }
 
 func (j *jury) Forget(_, channel string) {

@@ -13,6 +13,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/config"
+	"weir/relay/hub"
 )
 
 // throwOnce panics once at each of some places, and answers what is left of them.
@@ -122,12 +123,18 @@ func TestPanicWhileLingering(t *testing.T) {
 // allowing decides that everybody may do everything, after it was asked.
 type allowing struct{}
 
-func (allowing) Authorize(*auth.Identity, auth.Ops, string) error      { return nil }
-func (allowing) Cached(*auth.Identity, auth.Ops, string) (error, bool) { return nil, false } //nolint:revive // the interface's order
-func (allowing) Forget(string, string)                                 {}
-func (allowing) Name() string                                          { return "allowing" }
-func (x allowing) Start(host Host) error                               { host.UseAuthorizer(x); return nil }
-func (allowing) Close()                                                {}
+func (allowing) Authorize(*auth.Identity, auth.Ops, string) (hub.Decision, error) {
+	return hub.Decision{}, nil
+}
+
+//nolint:revive // the interface's order
+func (allowing) Cached(*auth.Identity, auth.Ops, string) (hub.Decision, error, bool) {
+	return hub.Decision{}, nil, false
+}
+func (allowing) Forget(string, string)   {}
+func (allowing) Name() string            { return "allowing" }
+func (x allowing) Start(host Host) error { host.UseAuthorizer(x); return nil }
+func (allowing) Close()                  {}
 
 // A panic over a question about a channel costs that channel: the event stream goes without it, and is told.
 func TestPanicOverAQuestion(t *testing.T) {

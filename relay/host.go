@@ -12,6 +12,8 @@ import (
 	"weir/relay/auth"
 	"weir/relay/config"
 	"weir/relay/hub"
+	"weir/relay/problem"
+	"weir/relay/session"
 	"weir/relay/stats"
 )
 
@@ -23,6 +25,7 @@ type Host interface {
 	Channels
 	Events
 	Sessions
+	Identities
 	Presence
 	Statistics
 }
@@ -165,6 +168,27 @@ type Sessions interface {
 	// Group makes a group, which clients join to get the same messages; see Group. The name is a channel's: its namespace says
 	// how messages are batched and what becomes of slow readers.
 	Group(name string) *Group
+}
+
+// Identities is who clients are that bring no token, and what they ask of a backend.
+type Identities interface {
+	// UseConnector has c identify clients without a token. At start; by one system.
+	UseConnector(c session.Connector)
+
+	// UseCaller has c carry out the calls of clients. At start; by one system.
+	UseCaller(c session.Caller)
+
+	// Renew gives a connection its new identity, in the place of before; see session.Manager.Renew.
+	Renew(connection string, before, id *auth.Identity)
+
+	// VouchedFor lists the connections of a user that a connector vouches for, with their identities.
+	VouchedFor(user string) map[string]*auth.Identity
+
+	// Reconsider drops the decisions about what a user may do, and has the channels that they follow decided about anew.
+	Reconsider(user string)
+
+	// RefusedOrigin is the answer to a request that a page may not make, after that was counted and logged.
+	RefusedOrigin(ctx *fasthttp.RequestCtx) *problem.Error
 }
 
 // Presence is who is in a channel, beside those who follow it.

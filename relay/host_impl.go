@@ -16,6 +16,7 @@ import (
 	"weir/relay/config"
 	"weir/relay/hub"
 	"weir/relay/problem"
+	"weir/relay/session"
 	"weir/relay/stats"
 )
 
@@ -117,7 +118,8 @@ func (h *host) UseAuthorizer(a hub.Authorizer) { h.relay.hub.Namespaces.Authoriz
 
 func (h *host) May(id *auth.Identity, op auth.Ops, channel string) bool {
 	p := h.relay.hub.Namespaces
-	return p.Open(p.Of(channel), id, op, channel, hub.WaitForAll) == nil
+	d, err := p.Open(p.Of(channel), id, op, channel, hub.WaitForAll)
+	return err == nil && d.Moderator == nil
 }
 
 func (h *host) Allows(id *auth.Identity, op auth.Ops, channel string) error {
@@ -125,6 +127,24 @@ func (h *host) Allows(id *auth.Identity, op auth.Ops, channel string) error {
 		return problem.BadChannel
 	}
 	return h.relay.hub.Namespaces.May(id, op, channel, hub.WaitForAll)
+}
+
+func (h *host) UseConnector(c session.Connector) { h.relay.sessions.UseConnector(c) }
+
+func (h *host) UseCaller(c session.Caller) { h.relay.sessions.UseCaller(c) }
+
+func (h *host) Renew(connection string, before, id *auth.Identity) {
+	h.relay.sessions.Renew(connection, before, id)
+}
+
+func (h *host) VouchedFor(user string) map[string]*auth.Identity {
+	return h.relay.sessions.VouchedFor(user)
+}
+
+func (h *host) Reconsider(user string) { h.relay.sessions.Reconsider(user) }
+
+func (h *host) RefusedOrigin(ctx *fasthttp.RequestCtx) *problem.Error {
+	return h.relay.gate.RefusedOrigin(ctx)
 }
 
 func (h *host) Broker() *broker.Broker { return h.relay.hub.Broker }

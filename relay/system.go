@@ -45,7 +45,7 @@ func (r *Relay) startSystems(systems []System) error {
 		for _, s := range systems {
 			s.Close()
 		}
-		return errors.New("a namespace has the access webhook, but no backend is configured to ask: set auth.webhook.url")
+		return errors.New("a namespace has the access webhook, but no backend is configured to ask: set auth.webhook.url or, better, hooks.url")
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/systems/hooks"
 	"weir/relay/systems/webhook"
 )
 
@@ -28,10 +29,11 @@ func scrape(t *testing.T) []byte {
 	t.Helper()
 	cfg := config.Config{Dev: true, Data: t.TempDir(), Known: known()}.WithDefaults()
 	cfg.Namespaces["kept"] = config.Namespace{Durable: true}
-	hooks := webhook.Config{{Name: "backend", URL: "http://127.0.0.1:1/", Topics: []string{"none"},
+	endpoints := webhook.Config{{Name: "backend", URL: "http://127.0.0.1:1/", Topics: []string{"none"},
 		Secrets: []string{"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}}}
-	*config.Of[webhook.Config](&cfg) = hooks
-	cfg.Auth.Webhook = config.AuthWebhook{URL: "http://127.0.0.1:1/", Secrets: hooks[0].Secrets}
+	*config.Of[webhook.Config](&cfg) = endpoints
+	cfg.Auth.Webhook = config.AuthWebhook{URL: "http://127.0.0.1:1/", Secrets: endpoints[0].Secrets}
+	*config.Of[hooks.Config](&cfg) = hooks.Config{URL: "http://127.0.0.1:1/", Secrets: endpoints[0].Secrets}
 	srv, err := newServer(cfg, quiet())
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"weir/relay/systems/chat"
 	"weir/relay/systems/documents"
 	"weir/relay/systems/feed"
+	"weir/relay/systems/hooks"
 	"weir/relay/systems/notify"
 	"weir/relay/systems/presence"
 	"weir/relay/systems/webhook"
@@ -27,6 +28,7 @@ func modules() []relay.Module {
 		analytics.Module(),
 		webhook.Module(),
 		authz.Module(),
+		hooks.Module(),
 	}
 }
 

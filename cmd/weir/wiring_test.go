@@ -13,6 +13,7 @@ import (
 
 	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/systems/hooks"
 	"weir/relay/web"
 )
 
@@ -33,7 +34,9 @@ func TestModules(t *testing.T) {
 
 // TestOpenAPIDescribesSystems holds the document against the routes with every system switched on.
 func TestOpenAPIDescribesSystems(t *testing.T) {
-	srv, err := newServer(config.Config{Dev: true, Known: known()}.WithDefaults(), quiet())
+	cfg := config.Config{Dev: true, Known: known()}
+	*config.Of[hooks.Config](&cfg) = hooks.Config{URL: "https://app.example/weir", Secrets: []string{"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}}
+	srv, err := newServer(cfg.WithDefaults(), quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,10 @@ func For(timeout time.Duration, insecure, dev bool) *http.Client {
 	return Client(timeout)
 }
 
+// Keep has a client of this package keep up to so many idle connections to a host, for one that many requests at once go to. It
+// is to be called before the client is used.
+func Keep(c *http.Client, idle int) { c.Transport.(*transport).MaxIdleConnsPerHost = idle }
+
 func newClient(timeout time.Duration, dialer *net.Dialer, httpsOnly bool) *http.Client {
 	if timeout <= 0 {
 		timeout = 5 * time.Second

@@ -35,6 +35,8 @@ type Command struct {
 	Topic          string
 	Token          string
 	Ack            string
+	Method         string // of a call
+	Ordered        bool   // it is answered after the calls before it
 
 	seen uint32
 }
@@ -61,7 +63,7 @@ func wanted(key string) string {
 		return "a whole number of ms, 0 or more"
 	case "before", "limit":
 		return "a whole number"
-	case "count":
+	case "count", "ordered":
 		return "true or false"
 	case "position":
 		return `an object of "epoch", a string, and "seq", a whole number`
@@ -99,6 +101,8 @@ const (
 	fToken
 	fAck
 	fChannels
+	fMethod
+	fOrdered
 	fUnknown // a member that no command has
 )
 
@@ -211,6 +215,11 @@ func (c *Command) member(key string, v []byte) (err error) {
 		f, text = fToken, &c.Token
 	case "ack":
 		f, text = fAck, &c.Ack
+	case "method":
+		f, text = fMethod, &c.Method
+	case "ordered":
+		f = fOrdered
+		c.Ordered, err = strconv.ParseBool(alias(v))
 	default:
 		c.seen |= uint32(fUnknown)
 		return nil

@@ -20,6 +20,9 @@ type Config struct {
 	// Now is the wall clock that exp, nbf and iat are held against; time.Now.
 	Now func() time.Time
 
+	// Keyless lets a Verifier do without keys: it refuses every token.
+	Keyless bool
+
 	// Panic is told of panics while the key set is fetched, which count as failures; nil: they end the process.
 	Panic contain.Hook
 }
@@ -59,7 +62,7 @@ func (cfg Config) filled() (Config, error) {
 	if cfg.Leeway < 0 || cfg.Leeway > maxLeeway {
 		return cfg, fmt.Errorf("configure tokens: leeway is %v: expected 0 to %v", cfg.Leeway, maxLeeway)
 	}
-	if len(cfg.Keys) == 0 && cfg.JWKS.URL == "" {
+	if len(cfg.Keys) == 0 && cfg.JWKS.URL == "" && !cfg.Keyless {
 		return cfg, fmt.Errorf("configure tokens: %w", ErrNoKeys)
 	}
 	if len(cfg.Keys) > maxKeys {

@@ -3,6 +3,8 @@ package auth
 import (
 	"slices"
 	"time"
+
+	"weir/internal/wire"
 )
 
 // Identity is who a client is and what its token lets it do. It is shared between goroutines and
@@ -18,6 +20,16 @@ type Identity struct {
 	Expires   time.Time
 	Issued    time.Time // the token's iat; zero: it does not say
 	Anonymous bool      // let in without a token
+	Vouched   *Vouched  // what a system that vouches for the client in the place of a token says besides; nil: it is a token's
+}
+
+// Vouched is what a system that identifies clients says of one beside who it is. It is shared like its Identity, and never
+// written after it was made.
+type Vouched struct {
+	By        any       // the system's own
+	Subscribe []string  // channels that the client follows from the start
+	Data      []byte    // JSON that the client is told when it is connected; nil: none
+	Refresh   time.Time // when the system is to be asked again. Wall clock. Zero: never
 }
 
 // Grant lets a client do Ops in the channels that Pattern covers, as MatchPattern says.
@@ -47,4 +59,17 @@ func (id *Identity) May(op Ops, channel string) bool {
 // HasRole reports whether the token carries the role.
 func (id *Identity) HasRole(role string) bool {
 	return id != nil && slices.Contains(id.Roles, role)
+}
+
+// Follows returns the channels that the client follows from the start because whoever vouches for it says so, but for its own
+// user's, which it follows anyway.
+func (id *Identity) Follows() []string {
+	if id.Vouched == nil {
+		return nil
+	}
+	list := id.Vouched.Subscribe
+	if own := slices.Index(list, wire.UserChannel(id.User)); own >= 0 && id.User != "" {
+		list = slices.Delete(slices.Clone(list), own, own+1)
+	}
+	return list
 }

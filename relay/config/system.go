@@ -10,6 +10,8 @@ type System struct {
 	Name       string                     // in the list "systems"
 	On         func(c *Config) bool       // reports whether it is switched on; nil: the list says so
 	Section    func() Section             // returns its section, empty; nil: it has none
+	Identifies func(c *Config) bool       // reports whether it identifies clients, which then need no token; nil: it does not
+	Decides    func(c *Config) bool       // reports whether it decides about namespaces with the access "webhook"; nil: it does not
 	Check      func(c *Config, k *Checks) // adds what is wrong with its settings beyond their tags; they have their defaults. nil: nothing
 	Namespaces []string                   // clients follow and fill their channels only as the system says, whatever the default namespace allows
 	Personal   []string                   // namespaces with a channel for each user, which tokens of the demos name
@@ -137,4 +139,14 @@ func Set[T comparable](v *T, otherwise T) {
 	if *v == zero {
 		*v = otherwise
 	}
+}
+
+// Identified reports whether a system identifies clients, so that no key for their tokens is needed.
+func (c *Config) Identified() bool {
+	return slices.ContainsFunc(c.Known, func(s System) bool { return s.Identifies != nil && s.Identifies(c) })
+}
+
+// Decided reports whether a system decides about namespaces with the access "webhook".
+func (c *Config) Decided() bool {
+	return slices.ContainsFunc(c.Known, func(s System) bool { return s.Decides != nil && s.Decides(c) })
 }

@@ -57,14 +57,29 @@ type Namespaces struct {
 type Authorizer interface {
 	// Authorize returns nil if a client may do op in a channel, and ErrDenied or ErrUnavailable otherwise. It may take
 	// seconds, and waits for nothing but the decision.
-	Authorize(id *auth.Identity, op auth.Ops, channel string) error
+	Authorize(id *auth.Identity, op auth.Ops, channel string) (Decision, error)
 
 	// Cached is Authorize that does not wait: known is false if the decision is still to be made.
-	Cached(id *auth.Identity, op auth.Ops, channel string) (err error, known bool)
+	Cached(id *auth.Identity, op auth.Ops, channel string) (d Decision, err error, known bool)
 
 	// Forget drops the decisions about a user and a channel, or about all of the user's channels if channel is "".
 	// Decisions under way become denials.
 	Forget(user, channel string)
+}
+
+// Decision is what is decided beside that a client may.
+type Decision struct {
+	Data      []byte    // for the client, with the answer to its subscribe: JSON on one line; nil: none
+	Expires   time.Time // when a subscription is to be decided about anew. Wall clock. Zero: with the client's next token
+	Moderator Moderator // decides about each of the client's publications to the channel; nil: all of them may pass
+}
+
+// Moderator decides about publications one by one, by what they say.
+type Moderator interface {
+	// Moderate decides about a publication of a connection, "" for one that came in a request, and may change it: what it puts in
+	// its place is checked like what came. drop swallows it, as if it had been made. Errors are those of an Authorizer, and others
+	// that can be told as they are. It may take seconds.
+	Moderate(id *auth.Identity, connection string, c *wire.Command) (drop bool, err error)
 }
 
 // The errors of an Authorizer.
@@ -206,32 +221,42 @@ func (p *Namespaces) Of(channel string) *Namespace {
 	return p.Fallback
 }
 
-// May says whether a client may do something with a channel: nil if it may. Who is in a channel is told to
+// May is Decide for what is no subscription and no single publication: nil if the client may. What would have to be
+// moderated it may not.
+func (p *Namespaces) May(id *auth.Identity, op auth.Ops, channel string, how Wait) error {
+	d, err := p.Decide(id, op, channel, how)
+	if err == nil && d.Moderator != nil {
+		return ErrDenied
+	}
+	return err
+}
+
+// Decide says whether a client may do something with a channel: the error is nil if it may. Who is in a channel is told to
 // those who may follow it; a token may also restrict that, or the history, where it names channels. It may wait
 // for a backend's decision and the disk, as far as how says, so no lock is held meanwhile.
-func (p *Namespaces) May(id *auth.Identity, op auth.Ops, channel string, how Wait) error {
+func (p *Namespaces) Decide(id *auth.Identity, op auth.Ops, channel string, how Wait) (Decision, error) {
 	ns := p.Of(channel)
 	if ns.Name == wire.PresenceNamespace && op != auth.Publish {
 		followed := channel[len(wire.PresenceNamespace)+1:]
 		if !wire.ValidChannel(followed) || wire.Namespace(followed) == wire.PresenceNamespace {
-			return ErrDenied
+			return Decision{}, ErrDenied
 		}
-		return p.May(id, auth.Presence, followed, how)
+		return p.Decide(id, auth.Presence, followed, how)
 	}
 	if ns.Name == wire.UserNamespace && op != auth.Publish && !id.Anonymous && channel == wire.UserChannel(id.User) {
-		return nil
+		return Decision{}, nil
 	}
 	if w, ok := p.guards[wire.Namespace(channel)]; ok {
 		if w.reads != nil {
 			if err := p.loaded(w.reads(channel), how); err != nil {
-				return err
+				return Decision{}, err
 			}
 		}
 		switch w.verdict(id, op, channel) {
 		case Allowed:
-			return nil
+			return Decision{}, nil
 		case Denied:
-			return ErrDenied
+			return Decision{}, ErrDenied
 		case Unknown:
 		}
 	}
@@ -256,7 +281,7 @@ type guard struct {
 }
 
 // Open is what the policy of a channel's namespace says of a client.
-func (p *Namespaces) Open(ns *Namespace, id *auth.Identity, op auth.Ops, channel string, how Wait) error {
+func (p *Namespaces) Open(ns *Namespace, id *auth.Identity, op auth.Ops, channel string, how Wait) (Decision, error) {
 	access := ns.subscribe
 	if op == auth.Publish {
 		access = ns.Publish
@@ -270,18 +295,18 @@ func (p *Namespaces) Open(ns *Namespace, id *auth.Identity, op auth.Ops, channel
 	case config.Member, config.Capability:
 		may = id.May(op, channel) && (!ns.reserved || Named(id, op, channel, ns.Name))
 	case config.ByWebhook:
-		if err, known := p.Authorizer.Cached(id, op, channel); known {
-			return err
+		if d, err, known := p.Authorizer.Cached(id, op, channel); known {
+			return d, err
 		}
 		if how != WaitForAll {
-			return ErrUndecided
+			return Decision{}, ErrUndecided
 		}
 		return p.Authorizer.Authorize(id, op, channel)
 	}
 	if !may {
-		return ErrDenied
+		return Decision{}, ErrDenied
 	}
-	return nil
+	return Decision{}, nil
 }
 
 // Asks reports whether a namespace needs an authorizer.

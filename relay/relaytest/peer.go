@@ -49,10 +49,7 @@ func (g *Rig) Dial(token, path string) (*Peer, int) {
 		}
 		return nil, resp.StatusCode
 	}
-	conn.SetReadLimit(1 << 24)
-	p := &Peer{TB: g.TB, conn: conn}
-	g.Cleanup(func() { _ = conn.CloseNow() })
-	return p, resp.StatusCode
+	return g.Peer(conn), resp.StatusCode
 }
 
 // Send sends a message: a string as it is, anything else as JSON.
@@ -179,3 +176,11 @@ func (p *Peer) Drop() { _ = p.conn.CloseNow() }
 
 // Close closes the connection as a client should.
 func (p *Peer) Close() { _ = p.conn.Close(websocket.StatusNormalClosure, "") }
+
+// Peer is the peer of a connection that a test has made itself.
+func (g *Rig) Peer(conn *websocket.Conn) *Peer {
+	conn.SetReadLimit(1 << 24)
+	p := &Peer{TB: g.TB, conn: conn}
+	g.Cleanup(func() { _ = conn.CloseNow() })
+	return p
+}

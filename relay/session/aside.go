@@ -58,6 +58,7 @@ const (
 	lineEvents   = "\x00event"    // topics reach webhooks in the order in which a client emits them
 	linePresence = "\x00presence" // but these, which nobody outside hears of
 	lineRoute    = "\x00live"
+	lineCalls    = "\x00call"
 )
 
 // lineOf is the line of a command; "" if it has nothing to wait for.
@@ -72,6 +73,11 @@ func lineOf(c *wire.Command) string {
 		return lineEvents
 	case "message":
 		return lineEvents
+	case "call": // each by itself, unless they are to be answered in their order
+		if c.Ordered {
+			return lineCalls
+		}
+		return lineCalls + string(c.ID)
 	}
 	return ""
 }

@@ -137,9 +137,42 @@ func (s *Session) hand(list []awaited) []awaited {
 // review ends a subscription that the session's token does not allow. Where nobody answers the question, what was
 // allowed before goes on.
 func (s *Session) review(channel string, how hub.Wait) error {
-	err := s.manager.hub.Namespaces.May(s.identity.Load(), auth.Subscribe, channel, how)
-	if errors.Is(err, hub.ErrDenied) {
-		s.revoke(channel, problem.Forbidden.With("the new token does not allow this channel"))
+	id := s.identity.Load()
+	d, err := s.manager.hub.Namespaces.Decide(id, auth.Subscribe, channel, how)
+	switch {
+	case errors.Is(err, hub.ErrDenied):
+		why := "the new token does not allow this channel"
+		if id.Vouched != nil {
+			why = "this channel is no longer allowed"
+		}
+		s.revoke(channel, problem.Forbidden.With(why))
+	case err == nil && !d.Expires.IsZero():
+		s.holds(channel, d.Expires)
+	case how == hub.NoWait:
+	case errors.Is(err, hub.ErrUnavailable) && s.lapsed(channel):
+		s.revoke(channel, problem.Unavailable)
+	case errors.Is(err, hub.ErrUndecided) && s.lapsed(channel): // nobody was asked
+		s.holds(channel, s.manager.Now().Add(reviewPause))
 	}
 	return err
+}
+
+// reviewPause is when a subscription is decided about after all for which nobody was asked when its time was over.
+const reviewPause = 5 * time.Second
+
+// holds notes until when a subscription was decided about.
+func (s *Session) holds(channel string, until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at := s.find(channel); at >= 0 {
+		s.expectDecision(&s.subs[at], until)
+	}
+}
+
+// lapsed reports whether the time is over for which a subscription was decided about.
+func (s *Session) lapsed(channel string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.find(channel)
+	return at >= 0 && s.subs[at].limited && s.subs[at].until.IsZero()
 }

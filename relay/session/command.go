@@ -63,6 +63,8 @@ func (s *Session) run(c *wire.Command, now time.Time, how hub.Wait) ([]byte, err
 		return s.historyCommand(c, how)
 	case "presence":
 		return s.presenceCommand(c, how)
+	case "call":
+		return s.callCommand(c, how)
 	case "refresh":
 		return s.refreshCommand(c)
 	case "":
@@ -94,23 +96,39 @@ func (s *Session) identityNow() (*auth.Identity, error) {
 
 // allow reports whether the session may do op with the channel of a command. What was decided about an identity that is
 // not the session's any more says nothing.
-func (s *Session) allow(op auth.Ops, channel string, how hub.Wait) error {
+func (s *Session) allow(op auth.Ops, channel string, how hub.Wait) (d hub.Decision, err error) {
 	if !wire.ValidChannel(channel) {
-		return problem.BadChannel
+		return d, problem.BadChannel
 	}
 	for {
 		id, err := s.identityNow()
 		if err != nil {
-			return err
+			return d, err
 		}
-		err = s.manager.hub.Namespaces.May(id, op, channel, how)
+		d, err = s.manager.hub.Namespaces.Decide(id, op, channel, how)
 		if how != hub.WaitForAll || err != nil && s.identity.Load() == id {
-			return err
+			return d, err
 		}
 		if now, late := s.identityNow(); late != nil || now == id {
-			return late
+			return d, late
 		}
 	}
+}
+
+// moderate has a publication decided about by what it says. It may change it.
+func (s *Session) moderate(m hub.Moderator, c *wire.Command, how hub.Wait) (drop bool, err error) {
+	if how != hub.WaitForAll {
+		return false, hub.ErrUndecided
+	}
+	id, err := s.identityNow()
+	if err != nil {
+		return false, err
+	}
+	connection := s.id
+	if s.conn == nil { // of a request
+		connection = ""
+	}
+	return m.Moderate(id, connection, c)
 }
 
 // publishCommand is the command: a client's own publication, where policy lets it.
@@ -127,12 +145,16 @@ func (s *Session) publishCommand(c *wire.Command, now time.Time, how hub.Wait) (
 
 // published is the answer to a publication.
 func published(id []byte, at broker.Position) []byte {
+	if at.Epoch == "" { // it was swallowed
+		return answer("ok", id, nil)
+	}
 	return answer("ok", id, wire.AppendPosition([]byte(`,"position":`), at.Epoch, at.Seq))
 }
 
 // submit is publish without waiting for the disk.
 func (s *Session) submit(c *wire.Command, now time.Time, how hub.Wait) (broker.Receipt, error) {
-	if err := s.allow(auth.Publish, c.Channel, how); err != nil {
+	d, err := s.allow(auth.Publish, c.Channel, how)
+	if err != nil {
 		return broker.Receipt{}, err
 	}
 	ns := s.manager.hub.Namespaces.Of(c.Channel)
@@ -141,6 +163,11 @@ func (s *Session) submit(c *wire.Command, now time.Time, how hub.Wait) (broker.R
 	}
 	if (how == hub.NoWait || s.conn == nil) && !s.takePublish(ns, now) { // others have been counted when they came
 		return broker.Receipt{}, problem.RateLimited
+	}
+	if d.Moderator != nil {
+		if drop, err := s.moderate(d.Moderator, c, how); drop || err != nil {
+			return broker.Receipt{}, err
+		}
 	}
 	c.Exclude = ""
 	owner := ""
@@ -172,7 +199,7 @@ func (s *Session) bucketOf(ns *hub.Namespace) *ratelimit.Bucket {
 
 // historyCommand answers with changes from the log.
 func (s *Session) historyCommand(c *wire.Command, how hub.Wait) ([]byte, error) {
-	if err := s.allow(auth.History, c.Channel, how); err != nil {
+	if _, err := s.allow(auth.History, c.Channel, how); err != nil {
 		return nil, err
 	}
 	limit, err := PageSize(c.Limit)
@@ -213,7 +240,7 @@ func PageSize(limit int) (int, error) {
 
 // presenceCommand answers with the users of a channel.
 func (s *Session) presenceCommand(c *wire.Command, how hub.Wait) ([]byte, error) {
-	if err := s.allow(auth.Presence, c.Channel, how); err != nil {
+	if _, err := s.allow(auth.Presence, c.Channel, how); err != nil {
 		return nil, err
 	}
 	more := append([]byte(`,"channel":"`), c.Channel...)
@@ -231,9 +258,7 @@ func (s *Session) refreshCommand(c *wire.Command) ([]byte, error) {
 		return nil, problem.Forbidden.With("the token is another user's")
 	}
 	s.identity.Store(id)
-	s.manager.expiries.set(s, id.Expires)
-	s.reviewAll()
-	s.renamed(id)
+	s.renewed(id)
 	more := append([]byte(`,"expiresAt":`), strconv.FormatInt(id.Expires.UnixMilli(), 10)...)
 	more = s.appendExpiry(more)
 	return answer("ok", c.ID, more), nil

@@ -10,7 +10,8 @@ import (
 	"weir/internal/wire"
 )
 
-// expiries closes sessions whose token has expired, within a second of that. It keeps a heap by time and
+// expiries closes sessions whose token has expired, within a second of that, and has those asked about again whose time for
+// that has come. It keeps a heap by time and
 // one goroutine, run, that looks at it four times a second: tokens expire by the wall clock, which may jump.
 type expiries struct {
 	now func() time.Time
@@ -82,7 +83,7 @@ func (e *expiries) run(ctx context.Context, hook contain.Hook) {
 		select {
 		case <-tick.C:
 			for _, s := range e.due() {
-				if !hook.Do("expiry", func() { s.close(closing{code: wire.CloseUnauthorized, reason: "token expired"}) }) {
+				if !hook.Do("expiry", s.due) {
 					s.conn.Abort()
 				}
 			}
@@ -102,4 +103,58 @@ func (e *expiries) due() []*Session {
 		out = append(out, heap.Pop(&e.heap).(*Session))
 	}
 	return out
+}
+
+// schedule has the session looked at when something about it is due.
+func (s *Session) schedule() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.manager.expiries.set(s, s.deadline())
+}
+
+// deadline is when something about the session is due: the end of its identity, or the time to ask again. Zero: never. The
+// caller holds s.mu.
+func (s *Session) deadline() time.Time {
+	id := s.identity.Load()
+	at := id.Expires
+	if v := id.Vouched; v != nil && s.asked.Load() != id {
+		at = sooner(at, v.Refresh)
+	}
+	for i := range s.subs {
+		at = sooner(at, s.subs[i].until)
+	}
+	return at
+}
+
+// sooner is the earlier of two times, of which zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// due does what the time of the session has come for.
+func (s *Session) due() {
+	id, now := s.identity.Load(), s.manager.Now()
+	if !id.Expires.IsZero() && !now.Before(id.Expires) {
+		s.close(closing{code: wire.CloseUnauthorized, reason: "token expired"})
+		return
+	}
+	if v := id.Vouched; v != nil && !v.Refresh.IsZero() && !now.Before(v.Refresh) && s.asked.Swap(id) != id {
+		s.manager.connector.Refresh(s.id, id)
+	}
+	s.mu.Lock()
+	var lapsed []string
+	for i := range s.subs {
+		if sub := &s.subs[i]; !sub.until.IsZero() && !now.Before(sub.until) {
+			sub.until = time.Time{}
+			lapsed = append(lapsed, sub.feed.Name)
+		}
+	}
+	s.mu.Unlock()
+	for _, channel := range lapsed {
+		_ = s.hold(channel, held{since: time.Now()}) // there is always room for these
+	}
+	s.schedule()
 }

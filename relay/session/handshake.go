@@ -9,23 +9,25 @@ import (
 	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/auth"
+	"weir/relay/hub"
 	"weir/relay/ingress"
 	"weir/relay/problem"
 )
 
 // handshakeRequest is a client that was let in, before its connection is taken over.
 type handshakeRequest struct {
-	identity *auth.Identity
-	address  string
-	named    []namedChannel // WebSocket: what the address names, to be followed from the start
-	channels []string       // SSE
-	denied   []denial       // SSE: channels that were asked for and may not be followed
-	marks    []wire.Mark    // SSE, of Last-Event-ID
-	behind   netip.Addr     // counted for the limit on addresses; not valid: the listener has counted the peer
-	head     []byte         // answer to the request
-	enc      pool.Encoding
-	id       string // of the connection; "": one is made
-	dialect  *DialectRoute
+	identity  *auth.Identity
+	address   string
+	named     []namedChannel // WebSocket: what the address names, to be followed from the start
+	channels  []string       // SSE
+	decisions []hub.Decision // SSE: about each of channels
+	denied    []denial       // SSE: channels that were asked for and may not be followed
+	marks     []wire.Mark    // SSE, of Last-Event-ID
+	behind    netip.Addr     // counted for the limit on addresses; not valid: the listener has counted the peer
+	head      []byte         // answer to the request
+	enc       pool.Encoding
+	id        string // of the connection; "": one is made
+	dialect   *DialectRoute
 
 	revocations uint64 // SSE: how many there were before it was decided about the channels
 }
@@ -48,6 +50,11 @@ func (m *Manager) Identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*
 	}
 	if token == "" && m.hub.Config.Auth.QueryToken {
 		token = string(ctx.QueryArgs().Peek("token"))
+	}
+	if token == "" && m.connector != nil {
+		if id, bad := m.connector.Connect(ctx); id != nil || bad != nil {
+			return id, bad
+		}
 	}
 	if token == "" && m.hub.Config.Auth.Anonymous {
 		return &auth.Identity{Anonymous: true}, nil

@@ -32,6 +32,8 @@ type Manager struct {
 	// Set at start.
 	closers    []func(user, connection string, last bool)   // called when a session has ended
 	refreshers []func(connection string, id *auth.Identity) // called when a session has a new token
+	connector  Connector                                    // identifies clients without a token; nil: nobody does
+	caller     Caller                                       // carries out calls; nil: nobody does
 	patient    bool                                         // events, and messages of routes of systems, may have to wait for a decision or the disk
 
 	sessions    *registry
@@ -124,11 +126,24 @@ func (m *Manager) Disconnect(user, connection, reason string) int {
 	if user != "" {
 		m.hub.Namespaces.Forget(user, "")
 	}
+	if m.connector != nil {
+		m.connector.Dismiss(user, connection)
+	}
 	list := m.of(user, connection)
 	for _, s := range list {
 		s.close(closing{code: wire.CloseForbidden, reason: reason})
 	}
 	return len(list)
+}
+
+// Reconsider drops the decisions about a user, and has the channels that they follow decided about anew.
+func (m *Manager) Reconsider(user string) {
+	m.hub.Namespaces.Forget(user, "")
+	for _, s := range m.sessions.byUser(user) {
+		if s.client == nil {
+			s.reviewAll()
+		}
+	}
 }
 
 // Unsubscribe ends the subscriptions of a user, or of a connection if user is "", to a channel, and tells them why. It

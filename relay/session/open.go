@@ -105,13 +105,14 @@ func (m *Manager) openWS(nc net.Conn, rest []byte, a *handshakeRequest) {
 	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: m.rules, Deflate: hub.Deflates(s.enc), SkipLarge: true, Rest: rest})
 	defer m.catch(s, s.abortOpen)
 	m.hub.Counters.Opened.Of("ws").Inc()
-	if len(a.named) == 0 {
+	first := a.first()
+	if len(first) == 0 {
 		m.start(s, a.head, 0, s.firstTurn)
 		return
 	}
 	s.conn.Cork() // so that what the address names is answered together with the handshake
 	m.start(s, a.head, len(a.named), nil)
-	later := s.openNamed(a.named)
+	later := s.openNamed(first)
 	s.conn.Reply(nil, func() { s.firstNamed(later) })
 }
 
@@ -139,6 +140,7 @@ func (s *Session) abortOpen() {
 // calls then. From then on others may find the session. Named is how many channels the client's address names.
 func (m *Manager) start(s *Session, head []byte, named int, then func()) {
 	m.greet(s, head, named, then)
+	m.confirm(s)
 	if m.draining.Load() { // drain may have looked before the session was entered
 		s.close(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
 	}
@@ -150,7 +152,7 @@ func (m *Manager) greet(s *Session, head []byte, named int, then func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.sessions.enter(s)
-	m.expiries.set(s, s.identity.Load().Expires)
+	m.expiries.set(s, s.deadline())
 	if s.user == "" {
 		s.conn.Reply(append(head, m.frameFor(s, "connected", s.connected(nil, named))...), then)
 		return
@@ -164,7 +166,7 @@ func (m *Manager) greet(s *Session, head []byte, named int, then func()) {
 		sub.feed, sub.topic = f, f.Topic
 		hello := append(head, m.frameFor(s, "connected", s.connected(&reply.Position, named))...)
 		if s.sse != nil {
-			hello = append(hello, s.sse.stand(channel, f.Topic, reply.Position, s.welcome(nil, channel, s.sse.from(0), reply))...)
+			hello = append(hello, s.sse.stand(channel, f.Topic, reply.Position, s.welcome(nil, channel, nil, s.sse.from(0), reply))...)
 		}
 		s.conn.Join(f.Topic, f.Ordinal.Load(), hello, then)
 	})
@@ -198,6 +200,7 @@ func (s *Session) connected(at *broker.Position, named int) []byte {
 	b = strconv.AppendInt(append(b, `,"window":`...), s.manager.hub.Namespaces.Fallback.Batch.Window.Milliseconds(), 10)
 	b = s.appendExpiry(b)
 	b = s.appendLimits(b)
+	b = s.appendVouched(b)
 	if at != nil {
 		b = append(append(append(b, `,"channel":"`...), wire.UserChannel(s.user)...), '"')
 		b = wire.AppendPosition(append(b, `,"position":`...), at.Epoch, at.Seq)
@@ -227,8 +230,9 @@ func appendRate(b []byte, rate units.Rate) []byte {
 // appendExpiry appends for how long the session's token is good, which needs no clock that is right; nothing for a
 // session without an end.
 func (s *Session) appendExpiry(b []byte) []byte {
-	expires := s.identity.Load().Expires
-	if expires.IsZero() {
+	id := s.identity.Load()
+	expires := id.Expires
+	if expires.IsZero() || id.Vouched != nil { // it is refreshed without the client
 		return b
 	}
 	return strconv.AppendInt(append(b, `,"expiresIn":`...), max(expires.Sub(s.manager.Now()).Milliseconds(), 0), 10)

@@ -107,6 +107,7 @@ func (m *Manager) openEvents(nc net.Conn, a *handshakeRequest, e *EventStream, c
 	defer m.catch(s, s.abortOpen)
 	m.hub.Counters.Opened.Of("sse").Inc()
 	m.greetEvents(s, a, e, channel, last)
+	m.confirm(s)
 	if m.draining.Load() { // drain may have looked before the session was entered
 		s.close(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
 	}
@@ -116,7 +117,7 @@ func (m *Manager) greetEvents(s *Session, a *handshakeRequest, e *EventStream, c
 	s.mu.Lock() // as in greet
 	defer s.mu.Unlock()
 	m.sessions.enter(s)
-	m.expiries.set(s, s.identity.Load().Expires)
+	m.expiries.set(s, s.deadline())
 	from, lost := m.standing(channel, last, e)
 	done, err := s.followEvents(channel, from, lost, a.head)
 	if err == nil && !done { // the log does not reach back so far

@@ -72,7 +72,13 @@ func (m *Manager) choose(ctx *fasthttp.RequestCtx, a *handshakeRequest) bool {
 			wanted = append(wanted, channel)
 		}
 	}
-	for i, err := range m.mayAll(a.identity, wanted) {
+	for _, channel := range a.identity.Follows() {
+		if !slices.Contains(wanted, channel) {
+			wanted = append(wanted, channel)
+		}
+	}
+	decisions, errs := m.mayAll(a.identity, wanted)
+	for i, err := range errs {
 		if err == nil && len(a.channels) == m.hub.Config.Limit.Subscriptions {
 			err = problem.TooManyChannels
 		}
@@ -80,7 +86,7 @@ func (m *Manager) choose(ctx *fasthttp.RequestCtx, a *handshakeRequest) bool {
 			a.denied = append(a.denied, denial{wanted[i], problem.Of(err)})
 			continue
 		}
-		a.channels = append(a.channels, wanted[i])
+		a.channels, a.decisions = append(a.channels, wanted[i]), append(a.decisions, decisions[i])
 	}
 	if len(a.channels) > 0 || len(a.denied) == 0 || ctx.QueryArgs().Has("position") {
 		return true
@@ -153,7 +159,7 @@ func (m *Manager) openSSE(nc net.Conn, _ []byte, a *handshakeRequest) {
 		s.without(d)
 	}
 	for i, channel := range channels[1:] {
-		if err := s.subscribe(&subscribeRequest{channel: channel, JoinRequest: broker.JoinRequest{From: s.sse.from(i + 1)}, revocations: a.revocations}); err != nil {
+		if err := s.subscribe(&subscribeRequest{channel: channel, JoinRequest: broker.JoinRequest{From: s.sse.from(i + 1)}, decision: a.decisions[i], revocations: a.revocations}); err != nil {
 			s.without(denial{channel, problem.Of(err)})
 			continue
 		}
@@ -180,15 +186,15 @@ func (s *Session) without(d denial) {
 
 // mayAll says of each channel whether a client may follow it. Where a backend decides, it is asked about asideLines of them
 // at once.
-func (m *Manager) mayAll(id *auth.Identity, channels []string) []error {
-	errs := make([]error, len(channels))
+func (m *Manager) mayAll(id *auth.Identity, channels []string) ([]hub.Decision, []error) {
+	decisions, errs := make([]hub.Decision, len(channels)), make([]error, len(channels))
 	var asking sync.WaitGroup
 	room := make(chan struct{}, asideLines)
 	leave := func() { <-room }
 	start := time.Now()
 	var failed atomic.Bool
 	for i, channel := range channels {
-		if errs[i] = m.hub.Namespaces.May(id, auth.Subscribe, channel, hub.WaitForDisk); errs[i] != hub.ErrUndecided { //nolint:errorlint // it is not wrapped
+		if decisions[i], errs[i] = m.hub.Namespaces.Decide(id, auth.Subscribe, channel, hub.WaitForDisk); errs[i] != hub.ErrUndecided { //nolint:errorlint // it is not wrapped
 			continue
 		}
 		errs[i] = hub.ErrUnavailable
@@ -196,12 +202,12 @@ func (m *Manager) mayAll(id *auth.Identity, channels []string) []error {
 		m.hub.Contain.Go(&asking, "question", func() { // ends with the question, and is waited for
 			if failed.Load() && time.Since(start) >= m.hub.Config.Auth.Webhook.Timeout { // as in hasteOf
 				errs[i] = hub.ErrUnavailable
-			} else if errs[i] = m.hub.Namespaces.May(id, auth.Subscribe, channel, hub.WaitForAll); errors.Is(errs[i], hub.ErrUnavailable) {
+			} else if decisions[i], errs[i] = m.hub.Namespaces.Decide(id, auth.Subscribe, channel, hub.WaitForAll); errors.Is(errs[i], hub.ErrUnavailable) {
 				failed.Store(true)
 			}
 			leave()
 		}, leave)
 	}
 	asking.Wait()
-	return errs
+	return decisions, errs
 }

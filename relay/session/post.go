@@ -44,7 +44,7 @@ func (m *Manager) HandleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 // post runs a command that came in a request.
 func (s *Session) post(c *wire.Command) ([]byte, error) {
 	switch c.Type {
-	case "publish", "history", "presence", "message", "event":
+	case "publish", "history", "presence", "message", "event", "call":
 	case "":
 		return nil, problem.BadField.With("type is missing")
 	case "subscribe", "unsubscribe":

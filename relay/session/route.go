@@ -137,12 +137,13 @@ func (m *Manager) openRoute(nc net.Conn, rest []byte, a *handshakeRequest, clien
 	m.hub.Counters.Opened.Of("ws").Inc()
 	s.mu.Lock() // as in greet
 	m.sessions.enter(s)
-	m.expiries.set(s, s.identity.Load().Expires)
+	m.expiries.set(s, s.deadline())
 	s.conn.Reply(a.head, nil)
 	s.mu.Unlock()
 	defer s.conn.Reply(nil, s.firstTurn)
 	defer m.catch(s, func() { s.close(closing{code: wire.CloseInternal, reason: "internal error"}) })
 	client.route.Open(client)
+	m.confirm(s)
 	if m.draining.Load() { // drain may have looked before the session was entered
 		s.close(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
 	}
@@ -218,7 +219,7 @@ func (c *Client) Refresh(token string) error {
 		return problem.Forbidden.With("the token is another user's")
 	}
 	s.identity.Store(id)
-	s.manager.expiries.set(s, id.Expires)
+	s.schedule()
 	return nil
 }
 

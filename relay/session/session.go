@@ -38,6 +38,7 @@ type Session struct {
 
 	// Atomic.
 	identity atomic.Pointer[auth.Identity] // replaced by refresh
+	asked    atomic.Pointer[auth.Identity] // whose Refresh has been called
 	aside    atomic.Pointer[aside]         // commands that wait for something outside; nil: none do. Written under mu
 	ending   atomic.Bool                   // a close is under way: commands are ignored
 	lastPing atomic.Int64                  // when the client last sent a ping of the protocol, or a pong, in ms; 0: never
@@ -70,7 +71,9 @@ type subscription struct {
 	topic   *pool.Topic
 	groups  []string
 	key     string
-	present bool // counted in the channel's presence
+	present bool      // counted in the channel's presence
+	limited bool      // it was decided about for a time
+	until   time.Time // when it is to be decided about anew; zero: with the next token
 }
 
 // pendingUnsubscribe is a subscription on its way out. gone is closed by the shard's loop when everything accepted

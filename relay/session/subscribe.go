@@ -18,7 +18,8 @@ import (
 // subscribeCommand is the command.
 func (s *Session) subscribeCommand(c *wire.Command, how hub.Wait) error {
 	before := s.manager.revocations.made.Load()
-	if err := s.allow(auth.Subscribe, c.Channel, how); err != nil {
+	d, err := s.allow(auth.Subscribe, c.Channel, how)
+	if err != nil {
 		return err
 	}
 	if err := s.manager.hub.EnsureLoaded(c.Channel, how); err != nil { // not under a lock
@@ -28,7 +29,7 @@ func (s *Session) subscribeCommand(c *wire.Command, how hub.Wait) error {
 	if c.HasPosition {
 		req.From = &broker.Position{Epoch: c.Epoch, Seq: c.Seq}
 	}
-	if err := s.subscribe(&subscribeRequest{channel: c.Channel, JoinRequest: req, id: c.ID, revocations: before}); err != nil {
+	if err := s.subscribe(&subscribeRequest{channel: c.Channel, JoinRequest: req, id: c.ID, decision: d, revocations: before}); err != nil {
 		return err
 	}
 	s.recheck(c.Channel)
@@ -50,6 +51,7 @@ type subscribeRequest struct {
 	broker.JoinRequest
 	channel     string
 	id          []byte                      // of the command; nil: none
+	decision    hub.Decision                // about the session and the channel
 	revocations uint64                      // how many there were when it began to be decided whether the session may
 	first       func(r broker.Reply) []byte // frames of the answer; nil: those of the native protocol
 }
@@ -66,6 +68,7 @@ func (s *Session) subscribe(r *subscribeRequest) error {
 		return err
 	}
 	if at >= 0 {
+		s.expectDecision(&s.subs[at], r.decision.Expires)
 		sub := s.subs[at]
 		r.Again, r.Groups, r.Key = true, sub.groups, sub.key
 		return s.joinChannel(r, &sub)
@@ -79,8 +82,18 @@ func (s *Session) subscribe(r *subscribeRequest) error {
 		return err
 	}
 	s.subs = append(s.subs, sub)
+	s.expectDecision(&s.subs[len(s.subs)-1], r.decision.Expires)
 	s.manager.hub.Counters.Subscriptions.Inc()
 	return nil
+}
+
+// expectDecision notes when a subscription is to be decided about anew; the zero time: with the next token. The caller holds s.mu.
+func (s *Session) expectDecision(sub *subscription, at time.Time) {
+	if at.IsZero() && !sub.limited {
+		return
+	}
+	sub.until, sub.limited = at, !at.IsZero()
+	s.manager.expiries.set(s, s.deadline())
 }
 
 // admitSubscription refuses a session that is ending, one whose access has been taken away since it was decided about, and one
@@ -142,9 +155,9 @@ func (s *Session) subscribedFrames(r *subscribeRequest, reply broker.Reply, agai
 	case r.first != nil:
 		return r.first(reply)
 	case again:
-		return s.manager.frameFor(s, "subscribed", s.subscribedMessage(r.id, r.channel, reply))
+		return s.manager.frameFor(s, "subscribed", s.subscribedMessage(r.id, r.channel, r.decision.Data, reply))
 	}
-	return s.welcome(r.id, r.channel, r.From, reply)
+	return s.welcome(r.id, r.channel, r.decision.Data, r.From, reply)
 }
 
 // join attaches the connection to the topic of a subscription at the position of r. Called under the
@@ -165,15 +178,15 @@ func (s *Session) join(sub *subscription, r broker.Reply, answer []byte) {
 
 // welcome is the answer to a subscribe, ready for the socket. An event stream that cannot be resumed is
 // told as a resync.
-func (s *Session) welcome(id []byte, channel string, from *broker.Position, r broker.Reply) []byte {
+func (s *Session) welcome(id []byte, channel string, data []byte, from *broker.Position, r broker.Reply) []byte {
 	if s.sse != nil && from != nil && !r.Recovered {
 		return s.manager.frameFor(s, "resync", hub.ResyncMessage(channel, r))
 	}
-	return s.manager.frameFor(s, "subscribed", s.subscribedMessage(id, channel, r))
+	return s.manager.frameFor(s, "subscribed", s.subscribedMessage(id, channel, data, r))
 }
 
 // subscribedMessage answers a subscribe.
-func (s *Session) subscribedMessage(id []byte, channel string, r broker.Reply) []byte {
+func (s *Session) subscribedMessage(id []byte, channel string, data []byte, r broker.Reply) []byte {
 	b := make([]byte, 0, 128+len(channel)+len(r.Changes)+len(r.State))
 	b = append(b, `{"type":"subscribed",`...)
 	b = wire.AppendID(b, id)
@@ -183,6 +196,9 @@ func (s *Session) subscribedMessage(id []byte, channel string, r broker.Reply) [
 	b = wire.AppendPosition(b, r.Position.Epoch, r.Position.Seq)
 	if ns := s.manager.hub.Namespaces.Of(channel); ns.Publish != config.Backend && ns.Rate.PerSecond() > 0 { // of this client's publications
 		b = appendRate(append(b, `,"rate":`...), ns.Rate)
+	}
+	if data != nil {
+		b = append(append(b, `,"data":`...), data...)
 	}
 	b = strconv.AppendBool(append(b, `,"recovered":`...), r.Recovered)
 	if r.Recovered {

@@ -104,7 +104,7 @@ func New(set *metrics.Set, open func() float64) *Counters {
 		Set:          set,
 		Opened:       newFamily(set, "weir_connections_opened_total", "transport", "ws", "sse"),
 		Ended:        newFamily(set, "weir_connections_ended_total", "transport", "ws", "sse"),
-		Commands:     newFamily(set, "weir_commands_total", "type", "ping", "subscribe", "unsubscribe", "publish", "message", "event", "history", "presence", "refresh"),
+		Commands:     newFamily(set, "weir_commands_total", "type", "ping", "subscribe", "unsubscribe", "publish", "message", "event", "history", "presence", "refresh", "call"),
 		Errors:       newFamily(set, "weir_command_errors_total", "code", faults...),
 		Closes:       newFamily(set, "weir_closes_total", "code", codes...),
 		Drops:        newFamily(set, "weir_slow_readers_total", "reason", "slow"),

@@ -63,6 +63,7 @@ func (s *System) Start(host relay.Host) error {
 	}
 	s.counters = newCounters(host.Metrics())
 	host.UseAuthorizer(s)
+	host.Log().Warn("auth.webhook is deprecated: set hooks.url, whose questions subscribe and publish take its place")
 	return nil
 }
 
@@ -73,18 +74,18 @@ func (s *System) Close() {
 	s.client.CloseIdleConnections()
 }
 
-func (s *System) Cached(id *auth.Identity, op auth.Ops, channel string) (err error, known bool) { //nolint:revive // it is a verdict
+func (s *System) Cached(id *auth.Identity, op auth.Ops, channel string) (d hub.Decision, err error, known bool) { //nolint:revive // it is a verdict
 	allow, known := s.cache.get(subjectOf(id, op, channel), s.host.Now())
 	if !known {
-		return nil, false
+		return d, nil, false
 	}
 	s.counters.add(outcomeRemembered)
-	return verdict(allow), true
+	return d, verdict(allow), true
 }
 
-func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) error {
-	if err, known := s.Cached(id, op, channel); known {
-		return err
+func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) (d hub.Decision, _ error) {
+	if d, err, known := s.Cached(id, op, channel); known {
+		return d, err
 	}
 	about := subjectOf(id, op, channel)
 	r, first := s.cache.join(about)
@@ -94,11 +95,11 @@ func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) error
 	<-r.done // within the timeout
 	switch {
 	case r.revoked:
-		return hub.ErrDenied
+		return d, hub.ErrDenied
 	case r.err != nil:
-		return r.err
+		return d, r.err
 	}
-	return verdict(r.allow)
+	return d, verdict(r.allow)
 }
 
 func (s *System) Forget(user, channel string) { s.cache.forget(user, channel) }

@@ -19,9 +19,10 @@ const Name = "authorization"
 func Module() relay.Module {
 	return relay.Module{
 		System: config.System{
-			Name:  Name,
-			On:    func(c *config.Config) bool { return c.Auth.Webhook.URL != "" },
-			Check: check,
+			Name:    Name,
+			On:      func(c *config.Config) bool { return c.Auth.Webhook.URL != "" },
+			Decides: func(c *config.Config) bool { return c.Auth.Webhook.URL != "" },
+			Check:   check,
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{
@@ -36,12 +37,15 @@ func Module() relay.Module {
 // check checks who is asked what clients may do.
 func check(c *config.Config, k *config.Checks) {
 	w := c.Auth.Webhook
+	if w.URL == "" && c.Decided() {
+		return
+	}
 	if w.URL == "" {
 		for _, name := range slices.Sorted(maps.Keys(c.Namespaces)) {
 			n, key := c.Namespaces[name], config.Join("namespaces", name)
 			for op, access := range map[string]config.Access{"subscribe": n.Subscribe, "publish": n.Publish} {
 				if access == config.ByWebhook {
-					k.Add(config.Join(key, op), `"webhook" requires a backend to ask: set auth.webhook.url`)
+					k.Add(config.Join(key, op), `"webhook" requires a backend to ask: set auth.webhook.url or, better, hooks.url`)
 				}
 			}
 		}

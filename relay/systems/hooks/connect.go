@@ -1,0 +1,183 @@
+package hooks
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/relay/auth"
+	"weir/relay/problem"
+	"weir/relay/systems/internal/post"
+)
+
+// known is what the backend has said of a client: who it is, or that it may not come in.
+type known struct {
+	id  *auth.Identity
+	bad *problem.Error // id is nil
+}
+
+// visit is what is kept with an identity that the backend has vouched for: its Vouched.By. Never written after it was made.
+type visit struct {
+	by         *credentials // to ask again with
+	context    []byte       // JSON that comes back to the backend; nil: none
+	contextKey [16]byte     // stands for context
+	asked      time.Time    // when the question was asked
+}
+
+// visitOf returns what is kept with an identity; nil if the backend has not vouched for it.
+func visitOf(id *auth.Identity) *visit {
+	if id.Vouched == nil {
+		return nil
+	}
+	v, _ := id.Vouched.By.(*visit)
+	return v
+}
+
+// denialTime is for how long a refusal is remembered: short, since the user may be about to sign in.
+const denialTime = time.Second
+
+// Connect implements session.Connector.
+func (s *System) Connect(ctx *fasthttp.RequestCtx) (*auth.Identity, *problem.Error) {
+	if !s.routed(string(ctx.Path())) {
+		return nil, nil
+	}
+	c := s.credentialsOf(ctx)
+	if c.cookies != "" && !fromOwnPage(ctx) {
+		return nil, s.host.RefusedOrigin(ctx)
+	}
+	if ticket := ctx.QueryArgs().Peek("resume"); len(ticket) > 0 {
+		if id := s.resume(string(ticket), c); id != nil {
+			s.counts.resumed.Inc()
+			return id, nil
+		}
+	}
+	return s.identify(c)
+}
+
+// routed reports whether clients of a path are asked about.
+func (s *System) routed(path string) bool {
+	if len(s.config.Connect.Routes) == 0 {
+		return true
+	}
+	for _, route := range s.config.Connect.Routes {
+		if prefix, all := strings.CutSuffix(route, "*"); route == path || all && strings.HasPrefix(path, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// identify returns who a client is: from memory, or because the backend says so.
+func (s *System) identify(c *credentials) (*auth.Identity, *problem.Error) {
+	now := s.now()
+	if k, ok := s.clients.get(c.key, now); ok && k.standsAt(now) {
+		s.hooks[askConnect].counts.remembered.Inc()
+		return k.id, k.bad
+	}
+	q, first := s.clients.join(c.key)
+	if first {
+		s.connect(q, c)
+	}
+	<-q.done // within the timeout
+	switch {
+	case q.err == nil && !q.dropped && (q.value.id == nil || s.Stands(q.value.id)):
+		return q.value.id, q.value.bad
+	case q.err == nil: // it was taken back while it was asked
+		return nil, problem.Unavailable
+	}
+	if k, ok := s.clients.old(c.key, s.now()); ok && k.standsAt(s.now()) {
+		s.hooks[askConnect].counts.stale.Inc()
+		return k.id, k.bad
+	}
+	return nil, problem.Unavailable
+}
+
+// standsAt reports whether it is not over.
+func (k *known) standsAt(now time.Time) bool {
+	return k.id == nil || now.Before(k.id.Expires)
+}
+
+// connect asks the backend who a client is, remembers the answer and ends the question.
+func (s *System) connect(q *asking[*known], c *credentials) {
+	err := errors.New("no answer")
+	var e remembered[*known]
+	defer func() { s.clients.end(q, c.key, e, err, s.now()) }()
+	asked := s.now()
+	var k *known
+	if k, err = s.askConnect(c, asked); err != nil {
+		return
+	}
+	e = s.remember(k, asked)
+}
+
+// remember is an answer with the times for which it holds.
+func (s *System) remember(k *known, asked time.Time) remembered[*known] {
+	if k.id == nil {
+		return remembered[*known]{k, asked.Add(min(denialTime, s.config.Connect.Cache)), time.Time{}}
+	}
+	fresh := asked.Add(s.config.Connect.Cache)
+	if refresh := k.id.Vouched.Refresh; refresh.Before(fresh) {
+		fresh = refresh
+	}
+	return remembered[*known]{k, fresh, asked.Add(s.config.Connect.Stale)}
+}
+
+// askConnect asks the backend who a client is.
+func (s *System) askConnect(c *credentials, asked time.Time) (*known, error) {
+	h := s.hooks[askConnect]
+	k := new(known)
+	err := s.ask(h, struct {
+		Origin string `json:"origin,omitempty"`
+	}{c.origin}, c.header.Clone(), func(r *post.Response) (err error) {
+		switch r.Status {
+		case http.StatusOK:
+			k.id, err = s.parseConnect(r.Body, c, asked)
+			return err
+		case http.StatusNoContent:
+			k.id, err = s.parseConnect([]byte(`{}`), c, asked)
+			return err
+		case http.StatusUnauthorized, http.StatusForbidden:
+			return refused(r)
+		}
+		return unexpected(r, "200 with a user, 204, 401 or 403")
+	})
+	var no *refusal
+	switch {
+	case errors.As(err, &no):
+		h.counts.outcomes[outcomeRefused].Inc()
+		k.bad = problem.Unauthorized.With("you are not signed in")
+		if no.status == http.StatusForbidden {
+			k.bad = problem.Forbidden
+		}
+		return k, nil
+	case err != nil:
+		return nil, err
+	}
+	h.counts.outcomes[outcomeAllowed].Inc()
+	return k, nil
+}
+
+// Stands implements session.Connector.
+func (s *System) Stands(id *auth.Identity) bool {
+	v := visitOf(id)
+	return v == nil || !s.revoked.since(userKey(id.User), v.asked)
+}
+
+// Dismiss implements session.Connector.
+func (s *System) Dismiss(user, connection string) {
+	if err := s.dismiss(user, connection); err != nil {
+		s.host.Log().Warn("a revocation is not stored: what lets the client come back holds after a restart", "error", err.Error())
+	}
+}
+
+func (s *System) dismiss(user, connection string) error {
+	if user == "" {
+		return s.revoked.add(connectionKey(connection), s.now())
+	}
+	err := s.revoked.add(userKey(user), s.now()) // before what is remembered goes: nothing from before comes back
+	s.clients.forget(func(_ credentialKey, k *known) bool { return k.id != nil && k.id.User == user }, nil)
+	return err
+}

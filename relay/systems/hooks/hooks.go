@@ -1,0 +1,97 @@
+package hooks
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"time"
+
+	"weir/internal/safedial"
+	"weir/internal/sign"
+	"weir/relay"
+	"weir/relay/config"
+)
+
+// System asks a backend about clients. It implements relay.System, and what the relay asks of a Connector, an Authorizer, a
+// Moderator and a Caller. New creates it.
+type System struct {
+	// Set once by Start.
+	host    relay.Host
+	config  *Config
+	keys    [][]byte // of signatures
+	client  *http.Client
+	hooks   map[string]*hook // by question; those that are asked
+	counts  counters
+	secret  []byte // of this process: clients are remembered under hashes that mean nothing elsewhere
+	tickets *tickets
+	revoked *revocations
+
+	// Safe for concurrent use.
+	slots     chan struct{} // holds a value for each question under way; never closed
+	clients   memory[credentialKey, *known]
+	decisions memory[subject, *decision]
+	renewals  renewals
+}
+
+// New creates the system; the backend that it asks is in the configuration that it is started with.
+func New() *System { return new(System) }
+
+// Name implements relay.System. The system is on if there is something to ask.
+func (s *System) Name() string { return Name }
+
+func (s *System) Start(host relay.Host) error {
+	s.host, s.config = host, config.Of[Config](host.Config())
+	for _, secret := range s.config.Secrets {
+		key, err := sign.ParseSecret(secret)
+		if err != nil {
+			return fmt.Errorf("hooks.secrets: %w", err)
+		}
+		s.keys = append(s.keys, key)
+	}
+	if len(s.keys) == 0 {
+		return fmt.Errorf("hooks.secrets: at least one secret is required")
+	}
+	s.client = safedial.For(s.config.Timeout, s.config.AllowInsecure, host.Config().Dev)
+	safedial.Keep(s.client, s.config.Parallel)
+	s.slots = make(chan struct{}, s.config.Parallel)
+	s.secret = make([]byte, 32)
+	_, _ = rand.Read(s.secret) // ends the process rather than failing
+	s.counts = newCounters(s)
+	s.hooks = make(map[string]*hook)
+	for _, question := range questions {
+		if address := s.config.address(question); address != "" {
+			s.hooks[question] = s.newHook(question, address)
+		}
+	}
+	var err error
+	if s.revoked, err = newRevocations(host, max(s.config.Connect.Resume, s.config.Timeout)); err != nil {
+		return err
+	}
+	if s.tickets, err = newTickets(s.keys, s.config.Connect.Resume); err != nil {
+		return err
+	}
+	host.Backend(http.MethodPost, "/v1/revoke", s.handleRevoke)
+	if s.hooks[askConnect] != nil {
+		s.renewals.start(s)
+		host.UseConnector(s)
+	}
+	if s.hooks[askSubscribe] != nil || s.hooks[askPublish] != nil {
+		host.UseAuthorizer(s)
+	}
+	if s.hooks[askCall] != nil {
+		host.UseCaller(s)
+	}
+	return nil
+}
+
+// Close implements relay.System. It waits for the questions that are under way, each within its timeout.
+func (s *System) Close() {
+	s.renewals.stop()
+	for range cap(s.slots) {
+		s.slots <- struct{}{} // every question gives its slot back
+	}
+	s.client.CloseIdleConnections()
+}
+
+// now is the wall clock.
+func (s *System) now() time.Time { return s.host.Now() }
