@@ -17,9 +17,11 @@ type Config struct {
 	Phase time.Duration
 	// Load is what share of its processors the process uses, from 0 to 1. Run asks it ten times a second; it must not
 	// block. From 0.65 on windows become longer, by half at 0.85, and so they do when the shard spends as much of its
-	// time writing; and eager flushes owe rest, none below 0.65, all of the time spent writing at 0.85. Nil: windows stay
+	// time writing; where the shard is behind besides, as long as they may be; and eager flushes owe rest, none below 0.65, all of the time spent writing at 0.85. Nil: windows stay
 	// as they are, and all of that rest is owed.
 	Load func() float64
+	// Waited is for how long publishes have been waiting to be read, at most. It is asked as Load is. Nil: it is not known.
+	Waited func() time.Duration
 	// MaxWaiting bounds the bytes waiting in all windows together; 64 MiB.
 	MaxWaiting int64
 	// Panic is called with a panic in a sink, which has missed a batch then, or in Load, where sink is nil, from within
@@ -38,6 +40,7 @@ type Batcher struct {
 
 	// Safe for concurrent use.
 	waiting atomic.Int64 // bytes of messages appended and not yet flushed
+	due     atomic.Int64 // when Run has something to do again, since start; 0: nothing
 	buffers sync.Pool    // of *buffer
 
 	// Guarded by mu; taken after a window's lock.
@@ -64,12 +67,15 @@ func New(cfg Config) *Batcher {
 	}
 	now := time.Now()
 	b := &Batcher{wake: cfg.Wake, panicked: cfg.Panic, phase: cfg.Phase, start: now, maxWaiting: cfg.MaxWaiting,
-		budget: budget{share: 1, credit: maxCredit, settled: now}, load: load{process: cfg.Load, since: now}}
+		budget: budget{share: 1, credit: maxCredit, settled: now}, load: load{process: cfg.Load, waited: cfg.Waited, since: now}}
 	if cfg.Load != nil {
 		b.budget.share = 0
 	}
 	if cfg.Load != nil && cfg.Panic != nil {
 		b.load.process = func() float64 { return b.busy(cfg.Load) }
+	}
+	if cfg.Waited != nil && cfg.Panic != nil {
+		b.load.waited = func() time.Duration { return b.waited(cfg.Waited) }
 	}
 	b.buffers.New = func() any { return new(buffer) }
 	return b
@@ -84,10 +90,20 @@ func (b *Batcher) Window(opt Options, sink Sink) *Window {
 // Full reports whether so much waits to be flushed that publishers must be refused.
 func (b *Batcher) Full() bool { return b.waiting.Load() > b.maxWaiting }
 
+// Late reports whether a busy loop is a quarter of a second late for what is due. What is appended meanwhile would be
+// delivered later still: publishers are better refused. A loop that is not busy was held up by something else.
+func (b *Batcher) Late() bool {
+	if !b.load.busy.Load() {
+		return false
+	}
+	due := b.due.Load()
+	return due != 0 && time.Since(b.start)-time.Duration(due) > maxLate
+}
+
 // Waiting is the number of bytes appended and not yet flushed.
 func (b *Batcher) Waiting() int64 { return b.waiting.Load() }
 
-// Stretch is by what share of themselves windows are longer for now, from 0 to 0.5.
+// Stretch is by what share of themselves windows are longer for now, those that stretch most: from 0 to MostStretch-1.
 func (b *Batcher) Stretch() float64 { return math.Float64frombits(b.load.shown.Load()) }
 
 // ask puts a window into the inbox. The caller holds w.mu.
@@ -113,6 +129,7 @@ func (b *Batcher) Run(now time.Time) time.Time {
 	b.budget.rest(now)
 	if b.load.look(now) {
 		b.budget.share = b.load.level
+		b.show()
 	}
 	b.mu.Lock()
 	asked := b.inbox
@@ -129,7 +146,27 @@ func (b *Batcher) Run(now time.Time) time.Time {
 	if b.budget.allows() {
 		b.flushEager()
 	}
-	return b.next(now)
+	next := b.next(now)
+	b.expect(next)
+	return next
+}
+
+// show makes Stretch that of the windows that stretch most.
+func (b *Batcher) show() {
+	most := 1.0
+	for i := range b.groups {
+		most = max(most, b.groups[i].stretch)
+	}
+	b.load.show(b.load.factor(most) - 1)
+}
+
+// expect notes when the loop is to call Run again.
+func (b *Batcher) expect(next time.Time) {
+	var due int64
+	if !next.IsZero() {
+		due = max(int64(next.Sub(b.start)), 1)
+	}
+	b.due.Store(due)
 }
 
 // admit sorts a window from the inbox: full ones are flushed, eager ones wait for the budget, others

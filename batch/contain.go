@@ -1,5 +1,7 @@
 package batch
 
+import "time"
+
 // A panic in a sink costs the batch that it was looking at, and nothing else: Config.Panic and the sink are called, and
 // the loop goes on with the next batch. The windows are sound, since what a window held was taken out of it before.
 
@@ -23,6 +25,17 @@ func (b *Batcher) miss(sink Sink, last uint64) {
 		}
 	}()
 	sink.Missed(last)
+}
+
+// waited is Config.Waited as busy is Config.Load.
+func (b *Batcher) waited(publishes func() time.Duration) (d time.Duration) {
+	defer func() {
+		if v := recover(); v != nil {
+			b.panicked(nil, v)
+			b.load.waited = nil
+		}
+	}()
+	return publishes()
 }
 
 // busy returns how busy the process is. A function that panics is not called again; what the shard itself spends still

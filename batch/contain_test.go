@@ -112,7 +112,7 @@ func TestPanicOverLoad(t *testing.T) {
 	var p teller
 	b := New(Config{Panic: p.panicked, Load: func() float64 { panic("busy") }})
 	r, now := &record{}, time.Now()
-	w := b.Window(Options{Window: 50 * ms, Stretch: true}, r)
+	w := b.Window(Options{Window: 50 * ms, Stretch: 4}, r)
 	for n := range 10 {
 		w.Append(send(uint64(n), "a"))
 		now = now.Add(loadEvery)

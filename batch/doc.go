@@ -21,7 +21,8 @@
 //     larger than that, however late the loop comes.
 //   - Under load ticks are up to half a window further apart, for windows that may stretch: fewer and larger
 //     writes leave more of the processor to what has to be written. Both [Config.Load] and the time that the shard
-//     spends writing count.
+//     spends writing count. Where that is not enough, and the loop comes late to its ticks or publishes wait
+//     ([Config.Waited]), they become as long as [Options.Stretch] lets them.
 //   - [Window.Expedite] makes what a window holds due as its first message would be.
 //
 // # Order
@@ -49,4 +50,7 @@
 // [Batcher.Full] and [Window.Full] say so and publishers are refused before their change is accepted;
 // nothing accepted is ever dropped here except a set that a later set of the same key in the same batch
 // has replaced, what [Window.Clear] is asked to drop, and what a sink panics over.
+//
+// A loop that is busy and late for what is due cannot take more in, however little waits: [Batcher.Late] says so, and
+// publishers are better refused until it has caught up.
 package batch

@@ -8,7 +8,7 @@ import (
 // group is the windows of one kind that wait for a tick.
 type group struct {
 	window  time.Duration
-	stretch bool
+	stretch float64   // Options.Stretch
 	tick    time.Time // zero: not armed
 	open    []*Window
 }
@@ -40,6 +40,7 @@ func (b *Batcher) tick(g *group, now time.Time) {
 	if now.Before(g.tick) {
 		return
 	}
+	b.load.late = max(b.load.late, now.Sub(g.tick))
 	kept, expedited := g.open[:0], false
 	for _, w := range g.open {
 		expedited = expedited || w.eager
@@ -56,10 +57,7 @@ func (b *Batcher) tick(g *group, now time.Time) {
 		b.eager = slices.DeleteFunc(b.eager, func(w *Window) bool { return !w.eager })
 	}
 	// A pass that overran is not made up for by a burst of ticks: the next one is a window from now.
-	window := g.window
-	if g.stretch {
-		window += time.Duration(float64(window) * b.load.stretch)
-	}
+	window := time.Duration(float64(g.window) * b.load.factor(g.stretch))
 	if g.tick = g.tick.Add(window); !g.tick.After(now) {
 		g.tick = now.Add(window)
 	}

@@ -36,7 +36,7 @@ type Options struct {
 	Window   time.Duration // 0: as soon as the budget allows
 	Eager    bool          // the first message after an idle window is due at once
 	Conflate bool          // a later set replaces the earlier one
-	Stretch  bool          // longer under load; see Config.Load
+	Stretch  float64       // how many times as long it may become, up to MostStretch; 0, 1: no longer. See Config.Load
 }
 
 // Window gathers the messages of one channel. Make it with Batcher.Window.

@@ -64,6 +64,9 @@ type Waiter struct {
 	rc   syscall.RawConn
 	look func(uintptr) bool // poll
 
+	// Rest is called by Wait when nothing is ready, before it parks; nil: nothing is. Set before the first Wait.
+	Rest func()
+
 	// Owned by the goroutine that waits.
 	events []Event
 	ready  int // of events
@@ -109,6 +112,9 @@ func (w *Waiter) Wait() ([]Event, error) {
 func (w *Waiter) poll(uintptr) bool {
 	n, _ := unix.EpollWait(w.fd, w.events, 0)
 	w.ready = max(n, 0)
+	if n <= 0 && w.Rest != nil {
+		w.Rest()
+	}
 	return n > 0
 }
 

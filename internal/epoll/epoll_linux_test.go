@@ -95,3 +95,38 @@ func TestWaitDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Rest is called before a wait that has to wait, and not for what is ready.
+func TestRest(t *testing.T) {
+	w := newWaiter(t)
+	r, to := pipe(t)
+	rested := make(chan struct{}, 100)
+	w.Rest = func() { rested <- struct{}{} }
+	if err := w.Add(r, Event{Events: Read, Fd: int32(r)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Write(to, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if events, err := w.Wait(); err != nil || len(events) != 1 {
+			t.Fatal(events, err)
+		}
+	}
+	if n := len(rested); n != 0 {
+		t.Fatalf("rested %d times with something to read", n)
+	}
+	var one [1]byte
+	if _, err := unix.Read(r, one[:]); err != nil {
+		t.Fatal(err)
+	}
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		<-rested
+		_, _ = unix.Write(to, []byte("y"))
+	})
+	if events, err := w.Wait(); err != nil || len(events) != 1 {
+		t.Fatal(events, err)
+	}
+	ended.Wait()
+}

@@ -149,7 +149,7 @@ type Batch struct {
 	Window   *time.Duration `yaml:"window" default:"50ms" range:"0s..10s"` // 0 sends as soon as the shard is free
 	Eager    *bool          `yaml:"eager" default:"true"`                  // the first message after an idle window leaves at once
 	Conflate *bool          `yaml:"conflate" default:"true"`               // a later set of a key replaces the earlier one in the window
-	Stretch  *bool          `yaml:"stretch" default:"true"`                // under load the window is up to half longer
+	Stretch  *Stretch       `yaml:"stretch" default:"true"`                // under load the window is longer
 }
 
 // Bounds limits one namespace's channels.

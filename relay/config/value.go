@@ -105,6 +105,8 @@ func KindOf(v reflect.Value) string {
 		return "a rate, e.g. 50/s"
 	case t == stringsType:
 		return "a list of texts, e.g. [a, b]"
+	case t == reflect.TypeFor[Stretch]():
+		return "true, false or a number, e.g. 4"
 	case t.Kind() == reflect.Bool:
 		return "true or false"
 	case t.Kind() == reflect.Int:

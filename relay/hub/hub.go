@@ -41,6 +41,7 @@ type Hub struct {
 
 	Busiest    stats.TopChannels
 	Memory     stats.Memory
+	Waits      stats.Waits    // of the event loops
 	WorkerPool *ants.Pool     // side work, bounded
 	Workers    sync.WaitGroup // of which the relay waits for the end
 }
@@ -87,7 +88,7 @@ func (h *Hub) Start() error {
 		Heartbeat: h.Config.Heartbeat,
 		Check:     min(h.Config.Pong, h.Config.Heartbeat),
 		Scheduler: func(s *pool.Shard) pool.Scheduler {
-			b := batch.New(batch.Config{Wake: s.Wake, Phase: time.Duration(s.Index()) * 50 * time.Millisecond / 8, Load: h.Config.Load, Panic: h.unbuilt})
+			b := batch.New(batch.Config{Wake: s.Wake, Phase: time.Duration(s.Index()) * 50 * time.Millisecond / 8, Load: h.Config.Load, Waited: h.Waits.Longest, Panic: h.unbuilt})
 			mu.Lock()
 			byShard[s.Index()] = b
 			mu.Unlock()

@@ -178,7 +178,7 @@ func (n *Namespace) Held() int64 {
 func newNamespace(name string, ns config.Namespace) (*Namespace, error) {
 	n := &Namespace{
 		Name: name, subscribe: ns.Subscribe, Publish: ns.Publish, Presence: *ns.Presence,
-		Batch:   batch.Options{Window: *ns.Batch.Window, Eager: *ns.Batch.Eager, Conflate: *ns.Batch.Conflate, Stretch: *ns.Batch.Stretch},
+		Batch:   batch.Options{Window: *ns.Batch.Window, Eager: *ns.Batch.Eager, Conflate: *ns.Batch.Conflate, Stretch: ns.Batch.Stretch.Most()},
 		message: int(ns.Limit.Message), Rate: ns.Limit.Rate, Posts: ratelimit.NewUsers(ns.Limit.Rate),
 		Log: broker.Policy{History: *ns.History.Size, HistoryTTL: ns.History.TTL, HistoryBytes: max(1<<20, *ns.History.Size*bytesPerChange), Items: ns.Limit.Items,
 			Durable: ns.Durable, AfterDisk: ns.Deliver == config.AfterDisk},

@@ -146,7 +146,7 @@ func TestNamespaceDefaults(t *testing.T) {
 	p := namespacesOf(t, cfg)
 	for _, ns := range []*Namespace{p.Of("room:1"), p.Fallback} {
 		got := fmt.Sprintf("%s %s %t %v %d %d %v", ns.subscribe, ns.Publish, ns.Presence, ns.Batch, ns.Log.History, ns.message, ns.Rate)
-		if want := "member member true {50ms true true true} 256 65536 50/s"; got != want {
+		if want := "member member true {50ms true true 4} 256 65536 50/s"; got != want {
 			t.Errorf("%s: %s, want %s", ns.Name, got, want)
 		}
 	}

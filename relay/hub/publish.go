@@ -71,7 +71,7 @@ func (h *Hub) Submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command
 }
 
 // Admit refuses new work before old work suffers: items when nine tenths of the memory are in use, everything when
-// nearly all of it is, and when more is accepted than can be delivered.
+// nearly all of it is, and when more is accepted than can be delivered, or than can be soon.
 func (h *Hub) Admit(op broker.Op, bytes int) error {
 	var size int64
 	if op == broker.Set {
@@ -84,8 +84,21 @@ func (h *Hub) Admit(op broker.Op, bytes int) error {
 	case h.Full():
 		h.Counters.Shed.Of("backlog").Inc()
 		return problem.Overloaded
+	case h.late():
+		h.Counters.Shed.Of("late").Inc()
+		return problem.Overloaded
 	}
 	return nil
+}
+
+// late says that delivering takes longer than readers may be kept waiting. It passes as soon as the loops have caught up.
+func (h *Hub) late() bool {
+	for _, b := range h.Batchers {
+		if b.Late() {
+			return true
+		}
+	}
+	return false
 }
 
 // ItemCost is about what an item of some bytes takes, in the log and by itself.

@@ -9,6 +9,7 @@ import (
 
 	"weir/internal/epoll"
 	"weir/internal/rawsock"
+	"weir/relay/stats"
 )
 
 // eventLoop is where connections wait: one epoll set. Its goroutine alone reads, answers, closes and passes on its connections; what may take time, others do for it, who then ring.
@@ -17,6 +18,7 @@ type eventLoop struct {
 	handoff *Handoff
 	most    int // may be owed
 	set     *epoll.Waiter
+	rests   *stats.LoopWait
 
 	// Owned by run.
 	publishHandler
@@ -49,6 +51,8 @@ func newEventLoop(in *Gate, l *Handoff) (*eventLoop, error) {
 	k := &eventLoop{handoff: l, most: in.MaxPending, set: set, buf: make([]byte, maxFast)}
 	k.gate, k.room = in, k.most
 	k.durable = k.admit
+	k.rests = in.hub.Waits.Loop()
+	set.Rest = k.rests.Rest
 	k.waiter.wake, k.waiter.bell, k.waiter.closed, k.waiter.contain = set.Wake, make(chan struct{}, 1), make(chan struct{}), in.hub.Contain
 	return k, nil
 }
@@ -140,7 +144,7 @@ func (k *eventLoop) abandon() {
 // wait waits until connections have something to say, or somebody has rung.
 func (k *eventLoop) wait() {
 	k.ready, _ = k.set.Wait() // it is closed after run has ended
-	k.refreshDate()
+	k.rests.Work(k.refreshDate())
 }
 
 // stop ends run.

@@ -183,13 +183,14 @@ func (t *publishHandler) respond(status int, kind string, body []byte) {
 // count counts an answer that is sent.
 func (t *publishHandler) count(status int) { t.gate.hub.Counters.Classes[status/100].Inc() }
 
-// refreshDate keeps the date of answers.
-func (t *publishHandler) refreshDate() {
+// refreshDate keeps the date of answers, and returns what time it is.
+func (t *publishHandler) refreshDate() time.Time {
 	now := time.Now()
 	if at := now.Unix(); at != t.at {
 		t.at = at
 		t.date = now.UTC().AppendFormat(t.date[:0], http.TimeFormat)
 	}
+	return now
 }
 
 // handleAll answers the fast requests that b begins with, one after the other. It returns how many bytes they are,

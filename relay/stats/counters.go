@@ -109,7 +109,7 @@ func New(set *metrics.Set, open func() float64) *Counters {
 		Closes:       newFamily(set, "weir_closes_total", "code", codes...),
 		Drops:        newFamily(set, "weir_slow_readers_total", "reason", "slow"),
 		Refused:      newFamily(set, "weir_connections_refused_total", "limit", "connections", "descriptors", "per_address", "per_user", "memory"),
-		Shed:         newFamily(set, "weir_shed_total", "reason", "memory", "backlog", "waiting"),
+		Shed:         newFamily(set, "weir_shed_total", "reason", "memory", "backlog", "late", "waiting"),
 		Resumes:      newFamily(set, "weir_resumes_total", "outcome", "recovered", "snapshot", "resync"),
 		AuthFailures: newFamily(set, "weir_auth_failures_total", "reason", append(reasons, "origin", "ticket", "api_key", "admin")...),
 		latency:      set.NewPrometheusHistogramExt("weir_publish_to_write_seconds", latencyBounds),

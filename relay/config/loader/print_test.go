@@ -24,6 +24,9 @@ limits: {commands: none, queue: 3MiB}
 namespaces:
   "@a/b~=.c": {slow: resync, history: {size: 0, ttl: 1h30m}}
   "null": {batch: {window: 1500us}}
+  long: {batch: {stretch: 2.5}}
+  short: {batch: {stretch: false}}
+  usual: {batch: {stretch: true}}
   "1e3": {limits: {rate: 7/h}}
 `
 	c, o, err := loadText(text, nil, map[string]string{"admin": "127.0.0.1:1"})
@@ -38,7 +41,7 @@ namespaces:
 	if strings.Contains(printed, secret) {
 		t.Errorf("a secret is shown:\n%s", printed)
 	}
-	for _, want := range []string{"# file weir.yaml:1\n", "# flag --admin\n", "# default\n", "secret: <redacted> ", "commands: none "} {
+	for _, want := range []string{"# file weir.yaml:1\n", "# flag --admin\n", "# default\n", "secret: <redacted> ", "commands: none ", "stretch: 2.5 ", "stretch: false ", "stretch: true "} {
 		if !strings.Contains(printed, want) {
 			t.Errorf("want %q in:\n%s", want, printed)
 		}

@@ -1,0 +1,61 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+
+	"weir/batch"
+)
+
+// Stretch says how much longer the windows of a namespace become when the node has too much to do. Its zero value is
+// "true" in a configuration.
+type Stretch float64
+
+// The values of a Stretch that are words. All others say how many times as long a window becomes at most, from 1.5 to
+// batch.MostStretch.
+const (
+	ByItself Stretch = 0 // "true": as far as it is of use
+	Never    Stretch = 1 // "false"
+)
+
+// byItself is how many times as long windows become by themselves.
+const byItself = 4
+
+// leastStretch is the least that makes a difference.
+const leastStretch = 1.5
+
+// Most is how many times as long a window becomes at most.
+func (s Stretch) Most() float64 {
+	if s == ByItself {
+		return byItself
+	}
+	return float64(s)
+}
+
+// String spells s as UnmarshalText reads it.
+func (s Stretch) String() string {
+	switch s {
+	case ByItself:
+		return "true"
+	case Never:
+		return "false"
+	}
+	return strconv.FormatFloat(float64(s), 'g', -1, 64)
+}
+
+// UnmarshalText reads true, false, or a number.
+func (s *Stretch) UnmarshalText(b []byte) error {
+	switch text := string(b); text {
+	case "true":
+		*s = ByItself
+	case "false":
+		*s = Never
+	default:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(x >= leastStretch && x <= batch.MostStretch) {
+			return fmt.Errorf("%s is not true, false, or a number from %v to %d", Quote(text), leastStretch, batch.MostStretch)
+		}
+		*s = Stretch(x)
+	}
+	return nil
+}
