@@ -2,6 +2,8 @@ package ingress
 
 import (
 	"bytes"
+	"math/rand/v2"
+	"strconv"
 
 	"github.com/valyala/fasthttp"
 
@@ -21,7 +23,11 @@ func (g *Gate) Refuse(ctx *fasthttp.RequestCtx, f *problem.Error) {
 		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
 	}
 	if f.Status == fasthttp.StatusServiceUnavailable || f.Status == fasthttp.StatusTooManyRequests {
-		ctx.Response.Header.Set("Retry-After", "1")
+		after := 1
+		if f.Code == problem.Unavailable.Code { // those who were let wait by one backend do not come back all at once
+			after += rand.IntN(5)
+		}
+		ctx.Response.Header.Set("Retry-After", strconv.Itoa(after))
 	}
 	if f.Status == fasthttp.StatusUnauthorized || f.Status == fasthttp.StatusForbidden {
 		ctx.SetConnectionClose() // strangers do not get to keep connections open

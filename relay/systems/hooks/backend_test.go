@@ -47,6 +47,13 @@ type backend struct {
 	now   int // under way
 	most  int
 	say   func(q *question) (status int, body string)
+	time  func() time.Time
+}
+
+func (b *backend) clock() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.time()
 }
 
 // newBackend starts a backend whose users are those of the cookie "session".
@@ -56,11 +63,11 @@ func newBackend(t testing.TB, say func(q *question) (int, string)) *backend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &backend{say: say}
+	b := &backend{say: say, time: time.Now}
 	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		h := r.Header
-		if err := sign.Verify(key, h.Get(sign.HeaderID), h.Get(sign.HeaderTimestamp), h.Get(sign.HeaderSignature), body, time.Now()); err != nil {
+		if err := sign.Verify(key, h.Get(sign.HeaderID), h.Get(sign.HeaderTimestamp), h.Get(sign.HeaderSignature), body, b.clock()); err != nil {
 			t.Errorf("signature: %v", err)
 		}
 		q := question{path: r.URL.Path, header: h}
@@ -143,6 +150,13 @@ func start(t testing.TB, b *backend, prepare func(c *config.Config, h *hooks.Con
 		h := config.Of[hooks.Config](c)
 		*h = hooks.Config{URL: b.URL + "/weir", AllowInsecure: true, Secrets: []string{secret}, Cookies: []string{"session"}, Timeout: 5 * time.Second}
 		c.Origins = []string{origin}
+		defer func() {
+			if c.Clock != nil {
+				b.mu.Lock()
+				b.time = c.Clock
+				b.mu.Unlock()
+			}
+		}()
 		c.Namespaces["asked"] = config.Namespace{Subscribe: config.ByWebhook, Publish: config.ByWebhook}
 		c.Namespaces["room"] = config.Namespace{Subscribe: config.Capability, Publish: config.Capability}
 		if prepare != nil {

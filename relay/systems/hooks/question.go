@@ -80,6 +80,7 @@ func (s *System) ask(h *hook, body any, header http.Header, read func(r *post.Re
 		h.counts.outcomes[outcomeOpen].Inc()
 		return errOpen
 	}
+	begun := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
 	defer cancel()
 	select {
@@ -101,10 +102,20 @@ func (s *System) ask(h *hook, body any, header http.Header, read func(r *post.Re
 	err = errors.New("no answer") // until there is one: a panic is a failure
 	failed := true
 	start := time.Now()
+	// The wait for a turn has used most of the time: that there was no answer in what is left says nothing of the backend.
+	hurried := start.Sub(begun) > s.config.Timeout/2
 	defer func() {
-		h.breaker.Done(time.Now(), failed)
+		busy := failed && hurried && ctx.Err() != nil
+		if busy {
+			h.breaker.Cancel()
+		} else {
+			h.breaker.Done(time.Now(), failed)
+		}
 		h.counts.seconds.Update(time.Since(start).Seconds())
-		if failed {
+		switch {
+		case busy:
+			h.counts.outcomes[outcomeBusy].Inc()
+		case failed:
 			h.counts.outcomes[outcomeFailed].Inc()
 			s.host.Log().Warn("no answer from the backend", "hook", h.name, "error", err.Error())
 		}

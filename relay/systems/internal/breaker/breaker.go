@@ -69,6 +69,13 @@ func (b *Breaker) Done(now time.Time, failed bool) {
 	}
 }
 
+// Cancel notes that a request that began has said nothing of the receiver.
+func (b *Breaker) Cancel() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.probing = false
+}
+
 func (b *Breaker) failed(now time.Time) {
 	b.failures++
 	switch {

@@ -217,6 +217,7 @@ export interface ClientEvents {
     connected: {
         connectionId: string;
         userId: string;
+        data?: any;
     };
     error: {
         code: string;
@@ -239,6 +240,10 @@ export interface Weir {
     emit(topic: string, data: unknown): Promise<unknown>;
     /** Gives a command of the protocol and answers what the relay does. It waits for a connection. */
     command(m: Message): Promise<Message>;
+    /** Asks the backend, where hooks are configured, and answers its result. Calls that are ordered end one after the other. */
+    call<T = any>(method: string, data?: unknown, options?: {
+        ordered?: boolean;
+    }): Promise<T>;
     /** Follows a WebSocket route that speaks messages of its own, such as /analytics/live. A path that is a function is asked before each connection. */
     live(path: string | (() => string), each: (m: Message) => void, status?: (s: Status, reason: string) => void): Link;
     /** Opens a shared document; weir-documents.js, which lies beside this module, is loaded for the first one. */

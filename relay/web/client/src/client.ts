@@ -20,7 +20,7 @@ export interface Options {
 
 export interface ClientEvents {
   status: { status: Status; reason: string }
-  connected: { connectionId: string; userId: string }
+  connected: { connectionId: string; userId: string; data?: any }
   error: { code: string; message: string }
 }
 
@@ -40,6 +40,8 @@ export interface Weir {
   emit(topic: string, data: unknown): Promise<unknown>
   /** Gives a command of the protocol and answers what the relay does. It waits for a connection. */
   command(m: Message): Promise<Message>
+  /** Asks the backend, where hooks are configured, and answers its result. Calls that are ordered end one after the other. */
+  call<T = any>(method: string, data?: unknown, options?: { ordered?: boolean }): Promise<T>
   /** Follows a WebSocket route that speaks messages of its own, such as /analytics/live. A path that is a function is asked before each connection. */
   live(path: string | (() => string), each: (m: Message) => void, status?: (s: Status, reason: string) => void): Link
   /** Opens a shared document; weir-documents.js, which lies beside this module, is loaded for the first one. */
@@ -66,6 +68,7 @@ export function connect(url: string | URL = location.origin, options: Options = 
   let userId = ''
   let connectionId = ''
   let limits: Limits | undefined
+  let resume = '' // what lets us come back once without being asked who we are
   let streaming = false // the connection is an event stream
   let named = new Map<string, Followed>() // what the address of the WebSocket has named
 
@@ -128,6 +131,7 @@ export function connect(url: string | URL = location.origin, options: Options = 
           channels.set('', assign(me, { name_: m.channel }))
         } else if (me) lose(me, anonymous())
         ownName = m.channel ?? ''
+        resume = m.resume ?? ''
         token.expires(m.expiresIn)
         status = 'open'
         others().slice(limits?.subscriptions ?? Infinity).forEach((c) => lose(c, full()))
@@ -137,7 +141,7 @@ export function connect(url: string | URL = location.origin, options: Options = 
           ...all().filter((c) => named.get(c.name_) !== c).map(follow),
           ...[...named.keys()].map((channel) => () => !find(channel) && { type: 'unsubscribe', id: unique(), channel }),
         ])
-        tell('connected', { userId, connectionId })
+        tell('connected', { userId, connectionId, data: m.data })
         return tell('status', { status, reason: '' })
       }
       case 'batch':
@@ -193,8 +197,13 @@ export function connect(url: string | URL = location.origin, options: Options = 
   const live: Weir['live'] = (path, each, status = () => {}) => join(socket(path), each, status)
 
   const room = () => limits?.address ?? 4096
+  const ticket = () => {
+    const was = resume && '&resume=' + resume
+    resume = ''
+    return was
+  }
   const [ws] = options.transport ? [] : socket(() => {
-    const [path, names] = address('/ws', all(), room())
+    const [path, names] = address('/ws' + ticket(), all(), room())
     named = names
     named.forEach((c) => (c.asked_ = unique()))
     return path.replace('&', '?')
@@ -209,7 +218,7 @@ export function connect(url: string | URL = location.origin, options: Options = 
       (t, hear, end) => {
         streaming = true
         return openStream(
-          { base, headers, channels: all, room, renew: async () => (token.refused() ? token.get() : undefined) },
+          { base, headers, channels: all, room, ticket, renew: async () => (token.refused() ? token.get() : undefined) },
           t, hear, end,
         )
       },
@@ -247,6 +256,7 @@ export function connect(url: string | URL = location.origin, options: Options = 
     emit: (topic, data) =>
       status === 'waiting' ? Promise.reject(failure('connection_lost', 'there is no connection', true)) : said.ask({ type: 'event', topic, data }),
     command: said.ask,
+    call: async (method, data, options) => (await said.ask({ type: 'call', method, data, ...options })).data,
     live,
     document: (id) => lateDocument(weir, id, (err) => tell('error', { code: 'unavailable', message: '' + err })),
     token: token.get,

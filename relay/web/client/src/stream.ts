@@ -13,6 +13,8 @@ export interface Streamed {
   channels(): Followed[]
   /** The bytes that an address may have. */
   room(): number
+  /** What lets the client come back once, for an address. */
+  ticket(): string
   /** Another token, as the relay does not take the one there is; nothing if there is none. */
   renew(): Promise<string | void>
 }
@@ -21,7 +23,7 @@ export interface Streamed {
  * The channels by an event stream, and POST for what is said. The stream is opened anew when it is to have other
  * channels; those for which its address has no room are followed by commands that name the connection.
  */
-export function openStream({ base, headers, channels, room, renew }: Streamed, token: string, hear: Hear, end: End): Wire {
+export function openStream({ base, headers, channels, room, ticket, renew }: Streamed, token: string, hear: Hear, end: End): Wire {
   let close = () => {}
   let round = 0 // counts streams: what an old one says is not heard
   let connection = ''
@@ -33,10 +35,10 @@ export function openStream({ base, headers, channels, room, renew }: Streamed, t
   let renewals: Message[] = [] // refreshes whose token the stream is being opened with
   let good = token // the newest that opened one
 
-  const build = () => address(base + '/sse?short=1', channels(), room())
+  const build = (ticket = '') => address(base + '/sse?short=1' + ticket, channels(), room())
   const open = () => {
     const mine = ++round
-    const [path, names] = build()
+    const [path, names] = build(ticket())
     followed = new Set(names.keys())
     close()
     connection = ''
@@ -85,7 +87,7 @@ export function openStream({ base, headers, channels, room, renew }: Streamed, t
     const stop = new AbortController()
     const timer = later(() => stop.abort(), patience)
     try {
-      r = await fetch(base + '/command', { method: 'POST', headers: { 'content-type': 'application/json', ...headers(token) }, body: text, signal: stop.signal })
+      r = await fetch(base + '/command', { method: 'POST', credentials: token ? 'same-origin' : 'include', headers: { 'content-type': 'application/json', ...headers(token) }, body: text, signal: stop.signal })
       answer = await r.json()
     } catch {} // that there is no proper answer is all that matters
     never(timer)

@@ -63,7 +63,7 @@ export function openSocket(make: SocketConstructor, url: string, token: string, 
 export function openEvents(url: string, headers: Record<string, string>, hear: Hear, end: End): () => void {
   const stop = new AbortController()
   const go = async () => {
-    const r = await fetch(url, { headers, signal: stop.signal })
+    const r = await fetch(url, { headers, credentials: headers.authorization ? 'same-origin' : 'include', signal: stop.signal })
     if (r.status !== 200) {
       // What the status means, as the close code and the reason that ask for the same. A refusal that is no problem of
       // the relay's own is some proxy's, and may be over soon.

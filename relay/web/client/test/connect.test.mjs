@@ -301,3 +301,28 @@ test('an event stream takes a new token, or says that it does not and goes on wi
   assert.ok(opened.includes('bad') && !seen.includes('waiting'), opened + ': ' + seen)
   assert.equal((await weir.command({ type: 'ping' })).type, 'pong')
 })
+
+test('a client without a token comes back once with what it was given, and asks the backend', async (t) => {
+  const r = await relay(t)
+  const weir = client(t, r.url)
+  let data
+  weir.on('connected', (m) => (data ??= m.data))
+  let c = await r.next()
+  assert.equal(c.query.get('resume'), null)
+  c.hello({ resume: 'ticket_1', data: { theme: 'dark' } })
+  const result = weir.call('cart.add', { sku: 7 }, { ordered: true })
+  const { id, ...m } = await c.next()
+  assert.deepEqual(m, { type: 'call', method: 'cart.add', data: { sku: 7 }, ordered: true })
+  c.say({ type: 'result', id, data: { items: 3 } })
+  assert.deepEqual(await result, { items: 3 })
+  assert.deepEqual(data, { theme: 'dark' })
+  const no = weir.call('cart.clear')
+  c.say({ type: 'error', id: (await c.next()).id, code: 'forbidden', message: 'not yours', retryable: false })
+  await assert.rejects(no, { code: 'forbidden' })
+  c.cut()
+  c = await r.next()
+  assert.equal(c.query.get('resume'), 'ticket_1')
+  c.cut() // before there was another
+  c = await r.next()
+  assert.equal(c.query.get('resume'), null)
+})
