@@ -57,7 +57,7 @@ type serveCommand struct {
 func (*serveCommand) Help() string {
 	return "Flags win over WEIR_ variables, which win over the file, which wins over the defaults. " +
 		"A key such as limits.per_address is the variable WEIR_LIMITS_PER_ADDRESS; WEIR_AUTH_SECRET and WEIR_API_KEY hold one key each. " +
-		"SIGTERM and SIGINT drain and end, a second one ends at once; SIGHUP reads the keys and the log level again."
+		"SIGTERM and SIGINT drain and end, a second one ends at once; SIGHUP reads the keys, the apps of pusher and the log level again."
 }
 
 // Run serves until a signal ends it.
@@ -209,7 +209,7 @@ func (s *service) reload() {
 
 // isReloaded reports whether a change of the key takes effect without a restart.
 func isReloaded(key string) bool {
-	for _, section := range []string{"auth.keys", "auth.jwks", "auth.issuer", "auth.audience", "auth.leeway", "api.keys", "log.level"} {
+	for _, section := range []string{"auth.keys", "auth.jwks", "auth.issuer", "auth.audience", "auth.leeway", "api.keys", "log.level", "pusher.apps"} {
 		if strings.HasPrefix(key, section) {
 			return true
 		}

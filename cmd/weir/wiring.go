@@ -14,6 +14,7 @@ import (
 	"weir/relay/systems/hooks"
 	"weir/relay/systems/notify"
 	"weir/relay/systems/presence"
+	"weir/relay/systems/pusher"
 	"weir/relay/systems/webhook"
 )
 
@@ -26,6 +27,7 @@ func modules() []relay.Module {
 		notify.Module(),
 		documents.Module(),
 		analytics.Module(),
+		pusher.Module(),
 		webhook.Module(),
 		authz.Module(),
 		hooks.Module(),

@@ -1,0 +1,257 @@
+package pusher
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/internal/wire"
+	"weir/relay/problem"
+)
+
+// call is a request to the HTTP API, whose signature has been checked.
+type call struct {
+	ctx   *fasthttp.RequestCtx
+	app   *app
+	query parameters
+	body  []byte
+}
+
+// apiError is an error as SDKs are told it.
+type apiError struct {
+	status int
+	text   string
+}
+
+// Error implements error.
+func (e *apiError) Error() string { return e.text }
+
+func badRequest(text string) error { return &apiError{http.StatusBadRequest, text} }
+
+// serveAPI serves the HTTP API.
+func (s *System) serveAPI(path string) {
+	for _, r := range []struct {
+		method, path string
+		handle       func(c *call) ([]byte, error)
+	}{
+		{http.MethodPost, "/events", (*call).postEvent},
+		{http.MethodPost, "/batch_events", (*call).postBatch},
+		{http.MethodGet, "/channels", (*call).getChannels},
+		{http.MethodGet, "/channels/{channel}", (*call).getChannel},
+		{http.MethodGet, "/channels/{channel}/users", (*call).getUsers},
+		{http.MethodPost, "/users/{user}/terminate_connections", (*call).terminate},
+		{http.MethodGet, "/connections", (*call).getConnections},
+	} {
+		s.core.Raw(r.method, path+"/apps/{id}"+r.path, func(ctx *fasthttp.RequestCtx) {
+			out, err := s.answer(ctx, path, r.handle)
+			if err != nil {
+				out = s.fail(ctx, err)
+			}
+			ctx.Response.Header.SetContentType("application/json")
+			ctx.SetBody(out)
+		})
+	}
+}
+
+// answer checks who asks, and has the request answered.
+func (s *System) answer(ctx *fasthttp.RequestCtx, prefix string, handle func(c *call) ([]byte, error)) ([]byte, error) {
+	id, _ := ctx.UserValue("id").(string)
+	a := (*s.byID.Load())[id]
+	if a == nil {
+		return nil, &apiError{http.StatusNotFound, "there is no app with this id"}
+	}
+	uri := ctx.Request.URI()
+	query, err := parseQuery(string(uri.QueryString()))
+	if err != nil {
+		return nil, badRequest("the query cannot be read: " + err.Error())
+	}
+	// What stands before /apps/ is ours: SDKs do not sign it.
+	path := string(bytes.TrimPrefix(uri.PathOriginal(), []byte(prefix)))
+	body := ctx.Request.Body()
+	if err := a.verifyRequest(string(ctx.Method()), path, query, body, s.core.Now()); err != nil {
+		a.refuse(refusedSignature)
+		return nil, &apiError{http.StatusUnauthorized, err.Error()}
+	}
+	if a.settings.Load().Disabled {
+		return nil, &apiError{http.StatusForbidden, "the app is disabled"}
+	}
+	return handle(&call{ctx, a, query, body})
+}
+
+// fail sets the status of an error and returns its body.
+func (s *System) fail(ctx *fasthttp.RequestCtx, err error) []byte {
+	var e *apiError
+	if !errors.As(err, &e) {
+		p := problem.Of(err)
+		e = &apiError{p.Status, p.Message}
+		if p == problem.Internal {
+			s.core.Log().Error("request failed", "path", string(ctx.Path()), "error", err.Error())
+		}
+		if p.Retryable {
+			ctx.Response.Header.Set("Retry-After", "1")
+		}
+	}
+	ctx.SetStatusCode(e.status)
+	b := wire.AppendString([]byte(`{"error":`), e.text)
+	return append(append(append(b, `,"code":`...), itoa(e.status)...), '}')
+}
+
+// name is the channel in the address.
+func (c *call) name() (string, error) {
+	name, err := decoded(c.ctx.UserValue("channel"))
+	if err != nil || !validChannel(name) {
+		return "", badRequest("the name of the channel is not one: expected 1 to 200 letters, digits and _ - = @ , . ;")
+	}
+	return name, nil
+}
+
+// decoded is a part of the address as it was meant: the router leaves some escapes.
+func decoded(value any) (string, error) {
+	text, _ := value.(string)
+	if !strings.Contains(text, "%") {
+		return text, nil
+	}
+	return url.PathUnescape(text)
+}
+
+// info is the attributes that are asked for.
+type info struct{ users, subscriptions, cache bool }
+
+func parseInfo(text string) (i info, asked bool) {
+	for name := range strings.SplitSeq(text, ",") {
+		switch strings.TrimSpace(name) {
+		case "user_count":
+			i.users = true
+		case "subscription_count":
+			i.subscriptions = true
+		case "cache":
+			i.cache = true
+		}
+	}
+	return i, i != info{}
+}
+
+// attributes appends those of a channel that apply, each behind a comma or the first brace.
+func (a *app) attributes(b []byte, name string, i info) []byte {
+	sockets, _ := a.find(name).counts()
+	member := func(key, value string) {
+		if b[len(b)-1] != '{' {
+			b = append(b, ',')
+		}
+		b = append(append(append(append(b, '"'), key...), `":`...), value...)
+	}
+	k := kindOf(name)
+	if i.users && k.presence {
+		member("user_count", itoa(len(a.state(name).members)))
+	}
+	if i.subscriptions {
+		member("subscription_count", itoa(sockets))
+	}
+	return b
+}
+
+// state is what a channel keeps.
+func (a *app) state(name string) channelState {
+	r, _ := a.system.core.Broker().Read(channelOf(a.namespace, name), nil)
+	return parseState(r.State)
+}
+
+// getChannels is GET /channels: those that somebody is subscribed to.
+func (c *call) getChannels() ([]byte, error) {
+	prefix := c.query.get("filter_by_prefix")
+	i, _ := parseInfo(c.query.get("info"))
+	if i.users && !strings.HasPrefix(prefix, "presence-") {
+		return nil, badRequest("user_count is for presence channels: filter_by_prefix must begin with presence-")
+	}
+	b := []byte(`{"channels":{`)
+	for n, ch := range c.app.occupied(prefix) {
+		if n > 0 {
+			b = append(b, ',')
+		}
+		b = append(wire.AppendString(b, ch.name), ":{"...)
+		b = append(c.app.attributes(b, ch.name, i), '}')
+	}
+	return append(b, "}}"...), nil
+}
+
+// getChannel is GET /channels/{channel}.
+func (c *call) getChannel() ([]byte, error) {
+	name, err := c.name()
+	if err != nil {
+		return nil, err
+	}
+	i, _ := parseInfo(c.query.get("info"))
+	k := kindOf(name)
+	if i.users && !k.presence {
+		return nil, badRequest("user_count is for presence channels")
+	}
+	sockets, _ := c.app.find(name).counts()
+	b := append([]byte(`{"occupied":`), map[bool]string{true: "true", false: "false"}[sockets > 0]...)
+	b = c.app.attributes(b, name, i)
+	if i.cache && k.cache {
+		b = append(b, `,"cache":`...)
+		b = append(c.app.appendCache(b, name), '}')
+		return b, nil
+	}
+	return append(b, '}'), nil
+}
+
+// appendCache appends the last event of a cache channel, null if there is none.
+func (a *app) appendCache(b []byte, name string) []byte {
+	item, _, ok := a.system.core.Broker().Item(channelOf(a.namespace, name), cacheGroup, cacheKey)
+	if !ok {
+		return append(b, "null"...)
+	}
+	data := []byte("null")
+	at := int64(0)
+	_ = wire.Members(item, func(key string, value []byte) error {
+		switch key {
+		case "data":
+			data = value
+		case "at":
+			at = parseInt(value)
+		}
+		return nil
+	})
+	ttl := a.settings.Load().Feature.Cache - a.system.core.Now().Sub(unixMilli(at))
+	b = append(append(b, `{"data":`...), data...)
+	return append(append(append(b, `,"ttl":`...), itoa(max(int(ttl.Seconds()), 0))...), '}')
+}
+
+// getUsers is GET /channels/{channel}/users.
+func (c *call) getUsers() ([]byte, error) {
+	name, err := c.name()
+	if err != nil {
+		return nil, err
+	}
+	if !kindOf(name).presence {
+		return nil, badRequest("users are in presence channels only")
+	}
+	b := []byte(`{"users":[`)
+	for i, m := range c.app.state(name).members {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, `{"id":`...), m.id...), '}')
+	}
+	return append(b, "]}"...), nil
+}
+
+// terminate is POST /users/{user}/terminate_connections.
+func (c *call) terminate() ([]byte, error) {
+	user, err := decoded(c.ctx.UserValue("user"))
+	if err != nil {
+		return nil, badRequest("the id of the user cannot be read")
+	}
+	c.app.users.terminate(user)
+	return []byte("{}"), nil
+}
+
+// getConnections is GET /connections.
+func (c *call) getConnections() ([]byte, error) {
+	return append(append([]byte(`{"connections":`), itoa(int(c.app.connections.Load()))...), '}'), nil
+}

@@ -1,0 +1,357 @@
+package pusher
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"weir/broker"
+	"weir/internal/wire"
+)
+
+// channel is what is known of a channel that somebody is subscribed to, or was until a moment ago.
+type channel struct {
+	// Set once.
+	app  *app
+	name string
+	weir string
+	kind kind
+
+	// Guarded by mu, which is held while members are published.
+	mu       sync.Mutex
+	dead     bool // it is not in app.channels any more: look it up again
+	sockets  int
+	members  map[string]*member // by the text of their id
+	occupied bool               // as webhooks have been told
+	missed   bool               // webhooks have been told that nothing is cached
+	vacating *time.Timer        // for channel_vacated; nil until it is needed
+	counted  time.Time          // when the count was last told
+	counting *time.Timer        // for the count that is due; nil until it is needed
+	due      bool               // it is
+}
+
+// member is a user in a presence channel. Guarded by the channel's mu.
+type member struct {
+	item        memberItem
+	key, text   string
+	connections int
+	shown       bool        // the item is there
+	leaving     *time.Timer // for the end of a member without connections; nil until it is needed
+}
+
+// errMembers is returned for a channel that is full.
+var errMembers = errors.New("the channel has as many members as it may")
+
+// crowd is from how many subscribers on counts are told every countEvery only.
+const (
+	crowd      = 100
+	countEvery = 5 * time.Second
+)
+
+// enter counts a connection in, and makes the channel if need be. item is the member it is for, in a presence channel.
+func (a *app) enter(name string, item *memberItem) (*channel, *member, error) {
+	weir := channelOf(a.namespace, name)
+	for {
+		a.mu.Lock()
+		ch := a.channels[weir]
+		if ch == nil {
+			ch = &channel{app: a, name: name, weir: weir, kind: kindOf(name)}
+			a.channels[weir] = ch
+		}
+		a.mu.Unlock()
+		m, err, dead := ch.enter(item)
+		if !dead {
+			return ch, m, err
+		}
+	}
+}
+
+func (ch *channel) enter(item *memberItem) (m *member, err error, dead bool) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.dead {
+		return nil, nil, true
+	}
+	if item != nil {
+		if m, err = ch.join(item); err != nil {
+			ch.settle()
+			return nil, err, false
+		}
+	}
+	ch.sockets++
+	if ch.vacating != nil {
+		ch.vacating.Stop()
+	}
+	if !ch.occupied {
+		ch.occupied = true
+		ch.app.tell("channel_occupied", ch.name, nil)
+	}
+	return m, nil, false
+}
+
+// join counts a connection of a member in. The first one makes the item.
+func (ch *channel) join(item *memberItem) (*member, error) {
+	text, isNumber, _ := idText(item.id)
+	m := ch.members[text]
+	if m == nil {
+		if ch.shown() >= ch.app.settings.Load().Limit.Members {
+			return nil, errMembers
+		}
+		m = &member{item: *item, key: memberKey(text, isNumber), text: text}
+	}
+	if !m.shown {
+		if m.leaving != nil { // those who are there have been told that the user left
+			m.item, m.key = *item, memberKey(text, isNumber)
+		}
+		if _, err := ch.app.system.core.Publish(ch.weir, &broker.Publication{Op: broker.Set, Group: memberGroup, Key: m.key, Data: appendMember(nil, m.item)}); err != nil {
+			return nil, err
+		}
+		m.shown = true
+		if m.leaving == nil {
+			ch.tellMember("member_added", m)
+		}
+	}
+	if m.leaving != nil {
+		m.leaving.Stop()
+		m.leaving = nil
+	}
+	m.connections++
+	if ch.members == nil {
+		ch.members = make(map[string]*member)
+	}
+	ch.members[text] = m
+	return m, nil
+}
+
+// leave counts a connection out.
+func (ch *channel) leave(m *member, abrupt bool) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.sockets--
+	if m != nil {
+		if m.connections--; m.connections == 0 {
+			ch.part(m, abrupt)
+		}
+	}
+	ch.count()
+	ch.settle()
+}
+
+// part ends a member without connections: for clients at once, or after a while if the last connection broke off; for webhooks
+// after that while, in which a return is no news.
+func (ch *channel) part(m *member, abrupt bool) {
+	wait := ch.app.settings.Load().Feature.Leave
+	if !abrupt {
+		ch.hide(m)
+	}
+	if ch.app.removed.Load() { // nobody is told, and no timer is to outlive the app
+		ch.hide(m)
+		delete(ch.members, m.text)
+		return
+	}
+	var timer *time.Timer
+	timer = ch.app.after(wait, "pusher member", func() {
+		ch.mu.Lock()
+		defer ch.mu.Unlock()
+		if m.leaving != timer || m.connections > 0 {
+			return
+		}
+		ch.hide(m)
+		delete(ch.members, m.text)
+		ch.tellMember("member_removed", m)
+		ch.settle()
+	})
+	m.leaving = timer
+}
+
+// hide removes the item of a member.
+func (ch *channel) hide(m *member) {
+	if !m.shown {
+		return
+	}
+	m.shown = false
+	core := ch.app.system.core
+	if _, err := core.Publish(ch.weir, &broker.Publication{Op: broker.Delete, Group: memberGroup, Key: m.key}); err != nil {
+		core.Log().Warn("member not removed", "channel", ch.weir, "error", err.Error())
+		return
+	}
+	if idOfKey(m.key) == nil { // the key does not say who it was
+		_ = ch.send("pusher_internal:member_removed", removedData(m.item.id))
+	}
+}
+
+// send tells subscribers something.
+func (ch *channel) send(event string, data []byte) error {
+	b := append(append([]byte(`{"event":"`), event...), `","data":`...)
+	b = append(appendQuoted(b, data), '}')
+	_, err := ch.app.system.core.Submit(ch.weir, &broker.Publication{Op: broker.Send, Data: b})
+	return err
+}
+
+// settle lets go of a channel in which nobody is. What is told of that waits for a while, in which a return is no news.
+func (ch *channel) settle() {
+	if ch.sockets > 0 || len(ch.members) > 0 || ch.dead {
+		return
+	}
+	n := ch.app.settings.Load()
+	if !ch.occupied || !n.told["channel_vacated"] || ch.app.removed.Load() {
+		ch.end()
+		return
+	}
+	if ch.vacating == nil {
+		ch.vacating = ch.app.after(n.Feature.Leave, "pusher channel", ch.vacate)
+		return
+	}
+	ch.vacating.Reset(n.Feature.Leave)
+}
+
+// vacate tells that nobody is in the channel any more.
+func (ch *channel) vacate() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.sockets == 0 && len(ch.members) == 0 && !ch.dead {
+		ch.app.tell("channel_vacated", ch.name, nil)
+		ch.end()
+	}
+}
+
+// end takes the channel out of its app.
+func (ch *channel) end() {
+	ch.dead = true
+	ch.halt()
+	ch.app.mu.Lock()
+	defer ch.app.mu.Unlock()
+	if ch.app.channels[ch.weir] == ch {
+		delete(ch.app.channels, ch.weir)
+	}
+}
+
+// halt stops the channel's timers.
+func (ch *channel) halt() {
+	for _, t := range []*time.Timer{ch.vacating, ch.counting} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+}
+
+// stop ends the channel with its app. Who was only waiting to be told of is taken out of the channel.
+func (ch *channel) stop() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.halt()
+	for _, m := range ch.members {
+		if m.leaving != nil {
+			m.leaving.Stop()
+			ch.hide(m)
+		}
+	}
+}
+
+// tellMember tells webhooks of a member.
+func (ch *channel) tellMember(event string, m *member) {
+	ch.app.tell(event, ch.name, wire.AppendString([]byte(`,"user_id":`), m.text))
+}
+
+// tellMiss tells webhooks, once until it is filled, that a cache channel holds nothing.
+func (ch *channel) tellMiss() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if !ch.missed {
+		ch.missed = true
+		ch.app.tell("cache_miss", ch.name, nil)
+	}
+}
+
+// filled notes that a cache channel has an event.
+func (ch *channel) filled() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.missed = false
+}
+
+// tellCount is count for who holds no lock.
+func (ch *channel) tellCount() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.count()
+}
+
+// count tells subscribers and webhooks how many subscribers there are, where the app wants that: at once, but for crowds only now and
+// then. The caller holds mu.
+func (ch *channel) count() {
+	n := ch.app.settings.Load()
+	if !n.Feature.Counts || ch.kind.presence || ch.kind.user || ch.dead {
+		return
+	}
+	if wait := countEvery - time.Since(ch.counted); ch.sockets > crowd && wait > 0 {
+		switch {
+		case ch.due:
+		case ch.counting == nil:
+			ch.counting, ch.due = ch.app.after(wait, "pusher count", ch.countLater), true
+		default:
+			ch.counting.Reset(wait)
+			ch.due = true
+		}
+		return
+	}
+	ch.counted = time.Now()
+	text := itoa(ch.sockets)
+	if ch.sockets > 0 {
+		_ = ch.send("pusher_internal:subscription_count", []byte(`{"subscription_count":`+text+`}`))
+	}
+	ch.app.tell("subscription_count", ch.name, []byte(`,"subscription_count":`+text))
+}
+
+// countLater tells the count that is due.
+func (ch *channel) countLater() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.due = false
+	ch.count()
+}
+
+// occupied is the channels whose names begin so and that somebody is subscribed to.
+func (a *app) occupied(prefix string) (list []*channel) {
+	a.mu.RLock()
+	all := make([]*channel, 0, len(a.channels))
+	for _, ch := range a.channels {
+		if len(ch.name) >= len(prefix) && ch.name[:len(prefix)] == prefix {
+			all = append(all, ch)
+		}
+	}
+	a.mu.RUnlock()
+	for _, ch := range all {
+		if n, _ := ch.counts(); n > 0 {
+			list = append(list, ch)
+		}
+	}
+	return list
+}
+
+// find is a channel; nil if nothing is known of it.
+func (a *app) find(name string) *channel {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.channels[channelOf(a.namespace, name)]
+}
+
+// counts is how many subscribers and members there are. It may be called on nil.
+func (ch *channel) counts() (sockets, users int) {
+	if ch == nil {
+		return 0, 0
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return ch.sockets, ch.shown()
+}
+
+// shown is how many members there are. The caller holds mu.
+func (ch *channel) shown() (n int) {
+	for _, m := range ch.members {
+		if m.shown {
+			n++
+		}
+	}
+	return n
+}

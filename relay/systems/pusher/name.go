@@ -1,0 +1,165 @@
+package pusher
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"weir/internal/wire"
+)
+
+// kind is what the name of a channel says about it.
+type kind struct {
+	private, presence, encrypted, cache bool
+	user                                bool // the channel of a signed-in user
+	prefix                              string
+}
+
+// kinds are the prefixes in the order in which they are tried.
+var kinds = []kind{
+	{prefix: "private-encrypted-cache-", private: true, encrypted: true, cache: true},
+	{prefix: "private-encrypted-", private: true, encrypted: true},
+	{prefix: "private-cache-", private: true, cache: true},
+	{prefix: "private-", private: true},
+	{prefix: "presence-cache-", presence: true, cache: true},
+	{prefix: "presence-", presence: true},
+	{prefix: "cache-", cache: true},
+	{prefix: userPrefix, user: true},
+}
+
+// userPrefix begins the name of the channel of a signed-in user.
+const userPrefix = "#server-to-user-"
+
+func kindOf(name string) kind {
+	for _, k := range kinds {
+		if strings.HasPrefix(name, k.prefix) {
+			return k
+		}
+	}
+	return kind{}
+}
+
+// maxChannel bounds the name of a channel, in bytes: what SDKs allow.
+const maxChannel = 200
+
+// validChannel reports whether a name is one of a channel: letters, digits and _ - = @ , . ;
+func validChannel(name string) bool {
+	if len(name) == 0 || len(name) > maxChannel {
+		return false
+	}
+	rest := name
+	if id, ok := strings.CutPrefix(name, userPrefix); ok {
+		return id != "" && strings.IndexFunc(id, func(r rune) bool { return r < ' ' }) < 0 // of any user
+	}
+	for i := range len(rest) {
+		c := rest[i]
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && strings.IndexByte("_-=@,.;", c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// channelOf is the name that a channel of a namespace has in weir: as it is, but that each byte that weir's names may not hold, and
+// "~", is "~" and two hexadecimal digits. Where that is too long, a digest stands behind the prefix and "~~".
+func channelOf(namespace, name string) string {
+	const most = 254
+	b := append(append(make([]byte, 0, len(namespace)+len(name)+16), namespace...), ':')
+	b = escape(b, name)
+	if len(b) > most {
+		prefix := kindOf(name).prefix
+		b = append(escape(b[:len(namespace)+1], prefix), digest(name)...)
+	}
+	return string(b)
+}
+
+// digest stands for a name that is too long.
+func digest(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return longMark + hex.EncodeToString(sum[:])
+}
+
+// longMark begins what stands for a name that is too long.
+const longMark = "~~"
+
+// escape appends text with what weir's names may not hold escaped.
+func escape(dst []byte, text string) []byte {
+	const digits = "0123456789ABCDEF"
+	for i := range len(text) {
+		if c := text[i]; c == '~' || !wire.ValidName(text[i:i+1]) {
+			dst = append(dst, '~', digits[c>>4], digits[c&15])
+		} else {
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+// unescape is the way back. It returns false for a digest.
+func unescape(text string) (string, bool) {
+	if strings.IndexByte(text, '~') < 0 {
+		return text, true
+	}
+	if strings.Contains(text, longMark) {
+		return "", false
+	}
+	b := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] == '~' && i+2 < len(text) {
+			if n, err := strconv.ParseUint(text[i+1:i+3], 16, 8); err == nil {
+				b = append(b, byte(n))
+				i += 2
+				continue
+			}
+		}
+		b = append(b, text[i])
+	}
+	return string(b), true
+}
+
+// memberKey is the key of a member's item: the id, escaped. An id that is a string and reads like a number has stringMark before it, so
+// that the key says which JSON it was.
+func memberKey(id string, isNumber bool) string {
+	b := make([]byte, 0, len(id)+8)
+	if !isNumber && isNumeric(id) {
+		b = append(b, stringMark...)
+	}
+	if b = escape(b, id); len(b) > wire.MaxName {
+		return digest(id)
+	}
+	return string(b)
+}
+
+// stringMark is no escape of a byte.
+const stringMark = "~s"
+
+// idOfKey is the JSON of a member's id; nil if the key is a digest.
+func idOfKey(key string) []byte {
+	rest, isString := strings.CutPrefix(key, stringMark)
+	id, ok := unescape(rest)
+	switch {
+	case !ok:
+		return nil
+	case !isString && isNumeric(id):
+		return []byte(id)
+	}
+	return wire.AppendString(nil, id)
+}
+
+// isNumeric reports whether text is a number of JSON.
+func isNumeric(text string) bool {
+	return text != "" && (text[0] == '-' || text[0] >= '0' && text[0] <= '9') && wire.ValidJSON([]byte(text)) == nil
+}
+
+// idText is the text of a user's id, which is a string or a number; false if it is neither, or empty.
+func idText(token []byte) (text string, isNumber, ok bool) {
+	if len(token) == 0 {
+		return "", false, false
+	}
+	if token[0] == '"' {
+		s, err := wire.Text(token)
+		return strings.Clone(s), false, err == nil && s != ""
+	}
+	return string(token), true, isNumeric(string(token))
+}

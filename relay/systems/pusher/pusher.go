@@ -1,0 +1,110 @@
+package pusher
+
+import (
+	"context"
+	"maps"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"weir/relay"
+	"weir/relay/config"
+	"weir/relay/hub"
+)
+
+// System is the protocol of all apps.
+type System struct {
+	// Set once by Start.
+	core    *relay.Core
+	dialect hub.Dialect
+	ctx     context.Context // of attempts at webhooks
+	stop    context.CancelFunc
+
+	// Atomic: replaced by Reload, read without a lock.
+	byID, byKey, byNamespace atomic.Pointer[map[string]*app]
+
+	mu     sync.Mutex // lets one Reload at a time in, and none after Close
+	closed bool
+}
+
+// New returns the system.
+func New() *System { return new(System) }
+
+// Name implements relay.System.
+func (*System) Name() string { return Name }
+
+// Start implements relay.System.
+func (s *System) Start(core *relay.Core) error {
+	s.core = core
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	for _, p := range []*atomic.Pointer[map[string]*app]{&s.byID, &s.byKey, &s.byNamespace} {
+		p.Store(&map[string]*app{})
+	}
+	s.dialect = hub.Dialect{Name: Name, Change: s.change, Lost: s.lost}
+	if err := core.Dialect(&s.dialect); err != nil {
+		return err
+	}
+	core.Metrics().NewGauge("weir_pusher_encodes_total", func() float64 { return float64(s.dialect.Encodes()) })
+	if err := s.Reload(core.Config()); err != nil {
+		s.stop()
+		return err
+	}
+	path := config.Of[Config](core.Config()).Path
+	s.serveSockets(path)
+	s.serveAPI(path)
+	return nil
+}
+
+// Close implements relay.System: the sessions have ended. Nothing is told any more; what waits for webhooks is given up.
+func (s *System) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.stop()
+	for _, a := range *s.byID.Load() {
+		a.close()
+	}
+}
+
+// Reload implements relay.Reloader: apps are added, changed and removed.
+func (s *System) Reload(cfg *config.Config) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	old := *s.byID.Load()
+	byID, byKey, byNamespace := make(map[string]*app), make(map[string]*app), make(map[string]*app)
+	for _, c := range config.Of[Config](cfg).Apps {
+		a := old[c.ID]
+		if a == nil || a.namespace != c.Namespace || a.name != c.Name {
+			if err := s.core.Reserve(c.Namespace, config.Namespace{Presence: new(bool), Events: true, Batch: s.core.Config().Namespaces["default"].Batch}); err != nil {
+				return err
+			}
+			a = newApp(s, &c)
+		}
+		a.configure(&c, cfg.Dev || s.core.Config().Dev)
+		byID[c.ID], byNamespace[c.Namespace] = a, a
+		for _, k := range c.Keys {
+			byKey[k.Key] = a
+		}
+	}
+	gone := maps.Clone(old)
+	for id, a := range byID {
+		if old[id] == a {
+			delete(gone, id)
+		}
+	}
+	s.byID.Store(&byID)
+	s.byKey.Store(&byKey)
+	s.byNamespace.Store(&byNamespace)
+	for _, a := range byID {
+		a.review()
+	}
+	for _, a := range gone {
+		a.remove()
+	}
+	return nil
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

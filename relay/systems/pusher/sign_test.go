@@ -1,0 +1,248 @@
+package pusher
+
+import (
+	"bytes"
+	"encoding/hex"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"weir/internal/wire"
+)
+
+// The published vectors of the protocol.
+const (
+	vectorKey    = "278d425bdf160c739803"
+	vectorSecret = "7ad3773142a6692b25b8"
+)
+
+func vectorApp() *app {
+	a := &app{id: "3"}
+	n := &settings{signers: map[string]*signer{vectorKey: newSigner(Key{vectorKey, vectorSecret})}}
+	a.settings.Store(n)
+	return a
+}
+
+func TestVectors(t *testing.T) {
+	s := newSigner(Key{vectorKey, vectorSecret})
+	for want, parts := range map[string][]string{
+		"58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4": {"1234.1234", ":", "private-foobar"},
+		"4708d583dada6a56435fb8bc611c77c359a31eebde13337c16ab43aa6de336ba": {"1234.1234", "::user::", `{"id":"12345"}`},
+		"31935e7d86dba64c2a90aed31fdc61869f9b22ba9d8863bba239c03ca481bc80": {"1234.1234", ":", "presence-foobar", ":", `{"user_id":10,"user_info":{"name":"Mr. Channels"}}`},
+	} {
+		if got := s.hexSign(parts...); got != want {
+			t.Errorf("%v: %s", parts, got)
+		}
+		if !s.verify(want, parts...) || s.verify(strings.ToUpper(want), parts...) || s.verify(want[1:]+"0", parts...) || s.verify(want+"00", parts...) || s.verify("", parts...) {
+			t.Errorf("%v: what is verified is not that signature alone", parts)
+		}
+	}
+}
+
+func TestVerifyRequest(t *testing.T) {
+	const body = `{"name":"foo","channels":["project-3"],"data":"{\"some\":\"data\"}"}`
+	const query = "auth_key=278d425bdf160c739803&auth_timestamp=1353088179&auth_version=1.0&body_md5=ec365a775a4cd0599faeb73354201b6f"
+	const signature = "&auth_signature=da454824c97ba181a32ccc17a72625ba02771f50b50e1e7430e47a1f3f457e6c"
+	a, now := vectorApp(), time.Unix(1353088179, 0)
+	for _, c := range []struct {
+		name, method, path, query, body string
+		skew                            time.Duration
+		want                            error
+	}{
+		{"the vector", "POST", "/apps/3/events", query + signature, body, 0, nil},
+		{"in another order", "POST", "/apps/3/events", signature[1:] + "&" + query, body, 0, nil},
+		{"a little late", "POST", "/apps/3/events", query + signature, body, 600 * time.Second, nil},
+		{"too late", "POST", "/apps/3/events", query + signature, body, 601 * time.Second, errTimestamp},
+		{"too early", "POST", "/apps/3/events", query + signature, body, -601 * time.Second, errTimestamp},
+		{"another body", "POST", "/apps/3/events", query + signature, body + " ", 0, errBody},
+		{"another method", "GET", "/apps/3/events", query + signature, body, 0, errSignature},
+		{"another path", "POST", "/apps/4/events", query + signature, body, 0, errSignature},
+		{"a further parameter", "POST", "/apps/3/events", query + "&info=x" + signature, body, 0, errSignature},
+		{"no body_md5", "POST", "/apps/3/events", strings.Replace(query, "&body_md5=ec365a775a4cd0599faeb73354201b6f", "", 1) + signature, body, 0, errBody},
+		{"another key", "POST", "/apps/3/events", strings.Replace(query, "278d", "278e", 1) + signature, body, 0, errNoKey},
+		{"another version", "POST", "/apps/3/events", strings.Replace(query, "1.0", "2.0", 1) + signature, body, 0, errVersion},
+		{"no signature", "POST", "/apps/3/events", query, body, 0, errSignature},
+	} {
+		p, err := parseQuery(c.query)
+		if err != nil {
+			t.Fatal(c.name, err)
+		}
+		if err := a.verifyRequest(c.method, c.path, p, []byte(c.body), now.Add(c.skew)); err != c.want {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// TestSignedQuery signs what SDKs sign: the values as they are meant, lists joined by commas, names in lower case.
+func TestSignedQuery(t *testing.T) {
+	for raw, want := range map[string]string{
+		"b=2&A=1":                                                    "a=1&b=2",
+		"info=user_count%2Csubscription_count":                       "info=user_count,subscription_count",
+		"info=user_count,subscription_count":                         "info=user_count,subscription_count",
+		"channels[]=a&channels[]=b":                                  "channels=a,b",
+		"channels%5B0%5D=a&channels%5B1%5D=b":                        "channels=a,b",
+		"filter_by_prefix=presence-&auth_signature=00&x=":            "filter_by_prefix=presence-&x=",
+		"body_md5=d41d8cd98f00b204e9800998ecf8427e&auth_signature=1": "body_md5=d41d8cd98f00b204e9800998ecf8427e",
+	} {
+		p, err := parseQuery(raw)
+		if err != nil || signedQuery(p) != want {
+			t.Errorf("%s: %s %v", raw, signedQuery(p), err)
+		}
+	}
+	for _, raw := range []string{"a=1&a=2", "a=%zz", "%zz=1"} {
+		if _, err := parseQuery(raw); err == nil {
+			t.Errorf("%s is read", raw)
+		}
+	}
+	a := vectorApp() // one SDK sends the MD5 of an empty body with each GET
+	p, _ := parseQuery("auth_key=" + vectorKey + "&auth_timestamp=1353088179&auth_version=1.0&body_md5=d41d8cd98f00b204e9800998ecf8427e")
+	p["auth_signature"] = a.settings.Load().signers[vectorKey].hexSign("GET\n/apps/3/channels\n" + signedQuery(p))
+	if err := a.verifyRequest("GET", "/apps/3/channels", p, nil, time.Unix(1353088179, 0)); err != nil {
+		t.Error(err)
+	}
+}
+
+// FuzzVerifyRequest changes a request that is signed: what is let through says what was signed.
+func FuzzVerifyRequest(f *testing.F) {
+	f.Add("POST", "/apps/3/events", "auth_key="+vectorKey+"&auth_timestamp=100&auth_version=1.0", []byte(`{}`))
+	f.Add("GET", "/apps/3/channels", "info=a%2Cb&auth_key="+vectorKey, []byte(nil))
+	f.Add("GET", "/", "a[]=1&a[]=2&%41=3", []byte("x"))
+	f.Fuzz(func(t *testing.T, method, path, raw string, body []byte) {
+		a := vectorApp()
+		p, err := parseQuery(raw)
+		if err != nil {
+			return
+		}
+		now := time.Unix(100, 0)
+		err = a.verifyRequest(method, path, p, body, now)
+		want := a.settings.Load().signers[vectorKey].hexSign(method + "\n" + path + "\n" + signedQuery(p))
+		if err == nil && (p["auth_signature"] != want || p["auth_key"] != vectorKey) {
+			t.Fatalf("%q is let through", raw)
+		}
+		p["auth_signature"] = want
+		if err := a.verifyRequest(method, path, p, body, now); err != nil && err == errSignature {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzMessages hands what clients and backends send to their readers: no panic, and names that come back as they were.
+func FuzzMessages(f *testing.F) {
+	f.Add("presence-room.42", "user 7;~", []byte(`{"event":"e","data":{"a":1}}`))
+	f.Add("private-a,b;c", "12", []byte(`{"user_id":1,"user_info":null}`))
+	f.Add("cache-", "~~", []byte(`{"name":"n","channels":["a"],"data":1}`))
+	f.Fuzz(func(t *testing.T, channel, user string, data []byte) {
+		name := channelOf("pusher", channel)
+		if channel != "" && !wire.ValidChannel(name) {
+			t.Fatalf("%q is no name", name)
+		}
+		if back, ok := unescape(strings.TrimPrefix(name, "pusher:")); ok && back != channel {
+			t.Fatalf("%q became %q", channel, back)
+		}
+		key := memberKey(user, isNumeric(user))
+		if user != "" && !wire.ValidName(key) {
+			t.Fatalf("%q is no key", key)
+		}
+		if utf8.ValidString(user) && user != "" {
+			if id := idOfKey(key); id != nil {
+				if text, isNumber, ok := idText(id); !ok || text != user || isNumber != isNumeric(user) {
+					t.Fatalf("%q became %s", user, id)
+				}
+			}
+			if id := idOfKey(memberKey(user, false)); id != nil && id[0] != '"' {
+				t.Fatalf("the string %q became %s", user, id)
+			}
+		}
+		if wire.ValidJSON(data) == nil {
+			if out := appendEvent(nil, channel, wire.OneLine(data)); wire.ValidJSON(out) != nil && utf8.ValidString(channel) {
+				t.Fatalf("%s became %s", data, out)
+			}
+		}
+		parseMember(data)
+		parseState(data)
+		_, _, _ = parseSignIn(string(data))
+		a := vectorApp()
+		a.counters.refused = nil
+		n := *a.settings.Load()
+		n.Limit = Limit{Payload: 1 << 30, Channels: 10}
+		a.settings.Store(&n)
+		if e, err := a.readEvent(data); err == nil && (len(e.channels) == 0 || e.data[0] != '"') {
+			t.Fatalf("%s is no event", data)
+		}
+	})
+}
+
+func TestNames(t *testing.T) {
+	long := "presence-" + strings.Repeat(",", 150)
+	for name, want := range map[string]string{
+		"room.42":            "pusher:room.42",
+		"private-a=b@c_d-e":  "pusher:private-a=b@c_d-e",
+		"a,b;c":              "pusher:a~2Cb~3Bc",
+		"#server-to-user-7":  "pusher:~23server-to-user-7",
+		"#server-to-user-é~": "pusher:~23server-to-user-~C3~A9~7E",
+	} {
+		if got := channelOf("pusher", name); got != want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if got := channelOf("pusher", long); !strings.HasPrefix(got, "pusher:presence-~~") || len(got) != len("pusher:presence-~~")+hex.EncodedLen(32) {
+		t.Error(got)
+	}
+	for name, want := range map[string]bool{"a": true, "": false, strings.Repeat("a", 200): true, strings.Repeat("a", 201): false, "a b": false, "a/b": false, "a:b": false, "#x": false, "#server-to-user-": false, "#server-to-user-a b": true} {
+		if validChannel(name) != want {
+			t.Errorf("%q: %v", name, !want)
+		}
+	}
+	for name, want := range map[string]kind{
+		"private-encrypted-cache-x": {private: true, encrypted: true, cache: true},
+		"private-encrypted-x":       {private: true, encrypted: true},
+		"private-cache-x":           {private: true, cache: true},
+		"presence-cache-x":          {presence: true, cache: true},
+		"cache-x":                   {cache: true},
+		"privatex":                  {},
+	} {
+		got := kindOf(name)
+		got.prefix = ""
+		if got != want {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	for _, c := range []struct {
+		id       string
+		isNumber bool
+		key      string
+	}{{"7", true, "7"}, {"7", false, "~s7"}, {"ann", false, "ann"}, {"a b", false, "a~20b"}, {"-1.5e+3", true, "-1.5e~2B3"}, {"007", false, "007"}} {
+		if got := memberKey(c.id, c.isNumber); got != c.key {
+			t.Errorf("%s: %s", c.id, got)
+		}
+		want := []byte(c.id)
+		if !c.isNumber {
+			want = wire.AppendString(nil, c.id)
+		}
+		if got := idOfKey(c.key); !bytes.Equal(got, want) {
+			t.Errorf("%s: %s", c.key, got)
+		}
+	}
+}
+
+func TestEvents(t *testing.T) {
+	for data, want := range map[string]string{
+		`{"event":"e","data":"{\"a\":1}"}`:                `{"event":"e","channel":"c","data":"{\"a\":1}"}`,
+		`{"event":"e","data":{"a":1}}`:                    `{"event":"e","channel":"c","data":"{\"a\":1}"}`,
+		`{"event":"e","data":"x","at":17}`:                `{"event":"e","channel":"c","data":"x"}`,
+		`{"event":"client-e","data":{"a":1},"user_id":7}`: `{"event":"client-e","channel":"c","data":{"a":1},"user_id":7}`,
+		`{"event":"e","data":"x","user_id":7}`:            `{"event":"message","channel":"c","data":"{\"event\":\"e\",\"data\":\"x\",\"user_id\":7}"}`,
+		`{"event":"e","data":"x","more":1}`:               `{"event":"message","channel":"c","data":"{\"event\":\"e\",\"data\":\"x\",\"more\":1}"}`,
+		`{"event":"e"}`:                                   `{"event":"message","channel":"c","data":"{\"event\":\"e\"}"}`,
+		`{"event":"","data":1}`:                           `{"event":"message","channel":"c","data":"{\"event\":\"\",\"data\":1}"}`,
+		`{"event":5,"data":1}`:                            `{"event":"message","channel":"c","data":"{\"event\":5,\"data\":1}"}`,
+		`"text"`:                                          `{"event":"message","channel":"c","data":"\"text\""}`,
+		`[1]`:                                             `{"event":"message","channel":"c","data":"[1]"}`,
+		``:                                                `{"event":"message","channel":"c","data":"null"}`,
+	} {
+		if got := string(appendEvent(nil, "c", []byte(data))); got != want {
+			t.Errorf("%s: %s", data, got)
+		}
+	}
+}

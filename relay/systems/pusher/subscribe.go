@@ -1,0 +1,266 @@
+package pusher
+
+import (
+	"bytes"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay"
+)
+
+// maxUserID bounds the id of a user, in characters.
+const maxUserID = 128
+
+// subscribeMessage is pusher:subscribe. It returns false if it is none.
+func (s *socket) subscribeMessage(data []byte) bool {
+	var name, signature, channelData string
+	err := wire.Members(data, func(key string, value []byte) (err error) {
+		switch key {
+		case "channel":
+			name, err = wire.Text(value)
+		case "auth":
+			signature = textOr(value)
+		case "channel_data":
+			channelData = textOr(value)
+		}
+		return err
+	})
+	if err != nil || name == "" {
+		return false
+	}
+	name = strings.Clone(name)
+	if len(name) > maxChannel {
+		s.refusedLimit(name[:maxChannel], "The name of the channel is longer than 200 characters", 4009)
+		return true
+	}
+	k := kindOf(name)
+	switch {
+	case !validChannel(name):
+		s.unauthorized(name, "Invalid channel name: expected letters, digits and _ - = @ , . ;")
+	case k.user && !s.isUser(strings.TrimPrefix(name, userPrefix)):
+		s.unauthorized(name, "Only the signed-in user may subscribe")
+	case (k.private || k.presence) && !s.signed(signature, name, channelData):
+		s.app.refuse(refusedSignature)
+		s.unauthorized(name, "Invalid signature: expected HMAC SHA256 of the socket's id, the channel and the channel data, with the secret of the key")
+	default:
+		if k.private || k.presence {
+			s.known()
+		}
+		s.subscribe(name, k, channelData)
+	}
+	return true
+}
+
+// textOr is a string; "" for anything else, such as null.
+func textOr(value []byte) string {
+	text, err := wire.Text(value)
+	if err != nil {
+		return ""
+	}
+	return strings.Clone(text)
+}
+
+// unauthorized tells that the client may not subscribe to a channel.
+func (s *socket) unauthorized(channel, text string) {
+	s.client.Send(errorMessage(4009, text, channel))
+	s.client.Send(subscriptionError(channel, "AuthError", text, 401))
+}
+
+// signed reports whether a subscription is signed as it should be.
+func (s *socket) signed(auth, channel, data string) bool {
+	who, signature := s.signatureOf(auth)
+	if who == nil {
+		return false
+	}
+	if data == "" {
+		return who.verify(signature, s.id, ":", channel)
+	}
+	return who.verify(signature, s.id, ":", channel, ":", data)
+}
+
+// memberOf is the member that a subscription to a presence channel is for; a text says what is wrong.
+func (s *socket) memberOf(channelData string) (m memberItem, wrong string) {
+	data := []byte(channelData)
+	if channelData == "" {
+		s.mu.Lock()
+		signedIn := s.data
+		s.mu.Unlock()
+		if signedIn == nil {
+			return m, "channel_data is missing, and nobody is signed in"
+		}
+		return memberItem{signedIn.id, signedIn.info}, ""
+	}
+	m, ok := parseMember(data)
+	if !ok {
+		return m, "channel_data must be {\"user_id\": a string or a number, \"user_info\"?: any JSON}"
+	}
+	// One line, as what is published: white space of the text that was signed may hold line breaks.
+	m.id, m.info = bytes.Clone(wire.OneLine(m.id)), bytes.Clone(wire.OneLine(m.info))
+	return m, ""
+}
+
+// subscribe subscribes the client to a channel that it may have, or answers again.
+func (s *socket) subscribe(name string, k kind, channelData string) {
+	a := s.app
+	n := a.settings.Load()
+	s.mu.Lock()
+	sub, again := s.subs[name]
+	s.mu.Unlock()
+	if !again {
+		var item *memberItem
+		if k.presence {
+			m, wrong := s.memberOf(channelData)
+			id, _, _ := idText(m.id)
+			switch {
+			case wrong != "":
+				s.unauthorized(name, wrong)
+				return
+			case utf8.RuneCountInString(id) > maxUserID:
+				a.refuse(refusedSize)
+				s.refusedLimit(name, "The id of the user is longer than 128 characters", 4301)
+				return
+			case len(m.info) > int(n.Limit.Member):
+				a.refuse(refusedSize)
+				s.refusedLimit(name, "user_info is larger than "+n.Limit.Member.String(), 4301)
+				return
+			}
+			item = &m
+		}
+		ch, member, err := a.enter(name, item)
+		switch {
+		case err == errMembers:
+			a.refuse(refusedMembers)
+			s.refusedLimit(name, "The channel has as many members as it may", 4100)
+			return
+		case err != nil:
+			s.refusedLimit(name, failed(err), 4100)
+			return
+		}
+		sub = &subscription{channel: ch, member: member}
+		if item != nil {
+			sub.userID = item.id
+		}
+	}
+	missed := false
+	err := s.client.Follow(relay.Follow{Channel: sub.channel.weir, First: func(r broker.Reply) [][]byte {
+		state := parseState(r.State)
+		first := [][]byte{succeeded(name, state)}
+		if k.cache {
+			if state.cached != nil {
+				first = append(first, appendEvent(nil, name, state.cached))
+			} else {
+				missed = true
+				first = append(first, append(wire.AppendString([]byte(`{"event":"pusher:cache_miss","channel":`), name), '}'))
+			}
+		}
+		return first
+	}})
+	if err != nil {
+		if !again {
+			sub.channel.leave(sub.member, false)
+		}
+		s.refusedLimit(name, failed(err), 4100)
+		return
+	}
+	if missed {
+		sub.channel.tellMiss()
+	}
+	if again {
+		return
+	}
+	s.mu.Lock()
+	open := s.subs != nil
+	if open {
+		s.subs[name] = sub
+	}
+	s.mu.Unlock()
+	if !open { // it has ended meanwhile
+		sub.channel.leave(sub.member, true)
+		return
+	}
+	sub.channel.tellCount()
+}
+
+// unsubscribe ends a subscription. It returns false if there is none.
+func (s *socket) unsubscribe(name string) bool {
+	s.mu.Lock()
+	sub := s.subs[name]
+	delete(s.subs, name)
+	s.mu.Unlock()
+	if sub == nil {
+		return false
+	}
+	s.client.Unfollow(sub.channel.weir)
+	sub.channel.leave(sub.member, false)
+	return true
+}
+
+// clientEvent relays an event to everybody else in a channel.
+func (s *socket) clientEvent(r *request) {
+	a := s.app
+	n := a.settings.Load()
+	wrong, why := "", refusedForm
+	k := kindOf(r.channel)
+	s.mu.Lock()
+	sub := s.subs[r.channel]
+	s.mu.Unlock()
+	switch {
+	case !*n.Feature.ClientEvents:
+		wrong = "Client events are not enabled for this app"
+	case !k.private && !k.presence || k.encrypted:
+		wrong = "Client events are for private and presence channels, which are not encrypted"
+	case sub == nil:
+		wrong = "Client events need a subscription to their channel"
+	case len(r.event) > maxChannel:
+		wrong, why = "The name of the event is longer than 200 characters", refusedSize
+	case len(r.data) > int(n.Limit.Payload):
+		wrong, why = "The data of the event is larger than "+n.Limit.Payload.String(), refusedSize
+	case !s.events.Take(n.Limit.ClientEvents, max(float64(n.Limit.ClientEvents.Count), 1), time.Now()):
+		wrong, why = "The connection sends more client events than it may", refusedRate
+	case a.full():
+		wrong, why = "More events of the app wait than may", refusedBacklog
+	}
+	if wrong == "" {
+		data := r.data
+		if data == nil {
+			data = []byte("null")
+		}
+		b := wire.AppendString(append(make([]byte, 0, len(data)+len(r.event)+64), `{"event":`...), r.event)
+		b = append(append(b, `,"data":`...), wire.OneLine(data)...)
+		if sub.userID != nil {
+			b = append(append(b, `,"user_id":`...), sub.userID...)
+		}
+		_, err := a.system.core.Submit(sub.channel.weir, &broker.Publication{Op: broker.Send, Data: append(b, '}'), Exclude: s.id})
+		if err == nil {
+			a.counters.clientEvents.Inc()
+			s.tellClientEvent(sub, r.event, data)
+			return
+		}
+		wrong = failed(err)
+	}
+	a.refuse(why)
+	s.client.Send(errorMessage(4301, wrong, r.channel))
+}
+
+// tellClientEvent tells webhooks of an event of the client's.
+func (s *socket) tellClientEvent(sub *subscription, event string, data []byte) {
+	if !s.app.settings.Load().told["client_event"] {
+		return
+	}
+	b := wire.AppendString([]byte(`,"event":`), event)
+	b = append(b, `,"data":`...)
+	if data[0] == '"' {
+		b = append(b, data...)
+	} else {
+		b = appendQuoted(b, data)
+	}
+	b = wire.AppendString(append(b, `,"socket_id":`...), s.id)
+	if sub.userID != nil {
+		id, _, _ := idText(sub.userID)
+		b = wire.AppendString(append(b, `,"user_id":`...), id)
+	}
+	s.app.tell("client_event", sub.channel.name, b)
+}

@@ -1,0 +1,290 @@
+package pusher
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"weir/internal/wire"
+)
+
+// maxWatchlist bounds the users that a connection may watch.
+const maxWatchlist = 100
+
+// users is who is signed in to an app, and who watches whom.
+type users struct {
+	app *app // set once
+
+	// Guarded by mu, a leaf.
+	mu   sync.Mutex
+	byID map[string]*user // who is signed in, was until a moment ago, or is watched
+}
+
+// user is one of them. Guarded by users.mu.
+type user struct {
+	id       string
+	sockets  []*socket
+	watchers []*socket
+	isOnline bool // as watchers know it
+	leaving  *time.Timer
+}
+
+// signIn is what a connection has signed in with.
+type signIn struct {
+	id, info  []byte // JSON
+	text      string
+	watchlist []string
+}
+
+// parseSignIn reads user_data; false if it is none.
+func parseSignIn(data string) (s signIn, cut, ok bool) {
+	err := wire.Members([]byte(data), func(key string, value []byte) error {
+		switch key {
+		case "id":
+			s.id = bytes.Clone(value)
+		case "user_info":
+			s.info = bytes.Clone(wire.OneLine(value))
+		case "watchlist":
+			return wire.Elements(value, func(v []byte) error {
+				text, _, isID := idText(v)
+				if isID && len(s.watchlist) == maxWatchlist {
+					cut = true
+				} else if isID && !slices.Contains(s.watchlist, text) {
+					s.watchlist = append(s.watchlist, text)
+				}
+				return nil
+			})
+		}
+		return nil
+	})
+	if s.info == nil {
+		s.info = []byte("{}")
+	}
+	s.text, _, ok = idText(s.id)
+	return s, cut, err == nil && ok
+}
+
+// signIn is pusher:signin. It returns false if it is none.
+func (s *socket) signIn(data []byte) bool {
+	var signature, userData string
+	err := wire.Members(data, func(key string, value []byte) (err error) {
+		switch key {
+		case "auth":
+			signature, err = wire.Text(value)
+		case "user_data":
+			userData, err = wire.Text(value)
+			userData = strings.Clone(userData)
+		}
+		return err
+	})
+	if err != nil || userData == "" {
+		return false
+	}
+	who, hexes := s.signatureOf(signature)
+	if who == nil || !who.verify(hexes, s.id, "::user::", userData) {
+		s.app.refuse(refusedSignature)
+		s.close(&closing{4009, "Connection not authorized: the signature of the user is wrong"})
+		return true
+	}
+	in, cut, ok := parseSignIn(userData)
+	s.mu.Lock()
+	before := s.user
+	s.mu.Unlock()
+	switch {
+	case !ok:
+		s.client.Send(errorMessage(4009, "user_data must be JSON with an id that is not empty", ""))
+		return true
+	case before != nil && before.id != in.text:
+		s.client.Send(errorMessage(4009, "The connection is signed in as somebody else", ""))
+		return true
+	}
+	s.known()
+	b := append(appendQuoted([]byte(`{"user_data":`), []byte(userData)), '}')
+	s.client.Send(append(appendQuoted([]byte(`{"event":"pusher:signin_success","data":`), b), '}'))
+	if before != nil {
+		return true
+	}
+	if !*s.app.settings.Load().Feature.Watchlists {
+		in.watchlist, cut = nil, false
+	}
+	if cut {
+		s.client.Send(errorMessage(4302, "The watchlist has more than 100 users: those beyond are not watched", ""))
+	}
+	u := s.app.users.enter(s, &in)
+	s.mu.Lock()
+	s.user, s.data = u, &in
+	s.mu.Unlock()
+	return true
+}
+
+// isUser reports whether the client is signed in as a user.
+func (s *socket) isUser(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.user != nil && s.user.id == id
+}
+
+// find is a user, made if need be. The caller holds mu.
+func (u *users) find(id string) *user {
+	if u.byID == nil {
+		u.byID = make(map[string]*user)
+	}
+	x := u.byID[id]
+	if x == nil {
+		x = &user{id: id}
+		u.byID[id] = x
+	}
+	return x
+}
+
+// settle forgets a user of whom nothing is to be known. The caller holds mu.
+func (u *users) settle(x *user) {
+	if len(x.sockets) == 0 && len(x.watchers) == 0 && !x.isOnline {
+		delete(u.byID, x.id)
+	}
+}
+
+// enter signs a connection in, tells those who watch the user, and tells the connection of those that it watches.
+func (u *users) enter(s *socket, in *signIn) *user {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	x := u.find(in.text)
+	x.sockets = append(x.sockets, s)
+	if x.leaving != nil {
+		x.leaving.Stop()
+		x.leaving = nil
+	}
+	if !x.isOnline {
+		x.isOnline = true
+		x.tell()
+	}
+	var online, offline []string
+	for _, id := range in.watchlist {
+		w := u.find(id)
+		w.watchers = append(w.watchers, s)
+		if w.isOnline {
+			online = append(online, id)
+		} else {
+			offline = append(offline, id)
+		}
+	}
+	if len(in.watchlist) > 0 {
+		s.client.Send(watchlistEvents(online, offline))
+	}
+	return x
+}
+
+// leave signs a connection out: the user is offline with the last one, after a while if that broke off.
+func (u *users) leave(x *user, s *socket, abrupt bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	isSocket := func(other *socket) bool { return other == s }
+	for _, id := range s.data.watchlist {
+		if w := u.byID[id]; w != nil {
+			w.watchers = slices.DeleteFunc(w.watchers, isSocket)
+			u.settle(w)
+		}
+	}
+	x.sockets = slices.DeleteFunc(x.sockets, isSocket)
+	switch {
+	case len(x.sockets) > 0:
+	case abrupt:
+		var timer *time.Timer
+		timer = u.app.after(u.app.settings.Load().Feature.Leave, "pusher user", func() {
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			if x.leaving == timer {
+				u.offline(x)
+			}
+		})
+		x.leaving = timer
+	default:
+		u.offline(x)
+	}
+}
+
+// offline notes that a user has no connection. The caller holds mu.
+func (u *users) offline(x *user) {
+	x.isOnline, x.leaving = false, nil
+	x.tell()
+	u.settle(x)
+}
+
+// tell tells those who watch the user how it is. The caller holds the mu of users.
+func (x *user) tell() {
+	if len(x.watchers) == 0 {
+		return
+	}
+	message := watchlistEvents(nil, []string{x.id})
+	if x.isOnline {
+		message = watchlistEvents([]string{x.id}, nil)
+	}
+	for _, s := range x.watchers {
+		s.client.Send(message)
+	}
+}
+
+// watchlistEvents tells who is online and who is not.
+func watchlistEvents(online, offline []string) []byte {
+	inner := []byte(`{"events":[`)
+	for _, part := range []struct {
+		name string
+		ids  []string
+	}{{"online", online}, {"offline", offline}} {
+		if len(part.ids) == 0 {
+			continue
+		}
+		if inner[len(inner)-1] == '}' {
+			inner = append(inner, ',')
+		}
+		inner = append(append(append(inner, `{"name":"`...), part.name...), `","user_ids":[`...)
+		for i, id := range part.ids {
+			if i > 0 {
+				inner = append(inner, ',')
+			}
+			inner = wire.AppendString(inner, id)
+		}
+		inner = append(inner, "]}"...)
+	}
+	inner = append(inner, "]}"...)
+	return append(appendQuoted([]byte(`{"event":"pusher_internal:watchlist_events","data":`), inner), '}')
+}
+
+// terminate ends the connections of a user. It returns how many there were.
+func (u *users) terminate(id string) int {
+	u.mu.Lock()
+	var list []*socket
+	if x := u.byID[id]; x != nil {
+		list = slices.Clone(x.sockets)
+	}
+	u.mu.Unlock()
+	for _, s := range list {
+		s.close(&closing{4009, "Connection terminated by the app"})
+	}
+	return len(list)
+}
+
+// online is how many users are.
+func (u *users) online() (n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, x := range u.byID {
+		if len(x.sockets) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// close stops the timers.
+func (u *users) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, x := range u.byID {
+		if x.leaving != nil {
+			x.leaving.Stop()
+		}
+	}
+}
