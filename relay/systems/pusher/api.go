@@ -46,7 +46,7 @@ func (s *System) serveAPI(path string) {
 		{http.MethodPost, "/users/{user}/terminate_connections", (*call).terminate},
 		{http.MethodGet, "/connections", (*call).getConnections},
 	} {
-		s.core.Raw(r.method, path+"/apps/{id}"+r.path, func(ctx *fasthttp.RequestCtx) {
+		s.host.Raw(r.method, path+"/apps/{id}"+r.path, func(ctx *fasthttp.RequestCtx) {
 			out, err := s.answer(ctx, path, r.handle)
 			if err != nil {
 				out = s.fail(ctx, err)
@@ -72,7 +72,7 @@ func (s *System) answer(ctx *fasthttp.RequestCtx, prefix string, handle func(c *
 	// What stands before /apps/ is ours: SDKs do not sign it.
 	path := string(bytes.TrimPrefix(uri.PathOriginal(), []byte(prefix)))
 	body := ctx.Request.Body()
-	if err := a.verifyRequest(string(ctx.Method()), path, query, body, s.core.Now()); err != nil {
+	if err := a.verifyRequest(string(ctx.Method()), path, query, body, s.host.Now()); err != nil {
 		a.refuse(refusedSignature)
 		return nil, &apiError{http.StatusUnauthorized, err.Error()}
 	}
@@ -89,7 +89,7 @@ func (s *System) fail(ctx *fasthttp.RequestCtx, err error) []byte {
 		p := problem.Of(err)
 		e = &apiError{p.Status, p.Message}
 		if p == problem.Internal {
-			s.core.Log().Error("request failed", "path", string(ctx.Path()), "error", err.Error())
+			s.host.Log().Error("request failed", "path", string(ctx.Path()), "error", err.Error())
 		}
 		if p.Retryable {
 			ctx.Response.Header.Set("Retry-After", "1")
@@ -156,7 +156,7 @@ func (a *app) attributes(b []byte, name string, i info) []byte {
 
 // state is what a channel keeps.
 func (a *app) state(name string) channelState {
-	r, _ := a.system.core.Broker().Read(channelOf(a.namespace, name), nil)
+	r, _ := a.system.host.Broker().Read(channelOf(a.namespace, name), nil)
 	return parseState(r.State)
 }
 
@@ -202,7 +202,7 @@ func (c *call) getChannel() ([]byte, error) {
 
 // appendCache appends the last event of a cache channel, null if there is none.
 func (a *app) appendCache(b []byte, name string) []byte {
-	item, _, ok := a.system.core.Broker().Item(channelOf(a.namespace, name), cacheGroup, cacheKey)
+	item, _, ok := a.system.host.Broker().Item(channelOf(a.namespace, name), cacheGroup, cacheKey)
 	if !ok {
 		return append(b, "null"...)
 	}
@@ -217,7 +217,7 @@ func (a *app) appendCache(b []byte, name string) []byte {
 		}
 		return nil
 	})
-	ttl := a.settings.Load().Feature.Cache - a.system.core.Now().Sub(unixMilli(at))
+	ttl := a.settings.Load().Feature.Cache - a.system.host.Now().Sub(unixMilli(at))
 	b = append(append(b, `{"data":`...), data...)
 	return append(append(append(b, `,"ttl":`...), itoa(max(int(ttl.Seconds()), 0))...), '}')
 }

@@ -74,7 +74,7 @@ var refusals = []refusal{refusedSignature, refusedConnections, refusedOrigin, re
 func newApp(s *System, c *App) *app {
 	a := &app{system: s, id: c.ID, name: c.Name, namespace: c.Namespace, channels: make(map[string]*channel), sockets: make(map[string]*socket)}
 	a.users.app = a
-	set := s.core.Metrics()
+	set := s.host.Metrics()
 	gauge := func(name string, f func() float64) {
 		name = fmt.Sprintf("%s{app=%q}", name, a.name)
 		set.UnregisterMetric(name) // of an app that was replaced
@@ -83,7 +83,7 @@ func newApp(s *System, c *App) *app {
 	gauge("weir_pusher_connections", func() float64 { return float64(a.connections.Load()) })
 	gauge("weir_pusher_channels", func() float64 { return float64(len(a.occupied(""))) })
 	gauge("weir_pusher_users", func() float64 { return float64(a.users.online()) })
-	gauge("weir_pusher_held_bytes", func() float64 { return float64(s.core.Held(a.namespace)) })
+	gauge("weir_pusher_held_bytes", func() float64 { return float64(s.host.Held(a.namespace)) })
 	gauge("weir_pusher_webhook_waiting", func() float64 {
 		n := 0
 		for _, h := range a.settings.Load().hooks {
@@ -157,7 +157,7 @@ func (a *app) takeEvents(n int) bool {
 
 // full reports whether more of the app waits than may.
 func (a *app) full() bool {
-	if a.system.core.Held(a.namespace) <= int64(a.settings.Load().Limit.Backlog) {
+	if a.system.host.Held(a.namespace) <= int64(a.settings.Load().Limit.Backlog) {
 		return false
 	}
 	a.refuse(refusedBacklog)
@@ -223,7 +223,7 @@ func (a *app) after(wait time.Duration, what string, f func()) *time.Timer {
 	mu.Lock()
 	defer mu.Unlock()
 	var t *time.Timer
-	t = a.system.core.Contain().After(wait, what, f, func() {
+	t = a.system.host.Contain().After(wait, what, f, func() {
 		mu.Lock()
 		defer mu.Unlock()
 		t.Reset(again)

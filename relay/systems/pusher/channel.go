@@ -103,7 +103,7 @@ func (ch *channel) join(item *memberItem) (*member, error) {
 		if m.leaving != nil { // those who are there have been told that the user left
 			m.item, m.key = *item, memberKey(text, isNumber)
 		}
-		if _, err := ch.app.system.core.Publish(ch.weir, &broker.Publication{Op: broker.Set, Group: memberGroup, Key: m.key, Data: appendMember(nil, m.item)}); err != nil {
+		if _, err := ch.app.system.host.Publish(ch.weir, &broker.Publication{Op: broker.Set, Group: memberGroup, Key: m.key, Data: appendMember(nil, m.item)}); err != nil {
 			return nil, err
 		}
 		m.shown = true
@@ -170,9 +170,9 @@ func (ch *channel) hide(m *member) {
 		return
 	}
 	m.shown = false
-	core := ch.app.system.core
-	if _, err := core.Publish(ch.weir, &broker.Publication{Op: broker.Delete, Group: memberGroup, Key: m.key}); err != nil {
-		core.Log().Warn("member not removed", "channel", ch.weir, "error", err.Error())
+	host := ch.app.system.host
+	if _, err := host.Publish(ch.weir, &broker.Publication{Op: broker.Delete, Group: memberGroup, Key: m.key}); err != nil {
+		host.Log().Warn("member not removed", "channel", ch.weir, "error", err.Error())
 		return
 	}
 	if idOfKey(m.key) == nil { // the key does not say who it was
@@ -184,7 +184,7 @@ func (ch *channel) hide(m *member) {
 func (ch *channel) send(event string, data []byte) error {
 	b := append(append([]byte(`{"event":"`), event...), `","data":`...)
 	b = append(appendQuoted(b, data), '}')
-	_, err := ch.app.system.core.Submit(ch.weir, &broker.Publication{Op: broker.Send, Data: b})
+	_, err := ch.app.system.host.Submit(ch.weir, &broker.Publication{Op: broker.Send, Data: b})
 	return err
 }
 

@@ -121,18 +121,18 @@ func (a *app) admitEvents(n int) error {
 
 // send sends an event to its channels.
 func (a *app) send(e *event) error {
-	core := a.system.core
+	host := a.system.host
 	b := append(append(make([]byte, 0, len(e.name)+len(e.data)+64), `{"event":`...), e.name...)
 	b = append(append(append(b, `,"data":`...), e.data...), '}')
 	for _, name := range e.channels {
 		p := broker.Publication{Op: broker.Send, Data: b, Exclude: e.socket}
 		k := kindOf(name)
 		if k.cache {
-			at := strconv.AppendInt([]byte(`,"at":`), core.Now().UnixMilli(), 10)
+			at := strconv.AppendInt([]byte(`,"at":`), host.Now().UnixMilli(), 10)
 			p = broker.Publication{Op: broker.Set, Group: cacheGroup, Key: cacheKey, Data: append(append(append([]byte(nil), b[:len(b)-1]...), at...), '}'),
 				Exclude: e.socket, TTL: a.settings.Load().Feature.Cache}
 		}
-		if _, err := core.Publish(channelOf(a.namespace, name), &p); err != nil {
+		if _, err := host.Publish(channelOf(a.namespace, name), &p); err != nil {
 			return err
 		}
 		a.counters.events.Inc()

@@ -55,7 +55,7 @@ func newHook(a *app, w *Webhook, k Key, dev bool) *hook {
 	h.header.Set("X-Pusher-Key", k.Key)
 	h.queue = retryqueue.New(a.system.ctx, retryqueue.Options[*hookEvent]{
 		Attempt: h.attempt, Parallel: hookParallel, Batch: w.Batch, Limit: w.Queue, Backoff: firstWait,
-		Weight: func(e *hookEvent) int { return len(e.body) }, MaxWeight: 1 << 20, Contain: a.system.core.Contain(),
+		Weight: func(e *hookEvent) int { return len(e.body) }, MaxWeight: 1 << 20, Contain: a.system.host.Contain(),
 	})
 	return h
 }
@@ -117,7 +117,7 @@ func (h *hook) attempt(ctx context.Context, b *retryqueue.Batch[*hookEvent]) {
 		if resp != nil {
 			trouble = "it answered " + strconv.Itoa(resp.Status)
 		}
-		h.app.system.core.Log().Warn("webhook of an app failed", "app", h.app.name, "problem", cmp.Or(trouble, "no answer"))
+		h.app.system.host.Log().Warn("webhook of an app failed", "app", h.app.name, "problem", cmp.Or(trouble, "no answer"))
 	}
 	counters := h.app.counters.hooks
 	for i := range b.Parts {

@@ -15,7 +15,7 @@ import (
 // System is the protocol of all apps.
 type System struct {
 	// Set once by Start.
-	core    *relay.Core
+	host    relay.Host
 	dialect hub.Dialect
 	ctx     context.Context // of attempts at webhooks
 	stop    context.CancelFunc
@@ -34,22 +34,22 @@ func New() *System { return new(System) }
 func (*System) Name() string { return Name }
 
 // Start implements relay.System.
-func (s *System) Start(core *relay.Core) error {
-	s.core = core
+func (s *System) Start(host relay.Host) error {
+	s.host = host
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	for _, p := range []*atomic.Pointer[map[string]*app]{&s.byID, &s.byKey, &s.byNamespace} {
 		p.Store(&map[string]*app{})
 	}
 	s.dialect = hub.Dialect{Name: Name, Change: s.change, Lost: s.lost}
-	if err := core.Dialect(&s.dialect); err != nil {
+	if err := host.Dialect(&s.dialect); err != nil {
 		return err
 	}
-	core.Metrics().NewGauge("weir_pusher_encodes_total", func() float64 { return float64(s.dialect.Encodes()) })
-	if err := s.Reload(core.Config()); err != nil {
+	host.Metrics().NewGauge("weir_pusher_encodes_total", func() float64 { return float64(s.dialect.Encodes()) })
+	if err := s.Reload(host.Config()); err != nil {
 		s.stop()
 		return err
 	}
-	path := config.Of[Config](core.Config()).Path
+	path := config.Of[Config](host.Config()).Path
 	s.serveSockets(path)
 	s.serveAPI(path)
 	return nil
@@ -78,12 +78,12 @@ func (s *System) Reload(cfg *config.Config) error {
 	for _, c := range config.Of[Config](cfg).Apps {
 		a := old[c.ID]
 		if a == nil || a.namespace != c.Namespace || a.name != c.Name {
-			if err := s.core.Reserve(c.Namespace, config.Namespace{Presence: new(bool), Events: true, Batch: s.core.Config().Namespaces["default"].Batch}); err != nil {
+			if err := s.host.Reserve(c.Namespace, config.Namespace{Presence: new(bool), Events: true, Batch: s.host.Config().Namespaces["default"].Batch}); err != nil {
 				return err
 			}
 			a = newApp(s, &c)
 		}
-		a.configure(&c, cfg.Dev || s.core.Config().Dev)
+		a.configure(&c, cfg.Dev || s.host.Config().Dev)
 		byID[c.ID], byNamespace[c.Namespace] = a, a
 		for _, k := range c.Keys {
 			byKey[k.Key] = a

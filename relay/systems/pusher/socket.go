@@ -63,7 +63,7 @@ const maxMessage = 1 << 20
 
 // serveSockets serves the route of clients.
 func (s *System) serveSockets(path string) {
-	s.core.Live(path+"/app/{key}", relay.WebSocketRoute{
+	s.host.WebSocket(path+"/app/{key}", relay.WebSocketRoute{
 		Limit: maxMessage,
 		Dialect: &relay.DialectRoute{
 			Dialect: &s.dialect, ID: socketID, Refused: refused, Close: translate,

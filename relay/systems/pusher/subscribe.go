@@ -233,7 +233,7 @@ func (s *socket) clientEvent(r *request) {
 		if sub.userID != nil {
 			b = append(append(b, `,"user_id":`...), sub.userID...)
 		}
-		_, err := a.system.core.Submit(sub.channel.weir, &broker.Publication{Op: broker.Send, Data: append(b, '}'), Exclude: s.id})
+		_, err := a.system.host.Submit(sub.channel.weir, &broker.Publication{Op: broker.Send, Data: append(b, '}'), Exclude: s.id})
 		if err == nil {
 			a.counters.clientEvents.Inc()
 			s.tellClientEvent(sub, r.event, data)
