@@ -44,6 +44,7 @@ func TestHandshakeNamesSubscriptions(t *testing.T) {
 			t.Error(h.raw)
 		}
 	}
+	g.until("the write is counted", func() bool { return g.relay.hub.Pool.Stats().Writes > before })
 	if n := g.relay.hub.Pool.Stats().Writes - before; n != 1 {
 		t.Errorf("%d writes", n)
 	}

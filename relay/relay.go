@@ -82,6 +82,7 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 		return nil, err
 	}
 	r.api.Complete()
+	r.gate.Handler = r.api.Handle
 	r.admin.Complete(names(r.systems))
 	return r, nil
 }

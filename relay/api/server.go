@@ -46,7 +46,7 @@ func (s *Server) Complete() { s.route = s.newRouter() }
 // HTTP returns the HTTP server of the public listener. Connections that are upgraded leave it.
 func (s *Server) HTTP() *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler:               s.handle,
+		Handler:               s.Handle,
 		ErrorHandler:          s.handleBadRequest,
 		Name:                  "weir",
 		LazyRequestTime:       true, // nobody asks for it
@@ -85,8 +85,8 @@ func (s *Server) Serve(server *fasthttp.Server, in net.Listener) error {
 	}
 }
 
-// handle takes every request of the public listener. A panic costs its request.
-func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+// Handle takes every request of the public listener. A panic costs its request.
+func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	last := false // nothing behind this request is read as the next
 	defer func() {
 		if v := recover(); v != nil {
@@ -97,13 +97,15 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		if last {
 			ctx.SetConnectionClose() // whatever the answer has become, and whoever made it
 		}
-		if !ctx.Hijacked() {
+		if !ctx.Hijacked() && !ingress.Gone(ctx) {
 			s.hub.Counters.Classes[min(ctx.Response.StatusCode()/100, 5)].Inc()
 		}
 	}()
 	g := ingress.ConnOf(ctx.Conn())
-	if g != nil {
-		g.Serving()
+	if g != nil && !g.Serving() { // its peer has had its time, and is gone
+		s.gate.Refuse(ctx, problem.BadRequest.With("the request took too long"))
+		last = true
+		return
 	}
 	var bad *problem.Error
 	if last, bad = ingress.Check(ctx); bad != nil {

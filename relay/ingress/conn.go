@@ -31,7 +31,7 @@ type Conn struct {
 	left   atomic.Bool
 	known  atomic.Bool   // an API key was shown on it
 	atLoop atomic.Bool   // waits at an event loop
-	phase  atomic.Uint32 // what it is at; above phaseBits a count of the changes
+	phase  atomic.Uint32 // what it is at; above phaseBits a count of the changes. Only exchanged: the idle reaper changes it, too
 
 	// Owned by the reaper, and guarded by its mu.
 	previous, next *Conn
@@ -68,14 +68,42 @@ const (
 	answering        // it is being answered
 	writing          // the answer is on its way
 	waiting          // for the next request
+	expired          // it took too long: nothing that comes is served any more
 
-	phaseBits = 3
+	claimed   = 8 // beside a phase: what has come is being read, and the reaper keeps away
+	phaseBits = 4
+	phaseMask = claimed - 1
 )
 
-// setPhase changes the phase. Called by the goroutine that serves the connection's requests only.
-func (g *Conn) setPhase(phase uint32) {
+// setPhase changes the phase, and ends a claim. Called by the goroutine that serves the connection's requests only. It returns
+// false for a connection that has expired: its request is not to be served, since it would not be answered.
+func (g *Conn) setPhase(phase uint32) bool {
+	for {
+		before := g.phase.Load()
+		if before&phaseMask == expired {
+			return false
+		}
+		if g.phase.CompareAndSwap(before, (before>>phaseBits+1)<<phaseBits|phase) {
+			return true
+		}
+	}
+}
+
+// at is the phase.
+func (g *Conn) at() uint32 { return g.phase.Load() & phaseMask }
+
+// claim keeps the reaper away while what has come is read and served, without changing the phase: time goes on for who sends a
+// byte now and then. It returns false for a connection that has expired.
+func (g *Conn) claim() bool {
 	before := g.phase.Load()
-	g.phase.Store((before>>phaseBits+1)<<phaseBits | phase)
+	return before&phaseMask != expired && g.phase.CompareAndSwap(before, before|claimed) // only the reaper may have been faster
+}
+
+// unclaim ends a claim, if there still is one.
+func (g *Conn) unclaim() {
+	if before := g.phase.Load(); before&claimed != 0 {
+		g.phase.Store(before &^ claimed)
+	}
 }
 
 // errDry is what a connection answers while only what was read ahead is wanted. It is a passing error, or TLS
@@ -101,7 +129,7 @@ func (g *Conn) Read(p []byte) (int, error) {
 			g.state = nil
 		}
 		if n > 0 {
-			if g.phase.Load()&(1<<phaseBits-1) == waiting {
+			if g.at() == waiting {
 				g.setPhase(reading)
 			}
 			return n, nil
@@ -111,7 +139,7 @@ func (g *Conn) Read(p []byte) (int, error) {
 		return 0, errDry{}
 	}
 	n, err := g.TCPConn.Read(p)
-	if n > 0 && g.phase.Load()&(1<<phaseBits-1) == waiting {
+	if n > 0 && g.at() == waiting {
 		g.setPhase(reading)
 	}
 	return n, err

@@ -3,14 +3,16 @@
 //
 // [New] makes the [Gate] of a hub, [Gate.Start] opens it and [Gate.Stop] closes it. Behind the listener stands an acceptor with
 // an event loop for each processor: a connection that has nothing to say costs neither a goroutine nor buffers, and
-// publications in the one form that backends send are answered there. With the first request that is anything else a
+// publications in the one form that backends send are answered there. So are WebSocket handshakes at /ws, by the HTTP server's
+// own parser and handler ([Gate.Handler]), unless something has to be waited for ([Elsewhere]). With the first request that is anything else a
 // connection goes on, through a [Handoff], to the HTTP server, with every byte that has come of it, and stays there. With
 // TLS, and on systems without epoll, the HTTP server takes all connections.
 //
 // # What it refuses
 //
 // Connections beyond the caps, before anything is read from them; requests that two HTTP implementations might read
-// differently ([Check]); foreign origins; requests that take too long. [Gate.Refuse] and [Gate.Fail] alone write what a
+// differently ([Check]); foreign origins; requests that take too long: what was taken up by then is answered, and what was not is
+// not carried out, since the idle reaper and who serves a connection exchange its phase. [Gate.Refuse] and [Gate.Fail] alone write what a
 // refusal looks like, and the log says at most once a second why credentials are refused.
 //
 // # Goroutines

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/valyala/fasthttp"
+
 	"weir/internal/contain"
 	"weir/relay/auth"
 	"weir/relay/config"
@@ -21,6 +23,8 @@ type Gate struct {
 	keys    *auth.Keys
 	proxies []netip.Prefix
 	tls     *certificate // nil: without TLS
+
+	Handler fasthttp.RequestHandler // of the HTTP server; set before Start. nil: nothing but publications is served at event loops
 
 	// Tests set these before Start.
 	Timeouts   Timeouts

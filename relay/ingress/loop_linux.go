@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"bufio"
 	"fmt"
 	"runtime"
 	"slices"
@@ -22,6 +23,7 @@ type eventLoop struct {
 
 	// Owned by run.
 	publishHandler
+	upgrader
 	waiter   ackWaiter
 	buf      []byte
 	ready    []epoll.Event // valid until the next wait
@@ -53,6 +55,7 @@ func newEventLoop(in *Gate, l *Handoff) (*eventLoop, error) {
 	k.durable = k.admit
 	k.rests = in.hub.Waits.Loop()
 	set.Rest = k.rests.Rest
+	k.upgrader.in = bufio.NewReaderSize(&k.upgrader.source, MaxHeaderBytes)
 	k.waiter.wake, k.waiter.bell, k.waiter.closed, k.waiter.contain = set.Wake, make(chan struct{}, 1), make(chan struct{}), in.hub.Contain
 	return k, nil
 }

@@ -15,6 +15,11 @@ func (k *eventLoop) onReadable(g *Conn) {
 		k.pauseReads(g)
 		return
 	}
+	if !g.claim() { // what has come would be published, and not answered
+		k.leave(g)
+		return
+	}
+	defer g.unclaim()
 	b, err := k.receive(g)
 	switch {
 	case err == nil:
@@ -36,6 +41,11 @@ func (k *eventLoop) serve(g *Conn, b []byte) {
 		defer func() { k.out = nil }()
 	}
 	unsent, err := k.send(s)
+	if err == nil && rest == notEligible && s.replies == nil && len(unsent) == 0 {
+		if rest = k.upgrade(g, b[n:]); rest == complete {
+			return
+		}
+	}
 	switch {
 	case err != nil:
 		k.leave(g)
@@ -85,7 +95,7 @@ func (k *eventLoop) send(s *loopState) (unsent []byte, err error) {
 
 // mark says what a connection is at from now on.
 func (k *eventLoop) mark(g *Conn, answered bool) {
-	s, phase := g.state, g.phase.Load()&(1<<phaseBits-1)
+	s, phase := g.state, g.at()
 	switch {
 	case s.replies != nil || s.blocked != nothing:
 		if phase != answering {
@@ -149,6 +159,7 @@ func (k *eventLoop) pass(g *Conn, unsent, rest []byte) {
 	g.state.unsent = slices.Clone(unsent)
 	g.state.rest = slices.Clone(rest)
 	g.state.held, g.state.replies = nil, nil
+	g.unclaim()
 	k.gate.hub.Counters.Passed.Inc()
 	k.handoff.put(g)
 }

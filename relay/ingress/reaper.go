@@ -79,16 +79,23 @@ func (l *reaper) sweep(now time.Time, every time.Duration, w Timeouts, hook cont
 	defer l.mu.Unlock()
 	for g := l.head.next; g != nil && g != &l.head; g = g.next {
 		phase := g.phase.Load()
-		if phase != g.seen {
+		at := phase & phaseMask
+		switch {
+		case phase&claimed != 0:
+			continue
+		case at == expired: // and is still there
+			hook.Do("expiry of a connection", g.expire)
+			continue
+		case phase != g.seen:
 			g.seen, g.since = phase, now
 			continue
 		}
-		phase &= 1<<phaseBits - 1
-		limit := limits[phase]
-		if phase == waiting && !g.known.Load() {
+		limit := limits[at]
+		if at == waiting && !g.known.Load() {
 			limit = min(limit, w.Stranger)
 		}
-		if limit > 0 && now.Sub(g.since)+every > limit {
+		// A request that was taken up before is answered, and one that has come and was not taken up is not carried out.
+		if limit > 0 && now.Sub(g.since)+every > limit && g.phase.CompareAndSwap(phase, phase&^phaseMask|expired) {
 			hook.Do("expiry of a connection", g.expire)
 		}
 	}
@@ -104,8 +111,9 @@ func (g *Gate) Each(f func(c *Conn)) {
 	}
 }
 
-// Serving notes that a request of the connection is being answered.
-func (g *Conn) Serving() { g.setPhase(answering) }
+// Serving notes that a request of the connection is being answered. It returns false if the connection has expired: the request
+// is not to be carried out, since nobody would hear of it.
+func (g *Conn) Serving() bool { return g.setPhase(answering) }
 
 // Reading reports whether a request has begun to come.
-func (g *Conn) Reading() bool { return g.phase.Load()&(1<<phaseBits-1) == reading }
+func (g *Conn) Reading() bool { return g.at() == reading }

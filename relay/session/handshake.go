@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 
@@ -59,7 +60,14 @@ func (m *Manager) Identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*
 	if token == "" && m.hub.Config.Auth.Anonymous {
 		return &auth.Identity{Anonymous: true}, nil
 	}
-	id, err := m.verifier.VerifyWaiting(token)
+	verify := m.verifier.VerifyWaiting
+	if ingress.AtLoop(ctx) {
+		verify = m.verifier.Verify
+	}
+	id, err := verify(token)
+	if refused, ok := errors.AsType[*auth.Error](err); ok && refused.Retry && ingress.Elsewhere(ctx) {
+		return nil, problem.Unauthorized // there it waits for the keys
+	}
 	if err != nil {
 		return nil, m.gate.RefusedToken(err)
 	}
@@ -102,6 +110,9 @@ func (m *Manager) hijack(ctx *fasthttp.RequestCtx, a *handshakeRequest, open fun
 		m.gate.SetCORS(ctx)
 		return
 	}
+	if ingress.TakeOver(ctx, func(nc net.Conn, rest []byte) { m.openAtLoop(nc, rest, a, open) }) {
+		return
+	}
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(c net.Conn) {
 		nc := ingress.Keep(c)
@@ -112,4 +123,13 @@ func (m *Manager) hijack(ctx *fasthttp.RequestCtx, a *handshakeRequest, open fun
 		}
 		open(nc, rest, a)
 	})
+}
+
+// openAtLoop opens a session whose handshake was read at an event loop: there, unless it may have to wait for the disk.
+func (m *Manager) openAtLoop(nc net.Conn, rest []byte, a *handshakeRequest, open func(nc net.Conn, rest []byte, a *handshakeRequest)) {
+	if m.hub.Disk != nil && a.identity.User != "" && m.hub.Namespaces.Of(wire.UserChannel(a.identity.User)).Log.Durable {
+		m.Work("upgrade", func() { open(nc, rest, a) }, func() { _ = nc.Close() })
+		return
+	}
+	open(nc, rest, a)
 }
