@@ -36,7 +36,7 @@ func TestNumbersOfThePages(t *testing.T) {
 		{"ARCHITECTURE.md", "at most 512 KiB", "defaultResumeBytes", "512 << 10"},
 		{"ARCHITECTURE.md", "64 KiB or 512 messages", "earlyBytes", "64 << 10"},
 		{"ARCHITECTURE.md", "64 KiB or 512 messages", "earlyMessages", "512"},
-		{"protocol.md", "for 5 seconds after the last one broke off", "presenceGrace", "5 * time.Second"},
+		{"protocol.md", "for 5 seconds after the last one broke", "presenceGrace", "5 * time.Second"},
 	} {
 		b, err := os.ReadFile(filepath.Join("../../docs", tt.page))
 		if err != nil {
