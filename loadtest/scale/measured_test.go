@@ -39,7 +39,7 @@ func (c Costs) model(r run) float64 {
 }
 
 func (c Costs) writeFit(b *strings.Builder) {
-	b.WriteString("### How well the model gives back what it was fitted to\n\n")
+	b.WriteString("### The model beside the runs that it was fitted to\n\n")
 	head(b, "run, on one core", "writes/s", "B a write", "cores, measured", "cores, by the model")
 	for _, r := range measurements {
 		row(b, r.name, number(r.writes), number(r.bytes), fmt.Sprintf("%.3f", r.cores), fmt.Sprintf("%.3f", c.model(r)))

@@ -84,19 +84,19 @@ func Write(w io.Writer, c Costs) error {
 }
 
 func (c Costs) writeCosts(b *strings.Builder) {
-	b.WriteString("### What was measured, on one core\n\n")
+	b.WriteString("### Measured costs, on one core\n\n")
 	head(b, "", "")
-	row(b, fmt.Sprintf("a write to one of %.0f connections a core or fewer", c.Warm), fmt.Sprintf("%.2g µs", c.Write/1e3))
+	row(b, fmt.Sprintf("a write to one of %.0f connections of a core, or fewer", c.Warm), fmt.Sprintf("%.2g µs", c.Write/1e3))
 	for _, n := range []float64{5000, 15_000} {
-		row(b, fmt.Sprintf("the same among %.0f", n), fmt.Sprintf("%.2g µs", c.write(n, 0)/1e3))
+		row(b, fmt.Sprintf("a write to one of %.0f", n), fmt.Sprintf("%.2g µs", c.write(n, 0)/1e3))
 	}
 	row(b, "each byte written", fmt.Sprintf("%.2g ns", c.Byte))
 	row(b, "a window of a channel closed", fmt.Sprintf("%.2g µs", c.Frame/1e3))
 	row(b, "a message published in a request of its own", fmt.Sprintf("%.2g µs", c.Single/1e3))
 	row(b, "a message published among 100", fmt.Sprintf("%.2g µs", c.Batched/1e3))
-	row(b, "handshake and subscription, and leaving", fmt.Sprintf("%.0f µs", c.Connect/1e3))
+	row(b, "a handshake, a subscription and the close", fmt.Sprintf("%.0f µs", c.Connect/1e3))
 	row(b, "a ping and its pong", fmt.Sprintf("%.2g µs", c.Heartbeat/1e3))
-	row(b, "an idle connection, in the process", bytes(c.Idle))
+	row(b, "memory of an idle connection, in the process", bytes(c.Idle))
 	row(b, "the same, in the kernel", bytes(c.Kernel))
 	b.WriteString("\n")
 }
@@ -107,8 +107,8 @@ func (c Costs) writeNodes(b *strings.Builder) {
 	for _, l := range loads {
 		row(b, l.Name, fmt.Sprintf("%s; %.0f B each, windows of %.0f ms", l.About, l.Bytes, l.Window*1e3))
 	}
-	b.WriteString("\n### What one node should do, with a card of 100 Gb/s\n\n")
-	head(b, "load", "cores", "memory", "connections", "deliveries/s", "on the wire, Gb/s", "ended by")
+	b.WriteString("\n### One node with a card of 100 Gb/s\n\n")
+	head(b, "load", "cores", "memory", "connections", "deliveries/s", "on the wire, Gb/s", "limit")
 	for _, l := range loads {
 		for _, m := range sizes {
 			m.Gbit = 100
@@ -120,7 +120,7 @@ func (c Costs) writeNodes(b *strings.Builder) {
 }
 
 func (c Costs) writeCards(b *strings.Builder) {
-	b.WriteString("### Where the network card ends it: deliveries/s of one node\n\n")
+	b.WriteString("### Where the network card is the limit: deliveries/s of one node\n\n")
 	title := []string{"load", "B on the wire, a delivery"}
 	for _, g := range cards {
 		title = append(title, fmt.Sprintf("%.0f Gb/s alone", g))
@@ -145,8 +145,8 @@ func (c Costs) writeCards(b *strings.Builder) {
 }
 
 func (c Costs) writeFleets(b *strings.Builder) {
-	b.WriteString("### What 1 M and 100 M connections need: nodes of 32 cores, 128 GiB and 25 Gb/s\n\n")
-	head(b, "load", "connections", "deliveries/s", "memory in all", "on the wire, Gb/s", "nodes", "of them for one that fails in ten", "ended by")
+	b.WriteString("### Nodes for 1 M and 100 M connections, with 32 cores, 128 GiB and 25 Gb/s\n\n")
+	head(b, "load", "connections", "deliveries/s", "memory in all", "on the wire, Gb/s", "nodes", "of these, spare (one in ten)", "limit")
 	m := sizes[1]
 	m.Gbit = 25
 	for _, l := range append([]Load{{Name: "idle", Window: .05}}, loads...) {
@@ -162,8 +162,8 @@ func (c Costs) writeFleets(b *strings.Builder) {
 }
 
 func (c Costs) writeStorms(b *strings.Builder) {
-	b.WriteString("### Storms: everybody on nodes of 32 cores reconnects\n\n")
-	head(b, "what happens", "clients for each node that is left", "half are back", "99 %", "all", "attempts each", "waiting at most")
+	b.WriteString("### Storms: all clients of nodes of 32 cores reconnect\n\n")
+	head(b, "event", "clients for each remaining node", "half are back", "99 %", "all", "attempts each", "most waiting")
 	accept := sizes[1].useful() / (c.Connect / 1e9)
 	for _, t := range []struct {
 		what string
@@ -180,7 +180,7 @@ func (c Costs) writeStorms(b *strings.Builder) {
 		o := s.Play()
 		row(b, t.what, number(float64(s.Clients)), seconds(o.Half), seconds(o.Most), seconds(o.Last), fmt.Sprintf("%.2g", o.Attempts), number(float64(o.Waiting)))
 	}
-	fmt.Fprintf(b, "\nA node of 32 cores takes %s connections a second by these figures.\n", number(accept))
+	fmt.Fprintf(b, "\nBy these figures a node of 32 cores accepts %s connections a second.\n", number(accept))
 }
 
 func seconds(v float64) string { return fmt.Sprintf("%.1f s", v) }
