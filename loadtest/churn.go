@@ -103,7 +103,7 @@ func (v *churn) visit(due int64) {
 			return
 		}
 	}
-	c.sub = target.Subscriber{Index: ch, User: user, Token: token, Channels: append(c.sub.Channels[:0], target.Followed{Name: v.e.names[ch]})}
+	c.sub = target.Subscriber{Index: ch, User: user, Token: token, Channels: append(c.sub.Channels[:0], target.Followed{Name: v.e.names[ch], Number: ch})}
 	v.busy++
 	t.attempts++
 	c.open(due)

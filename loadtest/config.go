@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,9 @@ type Config struct {
 	Scenario scenario.Scenario
 	Target   target.Options
 	Own      bool // the target may be somewhere else than on this machine
+
+	// TLS is how certificates are verified; nil: as the system does. HTTPS targets only.
+	TLS *tls.Config
 
 	// Token makes the token of a user; nil: subscribers send none.
 	Token func(user string) (string, error)

@@ -72,8 +72,12 @@ type fate struct {
 // open starts connecting. due is the moment its latency counts from.
 func (c *conn) open(due int64) {
 	c.due, c.phase, c.head = due, opening, c.head[:0]
+	chatter := c.e.traits.Chatter
 	c.frames = codec.Messages{Control: c.control, Received: c.frames.Received, Payload: c.frames.Payload, Order: c.frames.Order}
-	c.skim = codec.Skim{Control: c.control, Small: c.small, Frames: c.skim.Frames, Payload: c.skim.Payload, Order: c.skim.Order}
+	if chatter {
+		c.frames.Beyond = codec.SmallFrame
+	}
+	c.skim = codec.Skim{Control: c.control, Small: c.small, Large: chatter, Frames: c.skim.Frames, Payload: c.skim.Payload, Order: c.skim.Order}
 	c.chunks, c.events = nil, codec.Events{Received: c.events.Received}
 	c.sock = c.l.dial(c, c.source)
 }
@@ -98,7 +102,7 @@ func (c *conn) begin(t *trial) {
 }
 
 func (c *conn) opened() {
-	r := c.e.target.Open(&c.sub)
+	r := c.e.cfg.Target.Head(c.e.target.Open(&c.sub))
 	if c.e.traits.Stream == target.WebSocket {
 		r = r.Upgrade()
 	}
@@ -218,7 +222,9 @@ func (c *conn) message(msg []byte) (err error) {
 	case c.role == record.Checked:
 		reply, err = c.e.target.Read(&c.sub, msg, c)
 	default: // counted, and subscribed by an earlier message of the same read
-		c.skim.Saw(len(msg))
+		if !c.skim.Large || len(msg) > codec.SmallFrame {
+			c.skim.Saw(len(msg))
+		}
 		return nil
 	}
 	if err != nil {
@@ -245,9 +251,13 @@ func (deaf) Delivered(int, uint64, []byte, []byte, bool) {}
 func (deaf) Reset(int)                                   {}
 
 func (c *conn) reply(msg []byte) {
-	if len(msg) > 0 && c.e.traits.Stream == target.WebSocket {
-		c.sock.send(codec.AppendFrame(nil, codec.OpText, msg))
+	if len(msg) == 0 || c.e.traits.Stream != target.WebSocket {
+		return
 	}
+	if !c.e.traits.Framed {
+		msg = codec.AppendFrame(nil, codec.OpText, msg)
+	}
+	c.sock.send(msg)
 }
 
 func (c *conn) control(op byte, payload []byte) error {

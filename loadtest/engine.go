@@ -62,6 +62,9 @@ type engine struct {
 // userPool is how many users visitors share.
 const userPool = 4096
 
+// joinMost bounds publishers × channels where publishers have to join them.
+const joinMost = 200_000
+
 // cellMost bounds publishers × channels, for which numbers are kept.
 const cellMost = 50_000_000
 
@@ -161,6 +164,8 @@ func (e *engine) possible() error {
 		return cannot("does not tell who is in a channel")
 	case herd && !e.traits.Resume:
 		return cannot("cannot resume where a connection stood, as herd does")
+	case e.traits.Joins && p.Publishers*p.Channels > joinMost:
+		return setupError("%d publishers would have to join %d channels each: expected %d subscriptions of publishers at most (--publishers, --channels)", p.Publishers, p.Channels, joinMost)
 	case p.Publishers*p.Channels > cellMost:
 		return setupError("%d publishers on %d channels are too many to keep numbers for", p.Publishers, p.Channels)
 	case e.traits.Stream == target.EventStream && p.Follow > 1 && !e.traits.Resume:
@@ -202,9 +207,18 @@ func (e *engine) startLoops(sub, pub target.Endpoint, to netip.AddrPort) (err er
 	}
 	e.publishers = newPublishers(e)
 	e.churn = &churn{e: e, took: record.NewMeter(3)}
-	e.checked = start(sub, e.at, loopConfig{slice: 200 * time.Microsecond, busy: func(d time.Duration) { e.readLag.Record(int64(d)) }})
+	var ticks []*dockTick
+	beat := func() ticker {
+		if beatEvery(e.target) == 0 {
+			return nil
+		}
+		t := &dockTick{}
+		ticks = append(ticks, t)
+		return t.tick
+	}
+	e.checked = start(sub, e.at, loopConfig{tick: beat(), slice: 200 * time.Microsecond, busy: func(d time.Duration) { e.readLag.Record(int64(d)) }})
 	for range counting {
-		e.counted = append(e.counted, start(sub, e.at, loopConfig{nap: 2 * time.Millisecond}))
+		e.counted = append(e.counted, start(sub, e.at, loopConfig{tick: beat(), nap: 2 * time.Millisecond}))
 	}
 	e.publishers.l = start(pub, to, loopConfig{slice: 100 * time.Microsecond, tick: func(now int64) int64 { return e.publishers.tick(now) }})
 	e.churn.l = start(sub, e.at, loopConfig{tick: func(now int64) int64 { return e.churn.tick(now) }})
@@ -213,6 +227,10 @@ func (e *engine) startLoops(sub, pub target.Endpoint, to netip.AddrPort) (err er
 		return err
 	}
 	e.fleet = newFleet(e)
+	for i, t := range ticks {
+		d := e.fleet.docks[i]
+		e.on(d.l, func() { t.d = d })
+	}
 	return nil
 }
 
@@ -222,7 +240,7 @@ func (e *engine) connector(at target.Endpoint) connector {
 	case e.cfg.Dial != nil:
 		return e.cfg.Dial
 	case at.TLS:
-		d := &tls.Dialer{NetDialer: &net.Dialer{Timeout: e.cfg.Setup}}
+		d := &tls.Dialer{NetDialer: &net.Dialer{Timeout: e.cfg.Setup}, Config: e.cfg.TLS}
 		return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", at.Addr) }
 	case runtime.GOOS != "linux":
 		d := &net.Dialer{Timeout: e.cfg.Setup}

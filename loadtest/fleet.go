@@ -39,6 +39,7 @@ type dock struct {
 	f     *fleet
 	l     loop
 	conns []*conn // set once
+	beats beats   // owned by the loop: when they say something by themselves
 }
 
 // Connections that connect at the same time: in setup, and in a herd.
@@ -59,6 +60,7 @@ func newFleet(e *engine) *fleet {
 	}
 	for _, d := range f.docks {
 		d.f = f
+		d.beats.every = beatEvery(e.target)
 	}
 	for i, checked := range e.plan.Sample() {
 		c := &conn{e: e, role: record.Counted, source: e.source(i), group: i % e.plan.Groups()}
@@ -70,7 +72,7 @@ func newFleet(e *engine) *fleet {
 		c.sub.Index = i
 		c.sub.User, c.sub.Token = e.userAt(i)
 		for _, ch := range e.plan.Follows(i) {
-			c.sub.Channels = append(c.sub.Channels, target.Followed{Name: e.names[ch]})
+			c.sub.Channels = append(c.sub.Channels, target.Followed{Name: e.names[ch], Number: ch})
 		}
 		if e.plan.Presence {
 			for _, ch := range e.plan.Follows(i) {

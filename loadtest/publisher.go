@@ -16,6 +16,9 @@ type publisher struct {
 	number   int
 	sock     socket
 	sub      target.Subscriber // for targets that are published to on a WebSocket
+	upgraded bool              // the WebSocket is open
+	frames   codec.Messages    // until the target has let it in
+	skim     codec.Skim        // from then on
 	up       bool
 	failing  bool // the last try to connect failed
 	greeted  bool
@@ -41,11 +44,13 @@ func (c *publisher) opened() {
 		c.p.e.publisherUp()
 		return
 	}
-	c.sock.send(c.p.e.target.Open(&c.sub).Upgrade().Append(nil))
+	c.upgraded, c.frames, c.skim = false, codec.Messages{Control: c.control}, codec.Skim{Control: c.control, Small: c.small}
+	c.sock.send(c.p.e.cfg.Target.Head(c.p.e.target.Open(&c.sub)).Upgrade().Append(nil))
 }
 
-func (c *publisher) skips() int    { return 0 }
-func (c *publisher) discarded(int) {}
+func (c *publisher) skips() int { return c.skim.Skip() }
+
+func (c *publisher) discarded(n int) { c.skim.Discarded(n) }
 
 func (c *publisher) drained() {
 	if c.up && c.greeted && c.p.e.traits.Socket {
@@ -59,7 +64,9 @@ func (c *publisher) received(b []byte) error {
 	case !c.p.e.traits.Socket:
 		return c.replies.Feed(b, c.answered)
 	case c.greeted:
-		return nil // a broadcast reaches its sender too: nothing of interest
+		return c.skim.Feed(b) // a broadcast reaches its sender too: only pings are of interest
+	case c.upgraded:
+		return c.greet(b)
 	}
 	c.head = append(c.head, b...)
 	r, n, err := codec.ParseResponse(c.head)
@@ -69,9 +76,59 @@ func (c *publisher) received(b []byte) error {
 	if err := r.Upgraded(); err != nil {
 		return err
 	}
+	c.upgraded = true
+	reply, err := c.p.e.target.Greet(&c.sub, nil, deaf{})
+	if err != nil {
+		return err
+	}
+	c.reply(reply)
+	rest := c.head[n:]
+	c.head = nil
+	return c.greet(rest)
+}
+
+// greet goes on until the target has let the publisher in.
+func (c *publisher) greet(b []byte) error {
+	err := c.frames.Feed(b, func(msg []byte) error {
+		if c.sub.Subscribed {
+			return nil
+		}
+		reply, err := c.p.e.target.Greet(&c.sub, msg, deaf{})
+		c.reply(reply)
+		return err
+	})
+	if err != nil || !c.sub.Subscribed {
+		return err
+	}
 	c.greeted = true
 	c.p.unblock(c)
 	c.p.e.publisherUp()
+	return c.skim.Feed(c.frames.Rest())
+}
+
+// small takes a short message: it may be a ping that wants an answer, or a refusal.
+func (c *publisher) small(msg []byte) error {
+	reply, err := c.p.e.target.Read(&c.sub, msg, deaf{})
+	c.reply(reply)
+	return err
+}
+
+func (c *publisher) reply(msg []byte) {
+	if len(msg) > 0 && !c.p.e.traits.Framed {
+		msg = codec.AppendFrame(nil, codec.OpText, msg)
+	}
+	if len(msg) > 0 {
+		c.sock.send(msg)
+	}
+}
+
+func (c *publisher) control(op byte, payload []byte) error {
+	switch op {
+	case codec.OpPing:
+		c.sock.send(codec.AppendFrame(nil, codec.OpPong, payload))
+	case codec.OpClose:
+		return errClosed
+	}
 	return nil
 }
 

@@ -21,6 +21,7 @@ type publishers struct {
 	free      []*publisher // may send now; the one that was used last goes first
 	lost      []*publisher // to be opened again, by time
 	unblocked int64        // when the first of them became free again
+	beats     beats        // when they say something by themselves
 	greets    bool         // the first message waits for a free connection
 	t         *trial       // the present trial; nil between trials
 	next      int64        // request of the timetable that is due next
@@ -36,15 +37,21 @@ type publishers struct {
 const tickBurst = 128 // requests between two looks at what came back
 
 func newPublishers(e *engine) *publishers {
-	return &publishers{e: e, sendLag: record.NewMeter(3), ack: record.NewMeter(3), keys: map[[2]int]string{}}
+	return &publishers{e: e, beats: beats{every: beatEvery(e.target)}, sendLag: record.NewMeter(3), ack: record.NewMeter(3), keys: map[[2]int]string{}}
 }
 
 // connect opens the connections. On the loop.
 func (p *publishers) connect(n int) {
 	for i := range n {
 		c := &publisher{p: p, number: i, waits: true}
+		c.sub.Index, c.sub.Publisher = i, true
 		c.sub.Channels = []target.Followed{{Name: p.e.names[0]}}
-		c.sub.Token = p.e.tokens[0]
+		if p.e.traits.Joins {
+			for ch, name := range p.e.names[1:] {
+				c.sub.Channels = append(c.sub.Channels, target.Followed{Name: name, Number: ch + 1})
+			}
+		}
+		c.sub.User, c.sub.Token = p.e.userAt(i % userPool)
 		p.conns = append(p.conns, c)
 		c.sock = p.l.dial(c, netip.Addr{})
 	}
@@ -85,7 +92,15 @@ func (p *publishers) tick(now int64) (next int64) {
 		c.sock = p.l.dial(c, netip.Addr{})
 		again = never
 	}
-	return min(p.sendDue(now), again)
+	beat := int64(never)
+	if p.e.traits.Socket {
+		beat = p.beats.tick(now, len(p.conns), func(i int) {
+			if c := p.conns[i]; c.greeted {
+				c.sock.send(p.e.target.(target.Beater).Beat(&c.sub))
+			}
+		})
+	}
+	return min(p.sendDue(now), again, beat)
 }
 
 func (p *publishers) sendDue(now int64) (next int64) {

@@ -1,30 +1,30 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"weir/internal/units"
 	"weir/loadtest"
+	"weir/loadtest/protocol"
 	"weir/loadtest/record"
 	"weir/loadtest/report"
 	"weir/loadtest/scenario"
 	"weir/loadtest/target"
-	"weir/relay/auth"
 )
 
 // benchCommands is the load tester: a scenario's name follows weir bench directly.
 type benchCommands struct {
 	Run     benchCommand   `cmd:"" default:"withargs" help:"Run a scenario."`
+	Check   checkCommand   `cmd:"" help:"Connect one client and one publisher, and show what was sent, seen and understood."`
 	Compare compareCommand `cmd:"" help:"Compare runs side by side."`
 	Report  reportCommand  `cmd:"" help:"Report a recorded run again."`
 	Unit    unitCommand    `cmd:"" help:"Measure what one small write costs on this machine, the unit of other costs."`
@@ -33,14 +33,7 @@ type benchCommands struct {
 type benchCommand struct {
 	Scenario string `arg:"" help:"fanout, many, chat, presence, analytics, idle, connect, ingress, herd, slow, or a file ending in .yaml."`
 
-	Target    string `default:"weir" placeholder:"KIND" help:"weir, centrifugo, pusher, nchan, sse or ws. Default: weir."`
-	URL       string `name:"url" default:"http://127.0.0.1:8080" placeholder:"URL" help:"Where the target is. Default: http://127.0.0.1:8080. {channel} in it stands for a channel (nchan, sse, ws)."`
-	Publish   string `name:"publish-url" placeholder:"URL" help:"Where to publish, when that is elsewhere."`
-	Transport string `enum:"ws,sse,ws-whole,sse-whole" default:"ws" placeholder:"ws|sse" help:"What weir's subscribers use. With -whole they do not ask for the short form of batches. Default: ws."`
-	Own       bool   `name:"i-own-this-target" help:"Load a target on another machine. It must be yours."`
-	Key       string `placeholder:"KEY" help:"What publishers authenticate with. Default for weir: dev. For pusher: app:key:secret."`
-	Token     string `xor:"token" placeholder:"TOKEN" help:"Token of all subscribers. They are one user then, whose connections a relay may limit."`
-	Secret    string `xor:"token" placeholder:"SECRET" help:"Make each subscriber a token with this HS256 secret. Default: that of weir serve --dev, for a weir on this machine; or $$WEIR_AUTH_SECRET."`
+	targetFlags
 
 	Subscribers *int              `placeholder:"N" help:"Connections in all, spread evenly over the channels."`
 	Channels    *int              `placeholder:"N" help:"Channels in all."`
@@ -143,227 +136,11 @@ func benchError(err error) error {
 		return &invalidError{errors.New("bench: NOT VALID: interrupted before anything was measured")}
 	}
 	err = fmt.Errorf("bench: %w", err)
-	for _, kind := range []error{loadtest.ErrSetup, scenario.ErrInvalid, target.ErrTarget, report.ErrFile, os.ErrNotExist} {
+	for _, kind := range []error{loadtest.ErrSetup, protocol.ErrInvalid, scenario.ErrInvalid, target.ErrTarget, report.ErrFile, os.ErrNotExist} {
 		if errors.Is(err, kind) {
 			return &usageError{err}
 		}
 	}
-	return err
-}
-
-// config is the load test that the flags ask for.
-func (c *benchCommand) config(p *program) (loadtest.Config, error) {
-	s, err := scenario.Find(c.Scenario)
-	if err != nil {
-		return loadtest.Config{}, benchError(err)
-	}
-	if err := c.nothing(); err != nil {
-		return loadtest.Config{}, err
-	}
-	c.change(&s)
-	cfg := loadtest.Config{
-		Scenario: s, Unit: true, Own: c.Own, PIDs: c.PID, Metrics: c.Metrics, Command: commandLine(os.Args),
-		Target: target.Options{Name: c.Target, URL: c.URL, Publish: c.Publish, Key: c.Key, Transport: c.Transport},
-	}
-	if c.Target == "weir" {
-		cfg.Target.System = s.System
-	} else {
-		cfg.Target.Transport = ""
-	}
-	_, at, _, err := target.New(cfg.Target)
-	if err != nil {
-		return cfg, benchError(err)
-	}
-	cfg.FindPID = at.Loopback()
-	secret := cmp.Or(c.Secret, p.getenv("WEIR_AUTH_SECRET"))
-	if secret == "" && c.Target == "weir" && at.Loopback() {
-		secret = auth.DevSecret
-	}
-	switch {
-	case c.Token != "":
-		cfg.Token = func(string) (string, error) { return c.Token, nil }
-	case secret != "":
-		cfg.Token = minter(secret, s)
-	}
-	return cfg, nil
-}
-
-// nothing refuses a 0 where it would be taken for what was left out, and the default be measured in its place.
-func (c *benchCommand) nothing() error {
-	for _, f := range []struct {
-		flag string
-		zero bool
-	}{
-		{"duration", c.Duration != nil && *c.Duration <= 0}, {"channels", is0(c.Channels)}, {"payload", is0(c.Payload)}, {"publishers", is0(c.Publishers)},
-		{"batch", is0(c.Batch)}, {"pipeline", is0(c.Pipeline)}, {"inflight", is0(c.Inflight)}, {"probe", c.Probe <= 0}, {"p99", c.P99 <= 0},
-	} {
-		if f.zero {
-			return wrongf("bench: --%s: expected more than 0", f.flag)
-		}
-	}
-	return nil
-}
-
-func is0[T comparable](v *T) bool { return v != nil && *v == *new(T) }
-
-// minter makes tokens that may do what the scenario does.
-func minter(secret string, s scenario.Scenario) func(string) (string, error) {
-	s.Prefix = cmp.Or(s.Prefix, "bench:")
-	may := []string{"subscribe", "publish", "history", "presence"}
-	claims := auth.Claims{Roles: []string{"admin"}, TTL: 24 * time.Hour, Channels: map[string][]string{s.Prefix + "*": may, "presence:" + s.Prefix + "*": may}}
-	return func(user string) (string, error) {
-		claims := claims
-		claims.Sub = user
-		return auth.Mint(secret, "", claims)
-	}
-}
-
-// change applies the flags to a scenario.
-func (c *benchCommand) change(s *scenario.Scenario) {
-	set(&s.Subscribers, c.Subscribers)
-	set(&s.Channels, c.Channels)
-	set(&s.Payload, c.Payload)
-	set(&s.Warmup, c.Warmup)
-	set(&s.Publishers, c.Publishers)
-	set(&s.Batch, c.Batch)
-	set(&s.Pipeline, c.Pipeline)
-	set(&s.Checked, c.Checked)
-	set(&s.Inflight, c.Inflight)
-	if s.Warmup == 0 && c.Warmup != nil {
-		s.Warmup = -1 // none was asked for
-	}
-	if c.Prefix != "" {
-		s.Prefix = c.Prefix
-	}
-	s.Closed = s.Closed || c.Closed
-	if c.FindMax && c.Rate == nil && len(s.Stages) == 0 {
-		s.Rate = 0 // the search begins low by itself
-	}
-	if len(s.Stages) == 0 {
-		set(&s.Rate, c.Rate)
-		set(&s.Duration, c.Duration)
-		return
-	}
-	total := time.Duration(0)
-	for i := range s.Stages {
-		set(&s.Stages[i].Rate, c.Rate)
-		total += s.Stages[i].Duration
-	}
-	if c.Duration != nil && total > 0 {
-		for i := range s.Stages {
-			s.Stages[i].Duration = time.Duration(float64(s.Stages[i].Duration) * float64(*c.Duration) / float64(total))
-		}
-	}
-}
-
-func set[T any](to *T, from *T) {
-	if from != nil {
-		*to = *from
-	}
-}
-
-// outputs are the forms a report is wanted in.
-type outputs struct {
-	json bool
-	html string
-}
-
-// write writes the report; it is printed as text unless JSON is wanted.
-func (o outputs) write(w io.Writer, res *report.Result) error {
-	if o.html != "" {
-		if err := writePage(o.html, res); err != nil {
-			return err
-		}
-	}
-	if o.json {
-		return res.JSON(w)
-	}
-	return res.Text(w)
-}
-
-// writable returns an error, before a run, if its results could not be kept.
-func writable(name string) error {
-	if name == "" {
-		return nil
-	}
-	_, err := os.Stat(name)
-	f, failed := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
-	if failed != nil {
-		return failed
-	}
-	if errors.Is(err, os.ErrNotExist) { // it was not there: nor is it if the run fails
-		defer func() { _ = os.Remove(name) }()
-	}
-	return f.Close()
-}
-
-func writePage(name string, runs ...*report.Result) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(report.HTML(f, runs...), f.Close())
-}
-
-type compareCommand struct {
-	Files []string `arg:"" help:"Two or more runs: JSON reports, or files of --out."`
-	HTML  string   `name:"html" placeholder:"FILE" help:"Write the comparison as a page with plots."`
-}
-
-// Run prints the runs side by side, with ratios to the first.
-func (c *compareCommand) Run(p *program) error {
-	if len(c.Files) < 2 {
-		return wrongf("bench compare: expected two or more files")
-	}
-	var runs []*report.Result
-	for _, name := range c.Files {
-		res, err := report.ReadFile(name)
-		if err != nil {
-			return benchError(err)
-		}
-		runs = append(runs, res)
-	}
-	if c.HTML != "" {
-		if err := writePage(c.HTML, runs...); err != nil {
-			return fmt.Errorf("bench compare: %w", err)
-		}
-	}
-	return report.Compare(p.stdout, runs...)
-}
-
-type reportCommand struct {
-	File string `arg:"" help:"A file of --out, or a JSON report."`
-	JSON bool   `name:"json" help:"Print the report as JSON."`
-	HTML string `name:"html" placeholder:"FILE" help:"Write the report as a page with plots."`
-}
-
-// Run reports a recorded run.
-func (c *reportCommand) Run(p *program) error {
-	res, err := report.ReadFile(c.File)
-	if err != nil {
-		return benchError(err)
-	}
-	return (outputs{c.JSON, c.HTML}).write(p.stdout, res)
-}
-
-type unitCommand struct {
-	Runs int  `default:"15" placeholder:"N" help:"Short runs that the median is of. Default: 15."`
-	JSON bool `name:"json" help:"Print the price as JSON."`
-}
-
-// Run measures and prints the price.
-func (c *unitCommand) Run(p *program) error {
-	if c.Runs < 1 {
-		return wrongf("bench unit: --runs: expected more than 0")
-	}
-	price, err := loadtest.Unit(c.Runs)
-	if err != nil {
-		return benchError(err)
-	}
-	if c.JSON {
-		return json.NewEncoder(p.stdout).Encode(price)
-	}
-	_, err = fmt.Fprintln(p.stdout, price)
 	return err
 }
 
@@ -373,7 +150,7 @@ func commandLine(args []string) string {
 	hide := false
 	for _, arg := range args[min(1, len(args)):] {
 		name, _, given := strings.Cut(arg, "=")
-		secret := name == "--token" || name == "--secret" || name == "--key"
+		secret := slices.Contains([]string{"--token", "--secret", "--key", "--header", "--cookie"}, name)
 		switch {
 		case hide:
 			arg = "..."

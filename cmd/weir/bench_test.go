@@ -328,8 +328,8 @@ func TestBenchHelpNamesEveryScenario(t *testing.T) {
 }
 
 func TestSecretsAreNotKept(t *testing.T) {
-	got := commandLine([]string{"/x/weir", "bench", "fanout", "--token", "abc", "--key=def", "--secret", "ghi", "--rate=5"})
-	if want := "weir bench fanout --token ... --key=... --secret ... --rate=5"; got != want {
+	got := commandLine([]string{"/x/weir", "bench", "fanout", "--token", "abc", "--key=def", "--secret", "ghi", "--header", "Authorization: x", "--rate=5"})
+	if want := "weir bench fanout --token ... --key=... --secret ... --header ... --rate=5"; got != want {
 		t.Error(got)
 	}
 }

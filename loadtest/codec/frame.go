@@ -83,6 +83,7 @@ type Messages struct {
 	Received uint64                              // data frames
 	Payload  uint64                              // bytes of their payloads
 	Order    uint64                              // hash over their sizes, in order, as Skim has it
+	Beyond   int                                 // only data frames longer than this are counted; 0: all
 }
 
 // Feed takes the bytes that arrived and calls each for every message that is now whole. payload is
@@ -125,9 +126,11 @@ func (m *Messages) frame(h header, payload []byte, each func([]byte) error) erro
 		}
 		return m.Control(h.op, payload)
 	}
-	m.Received++
-	m.Payload += uint64(len(payload))
-	m.Order = mix(m.Order, len(payload))
+	if m.Beyond == 0 || len(payload) > m.Beyond {
+		m.Received++
+		m.Payload += uint64(len(payload))
+		m.Order = mix(m.Order, len(payload))
+	}
 	switch {
 	case h.op == OpContinuation && m.partsOp == 0, h.op != OpContinuation && m.partsOp != 0:
 		return fmt.Errorf("websocket fragments out of order: %w", ErrProtocol)
@@ -153,4 +156,17 @@ func (m *Messages) Rest() []byte {
 	rest := m.rest
 	m.rest = nil
 	return rest
+}
+
+// CutFrame is the payload of the first of frames that AppendFrame has made, and the frames after it.
+func CutFrame(frames []byte) (payload, rest []byte) {
+	size, head := int(frames[1]&0x7f), 2
+	switch size {
+	case 126:
+		size, head = int(binary.BigEndian.Uint16(frames[2:])), 4
+	case 127:
+		size, head = int(binary.BigEndian.Uint64(frames[2:])), 10
+	}
+	head += 4 // the mask, which is none
+	return frames[head : head+size], frames[head+size:]
 }

@@ -44,7 +44,7 @@ func anyTraffic(t *rapid.T) (tr traffic) {
 			tr.bytes = append(tr.bytes, serverFrame(first, p)...)
 			tr.frames++
 			tr.payload += uint64(len(p))
-			if len(p) <= smallFrame {
+			if len(p) <= SmallFrame {
 				tr.small = append(tr.small, string(p))
 			}
 		}

@@ -1,8 +1,8 @@
 package codec
 
-// smallFrame is the largest data frame whose payload Skim shows: room for the pings that some
+// SmallFrame is the largest data frame whose payload Skim shows: room for the pings that some
 // protocols send as messages ("{}", {"event":"pusher:ping","data":{}}).
-const smallFrame = 64
+const SmallFrame = 64
 
 // Skim follows frame boundaries without looking at payloads, so that the bytes between two heads can
 // be thrown away unread. The zero value is ready.
@@ -15,7 +15,8 @@ type Skim struct {
 	isData  bool   // the present payload belongs to a data frame
 	partial []byte // an incomplete head, or a frame that is shown whole
 	Control func(op byte, payload []byte) error
-	Small   func(payload []byte) error // data frames of up to 64 bytes
+	Small   func(payload []byte) error // data frames of up to SmallFrame bytes
+	Large   bool                       // only larger data frames are counted
 }
 
 // Skip is how many bytes of payload follow that need not be read: they may be discarded and reported
@@ -72,7 +73,7 @@ func (s *Skim) head(b []byte) (n int, ok bool, err error) {
 		return 0, false, err
 	}
 	data := h.op < OpClose
-	if data && h.len > smallFrame {
+	if data && h.len > SmallFrame {
 		s.count(h.len)
 		s.skip, s.isData = h.len, true
 		return h.size, true, nil
@@ -83,7 +84,9 @@ func (s *Skim) head(b []byte) (n int, ok bool, err error) {
 	payload := b[h.size : h.size+h.len]
 	switch {
 	case data:
-		s.Saw(h.len)
+		if !s.Large {
+			s.Saw(h.len)
+		}
 		if s.Small != nil {
 			err = s.Small(payload)
 		}

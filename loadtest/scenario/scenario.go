@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"weir/internal/units"
+	"weir/loadtest/protocol"
 )
 
 // Scenario is one load test. The yaml names are the scenario file's; a field left out has the value of
@@ -11,6 +12,8 @@ import (
 type Scenario struct {
 	Name  string `yaml:"name"`
 	About string `yaml:"about"` // one line for the report
+
+	Target *protocol.Protocol `yaml:"target" json:"-"` // what is measured: a name, or how to speak to it; what --target says
 
 	System string `yaml:"system"` // a system of weir's that is driven instead of plain channels: chat or analytics; none. Other targets have channels only
 

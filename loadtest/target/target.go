@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"weir/loadtest/codec"
+	"weir/loadtest/protocol"
 )
 
 // ErrTarget means that a target cannot be used as asked: an unknown name, a bad address, or something
@@ -43,6 +44,17 @@ type Traits struct {
 	Resume   bool   // a position can be resumed from
 	Presence string // before a channel's name: the channel that tells who is in it; empty when there is none
 	Settle   bool   // subscribing is not confirmed: wait a moment before publishing
+	Framed   bool   // replies are whole WebSocket frames, one or more
+	Chatter  bool   // short messages are no deliveries, and come at times of their own
+	Joins    bool   // publishers on a WebSocket have to subscribe to what they publish to
+}
+
+// Beater is a Target whose clients say something from time to time.
+type Beater interface {
+	// Beat is what a client sends, as whole frames; nil when it is not subscribed.
+	Beat(s *Subscriber) []byte
+	// Every is how often, in ns; 0: never.
+	Every() int64
 }
 
 // Stream is the kind of connection that subscribers read.
@@ -57,10 +69,11 @@ const (
 // Subscriber is the protocol state of one connection.
 type Subscriber struct {
 	// Set by the engine before the connection opens.
-	Index    int
-	User     string
-	Token    string
-	Channels []Followed
+	Index     int
+	User      string
+	Token     string
+	Publisher bool // it publishes on a WebSocket; its channels are those that it publishes to, if it has to join them
+	Channels  []Followed
 
 	// Owned by the adapter, on the connection's loop.
 	Subscribed bool
@@ -68,15 +81,17 @@ type Subscriber struct {
 	Cursor     []byte         // event stream: the last event's id
 	counted    map[string]int // dashboards: events of each metric that they were told of
 	read       int            // members of rooms: messages that they have read
+	session    *session       // protocols that a file describes
 }
 
 // Followed is a channel of a subscriber, and where it stands in it.
 type Followed struct {
-	Name  string
-	Watch bool // a channel about who is here: its items are not messages
-	Epoch string
-	Seq   uint64
-	Known bool // Epoch and Seq are a position
+	Name   string
+	Number int  // of the channel in the test
+	Watch  bool // a channel about who is here: its items are not messages
+	Epoch  string
+	Seq    uint64
+	Known  bool // Epoch and Seq are a position
 }
 
 // Message is one message to publish.
@@ -99,16 +114,30 @@ type Sink interface {
 
 // Options configures a target.
 type Options struct {
-	Name      string // weir, centrifugo, pusher, nchan, sse or ws
+	Name      string // weir, centrifugo, pusher, nchan, sse, ws, or what Protocol describes
 	URL       string // http or https; http://127.0.0.1:8080
 	Publish   string // address to publish to, when it is another; {channel} stands for the channel
 	Key       string // what publishers authenticate with; weir: "dev"; pusher: app:key:secret
 	Transport string // weir: ws (default) or sse, with batches in their short form; ws-whole or sse-whole
 	System    string // weir: a system to drive instead of channels: Chat or Analytics; "" none
+
+	Headers  [][2]string        // more headers of subscribers' requests, whatever the kind
+	Protocol *protocol.Protocol // describes the server, if it is none of the kinds that Names has; nil
+}
+
+// Head adds to a request what is asked for beyond what the kind of server needs.
+func (o *Options) Head(r codec.Request) codec.Request {
+	for _, h := range o.Headers {
+		r = r.With(h[0], h[1])
+	}
+	return r
 }
 
 // Names are the kinds of server that New knows.
 func Names() []string { return []string{"weir", "centrifugo", "pusher", "nchan", "sse", "ws"} }
+
+// DefaultURL is where a target is when nobody says it.
+const DefaultURL = "http://127.0.0.1:8080"
 
 // Endpoint is where a target is.
 type Endpoint struct {
@@ -121,8 +150,11 @@ type Endpoint struct {
 // New returns the target of the options and where its subscribers and its publishers connect. The
 // error wraps ErrTarget.
 func New(o Options) (t Target, subscribe, publish Endpoint, err error) {
+	if o.Protocol != nil && o.URL == "" {
+		o.URL = o.Protocol.URL
+	}
 	if o.URL == "" {
-		o.URL = "http://127.0.0.1:8080"
+		o.URL = DefaultURL
 	}
 	if subscribe, err = parse(o.URL); err != nil {
 		return nil, Endpoint{}, Endpoint{}, err
@@ -132,6 +164,9 @@ func New(o Options) (t Target, subscribe, publish Endpoint, err error) {
 		if publish, err = parse(o.Publish); err != nil {
 			return nil, Endpoint{}, Endpoint{}, err
 		}
+	}
+	if o.Protocol != nil && !slices.Contains(Names(), o.Protocol.Use) {
+		return newCustom(o, subscribe, publish)
 	}
 	switch o.Name {
 	case "weir", "":
@@ -156,7 +191,7 @@ func New(o Options) (t Target, subscribe, publish Endpoint, err error) {
 	case "ws":
 		t = newPlainSocket(o, subscribe, publish)
 	default:
-		err = fmt.Errorf("target %q: expected %s: %w", o.Name, strings.Join(Names(), ", "), ErrTarget)
+		err = fmt.Errorf("target %q: expected %s, or a file ending in .yaml: %w", o.Name, strings.Join(slices.Concat(Names(), protocol.Names()), ", "), ErrTarget)
 	}
 	return t, subscribe, publish, err
 }

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"time"
+
+	"weir/loadtest"
+	"weir/loadtest/scenario"
+)
+
+// config is the load test that the flags ask for.
+func (c *benchCommand) config(p *program) (loadtest.Config, error) {
+	s, err := scenario.Find(c.Scenario)
+	if err != nil {
+		return loadtest.Config{}, benchError(err)
+	}
+	if err := c.nothing(); err != nil {
+		return loadtest.Config{}, err
+	}
+	c.change(&s)
+	return c.targetFlags.config(p, s)
+}
+
+// nothing refuses a 0 where it would be taken for what was left out, and the default be measured in its place.
+func (c *benchCommand) nothing() error {
+	for _, f := range []struct {
+		flag string
+		zero bool
+	}{
+		{"duration", c.Duration != nil && *c.Duration <= 0}, {"channels", is0(c.Channels)}, {"payload", is0(c.Payload)}, {"publishers", is0(c.Publishers)},
+		{"batch", is0(c.Batch)}, {"pipeline", is0(c.Pipeline)}, {"inflight", is0(c.Inflight)}, {"probe", c.Probe <= 0}, {"p99", c.P99 <= 0},
+	} {
+		if f.zero {
+			return wrongf("bench: --%s: expected more than 0", f.flag)
+		}
+	}
+	return nil
+}
+
+func is0[T comparable](v *T) bool { return v != nil && *v == *new(T) }
+
+// change applies the flags to a scenario.
+func (c *benchCommand) change(s *scenario.Scenario) {
+	set(&s.Subscribers, c.Subscribers)
+	set(&s.Channels, c.Channels)
+	set(&s.Payload, c.Payload)
+	set(&s.Warmup, c.Warmup)
+	set(&s.Publishers, c.Publishers)
+	set(&s.Batch, c.Batch)
+	set(&s.Pipeline, c.Pipeline)
+	set(&s.Checked, c.Checked)
+	set(&s.Inflight, c.Inflight)
+	if s.Warmup == 0 && c.Warmup != nil {
+		s.Warmup = -1 // none was asked for
+	}
+	if c.Prefix != "" {
+		s.Prefix = c.Prefix
+	}
+	s.Closed = s.Closed || c.Closed
+	if c.FindMax && c.Rate == nil && len(s.Stages) == 0 {
+		s.Rate = 0 // the search begins low by itself
+	}
+	if len(s.Stages) == 0 {
+		set(&s.Rate, c.Rate)
+		set(&s.Duration, c.Duration)
+		return
+	}
+	total := time.Duration(0)
+	for i := range s.Stages {
+		set(&s.Stages[i].Rate, c.Rate)
+		total += s.Stages[i].Duration
+	}
+	if c.Duration != nil && total > 0 {
+		for i := range s.Stages {
+			s.Stages[i].Duration = time.Duration(float64(s.Stages[i].Duration) * float64(*c.Duration) / float64(total))
+		}
+	}
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}

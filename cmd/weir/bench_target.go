@@ -1,0 +1,260 @@
+package main
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/loadtest"
+	"weir/loadtest/protocol"
+	"weir/loadtest/scenario"
+	"weir/loadtest/target"
+	"weir/relay/auth"
+)
+
+// targetFlags say what is measured. They change what the scenario file says of it.
+type targetFlags struct {
+	Target    string `placeholder:"KIND" help:"weir, centrifugo, pusher, nchan, sse or ws; a preset: action-cable, graphql, phoenix, socket.io, supabase; a file whose target section says how to speak to it; or json: what the flags say. Default: weir."`
+	URL       string `name:"url" placeholder:"URL" help:"Where the target is. Default: http://127.0.0.1:8080. {channel} in it stands for a channel (nchan, sse, ws), {{VARIABLE}} for variables of a target that is described."`
+	Publish   string `name:"publish-url" placeholder:"URL" help:"Where to publish, when that is elsewhere."`
+	Transport string `enum:"ws,sse,ws-whole,sse-whole" default:"ws" placeholder:"ws|sse" help:"What weir's subscribers use. With -whole they do not ask for the short form of batches. Default: ws."`
+	Own       bool   `name:"i-own-this-target" help:"Load a target on another machine. It must be yours."`
+	Key       string `placeholder:"KEY" help:"What publishers authenticate with. Default for weir: dev. For pusher: app:key:secret."`
+	Token     string `xor:"token" placeholder:"TOKEN" help:"Token of all subscribers. They are one user then, whose connections a relay may limit."`
+	Secret    string `xor:"token" placeholder:"SECRET" help:"Make each subscriber a token with this HS256 secret. Default: that of weir serve --dev, for a weir on this machine; or $$WEIR_AUTH_SECRET."`
+
+	Header      []string `sep:"none" placeholder:"NAME: VALUE" help:"A header of subscribers' requests; may be repeated."`
+	Cookie      []string `sep:"none" placeholder:"NAME=VALUE" help:"A cookie, likewise."`
+	Origin      string   `placeholder:"ORIGIN" help:"Origin of subscribers' requests."`
+	Subprotocol string   `placeholder:"NAME" help:"WebSocket subprotocol that is asked for."`
+	Insecure    bool     `help:"Do not verify the target's certificate."`
+	CA          string   `name:"ca" placeholder:"FILE" help:"PEM file of certificates to trust instead of the system's."`
+
+	Var     []string `sep:"none" placeholder:"NAME=VALUE" help:"A variable of a target that is described; may be repeated."`
+	Rows    string   `placeholder:"FILE" help:"CSV with a header, or JSON lines: {{row.NAME}} of a target that is described."`
+	Send    []string `sep:"none" placeholder:"TEXT" help:"Message to send after opening; may be repeated. One with {{channel}} is sent for each channel."`
+	Answer  []string `sep:"none" placeholder:"TEXT=>TEXT" help:"Send the second when the first arrives, such as ping=>pong; may be repeated."`
+	Channel string   `name:"message-channel" placeholder:"PATH" help:"Where the channel is in a published message that arrives, such as data.channel."`
+	Data    string   `name:"message-data" placeholder:"PATH" help:"Where the payload is in it. Default: the whole message."`
+	Before  string   `name:"message-prefix" placeholder:"TEXT" help:"What published messages begin with, before their JSON."`
+	Body    string   `name:"publish-body" placeholder:"TEXT" help:"Body of the request that publishes, with {{channel}} and {{payload}}."`
+	Over    string   `name:"publish-send" placeholder:"TEXT" help:"What is sent over a WebSocket to publish instead."`
+}
+
+// section is the description of the target; nil when it is a kind that has none.
+func (f *targetFlags) section(s scenario.Scenario) (*protocol.Protocol, error) {
+	var p *protocol.Protocol
+	switch {
+	case f.Target == "":
+		p = s.Target
+	case f.Target == "json":
+		p = &protocol.Protocol{}
+	case strings.HasSuffix(f.Target, ".yaml") || strings.HasSuffix(f.Target, ".yml"):
+		file, err := scenario.ReadFile(f.Target)
+		if err != nil {
+			return nil, benchError(err)
+		}
+		if p = file.Target; p == nil {
+			return nil, wrongf("bench: --target %s: expected a target section in it", f.Target)
+		}
+	default:
+		named, err := protocol.Preset(f.Target)
+		if err != nil || named == nil {
+			return nil, err
+		}
+		p = named
+		p.Use = f.Target
+	}
+	if p == nil {
+		return nil, nil
+	}
+	own := *p // the scenario's stays as it is
+	return &own, f.describe(&own)
+}
+
+// pair splits NAME=VALUE.
+func pair(flag, text, between string) (name, value string, err error) {
+	name, value, ok := strings.Cut(text, between)
+	if !ok || strings.TrimSpace(name) == "" {
+		return "", "", wrongf("bench: --%s %q: expected NAME%sVALUE", flag, text, between)
+	}
+	return strings.TrimSpace(name), strings.TrimSpace(value), nil
+}
+
+// describe puts what the flags say into a description.
+func (f *targetFlags) describe(p *protocol.Protocol) error {
+	for _, m := range []struct {
+		flag, between string
+		list          []string
+		to            *map[string]string
+	}{{"header", ":", f.Header, &p.Headers}, {"cookie", "=", f.Cookie, &p.Cookies}, {"var", "=", f.Var, &p.Vars}} {
+		if len(m.list) > 0 {
+			if *m.to = maps.Clone(*m.to); *m.to == nil {
+				*m.to = map[string]string{}
+			}
+		}
+		for _, text := range m.list {
+			name, value, err := pair(m.flag, text, m.between)
+			if err != nil {
+				return err
+			}
+			(*m.to)[name] = value
+		}
+	}
+	for _, v := range []struct{ to, from *string }{
+		{&p.Origin, &f.Origin}, {&p.Subprotocol, &f.Subprotocol}, {&p.CA, &f.CA}, {&p.Rows, &f.Rows},
+		{&p.Message.Channel, &f.Channel}, {&p.Message.Data, &f.Data}, {&p.Message.Prefix, &f.Before},
+	} {
+		*v.to = cmp.Or(*v.from, *v.to)
+	}
+	p.Insecure = p.Insecure || f.Insecure
+	if len(f.Send) > 0 {
+		p.Open = nil
+	}
+	for _, text := range f.Send {
+		p.Open = append(p.Open, protocol.Step{Send: text})
+	}
+	for _, text := range f.Answer {
+		when, send, ok := strings.Cut(text, "=>")
+		if !ok {
+			return wrongf("bench: --answer %q: expected TEXT=>TEXT, such as ping=>pong", text)
+		}
+		p.Answer = append(slices.Clone(p.Answer), protocol.Answer{When: protocol.Pattern{Text: when}, Send: send})
+	}
+	switch {
+	case f.Body != "" && f.Over != "":
+		return wrongf("bench: --publish-body and --publish-send: expected one of them")
+	case f.Body != "":
+		p.Publish.Body, p.Publish.Send, p.Publish.Open, p.Publish.Item, p.Publish.Batch = f.Body, "", nil, "", 0
+	case f.Over != "":
+		p.Publish = protocol.Publish{Send: f.Over, Open: p.Publish.Open}
+	}
+	return nil
+}
+
+// extra are headers for a kind of server that has no description; what only a description can use is refused.
+func (f *targetFlags) extra(kind string) (list [][2]string, err error) {
+	for _, only := range []struct {
+		flag  string
+		given bool
+	}{
+		{"var", len(f.Var) > 0}, {"rows", f.Rows != ""}, {"send", len(f.Send) > 0}, {"answer", len(f.Answer) > 0}, {"message-channel", f.Channel != ""},
+		{"message-data", f.Data != ""}, {"message-prefix", f.Before != ""}, {"publish-body", f.Body != ""}, {"publish-send", f.Over != ""},
+	} {
+		if only.given {
+			return nil, wrongf("bench: --%s: %s is spoken to in its own way: expected --target json, a preset or a file beside it", only.flag, kind)
+		}
+	}
+	p := &protocol.Protocol{}
+	if err := f.describe(p); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Headers)) {
+		list = append(list, [2]string{name, p.Headers[name]})
+	}
+	var cookies []string
+	for _, name := range slices.Sorted(maps.Keys(p.Cookies)) {
+		cookies = append(cookies, name+"="+p.Cookies[name])
+	}
+	for _, h := range [][2]string{{"Origin", p.Origin}, {"Sec-WebSocket-Protocol", p.Subprotocol}, {"Cookie", strings.Join(cookies, "; ")}} {
+		if h[1] != "" {
+			list = append(list, h)
+		}
+	}
+	for _, h := range list {
+		if strings.ContainsAny(h[0]+h[1], "\r\n") {
+			return nil, wrongf("bench: header %q: expected one line", h[0])
+		}
+	}
+	return list, nil
+}
+
+// config is the load test of a scenario.
+func (f *targetFlags) config(p *program, s scenario.Scenario) (loadtest.Config, error) {
+	cfg := loadtest.Config{Scenario: s, Unit: true, Own: f.Own, Command: commandLine(os.Args)}
+	for _, v := range [][2]string{{"token", f.Token}, {"key", f.Key}} {
+		if strings.ContainsAny(v[1], "\r\n") {
+			return cfg, wrongf("bench: --%s: expected one line", v[0])
+		}
+	}
+	described, err := f.section(s)
+	if err != nil {
+		return cfg, err
+	}
+	name, verify := cmp.Or(f.Target, "weir"), protocol.Protocol{Insecure: f.Insecure, CA: f.CA}
+	cfg.Target = target.Options{URL: f.URL, Publish: f.Publish, Key: f.Key, Transport: f.Transport}
+	if described != nil {
+		name, verify = cmp.Or(described.Use, f.Target, s.Name), *described
+		cfg.Target.URL = cmp.Or(f.URL, described.URL)
+	}
+	if described != nil && !slices.Contains(target.Names(), name) {
+		cfg.Target.Protocol = described
+	} else if cfg.Target.Headers, err = f.extra(name); err != nil {
+		return cfg, err
+	}
+	cfg.Target.URL = cmp.Or(cfg.Target.URL, target.DefaultURL)
+	if cfg.Target.Name = name; name == "weir" {
+		cfg.Target.System = s.System
+	} else {
+		cfg.Target.Transport = ""
+	}
+	_, at, _, err := target.New(cfg.Target)
+	if err != nil {
+		return cfg, benchError(err)
+	}
+	if cfg.TLS, err = trust(verify, at.TLS); err != nil {
+		return cfg, err
+	}
+	cfg.FindPID = at.Loopback()
+	secret := cmp.Or(f.Secret, p.getenv("WEIR_AUTH_SECRET"))
+	if secret == "" && name == "weir" && at.Loopback() {
+		secret = auth.DevSecret
+	}
+	switch {
+	case f.Token != "":
+		cfg.Token = func(string) (string, error) { return f.Token, nil }
+	case secret != "":
+		cfg.Token = minter(secret, s)
+	}
+	return cfg, nil
+}
+
+// trust is how certificates are verified; nil: as the system does.
+func trust(p protocol.Protocol, https bool) (*tls.Config, error) {
+	switch {
+	case !p.Insecure && p.CA == "":
+		return nil, nil
+	case !https:
+		return nil, wrongf("bench: --insecure or --ca: expected an address that begins with https")
+	case p.Insecure && p.CA != "":
+		return nil, wrongf("bench: --insecure and --ca: expected one of them")
+	case p.Insecure:
+		return &tls.Config{InsecureSkipVerify: true}, nil //nolint:gosec // asked for by name
+	}
+	pem, err := os.ReadFile(p.CA)
+	if err != nil {
+		return nil, wrongf("bench: --ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, wrongf("bench: --ca %s: expected certificates in PEM", p.CA)
+	}
+	return &tls.Config{RootCAs: pool}, nil
+}
+
+// minter makes tokens that may do what the scenario does.
+func minter(secret string, s scenario.Scenario) func(string) (string, error) {
+	s.Prefix = cmp.Or(s.Prefix, "bench:")
+	may := []string{"subscribe", "publish", "history", "presence"}
+	claims := auth.Claims{Roles: []string{"admin"}, TTL: 24 * time.Hour, Channels: map[string][]string{s.Prefix + "*": may, "presence:" + s.Prefix + "*": may}}
+	return func(user string) (string, error) {
+		claims := claims
+		claims.Sub = user
+		return auth.Mint(secret, "", claims)
+	}
+}
