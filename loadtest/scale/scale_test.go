@@ -77,7 +77,7 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// The model gives back what it was fitted to: within a third of what one core was measured to do.
+// The model agrees with the runs that it was fitted to: within a third of what one core was measured to do.
 func TestModelAgainstMeasurements(t *testing.T) {
 	for _, r := range measurements {
 		if got := Measured.model(r); got/r.cores < .66 || got/r.cores > 1.5 {

@@ -28,7 +28,7 @@ type page struct {
 // write writes the page as Markdown.
 func (p page) write(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Benchmarks\n\nWritten by `make compare`, from first to last: what is written into this file by hand is lost. Its two last sections come from `loadtest/peers/compare/limits.md`, which is written by hand. What the figures mean and where they bend is in [performance.md](performance.md).\n\n")
+	b.WriteString("# Benchmarks\n\n`make compare` writes this page: edits by hand are lost. Its two last sections are from `loadtest/peers/compare/limits.md`, which is written by hand. [performance.md](performance.md) says what the figures mean and where they bend.\n\n")
 	fmt.Fprintf(&b, "Measured on %s, from %s to %s UTC: every server on core %s of one machine (those written in Go with `GOMAXPROCS=1`), `weir bench` on core %s, over loopback, without TLS. %s after a warm-up of %v; the server is started afresh for each. Absolute figures change from machine to machine and by the hour: compare those of one table.\n\n",
 		p.from.UTC().Format("2 January 2006"), p.from.UTC().Format("15:04"), p.to.UTC().Format("15:04"), p.cores[0], p.cores[1], p.timing.figure(), p.timing.warmup)
 	p.writeMachine(&b)
@@ -60,12 +60,12 @@ func (p page) writeMachine(b *strings.Builder) {
 	for _, s := range p.servers {
 		fmt.Fprintf(b, "| %s | %s |\n", s.name, s.about)
 	}
-	b.WriteString("\ngws and ws are published to with a POST, as the others are, and subscribe to the channel in the address of the handshake. nchan, gws and ws take one message a request.\n\n")
+	b.WriteString("\nAll servers are published to with POST requests. Clients of gws and ws name the channel in the address of the handshake. nchan, gws and ws take one message a request.\n\n")
 }
 
 // writeSummary is the table of all cells and servers.
 func (p page) writeSummary(b *strings.Builder) {
-	fmt.Fprintf(b, "## All at a glance\n\nMedians, and in parentheses how many times better weir is. The highest rates are those at which the 99th percentile of latency stays within %v and nothing is lost. \"At least\" stands where `weir bench` had no processor left: the server may do more.\n\n|  |", p99)
+	fmt.Fprintf(b, "## All at a glance\n\nMedians, and in parentheses how many times better weir is. The highest rates are those at which the 99th percentile of latency stays within %v and nothing is lost. \"At least\" means that `weir bench` had no processor left: the server may do more.\n\n|  |", p99)
 	for _, s := range p.servers {
 		fmt.Fprintf(b, " %s |", s.name)
 	}
@@ -143,7 +143,7 @@ func (p page) writeCell(b *strings.Builder, c cell) {
 			cpu, o.median(func(r result) float64 { return r.ClientCPU }), len(o.Runs), len(o.Runs)+len(o.Broken))
 	}
 	if chosen := p.chosen(c); chosen != "" {
-		fmt.Fprintf(b, "\nChecked message by message, and what latency is of, at %s: %s.\n", c.servers[0], chosen)
+		fmt.Fprintf(b, "\nConnections that are checked message by message, and whose latency is shown, at %s: %s.\n", c.servers[0], chosen)
 	}
 	b.WriteString("\n")
 }
