@@ -56,6 +56,13 @@ func TestFailingDisk(t *testing.T) {
 		t.Fatal(a.body)
 	}
 	c.change(2, "6")
+	a = g.ask("POST", "/v1/publish?answers=errors", `{"channel":"x y","data":0}`+"\n"+`{"channel":"room:1","data":7}`+"\n"+`{"channel":"kept:1","data":8}`+"\n"+`{"channel":"x y","data":9}`,
+		"Authorization: Bearer "+apiKey, "Content-Type: application/x-ndjson")
+	if lines := strings.Split(strings.TrimSpace(a.body), "\n"); len(lines) != 4 || !strings.HasSuffix(lines[0], `"line":1}`) || !strings.Contains(lines[1], `"code":"storage"`) ||
+		!strings.HasSuffix(lines[1], `"line":3}`) || !strings.HasSuffix(lines[2], `"line":4}`) || !strings.HasPrefix(lines[3], `{"accepted":1,"position":`) || !strings.HasSuffix(lines[3], `"seq":3}}`) {
+		t.Fatal(a.body)
+	}
+	c.change(3, "7")
 	if body := g.adminGet("/readyz"); !strings.Contains(body, "ready") || !strings.Contains(body, "the disk fails") {
 		t.Fatal(body)
 	}

@@ -56,8 +56,13 @@ func readRaw(t testing.TB, r *bufio.Reader) string {
 func TestFrontAnswersAsTheServer(t *testing.T) {
 	t.Parallel()
 	g := launch(t, openConfig())
+	lined := `{"channel":"l1","data":1}` + "\n\nx\n" + `{"channel":"b c","data":1}` + "\n" + `{"channels":["l1","l2"],"data":2}` + "\n" + `{"channel":"l2","data":2}`
 	for _, test := range []struct{ lines, body string }{
 		{"", `{"channel":"a","data":1}`},
+		{"?answers=errors", lined},
+		{"?answers=errors", ""},
+		{"?answers=all", lined},
+		{"?answers=none", lined},
 		{"Content-Type: application/json; charset=utf-8\r\n", `{"channel":"a","key":"k","data":{"x":"ü"}}`},
 		{"Content-Type: application/x-ndjson\r\n", `{"channel":"a","data":1}` + "\n\nx\n" + `{"channel":"b c","data":1}` + "\n" + `{"channel":"b","data":2}`},
 		{"Content-Type: application/x-ndjson\r\n", ""},
@@ -70,14 +75,20 @@ func TestFrontAnswersAsTheServer(t *testing.T) {
 		{"", `{"channel":"a","data":"` + strings.Repeat("x", 50<<10) + `"}`},
 	} {
 		here, there := g.dial(), g.dial()
-		a := answerOn(t, here, plainRequest(test.lines, test.body))
-		b := answerOn(t, there, plainRequest("X-Other: 1\r\n"+test.lines, test.body))
+		query := func(request string) string { return request }
+		if strings.HasPrefix(test.lines, "?") {
+			path := "/v1/publish" + test.lines
+			test.lines = "Content-Type: application/x-ndjson\r\n"
+			query = func(request string) string { return strings.Replace(request, "/v1/publish", path, 1) }
+		}
+		a := answerOn(t, here, query(plainRequest(test.lines, test.body)))
+		b := answerOn(t, there, query(plainRequest("X-Other: 1\r\n"+test.lines, test.body)))
 		if number.ReplaceAllString(a, "") != number.ReplaceAllString(b, "") {
 			t.Errorf("%.60s: at an event loop\n%s\nfrom the server\n%s", test.body, a, b)
 		}
 	}
-	if n := g.metric("weir_connections_passed_total"); n != "11" {
-		t.Errorf("%s connections were passed on, not 11", n)
+	if n := g.metric("weir_connections_passed_total"); n != "17" {
+		t.Errorf("%s connections were passed on, not 17", n)
 	}
 }
 

@@ -274,8 +274,12 @@ func (c *Command) groups(v []byte) error {
 	})
 }
 
-// OneLine replaces the line breaks of a valid JSON value, which can only stand between its tokens.
+// OneLine replaces the line breaks of a valid JSON value, which can only stand between its tokens. A value of one token has
+// none.
 func OneLine(v []byte) []byte {
+	if len(v) == 0 || v[0] != '{' && v[0] != '[' {
+		return v
+	}
 	for _, br := range []byte("\n\r") {
 		for i := bytes.IndexByte(v, br); i >= 0; i = bytes.IndexByte(v, br) {
 			v[i] = ' '

@@ -2,6 +2,7 @@ package target
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -37,7 +38,7 @@ func newWeir(o Options, subscribe, publish Endpoint) (Target, error) {
 	}
 	key := [2]string{"Authorization", "Bearer " + o.Key}
 	w.one = post(publish, publish.at("/v1/publish"), key, [2]string{"Content-Type", "application/json"})
-	w.all = post(publish, publish.at("/v1/publish"), key, [2]string{"Content-Type", "application/x-ndjson"})
+	w.all = post(publish, publish.at("/v1/publish?answers=errors"), key, [2]string{"Content-Type", "application/x-ndjson"})
 	return w, nil
 }
 
@@ -232,10 +233,16 @@ func (w *weir) appendMessage(dst []byte, m Message) []byte {
 	return append(dst, '}')
 }
 
-// Refused counts the answers without a position.
+// Refused counts the answers without a position, or what a brief answer says.
 func (w *weir) Refused(status int, body []byte, n int) int {
 	if status != 200 {
 		return n
+	}
+	if i := bytes.LastIndex(body, []byte(`{"accepted":`)); i >= 0 {
+		var end struct{ Accepted int }
+		if json.Unmarshal(body[i:], &end) == nil {
+			return max(n-end.Accepted, 0)
+		}
 	}
 	return max(n-bytes.Count(body, []byte(`"position"`)), 0)
 }

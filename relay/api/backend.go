@@ -46,13 +46,18 @@ func (s *Server) handlePublish(ctx *fasthttp.RequestCtx) {
 	p := s.hub.Publisher()
 	defer p.Release()
 	p.Lenient = jsonbody.Lenient(ctx)
+	brief, err := hub.Brief(ctx.QueryArgs().Peek("answers"))
+	if err != nil {
+		s.gate.Fail(ctx, err)
+		return
+	}
 	if lines {
+		p.Brief = brief
 		p.Lines(s.hub, ctx.PostBody())
 		ctx.SetContentType("application/x-ndjson")
 		ctx.Response.SetBody(p.Out) // a copy
 		return
 	}
-	var err error
 	if p.Out, err = p.Publish(s.hub, p.Out, ctx.PostBody()); err != nil {
 		s.gate.Fail(ctx, err)
 		return

@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"strconv"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -51,9 +50,14 @@ func (s *Server) emitOne(body []byte, lenient bool) error {
 }
 
 // handleEventLines emits NDJSON: each line is an event of its own and gets a line of its own in answer, in order,
-// whether it was accepted or not.
+// whether it was accepted or not. A brief answer has only those that were not, and how many were.
 func (s *Server) handleEventLines(ctx *fasthttp.RequestCtx) {
-	body := ctx.PostBody()
+	brief, err := hub.Brief(ctx.QueryArgs().Peek("answers"))
+	if err != nil {
+		s.gate.Fail(ctx, err)
+		return
+	}
+	body, accepted := ctx.PostBody(), 0
 	out := make([]byte, 0, 64+len(body)/16)
 	for n := 1; len(body) > 0; n++ {
 		var line []byte
@@ -61,12 +65,17 @@ func (s *Server) handleEventLines(ctx *fasthttp.RequestCtx) {
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		out = append(out, '{')
-		if err := s.emitOne(line, jsonbody.Lenient(ctx)); err != nil {
-			out = problem.Of(err).AppendBody(out)
-			out = strconv.AppendInt(append(out, `,"line":`...), int64(n), 10)
+		switch err := s.emitOne(line, jsonbody.Lenient(ctx)); {
+		case err != nil:
+			out = hub.AppendLineFault(out, n, err)
+			continue
+		case !brief:
+			out = append(out, "{}\n"...)
 		}
-		out = append(out, "}\n"...)
+		accepted++
+	}
+	if brief {
+		out = append(hub.AppendAccepted(out, accepted), "}\n"...)
 	}
 	ctx.SetContentType("application/x-ndjson")
 	ctx.Response.SetBodyRaw(out)

@@ -3,7 +3,6 @@ package hub
 import (
 	"bytes"
 	"errors"
-	"slices"
 	"strconv"
 	"sync"
 
@@ -41,6 +40,7 @@ type Publisher struct {
 	Out       []byte // the answer; the request's handler fills it
 	waits     []lineWait
 	Lenient   bool // members that are not known are passed over
+	Brief     bool // of lines, only those that failed are answered, and then how many did not: AnswersErrors
 
 	// Asked before what belongs to a durable channel is published; an error keeps it from that. nil: nobody.
 	Durable func(publisher *broker.Publisher, c *wire.Command) error
@@ -49,29 +49,77 @@ type Publisher struct {
 // lineWait is a line that is not safe yet.
 type lineWait struct {
 	line int
-	at   int // where its answer begins
+	at   int // where its answer begins, or would
 	wait func() (broker.Position, error)
 }
 
-func appendLineFault(dst []byte, line int, err error) []byte {
+// tally is how the lines of a brief request went.
+type tally struct {
+	accepted int
+	line     int // the last one that was accepted, of those for one channel; 0: none
+	position broker.Position
+}
+
+// accept counts a line; at is where its change stands.
+func (t *tally) accept(line int, at broker.Position) {
+	t.accepted++
+	if line > t.line && at.Epoch != "" {
+		t.line, t.position = line, at
+	}
+}
+
+// AppendAccepted appends the last line of a brief answer, to whose end other members may be added.
+func AppendAccepted(dst []byte, accepted int) []byte {
+	return strconv.AppendInt(append(dst, `{"accepted":`...), int64(accepted), 10)
+}
+
+func (t *tally) append(dst []byte) []byte {
+	dst = AppendAccepted(dst, t.accepted)
+	if t.line > 0 {
+		dst = wire.AppendPosition(append(dst, `,"position":`...), t.position.Epoch, t.position.Seq)
+	}
+	return append(dst, "}\n"...)
+}
+
+// AnswersErrors is the query of a request whose lines are answered only where they failed: see Publisher.Brief.
+const AnswersErrors = "answers=errors"
+
+// Brief reads the query parameter answers. Errors: it is something else than "all", "errors" or nothing.
+func Brief(answers []byte) (bool, error) {
+	switch string(answers) {
+	case "", "all":
+		return false, nil
+	case "errors":
+		return true, nil
+	}
+	return false, problem.BadField.With("answers must be all or errors")
+}
+
+// AppendLineFault appends the answer to a line that failed.
+func AppendLineFault(dst []byte, line int, err error) []byte {
 	dst = problem.Of(err).AppendBody(append(dst, '{'))
 	return append(strconv.AppendInt(append(dst, `,"line":`...), int64(line), 10), "}\n"...)
 }
 
 // settle waits for the lines that are not safe yet, and puts errors in the place of the answers to those that do
-// not get there.
-func (p *Publisher) settle(out []byte) []byte {
+// not get there, which a brief answer does not have. Of that the others are counted now.
+func (p *Publisher) settle(out []byte, t *tally) []byte {
 	var settled []byte // of out up to from
 	from := 0
 	for _, w := range p.waits {
-		if _, err := w.wait(); err != nil {
-			settled = appendLineFault(append(settled, out[from:w.at]...), w.line, err)
-			from = w.at + bytes.IndexByte(out[w.at:], '\n') + 1
+		switch at, err := w.wait(); {
+		case err != nil:
+			settled = AppendLineFault(append(settled, out[from:w.at]...), w.line, err)
+			if from = w.at; !p.Brief {
+				from += bytes.IndexByte(out[w.at:], '\n') + 1
+			}
+		default:
+			t.accept(w.line, at)
 		}
 	}
 	clear(p.waits)
 	p.waits = p.waits[:0]
-	if from == 0 {
+	if settled == nil {
 		return out
 	}
 	return append(settled, out[from:]...)
@@ -100,7 +148,11 @@ func (p *Publisher) Release() {
 func (p *Publisher) Publish(h *Hub, dst, body []byte) ([]byte, error) {
 	dst, receipt, err := p.Submit(h, dst, body)
 	if errors.Is(err, ErrMany) {
-		return p.many(h, dst)
+		a, err := p.many(h)
+		if err != nil {
+			return dst, err
+		}
+		return append(dst, a.JSON()...), nil
 	}
 	if err == nil && receipt.Wait != nil {
 		_, err = receipt.Wait()
@@ -110,43 +162,53 @@ func (p *Publisher) Publish(h *Hub, dst, body []byte) ([]byte, error) {
 
 // Submit is publish that leaves the waiting for the ticket to the caller, and what is for several channels: ErrMany.
 func (p *Publisher) Submit(h *Hub, dst, body []byte) ([]byte, broker.Receipt, error) {
+	receipt, err := p.submit(h, body)
+	if err == nil {
+		dst = p.answer(dst, receipt.Position)
+	}
+	return dst, receipt, err
+}
+
+// answer appends the answer to a publication that stands at a position.
+func (p *Publisher) answer(dst []byte, at broker.Position) []byte {
+	if at.Epoch != p.epoch {
+		p.epoch = at.Epoch
+		p.head = append(append(append(p.head[:0], `{"position":{"epoch":"`...), at.Epoch...), `","seq":`...)
+	}
+	return append(strconv.AppendUint(append(dst, p.head...), at.Seq, 10), `}}`...)
+}
+
+// submit is Submit without the answer.
+func (p *Publisher) submit(h *Hub, body []byte) (broker.Receipt, error) {
 	c := &p.command
 	if err := c.Parse(body); err != nil {
-		return dst, broker.Receipt{}, err
+		return broker.Receipt{}, err
 	}
 	if !p.Lenient && !c.Within(wire.Publication) {
-		return dst, broker.Receipt{}, jsonbody.Unknown(wire.Beyond(body, wire.Publication))
+		return broker.Receipt{}, jsonbody.Unknown(wire.Beyond(body, wire.Publication))
 	}
 	if c.Channels != nil {
-		return dst, broker.Receipt{}, ErrMany
+		return broker.Receipt{}, ErrMany
 	}
 	if p.ns == nil || c.Channel != p.channel {
 		if !wire.ValidChannel(c.Channel) {
-			return dst, broker.Receipt{}, problem.BadChannel
+			return broker.Receipt{}, problem.BadChannel
 		}
 		p.channel, p.ns = c.Channel, h.Namespaces.Of(c.Channel)
 	}
 	if p.Durable != nil && p.ns.Log.Durable {
 		if err := p.Durable(&p.publisher, c); err != nil {
-			return dst, broker.Receipt{}, err
+			return broker.Receipt{}, err
 		}
 	}
-	receipt, err := h.Submit(&p.publisher, p.ns, c, "")
-	if err != nil {
-		return dst, broker.Receipt{}, err
-	}
-	at := receipt.Position
-	if at.Epoch != p.epoch {
-		p.epoch = at.Epoch
-		p.head = append(append(append(p.head[:0], `{"position":{"epoch":"`...), at.Epoch...), `","seq":`...)
-	}
-	return append(strconv.AppendUint(append(dst, p.head...), at.Seq, 10), `}}`...), receipt, nil
+	return h.Submit(&p.publisher, p.ns, c, "")
 }
 
 // Lines publishes NDJSON: each line is a publication of its own and gets a line of its own in answer, in
-// order, whether it succeeded or not. Those that are to be safe on disk are waited for together.
+// order, whether it succeeded or not. Those that are to be safe on disk are waited for together. See Brief.
 func (p *Publisher) Lines(h *Hub, body []byte) {
 	out := p.Out
+	var t tally
 	for n := 1; len(body) > 0; n++ {
 		var line []byte
 		if i := bytes.IndexByte(body, '\n'); i >= 0 {
@@ -157,26 +219,50 @@ func (p *Publisher) Lines(h *Hub, body []byte) {
 		if len(line) == 0 || line[0] != '{' && len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		answered, receipt, err := p.Submit(h, out, line)
-		if errors.Is(err, ErrMany) {
-			answered, err = p.many(h, out)
+		receipt, err := p.submit(h, line)
+		switch {
+		case errors.Is(err, ErrMany):
+			out = p.manyLine(h, out, n, &t)
+			continue
+		case err != nil:
+			out = AppendLineFault(out, n, err)
+			continue
+		case receipt.Wait != nil:
+			p.waits = append(p.waits, lineWait{n, len(out), receipt.Wait})
+		default:
+			t.accept(n, receipt.Position)
 		}
-		if err != nil {
-			out = appendLineFault(out, n, err)
-		} else {
-			if receipt.Wait != nil {
-				p.waits = append(p.waits, lineWait{n, len(out), receipt.Wait})
-			}
-			out = append(answered, '\n')
+		if !p.Brief {
+			out = append(p.answer(out, receipt.Position), '\n')
 		}
 	}
-	out = p.settle(out)
+	out = p.settle(out, &t)
+	if p.Brief {
+		out = t.append(out)
+	}
 	p.Out = out
 }
 
+// manyLine publishes the line that p.command holds, which is for several channels, and appends the answer. In a brief one
+// it stands if one of them failed.
+func (p *Publisher) manyLine(h *Hub, out []byte, line int, t *tally) []byte {
+	answers, err := p.many(h)
+	switch {
+	case err != nil:
+		return AppendLineFault(out, line, err)
+	case !p.Brief:
+		return append(append(out, answers.JSON()...), '\n')
+	case answers.failed == 0:
+		t.accept(line, broker.Position{})
+		return out
+	}
+	out = append(out, bytes.TrimSuffix(answers.JSON(), []byte("}"))...)
+	return append(strconv.AppendInt(append(out, `,"line":`...), int64(line), 10), "}\n"...)
+}
+
 // many makes the publication that p.command holds in each of its channels, one after the other, waits until all of
-// that is as safe as is asked for, and appends the answer.
-func (p *Publisher) many(h *Hub, dst []byte) ([]byte, error) {
+// that is as safe as is asked for, and returns the answer.
+func (p *Publisher) many(h *Hub) (*Answers, error) {
 	c := &p.command
 	var channels []string
 	err := wire.Elements(c.Channels, func(v []byte) error {
@@ -188,12 +274,12 @@ func (p *Publisher) many(h *Hub, dst []byte) ([]byte, error) {
 	})
 	switch {
 	case err != nil:
-		return dst, problem.BadField.With("channels must be a list of names")
+		return nil, problem.BadField.With("channels must be a list of names")
 	case c.Channel != "":
-		return dst, problem.BadField.With("either channel or channels is needed, not both")
+		return nil, problem.BadField.With("either channel or channels is needed, not both")
 	}
 	if err := CheckMany("channels", channels); err != nil {
-		return dst, err
+		return nil, err
 	}
 	tickets, failed := make([]broker.Receipt, len(channels)), make([]error, len(channels))
 	for i, channel := range channels {
@@ -216,7 +302,7 @@ func (p *Publisher) many(h *Hub, dst []byte) ([]byte, error) {
 		}
 		a.Add(channels[i], members, failed[i])
 	}
-	return slices.Concat(dst, a.JSON()), nil
+	return a, nil
 }
 
 // Lowercase is name in lower case, in dst; nothing if it does not fit.

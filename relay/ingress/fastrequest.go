@@ -17,6 +17,8 @@ type fastRequest struct {
 	kind []byte // Content-Type
 	body []byte
 	size int // of the whole request; 0: not known yet
+
+	brief bool // of lines, only errors are answered
 }
 
 // form says what bytes are.
@@ -31,8 +33,27 @@ const (
 	retryLater     // one that is answered when its event loop owes less
 )
 
-// fastStart begins every fast request.
-const fastStart = "POST " + PublishPath + " HTTP/1.1\r\n"
+// A fast request begins with one of these.
+const (
+	fastStart  = "POST " + PublishPath + " HTTP/1.1\r\n"
+	briefStart = "POST " + PublishPath + "?" + hub.AnswersErrors + " HTTP/1.1\r\n"
+)
+
+// startOf reads the line that b begins with, and returns how long it is.
+func (p *fastRequest) startOf(b []byte) (int, form) {
+	start := fastStart
+	if at := len("POST " + PublishPath); len(b) > at && b[at] == '?' {
+		start, p.brief = briefStart, true
+	}
+	n := min(len(b), len(start))
+	switch {
+	case string(b[:n]) != start[:n]:
+		return 0, notEligible
+	case n < len(start):
+		return 0, incomplete
+	}
+	return n, complete
+}
 
 // maxFast bounds a fast request. Larger ones would keep the others of their event loop waiting.
 const maxFast = 64 << 10
@@ -40,12 +61,9 @@ const maxFast = 64 << 10
 // read reads the request that b begins with. What it finds aliases b.
 func (p *fastRequest) read(b []byte) form {
 	*p = fastRequest{}
-	n := min(len(b), len(fastStart))
-	switch {
-	case string(b[:n]) != fastStart[:n]:
-		return notEligible
-	case n < len(fastStart):
-		return incomplete
+	n, how := p.startOf(b)
+	if how != complete {
+		return how
 	}
 	at, how := p.head(b, n)
 	if how != complete {

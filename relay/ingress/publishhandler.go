@@ -89,6 +89,7 @@ func (t *publishHandler) handle(g *Conn) form {
 	k := in.hub.Publisher()
 	defer k.Release()
 	if lines {
+		k.Brief = p.brief
 		k.Lines(in.hub, p.body)
 		t.respond(fasthttp.StatusOK, "application/x-ndjson", k.Out)
 		t.count(fasthttp.StatusOK)
