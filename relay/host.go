@@ -165,6 +165,9 @@ type Sessions interface {
 	// block. At start.
 	OnRefresh(f func(connection string, id *auth.Identity))
 
+	// Observe has o hear of sessions. At start.
+	Observe(o session.Observer)
+
 	// Group makes a group, which clients join to get the same messages; see Group. The name is a channel's: its namespace says
 	// how messages are batched and what becomes of slow readers.
 	Group(name string) *Group
@@ -207,6 +210,10 @@ type Presence interface {
 
 	// Disconnected ends an attendance because the connection has ended: the user has a while to come back.
 	Disconnected(channel, connection, user string)
+
+	// OnMember calls f when a user is in a channel from now on, and when they no longer are. It is called under a lock of the
+	// channel's presence: it must be quick, not block, and call nothing of the relay. At start.
+	OnMember(f func(channel, user string, joined bool))
 
 	// Rename has a channel's presence show what a new token says of a user who is there.
 	Rename(channel string, id *auth.Identity)

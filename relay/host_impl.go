@@ -205,6 +205,12 @@ func (h *host) OnClose(f func(user, connection string, last bool)) {
 	h.relay.sessions.OnClose(f)
 }
 
+func (h *host) Observe(o session.Observer) { h.relay.sessions.Observe(o) }
+
+func (h *host) OnMember(f func(channel, user string, joined bool)) {
+	h.relay.hub.Presence.OnMember(f)
+}
+
 func (h *host) OnRefresh(f func(connection string, id *auth.Identity)) {
 	h.relay.sessions.OnRefresh(f)
 }

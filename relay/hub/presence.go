@@ -25,8 +25,9 @@ const usersGroup = "users"
 // said so itself (see attend.go). Joins, leaves and changes are told as items of the channel's presence channel;
 // that a connection is alive is the heartbeat's to find out, and is not told.
 type Presence struct {
-	hub   *Hub
-	parts [64]presencePart
+	hub     *Hub
+	members []func(channel, user string, joined bool) // set at start
+	parts   [64]presencePart
 
 	// Atomic.
 	Users         atomic.Int64 // users, in all channels
@@ -94,6 +95,12 @@ func (p *Presence) Refresh(channel string, id *auth.Identity) {
 	}
 }
 
+// OnMember calls f when a user is in a channel from now on, and when they no longer are, under the lock of the channel's part. At
+// start.
+func (p *Presence) OnMember(f func(channel, user string, joined bool)) {
+	p.members = append(p.members, f)
+}
+
 // enter answers a user of a channel, who is made if need be; news says that there is something to tell of them. The
 // caller holds part.mu, and tells it. A backend that says no name says nothing of it.
 func (p *Presence) enter(part *presencePart, channel, user string, id *auth.Identity) (u *present, news bool) {
@@ -110,6 +117,9 @@ func (p *Presence) enter(part *presencePart, channel, user string, id *auth.Iden
 		users[user] = u
 		p.Users.Add(1)
 		p.Joins.Add(1)
+		for _, f := range p.members {
+			f(channel, user, true)
+		}
 	}
 	if !id.Expires.IsZero() || id.Name != "" || id.Avatar != "" {
 		news = u.names(id) || news
@@ -216,6 +226,9 @@ func (p *Presence) remove(part *presencePart, channel string, u *present) {
 	delete(users, u.user)
 	p.Users.Add(-1)
 	p.Leaves.Add(1)
+	for _, f := range p.members {
+		f(channel, u.user, false)
+	}
 	if len(users) == 0 {
 		delete(part.channels, channel)
 	}

@@ -34,7 +34,8 @@ type Manager struct {
 	refreshers []func(connection string, id *auth.Identity) // called when a session has a new token
 	connector  Connector                                    // identifies clients without a token; nil: nobody does
 	caller     Caller                                       // carries out calls; nil: nobody does
-	patient    bool                                         // events, and messages of routes of systems, may have to wait for a decision or the disk
+	observers  []Observer
+	patient    bool // events, and messages of routes of systems, may have to wait for a decision or the disk
 
 	sessions    *registry
 	expiries    *expiries

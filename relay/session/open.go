@@ -151,7 +151,7 @@ func (m *Manager) greet(s *Session, head []byte, named int, then func()) {
 	// the handshake; nor can its last turn be over before it is entered.
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m.sessions.enter(s)
+	m.enter(s)
 	m.expiries.set(s, s.deadline())
 	if s.user == "" {
 		s.conn.Reply(append(head, m.frameFor(s, "connected", s.connected(nil, named))...), then)

@@ -116,7 +116,7 @@ func (m *Manager) openEvents(nc net.Conn, a *handshakeRequest, e *EventStream, c
 func (m *Manager) greetEvents(s *Session, a *handshakeRequest, e *EventStream, channel, last string) {
 	s.mu.Lock() // as in greet
 	defer s.mu.Unlock()
-	m.sessions.enter(s)
+	m.enter(s)
 	m.expiries.set(s, s.deadline())
 	from, lost := m.standing(channel, last, e)
 	done, err := s.followEvents(channel, from, lost, a.head)

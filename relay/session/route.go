@@ -136,7 +136,7 @@ func (m *Manager) openRoute(nc net.Conn, rest []byte, a *handshakeRequest, clien
 	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: route.rules, Deflate: hub.Deflates(s.enc), Binary: route.Binary, SkipLarge: route.Errors, Rest: rest})
 	m.hub.Counters.Opened.Of("ws").Inc()
 	s.mu.Lock() // as in greet
-	m.sessions.enter(s)
+	m.enter(s)
 	m.expiries.set(s, s.deadline())
 	s.conn.Reply(a.head, nil)
 	s.mu.Unlock()

@@ -39,6 +39,7 @@ type Session struct {
 	// Atomic.
 	identity atomic.Pointer[auth.Identity] // replaced by refresh
 	asked    atomic.Pointer[auth.Identity] // whose Refresh has been called
+	closed   atomic.Pointer[closing]       // why the relay closes it; nil: it does not, or nobody wants to know
 	aside    atomic.Pointer[aside]         // commands that wait for something outside; nil: none do. Written under mu
 	ending   atomic.Bool                   // a close is under way: commands are ignored
 	lastPing atomic.Int64                  // when the client last sent a ping of the protocol, or a pong, in ms; 0: never
@@ -66,14 +67,15 @@ type Session struct {
 
 // subscription is a channel that a session follows.
 type subscription struct {
-	channel *broker.Channel
-	feed    *hub.Fanout
-	topic   *pool.Topic
-	groups  []string
-	key     string
-	present bool      // counted in the channel's presence
-	limited bool      // it was decided about for a time
-	until   time.Time // when it is to be decided about anew; zero: with the next token
+	channel  *broker.Channel
+	feed     *hub.Fanout
+	topic    *pool.Topic
+	groups   []string
+	key      string
+	present  bool      // counted in the channel's presence
+	observed bool      // observers know of it
+	limited  bool      // it was decided about for a time
+	until    time.Time // when it is to be decided about anew; zero: with the next token
 }
 
 // pendingUnsubscribe is a subscription on its way out. gone is closed by the shard's loop when everything accepted
@@ -140,6 +142,7 @@ func (s *Session) close(why closing) {
 	if s.ending.Swap(true) {
 		return
 	}
+	s.noteClosing(why)
 	s.manager.hub.Counters.Closes.Of(why.code).Inc()
 	grace := asideGrace
 	if why.code == wire.CloseForbidden {
@@ -175,6 +178,7 @@ func (s *Session) closeNow(why closing) {
 	if s.ending.Swap(true) {
 		return
 	}
+	s.noteClosing(why)
 	s.manager.hub.Counters.Closes.Of(why.code).Inc()
 	s.conn.Shut(s.closeFrame(why), true)
 }
@@ -204,6 +208,9 @@ func (s *Session) takeSubs(grace time.Duration) []subscription {
 	subs := s.subs
 	s.subs = nil
 	for _, sub := range subs {
+		if sub.observed {
+			s.observe(sub.feed.Name, false)
+		}
 		if sub.present {
 			s.present = append(s.present, sub.feed.Name)
 		}
@@ -271,6 +278,7 @@ func (s *Session) finish(abrupt bool) {
 			}
 		},
 		func() { s.leavePresence(abrupt) },
+		func() { s.observeEnd(abrupt) },
 		func() { m.closed(s) },
 		func() { m.hub.Counters.Subscriptions.Add(float64(-len(subs))) },
 	} {

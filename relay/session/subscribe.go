@@ -81,6 +81,9 @@ func (s *Session) subscribe(r *subscribeRequest) error {
 		}
 		return err
 	}
+	if sub.observed = len(s.manager.observers) > 0; sub.observed {
+		s.observe(sub.feed.Name, true)
+	}
 	s.subs = append(s.subs, sub)
 	s.expectDecision(&s.subs[len(s.subs)-1], r.decision.Expires)
 	s.manager.hub.Counters.Subscriptions.Inc()
@@ -233,6 +236,9 @@ func (s *Session) unsubscribe(channel string, answer []byte, abrupt bool) bool {
 	}
 	sub := s.subs[at]
 	s.subs = slices.Delete(s.subs, at, at+1)
+	if sub.observed {
+		s.observe(sub.feed.Name, false)
+	}
 	gone := make(chan struct{})
 	s.unsubscribing = append(s.unsubscribing, pendingUnsubscribe{sub.feed.Name, gone})
 	s.detach(sub, answer, func() {

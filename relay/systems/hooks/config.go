@@ -111,7 +111,7 @@ const maxNames = 32
 // check checks the section.
 func check(c *config.Config, k *config.Checks) {
 	h := config.Of[Config](c)
-	if !h.on() {
+	if !h.on() && h.URL == "" {
 		if len(h.Cookies)+len(h.Headers)+len(h.Secrets) > 0 {
 			k.Add("hooks.url", "there is no backend to ask: expected an address such as https://app.example.com/weir")
 		}

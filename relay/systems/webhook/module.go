@@ -2,8 +2,10 @@ package webhook
 
 import (
 	"slices"
+	"strings"
 	"time"
 
+	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/config"
 )
@@ -25,6 +27,7 @@ func Module() relay.Module {
 			{Name: "weir_webhook_events_total", Type: relay.Counter, Labels: []string{"endpoint"}, Help: "Events for an endpoint."},
 			{Name: "weir_webhook_attempts_total", Type: relay.Counter, Labels: []string{"endpoint", "outcome"}, Help: "Attempts to deliver one, by what came of them."},
 			{Name: "weir_webhook_dead_total", Type: relay.Counter, Labels: []string{"endpoint", "reason"}, Help: "Events that were given up, and are found in the dead letters."},
+			{Name: "weir_webhook_dropped_total", Type: relay.Counter, Help: "Events about connections, channels and members that were dropped before they were queued, since too many came at once."},
 			{Name: "weir_webhook_waiting", Type: relay.Gauge, Labels: []string{"endpoint"}, Help: "Events that wait for their delivery."},
 			{Name: "weir_webhook_up", Type: relay.Gauge, Labels: []string{"endpoint"}, Help: "1 while the endpoint is tried; 0 while it does not answer, or has said that it is gone."},
 		},
@@ -36,14 +39,16 @@ type Config []Webhook
 
 // Webhook is an endpoint that receives events.
 type Webhook struct {
-	Name    string        `yaml:"name"`                                   // for operators, in metrics and in the names of its channels: 1 to 64 letters, digits, dots, dashes, underscores
-	URL     string        `yaml:"url"`                                    // https; see AllowInsecure
-	Topics  []string      `yaml:"topics"`                                 // that it receives: names, "chat.*" for all that begin with "chat.", or "*"
-	Secrets []string      `yaml:"secrets"`                                // one, or two while one replaces the other: whsec_ and 24 to 64 bytes in base64
-	Timeout time.Duration `yaml:"timeout" default:"2s" range:"10ms..2s"`  // of one attempt
-	Retry   time.Duration `yaml:"retry" default:"24h" range:"1s..24h"`    // how long an event is tried
-	Queue   int           `yaml:"queue" default:"1000" range:"1..100000"` // events that wait at once
-	Batch   int           `yaml:"batch" default:"1" range:"1..100"`       // events in one request at most. With more the body is an array of them
+	Name   string   `yaml:"name"`   // for operators, in metrics and in the names of its channels: 1 to 64 letters, digits, dots, dashes, underscores
+	URL    string   `yaml:"url"`    // https; see AllowInsecure
+	Topics []string `yaml:"topics"` // that it receives: names, "chat.*" for all that begin with "chat.", or "*" for all but connection.*, channel.* and member.*
+	// Namespaces narrows channel.* and member.* to channels of these; all.
+	Namespaces []string      `yaml:"namespaces"`
+	Secrets    []string      `yaml:"secrets"`                                // one, or two while one replaces the other: whsec_ and 24 to 64 bytes in base64
+	Timeout    time.Duration `yaml:"timeout" default:"2s" range:"10ms..2s"`  // of one attempt
+	Retry      time.Duration `yaml:"retry" default:"24h" range:"1s..24h"`    // how long an event is tried
+	Queue      int           `yaml:"queue" default:"1000" range:"1..100000"` // events that wait at once
+	Batch      int           `yaml:"batch" default:"1" range:"1..100"`       // events in one request at most. With more the body is an array of them
 	// AllowInsecure permits http and private addresses, for backends beside the relay. Development mode does, too.
 	AllowInsecure bool `yaml:"allow_insecure"`
 }
@@ -76,6 +81,11 @@ func check(c *config.Config, k *config.Checks) {
 			k.Add(config.Join(key, "topics"), `expected topics, such as [chat.message.sent, "feed.*"]`)
 		}
 		k.Topics(config.Join(key, "topics"), w.Topics)
+		for j, name := range w.Namespaces {
+			if !wire.ValidName(name) || strings.Contains(name, ":") {
+				k.Add(config.Element(config.Join(key, "namespaces"), j), "%s is not a namespace", config.Quote(name))
+			}
+		}
 		k.Signers(config.Join(key, "secrets"), w.Secrets)
 	}
 }

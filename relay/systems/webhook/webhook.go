@@ -26,6 +26,7 @@ type System struct {
 	host      relay.Host
 	endpoints []*endpoint
 	cancel    context.CancelFunc
+	lifecycle *lifecycle // nil: no endpoint wants to know
 }
 
 // New creates the system; its endpoints are those of the configuration that it is started with.
@@ -54,6 +55,7 @@ func (s *System) Start(host relay.Host) error {
 	if len(s.endpoints) > 0 {
 		host.On("*", s.dispatch)
 	}
+	s.lifecycle = newLifecycle(s, host, *config.Of[Config](host.Config()))
 	host.Backend(http.MethodGet, "/v1/webhooks", s.handleList)
 	host.Backend(http.MethodPost, "/v1/webhooks/{name}/replay", s.handleReplay)
 	return nil
@@ -61,6 +63,9 @@ func (s *System) Start(host relay.Host) error {
 
 // dispatch queues an event for the endpoints that want it. It returns when a restart does not lose it.
 func (s *System) dispatch(e *hub.Event) error {
+	if e.Connection != "" && slices.Contains(lifecycleTopics, e.Topic) {
+		return problem.Forbidden.With("this topic is the relay's own")
+	}
 	var waits []func() error
 	for _, p := range s.endpoints {
 		if !slices.ContainsFunc(p.config.Topics, func(pattern string) bool { return config.MatchTopic(pattern, e.Topic) }) {
@@ -82,6 +87,7 @@ func (s *System) dispatch(e *hub.Event) error {
 // Close implements relay.System. It goes on sending what is due for up to two seconds. What is not delivered then stays in
 // its channel.
 func (s *System) Close() {
+	s.lifecycle.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), lastChance)
 	defer cancel()
 	for _, p := range s.endpoints {
