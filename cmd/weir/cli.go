@@ -19,6 +19,7 @@ type commands struct {
 	Bench   benchCommands  `cmd:"" help:"Measure a relay, this one or others."`
 	Config  configCommands `cmd:"" help:"Check or show the configuration."`
 	Data    dataCommands   `cmd:"" help:"Look at, check, save and restore what a relay has stored."`
+	Pusher  pusherCommands `cmd:"" help:"Try an app that uses the Pusher protocol."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 
 	// "token check": a command with flags of its own, as token is, cannot have others below it.

@@ -108,6 +108,7 @@ func (*Config) Key() string { return "pusher" }
 func (c *Config) Fill(dev bool) {
 	if dev && len(c.Apps) == 0 {
 		c.Apps = []App{{ID: "1", Name: "dev", Keys: []Key{{"dev", "dev"}}}}
+		c.Apps[0].Limit.Events = units.Rate{Count: 1_000_000, Per: time.Second} // it has nobody to be fair to
 	}
 	for i := range c.Apps {
 		a := &c.Apps[i]

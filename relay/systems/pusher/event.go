@@ -1,6 +1,7 @@
 package pusher
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,7 +13,7 @@ import (
 	"weir/relay/problem"
 )
 
-// event is an event of a backend.
+// event is an event of a backend. Its parts share the memory of the request's body.
 type event struct {
 	name     []byte // the JSON string, as it came
 	data     []byte // likewise, or another value as a string
@@ -26,7 +27,6 @@ type event struct {
 func (a *app) readEvent(body []byte) (*event, error) {
 	e := &event{}
 	one := ""
-	text := func(value []byte) (string, error) { s, err := wire.Text(value); return strings.Clone(s), err }
 	err := wire.Members(body, func(key string, value []byte) (err error) {
 		switch key {
 		case "name":
@@ -34,20 +34,20 @@ func (a *app) readEvent(body []byte) (*event, error) {
 		case "data":
 			e.data = value
 		case "channel":
-			one, err = text(value)
+			one, err = wire.Text(value)
 		case "channels":
 			err = wire.Elements(value, func(v []byte) error {
-				name, err := text(v)
+				name, err := wire.Text(v)
 				e.channels = append(e.channels, name)
 				return err
 			})
 		case "socket_id":
 			if string(value) != "null" {
-				e.socket, err = text(value)
+				e.socket, err = wire.Text(value)
 			}
 		case "info":
 			if list := ""; string(value) != "null" {
-				list, err = text(value)
+				list, err = wire.Text(value)
 				e.info, e.asked = parseInfo(list)
 			}
 		}
@@ -69,7 +69,7 @@ func (a *app) checkEvent(e *event) error {
 	switch {
 	case err != nil || name == "":
 		return badRequest("name is missing, or no string")
-	case utf8.RuneCountInString(name) > maxChannel:
+	case len(name) > maxChannel && utf8.RuneCountInString(name) > maxChannel:
 		return badRequest("name is longer than 200 characters")
 	case strings.HasPrefix(name, "pusher:"), strings.HasPrefix(name, "pusher_internal:"):
 		return badRequest("names that begin with pusher: or pusher_internal: are the protocol's own")
@@ -182,27 +182,34 @@ func (c *call) postBatch() ([]byte, error) {
 	var list []*event
 	asked, found := false, false
 	limit := c.app.settings.Load().Limit.Batch
-	err := wire.Members(c.body, func(key string, value []byte) error {
-		if key != "batch" {
-			return nil
+	add := func(one []byte) error {
+		if len(list) == limit {
+			return badRequest("Batch too large: at most " + strconv.Itoa(limit) + " events")
 		}
+		e, err := c.app.readEvent(one)
+		if err != nil {
+			return err
+		}
+		if len(e.channels) > 1 {
+			return badRequest("an event of a batch is for one channel")
+		}
+		list = append(list, e)
+		asked = asked || e.asked
+		return nil
+	}
+	var err error
+	if rest, ok := bytes.CutPrefix(c.body, []byte(`{"batch":`)); ok && bytes.HasSuffix(rest, []byte("]}")) { // as SDKs write it: read once
 		found = true
-		return wire.Elements(value, func(one []byte) error {
-			if len(list) == limit {
-				return badRequest("Batch too large: at most " + strconv.Itoa(limit) + " events")
+		err = wire.Elements(rest[:len(rest)-1], add)
+	} else {
+		err = wire.Members(c.body, func(key string, value []byte) error {
+			if key != "batch" {
+				return nil
 			}
-			e, err := c.app.readEvent(one)
-			if err != nil {
-				return err
-			}
-			if len(e.channels) > 1 {
-				return badRequest("an event of a batch is for one channel")
-			}
-			list = append(list, e)
-			asked = asked || e.asked
-			return nil
+			found = true
+			return wire.Elements(value, add)
 		})
-	})
+	}
 	if err != nil {
 		return nil, c.body400(err)
 	}

@@ -48,18 +48,24 @@ func validChannel(name string) bool {
 	if len(name) == 0 || len(name) > maxChannel {
 		return false
 	}
-	rest := name
 	if id, ok := strings.CutPrefix(name, userPrefix); ok {
 		return id != "" && strings.IndexFunc(id, func(r rune) bool { return r < ' ' }) < 0 // of any user
 	}
-	for i := range len(rest) {
-		c := rest[i]
-		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && strings.IndexByte("_-=@,.;", c) < 0 {
+	for i := range len(name) {
+		if !inChannel[name[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// inChannel are the bytes of a channel's name.
+var inChannel = func() (t [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;") {
+		t[c] = true
+	}
+	return t
+}()
 
 // channelOf is the name that a channel of a namespace has in weir: as it is, but that each byte that weir's names may not hold, and
 // "~", is "~" and two hexadecimal digits. Where that is too long, a digest stands behind the prefix and "~~".
@@ -83,11 +89,19 @@ func digest(name string) string {
 // longMark begins what stands for a name that is too long.
 const longMark = "~~"
 
+// plain are the bytes that stand for themselves in names.
+var plain = func() (t [256]bool) {
+	for c := range 256 {
+		t[c] = c != '~' && wire.ValidName([]byte{byte(c)})
+	}
+	return t
+}()
+
 // escape appends text with what weir's names may not hold escaped.
 func escape(dst []byte, text string) []byte {
 	const digits = "0123456789ABCDEF"
 	for i := range len(text) {
-		if c := text[i]; c == '~' || !wire.ValidName(text[i:i+1]) {
+		if c := text[i]; !plain[c] {
 			dst = append(dst, '~', digits[c>>4], digits[c&15])
 		} else {
 			dst = append(dst, c)

@@ -2,10 +2,13 @@ package pusher
 
 import (
 	"context"
+	"io"
 	"maps"
 	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"github.com/VictoriaMetrics/metrics"
 
 	"weir/relay"
 	"weir/relay/config"
@@ -44,7 +47,7 @@ func (s *System) Start(host relay.Host) error {
 	if err := host.Dialect(&s.dialect); err != nil {
 		return err
 	}
-	host.Metrics().NewGauge("weir_pusher_encodes_total", func() float64 { return float64(s.dialect.Encodes()) })
+	host.Metrics().RegisterMetricsWriter(func(w io.Writer) { metrics.WriteCounterUint64(w, "weir_pusher_encodes_total", s.dialect.Encodes()) })
 	if err := s.Reload(host.Config()); err != nil {
 		s.stop()
 		return err
