@@ -53,12 +53,10 @@ type benchCommand struct {
 	P99     time.Duration `name:"p99" default:"100ms" placeholder:"TIME" help:"Latency that --find-max holds. Default: 100ms."`
 	Probe   time.Duration `default:"3s" placeholder:"TIME" help:"Length of one try of --find-max. Default: 3s."`
 
-	PID     []int    `name:"pid" placeholder:"PID" help:"Processes of the target, to sample their CPU and memory. Default: the process that listens on its port."`
-	Metrics string   `placeholder:"URL" help:"The target's Prometheus metrics, for the same, such as http://127.0.0.1:9090/metrics."`
-	Out     string   `placeholder:"FILE" help:"Keep the raw results, for weir bench report and compare."`
-	JSON    bool     `name:"json" help:"Print the report as JSON."`
-	HTML    string   `name:"html" placeholder:"FILE" help:"Write the report as a page with plots."`
-	FailIf  []string `name:"fail-if" sep:"none" placeholder:"CONDITION" help:"Exit with 1 when the condition holds, such as p99>60ms or lost>0; may be repeated. A number that is not known counts as if it held."`
+	PID     []int  `name:"pid" placeholder:"PID" help:"Processes of the target, to sample their CPU and memory. Default: the process that listens on its port."`
+	Metrics string `placeholder:"URL" help:"The target's Prometheus metrics, for the same, such as http://127.0.0.1:9090/metrics."`
+	Out     string `placeholder:"FILE" help:"Keep the raw results, for weir bench report and compare."`
+	outputs
 }
 
 // Help is the detailed help of the command.
@@ -76,22 +74,16 @@ func (*benchCommand) Help() string {
 
 // Run runs the scenario and reports it.
 func (c *benchCommand) Run(p *program) error {
-	var limits []report.Threshold
-	for _, text := range c.FailIf {
-		t, err := report.ParseThreshold(text)
-		if err != nil {
-			return wrongf("bench: --fail-if %w", err)
-		}
-		limits = append(limits, t)
-	}
 	cfg, err := c.config(p)
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{c.Out, c.HTML} {
-		if err := writable(name); err != nil {
-			return wrongf("bench: %w", err)
-		}
+	limits, err := c.limits(cfg.Scenario)
+	if err != nil {
+		return err
+	}
+	if err := c.writable(c.Out); err != nil {
+		return err
 	}
 	screen := loadtest.NewScreen(p.stderr, terminal(p.stderr) && p.getenv("TERM") != "dumb")
 	cfg.Progress = screen.Show
@@ -108,19 +100,10 @@ func (c *benchCommand) Run(p *program) error {
 		}
 	}
 	res := report.New(rec)
-	if err := (outputs{c.JSON, c.HTML}).write(p.stdout, res); err != nil {
-		return fmt.Errorf("bench: %w", err)
+	if err := c.write(p.stdout, res, limits); err != nil {
+		return err
 	}
-	var failed []error
-	for _, why := range res.InvalidBecause {
-		failed = append(failed, &invalidError{fmt.Errorf("bench: NOT VALID: %s", why)})
-	}
-	for _, t := range limits {
-		if bad, words := t.Failed(res); bad {
-			failed = append(failed, fmt.Errorf("bench: failed by %s", words))
-		}
-	}
-	return errors.Join(failed...)
+	return verdict(res, limits)
 }
 
 func (c *benchCommand) measure(ctx context.Context, cfg loadtest.Config) (*record.Record, error) {

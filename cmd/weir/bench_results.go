@@ -6,28 +6,84 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"weir/loadtest"
 	"weir/loadtest/report"
+	"weir/loadtest/scenario"
 )
 
-// outputs are the forms a report is wanted in.
+// outputs are the forms a report is wanted in, and what it is held against.
 type outputs struct {
-	json bool
-	html string
+	JSON   bool     `name:"json" help:"Print the report as JSON."`
+	HTML   string   `name:"html" placeholder:"FILE" help:"Write the report as a page with plots."`
+	CSV    string   `name:"csv" placeholder:"FILE" help:"Write the run over time as CSV."`
+	JUnit  string   `name:"junit" placeholder:"FILE" help:"Write the conditions and whether they hold as JUnit XML."`
+	FailIf []string `name:"fail-if" sep:"none" placeholder:"CONDITION" help:"Exit with 1 when the condition holds, such as p99>60ms or lost>0; may be repeated. A number that is not known counts as if it held."`
+}
+
+// limits are the conditions of a scenario and of the flags.
+func (o outputs) limits(s scenario.Scenario) (list []report.Threshold, err error) {
+	for i, text := range slices.Concat(s.FailIf, o.FailIf) {
+		t, err := report.ParseThreshold(text)
+		if err != nil {
+			from := "--fail-if"
+			if i < len(s.FailIf) {
+				from = "the scenario's fail-if:"
+			}
+			return nil, wrongf("bench: %s %w", from, err)
+		}
+		list = append(list, t)
+	}
+	return list, nil
+}
+
+// writable returns an error, before a run, if a report could not be kept.
+func (o outputs) writable(more ...string) error {
+	for _, name := range append(more, o.HTML, o.CSV, o.JUnit) {
+		if err := writable(name); err != nil {
+			return wrongf("bench: %w", err)
+		}
+	}
+	return nil
 }
 
 // write writes the report; it is printed as text unless JSON is wanted.
-func (o outputs) write(w io.Writer, res *report.Result) error {
-	if o.html != "" {
-		if err := writePage(o.html, res); err != nil {
-			return err
+func (o outputs) write(w io.Writer, res *report.Result, limits []report.Threshold) error {
+	for _, f := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{
+		{o.HTML, func(w io.Writer) error { return report.HTML(w, res) }},
+		{o.CSV, res.CSV},
+		{o.JUnit, func(w io.Writer) error { return res.JUnit(w, res.Verdicts(limits)) }},
+	} {
+		if err := writeFile(f.name, f.write); err != nil {
+			return fmt.Errorf("bench: %w", err)
 		}
 	}
-	if o.json {
-		return res.JSON(w)
+	print := res.Text
+	if o.JSON {
+		print = res.JSON
 	}
-	return res.Text(w)
+	if err := print(w); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	return nil
+}
+
+// verdict is an error if the run is not valid, or fails by a limit.
+func verdict(res *report.Result, limits []report.Threshold) error {
+	var failed []error
+	for _, why := range res.InvalidBecause {
+		failed = append(failed, &invalidError{fmt.Errorf("bench: NOT VALID: %s", why)})
+	}
+	for _, t := range limits {
+		if bad, words := t.Failed(res); bad {
+			failed = append(failed, fmt.Errorf("bench: failed by %s", words))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // writable returns an error, before a run, if its results could not be kept.
@@ -46,53 +102,40 @@ func writable(name string) error {
 	return f.Close()
 }
 
-func writePage(name string, runs ...*report.Result) error {
+// writeFile writes a file; none without a name.
+func writeFile(name string, write func(io.Writer) error) error {
+	if name == "" {
+		return nil
+	}
 	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	return errors.Join(report.HTML(f, runs...), f.Close())
-}
-
-type compareCommand struct {
-	Files []string `arg:"" help:"Two or more runs: JSON reports, or files of --out."`
-	HTML  string   `name:"html" placeholder:"FILE" help:"Write the comparison as a page with plots."`
-}
-
-// Run prints the runs side by side, with ratios to the first.
-func (c *compareCommand) Run(p *program) error {
-	if len(c.Files) < 2 {
-		return wrongf("bench compare: expected two or more files")
-	}
-	var runs []*report.Result
-	for _, name := range c.Files {
-		res, err := report.ReadFile(name)
-		if err != nil {
-			return benchError(err)
-		}
-		runs = append(runs, res)
-	}
-	if c.HTML != "" {
-		if err := writePage(c.HTML, runs...); err != nil {
-			return fmt.Errorf("bench compare: %w", err)
-		}
-	}
-	return report.Compare(p.stdout, runs...)
+	return errors.Join(write(f), f.Close())
 }
 
 type reportCommand struct {
 	File string `arg:"" help:"A file of --out, or a JSON report."`
-	JSON bool   `name:"json" help:"Print the report as JSON."`
-	HTML string `name:"html" placeholder:"FILE" help:"Write the report as a page with plots."`
+	outputs
 }
 
 // Run reports a recorded run.
 func (c *reportCommand) Run(p *program) error {
+	limits, err := c.limits(scenario.Scenario{})
+	if err != nil {
+		return err
+	}
 	res, err := report.ReadFile(c.File)
 	if err != nil {
 		return benchError(err)
 	}
-	return (outputs{c.JSON, c.HTML}).write(p.stdout, res)
+	if err := c.writable(); err != nil {
+		return err
+	}
+	if err := c.write(p.stdout, res, limits); err != nil || len(limits) == 0 {
+		return err
+	}
+	return verdict(res, limits)
 }
 
 type unitCommand struct {

@@ -38,6 +38,8 @@ type Scenario struct {
 	Keys       int        `yaml:"keys"`       // messages are values of this many keys of each publisher and channel: a relay may skip to the newest; 0, every message counts
 	Typing     float64    `yaml:"typing"`     // share of messages that are typing signs, which expire and are not counted one by one; 0
 
+	FailIf []string `yaml:"fail-if" json:",omitempty"` // conditions under which the run has failed, such as p99>60ms; --fail-if adds to them
+
 	Presence bool          `yaml:"presence"` // subscribers also follow who is in their channels
 	Churn    float64       `yaml:"churn"`    // connections a second that join a channel and leave again, beside the subscribers; 0
 	Stay     time.Duration `yaml:"stay"`     // how long those stay; 1s

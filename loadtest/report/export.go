@@ -1,0 +1,119 @@
+package report
+
+import (
+	"encoding/csv"
+	"encoding/xml"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// csvHead names the columns of CSV.
+var csvHead = []string{
+	"seconds", "deliveries_per_second", "publishes_per_second", "p50_ms", "p99_ms", "max_ms", "server_cores", "client_cores", "server_bytes", "connections",
+}
+
+// CSV writes the run over time, one interval a line. A latency of an interval in which nothing was measured, and usage that
+// is not known, is empty.
+func (res *Result) CSV(w io.Writer) error {
+	out := csv.NewWriter(w)
+	if err := out.Write(csvHead); err != nil {
+		return err
+	}
+	number := func(v float64, known bool) string {
+		if !known {
+			return ""
+		}
+		return strconv.FormatFloat(v, 'g', 6, 64)
+	}
+	for _, p := range res.Series {
+		measured, usage := p.Max > 0, res.ServerCPU != nil
+		err := out.Write([]string{
+			strconv.FormatFloat(p.At, 'f', 3, 64), number(p.Deliveries, true), number(p.Publishes, true), number(p.P50, measured), number(p.P99, measured),
+			number(p.Max, measured), number(p.ServerCPU, usage), number(p.ClientCPU, true), number(float64(p.Memory), p.Memory > 0), strconv.FormatInt(p.Open, 10),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// Verdict is one thing that a run was held against.
+type Verdict struct {
+	Name    string
+	Invalid bool // the run says nothing about it
+	Failed  string
+	Words   string
+}
+
+// Verdicts are whether the run is valid, and then each threshold.
+func (res *Result) Verdicts(limits []Threshold) []Verdict {
+	valid := Verdict{Name: "the run is valid", Invalid: !res.Valid, Failed: strings.Join(res.InvalidBecause, "; ")}
+	list := []Verdict{valid}
+	for _, t := range limits {
+		v := Verdict{Name: t.text}
+		bad, words := t.Failed(res)
+		if v.Words = words; bad {
+			v.Failed = words
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+type junitCase struct {
+	Class   string    `xml:"classname,attr"`
+	Name    string    `xml:"name,attr"`
+	Seconds string    `xml:"time,attr"`
+	Failure *junitWhy `xml:"failure"`
+	Error   *junitWhy `xml:"error"`
+	Output  string    `xml:"system-out,omitempty"`
+}
+
+type junitWhy struct {
+	Message string `xml:"message,attr"`
+}
+
+type junitSuite struct {
+	XMLName  xml.Name    `xml:"testsuite"`
+	Name     string      `xml:"name,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Errors   int         `xml:"errors,attr"`
+	Seconds  string      `xml:"time,attr"`
+	Stamp    string      `xml:"timestamp,attr"`
+	Cases    []junitCase `xml:"testcase"`
+}
+
+// JUnit writes verdicts as the XML that CI systems show: a run that is not valid is an error, a threshold that holds is a failure.
+func (res *Result) JUnit(w io.Writer, verdicts []Verdict) error {
+	s := junitSuite{
+		Name: "weir bench " + res.Scenario + " " + res.Target, Tests: len(verdicts),
+		Seconds: strconv.FormatFloat(res.Seconds, 'f', 3, 64), Stamp: res.Started.UTC().Format("2006-01-02T15:04:05"),
+	}
+	for _, v := range verdicts {
+		c := junitCase{Class: "weir.bench." + res.Scenario, Name: v.Name, Seconds: s.Seconds, Output: v.Words}
+		switch {
+		case v.Failed == "":
+		case v.Invalid:
+			c.Error = &junitWhy{"NOT VALID: " + v.Failed}
+			s.Errors++
+		default:
+			c.Failure = &junitWhy{v.Failed}
+			s.Failures++
+		}
+		s.Cases = append(s.Cases, c)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	enc := xml.NewEncoder(w)
+	enc.Indent("", "  ")
+	if err := enc.Encode(s); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
