@@ -20,6 +20,9 @@ type commands struct {
 	Config  configCommands `cmd:"" help:"Check or show the configuration."`
 	Data    dataCommands   `cmd:"" help:"Look at, check, save and restore what a relay has stored."`
 	Pusher  pusherCommands `cmd:"" help:"Try an app that uses the Pusher protocol."`
+	Pub     pubCommand     `cmd:"" help:"Publish to a channel."`
+	Sub     subCommand     `cmd:"" aliases:"tail" help:"Subscribe to channels and print what comes."`
+	Doctor  doctorCommand  `cmd:"" help:"Look at a relay from outside, as a browser would: what is in the way, and what to change."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 
 	// "token check": a command with flags of its own, as token is, cannot have others below it.

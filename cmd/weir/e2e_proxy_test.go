@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,6 +86,9 @@ func through(t *testing.T, s *daemon, proxy string) {
 	if resp.StatusCode != http.StatusForbidden {
 		t.Errorf("the API for backends is open through the proxy: %d", resp.StatusCode)
 	}
+	if out, err := diagnosis(t, s, proxy); err != nil || strings.Contains(out, "FAILED") || strings.Count(out, "OK") != 9 {
+		t.Errorf("weir doctor: %v\n%s", err, out)
+	}
 }
 
 // startNginx starts nginx with the shipped configuration before a relay, and returns its address.
@@ -100,6 +104,31 @@ func startNginx(t *testing.T, relay string, replace ...string) string {
 	}
 	startProxy(t, "http://"+front+"/", "nginx", "-p", dir, "-c", path)
 	return "http://" + front
+}
+
+// diagnosis is what weir doctor says of a relay behind a proxy.
+func diagnosis(t *testing.T, s *daemon, proxy string) (string, error) {
+	t.Helper()
+	out, err := exec.Command(binary(t), "doctor", proxy, "--token", s.token, "--channel", "e2e:doctor").Output()
+	return string(out), err
+}
+
+// TestE2EDoctor finds what is wrong with nginx, and says what to change.
+func TestE2EDoctor(t *testing.T) {
+	s := startDaemon(t)
+	for name, c := range map[string]struct{ line, instead, check, advice string }{
+		"no upgrade":  {"proxy_set_header Connection $weir_connection;", "", "upgrade", "proxy_set_header Connection upgrade"},
+		"Host":        {"proxy_set_header Host $http_host;", "", "reach", "proxy_set_header Host"},
+		"backends":    {"location /v1/ { return 403; }", "location /v1/ { proxy_pass http://weir; proxy_set_header Host $http_host; proxy_set_header Authorization \"Bearer dev\"; }", "keys", "key"},
+		"other paths": {"location / {", "location /sse { return 404; }\nlocation / {", "stream", "route /sse"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := diagnosis(t, s, startNginx(t, strings.TrimPrefix(s.url, "http://"), c.line, c.instead))
+			if err == nil || strings.Count(out, "FAILED") != 1 || !regexp.MustCompile("(?m)^"+c.check+" +FAILED").MatchString(out) || !strings.Contains(out, c.advice) {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
 }
 
 func TestE2ENginx(t *testing.T) {

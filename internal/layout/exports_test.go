@@ -195,6 +195,7 @@ func TestExportsAreUsed(t *testing.T) {
 // exporting are the folders whose exports have to be used.
 var exporting = []string{"batch", "broker", "pool", "internal"}
 
-// byInterface are methods that interfaces of the standard library call.
+// byInterface are methods that interfaces of libraries call.
 var byInterface = []string{"Error", "Unwrap", "Is", "As", "String", "Read", "Write", "Close", "Len", "Less", "Swap", "Push", "Pop", "Format", "LogValue",
-	"MarshalJSON", "UnmarshalJSON", "MarshalText", "UnmarshalText", "MarshalYAML", "UnmarshalYAML", "ServeHTTP", "RoundTrip", "Accept", "Addr", "Network", "Handle", "Enabled", "WithAttrs", "WithGroup"}
+	"MarshalJSON", "UnmarshalJSON", "MarshalText", "UnmarshalText", "MarshalYAML", "UnmarshalYAML", "ServeHTTP", "RoundTrip", "Accept", "Addr", "Network", "Handle", "Enabled", "WithAttrs", "WithGroup",
+	"OnOpen", "OnPing", "OnPong", "OnMessage"}

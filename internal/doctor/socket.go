@@ -1,0 +1,198 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"weir/internal/remote"
+)
+
+// open opens a WebSocket and waits for the relay's first message.
+func (x *examination) open(ctx context.Context) (*remote.Conn, *connected, error) {
+	c, err := x.Relay.Dial(ctx, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	var first connected
+	if err := c.Await(ctx, "connected", &first); err != nil {
+		c.Close()
+		return nil, nil, err
+	}
+	return c, &first, nil
+}
+
+// upgrade opens a WebSocket without an Origin, as a program does: what is in the way then is no page's fault.
+func upgrade(ctx context.Context, x *examination) Finding {
+	page := x.Relay.Origin
+	x.Relay.Origin = ""
+	defer func() { x.Relay.Origin = page }()
+	c, first, err := x.open(ctx)
+	refused, isRefusal := errors.AsType[*remote.Refusal](err)
+	switch {
+	case err == nil:
+		c.Close()
+		x.connected, x.upgrades = first, true
+		return ok("a WebSocket is opened")
+	case isRefusal && refused.Status == http.StatusUnauthorized && x.Relay.Token == "":
+		x.upgrades = true
+		return ok("a WebSocket would be opened for a client with a token; --token TOKEN tries one")
+	case isRefusal && refused.Status == http.StatusUnauthorized:
+		x.upgrades = true
+		return failed(err.Error(), "the upgrade passes, the token does not: weir token check says more where the configuration is")
+	case isRefusal && (refused.Status == http.StatusUpgradeRequired || refused.Status == http.StatusBadRequest):
+		return failed(err.Error(), "the proxy drops the upgrade: nginx needs proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade and proxy_set_header Connection upgrade")
+	case isRefusal && refused.Code == "":
+		return failed(err.Error(), "the proxy answers in the relay's place: route /ws to it")
+	}
+	return failed(err.Error(), "")
+}
+
+// origin opens a WebSocket as a page would.
+func origin(ctx context.Context, x *examination) (f Finding) {
+	if !x.upgrades {
+		return skipped("no WebSocket is opened")
+	}
+	defer func() {
+		if f.State == Failed {
+			x.Relay.Origin = "" // what follows is looked at by itself
+		}
+	}()
+	page := x.Relay.Origin
+	own := x.Relay.URL.Scheme + "://" + x.Relay.URL.Host
+	if page == "" {
+		x.Relay.Origin = own
+		defer func() { x.Relay.Origin = "" }()
+	}
+	c, _, err := x.open(ctx)
+	refused, isRefusal := errors.AsType[*remote.Refusal](err)
+	switch {
+	case err == nil:
+		c.Close()
+	case !isRefusal || refused.Status != http.StatusUnauthorized || x.connected != nil: // who a client is is asked after where it comes from
+		if isRefusal && refused.Status == http.StatusForbidden && x.Relay.Origin == own {
+			return failed(err.Error(), "the relay does not take a page of its own address for one: the proxy changes Host (nginx: proxy_set_header Host $http_host), or list "+own+" in origins")
+		}
+		if isRefusal && refused.Status == http.StatusForbidden {
+			return failed(err.Error(), "list "+x.Relay.Origin+" in origins of the relay")
+		}
+		return failed(err.Error(), "")
+	}
+	return ok("pages of " + x.Relay.Origin + " are let in")
+}
+
+// token says what the token is good for.
+func token(ctx context.Context, x *examination) Finding {
+	if x.connected == nil {
+		return skipped("no client was let in")
+	}
+	who := x.connected.UserID
+	if who == "" {
+		who = "an anonymous client"
+	}
+	text := "it stands for " + who
+	if x.connected.ExpiresIn > 0 {
+		text += ", for " + (time.Duration(x.connected.ExpiresIn) * time.Millisecond).Round(time.Second).String()
+	}
+	if x.Channel == "" {
+		return ok(text + "; --channel NAME tries whether it may subscribe to one")
+	}
+	c, _, err := x.open(ctx)
+	if err != nil {
+		return failed(err.Error(), "")
+	}
+	defer c.Close()
+	if _, err := x.subscribe(ctx, c, nil); err != nil {
+		return failed(text+", and may not subscribe to "+x.Channel+": "+err.Error(), "name the channel, or a pattern of it, in the claim channels, or open its namespace (namespaces.*.subscribe)")
+	}
+	return ok(text + ", and it may subscribe to " + x.Channel)
+}
+
+// channel is the one that is tried.
+func (x *examination) channel() string {
+	if x.Channel != "" {
+		return x.Channel
+	}
+	return x.connected.Channel
+}
+
+// position is where a subscription stands.
+type position struct {
+	Epoch string `json:"epoch"`
+	Seq   uint64 `json:"seq"`
+}
+
+// subscribed is the answer to a subscription.
+type subscribed struct {
+	Position  position `json:"position"`
+	Recovered bool     `json:"recovered"`
+}
+
+func (x *examination) subscribe(ctx context.Context, c *remote.Conn, from *position) (s subscribed, err error) {
+	err = c.Send(struct {
+		Type     string    `json:"type"`
+		ID       int       `json:"id"`
+		Channel  string    `json:"channel"`
+		Position *position `json:"position,omitempty"`
+	}{"subscribe", 1, x.channel(), from})
+	if err == nil {
+		err = c.Await(ctx, "subscribed", &s)
+	}
+	return s, err
+}
+
+// resume leaves a channel and comes back to where it stood, by another connection.
+func resume(ctx context.Context, x *examination) Finding {
+	if x.connected == nil || x.channel() == "" {
+		return skipped("there is no channel to try it with")
+	}
+	var at subscribed
+	for round := range 2 {
+		c, _, err := x.open(ctx)
+		if err != nil {
+			return failed(err.Error(), "")
+		}
+		var from *position
+		if round == 1 {
+			from = &at.Position
+		}
+		at, err = x.subscribe(ctx, c, from)
+		c.Close()
+		if err != nil {
+			return failed(err.Error(), "")
+		}
+	}
+	if !at.Recovered {
+		return failed("a client that comes back to "+x.channel()+" does not go on where it stood", "keep a log in its namespace (namespaces.*.history), or send both connections to the same relay")
+	}
+	return ok("a client that comes back to " + x.channel() + " goes on where it stood")
+}
+
+// idle watches a connection on which nothing is sent but the relay's pings.
+func idle(ctx context.Context, x *examination) Finding {
+	if x.connected == nil || x.Idle == 0 {
+		return skipped("not asked for: --idle 70s watches a quiet connection")
+	}
+	c, first, err := x.open(ctx)
+	if err != nil {
+		return failed(err.Error(), "")
+	}
+	defer c.Close()
+	within, cancel := context.WithTimeout(ctx, x.Idle)
+	defer cancel()
+	begun := time.Now()
+	for err == nil {
+		_, err = c.Next(within)
+	}
+	beat := time.Duration(first.Heartbeat) * time.Millisecond
+	switch lived := time.Since(begun).Round(time.Second); {
+	case within.Err() == nil:
+		return failed(fmt.Sprintf("a quiet connection has ended after %s: %v", lived, err),
+			"the proxy ends idle connections before the relay's heartbeat of "+beat.String()+": raise its timeout (nginx: proxy_read_timeout 75s) or lower heartbeat")
+	case x.Idle > beat+time.Second && c.Pings() == 0:
+		return failed("no ping has come in "+x.Idle.String(), "something between here and the relay swallows pings of WebSockets")
+	}
+	return ok("a quiet connection lives " + x.Idle.String() + " and longer")
+}
