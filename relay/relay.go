@@ -110,6 +110,11 @@ func (r *Relay) open() int64 {
 	return r.gate.Open()
 }
 
+// opened is how many clients have connected since the start.
+func (r *Relay) opened() uint64 {
+	return r.hub.Counters.Opened.Of("ws").Get() + r.hub.Counters.Opened.Of("sse").Get()
+}
+
 // Ready is closed when both listeners are open and Serve takes requests.
 func (r *Relay) Ready() <-chan struct{} { return r.ready }
 
@@ -158,7 +163,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	var chores sync.WaitGroup // housekeeping; ended by stopKeeping
 	kept := contain.Done(keeping)
 	r.sessions.Start(keeping, &chores)
-	r.hub.Contain.Loop(&chores, "memory watch", kept, func() { r.hub.Memory.Watch(keeping) }, nil)
+	r.hub.Contain.Loop(&chores, "memory watch", kept, func() { r.hub.Memory.Watch(keeping, r.opened) }, nil)
 	if !r.unrecorded {
 		r.hub.Contain.Loop(&chores, "recorder", kept, func() { r.admin.Record(keeping) }, nil)
 	}

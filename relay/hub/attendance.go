@@ -38,29 +38,29 @@ func (p *Presence) end(channel, user string, abrupt bool, which func(a attendanc
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	u := part.channels[channel][user]
-	if u == nil || !slices.ContainsFunc(u.attendances, which) {
+	if u == nil || !slices.ContainsFunc(u.more().attendances, which) {
 		return
 	}
-	u.attendances = slices.DeleteFunc(u.attendances, which)
+	u.extra.attendances = slices.DeleteFunc(u.extra.attendances, which)
 	p.settle(part, channel, u, abrupt)
 }
 
 // attended is the index of a connection's attendance, or -1.
 func (u *present) attended(connection string) int {
-	return slices.IndexFunc(u.attendances, func(a attendance) bool { return a.connection == connection })
+	return slices.IndexFunc(u.more().attendances, func(a attendance) bool { return a.connection == connection })
 }
 
 // alone notes whether a connection that attends is subscribed besides.
 func (u *present) alone(connection string, alone bool) {
 	if i := u.attended(connection); i >= 0 {
-		u.attendances[i].alone = alone
+		u.extra.attendances[i].alone = alone
 	}
 }
 
 // unsubscribed is how many connections attend that are not subscribed.
 func (u *present) unsubscribed() int {
 	n := 0
-	for _, a := range u.attendances {
+	for _, a := range u.more().attendances {
 		if a.alone {
 			n++
 		}
@@ -80,18 +80,19 @@ func (p *Presence) Attend(channel, connection string, id *auth.Identity, a Atten
 		return problem.Draining
 	}
 	u, news := p.enter(part, channel, id.User, id)
-	if a.Status != "" && a.Status != cmp.Or(u.status, "online") {
-		u.status, news = a.Status, true
+	x := u.extend()
+	if a.Status != "" && a.Status != cmp.Or(x.status, "online") {
+		x.status, news = a.Status, true
 	}
-	if a.Metadata != nil && !bytes.Equal(a.Metadata, u.metadata) {
-		u.metadata, news = a.Metadata, true
+	if a.Metadata != nil && !bytes.Equal(a.Metadata, x.metadata) {
+		x.metadata, news = a.Metadata, true
 	}
 	now := time.Now()
-	u.seen = now
+	u.seen = now.UnixMilli()
 	if i := u.attended(connection); i >= 0 {
-		u.attendances[i].until = now.Add(attendanceLasts)
+		x.attendances[i].until = now.Add(attendanceLasts)
 	} else {
-		u.attendances = append(u.attendances, attendance{connection, now.Add(attendanceLasts), alone})
+		x.attendances = append(x.attendances, attendance{connection, now.Add(attendanceLasts), alone})
 		p.review(part, channel, u, now)
 	}
 	if news {
@@ -113,8 +114,9 @@ func (p *Presence) Heartbeat(channel, connection, user string) bool {
 	if i < 0 {
 		return false
 	}
-	u.seen = time.Now()
-	u.attendances[i].until = u.seen.Add(attendanceLasts)
+	now := time.Now()
+	u.seen = now.UnixMilli()
+	u.extra.attendances[i].until = now.Add(attendanceLasts)
 	return true
 }
 

@@ -43,20 +43,43 @@ type presencePart struct {
 
 // present is a user in a channel. Guarded by presencePart.mu.
 type present struct {
-	user, name, avatar string    // as the user's newest token says
-	issued             time.Time // when that token was, if it says so
-	status             string    // "" is online
-	metadata           []byte    // a JSON object that is never written to; nil: none
-	joined             time.Time
-	seen               time.Time // the last sign of life, where there is no subscription
-	connections        int       // subscribed
-	attendances        []attendance
-	grace              time.Time   // when a user of whom nothing is left leaves; zero: there is something
-	timer              *time.Timer // for the end of the grace or of an attendance; nil until there is one
+	user, name, avatar string       // as the user's newest token says
+	issued             int64        // when that token was, in Unix nanoseconds; 0: it does not say
+	joined             int64        // Unix nanoseconds
+	seen               int64        // the last sign of life, where there is no subscription; Unix milliseconds
+	connections        int          // subscribed
+	extra              *presentMore // what few users have; nil: none of it. Read through more, written through extend
+}
+
+// presentMore is what is known of a user who has said so, or is about to leave. Guarded by presencePart.mu.
+type presentMore struct {
+	status      string // "" is online
+	metadata    []byte // a JSON object that is never written to; nil: none
+	attendances []attendance
+	grace       time.Time   // when a user of whom nothing is left leaves; zero: there is something
+	timer       *time.Timer // for the end of the grace or of an attendance; nil until there is one
+}
+
+var noMore presentMore // never written to
+
+// more is what is known besides.
+func (u *present) more() *presentMore {
+	if u.extra == nil {
+		return &noMore
+	}
+	return u.extra
+}
+
+// extend is more, to be written to.
+func (u *present) extend() *presentMore {
+	if u.extra == nil {
+		u.extra = new(presentMore)
+	}
+	return u.extra
 }
 
 // here says whether anything keeps the user in the channel.
-func (u *present) here() bool { return u.connections > 0 || len(u.attendances) > 0 }
+func (u *present) here() bool { return u.connections > 0 || len(u.more().attendances) > 0 }
 
 func (p *Presence) part(channel string) *presencePart {
 	return &p.parts[maphash.String(p.hub.seed, channel)%uint64(len(p.parts))]
@@ -74,10 +97,13 @@ func PresenceChannel(channel string) string {
 // names takes over what a token says of the user, unless it is older than the one before; of two that do not both say
 // when they were issued, the one that is shown later is the newer. It returns whether that is news.
 func (u *present) names(id *auth.Identity) bool {
-	if !id.Issued.IsZero() && id.Issued.Before(u.issued) {
-		return false
+	issued := int64(0)
+	if !id.Issued.IsZero() {
+		if issued = id.Issued.UnixNano(); issued < u.issued {
+			return false
+		}
 	}
-	u.issued = id.Issued
+	u.issued = issued
 	if u.name == id.Name && u.avatar == id.Avatar {
 		return false
 	}
@@ -113,7 +139,7 @@ func (p *Presence) enter(part *presencePart, channel, user string, id *auth.Iden
 		part.channels[strings.Clone(channel)] = users // the name of a command does not outlive it
 	}
 	if u = users[user]; u == nil {
-		u, news = &present{user: user, joined: time.Now()}, true
+		u, news = &present{user: user, joined: time.Now().UnixNano()}, true
 		users[user] = u
 		p.Users.Add(1)
 		p.Joins.Add(1)
@@ -124,7 +150,9 @@ func (p *Presence) enter(part *presencePart, channel, user string, id *auth.Iden
 	if !id.Expires.IsZero() || id.Name != "" || id.Avatar != "" {
 		news = u.names(id) || news
 	}
-	u.grace = time.Time{}
+	if u.extra != nil {
+		u.extra.grace = time.Time{}
+	}
 	return u, news
 }
 
@@ -152,7 +180,7 @@ func (p *Presence) Leave(channel, connection, user string, abrupt bool) {
 	}
 	u.connections--
 	u.alone(connection, true)
-	u.seen = time.Now()
+	u.seen = time.Now().UnixMilli()
 	p.settle(part, channel, u, abrupt)
 }
 
@@ -163,7 +191,7 @@ func (p *Presence) settle(part *presencePart, channel string, u *present, abrupt
 	case !abrupt || part.closed:
 		p.remove(part, channel, u)
 	default:
-		u.grace = time.Now().Add(presenceGrace)
+		u.extend().grace = time.Now().Add(presenceGrace)
 		p.arm(part, channel, u, presenceGrace)
 	}
 }
@@ -173,12 +201,13 @@ func (p *Presence) arm(part *presencePart, channel string, u *present, wait time
 	if part.closed {
 		return
 	}
-	if u.timer != nil {
-		u.timer.Reset(wait)
+	x := u.extend()
+	if x.timer != nil {
+		x.timer.Reset(wait)
 		return
 	}
 	channel = strings.Clone(channel)
-	u.timer = p.hub.Contain.After(wait, "presence", func() { p.due(part, channel, u) }, func() { part.again(u) }) // stopped by remove and close
+	x.timer = p.hub.Contain.After(wait, "presence", func() { p.due(part, channel, u) }, func() { part.again(u) }) // stopped by remove and close
 }
 
 // due ends what has had its time, and with it the user.
@@ -195,19 +224,20 @@ func (part *presencePart) again(u *present) {
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	if !part.closed {
-		u.timer.Reset(presenceGrace)
+		u.extra.timer.Reset(presenceGrace)
 	}
 }
 
 // review is due for who holds part.mu.
 func (p *Presence) review(part *presencePart, channel string, u *present, now time.Time) {
-	u.attendances = slices.DeleteFunc(u.attendances, func(a attendance) bool { return !a.until.After(now) })
-	if !u.here() && !u.grace.After(now) {
+	x := u.extend()
+	x.attendances = slices.DeleteFunc(x.attendances, func(a attendance) bool { return !a.until.After(now) })
+	if !u.here() && !x.grace.After(now) {
 		p.remove(part, channel, u)
 		return
 	}
-	next := u.grace
-	for _, a := range u.attendances {
+	next := x.grace
+	for _, a := range x.attendances {
 		if next.IsZero() || a.until.Before(next) {
 			next = a.until
 		}
@@ -219,8 +249,8 @@ func (p *Presence) review(part *presencePart, channel string, u *present, now ti
 
 // remove takes a user out. The caller holds part.mu.
 func (p *Presence) remove(part *presencePart, channel string, u *present) {
-	if u.timer != nil {
-		u.timer.Stop()
+	if t := u.more().timer; t != nil {
+		t.Stop()
 	}
 	users := part.channels[channel]
 	delete(users, u.user)
@@ -256,8 +286,8 @@ func (p *Presence) Close() {
 		part.closed = true
 		for _, users := range part.channels {
 			for _, u := range users {
-				if u.timer != nil {
-					u.timer.Stop()
+				if t := u.more().timer; t != nil {
+					t.Stop()
 				}
 			}
 		}
@@ -270,10 +300,10 @@ func (u *present) append(b []byte) []byte {
 	b = wire.AppendString(append(b, `{"id":`...), u.user)
 	b = wire.AppendString(append(b, `,"name":`...), u.name)
 	b = wire.AppendString(append(b, `,"avatar":`...), u.avatar)
-	b = wire.AppendString(append(b, `,"status":`...), cmp.Or(u.status, "online"))
-	b = strconv.AppendInt(append(b, `,"joinedAt":`...), u.joined.UnixMilli(), 10)
-	if u.metadata != nil {
-		b = append(append(b, `,"metadata":`...), u.metadata...)
+	b = wire.AppendString(append(b, `,"status":`...), cmp.Or(u.more().status, "online"))
+	b = strconv.AppendInt(append(b, `,"joinedAt":`...), u.joined/int64(time.Millisecond), 10)
+	if m := u.more().metadata; m != nil {
+		b = append(append(b, `,"metadata":`...), m...)
 	}
 	return b
 }
@@ -288,9 +318,9 @@ func (p *Presence) AppendUsers(b []byte, channel string, countOnly bool) []byte 
 	}
 	list := p.list(channel)
 	slices.SortFunc(list, func(x, y present) int { // without the lock: there may be many
-		return cmp.Or(x.joined.Compare(y.joined), cmp.Compare(x.user, y.user))
+		return cmp.Or(cmp.Compare(x.joined, y.joined), cmp.Compare(x.user, y.user))
 	})
-	now := time.Now()
+	now := time.Now().UnixMilli()
 	b = append(b, `,"users":[`...)
 	for i := range list {
 		u := &list[i]
@@ -302,7 +332,7 @@ func (p *Presence) AppendUsers(b []byte, channel string, countOnly bool) []byte 
 			seen = now // its heartbeat would have ended it
 		}
 		b = strconv.AppendInt(append(u.append(b), `,"connections":`...), int64(u.connections+u.unsubscribed()), 10)
-		b = append(strconv.AppendInt(append(b, `,"lastSeen":`...), seen.UnixMilli(), 10), '}')
+		b = append(strconv.AppendInt(append(b, `,"lastSeen":`...), seen, 10), '}')
 	}
 	return strconv.AppendInt(append(b, `],"count":`...), int64(len(list)), 10)
 }
@@ -316,8 +346,10 @@ func (p *Presence) list(channel string) []present {
 	list := make([]present, 0, len(users))
 	for _, u := range users {
 		list = append(list, *u)
-		if u.attendances != nil {
-			list[len(list)-1].attendances = slices.Clone(u.attendances)
+		if u.extra != nil {
+			x := *u.extra
+			x.attendances = slices.Clone(x.attendances)
+			list[len(list)-1].extra = &x
 		}
 	}
 	return list

@@ -28,7 +28,7 @@ func TestNobodyIsAskedInVain(t *testing.T) {
 		if how, _, _ := s.hasteOf(a, &held{since: time.Now()}); how != hub.WaitForAll {
 			t.Error("a backend that did not answer is not asked again")
 		}
-		s.ended, s.until = true, time.Now().Add(asideGrace)
+		s.ended, s.until = true, time.Now().Add(asideGrace).UnixNano()
 		if _, ended, over := s.hasteOf(a, h); !ended || over {
 			t.Error("what is held is dropped at once")
 		}

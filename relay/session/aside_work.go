@@ -85,7 +85,7 @@ func (s *Session) hasteOf(a *aside, h *held) (how hub.Wait, ended, over bool) {
 	if a.failed.After(h.since) && now.Sub(h.since) >= s.manager.hub.Config.Auth.Webhook.Timeout {
 		how = hub.WaitForDisk
 	}
-	return how, s.ended, s.ended && now.After(s.until)
+	return how, s.ended, s.ended && now.UnixNano() > s.until
 }
 
 // noted is an error as it is told. It notes that a decision has not come.

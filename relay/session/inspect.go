@@ -19,7 +19,7 @@ func (m *Manager) Leftovers() int {
 	for i := range m.sessions.parts {
 		p := &m.sessions.parts[i]
 		p.mu.Lock()
-		n += len(p.conns) + len(p.users) + len(p.places)
+		n += len(p.conns) + len(p.users)
 		p.mu.Unlock()
 	}
 	return n

@@ -50,7 +50,7 @@ func (m *Manager) HandleWS(ctx *fasthttp.RequestCtx) {
 // newSession makes the session of a client that has a place. It returns nil, with the connection closed,
 // if there is none: at the client's address, for its user, or because the relay is draining.
 func (m *Manager) newSession(nc net.Conn, a *handshakeRequest) *Session {
-	s := &Session{manager: m, enc: a.enc, id: a.id, user: a.identity.User, address: a.address, opened: time.Now()}
+	s := &Session{manager: m, enc: a.enc, id: a.id, user: a.identity.User, address: a.address, opened: time.Now().UnixMilli()}
 	if s.id == "" {
 		s.id = ulid.Make().String()
 	}

@@ -30,10 +30,10 @@ func (s *Session) appendRecord(b []byte) []byte {
 	b = wire.AppendString(append(b, `,"userId":`...), s.user)
 	b = append(append(b, `,"transport":"`...), s.transport()...)
 	b = wire.AppendString(append(b, `","address":`...), s.address)
-	b = s.opened.UTC().AppendFormat(append(b, `,"connectedAt":"`...), "2006-01-02T15:04:05.000Z")
+	b = time.UnixMilli(s.opened).UTC().AppendFormat(append(b, `,"connectedAt":"`...), "2006-01-02T15:04:05.000Z")
 	b = append(b, `","lastPing":`...)
 	if s.sse == nil {
-		b = strconv.AppendInt(b, max(s.lastPing.Load(), s.opened.UnixMilli()), 10)
+		b = strconv.AppendInt(b, max(s.lastPing.Load(), s.opened), 10)
 	} else {
 		b = append(b, "null"...)
 	}
@@ -89,7 +89,7 @@ func (m *Manager) AppendFollowers(b []byte, channel string, limit int) []byte {
 		b = wire.AppendString(append(b, `,"userId":`...), s.user)
 		b = wire.AppendString(append(b, `,"address":`...), s.address)
 		b = append(append(b, `,"transport":"`...), s.transport()...)
-		b = strconv.AppendInt(append(b, `","since":`...), s.opened.UnixMilli(), 10)
+		b = strconv.AppendInt(append(b, `","since":`...), s.opened, 10)
 		b = append(b, '}')
 	}
 	return strconv.AppendInt(append(b, `],"count":`...), int64(count), 10)

@@ -15,11 +15,16 @@ const registryParts = 64
 type registry struct {
 	seed  maphash.Seed
 	parts [registryParts]struct {
-		mu     sync.Mutex
-		conns  map[string]*Session   // by connection id
-		users  map[string][]*Session // by user id
-		places map[string]int        // taken, by user id
+		mu    sync.Mutex
+		conns map[string]*Session // by connection id
+		users map[string]userSessions
 	}
+}
+
+// userSessions are those of a user, linked by Session.sameUser, the newest first. Guarded by the lock of the user's part.
+type userSessions struct {
+	newest *Session
+	places int // taken: by those, and by some that are not entered yet
 }
 
 func newRegistry() *registry { return &registry{seed: maphash.MakeSeed()} }
@@ -35,13 +40,15 @@ func (g *registry) reserve(user string, perUser int) bool {
 	p := &g.parts[g.part(user)]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if perUser > 0 && p.places[user] >= perUser {
+	u := p.users[user]
+	if perUser > 0 && u.places >= perUser {
 		return false
 	}
-	if p.places == nil {
-		p.places = make(map[string]int)
+	if p.users == nil {
+		p.users = make(map[string]userSessions)
 	}
-	p.places[user]++
+	u.places++
+	p.users[user] = u
 	return true
 }
 
@@ -50,10 +57,9 @@ func (g *registry) enter(s *Session) {
 	if s.user != "" {
 		p := &g.parts[g.part(s.user)]
 		p.mu.Lock()
-		if p.users == nil {
-			p.users = make(map[string][]*Session)
-		}
-		p.users[s.user] = append(p.users[s.user], s)
+		u := p.users[s.user] // it has a place
+		s.sameUser, u.newest = u.newest, s
+		p.users[s.user] = u
 		p.mu.Unlock()
 	}
 	p := &g.parts[g.part(s.id)]
@@ -77,18 +83,18 @@ func (g *registry) remove(s *Session) {
 	p = &g.parts[g.part(s.user)]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.places[s.user]--; p.places[s.user] == 0 {
-		delete(p.places, s.user)
+	u := p.users[s.user]
+	for at := &u.newest; *at != nil; at = &(*at).sameUser {
+		if *at == s {
+			*at, s.sameUser = s.sameUser, nil
+			break
+		}
 	}
-	list := p.users[s.user]
-	if i := slices.Index(list, s); i >= 0 {
-		list = slices.Delete(list, i, i+1)
-	}
-	if len(list) == 0 {
+	if u.places--; u.places == 0 {
 		delete(p.users, s.user)
 		return
 	}
-	p.users[s.user] = list
+	p.users[s.user] = u
 }
 
 // byID is the session of a connection, or nil.
@@ -104,7 +110,12 @@ func (g *registry) byUser(user string) []*Session {
 	p := &g.parts[g.part(user)]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.users[user])
+	var list []*Session
+	for s := p.users[user].newest; s != nil; s = s.sameUser {
+		list = append(list, s)
+	}
+	slices.Reverse(list) // the oldest first
+	return list
 }
 
 // all is every session there is.

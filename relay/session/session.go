@@ -28,10 +28,10 @@ type Session struct {
 	manager *Manager
 	conn    *pool.Conn
 	enc     pool.Encoding
-	id      string // connectionId
-	user    string // of the first token; a refresh cannot change it
-	address string // of the client, for limits and logs
-	opened  time.Time
+	id      string  // connectionId
+	user    string  // of the first token; a refresh cannot change it
+	address string  // of the client, for limits and logs
+	opened  int64   // Unix milliseconds
 	sse     *stream // nil for WebSocket
 	client  *Client // nil but on the routes of systems
 	release func()  // gives the place in the count of its address back; may be nil
@@ -47,14 +47,15 @@ type Session struct {
 	// Owned by the shard's loop.
 	greeted bool // the answer to the handshake has been written: other things may be
 
+	sameUser *Session // the next older session of the user; guarded by the registry's lock
+
 	// Guarded by mu.
-	mu            sync.Mutex
-	subs          []subscription
-	unsubscribing []pendingUnsubscribe // subscriptions that were ended and may still have changes to send
-	present       []string             // channels whose subscription ended with the session, and whose users it still is among
-	ended         bool                 // nothing may be subscribed any more
-	until         time.Time            // when it has: for how long what is held is carried out
-	expiry        expiryEntry
+	mu      sync.Mutex
+	subs    []subscription
+	leaving *leaving // nil: nothing was left yet
+	ended   bool     // nothing may be subscribed any more
+	until   int64    // when it has: for how long what is held is carried out; Unix nanoseconds
+	expiry  expiryEntry
 
 	// Owned by who has the turn, which reading guards.
 	reading   sync.Mutex
@@ -63,6 +64,20 @@ type Session struct {
 	commands  ratelimit.Bucket
 	rates     []nsBucket // publishes by namespace
 	out       []byte     // frames of replies to the message being handled
+}
+
+// leaving is what a session does not follow any more, and is not done with. Guarded by the session's mu.
+type leaving struct {
+	unsubscribing []pendingUnsubscribe // subscriptions that were ended and may still have changes to send
+	present       []string             // channels whose subscription ended with the session, and whose users it still is among
+}
+
+// leave is leaving, made if need be. The caller holds s.mu.
+func (s *Session) leave() *leaving {
+	if s.leaving == nil {
+		s.leaving = new(leaving)
+	}
+	return s.leaving
 }
 
 // subscription is a channel that a session follows.
@@ -203,7 +218,7 @@ func (s *Session) takeSubs(grace time.Duration) []subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.ended {
-		s.ended, s.until = true, time.Now().Add(grace)
+		s.ended, s.until = true, time.Now().Add(grace).UnixNano()
 	}
 	subs := s.subs
 	s.subs = nil
@@ -212,7 +227,8 @@ func (s *Session) takeSubs(grace time.Duration) []subscription {
 			s.observe(sub.feed.Name, false)
 		}
 		if sub.present {
-			s.present = append(s.present, sub.feed.Name)
+			l := s.leave()
+			l.present = append(l.present, sub.feed.Name)
 		}
 	}
 	return subs
@@ -221,8 +237,10 @@ func (s *Session) takeSubs(grace time.Duration) []subscription {
 // leavePresence takes the session out of the presence of its channels, after takeSubs.
 func (s *Session) leavePresence(abrupt bool) {
 	s.mu.Lock()
-	channels := s.present
-	s.present = nil
+	var channels []string
+	if s.leaving != nil {
+		channels, s.leaving.present = s.leaving.present, nil
+	}
 	s.mu.Unlock()
 	for _, channel := range channels {
 		s.manager.hub.Presence.Leave(channel, s.id, s.user, abrupt)
@@ -365,7 +383,7 @@ func (s *Session) Heartbeat(time.Time) {
 
 // Check implements pool.Owner: a client that has been silent since the ping is gone.
 func (s *Session) Check(now time.Time) {
-	if s.sse == nil && !s.socket.Heard.Load() && now.Sub(s.opened) > s.manager.hub.Config.Pong {
+	if s.sse == nil && !s.socket.Heard.Load() && now.UnixMilli()-s.opened > s.manager.hub.Config.Pong.Milliseconds() {
 		s.closeNow(closing{code: wire.CloseNoPong, reason: "no pong"})
 	}
 }

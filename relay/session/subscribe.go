@@ -240,7 +240,8 @@ func (s *Session) unsubscribe(channel string, answer []byte, abrupt bool) bool {
 		s.observe(sub.feed.Name, false)
 	}
 	gone := make(chan struct{})
-	s.unsubscribing = append(s.unsubscribing, pendingUnsubscribe{sub.feed.Name, gone})
+	l := s.leave()
+	l.unsubscribing = append(l.unsubscribing, pendingUnsubscribe{sub.feed.Name, gone})
 	s.detach(sub, answer, func() {
 		if s.sse != nil {
 			s.sse.forget(sub.feed.Name)
@@ -259,12 +260,16 @@ func (s *Session) unsubscribe(channel string, answer []byte, abrupt bool) bool {
 // meanwhile.
 func (s *Session) awaitDeparture(channel string) {
 	for {
-		s.unsubscribing = slices.DeleteFunc(s.unsubscribing, pendingUnsubscribe.over)
-		i := slices.IndexFunc(s.unsubscribing, func(d pendingUnsubscribe) bool { return d.channel == channel })
+		l := s.leaving
+		if l == nil {
+			return
+		}
+		l.unsubscribing = slices.DeleteFunc(l.unsubscribing, pendingUnsubscribe.over)
+		i := slices.IndexFunc(l.unsubscribing, func(d pendingUnsubscribe) bool { return d.channel == channel })
 		if i < 0 {
 			return
 		}
-		gone := s.unsubscribing[i].done
+		gone := l.unsubscribing[i].done
 		s.mu.Unlock()
 		<-gone // hurried by leave; it comes even if the connection ends
 		s.mu.Lock()

@@ -8,6 +8,8 @@ import (
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
+
+	"weir/internal/process"
 )
 
 // Memory is how much of the memory limit (GOMEMLIMIT) is in use, as watch has seen it last. All is atomic.
@@ -48,20 +50,27 @@ const memoryCheck = 100 * time.Millisecond
 // collectEvery is how much longer than a collection nothing is collected after it, when memory is short.
 const collectEvery = 10
 
-// Watch keeps the figures true until ctx is done.
-func (w *Memory) Watch(ctx context.Context) {
+// Watch keeps the figures true, and gives memory back when a storm of connections has passed, until ctx is done. Opened is how
+// many connections there have been.
+func (w *Memory) Watch(ctx context.Context, opened func() uint64) {
+	after := storm{opened: opened, cpu: process.CPUTime, free: debug.FreeOSMemory}
+	look := time.NewTicker(stormCheck)
+	defer look.Stop()
+	var tick <-chan time.Time // without a limit, none
 	limit := debug.SetMemoryLimit(-1)
-	if limit == math.MaxInt64 {
-		return
-	}
 	m := memory{limit: uint64(limit), read: readMemory, collect: runtime.GC}
-	tick := time.NewTicker(memoryCheck)
-	defer tick.Stop()
+	if limit != math.MaxInt64 {
+		check := time.NewTicker(memoryCheck)
+		defer check.Stop()
+		tick = check.C
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case now := <-look.C:
+			after.look(now)
+		case <-tick:
 			used := m.used()
 			w.Room.Store(int64(m.limit*MemoryShort/100) - int64(used))
 			w.Use.Store(int32(used * 100 / m.limit))

@@ -41,6 +41,11 @@ type frameCheck struct {
 	control ratelimit.Bucket // pings and pongs
 }
 
+// rested reports whether nothing has come of a frame or a message that is not whole.
+func (g *frameCheck) rested() bool {
+	return g.have == 0 && g.left == 0 && !g.open && g.skim == nil && !g.over
+}
+
 // maxSkipped is the size from which on a message is not even passed over.
 const maxSkipped = 16 << 20
 

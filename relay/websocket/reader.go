@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"weir/internal/ratelimit"
 	"weir/internal/units"
 	"weir/pool"
 	"weir/relay/stats"
@@ -58,15 +59,42 @@ type Reader struct {
 	nc      net.Conn
 	rules   *Rules
 	deflate bool
+	binary  bool
+	skips   bool
 
+	eof      bool             // the client has gone
+	clean    bool             // the client has said that it is done
+	drained  int32            // bytes thrown away by Discard
+	control  ratelimit.Bucket // pings and pongs, while nothing is partial
+	*partial                  // nil unless Read is under way, or something is partial when it has returned
+}
+
+// partial is what is known of a frame and of a message that are not whole yet. Few connections have one at any time.
+type partial struct {
 	rest      []byte         // was received already: with the handshake, or behind a frame that is passed over
 	held      []byte         // has come past the check of a frame that is not whole yet
 	fragments fragments      // of a message that is not whole yet
 	check     frameCheck     // unused by Discard
 	bad       *protocolError // found by the check; ends reading
-	drained   int32          // bytes thrown away by Discard
-	eof       bool           // the client has gone
-	clean     bool           // the client has said that it is done
+}
+
+var partials = sync.Pool{New: func() any { return new(partial) }}
+
+// begin makes room for what may come in parts.
+func (r *Reader) begin() {
+	if r.partial == nil {
+		r.partial = partials.Get().(*partial)
+		r.check.binary, r.check.skips, r.check.control = r.binary, r.skips, r.control
+	}
+}
+
+// rested gives that back if nothing is partial.
+func (r *Reader) rested() {
+	if p := r.partial; len(p.rest) == 0 && len(p.held) == 0 && p.fragments.payload == nil && p.bad == nil && p.check.rested() {
+		r.control, r.partial = p.check.control, nil
+		*p = partial{}
+		partials.Put(p)
+	}
 }
 
 // Options say how a connection is read.
@@ -80,12 +108,15 @@ type Options struct {
 
 // Begin makes a reader ready for a connection. It is called once, before anything else.
 func (r *Reader) Begin(h Handler, conn *pool.Conn, nc net.Conn, o Options) {
-	r.handler, r.conn, r.nc, r.rules, r.deflate, r.rest = h, conn, nc, o.Rules, o.Deflate, o.Rest
-	r.check.binary, r.check.skips = o.Binary, o.SkipLarge
+	r.handler, r.conn, r.nc, r.rules, r.deflate, r.binary, r.skips = h, conn, nc, o.Rules, o.Deflate, o.Binary, o.SkipLarge
+	if len(o.Rest) > 0 {
+		r.begin()
+		r.rest = o.Rest
+	}
 }
 
 // Pending reports whether bytes wait in the reader, which no event of the socket will tell of.
-func (r *Reader) Pending() bool { return len(r.rest) > 0 }
+func (r *Reader) Pending() bool { return r.partial != nil && len(r.rest) > 0 }
 
 // Clean reports whether the client has said goodbye with the code 1000.
 func (r *Reader) Clean() bool { return r.clean }
@@ -112,10 +143,12 @@ func (r *Reader) Read() (quiet bool) {
 	} else {
 		buf = make([]byte, waitBuffer)
 	}
+	r.begin()
 	for {
 		frames, err := r.next(buf)
 		switch {
 		case errors.Is(err, errQuiet):
+			r.rested()
 			return true
 		case err != nil:
 			r.eof = true
