@@ -52,7 +52,7 @@ type Runtime interface {
 	Many(member string, list []string, each func(name string) (members []byte, err error)) []byte
 }
 
-// Routes registers routes. All at start.
+// Routes registers routes. All at start, but OpenStream.
 type Routes interface {
 	// User serves a route of the public listener to end users with a token, as often as limits.commands lets each of
 	// them, on all their connections together. Pages of the configured origins may use it; where a cookie says
@@ -73,6 +73,10 @@ type Routes interface {
 	// EventStream serves a route of the public listener with streams of channels of a namespace, which has been
 	// reserved. At start; one for each namespace.
 	EventStream(path, namespace string, e EventStream)
+
+	// OpenStream answers a request on a route of Raw with server-sent events of another protocol, once the handler has returned.
+	// HEAD gets the answer without a stream. Errors: the relay is draining, or short of memory.
+	OpenStream(ctx *fasthttp.RequestCtx, route *StreamRoute, id *auth.Identity, value any) error
 
 	// Dialect registers how channels look to clients of another protocol. At start, before the route of its clients. Errors: there
 	// are too many dialects.

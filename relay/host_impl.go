@@ -90,6 +90,10 @@ func (h *host) EventStream(path, namespace string, e EventStream) {
 	h.relay.api.Raw("GET", path, true, h.relay.sessions.ServeEvents(namespace, e))
 }
 
+func (h *host) OpenStream(ctx *fasthttp.RequestCtx, route *StreamRoute, id *auth.Identity, value any) error {
+	return h.relay.sessions.OpenStream(ctx, route, id, value)
+}
+
 func (h *host) Dialect(d *hub.Dialect) error { return h.relay.hub.AddDialect(d) }
 
 func (h *host) Admin(method, path string, handler func(ctx *fasthttp.RequestCtx) error) {

@@ -16,6 +16,7 @@ type (
 	Group          = session.Group
 	GroupMessage   = session.GroupMessage
 	EventStream    = session.EventStream
+	StreamRoute    = session.StreamRoute
 	SlowSession    = session.SlowSession
 	UserHandler    = api.UserHandler
 	Reading        = admin.Reading

@@ -12,6 +12,7 @@ import (
 	"weir/relay/systems/documents"
 	"weir/relay/systems/feed"
 	"weir/relay/systems/hooks"
+	"weir/relay/systems/mercure"
 	"weir/relay/systems/notify"
 	"weir/relay/systems/presence"
 	"weir/relay/systems/pusher"
@@ -28,6 +29,7 @@ func modules() []relay.Module {
 		documents.Module(),
 		analytics.Module(),
 		pusher.Module(),
+		mercure.Module(),
 		webhook.Module(),
 		authz.Module(),
 		hooks.Module(),

@@ -38,6 +38,7 @@ type GroupMessage struct {
 	Binary     bool   // a binary frame, for clients of a route that is binary
 	Group, Key string // with Key: replaces an earlier message of the same name that still waits in the window
 	Exclude    string // id of a connection that must not get it
+	Accepted   bool   // it is sent however much waits: it was accepted elsewhere
 	Answer     []byte // what that connection gets in its place, of the same kind; nil: nothing
 }
 
@@ -95,7 +96,7 @@ func (m *Group) Send(x GroupMessage) error {
 	if m.members == 0 {
 		return nil
 	}
-	if m.window.Full() {
+	if !x.Accepted && m.window.Full() {
 		return broker.ErrFull
 	}
 	m.ordinal++
@@ -139,13 +140,16 @@ func (m *Group) gone() {
 	m.members--
 }
 
+// groupEncodings are those that members may take: of WebSockets and of event streams.
+var groupEncodings = []pool.Encoding{hub.WS, hub.DeflateWS, hub.CustomSSE, hub.ChunkedSSE}
+
 // Flush implements batch.Sink.
 func (m *Group) Flush(b *batch.Batch) {
 	frame := &pool.Frame{Last: b.Last, Count: int32(b.Count), Since: b.Since}
 	if m.unmeasured {
 		frame.Since = time.Time{}
 	}
-	for _, enc := range []pool.Encoding{hub.WS, hub.DeflateWS} {
+	for _, enc := range groupEncodings {
 		if m.topic.Takers(enc) > 0 {
 			out, _ := frames(enc, b, "")
 			frame.Put(enc, out)
@@ -172,8 +176,12 @@ func (m *Group) Flush(b *batch.Batch) {
 // Missed implements batch.Sink: whoever has not got the batch is closed, and comes back.
 func (m *Group) Missed(last uint64) { m.topic.Deliver(&pool.Frame{Last: last, Missing: true}) }
 
-// frames is the messages of a batch that receiver may get, each in a frame of its own.
+// frames is the messages of a batch that receiver may get, each in a frame of its own; on an event stream they are one chunk.
 func frames(enc pool.Encoding, b *batch.Batch, receiver string) (out []byte, count int) {
+	if enc == hub.ChunkedSSE {
+		out, count = frames(hub.CustomSSE, b, receiver)
+		return hub.Chunk(out), count
+	}
 	b.Each(func(e batch.Entry) {
 		data, answer := roomBytes(e.Bytes)
 		if receiver != "" && e.Exclude == receiver {
@@ -204,7 +212,12 @@ func routeFrame(enc pool.Encoding, data []byte, isBinary bool) []byte {
 }
 
 func appendRoute(dst []byte, enc pool.Encoding, data []byte, isBinary bool) []byte {
-	if isBinary {
+	switch {
+	case enc == hub.CustomSSE:
+		return append(dst, data...)
+	case enc == hub.ChunkedSSE:
+		return append(dst, hub.Chunk(data)...)
+	case isBinary:
 		return append(wire.AppendHeader(dst, wire.OpBinary, false, len(data)), data...)
 	}
 	return hub.AppendText(dst, enc, data)

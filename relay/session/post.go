@@ -67,7 +67,7 @@ func (s *Session) onStream(c *wire.Command) ([]byte, error) {
 		return nil, problem.BadField.With(c.Type + " needs connectionId, that of an event stream")
 	}
 	stream := s.manager.sessions.byID(c.Connection)
-	if stream == nil || stream.user != s.user || stream.sse == nil || stream.sse.events != nil {
+	if stream == nil || stream.user != s.user || stream.sse == nil || stream.sse.events != nil || stream.sse.foreign {
 		return nil, problem.NotFound.With("there is no such event stream of yours")
 	}
 	s.manager.hub.Counters.Commands.Of(c.Type).Inc()

@@ -66,7 +66,9 @@ type Client struct {
 	// Set once.
 	session *Session
 	route   *WebSocketRoute
-	abrupt  bool // set before WebSocketRoute.Closed is called
+	stream  *StreamRoute // nil: it is a WebSocket
+	head    []byte       // of a stream: what its answer begins with; nil once Begin was called
+	abrupt  bool         // set before WebSocketRoute.Closed is called
 
 	// Guarded by the session's mu.
 	groups []*Group

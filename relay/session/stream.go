@@ -23,7 +23,9 @@ const sseHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf
 // stream is what is particular to an SSE session: where it stands in each channel, told with every event
 // so that Last-Event-ID resumes all of them.
 type stream struct {
-	events *EventStream // set once; nil but on the routes of systems, whose frames bring their ids with them
+	// Set once.
+	events  *EventStream // nil but on the routes of systems, whose frames bring their ids with them
+	foreign bool         // of a StreamRoute: nothing is said that its protocol does not know
 
 	// Guarded by mu, a leaf: channels are joined one by one while the shard's loop already delivers those that
 	// are joined. The lists go together; a place without a channel is free.
@@ -168,6 +170,9 @@ func (t *stream) lastEvents(why closing) []byte {
 		b = append(b, "retry: "...)
 		b = strconv.AppendInt(b, why.retry.Milliseconds(), 10)
 		b = append(b, '\n', '\n')
+	}
+	if t.foreign {
+		return b
 	}
 	payload := append([]byte(`{"type":"closed","code":`), strconv.Itoa(why.code)...)
 	payload = wire.AppendString(append(payload, `,"reason":`...), why.reason)
