@@ -18,7 +18,7 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: help build run setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults simulate fuzz bench bench-diff compare idle clean
+.PHONY: help build run setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults simulate fuzz bench bench-diff compare curves idle clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,6 +126,11 @@ bench-diff: ## Compare the benchmarks with those of the commit in .ci/baseline, 
 
 compare: ## Measure weir beside its peers and write docs/benchmarks.md (40 min; QUICK=1: two)
 	loadtest/compare.sh
+
+curves: ## Measure how weir's cost grows with connections, channels, payload and rate, on one core and two, into bin/curves.md (15 min; nothing else may run)
+	@mkdir -p $(BIN)
+	loadtest/compare.sh -curves >$(BIN)/curves.md
+	@echo "the tables for docs/performance.md are in $(BIN)/curves.md"
 
 idle: build ## Memory of 10,000 idle subscribed connections
 	@$(BIN)/weir serve --dev --listen 127.0.0.1:18080 --admin 127.0.0.1:19090 >/dev/null 2>$(BIN)/idle.log & trap "kill $$!" EXIT; \

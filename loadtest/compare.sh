@@ -4,7 +4,7 @@
 #
 #   QUICK=1   two minutes, no ceilings, prints instead of writing: to see that everything works
 #   CORES="0 1"  the core of the servers and the core of weir bench
-#   -curves   instead: tables of how weir's cost grows, printed; some five minutes
+#   -curves   instead: tables of how weir's cost grows on one core and on two, printed; some fifteen minutes
 #   -only RE, -servers RE, -skip RE, -runs N, -duration TIME, -out FILE: see peers/compare
 #   -known FILE keeps outcomes in a file, and does not measure again what it has
 #   -wrap CMD   runs the measurements by a command, a minute or two at a time: nice, chrt, or flock on a shared machine

@@ -49,22 +49,44 @@ func curves() []curve {
 	for _, n := range []int{1, 10, 20, 100, 1000, 5000, 10_000, 20_000} {
 		rate.points = append(rate.points, point{at: strconv.Itoa(n), subscribers: 1000, channels: 1, size: 128, rate: float64(n), batch: max(1, n/500)})
 	}
-	return []curve{subscribers, channels, payload, rate}
+	connections := curve{name: "connections", title: "One channel, 1 M deliveries/s of 128 B", along: "subscribers"}
+	for _, n := range []int{1000, 2000, 5000, 10_000, 15_000} {
+		connections.points = append(connections.points, point{at: strconv.Itoa(n), subscribers: n, channels: 1, size: 128, rate: 1e6 / float64(n), batch: max(1, 20_000/n)})
+	}
+	spread := curve{name: "spread", title: "5000 subscribers, 100,000 deliveries/s of 128 B", along: "channels"}
+	for _, n := range []int{1, 10, 100, 1000} {
+		spread.points = append(spread.points, point{at: strconv.Itoa(n), subscribers: 5000, channels: n, size: 128, rate: 20 * float64(n), batch: 1})
+	}
+	return []curve{subscribers, connections, channels, spread, payload, rate}
 }
 
-// draw runs the curves against weir and writes a table for each, as Markdown.
+// draw runs the curves against weir on one core, then on both, and writes a table for each, as Markdown. Costs are told in
+// time and in units, that of one small write on this machine just before: of different days only the latter compare. On both
+// cores weir bench takes its share of one.
 func (c *comparison) draw(ctx context.Context, w io.Writer, list []curve) error {
 	if out, err := exec.CommandContext(ctx, c.bin+"/weir", "bench", "unit").Output(); err == nil {
 		fmt.Fprintf(w, "One small write here: %s\n", out)
 	}
+	for i, cores := range []string{c.serverCore, c.serverCore + "," + c.clientCore} {
+		fmt.Fprintf(w, "## %s\n\n", []string{"One core", "Two cores"}[i])
+		if err := c.drawOn(ctx, w, list, cores); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drawOn is draw for a server on some cores.
+func (c *comparison) drawOn(ctx context.Context, w io.Writer, list []curve, cores string) error {
 	for _, l := range list {
-		fmt.Fprintf(w, "### %s\n\n| %s | deliveries/s | writes/s | B a write | cores | CPU a write, µs | CPU a delivery, ns | p50, ms | p99, ms | |\n|---|---|---|---|---|---|---|---|---|---|\n", l.title, l.along)
+		fmt.Fprintf(w, "### %s\n\n| %s | deliveries/s | writes/s | B a write | cores | CPU a write, µs | the same in units | deliveries a unit | p50, ms | p99, ms | unit, µs | |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n", l.title, l.along)
 		for _, p := range l.points {
-			if err := c.take(ctx, &p); err != nil {
+			if err := c.take(ctx, &p, cores); err != nil {
 				return fmt.Errorf("%s %s: %w", l.name, p.at, err)
 			}
-			fmt.Fprintf(w, "| %s | %s | %s | %.0f | %.3f | %.2f | %.0f | %s | %s | %s |\n", p.at, number(p.perSecond), number(p.writes), p.sent/max(p.writes, 1),
-				p.core, p.core/max(p.writes, 1)*1e6, p.core/max(p.perSecond, 1)*1e9, number(p.res.LatencyMs.P50), number(p.res.LatencyMs.P99), p.broken)
+			write, unit := p.core/max(p.writes, 1)*1e6, p.res.Unit.WriteMicros
+			fmt.Fprintf(w, "| %s | %s | %s | %.0f | %.3f | %.2f | %.2f | %s | %s | %s | %.2f | %s |\n", p.at, number(p.perSecond), number(p.writes), p.sent/max(p.writes, 1),
+				p.core, write, write/max(unit, 0.01), number(p.perSecond/max(p.core*1e6, 1)*unit), number(p.res.LatencyMs.P50), number(p.res.LatencyMs.P99), unit, p.broken)
 			log.Printf("%s %s: %s deliveries/s at %.2f cores %s", l.name, p.at, number(p.perSecond), p.core, p.broken)
 		}
 		fmt.Fprintln(w)
@@ -73,9 +95,9 @@ func (c *comparison) draw(ctx context.Context, w io.Writer, list []curve) error 
 }
 
 // take makes one run, and reads weir's counters at both ends of its measurement.
-func (c *comparison) take(ctx context.Context, p *point) error {
+func (c *comparison) take(ctx context.Context, p *point, cores string) error {
 	s := servers()[0]
-	up, err := s.start(ctx, c.places, c.serverCore)
+	up, err := s.start(ctx, c.places, cores)
 	if err != nil {
 		return err
 	}

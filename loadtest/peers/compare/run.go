@@ -33,8 +33,11 @@ type result struct {
 	LatencyMs           struct {
 		P50, P99 float64
 	} `json:"latencyMs"`
-	ServerCPU    *float64 `json:"serverCpu"`
-	ClientCPU    float64  `json:"clientCpu"`
+	ServerCPU *float64 `json:"serverCpu"`
+	Unit      struct {
+		WriteMicros float64 `json:"writeMicros"`
+	} `json:"unit"`
+	ClientCPU    float64 `json:"clientCpu"`
 	ServerMemory *struct {
 		PerConnection float64 `json:"perConnection"`
 	} `json:"serverMemory"`

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -20,7 +21,7 @@ type server struct {
 	target string // weir bench --target
 	args   []string
 	prefix string // of channels; "" for that of weir bench
-	goes   bool   // written in Go: gets GOMAXPROCS=1
+	goes   bool   // written in Go: gets a GOMAXPROCS of its cores
 	debug  string // address of its pprof: it is asked to collect garbage before its memory is read
 	batch  bool   // takes many messages in a request
 }
@@ -88,7 +89,7 @@ type running struct {
 
 var errDidNotStart = errors.New("did not start")
 
-// start runs a server on a core and waits until it takes connections.
+// start runs a server on a core, or several with commas between them, and waits until it takes connections.
 func (s server) start(ctx context.Context, p places, core string) (*running, error) {
 	if _, err := net.DialTimeout("tcp", address, time.Second); err == nil {
 		return nil, fmt.Errorf("start %s: something else listens on %s", s.name, address)
@@ -104,7 +105,7 @@ func (s server) start(ctx context.Context, p places, core string) (*running, err
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	cmd.Env = os.Environ()
 	if s.goes {
-		cmd.Env = append(cmd.Env, "GOMAXPROCS=1")
+		cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(1+strings.Count(core, ",")))
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.name, err)
