@@ -247,9 +247,9 @@ func TestMetricTable(t *testing.T) {
 // TestMetricsPage holds docs/metrics.md against the list; with -update it is written anew.
 func TestMetricsPage(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# Metrics\n\nWhat the admin listener exposes at `/metrics`, in the text format of Prometheus, with `# HELP` and `# TYPE`. " +
-		"This page is made\nfrom the code: `go test ./cmd/weir -run TestMetricsPage -update` writes it. Labels have values from a fixed list or from\nthe configuration: " +
-		"nothing that a client sends becomes one. What the process and Go's runtime are like stands beside it\nunder `process_` and `go_`. [operations.md](operations.md) says what to watch.\n")
+	b.WriteString("# Metrics\n\nThe admin listener serves metrics at `/metrics`, in the text format of Prometheus, with `# HELP` and `# TYPE`. " +
+		"This page is generated\nfrom the code: `go test ./cmd/weir -run TestMetricsPage -update` writes it. Labels have values from a fixed list or from\nthe configuration: " +
+		"nothing that a client sends becomes one. Metrics of the process and of Go's runtime\nbegin with `process_` and `go_`. [operations.md](operations.md) says what to watch.\n")
 	part := ""
 	for _, m := range relay.Metrics(modules()...) {
 		if m.Part != part {

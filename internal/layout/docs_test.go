@@ -139,6 +139,20 @@ func TestFiguresOfTheReadme(t *testing.T) {
 	}
 }
 
+// TestDependenciesAreExplained holds the page of dependencies against go.mod: each direct one is there, with its version.
+func TestDependenciesAreExplained(t *testing.T) {
+	page := readPage(t, filepath.Join(root, "docs", "dependencies.md"))
+	found := regexp.MustCompile(`(?m)^\t(\S+) v(\S+)$`).FindAllStringSubmatch(readPage(t, filepath.Join(root, "go.mod")), -1)
+	if len(found) < 10 {
+		t.Fatal(found)
+	}
+	for _, m := range found {
+		if row := "| `" + m[1] + "` | " + m[2] + " |"; !strings.Contains(page, row) {
+			t.Errorf("docs/dependencies.md has no row %q", row)
+		}
+	}
+}
+
 // pages are the README, its neighbours and all documents.
 func pages(t *testing.T) []string {
 	t.Helper()

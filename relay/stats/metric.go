@@ -52,18 +52,18 @@ const (
 func by(labels ...string) []string { return labels }
 
 var connectionMetrics = []Metric{
-	{Name: "weir_connections", Type: TypeGauge, Help: "Connections on the public listener, sessions and requests alike."},
+	{Name: "weir_connections", Type: TypeGauge, Help: "Connections on the public listener, of sessions and of requests."},
 	{Name: "weir_connections_open", Type: TypeGauge, Labels: by("transport"), Help: "Sessions: WebSockets (ws) and event streams (sse)."},
 	{Name: "weir_connections_opened_total", Type: TypeCounter, Labels: by("transport"), Help: "Sessions that were opened."},
 	{Name: "weir_connections_ended_total", Type: TypeCounter, Labels: by("transport"), Help: "Sessions that have ended."},
-	{Name: "weir_connections_refused_total", Type: TypeCounter, Labels: by("limit"), Help: "Connections that were not let in, by the limit that they were beyond."},
-	{Name: "weir_connections_passed_total", Type: TypeCounter, Help: "Connections that went on from an event loop to the HTTP server: those that asked for more than publications in the usual form."},
-	{Name: "weir_accept_errors_total", Type: TypeCounter, Help: "Connections that the system could not hand over, for want of descriptors mostly."},
-	{Name: "weir_auth_failures_total", Type: TypeCounter, Labels: by("reason"), Help: "Credentials that were not accepted, by what was wrong with them."},
-	{Name: "weir_closes_total", Type: TypeCounter, Labels: by("code"), Help: "Sessions that the relay has closed, by close code."},
+	{Name: "weir_connections_refused_total", Type: TypeCounter, Labels: by("limit"), Help: "Connections that were refused, by the limit that they exceeded."},
+	{Name: "weir_connections_passed_total", Type: TypeCounter, Help: "Connections that an event loop passed on to the HTTP server, because of a request other than a simple publication."},
+	{Name: "weir_accept_errors_total", Type: TypeCounter, Help: "Errors of accepting a connection, mostly because there are no file descriptors left."},
+	{Name: "weir_auth_failures_total", Type: TypeCounter, Labels: by("reason"), Help: "Credentials that were refused, by reason."},
+	{Name: "weir_closes_total", Type: TypeCounter, Labels: by("code"), Help: "Sessions that the relay closed, by close code."},
 	{Name: "weir_commands_total", Type: TypeCounter, Labels: by("type"), Help: "Commands of clients."},
 	{Name: "weir_command_errors_total", Type: TypeCounter, Labels: by("code"), Help: "Commands that were answered with an error, by its code."},
-	{Name: "weir_resumes_total", Type: TypeCounter, Labels: by("outcome"), Help: "Subscriptions from a position: recovered, answered with a snapshot, or caught up with after a slow time (resync)."},
+	{Name: "weir_resumes_total", Type: TypeCounter, Labels: by("outcome"), Help: "Subscriptions from a position, by outcome: recovered, snapshot, or resync (a client that was too slow caught up)."},
 	{Name: "weir_subscriptions", Type: TypeGauge, Help: "Subscriptions of sessions to channels."},
 	{Name: "weir_event_streams", Type: TypeGauge, Labels: by("namespace"), Help: "Event streams on the route of a system, such as /feed/live, by the namespace whose channels they follow."},
 	{Name: "weir_waiting_bytes", Type: TypeGauge, Help: "Bytes of commands that wait for a backend's decision or for the disk."},
@@ -71,62 +71,62 @@ var connectionMetrics = []Metric{
 
 var publishMetrics = []Metric{
 	{Name: "weir_http_requests_total", Type: TypeCounter, Labels: by("class"), Help: "HTTP requests, by the class of their status."},
-	{Name: "weir_publishes_total", Type: TypeCounter, Labels: by("namespace"), Help: "Publications that were taken."},
-	{Name: "weir_shed_total", Type: TypeCounter, Labels: by("reason"), Help: "Publications, events and commands that were refused so that readers do not suffer."},
+	{Name: "weir_publishes_total", Type: TypeCounter, Labels: by("namespace"), Help: "Publications that were accepted."},
+	{Name: "weir_shed_total", Type: TypeCounter, Labels: by("reason"), Help: "Publications, events and commands that were refused to protect subscribers from overload, by reason."},
 	{Name: "weir_events_total", Type: TypeCounter, Help: "Events that were emitted on a topic."},
-	{Name: "weir_bytes_received_total", Type: TypeCounter, Help: "Bytes that came on WebSockets."},
-	{Name: "weir_frames_received_total", Type: TypeCounter, Help: "Frames that came on WebSockets, but for control frames."},
+	{Name: "weir_bytes_received_total", Type: TypeCounter, Help: "Bytes received on WebSockets."},
+	{Name: "weir_frames_received_total", Type: TypeCounter, Help: "Frames received on WebSockets, without control frames."},
 }
 
 var deliveryMetrics = []Metric{
-	{Name: "weir_deliveries_total", Type: TypeCounter, Labels: by("namespace"), Help: "Messages that were written to subscribers: messages times those who got them."},
-	{Name: "weir_frames_total", Type: TypeCounter, Labels: by("namespace"), Help: "Frames that were written to subscribers; each holds what came within a window."},
-	{Name: "weir_conflated_messages_total", Type: TypeCounter, Labels: by("namespace"), Help: "Messages that a later one of the same item has replaced within a window."},
-	{Name: "weir_dropped_frames_total", Type: TypeCounter, Labels: by("namespace"), Help: "Frames that were dropped for readers that were too slow, and that a snapshot made up for (slow: resync)."},
+	{Name: "weir_deliveries_total", Type: TypeCounter, Labels: by("namespace"), Help: "Messages written to subscribers: each message counts once for each subscriber."},
+	{Name: "weir_frames_total", Type: TypeCounter, Labels: by("namespace"), Help: "Frames written to subscribers. A frame has the messages of a window."},
+	{Name: "weir_conflated_messages_total", Type: TypeCounter, Labels: by("namespace"), Help: "Messages replaced by a later message of the same item within a window."},
+	{Name: "weir_dropped_frames_total", Type: TypeCounter, Labels: by("namespace"), Help: "Frames dropped for clients that were too slow, and replaced by a snapshot (slow: resync)."},
 	{Name: "weir_publish_to_write_seconds", Type: TypeHistogram, Help: "Time from the first publication of a window to the write of its frame."},
 	{Name: "weir_messages_per_frame", Type: TypeHistogram, Help: "Messages in a frame."},
-	{Name: "weir_replies_total", Type: TypeCounter, Help: "Frames that were written for one connection alone, such as answers."},
-	{Name: "weir_writes_total", Type: TypeCounter, Help: "Calls to the system that wrote to a connection, or tried to."},
-	{Name: "weir_bytes_sent_total", Type: TypeCounter, Help: "Bytes that were written to sessions."},
-	{Name: "weir_write_errors_total", Type: TypeCounter, Help: "Connections that ended with an error of a write."},
-	{Name: "weir_stalled_closes_total", Type: TypeCounter, Help: "Connections that were closed because their queue made no progress for 5 seconds."},
-	{Name: "weir_slow_readers_total", Type: TypeCounter, Labels: by("reason"), Help: "Readers that were closed because their queue was full."},
-	{Name: "weir_queued_connections", Type: TypeGauge, Help: "Connections for which something waits."},
-	{Name: "weir_queue_bytes", Type: TypeGauge, Help: "Bytes that wait for slow readers."},
+	{Name: "weir_replies_total", Type: TypeCounter, Help: "Frames written for a single connection, such as answers to commands."},
+	{Name: "weir_writes_total", Type: TypeCounter, Help: "System calls that wrote to a connection, or tried to."},
+	{Name: "weir_bytes_sent_total", Type: TypeCounter, Help: "Bytes written to sessions."},
+	{Name: "weir_write_errors_total", Type: TypeCounter, Help: "Connections that ended because of a write error."},
+	{Name: "weir_stalled_closes_total", Type: TypeCounter, Help: "Connections closed because their queue made no progress for 5 seconds."},
+	{Name: "weir_slow_readers_total", Type: TypeCounter, Labels: by("reason"), Help: "Clients closed because their queue was full."},
+	{Name: "weir_queued_connections", Type: TypeGauge, Help: "Connections with queued output."},
+	{Name: "weir_queue_bytes", Type: TypeGauge, Help: "Bytes of queued output."},
 	{Name: "weir_batch_bytes", Type: TypeGauge, Help: "Bytes in windows that are not yet due."},
 	{Name: "weir_backlog_bytes", Type: TypeGauge, Help: "Bytes of frames that the shards have still to write."},
-	{Name: "weir_window_stretch", Type: TypeGauge, Help: "How much longer windows are than configured, to save writes, as a share; 0 when there is processor time to spare."},
+	{Name: "weir_window_stretch", Type: TypeGauge, Help: "How much longer windows are than configured, as a share: 0.5 is half as long again. 0 when there is processor time to spare."},
 }
 
 var channelMetrics = []Metric{
 	{Name: "weir_channels", Type: TypeGauge, Help: "Channels in memory."},
 	{Name: "weir_items", Type: TypeGauge, Help: "Items of channels in memory."},
-	{Name: "weir_expired_items_total", Type: TypeCounter, Help: "Items whose time to live was over."},
+	{Name: "weir_expired_items_total", Type: TypeCounter, Help: "Items whose time to live ended."},
 	{Name: "weir_log_changes", Type: TypeGauge, Help: "Changes in the logs of channels in memory."},
 	{Name: "weir_log_bytes", Type: TypeGauge, Help: "Bytes of these changes."},
-	{Name: "weir_side_work_overflows_total", Type: TypeCounter, Help: "Snapshots for readers that were too slow and that there was no room to build: the readers were closed."},
+	{Name: "weir_side_work_overflows_total", Type: TypeCounter, Help: "Snapshots for slow clients that were not built because all workers were busy: the clients were closed."},
 }
 
 var diskMetrics = []Metric{
-	{Name: "weir_disk_commits_total", Type: TypeCounter, Help: "Batches that were made safe in the log, each with one sync."},
-	{Name: "weir_disk_commit_seconds", Type: TypeHistogram, Help: "Time that a batch took to be safe."},
-	{Name: "weir_disk_bytes_total", Type: TypeCounter, Help: "Bytes that were written to the log."},
-	{Name: "weir_disk_failures_total", Type: TypeCounter, Help: "Writes and checkpoints that failed; they are tried again."},
+	{Name: "weir_disk_commits_total", Type: TypeCounter, Help: "Batches written to the log, each with one sync."},
+	{Name: "weir_disk_commit_seconds", Type: TypeHistogram, Help: "Time from the write of a batch to the end of its sync."},
+	{Name: "weir_disk_bytes_total", Type: TypeCounter, Help: "Bytes written to the log."},
+	{Name: "weir_disk_failures_total", Type: TypeCounter, Help: "Writes and checkpoints that failed; they are retried."},
 	{Name: "weir_disk_failing", Type: TypeGauge, Help: "1 while the log cannot be written: durable publications are refused."},
-	{Name: "weir_disk_refused_total", Type: TypeCounter, Help: "Publications that were refused because as much waits for the disk as may."},
+	{Name: "weir_disk_refused_total", Type: TypeCounter, Help: "Publications that were refused because the queue of the disk was full."},
 	{Name: "weir_disk_queue_bytes", Type: TypeGauge, Help: "Bytes that wait for the log."},
-	{Name: "weir_disk_backlog_bytes", Type: TypeGauge, Help: "Bytes of the log that the database does not have yet."},
-	{Name: "weir_disk_checkpoints_total", Type: TypeCounter, Help: "Times that the log was put into the database."},
-	{Name: "weir_disk_loads_total", Type: TypeCounter, Help: "Channels that were loaded into memory."},
+	{Name: "weir_disk_backlog_bytes", Type: TypeGauge, Help: "Bytes of the log that are not in the database yet."},
+	{Name: "weir_disk_checkpoints_total", Type: TypeCounter, Help: "Checkpoints: times that the log was written to the database."},
+	{Name: "weir_disk_loads_total", Type: TypeCounter, Help: "Channels loaded into memory."},
 	{Name: "weir_disk_damaged_total", Type: TypeCounter, Help: "Times that a stored channel could not be read."},
 }
 
 var presenceMetrics = []Metric{
 	{Name: "weir_presence_users", Type: TypeGauge, Help: "Users who are present, in all channels: one in three channels counts three times."},
-	{Name: "weir_presence_joins_total", Type: TypeCounter, Help: "Times that a user came to be present in a channel."},
-	{Name: "weir_presence_leaves_total", Type: TypeCounter, Help: "Times that a user left."},
+	{Name: "weir_presence_joins_total", Type: TypeCounter, Help: "Users that became present in a channel."},
+	{Name: "weir_presence_leaves_total", Type: TypeCounter, Help: "Users that left a channel."},
 }
 
 var processMetrics = []Metric{
-	{Name: "weir_panics_total", Type: TypeCounter, Help: "Panics that were contained: each is logged with its stack, and is a fault of weir's."},
+	{Name: "weir_panics_total", Type: TypeCounter, Help: "Panics that were contained. Each is logged with its stack, and is a bug in weir."},
 }

@@ -26,11 +26,11 @@ func Module() relay.Module {
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{
 			{Name: "weir_analytics_events_total", Type: relay.Counter, Help: "Events that were counted."},
-			{Name: "weir_analytics_refused_total", Type: relay.Counter, Help: "Events that could not be read."},
-			{Name: "weir_analytics_metrics", Type: relay.Gauge, Help: "Metrics that are kept, the relay's own among them."},
-			{Name: "weir_analytics_dashboards", Type: relay.Gauge, Help: "Dashboards that receive each second."},
-			{Name: "weir_analytics_alerts_raised", Type: relay.Gauge, Help: "Alerts that are raised now."},
-			{Name: "weir_analytics_alerts_total", Type: relay.Counter, Help: "Times that an alert was raised."},
+			{Name: "weir_analytics_refused_total", Type: relay.Counter, Help: "Events that were refused because they could not be read."},
+			{Name: "weir_analytics_metrics", Type: relay.Gauge, Help: "Metrics that are kept, including the relay's own."},
+			{Name: "weir_analytics_dashboards", Type: relay.Gauge, Help: "Connected dashboards."},
+			{Name: "weir_analytics_alerts_raised", Type: relay.Gauge, Help: "Alerts that are currently raised."},
+			{Name: "weir_analytics_alerts_total", Type: relay.Counter, Help: "Alerts raised so far."},
 		},
 	}
 }

@@ -26,10 +26,10 @@ func Module() relay.Module {
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{
-			{Name: "weir_authz_decisions_total", Type: relay.Counter, Labels: []string{"outcome"}, Help: "Decisions about channels of namespaces with the access webhook: allowed, denied, remembered (from the cache) or failed (no answer from the backend)."},
+			{Name: "weir_authz_decisions_total", Type: relay.Counter, Labels: []string{"outcome"}, Help: "Decisions about channels of namespaces with the access webhook: allowed, denied, remembered (from the cache) or failed (no response from the backend)."},
 			{Name: "weir_authz_seconds", Type: relay.Histogram, Help: "Time that the backend took to decide."},
-			{Name: "weir_permit_decisions_total", Type: relay.Counter, Labels: []string{"outcome"}, Help: "Deprecated name of weir_authz_decisions_total; it goes with the next version."},
-			{Name: "weir_permit_seconds", Type: relay.Histogram, Help: "Deprecated name of weir_authz_seconds; it goes with the next version."},
+			{Name: "weir_permit_decisions_total", Type: relay.Counter, Labels: []string{"outcome"}, Help: "Deprecated name of weir_authz_decisions_total; the next version removes it."},
+			{Name: "weir_permit_seconds", Type: relay.Histogram, Help: "Deprecated name of weir_authz_seconds; the next version removes it."},
 		},
 	}
 }

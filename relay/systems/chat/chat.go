@@ -83,8 +83,8 @@ func Module() relay.Module {
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{
 			{Name: "weir_chat_rooms_loaded", Type: relay.Gauge, Help: "Rooms in memory."},
-			{Name: "weir_chat_messages_total", Type: relay.Counter, Help: "Messages that were taken."},
-			{Name: "weir_chat_typing", Type: relay.Gauge, Help: "Users who are typing in a room, or have just been."},
+			{Name: "weir_chat_messages_total", Type: relay.Counter, Help: "Messages that were accepted."},
+			{Name: "weir_chat_typing", Type: relay.Gauge, Help: "Users who are typing in a room, or were until just now."},
 		},
 	}
 }

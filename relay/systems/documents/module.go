@@ -24,12 +24,12 @@ func Module() relay.Module {
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{
 			{Name: "weir_documents_open", Type: relay.Gauge, Help: "Documents in memory."},
-			{Name: "weir_document_operations_total", Type: relay.Counter, Help: "Operations that were taken."},
+			{Name: "weir_document_operations_total", Type: relay.Counter, Help: "Operations that were applied."},
 			{Name: "weir_document_operations_refused_total", Type: relay.Counter, Help: "Operations that were refused."},
 			{Name: "weir_document_resyncs_total", Type: relay.Counter, Help: "Editors that had to begin again from the text."},
-			{Name: "weir_document_resends_total", Type: relay.Counter, Help: "Operations that came again, and were answered as before."},
-			{Name: "weir_document_loads_total", Type: relay.Counter, Help: "Documents that were loaded into memory."},
-			{Name: "weir_document_snapshots_total", Type: relay.Counter, Help: "Snapshots that were kept."},
+			{Name: "weir_document_resends_total", Type: relay.Counter, Help: "Operations that were sent again, and acknowledged again without effect."},
+			{Name: "weir_document_loads_total", Type: relay.Counter, Help: "Documents loaded into memory."},
+			{Name: "weir_document_snapshots_total", Type: relay.Counter, Help: "Snapshots that were stored."},
 		},
 	}
 }

@@ -91,7 +91,7 @@ func Module() relay.Module {
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{
-			{Name: "weir_feed_items_total", Type: relay.Counter, Help: "Items that were posted to the feed of a user. How many follow theirs is weir_event_streams."},
+			{Name: "weir_feed_items_total", Type: relay.Counter, Help: "Items posted to the feeds of users. weir_event_streams counts the streams that follow them."},
 		},
 	}
 }

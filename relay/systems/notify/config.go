@@ -147,10 +147,10 @@ func Module() relay.Module {
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{
-			{Name: "weir_notify_notifications_total", Type: relay.Counter, Help: "Notifications that were taken."},
-			{Name: "weir_notify_refused_total", Type: relay.Counter, Help: "Notifications that were refused for want of room."},
-			{Name: "weir_notify_results_total", Type: relay.Counter, Labels: []string{"outcome"}, Help: "What came of notifications: at least one device was reached (delivered), or none (failed)."},
-			{Name: "weir_notify_attempts_total", Type: relay.Counter, Labels: []string{"kind", "outcome"}, Help: "Attempts at a device, by its kind and what came of them. alarming: the push service does not accept the key."},
+			{Name: "weir_notify_notifications_total", Type: relay.Counter, Help: "Notifications that were accepted."},
+			{Name: "weir_notify_refused_total", Type: relay.Counter, Help: "Notifications that were refused because the queue was full."},
+			{Name: "weir_notify_results_total", Type: relay.Counter, Labels: []string{"outcome"}, Help: "Notifications by outcome: at least one device was reached (delivered), or none (failed)."},
+			{Name: "weir_notify_attempts_total", Type: relay.Counter, Labels: []string{"kind", "outcome"}, Help: "Attempts at a device, by its kind and the outcome. alarming: the push service does not accept the key."},
 			{Name: "weir_notify_waiting", Type: relay.Gauge, Help: "Notifications on their way to devices."},
 		},
 	}

@@ -221,7 +221,7 @@ func Module() relay.Module {
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{
-			{Name: "weir_presence_heartbeats_total", Type: relay.Counter, Help: "Events presence.heartbeat."},
+			{Name: "weir_presence_heartbeats_total", Type: relay.Counter, Help: "Events of the topic presence.heartbeat."},
 		},
 	}
 }

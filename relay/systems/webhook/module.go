@@ -25,11 +25,11 @@ func Module() relay.Module {
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{
 			{Name: "weir_webhook_events_total", Type: relay.Counter, Labels: []string{"endpoint"}, Help: "Events for an endpoint."},
-			{Name: "weir_webhook_attempts_total", Type: relay.Counter, Labels: []string{"endpoint", "outcome"}, Help: "Attempts to deliver one, by what came of them."},
-			{Name: "weir_webhook_dead_total", Type: relay.Counter, Labels: []string{"endpoint", "reason"}, Help: "Events that were given up, and are found in the dead letters."},
-			{Name: "weir_webhook_dropped_total", Type: relay.Counter, Help: "Events about connections, channels and members that were dropped before they were queued, since too many came at once."},
-			{Name: "weir_webhook_waiting", Type: relay.Gauge, Labels: []string{"endpoint"}, Help: "Events that wait for their delivery."},
-			{Name: "weir_webhook_up", Type: relay.Gauge, Labels: []string{"endpoint"}, Help: "1 while the endpoint is tried; 0 while it does not answer, or has said that it is gone."},
+			{Name: "weir_webhook_attempts_total", Type: relay.Counter, Labels: []string{"endpoint", "outcome"}, Help: "Attempts to deliver an event, by outcome."},
+			{Name: "weir_webhook_dead_total", Type: relay.Counter, Labels: []string{"endpoint", "reason"}, Help: "Events that were given up, and are among the dead letters, by reason."},
+			{Name: "weir_webhook_dropped_total", Type: relay.Counter, Help: "Events about connections, channels and members that were dropped before they were queued, because too many came at once."},
+			{Name: "weir_webhook_waiting", Type: relay.Gauge, Labels: []string{"endpoint"}, Help: "Events that wait for delivery."},
+			{Name: "weir_webhook_up", Type: relay.Gauge, Labels: []string{"endpoint"}, Help: "1 while events are sent to the endpoint; 0 while it does not respond, or after it has responded that it is gone."},
 		},
 	}
 }
