@@ -60,8 +60,9 @@ func (g guide) exercise(t *testing.T) {
 	_, port, _ := strings.Cut(address, ":")
 	base := "http://" + address
 	config := filepath.Join(t.TempDir(), "weir.yaml")
-	text := fmt.Sprintf("namespaces: {orders: {subscribe: capability, publish: backend}}\nwebhooks:\n  - {name: guide, url: %q, topics: [order.*], secrets: [%s], batch: %d}\n",
-		base+"/weir/events", exampleSecret, max(g.batch, 1))
+	text := fmt.Sprintf("namespaces: {orders: {subscribe: capability, publish: backend}}\nwebhooks:\n  - {name: guide, url: %q, topics: [order.*], secrets: [%s], batch: %d}\n"+
+		"hooks: {url: %q, allow_insecure: true, secrets: [%s], cookies: [session], ask: [connect]}\norigins: [https://shop.example.com]\n",
+		base+"/weir/events", exampleSecret, max(g.batch, 1), base+"/weir", exampleSecret)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -85,6 +86,7 @@ func (g guide) exercise(t *testing.T) {
 		t.Errorf("the token may read what is another's: %d", status)
 	}
 
+	g.signIn(t, relay)
 	if status, body := ask(t, "POST", base+"/orders", `{"item":"book"}`, http.Header{"Content-Type": {"application/json"}}); status/100 != 2 {
 		t.Fatalf("the order was not taken: %d %s", status, body)
 	}
@@ -141,6 +143,32 @@ func (g guide) exercise(t *testing.T) {
 	}
 	if n := len(taken()); n != events+1 {
 		t.Errorf("%d were taken", n)
+	}
+}
+
+// signIn has a client come with the cookie of a session and without any token.
+func (g guide) signIn(t *testing.T, relay *daemon) {
+	t.Helper()
+	for _, c := range []struct {
+		cookie, origin, channel string
+		want                    int
+	}{
+		{"session=of-ann", "https://shop.example.com", "orders:7", 200},
+		{"session=of-ann", "https://shop.example.com", "orders:8", 403},
+		{"session=of-nobody", "https://shop.example.com", "orders:7", 401},
+		{"session=of-ann", "https://evil.example.com", "orders:7", 403},
+		{"session=of-ann", "", "orders:7", 403},
+		{"", "https://shop.example.com", "orders:7", 401},
+	} {
+		h := http.Header{"Content-Type": {"application/json"}}
+		for name, value := range map[string]string{"Cookie": c.cookie, "Origin": c.origin} {
+			if value != "" {
+				h.Set(name, value)
+			}
+		}
+		if status, body := ask(t, "POST", relay.url+"/command", fmt.Sprintf(`{"type":"history","channel":%q}`, c.channel), h); status != c.want {
+			t.Errorf("%+v: %d %s", c, status, body)
+		}
 	}
 }
 
