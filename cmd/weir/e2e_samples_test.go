@@ -61,6 +61,11 @@ var recipes = map[string]recipe{
 	"docs/backends.md go 1":     {want: []string{"\n{"}, token: true, item: "room:42/messages/m5"},
 	"docs/backends.md js 2":     {before: strings.Replace(useWS, "const token = process.env.TOKEN", "", 1) + asToken, after: said("room:42"), want: []string{"'subscribed'", "hello from the test"}, endless: true},
 
+	"docs/bench.md sh 1":             {skip: "it starts what these tests run"},
+	"docs/bench.md sh 2":             {skip: "it takes all processors; TestE2EScenarios runs every scenario"},
+	"docs/bench.md sh 3":             {skip: "it is for a server of the reader's; TestBenchPageSamples reads its file"},
+	"docs/bench.md sh 4":             {skip: "it is for a server of the reader's"},
+	"docs/bench.md sh 5":             {skip: "it compares two builds; TestCompareExitCodes does what it does"},
 	"docs/benchmarks.md sh 1":        {skip: "it is a list of what was measured, with servers of others"},
 	"docs/performance.md sh 1":       {want: []string{"µs"}},
 	"docs/performance.md sh 2":       {skip: "it takes all processors, to profile them"},
@@ -140,7 +145,7 @@ var languages = map[string]func(t *testing.T, w *workshop, text string) *exec.Cm
 // shown are the languages of blocks that are not code of the reader's.
 var shown = map[string]string{
 	"": "what is said and drawn", "json": "what is said", "yaml": "TestEveryConfigurationOnAPagePasses", "html": "a part of a page", "haproxy": "a proxy that is not installed",
-	"ruby": "a guide",
+	"ruby": "a guide", "yml": "TestBenchPageSamples",
 }
 
 // workshop is where samples run: a relay, and a directory with what they find in their own.

@@ -16,7 +16,7 @@ type Protocol struct {
 	URL         string            `yaml:"url"`         // where subscribers connect; http://127.0.0.1:8080. A template in its path and query
 	Path        string            `yaml:"path"`        // template of the path and query under url, when url does not say it
 	Stream      string            `yaml:"stream"`      // what subscribers read: websocket or events (Server-Sent Events); websocket
-	Headers     map[string]string `yaml:"headers"`     // templates of more request headers, of subscribers and publishers
+	Headers     map[string]string `yaml:"headers"`     // templates of more headers of the request that opens a connection
 	Cookies     map[string]string `yaml:"cookies"`     // templates of cookies, likewise
 	Origin      string            `yaml:"origin"`      // Origin header
 	Subprotocol string            `yaml:"subprotocol"` // Sec-WebSocket-Protocol that is asked for; several with commas
@@ -63,7 +63,7 @@ type Arrival struct {
 
 // Answer is what is sent back when a message comes.
 type Answer struct {
-	When Pattern `yaml:"when"`
+	When Pattern `yaml:"when"` // the message that is answered
 	Send string  `yaml:"send"` // template; {{received.PATH}} is a value of the message that is answered
 }
 
@@ -75,9 +75,9 @@ type Heartbeat struct {
 
 // Publish is how messages are published: over HTTP, or over a WebSocket such as clients have. One of the two.
 type Publish struct {
-	URL     string            `yaml:"url"`     // http, https, or a path under the target's url; a template in its path and query
+	URL     string            `yaml:"url"`     // http, https, or a path under the target's url; a template in its path and query; the address of subscribers
 	Method  string            `yaml:"method"`  // POST
-	Headers map[string]string `yaml:"headers"` // templates, beside the target's
+	Headers map[string]string `yaml:"headers"` // templates of headers; Content-Type: application/json, where the body begins like JSON
 	Body    string            `yaml:"body"`    // template of the body
 	Item    string            `yaml:"item"`    // template of one message among several, where body has {{items}}
 	Between string            `yaml:"between"` // what stands between two of them

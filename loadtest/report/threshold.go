@@ -48,6 +48,18 @@ var metrics = []metric{
 	{"memoryPerConnection", octets, "serverMemory.perConnection"}, {"valid", boolean, ""},
 }
 
+// Number is a number of a report that conditions may name.
+type Number struct{ Name, Kind string }
+
+// Numbers are those that there are.
+func Numbers() (list []Number) {
+	kinds := map[kind]string{count: "a number, with k, M or G", millis: "a duration, such as 60ms", octets: "bytes, with KiB, MiB or GiB", boolean: "true or false"}
+	for _, m := range metrics {
+		list = append(list, Number{m.name, kinds[m.kind]})
+	}
+	return list
+}
+
 // shares are the quantiles by name: what share of all that was due stayed within each.
 var shares = map[string]float64{"p50": .5, "p90": .9, "p99": .99, "p999": .999, "max": 1}
 

@@ -10,7 +10,7 @@ import (
 // Scenario is one load test. The yaml names are the scenario file's; a field left out has the value of
 // the default that its comment states.
 type Scenario struct {
-	Name  string `yaml:"name"`
+	Name  string `yaml:"name"`  // what it is called in reports
 	About string `yaml:"about"` // one line for the report
 
 	Target *protocol.Protocol `yaml:"target" json:"-"` // what is measured: a name, or how to speak to it; what --target says
@@ -49,11 +49,11 @@ type Scenario struct {
 
 // Stage is one step of a scenario.
 type Stage struct {
-	Duration time.Duration `yaml:"duration"`
-	Rate     float64       `yaml:"rate"` // messages a second, reached at the end when Ramp is set
-	Ramp     bool          `yaml:"ramp"` // the rate grows evenly from the stage before (from 0 in the first)
-	Slow     float64       `yaml:"slow"` // share of the connections that does not read from here on
-	Herd     bool          `yaml:"herd"` // every connection is cut when the stage begins, and resumes
+	Duration time.Duration `yaml:"duration"` // of the stage
+	Rate     float64       `yaml:"rate"`     // messages a second, reached at the end when ramp is set
+	Ramp     bool          `yaml:"ramp"`     // the rate grows evenly from the stage before (from 0 in the first)
+	Slow     float64       `yaml:"slow"`     // share of the connections that does not read from here on
+	Herd     bool          `yaml:"herd"`     // every connection is cut when the stage begins, and resumes
 }
 
 // Measure is what the latency of a scenario is the latency of.
