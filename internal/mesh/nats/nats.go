@@ -1,0 +1,222 @@
+// Package nats is a mesh on NATS: core NATS carries the frames, and the table is a bucket of JetStream's key-value store.
+//
+// It is the only package that imports the client of NATS. Its goroutines are those of the client, and one that makes the bucket
+// and watches it; all end with Close.
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	client "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"weir/internal/mesh"
+)
+
+// Config is what is needed to join.
+type Config struct {
+	Name     string          // of the cluster: the prefix of subjects, and in the name of the bucket
+	Servers  []string        // addresses, such as nats://host:4222; several of one cluster of servers
+	Options  []client.Option // how to reach them, beside what this package wants: credentials, TLS, a connection within the process
+	Replicas int             // servers that keep the table; 1, 3 or 5
+	Log      *slog.Logger
+}
+
+// Opener joins by a Config. It implements mesh.Opener.
+type Opener struct{ Config Config }
+
+const (
+	pendingFrames = 1 << 20  // waiting for the handler
+	pendingBytes  = 64 << 20 // of these; beyond, frames are lost
+	writeBuffer   = 8 << 20  // waiting while the servers are not reached
+	patience      = 2 * time.Second
+	pause         = 250 * time.Millisecond // between attempts
+)
+
+// node is this process's place. It implements mesh.Node.
+type node struct {
+	// Set once.
+	config  Config
+	handler mesh.Handler
+	conn    *client.Conn
+	stop    context.CancelFunc // ends the goroutine of the table
+	table   chan struct{}      // closed when it has ended
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	bucket jetstream.KeyValue // nil until the servers have made it
+}
+
+// Open implements mesh.Opener.
+func (o Opener) Open(session string, h mesh.Handler) (mesh.Node, error) {
+	n := &node{config: o.Config, handler: h, table: make(chan struct{})}
+	options := append([]client.Option{
+		client.Name("weir " + session),
+		client.MaxReconnects(-1),
+		client.ReconnectWait(pause),
+		client.ReconnectJitter(pause, pause),
+		client.RetryOnFailedConnect(true),
+		client.ReconnectBufSize(writeBuffer),
+		client.Timeout(patience),
+		client.PingInterval(2 * time.Second),
+		client.MaxPingsOutstanding(2),
+		client.DisconnectErrHandler(func(_ *client.Conn, err error) {
+			if err != nil {
+				o.Config.Log.Warn("the NATS server is not reached", slog.String("error", err.Error()))
+			}
+		}),
+		client.ReconnectHandler(func(c *client.Conn) {
+			o.Config.Log.Info("the NATS server is reached again", slog.String("url", c.ConnectedUrlRedacted()))
+		}),
+		client.ErrorHandler(func(_ *client.Conn, _ *client.Subscription, err error) {
+			o.Config.Log.Warn("NATS", slog.String("error", err.Error()))
+		}),
+	}, o.Config.Options...)
+	servers := ""
+	for i, s := range o.Config.Servers {
+		if i > 0 {
+			servers += ","
+		}
+		servers += s
+	}
+	var err error
+	if n.conn, err = client.Connect(servers, options...); err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	if err := n.subscribe(session); err != nil {
+		n.conn.Close()
+		return nil, err
+	}
+	js, err := jetstream.New(n.conn, jetstream.WithDefaultTimeout(patience))
+	if err != nil {
+		n.conn.Close()
+		return nil, fmt.Errorf("use JetStream: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	go func() { // ended by Close, which waits for it
+		defer close(n.table)
+		n.keepTable(ctx, js)
+	}()
+	return n, nil
+}
+
+func (n *node) subject(to string) string { return "weir." + n.config.Name + ".n." + to }
+
+func (n *node) subscribe(session string) error {
+	for subject, f := range map[string]func([]byte){
+		n.subject(session):                 n.handler.Frame,
+		"weir." + n.config.Name + ".hello": n.handler.Announced,
+	} {
+		s, err := n.conn.Subscribe(subject, func(m *client.Msg) { f(m.Data) })
+		if err == nil {
+			err = s.SetPendingLimits(pendingFrames, pendingBytes)
+		}
+		if err != nil {
+			return fmt.Errorf("subscribe to %s: %w", subject, err)
+		}
+	}
+	return nil
+}
+
+// keepTable makes the bucket, if it is not there, and tells the handler of its rows until ctx ends.
+func (n *node) keepTable(ctx context.Context, js jetstream.JetStream) {
+	said := ""
+	for ctx.Err() == nil {
+		err := n.watch(ctx, js)
+		if err != nil && ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
+			n.config.Log.Warn("the table of the cluster is not reached; trying on", slog.String("error", said))
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// watch tells the handler of the rows until the watch or ctx ends.
+func (n *node) watch(ctx context.Context, js jetstream.JetStream) error {
+	bucket := "weir_" + n.config.Name + "_owners"
+	within, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	kv, err := js.KeyValue(within, bucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		kv, err = js.CreateKeyValue(within, jetstream.KeyValueConfig{Bucket: bucket, History: 1, Replicas: n.config.Replicas, Storage: jetstream.FileStorage})
+	}
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", bucket, err)
+	}
+	w, err := kv.WatchAll(ctx)
+	if err != nil {
+		return fmt.Errorf("watch bucket %s: %w", bucket, err)
+	}
+	defer func() { _ = w.Stop() }()
+	n.mu.Lock()
+	n.bucket = kv
+	n.mu.Unlock()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-w.Updates():
+			switch {
+			case !ok:
+				return errors.New("the watch has ended")
+			case e == nil:
+				n.handler.Loaded()
+			case e.Operation() == jetstream.KeyValuePut:
+				n.handler.Row(e.Key(), e.Value(), e.Revision())
+			}
+		}
+	}
+}
+
+// Send implements mesh.Node.
+func (n *node) Send(to string, frame []byte) error { return n.publish(n.subject(to), frame) }
+
+// Announce implements mesh.Node.
+func (n *node) Announce(frame []byte) error { return n.publish("weir."+n.config.Name+".hello", frame) }
+
+func (n *node) publish(subject string, frame []byte) error {
+	if !n.conn.IsConnected() { // what is sent later would be of no use
+		return mesh.ErrAway
+	}
+	if err := n.conn.Publish(subject, frame); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	return nil
+}
+
+// Update implements mesh.Node.
+func (n *node) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	n.mu.Lock()
+	kv := n.bucket
+	n.mu.Unlock()
+	if kv == nil {
+		return 0, mesh.ErrAway
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	written, err := kv.Update(ctx, key, value, revision) // 0 expects that there is none
+	if err == nil {
+		return written, nil
+	}
+	if api := new(jetstream.APIError); errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || errors.Is(err, jetstream.ErrKeyExists) {
+		return 0, mesh.ErrConflict
+	}
+	return 0, fmt.Errorf("write %s: %w", key, err)
+}
+
+// Close implements mesh.Node.
+func (n *node) Close() error {
+	n.stop()
+	<-n.table
+	n.conn.Close()
+	return nil
+}
