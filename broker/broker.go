@@ -30,6 +30,9 @@ type Config struct {
 	// Store keeps the channels whose policy is Durable. nil: they are as all others.
 	Store Store
 
+	// Cluster is the other processes that own channels. nil: there is none, and all channels are owned here.
+	Cluster Cluster
+
 	// Panic is called with panics in the expirers, which go on; nil: they end the process.
 	Panic contain.Hook
 

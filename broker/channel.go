@@ -9,10 +9,9 @@ import (
 // freed.
 type Channel struct {
 	// Set once by add.
-	shard   *shard
-	name    string
-	policy  *Policy
-	loading chan struct{} // closed when the channel has been loaded; nil if there was nothing to load
+	shard  *shard
+	name   string
+	policy *Policy
 
 	// Guarded by mu.
 	mu         sync.Mutex
@@ -26,7 +25,8 @@ type Channel struct {
 	log        *changes
 	items      *items
 	keys       *keys
-	durable    *durable // nil for what is in memory only
+	durable    *durable // nil for what is in memory only, and owned here
+	aside      *aside   // nil while there is nothing in it
 }
 
 // Name is the channel's name.
@@ -77,6 +77,10 @@ func (c *Channel) settle() (freed bool) {
 func (c *Channel) giveUp() {
 	c.torn = false
 	subscriber := c.subscriber
+	if c.aside != nil && c.aside.tap != nil {
+		defer c.aside.tap.Reset(nil)
+		c.aside.tap = nil
+	}
 	if c.durable == nil {
 		defer c.take(false)
 	} else {
@@ -109,7 +113,7 @@ func (c *Channel) append(now int64, e *Entry) (Receipt, error) {
 // journal is where the channel's changes go.
 func (c *Channel) journal() Journal {
 	if c.durable != nil {
-		return c.shard.broker.config.Store
+		return c.durable.store
 	}
 	return c.shard.broker.journal
 }
@@ -120,7 +124,7 @@ func (c *Channel) confirmed(now int64, at Position) Receipt {
 	if c.durable == nil {
 		return Receipt{Position: at}
 	}
-	receipt := c.shard.broker.config.Store.Confirm(Log{c, now})
+	receipt := c.durable.store.Confirm(Log{c, now})
 	if wait := receipt.Wait; wait != nil {
 		receipt.Wait = func() (Position, error) {
 			_, err := wait()
@@ -137,7 +141,7 @@ func (c *Channel) note(now int64, key string) (Receipt, error) {
 		c.remember(now, key)
 		return c.confirmed(now, c.position()), nil
 	}
-	receipt, err := c.shard.broker.config.Store.Note(Log{c, now}, key)
+	receipt, err := c.durable.store.Note(Log{c, now}, key)
 	if err == nil {
 		c.remember(now, key)
 	}
@@ -148,6 +152,7 @@ func (c *Channel) note(now int64, key string) (Receipt, error) {
 // else: it leaves memory, and its store knows when to forget it.
 func (c *Channel) idle() bool {
 	return c.readers == 0 && c.items == nil && (c.log == nil || c.log.size == 0) && c.keys == nil && !c.dead && !c.broken &&
+		(c.aside == nil || c.aside.tap == nil) &&
 		(c.durable == nil || c.seq == 0 && c.durable.queued == 0)
 }
 
@@ -217,6 +222,9 @@ func (c *Channel) apply(now int64, e *Entry) Position {
 		c.subscriber.Apply(change)
 		*change = Change{}
 	}
+	if c.aside != nil {
+		c.aside.apply(c.seq, e)
+	}
 	c.torn = false
 	return c.position()
 }
@@ -227,8 +235,11 @@ func (c *Channel) drop() (epoch string) {
 	c.clearItems()
 	c.clearLog()
 	c.keys = nil
+	if c.aside != nil {
+		c.aside.forks = nil
+	}
 	if c.durable != nil {
-		c.durable.forks, c.durable.queued, c.durable.coming = nil, 0, nil
+		c.durable.queued, c.durable.coming = 0, nil
 		return c.shard.broker.newEpoch() // logs of its name that are not in memory may have any of the slot's
 	}
 	b, s := c.shard.broker, c.shard

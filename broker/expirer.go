@@ -211,6 +211,9 @@ func (c *Channel) putOff(d *deadline) {
 // end ends an item's time to live. No caller waits for an error, so it is tried again while the item is there.
 func (c *Channel) end(now int64, i *item) {
 	expirer := c.shard.expirer
+	if c.isReplica() { // which has become one since it was armed
+		return
+	}
 	if c.ahead() && c.durable.coming[[2]string{i.group.name, i.key}] > 0 { // that may give the item more time
 		expirer.set(i.ttl, now+int64(shortestUpkeep))
 		return

@@ -90,7 +90,7 @@ func (c *Channel) put(now int64, e *Entry, encoded []byte, data span) (created b
 		if i.ttl == nil {
 			i.ttl = &deadline{channel: c, item: i}
 		}
-		expirer.set(i.ttl, later(now, e.TTL))
+		c.arm(i.ttl, later(now, e.TTL))
 	case i.ttl != nil:
 		expirer.remove(i.ttl)
 		i.ttl = nil

@@ -150,11 +150,18 @@ func (b *Broker) clear(channel string) (at Position, receipt Receipt, err error)
 		return Position{}, Receipt{}, err
 	}
 	defer c.unlock()
+	if c.isReplica() {
+		return Position{}, Receipt{}, errReplica
+	}
 	c.torn = true
 	c.epoch, c.seq = c.drop(), 0
 	c.journal().Forget(c.name)
 	if c.subscriber != nil {
 		c.subscriber.Reset(c.lost())
+	}
+	if c.aside != nil && c.aside.tap != nil {
+		k := c.export(b.now())
+		c.aside.tap.Reset(&k)
 	}
 	c.torn = false
 	return c.position(), c.confirmed(b.now(), c.position()), nil

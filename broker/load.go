@@ -10,9 +10,10 @@ import (
 // load loads a durable channel from the store and returns it with its lock held. If the store has nothing, it returns
 // an empty channel if one is needed, and nil otherwise. The channel stands in the map while it is loaded, marked dead:
 // other callers wait for loading, without a lock. With forget, what cannot be read is dropped.
-func (b *Broker) load(name string, policy *Policy, needed, forget bool) (*Channel, error) {
+func (b *Broker) load(store Store, name string, policy *Policy, needed, forget bool) (*Channel, error) {
 	loading := make(chan struct{})
-	c := &Channel{name: strings.Clone(name), policy: policy, dead: true, loading: loading, durable: new(durable)}
+	_, replica := store.(replicas)
+	c := &Channel{name: strings.Clone(name), policy: policy, dead: true, durable: &durable{store: store, replica: replica, loading: loading}}
 	if err := b.put(c); err != nil {
 		return nil, err
 	}
@@ -29,19 +30,25 @@ func (b *Broker) load(name string, policy *Policy, needed, forget bool) (*Channe
 		c.take(false)
 	}()
 	fresh := b.newEpoch()
-	kept, ok, err := b.config.Store.Load(c.name, fresh)
+	kept, ok, err := store.Load(c.name, fresh)
 	c.mu.Lock()
 	held = true
 	if err != nil && forget {
-		b.config.Store.Forget(c.name)
+		store.Forget(c.name)
 		err, needed = nil, true
 	}
 	if err != nil || !ok && !needed {
+		if replica && err == nil {
+			store.Release(c.name)
+		}
 		return nil, err
 	}
 	c.epoch, c.dead = fresh, false
-	if ok {
+	if ok || replica {
 		c.restore(b.now(), &kept)
+	}
+	if replica && !b.elsewhere(c.name) { // it has become ours meanwhile
+		c.promote()
 	}
 	whole = true
 	return c, nil
@@ -54,7 +61,7 @@ func (c *Channel) restore(now int64, kept *Kept) {
 		wall = time.Now()
 	}
 	c.epoch, c.seq = kept.Position.Epoch, kept.Position.Seq
-	c.durable.forks = kept.Forks[max(0, len(kept.Forks)-maxForks):]
+	c.setForks(kept.Forks)
 	c.log = newChanges(c)
 	ago := func(at time.Time) int64 { return now - int64(max(0, wall.Sub(at))) }
 	first := c.seq - uint64(len(kept.Changes)) + 1
@@ -72,7 +79,7 @@ func (c *Channel) restore(now int64, kept *Kept) {
 			i.ttl = &deadline{channel: c, item: i}
 			left := k.Ends.Sub(wall)
 			due := later(now, max(0, left)) + int64(min(0, left)) // in the past: those that are over end in order
-			c.shard.expirer.set(i.ttl, due)
+			c.arm(i.ttl, due)
 		}
 	}
 	seq := c.seq
@@ -87,7 +94,7 @@ func (c *Channel) restore(now int64, kept *Kept) {
 
 // endItems ends the items whose time has passed, in the order of their ends.
 func (c *Channel) endItems(now int64) {
-	if c.items == nil {
+	if c.items == nil || c.isReplica() {
 		return
 	}
 	var over []*item

@@ -138,7 +138,7 @@ const (
 // look drops what has become too old, and memory that nothing uses. Called by the expirer, with the lock held.
 func (c *Channel) look(now int64) {
 	if c.broken {
-		if c.shard.broker.config.Store.Release(c.name) {
+		if c.durable.store.Release(c.name) {
 			c.evict()
 		} else {
 			c.wait()

@@ -17,7 +17,7 @@ func (b *Broker) Publisher() Publisher { return Publisher{broker: b, now: b.now(
 // Publish is [Broker.Publish].
 func (r *Publisher) Publish(channel string, p *Publication) (Position, error) {
 	receipt, err := r.submit(channel, p)
-	if err == nil && receipt.Wait != nil && p.Ack != AckMemory {
+	if err == nil && receipt.Wait != nil && (p.Ack != AckMemory || receipt.Position.Epoch == "") {
 		receipt.Position, err = receipt.Wait()
 		r.now = r.broker.now()
 	}
@@ -33,7 +33,7 @@ func (r *Publisher) Submit(channel string, p *Publication) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, fmt.Errorf("publish %s: %w", channel, err)
 	}
-	if p.Ack == AckMemory {
+	if p.Ack == AckMemory && receipt.Position.Epoch != "" {
 		receipt.Wait = nil
 	}
 	return receipt, nil
@@ -43,9 +43,16 @@ func (r *Publisher) submit(channel string, p *Publication) (Receipt, error) {
 	if err := p.check(); err != nil {
 		return Receipt{}, err
 	}
+	if r.broker.config.Cluster != nil && r.broker.config.Cluster.Elsewhere(channel) {
+		return r.broker.handOn(channel, p)
+	}
 	c, err := r.lock(channel)
 	if err != nil {
 		return Receipt{}, err
+	}
+	if c.isReplica() { // since a moment ago
+		c.unlock()
+		return r.broker.handOn(channel, p)
 	}
 	defer c.unlock()
 	e := p.entry()

@@ -76,23 +76,28 @@ func (b *Broker) find(channel string, needed, forget bool) (*Channel, error) {
 		if c, err := b.lockLoaded(channel); c != nil || err != nil {
 			return c, err
 		}
-		if !needed && b.config.Store == nil {
+		if !needed && b.config.Store == nil && b.config.Cluster == nil {
 			return nil, nil
 		}
 		policy := b.policyOf(channel)
 		var c *Channel
 		var err error
 		switch {
-		case policy.Durable && b.config.Store != nil && b.closed.Load():
+		case b.elsewhere(channel) && b.closed.Load(), policy.Durable && b.config.Store != nil && b.closed.Load():
 			return nil, ErrClosed
+		case b.elsewhere(channel):
+			c, err = b.load(replicas{b.config.Cluster}, channel, policy, needed, false)
 		case policy.Durable && b.config.Store != nil:
-			c, err = b.load(channel, policy, needed, forget)
+			c, err = b.load(b.config.Store, channel, policy, needed, forget)
 		case needed:
 			if err = b.put(&Channel{name: strings.Clone(channel), policy: policy}); err == nil {
+				if b.elsewhere(channel) { // since a moment ago
+					b.Demote(channel)
+				}
 				continue // to lock it
 			}
 		}
-		if !errors.Is(err, errRaced) {
+		if !errors.Is(err, errRaced) && !errors.Is(err, ErrMoved) {
 			return c, err
 		}
 	}
@@ -127,9 +132,10 @@ func (b *Broker) lockLoaded(channel string) (*Channel, error) {
 		case !c.dead:
 			return c, nil
 		}
+		d := c.durable
 		c.mu.Unlock() // freed after the look-up, so that it has left the map; or still loading
-		if c.loading != nil {
-			<-c.loading
+		if d != nil && d.loading != nil {
+			<-d.loading
 		}
 	}
 }
@@ -195,6 +201,11 @@ func (b *Broker) renew(s *shard, slot int, lost string) string {
 // free removes a channel that keeps nothing. Called with its lock held.
 func (c *Channel) free() {
 	c.clearLog() // an empty one
+	if c.isReplica() {
+		c.durable.store.Release(c.name)
+		c.take(false)
+		return
+	}
 	c.take(c.seq > 0)
 	if c.seq > 0 {
 		c.journal().Forget(c.name)

@@ -76,8 +76,8 @@ const maxForks = 8
 
 // joinsAt returns where a position of another epoch is in the current one.
 func (c *Channel) joinsAt(from Position) (Position, bool) {
-	if c.durable != nil {
-		for _, f := range c.durable.forks {
+	if c.aside != nil {
+		for _, f := range c.aside.forks {
 			if f.Epoch == from.Epoch && from.Seq <= f.Seq {
 				return Position{c.epoch, from.Seq}, true
 			}
@@ -86,9 +86,13 @@ func (c *Channel) joinsAt(from Position) (Position, bool) {
 	return from, false
 }
 
-// durable is what only a channel of a Store has. Guarded by the channel's mu.
+// durable is what only a channel of a Store has, and one that another process owns. Guarded by the channel's mu.
 type durable struct {
-	forks  []Fork
+	// Set once.
+	store   Store         // where it is loaded from
+	replica bool          // another process owns it: nothing is changed here but by Feed
+	loading chan struct{} // closed when the channel has been loaded; nil if there was nothing to load
+
 	queued uint64            // changes that the store has and that are not applied yet; see Log.Defer
 	coming map[[2]string]int // of these, by group and key; nil: none
 	used   int64             // when the channel was last in use, see touch
@@ -136,7 +140,7 @@ func (c *Channel) rest(now int64) (next int64, gone bool) {
 	if due := c.durable.used + int64(idleTime); due > now {
 		return due, false
 	}
-	if !c.shard.broker.config.Store.Release(c.name) {
+	if !c.durable.store.Release(c.name) {
 		return now + int64(idleTime)/8, false
 	}
 	c.evict()

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -158,7 +159,8 @@ func (f *Fanout) Full() bool { return f.Namespace.Name != wire.PresenceNamespace
 // changes before and after it.
 func (f *Fanout) Reset(r broker.Reply) {
 	f.Window.Clear()
-	f.Window.Append(batch.Message{Bytes: ResyncMessage(f.Name, r), Seq: f.Ordinal.Add(1), Group: r.Position.Epoch, Exclusive: true})
+	f.Window.Append(batch.Message{Bytes: ResyncMessage(f.Name, r), Seq: f.Ordinal.Add(1), Exclusive: true,
+		Group: r.Position.Epoch + " " + strconv.FormatUint(r.Position.Seq, 10)})
 	f.Window.Expedite()
 }
 
@@ -169,7 +171,7 @@ func ResyncMessage(channel string, r broker.Reply) []byte {
 	b = wire.AppendPosition(b, r.Position.Epoch, r.Position.Seq)
 	b = append(b, `,"state":`...)
 	b = append(b, r.State...)
-	return append(b, `,"lost":true}`...)
+	return append(strconv.AppendBool(append(b, `,"lost":`...), r.Lost), '}')
 }
 
 // Flush implements batch.Sink: it builds one frame for each encoding that has subscribers, by appending
@@ -375,8 +377,13 @@ func (f *Fanout) exclude(frame *pool.Frame, b *batch.Batch, part cut) {
 
 // flushReset tells every subscriber that the log was lost. The batch is the message of Reset.
 func (f *Fanout) flushReset(b *batch.Batch) {
-	b.Each(func(e batch.Entry) { f.epoch = e.Group })
-	f.base = b.Last // the log starts over at 0
+	var seq uint64
+	b.Each(func(e batch.Entry) {
+		epoch, at, _ := strings.Cut(e.Group, " ") // as Reset has put it
+		f.epoch = epoch
+		seq, _ = strconv.ParseUint(at, 10, 64)
+	})
+	f.base = b.Last - seq // where the log goes on; below zero it wraps around, and back where it is taken away
 	topics := []*pool.Topic{f.Topic}
 	if p := f.filtered.Load(); p != nil {
 		for _, s := range *p {
@@ -387,7 +394,7 @@ func (f *Fanout) flushReset(b *batch.Batch) {
 		// Answers that were made before the log was lost come before what tells of that. They wait for changes
 		// that Reset has dropped.
 		t.Deliver(&pool.Frame{Last: b.Last - 1})
-		frame := &pool.Frame{Last: b.Last, Count: 1, Position: pool.Position{Epoch: f.epoch}}
+		frame := &pool.Frame{Last: b.Last, Count: 1, Position: pool.Position{Epoch: f.epoch, Seq: seq}}
 		for enc := firstDialect; enc < f.hub.endOfDialects(); enc++ {
 			if t.Takers(enc) > 0 {
 				frame.Put(enc, f.hub.DialectOf(enc).lost(enc, f.Name, b.Body))
@@ -399,7 +406,7 @@ func (f *Fanout) flushReset(b *batch.Batch) {
 			}
 			p := EncodePayload(enc, "resync", b.Body)
 			if enc == CustomSSE || enc == ChunkedSSE {
-				p = AppendMark(p, f.Name, broker.Position{Epoch: f.epoch})
+				p = AppendMark(p, f.Name, broker.Position{Epoch: f.epoch, Seq: seq})
 			}
 			if enc == ChunkedSSE {
 				p = Chunk(p)

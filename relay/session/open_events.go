@@ -154,7 +154,7 @@ func (s *Session) followEvents(channel string, from *broker.Position, lost bool,
 		b = e.Hello(b, s.identity.Load())
 		b = hub.AppendMark(b, channel, at)
 		if lost {
-			b = wire.AppendEvent(b, "resync", hub.ResyncMessage(channel, broker.Reply{Position: at, State: []byte("{}")}))
+			b = wire.AppendEvent(b, "resync", hub.ResyncMessage(channel, broker.Reply{Position: at, State: []byte("{}"), Lost: true}))
 			b = hub.AppendMark(b, channel, at)
 		}
 		if reply.Recovered {

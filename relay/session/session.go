@@ -354,6 +354,7 @@ func (s *Session) ResyncNow(t *pool.Topic) {
 			return // it has left meanwhile, and somebody else has come
 		}
 		sub.feed.Window.Seal()
+		r.Lost = true // what it was too slow for
 		frame := s.manager.frameFor(s, "resync", hub.ResyncMessage(sub.feed.Name, r))
 		s.conn.Rejoin(t, sub.feed.Ordinal.Load(), frame)
 	})

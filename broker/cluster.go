@@ -1,0 +1,424 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Cluster is the other processes that own channels. A channel has one owner, whose broker orders its changes; another
+// process that has readers for it keeps a replica, which it fills by Follow and is then given every change of by
+// [Broker.Feed]. All methods may be called from any goroutine.
+type Cluster interface {
+	// Elsewhere reports whether another process owns the channel, or none does for the moment.
+	Elsewhere(channel string) bool
+
+	// Publish hands a publication to the owner and does not wait for it. Only the receipt's Wait knows the position. It is
+	// called without a lock. The publication is valid during the call only.
+	Publish(channel string, p *Publication) (Receipt, error)
+
+	// Follow has the owner tell of all changes from now on, and returns what it has of the channel now; false if there was
+	// nothing: what it returns is true all the same. It is called without a lock, may wait for the owner, and is called once
+	// at a time for one channel.
+	Follow(channel string) (Kept, bool, error)
+
+	// Unfollow ends that. It is called with the channel's lock held and must not block.
+	Unfollow(channel string)
+}
+
+// Tap gets what happens to a channel that is owned here, for the processes that follow it. Its methods are called with the
+// channel's lock held: they must not block or call the broker.
+type Tap interface {
+	// Apply is called with each change. The entry is valid during the call only.
+	Apply(seq uint64, e *Entry)
+
+	// Reset is called when the log was lost, with what there is instead; nil: nothing, the channel is to be followed anew.
+	Reset(k *Kept)
+}
+
+// ErrGap is returned for a change of a replica that does not follow the one before: changes in between are lost here.
+var ErrGap = errors.New("changes in between are missing")
+
+// ErrMoved is what Follow returns when the channel is owned here by now.
+var ErrMoved = errors.New("the channel has moved to this process")
+
+// errReplica is why a replica refuses to be changed other than by its owner.
+var errReplica = errors.New("another process owns the channel")
+
+// aside is what only channels of a cluster have, and those of a Store whose log has forked. Guarded by the channel's mu.
+type aside struct {
+	forks []Fork
+	tap   Tap // nil: nobody follows
+}
+
+func (a *aside) apply(seq uint64, e *Entry) {
+	if a.tap != nil {
+		entry := *e // or it would be on the heap where there is no tap, too
+		a.tap.Apply(seq, &entry)
+	}
+}
+
+// setForks replaces the forks, and keeps the newest maxForks of them.
+func (c *Channel) setForks(forks []Fork) {
+	forks = forks[max(0, len(forks)-maxForks):]
+	switch {
+	case c.aside != nil:
+		c.aside.forks = forks
+	case len(forks) > 0:
+		c.aside = &aside{forks: forks}
+	}
+}
+
+func (c *Channel) isReplica() bool { return c.durable != nil && c.durable.replica }
+
+// arm has an item end, unless that is the owner's to say: then it is noted for when this process owns the channel.
+func (c *Channel) arm(d *deadline, due int64) {
+	if c.isReplica() {
+		d.due = due
+		return
+	}
+	c.shard.expirer.set(d, due)
+}
+
+func (b *Broker) elsewhere(channel string) bool {
+	return b.config.Cluster != nil && b.config.Cluster.Elsewhere(channel)
+}
+
+// handOn hands a publication to the owner of its channel.
+func (b *Broker) handOn(channel string, p *Publication) (Receipt, error) {
+	publication := *p // as in aside.apply
+	return b.config.Cluster.Publish(channel, &publication)
+}
+
+// replicas is the Store of channels that another process owns.
+type replicas struct{ cluster Cluster }
+
+// Load implements Store.
+func (s replicas) Load(channel, _ string) (Kept, bool, error) { return s.cluster.Follow(channel) }
+
+// Release implements Store.
+func (s replicas) Release(channel string) bool {
+	s.cluster.Unfollow(channel)
+	return true
+}
+
+// Append implements Journal.
+func (replicas) Append(Log, Entry) (Receipt, error) { return Receipt{}, errReplica }
+
+// Confirm implements Store.
+func (replicas) Confirm(Log) Receipt { return Receipt{} }
+
+// Note implements Store.
+func (replicas) Note(Log, string) (Receipt, error) { return Receipt{}, errReplica }
+
+// List implements Store.
+func (replicas) List(string, string, int) ([]Info, error) { return nil, nil }
+
+// Forget implements Journal.
+func (replicas) Forget(string) {}
+
+// Close implements Journal.
+func (replicas) Close() error { return nil }
+
+// Tap sets who gets the changes of a channel that is owned here from now on, and makes the channel if there is none. set is
+// called with the channel's lock held, with the tap there was, with what the channel has, and whether it was there before;
+// it returns the new tap. It must not block or call the broker. Errors: those of Join.
+func (b *Broker) Tap(channel string, set func(before Tap, k *Kept, existed bool) Tap) error {
+	existed := b.lookup(channel) != nil
+	c, err := b.find(channel, true, false)
+	if err != nil {
+		return fmt.Errorf("follow %s: %w", channel, err)
+	}
+	defer c.unlock()
+	if c.isReplica() {
+		return fmt.Errorf("follow %s: %w", channel, errReplica)
+	}
+	if c.aside == nil {
+		c.aside = &aside{}
+	}
+	k := c.export(b.now())
+	c.aside.tap = set(c.aside.tap, &k, existed)
+	return nil
+}
+
+// Untap changes who gets the changes of a channel, or lets it be freed: set returns nil for nobody. It is called as in Tap,
+// if the channel has a tap.
+func (b *Broker) Untap(channel string, set func(before Tap) Tap) {
+	c, _ := b.lockLoaded(channel)
+	if c == nil {
+		return
+	}
+	defer c.unlock()
+	if c.aside == nil || c.aside.tap == nil {
+		return
+	}
+	c.aside.tap = set(c.aside.tap)
+	c.dropAside()
+}
+
+// dropAside forgets an aside with nothing in it.
+func (c *Channel) dropAside() {
+	if c.aside != nil && c.aside.tap == nil && len(c.aside.forks) == 0 {
+		c.aside = nil
+	}
+}
+
+// Export returns what there is of a channel, owned or a replica; false if it is not in memory.
+func (b *Broker) Export(channel string) (Kept, bool) {
+	c, _ := b.lockLoaded(channel)
+	if c == nil {
+		return Kept{}, false
+	}
+	defer c.mu.Unlock()
+	return c.export(b.now()), true
+}
+
+// export returns what there is of a channel. It shares memory that does not change any more. Called with the lock held.
+func (c *Channel) export(now int64) Kept {
+	c.trim(now)
+	c.trimKeys(now)
+	wall := time.Now()
+	at := func(then int64) time.Time { return wall.Add(time.Duration(then - now)) }
+	k := Kept{Position: c.position(), Read: wall}
+	if c.aside != nil {
+		k.Forks = slices.Clone(c.aside.forks)
+	}
+	if l := c.log; l != nil {
+		k.Changes = make([]KeptChange, l.size)
+		for i := range l.size {
+			e := l.at(i)
+			v := readChange(e.encoded)
+			k.Changes[i] = KeptChange{Op: v.Op, Group: v.Group, Key: v.Key, Data: v.Data, At: at(e.at),
+				Expired: v.Op == Delete && len(e.encoded) > len(partExpired) && string(e.encoded[len(e.encoded)-1-len(partExpired):len(e.encoded)-1]) == partExpired}
+		}
+	}
+	if c.items != nil {
+		k.Items = make([]KeptItem, 0, c.items.count)
+		for _, g := range c.items.groups {
+			for i := g.first; i != nil; i = i.next {
+				item := KeptItem{Group: g.name, Key: i.key, Data: i.value()}
+				if i.ttl != nil {
+					item.Ends = at(i.ttl.due)
+				}
+				k.Items = append(k.Items, item)
+			}
+		}
+	}
+	if c.keys != nil {
+		for _, s := range c.keys.order[c.keys.head:] {
+			k.Keys = append(k.Keys, KeptKey{Key: s.key, Seq: c.keys.seqs[s.key], At: at(s.at)})
+		}
+	}
+	return k
+}
+
+// Feed makes a change of its owner's the next one of a replica. One that was applied before is ignored, and so is one of a
+// channel that is no replica here any more. ErrGap: it is not the next one.
+func (b *Broker) Feed(channel string, epoch string, seq uint64, e *Entry) error {
+	c, err := b.lockLoaded(channel)
+	if c == nil {
+		return err
+	}
+	defer c.mu.Unlock()
+	defer c.settle()
+	switch {
+	case !c.isReplica():
+		return nil
+	case epoch != c.epoch, seq > c.seq+1:
+		return fmt.Errorf("%s: change %d of %s after %d of %s: %w", channel, seq, epoch, c.seq, c.epoch, ErrGap)
+	case seq == c.seq+1:
+		c.apply(b.now(), e)
+	}
+	return nil
+}
+
+// Refill brings a replica to what its owner has. Readers get the changes that they lack, where the owner still has all of them, and
+// learn of another epoch by a Reset; otherwise the Reset says that some may be lost.
+func (b *Broker) Refill(channel string, k *Kept) {
+	c, _ := b.lockLoaded(channel)
+	if c == nil {
+		return
+	}
+	defer c.mu.Unlock()
+	defer c.settle()
+	if !c.isReplica() {
+		return
+	}
+	now := b.now()
+	lost := true
+	missing := k.Position.Seq - c.seq
+	if k.Position.Seq >= c.seq && missing <= uint64(len(k.Changes)) {
+		lost = k.Position.Epoch != c.epoch && !slices.ContainsFunc(k.Forks, func(f Fork) bool { return f.Epoch == c.epoch && c.seq <= f.Seq })
+	}
+	if lost {
+		c.clearItems()
+		c.clearLog()
+		c.keys = nil
+		c.restore(now, k)
+		if c.subscriber != nil {
+			c.subscriber.Reset(c.lost())
+		}
+		return
+	}
+	if k.Position.Epoch != c.epoch {
+		c.epoch = k.Position.Epoch
+		if c.subscriber != nil {
+			c.subscriber.Reset(Reply{Position: c.position(), State: c.state(part{})})
+		}
+	}
+	c.setForks(k.Forks)
+	for _, m := range k.Changes[uint64(len(k.Changes))-missing:] {
+		c.apply(now, &Entry{Op: m.Op, Expired: m.Expired, Group: m.Group, Key: m.Key, Data: m.Data})
+	}
+	for _, m := range k.Items {
+		i := c.items.find(m.Group, m.Key)
+		if i == nil || m.Ends.IsZero() {
+			continue
+		}
+		if i.ttl == nil {
+			i.ttl = &deadline{channel: c, item: i}
+		}
+		c.arm(i.ttl, later(now, max(0, m.Ends.Sub(readAt(k)))))
+	}
+}
+
+func readAt(k *Kept) time.Time {
+	if k.Read.IsZero() {
+		return time.Now()
+	}
+	return k.Read
+}
+
+// Promote makes a replica a channel that is owned here. It goes on in an epoch of its own: what its readers have seen up to now
+// is there, and whoever has seen more elsewhere is told so.
+func (b *Broker) Promote(channel string) {
+	c, _ := b.lockLoaded(channel)
+	if c == nil {
+		return
+	}
+	defer c.unlock()
+	if c.isReplica() {
+		c.promote()
+	}
+}
+
+// promote is Promote of a replica whose lock is held.
+func (c *Channel) promote() {
+	c.durable = nil
+	c.fork()
+	now := c.shard.broker.now()
+	if c.items == nil {
+		return
+	}
+	for _, g := range c.items.groups {
+		for i := g.first; i != nil; i = i.next {
+			if i.ttl != nil {
+				c.shard.expirer.set(i.ttl, max(i.ttl.due, now))
+			}
+		}
+	}
+}
+
+// fork goes on in another epoch with all there is. Called with the lock held.
+func (c *Channel) fork() {
+	var forks []Fork
+	if c.aside != nil {
+		forks = c.aside.forks
+	}
+	before := c.position()
+	c.epoch = c.shard.broker.newEpoch()
+	c.setForks(append(slices.Clone(forks), Fork{before.Epoch, before.Seq}))
+	if c.subscriber != nil {
+		c.subscriber.Reset(Reply{Position: c.position(), State: c.state(part{})})
+	}
+}
+
+// Adopt makes a channel that is owned here of what another process had of it, unless there is one. It goes on in an epoch of its
+// own, as in Promote.
+func (b *Broker) Adopt(channel string, k *Kept) error {
+	err := b.put(&Channel{name: strings.Clone(channel), policy: b.policyOf(channel)})
+	if errors.Is(err, errRaced) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("take over %s: %w", channel, err)
+	}
+	c, err := b.lockLoaded(channel)
+	if c == nil {
+		return err
+	}
+	defer c.unlock()
+	if c.isReplica() || c.seq > 0 {
+		return nil
+	}
+	c.restore(b.now(), k)
+	c.fork()
+	return nil
+}
+
+// Demote makes a channel that was owned here a replica of another process's, which is to be followed. It reports whether the
+// channel is of use: it has readers. One that is not leaves memory.
+func (b *Broker) Demote(channel string) (used bool) {
+	c, _ := b.lockLoaded(channel)
+	if c == nil {
+		return false
+	}
+	defer c.mu.Unlock()
+	if c.aside != nil {
+		c.aside.tap = nil
+		c.dropAside()
+	}
+	if c.isReplica() {
+		return c.readers > 0
+	}
+	s, slot := b.locate(c.name)
+	s.mu.Lock()
+	b.renew(s, slot, c.epoch) // or another log of the name would begin in it
+	s.mu.Unlock()
+	c.durable = &durable{store: replicas{b.config.Cluster}, replica: true}
+	if c.items != nil {
+		for _, g := range c.items.groups {
+			for i := g.first; i != nil; i = i.next {
+				if i.ttl != nil {
+					c.shard.expirer.remove(i.ttl)
+				}
+			}
+		}
+	}
+	if c.readers == 0 {
+		c.evict()
+		return false
+	}
+	return true
+}
+
+// At returns the position of a channel that is in memory, and Position{} of any other one.
+func (b *Broker) At(channel string) (Position, bool) {
+	c, _ := b.lockLoaded(channel)
+	if c == nil {
+		return Position{}, false
+	}
+	defer c.mu.Unlock()
+	return c.position(), true
+}
+
+// Names calls f with the name of each channel in memory until it returns false. No lock is held meanwhile.
+func (b *Broker) Names(f func(name string) bool) {
+	var names []string
+	for i := range b.shards {
+		s := &b.shards[i]
+		names = names[:0]
+		s.mu.RLock()
+		for name := range s.channels {
+			names = append(names, name)
+		}
+		s.mu.RUnlock()
+		for _, name := range names {
+			if !f(name) {
+				return
+			}
+		}
+	}
+}
