@@ -18,7 +18,7 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: help build run setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults simulate fuzz bench bench-diff compare curves idle clean
+.PHONY: help build run cluster setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults simulate fuzz bench bench-diff compare curves idle clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,19 @@ build: ## Build bin/weir
 
 run: build ## Start a relay for trying out, on 127.0.0.1:8080; what it keeps is in .weir-data
 	@exec $(BIN)/weir serve --dev --data .weir-data --log-format text
+
+cluster: build ## Start three nodes as one relay, on 127.0.0.1:8080 to 8082, with a NATS server in each
+	@mkdir -p .weir-cluster; pids=; trap 'kill $$pids 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; for n in 1 2 3; do \
+	  $(BIN)/weir serve --dev --node weir-$$n --listen 127.0.0.1:$$((8079 + n)) --admin 127.0.0.1:$$((9089 + n)) --log-format text \
+	    --cluster-listen 127.0.0.1:$$((6221 + n)) --cluster-routes 127.0.0.1:6222,127.0.0.1:6223,127.0.0.1:6224 --cluster-data .weir-cluster/$$n \
+	    >.weir-cluster/$$n.log 2>&1 & pids="$$pids $$!"; done; \
+	for n in 1 2 3; do for try in $$(seq 300); do curl -sf -o /dev/null 127.0.0.1:$$((9089 + n))/readyz && break; sleep 0.1; done || true; done; \
+	for n in 1 2 3; do curl -sf -o /dev/null 127.0.0.1:$$((9089 + n))/readyz || { echo "weir-$$n is not ready: see .weir-cluster/$$n.log" >&2; exit 1; }; done; \
+	printf '%s\n' "Three nodes are one relay. Their logs are in .weir-cluster; Ctrl-C ends them." "" "Listen on one:" \
+	  "  open http://127.0.0.1:8082/ and subscribe to room:1, or" \
+	  "  curl -N -H \"Authorization: Bearer $$($(BIN)/weir token --dev --sub u1)\" 'http://127.0.0.1:8082/sse?channel=room:1'" "" "Publish on another:" \
+	  "  curl -H 'Authorization: Bearer dev' -d '{\"channel\":\"room:1\",\"data\":\"hello\"}' http://127.0.0.1:8080/v1/publish"; \
+	wait
 
 setup: ## Install what the tests need beside Go: Node.js and npm packages, a C compiler, nginx, Caddy, promtool, and the frameworks of docs/guides
 	@missing=; need() { command -v $$1 >/dev/null || [ -x /usr/sbin/$$1 ] || missing="$$missing $$2"; }; \

@@ -84,6 +84,9 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	r.api.Complete()
 	r.gate.Handler = r.api.Handle
 	r.admin.Complete(names(r.systems))
+	if r.hub.Cluster != nil {
+		r.hub.Cluster.Start(r.hub.Broker, r.api.Calls())
+	}
 	return r, nil
 }
 
@@ -226,6 +229,11 @@ func (r *Relay) closeCore() {
 	}
 	r.hub.Contain.Do("end of presence", r.hub.Presence.Close)
 	r.hub.Pool.Close()
+	if r.hub.Cluster != nil {
+		if err := r.hub.Cluster.Close(); err != nil {
+			r.hub.Log.Error("the cluster was not left in order", slog.String("error", err.Error()))
+		}
+	}
 	if err := r.hub.Broker.Close(); err != nil {
 		r.hub.Log.Error("not everything durable is on disk", slog.String("error", err.Error()))
 	}

@@ -53,5 +53,8 @@ func newServer(cfg config.Config, log *slog.Logger) (server, error) {
 		}
 	}
 	cfg.Load = stats.ProcessLoad()
+	if cfg.Cluster.On() {
+		cfg.Mesh = clusterOpener{cfg.Cluster, log}
+	}
 	return relay.New(cfg, log, systems...)
 }

@@ -152,6 +152,14 @@ func (s *server) binary() string {
 func (s *server) start() time.Duration {
 	s.Helper()
 	begin := time.Now()
+	s.launch()
+	until(s, "the relay is ready", func() bool { return s.status("/readyz") == 200 })
+	return time.Since(begin)
+}
+
+// launch starts the process.
+func (s *server) launch() {
+	s.Helper()
 	line := s.shell + ` exec "$0" "$@"`
 	args := append([]string{"-c", line, s.binary(), "serve", "--config", s.config, "--listen", s.listen, "--admin", s.admin}, s.args...)
 	s.cmd = exec.Command("bash", args...)
@@ -160,8 +168,6 @@ func (s *server) start() time.Duration {
 	if err := s.cmd.Start(); err != nil {
 		s.Fatal(err)
 	}
-	until(s, "the relay is ready", func() bool { return s.status("/readyz") == 200 })
-	return time.Since(begin)
 }
 
 // kill ends the process without a word, and waits for that.

@@ -30,6 +30,8 @@ func (s *Server) notReady() string {
 		return "out of memory"
 	case s.hub.Full():
 		return "overloaded"
+	case s.hub.Cluster != nil:
+		return s.hub.Cluster.Trouble()
 	}
 	return ""
 }

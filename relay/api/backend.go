@@ -85,6 +85,10 @@ func (s *Server) onChannel(next func(ctx *fasthttp.RequestCtx, channel, group, k
 			}
 			names[i] = name
 		}
+		if s.hub.Elsewhere(names[0]) {
+			s.forward(ctx, names[0])
+			return
+		}
 		next(ctx, names[0], names[1], names[2])
 	}
 }

@@ -59,6 +59,7 @@ func Check(c Config) *Checks {
 func (k *Checks) essentials(c Config) {
 	k.listeners(c)
 	k.required(c)
+	k.cluster(c)
 	if l := c.Limit; l.Request < l.Message {
 		k.Add("limits.request", "%v is less than limits.message (%v): no request could carry the largest message", l.Request, l.Message)
 	}

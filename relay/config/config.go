@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"weir/broker/disk"
+	"weir/internal/mesh"
 	"weir/internal/units"
 	"weir/relay/auth"
 )
@@ -39,12 +40,16 @@ type Config struct {
 	Shards         int           `yaml:"shards" range:"0..1024"`                  // pool shards; 0: GOMAXPROCS rounded up to a power of two
 	Data           string        `yaml:"data"`                                    // directory of what durable namespaces and the systems keep; needed if a namespace is durable
 	Page           bool          `yaml:"page"`                                    // the page at "/" for trying channels out, which asks for a token; false, and on in development mode
+	Cluster        Cluster       `yaml:"cluster"`                                 // several processes as one relay; off
 	Namespaces     Namespaces    `yaml:"namespaces"`                              // policy by namespace; "default" is for channels without a known namespace
 	Sections       []Section     `yaml:",inline"`                                 // what is set about each system, each under a key of its own; see Of
 
 	// Load is what share of its processors the process uses, from 0 to 1, for windows that stretch; see ProcessLoad.
 	// nil: they do not.
 	Load func() float64 `yaml:"-"`
+
+	// Mesh is what is between the nodes of a cluster; whoever reads Cluster makes it. nil: this is the only node.
+	Mesh mesh.Opener `yaml:"-"`
 
 	// For tests.
 	Clock func() time.Time `yaml:"-"` // wall clock, of tokens and of deadlines on disk; time.Now

@@ -37,12 +37,16 @@ func (c Config) WithDefaults() Config {
 		Set(&c.Limit.PerUser, devPerUser)
 		if len(c.Systems) == 0 {
 			c.Systems = c.SystemNames()
+			if c.Cluster.On() {
+				c.Systems = c.distributed()
+			}
 		}
 		c.Namespaces.add(DefaultNamespace, devNamespace(false))
 		c.Namespaces.add(demoNamespace, devNamespace(c.Data != ""))
 	}
 	c.Namespaces.add(DefaultNamespace, Namespace{})
 	c.orderSections()
+	c.Cluster.fill()
 	c.fillSections(0)
 	fillDefaults(reflect.ValueOf(&c).Elem())
 	for name, n := range c.Namespaces {

@@ -7,14 +7,15 @@ import (
 
 // System is what the configuration knows of a system.
 type System struct {
-	Name       string                     // in the list "systems"
-	On         func(c *Config) bool       // reports whether it is switched on; nil: the list says so
-	Section    func() Section             // returns its section, empty; nil: it has none
-	Identifies func(c *Config) bool       // reports whether it identifies clients, which then need no token; nil: it does not
-	Decides    func(c *Config) bool       // reports whether it decides about namespaces with the access "webhook"; nil: it does not
-	Check      func(c *Config, k *Checks) // adds what is wrong with its settings beyond their tags; they have their defaults. nil: nothing
-	Namespaces []string                   // clients follow and fill their channels only as the system says, whatever the default namespace allows
-	Personal   []string                   // namespaces with a channel for each user, which tokens of the demos name
+	Name        string                     // in the list "systems"
+	Distributed bool                       // it may run on several nodes of a cluster
+	On          func(c *Config) bool       // reports whether it is switched on; nil: the list says so
+	Section     func() Section             // returns its section, empty; nil: it has none
+	Identifies  func(c *Config) bool       // reports whether it identifies clients, which then need no token; nil: it does not
+	Decides     func(c *Config) bool       // reports whether it decides about namespaces with the access "webhook"; nil: it does not
+	Check       func(c *Config, k *Checks) // adds what is wrong with its settings beyond their tags; they have their defaults. nil: nothing
+	Namespaces  []string                   // clients follow and fill their channels only as the system says, whatever the default namespace allows
+	Personal    []string                   // namespaces with a channel for each user, which tokens of the demos name
 }
 
 // Section is what can be set about one system, a section of the file. It is a pointer to a struct or to a list of structs, of
@@ -50,6 +51,16 @@ func Of[T any, S interface {
 func (c *Config) SystemNames() (names []string) {
 	for _, s := range c.Known {
 		if s.On == nil {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// distributed are the names of the systems that may run on several nodes.
+func (c *Config) distributed() (names []string) {
+	for _, s := range c.Known {
+		if s.On == nil && s.Distributed {
 			names = append(names, s.Name)
 		}
 	}

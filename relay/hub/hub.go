@@ -15,6 +15,7 @@ import (
 	"weir/broker/disk"
 	"weir/internal/contain"
 	"weir/pool"
+	"weir/relay/cluster"
 	"weir/relay/config"
 	"weir/relay/stats"
 )
@@ -29,7 +30,8 @@ type Hub struct {
 	Counters   *stats.Counters
 	Namespaces *Namespaces
 	Broker     *broker.Broker
-	Disk       *disk.Journal // nil: there is no data directory
+	Disk       *disk.Journal    // nil: there is no data directory
+	Cluster    *cluster.Cluster // nil: this is the only node
 	Pool       *pool.Pool
 	Batchers   []*batch.Batcher // by shard
 	seed       maphash.Seed
@@ -71,13 +73,19 @@ func (h *Hub) Start() error {
 	if err != nil {
 		return err
 	}
-	h.Broker, err = broker.New(broker.Config{
+	cfg := broker.Config{
 		Policy:     func(channel string) broker.Policy { return h.Namespaces.Of(channel).Log },
 		Subscriber: h.newFanout,
 		Store:      store,
 		Panic:      h.Contain,
-	})
-	if err != nil {
+	}
+	if err := h.openCluster(); err != nil {
+		return err
+	}
+	if h.Cluster != nil {
+		cfg.Cluster = h.Cluster
+	}
+	if h.Broker, err = broker.New(cfg); err != nil {
 		return err
 	}
 	var mu sync.Mutex
@@ -144,7 +152,7 @@ func (h *Hub) Background(work func()) bool {
 
 // EnsureLoaded says whether a channel can be used without waiting for the disk, or sees to it.
 func (h *Hub) EnsureLoaded(channel string, how Wait) error {
-	if h.Disk == nil || !h.Namespaces.Of(channel).Log.Durable {
+	if (h.Disk == nil || !h.Namespaces.Of(channel).Log.Durable) && !h.Elsewhere(channel) {
 		return nil
 	}
 	if how != NoWait {

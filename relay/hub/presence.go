@@ -274,7 +274,7 @@ func (p *Presence) show(channel string, u *present) {
 // them out of the channel itself.
 func (p *Presence) tell(channel string, pub *broker.Publication) {
 	if name := PresenceChannel(channel); name != "" {
-		_, _ = p.hub.Broker.Publish(name, pub)
+		_, _ = p.hub.Broker.Submit(name, pub) // nobody waits for it: a lock is held
 	}
 }
 

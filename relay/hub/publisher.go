@@ -51,6 +51,8 @@ type lineWait struct {
 	line int
 	at   int // where its answer begins, or would
 	wait func() (broker.Position, error)
+
+	unknown bool // the position, too: its answer is an empty line so far
 }
 
 // tally is how the lines of a brief request went.
@@ -113,6 +115,9 @@ func (p *Publisher) settle(out []byte, t *tally) []byte {
 			if from = w.at; !p.Brief {
 				from += bytes.IndexByte(out[w.at:], '\n') + 1
 			}
+		case w.unknown && !p.Brief:
+			settled = append(p.answer(append(settled, out[from:w.at]...), at), '\n')
+			from = w.at + 1
 		default:
 			t.accept(w.line, at)
 		}
@@ -155,15 +160,19 @@ func (p *Publisher) Publish(h *Hub, dst, body []byte) ([]byte, error) {
 		return append(dst, a.JSON()...), nil
 	}
 	if err == nil && receipt.Wait != nil {
-		_, err = receipt.Wait()
+		var at broker.Position
+		if at, err = receipt.Wait(); err == nil && receipt.Position.Epoch == "" {
+			dst = p.answer(dst, at)
+		}
 	}
 	return dst, err
 }
 
-// Submit is publish that leaves the waiting for the ticket to the caller, and what is for several channels: ErrMany.
+// Submit is publish that leaves the waiting for the ticket to the caller, and what is for several channels: ErrMany. Where only the
+// receipt's Wait knows the position, nothing is appended.
 func (p *Publisher) Submit(h *Hub, dst, body []byte) ([]byte, broker.Receipt, error) {
 	receipt, err := p.submit(h, body)
-	if err == nil {
+	if err == nil && receipt.Position.Epoch != "" {
 		dst = p.answer(dst, receipt.Position)
 	}
 	return dst, receipt, err
@@ -196,7 +205,7 @@ func (p *Publisher) submit(h *Hub, body []byte) (broker.Receipt, error) {
 		}
 		p.channel, p.ns = c.Channel, h.Namespaces.Of(c.Channel)
 	}
-	if p.Durable != nil && p.ns.Log.Durable {
+	if p.Durable != nil && (p.ns.Log.Durable || h.Elsewhere(c.Channel)) {
 		if err := p.Durable(&p.publisher, c); err != nil {
 			return broker.Receipt{}, err
 		}
@@ -228,11 +237,15 @@ func (p *Publisher) Lines(h *Hub, body []byte) {
 			out = AppendLineFault(out, n, err)
 			continue
 		case receipt.Wait != nil:
-			p.waits = append(p.waits, lineWait{n, len(out), receipt.Wait})
+			p.waits = append(p.waits, lineWait{n, len(out), receipt.Wait, receipt.Position.Epoch == ""})
 		default:
 			t.accept(n, receipt.Position)
 		}
-		if !p.Brief {
+		switch {
+		case p.Brief:
+		case receipt.Position.Epoch == "": // settle puts the answer in
+			out = append(out, '\n')
+		default:
 			out = append(p.answer(out, receipt.Position), '\n')
 		}
 	}

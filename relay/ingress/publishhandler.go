@@ -49,11 +49,14 @@ const (
 var (
 	errNeedsLoad  = errors.New("its channel is not in memory")
 	errRetryLater = errors.New("enough is owed")
+	errForwarded  = errors.New("another node has to be asked")
 )
 
 // admit is asked before something durable is published.
 func (t *publishHandler) admit(publisher *broker.Publisher, c *wire.Command) error {
 	switch {
+	case t.gate.hub.Elsewhere(c.Channel):
+		return errForwarded
 	case t.came:
 		t.came = false
 		return t.failed
@@ -80,7 +83,7 @@ func (t *publishHandler) handle(g *Conn) form {
 		return notEligible
 	}
 	lines, ok := hub.Publication(p.kind)
-	if !ok || lines && in.hub.Disk != nil {
+	if !ok || lines && in.hub.AcksWait() {
 		return notEligible
 	}
 	if t.crowded(g.state.replies) {
@@ -121,7 +124,7 @@ func (t *publishHandler) decline(err error) form {
 		return needsLoad
 	case errors.Is(err, errRetryLater):
 		return retryLater
-	case errors.Is(err, hub.ErrMany):
+	case errors.Is(err, hub.ErrMany), errors.Is(err, errForwarded):
 		return notEligible
 	}
 	f := problem.Of(err)

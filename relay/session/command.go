@@ -158,6 +158,9 @@ func (s *Session) submit(c *wire.Command, now time.Time, how hub.Wait) (broker.R
 		return broker.Receipt{}, err
 	}
 	ns := s.manager.hub.Namespaces.Of(c.Channel)
+	if how == hub.NoWait && s.manager.hub.Elsewhere(c.Channel) {
+		return broker.Receipt{}, hub.ErrNotLoaded // the answer is to be waited for
+	}
 	if how == hub.NoWait && ns.Log.Durable && s.manager.hub.Disk != nil && (c.Ack != "memory" || s.manager.hub.EnsureLoaded(c.Channel, how) != nil) {
 		return broker.Receipt{}, hub.ErrNotLoaded
 	}

@@ -70,7 +70,7 @@ func (m *Manager) Start(ctx context.Context, chores *sync.WaitGroup) {
 func (m *Manager) Close() { _ = m.workers.ReleaseTimeout(time.Second) }
 
 // SystemsStarted notes what the systems have asked for at start: from then on sessions may be opened.
-func (m *Manager) SystemsStarted() { m.patient = m.hub.Disk != nil || m.hub.Namespaces.Asks() }
+func (m *Manager) SystemsStarted() { m.patient = m.hub.AcksWait() || m.hub.Namespaces.Asks() }
 
 // OnClose calls f when a session has ended: with its user, its connection, and whether that was the last one
 // of the user. It must not block. At start.

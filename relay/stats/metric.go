@@ -23,7 +23,7 @@ type Part struct {
 func Metrics(systems ...Part) []Metric {
 	parts := []Part{
 		{"connections", connectionMetrics}, {"publishing", publishMetrics}, {"delivery", deliveryMetrics}, {"channels", channelMetrics},
-		{"disk", diskMetrics}, {"presence", presenceMetrics},
+		{"disk", diskMetrics}, {"cluster", clusterMetrics}, {"presence", presenceMetrics},
 	}
 	for _, m := range systems {
 		if i := slices.IndexFunc(parts, func(p Part) bool { return p.Name == m.Name }); i >= 0 {
@@ -119,6 +119,18 @@ var diskMetrics = []Metric{
 	{Name: "weir_disk_checkpoints_total", Type: TypeCounter, Help: "Checkpoints: times that the log was written to the database."},
 	{Name: "weir_disk_loads_total", Type: TypeCounter, Help: "Channels loaded into memory."},
 	{Name: "weir_disk_damaged_total", Type: TypeCounter, Help: "Times that a stored channel could not be read."},
+}
+
+var clusterMetrics = []Metric{
+	{Name: "weir_cluster_nodes", Type: TypeGauge, Help: "Nodes of the cluster that are there, this one included."},
+	{Name: "weir_cluster_partitions_owned", Type: TypeGauge, Help: "Partitions that this node owns."},
+	{Name: "weir_cluster_replicas", Type: TypeGauge, Help: "Channels of other nodes that this one follows."},
+	{Name: "weir_cluster_isolated", Type: TypeGauge, Help: "1 while this node is cut off from the others: it refuses publications."},
+	{Name: "weir_cluster_frames_total", Type: TypeCounter, Help: "Frames that were sent to other nodes."},
+	{Name: "weir_cluster_link_restarts_total", Type: TypeCounter, Help: "Times that a link began anew, since something on it was lost."},
+	{Name: "weir_cluster_forwarded_total", Type: TypeCounter, Help: "Publications that were handed to the node that owns the channel."},
+	{Name: "weir_cluster_takeovers_total", Type: TypeCounter, Help: "Partitions that this node has taken over, those of the start included."},
+	{Name: "weir_cluster_rescued_channels_total", Type: TypeCounter, Help: "Channels that went on after a takeover with what a node had of them."},
 }
 
 var presenceMetrics = []Metric{

@@ -36,8 +36,15 @@ func envKeys(systems []config.System) map[string]string {
 	return keys
 }
 
+// shortFlags are the flags that are not called after their keys.
+var shortFlags = map[string]string{"cluster.nats": "--cluster", "cluster.embed.listen": "--cluster-listen", "cluster.embed.routes": "--cluster-routes",
+	"cluster.embed.data": "--cluster-data", "cluster.node": "--node"}
+
 // flagName is the flag that sets a key.
 func flagName(path string) string {
+	if short, ok := shortFlags[path]; ok {
+		return short
+	}
 	return "--" + strings.NewReplacer(".", "-", "_", "-").Replace(path)
 }
 

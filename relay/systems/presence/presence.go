@@ -217,7 +217,8 @@ const Name = "presence"
 func Module() relay.Module {
 	return relay.Module{
 		System: config.System{
-			Name: Name,
+			Name:        Name,
+			Distributed: true,
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	client "github.com/nats-io/nats.go"
+
+	"weir/internal/mesh"
+	"weir/internal/mesh/embed"
+	"weir/internal/mesh/nats"
+	"weir/relay/config"
+)
+
+// clusterOpener joins the cluster that the configuration describes. It implements mesh.Opener.
+type clusterOpener struct {
+	cluster config.Cluster
+	log     *slog.Logger
+}
+
+// Open implements mesh.Opener. It starts the embedded server, if there is to be one, and ends it with the node.
+func (o clusterOpener) Open(session string, h mesh.Handler) (mesh.Node, error) {
+	c := o.cluster
+	n := nats.Config{Name: c.Name, Servers: c.NATS, Replicas: c.Replicas, Log: o.log}
+	if c.Credentials != "" {
+		n.Options = append(n.Options, client.UserCredentials(c.Credentials))
+	}
+	if c.NKey != "" {
+		option, err := client.NkeyOptionFromSeed(c.NKey)
+		if err != nil {
+			return nil, fmt.Errorf("cluster.nkey: %w", err)
+		}
+		n.Options = append(n.Options, option)
+	}
+	if c.TLS.Cert != "" {
+		n.Options = append(n.Options, client.ClientCert(c.TLS.Cert, c.TLS.Key))
+	}
+	if c.TLS.CA != "" {
+		n.Options = append(n.Options, client.RootCAs(c.TLS.CA))
+	}
+	if c.Embed.Listen == "" {
+		return nats.Opener{Config: n}.Open(session, h)
+	}
+	server, err := embed.Start(embed.Config{Cluster: c.Name, Node: c.Node, Listen: c.Embed.Listen, Routes: c.Embed.Routes,
+		Data: filepath.Clean(c.Embed.Data), Sync: *c.Embed.Sync, Log: o.log})
+	if err != nil {
+		return nil, err
+	}
+	n.Options = append(n.Options, server.Options()...)
+	node, err := nats.Opener{Config: n}.Open(session, h)
+	if err != nil {
+		server.Stop()
+		return nil, err
+	}
+	return embeddedNode{node, server}, nil
+}
+
+// embeddedNode is a node whose server ends with it.
+type embeddedNode struct {
+	mesh.Node
+	server embed.Server
+}
+
+// Close implements mesh.Node.
+func (n embeddedNode) Close() error {
+	err := n.Node.Close()
+	n.server.Stop()
+	return err
+}

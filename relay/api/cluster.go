@@ -1,0 +1,168 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/broker"
+	"weir/relay/cluster"
+	"weir/relay/problem"
+)
+
+// The calls that nodes of a cluster make of each other.
+const (
+	callRequest  = "request"  // a request about a channel, to the node that owns it
+	callChannels = "channels" // the channels of a node
+)
+
+// forwarded is a request on its way to the node that owns its channel. Its sender has checked who asks.
+type forwarded struct {
+	Method string `json:"method"`
+	URI    string `json:"uri"`
+}
+
+// forwardedReply is the answer.
+type forwardedReply struct {
+	Status int    `json:"status"`
+	Type   string `json:"type"`
+	Body   []byte `json:"body"`
+}
+
+// forward has the node that owns a channel answer a request about it.
+func (s *Server) forward(ctx *fasthttp.RequestCtx, channel string) {
+	body, err := json.Marshal(forwarded{string(ctx.Method()), string(ctx.RequestURI())})
+	var answer []byte
+	switch {
+	case err != nil:
+	case ctx.UserValue(callRequest) != nil: // it has just moved: no request goes round in circles
+		err = cluster.ErrNoOwner
+	default:
+		answer, err = s.hub.Cluster.Call(context.Background(), channel, callRequest, body)
+	}
+	var reply forwardedReply
+	if err == nil {
+		err = json.Unmarshal(answer, &reply)
+	}
+	if err != nil {
+		s.gate.Fail(ctx, err)
+		return
+	}
+	ctx.SetStatusCode(reply.Status)
+	ctx.SetContentType(reply.Type)
+	ctx.SetBody(reply.Body)
+}
+
+// Calls are what other nodes may ask of this one.
+func (s *Server) Calls() map[string]cluster.Handler {
+	t := NewRouter(s.gate, s.notFound)
+	for _, r := range s.apiRoutes() {
+		if strings.HasPrefix(r.Path, "/v1/channels/") {
+			t.Add(r.Method, r.Path, r.Handle)
+		}
+	}
+	return map[string]cluster.Handler{
+		callRequest: func(body []byte) ([]byte, error) {
+			var f forwarded
+			if err := json.Unmarshal(body, &f); err != nil {
+				return nil, fmt.Errorf("forwarded request: %w", err)
+			}
+			var req fasthttp.Request
+			req.Header.SetMethod(f.Method)
+			req.SetRequestURI(f.URI)
+			var ctx fasthttp.RequestCtx
+			ctx.Init(&req, nil, nil)
+			ctx.SetUserValue(callRequest, true)
+			t.Handler(&ctx)
+			return json.Marshal(forwardedReply{ctx.Response.StatusCode(), string(ctx.Response.Header.ContentType()), ctx.Response.Body()})
+		},
+		callChannels: func(body []byte) ([]byte, error) {
+			var page channelsPage
+			if err := json.Unmarshal(body, &page); err != nil {
+				return nil, fmt.Errorf("page of channels: %w", err)
+			}
+			list, err := s.ownChannels(page)
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(list)
+		},
+	}
+}
+
+// channelsPage is which channels are asked for.
+type channelsPage struct {
+	Prefix string `json:"prefix"`
+	After  string `json:"after"`
+	Limit  int    `json:"limit"`
+}
+
+// nodeChannel is a channel as one node has it.
+type nodeChannel struct {
+	broker.Info
+	Owned bool
+}
+
+func (s *Server) ownChannels(p channelsPage) ([]nodeChannel, error) {
+	infos, err := s.hub.Broker.Channels(p.Prefix, p.After, p.Limit)
+	list := make([]nodeChannel, len(infos))
+	for i, info := range infos {
+		list[i] = nodeChannel{info, !s.hub.Elsewhere(info.Name)}
+	}
+	return list, err
+}
+
+// channels are the first limit channels behind after whose names begin with prefix, of all nodes.
+func (s *Server) channels(prefix, after string, limit int) ([]broker.Info, error) {
+	if s.hub.Cluster == nil {
+		return s.hub.Broker.Channels(prefix, after, limit)
+	}
+	page := channelsPage{prefix, after, limit}
+	own, err := s.ownChannels(page)
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(page)
+	if err != nil {
+		return nil, err
+	}
+	answers, silent := s.hub.Cluster.CallAll(context.Background(), callChannels, body)
+	if len(silent) > 0 {
+		return nil, problem.Unavailable.With("a node did not answer: " + strings.Join(silent, ", "))
+	}
+	lists := [][]nodeChannel{own}
+	for node, b := range answers {
+		var list []nodeChannel
+		if err := json.Unmarshal(b, &list); err != nil {
+			return nil, errors.Join(errors.New("channels of "+node), err)
+		}
+		lists = append(lists, list)
+	}
+	merged := make(map[string]*nodeChannel)
+	for _, list := range lists {
+		for _, c := range list {
+			have := merged[c.Name]
+			if have == nil {
+				merged[c.Name] = &c
+				continue
+			}
+			readers := have.Readers + c.Readers
+			if c.Owned {
+				*have = c
+			}
+			have.Readers = readers
+		}
+	}
+	var infos []broker.Info
+	for _, c := range merged {
+		infos = append(infos, c.Info)
+	}
+	slices.SortFunc(infos, func(a, b broker.Info) int { return cmp.Compare(a.Name, b.Name) })
+	return infos[:min(len(infos), limit)], nil
+}

@@ -1,0 +1,494 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/broker"
+	"weir/internal/contain"
+	"weir/internal/mesh"
+	"weir/relay/problem"
+)
+
+// Config is what a cluster needs to know.
+type Config struct {
+	Node       string // name of this process, which it has after a restart, too
+	Partitions int    // of all channels; the same in all processes, for ever
+	Policy     string // stands for what must be the same in all processes
+	Opener     mesh.Opener
+	Log        *slog.Logger
+	Panic      contain.Hook
+}
+
+// The times of the cluster. They decide how soon something happens, never whether it does.
+const (
+	tick        = 100 * time.Millisecond
+	helloEvery  = 250 * time.Millisecond
+	alive       = 2 * time.Second // heard within it
+	isolation   = time.Second     // no majority was heard for as long, and then the table could not be written for as long
+	probeEvery  = 500 * time.Millisecond
+	heardByElse = time.Second            // heard by another one within it: not dead
+	lateFrame   = 500 * time.Millisecond // a frame that a hello names has not come for so long
+	forgetAfter = 10 * time.Second       // not heard for so long: what it follows here is dropped
+	removeAfter = time.Minute
+	answerLimit = 2 * time.Second // of a publication that was handed on
+	followLimit = 3 * time.Second
+	settleLimit = 500 * time.Millisecond // until who has what of a partition is known
+)
+
+// Cluster is this process's place in the cluster. It implements broker.Cluster.
+type Cluster struct {
+	// Set once by Open, the broker and the handlers by Start.
+	config   Config
+	session  string
+	node     mesh.Node
+	broker   *broker.Broker
+	handlers map[string]Handler
+	started  time.Time
+	context  context.Context
+	stop     context.CancelFunc
+	done     sync.WaitGroup // of all goroutines
+	calls    chan struct{}  // a slot for each call that is worked on
+	begun    chan struct{}  // closed by Start: what comes before is dropped
+
+	// Atomic.
+	owners   []atomic.Pointer[owner] // by partition; nil: none that is known
+	loaded   atomic.Bool             // the table has been read
+	foreign  atomic.Bool             // what must be the same in all processes is not
+	draining atomic.Bool
+	isolated atomic.Bool // it hears no majority, and cannot write the table: what it owns may be somebody else's
+	counts   counts
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	members  map[string]*member  // by session; this process is none
+	replicas map[string]*replica // by channel
+	follows  map[uint64]*replica // by id
+	waiting  map[uint64]*request // publications and calls that wait for their answer
+	number   uint64              // of follows and requests
+
+	// Owned by the clock.
+	settled time.Time // since when what is heard can be relied on: it was neither cut off nor paused
+	probed  time.Time // when the table was last asked to be written
+	written time.Time // when it last was
+	probe   uint64    // revision of this process's row for that
+}
+
+// counts are what has happened since the start.
+type counts struct {
+	frames, restarts, forwarded, takeovers, rescued atomic.Uint64
+}
+
+// Stats is how the cluster is seen from here.
+type Stats struct {
+	Nodes    int // that are there, this one included
+	Owned    int // partitions of this one
+	Replicas int // channels that are followed
+	Isolated bool
+
+	Frames    uint64 // sent to other nodes
+	Restarts  uint64 // of links
+	Forwarded uint64 // publications handed on
+	Takeovers uint64 // of partitions
+	Rescued   uint64 // channels of these that had been followed somewhere
+}
+
+// Stats returns how things are.
+func (c *Cluster) Stats() Stats {
+	s := Stats{Nodes: 1, Isolated: c.isolated.Load(), Frames: c.counts.frames.Load(), Restarts: c.counts.restarts.Load(), Forwarded: c.counts.forwarded.Load(),
+		Takeovers: c.counts.takeovers.Load(), Rescued: c.counts.rescued.Load()}
+	for p := range c.owners {
+		if o := c.owners[p].Load(); o != nil && o.open {
+			s.Owned++
+		}
+	}
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for session := range c.members {
+		if c.alive(session, now) {
+			s.Nodes++
+		}
+	}
+	s.Replicas = len(c.replicas)
+	return s
+}
+
+// Handler works on a call of another process and returns the answer. It may take its time. The body is its own.
+type Handler func(body []byte) ([]byte, error)
+
+// ErrNoOwner is why something is not done: the process that owns the channel is not reached, or another one is just taking over.
+var ErrNoOwner error = problem.Unavailable.With("the node that has the channel is not reached: try again in a moment")
+
+// errMaybe is why something may have been done or not.
+var errMaybe error = problem.Unavailable.With("the node that has the channel did not answer: it may have been done")
+
+// owner is who owns a partition, as one row of the table says.
+type owner struct {
+	Node    string `json:"node"`
+	Session string `json:"session"`
+	term    uint64 // revision of the row
+	open    bool   // of this process's own: it has taken the channels over, and serves
+}
+
+// member is another process.
+type member struct {
+	// Set once.
+	session string
+	link    *link
+
+	// Guarded by Cluster.mu.
+	node     string
+	heard    time.Time
+	hello    hello
+	followed map[uint64]string // what it follows here: the channel by id
+	in       inbound           // see inbound
+
+	stop chan struct{} // closed when it is removed
+}
+
+// replica is a channel that is followed. Guarded by Cluster.mu.
+type replica struct {
+	// Set once.
+	channel   string
+	partition int
+	first     chan firstKept // of capacity 1: what Follow waits for
+
+	id     uint64
+	sent   string // session that was asked; "": none yet
+	term   uint64 // in which it was filled
+	loaded bool   // it has been filled once
+	epoch  string // of what came last
+}
+
+type firstKept struct {
+	kept    broker.Kept
+	existed bool
+	err     error
+}
+
+// request is a publication or a call that waits for its answer.
+type request struct {
+	to    string
+	until time.Time
+	done  chan struct{} // closed with the answer
+
+	// Written before done is closed.
+	at   broker.Position
+	body []byte
+	err  error
+}
+
+// Open joins the cluster. Nothing is owned before Start, and what is handed on waits.
+func Open(config Config) (*Cluster, error) {
+	c := &Cluster{
+		config: config, session: rand.Text(), owners: make([]atomic.Pointer[owner], config.Partitions), started: time.Now(),
+		members: make(map[string]*member), replicas: make(map[string]*replica), follows: make(map[uint64]*replica), waiting: make(map[uint64]*request),
+		calls: make(chan struct{}, 256), begun: make(chan struct{}), handlers: make(map[string]Handler),
+	}
+	c.context, c.stop = context.WithCancel(context.Background())
+	var err error
+	if c.node, err = config.Opener.Open(c.session, inbox{c}); err != nil {
+		c.stop()
+		return nil, fmt.Errorf("join the cluster: %w", err)
+	}
+	return c, nil
+}
+
+// Start begins to own partitions and to follow channels. handlers are those of calls, by their kind.
+func (c *Cluster) Start(b *broker.Broker, handlers map[string]Handler) {
+	c.broker = b
+	for kind, h := range c.own() {
+		c.handlers[kind] = h
+	}
+	for kind, h := range handlers {
+		c.handlers[kind] = h
+	}
+	close(c.begun)
+	c.config.Panic.Loop(&c.done, "cluster clock", contain.Done(c.context), c.clock, nil) // ended by Close
+}
+
+// Close leaves the cluster. The broker is closed after it.
+func (c *Cluster) Close() error {
+	c.draining.Store(true)
+	_ = c.announce()
+	c.stop()
+	err := c.node.Close()
+	c.mu.Lock()
+	for _, m := range c.members {
+		close(m.stop)
+	}
+	clear(c.members)
+	waiting := c.waiting
+	c.waiting = make(map[uint64]*request)
+	c.mu.Unlock()
+	for _, q := range waiting {
+		q.err = errMaybe
+		close(q.done)
+	}
+	c.done.Wait()
+	if err != nil {
+		return fmt.Errorf("leave the cluster: %w", err)
+	}
+	return nil
+}
+
+// inbox is what the mesh tells. It implements mesh.Handler.
+type inbox struct{ cluster *Cluster }
+
+// running reports whether what comes is of use already.
+func (c *Cluster) running() bool {
+	select {
+	case <-c.begun:
+		return c.context.Err() == nil
+	default:
+		return false
+	}
+}
+
+// Loaded implements mesh.Handler.
+func (i inbox) Loaded() { i.cluster.loaded.Store(true) }
+
+// hello is what each process announces all the time.
+type hello struct {
+	Session string              `json:"session"`
+	Node    string              `json:"node"`
+	Policy  string              `json:"policy"`
+	Heard   map[string]int64    `json:"heard,omitempty"` // milliseconds since each other one was heard
+	Sent    map[string]linkSent `json:"sent,omitempty"`
+	Lost    map[string]uint64   `json:"lost,omitempty"` // links to this process of which something is missing, by session: their epochs
+	Leaving bool                `json:"leaving,omitempty"`
+}
+
+// linkSent is up to where a link has sent.
+type linkSent struct {
+	Epoch  uint64 `json:"epoch"`
+	Number uint64 `json:"number"`
+}
+
+// announce says hello.
+func (c *Cluster) announce() error {
+	now := time.Now()
+	h := hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Leaving: c.draining.Load(),
+		Heard: make(map[string]int64), Sent: make(map[string]linkSent), Lost: make(map[string]uint64)}
+	c.mu.Lock()
+	for _, m := range c.members {
+		if !m.heard.IsZero() {
+			h.Heard[m.session] = now.Sub(m.heard).Milliseconds()
+		}
+		epoch, number := m.link.last()
+		if number > 0 {
+			h.Sent[m.session] = linkSent{epoch, number}
+		}
+		if m.in.broken {
+			h.Lost[m.session] = m.in.epoch
+		}
+	}
+	c.mu.Unlock()
+	b, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return c.node.Announce(b)
+}
+
+// Announced implements mesh.Handler.
+func (i inbox) Announced(b []byte) {
+	c := i.cluster
+	var h hello
+	if !c.running() || json.Unmarshal(b, &h) != nil || h.Session == c.session || len(h.Session) != sessionBytes {
+		return
+	}
+	if h.Policy != c.config.Policy && !c.foreign.Swap(true) {
+		c.config.Log.Error("another node of the cluster has other namespaces, limits or partitions: they must be the same in all of them", slog.String("node", h.Node))
+	}
+	now := time.Now()
+	c.mu.Lock()
+	m := c.member(h.Session)
+	if m.node == "" {
+		c.config.Log.Info("a node has joined", slog.String("node", h.Node), slog.String("session", h.Session))
+	}
+	m.node, m.heard, m.hello = h.Node, now, h
+	switch s := h.Sent[c.session]; {
+	case s.Epoch < m.in.epoch, s.Epoch == m.in.epoch && s.Number <= m.in.number, m.in.broken:
+		m.in.late = time.Time{}
+	case m.in.late.IsZero():
+		m.in.late = now
+	case now.Sub(m.in.late) > lateFrame:
+		m.in.late, m.in.epoch, m.in.broken = time.Time{}, s.Epoch, true
+	}
+	epoch := h.Lost[c.session]
+	c.mu.Unlock()
+	if epoch != 0 && m.link.restart(epoch) {
+		c.restarted(m)
+	}
+}
+
+// member returns another process, which is made if need be. Called with mu held.
+func (c *Cluster) member(session string) *member {
+	m := c.members[session]
+	if m == nil {
+		m = &member{session: session, link: newLink(c.session, session), followed: make(map[uint64]string), stop: make(chan struct{})}
+		c.members[session] = m
+		c.config.Panic.Loop(&c.done, "cluster link", contain.Closed(m.stop), func() { c.send(m) }, nil) // ended by removal, and by Close
+	}
+	return m
+}
+
+// alive reports whether a process is there. Called with mu held.
+func (c *Cluster) alive(session string, now time.Time) bool {
+	if session == c.session {
+		return true
+	}
+	m := c.members[session]
+	return m != nil && now.Sub(m.heard) < alive && !m.hello.Leaving
+}
+
+// send sends what a link holds until the member is removed.
+func (c *Cluster) send(m *member) {
+	var buffer []byte
+	for {
+		select {
+		case <-m.stop:
+			return
+		case <-m.link.wake:
+		}
+		for {
+			b, full := m.link.next(buffer)
+			if b == nil {
+				break
+			}
+			buffer = b
+			_ = c.node.Send(m.session, b) // what is lost is found out by its number
+			c.counts.frames.Add(1)
+			if full {
+				time.Sleep(restAfter) // more comes together
+			}
+		}
+		if m.link.overflowed() {
+			c.config.Log.Warn("too much waits for a node: its link begins anew", slog.String("session", m.session))
+			m.link.restart(0)
+			c.restarted(m)
+		}
+	}
+}
+
+// restarted goes on after a link to a member, or from it, has begun anew: what was asked of it fails, and what is followed there is
+// followed again.
+func (c *Cluster) restarted(m *member) {
+	c.counts.restarts.Add(1)
+	var failed []*request
+	c.mu.Lock()
+	for id, q := range c.waiting {
+		if q.to == m.session {
+			delete(c.waiting, id)
+			failed = append(failed, q)
+		}
+	}
+	m.link.append(recForget, func(*writer) {})
+	for _, r := range c.replicas {
+		if r.sent == m.session {
+			c.ask(r, m)
+		}
+	}
+	c.mu.Unlock()
+	for _, q := range failed {
+		q.err = errMaybe
+		close(q.done)
+	}
+}
+
+// Frame implements mesh.Handler.
+func (i inbox) Frame(b []byte) {
+	c := i.cluster
+	f, ok := parseFrame(b)
+	if !ok || !c.running() || f.from == c.session {
+		return
+	}
+	c.mu.Lock()
+	m := c.member(f.from)
+	again := m.in.epoch != 0
+	records, fresh, ok := m.in.take(&f)
+	lost := m.in.broken
+	c.mu.Unlock()
+	if !ok {
+		if lost {
+			_ = c.announce()
+		}
+		return
+	}
+	if fresh && again {
+		c.restarted(m)
+	}
+	m.in.each(records, func(kind byte, r *reader) { c.record(m, kind, r) })
+}
+
+// record works one record off.
+func (c *Cluster) record(m *member, kind byte, r *reader) {
+	switch kind {
+	case recForget:
+		c.forget(m)
+	case recFollow:
+		c.followedBy(m, r)
+	case recUnfollow:
+		c.unfollowedBy(m, r.uint())
+	case recKept, recRefused, recChange, recAgain:
+		c.fromOwner(m, kind, r)
+	case recPublish:
+		c.published(m, r)
+	case recAnswer, recError, recReply:
+		c.answered(m, kind, r)
+	case recCall:
+		c.called(m, r)
+	}
+	if r.err != nil {
+		c.config.Log.Error("a node has sent what is not understood", slog.String("node", m.node), slog.Int("record", int(kind)))
+	}
+}
+
+// Trouble says why this process should not be sent clients; "" if it should.
+func (c *Cluster) Trouble() string {
+	switch {
+	case !c.loaded.Load():
+		return "the cluster is not reached: its table of owners has not been read"
+	case c.isolated.Load():
+		return "it is cut off from the other nodes of the cluster"
+	case c.foreign.Load():
+		return "another node of the cluster is configured differently"
+	}
+	for p := range c.owners {
+		if o := c.owners[p].Load(); o == nil || o.Session == c.session && !o.open {
+			return "some channels have no node yet"
+		}
+	}
+	return ""
+}
+
+// errorCodes are the errors that keep their meaning on their way, by their place.
+var errorCodes = []error{
+	nil, ErrNoOwner, broker.ErrClosed, broker.ErrNoKey, broker.ErrOp, broker.ErrTTL, broker.ErrTooManyItems, broker.ErrStateTooLarge,
+	broker.ErrTooManyChannels, broker.ErrFull, broker.ErrBroken, broker.ErrNoChannel,
+}
+
+func errorCode(err error) (code uint64, text string) {
+	for i, known := range errorCodes[1:] {
+		if errors.Is(err, known) {
+			return uint64(i + 1), ""
+		}
+	}
+	return 0, err.Error()
+}
+
+func codedError(code uint64, text string) error {
+	if code > 0 && code < uint64(len(errorCodes)) {
+		return errorCodes[code]
+	}
+	return errors.New("of another node: " + text)
+}

@@ -1,0 +1,249 @@
+package cluster
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/broker"
+)
+
+// Elsewhere implements broker.Cluster.
+func (c *Cluster) Elsewhere(channel string) bool {
+	o := c.owners[c.partition(channel)].Load()
+	return o == nil || !o.open || c.isolated.Load()
+}
+
+// Follow implements broker.Cluster.
+func (c *Cluster) Follow(channel string) (broker.Kept, bool, error) {
+	r := &replica{channel: strings.Clone(channel), partition: c.partition(channel), first: make(chan firstKept, 1)}
+	c.mu.Lock()
+	c.replicas[r.channel] = r
+	c.place(r)
+	c.mu.Unlock()
+	timer := time.NewTimer(followLimit)
+	defer timer.Stop()
+	select {
+	case k := <-r.first:
+		return k.kept, k.existed, k.err
+	case <-timer.C:
+	case <-c.context.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case k := <-r.first: // just now
+		return k.kept, k.existed, k.err
+	default:
+	}
+	c.drop(r)
+	return broker.Kept{}, false, ErrNoOwner
+}
+
+// Unfollow implements broker.Cluster.
+func (c *Cluster) Unfollow(channel string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.replicas[channel]; r != nil {
+		c.drop(r)
+	}
+}
+
+// drop forgets a replica, and tells its owner. Called with mu held.
+func (c *Cluster) drop(r *replica) {
+	if c.replicas[r.channel] == r {
+		delete(c.replicas, r.channel)
+	}
+	delete(c.follows, r.id)
+	if m := c.members[r.sent]; m != nil {
+		id := r.id
+		m.link.append(recUnfollow, func(w *writer) { w.uint(id) })
+	}
+}
+
+// place asks the owner of a replica's channel for it, if there is one; otherwise the clock does when there is. Called with mu held.
+func (c *Cluster) place(r *replica) {
+	o := c.owners[r.partition].Load()
+	if o == nil || o.Session == r.sent {
+		return
+	}
+	if o.Session == c.session {
+		if o.open && !r.loaded {
+			delete(c.replicas, r.channel)
+			delete(c.follows, r.id)
+			r.first <- firstKept{err: broker.ErrMoved}
+		}
+		return
+	}
+	if c.alive(o.Session, time.Now()) {
+		c.ask(r, c.members[o.Session])
+	}
+}
+
+// ask asks a member to be told of a channel. Called with mu held.
+func (c *Cluster) ask(r *replica, m *member) {
+	if before := c.members[r.sent]; before != nil && before != m {
+		id := r.id
+		before.link.append(recUnfollow, func(w *writer) { w.uint(id) })
+	}
+	delete(c.follows, r.id)
+	c.number++
+	r.id, r.sent = c.number, m.session
+	c.follows[r.id] = r
+	m.link.append(recFollow, func(w *writer) {
+		w.uint(r.id)
+		w.text(r.channel)
+	})
+}
+
+// fromOwner works off what the owner of a channel says of it.
+func (c *Cluster) fromOwner(m *member, kind byte, r *reader) {
+	id := r.uint()
+	c.mu.Lock()
+	f := c.follows[id]
+	if f == nil || f.sent != m.session { // of before
+		c.mu.Unlock()
+		return
+	}
+	switch kind {
+	case recRefused:
+		delete(c.follows, id)
+		f.sent = "" // the clock asks again
+		c.mu.Unlock()
+	case recAgain:
+		c.ask(f, m)
+		c.mu.Unlock()
+	case recChange:
+		epoch := f.epoch
+		c.mu.Unlock()
+		seq, e := r.uint(), r.entry()
+		if r.err != nil || epoch == "" {
+			return
+		}
+		if err := c.broker.Feed(f.channel, epoch, seq, &e); errors.Is(err, broker.ErrGap) {
+			c.mu.Lock()
+			if c.follows[id] == f {
+				c.ask(f, m)
+			}
+			c.mu.Unlock()
+		}
+	case recKept:
+		existed, k := r.bool(), broker.Kept{}
+		if k = r.kept(); r.err != nil {
+			c.mu.Unlock()
+			return
+		}
+		first := !f.loaded
+		f.loaded, f.epoch = true, k.Position.Epoch
+		if o := c.owners[f.partition].Load(); o != nil {
+			f.term = o.term
+		}
+		if first {
+			f.first <- firstKept{kept: k, existed: existed}
+		}
+		c.mu.Unlock()
+		if !first {
+			c.broker.Refill(f.channel, &k)
+		}
+	}
+}
+
+// tap is who follows a channel that is owned here. It implements broker.Tap; the channel's lock guards it.
+type tap struct{ followers []follower }
+
+type follower struct {
+	member *member
+	id     uint64
+}
+
+// Apply implements broker.Tap.
+func (t *tap) Apply(seq uint64, e *broker.Entry) {
+	for _, f := range t.followers {
+		f.member.link.append(recChange, func(w *writer) {
+			w.uint(f.id)
+			w.uint(seq)
+			w.entry(e)
+		})
+	}
+}
+
+// Reset implements broker.Tap.
+func (t *tap) Reset(k *broker.Kept) {
+	for _, f := range t.followers {
+		if k == nil {
+			f.member.link.append(recAgain, func(w *writer) { w.uint(f.id) })
+			continue
+		}
+		f.tell(k, true)
+	}
+}
+
+func (f follower) tell(k *broker.Kept, existed bool) {
+	f.member.link.append(recKept, func(w *writer) {
+		w.uint(f.id)
+		w.bool(existed)
+		w.kept(k)
+	})
+}
+
+// followedBy has a member told of a channel from now on.
+func (c *Cluster) followedBy(m *member, r *reader) {
+	f := follower{m, r.uint()}
+	channel := strings.Clone(r.text())
+	if r.err != nil {
+		return
+	}
+	err := broker.ErrMoved
+	if !c.Elsewhere(channel) {
+		err = c.broker.Tap(channel, func(before broker.Tap, k *broker.Kept, existed bool) broker.Tap {
+			t, _ := before.(*tap)
+			if t == nil {
+				t = &tap{}
+			}
+			t.followers = append(t.followers, f)
+			f.tell(k, existed)
+			return t
+		})
+	}
+	if err != nil {
+		m.link.append(recRefused, func(w *writer) { w.uint(f.id) })
+		return
+	}
+	c.mu.Lock()
+	m.followed[f.id] = channel
+	c.mu.Unlock()
+}
+
+// unfollowedBy ends that.
+func (c *Cluster) unfollowedBy(m *member, id uint64) {
+	c.mu.Lock()
+	channel, ok := m.followed[id]
+	delete(m.followed, id)
+	c.mu.Unlock()
+	if ok {
+		c.untap(m, channel, id)
+	}
+}
+
+func (c *Cluster) untap(m *member, channel string, id uint64) {
+	c.broker.Untap(channel, func(before broker.Tap) broker.Tap {
+		t, _ := before.(*tap)
+		t.followers = slices.DeleteFunc(t.followers, func(f follower) bool { return f.member == m && f.id == id })
+		if len(t.followers) == 0 {
+			return nil
+		}
+		return t
+	})
+}
+
+// forget ends all that a member follows here.
+func (c *Cluster) forget(m *member) {
+	c.mu.Lock()
+	followed := m.followed
+	m.followed = make(map[uint64]string)
+	c.mu.Unlock()
+	for id, channel := range followed {
+		c.untap(m, channel, id)
+	}
+}

@@ -1,0 +1,220 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"weir/broker"
+	"weir/relay/problem"
+)
+
+// Publish implements broker.Cluster.
+func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt, error) {
+	o := c.owners[c.partition(channel)].Load()
+	if o != nil && o.open && !c.isolated.Load() {
+		return c.broker.Submit(channel, p) // which has just become ours
+	}
+	q, err := c.request(o, recPublish, func(w *writer) {
+		w.text(channel)
+		w.publication(p)
+	})
+	if err != nil {
+		return broker.Receipt{}, err
+	}
+	c.counts.forwarded.Add(1)
+	return broker.Receipt{Done: q.done, Wait: func() (broker.Position, error) {
+		err := q.wait(c.context, answerLimit)
+		return q.at, err
+	}}, nil
+}
+
+// request sends what is to be answered to the owner of a partition.
+func (c *Cluster) request(o *owner, kind byte, f func(w *writer)) (*request, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o == nil || o.Session == c.session || !c.alive(o.Session, time.Now()) {
+		return nil, ErrNoOwner
+	}
+	return c.demand(c.members[o.Session], kind, f), nil
+}
+
+// demand sends what is to be answered to a member. Called with mu held.
+func (c *Cluster) demand(m *member, kind byte, f func(w *writer)) *request {
+	q := &request{to: m.session, until: time.Now().Add(answerLimit), done: make(chan struct{})}
+	c.number++
+	id := c.number
+	c.waiting[id] = q
+	m.link.append(kind, func(w *writer) {
+		w.uint(id)
+		f(w)
+	})
+	return q
+}
+
+// wait waits for the answer.
+func (q *request) wait(ctx context.Context, limit time.Duration) error {
+	select {
+	case <-q.done:
+		return q.err
+	default:
+	}
+	timer := time.NewTimer(2 * limit) // the clock is sooner
+	defer timer.Stop()
+	select {
+	case <-q.done:
+		return q.err
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return errMaybe
+}
+
+// answered ends the wait for an answer.
+func (c *Cluster) answered(m *member, kind byte, r *reader) {
+	id := r.uint()
+	c.mu.Lock()
+	q := c.waiting[id]
+	if q == nil || q.to != m.session {
+		c.mu.Unlock()
+		return
+	}
+	delete(c.waiting, id)
+	c.mu.Unlock()
+	switch kind {
+	case recAnswer:
+		q.at = broker.Position{Epoch: strings.Clone(r.text()), Seq: r.uint()}
+	case recReply:
+		q.body = bytes.Clone(r.bytes())
+	case recError:
+		code, text := r.uint(), r.text()
+		q.err = codedError(code, strings.Clone(text))
+	}
+	if r.err != nil {
+		q.err = errMaybe
+	}
+	close(q.done)
+}
+
+// published makes a publication that another process has handed on.
+func (c *Cluster) published(m *member, r *reader) {
+	id, channel, p := r.uint(), r.text(), r.publication()
+	if r.err != nil {
+		return
+	}
+	if c.Elsewhere(channel) {
+		m.fail(id, ErrNoOwner)
+		return
+	}
+	receipt, err := c.broker.Submit(channel, &p)
+	if err != nil || receipt.Position.Epoch == "" { // or it was handed on once more: it has just moved
+		m.fail(id, orMaybe(err))
+		return
+	}
+	m.link.append(recAnswer, func(w *writer) {
+		w.uint(id)
+		w.text(receipt.Position.Epoch)
+		w.uint(receipt.Position.Seq)
+	})
+}
+
+func orMaybe(err error) error {
+	if err == nil {
+		return errMaybe
+	}
+	return err
+}
+
+// fail answers that something went wrong.
+func (m *member) fail(id uint64, err error) {
+	code, text := errorCode(err)
+	m.link.append(recError, func(w *writer) {
+		w.uint(id)
+		w.uint(code)
+		w.text(text)
+	})
+}
+
+// Call has the owner of a key work on a body, and returns its answer. The caller looks with Elsewhere first. Errors: ErrNoOwner, and the
+// owner's.
+func (c *Cluster) Call(ctx context.Context, key, kind string, body []byte) ([]byte, error) {
+	q, err := c.request(c.owners[c.partition(key)].Load(), recCall, func(w *writer) {
+		w.text(kind)
+		w.bytes(body)
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = q.wait(ctx, answerLimit)
+	return q.body, err
+}
+
+// CallAll has all other processes that are there work on a body, and returns their answers, by the names of their nodes, and who has
+// not answered.
+func (c *Cluster) CallAll(ctx context.Context, kind string, body []byte) (answers map[string][]byte, silent []string) {
+	return c.callAll(ctx, kind, body, answerLimit)
+}
+
+func (c *Cluster) callAll(ctx context.Context, kind string, body []byte, limit time.Duration) (answers map[string][]byte, silent []string) {
+	asked := make(map[string]*request)
+	now := time.Now()
+	c.mu.Lock()
+	for _, m := range c.members {
+		if c.alive(m.session, now) {
+			asked[m.node] = c.demand(m, recCall, func(w *writer) {
+				w.text(kind)
+				w.bytes(body)
+			})
+		}
+	}
+	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	answers = make(map[string][]byte)
+	for node, q := range asked {
+		if err := q.wait(ctx, limit); err != nil {
+			silent = append(silent, node)
+		} else {
+			answers[node] = q.body
+		}
+	}
+	return answers, silent
+}
+
+// called has a call worked on.
+func (c *Cluster) called(m *member, r *reader) {
+	id, kind, body := r.uint(), r.text(), bytes.Clone(r.bytes())
+	if r.err != nil {
+		return
+	}
+	h := c.handlers[kind]
+	if h == nil {
+		m.fail(id, fmt.Errorf("it does not know the call %q", kind))
+		return
+	}
+	select {
+	case c.calls <- struct{}{}:
+	default:
+		m.fail(id, problem.Overloaded)
+		return
+	}
+	var answer []byte
+	err := errors.New("internal error")
+	c.config.Panic.Go(&c.done, "cluster call", func() { // ends with the call; Close waits for it
+		defer func() {
+			<-c.calls
+			if err != nil {
+				m.fail(id, err)
+				return
+			}
+			m.link.append(recReply, func(w *writer) {
+				w.uint(id)
+				w.bytes(answer)
+			})
+		}()
+		answer, err = h(body)
+	}, nil)
+}

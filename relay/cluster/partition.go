@@ -1,0 +1,394 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/broker"
+	"weir/internal/wire"
+)
+
+// Place is the key by which a channel's partition is chosen: the presence of a channel is where the channel is.
+func Place(channel string) string { return strings.TrimPrefix(channel, wire.PresenceNamespace+":") }
+
+// partition is the partition of a channel: FNV-1a of its key, finalised, since names often differ in their last bytes only.
+func (c *Cluster) partition(channel string) int {
+	return int(hash(Place(channel)) % uint64(len(c.owners)))
+}
+
+func hash(text string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(text) {
+		h = (h ^ uint64(text[i])) * 1099511628211
+	}
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
+
+// first reports whether this process is first in line for a partition, among all that are there: the one whose session hashes highest
+// with it. Called with mu held.
+func (c *Cluster) first(p int, now time.Time) bool {
+	weight := func(session string) uint64 { return hash(session + "/" + strconv.Itoa(p)) }
+	mine := weight(c.session)
+	for session := range c.members {
+		if c.alive(session, now) && weight(session) > mine {
+			return false
+		}
+	}
+	return true
+}
+
+// heardElsewhere reports whether another process has heard a session lately. Called with mu held.
+func (c *Cluster) heardElsewhere(session string, now time.Time) bool {
+	for _, m := range c.members {
+		if ms, ok := m.hello.Heard[session]; ok && c.alive(m.session, now) && m.session != session &&
+			time.Duration(ms)*time.Millisecond+now.Sub(m.heard) < heardByElse {
+			return true
+		}
+	}
+	return false
+}
+
+const rowPrefix = "p."
+
+// Row implements mesh.Handler.
+func (i inbox) Row(key string, value []byte, revision uint64) {
+	p, err := strconv.Atoi(strings.TrimPrefix(key, rowPrefix))
+	if err != nil || !strings.HasPrefix(key, rowPrefix) || p < 0 {
+		return
+	}
+	c := i.cluster
+	var o owner
+	if json.Unmarshal(value, &o) != nil {
+		return
+	}
+	if p >= len(c.owners) {
+		if !c.foreign.Swap(true) {
+			c.config.Log.Error("the cluster has more partitions than this node: set cluster.partitions to what the others have")
+		}
+		return
+	}
+	o.term = revision
+	before := c.owners[p].Load()
+	if before != nil && before.term >= revision {
+		return
+	}
+	c.owners[p].Store(&o)
+	if !c.running() {
+		return
+	}
+	if before != nil && before.Session == c.session {
+		c.lose(p)
+	}
+	if o.Session == c.session {
+		c.config.Panic.Go(&c.done, "takeover", func() { c.open(p, &o) }, func() { c.opened(p, &o) }) // ends by itself; Close waits for it
+		return
+	}
+	c.mu.Lock()
+	for _, r := range c.replicas {
+		if r.partition == p {
+			c.place(r)
+		}
+	}
+	c.mu.Unlock()
+}
+
+// clock looks after what time brings until the cluster is left.
+func (c *Cluster) clock() {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	var said time.Time
+	last := time.Now()
+	c.settled = last
+	for {
+		if now := time.Now(); now.Sub(last) > isolation { // the process was stopped for a while
+			c.settled = now
+		}
+		last = time.Now()
+		if now := time.Now(); now.Sub(said) >= helloEvery {
+			said = now
+			_ = c.announce()
+		}
+		c.review(time.Now())
+		c.judge()
+		c.claim()
+		select {
+		case <-c.context.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// review asks owners for the replicas that nobody was asked for, fails what was not answered in time, and forgets members that are gone.
+func (c *Cluster) review(now time.Time) {
+	var gone []*member
+	c.mu.Lock()
+	for _, r := range c.replicas {
+		c.place(r)
+	}
+	for session, m := range c.members {
+		last := m.heard
+		if last.IsZero() {
+			last = c.started
+		}
+		switch silent := now.Sub(last); {
+		case silent > removeAfter:
+			delete(c.members, session)
+			close(m.stop)
+			gone = append(gone, m)
+		case silent > forgetAfter && len(m.followed) > 0:
+			gone = append(gone, m)
+		}
+	}
+	var late []*request
+	for id, q := range c.waiting {
+		if now.After(q.until) {
+			delete(c.waiting, id)
+			late = append(late, q)
+		}
+	}
+	c.mu.Unlock()
+	for _, q := range late {
+		q.err = errMaybe
+		close(q.done)
+	}
+	for _, m := range gone {
+		c.forget(m)
+		m.link.restart(0) // if it is there after all, it finds that it has to follow again
+	}
+}
+
+// judge finds out whether this process is cut off: it hears less than half of those that were there, itself counted, and cannot write
+// the table either. One that has left in order is not missed.
+func (c *Cluster) judge() {
+	now := time.Now()
+	here, known := 1, 1
+	c.mu.Lock()
+	for _, m := range c.members {
+		switch {
+		case m.heard.IsZero() || m.hello.Leaving:
+		case now.Sub(m.heard) < isolation:
+			here++
+			known++
+		default:
+			known++
+		}
+	}
+	c.mu.Unlock()
+	if 2*here > known {
+		c.written = now
+	} else if now.Sub(c.probed) >= probeEvery && c.loaded.Load() {
+		c.probed = now
+		ctx, cancel := context.WithTimeout(c.context, probeEvery)
+		revision, err := c.node.Update(ctx, probePrefix+c.session, []byte("{}"), c.probe)
+		cancel()
+		if err == nil {
+			c.written, c.probe = time.Now(), revision
+		}
+	}
+	cut := now.Sub(c.written) > isolation && now.Sub(c.started) > isolation
+	if cut {
+		c.settled = now
+	}
+	if c.isolated.Swap(cut) != cut {
+		c.config.Log.Warn("cut off from the other nodes", slog.Bool("isolated", cut), slog.Int("here", here), slog.Int("known", known))
+	}
+}
+
+// probePrefix is of the rows that only show that they can be written. They end with the bucket.
+const probePrefix = "probe."
+
+// claim takes over the partitions that have no owner, as far as this process is first in line.
+func (c *Cluster) claim() {
+	now := time.Now()
+	if !c.loaded.Load() || c.foreign.Load() || c.draining.Load() || now.Sub(c.settled) < alive {
+		return
+	}
+	for p := range c.owners {
+		o := c.owners[p].Load()
+		c.mu.Lock()
+		mine := (o == nil || !c.alive(o.Session, now) && !c.heardElsewhere(o.Session, now)) && c.first(p, now)
+		c.mu.Unlock()
+		if !mine {
+			continue
+		}
+		term := uint64(0)
+		if o != nil {
+			term = o.term
+		}
+		value, err := json.Marshal(owner{Node: c.config.Node, Session: c.session})
+		if err == nil {
+			_, err = c.node.Update(c.context, rowPrefix+strconv.Itoa(p), value, term) // the table tells all, this process too
+		}
+		if err != nil {
+			c.config.Log.Debug("partition not taken", slog.Int("partition", p), slog.String("error", err.Error()))
+			return
+		}
+	}
+}
+
+// lose gives the channels of a partition up that another process has taken over. Those with readers are followed there.
+func (c *Cluster) lose(p int) {
+	c.config.Log.Warn("another node has taken a partition over", slog.Int("partition", p))
+	c.broker.Names(func(name string) bool {
+		if c.partition(name) != p || !c.broker.Demote(name) {
+			return true
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.replicas[name] == nil {
+			r := &replica{channel: name, partition: p, first: make(chan firstKept, 1), loaded: true}
+			c.replicas[name] = r
+			c.place(r)
+		}
+		return true
+	})
+}
+
+// standing is where a replica stands.
+type standing struct {
+	Channel string `json:"channel"`
+	Epoch   string `json:"epoch"`
+	Seq     uint64 `json:"seq"`
+	Term    uint64 `json:"term"`
+}
+
+// newer reports whether a stands further than b.
+func (a standing) newer(b standing) bool {
+	if a.Term != b.Term {
+		return a.Term > b.Term
+	}
+	return a.Seq > b.Seq
+}
+
+// The calls of the cluster itself.
+const (
+	callStandings = "standings" // body: a partition
+	callExport    = "export"    // body: a channel
+)
+
+// own are the handlers of the cluster's own calls.
+func (c *Cluster) own() map[string]Handler {
+	return map[string]Handler{
+		callStandings: func(body []byte) ([]byte, error) {
+			p, err := strconv.Atoi(string(body))
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(c.standings(p))
+		},
+		callExport: func(body []byte) ([]byte, error) {
+			k, ok := c.broker.Export(string(body))
+			if !ok {
+				return nil, broker.ErrNoChannel
+			}
+			var w writer
+			w.kept(&k)
+			return w, nil
+		},
+	}
+}
+
+// standings are the replicas of a partition that have been filled.
+func (c *Cluster) standings(p int) []standing {
+	var list []standing
+	c.mu.Lock()
+	for _, r := range c.replicas {
+		if r.partition == p && r.loaded {
+			list = append(list, standing{Channel: r.channel, Term: r.term})
+		}
+	}
+	c.mu.Unlock()
+	for i := range list {
+		at, _ := c.broker.At(list[i].Channel)
+		list[i].Epoch, list[i].Seq = at.Epoch, at.Seq
+	}
+	return list
+}
+
+// open takes over the channels of a partition: what any process has of them goes on, in epochs of its own.
+func (c *Cluster) open(p int, o *owner) {
+	begun := time.Now()
+	answers, _ := c.callAll(c.context, callStandings, []byte(strconv.Itoa(p)), settleLimit)
+	best, from := make(map[string]standing), make(map[string]string) // by channel; from "": this process
+	for _, s := range c.standings(p) {
+		best[s.Channel] = s
+	}
+	for node, b := range answers {
+		var list []standing
+		if json.Unmarshal(b, &list) != nil {
+			continue
+		}
+		for _, s := range list {
+			if have, ok := best[s.Channel]; s.Epoch != "" && (!ok || s.newer(have)) {
+				best[s.Channel], from[s.Channel] = s, node
+			}
+		}
+	}
+	for channel := range best {
+		if c.owners[p].Load() != o {
+			return // somebody else has taken it over already
+		}
+		if node := from[channel]; node != "" {
+			if k, err := c.export(node, channel); err == nil {
+				c.broker.Refill(channel, k)
+				_ = c.broker.Adopt(channel, k)
+			}
+		}
+		c.broker.Promote(channel)
+		c.mu.Lock()
+		if r := c.replicas[channel]; r != nil && r.loaded {
+			c.drop(r)
+		}
+		c.mu.Unlock()
+		c.counts.rescued.Add(1)
+	}
+	c.opened(p, o)
+	c.counts.takeovers.Add(1)
+	c.config.Log.Info("partition taken over", slog.Int("partition", p), slog.Uint64("term", o.term), slog.Int("channels", len(best)), slog.Duration("took", time.Since(begun)))
+}
+
+// opened has this process serve a partition, if it still owns it.
+func (c *Cluster) opened(p int, o *owner) {
+	c.owners[p].CompareAndSwap(o, &owner{Node: o.Node, Session: o.Session, term: o.term, open: true})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.replicas {
+		if r.partition == p {
+			c.place(r)
+		}
+	}
+}
+
+// export asks a node for what it has of a channel.
+func (c *Cluster) export(node, channel string) (*broker.Kept, error) {
+	var q *request
+	c.mu.Lock()
+	for _, m := range c.members {
+		if m.node == node && c.alive(m.session, time.Now()) {
+			q = c.demand(m, recCall, func(w *writer) {
+				w.text(callExport)
+				w.bytes([]byte(channel))
+			})
+			break
+		}
+	}
+	c.mu.Unlock()
+	if q == nil {
+		return nil, ErrNoOwner
+	}
+	if err := q.wait(c.context, answerLimit); err != nil {
+		return nil, err
+	}
+	r := &reader{b: q.body}
+	k := r.kept()
+	return &k, r.err
+}

@@ -1,0 +1,58 @@
+package hub
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"strconv"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"weir/relay/cluster"
+)
+
+// openCluster joins the cluster, if there is to be one. Nothing is owned before the relay starts it.
+func (h *Hub) openCluster() error {
+	if h.Config.Mesh == nil {
+		return nil
+	}
+	c := h.Config.Cluster
+	policy, err := json.Marshal([]any{h.Config.Namespaces, h.Config.Systems, c.Partitions}) // maps come in order
+	if err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	sum := fnv.New64a()
+	_, _ = sum.Write(policy)
+	h.Cluster, err = cluster.Open(cluster.Config{
+		Node: c.Node, Partitions: c.Partitions, Policy: strconv.FormatUint(sum.Sum64(), 36),
+		Opener: h.Config.Mesh, Log: h.Log, Panic: h.Contain,
+	})
+	if err != nil {
+		return err
+	}
+	h.Counters.Set.RegisterMetricsWriter(func(w io.Writer) { writeCluster(w, h.Cluster.Stats()) })
+	return nil
+}
+
+func writeCluster(w io.Writer, s cluster.Stats) {
+	metrics.WriteGaugeUint64(w, "weir_cluster_nodes", uint64(s.Nodes))
+	metrics.WriteGaugeUint64(w, "weir_cluster_partitions_owned", uint64(s.Owned))
+	metrics.WriteGaugeUint64(w, "weir_cluster_replicas", uint64(s.Replicas))
+	var isolated uint64
+	if s.Isolated {
+		isolated = 1
+	}
+	metrics.WriteGaugeUint64(w, "weir_cluster_isolated", isolated)
+	metrics.WriteCounterUint64(w, "weir_cluster_frames_total", s.Frames)
+	metrics.WriteCounterUint64(w, "weir_cluster_link_restarts_total", s.Restarts)
+	metrics.WriteCounterUint64(w, "weir_cluster_forwarded_total", s.Forwarded)
+	metrics.WriteCounterUint64(w, "weir_cluster_takeovers_total", s.Takeovers)
+	metrics.WriteCounterUint64(w, "weir_cluster_rescued_channels_total", s.Rescued)
+}
+
+// Elsewhere reports whether another node owns a channel.
+func (h *Hub) Elsewhere(channel string) bool { return h.Cluster != nil && h.Cluster.Elsewhere(channel) }
+
+// AcksWait reports whether there are receipts that have to be waited for.
+func (h *Hub) AcksWait() bool { return h.Disk != nil || h.Cluster != nil }
