@@ -184,3 +184,21 @@ func TestConnectRoutes(t *testing.T) {
 		t.Errorf("asked %d times", n)
 	}
 }
+
+// Operators see how the questions fare.
+func TestListOfHooks(t *testing.T) {
+	b := newBackend(t, users(""))
+	g := start(t, b, nil)
+	connect(g, "ann", "/ws")
+	connect(g, "ann", "/ws")
+	status, body := g.Backend("GET", "/v1/hooks", nil)
+	m, _ := body.(relaytest.Message)
+	list, _ := m["hooks"].([]any)
+	if status != 200 || len(list) != 4 {
+		t.Fatal(status, body)
+	}
+	first := list[0].(relaytest.Message)
+	if first["hook"] != "connect" || first["breaker"] != "closed" || first["remembered"] != 1.0 || first["answers"] != 1.0 || first["questions"].(relaytest.Message)["allowed"] != 1.0 {
+		t.Error(first)
+	}
+}

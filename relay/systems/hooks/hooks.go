@@ -71,6 +71,7 @@ func (s *System) Start(host relay.Host) error {
 		return err
 	}
 	host.Backend(http.MethodPost, "/v1/revoke", s.handleRevoke)
+	host.Backend(http.MethodGet, "/v1/hooks", s.handleList)
 	if s.hooks[askConnect] != nil {
 		s.renewals.start(s)
 		host.UseConnector(s)

@@ -164,6 +164,7 @@ function about(r) {
 		['Data', r.data || 'in memory only'], ['Systems', r.systems.join(', ') || 'none'],
 		['Memory limit', r.memoryLimit ? short(mib(r.memoryLimit)) + ' MiB' : 'none'], r.dev && ['Mode', 'development'],
 	].filter(Boolean)
+	if (!$('about').childElementCount && r.systems.includes('hooks')) hooks()
 	if (!$('about').childElementCount) letters(r.systems.includes('webhook'))
 	$('about').replaceChildren(...facts.map(([name, value, title = '']) => make('div', {}, make('dt', {}, name), make('dd', { title }, value))))
 }
@@ -265,6 +266,18 @@ async function letters(there) {
 		$('webhooks').replaceChildren(...(list.length ? list : [make('p', { className: 'none' }, 'There are no webhooks.')]))
 	} catch (err) {
 		$('webhooks').replaceChildren(make('p', { className: 'none' }, err.message))
+	}
+}
+
+// Questions to the backend, read again every five seconds while the page is seen.
+async function hooks() {
+	for (;; await wait(5000)) {
+		if (document.hidden) continue
+		const { hooks, underWay, parallel, resumed } = await ask('GET', '/v1/hooks').catch(() => ({}))
+		$('hooked').hidden = !hooks
+		if (!hooks) continue
+		$('asking').textContent = `${underWay} of ${parallel} under way, ${short(resumed)} clients came back without one`
+		rows($('hooks'), hooks.map(({ hook, breaker, questions: q, remembered, stale, answers }) => [hook, breaker, short(q.allowed), short(q.refused), short(q.failed), short(q.busy + q.open), short(remembered), short(stale), short(answers)]))
 	}
 }
 
