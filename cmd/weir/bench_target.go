@@ -8,13 +8,11 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"weir/loadtest"
 	"weir/loadtest/protocol"
 	"weir/loadtest/scenario"
 	"weir/loadtest/target"
-	"weir/relay/auth"
 )
 
 // targetFlags say what is measured. They change what the scenario file says of it.
@@ -27,6 +25,10 @@ type targetFlags struct {
 	Key       string `placeholder:"KEY" help:"What publishers authenticate with. Default for weir: dev. For pusher: app:key:secret."`
 	Token     string `xor:"token" placeholder:"TOKEN" help:"Token of all subscribers. They are one user then, whose connections a relay may limit."`
 	Secret    string `xor:"token" placeholder:"SECRET" help:"Make each subscriber a token with this HS256 secret. Default: that of weir serve --dev, for a weir on this machine; or $$WEIR_AUTH_SECRET."`
+	Tokens    string `name:"token-file" xor:"token" placeholder:"FILE" help:"A token a line: client i has that of line i, and the first again after the last."`
+	SignWith  string `name:"token-key" xor:"token" placeholder:"FILE" help:"Make each subscriber a token with this private key in PEM: RS256 for RSA, ES256 for P-256."`
+	KeyID     string `name:"kid" placeholder:"ID" help:"Key id (kid) in the tokens of --secret and --token-key."`
+	Claims    string `placeholder:"JSON" help:"Claims of the tokens of --secret and --token-key, over those that weir needs; {{user}} stands for the user."`
 
 	Header      []string `sep:"none" placeholder:"NAME: VALUE" help:"A header of subscribers' requests; may be repeated."`
 	Cookie      []string `sep:"none" placeholder:"NAME=VALUE" help:"A cookie, likewise."`
@@ -211,17 +213,8 @@ func (f *targetFlags) config(p *program, s scenario.Scenario) (loadtest.Config, 
 		return cfg, err
 	}
 	cfg.FindPID = at.Loopback()
-	secret := cmp.Or(f.Secret, p.getenv("WEIR_AUTH_SECRET"))
-	if secret == "" && name == "weir" && at.Loopback() {
-		secret = auth.DevSecret
-	}
-	switch {
-	case f.Token != "":
-		cfg.Token = func(string) (string, error) { return f.Token, nil }
-	case secret != "":
-		cfg.Token = minter(secret, s)
-	}
-	return cfg, nil
+	cfg.Token, err = f.tokens(p, s, name == "weir" && at.Loopback())
+	return cfg, err
 }
 
 // trust is how certificates are verified; nil: as the system does.
@@ -245,16 +238,4 @@ func trust(p protocol.Protocol, https bool) (*tls.Config, error) {
 		return nil, wrongf("bench: --ca %s: expected certificates in PEM", p.CA)
 	}
 	return &tls.Config{RootCAs: pool}, nil
-}
-
-// minter makes tokens that may do what the scenario does.
-func minter(secret string, s scenario.Scenario) func(string) (string, error) {
-	s.Prefix = cmp.Or(s.Prefix, "bench:")
-	may := []string{"subscribe", "publish", "history", "presence"}
-	claims := auth.Claims{Roles: []string{"admin"}, TTL: 24 * time.Hour, Channels: map[string][]string{s.Prefix + "*": may, "presence:" + s.Prefix + "*": may}}
-	return func(user string) (string, error) {
-		claims := claims
-		claims.Sub = user
-		return auth.Mint(secret, "", claims)
-	}
 }
