@@ -23,6 +23,9 @@ import (
 // TestE2ENodePush: web push is read by a library of others.
 func TestE2ENodePush(t *testing.T) { startDaemon(t).node(t, "push.mjs") }
 
+// TestE2EMercure: the hub serves clients and a publisher of others.
+func TestE2EMercure(t *testing.T) { startDaemon(t).node(t, "mercure.mjs") }
+
 const exampleDir = "../../docs/examples/backend"
 
 // exampleSecret is that of the example's configuration.
