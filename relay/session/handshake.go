@@ -53,6 +53,9 @@ func (m *Manager) Identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*
 		token = string(ctx.QueryArgs().Peek("token"))
 	}
 	if token == "" && m.connector != nil {
+		if ingress.Elsewhere(ctx) {
+			return nil, problem.Unauthorized // there it waits for the backend
+		}
 		if id, bad := m.connector.Connect(ctx); id != nil || bad != nil {
 			return id, bad
 		}
@@ -125,9 +128,9 @@ func (m *Manager) hijack(ctx *fasthttp.RequestCtx, a *handshakeRequest, open fun
 	})
 }
 
-// openAtLoop opens a session whose handshake was read at an event loop: there, unless it may have to wait for the disk.
+// openAtLoop opens a session whose handshake was read at an event loop: there, unless it may have to wait for the disk or another node.
 func (m *Manager) openAtLoop(nc net.Conn, rest []byte, a *handshakeRequest, open func(nc net.Conn, rest []byte, a *handshakeRequest)) {
-	if m.hub.Disk != nil && a.identity.User != "" && m.hub.Namespaces.Of(wire.UserChannel(a.identity.User)).Log.Durable {
+	if a.identity.User != "" && m.hub.EnsureLoaded(wire.UserChannel(a.identity.User), hub.NoWait) != nil {
 		m.Work("upgrade", func() { open(nc, rest, a) }, func() { _ = nc.Close() })
 		return
 	}
