@@ -79,7 +79,7 @@ func appendEvent(dst []byte, channel string, data []byte) []byte {
 	})
 	client := bytes.HasPrefix(event, []byte(`"`+clientPrefix))
 	if err != nil || other || inner == nil || len(event) < 3 || event[0] != '"' || user != nil && !client {
-		event, inner, user, client = []byte(`"message"`), data, nil, false
+		event, inner = []byte(`"message"`), data
 		if len(data) == 0 {
 			inner = []byte("null")
 		}

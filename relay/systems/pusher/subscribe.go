@@ -2,6 +2,7 @@ package pusher
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -131,7 +132,7 @@ func (s *socket) subscribe(name string, k kind, channelData string) {
 		}
 		ch, member, err := a.enter(name, item)
 		switch {
-		case err == errMembers:
+		case errors.Is(err, errMembers):
 			a.refuse(refusedMembers)
 			s.refusedLimit(name, "The channel has as many members as it may", 4100)
 			return
