@@ -145,7 +145,7 @@ func (j judge) Start(c Host) error {
 func (judge) Close() {}
 
 // What a backend is asked about keeps a session from nothing else: pings are answered, and what concerns other channels,
-// while as many questions as may are under way.
+// while limit reached: hooks.parallel.
 func TestQuestionsAreAskedBesideTheTurn(t *testing.T) {
 	t.Parallel()
 	g, j := judged(t)

@@ -266,7 +266,7 @@ func TestUnknownMembers(t *testing.T) {
 		{"/v1/unsubscribe", `{"userId":"nobody","channel":"a","channels":["b"]}`, "channels"},
 	} {
 		a := g.ask("POST", tt.path, tt.body, key)
-		if a.StatusCode != 400 || !strings.Contains(a.body, `"unknown_member"`) || !strings.Contains(a.body, "not known here: "+tt.names+".") {
+		if a.StatusCode != 400 || !strings.Contains(a.body, `"unknown_member"`) || !strings.Contains(a.body, "unknown: "+tt.names+".") {
 			t.Errorf("%s %s: %d %s", tt.path, tt.body, a.StatusCode, a.body)
 		}
 		if a := g.ask("POST", tt.path, tt.body, key, "Weir-Lenient: 1"); a.StatusCode/100 != 2 {

@@ -190,7 +190,7 @@ func (j *Journal) spoil(err error) {
 	j.broken = err
 	j.mu.Unlock()
 	if first {
-		j.config.Log.Error("the database cannot be written; the log goes on", slog.String("error", err.Error()))
+		j.config.Log.Error("the database cannot be written; changes stay in the log", slog.String("error", err.Error()))
 	}
 	wake(j.relief)
 }

@@ -18,7 +18,7 @@ import (
 // Errors: those of Open.
 func Compact(dir string, progress func(written int64)) (before, after int64, err error) {
 	if _, err := os.Stat(filepath.Join(dir, databaseName)); err != nil {
-		return 0, 0, fmt.Errorf("%s is no data directory: %w", dir, err)
+		return 0, 0, fmt.Errorf("%s is not a data directory: %w", dir, err)
 	}
 	j, err := openStill(dir, false)
 	if err != nil {

@@ -306,7 +306,7 @@ func TestRepair(t *testing.T) {
 	if _, err := Open(Config{Dir: dir, Log: slog.New(slog.NewTextHandler(logged, nil))}); !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "batch 8 cannot be read; batches 8 to 8 were on disk") {
 		t.Fatalf("%v", err)
 	}
-	if strings.Contains(logged.String(), "told to nobody") {
+	if strings.Contains(logged.String(), "left by a crash") {
 		t.Fatal(logged)
 	}
 	v, err := OpenView(dir)
@@ -390,7 +390,7 @@ func TestTornTailIsQuiet(t *testing.T) {
 	if r := join(t, br, "room:1", &at[0]); !r.Recovered || r.Position.Seq != at[0].Seq {
 		t.Fatalf("%+v", r)
 	}
-	if !strings.Contains(logged.String(), "told to nobody") {
+	if !strings.Contains(logged.String(), "left by a crash") {
 		t.Fatal(logged)
 	}
 }

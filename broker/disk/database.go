@@ -143,7 +143,7 @@ func readState(tx *bolt.Tx) (s state, fresh bool, err error) {
 	meta := tx.Bucket(bucketMeta)
 	if meta == nil {
 		if k, _ := tx.Cursor().First(); k != nil {
-			return s, false, fmt.Errorf("%s is no database of weir: %w", databaseName, ErrFormat)
+			return s, false, fmt.Errorf("%s is not a database of weir: %w", databaseName, ErrFormat)
 		}
 		return state{generation: 1, clean: true}, true, nil
 	}

@@ -115,7 +115,7 @@ func TestEndOfAVersion1Log(t *testing.T) {
 	spoilLast(t, dir)
 	logged := new(bytes.Buffer)
 	_, b := open(t, Config{Dir: dir, Log: slog.New(slog.NewTextHandler(logged, nil))})
-	if s := logged.String(); strings.Contains(s, "told to nobody") || !strings.Contains(s, "version 1 of the format cannot tell") {
+	if s := logged.String(); strings.Contains(s, "left by a crash") || !strings.Contains(s, "version 1 of the format cannot distinguish them") {
 		t.Fatal(s)
 	}
 	if r := join(t, b, "kept:c", nil); r.Position.Seq != 0 {

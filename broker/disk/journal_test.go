@@ -256,7 +256,7 @@ func TestOpenRefuses(t *testing.T) {
 				_, err := tx.CreateBucket([]byte("theirs"))
 				return errors.Join(err, tx.DeleteBucket(bucketMeta))
 			})
-		}, ErrFormat, "no database of weir"},
+		}, ErrFormat, "not a database of weir"},
 		{"a damaged state", func(t *testing.T, dir string) {
 			alter(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyState, []byte("nonsense")) })
 		}, ErrCorrupt, "state of weir.db"},

@@ -127,10 +127,10 @@ func (j *Journal) recover() (err error) {
 func (j *Journal) begin(log *replayed, s *state) error {
 	switch {
 	case log.vague:
-		j.config.Log.Warn("the end of the log is not whole and is ignored: a crash has torn it off and nobody was told of it, or it is damaged; version 1 of the format cannot tell",
+		j.config.Log.Warn("the end of the log is incomplete and is ignored: it was never acknowledged, or it is damaged; version 1 of the format cannot distinguish them",
 			slog.Int("bytes", log.torn))
 	case log.torn > 0 && log.damage == nil:
-		j.config.Log.Info("what a crash has torn off the end of the log was told to nobody and is ignored", slog.Int("bytes", log.torn))
+		j.config.Log.Info("the incomplete end of the log, left by a crash, is ignored: it was never acknowledged", slog.Int("bytes", log.torn))
 	}
 	l, err := newLedger(j.config.FS, log.next, log.last)
 	if err != nil {

@@ -17,7 +17,7 @@ const damagedSuffix = ".damaged"
 // A database that is damaged is not repaired. Errors: those of Open but ErrLost.
 func Repair(dir string) (lost, err error) {
 	if _, err := os.Stat(filepath.Join(dir, databaseName)); err != nil {
-		return nil, fmt.Errorf("%s is no data directory: %w", dir, err)
+		return nil, fmt.Errorf("%s is not a data directory: %w", dir, err)
 	}
 	j, err := openStill(dir, true)
 	if err != nil {

@@ -85,7 +85,7 @@ func (t *trees) check(root uint64) error {
 				return err
 			}
 			if kind != 0 && flags != kind {
-				return fmt.Errorf("page %d is not what those beside it are", id)
+				return fmt.Errorf("page %d has another type than its neighbours", id)
 			}
 			kind = flags
 		}

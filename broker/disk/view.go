@@ -32,7 +32,7 @@ type View struct {
 // Errors: ErrInUse, ErrFormat, ErrCorrupt, and those of the file system.
 func OpenView(dir string) (v *View, err error) {
 	if _, err := os.Stat(filepath.Join(dir, databaseName)); err != nil {
-		return nil, fmt.Errorf("%s is no data directory: %w", dir, err)
+		return nil, fmt.Errorf("%s is not a data directory: %w", dir, err)
 	}
 	v = &View{dir: dir, db: database{dir: dir}}
 	defer func() {

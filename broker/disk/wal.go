@@ -83,7 +83,7 @@ func (w *wal) settle() { w.told(w.ledger.settle()) }
 
 func (w *wal) told(err error) {
 	if err != nil && !w.mute {
-		w.log.Warn("the end of the log cannot be noted: damage to it would not be told from what a crash tears off", slog.String("error", err.Error()))
+		w.log.Warn("the end of the log cannot be recorded: damage to it could not be distinguished from a crash", slog.String("error", err.Error()))
 	}
 	w.mute = err != nil
 }

@@ -17,7 +17,7 @@ func entries(bucket *bolt.Bucket, from, prefix []byte, err *error) iter.Seq2[[]b
 		var last []byte
 		for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			if last != nil && bytes.Compare(k, last) <= 0 {
-				*err = fmt.Errorf("%s: key %q stands behind %q: %w", databaseName, k, last, ErrCorrupt)
+				*err = fmt.Errorf("%s: key %q comes after %q: %w", databaseName, k, last, ErrCorrupt)
 				return
 			}
 			if last = k; !yield(k, v) {

@@ -122,9 +122,9 @@ func (p *program) verify(v *disk.View) error {
 	_, _ = fmt.Fprintf(p.stdout, "%s, all whole\n", count(steps.done, "channel"))
 	switch s := v.Summary(); {
 	case s.Vague:
-		_, _ = fmt.Fprintf(p.stdout, "%s at the end of the log are not whole: torn off by a crash and told to nobody, or damaged; version 1 of the format cannot tell\n", bytesOf(int64(s.Torn)))
+		_, _ = fmt.Fprintf(p.stdout, "%s at the end of the log are incomplete: left by a crash and never acknowledged, or damaged; version 1 of the format cannot distinguish them\n", bytesOf(int64(s.Torn)))
 	case s.Torn > 0:
-		_, _ = fmt.Fprintf(p.stdout, "%s at the end of the log were torn off by a crash and told to nobody\n", bytesOf(int64(s.Torn)))
+		_, _ = fmt.Fprintf(p.stdout, "%s at the end of the log are incomplete: left by a crash and never acknowledged\n", bytesOf(int64(s.Torn)))
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func TestDataOfADamagedLog(t *testing.T) {
 		code = run(append([]string{"data", name, "--data", dir}, more...), nil, strings.NewReader(""), &out, &out)
 		return code, out.String()
 	}
-	if code, said := command("verify"); code != exitOK || !strings.Contains(said, "all whole") || !strings.Contains(said, "4 B at the end of the log were torn off by a crash and told to nobody") {
+	if code, said := command("verify"); code != exitOK || !strings.Contains(said, "all whole") || !strings.Contains(said, "4 B at the end of the log are incomplete: left by a crash and never acknowledged") {
 		t.Fatal(code, said)
 	}
 	forget(t, dir)

@@ -112,7 +112,7 @@ func (p *logPipe) close() {
 func lostLines(format func(w io.Writer) (*slog.Logger, error)) func(w io.Writer, lines int) {
 	return func(w io.Writer, lines int) {
 		if log, err := format(w); err == nil {
-			log.Warn("lines of the log were left out: nobody has read them", slog.Int("lines", lines))
+			log.Warn("lines of the log were dropped: their reader is too slow", slog.Int("lines", lines))
 		}
 	}
 }

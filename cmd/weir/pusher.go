@@ -151,7 +151,7 @@ func (x *pusherCheck) await(event string) (*pusherMessage, error) {
 		}
 		m := new(pusherMessage)
 		if err := json.Unmarshal(raw, m); err != nil {
-			return nil, fmt.Errorf("a message is no JSON: %w", err)
+			return nil, fmt.Errorf("a message is not JSON: %w", err)
 		}
 		switch m.Event {
 		case event:
@@ -236,7 +236,7 @@ func (x *pusherCheck) webhook() error {
 	if err := x.listener.SetDeadline(deadline); err != nil {
 		return err
 	}
-	wrong := errors.New("no webhook came: does one of the app point here, and is it told of channel_occupied?")
+	wrong := errors.New("no webhook arrived: one of the app must have this address and the event channel_occupied")
 	server := &http.Server{ReadHeaderTimeout: x.Timeout}
 	server.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))

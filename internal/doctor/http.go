@@ -18,7 +18,7 @@ import (
 func reach(ctx context.Context, x *examination) Finding {
 	resp, err := x.get(ctx, "/weir.js", "")
 	if err != nil {
-		return failed(err.Error(), "nothing answers there: compare the address with listen of the relay, and with what the proxy listens on")
+		return failed(err.Error(), "nothing responds at this address: compare it with listen of the relay and with the address of the proxy")
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	_ = resp.Body.Close()

@@ -234,7 +234,7 @@ func (c *Command) member(key string, v []byte) (err error) {
 		return fieldError(key + " must be " + wanted(key))
 	}
 	if c.seen&uint32(f) != 0 {
-		return fieldError(key + " stands there twice")
+		return fieldError("duplicate member " + key)
 	}
 	c.seen |= uint32(f)
 	return nil

@@ -21,8 +21,8 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) *problem.Error {
 		return problem.Forbidden.With(why)
 	}
 	if !s.hasToken(ctx) {
-		s.gate.Refused("admin token refused", ingress.ReasonAdmin, "it is not admin_token, or there is none")
-		return problem.Unauthorized.With("the admin token is needed, as bearer token or as password")
+		s.gate.Refused("admin token refused", ingress.ReasonAdmin, "the token is missing, or is not admin_token")
+		return problem.Unauthorized.With("the admin token is required, as bearer token or as password")
 	}
 	return nil
 }
@@ -35,7 +35,7 @@ func (s *Server) foreign(ctx *fasthttp.RequestCtx) string {
 	switch {
 	case config.LoopbackHost(s.hub.Config.Admin) && host != "" && !config.LoopbackHost(host): // no browser leaves Host out
 		// A name that was made to point here: its page would pass for our own.
-		return "the admin listener answers to 127.0.0.1, ::1 and localhost only; set admin_token to listen elsewhere"
+		return "the admin listener accepts the hosts 127.0.0.1, ::1 and localhost only; set admin_token to use others"
 	case !ownPage(ctx, host):
 		return "a page elsewhere may not ask the admin listener"
 	}

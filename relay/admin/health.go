@@ -46,7 +46,7 @@ func (s *Server) diskTrouble() string {
 	case d.Failing != nil:
 		return "the disk fails, durable publications are refused: " + d.Failing.Error() + "\n"
 	case d.Broken != nil:
-		return "the database can not be written, durable publications will be refused: " + d.Broken.Error() + "\n"
+		return "the database cannot be written, durable publications will be refused: " + d.Broken.Error() + "\n"
 	}
 	return ""
 }

@@ -18,11 +18,11 @@ func (s *Server) withKey(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 				return
 			}
 		}
-		why := "it is not among api.keys"
+		why := "the key is not among api.keys"
 		if len(ingress.Credentials(ctx.Request.Header.Peek("Authorization"))) == 0 {
 			why = "there is none in the header Authorization, after the word Bearer"
 		}
-		s.gate.Refuse(ctx, s.gate.Explain(problem.Unauthorized.With("an API key is needed: Authorization: Bearer KEY"), "api key refused", ingress.ReasonKey, why))
+		s.gate.Refuse(ctx, s.gate.Explain(problem.Unauthorized.With("an API key is required: Authorization: Bearer KEY"), "api key refused", ingress.ReasonKey, why))
 	}
 }
 

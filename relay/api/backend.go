@@ -104,7 +104,7 @@ type target struct {
 // check says what is wrong with a target: it names one connection, or all of a user.
 func (t *target) check() error {
 	if (t.UserID == "") == (t.ConnectionID == "") {
-		return problem.BadField.With("either userId or connectionId is needed")
+		return problem.BadField.With("userId or connectionId is required")
 	}
 	return nil
 }
@@ -180,7 +180,7 @@ func (s *Server) handleTickets(ctx *fasthttp.RequestCtx) {
 		id, err = auth.Vouch(auth.Claims{Sub: req.UserID, Name: req.Name, Avatar: req.Avatar, Roles: req.Roles, Channels: req.Channels,
 			TTL: time.Duration(req.TTL) * time.Second, IssuedAt: s.sessions.Now()})
 		if err != nil {
-			err = problem.BadField.With("what a token could not say: " + err.Error())
+			err = problem.BadField.With("not allowed in a token: " + err.Error())
 		}
 	}
 	if err != nil {

@@ -119,7 +119,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	}
 	if s.hub.Config.Dev && !s.gate.LocalName(ctx.Host(), g) {
 		// A page elsewhere whose name was made to point here would pass for our own.
-		s.gate.Refuse(ctx, problem.ForeignOrigin.With("development mode answers to 127.0.0.1, ::1 and localhost only"))
+		s.gate.Refuse(ctx, problem.ForeignOrigin.With("development mode accepts the hosts 127.0.0.1, ::1 and localhost only"))
 		return
 	}
 	if string(ctx.Request.URI().PathOriginal()) == ingress.PublishPath && ctx.IsPost() { // the hot one goes past the router

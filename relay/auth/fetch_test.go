@@ -64,8 +64,8 @@ func TestFetchKeySet(t *testing.T) {
 	}{
 		{"/jwks", ""},
 		{"/padded", ""},
-		{"/oversize", "over 1048576 bytes"},
-		{"/endless", "over 1048576 bytes"},
+		{"/oversize", "larger than 1048576 bytes"},
+		{"/endless", "larger than 1048576 bytes"},
 		{"/cut", "unexpected EOF"},
 		{"/redirect", "redirect refused"},
 		{"/error", "status 500"},

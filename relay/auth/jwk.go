@@ -40,7 +40,7 @@ func parseKeySet(data []byte) (keysByID, error) {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(data, &set); err != nil {
-		return nil, errors.New("the answer is not a JSON Web Key Set")
+		return nil, errors.New("the response is not a JSON Web Key Set")
 	}
 	if len(set.Keys) > maxSetKeys {
 		return nil, errors.New("the key set has too many keys")

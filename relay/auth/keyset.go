@@ -196,7 +196,7 @@ func (s *keySet) renew(ctx context.Context) bool {
 	defer close(ended)
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	keys, err := keysByID(nil), errors.New("fetch key set: an internal error, which the log tells of")
+	keys, err := keysByID(nil), errors.New("fetch key set: internal error, see the log")
 	s.contain.Do("fetch of the key set", func() { keys, err = s.fetch(ctx) })
 	if err == nil {
 		s.keys.Store(&keys)
@@ -246,7 +246,7 @@ func fetchKeySet(ctx context.Context, client *http.Client, address string) (keys
 		return nil, fmt.Errorf("fetch key set: %w", err)
 	}
 	if len(data) > maxKeySet {
-		return nil, fmt.Errorf("fetch key set: the answer is over %d bytes", maxKeySet)
+		return nil, fmt.Errorf("fetch key set: the response is larger than %d bytes", maxKeySet)
 	}
 	keys, err := parseKeySet(data)
 	if err != nil {

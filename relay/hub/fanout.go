@@ -122,7 +122,7 @@ func (f *Fanout) TopicOf(groups []string, key string) (*pool.Topic, error) {
 		known = slices.DeleteFunc(slices.Clone(known), func(s *groupTopic) bool { return s.topic.Subscribers() == 0 })
 	}
 	if len(known) >= most {
-		return nil, problem.TooMany.With("too many different choices of groups in this channel")
+		return nil, problem.TooMany.With("limit reached: too many different sets of groups in this channel")
 	}
 	s := &groupTopic{groups, strings.Clone(key), f.hub.Pool.Topic(f.Namespace.slow, &f.Namespace.Meter)}
 	more := append(slices.Clip(known), s)

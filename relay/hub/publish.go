@@ -28,14 +28,14 @@ func (h *Hub) Submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command
 	case c.Key != "" && !wire.ValidName(c.Key), c.Group != "" && !wire.ValidName(c.Group):
 		return broker.Receipt{}, problem.BadName
 	case len(c.IdempotencyKey) > maxIdempotencyKey:
-		return broker.Receipt{}, problem.BadField.With("idempotencyKey is longer than 256 bytes")
+		return broker.Receipt{}, problem.BadField.With("idempotencyKey must not exceed 256 bytes")
 	case c.TTL > maxTTL:
-		return broker.Receipt{}, problem.BadField.With("ttl is longer than a year")
+		return broker.Receipt{}, problem.BadField.With("ttl must not exceed a year")
 	}
 	switch c.Ack {
 	case "", "disk": // disk is what a durable namespace does anyway
 		if c.Ack != "" && !ns.Log.Durable {
-			return broker.Receipt{}, problem.BadField.With("ack disk is for durable namespaces")
+			return broker.Receipt{}, problem.BadField.With("ack disk is for durable namespaces only")
 		}
 	case "memory":
 		p.Ack = broker.AckMemory

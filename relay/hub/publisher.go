@@ -289,7 +289,7 @@ func (p *Publisher) many(h *Hub) (*Answers, error) {
 	case err != nil:
 		return nil, problem.BadField.With("channels must be a list of names")
 	case c.Channel != "":
-		return nil, problem.BadField.With("either channel or channels is needed, not both")
+		return nil, problem.BadField.With("either channel or channels is required, not both")
 	}
 	if err := CheckMany("channels", channels); err != nil {
 		return nil, err

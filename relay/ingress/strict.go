@@ -28,14 +28,14 @@ func Check(ctx *fasthttp.RequestCtx) (last bool, bad *problem.Error) {
 func inspect(h *fasthttp.RequestHeader) (chunked bool, bad *problem.Error) {
 	modern := string(h.Protocol()) == "HTTP/1.1"
 	if !modern && string(h.Protocol()) != "HTTP/1.0" {
-		return false, problem.BadRequest.With("only HTTP/1.1 and HTTP/1.0 are spoken here")
+		return false, problem.BadRequest.With("only HTTP/1.1 and HTTP/1.0 are supported")
 	}
 	target := h.RequestURI()
 	if len(target) > MaxURI {
 		return false, problem.URITooLong
 	}
 	if len(target) == 0 || target[0] != '/' {
-		return false, problem.BadRequest.With("only paths are requested here") // and Host alone says where
+		return false, problem.BadRequest.With("the request target must be a path") // and Host alone says where
 	}
 	if !properTarget(target) {
 		return false, problem.BadRequest.With("the address has a character that must be percent-encoded, a fragment, or a bad escape in its path")
@@ -61,15 +61,15 @@ func inspect(h *fasthttp.RequestHeader) (chunked bool, bad *problem.Error) {
 	chunked = x.codings > 0
 	switch {
 	case modern && x.hosts != 1 || x.hosts > 1:
-		return chunked, problem.BadRequest.With("exactly one Host is needed")
+		return chunked, problem.BadRequest.With("exactly one Host is required")
 	case x.lengths+x.codings > 1:
 		return chunked, problem.BadRequest.With("more than one length of the body is given")
 	case chunked && !modern:
 		return chunked, problem.BadRequest.With("Transfer-Encoding is not for HTTP/1.0")
 	case x.keys > 1 || x.types > 1:
-		return chunked, problem.BadRequest.With("Authorization and Content-Type may stand there once")
+		return chunked, problem.BadRequest.With("duplicate header Authorization or Content-Type")
 	case x.upgrade && (x.body || !modern):
-		return chunked, problem.BadRequest.With("an upgrade has no body and is asked for in HTTP/1.1")
+		return chunked, problem.BadRequest.With("an upgrade must be an HTTP/1.1 request without a body")
 	}
 	return chunked, nil
 }
@@ -90,16 +90,16 @@ func (x *lines) take(line []byte) *problem.Error {
 	}
 	colon := bytes.IndexByte(line, ':')
 	if colon < 0 || !ProperToken(line[:colon]) {
-		return problem.BadRequest.With("a header line has no proper name")
+		return problem.BadRequest.With("a header line has an invalid name")
 	}
 	if !properValue(line[colon+1:]) {
-		return problem.BadRequest.With("a header line has a control character in it")
+		return problem.BadRequest.With("a header line has a control character")
 	}
 	value := bytes.Trim(line[colon+1:], " \t")
 	switch name := line[:colon]; {
 	case colon == 4 && bytes.EqualFold(name, []byte("host")):
 		if x.hosts++; !properHost(value) {
-			return problem.BadRequest.With("Host is not a host")
+			return problem.BadRequest.With("Host is not a valid host")
 		}
 	case colon == 12 && bytes.EqualFold(name, []byte("content-type")):
 		x.types++

@@ -72,7 +72,7 @@ func Unknown(names []string) *problem.Error {
 	for i, name := range names {
 		names[i] = Shorten(name)
 	}
-	return problem.UnknownMember.With("not known here: " + strings.Join(names, ", ") + ". With the header Weir-Lenient: 1 such members are passed over")
+	return problem.UnknownMember.With("unknown: " + strings.Join(names, ", ") + ". With the header Weir-Lenient: 1 unknown members are ignored")
 }
 
 // beyond appends the members of an object that a struct has no fields for, those of objects within it too; 8 at most.

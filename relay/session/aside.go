@@ -117,7 +117,7 @@ func (s *Session) hold(key string, h held) error {
 	case h.message == nil: // there are no more of these than subscriptions
 		s.manager.held.Add(int64(size))
 	case a.count >= asideCommands, a.bytes+size > asideBytes && a.count > 0:
-		return problem.TooMany.With("as many commands of this connection wait for an answer as may")
+		return problem.TooMany.With("limit reached: too many commands of this connection wait for an answer")
 	case s.manager.held.Add(int64(size)) > asideTotal:
 		s.manager.held.Add(int64(-size))
 		s.manager.hub.Counters.Shed.Of("waiting").Inc()

@@ -258,7 +258,7 @@ func (s *Session) refreshCommand(c *wire.Command) ([]byte, error) {
 		return nil, s.manager.gate.RefusedToken(err)
 	}
 	if id.User != s.user {
-		return nil, problem.Forbidden.With("the token is another user's")
+		return nil, problem.Forbidden.With("the token belongs to another user")
 	}
 	s.identity.Store(id)
 	s.renewed(id)

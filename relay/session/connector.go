@@ -123,7 +123,7 @@ const maxMethod = 128
 // callCommand is the command: a question of the client to the backend, which is answered with its result.
 func (s *Session) callCommand(c *wire.Command, how hub.Wait) ([]byte, error) {
 	if s.manager.caller == nil {
-		return nil, problem.UnknownType.With("there is no backend that takes calls")
+		return nil, problem.UnknownType.With("no backend is configured for calls: set hooks.url or hooks.call.url")
 	}
 	if len(c.Method) > maxMethod || !wire.ValidName(c.Method) {
 		return nil, problem.BadField.With("method must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")

@@ -58,7 +58,7 @@ func (s *Session) eventCommand(c *wire.Command, how hub.Wait) ([]byte, error) {
 		return nil, err
 	}
 	if !wire.ValidName(c.Topic) {
-		return nil, problem.BadField.With("topic is missing or not a name")
+		return nil, problem.BadField.With("topic is missing or not a valid name")
 	}
 	if !s.manager.hub.Topics.Open(c.Topic) && !s.manager.hub.Config.Events.Open(c.Topic) && !hub.Named(id, auth.Publish, hub.EventNamespace+":"+c.Topic, hub.EventNamespace) {
 		return nil, problem.Forbidden.With("neither the token nor the configuration allows this topic")

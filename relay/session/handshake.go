@@ -40,7 +40,7 @@ func (m *Manager) Identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*
 		if id, ok := m.Tickets.Redeem(string(t)); ok {
 			return id, nil
 		}
-		return nil, m.gate.Explain(problem.Unauthorized, "ticket refused", ingress.ReasonTicket, "it was used, it is older than 30 s, or it is not of this process")
+		return nil, m.gate.Explain(problem.Unauthorized, "ticket refused", ingress.ReasonTicket, "the ticket was used, is older than 30 s, or is from another process")
 	}
 	token := ingress.Bearer(ctx.Request.Header.Peek("Authorization"))
 	if token == "" {

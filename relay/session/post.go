@@ -52,7 +52,7 @@ func (s *Session) post(c *wire.Command) ([]byte, error) {
 	case "ping":
 		return answer("pong", c.ID, nil), nil
 	case "refresh":
-		return nil, problem.UnknownType.With("refresh is for connections: a stream with another token is opened anew")
+		return nil, problem.UnknownType.With("refresh is for WebSockets: open a new stream with the new token")
 	default:
 		return nil, problem.UnknownType
 	}
@@ -68,7 +68,7 @@ func (s *Session) onStream(c *wire.Command) ([]byte, error) {
 	}
 	stream := s.manager.sessions.byID(c.Connection)
 	if stream == nil || stream.user != s.user || stream.sse == nil || stream.sse.events != nil || stream.sse.foreign {
-		return nil, problem.NotFound.With("there is no such event stream of yours")
+		return nil, problem.NotFound.With("not found: no event stream of this user has this connectionId")
 	}
 	s.manager.hub.Counters.Commands.Of(c.Type).Inc()
 	var err error

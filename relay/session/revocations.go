@@ -44,7 +44,7 @@ func (v *revocations) since(n uint64, s *Session, channel string) *problem.Error
 	defer v.mu.Unlock()
 	made := v.made.Load()
 	if made-n > uint64(len(v.last)) {
-		return problem.Unavailable.With("access to channels was taken away meanwhile: try again")
+		return problem.Unavailable.With("access to channels was revoked meanwhile: try again")
 	}
 	for ; n < made; n++ {
 		if r := &v.last[n%uint64(len(v.last))]; r.channel == channel && (r.connection == s.id || r.user != "" && r.user == s.user) {

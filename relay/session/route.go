@@ -218,7 +218,7 @@ func (c *Client) Refresh(token string) error {
 		return s.manager.gate.RefusedToken(err)
 	}
 	if id.User != s.user {
-		return problem.Forbidden.With("the token is another user's")
+		return problem.Forbidden.With("the token belongs to another user")
 	}
 	s.identity.Store(id)
 	s.schedule()

@@ -35,7 +35,7 @@ func ReadOffer(h *fasthttp.RequestHeader) (Offer, *problem.Error) {
 		return o, problem.MethodNotAllowed
 	}
 	if h.IsHead() || !anyToken(h.PeekAll("Upgrade"), "websocket") || !anyToken(h.PeekAll("Connection"), "upgrade") {
-		return o, problem.BadField.With("this address takes WebSocket upgrades: Upgrade: websocket and Connection: Upgrade are missing")
+		return o, problem.BadField.With("this address is for WebSockets: the headers Upgrade: websocket and Connection: Upgrade are required")
 	}
 	// Of a line that is there twice, a proxy may have gone by the other one. (PeekAll reuses what it returns.)
 	versions := h.PeekAll("Sec-WebSocket-Version")
@@ -45,7 +45,7 @@ func ReadOffer(h *fasthttp.RequestHeader) (Offer, *problem.Error) {
 	many := len(versions) > 1
 	keys := h.PeekAll("Sec-WebSocket-Key")
 	if many || len(keys) > 1 {
-		return o, problem.BadField.With("Sec-WebSocket-Key and Sec-WebSocket-Version may stand there once")
+		return o, problem.BadField.With("duplicate header Sec-WebSocket-Key or Sec-WebSocket-Version")
 	}
 	if len(keys) == 1 {
 		o.key = keys[0]

@@ -28,7 +28,7 @@ func (s *System) dashboards() relay.WebSocketRoute {
 			case id.HasRole(session.RoleAdmin):
 				return nil, nil
 			case id.Anonymous:
-				return nil, problem.New(http.StatusUnauthorized, "unauthorized", "a valid token is needed", false)
+				return nil, problem.New(http.StatusUnauthorized, "unauthorized", "a valid token is required", false)
 			}
 			return nil, errRole
 		},

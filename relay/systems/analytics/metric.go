@@ -85,7 +85,7 @@ func CheckLabel(label string) error {
 	case !slices.Contains(Topics(), topic):
 		return fmt.Errorf("expected %s, with or without a /name, or a figure of weir's own such as weir.connections", strings.Join(Topics(), ", "))
 	case named && !validName(name):
-		return fmt.Errorf("what stands behind the slash is no name: expected 1 to %d bytes", maxName)
+		return fmt.Errorf("the name after the slash must be 1 to %d bytes", maxName)
 	}
 	return nil
 }

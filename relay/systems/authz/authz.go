@@ -182,11 +182,11 @@ func (s *System) ask(ctx context.Context, about subject, id *auth.Identity) (*an
 	case resp.Status != http.StatusOK:
 		return nil, fmt.Errorf("status %d: expected 200", resp.Status)
 	case len(resp.Body) > maxAnswer:
-		return nil, fmt.Errorf("the answer is over %d bytes", maxAnswer)
+		return nil, fmt.Errorf("the response is larger than %d bytes", maxAnswer)
 	}
 	a := new(answer)
 	if err := json.Unmarshal(resp.Body, a); err != nil {
-		return nil, fmt.Errorf("unexpected answer: %w", err)
+		return nil, fmt.Errorf("unexpected response: %w", err)
 	}
 	if a.Allow == nil || a.TTL != nil && !(*a.TTL >= 0) {
 		return nil, errors.New(`unexpected answer: expected {"allow": true or false, "ttl": seconds}`)

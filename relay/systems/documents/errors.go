@@ -10,7 +10,7 @@ import (
 // The errors that clients and backends get. Their codes are part of the protocol.
 var (
 	errID         = problem.New(400, "bad_document", "a document's id must be 1 to 200 of A-Z a-z 0-9 _ - . : / @ ~ =", false)
-	errKind       = problem.New(409, "wrong_kind", "the document has another kind: edit it over the protocol that it was begun with", false)
+	errKind       = problem.New(409, "wrong_kind", "the document has another kind: edit it over the protocol that created it", false)
 	errNone       = problem.New(404, "not_found", "no such document", false)
 	errGone       = problem.New(410, "version_gone", "the operations of that version are not kept any more", false)
 	errStale      = problem.New(409, "resync", "the operations since the version that it is based on are not kept any more: start again from the text", false)

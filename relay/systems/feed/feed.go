@@ -50,7 +50,7 @@ func (s *System) Start(host relay.Host) error {
 		Admit: func(_ *fasthttp.RequestCtx, id *auth.Identity) (string, error) {
 			channel, ok := channelOf(id.User)
 			if !ok {
-				return "", problem.New(http.StatusForbidden, "forbidden", "the user id is too long to have a feed", false)
+				return "", problem.New(http.StatusForbidden, "forbidden", "the user id is too long for a feed", false)
 			}
 			return channel, nil
 		},

@@ -28,7 +28,7 @@ func (s *System) handlePost(ctx *fasthttp.RequestCtx) error {
 	case err != nil:
 		return err
 	case it.Users != nil:
-		return bad("userIds goes with POST /v1/feed, without a user in the path")
+		return bad("userIds is for POST /v1/feed, without a user in the path")
 	}
 	if err = jsonbody.OnlyMembers(ctx, "type", "id", "data"); err != nil {
 		return err
@@ -90,7 +90,7 @@ func (s *System) item(body []byte) (item, error) {
 func (s *System) post(user string, it *item) (broker.Receipt, error) {
 	channel, ok := channelOf(user)
 	if !ok {
-		return broker.Receipt{}, bad("the user id is too long to have a feed")
+		return broker.Receipt{}, bad("the user id is too long for a feed")
 	}
 	if hub.EventCursor(channel, it.ID) {
 		return broker.Receipt{}, bad("id looks like a cursor of this feed: choose another")

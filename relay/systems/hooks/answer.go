@@ -66,7 +66,7 @@ func (s *System) parseConnect(body []byte, c *credentials, asked time.Time) (*au
 	seen := make(map[string]bool)
 	for _, channel := range a.Subscribe {
 		if !wire.ValidChannel(channel) || seen[channel] {
-			return nil, errors.New("subscribe has something that is no name of a channel, or one twice")
+			return nil, errors.New("subscribe has an invalid or a duplicate name of a channel")
 		}
 		seen[channel] = true
 	}

@@ -169,7 +169,7 @@ func (s *System) Stands(id *auth.Identity) bool {
 // Dismiss implements session.Connector.
 func (s *System) Dismiss(user, connection string) {
 	if err := s.dismiss(user, connection); err != nil {
-		s.host.Log().Warn("a revocation is not stored: what lets the client come back holds after a restart", "error", err.Error())
+		s.host.Log().Warn("a revocation is not stored: after a restart the client can come back with its resume ticket", "error", err.Error())
 	}
 }
 

@@ -48,7 +48,7 @@ const maxAnswer = 64 << 10
 // The reasons why there is no answer.
 var (
 	errOpen = errors.New("the backend has not answered the last questions")
-	errBusy = errors.New("as many questions as may are under way")
+	errBusy = errors.New("limit reached: hooks.parallel")
 )
 
 // client is what every question says about whom it is asked for.
@@ -131,7 +131,7 @@ func (s *System) ask(h *hook, body any, header http.Header, read func(r *post.Re
 	case err != nil:
 		err = errors.New(safedial.Problem(err)) // without the address, which may hold a secret
 	case len(r.Body) > maxAnswer:
-		err = fmt.Errorf("the answer is over %d bytes", maxAnswer)
+		err = fmt.Errorf("the response is larger than %d bytes", maxAnswer)
 	case r.Status >= 500 || r.Status == http.StatusTooManyRequests || r.Status == http.StatusRequestTimeout:
 		err = fmt.Errorf("status %d", r.Status)
 	default:

@@ -98,7 +98,7 @@ func parse(e *hub.Event) (p payload, id *auth.Identity, err error) {
 	case e.Connection == "":
 		return p, &auth.Identity{User: p.UserID, Name: p.Name, Avatar: p.Avatar}, nil
 	case e.Identity.Anonymous:
-		return p, nil, problem.New(403, "forbidden", "presence needs a token", false)
+		return p, nil, problem.New(403, "forbidden", "presence requires a token", false)
 	}
 	return p, e.Identity, nil
 }

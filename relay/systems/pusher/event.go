@@ -114,7 +114,7 @@ func (a *app) admitEvents(n int) error {
 	case !a.takeEvents(n):
 		return problem.RateLimited.With("the app sends more events a second than it may")
 	case a.full():
-		return problem.RateLimited.With("more events of the app wait than may: its subscribers do not keep up")
+		return problem.RateLimited.With("limit reached: too many events of the app wait, because its subscribers are too slow")
 	}
 	return nil
 }

@@ -64,7 +64,7 @@ func (s *System) Start(host relay.Host) error {
 // dispatch queues an event for the endpoints that want it. It returns when a restart does not lose it.
 func (s *System) dispatch(e *hub.Event) error {
 	if e.Connection != "" && slices.Contains(lifecycleTopics, e.Topic) {
-		return problem.Forbidden.With("this topic is the relay's own")
+		return problem.Forbidden.With("this topic is reserved for the relay")
 	}
 	var waits []func() error
 	for _, p := range s.endpoints {
