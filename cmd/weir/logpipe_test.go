@@ -83,7 +83,7 @@ func TestLogNobodyReads(t *testing.T) {
 				synctest.Wait()
 				p.close()
 				lines := strings.Split(strings.TrimSpace(g.text()), "\n")
-				if !strings.Contains(lines[0], `"first"`) || !strings.Contains(g.text(), `"last"`) || !strings.Contains(g.text(), "lines of the log were left out") {
+				if !strings.Contains(lines[0], `"first"`) || !strings.Contains(g.text(), `"last"`) || !strings.Contains(g.text(), "lines of the log were dropped") {
 					t.Errorf("%d lines, of which the last is %s", len(lines), lines[len(lines)-1])
 				}
 				if size := len(g.text()); size > 2*maxLog {
