@@ -24,8 +24,9 @@ type Screen struct {
 func NewScreen(w io.Writer, live bool) *Screen { return &Screen{w: w, live: live} }
 
 const (
-	sparkWidth  = 40
-	barWidth    = 40
+	sparkWidth  = 35 // so that every line fits 50 columns
+	barWidth    = 12
+	screenWidth = 50
 	plainPeriod = 2 * time.Second
 )
 
@@ -56,15 +57,20 @@ func (s *Screen) Show(p Progress) {
 	lines := []string{
 		fmt.Sprintf("  %s%s  %s of %s  %s", strings.Repeat("█", done), strings.Repeat("░", barWidth-done), p.At.Round(time.Second/10), p.Of, p.Step),
 		fmt.Sprintf("  deliveries   %10s/s   publishes %s/s", report.Count(p.Deliveries), report.Count(p.Rate)),
-		fmt.Sprintf("  latency      p50 %7.1f ms   p99 %7.1f ms   %s", p.P50, p.P99, spark(s.past)),
+		fmt.Sprintf("  latency      p50 %7.1f ms   p99 %7.1f ms", p.P50, p.P99),
+		fmt.Sprintf("  p99          %s", spark(s.past)),
 		fmt.Sprintf("  connections  %d of %d%s", p.Open, p.Want, p.trouble()),
-		fmt.Sprintf("  target       %s   load generator %.2f cores", server, p.ClientCPU),
+		fmt.Sprintf("  target       %s", server),
+		fmt.Sprintf("  generator    %.2f cores", p.ClientCPU),
 	}
 	var b strings.Builder
 	if s.lines > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", s.lines)
 	}
 	for _, l := range lines {
+		if r := []rune(l); len(r) > screenWidth { // a line that wraps would be drawn over in the wrong place
+			l = string(r[:screenWidth])
+		}
 		b.WriteString(l + "\x1b[K\n")
 	}
 	s.lines = len(lines)

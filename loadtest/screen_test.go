@@ -17,19 +17,37 @@ func TestScreenInATerminal(t *testing.T) {
 	}
 	got := b.String()
 	for _, want := range []string{
-		"████████████████████░░░░░░░░░░░░░░░░░░░░  2s of 4s  measuring", "2.50 M/s   publishes 1000/s", "p99    30.0 ms   ▃▆█",
-		"9 of 10   2 problems", "0.50 cores, 3.00 MiB   load generator 0.25 cores", "\x1b[5A",
+		"██████░░░░░░  2s of 4s  measuring", "2.50 M/s   publishes 1000/s", "p99    30.0 ms\x1b[K\n  p99          ▃▆█",
+		"9 of 10   2 problems", "0.50 cores, 3.00 MiB\x1b[K\n  generator    0.25 cores", "\x1b[7A",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %q", want, got)
 		}
 	}
-	if n := strings.Count(got, "\x1b[5A"); n != 2 {
+	if n := strings.Count(got, "\x1b[7A"); n != 2 {
 		t.Errorf("drawn over %d times", n)
 	}
 	s.Clear()
-	if !strings.HasSuffix(b.String(), "\x1b[5A\x1b[J") {
+	if !strings.HasSuffix(b.String(), "\x1b[7A\x1b[J") {
 		t.Error("not cleared")
+	}
+}
+
+// The screen fits a terminal of 50 columns.
+func TestScreenFitsFiftyColumns(t *testing.T) {
+	var b strings.Builder
+	s := NewScreen(&b, true)
+	for i := range 2 * sparkWidth {
+		s.Show(Progress{
+			Step: "stage 10 of 12", At: 45296700 * time.Millisecond, Of: 24 * time.Hour, Open: 100_000, Want: 100_000, Rate: 123_456, Deliveries: 123.4e6,
+			P50: 12345.6, P99: float64(10000 * (i + 1)), ServerCPU: 64.25, ClientCPU: 64.25, ServerBytes: 123 << 30, Trouble: 12345,
+		})
+	}
+	for line := range strings.SplitSeq(b.String(), "\n") {
+		_, line, _ = strings.Cut("A"+strings.ReplaceAll(line, "\x1b[7A", ""), "A")
+		if line = strings.TrimSuffix(line, "\x1b[K"); len([]rune(line)) > 50 {
+			t.Errorf("%d columns: %q", len([]rune(line)), line)
+		}
 	}
 }
 
