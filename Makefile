@@ -13,6 +13,7 @@ SYSTEMS  := linux/arm64 darwin/arm64 windows/amd64
 FUZZTIME ?= 10s
 JOBS     ?= 2
 E2E      := cmd/weir/testdata/e2e
+PUSHER   := cmd/weir/testdata/pusher
 CLIENT   := relay/web/client
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -55,12 +56,12 @@ setup: ## Install what the tests need beside Go: Node.js and npm packages, a C c
 	  [ -z "$$missing" ] || { \
 	  command -v apt-get >/dev/null || { echo "make test needs$$missing: install them first" >&2; exit 1; }; \
 	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }
-	@$(MAKE) -s --no-print-directory -j2 $(E2E)/node_modules/.package-lock.json $(CLIENT)/node_modules/.package-lock.json
+	@$(MAKE) -s --no-print-directory -j2 $(E2E)/node_modules/.package-lock.json $(PUSHER)/node_modules/.package-lock.json $(CLIENT)/node_modules/.package-lock.json
 	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
 	@$(GO) mod download
 
 %/node_modules/.package-lock.json: %/package-lock.json
-	@cd $* && npm ci --silent --no-audit --no-fund && touch node_modules/.package-lock.json
+	@cd $* && npm ci --legacy-peer-deps --silent --no-audit --no-fund && touch node_modules/.package-lock.json
 
 # Much of it waits, for processes, timeouts and the disk: side by side it takes about as long as the longest.
 test: setup ## Set up and run every test, JOBS (2) targets at a time; the long ones in their short form
@@ -74,6 +75,7 @@ suites: ## Run the long forms of the tests: every fault, a simulated day, each d
 	WEIR_EVERY_BIT=1 $(GO) test ./broker/disk -count=1 -timeout 60m -run Damage
 	$(GO) test -count=1 -timeout 60m $$(grep -rl --include=*_test.go pgregory.net/rapid batch broker pool relay loadtest | xargs -n1 dirname | sort -u | sed s,^,./,) -rapid.checks=5000
 	$(MAKE) fuzz FUZZTIME=1m
+	$(MAKE) build && E2E_BINARY=$(CURDIR)/$(BIN)/weir WEIR_SUITES=1 $(GO) test -tags e2e -count=1 -v -timeout 15m -run E2EPusher ./cmd/weir
 
 race: ## Unit tests with the race detector
 	$(GO) test -race -shuffle=on -timeout 20m ./...

@@ -1,0 +1,107 @@
+//go:build e2e
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Apps of the Pusher protocol, driven by its own clients and their suites.
+
+// The apps of the suite, whose hosts and keys are fixed.
+const (
+	mt1Key, mt1Secret = "c49a449b916bb4246729", "a secret of the first app"
+	euKey, euSecret   = "cb7d5e50f5669e5c9ae6", "a secret of the second app"
+)
+
+// pusherConfig is the configuration of a relay with both apps.
+func pusherConfig(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "weir.yaml")
+	text := fmt.Sprintf(`systems: [pusher]
+auth: {keys: [{algorithm: HS256, secret: "%[5]s"}]}
+api: {keys: [{name: backend, secret: "%[5]s2"}]}
+drain: 0s
+pusher:
+  apps:
+    - {id: "1", keys: [{key: %[1]s, secret: "%[2]s"}]}
+    - {id: "2", name: eu, namespace: eu, keys: [{key: %[3]s, secret: "%[4]s"}]}
+`, mt1Key, mt1Secret, euKey, euSecret, strings.Repeat("k", 40))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// startPusher starts a relay with both apps.
+func startPusher(t *testing.T) *daemon {
+	t.Helper()
+	s := &daemon{}
+	listen, admin := freeAddress(t), freeAddress(t)
+	s.url, s.admin = "http://"+listen, "http://"+admin
+	s.cmd = exec.Command(binary(t), "serve", "--config", pusherConfig(t), "--listen", listen, "--admin", admin)
+	s.cmd.Stderr = os.Stderr
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+	})
+	eventually(t, "the relay is ready", func() bool {
+		out, err := exec.Command("curl", "-sf", s.admin+"/readyz").Output()
+		return err == nil && len(out) > 0
+	})
+	return s
+}
+
+// inPusher runs a program in the folder of the suites, or below it.
+func inPusher(t *testing.T, patience time.Duration, dir string, env []string, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = filepath.Join("testdata", "pusher", dir)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+	return string(out)
+}
+
+// TestE2EPusherSDK runs the remote tests of the Node.js SDK, as its package brings them.
+func TestE2EPusherSDK(t *testing.T) {
+	s := startPusher(t)
+	address := strings.Replace(s.url, "http://", "http://"+mt1Key+":"+strings.ReplaceAll(mt1Secret, " ", "%20")+"@", 1) + "/apps/1"
+	out := inPusher(t, 2*time.Minute, "node_modules/pusher", []string{"PUSHER_URL=" + address}, "node", "../mocha/bin/mocha", "tests/remote/**/*.js")
+	if !strings.Contains(out, "7 passing") {
+		t.Error(out)
+	}
+}
+
+// TestE2EPusherIntegration runs the integration suite of pusher-js, as its package brings it, over plain connections and TLS. It takes
+// two minutes and the ports 3000 and 3001: WEIR_SUITES=1 has it run.
+func TestE2EPusherIntegration(t *testing.T) {
+	if os.Getenv("WEIR_SUITES") == "" {
+		t.Skip("make suites runs it")
+	}
+	s := startPusher(t)
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if out, err := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+		"-subj", "/CN=localhost", "-keyout", key, "-out", cert).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	out := inPusher(t, 9*time.Minute, "", nil, "node", "integration.mjs", s.url[strings.LastIndexByte(s.url, ':')+1:], mt1Secret, euSecret, cert, key)
+	if !strings.Contains(out, "84 of 84 specs") {
+		t.Error(out)
+	}
+}
