@@ -57,6 +57,8 @@ func TestPresetsSpeakTheirProtocols(t *testing.T) {
 			if c := res.Connections; c.Alike+c.Similar != 6 || c.BytesMismatch != 0 { // pings are not counted
 				t.Errorf("%+v", c)
 			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			if w.pong != "" && !strings.Contains(strings.Join(s.spoken, "\n"), w.pong) {
 				t.Error("no ping was answered")
 			}
