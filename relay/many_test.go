@@ -69,7 +69,7 @@ func TestPublishToTooManyChannels(t *testing.T) {
 		`{"channels":"a","data":1}`:                          "channels must be a list of names",
 		`{"channels":["a",1],"data":1}`:                      "channels must be a list of names",
 		`{"channels":["a"],"channel":"b","data":1}`:          "either channel or channels",
-		`{"channels":["a"],"channels":["b"],"data":1}`:       "twice",
+		`{"channels":["a"],"channels":["b"],"data":1}`:       "duplicate member",
 		`{"channel":null,"channels":null,"data":1}`:          "channel",
 		`{"channels":[["a"]],"channel":"b","data":{"a":1}`:   "invalid_json",
 	} {

@@ -46,7 +46,7 @@ func TestOtherRefusalsSayWhy(t *testing.T) {
 			told, why            string
 		}{
 			{"GET", "/sse", "Origin: https://elsewhere.example", 403, "origin refused", "https://elsewhere.example"},
-			{"GET", "/sse?ticket=canary", "Accept: */*", 401, "ticket refused", "it was used"},
+			{"GET", "/sse?ticket=canary", "Accept: */*", 401, "ticket refused", "the ticket was used"},
 			{"GET", "/v1/channels", "Authorization: Bearer canary", 401, "api key refused", "not among api.keys"},
 			{"OPTIONS", "/command", "Origin: https://elsewhere.example", 403, "origin refused", "https://elsewhere.example"},
 		} {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 type plain struct {
 	host    relay.Host
 	dialect hub.Dialect
+	clients atomic.Int64 // of the ids
 }
 
 func (*plain) Name() string { return "plain" }
@@ -52,7 +54,7 @@ func (p *plain) Start(host relay.Host) error {
 				return &auth.Identity{Anonymous: true}, nil, "", nil
 			},
 			Refused: func(err error) ([]byte, int, string) { return []byte("no: " + problem.Of(err).Code), 4400, "no" },
-			ID:      func() func() string { n := 0; return func() string { n++; return fmt.Sprint("id.", n) } }(),
+			ID:      func() string { return fmt.Sprint("id.", p.clients.Add(1)) },
 			Close:   func(code int, _ string) ([]byte, int, string) { return nil, code + 400, "mapped" },
 		},
 		Open: func(c *relay.Client) { c.Send([]byte(c.ID())) },
