@@ -329,7 +329,7 @@ func (c *Channel) fork() {
 	}
 	before := c.position()
 	c.epoch = c.shard.broker.newEpoch()
-	c.setForks(append(slices.Clone(forks), Fork{before.Epoch, before.Seq}))
+	c.setForks(append(slices.Clone(forks), Fork(before)))
 	if c.subscriber != nil {
 		c.subscriber.Reset(Reply{Position: c.position(), State: c.state(part{})})
 	}

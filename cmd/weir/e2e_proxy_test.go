@@ -113,6 +113,41 @@ func diagnosis(t *testing.T, s *daemon, proxy string) (string, error) {
 	return string(out), err
 }
 
+// TestE2EPubSub publishes and subscribes from the command line.
+func TestE2EPubSub(t *testing.T) {
+	s := startDaemon(t)
+	pub := func(args ...string) string {
+		out, err := exec.Command(binary(t), append([]string{"pub", "cli:1", "-u", s.url}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	at := regexp.MustCompile(`^\w+:1\n$`)
+	if out := pub(`{"n":1}`, "--key", "score"); !at.MatchString(out) {
+		t.Errorf("%q is no position", out)
+	}
+	var got bytes.Buffer
+	sub := exec.Command(binary(t), "tail", "cli:1", "-u", s.url, "-n", "1")
+	sub.Stdout, sub.Stderr = &got, &got
+	if err := sub.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- sub.Wait() }() // the first change that it hears ends it
+	for {
+		pub("hello")
+		select {
+		case err := <-ended:
+			if err != nil || !regexp.MustCompile(`(?m)^cli:1 \d+ item items/score {"n":1}\ncli:1 \d+ send - "hello"\n\z`).MatchString(got.String()) {
+				t.Errorf("%v: %q", err, got.String())
+			}
+			return
+		default:
+		}
+	}
+}
+
 // TestE2EDoctor finds what is wrong with nginx, and says what to change.
 func TestE2EDoctor(t *testing.T) {
 	s := startDaemon(t)

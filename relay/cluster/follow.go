@@ -129,8 +129,9 @@ func (c *Cluster) fromOwner(m *member, kind byte, r *reader) {
 			c.mu.Unlock()
 		}
 	case recKept:
-		existed, k := r.bool(), broker.Kept{}
-		if k = r.kept(); r.err != nil {
+		existed := r.bool()
+		k := r.kept()
+		if r.err != nil {
 			c.mu.Unlock()
 			return
 		}
