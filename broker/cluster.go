@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -91,36 +90,6 @@ func (b *Broker) handOn(channel string, p *Publication) (Receipt, error) {
 	publication := *p // as in aside.apply
 	return b.config.Cluster.Publish(channel, &publication)
 }
-
-// replicas is the Store of channels that another process owns.
-type replicas struct{ cluster Cluster }
-
-// Load implements Store.
-func (s replicas) Load(channel, _ string) (Kept, bool, error) { return s.cluster.Follow(channel) }
-
-// Release implements Store.
-func (s replicas) Release(channel string) bool {
-	s.cluster.Unfollow(channel)
-	return true
-}
-
-// Append implements Journal.
-func (replicas) Append(Log, Entry) (Receipt, error) { return Receipt{}, errReplica }
-
-// Confirm implements Store.
-func (replicas) Confirm(Log) Receipt { return Receipt{} }
-
-// Note implements Store.
-func (replicas) Note(Log, string) (Receipt, error) { return Receipt{}, errReplica }
-
-// List implements Store.
-func (replicas) List(string, string, int) ([]Info, error) { return nil, nil }
-
-// Forget implements Journal.
-func (replicas) Forget(string) {}
-
-// Close implements Journal.
-func (replicas) Close() error { return nil }
 
 // Tap sets who gets the changes of a channel that is owned here from now on, and makes the channel if there is none. set is
 // called with the channel's lock held, with the tap there was, with what the channel has, and whether it was there before;
@@ -289,136 +258,4 @@ func readAt(k *Kept) time.Time {
 		return time.Now()
 	}
 	return k.Read
-}
-
-// Promote makes a replica a channel that is owned here. It goes on in an epoch of its own: what its readers have seen up to now
-// is there, and whoever has seen more elsewhere is told so.
-func (b *Broker) Promote(channel string) {
-	c, _ := b.lockLoaded(channel)
-	if c == nil {
-		return
-	}
-	defer c.unlock()
-	if c.isReplica() {
-		c.promote()
-	}
-}
-
-// promote is Promote of a replica whose lock is held.
-func (c *Channel) promote() {
-	c.durable = nil
-	c.fork()
-	now := c.shard.broker.now()
-	if c.items == nil {
-		return
-	}
-	for _, g := range c.items.groups {
-		for i := g.first; i != nil; i = i.next {
-			if i.ttl != nil {
-				c.shard.expirer.set(i.ttl, max(i.ttl.due, now))
-			}
-		}
-	}
-}
-
-// fork goes on in another epoch with all there is. Called with the lock held.
-func (c *Channel) fork() {
-	var forks []Fork
-	if c.aside != nil {
-		forks = c.aside.forks
-	}
-	before := c.position()
-	c.epoch = c.shard.broker.newEpoch()
-	c.setForks(append(slices.Clone(forks), Fork(before)))
-	if c.subscriber != nil {
-		c.subscriber.Reset(Reply{Position: c.position(), State: c.state(part{})})
-	}
-}
-
-// Adopt makes a channel that is owned here of what another process had of it, unless there is one. It goes on in an epoch of its
-// own, as in Promote.
-func (b *Broker) Adopt(channel string, k *Kept) error {
-	err := b.put(&Channel{name: strings.Clone(channel), policy: b.policyOf(channel)})
-	if errors.Is(err, errRaced) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("take over %s: %w", channel, err)
-	}
-	c, err := b.lockLoaded(channel)
-	if c == nil {
-		return err
-	}
-	defer c.unlock()
-	if c.isReplica() || c.seq > 0 {
-		return nil
-	}
-	c.restore(b.now(), k)
-	c.fork()
-	return nil
-}
-
-// Demote makes a channel that was owned here a replica of another process's, which is to be followed. It reports whether the
-// channel is of use: it has readers. One that is not leaves memory.
-func (b *Broker) Demote(channel string) (used bool) {
-	c, _ := b.lockLoaded(channel)
-	if c == nil {
-		return false
-	}
-	defer c.mu.Unlock()
-	if c.aside != nil {
-		c.aside.tap = nil
-		c.dropAside()
-	}
-	if c.isReplica() {
-		return c.readers > 0
-	}
-	s, slot := b.locate(c.name)
-	s.mu.Lock()
-	b.renew(s, slot, c.epoch) // or another log of the name would begin in it
-	s.mu.Unlock()
-	c.durable = &durable{store: replicas{b.config.Cluster}, replica: true}
-	if c.items != nil {
-		for _, g := range c.items.groups {
-			for i := g.first; i != nil; i = i.next {
-				if i.ttl != nil {
-					c.shard.expirer.remove(i.ttl)
-				}
-			}
-		}
-	}
-	if c.readers == 0 {
-		c.evict()
-		return false
-	}
-	return true
-}
-
-// At returns the position of a channel that is in memory, and Position{} of any other one.
-func (b *Broker) At(channel string) (Position, bool) {
-	c, _ := b.lockLoaded(channel)
-	if c == nil {
-		return Position{}, false
-	}
-	defer c.mu.Unlock()
-	return c.position(), true
-}
-
-// Names calls f with the name of each channel in memory until it returns false. No lock is held meanwhile.
-func (b *Broker) Names(f func(name string) bool) {
-	var names []string
-	for i := range b.shards {
-		s := &b.shards[i]
-		names = names[:0]
-		s.mu.RLock()
-		for name := range s.channels {
-			names = append(names, name)
-		}
-		s.mu.RUnlock()
-		for _, name := range names {
-			if !f(name) {
-				return
-			}
-		}
-	}
 }

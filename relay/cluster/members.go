@@ -1,0 +1,206 @@
+package cluster
+
+import (
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"weir/internal/contain"
+)
+
+// hello is what each process announces all the time.
+type hello struct {
+	Session string              `json:"session"`
+	Node    string              `json:"node"`
+	Policy  string              `json:"policy"`
+	Heard   map[string]int64    `json:"heard,omitempty"` // milliseconds since each other one was heard
+	Sent    map[string]linkSent `json:"sent,omitempty"`
+	Lost    map[string]uint64   `json:"lost,omitempty"` // links to this process of which something is missing, by session: their epochs
+	Leaving bool                `json:"leaving,omitempty"`
+}
+
+// linkSent is up to where a link has sent.
+type linkSent struct {
+	Epoch  uint64 `json:"epoch"`
+	Number uint64 `json:"number"`
+}
+
+// announce says hello.
+func (c *Cluster) announce() error {
+	now := time.Now()
+	h := hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Leaving: c.draining.Load(),
+		Heard: make(map[string]int64), Sent: make(map[string]linkSent), Lost: make(map[string]uint64)}
+	c.mu.Lock()
+	for _, m := range c.members {
+		if !m.heard.IsZero() {
+			h.Heard[m.session] = now.Sub(m.heard).Milliseconds()
+		}
+		epoch, number := m.link.last()
+		if number > 0 {
+			h.Sent[m.session] = linkSent{epoch, number}
+		}
+		if m.in.broken {
+			h.Lost[m.session] = m.in.epoch
+		}
+	}
+	c.mu.Unlock()
+	b, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return c.node.Announce(b)
+}
+
+// Announced implements mesh.Handler.
+func (i inbox) Announced(b []byte) {
+	c := i.cluster
+	var h hello
+	if !c.running() || json.Unmarshal(b, &h) != nil || h.Session == c.session || len(h.Session) != sessionBytes {
+		return
+	}
+	if h.Policy != c.config.Policy && !c.foreign.Swap(true) {
+		c.config.Log.Error("another node of the cluster has other namespaces, limits or partitions: they must be the same in all of them", slog.String("node", h.Node))
+	}
+	now := time.Now()
+	c.mu.Lock()
+	m := c.member(h.Session)
+	if m.node == "" {
+		c.config.Log.Info("a node has joined", slog.String("node", h.Node), slog.String("session", h.Session))
+	}
+	m.node, m.heard, m.hello = h.Node, now, h
+	switch s := h.Sent[c.session]; {
+	case s.Epoch < m.in.epoch, s.Epoch == m.in.epoch && s.Number <= m.in.number, m.in.broken:
+		m.in.late = time.Time{}
+	case m.in.late.IsZero():
+		m.in.late = now
+	case now.Sub(m.in.late) > lateFrame:
+		m.in.late, m.in.epoch, m.in.broken = time.Time{}, s.Epoch, true
+	}
+	epoch := h.Lost[c.session]
+	c.mu.Unlock()
+	if epoch != 0 && m.link.restart(epoch) {
+		c.restarted(m)
+	}
+}
+
+// member returns another process, which is made if need be. Called with mu held.
+func (c *Cluster) member(session string) *member {
+	m := c.members[session]
+	if m == nil {
+		m = &member{session: session, link: newLink(c.session, session), followed: make(map[uint64]string), stop: make(chan struct{})}
+		c.members[session] = m
+		c.config.Panic.Loop(&c.done, "cluster link", contain.Closed(m.stop), func() { c.send(m) }, nil) // ended by removal, and by Close
+	}
+	return m
+}
+
+// alive reports whether a process is there. Called with mu held.
+func (c *Cluster) alive(session string, now time.Time) bool {
+	if session == c.session {
+		return true
+	}
+	m := c.members[session]
+	return m != nil && now.Sub(m.heard) < alive && !m.hello.Leaving
+}
+
+// send sends what a link holds until the member is removed.
+func (c *Cluster) send(m *member) {
+	var buffer []byte
+	for {
+		select {
+		case <-m.stop:
+			return
+		case <-m.link.wake:
+		}
+		for {
+			b, full := m.link.next(buffer)
+			if b == nil {
+				break
+			}
+			buffer = b
+			_ = c.node.Send(m.session, b) // what is lost is found out by its number
+			c.counts.frames.Add(1)
+			if full {
+				time.Sleep(restAfter) // more comes together
+			}
+		}
+		if m.link.overflowed() {
+			c.config.Log.Warn("too much waits for a node: its link begins anew", slog.String("session", m.session))
+			m.link.restart(0)
+			c.restarted(m)
+		}
+	}
+}
+
+// restarted goes on after a link to a member, or from it, has begun anew: what was asked of it fails, and what is followed there is
+// followed again.
+func (c *Cluster) restarted(m *member) {
+	c.counts.restarts.Add(1)
+	var failed []*request
+	c.mu.Lock()
+	for id, q := range c.waiting {
+		if q.to == m.session {
+			delete(c.waiting, id)
+			failed = append(failed, q)
+		}
+	}
+	m.link.append(recForget, func(*writer) {})
+	for _, r := range c.replicas {
+		if r.sent == m.session {
+			c.ask(r, m)
+		}
+	}
+	c.mu.Unlock()
+	for _, q := range failed {
+		q.err = errMaybe
+		close(q.done)
+	}
+}
+
+// Frame implements mesh.Handler.
+func (i inbox) Frame(b []byte) {
+	c := i.cluster
+	f, ok := parseFrame(b)
+	if !ok || !c.running() || f.from == c.session {
+		return
+	}
+	c.mu.Lock()
+	m := c.member(f.from)
+	again := m.in.epoch != 0
+	records, fresh, ok := m.in.take(&f)
+	lost := m.in.broken
+	c.mu.Unlock()
+	if !ok {
+		if lost {
+			_ = c.announce()
+		}
+		return
+	}
+	if fresh && again {
+		c.restarted(m)
+	}
+	m.in.each(records, func(kind byte, r *reader) { c.record(m, kind, r) })
+}
+
+// record works one record off.
+func (c *Cluster) record(m *member, kind byte, r *reader) {
+	switch kind {
+	case recForget:
+		c.forget(m)
+	case recFollow:
+		c.followedBy(m, r)
+	case recUnfollow:
+		c.unfollowedBy(m, r.uint())
+	case recKept, recRefused, recChange, recAgain:
+		c.fromOwner(m, kind, r)
+	case recPublish:
+		c.published(m, r)
+	case recAnswer, recError, recReply:
+		c.answered(m, kind, r)
+	case recCall:
+		c.called(m, r)
+	}
+	if r.err != nil {
+		c.config.Log.Error("a node has sent what is not understood", slog.String("node", m.node), slog.Int("record", int(kind)))
+	}
+}
