@@ -52,7 +52,7 @@ func (v *churn) tick(now int64) (next int64) {
 		case due > now:
 			v.load(loadWaits)
 			return min(next, due)
-		case v.busy >= v.t.plan.Inflight:
+		case v.busy >= v.t.plan.InflightAt(now-v.t.base):
 			v.load(loadBlocked)
 			return next // one that is through calls again
 		}

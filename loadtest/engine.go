@@ -164,7 +164,7 @@ func (e *engine) possible() error {
 		return cannot("does not tell who is in a channel")
 	case herd && !e.traits.Resume:
 		return cannot("cannot resume where a connection stood, as herd does")
-	case e.traits.Joins && p.Publishers*p.Channels > joinMost:
+	case e.traits.Joins && p.Measure != scenario.Echo && p.Publishers*p.Channels > joinMost:
 		return setupError("%d publishers would have to join %d channels each: expected %d subscriptions of publishers at most (--publishers, --channels)", p.Publishers, p.Channels, joinMost)
 	case p.Publishers*p.Channels > cellMost:
 		return setupError("%d publishers on %d channels are too many to keep numbers for", p.Publishers, p.Channels)
@@ -288,7 +288,12 @@ func (e *engine) connected(took int64) {
 	e.troubleOnce.Unlock()
 }
 
-func (e *engine) publisherUp() { e.publishing.Add(1) }
+func (e *engine) publisherUp() {
+	e.publishing.Add(1)
+	if e.plan.Measure == scenario.Echo {
+		e.tally.open.Add(1)
+	}
+}
 
 // setupFailed notes that a connection could not be made.
 func (e *engine) setupFailed(err error) {

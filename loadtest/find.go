@@ -40,8 +40,8 @@ func FindMax(ctx context.Context, cfg Config, goal Goal) (*record.Record, error)
 		goal.Probe = 3 * time.Second
 	}
 	s := &cfg.Scenario
-	if len(s.Stages) > 0 || s.Closed {
-		return nil, fmt.Errorf("find-max: expected a scenario with one rate, without stages or a closed loop: %w", scenario.ErrInvalid)
+	if len(s.Stages) > 0 || s.Paced() {
+		return nil, fmt.Errorf("find-max: expected a scenario with one rate, without stages, a closed loop or think time: %w", scenario.ErrInvalid)
 	}
 	if s.Checked == scenario.Auto { // the rate is not known beforehand
 		s.Checked = scenario.Share

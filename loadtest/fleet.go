@@ -97,8 +97,8 @@ func (f *fleet) each(do func(c *conn)) {
 	}
 }
 
-// connect opens every connection that is not open. It does not wait for them; each reports to the engine.
-func (f *fleet) connect() {
+// connect opens those of the first n connections that are not open. It does not wait for them; each reports to the engine.
+func (f *fleet) connect(n int) {
 	missing := map[*conn]bool{}
 	f.each(func(c *conn) {
 		if c.phase == idle && !c.fate.stalled {
@@ -106,8 +106,10 @@ func (f *fleet) connect() {
 		}
 	})
 	f.mu.Lock()
-	f.waiting = f.waiting[:0]
-	for _, c := range f.conns {
+	for _, c := range f.waiting {
+		delete(missing, c)
+	}
+	for _, c := range f.conns[:n] {
 		if missing[c] {
 			f.waiting = append(f.waiting, c)
 		}

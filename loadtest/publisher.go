@@ -28,6 +28,9 @@ type publisher struct {
 	retry    int64 // when a lost connection is opened again
 	replies  codec.Replies
 	head     []byte
+	channel  int       // echo: of the test, to which its messages go
+	ready    int64     // think time: when it may send again
+	echo     echo      // echo on a WebSocket: what has come back in the present trial
 	requests []request // under way, oldest first
 	again    []request // to be sent again when the connection is open
 }
@@ -53,7 +56,7 @@ func (c *publisher) skips() int { return c.skim.Skip() }
 func (c *publisher) discarded(n int) { c.skim.Discarded(n) }
 
 func (c *publisher) drained() {
-	if c.up && c.greeted && c.p.e.traits.Socket {
+	if c.up && c.greeted && c.p.e.traits.Socket && !c.p.echo() {
 		c.p.unblock(c)
 	}
 }
@@ -63,6 +66,8 @@ func (c *publisher) received(b []byte) error {
 	switch {
 	case !c.p.e.traits.Socket:
 		return c.replies.Feed(b, c.answered)
+	case c.greeted && c.p.echo():
+		return c.hear(b)
 	case c.greeted:
 		return c.skim.Feed(b) // a broadcast reaches its sender too: only pings are of interest
 	case c.upgraded:
@@ -103,6 +108,9 @@ func (c *publisher) greet(b []byte) error {
 	c.greeted = true
 	c.p.unblock(c)
 	c.p.e.publisherUp()
+	if c.p.echo() {
+		return nil
+	}
 	return c.skim.Feed(c.frames.Rest())
 }
 
@@ -187,10 +195,14 @@ func (c *publisher) ended(err error) {
 	if gaveUp > 0 { // ending a connection that nothing is under way on is anybody's right
 		p.e.trouble(fmt.Sprintf("a publisher's connection was lost, with %d requests under way: %s", gaveUp, words(err)))
 	}
+	if c.greeted && p.echo() {
+		p.e.tally.open.Add(-1)
+	}
 	c.up, c.greeted = false, false
 	if i := slices.Index(p.free, c); i >= 0 {
 		p.free = slices.Delete(p.free, i, i+1)
 	}
+	p.parked = slices.DeleteFunc(p.parked, func(o *publisher) bool { return o == c })
 	c.waits = true
 	c.retry = p.e.clock.now()
 	if !errors.Is(err, errEnded) {

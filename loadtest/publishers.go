@@ -18,7 +18,9 @@ type publishers struct {
 
 	// Owned by the loop.
 	conns     []*publisher
-	free      []*publisher // may send now; the one that was used last goes first
+	free      []*publisher // may send; the one that was used last goes first, with echo and think time the one that has waited longest
+	parked    []*publisher // think time: have no part in the present stage
+	unheard   []wait       // echo: requests on WebSockets, oldest first, some of which have had their response
 	lost      []*publisher // to be opened again, by time
 	unblocked int64        // when the first of them became free again
 	beats     beats        // when they say something by themselves
@@ -46,7 +48,10 @@ func (p *publishers) connect(n int) {
 		c := &publisher{p: p, number: i, waits: true}
 		c.sub.Index, c.sub.Publisher = i, true
 		c.sub.Channels = []target.Followed{{Name: p.e.names[0]}}
-		if p.e.traits.Joins {
+		if p.echo() {
+			c.channel = i % len(p.e.names)
+			c.sub.Channels[0] = target.Followed{Name: p.e.names[c.channel], Number: c.channel}
+		} else if p.e.traits.Joins {
 			for ch, name := range p.e.names[1:] {
 				c.sub.Channels = append(c.sub.Channels, target.Followed{Name: name, Number: ch + 1})
 			}
@@ -64,7 +69,7 @@ func (p *publishers) greet() {
 		return
 	}
 	c := p.free[len(p.free)-1]
-	p.out = p.e.target.Publish(p.out[:0], []target.Message{{Channel: p.e.names[0], Data: typingData}})
+	p.out = p.e.target.Publish(p.out[:0], []target.Message{{Channel: p.e.names[c.channel], Data: typingData}})
 	c.sock.send(p.out)
 	if p.e.traits.Socket {
 		p.e.greeted(0, 0, nil)
@@ -77,7 +82,28 @@ func (p *publishers) greet() {
 func (p *publishers) begin(t *trial) {
 	p.t, p.next, p.message = t, 0, 0
 	p.sendLag, p.ack = record.NewMeter(3), record.NewMeter(3)
-	p.resent = 0
+	p.resent, p.unheard = 0, nil
+	p.free, p.parked = append(p.free, p.parked...), nil
+	for i, c := range p.free {
+		c.ready = t.base + int64(float64(t.plan.Think)*float64(i)/float64(len(p.free)))
+	}
+	for _, c := range p.conns {
+		c.echo = echo{}
+	}
+}
+
+// echo reports whether responses on the publishers' own connections are what is measured.
+func (p *publishers) echo() bool { return p.e.plan.Measure == scenario.Echo }
+
+// queue reports whether the connection that has waited longest is the next to send.
+func (p *publishers) queue() bool { return p.echo() || p.e.plan.Think > 0 }
+
+// pick is the connection that sends next.
+func (p *publishers) pick() *publisher {
+	if p.queue() {
+		return p.free[0]
+	}
+	return p.free[len(p.free)-1]
 }
 
 // tick opens lost connections again and sends what is due.
@@ -100,7 +126,7 @@ func (p *publishers) tick(now int64) (next int64) {
 			}
 		})
 	}
-	return min(p.sendDue(now), again, beat)
+	return min(p.sendDue(now), again, beat, p.giveUpLate(now))
 }
 
 func (p *publishers) sendDue(now int64) (next int64) {
@@ -117,7 +143,7 @@ func (p *publishers) sendDue(now int64) (next int64) {
 		case due > now:
 			t.load.Store(loadWaits)
 			return due
-		case len(p.free) == 0:
+		case len(p.free) == 0: // also when all that are free have no part in the stage
 			t.load.Store(loadBlocked)
 			return never // an answer calls again
 		}
@@ -129,7 +155,7 @@ func (p *publishers) sendDue(now int64) (next int64) {
 
 // due is when the next request is due.
 func (p *publishers) due(t *trial, now int64) (int64, bool) {
-	if !t.plan.Closed {
+	if !t.plan.Paced() {
 		due, ok := t.plan.Due(p.next)
 		return t.base + due, ok
 	}
@@ -138,7 +164,9 @@ func (p *publishers) due(t *trial, now int64) (int64, bool) {
 		return 0, false
 	case now < t.base:
 		return t.base, true
-	case t.outstanding(now) >= float64(t.plan.Inflight):
+	case t.plan.Think > 0:
+		return min(p.thought(t, now), end), true // nobody calls when the time is over
+	case t.outstanding(now) >= float64(t.plan.InflightAt(now-t.base)):
 		return now + 200_000, true // ns; look again
 	}
 	return now, true
@@ -146,14 +174,14 @@ func (p *publishers) due(t *trial, now int64) (int64, bool) {
 
 // send sends the request that is due next.
 func (p *publishers) send(t *trial, due int64) {
-	c := p.free[len(p.free)-1]
+	c := p.pick()
 	now := p.e.clock.now()
 	p.sendLag.Record(now - max(due, p.unblocked))
 	r := request{trial: t, due: due, message: p.message, n: t.plan.Batch}
 	p.msgs, p.data = p.msgs[:0], p.data[:0]
 	typing := uint64(0)
 	for range r.n {
-		m := p.build(t, c.number, due-t.base)
+		m := p.build(t, c, due-t.base)
 		if m.TTL > 0 {
 			typing++
 		}
@@ -164,12 +192,20 @@ func (p *publishers) send(t *trial, due int64) {
 	c.sock.send(p.out)
 	p.e.tally.sent.Add(uint64(r.n))
 	p.e.tally.typing.Add(typing)
+	c.ready = now + int64(t.plan.Think)
+	if p.e.traits.Socket && p.echo() {
+		c.ask(r, t.sent[c.number][c.channel])
+		return
+	}
 	if p.e.traits.Socket {
 		p.e.tally.acked.Add(uint64(r.n))
 		p.e.tally.answered.Add(uint64(r.n))
 		if c.sock.waiting() > 0 {
 			p.block()
 			c.waits = true
+		} else if p.queue() { // to the back of the queue
+			p.block()
+			p.free = append(p.free, c)
 		}
 		return
 	}
@@ -186,14 +222,45 @@ func (p *publishers) send(t *trial, due int64) {
 	}
 }
 
+// thought is when the connection that has waited longest has thought, or when to look again; never: all wait for responses.
+func (p *publishers) thought(t *trial, now int64) (due int64) {
+	most := t.plan.InflightAt(now - t.base)
+	for i := 0; i < len(p.parked); { // the stage has room for more
+		c := p.parked[i]
+		if c.number >= most {
+			i++
+			continue
+		}
+		c.ready = now
+		p.parked, p.free = slices.Delete(p.parked, i, i+1), slices.Insert(p.free, 0, c)
+	}
+	for len(p.free) > 0 && p.free[0].number >= most {
+		p.parked, p.free = append(p.parked, p.free[0]), p.free[1:]
+	}
+	due = never
+	if len(p.parked) > 0 {
+		due = now + int64(poll)
+	}
+	if len(p.free) > 0 {
+		due = min(due, max(p.free[0].ready, t.base))
+	}
+	return due
+}
+
 // block takes the connection used last out of the free list.
-func (p *publishers) block() { p.free = p.free[:len(p.free)-1] }
+func (p *publishers) block() {
+	if p.queue() {
+		p.free = p.free[1:]
+		return
+	}
+	p.free = p.free[:len(p.free)-1]
+}
 
 // build makes the next message of a publisher.
-func (p *publishers) build(t *trial, from int, due int64) target.Message {
-	k := p.message
+func (p *publishers) build(t *trial, c *publisher, due int64) target.Message {
+	k, from := p.message, c.number
 	p.message++
-	ch := t.plan.ChannelOf(k)
+	ch := t.channelOf(c, k)
 	m := target.Message{Channel: p.e.names[ch]}
 	if t.plan.TypingAt(k) {
 		m.Group, m.Key, m.TTL = "typing", "u"+strconv.FormatInt(k%50, 10), 5000
@@ -227,8 +294,12 @@ func (p *publishers) unblock(c *publisher) {
 		return
 	}
 	c.waits = false
+	now := p.e.clock.now()
 	if len(p.free) == 0 {
-		p.unblocked = p.e.clock.now()
+		p.unblocked = now
+	}
+	if p.t != nil && p.t.plan.Think > 0 && now >= p.t.base {
+		c.ready = now + int64(p.t.plan.Think)
 	}
 	p.free = append(p.free, c)
 	if p.greets {

@@ -14,6 +14,7 @@ type request struct {
 	n       int
 	out     []byte // what was sent, where it may have to be sent again
 	given   bool   // given up: the trial that it belongs to has ended
+	number  uint64 // echo on a WebSocket: of its last message
 }
 
 // measure notes how long a request took.
@@ -22,7 +23,7 @@ func (p *publishers) measure(r request, now int64, refused int) {
 	if r.due-t.base >= t.plan.Warm {
 		p.ack.Record(now - r.due)
 	}
-	if t == p.t && t.plan.Measure == scenario.Publish {
+	if t == p.t && (t.plan.Measure == scenario.Publish || p.echo()) {
 		for range r.n - refused {
 			t.meter.record(now-t.base, r.due-t.base, now-r.due)
 		}
@@ -34,7 +35,7 @@ func (p *publishers) measure(r request, now int64, refused int) {
 func (c *publisher) excuse(r request, n int, unanswered bool) {
 	for k := r.message; n > 0; k++ {
 		if t := r.trial; !t.plan.TypingAt(k) {
-			t.excuse(c.number, t.plan.ChannelOf(k), unanswered)
+			t.excuse(c.number, t.channelOf(c, k), unanswered)
 		}
 		n--
 	}
@@ -74,6 +75,10 @@ func (p *publishers) giveUp() (gone bool) {
 	for _, c := range p.conns {
 		if c.failing || len(c.requests)+len(c.again) > 0 {
 			silent++
+		}
+		if p.echo() && p.e.traits.Socket { // responses that have not come are lost
+			c.requests = nil
+			continue
 		}
 		c.abandon(c.requests)
 		c.abandon(c.again)

@@ -79,7 +79,7 @@ func (e *engine) begin(t *trial) {
 // conduct sees the load through: it takes samples, starts what stages start, and reports progress. It
 // returns false when the context ended it.
 func (e *engine) conduct(ctx context.Context, t *trial, s *sampler) (complete bool) {
-	next := 0
+	next, open := 0, t.plan.OpenAt(0)
 	wake := time.NewTimer(0)
 	defer wake.Stop()
 	for {
@@ -87,6 +87,10 @@ func (e *engine) conduct(ctx context.Context, t *trial, s *sampler) (complete bo
 		for next < len(t.plan.Steps) && t.plan.Steps[next].From <= now {
 			e.enter(t.plan, next)
 			next++
+		}
+		if more := t.plan.OpenAt(now); more > open {
+			e.fleet.connect(more)
+			open = more
 		}
 		s.sample(now)
 		if t.over(now) {
@@ -164,8 +168,16 @@ func (e *engine) collect(t *trial) *record.Record {
 		t.frozen = true
 		r.End.Resent = p.resent
 		r.End.SendLag, r.End.Ack = p.sendLag.Keep(), p.ack.Keep()
-		if t.plan.Measure != scenario.Connect && !t.plan.Closed {
+		if t.plan.Measure != scenario.Connect && !t.plan.Paced() {
 			r.End.Unsent = max(t.plan.Requests()-p.next, 0) * int64(t.plan.Batch)
+		}
+		for _, c := range p.conns {
+			if p.echo() && !c.up {
+				r.End.Gone++
+			}
+			if p.echo() && e.traits.Socket {
+				r.Conns = append(r.Conns, c.result(t))
+			}
 		}
 		p.t = nil
 	})

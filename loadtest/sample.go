@@ -120,7 +120,7 @@ func (s *sampler) report(now int64, c counts, cpu, rss int64) {
 	total, _ := s.spent.get()
 	p := Progress{
 		At: time.Duration(min(max(now, 0), s.t.plan.End)), Of: time.Duration(s.t.plan.End), Step: s.t.plan.StepName(now),
-		Open: c.open, Want: int64(s.t.plan.Subscribers), Sent: c.sent - s.t.before.sent,
+		Open: c.open, Want: int64(s.t.plan.Connections()), Sent: c.sent - s.t.before.sent,
 		Rate: per(c.sent - s.shown.sent), ServerCPU: -1, ClientCPU: float64(cpu-s.shownMe) / float64(d), ServerBytes: rss,
 	}
 	if rss > 0 {

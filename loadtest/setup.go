@@ -22,7 +22,7 @@ func (e *engine) until(ctx context.Context, patience time.Duration, done func() 
 	for !done() {
 		if now := e.clock.now(); e.settingUp.Load() && e.cfg.Progress != nil && now-shown > reportPeriod {
 			shown = now
-			e.cfg.Progress(Progress{Step: "connecting", Of: time.Duration(e.plan.End), Open: e.tally.open.Load(), Want: int64(e.plan.Subscribers), ServerCPU: -1})
+			e.cfg.Progress(Progress{Step: "connecting", Of: time.Duration(e.plan.End), Open: e.tally.open.Load(), Want: int64(e.plan.Connections()), ServerCPU: -1})
 		}
 		select {
 		case <-ctx.Done():
@@ -42,7 +42,7 @@ func (e *engine) until(ctx context.Context, patience time.Duration, done func() 
 
 // publishes reports whether the scenario publishes anything.
 func (e *engine) publishes() bool {
-	return e.plan.Measure != scenario.Connect && (e.plan.Closed || e.plan.Requests() > 0)
+	return e.plan.Measure != scenario.Connect && (e.plan.Paced() || e.plan.Requests() > 0)
 }
 
 // setup connects everything, and publishes once to see that the key is right.
@@ -93,11 +93,11 @@ func (e *engine) priced() {
 
 // connect opens the subscribers' connections, all that are not open.
 func (e *engine) connect(ctx context.Context) error {
-	if len(e.fleet.conns) == 0 {
+	if e.plan.OpenAt(0) == 0 {
 		return nil
 	}
-	e.fleet.connect()
-	return e.gather(ctx, "connections got subscribed", len(e.fleet.conns), &e.tally.open, &e.tally.opened)
+	e.fleet.connect(e.plan.OpenAt(0))
+	return e.gather(ctx, "connections got subscribed", e.plan.OpenAt(0), &e.tally.open, &e.tally.opened)
 }
 
 // gather waits until there are as many as are wanted, as long as progress grows.

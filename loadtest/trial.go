@@ -107,12 +107,12 @@ func newTrial(e *engine, plan *scenario.Plan, number int) *trial {
 	if plan.Subscribers > 0 {
 		t.shown = plan.Deliveries() * float64(e.fleet.checked) / float64(plan.Subscribers)
 	}
-	if plan.Measure != scenario.Connect && !plan.Closed && plan.Requests() == 0 {
+	if plan.Measure != scenario.Connect && !plan.Paced() && plan.Requests() == 0 {
 		t.load.Store(loadDone)
 	}
 	t.meter = newMeter(t)
 	switch plan.Measure {
-	case scenario.Publish:
+	case scenario.Publish, scenario.Echo:
 		t.meterLoop = e.publishers.l
 	case scenario.Connect:
 		t.meterLoop = e.churn.l

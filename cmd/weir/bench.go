@@ -31,7 +31,7 @@ type benchCommands struct {
 }
 
 type benchCommand struct {
-	Scenario string `arg:"" help:"fanout, many, chat, presence, analytics, idle, connect, ingress, herd, slow, or a file ending in .yaml."`
+	Scenario string `arg:"" help:"fanout, many, chat, presence, analytics, idle, connect, ingress, echo, herd, slow, or a file ending in .yaml."`
 
 	targetFlags
 
@@ -46,6 +46,8 @@ type benchCommand struct {
 	Pipeline    *int              `placeholder:"N" help:"Requests under way on one publisher's connection. Default: 1."`
 	Checked     *scenario.Checked `placeholder:"N" help:"Connections checked message by message: auto, all, share (5 % of each channel, at least 50) or a number. Default: auto, which is all up to 100,000 deliveries/s and share beyond."`
 	Prefix      string            `placeholder:"TEXT" help:"Channels are called this and a number. Default: bench:."`
+	Stage       []string          `sep:"none" placeholder:"TIME:N" help:"A stage of so long at N messages a second, in the place of --rate, --duration and the scenario's stages; may be repeated. TIME:N:ramp grows evenly from the stage before. Of connect, N is connections a second; of idle, connections that there are; with --closed or --think, messages or connections under way."`
+	Think       *time.Duration    `placeholder:"TIME" help:"Think time: each publisher sends its next request so long after the response to its last, instead of a rate."`
 	Closed      bool              `help:"Closed loop: the next message waits for those before. For ceilings; latency means little."`
 	Inflight    *int              `placeholder:"N" help:"Closed loop: messages, or connections, under way. Default: 256."`
 

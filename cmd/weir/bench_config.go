@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"weir/loadtest"
@@ -16,7 +18,9 @@ func (c *benchCommand) config(p *program) (loadtest.Config, error) {
 	if err := c.nothing(); err != nil {
 		return loadtest.Config{}, err
 	}
-	c.change(&s)
+	if err := c.change(&s); err != nil {
+		return loadtest.Config{}, err
+	}
 	return c.targetFlags.config(p, s)
 }
 
@@ -39,7 +43,7 @@ func (c *benchCommand) nothing() error {
 func is0[T comparable](v *T) bool { return v != nil && *v == *new(T) }
 
 // change applies the flags to a scenario.
-func (c *benchCommand) change(s *scenario.Scenario) {
+func (c *benchCommand) change(s *scenario.Scenario) error {
 	set(&s.Subscribers, c.Subscribers)
 	set(&s.Channels, c.Channels)
 	set(&s.Payload, c.Payload)
@@ -56,13 +60,22 @@ func (c *benchCommand) change(s *scenario.Scenario) {
 		s.Prefix = c.Prefix
 	}
 	s.Closed = s.Closed || c.Closed
+	if c.Think != nil {
+		s.Think = *c.Think
+		if c.Rate == nil {
+			s.Rate = 0
+		}
+	}
+	if len(c.Stage) > 0 {
+		return c.stages(s)
+	}
 	if c.FindMax && c.Rate == nil && len(s.Stages) == 0 {
 		s.Rate = 0 // the search begins low by itself
 	}
 	if len(s.Stages) == 0 {
 		set(&s.Rate, c.Rate)
 		set(&s.Duration, c.Duration)
-		return
+		return nil
 	}
 	total := time.Duration(0)
 	for i := range s.Stages {
@@ -74,6 +87,35 @@ func (c *benchCommand) change(s *scenario.Scenario) {
 			s.Stages[i].Duration = time.Duration(float64(s.Stages[i].Duration) * float64(*c.Duration) / float64(total))
 		}
 	}
+	return nil
+}
+
+// stages puts those of the flags in the place of the scenario's.
+func (c *benchCommand) stages(s *scenario.Scenario) error {
+	if c.Rate != nil || c.Duration != nil || c.FindMax {
+		return wrongf("bench: --stage: expected no --rate, --duration or --find-max beside it")
+	}
+	s.Rate, s.Duration, s.Stages = 0, 0, nil
+	for _, text := range c.Stage {
+		length, rest, _ := strings.Cut(text, ":")
+		level, how, more := strings.Cut(rest, ":")
+		d, err := time.ParseDuration(length)
+		n, err2 := strconv.ParseFloat(level, 64)
+		if err != nil || err2 != nil || d <= 0 || more && how != "ramp" {
+			return wrongf("bench: --stage %q: expected TIME:N or TIME:N:ramp, such as 30s:500 or 1m:2000:ramp", text)
+		}
+		st := scenario.Stage{Duration: d, Ramp: more}
+		switch {
+		case s.Measure == scenario.Idle:
+			st.Open = int(n)
+		case s.Paced():
+			st.Inflight = int(n)
+		default:
+			st.Rate = n
+		}
+		s.Stages = append(s.Stages, st)
+	}
+	return nil
 }
 
 func set[T any](to *T, from *T) {

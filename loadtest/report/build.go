@@ -13,12 +13,13 @@ func New(r *record.Record) *Result {
 	res := &Result{
 		Scenario: sc.Name, About: sc.About, Target: h.Target, URL: h.URL, Command: h.Command, Machine: h.Machine, Started: h.Started,
 		Loop: "open", Measure: string(sc.Measure), Seconds: seconds(max(h.Until-h.Warm, 0)),
-		Setup:       Setup{sc.Subscribers, sc.Channels, int(sc.Payload), sc.Publishers, sc.Batch, sc.Rate},
+		Setup:       Setup{sc.Connections(), sc.Channels, int(sc.Payload), sc.Publishers, sc.Batch, sc.Rate},
 		ClientCores: h.Cores, Search: r.End.Probes, Troubles: r.End.Messages,
 		Unsent: uint64(r.End.Unsent), Resent: r.End.Resent,
 	}
-	if sc.Closed {
+	if sc.Paced() {
 		res.Loop = "closed"
+		res.Think = sc.Think.Seconds()
 	}
 	for _, c := range r.Channels {
 		res.Refused += c.Refused
@@ -43,14 +44,14 @@ func (res *Result) count(r *record.Record) {
 	a := accounting(r)
 	res.Connections = a.conns
 	res.Connections.Gone = r.End.Gone
-	switch r.Header.Scenario.Measure {
-	case scenario.Publish:
+	switch m := r.Header.Scenario.Measure; {
+	case m == scenario.Publish || m == scenario.Echo && !r.Header.Socket:
 		for _, c := range r.Channels {
 			a.expected += float64(c.Sent - min(c.Sent, c.Refused))
 		}
 		a.received = a.expected - float64(res.Unanswered)
 		a.lost = float64(res.Unanswered)
-	case scenario.Connect:
+	case m == scenario.Connect:
 		a.expected, a.received, a.lost = float64(r.End.Attempts), float64(r.End.Joined), float64(r.End.Attempts-min(r.End.Attempts, r.End.Joined))
 	}
 	res.Expected, res.Received, res.Lost = round(a.expected), round(a.received), round(a.lost)

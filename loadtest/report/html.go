@@ -64,7 +64,7 @@ func HTML(w io.Writer, runs ...*Result) error {
 	v := view{Title: runs[0].title(), Rows: compareRows(runs)}
 	for i, r := range runs {
 		run := runView{Name: r.title(), Colour: i % 6, Valid: r.Valid, Why: r.InvalidBecause}
-		run.Detail = fmt.Sprintf("%s · %s loop, %.4g s · %s · %s", r.URL, r.Loop, r.Seconds, r.Setup, r.Machine)
+		run.Detail = fmt.Sprintf("%s · %s, %.4g s · %s · %s", r.URL, r.loop(), r.Seconds, r.Setup, r.Machine)
 		v.Runs = append(v.Runs, run)
 	}
 	if len(runs) == 1 {
@@ -97,6 +97,8 @@ func (res *Result) tiles() []tile {
 	switch res.Measure {
 	case "connect":
 		first = tile{"connections", Count(res.ConnectsPerSecond) + "/s", "handshake and subscribe"}
+	case "echo":
+		first = tile{"responses", Count(res.responses()) + "/s", Count(res.PublishesPerSecond) + " requests/s"}
 	case "publish":
 		first = tile{"publishes", Count(res.PublishesPerSecond) + "/s", fmt.Sprintf("%d in a request", res.Setup.Batch)}
 	}

@@ -16,9 +16,10 @@ type Result struct {
 	Command  string    `json:"command,omitempty"`
 	Machine  string    `json:"machine"`
 	Started  time.Time `json:"started"`
-	Loop     string    `json:"loop"`    // open or closed
-	Measure  string    `json:"measure"` // what latencyMs is of: delivery, publish or connect; idle: of nothing
-	Seconds  float64   `json:"seconds"` // length of the measurement
+	Loop     string    `json:"loop"`            // open or closed
+	Think    float64   `json:"think,omitempty"` // s; closed: time between a response and the next request of the same connection
+	Measure  string    `json:"measure"`         // what latencyMs is of: delivery, publish, connect or echo; idle: of nothing
+	Seconds  float64   `json:"seconds"`         // length of the measurement
 	Setup    Setup     `json:"setup"`
 	Unit     *Unit     `json:"unit,omitempty"` // null when not known
 

@@ -17,12 +17,14 @@ func (res *Result) Text(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "%s on %s %s\n", res.Scenario, res.Target, res.URL)
 	s := res.Setup
-	line("setup", "%s, %s loop, %s s", s, res.Loop, strconv.FormatFloat(res.Seconds, 'g', 4, 64))
+	line("setup", "%s, %s, %s s", s, res.loop(), strconv.FormatFloat(res.Seconds, 'g', 4, 64))
 	switch res.Measure {
 	case "connect":
 		line("connections", "%s/s", Count(res.ConnectsPerSecond))
 	case "publish":
 		line("publishes", "%s/s", Count(res.PublishesPerSecond))
+	case "echo":
+		line("responses", "%s/s of %s requests/s", Count(res.responses()), Count(res.PublishesPerSecond))
 	case "idle":
 	default:
 		line("deliveries", "%s/s of %s publishes/s", Count(res.DeliveriesPerSecond), Count(res.PublishesPerSecond))
@@ -33,7 +35,7 @@ func (res *Result) Text(w io.Writer) error {
 	for i, st := range res.Stages {
 		line("  stage "+strconv.Itoa(i+1), "%s  at %s/s%s", st.LatencyMs, Count(st.Rate), st.note())
 	}
-	if res.AckMs != nil && res.Measure != "publish" {
+	if res.AckMs != nil && res.Measure != "publish" && res.Measure != "echo" {
 		line("acknowledged", "%s", *res.AckMs)
 	}
 	if res.ConnectMs != nil && res.Measure != "connect" {
@@ -111,7 +113,10 @@ func (res *Result) searchText(b *strings.Builder) {
 // latencyOf returns from when to when latency was measured.
 func (res *Result) latencyOf() string {
 	from := "due"
-	if res.Loop == "closed" {
+	switch {
+	case res.Think > 0:
+		from = "due, after thinking,"
+	case res.Loop == "closed":
 		from = "sent; closed loop, for ceilings only"
 	}
 	switch res.Measure {
@@ -119,8 +124,26 @@ func (res *Result) latencyOf() string {
 		return "from when due to subscribed" + after(res.Loop)
 	case "publish":
 		return "from when " + from + " to answered"
+	case "echo":
+		return "from when " + from + " to the response"
 	}
 	return "from when " + from + " to read"
+}
+
+// loop is what decides when messages are due.
+func (res *Result) loop() string {
+	if res.Think > 0 {
+		return fmt.Sprintf("%v think time", time.Duration(res.Think*1e9))
+	}
+	return res.Loop + " loop"
+}
+
+// responses is how many came a second: on the connections that asked, or to requests over HTTP.
+func (res *Result) responses() float64 {
+	if res.DeliveriesPerSecond > 0 {
+		return res.DeliveriesPerSecond
+	}
+	return res.PublishesPerSecond
 }
 
 func after(loop string) string {

@@ -72,7 +72,7 @@ func (res *Result) judgeLoad(r *record.Record) {
 // judgeConnections asks whether the subscribers were there, and did what they were asked to.
 func (res *Result) judgeConnections(r *record.Record) {
 	sc := r.Header.Scenario
-	all := max(sc.Subscribers-res.Connections.Stalled, 0)
+	all := max(sc.Connections()-res.Connections.Stalled, 0)
 	switch listens := sc.Measure == scenario.Delivery && sc.Publishes(); {
 	case sc.Subscribers == 0 && listens:
 		res.bad("nobody listened: there are no subscribers")

@@ -81,6 +81,7 @@ const (
 	maxChannels    = 1_000_000
 	maxRate        = 1e9
 	maxPublishers  = 4096
+	maxAsking      = 20_000
 	maxBatch       = 10_000
 	maxTime        = 24 * time.Hour
 )
@@ -98,8 +99,16 @@ func (s Scenario) Validate() error {
 		return bad("system", s.System, "chat or analytics, or none")
 	case s.System != "" && (s.Churn > 0 || s.Typing > 0 || s.Keys > 0):
 		return bad("churn, typing or keys", s.System, "none of them: what a system's messages are is its own")
-	case s.Measure != Delivery && s.Measure != Publish && s.Measure != Connect && s.Measure != Idle:
-		return bad("measure", s.Measure, "delivery, publish, connect or idle")
+	case s.Measure != Delivery && s.Measure != Publish && s.Measure != Connect && s.Measure != Echo && s.Measure != Idle:
+		return bad("measure", s.Measure, "delivery, publish, connect, echo or idle")
+	case s.Measure == Echo && (s.System != "" || s.Keys > 0 || s.Typing > 0 || s.Presence || s.Churn > 0):
+		return bad("system, keys, typing, presence or churn", "given", "none of them when measuring echo")
+	case s.Measure == Echo && (s.Subscribers < 1 || s.Subscribers > maxAsking):
+		return bad("subscribers", s.Subscribers, "1 to 20000 when measuring echo")
+	case !span(s.Think, 0):
+		return bad("think", s.Think, "a duration of up to 24h")
+	case s.Think > 0 && (s.Rate > 0 || s.Closed || s.Pipeline > 1 || s.Measure == Connect || s.Measure == Idle):
+		return bad("think", s.Think, "no rate, closed or pipeline beside it, and something that is published")
 	case s.Measure == Idle && s.Publishes():
 		return bad("rate", s.Rate, "none when measuring idle, where nothing is published")
 	case s.Channels < 1 || s.Channels > maxChannels:
@@ -130,8 +139,6 @@ func (s Scenario) Validate() error {
 		return bad("warmup, stay, late or drain", s.Warmup, "a duration of up to 24h")
 	case len(s.Stages) > 0 && (s.Duration != 0 || s.Rate != 0):
 		return bad("stages", len(s.Stages), "either stages, or rate and duration")
-	case s.Closed && len(s.Stages) > 0:
-		return bad("closed", s.Closed, "an open loop when there are stages")
 	}
 	for i, st := range s.steps() {
 		at := fmt.Sprintf("stages[%d].", i)
@@ -143,6 +150,14 @@ func (s Scenario) Validate() error {
 			return bad(at+"duration", st.Duration, "1ms to 24h")
 		case !rate(st.Rate):
 			return bad(at+"rate", st.Rate, "0 to 1e9 a second")
+		case st.Rate > 0 && s.Paced() && len(s.Stages) > 0:
+			return bad(at+"rate", st.Rate, "inflight in its place: with closed and think, responses decide when messages are due")
+		case st.Inflight < 0 || st.Inflight > 0 && !s.Paced():
+			return bad(at+"inflight", st.Inflight, "closed or think beside it")
+		case st.Open < 0 || st.Open > maxSubscribers || st.Open > 0 && s.Measure != Idle:
+			return bad(at+"open", st.Open, "0 to 1000000, when measuring idle")
+		case s.Measure == Echo && (st.Slow > 0 || st.Herd):
+			return bad(at+"slow or herd", "given", "neither when measuring echo")
 		case !share(st.Slow):
 			return bad(at+"slow", st.Slow, "a share from 0 to 1")
 		case st.Herd && s.Measure == Connect:
@@ -154,7 +169,7 @@ func (s Scenario) Validate() error {
 
 // Publishes reports whether the scenario asks for anything to be published (or, when measuring connect, connected).
 func (s Scenario) Publishes() bool {
-	return s.Closed || s.Rate > 0 || slices.ContainsFunc(s.Stages, func(st Stage) bool { return st.Rate > 0 })
+	return s.Paced() || s.Rate > 0 || slices.ContainsFunc(s.Stages, func(st Stage) bool { return st.Rate > 0 })
 }
 
 func share(v float64) bool { return v >= 0 && v <= 1 }

@@ -59,7 +59,7 @@ func TestWrongScenarioFiles(t *testing.T) {
 		{"not YAML", "a: [\n", "s.yaml:"},
 		{"out of range", "channels: -3\n", "channels: -3: expected 1 to 1000000"},
 		{"small payload", "payload: 10\n", "payload: 10B: expected 64B to 1MiB"},
-		{"measure", "measure: speed\n", "measure: speed: expected delivery, publish, connect or idle"},
+		{"measure", "measure: speed\n", "measure: speed: expected delivery, publish, connect, echo or idle"},
 		{"idle with a rate", "measure: idle\nrate: 5\n", "rate: 5: expected none when measuring idle"},
 		{"share", "typing: 40\n", "typing: 40: expected a share from 0 to 1"},
 		{"both", "rate: 5\nstages: [{duration: 1s}]\n", "expected either stages, or rate and duration"},
@@ -67,7 +67,12 @@ func TestWrongScenarioFiles(t *testing.T) {
 		{"stage without length", "stages: [{rate: 7}]\n", "stages[0].duration: 0s: expected 1ms to 24h"},
 		{"checked", "checked: some\n", "expected auto, all, share or a number"},
 		{"rate", "rate: .nan\n", "rate: NaN: expected 0 to 1e9 a second"},
-		{"closed", "closed: true\nstages: [{duration: 1s}]\n", "expected an open loop when there are stages"},
+		{"closed", "closed: true\nstages: [{duration: 1s, rate: 5}]\n", "stages[0].rate: 5: expected inflight in its place"},
+		{"think and rate", "think: 1s\nrate: 5\n", "think: 1s: expected no rate"},
+		{"inflight of an open loop", "stages: [{duration: 1s, inflight: 5}]\n", "stages[0].inflight: 5: expected closed or think"},
+		{"open without idle", "stages: [{duration: 1s, open: 5}]\n", "stages[0].open: 5: expected 0 to 1000000, when measuring idle"},
+		{"echo without connections", "measure: echo\n", "subscribers: 0: expected 1 to 20000 when measuring echo"},
+		{"echo with presence", "measure: echo\nsubscribers: 1\npresence: true\n", "expected none of them when measuring echo"},
 		{"follow", "follow: 2\n", "follow: 2: expected 1 to 128, and no more than there are channels"},
 	}
 	for _, tt := range tests {
@@ -79,7 +84,7 @@ func TestWrongScenarioFiles(t *testing.T) {
 }
 
 func TestEveryPresetIsValidAndFound(t *testing.T) {
-	want := []string{"fanout", "many", "chat", "presence", "analytics", "idle", "connect", "ingress", "herd", "slow"}
+	want := []string{"fanout", "many", "chat", "presence", "analytics", "idle", "connect", "ingress", "echo", "herd", "slow"}
 	for i, s := range Presets() {
 		if s.Name != want[i] || s.About == "" {
 			t.Errorf("preset %d is %q", i, s.Name)

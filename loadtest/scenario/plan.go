@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"time"
@@ -32,12 +33,15 @@ func New(s Scenario) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Scenario: s.withDefaults()}
+	if p.Measure == Echo { // its connections do both
+		p.Publishers, p.Subscribers = p.Subscribers, 0
+	}
 	steps := p.steps()
 	if p.Warmup > 0 {
 		warm := steps[0]
 		warm.Duration, warm.Slow, warm.Herd = p.Warmup, 0, false
 		if steps[0].Ramp {
-			warm.Rate, warm.Ramp = 0, false
+			warm.Rate, warm.Inflight, warm.Open, warm.Ramp = 0, 0, 0, false
 		}
 		p.add(warm, true)
 		p.Warm = p.End
@@ -109,6 +113,39 @@ func (s Step) when(m float64) float64 {
 	return 2 * m / (s.start + math.Sqrt(max(s.start*s.start+2*slope*m, 0)))
 }
 
+// InflightAt is how much may be under way at time t: messages in a closed loop, connections with think time.
+func (p *Plan) InflightAt(t int64) int {
+	most := p.Inflight
+	if p.Think > 0 {
+		most = p.Publishers
+	}
+	return p.level(t, most, func(s Step) int { return s.Inflight })
+}
+
+// OpenAt is how many connections there are at time t: all, but where idle is measured in stages.
+func (p *Plan) OpenAt(t int64) int {
+	return p.level(t, p.Subscribers, func(s Step) int { return s.Open })
+}
+
+// level is a number that stages may set, at time t. Without one in any stage it is most.
+func (p *Plan) level(t int64, most int, of func(Step) int) int {
+	if !slices.ContainsFunc(p.Stages, func(s Stage) bool { return of(Step{Stage: s}) > 0 }) {
+		return most
+	}
+	i := p.At(max(t, 0))
+	s := p.Steps[i]
+	to := min(of(s), most)
+	if !s.Ramp {
+		return to
+	}
+	from := 0
+	if i > 0 {
+		from = min(of(p.Steps[i-1]), most)
+	}
+	share := min(max(float64(t-s.From), 0)/float64(s.To-s.From), 1)
+	return from + int(share*float64(to-from)+.5)
+}
+
 // At is the step that time t falls into; the last one for times after the end.
 func (p *Plan) At(t int64) int {
 	i := sort.Search(len(p.Steps), func(i int) bool { return p.Steps[i].To > t })
@@ -144,6 +181,14 @@ func (p *Plan) Follows(i int) []int {
 // Deliveries is how many deliveries one published message causes, on average.
 func (p *Plan) Deliveries() float64 {
 	return float64(p.Subscribers) * float64(p.Follow) / float64(p.Channels)
+}
+
+// Connections is how many lasting connections there are, those that only publish left out.
+func (s Scenario) Connections() int {
+	if s.Measure == Echo {
+		return s.Publishers // of a plan, where they are the subscribers
+	}
+	return s.Subscribers
 }
 
 // Length is how long the load lasts, the warm-up included.

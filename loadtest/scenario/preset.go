@@ -44,6 +44,10 @@ func Presets() []Scenario {
 			Measure: Publish, Channels: 16, Rate: 5000, Publishers: 16,
 		},
 		{
+			Name: "echo", About: "requests and their responses, each client on a connection of its own",
+			Measure: Echo, Subscribers: 100, Rate: 1000,
+		},
+		{
 			Name: "herd", About: "all connections are cut at once, come back and resume where they stood",
 			Channels: 10, Subscribers: 1000, Checked: All, Late: 10 * time.Second,
 			Stages: []Stage{{Duration: 3 * time.Second, Rate: 50}, {Duration: 7 * time.Second, Rate: 50, Herd: true}},

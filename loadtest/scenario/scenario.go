@@ -30,6 +30,7 @@ type Scenario struct {
 	Stages   []Stage       `yaml:"stages"`   // the measurement in steps, instead of rate and duration
 	Closed   bool          `yaml:"closed"`   // closed loop: the next message waits for the earlier ones. For ceilings only
 	Inflight int           `yaml:"inflight"` // closed loop: messages (or connections) under way at most; 256
+	Think    time.Duration `yaml:"think"`    // think time: each publisher sends its next request so long after the response to its last, instead of a rate; 0, none
 
 	Payload    units.Size `yaml:"payload"`    // bytes of one message's data, 64 to 1 MiB; 128
 	Publishers int        `yaml:"publishers"` // connections that publish; 16
@@ -52,6 +53,8 @@ type Stage struct {
 	Duration time.Duration `yaml:"duration"` // of the stage
 	Rate     float64       `yaml:"rate"`     // messages a second, reached at the end when ramp is set
 	Ramp     bool          `yaml:"ramp"`     // the rate grows evenly from the stage before (from 0 in the first)
+	Inflight int           `yaml:"inflight"` // closed loop: messages under way, with think time: connections that publish; reached at the end when ramp is set
+	Open     int           `yaml:"open"`     // measuring idle: connections there are, reached at the end when ramp is set. They only grow
 	Slow     float64       `yaml:"slow"`     // share of the connections that does not read from here on
 	Herd     bool          `yaml:"herd"`     // every connection is cut when the stage begins, and resumes
 }
@@ -64,6 +67,7 @@ const (
 	Delivery Measure = "delivery" // from when a message was due to when a checked connection read it
 	Publish  Measure = "publish"  // from when a message was due to when the target had answered for it
 	Connect  Measure = "connect"  // from when a connection was due to when it was subscribed
+	Echo     Measure = "echo"     // from when a request was due to its response, which comes on the same connection: subscribers are connections that ask
 	Idle     Measure = "idle"     // no latency: nothing is published, and what is asked for is connections that stay
 )
 
@@ -116,6 +120,11 @@ func (s Scenario) withDefaults() Scenario {
 	if len(s.Stages) == 0 {
 		wait(&s.Duration, 10*time.Second)
 	}
+	for _, st := range s.Stages {
+		if s.Measure == Idle {
+			s.Subscribers = max(s.Subscribers, st.Open)
+		}
+	}
 	return s
 }
 
@@ -126,3 +135,6 @@ func (s Scenario) steps() []Stage {
 	}
 	return []Stage{{Duration: s.Duration, Rate: s.Rate}}
 }
+
+// Paced reports whether responses decide when messages are due, and not a timetable.
+func (s Scenario) Paced() bool { return s.Closed || s.Think > 0 }
