@@ -23,6 +23,8 @@ type commands struct {
 	Pub     pubCommand     `cmd:"" help:"Publish to a channel."`
 	Sub     subCommand     `cmd:"" aliases:"tail" help:"Subscribe to channels and print what comes."`
 	Doctor  doctorCommand  `cmd:"" help:"Look at a relay from outside, as a browser would: what is in the way, and what to change."`
+	Why     whyCommand     `cmd:"" help:"Say what a relay decides about a client and a channel, and how it comes to that."`
+	Top     topCommand     `cmd:"" help:"Watch a relay: rates, latency, busy channels, slow readers."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 
 	// "token check": a command with flags of its own, as token is, cannot have others below it.

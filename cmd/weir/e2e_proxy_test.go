@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -145,6 +146,45 @@ func TestE2EPubSub(t *testing.T) {
 			return
 		default:
 		}
+	}
+}
+
+// TestE2EWhy asks a relay about clients that are not there.
+func TestE2EWhy(t *testing.T) {
+	s := startDaemon(t)
+	for _, tt := range []struct{ claims, channel, last string }{
+		{"", "room:1", "ALLOWED: subscribe on room:1"},
+		{"", "chat:1", "REFUSED: subscribe on chat:1: forbidden"},
+		{"chat:*:subscribe", "chat:1", "ALLOWED: subscribe on chat:1"},
+	} {
+		args := []string{"token", "--dev", "--sub", "u1"}
+		if tt.claims != "" {
+			args = append(args, "--channel", tt.claims)
+		}
+		token, err := exec.Command(binary(t), args...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		why := exec.Command(binary(t), "why", tt.channel, "--admin", s.admin, "--token", "-")
+		why.Stdin = bytes.NewReader(token)
+		out, err := why.Output()
+		if (err == nil) != strings.HasPrefix(tt.last, "ALLOWED") || !strings.HasSuffix(string(out), tt.last+"\n") || !strings.Contains(string(out), "the client is user u1\n") {
+			t.Errorf("%v: %s", err, out)
+		}
+	}
+}
+
+// TestE2ETop watches a relay, as lines and as JSON.
+func TestE2ETop(t *testing.T) {
+	s := startDaemon(t)
+	out, err := exec.Command(binary(t), "top", "--admin", s.admin, "-n", "1").CombinedOutput()
+	if err != nil || !regexp.MustCompile(`(?m)^connections 0 \(ws 0, sse 0\)  channels \d+  subscriptions 0$`).Match(out) {
+		t.Errorf("%v: %s", err, out)
+	}
+	out, err = exec.Command(binary(t), "top", "--admin", s.admin, "-n", "1", "--json").Output()
+	var x struct{ Series map[string][]*float64 }
+	if err != nil || json.Unmarshal(out, &x) != nil || len(x.Series["connections"]) == 0 {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

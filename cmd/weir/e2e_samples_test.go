@@ -59,6 +59,8 @@ var recipes = map[string]recipe{
 	"docs/mercure.md sh 1":      {skip: "TestE2EMercure asks a hub the same"},
 	"docs/tools.md sh 1":        {skip: "TestE2EPubSub runs these commands"},
 	"docs/tools.md sh 2":        {skip: "TestE2EDoctor runs it, behind proxies that are right and wrong"},
+	"docs/tools.md sh 3":        {skip: "TestE2EWhy runs it"},
+	"docs/tools.md sh 4":        {skip: "TestE2ETop runs it"},
 	"docs/backends.md js 1":     {want: []string{"position:", "ticket:"}, token: true, item: "room:42/messages/m2"},
 	"docs/backends.md python 1": {want: []string{"'position':", "'ticket':"}, token: true, item: "room:42/messages/m3"},
 	"docs/backends.md php 1":    {want: []string{"[position] =>", "[ticket] =>"}, token: true, item: "room:42/messages/m4"},

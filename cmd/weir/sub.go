@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/url"
 	"slices"
-	"strings"
 
 	"weir/internal/remote"
 )
@@ -42,6 +41,7 @@ type change struct {
 	Data     json.RawMessage                       `json:"data"`
 	Code     string                                `json:"code"`
 	Message  string                                `json:"message"`
+	Detail   string                                `json:"detail"`
 	Reason   string                                `json:"reason"`
 	Position struct{ Seq uint64 }                  `json:"position"`
 	State    map[string]map[string]json.RawMessage `json:"state"`
@@ -136,7 +136,7 @@ func (c *subCommand) print(w io.Writer, m []byte, channel string, left int) (int
 		}
 		return left, nil
 	case x.Type == "error" || x.Type == "unsubscribed":
-		return left, &remote.Refusal{Code: x.Code, Reason: strings.TrimSpace(x.Message + x.Reason)}
+		return left, &remote.Refusal{Code: x.Code, Reason: cmp.Or(x.Detail, x.Message, x.Reason)}
 	case c.JSON:
 	case x.Type == "subscribed" || x.Type == "resync":
 		return left, printState(w, &x)

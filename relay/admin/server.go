@@ -83,6 +83,7 @@ func (s *Server) newRouter() fasthttp.RequestHandler {
 	get("/dashboard/{name}", s.handleAsset)
 	get("/figures", s.handleFigures)
 	get("/followers", s.handleFollowers)
+	t.Add(fasthttp.MethodPost, "/why", s.handleWhy)
 	for _, list := range [][]api.Route{s.api.Backends(), s.routes} {
 		for _, x := range list {
 			t.Add(x.Method, x.Path, x.Handle)

@@ -102,3 +102,20 @@ func accessType(typ string) bool {
 	}
 	return strings.EqualFold(typ, "JWT") || strings.EqualFold(typ, "at+jwt")
 }
+
+// KeyOf says which key has signed a token that was verified, for people.
+func KeyOf(token string) string {
+	head, _, _ := strings.Cut(token, ".")
+	b, err := strict.DecodeString(head)
+	if err != nil {
+		return "no key"
+	}
+	h, err := parseHeader(b)
+	switch {
+	case err != nil:
+		return "no key"
+	case h.kid == "":
+		return "a key for " + h.alg
+	}
+	return "the key " + h.kid + " for " + h.alg
+}

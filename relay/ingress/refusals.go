@@ -49,6 +49,8 @@ const (
 	ReasonTicket auth.Reason = "ticket"
 	ReasonKey    auth.Reason = "api_key"
 	ReasonAdmin  auth.Reason = "admin"
+
+	reasonAccess auth.Reason = "access"
 )
 
 // RefusedToken is the answer to a token that was refused, after that was counted and told.
@@ -91,6 +93,24 @@ func (g *Gate) Explain(to *problem.Error, what string, reason auth.Reason, why s
 	}
 	told := *to
 	told.Detail = string(reason) + ": " + why
+	return &told
+}
+
+// Denied is the answer to a client that may not do something with a channel, after that was told: it is not counted here, since
+// commands that fail are. Why is called if the log or, in development mode, the client is to be told.
+func (g *Gate) Denied(why func() string) *problem.Error {
+	since, ok := g.refusals.take(reasonAccess, time.Now())
+	if !ok && !g.hub.Config.Dev {
+		return problem.Forbidden
+	}
+	told := *problem.Forbidden
+	text := why()
+	if ok {
+		g.hub.Log.Warn("access refused", slog.String("reason", string(reasonAccess)), slog.String("why", text), slog.Int("more", since))
+	}
+	if g.hub.Config.Dev {
+		told.Detail = text
+	}
 	return &told
 }
 

@@ -107,12 +107,23 @@ func (s *Session) allow(op auth.Ops, channel string, how hub.Wait) (d hub.Decisi
 		}
 		d, err = s.manager.hub.Namespaces.Decide(id, op, channel, how)
 		if how != hub.WaitForAll || err != nil && s.identity.Load() == id {
-			return d, err
+			return d, s.manager.denied(err, id, op, channel)
 		}
 		if now, late := s.identityNow(); late != nil || now == id {
 			return d, late
 		}
 	}
+}
+
+// denied is the error to tell: that a client may not do something with a channel comes with the reason, as Gate.Denied says.
+func (m *Manager) denied(err error, id *auth.Identity, op auth.Ops, channel string) error {
+	if err != hub.ErrDenied { //nolint:errorlint // one that is wrapped says why itself
+		return err
+	}
+	return m.gate.Denied(func() string {
+		e := m.hub.Namespaces.Explain(id, op, channel, hub.NoWait)
+		return hub.Client(id) + ": " + op.String() + " on " + channel + ": " + e.String()
+	})
 }
 
 // moderate has a publication decided about by what it says. It may change it.

@@ -83,7 +83,7 @@ func (m *Manager) choose(ctx *fasthttp.RequestCtx, a *handshakeRequest) bool {
 			err = problem.TooManyChannels
 		}
 		if err != nil {
-			a.denied = append(a.denied, denial{wanted[i], problem.Of(err)})
+			a.denied = append(a.denied, denial{wanted[i], problem.Of(m.denied(err, a.identity, auth.Subscribe, wanted[i]))})
 			continue
 		}
 		a.channels, a.decisions = append(a.channels, wanted[i]), append(a.decisions, decisions[i])
