@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -33,6 +34,7 @@ pusher:
   apps:
     - {id: "1", keys: [{key: %[1]s, secret: "%[2]s"}]}
     - {id: "2", name: eu, namespace: eu, keys: [{key: %[3]s, secret: "%[4]s"}]}
+    - {id: "3", name: few, namespace: few, keys: [{key: few, secret: "%[4]s"}], limits: {connections: 12}}
 `, mt1Key, mt1Secret, euKey, euSecret, strings.Repeat("k", 40))
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -70,6 +72,9 @@ func inPusher(t *testing.T, patience time.Duration, dir string, env []string, na
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = filepath.Join("testdata", "pusher", dir)
 	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it has started ends with it
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
@@ -83,6 +88,17 @@ func TestE2EPusherSDK(t *testing.T) {
 	address := strings.Replace(s.url, "http://", "http://"+mt1Key+":"+strings.ReplaceAll(mt1Secret, " ", "%20")+"@", 1) + "/apps/1"
 	out := inPusher(t, 2*time.Minute, "node_modules/pusher", []string{"PUSHER_URL=" + address}, "node", "../mocha/bin/mocha", "tests/remote/**/*.js")
 	if !strings.Contains(out, "7 passing") {
+		t.Error(out)
+	}
+}
+
+// TestE2EPusherClients drives apps as Laravel's pages do, and has pusher-js come back after everything that a relay closes it for.
+func TestE2EPusherClients(t *testing.T) {
+	out := inPusher(t, 10*time.Minute, "", []string{
+		"E2E_BINARY=" + binary(t), "E2E_CONFIG=" + pusherConfig(t), "E2E_LISTEN=" + freeAddress(t), "E2E_ADMIN=" + freeAddress(t),
+		"E2E_ID=3", "E2E_KEY=few", "E2E_SECRET=" + euSecret, "WEIR_LIMITS_QUEUE=64KiB",
+	}, "node", "clients.mjs")
+	if !strings.HasSuffix(out, "all\n") {
 		t.Error(out)
 	}
 }

@@ -104,7 +104,8 @@ func parseQuery(raw string) (parameters, error) {
 	return p, nil
 }
 
-// verifyRequest checks the signature of a request. path is from "/apps/" on.
+// verifyRequest checks the signature of a request. path is from "/apps/" on, as it came: what SDKs have signed is that, or what it was
+// before their HTTP library escaped it.
 func (a *app) verifyRequest(method, path string, p parameters, body []byte, now time.Time) error {
 	s := a.settings.Load().signers[p.get("auth_key")]
 	if s == nil {
@@ -123,10 +124,14 @@ func (a *app) verifyRequest(method, path string, p parameters, body []byte, now 
 			return errBody
 		}
 	}
-	if !s.verify(p.get("auth_signature"), method, "\n", path, "\n", signedQuery(p)) {
-		return errSignature
+	signature, query := p.get("auth_signature"), signedQuery(p)
+	if s.verify(signature, method, "\n", path, "\n", query) {
+		return nil
 	}
-	return nil
+	if plain, err := url.PathUnescape(path); err == nil && plain != path && s.verify(signature, method, "\n", plain, "\n", query) {
+		return nil
+	}
+	return errSignature
 }
 
 // signedQuery is what of a query is signed.

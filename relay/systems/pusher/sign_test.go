@@ -74,6 +74,25 @@ func TestVerifyRequest(t *testing.T) {
 	}
 }
 
+// TestEscapedPath takes a signature over the path as it came, and over the path before an HTTP library escaped it, which is what the
+// Node.js, PHP and Python SDKs sign.
+func TestEscapedPath(t *testing.T) {
+	a, now := vectorApp(), time.Unix(1353088179, 0)
+	s := newSigner(Key{vectorKey, vectorSecret})
+	const query = "auth_key=278d425bdf160c739803&auth_timestamp=1353088179&auth_version=1.0"
+	for path, want := range map[string]error{
+		"/apps/3/users/a%20b/x": nil, "/apps/3/users/a b/x": nil, "/apps/3/users/a%2520b/x": errSignature, "/apps/3/users/a+b/x": errSignature,
+	} {
+		p, err := parseQuery(query + "&auth_signature=" + s.hexSign("GET\n"+path+"\n"+query))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.verifyRequest("GET", "/apps/3/users/a%20b/x", p, nil, now); err != want {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
 // TestSignedQuery signs what SDKs sign: the values as they are meant, lists joined by commas, names in lower case.
 func TestSignedQuery(t *testing.T) {
 	for raw, want := range map[string]string{

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ const (
 	appSecret = "a secret of the tests"
 )
 
-func start(t *testing.T, prepare func(*pusher.App)) *rig {
+func start(t *testing.T, prepare func(*pusher.App), more ...func(*config.Config)) *rig {
 	t.Helper()
 	s := pusher.New()
 	g := &rig{system: s}
@@ -44,6 +45,9 @@ func start(t *testing.T, prepare func(*pusher.App)) *rig {
 		c.Systems = []string{pusher.Name}
 		c.Sections = []config.Section{&pusher.Config{Apps: []pusher.App{a}}}
 		c.Clock = nil
+		for _, f := range more {
+			f(c)
+		}
 		g.cfg = c.Clone()
 	}, s)
 	return g
@@ -355,6 +359,24 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
+// TestTerminate ends the connections of users whose ids are escaped in addresses.
+func TestTerminate(t *testing.T) {
+	g := start(t, nil)
+	for _, id := range []string{"7", "a b", "50%", "a/b", "a%20b", "é?#&+", "auth0|1", ".."} {
+		c := g.connect(t)
+		data, _ := json.Marshal(map[string]string{"id": id})
+		c.signIn(string(data))
+		c.want("pusher:signin_success", "")
+		if status, out := g.call("POST", "/apps/1/users/"+url.PathEscape(id)+"/terminate_connections", "", "{}"); status != 200 || out != "{}" {
+			t.Error(id, status, out)
+			continue
+		}
+		if code := c.Closed(); code != 4009 {
+			t.Error(id, code)
+		}
+	}
+}
+
 // joinedSignedIn subscribes to a presence channel as the user who is signed in.
 func (c *client) joinedSignedIn(channel string) string { return c.joined(channel, "") }
 
@@ -461,17 +483,4 @@ func TestReload(t *testing.T) {
 	if gone, _ := g.Dial("", "/app/second?protocol=7"); gone.Closed() != 4001 {
 		t.Error("the app was removed")
 	}
-}
-
-// TestDrain ends every client with a code that it comes back after.
-func TestDrain(t *testing.T) {
-	g := start(t, nil)
-	a := g.connect(t)
-	a.joined("x", "")
-	go g.Stop()
-	a.want("pusher:error", "")
-	if code := a.Closed(); code != 4200 {
-		t.Error(code)
-	}
-	g.Stop()
 }
