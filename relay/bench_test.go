@@ -197,7 +197,7 @@ func BenchmarkSubscribe(b *testing.B) {
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
 				c := channels[n%len(channels)]
-				if err := s.Follow(c, []byte("1")); err != nil {
+				if err := s.Subscribe(c, broker.JoinRequest{}, []byte("1"), nil); err != nil {
 					b.Fatal(err)
 				}
 				if !s.Unsubscribe(c, answerOK) {

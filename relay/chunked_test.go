@@ -12,14 +12,13 @@ import (
 
 	"weir/relay"
 	"weir/relay/auth"
-	"weir/relay/session"
 )
 
 // The HTTP server is lax about what stands between chunks and behind the last one, so that nothing behind a chunked
 // request is read as the next: whatever it is answered with, on every route, by whom, and by which way it has come.
 func TestChunkedIsLast(t *testing.T) {
 	c := newCrew(t, false)
-	user := relay.MintClaims(t, auth.Claims{Sub: "u1", Roles: []string{session.RoleAdmin}})
+	user := relay.MintClaims(t, auth.Claims{Sub: "u1", Roles: []string{auth.RoleAdmin}})
 	const body = `{"channel":"a","data":1}`
 	first := fmt.Sprintf("POST /v1/publish HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", relay.TestKey, len(body), body)
 	const behind = "GET /v1/openapi.yaml HTTP/1.1\r\nHost: relay\r\n\r\n"

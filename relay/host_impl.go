@@ -83,15 +83,15 @@ func (h *host) Raw(method, path string, handler fasthttp.RequestHandler) {
 }
 
 func (h *host) WebSocket(path string, route WebSocketRoute) {
-	h.relay.api.Raw("GET", path, false, h.relay.sessions.Serve(route))
+	h.relay.api.Raw("GET", path, false, h.relay.routes.Serve(route))
 }
 
 func (h *host) EventStream(path, namespace string, e EventStream) {
-	h.relay.api.Raw("GET", path, true, h.relay.sessions.ServeEvents(namespace, e))
+	h.relay.api.Raw("GET", path, true, h.relay.routes.ServeEvents(namespace, e))
 }
 
 func (h *host) OpenStream(ctx *fasthttp.RequestCtx, route *StreamRoute, id *auth.Identity, value any) error {
-	return h.relay.sessions.OpenStream(ctx, route, id, value)
+	return h.relay.routes.OpenStream(ctx, route, id, value)
 }
 
 func (h *host) Dialect(d *hub.Dialect) error { return h.relay.hub.AddDialect(d) }
@@ -105,7 +105,7 @@ func (h *host) Admin(method, path string, handler func(ctx *fasthttp.RequestCtx)
 }
 
 func (h *host) AdminWebSocket(path string, route WebSocketRoute) {
-	h.relay.admin.Handle("GET", path, h.relay.sessions.ServeAdmin(route))
+	h.relay.admin.Handle("GET", path, h.relay.routes.ServeAdmin(route))
 }
 
 // Channels
@@ -219,7 +219,7 @@ func (h *host) OnRefresh(f func(connection string, id *auth.Identity)) {
 	h.relay.sessions.OnRefresh(f)
 }
 
-func (h *host) Group(name string) *Group { return h.relay.sessions.NewGroup(name) }
+func (h *host) Group(name string) *Group { return h.relay.routes.NewGroup(name) }
 
 // Presence
 

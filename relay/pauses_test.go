@@ -20,7 +20,6 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
-	"weir/relay/session"
 	"weir/relay/systems/analytics"
 	"weir/relay/systems/chat"
 	"weir/relay/systems/documents"
@@ -187,7 +186,7 @@ func (g *guest) hear(messages int, pings []string) {
 // A sequence of frames, cut anywhere by pauses, reads as the whole: on every route, plain and over TLS, compressed
 // and not. The relay goes through the end of a turn in each of the pauses.
 func TestPauses(t *testing.T) {
-	token := relay.MintClaims(t, auth.Claims{Sub: "u1", Roles: []string{session.RoleAdmin}, Channels: map[string][]string{"document:*": {"subscribe", "publish"}}})
+	token := relay.MintClaims(t, auth.Claims{Sub: "u1", Roles: []string{auth.RoleAdmin}, Channels: map[string][]string{"document:*": {"subscribe", "publish"}}})
 	for _, secure := range []bool{false, true} {
 		c := newCrew(t, secure)
 		for _, to := range routes() {

@@ -3,20 +3,21 @@ package relay
 import (
 	"weir/relay/admin"
 	"weir/relay/api"
+	"weir/relay/route"
 	"weir/relay/session"
 	"weir/relay/stats"
 )
 
-// What systems speak to clients with, on routes of their own; see package session.
+// What systems speak to clients with, on routes of their own; see package route.
 type (
-	WebSocketRoute = session.WebSocketRoute
-	DialectRoute   = session.DialectRoute
-	Follow         = session.Follow
-	Client         = session.Client
-	Group          = session.Group
-	GroupMessage   = session.GroupMessage
-	EventStream    = session.EventStream
-	StreamRoute    = session.StreamRoute
+	WebSocketRoute = route.WebSocket
+	DialectRoute   = route.Dialect
+	Follow         = route.Follow
+	Client         = route.Client
+	Group          = route.Group
+	GroupMessage   = route.GroupMessage
+	EventStream    = route.EventStream
+	StreamRoute    = route.Stream
 	SlowSession    = session.SlowSession
 	UserHandler    = api.UserHandler
 	Reading        = admin.Reading

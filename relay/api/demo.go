@@ -12,7 +12,6 @@ import (
 	"weir/relay/auth"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
-	"weir/relay/session"
 	"weir/relay/web"
 )
 
@@ -49,7 +48,7 @@ func (s *Server) handleDemoToken(ctx *fasthttp.RequestCtx) {
 		}
 	}
 	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{
-		Sub: user, Name: name, Roles: []string{session.RoleAdmin}, TTL: time.Hour,
+		Sub: user, Name: name, Roles: []string{auth.RoleAdmin}, TTL: time.Hour,
 		Channels: channels,
 	})
 	if err == nil {

@@ -7,6 +7,9 @@ import (
 	"weir/internal/wire"
 )
 
+// RoleAdmin is the role of those who run the relay.
+const RoleAdmin = "admin"
+
 // Identity is who a client is and what its token lets it do. It is shared between goroutines and
 // never written after it was made.
 type Identity struct {

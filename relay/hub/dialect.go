@@ -14,7 +14,7 @@ import (
 // Dialect is how channels look to clients of another protocol: what a change becomes. Its subscribers are served as all
 // others are, through the same windows, and what a window holds is encoded once for all of them: messages are WebSocket
 // frames of their own, which leave in one write. It is registered at start, with Hub.AddDialect, and belongs to the clients
-// of a route; see session.WebSocketRoute.
+// of a route; see route.WebSocket.
 type Dialect struct {
 	// Name is for the log.
 	Name string

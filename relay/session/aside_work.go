@@ -42,8 +42,8 @@ func (s *Session) carryOut(a *aside, key string, h *held, list []awaited) []awai
 	switch {
 	case over:
 		return list
-	case s.client != nil:
-		s.client.route.Message(s.client, h.message, h.binary)
+	case s.protocol != nil:
+		s.protocol.Held(h.message, h.binary)
 		return list
 	case h.message == nil:
 		_ = s.review(key, how) // told to the client, if anybody is
@@ -104,7 +104,7 @@ func (s *Session) noted(a *aside, err error) error {
 // tell sends the answer to a command that was waited for, if it has one.
 func (s *Session) tell(c *wire.Command, payload []byte, err error) {
 	if err != nil {
-		payload = s.failure(c.ID, err)
+		payload = s.Failure(c.ID, err)
 	}
 	if payload != nil {
 		s.deliver(append(wire.AppendHeader(make([]byte, 0, len(payload)+10), wire.OpText, false, len(payload)), payload...))

@@ -37,7 +37,7 @@ func (s *Session) command(b []byte) {
 	}
 	switch {
 	case err != nil:
-		s.reply(s.failure(c.ID, err))
+		s.reply(s.Failure(c.ID, err))
 	case payload != nil:
 		s.reply(payload)
 	}
@@ -47,8 +47,8 @@ func (s *Session) command(b []byte) {
 func (s *Session) run(c *wire.Command, now time.Time, how hub.Wait) ([]byte, error) {
 	switch c.Type {
 	case "ping":
-		s.pinged()
-		return answer("pong", c.ID, nil), nil
+		s.Pinged()
+		return Answer("pong", c.ID, nil), nil
 	case "subscribe":
 		return nil, s.subscribeCommand(c, how)
 	case "unsubscribe":
@@ -73,8 +73,8 @@ func (s *Session) run(c *wire.Command, now time.Time, how hub.Wait) ([]byte, err
 	return nil, problem.UnknownType
 }
 
-// answer is a reply without more than further members, each ending in nothing and beginning with a comma.
-func answer(kind string, id, more []byte) []byte {
+// Answer is a reply without more than further members, each ending in nothing and beginning with a comma.
+func Answer(kind string, id, more []byte) []byte {
 	b := append(make([]byte, 0, 32+len(id)+len(more)), `{"type":"`...)
 	b = append(b, kind...)
 	b = append(b, '"')
@@ -157,9 +157,9 @@ func (s *Session) publishCommand(c *wire.Command, now time.Time, how hub.Wait) (
 // published is the answer to a publication.
 func published(id []byte, at broker.Position) []byte {
 	if at.Epoch == "" { // it was swallowed
-		return answer("ok", id, nil)
+		return Answer("ok", id, nil)
 	}
-	return answer("ok", id, wire.AppendPosition([]byte(`,"position":`), at.Epoch, at.Seq))
+	return Answer("ok", id, wire.AppendPosition([]byte(`,"position":`), at.Epoch, at.Seq))
 }
 
 // submit is publish without waiting for the disk.
@@ -233,7 +233,7 @@ func (s *Session) historyCommand(c *wire.Command, how hub.Wait) ([]byte, error) 
 	b := append([]byte(`,"channel":"`), c.Channel...)
 	b = append(append(b, `","changes":`...), changes...)
 	b = strconv.AppendBool(append(b, `,"more":`...), more)
-	return answer("history", c.ID, b), nil
+	return Answer("history", c.ID, b), nil
 }
 
 // The bounds of a page of history.
@@ -259,23 +259,19 @@ func (s *Session) presenceCommand(c *wire.Command, how hub.Wait) ([]byte, error)
 	}
 	more := append([]byte(`,"channel":"`), c.Channel...)
 	more = append(more, '"')
-	return answer("presence", c.ID, s.manager.hub.Presence.AppendUsers(more, c.Channel, c.Count)), nil
+	return Answer("presence", c.ID, s.manager.hub.Presence.AppendUsers(more, c.Channel, c.Count)), nil
 }
 
 // refreshCommand extends the session with a new token of the same user.
 func (s *Session) refreshCommand(c *wire.Command) ([]byte, error) {
-	id, err := s.manager.verifier.Verify(c.Token)
+	id, err := s.refresh(c.Token)
 	if err != nil {
-		return nil, s.manager.gate.RefusedToken(err)
+		return nil, err
 	}
-	if id.User != s.user {
-		return nil, problem.Forbidden.With("the token belongs to another user")
-	}
-	s.identity.Store(id)
 	s.renewed(id)
 	more := append([]byte(`,"expiresAt":`), strconv.FormatInt(id.Expires.UnixMilli(), 10)...)
 	more = s.appendExpiry(more)
-	return answer("ok", c.ID, more), nil
+	return Answer("ok", c.ID, more), nil
 }
 
 // renamed has the session's channels, and where else it has said it is, show what a new token says of its user.

@@ -75,9 +75,9 @@ func (m *Manager) VouchedFor(user string) map[string]*auth.Identity {
 }
 
 // first is the channels that a WebSocket follows from the start: those that its address names, and those that its connector says.
-func (a *handshakeRequest) first() []namedChannel {
+func (a *Handshake) first() []namedChannel {
 	list := a.named
-	for _, channel := range a.identity.Follows() {
+	for _, channel := range a.Identity.Follows() {
 		if !slices.ContainsFunc(list, func(n namedChannel) bool { return n.channel == channel }) {
 			list = append(list, namedChannel{channel: channel})
 		}
@@ -143,5 +143,5 @@ func (s *Session) callCommand(c *wire.Command, how hub.Wait) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answer("result", c.ID, append([]byte(`,"data":`), result...)), nil
+	return Answer("result", c.ID, append([]byte(`,"data":`), result...)), nil
 }

@@ -1,10 +1,10 @@
 // Package session is the clients: who a connection is, what it may do, what it follows, over WebSocket and over event
-// streams, on the relay's own routes and on those of systems.
+// streams.
 //
-// A [Manager] opens sessions ([Manager.HandleWS], [Manager.HandleSSE], [Manager.Serve], [Manager.ServeEvents]), finds them for
-// backends and systems, and ends them; [Manager.Drain] ends all. A [Session] implements pool.Owner, by which the pool tells
-// it what happens to its connection, and websocket.Handler, by which it gets what the client sends. A [Group] is what
-// clients of one system's route join to get the same messages.
+// A [Manager] opens sessions ([Manager.HandleWS], [Manager.HandleSSE], and [Manager.OpenWebSocket] and its like for routes of
+// systems), finds them for backends and systems, and ends them; [Manager.Drain] ends all. A [Session] implements pool.Owner, by
+// which the pool tells it what happens to its connection, and websocket.Handler, by which it gets what the client sends. A
+// [Protocol] is what it speaks in the place of the relay's own.
 //
 // # What it refuses
 //
@@ -21,7 +21,7 @@
 //
 // # Locks, in the order in which they may be taken
 //
-// Group.mu, Session.mu, and then those of package hub. Session.reading is held during a turn and taken before any. stream.mu,
+// What a Protocol locks, Session.mu, and then those of package hub. Session.reading is held during a turn and taken before any. stream.mu,
 // expiries.mu, the mu of revocations and the registry's locks are leaves. Nothing is sent to a socket under any of them.
 //
 // # What happens when it is full

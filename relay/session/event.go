@@ -43,7 +43,7 @@ func (s *Session) messageCommand(c *wire.Command, now time.Time, how hub.Wait) (
 	if err := s.manager.hub.Emit(&hub.Event{Topic: topicMessage, Key: key, Data: append(b, '}'), User: s.user}); err != nil {
 		return nil, err
 	}
-	return answer("ok", c.ID, nil), nil
+	return Answer("ok", c.ID, nil), nil
 }
 
 // eventCommand is the command: a client emits a topic that a system or the configuration leaves to clients, or that its
@@ -51,7 +51,7 @@ func (s *Session) messageCommand(c *wire.Command, now time.Time, how hub.Wait) (
 // The user is the session's, whatever the payload says.
 func (s *Session) eventCommand(c *wire.Command, how hub.Wait) ([]byte, error) {
 	if c.Topic == topicHeartbeat && !s.manager.hub.Topics.Open(topicHeartbeat) { // a sign of life, and the connection's own heartbeat is one, too
-		return answer("ok", c.ID, nil), nil
+		return Answer("ok", c.ID, nil), nil
 	}
 	id, err := s.identityNow()
 	if err != nil {
@@ -73,5 +73,5 @@ func (s *Session) eventCommand(c *wire.Command, how hub.Wait) ([]byte, error) {
 	if err := s.manager.hub.Emit(&hub.Event{Topic: strings.Clone(c.Topic), Key: wire.UserChannel(s.user), Data: data, User: s.user, Connection: s.id, Identity: id}); err != nil {
 		return nil, err
 	}
-	return answer("ok", c.ID, nil), nil
+	return Answer("ok", c.ID, nil), nil
 }

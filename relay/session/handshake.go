@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -15,22 +16,22 @@ import (
 	"weir/relay/problem"
 )
 
-// handshakeRequest is a client that was let in, before its connection is taken over.
-type handshakeRequest struct {
-	identity  *auth.Identity
-	address   string
-	named     []namedChannel // WebSocket: what the address names, to be followed from the start
-	channels  []string       // SSE
-	decisions []hub.Decision // SSE: about each of channels
-	denied    []denial       // SSE: channels that were asked for and may not be followed
-	marks     []wire.Mark    // SSE, of Last-Event-ID
-	behind    netip.Addr     // counted for the limit on addresses; not valid: the listener has counted the peer
-	head      []byte         // answer to the request
-	enc       pool.Encoding
-	id        string // of the connection; "": one is made
-	dialect   *DialectRoute
+// Handshake is the request of a client that was let in, before its connection is taken over.
+type Handshake struct {
+	Identity *auth.Identity
+	Address  string // as limits count it
+	Head     []byte // answer to the request
+	Encoding pool.Encoding
+	ID       string                          // of the connection; "": one is made
+	Refusal  func(why *problem.Error) []byte // what follows Head if there is no place for the client; nil: it gets the answer of HTTP
 
-	revocations uint64 // SSE: how many there were before it was decided about the channels
+	named       []namedChannel // WebSocket: what the address names, to be followed from the start
+	channels    []string       // SSE
+	decisions   []hub.Decision // SSE: about each of channels
+	denied      []denial       // SSE: channels that were asked for and may not be followed
+	marks       []wire.Mark    // SSE, of Last-Event-ID
+	behind      netip.Addr     // counted for the limit on addresses; not valid: the listener has counted the peer
+	revocations uint64         // SSE: how many there were before it was decided about the channels
 }
 
 // Identify finds out who a client is. The token comes in a header, as a subprotocol, in the configured
@@ -80,33 +81,48 @@ func (m *Manager) Identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*
 	return id, nil
 }
 
-// authenticate checks what every client connection must pass, in the order that costs least.
-func (m *Manager) authenticate(ctx *fasthttp.RequestCtx, token string) (*handshakeRequest, *problem.Error) {
+// Authenticate checks what every client connection must pass, in the order that costs least.
+func (m *Manager) Authenticate(ctx *fasthttp.RequestCtx, token string) (*Handshake, *problem.Error) {
 	if m.draining.Load() {
 		return nil, problem.Draining
 	}
 	if !m.gate.OriginAllowed(ctx) {
 		return nil, m.gate.RefusedOrigin(ctx)
 	}
-	if m.hub.Memory.Short() {
-		m.hub.Counters.Refused.Of("memory").Inc()
-		return nil, problem.Overloaded
+	if bad := m.Admit(); bad != nil {
+		return nil, bad
 	}
 	id, bad := m.Identify(ctx, token)
 	if bad != nil {
 		return nil, bad
 	}
-	a := &handshakeRequest{identity: id}
+	return m.NewHandshake(ctx, id), nil
+}
+
+// Admit refuses clients while sessions are being ended, and while the relay is short of memory.
+func (m *Manager) Admit() *problem.Error {
+	if m.draining.Load() {
+		return problem.Draining
+	}
+	if m.hub.Memory.Short() {
+		m.hub.Counters.Refused.Of("memory").Inc()
+		return problem.Overloaded
+	}
+	return nil
+}
+
+// NewHandshake is the request of a client who is known. The address is counted for its limit when the session begins.
+func (m *Manager) NewHandshake(ctx *fasthttp.RequestCtx, id *auth.Identity) *Handshake {
 	addr := m.gate.ClientAddress(ctx)
-	a.address = addr.String()
+	a := &Handshake{Identity: id, Address: addr.String()}
 	if m.hub.Config.Limit.PerAddress > 0 && m.gate.Trusted(ingress.PeerAddress(ctx.RemoteAddr())) {
 		a.behind = ingress.AddressKey(addr)
 	}
-	return a, nil
+	return a
 }
 
-// hijack takes the connection over from the HTTP server. HEAD is told what GET would be, and gets no stream.
-func (m *Manager) hijack(ctx *fasthttp.RequestCtx, a *handshakeRequest, open func(nc net.Conn, rest []byte, a *handshakeRequest)) {
+// Hijack takes the connection over from the HTTP server. HEAD is told what GET would be, and gets no stream.
+func (m *Manager) Hijack(ctx *fasthttp.RequestCtx, a *Handshake, open func(nc net.Conn, rest []byte, a *Handshake)) {
 	if ctx.IsHead() { // of an event stream; an upgrade has been refused
 		ctx.SetContentType("text/event-stream; charset=utf-8")
 		ctx.Response.Header.Set("Cache-Control", "no-cache, no-transform")
@@ -129,10 +145,34 @@ func (m *Manager) hijack(ctx *fasthttp.RequestCtx, a *handshakeRequest, open fun
 }
 
 // openAtLoop opens a session whose handshake was read at an event loop: there, unless it may have to wait for the disk or another node.
-func (m *Manager) openAtLoop(nc net.Conn, rest []byte, a *handshakeRequest, open func(nc net.Conn, rest []byte, a *handshakeRequest)) {
-	if a.identity.User != "" && m.hub.EnsureLoaded(wire.UserChannel(a.identity.User), hub.NoWait) != nil {
+func (m *Manager) openAtLoop(nc net.Conn, rest []byte, a *Handshake, open func(nc net.Conn, rest []byte, a *Handshake)) {
+	if a.Identity.User != "" && m.hub.EnsureLoaded(wire.UserChannel(a.Identity.User), hub.NoWait) != nil {
 		m.Work("upgrade", func() { open(nc, rest, a) }, func() { _ = nc.Close() })
 		return
 	}
 	open(nc, rest, a)
+}
+
+// Refuse sends a client that has been upgraded its refusal and closes the connection.
+func Refuse(nc net.Conn, last []byte) {
+	_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+	_, _ = nc.Write(last)
+	if half, ok := nc.(interface{ CloseWrite() error }); ok { // a reset would overtake what was written
+		_ = half.CloseWrite()
+		_ = nc.SetReadDeadline(time.Now().Add(refusalLinger))
+		_, _ = nc.Read(make([]byte, 512))
+	}
+	_ = nc.Close()
+}
+
+// refusalLinger is how long a client that is refused may take to read why.
+const refusalLinger = time.Second
+
+// LastEventID is where the client of an event stream says that it stands; "" if it does not.
+func LastEventID(ctx *fasthttp.RequestCtx) string {
+	id := ctx.Request.Header.Peek("Last-Event-ID")
+	if len(id) == 0 {
+		id = ctx.QueryArgs().Peek("lastEventId")
+	}
+	return string(id)
 }

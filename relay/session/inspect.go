@@ -52,16 +52,6 @@ func (s *Session) Topic(channel string) *pool.Topic {
 	return nil
 }
 
-// Follow subscribes the session to a channel, or has it told again where that stands.
-func (s *Session) Follow(channel string, id []byte) error {
-	return s.subscribe(&subscribeRequest{channel: channel, id: id, revocations: s.manager.revocations.made.Load()})
-}
-
-// Unsubscribe ends the subscription to a channel and then sends answer. It returns false if there was none.
-func (s *Session) Unsubscribe(channel string, answer []byte) bool {
-	return s.unsubscribe(channel, answer, false)
-}
-
 // Break has the next turn panic, for tests.
 func (s *Session) Break() {
 	s.reading.Lock()

@@ -51,7 +51,7 @@ type Manager struct {
 // New makes what holds the sessions of a hub's clients. Errors: the pool of workers cannot be made.
 func New(h *hub.Hub, gate *ingress.Gate, verifier *auth.Verifier, now func() time.Time) (*Manager, error) {
 	m := &Manager{hub: h, gate: gate, verifier: verifier, Now: now, Tickets: auth.NewTickets(0), sessions: newRegistry()}
-	m.rules = m.rulesOf(int(h.Config.Limit.Message))
+	m.rules = m.Rules(int(h.Config.Limit.Message))
 	m.expiries = &expiries{now: func() time.Time { return m.Now() }}
 	h.Find = m.sessions.connection
 	var err error
@@ -141,7 +141,7 @@ func (m *Manager) Disconnect(user, connection, reason string) int {
 func (m *Manager) Reconsider(user string) {
 	m.hub.Namespaces.Forget(user, "")
 	for _, s := range m.sessions.byUser(user) {
-		if s.client == nil {
+		if s.protocol == nil {
 			s.reviewAll()
 		}
 	}
@@ -176,16 +176,16 @@ func (m *Manager) Revoke(user, channel, reason string) int {
 // IssueTicket makes a ticket that opens one connection within 30 seconds. Errors: too many wait to be used.
 func (m *Manager) IssueTicket(id *auth.Identity) (string, error) { return m.Tickets.Issue(id) }
 
-// rulesOf are the rules for WebSockets whose messages have at most limit bytes.
-func (m *Manager) rulesOf(limit int) *websocket.Rules {
+// Rules are the rules for WebSockets whose messages have at most limit bytes.
+func (m *Manager) Rules(limit int) *websocket.Rules {
 	return &websocket.Rules{Limit: limit, Pings: m.hub.Config.Limit.Pings, Counters: m.hub.Counters}
 }
 
 // closed tells the systems that a session has ended.
 func (m *Manager) closed(s *Session) {
 	defer m.catch(s, func() {}) // it is over in any case
-	if s.client != nil && s.client.route.Closed != nil {
-		s.client.route.Closed(s.client)
+	if s.protocol != nil {
+		s.protocol.Closed()
 	}
 	if len(m.closers) == 0 {
 		return

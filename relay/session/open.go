@@ -28,7 +28,7 @@ func (m *Manager) HandleWS(ctx *fasthttp.RequestCtx) {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
-	a, bad := m.authenticate(ctx, o.Token)
+	a, bad := m.Authenticate(ctx, o.Token)
 	if bad != nil {
 		m.gate.Refuse(ctx, bad)
 		return
@@ -38,23 +38,23 @@ func (m *Manager) HandleWS(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	if m.hub.Config.Compression && o.Deflate {
-		a.enc = hub.DeflateWS
+		a.Encoding = hub.DeflateWS
 	}
-	a.head = o.AppendSwitch(make([]byte, 0, 512), a.enc == hub.DeflateWS)
+	a.Head = o.AppendSwitch(make([]byte, 0, 512), a.Encoding == hub.DeflateWS)
 	if !o.Protocol {
-		a.enc = hub.WholeOf(a.enc)
+		a.Encoding = hub.WholeOf(a.Encoding)
 	}
-	m.hijack(ctx, a, m.openWS)
+	m.Hijack(ctx, a, m.openWS)
 }
 
 // newSession makes the session of a client that has a place. It returns nil, with the connection closed,
 // if there is none: at the client's address, for its user, or because the relay is draining.
-func (m *Manager) newSession(nc net.Conn, a *handshakeRequest) *Session {
-	s := &Session{manager: m, enc: a.enc, id: a.id, user: a.identity.User, address: a.address, opened: time.Now().UnixMilli()}
+func (m *Manager) newSession(nc net.Conn, a *Handshake) *Session {
+	s := &Session{manager: m, enc: a.Encoding, id: a.ID, user: a.Identity.User, address: a.Address, opened: time.Now().UnixMilli()}
 	if s.id == "" {
 		s.id = ulid.Make().String()
 	}
-	s.identity.Store(a.identity)
+	s.identity.Store(a.Identity)
 	s.socket.Heard.Store(true)
 	m.readers.Add(1)
 	placed := false
@@ -84,8 +84,8 @@ func (m *Manager) newSession(nc net.Conn, a *handshakeRequest) *Session {
 		placed = true
 		return s
 	}
-	if a.dialect != nil {
-		refuse(nc, append(a.head, a.dialect.refusal(why)...))
+	if a.Refusal != nil {
+		Refuse(nc, append(a.Head, a.Refusal(why)...))
 		return nil
 	}
 	_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
@@ -96,7 +96,7 @@ func (m *Manager) newSession(nc net.Conn, a *handshakeRequest) *Session {
 
 // openWS starts a WebSocket session. Nothing is read before the answer to the handshake and the connected
 // message have been written, together; nothing else is written before them.
-func (m *Manager) openWS(nc net.Conn, rest []byte, a *handshakeRequest) {
+func (m *Manager) openWS(nc net.Conn, rest []byte, a *Handshake) {
 	s := m.newSession(nc, a)
 	if s == nil {
 		return
@@ -107,11 +107,11 @@ func (m *Manager) openWS(nc net.Conn, rest []byte, a *handshakeRequest) {
 	m.hub.Counters.Opened.Of("ws").Inc()
 	first := a.first()
 	if len(first) == 0 {
-		m.start(s, a.head, 0, s.firstTurn)
+		m.start(s, a.Head, 0, s.firstTurn)
 		return
 	}
 	s.conn.Cork() // so that what the address names is answered together with the handshake
-	m.start(s, a.head, len(a.named), nil)
+	m.start(s, a.Head, len(a.named), nil)
 	later := s.openNamed(first)
 	s.conn.Reply(nil, func() { s.firstNamed(later) })
 }
@@ -140,10 +140,7 @@ func (s *Session) abortOpen() {
 // calls then. From then on others may find the session. Named is how many channels the client's address names.
 func (m *Manager) start(s *Session, head []byte, named int, then func()) {
 	m.greet(s, head, named, then)
-	m.confirm(s)
-	if m.draining.Load() { // drain may have looked before the session was entered
-		s.close(closing{code: wire.CloseDraining, reason: "retry=1000", retry: time.Second})
-	}
+	m.begun(s)
 }
 
 func (m *Manager) greet(s *Session, head []byte, named int, then func()) {
@@ -157,36 +154,22 @@ func (m *Manager) greet(s *Session, head []byte, named int, then func()) {
 		s.conn.Reply(append(head, m.frameFor(s, "connected", s.connected(nil, named))...), then)
 		return
 	}
-	var sub subscription
 	channel := wire.UserChannel(s.user)
-	ch, err := m.hub.Broker.Join(channel, s.ownRequest(channel), func(out broker.Subscriber, reply broker.Reply) {
-		f := out.(*hub.Fanout)
-		f.Begin(reply.Position)
-		f.Window.Seal()
-		sub.feed, sub.topic = f, f.Topic
+	var from *broker.Position
+	if s.sse != nil {
+		from = s.sse.from(0)
+	}
+	if _, err := s.joinFirst(channel, from, func(f *hub.Fanout, reply broker.Reply) []byte {
 		hello := append(head, m.frameFor(s, "connected", s.connected(&reply.Position, named))...)
 		if s.sse != nil {
-			hello = append(hello, s.sse.stand(channel, f.Topic, reply.Position, s.welcome(nil, channel, nil, s.sse.from(0), reply))...)
+			hello = append(hello, s.sse.stand(channel, f.Topic, reply.Position, s.welcome(nil, channel, nil, from, reply))...)
 		}
-		s.conn.Join(f.Topic, f.Ordinal.Load(), hello, then)
-	})
-	if err != nil {
+		return hello
+	}, then); err != nil {
 		m.hub.Log.Error("user channel not joined", slog.String("error", err.Error()))
 		s.conn.Reply(head, then)
 		defer s.closeNow(closing{code: wire.CloseOverloaded, reason: "overloaded"})
-		return
 	}
-	sub.channel = ch
-	s.subs = append(s.subs, sub)
-	m.hub.Counters.Subscriptions.Inc()
-}
-
-// ownRequest is how the user's own channel is joined: from where an event stream stands, or from now.
-func (s *Session) ownRequest(string) broker.JoinRequest {
-	if s.sse == nil {
-		return broker.JoinRequest{}
-	}
-	return broker.JoinRequest{From: s.sse.from(0)}
 }
 
 // connected is the first message of every session. The position is that of the user's own channel; named is how many channels

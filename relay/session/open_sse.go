@@ -28,56 +28,52 @@ func (m *Manager) HandleSSE(ctx *fasthttp.RequestCtx) {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
-	cursor := ctx.Request.Header.Peek("Last-Event-ID")
-	if len(cursor) == 0 {
-		cursor = ctx.QueryArgs().Peek("lastEventId")
-	}
-	if len(cursor) > 0 {
+	if cursor := LastEventID(ctx); cursor != "" {
 		var err error
-		if marks, err = wire.ParseCursor(cursor); err != nil {
+		if marks, err = wire.ParseCursor([]byte(cursor)); err != nil {
 			// Some other server's id: nothing can be resumed from it, and the client is told.
 			marks = []wire.Mark{}
 		}
 	}
-	a, bad := m.authenticate(ctx, "")
+	a, bad := m.Authenticate(ctx, "")
 	if bad != nil {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
-	a.enc, a.marks = hub.WholeSSE, marks
+	a.Encoding, a.marks = hub.WholeSSE, marks
 	if string(ctx.QueryArgs().Peek("short")) == "1" {
-		a.enc = hub.SSE
+		a.Encoding = hub.SSE
 	}
 	a.revocations = m.revocations.made.Load()
 	if !m.choose(ctx, a) {
 		return
 	}
-	a.head = append(make([]byte, 0, 512), sseHead...)
-	a.head = append(m.gate.AppendCORS(a.head, ctx), "\r\n"...)
-	m.hijack(ctx, a, m.openSSE)
+	a.Head = append(make([]byte, 0, 512), sseHead...)
+	a.Head = append(m.gate.AppendCORS(a.Head, ctx), "\r\n"...)
+	m.Hijack(ctx, a, m.openSSE)
 }
 
 // choose finds out which of the channels of the query a stream may follow. What is wrong with one of them is told of
 // that one, on the stream, and keeps nobody from the others. Where there are no others the request is refused, and
 // choose returns false; a client that says its positions, and so was here before, gets its stream all the same.
-func (m *Manager) choose(ctx *fasthttp.RequestCtx, a *handshakeRequest) bool {
+func (m *Manager) choose(ctx *fasthttp.RequestCtx, a *Handshake) bool {
 	var wanted []string
 	for _, c := range ctx.QueryArgs().PeekMulti("channel") {
 		switch channel := string(c); {
 		case slices.Contains(wanted, channel):
-		case a.identity.User != "" && channel == wire.UserChannel(a.identity.User): // it is followed anyway, and does not count
+		case a.Identity.User != "" && channel == wire.UserChannel(a.Identity.User): // it is followed anyway, and does not count
 		case !wire.ValidChannel(channel):
 			a.denied = append(a.denied, denial{channel, problem.BadChannel})
 		default:
 			wanted = append(wanted, channel)
 		}
 	}
-	for _, channel := range a.identity.Follows() {
+	for _, channel := range a.Identity.Follows() {
 		if !slices.Contains(wanted, channel) {
 			wanted = append(wanted, channel)
 		}
 	}
-	decisions, errs := m.mayAll(a.identity, wanted)
+	decisions, errs := m.mayAll(a.Identity, wanted)
 	for i, err := range errs {
 		if err == nil && len(a.channels) == m.hub.Config.Limit.Subscriptions {
 			err = problem.TooManyChannels
@@ -136,7 +132,7 @@ func readPosition(at []byte) (broker.Position, *problem.Error) {
 
 // openSSE starts an event stream. The channels are joined one after the other; live events of the first
 // may come before the answer of the last.
-func (m *Manager) openSSE(nc net.Conn, _ []byte, a *handshakeRequest) {
+func (m *Manager) openSSE(nc net.Conn, _ []byte, a *Handshake) {
 	s := m.newSession(nc, a)
 	if s == nil {
 		return
@@ -147,14 +143,14 @@ func (m *Manager) openSSE(nc net.Conn, _ []byte, a *handshakeRequest) {
 	}
 	channels := append([]string{own}, a.channels...)
 	s.sse = newStream(channels, a.marks)
-	a.head = append(strconv.AppendInt(append(a.head, "retry: "...), jitter(retryAfter).Milliseconds(), 10), '\n')
+	a.Head = AppendRetry(a.Head)
 	s.conn = m.hub.Pool.Open(nc, s.enc, true, s)
 	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: m.rules})
 	defer m.catch(s, s.abortOpen)
 	s.conn.Cork() // whoever has seen the answer to the request follows all of its channels
 	defer s.conn.Uncork()
 	m.hub.Counters.Opened.Of("sse").Inc()
-	m.start(s, a.head, 0, s.firstTurn)
+	m.start(s, a.Head, 0, s.firstTurn)
 	for _, d := range a.denied {
 		s.without(d)
 	}

@@ -50,7 +50,7 @@ func (s *Session) post(c *wire.Command) ([]byte, error) {
 	case "subscribe", "unsubscribe":
 		return s.onStream(c)
 	case "ping":
-		return answer("pong", c.ID, nil), nil
+		return Answer("pong", c.ID, nil), nil
 	case "refresh":
 		return nil, problem.UnknownType.With("refresh is for WebSockets: open a new stream with the new token")
 	default:
@@ -67,7 +67,7 @@ func (s *Session) onStream(c *wire.Command) ([]byte, error) {
 		return nil, problem.BadField.With(c.Type + " needs connectionId, that of an event stream")
 	}
 	stream := s.manager.sessions.byID(c.Connection)
-	if stream == nil || stream.user != s.user || stream.sse == nil || stream.sse.events != nil || stream.sse.foreign {
+	if stream == nil || stream.user != s.user || stream.sse == nil || stream.sse.open != nil || stream.sse.foreign {
 		return nil, problem.NotFound.With("not found: no event stream of this user has this connectionId")
 	}
 	s.manager.hub.Counters.Commands.Of(c.Type).Inc()
@@ -83,5 +83,5 @@ func (s *Session) onStream(c *wire.Command) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answer("ok", c.ID, nil), nil
+	return Answer("ok", c.ID, nil), nil
 }

@@ -49,8 +49,8 @@ func (s *Session) appendRecord(b []byte) []byte {
 	return append(b, `]}`...)
 }
 
-// pinged notes a sign of life that the client gave on purpose: a ping of its own, or a pong.
-func (s *Session) pinged() { s.lastPing.Store(time.Now().UnixMilli()) }
+// Pinged notes a sign of life that the client gave on purpose: a ping of its own, or a pong.
+func (s *Session) Pinged() { s.lastPing.Store(time.Now().UnixMilli()) }
 
 // AppendConnections appends the members "connections" and "more": those of a user, or all if that is "", which follow a
 // channel, unless that is "", in the order of their ids, at most limit of those after one.

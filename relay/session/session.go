@@ -25,16 +25,16 @@ import (
 // waits for that. Everything written goes through conn.
 type Session struct {
 	// Set once, before the first turn.
-	manager *Manager
-	conn    *pool.Conn
-	enc     pool.Encoding
-	id      string  // connectionId
-	user    string  // of the first token; a refresh cannot change it
-	address string  // of the client, for limits and logs
-	opened  int64   // Unix milliseconds
-	sse     *stream // nil for WebSocket
-	client  *Client // nil but on the routes of systems
-	release func()  // gives the place in the count of its address back; may be nil
+	manager  *Manager
+	conn     *pool.Conn
+	enc      pool.Encoding
+	protocol Protocol // nil: the relay's own
+	id       string   // connectionId
+	user     string   // of the first token; a refresh cannot change it
+	address  string   // of the client, for limits and logs
+	opened   int64    // Unix milliseconds
+	sse      *stream  // nil for WebSocket
+	release  func()   // gives the place in the count of its address back; may be nil
 
 	// Atomic.
 	identity atomic.Pointer[auth.Identity] // replaced by refresh
@@ -108,8 +108,8 @@ type nsBucket struct {
 
 // messageLimit bounds a message of the client in bytes.
 func (s *Session) messageLimit() int {
-	if s.client != nil {
-		return s.client.route.Limit
+	if s.protocol != nil {
+		return s.protocol.Limit()
 	}
 	return int(s.manager.hub.Config.Limit.Message)
 }
@@ -164,9 +164,12 @@ func (s *Session) close(why closing) {
 		grace = 0
 	}
 	subs := s.takeSubs(grace)
-	groups := s.takeGroups()
+	var memberships []func(then func())
+	if s.protocol != nil {
+		memberships = s.protocol.Leave()
+	}
 	var left atomic.Int32
-	left.Store(int32(len(subs)+len(groups)) + 1)
+	left.Store(int32(len(subs)+len(memberships)) + 1)
 	done := func() {
 		if left.Add(-1) == 0 {
 			s.conn.Shut(s.closeFrame(why), false)
@@ -175,8 +178,8 @@ func (s *Session) close(why closing) {
 	for _, sub := range subs {
 		s.detach(sub, nil, done)
 	}
-	for _, m := range groups {
-		m.detach(s, done)
+	for _, leave := range memberships {
+		leave(done)
 	}
 	if why.code == wire.CloseDraining {
 		left.Add(1)
@@ -207,8 +210,8 @@ func (s *Session) closeFrame(why closing) []byte {
 		}
 		return b
 	}
-	if s.client != nil && s.client.route.Dialect != nil {
-		return s.client.route.Dialect.closeFrame(why)
+	if s.protocol != nil {
+		return s.protocol.CloseFrame(why.code, why.reason, why.final)
 	}
 	return wire.CloseFrame(why.code, why.reason)
 }
@@ -273,14 +276,13 @@ func (s *Session) finish(abrupt bool) {
 		func() { m.expiries.remove(s) },
 		func() { subs = s.takeSubs(asideGrace) },
 		func() {
-			if s.client != nil {
-				s.client.abrupt = abrupt
+			if s.protocol != nil {
 				s.awaitAside() // the system sees no message after the end
 			}
 		},
 		func() {
-			for _, x := range s.takeGroups() {
-				x.gone()
+			if s.protocol != nil {
+				s.protocol.Gone(abrupt)
 			}
 		},
 		func() { m.sessions.remove(s) },
@@ -291,8 +293,8 @@ func (s *Session) finish(abrupt bool) {
 		},
 		func() {
 			m.hub.Counters.Ended.Of(s.transport()).Inc()
-			if s.sse != nil && s.sse.events != nil {
-				s.sse.events.open.Add(-1)
+			if s.sse != nil && s.sse.open != nil {
+				s.sse.open.Add(-1)
 			}
 		},
 		func() { s.leavePresence(abrupt) },
@@ -326,7 +328,7 @@ func (s *Session) Missed() {
 
 // Resync implements pool.Owner: the snapshot is built off the loop. Other protocols know none.
 func (s *Session) Resync(t *pool.Topic) {
-	if s.client != nil {
+	if s.protocol != nil {
 		s.Slow()
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/broker"
@@ -24,8 +25,8 @@ const sseHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf
 // so that Last-Event-ID resumes all of them.
 type stream struct {
 	// Set once.
-	events  *EventStream // nil but on the routes of systems, whose frames bring their ids with them
-	foreign bool         // of a StreamRoute: nothing is said that its protocol does not know
+	open    *atomic.Int64 // of Manager.OpenEvents, whose frames bring their ids with them; else nil
+	foreign bool          // of Manager.OpenStream: nothing is said that its protocol does not know
 
 	// Guarded by mu, a leaf: channels are joined one by one while the shard's loop already delivers those that
 	// are joined. The lists go together; a place without a channel is free.
@@ -132,7 +133,7 @@ func (t *stream) forget(channel string) {
 // tail advances the stream's position in a topic and appends the cursor. The frames of answers say the
 // place in their number.
 func (t *stream) tail(dst []byte, topic *pool.Topic, f *pool.Frame) []byte {
-	if t.events != nil {
+	if t.open != nil {
 		return dst
 	}
 	t.mu.Lock()
@@ -177,6 +178,11 @@ func (t *stream) lastEvents(why closing) []byte {
 	payload := append([]byte(`{"type":"closed","code":`), strconv.Itoa(why.code)...)
 	payload = wire.AppendString(append(payload, `,"reason":`...), why.reason)
 	return append(wire.AppendEvent(b, "closed", append(payload, '}')), '\n')
+}
+
+// AppendRetry appends the line that says when a client comes back whose stream has broken off.
+func AppendRetry(b []byte) []byte {
+	return append(strconv.AppendInt(append(b, "retry: "...), jitter(2*time.Second).Milliseconds(), 10), '\n')
 }
 
 // jitter is a time between half of d and d and a half.

@@ -220,7 +220,7 @@ func (s *Session) unsubscribeCommand(c *wire.Command) error {
 	if !wire.ValidChannel(c.Channel) {
 		return problem.BadChannel
 	}
-	if !s.unsubscribe(c.Channel, s.manager.frameFor(s, "ok", answer("ok", c.ID, nil)), false) {
+	if !s.unsubscribe(c.Channel, s.manager.frameFor(s, "ok", Answer("ok", c.ID, nil)), false) {
 		return problem.NotSubscribed
 	}
 	return nil
@@ -288,8 +288,8 @@ func (d pendingUnsubscribe) over() bool {
 
 // revoke takes a subscription away and tells the client why.
 func (s *Session) revoke(channel string, f *problem.Error) bool {
-	if s.client != nil {
-		return s.client.route.Denied != nil && s.client.route.Denied(s.client, channel, f.Message)
+	if s.protocol != nil {
+		return s.protocol.Denied(channel, f.Message)
 	}
 	return s.unsubscribe(channel, s.manager.frameFor(s, "unsubscribed", unsubscribedMessage(channel, f)), false)
 }

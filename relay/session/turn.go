@@ -63,8 +63,8 @@ func (s *Session) read() bool {
 // Message implements websocket.Handler. A panic costs this connection only.
 func (s *Session) Message(payload []byte, binary bool) {
 	defer s.manager.catch(s, func() { s.close(closing{code: wire.CloseInternal, reason: "internal error"}) })
-	if s.client != nil {
-		s.routeMessage(payload, binary)
+	if s.protocol != nil {
+		s.protocol.Message(payload, binary)
 		return
 	}
 	s.message(payload)
@@ -78,7 +78,7 @@ func (s *Session) Ping(payload []byte) {
 }
 
 // Pong implements websocket.Handler.
-func (s *Session) Pong() { s.pinged() }
+func (s *Session) Pong() { s.Pinged() }
 
 // End implements websocket.Handler.
 func (s *Session) End(code int, reason string) { s.close(closing{code: code, reason: reason}) }
@@ -104,10 +104,10 @@ func (s *Session) TooLarge(ids [][]byte, size int) {
 	}
 	f := problem.TooLarge.With("a message may have " + units.Size(s.messageLimit()).String())
 	for _, id := range ids {
-		if s.client != nil {
-			s.client.SendError(id, f)
+		if s.protocol != nil {
+			s.protocol.SendError(id, f)
 		} else {
-			s.reply(s.failure(id, f))
+			s.reply(s.Failure(id, f))
 		}
 	}
 	s.flushReplies()
@@ -126,7 +126,7 @@ func (s *Session) message(b []byte) {
 
 func (s *Session) messages(b []byte) {
 	if err := wire.ValidJSON(b); err != nil {
-		s.reply(s.failure(nil, err))
+		s.reply(s.Failure(nil, err))
 		return
 	}
 	n := 0
@@ -138,7 +138,7 @@ func (s *Session) messages(b []byte) {
 		return nil
 	})
 	if err != nil {
-		s.reply(s.failure(nil, err))
+		s.reply(s.Failure(nil, err))
 	}
 }
 
@@ -163,8 +163,8 @@ func (s *Session) flushReplies() {
 	}
 }
 
-// failure is the answer to a command that failed; the connection lives.
-func (s *Session) failure(id []byte, err error) []byte {
+// Failure is the answer to a command that failed; the connection lives. It is counted, and logged if it is a fault of the relay.
+func (s *Session) Failure(id []byte, err error) []byte {
 	f := problem.Of(err)
 	if f == problem.Internal {
 		s.manager.hub.Log.Error("command failed", slog.String("connection", s.id), slog.String("error", err.Error()))

@@ -10,7 +10,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/relay/auth"
-	"weir/relay/session"
 	"weir/relay/systems/internal/encode"
 )
 
@@ -21,7 +20,7 @@ const maxPoints = 400_000
 func (s *System) serveHistory() {
 	const path = "/analytics/history"
 	s.host.User(http.MethodGet, path, func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-		if !id.HasRole(session.RoleAdmin) {
+		if !id.HasRole(auth.RoleAdmin) {
 			return errRole
 		}
 		return s.serve(ctx)

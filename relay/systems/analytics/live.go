@@ -10,7 +10,6 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/problem"
-	"weir/relay/session"
 	"weir/relay/systems/internal/encode"
 )
 
@@ -25,7 +24,7 @@ func (s *System) dashboards() relay.WebSocketRoute {
 		Errors: true,
 		Admit: func(_ *fasthttp.RequestCtx, id *auth.Identity) (any, error) {
 			switch {
-			case id.HasRole(session.RoleAdmin):
+			case id.HasRole(auth.RoleAdmin):
 				return nil, nil
 			case id.Anonymous:
 				return nil, problem.New(http.StatusUnauthorized, "unauthorized", "a valid token is required", false)
@@ -59,7 +58,7 @@ func (s *System) message(c *relay.Client, data []byte, _ bool) {
 			return
 		}
 		id := c.Identity()
-		if !id.HasRole(session.RoleAdmin) {
+		if !id.HasRole(auth.RoleAdmin) {
 			c.Close(wire.CloseForbidden, "the new token does not have the role admin")
 			return
 		}

@@ -41,7 +41,7 @@ func errorMessage(code int, text, channel string) []byte {
 	return append(b, '}')
 }
 
-// refused says how a client is turned away; see session.DialectRoute.
+// refused says how a client is turned away; see route.Dialect.
 func refused(err error) (message []byte, code int, reason string) {
 	c := closeOver // the relay's limits, its memory, and while it drains
 	var own *closing

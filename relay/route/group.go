@@ -1,4 +1,4 @@
-package session
+package route
 
 import (
 	"encoding/binary"
@@ -13,12 +13,12 @@ import (
 	"weir/relay/hub"
 )
 
-// Group is what live clients (see WebSocketRoute) join to get the same messages, in one order, gathered in windows
-// like the changes of a channel. It keeps nothing for those who come later. Make it with Manager.NewGroup; it needs
+// Group is what clients of routes (see WebSocket) join to get the same messages, in one order, gathered in windows
+// like the changes of a channel. It keeps nothing for those who come later. Make it with Routes.NewGroup; it needs
 // no closing. Messages that leave together are frames of their own in one write.
 type Group struct {
-	// Set once by Manager.NewGroup.
-	manager    *Manager
+	// Set once by Routes.NewGroup.
+	hub        *hub.Hub
 	window     *batch.Window
 	topic      *pool.Topic
 	unmeasured bool // see config.Namespace.Unmeasured
@@ -26,7 +26,7 @@ type Group struct {
 	// Atomic.
 	flushed atomic.Uint64 // ordinal of the last message that is on its way to the sockets
 
-	// Guarded by mu, which is taken before a session's lock and the window's.
+	// Guarded by mu, which is taken before a client's lock and the window's.
 	mu      sync.Mutex
 	ordinal uint64 // of the last message
 	members int
@@ -56,19 +56,18 @@ const (
 func (m *Group) Join(c *Client, first []byte, isBinary bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := c.session
-	if !s.joinGroup(m) {
+	if !c.enter(m) {
 		return
 	}
 	m.members++
 	m.window.Seal()
-	s.conn.Join(m.topic, m.ordinal, routeFrame(s.enc, first, isBinary), nil)
+	c.session.Conn().Join(m.topic, m.ordinal, c.frame(first, isBinary), nil)
 }
 
 // Leave ends a membership, after everything sent before has reached the client.
 func (m *Group) Leave(c *Client) {
-	if c.session.leaveGroup(m) {
-		m.detach(c.session, nil)
+	if c.leave(m) {
+		m.detach(c, nil)
 	}
 }
 
@@ -119,18 +118,18 @@ func (m *Group) Reply(c *Client, data []byte, isBinary bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.window.Seal()
-	c.session.conn.After(m.topic, m.ordinal, routeFrame(c.session.enc, data, isBinary))
+	c.session.Conn().After(m.topic, m.ordinal, c.frame(data, isBinary))
 	m.window.Expedite()
 }
 
-// detach ends a membership that the session has given up, and then calls then on the shard's loop.
-func (m *Group) detach(s *Session, then func()) {
+// detach ends a membership that the client has given up, and then calls then on the shard's loop.
+func (m *Group) detach(c *Client, then func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.members--
 	m.window.Seal()
 	m.window.Expedite()
-	s.conn.Leave(m.topic, m.ordinal, nil, then)
+	c.session.Conn().Leave(m.topic, m.ordinal, nil, then)
 }
 
 // gone counts a member out whose connection is removed.
@@ -162,9 +161,9 @@ func (m *Group) Flush(b *batch.Batch) {
 				return
 			}
 			done[e.Exclude] = true
-			if s := m.manager.sessions.byID(e.Exclude); s != nil {
-				x := pool.Override{Conn: s.conn}
-				x.Bytes, x.Count = frames(s.enc, b, e.Exclude)
+			if conn, enc := m.hub.Find(e.Exclude); conn != nil {
+				x := pool.Override{Conn: conn}
+				x.Bytes, x.Count = frames(enc, b, e.Exclude)
 				frame.Overrides = append(frame.Overrides, x)
 			}
 		})
@@ -188,7 +187,7 @@ func frames(enc pool.Encoding, b *batch.Batch, receiver string) (out []byte, cou
 			data = answer
 		}
 		if data != nil {
-			out = appendRoute(out, enc, data, e.Bytes[0]&markBinary != 0)
+			out = appendFrame(out, enc, data, e.Bytes[0]&markBinary != 0)
 			count++
 		}
 	})
@@ -204,14 +203,7 @@ func roomBytes(b []byte) (data, answer []byte) {
 	return b[n:], b[5:n]
 }
 
-func routeFrame(enc pool.Encoding, data []byte, isBinary bool) []byte {
-	if len(data) == 0 {
-		return nil
-	}
-	return appendRoute(nil, enc, data, isBinary)
-}
-
-func appendRoute(dst []byte, enc pool.Encoding, data []byte, isBinary bool) []byte {
+func appendFrame(dst []byte, enc pool.Encoding, data []byte, isBinary bool) []byte {
 	switch {
 	case enc == hub.CustomSSE:
 		return append(dst, data...)
@@ -225,9 +217,9 @@ func appendRoute(dst []byte, enc pool.Encoding, data []byte, isBinary bool) []by
 
 // NewGroup makes a group. The name is a channel's: its namespace says how messages are batched and what becomes of slow
 // readers.
-func (m *Manager) NewGroup(name string) *Group {
-	ns := m.hub.Namespaces.Of(name)
-	g := &Group{manager: m, topic: m.hub.Pool.Topic(pool.Disconnect, &ns.Meter), unmeasured: ns.Unmeasured}
-	g.window = m.hub.BatcherOf(name).Window(ns.Batch, g)
+func (r *Routes) NewGroup(name string) *Group {
+	ns := r.hub.Namespaces.Of(name)
+	g := &Group{hub: r.hub, topic: r.hub.Pool.Topic(pool.Disconnect, &ns.Meter), unmeasured: ns.Unmeasured}
+	g.window = r.hub.BatcherOf(name).Window(ns.Batch, g)
 	return g
 }

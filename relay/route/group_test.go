@@ -1,4 +1,4 @@
-package session
+package route
 
 import (
 	"log/slog"
@@ -34,7 +34,7 @@ func TestPanicInRoom(t *testing.T) {
 		_ = h.Broker.Close()
 		h.WorkerPool.Release()
 	}()
-	m := &Manager{hub: h}
+	m := New(h, nil, nil)
 	g := m.NewGroup("board:1")
 	near, far := net.Pipe()
 	defer far.Close()

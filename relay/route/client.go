@@ -1,0 +1,143 @@
+package route
+
+import (
+	"slices"
+	"sync"
+
+	"weir/broker"
+	"weir/internal/wire"
+	"weir/relay/auth"
+	"weir/relay/hub"
+	"weir/relay/problem"
+	"weir/relay/session"
+)
+
+// Client is a session of a route of a system.
+type Client struct {
+	// Value is the system's own, as Admit answered it.
+	Value any
+
+	// Set once.
+	session *session.Session
+	route   *WebSocket
+	stream  *Stream // nil: it is a WebSocket
+	head    []byte  // of a stream: what its answer begins with; nil once Begin was called
+	abrupt  bool    // set before WebSocket.Closed is called
+
+	// Guarded by mu, which is taken after a group's.
+	mu     sync.Mutex
+	groups []*Group
+	ended  bool // it joins none any more
+}
+
+// ID is the connection's id.
+func (c *Client) ID() string { return c.session.ID() }
+
+// Identity is who the client is. It changes when its token is refreshed.
+func (c *Client) Identity() *auth.Identity { return c.session.Identity() }
+
+// Address is the client's, as limits count it.
+func (c *Client) Address() string { return c.session.Address() }
+
+// Send sends a message of JSON in turn with everything that was sent before and is not waiting in a group's
+// window. It may be called from anywhere, and keeps nothing of data.
+func (c *Client) Send(data []byte) { c.session.Conn().Reply(c.frame(data, false), nil) }
+
+// SendBinary is Send for a binary message.
+func (c *Client) SendBinary(data []byte) { c.session.Conn().Reply(c.frame(data, true), nil) }
+
+// Pong answers a ping of the client. id is the message's, as it came; it may be nil.
+func (c *Client) Pong(id []byte) {
+	c.session.Pinged()
+	c.Send(session.Answer("pong", id, nil))
+}
+
+// Pinged notes a ping of the client in its protocol.
+func (c *Client) Pinged() { c.session.Pinged() }
+
+// SendError tells the client of an error, as the native protocol does. id is the message's, as it came; it
+// may be nil.
+func (c *Client) SendError(id []byte, err error) { c.Send(c.session.Failure(id, err)) }
+
+// Refresh extends the session with a new token of the same user. Errors can be told as they are.
+func (c *Client) Refresh(token string) error { return c.session.Refresh(token) }
+
+// Close ends the session, after everything sent to it and its groups before. It returns at once. Code is one
+// of those of the protocol, or the system's own from 4400 on; on a route with a dialect it is one of the dialect's.
+func (c *Client) Close(code int, reason string) {
+	c.session.Close(code, reason, c.route.Dialect != nil)
+}
+
+// Abrupt reports, while WebSocket.Closed runs, whether the connection has broken off without a close.
+func (c *Client) Abrupt() bool { return c.abrupt }
+
+// Follow is what a client of a dialect follows.
+type Follow struct {
+	Channel string
+	Groups  []string // only these groups; none: all
+	Key     string   // only this item of each of them; "": all
+
+	// First appends to each of the messages that the client gets first, in one step with joining, to the list. It runs under the
+	// channel's lock. nil: none.
+	First func(r broker.Reply) (messages [][]byte)
+}
+
+// Follow subscribes the client to a channel, or sends it First again if it is subscribed. Who may is the system's to say. It may
+// wait for a subscription to the same channel that has just been ended, and for a durable channel to be loaded. Errors can be
+// told as they are: the client follows too many channels, or is ending.
+func (c *Client) Follow(f Follow) error {
+	if !wire.ValidChannel(f.Channel) {
+		return problem.BadChannel
+	}
+	return c.session.Subscribe(f.Channel, broker.JoinRequest{Groups: f.Groups, Key: f.Key}, nil, func(r broker.Reply) (out []byte) {
+		if f.First != nil {
+			for _, message := range f.First(r) {
+				out = hub.AppendText(out, c.session.Encoding(), message)
+			}
+		}
+		return out
+	})
+}
+
+// Unfollow ends the subscription to a channel, after what was accepted before has been sent. It returns false if there is none.
+func (c *Client) Unfollow(channel string) bool { return c.session.Unsubscribe(channel, nil) }
+
+// frame is a message as the client's connection takes it; nil if it is empty.
+func (c *Client) frame(data []byte, isBinary bool) []byte {
+	if len(data) == 0 {
+		return nil
+	}
+	return appendFrame(nil, c.session.Encoding(), data, isBinary)
+}
+
+// enter notes a membership. It returns false if the client is ending, or is a member already.
+func (c *Client) enter(g *Group) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || slices.Contains(c.groups, g) {
+		return false
+	}
+	c.groups = append(c.groups, g)
+	return true
+}
+
+// leave forgets a membership. It returns false if there is none.
+func (c *Client) leave(g *Group) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.Index(c.groups, g)
+	if i < 0 {
+		return false
+	}
+	c.groups = slices.Delete(c.groups, i, i+1)
+	return true
+}
+
+// take empties the memberships and lets no more begin.
+func (c *Client) take() []*Group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	groups := c.groups
+	c.groups, c.ended = nil, true
+	return groups
+}

@@ -1,0 +1,19 @@
+package route
+
+import (
+	"weir/relay/hub"
+	"weir/relay/ingress"
+	"weir/relay/session"
+)
+
+// Routes serves the routes of systems.
+type Routes struct {
+	hub      *hub.Hub
+	gate     *ingress.Gate
+	sessions *session.Manager
+}
+
+// New makes what serves the routes of systems to the clients of a hub.
+func New(h *hub.Hub, gate *ingress.Gate, sessions *session.Manager) *Routes {
+	return &Routes{h, gate, sessions}
+}

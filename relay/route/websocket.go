@@ -1,0 +1,106 @@
+package route
+
+import (
+	"net"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/relay/auth"
+	"weir/relay/hub"
+	"weir/relay/session"
+	"weir/relay/websocket"
+)
+
+// WebSocket is a WebSocket route on which a system speaks messages of its own. Its sessions count, beat, expire,
+// drain and are limited like those of /ws; they follow no channels but what Dialect says, not even the user's own.
+type WebSocket struct {
+	// Binary lets clients send binary messages.
+	Binary bool
+
+	// Limit bounds a message of a client in bytes; 0: limits.message.
+	Limit int
+
+	// Errors says that clients understand the errors of the native protocol: a message that is too large is answered
+	// with one. Without it, it ends the session.
+	Errors bool
+
+	// Admit decides, before the upgrade, whether a client may come in, and answers what the system wants to
+	// find in Client.Value. An error refuses the request. nil admits everybody with a token.
+	Admit func(ctx *fasthttp.RequestCtx, id *auth.Identity) (value any, err error)
+
+	// Open is called when the handshake is answered, before the first Message: what it sends comes first.
+	Open func(c *Client)
+
+	// Message is called with each message of the client, one at a time. Its bytes are valid during the call. It may
+	// wait for the disk and for a backend's decision: then it is called beside the session's turn.
+	Message func(c *Client, data []byte, binary bool)
+
+	// Ping answers a message at once if it is a ping, and reports whether it was one: it is called when messages before it
+	// wait for something. nil: there are none.
+	Ping func(c *Client, data []byte) bool
+
+	// Closed is called once, after the last Message. nil: nobody wants to know.
+	Closed func(c *Client)
+
+	// Denied takes access to a channel away from a client, because Host.Revoke or POST /v1/unsubscribe says
+	// so. It returns false if the client has nothing to do with the channel. nil: no client ever has.
+	Denied func(c *Client, channel, reason string) bool
+
+	// Dialect has its clients speak another protocol, in which they follow channels. nil: it is the system's own, and they
+	// follow none.
+	Dialect *Dialect
+
+	rules *websocket.Rules // set by Routes.Serve
+}
+
+// Serve is the handler of a WebSocket route of a system.
+func (r *Routes) Serve(route WebSocket) fasthttp.RequestHandler {
+	r.complete(&route)
+	return func(ctx *fasthttp.RequestCtx) { r.handle(ctx, &route) }
+}
+
+// complete puts in what is not set.
+func (r *Routes) complete(route *WebSocket) {
+	if route.Limit == 0 {
+		route.Limit = int(r.hub.Config.Limit.Message)
+	}
+	route.rules = r.sessions.Rules(route.Limit)
+}
+
+// handle opens a session of a WebSocket route.
+func (r *Routes) handle(ctx *fasthttp.RequestCtx, route *WebSocket) {
+	o, bad := websocket.ReadOffer(&ctx.Request.Header)
+	if bad != nil {
+		r.gate.Refuse(ctx, bad)
+		return
+	}
+	if route.Dialect != nil {
+		r.handleDialect(ctx, &o, route)
+		return
+	}
+	a, bad := r.sessions.Authenticate(ctx, o.Token)
+	if bad != nil {
+		r.gate.Refuse(ctx, bad)
+		return
+	}
+	client := &Client{route: route}
+	if route.Admit != nil {
+		var err error
+		if client.Value, err = route.Admit(ctx, a.Identity); err != nil {
+			r.gate.Fail(ctx, err)
+			return
+		}
+	}
+	if r.hub.Config.Compression && o.Deflate {
+		a.Encoding = hub.DeflateWS
+	}
+	a.Head = o.AppendSwitch(make([]byte, 0, 512), a.Encoding == hub.DeflateWS)
+	r.open(ctx, a, client)
+}
+
+// open takes the connection over for a session of a WebSocket route.
+func (r *Routes) open(ctx *fasthttp.RequestCtx, a *session.Handshake, client *Client) {
+	r.sessions.Hijack(ctx, a, func(nc net.Conn, rest []byte, a *session.Handshake) {
+		r.sessions.OpenWebSocket(nc, a, protocol{client}, websocket.Options{Rules: client.route.rules, Binary: client.route.Binary, SkipLarge: client.route.Errors, Rest: rest})
+	})
+}
