@@ -79,7 +79,7 @@ func (m *Manager) choose(ctx *fasthttp.RequestCtx, a *Handshake) bool {
 			err = problem.TooManyChannels
 		}
 		if err != nil {
-			a.denied = append(a.denied, denial{wanted[i], problem.Of(m.denied(err, a.identity, auth.Subscribe, wanted[i]))})
+			a.denied = append(a.denied, denial{wanted[i], problem.Of(m.denied(err, a.Identity, auth.Subscribe, wanted[i]))})
 			continue
 		}
 		a.channels, a.decisions = append(a.channels, wanted[i]), append(a.decisions, decisions[i])
