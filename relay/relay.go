@@ -87,9 +87,7 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 	r.api.Complete()
 	r.gate.Handler = r.api.Handle
 	r.admin.Complete(names(r.systems))
-	if r.hub.Cluster != nil {
-		r.hub.Cluster.Start(r.hub.Broker, r.api.Calls())
-	}
+	r.hub.StartCluster()
 	return r, nil
 }
 

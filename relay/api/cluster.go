@@ -59,41 +59,39 @@ func (s *Server) forward(ctx *fasthttp.RequestCtx, channel string) {
 	ctx.SetBody(reply.Body)
 }
 
-// Calls are what other nodes may ask of this one.
-func (s *Server) Calls() map[string]cluster.Handler {
+// answer lets other nodes ask this one.
+func (s *Server) answer() {
 	t := NewRouter(s.gate, s.notFound)
 	for _, r := range s.apiRoutes() {
 		if strings.HasPrefix(r.Path, "/v1/channels/") {
 			t.Add(r.Method, r.Path, r.Handle)
 		}
 	}
-	return map[string]cluster.Handler{
-		callRequest: func(body []byte) ([]byte, error) {
-			var f forwarded
-			if err := json.Unmarshal(body, &f); err != nil {
-				return nil, fmt.Errorf("forwarded request: %w", err)
-			}
-			var req fasthttp.Request
-			req.Header.SetMethod(f.Method)
-			req.SetRequestURI(f.URI)
-			var ctx fasthttp.RequestCtx
-			ctx.Init(&req, nil, nil)
-			ctx.SetUserValue(callRequest, true)
-			t.Handler(&ctx)
-			return json.Marshal(forwardedReply{ctx.Response.StatusCode(), string(ctx.Response.Header.ContentType()), ctx.Response.Body()})
-		},
-		callChannels: func(body []byte) ([]byte, error) {
-			var page channelsPage
-			if err := json.Unmarshal(body, &page); err != nil {
-				return nil, fmt.Errorf("page of channels: %w", err)
-			}
-			list, err := s.ownChannels(page)
-			if err != nil {
-				return nil, err
-			}
-			return json.Marshal(list)
-		},
-	}
+	s.hub.Answer(callRequest, func(body []byte) ([]byte, error) {
+		var f forwarded
+		if err := json.Unmarshal(body, &f); err != nil {
+			return nil, fmt.Errorf("forwarded request: %w", err)
+		}
+		var req fasthttp.Request
+		req.Header.SetMethod(f.Method)
+		req.SetRequestURI(f.URI)
+		var ctx fasthttp.RequestCtx
+		ctx.Init(&req, nil, nil)
+		ctx.SetUserValue(callRequest, true)
+		t.Handler(&ctx)
+		return json.Marshal(forwardedReply{ctx.Response.StatusCode(), string(ctx.Response.Header.ContentType()), ctx.Response.Body()})
+	})
+	s.hub.Answer(callChannels, func(body []byte) ([]byte, error) {
+		var page channelsPage
+		if err := json.Unmarshal(body, &page); err != nil {
+			return nil, fmt.Errorf("page of channels: %w", err)
+		}
+		list, err := s.ownChannels(page)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(list)
+	})
 }
 
 // channelsPage is which channels are asked for.

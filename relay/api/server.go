@@ -41,7 +41,10 @@ func New(h *hub.Hub, gate *ingress.Gate, sessions *session.Manager) *Server {
 }
 
 // Complete ends registration: requests may be served from then on.
-func (s *Server) Complete() { s.route = s.newRouter() }
+func (s *Server) Complete() {
+	s.route = s.newRouter()
+	s.answer()
+}
 
 // HTTP returns the HTTP server of the public listener. Connections that are upgraded leave it.
 func (s *Server) HTTP() *fasthttp.Server {

@@ -50,12 +50,15 @@ type Cluster struct {
 	node     mesh.Node
 	broker   *broker.Broker
 	handlers map[string]Handler
+	mergers  map[string]Merger // by kind
 	started  time.Time
 	context  context.Context
 	stop     context.CancelFunc
 	done     sync.WaitGroup // of all goroutines
 	calls    chan struct{}  // a slot for each call that is worked on
 	begun    chan struct{}  // closed by Start: what comes before is dropped
+	telling  chan struct{}  // holds a value if untold is not empty; never closed
+	shared   []shared       // by partition; each has its lock
 
 	// Atomic.
 	owners   []atomic.Pointer[owner] // by partition; nil: none that is known
@@ -72,6 +75,7 @@ type Cluster struct {
 	follows  map[uint64]*replica // by id
 	waiting  map[uint64]*request // publications and calls that wait for their answer
 	number   uint64              // of follows and requests
+	untold   map[int]time.Time   // partitions whose parts are to be told anew; see retell
 
 	// Owned by the clock.
 	settled time.Time // since when what is heard can be relied on: it was neither cut off nor paused
@@ -149,6 +153,7 @@ type member struct {
 	hello    hello
 	followed map[uint64]string // what it follows here: the channel by id
 	in       inbound           // see inbound
+	absent   bool              // it has not been heard for a while: its parts are over
 
 	stop chan struct{} // closed when it is removed
 }
@@ -191,6 +196,7 @@ func Open(config Config) (*Cluster, error) {
 		config: config, session: rand.Text(), owners: make([]atomic.Pointer[owner], config.Partitions), started: time.Now(),
 		members: make(map[string]*member), replicas: make(map[string]*replica), follows: make(map[uint64]*replica), waiting: make(map[uint64]*request),
 		calls: make(chan struct{}, 256), begun: make(chan struct{}), handlers: make(map[string]Handler),
+		telling: make(chan struct{}, 1), shared: make([]shared, config.Partitions), untold: make(map[int]time.Time),
 	}
 	c.context, c.stop = context.WithCancel(context.Background())
 	var err error
@@ -201,9 +207,9 @@ func Open(config Config) (*Cluster, error) {
 	return c, nil
 }
 
-// Start begins to own partitions and to follow channels. handlers are those of calls, by their kind.
-func (c *Cluster) Start(b *broker.Broker, handlers map[string]Handler) {
-	c.broker = b
+// Start begins to own partitions and to follow channels. handlers are those of calls, and mergers those of parts, by their kind.
+func (c *Cluster) Start(b *broker.Broker, handlers map[string]Handler, mergers map[string]Merger) {
+	c.broker, c.mergers = b, mergers
 	for kind, h := range c.own() {
 		c.handlers[kind] = h
 	}
@@ -211,7 +217,8 @@ func (c *Cluster) Start(b *broker.Broker, handlers map[string]Handler) {
 		c.handlers[kind] = h
 	}
 	close(c.begun)
-	c.config.Panic.Loop(&c.done, "cluster clock", contain.Done(c.context), c.clock, nil) // ended by Close
+	c.config.Panic.Loop(&c.done, "cluster clock", contain.Done(c.context), c.clock, nil)  // ended by Close
+	c.config.Panic.Loop(&c.done, "cluster parts", contain.Done(c.context), c.teller, nil) // as well
 }
 
 // Close leaves the cluster. The broker is closed after it.

@@ -73,6 +73,11 @@ func (n *node) told(channel string) []string {
 
 func start(t testing.TB, m *fake.Mesh, name string, calls map[string]cluster.Handler) *node {
 	t.Helper()
+	return startWith(t, m, name, calls, nil)
+}
+
+func startWith(t testing.TB, m *fake.Mesh, name string, calls map[string]cluster.Handler, mergers map[string]cluster.Merger) *node {
+	t.Helper()
 	n := &node{TB: t, name: name, seen: make(map[string][]string)}
 	hook := func(string, any) { n.panics.Add(1) }
 	var err error
@@ -84,7 +89,7 @@ func start(t testing.TB, m *fake.Mesh, name string, calls map[string]cluster.Han
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.cluster.Start(n.broker, calls)
+	n.cluster.Start(n.broker, calls, mergers)
 	t.Cleanup(func() {
 		_ = n.cluster.Close()
 		_ = n.broker.Close()
@@ -317,7 +322,7 @@ func TestLostFrames(t *testing.T) {
 func TestPanicsInTheCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		thrown := map[string]int{"cluster clock": 2, "cluster link": 2, "cluster call": 1, "takeover": 3}
+		thrown := map[string]int{"cluster clock": 2, "cluster link": 2, "cluster call": 1, "takeover": 3, "cluster parts": 1}
 		contain.Throw(func(where string) {
 			mu.Lock()
 			left := thrown[where]

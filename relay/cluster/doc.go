@@ -17,10 +17,16 @@
 // not come, begins the link anew: what waited for an answer fails, and all channels of the other one are followed again, with what has
 // been missed or a snapshot. Nothing else depends on frames arriving.
 //
+// # Parts
+//
+// Some state is no channel: who is in one, for example. Each process has a part of it, and tells it to the owner of the key, who puts the whole
+// together: see [Merger]. A new owner, and one to whom something was lost, is told all parts anew. Those of a process that is not heard any more are
+// over.
+//
 // # Goroutines and locks
 //
-// All that comes in is worked off by the goroutine of the mesh, one frame after the other; each link has one that sends, and one looks
-// at the clock. Cluster.mu is taken after a channel's lock and before link.mu, and never held while the broker is called.
+// All that comes in is worked off by the goroutine of the mesh, one frame after the other; each link has one that sends, one looks
+// at the clock, and one tells parts anew. Cluster.mu is taken after a channel's lock and before link.mu, and never held while the broker is called.
 //
 // # What happens when full
 //

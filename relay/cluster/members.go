@@ -67,9 +67,10 @@ func (i inbox) Announced(b []byte) {
 	if m.node == "" {
 		c.config.Log.Info("a node has joined", slog.String("node", h.Node), slog.String("session", h.Session))
 	}
-	m.node, m.heard, m.hello = h.Node, now, h
+	first, back := m.node == "", m.absent && !h.Leaving
+	m.node, m.heard, m.hello, m.absent = h.Node, now, h, m.absent && h.Leaving
 	switch s := h.Sent[c.session]; {
-	case s.Epoch < m.in.epoch, s.Epoch == m.in.epoch && s.Number <= m.in.number, m.in.broken:
+	case s.Epoch < m.in.epoch, s.Epoch == m.in.epoch && (s.Number <= m.in.number || m.in.broken): // a link that has begun anew since counts, too
 		m.in.late = time.Time{}
 	case m.in.late.IsZero():
 		m.in.late = now
@@ -78,6 +79,12 @@ func (i inbox) Announced(b []byte) {
 	}
 	epoch := h.Lost[c.session]
 	c.mu.Unlock()
+	if first {
+		c.tellAnew(h.Session)
+	}
+	if back {
+		m.link.append(recParts, func(w *writer) { w.byte(partsAsk) })
+	}
 	if epoch != 0 && m.link.restart(epoch) {
 		c.restarted(m)
 	}
@@ -151,6 +158,7 @@ func (c *Cluster) restarted(m *member) {
 		}
 	}
 	c.mu.Unlock()
+	c.tellAnew(m.session)
 	for _, q := range failed {
 		q.err = errMaybe
 		close(q.done)
@@ -199,6 +207,8 @@ func (c *Cluster) record(m *member, kind byte, r *reader) {
 		c.answered(m, kind, r)
 	case recCall:
 		c.called(m, r)
+	case recParts:
+		c.parted(m, r)
 	}
 	if r.err != nil {
 		c.config.Log.Error("a node has sent what is not understood", slog.String("node", m.node), slog.Int("record", int(kind)))

@@ -13,7 +13,12 @@ import (
 )
 
 // Place is the key by which a channel's partition is chosen: the presence of a channel is where the channel is.
-func Place(channel string) string { return strings.TrimPrefix(channel, wire.PresenceNamespace+":") }
+func Place(channel string) string {
+	for strings.HasPrefix(channel, wire.PresenceNamespace+":") {
+		channel = channel[len(wire.PresenceNamespace)+1:]
+	}
+	return channel
+}
 
 // partition is the partition of a channel: FNV-1a of its key, finalised, since names often differ in their last bytes only.
 func (c *Cluster) partition(channel string) int {
@@ -84,9 +89,13 @@ func (i inbox) Row(key string, value []byte, revision uint64) {
 	if !c.running() {
 		return
 	}
+	if o.Session != c.session {
+		c.closeParts(p)
+	}
 	if before != nil && before.Session == c.session {
 		c.lose(p)
 	}
+	c.owned(p, before)
 	if o.Session == c.session {
 		c.config.Panic.Go(&c.done, "takeover", func() { c.open(p, &o) }, func() { c.opened(p, &o) }) // ends by itself; Close waits for it
 		return
@@ -130,11 +139,16 @@ func (c *Cluster) clock() {
 // review asks owners for the replicas that nobody was asked for, fails what was not answered in time, and forgets members that are gone.
 func (c *Cluster) review(now time.Time) {
 	var gone []*member
+	var absent []string
 	c.mu.Lock()
 	for _, r := range c.replicas {
 		c.place(r)
 	}
 	for session, m := range c.members {
+		if !m.absent && !m.heard.IsZero() && !c.alive(session, now) {
+			m.absent = true
+			absent = append(absent, session)
+		}
 		last := m.heard
 		if last.IsZero() {
 			last = c.started
@@ -161,8 +175,12 @@ func (c *Cluster) review(now time.Time) {
 		close(q.done)
 	}
 	for _, m := range gone {
+		absent = append(absent, m.session) // what has come since
 		c.forget(m)
 		m.link.restart(0) // if it is there after all, it finds that it has to follow again
+	}
+	for _, session := range absent {
+		c.absent(session)
 	}
 }
 
@@ -360,12 +378,13 @@ func (c *Cluster) open(p int, o *owner) {
 func (c *Cluster) opened(p int, o *owner) {
 	c.owners[p].CompareAndSwap(o, &owner{Node: o.Node, Session: o.Session, term: o.term, open: true})
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, r := range c.replicas {
 		if r.partition == p {
 			c.place(r)
 		}
 	}
+	c.mu.Unlock()
+	c.openParts(p)
 }
 
 // export asks a node for what it has of a channel.

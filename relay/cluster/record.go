@@ -23,6 +23,7 @@ const (
 	recError    = 10 // id, code, text
 	recCall     = 11 // id, kind, body
 	recReply    = 12 // id, body
+	recParts    = 13 // see partsBegin
 )
 
 // errRecord is why a record is not read: it is not what this version writes.

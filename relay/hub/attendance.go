@@ -81,13 +81,13 @@ func (p *Presence) Attend(channel, connection string, id *auth.Identity, a Atten
 	}
 	u, news := p.enter(part, channel, id.User, id)
 	x := u.extend()
+	now := time.Now()
 	if a.Status != "" && a.Status != cmp.Or(x.status, "online") {
-		x.status, news = a.Status, true
+		x.status, x.statusAt, news = a.Status, now.UnixNano(), true
 	}
 	if a.Metadata != nil && !bytes.Equal(a.Metadata, x.metadata) {
-		x.metadata, news = a.Metadata, true
+		x.metadata, x.metadataAt, news = a.Metadata, now.UnixNano(), true
 	}
-	now := time.Now()
 	u.seen = now.UnixMilli()
 	if i := u.attended(connection); i >= 0 {
 		x.attendances[i].until = now.Add(attendanceLasts)
@@ -95,9 +95,7 @@ func (p *Presence) Attend(channel, connection string, id *auth.Identity, a Atten
 		x.attendances = append(x.attendances, attendance{connection, now.Add(attendanceLasts), alone})
 		p.review(part, channel, u, now)
 	}
-	if news {
-		p.show(channel, u)
-	}
+	p.changed(channel, u, news)
 	return nil
 }
 
@@ -117,6 +115,7 @@ func (p *Presence) Heartbeat(channel, connection, user string) bool {
 	now := time.Now()
 	u.seen = now.UnixMilli()
 	u.extra.attendances[i].until = now.Add(attendanceLasts)
+	p.changed(channel, u, false)
 	return true
 }
 

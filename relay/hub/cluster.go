@@ -51,6 +51,29 @@ func writeCluster(w io.Writer, s cluster.Stats) {
 	metrics.WriteCounterUint64(w, "weir_cluster_rescued_channels_total", s.Rescued)
 }
 
+// Answer lets other nodes ask something of this one. At start.
+func (h *Hub) Answer(kind string, f cluster.Handler) {
+	if h.calls == nil {
+		h.calls = make(map[string]cluster.Handler)
+	}
+	h.calls[kind] = f
+}
+
+// Share has a kind of state put together of what all nodes say. At start.
+func (h *Hub) Share(kind string, m cluster.Merger) {
+	if h.mergers == nil {
+		h.mergers = make(map[string]cluster.Merger)
+	}
+	h.mergers[kind] = m
+}
+
+// StartCluster begins to own channels, if there is a cluster, when all that others may ask for is there.
+func (h *Hub) StartCluster() {
+	if h.Cluster != nil {
+		h.Cluster.Start(h.Broker, h.calls, h.mergers)
+	}
+}
+
 // Elsewhere reports whether another node owns a channel.
 func (h *Hub) Elsewhere(channel string) bool { return h.Cluster != nil && h.Cluster.Elsewhere(channel) }
 

@@ -30,8 +30,10 @@ type Hub struct {
 	Counters   *stats.Counters
 	Namespaces *Namespaces
 	Broker     *broker.Broker
-	Disk       *disk.Journal    // nil: there is no data directory
-	Cluster    *cluster.Cluster // nil: this is the only node
+	Disk       *disk.Journal              // nil: there is no data directory
+	Cluster    *cluster.Cluster           // nil: this is the only node
+	calls      map[string]cluster.Handler // what other nodes may ask of this one; filled at start
+	mergers    map[string]cluster.Merger  // what this one puts together of what all say; filled at start
 	Pool       *pool.Pool
 	Batchers   []*batch.Batcher // by shard
 	seed       maphash.Seed
@@ -84,6 +86,7 @@ func (h *Hub) Start() error {
 	}
 	if h.Cluster != nil {
 		cfg.Cluster = h.Cluster
+		h.Presence.share()
 	}
 	if h.Broker, err = broker.New(cfg); err != nil {
 		return err

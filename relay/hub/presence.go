@@ -28,6 +28,7 @@ type Presence struct {
 	hub     *Hub
 	members []func(channel, user string, joined bool) // set at start
 	parts   [64]presencePart
+	crowd   *crowd // nil: this is the only node, and parts are all there is
 
 	// Atomic.
 	Users         atomic.Int64 // users, in all channels
@@ -56,6 +57,8 @@ type presentMore struct {
 	status      string // "" is online
 	metadata    []byte // a JSON object that is never written to; nil: none
 	attendances []attendance
+	statusAt    int64       // when it was said, in Unix nanoseconds
+	metadataAt  int64       // as well
 	grace       time.Time   // when a user of whom nothing is left leaves; zero: there is something
 	timer       *time.Timer // for the end of the grace or of an attendance; nil until there is one
 }
@@ -117,7 +120,7 @@ func (p *Presence) Refresh(channel string, id *auth.Identity) {
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	if u := part.channels[channel][id.User]; u != nil && u.names(id) {
-		p.show(channel, u)
+		p.changed(channel, u, true)
 	}
 }
 
@@ -141,11 +144,7 @@ func (p *Presence) enter(part *presencePart, channel, user string, id *auth.Iden
 	if u = users[user]; u == nil {
 		u, news = &present{user: user, joined: time.Now().UnixNano()}, true
 		users[user] = u
-		p.Users.Add(1)
-		p.Joins.Add(1)
-		for _, f := range p.members {
-			f(channel, user, true)
-		}
+		p.joined(channel, user)
 	}
 	if !id.Expires.IsZero() || id.Name != "" || id.Avatar != "" {
 		news = u.names(id) || news
@@ -156,6 +155,27 @@ func (p *Presence) enter(part *presencePart, channel, user string, id *auth.Iden
 	return u, news
 }
 
+// joined counts a user of a channel in, unless that is done where all nodes are put together.
+func (p *Presence) joined(channel, user string) {
+	if p.crowd != nil {
+		return
+	}
+	p.Users.Add(1)
+	p.count(channel, user, true)
+}
+
+// count notes that a user has come to a channel, or left it.
+func (p *Presence) count(channel, user string, joined bool) {
+	if joined {
+		p.Joins.Add(1)
+	} else {
+		p.Leaves.Add(1)
+	}
+	for _, f := range p.members {
+		f(channel, user, joined)
+	}
+}
+
 // Join counts a connection in.
 func (p *Presence) Join(channel, connection string, id *auth.Identity) {
 	part := p.part(channel)
@@ -164,9 +184,7 @@ func (p *Presence) Join(channel, connection string, id *auth.Identity) {
 	u, news := p.enter(part, channel, id.User, id)
 	u.connections++
 	u.alone(connection, false)
-	if news {
-		p.show(channel, u)
-	}
+	p.changed(channel, u, news)
 }
 
 // Leave counts a connection out. The user's last one leaves at once, or after the grace if it broke off.
@@ -188,11 +206,13 @@ func (p *Presence) Leave(channel, connection, user string, abrupt bool) {
 func (p *Presence) settle(part *presencePart, channel string, u *present, abrupt bool) {
 	switch {
 	case u.here():
+		p.changed(channel, u, false)
 	case !abrupt || part.closed:
 		p.remove(part, channel, u)
 	default:
 		u.extend().grace = time.Now().Add(presenceGrace)
 		p.arm(part, channel, u, presenceGrace)
+		p.changed(channel, u, false)
 	}
 }
 
@@ -236,6 +256,9 @@ func (p *Presence) review(part *presencePart, channel string, u *present, now ti
 		p.remove(part, channel, u)
 		return
 	}
+	if p.crowd != nil {
+		p.changed(channel, u, false)
+	}
 	next := x.grace
 	for _, a := range x.attendances {
 		if next.IsZero() || a.until.Before(next) {
@@ -254,15 +277,29 @@ func (p *Presence) remove(part *presencePart, channel string, u *present) {
 	}
 	users := part.channels[channel]
 	delete(users, u.user)
-	p.Users.Add(-1)
-	p.Leaves.Add(1)
-	for _, f := range p.members {
-		f(channel, u.user, false)
-	}
 	if len(users) == 0 {
 		delete(part.channels, channel)
 	}
+	if p.crowd != nil {
+		if !part.closed { // otherwise the users come back to other nodes
+			p.crowd.report(channel, u.user, nil)
+		}
+		return
+	}
+	p.Users.Add(-1)
+	p.count(channel, u.user, false)
 	p.tell(channel, &broker.Publication{Op: broker.Delete, Group: usersGroup, Key: wire.UserKey(u.user)})
+}
+
+// changed tells how a user is there, if that is news to others; where there are several nodes, the one that puts them together knows. The
+// caller holds part.mu.
+func (p *Presence) changed(channel string, u *present, news bool) {
+	switch {
+	case p.crowd != nil:
+		p.crowd.report(channel, u.user, u.report())
+	case news:
+		p.show(channel, u)
+	}
 }
 
 // show tells that a user is there, and how. The caller holds part.mu.
@@ -293,6 +330,7 @@ func (p *Presence) Close() {
 		}
 		part.mu.Unlock()
 	}
+	p.crowd.close()
 }
 
 // append appends the user as JSON, without the last brace.
@@ -310,6 +348,9 @@ func (u *present) append(b []byte) []byte {
 
 // AppendUsers appends the members users, unless only the count is wanted, and count, each after a comma.
 func (p *Presence) AppendUsers(b []byte, channel string, countOnly bool) []byte {
+	if countOnly && p.crowd != nil {
+		return strconv.AppendInt(append(b, `,"count":`...), int64(p.crowd.count(channel)), 10)
+	}
 	if countOnly {
 		part := p.part(channel)
 		part.mu.Lock()
@@ -339,6 +380,9 @@ func (p *Presence) AppendUsers(b []byte, channel string, countOnly bool) []byte 
 
 // list are copies of a channel's users.
 func (p *Presence) list(channel string) []present {
+	if p.crowd != nil {
+		return p.crowd.list(channel)
+	}
 	part := p.part(channel)
 	part.mu.Lock()
 	defer part.mu.Unlock()

@@ -259,7 +259,11 @@ func (s *Session) presenceCommand(c *wire.Command, how hub.Wait) ([]byte, error)
 	}
 	more := append([]byte(`,"channel":"`), c.Channel...)
 	more = append(more, '"')
-	return Answer("presence", c.ID, s.manager.hub.Presence.AppendUsers(more, c.Channel, c.Count)), nil
+	more, err := s.manager.hub.Presence.AskUsers(more, c.Channel, c.Count, how)
+	if err != nil {
+		return nil, err
+	}
+	return Answer("presence", c.ID, more), nil
 }
 
 // refreshCommand extends the session with a new token of the same user.

@@ -87,6 +87,9 @@ func (m *Manager) OnRefresh(f func(connection string, id *auth.Identity)) {
 // Draining reports whether sessions are being ended and no new ones are let in.
 func (m *Manager) Draining() bool { return m.draining.Load() }
 
+// moves reports whether clients whose sessions end come back to another node.
+func (m *Manager) moves() bool { return m.hub.Cluster != nil && m.draining.Load() }
+
 // Held is how many bytes of commands wait for something outside.
 func (m *Manager) Held() int64 { return m.held.Load() }
 

@@ -282,7 +282,7 @@ func (s *Session) finish(abrupt bool) {
 		},
 		func() {
 			if s.protocol != nil {
-				s.protocol.Gone(abrupt)
+				s.protocol.Gone(abrupt || m.moves())
 			}
 		},
 		func() { m.sessions.remove(s) },
@@ -297,7 +297,7 @@ func (s *Session) finish(abrupt bool) {
 				s.sse.open.Add(-1)
 			}
 		},
-		func() { s.leavePresence(abrupt) },
+		func() { s.leavePresence(abrupt || m.moves()) },
 		func() { s.observeEnd(abrupt) },
 		func() { m.closed(s) },
 		func() { m.hub.Counters.Subscriptions.Add(float64(-len(subs))) },

@@ -1,0 +1,88 @@
+package relaytest
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+
+	"weir/internal/mesh"
+	"weir/internal/mesh/fake"
+	"weir/relay"
+	"weir/relay/config"
+)
+
+// Nodes are relays of one cluster, on a mesh in memory.
+type Nodes struct {
+	testing.TB
+	Rigs []*Rig
+	mesh *fake.Mesh
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	sessions []string        // by node
+	cut      map[string]bool // sessions that hear nobody
+}
+
+// opener notes the session of a node.
+type opener struct {
+	nodes *Nodes
+	node  int
+}
+
+// Open implements mesh.Opener.
+func (o opener) Open(session string, h mesh.Handler) (mesh.Node, error) {
+	o.nodes.mu.Lock()
+	o.nodes.sessions[o.node] = session
+	o.nodes.mu.Unlock()
+	return o.nodes.mesh.Open(session, h)
+}
+
+// Cluster starts the nodes node-0, node-1 and so on, each with systems of its own, and waits until all channels have an owner.
+func Cluster(t testing.TB, count int, prepare func(*config.Config), systems func() []relay.System) *Nodes {
+	t.Helper()
+	n := &Nodes{TB: t, sessions: make([]string, count), cut: make(map[string]bool)}
+	n.mesh = &fake.Mesh{Lose: func(from, to string, _ []byte) bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.cut[from] || n.cut[to]
+	}}
+	for i := range count {
+		var list []relay.System
+		if systems != nil {
+			list = systems()
+		}
+		n.Rigs = append(n.Rigs, Start(t, func(c *config.Config) {
+			if prepare != nil {
+				prepare(c)
+			}
+			c.Cluster.Node, c.Mesh = fmt.Sprint("node-", i), opener{n, i}
+		}, list...))
+	}
+	for _, g := range n.Rigs {
+		Until(t, "the node is ready", func() bool {
+			resp, err := http.Get(g.Admin + "/readyz")
+			if err != nil {
+				return false
+			}
+			_ = resp.Body.Close()
+			return resp.StatusCode == http.StatusOK
+		})
+	}
+	return n
+}
+
+// Cut has a node hear nobody, and nobody hear it; the table is out of its reach, too.
+func (n *Nodes) Cut(node int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut[n.sessions[node]] = true
+}
+
+// Heal ends all cuts.
+func (n *Nodes) Heal() {
+	n.mu.Lock()
+	clear(n.cut)
+	n.mu.Unlock()
+	n.mesh.Heal()
+}
