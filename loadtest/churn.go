@@ -52,6 +52,13 @@ func (v *churn) tick(now int64) (next int64) {
 		case due > now:
 			v.load(loadWaits)
 			return min(next, due)
+		case v.t.crew != nil:
+			if !v.t.crew.Begin(due - v.t.base) {
+				v.load(loadBlocked)
+				return next // one that has ended calls again
+			}
+			v.next++
+			continue
 		case v.busy >= v.t.plan.InflightAt(now-v.t.base):
 			v.load(loadBlocked)
 			return next // one that is through calls again
@@ -63,7 +70,7 @@ func (v *churn) tick(now int64) (next int64) {
 
 // load notes how the timetable is doing, when it is the visitors'.
 func (v *churn) load(state int32) {
-	if v.t.plan.Measure == scenario.Connect {
+	if v.t.plan.Measure == scenario.Connect || v.t.crew != nil && v.t.plan.Requests() > 0 {
 		v.t.load.Store(state)
 	}
 }
@@ -74,7 +81,7 @@ func (v *churn) due(now int64) (int64, bool) {
 	switch {
 	case p.Measure == scenario.Connect && p.Closed:
 		return max(now, v.t.base), now < v.t.base+p.End
-	case p.Measure == scenario.Connect:
+	case p.Measure == scenario.Connect || v.t.crew != nil:
 		due, ok := p.Due(int64(v.next))
 		return v.t.base + due, ok
 	case p.Churn > 0:

@@ -29,7 +29,8 @@ type engine struct {
 	target     target.Target
 	traits     target.Traits
 	clock      clock
-	at         netip.AddrPort // of subscribers
+	sub, pub   target.Endpoint
+	at, to     netip.AddrPort // of subscribers and publishers
 	names      []string       // of channels
 	tokens     []string       // by user
 	checked    loop
@@ -91,17 +92,19 @@ func newEngine(ctx context.Context, cfg Config) (e *engine, err error) {
 	if e.at, err = resolve(&cfg, sub); err != nil {
 		return nil, err
 	}
+	e.sub, e.pub = sub, pub
 	to, err := resolve(&cfg, pub)
 	if err != nil {
 		return nil, err
 	}
+	e.to = to
 	if err := raiseDescriptors(e.descriptors()); err != nil {
 		return nil, err
 	}
 	for i := range e.plan.Channels {
 		e.names = append(e.names, e.plan.ChannelName(i))
 	}
-	for i := range max(e.plan.Subscribers, userPool) {
+	for i := range max(e.plan.Connections(), userPool) {
 		token, err := e.token(fmt.Sprintf("u%d", i))
 		if err != nil {
 			return nil, setupError("make a token: %w", err)
@@ -164,7 +167,7 @@ func (e *engine) possible() error {
 		return cannot("does not tell who is in a channel")
 	case herd && !e.traits.Resume:
 		return cannot("cannot resume where a connection stood, as herd does")
-	case e.traits.Joins && p.Measure != scenario.Echo && p.Publishers*p.Channels > joinMost:
+	case e.traits.Joins && p.Measure != scenario.Echo && p.Measure != scenario.Script && p.Publishers*p.Channels > joinMost:
 		return setupError("%d publishers would have to join %d channels each: expected %d subscriptions of publishers at most (--publishers, --channels)", p.Publishers, p.Channels, joinMost)
 	case p.Publishers*p.Channels > cellMost:
 		return setupError("%d publishers on %d channels are too many to keep numbers for", p.Publishers, p.Channels)
@@ -181,6 +184,9 @@ func (e *engine) descriptors() int {
 	}
 	p := e.plan
 	n := p.Subscribers + p.Publishers + 128
+	if p.Measure == scenario.Script { // a user may have a connection for publishing beside its own
+		n += p.Publishers
+	}
 	if p.Measure == scenario.Connect || p.Churn > 0 {
 		n += p.Inflight + int(p.Churn*p.Stay.Seconds()*1.5)
 	}

@@ -106,7 +106,9 @@ func (f *finder) try(ctx context.Context, rate float64, verify bool) (bool, erro
 		return false, err
 	}
 	f.number++
-	f.last = f.e.trial(ctx, plan, f.number)
+	if f.last, err = f.e.trial(ctx, plan, f.number); err != nil {
+		return false, err
+	}
 	res := report.New(f.last)
 	p := record.Probe{Rate: rate, Deliveries: res.DeliveriesPerSecond, P99: res.LatencyMs.P99}
 	p.Why = f.goal.broken(res)

@@ -22,21 +22,30 @@ func Run(ctx context.Context, cfg Config) (*record.Record, error) {
 	if err := e.setup(ctx); err != nil {
 		return nil, err
 	}
-	return e.trial(ctx, e.plan, 1), nil
+	return e.trial(ctx, e.plan, 1)
 }
 
 // trial runs one timetable over the connections.
-func (e *engine) trial(ctx context.Context, plan *scenario.Plan, number int) *record.Record {
+func (e *engine) trial(ctx context.Context, plan *scenario.Plan, number int) (*record.Record, error) {
 	t := newTrial(e, plan, number)
+	if err := e.prepareUsers(t); err != nil {
+		return nil, err
+	}
 	started := time.Now()
 	t.base = e.clock.now() + int64(50*time.Millisecond) + 2000*int64(plan.Subscribers)
 	e.begin(t)
+	if t.crew != nil && plan.Requests() == 0 {
+		t.crew.Everyone(0)
+	}
 
 	s := newSampler(e, t)
 	before := readSpare()
 	complete := e.conduct(ctx, t, s)
 	full := readSpare().note(before)
 	t.stopped.Store(true)
+	if t.crew != nil {
+		t.crew.Stop()
+	}
 	until := min(e.clock.now()-t.base, plan.End)
 	drained := e.drain(ctx, t, s, complete)
 	rss := e.memory(ctx)
@@ -54,7 +63,7 @@ func (e *engine) trial(ctx context.Context, plan *scenario.Plan, number int) *re
 	r.End.PeakRSS, r.End.Hiccup = s.peak, s.hiccup.Keep()
 	r.Header = e.header(t, started)
 	r.Header.Until = until
-	return r
+	return r, nil
 }
 
 // begin starts the trial on every loop.
@@ -144,14 +153,18 @@ func (e *engine) drain(ctx context.Context, t *trial, s *sampler, complete bool)
 		c := e.tally.read()
 		busy := 0
 		e.on(e.churn.l, func() { busy = e.churn.busy })
-		return busy == 0 && c.answered >= c.sent && t.expected() <= 0 && (herd == 0 || c.open >= herd)
+		return busy == 0 && (t.crew == nil || t.crew.Working() == 0) && c.answered >= c.sent && t.expected() <= 0 && (herd == 0 || c.open >= herd)
 	}
 	// connections that are counted have arrived when the checked ones have, and nothing moves any more
 	moved := func() uint64 {
 		c := e.tally.read()
 		return c.bytes + c.answered + c.opened
 	}
-	all, err := e.until(ctx, min(drainQuiet, most), done, moved)
+	patience := min(drainQuiet, most)
+	if t.crew != nil { // nothing moves while users sleep
+		patience = most
+	}
+	all, err := e.until(ctx, patience, done, moved)
 	took := e.clock.now() - from
 	if all && err == nil && len(e.fleet.conns) > 0 {
 		_ = e.quiet(ctx) // only the time limit can end it
@@ -163,12 +176,15 @@ func (e *engine) drain(ctx context.Context, t *trial, s *sampler, complete bool)
 func (e *engine) collect(t *trial) *record.Record {
 	r := &record.Record{}
 	p, v := e.publishers, e.churn
+	if t.crew != nil {
+		t.crew.Wait()
+	}
 	e.on(p.l, func() {
 		r.End.Down = p.giveUp()
 		t.frozen = true
 		r.End.Resent = p.resent
 		r.End.SendLag, r.End.Ack = p.sendLag.Keep(), p.ack.Keep()
-		if t.plan.Measure != scenario.Connect && !t.plan.Paced() {
+		if t.plan.Measure != scenario.Connect && t.crew == nil && !t.plan.Paced() {
 			r.End.Unsent = max(t.plan.Requests()-p.next, 0) * int64(t.plan.Batch)
 		}
 		for _, c := range p.conns {
@@ -183,7 +199,7 @@ func (e *engine) collect(t *trial) *record.Record {
 	})
 	e.on(v.l, func() {
 		r.End.Attempts, r.End.Failed = t.attempts, t.failed
-		if t.plan.Measure == scenario.Connect && !t.plan.Closed {
+		if (t.plan.Measure == scenario.Connect || t.crew != nil) && !t.plan.Closed {
 			r.End.Unsent = max(t.plan.Requests()-int64(v.next), 0)
 		}
 		for _, n := range t.visits {
@@ -214,6 +230,9 @@ func (e *engine) collect(t *trial) *record.Record {
 	}
 	for ch := range r.Channels {
 		r.Channels[ch].Refused, r.Channels[ch].Unanswered = t.refused[ch], t.unanswered[ch]
+	}
+	if t.crew != nil {
+		t.crew.Fill(r)
 	}
 	c := e.tally.read()
 	r.End.Typing = c.typing - t.before.typing

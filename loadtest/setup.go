@@ -42,7 +42,7 @@ func (e *engine) until(ctx context.Context, patience time.Duration, done func() 
 
 // publishes reports whether the scenario publishes anything.
 func (e *engine) publishes() bool {
-	return e.plan.Measure != scenario.Connect && (e.plan.Paced() || e.plan.Requests() > 0)
+	return e.plan.Measure != scenario.Connect && !e.scripted() && (e.plan.Paced() || e.plan.Requests() > 0)
 }
 
 // setup connects everything, and publishes once to see that the key is right.

@@ -6,6 +6,7 @@ import (
 
 	"weir/loadtest/record"
 	"weir/loadtest/scenario"
+	"weir/loadtest/script"
 )
 
 // trial is one run of a timetable over the connections of an engine. Stamps carry numbers of sources
@@ -23,7 +24,8 @@ type trial struct {
 	meterLoop  loop
 	joined     *record.Meter // from due to seen by who watches; owned by the checked loop
 	before     counts
-	shown      float64 // deliveries at checked connections of one message
+	crew       *script.Crew // works off the script; nil: there is none
+	shown      float64      // deliveries at checked connections of one message
 
 	// Atomic.
 	stopped atomic.Bool  // no more load

@@ -135,7 +135,7 @@ func commandLine(args []string) string {
 	hide := false
 	for _, arg := range args[min(1, len(args)):] {
 		name, _, given := strings.Cut(arg, "=")
-		secret := slices.Contains([]string{"--token", "--secret", "--key", "--header", "--cookie"}, name)
+		secret := slices.Contains([]string{"--token", "--secret", "--key", "--header", "--cookie", "--publish-header"}, name)
 		switch {
 		case hide:
 			arg = "..."

@@ -52,6 +52,8 @@ func TestBenchReference(t *testing.T) {
 	}
 	keys("Keys of a scenario file", "../../loadtest/scenario/scenario.go", "Scenario", "")
 	keys("Keys of a stage", "../../loadtest/scenario/scenario.go", "Stage", "stages[].")
+	keys("Keys of a step of a script", "../../loadtest/scenario/script.go", "Action", "script[].")
+	keys("Keys of wait-for", "../../loadtest/scenario/script.go", "Awaited", "script[].wait-for.")
 	const described = "../../loadtest/protocol/protocol.go"
 	keys("Keys of a target", described, "Protocol", "target.")
 	keys("Keys of a step (open, publish.open)", described, "Step", "")
@@ -154,7 +156,7 @@ func TestBenchPageSamples(t *testing.T) {
 		if err := yaml.Unmarshal([]byte(s.text), &any); err != nil {
 			t.Errorf("line %d: %v", s.line, err)
 		}
-		if any["target"] == nil {
+		if any["target"] == nil && any["script"] == nil {
 			continue
 		}
 		scenarios++

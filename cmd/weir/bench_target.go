@@ -45,6 +45,8 @@ type targetFlags struct {
 	Data    string   `name:"message-data" placeholder:"PATH" help:"Where the payload is in it. Default: the whole message."`
 	Before  string   `name:"message-prefix" placeholder:"TEXT" help:"What published messages begin with, before their JSON."`
 	Body    string   `name:"publish-body" placeholder:"TEXT" help:"Body of the request that publishes, with {{channel}} and {{payload}}."`
+	Method  string   `name:"publish-method" placeholder:"METHOD" help:"Method of that request. Default: POST. GET, HEAD and DELETE need no body."`
+	With    []string `name:"publish-header" sep:"none" placeholder:"NAME: VALUE" help:"A header of that request; may be repeated."`
 	Over    string   `name:"publish-send" placeholder:"TEXT" help:"What is sent over a WebSocket to publish instead."`
 }
 
@@ -94,7 +96,7 @@ func (f *targetFlags) describe(p *protocol.Protocol) error {
 		flag, between string
 		list          []string
 		to            *map[string]string
-	}{{"header", ":", f.Header, &p.Headers}, {"cookie", "=", f.Cookie, &p.Cookies}, {"var", "=", f.Var, &p.Vars}} {
+	}{{"header", ":", f.Header, &p.Headers}, {"cookie", "=", f.Cookie, &p.Cookies}, {"publish-header", ":", f.With, &p.Publish.Headers}, {"var", "=", f.Var, &p.Vars}} {
 		if len(m.list) > 0 {
 			if *m.to = maps.Clone(*m.to); *m.to == nil {
 				*m.to = map[string]string{}
@@ -129,13 +131,14 @@ func (f *targetFlags) describe(p *protocol.Protocol) error {
 		p.Answer = append(slices.Clone(p.Answer), protocol.Answer{When: protocol.Pattern{Text: when}, Send: send})
 	}
 	switch {
-	case f.Body != "" && f.Over != "":
-		return wrongf("bench: --publish-body and --publish-send: expected one of them")
+	case f.Over != "" && (f.Body != "" || f.Method != "" || len(f.With) > 0):
+		return wrongf("bench: --publish-send: expected no --publish-body, --publish-method or --publish-header beside it")
 	case f.Body != "":
 		p.Publish.Body, p.Publish.Send, p.Publish.Open, p.Publish.Item, p.Publish.Batch = f.Body, "", nil, "", 0
 	case f.Over != "":
 		p.Publish = protocol.Publish{Send: f.Over, Open: p.Publish.Open}
 	}
+	p.Publish.Method = cmp.Or(f.Method, p.Publish.Method)
 	return nil
 }
 
@@ -146,7 +149,7 @@ func (f *targetFlags) extra(kind string) (list [][2]string, err error) {
 		given bool
 	}{
 		{"var", len(f.Var) > 0}, {"rows", f.Rows != ""}, {"send", len(f.Send) > 0}, {"answer", len(f.Answer) > 0}, {"message-channel", f.Channel != ""},
-		{"message-data", f.Data != ""}, {"message-prefix", f.Before != ""}, {"publish-body", f.Body != ""}, {"publish-send", f.Over != ""},
+		{"message-data", f.Data != ""}, {"message-prefix", f.Before != ""}, {"publish-body", f.Body != ""}, {"publish-method", f.Method != ""}, {"publish-header", len(f.With) > 0}, {"publish-send", f.Over != ""},
 	} {
 		if only.given {
 			return nil, wrongf("bench: --%s: %s is spoken to in its own way: expected --target json, a preset or a file beside it", only.flag, kind)

@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -91,4 +92,20 @@ func (w *wanted) holds(msg []byte, v *Values, row map[string]string) bool {
 func number(a, b []byte) bool {
 	var x, y float64
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && x == y
+}
+
+// Compile compiles a pattern that stands by itself. The error wraps ErrInvalid; at is where it stands, in errors.
+func (p Pattern) Compile(at string) (*Matcher, error) {
+	c := &compiler{}
+	m := c.matcher(at, p)
+	if m.none {
+		c.wrong(at, "empty", "text, prefix or match")
+	}
+	return m, errors.Join(c.faults...)
+}
+
+// ParseText compiles what a client sends, by itself. The error wraps ErrInvalid.
+func ParseText(at, text string, vars map[string]string) (*Template, error) {
+	c := &compiler{vars: vars}
+	return c.template(at, text, Message, inClient), errors.Join(c.faults...)
 }

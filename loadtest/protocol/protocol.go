@@ -78,7 +78,7 @@ type Publish struct {
 	URL     string            `yaml:"url"`     // http, https, or a path under the target's url; a template in its path and query; the address of subscribers
 	Method  string            `yaml:"method"`  // POST
 	Headers map[string]string `yaml:"headers"` // templates of headers; Content-Type: application/json, where the body begins like JSON
-	Body    string            `yaml:"body"`    // template of the body
+	Body    string            `yaml:"body"`    // template of the body; none with the methods GET, HEAD and DELETE
 	Item    string            `yaml:"item"`    // template of one message among several, where body has {{items}}
 	Between string            `yaml:"between"` // what stands between two of them
 	Batch   int               `yaml:"batch"`   // messages in one request at most; 1, with item 1000

@@ -1,6 +1,9 @@
 package protocol
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // publish compiles how messages are published. path is the path and query of requests.
 func (c *compiler) publish(p Publish, path string) CompiledPublish {
@@ -18,7 +21,7 @@ func (c *compiler) publish(p Publish, path string) CompiledPublish {
 		out.Send, out.Open = c.template("publish.send", p.Send, Message, inPublish), c.steps("publish.open", p.Open)
 		return out
 	}
-	if p.Body == "" {
+	if p.Body == "" && !slices.Contains([]string{"GET", "HEAD", "DELETE"}, p.Method) {
 		c.wrong("publish", "without body and send", `how to publish: body, such as '{"channel":"{{channel}}","data":{{payload}}}', or send`)
 		return out
 	}

@@ -110,29 +110,40 @@ type Channel struct {
 
 // End is what is known when all is over.
 type End struct {
-	Latency   []Histogram `json:"latency"`             // of each step, by when it was due; 3 digits
-	Ack       Histogram   `json:"ack,omitempty"`       // from due to acknowledged, after the warm-up
-	Connect   Histogram   `json:"connect,omitempty"`   // from due to subscribed
-	SendLag   Histogram   `json:"sendLag,omitempty"`   // how late the client itself was in sending
-	ReadLag   Histogram   `json:"readLag,omitempty"`   // how long the client was busy with other connections before it read
-	Hiccup    Histogram   `json:"hiccup,omitempty"`    // how late the client woke up from a sleep
-	Unsent    int64       `json:"unsent,omitempty"`    // messages due that could not be sent: the target did not take them
-	Typing    uint64      `json:"typing,omitempty"`    // typing signs sent
-	Joined    uint64      `json:"joined,omitempty"`    // connections that joined by churn
-	Attempts  uint64      `json:"attempts,omitempty"`  // connections tried by churn
-	Failed    uint64      `json:"failed,omitempty"`    // connections that did not get subscribed
-	Cut       uint64      `json:"cut,omitempty"`       // stalled connections that the target ended
-	Gone      int         `json:"gone,omitempty"`      // subscribers that were not connected at the end, those that stalled left out
-	Down      bool        `json:"down,omitempty"`      // at the end no publisher could connect, or the target answered none of them
-	Resent    uint64      `json:"resent,omitempty"`    // requests that were sent a second time: the target had closed an idle connection under them
-	Drained   int64       `json:"drained,omitempty"`   // ns after the load ended until everything was there (or given up)
-	Resumed   uint64      `json:"resumed,omitempty"`   // connections that came back after a herd
-	ResumedIn int64       `json:"resumedIn,omitempty"` // ns until the last of them
-	IdleRSS   [2]int64    `json:"idleRss,omitzero"`    // bytes before and with all connections
-	PeakRSS   int64       `json:"peakRss,omitempty"`
-	Messages  []string    `json:"messages,omitempty"` // what went wrong, in words; the first few
-	Probes    []Probe     `json:"probes,omitempty"`   // of a search for the highest rate; the record is of the last one
-	Complete  bool        `json:"complete"`
+	Latency    []Histogram `json:"latency"`             // of each step, by when it was due; 3 digits
+	Ack        Histogram   `json:"ack,omitempty"`       // from due to acknowledged, after the warm-up
+	Connect    Histogram   `json:"connect,omitempty"`   // from due to subscribed
+	SendLag    Histogram   `json:"sendLag,omitempty"`   // how late the client itself was in sending
+	ReadLag    Histogram   `json:"readLag,omitempty"`   // how long the client was busy with other connections before it read
+	Hiccup     Histogram   `json:"hiccup,omitempty"`    // how late the client woke up from a sleep
+	Unsent     int64       `json:"unsent,omitempty"`    // messages due that could not be sent: the target did not take them
+	Typing     uint64      `json:"typing,omitempty"`    // typing signs sent
+	Joined     uint64      `json:"joined,omitempty"`    // connections that joined by churn
+	Attempts   uint64      `json:"attempts,omitempty"`  // connections tried by churn
+	Failed     uint64      `json:"failed,omitempty"`    // connections that did not get subscribed
+	Cut        uint64      `json:"cut,omitempty"`       // stalled connections that the target ended
+	Gone       int         `json:"gone,omitempty"`      // subscribers that were not connected at the end, those that stalled left out
+	Down       bool        `json:"down,omitempty"`      // at the end no publisher could connect, or the target answered none of them
+	Resent     uint64      `json:"resent,omitempty"`    // requests that were sent a second time: the target had closed an idle connection under them
+	Drained    int64       `json:"drained,omitempty"`   // ns after the load ended until everything was there (or given up)
+	Resumed    uint64      `json:"resumed,omitempty"`   // connections that came back after a herd
+	ResumedIn  int64       `json:"resumedIn,omitempty"` // ns until the last of them
+	IdleRSS    [2]int64    `json:"idleRss,omitzero"`    // bytes before and with all connections
+	PeakRSS    int64       `json:"peakRss,omitempty"`
+	Script     []Action    `json:"script,omitempty"`     // the steps of users
+	Deliveries Histogram   `json:"deliveries,omitempty"` // script: from published to read
+	Messages   []string    `json:"messages,omitempty"`   // what went wrong, in words; the first few
+	Probes     []Probe     `json:"probes,omitempty"`     // of a search for the highest rate; the record is of the last one
+	Complete   bool        `json:"complete"`
+}
+
+// Action is a step of a script.
+type Action struct {
+	Name   string    `json:"name"`
+	Verb   string    `json:"verb"` // what it does
+	Failed uint64    `json:"failed,omitempty"`
+	Why    string    `json:"why,omitempty"` // of the first failure
+	Took   Histogram `json:"took,omitempty"`
 }
 
 // Probe is one try of a search for the highest rate.

@@ -27,6 +27,10 @@ func New(r *record.Record) *Result {
 	}
 	res.count(r)
 	res.latencies(r)
+	for _, a := range r.End.Script {
+		res.Script = append(res.Script, Action{a.Name, a.Verb, a.Failed, a.Why, quantiles(record.Merge(3, a.Took))})
+	}
+	res.DeliveredMs = some(r.End.Deliveries)
 	res.rates(r)
 	res.usage(r)
 	res.unit(r)
@@ -57,6 +61,11 @@ func (res *Result) count(r *record.Record) {
 	res.Expected, res.Received, res.Lost = round(a.expected), round(a.received), round(a.lost)
 	res.Duplicated, res.Reordered, res.Corrupted = round(a.duplicated), round(a.reordered), round(a.corrupted)
 	res.Late, res.Superseded = round(a.late), round(a.superseded)
+	if r.Header.Scenario.Measure == scenario.Script {
+		users := plural(r.Header.Scenario.Connections(), "user")
+		res.Connections.Accounting = users + " checked what came while they followed a channel: numbers of each publisher without gaps, once, in order, intact"
+		res.Connections.Chosen = "all of " + users
+	}
 	if r.Header.Scenario.Presence {
 		p := &Presence{Joined: r.End.Joined}
 		for _, c := range r.Conns {

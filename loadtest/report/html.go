@@ -97,6 +97,8 @@ func (res *Result) tiles() []tile {
 	switch res.Measure {
 	case "connect":
 		first = tile{"connections", Count(res.ConnectsPerSecond) + "/s", "handshake and subscribe"}
+	case "script":
+		first = tile{"runs", Count(res.runs()) + "/s", Count(res.DeliveriesPerSecond) + " deliveries/s"}
 	case "echo":
 		first = tile{"responses", Count(res.responses()) + "/s", Count(res.PublishesPerSecond) + " requests/s"}
 	case "publish":

@@ -51,6 +51,8 @@ type Result struct {
 	ClientCores  int      `json:"clientCores"`
 	OwnLag       Lag      `json:"ownLag"`
 
+	Script      []Action       `json:"script,omitempty"`      // the steps of users
+	DeliveredMs *Quantiles     `json:"deliveredMs,omitempty"` // script: from published to read
 	Connections Connections    `json:"connections"`
 	Presence    *Presence      `json:"presence,omitempty"`
 	Herd        *Herd          `json:"herd,omitempty"`
@@ -135,6 +137,15 @@ type Connections struct {
 	Other         uint64  `json:"other"`         // typing signs, expiries and the like at checked connections
 	Told          uint64  `json:"told"`          // times the target said that messages may be missing
 	Accounting    string  `json:"accounting"`    // the above in a sentence
+}
+
+// Action is a step of a script.
+type Action struct {
+	Name      string    `json:"name"`
+	Verb      string    `json:"verb"`
+	Failed    uint64    `json:"failed"`
+	Why       string    `json:"why,omitempty"` // of the first failure
+	LatencyMs Quantiles `json:"latencyMs"`
 }
 
 // Presence is who was seen to come and go.

@@ -25,6 +25,9 @@ func (res *Result) Text(w io.Writer) error {
 		line("publishes", "%s/s", Count(res.PublishesPerSecond))
 	case "echo":
 		line("responses", "%s/s of %s requests/s", Count(res.responses()), Count(res.PublishesPerSecond))
+	case "script":
+		line("runs", "%s/s of the script", Count(res.runs()))
+		line("deliveries", "%s/s of %s publishes/s", Count(res.DeliveriesPerSecond), Count(res.PublishesPerSecond))
 	case "idle":
 	default:
 		line("deliveries", "%s/s of %s publishes/s", Count(res.DeliveriesPerSecond), Count(res.PublishesPerSecond))
@@ -33,7 +36,23 @@ func (res *Result) Text(w io.Writer) error {
 		line("latency", "%s  (%s)", res.LatencyMs, res.latencyOf())
 	}
 	for i, st := range res.Stages {
+		if res.Measure == "idle" {
+			break
+		}
 		line("  stage "+strconv.Itoa(i+1), "%s  at %s/s%s", st.LatencyMs, Count(st.Rate), st.note())
+	}
+	for _, a := range res.Script {
+		text := a.LatencyMs.String()
+		if a.Verb == "sleep" {
+			text = Count(float64(a.LatencyMs.Count)) + " times"
+		}
+		if a.Failed > 0 {
+			text += fmt.Sprintf("; %d failed: %s", a.Failed, a.Why)
+		}
+		line("  "+a.Name, "%s", text)
+	}
+	if res.DeliveredMs != nil {
+		line("  delivered", "%s", *res.DeliveredMs)
 	}
 	if res.AckMs != nil && res.Measure != "publish" && res.Measure != "echo" {
 		line("acknowledged", "%s", *res.AckMs)
@@ -124,6 +143,8 @@ func (res *Result) latencyOf() string {
 		return "from when due to subscribed" + after(res.Loop)
 	case "publish":
 		return "from when " + from + " to answered"
+	case "script":
+		return "of a run of the script without its sleeps, from when it was due"
 	case "echo":
 		return "from when " + from + " to the response"
 	}
@@ -145,6 +166,9 @@ func (res *Result) responses() float64 {
 	}
 	return res.PublishesPerSecond
 }
+
+// runs is how many times a second the script was run through.
+func (res *Result) runs() float64 { return float64(res.LatencyMs.Count) / max(res.Seconds, 1e-9) }
 
 func after(loop string) string {
 	if loop == "closed" {

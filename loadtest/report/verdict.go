@@ -48,6 +48,10 @@ func (res *Result) judgeLoad(r *record.Record) {
 	missing := res.Refused + res.Unanswered + res.Unsent
 	switch {
 	case sc.Measure == scenario.Idle:
+	case sc.Measure == scenario.Script:
+		if tooMany(r.End.Failed+res.Unsent, r.End.Attempts+res.Unsent) {
+			res.bad("%d of %s of the script failed or could not begin", r.End.Failed+res.Unsent, plural(int(r.End.Attempts+res.Unsent), "run"))
+		}
 	case sc.Measure == scenario.Connect:
 		if all := r.End.Attempts + res.Unsent; tooMany(all-min(all, r.End.Joined), all) {
 			res.bad("%d of %s did not get in", all-min(all, r.End.Joined), plural(int(all), "connection"))
@@ -61,7 +65,7 @@ func (res *Result) judgeLoad(r *record.Record) {
 	case tooMany(missing, due):
 		res.bad("%d of %s that were due were not published: %d refused, %d not answered, %d not sent", missing, plural(int(due), "message"), res.Refused, res.Unanswered, res.Unsent)
 	}
-	if sc.Measure != scenario.Connect && tooMany(r.End.Failed, r.End.Attempts) {
+	if sc.Measure != scenario.Connect && sc.Measure != scenario.Script && tooMany(r.End.Failed, r.End.Attempts) {
 		res.bad("%d of %s did not get in", r.End.Failed, plural(int(r.End.Attempts), "visitor"))
 	}
 	if r.End.Down {

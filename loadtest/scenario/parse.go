@@ -99,8 +99,8 @@ func (s Scenario) Validate() error {
 		return bad("system", s.System, "chat or analytics, or none")
 	case s.System != "" && (s.Churn > 0 || s.Typing > 0 || s.Keys > 0):
 		return bad("churn, typing or keys", s.System, "none of them: what a system's messages are is its own")
-	case s.Measure != Delivery && s.Measure != Publish && s.Measure != Connect && s.Measure != Echo && s.Measure != Idle:
-		return bad("measure", s.Measure, "delivery, publish, connect, echo or idle")
+	case s.Measure != Delivery && s.Measure != Publish && s.Measure != Connect && s.Measure != Echo && s.Measure != Script && s.Measure != Idle:
+		return bad("measure", s.Measure, "delivery, publish, connect, echo, script or idle")
 	case s.Measure == Echo && (s.System != "" || s.Keys > 0 || s.Typing > 0 || s.Presence || s.Churn > 0):
 		return bad("system, keys, typing, presence or churn", "given", "none of them when measuring echo")
 	case s.Measure == Echo && (s.Subscribers < 1 || s.Subscribers > maxAsking):
@@ -164,12 +164,12 @@ func (s Scenario) Validate() error {
 			return bad(at+"herd", st.Herd, "no herd when measuring connect, which has no lasting connections")
 		}
 	}
-	return nil
+	return s.checkScript()
 }
 
 // Publishes reports whether the scenario asks for anything to be published (or, when measuring connect, connected).
 func (s Scenario) Publishes() bool {
-	return s.Paced() || s.Rate > 0 || slices.ContainsFunc(s.Stages, func(st Stage) bool { return st.Rate > 0 })
+	return s.Paced() || len(s.Script) > 0 || s.Rate > 0 || slices.ContainsFunc(s.Stages, func(st Stage) bool { return st.Rate > 0 })
 }
 
 func share(v float64) bool { return v >= 0 && v <= 1 }

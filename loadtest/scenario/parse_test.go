@@ -59,7 +59,7 @@ func TestWrongScenarioFiles(t *testing.T) {
 		{"not YAML", "a: [\n", "s.yaml:"},
 		{"out of range", "channels: -3\n", "channels: -3: expected 1 to 1000000"},
 		{"small payload", "payload: 10\n", "payload: 10B: expected 64B to 1MiB"},
-		{"measure", "measure: speed\n", "measure: speed: expected delivery, publish, connect, echo or idle"},
+		{"measure", "measure: speed\n", "measure: speed: expected delivery, publish, connect, echo, script or idle"},
 		{"idle with a rate", "measure: idle\nrate: 5\n", "rate: 5: expected none when measuring idle"},
 		{"share", "typing: 40\n", "typing: 40: expected a share from 0 to 1"},
 		{"both", "rate: 5\nstages: [{duration: 1s}]\n", "expected either stages, or rate and duration"},

@@ -33,7 +33,7 @@ func New(s Scenario) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Scenario: s.withDefaults()}
-	if p.Measure == Echo { // its connections do both
+	if p.Measure == Echo || p.Measure == Script { // who listens is who publishes
 		p.Publishers, p.Subscribers = p.Subscribers, 0
 	}
 	steps := p.steps()
@@ -185,7 +185,7 @@ func (p *Plan) Deliveries() float64 {
 
 // Connections is how many lasting connections there are, those that only publish left out.
 func (s Scenario) Connections() int {
-	if s.Measure == Echo {
+	if s.Measure == Echo || s.Measure == Script {
 		return s.Publishers // of a plan, where they are the subscribers
 	}
 	return s.Subscribers

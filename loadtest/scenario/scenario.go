@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"slices"
 	"time"
 
 	"weir/internal/units"
@@ -41,6 +42,8 @@ type Scenario struct {
 
 	FailIf []string `yaml:"fail-if" json:",omitempty"` // conditions under which the run has failed, such as p99>60ms; --fail-if adds to them
 
+	Script []Action `yaml:"script" json:",omitempty"` // what each user does, step by step: subscribers is how many there are at a time, who begin again until the time is over; with a rate, so many begin each second, once each
+
 	Presence bool          `yaml:"presence"` // subscribers also follow who is in their channels
 	Churn    float64       `yaml:"churn"`    // connections a second that join a channel and leave again, beside the subscribers; 0
 	Stay     time.Duration `yaml:"stay"`     // how long those stay; 1s
@@ -68,6 +71,7 @@ const (
 	Publish  Measure = "publish"  // from when a message was due to when the target had answered for it
 	Connect  Measure = "connect"  // from when a connection was due to when it was subscribed
 	Echo     Measure = "echo"     // from when a request was due to its response, which comes on the same connection: subscribers are connections that ask
+	Script   Measure = "script"   // of one run through the script, its sleeps left out, from when it was due
 	Idle     Measure = "idle"     // no latency: nothing is published, and what is asked for is connections that stay
 )
 
@@ -94,7 +98,10 @@ func (s Scenario) withDefaults() Scenario {
 			*v = d
 		}
 	}
-	if s.Measure == "" {
+	switch {
+	case len(s.Script) > 0:
+		s.Measure = Script
+	case s.Measure == "":
 		s.Measure = Delivery
 	}
 	if s.Prefix == "" {
@@ -120,10 +127,8 @@ func (s Scenario) withDefaults() Scenario {
 	if len(s.Stages) == 0 {
 		wait(&s.Duration, 10*time.Second)
 	}
-	for _, st := range s.Stages {
-		if s.Measure == Idle {
-			s.Subscribers = max(s.Subscribers, st.Open)
-		}
+	if open := slices.MaxFunc(slices.Concat(s.Stages, []Stage{{}}), func(a, b Stage) int { return a.Open - b.Open }).Open; s.Measure == Idle && open > 0 {
+		s.Subscribers = open
 	}
 	return s
 }

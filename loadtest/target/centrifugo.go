@@ -41,14 +41,31 @@ func (t *centrifugo) Greet(s *Subscriber, msg []byte, seen Sink) (reply []byte, 
 	reply = append(reply, `{"id":1,"connect":{"token":`...)
 	reply = appendString(reply, s.Token)
 	reply = append(reply, `}}`...)
-	for i, c := range s.Channels {
-		reply = append(reply, "\n{\"id\":"...)
-		reply = strconv.AppendInt(reply, int64(i+2), 10)
-		reply = append(reply, `,"subscribe":{"channel":`...)
-		reply = appendString(reply, c.Name)
-		reply = append(reply, `}}`...)
+	return t.subscribe(reply, s, 0), nil
+}
+
+// subscribe appends commands for the channels from the given one on, each on a line after others.
+func (t *centrifugo) subscribe(dst []byte, s *Subscriber, from int) []byte {
+	for i, c := range s.Channels[from:] {
+		if len(dst) > 0 {
+			dst = append(dst, '\n')
+		}
+		dst = append(dst, `{"id":`...)
+		dst = strconv.AppendInt(dst, int64(from+i+2), 10)
+		dst = append(dst, `,"subscribe":{"channel":`...)
+		dst = appendString(dst, c.Name)
+		dst = append(dst, `}}`...)
 	}
-	return reply, nil
+	return dst
+}
+
+// Joins implements Joiner.
+func (t *centrifugo) Joins() bool { return true }
+
+// Join implements Joiner.
+func (t *centrifugo) Join(s *Subscriber, from int) []byte {
+	s.Subscribed = false
+	return t.subscribe(nil, s, from)
 }
 
 // centrifugoReply is one reply, or what is pushed.

@@ -3,6 +3,7 @@ package target
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -28,6 +29,7 @@ type session struct {
 	step      int
 	confirmed int // messages that the present step has waited for
 	need      int
+	from      int // channels before this one are subscribed
 	kept      map[string]string
 	values    protocol.Values
 	row       map[string]string
@@ -156,8 +158,11 @@ func (t *custom) advance(s *Subscriber, dst []byte) []byte {
 		n.confirmed, n.need = 0, 1
 		switch {
 		case step.Send != nil && step.Each:
-			n.need = len(s.Channels)
-			for i := range s.Channels {
+			n.need = len(s.Channels) - n.from
+			if n.need == 0 {
+				continue
+			}
+			for i := n.from; i < len(s.Channels); i++ {
 				n.values.Channel, n.values.Topic = s.Channels[i].Name, n.topics[i]
 				dst = t.send(dst, step.Send, n)
 			}
@@ -171,6 +176,26 @@ func (t *custom) advance(s *Subscriber, dst []byte) []byte {
 	}
 	s.Subscribed = true
 	return dst
+}
+
+// Joins implements Joiner: a step that is sent for each channel can be sent later, if those after it are not
+// for the connection.
+func (t *custom) Joins() bool {
+	i := slices.IndexFunc(t.c.Open, func(s protocol.CompiledStep) bool { return s.Each })
+	return i >= 0 && !slices.ContainsFunc(t.c.Open[i:], func(s protocol.CompiledStep) bool { return !s.Each }) &&
+		!t.c.Path.Uses("channel", "topic") && !slices.ContainsFunc(t.c.Headers, func(h protocol.Pair) bool { return h.Value.Uses("channel", "topic") })
+}
+
+// Join implements Joiner.
+func (t *custom) Join(s *Subscriber, from int) []byte {
+	n := s.session
+	for _, f := range s.Channels[from:] {
+		n.topics = append(n.topics, t.topic(f.Name))
+	}
+	s.Subscribed, n.from = false, from
+	n.values.Channel, n.values.Topic = s.Channels[0].Name, n.topics[0]
+	n.step = slices.IndexFunc(t.c.Open, func(s protocol.CompiledStep) bool { return s.Each })
+	return t.advance(s, nil)
 }
 
 // send appends a message as a frame.

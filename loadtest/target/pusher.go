@@ -53,9 +53,20 @@ func (t *pusher) Greet(s *Subscriber, msg []byte, seen Sink) (reply []byte, err 
 	if s.Subscribed {
 		return reply, nil
 	}
-	reply = append(reply[:0], `{"event":"pusher:subscribe","data":{"channel":`...)
-	reply = appendString(reply, t.channel(s.Channels[next].Name))
-	return append(reply, `}}`...), nil
+	return t.subscribe(s.Channels[next].Name), nil
+}
+
+func (t *pusher) subscribe(channel string) []byte {
+	return append(appendString([]byte(`{"event":"pusher:subscribe","data":{"channel":`), t.channel(channel)), `}}`...)
+}
+
+// Joins implements Joiner.
+func (t *pusher) Joins() bool { return true }
+
+// Join implements Joiner.
+func (t *pusher) Join(s *Subscriber, from int) []byte {
+	s.Subscribed = false
+	return t.subscribe(s.Channels[from].Name)
 }
 
 // pusherMessage is one message.

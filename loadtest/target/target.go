@@ -49,6 +49,15 @@ type Traits struct {
 	Joins    bool   // publishers on a WebSocket have to subscribe to what they publish to
 }
 
+// Joiner is a Target whose clients may subscribe to more channels later. Those of others say all of them when they connect.
+type Joiner interface {
+	// Join returns what subscribes to the channels from the given one on. Greet takes what arrives until it has
+	// set Subscribed again.
+	Join(s *Subscriber, from int) []byte
+	// Joins reports whether it is so with this configuration.
+	Joins() bool
+}
+
 // Beater is a Target whose clients say something from time to time.
 type Beater interface {
 	// Beat is what a client sends, as whole frames; nil when it is not subscribed.

@@ -89,13 +89,25 @@ func (w *weir) Greet(s *Subscriber, msg []byte, seen Sink) (reply []byte, err er
 	if w.events {
 		return nil, nil
 	}
+	if s.Subscribed = len(s.Channels) == 0; s.Subscribed {
+		return nil, nil
+	}
+	return w.Join(s, 0), nil
+}
+
+// Joins implements Joiner.
+func (w *weir) Joins() bool { return !w.events }
+
+// Join implements Joiner.
+func (w *weir) Join(s *Subscriber, from int) (reply []byte) {
+	s.Subscribed = false
 	reply = append(reply, '[')
-	for i, c := range s.Channels {
+	for i, c := range s.Channels[from:] {
 		if i > 0 {
 			reply = append(reply, ',')
 		}
 		reply = append(reply, `{"type":"subscribe","id":`...)
-		reply = strconv.AppendInt(reply, int64(i), 10)
+		reply = strconv.AppendInt(reply, int64(from+i), 10)
 		reply = append(reply, `,"channel":`...)
 		reply = appendString(reply, c.Name)
 		if c.Known {
@@ -107,7 +119,7 @@ func (w *weir) Greet(s *Subscriber, msg []byte, seen Sink) (reply []byte, err er
 		}
 		reply = append(reply, '}')
 	}
-	return append(reply, ']'), nil
+	return append(reply, ']')
 }
 
 // ErrRefused is an answer of the server that ends a test connection: its code and message follow.

@@ -1,0 +1,441 @@
+package script
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"weir/loadtest/check"
+	"weir/loadtest/codec"
+	"weir/loadtest/protocol"
+	"weir/loadtest/target"
+)
+
+// patience is how long a step waits where the script does not say it.
+const patience = 10 * time.Second
+
+// look is how often a user who waits looks whether the time is over, in ns.
+const look = int64(100 * time.Millisecond)
+
+// keptMessages is how many messages are kept for a step that waits for one.
+const keptMessages = 1000
+
+// errStopped ends a run that is not counted: the time is over.
+var errStopped = errors.New("the time is over")
+
+// user is one user. Its goroutine owns it.
+type user struct {
+	crew   *Crew
+	number int
+	client *client // nil: not connected
+	http   *client // over which it publishes; nil: not connected
+	slept  int64   // ns of the present run
+	turn   int     // of the channels that it publishes to
+	refs   uint64
+
+	// What has come since the user connected, and is waited for.
+	streams map[source]*stay
+	unseen  int                // deliveries that were not waited for
+	own     map[source][]int64 // numbers of its own that have not come
+	recent  [][]byte           // messages since it last sent something
+}
+
+// stay is what came of one source while the user followed its channel.
+type stay struct {
+	first, top uint64
+	stream     check.Stream
+}
+
+func (c *Crew) user(number int) *user { return &user{crew: c, number: number} }
+
+// close ends the user's connections.
+func (u *user) close() {
+	u.disconnect()
+	if u.http != nil {
+		u.http.close()
+		u.http = nil
+	}
+}
+
+// run goes through the script once. It returns false when the user shall not begin again.
+func (u *user) run(due int64) (more bool) {
+	c := u.crew
+	u.slept = 0
+	err := u.do(c.first)
+	u.disconnect()
+	now := c.cfg.Now()
+	if errors.Is(err, errStopped) || c.ctx.Err() != nil {
+		return false
+	}
+	c.mu.Lock()
+	if err == nil {
+		c.passes++
+	} else {
+		c.failed++
+	}
+	c.mu.Unlock()
+	if err == nil {
+		c.cfg.Watch.Passed(due, now, now-due-u.slept)
+	} else {
+		u.close()
+		if u.pause(now+int64(100*time.Millisecond)) != nil { // a target that is down is not to be hammered
+			return false
+		}
+	}
+	return !c.over()
+}
+
+// do works off steps, up to the first that fails.
+func (u *user) do(list []*action) error {
+	for _, a := range list {
+		if a.Repeat > 0 {
+			for range a.Repeat {
+				if err := u.do(a.steps); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		began := u.crew.cfg.Now()
+		err := u.act(a)
+		took := u.crew.cfg.Now() - began
+		switch {
+		case errors.Is(err, errStopped) || u.crew.ctx.Err() != nil:
+			return errStopped
+		case a.Sleep > 0:
+			u.slept += took
+		}
+		u.crew.mu.Lock()
+		if err == nil {
+			a.took.Record(took)
+		} else if a.failed++; a.why == "" {
+			a.why = err.Error()
+		}
+		u.crew.mu.Unlock()
+		if err != nil {
+			u.crew.cfg.Watch.Trouble("a user's " + a.Title() + ": " + err.Error())
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *user) act(a *action) error {
+	switch {
+	case a.Connect:
+		return u.connect()
+	case a.Disconnect:
+		u.disconnect()
+		return nil
+	case a.Subscribe > 0:
+		return u.subscribe(a.Subscribe)
+	case a.Publish > 0:
+		return u.publish(a.Publish)
+	case a.Send != "":
+		return u.send(a.text)
+	case a.WaitFor != nil:
+		return u.wait(a)
+	}
+	err := u.pause(u.crew.cfg.Now() + int64(a.Sleep))
+	if err == nil && u.crew.over() {
+		return errStopped
+	}
+	return err
+}
+
+// pause reads until a moment.
+func (u *user) pause(until int64) error {
+	for {
+		left := until - u.crew.cfg.Now()
+		if left <= 0 {
+			return nil
+		}
+		if u.crew.over() {
+			return errStopped
+		}
+		left = min(left, look)
+		if u.client == nil {
+			if err := rest(u.crew.ctx, time.Duration(left)); err != nil {
+				return errStopped
+			}
+			continue
+		}
+		if err := u.read(time.Duration(left)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// follow is the channels of the next n subscriptions.
+func (u *user) follow(n int) {
+	s := &u.client.sub
+	for range n {
+		ch := (u.number + len(s.Channels)) % len(u.crew.cfg.Names)
+		s.Channels = append(s.Channels, target.Followed{Name: u.crew.cfg.Names[ch], Number: ch})
+	}
+}
+
+// joiner is the target if it lets connections subscribe later.
+func (c *Crew) joiner() target.Joiner {
+	if j, ok := c.cfg.Target.(target.Joiner); ok && j.Joins() {
+		return j
+	}
+	return nil
+}
+
+// connect opens the connection and logs in. A target that has to be told channels then is told those of all steps that
+// subscribe.
+func (u *user) connect() error {
+	c := u.crew
+	name, token, err := c.cfg.User(u.number)
+	if err != nil {
+		return err
+	}
+	u.streams, u.own, u.unseen, u.recent = map[source]*stay{}, map[source][]int64{}, 0, nil
+	began := c.cfg.Now()
+	if u.client, err = u.dial(false); err != nil {
+		return err
+	}
+	u.client.sub = target.Subscriber{Index: u.number, User: name, Token: token}
+	if c.joiner() == nil {
+		n := 0
+		for _, a := range c.actions {
+			n += a.Subscribe
+		}
+		u.follow(min(max(n, 1), len(c.cfg.Names)))
+	}
+	if err := u.open(); err != nil {
+		u.client.close()
+		u.client = nil
+		return err
+	}
+	c.cfg.Watch.Opened(c.cfg.Now() - began)
+	return nil
+}
+
+// subscribe follows more channels.
+func (u *user) subscribe(n int) error {
+	j := u.crew.joiner()
+	if j == nil {
+		return nil // since it connected
+	}
+	s := &u.client.sub
+	from := len(s.Channels)
+	u.follow(n)
+	if err := u.reply(j.Join(s, from)); err != nil {
+		return err
+	}
+	return u.until(patience, "the subscription was not confirmed", func() bool { return s.Subscribed })
+}
+
+// disconnect ends the connection, and adds up what came over it.
+func (u *user) disconnect() {
+	if u.client == nil {
+		return
+	}
+	u.client.close()
+	u.client = nil
+	u.crew.cfg.Watch.Closed()
+	u.crew.mu.Lock()
+	defer u.crew.mu.Unlock()
+	sum := &u.crew.sum
+	for _, s := range u.streams {
+		sum.Received += s.stream.Received
+		sum.Duplicated += s.stream.Duplicated
+		sum.Reordered += s.stream.Reordered
+		sum.Missing += s.stream.Missing(s.top - s.first + 1)
+	}
+	u.streams = nil
+}
+
+// publish publishes messages, one a request, and waits for each answer.
+func (u *user) publish(n int) error {
+	c, t := u.crew, u.crew.cfg.Target
+	socket := t.Traits().Socket
+	if socket && u.client == nil {
+		return errors.New("expected connect before publish: this target is published to over the user's connection")
+	}
+	for range n {
+		ch := u.number % len(c.cfg.Names)
+		followed := false
+		if u.client != nil && len(u.client.sub.Channels) > 0 {
+			ch = u.client.sub.Channels[u.turn%len(u.client.sub.Channels)].Number
+			u.turn++
+			followed = true
+		}
+		from := source{uint32(ch), c.cfg.Sources + uint32(u.number)}
+		c.mu.Lock()
+		c.numbers[from]++
+		number := c.numbers[from]
+		c.sent[ch]++
+		c.mu.Unlock()
+		data := check.Stamp{Channel: from.channel, Source: from.source, Number: number, Due: c.cfg.Now()}.Append(nil, int(c.cfg.Plan.Payload))
+		if followed {
+			u.own[from] = append(u.own[from], int64(number))
+		}
+		out := t.Publish(nil, []target.Message{{Channel: c.cfg.Names[ch], Data: data}})
+		c.cfg.Watch.Sent(1)
+		if socket {
+			if err := u.client.write(out); err != nil {
+				return err
+			}
+			c.cfg.Watch.Acked(1)
+			continue
+		}
+		status, body, err := u.request(out)
+		switch {
+		case err == nil && t.Refused(status, body, 1) == 0:
+			c.cfg.Watch.Acked(1)
+			continue
+		case err == nil:
+			err = fmt.Errorf("answered %d: %.200s", status, body)
+		}
+		c.mu.Lock()
+		c.refused[ch]++
+		c.mu.Unlock()
+		return err
+	}
+	return nil
+}
+
+// send sends a message of the script's.
+func (u *user) send(text *protocol.Template) error {
+	s := &u.client.sub
+	u.refs++
+	v := protocol.Values{User: s.User, Token: s.Token, Number: u.number, Key: u.crew.cfg.Options.Key, Ref: u.refs}
+	if len(s.Channels) > 0 {
+		v.Channel, v.Topic = s.Channels[0].Name, s.Channels[0].Name
+	}
+	u.recent = nil
+	return u.client.write(codec.AppendFrame(nil, codec.OpText, text.Append(nil, &v, nil)))
+}
+
+// wait waits for what the step says.
+func (u *user) wait(a *action) error {
+	w, limit := a.WaitFor, a.WaitFor.Timeout
+	if limit == 0 {
+		limit = patience
+	}
+	switch {
+	case w.Own:
+		return u.until(limit, "not all of its own messages came", func() bool { return len(u.own) == 0 })
+	case w.Messages > 0:
+		err := u.until(limit, "not as many messages came", func() bool { return u.unseen >= w.Messages })
+		u.unseen = max(u.unseen-w.Messages, 0)
+		return err
+	}
+	return u.until(limit, "no such message came", func() bool {
+		for i, msg := range u.recent {
+			if _, ok := a.match.Rest(msg, &protocol.Values{User: u.client.sub.User, Number: u.number}, nil); ok {
+				u.recent = u.recent[i+1:]
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// until reads until something holds.
+func (u *user) until(limit time.Duration, otherwise string, holds func() bool) error {
+	end := u.crew.cfg.Now() + int64(limit)
+	for !holds() {
+		left := end - u.crew.cfg.Now()
+		if u.crew.over() {
+			return errStopped
+		}
+		if left <= 0 {
+			return fmt.Errorf("%s within %v", otherwise, limit)
+		}
+		left = min(left, look)
+		if err := u.read(time.Duration(left)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Delivered takes a message of a channel.
+func (u *user) Delivered(followed int, _ uint64, _, data []byte, deleted bool) {
+	if deleted || followed >= len(u.client.sub.Channels) {
+		return
+	}
+	s, err := check.Parse(data)
+	if err == nil && int(s.Channel) != u.client.sub.Channels[followed].Number {
+		err = check.ErrCorrupt
+	}
+	if err != nil {
+		u.crew.mu.Lock()
+		if bytes.HasPrefix(data, []byte(`{"c":`)) || len(data) == 0 {
+			u.crew.sum.Corrupted++
+		} else {
+			u.crew.sum.Other++ // not of this test
+		}
+		u.crew.mu.Unlock()
+		return
+	}
+	key := source{s.Channel, s.Source}
+	k := u.streams[key]
+	if k == nil {
+		k = &stay{first: s.Number}
+		u.streams[key] = k
+	}
+	if s.Number < k.first { // published before the user came
+		return
+	}
+	k.top = max(k.top, s.Number)
+	if k.stream.Add(s.Number-k.first+1) == check.Duplicate {
+		return
+	}
+	u.unseen++
+	u.crew.cfg.Watch.Delivered()
+	u.crew.delivered(u.crew.cfg.Now() - s.Due)
+	if list := u.own[key]; len(list) > 0 {
+		if list = slices.DeleteFunc(list, func(n int64) bool { return uint64(n) == s.Number }); len(list) == 0 {
+			delete(u.own, key)
+		} else {
+			u.own[key] = list
+		}
+	}
+}
+
+// Reset implements target.Sink.
+func (u *user) Reset(int) {}
+
+// delivered notes how long a delivery took.
+func (c *Crew) delivered(took int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deliveries.Record(took)
+	if took > int64(c.cfg.Plan.Late) {
+		c.sum.Late++
+	}
+}
+
+var _ target.Sink = (*user)(nil)
+
+// dial opens a connection.
+func (u *user) dial(publish bool) (*client, error) {
+	ctx, cancel := context.WithTimeout(u.crew.ctx, patience)
+	defer cancel()
+	nc, err := u.crew.cfg.Dial(ctx, publish)
+	if err != nil {
+		return nil, err
+	}
+	k := &client{nc: nc, release: context.AfterFunc(u.crew.ctx, func() { _ = nc.Close() })} // the test ends
+	return k, nil
+}
