@@ -48,11 +48,12 @@ setup: ## Install what the tests need beside Go: Node.js and npm packages, a C c
 	  need node nodejs; need npm npm; need cc gcc; need cc libc6-dev; need nginx nginx; need caddy caddy; need promtool prometheus; \
 	  need php php-cli; need ruby ruby; need jq jq; \
 	  lib() { packages=$$1; shift; "$$@" >/dev/null 2>&1 || missing="$$missing $$packages"; }; \
-	  lib "python3-fastapi python3-uvicorn python3-httpx python3-jwt python3-requests" /usr/bin/python3 -c 'import fastapi, uvicorn, httpx, jwt, requests'; \
+	  lib "python3-django python3-fastapi python3-multipart python3-uvicorn python3-httpx python3-jwt python3-requests" \
+	    /usr/bin/python3 -c 'import django, fastapi, multipart, uvicorn, httpx, jwt, requests'; \
 	  lib "ruby-railties ruby-activejob ruby-activerecord ruby-sqlite3 ruby-jwt ruby-webrick" \
 	    ruby -e '%w[rails active_job active_record sqlite3 jwt webrick].each { |x| require x }'; \
-	  lib "php-mbstring php-guzzlehttp-guzzle php-illuminate-http php-illuminate-routing php-illuminate-events php-symfony-mercure php-symfony-http-client" \
-	    php -r 'foreach (["Http", "Routing", "Events"] as $$x) require_once "Illuminate/$$x/autoload.php"; exit((int) !(extension_loaded("mbstring") && is_file("/usr/share/php/GuzzleHttp/autoload.php") && is_file("/usr/share/php/Symfony/Component/Mercure/autoload.php")));'; \
+	  lib "php-mbstring php-sqlite3 php-guzzlehttp-guzzle php-laravel-framework php-symfony-mercure php-symfony-http-client" \
+	    php -r 'exit((int) !(extension_loaded("mbstring") && extension_loaded("pdo_sqlite") && is_file("/usr/share/php/GuzzleHttp/autoload.php") && is_file("/usr/share/php/Illuminate/Foundation/Application.php") && is_file("/usr/share/php/Symfony/Component/Mercure/autoload.php")));'; \
 	  [ -z "$$missing" ] || { \
 	  command -v apt-get >/dev/null || { echo "make test needs$$missing: install them first" >&2; exit 1; }; \
 	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }

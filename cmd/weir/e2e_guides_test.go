@@ -5,175 +5,225 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
 )
 
-// The guides run as they stand, each below the framework that it is for, before the real binary. What a guide leaves to
-// its reader (who is logged in, the database) is in testdata/docs: a part before the guide's code, and one behind it.
+// The guides run as they stand, each below the framework that it is for, before the real binary with the guide's configuration.
+// Each block of a page goes into the file that its first line names. What a framework makes for a new application, and what a guide
+// takes for granted (users, orders), is in testdata/guides.
 
-// guide is a backend made of a guide.
+// guide is an app made of a guide.
 type guide struct {
-	page  string                           // in docs/guides
-	langs string                           // of the blocks that are its code
-	file  string                           // that the code goes into, with testdata/docs/file.before and .after around it
-	run   func(dir, file string) *exec.Cmd // starts it; it listens on $PORT
-	batch int                              // events that its webhook takes in one request
+	page string
+	user string                         // whose password is "secret"
+	run  []string                       // starts it; PORT is where it is to listen
+	wrap func(name, text string) string // what is around a block of a file that is not shown whole
 }
 
 func TestE2EGuides(t *testing.T) {
 	for _, g := range []guide{
-		{page: "express.md", langs: "js", file: "express.mjs", run: runs("node")},
-		{page: "fastapi.md", langs: "python", file: "fastapi_guide.py", run: runs("/usr/bin/python3"), batch: 10},
-		{page: "go.md", langs: "go", file: "push.go", run: goProgram, batch: 10},
-		{page: "rails.md", langs: "ruby", file: "rails.rb", run: runs("ruby")},
-		{page: "laravel.md", langs: "php", file: "laravel.php", run: phpProgram, batch: 10},
+		{page: "express", user: "ann", run: command("node", "app.mjs")},
+		{page: "fastapi", user: "ann", run: command("/usr/bin/python3", "-m", "uvicorn", "app:app", "--port", "PORT")},
+		{page: "rails", user: "ann", run: command("ruby", "start.rb")},
+		{page: "laravel", user: "ann", run: command("php", "start.php"), wrap: php},
+		{page: "go", user: "ann", run: command("sh", "-c", "go mod init shop && exec go run .")},
+		{page: "django", user: "ann", run: command("/usr/bin/python3", "start.py")},
 	} {
-		t.Run(strings.TrimSuffix(g.page, ".md"), func(t *testing.T) { g.exercise(t) })
+		t.Run(g.page, func(t *testing.T) { g.exercise(t) })
 	}
 }
 
-func runs(name string, args ...string) func(dir, file string) *exec.Cmd {
-	return func(_, file string) *exec.Cmd { return exec.Command(name, append(args, file)...) }
+func command(line ...string) []string { return line }
+
+// fileName is what the first line of a block says.
+var fileName = regexp.MustCompile(`^(?://|#|<!--|\{\{--|<%#)\s*([\w./-]+\.(?:mjs|py|go|rb|php|html|erb|yaml))\b`)
+
+// php is a file of PHP.
+func php(name, text string) string {
+	switch {
+	case name == "config/services.php": // an entry of a list
+		return "<?php\nreturn [\n" + text + "];\n"
+	case strings.HasSuffix(name, ".php") && !strings.HasSuffix(name, ".blade.php"):
+		return "<?php\n" + text
+	}
+	return text
 }
 
-// phpProgram serves with PHP's own server, which asks the file about each request.
-func phpProgram(_, file string) *exec.Cmd {
-	return exec.Command("php", "-S", "127.0.0.1:"+os.Getenv("PORT"), file)
-}
-
-// exercise lets the guide's backend sign a token, publish, and be told of events, by the relay and by others.
+// exercise has a user sign in, follow, publish and sign out, and the backend be told of events, by the relay and by others.
 func (g guide) exercise(t *testing.T) {
+	dir := g.build(t)
 	address := freeAddress(t)
 	_, port, _ := strings.Cut(address, ":")
 	base := "http://" + address
-	config := filepath.Join(t.TempDir(), "weir.yaml")
-	text := fmt.Sprintf("namespaces: {orders: {subscribe: capability, publish: backend}}\nwebhooks:\n  - {name: guide, url: %q, topics: [order.*], secrets: [%s], batch: %d}\n"+
-		"hooks: {url: %q, allow_insecure: true, secrets: [%s], cookies: [session], ask: [connect]}\norigins: [https://shop.example.com]\n",
-		base+"/weir/events", exampleSecret, max(g.batch, 1), base+"/weir", exampleSecret)
+	config := filepath.Join(dir, "weir.yaml")
+	text := regexp.MustCompile(`http://(localhost|127\.0\.0\.1):3000`).ReplaceAllString(readText(t, config), base)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("WEIR_AUTH_SECRET", e2eKey)
 	t.Setenv("WEIR_API_KEY", e2eKey)
 	t.Setenv("WEIR_WEBHOOK_SECRET", exampleSecret)
+	t.Setenv("SESSION_SECRET", e2eKey)
 	t.Setenv("PORT", port)
-	t.Setenv("WEIR_URL", "http://127.0.0.1:1")  // not known yet; a reader has it beside the others
-	relay := startDaemon(t, "--config", config) // with the variables of the guides in its environment, as a reader has them
+	relay := serve(t, "--config", config) // with the variables of the guides in its environment, as a reader has them
 	t.Setenv("WEIR_URL", relay.url)
-	g.start(t, base)
+	g.start(t, dir, base)
 
-	status, token := ask(t, "GET", base+"/weir-token", "", nil)
-	if status != 200 {
-		t.Fatalf("no token: %d %s", status, token)
+	nobody := newVisitor(t, base)
+	if _, status := nobody.connect(relay); status != 401 {
+		t.Errorf("connected without a cookie: %d", status)
 	}
-	if status := relay.call(t, strings.TrimSpace(token), "POST", "/command", `{"type":"history","channel":"orders:7"}`, nil); status != 200 {
-		t.Errorf("the token may not read: %d", status)
+	if page, _ := nobody.get("/login"); nobody.submit(page, "/login", g.user, "wrong") < 400 && nobody.at == "/" {
+		t.Error("signed in with a wrong password")
 	}
-	if status := relay.call(t, strings.TrimSpace(token), "POST", "/command", `{"type":"history","channel":"orders:8"}`, nil); status != 403 {
-		t.Errorf("the token may read what is another's: %d", status)
+	ann := newVisitor(t, base)
+	ann.signIn(g.user)
+	second := newVisitor(t, base) // another device
+	second.signIn(g.user)
+
+	// The cookie counts from the app's own pages.
+	for _, origin := range []string{"", "https://evil.example.com"} {
+		if _, status := ann.from(origin).connect(relay); status != 403 {
+			t.Errorf("connected from %q: %d", origin, status)
+		}
+	}
+	a, status := ann.connect(relay)
+	if a == nil {
+		t.Fatalf("not connected: %d", status)
+	}
+	hello := a.until(func(m peerMessage) bool { return m["type"] == "connected" })
+	user, _ := hello["userId"].(string)
+	b, _ := second.connect(relay)
+	if user == "" || b == nil {
+		t.Fatalf("%v %v", hello, b)
 	}
 
-	g.signIn(t, relay)
-	if status, body := ask(t, "POST", base+"/orders", `{"item":"book"}`, http.Header{"Content-Type": {"application/json"}}); status/100 != 2 {
-		t.Fatalf("the order was not taken: %d %s", status, body)
+	// What the answer to connect says, and what the backend is asked about.
+	orders := "orders:" + user
+	for channel, code := range map[string]any{orders: nil, "orders:no-one": "forbidden", "room:1": nil, "room:2": "forbidden"} {
+		if m := a.ask("subscribe", channel, ""); m["code"] != code {
+			t.Errorf("subscribe %s: %v", channel, m)
+		}
 	}
-	var state struct {
-		State map[string]map[string]struct{ Item string }
-	}
-	eventually(t, "published order", func() bool {
-		relay.call(t, e2eKey, "GET", "/v1/channels/orders:7", "", &state)
-		return state.State["orders"]["17"].Item == "book"
-	})
+	b.ask("subscribe", "room:1", "")
 
+	// The app publishes.
+	page, _ := ann.get("/")
+	if status := ann.submit(page, "/orders", "book", ""); status != 200 {
+		t.Fatalf("the order was not taken: %d", status)
+	}
+	if said := fmt.Sprint(a.until(func(m peerMessage) bool { return strings.Contains(fmt.Sprint(m), "book") })); !strings.Contains(said, "item:book") || !strings.Contains(said, "state:new") {
+		t.Errorf("came: %s", said)
+	}
+
+	// A client publishes, and the backend rewrites it.
+	if m := a.ask("publish", "room:1", `{"text":"  hello <b>\u2028 Zoë "}`); m["type"] != "ok" {
+		t.Errorf("publish: %v", m)
+	}
+	if said := fmt.Sprint(b.until(func(m peerMessage) bool { return strings.Contains(fmt.Sprint(m), "Zoë") })); !strings.Contains(strings.ToLower(said), "from:"+g.user) || !strings.Contains(said, "text:hello <b>\u2028 Zoë]") {
+		t.Errorf("came: %s", said)
+	}
+	if m := a.ask("publish", "room:1", `{"text":" "}`); m["code"] != "forbidden" || m["message"] != "say something" {
+		t.Errorf("publish: %v", m)
+	}
+	if m := a.ask("publish", "room:2", `{"text":"hello"}`); m["code"] != "forbidden" {
+		t.Errorf("publish: %v", m)
+	}
+
+	g.events(t, relay, base, orders)
+
+	// Chromium runs the page, of the second device's session as well.
+	cmd := exec.Command("node", "guide.mjs", base, g.user)
+	cmd.Dir = filepath.Join("testdata", "e2e")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("guide.mjs: %v\n%s", err, out)
+	}
+
+	// Signing out ends the connections of this session, and no other's.
+	page, _ = ann.get("/")
+	ann.submit(page, "/logout", "", "")
+	if code := a.closed(); code != 4001 {
+		t.Errorf("closed with %d", code)
+	}
+	if _, status := ann.connect(relay); status != 401 {
+		t.Errorf("connected with the cookie of a session that is over: %d", status)
+	}
+	resume, _ := hello["resume"].(string)
+	if _, status := ann.connect(relay, "resume="+resume); status != 401 || resume == "" {
+		t.Errorf("connected with a ticket of a session that is over: %d", status)
+	}
+	if m := b.ask("ping", "", ""); m["type"] != "pong" {
+		t.Errorf("the other device: %v", m)
+	}
+	if strings.Contains(relay.log.String(), "ession=") {
+		t.Error("the log shows a cookie")
+	}
+}
+
+// events has the app be told of events: by the relay, and by others who have no secret.
+func (g guide) events(t *testing.T, relay *daemon, base, channel string) {
+	t.Helper()
 	const events = 12
+	state := func(i int) string { return fmt.Sprintf("paid %d, Zoë \u2028 ok", i) }
 	for i := range events {
-		if status := relay.call(t, e2eKey, "POST", "/v1/events", fmt.Sprintf(`{"topic":"order.paid","key":"order:17","data":{"n":%d,"text":"Zoë \u2028 ok"}}`, i), nil); status != 202 {
+		if status := relay.call(t, e2eKey, "POST", "/v1/events", fmt.Sprintf(`{"topic":"order.paid","key":"order:1","data":{"order":1,"state":%q}}`, state(i)), nil); status != 202 {
 			t.Fatal(status)
 		}
 	}
-	taken := func() (list [][3]any) {
-		_, body := ask(t, "GET", base+"/taken", "", nil)
-		if err := json.Unmarshal([]byte(body), &list); err != nil {
-			t.Fatalf("%v: %s", err, body)
+	now := func() string {
+		var items struct {
+			State map[string]map[string]struct{ Item, State string }
 		}
-		return list
+		relay.call(t, e2eKey, "GET", "/v1/channels/"+channel, "", &items)
+		return items.State["orders"]["1"].State
 	}
-	eventually(t, "taken events", func() bool { return len(taken()) == events })
-	for i, e := range taken() {
-		data, _ := e[2].(map[string]any)
-		if id, _ := e[0].(string); !strings.HasPrefix(id, "msg_") || e[1] != "order.paid" || data["n"] != float64(i) || data["text"] != "Zoë \u2028 ok" {
-			t.Errorf("event %d is %v", i, e)
-		}
-	}
+	eventually(t, "events that the app was told of", func() bool { return now() == state(events-1) })
 	// What nobody has signed, what was signed for something else, and what is old.
-	body := `{"id":"msg_1","type":"order.paid","data":{}}`
-	now := fmt.Sprint(time.Now().Unix())
+	const id = "msg_1"
+	body := `{"id":"msg_1","type":"order.paid","data":{"order":1,"state":"stolen"}}`
+	at := fmt.Sprint(time.Now().Unix())
 	for name, h := range map[string]http.Header{
 		"nothing":          {},
-		"no signature":     {"Webhook-Id": {"msg_1"}, "Webhook-Timestamp": {now}, "Webhook-Signature": {""}},
-		"a wrong one":      {"Webhook-Id": {"msg_1"}, "Webhook-Timestamp": {now}, "Webhook-Signature": {"v1,AAAA v1, v2,x"}},
-		"of another body":  signedHeader(t, "msg_1", now, body+" "),
-		"of another id":    withID(signedHeader(t, "msg_2", now, body)),
-		"an hour old":      signedHeader(t, "msg_1", fmt.Sprint(time.Now().Unix()-3600), body),
-		"of no time":       signedHeader(t, "msg_1", "NaN", body),
-		"of an empty time": signedHeader(t, "msg_1", "", body),
+		"no signature":     {"Webhook-Id": {id}, "Webhook-Timestamp": {at}, "Webhook-Signature": {""}},
+		"a wrong one":      {"Webhook-Id": {id}, "Webhook-Timestamp": {at}, "Webhook-Signature": {"v1,AAAA v1, v2,x"}},
+		"of another body":  signedHeader(t, id, at, body+" "),
+		"of another id":    withID(signedHeader(t, "msg_2", at, body)),
+		"an hour old":      signedHeader(t, id, fmt.Sprint(time.Now().Unix()-3600), body),
+		"of no time":       signedHeader(t, id, "NaN", body),
+		"of an empty time": signedHeader(t, id, "", body),
 	} {
 		h.Set("Content-Type", "application/json")
-		if status, answer := ask(t, "POST", base+"/weir/events", body, h); status != 401 {
-			t.Errorf("signed with %s: %d %s", name, status, answer)
-		}
-	}
-	good := signedHeader(t, "msg_1", now, body)
-	good.Set("Content-Type", "application/json")
-	if status, answer := ask(t, "POST", base+"/weir/events", body, good); status != 204 {
-		t.Errorf("well signed: %d %s", status, answer)
-	}
-	if n := len(taken()); n != events+1 {
-		t.Errorf("%d were taken", n)
-	}
-}
-
-// signIn has a client come with the cookie of a session and without any token.
-func (g guide) signIn(t *testing.T, relay *daemon) {
-	t.Helper()
-	for _, c := range []struct {
-		cookie, origin, channel string
-		want                    int
-	}{
-		{"session=of-ann", "https://shop.example.com", "orders:7", 200},
-		{"session=of-ann", "https://shop.example.com", "orders:8", 403},
-		{"session=of-nobody", "https://shop.example.com", "orders:7", 401},
-		{"session=of-ann", "https://evil.example.com", "orders:7", 403},
-		{"session=of-ann", "", "orders:7", 403},
-		{"", "https://shop.example.com", "orders:7", 401},
-	} {
-		h := http.Header{"Content-Type": {"application/json"}}
-		for name, value := range map[string]string{"Cookie": c.cookie, "Origin": c.origin} {
-			if value != "" {
-				h.Set(name, value)
+		for _, path := range []string{"/weir/events", "/weir/connect", "/weir/subscribe", "/weir/publish"} {
+			if status, answer := ask(t, "POST", base+path, body, h.Clone()); status != 401 {
+				t.Errorf("%s signed with %s: %d %s", path, name, status, answer)
 			}
 		}
-		if status, body := ask(t, "POST", relay.url+"/command", fmt.Sprintf(`{"type":"history","channel":%q}`, c.channel), h); status != c.want {
-			t.Errorf("%+v: %d %s", c, status, body)
-		}
 	}
+	if got := now(); got != state(events-1) {
+		t.Errorf("the state is %q", got)
+	}
+	good := signedHeader(t, id, at, strings.Replace(body, "stolen", "good", 1))
+	good.Set("Content-Type", "application/json")
+	if status, answer := ask(t, "POST", base+"/weir/events", strings.Replace(body, "stolen", "good", 1), good); status != 204 {
+		t.Errorf("well signed: %d %s", status, answer)
+	}
+	eventually(t, "state of a well signed event", func() bool { return now() == "good" })
 }
 
-// start writes the guide's program and runs it until the end of the test.
-func (g guide) start(t *testing.T, base string) {
+// build writes the guide's files into a directory, beside those of a new application.
+func (g guide) build(t *testing.T) (dir string) {
 	t.Helper()
 	dir, err := os.MkdirTemp(filepath.Join("testdata", "e2e"), "guide") // beside node_modules
 	if err != nil {
@@ -183,31 +233,54 @@ func (g guide) start(t *testing.T, base string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	var code []string
-	for _, s := range samples(t, filepath.Join("../../docs/guides", g.page)) {
-		if s.lang == g.langs {
-			code = append(code, s.text)
-		}
-	}
-	part := func(name string) string {
-		b, err := os.ReadFile(filepath.Join("testdata", "docs", g.file+name))
-		if err != nil {
+	if skeleton := filepath.Join("testdata", "guides", g.page); isDir(skeleton) {
+		if err := os.CopyFS(dir, os.DirFS(skeleton)); err != nil {
 			t.Fatal(err)
 		}
-		return string(b)
 	}
-	file := filepath.Join(dir, g.file)
-	text := part(".before") + "\n" + strings.Join(code, "\n") + "\n" + part(".after")
-	if g.langs == "go" {
-		goModule(t, dir, code, part(".before"))
-	} else if g.langs == "php" {
-		phpFiles(t, dir, code)
-		text = part(".before") + part(".after")
+	files := make(map[string]string)
+	for _, s := range samples(t, filepath.Join("../../docs/guides", g.page+".md")) {
+		if s.lang == "sh" {
+			continue
+		}
+		m := fileName.FindStringSubmatch(s.text)
+		if m == nil {
+			t.Fatalf("%s:%d: the first line names no file", s.page, s.line)
+		}
+		text := s.text
+		if g.wrap != nil {
+			text = g.wrap(m[1], text)
+		}
+		files[m[1]] += text + "\n"
 	}
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range files {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.ReadFile(file) // a file of a new application that the guide adds to
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, append(before, text...), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	cmd := g.run(dir, file)
+	return dir
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// start runs the app until the end of the test.
+func (g guide) start(t *testing.T, dir, base string) {
+	t.Helper()
+	cmd := exec.Command(g.run[0], g.run[1:]...)
+	for i, word := range cmd.Args {
+		cmd.Args[i] = strings.ReplaceAll(word, "PORT", os.Getenv("PORT"))
+	}
 	cmd.Dir = dir
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -229,7 +302,7 @@ func (g guide) start(t *testing.T, base string) {
 	})
 	deadline := time.Now().Add(60 * time.Second)
 	for {
-		if resp, err := http.Get(base + "/taken"); err == nil {
+		if resp, err := http.Get(base + "/login"); err == nil {
 			resp.Body.Close()
 			return
 		}
@@ -244,97 +317,111 @@ func (g guide) start(t *testing.T, base string) {
 	}
 }
 
-// goModule puts the guide's package and a program that uses it into a directory.
-func goModule(t *testing.T, dir string, code []string, main string) {
+// serve starts the binary as in production, with the configuration of the guide.
+func serve(t *testing.T, flags ...string) *daemon {
 	t.Helper()
-	write := func(name, text string) {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
-			t.Fatal(err)
+	listen, admin := freeAddress(t), freeAddress(t)
+	s := &daemon{url: "http://" + listen, admin: "http://" + admin, log: new(bytes.Buffer)}
+	s.cmd = exec.Command(binary(t), append([]string{"serve", "--listen", listen, "--admin", admin}, flags...)...)
+	s.cmd.Stderr = s.log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+		if t.Failed() {
+			t.Logf("log of the server:\n%s", s.log)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+	})
+	eventually(t, "readiness", func() bool {
+		resp, err := http.Get(s.admin + "/readyz")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	return s
+}
+
+// peerMessage is a message of the relay.
+type peerMessage map[string]any
+
+// peer is a WebSocket of a client. It is read all the time, so that it replies to pings.
+type peer struct {
+	t    *testing.T
+	conn *websocket.Conn
+	ids  int
+	got  chan peerMessage // what has come; closed when nothing more comes
+	err  error            // why; read after got is closed
+}
+
+func newPeer(t *testing.T, conn *websocket.Conn) *peer {
+	conn.SetReadLimit(1 << 20)
+	p := &peer{t: t, conn: conn, got: make(chan peerMessage, 1000)}
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	go func() { // ends with the connection
+		defer close(p.got)
+		for {
+			m := make(peerMessage)
+			if p.err = wsjson.Read(context.Background(), conn, &m); p.err != nil {
+				return
+			}
+			p.got <- m
+		}
+	}()
+	return p
+}
+
+func (p *peer) read() (peerMessage, error) {
+	select {
+	case m, ok := <-p.got:
+		if !ok {
+			return nil, p.err
+		}
+		return m, nil
+	case <-time.After(time.Minute):
+		return nil, errors.New("nothing comes")
+	}
+}
+
+// until reads up to a message.
+func (p *peer) until(fits func(peerMessage) bool) peerMessage {
+	p.t.Helper()
+	for {
+		m, err := p.read()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if fits(m) {
+			return m
 		}
 	}
-	mod, err := os.ReadFile("../../go.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum, err := os.ReadFile("../../go.sum")
-	if err != nil {
-		t.Fatal(err)
-	}
-	write("go.mod", strings.Replace(string(mod), "module weir", "module shop", 1))
-	write("go.sum", string(sum))
-	for i, text := range code {
-		write(fmt.Sprintf("push/push%d.go", i), text)
-	}
-	write("main.go", main)
 }
 
-func goProgram(dir, _ string) *exec.Cmd {
-	_ = os.Remove(filepath.Join(dir, "push.go"))
-	return exec.Command("go", "run", "-mod=mod", ".")
+// ask sends a command and returns the answer.
+func (p *peer) ask(kind, channel, data string) peerMessage {
+	p.t.Helper()
+	p.ids++
+	m := fmt.Sprintf(`{"type":%q,"id":%d`, kind, p.ids)
+	if channel != "" {
+		m += fmt.Sprintf(`,"channel":%q`, channel)
+	}
+	if data != "" {
+		m += `,"data":` + data
+	}
+	if err := p.conn.Write(p.t.Context(), websocket.MessageText, []byte(m+"}")); err != nil {
+		p.t.Fatal(err)
+	}
+	return p.until(func(m peerMessage) bool { return m["id"] == float64(p.ids) })
 }
 
-// ask sends a request to a backend.
-func ask(t *testing.T, method, url, body string, h http.Header) (status int, answer string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if h != nil {
-		req.Header = h
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(raw)
-}
-
-// signedHeader is what weir sends with a body.
-func signedHeader(t *testing.T, id, at, body string) http.Header {
-	t.Helper()
-	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(exampleSecret, "whsec_"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	mac := hmac.New(sha256.New, key)
-	fmt.Fprintf(mac, "%s.%s.%s", id, at, body)
-	return http.Header{"Webhook-Id": {id}, "Webhook-Timestamp": {at}, "Webhook-Signature": {"v1,other v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))}}
-}
-
-func withID(h http.Header) http.Header {
-	h.Set("Webhook-Id", "msg_1")
-	return h
-}
-
-// phpFiles puts each block into the file that its first line names, as a project has them.
-func phpFiles(t *testing.T, dir string, code []string) {
-	t.Helper()
-	for _, text := range code {
-		line, rest, _ := strings.Cut(text, "\n")
-		name := strings.TrimRight(strings.Fields(line)[1], ":,")
-		switch name {
-		case "config/services.php":
-			rest = "return [\n" + rest + "];\n"
-		case "app/Jobs/PublishOrder.php":
-			rest = "namespace App\\Jobs;\nuse App\\Services\\Weir;\nclass PublishOrder extends Job {\n" + rest + "}\n"
-		}
-		file := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte("<?php\n"+rest), 0o600); err != nil {
-			t.Fatal(err)
+// closed is the code that the relay closes with.
+func (p *peer) closed() int {
+	for {
+		if _, err := p.read(); err != nil {
+			return int(websocket.CloseStatus(err))
 		}
 	}
 }

@@ -126,6 +126,10 @@ var recipes = map[string]recipe{
 			"console.log(v(sign('a', now, '{}'), '{}'), v(sign('a', now, '{}'), '{ }'), v(sign('a', '1', '{}'), '{}'), v(sign('a', 'x', '{}'), '{}'), v({}, '{}'))\n",
 		want: []string{"true false false false false"},
 	},
+	"docs/tokens.md js 1":                  {token: true},
+	"docs/tokens.md python 1":              {token: true},
+	"docs/tokens.md ruby 1":                {token: true},
+	"docs/tokens.md go 1":                  {token: true},
 	"docs/webhooks.md sh 1":                {want: []string{`"webhooks":[{"name":"shop"`, `"replayed":0`}},
 	"docs/examples/backend/README.md sh 1": {skip: "TestE2EExampleAsItsPageSays runs it"},
 }
@@ -141,6 +145,9 @@ var languages = map[string]func(t *testing.T, w *workshop, text string) *exec.Cm
 	"python": func(t *testing.T, w *workshop, text string) *exec.Cmd {
 		return w.program(t, "sample.py", text, "/usr/bin/python3")
 	},
+	"ruby": func(t *testing.T, w *workshop, text string) *exec.Cmd {
+		return w.program(t, "sample.rb", text, "ruby")
+	},
 	"php": func(t *testing.T, w *workshop, text string) *exec.Cmd {
 		return w.program(t, "sample.php", text, "php")
 	},
@@ -152,7 +159,7 @@ var languages = map[string]func(t *testing.T, w *workshop, text string) *exec.Cm
 // shown are the languages of blocks that are not code of the reader's.
 var shown = map[string]string{
 	"": "what is said and drawn", "json": "what is said", "yaml": "TestEveryConfigurationOnAPagePasses", "html": "a part of a page", "haproxy": "a proxy that is not installed",
-	"ruby": "a guide", "yml": "TestBenchPageSamples",
+	"yml": "TestBenchPageSamples",
 }
 
 // workshop is where samples run: a relay, and a directory with what they find in their own.
