@@ -14,6 +14,7 @@ FUZZTIME ?= 10s
 JOBS     ?= 2
 E2E      := cmd/weir/testdata/e2e
 PUSHER   := cmd/weir/testdata/pusher
+MOTIA    := cmd/weir/testdata/motia
 CLIENT   := relay/web/client
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -57,7 +58,7 @@ setup: ## Install what the tests need beside Go: Node.js and npm packages, a C c
 	  [ -z "$$missing" ] || { \
 	  command -v apt-get >/dev/null || { echo "make test needs$$missing: install them first" >&2; exit 1; }; \
 	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }
-	@$(MAKE) -s --no-print-directory -j2 $(E2E)/node_modules/.package-lock.json $(PUSHER)/node_modules/.package-lock.json $(CLIENT)/node_modules/.package-lock.json
+	@$(MAKE) -s --no-print-directory -j2 $(E2E)/node_modules/.package-lock.json $(PUSHER)/node_modules/.package-lock.json $(MOTIA)/node_modules/.package-lock.json $(CLIENT)/node_modules/.package-lock.json
 	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
 	@$(GO) mod download
 

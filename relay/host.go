@@ -185,6 +185,10 @@ type Identities interface {
 	// UseCaller has c carry out the calls of clients. At start; by one system.
 	UseCaller(c session.Caller)
 
+	// Authenticate says who a client is that connects to a route with a dialect, as elsewhere: the page's origin is checked, and the
+	// token comes in a header, as the token of the subprotocol that is given, in the cookie, or otherwise. Errors can be told as they are.
+	Authenticate(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, error)
+
 	// Renew gives a connection its new identity, in the place of before; see session.Manager.Renew.
 	Renew(connection string, before, id *auth.Identity)
 

@@ -137,6 +137,17 @@ func (h *host) UseConnector(c session.Connector) { h.relay.sessions.UseConnector
 
 func (h *host) UseCaller(c session.Caller) { h.relay.sessions.UseCaller(c) }
 
+func (h *host) Authenticate(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, error) {
+	if !h.relay.gate.OriginAllowed(ctx) {
+		return nil, h.relay.gate.RefusedOrigin(ctx)
+	}
+	id, bad := h.relay.sessions.Identify(ctx, subprotocolToken)
+	if bad != nil {
+		return nil, bad
+	}
+	return id, nil
+}
+
 func (h *host) Renew(connection string, before, id *auth.Identity) {
 	h.relay.sessions.Renew(connection, before, id)
 }

@@ -131,6 +131,11 @@ var recipes = map[string]recipe{
 	"docs/tokens.md ruby 1":                {token: true},
 	"docs/tokens.md go 1":                  {token: true},
 	"docs/webhooks.md sh 1":                {want: []string{`"webhooks":[{"name":"shop"`, `"replayed":0`}},
+	"docs/motia.md js 1":                   {skip: "TestE2EMotiaApp runs the app with it"},
+	"docs/motia.md js 2":                   {skip: "TestE2EMotiaIII runs it"},
+	"docs/motia.md sh 1":                   {want: []string{`"position"`}},
+	"docs/examples/motia/README.md sh 1":   {skip: "TestE2EMotiaApp runs the app"},
+	"docs/examples/motia/README.md sh 2":   {skip: "TestE2EMotiaApp asks the app the same"},
 	"docs/examples/backend/README.md sh 1": {skip: "TestE2EExampleAsItsPageSays runs it"},
 }
 

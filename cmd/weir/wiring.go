@@ -13,6 +13,7 @@ import (
 	"weir/relay/systems/feed"
 	"weir/relay/systems/hooks"
 	"weir/relay/systems/mercure"
+	"weir/relay/systems/motia"
 	"weir/relay/systems/notify"
 	"weir/relay/systems/presence"
 	"weir/relay/systems/pusher"
@@ -30,6 +31,7 @@ func modules() []relay.Module {
 		analytics.Module(),
 		pusher.Module(),
 		mercure.Module(),
+		motia.Module(),
 		webhook.Module(),
 		authz.Module(),
 		hooks.Module(),

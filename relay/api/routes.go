@@ -86,8 +86,16 @@ func (s *Server) newRouter() fasthttp.RequestHandler {
 	get := func(path string, h fasthttp.RequestHandler) { t.Add(fasthttp.MethodGet, path, h) }
 	get("/ws", s.sessions.HandleWS)
 	get("/sse", s.sessions.HandleSSE)
-	if s.hub.Config.Dev || s.hub.Config.Page {
-		get("/", s.handlePage)
+	page := s.hub.Config.Dev || s.hub.Config.Page
+	sockets := slices.IndexFunc(s.extra, func(x extraRoute) bool { return x.Method == fasthttp.MethodGet && x.Path == "/" })
+	if page {
+		get("/", func(ctx *fasthttp.RequestCtx) {
+			if sockets >= 0 && len(ctx.Request.Header.Peek("Upgrade")) > 0 { // a system's, beside the page
+				s.extra[sockets].Handle(ctx)
+				return
+			}
+			s.handlePage(ctx)
+		})
 		for _, name := range []string{"weir-page.js", "weir-page.css"} {
 			get("/"+name, func(ctx *fasthttp.RequestCtx) { Asset(ctx, name) })
 		}
@@ -105,7 +113,10 @@ func (s *Server) newRouter() fasthttp.RequestHandler {
 	for _, route := range s.apiRoutes() {
 		t.Add(route.Method, route.Path, s.withKey(route.Handle))
 	}
-	for _, x := range s.extra {
+	for i, x := range s.extra {
+		if page && i == sockets {
+			continue
+		}
 		t.Add(x.Method, x.Path, x.Handle)
 	}
 	for _, route := range s.preflights() {

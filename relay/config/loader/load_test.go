@@ -18,6 +18,7 @@ import (
 	"weir/relay/systems/feed"
 	"weir/relay/systems/hooks"
 	"weir/relay/systems/mercure"
+	"weir/relay/systems/motia"
 	"weir/relay/systems/notify"
 	"weir/relay/systems/presence"
 	"weir/relay/systems/pusher"
@@ -36,7 +37,7 @@ var keysEnv = []string{"WEIR_AUTH_SECRET=" + secret, "WEIR_API_KEY=" + secret}
 func systems() []config.System {
 	return []config.System{
 		chat.Module().System, presence.Module().System, feed.Module().System, notify.Module().System,
-		documents.Module().System, analytics.Module().System, pusher.Module().System, mercure.Module().System, webhook.Module().System, authz.Module().System, hooks.Module().System,
+		documents.Module().System, analytics.Module().System, pusher.Module().System, mercure.Module().System, motia.Module().System, webhook.Module().System, authz.Module().System, hooks.Module().System,
 	}
 }
 

@@ -1,0 +1,9 @@
+import { authMiddleware } from '../../middlewares/auth.middleware'
+
+export const config = { type: 'api', name: 'SetTyping', method: 'POST', path: '/chat/rooms/:roomId/typing', middleware: [authMiddleware], emits: ['chat.typing.start', 'chat.typing.stop'] }
+
+export const handler = async (req, { emit }) => {
+  const topic = req.body.typing ? 'chat.typing.start' : 'chat.typing.stop'
+  await emit({ topic, data: { topic, roomId: req.pathParams.roomId, userId: req.user.userId } })
+  return { status: 202, body: {} }
+}

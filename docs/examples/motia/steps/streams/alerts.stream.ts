@@ -1,0 +1,1 @@
+export const config = { name: 'alerts', schema: { type: 'object', properties: {} }, baseConfig: { storageType: 'default' } }

@@ -1,0 +1,1 @@
+export const config = { name: 'cursors', schema: { type: 'object', properties: {} }, baseConfig: { storageType: 'default' } }

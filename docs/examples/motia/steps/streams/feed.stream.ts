@@ -1,0 +1,1 @@
+export const config = { name: 'feed', schema: { type: 'object', properties: {} }, baseConfig: { storageType: 'default' } }

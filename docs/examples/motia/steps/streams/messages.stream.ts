@@ -1,0 +1,1 @@
+export const config = { name: 'messages', schema: { type: 'object', properties: {} }, baseConfig: { storageType: 'default' } }

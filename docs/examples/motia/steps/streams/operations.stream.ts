@@ -1,0 +1,1 @@
+export const config = { name: 'operations', schema: { type: 'object', properties: {} }, baseConfig: { storageType: 'default' } }

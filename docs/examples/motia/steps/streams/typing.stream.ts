@@ -1,0 +1,1 @@
+export const config = { name: 'typing', schema: { type: 'object', properties: {} }, baseConfig: { storageType: 'default' } }
