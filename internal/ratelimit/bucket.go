@@ -15,15 +15,20 @@ type Bucket struct {
 // Take takes a token. It returns false if there is none: more than burst were taken within what rate
 // gives back. A rate without a limit always has one.
 func (b *Bucket) Take(rate units.Rate, burst float64, now time.Time) bool {
+	return b.TakeMany(1, rate, burst, now)
+}
+
+// TakeMany takes n tokens, or none.
+func (b *Bucket) TakeMany(n int, rate units.Rate, burst float64, now time.Time) bool {
 	per := rate.PerSecond()
 	if per == 0 {
 		return true
 	}
 	b.used = max(b.used-now.Sub(b.at).Seconds()*per, 0)
 	b.at = now
-	if b.used+1 > burst {
+	if b.used+float64(n) > burst {
 		return false
 	}
-	b.used++
+	b.used += float64(n)
 	return true
 }

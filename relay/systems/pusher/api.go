@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/valyala/fasthttp"
 
@@ -19,6 +20,25 @@ type call struct {
 	app   *app
 	query parameters
 	body  []byte
+
+	// Of events.
+	events   []event
+	channels []string // of all of them, one event's behind the other's
+	scratch  []byte
+}
+
+// calls are used again: their slices are.
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+// release gives the call back. It keeps nothing of the request.
+func (c *call) release() {
+	clear(c.query)
+	clear(c.events)
+	clear(c.channels)
+	*c = call{query: c.query[:0], events: c.events[:0], channels: c.channels[:0], scratch: c.scratch[:0]}
+	if cap(c.scratch) <= 64<<10 {
+		calls.Put(c)
+	}
 }
 
 // apiError is an error as SDKs are told it.
@@ -60,26 +80,27 @@ func (s *System) serveAPI(path string) {
 // answer checks who asks, and has the request answered.
 func (s *System) answer(ctx *fasthttp.RequestCtx, prefix string, handle func(c *call) ([]byte, error)) ([]byte, error) {
 	id, _ := ctx.UserValue("id").(string)
-	a := (*s.byID.Load())[id]
-	if a == nil {
+	c := calls.Get().(*call)
+	defer c.release()
+	c.ctx, c.app, c.body = ctx, (*s.byID.Load())[id], ctx.Request.Body()
+	if c.app == nil {
 		return nil, &apiError{http.StatusNotFound, "there is no app with this id"}
 	}
 	uri := ctx.Request.URI()
-	query, err := parseQuery(string(uri.QueryString()))
-	if err != nil {
+	var err error
+	if c.query, err = parseQuery(c.query, string(uri.QueryString())); err != nil {
 		return nil, badRequest("the query cannot be read: " + err.Error())
 	}
 	// What stands before /apps/ is ours: SDKs do not sign it.
 	path := string(bytes.TrimPrefix(uri.PathOriginal(), []byte(prefix)))
-	body := ctx.Request.Body()
-	if err := a.verifyRequest(string(ctx.Method()), path, query, body, s.host.Now()); err != nil {
-		a.refuse(refusedSignature)
+	if err := c.app.verifyRequest(string(ctx.Method()), path, c.query, c.body, s.host.Now()); err != nil {
+		c.app.refuse(refusedSignature)
 		return nil, &apiError{http.StatusUnauthorized, err.Error()}
 	}
-	if a.settings.Load().Disabled {
+	if c.app.settings.Load().Disabled {
 		return nil, &apiError{http.StatusForbidden, "the app is disabled"}
 	}
-	return handle(&call{ctx, a, query, body})
+	return handle(c)
 }
 
 // fail sets the status of an error and returns its body.

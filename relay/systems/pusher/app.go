@@ -144,13 +144,9 @@ func (a *app) takeEvents(n int) bool {
 	limit := a.settings.Load().Limit.Events
 	a.rate.Lock()
 	defer a.rate.Unlock()
-	now, before := time.Now(), a.rate.Bucket
-	for range n {
-		if !a.rate.Take(limit, 2*float64(limit.Count), now) {
-			a.rate.Bucket = before // all of them or none
-			a.refuse(refusedRate)
-			return false
-		}
+	if !a.rate.TakeMany(n, limit, 2*float64(limit.Count), time.Now()) {
+		a.refuse(refusedRate)
+		return false
 	}
 	return true
 }

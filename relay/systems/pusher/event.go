@@ -15,17 +15,18 @@ import (
 
 // event is an event of a backend. Its parts share the memory of the request's body.
 type event struct {
-	name     []byte // the JSON string, as it came
-	data     []byte // likewise, or another value as a string
-	channels []string
-	socket   string
-	info     info
-	asked    bool // for info
+	name   []byte // the JSON string, as it came
+	data   []byte // likewise, or another value as a string
+	first  int    // of its channels among those of the request
+	last   int    // behind them
+	socket string
+	info   info
+	asked  bool // for info
 }
 
-// readEvent reads an event; errors say what is wrong with it.
-func (a *app) readEvent(body []byte) (*event, error) {
-	e := &event{}
+// readEvent reads an event of the request, and adds it to events; errors say what is wrong with it.
+func (c *call) readEvent(body []byte) error {
+	e := event{first: len(c.channels)}
 	one := ""
 	err := wire.Members(body, func(key string, value []byte) (err error) {
 		switch key {
@@ -38,7 +39,7 @@ func (a *app) readEvent(body []byte) (*event, error) {
 		case "channels":
 			err = wire.Elements(value, func(v []byte) error {
 				name, err := wire.Text(v)
-				e.channels = append(e.channels, name)
+				c.channels = append(c.channels, name)
 				return err
 			})
 		case "socket_id":
@@ -54,16 +55,21 @@ func (a *app) readEvent(body []byte) (*event, error) {
 		return err
 	})
 	if err != nil {
-		return nil, badRequest("the body is not an event: " + problem.Of(err).Message)
+		return badRequest("the body is not an event: " + problem.Of(err).Message)
 	}
 	if one != "" {
-		e.channels = append(e.channels, one)
+		c.channels = append(c.channels, one)
 	}
-	return e, a.checkEvent(e)
+	e.last = len(c.channels)
+	if err := c.app.checkEvent(&e, c.channels[e.first:]); err != nil {
+		return err
+	}
+	c.events = append(c.events, e)
+	return nil
 }
 
-// checkEvent says what is wrong with an event.
-func (a *app) checkEvent(e *event) error {
+// checkEvent says what is wrong with an event for channels.
+func (a *app) checkEvent(e *event, channels []string) error {
 	limit := a.settings.Load().Limit
 	name, err := wire.Text(e.name)
 	switch {
@@ -75,18 +81,18 @@ func (a *app) checkEvent(e *event) error {
 		return badRequest("names that begin with pusher: or pusher_internal: are the protocol's own")
 	case e.data == nil:
 		return badRequest("data is missing")
-	case len(e.channels) == 0:
+	case len(channels) == 0:
 		return badRequest("channel or channels is missing")
-	case len(e.channels) > limit.Channels:
+	case len(channels) > limit.Channels:
 		return badRequest("an event may be for " + strconv.Itoa(limit.Channels) + " channels at most")
 	case e.socket != "" && !validSocketID(e.socket):
 		return badRequest("socket_id must be two numbers with a dot between them")
 	}
-	for i, channel := range e.channels {
+	for i, channel := range channels {
 		if !validChannel(channel) {
 			return badRequest("channel " + strconv.Itoa(i) + " is not one: expected 1 to 200 letters, digits and _ - = @ , . ;")
 		}
-		if len(e.channels) > 1 && strings.HasPrefix(channel, "private-encrypted-") {
+		if len(channels) > 1 && strings.HasPrefix(channel, "private-encrypted-") {
 			return badRequest("an event of an encrypted channel may be for one channel only")
 		}
 	}
@@ -120,54 +126,47 @@ func (a *app) admitEvents(n int) error {
 }
 
 // send sends an event to its channels.
-func (a *app) send(e *event) error {
-	host := a.system.host
-	b := append(append(make([]byte, 0, len(e.name)+len(e.data)+64), `{"event":`...), e.name...)
-	b = append(append(append(b, `,"data":`...), e.data...), '}')
-	for _, name := range e.channels {
-		p := broker.Publication{Op: broker.Send, Data: b, Exclude: e.socket}
+func (c *call) send(e *event) error {
+	a, host := c.app, c.app.system.host
+	c.scratch = append(append(append(append(c.scratch[:0], `{"event":`...), e.name...), `,"data":`...), e.data...)
+	end := len(c.scratch)
+	for _, name := range c.channels[e.first:e.last] {
 		k := kindOf(name)
+		p := broker.Publication{Op: broker.Send, Exclude: e.socket}
+		c.scratch = c.scratch[:end]
 		if k.cache {
-			at := strconv.AppendInt([]byte(`,"at":`), host.Now().UnixMilli(), 10)
-			p = broker.Publication{Op: broker.Set, Group: cacheGroup, Key: cacheKey, Data: append(append(append([]byte(nil), b[:len(b)-1]...), at...), '}'),
-				Exclude: e.socket, TTL: a.settings.Load().Feature.Cache}
+			c.scratch = strconv.AppendInt(append(c.scratch, `,"at":`...), host.Now().UnixMilli(), 10)
+			p = broker.Publication{Op: broker.Set, Group: cacheGroup, Key: cacheKey, Exclude: e.socket, TTL: a.settings.Load().Feature.Cache}
 		}
+		c.scratch = append(c.scratch, '}')
+		p.Data = c.scratch
 		if _, err := host.Publish(channelOf(a.namespace, name), &p); err != nil {
 			return err
 		}
 		a.counters.events.Inc()
-		if ch := a.findFilled(k, name); ch != nil {
-			ch.filled()
+		if k.cache {
+			if ch := a.find(name); ch != nil {
+				ch.filled()
+			}
 		}
 	}
 	return nil
 }
 
-// findFilled is a cache channel that somebody is subscribed to.
-func (a *app) findFilled(k kind, name string) *channel {
-	if !k.cache {
-		return nil
-	}
-	return a.find(name)
-}
-
 // postEvent is POST /events.
 func (c *call) postEvent() ([]byte, error) {
-	e, err := c.app.readEvent(c.body)
-	if err != nil {
+	if err := c.readEvent(c.body); err != nil {
 		return nil, err
 	}
-	if err := c.app.admitEvents(len(e.channels)); err != nil {
+	e := &c.events[0]
+	if err := c.app.admitEvents(len(c.channels)); err != nil {
 		return nil, err
 	}
-	if err := c.app.send(e); err != nil {
-		return nil, err
-	}
-	if !e.asked {
-		return []byte("{}"), nil
+	if err := c.send(e); err != nil || !e.asked {
+		return []byte("{}"), err
 	}
 	b := []byte(`{"channels":{`)
-	for i, name := range e.channels {
+	for i, name := range c.channels {
 		if i > 0 {
 			b = append(b, ',')
 		}
@@ -179,23 +178,17 @@ func (c *call) postEvent() ([]byte, error) {
 
 // postBatch is POST /batch_events. All events are checked before the first one is sent.
 func (c *call) postBatch() ([]byte, error) {
-	var list []*event
-	asked, found := false, false
+	found, asked := false, false
 	limit := c.app.settings.Load().Limit.Batch
 	add := func(one []byte) error {
-		if len(list) == limit {
+		if len(c.events) == limit {
 			return badRequest("Batch too large: at most " + strconv.Itoa(limit) + " events")
 		}
-		e, err := c.app.readEvent(one)
-		if err != nil {
-			return err
-		}
-		if len(e.channels) > 1 {
+		err := c.readEvent(one)
+		if err == nil && len(c.channels) > len(c.events) {
 			return badRequest("an event of a batch is for one channel")
 		}
-		list = append(list, e)
-		asked = asked || e.asked
-		return nil
+		return err
 	}
 	var err error
 	if rest, ok := bytes.CutPrefix(c.body, []byte(`{"batch":`)); ok && bytes.HasSuffix(rest, []byte("]}")) { // as SDKs write it: read once
@@ -216,25 +209,28 @@ func (c *call) postBatch() ([]byte, error) {
 	if !found {
 		return nil, badRequest(`expected {"batch":[...]}`)
 	}
-	if err := c.app.admitEvents(len(list)); err != nil {
+	if err := c.app.admitEvents(len(c.events)); err != nil {
 		return nil, err
 	}
-	b := []byte(`{"batch":[`)
-	for i, e := range list {
-		if err := c.app.send(e); err != nil {
+	for i := range c.events {
+		if err := c.send(&c.events[i]); err != nil {
 			return nil, err
 		}
+		asked = asked || c.events[i].asked
+	}
+	if !asked {
+		return []byte("{}"), nil
+	}
+	b := []byte(`{"batch":[`)
+	for i, e := range c.events {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(b, '{')
 		if e.asked {
-			b = c.app.attributes(b, e.channels[0], e.info)
+			b = c.app.attributes(b, c.channels[i], e.info)
 		}
 		b = append(b, '}')
-	}
-	if !asked {
-		return []byte("{}"), nil
 	}
 	return append(b, "]}"...), nil
 }

@@ -32,6 +32,9 @@ var kinds = []kind{
 const userPrefix = "#server-to-user-"
 
 func kindOf(name string) kind {
+	if name == "" || strings.IndexByte("pc#", name[0]) < 0 {
+		return kind{}
+	}
 	for _, k := range kinds {
 		if strings.HasPrefix(name, k.prefix) {
 			return k
@@ -71,6 +74,9 @@ var inChannel = func() (t [256]bool) {
 // "~", is "~" and two hexadecimal digits. Where that is too long, a digest stands behind the prefix and "~~".
 func channelOf(namespace, name string) string {
 	const most = 254
+	if len(namespace)+1+len(name) <= most && isPlain(name) {
+		return namespace + ":" + name
+	}
 	b := append(append(make([]byte, 0, len(namespace)+len(name)+16), namespace...), ':')
 	b = escape(b, name)
 	if len(b) > most {
@@ -96,6 +102,15 @@ var plain = func() (t [256]bool) {
 	}
 	return t
 }()
+
+func isPlain(text string) bool {
+	for i := range len(text) {
+		if !plain[text[i]] {
+			return false
+		}
+	}
+	return true
+}
 
 // escape appends text with what weir's names may not hold escaped.
 func escape(dst []byte, text string) []byte {

@@ -18,33 +18,44 @@ import (
 // signer makes signatures with the secret of a key.
 type signer struct {
 	key  string
-	macs sync.Pool // of hash.Hash
+	macs sync.Pool // of *mac
+}
+
+// mac is what one signature is made with.
+type mac struct {
+	hash.Hash
+	text []byte
+	sum  [sha256.Size]byte
 }
 
 func newSigner(k Key) *signer {
 	s := &signer{key: k.Key}
 	secret := []byte(k.Secret)
-	s.macs.New = func() any { return hmac.New(sha256.New, secret) }
+	s.macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, secret)} }
 	return s
 }
 
-// sign returns the signature of the parts, one behind the other.
-func (s *signer) sign(parts ...string) []byte {
-	mac := s.macs.Get().(hash.Hash)
-	defer s.macs.Put(mac)
-	mac.Reset()
+// sign calls f with the signature of the parts, one behind the other.
+func (s *signer) sign(f func(signature []byte), parts ...string) {
+	m := s.macs.Get().(*mac)
+	defer s.macs.Put(m)
+	m.Reset()
 	for _, p := range parts {
-		_, _ = mac.Write([]byte(p))
+		m.text = append(m.text[:0], p...)
+		_, _ = m.Write(m.text)
 	}
-	return mac.Sum(make([]byte, 0, sha256.Size))
+	f(m.Sum(m.sum[:0]))
 }
 
-// hexSign is sign in lower-case hexadecimal digits.
-func (s *signer) hexSign(parts ...string) string { return hex.EncodeToString(s.sign(parts...)) }
+// hexSign is the signature of the parts in lower-case hexadecimal digits.
+func (s *signer) hexSign(parts ...string) (out string) {
+	s.sign(func(signature []byte) { out = hex.EncodeToString(signature) }, parts...)
+	return out
+}
 
 // verify reports whether a signature, in hexadecimal digits of lower case, is that of the parts. It takes the same time for all
 // signatures of the right length.
-func (s *signer) verify(signature string, parts ...string) bool {
+func (s *signer) verify(signature string, parts ...string) (ok bool) {
 	var got [sha256.Size]byte
 	if len(signature) != hex.EncodedLen(len(got)) || strings.ToLower(signature) != signature {
 		return false
@@ -52,7 +63,8 @@ func (s *signer) verify(signature string, parts ...string) bool {
 	if _, err := hex.Decode(got[:], []byte(signature)); err != nil {
 		return false
 	}
-	return hmac.Equal(got[:], s.sign(parts...))
+	s.sign(func(signature []byte) { ok = hmac.Equal(got[:], signature) }, parts...)
+	return ok
 }
 
 // maxSkew is how far the clock of a backend may be off.
@@ -67,15 +79,29 @@ var (
 	errSignature = errors.New("auth_signature is not that of the request: check the secret, and that nothing between changes the address")
 )
 
-// parameters are those of a query by name, as they are signed.
-type parameters map[string]string
+// parameters are those of a query, as they are signed, sorted by name once they are all there.
+type parameters []parameter
+
+type parameter struct{ name, value string }
+
+// maxParameters bounds those of one query.
+const maxParameters = 64
 
 // get is a parameter; "" if it is not there.
-func (p parameters) get(name string) string { return p[name] }
+func (p parameters) get(name string) string {
+	if i := p.index(name); i >= 0 {
+		return p[i].value
+	}
+	return ""
+}
 
-// parseQuery reads a raw query. Names become lower case; those that end in brackets are one list, whose values are joined by commas.
-func parseQuery(raw string) (parameters, error) {
-	p := make(parameters, 8)
+func (p parameters) index(name string) int {
+	return slices.IndexFunc(p, func(x parameter) bool { return x.name == name })
+}
+
+// parseQuery reads a raw query into p, which is empty. Names become lower case; those that end in brackets are one list, whose values are
+// joined by commas.
+func parseQuery(p parameters, raw string) (parameters, error) {
 	for pair := range strings.SplitSeq(raw, "&") {
 		if pair == "" {
 			continue
@@ -83,24 +109,28 @@ func parseQuery(raw string) (parameters, error) {
 		name, value, _ := strings.Cut(pair, "=")
 		name, err := url.PathUnescape(name) // a plus is a plus
 		if err != nil {
-			return nil, err
+			return p, err
 		}
 		if value, err = url.PathUnescape(value); err != nil {
-			return nil, err
+			return p, err
 		}
 		name = strings.ToLower(name)
 		list := false
 		if i := strings.IndexByte(name, '['); i > 0 && strings.HasSuffix(name, "]") {
 			name, list = name[:i], true
 		}
-		if have, twice := p[name]; twice {
-			if !list {
-				return nil, errors.New("the parameter " + name + " stands there twice")
-			}
-			value = have + "," + value
+		switch at := p.index(name); {
+		case at >= 0 && list:
+			p[at].value += "," + value
+		case at >= 0:
+			return p, errors.New("the parameter " + name + " stands there twice")
+		case len(p) == maxParameters:
+			return p, errors.New("there are more than 64 parameters")
+		default:
+			p = append(p, parameter{name, value})
 		}
-		p[name] = value
 	}
+	slices.SortFunc(p, func(a, b parameter) int { return strings.Compare(a.name, b.name) })
 	return p, nil
 }
 
@@ -118,9 +148,11 @@ func (a *app) verifyRequest(method, path string, p parameters, body []byte, now 
 	if skew := now.Unix() - at; err != nil || skew > int64(maxSkew/time.Second) || skew < -int64(maxSkew/time.Second) {
 		return errTimestamp
 	}
-	if sum, ok := p["body_md5"]; ok || len(body) > 0 {
+	if at := p.index("body_md5"); at >= 0 || len(body) > 0 {
+		var digits [2 * md5.Size]byte
 		digest := md5.Sum(body) //nolint:gosec // see above
-		if sum != hex.EncodeToString(digest[:]) {
+		hex.Encode(digits[:], digest[:])
+		if at < 0 || p[at].value != string(digits[:]) {
 			return errBody
 		}
 	}
@@ -136,20 +168,18 @@ func (a *app) verifyRequest(method, path string, p parameters, body []byte, now 
 
 // signedQuery is what of a query is signed.
 func signedQuery(p parameters) string {
-	var names [16]string
-	list := names[:0]
-	for name := range p {
-		if name != "auth_signature" {
-			list = append(list, name)
+	var b strings.Builder
+	b.Grow(192)
+	for _, x := range p {
+		if x.name == "auth_signature" {
+			continue
 		}
-	}
-	slices.Sort(list)
-	b := make([]byte, 0, 192)
-	for i, name := range list {
-		if i > 0 {
-			b = append(b, '&')
+		if b.Len() > 0 {
+			b.WriteByte('&')
 		}
-		b = append(append(append(b, name...), '='), p[name]...)
+		b.WriteString(x.name)
+		b.WriteByte('=')
+		b.WriteString(x.value)
 	}
-	return string(b)
+	return b.String()
 }

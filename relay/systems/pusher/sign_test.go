@@ -3,6 +3,7 @@ package pusher
 import (
 	"bytes"
 	"encoding/hex"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +65,7 @@ func TestVerifyRequest(t *testing.T) {
 		{"another version", "POST", "/apps/3/events", strings.Replace(query, "1.0", "2.0", 1) + signature, body, 0, errVersion},
 		{"no signature", "POST", "/apps/3/events", query, body, 0, errSignature},
 	} {
-		p, err := parseQuery(c.query)
+		p, err := parseQuery(nil, c.query)
 		if err != nil {
 			t.Fatal(c.name, err)
 		}
@@ -83,7 +84,7 @@ func TestEscapedPath(t *testing.T) {
 	for path, want := range map[string]error{
 		"/apps/3/users/a%20b/x": nil, "/apps/3/users/a b/x": nil, "/apps/3/users/a%2520b/x": errSignature, "/apps/3/users/a+b/x": errSignature,
 	} {
-		p, err := parseQuery(query + "&auth_signature=" + s.hexSign("GET\n"+path+"\n"+query))
+		p, err := parseQuery(nil, query+"&auth_signature="+s.hexSign("GET\n"+path+"\n"+query))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,19 +105,19 @@ func TestSignedQuery(t *testing.T) {
 		"filter_by_prefix=presence-&auth_signature=00&x=":            "filter_by_prefix=presence-&x=",
 		"body_md5=d41d8cd98f00b204e9800998ecf8427e&auth_signature=1": "body_md5=d41d8cd98f00b204e9800998ecf8427e",
 	} {
-		p, err := parseQuery(raw)
+		p, err := parseQuery(nil, raw)
 		if err != nil || signedQuery(p) != want {
 			t.Errorf("%s: %s %v", raw, signedQuery(p), err)
 		}
 	}
 	for _, raw := range []string{"a=1&a=2", "a=%zz", "%zz=1"} {
-		if _, err := parseQuery(raw); err == nil {
+		if _, err := parseQuery(nil, raw); err == nil {
 			t.Errorf("%s is read", raw)
 		}
 	}
 	a := vectorApp() // one SDK sends the MD5 of an empty body with each GET
-	p, _ := parseQuery("auth_key=" + vectorKey + "&auth_timestamp=1353088179&auth_version=1.0&body_md5=d41d8cd98f00b204e9800998ecf8427e")
-	p["auth_signature"] = a.settings.Load().signers[vectorKey].hexSign("GET\n/apps/3/channels\n" + signedQuery(p))
+	p, _ := parseQuery(nil, "auth_key="+vectorKey+"&auth_timestamp=1353088179&auth_version=1.0&body_md5=d41d8cd98f00b204e9800998ecf8427e")
+	p = append(p, parameter{"auth_signature", a.settings.Load().signers[vectorKey].hexSign("GET\n/apps/3/channels\n" + signedQuery(p))})
 	if err := a.verifyRequest("GET", "/apps/3/channels", p, nil, time.Unix(1353088179, 0)); err != nil {
 		t.Error(err)
 	}
@@ -129,17 +130,25 @@ func FuzzVerifyRequest(f *testing.F) {
 	f.Add("GET", "/", "a[]=1&a[]=2&%41=3", []byte("x"))
 	f.Fuzz(func(t *testing.T, method, path, raw string, body []byte) {
 		a := vectorApp()
-		p, err := parseQuery(raw)
+		p, err := parseQuery(nil, raw)
 		if err != nil {
 			return
 		}
 		now := time.Unix(100, 0)
 		err = a.verifyRequest(method, path, p, body, now)
-		want := a.settings.Load().signers[vectorKey].hexSign(method + "\n" + path + "\n" + signedQuery(p))
-		if err == nil && (p["auth_signature"] != want || p["auth_key"] != vectorKey) {
+		of := func(path string) string {
+			return a.settings.Load().signers[vectorKey].hexSign(method + "\n" + path + "\n" + signedQuery(p))
+		}
+		plain, _ := url.PathUnescape(path)
+		want := of(path)
+		if got := p.get("auth_signature"); err == nil && (got != want && got != of(plain) || p.get("auth_key") != vectorKey) {
 			t.Fatalf("%q is let through", raw)
 		}
-		p["auth_signature"] = want
+		if at := p.index("auth_signature"); at >= 0 {
+			p[at].value = want
+		} else {
+			p = append(p, parameter{"auth_signature", want})
+		}
 		if err := a.verifyRequest(method, path, p, body, now); err != nil && err == errSignature {
 			t.Fatal(err)
 		}
@@ -186,7 +195,8 @@ func FuzzMessages(f *testing.F) {
 		n := *a.settings.Load()
 		n.Limit = Limit{Payload: 1 << 30, Channels: 10}
 		a.settings.Store(&n)
-		if e, err := a.readEvent(data); err == nil && (len(e.channels) == 0 || e.data[0] != '"') {
+		c := &call{app: a}
+		if err := c.readEvent(data); err == nil && (len(c.channels) == 0 || c.events[0].data[0] != '"') {
 			t.Fatalf("%s is no event", data)
 		}
 	})

@@ -32,7 +32,7 @@ const (
 	appSecret = "a secret of the tests"
 )
 
-func start(t *testing.T, prepare func(*pusher.App), more ...func(*config.Config)) *rig {
+func start(t testing.TB, prepare func(*pusher.App), more ...func(*config.Config)) *rig {
 	t.Helper()
 	s := pusher.New()
 	g := &rig{system: s}
