@@ -2,9 +2,9 @@ package pool
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
-	"syscall"
 )
 
 // ErrClosed is returned for a connection whose output has ended.
@@ -18,10 +18,8 @@ type Conn struct {
 	// Set once by Open.
 	shard  *Shard
 	owner  Owner
-	nc     net.Conn
-	fd     int             // -1: off the raw path
-	rc     syscall.RawConn // of fd; nil off the raw path
-	poller *poller         // nil: not awaitable
+	end    io.Closer // closes the descriptor; off the raw path a net.Conn
+	fd     int32     // of the socket; used under mu only, until it is dead. -1: off the raw path
 	order  uint32
 	enc    Encoding
 	tailed bool
@@ -42,18 +40,19 @@ type Conn struct {
 	state    state
 	awaiting bool   // Owner.Readable is due
 	watched  bool   // in the poller's set
-	closed   bool   // the net.Conn has been closed
+	closed   bool   // end has been closed
 	queue    *queue // nil: nothing waits
 }
 
 // Open adds a connection; shards take turns. With tailed, Owner.Tail is called for each frame of a topic.
 // The connection must be ended with Remove, and from now on only the pool writes to nc, sets its write
-// deadline and closes it. In a pool that is closed the connection is closed at once.
+// deadline and closes it. A TCP connection, or one with a method Detach, is not even read any more: its socket is taken
+// over, and read with TryRead. In a pool that is closed the connection is closed at once.
 func (p *Pool) Open(nc net.Conn, enc Encoding, tailed bool, owner Owner) *Conn {
 	n := p.order.Add(1)
-	c := &Conn{shard: p.shards[int(n)%len(p.shards)], owner: owner, nc: nc, order: n, enc: enc, tailed: tailed}
-	if c.fd, c.rc = rawDescriptor(nc); c.fd >= 0 {
-		c.poller = p.readiness()
+	c := &Conn{shard: p.shards[int(n)%len(p.shards)], owner: owner, end: nc, fd: -1, order: n, enc: enc, tailed: tailed}
+	if fd, end, ok := p.detach(nc); ok {
+		c.end, c.fd = end, int32(fd)
 	}
 	if !c.shard.post(mail{kind: openMail, conn: c}) {
 		c.Abort()
@@ -114,6 +113,9 @@ func (c *Conn) Abort() {
 	defer c.mu.Unlock()
 	c.kill()
 }
+
+// stream is the connection off the raw path.
+func (c *Conn) stream() net.Conn { return c.end.(net.Conn) }
 
 // find is the index of c's membership in a slot that gets frames up to a position, staying for the one
 // that is not leaving; -1 if there is none.

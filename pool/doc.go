@@ -10,8 +10,9 @@
 // # The output of a connection
 //
 // All bytes to a connection go through its one ordered output. On Linux TCP sockets that is a
-// non-blocking sendto of shared bytes. What does not fit is queued, up to Config.Queue bytes, and an
-// on-demand goroutine parked on the runtime's poller writes it when the socket drains. TLS connections,
+// non-blocking sendto of shared bytes: the descriptor is taken over from who opens the connection, and package net knows nothing of
+// it any more. What does not fit is queued, up to Config.Queue bytes, and an
+// on-demand goroutine that waits for the pool's poller writes it when the socket drains. TLS connections,
 // connections that are not sockets, and other systems have no such call: they always queue, and the
 // same goroutine writes with net.Conn.Write. A frame of which a part was sent is always finished.
 //
@@ -40,7 +41,7 @@
 //
 // Conn.mu guards a connection's output and is the only lock held around a write, one non-blocking call
 // at a time. Shard.mu guards the mailbox, for the copy of one small struct. They are never held together,
-// no owner is called with either, and closing, which may wait, happens under none. Pool.mu and the
+// no owner is called with either. A socket is closed under Conn.mu; closing what may wait happens under none. Pool.mu and the
 // poller's are leaves, taken under Conn.mu.
 //
 // Loops end in Pool.Close. A goroutine started for a queue ends when the queue is empty or the connection

@@ -118,7 +118,7 @@ func BenchmarkWrite(b *testing.B) {
 				body := make([]byte, messages*130+60)
 				var fds []int
 				for _, nc := range r.conns {
-					fd, _ := rawDescriptor(nc)
+					fd, _, _ := rawsock.Descriptor(nc.(*net.TCPConn))
 					fds = append(fds, fd)
 				}
 				var busy time.Duration

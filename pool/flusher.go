@@ -27,34 +27,60 @@ func (c *Conn) startFlusher() {
 	c.queue.running = c.shard.pool.spawn(flush, c.Abort)
 }
 
-// flushRaw writes the queue to a socket, waiting on the runtime's poller while it is full.
+// flushRaw writes the queue to a socket, waiting for the poller while it is full.
 func (c *Conn) flushRaw() {
 	buf := c.shard.pool.chunks.Get().(*chunk)
 	defer c.shard.pool.chunks.Put(buf)
-	var err error
-	for err == nil {
-		if err = c.patience(); err != nil {
-			break
-		}
-		ended, attempts := false, 0
-		var then func()
-		err = c.rc.Write(func(uintptr) bool {
-			attempts++
-			progress := false
-			ended, progress, then = c.drain(buf[:])
-			return ended || progress && attempts > 1 // progress: come back with a new deadline
-		})
+	for {
+		ended, _, then := c.drain(buf[:])
 		if ended {
 			if then != nil {
 				then()
 			}
 			return
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) && c.mayWait() {
-			err = nil
+		if !c.awaitRoom() {
+			return
 		}
 	}
-	c.stuck(err)
+}
+
+// awaitRoom waits until the socket may have room, or there is something else to see to: without a limit if frames were dropped, because
+// what comes next is a snapshot, however late. It returns false if the connection was given up since there was no room for too long.
+func (c *Conn) awaitRoom() bool {
+	c.mu.Lock()
+	q := c.queue
+	if c.state == dead || q == nil {
+		c.mu.Unlock()
+		return true
+	}
+	if q.room == nil {
+		q.room = make(chan struct{}, 1)
+	}
+	q.full = true
+	if c.arm() != nil {
+		c.broken()
+	}
+	var late <-chan time.Time
+	if !q.lagging {
+		timer := time.NewTimer(c.shard.pool.cfg.Stall)
+		defer timer.Stop()
+		late = timer.C
+	}
+	c.mu.Unlock()
+	select {
+	case <-q.room:
+		return true
+	case <-late:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == dead || q.lagging || !q.full { // frames were dropped, or there was room, just when the time was up
+		return true
+	}
+	c.shard.pool.timeouts.Add(1)
+	c.kill()
+	return false
 }
 
 // drain sends what the socket takes. It returns ended when nothing is left or the connection is closed, and then, if it
@@ -84,7 +110,7 @@ func (c *Conn) drainOnce(buf []byte) (n int, then func(), err error) {
 	if len(c.queue.items) == 0 {
 		return 0, c.emptied(), nil
 	}
-	n, err = rawsock.Send(c.fd, c.queue.front(buf))
+	n, err = rawsock.Send(int(c.fd), c.queue.front(buf))
 	if n > 0 {
 		c.shard.wrote(n)
 		c.took(n)
@@ -109,7 +135,7 @@ func (c *Conn) flushStream() {
 		err := c.patience()
 		n := 0
 		if err == nil {
-			n, err = c.nc.Write(b)
+			n, err = c.stream().Write(b)
 		}
 		c.sent(n)
 		if err != nil {
@@ -151,6 +177,8 @@ func (c *Conn) emptied() func() {
 	c.queue = nil
 	c.shard.pool.stalled.Add(-1)
 	switch {
+	case c.state == shutting && c.fd >= 0:
+		c.halfClose()
 	case c.state == shutting:
 		return c.halfClose
 	case lagging:
@@ -171,7 +199,7 @@ func (c *Conn) patience() error {
 	if !c.queue.lagging {
 		until = time.Now().Add(c.shard.pool.cfg.Stall)
 	}
-	return c.nc.SetWriteDeadline(until)
+	return c.stream().SetWriteDeadline(until)
 }
 
 // mayWait reports whether frames were dropped just when the time was up.

@@ -17,7 +17,7 @@ const (
 	live     state = iota
 	choked         // something did not fit or could not be built, and is lost: nothing more is taken but the last bytes
 	shutting       // the last bytes are queued or sent: nothing more is taken
-	dead           // the net.Conn is being closed
+	dead           // it is closed, or is being closed
 )
 
 // Send writes b now, or queues it. The bytes belong to the connection from then on. It does not block.
@@ -91,7 +91,7 @@ func (c *Conn) Uncork() {
 // sendNow writes b to a socket and queues what it does not take. It returns false if the connection is
 // broken. The caller holds c.mu.
 func (c *Conn) sendNow(b []byte) bool {
-	n, err := rawsock.Send(c.fd, b)
+	n, err := rawsock.Send(int(c.fd), b)
 	c.shard.wrote(n)
 	if n == len(b) {
 		return true
@@ -119,7 +119,7 @@ func (c *Conn) put(parts []item) bool {
 			size += len(parts[count].b)
 			count++
 		}
-		n, err := rawsock.Send(c.fd, c.shard.concat(c, parts[:count], size))
+		n, err := rawsock.Send(int(c.fd), c.shard.concat(c, parts[:count], size))
 		c.shard.wrote(n)
 		if n < size {
 			return c.putRest(parts, n, err)
@@ -187,16 +187,20 @@ func (c *Conn) shut(b []byte, drop bool) {
 		}
 		c.queue.corked = false
 		c.queue.lagging = false // it has to drain in time now
-		_ = c.nc.SetWriteDeadline(time.Now().Add(c.shard.pool.cfg.Stall))
+		if c.queue.goOn(); c.fd < 0 {
+			_ = c.stream().SetWriteDeadline(time.Now().Add(c.shard.pool.cfg.Stall))
+		}
 	}
 	c.push(item{b: b})
 	c.startFlusher()
 }
 
 // halfClose ends the sending side and gives the peer Linger to end its own: closing outright would
-// reset the connection and could take the last bytes with it. For what is not a socket it may wait.
+// reset the connection and could take the last bytes with it. For what is not a socket it may wait; for one the caller holds c.mu.
 func (c *Conn) halfClose() {
-	if w, ok := c.nc.(interface{ CloseWrite() error }); ok {
+	if c.fd >= 0 {
+		rawsock.Shutdown(int(c.fd))
+	} else if w, ok := c.end.(interface{ CloseWrite() error }); ok {
 		_ = w.CloseWrite() // if it fails the connection is gone and the reader finds out
 	}
 	c.shard.pool.cfg.Panic.After(c.shard.pool.cfg.Linger, "linger", c.Abort, c.Abort) // without effect once the connection is closed
@@ -210,8 +214,8 @@ func (c *Conn) broken() {
 	}
 }
 
-// kill ends the output and closes the net.Conn. No send follows it: they check the state under the same
-// lock, so that a descriptor number that the kernel hands out again is never written to. The caller
+// kill ends the output and closes the connection. No call on the descriptor follows it: they check the state under the same
+// lock, so that a number that the kernel hands out again is never written to or read from. The caller
 // holds c.mu.
 func (c *Conn) kill() {
 	if c.state == dead {
@@ -221,22 +225,39 @@ func (c *Conn) kill() {
 	if c.queue != nil {
 		c.shard.pool.queued.Add(int64(-c.queue.bytes))
 		c.shard.pool.stalled.Add(-1)
+		c.queue.goOn() // the flusher ends
 		c.queue = nil
 	}
 	if c.watched {
-		c.poller.forget(c)
+		c.shard.pool.poller.forget(c)
 	}
-	// Closing waits until reader and flusher have released the descriptor, and the flusher may be waiting for c.mu: not
+	end := c.closeStream
+	if c.fd >= 0 {
+		c.closeSocket()
+		if !c.awaiting {
+			return
+		}
+		c.awaiting = false
+		end = c.readable // not with c.mu held
+	}
+	// Closing what is no socket waits until reader and flusher have released it, and the flusher may be waiting for c.mu: not
 	// here. It ends by itself; Pool.Close waits for it.
-	if !c.shard.pool.spawn(c.close, c.close) {
-		c.shard.pool.cfg.Panic.Go(nil, "close", c.close, c.close) // the pool is closed: the caller of Abort or Open does not wait for it
+	if !c.shard.pool.spawn(end, end) {
+		c.shard.pool.cfg.Panic.Go(nil, "close", end, end) // the pool is closed: the caller of Abort or Open does not wait for it
 	}
 }
 
-// close closes the connection at once and ignores errors. TLS would send an alert first and wait for that.
-func (c *Conn) close() {
+// closeSocket closes the descriptor. The caller holds c.mu.
+func (c *Conn) closeSocket() {
+	defer c.shard.pool.contain(nil)
+	c.closed = true
+	_ = c.end.Close()
+}
+
+// closeStream closes the connection at once and ignores errors. TLS would send an alert first and wait for that.
+func (c *Conn) closeStream() {
 	defer c.ended() // whatever closing it does
-	nc := c.nc
+	nc := c.stream()
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		nc = t.NetConn()
 	}

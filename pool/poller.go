@@ -44,7 +44,7 @@ func (p *poller) run() {
 			}
 			p.mu.Unlock()
 			if c != nil { // a connection that has taken over the number looks once in vain
-				c.ready()
+				c.ready(events[i].Events)
 			}
 		}
 	}
@@ -53,20 +53,27 @@ func (p *poller) run() {
 // close ends run. No connection is watched any more.
 func (p *poller) close() { _ = p.set.Close() }
 
-// watch arms the set for one event of c. The caller holds c.mu, so that the descriptor is c's.
-func (p *poller) watch(c *Conn) error {
-	e := epoll.Event{Events: epoll.Read | epoll.Once, Fd: int32(c.fd)}
+// arm has the poller report once what is waited for: something to read, and room to write. The caller holds c.mu, so that the
+// descriptor is c's.
+func (c *Conn) arm() error {
+	p, e := c.shard.pool.poller, epoll.Event{Events: epoll.Once, Fd: c.fd}
+	if c.awaiting {
+		e.Events |= epoll.Read
+	}
+	if c.queue != nil && c.queue.full {
+		e.Events |= epoll.Write
+	}
 	if c.watched {
-		return p.set.Rearm(c.fd, e)
+		return p.set.Rearm(int(c.fd), e)
 	}
 	c.watched = true
 	p.mu.Lock()
-	if c.fd >= len(p.conns) {
-		p.conns = append(p.conns, make([]*Conn, c.fd+1-len(p.conns))...)
+	if int(c.fd) >= len(p.conns) {
+		p.conns = append(p.conns, make([]*Conn, int(c.fd)+1-len(p.conns))...)
 	}
 	p.conns[c.fd] = c
 	p.mu.Unlock()
-	return p.set.Add(c.fd, e)
+	return p.set.Add(int(c.fd), e)
 }
 
 // forget takes c out before its descriptor is closed, which takes it out of the set. The caller holds c.mu.
@@ -78,19 +85,16 @@ func (p *poller) forget(c *Conn) {
 	}
 }
 
-// TryRead reads what has arrived, without waiting. Errors: EAGAIN if nothing has, io.EOF at the end, those
-// of a connection that has failed or was closed. Only for connections that are awaitable.
+// TryRead reads what has arrived, without waiting. Errors: EAGAIN if nothing has, io.EOF at the end, ErrClosed, those
+// of a connection that has failed. Only for connections that are awaitable.
 func (c *Conn) TryRead(b []byte) (n int, err error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	// Inside RawConn the descriptor cannot be closed, and its number not be given to another connection.
-	cerr := c.rc.Read(func(fd uintptr) bool {
-		n, err = rawsock.Receive(int(fd), b)
-		return true
-	})
-	if cerr != nil {
-		err = cerr
+	c.mu.Lock() // or the descriptor could be closed, and its number be given to another connection
+	defer c.mu.Unlock()
+	if c.state == dead {
+		return 0, ErrClosed
 	}
-	return n, err
+	return rawsock.Receive(int(c.fd), b)
 }

@@ -100,8 +100,7 @@ type Pool struct {
 	// Guarded by mu, a leaf.
 	mu     sync.Mutex
 	ended  bool    // nothing is spawned any more
-	poller *poller // made for the first socket; nil before, or if the system has none to give
-	polled bool    // making it was tried
+	poller *poller // made for the first socket; nil before, and as long as the system has none to give
 
 	// Safe for concurrent use.
 	loops  sync.WaitGroup // shard loops; Close waits
@@ -209,8 +208,7 @@ func (p *Pool) spawn(f, fail func()) bool {
 func (p *Pool) readiness() *poller {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.polled && !p.ended {
-		p.polled = true
+	if p.poller == nil && !p.ended {
 		if made, err := newPoller(); err == nil {
 			p.poller = made
 			p.cfg.Panic.Loop(&p.others, "poller", p.closing.Load, made.run, nil)

@@ -16,11 +16,21 @@ type item struct {
 type queue struct {
 	items   []item
 	bytes   int
-	soft    int  // bytes of soft items
-	held    int  // items at the front that have been sent in part or are being sent: they stay
-	lagging bool // items were dropped: Owner.Resync is due when the queue is empty
-	corked  bool // no flusher is to be started yet
-	running bool // a flusher is at work
+	soft    int           // bytes of soft items
+	held    int           // items at the front that have been sent in part or are being sent: they stay
+	lagging bool          // items were dropped: Owner.Resync is due when the queue is empty
+	corked  bool          // no flusher is to be started yet
+	running bool          // a flusher is at work
+	full    bool          // the flusher waits for room in the socket
+	room    chan struct{} // the flusher is to look again; room for one. nil: it has never waited
+}
+
+// goOn has a flusher that waits for room look again. The caller holds c.mu.
+func (q *queue) goOn() {
+	select {
+	case q.room <- struct{}{}:
+	default: // it is about to, or does not wait
+	}
 }
 
 // takes reports whether there is room for an item. The first finds room whatever its size, and a reply while
@@ -135,7 +145,9 @@ func (c *Conn) lag(sl *slot) {
 	}
 	if !c.queue.lagging {
 		c.queue.lagging = true
-		_ = c.nc.SetWriteDeadline(time.Time{}) // it may take its time now: see patience
+		if c.fd < 0 {
+			_ = c.stream().SetWriteDeadline(time.Time{}) // it may take its time now: see patience
+		}
 	}
 	for _, m := range c.memberships {
 		if m.slot != sl {

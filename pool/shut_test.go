@@ -90,12 +90,12 @@ func TestShutOnASocket(t *testing.T) {
 				t.Errorf("the other direction: %v", err)
 			}
 			buf := make([]byte, 20)
-			if n, err := near.Read(buf); string(buf[:n]) != "still open" {
+			if n, err := readOf(t, c, buf); string(buf[:n]) != "still open" {
 				t.Errorf("read %q, %v", buf[:n], err)
 			}
 		}
 		// The peer does not close its side: the pool does, after Linger.
-		if _, err := near.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+		if _, err := readOf(t, c, make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("after Linger: %v", err)
 		}
 		c.Remove(nil)

@@ -1,25 +1,39 @@
 package pool
 
 import (
+	"io"
 	"net"
-	"syscall"
 
 	"weir/internal/rawsock"
 )
 
-// rawDescriptor is the descriptor of nc's socket if nc may be read and written through it, else -1. The
-// number stays valid until kill closes nc.
-func rawDescriptor(nc net.Conn) (int, syscall.RawConn) {
-	var tcp *net.TCPConn
-	switch nc := nc.(type) {
-	case *net.TCPConn:
-		tcp = nc
-	case interface{ RawSocket() *net.TCPConn }: // a wrapper whose reads and writes are those of its socket
-		tcp = nc.RawSocket()
+// detacher is a connection whose stream socket the pool can take over: closing end closes the descriptor, and does not wait. The
+// connection itself is of no use any more then, unless there was an error.
+type detacher interface {
+	Detach() (fd int, end io.Closer, err error)
+}
+
+// socket is a descriptor with which nothing else is to be closed.
+type socket int
+
+// Close implements io.Closer.
+func (s socket) Close() error {
+	rawsock.Close(int(s))
+	return nil
+}
+
+// detach takes over the socket of nc, if it may be read and written through its descriptor.
+func (p *Pool) detach(nc net.Conn) (fd int, end io.Closer, ok bool) {
+	tcp, isTCP := nc.(*net.TCPConn)
+	other, isOther := nc.(detacher)
+	if !rawsock.Supported || !isTCP && !isOther || p.readiness() == nil {
+		return -1, nil, false
 	}
-	if tcp == nil || !rawsock.Supported {
-		return -1, nil
+	var err error // of one that is closed already: writing will say so
+	if isTCP {
+		fd, err = rawsock.Take(tcp)
+		return fd, socket(fd), err == nil
 	}
-	fd, rc, _ := rawsock.Descriptor(tcp) // of one that is closed there is none: writing will say so
-	return fd, rc
+	fd, end, err = other.Detach()
+	return fd, end, err == nil
 }

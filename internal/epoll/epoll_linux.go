@@ -19,6 +19,7 @@ const (
 	Read  = unix.EPOLLIN | unix.EPOLLRDHUP // there is something to read, or the peer has ended
 	Write = unix.EPOLLOUT                  // there is room to write
 	Once  = unix.EPOLLONESHOT              // reported once, until Rearm
+	Ended = unix.EPOLLERR | unix.EPOLLHUP  // reported of whatever is watched: it has failed, or both sides have ended
 	Edge  = unix.EPOLLET                   // reported when it becomes so, and not for as long as it is
 )
 

@@ -15,6 +15,7 @@ const (
 	Read = 1 << iota
 	Write
 	Once
+	Ended
 	Edge
 )
 

@@ -1,7 +1,8 @@
 // Package rawsock sends and receives on the descriptor of a socket without ever waiting.
 //
 // [Send], [Receive] and [Skip] make the raw form of the system call: since it cannot block (MSG_DONTWAIT), telling the
-// scheduler about it would cost more than a call that moves nothing. [Descriptor] is where the descriptor comes from.
+// scheduler about it would cost more than a call that moves nothing. So do [Accept], [Shutdown] and [Close]. [Descriptor] lends the
+// descriptor of a connection of package net, [Take] takes it, and [Stream] a connection with deadlines of a descriptor.
 // The package holds no state, takes no lock and starts no goroutine. Whoever calls sees to it that the descriptor is open
 // and means the socket that it is taken for: a number is given out again as soon as it is closed.
 //

@@ -60,6 +60,9 @@ func (f *acceptor) place(nc net.Conn) {
 		f.open()
 	}
 	if !ok || len(f.loops) == 0 || !f.loops[f.next].add(g) {
+		if ok {
+			g.promote()
+		}
 		f.handoff.put(nc)
 		return
 	}

@@ -54,6 +54,21 @@ func PeerAddress(a net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
+func portOf(a net.Addr) uint16 {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Port()
+	}
+	return 0
+}
+
+// Peer is the address at the other end of a request's connection.
+func Peer(ctx *fasthttp.RequestCtx) netip.Addr {
+	if g := ConnOf(ctx.Conn()); g != nil {
+		return g.peer.Addr()
+	}
+	return PeerAddress(ctx.RemoteAddr())
+}
+
 // AddressKey is the address that limits count: an IPv4 address, or the /64 of an IPv6 address, which is
 // what one customer usually has.
 func AddressKey(a netip.Addr) netip.Addr {
@@ -109,7 +124,7 @@ func hopAddress(s string) (netip.Addr, error) {
 // right-most address of X-Forwarded-For that is not itself a trusted proxy. What stands left of it the
 // client may have written.
 func (g *Gate) ClientAddress(ctx *fasthttp.RequestCtx) netip.Addr {
-	peer := PeerAddress(ctx.RemoteAddr())
+	peer := Peer(ctx)
 	if !g.Trusted(peer) {
 		return peer
 	}

@@ -1,30 +1,42 @@
 package ingress
 
 import (
+	"errors"
+	"io"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
+	"weir/internal/rawsock"
 	"weir/relay/auth"
 	"weir/relay/websocket"
 )
 
 // Conn is a connection that was let in. Closing it lets the next one in.
 //
+// On Linux, and without TLS, it is a descriptor and nothing more until the HTTP server takes it.
+//
 // How long its peer may take for what it is at is watched by the reaper and not with deadlines: three of them a
 // request cost more than publishing.
 type Conn struct {
 	// Set once by the listener.
-	*net.TCPConn
 	listener *listener
-	address  netip.Addr
+	peer     netip.AddrPort
 	counted  bool // in the relay's addresses
+
+	// Owned by the goroutine that serves its requests. Changed under the reaper's mu, too.
+	fd     int    // while stream is nil
+	stream stream // what the HTTP server reads and writes
 
 	// Owned by the goroutine that serves its requests.
 	key   auth.Memo  // the API key that it has shown
 	host  string     // the last Host that was found to be good
-	state *loopState // at an event loop, and until what was read there has been read again
+	state *loopState // at an event loop, and until what was read there has been read again; loop or nil
+	loop  loopState
 
 	// Atomic.
 	dry    atomic.Bool
@@ -37,6 +49,17 @@ type Conn struct {
 	previous, next *Conn
 	seen           uint32    // phase at the last look
 	since          time.Time // when that was new
+}
+
+// stream is a connection that may be waited for: a net.TCPConn, or an os.File of a socket.
+type stream interface {
+	syscall.Conn
+	Read(p []byte) (int, error)
+	Write(p []byte) (int, error)
+	SetDeadline(t time.Time) error
+	SetReadDeadline(t time.Time) error
+	SetWriteDeadline(t time.Time) error
+	Close() error
 }
 
 // loopState is what only connections at an event loop need, and those who come from one: sessions do not.
@@ -138,46 +161,178 @@ func (g *Conn) Read(p []byte) (int, error) {
 	if g.dry.Load() {
 		return 0, errDry{}
 	}
-	n, err := g.TCPConn.Read(p)
+	if g.stream == nil {
+		return 0, net.ErrClosed
+	}
+	n, err := g.stream.Read(p)
 	if n > 0 && g.at() == waiting {
 		g.setPhase(reading)
 	}
-	return n, err
+	return n, asNet(err)
 }
 
-// Write implements net.Conn.
-func (g *Conn) Write(p []byte) (int, error) {
+// Write implements net.Conn. At an event loop it does not wait: what the socket has no room for is an error.
+func (g *Conn) Write(p []byte) (n int, err error) {
+	if g.stream == nil {
+		if g.left.Load() {
+			return 0, net.ErrClosed
+		}
+		return rawsock.Send(g.fd, p)
+	}
 	g.setPhase(writing)
-	n, err := g.TCPConn.Write(p)
+	n, err = g.stream.Write(p)
 	g.setPhase(waiting)
-	return n, err
+	return n, asNet(err)
+}
+
+// asNet is an error of a stream as package net has it.
+func asNet(err error) error {
+	if path, ok := err.(*fs.PathError); ok { //nolint:errorlint // of an os.File, as it comes
+		err = path.Err
+	}
+	if errors.Is(err, os.ErrClosed) {
+		err = net.ErrClosed
+	}
+	return err
+}
+
+// LocalAddr implements net.Conn.
+func (g *Conn) LocalAddr() net.Addr {
+	if tcp, ok := g.stream.(*net.TCPConn); ok {
+		return tcp.LocalAddr()
+	}
+	at := netip.AddrPort{}
+	_ = g.control(func(fd int) error {
+		at = rawsock.Local(fd)
+		return nil
+	})
+	return net.TCPAddrFromAddrPort(at)
+}
+
+// RemoteAddr implements net.Conn.
+func (g *Conn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(g.peer) }
+
+// SetDeadline implements net.Conn. At an event loop nothing is waited for.
+func (g *Conn) SetDeadline(t time.Time) error {
+	if g.stream == nil {
+		return nil
+	}
+	return g.stream.SetDeadline(t)
+}
+
+// SetReadDeadline implements net.Conn.
+func (g *Conn) SetReadDeadline(t time.Time) error {
+	if g.stream == nil {
+		return nil
+	}
+	return g.stream.SetReadDeadline(t)
+}
+
+// SetWriteDeadline implements net.Conn.
+func (g *Conn) SetWriteDeadline(t time.Time) error {
+	if g.stream == nil {
+		return nil
+	}
+	return g.stream.SetWriteDeadline(t)
+}
+
+// CloseWrite ends the sending side.
+func (g *Conn) CloseWrite() error {
+	if tcp, ok := g.stream.(*net.TCPConn); ok {
+		return tcp.CloseWrite()
+	}
+	return g.control(func(fd int) error {
+		rawsock.Shutdown(fd)
+		return nil
+	})
+}
+
+// SetWriteBuffer asks the system for a buffer of so many bytes.
+func (g *Conn) SetWriteBuffer(bytes int) error {
+	return g.control(func(fd int) error { return rawsock.SetSendBuffer(fd, bytes) })
+}
+
+// control calls f with the descriptor. Errors: the connection is closed.
+func (g *Conn) control(f func(fd int) error) error {
+	switch {
+	case g.stream != nil:
+		return rawsock.Control(g.stream, f)
+	case g.left.Load():
+		return net.ErrClosed
+	}
+	return f(g.fd)
+}
+
+// promote makes a descriptor what the HTTP server can wait for.
+func (g *Conn) promote() {
+	g.listener.reaper.mu.Lock()
+	defer g.listener.reaper.mu.Unlock()
+	if g.stream == nil {
+		g.stream = rawsock.Stream(g.fd, "connection")
+	}
 }
 
 // Close implements net.Conn.
 func (g *Conn) Close() error {
-	if !g.left.Swap(true) {
+	first := !g.left.Swap(true)
+	if first {
 		g.listener.reaper.remove(g)
-		g.listener.open.Add(-1)
-		if g.counted {
-			g.listener.gate.Addresses.Give(g.address)
-		}
+		g.listener.gone(g.counted, g.peer.Addr())
 	}
-	return g.TCPConn.Close()
+	switch {
+	case g.stream != nil:
+		return g.stream.Close()
+	case first: // the reaper does not know it any more
+		rawsock.Close(g.fd)
+	}
+	return nil
 }
 
 // expire ends a connection that takes too long: whoever serves it sees that, and closes it. An event loop would not see
-// that a descriptor was closed, which leaves its set without a word.
+// that a descriptor was closed, which leaves its set without a word. Called with the reaper's mu held.
 func (g *Conn) expire() {
-	if g.atLoop.Load() {
-		_ = g.CloseRead()
-		_ = g.CloseWrite()
+	if g.stream == nil {
+		rawsock.End(g.fd)
 		return
 	}
-	_ = g.TCPConn.Close()
+	_ = g.stream.Close()
 }
 
-// RawSocket is for the pool, which writes to the socket itself.
-func (g *Conn) RawSocket() *net.TCPConn { return g.TCPConn }
+// Detach gives the pool the descriptor of a connection that was upgraded, and what closes it. The reaper does not know the
+// connection any more. Errors: it is closed, or cannot be had.
+func (g *Conn) Detach() (fd int, end io.Closer, err error) {
+	fd = g.fd
+	if g.stream != nil {
+		if fd, err = rawsock.Take(g.stream); err != nil {
+			return -1, nil, err
+		}
+	}
+	if g.left.Swap(true) {
+		if g.stream != nil {
+			rawsock.Close(fd)
+		}
+		return -1, nil, net.ErrClosed
+	}
+	s := &socket{listener: g.listener, fd: int32(fd)}
+	if g.counted {
+		s.counted = g.peer.Addr()
+	}
+	return fd, s, nil
+}
+
+// socket is what is left of a connection that was upgraded.
+type socket struct {
+	listener *listener
+	counted  netip.Addr // the peer's, in the relay's addresses; not valid: it is not counted
+	fd       int32
+}
+
+// Close implements io.Closer. It is called once.
+func (s *socket) Close() error {
+	s.listener.gone(s.counted.IsValid(), s.counted)
+	rawsock.Close(int(s.fd))
+	return nil
+}
 
 // ConnOf is the connection that a connection of the server stands on; nil for those of tests in memory.
 func ConnOf(nc net.Conn) *Conn {

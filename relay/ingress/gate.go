@@ -70,6 +70,7 @@ func (g *Gate) Start(ctx context.Context, ln net.Listener, chores, servers *sync
 	if g.acceptor = newAcceptor(g, g.listener); g.acceptor == nil {
 		return g.listener
 	}
+	g.listener.raw(ln)
 	g.hub.Contain.Loop(servers, "acceptor", ending, func() { failed(g.acceptor.run()) }, g.acceptor.end)
 	return g.acceptor.handoff
 }

@@ -4,10 +4,14 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"weir/internal/rawsock"
 )
 
 // listener accepts connections. It stands between the listening socket and the HTTP server, which would give
@@ -17,6 +21,16 @@ type listener struct {
 	gate  *Gate
 	limit int64  // connections in all
 	bound string // what says so
+
+	// Set once by raw, where connections are accepted as descriptors.
+	file *os.File           // of the listening socket: that of package net does not wait for others; nil: net.Conns are accepted
+	rc   syscall.RawConn    // of file
+	look func(uintptr) bool // accepts, into what follows
+
+	// Owned by the goroutine that accepts.
+	fd   int
+	peer netip.AddrPort
+	err  error
 
 	reaper    reaper
 	open      atomic.Int64
@@ -41,7 +55,7 @@ const TooManyAnswer = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nConne
 func (d *listener) Accept() (net.Conn, error) {
 	pause := firstPause
 	for {
-		nc, err := d.Listener.Accept()
+		nc, err := d.next()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return nil, err
@@ -65,40 +79,97 @@ func (d *listener) Accept() (net.Conn, error) {
 	}
 }
 
+// raw has connections accepted as descriptors, if ln is a listening TCP socket and the system can do that.
+func (d *listener) raw(ln net.Listener) {
+	tcp, ok := ln.(*net.TCPListener)
+	if !ok || !rawsock.Supported {
+		return
+	}
+	fd, err := rawsock.Another(tcp)
+	if err != nil {
+		return
+	}
+	file := rawsock.Stream(fd, "listener")
+	rc, err := file.SyscallConn()
+	if err == nil {
+		err = rawsock.SendAtOnce(fd) // those that are accepted take it over
+	}
+	if err != nil {
+		_ = file.Close()
+		return
+	}
+	d.file, d.rc, d.look = file, rc, d.acceptOne
+}
+
+func (d *listener) acceptOne(fd uintptr) bool {
+	d.fd, d.peer, d.err = rawsock.Accept(int(fd))
+	return d.err != syscall.EAGAIN //nolint:errorlint // it is the kernel's, as it comes
+}
+
+// next waits for the next connection.
+func (d *listener) next() (net.Conn, error) {
+	if d.file == nil {
+		nc, err := d.Listener.Accept()
+		tcp, ok := nc.(*net.TCPConn)
+		if err != nil || !ok { // a listener of tests, in memory
+			return nc, err
+		}
+		return &Conn{listener: d, fd: -1, stream: tcp, peer: netip.AddrPortFrom(PeerAddress(tcp.RemoteAddr()), portOf(tcp.RemoteAddr()))}, nil
+	}
+	if d.rc.Read(d.look) != nil {
+		return nil, net.ErrClosed
+	}
+	if d.err != nil {
+		return nil, d.err
+	}
+	return &Conn{listener: d, fd: d.fd, peer: netip.AddrPortFrom(d.peer.Addr().Unmap().WithZone(""), d.peer.Port())}, nil
+}
+
 // admit counts a connection in, or refuses it and returns nil.
 func (d *listener) admit(nc net.Conn) net.Conn {
-	tcp, ok := nc.(*net.TCPConn)
-	if !ok { // a listener of tests, in memory
+	g, ok := nc.(*Conn)
+	if !ok {
 		return nc
 	}
 	in := d.gate
 	if d.open.Add(1) > d.limit {
-		d.open.Add(-1)
-		d.refuse(tcp, BusyAnswer, d.bound)
+		d.refuse(g, BusyAnswer, d.bound)
 		return nil
 	}
-	peer := PeerAddress(tcp.RemoteAddr())
-	g := &Conn{TCPConn: tcp, listener: d, address: AddressKey(peer)}
-	if g.counted = in.hub.Config.Limit.PerAddress > 0 && !in.Trusted(peer); g.counted && !in.Addresses.Take(g.address, in.hub.Config.Limit.PerAddress) {
-		d.open.Add(-1)
-		d.refuse(tcp, TooManyAnswer, "per_address")
-		return nil
+	peer := g.peer.Addr()
+	if in.hub.Config.Limit.PerAddress > 0 && !in.Trusted(peer) {
+		if !in.Addresses.Take(AddressKey(peer), in.hub.Config.Limit.PerAddress) {
+			d.refuse(g, TooManyAnswer, "per_address")
+			return nil
+		}
+		g.counted = true
 	}
 	d.reaper.add(g)
 	return g
 }
 
-func (d *listener) refuse(tcp *net.TCPConn, answer, reason string) {
+// gone counts a connection out.
+func (d *listener) gone(counted bool, peer netip.Addr) {
+	d.open.Add(-1)
+	if counted {
+		d.gate.Addresses.Give(AddressKey(peer))
+	}
+}
+
+func (d *listener) refuse(g *Conn, answer, reason string) {
 	d.gate.hub.Counters.Refused.Of(reason).Inc()
 	if d.gate.tls == nil {
-		_ = tcp.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)) // the buffer of a new socket is empty
-		_, _ = tcp.Write([]byte(answer))
+		_ = g.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)) // the buffer of a new socket is empty
+		_, _ = g.Write([]byte(answer))
 	}
-	_ = tcp.Close()
+	_ = g.Close()
 }
 
 // Close implements net.Listener.
 func (d *listener) Close() error {
 	d.once.Do(func() { close(d.closed) })
+	if d.file != nil {
+		_ = d.file.Close()
+	}
 	return d.Listener.Close()
 }

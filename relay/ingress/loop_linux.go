@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"weir/internal/epoll"
-	"weir/internal/rawsock"
 	"weir/relay/stats"
 )
 
@@ -62,10 +61,10 @@ func newEventLoop(in *Gate, l *Handoff) (*eventLoop, error) {
 
 // add takes a connection in. It returns false if it cannot.
 func (k *eventLoop) add(g *Conn) bool {
-	fd, _, err := rawsock.Descriptor(g)
-	if err != nil {
+	if g.stream != nil {
 		return false
 	}
+	fd := g.fd
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
@@ -75,7 +74,8 @@ func (k *eventLoop) add(g *Conn) bool {
 		k.conns = append(k.conns, make([]*Conn, fd+1-len(k.conns))...)
 	}
 	k.conns[fd] = g
-	g.state = &loopState{fd: fd}
+	g.loop = loopState{fd: fd}
+	g.state = &g.loop
 	g.atLoop.Store(true)
 	if err := k.watch(fd); err != nil {
 		k.conns[fd] = nil

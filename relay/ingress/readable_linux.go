@@ -159,6 +159,7 @@ func (k *eventLoop) pass(g *Conn, unsent, rest []byte) {
 	g.state.unsent = slices.Clone(unsent)
 	g.state.rest = slices.Clone(rest)
 	g.state.held, g.state.replies = nil, nil
+	g.promote()
 	g.unclaim()
 	k.gate.hub.Counters.Passed.Inc()
 	k.handoff.put(g)

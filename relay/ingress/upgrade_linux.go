@@ -106,9 +106,9 @@ func (u *upgrader) refuse(g *Conn) bool {
 func (k *eventLoop) takeOver(g *Conn, rest []byte) {
 	open := k.upgrader.conn.open
 	k.pauseReads(g)
+	g.listener.reaper.remove(g)
 	k.forget(g)
 	g.state = nil
-	g.listener.reaper.remove(g)
 	defer k.gate.hub.Contain.End("upgrade", func() { _ = g.Close() })
 	open(g, slices.Clone(rest))
 }

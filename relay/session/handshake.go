@@ -115,7 +115,7 @@ func (m *Manager) Admit() *problem.Error {
 func (m *Manager) NewHandshake(ctx *fasthttp.RequestCtx, id *auth.Identity) *Handshake {
 	addr := m.gate.ClientAddress(ctx)
 	a := &Handshake{Identity: id, Address: addr.String()}
-	if m.hub.Config.Limit.PerAddress > 0 && m.gate.Trusted(ingress.PeerAddress(ctx.RemoteAddr())) {
+	if m.hub.Config.Limit.PerAddress > 0 && m.gate.Trusted(ingress.Peer(ctx)) {
 		a.behind = ingress.AddressKey(addr)
 	}
 	return a
