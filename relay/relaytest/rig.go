@@ -51,6 +51,12 @@ func (l *logs) Write(b []byte) (int, error) {
 // namespace; prepare changes that and everything else.
 func Start(t testing.TB, prepare func(*config.Config), systems ...relay.System) *Rig {
 	t.Helper()
+	return StartOn(t, listen(t), prepare, systems...)
+}
+
+// StartOn is Start with a listener of the test's own, such as one in memory.
+func StartOn(t testing.TB, ln net.Listener, prepare func(*config.Config), systems ...relay.System) *Rig {
+	t.Helper()
 	free := config.Bounds{Rate: units.Rate{Count: 1 << 30, Per: time.Second}}
 	cfg := config.Config{
 		Auth:       config.Auth{Keys: []config.TokenKey{{Algorithm: "HS256", Secret: secret}}, Leeway: new(time.Duration(0))},
@@ -67,7 +73,7 @@ func Start(t testing.TB, prepare func(*config.Config), systems ...relay.System) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, adm := listen(t), listen(t)
+	adm := listen(t)
 	g.URL, g.Admin = "http://"+ln.Addr().String(), "http://"+adm.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

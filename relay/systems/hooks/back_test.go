@@ -2,7 +2,6 @@ package hooks_test
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -71,19 +70,24 @@ func TestSessionOutlivesBackend(t *testing.T) {
 // While the breaker is open nothing is asked; one question finds out that the backend is back.
 func TestBreaker(t *testing.T) {
 	b := newBackend(t, func(*question) (int, string) { return 500, "" })
-	g := start(t, b, func(_ *config.Config, h *hooks.Config) {
-		h.Breaker = hooks.Breaker{After: 3, Rest: time.Second, RestMax: time.Second}
-	})
+	rest := func(d time.Duration) func(*config.Config, *hooks.Config) {
+		return func(_ *config.Config, h *hooks.Config) { h.Breaker = hooks.Breaker{After: 3, Rest: d, RestMax: d} }
+	}
+	g := start(t, b, rest(time.Hour))
 	for i := range 20 {
 		if p, status, _ := dial(g, "/ws", fmt.Sprintf("Cookie: session=u%d", i)); p != nil || status != 503 {
 			t.Errorf("%d: %d", i, status)
 		}
 	}
-	if n := len(b.questions("/weir/connect")); n > 5 { // those before it opened, and probes if this took long
+	if n := len(b.questions("/weir/connect")); n != 3 {
 		t.Errorf("asked %d times", n)
 	}
 	if g.Gauge(`weir_hooks_breaker_open{hook="connect"}`) != 1 {
 		t.Error("the breaker is not open")
+	}
+	g = start(t, b, rest(10*time.Millisecond))
+	for i := range 3 {
+		dial(g, "/ws", fmt.Sprintf("Cookie: session=u%d", i))
 	}
 	b.answer(users(""))
 	relaytest.Until(t, "let in again", func() bool {
@@ -199,75 +203,6 @@ func TestDisconnectEndsTickets(t *testing.T) {
 	}
 }
 
-// Everybody comes back at once after a restart: the backend is asked at most so much at once, and once for each cookie.
-func TestStormOfClients(t *testing.T) {
-	const clients, cookies, parallel = 10000, 2500, 16
-	var mu sync.Mutex
-	asked := make(map[string]int)
-	b := newBackend(t, func(q *question) (int, string) {
-		mu.Lock()
-		asked[q.cookie("session")]++
-		mu.Unlock()
-		return users("")(q)
-	})
-	g := start(t, b, func(c *config.Config, h *hooks.Config) {
-		h.Parallel, h.Timeout, h.Connect.Cache = parallel, 10*time.Second, time.Hour
-	})
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 200, MaxConnsPerHost: 200}}
-	defer client.CloseIdleConnections()
-	next := make(chan int)
-	var working sync.WaitGroup
-	let := make([]int, clients) // statuses
-	for range 200 {
-		working.Go(func() {
-			for i := range next {
-				req, err := http.NewRequestWithContext(t.Context(), "POST", g.URL+"/command", strings.NewReader(`{"type":"ping"}`))
-				if err != nil {
-					t.Error(err)
-					continue
-				}
-				req.Header.Set("Cookie", fmt.Sprintf("session=u%d", i%cookies))
-				req.Header.Set("Origin", origin)
-				for { // as told: it comes back
-					resp, err := client.Do(req.Clone(t.Context()))
-					if err != nil {
-						t.Error(err)
-						break
-					}
-					_ = resp.Body.Close()
-					if let[i] = resp.StatusCode; resp.StatusCode != 503 {
-						break
-					}
-					req.Body, _ = req.GetBody()
-				}
-			}
-		})
-	}
-	for i := range clients {
-		next <- i
-	}
-	close(next)
-	working.Wait()
-	for i, status := range let {
-		if status != 200 {
-			t.Fatalf("client %d: %d", i, status)
-		}
-	}
-	for cookie, n := range asked {
-		if n != 1 {
-			t.Errorf("%s: asked %d times", cookie, n)
-		}
-	}
-	if len(asked) != cookies {
-		t.Errorf("asked about %d cookies", len(asked))
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.most > parallel {
-		t.Errorf("%d questions at once, want %d at most", b.most, parallel)
-	}
-}
-
 // A backend that is slow holds back those who are asked about, and nobody else; those who waited for too long are told when to
 // come back.
 func TestSlowBackend(t *testing.T) {
@@ -282,7 +217,19 @@ func TestSlowBackend(t *testing.T) {
 	g := start(t, b, func(_ *config.Config, h *hooks.Config) {
 		h.Parallel, h.Timeout, h.Connect.Cache, h.Breaker.After = 2, 300*time.Millisecond, time.Hour, 1000
 	})
-	_, m := connect(g, "ann", "/ws")
+	var m relaytest.Message
+	relaytest.Until(t, "an answer in time", func() bool { // on a busy machine it may take longer than the timeout
+		p, _, _ := dial(g, "/ws", "Cookie: session=ann")
+		if p == nil {
+			return false
+		}
+		m = p.Type("connected")
+		return true
+	})
+	outcome := func(name string) float64 {
+		return g.Gauge(`weir_hooks_questions_total{hook="connect",outcome="` + name + `"}`)
+	}
+	before, asked := outcome("busy")+outcome("failed"), len(b.questions("/weir/connect"))
 	var working sync.WaitGroup
 	for i := range 6 {
 		working.Go(func() {
@@ -291,7 +238,7 @@ func TestSlowBackend(t *testing.T) {
 			}
 		})
 	}
-	relaytest.Until(t, "two questions", func() bool { return len(b.questions("/weir/connect")) >= 3 })
+	relaytest.Until(t, "two questions", func() bool { return len(b.questions("/weir/connect")) >= asked+2 })
 	if p, status, _ := dial(g, "/ws", "Cookie: session=ann"); p == nil {
 		t.Error(status)
 	}
@@ -302,10 +249,7 @@ func TestSlowBackend(t *testing.T) {
 		t.Error("a token has to wait")
 	}
 	working.Wait()
-	outcome := func(name string) float64 {
-		return g.Gauge(`weir_hooks_questions_total{hook="connect",outcome="` + name + `"}`)
-	}
-	if n := outcome("busy") + outcome("failed"); n != 6 {
+	if n := outcome("busy") + outcome("failed") - before; n != 6 {
 		t.Errorf("%v had no answer, want 6", n)
 	}
 }

@@ -24,6 +24,9 @@ func TestMain(m *testing.M) { relaytest.Main(m) }
 
 const secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
+// drip is an answer that goes on for ever.
+const drip = "drip"
+
 // question is one that the backend was asked.
 type question struct {
 	path   string
@@ -88,6 +91,13 @@ func newBackend(t testing.TB, say func(q *question) (int, string)) *backend {
 			w.Header().Set("Location", answer)
 		}
 		w.WriteHeader(status)
+		for strings.HasPrefix(answer, drip) { // a byte now and then, without an end
+			_, _ = io.WriteString(w, " ")
+			if http.NewResponseController(w).Flush() != nil || r.Context().Err() != nil {
+				return
+			}
+			<-time.After(time.Millisecond)
+		}
 		_, _ = io.WriteString(w, answer)
 	}))
 	t.Cleanup(b.Close)
@@ -146,7 +156,12 @@ const origin = "https://app.example"
 // start starts a relay that asks b.
 func start(t testing.TB, b *backend, prepare func(c *config.Config, h *hooks.Config), systems ...relay.System) *relaytest.Rig {
 	t.Helper()
-	return relaytest.Start(t, func(c *config.Config) {
+	return relaytest.Start(t, configured(b, prepare), append(systems, hooks.New())...)
+}
+
+// configured is the configuration of a relay that asks b.
+func configured(b *backend, prepare func(c *config.Config, h *hooks.Config)) func(c *config.Config) {
+	return func(c *config.Config) {
 		h := config.Of[hooks.Config](c)
 		*h = hooks.Config{URL: b.URL + "/weir", AllowInsecure: true, Secrets: []string{secret}, Cookies: []string{"session"}, Timeout: 5 * time.Second}
 		c.Origins = []string{origin}
@@ -162,7 +177,7 @@ func start(t testing.TB, b *backend, prepare func(c *config.Config, h *hooks.Con
 		if prepare != nil {
 			prepare(c, h)
 		}
-	}, append(systems, hooks.New())...)
+	}
 }
 
 // dial connects with header lines, from a page of the origin unless they say another. Without success the peer is nil.

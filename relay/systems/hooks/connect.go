@@ -77,7 +77,7 @@ func (s *System) identify(c *credentials) (*auth.Identity, *problem.Error) {
 		s.hooks[askConnect].counts.remembered.Inc()
 		return k.id, k.bad
 	}
-	q, first := s.clients.join(c.key)
+	q, first := s.clients.join(c.key, now)
 	if first {
 		s.connect(q, c)
 	}

@@ -55,10 +55,28 @@ func (m *memory[K, V]) old(key K, now time.Time) (v V, ok bool) {
 	return e.value, true
 }
 
-// join returns the question about a key. If first is true it is a new one, which the caller asks and ends.
-func (m *memory[K, V]) join(key K) (q *asking[V], first bool) {
+// join returns the question about a key. If first is true it is a new one, which the caller asks and ends. A fresh answer that has come
+// since the caller looked for one is a question that is over.
+func (m *memory[K, V]) join(key K, now time.Time) (q *asking[V], first bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if e, ok := m.held[key]; ok && m.asking[key] == nil && now.Before(e.fresh) {
+		q = &asking[V]{done: make(chan struct{}), value: e.value}
+		close(q.done)
+		return q, false
+	}
+	return m.question(key)
+}
+
+// renew is join for a caller to whom no answer from before will do.
+func (m *memory[K, V]) renew(key K) (q *asking[V], first bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.question(key)
+}
+
+// question is the one about a key. The caller holds mu.
+func (m *memory[K, V]) question(key K) (q *asking[V], first bool) {
 	if q = m.asking[key]; q != nil {
 		return q, false
 	}

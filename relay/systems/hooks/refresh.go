@@ -140,7 +140,7 @@ func (s *System) renew(p *renewal) {
 
 // askAgain asks about credentials, and remembers the answer.
 func (s *System) askAgain(by *credentials, asked time.Time) (k *known, err error) {
-	q, first := s.clients.join(by.key)
+	q, first := s.clients.renew(by.key)
 	if first {
 		s.connect(q, by)
 	}

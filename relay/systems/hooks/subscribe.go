@@ -87,7 +87,7 @@ func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) (hub.
 		return hub.Decision{}, hub.ErrDenied
 	}
 	about := subjectOf(id, op, channel)
-	q, first := s.decisions.join(about)
+	q, first := s.decisions.join(about, s.now())
 	if first {
 		s.decide(q, about, id)
 	}

@@ -1,0 +1,83 @@
+package hooks_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/relay/config"
+	"weir/relay/relaytest"
+	"weir/relay/systems/hooks"
+)
+
+// A backend that answers wrongly lets nobody in and nothing pass, whatever it is asked; the client is told so, the log says what was
+// wrong without a word of what came, and the session goes on.
+func TestWrongBackend(t *testing.T) {
+	var mu sync.Mutex
+	status, body := 200, ""
+	wrong := func(*question) (int, string) {
+		mu.Lock()
+		defer mu.Unlock()
+		return status, body
+	}
+	b := newBackend(t, routes(`,"channels":{"room:*":["subscribe"]}`, map[string]func(*question) (int, string){"/subscribe": wrong, "/publish": wrong, "/call": wrong}))
+	g := start(t, b, func(_ *config.Config, h *hooks.Config) { h.Breaker.After = 1000 })
+	p, _ := connect(g, "ann", "/ws")
+	for i, c := range []struct {
+		name   string
+		status int
+		body   string
+		log    string // of subscribe
+		call   bool   // it is an answer to a call
+	}{
+		{"a page", 200, "<html>secret</html>", "the answer is not JSON of the form that is expected", false},
+		{"nothing", 200, "", "the answer is not JSON", true},
+		{"another JSON", 200, `["secret"]`, "the answer is not JSON of the form that is expected", true},
+		{"no decision", 200, `{"secret":true}`, `expected {\"allow\": true or false}`, true},
+		{"a wrong type", 200, `{"allow":"secret"}`, "allow has the wrong type", true},
+		{"a huge answer", 200, `{"allow":true,"data":"` + strings.Repeat("secret", 20000) + `"}`, "the response is larger than 65536 bytes", false},
+		{"no content", 204, "", "unexpected answer, status 204", true},
+		{"a redirect", 302, "/secret", "it answered with a redirect", false},
+		{"an error", 500, `{"allow":true}`, "status 500", false},
+		{"too many", 429, `{"allow":true}`, "status 429", false},
+		{"half", 200, `{"allow":true,"reason":"secret`, "the answer is not JSON", false},
+		{"a negative time", 200, `{"allow":true,"ttl":-1}`, "ttl must be seconds, 0 or more", true},
+	} {
+		mu.Lock()
+		status, body = c.status, c.body
+		mu.Unlock()
+		before := len(g.Logs())
+		if m := ask(p, fmt.Sprint("s", i), fmt.Sprintf(`"type":"subscribe","channel":"asked:%d"`, i)); m["code"] != "unavailable" {
+			t.Errorf("%s: subscribe: %v", c.name, m)
+		}
+		if log := g.Logs()[before:]; !strings.Contains(log, c.log) || strings.Contains(log, "secret") {
+			t.Errorf("%s: the log says %s", c.name, log)
+		}
+		if c.name != "a negative time" {
+			if m := ask(p, fmt.Sprint("p", i), fmt.Sprintf(`"type":"publish","channel":"asked:%d","data":1`, i)); m["code"] != "unavailable" {
+				t.Errorf("%s: publish: %v", c.name, m)
+			}
+		}
+		if m := ask(p, fmt.Sprint("c", i), `"type":"call","method":"cart.add"`); (m["type"] == "result") != c.call || !c.call && m["code"] != "unavailable" {
+			t.Errorf("%s: call: %v", c.name, m)
+		}
+		if status, body := g.Backend("GET", fmt.Sprintf("/v1/channels/asked:%d/history", i), nil); status != 404 { // nothing was ever published
+			t.Errorf("%s: %d %v", c.name, status, body)
+		}
+	}
+	if m := ask(p, "1", `"type":"subscribe","channel":"room:1"`); m["type"] != "subscribed" { // what needs no question works
+		t.Error(m)
+	}
+}
+
+// A backend that sends a byte now and then is not waited for without an end.
+func TestDrippingBackend(t *testing.T) {
+	b := newBackend(t, func(*question) (int, string) { return 200, drip })
+	g := start(t, b, func(_ *config.Config, h *hooks.Config) { h.Timeout = 100 * time.Millisecond })
+	if p, status, h := dial(g, "/ws", "Cookie: session=ann"); p != nil || status != 503 || h.Get("Retry-After") == "" {
+		t.Error(status, h)
+	}
+	relaytest.Until(t, "the log says why", func() bool { return strings.Contains(g.Logs(), "no answer in time") })
+}
