@@ -13,6 +13,7 @@ import (
 	"weir/relay/ingress"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
+	"weir/relay/session"
 )
 
 // apiRoutes lists the routes for backends; the OpenAPI document describes the same.
@@ -123,9 +124,7 @@ func (s *Server) handleDisconnect(ctx *fasthttp.RequestCtx) {
 	if t.Reason == "" {
 		t.Reason = "disconnected"
 	}
-	n := s.sessions.Disconnect(t.UserID, t.ConnectionID, t.Reason)
-	jsonbody.Answer(ctx, strconv.AppendInt([]byte(`{"disconnected":`), int64(n), 10))
-	ctx.Response.AppendBodyString("}")
+	s.answerOutcome(ctx, "disconnected", s.sessions.Disconnect(t.UserID, t.ConnectionID, t.Reason))
 }
 
 // handleUnsubscribe is POST /v1/unsubscribe.
@@ -142,13 +141,26 @@ func (s *Server) handleUnsubscribe(ctx *fasthttp.RequestCtx) {
 		s.gate.Fail(ctx, err)
 		return
 	}
-	f := problem.Forbidden
-	if t.Reason != "" {
-		f = f.With(t.Reason)
+	s.answerOutcome(ctx, "unsubscribed", s.sessions.Unsubscribe(t.UserID, t.ConnectionID, t.Channel, t.Reason))
+}
+
+// answerOutcome tells how many an order has reached, and in a cluster on how many nodes.
+func (s *Server) answerOutcome(ctx *fasthttp.RequestCtx, member string, o session.Outcome) {
+	b := strconv.AppendInt(append(append([]byte(`{"`), member...), `":`...), int64(o.Count), 10)
+	if s.hub.Cluster != nil {
+		b = strconv.AppendInt(append(b, `,"nodes":`...), int64(o.Nodes), 10)
 	}
-	n := s.sessions.Unsubscribe(t.UserID, t.ConnectionID, t.Channel, f)
-	jsonbody.Answer(ctx, strconv.AppendInt([]byte(`{"unsubscribed":`), int64(n), 10))
-	ctx.Response.AppendBodyString("}")
+	if len(o.Silent) > 0 {
+		b = append(b, `,"silent":[`...)
+		for i, node := range o.Silent {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = wire.AppendString(b, node)
+		}
+		b = append(b, ']')
+	}
+	jsonbody.Answer(ctx, append(b, '}'))
 }
 
 // ticketRequest is the body of POST /v1/tickets: who the ticket stands for.
@@ -187,7 +199,7 @@ func (s *Server) handleTickets(ctx *fasthttp.RequestCtx) {
 		s.gate.Fail(ctx, err)
 		return
 	}
-	ticket, err := s.sessions.Tickets.Issue(id)
+	ticket, err := s.sessions.IssueTicket(id)
 	if err != nil {
 		s.gate.Fail(ctx, problem.Overloaded.With("too many tickets are waiting to be used"))
 		return

@@ -25,6 +25,10 @@ func (s *Server) handleConnections(ctx *fasthttp.RequestCtx) {
 		s.gate.Fail(ctx, err)
 		return
 	}
-	b := s.sessions.AppendConnections([]byte{'{'}, user, channel, after, limit)
+	b, err := s.sessions.AppendConnections([]byte{'{'}, session.ConnectionsQuery{User: user, Channel: channel, After: after, Limit: limit})
+	if err != nil {
+		s.gate.Fail(ctx, err)
+		return
+	}
 	jsonbody.Answer(ctx, append(b, '}'))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,8 @@ type Cluster struct {
 	broker   *broker.Broker
 	handlers map[string]Handler
 	mergers  map[string]Merger // by kind
+	actors   map[string]Actor  // by kind of notice
+	missed   func(since time.Time)
 	started  time.Time
 	context  context.Context
 	stop     context.CancelFunc
@@ -59,6 +62,7 @@ type Cluster struct {
 	begun    chan struct{}  // closed by Start: what comes before is dropped
 	telling  chan struct{}  // holds a value if untold is not empty; never closed
 	shared   []shared       // by partition; each has its lock
+	notices  notices        // has its lock
 
 	// Atomic.
 	owners   []atomic.Pointer[owner] // by partition; nil: none that is known
@@ -197,6 +201,7 @@ func Open(config Config) (*Cluster, error) {
 		members: make(map[string]*member), replicas: make(map[string]*replica), follows: make(map[uint64]*replica), waiting: make(map[uint64]*request),
 		calls: make(chan struct{}, 256), begun: make(chan struct{}), handlers: make(map[string]Handler),
 		telling: make(chan struct{}, 1), shared: make([]shared, config.Partitions), untold: make(map[int]time.Time),
+		notices: notices{origins: make(map[string]*origin), asking: make(map[string]time.Time)},
 	}
 	c.context, c.stop = context.WithCancel(context.Background())
 	var err error
@@ -207,14 +212,22 @@ func Open(config Config) (*Cluster, error) {
 	return c, nil
 }
 
-// Start begins to own partitions and to follow channels. handlers are those of calls, and mergers those of parts, by their kind.
-func (c *Cluster) Start(b *broker.Broker, handlers map[string]Handler, mergers map[string]Merger) {
-	c.broker, c.mergers = b, mergers
-	for kind, h := range c.own() {
-		c.handlers[kind] = h
-	}
-	for kind, h := range handlers {
-		c.handlers[kind] = h
+// Handlers are what a process does for others, by kind.
+type Handlers struct {
+	Calls   map[string]Handler
+	Mergers map[string]Merger
+	Actors  map[string]Actor
+
+	// Missed is called when notices of other processes were missed and nobody has them any more: what began before since is to be begun
+	// anew.
+	Missed func(since time.Time)
+}
+
+// Start begins to own partitions and to follow channels.
+func (c *Cluster) Start(b *broker.Broker, h Handlers) {
+	c.broker, c.mergers, c.actors, c.missed = b, h.Mergers, h.Actors, h.Missed
+	for _, calls := range []map[string]Handler{c.own(), c.noticeCalls(), h.Calls} {
+		maps.Copy(c.handlers, calls)
 	}
 	close(c.begun)
 	c.config.Panic.Loop(&c.done, "cluster clock", contain.Done(c.context), c.clock, nil)  // ended by Close

@@ -73,10 +73,10 @@ func (n *node) told(channel string) []string {
 
 func start(t testing.TB, m *fake.Mesh, name string, calls map[string]cluster.Handler) *node {
 	t.Helper()
-	return startWith(t, m, name, calls, nil)
+	return startWith(t, m, name, cluster.Handlers{Calls: calls})
 }
 
-func startWith(t testing.TB, m *fake.Mesh, name string, calls map[string]cluster.Handler, mergers map[string]cluster.Merger) *node {
+func startWith(t testing.TB, m *fake.Mesh, name string, handlers cluster.Handlers) *node {
 	t.Helper()
 	n := &node{TB: t, name: name, seen: make(map[string][]string)}
 	hook := func(string, any) { n.panics.Add(1) }
@@ -89,7 +89,7 @@ func startWith(t testing.TB, m *fake.Mesh, name string, calls map[string]cluster
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.cluster.Start(n.broker, calls, mergers)
+	n.cluster.Start(n.broker, handlers)
 	t.Cleanup(func() {
 		_ = n.cluster.Close()
 		_ = n.broker.Close()
@@ -322,7 +322,7 @@ func TestLostFrames(t *testing.T) {
 func TestPanicsInTheCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		thrown := map[string]int{"cluster clock": 2, "cluster link": 2, "cluster call": 1, "takeover": 3, "cluster parts": 1}
+		thrown := map[string]int{"cluster clock": 2, "cluster link": 2, "cluster call": 1, "takeover": 3, "cluster parts": 1, "notices": 1}
 		contain.Throw(func(where string) {
 			mu.Lock()
 			left := thrown[where]
@@ -335,9 +335,11 @@ func TestPanicsInTheCluster(t *testing.T) {
 		defer contain.Throw(nil)
 		m := &fake.Mesh{}
 		var nodes []*node
+		var acted atomic.Int64
 		echo := map[string]cluster.Handler{"echo": func(b []byte) ([]byte, error) { return b, nil }}
 		for i := range 3 {
-			nodes = append(nodes, start(t, m, fmt.Sprintf("node-%d", i), echo))
+			h := cluster.Handlers{Calls: echo, Actors: map[string]cluster.Actor{"act": func([]byte, time.Time) []byte { acted.Add(1); return nil }}}
+			nodes = append(nodes, startWith(t, m, fmt.Sprintf("node-%d", i), h))
 		}
 		time.Sleep(10 * time.Second)
 		nodes[0].join("room:1", nil)
@@ -355,11 +357,19 @@ func TestPanicsInTheCluster(t *testing.T) {
 		if answers, silent = nodes[0].cluster.CallAll(t.Context(), "echo", []byte("b")); len(answers) != 2 || len(silent) != 0 {
 			t.Errorf("afterwards: answers %q, silent %q", answers, silent)
 		}
+		mu.Lock()
+		thrown["cluster call"] = 2
+		mu.Unlock()
+		nodes[0].cluster.Notify("act", nil, true) // the others ask for it, since their calls have panicked
+		time.Sleep(10 * time.Second)
+		if acted.Load() != 3 || thrown["notices"] > 0 {
+			t.Errorf("%d nodes have acted on a notice", acted.Load())
+		}
 		panics := int64(0)
 		for _, n := range nodes {
 			panics += n.panics.Load()
 		}
-		if panics < 4 {
+		if panics < 7 {
 			t.Errorf("only %d panics", panics)
 		}
 	})

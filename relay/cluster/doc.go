@@ -23,6 +23,11 @@
 // together: see [Merger]. A new owner, and one to whom something was lost, is told all parts anew. Those of a process that is not heard any more are
 // over.
 //
+// # Notices
+//
+// What all processes have to act on, such as the end of a user's sessions, is a notice: see [Cluster.Notify]. One that is cut off acts on it
+// when it is heard again.
+//
 // # Goroutines and locks
 //
 // All that comes in is worked off by the goroutine of the mesh, one frame after the other; each link has one that sends, one looks

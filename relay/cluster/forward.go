@@ -152,6 +152,32 @@ func (c *Cluster) Call(ctx context.Context, key, kind string, body []byte) ([]by
 	return q.body, err
 }
 
+// Node is the name of this process.
+func (c *Cluster) Node() string { return c.config.Node }
+
+// CallNode has another process work on a body, by the name of its node, and returns its answer. Errors: ErrNoOwner if it is not there, and the
+// process's.
+func (c *Cluster) CallNode(ctx context.Context, node, kind string, body []byte) ([]byte, error) {
+	var q *request
+	now := time.Now()
+	c.mu.Lock()
+	for _, m := range c.members {
+		if m.node == node && c.alive(m.session, now) {
+			q = c.demand(m, recCall, func(w *writer) {
+				w.text(kind)
+				w.bytes(body)
+			})
+			break
+		}
+	}
+	c.mu.Unlock()
+	if q == nil {
+		return nil, ErrNoOwner
+	}
+	err := q.wait(ctx, answerLimit)
+	return q.body, err
+}
+
 // CallAll has all other processes that are there work on a body, and returns their answers, by the names of their nodes, and who has
 // not answered.
 func (c *Cluster) CallAll(ctx context.Context, kind string, body []byte) (answers map[string][]byte, silent []string) {

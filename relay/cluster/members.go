@@ -15,7 +15,8 @@ type hello struct {
 	Policy  string              `json:"policy"`
 	Heard   map[string]int64    `json:"heard,omitempty"` // milliseconds since each other one was heard
 	Sent    map[string]linkSent `json:"sent,omitempty"`
-	Lost    map[string]uint64   `json:"lost,omitempty"` // links to this process of which something is missing, by session: their epochs
+	Lost    map[string]uint64   `json:"lost,omitempty"`    // links to this process of which something is missing, by session: their epochs
+	Notices map[string]uint64   `json:"notices,omitempty"` // the last that it has of each process
 	Leaving bool                `json:"leaving,omitempty"`
 }
 
@@ -28,7 +29,7 @@ type linkSent struct {
 // announce says hello.
 func (c *Cluster) announce() error {
 	now := time.Now()
-	h := hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Leaving: c.draining.Load(),
+	h := hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Leaving: c.draining.Load(), Notices: c.notices.heads(),
 		Heard: make(map[string]int64), Sent: make(map[string]linkSent), Lost: make(map[string]uint64)}
 	c.mu.Lock()
 	for _, m := range c.members {
@@ -82,6 +83,7 @@ func (i inbox) Announced(b []byte) {
 	if first {
 		c.tellAnew(h.Session)
 	}
+	c.catchUp(m, h.Notices, now)
 	if back {
 		m.link.append(recParts, func(w *writer) { w.byte(partsAsk) })
 	}

@@ -179,6 +179,7 @@ func (c *Cluster) review(now time.Time) {
 		c.forget(m)
 		m.link.restart(0) // if it is there after all, it finds that it has to follow again
 	}
+	c.notices.tidy(now)
 	for _, session := range absent {
 		c.absent(session)
 	}
@@ -291,6 +292,8 @@ func (a standing) newer(b standing) bool {
 const (
 	callStandings = "standings" // body: a partition
 	callExport    = "export"    // body: a channel
+	callNotice    = "notice"    // body: noticeMessage
+	callNotices   = "notices"   // body: noticesQuery
 )
 
 // own are the handlers of the cluster's own calls.
@@ -389,25 +392,11 @@ func (c *Cluster) opened(p int, o *owner) {
 
 // export asks a node for what it has of a channel.
 func (c *Cluster) export(node, channel string) (*broker.Kept, error) {
-	var q *request
-	c.mu.Lock()
-	for _, m := range c.members {
-		if m.node == node && c.alive(m.session, time.Now()) {
-			q = c.demand(m, recCall, func(w *writer) {
-				w.text(callExport)
-				w.bytes([]byte(channel))
-			})
-			break
-		}
-	}
-	c.mu.Unlock()
-	if q == nil {
-		return nil, ErrNoOwner
-	}
-	if err := q.wait(c.context, answerLimit); err != nil {
+	body, err := c.CallNode(c.context, node, callExport, []byte(channel))
+	if err != nil {
 		return nil, err
 	}
-	r := &reader{b: q.body}
+	r := &reader{b: body}
 	k := r.kept()
 	return &k, r.err
 }

@@ -83,7 +83,7 @@ func TestPartsOfNodes(t *testing.T) {
 		for i := range 3 {
 			l := merged{&ledger{own: make(map[string]string), whole: make(map[string]string)}, new(sync.Mutex)}
 			ledgers = append(ledgers, l)
-			nodes = append(nodes, startWith(t, m, fmt.Sprintf("node-%d", i), nil, map[string]cluster.Merger{"k": l}))
+			nodes = append(nodes, startWith(t, m, fmt.Sprintf("node-%d", i), cluster.Handlers{Mergers: map[string]cluster.Merger{"k": l}}))
 		}
 		time.Sleep(4 * time.Second)
 		report := func(i int, key, value string) {

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -53,24 +54,39 @@ func writeCluster(w io.Writer, s cluster.Stats) {
 
 // Answer lets other nodes ask something of this one. At start.
 func (h *Hub) Answer(kind string, f cluster.Handler) {
-	if h.calls == nil {
-		h.calls = make(map[string]cluster.Handler)
+	set(&h.handlers.Calls, kind, f)
+}
+
+func set[V any](m *map[string]V, kind string, f V) {
+	if *m == nil {
+		*m = make(map[string]V)
 	}
-	h.calls[kind] = f
+	(*m)[kind] = f
+}
+
+// Act has f act on a kind of notice, here and on behalf of other nodes. At start.
+func (h *Hub) Act(kind string, f cluster.Actor) { set(&h.handlers.Actors, kind, f) }
+
+// Missed has f called when notices of other nodes are lost for good. At start.
+func (h *Hub) Missed(f func(since time.Time)) { h.handlers.Missed = f }
+
+// Notify has all nodes act on something, this one at once. It waits a second at most for the others, or not at all.
+func (h *Hub) Notify(kind string, body []byte, wait bool) cluster.Outcome {
+	if h.Cluster == nil {
+		return cluster.Outcome{Answers: map[string][]byte{"": h.handlers.Actors[kind](body, time.Time{})}}
+	}
+	return h.Cluster.Notify(kind, body, wait)
 }
 
 // Share has a kind of state put together of what all nodes say. At start.
 func (h *Hub) Share(kind string, m cluster.Merger) {
-	if h.mergers == nil {
-		h.mergers = make(map[string]cluster.Merger)
-	}
-	h.mergers[kind] = m
+	set(&h.handlers.Mergers, kind, m)
 }
 
 // StartCluster begins to own channels, if there is a cluster, when all that others may ask for is there.
 func (h *Hub) StartCluster() {
 	if h.Cluster != nil {
-		h.Cluster.Start(h.Broker, h.calls, h.mergers)
+		h.Cluster.Start(h.Broker, h.handlers)
 	}
 }
 

@@ -30,10 +30,9 @@ type Hub struct {
 	Counters   *stats.Counters
 	Namespaces *Namespaces
 	Broker     *broker.Broker
-	Disk       *disk.Journal              // nil: there is no data directory
-	Cluster    *cluster.Cluster           // nil: this is the only node
-	calls      map[string]cluster.Handler // what other nodes may ask of this one; filled at start
-	mergers    map[string]cluster.Merger  // what this one puts together of what all say; filled at start
+	Disk       *disk.Journal    // nil: there is no data directory
+	Cluster    *cluster.Cluster // nil: this is the only node
+	handlers   cluster.Handlers // what this node does for others; filled at start
 	Pool       *pool.Pool
 	Batchers   []*batch.Batcher // by shard
 	seed       maphash.Seed

@@ -38,10 +38,7 @@ type Handshake struct {
 // cookie or, if that is allowed, in the query; or a ticket stands for it.
 func (m *Manager) Identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, *problem.Error) {
 	if t := ctx.QueryArgs().Peek("ticket"); len(t) > 0 {
-		if id, ok := m.Tickets.Redeem(string(t)); ok {
-			return id, nil
-		}
-		return nil, m.gate.Explain(problem.Unauthorized, "ticket refused", ingress.ReasonTicket, "the ticket was used, is older than 30 s, or is from another process")
+		return m.redeem(ctx, string(t))
 	}
 	token := ingress.Bearer(ctx.Request.Header.Peek("Authorization"))
 	if token == "" {

@@ -10,11 +10,9 @@ import (
 	"github.com/panjf2000/ants/v2"
 
 	"weir/internal/contain"
-	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/hub"
 	"weir/relay/ingress"
-	"weir/relay/problem"
 	"weir/relay/websocket"
 )
 
@@ -54,6 +52,10 @@ func New(h *hub.Hub, gate *ingress.Gate, verifier *auth.Verifier, now func() tim
 	m.rules = m.Rules(int(h.Config.Limit.Message))
 	m.expiries = &expiries{now: func() time.Time { return m.Now() }}
 	h.Find = m.sessions.connection
+	m.act()
+	m.shareTickets()
+	m.shareConnections()
+	m.shareLimits()
 	var err error
 	if m.workers, err = ants.NewPool(-1, ants.WithPanicHandler(h.Contain.Worker)); err != nil {
 		return nil, fmt.Errorf("start readers: %w", err)
@@ -125,21 +127,6 @@ func (m *Manager) of(user, connection string) []*Session {
 	return nil
 }
 
-// Disconnect ends the sessions of a user, or the one of a connection if user is "". It returns how many there were.
-func (m *Manager) Disconnect(user, connection, reason string) int {
-	if user != "" {
-		m.hub.Namespaces.Forget(user, "")
-	}
-	if m.connector != nil {
-		m.connector.Dismiss(user, connection)
-	}
-	list := m.of(user, connection)
-	for _, s := range list {
-		s.close(closing{code: wire.CloseForbidden, reason: reason})
-	}
-	return len(list)
-}
-
 // Reconsider drops the decisions about a user, and has the channels that they follow decided about anew.
 func (m *Manager) Reconsider(user string) {
 	m.hub.Namespaces.Forget(user, "")
@@ -149,35 +136,6 @@ func (m *Manager) Reconsider(user string) {
 		}
 	}
 }
-
-// Unsubscribe ends the subscriptions of a user, or of a connection if user is "", to a channel, and tells them why. It
-// returns how many there were.
-func (m *Manager) Unsubscribe(user, connection, channel string, why *problem.Error) int {
-	if user != "" {
-		m.hub.Namespaces.Forget(user, channel)
-	}
-	return m.revoke(user, connection, channel, why)
-}
-
-func (m *Manager) revoke(user, connection, channel string, why *problem.Error) (n int) {
-	m.revocations.add(revocation{user, connection, channel, why})
-	for _, s := range m.of(user, connection) {
-		if s.revoke(channel, why) {
-			n++
-		}
-	}
-	return n
-}
-
-// Revoke ends a user's subscriptions to a channel; each of their connections that has one is told with
-// "unsubscribed". It returns how many there were.
-func (m *Manager) Revoke(user, channel, reason string) int {
-	m.hub.Presence.Expel(channel, user)
-	return m.revoke(user, "", channel, problem.Forbidden.With(reason))
-}
-
-// IssueTicket makes a ticket that opens one connection within 30 seconds. Errors: too many wait to be used.
-func (m *Manager) IssueTicket(id *auth.Identity) (string, error) { return m.Tickets.Issue(id) }
 
 // Rules are the rules for WebSockets whose messages have at most limit bytes.
 func (m *Manager) Rules(limit int) *websocket.Rules {

@@ -1,9 +1,7 @@
 package session
 
 import (
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"weir/internal/wire"
@@ -37,6 +35,9 @@ func (s *Session) appendRecord(b []byte) []byte {
 	} else {
 		b = append(b, "null"...)
 	}
+	if c := s.manager.hub.Cluster; c != nil {
+		b = wire.AppendString(append(b, `,"node":`...), c.Node())
+	}
 	b = append(b, `,"channels":[`...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,25 +52,6 @@ func (s *Session) appendRecord(b []byte) []byte {
 
 // Pinged notes a sign of life that the client gave on purpose: a ping of its own, or a pong.
 func (s *Session) Pinged() { s.lastPing.Store(time.Now().UnixMilli()) }
-
-// AppendConnections appends the members "connections" and "more": those of a user, or all if that is "", which follow a
-// channel, unless that is "", in the order of their ids, at most limit of those after one.
-func (m *Manager) AppendConnections(b []byte, user, channel, after string, limit int) []byte {
-	list := m.sessions.all()
-	if user != "" {
-		list = m.sessions.byUser(user)
-	}
-	list = slices.DeleteFunc(list, func(s *Session) bool { return s.id <= after || channel != "" && !s.follows(channel) })
-	slices.SortFunc(list, func(a, b *Session) int { return strings.Compare(a.id, b.id) })
-	b = append(b, `"connections":[`...)
-	for i, s := range list[:min(len(list), limit)] {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = s.appendRecord(b)
-	}
-	return strconv.AppendBool(append(b, `],"more":`...), len(list) > limit)
-}
 
 // AppendFollowers appends the members "followers", at most limit of those who follow a channel, and "count", of all.
 func (m *Manager) AppendFollowers(b []byte, channel string, limit int) []byte {

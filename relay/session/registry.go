@@ -13,8 +13,9 @@ const registryParts = 64
 
 // registry finds sessions by connection and by user. Anonymous sessions are found by connection only.
 type registry struct {
-	seed  maphash.Seed
-	parts [registryParts]struct {
+	seed   maphash.Seed
+	limits *userLimits // of users on all nodes; nil: there are none. Set at start
+	parts  [registryParts]struct {
 		mu    sync.Mutex
 		conns map[string]*Session // by connection id
 		users map[string]userSessions
@@ -60,6 +61,7 @@ func (g *registry) enter(s *Session) {
 		u := p.users[s.user] // it has a place
 		s.sameUser, u.newest = u.newest, s
 		p.users[s.user] = u
+		g.limits.report(s, true)
 		p.mu.Unlock()
 	}
 	p := &g.parts[g.part(s.id)]
@@ -87,6 +89,7 @@ func (g *registry) remove(s *Session) {
 	for at := &u.newest; *at != nil; at = &(*at).sameUser {
 		if *at == s {
 			*at, s.sameUser = s.sameUser, nil
+			g.limits.report(s, false)
 			break
 		}
 	}
