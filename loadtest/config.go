@@ -33,6 +33,8 @@ type Config struct {
 	Metrics string // address of the target's Prometheus metrics, for the same
 	FindPID bool   // without either: look for the processes that listen on the target's port of this machine
 
+	Part *Part // of a test that several machines do; nil: all of it
+
 	Unit    bool          // measure the price of a small write on this machine before the test, for the record
 	Command string        // what was typed, for the record
 	Setup   time.Duration // connecting may make no progress for this long; 10s

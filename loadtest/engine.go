@@ -86,7 +86,7 @@ func newEngine(ctx context.Context, cfg Config) (e *engine, err error) {
 		return nil, err
 	}
 	e.traits = e.target.Traits()
-	if err := e.possible(); err != nil {
+	if err := errors.Join(e.possible(), e.sharable()); err != nil {
 		return nil, err
 	}
 	if e.at, err = resolve(&cfg, sub); err != nil {
@@ -105,7 +105,7 @@ func newEngine(ctx context.Context, cfg Config) (e *engine, err error) {
 		e.names = append(e.names, e.plan.ChannelName(i))
 	}
 	for i := range max(e.plan.Connections(), userPool) {
-		token, err := e.token(fmt.Sprintf("u%d", i))
+		token, err := e.token(fmt.Sprintf("u%d", i+e.part().Subscriber))
 		if err != nil {
 			return nil, setupError("make a token: %w", err)
 		}
@@ -149,7 +149,7 @@ func (e *engine) token(user string) (string, error) {
 }
 
 func (e *engine) userAt(i int) (user, token string) {
-	return fmt.Sprintf("u%d", i), e.tokens[i]
+	return fmt.Sprintf("u%d", i+e.part().Subscriber), e.tokens[i]
 }
 
 // possible refuses what this kind of target cannot do.

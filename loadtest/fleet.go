@@ -69,13 +69,14 @@ func newFleet(e *engine) *fleet {
 			c.role, d = record.Checked, f.docks[0]
 		}
 		c.l, c.owner = d.l, d
-		c.sub.Index = i
+		c.sub.Index = i + e.part().Subscriber
 		c.sub.User, c.sub.Token = e.userAt(i)
-		for _, ch := range e.plan.Follows(i) {
+		follows := e.plan.Follows(c.sub.Index)
+		for _, ch := range follows {
 			c.sub.Channels = append(c.sub.Channels, target.Followed{Name: e.names[ch], Number: ch})
 		}
 		if e.plan.Presence {
-			for _, ch := range e.plan.Follows(i) {
+			for _, ch := range follows {
 				c.sub.Channels = append(c.sub.Channels, target.Followed{Name: e.traits.Presence + e.names[ch], Watch: true})
 			}
 		}

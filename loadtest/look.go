@@ -94,7 +94,6 @@ func (k *look) arrived(a *arrival) {
 		k.other++
 		return
 	}
-	latency := k.c.now - k.t.base - s.Due
 	switch k.of(source{s.Channel, s.Source}).add(s.Number) {
 	case check.Duplicate:
 		k.duplicated++
@@ -104,6 +103,10 @@ func (k *look) arrived(a *arrival) {
 	}
 	k.received++
 	k.c.e.tally.messages.Add(1)
+	if !k.t.own(s.Source) {
+		return
+	}
+	latency := k.c.now - k.t.base - s.Due
 	if latency > int64(k.t.plan.Late) {
 		k.late++
 	}

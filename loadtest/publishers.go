@@ -45,7 +45,7 @@ func newPublishers(e *engine) *publishers {
 // connect opens the connections. On the loop.
 func (p *publishers) connect(n int) {
 	for i := range n {
-		c := &publisher{p: p, number: i, waits: true}
+		c := &publisher{p: p, number: p.e.part().Publisher + i, waits: true}
 		c.sub.Index, c.sub.Publisher = i, true
 		c.sub.Channels = []target.Followed{{Name: p.e.names[0]}}
 		if p.echo() {
@@ -227,14 +227,14 @@ func (p *publishers) thought(t *trial, now int64) (due int64) {
 	most := t.plan.InflightAt(now - t.base)
 	for i := 0; i < len(p.parked); { // the stage has room for more
 		c := p.parked[i]
-		if c.number >= most {
+		if c.sub.Index >= most {
 			i++
 			continue
 		}
 		c.ready = now
 		p.parked, p.free = slices.Delete(p.parked, i, i+1), slices.Insert(p.free, 0, c)
 	}
-	for len(p.free) > 0 && p.free[0].number >= most {
+	for len(p.free) > 0 && p.free[0].sub.Index >= most {
 		p.parked, p.free = append(p.parked, p.free[0]), p.free[1:]
 	}
 	due = never

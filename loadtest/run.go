@@ -26,13 +26,19 @@ func Run(ctx context.Context, cfg Config) (*record.Record, error) {
 }
 
 // trial runs one timetable over the connections.
-func (e *engine) trial(ctx context.Context, plan *scenario.Plan, number int) (*record.Record, error) {
+func (e *engine) trial(ctx context.Context, plan *scenario.Plan, number int) (r *record.Record, err error) {
 	t := newTrial(e, plan, number)
-	if err := e.prepareUsers(t); err != nil {
+	err = e.prepareUsers(t)
+	if err != nil {
 		return nil, err
 	}
 	started := time.Now()
 	t.base = e.clock.now() + int64(50*time.Millisecond) + 2000*int64(plan.Subscribers)
+	if e.cfg.Part != nil {
+		if t.base, err = e.ready(ctx); err != nil {
+			return nil, err
+		}
+	}
 	e.begin(t)
 	if t.crew != nil && plan.Requests() == 0 {
 		t.crew.Everyone(0)
@@ -47,9 +53,19 @@ func (e *engine) trial(ctx context.Context, plan *scenario.Plan, number int) (*r
 		t.crew.Stop()
 	}
 	until := min(e.clock.now()-t.base, plan.End)
+	if e.cfg.Part != nil {
+		if err := e.share(ctx, t); err != nil {
+			if t.crew != nil {
+				t.crew.Wait()
+			}
+			e.on(t.meterLoop, func() { t.meter.finish() })
+			s.finish(t)
+			return nil, err
+		}
+	}
 	drained := e.drain(ctx, t, s, complete)
 	rss := e.memory(ctx)
-	r := e.collect(t)
+	r = e.collect(t)
 	r.Buckets = s.finish(t)
 	for _, note := range []string{full, e.unpriced} {
 		if note != "" {
@@ -223,8 +239,8 @@ func (e *engine) collect(t *trial) *record.Record {
 	e.on(e.checked, func() { r.End.ReadLag = e.readLag.Keep() })
 	e.on(t.meterLoop, func() { r.End.Latency = t.meter.finish() })
 	r.Channels = make([]record.Channel, t.plan.Channels)
-	for from := range t.publishers {
-		for ch, n := range t.sent[from] {
+	for from := range t.plan.Publishers {
+		for ch, n := range t.sent[t.first+from] {
 			r.Channels[ch].Sent += n
 		}
 	}

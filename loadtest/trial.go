@@ -19,11 +19,13 @@ type trial struct {
 	base       int64 // when its load starts, by the engine's clock
 	interval   int64 // ns
 	sources    uint32
-	publishers int
+	publishers int // of all parts
+	first      int // number of the first publisher of this one
 	meter      *meter
 	meterLoop  loop
 	joined     *record.Meter // from due to seen by who watches; owned by the checked loop
 	before     counts
+	foreign    uint64       // messages that other parts have published; set when their load is over
 	crew       *script.Crew // works off the script; nil: there is none
 	shown      float64      // deliveries at checked connections of one message
 
@@ -93,8 +95,8 @@ const bucketMost = 3000
 
 func newTrial(e *engine, plan *scenario.Plan, number int) *trial {
 	t := &trial{
-		e: e, plan: plan, number: number, publishers: plan.Publishers,
-		interval: int64(100 * time.Millisecond), sources: uint32(number * plan.Publishers),
+		e: e, plan: plan, number: number, publishers: e.part().Publishers, first: e.part().Publisher,
+		interval: int64(100 * time.Millisecond), sources: uint32(number * e.part().Publishers),
 		joined: record.NewMeter(3), before: e.tally.read(),
 		refused: make([]uint64, plan.Channels), unanswered: make([]uint64, plan.Channels),
 		visits: make([]uint64, plan.Channels),
@@ -124,6 +126,12 @@ func newTrial(e *engine, plan *scenario.Plan, number int) *trial {
 	return t
 }
 
+// own reports whether a message is of this part: others stamp theirs by another clock.
+func (t *trial) own(source uint32) bool {
+	i := int(source - t.sources)
+	return i >= t.first && i < t.first+t.plan.Publishers
+}
+
 // measures reports whether the latency of what happens on a loop is what the scenario measures.
 func (t *trial) measures(l loop) bool { return t.meterLoop == l }
 
@@ -150,7 +158,7 @@ func (t *trial) outstanding(now int64) float64 {
 	c := t.e.tally.read()
 	sent := float64(c.sent - t.before.sent)
 	done := float64(c.answered - t.before.answered)
-	if t.plan.Measure == scenario.Delivery && t.shown > 0 {
+	if t.plan.Measure == scenario.Delivery && t.shown > 0 && t.e.cfg.Part == nil {
 		done = min(done, float64(c.typing-t.before.typing)+float64(c.messages-t.before.messages)/t.shown)
 	}
 	if seen := c.answered + c.messages; seen != t.progress {
@@ -166,5 +174,5 @@ func (t *trial) outstanding(now int64) float64 {
 func (t *trial) expected() float64 {
 	c := t.e.tally.read()
 	stamped := float64(c.acked-t.before.acked) - float64(c.typing-t.before.typing)
-	return stamped*t.shown - float64(c.messages-t.before.messages)
+	return (stamped+float64(t.foreign))*t.shown - float64(c.messages-t.before.messages)
 }

@@ -17,7 +17,7 @@ func (e *engine) prepareUsers(t *trial) (err error) {
 		return nil
 	}
 	t.crew, err = script.New(script.Config{
-		Plan: t.plan, Target: e.target, Options: &e.cfg.Target, Names: e.names, Sources: t.sources, Watch: watch{e, t},
+		Plan: t.plan, Target: e.target, Options: &e.cfg.Target, Names: e.names, Sources: t.sources + uint32(t.first), Watch: watch{e, t},
 		User: func(i int) (string, string, error) {
 			user, token := e.userAt(i)
 			return user, token, nil

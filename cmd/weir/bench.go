@@ -24,6 +24,7 @@ import (
 // benchCommands is the load tester: a scenario's name follows weir bench directly.
 type benchCommands struct {
 	Run     benchCommand   `cmd:"" default:"withargs" help:"Run a scenario."`
+	Agent   agentCommand   `cmd:"" help:"Do a part of a test that several machines do together."`
 	Check   checkCommand   `cmd:"" help:"Connect one client and one publisher, and show what was sent, seen and understood."`
 	Compare compareCommand `cmd:"" help:"Compare runs side by side."`
 	Report  reportCommand  `cmd:"" help:"Report a recorded run again."`
@@ -59,6 +60,7 @@ type benchCommand struct {
 	Metrics string `placeholder:"URL" help:"The target's Prometheus metrics, for the same, such as http://127.0.0.1:9090/metrics."`
 	Out     string `placeholder:"FILE" help:"Keep the raw results, for weir bench report and compare."`
 	outputs
+	agentFlags
 }
 
 // Help is the detailed help of the command.
@@ -91,7 +93,7 @@ func (c *benchCommand) Run(p *program) error {
 	cfg.Progress = screen.Show
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	rec, err := c.measure(ctx, cfg)
+	rec, err := c.measure(ctx, p, cfg)
 	screen.Clear()
 	if err != nil {
 		return benchError(err)
@@ -108,7 +110,10 @@ func (c *benchCommand) Run(p *program) error {
 	return verdict(res, limits)
 }
 
-func (c *benchCommand) measure(ctx context.Context, cfg loadtest.Config) (*record.Record, error) {
+func (c *benchCommand) measure(ctx context.Context, p *program, cfg loadtest.Config) (*record.Record, error) {
+	if len(c.Agents) > 0 {
+		return c.together(ctx, p, cfg)
+	}
 	if c.FindMax {
 		return loadtest.FindMax(ctx, cfg, loadtest.Goal{P99: c.P99, Probe: c.Probe})
 	}
@@ -117,7 +122,11 @@ func (c *benchCommand) measure(ctx context.Context, cfg loadtest.Config) (*recor
 
 // benchError returns a usage error for what the user can mend, and err for what went wrong.
 func benchError(err error) error {
-	if errors.Is(err, context.Canceled) {
+	var wrong *usageError
+	switch {
+	case errors.As(err, &wrong):
+		return err
+	case errors.Is(err, context.Canceled):
 		return &invalidError{errors.New("bench: NOT VALID: interrupted before anything was measured")}
 	}
 	err = fmt.Errorf("bench: %w", err)
@@ -135,7 +144,7 @@ func commandLine(args []string) string {
 	hide := false
 	for _, arg := range args[min(1, len(args)):] {
 		name, _, given := strings.Cut(arg, "=")
-		secret := slices.Contains([]string{"--token", "--secret", "--key", "--header", "--cookie", "--publish-header"}, name)
+		secret := slices.Contains([]string{"--token", "--secret", "--key", "--header", "--cookie", "--publish-header", "--agent-secret"}, name)
 		switch {
 		case hide:
 			arg = "..."

@@ -21,7 +21,10 @@ func (c *benchCommand) config(p *program) (loadtest.Config, error) {
 	if err := c.change(&s); err != nil {
 		return loadtest.Config{}, err
 	}
-	return c.targetFlags.config(p, s)
+	cfg, err := c.targetFlags.config(p, s)
+	cfg.PIDs, cfg.Metrics = c.PID, c.Metrics
+	cfg.FindPID = cfg.FindPID && len(c.PID) == 0 && c.Metrics == ""
+	return cfg, err
 }
 
 // nothing refuses a 0 where it would be taken for what was left out, and the default be measured in its place.

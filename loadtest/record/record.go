@@ -34,9 +34,26 @@ type Header struct {
 	Warm     int64             `json:"warm"`     // when the measurement begins
 	Until    int64             `json:"until"`    // when the load ends
 	Steps    []Step            `json:"steps"`
+	Agents   []Agent           `json:"agents,omitempty"` // machines, if there were several
 	Socket   bool              `json:"socket,omitempty"` // published on a WebSocket: nothing is acknowledged
 	Skimmed  bool              `json:"skimmed"`          // counted connections were followed frame by frame, not by bytes alone
 	Unit     *unit.Price       `json:"unit,omitempty"`   // price of a small write on this machine, before the test; nil: not known
+}
+
+// Agent is one of several machines that did a test together.
+type Agent struct {
+	Name        string    `json:"name"` // its address
+	Machine     string    `json:"machine"`
+	Cores       int       `json:"cores"`
+	Subscribers int       `json:"subscribers"`
+	Publishers  int       `json:"publishers"`
+	Offset      int64     `json:"offset"`      // ns its clock is ahead of that of the machine that conducts
+	Uncertainty int64     `json:"uncertainty"` // ns: the offset is that much more or less at most
+	Drift       int64     `json:"drift"`       // ns the offset has changed in the course of the test
+	Client      int64     `json:"client"`      // CPU ns in the measurement
+	SendLag     Histogram `json:"sendLag,omitempty"`
+	ReadLag     Histogram `json:"readLag,omitempty"`
+	Hiccup      Histogram `json:"hiccup,omitempty"`
 }
 
 // Step is a stage of the timetable.

@@ -33,6 +33,7 @@ func New(r *record.Record) *Result {
 	res.DeliveredMs = some(r.End.Deliveries)
 	res.rates(r)
 	res.usage(r)
+	res.agents(r)
 	res.unit(r)
 	res.Series = series(r)
 	res.judge(r)
@@ -175,6 +176,18 @@ func window(r *record.Record) (list []record.Bucket) {
 
 // known reports whether the target's usage was read.
 func known(r *record.Record) bool { return r.End.PeakRSS > 0 }
+
+// agents fills in what each machine did.
+func (res *Result) agents(r *record.Record) {
+	p99 := func(h record.Histogram) float64 { return record.Merge(3, h).Millis(.99) }
+	for _, a := range r.Header.Agents {
+		res.Agents = append(res.Agents, Agent{
+			Name: a.Name, Subscribers: a.Subscribers, Publishers: a.Publishers, Cores: a.Cores,
+			OffsetMs: float64(a.Offset) / 1e6, UncertaintyMs: float64(a.Uncertainty) / 1e6, DriftMs: float64(a.Drift) / 1e6,
+			CPU: float64(a.Client) / float64(max(r.Header.Until-r.Header.Warm, 1)), OwnLag: Lag{p99(a.SendLag), p99(a.ReadLag), p99(a.Hiccup)},
+		})
+	}
+}
 
 // unit fills in the price of a write, and what the target used in it.
 func (res *Result) unit(r *record.Record) {

@@ -49,6 +49,7 @@ type Result struct {
 	ServerMemory *Memory  `json:"serverMemory"`
 	ClientCPU    float64  `json:"clientCpu"` // cores
 	ClientCores  int      `json:"clientCores"`
+	Agents       []Agent  `json:"agents,omitempty"` // machines, if there were several: clientCpu and clientCores are of all
 	OwnLag       Lag      `json:"ownLag"`
 
 	Script      []Action       `json:"script,omitempty"`      // the steps of users
@@ -108,6 +109,19 @@ type Memory struct {
 	After         int64   `json:"after"`  // with all of them, at the end
 	Peak          int64   `json:"peak"`
 	PerConnection float64 `json:"perConnection"`
+}
+
+// Agent is one of several machines that did the test together. Latencies are by the clock of one of them each.
+type Agent struct {
+	Name          string  `json:"name"`
+	Subscribers   int     `json:"subscribers"`
+	Publishers    int     `json:"publishers"`
+	OffsetMs      float64 `json:"offsetMs"`      // its clock is ahead of that of the machine that conducted
+	UncertaintyMs float64 `json:"uncertaintyMs"` // the offset is that much more or less at most
+	DriftMs       float64 `json:"driftMs"`       // the offset has changed in the course of the test
+	CPU           float64 `json:"cpu"`           // cores
+	Cores         int     `json:"cores"`
+	OwnLag        Lag     `json:"ownLag"`
 }
 
 // Lag is what the tool itself adds, 99th percentiles in ms.

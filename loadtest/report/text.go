@@ -101,6 +101,12 @@ func (res *Result) Text(w io.Writer) error {
 		line("unit", "%s", u)
 	}
 	line("load generator", "%.2f of %d cores; late in sending %.2f, reading %.2f, waking %.2f ms (p99)", res.ClientCPU, res.ClientCores, res.OwnLag.Send, res.OwnLag.Read, res.OwnLag.Wake)
+	for _, a := range res.Agents {
+		line("  "+a.Name, "%d subscribers, %d publishers; clock ahead by %.2f ms, give or take %.2f, drift %.2f; %.2f of %d cores", a.Subscribers, a.Publishers, a.OffsetMs, a.UncertaintyMs, a.DriftMs, a.CPU, a.Cores)
+	}
+	if len(res.Agents) > 0 {
+		line("", "latencies are of messages that came back to the machine that published them, by its clock")
+	}
 	res.searchText(&b)
 	for _, t := range res.Troubles {
 		line("note", "%s", t)

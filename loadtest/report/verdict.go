@@ -123,10 +123,19 @@ func (res *Result) judgeMeasured(r *record.Record) {
 	}
 }
 
-// judgeTool asks whether the load generator itself was the limit.
+// judgeTool asks whether the load generator itself was the limit: on any of its machines, where there are several.
 func (res *Result) judgeTool() {
-	if limit := cpuMost * float64(res.ClientCores); res.ClientCPU > limit && res.ClientCores > 0 {
-		res.bad("the load generator used %.2f of its %d cores: it was the limit, not the target", res.ClientCPU, res.ClientCores)
+	for _, a := range res.Agents {
+		res.judgeMachine("the load generator on "+a.Name, a.CPU, a.Cores, a.OwnLag)
+	}
+	if len(res.Agents) == 0 {
+		res.judgeMachine("the load generator", res.ClientCPU, res.ClientCores, res.OwnLag)
+	}
+}
+
+func (res *Result) judgeMachine(name string, cpu float64, cores int, lag Lag) {
+	if limit := cpuMost * float64(cores); cpu > limit && cores > 0 {
+		res.bad("%s used %.2f of its %d cores: it was the limit, not the target", name, cpu, cores)
 	}
 	if res.Measure == string(scenario.Idle) {
 		return // being late changes nothing there
@@ -136,10 +145,10 @@ func (res *Result) judgeTool() {
 		what string
 		ms   float64
 	}{
-		{"sent messages late by", res.OwnLag.Send}, {"was busy elsewhere before it read, for", res.OwnLag.Read}, {"was woken up late by", res.OwnLag.Wake},
+		{"sent messages late by", lag.Send}, {"was busy elsewhere before it read, for", lag.Read}, {"was woken up late by", lag.Wake},
 	} {
 		if l.ms > limit {
-			res.bad("the load generator %s %.1f ms (99th percentile), more than %.1f ms", l.what, l.ms, limit)
+			res.bad("%s %s %.1f ms (99th percentile), more than %.1f ms", name, l.what, l.ms, limit)
 		}
 	}
 }

@@ -10,6 +10,22 @@ const (
 	checkedAll  = 100_000
 )
 
+// AutoChecked is what is checked on each of n machines when nothing else is asked for: All while it is cheap, or Share.
+func (p *Plan) AutoChecked(n int) Checked {
+	if cost := p.peak() / float64(n); cost == 0 || p.Closed || cost > checkedAll {
+		return Share
+	}
+	return All
+}
+
+// peak is the most deliveries a second.
+func (p *Plan) peak() (most float64) {
+	for _, s := range p.Steps {
+		most = max(most, s.Rate)
+	}
+	return most * p.Deliveries()
+}
+
 // Sample reports of each subscriber whether it is checked message by message. Every channel has its share of them, spread
 // evenly over the order of connecting: a relay serves its connections in some such order, and those that came first
 // get each message first.
@@ -21,19 +37,18 @@ func (p *Plan) Sample() []bool {
 		of := p.Follow / gcd(p.Channels, p.Follow) // groups that a channel has
 		return min(max(ceil(sampleLeast, of), ceil(size(group), sampleShare)), size(group))
 	}
-	peak, all, sum := 0.0, p.Subscribers, 0
+	all, sum := p.Subscribers, 0
 	for _, s := range p.Steps {
-		peak = max(peak, s.Rate)
 		all = min(all, int(float64(p.Subscribers)*(1-s.Slow))) // those that stall are never among the checked ones
 	}
 	for group := range groups {
 		sum += share(group)
 	}
 	n := all
-	switch cost := peak * p.Deliveries(); {
+	switch {
 	case p.Checked > 0:
 		n = min(int(p.Checked), all)
-	case p.Checked == Share, p.Checked == Auto && (cost == 0 || p.Closed || cost > checkedAll):
+	case p.Checked == Share, p.Checked == Auto && p.AutoChecked(1) == Share:
 		n = min(sum, all)
 	}
 	for i := range chosen {
