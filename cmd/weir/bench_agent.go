@@ -69,16 +69,10 @@ func (c *agentCommand) Run(p *program) error {
 	if _, err := fmt.Fprintf(p.stdout, "waiting for a conductor on %s\n", l.Addr()); err != nil {
 		return fmt.Errorf("bench agent: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }() // ends with the listener
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		err = server.Close()
-		<-ended
-	}
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // connections end with it
+	err = server.Serve(l)
 	parts.Close()
-	if err != nil {
+	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("bench agent: %w", err)
 	}
 	return nil
