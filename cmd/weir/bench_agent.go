@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
-	"time"
 
 	"weir/loadtest"
 	"weir/loadtest/agent"
@@ -65,14 +63,10 @@ func (c *agentCommand) Run(p *program) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	parts := agent.NewServer(secret, func(spec []byte, s scenario.Scenario) (loadtest.Config, func(), error) { return p.part(spec, s) })
-	server := &http.Server{Handler: parts, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	if _, err := fmt.Fprintf(p.stdout, "waiting for a conductor on %s\n", l.Addr()); err != nil {
 		return fmt.Errorf("bench agent: %w", err)
 	}
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })() // connections end with it
-	err = server.Serve(l)
-	parts.Close()
-	if !errors.Is(err, http.ErrServerClosed) {
+	if err := parts.Serve(ctx, l); err != nil {
 		return fmt.Errorf("bench agent: %w", err)
 	}
 	return nil
