@@ -201,7 +201,7 @@ func Open(config Config) (*Cluster, error) {
 		members: make(map[string]*member), replicas: make(map[string]*replica), follows: make(map[uint64]*replica), waiting: make(map[uint64]*request),
 		calls: make(chan struct{}, 256), begun: make(chan struct{}), handlers: make(map[string]Handler),
 		telling: make(chan struct{}, 1), shared: make([]shared, config.Partitions), untold: make(map[int]time.Time),
-		notices: notices{origins: make(map[string]*origin), asking: make(map[string]time.Time)},
+		notices: notices{origins: make(map[string]*origin), lacking: make(map[string]bool), asking: make(map[string]time.Time)},
 	}
 	c.context, c.stop = context.WithCancel(context.Background())
 	var err error

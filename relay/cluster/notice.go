@@ -49,7 +49,8 @@ type origin struct {
 type notices struct {
 	mu      sync.Mutex
 	origins map[string]*origin
-	asking  map[string]time.Time // members that were asked for what is missing, and until when that is waited for
+	lacking map[string]bool      // members whose last hello named some that had not come
+	asking  map[string]time.Time // members that were asked for these, and until when that is waited for
 }
 
 // of returns the notices of a process. The caller holds mu.
@@ -114,6 +115,13 @@ func (n *notices) tidy(now time.Time) {
 		}
 	}
 	maps.DeleteFunc(n.asking, func(_ string, until time.Time) bool { return now.After(until) })
+}
+
+// forget drops what was noted of a member.
+func (n *notices) forget(session string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.lacking, session)
 }
 
 // heads are the last notices that this process has of each.
@@ -277,7 +285,9 @@ func (c *Cluster) catchUp(m *member, heads map[string]uint64, now time.Time) {
 			}
 		}
 	}
-	if _, asked := c.notices.asking[m.session]; asked || len(query) == 0 {
+	_, asked := c.notices.asking[m.session]
+	lacked := c.notices.lacking[m.session]
+	if c.notices.lacking[m.session] = len(query) > 0; asked || !lacked || len(query) == 0 { // at first it may be on its way
 		c.notices.mu.Unlock()
 		return
 	}

@@ -156,6 +156,7 @@ func (c *Cluster) review(now time.Time) {
 		switch silent := now.Sub(last); {
 		case silent > removeAfter:
 			delete(c.members, session)
+			c.notices.forget(session)
 			close(m.stop)
 			gone = append(gone, m)
 		case silent > forgetAfter && len(m.followed) > 0:
