@@ -125,6 +125,11 @@ type Channels interface {
 	// one, has returned.
 	Submit(channel string, p *broker.Publication) (broker.Receipt, error)
 
+	// Carry has f carry out what backends and clients publish to the channels of a namespace, in the place of the broker: it may refuse
+	// that, or publish something itself. What systems publish does not come there. f must be quick and wait for nothing. At start,
+	// after Reserve.
+	Carry(namespace string, f hub.Carrier)
+
 	// Held is how many bytes wait in the windows of a namespace's channels, if its policy has Events; 0 otherwise.
 	Held(namespace string) int64
 }

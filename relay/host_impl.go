@@ -164,6 +164,8 @@ func (h *host) RefusedOrigin(ctx *fasthttp.RequestCtx) *problem.Error {
 
 func (h *host) Broker() *broker.Broker { return h.relay.hub.Broker }
 
+func (h *host) Carry(namespace string, f hub.Carrier) { h.relay.hub.Namespaces.Carry(namespace, f) }
+
 func (h *host) Publish(channel string, p *broker.Publication) (broker.Position, error) {
 	t, err := h.Submit(channel, p)
 	if err == nil && t.Wait != nil {

@@ -26,6 +26,9 @@ func TestE2ENodePush(t *testing.T) { startDaemon(t).node(t, "push.mjs") }
 // TestE2EMercure: the hub serves clients and a publisher of others.
 func TestE2EMercure(t *testing.T) { startDaemon(t).node(t, "mercure.mjs") }
 
+// TestE2EMercureBrowser: a page's own EventSource follows the hub with a cookie.
+func TestE2EMercureBrowser(t *testing.T) { startDaemon(t).node(t, "mercure-browser.mjs") }
+
 const exampleDir = "../../docs/examples/backend"
 
 // exampleSecret is that of the example's configuration.

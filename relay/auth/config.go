@@ -72,21 +72,28 @@ func (cfg Config) filled() (Config, error) {
 		cfg.JWKS = JWKS{}
 		return cfg, nil
 	}
+	var err error
+	cfg.JWKS, err = cfg.JWKS.filled()
+	return cfg, err
+}
+
+// filled returns a checked copy of j with the defaults in place.
+func (j JWKS) filled() (JWKS, error) {
 	// The address may hold a password by mistake, so no message shows it.
-	u, err := url.Parse(cfg.JWKS.URL)
+	u, err := url.Parse(j.URL)
 	switch {
 	case err != nil || u.Host == "":
-		return cfg, fmt.Errorf("configure jwks: url is not an absolute address such as https://login.example.com/jwks.json")
+		return j, fmt.Errorf("configure jwks: url is not an absolute address such as https://login.example.com/jwks.json")
 	case u.User != nil || u.Fragment != "":
-		return cfg, fmt.Errorf("configure jwks: url must hold neither a user nor a fragment")
-	case u.Scheme != "https" && (u.Scheme != "http" || !cfg.JWKS.AllowInsecure):
-		return cfg, fmt.Errorf("configure jwks: url must be https (http only with allow_insecure)")
+		return j, fmt.Errorf("configure jwks: url must hold neither a user nor a fragment")
+	case u.Scheme != "https" && (u.Scheme != "http" || !j.AllowInsecure):
+		return j, fmt.Errorf("configure jwks: url must be https (http only with allow_insecure)")
 	}
-	if cfg.JWKS.Refresh == 0 {
-		cfg.JWKS.Refresh = defaultPeriod
+	if j.Refresh == 0 {
+		j.Refresh = defaultPeriod
 	}
-	if cfg.JWKS.Refresh < minPeriod || cfg.JWKS.Refresh > maxPeriod {
-		return cfg, fmt.Errorf("configure jwks: refresh is %v: expected %v to %v", cfg.JWKS.Refresh, minPeriod, maxPeriod)
+	if j.Refresh < minPeriod || j.Refresh > maxPeriod {
+		return j, fmt.Errorf("configure jwks: refresh is %v: expected %v to %v", j.Refresh, minPeriod, maxPeriod)
 	}
-	return cfg, nil
+	return j, nil
 }

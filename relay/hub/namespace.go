@@ -37,6 +37,7 @@ type Namespace struct {
 	Rate       units.Rate
 	Events     EventEncoder     // how a system tells the changes; nil: it has no streams of its own
 	Posts      *ratelimit.Users // rate, for users who publish over HTTP
+	carry      Carrier          // nil: the broker does; set at start
 	held       *atomic.Int64    // bytes in windows; nil: they are not counted. Set once
 
 	Meter    pool.Meter // deliveries
@@ -267,6 +268,12 @@ func (p *Namespaces) Decide(id *auth.Identity, op auth.Ops, channel string, how 
 func (p *Namespaces) Guard(namespace string, verdict func(id *auth.Identity, op auth.Ops, channel string) Verdict, reads func(channel string) string) {
 	p.guards[namespace] = guard{verdict, reads}
 }
+
+// Carrier carries out a publication of a backend or a client in the place of the broker. The publication is valid during the call.
+type Carrier func(channel string, p *broker.Publication) (broker.Receipt, error)
+
+// Carry has f carry out what is published to the channels of a namespace. At start, after the namespace was reserved.
+func (p *Namespaces) Carry(namespace string, f Carrier) { p.Of(namespace + ":").carry = f }
 
 // Guarded reports whether a system decides about the channels of a namespace.
 func (p *Namespaces) Guarded(namespace string) bool {

@@ -63,6 +63,13 @@ func (h *Hub) Submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command
 	if err := h.Admit(p.Op, len(p.Data)); err != nil {
 		return broker.Receipt{}, err
 	}
+	if ns.carry != nil {
+		receipt, err := ns.carry(c.Channel, &p)
+		if err == nil {
+			ns.Counters.Published.Inc()
+		}
+		return receipt, err
+	}
 	receipt, err := publisher.Submit(c.Channel, &p)
 	if err == nil {
 		ns.Counters.Published.Inc()

@@ -1,6 +1,7 @@
 package mercure
 
 import (
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ var (
 	noToken      = &refusal{401, "", "a token is needed"}
 	badToken     = &refusal{401, "invalid_token", "the token is not valid here"}
 	badOrigin    = &refusal{401, "invalid_token", "with a cookie, the request must come from an allowed origin"}
+	noKeys       = &refusal{503, "", errNoKeys.Error()}
 	outOfScope   = &refusal{403, "insufficient_scope", "the token does not allow this"}
 	foreignTopic = &refusal{403, "", "topics of the hub itself are not published from outside"}
 )
@@ -44,7 +46,7 @@ func (s *System) refuse(ctx *fasthttp.RequestCtx, r *refusal, modern bool) {
 	}
 	reason := "request"
 	switch r {
-	case noToken, badToken:
+	case noToken, badToken, noKeys:
 		reason = "token"
 	case badOrigin:
 		reason = "origin"
@@ -55,6 +57,9 @@ func (s *System) refuse(ctx *fasthttp.RequestCtx, r *refusal, modern bool) {
 	ctx.SetStatusCode(status)
 	ctx.SetContentType("text/plain; charset=utf-8")
 	ctx.SetBodyString(r.text + "\n")
+	if status == 503 {
+		ctx.Response.Header.Set("Retry-After", "1")
+	}
 	if status == 401 || modern && r.code != "" {
 		challenge := `Bearer realm="mercure"`
 		if modern {
@@ -81,8 +86,8 @@ func (s *System) fail(ctx *fasthttp.RequestCtx, status int, text string) {
 
 // address is the hub's, as the configuration says or as it was asked for.
 func (s *System) address(ctx *fasthttp.RequestCtx) string {
-	if s.config.URL != "" {
-		return s.config.URL
+	if s.now().URL != "" {
+		return s.now().URL
 	}
 	scheme := "http://"
 	if ctx.IsTLS() {
@@ -113,7 +118,7 @@ func (s *System) authorize(ctx *fasthttp.RequestCtx, keys *signers) (*grants, *r
 	} else if query := ctx.QueryArgs().Peek("authorization"); len(query) > 0 {
 		token = string(query)
 	} else {
-		for _, name := range []string{*s.config.Cookie, modernCookie} {
+		for _, name := range []string{*s.now().Cookie, modernCookie} {
 			if name == "" {
 				continue
 			}
@@ -129,7 +134,10 @@ func (s *System) authorize(ctx *fasthttp.RequestCtx, keys *signers) (*grants, *r
 		return nil, badOrigin
 	}
 	g, err := s.verify(keys, token, s.address(ctx))
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoKeys):
+		return nil, noKeys
+	case err != nil:
 		return nil, badToken
 	}
 	return g, nil
@@ -145,7 +153,7 @@ func (s *System) originMay(ctx *fasthttp.RequestCtx) bool {
 		}
 		origin = u.Scheme + "://" + u.Host
 	}
-	return allowed(s.config.PublishOrigins, origin) || s.own(ctx, origin)
+	return allowed(s.now().PublishOrigins, origin) || s.own(ctx, origin)
 }
 
 // own reports whether an origin is the relay's.
@@ -167,7 +175,7 @@ func allowed(list []string, origin string) bool {
 
 // readable reports whether a page of the origin that asks may read answers.
 func (s *System) readable(ctx *fasthttp.RequestCtx, origin string) bool {
-	return allowed(s.config.CORSOrigins, origin) || slices.Contains(s.host.Config().Origins, origin) || s.own(ctx, origin)
+	return allowed(s.now().CORSOrigins, origin) || slices.Contains(s.host.Config().Origins, origin) || s.own(ctx, origin)
 }
 
 // exposed are the headers of answers that pages may read.
@@ -215,7 +223,7 @@ func (s *System) handleMetadata(ctx *fasthttp.RequestCtx) {
 		"resource": s.address(ctx), "bearer_methods_supported": []string{"header"},
 		"authorization_details_types_supported": []string{detailType}, "mercure_cookie": modernCookie,
 	}
-	if servers := slices.DeleteFunc(slices.Clone(s.config.Issuers), func(x string) bool { return x == "*" }); len(servers) > 0 {
+	if servers := slices.DeleteFunc(slices.Clone(s.now().Issuers), func(x string) bool { return x == "*" }); len(servers) > 0 {
 		answer["authorization_servers"] = servers
 	}
 	ctx.SetContentType("application/json")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/relay"
+	"weir/relay/auth"
 	"weir/relay/config"
 )
 
@@ -54,11 +55,12 @@ type Config struct {
 	Issuers []string `yaml:"issuers"` // whose tokens of 1.0 are taken; none; any in development mode
 }
 
-// Key signs tokens. Exactly one of Secret and File is set.
+// Key signs tokens. Exactly one of Secret, File and JWKS.URL is set.
 type Key struct {
-	Algorithm string `yaml:"algorithm" default:"HS256" oneof:"HS256 HS384 HS512 RS256 RS384 RS512 ES256 ES384 ES512 PS256 PS384 PS512 EdDSA"`
-	Secret    string `yaml:"secret"` // of HS: at least 10 bytes
-	File      string `yaml:"file"`   // of HS: the secret, a newline at its end ignored; of others a public key in PEM
+	Algorithm string    `yaml:"algorithm" default:"HS256" oneof:"HS256 HS384 HS512 RS256 RS384 RS512 ES256 ES384 ES512 PS256 PS384 PS512 EdDSA"`
+	Secret    string    `yaml:"secret"` // of HS: at least 10 bytes
+	File      string    `yaml:"file"`   // of HS: the secret, a newline at its end ignored; of others a public key in PEM
+	JWKS      auth.JWKS `yaml:"jwks"`   // a key set, whose keys say their algorithm: RS256, ES256 or EdDSA
 }
 
 // DevKey is the key of development mode, which the protocol's documentation uses.
@@ -130,9 +132,13 @@ func check(c *config.Config, k *config.Checks) {
 func checkKeys(k *config.Checks, name string, keys []Key) {
 	for i, key := range keys {
 		path := config.Element(config.Join(Name, name), i)
+		if key.JWKS.URL != "" && key.Secret == "" && key.File == "" {
+			k.Address(config.Join(path, "jwks.url"), key.JWKS.URL, key.JWKS.AllowInsecure)
+			continue
+		}
 		switch {
-		case (key.Secret == "") == (key.File == ""):
-			k.Add(path, "expected either secret or file")
+		case (key.Secret == "") == (key.File == "") || key.JWKS.URL != "":
+			k.Add(path, "expected one of secret, file and jwks.url")
 			continue
 		case key.Secret == config.Redacted:
 			k.Add(config.Join(path, "secret"), "%s stands for a secret in the output of config print: expected the secret", config.Redacted)

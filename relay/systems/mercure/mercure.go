@@ -2,9 +2,12 @@ package mercure
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -12,6 +15,7 @@ import (
 
 	"weir/broker"
 	"weir/relay"
+	"weir/relay/auth"
 	"weir/relay/config"
 )
 
@@ -31,14 +35,19 @@ const (
 // System is the hub. Make it with New.
 type System struct {
 	// Set once by Start.
-	host                  relay.Host
-	config                *Config
-	publisher, subscriber *signers
-	leeway                time.Duration
-	base                  string // of relative topics and URL patterns
-	published             *metrics.Counter
-	refusals              map[string]*metrics.Counter // by reason
-	route                 relay.StreamRoute
+	host      relay.Host
+	leeway    time.Duration
+	listed    bool   // subscriptions are
+	base      string // of relative topics and URL patterns
+	published *metrics.Counter
+	refusals  map[string]*metrics.Counter // by reason
+	route     relay.StreamRoute
+
+	current atomic.Pointer[settings] // replaced by Reload
+
+	reloadMu sync.Mutex // lets one Reload at a time in, and none after Close
+	sets     map[auth.JWKS]*auth.KeySet
+	ended    bool
 
 	compiledMu sync.Mutex
 	compiled   map[selector]*matcher // of selectors that are costly to read; guarded by compiledMu, a leaf
@@ -49,9 +58,10 @@ type System struct {
 	index       *index
 	classes     map[string]*class // by key
 	subscribers map[string]*subscriber
-	named       uint64   // classes that there have been
-	marks       uint64   // updates that were dispatched
-	found       []*entry // scratch of dispatch
+	at          broker.Position // of the last update in its channel
+	named       uint64          // classes that there have been
+	marks       uint64          // updates that were dispatched
+	found       []*entry        // scratch of dispatch
 }
 
 // reasons are those of refusals, as a metric tells them apart.
@@ -60,30 +70,76 @@ var reasons = []string{"token", "scope", "origin", "request"}
 // New makes the system.
 func New() *System {
 	return &System{
-		index: newIndex(), classes: make(map[string]*class), subscribers: make(map[string]*subscriber), compiled: make(map[selector]*matcher),
+		index: newIndex(), classes: make(map[string]*class), subscribers: make(map[string]*subscriber), compiled: make(map[selector]*matcher), sets: make(map[auth.JWKS]*auth.KeySet),
 		refusals: make(map[string]*metrics.Counter),
 		log:      log{byID: make(map[string]*update)},
 	}
 }
 
 func (s *System) Name() string { return Name }
-func (s *System) Close()       {}
+
+// settings is what a reload may change, as it is in force.
+type settings struct {
+	Config
+	publisher, subscriber *signers
+}
+
+// now is the settings that are in force.
+func (s *System) now() *settings { return s.current.Load() }
+
+// Close implements relay.System.
+func (s *System) Close() {
+	s.reloadMu.Lock()
+	defer s.reloadMu.Unlock()
+	s.ended = true
+	for _, set := range s.sets {
+		set.Close()
+	}
+}
+
+// Reload implements relay.Reloader: keys, key sets, origins, issuers, the cookie, lifetimes and whether clients without a token are let
+// in. Streams that are open stay.
+func (s *System) Reload(cfg *config.Config) error {
+	s.reloadMu.Lock()
+	defer s.reloadMu.Unlock()
+	if s.ended {
+		return nil
+	}
+	n := &settings{Config: *config.Of[Config](cfg)}
+	before := maps.Clone(s.sets)
+	var err error
+	if n.publisher, err = newSigners(n.Publisher, s.sets, s.host.Contain()); err == nil {
+		n.subscriber, err = newSigners(n.Subscriber, s.sets, s.host.Contain())
+	}
+	if err == nil {
+		s.current.Store(n)
+	} else {
+		n = s.now() // nothing changes
+	}
+	for j, set := range s.sets {
+		used := n != nil && slices.ContainsFunc(slices.Concat(n.Publisher, n.Subscriber), func(k Key) bool { return k.JWKS == j })
+		if !used && (err == nil || before[j] == nil) {
+			delete(s.sets, j)
+			set.Close()
+		}
+	}
+	return err
+}
 
 func (s *System) Start(host relay.Host) error {
-	s.host, s.config = host, config.Of[Config](host.Config())
+	s.host = host
 	s.leeway = *host.Config().Auth.Leeway
-	s.base = s.config.URL
+	if err := s.Reload(host.Config()); err != nil {
+		return err
+	}
+	own := s.now()
+	s.listed = own.Subscriptions
+	s.base = own.URL
 	if s.base == "" {
 		s.base = "https://localhost" + Path
 	}
-	var err error
-	if s.publisher, err = newSigners(s.config.Publisher); err != nil {
-		return err
-	}
-	if s.subscriber, err = newSigners(s.config.Subscriber); err != nil {
-		return err
-	}
-	err = host.Reserve(Namespace, config.Namespace{
+	s.index.base = parseBase(s.base)
+	err := host.Reserve(Namespace, config.Namespace{
 		History: config.History{Size: new(keptUpdates), TTL: keptFor}, Durable: true, Presence: new(bool),
 	})
 	if err != nil {
@@ -92,6 +148,7 @@ func (s *System) Start(host relay.Host) error {
 	if err := s.load(); err != nil {
 		return err
 	}
+	host.Carry(Namespace, s.carry)
 	s.published = host.Metrics().NewCounter("weir_mercure_updates_total")
 	s.gauge("weir_mercure_subscribers", func() int {
 		n := 0
@@ -111,7 +168,7 @@ func (s *System) Start(host relay.Host) error {
 	host.Raw("QUERY", Path, s.handleSubscribe)
 	host.Raw(fasthttp.MethodOptions, Path, s.handlePreflight)
 	host.Raw(fasthttp.MethodGet, "/.well-known/oauth-protected-resource"+Path, s.handleMetadata)
-	if s.config.Subscriptions {
+	if s.listed {
 		for _, path := range []string{"", "/{first}", "/{first}/{second}", "/{first}/{second}/{third}"} {
 			path = Path + "/subscriptions" + path
 			host.Raw(fasthttp.MethodGet, path, s.handleSubscriptions)
@@ -140,6 +197,9 @@ func (s *System) load() error {
 	if err := b.Load(logChannel); err != nil {
 		return err
 	}
+	if r, ok := b.Read(logChannel, nil); ok {
+		s.at = r.Position
+	}
 	changes, _, _, _ := b.History(logChannel, 0, math.MaxInt32)
 	broker.EachChange(changes, func(c *broker.ChangeView) bool {
 		u := new(update)
@@ -165,20 +225,28 @@ func (s *System) publish(u *update) error {
 	if err := s.host.Broker().Load(logChannel); err != nil { // so that nothing is waited for under the lock
 		return err
 	}
-	receipt, err := s.accept(u, data)
+	receipt, err := s.accept(u, data, "")
 	if err == nil && receipt.Wait != nil {
 		_, err = receipt.Wait()
 	}
 	return err
 }
 
-// accept puts an update into the log and into the windows of those that it is for, in one step.
-func (s *System) accept(u *update, data []byte) (broker.Receipt, error) {
+// accept puts an update into the log and into the windows of those that it is for, in one step. What comes with an idempotency key
+// that the log knows is there already.
+func (s *System) accept(u *update, data []byte, key string) (broker.Receipt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	receipt, err := s.host.Submit(logChannel, &broker.Publication{Op: broker.Send, Data: data})
+	receipt, err := s.host.Submit(logChannel, &broker.Publication{Op: broker.Send, Data: data, IdempotencyKey: key})
 	if err != nil {
 		return receipt, err
+	}
+	if at := receipt.Position; at.Epoch != "" && at.Epoch != s.at.Epoch {
+		s.at = at // the log is another
+	} else if at.Epoch != "" && at.Seq <= s.at.Seq {
+		return receipt, nil
+	} else {
+		s.at.Seq++
 	}
 	s.published.Inc()
 	s.log.add(u, false)

@@ -2,10 +2,10 @@ package mercure
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/dunglas/go-urlpattern"
+	whatwg "github.com/nlnwa/whatwg-url/url"
 	"github.com/yosida95/uritemplate/v3"
 )
 
@@ -55,6 +55,47 @@ func prefixOf(text string) string {
 	return text
 }
 
+// prefixOfPattern is what every URL that a pattern matches begins with, written as [spelled] does; "" if that is not sure.
+func prefixOfPattern(p *urlpattern.URLPattern) string {
+	const host = "abcdefghijklmnopqrstuvwxyz0123456789-."
+	if p.Hostname() == "" || strings.Trim(p.Protocol(), host) != "" || strings.Trim(p.Hostname(), host) != "" || strings.Trim(p.Port(), "0123456789") != "" {
+		return ""
+	}
+	path, rest := p.Pathname(), ""
+	if i := strings.IndexAny(path, ":*({?+\\"); i >= 0 {
+		path, rest = path[:i], path[i:]
+	}
+	if rest != "*" && strings.IndexAny(rest, "*({?+\\") >= 0 { // what stands before an optional part may be optional, too
+		path = path[:max(len(path)-1, 0)]
+	}
+	path = prefixOf(path)
+	if i := strings.Index(path, "/."); i >= 0 {
+		path = path[:i]
+	}
+	return spelling(p.Protocol(), p.Hostname(), p.Port()) + path
+}
+
+// spelling is how a URL begins.
+func spelling(protocol, host, port string) string { return protocol + "://" + host + ":" + port }
+
+// spelled is a topic as URL patterns see it: what it begins with, and all of it; "" if it is no URL.
+func spelled(topic string, base *whatwg.Url) (key, href string) {
+	u, err := base.Parse(topic)
+	if err != nil {
+		return "", ""
+	}
+	return spelling(u.Scheme(), u.Hostname(), u.Port()) + u.Pathname(), u.Href(false)
+}
+
+// parseBase reads what relative topics are relative to.
+func parseBase(base string) *whatwg.Url {
+	u, err := whatwg.Parse(base)
+	if err != nil { // the configuration has been checked
+		return parseBase("https://localhost" + Path)
+	}
+	return u
+}
+
 // newMatcher reads a selector. Errors: it is no URL pattern. What is no URI template is a string.
 func newMatcher(x selector, base string) (*matcher, error) {
 	m := &matcher{selector: x, all: x.text == "*" && x.kind != kindPattern, base: base}
@@ -64,7 +105,7 @@ func newMatcher(x selector, base string) (*matcher, error) {
 		if err != nil {
 			return nil, err
 		}
-		m.pattern = p // its prefix is not looked for: URLs have many spellings
+		m.pattern, m.prefix = p, prefixOfPattern(p)
 	case x.kind == kindClassic && strings.Contains(x.text, "{"):
 		if t, err := uritemplate.New(x.text); err == nil {
 			m.expr, m.prefix = t.Regexp(), prefixOf(x.text)
@@ -72,9 +113,6 @@ func newMatcher(x selector, base string) (*matcher, error) {
 	}
 	return m, nil
 }
-
-// tried reports whether topics have to be tried, since they may match without being equal.
-func (m *matcher) tried() bool { return m.expr != nil || m.pattern != nil }
 
 // matches reports whether a topic is one of those that are chosen.
 func (m *matcher) matches(topic string) bool {
@@ -114,108 +152,4 @@ func (s *System) compile(x selector) (*matcher, error) {
 	}
 	s.compiled[x] = m
 	return m, nil
-}
-
-// index finds the selectors of subscribers and their rights that match a topic. It is guarded by System.mu.
-type index struct {
-	entries map[selector]*entry
-	equal   map[string][]*entry // those that match an equal topic, by text; "*" matches all
-	tried   map[string][]*entry // those that are tried, by the literal beginning
-	lengths []int               // of the keys of tried, each once, shortest first
-	counts  map[int]int         // keys of tried of a length
-}
-
-// entry is a selector and the classes that have it.
-type entry struct {
-	*matcher
-	asTopic map[*class]struct{} // those whose members ask for it
-	asRight map[*class]struct{} // those whose members may read private updates of it
-	mark    uint64              // the look-up that it was found in last
-}
-
-func newIndex() *index {
-	return &index{entries: make(map[selector]*entry), equal: make(map[string][]*entry), tried: make(map[string][]*entry), counts: make(map[int]int)}
-}
-
-// add returns the entry of a selector.
-func (x *index) add(m *matcher) *entry {
-	e := x.entries[m.selector]
-	if e != nil {
-		return e
-	}
-	e = &entry{matcher: m, asTopic: make(map[*class]struct{}), asRight: make(map[*class]struct{})}
-	x.entries[m.selector] = e
-	if m.kind != kindPattern {
-		x.equal[m.text] = append(x.equal[m.text], e)
-	}
-	if m.tried() {
-		if x.tried[m.prefix] == nil {
-			if x.counts[len(m.prefix)]++; x.counts[len(m.prefix)] == 1 {
-				i, _ := slices.BinarySearch(x.lengths, len(m.prefix))
-				x.lengths = slices.Insert(x.lengths, i, len(m.prefix))
-			}
-		}
-		x.tried[m.prefix] = append(x.tried[m.prefix], e)
-	}
-	return e
-}
-
-// drop forgets an entry that no class has any more.
-func (x *index) drop(e *entry) {
-	if len(e.asTopic)+len(e.asRight) > 0 {
-		return
-	}
-	delete(x.entries, e.selector)
-	if e.kind != kindPattern {
-		remove(x.equal, e.text, e)
-	}
-	if e.tried() && remove(x.tried, e.prefix, e) {
-		n := len(e.prefix)
-		if x.counts[n]--; x.counts[n] == 0 {
-			delete(x.counts, n)
-			i, _ := slices.BinarySearch(x.lengths, n)
-			x.lengths = slices.Delete(x.lengths, i, i+1)
-		}
-	}
-}
-
-// remove takes an entry out of a list, and reports whether it was the last one.
-func remove(lists map[string][]*entry, key string, e *entry) bool {
-	list := lists[key]
-	if i := slices.Index(list, e); i >= 0 {
-		list = slices.Delete(list, i, i+1)
-	}
-	if len(list) == 0 {
-		delete(lists, key)
-		return true
-	}
-	lists[key] = list
-	return false
-}
-
-// find appends the entries that match a topic and do not have the mark, which it gives them.
-func (x *index) find(dst []*entry, topic string, mark uint64) []*entry {
-	take := func(e *entry) {
-		if e.mark != mark {
-			e.mark = mark
-			dst = append(dst, e)
-		}
-	}
-	for _, e := range x.equal[topic] {
-		take(e)
-	}
-	for _, e := range x.equal["*"] {
-		take(e)
-	}
-	for _, n := range x.lengths {
-		if n > len(topic) {
-			break
-		}
-		for _, e := range x.tried[topic[:n]] {
-			if e.mark != mark && e.matches(topic) {
-				take(e)
-			}
-		}
-	}
-	return dst
 }

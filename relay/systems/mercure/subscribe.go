@@ -40,15 +40,15 @@ func (s *System) handleSubscribe(ctx *fasthttp.RequestCtx) {
 		s.refuse(ctx, bad, sub.modern)
 		return
 	}
-	g, bad := s.authorize(ctx, s.subscriber)
-	if bad == nil && g == nil && !s.config.Anonymous {
+	g, bad := s.authorize(ctx, s.now().subscriber)
+	if bad == nil && g == nil && !s.now().Anonymous {
 		bad = noToken
 	}
 	if bad != nil {
 		s.refuse(ctx, bad, sub.modern)
 		return
 	}
-	id := &auth.Identity{Anonymous: true, Expires: s.host.Now().Add(spread(s.config.Lifetime))}
+	id := &auth.Identity{Anonymous: true, Expires: s.host.Now().Add(spread(s.now().Lifetime))}
 	if g != nil {
 		s.admit(sub, g)
 		if !g.expires.IsZero() {

@@ -66,7 +66,7 @@ func (sub *subscriber) documentOf(x *subscription, active bool) document {
 // announce tells those who may know that a subscriber's subscriptions begin, or end. They are listed from before they are
 // announced until after their end is.
 func (s *System) announce(sub *subscriber, active bool) {
-	if !s.config.Subscriptions {
+	if !s.listed {
 		return
 	}
 	s.mu.Lock()
@@ -94,7 +94,7 @@ func (s *System) announce(sub *subscriber, active bool) {
 
 // handleSubscriptions is GET /.well-known/mercure/subscriptions and what is below it.
 func (s *System) handleSubscriptions(ctx *fasthttp.RequestCtx) {
-	g, bad := s.authorize(ctx, s.subscriber)
+	g, bad := s.authorize(ctx, s.now().subscriber)
 	path := string(ctx.URI().PathOriginal())
 	modern := g != nil && g.modern
 	switch {

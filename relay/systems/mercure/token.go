@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"weir/internal/contain"
+	"weir/relay/auth"
 )
 
 // maxSelectors bounds the selectors of a claim, the topics of an update and those of a subscription.
@@ -17,6 +20,7 @@ const maxSelectors = 1000
 // signers are the keys that one kind of token is signed with.
 type signers struct {
 	keys map[string][]jwt.VerificationKey // by algorithm
+	sets []*auth.KeySet
 }
 
 func plural(n int) string { return strconv.Itoa(n) + " bytes" }
@@ -39,9 +43,21 @@ func (k *Key) parse() (jwt.VerificationKey, error) {
 	}
 }
 
-func newSigners(list []Key) (*signers, error) {
+// newSigners reads keys. sets has the key sets that are open, and gets those that are needed.
+func newSigners(list []Key, sets map[auth.JWKS]*auth.KeySet, hook contain.Hook) (*signers, error) {
 	s := &signers{keys: make(map[string][]jwt.VerificationKey)}
 	for i := range list {
+		if j := list[i].JWKS; j.URL != "" {
+			if sets[j] == nil {
+				set, err := auth.OpenKeySet(j, hook)
+				if err != nil {
+					return nil, fmt.Errorf("key %d: %w", i+1, err)
+				}
+				sets[j] = set
+			}
+			s.sets = append(s.sets, sets[j])
+			continue
+		}
 		key, err := list[i].parse()
 		if err != nil {
 			return nil, fmt.Errorf("key %d: %w", i+1, err)
@@ -51,11 +67,25 @@ func newSigners(list []Key) (*signers, error) {
 	return s, nil
 }
 
-// find returns the keys for a token: those of its algorithm, so that none is used for another.
+// errNoKeys says that a key set has not been fetched yet.
+var errNoKeys = errors.New("the keys for checking tokens have not been fetched yet")
+
+// find returns the keys for a token: those of its algorithm, so that none is used for another, and of its id in key sets. It may wait
+// for a key set to be fetched.
 func (s *signers) find(t *jwt.Token) (any, error) {
-	keys := s.keys[t.Method.Alg()]
+	keys := slices.Clone(s.keys[t.Method.Alg()])
+	id, _ := t.Header["kid"].(string)
+	for _, set := range s.sets {
+		found, fetched := set.Public(id, t.Method.Alg())
+		if !fetched && len(keys) == 0 {
+			return nil, errNoKeys
+		}
+		for _, key := range found {
+			keys = append(keys, key)
+		}
+	}
 	if len(keys) == 0 {
-		return nil, errors.New("no key has the token's algorithm")
+		return nil, errors.New("no key has the token's algorithm, or its kid")
 	}
 	return jwt.VerificationKeySet{Keys: keys}, nil
 }
@@ -148,7 +178,7 @@ func (s *System) readModern(g *grants, t *jwt.Token, c *claims, audience string)
 	switch {
 	case c.ExpiresAt == nil:
 		return errors.New("exp is missing")
-	case !slices.Contains(s.config.Issuers, "*") && !slices.Contains(s.config.Issuers, c.Issuer) || c.Issuer == "":
+	case !slices.Contains(s.now().Issuers, "*") && !slices.Contains(s.now().Issuers, c.Issuer) || c.Issuer == "":
 		return errors.New("iss is not trusted")
 	case !slices.Contains(c.Audience, audience):
 		return fmt.Errorf("aud is not %s", audience)
