@@ -74,6 +74,7 @@ suites: ## Run the long forms of the tests: every fault, a simulated day, each d
 	$(MAKE) faults
 	$(MAKE) simulate
 	$(GO) test ./relay/relaytest/simulate -count=1 -timeout 60m -run "^TestSimulate$$" -seeds 600
+	$(GO) test ./relay/relaytest/simulate -count=1 -timeout 90m -run "^TestSimulate.*Cluster$$" -seeds 600
 	WEIR_EVERY_BIT=1 $(GO) test ./broker/disk -count=1 -timeout 60m -run Damage
 	$(GO) test -count=1 -timeout 60m $$(grep -rl --include=*_test.go pgregory.net/rapid batch broker pool relay loadtest | xargs -n1 dirname | sort -u | sed s,^,./,) -rapid.checks=5000
 	$(MAKE) fuzz FUZZTIME=1m
@@ -123,8 +124,9 @@ e2e: build ## The real binary, driven by clients of others
 faults: build ## Break the real binary in every way, full size (30 min, root; SHORT=1: two minutes)
 	FAULTS_BINARY=$(CURDIR)/$(BIN)/weir FAULTS_SHORT=$(SHORT) $(GO) test -tags faults -count=1 -v -timeout 90m $(if $(RUN),-run $(RUN)) ./internal/faults
 
-seeds: ## Simulate five minutes of the relay with faults, for 60 seeds
+seeds: ## Simulate five minutes of the relay with faults, for 60 seeds, and of a cluster for 20
 	$(GO) test ./relay/relaytest/simulate -count=1 -run "^TestSimulate$$" -seeds 60
+	$(GO) test ./relay/relaytest/simulate -count=1 -run "^TestSimulate.*Cluster$$" -seeds 10
 
 simulate: ## Simulate a day of the relay with faults; SEED=n replays one, SPAN=5m is shorter
 	$(GO) test ./relay/relaytest/simulate -count=1 -v -timeout 60m -run "^TestSimulate$$" -seed $(or $(SEED),1) -span $(or $(SPAN),24h)

@@ -149,11 +149,11 @@ func (c *Channel) note(now int64, key string) (Receipt, error) {
 }
 
 // idle reports whether nothing is lost if the channel is freed. A durable one has a position even when it keeps nothing
-// else: it leaves memory, and its store knows when to forget it.
+// else: it leaves memory, and its store knows when to forget it. So does a replica, for which its owner was waited.
 func (c *Channel) idle() bool {
 	return c.readers == 0 && c.items == nil && (c.log == nil || c.log.size == 0) && c.keys == nil && !c.dead && !c.broken &&
 		(c.aside == nil || c.aside.tap == nil) &&
-		(c.durable == nil || c.seq == 0 && c.durable.queued == 0)
+		(c.durable == nil || !c.durable.replica && c.seq == 0 && c.durable.queued == 0)
 }
 
 func (c *Channel) position() Position { return Position{c.epoch, c.seq} }

@@ -37,6 +37,9 @@ type Tap interface {
 	Reset(k *Kept)
 }
 
+// ErrNotLoaded is returned where a channel would have to be waited for, and must not.
+var ErrNotLoaded = errors.New("the channel is not in memory")
+
 // ErrGap is returned for a change of a replica that does not follow the one before: changes in between are lost here.
 var ErrGap = errors.New("changes in between are missing")
 
@@ -203,6 +206,25 @@ func (b *Broker) Feed(channel string, epoch string, seq uint64, e *Entry) error 
 	return nil
 }
 
+// Knows reports whether a reader at a position can be told by what is here what it lacks, or that it is lost for good. It cannot if the channel is a replica
+// that may be behind what the reader has seen of another one.
+func (b *Broker) Knows(channel string, from Position) bool {
+	c := b.lookup(channel)
+	if c == nil {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead || !c.isReplica() {
+		return true
+	}
+	if from.Epoch != c.epoch {
+		_, ok := c.joinsAt(from)
+		return ok
+	}
+	return from.Seq <= c.seq
+}
+
 // Refill brings a replica to what its owner has. Readers get the changes that they lack, where the owner still has all of them, and
 // learn of another epoch by a Reset; otherwise the Reset says that some may be lost.
 func (b *Broker) Refill(channel string, k *Kept) {
@@ -241,6 +263,13 @@ func (b *Broker) Refill(channel string, k *Kept) {
 	for _, m := range k.Changes[uint64(len(k.Changes))-missing:] {
 		c.apply(now, &Entry{Op: m.Op, Expired: m.Expired, Group: m.Group, Key: m.Key, Data: m.Data})
 	}
+	for _, m := range k.Keys {
+		if m.Seq > k.Position.Seq-missing {
+			c.seq = m.Seq // what remember notes
+			c.remember(now, m.Key)
+		}
+	}
+	c.seq = k.Position.Seq
 	for _, m := range k.Items {
 		i := c.items.find(m.Group, m.Key)
 		if i == nil || m.Ends.IsZero() {

@@ -17,16 +17,21 @@ type JoinRequest struct {
 	Groups []string  // only changes and items of these groups; none: all. A send without a group is in none
 	Key    string    // only changes and items of this key, in Groups or in any group; "": all
 	Again  bool      // it is joined already and is not counted again
+	Loaded bool      // only if neither the store nor another process has to be waited for: ErrNotLoaded otherwise
 }
 
 // Join attaches a reader to a channel, which is made if there is none. It calls join with the subscriber and the reply
 // in the critical section that reads them: every change after reply.Position goes to the subscriber after that call.
 // The function must not block or call the broker. The subscriber is nil if the configuration has none.
 //
-// Errors: ErrTooManyChannels, ErrClosed, and ErrNotJoined for a request with Again if no reader is joined.
+// Errors: ErrTooManyChannels, ErrClosed, ErrNotLoaded for a request with Loaded, and ErrNotJoined for a request with Again if no reader is joined.
 func (b *Broker) Join(channel string, request JoinRequest, join func(s Subscriber, r Reply)) (*Channel, error) {
 	now := b.now()
-	c, err := b.find(channel, true, false)
+	find := b.find
+	if request.Loaded {
+		find = b.findLoaded
+	}
+	c, err := find(channel, true, false)
 	if err != nil {
 		return nil, fmt.Errorf("join %s: %w", channel, err)
 	}

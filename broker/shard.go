@@ -103,11 +103,46 @@ func (b *Broker) find(channel string, needed, forget bool) (*Channel, error) {
 	}
 }
 
+// findLoaded is find of a channel that is needed, but waits neither for the store nor for another process. Errors: those of find, ErrNotLoaded.
+func (b *Broker) findLoaded(channel string, _, _ bool) (*Channel, error) {
+	for {
+		if b.closed.Load() {
+			return nil, ErrClosed
+		}
+		c := b.lookup(channel)
+		if c == nil {
+			policy := b.policyOf(channel)
+			if b.elsewhere(channel) || policy.Durable && b.config.Store != nil {
+				return nil, ErrNotLoaded
+			}
+			if err := b.put(&Channel{name: strings.Clone(channel), policy: policy}); err != nil && !errors.Is(err, errRaced) {
+				return nil, err
+			}
+			if b.elsewhere(channel) { // since a moment ago
+				b.Demote(channel)
+			}
+			continue
+		}
+		c.mu.Lock()
+		switch {
+		case !c.dead && !c.broken:
+			return c, nil
+		case c.broken && !c.dead:
+			c.mu.Unlock()
+			return nil, ErrBroken
+		case c.durable != nil && c.durable.loading != nil:
+			c.mu.Unlock()
+			return nil, ErrNotLoaded
+		}
+		c.mu.Unlock() // freed after the look-up
+	}
+}
+
 // Load loads a channel into memory, where it stays for half a minute at least and is read without waiting for the
-// store. There need not be one of the name. Errors: those of the store, ErrTooManyChannels, ErrClosed. Reads of a
+// store, or for the process that owns it. There need not be one of the name. Errors: those of the store, ErrTooManyChannels, ErrClosed. Reads of a
 // channel that cannot be loaded find none.
 func (b *Broker) Load(channel string) error {
-	c, err := b.find(channel, false, false)
+	c, err := b.find(channel, b.elsewhere(channel), false)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", channel, err)
 	}

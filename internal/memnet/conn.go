@@ -82,6 +82,11 @@ func (c *Conn) BlockReads(block bool) {
 	c.in.change(func() { c.in.readers.blocked = block })
 }
 
+// BlockPeer is BlockReads of the other end, as if its process were stopped.
+func (c *Conn) BlockPeer(block bool) {
+	c.out.change(func() { c.out.readers.blocked = block })
+}
+
 // BlockWrites makes writes of this end wait, however much fits, until it is called with false.
 func (c *Conn) BlockWrites(block bool) {
 	c.out.change(func() { c.out.writers.blocked = block })

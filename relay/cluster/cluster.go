@@ -29,18 +29,19 @@ type Config struct {
 
 // The times of the cluster. They decide how soon something happens, never whether it does.
 const (
-	tick        = 100 * time.Millisecond
-	helloEvery  = 250 * time.Millisecond
-	alive       = 2 * time.Second // heard within it
-	isolation   = time.Second     // no majority was heard for as long, and then the table could not be written for as long
-	probeEvery  = 500 * time.Millisecond
-	heardByElse = time.Second            // heard by another one within it: not dead
-	lateFrame   = 500 * time.Millisecond // a frame that a hello names has not come for so long
-	forgetAfter = 10 * time.Second       // not heard for so long: what it follows here is dropped
-	removeAfter = time.Minute
-	answerLimit = 2 * time.Second // of a publication that was handed on
-	followLimit = 3 * time.Second
-	settleLimit = 500 * time.Millisecond // until who has what of a partition is known
+	tick         = 100 * time.Millisecond
+	helloEvery   = 250 * time.Millisecond
+	alive        = 2 * time.Second // heard within it
+	isolation    = time.Second     // no majority was heard for as long, and then the table could not be written for as long
+	probeEvery   = 500 * time.Millisecond
+	heardByElse  = time.Second            // heard by another one within it: not dead
+	lateFrame    = 500 * time.Millisecond // a frame that a hello names has not come for so long
+	forgetAfter  = 10 * time.Second       // not heard for so long: what it follows here is dropped
+	removeAfter  = time.Minute
+	answerLimit  = 2 * time.Second // of a publication that was handed on
+	followLimit  = 3 * time.Second
+	refreshLimit = time.Second
+	settleLimit  = 500 * time.Millisecond // until who has what of a partition is known
 )
 
 // Cluster is this process's place in the cluster. It implements broker.Cluster.
@@ -69,7 +70,9 @@ type Cluster struct {
 	loaded   atomic.Bool             // the table has been read
 	foreign  atomic.Bool             // what must be the same in all processes is not
 	draining atomic.Bool
-	isolated atomic.Bool // it hears no majority, and cannot write the table: what it owns may be somebody else's
+	isolated atomic.Bool  // see judge: what it owns may be somebody else's
+	ticked   atomic.Int64 // ns from started until the clock last ran
+	settled  atomic.Int64 // ns from started until what is heard can be relied on: it was neither cut off nor stopped since
 	counts   counts
 
 	// Guarded by mu.
@@ -81,11 +84,18 @@ type Cluster struct {
 	number   uint64              // of follows and requests
 	untold   map[int]time.Time   // partitions whose parts are to be told anew; see retell
 
-	// Owned by the clock.
-	settled time.Time // since when what is heard can be relied on: it was neither cut off nor paused
-	probed  time.Time // when the table was last asked to be written
-	written time.Time // when it last was
-	probe   uint64    // revision of this process's row for that
+	probes   probes
+	cutSince time.Time // since when it is isolated; zero: it is not
+	resumed  time.Time // when it went on after having been stopped; zero: it was not
+
+	// Owned by watch.
+	probed         time.Time // when the table was last asked to be written
+	written        time.Time // when it last was, or need not have been
+	heardMost      time.Time // when most of the others were last heard
+	connectedSince time.Time
+	aloneSince     time.Time // since when nobody has been heard, not through the table either
+	connected      bool      // most of the others are heard, and hear this one
+	alone          bool      // nobody else is there
 }
 
 // counts are what has happened since the start.
@@ -109,7 +119,7 @@ type Stats struct {
 
 // Stats returns how things are.
 func (c *Cluster) Stats() Stats {
-	s := Stats{Nodes: 1, Isolated: c.isolated.Load(), Frames: c.counts.frames.Load(), Restarts: c.counts.restarts.Load(), Forwarded: c.counts.forwarded.Load(),
+	s := Stats{Nodes: 1, Isolated: c.cut(), Frames: c.counts.frames.Load(), Restarts: c.counts.restarts.Load(), Forwarded: c.counts.forwarded.Load(),
 		Takeovers: c.counts.takeovers.Load(), Rescued: c.counts.rescued.Load()}
 	for p := range c.owners {
 		if o := c.owners[p].Load(); o != nil && o.open {
@@ -171,9 +181,12 @@ type replica struct {
 
 	id     uint64
 	sent   string // session that was asked; "": none yet
+	asked  uint64 // in this term
 	term   uint64 // in which it was filled
 	loaded bool   // it has been filled once
 	epoch  string // of what came last
+
+	refreshed []chan struct{} // closed with what comes next; see Refresh
 }
 
 type firstKept struct {
@@ -230,7 +243,10 @@ func (c *Cluster) Start(b *broker.Broker, h Handlers) {
 		maps.Copy(c.handlers, calls)
 	}
 	close(c.begun)
+	c.settled.Store(int64(time.Since(c.started)))
+	c.ticked.Store(c.settled.Load())
 	c.config.Panic.Loop(&c.done, "cluster clock", contain.Done(c.context), c.clock, nil)  // ended by Close
+	c.config.Panic.Loop(&c.done, "cluster table", contain.Done(c.context), c.watch, nil)  // as well
 	c.config.Panic.Loop(&c.done, "cluster parts", contain.Done(c.context), c.teller, nil) // as well
 }
 
@@ -280,7 +296,7 @@ func (c *Cluster) Trouble() string {
 	switch {
 	case !c.loaded.Load():
 		return "the cluster is not reached: its table of owners has not been read"
-	case c.isolated.Load():
+	case c.cut():
 		return "it is cut off from the other nodes of the cluster"
 	case c.foreign.Load():
 		return "another node of the cluster is configured differently"

@@ -322,7 +322,7 @@ func TestLostFrames(t *testing.T) {
 func TestPanicsInTheCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		thrown := map[string]int{"cluster clock": 2, "cluster link": 2, "cluster call": 1, "takeover": 3, "cluster parts": 1, "notices": 1}
+		thrown := map[string]int{"cluster clock": 2, "cluster table": 2, "cluster link": 2, "cluster call": 1, "takeover": 3, "cluster parts": 1, "notices": 1}
 		contain.Throw(func(where string) {
 			mu.Lock()
 			left := thrown[where]
@@ -386,6 +386,127 @@ func TestTableAway(t *testing.T) {
 			if at := n.publish("room:1", "1"); at.Seq != uint64(i+1) {
 				t.Errorf("%s: %v", n.name, at)
 			}
+		}
+	})
+}
+
+// A node that was stopped serves nothing before it knows what has happened meanwhile: its own clients get nothing made in a term that is over.
+func TestStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &fake.Mesh{}
+		nodes := three(t, m)
+		const channel = "room:1"
+		of := owner(nodes, channel)
+		of.join(channel, nil)
+		before := of.publish(channel, "1")
+		left := others(nodes, of)
+		m.Stop(of.session, true)
+		time.Sleep(10 * time.Second)
+		at := left[0].publish(channel, "2")
+		if _, err := of.broker.Publish(channel, &broker.Publication{Op: broker.Send, Data: []byte("9")}); err == nil {
+			t.Error("a node that was stopped has made a publication")
+		}
+		if _, err := of.broker.Join("another:1", broker.JoinRequest{}, nil); err == nil && !of.cluster.Elsewhere("another:1") {
+			t.Error("it lets clients follow what it owned")
+		}
+		m.Stop(of.session, false)
+		time.Sleep(3 * time.Second)
+		if got := of.publish(channel, "3"); got.Epoch != at.Epoch || got.Epoch == before.Epoch || got.Seq != at.Seq+1 {
+			t.Errorf("after %v and %v its publication is at %v", before, at, got)
+		}
+	})
+}
+
+// A node that hears nobody takes nothing over from those who hear each other, and they take over what it owns. One that is alone, since all others are gone,
+// takes over all.
+func TestDeaf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var deaf atomic.Value
+		deaf.Store("")
+		m := &fake.Mesh{Lose: func(_, to string, _ []byte) bool { return to != "" && to == deaf.Load() }}
+		nodes := three(t, m)
+		deaf.Store(nodes[0].session)
+		time.Sleep(10 * time.Second)
+		if s := nodes[0].cluster.Stats(); !s.Isolated || s.Owned != 0 {
+			t.Errorf("the deaf node: %+v", s)
+		}
+		if a, b := nodes[1].cluster.Stats(), nodes[2].cluster.Stats(); a.Owned+b.Owned != 8 {
+			t.Errorf("the others: %+v, %+v", a, b)
+		}
+		deaf.Store("")
+		time.Sleep(5 * time.Second)
+		if why := nodes[0].cluster.Trouble(); why != "" {
+			t.Error("it hears again: " + why)
+		}
+		for _, n := range nodes[1:] {
+			m.Stop(n.session, true)
+		}
+		time.Sleep(20 * time.Second)
+		if s := nodes[0].cluster.Stats(); s.Isolated || s.Owned != 8 {
+			t.Errorf("the last node: %+v", s)
+		}
+		for _, n := range nodes[1:] {
+			m.Stop(n.session, false)
+		}
+	})
+}
+
+// A replica that has missed frames has the idempotency keys of what it missed, too.
+func TestKeysOfWhatWasMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var losing atomic.Bool
+		var dead atomic.Value
+		dead.Store("")
+		m := &fake.Mesh{Lose: func(from, to string, b []byte) bool {
+			return losing.Load() && !json.Valid(b) || dead.Load() != "" && (from == dead.Load() || to == dead.Load())
+		}}
+		nodes := three(t, m)
+		const channel = "room:1"
+		of := owner(nodes, channel)
+		left := others(nodes, of)
+		for _, n := range left {
+			n.join(channel, nil)
+		}
+		of.publish(channel, "1")
+		time.Sleep(time.Second)
+		losing.Store(true)
+		p := &broker.Publication{Op: broker.Send, Data: []byte("2"), IdempotencyKey: "k"}
+		at, err := of.broker.Publish(channel, p)
+		time.Sleep(time.Second)
+		losing.Store(false)
+		time.Sleep(3 * time.Second)
+		dead.Store(of.session)
+		time.Sleep(6 * time.Second)
+		again, err2 := left[0].broker.Publish(channel, p)
+		if err != nil || err2 != nil || again.Seq != at.Seq {
+			t.Errorf("at first at %v (%v), after the takeover at %v (%v)", at, err, again, err2)
+		}
+	})
+}
+
+// Whoever has seen a change on one node resumes on another one that has not got it yet.
+func TestResumeAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Value
+		slow.Store("")
+		m := &fake.Mesh{Lose: func(_, to string, b []byte) bool { return to != "" && to == slow.Load() && !json.Valid(b) }}
+		nodes := three(t, m)
+		const channel = "room:1"
+		of := owner(nodes, channel)
+		n := others(nodes, of)[0]
+		n.join(channel, nil)
+		of.publish(channel, "1")
+		time.Sleep(time.Second)
+		slow.Store(n.session)
+		at := of.publish(channel, "2")
+		time.Sleep(100 * time.Millisecond)
+		slow.Store("")
+		if n.broker.Knows(channel, at) {
+			t.Fatal("the replica has it")
+		}
+		n.cluster.Refresh(channel)
+		if r := n.join(channel, &at); !r.Recovered {
+			t.Errorf("resumed: %+v", r)
 		}
 	})
 }

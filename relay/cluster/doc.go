@@ -11,6 +11,9 @@
 // a while, no other one has, and it is first in line. Time decides how soon that happens, never whether there are two: positions of one term
 // mean nothing in the next but through the fork that the new owner keeps, so that whoever has seen what a replaced owner made is told.
 //
+// A process that is not connected to most of the others, or that was stopped, does not rely on what it knows: see judge. It asks through the table who is there, and serves
+// again what it owns when the table has told all that was written meanwhile.
+//
 // # Links
 //
 // Frames between two processes are numbered, and have a checksum. A number that is missing, and one that a hello names and that has

@@ -12,7 +12,7 @@ import (
 // Elsewhere implements broker.Cluster.
 func (c *Cluster) Elsewhere(channel string) bool {
 	o := c.owners[c.partition(channel)].Load()
-	return o == nil || !o.open || c.isolated.Load()
+	return o == nil || !o.open || c.cut()
 }
 
 // Follow implements broker.Cluster.
@@ -41,6 +41,31 @@ func (c *Cluster) Follow(channel string) (broker.Kept, bool, error) {
 	return broker.Kept{}, false, ErrNoOwner
 }
 
+// Refresh has the owner of a replica's channel tell anew what there is, and waits until that is here, for a second at most.
+func (c *Cluster) Refresh(channel string) {
+	told := make(chan struct{})
+	c.mu.Lock()
+	r := c.replicas[channel]
+	if r != nil {
+		o := c.owners[r.partition].Load()
+		if o != nil && o.Session != c.session && c.alive(o.Session, time.Now()) {
+			c.ask(r, c.members[o.Session])
+		}
+		r.refreshed = append(r.refreshed, told)
+	}
+	c.mu.Unlock()
+	if r == nil {
+		return
+	}
+	timer := time.NewTimer(refreshLimit)
+	defer timer.Stop()
+	select {
+	case <-told:
+	case <-timer.C:
+	case <-c.context.Done():
+	}
+}
+
 // Unfollow implements broker.Cluster.
 func (c *Cluster) Unfollow(channel string) {
 	c.mu.Lock()
@@ -65,14 +90,18 @@ func (c *Cluster) drop(r *replica) {
 // place asks the owner of a replica's channel for it, if there is one; otherwise the clock does when there is. Called with mu held.
 func (c *Cluster) place(r *replica) {
 	o := c.owners[r.partition].Load()
-	if o == nil || o.Session == r.sent {
+	if o == nil || o.Session == r.sent && o.term == r.asked { // what was asked in another term is forgotten there
 		return
 	}
 	if o.Session == c.session {
 		if o.open && !r.loaded {
 			delete(c.replicas, r.channel)
 			delete(c.follows, r.id)
-			r.first <- firstKept{err: broker.ErrMoved}
+			err := broker.ErrMoved
+			if c.cut() { // it may be somebody else's, and asking again would be of no use
+				err = ErrNoOwner
+			}
+			r.first <- firstKept{err: err}
 		}
 		return
 	}
@@ -89,7 +118,10 @@ func (c *Cluster) ask(r *replica, m *member) {
 	}
 	delete(c.follows, r.id)
 	c.number++
-	r.id, r.sent = c.number, m.session
+	r.id, r.sent, r.asked = c.number, m.session, 0
+	if o := c.owners[r.partition].Load(); o != nil {
+		r.asked = o.term
+	}
 	c.follows[r.id] = r
 	m.link.append(recFollow, func(w *writer) {
 		w.uint(r.id)
@@ -143,9 +175,14 @@ func (c *Cluster) fromOwner(m *member, kind byte, r *reader) {
 		if first {
 			f.first <- firstKept{kept: k, existed: existed}
 		}
+		refreshed := f.refreshed
+		f.refreshed = nil
 		c.mu.Unlock()
 		if !first {
 			c.broker.Refill(f.channel, &k)
+		}
+		for _, told := range refreshed {
+			close(told)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 // Publish implements broker.Cluster.
 func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt, error) {
 	o := c.owners[c.partition(channel)].Load()
-	if o != nil && o.open && !c.isolated.Load() {
+	if o != nil && o.open && !c.cut() {
 		return c.broker.Submit(channel, p) // which has just become ours
 	}
 	q, err := c.request(o, recPublish, func(w *writer) {

@@ -18,6 +18,7 @@ type hello struct {
 	Lost    map[string]uint64   `json:"lost,omitempty"`    // links to this process of which something is missing, by session: their epochs
 	Notices map[string]uint64   `json:"notices,omitempty"` // the last that it has of each process
 	Leaving bool                `json:"leaving,omitempty"`
+	Cut     int64               `json:"cut,omitempty"` // milliseconds since it is isolated
 }
 
 // linkSent is up to where a link has sent.
@@ -32,6 +33,9 @@ func (c *Cluster) announce() error {
 	h := hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Leaving: c.draining.Load(), Notices: c.notices.heads(),
 		Heard: make(map[string]int64), Sent: make(map[string]linkSent), Lost: make(map[string]uint64)}
 	c.mu.Lock()
+	if !c.cutSince.IsZero() {
+		h.Cut = max(1, now.Sub(c.cutSince).Milliseconds())
+	}
 	for _, m := range c.members {
 		if !m.heard.IsZero() {
 			h.Heard[m.session] = now.Sub(m.heard).Milliseconds()
@@ -68,8 +72,9 @@ func (i inbox) Announced(b []byte) {
 	if m.node == "" {
 		c.config.Log.Info("a node has joined", slog.String("node", h.Node), slog.String("session", h.Session))
 	}
-	first, back := m.node == "", m.absent && !h.Leaving
-	m.node, m.heard, m.hello, m.absent = h.Node, now, h, m.absent && h.Leaving
+	away := h.Leaving || h.isolated()
+	first, back := m.node == "", m.absent && !away
+	m.node, m.heard, m.hello, m.absent = h.Node, now, h, m.absent && away
 	switch s := h.Sent[c.session]; {
 	case s.Epoch < m.in.epoch, s.Epoch == m.in.epoch && (s.Number <= m.in.number || m.in.broken): // a link that has begun anew since counts, too
 		m.in.late = time.Time{}
@@ -109,8 +114,11 @@ func (c *Cluster) alive(session string, now time.Time) bool {
 		return true
 	}
 	m := c.members[session]
-	return m != nil && now.Sub(m.heard) < alive && !m.hello.Leaving
+	return m != nil && now.Sub(m.heard) < alive && !m.hello.Leaving && !m.hello.isolated()
 }
+
+// isolated reports whether a process has been isolated for a while: others take over what it owns.
+func (h *hello) isolated() bool { return h.Cut > alive.Milliseconds() }
 
 // send sends what a link holds until the member is removed.
 func (c *Cluster) send(m *member) {

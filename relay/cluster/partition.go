@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"encoding/json"
 	"log/slog"
 	"strconv"
@@ -52,6 +51,9 @@ func (c *Cluster) first(p int, now time.Time) bool {
 
 // heardElsewhere reports whether another process has heard a session lately. Called with mu held.
 func (c *Cluster) heardElsewhere(session string, now time.Time) bool {
+	if m := c.members[session]; m != nil && m.hello.isolated() {
+		return false
+	}
 	for _, m := range c.members {
 		if ms, ok := m.hello.Heard[session]; ok && c.alive(m.session, now) && m.session != session &&
 			time.Duration(ms)*time.Millisecond+now.Sub(m.heard) < heardByElse {
@@ -65,6 +67,10 @@ const rowPrefix = "p."
 
 // Row implements mesh.Handler.
 func (i inbox) Row(key string, value []byte, revision uint64) {
+	if session, ok := strings.CutPrefix(key, probePrefix); ok {
+		i.cluster.probedBy(session, strings.Trim(string(value), `"`), revision)
+		return
+	}
 	p, err := strconv.Atoi(strings.TrimPrefix(key, rowPrefix))
 	if err != nil || !strings.HasPrefix(key, rowPrefix) || p < 0 {
 		return
@@ -115,17 +121,31 @@ func (c *Cluster) clock() {
 	defer ticker.Stop()
 	var said time.Time
 	last := time.Now()
-	c.settled = last
 	for {
-		if now := time.Now(); now.Sub(last) > isolation { // the process was stopped for a while
-			c.settled = now
+		now := time.Now()
+		if now.Sub(last) > isolation { // the process was stopped for a while
+			c.doubt(now)
 		}
-		last = time.Now()
-		if now := time.Now(); now.Sub(said) >= helloEvery {
+		last = now
+		c.ticked.Store(int64(now.Sub(c.started)))
+		if now.Sub(said) >= helloEvery {
 			said = now
 			_ = c.announce()
 		}
 		c.review(time.Now())
+		select {
+		case <-c.context.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// watch looks after the table until the cluster is left: it may have to wait for it.
+func (c *Cluster) watch() {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
 		c.judge()
 		c.claim()
 		select {
@@ -186,50 +206,10 @@ func (c *Cluster) review(now time.Time) {
 	}
 }
 
-// judge finds out whether this process is cut off: it hears less than half of those that were there, itself counted, and cannot write
-// the table either. One that has left in order is not missed.
-func (c *Cluster) judge() {
-	now := time.Now()
-	here, known := 1, 1
-	c.mu.Lock()
-	for _, m := range c.members {
-		switch {
-		case m.heard.IsZero() || m.hello.Leaving:
-		case now.Sub(m.heard) < isolation:
-			here++
-			known++
-		default:
-			known++
-		}
-	}
-	c.mu.Unlock()
-	if 2*here > known {
-		c.written = now
-	} else if now.Sub(c.probed) >= probeEvery && c.loaded.Load() {
-		c.probed = now
-		ctx, cancel := context.WithTimeout(c.context, probeEvery)
-		revision, err := c.node.Update(ctx, probePrefix+c.session, []byte("{}"), c.probe)
-		cancel()
-		if err == nil {
-			c.written, c.probe = time.Now(), revision
-		}
-	}
-	cut := now.Sub(c.written) > isolation && now.Sub(c.started) > isolation
-	if cut {
-		c.settled = now
-	}
-	if c.isolated.Swap(cut) != cut {
-		c.config.Log.Warn("cut off from the other nodes", slog.Bool("isolated", cut), slog.Int("here", here), slog.Int("known", known))
-	}
-}
-
-// probePrefix is of the rows that only show that they can be written. They end with the bucket.
-const probePrefix = "probe."
-
 // claim takes over the partitions that have no owner, as far as this process is first in line.
 func (c *Cluster) claim() {
 	now := time.Now()
-	if !c.loaded.Load() || c.foreign.Load() || c.draining.Load() || now.Sub(c.settled) < alive {
+	if !c.loaded.Load() || c.foreign.Load() || c.draining.Load() || c.cut() || !c.alone && !c.connected || now.Sub(c.steady()) < alive {
 		return
 	}
 	for p := range c.owners {
@@ -366,6 +346,10 @@ func (c *Cluster) open(p int, o *owner) {
 			}
 		}
 		c.broker.Promote(channel)
+		if c.owners[p].Load() != o { // since a moment ago: what was promoted is to be followed
+			c.lose(p)
+			return
+		}
 		c.mu.Lock()
 		if r := c.replicas[channel]; r != nil && r.loaded {
 			c.drop(r)

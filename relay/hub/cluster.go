@@ -10,6 +10,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"weir/broker"
 	"weir/relay/cluster"
 )
 
@@ -92,6 +93,19 @@ func (h *Hub) StartCluster() {
 
 // Elsewhere reports whether another node owns a channel.
 func (h *Hub) Elsewhere(channel string) bool { return h.Cluster != nil && h.Cluster.Elsewhere(channel) }
+
+// Knows reports whether a reader's position can be judged here without asking the node that owns the channel.
+func (h *Hub) Knows(channel string, from *broker.Position) bool {
+	return from == nil || h.Cluster == nil || h.Broker.Knows(channel, *from)
+}
+
+// CatchUp has the replica of a channel catch up with its owner, if a reader's position is not known here: it may have come from a node that was
+// ahead. It waits for that, for a second at most.
+func (h *Hub) CatchUp(channel string, from *broker.Position) {
+	if !h.Knows(channel, from) {
+		h.Cluster.Refresh(channel)
+	}
+}
 
 // AcksWait reports whether there are receipts that have to be waited for.
 func (h *Hub) AcksWait() bool { return h.Disk != nil || h.Cluster != nil }

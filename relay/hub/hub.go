@@ -158,8 +158,10 @@ func (h *Hub) EnsureLoaded(channel string, how Wait) error {
 		return nil
 	}
 	if how != NoWait {
-		_ = h.Broker.Load(channel) // who uses the channel is told what is wrong
-		return nil
+		if err := h.Broker.Load(channel); err != nil && h.Elsewhere(channel) {
+			return err // or who uses the channel would wait once more, with a lock held
+		}
+		return nil // who uses the channel is told what is wrong
 	}
 	if publisher := h.Broker.Publisher(); !publisher.Ready(channel) {
 		return ErrNotLoaded

@@ -139,6 +139,9 @@ func (s *Session) abortOpen() {
 // start subscribes a session to its user's own channel, sends head and the connected message, and then
 // calls then. From then on others may find the session. Named is how many channels the client's address names.
 func (m *Manager) start(s *Session, head []byte, named int, then func()) {
+	if s.user != "" {
+		_ = m.hub.EnsureLoaded(wire.UserChannel(s.user), hub.WaitForDisk) // greet says what is wrong
+	}
 	m.greet(s, head, named, then)
 	m.begun(s)
 }
@@ -159,7 +162,7 @@ func (m *Manager) greet(s *Session, head []byte, named int, then func()) {
 	if s.sse != nil {
 		from = s.sse.from(0)
 	}
-	if _, err := s.joinFirst(channel, from, func(f *hub.Fanout, reply broker.Reply) []byte {
+	if _, err := s.joinFirst(channel, broker.JoinRequest{From: from, Loaded: true}, func(f *hub.Fanout, reply broker.Reply) []byte {
 		hello := append(head, m.frameFor(s, "connected", s.connected(&reply.Position, named))...)
 		if s.sse != nil {
 			hello = append(hello, s.sse.stand(channel, f.Topic, reply.Position, s.welcome(nil, channel, nil, from, reply))...)

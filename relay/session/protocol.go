@@ -138,13 +138,13 @@ func (m *Manager) begun(s *Session) {
 // the channel's changes. First runs under the channel's lock; if it returns nothing, the channel is not followed and JoinFirst
 // returns false. It is called while the session begins.
 func (s *Session) JoinFirst(channel string, from *broker.Position, first func(r broker.Reply) []byte) (bool, error) {
-	return s.joinFirst(channel, from, func(_ *hub.Fanout, r broker.Reply) []byte { return first(r) }, s.firstTurn)
+	return s.joinFirst(channel, broker.JoinRequest{From: from}, func(_ *hub.Fanout, r broker.Reply) []byte { return first(r) }, s.firstTurn)
 }
 
 // joinFirst is JoinFirst that calls then when what first returned has been written. The caller holds s.mu.
-func (s *Session) joinFirst(channel string, from *broker.Position, first func(f *hub.Fanout, r broker.Reply) []byte, then func()) (bool, error) {
+func (s *Session) joinFirst(channel string, request broker.JoinRequest, first func(f *hub.Fanout, r broker.Reply) []byte, then func()) (bool, error) {
 	var sub subscription
-	ch, err := s.manager.hub.Broker.Join(channel, broker.JoinRequest{From: from}, func(out broker.Subscriber, reply broker.Reply) {
+	ch, err := s.manager.hub.Broker.Join(channel, request, func(out broker.Subscriber, reply broker.Reply) {
 		f := out.(*hub.Fanout)
 		hello := first(f, reply)
 		if hello == nil {

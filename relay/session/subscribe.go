@@ -28,6 +28,9 @@ func (s *Session) subscribeCommand(c *wire.Command, how hub.Wait) error {
 	req := broker.JoinRequest{Groups: c.Groups}
 	if c.HasPosition {
 		req.From = &broker.Position{Epoch: c.Epoch, Seq: c.Seq}
+		if how == hub.NoWait && !s.manager.hub.Knows(c.Channel, req.From) {
+			return hub.ErrNotLoaded
+		}
 	}
 	if err := s.subscribe(&subscribeRequest{channel: c.Channel, JoinRequest: req, id: c.ID, decision: d, revocations: before}); err != nil {
 		return err
@@ -60,6 +63,21 @@ type subscribeRequest struct {
 // and joinChannel. The answer and everything later reach the client in order. It may wait for a subscription to the same channel
 // that has just been ended, as long as that has changes to send; it is not to be called on a loop.
 func (s *Session) subscribe(r *subscribeRequest) error {
+	h := s.manager.hub
+	for range 3 { // it may leave memory, or move to another node, just then
+		if err := h.EnsureLoaded(r.channel, hub.WaitForDisk); err != nil { // not under a lock
+			return err
+		}
+		h.CatchUp(r.channel, r.From)
+		if err := s.subscribeLoaded(r); !errors.Is(err, broker.ErrNotLoaded) {
+			return err
+		}
+	}
+	return problem.Unavailable
+}
+
+// subscribeLoaded is subscribe to a channel that is in memory: otherwise the error is broker.ErrNotLoaded.
+func (s *Session) subscribeLoaded(r *subscribeRequest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.awaitDeparture(r.channel)
@@ -125,6 +143,7 @@ func (s *Session) enterPresence(r *subscribeRequest, sub *subscription) {
 // joinChannel joins the channel, or the session's subscription to it once more, and sends the answer.
 func (s *Session) joinChannel(r *subscribeRequest, sub *subscription) (err error) {
 	var failed error
+	r.Loaded = true
 	ch, err := s.manager.hub.Broker.Join(r.channel, r.JoinRequest, func(out broker.Subscriber, reply broker.Reply) {
 		f := out.(*hub.Fanout)
 		f.Begin(reply.Position)

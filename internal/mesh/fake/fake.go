@@ -1,13 +1,19 @@
-// Package fake is a mesh in memory, for tests: frames can be lost and held back between any two processes.
+// Package fake is a mesh in memory, for tests: between any two processes frames can be lost, held back, repeated and reordered, the
+// table can be out of reach, and a process can be stopped.
+//
+// Each process has two goroutines, one for frames and one for rows, as with an engine; Close ends them.
 package fake
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"weir/internal/mesh"
 )
@@ -18,6 +24,12 @@ type Mesh struct {
 	// out of its reach: then it cannot write, and learns what is written when it can again. It is set before the first Open, is called without
 	// a lock and by many goroutines, and must not block. nil: none is.
 	Lose func(from, to string, frame []byte) bool
+
+	// Fate is how long each copy of a frame is under way; none: it is lost. It is called as Lose is, of what is not lost. nil: one copy, at once.
+	Fate func(from, to string) []time.Duration
+
+	// Unsure reports whether the answer to a write of a session is lost, that has been made. nil: it never is.
+	Unsure func(session string) bool
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -38,15 +50,40 @@ type node struct {
 	session  string
 	frames   queue
 	rowQueue queue
-	held     []func() // rows that were written while the table was out of reach; guarded by Mesh.mu
 	done     sync.WaitGroup
+	gate     gate
+
+	held map[string]row // what was written while the table was out of reach, by key: only the last is told; guarded by Mesh.mu
+}
+
+// gate is what a process does not pass while it is stopped.
+type gate struct {
+	mu   sync.Mutex
+	cond sync.Cond
+	shut bool // guarded by mu
+}
+
+func (g *gate) set(shut bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = shut
+	g.cond.Broadcast()
+}
+
+func (g *gate) pass() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.shut {
+		g.cond.Wait()
+	}
 }
 
 // Open implements mesh.Opener.
 func (m *Mesh) Open(session string, h mesh.Handler) (mesh.Node, error) {
-	n := &node{mesh: m, session: session}
-	n.frames.init()
-	n.rowQueue.init()
+	n := &node{mesh: m, session: session, held: make(map[string]row)}
+	n.gate.cond.L = &n.gate.mu
+	n.frames.init(&n.gate)
+	n.rowQueue.init(&n.gate)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.nodes == nil {
@@ -71,47 +108,71 @@ func (m *Mesh) Shut(shut bool) {
 	m.shut = shut
 }
 
+// Stop has a process do nothing that concerns the mesh until it is called with false: what it does stays undone, and what is for it waits, as
+// for a process that was stopped.
+func (m *Mesh) Stop(session string, stop bool) {
+	m.mu.Lock()
+	n := m.nodes[session]
+	m.mu.Unlock()
+	if n != nil {
+		n.gate.set(stop)
+	}
+}
+
 // Send implements mesh.Node.
 func (n *node) Send(to string, frame []byte) error {
-	if lose := n.mesh.Lose; lose != nil && lose(n.session, to, frame) {
-		return nil
-	}
-	n.mesh.mu.Lock()
-	defer n.mesh.mu.Unlock()
-	if t := n.mesh.nodes[to]; t != nil {
-		b := bytes.Clone(frame)
-		t.frames.push(func() { t.frames.handler.Frame(b) })
-	}
+	n.gate.pass()
+	n.post(to, frame, mesh.Handler.Frame)
 	return nil
 }
 
 // Announce implements mesh.Node.
 func (n *node) Announce(frame []byte) error {
+	n.gate.pass()
 	n.mesh.mu.Lock()
 	names := slices.Sorted(maps.Keys(n.mesh.nodes))
 	n.mesh.mu.Unlock()
 	for _, to := range names {
-		if lose := n.mesh.Lose; lose != nil && to != n.session && lose(n.session, to, frame) {
-			continue
-		}
-		n.mesh.mu.Lock()
-		if t := n.mesh.nodes[to]; t != nil {
-			b := bytes.Clone(frame)
-			t.frames.push(func() { t.frames.handler.Announced(b) })
-		}
-		n.mesh.mu.Unlock()
+		n.post(to, frame, mesh.Handler.Announced)
 	}
 	return nil
 }
 
+// post hands a frame to one process, as often and as late as fate wants.
+func (n *node) post(to string, frame []byte, tell func(mesh.Handler, []byte)) {
+	m := n.mesh
+	if to != n.session && m.Lose != nil && m.Lose(n.session, to, frame) {
+		return
+	}
+	copies := []time.Duration{0}
+	if to != n.session && m.Fate != nil {
+		copies = m.Fate(n.session, to)
+	}
+	b := bytes.Clone(frame)
+	arrive := func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if t := m.nodes[to]; t != nil {
+			t.frames.push(func() { tell(t.frames.handler, b) })
+		}
+	}
+	for _, late := range copies {
+		if late == 0 {
+			arrive()
+		} else {
+			time.AfterFunc(late, arrive)
+		}
+	}
+}
+
 // Update implements mesh.Node.
 func (n *node) Update(_ context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	n.gate.pass()
 	m := n.mesh
-	away := func(session string) bool { return m.Lose != nil && m.Lose(session, "", nil) }
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case m.shut, away(n.session):
+	case m.shut, m.away(n.session):
 		return 0, mesh.ErrAway
 	case m.rows[key].revision != revision:
 		return 0, mesh.ErrConflict
@@ -121,28 +182,41 @@ func (n *node) Update(_ context.Context, key string, value []byte, revision uint
 	key = strings.Clone(key)
 	m.rows[key] = r
 	for session, t := range m.nodes {
-		t.held = append(t.held, func() { t.rowQueue.handler.Row(key, r.value, r.revision) })
-		if !away(session) {
+		t.held[key] = r
+		if !m.away(session) {
 			t.release()
 		}
+	}
+	if m.Unsure != nil && m.Unsure(n.session) {
+		return 0, errUnsure
 	}
 	return r.revision, nil
 }
 
+// errUnsure is what a writer gets whose answer is lost.
+var errUnsure = errors.New("no answer: the row may have been written")
+
+// away reports whether the table is out of a session's reach.
+func (m *Mesh) away(session string) bool { return m.Lose != nil && m.Lose(session, "", nil) }
+
 // release has the rows told that were held back. Called with Mesh.mu held.
 func (n *node) release() {
-	for _, f := range n.held {
-		n.rowQueue.push(f)
+	keys := slices.SortedFunc(maps.Keys(n.held), func(a, b string) int { return cmp.Compare(n.held[a].revision, n.held[b].revision) })
+	for _, key := range keys {
+		r := n.held[key]
+		n.rowQueue.push(func() { n.rowQueue.handler.Row(key, r.value, r.revision) })
 	}
-	n.held = nil
+	clear(n.held)
 }
 
-// Heal has all processes learn what was written to the table while it was out of their reach.
+// Heal has all processes that reach the table learn what was written to it while they did not.
 func (m *Mesh) Heal() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, n := range m.nodes {
-		n.release()
+	for session, n := range m.nodes {
+		if !m.away(session) {
+			n.release()
+		}
 	}
 }
 
@@ -151,6 +225,7 @@ func (n *node) Close() error {
 	n.mesh.mu.Lock()
 	delete(n.mesh.nodes, n.session)
 	n.mesh.mu.Unlock()
+	n.gate.set(false)
 	n.frames.close()
 	n.rowQueue.close()
 	n.done.Wait()
@@ -160,6 +235,7 @@ func (n *node) Close() error {
 // queue runs what is pushed, in order, on the goroutine that calls run.
 type queue struct {
 	handler mesh.Handler
+	gate    *gate
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -168,7 +244,7 @@ type queue struct {
 	closed bool
 }
 
-func (q *queue) init() { q.ready = sync.NewCond(&q.mu) }
+func (q *queue) init(g *gate) { q.ready, q.gate = sync.NewCond(&q.mu), g }
 
 func (q *queue) push(f func()) {
 	q.mu.Lock()
@@ -197,6 +273,7 @@ func (q *queue) run() {
 		f := q.list[0]
 		q.list = q.list[1:]
 		q.mu.Unlock()
+		q.gate.pass()
 		f()
 	}
 }

@@ -21,6 +21,7 @@ type place struct {
 // judge holds one judgement while it is made.
 type judge struct {
 	Verdict
+	forks    bool
 	acked    map[uint32]map[string][]mark // by channel and epoch, ascending by seq
 	promised map[check.Stamp]Position     // of what was acknowledged
 	placed   map[place]check.Stamp        // what stands where, from acknowledgements and from readers
@@ -36,7 +37,7 @@ type mark struct {
 func (l *Ledger) Judge(readers ...*Reader) Verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	j := judge{acked: map[uint32]map[string][]mark{}, promised: map[check.Stamp]Position{}, placed: map[place]check.Stamp{}}
+	j := judge{forks: l.Forks, acked: map[uint32]map[string][]mark{}, promised: map[check.Stamp]Position{}, placed: map[place]check.Stamp{}}
 	for s, e := range l.entries {
 		if e.fate != acked {
 			continue
@@ -109,8 +110,11 @@ func (j *judge) read(r *Reader) {
 		}
 		switch e.kind {
 		case reset:
-			if e.at.Epoch != c.at.Epoch {
+			if e.at.Epoch != c.at.Epoch || j.forks && e.at.Seq < c.at.Seq {
 				c.lost++
+				if j.forks {
+					maps.DeleteFunc(tops, func(s source, _ uint64) bool { return s.channel == e.chn })
+				}
 			}
 			c.ends = append(c.ends, c.at)
 			c.at = e.at
@@ -122,7 +126,11 @@ func (j *judge) read(r *Reader) {
 			}
 			if e.at.Epoch != c.at.Epoch {
 				// The log goes on under another epoch: everything acknowledged in the one before was promised too.
-				c.ends = append(c.ends, Position{c.at.Epoch, math.MaxUint64})
+				end := Position{c.at.Epoch, math.MaxUint64}
+				if j.forks {
+					end = c.at
+				}
+				c.ends = append(c.ends, end)
 				c.at.Epoch = e.at.Epoch
 				c.from = append(c.from, c.at)
 			}
@@ -142,9 +150,9 @@ type sight struct {
 }
 
 // again says that a message may come a second time: it was lost with the log, as the reader was told, before its
-// publisher was answered, who then sent it again.
+// publisher was answered, who then sent it again. Where logs fork, a reader that was told so may have come to a node that has not heard of it yet.
 func (j *judge) again(s check.Stamp, first sight, c *cursor) bool {
-	return first.lost < c.lost && j.promised[s] != first.at
+	return first.lost < c.lost && (j.forks || j.promised[s] != first.at)
 }
 
 // deliver judges one message of one reader: never twice, positions and numbers only grow.

@@ -32,6 +32,10 @@ type source struct{ channel, source uint32 }
 // Ledger is what the publishers of a test know: which messages they sent and how each was answered.
 // It is safe for concurrent use.
 type Ledger struct {
+	// Forks says that a log may go on in another epoch from before its end, as that of a channel in memory does whose node is lost: what was
+	// acknowledged beyond is gone, and only those who have seen it are told. Set before use.
+	Forks bool
+
 	mu sync.Mutex
 
 	// Guarded by mu.

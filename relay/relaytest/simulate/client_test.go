@@ -34,6 +34,7 @@ type client struct {
 	// Guarded by mu.
 	views   []*view
 	link    *memnet.Conn // nil: not connected
+	server  *server      // that it is connected to
 	open    bool         // the first message has come
 	lastID  string       // of an event stream
 	until   time.Time    // stays away until then
@@ -52,15 +53,19 @@ func (c *client) problem(format string, args ...any) {
 func (c *client) run(ctx context.Context) {
 	pause := time.Duration(0)
 	for ctx.Err() == nil {
-		nc, _, err := c.w.server.dial(ctx)
+		s := c.w.nodes[0]
+		if c.w.clustered() {
+			s = c.w.nodes[c.rand.IntN(len(c.w.nodes))]
+		}
+		nc, _, err := s.dial(ctx)
 		if err == nil {
 			end := context.AfterFunc(ctx, func() { nc.Cut(0) })
-			c.attach(nc)
+			c.attach(nc, s)
 			err = c.talk(nc)
 			c.detach()
 			end()
-			c.w.server.hangUp(nc)
-			c.w.story.tell("%s: %v", c.name, err)
+			s.hangUp(nc)
+			c.w.story.tell("%s at %d: %v", c.name, s.number, err)
 		}
 		pause = min(2*pause+50*time.Millisecond, 3*time.Second)
 		if err == nil || errors.Is(err, errEnd) {
@@ -82,13 +87,13 @@ func (c *client) pause(d time.Duration) time.Duration {
 	return max(d, time.Until(c.until))
 }
 
-func (c *client) attach(nc *memnet.Conn) {
+func (c *client) attach(nc *memnet.Conn, s *server) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.link, c.open, c.held = nc, false, nil
+	c.link, c.server, c.open, c.held = nc, s, false, nil
 	for _, v := range c.views {
 		v.follows, v.leaving, v.asked = false, false, false
-		v.met = meeting{c.w.lives(int(v.number)), c.w.server.number()}
+		v.met = meeting{c.w.lives(int(v.number)), s.incarnated()}
 	}
 	c.w.connected.Add(1)
 }
@@ -101,7 +106,7 @@ func (c *client) detach() {
 
 // talk holds a conversation. Its error says how it ended.
 func (c *client) talk(nc *memnet.Conn) error {
-	token, err := auth.Mint(secret, "", auth.Claims{Sub: c.name, IssuedAt: c.w.machine.clock()})
+	token, err := auth.Mint(secret, "", auth.Claims{Sub: c.name, IssuedAt: c.server.machine.clock()})
 	if err != nil {
 		return err
 	}
@@ -223,6 +228,11 @@ func (c *client) take(m *message) {
 				}
 			}
 		}
+	case "error":
+		if !c.w.clustered() || m.Code != "unavailable" && m.Code != "draining" {
+			c.problem("told %+v", *m)
+		}
+		c.link.Cut(0) // the node of the channel is not reached: another one may reach it
 	case "update", "pong", "closed":
 	default:
 		c.problem("told %+v", *m)

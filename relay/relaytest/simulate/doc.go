@@ -11,6 +11,10 @@
 // what was synced and any part of the rest, torn anywhere. The wall clock, which tokens and deadlines go by, is set
 // by up to an hour.
 //
+// With Options.Nodes it is a cluster on weir/internal/mesh/fake: clients and publishers go to any node, and nodes are killed, stopped, restarted
+// and cut off, from each other, from the table, both ways or one; frames are lost, late, repeated and reordered; each node has a clock of its own.
+// All channels are kept in memory.
+//
 // # What is judged
 //
 // The ledger of weir/relay/relaytest/ledger holds every reader against every acknowledgement: nothing lost without a
@@ -19,6 +23,10 @@
 // returns; and when all is quiet, that it holds what the relay holds. Then the log of each durable channel must hold
 // whatever was acknowledged there, at its place, and readers of what is delivered after the disk were never told that
 // it is lost.
+//
+// Of a cluster, a position holds the same message on all nodes; a resync that says that nothing is lost stands where its reader does; a node that was
+// replaced acknowledges nothing after a few seconds; and in the end all nodes stand at the same position. What was acknowledged and seen by
+// nobody may be lost with a node; who has seen it is told.
 //
 // # What the same seed repeats
 //

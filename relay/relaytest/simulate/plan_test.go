@@ -35,10 +35,28 @@ var chances = []chance{
 	{"slow disk", 4}, {"full disk", 4}, {"broken disk", 4}, {"clock", 3},
 }
 
+// calmChances are the steps of a plan for a cluster whose nodes come and go in order, clusterChances those of one whose nodes and links fail.
+var (
+	calmChances = []chance{
+		{"publish", 900}, {"cut", 120}, {"stall", 40}, {"leave", 60}, {"swap", 60}, {"again", 40}, {"storm", 5},
+		{"restart", 12}, {"lose frames", 10}, {"shuffle", 10}, {"no table", 4}, {"unsure table", 4}, {"clock", 6},
+	}
+	clusterChances = append([]chance{
+		{"kill", 8}, {"pause", 10}, {"split", 8}, {"cut off", 8}, {"deaf", 8}, {"mute", 8}, {"flap", 5}, {"clear", 4}, {"race", 6},
+	}, calmChances...)
+)
+
 // draw makes the plan of a seed.
 func draw(o Options) []step {
 	r := rand.New(rand.NewPCG(o.Seed, 1))
 	total := 0
+	chances := chances
+	switch {
+	case o.Nodes > 1 && o.Calm:
+		chances = calmChances
+	case o.Nodes > 1:
+		chances = clusterChances
+	}
 	for _, c := range chances {
 		total += c.weight
 	}
@@ -62,6 +80,12 @@ func draw(o Options) []step {
 		}
 		s.who = r.IntN(o.Clients)
 		switch s.what {
+		case "kill":
+			s.count = []int{0, 1, 200, 5000}[r.IntN(4)]
+			s.lasts = time.Duration(r.IntN(15_000)) * time.Millisecond
+		case "pause", "split", "cut off", "deaf", "mute", "flap", "lose frames", "shuffle", "no table", "unsure table":
+			s.count = 1 + r.IntN(50) // percent
+			s.lasts = []time.Duration{time.Second, 3 * time.Second, 5 * time.Second, 15 * time.Second}[r.IntN(4)] + time.Duration(r.IntN(2000))*time.Millisecond
 		case "publish":
 			s.who = r.IntN(o.Publishers)
 			s.count = 1 + r.IntN(1+r.IntN(40))

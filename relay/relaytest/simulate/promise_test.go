@@ -35,18 +35,18 @@ func (p *promises) add(channel int, one promise) {
 // keep holds the logs of the durable channels against what was promised. All publishers have ended.
 func (w *world) keep(ctx context.Context, api *backend) {
 	for n := range w.options.Channels {
-		if !durable(n) {
+		if !w.durable(n) {
 			continue
 		}
-		log, err := w.history(ctx, api, channelName(n))
+		log, err := w.history(ctx, api, w.channelName(n))
 		if err != nil {
-			w.story.problem("history of %s: %v", channelName(n), err)
+			w.story.problem("history of %s: %v", w.channelName(n), err)
 			continue
 		}
 		for _, p := range w.promises.channel[n] {
 			data, ok := log[p.seq]
 			if p.life == w.lives(n) && (!ok || !bytes.Equal(data, p.data)) {
-				w.story.problem("%s has lost what was acknowledged at %d: %.80s, it has %.80s among %d", channelName(n), p.seq, p.data, data, len(log))
+				w.story.problem("%s has lost what was acknowledged at %d: %.80s, it has %.80s among %d", w.channelName(n), p.seq, p.data, data, len(log))
 				break // what follows is lost too, as a rule
 			}
 		}

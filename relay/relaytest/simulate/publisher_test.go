@@ -28,12 +28,19 @@ type backend struct {
 	nc          *memnet.Conn // nil: none
 	br          *bufio.Reader
 	incarnation int // of the relay at the other end
+	server      *server
+	turn        int // the node that is asked next, of a cluster
+	fixed       bool
 }
 
 // connect makes sure that there is a connection.
 func (b *backend) connect(ctx context.Context) (err error) {
 	if b.nc == nil {
-		if b.nc, b.incarnation, err = b.w.server.dial(ctx); err != nil {
+		b.server = b.w.nodes[b.turn%len(b.w.nodes)]
+		if !b.fixed {
+			b.turn++
+		}
+		if b.nc, b.incarnation, err = b.server.dial(ctx); err != nil {
 			b.nc = nil
 			return err
 		}
@@ -42,9 +49,17 @@ func (b *backend) connect(ctx context.Context) (err error) {
 	return nil
 }
 
+// prefer has a node asked from now on; -1: one after the other.
+func (b *backend) prefer(node int) {
+	b.close()
+	if b.fixed = node >= 0; b.fixed {
+		b.turn = node
+	}
+}
+
 func (b *backend) close() {
 	if b.nc != nil {
-		b.w.server.hangUp(b.nc)
+		b.server.hangUp(b.nc)
 		b.nc = nil
 	}
 }
@@ -119,7 +134,7 @@ func (p *publisher) run(ctx context.Context) {
 
 // publish publishes one change, until it is answered.
 func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
-	name := channelName(channel)
+	name := p.w.channelName(channel)
 	stamp := p.w.ledger.Next(uint32(channel), p.number, time.Since(p.w.story.start).Nanoseconds())
 	op := []string{"set", "set", "set", "send", "send", "delete"}[r.IntN(6)]
 	group, key := "", "k"+strconv.Itoa(r.IntN(5))
@@ -137,7 +152,7 @@ func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
 	}
 	p.keys++
 	ack := true // what is answered is kept
-	if durable(channel) && r.IntN(6) == 0 {
+	if p.w.durable(channel) && r.IntN(6) == 0 {
 		ack = false
 		members += `,"ack":"memory"`
 	}
@@ -145,7 +160,7 @@ func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
 	life := p.w.lives(channel)
 	f := []fate{plain, lost, torn, double}[max(0, r.IntN(40)-36)]
 	delay, cutAt, keep := time.Duration(r.IntN(50))*time.Millisecond, r.IntN(len(body)), r.IntN(200)
-	if p.w.options.Defect == Forget && p.number == 1 && p.keys%defectAt == 0 && !conflated(channel) {
+	if p.w.options.Defect == Forget && p.number == 1 && p.keys%defectAt == 0 && !p.w.conflated(channel) {
 		p.w.ledger.Acked(stamp, ledger.Position{Epoch: p.last[name].Epoch, Seq: p.last[name].Seq + 1})
 		return
 	}
@@ -155,13 +170,14 @@ func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
 		p.w.ledger.Refused(stamp)
 	case err != nil:
 		p.w.story.tell("publisher-%d: %d in %s is given up: %v", p.number, stamp.Number, name, err)
-	case op != "delete" && !conflated(channel) && ack:
+	case op != "delete" && !p.w.conflated(channel) && ack:
 		p.w.ledger.Acked(stamp, ledger.Position(at))
-		if durable(channel) && life == p.w.lives(channel) {
+		if p.w.durable(channel) && life == p.w.lives(channel) {
 			p.w.promises.add(channel, promise{at.Seq, life, data})
 		}
 	}
 	if err == nil {
+		p.w.owners.acked(p.w, channel, at.Epoch, life)
 		p.last[name] = at
 		p.w.published.Add(1)
 	}
@@ -191,8 +207,8 @@ func (p *publisher) try(ctx context.Context, f fate, req []byte, channel int, de
 			incarnation = p.incarnation
 		}
 		// On disk keys outlive the relay, for five minutes by the clock that it starts with.
-		kept := durable(channel) && p.w.server.agree(incarnation, p.incarnation)
-		if incarnation != p.incarnation && !kept || lives != p.w.lives(channel) {
+		kept := p.w.durable(channel) && p.server.agree(incarnation, p.incarnation)
+		if incarnation != p.incarnation && !kept && !p.w.clustered() || lives != p.w.lives(channel) {
 			return at, errForgotten
 		}
 		b := req
@@ -216,7 +232,7 @@ func (p *publisher) try(ctx context.Context, f fate, req []byte, channel int, de
 		if err == nil || errors.Is(err, errRefused) {
 			return at, err
 		}
-		if !errors.Is(err, errStorage) {
+		if !errors.Is(err, errStorage) || p.w.clustered() {
 			p.close()
 		}
 	}
@@ -260,7 +276,7 @@ func (p *publisher) position() (position, error) {
 	if err := json.Unmarshal(body, &m); err != nil {
 		p.w.story.problem("publisher-%d: %d %q: %v", p.number, status, body, err)
 	}
-	if status == http.StatusServiceUnavailable && m.Code == "storage" {
+	if status == http.StatusServiceUnavailable && (m.Code == "storage" || p.w.clustered()) {
 		return position{}, errStorage
 	}
 	if status == http.StatusServiceUnavailable {

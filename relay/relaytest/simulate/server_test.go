@@ -30,6 +30,8 @@ type server struct {
 	story   *story
 	log     *slog.Logger
 	machine *machine
+	number  int     // among the nodes
+	fabric  *fabric // between them; nil: it is alone
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -38,6 +40,8 @@ type server struct {
 	incarnation int
 	ahead       []time.Duration // of the wall clock when each relay started
 	stop        func()          // ends the relay and waits; nil: there is none
+	paused      bool
+	blocked     []*memnet.Conn // while it is paused, those that have ended meanwhile too
 
 	ending sync.WaitGroup // relays that have crashed and still end
 }
@@ -73,6 +77,9 @@ func (s *server) start() error {
 	cfg := settings()
 	var ahead time.Duration
 	cfg.Wal, cfg.Data, ahead = s.machine.storage()
+	if s.fabric != nil {
+		s.fabric.settings(&cfg, s.number)
+	}
 	cfg.Clock = s.machine.clock
 	r, err := relay.New(cfg, s.log)
 	if err != nil {
@@ -119,9 +126,12 @@ func (s *server) restart(after time.Duration) {
 // anybody nor the disk.
 func (s *server) crash(keep int, after time.Duration, seed uint64) {
 	synctest.Wait()
-	tidy, err := s.machine.cutPower(seed)
-	if err != nil {
-		s.story.problem("cut the power: %v", err)
+	tidy := func() {}
+	if s.fabric == nil {
+		var err error
+		if tidy, err = s.machine.cutPower(seed); err != nil {
+			s.story.problem("cut the power: %v", err)
+		}
 	}
 	s.unplug(keep)
 	if stop := s.take(); stop != nil {
@@ -184,7 +194,35 @@ func (s *server) dial(ctx context.Context) (nc *memnet.Conn, incarnation int, er
 		return nil, incarnation, errAway
 	}
 	s.conns[nc] = true
+	if s.paused {
+		nc.BlockPeer(true)
+		s.blocked = append(s.blocked, nc)
+	}
 	return nc, incarnation, nil
+}
+
+// pause has the relay get nothing of what clients send for a while, and nothing from other nodes.
+func (s *server) pause(lasts time.Duration) {
+	set := func(paused bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.paused = paused
+		for nc := range s.conns {
+			if paused {
+				s.blocked = append(s.blocked, nc)
+			}
+		}
+		for _, nc := range s.blocked {
+			nc.BlockPeer(paused)
+		}
+		if !paused {
+			s.blocked = nil
+		}
+		s.fabric.stop(s.number, paused)
+	}
+	set(true)
+	time.Sleep(lasts)
+	set(false)
 }
 
 func (s *server) hangUp(nc *memnet.Conn) {
@@ -201,8 +239,8 @@ func (s *server) agree(one, other int) bool {
 	return s.ahead[one-1] == s.ahead[other-1]
 }
 
-// number is the present relay's incarnation.
-func (s *server) number() int {
+// incarnated is the present relay's incarnation.
+func (s *server) incarnated() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.incarnation

@@ -54,7 +54,7 @@ func once(t *testing.T) {
 	if err := s.start(); err != nil {
 		t.Fatal(err)
 	}
-	b := &backend{w: &world{server: s, story: s.story}}
+	b := &backend{w: &world{nodes: []*server{s}, story: s.story}}
 	if status, _, err := b.ask(t.Context(), "GET", "/v1/channels/none"); err != nil || status != 404 {
 		t.Fatal(status, err)
 	}

@@ -74,13 +74,20 @@ const (
 
 // stand enters a snapshot.
 func (v *view) stand(c *client, m *message) {
+	if c.w.clustered() {
+		if m.Lost { // of a node that does not know yet, or not any more
+			v.past, v.known = nil, false
+		} else if v.known && m.Type == "resync" && v.strict && m.Position.Seq != v.at.Seq {
+			c.problem("%s: resync at %v, where nothing is lost, to %v", v.name, v.at, m.Position)
+		}
+	}
 	if v.known && m.Position.Epoch != v.at.Epoch && v.past[m.Position.Epoch] {
 		c.problem("%s went back from %v to %v", v.name, v.at, m.Position)
 	}
 	if v.known && m.Position.Epoch == v.at.Epoch && m.Position.Seq < v.at.Seq {
 		c.problem("%s went back from %v to %v", v.name, v.at, m.Position)
 	}
-	life, relay := c.w.lives(int(v.number)), c.w.server.number()
+	life, relay := c.w.lives(int(v.number)), c.server.incarnated()
 	if v.patient && v.known && v.firm == v.at.Epoch && m.Position.Epoch != v.at.Epoch && life == v.told.life && life%2 == 0 && relay-v.told.relay < oldest && m.Position.Seq < v.at.Seq+replayed {
 		c.problem("%s was lost at %v, and goes on at %v", v.name, v.at, m.Position)
 	}
@@ -95,7 +102,7 @@ func (v *view) stand(c *client, m *message) {
 		v.items[group] = maps.Clone(items)
 	}
 	if !v.conflated {
-		c.reader.Told(v.number, ledger.Position(m.Position), false)
+		c.reader.Told(v.number, ledger.Position(m.Position), c.w.clustered() && v.strict && m.Type == "resync" && !m.Lost)
 	}
 	c.w.snapshots.Add(1)
 }
@@ -121,7 +128,7 @@ func (v *view) recovered(c *client, m *message) {
 		c.reader.Told(v.number, ledger.Position(m.Position), true)
 	}
 	if m.Position.Epoch != v.at.Epoch {
-		if !v.durable || v.past[m.Position.Epoch] {
+		if !v.durable && !c.w.clustered() || v.past[m.Position.Epoch] {
 			c.problem("%s recovered from %v to %v", v.name, v.at, m.Position)
 			return
 		}

@@ -23,7 +23,9 @@ type Options struct {
 	Pace       time.Duration // mean time between them; 1s
 	Clients    int           // a third of them event streams; 24
 	Publishers int           // 4
-	Channels   int           // of five kinds; 10
+	Channels   int           // of five kinds, of three in a cluster; 10
+	Nodes      int           // of a cluster; 1: a relay alone
+	Calm       bool          // of a cluster: no node is lost, and nothing may be
 	Defect     Defect        // something wrong that must be found; none
 	Log        *slog.Logger  // of the relay; nothing is logged
 }
@@ -37,6 +39,7 @@ func (o Options) filled() Options {
 	fill(&o.Clients, 24)
 	fill(&o.Publishers, 4)
 	fill(&o.Channels, 10)
+	fill(&o.Nodes, 1)
 	if o.Span <= 0 {
 		o.Span = 5 * time.Minute
 	}
@@ -55,22 +58,33 @@ const follows = 4
 // The kinds of channels, by turns.
 var kinds = []string{"log", "short", "map", "disk", "safe"}
 
-func channelName(i int) string { return fmt.Sprintf("%s:%d", kinds[i%len(kinds)], i) }
+// kind is that of a channel. A cluster has those that are kept in memory.
+func (w *world) kind(i int) string {
+	if len(w.nodes) > 1 {
+		return kinds[i%3]
+	}
+	return kinds[i%len(kinds)]
+}
+
+func (w *world) channelName(i int) string { return fmt.Sprintf("%s:%d", w.kind(i), i) }
 
 // durable says that a channel is kept on disk, patient that its readers get nothing that is not safe there.
-func durable(i int) bool { return kinds[i%len(kinds)] == "disk" || patient(i) }
-func patient(i int) bool { return kinds[i%len(kinds)] == "safe" }
+func (w *world) durable(i int) bool { return w.kind(i) == "disk" || w.patient(i) }
+func (w *world) patient(i int) bool { return w.kind(i) == "safe" }
 
 // conflated says that a channel leaves changes out.
-func conflated(i int) bool { return kinds[i%len(kinds)] == "map" }
+func (w *world) conflated(i int) bool { return w.kind(i) == "map" }
+
+// clustered says that there are several nodes.
+func (w *world) clustered() bool { return len(w.nodes) > 1 }
 
 // world is one run.
 type world struct {
 	// Set once.
 	options    Options
 	story      *story
-	machine    *machine
-	server     *server
+	nodes      []*server
+	fabric     *fabric // between them; nil: there is one
 	ledger     *ledger.Ledger
 	clients    []*client
 	publishers []*publisher
@@ -81,6 +95,7 @@ type world struct {
 	cleared []atomic.Int64 // by channel: how often its log was deleted
 
 	promises promises
+	owners   owners
 }
 
 // lives is how often a channel has been deleted: idempotency keys go with the log.
@@ -92,16 +107,27 @@ func (w *world) lives(channel int) int { return int(w.cleared[channel].Load()) }
 func Run(o Options) *Outcome {
 	o = o.filled()
 	w := &world{options: o, story: &story{start: time.Now()}, ledger: ledger.New(), cleared: make([]atomic.Int64, o.Channels)}
-	var err error
-	if w.machine, err = newMachine(); err != nil {
-		w.story.problem("%v", err)
-		return w.outcome(ledger.Verdict{})
+	if o.Nodes > 1 {
+		w.fabric = newFabric(o.Seed, o.Nodes)
+		w.ledger.Forks = !o.Calm
 	}
-	defer w.machine.close()
-	w.server = &server{story: w.story, log: o.Log, machine: w.machine}
-	if err := w.server.start(); err != nil {
-		w.story.problem("%v", err)
-		return w.outcome(ledger.Verdict{})
+	for i := range o.Nodes {
+		m, err := newMachine()
+		if err != nil {
+			w.story.problem("%v", err)
+			return w.outcome(ledger.Verdict{})
+		}
+		defer m.close()
+		w.nodes = append(w.nodes, &server{story: w.story, log: o.Log, machine: m, number: i, fabric: w.fabric})
+	}
+	for _, s := range w.nodes {
+		if err := s.start(); err != nil {
+			w.story.problem("%v", err)
+			return w.outcome(ledger.Verdict{})
+		}
+	}
+	if w.fabric != nil {
+		time.Sleep(4 * time.Second) // until each channel has an owner
 	}
 	plan := draw(o)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -124,7 +150,9 @@ func Run(o Options) *Outcome {
 	w.settle(ctx)
 	cancel()
 	reading.Wait()
-	w.server.close()
+	for _, s := range w.nodes {
+		s.close()
+	}
 	var readers []*ledger.Reader
 	for _, c := range w.clients {
 		readers = append(readers, c.reader)
@@ -148,8 +176,8 @@ func (w *world) newClient(i int) *client {
 	c := &client{w: w, name: fmt.Sprint("client-", i), sse: i%3 == 2, rand: r, back: make(chan struct{}, 1)}
 	c.reader = &ledger.Reader{Name: c.name}
 	for _, n := range r.Perm(w.options.Channels)[:min(follows, w.options.Channels)] {
-		name := channelName(n)
-		c.views = append(c.views, &view{name: name, number: uint32(n), conflated: conflated(n), durable: durable(n), patient: patient(n), strict: strings.HasPrefix(name, "log:") || strings.HasPrefix(name, "disk:"), wanted: true})
+		name := w.channelName(n)
+		c.views = append(c.views, &view{name: name, number: uint32(n), conflated: w.conflated(n), durable: w.durable(n), patient: w.patient(n), strict: strings.HasPrefix(name, "log:") || strings.HasPrefix(name, "disk:"), wanted: true})
 	}
 	return c
 }
@@ -163,21 +191,26 @@ func (w *world) direct(ctx context.Context, plan []step) {
 		defer api.close()
 		for n := range clear {
 			w.cleared[n].Add(1)
-			status, body, err := api.ask(ctx, "DELETE", "/v1/channels/"+channelName(n))
+			status, body, err := api.ask(ctx, "DELETE", "/v1/channels/"+w.channelName(n))
 			// While the disk fails it is told that the deletion is not safe yet.
-			unsafe := durable(n) && status == http.StatusServiceUnavailable && bytes.Contains(body, []byte(`"code":"storage"`))
+			unsafe := w.durable(n) && status == http.StatusServiceUnavailable && bytes.Contains(body, []byte(`"code":"storage"`))
+			unsafe = unsafe || w.clustered() && status == http.StatusServiceUnavailable // the owner is not reached
 			if err == nil && status != http.StatusOK && status != http.StatusNotFound && !unsafe {
 				w.story.problem("clear: %d %s", status, body)
 			}
 			w.cleared[n].Add(1)
 		}
 	})
-	breaks := make(chan step, len(plan))
-	breaking.Go(func() { // ended by closing breaks; one thing at a time happens to the relay
-		for s := range breaks {
-			w.breakRelay(s)
-		}
-	})
+	var breaks []chan step
+	for range w.nodes {
+		c := make(chan step, len(plan))
+		breaks = append(breaks, c)
+		breaking.Go(func() { // ended by closing c; one thing at a time happens to a node
+			for s := range c {
+				w.breakNode(s)
+			}
+		})
+	}
 	for _, s := range plan {
 		time.Sleep(time.Until(w.story.start.Add(s.at)))
 		w.story.plan(s.String())
@@ -191,53 +224,61 @@ func (w *world) direct(ctx context.Context, plan []step) {
 		case "leave":
 			w.clients[s.who].leave(s.lasts)
 		case "swap":
-			w.clients[s.who].swap(channelName(s.channel))
+			w.clients[s.who].swap(w.channelName(s.channel))
 		case "again":
-			w.clients[s.who].repeat(channelName(s.channel))
+			w.clients[s.who].repeat(w.channelName(s.channel))
 		case "clear":
 			clear <- s.channel
 		case "race": // all of them while changes wait to be sent
 			w.publishers[s.who].queue <- s
 			time.Sleep(s.lasts)
 			for _, c := range w.clients {
-				c.repeat(channelName(s.channel))
+				c.repeat(w.channelName(s.channel))
 			}
 			clear <- s.channel
 		default:
-			breaks <- s
+			breaks[s.who%len(breaks)] <- s
 		}
 	}
 	close(clear)
-	close(breaks)
+	for _, c := range breaks {
+		close(c)
+	}
 	breaking.Wait()
 }
 
-// breakRelay plays a step that hits the relay or its machine.
-func (w *world) breakRelay(s step) {
+// breakNode plays a step that hits a node, its machine, or what is between nodes.
+func (w *world) breakNode(s step) {
+	n := w.nodes[s.who%len(w.nodes)]
 	switch s.what {
+	default:
+		w.fabric.play(n, s)
 	case "storm":
-		w.server.cutAll(s.count)
+		n.cutAll(s.count)
 	case "away":
-		ln := w.server.unplug(s.count)
+		ln := n.unplug(s.count)
 		time.Sleep(s.lasts)
-		w.server.plug(ln)
+		n.plug(ln)
 	case "restart":
-		w.server.restart(s.lasts)
+		n.restart(s.lasts)
 	case "crash":
-		w.server.crash(s.count, s.lasts, s.seed)
+		n.crash(s.count, s.lasts, s.seed)
 	case "slow disk":
-		w.machine.slowDown(time.Duration(s.count)*time.Millisecond, s.lasts)
+		n.machine.slowDown(time.Duration(s.count)*time.Millisecond, s.lasts)
 	case "full disk":
-		w.machine.fill(s.count, s.lasts)
+		n.machine.fill(s.count, s.lasts)
 	case "broken disk":
-		w.machine.fail(s.lasts)
+		n.machine.fail(s.lasts)
 	case "clock":
-		w.machine.setClock(s.lasts)
+		n.machine.setClock(s.lasts)
 	}
 }
 
 // settle waits until everybody is there and nothing more happens, and then compares.
 func (w *world) settle(ctx context.Context) {
+	if w.fabric != nil {
+		w.fabric.heal()
+	}
 	for _, c := range w.clients {
 		c.settle()
 	}
@@ -265,17 +306,25 @@ func (w *world) agree(ctx context.Context, api *backend, last bool) bool {
 		State    state    `json:"state"`
 	}
 	now := make(map[string]answer)
-	for n := range w.options.Channels {
-		status, body, err := api.ask(ctx, "GET", "/v1/channels/"+channelName(n))
-		var a answer
-		if err == nil && status == http.StatusOK {
-			err = json.Unmarshal(body, &a)
+	for i := range w.nodes {
+		api.prefer(i)
+		for n := range w.options.Channels {
+			name := w.channelName(n)
+			status, body, err := api.ask(ctx, "GET", "/v1/channels/"+name)
+			var a answer
+			if err == nil && status == http.StatusOK {
+				err = json.Unmarshal(body, &a)
+			}
+			if err != nil || status >= 500 {
+				differ("at the end: %d %s %v", status, body, err)
+			}
+			if was, ok := now[name]; ok && was.Position != a.Position {
+				differ("%s stands at %v on one node, at %v on another", name, was.Position, a.Position)
+			}
+			now[name] = a
 		}
-		if err != nil {
-			differ("at the end: %v", err)
-		}
-		now[channelName(n)] = a
 	}
+	api.prefer(-1)
 	for _, c := range w.clients {
 		if v := c.missing(); v != "" {
 			differ("%s does not follow %s in the end", c.name, v)

@@ -1,0 +1,154 @@
+package cluster
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"time"
+)
+
+// probePrefix is of the rows by which processes see through the table that there are others. They end with the bucket.
+const probePrefix = "probe."
+
+// What a probe says.
+const (
+	probeAsk  = "ask"  // its process does not hear enough of the others
+	probeHere = "here" // somebody asks, and its process is there
+)
+
+// probes are what a process knows by those rows. Guarded by Cluster.mu.
+type probes struct {
+	own    uint64    // revision of this process's row that was last written
+	told   uint64    // that was last told: all that was written before it is known here, too
+	stale  uint64    // it says nothing up to here: the process was stopped since
+	wanted bool      // another process asks
+	others time.Time // when another process's row was last told
+	latest uint64    // its revision
+}
+
+// cut reports whether what this process owns may be somebody else's: it is isolated, or was stopped and does not know yet what has happened.
+func (c *Cluster) cut() bool {
+	return c.isolated.Load() || int64(time.Since(c.started))-c.ticked.Load() > int64(isolation)
+}
+
+// doubt has this process not rely on what it knows until the table has confirmed it: it was stopped.
+func (c *Cluster) doubt(now time.Time) {
+	c.settled.Store(int64(now.Sub(c.started)))
+	c.mu.Lock()
+	c.probes.stale = max(c.probes.own, c.probes.told)
+	c.resumed = now
+	c.mu.Unlock()
+	c.isolate(now, true)
+}
+
+// isolate says whether this process is isolated.
+func (c *Cluster) isolate(now time.Time, cut bool) (changed bool) {
+	if c.isolated.Swap(cut) == cut {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cutSince = (time.Time{}); cut {
+		c.cutSince = now
+	}
+	return true
+}
+
+// steady is since when what is heard can be relied on.
+func (c *Cluster) steady() time.Time { return c.started.Add(time.Duration(c.settled.Load())) }
+
+// probedBy notes that a probe of a process was told.
+func (c *Cluster) probedBy(session, says string, revision uint64) {
+	loaded := c.loaded.Load()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := &c.probes
+	switch {
+	case session == c.session:
+		p.told = max(p.told, revision)
+	case loaded && revision > p.latest:
+		p.others = time.Now()
+		p.wanted = p.wanted || says == probeAsk
+		fallthrough
+	default:
+		p.latest = max(p.latest, revision)
+	}
+}
+
+// judge finds out whether this process is cut off. It is connected if it hears most of those that were there, itself counted, and they hear
+// it; one that has left in order is not missed. If it is not, it asks through the table. Where others show themselves there, or where
+// the table cannot be written, it is isolated; where nobody does, it is the last one.
+func (c *Cluster) judge() {
+	now := time.Now()
+	here, known := 1, 1
+	c.mu.Lock()
+	for _, m := range c.members {
+		if m.heard.IsZero() || m.hello.Leaving {
+			continue
+		}
+		known++
+		ms, mutual := m.hello.Heard[c.session]
+		if now.Sub(m.heard) < isolation && m.heard.After(c.resumed) && mutual && time.Duration(ms)*time.Millisecond < isolation {
+			here++
+		}
+	}
+	p := c.probes
+	c.mu.Unlock()
+	if 2*here > known {
+		if c.heardMost = now; !c.connected {
+			c.connectedSince = now
+		}
+	}
+	c.connected = now.Sub(c.heardMost) < isolation
+	isolated := c.isolated.Load()
+	if (!c.connected || isolated || p.wanted) && now.Sub(c.probed) >= probeEvery && c.loaded.Load() {
+		c.probed = now
+		p = c.askTable(!c.connected)
+	}
+	confirmed := p.own > p.stale && p.told >= p.own
+	others := now.Sub(p.others) < alive
+	cut := false
+	switch {
+	case now.Sub(c.started) < isolation, c.connected && !isolated:
+	case c.connected:
+		cut = !confirmed && now.Sub(c.connectedSince) < alive
+	case others:
+		cut = true
+	default:
+		cut = now.Sub(c.written) > isolation || isolated && !confirmed
+	}
+	if c.connected {
+		c.written, c.aloneSince = now, now
+	}
+	c.alone = !c.connected && !others && !cut && now.Sub(c.aloneSince) > alive
+	if others {
+		c.aloneSince = now
+	}
+	if cut {
+		c.settled.Store(int64(now.Sub(c.started)))
+	}
+	if c.isolate(now, cut) {
+		c.config.Log.Warn("cut off from the other nodes", slog.Bool("isolated", cut), slog.Int("here", here), slog.Int("known", known))
+	}
+}
+
+// askTable writes this process's probe, and returns what is known by then.
+func (c *Cluster) askTable(alone bool) probes {
+	says := probeHere
+	if alone {
+		says = probeAsk
+	}
+	c.mu.Lock()
+	c.probes.wanted = false
+	expected := max(c.probes.own, c.probes.told)
+	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(c.context, probeEvery)
+	defer cancel()
+	revision, err := c.node.Update(ctx, probePrefix+c.session, []byte(strconv.Quote(says)), expected)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		c.written, c.probes.own = time.Now(), revision
+	}
+	return c.probes
+}
