@@ -12,6 +12,7 @@ import (
 	"weir/relay/auth"
 	"weir/relay/config"
 	"weir/relay/hub"
+	"weir/relay/ingress"
 	"weir/relay/problem"
 	"weir/relay/session"
 	"weir/relay/stats"
@@ -66,6 +67,9 @@ type Routes interface {
 	// Raw serves a route of the public listener to anybody; the handler does all the checking, but that
 	// preflights of pages are answered by the relay. At start.
 	Raw(method, path string, handler fasthttp.RequestHandler)
+
+	// Fast has an event loop answer POST requests of a route of Raw, where that is possible; see ingress.FastRoute. At start.
+	Fast(route ingress.FastRoute)
 
 	// WebSocket serves a WebSocket route of the public listener. At start.
 	WebSocket(path string, route WebSocketRoute)

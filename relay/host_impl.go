@@ -15,6 +15,7 @@ import (
 	"weir/relay/auth"
 	"weir/relay/config"
 	"weir/relay/hub"
+	"weir/relay/ingress"
 	"weir/relay/problem"
 	"weir/relay/session"
 	"weir/relay/stats"
@@ -81,6 +82,8 @@ func (h *host) Backend(method, path string, handler func(ctx *fasthttp.RequestCt
 func (h *host) Raw(method, path string, handler fasthttp.RequestHandler) {
 	h.relay.api.Raw(method, path, true, handler)
 }
+
+func (h *host) Fast(route ingress.FastRoute) { h.relay.gate.Fast = append(h.relay.gate.Fast, route) }
 
 func (h *host) WebSocket(path string, route WebSocketRoute) {
 	h.relay.api.Raw("GET", path, false, h.relay.routes.Serve(route))

@@ -8,8 +8,8 @@ import (
 	"weir/relay/hub"
 )
 
-// fastRequest is a publication over HTTP in the one form that backends send: a POST with a length, and with header
-// lines that say nothing about how the request is to be read. Everything else is not eligible, and the HTTP server's:
+// fastRequest is a publication over HTTP, or a request of a FastRoute, in the one form that backends send: a POST with a length, and with
+// header lines that say nothing about how the request is to be read. Everything else is not eligible, and the HTTP server's:
 // what could be read in two ways never gets here.
 type fastRequest struct {
 	key  []byte // of Authorization: Bearer; nil: none
@@ -19,6 +19,20 @@ type fastRequest struct {
 	size int // of the whole request; 0: not known yet
 
 	brief bool // of lines, only errors are answered
+
+	routes []FastRoute // set once
+	route  *FastRoute  // whose request it is; nil: a publication
+	target []byte      // its address
+}
+
+// FastRoute is what a system has served at event loops beside publications: POST requests to addresses that begin with Prefix.
+type FastRoute struct {
+	Prefix string
+
+	// Serve answers a request with JSON, as the same request is answered by the HTTP server. It is called on an event loop, so that it
+	// must be quick and wait for nothing, and keeps nothing of its arguments. Requests for which it returns false are served by the HTTP
+	// server instead: it has done nothing then. Those of a cluster's nodes all are.
+	Serve func(target, body []byte) (status int, out []byte, ok bool)
 }
 
 // form says what bytes are.
@@ -48,11 +62,39 @@ func (p *fastRequest) startOf(b []byte) (int, form) {
 	n := min(len(b), len(start))
 	switch {
 	case string(b[:n]) != start[:n]:
-		return 0, notEligible
+		return p.routeOf(b)
 	case n < len(start):
 		return 0, incomplete
 	}
 	return n, complete
+}
+
+// routeOf is startOf for what is no publication.
+func (p *fastRequest) routeOf(b []byte) (int, form) {
+	const method, version = "POST ", " HTTP/1.1\r\n"
+	if n := min(len(b), len(method)); string(b[:n]) != method[:n] {
+		return 0, notEligible
+	}
+	for i := range p.routes {
+		have, prefix := b[min(len(b), len(method)):], p.routes[i].Prefix
+		switch n := min(len(have), len(prefix)); {
+		case string(have[:n]) != prefix[:n]:
+			continue
+		case n < len(prefix):
+			return 0, incomplete
+		}
+		end := bytes.IndexByte(have, '\n')
+		if end < 0 && len(b) < MaxHeaderBytes {
+			return 0, incomplete
+		}
+		target, ok := bytes.CutSuffix(have[:end+1], []byte(version))
+		if !ok || !visible(target) || bytes.ContainsAny(target, " \t#") {
+			return 0, notEligible
+		}
+		p.route, p.target = &p.routes[i], target
+		return len(method) + end + 1, complete
+	}
+	return 0, notEligible
 }
 
 // maxFast bounds a fast request. Larger ones would keep the others of their event loop waiting.
@@ -60,7 +102,7 @@ const maxFast = 64 << 10
 
 // read reads the request that b begins with. What it finds aliases b.
 func (p *fastRequest) read(b []byte) form {
-	*p = fastRequest{}
+	*p = fastRequest{routes: p.routes}
 	n, how := p.startOf(b)
 	if how != complete {
 		return how
@@ -133,7 +175,7 @@ func (p *fastRequest) head(b []byte, at int) (int, form) {
 				return 0, notEligible
 			}
 		case "user-agent", "accept", "accept-encoding", "accept-language", "accept-charset", "cache-control", "pragma", "priority", "dnt",
-			"sec-fetch-mode", "sec-fetch-site", "sec-fetch-dest", "traceparent", "tracestate", "baggage", "x-request-id", "x-correlation-id",
+			"sec-fetch-mode", "sec-fetch-site", "sec-fetch-dest", "traceparent", "tracestate", "baggage", "x-pusher-library", "x-request-id", "x-correlation-id",
 			"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip", "via":
 		default:
 			return 0, notEligible

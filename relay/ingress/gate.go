@@ -26,6 +26,8 @@ type Gate struct {
 
 	Handler fasthttp.RequestHandler // of the HTTP server; set before Start. nil: nothing but publications is served at event loops
 
+	Fast []FastRoute // set before Start
+
 	// Tests set these before Start.
 	Timeouts   Timeouts
 	MaxPending int // publications that wait for the disk at one event loop

@@ -52,6 +52,7 @@ func newEventLoop(in *Gate, l *Handoff) (*eventLoop, error) {
 	k := &eventLoop{handoff: l, most: in.MaxPending, set: set, buf: make([]byte, maxFast)}
 	k.gate, k.room = in, k.most
 	k.durable = k.admit
+	k.request.routes = in.Fast
 	k.rests = in.hub.Waits.Loop()
 	set.Rest = k.rests.Rest
 	k.upgrader.in = bufio.NewReaderSize(&k.upgrader.source, MaxHeaderBytes)

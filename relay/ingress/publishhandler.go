@@ -79,6 +79,9 @@ func (t *publishHandler) handle(g *Conn) form {
 	if in.hub.Config.Dev && !in.LocalName(p.host, g) || p.size > int(in.hub.Config.Limit.Request) {
 		return notEligible
 	}
+	if p.route != nil {
+		return t.handleRoute(g)
+	}
 	if p.key == nil || !in.HasKey(g, p.key) {
 		return notEligible
 	}
@@ -114,6 +117,24 @@ func (t *publishHandler) handle(g *Conn) form {
 	t.waits = append(t.waits, span{from, len(t.out)})
 	t.fresh = append(t.fresh, pendingAck{conn: g, wait: receipt.Wait, done: receipt.Done})
 	t.room--
+	return complete
+}
+
+// handleRoute is handle for a request of a system's.
+func (t *publishHandler) handleRoute(g *Conn) form {
+	p := &t.request
+	if t.gate.hub.Cluster != nil {
+		return notEligible // it may have to ask another node
+	}
+	if t.crowded(g.state.replies) {
+		return tooManyPending
+	}
+	status, out, ok := p.route.Serve(p.target, p.body)
+	if !ok {
+		return notEligible
+	}
+	t.respond(status, "application/json", out)
+	t.count(status)
 	return complete
 }
 
@@ -217,7 +238,7 @@ func (t *publishHandler) handleAll(g *Conn, b []byte) (n int, rest form) {
 // Publications answers the publications that b begins with as an event loop does, and returns the answers, how many bytes
 // of b they are to, and whether the rest may become another one. It is for those who hold the two ways in against each other.
 func (g *Gate) Publications(b []byte) (answers []byte, n int, more bool) {
-	t := &publishHandler{gate: g, room: g.MaxPending}
+	t := &publishHandler{gate: g, room: g.MaxPending, request: fastRequest{routes: g.Fast}}
 	t.durable = t.admit
 	t.refreshDate()
 	n, rest := t.handleAll(&Conn{state: &loopState{}}, b)

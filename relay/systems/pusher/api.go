@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
+	"weir/relay/ingress"
 	"weir/relay/problem"
 )
 
@@ -67,58 +68,80 @@ func (s *System) serveAPI(path string) {
 		{http.MethodGet, "/connections", (*call).getConnections},
 	} {
 		s.host.Raw(r.method, path+"/apps/{id}"+r.path, func(ctx *fasthttp.RequestCtx) {
-			out, err := s.answer(ctx, path, r.handle)
-			if err != nil {
-				out = s.fail(ctx, err)
+			uri := ctx.Request.URI()
+			id, _ := ctx.UserValue("id").(string)
+			status, out := s.answer(&apiRequest{ctx, id, r.method, string(bytes.TrimPrefix(uri.PathOriginal(), []byte(path))), string(uri.QueryString()), ctx.Request.Body()}, r.handle)
+			if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+				ctx.Response.Header.Set("Retry-After", "1")
 			}
+			ctx.SetStatusCode(status)
 			ctx.Response.Header.SetContentType("application/json")
 			ctx.SetBody(out)
 		})
 	}
+	s.host.Fast(ingress.FastRoute{Prefix: path + "/apps/", Serve: func(target, body []byte) (status int, out []byte, ok bool) {
+		at, query, _ := strings.Cut(string(target[len(path):]), "?")
+		id, name, _ := strings.Cut(at[len("/apps/"):], "/")
+		handle := (*call).postEvent
+		if name == "batch_events" {
+			handle = (*call).postBatch
+		} else if name != "events" {
+			return 0, nil, false
+		}
+		if strings.IndexByte(at, '%') >= 0 || bytes.Contains(body, []byte(`"info"`)) { // that may be much
+			return 0, nil, false
+		}
+		status, out = s.answer(&apiRequest{nil, id, http.MethodPost, at, query, body}, handle)
+		return status, out, true
+	}})
+}
+
+// apiRequest is a request to the HTTP API.
+type apiRequest struct {
+	ctx         *fasthttp.RequestCtx // nil: it is served at an event loop
+	id          string               // of the app
+	method      string
+	path, query string // as they came; the path from "/apps/" on: what stands before it SDKs do not sign
+	body        []byte
 }
 
 // answer checks who asks, and has the request answered.
-func (s *System) answer(ctx *fasthttp.RequestCtx, prefix string, handle func(c *call) ([]byte, error)) ([]byte, error) {
-	id, _ := ctx.UserValue("id").(string)
+func (s *System) answer(r *apiRequest, handle func(c *call) ([]byte, error)) (status int, out []byte) {
 	c := calls.Get().(*call)
 	defer c.release()
-	c.ctx, c.app, c.body = ctx, (*s.byID.Load())[id], ctx.Request.Body()
+	c.ctx, c.app, c.body = r.ctx, (*s.byID.Load())[r.id], r.body
 	if c.app == nil {
-		return nil, &apiError{http.StatusNotFound, "there is no app with this id"}
+		return s.fail(r, &apiError{http.StatusNotFound, "there is no app with this id"})
 	}
-	uri := ctx.Request.URI()
 	var err error
-	if c.query, err = parseQuery(c.query, string(uri.QueryString())); err != nil {
-		return nil, badRequest("the query cannot be read: " + err.Error())
+	if c.query, err = parseQuery(c.query, r.query); err != nil {
+		return s.fail(r, badRequest("the query cannot be read: "+err.Error()))
 	}
-	// What stands before /apps/ is ours: SDKs do not sign it.
-	path := string(bytes.TrimPrefix(uri.PathOriginal(), []byte(prefix)))
-	if err := c.app.verifyRequest(string(ctx.Method()), path, c.query, c.body, s.host.Now()); err != nil {
+	if err := c.app.verifyRequest(r.method, r.path, c.query, c.body, s.host.Now()); err != nil {
 		c.app.refuse(refusedSignature)
-		return nil, &apiError{http.StatusUnauthorized, err.Error()}
+		return s.fail(r, &apiError{http.StatusUnauthorized, err.Error()})
 	}
 	if c.app.settings.Load().Disabled {
-		return nil, &apiError{http.StatusForbidden, "the app is disabled"}
+		return s.fail(r, &apiError{http.StatusForbidden, "the app is disabled"})
 	}
-	return handle(c)
+	if out, err = handle(c); err != nil {
+		return s.fail(r, err)
+	}
+	return http.StatusOK, out
 }
 
-// fail sets the status of an error and returns its body.
-func (s *System) fail(ctx *fasthttp.RequestCtx, err error) []byte {
+// fail is the status and the body of an error.
+func (s *System) fail(r *apiRequest, err error) (int, []byte) {
 	var e *apiError
 	if !errors.As(err, &e) {
 		p := problem.Of(err)
 		e = &apiError{p.Status, p.Message}
 		if p == problem.Internal {
-			s.host.Log().Error("request failed", "path", string(ctx.Path()), "error", err.Error())
-		}
-		if p.Retryable {
-			ctx.Response.Header.Set("Retry-After", "1")
+			s.host.Log().Error("request failed", "path", r.path, "error", err.Error())
 		}
 	}
-	ctx.SetStatusCode(e.status)
 	b := wire.AppendString([]byte(`{"error":`), e.text)
-	return append(append(append(b, `,"code":`...), itoa(e.status)...), '}')
+	return e.status, append(append(append(b, `,"code":`...), itoa(e.status)...), '}')
 }
 
 // name is the channel in the address.

@@ -2,8 +2,6 @@ package pusher_test
 
 import (
 	"bufio"
-	"crypto/md5"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -28,10 +26,7 @@ func BenchmarkRequests(b *testing.B) {
 		return fmt.Sprintf(`{"channel":"bench:%d","data":{"id":1234567,"text":"%s"}}`, i, strings.Repeat("x", 90))
 	}
 	signed := func(path, body string) string {
-		sum := md5.Sum([]byte(body))
-		query := "auth_key=" + appKey + "&auth_timestamp=" + fmt.Sprint(time.Now().Unix()) + "&auth_version=1.0&body_md5=" + hex.EncodeToString(sum[:])
-		_, signature, _ := strings.Cut(sign("POST\n"+path+"\n"+query), ":")
-		return "POST " + path + "?" + query + "&auth_signature=" + signature + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
+		return "POST " + signedTarget("POST", path, "", body) + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
 	}
 	native := func(kind, body string) string {
 		return "POST /v1/publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + "the-key-of-the-backend-in-the-tests" + "\r\nContent-Type: " + kind + fmt.Sprintf("\r\nContent-Length: %d\r\n\r\n%s", len(body), body)

@@ -125,9 +125,8 @@ func (c *client) joined(channel, channelData string) string {
 	return c.want("pusher_internal:subscription_succeeded", channel)["data"].(string)
 }
 
-// call makes a signed request.
-func (g *rig) call(method, path, query, body string) (int, string) {
-	g.Helper()
+// signedTarget is the address of a signed request.
+func signedTarget(method, path, query, body string) string {
 	params := []string{"auth_key=" + appKey, "auth_timestamp=" + fmt.Sprint(time.Now().Unix()), "auth_version=1.0"}
 	if body != "" {
 		sum := md5.Sum([]byte(body))
@@ -137,13 +136,18 @@ func (g *rig) call(method, path, query, body string) (int, string) {
 		params = append(params, strings.Split(query, "&")...)
 	}
 	slices.Sort(params)
-	mac := hmac.New(sha256.New, []byte(appSecret))
-	mac.Write([]byte(method + "\n" + path + "\n" + strings.Join(params, "&")))
+	signature := strings.TrimPrefix(sign(method+"\n"+path+"\n"+strings.Join(params, "&")), appKey+":")
+	return path + "?" + strings.Join(params, "&") + "&auth_signature=" + signature
+}
+
+// call makes a signed request.
+func (g *rig) call(method, path, query, body string) (int, string) {
+	g.Helper()
 	var in any
 	if body != "" {
 		in = body
 	}
-	status, _, out := g.Do(method, path+"?"+strings.Join(params, "&")+"&auth_signature="+hex.EncodeToString(mac.Sum(nil)), in)
+	status, _, out := g.Do(method, signedTarget(method, path, query, body), in)
 	raw, _ := json.Marshal(out)
 	return status, string(raw)
 }
