@@ -277,7 +277,9 @@ async function hooks() {
 		$('hooked').hidden = !hooks
 		if (!hooks) continue
 		$('asking').textContent = `${underWay} of ${parallel} under way, ${short(resumed)} clients came back without one`
-		rows($('hooks'), hooks.map(({ hook, breaker, questions: q, remembered, stale, answers }) => [hook, breaker, short(q.allowed), short(q.refused), short(q.failed), short(q.busy + q.open), short(remembered), short(stale), short(answers)]))
+		rows($('hooks'), hooks.map(({ hook, breaker, questions: q, remembered, stale, answers }) => [hook, make('span', { className: breaker === 'open' ? 'bad' : '' }, breaker), short(q.allowed), short(q.refused), short(q.failed), short(q.busy + q.open), short(remembered), short(stale), short(answers)]))
+		const names = [...$('hooked').querySelectorAll('th')].map((th) => th.textContent)
+		for (const row of $('hooks').rows) [...row.cells].forEach((cell, i) => (cell.dataset.name = names[i])) // beside each value where there is no room for a line
 	}
 }
 

@@ -4,7 +4,8 @@
 // E2E_BINARY, E2E_LISTEN and E2E_ADMIN say what to start and where; E2E_BASE is the address that pages are asked
 // for, which may be a proxy's in front; E2E_SHOTS is where screenshots go.
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, mkdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
@@ -289,6 +290,53 @@ const demos = {
     await start()
     await Promise.all(pages.map(live))
     await close(pages)
+  },
+
+  // The dashboard's card about questions to a backend, which answers and then does not, wide and narrow.
+  async hooks() {
+    let down = false
+    const app = createServer((req, res) => {
+      const user = /session=(\w+)/.exec(req.headers.cookie ?? '')?.[1]
+      if (down || req.url === '/weir/connect' && !user) return res.writeHead(down ? 500 : 401).end()
+      res.end(JSON.stringify(req.url === '/weir/connect' ? { user: { id: user } } : { allow: true }))
+    })
+    await new Promise((done) => app.listen(0, '127.0.0.1', done))
+    writeFileSync(join(data, 'hooks.yaml'), `hooks:
+  {url: 'http://127.0.0.1:${app.address().port}/weir', allow_insecure: true, secrets: [whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD], cookies: [session]}
+origins: ['http://app.example']
+namespaces: {room: {subscribe: webhook, publish: webhook}}
+`)
+    const one = spawn(binary, ['serve', '--config', join(data, 'hooks.yaml'), '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0'], { env: { ...process.env, WEIR_API_KEY: 'k'.repeat(40) }, stdio: ['ignore', 'ignore', 'pipe'] })
+    try {
+      one.log = ''
+      one.stderr.on('data', (d) => (one.log += d))
+      const ready = await until('the server is ready', () => one.log.split('\n').map((l) => l && JSON.parse(l)).find((l) => l.msg === 'ready'))
+      const command = (user, body) => fetch(`http://${ready.listen}/command`, { method: 'POST', headers: { 'content-type': 'application/json', origin: 'http://app.example', ...(user && { cookie: 'session=' + user }) }, body: JSON.stringify(body) })
+      for (let i = 0; i < 1200; i++) await command('u' + (i % 20), { type: 'history', channel: 'room:1' })
+      for (let i = 0; i < 3; i++) await command('u1', { type: 'publish', channel: 'room:1', data: i })
+      await command('', { type: 'ping' })
+      down = true
+      for (let i = 0; i < 9; i++) await command('x' + i, { type: 'ping' })
+      for (const [name, options] of [['dashboard-hooks', { viewport: { width: 1360, height: 1000 } }], ['dashboard-hooks-dark-400', { colorScheme: 'dark', viewport: { width: 400, height: 900 } }]]) {
+        const page = await open(`http://${ready.admin}/`, options)
+        await page.waitForSelector('#hooks tr')
+        const { connect, publish, over } = await page.evaluate(() => ({
+          connect: [...document.querySelector('#hooks tr').cells].map((c) => c.textContent),
+          publish: [...document.querySelectorAll('#hooks tr')[2].cells].map((c) => c.textContent),
+          over: [...document.querySelectorAll('#hooked *')].filter((e) => e.getBoundingClientRect().right > innerWidth || e.scrollWidth > e.clientWidth + 1 && e.clientWidth).map((e) => `${e.tagName} ${e.textContent}`),
+        }))
+        equal(connect.slice(0, 5), ['connect', 'open', '20', '1', '5'], 'the row of connect')
+        equal(connect[5], '4', 'questions that were not asked')
+        equal(publish.slice(0, 6), ['publish', 'closed', '3', '0', '0', '0'], 'the row of publish')
+        equal(over, [], `${name}: what is wider than its place`)
+        await page.waitForSelector('#hooks .bad')
+        if (shots) await page.locator('#hooked').screenshot({ path: join(shots, name + '.png') })
+        await close([page])
+      }
+    } finally {
+      one.kill()
+      app.close()
+    }
   },
 
   // The report of a load test and the comparison of two, on a narrow screen. Of a few messages a second most
