@@ -34,6 +34,8 @@ type Rig struct {
 	Admin string // of the admin listener
 	logs  *logs
 	stop  func()
+	relay *relay.Relay
+	cfg   config.Config
 }
 
 type logs struct {
@@ -73,6 +75,7 @@ func StartOn(t testing.TB, ln net.Listener, prepare func(*config.Config), system
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.relay, g.cfg = r, cfg
 	adm := listen(t)
 	g.URL, g.Admin = "http://"+ln.Addr().String(), "http://"+adm.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -113,6 +116,17 @@ func Until(t testing.TB, what string, ok func() bool) {
 
 // Stop drains the relay and waits for its end. Calls after the first do nothing.
 func (g *Rig) Stop() { g.stop() }
+
+// Reload gives the relay its configuration again, after a change.
+func (g *Rig) Reload(change func(*config.Config)) {
+	g.Helper()
+	if change != nil {
+		change(&g.cfg)
+	}
+	if err := g.relay.Reload(g.cfg); err != nil {
+		g.Fatal(err)
+	}
+}
 
 // Logs is what was logged so far.
 func (g *Rig) Logs() string {

@@ -69,10 +69,14 @@ type lifecycle struct {
 	// Guarded by mu, a leaf.
 	mu      sync.Mutex
 	queue   []lifecycleEvent
-	readers map[string]int       // of channels that have some, or had until lately
-	vacant  map[string]time.Time // when it is told of a channel that it is empty
-	line    []vacancy            // the same in order of time; those that are over are not in vacant, or with another time
+	readers map[string]int          // of channels that have some, or had until lately
+	vacant  map[string]time.Time    // when it is told of a channel that it is empty
+	line    []vacancy               // the same in order of time; those that are over are not in vacant, or with another time
+	members map[membership]struct{} // of whom it was told that they have joined; nil if nobody wants to know when they leave
 }
+
+// membership is a user in a channel.
+type membership struct{ channel, user string }
 
 // vacancy is a channel that has become empty.
 type vacancy struct {
@@ -102,19 +106,35 @@ func newLifecycle(s *System, host relay.Host, list []Webhook) *lifecycle {
 	if l.wanted[topicJoined] || l.wanted[topicLeft] {
 		host.OnMember(l.member)
 	}
+	if l.wanted[topicLeft] {
+		l.members = make(map[membership]struct{})
+	}
 	var ctx context.Context
 	ctx, l.cancel = context.WithCancel(context.Background())
 	host.Contain().Loop(&l.work, "lifecycle", contain.Done(ctx), func() { l.run(ctx) }, nil) // ended by stop
 	return l
 }
 
-// stop ends the goroutine, after what was reported has been queued.
+// stop ends the goroutine, after what was reported has been queued, and tells that nobody is there any more: what was about to be told,
+// of empty channels and of users who might have come back, would not be told otherwise. Whoever comes back after a restart is news.
 func (l *lifecycle) stop() {
 	if l == nil {
 		return
 	}
 	l.cancel()
 	l.work.Wait()
+	l.mu.Lock()
+	for m := range l.members {
+		l.put(memberEvent(topicLeft, m))
+	}
+	for channel := range l.readers { // sessions have ended
+		l.put(channelEvent(topicVacated, channel))
+	}
+	clear(l.members)
+	clear(l.readers)
+	clear(l.vacant)
+	l.line = nil
+	l.mu.Unlock()
 	l.pass(time.Now())
 }
 
@@ -140,12 +160,25 @@ func connectionEvent(topic string, c session.Connection, more ...any) lifecycleE
 
 // member notes that a user is in a channel, or no longer.
 func (l *lifecycle) member(channel, user string, joined bool) {
+	m := membership{strings.Clone(channel), strings.Clone(user)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	topic := topicLeft
 	if joined {
 		topic = topicJoined
 	}
-	channel = strings.Clone(channel)
-	l.add(lifecycleEvent{topic: topic, channel: channel, key: channel, user: user, data: encode.Object("channel", channel, "userId", user)})
+	if l.members != nil {
+		if joined {
+			l.members[m] = struct{}{}
+		} else {
+			delete(l.members, m)
+		}
+	}
+	l.put(memberEvent(topic, m))
+}
+
+func memberEvent(topic string, m membership) lifecycleEvent {
+	return lifecycleEvent{topic: topic, channel: m.channel, key: m.channel, user: m.user, data: encode.Object("channel", m.channel, "userId", m.user)}
 }
 
 // followed counts those who follow a channel. Presence channels are the relay's own.

@@ -3,8 +3,12 @@ package webhook_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -141,4 +145,121 @@ func TestPanicOverLifecycle(t *testing.T) {
 	if got := next(); got != "connection.opened <nil> ann" || !thrown.Load() {
 		t.Error(got)
 	}
+}
+
+// A reload tells nothing twice and forgets nothing: neither a channel that is about to be told empty, nor what waits for an endpoint that
+// does not answer.
+func TestLifecycleOverReload(t *testing.T) {
+	heard, status := recorder(t)
+	g := heard.start(t, "")
+	status.Store(503)
+	p := g.WS("ann", "/ws")
+	p.Send(`{"type":"subscribe","id":1,"channel":"room:1"}`)
+	p.Type("subscribed")
+	p.Close()
+	relaytest.Until(t, "a failed attempt", func() bool { return heard.failed.Load() > 0 })
+	for range 3 {
+		g.Reload(nil)
+	}
+	status.Store(204)
+	heard.wait(t, map[string]string{
+		"connection": "connection.opened connection.closed",
+		"room:1":     "channel.occupied member.joined member.left channel.vacated",
+	})
+}
+
+// A restart ends connections, memberships and channels, and tells so at once: also what was about to be told, and what waits for an
+// endpoint that does not answer, if there is a data directory. Clients that come back are told of anew.
+func TestLifecycleOverRestart(t *testing.T) {
+	heard, status := recorder(t)
+	data := t.TempDir()
+	g := heard.start(t, data)
+	status.Store(503)
+	left := g.WS("bob", "/ws")
+	left.Send(`{"type":"subscribe","id":1,"channel":"room:2"}`)
+	left.Type("subscribed")
+	left.Drop() // the channel is empty, and bob has not left yet
+	p := g.WS("ann", "/ws")
+	p.Send(`{"type":"subscribe","id":1,"channel":"room:1"}`)
+	p.Type("subscribed")
+	relaytest.Until(t, "a failed attempt", func() bool { return heard.failed.Load() > 0 })
+	g.Stop()
+	status.Store(204)
+	heard.start(t, data)
+	over := "channel.occupied member.joined member.left channel.vacated"
+	heard.wait(t, map[string]string{"connection": "connection.opened connection.closed", "room:1": over, "room:2": over})
+}
+
+// heard is what an endpoint has accepted.
+type heard struct {
+	*httptest.Server
+	failed atomic.Int32
+	mu     sync.Mutex
+	types  map[string][]string // by channel, or connection
+	ids    map[string]bool
+}
+
+// recorder is an endpoint that answers with a status.
+func recorder(t *testing.T) (*heard, *atomic.Int32) {
+	status := new(atomic.Int32)
+	status.Store(204)
+	h := &heard{types: make(map[string][]string), ids: make(map[string]bool)}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var e struct {
+			ID, Type string
+			Data     struct{ Channel, ConnectionID string }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&e); err != nil {
+			t.Error(err)
+		}
+		code := int(status.Load())
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if code >= 500 {
+			h.failed.Add(1)
+		} else if !h.ids[e.ID] {
+			h.ids[e.ID] = true
+			about := e.Data.Channel
+			if about == "" {
+				about = e.Data.ConnectionID
+			}
+			h.types[about] = append(h.types[about], e.Type)
+		}
+		w.WriteHeader(code)
+	}))
+	t.Cleanup(h.Close)
+	return h, status
+}
+
+func (h *heard) start(t *testing.T, data string) *relaytest.Rig {
+	w := webhook.Webhook{Name: "app", URL: h.URL, Topics: []string{"connection.*", "channel.*", "member.*"}, Secrets: []string{secret}, AllowInsecure: true}
+	return relaytest.Start(t, func(c *config.Config) { c.Data, *config.Of[webhook.Config](c) = data, webhook.Config{w} }, webhook.New())
+}
+
+// wait waits until what was heard of each is what is wanted, and no more. Those of a channel's members and of the channel itself come in
+// any order among each other.
+func (h *heard) wait(t *testing.T, want map[string]string) {
+	t.Helper()
+	var got map[string]string
+	relaytest.Until(t, fmt.Sprint("all of ", want), func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		got = make(map[string]string)
+		n := 0
+		for about, list := range h.types {
+			if n += len(list); strings.HasPrefix(about, "room:") {
+				list = slices.Clone(list)
+				slices.SortStableFunc(list, func(a, b string) int { return strings.Compare(order(a), order(b)) })
+			} else {
+				about = "connection"
+			}
+			got[about] = strings.Join(list, " ")
+		}
+		return maps.Equal(got, want)
+	})
+}
+
+// order is that in which the kinds of events are compared.
+func order(kind string) string {
+	return map[string]string{"channel.occupied": "1", "member.joined": "2", "member.left": "3", "channel.vacated": "4"}[kind]
 }
