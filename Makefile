@@ -12,6 +12,7 @@ REVISION := $(shell git describe --match= --always --abbrev=12 --dirty 2>/dev/nu
 SYSTEMS  := linux/arm64 darwin/arm64 windows/amd64
 FUZZTIME ?= 10s
 JOBS     ?= 2
+VERSION  ?= 0.1.0
 E2E      := cmd/weir/testdata/e2e
 PUSHER   := cmd/weir/testdata/pusher
 MOTIA    := cmd/weir/testdata/motia
@@ -20,7 +21,7 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: help build run cluster setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults simulate fuzz bench bench-diff compare curves idle clean
+.PHONY: help build run cluster setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults simulate fuzz bench bench-diff compare curves idle npm release clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +79,7 @@ suites: ## Run the long forms of the tests: every fault, a simulated day, each d
 	WEIR_EVERY_BIT=1 $(GO) test ./broker/disk -count=1 -timeout 60m -run Damage
 	$(GO) test -count=1 -timeout 60m $$(grep -rl --include=*_test.go pgregory.net/rapid batch broker pool relay loadtest | xargs -n1 dirname | sort -u | sed s,^,./,) -rapid.checks=5000
 	$(MAKE) fuzz FUZZTIME=1m
+	$(MAKE) release
 	$(MAKE) build && E2E_BINARY=$(CURDIR)/$(BIN)/weir WEIR_SUITES=1 $(GO) test -tags e2e -count=1 -v -timeout 15m -run E2EPusher ./cmd/weir
 
 race: ## Unit tests with the race detector
@@ -150,6 +152,14 @@ curves: ## Measure how weir's cost grows with connections, channels, payload and
 	@mkdir -p $(BIN)
 	loadtest/compare.sh -curves >$(BIN)/curves.md
 	@echo "the tables for docs/performance.md are in $(BIN)/curves.md"
+
+npm: ## Pack the client for browsers as npm would publish it, into bin/npm
+	@mkdir -p $(BIN)/npm && cd $(CLIENT) && npm run --silent check && npm pack --silent --pack-destination $(CURDIR)/$(BIN)/npm
+
+# What is built comes from the commit alone; its time is that of every file.
+release: ## Make what is published of VERSION (0.1.0), binaries, Debian packages, the npm client, an image, checksums, in bin/release, and try it
+	cd internal/release && $(GO) run . -version "$(VERSION)" -revision "$(REVISION)" -time $$(git log -1 --format=%ct) $(RELEASES)
+	cd internal/release && RELEASE=$(CURDIR)/$(BIN)/release $(GO) test -count=1 .
 
 idle: build ## Memory of 10,000 idle subscribed connections
 	@$(BIN)/weir serve --dev --listen 127.0.0.1:18080 --admin 127.0.0.1:19090 >/dev/null 2>$(BIN)/idle.log & trap "kill $$!" EXIT; \

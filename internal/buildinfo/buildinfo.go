@@ -10,6 +10,9 @@ import (
 // repository: in a linked work tree, or a container's build. Set by -ldflags -X.
 var stamped string
 
+// version is that of a release, such as v0.1.0. Set by -ldflags -X.
+var version string
+
 // Info names a build.
 type Info struct {
 	Version  string // of the module, "(devel)" if the build does not know
@@ -29,11 +32,14 @@ func Of(info *debug.BuildInfo) Info {
 	if stamped != "" {
 		out.Revision, out.Modified = strings.CutSuffix(stamped, "-dirty")
 	}
+	if info != nil && info.Main.Version != "" {
+		out.Version = info.Main.Version
+	}
+	if version != "" {
+		out.Version = version
+	}
 	if info == nil {
 		return out
-	}
-	if info.Main.Version != "" {
-		out.Version = info.Main.Version
 	}
 	for _, s := range info.Settings {
 		switch s.Key {

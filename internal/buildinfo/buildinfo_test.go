@@ -26,5 +26,9 @@ func TestOf(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
-	stamped = ""
+	stamped, version = "", "v1.2.3"
+	if got := Of(plain); got != (Info{"v1.2.3", "unknown", false}) {
+		t.Errorf("a release: %+v", got)
+	}
+	version = ""
 }
