@@ -10,6 +10,7 @@ import (
 	"weir/broker"
 	"weir/internal/contain"
 	"weir/relay/auth"
+	"weir/relay/cluster"
 	"weir/relay/config"
 	"weir/relay/hub"
 	"weir/relay/ingress"
@@ -29,6 +30,7 @@ type Host interface {
 	Identities
 	Presence
 	Statistics
+	Nodes
 }
 
 // Runtime is what every system needs of the relay.
@@ -257,4 +259,35 @@ type Statistics interface {
 
 	// Slowest is the ten sessions for which most waits. Nothing is looked at while nobody has a queue.
 	Slowest() []SlowSession
+}
+
+// Nodes is the other nodes of a cluster. What a system keeps of a key, such as a channel, is kept by the node that owns the key.
+type Nodes interface {
+	// Alone reports whether there are no others: nothing else here is of use then.
+	Alone() bool
+
+	// Elsewhere reports whether another node owns a key, or none does for the moment.
+	Elsewhere(key string) bool
+
+	// Answer lets other nodes ask this one for a kind of thing. At start.
+	Answer(kind string, f cluster.Handler)
+
+	// CallOwner asks the node that owns a key, which is another one. Errors: cluster.ErrNoOwner if it is not reached, and the node's.
+	CallOwner(key, kind string, body []byte) ([]byte, error)
+
+	// CallAll asks all other nodes. It returns their answers, by node, and who has not answered.
+	CallAll(kind string, body []byte) (answers map[string][]byte, silent []string)
+
+	// Act has f act on a kind of notice, here and for others. At start.
+	Act(kind string, f cluster.Actor)
+
+	// Notify has all nodes act on something, this one at once, and those that are not heard when they are. It waits a second at most for
+	// what they say, or not at all.
+	Notify(kind string, body []byte, wait bool) cluster.Outcome
+
+	// Share has a kind of state be put together of what all nodes say. At start.
+	Share(kind string, m cluster.Merger)
+
+	// Report tells the owner of a key of this node's part of such a state; see cluster.Cluster.
+	Report(kind, key, name string, value []byte, abrupt bool)
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"weir/internal/contain"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/cluster"
 	"weir/relay/config"
 	"weir/relay/hub"
 	"weir/relay/ingress"
@@ -273,3 +275,31 @@ func (h *host) Watch(on bool) {
 func (h *host) TopChannels(second int64) []stats.TopChannel { return h.relay.hub.Busiest.Of(second) }
 
 func (h *host) Slowest() []SlowSession { return h.relay.sessions.Slowest() }
+
+// Nodes
+
+func (h *host) Alone() bool { return h.relay.hub.Cluster == nil }
+
+func (h *host) Elsewhere(key string) bool { return h.relay.hub.Elsewhere(key) }
+
+func (h *host) Answer(kind string, f cluster.Handler) { h.relay.hub.Answer(kind, f) }
+
+func (h *host) CallOwner(key, kind string, body []byte) ([]byte, error) {
+	return h.relay.hub.Cluster.Call(context.Background(), key, kind, body)
+}
+
+func (h *host) CallAll(kind string, body []byte) (answers map[string][]byte, silent []string) {
+	return h.relay.hub.Cluster.CallAll(context.Background(), kind, body)
+}
+
+func (h *host) Act(kind string, f cluster.Actor) { h.relay.hub.Act(kind, f) }
+
+func (h *host) Notify(kind string, body []byte, wait bool) cluster.Outcome {
+	return h.relay.hub.Notify(kind, body, wait)
+}
+
+func (h *host) Share(kind string, m cluster.Merger) { h.relay.hub.Share(kind, m) }
+
+func (h *host) Report(kind, key, name string, value []byte, abrupt bool) {
+	h.relay.hub.Cluster.Report(kind, key, name, value, abrupt)
+}

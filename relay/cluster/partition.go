@@ -160,12 +160,13 @@ func (c *Cluster) watch() {
 func (c *Cluster) review(now time.Time) {
 	var gone []*member
 	var absent []string
+	reached := now.Sub(c.written) < 2*probeEvery // or it is this process that nobody hears
 	c.mu.Lock()
 	for _, r := range c.replicas {
 		c.place(r)
 	}
 	for session, m := range c.members {
-		if !m.absent && !m.heard.IsZero() && !c.alive(session, now) {
+		if reached && !m.absent && !m.heard.IsZero() && !c.alive(session, now) {
 			m.absent = true
 			absent = append(absent, session)
 		}

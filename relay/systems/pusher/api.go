@@ -2,9 +2,11 @@ package pusher
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -180,28 +182,20 @@ func parseInfo(text string) (i info, asked bool) {
 }
 
 // attributes appends those of a channel that apply, each behind a comma or the first brace.
-func (a *app) attributes(b []byte, name string, i info) []byte {
-	sockets, _ := a.find(name).counts()
+func (a *app) attributes(b []byte, v *view, i info) []byte {
 	member := func(key, value string) {
 		if b[len(b)-1] != '{' {
 			b = append(b, ',')
 		}
 		b = append(append(append(append(b, '"'), key...), `":`...), value...)
 	}
-	k := kindOf(name)
-	if i.users && k.presence {
-		member("user_count", itoa(len(a.state(name).members)))
+	if i.users && kindOf(v.Name).presence {
+		member("user_count", itoa(v.Users))
 	}
 	if i.subscriptions {
-		member("subscription_count", itoa(sockets))
+		member("subscription_count", itoa(v.Sockets))
 	}
 	return b
-}
-
-// state is what a channel keeps.
-func (a *app) state(name string) channelState {
-	r, _ := a.system.host.Broker().Read(channelOf(a.namespace, name), nil)
-	return parseState(r.State)
 }
 
 // getChannels is GET /channels: those that somebody is subscribed to.
@@ -211,13 +205,23 @@ func (c *call) getChannels() ([]byte, error) {
 	if i.users && !strings.HasPrefix(prefix, "presence-") {
 		return nil, badRequest("user_count is for presence channels: filter_by_prefix must begin with presence-")
 	}
+	list := c.app.occupiedHere(prefix)
+	err := c.app.everywhere(callOccupied, inquiry{Prefix: prefix}, func(body []byte) error {
+		var more []view
+		err := json.Unmarshal(body, &more)
+		list = append(list, more...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	b := []byte(`{"channels":{`)
-	for n, ch := range c.app.occupied(prefix) {
+	for n := range list {
 		if n > 0 {
 			b = append(b, ',')
 		}
-		b = append(wire.AppendString(b, ch.name), ":{"...)
-		b = append(c.app.attributes(b, ch.name, i), '}')
+		b = append(wire.AppendString(b, list[n].Name), ":{"...)
+		b = append(c.app.attributes(b, &list[n], i), '}')
 	}
 	return append(b, "}}"...), nil
 }
@@ -233,21 +237,23 @@ func (c *call) getChannel() ([]byte, error) {
 	if i.users && !k.presence {
 		return nil, badRequest("user_count is for presence channels")
 	}
-	sockets, _ := c.app.find(name).counts()
-	b := append([]byte(`{"occupied":`), map[bool]string{true: "true", false: "false"}[sockets > 0]...)
-	b = c.app.attributes(b, name, i)
+	v, err := c.app.look(inquiry{Name: name, State: i.cache && k.cache})
+	if err != nil {
+		return nil, err
+	}
+	b := append([]byte(`{"occupied":`), map[bool]string{true: "true", false: "false"}[v.Sockets > 0]...)
+	b = c.app.attributes(b, &v, i)
 	if i.cache && k.cache {
 		b = append(b, `,"cache":`...)
-		b = append(c.app.appendCache(b, name), '}')
+		b = append(c.app.appendCache(b, parseState(v.State).cached), '}')
 		return b, nil
 	}
 	return append(b, '}'), nil
 }
 
 // appendCache appends the last event of a cache channel, null if there is none.
-func (a *app) appendCache(b []byte, name string) []byte {
-	item, _, ok := a.system.host.Broker().Item(channelOf(a.namespace, name), cacheGroup, cacheKey)
-	if !ok {
+func (a *app) appendCache(b, item []byte) []byte {
+	if item == nil {
 		return append(b, "null"...)
 	}
 	data := []byte("null")
@@ -275,8 +281,12 @@ func (c *call) getUsers() ([]byte, error) {
 	if !kindOf(name).presence {
 		return nil, badRequest("users are in presence channels only")
 	}
+	v, err := c.app.look(inquiry{Name: name, State: true})
+	if err != nil {
+		return nil, err
+	}
 	b := []byte(`{"users":[`)
-	for i, m := range c.app.state(name).members {
+	for i, m := range parseState(v.State).members {
 		if i > 0 {
 			b = append(b, ',')
 		}
@@ -291,11 +301,25 @@ func (c *call) terminate() ([]byte, error) {
 	if err != nil {
 		return nil, badRequest("the id of the user cannot be read")
 	}
-	c.app.users.terminate(user)
+	body, err := json.Marshal(inquiry{App: c.app.id, User: user})
+	if err != nil {
+		return nil, err
+	}
+	if !c.app.shared {
+		c.app.users.terminate(user)
+	} else {
+		c.app.system.host.Notify(actTerminate, body, true)
+	}
 	return []byte("{}"), nil
 }
 
 // getConnections is GET /connections.
 func (c *call) getConnections() ([]byte, error) {
-	return append(append([]byte(`{"connections":`), itoa(int(c.app.connections.Load()))...), '}'), nil
+	count := int(c.app.connections.Load())
+	err := c.app.everywhere(callSockets, inquiry{}, func(body []byte) error {
+		n, err := strconv.Atoi(string(body))
+		count += n
+		return err
+	})
+	return append(append([]byte(`{"connections":`), itoa(count)...), '}'), err
 }

@@ -20,6 +20,7 @@ type app struct {
 	id        string
 	name      string
 	namespace string
+	shared    bool // there are several nodes; see nodes.go
 	counters  counters
 
 	// Atomic.
@@ -30,6 +31,7 @@ type app struct {
 	// Guarded by mu, a leaf.
 	mu       sync.RWMutex
 	channels map[string]*channel // that somebody is subscribed to, or that are still to be told of, by the name in weir
+	merged   map[string]*channel // on several nodes: those that this one owns, as all nodes say
 	sockets  map[string]*socket  // by id
 
 	users users
@@ -72,7 +74,7 @@ const (
 var refusals = []refusal{refusedSignature, refusedConnections, refusedOrigin, refusedRate, refusedSize, refusedMembers, refusedBacklog, refusedForm}
 
 func newApp(s *System, c *App) *app {
-	a := &app{system: s, id: c.ID, name: c.Name, namespace: c.Namespace, channels: make(map[string]*channel), sockets: make(map[string]*socket)}
+	a := &app{system: s, id: c.ID, name: c.Name, namespace: c.Namespace, shared: !s.host.Alone(), channels: make(map[string]*channel), sockets: make(map[string]*socket)}
 	a.users.app = a
 	set := s.host.Metrics()
 	gauge := func(name string, f func() float64) {
@@ -198,6 +200,9 @@ func (a *app) close() {
 	a.mu.RLock()
 	list := make([]*channel, 0, len(a.channels))
 	for _, ch := range a.channels {
+		list = append(list, ch)
+	}
+	for _, ch := range a.merged {
 		list = append(list, ch)
 	}
 	a.mu.RUnlock()

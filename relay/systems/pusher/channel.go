@@ -17,9 +17,14 @@ type channel struct {
 	weir string
 	kind kind
 
+	whole bool      // it is put together of what all nodes say; see nodes.go
+	since time.Time // when the first connection came
+
 	// Guarded by mu, which is held while members are published.
 	mu       sync.Mutex
-	dead     bool // it is not in app.channels any more: look it up again
+	refused  []string // ids of members for whom there is no room, on other nodes
+	known    bool     // webhooks have been told of the member that joins, by another node
+	dead     bool     // it is not in app.channels any more: look it up again
 	sockets  int
 	members  map[string]*member // by the text of their id
 	occupied bool               // as webhooks have been told
@@ -35,6 +40,7 @@ type member struct {
 	item        memberItem
 	key, text   string
 	connections int
+	since       time.Time   // when the first of them came
 	shown       bool        // the item is there
 	leaving     *time.Timer // for the end of a member without connections; nil until it is needed
 }
@@ -55,14 +61,20 @@ func (a *app) enter(name string, item *memberItem) (*channel, *member, error) {
 		a.mu.Lock()
 		ch := a.channels[weir]
 		if ch == nil {
-			ch = &channel{app: a, name: name, weir: weir, kind: kindOf(name)}
+			ch = &channel{app: a, name: name, weir: weir, kind: kindOf(name), since: time.Now()}
 			a.channels[weir] = ch
 		}
 		a.mu.Unlock()
 		m, err, dead := ch.enter(item)
-		if !dead {
-			return ch, m, err
+		if dead {
+			continue
 		}
+		if a.shared && m != nil && err == nil {
+			if err = ch.admitted(m.text); err != nil {
+				ch.leave(m, false)
+			}
+		}
+		return ch, m, err
 	}
 }
 
@@ -79,6 +91,10 @@ func (ch *channel) enter(item *memberItem) (m *member, err error, dead bool) {
 		}
 	}
 	ch.sockets++
+	if ch.app.shared {
+		ch.report(m, false)
+		return m, nil, false
+	}
 	if ch.vacating != nil {
 		ch.vacating.Stop()
 	}
@@ -93,6 +109,18 @@ func (ch *channel) enter(item *memberItem) (m *member, err error, dead bool) {
 func (ch *channel) join(item *memberItem) (*member, error) {
 	text, isNumber, _ := idText(item.id)
 	m := ch.members[text]
+	if ch.app.shared && !ch.whole { // of this node
+		if m == nil {
+			m = &member{key: memberKey(text, isNumber), text: text, since: time.Now()}
+		}
+		m.item = *item
+		m.connections++
+		if ch.members == nil {
+			ch.members = make(map[string]*member)
+		}
+		ch.members[text] = m
+		return m, nil
+	}
 	if m == nil {
 		if ch.shown() >= ch.app.settings.Load().Limit.Members {
 			return nil, errMembers
@@ -107,7 +135,7 @@ func (ch *channel) join(item *memberItem) (*member, error) {
 			return nil, err
 		}
 		m.shown = true
-		if m.leaving == nil {
+		if m.leaving == nil && !ch.known {
 			ch.tellMember("member_added", m)
 		}
 	}
@@ -129,9 +157,19 @@ func (ch *channel) leave(m *member, abrupt bool) {
 	defer ch.mu.Unlock()
 	ch.sockets--
 	if m != nil {
-		if m.connections--; m.connections == 0 {
-			ch.part(m, abrupt)
+		m.connections--
+	}
+	if ch.app.shared {
+		if ch.report(m, abrupt); m != nil && m.connections == 0 {
+			delete(ch.members, m.text)
 		}
+		if ch.sockets == 0 {
+			ch.end()
+		}
+		return
+	}
+	if m != nil && m.connections == 0 {
+		ch.part(m, abrupt)
 	}
 	ch.count()
 	ch.settle()
@@ -140,7 +178,10 @@ func (ch *channel) leave(m *member, abrupt bool) {
 // part ends a member without connections: for clients at once, or after a while if the last connection broke off; for webhooks
 // after that while, in which a return is no news.
 func (ch *channel) part(m *member, abrupt bool) {
-	wait := ch.app.settings.Load().Feature.Leave
+	ch.partAfter(m, abrupt, ch.app.settings.Load().Feature.Leave)
+}
+
+func (ch *channel) partAfter(m *member, abrupt bool, wait time.Duration) {
 	if !abrupt {
 		ch.hide(m)
 	}
@@ -221,8 +262,10 @@ func (ch *channel) end() {
 	ch.halt()
 	ch.app.mu.Lock()
 	defer ch.app.mu.Unlock()
-	if ch.app.channels[ch.weir] == ch {
-		delete(ch.app.channels, ch.weir)
+	for _, channels := range []map[string]*channel{ch.app.channels, ch.app.merged} {
+		if channels[ch.weir] == ch {
+			delete(channels, ch.weir)
+		}
 	}
 }
 
@@ -270,8 +313,16 @@ func (ch *channel) filled() {
 	ch.missed = false
 }
 
-// tellCount is count for who holds no lock.
+// tellCount is count for who holds no lock. On several nodes the owner of the channel does it.
 func (ch *channel) tellCount() {
+	if !ch.app.shared {
+		ch.countNow()
+	} else if ch.app.settings.Load().Feature.Counts && !ch.kind.presence && !ch.kind.user {
+		_, _ = ch.app.look(inquiry{Name: ch.name, Count: true}) // the next count is told in any case
+	}
+}
+
+func (ch *channel) countNow() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	ch.count()
@@ -314,8 +365,12 @@ func (ch *channel) countLater() {
 // occupied is the channels whose names begin so and that somebody is subscribed to.
 func (a *app) occupied(prefix string) (list []*channel) {
 	a.mu.RLock()
-	all := make([]*channel, 0, len(a.channels))
-	for _, ch := range a.channels {
+	channels := a.channels
+	if a.shared {
+		channels = a.merged
+	}
+	all := make([]*channel, 0, len(channels))
+	for _, ch := range channels {
 		if len(ch.name) >= len(prefix) && ch.name[:len(prefix)] == prefix {
 			all = append(all, ch)
 		}

@@ -145,9 +145,7 @@ func (c *call) send(e *event) error {
 		}
 		a.counters.events.Inc()
 		if k.cache {
-			if ch := a.find(name); ch != nil {
-				ch.filled()
-			}
+			a.filled(name)
 		}
 	}
 	return nil
@@ -171,7 +169,8 @@ func (c *call) postEvent() ([]byte, error) {
 			b = append(b, ',')
 		}
 		b = append(wire.AppendString(b, name), ":{"...)
-		b = append(c.app.attributes(b, name, e.info), '}')
+		v, _ := c.app.look(inquiry{Name: name}) // it has been sent, whatever is known of the channel
+		b = append(c.app.attributes(b, &v, e.info), '}')
 	}
 	return append(b, "}}"...), nil
 }
@@ -228,7 +227,8 @@ func (c *call) postBatch() ([]byte, error) {
 		}
 		b = append(b, '{')
 		if e.asked {
-			b = c.app.attributes(b, c.channels[i], e.info)
+			v, _ := c.app.look(inquiry{Name: c.channels[i]})
+			b = c.app.attributes(b, &v, e.info)
 		}
 		b = append(b, '}')
 	}

@@ -44,6 +44,7 @@ func (s *System) Start(host relay.Host) error {
 		p.Store(&map[string]*app{})
 	}
 	s.dialect = hub.Dialect{Name: Name, Change: s.change, Lost: s.lost}
+	s.share()
 	if err := host.Dialect(&s.dialect); err != nil {
 		return err
 	}

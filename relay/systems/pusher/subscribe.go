@@ -167,7 +167,7 @@ func (s *socket) subscribe(name string, k kind, channelData string) {
 		return
 	}
 	if missed {
-		sub.channel.tellMiss()
+		a.missed(sub.channel)
 	}
 	if again {
 		return
