@@ -18,6 +18,7 @@ import (
 	"weir/pool"
 	"weir/relay/hub"
 	"weir/relay/ingress"
+	"weir/relay/session"
 )
 
 // serving is a relay for a benchmark. What it logs goes nowhere.
@@ -197,7 +198,7 @@ func BenchmarkSubscribe(b *testing.B) {
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
 				c := channels[n%len(channels)]
-				if err := s.Subscribe(c, broker.JoinRequest{}, []byte("1"), nil); err != nil {
+				if err := s.Subscribe(&session.SubscribeRequest{Channel: c, ID: []byte("1")}); err != nil {
 					b.Fatal(err)
 				}
 				if !s.Unsubscribe(c, answerOK) {

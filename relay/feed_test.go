@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"weir/broker"
 	"weir/internal/units"
 	"weir/internal/wire"
 	"weir/relay/config"
+	"weir/relay/session"
 )
 
 // A channel that is deleted tells its readers where things stand now, in order with everything else.
@@ -80,7 +80,7 @@ func TestJoinAfterClear(t *testing.T) {
 		t.Fatal("not there")
 	}
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)
-	if err := two.session().Subscribe("held:1", broker.JoinRequest{}, nil, nil); err != nil {
+	if err := two.session().Subscribe(&session.SubscribeRequest{Channel: "held:1", ID: nil}); err != nil {
 		t.Fatal(err)
 	}
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":3}`)
@@ -109,7 +109,7 @@ func TestSubscribeAgainBeforeClear(t *testing.T) {
 	release := c.stall()
 	at := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`) // waits in the window, and goes with the log
 	for _, one := range []*client{c, grouped} {
-		if err := one.session().Subscribe("held:1", broker.JoinRequest{}, nil, nil); err != nil {
+		if err := one.session().Subscribe(&session.SubscribeRequest{Channel: "held:1", ID: nil}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -138,7 +138,7 @@ func TestSubscribeAgainBeforeResync(t *testing.T) {
 	release := c.stall()
 	first := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
 	s := c.session()
-	if err := s.Subscribe("held:1", broker.JoinRequest{}, nil, nil); err != nil {
+	if err := s.Subscribe(&session.SubscribeRequest{Channel: "held:1", ID: nil}); err != nil {
 		t.Fatal(err)
 	}
 	second := g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)

@@ -14,6 +14,7 @@ import (
 	"weir/relay/config"
 	"weir/relay/hub"
 	"weir/relay/ingress"
+	"weir/relay/native"
 	"weir/relay/problem"
 	"weir/relay/session"
 	"weir/relay/stats"
@@ -194,7 +195,7 @@ type Identities interface {
 	UseConnector(c session.Connector)
 
 	// UseCaller has c carry out the calls of clients. At start; by one system.
-	UseCaller(c session.Caller)
+	UseCaller(c native.Caller)
 
 	// Authenticate says who a client is that connects to a route with a dialect, as elsewhere: the page's origin is checked, and the
 	// token comes in a header, as the token of the subprotocol that is given, in the cookie, or otherwise. Errors can be told as they are.

@@ -18,6 +18,7 @@ import (
 	"weir/relay/config"
 	"weir/relay/hub"
 	"weir/relay/ingress"
+	"weir/relay/native"
 	"weir/relay/problem"
 	"weir/relay/session"
 	"weir/relay/stats"
@@ -140,7 +141,7 @@ func (h *host) Allows(id *auth.Identity, op auth.Ops, channel string) error {
 
 func (h *host) UseConnector(c session.Connector) { h.relay.sessions.UseConnector(c) }
 
-func (h *host) UseCaller(c session.Caller) { h.relay.sessions.UseCaller(c) }
+func (h *host) UseCaller(c native.Caller) { h.relay.native.UseCaller(c) }
 
 func (h *host) Authenticate(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, error) {
 	if !h.relay.gate.OriginAllowed(ctx) {

@@ -19,6 +19,7 @@ import (
 	"weir/relay/config"
 	"weir/relay/hub"
 	"weir/relay/ingress"
+	"weir/relay/native"
 	"weir/relay/route"
 	"weir/relay/session"
 	"weir/relay/stats"
@@ -29,6 +30,7 @@ type Relay struct {
 	hub      *hub.Hub // the channels; closed by closeCore
 	gate     *ingress.Gate
 	sessions *session.Manager
+	native   *native.Server
 	routes   *route.Routes // of systems
 	api      *api.Server
 	admin    *admin.Server
@@ -77,8 +79,9 @@ func New(cfg config.Config, log *slog.Logger, systems ...System) (*Relay, error)
 		r.sessions.Close()
 		return nil, err
 	}
-	r.routes = route.New(r.hub, r.gate, r.sessions)
-	r.api = api.New(r.hub, r.gate, r.sessions)
+	r.native = native.New(r.hub, r.gate, r.sessions)
+	r.routes = route.New(r.hub, r.gate, r.sessions, r.native)
+	r.api = api.New(r.hub, r.gate, r.sessions, r.native)
 	r.admin = admin.New(r.hub, r.gate, r.sessions, r.api)
 	if err := r.startSystems(systems); err != nil {
 		r.closeCore()

@@ -6,10 +6,10 @@ import (
 	"sync"
 	"testing"
 
-	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/config"
 	"weir/relay/hub"
+	"weir/relay/session"
 )
 
 func TestSubscribeAnswers(t *testing.T) {
@@ -137,7 +137,7 @@ func TestSubscribeAgainBesideWaitingChanges(t *testing.T) {
 	s := c.session()
 	release := c.stall()
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":1}`)
-	if err := s.Subscribe("held:1", broker.JoinRequest{}, []byte("2"), nil); err != nil {
+	if err := s.Subscribe(&session.SubscribeRequest{Channel: "held:1", ID: []byte("2")}); err != nil {
 		t.Fatal(err)
 	}
 	g.relay.mustPublish(t, `{"channel":"held:1","key":"k","data":2}`)

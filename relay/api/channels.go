@@ -8,8 +8,8 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/jsonbody"
+	"weir/relay/native"
 	"weir/relay/problem"
-	"weir/relay/session"
 )
 
 // handleChannels is GET /v1/channels: the channels whose names begin with prefix, a page at a time.
@@ -18,7 +18,7 @@ func (s *Server) handleChannels(ctx *fasthttp.RequestCtx) {
 	n, err := queryInt(ctx, "limit")
 	var limit int
 	if err == nil {
-		limit, err = session.PageSize(int(min(n, session.MaxPage+1)))
+		limit, err = native.PageSize(int(min(n, native.MaxPage+1)))
 	}
 	if err != nil {
 		s.gate.Fail(ctx, err)
@@ -110,7 +110,7 @@ func (s *Server) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 	}
 	var limit int
 	if err == nil {
-		limit, err = session.PageSize(int(min(n, session.MaxPage+1)))
+		limit, err = native.PageSize(int(min(n, native.MaxPage+1)))
 	}
 	if err != nil {
 		s.gate.Fail(ctx, err)

@@ -5,6 +5,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/jsonbody"
+	"weir/relay/native"
 	"weir/relay/problem"
 	"weir/relay/session"
 )
@@ -16,7 +17,7 @@ func (s *Server) handleConnections(ctx *fasthttp.RequestCtx) {
 	n, err := queryInt(ctx, "limit")
 	var limit int
 	if err == nil {
-		limit, err = session.PageSize(int(min(n, session.MaxPage+1)))
+		limit, err = native.PageSize(int(min(n, native.MaxPage+1)))
 	}
 	if err == nil && channel != "" && !wire.ValidChannel(channel) {
 		err = problem.BadChannel

@@ -84,8 +84,8 @@ func (t Router) Add(method, path string, h fasthttp.RequestHandler) {
 func (s *Server) newRouter() fasthttp.RequestHandler {
 	t := NewRouter(s.gate, s.notFound)
 	get := func(path string, h fasthttp.RequestHandler) { t.Add(fasthttp.MethodGet, path, h) }
-	get("/ws", s.sessions.HandleWS)
-	get("/sse", s.sessions.HandleSSE)
+	get("/ws", s.native.HandleWS)
+	get("/sse", s.native.HandleSSE)
 	page := s.hub.Config.Dev || s.hub.Config.Page
 	sockets := slices.IndexFunc(s.extra, func(x extraRoute) bool { return x.Method == fasthttp.MethodGet && x.Path == "/" })
 	if page {

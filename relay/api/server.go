@@ -12,6 +12,7 @@ import (
 	"weir/internal/units"
 	"weir/relay/hub"
 	"weir/relay/ingress"
+	"weir/relay/native"
 	"weir/relay/problem"
 	"weir/relay/session"
 )
@@ -21,6 +22,7 @@ type Server struct {
 	hub      *hub.Hub
 	gate     *ingress.Gate
 	sessions *session.Manager
+	native   *native.Server
 	quotas   *ratelimit.Users // of end users, on all their connections together
 
 	// Set at start, before Complete.
@@ -31,12 +33,12 @@ type Server struct {
 }
 
 // New makes a server with the core's routes.
-func New(h *hub.Hub, gate *ingress.Gate, sessions *session.Manager) *Server {
-	s := &Server{hub: h, gate: gate, sessions: sessions, quotas: ratelimit.NewUsers(h.Config.Limit.Commands)}
+func New(h *hub.Hub, gate *ingress.Gate, sessions *session.Manager, own *native.Server) *Server {
+	s := &Server{hub: h, gate: gate, sessions: sessions, native: own, quotas: ratelimit.NewUsers(h.Config.Limit.Commands)}
 	if h.Config.Dev {
 		s.quotas = ratelimit.NewUsers(units.Rate{}) // everyone may be user u1
 	}
-	s.User("POST", "/command", sessions.HandleCommand)
+	s.User("POST", "/command", own.HandleCommand)
 	return s
 }
 

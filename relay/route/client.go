@@ -8,6 +8,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/hub"
+	"weir/relay/native"
 	"weir/relay/problem"
 	"weir/relay/session"
 )
@@ -18,7 +19,7 @@ type Client struct {
 	Value any
 
 	// Set once.
-	session *session.Session
+	session session.Session
 	route   *WebSocket
 	stream  *Stream // nil: it is a WebSocket
 	head    []byte  // of a stream: what its answer begins with; nil once Begin was called
@@ -49,7 +50,7 @@ func (c *Client) SendBinary(data []byte) { c.session.Conn().Reply(c.frame(data, 
 // Pong answers a ping of the client. id is the message's, as it came; it may be nil.
 func (c *Client) Pong(id []byte) {
 	c.session.Pinged()
-	c.Send(session.Answer("pong", id, nil))
+	c.Send(native.Pong(id))
 }
 
 // Pinged notes a ping of the client in its protocol.
@@ -60,12 +61,18 @@ func (c *Client) Pinged() { c.session.Pinged() }
 func (c *Client) SendError(id []byte, err error) { c.Send(c.session.Failure(id, err)) }
 
 // Refresh extends the session with a new token of the same user. Errors can be told as they are.
-func (c *Client) Refresh(token string) error { return c.session.Refresh(token) }
+func (c *Client) Refresh(token string) error {
+	_, err := c.session.Refresh(token)
+	if err == nil {
+		c.session.Schedule()
+	}
+	return err
+}
 
 // Close ends the session, after everything sent to it and its groups before. It returns at once. Code is one
 // of those of the protocol, or the system's own from 4400 on; on a route with a dialect it is one of the dialect's.
 func (c *Client) Close(code int, reason string) {
-	c.session.Close(code, reason, c.route.Dialect != nil)
+	c.session.Close(session.Closing{Code: code, Reason: reason, Final: c.route.Dialect != nil})
 }
 
 // Abrupt reports, while WebSocket.Closed runs, whether the connection has broken off without a close.
@@ -89,13 +96,16 @@ func (c *Client) Follow(f Follow) error {
 	if !wire.ValidChannel(f.Channel) {
 		return problem.BadChannel
 	}
-	return c.session.Subscribe(f.Channel, broker.JoinRequest{Groups: f.Groups, Key: f.Key}, nil, func(r broker.Reply) (out []byte) {
-		if f.First != nil {
-			for _, message := range f.First(r) {
-				out = hub.AppendText(out, c.session.Encoding(), message)
+	return c.session.Subscribe(&session.SubscribeRequest{
+		Channel: f.Channel, JoinRequest: broker.JoinRequest{Groups: f.Groups, Key: f.Key}, Revocations: c.route.routes.sessions.Revocations(),
+		First: func(r broker.Reply) (out []byte) {
+			if f.First != nil {
+				for _, message := range f.First(r) {
+					out = hub.AppendText(out, c.session.Encoding(), message)
+				}
 			}
-		}
-		return out
+			return out
+		},
 	})
 }
 

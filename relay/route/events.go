@@ -12,8 +12,10 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/hub"
+	"weir/relay/native"
 	"weir/relay/problem"
 	"weir/relay/session"
 )
@@ -72,7 +74,7 @@ func (r *Routes) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
 	a.Encoding, a.Head = bodyOf(ctx, eventsHead)
 	a.Head = append(r.gate.AppendCORS(a.Head, ctx), "\r\n"...)
 	r.sessions.Hijack(ctx, a, func(nc net.Conn, _ []byte, a *session.Handshake) {
-		r.sessions.OpenEvents(nc, a, e.open, func(s *session.Session) error { return r.greet(s, a, e, channel, last) })
+		r.native.OpenEvents(nc, a, e.open, func(s *session.Session) error { return r.greet(s, a, e, channel, last) })
 	})
 }
 
@@ -96,7 +98,7 @@ func (r *Routes) greet(s *session.Session, a *session.Handshake, e *EventStream,
 // "resync" if the client's own place is lost. It returns false, having done nothing, if the log does not reach
 // back to from; with lost it then goes on from now.
 func (r *Routes) follow(s *session.Session, e *EventStream, channel string, from *broker.Position, lost bool, head []byte) (bool, error) {
-	return s.JoinFirst(channel, from, func(reply broker.Reply) []byte {
+	return s.JoinFirst(channel, broker.JoinRequest{From: from}, func(_ *pool.Topic, reply broker.Reply) []byte {
 		if from != nil && !reply.Recovered && !lost {
 			return nil
 		}
@@ -104,7 +106,7 @@ func (r *Routes) follow(s *session.Session, e *EventStream, channel string, from
 		if reply.Recovered {
 			at = *from
 		}
-		b := session.AppendRetry(nil)
+		b := native.AppendRetry(nil)
 		b = e.Hello(b, s.Identity())
 		b = hub.AppendMark(b, channel, at)
 		if lost {
@@ -121,7 +123,7 @@ func (r *Routes) follow(s *session.Session, e *EventStream, channel string, from
 			r.hub.Counters.Resumes.Of("recovered").Inc()
 		}
 		return appendFrame(head, s.Encoding(), b, false)
-	})
+	}, s.FirstTurn)
 }
 
 // standing is where a client stands whose last event had an id. It is nil for a client that stands nowhere yet.

@@ -34,7 +34,7 @@ func TestPanicInRoom(t *testing.T) {
 		_ = h.Broker.Close()
 		h.WorkerPool.Release()
 	}()
-	m := New(h, nil, nil)
+	m := New(h, nil, nil, nil)
 	g := m.NewGroup("board:1")
 	near, far := net.Pipe()
 	defer far.Close()

@@ -1,7 +1,14 @@
 package route
 
 import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"weir/broker"
 	"weir/internal/wire"
+	"weir/pool"
+	"weir/relay/hub"
 	"weir/relay/problem"
 	"weir/relay/session"
 )
@@ -11,56 +18,75 @@ type protocol struct{ c *Client }
 
 var _ session.Protocol = protocol{}
 
-// Attach implements session.Protocol.
-func (p protocol) Attach(s *session.Session) { p.c.session = s }
-
-// Open implements session.Protocol.
-func (p protocol) Open() {
-	if p.c.stream == nil {
-		p.c.route.Open(p.c)
-		return
-	}
-	p.c.stream.Open(p.c)
-	if p.c.head != nil { // it has not begun
-		p.c.session.Answer(append(p.c.head, "\r\n"...), nil, 0)
-		p.c.session.Abandon()
-	}
-}
+// line is where messages of a client are held, in order.
+const line = "\x00route"
 
 // Message implements session.Protocol: it hands a message of the client to its system.
 func (p protocol) Message(data []byte, binary bool) {
-	if !p.c.session.Take() {
+	c := p.c
+	now := time.Now()
+	if !c.session.Take(now, 1, "too many messages") {
 		return
 	}
-	if !binary && p.c.route.Dialect == nil {
+	if !binary && c.route.Dialect == nil {
 		if err := wire.ValidJSON(data); err != nil {
-			p.c.Send(problem.Of(err).AppendError(nil, nil))
+			c.Send(problem.Of(err).AppendError(nil, nil))
 			return
 		}
 	}
 	switch {
-	case !p.c.session.Patient():
-		p.c.route.Message(p.c, data, binary)
-	case !binary && p.c.route.Ping != nil && p.c.session.Holding() && p.c.route.Ping(p.c, data):
+	case !c.session.Patient():
+		c.route.Message(c, data, binary)
+	case !binary && c.route.Ping != nil && c.session.Waits(line) && c.route.Ping(c, data):
 	default:
-		p.c.session.Hold(data, binary)
+		if err := c.session.Hold(line, session.Held{Message: bytes.Clone(data), Binary: binary, Since: now}); err != nil {
+			c.session.Close(session.Overloaded) // to leave one out would be worse
+		}
 	}
 }
 
 // Held implements session.Protocol.
-func (p protocol) Held(data []byte, binary bool) { p.c.route.Message(p.c, data, binary) }
-
-// Denied implements session.Protocol.
-func (p protocol) Denied(channel, reason string) bool {
-	return p.c.route.Denied != nil && p.c.route.Denied(p.c, channel, reason)
+func (p protocol) Held(h *session.Held, _ *session.Beside) {
+	p.c.route.Message(p.c, h.Message, h.Binary)
 }
 
-// CloseFrame implements session.Protocol.
-func (p protocol) CloseFrame(code int, reason string, final bool) []byte {
-	if p.c.route.Dialect == nil || final {
-		return wire.CloseFrame(code, reason)
+// TooLarge implements session.Protocol.
+func (p protocol) TooLarge(ids [][]byte, why *problem.Error) {
+	for _, id := range ids {
+		p.c.SendError(id, why)
 	}
-	return p.c.route.Dialect.closeFrame(code, reason)
+}
+
+// Limit implements session.Protocol.
+func (p protocol) Limit() int { return p.c.route.Limit }
+
+// Denied implements session.Protocol.
+func (p protocol) Denied(channel string, why *problem.Error) bool {
+	return p.c.route.Denied != nil && p.c.route.Denied(p.c, channel, why.Message)
+}
+
+// Subscribed implements session.Protocol.
+func (protocol) Subscribed(r *session.SubscribeRequest, reply broker.Reply, _ bool) []byte {
+	return r.First(reply)
+}
+
+// CloseFrame implements session.Protocol. Clients of a Stream are told when to come back, and nothing that their protocol may not
+// know.
+func (p protocol) CloseFrame(why session.Closing) []byte {
+	switch enc := p.c.session.Encoding(); {
+	case p.c.stream != nil:
+		var b []byte
+		if why.Retry > 0 {
+			b = appendFrame(b, enc, append(strconv.AppendInt([]byte("retry: "), why.Retry.Milliseconds(), 10), "\n\n"...), false)
+		}
+		if enc == hub.ChunkedSSE {
+			b = append(b, hub.LastChunk...)
+		}
+		return b
+	case p.c.route.Dialect == nil || why.Final:
+		return wire.CloseFrame(why.Code, why.Reason)
+	}
+	return p.c.route.Dialect.closeFrame(why.Code, why.Reason)
 }
 
 // Leave implements session.Protocol.
@@ -86,8 +112,17 @@ func (p protocol) Closed() {
 	}
 }
 
-// Limit implements session.Protocol.
-func (p protocol) Limit() int { return p.c.route.Limit }
+// Published implements session.Protocol: systems publish by themselves.
+func (protocol) Published([]byte, broker.Position, error) {}
 
-// SendError implements session.Protocol.
-func (p protocol) SendError(id []byte, err error) { p.c.SendError(id, err) }
+// Resync implements session.Protocol: there is nothing like it.
+func (protocol) Resync(string, broker.Reply) []byte { return nil }
+
+// Tail implements session.Protocol: frames are whole events.
+func (protocol) Tail(dst []byte, _ *pool.Topic, _ *pool.Frame) []byte { return dst }
+
+// Joined implements session.Protocol: streams follow no channels.
+func (protocol) Joined(string, *pool.Topic, broker.Position, []byte) {}
+
+// Left implements session.Protocol: streams follow no channels.
+func (protocol) Left(string) {}

@@ -33,7 +33,22 @@ func (r *Routes) OpenStream(ctx *fasthttp.RequestCtx, route *Stream, id *auth.Id
 	a := r.sessions.NewHandshake(ctx, id)
 	a.Encoding, a.Head = bodyOf(ctx, streamHead)
 	client := &Client{Value: value, stream: route, head: a.Head, route: &WebSocket{Closed: route.Closed, Limit: int(r.hub.Config.Limit.Message)}}
-	r.sessions.Hijack(ctx, a, func(nc net.Conn, _ []byte, a *session.Handshake) { r.sessions.OpenStream(nc, a, protocol{client}) })
+	a.Custom = true
+	r.sessions.Hijack(ctx, a, func(nc net.Conn, _ []byte, a *session.Handshake) {
+		s := &client.session
+		if !r.sessions.Place(s, nc, a, protocol{client}) {
+			return
+		}
+		s.ConnectEvents(nc, false)
+		defer s.Catch(s.AbortOpen)
+		s.Enter(func() {})
+		route.Open(client)
+		if client.head != nil { // it has not begun
+			s.Conn().Reply(append(client.head, "\r\n"...), s.FirstTurn)
+			s.CloseNow(session.InternalError)
+		}
+		s.Begun()
+	})
 	return nil
 }
 
@@ -58,10 +73,10 @@ func (c *Client) Begin(g *Group, lines, events []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !c.enter(g) { // it is ending
-		c.session.Answer(first, nil, 0)
+		c.session.Conn().Reply(first, c.session.FirstTurn)
 		return
 	}
 	g.members++
 	g.window.Seal()
-	c.session.Answer(first, g.topic, g.ordinal)
+	c.session.Conn().Join(g.topic, g.ordinal, first, c.session.FirstTurn)
 }

@@ -50,7 +50,9 @@ type WebSocket struct {
 	// follow none.
 	Dialect *Dialect
 
-	rules *websocket.Rules // set by Routes.Serve
+	// Set by Routes.Serve.
+	routes *Routes
+	rules  *websocket.Rules
 }
 
 // Serve is the handler of a WebSocket route of a system.
@@ -64,7 +66,7 @@ func (r *Routes) complete(route *WebSocket) {
 	if route.Limit == 0 {
 		route.Limit = int(r.hub.Config.Limit.Message)
 	}
-	route.rules = r.sessions.Rules(route.Limit)
+	route.routes, route.rules = r, r.sessions.Rules(route.Limit)
 }
 
 // handle opens a session of a WebSocket route.
@@ -98,9 +100,20 @@ func (r *Routes) handle(ctx *fasthttp.RequestCtx, route *WebSocket) {
 	r.open(ctx, a, client)
 }
 
-// open takes the connection over for a session of a WebSocket route.
-func (r *Routes) open(ctx *fasthttp.RequestCtx, a *session.Handshake, client *Client) {
+// open takes the connection over for a session of a WebSocket route. Everything is written in turn by the shard's loop, behind the
+// answer to the handshake.
+func (r *Routes) open(ctx *fasthttp.RequestCtx, a *session.Handshake, c *Client) {
+	a.Custom = true
 	r.sessions.Hijack(ctx, a, func(nc net.Conn, rest []byte, a *session.Handshake) {
-		r.sessions.OpenWebSocket(nc, a, protocol{client}, websocket.Options{Rules: client.route.rules, Binary: client.route.Binary, SkipLarge: client.route.Errors, Rest: rest})
+		s := &c.session
+		if !r.sessions.Place(s, nc, a, protocol{c}) {
+			return
+		}
+		s.Connect(nc, websocket.Options{Rules: c.route.rules, Binary: c.route.Binary, SkipLarge: c.route.Errors, Rest: rest})
+		defer s.Conn().Reply(nil, s.FirstTurn)
+		defer s.Catch(func() { s.Close(session.InternalError) })
+		s.Enter(func() { s.Conn().Reply(a.Head, nil) })
+		c.route.Open(c)
+		s.Begun()
 	})
 }

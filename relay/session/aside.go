@@ -1,17 +1,15 @@
 package session
 
 import (
-	"bytes"
 	"strings"
 	"time"
 
-	"weir/internal/wire"
 	"weir/relay/problem"
 )
 
 // aside is the commands of a session that have to wait for something outside: a backend's decision, the disk. They
 // are carried out beside the session's turn, which goes on. Those that concern one channel are a line: they keep
-// their order. Lines do not wait for each other, nor for anything but room among the asideLines that are at work.
+// their order. Lines do not wait for each other, nor for anything but room among the Lines that are at work.
 //
 // A line at work has a goroutine, which goes on with the next line, and ends when there is none. Manager.readers waits
 // for it. When the session ends, publications, events and messages of a route of a system are carried out for asideGrace, as
@@ -33,19 +31,19 @@ type aside struct {
 // line is the commands for one channel, in order. Guarded by the session's mu.
 type line struct {
 	key  string
-	held []held
+	held []Held
 }
 
-// held is one command.
-type held struct {
-	message []byte // its own; nil: the subscription to the line's channel is to be held against the session's token
-	binary  bool   // of a session on a route of a system
-	named   bool   // the address of the WebSocket names its channel: an error is told of that
-	since   time.Time
+// Held is one message.
+type Held struct {
+	Message []byte // its own; nil: the subscription to the line's channel is to be held against the session's token
+	Binary  bool
+	Named   bool // the address of the WebSocket names its channel: an error is told of that
+	Since   time.Time
 }
 
 const (
-	asideLines    = 16       // at work for one session
+	Lines         = 16       // at work for one session
 	asideCommands = 1024     // of one session
 	asideBytes    = 1 << 20  // of one session
 	asideTotal    = 64 << 20 // bytes of all sessions
@@ -53,37 +51,8 @@ const (
 	heldCost      = 128 // bytes, besides the message
 )
 
-// The lines of what concerns no channel.
-const (
-	lineEvents   = "\x00event"    // topics reach webhooks in the order in which a client emits them
-	linePresence = "\x00presence" // but these, which nobody outside hears of
-	lineRoute    = "\x00live"
-	lineCalls    = "\x00call"
-)
-
-// lineOf is the line of a command; "" if it has nothing to wait for.
-func lineOf(c *wire.Command) string {
-	switch c.Type {
-	case "subscribe", "unsubscribe", "publish", "history", "presence":
-		return c.Channel
-	case "event":
-		if strings.HasPrefix(c.Topic, "presence.") {
-			return linePresence
-		}
-		return lineEvents
-	case "message":
-		return lineEvents
-	case "call": // each by itself, unless they are to be answered in their order
-		if c.Ordered {
-			return lineCalls
-		}
-		return lineCalls + string(c.ID)
-	}
-	return ""
-}
-
-// waits reports whether others of its line are waiting, so that a command waits behind them.
-func (s *Session) waits(key string) bool {
+// Waits reports whether others of its line are waiting, so that a command waits behind them.
+func (s *Session) Waits(key string) bool {
 	if s.aside.Load() == nil || key == "" {
 		return false
 	}
@@ -93,16 +62,8 @@ func (s *Session) waits(key string) bool {
 	return a != nil && a.lines[key] != nil
 }
 
-// setAside has a command carried out beside the turn. What limits publishing is the time at which it comes.
-func (s *Session) setAside(c *wire.Command, message []byte, now time.Time) error {
-	if c.Type == "publish" && !s.takePublish(s.manager.hub.Namespaces.Of(c.Channel), now) {
-		return problem.RateLimited
-	}
-	return s.hold(lineOf(c), held{message: bytes.Clone(message), since: now})
-}
-
-// hold puts a command at the end of a line. Errors: as many as may are waiting.
-func (s *Session) hold(key string, h held) error {
+// Hold puts a command at the end of a line. Errors: as many as may are waiting.
+func (s *Session) Hold(key string, h Held) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -112,9 +73,9 @@ func (s *Session) hold(key string, h held) error {
 	if a == nil {
 		a = &aside{over: make(chan struct{}), lines: make(map[string]*line)}
 	}
-	size := len(h.message) + heldCost
+	size := len(h.Message) + heldCost
 	switch {
-	case h.message == nil: // there are no more of these than subscriptions
+	case h.Message == nil: // there are no more of these than subscriptions
 		s.manager.held.Add(int64(size))
 	case a.count >= asideCommands, a.bytes+size > asideBytes && a.count > 0:
 		return problem.TooMany.With("limit reached: too many commands of this connection wait for an answer")
@@ -130,9 +91,9 @@ func (s *Session) hold(key string, h held) error {
 		l.held = append(l.held, h)
 		return nil
 	}
-	l := &line{strings.Clone(key), []held{h}}
+	l := &line{strings.Clone(key), []Held{h}}
 	a.lines[l.key] = l
-	if a.working == asideLines {
+	if a.working == Lines {
 		a.idle = append(a.idle, l)
 		return nil
 	}
@@ -144,21 +105,21 @@ func (s *Session) hold(key string, h held) error {
 }
 
 // first takes the first command of a line.
-func (s *Session) first(a *aside, l *line) (h held, ok bool) {
+func (s *Session) first(a *aside, l *line) (h Held, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(l.held) == 0 {
-		return held{}, false
+		return Held{}, false
 	}
 	h = l.held[0]
-	l.held[0] = held{}
+	l.held[0] = Held{}
 	l.held = l.held[1:]
 	return h, true
 }
 
 // done counts a command out.
-func (s *Session) done(a *aside, h *held) {
-	size := len(h.message) + heldCost
+func (s *Session) done(a *aside, h *Held) {
+	size := len(h.Message) + heldCost
 	s.manager.held.Add(int64(-size))
 	s.mu.Lock()
 	defer s.mu.Unlock()

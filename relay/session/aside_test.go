@@ -15,17 +15,17 @@ func TestNobodyIsAskedInVain(t *testing.T) {
 		s := &Session{manager: &Manager{hub: &hub.Hub{Config: new(config.Config)}}}
 		s.manager.hub.Config.Auth.Webhook.Timeout = 2 * time.Second
 		a := new(aside)
-		h := &held{since: time.Now()}
+		h := &Held{Since: time.Now()}
 		time.Sleep(time.Minute)
 		if how, _, _ := s.hasteOf(a, h); how != hub.WaitForAll {
 			t.Error("a backend that answers slowly is not asked")
 		}
-		_ = s.noted(a, hub.ErrUnavailable)
+		_ = (&Beside{s: s, a: a}).Noted(hub.ErrUnavailable)
 		if how, _, _ := s.hasteOf(a, h); how != hub.WaitForDisk {
 			t.Error("a backend that does not answer is asked again for a command that has waited for long")
 		}
 		time.Sleep(time.Second)
-		if how, _, _ := s.hasteOf(a, &held{since: time.Now()}); how != hub.WaitForAll {
+		if how, _, _ := s.hasteOf(a, &Held{Since: time.Now()}); how != hub.WaitForAll {
 			t.Error("a backend that did not answer is not asked again")
 		}
 		s.ended, s.until = true, time.Now().Add(asideGrace).UnixNano()

@@ -1,13 +1,10 @@
 package session
 
 import (
-	"slices"
-
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
 	"weir/relay/auth"
-	"weir/relay/hub"
 	"weir/relay/problem"
 )
 
@@ -43,22 +40,22 @@ func (m *Manager) Renew(connection string, before, id *auth.Identity) {
 	}
 	if id == nil || id.User != s.user {
 		if s.identity.Load() == before {
-			s.close(closing{code: wire.CloseUnauthorized, reason: "no longer signed in"})
+			s.Close(Closing{Code: wire.CloseUnauthorized, Reason: "no longer signed in"})
 		}
 		return
 	}
 	switch {
 	case !s.identity.CompareAndSwap(before, id):
 	case id.Vouched.By == before.Vouched.By: // nothing but the time of the next question is new
-		s.schedule()
+		s.Schedule()
 	default:
-		s.renewed(id)
+		s.Renewed(id)
 	}
 }
 
-// renewed makes a new identity count.
-func (s *Session) renewed(id *auth.Identity) {
-	s.schedule()
+// Renewed makes a new identity count: what it does not allow any more ends.
+func (s *Session) Renewed(id *auth.Identity) {
+	s.Schedule()
 	s.reviewAll()
 	s.renamed(id)
 }
@@ -74,74 +71,43 @@ func (m *Manager) VouchedFor(user string) map[string]*auth.Identity {
 	return out
 }
 
-// first is the channels that a WebSocket follows from the start: those that its address names, and those that its connector says.
-func (a *Handshake) first() []namedChannel {
-	list := a.named
-	for _, channel := range a.Identity.Follows() {
-		if !slices.ContainsFunc(list, func(n namedChannel) bool { return n.channel == channel }) {
-			list = append(list, namedChannel{channel: channel})
+// confirm closes a session whose identity was taken back while it began.
+func (s *Session) confirm() {
+	if id := s.identity.Load(); id.Vouched != nil && s.manager.connector != nil && !s.manager.connector.Stands(id) {
+		s.Close(Closing{Code: wire.CloseUnauthorized, Reason: "no longer signed in"})
+	}
+}
+
+// Resume returns what lets the client of a session that is vouched for come back without being identified anew; "" if nothing does.
+func (s *Session) Resume() string { return s.manager.connector.Resume(s.id, s.identity.Load()) }
+
+// Refresh extends the session with a new token of the same user. Errors can be told as they are.
+func (s *Session) Refresh(token string) (*auth.Identity, error) {
+	id, err := s.manager.verifier.Verify(token)
+	if err != nil {
+		return nil, s.manager.gate.RefusedToken(err)
+	}
+	if id.User != s.user {
+		return nil, problem.Forbidden.With("the token belongs to another user")
+	}
+	s.identity.Store(id)
+	return id, nil
+}
+
+// renamed has the session's channels, and where else it has said it is, show what a new token says of its user.
+func (s *Session) renamed(id *auth.Identity) {
+	s.mu.Lock()
+	channels := make([]string, 0, len(s.subs))
+	for i := range s.subs {
+		if s.subs[i].present {
+			channels = append(channels, s.subs[i].feed.Name)
 		}
 	}
-	return list
-}
-
-// confirm closes a session whose identity was taken back while it began.
-func (m *Manager) confirm(s *Session) {
-	if id := s.identity.Load(); id.Vouched != nil && m.connector != nil && !m.connector.Stands(id) {
-		s.close(closing{code: wire.CloseUnauthorized, reason: "no longer signed in"})
+	s.mu.Unlock()
+	for _, channel := range channels {
+		s.manager.hub.Presence.Refresh(channel, id)
 	}
-}
-
-// appendVouched appends what a connector has to tell the client: data, and what lets it come back.
-func (s *Session) appendVouched(b []byte) []byte {
-	id := s.identity.Load()
-	if id.Vouched == nil {
-		return b
+	for _, f := range s.manager.refreshers {
+		f(s.id, id)
 	}
-	if id.Vouched.Data != nil {
-		b = append(append(b, `,"data":`...), id.Vouched.Data...)
-	}
-	if resume := s.manager.connector.Resume(s.id, id); resume != "" {
-		b = wire.AppendString(append(b, `,"resume":`...), resume)
-	}
-	return b
-}
-
-// Caller carries out calls of clients.
-type Caller interface {
-	// Call returns the result of a method, which is JSON on one line. Data is what the client sends with it; nil: nothing. Errors
-	// are told as they are. It may take seconds, and waits for nothing but the result.
-	Call(id *auth.Identity, connection, method string, data []byte) ([]byte, error)
-}
-
-// UseCaller has c carry out the calls of clients. At start; by one system.
-func (m *Manager) UseCaller(c Caller) { m.caller = c }
-
-// maxMethod bounds the name of a method, in bytes.
-const maxMethod = 128
-
-// callCommand is the command: a question of the client to the backend, which is answered with its result.
-func (s *Session) callCommand(c *wire.Command, how hub.Wait) ([]byte, error) {
-	if s.manager.caller == nil {
-		return nil, problem.UnknownType.With("no backend is configured for calls: set hooks.url or hooks.call.url")
-	}
-	if len(c.Method) > maxMethod || !wire.ValidName(c.Method) {
-		return nil, problem.BadField.With("method must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
-	}
-	id, err := s.identityNow()
-	if err != nil {
-		return nil, err
-	}
-	if how != hub.WaitForAll {
-		return nil, hub.ErrUndecided
-	}
-	connection := s.id
-	if s.conn == nil { // of a request
-		connection = ""
-	}
-	result, err := s.manager.caller.Call(id, connection, c.Method, c.Data)
-	if err != nil {
-		return nil, err
-	}
-	return Answer("result", c.ID, append([]byte(`,"data":`), result...)), nil
 }

@@ -4,15 +4,27 @@ import (
 	"log/slog"
 )
 
-// catch ends a panic on a connection's path, which costs that connection only; then is called, unless it is nil. It is to be
+// Catch ends a panic on the connection's path, which costs that connection only; then is called, unless it is nil. It is to be
 // deferred.
-func (m *Manager) catch(s *Session, then func()) {
+func (s *Session) Catch(then func()) {
 	if v := recover(); v != nil {
+		m := s.manager
 		m.hub.LogPanic(v, slog.String("where", "connection"), slog.String("connection", s.id), slog.String("user", s.user))
 		if then != nil {
 			defer m.hub.Contain.End("connection", nil)
 			then()
 		}
+	}
+}
+
+// Later counts f in among what a drain waits for. What it returns runs f as Manager.Work does: the session may have ended by then.
+func (s *Session) Later(where string, f, fail func()) (start func()) {
+	s.manager.readers.Add(1)
+	return func() {
+		s.manager.Work(where, func() {
+			defer s.manager.readers.Done()
+			f()
+		}, fail)
 	}
 }
 

@@ -1,16 +1,15 @@
-// Package session is the clients: who a connection is, what it may do, what it follows, over WebSocket and over event
-// streams.
+// Package session is the clients: who a connection is, what it follows, and until when, over WebSocket and over event streams,
+// whatever protocol it speaks.
 //
-// A [Manager] opens sessions ([Manager.HandleWS], [Manager.HandleSSE], and [Manager.OpenWebSocket] and its like for routes of
-// systems), finds them for backends and systems, and ends them; [Manager.Drain] ends all. A [Session] implements pool.Owner, by
-// which the pool tells it what happens to its connection, and websocket.Handler, by which it gets what the client sends. A
-// [Protocol] is what it speaks in the place of the relay's own.
+// A [Manager] authenticates clients ([Manager.Authenticate]), gives them a place ([Manager.Place]), finds them for backends and
+// systems, and ends them; [Manager.Drain] ends all. A [Session] implements pool.Owner, by which the pool tells it what happens to
+// its connection, and websocket.Handler, by which it gets what the client sends. A [Protocol] is what it speaks: package native
+// has the relay's own, package route those of systems.
 //
 // # What it refuses
 //
 // Connections without a token that holds, from origins that are not allowed, beyond the caps of a user or an address, or
-// while it drains. A command that is wrong gets an error with its id, and the connection lives; a client that floods, or
-// does not read, is closed with a code that says so.
+// while it drains. A client that floods, or does not read, is closed with a code that says so.
 //
 // # Goroutines
 //
@@ -21,7 +20,7 @@
 //
 // # Locks, in the order in which they may be taken
 //
-// What a Protocol locks, Session.mu, and then those of package hub. Session.reading is held during a turn and taken before any. stream.mu,
+// What a Protocol locks, Session.mu, and then those of package hub. Session.reading is held during a turn and taken before any.
 // expiries.mu, the mu of revocations and the registry's locks are leaves. Nothing is sent to a socket under any of them.
 //
 // # What happens when it is full

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"weir/internal/retry"
 	"weir/internal/wire"
 )
 
@@ -26,9 +27,8 @@ func (m *Manager) Drain() {
 		if wait := spread*time.Duration(i)/time.Duration(len(list)) - time.Since(start); wait > 0 {
 			time.Sleep(wait)
 		}
-		retry := jitter(max(spread, time.Second))
-		why := closing{code: wire.CloseDraining, reason: "retry=" + strconv.FormatInt(retry.Milliseconds(), 10), retry: retry}
-		if !m.hub.Contain.Do("drain", func() { s.close(why) }) {
+		why := comeBack(max(spread, time.Second))
+		if !m.hub.Contain.Do("drain", func() { s.Close(why) }) {
 			s.conn.Abort()
 		}
 	}
@@ -64,3 +64,9 @@ const (
 	maxDrain      = 30 * time.Second
 	drainPatience = 5 * time.Second
 )
+
+// comeBack closes a session whose client is to come back after around d: half of it up to one and a half.
+func comeBack(d time.Duration) Closing {
+	later := d/2 + retry.Jitter(d)
+	return Closing{Code: wire.CloseDraining, Reason: "retry=" + strconv.FormatInt(later.Milliseconds(), 10), Retry: later}
+}

@@ -105,8 +105,8 @@ func (e *expiries) due() []*Session {
 	return out
 }
 
-// schedule has the session looked at when something about it is due.
-func (s *Session) schedule() {
+// Schedule has the session looked at when something about it is due.
+func (s *Session) Schedule() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.manager.expiries.set(s, s.deadline())
@@ -138,7 +138,7 @@ func sooner(a, b time.Time) time.Time {
 func (s *Session) due() {
 	id, now := s.identity.Load(), s.manager.Now()
 	if !id.Expires.IsZero() && !now.Before(id.Expires) {
-		s.close(closing{code: wire.CloseUnauthorized, reason: "token expired"})
+		s.Close(Closing{Code: wire.CloseUnauthorized, Reason: "token expired"})
 		return
 	}
 	if v := id.Vouched; v != nil && !v.Refresh.IsZero() && !now.Before(v.Refresh) && s.asked.Swap(id) != id {
@@ -154,7 +154,7 @@ func (s *Session) due() {
 	}
 	s.mu.Unlock()
 	for _, channel := range lapsed {
-		_ = s.hold(channel, held{since: time.Now()}) // there is always room for these
+		_ = s.Hold(channel, Held{Since: time.Now()}) // there is always room for these
 	}
-	s.schedule()
+	s.Schedule()
 }

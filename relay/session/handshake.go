@@ -24,14 +24,9 @@ type Handshake struct {
 	Encoding pool.Encoding
 	ID       string                          // of the connection; "": one is made
 	Refusal  func(why *problem.Error) []byte // what follows Head if there is no place for the client; nil: it gets the answer of HTTP
+	Custom   bool                            // the session speaks another protocol than the relay's own, which decides what it follows
 
-	named       []namedChannel // WebSocket: what the address names, to be followed from the start
-	channels    []string       // SSE
-	decisions   []hub.Decision // SSE: about each of channels
-	denied      []denial       // SSE: channels that were asked for and may not be followed
-	marks       []wire.Mark    // SSE, of Last-Event-ID
-	behind      netip.Addr     // counted for the limit on addresses; not valid: the listener has counted the peer
-	revocations uint64         // SSE: how many there were before it was decided about the channels
+	behind netip.Addr // counted for the limit on addresses; not valid: the listener has counted the peer
 }
 
 // Identify finds out who a client is. The token comes in a header, as a subprotocol, in the configured

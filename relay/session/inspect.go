@@ -3,6 +3,7 @@ package session
 import (
 	"weir/pool"
 	"weir/relay/auth"
+	"weir/relay/problem"
 )
 
 // Session returns the session of a connection, nil if there is none.
@@ -33,6 +34,21 @@ func (s *Session) Settle() {
 	}
 }
 
+// ID is the connection's id.
+func (s *Session) ID() string { return s.id }
+
+// User is the user of the first token, "" for an anonymous one. A new token cannot change it.
+func (s *Session) User() string { return s.user }
+
+// Encoding is what the connection takes.
+func (s *Session) Encoding() pool.Encoding { return s.enc }
+
+// Patient reports whether messages may have to wait for a backend's decision or the disk: then they are to be held.
+func (s *Session) Patient() bool { return s.manager.patient }
+
+// Protocol is what the session speaks.
+func (s *Session) Protocol() Protocol { return s.protocol }
+
 // Conn is the session's connection.
 func (s *Session) Conn() *pool.Conn { return s.conn }
 
@@ -41,6 +57,15 @@ func (s *Session) Address() string { return s.address }
 
 // Identity is who the client is now.
 func (s *Session) Identity() *auth.Identity { return s.identity.Load() }
+
+// IdentityNow is who the client is now, if its token is still good; otherwise the error says that it has expired.
+func (s *Session) IdentityNow() (*auth.Identity, error) {
+	id := s.identity.Load()
+	if !id.Expires.IsZero() && !s.manager.Now().Before(id.Expires) {
+		return nil, problem.TokenExpired
+	}
+	return id, nil
+}
 
 // Topic is where the session takes a channel's changes from; nil if it does not follow the channel.
 func (s *Session) Topic(channel string) *pool.Topic {

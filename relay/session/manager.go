@@ -25,13 +25,12 @@ type Manager struct {
 	Now      func() time.Time // wall clock, for tokens; tests replace it before Start
 	Tickets  *auth.Tickets
 	workers  *ants.Pool       // turns of sessions; as many as there are connections
-	rules    *websocket.Rules // of /ws
+	rules    *websocket.Rules // of event streams, which send nothing
 
 	// Set at start.
 	closers    []func(user, connection string, last bool)   // called when a session has ended
 	refreshers []func(connection string, id *auth.Identity) // called when a session has a new token
 	connector  Connector                                    // identifies clients without a token; nil: nobody does
-	caller     Caller                                       // carries out calls; nil: nobody does
 	observers  []Observer
 	patient    bool // events, and messages of routes of systems, may have to wait for a decision or the disk
 
@@ -131,7 +130,7 @@ func (m *Manager) of(user, connection string) []*Session {
 func (m *Manager) Reconsider(user string) {
 	m.hub.Namespaces.Forget(user, "")
 	for _, s := range m.sessions.byUser(user) {
-		if s.protocol == nil {
+		if !s.custom {
 			s.reviewAll()
 		}
 	}
@@ -144,10 +143,8 @@ func (m *Manager) Rules(limit int) *websocket.Rules {
 
 // closed tells the systems that a session has ended.
 func (m *Manager) closed(s *Session) {
-	defer m.catch(s, func() {}) // it is over in any case
-	if s.protocol != nil {
-		s.protocol.Closed()
-	}
+	defer s.Catch(func() {}) // it is over in any case
+	s.protocol.Closed()
 	if len(m.closers) == 0 {
 		return
 	}

@@ -51,8 +51,8 @@ func (s *Session) observeEnd(abrupt bool) {
 		code, reason = closeLost, "connection lost"
 	}
 	if why := s.closed.Load(); why != nil {
-		if code = why.code; why.reason != "" || code > wire.CloseNormal+1 {
-			reason = why.reason
+		if code = why.Code; why.Reason != "" || code > wire.CloseNormal+1 {
+			reason = why.Reason
 		}
 	}
 	for _, o := range s.manager.observers {
@@ -75,7 +75,7 @@ func (s *Session) observe(channel string, begun bool) {
 }
 
 // noteClosing keeps why the relay closes a session, for the observers.
-func (s *Session) noteClosing(why closing) {
+func (s *Session) noteClosing(why Closing) {
 	if len(s.manager.observers) > 0 {
 		s.closed.Store(&why)
 	}

@@ -79,7 +79,7 @@ func (m *Manager) disconnect(o *order, late time.Time) (n int) {
 	}
 	for _, s := range m.of(o.User, o.Connection) {
 		if late.IsZero() || s.opened <= late.UnixMilli() {
-			s.close(closing{code: cmp.Or(o.Code, wire.CloseForbidden), reason: o.Reason})
+			s.Close(Closing{Code: cmp.Or(o.Code, wire.CloseForbidden), Reason: o.Reason})
 			n++
 		}
 	}
@@ -90,8 +90,7 @@ func (m *Manager) disconnect(o *order, late time.Time) (n int) {
 func (m *Manager) reconnect(since time.Time) {
 	for _, s := range m.sessions.all() {
 		if s.opened <= since.UnixMilli() {
-			retry := jitter(time.Second)
-			s.close(closing{code: wire.CloseDraining, reason: "retry=" + strconv.FormatInt(retry.Milliseconds(), 10), retry: retry})
+			s.Close(comeBack(time.Second))
 		}
 	}
 }
@@ -120,7 +119,7 @@ func (m *Manager) unsubscribe(o *order) (n int) {
 	}
 	m.revocations.add(revocation{o.User, o.Connection, o.Channel, why})
 	for _, s := range m.of(o.User, o.Connection) {
-		if s.revoke(o.Channel, why) {
+		if s.protocol.Denied(o.Channel, why) {
 			n++
 		}
 	}

@@ -16,7 +16,7 @@ func (s *Session) follows(channel string) bool {
 
 // transport is how the client is connected.
 func (s *Session) transport() string {
-	if s.sse != nil {
+	if s.events {
 		return "sse"
 	}
 	return "ws"
@@ -30,7 +30,7 @@ func (s *Session) appendRecord(b []byte) []byte {
 	b = wire.AppendString(append(b, `","address":`...), s.address)
 	b = time.UnixMilli(s.opened).UTC().AppendFormat(append(b, `,"connectedAt":"`...), "2006-01-02T15:04:05.000Z")
 	b = append(b, `","lastPing":`...)
-	if s.sse == nil {
+	if !s.events {
 		b = strconv.AppendInt(b, max(s.lastPing.Load(), s.opened), 10)
 	} else {
 		b = append(b, "null"...)

@@ -24,6 +24,9 @@ type revocation struct {
 	why                       *problem.Error
 }
 
+// Revocations is how many times access to a channel was taken away.
+func (m *Manager) Revocations() uint64 { return m.revocations.made.Load() }
+
 // add notes one, before the subscriptions that there are end.
 func (v *revocations) add(r revocation) {
 	r.channel = strings.Clone(r.channel)

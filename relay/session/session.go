@@ -27,19 +27,20 @@ type Session struct {
 	// Set once, before the first turn.
 	manager  *Manager
 	conn     *pool.Conn
+	protocol Protocol
+	id       string // connectionId
+	user     string // of the first token; a refresh cannot change it
+	address  string // of the client, for limits and logs
+	opened   int64  // Unix milliseconds
 	enc      pool.Encoding
-	protocol Protocol // nil: the relay's own
-	id       string   // connectionId
-	user     string   // of the first token; a refresh cannot change it
-	address  string   // of the client, for limits and logs
-	opened   int64    // Unix milliseconds
-	sse      *stream  // nil for WebSocket
-	release  func()   // gives the place in the count of its address back; may be nil
+	events   bool   // it is an event stream, and not a WebSocket
+	custom   bool   // the protocol is not the relay's own
+	release  func() // gives the place in the count of its address back; may be nil
 
 	// Atomic.
 	identity atomic.Pointer[auth.Identity] // replaced by refresh
 	asked    atomic.Pointer[auth.Identity] // whose Refresh has been called
-	closed   atomic.Pointer[closing]       // why the relay closes it; nil: it does not, or nobody wants to know
+	closed   atomic.Pointer[Closing]       // why the relay closes it; nil: it does not, or nobody wants to know
 	aside    atomic.Pointer[aside]         // commands that wait for something outside; nil: none do. Written under mu
 	ending   atomic.Bool                   // a close is under way: commands are ignored
 	lastPing atomic.Int64                  // when the client last sent a ping of the protocol, or a pong, in ms; 0: never
@@ -62,8 +63,6 @@ type Session struct {
 	socket    websocket.Reader
 	lingering bool // the conversation is over, the client has not closed yet
 	commands  ratelimit.Bucket
-	rates     []nsBucket // publishes by namespace
-	out       []byte     // frames of replies to the message being handled
 }
 
 // leaving is what a session does not follow any more, and is not done with. Guarded by the session's mu.
@@ -100,79 +99,53 @@ type pendingUnsubscribe struct {
 	done    chan struct{}
 }
 
-// nsBucket limits the publishes of a session to one namespace.
-type nsBucket struct {
-	ns *hub.Namespace
-	ratelimit.Bucket
-}
-
-// messageLimit bounds a message of the client in bytes.
-func (s *Session) messageLimit() int {
-	if s.protocol != nil {
-		return s.protocol.Limit()
-	}
-	return int(s.manager.hub.Config.Limit.Message)
-}
-
 // find is the index of a channel in subs, or -1. The caller holds s.mu.
 func (s *Session) find(channel string) int {
 	return slices.IndexFunc(s.subs, func(x subscription) bool { return x.feed.Name == channel })
 }
 
-// deliver sends frames now. A client that sends commands and does not read the answers is cut off.
-func (s *Session) deliver(frames []byte) {
+// Deliver sends frames now. A client that sends commands and does not read the answers is cut off.
+func (s *Session) Deliver(frames []byte) {
 	if errors.Is(s.conn.Send(frames), pool.ErrSlow) {
 		s.Slow()
 	}
 }
 
-// frameFor makes a message of the relay's own ready for the session's socket.
-func (m *Manager) frameFor(s *Session, event string, payload []byte) []byte {
-	b := hub.EncodePayload(s.enc, event, payload)
-	if s.sse != nil {
-		b = s.piece(append(b, '\n'))
-	}
-	return b
+// Closing is why a connection is closed by the relay.
+type Closing struct {
+	Code   int
+	Reason string
+	Retry  time.Duration // event streams: when to come back; 0: the client's own time
+	Final  bool          // the code is one of the protocol's own
 }
 
-// piece is events of a stream as its body carries them.
-func (s *Session) piece(events []byte) []byte {
-	if s.enc == hub.ChunkedSSE {
-		return hub.Chunk(events)
-	}
-	return events
-}
+var (
+	draining      = Closing{Code: wire.CloseDraining, Reason: "retry=1000", Retry: time.Second}
+	InternalError = Closing{Code: wire.CloseInternal, Reason: "internal error"}
 
-// closing is why a connection is closed by the relay.
-type closing struct {
-	code   int
-	reason string
-	retry  time.Duration // SSE: when to come back; 0: the client's own time
-	final  bool          // the code is one of a dialect's own: it is not translated
-}
+	// Overloaded closes a session whose first channel cannot be joined.
+	Overloaded = Closing{Code: wire.CloseOverloaded, Reason: "overloaded"}
+)
 
-// close closes the session after everything accepted for its channels has been sent to it. It returns at
+// Close closes the session after everything accepted for its channels has been sent to it. It returns at
 // once and may be called from anywhere but under a channel's lock; only the first call counts.
-func (s *Session) close(why closing) {
+func (s *Session) Close(why Closing) {
 	if s.ending.Swap(true) {
 		return
 	}
 	s.noteClosing(why)
-	s.manager.hub.Counters.Closes.Of(why.code).Inc()
+	s.manager.hub.Counters.Closes.Of(why.Code).Inc()
 	grace := asideGrace
-	if why.code == wire.CloseForbidden {
+	if why.Code == wire.CloseForbidden {
 		grace = 0
 	}
 	subs := s.takeSubs(grace)
-	var memberships []func(then func())
-	if s.protocol != nil {
-		memberships = s.protocol.Leave()
-	}
+	memberships := s.protocol.Leave()
 	var left atomic.Int32
 	left.Store(int32(len(subs)+len(memberships)) + 1)
 	done := func() {
 		if left.Add(-1) == 0 {
-			s.conn.Shut(s.closeFrame(why), false)
+			s.conn.Shut(s.protocol.CloseFrame(why), false)
 		}
 	}
 	for _, sub := range subs {
@@ -181,39 +154,24 @@ func (s *Session) close(why closing) {
 	for _, leave := range memberships {
 		leave(done)
 	}
-	if why.code == wire.CloseDraining {
+	if why.Code == wire.CloseDraining {
 		left.Add(1)
 		s.finishAside(done) // the answers to what was taken on are sent, too
 	}
 	done()
-	if why.code == wire.CloseForbidden {
+	if why.Code == wire.CloseForbidden {
 		s.leavePresence(false) // it is not expected back
 	}
 }
 
-// closeNow closes the session at once; what waits for it is given up.
-func (s *Session) closeNow(why closing) {
+// CloseNow closes the session at once; what waits for it is given up.
+func (s *Session) CloseNow(why Closing) {
 	if s.ending.Swap(true) {
 		return
 	}
 	s.noteClosing(why)
-	s.manager.hub.Counters.Closes.Of(why.code).Inc()
-	s.conn.Shut(s.closeFrame(why), true)
-}
-
-// closeFrame is the last bytes of a session: a close frame, or when an SSE client may come back.
-func (s *Session) closeFrame(why closing) []byte {
-	if s.sse != nil {
-		b := s.piece(s.sse.lastEvents(why))
-		if s.enc == hub.ChunkedSSE {
-			b = append(b, hub.LastChunk...)
-		}
-		return b
-	}
-	if s.protocol != nil {
-		return s.protocol.CloseFrame(why.code, why.reason, why.final)
-	}
-	return wire.CloseFrame(why.code, why.reason)
+	s.manager.hub.Counters.Closes.Of(why.Code).Inc()
+	s.conn.Shut(s.protocol.CloseFrame(why), true)
 }
 
 // takeSubs empties the session's subscriptions and lets no more be added. What is held may be carried out for grace.
@@ -276,27 +234,18 @@ func (s *Session) finish(abrupt bool) {
 		func() { m.expiries.remove(s) },
 		func() { subs = s.takeSubs(asideGrace) },
 		func() {
-			if s.protocol != nil {
-				s.awaitAside() // the system sees no message after the end
+			if s.custom { // the system sees no message after the end
+				s.awaitAside()
 			}
 		},
-		func() {
-			if s.protocol != nil {
-				s.protocol.Gone(abrupt || m.moves())
-			}
-		},
+		func() { s.protocol.Gone(abrupt || m.moves()) },
 		func() { m.sessions.remove(s) },
 		func() {
 			if s.release != nil {
 				s.release()
 			}
 		},
-		func() {
-			m.hub.Counters.Ended.Of(s.transport()).Inc()
-			if s.sse != nil && s.sse.open != nil {
-				s.sse.open.Add(-1)
-			}
-		},
+		func() { m.hub.Counters.Ended.Of(s.transport()).Inc() },
 		func() { s.leavePresence(abrupt || m.moves()) },
 		func() { s.observeEnd(abrupt) },
 		func() { m.closed(s) },
@@ -313,27 +262,25 @@ func (s *Session) finish(abrupt bool) {
 }
 
 // Tail implements pool.Owner.
-func (s *Session) Tail(dst []byte, t *pool.Topic, f *pool.Frame) []byte { return s.sse.tail(dst, t, f) }
+func (s *Session) Tail(dst []byte, t *pool.Topic, f *pool.Frame) []byte {
+	return s.protocol.Tail(dst, t, f)
+}
 
 // Slow implements pool.Owner.
 func (s *Session) Slow() {
-	s.closeNow(closing{code: wire.CloseSlow, reason: "slow"})
+	s.CloseNow(Closing{Code: wire.CloseSlow, Reason: "slow"})
 	s.manager.hub.Counters.Drops.Of("slow").Inc()
 }
 
 // Missed implements pool.Owner: the client comes back, and goes on from what it has got.
 func (s *Session) Missed() {
-	s.closeNow(closing{code: wire.CloseInternal, reason: "internal error"})
+	s.CloseNow(InternalError)
 }
 
-// Resync implements pool.Owner: the snapshot is built off the loop. Other protocols know none.
+// Resync implements pool.Owner: the snapshot is built off the loop.
 func (s *Session) Resync(t *pool.Topic) {
-	if s.protocol != nil {
-		s.Slow()
-		return
-	}
 	if !s.manager.hub.Background(func() {
-		defer s.manager.catch(s, s.Slow) // it would lag for ever
+		defer s.Catch(s.Slow) // it would lag for ever
 		s.ResyncNow(t)
 	}) {
 		s.Slow()
@@ -351,16 +298,21 @@ func (s *Session) ResyncNow(t *pool.Topic) {
 	}
 	sub := s.subs[i]
 	s.mu.Unlock()
+	known := true
 	_, err := s.manager.hub.Broker.Join(sub.feed.Name, broker.JoinRequest{Groups: sub.groups, Key: sub.key, Again: true}, func(out broker.Subscriber, r broker.Reply) {
 		if out != sub.feed {
 			return // it has left meanwhile, and somebody else has come
 		}
 		sub.feed.Window.Seal()
 		r.Lost = true // what it was too slow for
-		frame := s.manager.frameFor(s, "resync", hub.ResyncMessage(sub.feed.Name, r))
-		s.conn.Rejoin(t, sub.feed.Ordinal.Load(), frame)
+		frame := s.protocol.Resync(sub.feed.Name, r)
+		if known = frame != nil; known {
+			s.conn.Rejoin(t, sub.feed.Ordinal.Load(), frame)
+		}
 	})
 	switch {
+	case !known:
+		s.Slow()
 	case err == nil:
 		s.manager.hub.Counters.Resumes.Of("resync").Inc()
 	case !errors.Is(err, broker.ErrNotJoined): // then it has left meanwhile
@@ -369,6 +321,9 @@ func (s *Session) ResyncNow(t *pool.Topic) {
 	}
 }
 
+// heartbeat is a comment: clients ignore it, proxies see traffic.
+var heartbeat = []byte(":heartbeat\n\n")
+
 var pingFrame = wire.AppendFrame(nil, wire.OpPing, nil)
 
 // Heartbeat implements pool.Owner: a ping, or a comment that keeps proxies from closing an idle stream.
@@ -376,8 +331,12 @@ func (s *Session) Heartbeat(time.Time) {
 	switch {
 	case !s.greeted:
 		return
-	case s.sse != nil:
-		s.deliver(s.piece(heartbeat))
+	case s.events:
+		b := heartbeat
+		if s.enc == hub.ChunkedSSE {
+			b = hub.Chunk(b)
+		}
+		s.Deliver(b)
 		return
 	}
 	s.socket.Heard.Store(false)
@@ -386,7 +345,7 @@ func (s *Session) Heartbeat(time.Time) {
 
 // Check implements pool.Owner: a client that has been silent since the ping is gone.
 func (s *Session) Check(now time.Time) {
-	if s.sse == nil && !s.socket.Heard.Load() && now.UnixMilli()-s.opened > s.manager.hub.Config.Pong.Milliseconds() {
-		s.closeNow(closing{code: wire.CloseNoPong, reason: "no pong"})
+	if !s.events && !s.socket.Heard.Load() && now.UnixMilli()-s.opened > s.manager.hub.Config.Pong.Milliseconds() {
+		s.CloseNow(Closing{Code: wire.CloseNoPong, Reason: "no pong"})
 	}
 }

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -22,7 +21,7 @@ func (s *Session) Readable() {
 // turn reads and handles what has come, and then awaits more. On a connection that cannot be awaited it
 // goes on until that ends. An idle session so has no goroutine and no buffers.
 func (s *Session) turn() {
-	defer s.manager.catch(s, s.conn.Abort)
+	defer s.Catch(s.conn.Abort)
 	over, later := s.containTurn()
 	switch {
 	case over:
@@ -39,13 +38,13 @@ func (s *Session) containTurn() (over, later bool) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	over = true
-	defer s.manager.catch(s, s.conn.Abort)
+	defer s.Catch(s.conn.Abort)
 	return s.takeTurn()
 }
 
 // takeTurn returns whether the client has gone, and if not, whether the next turn is for a little later.
 func (s *Session) takeTurn() (over, later bool) {
-	if s.sse == nil && !s.lingering {
+	if !s.events && !s.lingering {
 		if s.read() {
 			return false, false
 		}
@@ -56,18 +55,14 @@ func (s *Session) takeTurn() (over, later bool) {
 
 // read is websocket.Reader.Read. A panic costs this connection only, and is the end of the conversation.
 func (s *Session) read() bool {
-	defer s.manager.catch(s, func() { s.closeNow(closing{code: wire.CloseInternal, reason: "internal error"}) })
+	defer s.Catch(func() { s.CloseNow(InternalError) })
 	return s.socket.Read()
 }
 
 // Message implements websocket.Handler. A panic costs this connection only.
 func (s *Session) Message(payload []byte, binary bool) {
-	defer s.manager.catch(s, func() { s.close(closing{code: wire.CloseInternal, reason: "internal error"}) })
-	if s.protocol != nil {
-		s.protocol.Message(payload, binary)
-		return
-	}
-	s.message(payload)
+	defer s.Catch(func() { s.Close(InternalError) })
+	s.protocol.Message(payload, binary)
 }
 
 // Ping implements websocket.Handler.
@@ -81,7 +76,7 @@ func (s *Session) Ping(payload []byte) {
 func (s *Session) Pong() { s.Pinged() }
 
 // End implements websocket.Handler.
-func (s *Session) End(code int, reason string) { s.close(closing{code: code, reason: reason}) }
+func (s *Session) End(code int, reason string) { s.Close(Closing{Code: code, Reason: reason}) }
 
 // Ending implements websocket.Handler.
 func (s *Session) Ending() bool { return s.ending.Load() }
@@ -92,75 +87,24 @@ const skippedPart = 256 << 10
 // TooLarge implements websocket.Handler: the commands of a message that was passed over are refused. It counts as a command
 // for each skippedPart of it.
 func (s *Session) TooLarge(ids [][]byte, size int) {
+	if s.Take(time.Now(), 1+size/skippedPart, "too many commands") {
+		s.protocol.TooLarge(ids, problem.TooLarge.With("a message may have "+units.Size(s.protocol.Limit()).String()))
+	}
+}
+
+// Take reports whether the client may send so many messages now. One that sends too many is closed, for that reason.
+func (s *Session) Take(now time.Time, messages int, reason string) bool {
 	if s.ending.Load() {
-		return
+		return false
 	}
-	limit, now := s.manager.hub.Config.Limit.Commands, time.Now()
-	for range 1 + size/skippedPart {
+	limit := s.manager.hub.Config.Limit.Commands
+	for range messages {
 		if !s.commands.Take(limit, 2*float64(limit.Count), now) {
-			s.close(closing{code: wire.CloseRateLimit, reason: "too many commands"})
-			return
+			s.Close(Closing{Code: wire.CloseRateLimit, Reason: reason})
+			return false
 		}
 	}
-	f := problem.TooLarge.With("a message may have " + units.Size(s.messageLimit()).String())
-	for _, id := range ids {
-		if s.protocol != nil {
-			s.protocol.SendError(id, f)
-		} else {
-			s.reply(s.Failure(id, f))
-		}
-	}
-	s.flushReplies()
-}
-
-// message handles one text message: a command or an array of them. The answers leave in one write.
-func (s *Session) message(b []byte) {
-	b = trim(b)
-	if len(b) > 0 && b[0] == '[' {
-		s.messages(b)
-	} else {
-		s.command(b)
-	}
-	s.flushReplies()
-}
-
-func (s *Session) messages(b []byte) {
-	if err := wire.ValidJSON(b); err != nil {
-		s.reply(s.Failure(nil, err))
-		return
-	}
-	n := 0
-	err := wire.Elements(b, func(one []byte) error {
-		if n++; n > wire.MaxBatch {
-			return problem.TooMany.With(fmt.Sprintf("at most %d commands in one message", wire.MaxBatch))
-		}
-		s.command(one)
-		return nil
-	})
-	if err != nil {
-		s.reply(s.Failure(nil, err))
-	}
-}
-
-// trim removes white space from both ends.
-func trim(b []byte) []byte {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\n' || b[0] == '\r' || b[0] == '\t') {
-		b = b[1:]
-	}
-	return b
-}
-
-// reply adds an answer to those that leave after this message.
-func (s *Session) reply(payload []byte) {
-	s.out = append(wire.AppendHeader(s.out, wire.OpText, false, len(payload)), payload...)
-}
-
-func (s *Session) flushReplies() {
-	if len(s.out) > 0 {
-		out := s.out
-		s.out = nil // the connection keeps them
-		s.deliver(out)
-	}
+	return true
 }
 
 // Failure is the answer to a command that failed; the connection lives. It is counted, and logged if it is a fault of the relay.

@@ -3,7 +3,7 @@
 //
 // The entry point is [New], a relay.System. It identifies clients without a token (session.Connector), decides about namespaces
 // with the access "webhook" (hub.Authorizer), about publications to them one by one (hub.Moderator), and carries out calls
-// (session.Caller). Each question is a POST of JSON, signed by the Standard Webhooks specification like every webhook of the
+// (native.Caller). Each question is a POST of JSON, signed by the Standard Webhooks specification like every webhook of the
 // relay.
 //
 // With connect go the cookies and headers that the configuration names, and nothing else of the client's: the session of the

@@ -1,4 +1,4 @@
-package session
+package native
 
 import (
 	"bytes"
@@ -18,45 +18,45 @@ import (
 	"weir/relay/auth"
 	"weir/relay/hub"
 	"weir/relay/problem"
-	"weir/relay/websocket"
+	"weir/relay/session"
 )
 
 // HandleSSE is GET /sse.
-func (m *Manager) HandleSSE(ctx *fasthttp.RequestCtx) {
+func (m *Server) HandleSSE(ctx *fasthttp.RequestCtx) {
 	marks, bad := positions(ctx)
 	if bad != nil {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
-	if cursor := LastEventID(ctx); cursor != "" {
+	if cursor := session.LastEventID(ctx); cursor != "" {
 		var err error
 		if marks, err = wire.ParseCursor([]byte(cursor)); err != nil {
 			// Some other server's id: nothing can be resumed from it, and the client is told.
 			marks = []wire.Mark{}
 		}
 	}
-	a, bad := m.Authenticate(ctx, "")
+	h, bad := m.sessions.Authenticate(ctx, "")
 	if bad != nil {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
-	a.Encoding, a.marks = hub.WholeSSE, marks
+	a := &opening{Handshake: h, marks: marks, revocations: m.sessions.Revocations()}
+	a.Encoding = hub.WholeSSE
 	if string(ctx.QueryArgs().Peek("short")) == "1" {
 		a.Encoding = hub.SSE
 	}
-	a.revocations = m.revocations.made.Load()
 	if !m.choose(ctx, a) {
 		return
 	}
 	a.Head = append(make([]byte, 0, 512), sseHead...)
 	a.Head = append(m.gate.AppendCORS(a.Head, ctx), "\r\n"...)
-	m.Hijack(ctx, a, m.openSSE)
+	m.hijack(ctx, a, m.openSSE)
 }
 
 // choose finds out which of the channels of the query a stream may follow. What is wrong with one of them is told of
 // that one, on the stream, and keeps nobody from the others. Where there are no others the request is refused, and
 // choose returns false; a client that says its positions, and so was here before, gets its stream all the same.
-func (m *Manager) choose(ctx *fasthttp.RequestCtx, a *Handshake) bool {
+func (m *Server) choose(ctx *fasthttp.RequestCtx, a *opening) bool {
 	var wanted []string
 	for _, c := range ctx.QueryArgs().PeekMulti("channel") {
 		switch channel := string(c); {
@@ -132,34 +132,31 @@ func readPosition(at []byte) (broker.Position, *problem.Error) {
 
 // openSSE starts an event stream. The channels are joined one after the other; live events of the first
 // may come before the answer of the last.
-func (m *Manager) openSSE(nc net.Conn, _ []byte, a *Handshake) {
-	s := m.newSession(nc, a)
+func (m *Server) openSSE(nc net.Conn, _ []byte, a *opening) {
+	own := ""
+	if a.Identity.User != "" {
+		own = wire.UserChannel(a.Identity.User)
+	}
+	channels := append([]string{own}, a.channels...)
+	s := m.place(nc, a.Handshake, newStream(channels, a.marks))
 	if s == nil {
 		return
 	}
-	own := ""
-	if s.user != "" {
-		own = wire.UserChannel(s.user)
-	}
-	channels := append([]string{own}, a.channels...)
-	s.sse = newStream(channels, a.marks)
 	a.Head = AppendRetry(a.Head)
-	s.conn = m.hub.Pool.Open(nc, s.enc, true, s)
-	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: m.rules})
-	defer m.catch(s, s.abortOpen)
-	s.conn.Cork() // whoever has seen the answer to the request follows all of its channels
-	defer s.conn.Uncork()
-	m.hub.Counters.Opened.Of("sse").Inc()
-	m.start(s, a.Head, 0, s.firstTurn)
+	s.ConnectEvents(nc, true)
+	defer s.Catch(s.AbortOpen)
+	s.Conn().Cork() // whoever has seen the answer to the request follows all of its channels
+	defer s.Conn().Uncork()
+	s.start(a.Head, 0, s.FirstTurn)
 	for _, d := range a.denied {
 		s.without(d)
 	}
 	for i, channel := range channels[1:] {
-		if err := s.subscribe(&subscribeRequest{channel: channel, JoinRequest: broker.JoinRequest{From: s.sse.from(i + 1)}, decision: a.decisions[i], revocations: a.revocations}); err != nil {
+		if err := s.Subscribe(&session.SubscribeRequest{Channel: channel, JoinRequest: broker.JoinRequest{From: s.stream.from(i + 1)}, Decision: a.decisions[i], Revocations: a.revocations}); err != nil {
 			s.without(denial{channel, problem.Of(err)})
 			continue
 		}
-		s.recheck(channel)
+		s.Recheck(channel)
 	}
 }
 
@@ -171,21 +168,21 @@ type denial struct {
 
 // without tells an event stream which channel it goes without, for good or for now, in turn with the answer to the
 // request, which may not have been written yet.
-func (s *Session) without(d denial) {
+func (s *speaker) without(d denial) {
 	kind, b := "unsubscribed", unsubscribedMessage(d.channel, d.why)
 	if d.why.Retryable {
 		kind, b = "error", append(bytes.TrimSuffix(d.why.AppendError(nil, nil), []byte{'}'}), `,"channel":`...)
 		b = append(wire.AppendString(b, d.channel), '}')
 	}
-	s.conn.Reply(s.manager.frameFor(s, kind, b), nil)
+	s.Conn().Reply(s.frame(kind, b), nil)
 }
 
-// mayAll says of each channel whether a client may follow it. Where a backend decides, it is asked about asideLines of them
+// mayAll says of each channel whether a client may follow it. Where a backend decides, it is asked about session.Lines of them
 // at once.
-func (m *Manager) mayAll(id *auth.Identity, channels []string) ([]hub.Decision, []error) {
+func (m *Server) mayAll(id *auth.Identity, channels []string) ([]hub.Decision, []error) {
 	decisions, errs := make([]hub.Decision, len(channels)), make([]error, len(channels))
 	var asking sync.WaitGroup
-	room := make(chan struct{}, asideLines)
+	room := make(chan struct{}, session.Lines)
 	leave := func() { <-room }
 	start := time.Now()
 	var failed atomic.Bool

@@ -1,4 +1,4 @@
-package session
+package native
 
 import (
 	"log/slog"
@@ -12,6 +12,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/hub"
 	"weir/relay/problem"
+	"weir/relay/session"
 )
 
 // namedChannel is a channel that the address of a WebSocket names, and where the client stands in it.
@@ -44,9 +45,20 @@ func namedChannels(ctx *fasthttp.RequestCtx) ([]namedChannel, *problem.Error) {
 	return list, nil
 }
 
+// first is the channels that a WebSocket follows from the start: those that its address names, and those that its connector says.
+func (a *opening) first() []namedChannel {
+	list := a.named
+	for _, channel := range a.Identity.Follows() {
+		if !slices.ContainsFunc(list, func(n namedChannel) bool { return n.channel == channel }) {
+			list = append(list, namedChannel{channel: channel})
+		}
+	}
+	return list
+}
+
 // openNamed follows the channels that a client's address names, and answers each as a command without an id would be; what is
 // wrong with one is told of that one. It returns those that have to wait, for a backend's decision or the disk.
-func (s *Session) openNamed(list []namedChannel) (later []namedChannel) {
+func (s *speaker) openNamed(list []namedChannel) (later []namedChannel) {
 	for i := range list {
 		c := list[i].command()
 		err := s.subscribeCommand(&c, hub.NoWait)
@@ -62,26 +74,22 @@ func (s *Session) openNamed(list []namedChannel) (later []namedChannel) {
 
 // firstNamed is firstTurn of a session whose address names channels: all that is answered by now leaves in one write, and
 // those that have to wait follow. Called on the shard's loop.
-func (s *Session) firstNamed(later []namedChannel) {
-	if s.greeted {
+func (s *speaker) firstNamed(later []namedChannel) {
+	if s.Greeted() {
 		return
 	}
-	s.conn.Uncork()
+	s.Conn().Uncork()
 	if len(later) > 0 {
-		s.manager.readers.Add(1) // the last turn may be over before
-		defer s.manager.Work("named channels", func() {
-			defer s.manager.readers.Done()
-			s.holdNamed(later)
-		}, s.conn.Abort)
+		defer s.Later("named channels", func() { s.holdNamed(later) }, s.Conn().Abort)()
 	}
-	s.firstTurn()
+	s.FirstTurn()
 }
 
 // holdNamed has channels followed beside the turn.
-func (s *Session) holdNamed(list []namedChannel) {
+func (s *speaker) holdNamed(list []namedChannel) {
 	for i := range list {
 		c := list[i].command()
-		if err := s.hold(lineOf(&c), held{message: list[i].message(), named: true, since: time.Now()}); err != nil {
+		if err := s.Hold(lineOf(&c), session.Held{Message: list[i].message(), Named: true, Since: time.Now()}); err != nil {
 			s.without(denial{c.Channel, s.told(err)})
 		}
 	}
@@ -107,11 +115,11 @@ func (n *namedChannel) message() []byte {
 }
 
 // told is an error as the client is told of it, noted.
-func (s *Session) told(err error) *problem.Error {
+func (s *speaker) told(err error) *problem.Error {
 	f := problem.Of(err)
 	if f == problem.Internal {
-		s.manager.hub.Log.Error("subscription failed", slog.String("connection", s.id), slog.String("error", err.Error()))
+		s.server.hub.Log.Error("subscription failed", slog.String("connection", s.ID()), slog.String("error", err.Error()))
 	}
-	s.manager.hub.Counters.Errors.Of(f.Code).Inc()
+	s.server.hub.Counters.Errors.Of(f.Code).Inc()
 	return f
 }

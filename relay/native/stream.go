@@ -1,7 +1,7 @@
-package session
+package native
 
 import (
-	"math/rand/v2"
+	"net"
 	"slices"
 	"strconv"
 	"sync"
@@ -9,12 +9,11 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/internal/retry"
 	"weir/internal/wire"
 	"weir/pool"
+	"weir/relay/session"
 )
-
-// heartbeat is a comment: clients ignore it, proxies see traffic.
-var heartbeat = []byte(":heartbeat\n\n")
 
 // sseHead begins every event stream. no-transform keeps proxies from compressing, X-Accel-Buffering from
 // collecting it.
@@ -25,8 +24,7 @@ const sseHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf
 // so that Last-Event-ID resumes all of them.
 type stream struct {
 	// Set once.
-	open    *atomic.Int64 // of Manager.OpenEvents, whose frames bring their ids with them; else nil
-	foreign bool          // of Manager.OpenStream: nothing is said that its protocol does not know
+	open *atomic.Int64 // of Server.OpenEvents, whose frames bring their ids with them; nil: of /sse
 
 	// Guarded by mu, a leaf: channels are joined one by one while the shard's loop already delivers those that
 	// are joined. The lists go together; a place without a channel is free.
@@ -86,26 +84,26 @@ func (t *stream) stand(channel string, topic *pool.Topic, at broker.Position, ev
 // answerPlaces bounds the places of a stream's channels: below it, an answer's number says which place it is about.
 const answerPlaces = 1 << 24
 
-// answer sends the event that says where a channel was joined. It goes the way of a frame: its cursor is
+// Joined implements session.Protocol: it sends the event that says where a channel was joined. It goes the way of a frame: its cursor is
 // made when it is written, in order with the events of the channels that are joined already, and theirs
 // say nothing of it before. Called under the channel's lock, after the join, so that no later event of the
 // channel overtakes it, and with s.mu held, which keeps answers in order.
-func (s *Session) answer(channel string, topic *pool.Topic, at broker.Position, event []byte) {
-	t := s.sse
+func (s *speaker) Joined(channel string, topic *pool.Topic, at broker.Position, event []byte) {
+	t := s.stream
 	t.mu.Lock()
 	i := t.place(channel)
 	t.topics[i] = topic
 	if t.answers == nil {
-		t.answers = s.manager.hub.Pool.Topic(pool.Disconnect, nil)
+		t.answers = s.server.hub.Pool.Topic(pool.Disconnect, nil)
 	}
 	t.answered++
 	number := t.answered * answerPlaces
 	t.mu.Unlock()
 	f := &pool.Frame{Last: number + uint64(i), Count: 1, Position: pool.Position{Epoch: at.Epoch, Seq: at.Seq}}
-	f.Put(s.enc, event[:len(event)-1]) // the cursor comes before the empty line
-	s.conn.Join(t.answers, number-1, nil, nil)
+	f.Put(s.Encoding(), event[:len(event)-1]) // the cursor comes before the empty line
+	s.Conn().Join(t.answers, number-1, nil, nil)
 	t.answers.Deliver(f)
-	s.conn.Leave(t.answers, f.Last, nil, nil)
+	s.Conn().Leave(t.answers, f.Last, nil, nil)
 }
 
 // place is where a channel stands in the lists, a new place if it is not there. The caller holds t.mu.
@@ -128,6 +126,14 @@ func (t *stream) forget(channel string) {
 	if i := slices.Index(t.channels, channel); i > 0 {
 		t.channels[i], t.marks[i], t.topics[i] = "", wire.Mark{}, nil
 	}
+}
+
+// Left implements session.Protocol.
+func (s *speaker) Left(channel string) { s.stream.forget(channel) }
+
+// Tail implements session.Protocol.
+func (s *speaker) Tail(dst []byte, t *pool.Topic, f *pool.Frame) []byte {
+	return s.stream.tail(dst, t, f)
 }
 
 // tail advances the stream's position in a topic and appends the cursor. The frames of answers say the
@@ -165,30 +171,39 @@ func (t *stream) append(dst []byte) []byte {
 
 // lastEvents tells the client why the stream ends and when to come back. Clients that should not come back
 // by themselves are told by an event: closing the stream alone would make them.
-func (t *stream) lastEvents(why closing) []byte {
+func lastEvents(why session.Closing) []byte {
 	var b []byte
-	if why.retry > 0 {
+	if why.Retry > 0 {
 		b = append(b, "retry: "...)
-		b = strconv.AppendInt(b, why.retry.Milliseconds(), 10)
+		b = strconv.AppendInt(b, why.Retry.Milliseconds(), 10)
 		b = append(b, '\n', '\n')
 	}
-	if t.foreign {
-		return b
-	}
-	payload := append([]byte(`{"type":"closed","code":`), strconv.Itoa(why.code)...)
-	payload = wire.AppendString(append(payload, `,"reason":`...), why.reason)
+	payload := append([]byte(`{"type":"closed","code":`), strconv.Itoa(why.Code)...)
+	payload = wire.AppendString(append(payload, `,"reason":`...), why.Reason)
 	return append(wire.AppendEvent(b, "closed", append(payload, '}')), '\n')
 }
 
-// AppendRetry appends the line that says when a client comes back whose stream has broken off.
+// AppendRetry appends the line that says when a client comes back whose stream has broken off: in 1 to 3 seconds.
 func AppendRetry(b []byte) []byte {
-	return append(strconv.AppendInt(append(b, "retry: "...), jitter(2*time.Second).Milliseconds(), 10), '\n')
+	later := time.Second + retry.Jitter(2*time.Second)
+	return append(strconv.AppendInt(append(b, "retry: "...), later.Milliseconds(), 10), '\n')
 }
 
-// jitter is a time between half of d and d and a half.
-func jitter(d time.Duration) time.Duration {
-	if d <= 0 {
-		return 0
+// OpenEvents starts an event stream of the relay's own protocol whose frames bring their ids with them. Greet has it follow
+// its channel, with session.Session.JoinFirst. Open counts the streams that are open.
+func (m *Server) OpenEvents(nc net.Conn, a *session.Handshake, open *atomic.Int64, greet func(s *session.Session) error) {
+	s := m.place(nc, a, &stream{open: open})
+	if s == nil {
+		return
 	}
-	return d/2 + rand.N(d)
+	open.Add(1)
+	s.ConnectEvents(nc, true)
+	defer s.Catch(s.AbortOpen)
+	s.Enter(func() {
+		if greet(&s.Session) != nil {
+			s.Conn().Reply(a.Head, s.FirstTurn)
+			s.CloseNow(session.Overloaded)
+		}
+	})
+	s.Begun()
 }

@@ -1,4 +1,4 @@
-package session
+package native
 
 import (
 	"log/slog"
@@ -16,14 +16,14 @@ import (
 // HandleCommand is POST /command: one command of an end user who has no WebSocket to send it on, such as a
 // page that follows its channels by an event stream. It is checked, limited and answered as it would be there.
 // The session that runs it has no connection, and ends with the request.
-func (m *Manager) HandleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+func (m *Server) HandleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	var c wire.Command
 	err := c.Parse(ctx.PostBody())
 	if limit := int(m.hub.Config.Limit.Message); err == nil && len(ctx.PostBody()) > limit {
 		err = problem.TooLarge.With("a command may have " + m.hub.Config.Limit.Message.String())
 	}
-	s := &Session{manager: m, user: id.User, id: "command:" + id.User}
-	s.identity.Store(id)
+	s := &speaker{server: m}
+	m.sessions.ForRequest(&s.Session, id, s)
 	var payload []byte
 	if err == nil {
 		payload, err = s.post(&c)
@@ -42,7 +42,7 @@ func (m *Manager) HandleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 }
 
 // post runs a command that came in a request.
-func (s *Session) post(c *wire.Command) ([]byte, error) {
+func (s *speaker) post(c *wire.Command) ([]byte, error) {
 	switch c.Type {
 	case "publish", "history", "presence", "message", "event", "call":
 	case "":
@@ -50,38 +50,41 @@ func (s *Session) post(c *wire.Command) ([]byte, error) {
 	case "subscribe", "unsubscribe":
 		return s.onStream(c)
 	case "ping":
-		return Answer("pong", c.ID, nil), nil
+		return Pong(c.ID), nil
 	case "refresh":
 		return nil, problem.UnknownType.With("refresh is for WebSockets: open a new stream with the new token")
 	default:
 		return nil, problem.UnknownType
 	}
-	s.manager.hub.Counters.Commands.Of(c.Type).Inc()
+	s.server.hub.Counters.Commands.Of(c.Type).Inc()
 	return s.run(c, time.Now(), hub.WaitForAll)
 }
 
 // onStream runs a command that changes what an event stream of the same user follows. The stream itself tells what
 // comes of a subscription, in order with the changes; that it has begun is answered here.
-func (s *Session) onStream(c *wire.Command) ([]byte, error) {
+func (s *speaker) onStream(c *wire.Command) ([]byte, error) {
 	if c.Connection == "" {
 		return nil, problem.BadField.With(c.Type + " needs connectionId, that of an event stream")
 	}
-	stream := s.manager.sessions.byID(c.Connection)
-	if stream == nil || stream.user != s.user || stream.sse == nil || stream.sse.open != nil || stream.sse.foreign {
+	var stream *speaker
+	if other := s.server.sessions.Session(c.Connection); other != nil && other.User() == s.User() {
+		stream, _ = other.Protocol().(*speaker)
+	}
+	if stream == nil || stream.stream == nil || stream.stream.open != nil {
 		return nil, problem.NotFound.With("not found: no event stream of this user has this connectionId")
 	}
-	s.manager.hub.Counters.Commands.Of(c.Type).Inc()
+	s.server.hub.Counters.Commands.Of(c.Type).Inc()
 	var err error
 	switch {
 	case c.Type == "subscribe":
 		err = stream.subscribeCommand(c, hub.WaitForAll)
 	case !wire.ValidChannel(c.Channel):
 		err = problem.BadChannel
-	case !stream.unsubscribe(c.Channel, nil, false):
+	case !stream.Unsubscribe(c.Channel, nil):
 		err = problem.NotSubscribed
 	}
 	if err != nil {
 		return nil, err
 	}
-	return Answer("ok", c.ID, nil), nil
+	return answer("ok", c.ID, nil), nil
 }

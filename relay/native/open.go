@@ -1,0 +1,176 @@
+package native
+
+import (
+	"log/slog"
+	"net"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/broker"
+	"weir/internal/units"
+	"weir/internal/wire"
+	"weir/pool"
+	"weir/relay/hub"
+	"weir/relay/ingress"
+	"weir/relay/problem"
+	"weir/relay/session"
+	"weir/relay/websocket"
+)
+
+// HandleWS is GET /ws.
+func (m *Server) HandleWS(ctx *fasthttp.RequestCtx) {
+	o, bad := websocket.ReadOffer(&ctx.Request.Header)
+	if bad != nil {
+		if bad == problem.UpgradeRequired {
+			ctx.Response.Header.Set("Sec-WebSocket-Version", "13")
+		}
+		m.gate.Refuse(ctx, bad)
+		return
+	}
+	h, bad := m.sessions.Authenticate(ctx, o.Token)
+	if bad != nil {
+		m.gate.Refuse(ctx, bad)
+		return
+	}
+	a := &opening{Handshake: h}
+	if a.named, bad = namedChannels(ctx); bad != nil {
+		m.gate.Refuse(ctx, bad)
+		return
+	}
+	if m.hub.Config.Compression && o.Deflate {
+		a.Encoding = hub.DeflateWS
+	}
+	a.Head = o.AppendSwitch(make([]byte, 0, 512), a.Encoding == hub.DeflateWS)
+	if !o.Protocol {
+		a.Encoding = hub.WholeOf(a.Encoding)
+	}
+	m.hijack(ctx, a, m.openWS)
+}
+
+// place makes the session of a client for whom there is a place; nil, with the connection closed, if there is none.
+func (m *Server) place(nc net.Conn, a *session.Handshake, events *stream) *speaker {
+	s := &speaker{server: m, stream: events}
+	if !m.sessions.Place(&s.Session, nc, a, s) {
+		return nil
+	}
+	return s
+}
+
+// openWS starts a WebSocket session. Nothing is read before the answer to the handshake and the connected
+// message have been written, together; nothing else is written before them.
+func (m *Server) openWS(nc net.Conn, rest []byte, a *opening) {
+	s := m.place(nc, a.Handshake, nil)
+	if s == nil {
+		return
+	}
+	s.Connect(nc, websocket.Options{Rules: m.rules, SkipLarge: true, Rest: rest})
+	defer s.Catch(s.AbortOpen)
+	first := a.first()
+	if len(first) == 0 {
+		s.start(a.Head, 0, s.FirstTurn)
+		return
+	}
+	s.Conn().Cork() // so that what the address names is answered together with the handshake
+	s.start(a.Head, len(a.named), nil)
+	later := s.openNamed(first)
+	s.Conn().Reply(nil, func() { s.firstNamed(later) })
+}
+
+// start subscribes a session to its user's own channel, sends head and the connected message, and then
+// calls then. From then on others may find the session. Named is how many channels the client's address names.
+func (s *speaker) start(head []byte, named int, then func()) {
+	if s.User() != "" {
+		_ = s.server.hub.EnsureLoaded(wire.UserChannel(s.User()), hub.WaitForDisk) // greet says what is wrong
+	}
+	s.Enter(func() { s.greet(head, named, then) })
+	s.Begun()
+}
+
+func (s *speaker) greet(head []byte, named int, then func()) {
+	if s.User() == "" {
+		s.Conn().Reply(append(head, s.frame("connected", s.connected(nil, named))...), then)
+		return
+	}
+	channel := wire.UserChannel(s.User())
+	var from *broker.Position
+	if s.stream != nil {
+		from = s.stream.from(0)
+	}
+	if _, err := s.JoinFirst(channel, broker.JoinRequest{From: from, Loaded: true}, func(t *pool.Topic, reply broker.Reply) []byte {
+		hello := append(head, s.frame("connected", s.connected(&reply.Position, named))...)
+		if s.stream != nil {
+			own := session.SubscribeRequest{JoinRequest: broker.JoinRequest{From: from}, Channel: channel}
+			hello = append(hello, s.stream.stand(channel, t, reply.Position, s.Subscribed(&own, reply, false))...)
+		}
+		return hello
+	}, then); err != nil {
+		s.server.hub.Log.Error("user channel not joined", slog.String("error", err.Error()))
+		s.Conn().Reply(head, then)
+		s.CloseNow(session.Overloaded)
+	}
+}
+
+// connected is the first message of every session. The position is that of the user's own channel; named is how many channels
+// the address has named, each of which is answered.
+func (s *speaker) connected(at *broker.Position, named int) []byte {
+	cfg := s.server.hub.Config
+	b := append(make([]byte, 0, 256), `{"type":"connected","connectionId":"`...)
+	b = append(b, s.ID()...)
+	b = wire.AppendString(append(b, `","userId":`...), s.User())
+	b = strconv.AppendInt(append(b, `,"heartbeat":`...), cfg.Heartbeat.Milliseconds(), 10)
+	b = strconv.AppendInt(append(b, `,"window":`...), s.server.hub.Namespaces.Fallback.Batch.Window.Milliseconds(), 10)
+	b = s.appendExpiry(b)
+	b = s.appendLimits(b)
+	b = s.appendVouched(b)
+	if at != nil {
+		b = append(append(append(b, `,"channel":"`...), wire.UserChannel(s.User())...), '"')
+		b = wire.AppendPosition(append(b, `,"position":`...), at.Epoch, at.Seq)
+	}
+	if named > 0 {
+		b = strconv.AppendInt(append(b, `,"channels":`...), int64(named), 10)
+	}
+	return append(b, '}')
+}
+
+// appendLimits appends what bounds the client: the bytes of a message, its commands a second (twice as many at once;
+// 0: no limit), the channels that it may follow, and the bytes of an address.
+func (s *speaker) appendLimits(b []byte) []byte {
+	limit := &s.server.hub.Config.Limit
+	b = strconv.AppendInt(append(b, `,"limits":{"message":`...), int64(s.Limit()), 10)
+	b = appendRate(append(b, `,"commands":`...), limit.Commands)
+	b = strconv.AppendInt(append(b, `,"subscriptions":`...), int64(limit.Subscriptions), 10)
+	b = strconv.AppendInt(append(b, `,"address":`...), ingress.MaxURI, 10)
+	return append(b, '}')
+}
+
+// appendRate appends how many a second a rate allows.
+func appendRate(b []byte, rate units.Rate) []byte {
+	return strconv.AppendFloat(b, rate.PerSecond(), 'f', -1, 64)
+}
+
+// appendExpiry appends for how long the session's token is good, which needs no clock that is right; nothing for a
+// session without an end.
+func (s *speaker) appendExpiry(b []byte) []byte {
+	id := s.Identity()
+	expires := id.Expires
+	if expires.IsZero() || id.Vouched != nil { // it is refreshed without the client
+		return b
+	}
+	return strconv.AppendInt(append(b, `,"expiresIn":`...), max(expires.Sub(s.server.sessions.Now()).Milliseconds(), 0), 10)
+}
+
+// appendVouched appends what a connector has to tell the client: data, and what lets it come back.
+func (s *speaker) appendVouched(b []byte) []byte {
+	id := s.Identity()
+	if id.Vouched == nil {
+		return b
+	}
+	if id.Vouched.Data != nil {
+		b = append(append(b, `,"data":`...), id.Vouched.Data...)
+	}
+	if resume := s.Resume(); resume != "" {
+		b = wire.AppendString(append(b, `,"resume":`...), resume)
+	}
+	return b
+}

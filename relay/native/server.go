@@ -1,0 +1,46 @@
+package native
+
+import (
+	"net"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/internal/wire"
+	"weir/relay/hub"
+	"weir/relay/ingress"
+	"weir/relay/session"
+	"weir/relay/websocket"
+)
+
+// Server serves the relay's own protocol.
+type Server struct {
+	hub      *hub.Hub
+	gate     *ingress.Gate
+	sessions *session.Manager
+	rules    *websocket.Rules // of /ws
+
+	caller Caller // carries out calls; nil: nobody does. Set at start
+}
+
+// New makes what serves the relay's own protocol to the clients of a hub.
+func New(h *hub.Hub, gate *ingress.Gate, sessions *session.Manager) *Server {
+	return &Server{hub: h, gate: gate, sessions: sessions, rules: sessions.Rules(int(h.Config.Limit.Message))}
+}
+
+// opening is the request of a client that was let in, and what it is to follow.
+type opening struct {
+	*session.Handshake
+	named []namedChannel // WebSocket: what the address names, to be followed from the start
+
+	// Event streams.
+	channels    []string
+	decisions   []hub.Decision // about each of channels
+	denied      []denial       // channels that were asked for and may not be followed
+	marks       []wire.Mark    // of Last-Event-ID
+	revocations uint64         // how many there were before it was decided about the channels
+}
+
+// hijack takes the connection over from the HTTP server.
+func (m *Server) hijack(ctx *fasthttp.RequestCtx, a *opening, open func(nc net.Conn, rest []byte, a *opening)) {
+	m.sessions.Hijack(ctx, a.Handshake, func(nc net.Conn, rest []byte, _ *session.Handshake) { open(nc, rest, a) })
+}
