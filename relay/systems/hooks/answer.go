@@ -34,6 +34,7 @@ type connectAnswer struct {
 const (
 	defaultExpiry = time.Hour      // of an answer without expiresIn
 	maxExpiry     = 24 * time.Hour // of any answer
+	minExpiry     = time.Second    // the same: the backend is not asked more often
 	maxContext    = 4 << 10
 	maxSubscribe  = 128
 	somebody      = "anonymous" // in the place of a user whom nobody knows
@@ -42,8 +43,8 @@ const (
 // parseConnect reads who a client is.
 func (s *System) parseConnect(body []byte, c *credentials, asked time.Time) (*auth.Identity, error) {
 	var a connectAnswer
-	if err := json.Unmarshal(body, &a); err != nil {
-		return nil, notJSON(err)
+	if err := object(body, &a); err != nil {
+		return nil, err
 	}
 	claims := auth.Claims{Sub: somebody, TTL: maxExpiry, IssuedAt: asked}
 	if a.User != nil {
@@ -72,7 +73,7 @@ func (s *System) parseConnect(body []byte, c *credentials, asked time.Time) (*au
 	}
 	id, err := auth.Vouch(claims)
 	if err != nil {
-		return nil, err
+		return nil, member(err)
 	}
 	if !wire.ValidChannel(wire.UserChannel(id.User)) {
 		return nil, errors.New("user.id is too long for the name of a channel")
@@ -87,6 +88,7 @@ func (s *System) parseConnect(body []byte, c *credentials, asked time.Time) (*au
 	if err != nil {
 		return nil, err
 	}
+	expiry = max(expiry, minExpiry)
 	v := &visit{by: c, asked: asked}
 	if v.context, err = oneLine("context", a.Context, maxContext); err != nil {
 		return nil, err
@@ -163,6 +165,39 @@ func oneLine(member string, raw json.RawMessage, most int) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// object reads an answer.
+func object(body []byte, v any) error {
+	switch text := bytes.TrimLeft(body, " \t\r\n\xef\xbb\xbf"); { // with the mark that some editors put before a text
+	case len(text) == 0:
+		return errors.New("the answer is empty: expected a JSON object")
+	case text[0] == '<':
+		return errors.New("the answer is a page: expected a JSON object")
+	case text[0] != '{':
+		return errors.New("the answer is not JSON of the form that is expected: an object")
+	}
+	if err := json.Unmarshal(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), v); err != nil {
+		return notJSON(err)
+	}
+	return nil
+}
+
+// member is the error about what an answer says of a client, in the words of the answer.
+func member(err error) error {
+	var refused *auth.Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	claim, what, _ := strings.Cut(refused.Detail, " ")
+	if claim == "sub" {
+		claim = "id"
+	}
+	switch claim {
+	case "id", "name", "avatar", "roles":
+		claim = "user." + claim
+	}
+	return errors.New(claim + " " + what)
+}
+
 // notJSON is the error about an answer, without any of it.
 func notJSON(err error) error {
 	var kind *json.UnmarshalTypeError
@@ -183,7 +218,7 @@ func refused(r *post.Response) *refusal {
 		Reason  string `json:"reason"`
 	}
 	_ = json.Unmarshal(r.Body, &body) // it need not be JSON
-	no := &refusal{status: r.Status, reason: readable(body.Message)}
+	no := &refusal{status: r.Status, reason: readable(body.Message), page: bytes.HasPrefix(bytes.TrimSpace(r.Body), []byte("<"))}
 	if no.reason == "" {
 		no.reason = readable(body.Reason)
 	}

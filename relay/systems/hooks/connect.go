@@ -152,12 +152,34 @@ func (s *System) askConnect(c *credentials, asked time.Time) (*known, error) {
 		if no.status == http.StatusForbidden {
 			k.bad = problem.Forbidden
 		}
+		if no.reason != "" {
+			k.bad = k.bad.With(no.reason)
+		}
+		s.explain(c, no)
 		return k, nil
 	case err != nil:
 		return nil, err
 	}
 	h.counts.outcomes[outcomeAllowed].Inc()
 	return k, nil
+}
+
+// explain logs why a client was not let in, once in a while: most often nobody is signed in, but that may have a cause.
+func (s *System) explain(c *credentials, no *refusal) {
+	now := s.now().Unix()
+	if last := s.explained.Load(); now-last < 10 || !s.explained.CompareAndSwap(last, now) {
+		return
+	}
+	why := "it does not say why"
+	switch {
+	case no.page && no.status == http.StatusForbidden:
+		why = "with a page: is the route exempt from the check for forged requests (CSRF)?"
+	case c.cookies == "" && len(s.config.Cookies) > 0:
+		why = "the client has sent none of hooks.cookies"
+	case no.reason != "":
+		why = "it has told the client why" // the words are not ours to log
+	}
+	s.host.Log().Info("the backend does not let a client in", "hook", askConnect, "status", no.status, "why", why)
 }
 
 // Stands implements session.Connector.

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"weir/internal/safedial"
@@ -27,6 +28,7 @@ type System struct {
 	revoked *revocations
 
 	// Safe for concurrent use.
+	explained atomic.Int64  // when a refusal was logged last, in seconds since 1970
 	slots     chan struct{} // holds a value for each question under way; never closed
 	clients   memory[credentialKey, *known]
 	decisions memory[subject, *decision]

@@ -55,8 +55,8 @@ func (s *System) Moderate(id *auth.Identity, connection string, c *wire.Command)
 		case r.Status != http.StatusOK:
 			return unexpected(r, "200, 401 or 403")
 		}
-		if err := json.Unmarshal(r.Body, &a); err != nil {
-			return notJSON(err)
+		if err := object(r.Body, &a); err != nil {
+			return err
 		}
 		if a.Allow == nil {
 			return errors.New(`unexpected answer: expected {"allow": true or false}`)

@@ -129,7 +129,11 @@ func (s *System) ask(h *hook, body any, header http.Header, read func(r *post.Re
 	r, err = post.Send(ctx, s.client, h.address, signed, b, maxAnswer+1)
 	switch {
 	case err != nil:
-		err = errors.New(safedial.Problem(err)) // without the address, which may hold a secret
+		text := safedial.Problem(err) // without the address, which may hold a secret
+		if errors.Is(err, safedial.ErrRedirect) {
+			text += ", which is not followed: expected 401 where nobody is signed in"
+		}
+		err = errors.New(text)
 	case len(r.Body) > maxAnswer:
 		err = fmt.Errorf("the response is larger than %d bytes", maxAnswer)
 	case r.Status >= 500 || r.Status == http.StatusTooManyRequests || r.Status == http.StatusRequestTimeout:
@@ -147,11 +151,19 @@ type refusal struct {
 	status int
 	code   string // "" if the backend has said none
 	reason string // for people; "" if it has said none
+	page   bool   // it has sent HTML
 }
 
 func (r *refusal) Error() string { return fmt.Sprintf("refused with status %d", r.status) }
 
 // unexpected is the error about an answer that is none.
 func unexpected(r *post.Response, want string) error {
-	return fmt.Errorf("unexpected answer, status %d: expected %s", r.Status, want)
+	hint := ""
+	switch r.Status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		hint = "; is there a route for this POST?"
+	case 419, http.StatusUnprocessableEntity: // what Laravel and Rails say
+		hint = "; is the route exempt from the check for forged requests (CSRF)?"
+	}
+	return fmt.Errorf("unexpected answer, status %d: expected %s%s", r.Status, want, hint)
 }

@@ -155,8 +155,8 @@ func (s *System) askSubscribe(about subject, id *auth.Identity, asked time.Time)
 		case r.Status != http.StatusOK:
 			return unexpected(r, "200, 401 or 403")
 		}
-		if err := json.Unmarshal(r.Body, &a); err != nil {
-			return notJSON(err)
+		if err := object(r.Body, &a); err != nil {
+			return err
 		}
 		if a.Allow == nil {
 			return errors.New(`unexpected answer: expected {"allow": true or false}`)

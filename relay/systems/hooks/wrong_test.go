@@ -32,8 +32,8 @@ func TestWrongBackend(t *testing.T) {
 		log    string // of subscribe
 		call   bool   // it is an answer to a call
 	}{
-		{"a page", 200, "<html>secret</html>", "the answer is not JSON of the form that is expected", false},
-		{"nothing", 200, "", "the answer is not JSON", true},
+		{"a page", 200, "<html>secret</html>", "the answer is a page: expected a JSON object", false},
+		{"nothing", 200, "", "the answer is empty", true},
 		{"another JSON", 200, `["secret"]`, "the answer is not JSON of the form that is expected", true},
 		{"no decision", 200, `{"secret":true}`, `expected {\"allow\": true or false}`, true},
 		{"a wrong type", 200, `{"allow":"secret"}`, "allow has the wrong type", true},
@@ -69,6 +69,53 @@ func TestWrongBackend(t *testing.T) {
 	}
 	if m := ask(p, "1", `"type":"subscribe","channel":"room:1"`); m["type"] != "subscribed" { // what needs no question works
 		t.Error(m)
+	}
+}
+
+// What is wrong with an answer to connect is said in the words of the answer, with what to look for.
+func TestWhatIsWrongWithConnect(t *testing.T) {
+	b := newBackend(t, nil)
+	now := new(clock)
+	g := start(t, b, func(c *config.Config, h *hooks.Config) { h.Breaker.After, c.Clock = 1000, now.Now })
+	for i, c := range []struct {
+		status int
+		body   string
+		http   int
+		log    string
+	}{
+		{200, `null`, 503, "expected: an object"},
+		{200, "\ufeff" + `{"user":{"id":"u"}}`, 101, ""},
+		{200, `{"user":{"id":"` + strings.Repeat("x", 200) + `"}}`, 503, "error=\"user.id is longer than 128 bytes"},
+		{200, `{"user":{"id":1,"name":"` + strings.Repeat("x", 300) + `"}}`, 503, "error=\"user.name is longer than 256 bytes"},
+		{200, `{"user":{"id":1},"channels":{"a b":["subscribe"]}}`, 503, "error=\"channels: a pattern is"},
+		{200, `{"user":{"id":1,"roles":"admin"}}`, 503, "user.roles has the wrong type"},
+		{302, "/login", 503, "a redirect, which is not followed: expected 401 where nobody is signed in"},
+		{404, "", 503, "is there a route for this POST?"},
+		{405, "", 503, "is there a route for this POST?"},
+		{419, "", 503, "is the route exempt from the check for forged requests"},
+		{403, "<html>", 403, "is the route exempt from the check for forged requests"},
+		{403, `{"message":"banned until Monday"}`, 403, "it has told the client why"},
+		{401, "", 401, "it does not say why"},
+	} {
+		now.advance(time.Minute) // so that all refusals are logged
+		b.answer(func(*question) (int, string) { return c.status, c.body })
+		before := len(g.Logs())
+		if _, status, _ := dial(g, "/ws", fmt.Sprintf("Cookie: session=u%d", i)); status != c.http {
+			t.Errorf("%d %s: %d", c.status, c.body, status)
+		}
+		if log := g.Logs()[before:]; !strings.Contains(log, c.log) {
+			t.Errorf("%d %.40s: the log says %s", c.status, c.body, log)
+		}
+	}
+	now.advance(time.Minute)
+	before := len(g.Logs())
+	if _, status, _ := dial(g, "/ws", "Cookie: another=1"); status != 401 || !strings.Contains(g.Logs()[before:], "the client has sent none of hooks.cookies") {
+		t.Error(status, g.Logs()[before:])
+	}
+	b.answer(func(*question) (int, string) { return 403, `{"message":"banned until Monday"}` })
+	status, _, body := g.Do("POST", "/command", `{"type":"ping"}`, "Cookie: session=banned", "Origin: "+origin)
+	if m, _ := body.(relaytest.Message); status != 403 || m["title"] != "banned until Monday" {
+		t.Error(status, body)
 	}
 }
 
