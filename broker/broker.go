@@ -24,6 +24,11 @@ type Config struct {
 	// channel's lock held and must not call back, but for Name. nil: no live delivery.
 	Subscriber func(c *Channel) Subscriber
 
+	// Awaiting returns the readers that have waited for a channel whose policy is Awaited: their subscriber, how many they are, and the
+	// epoch of the position that Vacant has returned to them. It is called before the first change, or the first reader that joins, with the channel's lock
+	// held, and must not call back, but for Name. nil: nobody waits.
+	Awaiting func(c *Channel, seq uint64) (s Subscriber, readers int, epoch string)
+
 	// Journal gives changes their order and durability. nil: Memory.
 	Journal Journal
 

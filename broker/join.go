@@ -40,6 +40,7 @@ func (b *Broker) Join(channel string, request JoinRequest, join func(s Subscribe
 		return nil, fmt.Errorf("join %s: %w", channel, ErrNotJoined)
 	}
 	if !request.Again {
+		c.gather()
 		if c.subscriber == nil && b.config.Subscriber != nil {
 			c.subscriber = b.config.Subscriber(c)
 		}
@@ -56,6 +57,43 @@ func (b *Broker) Join(channel string, request JoinRequest, join func(s Subscribe
 	}
 	joined = true
 	return c, nil
+}
+
+// Vacant returns where a channel that is not in memory would begin; false if it is.
+func (b *Broker) Vacant(channel string) (Position, bool) {
+	s, slot := b.locate(channel)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, there := s.channels[channel]
+	return Position{Epoch: b.epoch(s, slot)}, !there
+}
+
+// Gather makes a channel, if there is none, and has those join that wait for it. Errors: ErrTooManyChannels, ErrClosed.
+func (b *Broker) Gather(channel string) error {
+	c, err := b.find(channel, true, false)
+	if err != nil {
+		return fmt.Errorf("gather %s: %w", channel, err)
+	}
+	defer c.unlock()
+	c.gather()
+	return nil
+}
+
+// gather has those join that have waited for the channel. What they were told holds: nothing has been in the log of its name since, or they would
+// have joined then. Called with the lock held.
+func (c *Channel) gather() {
+	awaiting := c.shard.broker.config.Awaiting
+	if !c.policy.Awaited || c.subscriber != nil || awaiting == nil || c.durable != nil {
+		return
+	}
+	s, readers, epoch := awaiting(c, c.seq)
+	if readers == 0 {
+		return
+	}
+	c.subscriber, c.readers = s, c.readers+int32(readers)
+	if c.seq == 0 {
+		c.epoch = epoch
+	}
 }
 
 // Leave takes a reader away. The last one takes the subscriber with it, and lets a channel that keeps

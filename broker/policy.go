@@ -17,6 +17,8 @@ type Policy struct {
 
 	Durable   bool // the channel lives in Config.Store, if there is one
 	AfterDisk bool // of a Durable one: readers get a change when it is safe, not before
+
+	Awaited bool // readers may wait for the channel to be made: see Config.Awaiting. Not for what is Durable or owned elsewhere
 }
 
 // The defaults of Policy.
@@ -45,6 +47,7 @@ func (p Policy) Resolved() Policy {
 		IdempotencyKeys: limit(p.IdempotencyKeys, defaultIdempotencyKeys),
 		Durable:         p.Durable,
 		AfterDisk:       p.AfterDisk,
+		Awaited:         p.Awaited,
 	}
 }
 

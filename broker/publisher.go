@@ -55,6 +55,9 @@ func (r *Publisher) submit(channel string, p *Publication) (Receipt, error) {
 		return r.broker.handOn(channel, p)
 	}
 	defer c.unlock()
+	if c.subscriber == nil {
+		c.gather()
+	}
 	e := p.entry()
 	return c.publish(r.now, &e)
 }

@@ -73,6 +73,34 @@ func UserChannel(id string) string {
 	return string(b)
 }
 
+// UserOf is the user whose own channel has a name; "" if it is nobody's.
+func UserOf(channel string) string {
+	name, ok := strings.CutPrefix(channel, UserNamespace+":")
+	if !ok {
+		return ""
+	}
+	if !strings.Contains(name, "=") {
+		return name
+	}
+	var id []byte
+	for i := 0; i < len(name); i++ {
+		if name[i] != '=' {
+			id = append(id, name[i])
+			continue
+		}
+		c, err := hex.DecodeString(name[i+1 : min(i+3, len(name))])
+		if err != nil || len(c) != 1 {
+			return ""
+		}
+		id = append(id, c[0])
+		i += 2
+	}
+	if UserChannel(string(id)) != channel { // written in another way
+		return ""
+	}
+	return string(id)
+}
+
 // UserKey names a user among the items of a channel: as UserChannel writes the id, or a digest of it, behind
 // "=", where that would be too long for a key.
 func UserKey(id string) string {

@@ -14,6 +14,7 @@ import (
 	"weir/broker"
 	"weir/broker/disk"
 	"weir/internal/contain"
+	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/cluster"
 	"weir/relay/config"
@@ -41,6 +42,9 @@ type Hub struct {
 	Topics     Topics                                                       // filled at start
 	Started    chan struct{}                                                // closed when all systems have said which namespaces are theirs
 	Find       func(connection string) (conn *pool.Conn, enc pool.Encoding) // an open connection; nil if there is none
+
+	// Awaiting has the sessions join that wait for the channel of their user. It returns how many they are, and the epoch that they were told. nil: nobody waits.
+	Awaiting func(user string, c *broker.Channel, fanout func(epoch string) *Fanout) (int, string)
 
 	Busiest    stats.TopChannels
 	Memory     stats.Memory
@@ -75,8 +79,9 @@ func (h *Hub) Start() error {
 		return err
 	}
 	cfg := broker.Config{
-		Policy:     func(channel string) broker.Policy { return h.Namespaces.Of(channel).Log },
+		Policy:     h.policyOf,
 		Subscriber: h.newFanout,
+		Awaiting:   h.awaiting,
 		Store:      store,
 		Panic:      h.Contain,
 	}
@@ -111,6 +116,36 @@ func (h *Hub) Start() error {
 		h.Batchers = append(h.Batchers, byShard[i])
 	}
 	return nil
+}
+
+// policyOf is the policy of a channel.
+func (h *Hub) policyOf(channel string) broker.Policy {
+	p := h.Namespaces.Of(channel).Log
+	p.Awaited = h.Cluster == nil && !p.Durable && wire.Namespace(channel) == wire.UserNamespace
+	return p
+}
+
+// MayAwait reports whether a session may wait for the channel of its user to be made.
+func (h *Hub) MayAwait(channel string) bool { return h.policyOf(channel).Awaited }
+
+// awaiting is broker.Config.Awaiting: the sessions of a user whose own channel it is.
+func (h *Hub) awaiting(c *broker.Channel, seq uint64) (broker.Subscriber, int, string) {
+	user := wire.UserOf(c.Name())
+	if user == "" || h.Awaiting == nil {
+		return nil, 0, ""
+	}
+	var f *Fanout
+	n, epoch := h.Awaiting(user, c, func(epoch string) *Fanout {
+		if f == nil {
+			f = h.newFanout(c).(*Fanout)
+			f.Begin(broker.Position{Epoch: epoch, Seq: seq})
+		}
+		return f
+	})
+	if n == 0 {
+		return nil, 0, ""
+	}
+	return f, n, epoch
 }
 
 // BatcherOf is the batcher of the shard on whose loop a channel's windows are flushed.

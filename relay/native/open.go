@@ -92,6 +92,11 @@ func (s *speaker) greet(head []byte, named int, then func()) {
 		s.Conn().Reply(append(head, s.frame("connected", s.connected(nil, named))...), then)
 		return
 	}
+	if s.stream == nil && s.AwaitOwn(func(at broker.Position) []byte {
+		return append(head, s.frame("connected", s.connected(&at, named))...)
+	}, then) {
+		return
+	}
 	channel := wire.UserChannel(s.User())
 	var from *broker.Position
 	if s.stream != nil {

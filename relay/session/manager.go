@@ -55,6 +55,7 @@ func New(h *hub.Hub, gate *ingress.Gate, verifier *auth.Verifier, now func() tim
 	m.shareTickets()
 	m.shareConnections()
 	m.shareLimits()
+	h.Awaiting = m.sessions.gather
 	var err error
 	if m.workers, err = ants.NewPool(-1, ants.WithPanicHandler(h.Contain.Worker)); err != nil {
 		return nil, fmt.Errorf("start readers: %w", err)

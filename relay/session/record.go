@@ -11,7 +11,7 @@ import (
 func (s *Session) follows(channel string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.find(channel) >= 0
+	return s.find(channel) >= 0 || s.awaits(channel)
 }
 
 // transport is how the client is connected.
@@ -41,8 +41,13 @@ func (s *Session) appendRecord(b []byte) []byte {
 	b = append(b, `,"channels":[`...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.takeUp()
+	waits := s.own.Load() == unmade
+	if waits {
+		b = append(append(append(b, '"'), wire.UserChannel(s.user)...), '"')
+	}
 	for i, sub := range s.subs {
-		if i > 0 {
+		if i > 0 || waits {
 			b = append(b, ',')
 		}
 		b = append(append(append(b, '"'), sub.feed.Name...), '"')

@@ -5,7 +5,9 @@ import (
 	"slices"
 	"sync"
 
+	"weir/broker"
 	"weir/pool"
+	"weir/relay/hub"
 )
 
 // registryParts is how many locks the registry has.
@@ -25,7 +27,8 @@ type registry struct {
 // userSessions are those of a user, linked by Session.sameUser, the newest first. Guarded by the lock of the user's part.
 type userSessions struct {
 	newest *Session
-	places int // taken: by those, and by some that are not entered yet
+	places int    // taken: by those, and by some that are not entered yet
+	epoch  string // of the position that those were told that wait for the user's own channel; "": none does
 }
 
 func newRegistry() *registry { return &registry{seed: maphash.MakeSeed()} }
@@ -98,6 +101,61 @@ func (g *registry) remove(s *Session) {
 		return
 	}
 	p.users[s.user] = u
+}
+
+// await has a session wait for its user's own channel to be made, unless it is there. Then tell is called with the position that holds
+// until then; nothing may be sent to the session before that but by the caller.
+func (g *registry) await(s *Session, vacant func() (broker.Position, bool), tell func(at broker.Position)) bool {
+	p := &g.parts[g.part(s.user)]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, ok := vacant() // who makes it from now on finds the session
+	if !ok {
+		return false
+	}
+	u := p.users[s.user] // it is entered
+	if u.epoch != "" {
+		at.Epoch = u.epoch // all of them go on from one
+	}
+	u.epoch = at.Epoch
+	p.users[s.user] = u
+	s.own.Store(unmade)
+	tell(at)
+	return true
+}
+
+// gather has the sessions join that wait for their user's own channel, with its lock held: see hub.Hub.Awaiting.
+func (g *registry) gather(user string, c *broker.Channel, fanout func(epoch string) *hub.Fanout) (n int, epoch string) {
+	p := &g.parts[g.part(user)]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u, ok := p.users[user]
+	if !ok || u.epoch == "" {
+		return 0, ""
+	}
+	epoch, u.epoch = u.epoch, ""
+	p.users[user] = u
+	for s := u.newest; s != nil; s = s.sameUser {
+		if s.own.Load() == unmade {
+			f := fanout(epoch)
+			s.conn.Join(f.Topic, f.Ordinal.Load(), nil, nil)
+			s.own.Store(&subscription{channel: c, feed: f, topic: f.Topic})
+			n++
+		}
+	}
+	return n, epoch
+}
+
+// leaveOwn ends the wait of a session for its user's own channel. It returns the subscription that came of it and was not taken up,
+// or unmade; nil: neither.
+func (g *registry) leaveOwn(s *Session) *subscription {
+	if s.own.Load() == nil { // nobody has it wait anew
+		return nil
+	}
+	p := &g.parts[g.part(s.user)]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return s.own.Swap(nil)
 }
 
 // byID is the session of a connection, or nil.

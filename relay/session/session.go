@@ -43,6 +43,7 @@ type Session struct {
 	closed   atomic.Pointer[Closing]       // why the relay closes it; nil: it does not, or nobody wants to know
 	aside    atomic.Pointer[aside]         // commands that wait for something outside; nil: none do. Written under mu
 	ending   atomic.Bool                   // a close is under way: commands are ignored
+	own      atomic.Pointer[subscription]  // to the user's own channel: unmade, or joined and not among subs yet. Set under the lock of the registry's part
 	lastPing atomic.Int64                  // when the client last sent a ping of the protocol, or a pong, in ms; 0: never
 
 	// Owned by the shard's loop.
@@ -101,6 +102,7 @@ type pendingUnsubscribe struct {
 
 // find is the index of a channel in subs, or -1. The caller holds s.mu.
 func (s *Session) find(channel string) int {
+	s.takeUp()
 	return slices.IndexFunc(s.subs, func(x subscription) bool { return x.feed.Name == channel })
 }
 
@@ -180,6 +182,13 @@ func (s *Session) takeSubs(grace time.Duration) []subscription {
 	defer s.mu.Unlock()
 	if !s.ended {
 		s.ended, s.until = true, time.Now().Add(grace).UnixNano()
+	}
+	switch own := s.manager.sessions.leaveOwn(s); own {
+	case nil:
+	case unmade:
+		s.manager.hub.Counters.Subscriptions.Dec()
+	default:
+		s.subs = append(s.subs, *own)
 	}
 	subs := s.subs
 	s.subs = nil
@@ -291,6 +300,7 @@ func (s *Session) Resync(t *pool.Topic) {
 // out, the client is cut: it would lag for ever.
 func (s *Session) ResyncNow(t *pool.Topic) {
 	s.mu.Lock()
+	s.takeUp()
 	i := slices.IndexFunc(s.subs, func(x subscription) bool { return x.topic == t })
 	if i < 0 {
 		s.mu.Unlock()

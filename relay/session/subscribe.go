@@ -55,6 +55,7 @@ func (s *Session) subscribeLoaded(r *SubscribeRequest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.awaitDeparture(r.Channel)
+	s.needOwn(r.Channel)
 	at := s.find(r.Channel)
 	if err := s.admitSubscription(r, at); err != nil {
 		return err
@@ -100,7 +101,11 @@ func (s *Session) admitSubscription(r *SubscribeRequest, at int) error {
 	if f := s.manager.revocations.since(r.Revocations, s, r.Channel); f != nil {
 		return f // one that comes from now on finds the subscription
 	}
-	if at < 0 && len(s.subs) >= s.manager.hub.Config.Limit.Subscriptions+1 { // and the user's own
+	most := s.manager.hub.Config.Limit.Subscriptions + 1 // and the user's own
+	if s.own.Load() == unmade {
+		most--
+	}
+	if at < 0 && len(s.subs) >= most {
 		return problem.TooManyChannels
 	}
 	return nil
@@ -164,6 +169,7 @@ func (s *Session) join(sub *subscription, r broker.Reply, answer []byte) {
 // Unsubscribe ends the subscription to a channel and then sends answer. It returns false if there was none.
 func (s *Session) Unsubscribe(channel string, answer []byte) bool {
 	s.mu.Lock()
+	s.needOwn(channel)
 	at := s.find(channel)
 	if at < 0 {
 		s.mu.Unlock()
