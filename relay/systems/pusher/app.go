@@ -133,9 +133,15 @@ func (a *app) configure(c *App, dev bool) {
 		}
 	}
 	a.settings.Store(n)
-	for _, h := range kept {
-		h.stop()
+	a.retire(kept)
+}
+
+// retire has webhooks deliver what they have, and get no more. The caller holds the system's mu.
+func (a *app) retire(hooks []*hook) {
+	for _, h := range hooks {
+		h.retired = time.Now()
 	}
+	a.system.retired = append(a.system.retired, hooks...)
 }
 
 // refuse counts a refusal.
@@ -186,16 +192,22 @@ func (a *app) review() {
 	}
 }
 
-// remove ends an app that is configured no more.
+// remove ends an app that is configured no more, or with another name or namespace: clients come back to that. Webhooks are told at once
+// who has left. The caller holds the system's mu.
 func (a *app) remove() {
 	a.removed.Store(true)
 	for _, s := range a.all() {
-		s.close(closeNoApp)
+		if (*a.system.byKey.Load())[s.key] != nil {
+			s.close(closeReconnect)
+		} else {
+			s.close(closeNoApp)
+		}
 	}
 	a.close()
+	a.retire(a.settings.Load().hooks)
 }
 
-// close ends what the app has running.
+// close ends what the app has running but webhooks, which are told at once of what was to be told later.
 func (a *app) close() {
 	a.mu.RLock()
 	list := make([]*channel, 0, len(a.channels))
@@ -210,9 +222,6 @@ func (a *app) close() {
 		ch.stop()
 	}
 	a.users.close()
-	for _, h := range a.settings.Load().hooks {
-		h.stop()
-	}
 }
 
 // again is after how long what a panic has ended is tried again.

@@ -185,9 +185,8 @@ func (ch *channel) partAfter(m *member, abrupt bool, wait time.Duration) {
 	if !abrupt {
 		ch.hide(m)
 	}
-	if ch.app.removed.Load() { // nobody is told, and no timer is to outlive the app
-		ch.hide(m)
-		delete(ch.members, m.text)
+	if ch.app.removed.Load() { // no timer is to outlive the app
+		ch.gone(m)
 		return
 	}
 	var timer *time.Timer
@@ -197,12 +196,18 @@ func (ch *channel) partAfter(m *member, abrupt bool, wait time.Duration) {
 		if m.leaving != timer || m.connections > 0 {
 			return
 		}
-		ch.hide(m)
-		delete(ch.members, m.text)
-		ch.tellMember("member_removed", m)
+		ch.gone(m)
 		ch.settle()
 	})
 	m.leaving = timer
+}
+
+// gone ends a member, for clients and for webhooks.
+func (ch *channel) gone(m *member) {
+	m.leaving = nil
+	ch.hide(m)
+	delete(ch.members, m.text)
+	ch.tellMember("member_removed", m)
 }
 
 // hide removes the item of a member.
@@ -235,8 +240,12 @@ func (ch *channel) settle() {
 		return
 	}
 	n := ch.app.settings.Load()
-	if !ch.occupied || !n.told["channel_vacated"] || ch.app.removed.Load() {
+	switch {
+	case !ch.occupied || !n.told["channel_vacated"]:
 		ch.end()
+		return
+	case ch.app.removed.Load():
+		ch.vacated()
 		return
 	}
 	if ch.vacating == nil {
@@ -251,9 +260,13 @@ func (ch *channel) vacate() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.sockets == 0 && len(ch.members) == 0 && !ch.dead {
-		ch.app.tell("channel_vacated", ch.name, nil)
-		ch.end()
+		ch.vacated()
 	}
+}
+
+func (ch *channel) vacated() {
+	ch.app.tell("channel_vacated", ch.name, nil)
+	ch.end()
 }
 
 // end takes the channel out of its app.
@@ -278,7 +291,7 @@ func (ch *channel) halt() {
 	}
 }
 
-// stop ends the channel with its app. Who was only waiting to be told of is taken out of the channel.
+// stop ends the channel with its app. What was to be told later, in case somebody came back, is told now.
 func (ch *channel) stop() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -286,8 +299,11 @@ func (ch *channel) stop() {
 	for _, m := range ch.members {
 		if m.leaving != nil {
 			m.leaving.Stop()
-			ch.hide(m)
+			ch.gone(m)
 		}
+	}
+	if ch.sockets == 0 && len(ch.members) == 0 && !ch.dead && ch.occupied {
+		ch.vacated()
 	}
 }
 

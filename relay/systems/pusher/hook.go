@@ -27,6 +27,9 @@ type hook struct {
 	header http.Header
 	client *http.Client
 	queue  *retryqueue.Queue[*hookEvent]
+	cancel context.CancelFunc // ends attempts
+
+	retired time.Time // since when it gets no more events; guarded by the system's mu
 }
 
 // hookEvent is an event for a webhook.
@@ -53,7 +56,9 @@ func newHook(a *app, w *Webhook, k Key, dev bool) *hook {
 	h.header.Set("Content-Type", "application/json") // the whole value: SDKs compare it
 	h.header.Set("User-Agent", "weir")
 	h.header.Set("X-Pusher-Key", k.Key)
-	h.queue = retryqueue.New(a.system.ctx, retryqueue.Options[*hookEvent]{
+	ctx, cancel := context.WithCancel(a.system.ctx)
+	h.cancel = cancel
+	h.queue = retryqueue.New(ctx, retryqueue.Options[*hookEvent]{
 		Attempt: h.attempt, Parallel: hookParallel, Batch: w.Batch, Limit: w.Queue, Backoff: firstWait,
 		Weight: func(e *hookEvent) int { return len(e.body) }, MaxWeight: 1 << 20, Contain: a.system.host.Contain(),
 	})
@@ -74,7 +79,7 @@ func (h *hook) wants(event, channel string) bool {
 // tell tells the webhooks that want it of an event; more is its further members, each behind a comma. It does not block.
 func (a *app) tell(event, channel string, more []byte) {
 	n := a.settings.Load()
-	if !n.told[event] || a.removed.Load() {
+	if !n.told[event] {
 		return
 	}
 	b := append(append([]byte(`{"name":"`), event...), `","channel":`...)
@@ -142,8 +147,18 @@ func (h *hook) attempt(ctx context.Context, b *retryqueue.Batch[*hookEvent]) {
 	}
 }
 
+// stopIdle stops a webhook that has nothing to deliver and gets nothing more, and reports whether it did.
+func (h *hook) stopIdle() bool {
+	idle := h.queue.Len() == 0 && time.Since(h.retired) > time.Minute // a removed app's clients have gone by then
+	if idle {
+		h.stop()
+	}
+	return idle
+}
+
 // stop gives up what waits.
 func (h *hook) stop() {
+	h.cancel()
 	h.queue.Stop()
 	h.client.CloseIdleConnections()
 }

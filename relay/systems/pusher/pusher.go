@@ -4,9 +4,11 @@ import (
 	"context"
 	"io"
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -26,8 +28,9 @@ type System struct {
 	// Atomic: replaced by Reload, read without a lock.
 	byID, byKey, byNamespace atomic.Pointer[map[string]*app]
 
-	mu     sync.Mutex // lets one Reload at a time in, and none after Close
-	closed bool
+	mu      sync.Mutex // lets one Reload at a time in, and none after Close
+	closed  bool
+	retired []*hook // which get no more events, and still deliver what they have
 }
 
 // New returns the system.
@@ -59,16 +62,31 @@ func (s *System) Start(host relay.Host) error {
 	return nil
 }
 
-// Close implements relay.System: the sessions have ended. Nothing is told any more; what waits for webhooks is given up.
+// Close implements relay.System: the sessions have ended. Webhooks are told at once of what was still to be told later, and get what is
+// ready; after lastPatience it is given up, and with it what waits for another attempt.
 func (s *System) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.stop()
 	for _, a := range *s.byID.Load() {
 		a.close()
+		s.retired = append(s.retired, a.settings.Load().hooks...)
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, lastPatience)
+	defer cancel()
+	var wait sync.WaitGroup
+	for _, h := range s.retired {
+		s.host.Contain().Go(&wait, "end of a webhook", func() { h.queue.Finish(ctx, nil) }, nil) // ends with ctx
+	}
+	wait.Wait()
+	s.stop()
+	for _, h := range s.retired {
+		h.stop()
 	}
 }
+
+// lastPatience is how long the end of the relay waits for webhooks.
+const lastPatience = 5 * time.Second
 
 // Reload implements relay.Reloader: apps are added, changed and removed.
 func (s *System) Reload(cfg *config.Config) error {
@@ -77,6 +95,7 @@ func (s *System) Reload(cfg *config.Config) error {
 	if s.closed {
 		return nil
 	}
+	s.retired = slices.DeleteFunc(s.retired, (*hook).stopIdle)
 	old := *s.byID.Load()
 	byID, byKey, byNamespace := make(map[string]*app), make(map[string]*app), make(map[string]*app)
 	for _, c := range config.Of[Config](cfg).Apps {

@@ -127,7 +127,12 @@ func (c *client) joined(channel, channelData string) string {
 
 // signedTarget is the address of a signed request.
 func signedTarget(method, path, query, body string) string {
-	params := []string{"auth_key=" + appKey, "auth_timestamp=" + fmt.Sprint(time.Now().Unix()), "auth_version=1.0"}
+	return signedWith(appKey, method, path, query, body)
+}
+
+// signedWith is signedTarget with another key, which has the same secret.
+func signedWith(key, method, path, query, body string) string {
+	params := []string{"auth_key=" + key, "auth_timestamp=" + fmt.Sprint(time.Now().Unix()), "auth_version=1.0"}
 	if body != "" {
 		sum := md5.Sum([]byte(body))
 		params = append(params, "body_md5="+hex.EncodeToString(sum[:]))
@@ -445,22 +450,25 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// reload puts other apps in force.
+func (g *rig) reload(list ...pusher.App) {
+	g.Helper()
+	cfg := g.cfg.Clone()
+	cfg.Sections = []config.Section{&pusher.Config{Apps: list}}
+	if err := cfg.Complete(); err != nil {
+		g.Fatal(err)
+	}
+	if err := g.system.Reload(&cfg); err != nil {
+		g.Fatal(err)
+	}
+}
+
 // TestReload adds, changes and removes apps.
 func TestReload(t *testing.T) {
 	g := start(t, nil)
 	a := g.connect(t)
 	a.joined("x", "")
-	apps := func(list ...pusher.App) {
-		t.Helper()
-		cfg := g.cfg.Clone()
-		cfg.Sections = []config.Section{&pusher.Config{Apps: list}}
-		if err := cfg.Complete(); err != nil {
-			t.Fatal(err)
-		}
-		if err := g.system.Reload(&cfg); err != nil {
-			t.Fatal(err)
-		}
-	}
+	apps := func(list ...pusher.App) { t.Helper(); g.reload(list...) }
 	one := pusher.App{ID: "1", Keys: []pusher.Key{{Key: "new", Secret: appSecret}, {Key: appKey, Secret: appSecret}}}
 	two := pusher.App{ID: "2", Namespace: "two", Keys: []pusher.Key{{Key: "second", Secret: appSecret}}}
 	apps(one, two)
