@@ -107,33 +107,14 @@ type apiRequest struct {
 	body        []byte
 }
 
-// answer checks who asks, and has the request answered.
-func (s *System) answer(r *apiRequest, handle func(c *call) ([]byte, error)) (status int, out []byte) {
+// answer has a request answered. It returns the status and the body.
+func (s *System) answer(r *apiRequest, handle func(c *call) ([]byte, error)) (int, []byte) {
 	c := calls.Get().(*call)
 	defer c.release()
-	c.ctx, c.app, c.body = r.ctx, (*s.byID.Load())[r.id], r.body
-	if c.app == nil {
-		return s.fail(r, &apiError{http.StatusNotFound, "there is no app with this id"})
+	out, err := s.try(c, r, handle)
+	if err == nil {
+		return http.StatusOK, out
 	}
-	var err error
-	if c.query, err = parseQuery(c.query, r.query); err != nil {
-		return s.fail(r, badRequest("the query cannot be read: "+err.Error()))
-	}
-	if err := c.app.verifyRequest(r.method, r.path, c.query, c.body, s.host.Now()); err != nil {
-		c.app.refuse(refusedSignature)
-		return s.fail(r, &apiError{http.StatusUnauthorized, err.Error()})
-	}
-	if c.app.settings.Load().Disabled {
-		return s.fail(r, &apiError{http.StatusForbidden, "the app is disabled"})
-	}
-	if out, err = handle(c); err != nil {
-		return s.fail(r, err)
-	}
-	return http.StatusOK, out
-}
-
-// fail is the status and the body of an error.
-func (s *System) fail(r *apiRequest, err error) (int, []byte) {
 	var e *apiError
 	if !errors.As(err, &e) {
 		p := problem.Of(err)
@@ -143,7 +124,26 @@ func (s *System) fail(r *apiRequest, err error) (int, []byte) {
 		}
 	}
 	b := wire.AppendString([]byte(`{"error":`), e.text)
-	return e.status, append(append(append(b, `,"code":`...), itoa(e.status)...), '}')
+	return e.status, append(b, `,"code":`+itoa(e.status)+`}`...)
+}
+
+// try checks who asks, and has the request carried out.
+func (s *System) try(c *call, r *apiRequest, handle func(c *call) ([]byte, error)) (out []byte, err error) {
+	c.ctx, c.app, c.body = r.ctx, (*s.byID.Load())[r.id], r.body
+	if c.app == nil {
+		return nil, &apiError{http.StatusNotFound, "there is no app with this id"}
+	}
+	if c.query, err = parseQuery(c.query, r.query); err != nil {
+		return nil, badRequest("the query cannot be read: " + err.Error())
+	}
+	if err := c.app.verifyRequest(r.method, r.path, c.query, c.body, s.host.Now()); err != nil {
+		c.app.refuse(refusedSignature)
+		return nil, &apiError{http.StatusUnauthorized, err.Error()}
+	}
+	if c.app.settings.Load().Disabled {
+		return nil, &apiError{http.StatusForbidden, "the app is disabled"}
+	}
+	return handle(c)
 }
 
 // name is the channel in the address.

@@ -33,8 +33,7 @@ func (c *closing) message() []byte { return errorMessage(c.code, c.text, "") }
 
 // errorMessage is a pusher:error; of a channel if that is not "".
 func errorMessage(code int, text, channel string) []byte {
-	b := append([]byte(`{"event":"pusher:error","data":{"code":`), itoa(code)...)
-	b = append(wire.AppendString(append(b, `,"message":`...), text), '}')
+	b := append(wire.AppendString([]byte(`{"event":"pusher:error","data":{"code":`+itoa(code)+`,"message":`), text), '}')
 	if channel != "" {
 		b = wire.AppendString(append(b, `,"channel":`...), channel)
 	}

@@ -53,32 +53,44 @@ func appendInternal(dst []byte, event, channel string, data []byte) []byte {
 	return append(appendQuoted(dst, data), '}')
 }
 
+// message is a message of no channel, whose data is a JSON string that holds JSON.
+func message(event string, data []byte) []byte {
+	return append(appendQuoted([]byte(`{"event":"`+event+`","data":`), data), '}')
+}
+
 // appendQuoted appends JSON as a JSON string.
 func appendQuoted(dst, data []byte) []byte { return wire.AppendString(dst, string(data)) }
+
+// field is a member of an object that is looked for.
+type field struct {
+	name  string
+	value *[]byte // is left alone if it is not there
+}
+
+// read finds members of an object, and reports whether there are others.
+func read(object []byte, fields ...field) (others bool, err error) {
+	err = wire.Members(object, func(key string, value []byte) error {
+		for _, f := range fields {
+			if f.name == key {
+				*f.value = value
+				return nil
+			}
+		}
+		others = true
+		return nil
+	})
+	return others, err
+}
 
 // clientPrefix begins the names of clients' events.
 const clientPrefix = "client-"
 
 // appendEvent appends the event that data stands for: {"event","data"} is that event, anything else is the event "message".
 func appendEvent(dst []byte, channel string, data []byte) []byte {
-	var event, inner, user []byte
-	other := false
-	err := wire.Members(data, func(key string, value []byte) error {
-		switch key {
-		case "event":
-			event = value
-		case "data":
-			inner = value
-		case "user_id":
-			user = value
-		case "at": // of an event that is kept: when it was sent
-		default:
-			other = true
-		}
-		return nil
-	})
+	var event, inner, user, at []byte // at of an event that is kept: when it was sent
+	others, err := read(data, field{"event", &event}, field{"data", &inner}, field{"user_id", &user}, field{"at", &at})
 	client := bytes.HasPrefix(event, []byte(`"`+clientPrefix))
-	if err != nil || other || inner == nil || len(event) < 3 || event[0] != '"' || user != nil && !client {
+	if err != nil || others || inner == nil || len(event) < 3 || event[0] != '"' || user != nil && !client {
 		event, inner = []byte(`"message"`), data
 		if len(data) == 0 {
 			inner = []byte("null")
@@ -123,18 +135,8 @@ type memberItem struct {
 
 // parseMember reads the data of a member's item.
 func parseMember(data []byte) (m memberItem, ok bool) {
-	err := wire.Members(data, func(key string, value []byte) error {
-		switch key {
-		case "user_id":
-			m.id = value
-		case "user_info":
-			m.info = value
-		}
-		return nil
-	})
-	if m.info == nil {
-		m.info = []byte("{}")
-	}
+	m.info = []byte("{}")
+	_, err := read(data, field{"user_id", &m.id}, field{"user_info", &m.info})
 	_, _, isID := idText(m.id)
 	return m, err == nil && isID
 }

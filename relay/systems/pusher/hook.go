@@ -48,14 +48,15 @@ const (
 )
 
 func newHook(a *app, w *Webhook, k Key, dev bool) *hook {
-	h := &hook{app: a, config: *w, key: k, signer: newSigner(k), header: make(http.Header), client: safedial.For(w.Timeout, w.AllowInsecure, dev)}
+	h := &hook{app: a, config: *w, key: k, signer: newSigner(k), client: safedial.For(w.Timeout, w.AllowInsecure, dev), header: http.Header{
+		"Content-Type": {"application/json"}, "User-Agent": {"weir"}, "X-Pusher-Key": {k.Key}, // the whole value of the type: SDKs compare it
+	}}
 	for _, line := range w.Headers {
 		name, value, _ := strings.Cut(line, ":")
-		h.header.Set(name, strings.TrimSpace(value))
+		if h.header.Get(name) == "" {
+			h.header.Set(name, strings.TrimSpace(value))
+		}
 	}
-	h.header.Set("Content-Type", "application/json") // the whole value: SDKs compare it
-	h.header.Set("User-Agent", "weir")
-	h.header.Set("X-Pusher-Key", k.Key)
 	ctx, cancel := context.WithCancel(a.system.ctx)
 	h.cancel = cancel
 	h.queue = retryqueue.New(ctx, retryqueue.Options[*hookEvent]{

@@ -126,9 +126,7 @@ func (s *socket) open(c *relay.Client) {
 	a.mu.Lock()
 	a.sockets[s.id] = s
 	a.mu.Unlock()
-	inner := append([]byte(`{"socket_id":"`), s.id...)
-	inner = append(append(append(inner, `","activity_timeout":`...), itoa(activityTimeout)...), '}')
-	c.Send(append(appendQuoted([]byte(`{"event":"pusher:connection_established","data":`), inner), '}'))
+	c.Send(message("pusher:connection_established", []byte(`{"socket_id":"`+s.id+`","activity_timeout":`+itoa(activityTimeout)+`}`)))
 	switch {
 	case n.Limit.Connections > 0 && connected > int64(n.Limit.Connections): // several came at once
 		a.refuse(refusedConnections)
@@ -211,17 +209,7 @@ type request struct {
 func (s *socket) message(b []byte) {
 	var r request
 	var event, channel []byte
-	err := wire.Members(b, func(key string, value []byte) error {
-		switch key {
-		case "event":
-			event = value
-		case "channel":
-			channel = value
-		case "data":
-			r.data = value
-		}
-		return nil
-	})
+	_, err := read(b, field{"event", &event}, field{"channel", &channel}, field{"data", &r.data})
 	if err == nil {
 		r.event, err = wire.Text(event)
 	}
@@ -251,18 +239,13 @@ func (s *socket) handle(r *request) bool {
 	case r.event == "pusher:subscribe":
 		return s.subscribeMessage(r.data)
 	case r.event == "pusher:unsubscribe":
-		name, ok := "", false
-		_ = wire.Members(r.data, func(key string, value []byte) error {
-			if key == "channel" {
-				text, err := wire.Text(value)
-				name, ok = text, err == nil
-			}
-			return nil
-		})
-		if ok {
+		var channel []byte
+		_, _ = read(r.data, field{"channel", &channel})
+		name, err := wire.Text(channel)
+		if err == nil {
 			s.unsubscribe(name)
 		}
-		return ok
+		return err == nil
 	case r.event == "pusher:signin":
 		return s.signIn(r.data)
 	case strings.HasPrefix(r.event, clientPrefix):
@@ -280,9 +263,8 @@ func (s *socket) refusedLimit(channel, text string, status int) {
 // subscriptionError tells that a subscription has failed.
 func subscriptionError(channel, kind, text string, status int) []byte {
 	b := wire.AppendString([]byte(`{"event":"pusher:subscription_error","channel":`), channel)
-	b = append(append(append(b, `,"data":{"type":"`...), kind...), `","error":`...)
-	b = append(wire.AppendString(b, text), `,"status":`...)
-	return append(append(b, itoa(status)...), "}}"...)
+	b = wire.AppendString(append(b, `,"data":{"type":"`+kind+`","error":`...), text)
+	return append(b, `,"status":`+itoa(status)+"}}"...)
 }
 
 // signatureOf splits "KEY:HEX" and finds who signs with that key.

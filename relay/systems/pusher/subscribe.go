@@ -17,22 +17,12 @@ const maxUserID = 128
 
 // subscribeMessage is pusher:subscribe. It returns false if it is none.
 func (s *socket) subscribeMessage(data []byte) bool {
-	var name, signature, channelData string
-	err := wire.Members(data, func(key string, value []byte) (err error) {
-		switch key {
-		case "channel":
-			name, err = wire.Text(value)
-		case "auth":
-			signature = textOr(value)
-		case "channel_data":
-			channelData = textOr(value)
-		}
-		return err
-	})
+	var channel, auth, member []byte
+	_, err := read(data, field{"channel", &channel}, field{"auth", &auth}, field{"channel_data", &member})
+	name, signature, channelData := textOr(channel), textOr(auth), textOr(member)
 	if err != nil || name == "" {
 		return false
 	}
-	name = strings.Clone(name)
 	if len(name) > maxChannel {
 		s.refusedLimit(name[:maxChannel], "The name of the channel is longer than 200 characters", 4009)
 		return true

@@ -2,8 +2,8 @@ package pusher
 
 import (
 	"bytes"
+	"encoding/json"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -40,49 +40,31 @@ type signIn struct {
 
 // parseSignIn reads user_data; false if it is none.
 func parseSignIn(data string) (s signIn, cut, ok bool) {
-	err := wire.Members([]byte(data), func(key string, value []byte) error {
-		switch key {
-		case "id":
-			s.id = bytes.Clone(value)
-		case "user_info":
-			s.info = bytes.Clone(wire.OneLine(value))
-		case "watchlist":
-			return wire.Elements(value, func(v []byte) error {
-				text, _, isID := idText(v)
-				if isID && len(s.watchlist) == maxWatchlist {
-					cut = true
-				} else if isID && !slices.Contains(s.watchlist, text) {
-					s.watchlist = append(s.watchlist, text)
-				}
-				return nil
-			})
+	info, list := []byte("{}"), []byte("[]")
+	_, err := read([]byte(data), field{"id", &s.id}, field{"user_info", &info}, field{"watchlist", &list})
+	s.info = bytes.Clone(wire.OneLine(info))
+	bad := wire.Elements(list, func(v []byte) error {
+		text, _, isID := idText(v)
+		if isID && len(s.watchlist) == maxWatchlist {
+			cut = true
+		} else if isID && !slices.Contains(s.watchlist, text) {
+			s.watchlist = append(s.watchlist, text)
 		}
 		return nil
 	})
-	if s.info == nil {
-		s.info = []byte("{}")
-	}
 	s.text, _, ok = idText(s.id)
-	return s, cut, err == nil && ok
+	return s, cut, err == nil && bad == nil && ok
 }
 
 // signIn is pusher:signin. It returns false if it is none.
 func (s *socket) signIn(data []byte) bool {
-	var signature, userData string
-	err := wire.Members(data, func(key string, value []byte) (err error) {
-		switch key {
-		case "auth":
-			signature, err = wire.Text(value)
-		case "user_data":
-			userData, err = wire.Text(value)
-			userData = strings.Clone(userData)
-		}
-		return err
-	})
+	var auth, value []byte
+	_, err := read(data, field{"auth", &auth}, field{"user_data", &value})
+	userData := textOr(value)
 	if err != nil || userData == "" {
 		return false
 	}
-	who, hexes := s.signatureOf(signature)
+	who, hexes := s.signatureOf(textOr(auth))
 	if who == nil || !who.verify(hexes, s.id, "::user::", userData) {
 		s.app.refuse(refusedSignature)
 		s.close(&closing{4009, "Connection not authorized: the signature of the user is wrong"})
@@ -102,7 +84,7 @@ func (s *socket) signIn(data []byte) bool {
 	}
 	s.known()
 	b := append(appendQuoted([]byte(`{"user_data":`), []byte(userData)), '}')
-	s.client.Send(append(appendQuoted([]byte(`{"event":"pusher:signin_success","data":`), b), '}'))
+	s.client.Send(message("pusher:signin_success", b))
 	if before != nil {
 		return true
 	}
@@ -228,28 +210,19 @@ func (x *user) tell() {
 
 // watchlistEvents tells who is online and who is not.
 func watchlistEvents(online, offline []string) []byte {
-	inner := []byte(`{"events":[`)
-	for _, part := range []struct {
-		name string
-		ids  []string
-	}{{"online", online}, {"offline", offline}} {
-		if len(part.ids) == 0 {
-			continue
-		}
-		if inner[len(inner)-1] == '}' {
-			inner = append(inner, ',')
-		}
-		inner = append(append(append(inner, `{"name":"`...), part.name...), `","user_ids":[`...)
-		for i, id := range part.ids {
-			if i > 0 {
-				inner = append(inner, ',')
-			}
-			inner = wire.AppendString(inner, id)
-		}
-		inner = append(inner, "]}"...)
+	type event struct {
+		Name  string   `json:"name"`
+		Users []string `json:"user_ids"`
 	}
-	inner = append(inner, "]}"...)
-	return append(appendQuoted([]byte(`{"event":"pusher_internal:watchlist_events","data":`), inner), '}')
+	var events []event
+	if len(online) > 0 {
+		events = append(events, event{"online", online})
+	}
+	if len(offline) > 0 {
+		events = append(events, event{"offline", offline})
+	}
+	data, _ := json.Marshal(map[string][]event{"events": events}) // of strings: never fails
+	return message("pusher_internal:watchlist_events", data)
 }
 
 // terminate ends the connections of a user. It returns how many there were.
