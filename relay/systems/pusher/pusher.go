@@ -76,7 +76,8 @@ func (s *System) Close() {
 	defer cancel()
 	var wait sync.WaitGroup
 	for _, h := range s.retired {
-		s.host.Contain().Go(&wait, "end of a webhook", func() { h.queue.Finish(ctx, nil) }, nil) // ends with ctx
+		finish := func() { h.queue.Finish(ctx, nil) }
+		s.host.Contain().Go(&wait, "end of a webhook", finish, finish) // ends with ctx
 	}
 	wait.Wait()
 	s.stop()
