@@ -84,6 +84,11 @@ func (v *churn) due(now int64) (int64, bool) {
 	case p.Measure == scenario.Connect || v.t.crew != nil:
 		due, ok := p.Due(int64(v.next))
 		return v.t.base + due, ok
+	case p.Trace != nil:
+		if int(v.next) >= len(p.Trace.Visits) {
+			return 0, false
+		}
+		return v.t.base + p.Trace.Visits[v.next].Due, true
 	case p.Churn > 0:
 		due := int64(float64(v.next) / p.Churn * 1e9)
 		return v.t.base + due, due < p.End
@@ -101,6 +106,9 @@ func (v *churn) visit(due int64) {
 	n := v.next
 	v.next++
 	ch := int(n % uint64(len(v.e.names)))
+	if t.plan.Trace != nil {
+		ch = int(t.plan.Trace.Visits[n].Channel)
+	}
 	user, token := v.e.userAt(int(n % userPool))
 	if t.plan.Presence {
 		var err error

@@ -187,7 +187,7 @@ func (e *engine) descriptors() int {
 	if p.Measure == scenario.Script { // a user may have a connection for publishing beside its own
 		n += p.Publishers
 	}
-	if p.Measure == scenario.Connect || p.Churn > 0 {
+	if p.Measure == scenario.Connect || p.Churn > 0 || p.Trace != nil {
 		n += p.Inflight + int(p.Churn*p.Stay.Seconds()*1.5)
 	}
 	return n

@@ -63,7 +63,7 @@ func newFleet(e *engine) *fleet {
 		d.beats.every = beatEvery(e.target)
 	}
 	for i, checked := range e.plan.Sample() {
-		c := &conn{e: e, role: record.Counted, source: e.source(i), group: i % e.plan.Groups()}
+		c := &conn{e: e, role: record.Counted, source: e.source(i), group: e.plan.Group(i)}
 		d := f.docks[1+i%len(e.counted)]
 		if checked {
 			c.role, d = record.Checked, f.docks[0]

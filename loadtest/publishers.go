@@ -271,7 +271,7 @@ func (p *publishers) build(t *trial, c *publisher, due int64) target.Message {
 	n := t.sent[from][ch]
 	start := len(p.data)
 	s := check.Stamp{Channel: uint32(ch), Source: t.sources + uint32(from), Number: n, Due: due}
-	p.data = s.Append(p.data, int(t.plan.Payload))
+	p.data = s.Append(p.data, t.plan.SizeOf(k))
 	m.Data = p.data[start:]
 	if t.plan.Keys > 0 {
 		m.Group, m.Key = "metrics", p.key(from, int(n%uint64(t.plan.Keys)))

@@ -194,6 +194,7 @@ func (h *host) Submit(channel string, p *broker.Publication) (broker.Receipt, er
 	t, err := r.hub.Broker.Submit(channel, p)
 	if err == nil {
 		r.hub.Namespaces.Of(channel).Counters.Published.Inc()
+		r.hub.Traffic.Published(channel, len(p.Data))
 	}
 	return t, err
 }

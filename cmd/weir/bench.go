@@ -27,6 +27,7 @@ type benchCommands struct {
 	Agent   agentCommand   `cmd:"" help:"Do a part of a test that several machines do together."`
 	Check   checkCommand   `cmd:"" help:"Connect one client and one publisher, and show what was sent, seen and understood."`
 	Compare compareCommand `cmd:"" help:"Compare runs side by side."`
+	Replay  replayCommand  `cmd:"" help:"Play recorded traffic, faster or slower, against any server."`
 	Report  reportCommand  `cmd:"" help:"Report a recorded run again."`
 	Unit    unitCommand    `cmd:"" help:"Measure what one small write costs on this machine, the unit of other costs."`
 }
@@ -82,29 +83,34 @@ func (c *benchCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	limits, err := c.limits(cfg.Scenario)
+	return c.measured(p, cfg, c.Out, c.measure)
+}
+
+// measured measures, keeps what came of it, and reports it.
+func (o outputs) measured(p *program, cfg loadtest.Config, out string, measure func(context.Context, *program, loadtest.Config) (*record.Record, error)) error {
+	limits, err := o.limits(cfg.Scenario)
 	if err != nil {
 		return err
 	}
-	if err := c.writable(c.Out); err != nil {
+	if err := o.writable(out); err != nil {
 		return err
 	}
 	screen := loadtest.NewScreen(p.stderr, terminal(p.stderr) && p.getenv("TERM") != "dumb")
 	cfg.Progress = screen.Show
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	rec, err := c.measure(ctx, p, cfg)
+	rec, err := measure(ctx, p, cfg)
 	screen.Clear()
 	if err != nil {
 		return benchError(err)
 	}
-	if c.Out != "" {
-		if err := rec.WriteFile(c.Out); err != nil {
+	if out != "" {
+		if err := rec.WriteFile(out); err != nil {
 			return fmt.Errorf("bench: %w", err)
 		}
 	}
 	res := report.New(rec)
-	if err := c.write(p.stdout, res, limits); err != nil {
+	if err := o.write(p.stdout, res, limits); err != nil {
 		return err
 	}
 	return verdict(res, limits)

@@ -17,6 +17,7 @@ type commands struct {
 	Token   tokenCommand   `cmd:"" help:"Print a token for a client, to try things out; token check TOKEN checks one."`
 	Vapid   vapidCommand   `cmd:"" help:"Print a new pair of keys for web push."`
 	Bench   benchCommands  `cmd:"" help:"Measure a relay, this one or others."`
+	Record  recordCommand  `cmd:"" help:"Keep the shape of a running relay's traffic, for weir bench replay."`
 	Config  configCommands `cmd:"" help:"Check or show the configuration."`
 	Data    dataCommands   `cmd:"" help:"Look at, check, save and restore what a relay has stored."`
 	Pusher  pusherCommands `cmd:"" help:"Try an app that uses the Pusher protocol."`

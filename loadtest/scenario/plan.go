@@ -77,6 +77,9 @@ func (s Step) due(t int64) float64 {
 
 // Requests is how many requests, of Batch messages each, the whole timetable holds.
 func (p *Plan) Requests() int64 {
+	if p.Trace != nil {
+		return int64(len(p.Trace.Messages))
+	}
 	last := p.Steps[len(p.Steps)-1]
 	return int64(math.Ceil((last.first + last.due(last.To)) / float64(p.Batch) * (1 - 1e-12)))
 }
@@ -86,6 +89,9 @@ func (p *Plan) Requests() int64 {
 func (p *Plan) Due(j int64) (ns int64, ok bool) {
 	if j < 0 || j >= p.Requests() {
 		return 0, false
+	}
+	if p.Trace != nil {
+		return p.Trace.Messages[j].Due, true
 	}
 	m := float64(j) * float64(p.Batch)
 	i := sort.Search(len(p.Steps), func(i int) bool {
@@ -153,7 +159,20 @@ func (p *Plan) At(t int64) int {
 }
 
 // ChannelOf is the channel, from 0, of message k.
-func (p *Plan) ChannelOf(k int64) int { return int(k % int64(p.Channels)) }
+func (p *Plan) ChannelOf(k int64) int {
+	if p.Trace != nil {
+		return int(p.Trace.Messages[k].Channel)
+	}
+	return int(k % int64(p.Channels))
+}
+
+// SizeOf is how long the data of message k is.
+func (p *Plan) SizeOf(k int64) int {
+	if p.Trace != nil {
+		return int(p.Trace.Messages[k].Size)
+	}
+	return int(p.Payload)
+}
 
 // TypingAt reports whether message k is a typing sign: the share is spread evenly and differently over
 // the channels.
@@ -171,6 +190,9 @@ func (p *Plan) ChannelName(i int) string { return p.Prefix + strconv.Itoa(i) }
 
 // Follows lists the channels of subscriber i.
 func (p *Plan) Follows(i int) []int {
+	if p.Trace != nil {
+		return p.Trace.Follows[i]
+	}
 	list := make([]int, p.Follow)
 	for f := range list {
 		list[f] = (i*p.Follow + f) % p.Channels
@@ -180,6 +202,9 @@ func (p *Plan) Follows(i int) []int {
 
 // Deliveries is how many deliveries one published message causes, on average.
 func (p *Plan) Deliveries() float64 {
+	if p.Trace != nil {
+		return p.Trace.deliveries()
+	}
 	return float64(p.Subscribers) * float64(p.Follow) / float64(p.Channels)
 }
 

@@ -31,6 +31,10 @@ func (p *Plan) peak() (most float64) {
 // get each message first.
 func (p *Plan) Sample() []bool {
 	chosen := make([]bool, p.Subscribers)
+	if p.Trace != nil {
+		p.sampleTrace(chosen)
+		return chosen
+	}
 	groups := min(p.Groups(), p.Subscribers)
 	size := func(group int) int { return (p.Subscribers - group + groups - 1) / groups }
 	share := func(group int) int {
@@ -73,6 +77,14 @@ func (p *Plan) Sample() []bool {
 
 // Groups is how many different sets of channels connections follow: connection i follows the same as i plus Groups.
 func (p *Plan) Groups() int { return p.Channels / gcd(p.Channels, p.Follow) }
+
+// Group tells connections apart that follow different channels: those of the same group follow the same.
+func (p *Plan) Group(i int) int {
+	if p.Trace != nil {
+		return p.Trace.Groups[i]
+	}
+	return i % p.Groups()
+}
 
 func gcd(a, b int) int {
 	for b != 0 {

@@ -40,6 +40,8 @@ type Scenario struct {
 	Keys       int        `yaml:"keys"`       // messages are values of this many keys of each publisher and channel: a relay may skip to the newest; 0, every message counts
 	Typing     float64    `yaml:"typing"`     // share of messages that are typing signs, which expire and are not counted one by one; 0
 
+	Trace *Trace `yaml:"-" json:"-"` // recorded traffic in the place of rate, channels in turn and equal sizes; nil
+
 	FailIf []string `yaml:"fail-if" json:",omitempty"` // conditions under which the run has failed, such as p99>60ms; --fail-if adds to them
 
 	Script []Action `yaml:"script" json:",omitempty"` // what each user does, step by step: subscribers is how many there are at a time, who begin again until the time is over; with a rate, so many begin each second, once each

@@ -84,6 +84,7 @@ func (s *Server) newRouter() fasthttp.RequestHandler {
 	get("/figures", s.handleFigures)
 	get("/followers", s.handleFollowers)
 	t.Add(fasthttp.MethodPost, "/why", s.handleWhy)
+	t.Add(fasthttp.MethodPost, "/traffic", s.handleTraffic)
 	for _, list := range [][]api.Route{s.api.Backends(), s.routes} {
 		for _, x := range list {
 			t.Add(x.Method, x.Path, x.Handle)

@@ -47,6 +47,7 @@ type Hub struct {
 	Awaiting func(user string, c *broker.Channel, fanout func(epoch string) *Fanout) (int, string)
 
 	Busiest    stats.TopChannels
+	Traffic    stats.Traffic
 	Memory     stats.Memory
 	Waits      stats.Waits    // of the event loops
 	WorkerPool *ants.Pool     // side work, bounded

@@ -73,6 +73,7 @@ func (h *Hub) Submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command
 	receipt, err := publisher.Submit(c.Channel, &p)
 	if err == nil {
 		ns.Counters.Published.Inc()
+		h.Traffic.Published(c.Channel, len(c.Data))
 	}
 	return receipt, err
 }
