@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -27,8 +28,8 @@ func TestRecordAndReplay(t *testing.T) {
 	}()
 	var said bytes.Buffer
 	p := &program{stdout: &said, stderr: io.Discard}
-	for rig.Gauge(`weir_connections`) < 40 {
-		time.Sleep(10 * time.Millisecond)
+	for rig.Gauge(`weir_connections`) < 40 { // each look is a request
+		runtime.Gosched()
 	}
 	if code := p.run([]string{"record", "--for", "2s", "--every", "500ms", "--admin", rig.Admin, "--out", kept}); code != exitOK {
 		t.Fatal(code, said.String())

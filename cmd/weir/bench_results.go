@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"slices"
 
 	"weir/loadtest"
+	"weir/loadtest/remotewrite"
 	"weir/loadtest/report"
 	"weir/loadtest/scenario"
 )
@@ -19,6 +22,7 @@ type outputs struct {
 	HTML   string   `name:"html" placeholder:"FILE" help:"Write the report as a page with plots."`
 	CSV    string   `name:"csv" placeholder:"FILE" help:"Write the run over time as CSV."`
 	JUnit  string   `name:"junit" placeholder:"FILE" help:"Write the conditions and whether they hold as JUnit XML."`
+	Remote string   `name:"remote-write" placeholder:"URL" help:"Send the run over time, and what came of it, to a Prometheus that takes remote writes, such as http://127.0.0.1:9091/api/v1/write."`
 	FailIf []string `name:"fail-if" sep:"none" placeholder:"CONDITION" help:"Exit with 1 when the condition holds, such as p99>60ms or lost>0; may be repeated. A number that is not known counts as if it held."`
 }
 
@@ -40,6 +44,9 @@ func (o outputs) limits(s scenario.Scenario) (list []report.Threshold, err error
 
 // writable returns an error, before a run, if a report could not be kept.
 func (o outputs) writable(more ...string) error {
+	if u, err := url.Parse(o.Remote); o.Remote != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return wrongf("bench: --remote-write %q: expected http://host:port/api/v1/write", o.Remote)
+	}
 	for _, name := range append(more, o.HTML, o.CSV, o.JUnit) {
 		if err := writable(name); err != nil {
 			return wrongf("bench: %w", err)
@@ -60,6 +67,11 @@ func (o outputs) write(w io.Writer, res *report.Result, limits []report.Threshol
 	} {
 		if err := writeFile(f.name, f.write); err != nil {
 			return fmt.Errorf("bench: %w", err)
+		}
+	}
+	if o.Remote != "" {
+		if err := remotewrite.Send(context.Background(), o.Remote, res.Metrics()); err != nil {
+			return fmt.Errorf("bench: --remote-write: %w", err)
 		}
 	}
 	print := res.Text

@@ -6,6 +6,9 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
+
+	"weir/loadtest/remotewrite"
 )
 
 // csvHead names the columns of CSV.
@@ -38,6 +41,49 @@ func (res *Result) CSV(w io.Writer) error {
 	}
 	out.Flush()
 	return out.Error()
+}
+
+// Metrics is the run over time, and what came of it at its end, for Prometheus.
+func (res *Result) Metrics() (list []remotewrite.Series) {
+	add := func(name, quantile string, of func(Point) (v float64, known bool)) {
+		s := remotewrite.Series{Name: "weir_bench_" + name, Labels: map[string]string{"scenario": res.Scenario, "target": res.Target, "run": res.Started.UTC().Format(time.RFC3339)}}
+		if quantile != "" {
+			s.Labels["quantile"] = quantile
+		}
+		for _, p := range res.Series {
+			if v, known := of(p); known {
+				s.Samples = append(s.Samples, remotewrite.Sample{At: res.Started.Add(time.Duration(p.At * 1e9)), Value: v})
+			}
+		}
+		list = append(list, s)
+	}
+	add("deliveries_per_second", "", func(p Point) (float64, bool) { return p.Deliveries, true })
+	add("publishes_per_second", "", func(p Point) (float64, bool) { return p.Publishes, true })
+	add("latency_seconds", "0.5", func(p Point) (float64, bool) { return p.P50 / 1000, p.Max > 0 })
+	add("latency_seconds", "0.99", func(p Point) (float64, bool) { return p.P99 / 1000, p.Max > 0 })
+	add("latency_seconds", "1", func(p Point) (float64, bool) { return p.Max / 1000, p.Max > 0 })
+	add("target_cores", "", func(p Point) (float64, bool) { return p.ServerCPU, res.ServerCPU != nil })
+	add("target_memory_bytes", "", func(p Point) (float64, bool) { return float64(p.Memory), p.Memory > 0 })
+	add("generator_cores", "", func(p Point) (float64, bool) { return p.ClientCPU, true })
+	add("connections", "", func(p Point) (float64, bool) { return float64(p.Open), true })
+	if len(res.Series) == 0 {
+		return list
+	}
+	last := res.Series[len(res.Series)-1]
+	valid := 0.
+	if res.Valid {
+		valid = 1
+	}
+	for _, n := range []struct {
+		name string
+		v    float64
+	}{
+		{"expected", float64(res.Expected)}, {"received", float64(res.Received)}, {"lost", float64(res.Lost)}, {"duplicated", float64(res.Duplicated)},
+		{"reordered", float64(res.Reordered)}, {"corrupted", float64(res.Corrupted)}, {"late", float64(res.Late)}, {"refused", float64(res.Refused)}, {"valid", valid},
+	} {
+		add(n.name, "", func(p Point) (float64, bool) { return n.v, p == last })
+	}
+	return list
 }
 
 // Verdict is one thing that a run was held against.
