@@ -221,12 +221,13 @@ func (c *conn) posted(req *http.Request, key, body string) {
 		return
 	}
 	var answers strings.Builder
-	status := 200
+	status, number := 200, 0
 	for line := range strings.Lines(body) {
+		number++
 		var p publication
 		s.publish++
 		if err := json.Unmarshal([]byte(line), &p); err != nil || p.Channel == "" || s.cfg.Refuse != nil && s.cfg.Refuse(s.publish) {
-			answers.WriteString(`{"code":"refused"}` + "\n")
+			fmt.Fprintf(&answers, `{"code":"refused","line":%d}`+"\n", number)
 			if !strings.Contains(req.Header.Get("Content-Type"), "ndjson") {
 				status = 429
 			}

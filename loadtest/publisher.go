@@ -157,7 +157,7 @@ func (c *publisher) answered(resp codec.Response, body []byte) error {
 		p.e.greeted(resp.Status, refused, body)
 	case refused > 0:
 		p.e.trouble(fmt.Sprintf("a publish was answered %d: %.200s", resp.Status, body))
-		c.excuse(r, refused, false)
+		c.excuseRefused(r, refused, resp.Status, body)
 	}
 	if r.trial != nil && !r.given {
 		p.e.tally.acked.Add(uint64(r.n - refused))

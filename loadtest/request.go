@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"weir/loadtest/scenario"
+	"weir/loadtest/target"
 )
 
 // request is a request under way.
@@ -30,14 +31,30 @@ func (p *publishers) measure(r request, now int64, refused int) {
 	}
 }
 
-// excuse notes messages that nobody may expect: refused, or never answered. Which of a request's
-// messages they are is not told, so the first of them count.
-func (c *publisher) excuse(r request, n int, unanswered bool) {
-	for k := r.message; n > 0; k++ {
-		if t := r.trial; !t.plan.TypingAt(k) {
-			t.excuse(c.number, t.channelOf(c, k), unanswered)
+// excuseRefused notes the messages of a request that were refused: those that the answer names, or, where it does not, the
+// first of them.
+func (c *publisher) excuseRefused(r request, n, status int, body []byte) {
+	if t, ok := c.p.e.target.(target.Teller); ok {
+		if list := t.RefusedOf(status, body, r.n); len(list) == n {
+			for _, i := range list {
+				c.excuseOne(r, i, false)
+			}
+			return
 		}
-		n--
+	}
+	c.excuse(r, n, false)
+}
+
+// excuse notes the first n messages of a request, which nobody may expect: refused, or never answered.
+func (c *publisher) excuse(r request, n int, unanswered bool) {
+	for i := range n {
+		c.excuseOne(r, i, unanswered)
+	}
+}
+
+func (c *publisher) excuseOne(r request, i int, unanswered bool) {
+	if t, k := r.trial, r.message+int64(i); !t.plan.TypingAt(k) {
+		t.excuse(c.number, t.channelOf(c, k), unanswered)
 	}
 }
 

@@ -295,3 +295,14 @@ func TestFindMaxAgainstAServer(t *testing.T) {
 		}
 	})
 }
+
+// Of a request of which some messages are refused, those are excused and not others: nothing counts as lost, and what was
+// accepted is expected.
+func TestRefusedLinesAreThoseThatAreExcused(t *testing.T) {
+	s := small()
+	s.Batch = 10 // of both channels in turn; publish 1 is the test's own
+	res, rec := virtual(t, fakeConfig{Refuse: func(n int) bool { return (n-2)%10 == 3 }}, s, nil)
+	if res.Refused != 40 || rec.Channels[0].Refused != 0 || rec.Channels[1].Refused != 40 || res.Lost != 0 || res.Received != res.Expected || res.Expected != 360*10 {
+		t.Errorf("refused %d (%+v), lost %d, received %d of %d", res.Refused, rec.Channels, res.Lost, res.Received, res.Expected)
+	}
+}

@@ -182,7 +182,7 @@ func (f *targetFlags) extra(kind string) (list [][2]string, err error) {
 // config is the load test of a scenario.
 func (f *targetFlags) config(p *program, s scenario.Scenario) (loadtest.Config, error) {
 	cfg := loadtest.Config{Scenario: s, Unit: true, Own: f.Own, Command: commandLine(os.Args)}
-	for _, v := range [][2]string{{"token", f.Token}, {"key", f.Key}} {
+	for _, v := range [][2]string{{"token", f.Token}, {"key", f.Key}, {"origin", f.Origin}, {"subprotocol", f.Subprotocol}} {
 		if strings.ContainsAny(v[1], "\r\n") {
 			return cfg, wrongf("bench: --%s: expected one line", v[0])
 		}

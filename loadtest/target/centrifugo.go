@@ -2,6 +2,7 @@ package target
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -139,6 +140,22 @@ func (t *centrifugo) Publish(dst []byte, msgs []Message) []byte {
 		}
 		return append(dst, `]}`...)
 	})
+}
+
+// RefusedOf implements Teller: replies are in the order of the commands.
+func (t *centrifugo) RefusedOf(status int, body []byte, n int) (list []int) {
+	var answer struct {
+		Replies []struct{ Error json.RawMessage }
+	}
+	if status != 200 || n == 1 || json.Unmarshal(body, &answer) != nil || len(answer.Replies) != n {
+		return nil
+	}
+	for i, r := range answer.Replies {
+		if len(r.Error) > 0 {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 func (t *centrifugo) Refused(status int, body []byte, n int) int {

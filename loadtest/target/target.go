@@ -58,6 +58,12 @@ type Joiner interface {
 	Joins() bool
 }
 
+// Teller is a Target whose answers say which messages of a request were refused.
+type Teller interface {
+	// RefusedOf returns their numbers in the request, from 0; nil if the answer does not say it.
+	RefusedOf(status int, body []byte, n int) []int
+}
+
 // Beater is a Target whose clients say something from time to time.
 type Beater interface {
 	// Beat is what a client sends, as whole frames; nil when it is not subscribed.

@@ -245,6 +245,20 @@ func (w *weir) appendMessage(dst []byte, m Message) []byte {
 	return append(dst, '}')
 }
 
+// RefusedOf implements Teller: what is wrong with a line names it, from 1.
+func (w *weir) RefusedOf(status int, body []byte, n int) (list []int) {
+	if status != 200 || n == 1 {
+		return nil
+	}
+	for line := range bytes.Lines(body) {
+		var fault struct{ Line int }
+		if bytes.Contains(line, []byte(`"line":`)) && json.Unmarshal(line, &fault) == nil && fault.Line >= 1 && fault.Line <= n {
+			list = append(list, fault.Line-1)
+		}
+	}
+	return list
+}
+
 // Refused counts the answers without a position, or what a brief answer says.
 func (w *weir) Refused(status int, body []byte, n int) int {
 	if status != 200 {
