@@ -111,6 +111,7 @@ func (res *Result) tiles() []tile {
 	if m := res.ServerMemory; m != nil {
 		cpu.Note = Bytes(float64(m.Peak)) + " at most"
 	}
+	who, why := res.limit()
 	return []tile{
 		first,
 		{"p50", digits(res.LatencyMs.P50) + " ms", "latency " + res.latencyOf()},
@@ -118,6 +119,7 @@ func (res *Result) tiles() []tile {
 		{"lost", Count(float64(res.Lost)), fmt.Sprintf("of %d; %d duplicated, %d reordered, %d corrupted", res.Expected, res.Duplicated, res.Reordered, res.Corrupted)},
 		cpu,
 		{"load generator", fmt.Sprintf("%.2f of %d cores", res.ClientCPU, res.ClientCores), fmt.Sprintf("sent late by %.2f ms at p99", res.OwnLag.Send)},
+		{"the limit was", who, why},
 	}
 }
 

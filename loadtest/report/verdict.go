@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strings"
 
 	"weir/loadtest/record"
 	"weir/loadtest/scenario"
@@ -36,6 +37,27 @@ func (res *Result) judge(r *record.Record) {
 
 func (res *Result) bad(format string, args ...any) {
 	res.InvalidBecause = append(res.InvalidBecause, fmt.Sprintf(format, args...))
+}
+
+// limit is who was the limit, as far as the run shows it, and why.
+func (res *Result) limit() (who, why string) {
+	for _, why := range res.InvalidBecause {
+		if strings.HasPrefix(why, "the load generator") {
+			return "the load generator", why
+		}
+	}
+	if n := len(res.Search); n > 0 {
+		return "the target", "the search went up to what it holds"
+	}
+	switch {
+	case res.Lost > 0:
+		return "the target", Count(float64(res.Lost)) + " lost"
+	case res.Refused+res.Unanswered+res.Unsent > 0:
+		return "the target", Count(float64(res.Refused+res.Unanswered+res.Unsent)) + " not taken"
+	case res.Late > 0:
+		return "the target", Count(float64(res.Late)) + " late"
+	}
+	return "nobody", "all that was asked for was done"
 }
 
 // judgeLoad asks whether the target was given the load, and took it.
