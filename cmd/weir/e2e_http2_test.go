@@ -12,22 +12,51 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 )
 
-// TestE2EHTTP2 opens eight event streams of one client by way of nginx with HTTP/2: all of them share a connection.
+// TestE2EHTTP2 opens eight event streams of one client by way of nginx and of Caddy with HTTP/2: all of them share a connection.
 func TestE2EHTTP2(t *testing.T) {
 	s := startDaemon(t)
-	secure, dir := freeAddress(t), t.TempDir()
-	cert, key := certificate(t, dir)
-	startNginx(t, strings.TrimPrefix(s.url, "http://"), "server_name _;",
-		fmt.Sprintf("server_name _; listen %s ssl http2; ssl_certificate %s; ssl_certificate_key %s;", secure, cert, key))
+	relay := strings.TrimPrefix(s.url, "http://")
+	cert, key := certificate(t, t.TempDir())
+	t.Run("nginx", func(t *testing.T) {
+		secure := freeAddress(t)
+		startNginx(t, relay, "server_name _;",
+			fmt.Sprintf("server_name _; listen %s ssl http2; ssl_certificate %s; ssl_certificate_key %s;", secure, cert, key))
+		overHTTP2(t, secure)
+	})
+	t.Run("caddy", func(t *testing.T) {
+		secure, front, dir := freeAddress(t), freeAddress(t), t.TempDir()
+		path := filepath.Join(dir, "Caddyfile")
+		t.Setenv("XDG_DATA_HOME", dir)
+		t.Setenv("XDG_CONFIG_HOME", dir)
+		_, port, _ := strings.Cut(secure, ":")
+		site := shipped(t, "Caddyfile", ":80 {", "https://127.0.0.1:"+port+" {", "127.0.0.1:8080", relay, "respond /v1/*", "bind 127.0.0.1\n\ttls "+cert+" "+key+"\n\trespond /v1/*")
+		text := "{\n\tadmin off\n\tauto_https off\n\tgrace_period 1s\n}\nhttp://" + front + " {\n\trespond \"ready\"\n}\n" + site
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		startProxy(t, "http://"+front+"/", "caddy", "run", "--config", path, "--adapter", "caddyfile")
+		overHTTP2(t, secure)
+	})
+}
+
+// overHTTP2 opens the streams by way of a proxy.
+func overHTTP2(t *testing.T, secure string) {
+	t.Helper()
+	out, err := exec.Command("curl", "--http2", "-skI", "https://"+secure+"/.well-known/mercure?topic=a").CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "HTTP/2 200") || !strings.Contains(string(out), "text/event-stream") {
+		t.Errorf("curl --http2: %v\n%s", err, out)
+	}
 	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer transport.CloseIdleConnections()
 	used := make(map[string]bool) // the client's addresses
@@ -59,7 +88,7 @@ func certificate(t *testing.T, dir string) (cert, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
+	x := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	der, err := x509.CreateCertificate(rand.Reader, x, x, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)

@@ -89,8 +89,9 @@ var recipes = map[string]recipe{
 		before: useWS + "import { connect } from 'WEIRJS'\nconst weir = connect(process.env.WEIR_URL, { token: async () => token })\nconst useSyncExternalStore = (follow, get) => { follow(() => {}); console.log('store', get()) }\n",
 		want:   []string{"store Map"}, endless: true,
 	},
-	"docs/client.md js 3": {skip: "it is for a page; the demo of documents is the same, in TestE2EBrowser"},
-	"docs/client.md js 4": {skip: "it is for a page; the client's own tests have the same"},
+	"docs/client.md js 3": {skip: "TestE2ETabs has eight tabs that do so"},
+	"docs/client.md js 4": {skip: "it is for a page; the demo of documents is the same, in TestE2EBrowser"},
+	"docs/client.md js 5": {skip: "it is for a page; the client's own tests have the same"},
 
 	"docs/configuration.md sh 1": {files: "docs/backends.md 1", want: []string{"weir.yaml: ok", "# file weir.yaml:", `"ready"`}},
 	"docs/documents.md js 1": {

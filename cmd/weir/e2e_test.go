@@ -130,6 +130,9 @@ func TestE2ESimplestFrontEnd(t *testing.T) { startDaemon(t).node(t, "plain.mjs")
 func TestE2ENodeEventSource(t *testing.T)  { startDaemon(t).node(t, "sse.mjs") }
 func TestE2EClient(t *testing.T)           { startDaemon(t).node(t, "client.mjs") }
 
+// TestE2ETabs: eight tabs in Chromium share a connection.
+func TestE2ETabs(t *testing.T) { startDaemon(t).node(t, "tabs.mjs") }
+
 // message is what this test looks at of what the relay sends.
 type message struct {
 	Type     string          `json:"type"`

@@ -112,7 +112,7 @@ func TestSizesOfTheClient(t *testing.T) {
 		_ = w.Close()
 		return float64(b.Len()) / 1000
 	}
-	for page, modules := range map[string][]string{"README.md": {"weir.js"}, "docs/client.md": {"weir.js", "weir-documents.js"}} {
+	for page, modules := range map[string][]string{"README.md": {"weir.js"}, "docs/client.md": {"weir.js", "weir-documents.js", "weir-share.js"}} {
 		found := regexp.MustCompile(`(\d+\.\d) KB compressed`).FindAllStringSubmatch(readPage(t, filepath.Join(root, page)), -1)
 		if len(found) != len(modules) {
 			t.Fatalf("%s names %d sizes, want those of %v", page, len(found), modules)

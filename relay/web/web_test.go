@@ -85,7 +85,7 @@ func TestAllPagesAreSafe(t *testing.T) {
 
 // The client that is embedded is the one that its source makes: npm run check, which make test runs, holds that.
 func TestClientIsSmall(t *testing.T) {
-	modules := map[string][]string{"weir": {"connect"}, "weir-documents": {"openDocument", "textarea", "codemirror"}}
+	modules := map[string][]string{"weir": {"connect"}, "weir-share": {"connect"}, "weir-documents": {"openDocument", "textarea", "codemirror"}}
 	for module, exports := range modules {
 		js := File("client/dist/" + module + ".js")
 		var packed bytes.Buffer

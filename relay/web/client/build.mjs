@@ -13,6 +13,7 @@ const most = 8 * 1024 // bytes of a module, gzipped
 // What is served and published: by entry point, with the modules whose types its types are made of.
 const modules = {
   weir: { entry: 'index', of: ['emitter', 'wire', 'link', 'queue', 'channel', 'tokens', 'client'], imports: "import type { Doc } from './weir-documents.js'\n" },
+  'weir-share': { entry: 'share', of: ['share'], imports: "import type { Options, Weir } from './weir.js'\n" },
   'weir-documents': { entry: 'documents', of: ['text', 'document', 'textarea', 'codemirror', 'documents'], imports: "import type { On, Off, Message, Status, Weir } from './weir.js'\n" },
 }
 const dir = mkdtempSync(join(tmpdir(), 'weir-types-'))
@@ -24,7 +25,7 @@ for (const [name, { entry, of, imports = '' }] of Object.entries(modules)) {
   const { outputFiles } = await build({
     entryPoints: [join(here, `src/${entry}.ts`)],
     bundle: true, format: 'esm', target: 'es2022', minify: true, charset: 'utf8', write: false, logLevel: 'error',
-    mangleProps: /_$/, legalComments: 'none', external: ['./weir-documents.js'],
+    mangleProps: /_$/, legalComments: 'none', external: ['./weir-documents.js', './weir.js'],
   })
   const js = Buffer.from(outputFiles[0].contents)
   const size = gzipSync(js, { level: 9 }).length
