@@ -17,12 +17,12 @@ import (
 
 // targetFlags say what is measured. They change what the scenario file says of it.
 type targetFlags struct {
-	Target    string `placeholder:"KIND" help:"weir, centrifugo, pusher, nchan, sse or ws; a preset: action-cable, graphql, phoenix, socket.io, supabase; a file whose target section says how to speak to it; or json: what the flags say. Default: weir."`
+	Target    string `placeholder:"KIND" help:"weir, centrifugo, pusher, mercure, nchan, sse or ws; a preset: action-cable, graphql, phoenix, socket.io, supabase; a file whose target section says how to speak to it; or json: what the flags say. Default: weir."`
 	URL       string `name:"url" placeholder:"URL" help:"Where the target is. Default: http://127.0.0.1:8080. {channel} in it stands for a channel (nchan, sse, ws), {{VARIABLE}} for variables of a target that is described."`
 	Publish   string `name:"publish-url" placeholder:"URL" help:"Where to publish, when that is elsewhere."`
 	Transport string `enum:"ws,sse,ws-whole,sse-whole" default:"ws" placeholder:"ws|sse" help:"What weir's subscribers use. With -whole they do not ask for the short form of batches. Default: ws."`
 	Own       bool   `name:"i-own-this-target" help:"Load a target on another machine. It must be yours."`
-	Key       string `placeholder:"KEY" help:"What publishers authenticate with. Default for weir: dev. For pusher: app:key:secret."`
+	Key       string `placeholder:"KEY" help:"What publishers authenticate with. Default for weir: dev. For pusher: app:key:secret. For mercure: a publisher's token; default: one of the key of the protocol's documentation."`
 	Token     string `xor:"token" placeholder:"TOKEN" help:"Token of all subscribers. They are one user then, whose connections a relay may limit."`
 	Secret    string `xor:"token" placeholder:"SECRET" help:"Make each subscriber a token with this HS256 secret. Default: that of weir serve --dev, for a weir on this machine; or $$WEIR_AUTH_SECRET."`
 	Tokens    string `name:"token-file" xor:"token" placeholder:"FILE" help:"A token a line: client i has that of line i, and the first again after the last."`

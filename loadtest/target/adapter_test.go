@@ -79,6 +79,13 @@ func TestAdapters(t *testing.T) {
 			many: `{"batch":[{"name":"bench","channel":"a-1","data":"{\"d\":\"one\"}"},{"name":`,
 		},
 		{
+			name: "mercure", o: Options{Name: "mercure", URL: "http://h:1/base", Key: "k"},
+			open:  "GET /base/.well-known/mercure?topic=a%3A1&topic=b HTTP/1.1\r\nHost: h:1\r\nAuthorization: Bearer tok\r\n",
+			greet: []string{""},
+			reads: map[string]string{`{"x":1}`: `0/0//{"x":1}/false`},
+			one:   "POST /base/.well-known/mercure HTTP/1.1\r\nHost: h:1\r\nAuthorization: Bearer k\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 42\r\n\r\ntopic=a%3A1&data=%7B%22d%22%3A%22one%22%7D",
+		},
+		{
 			name: "nchan", o: Options{Name: "nchan", URL: "http://h:1"},
 			open: "GET /sub?id=a%3A1 HTTP/1.1\r\n", greet: []string{""}, reads: map[string]string{`{"d":1}`: `0/0//{"d":1}/false`},
 			one: "POST /pub?id=a%3A1 HTTP/1.1\r\nHost: h:1\r\nContent-Length: 11\r\n\r\n" + `{"d":"one"}`,

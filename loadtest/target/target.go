@@ -129,10 +129,10 @@ type Sink interface {
 
 // Options configures a target.
 type Options struct {
-	Name      string // weir, centrifugo, pusher, nchan, sse, ws, or what Protocol describes
+	Name      string // weir, centrifugo, pusher, mercure, nchan, sse, ws, or what Protocol describes
 	URL       string // http or https; http://127.0.0.1:8080
 	Publish   string // address to publish to, when it is another; {channel} stands for the channel
-	Key       string // what publishers authenticate with; weir: "dev"; pusher: app:key:secret
+	Key       string // what publishers authenticate with; weir: "dev"; pusher: app:key:secret; mercure: a token, or one with the key of its documentation
 	Transport string // weir: ws (default) or sse, with batches in their short form; ws-whole or sse-whole
 	System    string // weir: a system to drive instead of channels: Chat or Analytics; "" none
 
@@ -149,7 +149,7 @@ func (o *Options) Head(r codec.Request) codec.Request {
 }
 
 // Names are the kinds of server that New knows.
-func Names() []string { return []string{"weir", "centrifugo", "pusher", "nchan", "sse", "ws"} }
+func Names() []string { return []string{"weir", "centrifugo", "pusher", "mercure", "nchan", "sse", "ws"} }
 
 // DefaultURL is where a target is when nobody says it.
 const DefaultURL = "http://127.0.0.1:8080"
@@ -199,6 +199,8 @@ func New(o Options) (t Target, subscribe, publish Endpoint, err error) {
 		t = newCentrifugo(o, subscribe, publish)
 	case "pusher":
 		t, err = newPusher(o, subscribe, publish)
+	case "mercure":
+		t = newMercure(o, subscribe, publish)
 	case "nchan":
 		t = newNchan(o, subscribe, publish)
 	case "sse":
