@@ -149,7 +149,9 @@ func (o *Options) Head(r codec.Request) codec.Request {
 }
 
 // Names are the kinds of server that New knows.
-func Names() []string { return []string{"weir", "centrifugo", "pusher", "mercure", "nchan", "sse", "ws"} }
+func Names() []string {
+	return []string{"weir", "centrifugo", "pusher", "mercure", "nchan", "sse", "ws"}
+}
 
 // DefaultURL is where a target is when nobody says it.
 const DefaultURL = "http://127.0.0.1:8080"

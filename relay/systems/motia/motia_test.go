@@ -392,3 +392,43 @@ func TestAnonymous(t *testing.T) {
 		t.Error("a bad token is let in")
 	}
 }
+
+// TestRoot serves stream clients at /, beside the page.
+func TestRoot(t *testing.T) {
+	g := start(t, func(c *config.Config, m *motia.Config) {
+		c.Page = true
+		m.Path = "/"
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), relaytest.Patience)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(g.URL, "http")+"/", &websocket.DialOptions{Subprotocols: []string{"Authorization", g.Token("ann")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &client{g.Peer(conn), g, make(map[string]float64)}
+	c.join("chat", "room:1", "")
+	c.want("chat room:1 <nil> map[data:[] type:sync]")
+	if status, _, page := g.Do("GET", "/", nil); status != http.StatusOK || !strings.Contains(fmt.Sprint(page), "<html") {
+		t.Error(status, page)
+	}
+}
+
+// TestChecks finds what is wrong with settings.
+func TestChecks(t *testing.T) {
+	for path, want := range map[string]string{"/motia": "", "/": "", "/a/b": "", "motia": "not a path", "/motia/": "not a path", "/{x}": "not a path", "/ws": "weir's own", "/v1/x": "weir's own"} {
+		c := config.Config{Known: []config.System{motia.Module().System}, Systems: []string{motia.Name}, Sections: []config.Section{&motia.Config{Path: path}},
+			Auth: config.Auth{Keys: []config.TokenKey{{Algorithm: "HS256", Secret: strings.Repeat("s", 32)}}}, API: config.API{Keys: []config.APIKey{{Name: "a", Secret: strings.Repeat("k", 32)}}}}
+		if err := c.Complete(); err != nil {
+			t.Fatal(err)
+		}
+		found := ""
+		for _, p := range config.Check(c).Problems {
+			if p.Key == "motia.path" {
+				found = p.Message
+			}
+		}
+		if (want == "") != (found == "") || !strings.Contains(found, want) {
+			t.Errorf("%s: %q, want %q", path, found, want)
+		}
+	}
+}
