@@ -80,7 +80,7 @@ suites: ## Run the long forms of the tests: every fault, a simulated day, each d
 	$(GO) test -count=1 -timeout 60m $$(grep -rl --include=*_test.go pgregory.net/rapid batch broker pool relay loadtest | xargs -n1 dirname | sort -u | sed s,^,./,) -rapid.checks=5000
 	$(MAKE) fuzz FUZZTIME=1m
 	$(MAKE) release
-	$(MAKE) build && E2E_BINARY=$(CURDIR)/$(BIN)/weir WEIR_SUITES=1 $(GO) test -tags e2e -count=1 -v -timeout 15m -run E2EPusher ./cmd/weir
+	$(MAKE) build && E2E_BINARY=$(CURDIR)/$(BIN)/weir SUITES=1 $(GO) test -tags e2e -count=1 -v -timeout 15m -run E2EPusher ./cmd/weir
 
 race: ## Unit tests with the race detector
 	$(GO) test -race -shuffle=on -timeout 20m ./...

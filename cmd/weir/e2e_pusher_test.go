@@ -104,9 +104,9 @@ func TestE2EPusherClients(t *testing.T) {
 }
 
 // TestE2EPusherIntegration runs the integration suite of pusher-js, as its package brings it, over plain connections and TLS. It takes
-// two minutes and the ports 3000 and 3001: WEIR_SUITES=1 has it run.
+// two minutes and the ports 3000 and 3001: SUITES=1 has it run.
 func TestE2EPusherIntegration(t *testing.T) {
-	if os.Getenv("WEIR_SUITES") == "" {
+	if os.Getenv("SUITES") == "" {
 		t.Skip("make suites runs it")
 	}
 	s := startPusher(t)
