@@ -17,7 +17,7 @@ type JoinRequest struct {
 	Groups []string  // only changes and items of these groups; none: all. A send without a group is in none
 	Key    string    // only changes and items of this key, in Groups or in any group; "": all
 	Again  bool      // it is joined already and is not counted again
-	Loaded bool      // only if neither the store nor another process has to be waited for: ErrNotLoaded otherwise
+	Loaded bool      // only if no other process, nor one who loads the channel just now, has to be waited for: ErrNotLoaded otherwise
 }
 
 // Join attaches a reader to a channel, which is made if there is none. It calls join with the subscriber and the reply

@@ -103,7 +103,8 @@ func (b *Broker) find(channel string, needed, forget bool) (*Channel, error) {
 	}
 }
 
-// findLoaded is find of a channel that is needed, but waits neither for the store nor for another process. Errors: those of find, ErrNotLoaded.
+// findLoaded is find of a channel that is needed, but waits for no other process, nor for one who loads the channel just now. Errors:
+// those of find, ErrNotLoaded.
 func (b *Broker) findLoaded(channel string, _, _ bool) (*Channel, error) {
 	for {
 		if b.closed.Load() {
@@ -112,8 +113,15 @@ func (b *Broker) findLoaded(channel string, _, _ bool) (*Channel, error) {
 		c := b.lookup(channel)
 		if c == nil {
 			policy := b.policyOf(channel)
-			if b.elsewhere(channel) || policy.Durable && b.config.Store != nil {
+			switch {
+			case b.elsewhere(channel):
 				return nil, ErrNotLoaded
+			case policy.Durable && b.config.Store != nil: // Load keeps nothing of a channel that there is not
+				c, err := b.load(b.config.Store, channel, policy, true, false)
+				if errors.Is(err, errRaced) || errors.Is(err, ErrMoved) {
+					continue
+				}
+				return c, err
 			}
 			if err := b.put(&Channel{name: strings.Clone(channel), policy: policy}); err != nil && !errors.Is(err, errRaced) {
 				return nil, err
