@@ -44,9 +44,7 @@ func (p *endpoint) attempt(ctx context.Context, b *batch) {
 	if p.contain.Do("outcome of a webhook", func() { p.settle(b, list, o, stopped) }) {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.breaker.failed(time.Now()) // this may have been the probe
+	p.breaker.Done(time.Now(), true) // this may have been the probe
 }
 
 // send makes one request.
@@ -137,12 +135,12 @@ func (p *endpoint) weigh(list []*event, o outcome, now time.Time, stopped bool) 
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	was = p.breaker.open
+	was = p.breaker.Broken()
 	switch {
 	case o.verdict != failed:
-		p.breaker = breaker{} // it responds, and that is all the breaker is about
+		p.breaker.Done(now, false) // it responds, and that is all the breaker is about
 	case !stopped:
-		p.breaker.failed(now)
+		p.breaker.Done(now, true)
 	}
 	if o.wait > 0 {
 		p.paused = now.Add(o.wait)
@@ -150,7 +148,7 @@ func (p *endpoint) weigh(list []*event, o outcome, now time.Time, stopped bool) 
 	if o.verdict == gone {
 		p.disabled = true
 	}
-	return was, !was && p.breaker.open
+	return was, !was && p.breaker.Broken()
 }
 
 // giveUp buries the events that match among those that wait. What is in flight settles itself.

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"weir/internal/contain"
-	"weir/internal/retry"
 	"weir/internal/safedial"
 	"weir/internal/sign"
+	"weir/relay/systems/internal/breaker"
 	"weir/relay/systems/internal/retryqueue"
 )
 
@@ -31,9 +31,10 @@ type endpoint struct {
 	contain  contain.Hook
 	queue    *retryqueue.Queue[*event]
 
-	// Guarded by mu, a leaf inside the queue's.
+	breaker breaker.Breaker // keeps an address that does not respond from a request for every event that waits
+
+	// Guarded by mu, which is taken inside the queue's and before the breaker's.
 	mu       sync.Mutex
-	breaker  breaker
 	paused   time.Time // until when the receiver has asked not to be sent anything
 	disabled bool      // it has responded with 410
 	closing  bool
@@ -64,7 +65,9 @@ func (s *System) newEndpoint(ctx context.Context, w Webhook) (*endpoint, error) 
 	return p, nil
 }
 
+// newQueue sets the limits of the breaker, which is the queue's gate, and returns the queue.
 func (p *endpoint) newQueue(ctx context.Context) *retryqueue.Queue[*event] {
+	p.breaker.After, p.breaker.First, p.breaker.Longest = breakAfter, firstRest, longestRest
 	return retryqueue.New(ctx, retryqueue.Options[*event]{
 		Attempt: p.attempt, Parallel: parallel, Limit: p.config.Queue, Backoff: firstBackoff,
 		Batch: p.config.Batch, Weight: func(e *event) int { return len(e.body) }, MaxWeight: maxBody,
@@ -82,10 +85,7 @@ func (p *endpoint) gate(now time.Time) (ok bool, again time.Time) {
 	case now.Before(p.paused):
 		return false, p.paused
 	}
-	if ok, again = p.breaker.ready(now); ok {
-		p.breaker.begin()
-	}
-	return ok, again
+	return p.breaker.Next(now)
 }
 
 // accept queues an event, or gives it up at once if there is no room. Wait, unless it is nil, returns when a restart
@@ -148,7 +148,8 @@ func (p *endpoint) remove(e *event) {
 // enable has the endpoint tried again, whatever its last responses were.
 func (p *endpoint) enable() {
 	p.mu.Lock()
-	p.disabled, p.paused, p.breaker = false, time.Time{}, breaker{}
+	p.disabled, p.paused = false, time.Time{}
+	p.breaker.Done(time.Now(), false)
 	p.mu.Unlock()
 	p.queue.Kick()
 }
@@ -224,7 +225,7 @@ func (p *endpoint) finish(ctx context.Context) {
 	p.queue.Finish(ctx, func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return !p.disabled && !p.breaker.open && !time.Now().Before(p.paused)
+		return !p.disabled && !p.breaker.Broken() && !time.Now().Before(p.paused)
 	})
 }
 
@@ -240,43 +241,3 @@ const (
 	firstRest   = time.Second // before the first probe
 	longestRest = time.Minute // between later ones
 )
-
-// breaker keeps an address that does not respond from a request for every event that waits. While it is closed, all
-// requests may begin; while it is open none until the rest is over, and then one probe at a time. The zero value is
-// closed. Guarded by its endpoint's mu.
-type breaker struct {
-	failures int
-	open     bool
-	probing  bool
-	rest     time.Duration
-	until    time.Time // of the rest
-}
-
-// ready reports whether a request may begin now, and otherwise when to ask again: zero if the probe under way decides.
-func (b *breaker) ready(now time.Time) (ok bool, again time.Time) {
-	switch {
-	case b.open && b.probing:
-		return false, time.Time{}
-	case b.open && now.Before(b.until):
-		return false, b.until
-	}
-	return true, time.Time{}
-}
-
-// begin notes that a request begins.
-func (b *breaker) begin() { b.probing = b.open }
-
-// failed counts a failure. While the breaker is open, only that of the probe counts.
-func (b *breaker) failed(now time.Time) {
-	b.failures++
-	switch {
-	case b.open && !b.probing, !b.open && b.failures < breakAfter:
-		return
-	case b.open:
-		b.rest = min(2*b.rest, longestRest)
-	default:
-		b.rest = firstRest
-	}
-	b.open, b.probing = true, false
-	b.until = now.Add(b.rest/2 + retry.Jitter(b.rest/2))
-}

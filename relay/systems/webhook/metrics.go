@@ -56,7 +56,7 @@ func (p *endpoint) status() status {
 	switch {
 	case p.disabled:
 		s.State = stateDisabled
-	case p.breaker.open:
+	case p.breaker.Broken():
 		s.State = stateDown
 	case time.Now().Before(p.paused):
 		s.State = statePaused

@@ -43,13 +43,22 @@ func (b *Breaker) Broken() bool {
 
 // Begin reports whether a request may begin now. If it may, Done is to be called with what has come of it.
 func (b *Breaker) Begin(now time.Time) bool {
+	ok, _ := b.Next(now)
+	return ok
+}
+
+// Next is Begin that also returns when to ask again; the zero time if the probe under way decides.
+func (b *Breaker) Next(now time.Time) (ok bool, again time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.refuses(now) {
-		return false
+		if !b.probing {
+			again = b.until
+		}
+		return false, again
 	}
 	b.probing = b.open
-	return true
+	return true, time.Time{}
 }
 
 func (b *Breaker) refuses(now time.Time) bool { return b.open && (b.probing || now.Before(b.until)) }
