@@ -155,5 +155,5 @@ func (s *Session) lapsed(channel string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := s.find(channel)
-	return at >= 0 && s.subs[at].limited && s.subs[at].until.IsZero()
+	return at >= 0 && s.subs[at].limited && s.subs[at].until == 0
 }

@@ -121,7 +121,9 @@ func (s *Session) deadline() time.Time {
 		at = sooner(at, v.Refresh)
 	}
 	for i := range s.subs {
-		at = sooner(at, s.subs[i].until)
+		if until := s.subs[i].until; until != 0 {
+			at = sooner(at, time.Unix(0, until))
+		}
 	}
 	return at
 }
@@ -147,8 +149,8 @@ func (s *Session) due() {
 	s.mu.Lock()
 	var lapsed []string
 	for i := range s.subs {
-		if sub := &s.subs[i]; !sub.until.IsZero() && !now.Before(sub.until) {
-			sub.until = time.Time{}
+		if sub := &s.subs[i]; sub.until != 0 && now.UnixNano() >= sub.until {
+			sub.until = 0
 			lapsed = append(lapsed, sub.feed.Name)
 		}
 	}

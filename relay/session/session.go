@@ -87,10 +87,10 @@ type subscription struct {
 	topic    *pool.Topic
 	groups   []string
 	key      string
-	present  bool      // counted in the channel's presence
-	observed bool      // observers know of it
-	limited  bool      // it was decided about for a time
-	until    time.Time // when it is to be decided about anew; zero: with the next token
+	present  bool  // counted in the channel's presence
+	observed bool  // observers know of it
+	limited  bool  // it was decided about for a time
+	until    int64 // when it is to be decided about anew, in Unix nanoseconds; 0: with the next token
 }
 
 // pendingUnsubscribe is a subscription on its way out. gone is closed by the shard's loop when everything accepted

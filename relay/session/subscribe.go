@@ -91,7 +91,11 @@ func (s *Session) expectDecision(sub *subscription, at time.Time) {
 	if at.IsZero() && !sub.limited {
 		return
 	}
-	sub.until, sub.limited = at, !at.IsZero()
+	if sub.limited = !at.IsZero(); sub.limited {
+		sub.until = at.UnixNano()
+	} else {
+		sub.until = 0
+	}
 	s.manager.expiries.set(s, s.deadline())
 }
 
