@@ -256,7 +256,7 @@ func (b *Broker) Refill(channel string, k *Kept) {
 	if k.Position.Epoch != c.epoch {
 		c.epoch = k.Position.Epoch
 		if c.subscriber != nil {
-			c.subscriber.Reset(Reply{Position: c.position(), State: c.state(part{})})
+			c.subscriber.Reset(Reply{Position: c.position(), State: c.state(part{}), Forked: true})
 		}
 	}
 	c.setForks(k.Forks)

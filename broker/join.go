@@ -9,6 +9,7 @@ type Reply struct {
 	Changes   []byte // if Recovered: a JSON array of the changes after the given position, in order
 	State     []byte // otherwise: a JSON object {"group":{"key":data}} of the live items, in the order in which they came into being; shared, not to be changed
 	Lost      bool   // a position was given, and send changes after it may have been missed
+	Forked    bool   // of Subscriber.Reset: only the epoch is another one, nothing else has changed
 }
 
 // JoinRequest is how a reader wants to start.

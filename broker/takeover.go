@@ -47,7 +47,7 @@ func (c *Channel) fork() {
 	c.epoch = c.shard.broker.newEpoch()
 	c.setForks(append(slices.Clone(forks), Fork(before)))
 	if c.subscriber != nil {
-		c.subscriber.Reset(Reply{Position: c.position(), State: c.state(part{})})
+		c.subscriber.Reset(Reply{Position: c.position(), State: c.state(part{}), Forked: true})
 	}
 }
 

@@ -16,13 +16,14 @@ var ErrSlow = errors.New("connection does not read")
 // Conn is a live connection: what is written to it, and its place in the shard. Reading is its owner's.
 type Conn struct {
 	// Set once by Open.
-	shard  *Shard
-	owner  Owner
-	end    io.Closer // closes the descriptor; off the raw path a net.Conn
-	fd     int32     // of the socket; used under mu only, until it is dead. -1: off the raw path
-	order  uint32
-	enc    Encoding
-	tailed bool
+	shard   *Shard
+	owner   Owner
+	end     io.Closer // closes the descriptor; off the raw path a net.Conn
+	fd      int32     // of the socket; used under mu only, until it is dead. -1: off the raw path
+	order   uint32
+	enc     Encoding
+	tailed  bool
+	briefly bool // see TakeAlternates; set before the first Join
 
 	// Owned by the shard's loop.
 	part          uint8
@@ -30,7 +31,7 @@ type Conn struct {
 	gone          bool // removed
 	place         int32
 	head, tail    int32 // what is due: indexes into Shard.nodes, plus one
-	override      int32 // index into Frame.Overrides plus one while that frame is gathered
+	override      int32 // index into Frame.Overrides plus one, or alternate, while that frame is gathered
 	waits         int32 // in all slots
 	memberships   []membership
 	lags          []*slot // slots of which frames were dropped: Owner.Resync is due, or Rejoin
@@ -59,6 +60,9 @@ func (p *Pool) Open(nc net.Conn, enc Encoding, tailed bool, owner Owner) *Conn {
 	}
 	return c
 }
+
+// TakeAlternates has c get the alternate forms of frames that have some. It is called before the first Join.
+func (c *Conn) TakeAlternates() { c.briefly = true }
 
 // Join subscribes c to t from a position on, sends b, the reply, before anything later, and then calls then on the
 // shard's loop. See Topic for the lock that it needs. A connection that has joined a topic must leave it before it

@@ -23,6 +23,7 @@ type Frame struct {
 	Last      uint64                      // the reader's position after the frame; grows from frame to frame of a topic
 	Since     time.Time                   // when the first of them was published; zero: not measured
 	Overrides []Override                  // connections that get other bytes
+	Alternate *Frame                      // its forms are for the connections that TakeAlternates; nil: they get the same as others
 	Position  Position                    // for Owner.Tail
 	Count     int32                       // messages in it
 	Missing   bool                        // it could not be built: the connections that would get it are given up, after what came before; see Owner.Missed
@@ -70,6 +71,9 @@ func (f *Frame) size() int64 {
 	n := 64
 	for enc := range Encoding(Encodings) {
 		n += len(f.Of(enc))
+		if f.Alternate != nil {
+			n += len(f.Alternate.Of(enc))
+		}
 	}
 	return int64(n)
 }

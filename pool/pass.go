@@ -26,7 +26,7 @@ func (s *Shard) gather(sl *slot, f *Frame) {
 	}
 	sl.tidy()
 	sl.last = f.Last
-	s.mark(f, true)
+	s.mark(sl, f, true)
 	var frames, messages uint64
 	for i := range sl.subs {
 		sub := &sl.subs[i]
@@ -34,8 +34,12 @@ func (s *Shard) gather(sl *slot, f *Frame) {
 			continue
 		}
 		b, n := f.Of(sub.conn.enc), int(f.Count)
-		if j := sub.conn.override; j > 0 {
-			b, n = f.Overrides[j-1].Bytes, f.Overrides[j-1].Count
+		if j := sub.conn.override; j != 0 {
+			if j > 0 {
+				b, n = f.Overrides[j-1].Bytes, f.Overrides[j-1].Count
+			} else if f.Alternate != nil { // it may be left of one that there was a panic over
+				b = f.Alternate.Of(sub.conn.enc)
+			}
 		}
 		if len(b) == 0 {
 			continue
@@ -44,7 +48,7 @@ func (s *Shard) gather(sl *slot, f *Frame) {
 		frames++
 		messages += uint64(n)
 	}
-	s.mark(f, false)
+	s.mark(sl, f, false)
 	if m := sl.topic.meter; m != nil {
 		m.Frames.Add(frames)
 		m.Messages.Add(messages)
@@ -70,8 +74,21 @@ func (s *Shard) markMissed(sl *slot, f *Frame) {
 	s.settle(sl)
 }
 
+// alternate stands for Frame.Alternate in the place of an index.
+const alternate = -1
+
 // mark notes on connections that get other bytes where they are, or takes the notes away.
-func (s *Shard) mark(f *Frame, on bool) {
+func (s *Shard) mark(sl *slot, f *Frame, on bool) {
+	if f.Alternate != nil {
+		for i := range sl.subs {
+			if c := sl.subs[i].conn; c.briefly {
+				c.override = 0
+				if on {
+					c.override = alternate
+				}
+			}
+		}
+	}
 	for j := range f.Overrides {
 		if c := f.Overrides[j].Conn; c.shard == s {
 			c.override = 0

@@ -158,10 +158,25 @@ func (f *Fanout) Full() bool { return f.Namespace.Name != wire.PresenceNamespace
 // Reset implements broker.Subscriber: the log was lost. What the readers are told takes the same path as the
 // changes before and after it.
 func (f *Fanout) Reset(r broker.Reply) {
-	f.Window.Clear()
+	mark := ""
+	if r.Forked {
+		mark = forkedMark // what comes before is not in the short form, and goes its way
+	} else {
+		f.Window.Clear()
+	}
 	f.Window.Append(batch.Message{Bytes: ResyncMessage(f.Name, r), Seq: f.Ordinal.Add(1), Exclusive: true,
-		Group: r.Position.Epoch + " " + strconv.FormatUint(r.Position.Seq, 10)})
+		Group: r.Position.Epoch + " " + strconv.FormatUint(r.Position.Seq, 10) + mark})
 	f.Window.Expedite()
+}
+
+// forkedMark marks the message of a log that goes on in another epoch, with nothing lost.
+const forkedMark = " forked"
+
+// ForkMessage is ResyncMessage for a log that goes on in another epoch, with nothing lost, for clients that have said that they know of it.
+func ForkMessage(channel string, at broker.Position) []byte {
+	b := append([]byte(`{"type":"resync","channel":"`), channel...)
+	b = wire.AppendPosition(append(b, `","position":`...), at.Epoch, at.Seq)
+	return append(b, `,"recovered":true,"changes":[],"lost":false}`...)
 }
 
 // ResyncMessage tells a reader where things stand now.
@@ -316,7 +331,9 @@ func (f *Fanout) event(count int) string {
 // flushReset tells every subscriber that the log was lost. The batch is the message of Reset.
 func (f *Fanout) flushReset(b *batch.Batch) {
 	var seq uint64
+	forked := false
 	b.Each(func(e batch.Entry) {
+		e.Group, forked = strings.CutSuffix(e.Group, forkedMark)
 		epoch, at, _ := strings.Cut(e.Group, " ") // as Reset has put it
 		f.epoch = epoch
 		seq, _ = strconv.ParseUint(at, 10, 64)
@@ -333,6 +350,13 @@ func (f *Fanout) flushReset(b *batch.Batch) {
 		// that Reset has dropped.
 		t.Deliver(&pool.Frame{Last: b.Last - 1})
 		frame := &pool.Frame{Last: b.Last, Count: 1, Position: pool.Position{Epoch: f.epoch, Seq: seq}}
+		if forked {
+			frame.Alternate = new(pool.Frame)
+			brief := ForkMessage(f.Name, broker.Position{Epoch: f.epoch, Seq: seq})
+			for _, enc := range []pool.Encoding{WS, DeflateWS, WholeWS, WholeDeflateWS} {
+				frame.Alternate.Put(enc, EncodePayload(enc, "resync", brief))
+			}
+		}
 		for enc := firstDialect; enc < f.hub.endOfDialects(); enc++ {
 			if t.Takers(enc) > 0 {
 				frame.Put(enc, f.hub.DialectOf(enc).lost(enc, f.Name, b.Body))

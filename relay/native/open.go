@@ -3,7 +3,9 @@ package native
 import (
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -38,6 +40,7 @@ func (m *Server) HandleWS(ctx *fasthttp.RequestCtx) {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
+	a.forks = slices.Contains(strings.Split(string(ctx.QueryArgs().Peek("features")), ","), "fork")
 	if m.hub.Config.Compression && o.Deflate {
 		a.Encoding = hub.DeflateWS
 	}
@@ -65,6 +68,9 @@ func (m *Server) openWS(nc net.Conn, rest []byte, a *opening) {
 		return
 	}
 	s.Connect(nc, websocket.Options{Rules: m.rules, SkipLarge: true, Rest: rest})
+	if a.forks {
+		s.Conn().TakeAlternates()
+	}
 	defer s.Catch(s.AbortOpen)
 	first := a.first()
 	if len(first) == 0 {

@@ -31,6 +31,7 @@ func New(h *hub.Hub, gate *ingress.Gate, sessions *session.Manager) *Server {
 type opening struct {
 	*session.Handshake
 	named []namedChannel // WebSocket: what the address names, to be followed from the start
+	forks bool           // WebSocket: the client knows what a log in another epoch is, and needs no snapshot for it
 
 	// Event streams.
 	channels    []string

@@ -222,3 +222,54 @@ func TestStreamsOfNodes(t *testing.T) {
 	publish(c, "room:1", 103)
 	next("103")
 }
+
+// When the owner of a channel is lost, a client that knows of forks is told of the new epoch without a snapshot, and others get one. Both go on without
+// a loss, and resume with the new position.
+func TestForks(t *testing.T) {
+	n := relaytest.Cluster(t, 3, patient, nil)
+	b := n.Rigs[1]
+	type reader struct {
+		*relaytest.Peer
+		forks bool
+	}
+	readers := make(map[string][]reader)
+	channels := []string{}
+	for i := range 12 {
+		channels = append(channels, fmt.Sprint("room:", i))
+	}
+	for _, channel := range channels {
+		body(b, "POST", "/v1/publish", map[string]any{"channel": channel, "op": "set", "group": "g", "key": "k", "data": 1})
+		for _, path := range []string{"/ws", "/ws?features=fork", "/ws?features=other,fork"} {
+			p := b.WS("u", path)
+			p.Send(relaytest.Message{"type": "subscribe", "id": 1, "channel": channel})
+			p.Type("subscribed")
+			readers[channel] = append(readers[channel], reader{p, path != "/ws"})
+		}
+	}
+	n.Cut(0)
+	forked := 0
+	for _, channel := range channels {
+		relaytest.Until(t, "it has an owner again", func() bool {
+			status, _ := b.Backend("POST", "/v1/publish", map[string]any{"channel": channel, "data": 2})
+			return status == 200
+		})
+		for _, r := range readers[channel] {
+			for {
+				m := r.Next()
+				if m["type"] == "resync" {
+					_, snapshot := m["state"].(map[string]any)
+					if m["lost"] != false || snapshot == r.forks || (m["recovered"] == true) != r.forks || m["position"] == nil {
+						t.Errorf("a client that knows of forks: %t: %v", r.forks, m)
+					}
+					forked++
+				}
+				if m["data"] == 2.0 {
+					break
+				}
+			}
+		}
+	}
+	if forked == 0 || forked%3 != 0 {
+		t.Errorf("told of %d forks", forked)
+	}
+}
