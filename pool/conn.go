@@ -34,7 +34,8 @@ type Conn struct {
 	override      int32 // index into Frame.Overrides plus one, or alternate, while that frame is gathered
 	waits         int32 // in all slots
 	memberships   []membership
-	lags          []*slot // slots of which frames were dropped: Owner.Resync is due, or Rejoin
+	first         [1]membership // of most connections, all of them
+	lags          []*slot       // slots of which frames were dropped: Owner.Resync is due, or Rejoin
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -52,6 +53,7 @@ type Conn struct {
 func (p *Pool) Open(nc net.Conn, enc Encoding, tailed bool, owner Owner) *Conn {
 	n := p.order.Add(1)
 	c := &Conn{shard: p.shards[int(n)%len(p.shards)], owner: owner, end: nc, fd: -1, order: n, enc: enc, tailed: tailed}
+	c.memberships = c.first[:0]
 	if fd, end, ok := p.detach(nc); ok {
 		c.end, c.fd = end, int32(fd)
 	}

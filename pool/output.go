@@ -51,6 +51,7 @@ func (c *Conn) Cork() {
 	defer c.mu.Unlock()
 	if c.state == live {
 		c.push(item{}) // makes the queue
+		c.queue.items = make([]item, 0, 4)
 		c.queue.corked = true
 	}
 }
@@ -231,15 +232,19 @@ func (c *Conn) kill() {
 	if c.watched {
 		c.shard.pool.poller.forget(c)
 	}
-	end := c.closeStream
-	if c.fd >= 0 {
-		c.closeSocket()
-		if !c.awaiting {
-			return
-		}
-		c.awaiting = false
-		end = c.readable // not with c.mu held
+	if c.fd < 0 {
+		c.later(c.closeStream)
+		return
 	}
+	c.closeSocket()
+	if c.awaiting {
+		c.awaiting = false
+		c.later(c.readable) // not with c.mu held
+	}
+}
+
+// later does what ends a connection, on a goroutine.
+func (c *Conn) later(end func()) {
 	// Closing what is no socket waits until reader and flusher have released it, and the flusher may be waiting for c.mu: not
 	// here. It ends by itself; Pool.Close waits for it.
 	if !c.shard.pool.spawn(end, end) {

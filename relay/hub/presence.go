@@ -304,7 +304,7 @@ func (p *Presence) changed(channel string, u *present, news bool) {
 
 // show tells that a user is there, and how. The caller holds part.mu.
 func (p *Presence) show(channel string, u *present) {
-	p.tell(channel, &broker.Publication{Op: broker.Set, Group: usersGroup, Key: wire.UserKey(u.user), Data: append(u.append(nil), '}')})
+	p.tell(channel, &broker.Publication{Op: broker.Set, Group: usersGroup, Key: wire.UserKey(u.user), Data: append(u.append(make([]byte, 0, 96+len(u.user)+len(u.name)+len(u.avatar))), '}')})
 }
 
 // tell publishes a change of presence. A presence channel that is full of users is no reason to keep

@@ -97,6 +97,14 @@ func (r *Reader) rested() {
 	}
 }
 
+// forget gives that back in any case: nothing more is read.
+func (r *Reader) forget() {
+	p := r.partial
+	r.partial = nil
+	*p = partial{}
+	partials.Put(p)
+}
+
 // Options say how a connection is read.
 type Options struct {
 	Rules     *Rules
@@ -152,6 +160,7 @@ func (r *Reader) Read() (quiet bool) {
 			return true
 		case err != nil:
 			r.eof = true
+			r.forget()
 			return false
 		case !r.frames(frames):
 			return false
