@@ -291,7 +291,8 @@ func (ch *channel) halt() {
 	}
 }
 
-// stop ends the channel with its app. What was to be told later, in case somebody came back, is told now.
+// stop ends the channel with its app. What was to be told later, in case somebody came back, is told now; of several nodes the others go on
+// with that.
 func (ch *channel) stop() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -299,10 +300,14 @@ func (ch *channel) stop() {
 	for _, m := range ch.members {
 		if m.leaving != nil {
 			m.leaving.Stop()
-			ch.gone(m)
+			if ch.app.shared {
+				ch.hide(m)
+			} else {
+				ch.gone(m)
+			}
 		}
 	}
-	if ch.sockets == 0 && len(ch.members) == 0 && !ch.dead && ch.occupied {
+	if !ch.app.shared && ch.sockets == 0 && len(ch.members) == 0 && !ch.dead && ch.occupied {
 		ch.vacated()
 	}
 }

@@ -83,18 +83,19 @@ func (s *socket) signIn(data []byte) bool {
 		return true
 	}
 	s.known()
-	b := append(appendQuoted([]byte(`{"user_data":`), []byte(userData)), '}')
-	s.client.Send(message("pusher:signin_success", b))
+	success := message("pusher:signin_success", append(appendQuoted([]byte(`{"user_data":`), []byte(userData)), '}'))
 	if before != nil {
+		s.client.Send(success)
 		return true
 	}
 	if !*s.app.settings.Load().Feature.Watchlists {
 		in.watchlist, cut = nil, false
 	}
+	first := [][]byte{success}
 	if cut {
-		s.client.Send(errorMessage(4302, "The watchlist has more than 100 users: those beyond are not watched", ""))
+		first = append(first, errorMessage(4302, "The watchlist has more than 100 users: those beyond are not watched", ""))
 	}
-	u := s.app.users.enter(s, &in)
+	u := s.app.users.enter(s, &in, first)
 	s.mu.Lock()
 	s.user, s.data = u, &in
 	s.mu.Unlock()
@@ -129,11 +130,14 @@ func (u *users) settle(x *user) {
 }
 
 // enter signs a connection in, tells those who watch the user, and tells the connection of those that it watches.
-func (u *users) enter(s *socket, in *signIn) *user {
+func (u *users) enter(s *socket, in *signIn, first [][]byte) *user {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	x := u.find(in.text)
 	x.sockets = append(x.sockets, s)
+	for _, m := range first { // once it is told of its success, a backend can end it
+		s.client.Send(m)
+	}
 	if x.leaving != nil {
 		x.leaving.Stop()
 		x.leaving = nil
