@@ -22,8 +22,13 @@ func (b *Broker) Promote(channel string) {
 
 // promote is Promote of a replica whose lock is held.
 func (c *Channel) promote() {
-	c.durable = nil
+	c.own()
 	c.fork()
+}
+
+// own makes a replica a channel that is owned here.
+func (c *Channel) own() {
+	c.durable = nil
 	now := c.shard.broker.now()
 	if c.items == nil {
 		return
@@ -89,6 +94,16 @@ func (b *Broker) Demote(channel string) (used bool) {
 	if c.isReplica() {
 		return c.readers > 0
 	}
+	return c.demote()
+}
+
+// demote is Demote of a channel that is owned here. Called with the lock held.
+func (c *Channel) demote() (used bool) {
+	b := c.shard.broker
+	if c.aside != nil {
+		c.aside.tap = nil
+		c.dropAside()
+	}
 	s, slot := b.locate(c.name)
 	s.mu.Lock()
 	b.renew(s, slot, c.epoch) // or another log of the name would begin in it
@@ -108,6 +123,51 @@ func (b *Broker) Demote(channel string) (used bool) {
 		return false
 	}
 	return true
+}
+
+// HandOver returns what there is of a channel that is owned here and makes it a replica, in one step: what it returns is the last word. false: it is not
+// owned here, or is gone.
+func (b *Broker) HandOver(channel string) (Kept, bool) {
+	c, _ := b.lockLoaded(channel)
+	if c == nil {
+		return Kept{}, false
+	}
+	defer c.mu.Unlock()
+	if c.durable != nil {
+		return Kept{}, false
+	}
+	k := c.export(b.now())
+	c.demote()
+	return k, true
+}
+
+// Install makes a channel owned here of what its owner has handed over. It goes on in the same epoch.
+func (b *Broker) Install(channel string, k *Kept) error {
+	for {
+		err := b.put(&Channel{name: strings.Clone(channel), policy: b.policyOf(channel)})
+		fresh := err == nil
+		if err != nil && !errors.Is(err, errRaced) {
+			return fmt.Errorf("take over %s: %w", channel, err)
+		}
+		if !fresh {
+			b.Refill(channel, k)
+		}
+		c, err := b.lockLoaded(channel)
+		if c == nil {
+			if err != nil {
+				return err
+			}
+			continue // it has just left memory
+		}
+		switch {
+		case c.isReplica():
+			c.own()
+		case fresh && c.seq == 0:
+			c.restore(b.now(), k)
+		}
+		c.unlock()
+		return nil
+	}
 }
 
 // At returns the position of a channel that is in memory, and Position{} of any other one.

@@ -204,7 +204,14 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	case err = <-failed:
 	}
 	ending.Store(true)
+	handed := make(<-chan struct{})
+	if r.hub.Cluster != nil {
+		handed = r.hub.Cluster.HandOver()
+	}
 	r.sessions.Drain()
+	if r.hub.Cluster != nil {
+		<-handed
+	}
 	r.gate.Stop()
 	_ = in.Close()
 	<-accepting

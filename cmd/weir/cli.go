@@ -13,20 +13,21 @@ import (
 
 // commands is the grammar of the command line.
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the relay."`
-	Token   tokenCommand   `cmd:"" help:"Print a token for a client, to try things out; token check TOKEN checks one."`
-	Vapid   vapidCommand   `cmd:"" help:"Print a new pair of keys for web push."`
-	Bench   benchCommands  `cmd:"" help:"Measure a relay, this one or others."`
-	Record  recordCommand  `cmd:"" help:"Keep the shape of a running relay's traffic, for weir bench replay."`
-	Config  configCommands `cmd:"" help:"Check or show the configuration."`
-	Data    dataCommands   `cmd:"" help:"Look at, check, save and restore what a relay has stored."`
-	Pusher  pusherCommands `cmd:"" help:"Try an app that uses the Pusher protocol."`
-	Pub     pubCommand     `cmd:"" help:"Publish to a channel."`
-	Sub     subCommand     `cmd:"" aliases:"tail" help:"Subscribe to channels and print what comes."`
-	Doctor  doctorCommand  `cmd:"" help:"Look at a relay from outside, as a browser would: what is in the way, and what to change."`
-	Why     whyCommand     `cmd:"" help:"Say what a relay decides about a client and a channel, and how it comes to that."`
-	Top     topCommand     `cmd:"" help:"Watch a relay: rates, latency, busy channels, slow readers."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve   serveCommand    `cmd:"" help:"Run the relay."`
+	Token   tokenCommand    `cmd:"" help:"Print a token for a client, to try things out; token check TOKEN checks one."`
+	Vapid   vapidCommand    `cmd:"" help:"Print a new pair of keys for web push."`
+	Bench   benchCommands   `cmd:"" help:"Measure a relay, this one or others."`
+	Record  recordCommand   `cmd:"" help:"Keep the shape of a running relay's traffic, for weir bench replay."`
+	Config  configCommands  `cmd:"" help:"Check or show the configuration."`
+	Data    dataCommands    `cmd:"" help:"Look at, check, save and restore what a relay has stored."`
+	Cluster clusterCommands `cmd:"" help:"Look at a cluster, and move what its nodes own."`
+	Pusher  pusherCommands  `cmd:"" help:"Try an app that uses the Pusher protocol."`
+	Pub     pubCommand      `cmd:"" help:"Publish to a channel."`
+	Sub     subCommand      `cmd:"" aliases:"tail" help:"Subscribe to channels and print what comes."`
+	Doctor  doctorCommand   `cmd:"" help:"Look at a relay from outside, as a browser would: what is in the way, and what to change."`
+	Why     whyCommand      `cmd:"" help:"Say what a relay decides about a client and a channel, and how it comes to that."`
+	Top     topCommand      `cmd:"" help:"Watch a relay: rates, latency, busy channels, slow readers."`
+	Version versionCommand  `cmd:"" help:"Print the version."`
 
 	// "token check": a command with flags of its own, as token is, cannot have others below it.
 	TokenCheck tokenCheckCommand `cmd:"" name:"token check" hidden:"" help:"Say whether a relay takes a token, and why not."`

@@ -85,6 +85,8 @@ func (s *Server) newRouter() fasthttp.RequestHandler {
 	get("/followers", s.handleFollowers)
 	t.Add(fasthttp.MethodPost, "/why", s.handleWhy)
 	t.Add(fasthttp.MethodPost, "/traffic", s.handleTraffic)
+	get("/cluster", s.handleCluster)
+	t.Add(fasthttp.MethodPost, "/cluster/move", s.handleMove)
 	for _, list := range [][]api.Route{s.api.Backends(), s.routes} {
 		for _, x := range list {
 			t.Add(x.Method, x.Path, x.Handle)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +60,7 @@ type Cluster struct {
 	context  context.Context
 	stop     context.CancelFunc
 	done     sync.WaitGroup // of all goroutines
+	moves    chan struct{}  // of capacity 1: holds a value while a partition is handed over
 	calls    chan struct{}  // a slot for each call that is worked on
 	begun    chan struct{}  // closed by Start: what comes before is dropped
 	telling  chan struct{}  // holds a value if untold is not empty; never closed
@@ -69,6 +71,7 @@ type Cluster struct {
 	owners   []atomic.Pointer[owner] // by partition; nil: none that is known
 	loaded   atomic.Bool             // the table has been read
 	foreign  atomic.Bool             // what must be the same in all processes is not
+	leaving  atomic.Bool             // it hands over what it owns, and takes nothing; see Drain
 	draining atomic.Bool
 	isolated atomic.Bool  // see judge: what it owns may be somebody else's
 	ticked   atomic.Int64 // ns from started until the clock last ran
@@ -82,6 +85,9 @@ type Cluster struct {
 	follows  map[uint64]*replica // by id
 	waiting  map[uint64]*request // publications and calls that wait for their answer
 	number   uint64              // of follows and requests
+	routes   map[int]*route      // by partition
+	parked   int                 // bytes of requests that wait for an owner
+	handed   map[int]*handed     // by partition
 	untold   map[int]time.Time   // partitions whose parts are to be told anew; see retell
 
 	probes   probes
@@ -100,7 +106,7 @@ type Cluster struct {
 
 // counts are what has happened since the start.
 type counts struct {
-	frames, restarts, forwarded, takeovers, rescued atomic.Uint64
+	frames, restarts, forwarded, takeovers, rescued, moved atomic.Uint64
 }
 
 // Stats is how the cluster is seen from here.
@@ -114,13 +120,14 @@ type Stats struct {
 	Restarts  uint64 // of links
 	Forwarded uint64 // publications handed on
 	Takeovers uint64 // of partitions
+	Moved     uint64 // partitions that were handed over
 	Rescued   uint64 // channels of these that had been followed somewhere
 }
 
 // Stats returns how things are.
 func (c *Cluster) Stats() Stats {
 	s := Stats{Nodes: 1, Isolated: c.cut(), Frames: c.counts.frames.Load(), Restarts: c.counts.restarts.Load(), Forwarded: c.counts.forwarded.Load(),
-		Takeovers: c.counts.takeovers.Load(), Rescued: c.counts.rescued.Load()}
+		Takeovers: c.counts.takeovers.Load(), Moved: c.counts.moved.Load(), Rescued: c.counts.rescued.Load()}
 	for p := range c.owners {
 		if o := c.owners[p].Load(); o != nil && o.open {
 			s.Owned++
@@ -151,6 +158,8 @@ var errMaybe error = problem.Unavailable.With("the node that has the channel did
 type owner struct {
 	Node    string `json:"node"`
 	Session string `json:"session"`
+	From    string `json:"from,omitempty"`   // session of the owner before, that has handed it over
+	Pinned  bool   `json:"pinned,omitempty"` // it stays where somebody moved it
 	term    uint64 // revision of the row
 	open    bool   // of this process's own: it has taken the channels over, and serves
 }
@@ -163,6 +172,7 @@ type member struct {
 
 	// Guarded by Cluster.mu.
 	node     string
+	since    time.Time // when it was heard first
 	heard    time.Time
 	hello    hello
 	followed map[uint64]string // what it follows here: the channel by id
@@ -197,9 +207,17 @@ type firstKept struct {
 
 // request is a publication or a call that waits for its answer.
 type request struct {
-	to    string
+	id    uint64
+	to    string // session; "": it waits for an owner
 	until time.Time
 	done  chan struct{} // closed with the answer
+
+	// Of what is for the owner of a partition, whoever that is; see request. Guarded by Cluster.mu, or set once.
+	partition int
+	kind      byte
+	record    []byte // without the id; nil: it is for one process
+	safe      bool   // it may be made twice
+	maybe     bool   // it may have been made
 
 	// Written before done is closed.
 	at   broker.Position
@@ -211,8 +229,8 @@ type request struct {
 func Open(config Config) (*Cluster, error) {
 	c := &Cluster{
 		config: config, session: rand.Text(), owners: make([]atomic.Pointer[owner], config.Partitions), started: time.Now(),
-		members: make(map[string]*member), replicas: make(map[string]*replica), follows: make(map[uint64]*replica), waiting: make(map[uint64]*request),
-		calls: make(chan struct{}, 256), begun: make(chan struct{}), handlers: make(map[string]Handler),
+		members: make(map[string]*member), replicas: make(map[string]*replica), follows: make(map[uint64]*replica), waiting: make(map[uint64]*request), routes: make(map[int]*route), handed: make(map[int]*handed),
+		calls: make(chan struct{}, 256), moves: make(chan struct{}, 1), begun: make(chan struct{}), handlers: make(map[string]Handler),
 		telling: make(chan struct{}, 1), shared: make([]shared, config.Partitions), untold: make(map[int]time.Time),
 		notices: notices{origins: make(map[string]*origin), lacking: make(map[string]bool), asking: make(map[string]time.Time)},
 	}
@@ -261,8 +279,14 @@ func (c *Cluster) Close() error {
 		close(m.stop)
 	}
 	clear(c.members)
-	waiting := c.waiting
-	c.waiting = make(map[uint64]*request)
+	waiting := slices.Collect(maps.Values(c.waiting))
+	for _, r := range c.routes {
+		if !r.local {
+			waiting = append(waiting, r.parked...)
+			r.parked = nil
+		}
+	}
+	clear(c.waiting)
 	c.mu.Unlock()
 	for _, q := range waiting {
 		q.err = errMaybe
@@ -314,6 +338,9 @@ var errorCodes = []error{
 	nil, ErrNoOwner, broker.ErrClosed, broker.ErrNoKey, broker.ErrOp, broker.ErrTTL, broker.ErrTooManyItems, broker.ErrStateTooLarge,
 	broker.ErrTooManyChannels, broker.ErrFull, broker.ErrBroken, broker.ErrNoChannel,
 }
+
+// codeNoOwner is the code of ErrNoOwner.
+const codeNoOwner = 1
 
 func errorCode(err error) (code uint64, text string) {
 	for i, known := range errorCodes[1:] {

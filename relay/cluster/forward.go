@@ -18,7 +18,7 @@ func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt
 	if o != nil && o.open && !c.cut() {
 		return c.broker.Submit(channel, p) // which has just become ours
 	}
-	q, err := c.request(o, recPublish, func(w *writer) {
+	q, err := c.request(c.partition(channel), recPublish, p.IdempotencyKey != "", func(w *writer) {
 		w.text(channel)
 		w.publication(p)
 	})
@@ -32,24 +32,13 @@ func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt
 	}}, nil
 }
 
-// request sends what is to be answered to the owner of a partition.
-func (c *Cluster) request(o *owner, kind byte, f func(w *writer)) (*request, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if o == nil || o.Session == c.session || !c.alive(o.Session, time.Now()) {
-		return nil, ErrNoOwner
-	}
-	return c.demand(c.members[o.Session], kind, f), nil
-}
-
 // demand sends what is to be answered to a member. Called with mu held.
 func (c *Cluster) demand(m *member, kind byte, f func(w *writer)) *request {
-	q := &request{to: m.session, until: time.Now().Add(answerLimit), done: make(chan struct{})}
 	c.number++
-	id := c.number
-	c.waiting[id] = q
+	q := &request{id: c.number, to: m.session, until: time.Now().Add(answerLimit), done: make(chan struct{})}
+	c.waiting[q.id] = q
 	m.link.append(kind, func(w *writer) {
-		w.uint(id)
+		w.uint(q.id)
 		f(w)
 	})
 	return q
@@ -82,7 +71,16 @@ func (c *Cluster) answered(m *member, kind byte, r *reader) {
 		c.mu.Unlock()
 		return
 	}
-	delete(c.waiting, id)
+	if kind == recError && q.record != nil { // it was not made there: the partition has moved, or is about to
+		before := *r
+		if code := r.uint(); code == codeNoOwner && c.again(q) {
+			c.settle(q)
+			c.mu.Unlock()
+			return
+		}
+		*r = before
+	}
+	c.settle(q)
 	c.mu.Unlock()
 	switch kind {
 	case recAnswer:
@@ -141,7 +139,7 @@ func (m *member) fail(id uint64, err error) {
 // Call has the owner of a key work on a body, and returns its answer. The caller looks with Elsewhere first. Errors: ErrNoOwner, and the
 // owner's.
 func (c *Cluster) Call(ctx context.Context, key, kind string, body []byte) ([]byte, error) {
-	q, err := c.request(c.owners[c.partition(key)].Load(), recCall, func(w *writer) {
+	q, err := c.request(c.partition(key), recCall, false, func(w *writer) {
 		w.text(kind)
 		w.bytes(body)
 	})

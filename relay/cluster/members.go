@@ -10,15 +10,17 @@ import (
 
 // hello is what each process announces all the time.
 type hello struct {
-	Session string              `json:"session"`
-	Node    string              `json:"node"`
-	Policy  string              `json:"policy"`
-	Heard   map[string]int64    `json:"heard,omitempty"` // milliseconds since each other one was heard
-	Sent    map[string]linkSent `json:"sent,omitempty"`
-	Lost    map[string]uint64   `json:"lost,omitempty"`    // links to this process of which something is missing, by session: their epochs
-	Notices map[string]uint64   `json:"notices,omitempty"` // the last that it has of each process
-	Leaving bool                `json:"leaving,omitempty"`
-	Cut     int64               `json:"cut,omitempty"` // milliseconds since it is isolated
+	Session  string              `json:"session"`
+	Node     string              `json:"node"`
+	Policy   string              `json:"policy"`
+	Heard    map[string]int64    `json:"heard,omitempty"` // milliseconds since each other one was heard
+	Sent     map[string]linkSent `json:"sent,omitempty"`
+	Lost     map[string]uint64   `json:"lost,omitempty"`    // links to this process of which something is missing, by session: their epochs
+	Notices  map[string]uint64   `json:"notices,omitempty"` // the last that it has of each process
+	Leaving  bool                `json:"leaving,omitempty"`
+	Draining bool                `json:"draining,omitempty"` // it takes no partitions
+	Moves    int                 `json:"moves,omitempty"`    // the version of moves that it knows; 0: none
+	Cut      int64               `json:"cut,omitempty"`      // milliseconds since it is isolated
 }
 
 // linkSent is up to where a link has sent.
@@ -30,7 +32,7 @@ type linkSent struct {
 // announce says hello.
 func (c *Cluster) announce() error {
 	now := time.Now()
-	h := hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Leaving: c.draining.Load(), Notices: c.notices.heads(),
+	h := hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Leaving: c.draining.Load(), Draining: c.leaving.Load(), Moves: movesFrom, Notices: c.notices.heads(),
 		Heard: make(map[string]int64), Sent: make(map[string]linkSent), Lost: make(map[string]uint64)}
 	c.mu.Lock()
 	if !c.cutSince.IsZero() {
@@ -70,6 +72,7 @@ func (i inbox) Announced(b []byte) {
 	c.mu.Lock()
 	m := c.member(h.Session)
 	if m.node == "" {
+		m.since = now
 		c.config.Log.Info("a node has joined", slog.String("node", h.Node), slog.String("session", h.Session))
 	}
 	away := h.Leaving || h.isolated()
@@ -158,7 +161,16 @@ func (c *Cluster) restarted(m *member) {
 	for id, q := range c.waiting {
 		if q.to == m.session {
 			delete(c.waiting, id)
-			failed = append(failed, q)
+			q.maybe = true
+			if !q.safe || !c.again(q) {
+				failed = append(failed, q)
+			}
+		}
+	}
+	for p, r := range c.routes {
+		if r.to == m.session {
+			r.open = 0
+			c.flush(p)
 		}
 	}
 	m.link.append(recForget, func(*writer) {})

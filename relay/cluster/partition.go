@@ -36,13 +36,14 @@ func hash(text string) uint64 {
 	return h ^ h>>33
 }
 
-// first reports whether this process is first in line for a partition, among all that are there: the one whose session hashes highest
-// with it. Called with mu held.
+// weight is how much a process is to own a partition: the one whose session hashes highest with it does.
+func weight(session string, p int) uint64 { return hash(session + "/" + strconv.Itoa(p)) }
+
+// first reports whether this process is first in line for a partition, among all that may have it. Called with mu held.
 func (c *Cluster) first(p int, now time.Time) bool {
-	weight := func(session string) uint64 { return hash(session + "/" + strconv.Itoa(p)) }
-	mine := weight(c.session)
+	mine := weight(c.session, p)
 	for session := range c.members {
-		if c.alive(session, now) && weight(session) > mine {
+		if c.eligible(session, now) && weight(session, p) > mine {
 			return false
 		}
 	}
@@ -98,12 +99,15 @@ func (i inbox) Row(key string, value []byte, revision uint64) {
 	if o.Session != c.session {
 		c.closeParts(p)
 	}
-	if before != nil && before.Session == c.session {
-		c.lose(p)
+	if before != nil && before.Session == c.session && o.Session != c.session {
+		c.lose(p, o.From == c.session)
 	}
+	c.mu.Lock()
+	c.flush(p)
+	c.mu.Unlock()
 	c.owned(p, before)
 	if o.Session == c.session {
-		c.config.Panic.Go(&c.done, "takeover", func() { c.open(p, &o) }, func() { c.opened(p, &o) }) // ends by itself; Close waits for it
+		c.config.Panic.Go(&c.done, "takeover", func() { c.open(p, &o, before) }, func() { c.opened(p, &o) }) // ends by itself; Close waits for it
 		return
 	}
 	c.mu.Lock()
@@ -148,6 +152,7 @@ func (c *Cluster) watch() {
 	for {
 		c.judge()
 		c.claim()
+		c.rebalance()
 		select {
 		case <-c.context.Done():
 			return
@@ -185,15 +190,21 @@ func (c *Cluster) review(now time.Time) {
 		}
 	}
 	var late []*request
-	for id, q := range c.waiting {
+	for _, q := range c.waiting {
 		if now.After(q.until) {
-			delete(c.waiting, id)
+			c.settle(q)
+			q.err = errMaybe
 			late = append(late, q)
+		}
+	}
+	late = append(late, c.overdue(now)...)
+	for p, h := range c.handed {
+		if now.Sub(h.since) > 2*moveLimit {
+			delete(c.handed, p)
 		}
 	}
 	c.mu.Unlock()
 	for _, q := range late {
-		q.err = errMaybe
 		close(q.done)
 	}
 	for _, m := range gone {
@@ -210,7 +221,7 @@ func (c *Cluster) review(now time.Time) {
 // claim takes over the partitions that have no owner, as far as this process is first in line.
 func (c *Cluster) claim() {
 	now := time.Now()
-	if !c.loaded.Load() || c.foreign.Load() || c.draining.Load() || c.cut() || !c.alone && !c.connected || now.Sub(c.steady()) < alive {
+	if !c.loaded.Load() || c.foreign.Load() || c.draining.Load() || c.leaving.Load() || c.cut() || !c.alone && !c.connected || now.Sub(c.steady()) < alive {
 		return
 	}
 	for p := range c.owners {
@@ -237,8 +248,10 @@ func (c *Cluster) claim() {
 }
 
 // lose gives the channels of a partition up that another process has taken over. Those with readers are followed there.
-func (c *Cluster) lose(p int) {
-	c.config.Log.Warn("another node has taken a partition over", slog.Int("partition", p))
+func (c *Cluster) lose(p int, handed bool) {
+	if !handed {
+		c.config.Log.Warn("another node has taken a partition over", slog.Int("partition", p))
+	}
 	c.broker.Names(func(name string) bool {
 		if c.partition(name) != p || !c.broker.Demote(name) {
 			return true
@@ -288,6 +301,8 @@ func (c *Cluster) own() map[string]Handler {
 			}
 			return json.Marshal(c.standings(p))
 		},
+		callHand: c.taken,
+		callMove: c.moved,
 		callExport: func(body []byte) ([]byte, error) {
 			k, ok := c.broker.Export(string(body))
 			if !ok {
@@ -318,8 +333,16 @@ func (c *Cluster) standings(p int) []standing {
 }
 
 // open takes over the channels of a partition: what any process has of them goes on, in epochs of its own.
-func (c *Cluster) open(p int, o *owner) {
+func (c *Cluster) open(p int, o, before *owner) {
 	begun := time.Now()
+	if o.From != "" && c.install(p, o, before) {
+		if c.owners[p].Load() != o {
+			c.lose(p, false)
+			return
+		}
+		c.opened(p, o)
+		return
+	}
 	answers, _ := c.callAll(c.context, callStandings, []byte(strconv.Itoa(p)), settleLimit)
 	best, from := make(map[string]standing), make(map[string]string) // by channel; from "": this process
 	for _, s := range c.standings(p) {
@@ -348,7 +371,7 @@ func (c *Cluster) open(p int, o *owner) {
 		}
 		c.broker.Promote(channel)
 		if c.owners[p].Load() != o { // since a moment ago: what was promoted is to be followed
-			c.lose(p)
+			c.lose(p, false)
 			return
 		}
 		c.mu.Lock()
@@ -365,8 +388,11 @@ func (c *Cluster) open(p int, o *owner) {
 
 // opened has this process serve a partition, if it still owns it.
 func (c *Cluster) opened(p int, o *owner) {
-	c.owners[p].CompareAndSwap(o, &owner{Node: o.Node, Session: o.Session, term: o.term, open: true})
+	open := *o
+	open.open = true
+	c.owners[p].CompareAndSwap(o, &open)
 	c.mu.Lock()
+	c.flush(p)
 	for _, r := range c.replicas {
 		if r.partition == p {
 			c.place(r)

@@ -50,6 +50,7 @@ func writeCluster(w io.Writer, s cluster.Stats) {
 	metrics.WriteCounterUint64(w, "weir_cluster_link_restarts_total", s.Restarts)
 	metrics.WriteCounterUint64(w, "weir_cluster_forwarded_total", s.Forwarded)
 	metrics.WriteCounterUint64(w, "weir_cluster_takeovers_total", s.Takeovers)
+	metrics.WriteCounterUint64(w, "weir_cluster_moves_total", s.Moved)
 	metrics.WriteCounterUint64(w, "weir_cluster_rescued_channels_total", s.Rescued)
 }
 

@@ -170,7 +170,7 @@ func (c *client) control(op byte, payload []byte) error {
 			return fmt.Errorf("%w without a code", errEnd)
 		}
 		code := int(payload[0])<<8 | int(payload[1])
-		if !slices.Contains([]int{1000, 4001, 4008, 4009, 4100}, code) {
+		if !slices.Contains([]int{1000, 4001, 4008, 4009, 4100}, code) && (code != 1013 || !c.w.clustered()) { // the owner of the user's channel is not reached
 			c.problem("closed with %d %s", code, payload[2:])
 		}
 		return fmt.Errorf("%w: %d", errEnd, code)

@@ -14,6 +14,9 @@ func clusterOptions(seed uint64, calm bool) Options {
 // Three nodes that fail in every way: each reader gets everything in order or is told, and all nodes agree.
 func TestSimulateCluster(t *testing.T) { simulateCluster(t, false) }
 
+// Three nodes of which none is lost, while they are restarted in order, one link loses frames and the table is away: nothing is lost.
+func TestSimulateCalmCluster(t *testing.T) { simulateCluster(t, true) }
+
 func simulateCluster(t *testing.T, calm bool) {
 	count, from := *seeds, *first
 	if *seed != 0 {

@@ -1,0 +1,170 @@
+package cluster
+
+import (
+	"slices"
+	"time"
+
+	"weir/broker"
+)
+
+// parkedBytes is how much may wait for an owner; beyond, it is refused.
+const parkedBytes = 64 << 20
+
+// route is what is under way to the owner of a partition, and what waits for one. Guarded by Cluster.mu.
+type route struct {
+	to     string     // session that has not answered all that it was sent
+	open   int        // requests that it has not answered
+	parked []*request // in the order of their ids: what came later waits behind
+	local  bool       // a goroutine makes them here
+}
+
+// request sends what is to be answered to the owner of a partition, or has it wait until the partition has one: it is just moving, or has just been taken
+// over. What waits keeps its order, and nothing overtakes it. safe says that it may be made twice.
+func (c *Cluster) request(p int, kind byte, safe bool, f func(w *writer)) (*request, error) {
+	var w writer
+	f(&w)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.owners[p].Load()
+	moving := o != nil && o.Session == c.session && !o.open
+	if o == nil || !moving && !c.alive(o.Session, time.Now()) || c.cut() || c.parked > parkedBytes {
+		return nil, ErrNoOwner
+	}
+	c.number++
+	q := &request{id: c.number, partition: p, kind: kind, record: w, safe: safe, until: time.Now().Add(answerLimit), done: make(chan struct{})}
+	c.park(q)
+	c.flush(p)
+	return q, nil
+}
+
+func (c *Cluster) park(q *request) {
+	r := c.routes[q.partition]
+	if r == nil {
+		r = &route{}
+		c.routes[q.partition] = r
+	}
+	at, _ := slices.BinarySearchFunc(r.parked, q.id, func(q *request, id uint64) int { return int(int64(q.id - id)) })
+	r.parked = slices.Insert(r.parked, at, q)
+	c.parked += len(q.record)
+}
+
+// flush sends what is parked for a partition, if it has an owner that can be reached and the one before has answered all. Called with mu held.
+func (c *Cluster) flush(p int) {
+	r, o := c.routes[p], c.owners[p].Load()
+	if r == nil || len(r.parked) == 0 || o == nil || r.open > 0 && r.to != o.Session {
+		return
+	}
+	if o.Session == c.session {
+		if o.open && !c.cut() && !r.local {
+			r.local = true
+			c.config.Panic.Go(&c.done, "parked", func() { c.here(p) }, func() { c.hereEnded(p) }) // ends when nothing is parked; Close waits for it
+		}
+		return
+	}
+	m := c.members[o.Session]
+	if m == nil || r.local || !c.alive(o.Session, time.Now()) {
+		return
+	}
+	for _, q := range r.parked {
+		c.parked -= len(q.record)
+		q.to = o.Session
+		r.to = o.Session
+		r.open++
+		c.waiting[q.id] = q
+		m.link.append(q.kind, func(w *writer) {
+			w.uint(q.id)
+			*w = append(*w, q.record...)
+		})
+	}
+	r.parked = nil
+}
+
+// here makes what is parked for a partition that this process owns by now.
+func (c *Cluster) here(p int) {
+	for {
+		c.mu.Lock()
+		r, o := c.routes[p], c.owners[p].Load()
+		if len(r.parked) == 0 || o == nil || o.Session != c.session || !o.open {
+			r.local = false
+			c.flush(p) // it may have moved on
+			c.mu.Unlock()
+			return
+		}
+		q := r.parked[0]
+		r.parked = r.parked[1:]
+		c.parked -= len(q.record)
+		c.mu.Unlock()
+		c.makeHere(q)
+	}
+}
+
+func (c *Cluster) hereEnded(p int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.routes[p].local = false
+}
+
+func (c *Cluster) makeHere(q *request) {
+	q.err = errMaybe // of a panic
+	defer close(q.done)
+	in := &reader{b: q.record}
+	if q.kind == recCall {
+		kind := in.text()
+		q.err = ErrNoOwner
+		if h := c.handlers[kind]; h != nil {
+			q.body, q.err = h(in.bytes())
+		}
+		return
+	}
+	channel, publication := in.text(), in.publication()
+	var receipt broker.Receipt
+	receipt, q.err = c.broker.Submit(channel, &publication)
+	if q.err == nil && receipt.Position.Epoch == "" { // it has moved on just now
+		receipt.Position, q.err = receipt.Wait()
+	}
+	q.at = receipt.Position
+}
+
+// settle takes a request out of what is under way. Called with mu held.
+func (c *Cluster) settle(q *request) {
+	delete(c.waiting, q.id)
+	if r := c.routes[q.partition]; q.record != nil && r != nil && r.to == q.to && r.open > 0 {
+		if r.open--; r.open == 0 {
+			c.flush(q.partition)
+		}
+	}
+}
+
+// again has a request that was not made, or may be made twice, wait for the owner of its partition once more. It reports whether there is time for that.
+// Called with mu held.
+func (c *Cluster) again(q *request) bool {
+	if q.record == nil || time.Now().After(q.until) || c.context.Err() != nil {
+		return false
+	}
+	c.park(q)
+	return true
+}
+
+// overdue takes out what was parked for too long. Called with mu held.
+func (c *Cluster) overdue(now time.Time) (late []*request) {
+	for p, r := range c.routes {
+		r.parked = slices.DeleteFunc(r.parked, func(q *request) bool {
+			if now.Before(q.until) {
+				return false
+			}
+			c.parked -= len(q.record)
+			q.err = ErrNoOwner
+			if q.maybe {
+				q.err = errMaybe
+			}
+			late = append(late, q)
+			return true
+		})
+		if len(r.parked) == 0 && r.open == 0 && !r.local {
+			delete(c.routes, p)
+			continue
+		}
+		c.flush(p)
+	}
+	return late
+}

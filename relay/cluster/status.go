@@ -1,0 +1,130 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Status is the cluster as one node sees it.
+type Status struct {
+	Node       string            `json:"node"`
+	Trouble    string            `json:"trouble,omitempty"` // why it should not be sent clients; "": it may be
+	Isolated   bool              `json:"isolated"`
+	Nodes      []NodeStatus      `json:"nodes"`      // those that were there lately, this one too, by name
+	Partitions []PartitionStatus `json:"partitions"` // all, in order
+}
+
+// NodeStatus is one node.
+type NodeStatus struct {
+	Node     string `json:"node"`
+	Session  string `json:"session"`
+	State    string `json:"state"`              // ready, draining, left, isolated or silent
+	HeardMS  int64  `json:"heardMs"`            // since it was last heard
+	Owned    int    `json:"owned"`              // partitions
+	Restarts uint64 `json:"restarts,omitempty"` // of links of this node, if it is this one
+}
+
+// PartitionStatus is one partition.
+type PartitionStatus struct {
+	Partition int    `json:"partition"`
+	Node      string `json:"node,omitempty"` // that owns it; "": none
+	Term      uint64 `json:"term"`
+	Pinned    bool   `json:"pinned,omitempty"`  // it was moved by hand, and stays
+	Opening   bool   `json:"opening,omitempty"` // its owner is taking it over or handing it on; known of this node only
+}
+
+// Status returns how things are seen from here.
+func (c *Cluster) Status() Status {
+	s := Status{Node: c.config.Node, Trouble: c.Trouble(), Isolated: c.cut()}
+	owned := make(map[string]int)
+	for p := range c.owners {
+		x := PartitionStatus{Partition: p}
+		if o := c.owners[p].Load(); o != nil {
+			x.Node, x.Term, x.Pinned, x.Opening = o.Node, o.term, o.Pinned, o.Session == c.session && !o.open
+			owned[o.Session]++
+		}
+		s.Partitions = append(s.Partitions, x)
+	}
+	own := NodeStatus{Node: c.config.Node, Session: c.session, State: "ready", Owned: owned[c.session], Restarts: c.counts.restarts.Load()}
+	switch {
+	case c.leaving.Load():
+		own.State = "draining"
+	case s.Isolated:
+		own.State = "isolated"
+	}
+	s.Nodes = append(s.Nodes, own)
+	now := time.Now()
+	c.mu.Lock()
+	for _, m := range c.members {
+		if m.node == "" {
+			continue
+		}
+		n := NodeStatus{Node: m.node, Session: m.session, State: "ready", HeardMS: now.Sub(m.heard).Milliseconds(), Owned: owned[m.session]}
+		switch {
+		case m.hello.Leaving:
+			n.State = "left"
+		case now.Sub(m.heard) >= alive:
+			n.State = "silent"
+		case m.hello.isolated():
+			n.State = "isolated"
+		case m.hello.Draining:
+			n.State = "draining"
+		}
+		s.Nodes = append(s.Nodes, n)
+	}
+	c.mu.Unlock()
+	slices.SortFunc(s.Nodes, func(a, b NodeStatus) int {
+		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Session, b.Session))
+	})
+	return s
+}
+
+// PartitionOf is the partition of a channel.
+func (c *Cluster) PartitionOf(channel string) int { return c.partition(channel) }
+
+// callMove is a call of the node that owns a partition, to have it moved; body: a moveOrder.
+const callMove = "move"
+
+type moveOrder struct {
+	Partition int    `json:"partition"`
+	Node      string `json:"node"`
+}
+
+// MoveFrom has the owner of a partition, whichever node that is, move it to the named node.
+func (c *Cluster) MoveFrom(ctx context.Context, p int, node string) error {
+	err := c.Move(ctx, p, node)
+	if !errors.Is(err, ErrNotOwner) {
+		return err
+	}
+	o := c.owners[p].Load()
+	if o == nil || o.Session == c.session {
+		return err
+	}
+	if o.Node == node {
+		return nil
+	}
+	body, err := json.Marshal(moveOrder{p, node})
+	if err != nil {
+		return err
+	}
+	_, err = c.CallNode(ctx, o.Node, callMove, body)
+	return err
+}
+
+// moved is the handler of callMove.
+func (c *Cluster) moved(body []byte) ([]byte, error) {
+	var o moveOrder
+	if err := json.Unmarshal(body, &o); err != nil {
+		return nil, err
+	}
+	if o.Node == c.config.Node {
+		return nil, nil
+	}
+	return []byte(strconv.Itoa(o.Partition)), c.Move(c.context, o.Partition, o.Node)
+}
