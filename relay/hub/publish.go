@@ -64,7 +64,8 @@ func (h *Hub) Submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command
 		return broker.Receipt{}, err
 	}
 	if ns.carry != nil {
-		receipt, err := ns.carry(c.Channel, &p)
+		carried := p // or every publication would be allocated
+		receipt, err := ns.carry(c.Channel, &carried)
 		if err == nil {
 			ns.Counters.Published.Inc()
 		}
