@@ -127,7 +127,7 @@ func places(file *ast.File) map[string]bool {
 		}
 		for _, a := range x.Args {
 			if lit, ok := a.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-				if name, err := strconv.Unquote(lit.Value); err == nil {
+				if name, err := strconv.Unquote(lit.Value); err == nil && !strings.HasPrefix(name, "/") { // the path of a request
 					found[name] = true
 				}
 			}
