@@ -21,6 +21,9 @@ const patience = 10 * time.Second
 // look is how often a user who waits looks whether the time is over, in ns.
 const look = int64(100 * time.Millisecond)
 
+// closing is how long a user waits for the target to close the connection, in ns.
+const closing = int64(time.Second)
+
 // keptMessages is how many messages are kept for a step that waits for one.
 const keptMessages = 1000
 
@@ -66,6 +69,9 @@ func (u *user) run(due int64) (more bool) {
 	c := u.crew
 	u.slept = 0
 	err := u.do(c.first)
+	if err == nil {
+		u.leave()
+	}
 	u.disconnect()
 	now := c.cfg.Now()
 	if errors.Is(err, errStopped) || c.ctx.Err() != nil {
@@ -129,7 +135,7 @@ func (u *user) act(a *action) error {
 	case a.Connect:
 		return u.connect()
 	case a.Disconnect:
-		u.disconnect()
+		u.leave()
 		return nil
 	case a.Subscribe > 0:
 		return u.subscribe(a.Subscribe)
@@ -241,6 +247,17 @@ func (u *user) subscribe(n int) error {
 		return err
 	}
 	return u.until(patience, "the subscription was not confirmed", func() bool { return s.Subscribed })
+}
+
+// leave closes the connection in order: a connection that is ended while something waits to be read takes what was sent
+// last with it.
+func (u *user) leave() {
+	if u.client != nil && u.client.up && u.crew.cfg.Target.Traits().Stream == target.WebSocket &&
+		u.client.write(codec.AppendFrame(nil, codec.OpClose, []byte{0x03, 0xe8})) == nil { // 1000, normal
+		for end := u.crew.cfg.Now() + closing; u.crew.ctx.Err() == nil && u.read(time.Duration(end-u.crew.cfg.Now())) == nil; { // until the target's close frame
+		}
+	}
+	u.disconnect()
 }
 
 // disconnect ends the connection, and adds up what came over it.
