@@ -73,6 +73,7 @@ type Cluster struct {
 	foreign  atomic.Bool             // what must be the same in all processes is not
 	leaving  atomic.Bool             // it hands over what it owns, and takes nothing; see Drain
 	draining atomic.Bool
+	sees     atomic.Bool  // see judge: whoever is not heard is gone, and not this process cut off
 	isolated atomic.Bool  // see judge: what it owns may be somebody else's
 	ticked   atomic.Int64 // ns from started until the clock last ran
 	settled  atomic.Int64 // ns from started until what is heard can be relied on: it was neither cut off nor stopped since
@@ -263,8 +264,9 @@ func (c *Cluster) Start(b *broker.Broker, h Handlers) {
 	close(c.begun)
 	c.settled.Store(int64(time.Since(c.started)))
 	c.ticked.Store(c.settled.Load())
-	c.config.Panic.Loop(&c.done, "cluster clock", contain.Done(c.context), c.clock, nil)  // ended by Close
-	c.config.Panic.Loop(&c.done, "cluster table", contain.Done(c.context), c.watch, nil)  // as well
+	c.config.Panic.Loop(&c.done, "cluster clock", contain.Done(c.context), c.clock, nil) // ended by Close
+	c.config.Panic.Loop(&c.done, "cluster table", contain.Done(c.context), c.watch, nil) // as well
+	c.config.Panic.Loop(&c.done, "cluster balance", contain.Done(c.context), c.balance, nil)
 	c.config.Panic.Loop(&c.done, "cluster parts", contain.Done(c.context), c.teller, nil) // as well
 }
 

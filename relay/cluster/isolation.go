@@ -100,6 +100,7 @@ func (c *Cluster) judge() {
 		}
 	}
 	c.connected = now.Sub(c.heardMost) < isolation
+	c.sees.Store(c.connected || c.alone) // before the table is waited for
 	isolated := c.isolated.Load()
 	if (!c.connected || isolated || p.wanted) && now.Sub(c.probed) >= probeEvery && c.loaded.Load() {
 		c.probed = now
@@ -121,6 +122,7 @@ func (c *Cluster) judge() {
 		c.written, c.aloneSince = now, now
 	}
 	c.alone = !c.connected && !others && !cut && now.Sub(c.aloneSince) > alive
+	c.sees.Store(!cut && (c.connected || c.alone))
 	if others {
 		c.aloneSince = now
 	}

@@ -103,10 +103,25 @@ func (c *Cluster) belongs(p int, now time.Time, while time.Duration) (best *memb
 	return best
 }
 
+// balance moves partitions to where they belong until the cluster is left. A move may take moveLimit, and longer when the table is away:
+// nothing else waits for it.
+func (c *Cluster) balance() {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		c.rebalance()
+		select {
+		case <-c.context.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
 // rebalance moves one partition to where it belongs, if nobody has come or gone for a while.
 func (c *Cluster) rebalance() {
 	now := time.Now()
-	if !c.connected || c.cut() || c.leaving.Load() || c.draining.Load() || now.Sub(c.started) < restLimit || now.Sub(c.steady()) < restLimit {
+	if !c.sees.Load() || c.cut() || c.leaving.Load() || c.draining.Load() || now.Sub(c.started) < restLimit || now.Sub(c.steady()) < restLimit {
 		return
 	}
 	for p := range c.owners {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"strconv"
@@ -145,14 +146,14 @@ func (c *Cluster) clock() {
 	}
 }
 
-// watch looks after the table until the cluster is left: it may have to wait for it.
+// watch looks after the table until the cluster is left. It waits for it, but for no longer than probeEvery: an owner has to find out in time
+// that it is cut off.
 func (c *Cluster) watch() {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
 		c.judge()
 		c.claim()
-		c.rebalance()
 		select {
 		case <-c.context.Done():
 			return
@@ -165,13 +166,14 @@ func (c *Cluster) watch() {
 func (c *Cluster) review(now time.Time) {
 	var gone []*member
 	var absent []string
-	reached := now.Sub(c.written) < 2*probeEvery // or it is this process that nobody hears
+	// Or it is this process that nobody hears, or that was stopped: nobody is said to be gone then.
+	sees := c.sees.Load() && !c.cut() && now.Sub(c.steady()) >= alive
 	c.mu.Lock()
 	for _, r := range c.replicas {
 		c.place(r)
 	}
 	for session, m := range c.members {
-		if reached && !m.absent && !m.heard.IsZero() && !c.alive(session, now) {
+		if sees && !m.absent && !m.heard.IsZero() && !c.alive(session, now) {
 			m.absent = true
 			absent = append(absent, session)
 		}
@@ -180,7 +182,7 @@ func (c *Cluster) review(now time.Time) {
 			last = c.started
 		}
 		switch silent := now.Sub(last); {
-		case silent > removeAfter:
+		case silent > removeAfter && sees:
 			delete(c.members, session)
 			c.notices.forget(session)
 			close(m.stop)
@@ -238,7 +240,9 @@ func (c *Cluster) claim() {
 		}
 		value, err := json.Marshal(owner{Node: c.config.Node, Session: c.session})
 		if err == nil {
-			_, err = c.node.Update(c.context, rowPrefix+strconv.Itoa(p), value, term) // the table tells all, this process too
+			ctx, cancel := context.WithTimeout(c.context, probeEvery)
+			_, err = c.node.Update(ctx, rowPrefix+strconv.Itoa(p), value, term) // the table tells all, this process too
+			cancel()
 		}
 		if err != nil {
 			c.config.Log.Debug("partition not taken", slog.Int("partition", p), slog.String("error", err.Error()))

@@ -205,15 +205,16 @@ func (f *fabric) heal() {
 	f.mesh.Heal()
 }
 
-// owners hold what is acknowledged against the terms: an owner that was replaced acknowledges nothing any more, but for an instant.
+// owners hold what is acknowledged against the terms: an owner that was replaced acknowledges nothing any more, but for an instant. Which of two
+// epochs is the older one is not known here: what is held is that they do not go on side by side.
 type owners struct {
 	mu     sync.Mutex
-	epochs map[int][]epoch // by channel, in the order of their first acknowledgement
+	epochs map[int][]*epoch // by channel
 }
 
 type epoch struct {
-	name  string
-	since time.Time
+	name        string
+	first, last time.Time // acknowledgement
 }
 
 // staleLimit is how long a node that was replaced may go on: until it finds that it is cut off, and what is under way has arrived.
@@ -227,15 +228,23 @@ func (o *owners) acked(w *world, channel int, name string, life int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.epochs == nil {
-		o.epochs = make(map[int][]epoch)
+		o.epochs = make(map[int][]*epoch)
 	}
-	list := o.epochs[channel]
-	i := slices.IndexFunc(list, func(e epoch) bool { return e.name == name })
+	now := time.Now()
+	i := slices.IndexFunc(o.epochs[channel], func(e *epoch) bool { return e.name == name })
 	if i < 0 {
-		o.epochs[channel] = append(list, epoch{name, time.Now()})
+		o.epochs[channel] = append(o.epochs[channel], &epoch{name, now, now})
 		return
 	}
-	if i+1 < len(list) && time.Since(list[i+1].since) > staleLimit {
-		w.story.problem("%s: acknowledged in %s, %v after the next epoch was", w.channelName(channel), name, time.Since(list[i+1].since))
+	e := o.epochs[channel][i]
+	e.last = now
+	for _, f := range o.epochs[channel] {
+		begin := e.first
+		if f.first.After(begin) {
+			begin = f.first
+		}
+		if together := f.last.Sub(begin); f != e && together > staleLimit {
+			w.story.problem("%s: acknowledged in %s and in %s for %v", w.channelName(channel), name, f.name, together)
+		}
 	}
 }
