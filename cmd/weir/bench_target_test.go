@@ -32,7 +32,7 @@ func TestWrongTargetsAreOneLine(t *testing.T) {
 		{[]string{"fanout", "--target", "nope"}, "or a file ending in .yaml"},
 		{[]string{"fanout", "--target", file}, "expected a target section"},
 		{[]string{"fanout", "--target", "json"}, "target.publish: without body and send"},
-		{[]string{"fanout", "--target", "json", "--publish-body", "x", "--publish-send", "y"}, "expected one of them"},
+		{[]string{"fanout", "--target", "json", "--publish-body", "x", "--publish-send", "y"}, "expected no --publish-body"},
 		{[]string{"fanout", "--target", "json", "--publish-body", "{{x}}"}, `no variable "x"`},
 		{[]string{"fanout", "--var", "a=b"}, "expected --target json, a preset or a file beside it"},
 		{[]string{"fanout", "--target", "phoenix", "--var", "ab"}, "expected NAME=VALUE"},

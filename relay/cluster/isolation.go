@@ -94,13 +94,14 @@ func (c *Cluster) judge() {
 	}
 	p := c.probes
 	c.mu.Unlock()
-	if 2*here > known {
+	most := 2*here > known // a second earlier than connected: before others are missed here, this process is known to be the one
+	if most {
 		if c.heardMost = now; !c.connected {
 			c.connectedSince = now
 		}
 	}
 	c.connected = now.Sub(c.heardMost) < isolation
-	c.sees.Store(c.connected || c.alone) // before the table is waited for
+	c.sees.Store(most || c.alone) // before the table is waited for
 	isolated := c.isolated.Load()
 	if (!c.connected || isolated || p.wanted) && now.Sub(c.probed) >= probeEvery && c.loaded.Load() {
 		c.probed = now
@@ -122,7 +123,7 @@ func (c *Cluster) judge() {
 		c.written, c.aloneSince = now, now
 	}
 	c.alone = !c.connected && !others && !cut && now.Sub(c.aloneSince) > alive
-	c.sees.Store(!cut && (c.connected || c.alone))
+	c.sees.Store(!cut && (most || c.alone))
 	if others {
 		c.aloneSince = now
 	}

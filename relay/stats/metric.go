@@ -129,8 +129,8 @@ var clusterMetrics = []Metric{
 	{Name: "weir_cluster_frames_total", Type: TypeCounter, Help: "Frames that were sent to other nodes."},
 	{Name: "weir_cluster_link_restarts_total", Type: TypeCounter, Help: "Times that a link began anew, since something on it was lost."},
 	{Name: "weir_cluster_forwarded_total", Type: TypeCounter, Help: "Publications that were handed to the node that owns the channel."},
-	{Name: "weir_cluster_moves_total", Type: TypeCounter, Help: "Partitions that this node has handed over to another one."},
 	{Name: "weir_cluster_takeovers_total", Type: TypeCounter, Help: "Partitions that this node has taken over, those of the start included."},
+	{Name: "weir_cluster_moves_total", Type: TypeCounter, Help: "Partitions that this node has handed over to another one."},
 	{Name: "weir_cluster_rescued_channels_total", Type: TypeCounter, Help: "Channels that went on after a takeover with what a node had of them."},
 }
 
