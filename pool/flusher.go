@@ -202,13 +202,6 @@ func (c *Conn) patience() error {
 	return c.stream().SetWriteDeadline(until)
 }
 
-// mayWait reports whether frames were dropped just when the time was up.
-func (c *Conn) mayWait() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state != dead && c.queue != nil && c.queue.lagging
-}
-
 // stuck ends a connection whose queue cannot be written.
 func (c *Conn) stuck(err error) {
 	c.mu.Lock()

@@ -37,7 +37,7 @@ func (m *Manager) whose(token string) (id *auth.Identity, steps []string, err er
 	}
 	id, err = m.verifier.VerifyWaiting(token)
 	if refused, ok := errors.AsType[*auth.Error](err); ok {
-		return nil, nil, fmt.Errorf("the token is refused: %s: %s", refused.Reason, refused.Explain())
+		return nil, nil, errors.New("the token is refused: " + string(refused.Reason) + ": " + refused.Explain())
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("the token is refused: %w", err)

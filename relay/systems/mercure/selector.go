@@ -65,7 +65,7 @@ func prefixOfPattern(p *urlpattern.URLPattern) string {
 	if i := strings.IndexAny(path, ":*({?+\\"); i >= 0 {
 		path, rest = path[:i], path[i:]
 	}
-	if rest != "*" && strings.IndexAny(rest, "*({?+\\") >= 0 { // what stands before an optional part may be optional, too
+	if rest != "*" && strings.ContainsAny(rest, "*({?+\\") { // what stands before an optional part may be optional, too
 		path = path[:max(len(path)-1, 0)]
 	}
 	path = prefixOf(path)

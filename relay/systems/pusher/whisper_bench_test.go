@@ -92,12 +92,13 @@ func frame(r *bufio.Reader) []byte {
 		return nil
 	}
 	size := int(head[1])
-	if size == 126 {
+	switch size {
+	case 126:
 		if _, err := io.ReadFull(r, head[2:]); err != nil {
 			return nil
 		}
 		size = int(binary.BigEndian.Uint16(head[2:]))
-	} else if size == 127 {
+	case 127:
 		var long [8]byte
 		if _, err := io.ReadFull(r, long[:]); err != nil {
 			return nil
