@@ -71,13 +71,14 @@ func (i inbox) Announced(b []byte) {
 	now := time.Now()
 	c.mu.Lock()
 	m := c.member(h.Session)
-	if m.node == "" {
-		m.since = now
+	first := m.node == ""
+	if first { // a process keeps its name: whoever has found it with the lock held reads it without
+		m.node, m.since = h.Node, now
 		c.config.Log.Info("a node has joined", slog.String("node", h.Node), slog.String("session", h.Session))
 	}
 	away := h.Leaving || h.isolated()
-	first, back := m.node == "", m.absent && !away
-	m.node, m.heard, m.hello, m.absent = h.Node, now, h, m.absent && away
+	back := m.absent && !away
+	m.heard, m.hello, m.absent = now, h, m.absent && away
 	switch s := h.Sent[c.session]; {
 	case s.Epoch < m.in.epoch, s.Epoch == m.in.epoch && (s.Number <= m.in.number || m.in.broken): // a link that has begun anew since counts, too
 		m.in.late = time.Time{}
