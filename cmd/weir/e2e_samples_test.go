@@ -73,7 +73,7 @@ var recipes = map[string]recipe{
 	"docs/bench.md sh 3":             {skip: "it is for a server of the reader's; TestBenchPageSamples reads its file"},
 	"docs/bench.md sh 4":             {skip: "it is for a server of the reader's"},
 	"docs/bench.md sh 5":             {skip: "it is for a server of the reader's"},
-	"docs/bench.md sh 6":             {skip: "it is for users of the reader's; the tests of loadtest/script play some"},
+	"docs/bench.md sh 6":             {skip: "it is for a server of the reader's"},
 	"docs/bench.md sh 7":             {skip: "it is for traffic of the reader's; the tests of loadtest/replay play some"},
 	"docs/bench.md sh 8":             {skip: "it is for other machines; the tests of loadtest/agent have some in network namespaces"},
 	"docs/bench.md sh 9":             {skip: "it is for other machines; the tests of loadtest/agent have some in network namespaces"},
