@@ -322,7 +322,7 @@ func TestLostFrames(t *testing.T) {
 func TestPanicsInTheCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		thrown := map[string]int{"cluster clock": 2, "cluster table": 2, "cluster link": 2, "cluster call": 1, "takeover": 3, "cluster parts": 1, "notices": 1}
+		thrown := map[string]int{"cluster clock": 2, "cluster table": 2, "cluster balance": 2, "cluster link": 2, "cluster call": 1, "takeover": 3, "cluster parts": 1, "notices": 1}
 		contain.Throw(func(where string) {
 			mu.Lock()
 			left := thrown[where]
