@@ -1,0 +1,156 @@
+package cluster
+
+import (
+	"encoding/json"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"weir/broker"
+)
+
+// standing is where a replica stands.
+type standing struct {
+	Channel string `json:"channel"`
+	Epoch   string `json:"epoch"`
+	Seq     uint64 `json:"seq"`
+	Term    uint64 `json:"term"`
+}
+
+// newer reports whether a stands further than b.
+func (a standing) newer(b standing) bool {
+	if a.Term != b.Term {
+		return a.Term > b.Term
+	}
+	return a.Seq > b.Seq
+}
+
+// The calls of the cluster itself.
+const (
+	callStandings = "standings" // body: a partition
+	callExport    = "export"    // body: a channel
+	callNotice    = "notice"    // body: noticeMessage
+	callNotices   = "notices"   // body: noticesQuery
+)
+
+// own are the handlers of the cluster's own calls.
+func (c *Cluster) own() map[string]Handler {
+	return map[string]Handler{
+		callStandings: func(body []byte) ([]byte, error) {
+			p, err := strconv.Atoi(string(body))
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(c.standings(p))
+		},
+		callHand: c.taken,
+		callMove: c.moved,
+		callExport: func(body []byte) ([]byte, error) {
+			k, ok := c.broker.Export(string(body))
+			if !ok {
+				return nil, broker.ErrNoChannel
+			}
+			var w writer
+			w.kept(&k)
+			return w, nil
+		},
+	}
+}
+
+// standings are the replicas of a partition that have been filled.
+func (c *Cluster) standings(p int) []standing {
+	var list []standing
+	c.mu.Lock()
+	for _, r := range c.replicas {
+		if r.partition == p && r.loaded {
+			list = append(list, standing{Channel: r.channel, Term: r.term})
+		}
+	}
+	c.mu.Unlock()
+	for i := range list {
+		at, _ := c.broker.At(list[i].Channel)
+		list[i].Epoch, list[i].Seq = at.Epoch, at.Seq
+	}
+	return list
+}
+
+// open takes over the channels of a partition: what any process has of them goes on, in epochs of its own.
+func (c *Cluster) open(p int, o, before *owner) {
+	begun := time.Now()
+	if o.From != "" && c.install(p, o, before) {
+		if c.owners[p].Load() != o {
+			c.lose(p, false)
+			return
+		}
+		c.opened(p, o)
+		return
+	}
+	answers, _ := c.callAll(c.context, callStandings, []byte(strconv.Itoa(p)), settleLimit)
+	best, from := make(map[string]standing), make(map[string]string) // by channel; from "": this process
+	for _, s := range c.standings(p) {
+		best[s.Channel] = s
+	}
+	for node, b := range answers {
+		var list []standing
+		if json.Unmarshal(b, &list) != nil {
+			continue
+		}
+		for _, s := range list {
+			if have, ok := best[s.Channel]; s.Epoch != "" && (!ok || s.newer(have)) {
+				best[s.Channel], from[s.Channel] = s, node
+			}
+		}
+	}
+	for channel := range best {
+		if c.owners[p].Load() != o {
+			return // somebody else has taken it over already
+		}
+		if node := from[channel]; node != "" {
+			if k, err := c.export(node, channel); err == nil {
+				c.broker.Refill(channel, k)
+				_ = c.broker.Adopt(channel, k)
+			}
+		}
+		c.broker.Promote(channel)
+		if c.owners[p].Load() != o { // since a moment ago: what was promoted is to be followed
+			c.lose(p, false)
+			return
+		}
+		c.mu.Lock()
+		if r := c.replicas[channel]; r != nil && r.loaded {
+			c.drop(r)
+		}
+		c.mu.Unlock()
+		c.counts.rescued.Add(1)
+	}
+	c.opened(p, o)
+	c.counts.takeovers.Add(1)
+	c.config.Log.Info("partition taken over", slog.Int("partition", p), slog.Uint64("term", o.term), slog.Int("channels", len(best)), slog.Duration("took", time.Since(begun)))
+}
+
+// opened has this process serve a partition, if it still owns it.
+func (c *Cluster) opened(p int, o *owner) {
+	open := *o
+	open.open = true
+	c.owners[p].CompareAndSwap(o, &open)
+	c.mu.Lock()
+	c.flush(p)
+	for _, r := range c.replicas {
+		if r.partition == p {
+			c.place(r)
+		}
+	}
+	c.mu.Unlock()
+	c.openParts(p)
+}
+
+// export asks a node for what it has of a channel.
+func (c *Cluster) export(node, channel string) (*broker.Kept, error) {
+	body, err := c.CallNode(c.context, node, callExport, []byte(channel))
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{b: body}
+	k := r.kept()
+	return &k, r.err
+}
