@@ -14,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
 	"weir/relay/api"
+	"weir/relay/httpcheck"
 	"weir/relay/hub"
 	"weir/relay/ingress"
 	"weir/relay/problem"
@@ -101,7 +102,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		s.gate.Refuse(ctx, problem.Internal)
 		ctx.SetConnectionClose()
 	})
-	last, bad := ingress.Check(ctx)
+	last, bad := httpcheck.Request(ctx)
 	if bad == nil {
 		bad = s.admit(ctx)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"weir/relay/httpcheck"
 	"weir/relay/ingress"
 
 	"github.com/valyala/fasthttp"
@@ -74,7 +75,7 @@ func allowHeaders(asked []byte) string {
 		return AllowedHeaders
 	}
 	for name := range bytes.SplitSeq(asked, []byte(",")) {
-		if !ingress.ProperToken(bytes.Trim(name, " \t")) {
+		if !httpcheck.IsToken(bytes.Trim(name, " \t")) {
 			return AllowedHeaders
 		}
 	}

@@ -7,7 +7,7 @@
 //
 // # What it refuses
 //
-// Requests that can be read in two ways (ingress.Check), compressed bodies, host names that are not this machine's in
+// Requests that can be read in two ways ([httpcheck.Request]), compressed bodies, host names that are not this machine's in
 // development mode, backends without an API key, end users without a token or beyond limits.commands, and requests that
 // a page elsewhere may have made. All refusals are problems by RFC 9457; see package problem.
 //

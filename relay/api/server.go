@@ -10,6 +10,7 @@ import (
 
 	"weir/internal/ratelimit"
 	"weir/internal/units"
+	"weir/relay/httpcheck"
 	"weir/relay/hub"
 	"weir/relay/ingress"
 	"weir/relay/native"
@@ -55,7 +56,7 @@ func (s *Server) HTTP() *fasthttp.Server {
 		ErrorHandler:          s.handleBadRequest,
 		Name:                  "weir",
 		LazyRequestTime:       true, // nobody asks for it
-		ReadBufferSize:        ingress.MaxHeaderBytes,
+		ReadBufferSize:        httpcheck.MaxHeaderBytes,
 		WriteBufferSize:       8 << 10, // the answers to 100 lines, in one write
 		MaxRequestBodySize:    int(s.hub.Config.Limit.Request),
 		NoDefaultServerHeader: true,
@@ -113,7 +114,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	var bad *problem.Error
-	if last, bad = ingress.Check(ctx); bad != nil {
+	if last, bad = httpcheck.Request(ctx); bad != nil {
 		s.gate.Refuse(ctx, bad)
 		return
 	}

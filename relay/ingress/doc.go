@@ -1,5 +1,5 @@
-// Package ingress is the way into the relay: it accepts the connections of the public listener, serves what backends send
-// most, and tells requests that are proper from those that are not.
+// Package ingress is the way into the relay: it accepts the connections of the public listener and serves what backends send
+// most.
 //
 // [New] makes the [Gate] of a hub, [Gate.Start] opens it and [Gate.Stop] closes it. Behind the listener stands an acceptor with
 // an event loop for each processor: a connection that has nothing to say costs neither a goroutine nor buffers, and
@@ -11,7 +11,7 @@
 // # What it refuses
 //
 // Connections beyond the caps, before anything is read from them; requests that two HTTP implementations might read
-// differently ([Check]); foreign origins; requests that take too long: what was taken up by then is answered, and what was not is
+// differently (package httpcheck); foreign origins; requests that take too long: what was taken up by then is answered, and what was not is
 // not carried out, since the idle reaper and who serves a connection exchange its phase. [Gate.Refuse] and [Gate.Fail] alone write what a
 // refusal looks like, and the log says at most once a second why credentials are refused.
 //

@@ -2,9 +2,9 @@ package ingress
 
 import (
 	"bytes"
-	"encoding/binary"
 	"strconv"
 
+	"weir/relay/httpcheck"
 	"weir/relay/hub"
 )
 
@@ -84,11 +84,11 @@ func (p *fastRequest) routeOf(b []byte) (int, form) {
 			return 0, incomplete
 		}
 		end := bytes.IndexByte(have, '\n')
-		if end < 0 && len(b) < MaxHeaderBytes {
+		if end < 0 && len(b) < httpcheck.MaxHeaderBytes {
 			return 0, incomplete
 		}
 		target, ok := bytes.CutSuffix(have[:end+1], []byte(version))
-		if !ok || !visible(target) || bytes.ContainsAny(target, " \t#") {
+		if !ok || !httpcheck.IsVisible(target) || bytes.ContainsAny(target, " \t#") {
 			return 0, notEligible
 		}
 		p.route, p.target = &p.routes[i], target
@@ -133,7 +133,7 @@ func (p *fastRequest) head(b []byte, at int) (int, form) {
 	for lines := 0; ; lines++ {
 		end := bytes.IndexByte(b[at:], '\n')
 		if end < 0 {
-			if len(b) >= MaxHeaderBytes {
+			if len(b) >= httpcheck.MaxHeaderBytes {
 				return 0, notEligible
 			}
 			return 0, incomplete
@@ -147,7 +147,7 @@ func (p *fastRequest) head(b []byte, at int) (int, form) {
 			break
 		}
 		colon := bytes.IndexByte(line, ':')
-		if lines == maxHeaderLines || at > MaxHeaderBytes || colon <= 0 || !visible(line[colon+1:]) {
+		if lines == httpcheck.MaxHeaderLines || at > httpcheck.MaxHeaderBytes || colon <= 0 || !httpcheck.IsVisible(line[colon+1:]) {
 			return 0, notEligible
 		}
 		value, bit := bytes.Trim(line[colon+1:], " \t"), 0
@@ -155,7 +155,7 @@ func (p *fastRequest) head(b []byte, at int) (int, form) {
 		switch string(hub.Lowercase(lower[:], line[:colon])) {
 		case "host":
 			bit, p.host = hasHost, value
-			if !properHost(value) {
+			if !httpcheck.IsHost(value) {
 				return 0, notEligible
 			}
 		case "content-length":
@@ -185,7 +185,7 @@ func (p *fastRequest) head(b []byte, at int) (int, form) {
 		}
 		seen |= bit
 	}
-	if seen&hasHost == 0 || seen&hasLength == 0 || at > MaxHeaderBytes || at+length > maxFast {
+	if seen&hasHost == 0 || seen&hasLength == 0 || at > httpcheck.MaxHeaderBytes || at+length > maxFast {
 		return 0, notEligible
 	}
 	p.size = at + length
@@ -207,22 +207,4 @@ func strictLength(value []byte) (int, bool) {
 	}
 	n, err := strconv.Atoi(string(value))
 	return n, err == nil
-}
-
-// visible reports whether b holds nothing but printable ASCII, spaces and tabs.
-func visible(b []byte) bool {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	for len(b) >= 8 {
-		w := binary.LittleEndian.Uint64(b)
-		if ((w-ones*' ')|w|(w+ones))&highs != 0 { // below a space, beyond ASCII, or DEL
-			break
-		}
-		b = b[8:]
-	}
-	for _, c := range b {
-		if c < ' ' && c != '\t' || c > '~' {
-			return false
-		}
-	}
-	return true
 }

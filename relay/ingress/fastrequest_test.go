@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"weir/relay/httpcheck"
 )
 
 // publication is a publication with header lines of its own, each with its end.
@@ -90,9 +91,9 @@ func TestPlain(t *testing.T) {
 		"two keys":                   {with("Authorization: Bearer a\r\n"), notEligible},
 		"an unknown line":            {with("X-Anything: 1\r\n"), notEligible},
 		"a very long name":           {with(strings.Repeat("x", 300) + ": 1\r\n"), notEligible},
-		"too many lines":             {with(strings.Repeat("Accept: a\r\n", maxHeaderLines)), notEligible},
-		"a header that is too long":  {with("User-Agent: " + strings.Repeat("x", MaxHeaderBytes) + "\r\n"), notEligible},
-		"the same without its end":   {"POST /v1/publish HTTP/1.1\r\nUser-Agent: " + strings.Repeat("x", MaxHeaderBytes), notEligible},
+		"too many lines":             {with(strings.Repeat("Accept: a\r\n", httpcheck.MaxHeaderLines)), notEligible},
+		"a header that is too long":  {with("User-Agent: " + strings.Repeat("x", httpcheck.MaxHeaderBytes) + "\r\n"), notEligible},
+		"the same without its end":   {"POST /v1/publish HTTP/1.1\r\nUser-Agent: " + strings.Repeat("x", httpcheck.MaxHeaderBytes), notEligible},
 	} {
 		var p fastRequest
 		if got := p.read([]byte(test.request)); got != test.want {

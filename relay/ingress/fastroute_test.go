@@ -3,6 +3,7 @@ package ingress
 import (
 	"strings"
 	"testing"
+	"weir/relay/httpcheck"
 )
 
 // TestFastRoute reads a request of a system's route in every beginning of it, and leaves what could be read otherwise to the HTTP server.
@@ -19,7 +20,7 @@ func TestFastRoute(t *testing.T) {
 	}
 	for _, change := range [][2]string{
 		{"POST", "PUT"}, {"/more/apps", "/less/apps"}, {"HTTP/1.1", "HTTP/1.0"}, {" HTTP", "  HTTP"}, {"%20", " "}, {"%20", "\t"}, {"%20", "#"}, {"%20", "\x80"}, {"%20", "\x7f"}, {"1.1\r\n", "1.1\n"},
-		{"1.1\r\n", "1.1\r\nOrigin: https://a.b\r\n"}, {"Content-Length: 2", "Transfer-Encoding: chunked"}, {"=%20b", "=" + strings.Repeat("x", MaxHeaderBytes)},
+		{"1.1\r\n", "1.1\r\nOrigin: https://a.b\r\n"}, {"Content-Length: 2", "Transfer-Encoding: chunked"}, {"=%20b", "=" + strings.Repeat("x", httpcheck.MaxHeaderBytes)},
 	} {
 		if how := p.read([]byte(strings.Replace(request, change[0], change[1], 1))); how != notEligible {
 			t.Errorf("%q: %v", change, how)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"weir/internal/epoll"
+	"weir/relay/httpcheck"
 	"weir/relay/stats"
 )
 
@@ -55,7 +56,7 @@ func newEventLoop(in *Gate, l *Handoff) (*eventLoop, error) {
 	k.request.routes = in.Fast
 	k.rests = in.hub.Waits.Loop()
 	set.Rest = k.rests.Rest
-	k.upgrader.in = bufio.NewReaderSize(&k.upgrader.source, MaxHeaderBytes)
+	k.upgrader.in = bufio.NewReaderSize(&k.upgrader.source, httpcheck.MaxHeaderBytes)
 	k.waiter.wake, k.waiter.bell, k.waiter.closed, k.waiter.contain = set.Wake, make(chan struct{}, 1), make(chan struct{}), in.hub.Contain
 	return k, nil
 }

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"weir/internal/rawsock"
+	"weir/relay/httpcheck"
 )
 
 // onReadable reads what has come from a connection, once, and answers it.
@@ -121,7 +122,7 @@ func (k *eventLoop) receive(g *Conn) ([]byte, error) {
 		return k.buf[:n], err
 	}
 	have := len(g.state.held)
-	g.state.held = slices.Grow(g.state.held, min(max(have, 4<<10), maxFast+MaxHeaderBytes)) // no more than twice of what has come
+	g.state.held = slices.Grow(g.state.held, min(max(have, 4<<10), maxFast+httpcheck.MaxHeaderBytes)) // no more than twice of what has come
 	n, err := rawsock.Receive(g.state.fd, g.state.held[have:cap(g.state.held)])
 	g.state.held = g.state.held[:have+n]
 	return g.state.held, err

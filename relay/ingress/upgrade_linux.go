@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/rawsock"
+	"weir/relay/httpcheck"
 )
 
 // upgrader serves WebSocket handshakes at an event loop: with the parser and the handler of the HTTP server, so that there is one
@@ -36,9 +37,9 @@ func upgradeHead(b []byte) ([]byte, form) {
 	for at := 0; ; {
 		end := bytes.IndexByte(b[at:], '\n')
 		switch {
-		case end < 0 && len(b) < MaxHeaderBytes:
+		case end < 0 && len(b) < httpcheck.MaxHeaderBytes:
 			return nil, incomplete
-		case end < 1 || b[at+end-1] != '\r' || at+end >= MaxHeaderBytes:
+		case end < 1 || b[at+end-1] != '\r' || at+end >= httpcheck.MaxHeaderBytes:
 			return nil, notEligible
 		case end == 1:
 			return b[:at+2], complete

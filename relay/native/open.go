@@ -13,8 +13,8 @@ import (
 	"weir/internal/units"
 	"weir/internal/wire"
 	"weir/pool"
+	"weir/relay/httpcheck"
 	"weir/relay/hub"
-	"weir/relay/ingress"
 	"weir/relay/problem"
 	"weir/relay/session"
 	"weir/relay/websocket"
@@ -151,7 +151,7 @@ func (s *speaker) appendLimits(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `,"limits":{"message":`...), int64(s.Limit()), 10)
 	b = appendRate(append(b, `,"commands":`...), limit.Commands)
 	b = strconv.AppendInt(append(b, `,"subscriptions":`...), int64(limit.Subscriptions), 10)
-	b = strconv.AppendInt(append(b, `,"address":`...), ingress.MaxURI, 10)
+	b = strconv.AppendInt(append(b, `,"address":`...), httpcheck.MaxURI, 10)
 	return append(b, '}')
 }
 

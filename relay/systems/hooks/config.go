@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"weir/relay/config"
-	"weir/relay/ingress"
+	"weir/relay/httpcheck"
 )
 
 // Config says which backend is asked, and about what. Without an address nobody is.
@@ -157,7 +157,7 @@ func names(k *config.Checks, key string, list []string) {
 		k.Add(key, "%d names: expected at most %d", len(list), maxNames)
 	}
 	for i, name := range list {
-		if !ingress.ProperToken([]byte(name)) {
+		if !httpcheck.IsToken([]byte(name)) {
 			k.Add(config.Element(key, i), "%s is not a name: expected letters, digits and !#$%%&'*+-.^_`|~", config.Quote(name))
 		}
 	}

@@ -1,26 +1,26 @@
-package ingress
+package httpcheck
 
 import (
 	"bytes"
 
+	"github.com/valyala/fasthttp"
+
 	"weir/relay/problem"
 	"weir/relay/websocket"
-
-	"github.com/valyala/fasthttp"
 )
 
-// maxHeaderLines and maxURI bound a request beside the size of the server's read buffer.
+// MaxHeaderLines and MaxURI bound a request beside the size of the server's read buffer.
 const (
 	MaxHeaderBytes = 8 << 10
-	maxHeaderLines = 64
+	MaxHeaderLines = 64
 	MaxURI         = 4 << 10
 )
 
-// Check refuses requests that are improper, or that two HTTP implementations might read differently, which the server's
+// Request refuses requests that are improper, or that two HTTP implementations might read differently, which the server's
 // parser lets pass: RFC 9112, sections 2.2, 3.2, 5.1, 5.2 and 6.1; RFC 9110, sections 5.5 and 7.2. With last, nothing
 // behind the request may be read as the next: it was refused, or it has chunks, and the parser is lax about what stands
 // between those and behind the last one.
-func Check(ctx *fasthttp.RequestCtx) (last bool, bad *problem.Error) {
+func Request(ctx *fasthttp.RequestCtx) (last bool, bad *problem.Error) {
 	chunked, bad := inspect(&ctx.Request.Header)
 	return chunked || bad != nil, bad
 }
@@ -85,11 +85,11 @@ func (x *lines) take(line []byte) *problem.Error {
 	if line[0] == ' ' || line[0] == '\t' {
 		return problem.BadRequest.With("folded header lines are not accepted")
 	}
-	if x.count++; x.count > maxHeaderLines {
+	if x.count++; x.count > MaxHeaderLines {
 		return problem.HeadersTooLarge
 	}
 	colon := bytes.IndexByte(line, ':')
-	if colon < 0 || !ProperToken(line[:colon]) {
+	if colon < 0 || !IsToken(line[:colon]) {
 		return problem.BadRequest.With("a header line has an invalid name")
 	}
 	if !properValue(line[colon+1:]) {
@@ -98,7 +98,7 @@ func (x *lines) take(line []byte) *problem.Error {
 	value := bytes.Trim(line[colon+1:], " \t")
 	switch name := line[:colon]; {
 	case colon == 4 && bytes.EqualFold(name, []byte("host")):
-		if x.hosts++; !properHost(value) {
+		if x.hosts++; !IsHost(value) {
 			return problem.BadRequest.With("Host is not a valid host")
 		}
 	case colon == 12 && bytes.EqualFold(name, []byte("content-type")):

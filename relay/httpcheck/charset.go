@@ -1,7 +1,8 @@
-package ingress
+package httpcheck
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 )
 
@@ -36,8 +37,8 @@ var (
 	hexDigits  = setOf("0123456789abcdefABCDEF")
 )
 
-// ProperToken reports whether b is a token, such as the name of a header line.
-func ProperToken(b []byte) bool {
+// IsToken reports whether b is a token, such as the name of a header line.
+func IsToken(b []byte) bool {
 	for _, c := range b {
 		if !tokenChars.has(c) {
 			return false
@@ -48,7 +49,7 @@ func ProperToken(b []byte) bool {
 
 // properValue reports whether b may be the value of a header line: no control characters but tabs (RFC 9110, section 5.5).
 func properValue(b []byte) bool {
-	if visible(b) {
+	if IsVisible(b) {
 		return true
 	}
 	for _, c := range b {
@@ -73,9 +74,9 @@ func properEscapes(b []byte, s *charset) bool {
 	return true
 }
 
-// properHost reports whether b may be the value of Host: a host and perhaps a port (RFC 9110, sections 4.2.1 and 7.2;
+// IsHost reports whether b may be the value of Host: a host and perhaps a port (RFC 9110, sections 4.2.1 and 7.2;
 // RFC 3986, section 3.2.2). Only the network of its sender can mean a zone, so there is none.
-func properHost(b []byte) bool {
+func IsHost(b []byte) bool {
 	host, port := b, []byte(nil)
 	if len(b) > 0 && b[0] == '[' {
 		end := bytes.IndexByte(b, ']')
@@ -119,6 +120,24 @@ func properTarget(b []byte) bool {
 	}
 	for _, c := range query {
 		if !queryChars.has(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// IsVisible reports whether b holds nothing but printable ASCII, spaces and tabs.
+func IsVisible(b []byte) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for len(b) >= 8 {
+		w := binary.LittleEndian.Uint64(b)
+		if ((w-ones*' ')|w|(w+ones))&highs != 0 { // below a space, beyond ASCII, or DEL
+			break
+		}
+		b = b[8:]
+	}
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c > '~' {
 			return false
 		}
 	}
