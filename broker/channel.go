@@ -152,7 +152,7 @@ func (c *Channel) note(now int64, key string) (Receipt, error) {
 // else: it leaves memory, and its store knows when to forget it. So does a replica, for which its owner was waited.
 func (c *Channel) idle() bool {
 	return c.readers == 0 && c.items == nil && (c.log == nil || c.log.size == 0) && c.keys == nil && !c.dead && !c.broken &&
-		(c.aside == nil || c.aside.tap == nil) &&
+		(c.aside == nil || c.aside.tap == nil && c.aside.until == 0) &&
 		(c.durable == nil || !c.durable.replica && c.seq == 0 && c.durable.queued == 0)
 }
 
@@ -236,7 +236,7 @@ func (c *Channel) drop() (epoch string) {
 	c.clearLog()
 	c.keys = nil
 	if c.aside != nil {
-		c.aside.forks = nil
+		c.aside.forks, c.aside.until = nil, 0
 	}
 	if c.durable != nil {
 		c.durable.queued, c.durable.coming = 0, nil

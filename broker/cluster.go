@@ -52,7 +52,8 @@ var errReplica = errors.New("another process owns the channel")
 // aside is what only channels of a cluster have, and those of a Store whose log has forked. Guarded by the channel's mu.
 type aside struct {
 	forks []Fork
-	tap   Tap // nil: nobody follows
+	tap   Tap   // nil: nobody follows
+	until int64 // it has come from another process, and stays until then even if it is empty; 0: it need not. See hold
 }
 
 func (a *aside) apply(seq uint64, e *Entry) {
@@ -132,8 +133,42 @@ func (b *Broker) Untap(channel string, set func(before Tap) Tap) {
 
 // dropAside forgets an aside with nothing in it.
 func (c *Channel) dropAside() {
-	if c.aside != nil && c.aside.tap == nil && len(c.aside.forks) == 0 {
+	if c.aside != nil && c.aside.tap == nil && len(c.aside.forks) == 0 && c.aside.until == 0 {
 		c.aside = nil
+	}
+}
+
+// hold keeps a channel that has come from another process for a while, even if it is empty: those who follow it in their processes are about to
+// follow it here, and would be told that it is lost if its epoch, or its forks, were gone. Called with the lock held.
+func (c *Channel) hold() {
+	if c.aside == nil {
+		c.aside = &aside{}
+	}
+	if c.log == nil {
+		c.log = newChanges(c)
+	}
+	c.aside.until = c.shard.broker.now() + int64(idleTime)
+	c.wakeBy(c.aside.until)
+}
+
+// held returns until when the channel is held; never: it is not, any more. Called with the lock held.
+func (c *Channel) held(now int64) (until int64) {
+	switch {
+	case c.aside == nil || c.aside.until == 0:
+		return never
+	case c.aside.until > now:
+		return c.aside.until
+	}
+	c.aside.until = 0
+	c.dropAside()
+	return never
+}
+
+// release ends a hold. Called with the lock held.
+func (c *Channel) release() {
+	if c.aside != nil {
+		c.aside.tap, c.aside.until = nil, 0
+		c.dropAside()
 	}
 }
 
@@ -234,10 +269,14 @@ func (b *Broker) Refill(channel string, k *Kept) {
 	}
 	defer c.mu.Unlock()
 	defer c.settle()
-	if !c.isReplica() {
-		return
+	if c.isReplica() {
+		c.refill(k)
 	}
-	now := b.now()
+}
+
+// refill is Refill of a replica whose lock is held.
+func (c *Channel) refill(k *Kept) {
+	now := c.shard.broker.now()
 	lost := true
 	missing := k.Position.Seq - c.seq
 	if k.Position.Seq >= c.seq && missing <= uint64(len(k.Changes)) {
@@ -263,11 +302,9 @@ func (b *Broker) Refill(channel string, k *Kept) {
 	for _, m := range k.Changes[uint64(len(k.Changes))-missing:] {
 		c.apply(now, &Entry{Op: m.Op, Expired: m.Expired, Group: m.Group, Key: m.Key, Data: m.Data})
 	}
-	for _, m := range k.Keys {
-		if m.Seq > k.Position.Seq-missing {
-			c.seq = m.Seq // what remember notes
-			c.remember(now, m.Key)
-		}
+	for _, m := range k.Keys { // those of what changed nothing too, of which no change has told
+		c.seq = m.Seq // what remember notes
+		c.remember(now, m.Key)
 	}
 	c.seq = k.Position.Seq
 	for _, m := range k.Items {

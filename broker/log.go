@@ -147,7 +147,7 @@ func (c *Channel) look(now int64) {
 	}
 	c.trim(now)
 	c.trimKeys(now)
-	l, next := c.log, int64(never)
+	l, next := c.log, c.held(now)
 	step := longestUpkeep
 	if ttl := c.policy.HistoryTTL; l.size > 0 && ttl > 0 {
 		next = later(l.at(0).at, ttl)

@@ -24,6 +24,7 @@ func (b *Broker) Promote(channel string) {
 func (c *Channel) promote() {
 	c.own()
 	c.fork()
+	c.hold()
 }
 
 // own makes a replica a channel that is owned here.
@@ -76,6 +77,7 @@ func (b *Broker) Adopt(channel string, k *Kept) error {
 	}
 	c.restore(b.now(), k)
 	c.fork()
+	c.hold()
 	return nil
 }
 
@@ -87,10 +89,7 @@ func (b *Broker) Demote(channel string) (used bool) {
 		return false
 	}
 	defer c.mu.Unlock()
-	if c.aside != nil {
-		c.aside.tap = nil
-		c.dropAside()
-	}
+	c.release()
 	if c.isReplica() {
 		return c.readers > 0
 	}
@@ -100,10 +99,7 @@ func (b *Broker) Demote(channel string) (used bool) {
 // demote is Demote of a channel that is owned here. Called with the lock held.
 func (c *Channel) demote() (used bool) {
 	b := c.shard.broker
-	if c.aside != nil {
-		c.aside.tap = nil
-		c.dropAside()
-	}
+	c.release()
 	s, slot := b.locate(c.name)
 	s.mu.Lock()
 	b.renew(s, slot, c.epoch) // or another log of the name would begin in it
@@ -125,20 +121,23 @@ func (c *Channel) demote() (used bool) {
 	return true
 }
 
-// HandOver returns what there is of a channel that is owned here and makes it a replica, in one step: what it returns is the last word. false: it is not
-// owned here, or is gone.
-func (b *Broker) HandOver(channel string) (Kept, bool) {
+// HandOver returns what there is of a channel that is owned here, and who gets its changes, and makes it a replica, in one step: what it returns is the last word. false: it is not
+// owned here, or is gone. If it is installed here again, those who got its changes are to follow it anew.
+func (b *Broker) HandOver(channel string) (k Kept, tap Tap, ok bool) {
 	c, _ := b.lockLoaded(channel)
 	if c == nil {
-		return Kept{}, false
+		return Kept{}, nil, false
 	}
 	defer c.mu.Unlock()
 	if c.durable != nil {
-		return Kept{}, false
+		return Kept{}, nil, false
 	}
-	k := c.export(b.now())
+	k = c.export(b.now())
+	if c.aside != nil {
+		tap = c.aside.tap
+	}
 	c.demote()
-	return k, true
+	return k, tap, true
 }
 
 // Install makes a channel owned here of what its owner has handed over. It goes on in the same epoch.
@@ -149,9 +148,6 @@ func (b *Broker) Install(channel string, k *Kept) error {
 		if err != nil && !errors.Is(err, errRaced) {
 			return fmt.Errorf("take over %s: %w", channel, err)
 		}
-		if !fresh {
-			b.Refill(channel, k)
-		}
 		c, err := b.lockLoaded(channel)
 		if c == nil {
 			if err != nil {
@@ -160,10 +156,13 @@ func (b *Broker) Install(channel string, k *Kept) error {
 			continue // it has just left memory
 		}
 		switch {
-		case c.isReplica():
+		case c.isReplica(): // in one step: what its former owner told late is of no interest any more
+			c.refill(k)
 			c.own()
+			c.hold()
 		case fresh && c.seq == 0:
 			c.restore(b.now(), k)
+			c.hold()
 		}
 		c.unlock()
 		return nil

@@ -42,7 +42,6 @@ const (
 	answerLimit  = 2 * time.Second // of a publication that was handed on
 	followLimit  = 3 * time.Second
 	refreshLimit = time.Second
-	settleLimit  = 500 * time.Millisecond // until who has what of a partition is known
 )
 
 // Cluster is this process's place in the cluster. It implements broker.Cluster.

@@ -44,6 +44,14 @@ func (c *Cluster) demand(m *member, kind byte, f func(w *writer)) *request {
 	return q
 }
 
+// call has a member work on a body. Called with mu held.
+func (c *Cluster) call(m *member, kind string, body []byte) *request {
+	return c.demand(m, recCall, func(w *writer) {
+		w.text(kind)
+		w.bytes(body)
+	})
+}
+
 // wait waits for the answer.
 func (q *request) wait(ctx context.Context, limit time.Duration) error {
 	select {
@@ -161,10 +169,7 @@ func (c *Cluster) CallNode(ctx context.Context, node, kind string, body []byte) 
 	c.mu.Lock()
 	for _, m := range c.members {
 		if m.node == node && c.alive(m.session, now) {
-			q = c.demand(m, recCall, func(w *writer) {
-				w.text(kind)
-				w.bytes(body)
-			})
+			q = c.call(m, kind, body)
 			break
 		}
 	}
@@ -179,27 +184,20 @@ func (c *Cluster) CallNode(ctx context.Context, node, kind string, body []byte) 
 // CallAll has all other processes that are there work on a body, and returns their answers, by the names of their nodes, and who has
 // not answered.
 func (c *Cluster) CallAll(ctx context.Context, kind string, body []byte) (answers map[string][]byte, silent []string) {
-	return c.callAll(ctx, kind, body, answerLimit)
-}
-
-func (c *Cluster) callAll(ctx context.Context, kind string, body []byte, limit time.Duration) (answers map[string][]byte, silent []string) {
 	asked := make(map[string]*request)
 	now := time.Now()
 	c.mu.Lock()
 	for _, m := range c.members {
 		if c.alive(m.session, now) {
-			asked[m.node] = c.demand(m, recCall, func(w *writer) {
-				w.text(kind)
-				w.bytes(body)
-			})
+			asked[m.node] = c.call(m, kind, body)
 		}
 	}
 	c.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
 	answers = make(map[string][]byte)
 	for node, q := range asked {
-		if err := q.wait(ctx, limit); err != nil {
+		if err := q.wait(ctx, answerLimit); err != nil {
 			silent = append(silent, node)
 		} else {
 			answers[node] = q.body

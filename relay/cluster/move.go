@@ -28,6 +28,9 @@ var (
 	ErrNoNode      = errors.New("no node of that name is there and takes partitions")
 )
 
+// errTable is why nothing moves: it could not be said who owns it.
+var errTable = errors.New("the table of owners is not written")
+
 // handed is what another process has handed over of a partition that it wants this one to own. Guarded by Cluster.mu.
 type handed struct {
 	from     string // session
@@ -41,6 +44,7 @@ type handed struct {
 type handedChannel struct {
 	name string
 	kept broker.Kept
+	tap  broker.Tap // of who followed it here; nil: nobody, or it has come from another process
 }
 
 // eligible reports whether a process may be given partitions. Called with mu held.
@@ -66,12 +70,30 @@ func (c *Cluster) HandOver() <-chan struct{} {
 	return handed
 }
 
-// Drain hands all that this process owns over to others, and takes nothing any more. What cannot be handed over by the time ctx ends is taken over
-// when the process has left.
+// Drain hands all that this process owns over to others, and takes nothing any more. What cannot be handed over, since the table is away, say, is
+// tried again until ctx ends or nobody is there who could take it; then it is taken over when the process has left, and what nobody follows is lost.
 func (c *Cluster) Drain(ctx context.Context) {
 	c.leaving.Store(true)
 	_ = c.announce()
-	moved, kept := 0, 0
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		kept, takers := c.handAll(ctx)
+		if kept == 0 || !takers || ctx.Err() != nil {
+			c.config.Log.Info("partitions handed over", slog.Int("kept", kept))
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		}
+	}
+}
+
+// handAll hands over what this process owns, as far as others take it. It returns how many partitions it has kept, and whether there is somebody who may
+// take one later.
+func (c *Cluster) handAll(ctx context.Context) (kept int, takers bool) {
+	away := false
 	for p := range c.owners {
 		o := c.owners[p].Load()
 		if o == nil || o.Session != c.session || !o.open {
@@ -80,13 +102,18 @@ func (c *Cluster) Drain(ctx context.Context) {
 		c.mu.Lock()
 		to := c.belongs(p, time.Now(), 0)
 		c.mu.Unlock()
-		if to == nil || ctx.Err() != nil || c.move(ctx, p, to, false) != nil {
-			kept++
-		} else {
-			moved++
+		takers = takers || to != nil
+		if to != nil && !away && ctx.Err() == nil {
+			err := c.move(ctx, p, to, false)
+			if err == nil {
+				continue
+			}
+			c.config.Log.Debug("a partition was not handed over", slog.Int("partition", p), slog.String("error", err.Error()))
+			away = errors.Is(err, errTable) // all others would wait for it as well
 		}
+		kept++
 	}
-	c.config.Log.Info("partitions handed over", slog.Int("moved", moved), slog.Int("kept", kept))
+	return kept, takers
 }
 
 // belongs is the other process that is first in line for a partition, among those that have been there for a while; nil: this one is. Called with mu held.
@@ -193,8 +220,8 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 	var list []handedChannel
 	c.broker.Names(func(name string) bool { // whatever is made from now on finds that it is another's
 		if c.partition(name) == p {
-			if k, ok := c.broker.HandOver(name); ok {
-				list = append(list, handedChannel{name, k})
+			if k, tap, ok := c.broker.HandOver(name); ok {
+				list = append(list, handedChannel{name, k, tap})
 			}
 		}
 		return true
@@ -204,6 +231,11 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 			_ = c.broker.Install(h.name, &h.kept)
 		}
 		c.owners[p].CompareAndSwap(shut, o)
+		for _, h := range list {
+			if h.tap != nil { // it gets nothing any more
+				h.tap.Reset(nil)
+			}
+		}
 		c.mu.Lock()
 		c.flush(p)
 		c.mu.Unlock()
@@ -231,7 +263,7 @@ func (c *Cluster) writable(ctx context.Context) error {
 	c.mu.Unlock()
 	revision, err := c.node.Update(ctx, probePrefix+c.session, []byte(strconv.Quote(probeHere)), expected)
 	if err != nil && !errors.Is(err, mesh.ErrConflict) {
-		return fmt.Errorf("the table of owners: %w", err)
+		return fmt.Errorf("%w: %w", errTable, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -286,7 +318,7 @@ func (c *Cluster) taken(body []byte) ([]byte, error) {
 	}
 	var list []handedChannel
 	for range n {
-		list = append(list, handedChannel{r.text(), r.kept()})
+		list = append(list, handedChannel{name: r.text(), kept: r.kept()})
 	}
 	if r.err != nil {
 		return nil, r.err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := three(t, &fake.Mesh{})
+		slices.SortFunc(nodes, func(a, b *node) int { return b.cluster.Stats().Owned - a.cluster.Stats().Owned }) // by chance one may own nothing
 		const channels = 24
 		name := func(i int) string { return fmt.Sprint("room:", i) }
 		first := make([]broker.Position, channels)
@@ -148,7 +150,8 @@ func TestMoveFails(t *testing.T) {
 		of := owner(nodes, channel)
 		at := of.publish(channel, "1")
 		of.join(channel, nil)
-		to := others(nodes, of)[0]
+		to, third := others(nodes, of)[0], others(nodes, of)[1]
+		third.join(channel, nil)
 		session.Store(to.session)
 		mode.Store("deaf")
 		if err := of.cluster.Move(context.Background(), of.cluster.PartitionOf(channel), to.name); err == nil {
@@ -156,6 +159,10 @@ func TestMoveFails(t *testing.T) {
 		}
 		if got := of.publish(channel, "2"); got.Epoch != at.Epoch || got.Seq != 2 || owner(nodes, channel) != of {
 			t.Errorf("at %v, after a move that failed at %v", at, got)
+		}
+		time.Sleep(time.Second)
+		if told := third.told(channel); len(told) != 1 || !strings.Contains(told[0], `"data":2`) {
+			t.Errorf("after a move that failed, a reader at a third node was told %q", told)
 		}
 		mode.Store("unsure")
 		time.Sleep(5 * time.Second)
@@ -168,6 +175,46 @@ func TestMoveFails(t *testing.T) {
 		}
 		if told := of.told(channel); len(told) != 2 {
 			t.Errorf("its reader was told %q", told)
+		}
+	})
+}
+
+// A node that leaves in order while others do not hear all it says, or while the table is away, hands over what it owns as soon as it can: nothing that it has
+// acknowledged is lost, and no key forgotten.
+func TestDrainPatiently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var losing atomic.Bool
+		var count atomic.Int64
+		m := &fake.Mesh{Lose: func(_, to string, b []byte) bool {
+			return losing.Load() && to != "" && b[0] != '{' && count.Add(1)%2 == 0
+		}}
+		nodes := three(t, m)
+		slices.SortFunc(nodes, func(a, b *node) int { return b.cluster.Stats().Owned - a.cluster.Stats().Owned })
+		of, n := nodes[0], nodes[1]
+		at := make(map[string]broker.Position)
+		for i := range 50 {
+			channel := fmt.Sprint("room:", i)
+			var err error
+			if at[channel], err = n.broker.Publish(channel, &broker.Publication{Op: broker.Send, Data: []byte("1"), IdempotencyKey: "k"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		losing.Store(true)
+		m.Shut(true)
+		time.AfterFunc(3*time.Second, func() { losing.Store(false) })
+		time.AfterFunc(6*time.Second, func() { m.Shut(false) })
+		owned := of.cluster.Stats().Owned
+		<-of.cluster.HandOver()
+		if s := of.cluster.Stats(); owned == 0 || s.Owned != 0 || s.Moved < uint64(owned) {
+			t.Errorf("it owned %d: %+v", owned, s)
+		}
+		_ = of.cluster.Close()
+		time.Sleep(time.Second)
+		for channel, was := range at {
+			got, err := n.broker.Publish(channel, &broker.Publication{Op: broker.Send, Data: []byte("1"), IdempotencyKey: "k"})
+			if err != nil || got != was {
+				t.Errorf("%s: published at %v, and with the same key at %v (%v)", channel, was, got, err)
+			}
 		}
 	})
 }

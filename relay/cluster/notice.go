@@ -185,10 +185,7 @@ func (c *Cluster) notifyAll(message []byte) (asked map[string]*request, silent [
 	for _, m := range c.members {
 		switch {
 		case c.alive(m.session, now):
-			asked[m.node] = c.demand(m, recCall, func(w *writer) {
-				w.text(callNotice)
-				w.bytes(message)
-			})
+			asked[m.node] = c.call(m, callNotice, message)
 		case m.node != "" && !m.hello.Leaving:
 			silent = append(silent, m.node)
 		}
@@ -298,10 +295,7 @@ func (c *Cluster) catchUp(m *member, heads map[string]uint64, now time.Time) {
 		return
 	}
 	c.mu.Lock()
-	q := c.demand(m, recCall, func(w *writer) {
-		w.text(callNotices)
-		w.bytes(body)
-	})
+	q := c.call(m, callNotices, body)
 	c.mu.Unlock()
 	c.config.Panic.Go(&c.done, "notices", func() { // ends with the answer; Close waits for it
 		err := q.wait(c.context, answerLimit)

@@ -97,7 +97,7 @@ func (i inbox) Row(key string, value []byte, revision uint64) {
 		return
 	}
 	if o.Session != c.session {
-		c.closeParts(p)
+		c.closeParts(p, o.term)
 	}
 	if before != nil && before.Session == c.session && o.Session != c.session {
 		c.lose(p, o.From == c.session)

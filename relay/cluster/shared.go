@@ -246,12 +246,17 @@ func (c *Cluster) openParts(p int) {
 	}
 }
 
-// closeParts drops what was told of a partition that another process owns.
-func (c *Cluster) closeParts(p int) {
+// closeParts drops what was told of a partition that another process owns since a term. What was told for a later one stays: whoever told it has
+// seen rows of the table that this process is about to see, and tells it once.
+func (c *Cluster) closeParts(p int, term uint64) {
 	s := &c.shared[p]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.parts = nil
+	for k, names := range s.parts {
+		for name, list := range names {
+			s.put(k, name, slices.DeleteFunc(list, func(p Part) bool { return p.term <= term }))
+		}
+	}
 	if !s.open {
 		return
 	}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strconv"
 	"time"
@@ -85,7 +86,7 @@ func (c *Cluster) open(p int, o, before *owner) {
 		c.opened(p, o)
 		return
 	}
-	answers, _ := c.callAll(c.context, callStandings, []byte(strconv.Itoa(p)), settleLimit)
+	answers := c.standingsElsewhere(p)
 	best, from := make(map[string]standing), make(map[string]string) // by channel; from "": this process
 	for _, s := range c.standings(p) {
 		best[s.Channel] = s
@@ -106,10 +107,7 @@ func (c *Cluster) open(p int, o, before *owner) {
 			return // somebody else has taken it over already
 		}
 		if node := from[channel]; node != "" {
-			if k, err := c.export(node, channel); err == nil {
-				c.broker.Refill(channel, k)
-				_ = c.broker.Adopt(channel, k)
-			}
+			c.rescue(node, channel)
 		}
 		c.broker.Promote(channel)
 		if c.owners[p].Load() != o { // since a moment ago: what was promoted is to be followed
@@ -126,6 +124,56 @@ func (c *Cluster) open(p int, o, before *owner) {
 	c.opened(p, o)
 	c.counts.takeovers.Add(1)
 	c.config.Log.Info("partition taken over", slog.Int("partition", p), slog.Uint64("term", o.term), slog.Int("channels", len(best)), slog.Duration("took", time.Since(begun)))
+}
+
+// standingsElsewhere asks all others what they have of a partition. It waits for those that are there: what they have and do not tell in time would be lost,
+// though it is not.
+func (c *Cluster) standingsElsewhere(p int) map[string][]byte {
+	asked := make(map[*member]*request)
+	body := []byte(strconv.Itoa(p))
+	now := time.Now()
+	c.mu.Lock()
+	for _, m := range c.members {
+		if c.alive(m.session, now) {
+			asked[m] = c.call(m, callStandings, body)
+		}
+	}
+	c.mu.Unlock()
+	answers := make(map[string][]byte)
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for m, q := range asked {
+		for waiting := true; waiting; {
+			select {
+			case <-q.done: // the clock ends it when it takes too long
+				if waiting = false; q.err == nil {
+					answers[m.node] = q.body
+				}
+			case <-ticker.C:
+				c.mu.Lock()
+				waiting = c.alive(m.session, time.Now())
+				c.mu.Unlock()
+			case <-c.context.Done():
+				return answers
+			}
+		}
+	}
+	return answers
+}
+
+// rescue has a channel be here as another process has it.
+func (c *Cluster) rescue(node, channel string) {
+	k, err := c.export(node, channel)
+	if err != nil && !errors.Is(err, broker.ErrNoChannel) { // it may have been busy
+		k, err = c.export(node, channel)
+	}
+	if err == nil {
+		c.broker.Refill(channel, k)
+		err = c.broker.Adopt(channel, k)
+	}
+	if err != nil {
+		c.config.Log.Warn("a channel was not taken over", slog.String("channel", channel), slog.String("node", node), slog.String("error", err.Error()))
+	}
 }
 
 // opened has this process serve a partition, if it still owns it.

@@ -57,18 +57,12 @@ func enter(g *relaytest.Rig, user string, channels ...string) *relaytest.Peer {
 	return p
 }
 
-// ownChannel reports whether a message is about the peer's own channel: nothing was ever published to it, and it may begin anew with another node.
-func ownChannel(m relaytest.Message) bool {
-	name, _ := m["channel"].(string)
-	return strings.HasPrefix(name, "user:")
-}
-
 // told is the changes of presence that a peer is told until one is about the user "end".
 func told(p *relaytest.Peer) (list []string) {
 	p.Helper()
 	for {
 		m := p.Until(func(m relaytest.Message) bool {
-			return m["type"] == "channel_update" || m["type"] == "resync" && m["lost"] == true && !ownChannel(m)
+			return m["type"] == "channel_update" || m["type"] == "resync" && m["lost"] == true
 		})
 		if m["type"] == "resync" {
 			p.Fatalf("a loss: %v", m)
