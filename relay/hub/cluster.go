@@ -95,6 +95,19 @@ func (h *Hub) StartCluster() {
 // Elsewhere reports whether another node owns a channel.
 func (h *Hub) Elsewhere(channel string) bool { return h.Cluster != nil && h.Cluster.Elsewhere(channel) }
 
+// Hold has a channel be in memory until release is called, wherever it moves meanwhile. Of a cluster it waits for the node that owns the channel; it is not to be called
+// with a lock held. By itself a relay need not hold anything. Errors: those of broker.Broker.Join.
+func (h *Hub) Hold(channel string) (release func(), err error) {
+	if h.Cluster == nil {
+		return func() {}, h.EnsureLoaded(channel, WaitForDisk)
+	}
+	c, err := h.Broker.Join(channel, broker.JoinRequest{}, nil)
+	if err != nil {
+		return func() {}, fmt.Errorf("hold %s: %w", channel, err)
+	}
+	return c.Leave, nil
+}
+
 // Knows reports whether a reader's position can be judged here without asking the node that owns the channel.
 func (h *Hub) Knows(channel string, from *broker.Position) bool {
 	return from == nil || h.Cluster == nil || h.Broker.Knows(channel, *from)

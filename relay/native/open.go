@@ -1,6 +1,7 @@
 package native
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"slices"
@@ -87,7 +88,12 @@ func (m *Server) openWS(nc net.Conn, rest []byte, a *opening) {
 // calls then. From then on others may find the session. Named is how many channels the client's address names.
 func (s *speaker) start(head []byte, named int, then func()) {
 	if s.User() != "" {
-		_ = s.server.hub.EnsureLoaded(wire.UserChannel(s.User()), hub.WaitForDisk) // greet says what is wrong
+		release, err := s.server.hub.Hold(wire.UserChannel(s.User())) // or it may have moved, or left memory, by the time greet joins it
+		if err == nil {
+			defer release()
+		} else { // greet ends the session
+			s.server.hub.Log.Debug("the node of a user's channel is not reached", slog.String("error", err.Error()))
+		}
 	}
 	s.Enter(func() { s.greet(head, named, then) })
 	s.Begun()
@@ -116,7 +122,9 @@ func (s *speaker) greet(head []byte, named int, then func()) {
 		}
 		return hello
 	}, then); err != nil {
-		s.server.hub.Log.Error("user channel not joined", slog.String("error", err.Error()))
+		if !errors.Is(err, broker.ErrNotLoaded) { // otherwise the node that owns it is not reached: the client comes back, here or elsewhere
+			s.server.hub.Log.Error("user channel not joined", slog.String("error", err.Error()))
+		}
 		s.Conn().Reply(head, then)
 		s.CloseNow(session.Overloaded)
 	}

@@ -32,15 +32,13 @@ func (m *Manager) shareLimits() {
 	if m.hub.Config.Mesh == nil || limit <= 0 || limit >= 1<<20 { // or nobody reaches it
 		return
 	}
-	m.sessions.limits = &userLimits{manager: m, users: make(map[string]map[string]int64)}
-	m.hub.Share(shareUser, m.sessions.limits)
+	l := &userLimits{manager: m, users: make(map[string]map[string]int64)}
+	m.sessions.report = l.report
+	m.hub.Share(shareUser, l)
 }
 
 // report tells of a session that has begun or ended. The caller holds the lock of the user's part of the registry.
 func (l *userLimits) report(s *Session, open bool) {
-	if l == nil {
-		return
-	}
 	var value []byte
 	if open {
 		value = l.value(s)

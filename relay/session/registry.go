@@ -16,7 +16,7 @@ const registryParts = 64
 // registry finds sessions by connection and by user. Anonymous sessions are found by connection only.
 type registry struct {
 	seed   maphash.Seed
-	limits *userLimits // of users on all nodes; nil: there are none. Set at start
+	report func(s *Session, open bool) // tells other nodes of a user's session that has begun or ended; nil: nobody. Set at start
 	parts  [registryParts]struct {
 		mu    sync.Mutex
 		conns map[string]*Session // by connection id
@@ -56,24 +56,28 @@ func (g *registry) reserve(user string, perUser int) bool {
 	return true
 }
 
-// enter lets a session that has a place be found, and so be ended by others.
+// enter lets a session that has a place be found, and so be ended by others. It is found by its connection before anybody is told of it: who
+// hears that a user has one too many ends it by that.
 func (g *registry) enter(s *Session) {
-	if s.user != "" {
-		p := &g.parts[g.part(s.user)]
-		p.mu.Lock()
-		u := p.users[s.user] // it has a place
-		s.sameUser, u.newest = u.newest, s
-		p.users[s.user] = u
-		g.limits.report(s, true)
-		p.mu.Unlock()
-	}
 	p := &g.parts[g.part(s.id)]
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.conns == nil {
 		p.conns = make(map[string]*Session)
 	}
 	p.conns[s.id] = s
+	p.mu.Unlock()
+	if s.user == "" {
+		return
+	}
+	p = &g.parts[g.part(s.user)]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := p.users[s.user] // it has a place
+	s.sameUser, u.newest = u.newest, s
+	p.users[s.user] = u
+	if g.report != nil {
+		g.report(s, true)
+	}
 }
 
 // remove takes a session out and gives its place back.
@@ -92,7 +96,9 @@ func (g *registry) remove(s *Session) {
 	for at := &u.newest; *at != nil; at = &(*at).sameUser {
 		if *at == s {
 			*at, s.sameUser = s.sameUser, nil
-			g.limits.report(s, false)
+			if g.report != nil {
+				g.report(s, false)
+			}
 			break
 		}
 	}
