@@ -17,6 +17,7 @@ E2E      := cmd/weir/testdata/e2e
 PUSHER   := cmd/weir/testdata/pusher
 MOTIA    := cmd/weir/testdata/motia
 CLIENT   := relay/web/client
+PEERS    := loadtest/peers/centrifuge loadtest/peers/gws
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export GOFLAGS ?= -buildvcs=auto
@@ -45,7 +46,7 @@ cluster: build ## Start three nodes as one relay, on 127.0.0.1:8080 to 8082, wit
 	  "  curl -H 'Authorization: Bearer dev' -d '{\"channel\":\"room:1\",\"data\":\"hello\"}' http://127.0.0.1:8080/v1/publish"; \
 	wait
 
-setup: ## Install what the tests need beside Go: Node.js and npm packages, a C compiler, nginx, Caddy, promtool, and the frameworks of docs/guides
+setup: ## Install what the tests need beside Go: Node.js and npm packages, a C compiler, nginx with nchan, Caddy, promtool, and the frameworks of docs/guides
 	@missing=; need() { command -v $$1 >/dev/null || [ -x /usr/sbin/$$1 ] || missing="$$missing $$2"; }; \
 	  need node nodejs; need npm npm; need cc gcc; need cc libc6-dev; need nginx nginx; need caddy caddy; need promtool prometheus; \
 	  need php php-cli; need ruby ruby; need jq jq; need ip iproute2; \
@@ -56,12 +57,13 @@ setup: ## Install what the tests need beside Go: Node.js and npm packages, a C c
 	    ruby -e '%w[rails active_job active_record sqlite3 jwt webrick].each { |x| require x }'; \
 	  lib "php-mbstring php-sqlite3 php-guzzlehttp-guzzle php-laravel-framework php-symfony-mercure php-symfony-http-client" \
 	    php -r 'exit((int) !(extension_loaded("mbstring") && extension_loaded("pdo_sqlite") && is_file("/usr/share/php/GuzzleHttp/autoload.php") && is_file("/usr/share/php/Illuminate/Foundation/Application.php") && is_file("/usr/share/php/Symfony/Component/Mercure/autoload.php")));'; \
+	  lib libnginx-mod-nchan test -e /usr/lib/nginx/modules/ngx_nchan_module.so; \
 	  [ -z "$$missing" ] || { \
 	  command -v apt-get >/dev/null || { echo "make test needs$$missing: install them first" >&2; exit 1; }; \
 	  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }
 	@$(MAKE) -s --no-print-directory -j2 $(E2E)/node_modules/.package-lock.json $(PUSHER)/node_modules/.package-lock.json $(MOTIA)/node_modules/.package-lock.json $(CLIENT)/node_modules/.package-lock.json
 	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
-	@$(GO) mod download
+	@for dir in . $(PEERS); do (cd $$dir && $(GO) mod download) || exit 1; done
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	@cd $* && npm ci --legacy-peer-deps --silent --no-audit --no-fund && touch node_modules/.package-lock.json

@@ -29,7 +29,7 @@ const unheardMost = 10 * time.Second
 
 // channelOf is the channel of message k of a connection.
 func (t *trial) channelOf(c *publisher, k int64) int {
-	if c.p.echo() {
+	if c.p.echo() || c.p.e.traits.Bound {
 		return c.channel
 	}
 	return t.plan.ChannelOf(k)

@@ -171,10 +171,22 @@ func (e *engine) possible() error {
 		return setupError("%d publishers would have to join %d channels each: expected %d subscriptions of publishers at most (--publishers, --channels)", p.Publishers, p.Channels, joinMost)
 	case p.Publishers*p.Channels > cellMost:
 		return setupError("%d publishers on %d channels are too many to keep numbers for", p.Publishers, p.Channels)
-	case e.traits.Stream == target.EventStream && p.Follow > 1 && !e.traits.Resume:
+	case (e.traits.Stream == target.EventStream && !e.traits.Resume || e.traits.Bound || e.traits.Single) && p.Follow > 1:
 		return cannot("follows one channel on a connection")
+	case e.traits.Single && p.Channels > 1 && p.Subscribers > 0 && p.Measure == scenario.Delivery:
+		return setupError("target %s as described has nothing that tells %d channels apart: expected a channel in --url (%s), or --channels 1", e.cfg.Target.Name, p.Channels, place(e.cfg.Target))
+	case e.traits.Bound && p.Publishers < p.Channels && p.Measure == scenario.Delivery:
+		return setupError("target %s publishes on WebSockets that have one channel each: expected a publisher for each of %d channels (--publishers)", e.cfg.Target.Name, p.Channels)
 	}
 	return nil
+}
+
+// place is how an address says the channel.
+func place(o target.Options) string {
+	if o.Protocol != nil {
+		return "{{channel}}"
+	}
+	return "{channel}"
 }
 
 // descriptors is how many the test needs.

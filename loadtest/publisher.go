@@ -28,7 +28,7 @@ type publisher struct {
 	retry    int64 // when a lost connection is opened again
 	replies  codec.Replies
 	head     []byte
-	channel  int       // echo: of the test, to which its messages go
+	channel  int       // of the test, to which its messages go: of echo, and of targets whose WebSockets have one
 	ready    int64     // think time: when it may send again
 	echo     echo      // echo on a WebSocket: what has come back in the present trial
 	requests []request // under way, oldest first

@@ -48,7 +48,7 @@ func (p *publishers) connect(n int) {
 		c := &publisher{p: p, number: p.e.part().Publisher + i, waits: true}
 		c.sub.Index, c.sub.Publisher = i, true
 		c.sub.Channels = []target.Followed{{Name: p.e.names[0]}}
-		if p.echo() {
+		if p.echo() || p.e.traits.Bound {
 			c.channel = i % len(p.e.names)
 			c.sub.Channels[0] = target.Followed{Name: p.e.names[c.channel], Number: c.channel}
 		} else if p.e.traits.Joins {
@@ -96,10 +96,18 @@ func (p *publishers) begin(t *trial) {
 func (p *publishers) echo() bool { return p.e.plan.Measure == scenario.Echo }
 
 // queue reports whether the connection that has waited longest is the next to send.
-func (p *publishers) queue() bool { return p.echo() || p.e.plan.Think > 0 }
+func (p *publishers) queue() bool { return p.echo() || p.e.traits.Bound || p.e.plan.Think > 0 }
 
 // pick is the connection that sends next.
 func (p *publishers) pick() *publisher {
+	if p.e.traits.Bound && p.t.plan.Think == 0 && !p.echo() { // one whose channel it is; if they are busy, another
+		want := p.t.plan.ChannelOf(p.message)
+		if i := slices.IndexFunc(p.free, func(c *publisher) bool { return c.channel == want }); i > 0 {
+			c := p.free[i]
+			copy(p.free[1:i+1], p.free[:i])
+			p.free[0] = c
+		}
+	}
 	if p.queue() {
 		return p.free[0]
 	}

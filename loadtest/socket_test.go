@@ -68,9 +68,6 @@ func TestOverRealSockets(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, address := listen(t, tt.server)
-			if tt.target.Name == "ws" { // the one who sends follows one channel only
-				tt.s.Channels, tt.want = 1, tt.want*2
-			}
 			tt.target.URL = "http://" + address + tt.target.URL
 			rec, err := loadtest.Run(context.Background(), loadtest.Config{Scenario: tt.s, Target: tt.target, FindPID: true})
 			if err != nil {
@@ -148,6 +145,10 @@ func TestBadInputIsExplained(t *testing.T) {
 		{"bad address", loadtest.Config{Scenario: s, Target: target.Options{Name: "weir", URL: "127.0.0.1:80"}}, "expected http://host:port"},
 		{"no batches there", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Batch = 2 }), Target: target.Options{Name: "nchan"}}, "takes 1 messages in one request at most"},
 		{"no presence there", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Presence = true }), Target: target.Options{Name: "nchan"}}, "does not tell who is in a channel"},
+		{"channels that nothing tells apart", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Channels = 3 }), Target: target.Options{Name: "ws"}}, "expected a channel in --url ({channel}), or --channels 1"},
+		{"a channel of streams", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Channels = 3 }), Target: target.Options{Name: "sse"}}, "expected a channel in --url ({channel}), or --channels 1"},
+		{"two channels of a socket", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Channels, s.Follow = 3, 2 }), Target: target.Options{Name: "ws", URL: "http://127.0.0.1:1/{channel}"}}, "follows one channel on a connection"},
+		{"a channel without a publisher", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Channels = 30 }), Target: target.Options{Name: "ws", URL: "http://127.0.0.1:1/{channel}"}}, "a publisher for each of 30 channels"},
 		{"too many descriptors", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Subscribers = 1_000_000; s.Publishers = 4000 }), Target: target.Options{Name: "weir"}}, ""},
 		{"no such process", loadtest.Config{Scenario: s, Token: good, PIDs: []int{1 << 30}, Target: target.Options{Name: "weir", URL: "http://" + address}}, "usage of the target: process 1073741824"},
 		{"payload", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Payload = 3 })}, "payload: 3B: expected 64B to 1MiB"},

@@ -67,6 +67,11 @@ func (m *Matcher) Rest(msg []byte, v *Values, row map[string]string) (rest []byt
 	return rest, true
 }
 
+// Uses reports whether a text that has to be somewhere has one of the variables.
+func (m *Matcher) Uses(names ...string) bool {
+	return slices.ContainsFunc(m.values, func(w wanted) bool { return w.text != nil && w.text.Uses(names...) })
+}
+
 // Everything reports whether the pattern says nothing.
 func (m *Matcher) Everything() bool { return m.none }
 

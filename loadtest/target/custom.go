@@ -68,6 +68,9 @@ func (t *custom) Traits() Traits {
 	for _, s := range t.c.Publish.Open {
 		tr.Joins = tr.Joins || s.Each
 	}
+	placed, said := t.placed(), slices.ContainsFunc(t.c.Open, func(s protocol.CompiledStep) bool { return s.Each })
+	tr.Bound = tr.Socket && placed && !t.c.Publish.Send.Uses("channel", "topic")
+	tr.Single = !placed && !said && t.c.Message.Channel == nil && !t.c.Message.Uses("channel", "topic")
 	last := len(t.c.Open) - 1
 	tr.Settle = last < 0 || t.c.Open[last].Expect == nil
 	return tr
@@ -183,7 +186,12 @@ func (t *custom) advance(s *Subscriber, dst []byte) []byte {
 func (t *custom) Joins() bool {
 	i := slices.IndexFunc(t.c.Open, func(s protocol.CompiledStep) bool { return s.Each })
 	return i >= 0 && !slices.ContainsFunc(t.c.Open[i:], func(s protocol.CompiledStep) bool { return !s.Each }) &&
-		!t.c.Path.Uses("channel", "topic") && !slices.ContainsFunc(t.c.Headers, func(h protocol.Pair) bool { return h.Value.Uses("channel", "topic") })
+		!t.placed()
+}
+
+// placed reports whether the request that opens a connection says the channel.
+func (t *custom) placed() bool {
+	return t.c.Path.Uses("channel", "topic") || slices.ContainsFunc(t.c.Headers, func(h protocol.Pair) bool { return h.Value.Uses("channel", "topic") })
 }
 
 // Join implements Joiner.

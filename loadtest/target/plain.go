@@ -81,7 +81,10 @@ type plainSocket struct {
 
 func newPlainSocket(_ Options, subscribe, _ Endpoint) Target { return &plainSocket{at: subscribe} }
 
-func (t *plainSocket) Traits() Traits { return Traits{Batch: 10_000, Socket: true, Settle: true} }
+func (t *plainSocket) Traits() Traits {
+	_, bound := fill(t.at.Path, "")
+	return Traits{Batch: 10_000, Socket: true, Settle: true, Bound: bound, Single: !bound}
+}
 
 func (t *plainSocket) Open(s *Subscriber) codec.Request { return t.at.open(s) }
 
@@ -106,7 +109,8 @@ func newPlainEvents(_ Options, subscribe, publish Endpoint) Target {
 }
 
 func (t *plainEvents) Traits() Traits {
-	return Traits{Stream: EventStream, Batch: 1, Settle: true}
+	_, several := fill(t.at.Path, "")
+	return Traits{Stream: EventStream, Batch: 1, Settle: true, Single: !several}
 }
 
 func (t *plainEvents) Open(s *Subscriber) codec.Request {

@@ -1,7 +1,7 @@
 // Command gws is what one writes with the gws library in an afternoon: a set of sockets for each channel,
 // and a Broadcaster that writes every message to each of them. Clients connect to /sub?id=CHANNEL;
-// messages come with POST /pub?id=CHANNEL, or from the clients themselves. Everybody may do everything, so
-// it listens on loopback only.
+// messages come with POST /pub?id=CHANNEL, or from the clients themselves. At /echo clients get back what they
+// say. Everybody may do everything, so it listens on loopback only.
 package main
 
 import (
@@ -51,6 +51,12 @@ func run(address string) error {
 		}
 		h.join(r.URL.Query().Get("id"), socket)
 		go socket.ReadLoop() // until the socket closes; nobody waits for it
+	})
+	echoes := gws.NewUpgrader(echo{}, &gws.ServerOption{})
+	mux.HandleFunc("GET /echo", func(w http.ResponseWriter, r *http.Request) {
+		if socket, err := echoes.Upgrade(w, r); err == nil { // else the library has answered
+			go socket.ReadLoop() // likewise
+		}
 	})
 	mux.HandleFunc("POST /pub", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
@@ -117,4 +123,13 @@ func (h *hub) OnClose(socket *gws.Conn, _ error) {
 	if len(h.channels[name]) == 0 {
 		delete(h.channels, name)
 	}
+}
+
+// echo sends every message back.
+type echo struct{ gws.BuiltinEventHandler }
+
+// OnMessage sends a message back.
+func (echo) OnMessage(socket *gws.Conn, message *gws.Message) {
+	defer message.Close()
+	_ = socket.WriteMessage(message.Opcode, message.Bytes()) // a socket that is gone ends its ReadLoop
 }
