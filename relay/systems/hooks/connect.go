@@ -196,10 +196,14 @@ func (s *System) Dismiss(user, connection string) {
 }
 
 func (s *System) dismiss(user, connection string) error {
+	return s.dismissAt(user, connection, s.now())
+}
+
+func (s *System) dismissAt(user, connection string, now time.Time) error {
 	if user == "" {
-		return s.revoked.add(connectionKey(connection), s.now())
+		return s.revoked.add(connectionKey(connection), now)
 	}
-	err := s.revoked.add(userKey(user), s.now()) // before what is remembered goes: nothing from before comes back
+	err := s.revoked.add(userKey(user), now) // before what is remembered goes: nothing from before comes back
 	s.clients.forget(func(_ credentialKey, k *known) bool { return k.id != nil && k.id.User == user }, nil)
 	return err
 }

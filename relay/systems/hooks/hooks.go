@@ -26,6 +26,7 @@ type System struct {
 	secret  []byte // of this process: clients are remembered under hashes that mean nothing elsewhere
 	tickets *tickets
 	revoked *revocations
+	nodes   *nodes // nil: there are no others
 
 	// Safe for concurrent use.
 	explained atomic.Int64  // when a refusal was logged last, in seconds since 1970
@@ -72,6 +73,9 @@ func (s *System) Start(host relay.Host) error {
 	if s.tickets, err = newTickets(s.keys, s.config.Connect.Resume); err != nil {
 		return err
 	}
+	if !host.Alone() {
+		s.nodes = newNodes(s)
+	}
 	host.Backend(http.MethodPost, "/v1/revoke", s.handleRevoke)
 	host.Backend(http.MethodGet, "/v1/hooks", s.handleList)
 	if s.hooks[askConnect] != nil {
@@ -90,6 +94,9 @@ func (s *System) Start(host relay.Host) error {
 // Close implements relay.System. It waits for the questions that are under way, each within its timeout.
 func (s *System) Close() {
 	s.renewals.stop()
+	if s.nodes != nil {
+		s.nodes.stop()
+	}
 	for range cap(s.slots) {
 		s.slots <- struct{}{} // every question gives its slot back
 	}

@@ -17,13 +17,14 @@ func Module() relay.Module {
 	by := func(labels ...string) []string { return labels }
 	return relay.Module{
 		System: config.System{
-			Name:       Name,
-			On:         func(c *config.Config) bool { return config.Of[Config](c).on() },
-			Identifies: func(c *config.Config) bool { return config.Of[Config](c).address(askConnect) != "" },
-			Decides:    func(c *config.Config) bool { return config.Of[Config](c).decides() },
-			Section:    func() config.Section { return new(Config) },
-			Check:      check,
-			Namespaces: []string{Namespace},
+			Name:        Name,
+			Distributed: true,
+			On:          func(c *config.Config) bool { return config.Of[Config](c).on() },
+			Identifies:  func(c *config.Config) bool { return config.Of[Config](c).address(askConnect) != "" },
+			Decides:     func(c *config.Config) bool { return config.Of[Config](c).decides() },
+			Section:     func() config.Section { return new(Config) },
+			Check:       check,
+			Namespaces:  []string{Namespace},
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{

@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"weir/relay/auth"
@@ -31,18 +30,11 @@ const maxTicket = 2 << 10
 type tickets struct {
 	life  time.Duration // 0: there are none
 	seals []cipher.AEAD // the first makes them
-
-	// Guarded by mu, a leaf.
-	mu   sync.Mutex
-	used [2]map[nonce]struct{} // those that were used: now, and in the time before
-	turn time.Time             // when the first becomes the second
+	used  recent[nonce, struct{}]
 }
 
 // nonce is of one ticket.
 type nonce [12]byte
-
-// maxUsed bounds the tickets of which it is known that they were used, in each half. Beyond that the oldest are forgotten.
-const maxUsed = 1 << 18
 
 // ticket is what is sealed.
 type ticket struct {
@@ -62,7 +54,7 @@ type ticket struct {
 }
 
 func newTickets(secrets [][]byte, life time.Duration) (*tickets, error) {
-	t := &tickets{life: life}
+	t := &tickets{life: life, used: recent[nonce, struct{}]{life: life}}
 	for _, secret := range secrets {
 		key, err := hkdf.Key(sha256.New, secret, nil, "weir hooks: resume ticket, version 1", 32)
 		if err != nil {
@@ -110,45 +102,35 @@ func (t *tickets) seal(k *ticket) string {
 	return sealed
 }
 
-// open reads a ticket; nil if it is none of ours, or was used before.
-func (t *tickets) open(text string, now time.Time) *ticket {
+// open reads a ticket; nil if it is none of ours.
+func (t *tickets) open(text string) (k *ticket, n nonce) {
 	if len(text) > maxTicket {
-		return nil
+		return nil, n
 	}
 	sealed, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(sealed) < len(nonce{}) {
-		return nil
+		return nil, n
 	}
-	n := nonce(sealed[:len(nonce{})])
+	n = nonce(sealed[:len(nonce{})])
 	for _, seal := range t.seals {
 		small, err := seal.Open(nil, n[:], sealed[len(n):], nil)
 		if err != nil {
 			continue
 		}
 		plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(small)), maxAnswer))
-		k := new(ticket)
-		if err != nil || json.Unmarshal(plain, k) != nil || !t.use(n, now) {
-			return nil
+		k = new(ticket)
+		if err != nil || json.Unmarshal(plain, k) != nil {
+			return nil, n
 		}
-		return k
+		return k, n
 	}
-	return nil
+	return nil, n
 }
 
 // use reports whether a ticket has not been used before.
 func (t *tickets) use(n nonce, now time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !now.Before(t.turn) || len(t.used[0]) >= maxUsed {
-		t.used[1], t.used[0], t.turn = t.used[0], make(map[nonce]struct{}), now.Add(t.life)
-	}
-	for _, used := range t.used {
-		if _, again := used[n]; again {
-			return false
-		}
-	}
-	t.used[0][n] = struct{}{}
-	return true
+	_, again := t.used.put(n, struct{}{}, now)
+	return !again
 }
 
 // resume returns the identity of a ticket, nil if it does not hold.
@@ -157,14 +139,16 @@ func (s *System) resume(text string, c *credentials) *auth.Identity {
 		return nil
 	}
 	now := s.now()
-	k := s.tickets.open(text, now)
-	if k == nil || k.Origin != c.origin {
+	k, n := s.tickets.open(text)
+	if k == nil || !s.redeem(k, n, now) || k.Origin != c.origin {
 		return nil
 	}
 	issued := time.UnixMicro(k.Issued)
-	if now.Before(issued.Add(-time.Minute)) || !now.Before(issued.Add(s.tickets.life)) || !now.Before(time.UnixMicro(k.Expires)) ||
-		s.revoked.since(userKey(k.User), issued) && k.User != "" || s.revoked.since(connectionKey(k.Connection), issued) {
+	if now.Before(issued.Add(-skew)) || !now.Before(issued.Add(s.tickets.life)) || !now.Before(time.UnixMicro(k.Expires)) {
 		return nil
+	}
+	if now.Before(issued) { // by the clock of another node
+		issued = now
 	}
 	v := &visit{by: c, asked: issued} // it stood then
 	if len(k.Context) > 0 {
@@ -174,6 +158,28 @@ func (s *System) resume(text string, c *credentials) *auth.Identity {
 	return &auth.Identity{User: k.User, Name: k.Name, Avatar: k.Avatar, Roles: k.Roles, Grants: k.Grants, Anonymous: k.User == "",
 		Issued: time.UnixMicro(k.Asked), Expires: time.UnixMicro(k.Expires),
 		Vouched: &auth.Vouched{By: v, Subscribe: k.Subscribe, Refresh: time.UnixMicro(k.Refresh)}}
+}
+
+// skew is how far the clocks of nodes may be apart.
+const skew = time.Minute
+
+// redeem reports whether a ticket has not been used before, and nothing that it stands for was revoked since. In a cluster, where that is not known for
+// certain, it does not hold: the backend is asked then.
+func (s *System) redeem(k *ticket, n nonce, now time.Time) bool {
+	about := inquiry{Nonce: n[:], Issued: k.Issued, Connection: connectionKey(k.Connection)}
+	if k.User != "" {
+		about.User = userKey(k.User)
+	}
+	if s.nodes != nil {
+		return s.nodes.redeem(&about, now)
+	}
+	return s.tickets.use(n, now) && !s.revokedSince(&about, 0)
+}
+
+// revokedSince reports whether access was revoked since a ticket was made.
+func (s *System) revokedSince(about *inquiry, margin time.Duration) bool {
+	issued := time.UnixMicro(about.Issued).Add(-margin)
+	return about.User != "" && s.revoked.since(about.User, issued) || s.revoked.since(about.Connection, issued)
 }
 
 // userKey and connectionKey stand for whom access was taken away from, as the key of an item.
