@@ -48,7 +48,7 @@ func (s *System) newEndpoint(ctx context.Context, w Webhook) (*endpoint, error) 
 			return nil, errors.New("duplicate name: already used by another webhook")
 		}
 	}
-	p := &endpoint{config: w, contain: s.host.Contain(), log: s.host.Log(), store: newStore(w.Name, s.host.Broker())}
+	p := &endpoint{config: w, contain: s.host.Contain(), log: s.host.Log(), store: newStore(w.Name, s.channels())}
 	for _, secret := range w.Secrets {
 		key, err := sign.ParseSecret(secret)
 		if err != nil {
@@ -157,8 +157,10 @@ func (p *endpoint) enable() {
 // replay queues dead letters again, as many as there is room for: those of the ids, or all of them if ids is nil. It returns
 // how many, and how many of the wanted stay dead.
 func (p *endpoint) replay(ids []string) (replayed, left int, err error) {
-	if err := p.store.broker.Load(p.store.dead); err != nil { // damaged is not empty
-		return 0, 0, err
+	if p.store.broker != nil {
+		if err := p.store.broker.Load(p.store.dead); err != nil { // damaged is not empty
+			return 0, 0, err
+		}
 	}
 	list, err := p.store.events(p.store.dead)
 	if err != nil {
@@ -173,7 +175,7 @@ func (p *endpoint) replay(ids []string) (replayed, left int, err error) {
 		if ids != nil && !wanted[e.id] {
 			continue
 		}
-		e.since = time.Now() // it is tried for the whole time again
+		e.since, e.attempts, e.problem = time.Now(), 0, "" // it is tried for the whole time again
 		if !p.requeue(e) {
 			left++
 			continue

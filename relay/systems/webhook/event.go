@@ -23,6 +23,7 @@ type event struct {
 	// Owned by the attempt that the event is in, and by the caller that adds it to the queue or removes it.
 	attempts int
 	problem  string // of the last attempt; "" for none
+	reason   string // of a dead letter that was read
 }
 
 // newEvent returns what is sent to an endpoint for e.

@@ -66,13 +66,23 @@ type lifecycle struct {
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
 
-	// Guarded by mu, a leaf.
+	// Guarded by nearMu, which is taken before the locks of a cluster. Of several nodes only.
+	nearMu sync.Mutex
+	near   map[string]followers // channels that are followed on this node
+
+	// Guarded by mu, a leaf. Of several nodes it is of the channels that this one owns.
 	mu      sync.Mutex
 	queue   []lifecycleEvent
-	readers map[string]int          // of channels that have some, or had until lately
+	readers map[string]int          // of channels that have some, or had until lately; of several nodes 1, if there are any
 	vacant  map[string]time.Time    // when it is told of a channel that it is empty
 	line    []vacancy               // the same in order of time; those that are over are not in vacant, or with another time
 	members map[membership]struct{} // of whom it was told that they have joined; nil if nobody wants to know when they leave
+}
+
+// followers is who follows a channel on this node.
+type followers struct {
+	readers int
+	since   time.Time
 }
 
 // membership is a user in a channel.
@@ -102,6 +112,10 @@ func newLifecycle(s *System, host relay.Host, list []Webhook) *lifecycle {
 	if len(l.wanted) == 0 {
 		return nil
 	}
+	if s.nodes {
+		l.near = make(map[string]followers)
+		host.Share(shareFollowed, l)
+	}
 	host.Observe(l.observer())
 	if l.wanted[topicJoined] || l.wanted[topicLeft] {
 		host.OnMember(l.member)
@@ -123,12 +137,15 @@ func (l *lifecycle) stop() {
 	}
 	l.cancel()
 	l.work.Wait()
+	last := l.system.alone()
 	l.mu.Lock()
-	for m := range l.members {
-		l.put(memberEvent(topicLeft, m))
-	}
-	for channel := range l.readers { // sessions have ended
-		l.put(channelEvent(topicVacated, channel))
+	if last { // otherwise another node tells
+		for m := range l.members {
+			l.put(memberEvent(topicLeft, m))
+		}
+		for channel := range l.readers { // sessions have ended
+			l.put(channelEvent(topicVacated, channel))
+		}
 	}
 	clear(l.members)
 	clear(l.readers)
@@ -186,29 +203,43 @@ func (l *lifecycle) followed(channel string, begun bool) {
 	if wire.Namespace(channel) == wire.PresenceNamespace {
 		return
 	}
+	if l.near != nil {
+		l.follows(strings.Clone(channel), begun)
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !begun {
-		if l.readers[channel]--; l.readers[channel] == 0 {
-			v := vacancy{strings.Clone(channel), time.Now().Add(vacantAfter)}
-			l.vacant[v.channel] = v.at
-			l.line = append(l.line, v)
-			l.signal()
-		}
-		return
-	}
-	n := l.readers[channel]
-	if n > 0 {
+	switch n := l.readers[channel]; {
+	case begun && n == 0:
+		l.filled(strings.Clone(channel), false)
+	case begun:
 		l.readers[channel] = n + 1
-		return
+	case n == 1:
+		l.emptied(strings.Clone(channel))
+	default:
+		l.readers[channel] = n - 1
 	}
-	channel = strings.Clone(channel)
+}
+
+// filled notes that somebody follows a channel, who is news unless it is known or somebody has left it just now. The caller holds mu.
+func (l *lifecycle) filled(channel string, known bool) {
 	l.readers[channel] = 1
 	if _, back := l.vacant[channel]; back {
 		delete(l.vacant, channel)
 		return
 	}
-	l.put(channelEvent(topicOccupied, channel))
+	if !known {
+		l.put(channelEvent(topicOccupied, channel))
+	}
+}
+
+// emptied notes that nobody follows a channel any more, which is told a while later. The caller holds mu.
+func (l *lifecycle) emptied(channel string) {
+	v := vacancy{channel, time.Now().Add(vacantAfter)}
+	l.readers[channel] = 0
+	l.vacant[v.channel] = v.at
+	l.line = append(l.line, v)
+	l.signal()
 }
 
 func channelEvent(topic, channel string) lifecycleEvent {

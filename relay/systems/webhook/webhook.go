@@ -10,6 +10,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"weir/broker"
 	"weir/relay"
 	"weir/relay/config"
 	"weir/relay/hub"
@@ -27,6 +28,7 @@ type System struct {
 	endpoints []*endpoint
 	cancel    context.CancelFunc
 	lifecycle *lifecycle // nil: no endpoint wants to know
+	nodes     bool       // there are others
 }
 
 // New creates the system; its endpoints are those of the configuration that it is started with.
@@ -35,7 +37,7 @@ func New() *System { return new(System) }
 func (s *System) Name() string { return Name }
 
 func (s *System) Start(host relay.Host) error {
-	s.host = host
+	s.host, s.nodes = host, !host.Alone()
 	if err := host.Reserve(Namespace, config.Namespace{Presence: new(bool), Limit: config.Bounds{Items: 1 << 20}, Durable: true}); err != nil {
 		return err
 	}
@@ -56,9 +58,20 @@ func (s *System) Start(host relay.Host) error {
 		host.On("*", s.dispatch)
 	}
 	s.lifecycle = newLifecycle(s, host, *config.Of[Config](host.Config()))
+	if s.nodes {
+		s.share()
+	}
 	host.Backend(http.MethodGet, "/v1/webhooks", s.handleList)
 	host.Backend(http.MethodPost, "/v1/webhooks/{name}/replay", s.handleReplay)
 	return nil
+}
+
+// channels is where events are kept; nil: in memory.
+func (s *System) channels() *broker.Broker {
+	if s.nodes {
+		return nil
+	}
+	return s.host.Broker()
 }
 
 // dispatch queues an event for the endpoints that want it. It returns when a restart does not lose it.
@@ -85,7 +98,7 @@ func (s *System) dispatch(e *hub.Event) error {
 }
 
 // Close implements relay.System. It goes on sending what is due for up to two seconds. What is not delivered then stays in
-// its channel.
+// its channel, or is another node's.
 func (s *System) Close() {
 	s.lifecycle.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), lastChance)
@@ -97,37 +110,56 @@ func (s *System) Close() {
 	for _, p := range s.endpoints {
 		p.stop()
 	}
+	if s.nodes {
+		s.handOver()
+	}
 }
 
 // handleList is GET /v1/webhooks.
 func (s *System) handleList(ctx *fasthttp.RequestCtx) error {
-	list := make([]status, 0, len(s.endpoints))
-	for _, p := range s.endpoints {
-		list = append(list, p.status())
-	}
-	return jsonbody.Write(ctx, http.StatusOK, map[string]any{"webhooks": list})
+	list, silent := s.statuses()
+	return jsonbody.Write(ctx, http.StatusOK, struct {
+		Webhooks []status `json:"webhooks"`
+		Silent   []string `json:"silent,omitempty"` // nodes that have not said
+	}{list, silent})
 }
 
 // handleReplay is POST /v1/webhooks/{name}/replay.
 func (s *System) handleReplay(ctx *fasthttp.RequestCtx) error {
 	name, _ := ctx.UserValue("name").(string)
-	var want struct {
-		IDs []string `json:"ids"`
-	}
+	want := replayOrder{Name: name}
 	if len(ctx.PostBody()) > 0 {
 		if err := jsonbody.Read(ctx, &want); err != nil {
 			return err
 		}
+		want.Name = name
 	}
+	out, err := s.replay(&want)
+	if err != nil {
+		return err
+	}
+	return jsonbody.Write(ctx, http.StatusOK, out)
+}
+
+// replayOrder is what is to be sent again.
+type replayOrder struct {
+	Name string   `json:"-"` // of the endpoint
+	IDs  []string `json:"ids"`
+}
+
+// replayed is what has come of it.
+type replayed struct {
+	Replayed int      `json:"replayed"`
+	Left     int      `json:"left"`
+	Silent   []string `json:"silent,omitempty"` // nodes that have not answered
+}
+
+// endpoint returns one by its name. Error: there is none.
+func (s *System) endpoint(name string) (*endpoint, error) {
 	for _, p := range s.endpoints {
-		if p.config.Name != name {
-			continue
+		if p.config.Name == name {
+			return p, nil
 		}
-		replayed, left, err := p.replay(want.IDs)
-		if err != nil {
-			return err
-		}
-		return jsonbody.Write(ctx, http.StatusOK, map[string]int{"replayed": replayed, "left": left})
 	}
-	return problem.New(http.StatusNotFound, "not_found", "no webhook has this name", false)
+	return nil, problem.New(http.StatusNotFound, "not_found", "no webhook has this name", false)
 }
