@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/contain"
 	"weir/relay"
 	"weir/relay/config"
 	"weir/relay/relaytest"
@@ -231,5 +232,21 @@ func TestRevokeOnNodes(t *testing.T) {
 	ready(t, n.Rigs[2])
 	if resumed(n.Rigs[2], ticket) {
 		t.Error("a revoked ticket holds")
+	}
+}
+
+// A panic while a node asks the others costs nothing: it asks again.
+func TestPanicOfNodes(t *testing.T) {
+	var thrown atomic.Bool
+	contain.Throw(func(where string) {
+		if where == "tickets of nodes" && !thrown.Swap(true) {
+			panic("thrown")
+		}
+	})
+	defer contain.Throw(nil)
+	n := nodes(t, newBackend(t, users("")))
+	ready(t, n.Rigs...)
+	if !thrown.Load() {
+		t.Error("nothing was thrown")
 	}
 }
