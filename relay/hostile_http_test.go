@@ -229,6 +229,7 @@ func TestRequestLimits(t *testing.T) {
 		{"address of more", g.ask("GET", "/?"+strings.Repeat("x", 4095), ""), 414, "uri_too_long"},
 		{"body of the limit", g.ask("POST", "/v1/events", strings.Repeat(" ", 4096)), 401, "unauthorized"},
 		{"body of more", g.ask("POST", "/v1/events", strings.Repeat(" ", 4097)), 413, "too_large"},
+		{"body of 16 MiB, all of it sent before the answer is read", g.ask("POST", "/v1/events", strings.Repeat(" ", 16<<20)), 413, "too_large"},
 		{"chunked body of more", (&rig{TB: t, public: g.public}).raw("POST /v1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1001\r\n" + strings.Repeat(" ", 4097) + "\r\n0\r\n\r\n")[0], 413, "too_large"},
 		{"a body of 4 EiB", g.raw("POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 4611686018427387904\r\n\r\n")[0], 413, "too_large"},
 	} {

@@ -137,6 +137,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 
 // handleBadRequest answers what the server could not parse. It closes the connection afterwards.
 func (s *Server) handleBadRequest(ctx *fasthttp.RequestCtx, err error) {
+	ingress.Unread(ctx.Conn())
 	var small *fasthttp.ErrSmallBuffer
 	switch {
 	case errors.As(err, &small):

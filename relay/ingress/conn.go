@@ -254,9 +254,12 @@ func (g *Conn) SetWriteBuffer(bytes int) error {
 
 // control calls f with the descriptor. Errors: the connection is closed.
 func (g *Conn) control(f func(fd int) error) error {
+	g.listener.reaper.mu.Lock() // promote
+	stream := g.stream
+	g.listener.reaper.mu.Unlock()
 	switch {
-	case g.stream != nil:
-		return rawsock.Control(g.stream, f)
+	case stream != nil:
+		return rawsock.Control(stream, f)
 	case g.left.Load():
 		return net.ErrClosed
 	}
