@@ -69,6 +69,7 @@ type world struct {
 	boots    int
 	disk     *memdisk.Disk
 	mode     atomic.Value // a string: what the disk does; "": it works
+	since    time.Time    // when the disk began to do that
 	broker   *broker.Broker
 	channels map[string]*chanModel
 	marks    []mark
@@ -184,6 +185,9 @@ func (w *world) draw(c *chanModel) *broker.Publication {
 // submit makes a change; wait is nil if it was refused.
 func (w *world) submit(c *chanModel, p *broker.Publication) (wait func() error) {
 	c.pass(time.Now())
+	if w.unseen(c) && !w.healthy() && c.endedSince(w.since) {
+		return nil // an item that ends waits for the disk, too: which of the two comes first is the broker's to say
+	}
 	receipt, err := w.broker.Submit(c.name, p)
 	if err != nil {
 		if w.healthy() {
@@ -294,6 +298,7 @@ func (w *world) sleep(*rapid.T) {
 // weather changes what the disk does.
 func (w *world) weather(*rapid.T) {
 	w.mode.Store(rapid.SampledFrom([]string{"", "", "slow", "no sync", "no write", "full"}).Draw(w.T, "mode"))
+	w.since = time.Now()
 	room := int64(-1)
 	if w.weatherNow() == "full" {
 		room = int64(rapid.IntRange(0, 500).Draw(w.T, "room"))
@@ -618,8 +623,14 @@ func (c *chanModel) pass(now time.Time) {
 		if next == "" {
 			return
 		}
-		c.log = append(c.log, step{Seq: c.head() + 1, Op: "delete", Group: next[:1], Key: next[2:], Cause: "expired"})
+		c.log = append(c.log, step{Seq: c.head() + 1, Op: "delete", Group: next[:1], Key: next[2:], Cause: "expired", ends: ends})
 	}
+}
+
+// endedSince says whether the last change is the end of an item, then or later.
+func (c *chanModel) endedSince(then time.Time) bool {
+	n := len(c.log)
+	return n > 0 && c.log[n-1].Cause == "expired" && !c.log[n-1].ends.Before(then)
 }
 
 // state is the snapshot as the broker encodes it.
