@@ -42,13 +42,13 @@ pusher:
 	return file
 }
 
-// startPusher starts a relay with both apps.
-func startPusher(t *testing.T) *daemon {
+// startPusher starts a relay with the apps.
+func startPusher(t *testing.T, flags ...string) *daemon {
 	t.Helper()
 	s := &daemon{}
 	listen, admin := freeAddress(t), freeAddress(t)
 	s.url, s.admin = "http://"+listen, "http://"+admin
-	s.cmd = exec.Command(binary(t), "serve", "--config", pusherConfig(t), "--listen", listen, "--admin", admin)
+	s.cmd = exec.Command(binary(t), append([]string{"serve", "--config", pusherConfig(t), "--listen", listen, "--admin", admin}, flags...)...)
 	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -82,14 +82,22 @@ func inPusher(t *testing.T, patience time.Duration, dir string, env []string, na
 	return string(out)
 }
 
-// TestE2EPusherSDK runs the remote tests of the Node.js SDK, as its package brings them.
+// TestE2EPusherSDK runs the remote tests of the Node.js SDK, as its package brings them, over plain connections and TLS.
 func TestE2EPusherSDK(t *testing.T) {
-	s := startPusher(t)
-	address := strings.Replace(s.url, "http://", "http://"+mt1Key+":"+strings.ReplaceAll(mt1Secret, " ", "%20")+"@", 1) + "/apps/1"
-	out := inPusher(t, 2*time.Minute, "node_modules/pusher", []string{"PUSHER_URL=" + address}, "node", "../mocha/bin/mocha", "tests/remote/**/*.js")
-	if !strings.Contains(out, "7 passing") {
-		t.Error(out)
+	run := func(t *testing.T, s *daemon, scheme string, env ...string) {
+		t.Helper()
+		port := s.url[strings.LastIndexByte(s.url, ':'):]
+		address := scheme + "://" + mt1Key + ":" + strings.ReplaceAll(mt1Secret, " ", "%20") + "@localhost" + port + "/apps/1"
+		out := inPusher(t, 2*time.Minute, "node_modules/pusher", append(env, "PUSHER_URL="+address), "node", "../mocha/bin/mocha", "tests/remote/**/*.js")
+		if !strings.Contains(out, "7 passing") {
+			t.Error(out)
+		}
 	}
+	t.Run("plain", func(t *testing.T) { run(t, startPusher(t), "http") })
+	t.Run("TLS", func(t *testing.T) {
+		cert, key := certificate(t, t.TempDir())
+		run(t, startPusher(t, "--tls-cert", cert, "--tls-key", key), "https", "NODE_EXTRA_CA_CERTS="+cert)
+	})
 }
 
 // TestE2EPusherClients drives apps as Laravel's pages do, and has pusher-js come back after everything that a relay closes it for.
@@ -110,12 +118,7 @@ func TestE2EPusherIntegration(t *testing.T) {
 		t.Skip("make suites runs it")
 	}
 	s := startPusher(t)
-	dir := t.TempDir()
-	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	if out, err := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-		"-subj", "/CN=localhost", "-keyout", key, "-out", cert).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	cert, key := certificate(t, t.TempDir())
 	out := inPusher(t, 9*time.Minute, "", nil, "node", "integration.mjs", s.url[strings.LastIndexByte(s.url, ':')+1:], mt1Secret, euSecret, cert, key)
 	if !strings.Contains(out, "84 of 84 specs") {
 		t.Error(out)
