@@ -8,10 +8,10 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"weir/internal/process"
 	"weir/internal/units"
 	"weir/relay/systems/pusher"
 )
@@ -43,8 +43,7 @@ func BenchmarkRequests(b *testing.B) {
 			b.ReportAllocs()
 			const clients = 16
 			var wg sync.WaitGroup
-			var before, after syscall.Rusage
-			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+			before := process.CPUTime()
 			b.ResetTimer()
 			for i := range clients {
 				request := []byte(make(i))
@@ -71,8 +70,7 @@ func BenchmarkRequests(b *testing.B) {
 				})
 			}
 			wg.Wait()
-			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
-			used := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
+			used := process.CPUTime() - before
 			b.ReportMetric(float64(used)/float64(b.N), "cpu-ns/op")
 		})
 	}

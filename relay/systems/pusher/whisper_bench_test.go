@@ -9,10 +9,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
+	"weir/internal/process"
 	"weir/internal/units"
 	"weir/relay/systems/pusher"
 )
@@ -59,8 +59,7 @@ func BenchmarkWhispers(b *testing.B) {
 				})
 				<-joined
 			}
-			var before, after syscall.Rusage
-			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &before)
+			before := process.CPUTime()
 			b.ResetTimer()
 			tick := time.NewTicker(100 * time.Millisecond)
 			defer tick.Stop()
@@ -73,8 +72,7 @@ func BenchmarkWhispers(b *testing.B) {
 			for heard.Load() < int64(b.N*members*(members-1)) {
 				<-tick.C
 			}
-			_ = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
-			used := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
+			used := process.CPUTime() - before
 			b.ReportMetric(float64(used)/float64(heard.Load()), "cpu-ns/delivery")
 			for _, nc := range conns {
 				_ = nc.Close()
