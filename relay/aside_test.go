@@ -237,7 +237,7 @@ func TestAnswersDoNotBringAccessBack(t *testing.T) {
 func TestRevokedWhileAsked(t *testing.T) {
 	t.Parallel()
 	g, j := judged(t)
-	host := &host{g.relay, "test"}
+	host := &host{g.relay.hub, g.relay.sessions, g.relay, "test"}
 	c := g.client("u1")
 	c.say(`{"type":"subscribe","id":1,"channel":"asked:a"}`)
 	g.until("it is asked", func() bool { return j.waiting() == 1 })

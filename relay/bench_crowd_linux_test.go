@@ -16,6 +16,7 @@ import (
 	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/hub"
+	"weir/relay/presence"
 )
 
 // crowd is the members of one channel, some of whom follow who else is there.
@@ -40,7 +41,7 @@ func gather(b *testing.B, r *Relay, members, watchers, leaving int) *crowd {
 	for range leaving {
 		c.join()
 	}
-	ch, err := r.hub.Broker.Join(hub.PresenceChannel(hall), broker.JoinRequest{}, func(out broker.Subscriber, reply broker.Reply) {
+	ch, err := r.hub.Broker.Join(presence.Channel(hall), broker.JoinRequest{}, func(out broker.Subscriber, reply broker.Reply) {
 		c.feed = out.(*hub.Fanout)
 		c.feed.Begin(reply.Position)
 	})

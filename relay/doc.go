@@ -22,7 +22,7 @@
 //
 // # Locks, in the order in which they may be taken
 //
-// Session.mu, a part of hub.Presence, a channel's lock in the broker, the window's lock, a shard's mailbox.
+// Session.mu, a part of package presence, a channel's lock in the broker, the window's lock, a shard's mailbox.
 // The other locks of session and Conn.mu are leaves. Nothing is sent to a socket under
 // any of them but the connection's own.
 //

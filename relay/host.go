@@ -15,6 +15,7 @@ import (
 	"weir/relay/hub"
 	"weir/relay/ingress"
 	"weir/relay/native"
+	"weir/relay/presence"
 	"weir/relay/problem"
 	"weir/relay/session"
 	"weir/relay/stats"
@@ -219,7 +220,7 @@ type Presence interface {
 	// Enter puts a user into a channel because their client says so; connection is "" if a backend does. It ends 60
 	// seconds after the last Enter or Heartbeat, or with Leave, or 5 seconds after Disconnected. The user is there once,
 	// whatever else keeps them there, and only what is new about them is published.
-	Enter(channel, connection string, id *auth.Identity, a hub.Attendance) error
+	Enter(channel, connection string, id *auth.Identity, a presence.Attendance) error
 
 	// Heartbeat is a sign of life of a client that attends a channel; nobody is told. It returns false if it does not
 	// attend, or no longer.

@@ -3,8 +3,6 @@ package relay
 import (
 	"context"
 	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -14,22 +12,23 @@ import (
 	"weir/internal/contain"
 	"weir/internal/wire"
 	"weir/relay/auth"
-	"weir/relay/cluster"
 	"weir/relay/config"
 	"weir/relay/hub"
 	"weir/relay/ingress"
 	"weir/relay/native"
+	"weir/relay/presence"
 	"weir/relay/problem"
 	"weir/relay/session"
 	"weir/relay/stats"
 )
 
-// manyAtOnce bounds how many users of one request are told at once.
-const manyAtOnce = 32
-
 // host implements Host for one system. A panic in what a system starts costs the request, the connection, the batch or the
 // tick that it came over, and never the process: all end in Contain.
+//
+// What the hub and the sessions have by the name that Host gives it is theirs.
 type host struct {
+	*hub.Hub
+	*session.Manager
 	relay  *Relay
 	system string
 }
@@ -43,34 +42,6 @@ func (h *host) Now() time.Time { return h.relay.sessions.Now() }
 func (h *host) Config() *config.Config { return h.relay.hub.Config }
 
 func (h *host) Contain() contain.Hook { return h.relay.hub.Contain }
-
-func (h *host) Background(work func()) bool { return h.relay.hub.Background(work) }
-
-func (h *host) Many(member string, list []string, each func(name string) (members []byte, err error)) []byte {
-	type result struct {
-		members []byte
-		err     error
-	}
-	results := make([]result, len(list))
-	for i := range results {
-		results[i].err = problem.Internal // until it is done
-	}
-	var group sync.WaitGroup
-	var next atomic.Int64
-	for range min(manyAtOnce, len(list)) {
-		h.Contain().Go(&group, "several users", func() { // ends with the list; waited for below
-			for i := next.Add(1) - 1; i < int64(len(list)); i = next.Add(1) - 1 {
-				h.Contain().Do("one of several users", func() { results[i].members, results[i].err = each(list[i]) })
-			}
-		}, nil)
-	}
-	group.Wait()
-	a := hub.NewAnswers(member)
-	for i, r := range results {
-		a.Add(list[i], r.members, r.err)
-	}
-	return a.JSON()
-}
 
 // Routes
 
@@ -139,8 +110,6 @@ func (h *host) Allows(id *auth.Identity, op auth.Ops, channel string) error {
 	return h.relay.hub.Namespaces.May(id, op, channel, hub.WaitForAll)
 }
 
-func (h *host) UseConnector(c session.Connector) { h.relay.sessions.UseConnector(c) }
-
 func (h *host) UseCaller(c native.Caller) { h.relay.native.UseCaller(c) }
 
 func (h *host) Authenticate(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, error) {
@@ -153,16 +122,6 @@ func (h *host) Authenticate(ctx *fasthttp.RequestCtx, subprotocolToken string) (
 	}
 	return id, nil
 }
-
-func (h *host) Renew(connection string, before, id *auth.Identity) {
-	h.relay.sessions.Renew(connection, before, id)
-}
-
-func (h *host) VouchedFor(user string) map[string]*auth.Identity {
-	return h.relay.sessions.VouchedFor(user)
-}
-
-func (h *host) Reconsider(user string) { h.relay.sessions.Reconsider(user) }
 
 func (h *host) RefusedOrigin(ctx *fasthttp.RequestCtx) *problem.Error {
 	return h.relay.gate.RefusedOrigin(ctx)
@@ -211,39 +170,21 @@ func (h *host) OnClient(pattern string, f func(e *hub.Event) error) {
 	h.relay.hub.Topics.Handle(pattern, true, f)
 }
 
-func (h *host) Emit(e *hub.Event) error { return h.relay.hub.Emit(e) }
-
 func (h *host) Started() <-chan struct{} { return h.relay.hub.Started }
 
 // Sessions
 
 func (h *host) Connections(user string) int { return h.relay.sessions.Count(user) }
 
-func (h *host) Connected(connection string) bool { return h.relay.sessions.Connected(connection) }
-
-func (h *host) Revoke(user, channel, reason string) int {
-	return h.relay.sessions.Revoke(user, channel, reason)
-}
-
-func (h *host) OnClose(f func(user, connection string, last bool)) {
-	h.relay.sessions.OnClose(f)
-}
-
-func (h *host) Observe(o session.Observer) { h.relay.sessions.Observe(o) }
-
 func (h *host) OnMember(f func(channel, user string, joined bool)) {
 	h.relay.hub.Presence.OnMember(f)
-}
-
-func (h *host) OnRefresh(f func(connection string, id *auth.Identity)) {
-	h.relay.sessions.OnRefresh(f)
 }
 
 func (h *host) Group(name string) *Group { return h.relay.routes.NewGroup(name) }
 
 // Presence
 
-func (h *host) Enter(channel, connection string, id *auth.Identity, a hub.Attendance) error {
+func (h *host) Enter(channel, connection string, id *auth.Identity, a presence.Attendance) error {
 	alone := !h.relay.sessions.Present(connection, channel)
 	return h.relay.hub.Presence.Attend(channel, connection, id, a, alone)
 }
@@ -276,15 +217,9 @@ func (h *host) Watch(on bool) {
 
 func (h *host) TopChannels(second int64) []stats.TopChannel { return h.relay.hub.Busiest.Of(second) }
 
-func (h *host) Slowest() []SlowSession { return h.relay.sessions.Slowest() }
-
 // Nodes
 
 func (h *host) Alone() bool { return h.relay.hub.Cluster == nil }
-
-func (h *host) Elsewhere(key string) bool { return h.relay.hub.Elsewhere(key) }
-
-func (h *host) Answer(kind string, f cluster.Handler) { h.relay.hub.Answer(kind, f) }
 
 func (h *host) CallOwner(key, kind string, body []byte) ([]byte, error) {
 	return h.relay.hub.Cluster.Call(context.Background(), key, kind, body)
@@ -293,14 +228,6 @@ func (h *host) CallOwner(key, kind string, body []byte) ([]byte, error) {
 func (h *host) CallAll(kind string, body []byte) (answers map[string][]byte, silent []string) {
 	return h.relay.hub.Cluster.CallAll(context.Background(), kind, body)
 }
-
-func (h *host) Act(kind string, f cluster.Actor) { h.relay.hub.Act(kind, f) }
-
-func (h *host) Notify(kind string, body []byte, wait bool) cluster.Outcome {
-	return h.relay.hub.Notify(kind, body, wait)
-}
-
-func (h *host) Share(kind string, m cluster.Merger) { h.relay.hub.Share(kind, m) }
 
 func (h *host) Report(kind, key, name string, value []byte, abrupt bool) {
 	h.relay.hub.Cluster.Report(kind, key, name, value, abrupt)

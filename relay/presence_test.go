@@ -9,7 +9,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/config"
-	"weir/relay/hub"
+	"weir/relay/presence"
 )
 
 func TestPresence(t *testing.T) {
@@ -219,7 +219,7 @@ func TestPresenceOfALongName(t *testing.T) {
 	if h := c.ask(`{"type":"presence","channel":"%s"}`, long); h.Count != 1 {
 		t.Error(h.raw)
 	}
-	if got := hub.PresenceChannel(long); got != "" {
+	if got := presence.Channel(long); got != "" {
 		t.Error(got)
 	}
 	if list := g.channels("presence:", "", 0); len(list) != 0 {
@@ -232,7 +232,7 @@ func TestPresenceOfACrowd(t *testing.T) {
 	g := open(t)
 	const crowd = 20000
 	for i := range crowd {
-		if err := (&host{relay: g.relay}).Enter("hall:1", "", &auth.Identity{User: fmt.Sprint("m", i), Name: "Somebody"}, hub.Attendance{}); err != nil {
+		if err := (&host{relay: g.relay}).Enter("hall:1", "", &auth.Identity{User: fmt.Sprint("m", i), Name: "Somebody"}, presence.Attendance{}); err != nil {
 			t.Fatal(i, err)
 		}
 	}

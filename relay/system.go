@@ -31,7 +31,7 @@ type Reloader interface {
 func (r *Relay) startSystems(systems []System) error {
 	defer close(r.hub.Started)
 	for i, s := range systems {
-		if err := s.Start(&host{r, s.Name()}); err != nil {
+		if err := s.Start(&host{r.hub, r.sessions, r, s.Name()}); err != nil {
 			for _, started := range systems[:i] {
 				started.Close()
 			}

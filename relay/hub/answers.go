@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
+	"sync/atomic"
 
 	"weir/internal/wire"
 	"weir/relay/jsonbody"
@@ -61,4 +63,34 @@ func (a *Answers) Add(name string, members []byte, err error) {
 // JSON is the whole answer.
 func (a *Answers) JSON() []byte {
 	return append(strconv.AppendInt(append(a.out, `],"failed":`...), int64(a.failed), 10), '}')
+}
+
+// manyAtOnce bounds how many entries of one request are worked on at once.
+const manyAtOnce = 32
+
+// Many calls each for every entry of a list, for several at once, and returns what [Answers] makes of it. It waits for all of them.
+func (h *Hub) Many(member string, list []string, each func(name string) (members []byte, err error)) []byte {
+	type result struct {
+		members []byte
+		err     error
+	}
+	results := make([]result, len(list))
+	for i := range results {
+		results[i].err = problem.Internal // until it is done
+	}
+	var group sync.WaitGroup
+	var next atomic.Int64
+	for range min(manyAtOnce, len(list)) {
+		h.Contain.Go(&group, "several users", func() { // ends with the list; waited for below
+			for i := next.Add(1) - 1; i < int64(len(list)); i = next.Add(1) - 1 {
+				h.Contain.Do("one of several users", func() { results[i].members, results[i].err = each(list[i]) })
+			}
+		}, nil)
+	}
+	group.Wait()
+	a := NewAnswers(member)
+	for i, r := range results {
+		a.Add(list[i], r.members, r.err)
+	}
+	return a.JSON()
 }

@@ -108,6 +108,18 @@ func (h *Hub) Hold(channel string) (release func(), err error) {
 	return c.Leave, nil
 }
 
+// AppendUsers appends who is in a channel, as Presence.AppendUsers does, by the node that owns it. Errors: ErrUndecided if that has to be
+// asked and how does not allow to wait for it; it is not reached.
+func (h *Hub) AppendUsers(b []byte, channel string, countOnly bool, how Wait) ([]byte, error) {
+	switch {
+	case !h.Elsewhere(channel):
+		return h.Presence.AppendUsers(b, channel, countOnly), nil
+	case how != WaitForAll:
+		return nil, ErrUndecided
+	}
+	return h.Presence.AskUsers(b, channel, countOnly)
+}
+
 // Knows reports whether a reader's position can be judged here without asking the node that owns the channel.
 func (h *Hub) Knows(channel string, from *broker.Position) bool {
 	return from == nil || h.Cluster == nil || h.Broker.Knows(channel, *from)

@@ -18,6 +18,7 @@ import (
 	"weir/pool"
 	"weir/relay/cluster"
 	"weir/relay/config"
+	"weir/relay/presence"
 	"weir/relay/stats"
 )
 
@@ -37,7 +38,7 @@ type Hub struct {
 	Pool       *pool.Pool
 	Batchers   []*batch.Batcher // by shard
 	seed       maphash.Seed
-	Presence   *Presence
+	Presence   *presence.Presence
 	dialects   []*Dialect                                                   // filled at start
 	Topics     Topics                                                       // filled at start
 	Started    chan struct{}                                                // closed when all systems have said which namespaces are theirs
@@ -61,7 +62,7 @@ const sideWorkers = 256
 func New(cfg *config.Config, log *slog.Logger, counters *stats.Counters) (*Hub, error) {
 	h := &Hub{Config: cfg, Log: log, Counters: counters, seed: maphash.MakeSeed(), Started: make(chan struct{})}
 	h.Contain = h.panicked
-	h.Presence = &Presence{hub: h}
+	h.Presence = presence.New(h.Contain)
 	var err error
 	if h.Namespaces, err = newNamespaces(cfg); err != nil {
 		return nil, err
@@ -91,11 +92,14 @@ func (h *Hub) Start() error {
 	}
 	if h.Cluster != nil {
 		cfg.Cluster = h.Cluster
-		h.Presence.share()
+		merger, handler := h.Presence.Share(h.Cluster)
+		h.Share(presence.Kind, merger)
+		h.Answer(presence.Kind, handler)
 	}
 	if h.Broker, err = broker.New(cfg); err != nil {
 		return err
 	}
+	h.Presence.Start(h.Broker)
 	var mu sync.Mutex
 	byShard := make(map[int]*batch.Batcher)
 	h.Pool = pool.New(pool.Config{

@@ -146,7 +146,7 @@ func (s *speaker) presenceCommand(c *wire.Command, how hub.Wait) ([]byte, error)
 	}
 	more := append([]byte(`,"channel":"`), c.Channel...)
 	more = append(more, '"')
-	more, err := s.server.hub.Presence.AskUsers(more, c.Channel, c.Count, how)
+	more, err := s.server.hub.AppendUsers(more, c.Channel, c.Count, how)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"sync"
 
-	"weir/relay/hub"
+	"weir/relay/presence"
 	"weir/relay/problem"
 )
 
@@ -16,12 +16,12 @@ type places struct {
 
 	// Guarded by mu, which is held for one look-up or change at a time.
 	mu          sync.Mutex
-	connections map[string]map[string]hub.Attendance // by connection and channel
+	connections map[string]map[string]presence.Attendance // by connection and channel
 }
 
 // put notes that a connection is in a channel. It returns the attendance, in which what a is silent about is as it was. It
 // refuses channels beyond the limit.
-func (p *places) put(connection, channel string, a hub.Attendance) (hub.Attendance, error) {
+func (p *places) put(connection, channel string, a presence.Attendance) (presence.Attendance, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	channels := p.connections[connection]
@@ -36,7 +36,7 @@ func (p *places) put(connection, channel string, a hub.Attendance) (hub.Attendan
 		a.Metadata = before.Metadata
 	}
 	if channels == nil {
-		channels = make(map[string]hub.Attendance, 1)
+		channels = make(map[string]presence.Attendance, 1)
 		p.connections[connection] = channels
 	}
 	channels[strings.Clone(channel)] = a
@@ -55,14 +55,14 @@ func (p *places) remove(connection, channel string) {
 }
 
 // of returns a copy of the channels of a connection.
-func (p *places) of(connection string) map[string]hub.Attendance {
+func (p *places) of(connection string) map[string]presence.Attendance {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.connections[connection])
 }
 
 // removeAll removes a connection, and returns the channels that it was in.
-func (p *places) removeAll(connection string) map[string]hub.Attendance {
+func (p *places) removeAll(connection string) map[string]presence.Attendance {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	channels := p.connections[connection]

@@ -17,6 +17,7 @@ import (
 	"weir/relay/auth"
 	"weir/relay/config"
 	"weir/relay/hub"
+	"weir/relay/presence"
 	"weir/relay/problem"
 )
 
@@ -51,7 +52,7 @@ func (s *System) Start(host relay.Host) error {
 	s.host = host
 	s.heartbeats = host.Metrics().NewCounter("weir_presence_heartbeats_total")
 	s.places.limit = host.Config().Limit.Subscriptions
-	s.places.connections = make(map[string]map[string]hub.Attendance)
+	s.places.connections = make(map[string]map[string]presence.Attendance)
 	host.OnClient(topicJoin, s.join)
 	host.OnClient(topicLeave, s.leave)
 	host.OnClient(topicHeartbeat, s.heartbeat)
@@ -111,11 +112,11 @@ func (s *System) join(e *hub.Event) error {
 	if err != nil {
 		return err
 	}
-	return s.enter(e, id, p.Channel, hub.Attendance{Status: p.Status, Metadata: p.Metadata})
+	return s.enter(e, id, p.Channel, presence.Attendance{Status: p.Status, Metadata: p.Metadata})
 }
 
 // enter adds a user to a channel, if they may subscribe to it.
-func (s *System) enter(e *hub.Event, id *auth.Identity, channel string, a hub.Attendance) error {
+func (s *System) enter(e *hub.Event, id *auth.Identity, channel string, a presence.Attendance) error {
 	if e.Connection == "" {
 		if !wire.ValidChannel(channel) {
 			return bad("channel is missing, or not a valid name")
@@ -166,21 +167,21 @@ func (s *System) heartbeat(e *hub.Event) error {
 		}
 	}
 	if p.Channel != "" {
-		return s.renew(e, id, p.Channel, hub.Attendance{Status: p.Status, Metadata: p.Metadata})
+		return s.renew(e, id, p.Channel, presence.Attendance{Status: p.Status, Metadata: p.Metadata})
 	}
 	if e.Connection == "" {
 		return bad("channel is missing")
 	}
 	var failed error
 	for channel := range s.places.of(e.Connection) {
-		failed = errors.Join(failed, s.renew(e, id, channel, hub.Attendance{}))
+		failed = errors.Join(failed, s.renew(e, id, channel, presence.Attendance{}))
 	}
 	return failed
 }
 
 // renew keeps a user in a channel; the heartbeat may have a new status or metadata. A user whose time was over is back, unless
 // they may not be there any more.
-func (s *System) renew(e *hub.Event, id *auth.Identity, channel string, a hub.Attendance) error {
+func (s *System) renew(e *hub.Event, id *auth.Identity, channel string, a presence.Attendance) error {
 	if e.Connection != "" {
 		if err := s.host.Allows(id, auth.Subscribe, channel); err != nil {
 			s.places.remove(e.Connection, channel)

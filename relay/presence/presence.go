@@ -1,4 +1,4 @@
-package hub
+package presence
 
 import (
 	"cmp"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/internal/contain"
 	"weir/internal/wire"
 	"weir/relay/auth"
 )
@@ -22,18 +23,28 @@ const presenceGrace = 5 * time.Second
 const usersGroup = "users"
 
 // Presence keeps who is in which channel: a user is there while any of their connections is subscribed, or has
-// said so itself (see attend.go). Joins, leaves and changes are told as items of the channel's presence channel;
+// said so itself (see Attend). Joins, leaves and changes are told as items of the channel's presence channel;
 // that a connection is alive is the heartbeat's to find out, and is not told.
 type Presence struct {
-	hub     *Hub
-	members []func(channel, user string, joined bool) // set at start
-	parts   [64]presencePart
+	// Set at start.
+	broker  *broker.Broker
+	contain contain.Hook
+	seed    maphash.Seed
+	members []func(channel, user string, joined bool)
 	crowd   *crowd // nil: this is the only node, and parts are all there is
+
+	parts [64]presencePart
 
 	// Atomic.
 	Users         atomic.Int64 // users, in all channels
 	Joins, Leaves atomic.Uint64
 }
+
+// New makes the presence of a relay's channels. It is used after Start.
+func New(hook contain.Hook) *Presence { return &Presence{contain: hook, seed: maphash.MakeSeed()} }
+
+// Start has presence be told in the channels of b.
+func (p *Presence) Start(b *broker.Broker) { p.broker = b }
 
 type presencePart struct {
 	// Guarded by mu, which is taken before a channel's lock and after a session's.
@@ -85,11 +96,11 @@ func (u *present) extend() *presentMore {
 func (u *present) here() bool { return u.connections > 0 || len(u.more().attendances) > 0 }
 
 func (p *Presence) part(channel string) *presencePart {
-	return &p.parts[maphash.String(p.hub.seed, channel)%uint64(len(p.parts))]
+	return &p.parts[maphash.String(p.seed, channel)%uint64(len(p.parts))]
 }
 
-// PresenceChannel is where the presence of a channel is told; "" if its name would be too long.
-func PresenceChannel(channel string) string {
+// Channel is where the presence of a channel is told; "" if its name would be too long.
+func Channel(channel string) string {
 	name := wire.PresenceNamespace + ":" + channel
 	if !wire.ValidChannel(name) {
 		return ""
@@ -227,7 +238,7 @@ func (p *Presence) arm(part *presencePart, channel string, u *present, wait time
 		return
 	}
 	channel = strings.Clone(channel)
-	x.timer = p.hub.Contain.After(wait, "presence", func() { p.due(part, channel, u) }, func() { part.again(u) }) // stopped by remove and close
+	x.timer = p.contain.After(wait, "presence", func() { p.due(part, channel, u) }, func() { part.again(u) }) // stopped by remove and close
 }
 
 // due ends what has had its time, and with it the user.
@@ -310,8 +321,8 @@ func (p *Presence) show(channel string, u *present) {
 // tell publishes a change of presence. A presence channel that is full of users is no reason to keep
 // them out of the channel itself.
 func (p *Presence) tell(channel string, pub *broker.Publication) {
-	if name := PresenceChannel(channel); name != "" {
-		_, _ = p.hub.Broker.Submit(name, pub) // nobody waits for it: a lock is held
+	if name := Channel(channel); name != "" {
+		_, _ = p.broker.Submit(name, pub) // nobody waits for it: a lock is held
 	}
 }
 

@@ -1,8 +1,7 @@
-package hub
+package presence
 
 import (
 	"encoding/json"
-	"hash/maphash"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -118,7 +117,8 @@ func TestCrowdCutOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer b.Close()
-		p := &Presence{hub: &Hub{Broker: b, seed: maphash.MakeSeed()}}
+		p := New(nil)
+		p.Start(b)
 		p.crowd = &crowd{presence: p}
 		defer p.Close()
 		p.crowd.Merge("c", "u", []cluster.Part{node("a", 1)}, cluster.Why{})

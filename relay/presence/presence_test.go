@@ -1,8 +1,7 @@
-package hub
+package presence
 
 import (
 	"encoding/json"
-	"hash/maphash"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -26,7 +25,8 @@ func onStage(t *testing.T, f func(s *stage)) {
 			t.Fatal(err)
 		}
 		defer b.Close()
-		p := &Presence{hub: &Hub{Broker: b, seed: maphash.MakeSeed()}}
+		p := New(nil)
+		p.Start(b)
 		f(&stage{p, b, t})
 		p.Close()
 	})

@@ -1,4 +1,4 @@
-package hub
+package presence
 
 import (
 	"bytes"
@@ -18,13 +18,14 @@ import (
 	"weir/relay/cluster"
 )
 
-// callPresence is the kind of the parts of presence, each a user of a channel as one node has them, and of questions about them.
-const callPresence = "presence"
+// Kind is the kind of the parts of presence, each a user of a channel as one node has them, and of questions about them.
+const Kind = "presence"
 
 // crowd is who is in the channels that this node owns, as all nodes together say. A user is there while any node has them. What
 // there is to tell is told here, and nowhere else: once. It implements cluster.Merger.
 type crowd struct {
 	presence *Presence
+	cluster  *cluster.Cluster
 	parts    [64]crowdPart
 }
 
@@ -59,20 +60,19 @@ type presentPart struct {
 	MetadataAt  int64           `json:"metadataAt,omitempty"`
 }
 
-// share has presence be put together of what all nodes say.
-func (p *Presence) share() {
-	p.crowd = &crowd{presence: p}
-	p.hub.Share(callPresence, p.crowd)
-	p.hub.Answer(callPresence, func(body []byte) ([]byte, error) {
+// Share has presence be put together of what all nodes of c say: for that they report, and ask, under the name Kind. At start.
+func (p *Presence) Share(c *cluster.Cluster) (cluster.Merger, cluster.Handler) {
+	p.crowd = &crowd{presence: p, cluster: c}
+	return p.crowd, func(body []byte) ([]byte, error) {
 		var q presentQuery
 		if err := json.Unmarshal(body, &q); err != nil {
 			return nil, fmt.Errorf("question about presence: %w", err)
 		}
-		if p.hub.Elsewhere(q.Channel) {
+		if c.Elsewhere(q.Channel) {
 			return nil, cluster.ErrNoOwner
 		}
 		return p.AppendUsers(nil, q.Channel, q.CountOnly), nil
-	})
+	}
 }
 
 // presentQuery asks who is in a channel.
@@ -81,18 +81,11 @@ type presentQuery struct {
 	CountOnly bool   `json:"countOnly"`
 }
 
-// AskUsers is AppendUsers, by the node that owns the channel. Errors: ErrUndecided if it has to be asked and how does not allow to
-// wait for it, or it is not reached.
-func (p *Presence) AskUsers(b []byte, channel string, countOnly bool, how Wait) ([]byte, error) {
-	if !p.hub.Elsewhere(channel) {
-		return p.AppendUsers(b, channel, countOnly), nil
-	}
-	if how != WaitForAll {
-		return nil, ErrUndecided
-	}
+// AskUsers is AppendUsers for a channel that another node owns: it is asked. Errors: it is not reached.
+func (p *Presence) AskUsers(b []byte, channel string, countOnly bool) ([]byte, error) {
 	body, err := json.Marshal(presentQuery{channel, countOnly})
 	if err == nil {
-		body, err = p.hub.Cluster.Call(context.Background(), channel, callPresence, body)
+		body, err = p.crowd.cluster.Call(context.Background(), channel, Kind, body)
 	}
 	return append(b, body...), err
 }
@@ -109,7 +102,7 @@ func (u *present) report() []byte {
 
 // report tells the owner of a channel of a user; nil: this node has them no more. The caller holds presencePart.mu.
 func (c *crowd) report(channel, user string, part []byte) {
-	c.presence.hub.Cluster.Report(callPresence, channel, user, part, false)
+	c.cluster.Report(Kind, channel, user, part, false)
 }
 
 // Each implements cluster.Merger.
@@ -130,12 +123,12 @@ func (c *crowd) Each(of func(key string) bool, tell func(key, name string, since
 }
 
 func (c *crowd) part(channel string) *crowdPart {
-	return &c.parts[maphash.String(c.presence.hub.seed, channel)%uint64(len(c.parts))]
+	return &c.parts[maphash.String(c.presence.seed, channel)%uint64(len(c.parts))]
 }
 
 // Opened implements cluster.Merger: whom the presence channels show stays for a while, until some node says that they are there.
 func (c *crowd) Opened(of func(key string) bool) {
-	b := c.presence.hub.Broker
+	b := c.presence.broker
 	b.Names(func(name string) bool {
 		channel, ok := strings.CutPrefix(name, wire.PresenceNamespace+":")
 		if !ok || !of(name) {
@@ -293,7 +286,7 @@ func (c *crowd) arm(part *crowdPart, channel string, a *attendee, wait time.Dura
 			c.review(part, channel, a)
 		}
 	}
-	a.timer = c.presence.hub.Contain.After(wait, "presence", look, func() { // stopped by halt
+	a.timer = c.presence.contain.After(wait, "presence", look, func() { // stopped by halt
 		part.mu.Lock()
 		defer part.mu.Unlock()
 		if !part.closed {
@@ -335,11 +328,11 @@ func (c *crowd) review(part *crowdPart, channel string, a *attendee) {
 // tell publishes a change of presence. While this node is cut off that cannot be done, and is tried again a little later. The caller holds
 // part.mu.
 func (c *crowd) tell(part *crowdPart, channel string, a *attendee, p *broker.Publication) bool {
-	name := PresenceChannel(channel)
+	name := Channel(channel)
 	if name == "" {
 		return true
 	}
-	if _, err := c.presence.hub.Broker.Submit(name, p); errors.Is(err, cluster.ErrNoOwner) { // nobody waits for it: a lock is held
+	if _, err := c.presence.broker.Submit(name, p); errors.Is(err, cluster.ErrNoOwner) { // nobody waits for it: a lock is held
 		c.arm(part, channel, a, time.Second)
 		return false
 	}

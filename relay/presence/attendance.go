@@ -1,4 +1,4 @@
-package hub
+package presence
 
 import (
 	"bytes"
@@ -70,7 +70,7 @@ func (u *present) unsubscribed() int {
 
 // Attend has a user in a channel because a client, or a backend, says so; alone says that the connection is not subscribed besides.
 func (p *Presence) Attend(channel, connection string, id *auth.Identity, a Attendance, alone bool) error {
-	if PresenceChannel(channel) == "" {
+	if Channel(channel) == "" {
 		return problem.BadChannel.With("the channel's name is too long for presence")
 	}
 	part := p.part(channel)
