@@ -10,6 +10,7 @@ type Reply struct {
 	State     []byte // otherwise: a JSON object {"group":{"key":data}} of the live items, in the order in which they came into being; shared, not to be changed
 	Lost      bool   // a position was given, and send changes after it may have been missed
 	Forked    bool   // of Subscriber.Reset: only the epoch is another one, nothing else has changed
+	Whole     *Kept  // all that there is, for a request with Whole; it shares memory that does not change any more
 }
 
 // JoinRequest is how a reader wants to start.
@@ -18,6 +19,7 @@ type JoinRequest struct {
 	Groups []string  // only changes and items of these groups; none: all. A send without a group is in none
 	Key    string    // only changes and items of this key, in Groups or in any group; "": all
 	Again  bool      // it is joined already and is not counted again
+	Whole  bool      // all that there is of the channel is asked for, its log included
 	Loaded bool      // only if no other process, nor one who loads the channel just now, has to be waited for: ErrNotLoaded otherwise
 }
 
@@ -54,7 +56,11 @@ func (b *Broker) Join(channel string, request JoinRequest, join func(s Subscribe
 		}
 	}()
 	if join != nil {
-		join(c.subscriber, c.reply(now, request.From, part{request.Groups, request.Key}))
+		reply := c.reply(now, request.From, part{request.Groups, request.Key})
+		if request.Whole {
+			reply.Whole = new(c.export(now))
+		}
+		join(c.subscriber, reply)
 	}
 	joined = true
 	return c, nil

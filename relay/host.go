@@ -292,4 +292,7 @@ type Nodes interface {
 
 	// Report tells the owner of a key of this node's part of such a state; see cluster.Cluster.
 	Report(kind, key, name string, value []byte, abrupt bool)
+
+	// Listen has a system hear of a channel, whichever node owns it, until stop is called: by System.Close. At start; one for each channel.
+	Listen(channel string, to hub.Listener) (stop func())
 }

@@ -232,3 +232,7 @@ func (h *host) CallAll(kind string, body []byte) (answers map[string][]byte, sil
 func (h *host) Report(kind, key, name string, value []byte, abrupt bool) {
 	h.relay.hub.Cluster.Report(kind, key, name, value, abrupt)
 }
+
+func (h *host) Listen(channel string, to hub.Listener) (stop func()) {
+	return h.relay.hub.Listen(channel, to)
+}

@@ -111,6 +111,17 @@ func TestShare(t *testing.T) {
 		if owner(nodes, channel) != to {
 			t.Error("it has not moved")
 		}
+		for _, asked := range []*node{to, of, others(nodes, to)[1]} { // whichever is asked, and the one that it is to go to, too
+			for _, next := range []*node{asked, to} {
+				if err := asked.cluster.MoveFrom(context.Background(), p, next.name); err != nil {
+					t.Errorf("asked of %s, a move to %s: %v", asked.name, next.name, err)
+				}
+				time.Sleep(time.Second)
+				if owner(nodes, channel) != next {
+					t.Errorf("asked of %s, it has not moved to %s", asked.name, next.name)
+				}
+			}
+		}
 		for range 3 {
 			nodes = append(nodes, start(t, m, fmt.Sprintf("node-%d", len(nodes)), nil))
 		}

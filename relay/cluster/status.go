@@ -99,15 +99,16 @@ type moveOrder struct {
 // MoveFrom has the owner of a partition, whichever node that is, move it to the named node.
 func (c *Cluster) MoveFrom(ctx context.Context, p int, node string) error {
 	err := c.Move(ctx, p, node)
-	if !errors.Is(err, ErrNotOwner) {
+	toSelf := node == c.config.Node && errors.Is(err, ErrNoNode)
+	if !errors.Is(err, ErrNotOwner) && !toSelf {
 		return err
 	}
 	o := c.owners[p].Load()
-	if o == nil || o.Session == c.session {
-		return err
-	}
-	if o.Node == node {
+	switch {
+	case o != nil && o.Node == node:
 		return nil
+	case o == nil || o.Session == c.session:
+		return err
 	}
 	body, err := json.Marshal(moveOrder{p, node})
 	if err != nil {

@@ -81,6 +81,9 @@ func (h *Hub) newFanout(c *broker.Channel) broker.Subscriber {
 	f := &Fanout{hub: h, Namespace: ns, Name: name, own: wire.Namespace(name) == wire.UserNamespace, Topic: h.Pool.Topic(ns.slow, &ns.Meter)}
 	f.Window = h.BatcherOf(name).Window(ns.Batch, f)
 	f.Window.CountIn(ns.held)
+	if l := h.listeners[name]; l != nil {
+		return &listened{Fanout: f, listener: l, stale: true}
+	}
 	return f
 }
 

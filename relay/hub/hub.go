@@ -32,9 +32,10 @@ type Hub struct {
 	Counters   *stats.Counters
 	Namespaces *Namespaces
 	Broker     *broker.Broker
-	Disk       *disk.Journal    // nil: there is no data directory
-	Cluster    *cluster.Cluster // nil: this is the only node
-	handlers   cluster.Handlers // what this node does for others; filled at start
+	Disk       *disk.Journal        // nil: there is no data directory
+	Cluster    *cluster.Cluster     // nil: this is the only node
+	handlers   cluster.Handlers     // what this node does for others; filled at start
+	listeners  map[string]*listener // of channels, within this process; filled at start
 	Pool       *pool.Pool
 	Batchers   []*batch.Batcher // by shard
 	seed       maphash.Seed
@@ -142,7 +143,7 @@ func (h *Hub) awaiting(c *broker.Channel, seq uint64) (broker.Subscriber, int, s
 	var f *Fanout
 	n, epoch := h.Awaiting(user, c, func(epoch string) *Fanout {
 		if f == nil {
-			f = h.newFanout(c).(*Fanout)
+			f = FanoutOf(h.newFanout(c))
 			f.Begin(broker.Position{Epoch: epoch, Seq: seq})
 		}
 		return f

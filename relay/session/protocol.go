@@ -86,7 +86,7 @@ func (s *Session) Begun() {
 func (s *Session) JoinFirst(channel string, request broker.JoinRequest, first func(t *pool.Topic, r broker.Reply) []byte, then func()) (bool, error) {
 	var sub subscription
 	ch, err := s.manager.hub.Broker.Join(channel, request, func(out broker.Subscriber, reply broker.Reply) {
-		f := out.(*hub.Fanout)
+		f := hub.FanoutOf(out)
 		hello := first(f.Topic, reply)
 		if hello == nil {
 			return

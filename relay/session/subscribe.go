@@ -131,7 +131,7 @@ func (s *Session) joinChannel(r *SubscribeRequest, sub *subscription) (err error
 	var failed error
 	r.Loaded = s.manager.hub.Elsewhere(r.Channel) // of what is stored here, a channel that holds nothing need not be in memory
 	ch, err := s.manager.hub.Broker.Join(r.Channel, r.JoinRequest, func(out broker.Subscriber, reply broker.Reply) {
-		f := out.(*hub.Fanout)
+		f := hub.FanoutOf(out)
 		f.Begin(reply.Position)
 		if r.Again {
 			// What was accepted before reaches the client before the answer, once.

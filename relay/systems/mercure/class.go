@@ -13,6 +13,7 @@ import (
 type class struct {
 	// Set once.
 	key            string
+	index          *index // which has it
 	topics, rights []*entry
 	group          *relay.Group
 
@@ -68,7 +69,7 @@ func (s *System) enter(key string, w *wanted) *class {
 	c := s.classes[key]
 	if c == nil {
 		s.named++
-		c = &class{key: key, group: s.host.Group(Namespace + ":class-" + strconv.FormatUint(s.named, 36))}
+		c = &class{key: key, index: s.index, group: s.host.Group(Namespace + ":class-" + strconv.FormatUint(s.named, 36))}
 		for _, m := range w.topics {
 			e := s.index.add(m)
 			e.asTopic[c] = struct{}{}
@@ -90,14 +91,16 @@ func (s *System) leave(c *class) {
 	if c.members--; c.members > 0 {
 		return
 	}
-	delete(s.classes, c.key)
+	if s.classes[c.key] == c {
+		delete(s.classes, c.key)
+	}
 	for _, e := range c.topics {
 		delete(e.asTopic, c)
-		s.index.drop(e)
+		c.index.drop(e)
 	}
 	for _, e := range c.rights {
 		delete(e.asRight, c)
-		s.index.drop(e)
+		c.index.drop(e)
 	}
 }
 

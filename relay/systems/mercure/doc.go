@@ -15,4 +15,7 @@
 //
 // System.mu orders updates, and joins with them. It is held while an update is put into its log and its windows, and not while
 // anything waits. The package owns no goroutine: what waits for the disk does so in the request.
+//
+// On several nodes the channel orders updates: each node listens to it, and carries out for its own subscribers what it hears (nodes). Active
+// subscriptions are items of the channel, which its owner makes of what all nodes tell (listing).
 package mercure

@@ -93,9 +93,9 @@ func FuzzPatternPrefix(f *testing.F) {
 func TestLogBounds(t *testing.T) {
 	l := log{size: 3, bytes: 1 << 20, ttl: 1 << 40, byID: make(map[string]*update)}
 	for i := range 10 {
-		l.add(&update{ID: fmt.Sprint(i), event: []byte("x")}, false)
+		l.add(&update{ID: fmt.Sprint(i), event: []byte("x")}, l.number+1, false)
 		for range 5 { // push no update out
-			l.add(&update{ID: fmt.Sprint("notice", i), event: []byte("x")}, true)
+			l.add(&update{ID: fmt.Sprint("notice", i), event: []byte("x")}, l.number+1, true)
 		}
 	}
 	if len(l.updates.list) != 3 || len(l.notices.list) != 3 || l.byID["7"] == nil || l.byID["6"] != nil || len(l.byID) != 4 {

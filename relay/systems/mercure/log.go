@@ -20,6 +20,14 @@ type log struct {
 	byID             map[string]*update // the first one of an id
 	number           uint64             // of the last one
 	last             *update            // the newest one; nil: none yet
+	fills            uint64             // how often it was filled anew
+}
+
+// clear empties the log: it is filled anew.
+func (l *log) clear() {
+	l.fills++
+	l.updates, l.notices, l.number, l.last = line{}, line{}, 0, nil
+	l.byID = make(map[string]*update)
 }
 
 // line is updates in their order.
@@ -28,10 +36,10 @@ type line struct {
 	bytes int
 }
 
-// add appends an update.
-func (l *log) add(u *update, notice bool) {
-	l.number++
-	u.number = l.number
+// add appends an update, with a number that is greater than all before it.
+func (l *log) add(u *update, number uint64, notice bool) {
+	l.number = number
+	u.number = number
 	l.last = u
 	if l.byID[u.ID] == nil {
 		l.byID[u.ID] = u

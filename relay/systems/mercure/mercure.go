@@ -42,6 +42,7 @@ type System struct {
 	published *metrics.Counter
 	refusals  map[string]*metrics.Counter // by reason
 	route     relay.StreamRoute
+	nodes     *nodes // the other ones; nil: there are none
 
 	current atomic.Pointer[settings] // replaced by Reload
 
@@ -52,7 +53,8 @@ type System struct {
 	compiledMu sync.Mutex
 	compiled   map[selector]*matcher // of selectors that are costly to read; guarded by compiledMu, a leaf
 
-	// Guarded by mu, which orders updates. It is taken before the locks of channels and groups.
+	// Guarded by mu, which orders updates. It is taken before the locks of channels and groups; on several nodes, where the channel orders
+	// them, after its channel's.
 	mu          sync.Mutex
 	log         log
 	index       *index
@@ -94,6 +96,9 @@ func (s *System) Close() {
 	s.ended = true
 	for _, set := range s.sets {
 		set.Close()
+	}
+	if s.nodes != nil {
+		s.nodes.close()
 	}
 }
 
@@ -139,10 +144,11 @@ func (s *System) Start(host relay.Host) error {
 		s.base = "https://localhost" + Path
 	}
 	s.index.base = parseBase(s.base)
-	err := host.Reserve(Namespace, config.Namespace{
-		History: config.History{Size: new(keptUpdates), TTL: keptFor}, Durable: true, Presence: new(bool),
-	})
-	if err != nil {
+	policy := config.Namespace{History: config.History{Size: new(keptUpdates), TTL: keptFor}, Durable: true, Presence: new(bool)}
+	if !host.Alone() { // the channel has what tells of subscriptions, too
+		policy.History.Size, policy.Limit.Items = new(4*keptUpdates), maxListed
+	}
+	if err := host.Reserve(Namespace, policy); err != nil {
 		return err
 	}
 	if err := s.load(); err != nil {
@@ -193,6 +199,10 @@ func (s *System) load() error {
 		s.log.size, s.log.ttl = *ns.History.Size, ns.History.TTL
 	}
 	s.log.bytes = max(1<<20, s.log.size*keptBytes)
+	if !s.host.Alone() {
+		s.nodes = newNodes(s)
+		return nil
+	}
 	b := s.host.Broker()
 	if err := b.Load(logChannel); err != nil {
 		return err
@@ -205,7 +215,7 @@ func (s *System) load() error {
 		u := new(update)
 		if json.Unmarshal(c.Data, u) == nil && u.ID != "" && len(u.Topics) > 0 { // backends could publish anything there
 			s.ready(u)
-			s.log.add(u, false)
+			s.log.add(u, s.log.number+1, false)
 		}
 		return true
 	})
@@ -222,8 +232,10 @@ func (s *System) ready(u *update) {
 func (s *System) publish(u *update) error {
 	s.ready(u)
 	data := u.encode()
-	if err := s.host.Broker().Load(logChannel); err != nil { // so that nothing is waited for under the lock
-		return err
+	if s.nodes == nil {
+		if err := s.host.Broker().Load(logChannel); err != nil { // so that nothing is waited for under the lock
+			return err
+		}
 	}
 	receipt, err := s.accept(u, data, "")
 	if err == nil && receipt.Wait != nil {
@@ -235,9 +247,17 @@ func (s *System) publish(u *update) error {
 // accept puts an update into the log and into the windows of those that it is for, in one step. What comes with an idempotency key
 // that the log knows is there already.
 func (s *System) accept(u *update, data []byte, key string) (broker.Receipt, error) {
+	p := &broker.Publication{Op: broker.Send, Data: data, IdempotencyKey: key}
+	if s.nodes != nil { // it comes back by the log: see nodes.Apply
+		receipt, err := s.host.Submit(logChannel, p)
+		if err == nil {
+			s.published.Inc()
+		}
+		return receipt, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	receipt, err := s.host.Submit(logChannel, &broker.Publication{Op: broker.Send, Data: data, IdempotencyKey: key})
+	receipt, err := s.host.Submit(logChannel, p)
 	if err != nil {
 		return receipt, err
 	}
@@ -249,7 +269,7 @@ func (s *System) accept(u *update, data []byte, key string) (broker.Receipt, err
 		s.at.Seq++
 	}
 	s.published.Inc()
-	s.log.add(u, false)
+	s.log.add(u, s.log.number+1, false)
 	s.dispatch(u)
 	return receipt, nil
 }

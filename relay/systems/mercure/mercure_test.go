@@ -20,16 +20,18 @@ const path = mercure.Path
 type rig struct{ *relaytest.Rig }
 
 func start(t testing.TB, change ...func(*config.Config, *mercure.Config)) rig {
-	return rig{relaytest.Start(t, func(c *config.Config) {
-		own := config.Of[mercure.Config](c)
-		own.Publisher = []mercure.Key{{Secret: mercure.DevKey}}
-		own.Subscriber = []mercure.Key{{Secret: mercure.DevKey}}
-		own.Anonymous, own.Subscriptions = true, true
-		own.Issuers = []string{"https://issuer.example"}
-		for _, f := range change {
-			f(c, own)
-		}
-	}, mercure.New())}
+	return rig{relaytest.Start(t, func(c *config.Config) { prepare(c, change...) }, mercure.New())}
+}
+
+func prepare(c *config.Config, change ...func(*config.Config, *mercure.Config)) {
+	own := config.Of[mercure.Config](c)
+	own.Publisher = []mercure.Key{{Secret: mercure.DevKey}}
+	own.Subscriber = []mercure.Key{{Secret: mercure.DevKey}}
+	own.Anonymous, own.Subscriptions = true, true
+	own.Issuers = []string{"https://issuer.example"}
+	for _, f := range change {
+		f(c, own)
+	}
 }
 
 // token is a token of 0.x.

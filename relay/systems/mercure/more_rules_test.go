@@ -297,3 +297,30 @@ func TestResumeWithoutGap(t *testing.T) {
 	}
 	group.Wait()
 }
+
+// TestEndedWhileItBegins: of clients that go away at once nothing is left.
+func TestEndedWhileItBegins(t *testing.T) {
+	g := start(t)
+	for i := range 300 {
+		nc, err := net.Dial("tcp", strings.TrimPrefix(g.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprintf(nc, "GET %s?topic=a HTTP/1.1\r\nHost: x\r\n\r\n", path); err != nil {
+			t.Fatal(err)
+		}
+		if i%3 == 0 {
+			_, _ = nc.Read(make([]byte, 1))
+		}
+		_ = nc.(*net.TCPConn).SetLinger(0)
+		_ = nc.Close()
+	}
+	last := g.follow("topic=a")
+	g.publish("topic", "a", "data", "x")
+	expect(t, last, "x")
+	watch := token(nil, []string{path + "/subscriptions"})
+	relaytest.Until(t, "one is left", func() bool {
+		list, _ := g.subscriptions(watch)
+		return len(list) == 1 && g.Gauge("weir_mercure_subscribers") == 1 && g.Gauge("weir_mercure_classes") == 1
+	})
+}

@@ -25,6 +25,7 @@ type subscriber struct {
 
 	// Guarded by System.mu.
 	class *class
+	ended bool
 }
 
 // subscription is a selector that a subscriber asks for.
@@ -61,7 +62,14 @@ func (s *System) handleSubscribe(ctx *fasthttp.RequestCtx) {
 	for _, line := range s.cors(ctx) {
 		sub.lines = append(append(append(append(sub.lines, line[0]...), ": "...), line[1]...), "\r\n"...)
 	}
-	if err := s.host.OpenStream(ctx, &s.route, id, sub); err != nil {
+	err := error(nil)
+	if s.nodes != nil {
+		err = s.nodes.awaitLog()
+	}
+	if err == nil {
+		err = s.host.OpenStream(ctx, &s.route, id, sub)
+	}
+	if err != nil {
 		s.failed(ctx, err)
 	}
 }
@@ -173,52 +181,77 @@ func (s *System) open(c *relay.Client) {
 	sub := c.Value.(*subscriber)
 	sub.id = newID(s.host.Now())
 	s.announce(sub, true)
-	events, first, done := []byte(":\n\n"), "", uint64(0)
-	if sub.last != "" {
-		first, events, done = s.missed(sub, events)
+	if sub.last != "" && s.nodes != nil {
+		s.nodes.await(sub.last)
 	}
-	s.mu.Lock()
+	past := missed{events: []byte(":\n\n")}
+	for {
+		if sub.last != "" {
+			past = s.missed(sub)
+		}
+		s.mu.Lock()
+		if sub.last == "" || past.fills == s.log.fills {
+			break
+		}
+		s.mu.Unlock() // the log is another one by now
+	}
 	defer s.mu.Unlock()
+	events := past.events
 	if sub.last != "" {
-		events = replay(events, s.log.after(done), &sub.wanted)
+		events = replay(events, s.log.after(past.done), &sub.wanted)
 		name := "Last-Event-ID: "
 		if sub.modern {
 			name = "Mercure-Last-Event-ID: "
 		}
-		sub.lines = append(append(append(sub.lines, name...), first...), "\r\n"...)
+		sub.lines = append(append(append(sub.lines, name...), past.first...), "\r\n"...)
 	}
-	sub.class = s.enter(sub.wanted.key(), &sub.wanted)
-	c.Begin(sub.class.group, sub.lines, events)
+	class := s.enter(sub.wanted.key(), &sub.wanted)
+	if sub.class = class; sub.ended { // meanwhile
+		sub.class = nil
+		defer s.leave(class)
+	} else if s.nodes != nil {
+		s.nodes.streams[c] = struct{}{}
+	}
+	c.Begin(class.group, sub.lines, events)
 	sub.lines = nil
 }
 
-// missed finds out where a subscriber stands and appends what it has missed up to now. It returns the id that the answer
-// tells, and up to which update all is done. Matching may take a while: the lock is not held meanwhile.
-func (s *System) missed(sub *subscriber, events []byte) (first string, out []byte, done uint64) {
+// missed is what a subscriber has missed.
+type missed struct {
+	first  string // the id that the answer tells
+	events []byte
+	done   uint64 // up to which update that is all
+	fills  uint64 // of the log
+}
+
+// missed finds out where a subscriber stands, and what it has missed up to now. Matching may take a while: the lock is not held meanwhile.
+func (s *System) missed(sub *subscriber) missed {
+	m := missed{events: []byte(":\n\n")}
 	s.mu.Lock()
 	now := s.host.Now()
 	s.log.trim(&s.log.updates, now)
 	s.log.trim(&s.log.notices, now)
-	done = s.log.number
+	m.done, m.fills = s.log.number, s.log.fills
 	var list []*update
 	if from := s.log.byID[sub.last]; from != nil {
-		first, list = sub.last, s.log.after(from.number)
+		m.first, list = sub.last, s.log.after(from.number)
 	} else if sub.last == earliest {
-		first, list = earliest, s.log.after(0)
+		m.first, list = earliest, s.log.after(0)
 	} else {
 		list = s.log.after(0)
 	}
 	s.mu.Unlock()
-	if first != "" {
-		return first, replay(events, list, &sub.wanted), done
+	if m.first != "" {
+		m.events = replay(m.events, list, &sub.wanted)
+		return m
 	}
-	first = earliest // what it may read of those that are kept says where the hub stands
-	for i := len(list) - 1; i >= 0 && first == earliest; i-- {
+	m.first = earliest // what it may read of those that are kept says where the hub stands
+	for i := len(list) - 1; i >= 0 && m.first == earliest; i-- {
 		if sub.wanted.mayRead(list[i]) {
-			first = list[i].ID
+			m.first = list[i].ID
 		}
 	}
-	return first, events, done
+	return m
 }
 
 // replay appends those updates that are for a subscriber.
@@ -235,8 +268,11 @@ func replay(events []byte, list []*update, w *wanted) []byte {
 func (s *System) closed(c *relay.Client) {
 	sub := c.Value.(*subscriber)
 	s.mu.Lock()
-	if sub.class != nil {
+	if sub.ended = true; sub.class != nil {
 		s.leave(sub.class)
+	}
+	if s.nodes != nil {
+		delete(s.nodes.streams, c)
 	}
 	s.mu.Unlock()
 	s.announce(sub, false)

@@ -69,27 +69,41 @@ func (s *System) announce(sub *subscriber, active bool) {
 	if !s.listed {
 		return
 	}
+	if s.nodes != nil {
+		s.nodes.announce(sub, active)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if active == sub.ended || !active && s.subscribers[sub.id] != sub { // it may end while it begins
+		return
+	}
 	if active {
 		s.subscribers[sub.id] = sub
 	} else {
-		if s.subscribers[sub.id] != sub {
-			return
-		}
 		delete(s.subscribers, sub.id)
 	}
+	s.published.Add(len(sub.topics))
 	for i := range sub.topics {
-		d := sub.documentOf(&sub.topics[i], active)
-		u := &update{ID: newID(s.host.Now()), Topics: []string{d.ID}, Private: true, Data: string(encode(&d, "  "))}
-		if sub.modern {
-			u.Type = "mercure"
-		}
-		s.ready(u)
-		s.published.Inc()
-		s.log.add(u, true)
-		s.dispatch(u)
+		s.tell(sub.notice(i, newID(s.host.Now()), active), s.log.number+1)
 	}
+}
+
+// notice is the update that says that a subscription begins, or ends.
+func (sub *subscriber) notice(i int, id string, active bool) *update {
+	d := sub.documentOf(&sub.topics[i], active)
+	u := &update{ID: id, Topics: []string{d.ID}, Private: true, Data: string(encode(&d, "  "))}
+	if sub.modern {
+		u.Type = "mercure"
+	}
+	return u
+}
+
+// tell makes an update about a subscription the next one. The caller holds s.mu.
+func (s *System) tell(u *update, number uint64) {
+	s.ready(u)
+	s.log.add(u, number, true)
+	s.dispatch(u)
 }
 
 // handleSubscriptions is GET /.well-known/mercure/subscriptions and what is below it.
@@ -116,6 +130,9 @@ func (s *System) handleSubscriptions(ctx *fasthttp.RequestCtx) {
 	if !ok || len(parts) > most {
 		s.fail(ctx, 404, "there is no such subscription")
 		return
+	}
+	if s.nodes != nil {
+		s.nodes.catchUp("", 0)
 	}
 	list, last := s.list(parts, modern)
 	s.setCORS(ctx)

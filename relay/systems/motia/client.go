@@ -129,6 +129,7 @@ func (c *client) join(r *request) {
 		c.refuse(r, "access", accessDenied, "Access denied")
 		return
 	}
+	s.clock.ready()
 	f, widen, ok := c.enter(r)
 	if !ok {
 		c.refuse(r, "limit", "STREAM_LIMIT", "limit reached: motia.subscriptions")
@@ -137,7 +138,11 @@ func (c *client) join(r *request) {
 	if widen {
 		c.client.Unfollow(r.channel)
 	}
-	if err := c.client.Follow(f); err != nil {
+	if err := c.client.Follow(f); err != nil && !s.host.Alone() && problem.Of(err).Status == 503 { // no node has the channel for the moment
+		s.refused["unavailable"].Inc()
+		c.client.Close(1013, "try again in a moment") // it comes back after two seconds, with all its joins
+		return
+	} else if err != nil {
 		c.expel(r.channel, "limit", "STREAM_UNAVAILABLE", problem.Of(err).Message)
 		return
 	}

@@ -20,16 +20,17 @@ const (
 func Module() relay.Module {
 	return relay.Module{
 		System: config.System{
-			Name:       Name,
-			Section:    func() config.Section { return new(Config) },
-			Check:      check,
-			Namespaces: []string{Namespace, clockNamespace},
+			Name:        Name,
+			Distributed: true,
+			Section:     func() config.Section { return new(Config) },
+			Check:       check,
+			Namespaces:  []string{Namespace, clockNamespace},
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{
 			{Name: "weir_motia_connections", Type: relay.Gauge, Help: "Open connections of stream clients."},
 			{Name: "weir_motia_subscriptions", Type: relay.Gauge, Help: "Items and groups that these have joined."},
-			{Name: "weir_motia_refused_total", Type: relay.Counter, Labels: []string{"reason"}, Help: "What was refused: connections (token), joins (access, limit, name) and messages (form)."},
+			{Name: "weir_motia_refused_total", Type: relay.Counter, Labels: []string{"reason"}, Help: "What was refused: connections (token), joins (access, limit, name, unavailable) and messages (form)."},
 			{Name: "weir_motia_encodes_total", Type: relay.Counter, Help: "Windows of channels that were encoded for these clients: one for each, however many clients."},
 		},
 	}

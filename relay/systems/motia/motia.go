@@ -33,7 +33,7 @@ type System struct {
 }
 
 // reasons are those of refusals, as a metric tells them apart.
-var reasons = []string{"token", "access", "limit", "name", "form"}
+var reasons = []string{"token", "access", "limit", "name", "form", "unavailable"}
 
 // New returns the system.
 func New() *System {

@@ -24,20 +24,22 @@ type rig struct {
 	joins  int
 }
 
-func start(t *testing.T, prepare func(*config.Config, *motia.Config)) *rig {
+func start(t *testing.T, change func(*config.Config, *motia.Config)) *rig {
 	t.Helper()
 	g := &rig{system: motia.New()}
-	g.Rig = relaytest.Start(t, func(c *config.Config) {
-		section := &motia.Config{}
-		c.Namespaces[motia.Namespace] = config.Namespace{Subscribe: config.Authenticated, Publish: config.Backend}
-		if prepare != nil {
-			prepare(c, section)
-		}
-		c.Known = []config.System{motia.Module().System}
-		c.Systems = []string{motia.Name}
-		c.Sections = []config.Section{section}
-	}, g.system)
+	g.Rig = relaytest.Start(t, func(c *config.Config) { prepare(c, change) }, g.system)
 	return g
+}
+
+func prepare(c *config.Config, change func(*config.Config, *motia.Config)) {
+	section := &motia.Config{}
+	c.Namespaces[motia.Namespace] = config.Namespace{Subscribe: config.Authenticated, Publish: config.Backend}
+	if change != nil {
+		change(c, section)
+	}
+	c.Known = []config.System{motia.Module().System}
+	c.Systems = []string{motia.Name}
+	c.Sections = []config.Section{section}
 }
 
 // client is a client that keeps the rule on timestamps: those of an item grow.
