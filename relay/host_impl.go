@@ -215,6 +215,8 @@ func (h *host) Watch(on bool) {
 	h.relay.hub.Busiest.Watch(on)
 }
 
+func (h *host) Slowest() []SlowSession { return h.relay.admin.Slowest() }
+
 func (h *host) TopChannels(second int64) []stats.TopChannel { return h.relay.hub.Busiest.Of(second) }
 
 // Nodes

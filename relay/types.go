@@ -4,7 +4,6 @@ import (
 	"weir/relay/admin"
 	"weir/relay/api"
 	"weir/relay/route"
-	"weir/relay/session"
 	"weir/relay/stats"
 )
 
@@ -18,7 +17,7 @@ type (
 	GroupMessage   = route.GroupMessage
 	EventStream    = route.EventStream
 	StreamRoute    = route.Stream
-	SlowSession    = session.SlowSession
+	SlowSession    = admin.SlowSession
 	UserHandler    = api.UserHandler
 	Reading        = admin.Reading
 	Readings       = admin.Readings

@@ -20,7 +20,7 @@ func (s *Server) handleFigures(ctx *fasthttp.RequestCtx) {
 	after, _ := strconv.ParseInt(string(ctx.QueryArgs().Peek("after")), 10, 64) // 0: all there is
 	b := s.appendSelf(append(make([]byte, 0, 4<<10), '{'))
 	b = append(s.recorder.append(append(b, ','), after), `,"slow":[`...)
-	for i, x := range s.sessions.Slowest() {
+	for i, x := range s.Slowest() {
 		if i > 0 {
 			b = append(b, ',')
 		}

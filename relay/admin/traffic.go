@@ -12,7 +12,7 @@ import (
 // for ends by itself.
 func (s *Server) handleTraffic(ctx *fasthttp.RequestCtx) {
 	id := string(ctx.QueryArgs().Peek("recording"))
-	connections, subscribers := s.sessions.Following()
+	connections, subscribers := s.following()
 	sample, ok := s.hub.Traffic.Sample(id, subscribers)
 	if !ok {
 		s.gate.Refuse(ctx, problem.BadField.With("another recording is under way, or this one has ended"))

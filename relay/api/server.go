@@ -40,6 +40,7 @@ func New(h *hub.Hub, gate *ingress.Gate, sessions *session.Manager, own *native.
 		s.quotas = ratelimit.NewUsers(units.Rate{}) // everyone may be user u1
 	}
 	s.User("POST", "/command", own.HandleCommand)
+	s.shareConnections()
 	return s
 }
 

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"time"
+	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/problem"
@@ -11,6 +13,9 @@ func (m *Manager) Session(connection string) *Session { return m.sessions.byID(c
 
 // Sessions returns all that there are.
 func (m *Manager) Sessions() []*Session { return m.sessions.all() }
+
+// SessionsOf returns those of a user.
+func (m *Manager) SessionsOf(user string) []*Session { return m.sessions.byUser(user) }
 
 // Leftovers is how many entries of sessions, their users' places and their tokens' ends there are: none when all have ended.
 func (m *Manager) Leftovers() int {
@@ -39,6 +44,23 @@ func (s *Session) ID() string { return s.id }
 
 // User is the user of the first token, "" for an anonymous one. A new token cannot change it.
 func (s *Session) User() string { return s.user }
+
+// Opened is when the client connected, in Unix milliseconds.
+func (s *Session) Opened() int64 { return s.opened }
+
+// Pinged notes a sign of life that the client gave on purpose: a ping of its own, or a pong.
+func (s *Session) Pinged() { s.lastPing.Store(time.Now().UnixMilli()) }
+
+// LastPing is when the client last did that, or connected, in Unix milliseconds.
+func (s *Session) LastPing() int64 { return max(s.lastPing.Load(), s.opened) }
+
+// Transport is how the client is connected: ws or sse.
+func (s *Session) Transport() string {
+	if s.events {
+		return "sse"
+	}
+	return "ws"
+}
 
 // Encoding is what the connection takes.
 func (s *Session) Encoding() pool.Encoding { return s.enc }
@@ -75,6 +97,27 @@ func (s *Session) Topic(channel string) *pool.Topic {
 		return s.subs[at].topic
 	}
 	return nil
+}
+
+// Follows reports whether the session is subscribed to a channel.
+func (s *Session) Follows(channel string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.find(channel) >= 0 || s.awaits(channel)
+}
+
+// EachChannel calls f for the channels that the session is subscribed to, its user's own first while that is still to be made. f is called
+// under the session's lock.
+func (s *Session) EachChannel(f func(channel string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.takeUp()
+	if s.own.Load() == unmade {
+		f(wire.UserChannel(s.user))
+	}
+	for i := range s.subs {
+		f(s.subs[i].feed.Name)
+	}
 }
 
 // Break has the next turn panic, for tests.

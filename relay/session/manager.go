@@ -53,7 +53,6 @@ func New(h *hub.Hub, gate *ingress.Gate, verifier *auth.Verifier, now func() tim
 	h.Find = m.sessions.connection
 	m.act()
 	m.shareTickets()
-	m.shareConnections()
 	m.shareLimits()
 	h.Awaiting = m.sessions.gather
 	var err error

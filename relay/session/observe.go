@@ -28,7 +28,7 @@ type Connection struct {
 func (m *Manager) Observe(o Observer) { m.observers = append(m.observers, o) }
 
 func (s *Session) connection() Connection {
-	return Connection{s.id, s.user, s.transport(), time.UnixMilli(s.opened)}
+	return Connection{s.id, s.user, s.Transport(), time.UnixMilli(s.opened)}
 }
 
 // enter lets a session be found, and tells the observers. The caller holds s.mu.

@@ -64,7 +64,7 @@ type Protocol interface {
 // Enter lets others find the session, and then calls greet, before anybody may end it: nothing comes before the answer to the
 // handshake, which greet sends, nor can the last turn be over before the session is entered.
 func (s *Session) Enter(greet func()) {
-	s.manager.hub.Counters.Opened.Of(s.transport()).Inc()
+	s.manager.hub.Counters.Opened.Of(s.Transport()).Inc()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.manager.enter(s)

@@ -254,7 +254,7 @@ func (s *Session) finish(abrupt bool) {
 				s.release()
 			}
 		},
-		func() { m.hub.Counters.Ended.Of(s.transport()).Inc() },
+		func() { m.hub.Counters.Ended.Of(s.Transport()).Inc() },
 		func() { s.leavePresence(abrupt || m.moves()) },
 		func() { s.observeEnd(abrupt) },
 		func() { m.closed(s) },

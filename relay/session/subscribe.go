@@ -80,9 +80,7 @@ func (s *Session) subscribeLoaded(r *SubscribeRequest) error {
 	s.subs = append(s.subs, sub)
 	s.expectDecision(&s.subs[len(s.subs)-1], r.Decision.Expires)
 	s.manager.hub.Counters.Subscriptions.Inc()
-	if recorded(sub.feed.Name) {
-		s.manager.hub.Traffic.Joined(sub.feed.Name)
-	}
+	s.manager.hub.Traffic.Joined(sub.feed.Name)
 	return nil
 }
 

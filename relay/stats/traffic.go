@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weir/internal/wire"
 )
 
 // Traffic notes the shape of what the relay does, while somebody records it: how large and how many publications are,
@@ -58,9 +59,15 @@ func (t *Traffic) Published(channel string, size int) {
 	}
 }
 
+// Recorded reports whether recordings tell of the subscriptions to a channel: the relay's own, of users and of who is present, are left out.
+func Recorded(channel string) bool {
+	ns := wire.Namespace(channel)
+	return ns != wire.UserNamespace && ns != wire.PresenceNamespace
+}
+
 // Joined notes a subscription that has begun.
 func (t *Traffic) Joined(channel string) {
-	if r := t.recording.Load(); r != nil {
+	if r := t.recording.Load(); r != nil && Recorded(channel) {
 		t.note(r, channel, joined)
 	}
 }
