@@ -78,6 +78,7 @@ suites: ## Run the long forms of the tests: every fault, a simulated day, each d
 	$(MAKE) simulate
 	$(GO) test ./relay/relaytest/simulate -count=1 -timeout 60m -run "^TestSimulate$$" -seeds 600
 	$(GO) test ./relay/relaytest/simulate -count=1 -timeout 90m -run "^TestSimulate.*Cluster$$" -seeds 600
+	SUITES=1 $(GO) test -count=1 -v -timeout 120m -run "^TestMutations$$" ./internal/mutations
 	WEIR_EVERY_BIT=1 $(GO) test ./broker/disk -count=1 -timeout 60m -run Damage
 	$(GO) test -count=1 -timeout 60m $$(grep -rl --include=*_test.go pgregory.net/rapid batch broker pool relay loadtest | xargs -n1 dirname | sort -u | sed s,^,./,) -rapid.checks=5000
 	$(MAKE) fuzz FUZZTIME=1m

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"log/slog"
 	"path/filepath"
-
-	client "github.com/nats-io/nats.go"
 
 	"weir/internal/mesh"
 	"weir/internal/mesh/embed"
@@ -23,31 +20,16 @@ type clusterOpener struct {
 func (o clusterOpener) Open(session string, h mesh.Handler) (mesh.Node, error) {
 	c := o.cluster
 	n := nats.Config{Name: c.Name, Servers: c.NATS, Replicas: c.Replicas, Log: o.log}
-	if c.Credentials != "" {
-		n.Options = append(n.Options, client.UserCredentials(c.Credentials))
-	}
-	if c.NKey != "" {
-		option, err := client.NkeyOptionFromSeed(c.NKey)
-		if err != nil {
-			return nil, fmt.Errorf("cluster.nkey: %w", err)
-		}
-		n.Options = append(n.Options, option)
-	}
-	if c.TLS.Cert != "" {
-		n.Options = append(n.Options, client.ClientCert(c.TLS.Cert, c.TLS.Key))
-	}
-	if c.TLS.CA != "" {
-		n.Options = append(n.Options, client.RootCAs(c.TLS.CA))
-	}
 	if c.Embed.Listen == "" {
+		n.Credentials, n.NKey, n.Cert, n.Key, n.CA = c.Credentials, c.NKey, c.TLS.Cert, c.TLS.Key, c.TLS.CA
 		return nats.Opener{Config: n}.Open(session, h)
 	}
-	server, err := embed.Start(embed.Config{Cluster: c.Name, Node: c.Node, Listen: c.Embed.Listen, Routes: c.Embed.Routes,
-		Data: filepath.Clean(c.Embed.Data), Sync: *c.Embed.Sync, Log: o.log})
+	server, err := embed.Start(embed.Config{Cluster: c.Name, Node: c.Node, Listen: c.Embed.Listen, Routes: c.Embed.Routes, Password: c.Embed.Password,
+		Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.TLS.CA, Data: filepath.Clean(c.Embed.Data), Sync: *c.Embed.Sync, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
-	n.Options = append(n.Options, server.Options()...)
+	n.Options = server.Options()
 	node, err := nats.Opener{Config: n}.Open(session, h)
 	if err != nil {
 		server.Stop()

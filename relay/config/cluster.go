@@ -19,7 +19,7 @@ type Cluster struct {
 	Replicas    int      `yaml:"replicas" range:"0..5"`                   // servers that keep the table of owners; 0: 3, or 1 if fewer than 3 embedded ones are named
 	Credentials string   `yaml:"credentials"`                             // file with a user's credentials for the servers
 	NKey        string   `yaml:"nkey"`                                    // file with the seed of a key pair for them
-	TLS         MeshTLS  `yaml:"tls"`                                     // of the connections to the servers
+	TLS         MeshTLS  `yaml:"tls"`                                     // of the connections to the servers, and of routes
 	Insecure    bool     `yaml:"insecure"`                                // plain text to other than loopback; false
 }
 
@@ -29,6 +29,8 @@ type Embed struct {
 	Routes []string `yaml:"routes"`              // addresses of all servers; this one's own may be among them
 	Data   string   `yaml:"data"`                // directory of what it keeps
 	Sync   *bool    `yaml:"sync" default:"true"` // what it acknowledges is on disk
+
+	Password string `yaml:"password"` // of the routes: a server without it is not let in; "": none is asked for
 }
 
 // MeshTLS names what the connections to servers are encrypted with.
@@ -89,8 +91,17 @@ func (k *Checks) cluster(c Config) {
 	}
 	if x.Embed.Listen != "" {
 		host, _, ok := k.address("cluster.embed.listen", x.Embed.Listen)
-		if ok && !LoopbackHost(host) && !x.Insecure {
-			k.Add("cluster.embed.listen", "%s is reached in plain text and by everybody: expected a loopback address, or cluster.insecure: true in a network of your own", Quote(x.Embed.Listen))
+		if ok && !LoopbackHost(host) && !x.Insecure && x.TLS == (MeshTLS{}) {
+			k.Add("cluster.embed.listen", "%s is reached in plain text and by everybody: expected cluster.tls, a loopback address, or cluster.insecure: true in a network of your own", Quote(x.Embed.Listen))
+		}
+		if x.TLS != (MeshTLS{}) && (x.TLS.Cert == "" || x.TLS.Key == "" || x.TLS.CA == "") {
+			k.Add("cluster.tls", "embedded servers show each other their certificates, and let in whoever has one of yours: expected cert, key and ca")
+		}
+		if x.Embed.Password != "" {
+			k.secret("cluster.embed.password", []byte(x.Embed.Password), maxSecret)
+		}
+		if x.Credentials != "" || x.NKey != "" {
+			k.Add("cluster", "credentials and nkey are for servers in cluster.nats: embedded ones have cluster.embed.password and cluster.tls")
 		}
 		for i, route := range x.Embed.Routes {
 			if host, port, err := net.SplitHostPort(route); err != nil || host == "" || port == "" {
@@ -101,7 +112,7 @@ func (k *Checks) cluster(c Config) {
 			k.Add("cluster.embed.data", "the embedded server needs a directory of its own: set cluster.embed.data, or --cluster-data")
 		}
 	}
-	if (x.TLS.Cert == "") != (x.TLS.Key == "") {
+	if x.Embed.Listen == "" && (x.TLS.Cert == "") != (x.TLS.Key == "") {
 		k.Add("cluster.tls", "expected both cert and key, or neither")
 	}
 	if c.Data != "" {

@@ -4,11 +4,14 @@ package embed
 
 import (
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"time"
 
@@ -49,11 +52,18 @@ func Start(c Config) (Server, error) {
 		SyncAlways: c.Sync,
 		Cluster:    server.ClusterOpts{Name: c.Cluster, Host: host, Port: port, ConnectRetries: 1 << 30},
 	}
+	if err := secure(c, &o.Cluster); err != nil {
+		return nil, err
+	}
 	for _, r := range c.Routes {
 		if _, _, err := split(r); err != nil {
 			return nil, err
 		}
-		o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", Host: r})
+		route := &url.URL{Scheme: "nats-route", Host: r}
+		if c.Password != "" {
+			route.User = url.UserPassword(user, c.Password)
+		}
+		o.Routes = append(o.Routes, route)
 	}
 	s, err := server.NewServer(o)
 	if err != nil {
@@ -67,6 +77,34 @@ func Start(c Config) (Server, error) {
 		return nil, errors.New("embedded NATS server: it has not started: the log says why")
 	}
 	return &embedded{s, secret}, nil
+}
+
+// handshakeLimit is how long a route's TLS handshake may take.
+const handshakeLimit = 5 * time.Second
+
+// secure has routes ask for what the others have to show.
+func secure(c Config, o *server.ClusterOpts) error {
+	if c.Password != "" {
+		o.Username, o.Password = user, c.Password
+	}
+	if c.Cert == "" {
+		return nil
+	}
+	certificate, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+	if err != nil {
+		return fmt.Errorf("certificate of the routes: %w", err)
+	}
+	pem, err := os.ReadFile(c.CA)
+	if err != nil {
+		return fmt.Errorf("certificates of the routes: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("certificates of the routes: %s holds none in PEM", c.CA)
+	}
+	o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12}
+	o.TLSTimeout = handshakeLimit.Seconds()
+	return nil
 }
 
 func split(address string) (host string, port int, err error) {

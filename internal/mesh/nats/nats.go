@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,9 +23,36 @@ import (
 type Config struct {
 	Name     string          // of the cluster: the prefix of subjects, and in the name of the bucket
 	Servers  []string        // addresses, such as nats://host:4222; several of one cluster of servers
-	Options  []client.Option // how to reach them, beside what this package wants: credentials, TLS, a connection within the process
+	Options  []client.Option // how to reach a server within the process
 	Replicas int             // servers that keep the table; 1, 3 or 5
 	Log      *slog.Logger
+
+	// Who this process is to servers of their own, and how it knows them: names of files. "": none.
+	Credentials string // of a user
+	NKey        string // seed of a key pair
+	Cert, Key   string // certificate that is shown, and its key
+	CA          string // what the servers' certificates are signed with; "": what the system trusts
+}
+
+// secured are the options that say so.
+func (c *Config) secured() (options []client.Option, err error) {
+	if c.Credentials != "" {
+		options = append(options, client.UserCredentials(c.Credentials))
+	}
+	if c.NKey != "" {
+		option, err := client.NkeyOptionFromSeed(c.NKey)
+		if err != nil {
+			return nil, fmt.Errorf("key pair in %s: %w", c.NKey, err)
+		}
+		options = append(options, option)
+	}
+	if c.Cert != "" {
+		options = append(options, client.ClientCert(c.Cert, c.Key))
+	}
+	if c.CA != "" {
+		options = append(options, client.RootCAs(c.CA))
+	}
+	return options, nil
 }
 
 // Opener joins by a Config. It implements mesh.Opener.
@@ -33,7 +61,6 @@ type Opener struct{ Config Config }
 const (
 	pendingFrames = 1 << 20  // waiting for the handler
 	pendingBytes  = 64 << 20 // of these; beyond, frames are lost
-	writeBuffer   = 8 << 20  // waiting while the servers are not reached
 	patience      = 2 * time.Second
 	pause         = 250 * time.Millisecond // between attempts
 )
@@ -55,13 +82,17 @@ type node struct {
 // Open implements mesh.Opener.
 func (o Opener) Open(session string, h mesh.Handler) (mesh.Node, error) {
 	n := &node{config: o.Config, handler: h, table: make(chan struct{})}
+	secured, err := o.Config.secured()
+	if err != nil {
+		return nil, err
+	}
 	options := append([]client.Option{
 		client.Name("weir " + session),
 		client.MaxReconnects(-1),
 		client.ReconnectWait(pause),
 		client.ReconnectJitter(pause, pause),
 		client.RetryOnFailedConnect(true),
-		client.ReconnectBufSize(writeBuffer),
+		client.ReconnectBufSize(-1), // what is sent later would be of no use, and a row written later a surprise
 		client.Timeout(patience),
 		client.PingInterval(2 * time.Second),
 		client.MaxPingsOutstanding(2),
@@ -76,16 +107,8 @@ func (o Opener) Open(session string, h mesh.Handler) (mesh.Node, error) {
 		client.ErrorHandler(func(_ *client.Conn, _ *client.Subscription, err error) {
 			o.Config.Log.Warn("NATS", slog.String("error", err.Error()))
 		}),
-	}, o.Config.Options...)
-	servers := ""
-	for i, s := range o.Config.Servers {
-		if i > 0 {
-			servers += ","
-		}
-		servers += s
-	}
-	var err error
-	if n.conn, err = client.Connect(servers, options...); err != nil {
+	}, append(secured, o.Config.Options...)...)
+	if n.conn, err = client.Connect(strings.Join(o.Config.Servers, ","), options...); err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	if err := n.subscribe(session); err != nil {
@@ -184,7 +207,7 @@ func (n *node) Send(to string, frame []byte) error { return n.publish(n.subject(
 func (n *node) Announce(frame []byte) error { return n.publish("weir."+n.config.Name+".hello", frame) }
 
 func (n *node) publish(subject string, frame []byte) error {
-	if !n.conn.IsConnected() { // what is sent later would be of no use
+	if !n.conn.IsConnected() {
 		return mesh.ErrAway
 	}
 	if err := n.conn.Publish(subject, frame); err != nil {
@@ -198,7 +221,7 @@ func (n *node) Update(ctx context.Context, key string, value []byte, revision ui
 	n.mu.Lock()
 	kv := n.bucket
 	n.mu.Unlock()
-	if kv == nil {
+	if kv == nil || !n.conn.IsConnected() {
 		return 0, mesh.ErrAway
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -1,0 +1,99 @@
+package mutations
+
+// mutation is something that is to be found when it is broken.
+type mutation struct {
+	name  string
+	edits []edit
+	by    []string // arguments of go test, which is to fail
+}
+
+// edit replaces text that is in a file once.
+type edit struct{ file, old, new string }
+
+// What finds mutations: the simulated cluster, nodes of the cluster on a mesh in memory, or a part of these.
+var (
+	storms  = []string{"./relay/relaytest/simulate", "-run", "^TestSimulateCluster$", "-seeds", "12"}
+	calm    = []string{"./relay/relaytest/simulate", "-run", "^TestSimulateCalmCluster$", "-seeds", "12"}
+	cluster = []string{"./relay/cluster"}
+)
+
+// of are the tests of the cluster that begin with a name.
+func of(name string) []string { return append(cluster[:1:1], "-run", "^"+name) }
+
+// mutations are those of the order of changes first, which the simulation has to find, whatever tests there are of the parts.
+var mutations = []mutation{
+	{"a link without numbers: what is lost, late or repeated is not noticed", []edit{
+		{"relay/cluster/link.go", "f.epoch == in.epoch && (in.broken || f.number <= in.number)", "f.epoch == in.epoch && in.broken"},
+		{"relay/cluster/link.go", "case f.epoch > in.epoch || f.number != in.number+1:", "case f.epoch > in.epoch:"},
+		{"relay/cluster/members.go", "case s.Epoch < m.in.epoch, s.Epoch == m.in.epoch && (s.Number <= m.in.number || m.in.broken)", "case s.Epoch <= m.in.epoch"},
+	}, storms},
+	{"a link that repeats frames: those of before are applied again", []edit{
+		{"relay/cluster/link.go", "(in.broken || f.number <= in.number)", "(in.broken || f.number < in.number)"},
+		{"relay/cluster/link.go", "f.number != in.number+1", "f.number > in.number+1"},
+	}, storms},
+	{"frames of an old term: what a replaced owner tells is applied", []edit{
+		{"relay/cluster/follow.go", "if f == nil || f.sent != m.session { // of before", "if f == nil {"},
+		{"relay/cluster/follow.go", "	delete(c.follows, r.id)\n	c.number++\n	r.id, r.sent", "	c.number++\n	r.id, r.sent"},
+		{"broker/cluster.go", "case epoch != c.epoch, seq > c.seq+1:", "case seq > c.seq+1:"},
+	}, storms},
+	{"no epoch of its own for a term: a takeover without a fork", []edit{
+		{"broker/takeover.go", "	c.own()\n	c.fork()\n	c.hold()", "	c.own()\n	c.hold()"},
+		{"broker/takeover.go", "	c.restore(b.now(), k)\n	c.fork()\n	c.hold()", "	c.restore(b.now(), k)\n	c.hold()"},
+	}, storms},
+	{"a fork that claims more than there is", []edit{
+		{"broker/store.go", "f.Epoch == from.Epoch && from.Seq <= f.Seq", "f.Epoch == from.Epoch"},
+		{"broker/cluster.go", "f.Epoch == c.epoch && c.seq <= f.Seq", "f.Epoch == c.epoch"},
+	}, storms},
+	{"a replica that ends items by itself", []edit{
+		{"broker/cluster.go", "	if c.isReplica() {\n		d.due = due\n		return\n	}\n", ""},
+		{"broker/expirer.go", "	if c.isReplica() { // which has become one since it was armed\n		return\n	}\n", ""},
+		{"broker/load.go", "if c.items == nil || c.isReplica() {", "if c.items == nil {"},
+		{"broker/replicas.go", "func (replicas) Append(Log, Entry) (Receipt, error) { return Receipt{}, errReplica }",
+			"func (replicas) Append(l Log, e Entry) (Receipt, error) { return Receipt{Position: l.Apply(&e)}, nil }"},
+	}, storms},
+	{"a replica that skips what it has missed", []edit{
+		{"broker/cluster.go", "case epoch != c.epoch, seq > c.seq+1:", "case epoch != c.epoch:"},
+		{"broker/cluster.go", "	case seq == c.seq+1:\n		c.apply", "	case seq > c.seq:\n		c.seq = seq - 1\n		c.apply"},
+	}, storms},
+	{"a node that is cut off goes on", []edit{
+		{"relay/cluster/isolation.go", "	return c.isolated.Load() || int64(time.Since(c.started))-c.ticked.Load() > int64(isolation)", "	return false"},
+	}, storms},
+	{"rows of the table out of order: an owner that was replaced is believed", []edit{
+		{"relay/cluster/partition.go", "if before != nil && before.term >= revision {", "if before != nil && before.term == revision {"},
+		{"relay/cluster/partition.go", "	if before != nil && before.Session == c.session && o.Session != c.session {\n		c.lose(p, o.From == c.session)\n	}\n", ""},
+	}, storms},
+	{"a node that ends hands nothing over", []edit{
+		{"relay/cluster/move.go", "	kept, takers := c.handAll(ctx)", "	kept, takers := 0, false"},
+	}, calm},
+	{"a partition is handed over without idempotency keys", []edit{
+		{"relay/cluster/record.go", "	w.uint(uint64(len(k.Keys)))\n	for i := range k.Keys {", "	w.uint(0)\n	for i := range k.Keys[:0] {"},
+	}, calm},
+	{"a partition is handed over while it still changes", []edit{
+		{"broker/takeover.go", "	c.demote()\n	return k, tap, true", "	return k, tap, true"},
+	}, calm},
+
+	{"followers are not told that a move has failed", []edit{
+		{"relay/cluster/move.go", "h.tap.Reset(nil)", "_ = h.tap"},
+	}, of("TestMoveFails")},
+	{"what has come from another node and is empty is freed", []edit{
+		{"broker/channel.go", "c.aside.tap == nil && c.aside.until == 0", "c.aside.tap == nil"},
+	}, of("TestEmptyChannels")},
+	{"a node that ends tries once to hand over", []edit{
+		{"relay/cluster/move.go", "if kept == 0 || !takers || ctx.Err() != nil {", "if kept >= 0 || takers {"},
+	}, of("TestDrainPatiently")},
+	{"an election cuts everybody off: the table counts, not who is heard", []edit{
+		{"relay/cluster/isolation.go", "case now.Sub(c.started) < isolation, c.connected && !isolated:", "case now.Sub(c.started) < isolation:"},
+		{"relay/cluster/isolation.go", "	if c.connected {\n		c.written, c.aloneSince = now, now\n	}\n", ""},
+		{"relay/cluster/isolation.go", "	case c.connected:\n		cut = !confirmed && now.Sub(c.connectedSince) < alive\n", ""},
+	}, of("TestTableAway")},
+	{"a node that was stopped goes on as before", []edit{
+		{"relay/cluster/partition.go", "			c.doubt(now)\n", ""},
+		{"relay/cluster/isolation.go", " || int64(time.Since(c.started))-c.ticked.Load() > int64(isolation)", ""},
+	}, of("TestStopped")},
+	{"a reader ahead of a replica is told that it has lost something", []edit{
+		{"broker/cluster.go", "	return from.Seq <= c.seq\n", "	return true\n"},
+	}, of("TestResumeAhead")},
+	{"keys of what was missed are forgotten", []edit{
+		{"broker/cluster.go", "		c.seq = m.Seq // what remember notes\n		c.remember(now, m.Key)\n", "		_ = m\n"},
+	}, of("TestKeysOfWhatWasMissed")},
+}
