@@ -45,10 +45,16 @@ pusher:
 // startPusher starts a relay with the apps.
 func startPusher(t *testing.T, flags ...string) *daemon {
 	t.Helper()
+	return serveConfig(t, pusherConfig(t), flags...)
+}
+
+// serveConfig starts a relay with a configuration.
+func serveConfig(t *testing.T, config string, flags ...string) *daemon {
+	t.Helper()
 	s := &daemon{}
 	listen, admin := freeAddress(t), freeAddress(t)
 	s.url, s.admin = "http://"+listen, "http://"+admin
-	s.cmd = exec.Command(binary(t), append([]string{"serve", "--config", pusherConfig(t), "--listen", listen, "--admin", admin}, flags...)...)
+	s.cmd = exec.Command(binary(t), append([]string{"serve", "--config", config, "--listen", listen, "--admin", admin}, flags...)...)
 	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -98,6 +104,27 @@ func TestE2EPusherSDK(t *testing.T) {
 		cert, key := certificate(t, t.TempDir())
 		run(t, startPusher(t, "--tls-cert", cert, "--tls-key", key), "https", "NODE_EXTRA_CA_CERTS="+cert)
 	})
+}
+
+// TestE2EOneChannel has a page with a login hear one channel by weir.js, EventSource and pusher-js at once.
+func TestE2EOneChannel(t *testing.T) {
+	app, apiKey := freeAddress(t), strings.Repeat("k", 40)
+	here := "http://localhost" + app[strings.LastIndexByte(app, ':'):]
+	file := filepath.Join(t.TempDir(), "weir.yaml")
+	text := fmt.Sprintf(`systems: [pusher]
+api: {keys: [{name: backend, secret: %q}]}
+origins: [%q]
+hooks: {url: "%s/weir", allow_insecure: true, cookies: [session], secrets: [whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=]}
+pusher: {apps: [{id: "1", keys: [{key: %s, secret: %q}]}]}
+drain: 0s
+`, apiKey, here, here, mt1Key, mt1Secret)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{"E2E_APP": app, "E2E_API_KEY": apiKey, "E2E_KEY": mt1Key, "E2E_SECRET": mt1Secret} {
+		t.Setenv(name, value)
+	}
+	serveConfig(t, file).node(t, "onechannel.mjs")
 }
 
 // TestE2EPusherClients drives apps as Laravel's pages do, and has pusher-js come back after everything that a relay closes it for.
