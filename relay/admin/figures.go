@@ -15,25 +15,39 @@ import (
 
 // handleFigures is GET /figures?after=SECOND on the admin listener: what this relay is, and its figures of the seconds
 // after that one, an hour at most. The dashboard asks once a second; nothing is sent to it otherwise, so that looking
-// at a relay does not change what is seen.
+// at a relay does not change what is seen. In a cluster the figures are those of all nodes.
 func (s *Server) handleFigures(ctx *fasthttp.RequestCtx) {
 	after, _ := strconv.ParseInt(string(ctx.QueryArgs().Peek("after")), 10, 64) // 0: all there is
-	b := s.appendSelf(append(make([]byte, 0, 4<<10), '{'))
-	b = append(s.recorder.append(append(b, ','), after), `,"slow":[`...)
+	b := append(s.appendSelf(append(make([]byte, 0, 4<<10), '{')), ',')
+	if s.hub.Cluster == nil {
+		b = s.appendFigures(b, after)
+	} else {
+		var err error
+		if b, err = s.appendAll(b, after); err != nil {
+			s.gate.Fail(ctx, err)
+			return
+		}
+	}
+	b = append(b, '}')
+	ctx.Response.Header.Set("X-Content-Type-Options", "nosniff")
+	ctx.Response.Header.Set("Cache-Control", "no-store")
+	jsonbody.Answer(ctx, b)
+}
+
+// appendFigures appends the figures of this relay as the members of an object.
+func (s *Server) appendFigures(b []byte, after int64) []byte {
+	b = append(s.recorder.append(b, after), `,"slow":[`...)
 	for i, x := range s.Slowest() {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = x.Append(b)
 	}
-	b = append(b, "]}"...)
-	ctx.Response.Header.Set("X-Content-Type-Options", "nosniff")
-	ctx.Response.Header.Set("Cache-Control", "no-store")
-	jsonbody.Answer(ctx, b)
+	return append(b, ']')
 }
 
 // appendSelf appends the member "relay": version, start (ms), data directory and systems of this process, and its
-// memory limit in bytes (0: none).
+// memory limit in bytes (0: none). In a cluster "node" is its name.
 func (s *Server) appendSelf(b []byte) []byte {
 	build := buildinfo.Read()
 	b = wire.AppendString(append(b, `"relay":{"version":`...), build.Version)
@@ -47,6 +61,9 @@ func (s *Server) appendSelf(b []byte) []byte {
 		limit = 0
 	}
 	b = strconv.AppendInt(append(b, `,"memoryLimit":`...), limit, 10)
+	if s.hub.Cluster != nil {
+		b = wire.AppendString(append(b, `,"node":`...), s.hub.Cluster.Node())
+	}
 	b = append(b, `,"systems":[`...)
 	for i, name := range s.systems {
 		if i > 0 {

@@ -58,6 +58,7 @@ func (s *Server) Handle(method, path string, h fasthttp.RequestHandler) {
 func (s *Server) Complete(systems []string) {
 	s.systems, s.started = systems, time.Now()
 	s.recorder = newRecorder(s)
+	s.share()
 	s.route = s.newRouter()
 }
 

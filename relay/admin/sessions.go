@@ -61,15 +61,29 @@ func (s *Server) following() (connections int, subscribers map[string]int) {
 // maxFollowers is how many followers of a channel are listed.
 const maxFollowers = 200
 
-// handleFollowers is GET /followers?channel=: the sessions that follow a channel, and how many they are.
+// handleFollowers is GET /followers?channel=: the sessions that follow a channel, and how many they are, on all nodes.
 func (s *Server) handleFollowers(ctx *fasthttp.RequestCtx) {
 	channel := string(ctx.QueryArgs().Peek("channel"))
 	if !wire.ValidChannel(channel) {
 		s.gate.Refuse(ctx, problem.BadChannel)
 		return
 	}
+	b := s.appendFollowers(nil, channel)
+	if s.hub.Cluster != nil {
+		var err error
+		if b, err = s.allFollowers(channel, b); err != nil {
+			s.gate.Fail(ctx, err)
+			return
+		}
+	}
+	ctx.Response.Header.Set("Cache-Control", "no-store")
+	jsonbody.Answer(ctx, b)
+}
+
+// appendFollowers appends those of this node.
+func (s *Server) appendFollowers(b []byte, channel string) []byte {
 	count := 0
-	b := []byte(`{"followers":[`)
+	b = append(b, `{"followers":[`...)
 	for _, x := range s.sessions.Sessions() {
 		if !x.Follows(channel) {
 			continue
@@ -87,6 +101,5 @@ func (s *Server) handleFollowers(ctx *fasthttp.RequestCtx) {
 		b = strconv.AppendInt(append(b, `","since":`...), x.Opened(), 10)
 		b = append(b, '}')
 	}
-	ctx.Response.Header.Set("Cache-Control", "no-store")
-	jsonbody.Answer(ctx, append(strconv.AppendInt(append(b, `],"count":`...), int64(count), 10), '}'))
+	return append(strconv.AppendInt(append(b, `],"count":`...), int64(count), 10), '}')
 }

@@ -74,6 +74,9 @@ func (s *Server) Figures() stats.Snapshot {
 		Memory: stats.MemoryInUse(), CPU: process.CPUTime(),
 		Sent: p.Bytes, Events: m.Events.Get(), Commands: m.FramesIn.Get(),
 	}
+	if s.hub.Cluster != nil { // what it has of others' channels is counted there
+		f.Channels = max(f.Channels-int64(s.hub.Cluster.Stats().Replicas), 0)
+	}
 	for _, x := range s.hub.Batchers {
 		f.Backlog += x.Waiting()
 	}

@@ -105,6 +105,13 @@ func (l *link) overflowed() bool {
 	return l.overflow
 }
 
+// waiting is how many bytes wait to be sent.
+func (l *link) waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.pending) - l.sent
+}
+
 // last returns the epoch and the number of the last frame.
 func (l *link) last() (epoch, number uint64) {
 	l.mu.Lock()

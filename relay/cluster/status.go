@@ -28,6 +28,7 @@ type NodeStatus struct {
 	HeardMS  int64  `json:"heardMs"`            // since it was last heard
 	Owned    int    `json:"owned"`              // partitions
 	Restarts uint64 `json:"restarts,omitempty"` // of links of this node, if it is this one
+	Waiting  int    `json:"waiting,omitempty"`  // bytes that wait on the link to it
 }
 
 // PartitionStatus is one partition.
@@ -65,7 +66,7 @@ func (c *Cluster) Status() Status {
 		if m.node == "" {
 			continue
 		}
-		n := NodeStatus{Node: m.node, Session: m.session, State: "ready", HeardMS: now.Sub(m.heard).Milliseconds(), Owned: owned[m.session]}
+		n := NodeStatus{Node: m.node, Session: m.session, State: "ready", HeardMS: now.Sub(m.heard).Milliseconds(), Owned: owned[m.session], Waiting: m.link.waiting()}
 		switch {
 		case m.hello.Leaving:
 			n.State = "left"

@@ -140,6 +140,7 @@ async function follow() {
 			tries = 0
 			say('open', 'Live')
 			about(f.relay)
+			nodes(f)
 			add(f)
 			top(f)
 			if (!plots[0].plot && times.length) build()
@@ -161,12 +162,34 @@ function about(r) {
 	const since = new Date(r.started)
 	const facts = [
 		['Version', r.version === '(devel)' ? r.revision : r.version], ['Up for', ago(r.now - r.started), 'since ' + since.toLocaleString()],
-		['Data', r.data || 'in memory only'], ['Systems', r.systems.join(', ') || 'none'],
+		['Data', r.data || 'in memory only'], r.node && ['Node', r.node], ['Systems', r.systems.join(', ') || 'none'],
 		['Memory limit', r.memoryLimit ? short(mib(r.memoryLimit)) + ' MiB' : 'none'], r.dev && ['Mode', 'development'],
 	].filter(Boolean)
 	if (!$('about').childElementCount && r.systems.includes('hooks')) hooks()
 	if (!$('about').childElementCount) letters(r.systems.includes('webhook'))
 	$('about').replaceChildren(...facts.map(([name, value, title = '']) => make('div', {}, make('dt', {}, name), make('dd', { title }, value))))
+}
+
+// The nodes of a cluster. All other figures are then of all of them together.
+function nodes({ nodes: list, relay }) {
+	$('cluster').hidden = !list
+	if (!list) return
+	const there = list.filter((n) => n.last)
+	$('whole').textContent = `figures are of ${there.length === 1 ? 'one node' : `${there.length} nodes together`}, as ${relay.node} sees it`
+	rows($('nodes'), list.map((n) => {
+		const last = n.last ?? {}, s = n.stats ?? {}
+		const fine = n.state === 'ready' || n.state === 'left'
+		return [n.node, make('span', { className: fine ? '' : 'bad' }, n.state), String(n.owned), short(last.connections), short(last.published), short(last.delivered), short(s.Forwarded), short(s.Replicas),
+			last.cpu == null ? '–' : short(last.cpu) + ' cores', last.memory == null ? '–' : short(mib(last.memory)) + ' MiB', n.node === relay.node ? '–' : short((n.waiting ?? 0) / 1024) + ' KiB',
+			short(s.Restarts), n.stats ? `${short(s.Takeovers)}, ${short(s.Moved)}` : '–', n.started ? ago(Math.max(0, relay.now - n.started)) : '–']
+	}))
+	named($('cluster'))
+}
+
+// named notes beside each value its name, for where there is no room for a line.
+function named(card) {
+	const names = [...card.querySelectorAll('th')].map((th) => th.textContent)
+	for (const row of card.querySelectorAll('tbody tr')) [...row.cells].forEach((cell, i) => (cell.dataset.name = names[i]))
 }
 
 function alerts({ state = {} }) {
@@ -278,8 +301,7 @@ async function hooks() {
 		if (!hooks) continue
 		$('asking').textContent = `${underWay} of ${parallel} under way, ${short(resumed)} clients came back without one`
 		rows($('hooks'), hooks.map(({ hook, breaker, questions: q, remembered, stale, answers }) => [hook, make('span', { className: breaker === 'open' ? 'bad' : '' }, breaker), short(q.allowed), short(q.refused), short(q.failed), short(q.busy + q.open), short(remembered), short(stale), short(answers)]))
-		const names = [...$('hooked').querySelectorAll('th')].map((th) => th.textContent)
-		for (const row of $('hooks').rows) [...row.cells].forEach((cell, i) => (cell.dataset.name = names[i])) // beside each value where there is no room for a line
+		named($('hooked'))
 	}
 }
 
