@@ -22,10 +22,10 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: help build run cluster setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults simulate fuzz bench bench-diff compare curves idle npm release clean
+.PHONY: help build run cluster setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults simulate fuzz bench bench-diff compare curves bench-client idle npm release clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/weir
 	$(GO) build -trimpath -ldflags '-X weir/internal/buildinfo.stamped=$(REVISION)' -o $(BIN)/weir ./cmd/weir
@@ -155,6 +155,9 @@ curves: ## Measure how weir's cost grows with connections, channels, payload and
 	@mkdir -p $(BIN)
 	loadtest/compare.sh -curves >$(BIN)/curves.md
 	@echo "the tables for docs/performance.md are in $(BIN)/curves.md"
+
+bench-client: ## Measure weir bench beside a client in C: whether they agree, and what each message costs them (two minutes; nothing else may run)
+	loadtest/compare.sh -client
 
 npm: ## Pack the client for browsers as npm would publish it, into bin/npm
 	@mkdir -p $(BIN)/npm && cd $(CLIENT) && npm run --silent check && npm pack --silent --pack-destination $(CURDIR)/$(BIN)/npm

@@ -5,12 +5,13 @@
 #   QUICK=1   two minutes, no ceilings, prints instead of writing: to see that everything works
 #   CORES="0 1"  the core of the servers and the core of weir bench
 #   -curves   instead: tables of how weir's cost grows on one core and on two, printed; some fifteen minutes
+#   -client  instead: what weir bench and a client in C see and use side by side, printed; two minutes. Fails if they do not agree
 #   -only RE, -servers RE, -skip RE, -runs N, -duration TIME, -out FILE: see peers/compare
 #   -known FILE keeps outcomes in a file, and does not measure again what it has
 #   -wrap CMD   runs the measurements by a command, a minute or two at a time: nice, chrt, or flock on a shared machine
 #
 # Needs Go. What else it needs on Debian it installs with apt-get, as root or with sudo: nginx with nchan,
-# Node.js and npm, taskset. A peer that cannot be had is left out, and the page says so.
+# Node.js and npm, taskset, a C compiler. A peer that cannot be had is left out, and the page says so.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -34,13 +35,20 @@ trap 'exit 143' TERM
 
 has() { command -v "$1" >/dev/null; }
 
+alone= # no other servers take part
+[[ " $* " == *" -client "* ]] && alone=1
+
 install_packages() {
   local want=()
   has taskset || want+=(util-linux)
-  has node || want+=(nodejs)
-  has npm || want+=(npm)
-  [[ -x /usr/sbin/nginx ]] || want+=(nginx)
-  [[ -e /usr/lib/nginx/modules/ngx_nchan_module.so ]] || want+=(libnginx-mod-nchan)
+  if [[ $alone ]]; then
+    has cc || want+=(gcc libc6-dev)
+  else
+    has node || want+=(nodejs)
+    has npm || want+=(npm)
+    [[ -x /usr/sbin/nginx ]] || want+=(nginx)
+    [[ -e /usr/lib/nginx/modules/ngx_nchan_module.so ]] || want+=(libnginx-mod-nchan)
+  fi
   ((${#want[@]})) || return 0
   local sudo=()
   if (($(id -u))); then
@@ -60,7 +68,14 @@ build() {
   local revision
   revision=$(git -C "$root" describe --match= --always --abbrev=12 --dirty 2>/dev/null) || echo "compare: without git the page cannot name the commit" >&2
   (cd "$root" && go build -trimpath -buildvcs=auto -ldflags "-X weir/internal/buildinfo.stamped=$revision" -o "$work/weir" ./cmd/weir)
-  for peer in centrifuge gws compare; do
+  (cd "$peers/compare" && go build -trimpath -o "$work/compare" .)
+  if [[ $alone ]]; then
+    local flags=(-O2)
+    [[ $(uname -m) == x86_64 ]] && flags+=(-msse4.2) # CRC-32C in hardware, as Go has it
+    cc "${flags[@]}" -o "$work/reader" "$peers/reader/reader.c"
+    return
+  fi
+  for peer in centrifuge gws; do
     (cd "$peers/$peer" && go build -trimpath -o "$work/$peer" .)
   done
   if has npm; then

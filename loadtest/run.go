@@ -32,7 +32,6 @@ func (e *engine) trial(ctx context.Context, plan *scenario.Plan, number int) (r 
 	if err != nil {
 		return nil, err
 	}
-	started := time.Now()
 	t.base = e.clock.now() + int64(50*time.Millisecond) + 2000*int64(plan.Subscribers)
 	if e.cfg.Part != nil {
 		if t.base, err = e.ready(ctx); err != nil {
@@ -77,7 +76,7 @@ func (e *engine) trial(ctx context.Context, plan *scenario.Plan, number int) (r 
 		r.End.IdleRSS = [2]int64{e.idleBefore, rss}
 	}
 	r.End.PeakRSS, r.End.Hiccup = s.peak, s.hiccup.Keep()
-	r.Header = e.header(t, started)
+	r.Header = e.header(t)
 	r.Header.Until = until
 	return r, nil
 }
@@ -267,9 +266,9 @@ func (e *engine) collect(t *trial) *record.Record {
 }
 
 // header is what ran where.
-func (e *engine) header(t *trial, started time.Time) record.Header {
+func (e *engine) header(t *trial) record.Header {
 	h := record.Header{
-		Started: started, Target: e.cfg.Target.Name, URL: e.cfg.Target.URL, Command: e.cfg.Command,
+		Started: e.clock.at(t.base), Target: e.cfg.Target.Name, URL: e.cfg.Target.URL, Command: e.cfg.Command,
 		Machine: fmt.Sprintf("%s/%s, %d processors, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
 		Cores:   runtime.NumCPU(), Scenario: t.plan.Scenario, Interval: t.interval, Warm: t.plan.Warm,
 		Socket: e.traits.Socket, Skimmed: e.skimmed(), Unit: e.price,

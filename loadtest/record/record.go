@@ -23,7 +23,7 @@ type Record struct {
 type Header struct {
 	Format   string            `json:"format"` // "weir-run"
 	Version  int               `json:"version"`
-	Started  time.Time         `json:"started"`
+	Started  time.Time         `json:"started"` // when the load began
 	Target   string            `json:"target"`
 	URL      string            `json:"url"`
 	Command  string            `json:"command,omitempty"`

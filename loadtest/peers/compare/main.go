@@ -31,7 +31,7 @@ func main() {
 func run(ctx context.Context) error {
 	var c comparison
 	flag.StringVar(&c.root, "root", ".", "root of the sources")
-	flag.StringVar(&c.bin, "bin", "bin", "directory of the programs weir, centrifuge and gws")
+	flag.StringVar(&c.bin, "bin", "bin", "directory of the programs weir, centrifuge, gws and reader")
 	flag.StringVar(&c.dir, "dir", "", "directory for raw results and logs, which exists")
 	out := flag.String("out", "", "file to write; standard output without")
 	quick := flag.Bool("quick", false, "a short look: no ceilings, one short run of the other scenarios")
@@ -43,6 +43,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&c.serverCore, "server-core", "0", "core of the servers, as taskset names it")
 	flag.StringVar(&c.clientCore, "client-core", "1", "core of weir bench")
 	along := flag.Bool("curves", false, "instead: how weir's cost grows with subscribers, channels, payload and rate")
+	client := flag.Bool("client", false, "instead: what weir bench and a client in C see and use side by side")
 	flag.StringVar(&c.wrap, "wrap", "", "command that runs the measurements, a turn at a time, such as 'nice -n -5' or 'flock /tmp/lock'")
 	flag.DurationVar(&c.turns, "turn", time.Minute, "with -wrap: nothing more is begun in a turn after so long")
 	known := flag.String("known", "", "file that keeps the outcomes: what it has already is not measured again")
@@ -59,6 +60,9 @@ func run(ctx context.Context) error {
 	match, err := regexp.Compile(*only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
+	}
+	if *client {
+		return c.beside(ctx, os.Stdout)
 	}
 	if *along {
 		return c.draw(ctx, os.Stdout, chosen(match.MatchString))

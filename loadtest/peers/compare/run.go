@@ -21,15 +21,16 @@ const notValid = 3
 
 // result is what is used of weir bench --json.
 type result struct {
-	DeliveriesPerSecond float64 `json:"deliveriesPerSecond"`
-	PublishesPerSecond  float64 `json:"publishesPerSecond"`
-	ConnectsPerSecond   float64 `json:"connectsPerSecond"`
-	Lost                uint64  `json:"lost"`
-	Duplicated          uint64  `json:"duplicated"`
-	Reordered           uint64  `json:"reordered"`
-	Corrupted           uint64  `json:"corrupted"`
-	Refused             uint64  `json:"refused"`
-	Unsent              uint64  `json:"unsent"`
+	Started             time.Time `json:"started"`
+	DeliveriesPerSecond float64   `json:"deliveriesPerSecond"`
+	PublishesPerSecond  float64   `json:"publishesPerSecond"`
+	ConnectsPerSecond   float64   `json:"connectsPerSecond"`
+	Lost                uint64    `json:"lost"`
+	Duplicated          uint64    `json:"duplicated"`
+	Reordered           uint64    `json:"reordered"`
+	Corrupted           uint64    `json:"corrupted"`
+	Refused             uint64    `json:"refused"`
+	Unsent              uint64    `json:"unsent"`
 	LatencyMs           struct {
 		P50, P99 float64
 	} `json:"latencyMs"`
