@@ -171,7 +171,7 @@ func (e *engine) possible() error {
 		return setupError("%d publishers would have to join %d channels each: expected %d subscriptions of publishers at most (--publishers, --channels)", p.Publishers, p.Channels, joinMost)
 	case p.Publishers*p.Channels > cellMost:
 		return setupError("%d publishers on %d channels are too many to keep numbers for", p.Publishers, p.Channels)
-	case (e.traits.Stream == target.EventStream && !e.traits.Resume || e.traits.Bound || e.traits.Single) && p.Follow > 1:
+	case e.traits.One() && p.Follow > 1:
 		return cannot("follows one channel on a connection")
 	case e.traits.Single && p.Channels > 1 && p.Subscribers > 0 && p.Measure == scenario.Delivery:
 		return setupError("target %s as described has nothing that tells %d channels apart: expected a channel in --url (%s), or --channels 1", e.cfg.Target.Name, p.Channels, place(e.cfg.Target))

@@ -148,6 +148,7 @@ func TestBadInputIsExplained(t *testing.T) {
 		{"channels that nothing tells apart", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Channels = 3 }), Target: target.Options{Name: "ws"}}, "expected a channel in --url ({channel}), or --channels 1"},
 		{"a channel of streams", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Channels = 3 }), Target: target.Options{Name: "sse"}}, "expected a channel in --url ({channel}), or --channels 1"},
 		{"two channels of a socket", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Channels, s.Follow = 3, 2 }), Target: target.Options{Name: "ws", URL: "http://127.0.0.1:1/{channel}"}}, "follows one channel on a connection"},
+		{"two channels of a path", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Channels, s.Follow = 3, 2 }), Target: target.Options{Name: "nchan"}}, "follows one channel on a connection"},
 		{"a channel without a publisher", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Channels = 30 }), Target: target.Options{Name: "ws", URL: "http://127.0.0.1:1/{channel}"}}, "a publisher for each of 30 channels"},
 		{"too many descriptors", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Subscribers = 1_000_000; s.Publishers = 4000 }), Target: target.Options{Name: "weir"}}, ""},
 		{"no such process", loadtest.Config{Scenario: s, Token: good, PIDs: []int{1 << 30}, Target: target.Options{Name: "weir", URL: "http://" + address}}, "usage of the target: process 1073741824"},

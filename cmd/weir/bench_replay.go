@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"os"
-	"slices"
 
 	"weir/loadtest"
 	"weir/loadtest/record"
 	"weir/loadtest/replay"
 	"weir/loadtest/scenario"
+	"weir/loadtest/target"
 )
 
 type replayCommand struct {
@@ -33,9 +33,6 @@ func (*replayCommand) Help() string {
 		"delivery is accounted for. Messages shorter than 64 bytes have 64. Who joined while it was recorded comes, and stays as long as subscriptions did on average."
 }
 
-// oneChannel are the kinds of server that have one channel a connection.
-var oneChannel = []string{"nchan", "sse", "ws"}
-
 // Run plays the recording.
 func (c *replayCommand) Run(p *program) error {
 	if !(c.Times > 0 && c.Times <= 10_000) {
@@ -50,7 +47,15 @@ func (c *replayCommand) Run(p *program) error {
 	if err != nil {
 		return wrongf("bench replay: %s: %w", c.File, err)
 	}
-	s, err := rec.Scenario(replay.Options{Times: c.Times, Single: slices.Contains(oneChannel, c.Target)})
+	cfg, err := c.config(p, scenario.Scenario{Prefix: c.Prefix})
+	if err != nil {
+		return err
+	}
+	t, _, _, err := target.New(cfg.Target)
+	if err != nil {
+		return benchError(err)
+	}
+	s, err := rec.Scenario(replay.Options{Times: c.Times, Single: t.Traits().One()})
 	if err != nil {
 		return wrongf("bench replay: %s: %w", c.File, err)
 	}
@@ -58,8 +63,7 @@ func (c *replayCommand) Run(p *program) error {
 	set(&s.Pipeline, c.Pipeline)
 	set(&s.Checked, c.Checked)
 	s.Prefix = c.Prefix
-	cfg, err := c.config(p, s)
-	if err != nil {
+	if cfg, err = c.config(p, s); err != nil {
 		return err
 	}
 	cfg.PIDs, cfg.Metrics, cfg.FindPID = c.PID, c.Metrics, cfg.FindPID && len(c.PID) == 0 && c.Metrics == ""

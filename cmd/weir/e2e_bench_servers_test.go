@@ -6,10 +6,13 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -193,6 +196,51 @@ func TestE2EBenchServers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestE2EBenchReplay plays what a weir did against a server of the centrifuge library, three times over.
+func TestE2EBenchReplay(t *testing.T) {
+	weir, address := startDaemon(t), startGoPeer(t, "centrifuge")
+	dir := t.TempDir()
+	kept, run := filepath.Join(dir, "traffic.weir"), filepath.Join(dir, "run")
+	load := exec.CommandContext(t.Context(), binary(t), "bench", "many", "--subscribers", "40", "--channels", "20", "--rate", "100", "--duration", "1h", "--warmup", "0s", "--url", weir.url)
+	load.Cancel = func() error { return load.Process.Signal(os.Interrupt) }
+	if err := load.Start(); err != nil {
+		t.Fatal(err)
+	}
+	published := regexp.MustCompile(`(?m)^weir_publishes_total\{[^}]*\} [1-9]\d`)
+	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(20 * time.Millisecond) { // until all are there, and messages flow
+		resp, err := http.Get(weir.admin + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if published.Match(text) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing is published:\n%s", text)
+		}
+	}
+	out, err := exec.Command(binary(t), "record", "--for", "2s", "--every", "500ms", "--admin", weir.admin, "--out", kept).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	_ = load.Process.Signal(os.Interrupt)
+	_ = load.Wait() // it says that it was interrupted
+	code, shown, errs := benchRun(t, "replay", kept, "--times", "3", "--target", "centrifugo", "--url", address, "--out", run)
+	if code != exitOK && (code != exitInvalid || !busyLines(errs)) {
+		t.Errorf("exit %d: %s\n%s", code, errs, shown)
+	}
+	res, err := report.ReadFile(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Received == 0 || res.Received != res.Expected || res.Lost+res.Duplicated+res.Reordered+res.Corrupted != 0 || res.Setup.Subscribers != 120 || res.Setup.Channels < 20 {
+		t.Errorf("%d subscribers, %d channels, received %d of %d, lost %d, duplicated %d, corrupted %d", res.Setup.Subscribers, res.Setup.Channels,
+			res.Received, res.Expected, res.Lost, res.Duplicated, res.Corrupted)
 	}
 }
 

@@ -49,6 +49,9 @@ func (r *Recording) Scenario(o Options) (scenario.Scenario, error) {
 			slow = i
 		}
 	}
+	if len(b.trace.Messages) > 0 && !slices.ContainsFunc(first.Channels, func(c Channel) bool { return c.Subscribers > 0 }) {
+		return s, fmt.Errorf("nobody followed a channel when it began: expected a recording of a relay that has clients: %w", ErrFormat)
+	}
 	length := r.Samples[len(r.Samples)-1].At - first.At
 	s.Trace, s.Channels, s.Subscribers = b.trace, len(b.channels)+1, len(b.trace.Follows)
 	rate, bytes := float64(len(b.trace.Messages))/length.Seconds(), 0

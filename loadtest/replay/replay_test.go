@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,6 +97,11 @@ func TestFilesThatAreNoRecordings(t *testing.T) {
 		if _, err := replay.Read(bytes.NewReader(b)); !errors.Is(err, replay.ErrFormat) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	empty := recorded()
+	empty[0].Channels = nil
+	if _, err := (&replay.Recording{Samples: empty}).Scenario(replay.Options{}); !errors.Is(err, replay.ErrFormat) || !strings.Contains(err.Error(), "nobody followed") {
+		t.Error(err)
 	}
 	if _, err := (&replay.Recording{}).Scenario(replay.Options{}); !errors.Is(err, replay.ErrFormat) {
 		t.Error(err)
