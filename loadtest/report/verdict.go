@@ -131,6 +131,9 @@ func (res *Result) judgeMeasured(r *record.Record) {
 	switch {
 	case sc.Measure == scenario.Idle || !sc.Publishes() && sc.Churn > 0 && res.ConnectMs != nil:
 		return
+	case res.LatencyMs.Count == 0 && res.Received == 0 && res.Corrupted > 0:
+		res.bad("nothing was measured: all that came was damaged")
+		return
 	case res.LatencyMs.Count == 0 && res.Expected > 0 && res.Received == 0:
 		res.bad("nothing was measured: all was lost")
 		return
