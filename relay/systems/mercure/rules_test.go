@@ -2,7 +2,6 @@ package mercure_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -459,29 +458,4 @@ func TestModernSubscriptions(t *testing.T) {
 			t.Fatal(e)
 		}
 	}
-}
-
-func TestManySubscribers(t *testing.T) {
-	n := 500
-	if testing.Short() {
-		n = 50
-	}
-	g := start(t, func(_ *config.Config, c *mercure.Config) { c.Subscriptions = false })
-	var streams []func()
-	for i := range n {
-		topic := fmt.Sprintf("https://e.com/users/%d", i)
-		s := g.follow(query("topic", topic+"/{x}"), bearer(token(nil, []string{topic + "/{x}"})))
-		streams = append(streams, func() { expect(t, s, topic); s.Drop() })
-	}
-	if got := g.Gauge("weir_mercure_classes"); got != float64(n) {
-		t.Fatal(got)
-	}
-	for i := range n {
-		topic := fmt.Sprintf("https://e.com/users/%d", i)
-		g.publish("topic", topic+"/1", "private", "on", "data", topic)
-	}
-	for _, f := range streams {
-		f()
-	}
-	g.Await(func() bool { return g.Gauge("weir_mercure_selectors") == 0 })
 }
