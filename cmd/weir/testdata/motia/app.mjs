@@ -1,6 +1,7 @@
 // The example app, run by Motia's own core: its steps are files that this runs in processes of their own, as `motia dev` does. Pages
 // follow the streams with Motia's client.
 import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createServer, DefaultCronAdapter, DefaultQueueEventAdapter, getStepConfig, getStreamConfig, LockedData, MemoryStateAdapter, NoPrinter } from '@motiadev/core'
@@ -10,6 +11,7 @@ import { WeirStreams } from '../../../../docs/examples/motia/weir-streams.mjs'
 
 process.env.WEIR_AUTH_SECRET = 'a secret of the tests, 32 bytes or more'
 process.env.WEIR_API_KEY = 'a-key-of-the-backend-in-the-tests-32-bytes'
+process.env.WEIR_URL = url
 const dir = mkdtempSync(join(tmpdir(), 'weir-motia-app-'))
 process.on('exit', () => rmSync(dir, { recursive: true, force: true }))
 cpSync(resolve('../../../../docs/examples/motia'), dir, { recursive: true })
@@ -51,7 +53,7 @@ const follow = (from, stream, group) => {
 const admin = await pageOf('admin')
 const [messages, typing, presence] = ['messages', 'typing', 'presence'].map((stream) => follow(page, stream, room.id))
 const [operations, cursors] = ['operations', 'cursors'].map((stream) => follow(page, stream, 'doc1'))
-const [feed, notifications] = ['feed', 'notifications'].map((stream) => follow(page, stream, 'bob'))
+const [feed, notifications, user] = ['feed', 'notifications', 'user'].map((stream) => follow(page, stream, 'bob'))
 const [metrics, alerts] = ['metrics', 'alerts'].map((stream) => follow(admin, stream, 'live'))
 await Promise.all(joined)
 const denied = []
@@ -66,6 +68,28 @@ await same('the notifications', () => notifications.getState().map((x) => [x.tit
 await post('ann', `/chat/rooms/${room.id}/typing`, { typing: true }, 202)
 await same('who types', () => typing.getState().map((x) => x.id), ['ann'])
 await same('who types, after a while', () => typing.getState().map((x) => x.id), [])
+await post('eve', `/chat/rooms/${room.id}/typing`, { typing: true }, 403)
+await post('ann', `/chat/rooms/${room.id}/messages`, { content: 'hello', type: 'video' }, 400)
+// Connections, and what a user says in one of them.
+await until('the connection is listed', async () => (await post('bob', '/connections', null, 200)).length === 1)
+await post('bob', '/message', { content: 'hi' }, 202)
+await same('what was said', () => user.getState().map((x) => [x.id, x.content]), [['last', 'hi']])
+// Devices, of which one is gone.
+const pushed = []
+const device = http.createServer((request, response) => {
+  let body = ''
+  request.on('data', (chunk) => { body += chunk })
+  request.on('end', () => { if (request.url === '/here') pushed.push(JSON.parse(body)); response.writeHead(request.url === '/here' ? 200 : 410).end() })
+})
+await new Promise((done) => device.listen(0, '127.0.0.1', done))
+for (const path of ['/here', '/gone']) await post('bob', '/devices', { url: `http://127.0.0.1:${device.address().port}${path}` }, 201)
+await post('ann', `/chat/rooms/${room.id}/messages`, { content: 'again' }, 201)
+const delivery = () => user.getState().filter((x) => x.id === 'delivery').map((x) => [x.delivered, x.failed])
+await same('the delivery', delivery, [[1, 1]])
+await same('what the device got', () => pushed.map((x) => [x.body, x.priority]), [['again', 'normal']])
+await post('ann', `/chat/rooms/${room.id}/messages`, { content: 'once more' }, 201)
+await same('the delivery to those that are left', delivery, [[1, 0]])
+device.close()
 // A document.
 const op = await post('ann', '/documents/doc1/collaborate', { type: 'operation', operation: { insert: 'a', at: 0 } }, 200)
 await same('the operations', () => operations.getState().map((x) => [x.id, x.insert, x.userId]), [[op.id, 'a', 'ann']])
@@ -79,6 +103,8 @@ await post('ann', `/presence/${room.id}`, { event: 'heartbeat' }, 202)
 await same('who is there', () => presence.getState().map((x) => [x.id, x.lastSeen > 0]), [['ann', true]])
 await post('ann', `/presence/${room.id}`, { event: 'leave' }, 202)
 await same('who is there', () => presence.getState(), [])
+await post('ann', `/presence/${room.id}`, { event: 'heartbeat' }, 202) // of somebody who was away for too long
+await same('who is there', () => presence.getState().map((x) => [x.id, x.status]), [['ann', 'online']])
 // A feed, and analytics.
 await post('ann', '/feed', { data: 'news', followers: ['bob', 'cy'] }, 201)
 await same('the feed', () => feed.getState().map((x) => [x.by, x.data]), [['ann', 'news']])

@@ -9,7 +9,7 @@ export const handler = async (req, { state }) => {
   const rooms = (await state.getGroup(`user_rooms:${userId}`)) ?? []
   const channels = {}
   for (const { roomId } of rooms) for (const stream of ['messages', 'typing', 'presence']) channels[`stream:${stream}:${roomId}`] = ['subscribe']
-  for (const stream of ['feed', 'notifications']) channels[`stream:${stream}:${userId}`] = ['subscribe']
+  for (const stream of ['user', 'feed', 'notifications']) channels[`stream:${stream}:${userId}`] = ['subscribe']
   for (const stream of ['operations', 'cursors']) channels[`stream:${stream}:*`] = ['subscribe']
   if (userId === 'admin') for (const stream of ['metrics', 'alerts']) channels[`stream:${stream}:live`] = ['subscribe']
   const part = (v) => Buffer.from(JSON.stringify(v)).toString('base64url')

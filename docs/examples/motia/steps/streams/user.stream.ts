@@ -1,0 +1,1 @@
+export const config = { name: 'user', schema: { type: 'object', properties: {} }, baseConfig: { storageType: 'default' } }
