@@ -2,6 +2,7 @@ package native
 
 import (
 	"strconv"
+	"sync"
 	"time"
 
 	"weir/internal/wire"
@@ -10,22 +11,25 @@ import (
 	"weir/relay/problem"
 )
 
-// command runs one command of a client and appends its answer.
+// commands are used again: a moderator is shown the command, so that it does not stay on the stack.
+var commands = sync.Pool{New: func() any { return new(wire.Command) }}
+
+// command runs one command of a client and appends its answer. Nothing of the command outlives it.
 func (s *speaker) command(b []byte) {
 	now := time.Now()
 	if !s.Take(now, 1, "too many commands") {
 		return
 	}
-	var c wire.Command
+	c := commands.Get().(*wire.Command)
 	var payload []byte
 	err := c.Parse(b)
 	if err == nil {
 		s.server.hub.Counters.Commands.Of(c.Type).Inc()
-		if err = hub.ErrUndecided; !s.Waits(lineOf(&c)) {
-			payload, err = s.run(&c, now, hub.NoWait)
+		if err = hub.ErrUndecided; !s.Waits(lineOf(c)) {
+			payload, err = s.run(c, now, hub.NoWait)
 		}
 		if err == hub.ErrUndecided || err == hub.ErrNotLoaded { //nolint:errorlint // they are not wrapped
-			err = s.setAside(&c, b, now)
+			err = s.setAside(c, b, now)
 		}
 	}
 	switch {
@@ -34,6 +38,8 @@ func (s *speaker) command(b []byte) {
 	case payload != nil:
 		s.reply(payload)
 	}
+	*c = wire.Command{} // nor what it is made of
+	commands.Put(c)
 }
 
 // run carries out a command. It returns the answer, nil if that goes another way; an error becomes one.

@@ -50,6 +50,9 @@ func trim(b []byte) []byte {
 
 // reply adds an answer to those that leave after this message.
 func (s *speaker) reply(payload []byte) {
+	if s.out == nil {
+		s.out = make([]byte, 0, wire.MaxHeader+len(payload))
+	}
 	s.out = append(wire.AppendHeader(s.out, wire.OpText, false, len(payload)), payload...)
 }
 

@@ -46,7 +46,7 @@ func (s *speaker) Subscribed(r *session.SubscribeRequest, reply broker.Reply, ag
 
 // subscribedMessage answers a subscribe.
 func (s *speaker) subscribedMessage(id []byte, channel string, data []byte, r broker.Reply) []byte {
-	b := make([]byte, 0, 128+len(channel)+len(r.Changes)+len(r.State))
+	b := make([]byte, 0, 192+len(channel)+len(data)+len(r.Changes)+len(r.State))
 	b = append(b, `{"type":"subscribed",`...)
 	b = wire.AppendID(b, id)
 	b = append(b, `"channel":"`...)
