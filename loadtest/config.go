@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"weir/loadtest/scenario"
@@ -67,21 +68,24 @@ func setupError(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrSetup, fmt.Errorf(format, args...))
 }
 
-// resolve finds the address of an endpoint and refuses targets that are not ours.
-func resolve(cfg *Config, at target.Endpoint) (netip.AddrPort, error) {
+// resolve finds the addresses of an endpoint and refuses targets that are not ours.
+func resolve(cfg *Config, at target.Endpoint) (list []netip.AddrPort, err error) {
 	if cfg.Dial != nil {
-		return netip.AddrPort{}, nil
+		return []netip.AddrPort{{}}, nil
 	}
 	if !at.Loopback() && !cfg.Own {
-		return netip.AddrPort{}, setupError("%s is not on this machine: a load test of somebody else's server is an attack. Say --i-own-this-target if it is yours", at.Addr)
+		return nil, setupError("%s is not on this machine: a load test of somebody else's server is an attack. Say --i-own-this-target if it is yours", strings.Join(at.All(), ", "))
 	}
-	to, err := net.ResolveTCPAddr("tcp", at.Addr) // IPv4 first
-	if err != nil {
-		return netip.AddrPort{}, setupError("address %s: %w", at.Addr, err)
+	for _, addr := range at.All() {
+		to, err := net.ResolveTCPAddr("tcp", addr) // IPv4 first
+		if err != nil {
+			return nil, setupError("address %s: %w", addr, err)
+		}
+		ip := to.AddrPort().Addr().Unmap()
+		if !ip.IsLoopback() && !cfg.Own {
+			return nil, setupError("%s is %v here, which is not this machine", addr, ip)
+		}
+		list = append(list, netip.AddrPortFrom(ip, uint16(to.Port)))
 	}
-	ip := to.AddrPort().Addr().Unmap()
-	if !ip.IsLoopback() && !cfg.Own {
-		return netip.AddrPort{}, setupError("%s is %v here, which is not this machine", at.Addr, ip)
-	}
-	return netip.AddrPortFrom(ip, uint16(to.Port)), nil
+	return list, nil
 }

@@ -30,9 +30,10 @@ type engine struct {
 	traits     target.Traits
 	clock      clock
 	sub, pub   target.Endpoint
-	at, to     netip.AddrPort // of subscribers and publishers
-	names      []string       // of channels
-	tokens     []string       // by user
+	at, to     []netip.AddrPort // of subscribers and publishers
+	turn       atomic.Uint32    // connections of users, which take the addresses in turn
+	names      []string         // of channels
+	tokens     []string         // by user
 	checked    loop
 	counted    []loop
 	publishers *publishers
@@ -207,17 +208,17 @@ func (e *engine) descriptors() int {
 
 // startLoops starts one loop that publishes, one for visitors, one that checks, and as many that count
 // as there are processors to spare.
-func (e *engine) startLoops(sub, pub target.Endpoint, to netip.AddrPort) (err error) {
+func (e *engine) startLoops(sub, pub target.Endpoint, to []netip.AddrPort) (err error) {
 	counting := min(max(1, runtime.NumCPU()/2), 16)
 	e.procs = runtime.GOMAXPROCS(0)
 	if want := counting + 5; e.procs < want { // loops block in system calls: let the kernel choose between them
 		runtime.GOMAXPROCS(want)
 	}
-	start := func(at target.Endpoint, addr netip.AddrPort, cfg loopConfig) (l loop) {
+	start := func(at target.Endpoint, addrs []netip.AddrPort, cfg loopConfig) (l loop) {
 		if err != nil {
 			return nil
 		}
-		cfg.clock, cfg.target, cfg.dial = e.clock, addr, e.connector(at)
+		cfg.clock, cfg.targets, cfg.dial = e.clock, addrs, e.connector(at)
 		if l, err = newLoop(cfg); err != nil {
 			err = setupError("start a loop: %w", err)
 		}
@@ -258,13 +259,19 @@ func (e *engine) connector(at target.Endpoint) connector {
 	case e.cfg.Dial != nil:
 		return e.cfg.Dial
 	case at.TLS:
-		d := &tls.Dialer{NetDialer: &net.Dialer{Timeout: e.cfg.Setup}, Config: e.cfg.TLS}
-		return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", at.Addr) }
+		d, next := &tls.Dialer{NetDialer: &net.Dialer{Timeout: e.cfg.Setup}, Config: e.cfg.TLS}, inTurn(at.All())
+		return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", next()) }
 	case runtime.GOOS != "linux":
-		d := &net.Dialer{Timeout: e.cfg.Setup}
-		return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", at.Addr) }
+		d, next := &net.Dialer{Timeout: e.cfg.Setup}, inTurn(at.All())
+		return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", next()) }
 	}
 	return nil
+}
+
+// inTurn returns one after the other.
+func inTurn(list []string) func() string {
+	var n atomic.Uint32
+	return func() string { return list[int(n.Add(1)-1)%len(list)] }
 }
 
 // close ends every loop and connection. It returns when all their goroutines have exited.

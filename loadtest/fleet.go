@@ -264,7 +264,7 @@ func (f *fleet) stall(share float64) {
 // source is the own address of connection i: the system's choice, unless there are more connections
 // than one address has ports.
 func (e *engine) source(i int) netip.Addr {
-	if !e.at.Addr().Is4() || !e.at.Addr().IsLoopback() || e.plan.Subscribers <= portsPerAddress {
+	if !e.at[0].Addr().Is4() || !e.at[0].Addr().IsLoopback() || e.plan.Subscribers <= portsPerAddress {
 		return netip.Addr{}
 	}
 	n := 1 + i/portsPerAddress

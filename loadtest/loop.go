@@ -65,13 +65,13 @@ type ticker func(now int64) (next int64)
 
 // loopConfig is how a loop treats its connections. Set once.
 type loopConfig struct {
-	clock  clock
-	tick   ticker
-	nap    time.Duration            // rest between two passes, so that more than one connection is due; latency does not matter then
-	slice  time.Duration            // how long it may be kept waiting for the processor, as a wish; 0: as the system does
-	busy   func(pass time.Duration) // how long a pass took; nil
-	dial   connector                // goroutine loops: how to connect
-	target netip.AddrPort           // epoll loops: where to
+	clock   clock
+	tick    ticker
+	nap     time.Duration            // rest between two passes, so that more than one connection is due; latency does not matter then
+	slice   time.Duration            // how long it may be kept waiting for the processor, as a wish; 0: as the system does
+	busy    func(pass time.Duration) // how long a pass took; nil
+	dial    connector                // goroutine loops: how to connect
+	targets []netip.AddrPort         // epoll loops: where to, in turn
 }
 
 // errReset is a connection reset by the target.

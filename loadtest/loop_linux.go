@@ -28,6 +28,7 @@ type epollLoop struct {
 
 	// Owned by the loop.
 	socks   []*epollSocket // by slot
+	turn    int            // connections that were begun
 	free    []int32
 	buf     []byte
 	events  []epoll.Event
@@ -184,6 +185,13 @@ func (l *epollLoop) event(ev *epoll.Event) {
 }
 
 var generation atomic.Int32
+
+// next is where the next connection goes.
+func (l *epollLoop) next() netip.AddrPort {
+	to := l.targets[l.turn%len(l.targets)]
+	l.turn++
+	return to
+}
 
 func (l *epollLoop) dial(h handler, source netip.Addr) socket {
 	s := &epollSocket{l: l, h: h, fd: -1, slot: int32(len(l.socks)), generation: generation.Add(1)}

@@ -47,7 +47,7 @@ func (e *engine) publishes() bool {
 
 // setup connects everything, and publishes once to see that the key is right.
 func (e *engine) setup(ctx context.Context) (err error) {
-	if e.usage, err = findUsage(ctx, &e.cfg, e.at.Port()); err != nil {
+	if e.usage, err = findUsage(ctx, &e.cfg, e.at); err != nil {
 		return err
 	}
 	if e.cfg.Unit {

@@ -19,6 +19,7 @@ const headBuffer = 4 << 10
 type epollSocket struct {
 	l          *epollLoop
 	h          handler
+	to         netip.AddrPort
 	fd         int // -1 when closed
 	slot       int32
 	generation int32
@@ -29,7 +30,8 @@ type epollSocket struct {
 }
 
 func (s *epollSocket) connect(source netip.Addr) error {
-	to := s.l.target
+	to := s.l.next()
+	s.to = to
 	family := unix.AF_INET6
 	if to.Addr().Is4() {
 		family = unix.AF_INET
@@ -65,7 +67,7 @@ func (s *epollSocket) finishConnect() {
 		err = syscall.Errno(errno)
 	}
 	if err != nil {
-		s.fail(fmt.Errorf("connect %v: %w", s.l.target, err))
+		s.fail(fmt.Errorf("connect %v: %w", s.to, err))
 		return
 	}
 	s.connected = true

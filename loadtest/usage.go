@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +20,7 @@ type usage func() (cpu, rss int64, err error)
 
 // findUsage decides how to know what the target uses. It tries once, so that a wrong pid or address is
 // told before the test.
-func findUsage(ctx context.Context, cfg *Config, port uint16) (usage, error) {
+func findUsage(ctx context.Context, cfg *Config, at []netip.AddrPort) (usage, error) {
 	var u usage
 	switch {
 	case len(cfg.PIDs) > 0:
@@ -26,7 +28,14 @@ func findUsage(ctx context.Context, cfg *Config, port uint16) (usage, error) {
 	case cfg.Metrics != "":
 		u = metrics(ctx, cfg.Metrics)
 	case cfg.FindPID:
-		pids := listeners(port)
+		var pids []int
+		for _, a := range at {
+			for _, pid := range listeners(a.Port()) {
+				if !slices.Contains(pids, pid) {
+					pids = append(pids, pid)
+				}
+			}
+		}
 		if len(pids) == 0 {
 			return nil, nil // not found: not known, and not an error since nobody named one
 		}

@@ -37,7 +37,7 @@ func (e *engine) dialUser(ctx context.Context, publish bool) (net.Conn, error) {
 	if dial := e.connector(at); dial != nil {
 		return dial(ctx)
 	}
-	return (&net.Dialer{}).DialContext(ctx, "tcp", to.String())
+	return (&net.Dialer{}).DialContext(ctx, "tcp", to[int(e.turn.Add(1)-1)%len(to)].String())
 }
 
 // watch notes what users do.

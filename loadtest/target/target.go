@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -138,8 +139,8 @@ type Sink interface {
 // Options configures a target.
 type Options struct {
 	Name      string // weir, centrifugo, pusher, mercure, nchan, sse, ws, or what Protocol describes
-	URL       string // http or https; http://127.0.0.1:8080
-	Publish   string // address to publish to, when it is another; {channel} stands for the channel
+	URL       string // http or https; http://127.0.0.1:8080. Several, with commas between: connections take them in turn
+	Publish   string // address to publish to, when it is another; {channel} stands for the channel. Several, likewise
 	Key       string // what publishers authenticate with; weir: "dev"; pusher: app:key:secret; mercure: a token, or one with the key of its documentation
 	Transport string // weir: ws (default) or sse, with batches in their short form; ws-whole or sse-whole
 	System    string // weir: a system to drive instead of channels: Chat or Analytics; "" none
@@ -170,6 +171,7 @@ type Endpoint struct {
 	Host string // as sent in Host
 	Addr string // host:port to connect to
 	Path string // path and query
+	More []string // of what else is one with it, as Addr: connections take all of them in turn
 }
 
 // New returns the target of the options and where its subscribers and its publishers connect. The
@@ -223,7 +225,33 @@ func New(o Options) (t Target, subscribe, publish Endpoint, err error) {
 	return t, subscribe, publish, err
 }
 
-func parse(address string) (Endpoint, error) {
+// another is where the next one of several addresses begins.
+var another = regexp.MustCompile(`,(?:https?|wss?)://`)
+
+// parse reads an address, or several of one kind with commas between.
+func parse(addresses string) (first Endpoint, err error) {
+	for len(addresses) > 0 || first.Addr == "" {
+		address, rest := addresses, ""
+		if at := another.FindStringIndex(addresses); at != nil {
+			address, rest = addresses[:at[0]], addresses[at[0]+1:]
+		}
+		e, err := parseOne(address)
+		switch {
+		case err != nil:
+			return Endpoint{}, err
+		case first.Addr == "":
+			first = e
+		case e.TLS != first.TLS || e.Path != first.Path:
+			return Endpoint{}, fmt.Errorf("address %q: expected the scheme and the path of the first one: %w", address, ErrTarget)
+		default:
+			first.More = append(first.More, e.Addr)
+		}
+		addresses = rest
+	}
+	return first, nil
+}
+
+func parseOne(address string) (Endpoint, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.User != nil || !slices.Contains([]string{"http", "https", "ws", "wss"}, u.Scheme) {
 		return Endpoint{}, fmt.Errorf("address %q: expected http://host:port or https://host:port: %w", address, ErrTarget)
@@ -240,15 +268,17 @@ func parse(address string) (Endpoint, error) {
 	return e, nil
 }
 
-// Loopback reports whether the endpoint is on this machine by its address: names other than localhost
+// All are the addresses to connect to.
+func (e Endpoint) All() []string { return append([]string{e.Addr}, e.More...) }
+
+// Loopback reports whether the endpoint is on this machine by its addresses: names other than localhost
 // are not looked up, they might be anybody's.
 func (e Endpoint) Loopback() bool {
-	host, _, err := net.SplitHostPort(e.Addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
+	return !slices.ContainsFunc(e.All(), func(addr string) bool {
+		host, _, err := net.SplitHostPort(addr)
+		ip := net.ParseIP(host)
+		return err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback())
+	})
 }
 
 // at joins a path under the endpoint's own.
