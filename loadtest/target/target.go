@@ -168,9 +168,9 @@ const DefaultURL = "http://127.0.0.1:8080"
 // Endpoint is where a target is.
 type Endpoint struct {
 	TLS  bool
-	Host string // as sent in Host
-	Addr string // host:port to connect to
-	Path string // path and query
+	Host string   // as sent in Host
+	Addr string   // host:port to connect to
+	Path string   // path and query
 	More []string // of what else is one with it, as Addr: connections take all of them in turn
 }
 
