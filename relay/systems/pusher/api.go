@@ -15,13 +15,14 @@ import (
 	"weir/internal/wire"
 	"weir/relay/ingress"
 	"weir/relay/problem"
+	"weir/relay/systems/pusher/protocol"
 )
 
 // call is a request to the HTTP API, whose signature has been checked.
 type call struct {
 	ctx   *fasthttp.RequestCtx
 	app   *app
-	query parameters
+	query protocol.Parameters
 	body  []byte
 
 	// Of events.
@@ -133,10 +134,10 @@ func (s *System) try(c *call, r *apiRequest, handle func(c *call) ([]byte, error
 	if c.app == nil {
 		return nil, &apiError{http.StatusNotFound, "there is no app with this id"}
 	}
-	if c.query, err = parseQuery(c.query, r.query); err != nil {
+	if c.query, err = protocol.ParseQuery(c.query, r.query); err != nil {
 		return nil, badRequest("the query cannot be read: " + err.Error())
 	}
-	if err := c.app.verifyRequest(r.method, r.path, c.query, c.body, s.host.Now()); err != nil {
+	if err := c.query.VerifyRequest(c.app.settings.Load().signers, r.method, r.path, c.body, s.host.Now()); err != nil {
 		c.app.refuse(refusedSignature)
 		return nil, &apiError{http.StatusUnauthorized, err.Error()}
 	}
@@ -149,7 +150,7 @@ func (s *System) try(c *call, r *apiRequest, handle func(c *call) ([]byte, error
 // name is the channel in the address.
 func (c *call) name() (string, error) {
 	name, err := decoded(c.ctx.UserValue("channel"))
-	if err != nil || !validChannel(name) {
+	if err != nil || !protocol.ValidChannel(name) {
 		return "", badRequest("the name of the channel is not one: expected 1 to 200 letters, digits and _ - = @ , . ;")
 	}
 	return name, nil
@@ -189,7 +190,7 @@ func (a *app) attributes(b []byte, v *view, i info) []byte {
 		}
 		b = append(append(append(append(b, '"'), key...), `":`...), value...)
 	}
-	if i.users && kindOf(v.Name).presence {
+	if i.users && protocol.KindOf(v.Name).Presence {
 		member("user_count", itoa(v.Users))
 	}
 	if i.subscriptions {
@@ -200,8 +201,8 @@ func (a *app) attributes(b []byte, v *view, i info) []byte {
 
 // getChannels is GET /channels: those that somebody is subscribed to.
 func (c *call) getChannels() ([]byte, error) {
-	prefix := c.query.get("filter_by_prefix")
-	i, _ := parseInfo(c.query.get("info"))
+	prefix := c.query.Get("filter_by_prefix")
+	i, _ := parseInfo(c.query.Get("info"))
 	if i.users && !strings.HasPrefix(prefix, "presence-") {
 		return nil, badRequest("user_count is for presence channels: filter_by_prefix must begin with presence-")
 	}
@@ -232,20 +233,20 @@ func (c *call) getChannel() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	i, _ := parseInfo(c.query.get("info"))
-	k := kindOf(name)
-	if i.users && !k.presence {
+	i, _ := parseInfo(c.query.Get("info"))
+	k := protocol.KindOf(name)
+	if i.users && !k.Presence {
 		return nil, badRequest("user_count is for presence channels")
 	}
-	v, err := c.app.look(inquiry{Name: name, State: i.cache && k.cache})
+	v, err := c.app.look(inquiry{Name: name, State: i.cache && k.Cache})
 	if err != nil {
 		return nil, err
 	}
 	b := append([]byte(`{"occupied":`), map[bool]string{true: "true", false: "false"}[v.Sockets > 0]...)
 	b = c.app.attributes(b, &v, i)
-	if i.cache && k.cache {
+	if i.cache && k.Cache {
 		b = append(b, `,"cache":`...)
-		b = append(c.app.appendCache(b, parseState(v.State).cached), '}')
+		b = append(c.app.appendCache(b, protocol.ParseState(v.State).Cached), '}')
 		return b, nil
 	}
 	return append(b, '}'), nil
@@ -278,7 +279,7 @@ func (c *call) getUsers() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !kindOf(name).presence {
+	if !protocol.KindOf(name).Presence {
 		return nil, badRequest("users are in presence channels only")
 	}
 	v, err := c.app.look(inquiry{Name: name, State: true})
@@ -286,11 +287,11 @@ func (c *call) getUsers() ([]byte, error) {
 		return nil, err
 	}
 	b := []byte(`{"users":[`)
-	for i, m := range parseState(v.State).members {
+	for i, m := range protocol.ParseState(v.State).Members {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(append(append(b, `{"id":`...), m.id...), '}')
+		b = append(append(append(b, `{"id":`...), m.ID...), '}')
 	}
 	return append(b, "]}"...), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"weir/internal/ratelimit"
 	"weir/relay"
+	"weir/relay/systems/pusher/protocol"
 )
 
 // app is an app and what is known of it.
@@ -45,7 +46,7 @@ type app struct {
 // settings is what can be set of an app, as it is in force.
 type settings struct {
 	App
-	signers map[string]*signer // by key
+	signers map[string]*protocol.Signer // by key
 	hooks   []*hook
 	told    map[string]bool // events that some hook wants
 }
@@ -110,9 +111,9 @@ func newApp(s *System, c *App) *app {
 // configure puts settings in force. Webhooks that are as before keep what waits for them.
 func (a *app) configure(c *App, dev bool) {
 	old := a.settings.Load()
-	n := &settings{App: *c, signers: make(map[string]*signer), told: make(map[string]bool)}
+	n := &settings{App: *c, signers: make(map[string]*protocol.Signer), told: make(map[string]bool)}
 	for _, k := range c.Keys {
-		n.signers[k.Key] = newSigner(k)
+		n.signers[k.Key] = protocol.NewSigner(k.Key, k.Secret)
 	}
 	kept := slices.Clone(old.hooks)
 	for i := range c.Webhooks {
@@ -185,9 +186,9 @@ func (a *app) review() {
 	for _, s := range a.all() {
 		switch {
 		case n.Disabled:
-			s.close(closeDisabled)
+			s.close(protocol.CloseDisabled)
 		case n.signers[s.key] == nil:
-			s.close(closeReconnect) // and is refused then
+			s.close(protocol.CloseReconnect) // and is refused then
 		}
 	}
 }
@@ -198,9 +199,9 @@ func (a *app) remove() {
 	a.removed.Store(true)
 	for _, s := range a.all() {
 		if (*a.system.byKey.Load())[s.key] != nil {
-			s.close(closeReconnect)
+			s.close(protocol.CloseReconnect)
 		} else {
-			s.close(closeNoApp)
+			s.close(protocol.CloseNoApp)
 		}
 	}
 	a.close()

@@ -7,6 +7,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/relay/systems/pusher/protocol"
 )
 
 // channel is what is known of a channel that somebody is subscribed to, or was until a moment ago.
@@ -15,7 +16,7 @@ type channel struct {
 	app  *app
 	name string
 	weir string
-	kind kind
+	kind protocol.Kind
 
 	whole bool      // it is put together of what all nodes say; see nodes.go
 	since time.Time // when the first connection came
@@ -37,7 +38,7 @@ type channel struct {
 
 // member is a user in a presence channel. Guarded by the channel's mu.
 type member struct {
-	item        memberItem
+	item        protocol.Member
 	key, text   string
 	connections int
 	since       time.Time   // when the first of them came
@@ -55,13 +56,13 @@ const (
 )
 
 // enter counts a connection in, and makes the channel if need be. item is the member it is for, in a presence channel.
-func (a *app) enter(name string, item *memberItem) (*channel, *member, error) {
-	weir := channelOf(a.namespace, name)
+func (a *app) enter(name string, item *protocol.Member) (*channel, *member, error) {
+	weir := protocol.ChannelOf(a.namespace, name)
 	for {
 		a.mu.Lock()
 		ch := a.channels[weir]
 		if ch == nil {
-			ch = &channel{app: a, name: name, weir: weir, kind: kindOf(name), since: time.Now()}
+			ch = &channel{app: a, name: name, weir: weir, kind: protocol.KindOf(name), since: time.Now()}
 			a.channels[weir] = ch
 		}
 		a.mu.Unlock()
@@ -78,7 +79,7 @@ func (a *app) enter(name string, item *memberItem) (*channel, *member, error) {
 	}
 }
 
-func (ch *channel) enter(item *memberItem) (m *member, err error, dead bool) {
+func (ch *channel) enter(item *protocol.Member) (m *member, err error, dead bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	if ch.dead {
@@ -106,12 +107,12 @@ func (ch *channel) enter(item *memberItem) (m *member, err error, dead bool) {
 }
 
 // join counts a connection of a member in. The first one makes the item.
-func (ch *channel) join(item *memberItem) (*member, error) {
-	text, isNumber, _ := idText(item.id)
+func (ch *channel) join(item *protocol.Member) (*member, error) {
+	text, isNumber, _ := protocol.IDText(item.ID)
 	m := ch.members[text]
 	if ch.app.shared && !ch.whole { // of this node
 		if m == nil {
-			m = &member{key: memberKey(text, isNumber), text: text, since: time.Now()}
+			m = &member{key: protocol.MemberKey(text, isNumber), text: text, since: time.Now()}
 		}
 		m.item = *item
 		m.connections++
@@ -125,13 +126,13 @@ func (ch *channel) join(item *memberItem) (*member, error) {
 		if ch.shown() >= ch.app.settings.Load().Limit.Members {
 			return nil, errMembers
 		}
-		m = &member{item: *item, key: memberKey(text, isNumber), text: text}
+		m = &member{item: *item, key: protocol.MemberKey(text, isNumber), text: text}
 	}
 	if !m.shown {
 		if m.leaving != nil { // those who are there have been told that the user left
-			m.item, m.key = *item, memberKey(text, isNumber)
+			m.item, m.key = *item, protocol.MemberKey(text, isNumber)
 		}
-		if _, err := ch.app.system.host.Publish(ch.weir, &broker.Publication{Op: broker.Set, Group: memberGroup, Key: m.key, Data: appendMember(nil, m.item)}); err != nil {
+		if _, err := ch.app.system.host.Publish(ch.weir, &broker.Publication{Op: broker.Set, Group: protocol.MemberGroup, Key: m.key, Data: protocol.AppendMember(nil, m.item)}); err != nil {
 			return nil, err
 		}
 		m.shown = true
@@ -217,19 +218,19 @@ func (ch *channel) hide(m *member) {
 	}
 	m.shown = false
 	host := ch.app.system.host
-	if _, err := host.Publish(ch.weir, &broker.Publication{Op: broker.Delete, Group: memberGroup, Key: m.key}); err != nil {
+	if _, err := host.Publish(ch.weir, &broker.Publication{Op: broker.Delete, Group: protocol.MemberGroup, Key: m.key}); err != nil {
 		host.Log().Warn("member not removed", "channel", ch.weir, "error", err.Error())
 		return
 	}
-	if idOfKey(m.key) == nil { // the key does not say who it was
-		_ = ch.send("pusher_internal:member_removed", removedData(m.item.id))
+	if protocol.IDOfKey(m.key) == nil { // the key does not say who it was
+		_ = ch.send("pusher_internal:member_removed", protocol.RemovedData(m.item.ID))
 	}
 }
 
 // send tells subscribers something.
 func (ch *channel) send(event string, data []byte) error {
 	b := append(append([]byte(`{"event":"`), event...), `","data":`...)
-	b = append(appendQuoted(b, data), '}')
+	b = append(protocol.AppendQuoted(b, data), '}')
 	_, err := ch.app.system.host.Submit(ch.weir, &broker.Publication{Op: broker.Send, Data: b})
 	return err
 }

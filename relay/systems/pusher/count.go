@@ -2,13 +2,14 @@ package pusher
 
 import (
 	"time"
+	"weir/relay/systems/pusher/protocol"
 )
 
 // tellCount is count for who holds no lock. On several nodes the owner of the channel does it.
 func (ch *channel) tellCount() {
 	if !ch.app.shared {
 		ch.countNow()
-	} else if ch.app.settings.Load().Feature.Counts && !ch.kind.presence && !ch.kind.user {
+	} else if ch.app.settings.Load().Feature.Counts && !ch.kind.Presence && !ch.kind.User {
 		_, _ = ch.app.look(inquiry{Name: ch.name, Count: true}) // the next count is told in any case
 	}
 }
@@ -23,7 +24,7 @@ func (ch *channel) countNow() {
 // then. The caller holds mu.
 func (ch *channel) count() {
 	n := ch.app.settings.Load()
-	if !n.Feature.Counts || ch.kind.presence || ch.kind.user || ch.dead {
+	if !n.Feature.Counts || ch.kind.Presence || ch.kind.User || ch.dead {
 		return
 	}
 	if wait := countEvery - time.Since(ch.counted); ch.sockets > crowd && wait > 0 {
@@ -79,7 +80,7 @@ func (a *app) occupied(prefix string) (list []*channel) {
 func (a *app) find(name string) *channel {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	return a.channels[channelOf(a.namespace, name)]
+	return a.channels[protocol.ChannelOf(a.namespace, name)]
 }
 
 // counts is how many subscribers and members there are. It may be called on nil.

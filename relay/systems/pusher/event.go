@@ -11,6 +11,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/problem"
+	"weir/relay/systems/pusher/protocol"
 )
 
 // event is an event of a backend. Its parts share the memory of the request's body.
@@ -75,7 +76,7 @@ func (a *app) checkEvent(e *event, channels []string) error {
 	switch {
 	case err != nil || name == "":
 		return badRequest("name is missing, or no string")
-	case len(name) > maxChannel && utf8.RuneCountInString(name) > maxChannel:
+	case len(name) > protocol.MaxChannel && utf8.RuneCountInString(name) > protocol.MaxChannel:
 		return badRequest("name is longer than 200 characters")
 	case strings.HasPrefix(name, "pusher:"), strings.HasPrefix(name, "pusher_internal:"):
 		return badRequest("names that begin with pusher: or pusher_internal: are the protocol's own")
@@ -85,11 +86,11 @@ func (a *app) checkEvent(e *event, channels []string) error {
 		return badRequest("channel or channels is missing")
 	case len(channels) > limit.Channels:
 		return badRequest("an event may be for " + strconv.Itoa(limit.Channels) + " channels at most")
-	case e.socket != "" && !validSocketID(e.socket):
+	case e.socket != "" && !protocol.ValidSocketID(e.socket):
 		return badRequest("socket_id must be two numbers with a dot between them")
 	}
 	for i, channel := range channels {
-		if !validChannel(channel) {
+		if !protocol.ValidChannel(channel) {
 			return badRequest("channel " + strconv.Itoa(i) + " is not one: expected 1 to 200 letters, digits and _ - = @ , . ;")
 		}
 		if len(channels) > 1 && strings.HasPrefix(channel, "private-encrypted-") {
@@ -97,7 +98,7 @@ func (a *app) checkEvent(e *event, channels []string) error {
 		}
 	}
 	if e.data[0] != '"' {
-		e.data = appendQuoted(nil, e.data)
+		e.data = protocol.AppendQuoted(nil, e.data)
 	}
 	if size := len(e.data) - 2; size > int(limit.Payload) {
 		if text, _ := wire.Text(e.data); len(text) > int(limit.Payload) {
@@ -106,12 +107,6 @@ func (a *app) checkEvent(e *event, channels []string) error {
 		}
 	}
 	return nil
-}
-
-// validSocketID reports whether a text reads like the id of a connection.
-func validSocketID(id string) bool {
-	first, second, ok := strings.Cut(id, ".")
-	return ok && first != "" && second != "" && strings.Trim(first, "0123456789") == "" && strings.Trim(second, "0123456789") == ""
 }
 
 // admitEvents refuses events of backends beyond the app's limits.
@@ -131,20 +126,20 @@ func (c *call) send(e *event) error {
 	c.scratch = append(append(append(append(c.scratch[:0], `{"event":`...), e.name...), `,"data":`...), e.data...)
 	end := len(c.scratch)
 	for _, name := range c.channels[e.first:e.last] {
-		k := kindOf(name)
+		k := protocol.KindOf(name)
 		p := broker.Publication{Op: broker.Send, Exclude: e.socket}
 		c.scratch = c.scratch[:end]
-		if k.cache {
+		if k.Cache {
 			c.scratch = strconv.AppendInt(append(c.scratch, `,"at":`...), host.Now().UnixMilli(), 10)
-			p = broker.Publication{Op: broker.Set, Group: cacheGroup, Key: cacheKey, Exclude: e.socket, TTL: a.settings.Load().Feature.Cache}
+			p = broker.Publication{Op: broker.Set, Group: protocol.CacheGroup, Key: protocol.CacheKey, Exclude: e.socket, TTL: a.settings.Load().Feature.Cache}
 		}
 		c.scratch = append(c.scratch, '}')
 		p.Data = c.scratch
-		if _, err := host.Publish(channelOf(a.namespace, name), &p); err != nil {
+		if _, err := host.Publish(protocol.ChannelOf(a.namespace, name), &p); err != nil {
 			return err
 		}
 		a.counters.events.Inc()
-		if k.cache {
+		if k.Cache {
 			a.filled(name)
 		}
 	}

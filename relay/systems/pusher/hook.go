@@ -15,6 +15,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay/systems/internal/post"
 	"weir/relay/systems/internal/retryqueue"
+	"weir/relay/systems/pusher/protocol"
 )
 
 // hook is an address that is told what happens in an app.
@@ -23,7 +24,7 @@ type hook struct {
 	app    *app
 	config Webhook
 	key    Key
-	signer *signer
+	signer *protocol.Signer
 	header http.Header
 	client *http.Client
 	queue  *retryqueue.Queue[*hookEvent]
@@ -48,7 +49,7 @@ const (
 )
 
 func newHook(a *app, w *Webhook, k Key, dev bool) *hook {
-	h := &hook{app: a, config: *w, key: k, signer: newSigner(k), client: safedial.For(w.Timeout, w.AllowInsecure, dev), header: http.Header{
+	h := &hook{app: a, config: *w, key: k, signer: protocol.NewSigner(k.Key, k.Secret), client: safedial.For(w.Timeout, w.AllowInsecure, dev), header: http.Header{
 		"Content-Type": {"application/json"}, "User-Agent": {"weir"}, "X-Pusher-Key": {k.Key}, // the whole value of the type: SDKs compare it
 	}}
 	for _, line := range w.Headers {
@@ -113,7 +114,7 @@ func (h *hook) attempt(ctx context.Context, b *retryqueue.Batch[*hookEvent]) {
 	}
 	body = append(body, "]}"...)
 	header := h.header.Clone()
-	header.Set("X-Pusher-Signature", h.signer.hexSign(string(body)))
+	header.Set("X-Pusher-Signature", h.signer.HexSign(string(body)))
 	limit, cancel := context.WithTimeout(ctx, h.config.Timeout)
 	defer cancel()
 	resp, err := post.Send(limit, h.client, h.config.URL, header, body, 4<<10)

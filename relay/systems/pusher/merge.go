@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/relay/cluster"
+	"weir/relay/systems/pusher/protocol"
 )
 
 // Each implements cluster.Merger.
@@ -42,11 +43,11 @@ func (s *System) Opened(of func(key string) bool) {
 		namespace, _, _ := strings.Cut(weir, ":")
 		a := (*s.byNamespace.Load())[namespace]
 		name := s.nameOf(weir)
-		if a == nil || !of(weir) || !kindOf(name).presence {
+		if a == nil || !of(weir) || !protocol.KindOf(name).Presence {
 			return true
 		}
-		r, _ := b.Read(weir, []string{memberGroup})
-		members := parseState(r.State).members
+		r, _ := b.Read(weir, []string{protocol.MemberGroup})
+		members := protocol.ParseState(r.State).Members
 		if len(members) == 0 {
 			return true
 		}
@@ -55,8 +56,8 @@ func (s *System) Opened(of func(key string) bool) {
 		defer ch.mu.Unlock()
 		ch.occupied = true
 		for _, item := range members {
-			text, isNumber, _ := idText(item.id)
-			m := &member{item: item, key: memberKey(text, isNumber), text: text, shown: true}
+			text, isNumber, _ := protocol.IDText(item.ID)
+			m := &member{item: item, key: protocol.MemberKey(text, isNumber), text: text, shown: true}
 			if ch.members == nil {
 				ch.members = make(map[string]*member)
 			}
@@ -73,7 +74,7 @@ func (a *app) mergedOf(weir, name string) *channel {
 	defer a.mu.Unlock()
 	ch := a.merged[weir]
 	if ch == nil {
-		ch = &channel{app: a, name: name, weir: weir, kind: kindOf(name), whole: true}
+		ch = &channel{app: a, name: name, weir: weir, kind: protocol.KindOf(name), whole: true}
 		if a.merged == nil {
 			a.merged = make(map[string]*channel)
 		}
@@ -131,7 +132,7 @@ func (s *System) Merge(weir, name string, parts []cluster.Part, why cluster.Why)
 			continue
 		}
 		if text, ok := strings.CutPrefix(name, memberPrefix); ok {
-			ch.mergeMember(text, memberItem{last.ID, last.Info}, total, why)
+			ch.mergeMember(text, protocol.Member{ID: last.ID, Info: last.Info}, total, why)
 		} else {
 			ch.mergeSockets(total, why)
 		}
@@ -162,7 +163,7 @@ func (ch *channel) mergeSockets(total int, why cluster.Why) {
 }
 
 // mergeMember takes over how many connections a member has on all nodes. The caller holds mu.
-func (ch *channel) mergeMember(text string, item memberItem, total int, why cluster.Why) {
+func (ch *channel) mergeMember(text string, item protocol.Member, total int, why cluster.Why) {
 	m := ch.members[text]
 	ch.refused = slices.DeleteFunc(ch.refused, func(id string) bool { return id == text })
 	switch {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/relay/cluster"
+	"weir/relay/systems/pusher/protocol"
 )
 
 // On several nodes the channels of app.channels are what this node's own connections are subscribed to, and only count. Each count is told
@@ -100,7 +101,7 @@ func (a *app) whole(name string) *channel {
 	}
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	return a.merged[channelOf(a.namespace, name)]
+	return a.merged[protocol.ChannelOf(a.namespace, name)]
 }
 
 // lookHere answers an inquiry about a channel that is owned here.
@@ -122,7 +123,7 @@ func (a *app) lookHere(q *inquiry) view {
 	}
 	v.Sockets, v.Users = ch.counts()
 	if q.State {
-		r, _ := a.system.host.Broker().Read(channelOf(a.namespace, q.Name), nil)
+		r, _ := a.system.host.Broker().Read(protocol.ChannelOf(a.namespace, q.Name), nil)
 		v.State = r.State
 	}
 	return v
@@ -130,7 +131,7 @@ func (a *app) lookHere(q *inquiry) view {
 
 // look asks how a channel is. Errors: its owner is not reached.
 func (a *app) look(q inquiry) (v view, err error) {
-	weir := channelOf(a.namespace, q.Name)
+	weir := protocol.ChannelOf(a.namespace, q.Name)
 	if !a.system.host.Elsewhere(weir) {
 		return a.lookHere(&q), nil
 	}
@@ -214,5 +215,5 @@ func (ch *channel) report(m *member, abrupt bool) {
 }
 
 func (m *member) part(channel string) *part {
-	return &part{Name: channel, Sockets: m.connections, ID: m.item.id, Info: m.item.info}
+	return &part{Name: channel, Sockets: m.connections, ID: m.item.ID, Info: m.item.Info}
 }

@@ -1,11 +1,8 @@
 package pusher
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +14,7 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/problem"
+	"weir/relay/systems/pusher/protocol"
 )
 
 // socket is a client's connection. Its messages are handled one at a time.
@@ -31,7 +29,7 @@ type socket struct {
 	mu      sync.Mutex
 	subs    map[string]*subscription // by the name of the channel
 	user    *user                    // signed in; nil: nobody is
-	data    *signIn                  // of that user
+	data    *protocol.SignIn         // of that user
 	timer   *time.Timer              // for a connection that must sign in; nil: none
 	isKnown bool                     // it has signed in, or subscribed where a signature is needed
 
@@ -46,15 +44,6 @@ type subscription struct {
 	userID  []byte  // JSON, as this connection's subscription said it
 }
 
-// socketID makes a connection's id: two numbers that nobody guesses.
-func socketID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	const most = 1<<53 - 1 // what numbers of JavaScript hold
-	first, second := binary.BigEndian.Uint64(b[:8])&most, binary.BigEndian.Uint64(b[8:])&most
-	return string(strconv.AppendUint(append(strconv.AppendUint(nil, first, 10), '.'), second, 10))
-}
-
 // activityTimeout is after how many seconds without a message a client asks whether the connection lives.
 const activityTimeout = 120
 
@@ -66,7 +55,7 @@ func (s *System) serveSockets(path string) {
 	s.host.WebSocket(path+"/app/{key}", relay.WebSocketRoute{
 		Limit: maxMessage,
 		Dialect: &relay.DialectRoute{
-			Dialect: &s.dialect, ID: socketID, Refused: refused, Close: translate,
+			Dialect: &s.dialect, ID: protocol.NewSocketID, Refused: protocol.Refused, Close: protocol.Translate,
 			Identify: func(ctx *fasthttp.RequestCtx) (*auth.Identity, any, string, error) {
 				sock, err := s.identify(ctx)
 				return &auth.Identity{Anonymous: true}, sock, "", err
@@ -85,25 +74,25 @@ func (s *System) serveSockets(path string) {
 func (s *System) identify(ctx *fasthttp.RequestCtx) (*socket, error) {
 	key, _ := ctx.UserValue("key").(string)
 	a := (*s.byKey.Load())[key]
-	switch protocol := string(ctx.QueryArgs().Peek("protocol")); {
-	case protocol == "":
-		return nil, closeNoProtocol
-	case !slices.Contains([]string{"5", "6", "7"}, protocol):
-		return nil, closeProtocol
+	switch version := string(ctx.QueryArgs().Peek("protocol")); {
+	case version == "":
+		return nil, protocol.CloseNoProtocol
+	case !slices.Contains([]string{"5", "6", "7"}, version):
+		return nil, protocol.CloseProtocol
 	case a == nil:
-		return nil, closeNoApp
+		return nil, protocol.CloseNoApp
 	}
 	n := a.settings.Load()
 	if n.Disabled {
-		return nil, closeDisabled
+		return nil, protocol.CloseDisabled
 	}
 	if len(n.Origins) > 0 && !allowed(n.Origins, string(ctx.Request.Header.Peek("Origin"))) {
 		a.refuse(refusedOrigin)
-		return nil, &closing{4009, "This origin may not connect"}
+		return nil, &protocol.Closing{Code: 4009, Text: "This origin may not connect"}
 	}
 	if most := int64(n.Limit.Connections); most > 0 && a.connections.Load() >= most {
 		a.refuse(refusedConnections)
-		return nil, closeOver
+		return nil, protocol.CloseOver
 	}
 	return &socket{app: a, key: strings.Clone(key), subs: make(map[string]*subscription)}, nil
 }
@@ -126,15 +115,15 @@ func (s *socket) open(c *relay.Client) {
 	a.mu.Lock()
 	a.sockets[s.id] = s
 	a.mu.Unlock()
-	c.Send(message("pusher:connection_established", []byte(`{"socket_id":"`+s.id+`","activity_timeout":`+itoa(activityTimeout)+`}`)))
+	c.Send(protocol.Message("pusher:connection_established", []byte(`{"socket_id":"`+s.id+`","activity_timeout":`+itoa(activityTimeout)+`}`)))
 	switch {
 	case n.Limit.Connections > 0 && connected > int64(n.Limit.Connections): // several came at once
 		a.refuse(refusedConnections)
-		s.close(closeOver)
+		s.close(protocol.CloseOver)
 	case a.removed.Load():
-		s.close(closeNoApp)
+		s.close(protocol.CloseNoApp)
 	case n.signers[s.key] == nil: // a reload looked before the socket was there
-		s.close(closeReconnect)
+		s.close(protocol.CloseReconnect)
 	case n.Feature.SignIn > 0:
 		s.mu.Lock()
 		s.timer = a.after(n.Feature.SignIn, "pusher sign-in", s.expire)
@@ -148,7 +137,7 @@ func (s *socket) expire() {
 	known := s.isKnown
 	s.mu.Unlock()
 	if !known {
-		s.close(&closing{4009, "Connection not authorized within timeout"})
+		s.close(&protocol.Closing{Code: 4009, Text: "Connection not authorized within timeout"})
 	}
 }
 
@@ -163,9 +152,9 @@ func (s *socket) known() {
 }
 
 // close ends the connection with an error.
-func (s *socket) close(c *closing) {
-	s.client.Send(c.message())
-	s.client.Close(c.code, c.text)
+func (s *socket) close(c *protocol.Closing) {
+	s.client.Send(c.Message())
+	s.client.Close(c.Code, c.Text)
 }
 
 // closed is called when the connection has ended.
@@ -195,7 +184,7 @@ func (s *socket) denied(channel, reason string) bool {
 	if !s.unsubscribe(name) {
 		return false
 	}
-	s.client.Send(subscriptionError(name, "AuthError", reason, 403))
+	s.client.Send(protocol.SubscriptionError(name, "AuthError", reason, 403))
 	return true
 }
 
@@ -209,20 +198,20 @@ type request struct {
 func (s *socket) message(b []byte) {
 	var r request
 	var event, channel []byte
-	_, err := read(b, field{"event", &event}, field{"channel", &channel}, field{"data", &r.data})
+	_, err := protocol.Read(b, protocol.Field{Name: "event", Value: &event}, protocol.Field{Name: "channel", Value: &channel}, protocol.Field{Name: "data", Value: &r.data})
 	if err == nil {
 		r.event, err = wire.Text(event)
 	}
 	if err == nil && channel != nil {
 		r.channel, err = wire.Text(channel)
 	}
-	if err == nil && !strings.HasPrefix(r.event, clientPrefix) && len(r.data) > 0 && r.data[0] == '"' { // JSON in a string
+	if err == nil && !strings.HasPrefix(r.event, protocol.ClientPrefix) && len(r.data) > 0 && r.data[0] == '"' { // JSON in a string
 		var text string
 		text, err = wire.Text(r.data)
 		r.data = []byte(text)
 	}
 	if err != nil || !s.handle(&r) {
-		s.client.Send(errorMessage(4200, "Invalid message format", ""))
+		s.client.Send(protocol.ErrorMessage(4200, "Invalid message format", ""))
 	}
 }
 
@@ -240,7 +229,7 @@ func (s *socket) handle(r *request) bool {
 		return s.subscribeMessage(r.data)
 	case r.event == "pusher:unsubscribe":
 		var channel []byte
-		_, _ = read(r.data, field{"channel", &channel})
+		_, _ = protocol.Read(r.data, protocol.Field{Name: "channel", Value: &channel})
 		name, err := wire.Text(channel)
 		if err == nil {
 			s.unsubscribe(name)
@@ -248,7 +237,7 @@ func (s *socket) handle(r *request) bool {
 		return err == nil
 	case r.event == "pusher:signin":
 		return s.signIn(r.data)
-	case strings.HasPrefix(r.event, clientPrefix):
+	case strings.HasPrefix(r.event, protocol.ClientPrefix):
 		s.clientEvent(r)
 		return true
 	}
@@ -257,18 +246,11 @@ func (s *socket) handle(r *request) bool {
 
 // refusedLimit is an error of a subscription that would go beyond a limit.
 func (s *socket) refusedLimit(channel, text string, status int) {
-	s.client.Send(subscriptionError(channel, "LimitReached", text, status))
-}
-
-// subscriptionError tells that a subscription has failed.
-func subscriptionError(channel, kind, text string, status int) []byte {
-	b := wire.AppendString([]byte(`{"event":"pusher:subscription_error","channel":`), channel)
-	b = wire.AppendString(append(b, `,"data":{"type":"`+kind+`","error":`...), text)
-	return append(b, `,"status":`+itoa(status)+"}}"...)
+	s.client.Send(protocol.SubscriptionError(channel, "LimitReached", text, status))
 }
 
 // signatureOf splits "KEY:HEX" and finds who signs with that key.
-func (s *socket) signatureOf(auth string) (who *signer, signature string) {
+func (s *socket) signatureOf(auth string) (who *protocol.Signer, signature string) {
 	key, signature, _ := strings.Cut(auth, ":")
 	return s.app.settings.Load().signers[key], signature
 }

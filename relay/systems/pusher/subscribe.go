@@ -10,6 +10,7 @@ import (
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay"
+	"weir/relay/systems/pusher/protocol"
 )
 
 // maxUserID bounds the id of a user, in characters.
@@ -18,26 +19,26 @@ const maxUserID = 128
 // subscribeMessage is pusher:subscribe. It returns false if it is none.
 func (s *socket) subscribeMessage(data []byte) bool {
 	var channel, auth, member []byte
-	_, err := read(data, field{"channel", &channel}, field{"auth", &auth}, field{"channel_data", &member})
-	name, signature, channelData := textOr(channel), textOr(auth), textOr(member)
+	_, err := protocol.Read(data, protocol.Field{Name: "channel", Value: &channel}, protocol.Field{Name: "auth", Value: &auth}, protocol.Field{Name: "channel_data", Value: &member})
+	name, signature, channelData := protocol.TextOf(channel), protocol.TextOf(auth), protocol.TextOf(member)
 	if err != nil || name == "" {
 		return false
 	}
-	if len(name) > maxChannel {
-		s.refusedLimit(name[:maxChannel], "The name of the channel is longer than 200 characters", 4009)
+	if len(name) > protocol.MaxChannel {
+		s.refusedLimit(name[:protocol.MaxChannel], "The name of the channel is longer than 200 characters", 4009)
 		return true
 	}
-	k := kindOf(name)
+	k := protocol.KindOf(name)
 	switch {
-	case !validChannel(name):
+	case !protocol.ValidChannel(name):
 		s.unauthorized(name, "Invalid channel name: expected letters, digits and _ - = @ , . ;")
-	case k.user && !s.isUser(strings.TrimPrefix(name, userPrefix)):
+	case k.User && !s.isUser(strings.TrimPrefix(name, protocol.UserPrefix)):
 		s.unauthorized(name, "Only the signed-in user may subscribe")
-	case (k.private || k.presence) && !s.signed(signature, name, channelData):
+	case (k.Private || k.Presence) && !s.signed(signature, name, channelData):
 		s.app.refuse(refusedSignature)
 		s.unauthorized(name, "Invalid signature: expected HMAC SHA256 of the socket's id, the channel and the channel data, with the secret of the key")
 	default:
-		if k.private || k.presence {
+		if k.Private || k.Presence {
 			s.known()
 		}
 		s.subscribe(name, k, channelData)
@@ -45,19 +46,10 @@ func (s *socket) subscribeMessage(data []byte) bool {
 	return true
 }
 
-// textOr is a string; "" for anything else, such as null.
-func textOr(value []byte) string {
-	text, err := wire.Text(value)
-	if err != nil {
-		return ""
-	}
-	return strings.Clone(text)
-}
-
 // unauthorized tells that the client may not subscribe to a channel.
 func (s *socket) unauthorized(channel, text string) {
-	s.client.Send(errorMessage(4009, text, channel))
-	s.client.Send(subscriptionError(channel, "AuthError", text, 401))
+	s.client.Send(protocol.ErrorMessage(4009, text, channel))
+	s.client.Send(protocol.SubscriptionError(channel, "AuthError", text, 401))
 }
 
 // signed reports whether a subscription is signed as it should be.
@@ -67,13 +59,13 @@ func (s *socket) signed(auth, channel, data string) bool {
 		return false
 	}
 	if data == "" {
-		return who.verify(signature, s.id, ":", channel)
+		return who.Verify(signature, s.id, ":", channel)
 	}
-	return who.verify(signature, s.id, ":", channel, ":", data)
+	return who.Verify(signature, s.id, ":", channel, ":", data)
 }
 
 // memberOf is the member that a subscription to a presence channel is for; a text says what is wrong.
-func (s *socket) memberOf(channelData string) (m memberItem, wrong string) {
+func (s *socket) memberOf(channelData string) (m protocol.Member, wrong string) {
 	data := []byte(channelData)
 	if channelData == "" {
 		s.mu.Lock()
@@ -82,29 +74,29 @@ func (s *socket) memberOf(channelData string) (m memberItem, wrong string) {
 		if signedIn == nil {
 			return m, "channel_data is missing, and nobody is signed in"
 		}
-		return memberItem{signedIn.id, signedIn.info}, ""
+		return protocol.Member{ID: signedIn.ID, Info: signedIn.Info}, ""
 	}
-	m, ok := parseMember(data)
+	m, ok := protocol.ParseMember(data)
 	if !ok {
 		return m, "channel_data must be {\"user_id\": a string or a number, \"user_info\"?: any JSON}"
 	}
 	// One line, as what is published: white space of the text that was signed may hold line breaks.
-	m.id, m.info = bytes.Clone(wire.OneLine(m.id)), bytes.Clone(wire.OneLine(m.info))
+	m.ID, m.Info = bytes.Clone(wire.OneLine(m.ID)), bytes.Clone(wire.OneLine(m.Info))
 	return m, ""
 }
 
 // subscribe subscribes the client to a channel that it may have, or answers again.
-func (s *socket) subscribe(name string, k kind, channelData string) {
+func (s *socket) subscribe(name string, k protocol.Kind, channelData string) {
 	a := s.app
 	n := a.settings.Load()
 	s.mu.Lock()
 	sub, again := s.subs[name]
 	s.mu.Unlock()
 	if !again {
-		var item *memberItem
-		if k.presence {
+		var item *protocol.Member
+		if k.Presence {
 			m, wrong := s.memberOf(channelData)
-			id, _, _ := idText(m.id)
+			id, _, _ := protocol.IDText(m.ID)
 			switch {
 			case wrong != "":
 				s.unauthorized(name, wrong)
@@ -113,7 +105,7 @@ func (s *socket) subscribe(name string, k kind, channelData string) {
 				a.refuse(refusedSize)
 				s.refusedLimit(name, "The id of the user is longer than 128 characters", 4301)
 				return
-			case len(m.info) > int(n.Limit.Member):
+			case len(m.Info) > int(n.Limit.Member):
 				a.refuse(refusedSize)
 				s.refusedLimit(name, "user_info is larger than "+n.Limit.Member.String(), 4301)
 				return
@@ -132,16 +124,16 @@ func (s *socket) subscribe(name string, k kind, channelData string) {
 		}
 		sub = &subscription{channel: ch, member: member}
 		if item != nil {
-			sub.userID = item.id
+			sub.userID = item.ID
 		}
 	}
 	missed := false
 	err := s.client.Follow(relay.Follow{Channel: sub.channel.weir, First: func(r broker.Reply) [][]byte {
-		state := parseState(r.State)
-		first := [][]byte{succeeded(name, state)}
-		if k.cache {
-			if state.cached != nil {
-				first = append(first, appendEvent(nil, name, state.cached))
+		state := protocol.ParseState(r.State)
+		first := [][]byte{protocol.Succeeded(name, state)}
+		if k.Cache {
+			if state.Cached != nil {
+				first = append(first, protocol.AppendEvent(nil, name, state.Cached))
 			} else {
 				missed = true
 				first = append(first, append(wire.AppendString([]byte(`{"event":"pusher:cache_miss","channel":`), name), '}'))
@@ -194,18 +186,18 @@ func (s *socket) clientEvent(r *request) {
 	a := s.app
 	n := a.settings.Load()
 	wrong, why := "", refusedForm
-	k := kindOf(r.channel)
+	k := protocol.KindOf(r.channel)
 	s.mu.Lock()
 	sub := s.subs[r.channel]
 	s.mu.Unlock()
 	switch {
 	case !*n.Feature.ClientEvents:
 		wrong = "Client events are not enabled for this app"
-	case !k.private && !k.presence || k.encrypted:
+	case !k.Private && !k.Presence || k.Encrypted:
 		wrong = "Client events are for private and presence channels, which are not encrypted"
 	case sub == nil:
 		wrong = "Client events need a subscription to their channel"
-	case len(r.event) > maxChannel:
+	case len(r.event) > protocol.MaxChannel:
 		wrong, why = "The name of the event is longer than 200 characters", refusedSize
 	case len(r.data) > int(n.Limit.Payload):
 		wrong, why = "The data of the event is larger than "+n.Limit.Payload.String(), refusedSize
@@ -233,7 +225,7 @@ func (s *socket) clientEvent(r *request) {
 		wrong = failed(err)
 	}
 	a.refuse(why)
-	s.client.Send(errorMessage(4301, wrong, r.channel))
+	s.client.Send(protocol.ErrorMessage(4301, wrong, r.channel))
 }
 
 // tellClientEvent tells webhooks of an event of the client's.
@@ -246,11 +238,11 @@ func (s *socket) tellClientEvent(sub *subscription, event string, data []byte) {
 	if data[0] == '"' {
 		b = append(b, data...)
 	} else {
-		b = appendQuoted(b, data)
+		b = protocol.AppendQuoted(b, data)
 	}
 	b = wire.AppendString(append(b, `,"socket_id":`...), s.id)
 	if sub.userID != nil {
-		id, _, _ := idText(sub.userID)
+		id, _, _ := protocol.IDText(sub.userID)
 		b = wire.AppendString(append(b, `,"user_id":`...), id)
 	}
 	s.app.tell("client_event", sub.channel.name, b)

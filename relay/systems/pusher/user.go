@@ -1,17 +1,11 @@
 package pusher
 
 import (
-	"bytes"
-	"encoding/json"
 	"slices"
 	"sync"
 	"time"
-
-	"weir/internal/wire"
+	"weir/relay/systems/pusher/protocol"
 )
-
-// maxWatchlist bounds the users that a connection may watch.
-const maxWatchlist = 100
 
 // users is who is signed in to an app, and who watches whom.
 type users struct {
@@ -31,69 +25,44 @@ type user struct {
 	leaving  *time.Timer
 }
 
-// signIn is what a connection has signed in with.
-type signIn struct {
-	id, info  []byte // JSON
-	text      string
-	watchlist []string
-}
-
-// parseSignIn reads user_data; false if it is none.
-func parseSignIn(data string) (s signIn, cut, ok bool) {
-	info, list := []byte("{}"), []byte("[]")
-	_, err := read([]byte(data), field{"id", &s.id}, field{"user_info", &info}, field{"watchlist", &list})
-	s.info = bytes.Clone(wire.OneLine(info))
-	bad := wire.Elements(list, func(v []byte) error {
-		text, _, isID := idText(v)
-		if isID && len(s.watchlist) == maxWatchlist {
-			cut = true
-		} else if isID && !slices.Contains(s.watchlist, text) {
-			s.watchlist = append(s.watchlist, text)
-		}
-		return nil
-	})
-	s.text, _, ok = idText(s.id)
-	return s, cut, err == nil && bad == nil && ok
-}
-
 // signIn is pusher:signin. It returns false if it is none.
 func (s *socket) signIn(data []byte) bool {
 	var auth, value []byte
-	_, err := read(data, field{"auth", &auth}, field{"user_data", &value})
-	userData := textOr(value)
+	_, err := protocol.Read(data, protocol.Field{Name: "auth", Value: &auth}, protocol.Field{Name: "user_data", Value: &value})
+	userData := protocol.TextOf(value)
 	if err != nil || userData == "" {
 		return false
 	}
-	who, hexes := s.signatureOf(textOr(auth))
-	if who == nil || !who.verify(hexes, s.id, "::user::", userData) {
+	who, hexes := s.signatureOf(protocol.TextOf(auth))
+	if who == nil || !who.Verify(hexes, s.id, "::user::", userData) {
 		s.app.refuse(refusedSignature)
-		s.close(&closing{4009, "Connection not authorized: the signature of the user is wrong"})
+		s.close(&protocol.Closing{Code: 4009, Text: "Connection not authorized: the signature of the user is wrong"})
 		return true
 	}
-	in, cut, ok := parseSignIn(userData)
+	in, cut, ok := protocol.ParseSignIn(userData)
 	s.mu.Lock()
 	before := s.user
 	s.mu.Unlock()
 	switch {
 	case !ok:
-		s.client.Send(errorMessage(4009, "user_data must be JSON with an id that is not empty", ""))
+		s.client.Send(protocol.ErrorMessage(4009, "user_data must be JSON with an id that is not empty", ""))
 		return true
-	case before != nil && before.id != in.text:
-		s.client.Send(errorMessage(4009, "The connection is signed in as somebody else", ""))
+	case before != nil && before.id != in.Text:
+		s.client.Send(protocol.ErrorMessage(4009, "The connection is signed in as somebody else", ""))
 		return true
 	}
 	s.known()
-	success := message("pusher:signin_success", append(appendQuoted([]byte(`{"user_data":`), []byte(userData)), '}'))
+	success := protocol.Message("pusher:signin_success", append(protocol.AppendQuoted([]byte(`{"user_data":`), []byte(userData)), '}'))
 	if before != nil {
 		s.client.Send(success)
 		return true
 	}
 	if !*s.app.settings.Load().Feature.Watchlists {
-		in.watchlist, cut = nil, false
+		in.Watchlist, cut = nil, false
 	}
 	first := [][]byte{success}
 	if cut {
-		first = append(first, errorMessage(4302, "The watchlist has more than 100 users: those beyond are not watched", ""))
+		first = append(first, protocol.ErrorMessage(4302, "The watchlist has more than 100 users: those beyond are not watched", ""))
 	}
 	u := s.app.users.enter(s, &in, first)
 	s.mu.Lock()
@@ -130,10 +99,10 @@ func (u *users) settle(x *user) {
 }
 
 // enter signs a connection in, tells those who watch the user, and tells the connection of those that it watches.
-func (u *users) enter(s *socket, in *signIn, first [][]byte) *user {
+func (u *users) enter(s *socket, in *protocol.SignIn, first [][]byte) *user {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	x := u.find(in.text)
+	x := u.find(in.Text)
 	x.sockets = append(x.sockets, s)
 	for _, m := range first { // once it is told of its success, a backend can end it
 		s.client.Send(m)
@@ -147,7 +116,7 @@ func (u *users) enter(s *socket, in *signIn, first [][]byte) *user {
 		x.tell()
 	}
 	var online, offline []string
-	for _, id := range in.watchlist {
+	for _, id := range in.Watchlist {
 		w := u.find(id)
 		w.watchers = append(w.watchers, s)
 		if w.isOnline {
@@ -156,8 +125,8 @@ func (u *users) enter(s *socket, in *signIn, first [][]byte) *user {
 			offline = append(offline, id)
 		}
 	}
-	if len(in.watchlist) > 0 {
-		s.client.Send(watchlistEvents(online, offline))
+	if len(in.Watchlist) > 0 {
+		s.client.Send(protocol.WatchlistEvents(online, offline))
 	}
 	return x
 }
@@ -167,7 +136,7 @@ func (u *users) leave(x *user, s *socket, abrupt bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	isSocket := func(other *socket) bool { return other == s }
-	for _, id := range s.data.watchlist {
+	for _, id := range s.data.Watchlist {
 		if w := u.byID[id]; w != nil {
 			w.watchers = slices.DeleteFunc(w.watchers, isSocket)
 			u.settle(w)
@@ -203,30 +172,13 @@ func (x *user) tell() {
 	if len(x.watchers) == 0 {
 		return
 	}
-	message := watchlistEvents(nil, []string{x.id})
+	message := protocol.WatchlistEvents(nil, []string{x.id})
 	if x.isOnline {
-		message = watchlistEvents([]string{x.id}, nil)
+		message = protocol.WatchlistEvents([]string{x.id}, nil)
 	}
 	for _, s := range x.watchers {
 		s.client.Send(message)
 	}
-}
-
-// watchlistEvents tells who is online and who is not.
-func watchlistEvents(online, offline []string) []byte {
-	type event struct {
-		Name  string   `json:"name"`
-		Users []string `json:"user_ids"`
-	}
-	var events []event
-	if len(online) > 0 {
-		events = append(events, event{"online", online})
-	}
-	if len(offline) > 0 {
-		events = append(events, event{"offline", offline})
-	}
-	data, _ := json.Marshal(map[string][]event{"events": events}) // of strings: never fails
-	return message("pusher_internal:watchlist_events", data)
 }
 
 // terminate ends the connections of a user. It returns how many there were.
@@ -238,7 +190,7 @@ func (u *users) terminate(id string) int {
 	}
 	u.mu.Unlock()
 	for _, s := range list {
-		s.close(&closing{4009, "Connection terminated by the app"})
+		s.close(&protocol.Closing{Code: 4009, Text: "Connection terminated by the app"})
 	}
 	return len(list)
 }

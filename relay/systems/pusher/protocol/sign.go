@@ -1,4 +1,4 @@
-package pusher
+package protocol
 
 import (
 	"crypto/hmac"
@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// signer makes signatures with the secret of a key.
-type signer struct {
+// Signer makes signatures with the secret of a key.
+type Signer struct {
 	key  string
 	macs sync.Pool // of *mac
 }
@@ -28,15 +28,15 @@ type mac struct {
 	sum  [sha256.Size]byte
 }
 
-func newSigner(k Key) *signer {
-	s := &signer{key: k.Key}
-	secret := []byte(k.Secret)
-	s.macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, secret)} }
+// NewSigner makes a signer of a key and its secret.
+func NewSigner(key, secret string) *Signer {
+	s := &Signer{key: key}
+	s.macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, []byte(secret))} }
 	return s
 }
 
 // sign calls f with the signature of the parts, one behind the other.
-func (s *signer) sign(f func(signature []byte), parts ...string) {
+func (s *Signer) sign(f func(signature []byte), parts ...string) {
 	m := s.macs.Get().(*mac)
 	defer s.macs.Put(m)
 	m.Reset()
@@ -47,15 +47,15 @@ func (s *signer) sign(f func(signature []byte), parts ...string) {
 	f(m.Sum(m.sum[:0]))
 }
 
-// hexSign is the signature of the parts in lower-case hexadecimal digits.
-func (s *signer) hexSign(parts ...string) (out string) {
+// HexSign is the signature of the parts in lower-case hexadecimal digits.
+func (s *Signer) HexSign(parts ...string) (out string) {
 	s.sign(func(signature []byte) { out = hex.EncodeToString(signature) }, parts...)
 	return out
 }
 
-// verify reports whether a signature, in hexadecimal digits of lower case, is that of the parts. It takes the same time for all
+// Verify reports whether a signature, in hexadecimal digits of lower case, is that of the parts. It takes the same time for all
 // signatures of the right length.
-func (s *signer) verify(signature string, parts ...string) (ok bool) {
+func (s *Signer) Verify(signature string, parts ...string) (ok bool) {
 	var got [sha256.Size]byte
 	if len(signature) != hex.EncodedLen(len(got)) || strings.ToLower(signature) != signature {
 		return false
@@ -79,29 +79,29 @@ var (
 	errSignature = errors.New("auth_signature is not that of the request: check the secret, and that nothing between changes the address")
 )
 
-// parameters are those of a query, as they are signed, sorted by name once they are all there.
-type parameters []parameter
+// Parameters are those of a query, as they are signed, sorted by name once they are all there.
+type Parameters []parameter
 
 type parameter struct{ name, value string }
 
 // maxParameters bounds those of one query.
 const maxParameters = 64
 
-// get is a parameter; "" if it is not there.
-func (p parameters) get(name string) string {
+// Get is a parameter; "" if it is not there.
+func (p Parameters) Get(name string) string {
 	if i := p.index(name); i >= 0 {
 		return p[i].value
 	}
 	return ""
 }
 
-func (p parameters) index(name string) int {
+func (p Parameters) index(name string) int {
 	return slices.IndexFunc(p, func(x parameter) bool { return x.name == name })
 }
 
-// parseQuery reads a raw query into p, which is empty. Names become lower case; those that end in brackets are one list, whose values are
+// ParseQuery reads a raw query into p, which is empty. Names become lower case; those that end in brackets are one list, whose values are
 // joined by commas.
-func parseQuery(p parameters, raw string) (parameters, error) {
+func ParseQuery(p Parameters, raw string) (Parameters, error) {
 	for pair := range strings.SplitSeq(raw, "&") {
 		if pair == "" {
 			continue
@@ -134,17 +134,17 @@ func parseQuery(p parameters, raw string) (parameters, error) {
 	return p, nil
 }
 
-// verifyRequest checks the signature of a request. path is from "/apps/" on, as it came: what SDKs have signed is that, or what it was
+// VerifyRequest checks the signature of a request, whose parameters p are, by one of the signers. path is from "/apps/" on, as it came: what SDKs have signed is that, or what it was
 // before their HTTP library escaped it.
-func (a *app) verifyRequest(method, path string, p parameters, body []byte, now time.Time) error {
-	s := a.settings.Load().signers[p.get("auth_key")]
+func (p Parameters) VerifyRequest(signers map[string]*Signer, method, path string, body []byte, now time.Time) error {
+	s := signers[p.Get("auth_key")]
 	if s == nil {
 		return errNoKey
 	}
-	if p.get("auth_version") != "1.0" {
+	if p.Get("auth_version") != "1.0" {
 		return errVersion
 	}
-	at, err := strconv.ParseInt(p.get("auth_timestamp"), 10, 64)
+	at, err := strconv.ParseInt(p.Get("auth_timestamp"), 10, 64)
 	if skew := now.Unix() - at; err != nil || skew > int64(maxSkew/time.Second) || skew < -int64(maxSkew/time.Second) {
 		return errTimestamp
 	}
@@ -156,18 +156,18 @@ func (a *app) verifyRequest(method, path string, p parameters, body []byte, now 
 			return errBody
 		}
 	}
-	signature, query := p.get("auth_signature"), signedQuery(p)
-	if s.verify(signature, method, "\n", path, "\n", query) {
+	signature, query := p.Get("auth_signature"), signedQuery(p)
+	if s.Verify(signature, method, "\n", path, "\n", query) {
 		return nil
 	}
-	if plain, err := url.PathUnescape(path); err == nil && plain != path && s.verify(signature, method, "\n", plain, "\n", query) {
+	if plain, err := url.PathUnescape(path); err == nil && plain != path && s.Verify(signature, method, "\n", plain, "\n", query) {
 		return nil
 	}
 	return errSignature
 }
 
 // signedQuery is what of a query is signed.
-func signedQuery(p parameters) string {
+func signedQuery(p Parameters) string {
 	var b strings.Builder
 	b.Grow(192)
 	for _, x := range p {

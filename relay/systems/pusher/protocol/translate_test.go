@@ -1,4 +1,4 @@
-package pusher
+package protocol
 
 import (
 	"testing"
@@ -11,7 +11,7 @@ import (
 // disconnected it.
 func TestTranslate(t *testing.T) {
 	for code := 1000; code < 5000; code++ {
-		message, got, _ := translate(code, "reason")
+		message, got, _ := Translate(code, "reason")
 		switch {
 		case code < 4000:
 			if got != code || message != nil {
@@ -26,11 +26,11 @@ func TestTranslate(t *testing.T) {
 		}
 	}
 	for _, err := range []error{problem.Draining, problem.Overloaded, problem.TooMany} {
-		if _, code, _ := refused(err); code != 4100 {
+		if _, code, _ := Refused(err); code != 4100 {
 			t.Errorf("%v: %d", err, code)
 		}
 	}
-	if _, code, _ := refused(problem.Internal); code != 1011 {
+	if _, code, _ := Refused(problem.Internal); code != 1011 {
 		t.Error(code)
 	}
 }

@@ -1,4 +1,4 @@
-package pusher
+package protocol
 
 import (
 	"crypto/sha256"
@@ -9,49 +9,50 @@ import (
 	"weir/internal/wire"
 )
 
-// kind is what the name of a channel says about it.
-type kind struct {
-	private, presence, encrypted, cache bool
-	user                                bool // the channel of a signed-in user
+// Kind is what the name of a channel says about it.
+type Kind struct {
+	Private, Presence, Encrypted, Cache bool
+	User                                bool // the channel of a signed-in user
 	prefix                              string
 }
 
 // kinds are the prefixes in the order in which they are tried.
-var kinds = []kind{
-	{prefix: "private-encrypted-cache-", private: true, encrypted: true, cache: true},
-	{prefix: "private-encrypted-", private: true, encrypted: true},
-	{prefix: "private-cache-", private: true, cache: true},
-	{prefix: "private-", private: true},
-	{prefix: "presence-cache-", presence: true, cache: true},
-	{prefix: "presence-", presence: true},
-	{prefix: "cache-", cache: true},
-	{prefix: userPrefix, user: true},
+var kinds = []Kind{
+	{prefix: "private-encrypted-cache-", Private: true, Encrypted: true, Cache: true},
+	{prefix: "private-encrypted-", Private: true, Encrypted: true},
+	{prefix: "private-cache-", Private: true, Cache: true},
+	{prefix: "private-", Private: true},
+	{prefix: "presence-cache-", Presence: true, Cache: true},
+	{prefix: "presence-", Presence: true},
+	{prefix: "cache-", Cache: true},
+	{prefix: UserPrefix, User: true},
 }
 
-// userPrefix begins the name of the channel of a signed-in user.
-const userPrefix = "#server-to-user-"
+// UserPrefix begins the name of the channel of a signed-in user.
+const UserPrefix = "#server-to-user-"
 
-func kindOf(name string) kind {
+// KindOf is what the prefix of a channel's name says.
+func KindOf(name string) Kind {
 	if name == "" || strings.IndexByte("pc#", name[0]) < 0 {
-		return kind{}
+		return Kind{}
 	}
 	for _, k := range kinds {
 		if strings.HasPrefix(name, k.prefix) {
 			return k
 		}
 	}
-	return kind{}
+	return Kind{}
 }
 
-// maxChannel bounds the name of a channel, in bytes: what SDKs allow.
-const maxChannel = 200
+// MaxChannel bounds the name of a channel, in bytes: what SDKs allow.
+const MaxChannel = 200
 
-// validChannel reports whether a name is one of a channel: letters, digits and _ - = @ , . ;
-func validChannel(name string) bool {
-	if len(name) == 0 || len(name) > maxChannel {
+// ValidChannel reports whether a name is one of a channel: letters, digits and _ - = @ , . ;
+func ValidChannel(name string) bool {
+	if len(name) == 0 || len(name) > MaxChannel {
 		return false
 	}
-	if id, ok := strings.CutPrefix(name, userPrefix); ok {
+	if id, ok := strings.CutPrefix(name, UserPrefix); ok {
 		return id != "" && strings.IndexFunc(id, func(r rune) bool { return r < ' ' }) < 0 // of any user
 	}
 	for i := range len(name) {
@@ -70,9 +71,9 @@ var inChannel = func() (t [256]bool) {
 	return t
 }()
 
-// channelOf is the name that a channel of a namespace has in weir: as it is, but that each byte that weir's names may not hold, and
+// ChannelOf is the name that a channel of a namespace has in weir: as it is, but that each byte that weir's names may not hold, and
 // "~", is "~" and two hexadecimal digits. Where that is too long, a digest stands behind the prefix and "~~".
-func channelOf(namespace, name string) string {
+func ChannelOf(namespace, name string) string {
 	const most = 254
 	if len(namespace)+1+len(name) <= most && isPlain(name) {
 		return namespace + ":" + name
@@ -80,7 +81,7 @@ func channelOf(namespace, name string) string {
 	b := append(append(make([]byte, 0, len(namespace)+len(name)+16), namespace...), ':')
 	b = escape(b, name)
 	if len(b) > most {
-		prefix := kindOf(name).prefix
+		prefix := KindOf(name).prefix
 		b = append(escape(b[:len(namespace)+1], prefix), digest(name)...)
 	}
 	return string(b)
@@ -125,8 +126,8 @@ func escape(dst []byte, text string) []byte {
 	return dst
 }
 
-// unescape is the way back. It returns false for a digest.
-func unescape(text string) (string, bool) {
+// Unescape is the way back. It returns false for a digest.
+func Unescape(text string) (string, bool) {
 	if strings.IndexByte(text, '~') < 0 {
 		return text, true
 	}
@@ -147,9 +148,9 @@ func unescape(text string) (string, bool) {
 	return string(b), true
 }
 
-// memberKey is the key of a member's item: the id, escaped. An id that is a string and reads like a number has stringMark before it, so
+// MemberKey is the key of a member's item: the id, escaped. An id that is a string and reads like a number has stringMark before it, so
 // that the key says which JSON it was.
-func memberKey(id string, isNumber bool) string {
+func MemberKey(id string, isNumber bool) string {
 	b := make([]byte, 0, len(id)+8)
 	if !isNumber && isNumeric(id) {
 		b = append(b, stringMark...)
@@ -163,10 +164,10 @@ func memberKey(id string, isNumber bool) string {
 // stringMark is no escape of a byte.
 const stringMark = "~s"
 
-// idOfKey is the JSON of a member's id; nil if the key is a digest.
-func idOfKey(key string) []byte {
+// IDOfKey is the JSON of a member's id; nil if the key is a digest.
+func IDOfKey(key string) []byte {
 	rest, isString := strings.CutPrefix(key, stringMark)
-	id, ok := unescape(rest)
+	id, ok := Unescape(rest)
 	switch {
 	case !ok:
 		return nil
@@ -181,8 +182,8 @@ func isNumeric(text string) bool {
 	return text != "" && (text[0] == '-' || text[0] >= '0' && text[0] <= '9') && wire.ValidJSON([]byte(text)) == nil
 }
 
-// idText is the text of a user's id, which is a string or a number; false if it is neither, or empty.
-func idText(token []byte) (text string, isNumber, ok bool) {
+// IDText is the text of a user's id, which is a string or a number; false if it is neither, or empty.
+func IDText(token []byte) (text string, isNumber, ok bool) {
 	if len(token) == 0 {
 		return "", false, false
 	}
