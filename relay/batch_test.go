@@ -193,7 +193,7 @@ func TestTick(t *testing.T) {
 
 // With permessage-deflate a frame is compressed once for all that take it, if that is worth it.
 func TestCompression(t *testing.T) {
-	g := open(t, func(c *config.Config) { c.Compression, c.Heartbeat = true, time.Hour })
+	g := open(t, func(c *config.Config) { c.Compression = true })
 	one, two, plain := g.deflating("u1"), g.deflating("u2"), g.client("u3")
 	for _, c := range []*client{one, two, plain} {
 		c.subscribe("a", "")

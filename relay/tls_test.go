@@ -271,6 +271,7 @@ func TestTLSSessions(t *testing.T) {
 	p.wantError("too_large")
 	p.say(`{"type":"ping"}`)
 	p.want("pong")
+	_ = p.nc.Close()
 	p = connect()
 	p.raw([]byte{fin | wire.OpText, 0})
 	p.wantClose(wire.CloseProtocol)
