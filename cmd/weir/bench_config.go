@@ -21,6 +21,9 @@ func (c *benchCommand) config(p *program) (loadtest.Config, error) {
 	if err := c.change(&s); err != nil {
 		return loadtest.Config{}, err
 	}
+	if err := c.useless(s); err != nil {
+		return loadtest.Config{}, err
+	}
 	cfg, err := c.targetFlags.config(p, s)
 	cfg.PIDs, cfg.Metrics = c.PID, c.Metrics
 	cfg.FindPID = cfg.FindPID && len(c.PID) == 0 && c.Metrics == ""
@@ -42,6 +45,29 @@ func (c *benchCommand) nothing() error {
 	}
 	return nil
 }
+
+// useless refuses a flag that would change nothing.
+func (c *benchCommand) useless(s scenario.Scenario) error {
+	for _, f := range []struct {
+		flag, beside string
+		useless      bool
+	}{
+		{"p99", "--find-max", c.P99 != defaultGoal && !c.FindMax}, {"probe", "--find-max", c.Probe != defaultProbe && !c.FindMax},
+		{"inflight", "--closed", c.Inflight != nil && !s.Paced() && s.Measure != scenario.Connect && s.Churn == 0},
+		{"agent-secret", "--agents", c.agentFlags.Secret != "" && len(c.Agents) == 0},
+	} {
+		if f.useless {
+			return wrongf("bench: --%s: expected %s beside it", f.flag, f.beside)
+		}
+	}
+	return nil
+}
+
+// What --p99 and --probe are if they are not given.
+const (
+	defaultGoal  = 100 * time.Millisecond
+	defaultProbe = 3 * time.Second
+)
 
 func is0[T comparable](v *T) bool { return v != nil && *v == *new(T) }
 

@@ -205,6 +205,8 @@ func (f *targetFlags) config(p *program, s scenario.Scenario) (loadtest.Config, 
 	cfg.Target.URL = cmp.Or(cfg.Target.URL, target.DefaultURL)
 	if cfg.Target.Name = name; name == "weir" {
 		cfg.Target.System = s.System
+	} else if f.Transport != "ws" && f.Transport != "" {
+		return cfg, wrongf("bench: --transport %s: expected weir as the target, not %s", f.Transport, name)
 	} else {
 		cfg.Target.Transport = ""
 	}

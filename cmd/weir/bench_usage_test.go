@@ -30,6 +30,7 @@ var wrongTexts = map[string][]string{
 	"stage": {"--stage", "soon:5"}, "metrics": {"--metrics", "nowhere"}, "out": {"--out", "/nowhere/x"}, "html": {"--html", "/nowhere/x"}, "csv": {"--csv", "/nowhere/x"},
 	"junit": {"--junit", "/nowhere/x"}, "remote-write": {"--remote-write", "nowhere"}, "fail-if": {"--fail-if", "fast"},
 	"agents": {"--agents", "nowhere", "--agent-secret", "long enough"}, "agent-secret": {"--agents", "127.0.0.1:1", "--agent-secret", "short"},
+	"admin": {"--admin", "nowhere"}, "admin-token": {"--admin-token", "two\nlines"},
 	"listen": {"--listen", "nowhere", "--agent-secret", "long enough"}, "baseline": {"--baseline", "/nowhere"},
 }
 
@@ -47,10 +48,15 @@ func TestEveryFlagRefusesWhatIsWrong(t *testing.T) {
 		"run": {"fanout"}, "check": {}, "compare": {run, run}, "report": {run}, "replay": {recording(t)}, "unit": {}, "agent": {"--listen", "127.0.0.1:0"},
 	}
 	for _, top := range parser.Model.Children {
-		if top.Name != "bench" {
+		commands := top.Children
+		switch top.Name {
+		case "record":
+			commands = []*kong.Node{top}
+		case "bench":
+		default:
 			continue
 		}
-		for _, c := range top.Children {
+		for _, c := range commands {
 			for _, f := range c.Flags {
 				args := wrongArgs(t, f)
 				switch {
@@ -59,27 +65,36 @@ func TestEveryFlagRefusesWhatIsWrong(t *testing.T) {
 				case c.Name == "agent" && f.Name == "agent-secret":
 					args = args[2:]
 				}
-				line := append([]string{"bench"}, begin[c.Name]...)
-				if c.Name != "run" {
-					line = append([]string{"bench", c.Name}, begin[c.Name]...)
+				line := append([]string{"bench", c.Name}, begin[c.Name]...)
+				switch c.Name {
+				case "run":
+					line = append([]string{"bench"}, begin[c.Name]...)
+				case "record":
+					line = []string{"record"}
 				}
 				var said bytes.Buffer
 				code := (&program{stdout: io.Discard, stderr: &said}).run(append(line, args...))
 				text := said.String()
 				name := strings.TrimPrefix(f.Name, "message-") // some are said by where they go in a file
 				name = strings.TrimPrefix(strings.TrimPrefix(name, "publish-"), "token-")
-				if code != exitUsage || !strings.HasPrefix(text, "weir: ") || strings.Count(text, "\n") != 1 && f.Name != "publish-body" || !strings.Contains(text, name) && !strings.Contains(text, args[len(args)-1]) {
+				if code != exitUsage || !strings.HasPrefix(text, "weir: ") || strings.Count(text, "\n") != 1 || !strings.Contains(text, name) && !strings.Contains(text, args[len(args)-1]) {
 					t.Errorf("weir %q: exit %d: %s", append(line, args...), code, text)
 				}
 			}
 		}
 	}
 	for _, args := range [][]string{
+		{"bench", "fanout", "--p99", "5ms"}, {"bench", "fanout", "--probe", "1s"}, {"bench", "fanout", "--inflight", "5"}, {"bench", "fanout", "--agent-secret", "long enough"},
+		{"bench", "fanout", "--target", "nchan", "--transport", "sse"}, {"bench", "fanout", "--target", "ws", "--channels", "2"},
 		{"bench"}, {"bench", "nothing"}, {"bench", "fanout", "extra"}, {"bench", "fanout", "--nothing"}, {"bench", "/nowhere.yaml"}, {"bench", "fanout", "--rate"},
 		{"bench", "compare"}, {"bench", "report"}, {"bench", "report", "/nowhere"}, {"bench", "replay"}, {"bench", "check", "nothing"}, {"bench", "agent"},
 	} {
 		var said bytes.Buffer
-		if code := (&program{stdout: io.Discard, stderr: &said}).run(args); code != exitUsage && !(len(args) == 1 && code == exitOK) {
+		code := (&program{stdout: io.Discard, stderr: &said}).run(args)
+		if len(args) == 1 && code == exitOK { // the help
+			continue
+		}
+		if code != exitUsage || !strings.HasPrefix(said.String(), "weir: ") || strings.Count(said.String(), "\n") != 1 {
 			t.Errorf("weir %q: exit %d: %s", args, code, said.String())
 		}
 	}

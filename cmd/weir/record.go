@@ -41,6 +41,9 @@ func (c *recordCommand) Run(p *program) (err error) {
 	if c.Token == "" {
 		c.Token = p.getenv("WEIR_ADMIN_TOKEN")
 	}
+	if strings.ContainsAny(c.Token, "\r\n") {
+		return wrongf("record: --admin-token: expected one line")
+	}
 	if err := writable(c.Out); err != nil {
 		return wrongf("record: %w", err)
 	}
