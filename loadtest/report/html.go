@@ -12,7 +12,9 @@ import (
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("page").Parse(pageText))
+var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"ms": func(v float64) string { return digits(v) + " ms" }, "count": Count,
+}).Parse(pageText))
 
 // view is what the page's template shows.
 type view struct {
@@ -118,7 +120,7 @@ func (res *Result) tiles() []tile {
 		{"p99", digits(res.LatencyMs.P99) + " ms", "p99.9 " + digits(res.LatencyMs.P999) + ", max " + digits(res.LatencyMs.Max) + " ms"},
 		{"lost", Count(float64(res.Lost)), fmt.Sprintf("of %d; %d duplicated, %d reordered, %d corrupted", res.Expected, res.Duplicated, res.Reordered, res.Corrupted)},
 		cpu,
-		{"load generator", fmt.Sprintf("%.2f of %d cores", res.ClientCPU, res.ClientCores), fmt.Sprintf("sent late by %.2f ms at p99", res.OwnLag.Send)},
+		{"load generator", fmt.Sprintf("%.2f cores", res.ClientCPU), fmt.Sprintf("of %d; sent late by %.2f ms at p99", res.ClientCores, res.OwnLag.Send)},
 		{"the limit was", who, why},
 	}
 }

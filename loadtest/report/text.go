@@ -7,13 +7,21 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Text writes the summary for a terminal.
 func (res *Result) Text(w io.Writer) error {
 	var b strings.Builder
+	width := 14
+	for _, a := range res.Script {
+		width = max(width, min(utf8.RuneCountInString(a.Name)+2, 40))
+	}
+	for _, a := range res.Agents {
+		width = max(width, len(a.Name)+2)
+	}
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-14s %s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(&b, "  %-*s %s\n", width, name, fmt.Sprintf(format, args...))
 	}
 	fmt.Fprintf(&b, "%s on %s %s\n", res.Scenario, res.Target, res.URL)
 	s := res.Setup
@@ -39,7 +47,7 @@ func (res *Result) Text(w io.Writer) error {
 		if res.Measure == "idle" {
 			break
 		}
-		line("  stage "+strconv.Itoa(i+1), "%s  at %s/s%s", st.LatencyMs, Count(st.Rate), st.note())
+		line("  stage "+strconv.Itoa(i+1), "%s  at %s/s%s", st.LatencyMs, Count(st.Rate), st.Note())
 	}
 	for _, a := range res.Script {
 		text := a.LatencyMs.String()
@@ -94,7 +102,10 @@ func (res *Result) Text(w io.Writer) error {
 		cpu = fmt.Sprintf("%.2f cores", *res.ServerCPU)
 	}
 	if m := res.ServerMemory; m != nil {
-		cpu += fmt.Sprintf(", %s at most, %s a connection", Bytes(float64(m.Peak)), Bytes(m.PerConnection))
+		cpu += fmt.Sprintf(", %s at most", Bytes(float64(m.Peak)))
+		if m.PerConnection > 0 {
+			cpu += fmt.Sprintf(", %s a connection", Bytes(m.PerConnection))
+		}
 	}
 	line("target", "%s", cpu)
 	if u := res.Unit; u != nil {
@@ -202,8 +213,8 @@ func (u Unit) String() string {
 	return u.Price.String() + fmt.Sprintf("; the target used the time of %s/s", Count(*u.ServerWrites))
 }
 
-// note returns what is special about a stage.
-func (s Stage) note() string {
+// Note returns what is special about a stage.
+func (s Stage) Note() string {
 	switch {
 	case s.Herd:
 		return ", all cut at its beginning"
