@@ -13,7 +13,7 @@ import (
 var pageText string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"ms": func(v float64) string { return digits(v) + " ms" }, "count": Count,
+	"ms": digits, "count": Count,
 }).Parse(pageText))
 
 // view is what the page's template shows.
