@@ -129,7 +129,7 @@ func (c *benchCommand) spec(p *program, s scenario.Scenario) ([]byte, error) {
 		f := spec.Flags
 		spec.Target = described
 		spec.Flags = targetFlags{
-			URL: f.URL, Publish: f.Publish, Transport: f.Transport, Own: f.Own, Key: f.Key, Token: f.Token, Secret: f.Secret, Tokens: f.Tokens,
+			URL: f.URL, Publish: f.Publish, Close: f.Close, Transport: f.Transport, Own: f.Own, Key: f.Key, Token: f.Token, Secret: f.Secret, Tokens: f.Tokens,
 			SignWith: f.SignWith, KeyID: f.KeyID, Claims: f.Claims,
 		}
 		if slices.Contains(target.Names(), described.Use) { // spoken to in its own way, which takes these from flags

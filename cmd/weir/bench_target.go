@@ -20,6 +20,7 @@ type targetFlags struct {
 	Target    string `placeholder:"KIND" help:"weir, centrifugo, pusher, mercure, nchan, sse or ws; a preset: action-cable, graphql, phoenix, socket.io, supabase; a file whose target section says how to speak to it; or json: what the flags say. Default: weir."`
 	URL       string `name:"url" placeholder:"URL" help:"Where the target is. Default: http://127.0.0.1:8080. Several nodes with commas between, such as http://a:8080,http://b:8080: connections take them in turn. {channel} in it stands for a channel (nchan, sse, ws), {{VARIABLE}} for variables of a target that is described."`
 	Publish   string `name:"publish-url" placeholder:"URL" help:"Where to publish, when that is elsewhere; several nodes likewise."`
+	Close     bool   `name:"publish-close" help:"Close each publisher's connection after each request, as PHP does."`
 	Transport string `enum:"ws,sse,ws-whole,sse-whole" default:"ws" placeholder:"ws|sse" help:"What weir's subscribers use. With -whole they do not ask for the short form of batches. Default: ws."`
 	Own       bool   `name:"i-own-this-target" help:"Load a target on another machine. It must be yours."`
 	Key       string `placeholder:"KEY" help:"What publishers authenticate with. Default for weir: dev. For pusher: app:key:secret. For mercure: a publisher's token; default: one of the key of the protocol's documentation."`
@@ -192,7 +193,7 @@ func (f *targetFlags) config(p *program, s scenario.Scenario) (loadtest.Config, 
 		return cfg, err
 	}
 	name, verify := cmp.Or(f.Target, "weir"), protocol.Protocol{Insecure: f.Insecure, CA: f.CA}
-	cfg.Target = target.Options{URL: f.URL, Publish: f.Publish, Key: f.Key, Transport: f.Transport}
+	cfg.Target = target.Options{URL: f.URL, Publish: f.Publish, Close: f.Close, Key: f.Key, Transport: f.Transport}
 	if described != nil {
 		name, verify = cmp.Or(described.Use, f.Target, s.Name), *described
 		cfg.Target.URL = cmp.Or(f.URL, described.URL)

@@ -173,6 +173,23 @@ func TestAdapters(t *testing.T) {
 	}
 }
 
+// TestCloseAfterEach: publishers of every kind that is published to by requests ask for the end of their connection; subscribers do not.
+func TestCloseAfterEach(t *testing.T) {
+	for _, o := range []Options{{Name: "weir"}, {Name: "centrifugo"}, {Name: "pusher", Key: "app:key:secret"}, {Name: "mercure"}, {Name: "sse", URL: "http://h:1/{channel}", Publish: "http://h:1/{channel}"}} {
+		o.Close = true
+		tr, _, _, err := New(o)
+		if err != nil {
+			t.Fatal(o.Name, err)
+		}
+		if got := string(tr.Publish(nil, []Message{{Channel: "a", Data: []byte("1")}})); !strings.Contains(got, "\r\nConnection: close\r\n") {
+			t.Errorf("%s publishes %q", o.Name, got)
+		}
+		if got := string(tr.Open(&Subscriber{Channels: []Followed{{Name: "a"}}}).Append(nil)); strings.Contains(got, "close") {
+			t.Errorf("%s opens with %q", o.Name, got)
+		}
+	}
+}
+
 func TestResumingKnowsWhereItStands(t *testing.T) {
 	tr, _, _, err := New(Options{})
 	if err != nil {

@@ -85,6 +85,9 @@ func appendRequest(dst, head []byte, fill func(dst []byte) []byte) []byte {
 
 // post is the head of a POST request up to its length, built once.
 func post(e Endpoint, path string, headers ...[2]string) []byte {
+	if e.close {
+		headers = append(headers, [2]string{"Connection", "close"})
+	}
 	b := codec.Request{Method: "POST", Path: path, Host: e.Host, Headers: headers}.Append(nil)
 	return b[:len(b)-2]
 }

@@ -141,6 +141,7 @@ type Options struct {
 	Name      string // weir, centrifugo, pusher, mercure, nchan, sse, ws, or what Protocol describes
 	URL       string // http or https; http://127.0.0.1:8080. Several, with commas between: connections take them in turn
 	Publish   string // address to publish to, when it is another; {channel} stands for the channel. Several, likewise
+	Close     bool   // publishers ask for their connection to be closed after each request, as PHP's do
 	Key       string // what publishers authenticate with; weir: "dev"; pusher: app:key:secret; mercure: a token, or one with the key of its documentation
 	Transport string // weir: ws (default) or sse, with batches in their short form; ws-whole or sse-whole
 	System    string // weir: a system to drive instead of channels: Chat or Analytics; "" none
@@ -172,6 +173,8 @@ type Endpoint struct {
 	Addr string   // host:port to connect to
 	Path string   // path and query
 	More []string // of what else is one with it, as Addr: connections take all of them in turn
+
+	close bool // connections are to be closed after each request that publishes
 }
 
 // New returns the target of the options and where its subscribers and its publishers connect. The
@@ -192,6 +195,7 @@ func New(o Options) (t Target, subscribe, publish Endpoint, err error) {
 			return nil, Endpoint{}, Endpoint{}, err
 		}
 	}
+	publish.close = o.Close
 	if o.Protocol != nil && !slices.Contains(Names(), o.Protocol.Use) {
 		return newCustom(o, subscribe, publish)
 	}
