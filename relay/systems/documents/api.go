@@ -14,6 +14,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/jsonbody"
+	"weir/relay/systems/documents/content"
 	"weir/relay/systems/documents/text"
 	"weir/relay/systems/internal/encode"
 )
@@ -26,14 +27,14 @@ type api struct {
 
 func (a *api) serve() {
 	a.host.Backend(http.MethodGet, "/v1/documents/{id}", a.on("", a.get))
-	a.host.Backend(http.MethodPut, "/v1/documents/{id}", a.on(Text, a.put))
+	a.host.Backend(http.MethodPut, "/v1/documents/{id}", a.on(content.Text, a.put))
 	a.host.Backend(http.MethodDelete, "/v1/documents/{id}", a.on("", a.remove))
 	a.host.Backend(http.MethodGet, "/v1/documents/{id}/operations", a.on("", a.history))
-	a.host.Backend(http.MethodPost, "/v1/documents/{id}/operations", a.on(Text, a.operate))
+	a.host.Backend(http.MethodPost, "/v1/documents/{id}/operations", a.on(content.Text, a.operate))
 }
 
 // on opens the document of a request. f is called with its lock held; what f returns is waited for without it.
-func (a *api) on(kind Kind, f func(ctx *fasthttp.RequestCtx, d *Document) (wait <-chan error, err error)) func(*fasthttp.RequestCtx) error {
+func (a *api) on(kind content.Kind, f func(ctx *fasthttp.RequestCtx, d *Document) (wait <-chan error, err error)) func(*fasthttp.RequestCtx) error {
 	return func(ctx *fasthttp.RequestCtx) error {
 		id, err := documentID(ctx)
 		if err != nil {
@@ -75,8 +76,8 @@ func (a *api) get(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 	if err != nil {
 		return nil, err
 	}
-	member, content := "text", d.body.appendContent
-	t, ok := d.body.(*textBody)
+	member, body := "text", d.body.AppendContent
+	t, ok := d.body.(*content.TextBody)
 	switch {
 	case version > d.version:
 		return nil, errAhead
@@ -85,13 +86,13 @@ func (a *api) get(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 	case !ok:
 		member = "content"
 	case version != d.version:
-		s, ok := t.at(d.version, version)
+		s, ok := t.At(d.version, version)
 		if !ok {
 			return nil, errGone
 		}
-		content = func(b []byte) []byte { return text.AppendString(b, s) }
+		body = func(b []byte) []byte { return text.AppendString(b, s) }
 	}
-	b := encode.Object("document", d.id, "kind", string(d.kind), "epoch", d.epoch, "version", version, member, content)
+	b := encode.Object("document", d.id, "kind", string(d.kind), "epoch", d.epoch, "version", version, member, body)
 	return d.stored(), jsonbody.Write(ctx, http.StatusOK, json.RawMessage(b))
 }
 
@@ -121,7 +122,7 @@ func (a *api) put(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 	case len(whole) > int(d.set.config.Size):
 		return nil, errLarge
 	}
-	op := text.Diff(d.body.(*textBody).buffer.String(), whole)
+	op := text.Diff(d.body.(*content.TextBody).Buffer.String(), whole)
 	return a.apply(ctx, d, &edit{base: d.version, op: op, user: want.UserID})
 }
 
@@ -154,9 +155,9 @@ func (a *api) operate(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, erro
 	x := &edit{base: d.version, op: op, user: want.UserID, src: want.Src, id: string(want.ID)}
 	if want.Version != nil {
 		x.base = *want.Version
-	} else if log := d.body.(*textBody).log; x.src != "" {
+	} else if log := d.body.(*content.TextBody).Log; x.src != "" {
 		if i := slices.IndexFunc(log, x.is); i >= 0 { // it comes again
-			x.base = log[i].version - 1
+			x.base = log[i].Version - 1
 		}
 	}
 	return a.apply(ctx, d, x)
@@ -200,20 +201,20 @@ func (a *api) history(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, erro
 	if !ok {
 		return nil, errKind
 	}
-	entries, ok := l.since(d.version, since)
+	entries, ok := l.Since(d.version, since)
 	if !ok {
 		return nil, errGone
 	}
 	more := uint64(len(entries)) > limit
 	entries = entries[:min(limit, uint64(len(entries)))]
-	list := func(b []byte) []byte { return encode.List(b, entries, appendLogged) }
+	list := func(b []byte) []byte { return encode.List(b, entries, content.AppendLogged) }
 	b := encode.Object("operations", list, "version", d.version, "more", more)
 	return d.stored(), jsonbody.Write(ctx, http.StatusOK, json.RawMessage(b))
 }
 
 // logged is a body that keeps operations for clients that are behind.
 type logged interface {
-	since(head, version uint64) ([]*entry, bool)
+	Since(head, version uint64) ([]*content.Entry, bool)
 }
 
 // remove is DELETE /v1/documents/{id}: its editors are ended, and nothing of it is kept.
@@ -227,7 +228,7 @@ func (a *api) remove(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error
 			done <- err
 			return
 		}
-		receipt, err := d.set.store.remove(d.id)
+		receipt, err := d.set.store.Remove(d.id)
 		if err != nil {
 			done <- err
 			return

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"weir/relay"
+	"weir/relay/systems/documents/content"
 	"weir/relay/systems/documents/yjs"
 )
 
@@ -41,8 +42,8 @@ func (o *yjsBroadcaster) send(b []byte, x *editor) error {
 	return o.room.Send(m)
 }
 
-func (o *yjsBroadcaster) applied(e *entry, by *editor) error {
-	raw, err := bytesOf(e.data)
+func (o *yjsBroadcaster) applied(e *content.Entry, by *editor) error {
+	raw, err := content.BytesOf(e.Data)
 	if err != nil {
 		return err
 	}

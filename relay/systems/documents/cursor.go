@@ -4,34 +4,29 @@ import (
 	"slices"
 	"time"
 
+	"weir/relay/systems/documents/content"
 	"weir/relay/systems/documents/text"
 )
 
 // cursorLife is how long a cursor is shown after its editor has last sent it.
 const cursorLife = 30 * time.Second
 
-// span is the part of a text that is selected, in code points. Start may lie behind End: where one began.
-type span struct {
-	Start int `json:"start"`
-	End   int `json:"end"`
-}
-
 // cursor is where one editor is in the text. It is moved by operations.
 type cursor struct {
 	editor    *editor
 	position  int // code points before it
-	selection *span
+	selection *text.Selection
 	until     time.Time
 }
 
 // setCursor sets an editor's cursor, as it was at a version, and sends it to the others. The caller holds mu and has
 // loaded the document.
-func (d *Document) setCursor(ed *editor, version uint64, position int, selection *span) error {
-	b := d.body.(*textBody)
+func (d *Document) setCursor(ed *editor, version uint64, position int, selection *text.Selection) error {
+	b := d.body.(*content.TextBody)
 	if version > d.version {
 		return errAhead
 	}
-	later, ok := b.since(d.version, version)
+	later, ok := b.Since(d.version, version)
 	if !ok {
 		return errStale
 	}
@@ -41,9 +36,9 @@ func (d *Document) setCursor(ed *editor, version uint64, position int, selection
 	}
 	c := &cursor{editor: ed, position: position, selection: selection, until: d.set.now().Add(cursorLife)}
 	for _, e := range later {
-		c.move(e.op)
+		c.move(e.Op)
 	}
-	if c.outside(b.buffer.Len()) {
+	if c.outside(b.Buffer.Len()) {
 		return badRequest("position and selection must lie in the text")
 	}
 	if i < 0 {
@@ -59,7 +54,8 @@ func (d *Document) setCursor(ed *editor, version uint64, position int, selection
 func (c *cursor) move(op text.Op) {
 	c.position = op.Move(c.position)
 	if c.selection != nil {
-		c.selection = &span{op.Move(c.selection.Start), op.Move(c.selection.End)}
+		moved := c.selection.Move(op)
+		c.selection = &moved
 	}
 }
 
@@ -71,13 +67,13 @@ func (c *cursor) outside(n int) bool {
 
 // moveCursors moves all cursors over an operation. That of its author stands behind what was edited. Nothing
 // is sent: clients that apply the operation do the same.
-func (d *Document) moveCursors(e *entry, by *editor) {
+func (d *Document) moveCursors(e *content.Entry, by *editor) {
 	for _, c := range d.cursors {
 		if c.editor == by {
-			c.position, c.selection = e.op.End(), nil
+			c.position, c.selection = e.Op.End(), nil
 			c.until = d.set.now().Add(cursorLife)
 		} else {
-			c.move(e.op)
+			c.move(e.Op)
 		}
 	}
 }

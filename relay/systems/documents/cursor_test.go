@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/relay/config"
+	"weir/relay/systems/documents/content"
 	"weir/relay/systems/documents/text"
 )
 
@@ -17,8 +18,8 @@ type onlooker struct {
 	seen []string
 }
 
-func (*onlooker) applied(*entry, *editor) error { return nil }
-func (*onlooker) full() bool                    { return false }
+func (*onlooker) applied(*content.Entry, *editor) error { return nil }
+func (*onlooker) full() bool                            { return false }
 func (o *onlooker) moved(c *cursor, version uint64, gone bool) {
 	line := fmt.Sprintf("%s %d@%d", c.editor.connection, c.position, version)
 	if c.selection != nil {
@@ -48,7 +49,7 @@ func TestCursors(t *testing.T) {
 	locked := func(f func() error) error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if err := d.load(Text); err != nil {
+		if err := d.load(content.Text); err != nil {
 			t.Fatal(err)
 		}
 		return f()
@@ -86,10 +87,10 @@ func TestCursors(t *testing.T) {
 		_ = locked(func() error { d.addEditor(ed); return nil })
 	}
 	change(nil, 0, `["hello world"]`)
-	put := func(ed *editor, version uint64, position int, selection *span) error {
+	put := func(ed *editor, version uint64, position int, selection *text.Selection) error {
 		return locked(func() error { return d.setCursor(ed, version, position, selection) })
 	}
-	if err := errors.Join(put(a, 1, 3, nil), put(b, 1, 6, &span{6, 11})); err != nil {
+	if err := errors.Join(put(a, 1, 3, nil), put(b, 1, 6, &text.Selection{Start: 6, End: 11})); err != nil {
 		t.Fatal(err)
 	}
 	want("a 3@1", "b 6@1{6 11}")
@@ -103,7 +104,7 @@ func TestCursors(t *testing.T) {
 		t.Fatal(at(a), at(b))
 	}
 	// One that was seen at an earlier version is moved over what came since.
-	if err := put(a, 1, 11, &span{4, 11}); err != nil {
+	if err := put(a, 1, 11, &text.Selection{Start: 4, End: 11}); err != nil {
 		t.Fatal(err)
 	}
 	want("a 14@2{7 14}")

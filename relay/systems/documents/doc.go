@@ -1,7 +1,7 @@
 // Package documents is documents that several people edit at once: the system "documents" of the relay.
 //
 // Every document is one sequenced log: operations get versions without a gap, the client that follows sees them in that
-// order, and all replicas end equal. What operations are depends on the document's [Kind], which it keeps: plain
+// order, and all replicas end equal. What operations are depends on the document's [content.Kind], which it keeps: plain
 // text that is transformed here (package text), a log whose versions are checked and whose clients rebase, or
 // updates that commute.
 //
@@ -21,7 +21,7 @@
 //
 // # Where documents are kept
 //
-// In two channels each: "document-log:{id}" has the operations, "document-head:{id}" a snapshot, which is made
+// In two channels each ([content.Store]): "document-log:{id}" has the operations, "document-head:{id}" a snapshot, which is made
 // every 500 operations or 256 KiB of them, and when a document has not been used for a while. With a data
 // directory both are on disk, and no operation is sent to anybody before it is stored there. At least the newest
 // 1000 operations are kept for clients that are behind (fewer where they take more than 4 MiB).

@@ -6,17 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
-)
-
-// What a document keeps. A snapshot is made when so many operations, or bytes of them, have come since the last;
-// of the newest operations at least keptLeast and at most keptMost stay for clients that are behind, or fewer where
-// they take more than keptBytes.
-const (
-	snapshotOps   = 500
-	snapshotBytes = 256 << 10
-	keptLeast     = 1000
-	keptMost      = 1500
-	keptBytes     = 4 << 20
+	"weir/relay/systems/documents/content"
 )
 
 // Document is one sequenced log and what it has come to. Everything that happens to it is serialised by its lock.
@@ -28,12 +18,12 @@ type Document struct {
 
 	// Guarded by mu.
 	mu           sync.Mutex
-	kind         Kind
+	kind         content.Kind
 	epoch        string // of this log; changes when a document is lost, or deleted and made again
 	version      uint64
-	body         body // nil: not in memory
-	since        int  // operations since the last snapshot
-	bytes        int  // of those
+	body         content.Body // nil: not in memory
+	since        int          // operations since the last snapshot
+	bytes        int          // of those
 	broadcasters []broadcaster
 	editors      []*editor
 	cursors      []*cursor
@@ -47,7 +37,7 @@ type Document struct {
 }
 
 // use calls f with the lock held, and the document in memory and of a kind ("": of any).
-func (d *Document) use(kind Kind, f func() error) error {
+func (d *Document) use(kind content.Kind, f func() error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.load(kind); err != nil {
@@ -65,18 +55,18 @@ func (d *Document) release() {
 }
 
 // load has the document in memory, and of a kind ("": of any). The caller holds mu.
-func (d *Document) load(kind Kind) error {
+func (d *Document) load(kind content.Kind) error {
 	d.touched = d.set.now()
 	if err := d.confirm(); err != nil {
 		return err
 	}
 	if d.body == nil {
-		h, log, ok, err := d.set.store.load(d.id)
+		h, log, ok, err := d.set.store.Load(d.id)
 		if err != nil {
 			return err
 		}
 		if d.saved = ok; !ok {
-			h = head{Kind: kind, Epoch: d.epoch}
+			h = content.Head{Kind: kind, Epoch: d.epoch}
 		}
 		if err := d.restore(h, log); err != nil {
 			return err
@@ -84,7 +74,7 @@ func (d *Document) load(kind Kind) error {
 		d.set.counts.loads.Inc()
 	}
 	if !d.saved && len(d.editors) == 0 && kind != "" && d.kind != kind { // it has not been begun yet
-		if err := d.restore(head{Kind: kind, Epoch: d.epoch}, nil); err != nil {
+		if err := d.restore(content.Head{Kind: kind, Epoch: d.epoch}, nil); err != nil {
 			return err
 		}
 	}
@@ -103,7 +93,7 @@ func (d *Document) confirm() error {
 	if !d.unconfirmed {
 		return nil
 	}
-	if err := d.set.store.confirm(d.id); err != nil {
+	if err := d.set.store.OnDisk(d.id); err != nil {
 		return err
 	}
 	d.unconfirmed = false
@@ -111,26 +101,26 @@ func (d *Document) confirm() error {
 }
 
 // restore makes the document of a snapshot and a log.
-func (d *Document) restore(h head, log []*entry) error {
-	k, ok := kinds[h.Kind]
+func (d *Document) restore(h content.Head, log []*content.Entry) error {
+	k, ok := content.Kinds[h.Kind]
 	if !ok { // only asked for
 		return nil
 	}
-	b := k.empty()
+	b := k.Empty()
 	if h.Content != nil {
-		if err := b.restore(h.Content, h.Version); err != nil {
+		if err := b.Restore(h.Content, h.Version); err != nil {
 			return err
 		}
 	}
 	version, since, bytes := h.Version, 0, 0
 	for _, e := range log {
-		if err := b.replay(e, e.version <= h.Version); err != nil {
+		if err := b.Replay(e, e.Version <= h.Version); err != nil {
 			return err
 		}
-		if e.version > h.Version {
-			version = e.version
+		if e.Version > h.Version {
+			version = e.Version
 			since++
-			bytes += e.size()
+			bytes += e.Size()
 		}
 	}
 	if h.Epoch == "" {
@@ -158,22 +148,22 @@ func (d *Document) ready() error {
 
 // append makes the next operation of the log, which the body has applied. When it is stored, done is called, which may be
 // nil, and it is sent to everybody. by made it; nil for a backend. The caller holds mu. On an error nothing has changed.
-func (d *Document) append(e *entry, by *editor, done func(err error)) error {
-	e.version, e.at = d.version+1, d.set.now().UnixMilli()
+func (d *Document) append(e *content.Entry, by *editor, done func(err error)) error {
+	e.Version, e.At = d.version+1, d.set.now().UnixMilli()
 	if !d.saved {
 		// What the log begins with comes first: a log without it would be taken for what was deleted.
-		if _, err := d.set.store.save(d.id, d.kind, d.epoch, d.version, kinds[d.kind].empty().appendContent); err != nil {
+		if _, err := d.set.store.Save(d.id, d.kind, d.epoch, d.version, content.Kinds[d.kind].Empty().AppendContent); err != nil {
 			return err
 		}
 		d.saved = true
 	}
-	receipt, err := d.set.store.append(d.id, e)
+	receipt, err := d.set.store.Append(d.id, e)
 	if err != nil {
 		return err
 	}
 	d.version++
 	d.since++
-	d.bytes += e.size()
+	d.bytes += e.Size()
 	d.set.counts.operations.Inc()
 	d.whenStored(receipt, func(err error) {
 		if done != nil {
@@ -188,19 +178,19 @@ func (d *Document) append(e *entry, by *editor, done func(err error)) error {
 
 // snapshotIfDue makes a snapshot if it is time. The caller holds mu, after the body has taken the last operation.
 func (d *Document) snapshotIfDue() {
-	if often := kinds[d.kind].often; often > 0 && (d.since >= often || d.bytes >= snapshotBytes) {
+	if often := content.Kinds[d.kind].Often; often > 0 && (d.since >= often || d.bytes >= content.SnapshotBytes) {
 		d.snapshot()
 	}
 }
 
 // snapshot saves the document as it is now. If that fails, the next operation tries again. The caller holds mu.
 func (d *Document) snapshot() {
-	if _, err := d.set.store.save(d.id, d.kind, d.epoch, d.version, d.body.appendContent); err != nil {
-		d.set.store.host.Log().Warn("snapshot of a document failed", slog.String("document", d.id), slog.String("error", err.Error()))
+	if _, err := d.set.store.Save(d.id, d.kind, d.epoch, d.version, d.body.AppendContent); err != nil {
+		d.set.store.Host.Log().Warn("snapshot of a document failed", slog.String("document", d.id), slog.String("error", err.Error()))
 		return
 	}
-	if !kinds[d.kind].keepsLog {
-		d.set.store.trim(d.id)
+	if !content.Kinds[d.kind].KeepsLog {
+		d.set.store.Trim(d.id)
 	}
 	d.saved = true
 	d.since, d.bytes = 0, 0
@@ -219,7 +209,7 @@ func (d *Document) unload(now time.Time, idle time.Duration) bool {
 		return false
 	}
 	if d.body != nil && d.saved {
-		if leaving := kinds[d.kind].leaving; leaving > 0 && d.since >= leaving {
+		if leaving := content.Kinds[d.kind].Leaving; leaving > 0 && d.since >= leaving {
 			d.snapshot()
 		}
 	}

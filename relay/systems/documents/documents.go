@@ -10,12 +10,13 @@ import (
 	"weir/relay/auth"
 	"weir/relay/config"
 	"weir/relay/hub"
+	"weir/relay/systems/documents/content"
 )
 
 // Documents are the documents that are open. No two of them share a lock.
 type Documents struct {
 	// Set once by newDocuments.
-	store  store
+	store  content.Store
 	config Config
 	now    func() time.Time
 	counts counters
@@ -27,7 +28,7 @@ type Documents struct {
 }
 
 func newDocuments(host relay.Host) *Documents {
-	s := &Documents{store: store{host}, config: *config.Of[Config](host.Config()), now: host.Now}
+	s := &Documents{store: content.Store{Host: host}, config: *config.Of[Config](host.Config()), now: host.Now}
 	s.counts = newCounters(host.Metrics(), s)
 	return s
 }
@@ -41,7 +42,7 @@ func (s *Documents) get(id string) (*Document, error) {
 				return nil, errOpen
 			}
 			var raced bool
-			x, raced = s.open.LoadOrStore(id, &Document{set: s, id: id, channel: namespace + ":" + id, touched: s.now()})
+			x, raced = s.open.LoadOrStore(id, &Document{set: s, id: id, channel: content.Namespace + ":" + id, touched: s.now()})
 			if !raced {
 				s.number.Add(1)
 			}
@@ -61,7 +62,7 @@ func (s *Documents) get(id string) (*Document, error) {
 
 // hold calls f with the lock of a document, which is in memory and of a kind ("": of any). If f keeps it, the document stays
 // open until release.
-func (s *Documents) hold(id string, kind Kind, f func(d *Document) (keep bool, err error)) error {
+func (s *Documents) hold(id string, kind content.Kind, f func(d *Document) (keep bool, err error)) error {
 	d, err := s.get(id)
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func (s *Documents) hold(id string, kind Kind, f func(d *Document) (keep bool, e
 }
 
 // with is hold for as long as f runs.
-func (s *Documents) with(id string, kind Kind, f func(d *Document) error) error {
+func (s *Documents) with(id string, kind content.Kind, f func(d *Document) error) error {
 	return s.hold(id, kind, func(d *Document) (bool, error) { return false, f(d) })
 }
 
@@ -94,7 +95,7 @@ func (s *Documents) evict() (evicted bool) {
 // sweep removes cursors whose time is over, and has documents leave memory that have not been used for a while.
 func (s *Documents) sweep() {
 	now := s.now()
-	hook := s.store.host.Contain()
+	hook := s.store.Host.Contain()
 	for _, x := range s.open.Range {
 		hook.Do("sweep of a document", func() {
 			d := x.(*Document)
@@ -132,23 +133,23 @@ func (s *System) Start(host relay.Host) error {
 	if host.Config().Dev {
 		policy = config.Namespace{Subscribe: config.Authenticated, Publish: config.Authenticated}
 	}
-	if err := host.Reserve(namespace, policy); err != nil {
+	if err := host.Reserve(content.Namespace, policy); err != nil {
 		return err
 	}
-	if err := s.documents.store.reserve(); err != nil {
+	if err := s.documents.store.Reserve(); err != nil {
 		return err
 	}
-	for _, name := range []string{namespace, logNamespace, headNamespace} {
+	for _, name := range []string{content.Namespace, content.LogNamespace, content.HeadNamespace} {
 		host.Guard(name, func(*auth.Identity, auth.Ops, string) hub.Verdict { return hub.Denied }, nil)
 	}
-	live := func(path string, kind Kind, c codec, forbidden int, r relay.WebSocketRoute) {
+	live := func(path string, kind content.Kind, c codec, forbidden int, r relay.WebSocketRoute) {
 		host.WebSocket(path, (&protocol{host, s.documents, kind, c, forbidden}).route(r))
 	}
 	text, updates := messages{native{}, true}, messages{opaque{}, false}
-	live("/documents/{id}/collaborate", Text, text, closeForbidden, relay.WebSocketRoute{Errors: true, Ping: text.ping})
-	live("/documents/opaque/{id}", Opaque, updates, closeForbidden, relay.WebSocketRoute{Errors: true, Ping: updates.ping})
-	live("/documents/sharedb", Text, newShareDB(), closeForbidden, relay.WebSocketRoute{})
-	live("/documents/yjs/{id}", Yjs, yWebsocket{}, closeYjsForbidden, relay.WebSocketRoute{Binary: true})
+	live("/documents/{id}/collaborate", content.Text, text, closeForbidden, relay.WebSocketRoute{Errors: true, Ping: text.ping})
+	live("/documents/opaque/{id}", content.Opaque, updates, closeForbidden, relay.WebSocketRoute{Errors: true, Ping: updates.ping})
+	live("/documents/sharedb", content.Text, newShareDB(), closeForbidden, relay.WebSocketRoute{})
+	live("/documents/yjs/{id}", content.Yjs, yWebsocket{}, closeYjsForbidden, relay.WebSocketRoute{Binary: true})
 	(&api{host, s.documents}).serve()
 	s.stop = make(chan struct{})
 	host.Contain().Loop(&s.stopped, "sweep of documents", contain.Closed(s.stop), s.sweep, nil) // Close stops it and waits

@@ -10,6 +10,7 @@ import (
 
 	"weir/broker"
 	"weir/relay/config"
+	"weir/relay/systems/documents/content"
 	"weir/relay/systems/documents/text"
 )
 
@@ -18,7 +19,7 @@ func change(t testing.TB, d *Document, op text.Op) {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.load(Text); err != nil {
+	if err := d.load(content.Text); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := d.edit(&edit{base: d.version, op: op}, nil); err != nil {
@@ -30,10 +31,10 @@ func textIn(t testing.TB, d *Document) string {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.load(Text); err != nil {
+	if err := d.load(content.Text); err != nil {
 		t.Fatal(err)
 	}
-	return d.body.(*textBody).buffer.String()
+	return d.body.(*content.TextBody).Buffer.String()
 }
 
 // Documents leave memory when they have not been used for a while, wholly or but for their editors, and are as
@@ -75,7 +76,7 @@ func TestIdleDocumentsLeaveMemory(t *testing.T) {
 	if got := textIn(t, again); got != want || again.version != version || again.epoch != epoch {
 		t.Fatal(got, again.version)
 	}
-	if old, ok := again.body.(*textBody).at(again.version, 3); !ok || old != "2 1 0 " {
+	if old, ok := again.body.(*content.TextBody).At(again.version, 3); !ok || old != "2 1 0 " {
 		t.Fatal(old, ok)
 	}
 	again.release()
@@ -110,7 +111,7 @@ func TestWhatIsKept(t *testing.T) {
 	}
 	defer d.release()
 	saved := func() uint64 {
-		h, _, _, err := s.store.load("d1")
+		h, _, _, err := s.store.Load("d1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +123,7 @@ func TestWhatIsKept(t *testing.T) {
 			t.Fatalf("after %d operations a snapshot of version %d", i+1, saved())
 		}
 	}
-	if n := len(d.body.(*textBody).log); n < keptLeast || n > keptMost {
+	if n := len(d.body.(*content.TextBody).Log); n < content.KeptLeast || n > content.KeptMost {
 		t.Fatal(n, "operations kept")
 	}
 	before := saved()
@@ -136,15 +137,15 @@ func TestWhatIsKept(t *testing.T) {
 		change(t, d, text.Op{text.Inserting(strings.Repeat("z", 60<<10))})
 		change(t, d, text.Op{text.Deleting(60 << 10)})
 	}
-	b := d.body.(*textBody)
+	b := d.body.(*content.TextBody)
 	sum := 0
-	for _, e := range b.log {
-		sum += e.size()
+	for _, e := range b.Log {
+		sum += e.Size()
 	}
-	if sum != b.bytes || sum > keptBytes {
-		t.Fatal(sum, b.bytes)
+	if sum != b.Bytes || sum > content.KeptBytes {
+		t.Fatal(sum, b.Bytes)
 	}
-	want := b.buffer.String()
+	want := b.Buffer.String()
 	d.body = nil
 	if got := textIn(t, d); got != want {
 		t.Fatal("read back it is another text")
@@ -158,7 +159,7 @@ func TestKinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	load := func(k Kind) error {
+	load := func(k content.Kind) error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		return d.load(k)
@@ -166,14 +167,14 @@ func TestKinds(t *testing.T) {
 	if err := load(""); !errors.Is(err, errNone) {
 		t.Fatal(err)
 	}
-	if err := errors.Join(load(Yjs), load(Opaque), load(Text)); err != nil {
+	if err := errors.Join(load(content.Yjs), load(content.Opaque), load(content.Text)); err != nil {
 		t.Fatal("nothing was made of it yet", err)
 	}
 	change(t, d, text.Op{text.Inserting("x")})
-	if err := errors.Join(load(Text), load("")); err != nil {
+	if err := errors.Join(load(content.Text), load("")); err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range []Kind{Yjs, Opaque} {
+	for _, k := range []content.Kind{content.Yjs, content.Opaque} {
 		if err := load(k); !errors.Is(err, errKind) {
 			t.Fatal(k, err)
 		}
@@ -247,7 +248,7 @@ func TestIdleMemory(t *testing.T) {
 		change(t, d, text.Op{text.Inserting(strings.Repeat("a", size))})
 		d.mu.Lock()
 		d.snapshot() // as if it had been edited for long
-		d.set.store.trim(d.id)
+		d.set.store.Trim(d.id)
 		d.mu.Unlock()
 	}
 	now = now.Add(time.Hour)

@@ -1,6 +1,9 @@
 package documents
 
-import "weir/relay/systems/documents/text"
+import (
+	"weir/relay/systems/documents/content"
+	"weir/relay/systems/documents/text"
+)
 
 // edit is an operation on a text that a client or a backend asks for.
 type edit struct {
@@ -19,7 +22,7 @@ type edit struct {
 }
 
 // is reports whether the edit is an operation that was applied before.
-func (x *edit) is(e *entry) bool { return e.src == x.src && e.id == x.id && e.user == x.user }
+func (x *edit) is(e *content.Entry) bool { return e.Src == x.src && e.ID == x.id && e.User == x.user }
 
 // edit applies an operation: it is transformed over what was applied since its base, and sent to everybody. The caller
 // holds mu and has loaded the document.
@@ -28,11 +31,11 @@ func (x *edit) is(e *entry) bool { return e.src == x.src && e.id == x.id && e.us
 // nil, is called with the lock held when the operation is stored, and only for a new one. On an error nothing has
 // changed.
 func (d *Document) edit(x *edit, done func(err error)) (version uint64, again bool, err error) {
-	b := d.body.(*textBody)
+	b := d.body.(*content.TextBody)
 	if x.base > d.version {
 		return 0, false, errAhead
 	}
-	others, ok := b.since(d.version, x.base)
+	others, ok := b.Since(d.version, x.base)
 	if !ok {
 		return 0, false, errStale
 	}
@@ -40,9 +43,9 @@ func (d *Document) edit(x *edit, done func(err error)) (version uint64, again bo
 		for _, e := range others {
 			switch {
 			case x.id != "" && x.is(e):
-				x.version, x.again = e.version, true
-				return e.version, true, nil
-			case e.src == x.src && e.user == x.user && !x.concurrent:
+				x.version, x.again = e.Version, true
+				return e.Version, true, nil
+			case e.Src == x.src && e.User == x.user && !x.concurrent:
 				err = errUnanswered // unless it is a later one of them that comes again
 			}
 		}
@@ -53,18 +56,18 @@ func (d *Document) edit(x *edit, done func(err error)) (version uint64, again bo
 	if err := d.ready(); err != nil {
 		return 0, false, err
 	}
-	op, err := b.rebase(x.op, others)
+	op, err := b.Rebase(x.op, others)
 	if err != nil {
 		return 0, false, err
 	}
-	if grows := op.Growth(); grows > 0 && b.buffer.Size()+grows > int(d.set.config.Size) {
+	if grows := op.Growth(); grows > 0 && b.Buffer.Size()+grows > int(d.set.config.Size) {
 		return 0, false, errLarge
 	}
-	if err := b.buffer.Apply(op); err != nil {
+	if err := b.Buffer.Apply(op); err != nil {
 		return 0, false, err
 	}
 	x.version = d.version + 1
-	e := &entry{user: x.user, src: x.src, id: x.id, op: op}
+	e := &content.Entry{User: x.user, Src: x.src, ID: x.id, Op: op}
 	author := x.by
 	if x.echo {
 		anybody := *x.by
@@ -72,17 +75,17 @@ func (d *Document) edit(x *edit, done func(err error)) (version uint64, again bo
 		author = &anybody
 	}
 	if err := d.append(e, author, done); err != nil {
-		_ = b.buffer.Apply(op.Invert()) // what was just applied can be taken back
+		_ = b.Buffer.Apply(op.Invert()) // what was just applied can be taken back
 		return 0, false, err
 	}
-	b.append(e)
+	b.Append(e)
 	d.moveCursors(e, x.by)
 	d.snapshotIfDue()
-	return e.version, false, nil
+	return e.Version, false, nil
 }
 
 // broadcast sends an operation to everybody. Followers that cannot be sent it are ended: they come back and catch up.
-func (d *Document) broadcast(e *entry, by *editor) {
+func (d *Document) broadcast(e *content.Entry, by *editor) {
 	for _, o := range d.broadcasters {
 		if o.applied(e, by) == nil {
 			continue

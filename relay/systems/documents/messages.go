@@ -12,6 +12,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/systems/documents/text"
 	"weir/relay/systems/internal/encode"
 )
 
@@ -44,7 +45,7 @@ type request struct {
 	// Of text.
 	operation []byte
 	position  int
-	selection *span
+	selection *text.Selection
 
 	// Of opaque updates.
 	updates []json.RawMessage

@@ -8,6 +8,7 @@ import (
 	"weir/internal/units"
 	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/systems/documents/content"
 )
 
 // Name is what the configuration calls the system.
@@ -19,7 +20,7 @@ func Module() relay.Module {
 		System: config.System{
 			Name:       Name,
 			Section:    func() config.Section { return new(Config) },
-			Namespaces: []string{namespace},
+			Namespaces: []string{content.Namespace},
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{

@@ -2,13 +2,12 @@ package documents
 
 import (
 	"errors"
-	"strconv"
 
 	"github.com/oklog/ulid/v2"
 
-	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/systems/documents/content"
 	"weir/relay/systems/documents/text"
 	"weir/relay/systems/internal/encode"
 )
@@ -44,16 +43,16 @@ func (o *nativeBroadcaster) seen() uint64 {
 
 // applied implements broadcaster. The author gets its answer in the place of the operation, behind all that it has
 // missed.
-func (o *nativeBroadcaster) applied(e *entry, by *editor) error {
+func (o *nativeBroadcaster) applied(e *content.Entry, by *editor) error {
 	m := relay.GroupMessage{Data: appendOperation(make([]byte, 0, 192), e, by)}
 	if by != nil && by.broadcaster == broadcaster(o) {
-		m.Exclude, m.Answer = by.connection, accepted([]byte(e.id), e.version)
+		m.Exclude, m.Answer = by.connection, accepted([]byte(e.ID), e.Version)
 	}
 	if err := o.room.Send(m); err != nil {
 		return err
 	}
 	all, _ := o.room.Sent()
-	o.waiting = append(o.waiting, notice{all, e.version})
+	o.waiting = append(o.waiting, notice{all, e.Version})
 	o.seen() // keeps the list short
 	return nil
 }
@@ -66,26 +65,12 @@ func (o *nativeBroadcaster) moved(c *cursor, version uint64, gone bool) {
 }
 
 // appendOperation appends the message that brings an operation.
-func appendOperation(b []byte, e *entry, by *editor) []byte {
-	b = appendMembers(append(b, `{"type":"operation"`...), e)
+func appendOperation(b []byte, e *content.Entry, by *editor) []byte {
+	b = content.AppendMembers(append(b, `{"type":"operation"`...), e)
 	if by != nil {
 		b = encode.Members(b, "connectionId", encode.Maybe(by.connection))
 	}
 	return append(b, '}')
-}
-
-// appendLogged appends an operation as an object of a list.
-func appendLogged(b []byte, e *entry) []byte {
-	return append(appendMembers(append(b, '{'), e), '}')
-}
-
-// appendMembers appends the members that an operation has in all messages.
-func appendMembers(b []byte, e *entry) []byte {
-	content := func(b []byte) []byte { return append(b, e.data...) }
-	if e.data == nil {
-		content = e.op.Plain().AppendJSON
-	}
-	return encode.Members(b, "id", []byte(e.id), "version", e.version, "operation", content, "userId", e.user, "src", encode.Maybe(e.src), "timestamp", e.at)
 }
 
 // appendCursor appends the members of a cursor.
@@ -110,19 +95,19 @@ func (native) state(s *session, f *following) [][]byte {
 
 // missed returns the operations that a client lacks that comes back; whole: it needs the text instead. The caller holds mu
 // and has loaded the document.
-func (d *Document) missed(r resume) (since []*entry, whole bool) {
+func (d *Document) missed(r resume) (since []*content.Entry, whole bool) {
 	if r.epoch != d.epoch {
 		return nil, true
 	}
-	since, ok := d.body.(*textBody).since(d.version, r.version)
+	since, ok := d.body.(*content.TextBody).Since(d.version, r.version)
 	return since, !ok
 }
 
 // state is a message that brings the state of the document: the text, or the operations behind what the client has.
-func (d *Document) state(kind string, id []byte, since []*entry, whole bool) []byte {
-	member, content := "operations", func(b []byte) []byte { return encode.List(b, since, appendLogged) }
+func (d *Document) state(kind string, id []byte, since []*content.Entry, whole bool) []byte {
+	member, content := "operations", func(b []byte) []byte { return encode.List(b, since, content.AppendLogged) }
 	if whole {
-		member, content = "text", d.body.appendContent
+		member, content = "text", d.body.AppendContent
 	}
 	cursors := func(b []byte) []byte {
 		return encode.List(b, d.cursors, func(b []byte, c *cursor) []byte { return append(appendCursor(append(b, '{'), c, false), '}') })
@@ -130,47 +115,26 @@ func (d *Document) state(kind string, id []byte, since []*entry, whole bool) []b
 	return append(encode.Members(d.brings(kind, id), member, content, "cursors", cursors), '}')
 }
 
-func (native) member(m *request, key string, v []byte) (err error) {
+func (native) member(m *request, key string, v []byte) error {
 	switch key {
 	case "operation":
 		m.operation = v
 	case "position":
-		if m.position, err = codePoints(v); err != nil {
+		var ok bool
+		if m.position, ok = text.ParsePosition(v); !ok {
 			return badRequest("position must be a number of code points")
 		}
 	case "selection":
-		m.selection, err = selectionOf(v)
+		x, ok := text.ParseSelection(v)
+		if !ok {
+			return errSelection
+		}
+		m.selection = &x
 	}
-	return err
+	return nil
 }
 
 var errSelection = badRequest(`selection must be null or {"start":...,"end":...} in code points`)
-
-// codePoints reads a number of code points.
-func codePoints(v []byte) (int, error) {
-	n, err := strconv.Atoi(string(v))
-	if err != nil || n < 0 || n > text.MaxLength {
-		return 0, errSelection
-	}
-	return n, nil
-}
-
-func selectionOf(v []byte) (*span, error) {
-	s := span{-1, -1}
-	err := wire.Members(v, func(key string, v []byte) (err error) {
-		switch key {
-		case "start":
-			s.Start, err = codePoints(v)
-		case "end":
-			s.End, err = codePoints(v)
-		}
-		return err
-	})
-	if err != nil || s.Start < 0 || s.End < 0 {
-		return nil, errSelection
-	}
-	return &s, nil
-}
 
 func (n native) handle(s *session, m *request) error {
 	switch m.kind {

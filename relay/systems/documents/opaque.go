@@ -8,6 +8,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/systems/documents/content"
 	"weir/relay/systems/internal/encode"
 )
 
@@ -25,21 +26,12 @@ func (opaque) broadcaster(d *Document) broadcaster {
 }
 
 // applied implements broadcaster. The author gets the update, too: that it comes back is what confirms it.
-func (o *opaqueBroadcaster) applied(e *entry, by *editor) error {
-	m := relay.GroupMessage{Data: updates(nil, e.version-1, []*entry{e})}
+func (o *opaqueBroadcaster) applied(e *content.Entry, by *editor) error {
+	m := relay.GroupMessage{Data: content.Updates(nil, e.Version-1, []*content.Entry{e})}
 	if by != nil {
-		m.Exclude, m.Answer = by.connection, updates([]byte(e.id), e.version-1, []*entry{e})
+		m.Exclude, m.Answer = by.connection, content.Updates([]byte(e.ID), e.Version-1, []*content.Entry{e})
 	}
 	return o.room.Send(m)
-}
-
-// updates is the message that brings the updates after a version.
-func updates(id []byte, version uint64, entries []*entry) []byte {
-	return append(appendUpdates(encode.Members(nil, "type", "updates", "id", id, "version", version), entries), '}')
-}
-
-func appendUpdates(b []byte, entries []*entry) []byte {
-	return encode.List(append(b, `,"updates":`...), entries, func(b []byte, e *entry) []byte { return append(b, e.data...) })
 }
 
 func (opaque) state(s *session, f *following) [][]byte { return [][]byte{f.doc.opaque(nil, s.resume)} }
@@ -47,18 +39,18 @@ func (opaque) state(s *session, f *following) [][]byte { return [][]byte{f.doc.o
 // opaque is the state of a document: the updates after what the client has, or the snapshot and those after it. The caller
 // holds mu and has loaded the document.
 func (d *Document) opaque(id []byte, r resume) []byte {
-	body := d.body.(*opaqueBody)
+	body := d.body.(*content.OpaqueBody)
 	b := d.brings("document", id)
-	entries, ok := body.since(d.version, r.version)
+	entries, ok := body.Since(d.version, r.version)
 	if !ok || r.epoch != d.epoch {
-		entries, _ = body.since(d.version, body.from)
+		entries, _ = body.Since(d.version, body.From)
 		snapshot := []byte("null")
-		if body.doc != nil {
-			snapshot = encode.Object("version", body.from, "doc", []byte(body.doc))
+		if body.Doc != nil {
+			snapshot = encode.Object("version", body.From, "doc", []byte(body.Doc))
 		}
 		b = encode.Members(b, "snapshot", snapshot)
 	}
-	return append(appendUpdates(b, entries), '}')
+	return append(content.AppendUpdates(b, entries), '}')
 }
 
 func (opaque) member(m *request, key string, v []byte) (err error) {
@@ -125,21 +117,21 @@ func (opaque) push(s *session, d *Document, ed *editor, m *request) error {
 		s.one.reply(encode.Object("type", "rejected", "id", m.id, "version", d.version))
 		return nil
 	}
-	body := d.body.(*opaqueBody)
+	body := d.body.(*content.OpaqueBody)
 	for _, data := range m.updates {
-		if d.version-body.from >= keptMost || d.bytes >= keptBytes {
+		if d.version-body.From >= content.KeptMost || d.bytes >= content.KeptBytes {
 			return errSnapshot
 		}
 		if err := d.ready(); err != nil {
 			return err
 		}
-		e := &entry{user: ed.user, src: s.src, id: string(m.id), data: data}
+		e := &content.Entry{User: ed.user, Src: s.src, ID: string(m.id), Data: data}
 		if err := d.append(e, ed, nil); err != nil {
 			return err
 		}
-		body.log = append(body.log, e)
+		body.Log = append(body.Log, e)
 	}
-	if n := d.version - body.from; n/snapshotOps > (n-uint64(len(m.updates)))/snapshotOps {
+	if n := d.version - body.From; n/content.SnapshotOps > (n-uint64(len(m.updates)))/content.SnapshotOps {
 		s.one.reply(encode.Object("type", "snapshot_wanted", "version", d.version))
 	}
 	return nil
@@ -150,8 +142,8 @@ func (opaque) pull(s *session, d *Document, _ *editor, m *request) error {
 	if *m.version > d.version {
 		return errAhead
 	}
-	if entries, ok := d.body.(*opaqueBody).since(d.version, *m.version); ok {
-		s.one.reply(updates(m.id, *m.version, entries))
+	if entries, ok := d.body.(*content.OpaqueBody).Since(d.version, *m.version); ok {
+		s.one.reply(content.Updates(m.id, *m.version, entries))
 	} else {
 		s.one.reply(d.opaque(m.id, resume{}))
 	}
@@ -160,29 +152,29 @@ func (opaque) pull(s *session, d *Document, _ *editor, m *request) error {
 
 // snapshot stores the document as a client has it at a version.
 func (opaque) snapshot(s *session, d *Document, ed *editor, m *request) error {
-	body := d.body.(*opaqueBody)
+	body := d.body.(*content.OpaqueBody)
 	version := *m.version
 	switch {
 	case m.doc == nil:
 		return badRequest("doc is missing")
 	case version > d.version:
 		return errAhead
-	case version < body.from || version == body.from && body.doc != nil:
+	case version < body.From || version == body.From && body.Doc != nil:
 		return errUploaded
 	case len(m.doc) > int(d.set.config.Size):
 		return errLarge
 	}
-	receipt, err := d.set.store.save(d.id, Opaque, d.epoch, version, func(b []byte) []byte { return append(b, m.doc...) })
+	receipt, err := d.set.store.Save(d.id, content.Opaque, d.epoch, version, func(b []byte) []byte { return append(b, m.doc...) })
 	if err != nil {
 		return err
 	}
-	body.put(m.doc, version, d.version)
+	body.Put(m.doc, version, d.version)
 	d.saved = true
 	d.since = int(d.version - version)
 	d.bytes = 0
-	if behind, ok := body.since(d.version, version); ok {
+	if behind, ok := body.Since(d.version, version); ok {
 		for _, e := range behind {
-			d.bytes += e.size()
+			d.bytes += e.Size()
 		}
 	}
 	d.set.counts.snapshots.Inc()
@@ -195,37 +187,4 @@ func (opaque) snapshot(s *session, d *Document, ed *editor, m *request) error {
 		ed.broadcaster.all().room.Reply(s.client, accepted(id, version), false)
 	})
 	return nil
-}
-
-// opaqueBody is a document of kind Opaque: a snapshot that a client has made, and the updates behind it.
-type opaqueBody struct {
-	opLog                 // all behind the snapshot, and some before it
-	doc   json.RawMessage // nil: there is no snapshot
-	from  uint64          // the version of the snapshot
-}
-
-func (b *opaqueBody) restore(content json.RawMessage, version uint64) error {
-	b.from = version
-	if string(content) != "null" {
-		b.doc = content
-	}
-	return nil
-}
-
-func (b *opaqueBody) replay(e *entry, _ bool) error {
-	b.log = append(b.log, e)
-	return nil
-}
-
-func (b *opaqueBody) appendContent(dst []byte) []byte {
-	if b.doc == nil {
-		return append(dst, "null"...)
-	}
-	return append(dst, b.doc...)
-}
-
-// put replaces the snapshot by one of a later version.
-func (b *opaqueBody) put(doc json.RawMessage, version, head uint64) {
-	b.doc, b.from = doc, version
-	b.dropOldest(len(b.log) - max(keptLeast, int(head-version)))
 }

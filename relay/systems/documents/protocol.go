@@ -9,6 +9,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/systems/documents/content"
 )
 
 // protocol is one way to edit documents over a WebSocket: it decides who is let in, has connections follow documents, and
@@ -16,7 +17,7 @@ import (
 type protocol struct {
 	host      relay.Host
 	documents *Documents
-	kind      Kind // of its documents
+	kind      content.Kind // of its documents
 	codec     codec
 	forbidden int // close code where access is taken away
 }
@@ -60,7 +61,7 @@ func documentID(ctx *fasthttp.RequestCtx) (string, error) {
 const maxDocumentID = 200
 
 func validDocumentID(id string) bool {
-	return len(id) <= maxDocumentID && wire.ValidChannel(namespace+":"+id) && id != ""
+	return len(id) <= maxDocumentID && wire.ValidChannel(content.Namespace+":"+id) && id != ""
 }
 
 // admit decides before the upgrade whether a client is let in.
@@ -71,7 +72,7 @@ func (p *protocol) admit(ctx *fasthttp.RequestCtx, id *auth.Identity) (any, erro
 		if s.document, err = documentID(ctx); err != nil {
 			return nil, err
 		}
-		if !p.host.May(id, auth.Subscribe, namespace+":"+s.document) {
+		if !p.host.May(id, auth.Subscribe, content.Namespace+":"+s.document) {
 			return nil, errRead
 		}
 		if err := p.documents.with(s.document, p.kind, func(*Document) error { return nil }); err != nil { // it may be of another kind
@@ -116,7 +117,7 @@ func (p *protocol) closed(c *relay.Client) {
 // denied ends a session that follows the document.
 func (p *protocol) denied(c *relay.Client, channel, reason string) bool {
 	s := c.Value.(*session)
-	id, ok := strings.CutPrefix(channel, namespace+":")
+	id, ok := strings.CutPrefix(channel, content.Namespace+":")
 	if !ok || id == "" || id != s.document && s.following(id) == nil {
 		return false
 	}

@@ -30,7 +30,7 @@ func (d *Document) whenStored(t broker.Receipt, f func(err error)) {
 	if !d.draining {
 		d.draining = true
 		// Ends when the queue is empty; Documents.stop waits.
-		d.set.store.host.Contain().Loop(&d.set.working, "drain of a document", d.set.closed.Load, d.drain, d.abandon)
+		d.set.store.Host.Contain().Loop(&d.set.working, "drain of a document", d.set.closed.Load, d.drain, d.abandon)
 	}
 }
 
@@ -47,7 +47,7 @@ func (d *Document) inOrder(f func()) {
 // drain waits for the disk on behalf of all steps. A panic in a step ends the editors, as a change does that is not
 // stored: they come back and get what is kept.
 func (d *Document) drain() {
-	hook := d.set.store.host.Contain()
+	hook := d.set.store.Host.Contain()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var err error // what the last wait has returned: the steps behind it would send what is not stored either
@@ -74,7 +74,7 @@ func (d *Document) drain() {
 
 // abandon ends a drain that does nothing but panic: everything that waits gets errInternal.
 func (d *Document) abandon() {
-	hook := d.set.store.host.Contain()
+	hook := d.set.store.Host.Contain()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, s := range d.queue {
@@ -87,7 +87,7 @@ func (d *Document) abandon() {
 // endEditors ends all editors, because what they were sent and what is kept may differ: they come back and get what is
 // kept. The caller holds mu.
 func (d *Document) endEditors(err error) {
-	d.set.store.host.Log().Error("operation of a document was not stored", slog.String("document", d.id), slog.String("error", err.Error()))
+	d.set.store.Host.Log().Error("operation of a document was not stored", slog.String("document", d.id), slog.String("error", err.Error()))
 	for _, ed := range d.editors {
 		ed.end(closeOverloaded, "not stored")
 	}

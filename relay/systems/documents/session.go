@@ -6,6 +6,7 @@ import (
 
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/systems/documents/content"
 )
 
 // session is one connection. It follows the document that its path names, or those that it asks for.
@@ -127,7 +128,7 @@ func (s *session) send(messages [][]byte, binary bool) {
 
 // may reports whether the client may do something with a document.
 func (s *session) may(op auth.Ops, document string) bool {
-	return s.host.May(s.client.Identity(), op, namespace+":"+document)
+	return s.host.May(s.client.Identity(), op, content.Namespace+":"+document)
 }
 
 // edit calls f with the lock of the session's one document, which is in memory. It does not if the editor has come back on
@@ -147,7 +148,7 @@ func (s *session) edit(f func(d *Document, ed *editor) error) error {
 type broadcaster interface {
 	// applied sends an operation. by is who made it, and gets what confirms it instead; nil for a backend. On an error
 	// the followers have missed it.
-	applied(e *entry, by *editor) error
+	applied(e *content.Entry, by *editor) error
 
 	// moved sends a cursor as it is at a version, or that it is gone.
 	moved(c *cursor, version uint64, gone bool)
@@ -185,7 +186,7 @@ func broadcasterOf[T broadcaster](d *Document, create func(followers) T) T {
 			return o
 		}
 	}
-	o := create(followers{room: d.set.store.host.Group(d.channel)})
+	o := create(followers{room: d.set.store.Host.Group(d.channel)})
 	d.broadcasters = append(d.broadcasters, o)
 	return o
 }

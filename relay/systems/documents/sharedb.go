@@ -3,7 +3,6 @@ package documents
 import (
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/oklog/ulid/v2"
@@ -13,9 +12,9 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/problem"
+	"weir/relay/systems/documents/content"
 	"weir/relay/systems/documents/sharedb"
 	"weir/relay/systems/documents/text"
-	"weir/relay/systems/internal/encode"
 )
 
 // shareDB is the codec of ShareDB's protocol, at /documents/sharedb. Its connections may follow many documents.
@@ -88,7 +87,7 @@ var shareCodes = []struct {
 	{sharedb.CodeMissing, []error{errNone}},
 	{sharedb.CodeExists, []error{errExists}},
 	{sharedb.CodeType, []error{errKind, errType}},
-	{sharedb.CodeBadOp, []error{text.ErrOp, errSplit}},
+	{sharedb.CodeBadOp, []error{text.ErrOp, content.ErrSplit}},
 	{sharedb.CodeNotApplied, []error{text.ErrRange}},
 	{sharedb.CodeNewer, []error{errAhead}},
 	{sharedb.CodeOpsGone, []error{errStale, errGone}},
@@ -177,7 +176,7 @@ func (s *session) read(collection, document string, f func(d *Document) error) e
 	if err != nil {
 		return err
 	}
-	return s.documents.with(id, Text, f)
+	return s.documents.with(id, content.Text, f)
 }
 
 // created reports whether ShareDB's clients see a document. The caller holds mu.
@@ -188,15 +187,15 @@ func (d *Document) appendShare(b []byte) []byte {
 	if !d.created() {
 		return sharedb.AppendSnapshot(b, 0, nil)
 	}
-	return sharedb.AppendSnapshot(b, d.version, d.body.appendContent)
+	return sharedb.AppendSnapshot(b, d.version, d.body.AppendContent)
 }
 
 // missed is the operations that a client with a version lacks.
-func (s *session) missed(d *Document, version uint64) ([]*entry, error) {
+func (s *session) missed(d *Document, version uint64) ([]*content.Entry, error) {
 	if version > d.version || s.stale && version > 0 {
 		return nil, errAhead
 	}
-	entries, ok := d.body.(*textBody).since(d.version, version)
+	entries, ok := d.body.(*content.TextBody).Since(d.version, version)
 	if !ok {
 		return nil, errGone
 	}
@@ -206,14 +205,14 @@ func (s *session) missed(d *Document, version uint64) ([]*entry, error) {
 // shareBroadcaster is the broadcaster for ShareDB.
 type shareBroadcaster struct {
 	followers
-	collection, document string
+	name sharedb.Name
 }
 
 // applied implements broadcaster. The author gets the acknowledgement in the place of the operation.
-func (o *shareBroadcaster) applied(e *entry, by *editor) error {
-	m := relay.GroupMessage{Data: o.appendOp(make([]byte, 0, 192), e)}
+func (o *shareBroadcaster) applied(e *content.Entry, by *editor) error {
+	m := relay.GroupMessage{Data: o.name.AppendOp(make([]byte, 0, 192), e)}
 	if by != nil && by.broadcaster == broadcaster(o) {
-		m.Exclude, m.Answer = by.connection, o.appendAck(nil, e)
+		m.Exclude, m.Answer = by.connection, o.name.AppendAck(nil, e)
 	}
 	return o.room.Send(m)
 }
@@ -223,36 +222,6 @@ func (shareDB) broadcaster(d *Document) broadcaster { return d.shareBroadcaster(
 func (d *Document) shareBroadcaster() *shareBroadcaster {
 	return broadcasterOf(d, func(f followers) *shareBroadcaster {
 		collection, document, _ := strings.Cut(d.id, ":")
-		return &shareBroadcaster{f, collection, document}
+		return &shareBroadcaster{f, sharedb.Name{Collection: collection, Document: document}}
 	})
-}
-
-// appendHead appends what an operation and its acknowledgement have in common. Versions there are those that
-// operations are applied at.
-func (o *shareBroadcaster) appendHead(b []byte, e *entry) []byte {
-	b = encode.Members(sharedb.AppendNames(append(b, '{'), sharedb.Op, o.collection, o.document), "v", e.version-1, "src", e.src)
-	if _, err := strconv.ParseUint(e.id, 10, 53); err == nil {
-		b = encode.Members(b, "seq", []byte(e.id))
-	}
-	return b
-}
-
-func (o *shareBroadcaster) appendAck(b []byte, e *entry) []byte {
-	return append(o.appendHead(b, e), '}')
-}
-
-// appendOp appends an operation. The first of a document is what creates it there.
-func (o *shareBroadcaster) appendOp(b []byte, e *entry) []byte {
-	b = o.appendHead(b, e)
-	if e.version > 1 {
-		return append(e.op.Plain().AppendJSON(append(b, `,"op":`...)), '}')
-	}
-	b = append(b, `,"create":{"type":"`+sharedb.TextType+`","data":`...)
-	var first string
-	for _, c := range e.op {
-		if c.Kind == text.Insert {
-			first = c.S
-		}
-	}
-	return append(text.AppendString(b, first), '}', '}')
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"weir/relay/auth"
+	"weir/relay/systems/documents/content"
 	"weir/relay/systems/documents/sharedb"
 	"weir/relay/systems/documents/text"
 	"weir/relay/systems/internal/encode"
@@ -33,7 +34,7 @@ func (s *session) shareState(d *Document, action string, version *uint64, reply 
 			return nil, err
 		}
 		for _, e := range entries {
-			out = append(out, o.appendOp(nil, e))
+			out = append(out, o.name.AppendOp(nil, e))
 		}
 	}
 	if !reply {
@@ -43,7 +44,7 @@ func (s *session) shareState(d *Document, action string, version *uint64, reply 
 	if version == nil {
 		b = encode.Members(nil, "data", d.appendShare)
 	}
-	return append(out, append(sharedb.AppendNames(b, action, o.collection, o.document), '}')), nil
+	return append(out, append(sharedb.AppendNames(b, action, o.name.Collection, o.name.Document), '}')), nil
 }
 
 // sendStored sends messages to a client that may not follow the document, when what they say is stored. If that fails, the
@@ -64,7 +65,7 @@ func (s *session) subscribe(collection, document string, version *uint64, g *bul
 	if err != nil {
 		return nil, err
 	}
-	err = s.documents.hold(id, Text, func(d *Document) (keep bool, err error) {
+	err = s.documents.hold(id, content.Text, func(d *Document) (keep bool, err error) {
 		out, err := s.shareState(d, sharedb.Subscribe, version, g == nil)
 		if err != nil {
 			return false, err
@@ -128,7 +129,7 @@ func (s *session) submit(r *sharedb.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.documents.with(id, Text, func(d *Document) error {
+	return s.documents.with(id, content.Text, func(d *Document) error {
 		if f := s.following(d.id); f != nil {
 			if f.editor.replaced {
 				return nil
@@ -150,7 +151,7 @@ func (s *session) apply(d *Document, x *edit, create bool) error {
 	if s.stale && x.base > 0 {
 		return errAhead
 	}
-	others, _ := d.body.(*textBody).since(d.version, min(x.base, d.version))
+	others, _ := d.body.(*content.TextBody).Since(d.version, min(x.base, d.version))
 	switch {
 	case create && d.created() && !slices.ContainsFunc(others, x.is):
 		return errExists
@@ -170,11 +171,11 @@ func (s *session) apply(d *Document, x *edit, create bool) error {
 // its place among the others (see shareBroadcaster.applied). Any other client first gets the operations before it that it
 // has not seen: it takes an acknowledgement of another version than its own for an error. If it has subscribed meanwhile
 // it gets these twice, which it expects. The caller holds the document's lock.
-func (s *session) acknowledge(d *Document, x *edit, others []*entry, err error) {
+func (s *session) acknowledge(d *Document, x *edit, others []*content.Entry, err error) {
 	o := d.shareBroadcaster()
 	f := s.following(d.id)
 	follows := f != nil && f.editor == x.by
-	ack := o.appendAck(nil, &entry{version: x.version, src: x.src, id: x.id})
+	ack := o.name.AppendAck(nil, &content.Entry{Version: x.version, Src: x.src, ID: x.id})
 	switch {
 	case err != nil: // it may be stored yet: the client comes back and sends it again
 		s.client.Close(closeOverloaded, "not stored")
@@ -182,7 +183,7 @@ func (s *session) acknowledge(d *Document, x *edit, others []*entry, err error) 
 		o.room.Reply(s.client, ack, false)
 	case !follows:
 		for _, e := range others[:min(x.version-1-x.base, uint64(len(others)))] {
-			s.client.Send(o.appendOp(nil, e))
+			s.client.Send(o.name.AppendOp(nil, e))
 		}
 		s.client.Send(ack)
 	}
@@ -198,7 +199,7 @@ func (s *session) snapshot(r *sharedb.Request) error {
 		if version > d.version {
 			return errAhead
 		}
-		then, ok := d.body.(*textBody).at(d.version, version)
+		then, ok := d.body.(*content.TextBody).At(d.version, version)
 		switch {
 		case !ok:
 			return errGone

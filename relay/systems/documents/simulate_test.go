@@ -14,6 +14,7 @@ import (
 	"weir/relay"
 	"weir/relay/config"
 	"weir/relay/relaytest"
+	"weir/relay/systems/documents/content"
 	"weir/relay/systems/documents/text"
 )
 
@@ -24,9 +25,12 @@ import (
 // bench gives tests what a system gets.
 type workbench struct{ host relay.Host }
 
-func (*workbench) Name() string                  { return Name }
-func (*workbench) Close()                        {}
-func (w *workbench) Start(host relay.Host) error { w.host = host; return store{host}.reserve() }
+func (*workbench) Name() string { return Name }
+func (*workbench) Close()       {}
+func (w *workbench) Start(host relay.Host) error {
+	w.host = host
+	return content.Store{Host: host}.Reserve()
+}
 
 // openDocuments are documents without any connections, with a clock of their own.
 func openDocuments(t testing.TB, clock func() time.Time, prepare func(*config.Config)) *Documents {
@@ -41,8 +45,8 @@ func openDocuments(t testing.TB, clock func() time.Time, prepare func(*config.Co
 
 // simMessage is one on its way. To an editor: an operation, an answer, or an error; to the relay: an operation.
 type simMessage struct {
-	entry   *entry // of others
-	version uint64 // of an answer; base of an operation
+	entry   *content.Entry // of others
+	version uint64         // of an answer; base of an operation
 	id      string
 	op      text.Op
 	state   *simState
@@ -53,7 +57,7 @@ type simMessage struct {
 type simState struct {
 	epoch   string
 	version uint64
-	since   []*entry
+	since   []*content.Entry
 	whole   bool
 	text    string
 }
@@ -96,16 +100,16 @@ func (w *world) number(most int) int { return w.r.IntN(most + 1) }
 func (w *world) log(format string, args ...any) { _, _ = fmt.Fprintf(w.trace, format+"\n", args...) }
 
 // applied implements broadcaster.
-func (w *world) applied(e *entry, by *editor) error {
-	if e.version != w.versions+1 {
-		w.t.Fatalf("version %d comes after %d", e.version, w.versions)
+func (w *world) applied(e *content.Entry, by *editor) error {
+	if e.Version != w.versions+1 {
+		w.t.Fatalf("version %d comes after %d", e.Version, w.versions)
 	}
-	w.versions = e.version
+	w.versions = e.Version
 	for _, x := range w.editors {
 		switch {
 		case x.editor == nil:
 		case x.editor == by:
-			x.in = append(x.in, simMessage{version: e.version, id: e.id})
+			x.in = append(x.in, simMessage{version: e.Version, id: e.ID})
 		default:
 			x.in = append(x.in, simMessage{entry: e})
 		}
@@ -120,7 +124,7 @@ func (w *world) connect(x *simEditor) {
 	d := w.doc
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.load(Text); err != nil {
+	if err := d.load(content.Text); err != nil {
 		w.t.Fatal(err)
 	}
 	x.count++
@@ -129,7 +133,7 @@ func (w *world) connect(x *simEditor) {
 	s := &simState{epoch: d.epoch, version: d.version}
 	s.since, s.whole = d.missed(resume{x.epoch, x.version})
 	if s.whole {
-		s.text = d.body.(*textBody).buffer.String()
+		s.text = d.body.(*content.TextBody).Buffer.String()
 	}
 	x.in, x.out, x.joined = []simMessage{{state: s}}, nil, false
 }
@@ -174,8 +178,8 @@ func (w *world) joined(x *simEditor, s *simState) {
 	}
 	x.epoch = s.epoch
 	for _, e := range s.since {
-		if e.src == x.src && e.id == x.id && x.flight != nil {
-			x.version, x.flight = e.version, nil // it was accepted, and the answer was lost
+		if e.Src == x.src && e.ID == x.id && x.flight != nil {
+			x.version, x.flight = e.Version, nil // it was accepted, and the answer was lost
 			continue
 		}
 		x.remote(w.t, e)
@@ -188,12 +192,12 @@ func (w *world) joined(x *simEditor, s *simState) {
 }
 
 // remote applies an operation of somebody else.
-func (x *simEditor) remote(t *testing.T, e *entry) {
-	if e.version != x.version+1 {
-		t.Fatalf("%s has version %d and gets %d", x.name, x.version, e.version)
+func (x *simEditor) remote(t *testing.T, e *content.Entry) {
+	if e.Version != x.version+1 {
+		t.Fatalf("%s has version %d and gets %d", x.name, x.version, e.Version)
 	}
 	x.version++
-	op := e.op
+	op := e.Op
 	if x.flight != nil {
 		op, x.flight = text.Transform(op, x.flight, text.Right), text.Transform(x.flight, op, text.Left)
 	}
@@ -279,7 +283,7 @@ func (w *world) deliver(x *simEditor) {
 	d := w.doc
 	for range times {
 		d.mu.Lock()
-		if err := d.load(Text); err != nil {
+		if err := d.load(content.Text); err != nil {
 			w.t.Fatal(err)
 		}
 		version, again, err := d.edit(&edit{base: m.version, op: m.op, user: x.name, src: x.src, id: m.id, by: x.editor}, nil)
@@ -319,10 +323,10 @@ func (w *world) step() {
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if err := d.load(Text); err != nil {
+		if err := d.load(content.Text); err != nil {
 			w.t.Fatal(err)
 		}
-		op := w.randomOp(d.body.(*textBody).buffer.Len())
+		op := w.randomOp(d.body.(*content.TextBody).Buffer.Len())
 		if _, _, err := d.edit(&edit{base: d.version, op: op}, nil); err != nil && !errors.Is(err, errOverloaded) {
 			w.t.Fatal(err)
 		}
@@ -370,10 +374,10 @@ func run(t *testing.T, documents *Documents, seed uint64, editors, steps int) (t
 	w.settle()
 	d := w.doc
 	d.mu.Lock()
-	if err := d.load(Text); err != nil {
+	if err := d.load(content.Text); err != nil {
 		t.Fatal(err)
 	}
-	result = d.body.(*textBody).buffer.String()
+	result = d.body.(*content.TextBody).Buffer.String()
 	for _, x := range w.editors {
 		if got := x.text.String(); got != result || x.version != d.version || x.flight != nil || x.waiting != nil {
 			t.Fatalf("seed %d: %s has version %d of %d and\n%q, not\n%q", seed, x.name, x.version, d.version, got, result)
@@ -426,12 +430,12 @@ func TestSimulationFarBehind(t *testing.T) {
 	w.typed(away) // on its way when the connection is lost
 	w.drop(away)
 	w.typed(away)
-	for w.versions < keptMost+10 {
+	for w.versions < content.KeptMost+10 {
 		w.typed(w.editors[1])
 		w.settleOnly(w.editors[1:])
 	}
 	w.settle()
-	want := w.doc.body.(*textBody).buffer.String()
+	want := w.doc.body.(*content.TextBody).Buffer.String()
 	for _, x := range w.editors {
 		if x.text.String() != want {
 			t.Fatalf("%s has another text", x.name)

@@ -15,6 +15,7 @@ import (
 	"weir/broker/disk/memdisk"
 	"weir/relay/config"
 	"weir/relay/relaytest"
+	"weir/relay/systems/documents/content"
 	"weir/relay/systems/documents/text"
 )
 
@@ -86,11 +87,11 @@ func TestLogIsCutUnderWaiters(t *testing.T) {
 		t.Run(fmt.Sprint("again ", again), func(t *testing.T) {
 			g, s := serving(t)
 			d, release := held(t, s, "notes:D")
-			for i := range keptMost {
+			for i := range content.KeptMost {
 				change(t, d, text.Op{text.Inserting(fmt.Sprint(i%10, " "))})
 			}
 			p := agentOf(g, "u1")
-			version := keptMost
+			version := content.KeptMost
 			if again { // its operation came in time, and the answer was lost
 				op := text.Op{text.Inserting("b")}
 				d.mu.Lock()
@@ -105,11 +106,11 @@ func TestLogIsCutUnderWaiters(t *testing.T) {
 			d.mu.Unlock()
 			p.Send(submitted(version-1, 1, "b"))
 			d.waits(t, waiting+1)
-			for range keptMost { // cuts the log
+			for range content.KeptMost { // cuts the log
 				change(t, d, text.Op{text.Inserting("x")})
 			}
 			release()
-			next(p, j{"a": "op", "v": version - 1, "op": fmt.Sprint([]any{fmt.Sprint((keptMost-1)%10, " ")})})
+			next(p, j{"a": "op", "v": version - 1, "op": fmt.Sprint([]any{fmt.Sprint((content.KeptMost-1)%10, " ")})})
 			next(p, j{"a": "op", "v": version, "src": "me", "seq": 1, "op": nil})
 		})
 	}
@@ -118,32 +119,32 @@ func TestLogIsCutUnderWaiters(t *testing.T) {
 // What a list of operations holds that was given out does not change, and a list that is appended to is another.
 func TestGivenOutOperationsStay(t *testing.T) {
 	type list interface {
-		since(head, version uint64) ([]*entry, bool)
+		Since(head, version uint64) ([]*content.Entry, bool)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	texts, opaque := kinds[Text].empty().(*textBody), new(opaqueBody)
+	texts, opaque := content.Kinds[content.Text].Empty().(*content.TextBody), new(content.OpaqueBody)
 	for _, b := range []list{texts, opaque} {
-		type given struct{ now, then []*entry }
+		type given struct{ now, then []*content.Entry }
 		var all []given
 		head := uint64(0)
 		for range 6000 {
 			head++
-			e := &entry{version: head, op: text.Op{text.Inserting("x")}}
+			e := &content.Entry{Version: head, Op: text.Op{text.Inserting("x")}}
 			if b == list(texts) {
-				texts.append(e)
+				texts.Append(e)
 			} else {
-				opaque.log = append(opaque.log, e)
+				opaque.Log = append(opaque.Log, e)
 				if r.IntN(700) == 0 {
-					opaque.put(json.RawMessage("1"), head-uint64(r.IntN(3)), head)
+					opaque.Put(json.RawMessage("1"), head-uint64(r.IntN(3)), head)
 				}
 			}
 			if r.IntN(20) == 0 {
-				got, ok := b.since(head, head-min(head, uint64(r.IntN(900))))
+				got, ok := b.Since(head, head-min(head, uint64(r.IntN(900))))
 				if !ok {
 					t.Fatal("not kept")
 				}
-				all = append(all, given{got, append([]*entry(nil), got...)})
-				_ = append(got, &entry{}) //nolint:gocritic // must not reach into the log
+				all = append(all, given{got, append([]*content.Entry(nil), got...)})
+				_ = append(got, &content.Entry{}) //nolint:gocritic // must not reach into the log
 			}
 		}
 		for _, x := range all {
@@ -151,7 +152,7 @@ func TestGivenOutOperationsStay(t *testing.T) {
 				t.Fatal("it has changed")
 			}
 		}
-		if got, ok := b.since(head, head+1); ok {
+		if got, ok := b.Since(head, head+1); ok {
 			t.Fatal("behind a version that there is not", got)
 		}
 	}
@@ -279,7 +280,7 @@ func TestShareDBNeverPanics(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range keptMost - 5 {
+		for range content.KeptMost - 5 {
 			change(t, d, text.Op{text.Inserting("abc")})
 		}
 		d.release()
@@ -300,7 +301,7 @@ func TestShareDBNeverPanics(t *testing.T) {
 		peers := make([]*relaytest.Peer, len(users))
 		for range 400 {
 			i := r.IntN(len(users))
-			if peers[i] == nil || !peers[i].Try(anyRequest(r, keptMost-5+int(seed)*100)) {
+			if peers[i] == nil || !peers[i].Try(anyRequest(r, content.KeptMost-5+int(seed)*100)) {
 				peers[i] = open(users[i]) // it was closed, as it should be when its document goes
 			}
 			if r.IntN(100) == 0 {

@@ -2,13 +2,12 @@ package documents
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 
 	"github.com/valyala/fasthttp"
 
 	"weir/relay/auth"
+	"weir/relay/systems/documents/content"
 	"weir/relay/systems/documents/yjs"
 )
 
@@ -34,7 +33,7 @@ func (yWebsocket) broadcaster(d *Document) broadcaster {
 // state asks the client for what the document lacks, and brings the states of the others.
 func (yWebsocket) state(_ *session, f *following) [][]byte {
 	return [][]byte{
-		yjs.AppendSync(nil, yjs.Step1, f.doc.body.(*yjsBody).state.Vector().Append(nil)),
+		yjs.AppendSync(nil, yjs.Step1, f.doc.body.(*content.YjsBody).State.Vector().Append(nil)),
 		yjs.AppendAwareness(nil, f.editor.broadcaster.(*yjsBroadcaster).list()),
 	}
 }
@@ -85,8 +84,8 @@ func (yWebsocket) sync(s *session, body []byte) error {
 	if err != nil {
 		return err
 	}
-	return s.one.doc.use(Yjs, func() error {
-		s.one.send(yjs.AppendSync(nil, yjs.Step2, s.one.doc.body.(*yjsBody).all().Since(v).Append(nil)))
+	return s.one.doc.use(content.Yjs, func() error {
+		s.one.send(yjs.AppendSync(nil, yjs.Step2, s.one.doc.body.(*content.YjsBody).All().Since(v).Append(nil)))
 		return nil
 	})
 }
@@ -101,123 +100,33 @@ func (yWebsocket) update(s *session, body []byte) error {
 	d := s.one.doc
 	news := false
 	isNew := func() error {
-		news = d.body.(*yjsBody).state.New(u)
+		news = d.body.(*content.YjsBody).State.New(u)
 		return nil
 	}
-	if err := d.use(Yjs, isNew); err != nil || !news {
+	if err := d.use(content.Yjs, isNew); err != nil || !news {
 		return err
 	}
 	if !s.may(auth.Publish, s.document) { // which may take a backend seconds
 		return errWrite
 	}
-	return d.use(Yjs, func() error {
+	return d.use(content.Yjs, func() error {
 		if _ = isNew(); !news { // by now
 			return nil
 		}
 		if err := d.ready(); err != nil {
 			return err
 		}
-		b := d.body.(*yjsBody)
-		if b.bytes+len(raw) > int(d.set.config.Size) {
-			if b.merge(); b.bytes+len(raw) > int(d.set.config.Size) {
+		b := d.body.(*content.YjsBody)
+		if b.Bytes+len(raw) > int(d.set.config.Size) {
+			if b.Merge(); b.Bytes+len(raw) > int(d.set.config.Size) {
 				return errLarge
 			}
 		}
-		if err := d.append(&entry{user: s.one.editor.user, data: base64Of(raw)}, s.one.editor, nil); err != nil {
+		if err := d.append(&content.Entry{User: s.one.editor.user, Data: content.Base64Of(raw)}, s.one.editor, nil); err != nil {
 			return err
 		}
-		b.add(raw, u)
+		b.Add(raw, u)
 		d.snapshotIfDue()
 		return nil
 	})
-}
-
-// yjsBody is a document of kind Yjs: updates as they came, merged now and then.
-type yjsBody struct {
-	merged []byte   // everything but tail; nil: nothing
-	tail   [][]byte // updates that came since
-	bytes  int      // of both
-	state  *yjs.State
-}
-
-// base64Of is bytes as a JSON string.
-func base64Of(b []byte) json.RawMessage {
-	out := append(make([]byte, 0, base64.StdEncoding.EncodedLen(len(b))+2), '"')
-	return append(base64.StdEncoding.AppendEncode(out, b), '"')
-}
-
-func bytesOf(raw json.RawMessage) ([]byte, error) {
-	s, err := textOf(raw)
-	if err != nil {
-		return nil, err
-	}
-	return base64.StdEncoding.DecodeString(s)
-}
-
-func (b *yjsBody) restore(content json.RawMessage, _ uint64) error {
-	raw, err := bytesOf(content)
-	if err != nil || len(raw) == 0 {
-		return err
-	}
-	u, err := yjs.Parse(raw)
-	if err != nil {
-		return err
-	}
-	b.merged, b.bytes, b.state = raw, len(raw), yjs.NewState(u)
-	return nil
-}
-
-func (b *yjsBody) replay(e *entry, before bool) error {
-	if before {
-		return nil
-	}
-	raw, err := bytesOf(e.data)
-	if err != nil {
-		return err
-	}
-	u, err := yjs.Parse(raw)
-	if err == nil {
-		b.add(raw, u)
-	}
-	return err
-}
-
-// add takes an update in. It returns false, and keeps nothing of it, if there is nothing new in it.
-func (b *yjsBody) add(raw []byte, u *yjs.Update) bool {
-	if !b.state.Add(u) {
-		return false
-	}
-	b.tail = append(b.tail, raw)
-	b.bytes += len(raw)
-	if b.state.Gaps() { // perhaps this has filled them
-		b.state = yjs.NewState(b.all())
-	}
-	return true
-}
-
-// all is everything, merged.
-func (b *yjsBody) all() *yjs.Update {
-	updates := make([]*yjs.Update, 0, len(b.tail)+1)
-	for _, raw := range append([][]byte{b.merged}, b.tail...) {
-		if raw == nil {
-			continue
-		}
-		if u, err := yjs.Parse(raw); err == nil { // it was parsed before
-			updates = append(updates, u)
-		}
-	}
-	return yjs.Merge(updates...)
-}
-
-// merge makes one update of all.
-func (b *yjsBody) merge() {
-	if len(b.tail) > 0 {
-		b.merged, b.tail = b.all().Append(nil), nil
-		b.bytes = len(b.merged)
-	}
-}
-
-func (b *yjsBody) appendContent(dst []byte) []byte {
-	b.merge()
-	return append(dst, base64Of(b.merged)...)
 }
