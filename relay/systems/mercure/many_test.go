@@ -22,7 +22,7 @@ import (
 func manyStreams(t *testing.T) int {
 	n := 5000
 	if limit, ok := process.DescriptorLimit(); ok {
-		n = min(n, int(min(limit, 1<<20)-200)/2)
+		n = min(n, (min(limit, 1<<20)-200)/2)
 	}
 	if testing.Short() {
 		n = min(n, 500)
