@@ -42,11 +42,33 @@ type Journal interface {
 	Close() error
 }
 
-// Receipt is the receipt of an append.
+// Receipt is what became of an append: it is safe, or it is pending and Settle waits for that.
 type Receipt struct {
 	Position Position                 // where the change is; zero if only Wait knows
 	Wait     func() (Position, error) // blocks until the change is as safe as the journal promises; nil: it is already
 	Done     <-chan struct{}          // closed when Wait no longer blocks; nil: that is not known
+}
+
+// Settle waits until the change is as safe as the journal promises, and returns where it is. One that is safe already it does not wait
+// for.
+func (r *Receipt) Settle() (Position, error) {
+	if r.Wait == nil {
+		return r.Position, nil
+	}
+	return r.Wait()
+}
+
+// Settled reports whether Settle is known to return at once.
+func (r *Receipt) Settled() bool {
+	if r.Wait == nil {
+		return true
+	}
+	select {
+	case <-r.Done:
+		return true
+	default:
+		return false
+	}
 }
 
 // Log is the end of a channel's log, as an inline journal sees it during Append.

@@ -90,8 +90,8 @@ func (b *Broker) DeleteGroup(channel, group string) (Position, int, error) {
 		group = defaultGroup
 	}
 	receipt, count, err := b.deleteGroup(channel, group)
-	if err == nil && receipt.Wait != nil {
-		receipt.Position, err = receipt.Wait()
+	if err == nil {
+		receipt.Position, err = receipt.Settle()
 	}
 	if err != nil {
 		return Position{}, count, fmt.Errorf("delete group %s of %s: %w", group, channel, err)
@@ -127,8 +127,8 @@ func (b *Broker) deleteGroup(channel, name string) (receipt Receipt, count int, 
 // Drop is Clear that waits until it is safe. Errors: ErrNoChannel, ErrClosed, ErrTooManyChannels and those of the journal.
 func (b *Broker) Drop(channel string) (Position, error) {
 	at, receipt, err := b.clear(channel)
-	if err == nil && receipt.Wait != nil {
-		_, err = receipt.Wait()
+	if err == nil {
+		_, err = receipt.Settle()
 	}
 	if err != nil {
 		return Position{}, fmt.Errorf("drop %s: %w", channel, err)

@@ -133,10 +133,10 @@ func (h *host) Carry(namespace string, f hub.Carrier) { h.relay.hub.Namespaces.C
 
 func (h *host) Publish(channel string, p *broker.Publication) (broker.Position, error) {
 	t, err := h.Submit(channel, p)
-	if err == nil && t.Wait != nil {
-		return t.Wait()
+	if err != nil {
+		return broker.Position{}, err
 	}
-	return t.Position, err
+	return t.Settle()
 }
 
 func (h *host) Submit(channel string, p *broker.Publication) (broker.Receipt, error) {

@@ -359,8 +359,8 @@ const (
 type Wait int
 
 const (
-	NoWait      Wait = iota // not at all: errAsk and errDisk say that it has to
-	WaitForDisk             // for the disk, but for no decision: errAsk says that it has to
+	NoWait      Wait = iota // not at all: ErrUndecided and ErrNotLoaded say that it has to
+	WaitForDisk             // for the disk, but for no decision: ErrUndecided says that it has to
 	WaitForAll              // for as long as that takes
 )
 
@@ -369,6 +369,10 @@ var (
 	ErrUndecided = errors.New("a backend is to be asked")
 	ErrNotLoaded = errors.New("the disk is to be waited for")
 )
+
+// MustWait reports whether err is ErrUndecided or ErrNotLoaded as they are returned, not wrapped: nothing was done, and it is to be tried
+// again where it may wait.
+func MustWait(err error) bool { return err == ErrUndecided || err == ErrNotLoaded } //nolint:errorlint // see above
 
 // List is the namespaces in the order of their names.
 func (p *Namespaces) List() []*Namespace {

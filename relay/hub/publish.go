@@ -14,8 +14,12 @@ const (
 )
 
 // Submit checks what client and backend publications have in common and hands the change to the broker. The caller
-// has checked that the publisher may. Idempotency keys are known by their owner: one user's are not another's. A
-// ticket with a Wait is not to be acknowledged before that.
+// has checked that the publisher may. Idempotency keys are known by their owner: one user's are not another's.
+//
+// A publication has one of three verdicts, whichever way it comes. It is done: the receipt has its position and nothing to wait for. It is
+// pending: the receipt is to be settled before it is acknowledged. Or it must wait before anything is done: MustWait(err), which the
+// callers of Submit find out first; it is then tried again, once, where waiting holds up nothing else: beside the turn, at an event
+// loop when the channel is loaded, in a request's own goroutine.
 func (h *Hub) Submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command, owner string) (broker.Receipt, error) {
 	if len(c.Data) > ns.message {
 		return broker.Receipt{}, problem.TooLarge

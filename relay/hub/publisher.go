@@ -48,11 +48,9 @@ type Publisher struct {
 
 // lineWait is a line that is not safe yet.
 type lineWait struct {
-	line int
-	at   int // where its answer begins, or would
-	wait func() (broker.Position, error)
-
-	unknown bool // the position, too: its answer is an empty line so far
+	line    int
+	at      int            // where its answer begins, or would; it is an empty line so far if the receipt knows no position
+	receipt broker.Receipt // pending
 }
 
 // tally is how the lines of a brief request went.
@@ -108,14 +106,15 @@ func AppendLineFault(dst []byte, line int, err error) []byte {
 func (p *Publisher) settle(out []byte, t *tally) []byte {
 	var settled []byte // of out up to from
 	from := 0
-	for _, w := range p.waits {
-		switch at, err := w.wait(); {
+	for i := range p.waits {
+		w := &p.waits[i]
+		switch at, err := w.receipt.Settle(); {
 		case err != nil:
 			settled = AppendLineFault(append(settled, out[from:w.at]...), w.line, err)
 			if from = w.at; !p.Brief {
 				from += bytes.IndexByte(out[w.at:], '\n') + 1
 			}
-		case w.unknown && !p.Brief:
+		case w.receipt.Position.Epoch == "" && !p.Brief:
 			settled = append(p.answer(append(settled, out[from:w.at]...), at), '\n')
 			from = w.at + 1
 		default:
@@ -161,7 +160,7 @@ func (p *Publisher) Publish(h *Hub, dst, body []byte) ([]byte, error) {
 	}
 	if err == nil && receipt.Wait != nil {
 		var at broker.Position
-		if at, err = receipt.Wait(); err == nil && receipt.Position.Epoch == "" {
+		if at, err = receipt.Settle(); err == nil && receipt.Position.Epoch == "" {
 			dst = p.answer(dst, at)
 		}
 	}
@@ -237,7 +236,7 @@ func (p *Publisher) Lines(h *Hub, body []byte) {
 			out = AppendLineFault(out, n, err)
 			continue
 		case receipt.Wait != nil:
-			p.waits = append(p.waits, lineWait{n, len(out), receipt.Wait, receipt.Position.Epoch == ""})
+			p.waits = append(p.waits, lineWait{n, len(out), receipt})
 		default:
 			t.accept(n, receipt.Position)
 		}
@@ -306,8 +305,8 @@ func (p *Publisher) many(h *Hub) (*Answers, error) {
 	p.channel, p.ns = "", nil
 	a := NewAnswers("channel")
 	for i, t := range tickets {
-		if failed[i] == nil && t.Wait != nil {
-			t.Position, failed[i] = t.Wait()
+		if failed[i] == nil {
+			t.Position, failed[i] = t.Settle()
 		}
 		var members []byte
 		if failed[i] == nil {

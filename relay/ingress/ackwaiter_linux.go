@@ -41,12 +41,12 @@ func (c *ackWaiter) run() {
 		known := 0 // from where on it is not known yet
 		for i := range work {
 			p := &work[i]
-			if i > known && !p.known() {
+			if i > known && !p.receipt.Settled() {
 				c.resolve(work[known:i])
 				known = i
 			}
 			p.err = problem.Internal
-			c.contain.Do("pending ack", func() { _, p.err = p.wait() })
+			c.contain.Do("pending ack", func() { _, p.err = p.receipt.Settle() })
 		}
 		c.resolve(work[known:])
 		if len(work) > 0 {
@@ -58,16 +58,6 @@ func (c *ackWaiter) run() {
 		case <-c.closed:
 			return
 		}
-	}
-}
-
-// known reports whether it is known how a pending ack went.
-func (p *pendingAck) known() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
 	}
 }
 

@@ -21,10 +21,9 @@ type span struct{ from, to int }
 
 // pendingAck is an answer that waits for the disk.
 type pendingAck struct {
-	conn *Conn
-	wait func() (broker.Position, error)
-	done <-chan struct{} // closed when wait no longer blocks; nil: nobody knows
-	err  error           // set by the ack waiter: why it is not safe
+	conn    *Conn
+	receipt broker.Receipt // pending
+	err     error          // set by the ack waiter: why it is not safe
 }
 
 var replyPool = sync.Pool{New: func() any { return new(pendingReplies) }}

@@ -47,7 +47,6 @@ const (
 
 // Why a publication is not made now. Nobody is told.
 var (
-	errNeedsLoad  = errors.New("its channel is not in memory")
 	errRetryLater = errors.New("enough is owed")
 	errForwarded  = errors.New("another node has to be asked")
 )
@@ -68,7 +67,7 @@ func (t *publishHandler) admit(publisher *broker.Publisher, c *wire.Command) err
 		return errRetryLater
 	default:
 		t.missing = strings.Clone(c.Channel)
-		return errNeedsLoad
+		return hub.ErrNotLoaded
 	}
 }
 
@@ -115,7 +114,7 @@ func (t *publishHandler) handle(g *Conn) form {
 		return complete
 	}
 	t.waits = append(t.waits, span{from, len(t.out)})
-	t.fresh = append(t.fresh, pendingAck{conn: g, wait: receipt.Wait, done: receipt.Done})
+	t.fresh = append(t.fresh, pendingAck{conn: g, receipt: receipt})
 	t.room--
 	return complete
 }
@@ -141,7 +140,7 @@ func (t *publishHandler) handleRoute(g *Conn) form {
 // decline answers a publication that was not made, or says what comes first.
 func (t *publishHandler) decline(err error) form {
 	switch {
-	case errors.Is(err, errNeedsLoad):
+	case errors.Is(err, hub.ErrNotLoaded):
 		return needsLoad
 	case errors.Is(err, errRetryLater):
 		return retryLater

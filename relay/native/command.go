@@ -28,7 +28,7 @@ func (s *speaker) command(b []byte) {
 		if err = hub.ErrUndecided; !s.Waits(lineOf(c)) {
 			payload, err = s.run(c, now, hub.NoWait)
 		}
-		if err == hub.ErrUndecided || err == hub.ErrNotLoaded { //nolint:errorlint // they are not wrapped
+		if hub.MustWait(err) {
 			err = s.setAside(c, b, now)
 		}
 	}

@@ -63,7 +63,7 @@ func (s *speaker) openNamed(list []namedChannel) (later []namedChannel) {
 		c := list[i].command()
 		err := s.subscribeCommand(&c, hub.NoWait)
 		switch {
-		case err == hub.ErrUndecided || err == hub.ErrNotLoaded: //nolint:errorlint // they are not wrapped
+		case hub.MustWait(err):
 			later = append(later, list[i])
 		case err != nil:
 			s.without(denial{c.Channel, s.told(err)})

@@ -30,8 +30,8 @@ func (s *speaker) moderate(m hub.Moderator, c *wire.Command, how hub.Wait) (drop
 // publishCommand is the command: a client's own publication, where policy lets it.
 func (s *speaker) publishCommand(c *wire.Command, now time.Time, how hub.Wait) ([]byte, error) {
 	receipt, err := s.submit(c, now, how)
-	if err == nil && receipt.Wait != nil {
-		receipt.Position, err = receipt.Wait()
+	if err == nil {
+		receipt.Position, err = receipt.Settle()
 	}
 	if err != nil {
 		return nil, err

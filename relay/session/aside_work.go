@@ -106,8 +106,8 @@ func (b *Beside) Await(id []byte, receipt broker.Receipt, err error) {
 func (b *Beside) Settle() {
 	for i := range b.awaited {
 		p := &b.awaited[i]
-		if p.err == nil && p.receipt.Wait != nil {
-			p.receipt.Position, p.err = p.receipt.Wait()
+		if p.err == nil {
+			p.receipt.Position, p.err = p.receipt.Settle()
 		}
 		b.s.protocol.Published(p.id, p.receipt.Position, p.err)
 	}

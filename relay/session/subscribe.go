@@ -242,7 +242,7 @@ func (s *Session) reviewAll() {
 	}
 	s.mu.Unlock()
 	for _, channel := range channels {
-		if err := s.review(channel, hub.NoWait); err == hub.ErrUndecided || err == hub.ErrNotLoaded { //nolint:errorlint // they are not wrapped
+		if err := s.review(channel, hub.NoWait); hub.MustWait(err) {
 			_ = s.Hold(channel, Held{Since: time.Now()}) // there is always room for these
 		}
 	}

@@ -52,10 +52,8 @@ func (s *System) change(r *room, f func(c *change) error) error {
 	}
 	var err error
 	for _, t := range c.receipts {
-		if t.Wait != nil {
-			_, failed := t.Wait()
-			err = errors.Join(err, failed)
-		}
+		_, failed := t.Settle()
+		err = errors.Join(err, failed)
 	}
 	if c.before != nil {
 		<-c.before

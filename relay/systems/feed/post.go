@@ -104,11 +104,9 @@ func (s *System) post(user string, it *item) (broker.Receipt, error) {
 
 // answer waits until an item is stored, if it is to be, and returns the members of the response.
 func answer(it *item, receipt broker.Receipt) (members []byte, err error) {
-	at := receipt.Position
-	if receipt.Wait != nil {
-		if at, err = receipt.Wait(); err != nil {
-			return nil, err
-		}
+	at, err := receipt.Settle()
+	if err != nil {
+		return nil, err
 	}
 	return wire.AppendPosition(append(wire.AppendString([]byte(`"id":`), it.ID), `,"position":`...), at.Epoch, at.Seq), nil
 }
