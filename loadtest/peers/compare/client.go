@@ -23,14 +23,15 @@ type trial struct {
 	name, prefix, checked string
 	subscribers, readers  int // of weir bench, and of the other: evenly among them, in the order of connecting
 	rate                  float64
+	slower                bool // weir bench does so much more that it reads later than the other: only rates have to agree
 }
 
 func trials() []trial {
 	return []trial{
-		{"windows of 50 ms, a sample checked", "bench:", "share", 1000, 100, 500},
-		{"windows of 50 ms, all checked", "bench:", "all", 500, 500, 500},
-		{"no window, a sample checked", "instant:", "share", 1000, 100, 30},
-		{"no window, all checked", "instant:", "all", 300, 300, 60},
+		{"windows of 50 ms, a sample checked", "bench:", "share", 1000, 100, 500, false},
+		{"windows of 50 ms, all checked", "bench:", "all", 500, 500, 500, true},
+		{"no window, a sample checked", "instant:", "share", 1000, 100, 30, false},
+		{"no window, all checked", "instant:", "all", 300, 300, 60, true},
 	}
 }
 
@@ -84,6 +85,9 @@ func (c *comparison) beside(ctx context.Context, w io.Writer) error {
 			what       string
 			a, b, most float64
 		}{{"rate", a.perConnection, b.perConnection, rateMost}, {"p50", a.p50, b.p50, latencyMost}, {"p99", a.p99, b.p99, latencyMost}} {
+			if l.slower && v.what != "rate" {
+				continue
+			}
 			if off := math.Abs(v.a/v.b - 1); !(off <= v.most) {
 				differ = append(differ, fmt.Sprintf("%s: %s %.4g and %.4g", l.name, v.what, v.a, v.b))
 			}
