@@ -108,7 +108,7 @@ func metadataURL(address string) string {
 // authorize finds the token of a request and reads it. nil: there is none. The first place that has one counts: the header,
 // the query, the cookie; with a cookie, the request that changes something must come from an allowed origin.
 func (s *System) authorize(ctx *fasthttp.RequestCtx, keys *signers) (*grants, *refusal) {
-	token, cookie := "", false
+	token, cookie, address := "", false, false
 	if header := string(ctx.Request.Header.Peek("Authorization")); header != "" {
 		scheme, rest, _ := strings.Cut(header, " ")
 		if !strings.EqualFold(scheme, "Bearer") || rest == "" {
@@ -116,7 +116,7 @@ func (s *System) authorize(ctx *fasthttp.RequestCtx, keys *signers) (*grants, *r
 		}
 		token = strings.TrimSpace(rest)
 	} else if query := ctx.QueryArgs().Peek("authorization"); len(query) > 0 {
-		token = string(query)
+		token, address = string(query), true
 	} else {
 		for _, name := range []string{*s.now().Cookie, modernCookie} {
 			if name == "" {
@@ -137,7 +137,7 @@ func (s *System) authorize(ctx *fasthttp.RequestCtx, keys *signers) (*grants, *r
 	switch {
 	case errors.Is(err, errNoKeys):
 		return nil, noKeys
-	case err != nil:
+	case err != nil, g.modern && address: // 1.0 has none in addresses, which are logged (RFC 9700, section 4.3.2)
 		return nil, badToken
 	}
 	return g, nil

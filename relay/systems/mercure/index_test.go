@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // filled is an index of 10,000 classes of each kind: a string, a URI template and a URL pattern of its own.
@@ -103,6 +104,21 @@ func TestLogBounds(t *testing.T) {
 	}
 	if after := l.after(l.byID["8"].number); len(after) != 4 || after[0].ID != "9" {
 		t.Fatal(after)
+	}
+}
+
+// TestSpread: streams end after 80 to 100 % of their time, so that not all clients come back at once.
+func TestSpread(t *testing.T) {
+	low, high := time.Hour, time.Duration(0)
+	for range 1000 {
+		d := spread(10 * time.Minute)
+		low, high = min(low, d), max(high, d)
+	}
+	if low < 8*time.Minute || high > 10*time.Minute || high-low < time.Minute {
+		t.Error(low, high)
+	}
+	if d := spread(-time.Second); d != 0 {
+		t.Error(d)
 	}
 }
 
