@@ -17,6 +17,7 @@ import (
 	"weir/relay/auth"
 	"weir/relay/config"
 	"weir/relay/hub"
+	"weir/relay/systems/internal/answers"
 	"weir/relay/systems/internal/post"
 )
 
@@ -36,7 +37,7 @@ type System struct {
 	counters counters
 
 	slots chan struct{} // holds a value for each request under way; never closed
-	cache cache
+	cache answers.Memory[subject, bool]
 }
 
 // New creates the system; the backend that it asks is in the configuration that it is started with.
@@ -75,7 +76,7 @@ func (s *System) Close() {
 }
 
 func (s *System) Cached(id *auth.Identity, op auth.Ops, channel string) (d hub.Decision, err error, known bool) { //nolint:revive // it is a verdict
-	allow, known := s.cache.get(subjectOf(id, op, channel), s.host.Now())
+	allow, known := s.cache.Get(subjectOf(id, op, channel), s.host.Now())
 	if !known {
 		return d, nil, false
 	}
@@ -87,22 +88,25 @@ func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) (d hu
 	if d, err, known := s.Cached(id, op, channel); known {
 		return d, err
 	}
-	about := subjectOf(id, op, channel)
-	r, first := s.cache.join(about)
+	about := subjectOf(id, op, channel).clone()
+	q, first := s.cache.Join(about, s.host.Now())
 	if first {
-		s.decide(r, about, id)
+		s.decide(q, about, id)
 	}
-	<-r.done // within the timeout
+	<-q.Done // within the timeout
 	switch {
-	case r.revoked:
+	case q.Dropped:
 		return d, hub.ErrDenied
-	case r.err != nil:
-		return d, r.err
+	case q.Err != nil:
+		return d, q.Err
 	}
-	return d, verdict(r.allow)
+	return d, verdict(q.Value)
 }
 
-func (s *System) Forget(user, channel string) { s.cache.forget(user, channel) }
+func (s *System) Forget(user, channel string) {
+	about := func(a subject) bool { return a.of(user, channel) }
+	s.cache.Forget(func(a subject, _ bool) bool { return about(a) }, about)
+}
 
 func subjectOf(id *auth.Identity, op auth.Ops, channel string) subject {
 	return subject{id.User, channel, op, strings.Join(id.Roles, "\x00")}
@@ -116,11 +120,14 @@ func verdict(allow bool) error {
 }
 
 // decide asks the backend, caches its answer and ends the request.
-func (s *System) decide(r *request, about subject, id *auth.Identity) {
+func (s *System) decide(q *answers.Question[bool], about subject, id *auth.Identity) {
 	var ttl time.Duration
 	var allow bool
 	err := hub.ErrUnavailable
-	defer func() { s.cache.end(r, about, allow, err, s.host.Now(), ttl) }()
+	defer func() {
+		now := s.host.Now()
+		s.cache.End(q, about, answers.Answer[bool]{Value: allow, Fresh: now.Add(ttl)}, err, now)
+	}()
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
 	defer cancel()
 	select {

@@ -273,36 +273,3 @@ func TestNobodyToAsk(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestCacheIsBounded(t *testing.T) {
-	var c cache
-	now := time.Unix(0, 0)
-	for i := range 3 * maxCached {
-		c.put(subject{user: fmt.Sprint(i)}, true, now, time.Duration(i%2+1)*time.Minute)
-		if i%maxCached == 0 {
-			now = now.Add(61 * time.Second)
-		}
-	}
-	if n := len(c.answers); n > maxCached {
-		t.Errorf("%d answers", n)
-	}
-	last := subject{user: fmt.Sprint(3*maxCached - 1)}
-	if allow, known := c.get(last, now); !allow || !known {
-		t.Error("the last answer is gone")
-	}
-	if _, known := c.get(last, now.Add(time.Hour)); known {
-		t.Error("an answer holds for ever")
-	}
-	q, fresh := c.join(last)
-	if again, _ := c.join(last); !fresh || again != q {
-		t.Error("a question is asked twice at once")
-	}
-	c.forget(last.user, "")
-	if again, fresh := c.join(last); !fresh || again == q {
-		t.Error("a question from before the access was taken away answers one from after it")
-	}
-	c.end(q, last, true, nil, now, time.Minute)
-	if _, known := c.get(last, now); known || !q.revoked {
-		t.Error("an answer from before it was forgotten is kept")
-	}
-}

@@ -10,6 +10,7 @@ import (
 
 	"weir/relay/auth"
 	"weir/relay/problem"
+	"weir/relay/systems/internal/answers"
 	"weir/relay/systems/internal/post"
 )
 
@@ -73,22 +74,22 @@ func (s *System) routed(path string) bool {
 // identify returns who a client is: from memory, or because the backend says so.
 func (s *System) identify(c *credentials) (*auth.Identity, *problem.Error) {
 	now := s.now()
-	if k, ok := s.clients.get(c.key, now); ok && k.standsAt(now) {
+	if k, ok := s.clients.Get(c.key, now); ok && k.standsAt(now) {
 		s.hooks[askConnect].counts.remembered.Inc()
 		return k.id, k.bad
 	}
-	q, first := s.clients.join(c.key, now)
+	q, first := s.clients.Join(c.key, now)
 	if first {
 		s.connect(q, c)
 	}
-	<-q.done // within the timeout
+	<-q.Done // within the timeout
 	switch {
-	case q.err == nil && !q.dropped && (q.value.id == nil || s.Stands(q.value.id)):
-		return q.value.id, q.value.bad
-	case q.err == nil: // it was taken back while it was asked
+	case q.Err == nil && !q.Dropped && (q.Value.id == nil || s.Stands(q.Value.id)):
+		return q.Value.id, q.Value.bad
+	case q.Err == nil: // it was taken back while it was asked
 		return nil, problem.Unavailable
 	}
-	if k, ok := s.clients.old(c.key, s.now()); ok && k.standsAt(s.now()) {
+	if k, ok := s.clients.Old(c.key, s.now()); ok && k.standsAt(s.now()) {
 		s.hooks[askConnect].counts.stale.Inc()
 		return k.id, k.bad
 	}
@@ -101,10 +102,10 @@ func (k *known) standsAt(now time.Time) bool {
 }
 
 // connect asks the backend who a client is, remembers the answer and ends the question.
-func (s *System) connect(q *asking[*known], c *credentials) {
+func (s *System) connect(q *answers.Question[*known], c *credentials) {
 	err := errors.New("no answer")
-	var e remembered[*known]
-	defer func() { s.clients.end(q, c.key, e, err, s.now()) }()
+	var e answers.Answer[*known]
+	defer func() { s.clients.End(q, c.key, e, err, s.now()) }()
 	asked := s.now()
 	var k *known
 	if k, err = s.askConnect(c, asked); err != nil {
@@ -114,15 +115,15 @@ func (s *System) connect(q *asking[*known], c *credentials) {
 }
 
 // remember is an answer with the times for which it holds.
-func (s *System) remember(k *known, asked time.Time) remembered[*known] {
+func (s *System) remember(k *known, asked time.Time) answers.Answer[*known] {
 	if k.id == nil {
-		return remembered[*known]{k, asked.Add(min(denialTime, s.config.Connect.Cache)), time.Time{}}
+		return answers.Answer[*known]{Value: k, Fresh: asked.Add(min(denialTime, s.config.Connect.Cache)), Stale: time.Time{}}
 	}
 	fresh := asked.Add(s.config.Connect.Cache)
 	if refresh := k.id.Vouched.Refresh; refresh.Before(fresh) {
 		fresh = refresh
 	}
-	return remembered[*known]{k, fresh, asked.Add(s.config.Connect.Stale)}
+	return answers.Answer[*known]{Value: k, Fresh: fresh, Stale: asked.Add(s.config.Connect.Stale)}
 }
 
 // askConnect asks the backend who a client is.
@@ -204,6 +205,6 @@ func (s *System) dismissAt(user, connection string, now time.Time) error {
 		return s.revoked.add(connectionKey(connection), now)
 	}
 	err := s.revoked.add(userKey(user), now) // before what is remembered goes: nothing from before comes back
-	s.clients.forget(func(_ credentialKey, k *known) bool { return k.id != nil && k.id.User == user }, nil)
+	s.clients.Forget(func(_ credentialKey, k *known) bool { return k.id != nil && k.id.User == user }, nil)
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"weir/internal/sign"
 	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/systems/internal/answers"
 )
 
 // System asks a backend about clients. It implements relay.System, and what the relay asks of a Connector, an Authorizer, a
@@ -31,8 +32,8 @@ type System struct {
 	// Safe for concurrent use.
 	explained atomic.Int64  // when a refusal was logged last, in seconds since 1970
 	slots     chan struct{} // holds a value for each question under way; never closed
-	clients   memory[credentialKey, *known]
-	decisions memory[subject, *decision]
+	clients   answers.Memory[credentialKey, *known]
+	decisions answers.Memory[subject, *decision]
 	renewals  renewals
 }
 

@@ -74,9 +74,9 @@ func (s *System) status() statusOfAll {
 		}
 		switch question {
 		case askConnect:
-			x.Answers = s.clients.size()
+			x.Answers = s.clients.Len()
 		case askSubscribe:
-			x.Answers = s.decisions.size()
+			x.Answers = s.decisions.Len()
 		}
 		all.Hooks = append(all.Hooks, x)
 	}

@@ -65,8 +65,8 @@ type hookCounters struct {
 func newCounters(s *System) counters {
 	set := s.host.Metrics()
 	set.NewGauge("weir_hooks_under_way", func() float64 { return float64(len(s.slots)) })
-	set.NewGauge(`weir_hooks_answers{hook="connect"}`, func() float64 { return float64(s.clients.size()) })
-	set.NewGauge(`weir_hooks_answers{hook="subscribe"}`, func() float64 { return float64(s.decisions.size()) })
+	set.NewGauge(`weir_hooks_answers{hook="connect"}`, func() float64 { return float64(s.clients.Len()) })
+	set.NewGauge(`weir_hooks_answers{hook="subscribe"}`, func() float64 { return float64(s.decisions.Len()) })
 	return counters{set: set, resumed: set.NewCounter("weir_hooks_resumed_total")}
 }
 

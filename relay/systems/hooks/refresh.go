@@ -121,7 +121,7 @@ func (r *renewals) run(ctx context.Context) {
 // renew asks about credentials, and tells the sessions that have come with them.
 func (s *System) renew(p *renewal) {
 	asked := s.now()
-	k, ok := s.clients.get(p.by.key, asked)
+	k, ok := s.clients.Get(p.by.key, asked)
 	newer := ok && k.id != nil
 	for _, x := range p.connections {
 		newer = newer && visitOf(k.id).asked.After(visitOf(x.id).asked) // another connection has asked since
@@ -140,18 +140,18 @@ func (s *System) renew(p *renewal) {
 
 // askAgain asks about credentials, and remembers the answer.
 func (s *System) askAgain(by *credentials, asked time.Time) (k *known, err error) {
-	q, first := s.clients.renew(by.key)
+	q, first := s.clients.Renew(by.key)
 	if first {
 		s.connect(q, by)
 	}
-	<-q.done // within the timeout
+	<-q.Done // within the timeout
 	switch {
-	case q.err != nil:
-		return nil, q.err
-	case q.value.id != nil && !s.Stands(q.value.id):
+	case q.Err != nil:
+		return nil, q.Err
+	case q.Value.id != nil && !s.Stands(q.Value.id):
 		return nil, errBusy // it was asked before access was revoked
 	}
-	return q.value, nil
+	return q.Value, nil
 }
 
 // retryAfter is when a question that had no answer is asked again: after at least half of it.

@@ -9,6 +9,7 @@ import (
 
 	"weir/relay/auth"
 	"weir/relay/hub"
+	"weir/relay/systems/internal/answers"
 	"weir/relay/systems/internal/post"
 )
 
@@ -61,7 +62,7 @@ func (s *System) Cached(id *auth.Identity, op auth.Ops, channel string) (d hub.D
 		return d, nil, false
 	}
 	now := s.now()
-	if x, ok := s.decisions.get(subjectOf(id, op, channel), now); ok && !x.over(now) {
+	if x, ok := s.decisions.Get(subjectOf(id, op, channel), now); ok && !x.over(now) {
 		s.hooks[askSubscribe].counts.remembered.Inc()
 		d, err = x.verdict()
 		return d, err, true
@@ -87,19 +88,19 @@ func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) (hub.
 		return hub.Decision{}, hub.ErrDenied
 	}
 	about := subjectOf(id, op, channel)
-	q, first := s.decisions.join(about, s.now())
+	q, first := s.decisions.Join(about, s.now())
 	if first {
 		s.decide(q, about, id)
 	}
-	<-q.done // within the timeout
+	<-q.Done // within the timeout
 	switch {
-	case q.dropped:
+	case q.Dropped:
 		return hub.Decision{}, hub.ErrDenied
-	case q.err == nil:
-		return q.value.verdict()
+	case q.Err == nil:
+		return q.Value.verdict()
 	}
 	now := s.now()
-	if x, ok := s.decisions.old(about, now); ok {
+	if x, ok := s.decisions.Old(about, now); ok {
 		s.hooks[askSubscribe].counts.stale.Inc()
 		d, err := x.verdict()
 		if !d.Expires.IsZero() {
@@ -111,23 +112,23 @@ func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) (hub.
 }
 
 // decide asks the backend about a subject, remembers the answer and ends the question.
-func (s *System) decide(q *asking[*decision], about subject, id *auth.Identity) {
+func (s *System) decide(q *answers.Question[*decision], about subject, id *auth.Identity) {
 	err := errors.New("no answer")
-	var e remembered[*decision]
-	defer func() { s.decisions.end(q, about, e, err, s.now()) }()
+	var e answers.Answer[*decision]
+	defer func() { s.decisions.End(q, about, e, err, s.now()) }()
 	asked := s.now()
 	var d *decision
 	var ttl time.Duration
 	if d, ttl, err = s.askSubscribe(about, id, asked); err != nil {
 		return
 	}
-	e = remembered[*decision]{d, asked.Add(ttl), asked.Add(ttl)}
+	e = answers.Answer[*decision]{Value: d, Fresh: asked.Add(ttl), Stale: asked.Add(ttl)}
 	if d.allow {
 		end := asked.Add(ttl)
 		if d.expires.After(end) { // the subscription holds for longer than the answer
 			end = d.expires
 		}
-		e.stale = end.Add(s.config.Connect.Stale)
+		e.Stale = end.Add(s.config.Connect.Stale)
 	}
 }
 
@@ -202,5 +203,5 @@ func denial(reason string) error {
 // Forget implements hub.Authorizer.
 func (s *System) Forget(user, channel string) {
 	about := func(a subject) bool { return a.user == user && (channel == "" || a.channel == channel) }
-	s.decisions.forget(func(a subject, _ *decision) bool { return about(a) }, about)
+	s.decisions.Forget(func(a subject, _ *decision) bool { return about(a) }, about)
 }
