@@ -15,6 +15,7 @@ import (
 	"weir/broker"
 	"weir/internal/contain"
 	"weir/internal/mesh"
+	"weir/relay/cluster/notices"
 	"weir/relay/problem"
 )
 
@@ -64,7 +65,7 @@ type Cluster struct {
 	begun    chan struct{}  // closed by Start: what comes before is dropped
 	telling  chan struct{}  // holds a value if untold is not empty; never closed
 	shared   []shared       // by partition; each has its lock
-	notices  notices        // has its lock
+	notices  notices.Log    // has its lock
 
 	// Atomic.
 	owners   []atomic.Pointer[owner] // by partition; nil: none that is known
@@ -232,7 +233,6 @@ func Open(config Config) (*Cluster, error) {
 		members: make(map[string]*member), replicas: make(map[string]*replica), follows: make(map[uint64]*replica), waiting: make(map[uint64]*request), routes: make(map[int]*route), handed: make(map[int]*handed),
 		calls: make(chan struct{}, 256), moves: make(chan struct{}, 1), begun: make(chan struct{}), handlers: make(map[string]Handler),
 		telling: make(chan struct{}, 1), shared: make([]shared, config.Partitions), untold: make(map[int]time.Time),
-		notices: notices{origins: make(map[string]*origin), lacking: make(map[string]bool), asking: make(map[string]time.Time)},
 	}
 	c.context, c.stop = context.WithCancel(context.Background())
 	var err error

@@ -32,7 +32,7 @@ type linkSent struct {
 // announce says hello.
 func (c *Cluster) announce() error {
 	now := time.Now()
-	h := hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Leaving: c.draining.Load(), Draining: c.leaving.Load(), Moves: movesFrom, Notices: c.notices.heads(),
+	h := hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Leaving: c.draining.Load(), Draining: c.leaving.Load(), Moves: movesFrom, Notices: c.notices.Heads(),
 		Heard: make(map[string]int64), Sent: make(map[string]linkSent), Lost: make(map[string]uint64)}
 	c.mu.Lock()
 	if !c.cutSince.IsZero() {

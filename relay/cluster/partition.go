@@ -183,7 +183,7 @@ func (c *Cluster) review(now time.Time) {
 		switch silent := now.Sub(last); {
 		case silent > removeAfter && sees:
 			delete(c.members, session)
-			c.notices.forget(session)
+			c.notices.Forget(session)
 			close(m.stop)
 			gone = append(gone, m)
 		case silent > forgetAfter && len(m.followed) > 0:
@@ -213,7 +213,7 @@ func (c *Cluster) review(now time.Time) {
 		c.forget(m)
 		m.link.restart(0) // if it is there after all, it finds that it has to follow again
 	}
-	c.notices.tidy(now)
+	c.notices.Tidy(now)
 	for _, session := range absent {
 		c.absent(session)
 	}

@@ -31,7 +31,7 @@ const (
 	callStandings = "standings" // body: a partition
 	callExport    = "export"    // body: a channel
 	callNotice    = "notice"    // body: noticeMessage
-	callNotices   = "notices"   // body: noticesQuery
+	callNotices   = "notices"   // body: notices.Query
 )
 
 // own are the handlers of the cluster's own calls.
