@@ -82,7 +82,7 @@ func allowHeaders(asked []byte) string {
 	return AllowedHeaders + ", " + string(asked)
 }
 
-// forgeable says whether a request could have been made by a page elsewhere in its visitor's name: what it
+// forgeable reports whether a request could have been made by a page elsewhere in its visitor's name: what it
 // carries is the cookie alone, it may change something, and no Origin says where it comes from. Browsers send
 // one with every such request; one of another site's has been refused before.
 func (s *Server) forgeable(ctx *fasthttp.RequestCtx) bool {

@@ -8,7 +8,7 @@ import (
 	"weir/relay/web"
 )
 
-// Asset answers with a file. Whoever has it asks whether it is still the same.
+// Asset makes a file the response. A client that has it asks whether it is still the same.
 func Asset(ctx *fasthttp.RequestCtx, name string) {
 	h := &ctx.Response.Header
 	h.Set("Cache-Control", "no-cache")
@@ -55,7 +55,7 @@ func (s *Server) handlePage(ctx *fasthttp.RequestCtx) {
 	Page(ctx, strings.NewReplacer("{{TOKEN}}", token, "{{LINKS}}", links).Replace(string(web.File("index.html"))))
 }
 
-// Page answers with a page.
+// Page makes a page the response.
 func Page(ctx *fasthttp.RequestCtx, html string) {
 	h := &ctx.Response.Header
 	h.SetContentType("text/html; charset=utf-8")

@@ -54,7 +54,7 @@ func (s *Server) Raw(method, path string, pages bool, h fasthttp.RequestHandler)
 // Backends returns the routes of backends without the check of their key, for a listener that checks otherwise.
 func (s *Server) Backends() []Route { return slices.Concat(s.apiRoutes(), s.backends) }
 
-// Router answers what is not there, and methods that a path does not know, with problems. GET serves HEAD too.
+// Router returns a router. Paths that it does not know, and methods that a path does not have, get problems. GET serves HEAD too.
 type Router struct{ *router.Router }
 
 // NewRouter makes a router without routes.

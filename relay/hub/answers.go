@@ -18,7 +18,7 @@ const MaxMany = 1000
 // ErrMany is a publication for several channels, where one for one is expected.
 var ErrMany = errors.New("a publication for several channels")
 
-// CheckMany says what is wrong with a list of channels or users that one item is for. member is its name.
+// CheckMany returns an error if a list of channels or users that one item is for is empty or too long. member is the name of the list.
 func CheckMany(member string, list []string) error {
 	if n := len(list); n < 1 || n > MaxMany {
 		return problem.BadField.With(fmt.Sprintf("%s must name 1 to %d, not %d", member, MaxMany, n))
@@ -41,7 +41,7 @@ type Answers struct {
 	failed int
 }
 
-// NewAnswers is an empty one. Its answers name whom they are for by member.
+// NewAnswers returns an empty one. Each of its answers names what it is for in the member of that name.
 func NewAnswers(member string) *Answers { return &Answers{member: member, out: []byte(`{"answers":[`)} }
 
 // Add appends one answer: the members of an object, as they stand between its braces, or what went wrong.

@@ -8,7 +8,7 @@ import (
 	"weir/relay/problem"
 )
 
-// Event is something that happened, told under the name of a topic to whoever wants to know: systems inside
+// Event is something that happened, told under the name of a topic to those who want to know: systems inside
 // (Host.On), backends outside (their workers follow the channel "event:{topic}").
 type Event struct {
 	Topic      string
@@ -34,13 +34,13 @@ type handler struct {
 	handle  func(e *Event) error
 }
 
-// Handle calls f with every event whose topic matches a pattern; clients says that any client with a token may emit it. At
+// Handle calls f with every event whose topic matches a pattern; with clients, any client with a token may emit it. At
 // start.
 func (t *Topics) Handle(pattern string, clients bool, f func(e *Event) error) {
 	t.handlers = append(t.handlers, handler{pattern, clients, f})
 }
 
-// Open says whether a topic is a system's that any client may emit.
+// Open reports whether a topic is a system's that any client may emit.
 func (t *Topics) Open(topic string) bool {
 	for i := range t.handlers {
 		if h := &t.handlers[i]; h.clients && config.MatchTopic(h.pattern, topic) {
@@ -50,7 +50,7 @@ func (t *Topics) Open(topic string) bool {
 	return false
 }
 
-// Emit hands an event to the systems, and then to whoever follows its topic.
+// Emit hands an event to the systems, and then to the clients that follow its topic.
 func (h *Hub) Emit(e *Event) error {
 	channel := EventNamespace + ":" + e.Topic
 	if e.Topic == "" || !wire.ValidChannel(channel) || !wire.ValidName(e.Topic) {

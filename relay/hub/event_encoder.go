@@ -42,7 +42,7 @@ func MarkOf(channel, id string) (broker.Position, bool) {
 	return broker.Position{Epoch: marks[0].Epoch, Seq: marks[0].Seq}, true
 }
 
-// EventCursor says whether an id could be mistaken for a cursor of the channel's event streams.
+// EventCursor reports whether an id could be mistaken for a cursor of the channel's event streams.
 func EventCursor(channel, id string) bool {
 	_, ok := MarkOf(channel, id)
 	return ok

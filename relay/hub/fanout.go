@@ -34,7 +34,7 @@ func shortOf(enc pool.Encoding) pool.Encoding { return enc - WholeWS }
 
 func isWhole(enc pool.Encoding) bool { return enc >= WholeWS && enc <= WholeSSE }
 
-// Deflates says whether an encoding compresses.
+// Deflates reports whether an encoding compresses.
 func Deflates(enc pool.Encoding) bool {
 	return enc == DeflateWS || enc == WholeDeflateWS || enc >= firstDialect && (enc-firstDialect)%2 == 1
 }
@@ -151,7 +151,7 @@ func (f *Fanout) Apply(c *broker.Change) {
 		Set: c.Op == broker.Set, Created: c.Created, Exclude: strings.Clone(c.Exclude)})
 }
 
-// Break implements broker.Breaker: whoever is there is closed.
+// Break implements broker.Breaker: the subscribers are closed.
 func (f *Fanout) Break() { f.Missed(f.Ordinal.Add(1)) }
 
 // Full implements broker.Limiter. What the relay itself tells of presence is not refused: it would not be
@@ -182,7 +182,7 @@ func ForkMessage(channel string, at broker.Position) []byte {
 	return append(b, `,"recovered":true,"changes":[],"lost":false}`...)
 }
 
-// ResyncMessage tells a reader where things stand now.
+// ResyncMessage is the message that brings a reader the present state of a channel.
 func ResyncMessage(channel string, r broker.Reply) []byte {
 	b := append([]byte(`{"type":"resync","channel":"`), channel...)
 	b = append(b, `","position":`...)
@@ -220,7 +220,7 @@ func (f *Fanout) Flush(b *batch.Batch) {
 	}
 }
 
-// Missed implements batch.Sink: whoever has not got the batch is closed, so that nobody is behind without knowing.
+// Missed implements batch.Sink: a subscriber that lacks the batch is closed, so that none is behind without knowing.
 func (f *Fanout) Missed(last uint64) {
 	f.Topic.Deliver(&pool.Frame{Last: last, Missing: true})
 	if p := f.filtered.Load(); p != nil {

@@ -162,6 +162,7 @@ func (h *Hub) BatcherOf(channel string) *batch.Batcher {
 // panicked counts and logs a panic that has been ended; it is the relay's contain.Hook.
 func (h *Hub) panicked(where string, v any) { h.LogPanic(v, slog.String("where", where)) }
 
+// LogPanic counts and logs a panic, and with it what about says of where.
 func (h *Hub) LogPanic(v any, about ...any) {
 	h.Counters.Panics.Inc()
 	h.Log.Error("panic", append(about, slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))...)
@@ -193,7 +194,7 @@ func (h *Hub) Background(work func()) bool {
 	return err == nil
 }
 
-// EnsureLoaded says whether a channel can be used without waiting for the disk, or sees to it.
+// EnsureLoaded has a channel be in memory, or be known by its owner, so that using it does not wait. ErrNotLoaded: how does not allow to wait for that.
 func (h *Hub) EnsureLoaded(channel string, how Wait) error {
 	if (h.Disk == nil || !h.Namespaces.Of(channel).Log.Durable) && !h.Elsewhere(channel) {
 		return nil

@@ -232,7 +232,7 @@ func (p *Namespaces) May(id *auth.Identity, op auth.Ops, channel string, how Wai
 	return err
 }
 
-// Decide says whether a client may do something with a channel: the error is nil if it may. Who is in a channel is told to
+// Decide decides whether a client may do something with a channel: the error is nil if it may. Who is in a channel is told to
 // those who may follow it; a token may also restrict that, or the history, where it names channels. It may wait
 // for a backend's decision and the disk, as far as how says, so no lock is held meanwhile.
 func (p *Namespaces) Decide(id *auth.Identity, op auth.Ops, channel string, how Wait) (Decision, error) {
@@ -287,7 +287,7 @@ type guard struct {
 	reads   func(channel string) string // which channel it reads; nil: none
 }
 
-// Open is what the policy of a channel's namespace says of a client.
+// Open decides about a client by the policy of the channel's namespace alone.
 func (p *Namespaces) Open(ns *Namespace, id *auth.Identity, op auth.Ops, channel string, how Wait) (Decision, error) {
 	access := ns.subscribe
 	if op == auth.Publish {
@@ -334,7 +334,7 @@ func (p *Namespaces) Forget(user, channel string) {
 	}
 }
 
-// Named says whether a grant that names the namespace itself allows op: "*" does not reach into other
+// Named reports whether a grant that names the namespace itself allows op: "*" does not reach into other
 // users' channels and those of the systems.
 func Named(id *auth.Identity, op auth.Ops, channel, namespace string) bool {
 	for _, g := range id.Grants {
@@ -345,7 +345,7 @@ func Named(id *auth.Identity, op auth.Ops, channel, namespace string) bool {
 	return false
 }
 
-// Verdict is what a guard says of a client and a channel.
+// Verdict is what a guard decides about a client and a channel.
 type Verdict int
 
 // The verdicts.

@@ -104,7 +104,7 @@ func (h *Hub) Admit(op broker.Op, bytes int) error {
 	return nil
 }
 
-// late says that delivering takes longer than readers may be kept waiting. It passes as soon as the loops have caught up.
+// late reports whether delivering takes longer than readers may be kept waiting. It passes as soon as the loops have caught up.
 func (h *Hub) late() bool {
 	for _, b := range h.Batchers {
 		if b.Late() {
@@ -117,7 +117,7 @@ func (h *Hub) late() bool {
 // ItemCost is about what an item of some bytes takes, in the log and by itself.
 func ItemCost(size int) int64 { return 2*int64(size) + 512 }
 
-// Full says that more is accepted than can be delivered, and publishers must be refused.
+// Full reports whether more is accepted than can be delivered: then publishers are to be refused.
 func (h *Hub) Full() bool {
 	for _, b := range h.Batchers {
 		if b.Full() {

@@ -12,7 +12,7 @@ import (
 	"weir/relay/problem"
 )
 
-// Publication says whether a Content-Type is that of one publication a line, and whether it is that of
+// Publication reports whether a Content-Type is that of one publication a line, and whether it is that of
 // publications at all.
 func Publication(kind []byte) (lines, ok bool) {
 	kind, _, _ = bytes.Cut(kind, []byte(";"))

@@ -98,7 +98,7 @@ func parseNetworks(list []string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
-// Trusted reports whether an address is a proxy whose word is taken for whom it forwards.
+// Trusted reports whether an address is a proxy that is believed about the clients that it forwards.
 func (g *Gate) Trusted(a netip.Addr) bool {
 	for _, p := range g.proxies {
 		if p.Contains(a) {

@@ -18,6 +18,7 @@ type Handoff struct {
 	once   sync.Once
 }
 
+// NewHandoff returns a handoff that has the address of a listener.
 func NewHandoff(addr net.Addr) *Handoff {
 	return &Handoff{addr: addr, queue: make(chan net.Conn, 256), closed: make(chan struct{})}
 }

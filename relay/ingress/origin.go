@@ -41,6 +41,7 @@ func sameOrigin(a, b string) bool {
 	return okA && okB && usual != "" && strings.EqualFold(schemeA, schemeB) && strings.EqualFold(WithPort(hostA, usual), WithPort(hostB, usual))
 }
 
+// UsualPorts are the ports that an origin leaves out, by its scheme.
 var UsualPorts = map[string]string{"http": "80", "https": "443"}
 
 // WithPort is a host with a port, which is the usual one if it has none.

@@ -234,7 +234,7 @@ func (t *publishHandler) handleAll(g *Conn, b []byte) (n int, rest form) {
 	return n, complete
 }
 
-// Publications answers the publications that b begins with as an event loop does, and returns the answers, how many bytes
+// Publications handles the publications that b begins with as an event loop does, and returns the answers, how many bytes
 // of b they are to, and whether the rest may become another one. It is for those who hold the two ways in against each other.
 func (g *Gate) Publications(b []byte) (answers []byte, n int, more bool) {
 	t := &publishHandler{gate: g, room: g.MaxPending, request: fastRequest{routes: g.Fast}}

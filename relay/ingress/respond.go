@@ -14,7 +14,7 @@ import (
 // PublishPath is the route that backends use most.
 const PublishPath = "/v1/publish"
 
-// Refuse answers a request with a problem.
+// Refuse makes a problem the response to a request.
 func (g *Gate) Refuse(ctx *fasthttp.RequestCtx, f *problem.Error) {
 	ctx.Response.Reset()
 	ctx.SetStatusCode(f.Status)
@@ -39,7 +39,7 @@ func (g *Gate) Refuse(ctx *fasthttp.RequestCtx, f *problem.Error) {
 	ctx.SetBody(f.AppendProblem(nil))
 }
 
-// Fail answers a request with an error.
+// Fail makes an error the response to a request. One that nobody expects is logged.
 func (g *Gate) Fail(ctx *fasthttp.RequestCtx, err error) {
 	f := problem.Of(err)
 	if f == problem.Internal {

@@ -135,6 +135,7 @@ const (
 	MaxPage     = 1000
 )
 
+// PageSize returns how many entries a page has for which limit was asked; 0 stands for the default. Errors: limit is negative or too large.
 func PageSize(limit int) (int, error) {
 	switch {
 	case limit == 0:

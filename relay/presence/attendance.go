@@ -68,7 +68,7 @@ func (u *present) unsubscribed() int {
 	return n
 }
 
-// Attend has a user in a channel because a client, or a backend, says so; alone says that the connection is not subscribed besides.
+// Attend puts a user into a channel at the word of a client or a backend; alone says that the connection is not subscribed besides.
 func (p *Presence) Attend(channel, connection string, id *auth.Identity, a Attendance, alone bool) error {
 	if Channel(channel) == "" {
 		return problem.BadChannel.With("the channel's name is too long for presence")

@@ -92,7 +92,7 @@ func (u *present) extend() *presentMore {
 	return u.extra
 }
 
-// here says whether anything keeps the user in the channel.
+// here reports whether anything keeps the user in the channel.
 func (u *present) here() bool { return u.connections > 0 || len(u.more().attendances) > 0 }
 
 func (p *Presence) part(channel string) *presencePart {
@@ -141,7 +141,7 @@ func (p *Presence) OnMember(f func(channel, user string, joined bool)) {
 	p.members = append(p.members, f)
 }
 
-// enter answers a user of a channel, who is made if need be; news says that there is something to tell of them. The
+// enter returns a user of a channel, who is made if need be; news says that there is something to tell of them. The
 // caller holds part.mu, and tells it. A backend that says no name says nothing of it.
 func (p *Presence) enter(part *presencePart, channel, user string, id *auth.Identity) (u *present, news bool) {
 	users := part.channels[channel]

@@ -47,7 +47,7 @@ func (c *Client) Send(data []byte) { c.session.Conn().Reply(c.frame(data, false)
 // SendBinary is Send for a binary message.
 func (c *Client) SendBinary(data []byte) { c.session.Conn().Reply(c.frame(data, true), nil) }
 
-// Pong answers a ping of the client. id is the message's, as it came; it may be nil.
+// Pong sends the answer to a ping of the client. id is the message's, as it came; it may be nil.
 func (c *Client) Pong(id []byte) {
 	c.session.Pinged()
 	c.Send(native.Pong(id))

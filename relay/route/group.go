@@ -51,7 +51,7 @@ const (
 )
 
 // Join makes a client a member. It gets first, if that is not empty, and then every message sent from now
-// on. Whoever must decide what first holds and whom later messages reach in one step holds their own lock
+// on. Who must decide what first holds and whom later messages reach in one step holds their own lock
 // around Join and Send.
 func (m *Group) Join(c *Client, first []byte, isBinary bool) {
 	m.mu.Lock()
@@ -85,7 +85,7 @@ func (m *Group) Sent() (all, left uint64) {
 	return m.ordinal, m.flushed.Load()
 }
 
-// Full says that more waits than can be delivered: Send would refuse.
+// Full reports whether more waits than can be delivered: Send would refuse it.
 func (m *Group) Full() bool { return m.window.Full() }
 
 // Send sends a message to all members. Errors: broker.ErrFull, if more waits than can be delivered.
@@ -172,7 +172,7 @@ func (m *Group) Flush(b *batch.Batch) {
 	m.flushed.Store(b.Last)
 }
 
-// Missed implements batch.Sink: whoever has not got the batch is closed, and comes back.
+// Missed implements batch.Sink: a member that lacks the batch is closed, and comes back.
 func (m *Group) Missed(last uint64) { m.topic.Deliver(&pool.Frame{Last: last, Missing: true}) }
 
 // frames is the messages of a batch that receiver may get, each in a frame of its own; on an event stream they are one chunk.

@@ -23,7 +23,7 @@ type Stream struct {
 	Closed func(c *Client)
 }
 
-// OpenStream answers a request with an event stream, after the handler has returned. The identity's user has as many as
+// OpenStream makes an event stream the response to a request, after the handler has returned. The identity's user has as many as
 // limits.per_user allows; "" as many as there may be. Value is what the system finds in Client.Value. HEAD gets the answer
 // without a stream. Errors: the relay is draining, or short of memory.
 func (r *Routes) OpenStream(ctx *fasthttp.RequestCtx, route *Stream, id *auth.Identity, value any) error {

@@ -102,7 +102,7 @@ func (b *Beside) Await(id []byte, receipt broker.Receipt, err error) {
 	}
 }
 
-// Settle waits for publications and answers them, in order.
+// Settle waits until publications are safe and sends their answers, in order.
 func (b *Beside) Settle() {
 	for i := range b.awaited {
 		p := &b.awaited[i]

@@ -160,7 +160,7 @@ func Refuse(nc net.Conn, last []byte) {
 // refusalLinger is how long a client that is refused may take to read why.
 const refusalLinger = time.Second
 
-// LastEventID is where the client of an event stream says that it stands; "" if it does not.
+// LastEventID is the cursor that the client of an event stream sends; "" if it sends none.
 func LastEventID(ctx *fasthttp.RequestCtx) string {
 	id := ctx.Request.Header.Peek("Last-Event-ID")
 	if len(id) == 0 {

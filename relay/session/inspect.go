@@ -80,7 +80,7 @@ func (s *Session) Address() string { return s.address }
 // Identity is who the client is now.
 func (s *Session) Identity() *auth.Identity { return s.identity.Load() }
 
-// IdentityNow is who the client is now, if its token is still good; otherwise the error says that it has expired.
+// IdentityNow is who the client is now, if its token is still good; otherwise the error is that it has expired.
 func (s *Session) IdentityNow() (*auth.Identity, error) {
 	id := s.identity.Load()
 	if !id.Expires.IsZero() && !s.manager.Now().Before(id.Expires) {

@@ -79,7 +79,7 @@ func (m *Manager) OnClose(f func(user, connection string, last bool)) {
 	m.closers = append(m.closers, f)
 }
 
-// OnRefresh calls f when a session has been given a new token: with its connection and what the token says. It must not
+// OnRefresh calls f when a session has been given a new token: with its connection and the identity of the token. It must not
 // block. At start.
 func (m *Manager) OnRefresh(f func(connection string, id *auth.Identity)) {
 	m.refreshers = append(m.refreshers, f)

@@ -296,8 +296,8 @@ func (s *Session) Resync(t *pool.Topic) {
 	}
 }
 
-// ResyncNow tells a client that has missed frames of a topic where things stand now. If that cannot be found
-// out, the client is cut: it would lag for ever.
+// ResyncNow sends a client that has missed frames of a topic the present state. If that cannot be found
+// out, the client is closed: it would lag for ever.
 func (s *Session) ResyncNow(t *pool.Topic) {
 	s.mu.Lock()
 	s.takeUp()

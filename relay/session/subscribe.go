@@ -33,7 +33,7 @@ type SubscribeRequest struct {
 	First       func(r broker.Reply) []byte // frames of the answer; nil: the protocol knows
 }
 
-// Subscribe subscribes the session to a channel, or answers again if it is subscribed: the steps are admitSubscription, enterPresence
+// Subscribe subscribes the session to a channel, or sends the answer again if it is subscribed: the steps are admitSubscription, enterPresence
 // and joinChannel. The answer and everything later reach the client in order. It may wait for a subscription to the same channel
 // that has just been ended, as long as that has changes to send; it is not to be called on a loop.
 func (s *Session) Subscribe(r *SubscribeRequest) error {
@@ -222,7 +222,7 @@ func (s *Session) awaitDeparture(channel string) {
 	}
 }
 
-// over says that a subscription has gone.
+// over reports whether a subscription is gone.
 func (d pendingUnsubscribe) over() bool {
 	select {
 	case <-d.done:

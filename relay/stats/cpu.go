@@ -11,7 +11,7 @@ import (
 // loadSpan is how far back the load looks, at least.
 const loadSpan = 90 * time.Millisecond
 
-// ProcessLoad returns a function that answers what share of its processors, GOMAXPROCS of them, this process has used
+// ProcessLoad returns a function that returns which share of its processors, GOMAXPROCS of them, this process has used
 // lately: from 0 to 1. It may be called concurrently, and often. What the kernel does for the process outside of its
 // system calls does not count, so that a processor is full from some 0.9 on.
 func ProcessLoad() func() float64 {

@@ -77,7 +77,7 @@ func anyToken(lines [][]byte, token string) bool {
 	return slices.ContainsFunc(lines, func(line []byte) bool { return HasToken(line, token) })
 }
 
-// HasToken says whether a comma separated header holds a token, whatever its case.
+// HasToken reports whether a comma separated header holds a token, whatever its case.
 func HasToken(header []byte, token string) bool {
 	for part := range bytes.SplitSeq(header, []byte(",")) {
 		if strings.EqualFold(string(bytes.TrimSpace(part)), token) {
@@ -87,7 +87,7 @@ func HasToken(header []byte, token string) bool {
 	return false
 }
 
-// offersDeflate says whether one of the offers in a Sec-WebSocket-Extensions header is permessage-deflate
+// offersDeflate reports whether one of the offers in a Sec-WebSocket-Extensions header is permessage-deflate
 // with parameters that can be met here (RFC 7692, section 7.1), and whether the first such names the server's window.
 // An offer that wants a smaller one than the largest is declined: frames are compressed once, for all who get them.
 func offersDeflate(header string) (offered, window bool) {
@@ -100,7 +100,7 @@ func offersDeflate(header string) (offered, window bool) {
 	return false, false
 }
 
-// goodParams says whether the parameters of an offer are what RFC 7692, section 7.1, allows and the relay
+// goodParams reports whether the parameters of an offer are what RFC 7692, section 7.1, allows and the relay
 // can meet; others must be declined.
 func goodParams(params string) bool {
 	if strings.TrimSpace(params) == "" {
@@ -138,7 +138,7 @@ var windowBits = []string{"8", "9", "10", "11", "12", "13", "14", largestWindow}
 
 const largestWindow = "15"
 
-// AppendSwitch appends the answer to a good upgrade request, with permessage-deflate if deflate says so.
+// AppendSwitch appends the answer to a good upgrade request, with permessage-deflate if deflate is true.
 func (o *Offer) AppendSwitch(dst []byte, deflate bool) []byte {
 	sum := sha1.Sum(append(append(make([]byte, 0, 60), o.key...), webSocketGUID...)) //nolint:gosec // see above
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
