@@ -23,13 +23,13 @@ func of(name string) []string { return append(cluster[:1:1], "-run", "^"+name) }
 // mutations are those of the order of changes first, which the simulation has to find, whatever tests there are of the parts.
 var mutations = []mutation{
 	{"a link without numbers: what is lost, late or repeated is not noticed", []edit{
-		{"relay/cluster/link.go", "f.epoch == in.epoch && (in.broken || f.number <= in.number)", "f.epoch == in.epoch && in.broken"},
-		{"relay/cluster/link.go", "case f.epoch > in.epoch || f.number != in.number+1:", "case f.epoch > in.epoch:"},
-		{"relay/cluster/members.go", "case s.Epoch < m.in.epoch, s.Epoch == m.in.epoch && (s.Number <= m.in.number || m.in.broken)", "case s.Epoch <= m.in.epoch"},
+		{"relay/cluster/link/link.go", "f.epoch == in.Epoch && (in.Broken || f.number <= in.Number)", "f.epoch == in.Epoch && in.Broken"},
+		{"relay/cluster/link/link.go", "case f.epoch > in.Epoch || f.number != in.Number+1:", "case f.epoch > in.Epoch:"},
+		{"relay/cluster/members.go", "case s.Epoch < m.in.Epoch, s.Epoch == m.in.Epoch && (s.Number <= m.in.Number || m.in.Broken)", "case s.Epoch <= m.in.Epoch"},
 	}, storms},
 	{"a link that repeats frames: those of before are applied again", []edit{
-		{"relay/cluster/link.go", "(in.broken || f.number <= in.number)", "(in.broken || f.number < in.number)"},
-		{"relay/cluster/link.go", "f.number != in.number+1", "f.number > in.number+1"},
+		{"relay/cluster/link/link.go", "(in.Broken || f.number <= in.Number)", "(in.Broken || f.number < in.Number)"},
+		{"relay/cluster/link/link.go", "f.number != in.Number+1", "f.number > in.Number+1"},
 	}, storms},
 	{"frames of an old term: what a replaced owner tells is applied", []edit{
 		{"relay/cluster/follow.go", "if f == nil || f.sent != m.session { // of before", "if f == nil {"},
@@ -66,7 +66,7 @@ var mutations = []mutation{
 		{"relay/cluster/move.go", "	kept, takers := c.handAll(ctx)", "	kept, takers := 0, false"},
 	}, calm},
 	{"a partition is handed over without idempotency keys", []edit{
-		{"relay/cluster/record.go", "	w.uint(uint64(len(k.Keys)))\n	for i := range k.Keys {", "	w.uint(0)\n	for i := range k.Keys[:0] {"},
+		{"relay/cluster/link/record.go", "	w.Uint(uint64(len(k.Keys)))\n	for i := range k.Keys {", "	w.Uint(0)\n	for i := range k.Keys[:0] {"},
 	}, calm},
 	{"a partition is handed over while it still changes", []edit{
 		{"broker/takeover.go", "	c.demote()\n	return k, tap, true", "	return k, tap, true"},

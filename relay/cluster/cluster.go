@@ -15,6 +15,7 @@ import (
 	"weir/broker"
 	"weir/internal/contain"
 	"weir/internal/mesh"
+	"weir/relay/cluster/link"
 	"weir/relay/cluster/notices"
 	"weir/relay/problem"
 )
@@ -169,7 +170,7 @@ type owner struct {
 type member struct {
 	// Set once.
 	session string
-	link    *link
+	link    *link.Link
 
 	// Guarded by Cluster.mu.
 	node     string
@@ -177,7 +178,7 @@ type member struct {
 	heard    time.Time
 	hello    hello
 	followed map[uint64]string // what it follows here: the channel by id
-	in       inbound           // see inbound
+	in       link.Inbound      // see inbound
 	absent   bool              // it has not been heard for a while: its parts are over
 
 	stop chan struct{} // closed when it is removed

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/relay/cluster/link"
 )
 
 // Elsewhere implements broker.Cluster.
@@ -83,7 +84,7 @@ func (c *Cluster) drop(r *replica) {
 	delete(c.follows, r.id)
 	if m := c.members[r.sent]; m != nil {
 		id := r.id
-		m.link.append(recUnfollow, func(w *writer) { w.uint(id) })
+		m.link.Append(link.Unfollow, func(w *link.Writer) { w.Uint(id) })
 	}
 }
 
@@ -114,7 +115,7 @@ func (c *Cluster) place(r *replica) {
 func (c *Cluster) ask(r *replica, m *member) {
 	if before := c.members[r.sent]; before != nil && before != m {
 		id := r.id
-		before.link.append(recUnfollow, func(w *writer) { w.uint(id) })
+		before.link.Append(link.Unfollow, func(w *link.Writer) { w.Uint(id) })
 	}
 	delete(c.follows, r.id)
 	c.number++
@@ -123,15 +124,15 @@ func (c *Cluster) ask(r *replica, m *member) {
 		r.asked = o.term
 	}
 	c.follows[r.id] = r
-	m.link.append(recFollow, func(w *writer) {
-		w.uint(r.id)
-		w.text(r.channel)
+	m.link.Append(link.Follow, func(w *link.Writer) {
+		w.Uint(r.id)
+		w.Text(r.channel)
 	})
 }
 
 // fromOwner works off what the owner of a channel says of it.
-func (c *Cluster) fromOwner(m *member, kind byte, r *reader) {
-	id := r.uint()
+func (c *Cluster) fromOwner(m *member, kind byte, r *link.Reader) {
+	id := r.Uint()
 	c.mu.Lock()
 	f := c.follows[id]
 	if f == nil || f.sent != m.session { // of before
@@ -139,18 +140,18 @@ func (c *Cluster) fromOwner(m *member, kind byte, r *reader) {
 		return
 	}
 	switch kind {
-	case recRefused:
+	case link.Refused:
 		delete(c.follows, id)
 		f.sent = "" // the clock asks again
 		c.mu.Unlock()
-	case recAgain:
+	case link.Again:
 		c.ask(f, m)
 		c.mu.Unlock()
-	case recChange:
+	case link.Change:
 		epoch := f.epoch
 		c.mu.Unlock()
-		seq, e := r.uint(), r.entry()
-		if r.err != nil || epoch == "" {
+		seq, e := r.Uint(), r.Entry()
+		if r.Err != nil || epoch == "" {
 			return
 		}
 		if err := c.broker.Feed(f.channel, epoch, seq, &e); errors.Is(err, broker.ErrGap) {
@@ -160,10 +161,10 @@ func (c *Cluster) fromOwner(m *member, kind byte, r *reader) {
 			}
 			c.mu.Unlock()
 		}
-	case recKept:
-		existed := r.bool()
-		k := r.kept()
-		if r.err != nil {
+	case link.Kept:
+		existed := r.Bool()
+		k := r.Kept()
+		if r.Err != nil {
 			c.mu.Unlock()
 			return
 		}
@@ -198,10 +199,10 @@ type follower struct {
 // Apply implements broker.Tap.
 func (t *tap) Apply(seq uint64, e *broker.Entry) {
 	for _, f := range t.followers {
-		f.member.link.append(recChange, func(w *writer) {
-			w.uint(f.id)
-			w.uint(seq)
-			w.entry(e)
+		f.member.link.Append(link.Change, func(w *link.Writer) {
+			w.Uint(f.id)
+			w.Uint(seq)
+			w.Entry(e)
 		})
 	}
 }
@@ -210,7 +211,7 @@ func (t *tap) Apply(seq uint64, e *broker.Entry) {
 func (t *tap) Reset(k *broker.Kept) {
 	for _, f := range t.followers {
 		if k == nil {
-			f.member.link.append(recAgain, func(w *writer) { w.uint(f.id) })
+			f.member.link.Append(link.Again, func(w *link.Writer) { w.Uint(f.id) })
 			continue
 		}
 		f.tell(k, true)
@@ -218,18 +219,18 @@ func (t *tap) Reset(k *broker.Kept) {
 }
 
 func (f follower) tell(k *broker.Kept, existed bool) {
-	f.member.link.append(recKept, func(w *writer) {
-		w.uint(f.id)
-		w.bool(existed)
-		w.kept(k)
+	f.member.link.Append(link.Kept, func(w *link.Writer) {
+		w.Uint(f.id)
+		w.Bool(existed)
+		w.Kept(k)
 	})
 }
 
 // followedBy has a member told of a channel from now on.
-func (c *Cluster) followedBy(m *member, r *reader) {
-	f := follower{m, r.uint()}
-	channel := strings.Clone(r.text())
-	if r.err != nil {
+func (c *Cluster) followedBy(m *member, r *link.Reader) {
+	f := follower{m, r.Uint()}
+	channel := strings.Clone(r.Text())
+	if r.Err != nil {
 		return
 	}
 	err := broker.ErrMoved
@@ -245,7 +246,7 @@ func (c *Cluster) followedBy(m *member, r *reader) {
 		})
 	}
 	if err != nil {
-		m.link.append(recRefused, func(w *writer) { w.uint(f.id) })
+		m.link.Append(link.Refused, func(w *link.Writer) { w.Uint(f.id) })
 		return
 	}
 	c.mu.Lock()

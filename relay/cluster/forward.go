@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/relay/cluster/link"
 	"weir/relay/problem"
 )
 
@@ -18,9 +19,9 @@ func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt
 	if o != nil && o.open && !c.cut() {
 		return c.broker.Submit(channel, p) // which has just become ours
 	}
-	q, err := c.request(c.partition(channel), recPublish, p.IdempotencyKey != "", func(w *writer) {
-		w.text(channel)
-		w.publication(p)
+	q, err := c.request(c.partition(channel), link.Publish, p.IdempotencyKey != "", func(w *link.Writer) {
+		w.Text(channel)
+		w.Publication(p)
 	})
 	if err != nil {
 		return broker.Receipt{}, err
@@ -33,12 +34,12 @@ func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt
 }
 
 // demand sends what is to be answered to a member. Called with mu held.
-func (c *Cluster) demand(m *member, kind byte, f func(w *writer)) *request {
+func (c *Cluster) demand(m *member, kind byte, f func(w *link.Writer)) *request {
 	c.number++
 	q := &request{id: c.number, to: m.session, until: time.Now().Add(answerLimit), done: make(chan struct{})}
 	c.waiting[q.id] = q
-	m.link.append(kind, func(w *writer) {
-		w.uint(q.id)
+	m.link.Append(kind, func(w *link.Writer) {
+		w.Uint(q.id)
 		f(w)
 	})
 	return q
@@ -46,9 +47,9 @@ func (c *Cluster) demand(m *member, kind byte, f func(w *writer)) *request {
 
 // call has a member work on a body. Called with mu held.
 func (c *Cluster) call(m *member, kind string, body []byte) *request {
-	return c.demand(m, recCall, func(w *writer) {
-		w.text(kind)
-		w.bytes(body)
+	return c.demand(m, link.Call, func(w *link.Writer) {
+		w.Text(kind)
+		w.Bytes(body)
 	})
 }
 
@@ -71,17 +72,17 @@ func (q *request) wait(ctx context.Context, limit time.Duration) error {
 }
 
 // answered ends the wait for an answer.
-func (c *Cluster) answered(m *member, kind byte, r *reader) {
-	id := r.uint()
+func (c *Cluster) answered(m *member, kind byte, r *link.Reader) {
+	id := r.Uint()
 	c.mu.Lock()
 	q := c.waiting[id]
 	if q == nil || q.to != m.session {
 		c.mu.Unlock()
 		return
 	}
-	if kind == recError && q.record != nil { // it was not made there: the partition has moved, or is about to
+	if kind == link.Error && q.record != nil { // it was not made there: the partition has moved, or is about to
 		before := *r
-		if code := r.uint(); code == codeNoOwner && c.again(q) {
+		if code := r.Uint(); code == codeNoOwner && c.again(q) {
 			c.settle(q)
 			c.mu.Unlock()
 			return
@@ -91,24 +92,24 @@ func (c *Cluster) answered(m *member, kind byte, r *reader) {
 	c.settle(q)
 	c.mu.Unlock()
 	switch kind {
-	case recAnswer:
-		q.at = broker.Position{Epoch: strings.Clone(r.text()), Seq: r.uint()}
-	case recReply:
-		q.body = bytes.Clone(r.bytes())
-	case recError:
-		code, text := r.uint(), r.text()
+	case link.Answer:
+		q.at = broker.Position{Epoch: strings.Clone(r.Text()), Seq: r.Uint()}
+	case link.Reply:
+		q.body = bytes.Clone(r.Bytes())
+	case link.Error:
+		code, text := r.Uint(), r.Text()
 		q.err = codedError(code, strings.Clone(text))
 	}
-	if r.err != nil {
+	if r.Err != nil {
 		q.err = errMaybe
 	}
 	close(q.done)
 }
 
 // published makes a publication that another process has handed on.
-func (c *Cluster) published(m *member, r *reader) {
-	id, channel, p := r.uint(), r.text(), r.publication()
-	if r.err != nil {
+func (c *Cluster) published(m *member, r *link.Reader) {
+	id, channel, p := r.Uint(), r.Text(), r.Publication()
+	if r.Err != nil {
 		return
 	}
 	if c.Elsewhere(channel) {
@@ -120,10 +121,10 @@ func (c *Cluster) published(m *member, r *reader) {
 		m.fail(id, orMaybe(err))
 		return
 	}
-	m.link.append(recAnswer, func(w *writer) {
-		w.uint(id)
-		w.text(receipt.Position.Epoch)
-		w.uint(receipt.Position.Seq)
+	m.link.Append(link.Answer, func(w *link.Writer) {
+		w.Uint(id)
+		w.Text(receipt.Position.Epoch)
+		w.Uint(receipt.Position.Seq)
 	})
 }
 
@@ -137,19 +138,19 @@ func orMaybe(err error) error {
 // fail answers that something went wrong.
 func (m *member) fail(id uint64, err error) {
 	code, text := errorCode(err)
-	m.link.append(recError, func(w *writer) {
-		w.uint(id)
-		w.uint(code)
-		w.text(text)
+	m.link.Append(link.Error, func(w *link.Writer) {
+		w.Uint(id)
+		w.Uint(code)
+		w.Text(text)
 	})
 }
 
 // Call has the owner of a key work on a body, and returns its answer. The caller looks with Elsewhere first. Errors: ErrNoOwner, and the
 // owner's.
 func (c *Cluster) Call(ctx context.Context, key, kind string, body []byte) ([]byte, error) {
-	q, err := c.request(c.partition(key), recCall, false, func(w *writer) {
-		w.text(kind)
-		w.bytes(body)
+	q, err := c.request(c.partition(key), link.Call, false, func(w *link.Writer) {
+		w.Text(kind)
+		w.Bytes(body)
 	})
 	if err != nil {
 		return nil, err
@@ -207,9 +208,9 @@ func (c *Cluster) CallAll(ctx context.Context, kind string, body []byte) (answer
 }
 
 // called has a call worked on.
-func (c *Cluster) called(m *member, r *reader) {
-	id, kind, body := r.uint(), r.text(), bytes.Clone(r.bytes())
-	if r.err != nil {
+func (c *Cluster) called(m *member, r *link.Reader) {
+	id, kind, body := r.Uint(), r.Text(), bytes.Clone(r.Bytes())
+	if r.Err != nil {
 		return
 	}
 	h := c.handlers[kind]
@@ -232,9 +233,9 @@ func (c *Cluster) called(m *member, r *reader) {
 				m.fail(id, err)
 				return
 			}
-			m.link.append(recReply, func(w *writer) {
-				w.uint(id)
-				w.bytes(answer)
+			m.link.Append(link.Reply, func(w *link.Writer) {
+				w.Uint(id)
+				w.Bytes(answer)
 			})
 		}()
 		answer, err = h(body)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"weir/internal/contain"
+	"weir/relay/cluster/link"
 )
 
 // hello is what each process announces all the time.
@@ -42,12 +43,12 @@ func (c *Cluster) announce() error {
 		if !m.heard.IsZero() {
 			h.Heard[m.session] = now.Sub(m.heard).Milliseconds()
 		}
-		epoch, number := m.link.last()
+		epoch, number := m.link.Last()
 		if number > 0 {
 			h.Sent[m.session] = linkSent{epoch, number}
 		}
-		if m.in.broken {
-			h.Lost[m.session] = m.in.epoch
+		if m.in.Broken {
+			h.Lost[m.session] = m.in.Epoch
 		}
 	}
 	c.mu.Unlock()
@@ -62,7 +63,7 @@ func (c *Cluster) announce() error {
 func (i inbox) Announced(b []byte) {
 	c := i.cluster
 	var h hello
-	if !c.running() || json.Unmarshal(b, &h) != nil || h.Session == c.session || len(h.Session) != sessionBytes {
+	if !c.running() || json.Unmarshal(b, &h) != nil || h.Session == c.session || len(h.Session) != link.SessionBytes {
 		return
 	}
 	if h.Policy != c.config.Policy && !c.foreign.Swap(true) {
@@ -80,12 +81,12 @@ func (i inbox) Announced(b []byte) {
 	back := m.absent && !away
 	m.heard, m.hello, m.absent = now, h, m.absent && away
 	switch s := h.Sent[c.session]; {
-	case s.Epoch < m.in.epoch, s.Epoch == m.in.epoch && (s.Number <= m.in.number || m.in.broken): // a link that has begun anew since counts, too
-		m.in.late = time.Time{}
-	case m.in.late.IsZero():
-		m.in.late = now
-	case now.Sub(m.in.late) > lateFrame:
-		m.in.late, m.in.epoch, m.in.broken = time.Time{}, s.Epoch, true
+	case s.Epoch < m.in.Epoch, s.Epoch == m.in.Epoch && (s.Number <= m.in.Number || m.in.Broken): // a link that has begun anew since counts, too
+		m.in.Late = time.Time{}
+	case m.in.Late.IsZero():
+		m.in.Late = now
+	case now.Sub(m.in.Late) > lateFrame:
+		m.in.Late, m.in.Epoch, m.in.Broken = time.Time{}, s.Epoch, true
 	}
 	epoch := h.Lost[c.session]
 	c.mu.Unlock()
@@ -94,9 +95,9 @@ func (i inbox) Announced(b []byte) {
 	}
 	c.catchUp(m, h.Notices, now)
 	if back {
-		m.link.append(recParts, func(w *writer) { w.byte(partsAsk) })
+		m.link.Append(link.Parts, func(w *link.Writer) { w.Byte(partsAsk) })
 	}
-	if epoch != 0 && m.link.restart(epoch) {
+	if epoch != 0 && m.link.Restart(epoch) {
 		c.restarted(m)
 	}
 }
@@ -105,7 +106,7 @@ func (i inbox) Announced(b []byte) {
 func (c *Cluster) member(session string) *member {
 	m := c.members[session]
 	if m == nil {
-		m = &member{session: session, link: newLink(c.session, session), followed: make(map[uint64]string), stop: make(chan struct{})}
+		m = &member{session: session, link: link.New(c.session, session), followed: make(map[uint64]string), stop: make(chan struct{})}
 		c.members[session] = m
 		c.config.Panic.Loop(&c.done, "cluster link", contain.Closed(m.stop), func() { c.send(m) }, nil) // ended by removal, and by Close
 	}
@@ -131,10 +132,10 @@ func (c *Cluster) send(m *member) {
 		select {
 		case <-m.stop:
 			return
-		case <-m.link.wake:
+		case <-m.link.Wake:
 		}
 		for {
-			b, full := m.link.next(buffer)
+			b, full := m.link.Next(buffer)
 			if b == nil {
 				break
 			}
@@ -142,12 +143,12 @@ func (c *Cluster) send(m *member) {
 			_ = c.node.Send(m.session, b) // what is lost is found out by its number
 			c.counts.frames.Add(1)
 			if full {
-				time.Sleep(restAfter) // more comes together
+				time.Sleep(link.RestAfter) // more comes together
 			}
 		}
-		if m.link.overflowed() {
+		if m.link.Overflowed() {
 			c.config.Log.Warn("too much waits for a node: its link begins anew", slog.String("session", m.session))
-			m.link.restart(0)
+			m.link.Restart(0)
 			c.restarted(m)
 		}
 	}
@@ -174,7 +175,7 @@ func (c *Cluster) restarted(m *member) {
 			c.flush(p)
 		}
 	}
-	m.link.append(recForget, func(*writer) {})
+	m.link.Append(link.Forget, func(*link.Writer) {})
 	for _, r := range c.replicas {
 		if r.sent == m.session {
 			c.ask(r, m)
@@ -191,15 +192,15 @@ func (c *Cluster) restarted(m *member) {
 // Frame implements mesh.Handler.
 func (i inbox) Frame(b []byte) {
 	c := i.cluster
-	f, ok := parseFrame(b)
-	if !ok || !c.running() || f.from == c.session {
+	f, ok := link.ParseFrame(b)
+	if !ok || !c.running() || f.From == c.session {
 		return
 	}
 	c.mu.Lock()
-	m := c.member(f.from)
-	again := m.in.epoch != 0
-	records, fresh, ok := m.in.take(&f)
-	lost := m.in.broken
+	m := c.member(f.From)
+	again := m.in.Epoch != 0
+	records, fresh, ok := m.in.Take(&f)
+	lost := m.in.Broken
 	c.mu.Unlock()
 	if !ok {
 		if lost {
@@ -210,30 +211,30 @@ func (i inbox) Frame(b []byte) {
 	if fresh && again {
 		c.restarted(m)
 	}
-	m.in.each(records, func(kind byte, r *reader) { c.record(m, kind, r) })
+	m.in.Each(records, func(kind byte, r *link.Reader) { c.record(m, kind, r) })
 }
 
 // record works one record off.
-func (c *Cluster) record(m *member, kind byte, r *reader) {
+func (c *Cluster) record(m *member, kind byte, r *link.Reader) {
 	switch kind {
-	case recForget:
+	case link.Forget:
 		c.forget(m)
-	case recFollow:
+	case link.Follow:
 		c.followedBy(m, r)
-	case recUnfollow:
-		c.unfollowedBy(m, r.uint())
-	case recKept, recRefused, recChange, recAgain:
+	case link.Unfollow:
+		c.unfollowedBy(m, r.Uint())
+	case link.Kept, link.Refused, link.Change, link.Again:
 		c.fromOwner(m, kind, r)
-	case recPublish:
+	case link.Publish:
 		c.published(m, r)
-	case recAnswer, recError, recReply:
+	case link.Answer, link.Error, link.Reply:
 		c.answered(m, kind, r)
-	case recCall:
+	case link.Call:
 		c.called(m, r)
-	case recParts:
+	case link.Parts:
 		c.parted(m, r)
 	}
-	if r.err != nil {
+	if r.Err != nil {
 		c.config.Log.Error("a node has sent what is not understood", slog.String("node", m.node), slog.Int("record", int(kind)))
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/mesh"
+	"weir/relay/cluster/link"
 )
 
 const (
@@ -274,11 +275,11 @@ func (c *Cluster) writable(ctx context.Context) error {
 // hand sends what there is of a partition.
 func (c *Cluster) hand(ctx context.Context, to *member, p int, term uint64, list []handedChannel) error {
 	for number, last := uint64(0), false; !last; number++ {
-		var body writer
+		var body link.Writer
 		n := 0
 		for n < len(list) && len(body) < handBytes {
-			body.text(list[n].name)
-			body.kept(&list[n].kept)
+			body.Text(list[n].name)
+			body.Kept(&list[n].kept)
 			n++
 		}
 		last = n == len(list)
@@ -286,16 +287,16 @@ func (c *Cluster) hand(ctx context.Context, to *member, p int, term uint64, list
 		var q *request
 		c.mu.Lock()
 		if c.alive(to.session, time.Now()) {
-			q = c.demand(to, recCall, func(w *writer) {
-				w.text(callHand)
-				var head writer
-				head.text(c.session)
-				head.uint(uint64(p))
-				head.uint(term)
-				head.uint(number)
-				head.bool(last)
-				head.uint(uint64(n))
-				w.bytes(append(head, body...))
+			q = c.demand(to, link.Call, func(w *link.Writer) {
+				w.Text(callHand)
+				var head link.Writer
+				head.Text(c.session)
+				head.Uint(uint64(p))
+				head.Uint(term)
+				head.Uint(number)
+				head.Bool(last)
+				head.Uint(uint64(n))
+				w.Bytes(append(head, body...))
 			})
 		}
 		c.mu.Unlock()
@@ -311,17 +312,17 @@ func (c *Cluster) hand(ctx context.Context, to *member, p int, term uint64, list
 
 // taken is the handler of callHand.
 func (c *Cluster) taken(body []byte) ([]byte, error) {
-	r := &reader{b: body}
-	from, p, term, number, last, n := r.text(), r.uint(), r.uint(), r.uint(), r.bool(), r.count()
-	if r.err != nil || p >= uint64(len(c.owners)) {
-		return nil, errRecord
+	r := &link.Reader{Rest: body}
+	from, p, term, number, last, n := r.Text(), r.Uint(), r.Uint(), r.Uint(), r.Bool(), r.Count()
+	if r.Err != nil || p >= uint64(len(c.owners)) {
+		return nil, link.ErrRecord
 	}
 	var list []handedChannel
 	for range n {
-		list = append(list, handedChannel{name: r.text(), kept: r.kept()})
+		list = append(list, handedChannel{name: r.Text(), kept: r.Kept()})
 	}
-	if r.err != nil {
-		return nil, r.err
+	if r.Err != nil {
+		return nil, r.Err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/relay/cluster/link"
 )
 
 // parkedBytes is how much may wait for an owner; beyond, it is refused.
@@ -20,8 +21,8 @@ type route struct {
 
 // request sends what is to be answered to the owner of a partition, or has it wait until the partition has one: it is just moving, or has just been taken
 // over. What waits keeps its order, and nothing overtakes it. safe says that it may be made twice.
-func (c *Cluster) request(p int, kind byte, safe bool, f func(w *writer)) (*request, error) {
-	var w writer
+func (c *Cluster) request(p int, kind byte, safe bool, f func(w *link.Writer)) (*request, error) {
+	var w link.Writer
 	f(&w)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -71,8 +72,8 @@ func (c *Cluster) flush(p int) {
 		r.to = o.Session
 		r.open++
 		c.waiting[q.id] = q
-		m.link.append(q.kind, func(w *writer) {
-			w.uint(q.id)
+		m.link.Append(q.kind, func(w *link.Writer) {
+			w.Uint(q.id)
 			*w = append(*w, q.record...)
 		})
 	}
@@ -107,16 +108,16 @@ func (c *Cluster) hereEnded(p int) {
 func (c *Cluster) makeHere(q *request) {
 	q.err = errMaybe // of a panic
 	defer close(q.done)
-	in := &reader{b: q.record}
-	if q.kind == recCall {
-		kind := in.text()
+	in := &link.Reader{Rest: q.record}
+	if q.kind == link.Call {
+		kind := in.Text()
 		q.err = ErrNoOwner
 		if h := c.handlers[kind]; h != nil {
-			q.body, q.err = h(in.bytes())
+			q.body, q.err = h(in.Bytes())
 		}
 		return
 	}
-	channel, publication := in.text(), in.publication()
+	channel, publication := in.Text(), in.Publication()
 	var receipt broker.Receipt
 	receipt, q.err = c.broker.Submit(channel, &publication)
 	if q.err == nil && receipt.Position.Epoch == "" { // it has moved on just now

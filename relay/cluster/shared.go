@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"weir/relay/cluster/link"
 )
 
 // Merger is a kind of state of which every process has parts, and the owner of a key the whole: who is in a channel, say. A part is
@@ -84,42 +85,42 @@ func (c *Cluster) tellPart(o *owner, kind, key, name string, value []byte, why W
 	if m == nil {
 		return // it is told all when it is heard
 	}
-	m.link.append(recParts, func(w *writer) {
+	m.link.Append(link.Parts, func(w *link.Writer) {
 		if value == nil {
-			w.byte(partsOver)
+			w.Byte(partsOver)
 		} else {
-			w.byte(partsTell)
+			w.Byte(partsTell)
 		}
-		w.text(kind)
-		w.text(key)
-		w.text(name)
-		w.uint(o.term)
+		w.Text(kind)
+		w.Text(key)
+		w.Text(name)
+		w.Uint(o.term)
 		if value == nil {
-			w.bool(why.Abrupt)
+			w.Bool(why.Abrupt)
 			return
 		}
-		w.bool(why.Known)
-		w.bytes(value)
+		w.Bool(why.Known)
+		w.Bytes(value)
 	})
 }
 
 // parted works off a record about parts of another process.
-func (c *Cluster) parted(m *member, r *reader) {
-	switch what := r.byte(); what {
+func (c *Cluster) parted(m *member, r *link.Reader) {
+	switch what := r.Byte(); what {
 	case partsBegin, partsEnd:
-		if p := r.uint(); r.err == nil && p < uint64(len(c.shared)) {
+		if p := r.Uint(); r.Err == nil && p < uint64(len(c.shared)) {
 			c.swept(m.session, int(p), what == partsEnd)
 		}
 	case partsTell, partsOver:
-		kind, key, name, term := strings.Clone(r.text()), strings.Clone(r.text()), strings.Clone(r.text()), r.uint()
-		flag := r.bool()
+		kind, key, name, term := strings.Clone(r.Text()), strings.Clone(r.Text()), strings.Clone(r.Text()), r.Uint()
+		flag := r.Bool()
 		if what == partsOver {
-			if r.err == nil {
+			if r.Err == nil {
 				c.part(m.session, term, kind, key, name, nil, Why{Abrupt: flag})
 			}
 			return
 		}
-		if value := append([]byte{}, r.bytes()...); r.err == nil {
+		if value := append([]byte{}, r.Bytes()...); r.Err == nil {
 			c.part(m.session, term, kind, key, name, value, Why{Known: flag})
 		}
 	case partsAsk:
@@ -347,8 +348,8 @@ func (c *Cluster) sweep(o *owner, p int, what byte) {
 	if m == nil {
 		return
 	}
-	m.link.append(recParts, func(w *writer) {
-		w.byte(what)
-		w.uint(uint64(p))
+	m.link.Append(link.Parts, func(w *link.Writer) {
+		w.Byte(what)
+		w.Uint(uint64(p))
 	})
 }

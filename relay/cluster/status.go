@@ -66,7 +66,7 @@ func (c *Cluster) Status() Status {
 		if m.node == "" {
 			continue
 		}
-		n := NodeStatus{Node: m.node, Session: m.session, State: "ready", HeardMS: now.Sub(m.heard).Milliseconds(), Owned: owned[m.session], Waiting: m.link.waiting()}
+		n := NodeStatus{Node: m.node, Session: m.session, State: "ready", HeardMS: now.Sub(m.heard).Milliseconds(), Owned: owned[m.session], Waiting: m.link.Waiting()}
 		switch {
 		case m.hello.Leaving:
 			n.State = "left"

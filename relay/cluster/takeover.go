@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/relay/cluster/link"
 )
 
 // standing is where a replica stands.
@@ -51,8 +52,8 @@ func (c *Cluster) own() map[string]Handler {
 			if !ok {
 				return nil, broker.ErrNoChannel
 			}
-			var w writer
-			w.kept(&k)
+			var w link.Writer
+			w.Kept(&k)
 			return w, nil
 		},
 	}
@@ -198,7 +199,7 @@ func (c *Cluster) export(node, channel string) (*broker.Kept, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{b: body}
-	k := r.kept()
-	return &k, r.err
+	r := &link.Reader{Rest: body}
+	k := r.Kept()
+	return &k, r.Err
 }

@@ -1,0 +1,186 @@
+package link
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"sync"
+	"time"
+)
+
+const (
+	linkBytes    = 64 << 20  // of one link, that were not sent; beyond, it begins anew
+	frameBytes   = 256 << 10 // records of one frame
+	frameHead    = 1 + SessionBytes + 8 + 8
+	frameVersion = 1
+	SessionBytes = 26 // of rand.Text
+	RestAfter    = 200 * time.Microsecond
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Link is the way to one process. Records are appended by any goroutine and sent by one, in order; what has come while a frame
+// was handed over leaves together.
+type Link struct {
+	// Set once.
+	from, to string
+	Wake     chan struct{} // of capacity 1
+
+	// Guarded by mu, the innermost lock.
+	mu       sync.Mutex
+	pending  []byte // records, each behind its length; those up to sent have left
+	sent     int
+	epoch    uint64 // grows when the link begins anew
+	number   uint64 // of the last frame
+	overflow bool   // more was appended than may wait: the sender begins the link anew
+}
+
+// New returns the link from one session to another one. Its numbers begin anew.
+func New(from, to string) *Link {
+	return &Link{from: from, to: to, Wake: make(chan struct{}, 1), epoch: uint64(time.Now().UnixNano())}
+}
+
+// Append appends a record. f is called with the lock held and must not block.
+func (l *Link) Append(kind byte, f func(w *Writer)) {
+	l.mu.Lock()
+	if len(l.pending)-l.sent > linkBytes {
+		l.overflow = true
+	}
+	if !l.overflow {
+		start := len(l.pending)
+		w := Writer(append(l.pending, 0, 0, 0, 0, kind))
+		f(&w)
+		binary.BigEndian.PutUint32(w[start:], uint32(len(w)-start-4))
+		l.pending = w
+	}
+	l.mu.Unlock()
+	l.ring()
+}
+
+func (l *Link) ring() {
+	select {
+	case l.Wake <- struct{}{}:
+	default: // it is about to look anyway
+	}
+}
+
+// Next returns the next frame in buffer; nil: there is nothing to send. full: there is more.
+func (l *Link) Next(buffer []byte) (frame []byte, full bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(len(l.pending)-l.sent, frameBytes)
+	if n == 0 || l.overflow {
+		return nil, false
+	}
+	l.number++
+	b := append(buffer[:0], frameVersion)
+	b = append(b, l.from...)
+	b = binary.BigEndian.AppendUint64(b, l.epoch)
+	b = binary.BigEndian.AppendUint64(b, l.number)
+	b = append(b, l.pending[l.sent:l.sent+n]...)
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	l.sent += n
+	if full = l.sent < len(l.pending); !full {
+		if cap(l.pending) > 1<<20 {
+			l.pending = nil
+		}
+		l.pending, l.sent = l.pending[:0], 0
+	}
+	return b, full
+}
+
+// Restart drops what waits and begins anew. It is done if the epoch is still the given one; 0: whatever it is.
+func (l *Link) Restart(epoch uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if epoch != 0 && epoch != l.epoch {
+		return false
+	}
+	l.pending, l.sent, l.number, l.overflow = nil, 0, 0, false
+	l.epoch = max(l.epoch+1, uint64(time.Now().UnixNano()))
+	return true
+}
+
+// Overflowed reports whether more was appended than may wait: the link is to begin anew.
+func (l *Link) Overflowed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.overflow
+}
+
+// Waiting is how many bytes wait to be sent.
+func (l *Link) Waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.pending) - l.sent
+}
+
+// Last returns the epoch and the number of the last frame.
+func (l *Link) Last() (epoch, number uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch, l.number
+}
+
+// Frame is a frame as it came.
+type Frame struct {
+	From          string
+	epoch, number uint64
+	records       []byte
+}
+
+// ParseFrame reads a frame; false if it is not one, or was damaged.
+func ParseFrame(b []byte) (f Frame, ok bool) {
+	if len(b) < frameHead+4 || b[0] != frameVersion {
+		return f, false
+	}
+	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
+	if crc32.Checksum(body, castagnoli) != sum {
+		return f, false
+	}
+	f.From = string(body[1 : 1+SessionBytes])
+	f.epoch = binary.BigEndian.Uint64(body[1+SessionBytes:])
+	f.number = binary.BigEndian.Uint64(body[1+SessionBytes+8:])
+	f.records = body[frameHead:]
+	return f, true
+}
+
+// Inbound is what has come from one process. Owned by the goroutine of the mesh, but for what hellos read, under Cluster.mu.
+type Inbound struct {
+	Epoch, Number uint64    // of the last frame
+	Broken        bool      // a frame of the epoch is missing: the rest of it is of no use
+	Late          time.Time // since when a hello names a frame that has not come; zero: none
+	partial       []byte    // of a record of which the rest is to come
+}
+
+// Take returns what a frame brings: fresh says that the link has begun anew.
+func (in *Inbound) Take(f *Frame) (records []byte, fresh, ok bool) {
+	switch {
+	case f.epoch < in.Epoch, f.epoch == in.Epoch && (in.Broken || f.number <= in.Number):
+		return nil, false, false
+	case f.epoch > in.Epoch && f.number == 1:
+		fresh = true
+		in.Epoch, in.Number, in.Broken, in.partial = f.epoch, 0, false, nil
+	case f.epoch > in.Epoch || f.number != in.Number+1:
+		in.Epoch, in.Broken, in.partial = f.epoch, true, nil
+		return nil, false, false
+	}
+	in.Number = f.number
+	if len(in.partial) > 0 {
+		in.partial = append(in.partial, f.records...)
+		return in.partial, fresh, true
+	}
+	return f.records, fresh, true
+}
+
+// Each calls f with each whole record, and keeps the rest.
+func (in *Inbound) Each(records []byte, f func(kind byte, r *Reader)) {
+	for len(records) >= 5 {
+		n := int(binary.BigEndian.Uint32(records))
+		if n > len(records)-4 || n < 1 {
+			break
+		}
+		f(records[4], &Reader{Rest: records[5 : 4+n]})
+		records = records[4+n:]
+	}
+	in.partial = append([]byte(nil), records...)
+}

@@ -1,0 +1,233 @@
+package link
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+	"unsafe"
+
+	"weir/broker"
+)
+
+// The kinds of records. Numbers are never used again for something else.
+const (
+	Forget   = 1  // drop all that I follow
+	Follow   = 2  // id, channel
+	Unfollow = 3  // id
+	Kept     = 4  // id, existed, what there is
+	Refused  = 5  // id of a follow: somebody else owns the channel
+	Change   = 6  // id, seq, entry
+	Again    = 7  // id of a follow: begin anew
+	Publish  = 8  // id, channel, publication
+	Answer   = 9  // id, position
+	Error    = 10 // id, code, text
+	Call     = 11 // id, kind, body
+	Reply    = 12 // id, body
+	Parts    = 13 // see partsBegin
+)
+
+// ErrRecord is why a record is not read: it is not what this version writes.
+var ErrRecord = errors.New("malformed record")
+
+// Writer appends the parts of a record.
+type Writer []byte
+
+// Uint, Byte, Text, Bytes and Bool append a value; Reader has the methods that read it.
+func (w *Writer) Uint(v uint64)  { *w = binary.AppendUvarint(*w, v) }
+func (w *Writer) int(v int64)    { *w = binary.AppendVarint(*w, v) }
+func (w *Writer) Byte(v byte)    { *w = append(*w, v) }
+func (w *Writer) Text(v string)  { w.Uint(uint64(len(v))); *w = append(*w, v...) }
+func (w *Writer) Bytes(v []byte) { w.Uint(uint64(len(v))); *w = append(*w, v...) }
+
+// Bool appends 1 or 0.
+func (w *Writer) Bool(v bool) {
+	if v {
+		w.Byte(1)
+	} else {
+		w.Byte(0)
+	}
+}
+
+// Reader reads the parts of a record. What it returns shares the record's memory; after an error all is zero.
+type Reader struct {
+	Rest []byte
+	Err  error
+}
+
+func (r *Reader) fail() { r.Rest, r.Err = nil, ErrRecord }
+
+// Uint reads a number. Like the methods below it returns the zero value, and sets Err, if there is none.
+func (r *Reader) Uint() uint64 {
+	v, n := binary.Uvarint(r.Rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.Rest = r.Rest[n:]
+	return v
+}
+
+func (r *Reader) int() int64 {
+	v, n := binary.Varint(r.Rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.Rest = r.Rest[n:]
+	return v
+}
+
+// Byte reads a byte.
+func (r *Reader) Byte() byte {
+	if len(r.Rest) == 0 {
+		r.fail()
+		return 0
+	}
+	v := r.Rest[0]
+	r.Rest = r.Rest[1:]
+	return v
+}
+
+// Bool reads what Writer.Bool has written.
+func (r *Reader) Bool() bool { return r.Byte() == 1 }
+
+// Bytes reads bytes, which alias the record.
+func (r *Reader) Bytes() []byte {
+	n := r.Uint()
+	if n > uint64(len(r.Rest)) {
+		r.fail()
+		return nil
+	}
+	v := r.Rest[:n:n]
+	r.Rest = r.Rest[n:]
+	return v
+}
+
+// Text aliases the record: whoever keeps it clones it.
+func (r *Reader) Text() string {
+	v := r.Bytes()
+	return unsafe.String(unsafe.SliceData(v), len(v))
+}
+
+// Count is the number of elements that follow, each of which takes a byte at least.
+func (r *Reader) Count() int {
+	n := r.Uint()
+	if n > uint64(len(r.Rest)) {
+		r.fail()
+		return 0
+	}
+	return int(n)
+}
+
+// Entry is a change on its way to a replica.
+func (w *Writer) Entry(e *broker.Entry) {
+	flags := byte(e.Op)
+	if e.Expired {
+		flags |= 1 << 4
+	}
+	w.Byte(flags)
+	w.Text(e.Group)
+	w.Text(e.Key)
+	w.Bytes(e.Data)
+	w.Uint(uint64(e.TTL))
+	w.Text(e.IdempotencyKey)
+	w.Text(e.Exclude)
+}
+
+// Entry reads what Writer.Entry has written.
+func (r *Reader) Entry() broker.Entry {
+	flags := r.Byte()
+	return broker.Entry{Op: broker.Op(flags & 15), Expired: flags&(1<<4) != 0, Group: r.Text(), Key: r.Text(), Data: r.Bytes(),
+		TTL: time.Duration(r.Uint()), IdempotencyKey: r.Text(), Exclude: r.Text()}
+}
+
+// Publication appends a publication.
+func (w *Writer) Publication(p *broker.Publication) {
+	w.Byte(byte(p.Op))
+	w.Text(p.Group)
+	w.Text(p.Key)
+	w.Bytes(p.Data)
+	w.Uint(uint64(p.TTL))
+	w.Text(p.IdempotencyKey)
+	w.Text(p.Exclude)
+}
+
+// Publication reads what Writer.Publication has written.
+func (r *Reader) Publication() broker.Publication {
+	p := broker.Publication{Op: broker.Op(r.Byte()), Group: r.Text(), Key: r.Text(), Data: r.Bytes(),
+		TTL: time.Duration(r.Uint()), IdempotencyKey: r.Text(), Exclude: r.Text()}
+	if len(p.Data) == 0 {
+		p.Data = nil
+	}
+	return p
+}
+
+// Kept is what there is of a channel. Times are told as what has passed since it was read, so that no clock matters but the reader's.
+func (w *Writer) Kept(k *broker.Kept) {
+	ago := func(at time.Time) { w.int(int64(k.Read.Sub(at))) }
+	w.Text(k.Position.Epoch)
+	w.Uint(k.Position.Seq)
+	w.Uint(uint64(len(k.Forks)))
+	for _, f := range k.Forks {
+		w.Text(f.Epoch)
+		w.Uint(f.Seq)
+	}
+	w.Uint(uint64(len(k.Changes)))
+	for i := range k.Changes {
+		c := &k.Changes[i]
+		flags := byte(c.Op)
+		if c.Expired {
+			flags |= 1 << 4
+		}
+		w.Byte(flags)
+		w.Text(c.Group)
+		w.Text(c.Key)
+		w.Bytes(c.Data)
+		ago(c.At)
+	}
+	w.Uint(uint64(len(k.Items)))
+	for i := range k.Items {
+		item := &k.Items[i]
+		w.Text(item.Group)
+		w.Text(item.Key)
+		w.Bytes(item.Data)
+		w.Bool(!item.Ends.IsZero())
+		if !item.Ends.IsZero() {
+			ago(item.Ends)
+		}
+	}
+	w.Uint(uint64(len(k.Keys)))
+	for i := range k.Keys {
+		w.Text(k.Keys[i].Key)
+		w.Uint(k.Keys[i].Seq)
+		ago(k.Keys[i].At)
+	}
+}
+
+// Kept has memory of its own: the broker keeps it.
+func (r *Reader) Kept() broker.Kept {
+	r.Rest = append([]byte(nil), r.Rest...)
+	k := broker.Kept{Read: time.Now()}
+	at := func() time.Time { return k.Read.Add(-time.Duration(r.int())) }
+	k.Position = broker.Position{Epoch: r.Text(), Seq: r.Uint()}
+	for range r.Count() {
+		k.Forks = append(k.Forks, broker.Fork{Epoch: r.Text(), Seq: r.Uint()})
+	}
+	n := r.Count()
+	k.Changes = make([]broker.KeptChange, 0, n)
+	for range n {
+		flags := r.Byte()
+		k.Changes = append(k.Changes, broker.KeptChange{Op: broker.Op(flags & 15), Expired: flags&(1<<4) != 0, Group: r.Text(), Key: r.Text(), Data: r.Bytes(), At: at()})
+	}
+	for range r.Count() {
+		item := broker.KeptItem{Group: r.Text(), Key: r.Text(), Data: r.Bytes()}
+		if r.Bool() {
+			item.Ends = at()
+		}
+		k.Items = append(k.Items, item)
+	}
+	for range r.Count() {
+		k.Keys = append(k.Keys, broker.KeptKey{Key: r.Text(), Seq: r.Uint(), At: at()})
+	}
+	return k
+}
