@@ -103,6 +103,9 @@ func (p plot) extent() (x0, x1, y1 float64) {
 			}
 		}
 	}
+	if n := len(p.marks); n > 0 { // they are drawn, whatever was measured, and the last needs room beside it
+		x0, x1 = min(x0, p.marks[0].at), max(x1, 1.06*p.marks[n-1].at)
+	}
 	if x0 >= x1 {
 		x0, x1 = 0, max(x1, 1)
 	}
