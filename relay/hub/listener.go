@@ -40,7 +40,7 @@ type listener struct {
 // retryJoin is after which time a channel that has no owner is looked for again.
 const retryJoin = 100 * time.Millisecond
 
-// Listen has a Listener hear of a channel from when the nodes have one another on until stop is called. At start; one for each channel.
+// Listen has a Listener hear of a channel from when all systems have started until stop is called. At start; one for each channel.
 func (h *Hub) Listen(channel string, to Listener) (stop func()) {
 	l := &listener{hub: h, channel: channel, to: to, wake: make(chan struct{}, 1)}
 	if h.listeners == nil {
@@ -64,6 +64,10 @@ func (l *listener) run(ctx context.Context) {
 			joined.Leave()
 		}
 	}()
+	select {
+	case <-ctx.Done():
+	case <-l.hub.Started: // all that listen are known
+	}
 	for ctx.Err() == nil {
 		if l.gone.Swap(false) {
 			joined = nil
