@@ -27,15 +27,6 @@ var mutations = []mutation{
 		{"relay/cluster/link/link.go", "case f.epoch > in.Epoch || f.number != in.Number+1:", "case f.epoch > in.Epoch:"},
 		{"relay/cluster/members.go", "case s.Epoch < m.in.Epoch, s.Epoch == m.in.Epoch && (s.Number <= m.in.Number || m.in.Broken)", "case s.Epoch <= m.in.Epoch"},
 	}, storms},
-	{"a link that repeats frames: those of before are applied again", []edit{
-		{"relay/cluster/link/link.go", "(in.Broken || f.number <= in.Number)", "(in.Broken || f.number < in.Number)"},
-		{"relay/cluster/link/link.go", "f.number != in.Number+1", "f.number > in.Number+1"},
-	}, storms},
-	{"frames of an old term: what a replaced owner tells is applied", []edit{
-		{"relay/cluster/follow.go", "if f == nil || f.sent != m.session { // of before", "if f == nil {"},
-		{"relay/cluster/follow.go", "	delete(c.follows, r.id)\n	c.number++\n	r.id, r.sent", "	c.number++\n	r.id, r.sent"},
-		{"broker/cluster.go", "case epoch != c.epoch, seq > c.seq+1:", "case seq > c.seq+1:"},
-	}, storms},
 	{"no epoch of its own for a term: a takeover without a fork", []edit{
 		{"broker/takeover.go", "	c.own()\n	c.fork()\n	c.hold()", "	c.own()\n	c.hold()"},
 		{"broker/takeover.go", "	c.restore(b.now(), k)\n	c.fork()\n	c.hold()", "	c.restore(b.now(), k)\n	c.hold()"},
@@ -72,6 +63,15 @@ var mutations = []mutation{
 		{"broker/takeover.go", "	c.demote()\n	return k, tap, true", "	return k, tap, true"},
 	}, calm},
 
+	{"a link that repeats frames: those of before are applied again", []edit{
+		{"relay/cluster/link/link.go", "(in.Broken || f.number <= in.Number)", "(in.Broken || f.number < in.Number)"},
+		{"relay/cluster/link/link.go", "f.number != in.Number+1", "f.number > in.Number+1"},
+	}, of("TestRepeatedFrames")},
+	{"frames of an old term: what a replaced owner tells is applied", []edit{
+		{"relay/cluster/follow.go", "if f == nil || f.sent != m.session { // of before", "if f == nil {"},
+		{"relay/cluster/follow.go", "	delete(c.follows, r.id)\n	c.number++\n	r.id, r.sent", "	c.number++\n	r.id, r.sent"},
+		{"broker/cluster.go", "case epoch != c.epoch, seq > c.seq+1:", "case seq > c.seq+1:"},
+	}, of("TestFramesOfAnOldOwner")},
 	{"followers are not told that a move has failed", []edit{
 		{"relay/cluster/move.go", "h.tap.Reset(nil)", "_ = h.tap"},
 	}, of("TestMoveFails")},
