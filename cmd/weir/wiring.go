@@ -2,6 +2,8 @@ package main
 
 import (
 	"log/slog"
+	"os"
+	"time"
 
 	"weir/relay"
 	"weir/relay/config"
@@ -46,6 +48,9 @@ func known() (list []config.System) {
 	return list
 }
 
+// clockOffset is the environment variable with which tests of several nodes have the wall clock of one be wrong, such as 1h.
+const clockOffset = "TEST_CLOCK_OFFSET"
+
 // newServer makes the relay, with the systems that are switched on.
 func newServer(cfg config.Config, log *slog.Logger) (server, error) {
 	var systems []relay.System
@@ -55,6 +60,10 @@ func newServer(cfg config.Config, log *slog.Logger) (server, error) {
 		}
 	}
 	cfg.Load = stats.ProcessLoad()
+	if by, err := time.ParseDuration(os.Getenv(clockOffset)); err == nil {
+		log.Warn("the wall clock is wrong on purpose", slog.Duration("by", by))
+		cfg.Clock = func() time.Time { return time.Now().Add(by) }
+	}
 	if cfg.Cluster.On() {
 		cfg.Mesh = clusterOpener{cfg.Cluster, log}
 	}

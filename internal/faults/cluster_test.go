@@ -18,6 +18,12 @@ import (
 // clusterOf starts nodes of one cluster, each with a NATS server within.
 func clusterOf(t *testing.T, n int) []*server {
 	t.Helper()
+	return clusterWith(t, n, "", nil)
+}
+
+// clusterWith is clusterOf another binary, if it is not "", and with what prepare changes of each node.
+func clusterWith(t *testing.T, n int, bin string, prepare func(i int, s *server)) []*server {
+	t.Helper()
 	var routes []string
 	for range n {
 		routes = append(routes, free(t))
@@ -25,14 +31,24 @@ func clusterOf(t *testing.T, n int) []*server {
 	var list []*server
 	for i := range n {
 		s := newServer(t, "")
+		s.bin = bin
 		s.args = []string{"--node", fmt.Sprint("weir-", i), "--cluster-listen", routes[i], "--cluster-routes", strings.Join(routes, ","), "--cluster-data", t.TempDir()}
+		if prepare != nil {
+			prepare(i, s)
+		}
 		s.launch()
 		list = append(list, s)
 	}
+	ready(t, list)
+	return list
+}
+
+// ready waits until nodes are.
+func ready(t *testing.T, list []*server) {
+	t.Helper()
 	for _, s := range list {
 		until(s, "the node is ready", func() bool { return s.status("/readyz") == 200 })
 	}
-	return list
 }
 
 // follower is a client of one node that does not come back.

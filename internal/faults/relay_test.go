@@ -74,6 +74,9 @@ type server struct {
 	shell         string   // commands before the binary, such as ulimit -n 200;
 	env           []string // beside the test's
 	args          []string
+	bin           string // another binary than the one that is tested; "": that
+	space         string // network namespace; "": the test's
+	key           string // of the admin listener; "": none
 
 	cmd *exec.Cmd
 	log *logbook
@@ -141,6 +144,9 @@ func free(t testing.TB) string {
 }
 
 func (s *server) binary() string {
+	if s.bin != "" {
+		return s.bin
+	}
 	bin := os.Getenv("FAULTS_BINARY")
 	if bin == "" {
 		s.Fatal("FAULTS_BINARY names no binary: run make faults")
@@ -161,8 +167,11 @@ func (s *server) start() time.Duration {
 func (s *server) launch() {
 	s.Helper()
 	line := s.shell + ` exec "$0" "$@"`
-	args := append([]string{"-c", line, s.binary(), "serve", "--config", s.config, "--listen", s.listen, "--admin", s.admin}, s.args...)
-	s.cmd = exec.Command("bash", args...)
+	args := append([]string{"bash", "-c", line, s.binary(), "serve", "--config", s.config, "--listen", s.listen, "--admin", s.admin}, s.args...)
+	if s.space != "" {
+		args = append([]string{"ip", "netns", "exec", s.space}, args...) // each gives its process to the next
+	}
+	s.cmd = exec.Command(args[0], args[1:]...)
 	s.cmd.Env = append(os.Environ(), s.env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
@@ -199,7 +208,7 @@ func (s *server) alive() {
 
 // status asks the admin listener.
 func (s *server) status(path string) int {
-	resp, err := http.Get("http://" + s.admin + path)
+	resp, err := s.get(path)
 	if err != nil {
 		return 0
 	}
@@ -208,10 +217,23 @@ func (s *server) status(path string) int {
 	return resp.StatusCode
 }
 
+// get asks the admin listener, which may have been stopped.
+func (s *server) get(path string) (*http.Response, error) {
+	req, err := http.NewRequest("GET", "http://"+s.admin+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	if s.key != "" {
+		req.Header.Set("Authorization", "Bearer "+s.key)
+	}
+	client := http.Client{Timeout: 5 * time.Second}
+	return client.Do(req)
+}
+
 // metric is the value of a metric, with its labels as they stand; 0 if it is not there.
 func (s *server) metric(name string) float64 {
 	s.Helper()
-	resp, err := http.Get("http://" + s.admin + "/metrics")
+	resp, err := s.get("/metrics")
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -264,7 +286,8 @@ func (s *server) bench(args ...string) []byte {
 // token is a user's token.
 func token(t testing.TB, user string) string {
 	t.Helper()
-	text, err := auth.Mint(tokenSecret, "", auth.Claims{Sub: user, TTL: 24 * time.Hour})
+	// It is good where the clock is an hour off, too.
+	text, err := auth.Mint(tokenSecret, "", auth.Claims{Sub: user, TTL: 24 * time.Hour, IssuedAt: time.Now().Add(-2 * time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,10 +42,6 @@ var mutations = []mutation{
 		{"broker/replicas.go", "func (replicas) Append(Log, Entry) (Receipt, error) { return Receipt{}, errReplica }",
 			"func (replicas) Append(l Log, e Entry) (Receipt, error) { return Receipt{Position: l.Apply(&e)}, nil }"},
 	}, storms},
-	{"a replica that skips what it has missed", []edit{
-		{"broker/cluster.go", "case epoch != c.epoch, seq > c.seq+1:", "case epoch != c.epoch:"},
-		{"broker/cluster.go", "	case seq == c.seq+1:\n		c.apply", "	case seq > c.seq:\n		c.seq = seq - 1\n		c.apply"},
-	}, storms},
 	{"a node that is cut off goes on", []edit{
 		{"relay/cluster/isolation.go", "	return c.isolated.Load() || int64(time.Since(c.started))-c.ticked.Load() > int64(isolation)", "	return false"},
 	}, storms},
@@ -72,6 +68,9 @@ var mutations = []mutation{
 		{"relay/cluster/follow.go", "	delete(c.follows, r.id)\n	c.number++\n	r.id, r.sent", "	c.number++\n	r.id, r.sent"},
 		{"broker/cluster.go", "case epoch != c.epoch, seq > c.seq+1:", "case seq > c.seq+1:"},
 	}, of("TestFramesOfAnOldOwner")},
+	{"nodes that are killed and started again are missed twice", []edit{
+		{"relay/cluster/isolation.go", " || c.replaced(m, now)", ""},
+	}, of("TestKilledAgainAndAgain")},
 	{"followers are not told that a move has failed", []edit{
 		{"relay/cluster/move.go", "h.tap.Reset(nil)", "_ = h.tap"},
 	}, of("TestMoveFails")},

@@ -83,7 +83,7 @@ func (c *Cluster) judge() {
 	here, known := 1, 1
 	c.mu.Lock()
 	for _, m := range c.members {
-		if m.heard.IsZero() || m.hello.Leaving {
+		if m.heard.IsZero() || m.hello.Leaving || c.replaced(m, now) {
 			continue
 		}
 		known++
@@ -133,6 +133,23 @@ func (c *Cluster) judge() {
 	if c.isolate(now, cut) {
 		c.config.Log.Warn("cut off from the other nodes", slog.Bool("isolated", cut), slog.Int("here", here), slog.Int("known", known))
 	}
+}
+
+// replaced reports whether a process is not there any more for sure: it is not heard, and its node has another one since, which may be this one. Otherwise nodes that are killed and
+// started again would be missed twice. Called with mu held.
+func (c *Cluster) replaced(m *member, now time.Time) bool {
+	if now.Sub(m.heard) < isolation {
+		return false
+	}
+	if m.node == c.config.Node {
+		return true
+	}
+	for _, other := range c.members {
+		if other != m && other.node == m.node && other.heard.After(m.heard) {
+			return true
+		}
+	}
+	return false
 }
 
 // askTable writes this process's probe, and returns what is known by then.

@@ -47,7 +47,9 @@ func TestFramesOfAnOldOwner(t *testing.T) {
 // A frame that comes twice counts once, whatever is in it: publications have no key here.
 func TestRepeatedFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &fake.Mesh{Fate: func(_, _ string) []time.Duration { return []time.Duration{time.Millisecond, time.Millisecond, 50 * time.Millisecond} }}
+		m := &fake.Mesh{Fate: func(_, _ string) []time.Duration {
+			return []time.Duration{time.Millisecond, time.Millisecond, 50 * time.Millisecond}
+		}}
 		nodes := three(t, m)
 		const channel = "room:1"
 		of := owner(nodes, channel)
