@@ -22,10 +22,10 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: help build run cluster setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults simulate fuzz bench bench-diff compare curves bench-client idle npm release clean
+.PHONY: help build run cluster setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults faults-cluster simulate fuzz bench bench-diff compare curves bench-client idle npm release clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/weir
 	$(GO) build -trimpath -ldflags '-X weir/internal/buildinfo.stamped=$(REVISION)' -o $(BIN)/weir ./cmd/weir
@@ -75,6 +75,7 @@ test: setup ## Set up and run every test, JOBS (2) targets at a time; the long o
 
 suites: ## Run the long forms of the tests: every fault, a simulated day, each decoder fuzzed for a minute, rare cases of the models (two hours, root)
 	$(MAKE) faults
+	$(MAKE) faults-cluster
 	$(MAKE) simulate
 	$(GO) test ./relay/relaytest/simulate -count=1 -timeout 60m -run "^TestSimulate$$" -seeds 600
 	$(GO) test ./relay/relaytest/simulate -count=1 -timeout 90m -run "^TestSimulate.*Cluster$$" -seeds 600
@@ -127,7 +128,12 @@ e2e: build ## The real binary, driven by clients of others
 	E2E_BINARY=$(CURDIR)/$(BIN)/weir $(GO) test -tags e2e -count=1 -timeout 20m -run E2E ./cmd/weir
 
 faults: build ## Break the real binary in every way, full size (30 min, root; SHORT=1: two minutes)
-	FAULTS_BINARY=$(CURDIR)/$(BIN)/weir FAULTS_SHORT=$(SHORT) $(GO) test -tags faults -count=1 -v -timeout 90m $(if $(RUN),-run $(RUN)) ./internal/faults
+	FAULTS_BINARY=$(CURDIR)/$(BIN)/weir FAULTS_SHORT=$(SHORT) $(GO) test -tags faults -count=1 -v -timeout 90m $(if $(RUN),-run $(RUN),$(if $(SHORT),,-skip '^TestCluster')) ./internal/faults
+
+faults-cluster: build ## Break clusters of the real binary, full size, and upgrade one from the commit before, or BEFORE=commit (an hour, root; ROUNDS=20: fewer restarts)
+	@rm -rf $(BIN)/before && mkdir -p $(BIN)/before && git archive $(or $(BEFORE),HEAD~1) | tar -x -C $(BIN)/before
+	cd $(BIN)/before && $(GO) build -buildvcs=false -trimpath -o ../weir-before ./cmd/weir && cd .. && rm -rf before
+	FAULTS_BINARY=$(CURDIR)/$(BIN)/weir FAULTS_BEFORE=$(CURDIR)/$(BIN)/weir-before FAULTS_ROUNDS=$(ROUNDS) FAULTS_SHORT=$(SHORT) $(GO) test -tags faults -count=1 -v -timeout 120m -run '$(or $(RUN),Cluster|KillNode|NodesAsOne)' ./internal/faults
 
 seeds: ## Simulate five minutes of the relay with faults, for 60 seeds, and of a cluster for 20
 	$(GO) test ./relay/relaytest/simulate -count=1 -run "^TestSimulate$$" -seeds 60

@@ -5,7 +5,6 @@ package faults
 import (
 	"fmt"
 	"os"
-	"sync"
 	"testing"
 	"time"
 )
@@ -23,13 +22,13 @@ const (
 func TestClusterKills(t *testing.T) {
 	nodes := clusterOf(t, 3)
 	f := sail(t, nodes, times(30, 12), 6, 5*time.Millisecond, true)
-	for i := range times(6, 2) {
+	for i := range times(6, 0) { // TestKillNode is the short form
 		s := nodes[i%3]
 		took := f.during(fmt.Sprintf("kill -9 of node %d", i%3), s.kill)
 		goal(t, took < electionGoal, "taking over took %v", took)
 		f.during("it is back", func() { s.start() })
 	}
-	for range times(2, 1) {
+	for range times(2, 0) {
 		f.during("kill -9 of two nodes, and their start", func() {
 			nodes[1].kill()
 			nodes[2].kill()
@@ -104,6 +103,7 @@ func TestClusterUpgrade(t *testing.T) {
 
 // A node that gets little of a processor falls behind; the others do not.
 func TestClusterSlowNode(t *testing.T) {
+	long(t)
 	nodes := clusterOf(t, 3)
 	f := sail(t, nodes, times(30, 12), 6, 5*time.Millisecond, true)
 	took := f.during("a node runs for a tenth of the time", func() {
@@ -115,11 +115,10 @@ func TestClusterSlowNode(t *testing.T) {
 	f.judge()
 }
 
-// all does something to several nodes at once.
-func all(list []*server, do func(s *server)) {
-	var wait sync.WaitGroup
-	for _, s := range list {
-		wait.Go(func() { do(s) })
+// long skips what the short form has no time for.
+func long(t *testing.T) {
+	t.Helper()
+	if short {
+		t.Skip("only in the full form")
 	}
-	wait.Wait()
 }

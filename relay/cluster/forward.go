@@ -15,9 +15,12 @@ import (
 
 // Publish implements broker.Cluster.
 func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt, error) {
-	o := c.owners[c.partition(channel)].Load()
-	if o != nil && o.open && !c.cut() {
-		return c.broker.Submit(channel, p) // which has just become ours
+	if c.ours(channel) { // which has just become so
+		c.broker.Promote(channel) // it may have been loaded meanwhile, as another one's
+		if c.ours(channel) {
+			return c.broker.Submit(channel, p)
+		}
+		c.broker.Demote(channel)
 	}
 	q, err := c.request(c.partition(channel), link.Publish, p.IdempotencyKey != "", func(w *link.Writer) {
 		w.Text(channel)
@@ -32,6 +35,9 @@ func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt
 		return q.at, err
 	}}, nil
 }
+
+// ours reports whether this process owns a channel, and serves it.
+func (c *Cluster) ours(channel string) bool { return !c.Elsewhere(channel) }
 
 // demand sends what is to be answered to a member. Called with mu held.
 func (c *Cluster) demand(m *member, kind byte, f func(w *link.Writer)) *request {

@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,8 +48,10 @@ func TestFramesOfAnOldOwner(t *testing.T) {
 // A frame that comes twice counts once, whatever is in it: publications have no key here.
 func TestRepeatedFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var frames atomic.Int64
 		m := &fake.Mesh{Fate: func(_, _ string) []time.Duration {
-			return []time.Duration{time.Millisecond, time.Millisecond, 50 * time.Millisecond}
+			n := time.Duration(frames.Add(1))
+			return []time.Duration{time.Millisecond + n, time.Millisecond + n, 50*time.Millisecond + n} // in order
 		}}
 		nodes := three(t, m)
 		const channel = "room:1"

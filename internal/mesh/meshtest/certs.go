@@ -35,12 +35,16 @@ func New(t testing.TB) *Authority {
 	return a
 }
 
-// Issue makes a certificate for 127.0.0.1 and localhost, for servers and clients, and returns the files of it and of its key.
-func (a *Authority) Issue(t testing.TB, name string) (cert, key string) {
+// Issue makes a certificate for localhost, 127.0.0.1 and other addresses, for servers and clients, and returns the files of it and of its key.
+func (a *Authority) Issue(t testing.TB, name string, addresses ...string) (cert, key string) {
 	t.Helper()
+	list := []net.IP{net.IPv4(127, 0, 0, 1)}
+	for _, address := range addresses {
+		list = append(list, net.ParseIP(address))
+	}
 	return a.make(t, name, &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}}, a)
+		IPAddresses: list, DNSNames: []string{"localhost"}}, a)
 }
 
 func (a *Authority) make(t testing.TB, name string, template *x509.Certificate, by *Authority) (cert, key string) {

@@ -94,8 +94,9 @@ type world struct {
 
 	cleared []atomic.Int64 // by channel: how often its log was deleted
 
-	promises promises
-	owners   owners
+	promises   promises
+	owners     owners
+	restarting chan struct{} // of capacity 1: holds a value while a node is restarted that others wait for
 }
 
 // lives is how often a channel has been deleted: idempotency keys go with the log.
@@ -106,7 +107,7 @@ func (w *world) lives(channel int) int { return int(w.cleared[channel].Load()) }
 // leaves running for some simulated seconds.
 func Run(o Options) *Outcome {
 	o = o.filled()
-	w := &world{options: o, story: &story{start: time.Now()}, ledger: ledger.New(), cleared: make([]atomic.Int64, o.Channels)}
+	w := &world{options: o, story: &story{start: time.Now()}, ledger: ledger.New(), cleared: make([]atomic.Int64, o.Channels), restarting: make(chan struct{}, 1)}
 	if o.Nodes > 1 {
 		w.fabric = newFabric(o.Seed, o.Nodes)
 		w.ledger.Forks = !o.Calm
@@ -260,6 +261,10 @@ func (w *world) breakNode(s step) {
 		time.Sleep(s.lasts)
 		n.plug(ln)
 	case "restart":
+		if w.options.Calm { // one after the other: what nobody is there to take is lost
+			w.restarting <- struct{}{}
+			defer func() { <-w.restarting }()
+		}
 		n.restart(s.lasts)
 	case "crash":
 		n.crash(s.count, s.lasts, s.seed)
