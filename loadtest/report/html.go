@@ -114,10 +114,16 @@ func (res *Result) tiles() []tile {
 		cpu.Note = Bytes(float64(m.Peak)) + " at most"
 	}
 	who, why := res.limit()
+	millis := func(v float64) string {
+		if res.LatencyMs.Count == 0 {
+			return "none"
+		}
+		return digits(v) + " ms"
+	}
 	return []tile{
 		first,
-		{"p50", digits(res.LatencyMs.P50) + " ms", "latency " + res.latencyOf()},
-		{"p99", digits(res.LatencyMs.P99) + " ms", "p99.9 " + digits(res.LatencyMs.P999) + ", max " + digits(res.LatencyMs.Max) + " ms"},
+		{"p50", millis(res.LatencyMs.P50), "latency " + res.latencyOf()},
+		{"p99", millis(res.LatencyMs.P99), "p99.9 " + digits(res.LatencyMs.P999) + ", max " + digits(res.LatencyMs.Max) + " ms"},
 		{"lost", Count(float64(res.Lost)), fmt.Sprintf("of %d; %d duplicated, %d reordered, %d corrupted", res.Expected, res.Duplicated, res.Reordered, res.Corrupted)},
 		cpu,
 		{"load generator", fmt.Sprintf("%.2f cores", res.ClientCPU), fmt.Sprintf("of %d; sent late by %.2f ms at p99", res.ClientCores, res.OwnLag.Send)},
