@@ -5,7 +5,8 @@
 // read it from a backend's request or a session from a command: size, names, admission. Package broker orders it and hands
 // it to the channel's [Fanout], which puts it into a window of package batch; when that closes, the Fanout builds one frame
 // for each encoding that has subscribers, and package pool writes it. [Namespaces] says whether a client may do
-// something, and how long it may wait for that to be known. Who is in a channel is package presence's to say. [Hub.Emit] tells an event to the systems and to those who follow its topic.
+// something, and how long it may wait for that to be known. Package presence keeps who is in a channel. [Hub.Emit] tells an event to
+// the systems and to the clients that follow its topic.
 //
 // # What it refuses
 //

@@ -32,7 +32,7 @@ var ErrRecord = errors.New("malformed record")
 // Writer appends the parts of a record.
 type Writer []byte
 
-// Uint, Byte, Text, Bytes and Bool append a value; Reader has the methods that read it.
+// Uint appends a number. Like Byte, Text and Bytes it has a method of Reader that reads what it writes.
 func (w *Writer) Uint(v uint64)  { *w = binary.AppendUvarint(*w, v) }
 func (w *Writer) int(v int64)    { *w = binary.AppendVarint(*w, v) }
 func (w *Writer) Byte(v byte)    { *w = append(*w, v) }
