@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -151,7 +150,7 @@ func (c *Cluster) Stats() Stats {
 type Handler func(body []byte) ([]byte, error)
 
 // ErrNoOwner is why something is not done: the process that owns the channel is not reached, or another one is just taking over.
-var ErrNoOwner error = problem.Unavailable.With("the node that has the channel is not reached: try again in a moment")
+var ErrNoOwner = link.ErrNoOwner
 
 // errMaybe is why something may have been done or not.
 var errMaybe error = problem.Unavailable.With("the node that has the channel did not answer: it may have been done")
@@ -333,29 +332,4 @@ func (c *Cluster) Trouble() string {
 		}
 	}
 	return ""
-}
-
-// errorCodes are the errors that keep their meaning on their way, by their place.
-var errorCodes = []error{
-	nil, ErrNoOwner, broker.ErrClosed, broker.ErrNoKey, broker.ErrOp, broker.ErrTTL, broker.ErrTooManyItems, broker.ErrStateTooLarge,
-	broker.ErrTooManyChannels, broker.ErrFull, broker.ErrBroken, broker.ErrNoChannel,
-}
-
-// codeNoOwner is the code of ErrNoOwner.
-const codeNoOwner = 1
-
-func errorCode(err error) (code uint64, text string) {
-	for i, known := range errorCodes[1:] {
-		if errors.Is(err, known) {
-			return uint64(i + 1), ""
-		}
-	}
-	return 0, err.Error()
-}
-
-func codedError(code uint64, text string) error {
-	if code > 0 && code < uint64(len(errorCodes)) {
-		return errorCodes[code]
-	}
-	return errors.New("of another node: " + text)
 }

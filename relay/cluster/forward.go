@@ -88,7 +88,7 @@ func (c *Cluster) answered(m *member, kind byte, r *link.Reader) {
 	}
 	if kind == link.Error && q.record != nil { // it was not made there: the partition has moved, or is about to
 		before := *r
-		if code := r.Uint(); code == codeNoOwner && c.again(q) {
+		if code := r.Uint(); code == link.CodeNoOwner && c.again(q) {
 			c.settle(q)
 			c.mu.Unlock()
 			return
@@ -104,7 +104,7 @@ func (c *Cluster) answered(m *member, kind byte, r *link.Reader) {
 		q.body = bytes.Clone(r.Bytes())
 	case link.Error:
 		code, text := r.Uint(), r.Text()
-		q.err = codedError(code, strings.Clone(text))
+		q.err = link.CodedError(code, strings.Clone(text))
 	}
 	if r.Err != nil {
 		q.err = errMaybe
@@ -143,7 +143,7 @@ func orMaybe(err error) error {
 
 // fail answers that something went wrong.
 func (m *member) fail(id uint64, err error) {
-	code, text := errorCode(err)
+	code, text := link.ErrorCode(err)
 	m.link.Append(link.Error, func(w *link.Writer) {
 		w.Uint(id)
 		w.Uint(code)

@@ -1,0 +1,38 @@
+package link
+
+import (
+	"errors"
+
+	"weir/broker"
+	"weir/relay/problem"
+)
+
+// ErrNoOwner is the error that means that a process does not own the channel that it was asked about.
+var ErrNoOwner error = problem.Unavailable.With("the node that has the channel is not reached: try again in a moment")
+
+// errorCodes are the errors that keep their meaning on their way, by their place.
+var errorCodes = []error{
+	nil, ErrNoOwner, broker.ErrClosed, broker.ErrNoKey, broker.ErrOp, broker.ErrTTL, broker.ErrTooManyItems, broker.ErrStateTooLarge,
+	broker.ErrTooManyChannels, broker.ErrFull, broker.ErrBroken, broker.ErrNoChannel,
+}
+
+// CodeNoOwner is the code of ErrNoOwner.
+const CodeNoOwner = 1
+
+// ErrorCode returns the code of an error, or 0 and its text for one that has none.
+func ErrorCode(err error) (code uint64, text string) {
+	for i, known := range errorCodes[1:] {
+		if errors.Is(err, known) {
+			return uint64(i + 1), ""
+		}
+	}
+	return 0, err.Error()
+}
+
+// CodedError returns the error that a code and a text stand for.
+func CodedError(code uint64, text string) error {
+	if code > 0 && code < uint64(len(errorCodes)) {
+		return errorCodes[code]
+	}
+	return errors.New("of another node: " + text)
+}
