@@ -22,7 +22,7 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: help build run cluster setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults faults-cluster simulate fuzz bench bench-diff compare curves bench-client idle npm release clean
+.PHONY: help build run cluster setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults faults-cluster simulate fuzz bench bench-diff bench-cluster compare curves bench-client idle npm release clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -153,6 +153,9 @@ bench: ## Go benchmarks of the packages, for benchstat
 
 bench-diff: ## Compare the benchmarks with those of the commit in .ci/baseline, or BASE=commit; fails if something got worse
 	@.ci/bench-diff
+
+bench-cluster: ## Measure three nodes beside one, and beside Centrifugo on Redis, for docs/benchmarks.md (10 min; QUICK=1: one)
+	loadtest/cluster.sh
 
 compare: ## Measure weir beside its peers and write docs/benchmarks.md (40 min; QUICK=1: two)
 	loadtest/compare.sh

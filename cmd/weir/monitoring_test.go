@@ -159,17 +159,23 @@ func TestShippedConfig(t *testing.T) {
 	var object struct {
 		Data map[string]string
 	}
-	first, _, _ := strings.Cut(read("kubernetes.yaml"), "\n---\n")
-	if err := yaml.Unmarshal([]byte(first), &object); err != nil {
-		t.Fatal(err)
+	inside := func(name string) string {
+		first, _, _ := strings.Cut(read(name), "\n---\n")
+		object.Data = nil
+		if err := yaml.Unmarshal([]byte(first), &object); err != nil {
+			t.Fatal(err)
+		}
+		return object.Data["weir.yaml"]
 	}
+	secrets := []string{"WEIR_AUTH_SECRET=" + testSecret, "WEIR_API_KEY=" + testSecret + "b", "WEIR_ADMIN_TOKEN=" + testSecret + "c"}
 	for _, one := range []struct {
 		name, text string
 		env        []string
 	}{
 		{"weir.yaml", strings.ReplaceAll(read("weir.yaml"), "/etc/weir/", dir+"/"), nil},
-		{"kubernetes.yaml", object.Data["weir.yaml"], []string{
-			"WEIR_AUTH_SECRET=" + testSecret, "WEIR_API_KEY=" + testSecret + "b", "WEIR_ADMIN_TOKEN=" + testSecret + "c"}},
+		{"kubernetes.yaml", inside("kubernetes.yaml"), secrets},
+		{"weir-cluster.yaml", strings.ReplaceAll(read("weir-cluster.yaml"), "/etc/weir/", dir+"/"), nil},
+		{"kubernetes-cluster.yaml", inside("kubernetes-cluster.yaml"), append(secrets, "WEIR_CLUSTER_EMBED_PASSWORD="+testSecret+"d")},
 	} {
 		path := filepath.Join(dir, one.name)
 		if err := os.WriteFile(path, []byte(one.text), 0o600); err != nil {

@@ -117,6 +117,9 @@ type Stats struct {
 	Replicas int // channels that are followed
 	Isolated bool
 
+	Partitions int // of all nodes together
+	Waiting    int // bytes on the links to other nodes
+
 	Frames    uint64 // sent to other nodes
 	Restarts  uint64 // of links
 	Forwarded uint64 // publications handed on
@@ -127,7 +130,7 @@ type Stats struct {
 
 // Stats returns how things are.
 func (c *Cluster) Stats() Stats {
-	s := Stats{Nodes: 1, Isolated: c.cut(), Frames: c.counts.frames.Load(), Restarts: c.counts.restarts.Load(), Forwarded: c.counts.forwarded.Load(),
+	s := Stats{Nodes: 1, Partitions: len(c.owners), Isolated: c.cut(), Frames: c.counts.frames.Load(), Restarts: c.counts.restarts.Load(), Forwarded: c.counts.forwarded.Load(),
 		Takeovers: c.counts.takeovers.Load(), Moved: c.counts.moved.Load(), Rescued: c.counts.rescued.Load()}
 	for p := range c.owners {
 		if o := c.owners[p].Load(); o != nil && o.open {
@@ -137,10 +140,11 @@ func (c *Cluster) Stats() Stats {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for session := range c.members {
+	for session, m := range c.members {
 		if c.alive(session, now) {
 			s.Nodes++
 		}
+		s.Waiting += m.link.waiting()
 	}
 	s.Replicas = len(c.replicas)
 	return s

@@ -39,6 +39,7 @@ func (h *Hub) openCluster() error {
 
 func writeCluster(w io.Writer, s cluster.Stats) {
 	metrics.WriteGaugeUint64(w, "weir_cluster_nodes", uint64(s.Nodes))
+	metrics.WriteGaugeUint64(w, "weir_cluster_partitions", uint64(s.Partitions))
 	metrics.WriteGaugeUint64(w, "weir_cluster_partitions_owned", uint64(s.Owned))
 	metrics.WriteGaugeUint64(w, "weir_cluster_replicas", uint64(s.Replicas))
 	var isolated uint64
@@ -46,6 +47,7 @@ func writeCluster(w io.Writer, s cluster.Stats) {
 		isolated = 1
 	}
 	metrics.WriteGaugeUint64(w, "weir_cluster_isolated", isolated)
+	metrics.WriteGaugeUint64(w, "weir_cluster_waiting_bytes", uint64(s.Waiting))
 	metrics.WriteCounterUint64(w, "weir_cluster_frames_total", s.Frames)
 	metrics.WriteCounterUint64(w, "weir_cluster_link_restarts_total", s.Restarts)
 	metrics.WriteCounterUint64(w, "weir_cluster_forwarded_total", s.Forwarded)

@@ -123,9 +123,11 @@ var diskMetrics = []Metric{
 
 var clusterMetrics = []Metric{
 	{Name: "weir_cluster_nodes", Type: TypeGauge, Help: "Nodes of the cluster that are there, this one included."},
+	{Name: "weir_cluster_partitions", Type: TypeGauge, Help: "Partitions in which channels are distributed over all nodes."},
 	{Name: "weir_cluster_partitions_owned", Type: TypeGauge, Help: "Partitions that this node owns."},
 	{Name: "weir_cluster_replicas", Type: TypeGauge, Help: "Channels of other nodes that this one follows."},
 	{Name: "weir_cluster_isolated", Type: TypeGauge, Help: "1 while this node is cut off from the others: it refuses publications."},
+	{Name: "weir_cluster_waiting_bytes", Type: TypeGauge, Help: "Bytes that wait on the links to other nodes; a link that would hold more than 64 MiB begins anew."},
 	{Name: "weir_cluster_frames_total", Type: TypeCounter, Help: "Frames that were sent to other nodes."},
 	{Name: "weir_cluster_link_restarts_total", Type: TypeCounter, Help: "Times that a link began anew, since something on it was lost."},
 	{Name: "weir_cluster_forwarded_total", Type: TypeCounter, Help: "Publications that were handed to the node that owns the channel."},

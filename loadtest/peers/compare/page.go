@@ -14,6 +14,11 @@ import (
 //go:embed limits.md
 var limits string
 
+// nodes is the section about several nodes, which make bench-cluster writes.
+//
+//go:embed nodes.md
+var nodes string
+
 // page is what docs/benchmarks.md is made from.
 type page struct {
 	machine  [][2]string
@@ -28,7 +33,7 @@ type page struct {
 // write writes the page as Markdown.
 func (p page) write(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Benchmarks\n\n`make compare` writes this page: edits by hand are lost. Its three last sections are from `loadtest/peers/compare/limits.md`, which is written by hand. [performance.md](performance.md) says what the figures mean and where they bend.\n\n")
+	b.WriteString("# Benchmarks\n\n`make compare` writes this page: edits by hand are lost. The section about several nodes is by `make bench-cluster`. Its three last sections are from `loadtest/peers/compare/limits.md`, which is written by hand. [performance.md](performance.md) says what the figures mean and where they bend.\n\n")
 	fmt.Fprintf(&b, "Measured on %s, from %s to %s UTC: every server on core %s of one machine (those written in Go with `GOMAXPROCS=1`), `weir bench` on core %s, over loopback, without TLS. %s after a warm-up of %v; the server is started afresh for each. Absolute figures change from machine to machine and by the hour: compare those of one table.\n\n",
 		p.from.UTC().Format("2 January 2006"), p.from.UTC().Format("15:04"), p.to.UTC().Format("15:04"), p.cores[0], p.cores[1], p.timing.figure(), p.timing.warmup)
 	p.writeMachine(&b)
@@ -38,6 +43,7 @@ func (p page) write(w io.Writer) error {
 	}
 	p.writeBroken(&b)
 	p.writeCommands(&b)
+	b.WriteString("\n" + nodes)
 	b.WriteString("\n" + limits)
 	_, err := io.WriteString(w, b.String())
 	return err

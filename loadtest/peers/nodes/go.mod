@@ -1,0 +1,3 @@
+module weir-peer-nodes
+
+go 1.26.0

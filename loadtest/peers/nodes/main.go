@@ -1,0 +1,355 @@
+// Command nodes measures three nodes of weir as one relay, beside one node, and beside three of Centrifugo on Redis, on this machine. It is
+// run by loadtest/cluster.sh, and writes the section of docs/benchmarks.md about several nodes.
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// The listeners, each with a port for every node. Nothing else may use them.
+const (
+	firstPort  = 18280 // public
+	adminPort  = 18290
+	routePort  = 18295
+	peerPort   = 18300
+	redisPort  = 18309
+	nodeCount  = 3
+	benchKey   = "0123456789abcdef0123456789abcdef"
+	channel    = "bench:0"
+	readyWithn = 30 * time.Second
+)
+
+type run struct {
+	ctx      context.Context
+	bin, dir string
+	quick    bool
+	runs     int
+	atOnce   bool // weir gathers nothing: each message leaves at once
+	children []*process
+	page     strings.Builder
+}
+
+// process is one that was started here.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+func main() {
+	var r run
+	out := ""
+	flag.StringVar(&r.bin, "bin", "", "directory of weir, and of centrifugo and redis-server if there are any")
+	flag.StringVar(&r.dir, "dir", "", "directory for logs and data")
+	flag.StringVar(&out, "out", "", "file to write to; standard output")
+	flag.BoolVar(&r.quick, "quick", false, "short, to see that everything works")
+	flag.IntVar(&r.runs, "runs", 3, "runs of each, of which the median counts")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r.ctx = ctx
+	if r.quick {
+		r.runs = 1
+	}
+	err := r.all()
+	r.stopAll()
+	if err == nil && out != "" {
+		err = os.WriteFile(out, []byte(r.page.String()), 0o644)
+	} else if err == nil {
+		fmt.Print(r.page.String())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "nodes:", err)
+		os.Exit(1)
+	}
+}
+
+// start starts a process; its output goes to a file.
+func (r *run) start(name string, args ...string) (*process, error) {
+	log, err := os.Create(filepath.Join(r.dir, fmt.Sprintf("%s-%d.log", name, len(r.children))))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }()
+	p := &process{cmd: exec.Command(filepath.Join(r.bin, name), args...), done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait()
+	}()
+	r.children = append(r.children, p)
+	return p, nil
+}
+
+// end ends a process by a signal and waits for it.
+func (p *process) end(s os.Signal) {
+	_ = p.cmd.Process.Signal(s)
+	select {
+	case <-p.done:
+	case <-time.After(20 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+}
+
+func (r *run) stopAll() {
+	for _, p := range r.children {
+		p.end(os.Kill)
+	}
+	r.children = nil
+}
+
+// cpu is what processes have used, in seconds.
+func cpu(list ...*process) (total float64) {
+	for _, p := range list {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+		if err != nil {
+			continue
+		}
+		f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		for _, i := range []int{11, 12} {
+			n, _ := strconv.ParseFloat(f[i], 64)
+			total += n / 100
+		}
+	}
+	return total
+}
+
+func address(port, node int) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port+node))
+}
+
+func public(node int) string { return "http://" + address(firstPort, node) }
+
+// node starts one of weir. nodes is how many there are; 1: no cluster.
+func (r *run) node(i, nodes int, dir string) (*process, error) {
+	args := []string{"serve", "--dev", "--config", filepath.Join(dir, "weir.yaml"), "--listen", address(firstPort, i), "--admin", address(adminPort, i)}
+	if nodes > 1 {
+		var routes []string
+		for k := range nodes {
+			routes = append(routes, address(routePort, k))
+		}
+		args = append(args, "--node", fmt.Sprint("weir-", i), "--cluster-listen", address(routePort, i), "--cluster-routes", strings.Join(routes, ","),
+			"--cluster-data", filepath.Join(dir, strconv.Itoa(i)))
+	}
+	return r.start("weir", args...)
+}
+
+// ready waits until a node is.
+func (r *run) ready(i int) error {
+	end := time.Now().Add(readyWithn)
+	for {
+		resp, err := http.Get("http://" + address(adminPort, i) + "/readyz")
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		if time.Now().After(end) || r.ctx.Err() != nil {
+			return fmt.Errorf("node %d is not ready", i)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// relay starts weir on so many nodes and waits until all are ready. partitions 0: as usual.
+func (r *run) relay(nodes, partitions int) ([]*process, error) {
+	dir, err := os.MkdirTemp(r.dir, "weir")
+	if err != nil {
+		return nil, err
+	}
+	text := "limits: {per_address: 0}\n"
+	if r.atOnce {
+		text += "namespaces: {bench: {batch: {window: 0s}}}\n"
+	}
+	if partitions > 0 {
+		text += fmt.Sprintf("cluster: {partitions: %d}\n", partitions)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "weir.yaml"), []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	var list []*process
+	for i := range nodes {
+		p, err := r.node(i, nodes, dir)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	for i := range nodes {
+		if err := r.ready(i); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// centrifugo starts so many nodes of it, on Redis if there are several.
+func (r *run) centrifugo(nodes int) ([]*process, error) {
+	var list []*process
+	if nodes > 1 {
+		p, err := r.start("redis-server", "--port", strconv.Itoa(redisPort), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.dir)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	for i := range nodes {
+		engine := `{"type":"memory"}`
+		if nodes > 1 {
+			engine = fmt.Sprintf(`{"type":"redis","redis":{"address":"127.0.0.1:%d"}}`, redisPort)
+		}
+		file := filepath.Join(r.dir, fmt.Sprintf("centrifugo-%d.json", i))
+		text := fmt.Sprintf(`{"client":{"token":{"hmac_secret_key":%q},"allowed_origins":["*"]},"http_api":{"key":%q},"engine":%s,"log":{"level":"error"},
+"channel":{"namespaces":[{"name":"bench","allow_subscribe_for_client":true}]},"http_server":{"address":"127.0.0.1","port":%d,"internal_port":"%d"}}`,
+			benchKey, benchKey, engine, peerPort+i, peerPort+i)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		p, err := r.start("centrifugo", "--config", file)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	end := time.Now().Add(readyWithn)
+	for i := range nodes {
+		for {
+			c, err := net.Dial("tcp", address(peerPort, i))
+			if err == nil {
+				_ = c.Close()
+				break
+			}
+			if time.Now().After(end) {
+				return nil, errors.New("centrifugo does not listen")
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	return list, nil
+}
+
+// result is what weir bench says of a run, as far as it counts here.
+type result struct {
+	Received, Lost uint64
+	Published      float64                    `json:"publishesPerSecond"`
+	Latency        struct{ P50, P99 float64 } `json:"latencyMs"`
+	CPU            float64                    `json:"serverCpu"` // cores
+	Seconds        float64
+	Valid          bool
+	Why            []string `json:"invalidBecause"`
+	spent          float64  // seconds of CPU that the servers have used
+}
+
+// bench runs weir bench. A run that is not valid counts all the same: the page says so.
+func (r *run) bench(servers []*process, args ...string) (x result, err error) {
+	length := "5s"
+	if r.quick {
+		length = "1s"
+	}
+	args = append([]string{"bench"}, append(args, "--duration", length, "--warmup", "1s", "--json")...)
+	cmd := exec.CommandContext(r.ctx, filepath.Join(r.bin, "weir"), args...)
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	before := cpu(servers...)
+	if err := cmd.Run(); err != nil && out.Len() == 0 {
+		return x, fmt.Errorf("weir %s: %w: %s", strings.Join(args, " "), err, said.String())
+	}
+	x.spent = cpu(servers...) - before
+	if err := json.Unmarshal(out.Bytes(), &x); err != nil {
+		return x, fmt.Errorf("weir %s: %w", strings.Join(args, " "), err)
+	}
+	return x, nil
+}
+
+// median is that of several runs, by a figure.
+func (r *run) median(by func(x *result) float64, one func() (result, error)) (result, error) {
+	var list []result
+	for range r.runs {
+		x, err := one()
+		if err != nil {
+			return x, err
+		}
+		list = append(list, x)
+	}
+	slices.SortFunc(list, func(a, b result) int { return cmp.Compare(by(&a), by(&b)) })
+	return list[len(list)/2], nil
+}
+
+func p50(x *result) float64   { return x.Latency.P50 }
+func rate(x *result) float64  { return x.Published }
+func cores(x *result) float64 { return x.CPU }
+
+func (x *result) mark() string {
+	if x.Valid {
+		return ""
+	}
+	return " (not valid: " + strings.Join(x.Why, "; ") + ")"
+}
+
+// move has the partition of a channel moved, and waits until all nodes know it.
+func (r *run) move(channel string, node int) error {
+	out, err := exec.CommandContext(r.ctx, filepath.Join(r.bin, "weir"), "cluster", "move", channel, fmt.Sprint("weir-", node), "--admin", "http://"+address(adminPort, 0)).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("move: %w: %s", err, out)
+	}
+	time.Sleep(300 * time.Millisecond)
+	return nil
+}
+
+// publish makes a publication by HTTP.
+func publish(client *http.Client, node int, channel string) error {
+	req, err := http.NewRequest(http.MethodPost, public(node)+"/v1/publish", strings.NewReader(fmt.Sprintf(`{"channel":%q,"data":1}`, channel)))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer dev")
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	return nil
+}
+
+func (r *run) printf(format string, args ...any) { fmt.Fprintf(&r.page, format+"\n", args...) }
+
+func (r *run) say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "bench-cluster: "+format+"\n", args...)
+}
+
+// all measures everything.
+func (r *run) all() error {
+	for _, step := range []func() error{r.head, r.latency, r.forwarding, r.crowd, r.takeovers, r.planned} {
+		if err := step(); err != nil {
+			return err
+		}
+		r.stopAll()
+	}
+	return nil
+}
