@@ -115,8 +115,28 @@ func (c *Cluster) MoveFrom(ctx context.Context, p int, node string) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.CallNode(ctx, o.Node, callMove, body)
+	if _, err = c.CallNode(ctx, o.Node, callMove, body); errors.Is(err, errMaybe) { // a large one takes longer than a call
+		return c.awaitOwner(ctx, p, node, err)
+	}
 	return err
+}
+
+// awaitOwner waits until a node owns a partition, and returns otherwise if that does not happen while ctx lasts.
+func (c *Cluster) awaitOwner(ctx context.Context, p int, node string, otherwise error) error {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		if o := c.owners[p].Load(); o != nil && o.Node == node {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return otherwise
+		case <-c.context.Done():
+			return otherwise
+		}
+	}
 }
 
 // moved is the handler of callMove.
