@@ -61,6 +61,6 @@ cp "$work/section.md" "$root/loadtest/peers/compare/nodes.md"
 # The page has the section before the last ones, which are written by hand.
 awk -v section="$work/section.md" '
   /^## Several nodes$/ {skip = 1; next}
-  /^## Where the time goes/ {while ((getline line < section) > 0) print line; print ""; skip = 0}
+  /^## Goals and results$/ {while ((getline line < section) > 0) print line; print ""; skip = 0}
   !skip' "$root/docs/benchmarks.md" >"$work/page.md"
 cp "$work/page.md" "$root/docs/benchmarks.md"

@@ -144,7 +144,7 @@ func (c *Cluster) Stats() Stats {
 		if c.alive(session, now) {
 			s.Nodes++
 		}
-		s.Waiting += m.link.waiting()
+		s.Waiting += m.link.Waiting()
 	}
 	s.Replicas = len(c.replicas)
 	return s
