@@ -194,9 +194,10 @@ func TestExportsAreUsed(t *testing.T) {
 }
 
 // exporting are the folders whose exports have to be used.
-var exporting = []string{"batch", "broker", "pool", "internal"}
+var exporting = []string{"batch", "broker", "pool", "internal", "relay/api", "relay/admin", "relay/route", "relay/native", "relay/session", "relay/ingress", "relay/httpcheck",
+	"relay/websocket", "relay/hub", "relay/presence", "relay/stats"}
 
 // byInterface are methods that interfaces of libraries call.
-var byInterface = []string{"Error", "Unwrap", "Is", "As", "String", "Read", "Write", "Close", "Len", "Less", "Swap", "Push", "Pop", "Format", "LogValue",
+var byInterface = []string{"Error", "Temporary", "Unwrap", "Is", "As", "String", "Read", "Write", "Close", "Len", "Less", "Swap", "Push", "Pop", "Format", "LogValue",
 	"MarshalJSON", "UnmarshalJSON", "MarshalText", "UnmarshalText", "MarshalYAML", "UnmarshalYAML", "ServeHTTP", "RoundTrip", "Accept", "Addr", "Network", "Handle", "Enabled", "WithAttrs", "WithGroup",
 	"OnOpen", "OnPing", "OnPong", "OnMessage", "Noticef", "Warnf", "Errorf", "Fatalf", "Debugf", "Tracef"}

@@ -25,7 +25,7 @@ func (s *Server) handleDemo(ctx *fasthttp.RequestCtx) {
 		Page(ctx, string(web.File("demo/index.html")))
 	case strings.Contains(name, ".") && web.File("demo/"+name) != nil:
 		Asset(ctx, "demo/"+name)
-		ctx.Response.Header.Set("Content-Security-Policy", PagePolicy) // a worker has one of its own
+		ctx.Response.Header.Set("Content-Security-Policy", pagePolicy) // a worker has one of its own
 	case web.File("demo/"+name+".html") != nil:
 		Page(ctx, string(web.File("demo/"+name+".html")))
 	default:

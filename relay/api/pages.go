@@ -42,8 +42,8 @@ func shared(ctx *fasthttp.RequestCtx, name string) {
 	}
 }
 
-// PagePolicy lets the pages load their own scripts and styles and talk to this server, and nothing else.
-const PagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; " +
+// pagePolicy lets the pages load their own scripts and styles and talk to this server, and nothing else.
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; " +
 	"worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // handlePage is GET /. In development mode the page gets a token of a guest; elsewhere it asks for one.
@@ -60,7 +60,7 @@ func Page(ctx *fasthttp.RequestCtx, html string) {
 	h := &ctx.Response.Header
 	h.SetContentType("text/html; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", PagePolicy)
+	h.Set("Content-Security-Policy", pagePolicy)
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
 	ctx.SetBodyString(html)

@@ -50,8 +50,8 @@ func (h *Hub) AddDialect(d *Dialect) error {
 // endOfDialects is behind the last encoding of a dialect.
 func (h *Hub) endOfDialects() pool.Encoding { return firstDialect + 2*pool.Encoding(len(h.dialects)) }
 
-// DialectOf is the dialect of an encoding; nil if it is of none.
-func (h *Hub) DialectOf(enc pool.Encoding) *Dialect {
+// dialectOf is the dialect of an encoding; nil if it is of none.
+func (h *Hub) dialectOf(enc pool.Encoding) *Dialect {
 	if enc < firstDialect {
 		return nil
 	}
@@ -75,7 +75,7 @@ func AppendText(dst []byte, enc pool.Encoding, payload []byte) []byte {
 	case len(payload) == 0:
 		return dst
 	case Deflates(enc) && len(payload) >= CompressFrom:
-		return append(dst, CompressedFrame(payload)...)
+		return append(dst, compressedFrame(payload)...)
 	}
 	return append(wire.AppendHeader(dst, wire.OpText, false, len(payload)), payload...)
 }
@@ -104,7 +104,7 @@ func (f *Fanout) tell(enc pool.Encoding, b *batch.Batch) *told {
 			return &f.told[i]
 		}
 	}
-	d := f.hub.DialectOf(enc)
+	d := f.hub.dialectOf(enc)
 	d.encodes.Add(1)
 	t := told{enc: enc, bytes: make([]byte, 0, len(b.Body)+b.Count*(len(f.Name)+32)), ends: make([]int, 0, b.Count)}
 	var scratch []byte

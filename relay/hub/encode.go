@@ -32,7 +32,7 @@ func EncodePayload(enc pool.Encoding, event string, payload []byte) []byte {
 		return wire.AppendEvent(make([]byte, 0, len(payload)+len(event)+64), event, payload)
 	case DeflateWS, WholeDeflateWS:
 		if len(payload) >= CompressFrom {
-			return CompressedFrame(payload)
+			return compressedFrame(payload)
 		}
 	}
 	return wire.TextFrame(payload)
@@ -50,8 +50,8 @@ func Chunk(b []byte) []byte {
 // LastChunk ends an HTTP body.
 const LastChunk = "0\r\n\r\n"
 
-// CompressedFrame is payload as a compressed text frame.
-func CompressedFrame(payload []byte) []byte {
+// compressedFrame is payload as a compressed text frame.
+func compressedFrame(payload []byte) []byte {
 	w := deflaters.Get().(*flate.Writer)
 	defer deflaters.Put(w)
 	var out bytes.Buffer

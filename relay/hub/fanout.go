@@ -175,8 +175,8 @@ func (f *Fanout) Reset(r broker.Reply) {
 // forkedMark marks the message of a log that goes on in another epoch, with nothing lost.
 const forkedMark = " forked"
 
-// ForkMessage is ResyncMessage for a log that goes on in another epoch, with nothing lost, for clients that have said that they know of it.
-func ForkMessage(channel string, at broker.Position) []byte {
+// forkMessage is ResyncMessage for a log that goes on in another epoch, with nothing lost, for clients that have said that they know of it.
+func forkMessage(channel string, at broker.Position) []byte {
 	b := append([]byte(`{"type":"resync","channel":"`), channel...)
 	b = wire.AppendPosition(append(b, `","position":`...), at.Epoch, at.Seq)
 	return append(b, `,"recovered":true,"changes":[],"lost":false}`...)
@@ -355,14 +355,14 @@ func (f *Fanout) flushReset(b *batch.Batch) {
 		frame := &pool.Frame{Last: b.Last, Count: 1, Position: pool.Position{Epoch: f.epoch, Seq: seq}}
 		if forked {
 			frame.Alternate = new(pool.Frame)
-			brief := ForkMessage(f.Name, broker.Position{Epoch: f.epoch, Seq: seq})
+			brief := forkMessage(f.Name, broker.Position{Epoch: f.epoch, Seq: seq})
 			for _, enc := range []pool.Encoding{WS, DeflateWS, WholeWS, WholeDeflateWS} {
 				frame.Alternate.Put(enc, EncodePayload(enc, "resync", brief))
 			}
 		}
 		for enc := firstDialect; enc < f.hub.endOfDialects(); enc++ {
 			if t.Takers(enc) > 0 {
-				frame.Put(enc, f.hub.DialectOf(enc).lost(enc, f.Name, b.Body))
+				frame.Put(enc, f.hub.dialectOf(enc).lost(enc, f.Name, b.Body))
 			}
 		}
 		for enc := range firstDialect {

@@ -46,8 +46,8 @@ func (g *Gate) Counted() int {
 	return len(g.Addresses.open)
 }
 
-// PeerAddress is the address of a peer.
-func PeerAddress(a net.Addr) netip.Addr {
+// peerAddress is the address of a peer.
+func peerAddress(a net.Addr) netip.Addr {
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		return tcp.AddrPort().Addr().Unmap().WithZone("")
 	}
@@ -66,7 +66,7 @@ func Peer(ctx *fasthttp.RequestCtx) netip.Addr {
 	if g := ConnOf(ctx.Conn()); g != nil {
 		return g.peer.Addr()
 	}
-	return PeerAddress(ctx.RemoteAddr())
+	return peerAddress(ctx.RemoteAddr())
 }
 
 // AddressKey is the address that limits count: an IPv4 address, or the /64 of an IPv6 address, which is

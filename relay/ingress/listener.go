@@ -114,7 +114,7 @@ func (d *listener) next() (net.Conn, error) {
 		if err != nil || !ok { // a listener of tests, in memory
 			return nc, err
 		}
-		return &Conn{listener: d, fd: -1, stream: tcp, peer: netip.AddrPortFrom(PeerAddress(tcp.RemoteAddr()), portOf(tcp.RemoteAddr()))}, nil
+		return &Conn{listener: d, fd: -1, stream: tcp, peer: netip.AddrPortFrom(peerAddress(tcp.RemoteAddr()), portOf(tcp.RemoteAddr()))}, nil
 	}
 	if d.rc.Read(d.look) != nil {
 		return nil, net.ErrClosed
