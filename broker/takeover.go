@@ -84,7 +84,7 @@ func (b *Broker) Adopt(channel string, k *Kept) error {
 // Demote makes a channel that was owned here a replica of another process's, which is to be followed. It reports whether the
 // channel is of use: it has readers. One that is not leaves memory.
 func (b *Broker) Demote(channel string) (used bool) {
-	c, _ := b.lockLoaded(channel)
+	c := b.lockOwned(channel)
 	if c == nil {
 		return false
 	}
@@ -94,6 +94,20 @@ func (b *Broker) Demote(channel string) (used bool) {
 		return c.readers > 0
 	}
 	return c.demote()
+}
+
+// lockOwned is lockLoaded of what may be owned here: a channel that is just being loaded is another process's, and who loads it waits for the caller.
+func (b *Broker) lockOwned(channel string) *Channel {
+	c := b.lookup(channel)
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	if c.dead || c.broken {
+		c.mu.Unlock()
+		return nil
+	}
+	return c
 }
 
 // demote is Demote of a channel that is owned here. Called with the lock held.
@@ -124,7 +138,7 @@ func (c *Channel) demote() (used bool) {
 // HandOver returns what there is of a channel that is owned here, and who gets its changes, and makes it a replica, in one step: what it returns is the last word. false: it is not
 // owned here, or is gone. If it is installed here again, those who got its changes are to follow it anew.
 func (b *Broker) HandOver(channel string) (k Kept, tap Tap, ok bool) {
-	c, _ := b.lockLoaded(channel)
+	c := b.lockOwned(channel)
 	if c == nil {
 		return Kept{}, nil, false
 	}
@@ -140,7 +154,8 @@ func (b *Broker) HandOver(channel string) (k Kept, tap Tap, ok bool) {
 	return k, tap, true
 }
 
-// Install makes a channel owned here of what its owner has handed over. It goes on in the same epoch.
+// Install makes a channel owned here of what its owner has handed over. It goes on in the same epoch. ErrNotLoaded: it is being followed for the first time just now, which
+// may wait for the caller.
 func (b *Broker) Install(channel string, k *Kept) error {
 	for {
 		err := b.put(&Channel{name: strings.Clone(channel), policy: b.policyOf(channel)})
@@ -148,12 +163,21 @@ func (b *Broker) Install(channel string, k *Kept) error {
 		if err != nil && !errors.Is(err, errRaced) {
 			return fmt.Errorf("take over %s: %w", channel, err)
 		}
-		c, err := b.lockLoaded(channel)
+		c := b.lookup(channel)
 		if c == nil {
-			if err != nil {
-				return err
-			}
 			continue // it has just left memory
+		}
+		c.mu.Lock()
+		if c.dead || c.broken {
+			loading, broken := c.dead && c.durable != nil && c.durable.loading != nil, c.broken && !c.dead
+			c.mu.Unlock()
+			switch {
+			case broken:
+				return ErrBroken
+			case loading:
+				return ErrNotLoaded
+			}
+			continue
 		}
 		switch {
 		case c.isReplica(): // in one step: what its former owner told late is of no interest any more

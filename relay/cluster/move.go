@@ -229,7 +229,7 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 	})
 	if err := c.hand(ctx, to, p, o.term, list); err != nil {
 		for _, h := range list {
-			_ = c.broker.Install(h.name, &h.kept)
+			_ = c.put(h.name, &h.kept)
 		}
 		c.owners[p].CompareAndSwap(shut, o)
 		for _, h := range list {
@@ -341,6 +341,21 @@ func (c *Cluster) taken(body []byte) ([]byte, error) {
 	return nil, nil
 }
 
+// put makes a channel this process's own, and whoever follows it just now with it.
+func (c *Cluster) put(channel string, k *broker.Kept) error {
+	for {
+		c.arrived(channel, k)
+		if err := c.broker.Install(channel, k); !errors.Is(err, broker.ErrNotLoaded) {
+			return err
+		}
+		select { // it has not been said to be followed yet, or is not there yet
+		case <-time.After(time.Millisecond):
+		case <-c.context.Done():
+			return ErrNoOwner
+		}
+	}
+}
+
 // install makes what was handed over of a partition this process's own. before is the row that the new one has replaced. It reports whether all of it was.
 func (c *Cluster) install(p int, o, before *owner) bool {
 	c.mu.Lock()
@@ -354,7 +369,7 @@ func (c *Cluster) install(p int, o, before *owner) bool {
 		if c.owners[p].Load() != o {
 			return true // somebody else has it by now
 		}
-		if err := c.broker.Install(one.name, &one.kept); err != nil {
+		if err := c.put(one.name, &one.kept); err != nil {
 			c.config.Log.Error("a channel was not taken over", slog.String("channel", one.name), slog.String("error", err.Error()))
 		}
 		c.mu.Lock()

@@ -169,11 +169,23 @@ func (c *Cluster) rescue(node, channel string) {
 		k, err = c.export(node, channel)
 	}
 	if err == nil {
+		c.arrived(channel, k)
 		c.broker.Refill(channel, k)
 		err = c.broker.Adopt(channel, k)
 	}
 	if err != nil {
 		c.config.Log.Warn("a channel was not taken over", slog.String("channel", channel), slog.String("node", node), slog.String("error", err.Error()))
+	}
+}
+
+// arrived gives what has come of a channel to who waits for it as a follower: the owner is this process by now, which would wait for that in turn before it serves.
+func (c *Cluster) arrived(channel string, k *broker.Kept) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.replicas[channel]; r != nil && !r.loaded {
+		delete(c.follows, r.id)
+		r.loaded, r.epoch = true, k.Position.Epoch
+		r.first <- firstKept{kept: *k, existed: true}
 	}
 }
 

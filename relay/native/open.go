@@ -125,8 +125,8 @@ func (s *speaker) greet(head []byte, named int, then func()) {
 		if !errors.Is(err, broker.ErrNotLoaded) { // otherwise the node that owns it is not reached: the client comes back, here or elsewhere
 			s.server.hub.Log.Error("user channel not joined", slog.String("error", err.Error()))
 		}
-		s.Conn().Reply(head, then)
-		s.CloseNow(session.Overloaded)
+		s.Conn().Reply(nil, then)
+		s.CloseFirst(head, session.Overloaded)
 	}
 }
 

@@ -201,8 +201,8 @@ func (m *Server) OpenEvents(nc net.Conn, a *session.Handshake, open *atomic.Int6
 	defer s.Catch(s.AbortOpen)
 	s.Enter(func() {
 		if greet(&s.Session) != nil {
-			s.Conn().Reply(a.Head, s.FirstTurn)
-			s.CloseNow(session.Overloaded)
+			s.Conn().Reply(nil, s.FirstTurn)
+			s.CloseFirst(a.Head, session.Overloaded)
 		}
 	})
 	s.Begun()

@@ -167,13 +167,16 @@ func (s *Session) Close(why Closing) {
 }
 
 // CloseNow closes the session at once; what waits for it is given up.
-func (s *Session) CloseNow(why Closing) {
+func (s *Session) CloseNow(why Closing) { s.CloseFirst(nil, why) }
+
+// CloseFirst is CloseNow of a session that was sent nothing yet: head is the answer to its handshake, which comes before the reason.
+func (s *Session) CloseFirst(head []byte, why Closing) {
 	if s.ending.Swap(true) {
 		return
 	}
 	s.noteClosing(why)
 	s.manager.hub.Counters.Closes.Of(why.Code).Inc()
-	s.conn.Shut(s.protocol.CloseFrame(why), true)
+	s.conn.Shut(append(head, s.protocol.CloseFrame(why)...), true)
 }
 
 // takeSubs empties the session's subscriptions and lets no more be added. What is held may be carried out for grace.
