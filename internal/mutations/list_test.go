@@ -57,7 +57,7 @@ var mutations = []mutation{
 	}, of("TestDrain$")},
 	{"a partition is handed over while it still changes", []edit{
 		{"broker/takeover.go", "	c.demote()\n	return k, tap, true", "	return k, tap, true"},
-	}, of("TestDrain$")},
+	}, []string{"./broker", "-run", "^TestHandOverIsTheLastWord$"}},
 
 	{"a link that repeats frames: those of before are applied again", []edit{
 		{"relay/cluster/link/link.go", "(in.Broken || f.number <= in.Number)", "(in.Broken || f.number < in.Number)"},
