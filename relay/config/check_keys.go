@@ -22,6 +22,16 @@ const (
 // Redacted stands for a secret where a configuration is printed.
 const Redacted = "<redacted>"
 
+// WithoutUser is an address, with Redacted in the place of the name and the password that it may hold.
+func WithoutUser(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
+	at := strings.LastIndexByte(rest, '@')
+	if !ok || at < 0 {
+		return address
+	}
+	return scheme + "://" + Redacted + rest[at:]
+}
+
 // The variables that hold one key each.
 const (
 	SecretVar = "WEIR_AUTH_SECRET" // adds one HS256 key for client tokens

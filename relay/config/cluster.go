@@ -84,9 +84,9 @@ func (k *Checks) cluster(c Config) {
 		u, err := url.Parse(server)
 		switch {
 		case err != nil, u.Host == "", !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme):
-			k.Add(Element("cluster.nats", i), "%s is not a server: expected nats://host:4222 or tls://host:4222", Quote(server))
+			k.Add(Element("cluster.nats", i), "%s is not a server: expected nats://host:4222 or tls://host:4222", Quote(WithoutUser(server)))
 		case (u.Scheme == "nats" || u.Scheme == "ws") && !LoopbackHost(u.Host) && !x.Insecure && x.TLS == (MeshTLS{}):
-			k.Add(Element("cluster.nats", i), "%s would be reached in plain text: expected tls://, cluster.tls, or cluster.insecure: true in a network of your own", Quote(server))
+			k.Add(Element("cluster.nats", i), "%s would be reached in plain text: expected tls://, cluster.tls, or cluster.insecure: true in a network of your own", Quote(WithoutUser(server)))
 		}
 	}
 	if x.Embed.Listen != "" {

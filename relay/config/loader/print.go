@@ -92,7 +92,7 @@ func (p *printer) leaf(path string, v reflect.Value) string {
 	if v.Kind() == reflect.Slice {
 		items := make([]string, v.Len())
 		for i := range items {
-			items[i] = yamlText(v.Index(i).String())
+			items[i] = yamlText(config.WithoutUser(v.Index(i).String()))
 			if isSecret(path, v.Type()) {
 				items[i] = config.Redacted
 			}
@@ -103,7 +103,7 @@ func (p *printer) leaf(path string, v reflect.Value) string {
 		return config.Redacted
 	}
 	if v.Kind() == reflect.String {
-		return yamlText(v.String())
+		return yamlText(config.WithoutUser(v.String()))
 	}
 	return config.Format(v) // durations, sizes, rates, numbers: nothing in them needs quotes
 }

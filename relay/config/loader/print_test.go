@@ -133,3 +133,27 @@ func bare(s string) string {
 	}
 	return b.String()
 }
+
+// Names and passwords within addresses are not shown, by what is printed or by what says that an address is wrong.
+func TestPrintAddresses(t *testing.T) {
+	for _, server := range []string{"nats://ann:hidden@127.0.0.1:4222", "nats://hidden@127.0.0.1", "tls://ann:hid@den@n1:4222", "tls://n1:4222/?x=a@b"} {
+		c, o, err := loadText("auth: {keys: [{algorithm: HS256, secret: "+secret+"}]}\napi: {keys: [{name: a, secret: "+secret+"}]}\ncluster: {node: a, nats: ['"+server+"']}\n", nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := Print(&out, c, o); err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range []string{"ann", "hid", "den@"} {
+			if strings.Contains(out.String(), part) {
+				t.Errorf("%s is printed with %s", server, part)
+			}
+		}
+	}
+	for _, server := range []string{"http://ann:hidden@n1", "nats://ann:hidden@n1:4222", "nats://ann:hidden@:bad"} {
+		if _, _, err := loadText("cluster: {node: a, nats: ['"+server+"']}\n", nil, nil); err == nil || strings.Contains(err.Error(), "hidden") {
+			t.Errorf("%s: %v", server, err)
+		}
+	}
+}
