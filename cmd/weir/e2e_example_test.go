@@ -57,11 +57,12 @@ func TestE2EExampleAsItsPageSays(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out := new(output)
 	cmd.Stdout, cmd.Stderr = out, out
+	cmd.WaitDelay = time.Second // what it started in the background keeps its output open
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { _, err := cmd.Process.Wait(); ended <- err }() // ends with the process; received below
+	go func() { ended <- cmd.Wait() }() // ends with the process, whose output has then been read; received below
 	select {
 	case <-ended:
 	case <-ctx.Done():

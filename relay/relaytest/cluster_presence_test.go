@@ -84,6 +84,7 @@ func TestPresenceOfNodes(t *testing.T) {
 			watchers = append(watchers, enter(g, "watcher", "presence:"+hall))
 		}
 		u1 := enter(a, "u", hall)
+		relaytest.Until(t, "the user is there", func() bool { return present(b, hall) == "u1" }) // or what b says may come first, and then that they have been there for longer
 		u2 := enter(b, "u", hall)
 		v := enter(c, "v", hall)
 		for _, g := range n.Rigs {
