@@ -321,7 +321,7 @@ func (g *golden) webSocket() {
 	}
 	ann.ask(`{"type":"subscribe","id":44,"channel":"many:4"}`)
 	g.title("several commands in a message")
-	ann.send(`[{"type":"ping","id":50},{"type":"unsubscribe","id":51,"channel":"many:0"}]`)
+	ann.send(`[{"type":"ping","id":50},{"type":"history","id":51,"channel":"closed:1"}]`)
 	ann.frame()
 	ann.frame()
 	g.title("disconnected by a backend")
