@@ -16,6 +16,7 @@ import (
 	"weir/internal/mesh"
 	"weir/relay/cluster/link"
 	"weir/relay/cluster/notices"
+	"weir/relay/cluster/parts"
 	"weir/relay/problem"
 )
 
@@ -53,8 +54,7 @@ type Cluster struct {
 	node     mesh.Node
 	broker   *broker.Broker
 	handlers map[string]Handler
-	mergers  map[string]Merger // by kind
-	actors   map[string]Actor  // by kind of notice
+	actors   map[string]Actor // by kind of notice
 	missed   func(since time.Time)
 	started  time.Time
 	context  context.Context
@@ -64,7 +64,7 @@ type Cluster struct {
 	calls    chan struct{}  // a slot for each call that is worked on
 	begun    chan struct{}  // closed by Start: what comes before is dropped
 	telling  chan struct{}  // holds a value if untold is not empty; never closed
-	shared   []shared       // by partition; each has its lock
+	parts    *parts.Store   // has its locks
 	notices  notices.Log    // has its lock
 
 	// Atomic.
@@ -236,8 +236,9 @@ func Open(config Config) (*Cluster, error) {
 		config: config, session: rand.Text(), owners: make([]atomic.Pointer[owner], config.Partitions), started: time.Now(),
 		members: make(map[string]*member), replicas: make(map[string]*replica), follows: make(map[uint64]*replica), waiting: make(map[uint64]*request), routes: make(map[int]*route), handed: make(map[int]*handed),
 		calls: make(chan struct{}, 256), moves: make(chan struct{}, 1), begun: make(chan struct{}), handlers: make(map[string]Handler),
-		telling: make(chan struct{}, 1), shared: make([]shared, config.Partitions), untold: make(map[int]time.Time),
+		telling: make(chan struct{}, 1), untold: make(map[int]time.Time),
 	}
+	c.parts = parts.New(config.Partitions, c.partition, c.partsOwner)
 	c.context, c.stop = context.WithCancel(context.Background())
 	var err error
 	if c.node, err = config.Opener.Open(c.session, inbox{c}); err != nil {
@@ -260,7 +261,7 @@ type Handlers struct {
 
 // Start begins to own partitions and to follow channels.
 func (c *Cluster) Start(b *broker.Broker, h Handlers) {
-	c.broker, c.mergers, c.actors, c.missed = b, h.Mergers, h.Actors, h.Missed
+	c.broker, c.parts.Mergers, c.actors, c.missed = b, h.Mergers, h.Actors, h.Missed
 	for _, calls := range []map[string]Handler{c.own(), c.noticeCalls(), h.Calls} {
 		maps.Copy(c.handlers, calls)
 	}

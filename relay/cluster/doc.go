@@ -23,7 +23,7 @@
 // # Parts
 //
 // Some state is no channel: who is in one, for example. Each process has a part of it, and tells it to the owner of the key, who puts the whole
-// together: see [Merger]. A new owner, and one to whom something was lost, is told all parts anew. Those of a process that is not heard any more are
+// together: see [Merger] and package parts. A new owner, and one to whom something was lost, is told all parts anew. Those of a process that is not heard any more are
 // over.
 //
 // # Notices

@@ -97,7 +97,7 @@ func (i inbox) Row(key string, value []byte, revision uint64) {
 		return
 	}
 	if o.Session != c.session {
-		c.closeParts(p, o.term)
+		c.parts.Close(p, o.term)
 	}
 	if before != nil && before.Session == c.session && o.Session != c.session {
 		c.lose(p, o.From == c.session)
@@ -215,7 +215,7 @@ func (c *Cluster) review(now time.Time) {
 	}
 	c.notices.Tidy(now)
 	for _, session := range absent {
-		c.absent(session)
+		c.parts.Absent(session)
 	}
 }
 

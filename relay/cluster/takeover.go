@@ -202,7 +202,7 @@ func (c *Cluster) opened(p int, o *owner) {
 		}
 	}
 	c.mu.Unlock()
-	c.openParts(p)
+	c.parts.Open(p)
 }
 
 // export asks a node for what it has of a channel.
