@@ -1,8 +1,8 @@
 // Package mesh is what a cluster of processes needs of what is between them: a transport that may lose frames, and a table
 // whose rows change by compare-and-set. It knows nothing of channels, and no engine: package nats is one on NATS, package
-// fake one in memory, for tests.
+// fake one in memory, for tests. For what must outlive processes there are logs and a shelf, see [Log] and [Shelf].
 //
-// Nothing in it may be relied on but the table: a frame that was sent may come late, twice, in another order or not at all.
+// Nothing in it may be relied on but the table, the logs and the shelf: a frame that was sent may come late, twice, in another order or not at all.
 package mesh
 
 import (
@@ -28,6 +28,12 @@ type Node interface {
 	// Update writes a row of the table if its revision is still the given one, 0 for a row that is not there, and returns the
 	// new revision. Errors: ErrConflict if it is another one. After any other error the row may have been written.
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
+
+	// Log returns the log of a number from 0 on. It is made when it is first appended to.
+	Log(number int) Log
+
+	// Shelf returns the shelf. It is made when it is first written to.
+	Shelf() Shelf
 
 	// Close leaves the mesh. The handler is not called afterwards.
 	Close() error

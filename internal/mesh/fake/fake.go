@@ -31,12 +31,21 @@ type Mesh struct {
 	// Unsure reports whether the answer to a write of a session is lost, that has been made. nil: it never is.
 	Unsure func(session string) bool
 
+	// Late is how much later than it is answered a write of a session to a log or the shelf is made; its writer does not know of it. nil, 0: it is not late.
+	Late func(session string) time.Duration
+
+	// Room is how many bytes a log may hold. 0: any. Guarded by mu after the first Open; see SetRoom.
+	Room int
+
 	// Guarded by mu.
 	mu       sync.Mutex
 	nodes    map[string]*node
 	rows     map[string]row
 	revision uint64
-	shut     bool // the table refuses to be written
+	shut     bool // the table refuses to be written, and so do logs and shelf
+	logs     map[int]*keptLog
+	shelf    map[string]row
+	shelved  uint64 // revision
 }
 
 type row struct {
@@ -101,7 +110,14 @@ func (m *Mesh) Open(session string, h mesh.Handler) (mesh.Node, error) {
 	return n, nil
 }
 
-// Shut has the table refuse to be written, or not any more.
+// SetRoom changes how many bytes a log may hold.
+func (m *Mesh) SetRoom(bytes int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.Room = bytes
+}
+
+// Shut has the table refuse to be written, and logs and shelf to be used, or not any more.
 func (m *Mesh) Shut(shut bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package meshtest makes certificates for tests.
+// Package meshtest is what tests of meshes share: certificates, and what every mesh keeps.
 package meshtest
 
 import (

@@ -1,4 +1,4 @@
-// Package nats is a mesh on NATS: core NATS carries the frames, and the table is a bucket of JetStream's key-value store.
+// Package nats is a mesh on NATS: core NATS carries the frames, the table is a bucket of JetStream's key-value store, and logs and shelf are streams.
 //
 // It is the only package that imports the client of NATS. Its goroutines are those of the client, and one that makes the bucket
 // and watches it; all end with Close.
@@ -24,7 +24,8 @@ type Config struct {
 	Name     string          // of the cluster: the prefix of subjects, and in the name of the bucket
 	Servers  []string        // addresses, such as nats://host:4222; several of one cluster of servers
 	Options  []client.Option // how to reach a server within the process
-	Replicas int             // servers that keep the table; 1, 3 or 5
+	Replicas int             // servers that keep the table, logs and the shelf; 1, 3 or 5
+	LogBytes int64           // most that a log may hold when it is made; 0: what the servers have room for
 	Log      *slog.Logger
 
 	// Who this process is to servers of their own, and how it knows them: names of files. "": none.
@@ -71,17 +72,20 @@ type node struct {
 	config  Config
 	handler mesh.Handler
 	conn    *client.Conn
+	js      jetstream.JetStream
+	shelf   shelf
 	stop    context.CancelFunc // ends the goroutine of the table
 	table   chan struct{}      // closed when it has ended
 
 	// Guarded by mu.
 	mu     sync.Mutex
 	bucket jetstream.KeyValue // nil until the servers have made it
+	logs   map[int]*log
 }
 
 // Open implements mesh.Opener.
 func (o Opener) Open(session string, h mesh.Handler) (mesh.Node, error) {
-	n := &node{config: o.Config, handler: h, table: make(chan struct{})}
+	n := &node{config: o.Config, handler: h, table: make(chan struct{}), logs: make(map[int]*log)}
 	secured, err := o.Config.secured()
 	if err != nil {
 		return nil, err
@@ -115,8 +119,8 @@ func (o Opener) Open(session string, h mesh.Handler) (mesh.Node, error) {
 		n.conn.Close()
 		return nil, err
 	}
-	js, err := jetstream.New(n.conn, jetstream.WithDefaultTimeout(patience))
-	if err != nil {
+	n.shelf = newShelf(n)
+	if n.js, err = jetstream.New(n.conn, jetstream.WithDefaultTimeout(patience)); err != nil {
 		n.conn.Close()
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
@@ -124,7 +128,7 @@ func (o Opener) Open(session string, h mesh.Handler) (mesh.Node, error) {
 	n.stop = stop
 	go func() { // ended by Close, which waits for it
 		defer close(n.table)
-		n.keepTable(ctx, js)
+		n.keepTable(ctx)
 	}()
 	return n, nil
 }
@@ -148,10 +152,10 @@ func (n *node) subscribe(session string) error {
 }
 
 // keepTable makes the bucket, if it is not there, and tells the handler of its rows until ctx ends.
-func (n *node) keepTable(ctx context.Context, js jetstream.JetStream) {
+func (n *node) keepTable(ctx context.Context) {
 	said := ""
 	for ctx.Err() == nil {
-		err := n.watch(ctx, js)
+		err := n.watch(ctx)
 		if err != nil && ctx.Err() == nil && err.Error() != said {
 			said = err.Error()
 			n.config.Log.Warn("the table of the cluster is not reached; trying on", slog.String("error", said))
@@ -164,13 +168,13 @@ func (n *node) keepTable(ctx context.Context, js jetstream.JetStream) {
 }
 
 // watch tells the handler of the rows until the watch or ctx ends.
-func (n *node) watch(ctx context.Context, js jetstream.JetStream) error {
+func (n *node) watch(ctx context.Context) error {
 	bucket := "weir_" + n.config.Name + "_owners"
 	within, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	kv, err := js.KeyValue(within, bucket)
+	kv, err := n.js.KeyValue(within, bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = js.CreateKeyValue(within, jetstream.KeyValueConfig{Bucket: bucket, History: 1, Replicas: n.config.Replicas, Storage: jetstream.FileStorage})
+		kv, err = n.js.CreateKeyValue(within, jetstream.KeyValueConfig{Bucket: bucket, History: 1, Replicas: n.config.Replicas, Storage: jetstream.FileStorage})
 	}
 	if err != nil {
 		return fmt.Errorf("bucket %s: %w", bucket, err)

@@ -132,7 +132,7 @@ func join(t testing.TB, session string, c nats.Config, log io.Writer) (mesh.Node
 	if log == nil {
 		log = io.Discard
 	}
-	c.Name, c.Replicas, c.Log = "test", 1, slog.New(slog.NewTextHandler(log, nil))
+	c.Name, c.Replicas, c.Log = "test", max(c.Replicas, 1), slog.New(slog.NewTextHandler(log, nil))
 	h := &seen{}
 	n, err := nats.Opener{Config: c}.Open(session, h)
 	if err != nil {

@@ -1,0 +1,285 @@
+package meshtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/internal/mesh"
+)
+
+// storageLimit is how long a test of a log or a shelf may take.
+const storageLimit = time.Minute
+
+// Storage holds the logs and the shelf of a mesh against what they promise. a and b are two processes of it; logs hold 1 MiB.
+func Storage(t *testing.T, a, b mesh.Node) {
+	ctx, cancel := context.WithTimeout(context.Background(), storageLimit)
+	t.Cleanup(cancel)
+	for _, n := range []mesh.Node{a, b} { // until the servers are there
+		for n.Log(0).Purge(ctx, 0) != nil {
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-ctx.Done():
+				t.Fatal("the servers are not reached")
+			}
+		}
+	}
+	for _, x := range []struct {
+		name string
+		test func(*testing.T, context.Context, mesh.Node, mesh.Node)
+	}{
+		{"Append", appends}, {"Fence", fences}, {"Read", reads}, {"Purge", purges}, {"Full", fills}, {"Logs", apart},
+		{"Put", puts}, {"PutAll", putsAll}, {"Drop", drops}, {"Keys", keys},
+	} {
+		t.Run(x.name, func(t *testing.T) { x.test(t, ctx, a, b) })
+	}
+}
+
+func mustAppend(t *testing.T, ctx context.Context, l mesh.Log, text string, last uint64) uint64 {
+	t.Helper()
+	n, err := l.Append(ctx, []byte(text), last)
+	if err != nil {
+		t.Fatalf("append %.20s after %d: %v", text, last, err)
+	}
+	return n
+}
+
+// contents are a log's messages from one number to another.
+func contents(t *testing.T, ctx context.Context, l mesh.Log, from, to uint64) (list []string) {
+	t.Helper()
+	before := time.Time{}
+	err := l.Read(ctx, from, to, func(n uint64, at time.Time, m []byte) error {
+		if at.Before(before) {
+			t.Errorf("message %d is of %v, and the one before of %v", n, at, before)
+		}
+		before = at
+		list = append(list, fmt.Sprint(n, "=", string(m)))
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("read %d to %d: %v", from, to, err)
+	}
+	return list
+}
+
+func expect(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%s: %v, expected %v", what, got, want)
+	}
+}
+
+func appends(t *testing.T, ctx context.Context, a, b mesh.Node) {
+	first, last, err := b.Log(1).Bounds(ctx)
+	if err != nil || first != last+1 || last != 0 {
+		t.Fatalf("bounds of a log that is not there: %d, %d, %v", first, last, err)
+	}
+	expect(t, "number", mustAppend(t, ctx, a.Log(1), "one", 0), 1)
+	expect(t, "number", mustAppend(t, ctx, b.Log(1), "two", 1), 2)
+	for _, wrong := range []uint64{0, 1, 3} {
+		n, err := a.Log(1).Append(ctx, []byte("three"), wrong)
+		if !errors.Is(err, mesh.ErrConflict) || n != 0 && n != 2 {
+			t.Errorf("append after %d, which is not the last: %d, %v", wrong, n, err)
+		}
+	}
+	mustAppend(t, ctx, a.Log(1), "three", 2)
+	expect(t, "contents", contents(t, ctx, b.Log(1), 1, 3), "[1=one 2=two 3=three]")
+}
+
+// fences shows that who has appended last at a number is the only one that goes on from there.
+func fences(t *testing.T, ctx context.Context, a, b mesh.Node) {
+	mine := mustAppend(t, ctx, a.Log(2), "of a", 0)
+	fence := mustAppend(t, ctx, b.Log(2), "fence", mine)
+	if _, err := a.Log(2).Append(ctx, []byte("stale"), mine); !errors.Is(err, mesh.ErrConflict) {
+		t.Fatalf("a writer that was fenced appends: %v", err)
+	}
+	mustAppend(t, ctx, b.Log(2), "of b", fence)
+	expect(t, "contents", contents(t, ctx, a.Log(2), 1, 3), "[1=of a 2=fence 3=of b]")
+}
+
+func reads(t *testing.T, ctx context.Context, a, b mesh.Node) {
+	l, last := a.Log(3), uint64(0)
+	for i := range 700 {
+		last = mustAppend(t, ctx, l, fmt.Sprint("m", i), last)
+	}
+	expect(t, "all", len(contents(t, ctx, b.Log(3), 1, last)), 700)
+	expect(t, "some", contents(t, ctx, b.Log(3), 698, 699), "[698=m697 699=m698]")
+	expect(t, "none", contents(t, ctx, b.Log(3), 5, 4), "[]")
+	wrong := errors.New("enough")
+	if err := l.Read(ctx, 1, last, func(uint64, time.Time, []byte) error { return wrong }); !errors.Is(err, wrong) {
+		t.Errorf("an error of the reader: %v", err)
+	}
+	came := make(chan []string)
+	go func() { // ended by what is appended below
+		var list []string
+		_ = b.Log(3).Read(ctx, last, last+1, func(n uint64, _ time.Time, m []byte) error {
+			list = append(list, string(m))
+			return nil
+		})
+		came <- list
+	}()
+	mustAppend(t, ctx, l, "later", last)
+	expect(t, "what is waited for", <-came, "[m699 later]")
+}
+
+func purges(t *testing.T, ctx context.Context, a, b mesh.Node) {
+	l, last := a.Log(4), uint64(0)
+	for i := range 5 {
+		last = mustAppend(t, ctx, l, fmt.Sprint(i), last)
+	}
+	if err := l.Purge(ctx, 3); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "what is left", contents(t, ctx, b.Log(4), 1, 5), "[4=3 5=4]")
+	if err := l.Purge(ctx, 5); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "nothing is left", contents(t, ctx, b.Log(4), 2, 5), "[]")
+	first, last, err := b.Log(4).Bounds(ctx)
+	if err != nil || first != 6 || last != 5 {
+		t.Errorf("bounds of an empty log: %d, %d, %v", first, last, err)
+	}
+	expect(t, "numbers go on", mustAppend(t, ctx, b.Log(4), "next", 5), 6)
+}
+
+func fills(t *testing.T, ctx context.Context, a, _ mesh.Node) {
+	l, last := a.Log(5), uint64(0)
+	text := strings.Repeat("x", 100<<10)
+	for range 20 {
+		n, err := l.Append(ctx, []byte(text), last)
+		if errors.Is(err, mesh.ErrFull) {
+			if err := l.Purge(ctx, last); err != nil {
+				t.Fatal(err)
+			}
+			mustAppend(t, ctx, l, text, last)
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = n
+	}
+	t.Error("2 MiB have room in a log of 1 MiB")
+}
+
+func apart(t *testing.T, ctx context.Context, a, b mesh.Node) {
+	mustAppend(t, ctx, a.Log(6), "six", 0)
+	mustAppend(t, ctx, b.Log(7), "seven", 0)
+	expect(t, "contents", contents(t, ctx, b.Log(6), 1, 1), "[1=six]")
+}
+
+func put(ctx context.Context, n mesh.Node, key, text string, expected uint64) (uint64, error) {
+	return n.Shelf().Put(ctx, expected, mesh.Value{Key: key, Data: []byte(text)})
+}
+
+func on(t *testing.T, ctx context.Context, n mesh.Node, key string) (string, uint64) {
+	t.Helper()
+	b, revision, err := n.Shelf().Get(ctx, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b), revision
+}
+
+func puts(t *testing.T, ctx context.Context, a, b mesh.Node) {
+	if b, revision, err := a.Shelf().Get(ctx, "1.a"); err != nil || b != nil || revision != 0 {
+		t.Fatalf("what is not there: %q, %d, %v", b, revision, err)
+	}
+	first, err := put(ctx, a, "1.a", "one", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := put(ctx, a, "1.b", "other", 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []uint64{0, first + 1000} {
+		if _, err := put(ctx, b, "1.a", "two", wrong); !errors.Is(err, mesh.ErrConflict) {
+			t.Errorf("put at %d, expecting %d: %v", first, wrong, err)
+		}
+	}
+	second, err := put(ctx, b, "1.a", "two", first)
+	if err != nil || second <= first {
+		t.Fatalf("put: %d after %d, %v", second, first, err)
+	}
+	text, revision := on(t, ctx, a, "1.a")
+	expect(t, "value and revision", []any{text, revision}, []any{"two", second})
+	if _, err := put(ctx, a, "1.c", "", 0); err != nil {
+		t.Fatal(err)
+	}
+	if b, revision, err := b.Shelf().Get(ctx, "1.c"); err != nil || b == nil || revision == 0 {
+		t.Errorf("an empty value: %v, %d, %v", b, revision, err)
+	}
+}
+
+func putsAll(t *testing.T, ctx context.Context, a, b mesh.Node) {
+	big := bytes.Repeat([]byte("y"), a.Shelf().Limit())
+	values := []mesh.Value{{Key: "2.a.1", Data: big}, {Key: "2.a.2", Data: big}, {Key: "2.a", Data: []byte("head")}}
+	first, err := a.Shelf().Put(ctx, 0, values...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, revision := on(t, ctx, b, "2.a")
+	expect(t, "head", []any{text, revision}, []any{"head", first})
+	if b, _, err := b.Shelf().Get(ctx, "2.a.2"); err != nil || !bytes.Equal(b, big) {
+		t.Errorf("a piece: %d bytes, %v", len(b), err)
+	}
+	values[0].Data, values[1].Data, values[2].Data = []byte("p"), []byte("q"), []byte("r")
+	if _, err := b.Shelf().Put(ctx, first+1000, values...); !errors.Is(err, mesh.ErrConflict) {
+		t.Fatalf("all of them, expecting another revision: %v", err)
+	}
+	if b, _, _ := b.Shelf().Get(ctx, "2.a.1"); !bytes.Equal(b, big) {
+		t.Error("a piece was written, and the head was not")
+	}
+	if _, err := b.Shelf().Put(ctx, first, values...); err != nil {
+		t.Fatal(err)
+	}
+	text, _ = on(t, ctx, a, "2.a.1")
+	expect(t, "a piece", text, "p")
+}
+
+func drops(t *testing.T, ctx context.Context, a, b mesh.Node) {
+	first, err := put(ctx, a, "3.a", "one", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := put(ctx, a, "3.a", "two", first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Shelf().Drop(ctx, "3.a", first); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := on(t, ctx, a, "3.a")
+	expect(t, "what was written since", text, "two")
+	if err := b.Shelf().Drop(ctx, "3.a", second); err != nil {
+		t.Fatal(err)
+	}
+	text, revision := on(t, ctx, a, "3.a")
+	expect(t, "what was dropped", []any{text, revision}, []any{"", 0})
+	if _, err := put(ctx, a, "3.a", "anew", 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func keys(t *testing.T, ctx context.Context, a, b mesh.Node) {
+	for _, key := range []string{"4.a", "4.b", "4.b.1", "44.c"} {
+		if _, err := put(ctx, a, key, "", 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var list []string
+	err := b.Shelf().Keys(ctx, "4", func(key string) error {
+		list = append(list, key)
+		return nil
+	})
+	slices.Sort(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "keys", list, "[4.a 4.b 4.b.1]")
+}
