@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// TicketLife is how long a ticket can be redeemed.
-	TicketLife = 30 * time.Second
+	// ticketLife is how long a ticket can be redeemed.
+	ticketLife = 30 * time.Second
 
 	defaultTickets = 65536
 	ticketBytes    = 24 // random, 192 bits
 )
 
-// ErrFull says that too many tickets are outstanding; the oldest goes within TicketLife.
+// ErrFull says that too many tickets are outstanding; the oldest goes within ticketLife.
 var ErrFull = errors.New("too many tickets are outstanding")
 
 // Tickets hands out one-use stand-ins for an Identity. They live in the memory of this process: a
@@ -104,7 +104,7 @@ func (t *Tickets) Len() int {
 // the cost is spread over the calls that issued them.
 func (t *Tickets) expire(now time.Time) {
 	for e := t.queue.Front(); e != nil; e = t.queue.Front() {
-		if now.Sub(e.Value.(ticket).issued) < TicketLife {
+		if now.Sub(e.Value.(ticket).issued) < ticketLife {
 			return
 		}
 		t.remove(e)

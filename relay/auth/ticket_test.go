@@ -63,7 +63,7 @@ func TestTicketExpires(t *testing.T) {
 		early := must(tickets.Issue(&Identity{User: "u1"}))
 		time.Sleep(time.Second)
 		late := must(tickets.Issue(&Identity{User: "u2"}))
-		time.Sleep(TicketLife - time.Second)
+		time.Sleep(ticketLife - time.Second)
 		if _, ok := tickets.Redeem(early); ok {
 			t.Error("redeemed after its time")
 		}
@@ -95,7 +95,7 @@ func TestTicketsAreBounded(t *testing.T) {
 		if _, err := tickets.Issue(id); !errors.Is(err, ErrFull) {
 			t.Fatalf("err = %v, want ErrFull", err)
 		}
-		time.Sleep(TicketLife - time.Second)
+		time.Sleep(ticketLife - time.Second)
 		if _, err := tickets.Issue(id); !errors.Is(err, ErrFull) {
 			t.Fatalf("a second before the oldest goes: err = %v, want ErrFull", err)
 		}
@@ -152,7 +152,7 @@ func TestTicketsModel(t *testing.T) {
 				}
 			},
 			"": func(*rapid.T) { // before and after each of the others
-				for len(model) > 0 && clock.Sub(model[0].issued) >= TicketLife {
+				for len(model) > 0 && clock.Sub(model[0].issued) >= ticketLife {
 					gone, model = append(gone, model[0]), model[1:]
 				}
 			},

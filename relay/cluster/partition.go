@@ -11,8 +11,8 @@ import (
 	"weir/internal/wire"
 )
 
-// Place is the key by which a channel's partition is chosen: the presence of a channel is where the channel is.
-func Place(channel string) string {
+// placeOf is the key by which a channel's partition is chosen: the presence of a channel is where the channel is.
+func placeOf(channel string) string {
 	for strings.HasPrefix(channel, wire.PresenceNamespace+":") {
 		channel = channel[len(wire.PresenceNamespace)+1:]
 	}
@@ -21,7 +21,7 @@ func Place(channel string) string {
 
 // partition is the partition of a channel: FNV-1a of its key, finalised, since names often differ in their last bytes only.
 func (c *Cluster) partition(channel string) int {
-	return int(hash(Place(channel)) % uint64(len(c.owners)))
+	return int(hash(placeOf(channel)) % uint64(len(c.owners)))
 }
 
 func hash(text string) uint64 {

@@ -43,7 +43,7 @@ const howToSecret = "at least 32 bytes, e.g. from `openssl rand -hex 32`"
 
 // required checks that there is a key for clients and one for backends.
 func (k *Checks) required(c Config) {
-	if len(c.Auth.Keys) == 0 && c.Auth.JWKS.URL == "" && !c.Dev && !c.Identified() {
+	if len(c.Auth.Keys) == 0 && c.Auth.JWKS.URL == "" && !c.Dev && !c.identified() {
 		k.Add("auth.keys", "no secret or key for client tokens is configured: set auth.keys or auth.jwks.url in the file, "+
 			"or the variable %s (%s); to try the relay out, use --dev", SecretVar, howToSecret)
 	}

@@ -48,7 +48,7 @@ func (c *Cluster) fill() {
 	if !c.On() {
 		return
 	}
-	Set(&c.Name, "weir")
+	setDefault(&c.Name, "weir")
 	if c.Node == "" {
 		c.Node, _ = os.Hostname() // checks say what is wrong with it
 	}

@@ -51,7 +51,7 @@ func LoopbackHost(host string) bool {
 // TokenChecks returns how tokens are checked.
 func (c *Config) TokenChecks() auth.Config {
 	a := c.Auth
-	return auth.Config{Now: c.Clock, Keys: a.Keys, JWKS: a.JWKS, Issuer: a.Issuer, Audience: a.Audience, Leeway: *a.Leeway, Keyless: c.Identified()}
+	return auth.Config{Now: c.Clock, Keys: a.Keys, JWKS: a.JWKS, Issuer: a.Issuer, Audience: a.Audience, Leeway: *a.Leeway, Keyless: c.identified()}
 }
 
 // APIConfig returns how the keys of backends are checked.

@@ -34,7 +34,7 @@ func (c Config) WithDefaults() Config {
 		c.Namespaces = make(Namespaces)
 	}
 	if c.Dev {
-		Set(&c.Limit.PerUser, devPerUser)
+		setDefault(&c.Limit.PerUser, devPerUser)
 		if len(c.Systems) == 0 {
 			c.Systems = c.SystemNames()
 			if c.Cluster.On() {
@@ -50,7 +50,7 @@ func (c Config) WithDefaults() Config {
 	c.fillSections(0)
 	fillDefaults(reflect.ValueOf(&c).Elem())
 	for name, n := range c.Namespaces {
-		Set(&n.Limit.Message, c.Limit.Message)
+		setDefault(&n.Limit.Message, c.Limit.Message)
 		c.Namespaces[name] = n
 	}
 	return c
@@ -76,6 +76,6 @@ func devNamespace(durable bool) Namespace {
 // WithDefaults returns n with a default in the place of each value that is not set; limit is the relay's.
 func (n Namespace) WithDefaults(limit Limit) Namespace {
 	fillDefaults(reflect.ValueOf(&n).Elem())
-	Set(&n.Limit.Message, limit.Message)
+	setDefault(&n.Limit.Message, limit.Message)
 	return n
 }

@@ -14,20 +14,20 @@ type Stretch float64
 // The values of a Stretch that are words. All others say how many times as long a window becomes at most, from 1.5 to
 // batch.MostStretch.
 const (
-	ByItself Stretch = 0 // "true": as far as it is of use
-	Never    Stretch = 1 // "false"
+	byItself Stretch = 0 // "true": as far as it is of use
+	never    Stretch = 1 // "false"
 )
 
-// byItself is how many times as long windows become by themselves.
-const byItself = 4
+// byDefault is how many times as long windows become by themselves.
+const byDefault = 4
 
 // leastStretch is the least that makes a difference.
 const leastStretch = 1.5
 
 // Most is how many times as long a window becomes at most.
 func (s Stretch) Most() float64 {
-	if s == ByItself {
-		return byItself
+	if s == byItself {
+		return byDefault
 	}
 	return float64(s)
 }
@@ -35,9 +35,9 @@ func (s Stretch) Most() float64 {
 // String spells s as UnmarshalText reads it.
 func (s Stretch) String() string {
 	switch s {
-	case ByItself:
+	case byItself:
 		return "true"
-	case Never:
+	case never:
 		return "false"
 	}
 	return strconv.FormatFloat(float64(s), 'g', -1, 64)
@@ -47,9 +47,9 @@ func (s Stretch) String() string {
 func (s *Stretch) UnmarshalText(b []byte) error {
 	switch text := string(b); text {
 	case "true":
-		*s = ByItself
+		*s = byItself
 	case "false":
-		*s = Never
+		*s = never
 	default:
 		x, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(x >= leastStretch && x <= batch.MostStretch) {

@@ -25,8 +25,8 @@ type Section interface {
 	Key() string
 }
 
-// Filler is a Section with defaults that tags cannot say.
-type Filler interface {
+// filler is a Section with defaults that tags cannot say.
+type filler interface {
 	// Fill puts those in the place of what is not set; dev is development mode. It may be called more than once.
 	Fill(dev bool)
 }
@@ -78,7 +78,7 @@ func (c *Config) HasSystem(s *System) bool {
 // fillSections gives what is not set about systems its default, from the section with this index on.
 func (c *Config) fillSections(from int) {
 	for _, s := range c.Sections[from:] {
-		if f, ok := s.(Filler); ok {
+		if f, ok := s.(filler); ok {
 			f.Fill(c.Dev)
 		}
 		fillDefaults(reflect.ValueOf(s).Elem())
@@ -144,16 +144,16 @@ func cloned(v reflect.Value) reflect.Value {
 	return out
 }
 
-// Set gives a value that is not set its default.
-func Set[T comparable](v *T, otherwise T) {
+// setDefault gives a value that is not set its default.
+func setDefault[T comparable](v *T, otherwise T) {
 	var zero T
 	if *v == zero {
 		*v = otherwise
 	}
 }
 
-// Identified reports whether a system identifies clients, so that no key for their tokens is needed.
-func (c *Config) Identified() bool {
+// identified reports whether a system identifies clients, so that no key for their tokens is needed.
+func (c *Config) identified() bool {
 	return slices.ContainsFunc(c.Known, func(s System) bool { return s.Identifies != nil && s.Identifies(c) })
 }
 

@@ -62,10 +62,10 @@ func OnlyMembers(ctx *fasthttp.RequestCtx, names ...string) error {
 
 // Lenient says whether a backend wants members that are not known to be passed over.
 func Lenient(ctx *fasthttp.RequestCtx) bool {
-	return string(ctx.Request.Header.Peek(LenientHeader)) == "1"
+	return string(ctx.Request.Header.Peek(lenientHeader)) == "1"
 }
 
-const LenientHeader = "Weir-Lenient"
+const lenientHeader = "Weir-Lenient"
 
 // Unknown is the error that names them.
 func Unknown(names []string) *problem.Error {

@@ -57,7 +57,7 @@ var (
 	Overloaded       = &Error{503, "overloaded", "the relay is overloaded", "", true}
 	Storage          = &Error{503, "storage", "the change is not stored: the disk fails", "", true}
 	Unavailable      = &Error{503, "unavailable", "the backend that decides about this did not respond", "", true}
-	Damaged          = &Error{503, "storage", "the stored channel cannot be read", "", true}
+	damaged          = &Error{503, "storage", "the stored channel cannot be read", "", true}
 	BadRequest       = &Error{400, "bad_request", "the request is not proper HTTP", "", false}
 	UpgradeRequired  = &Error{426, "upgrade_required", "Sec-WebSocket-Version must be 13", "", false} // RFC 6455, section 4.4
 	Draining         = &Error{503, "draining", "the relay is shutting down", "", true}
@@ -106,7 +106,7 @@ func Of(err error) *Error {
 	case errors.Is(err, disk.ErrFailing), errors.Is(err, broker.ErrBroken):
 		return Storage
 	case errors.Is(err, disk.ErrCorrupt):
-		return Damaged
+		return damaged
 	case errors.Is(err, broker.ErrClosed), errors.Is(err, disk.ErrClosed):
 		return Draining
 	}

@@ -5,7 +5,7 @@
 // the defaults. Load is strict: an unknown key, a value of the wrong kind, one out of range, a
 // key given twice, a second YAML document, an anchor, alias or tag, and an unknown WEIR_ variable are all
 // refused. It reports every problem it finds, each with its place, its full key path and what was
-// expected there; an error is always Problems. No message shows the value of a secret.
+// expected there; an error names all problems at once. No message shows the value of a secret.
 //
 // Keys are found by reflection over the yaml tags of config.Config and of the sections of the systems, so that a new field is read,
 // suggested and printed without a second list. A key path such as limits.per_address becomes the

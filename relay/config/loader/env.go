@@ -57,7 +57,7 @@ func (l *loader) readEnv(environ []string) {
 	}
 	keys := envKeys(l.Config.Known)
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		value, origin := set[name], Origin{Kind: Env, Name: name}
+		value, origin := set[name], Origin{Kind: fromEnv, Name: name}
 		if !config.IsPlain(name) {
 			origin.Name = config.Quote(name)
 		}
@@ -133,7 +133,7 @@ func (l *loader) setPath(path string, origin Origin, text string) {
 
 func (l *loader) readFlags(flags map[string]string) {
 	for _, path := range slices.Sorted(maps.Keys(flags)) {
-		origin := Origin{Kind: Flag, Name: flagName(path)}
+		origin := Origin{Kind: fromFlag, Name: flagName(path)}
 		if path == devKey {
 			l.set(path, origin, reflect.ValueOf(&l.Config.Dev).Elem(), flags[path])
 		} else {

@@ -42,7 +42,7 @@ func readFile(name string) ([]byte, error) {
 // readYAML reads what the file says into the configuration.
 func (l *loader) readYAML(file string, data []byte) {
 	at := func(tk *token.Token) Origin {
-		o := Origin{Kind: File, Name: file}
+		o := Origin{Kind: fromFile, Name: file}
 		if tk != nil && tk.Position != nil {
 			o.Line = tk.Position.Line
 		}

@@ -27,14 +27,14 @@ type Loaded struct {
 	Unused  []string // variables that begin like weir's own and set nothing: those of backends beside it, or a name quite wrong
 }
 
-// Load reads the sources, fills in the defaults and checks the result. Its error is Problems, all of
+// Load reads the sources, fills in the defaults and checks the result. Its error names all problems, all of
 // them. Files that the configuration names (certificates, keys) are read to check them, relative to the
 // working directory.
 func Load(src Source) (Loaded, error) {
 	l := newLoader(src.Systems)
 	if src.File != "" {
 		if data, err := readFile(src.File); err != nil {
-			l.unreadable(Origin{Kind: File, Name: src.File}, "%s", err)
+			l.unreadable(Origin{Kind: fromFile, Name: src.File}, "%s", err)
 		} else {
 			l.readYAML(src.File, data)
 		}
@@ -63,12 +63,12 @@ func (l *loader) load(src Source) (Loaded, error) {
 // loader gathers a configuration and what is wrong with it. One goroutine owns it.
 type loader struct {
 	Loaded
-	problems Problems
+	problems problems
 	blind    bool // the file is not known: what is missing may be in it
 }
 
 func (l *loader) add(key string, origin Origin, format string, args ...any) {
-	l.problems = append(l.problems, Problem{Key: key, Origin: origin, Message: fmt.Sprintf(format, args...)})
+	l.problems = append(l.problems, problem{Key: key, Origin: origin, Message: fmt.Sprintf(format, args...)})
 }
 
 // set parses text into a word and notes where it came from.
@@ -91,7 +91,7 @@ func (l *loader) unreadable(origin Origin, format string, args ...any) {
 func (l *loader) finish() {
 	zeros := make(map[string]bool)
 	config.Walk(&l.Config, func(path string, f config.Field) {
-		zeros[path] = f.Value.IsZero() && l.Origins[path].Kind != Default
+		zeros[path] = f.Value.IsZero() && l.Origins[path].Kind != fromDefault
 	})
 	plain := l.Config
 	plain.Dev = false
@@ -117,8 +117,8 @@ func (l *loader) finish() {
 	})
 	if l.Config.Dev { // what development mode opens comes from its flag
 		for _, path := range Diff(plain.WithDefaults(), l.Config) {
-			if l.Origins[path].Kind == Default {
-				l.Origins[path] = Origin{Kind: Flag, Name: flagName(devKey)}
+			if l.Origins[path].Kind == fromDefault {
+				l.Origins[path] = Origin{Kind: fromFlag, Name: flagName(devKey)}
 			}
 		}
 	}

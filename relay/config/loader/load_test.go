@@ -208,10 +208,10 @@ func TestFileErrors(t *testing.T) {
 	}
 }
 
-// want checks that err is Problems, one line of which begins with each prefix.
+// want checks that err is problems, one line of which begins with each prefix.
 func want(t *testing.T, err error, prefixes ...string) {
 	t.Helper()
-	var problems Problems
+	var problems problems
 	if !errors.As(err, &problems) {
 		t.Errorf("want problems, got %v", err)
 		return

@@ -10,10 +10,10 @@ type Kind uint8
 
 // The kinds of places, from the weakest to the strongest.
 const (
-	Default Kind = iota // nobody set it
-	File                // the configuration file
-	Env                 // an environment variable
-	Flag                // a command-line flag
+	fromDefault Kind = iota // nobody set it
+	fromFile                // the configuration file
+	fromEnv                 // an environment variable
+	fromFlag                // a command-line flag
 )
 
 // Origin is the place a value comes from. The zero Origin is a default.
@@ -26,11 +26,11 @@ type Origin struct {
 // String is "default", "file weir.yaml:3", "env WEIR_LISTEN" or "flag --listen".
 func (o Origin) String() string {
 	switch o.Kind {
-	case File:
+	case fromFile:
 		return "file " + o.place()
-	case Env:
+	case fromEnv:
 		return "env " + o.Name
-	case Flag:
+	case fromFlag:
 		return "flag " + o.Name
 	}
 	return "default"

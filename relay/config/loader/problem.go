@@ -6,29 +6,29 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with a configuration.
-type Problem struct {
+// problem is one thing that is wrong with a configuration.
+type problem struct {
 	Key     string // full key path; "" if it is about a place as a whole
 	Message string // what is wrong and what was expected; holds no secret and no line break
 	Origin  Origin // where; the zero Origin if the value is a default or missing
 }
 
 // String is one line: "weir.yaml:12: limits.queue: ...", "WEIR_LISTEN: ..." or "auth.keys: ...".
-func (p Problem) String() string {
+func (p problem) String() string {
 	switch {
-	case p.Origin.Kind == Default:
+	case p.Origin.Kind == fromDefault:
 		return p.Key + ": " + p.Message
-	case p.Origin.Kind == File && p.Key != "":
+	case p.Origin.Kind == fromFile && p.Key != "":
 		return p.Origin.place() + ": " + p.Key + ": " + p.Message
 	}
 	return p.Origin.place() + ": " + p.Message
 }
 
-// Problems are all the reasons why a configuration is refused. It is the type of Load's error.
-type Problems []Problem
+// problems are all the reasons why a configuration is refused. It is the type of Load's error.
+type problems []problem
 
 // Error lists the problems, one a line.
-func (p Problems) Error() string {
+func (p problems) Error() string {
 	lines := make([]string, len(p))
 	for i := range p {
 		lines[i] = p[i].String()
@@ -38,21 +38,21 @@ func (p Problems) Error() string {
 
 // sort orders the problems as a reader looks for them: the file from top to bottom, then variables,
 // flags, and what is missing.
-func (p Problems) sort() {
+func (p problems) sort() {
 	rank := func(o Origin) int {
-		if o.Kind == Default {
-			return int(Flag) + 1
+		if o.Kind == fromDefault {
+			return int(fromFlag) + 1
 		}
 		return int(o.Kind)
 	}
-	slices.SortStableFunc(p, func(a, b Problem) int {
+	slices.SortStableFunc(p, func(a, b problem) int {
 		return cmp.Or(cmp.Compare(rank(a.Origin), rank(b.Origin)), cmp.Compare(a.Origin.Line, b.Origin.Line))
 	})
 }
 
 // about says whether a problem is already known with the key, within it, or around it.
-func (p Problems) about(key string) bool {
-	return slices.ContainsFunc(p, func(q Problem) bool {
+func (p problems) about(key string) bool {
+	return slices.ContainsFunc(p, func(q problem) bool {
 		return q.Key != "" && (under(q.Key, key) || under(key, q.Key))
 	})
 }

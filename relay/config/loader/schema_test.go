@@ -100,7 +100,7 @@ func TestNoZeroBecomesADefault(t *testing.T) {
 func TestPaths(t *testing.T) {
 	origins := make(Origins)
 	for i, path := range []string{"limits", "auth.keys", "auth.keys[0]", "namespaces", `namespaces."a.b"`, `namespaces."a\".b"`} {
-		origins[path] = Origin{Kind: File, Line: i + 1}
+		origins[path] = Origin{Kind: fromFile, Line: i + 1}
 	}
 	for path, want := range map[string]int{
 		"": 0, "listen": 0, "limits": 1, "limits.queue": 1, "auth.keys[0].id": 3, "auth.keys[1].id": 2, "auth.issuer": 0,

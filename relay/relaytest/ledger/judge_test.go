@@ -126,7 +126,7 @@ func TestJudgeHoldsReadersAgainstEachOther(t *testing.T) {
 
 func TestJudgeExpectsNothingAfterAReaderLeft(t *testing.T) {
 	s := newStory().told("a", 0, false).publish("a", 1, 3).deliver(1, 0)
-	s.r.Detached(7)
+	s.r.gaveUp(7)
 	s.publish("a", 4, 2)
 	if v := s.l.Judge(s.r); v.Lost != 0 || v.Told != 0 {
 		t.Error(v, v.Problems)

@@ -118,8 +118,8 @@ func (r *Reader) Delivered(channel uint32, seq uint64, payload []byte) {
 	r.log = append(r.log, sighting{kind: delivered, chn: channel, at: Position{Seq: seq}, stamp: s})
 }
 
-// Detached notes that the reader gave the channel up: it is not expected to be complete to the end.
-func (r *Reader) Detached(channel uint32) {
+// gaveUp notes that the reader gave the channel up: it is not expected to be complete to the end.
+func (r *Reader) gaveUp(channel uint32) {
 	if r.detached == nil {
 		r.detached = map[uint32]bool{}
 	}

@@ -12,8 +12,8 @@ import (
 	"weir/relay/problem"
 )
 
-// Topics returns the topics that are counted.
-func Topics() []string { return []string{"api.request", "user.action", "system.event"} }
+// topics returns the topics that are counted.
+func topics() []string { return []string{"api.request", "user.action", "system.event"} }
 
 // maxName bounds the name of a metric, in bytes; maxValue the value of an event, so that sums stay exact.
 const (

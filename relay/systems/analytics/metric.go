@@ -74,24 +74,24 @@ func (m *metric) update(p point, second int64) []byte {
 		"value", m.value(p), "count", p.count, "timestamp", second*1000))
 }
 
-// CheckLabel returns an error unless a label is that of a metric: a topic that is counted, optionally with a slash and a
+// checkLabel returns an error unless a label is that of a metric: a topic that is counted, optionally with a slash and a
 // name, or one of the relay's own.
-func CheckLabel(label string) error {
-	if slices.Contains(OwnLabels(), label) {
+func checkLabel(label string) error {
+	if slices.Contains(ownLabels(), label) {
 		return nil
 	}
 	topic, name, named := strings.Cut(label, "/")
 	switch {
-	case !slices.Contains(Topics(), topic):
-		return fmt.Errorf("expected %s, with or without a /name, or a figure of weir's own such as weir.connections", strings.Join(Topics(), ", "))
+	case !slices.Contains(topics(), topic):
+		return fmt.Errorf("expected %s, with or without a /name, or a figure of weir's own such as weir.connections", strings.Join(topics(), ", "))
 	case named && !validName(name):
 		return fmt.Errorf("the name after the slash must be 1 to %d bytes", maxName)
 	}
 	return nil
 }
 
-// OwnLabels returns the labels of the relay's own metrics.
-func OwnLabels() []string {
+// ownLabels returns the labels of the relay's own metrics.
+func ownLabels() []string {
 	var out []string
 	for _, key := range slices.Concat(relay.ReadingGauges(), relay.ReadingCounts()) {
 		out = append(out, ownKind+"."+key)

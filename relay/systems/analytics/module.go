@@ -57,16 +57,16 @@ type Alert struct {
 
 // What an alert looks at.
 const (
-	AlertRate  = "rate"  // events a second
-	AlertCount = "count" // events
-	AlertSum   = "sum"   // of the values
-	AlertMean  = "mean"  // of the values
+	alertRate  = "rate"  // events a second
+	alertCount = "count" // events
+	alertSum   = "sum"   // of the values
+	alertMean  = "mean"  // of the values
 )
 
 // The sides of a threshold.
 const (
-	AlertAbove = "above"
-	AlertBelow = "below"
+	alertAbove = "above"
+	alertBelow = "below"
 )
 
 func (*Config) Key() string { return "analytics" }
@@ -87,7 +87,7 @@ func devAlerts() []Alert {
 	var out []Alert
 	for _, metric := range []string{"api.request", "user.action", "system.event"} {
 		kind, _, _ := strings.Cut(metric, ".")
-		out = append(out, Alert{Name: "high-" + kind, Metric: metric, Of: AlertRate, Window: 5 * time.Second, Threshold: new(50.0), Clear: new(40.0),
+		out = append(out, Alert{Name: "high-" + kind, Metric: metric, Of: alertRate, Window: 5 * time.Second, Threshold: new(50.0), Clear: new(40.0),
 			Message: "High " + kind + " activity detected"})
 	}
 	return out
@@ -119,11 +119,11 @@ func check(c *config.Config, k *config.Checks) {
 
 func checkAlert(k *config.Checks, key string, a Alert) {
 	k.Label(config.Join(key, "name"), a.Name)
-	if err := CheckLabel(a.Metric); err != nil {
+	if err := checkLabel(a.Metric); err != nil {
 		k.Add(config.Join(key, "metric"), "%s is not a metric: %v", config.Quote(a.Metric), err)
 	}
 	if a.Of != "" {
-		k.OneOf(config.Join(key, "of"), a.Of, AlertRate, AlertCount, AlertSum, AlertMean)
+		k.OneOf(config.Join(key, "of"), a.Of, alertRate, alertCount, alertSum, alertMean)
 	}
 	if a.Window%time.Second != 0 {
 		k.Add(config.Join(key, "window"), "%v is not whole seconds", a.Window)
@@ -138,9 +138,9 @@ func checkAlert(k *config.Checks, key string, a Alert) {
 	case a.Threshold == nil:
 		k.Add(config.Join(key, "threshold"), "expected the value that raises the alert, e.g. 100")
 	case a.Clear == nil:
-	case a.When == AlertAbove && *a.Clear > *a.Threshold:
+	case a.When == alertAbove && *a.Clear > *a.Threshold:
 		k.Add(config.Join(key, "clear"), "%v must not exceed threshold (%v)", *a.Clear, *a.Threshold)
-	case a.When == AlertBelow && *a.Clear < *a.Threshold:
+	case a.When == alertBelow && *a.Clear < *a.Threshold:
 		k.Add(config.Join(key, "clear"), "%v must not be below threshold (%v)", *a.Clear, *a.Threshold)
 	}
 }

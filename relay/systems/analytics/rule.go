@@ -23,9 +23,9 @@ type rule struct {
 
 func newRule(a Alert, gauge bool) *rule {
 	if a.Of == "" {
-		a.Of = AlertRate
+		a.Of = alertRate
 		if gauge {
-			a.Of = AlertMean
+			a.Of = alertMean
 		}
 	}
 	return &rule{config: a, window: int64(a.Window / time.Second), hold: int64((a.Hold + time.Second - 1) / time.Second)}
@@ -38,13 +38,13 @@ func (r *rule) measure(m *metric, second, started int64) (value float64, ok bool
 	if m != nil {
 		p = m.seconds.sum(second+1-r.window, second+1)
 	}
-	ok = r.config.When == AlertAbove || second+1-r.window >= started
+	ok = r.config.When == alertAbove || second+1-r.window >= started
 	switch r.config.Of {
-	case AlertCount:
+	case alertCount:
 		return float64(p.count), ok
-	case AlertSum:
+	case alertSum:
 		return p.sum, ok
-	case AlertMean:
+	case alertMean:
 		return p.mean(), ok && p.count > 0
 	default:
 		return float64(p.count) / float64(r.window), ok
@@ -75,7 +75,7 @@ func (r *rule) step(m *metric, second, started int64) (changed bool) {
 
 // beyond reports whether a value has reached a threshold.
 func beyond(when string, value, threshold float64) bool {
-	if when == AlertBelow {
+	if when == alertBelow {
 		return value <= threshold
 	}
 	return value >= threshold
@@ -88,7 +88,7 @@ func (r *rule) message() string {
 	}
 	side, limit := r.config.When, *r.config.Threshold
 	if !r.raised {
-		side, limit = map[string]string{AlertAbove: AlertBelow, AlertBelow: AlertAbove}[side], *r.config.Clear
+		side, limit = map[string]string{alertAbove: alertBelow, alertBelow: alertAbove}[side], *r.config.Clear
 	}
 	return fmt.Sprintf("%s: the %s over %s is %.6g, %s %.6g", r.config.Metric, r.config.Of, span(r.config.Window), r.value, side, limit)
 }

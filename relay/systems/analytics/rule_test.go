@@ -32,7 +32,7 @@ func watch(a Alert, counts ...uint64) string {
 
 func TestRule(t *testing.T) {
 	rule := func(change func(*Alert)) Alert {
-		a := Alert{Name: "a", Metric: "api.request", Of: AlertCount, When: AlertAbove, Window: time.Second, Threshold: new(10.0), Clear: new(5.0)}
+		a := Alert{Name: "a", Metric: "api.request", Of: alertCount, When: alertAbove, Window: time.Second, Threshold: new(10.0), Clear: new(5.0)}
 		change(&a)
 		return a
 	}
@@ -45,11 +45,11 @@ func TestRule(t *testing.T) {
 		{"raised once, cleared once", func(*Alert) {}, []uint64{0, 10, 50, 7, 12, 5, 4, 0, 9, 10}, ".+....-..+"},
 		{"without a threshold of its own to clear", func(a *Alert) { a.Clear = a.Threshold }, []uint64{10, 9, 10}, "+-+"},
 		{"hold", func(a *Alert) { a.Hold = 2 * time.Second }, []uint64{10, 11, 3, 12, 12, 12, 3, 3, 6, 3, 3, 3}, ".....+.....-"},
-		{"rate", func(a *Alert) { a.Of, a.Window = AlertRate, 2*time.Second }, []uint64{19, 0, 0, 20, 0, 0}, "...+.-"},
-		{"sum", func(a *Alert) { a.Of, a.Window = AlertSum, 3*time.Second }, []uint64{4, 4, 4, 0, 0, 0}, "..+.-."},
-		{"mean of nothing is no reason to go on", func(a *Alert) { a.Of = AlertMean; a.Threshold, a.Clear = new(1.0), new(0.5) }, []uint64{0, 3, 0}, ".+-"},
+		{"rate", func(a *Alert) { a.Of, a.Window = alertRate, 2*time.Second }, []uint64{19, 0, 0, 20, 0, 0}, "...+.-"},
+		{"sum", func(a *Alert) { a.Of, a.Window = alertSum, 3*time.Second }, []uint64{4, 4, 4, 0, 0, 0}, "..+.-."},
+		{"mean of nothing is no reason to go on", func(a *Alert) { a.Of = alertMean; a.Threshold, a.Clear = new(1.0), new(0.5) }, []uint64{0, 3, 0}, ".+-"},
 		{"below, not before a window has passed", func(a *Alert) {
-			a.When, a.Window, a.Threshold, a.Clear = AlertBelow, 3*time.Second, new(0.0), new(1.0)
+			a.When, a.Window, a.Threshold, a.Clear = alertBelow, 3*time.Second, new(0.0), new(1.0)
 		}, []uint64{0, 0, 0, 0, 1, 1, 0, 0, 0}, "..+..-..+"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestRule(t *testing.T) {
 func TestRuleAlternates(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		hold := rapid.IntRange(0, 3).Draw(t, "hold")
-		a := Alert{Metric: "api.request", Of: AlertCount, When: AlertAbove, Window: time.Second, Threshold: new(10.0), Clear: new(5.0), Hold: time.Duration(hold) * time.Second}
+		a := Alert{Metric: "api.request", Of: alertCount, When: alertAbove, Window: time.Second, Threshold: new(10.0), Clear: new(5.0), Hold: time.Duration(hold) * time.Second}
 		counts := rapid.SliceOfN(rapid.Uint64Range(0, 15), 1, 60).Draw(t, "counts")
 		told := watch(a, counts...)
 		raised := false
@@ -87,7 +87,7 @@ func TestRuleAlternates(t *testing.T) {
 }
 
 func TestMessage(t *testing.T) {
-	r := newRule(Alert{Metric: "api.request", When: AlertAbove, Window: time.Minute, Threshold: new(10.0), Clear: new(2.5)}, false)
+	r := newRule(Alert{Metric: "api.request", When: alertAbove, Window: time.Minute, Threshold: new(10.0), Clear: new(2.5)}, false)
 	r.raised, r.value = true, 1234.5678
 	if got := r.message(); got != "api.request: the rate over 1m is 1234.57, above 10" {
 		t.Error(got)

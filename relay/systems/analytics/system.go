@@ -71,7 +71,7 @@ func (s *System) Start(host relay.Host) error {
 	s.counted = newCounters(host.Metrics(), s)
 	s.byLabel = make(map[string]*metric)
 	s.limit = cfg.Metrics
-	for _, name := range Topics() {
+	for _, name := range topics() {
 		kind, action, _ := splitLabel(name)
 		s.topics = append(s.topics, topic{kind: kind, action: action, plain: s.add(kind, action, "", false), named: make(map[string]*metric)})
 		i := len(s.topics) - 1

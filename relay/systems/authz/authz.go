@@ -27,8 +27,8 @@ const (
 	denialTTL   = 5 * time.Second // of a denial without a ttl: short, since the user waits to be let in
 )
 
-// System asks the backend. It implements relay.System and hub.Authorizer; New creates it.
-type System struct {
+// system asks the backend. It implements relay.System and hub.Authorizer; newSystem creates it.
+type system struct {
 	// Set once by Start.
 	host     relay.Host
 	config   config.AuthWebhook
@@ -40,13 +40,13 @@ type System struct {
 	cache answers.Memory[subject, bool]
 }
 
-// New creates the system; the backend that it asks is in the configuration that it is started with.
-func New() *System { return &System{slots: make(chan struct{}, maxRequests)} }
+// newSystem creates the system; the backend that it asks is in the configuration that it is started with.
+func newSystem() *system { return &system{slots: make(chan struct{}, maxRequests)} }
 
 // Name implements relay.System. The system is on if auth.webhook.url is set.
-func (s *System) Name() string { return Name }
+func (s *system) Name() string { return Name }
 
-func (s *System) Start(host relay.Host) error {
+func (s *system) Start(host relay.Host) error {
 	s.host, s.config = host, host.Config().Auth.Webhook
 	for _, secret := range s.config.Secrets {
 		key, err := sign.ParseSecret(secret)
@@ -68,14 +68,14 @@ func (s *System) Start(host relay.Host) error {
 	return nil
 }
 
-func (s *System) Close() {
+func (s *system) Close() {
 	for range maxRequests {
 		s.slots <- struct{}{} // every request gives its slot back within the timeout
 	}
 	s.client.CloseIdleConnections()
 }
 
-func (s *System) Cached(id *auth.Identity, op auth.Ops, channel string) (d hub.Decision, err error, known bool) { //nolint:revive // it is a verdict
+func (s *system) Cached(id *auth.Identity, op auth.Ops, channel string) (d hub.Decision, err error, known bool) { //nolint:revive // it is a verdict
 	allow, known := s.cache.Get(subjectOf(id, op, channel), s.host.Now())
 	if !known {
 		return d, nil, false
@@ -84,7 +84,7 @@ func (s *System) Cached(id *auth.Identity, op auth.Ops, channel string) (d hub.D
 	return d, verdict(allow), true
 }
 
-func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) (d hub.Decision, _ error) {
+func (s *system) Authorize(id *auth.Identity, op auth.Ops, channel string) (d hub.Decision, _ error) {
 	if d, err, known := s.Cached(id, op, channel); known {
 		return d, err
 	}
@@ -103,7 +103,7 @@ func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) (d hu
 	return d, verdict(q.Value)
 }
 
-func (s *System) Forget(user, channel string) {
+func (s *system) Forget(user, channel string) {
 	about := func(a subject) bool { return a.of(user, channel) }
 	s.cache.Forget(func(a subject, _ bool) bool { return about(a) }, about)
 }
@@ -120,7 +120,7 @@ func verdict(allow bool) error {
 }
 
 // decide asks the backend, caches its answer and ends the request.
-func (s *System) decide(q *answers.Question[bool], about subject, id *auth.Identity) {
+func (s *system) decide(q *answers.Question[bool], about subject, id *auth.Identity) {
 	var ttl time.Duration
 	var allow bool
 	err := hub.ErrUnavailable
@@ -176,7 +176,7 @@ type answer struct {
 }
 
 // ask sends one request. Errors show neither the address nor what the backend has sent.
-func (s *System) ask(ctx context.Context, about subject, id *auth.Identity) (*answer, error) {
+func (s *system) ask(ctx context.Context, about subject, id *auth.Identity) (*answer, error) {
 	body, err := json.Marshal(question{about.op.String(), about.channel, id.User, id.Name, id.Roles})
 	if err != nil {
 		return nil, err

@@ -74,7 +74,7 @@ func start(t *testing.T, b *backend) *relaytest.Rig {
 	return relaytest.Start(t, func(c *config.Config) {
 		c.Auth.Webhook = config.AuthWebhook{URL: b.URL, Secrets: []string{secret}, AllowInsecure: true, Timeout: 500 * time.Millisecond}
 		c.Namespaces["asked"] = config.Namespace{Subscribe: config.ByWebhook, Publish: config.ByWebhook}
-	}, New())
+	}, newSystem())
 }
 
 // command sends a command and answers the type of what comes back, or the code of the error.
@@ -229,7 +229,7 @@ func TestOneQuestion(t *testing.T) {
 	g := relaytest.Start(t, func(c *config.Config) {
 		c.Auth.Webhook = config.AuthWebhook{URL: b.URL, Secrets: []string{secret}, AllowInsecure: true}
 		c.Namespaces["asked"] = config.Namespace{Subscribe: config.ByWebhook}
-	}, New())
+	}, newSystem())
 	var peers []*relaytest.Peer
 	for range 10 {
 		p := g.WS("u1", "/ws")

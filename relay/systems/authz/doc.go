@@ -1,6 +1,6 @@
 // Package authz asks a backend who may do what in namespaces with the access "webhook".
 //
-// The entry point is [New], a relay.System and a hub.Authorizer. A question is a POST to Config.Auth.Webhook.URL,
+// The entry point is [Module], whose system is a relay.System and a hub.Authorizer. A question is a POST to Config.Auth.Webhook.URL,
 // signed by the Standard Webhooks specification like every webhook of the relay:
 //
 //	{"op":"subscribe","channel":"room:42","userId":"u1","name":"Ann","roles":["editor"]}

@@ -24,7 +24,7 @@ func Module() relay.Module {
 			Decides: func(c *config.Config) bool { return c.Auth.Webhook.URL != "" },
 			Check:   check,
 		},
-		New: func() relay.System { return New() },
+		New: func() relay.System { return newSystem() },
 		Metrics: []relay.Metric{
 			{Name: "weir_authz_decisions_total", Type: relay.Counter, Labels: []string{"outcome"}, Help: "Decisions about channels of namespaces with the access webhook: allowed, denied, remembered (from the cache) or failed (no response from the backend)."},
 			{Name: "weir_authz_seconds", Type: relay.Histogram, Help: "Time that the backend took to decide."},

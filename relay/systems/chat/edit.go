@@ -17,7 +17,7 @@ const (
 )
 
 // onMessage calls f with the room's lock and the message of the path; kept is the message as it is stored.
-func (s *System) onMessage(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r *room, c *change, m *Message, kept []byte) error) error {
+func (s *System) onMessage(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r *room, c *change, m *chatMessage, kept []byte) error) error {
 	message := param(ctx, "messageId")
 	return s.inRoom(ctx, func(r *room) error {
 		number, ok := r.find(message)
@@ -31,7 +31,7 @@ func (s *System) onMessage(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r
 			if !ok || !found {
 				return errNoMessage
 			}
-			var m Message
+			var m chatMessage
 			if err := codec.Unmarshal(kept, &m); err != nil {
 				return err
 			}
@@ -42,9 +42,9 @@ func (s *System) onMessage(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r
 
 // alter changes a message. What f does to it is stored, and what f returns is sent to the room, unless that is nil: then
 // nothing has changed. It responds with the message.
-func (s *System) alter(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r *room, c *change, m *Message) (sent []byte, err error)) error {
+func (s *System) alter(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r *room, c *change, m *chatMessage) (sent []byte, err error)) error {
 	var raw []byte
-	err := s.onMessage(ctx, id, func(r *room, c *change, m *Message, kept []byte) error {
+	err := s.onMessage(ctx, id, func(r *room, c *change, m *chatMessage, kept []byte) error {
 		block := blockChannel(r.id, blockOf(m.Position))
 		sent, err := f(r, c, m)
 		if err != nil {
@@ -75,7 +75,7 @@ func (s *System) alter(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r *ro
 }
 
 // isNewest reports whether lastMessage is this message; those after it may be deleted. The caller holds mu.
-func (r *room) isNewest(m *Message) bool {
+func (r *room) isNewest(m *chatMessage) bool {
 	return m.Position == r.last || r.newest != nil && r.newest.MessageID == m.ID
 }
 
@@ -89,7 +89,7 @@ func (s *System) editMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 	if err := d.check(); err != nil {
 		return err
 	}
-	return s.alter(ctx, id, func(r *room, c *change, m *Message) ([]byte, error) {
+	return s.alter(ctx, id, func(r *room, c *change, m *chatMessage) ([]byte, error) {
 		if m.UserID != id.User {
 			return nil, &refusal{403, "Only its author may edit a message", "forbidden", ""}
 		}
@@ -104,7 +104,7 @@ func (s *System) editMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 
 // addReaction is PUT /chat/rooms/{roomId}/messages/{messageId}/reactions/{reaction}.
 func (s *System) addReaction(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-	return s.react(ctx, id, "reaction_added", topicReactionAdded, func(m *Message, reaction string) (bool, error) {
+	return s.react(ctx, id, "reaction_added", topicReactionAdded, func(m *chatMessage, reaction string) (bool, error) {
 		users := m.Reactions[reaction]
 		if slices.Contains(users, id.User) {
 			return false, nil
@@ -123,7 +123,7 @@ func (s *System) addReaction(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 
 // removeReaction is DELETE on the same.
 func (s *System) removeReaction(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-	return s.react(ctx, id, "reaction_removed", topicReactionRemoved, func(m *Message, reaction string) (bool, error) {
+	return s.react(ctx, id, "reaction_removed", topicReactionRemoved, func(m *chatMessage, reaction string) (bool, error) {
 		i := slices.Index(m.Reactions[reaction], id.User)
 		if i < 0 {
 			return false, nil
@@ -136,12 +136,12 @@ func (s *System) removeReaction(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 }
 
 // react changes the reactions of a message.
-func (s *System) react(ctx *fasthttp.RequestCtx, id *auth.Identity, kind, topic string, f func(m *Message, reaction string) (bool, error)) error {
+func (s *System) react(ctx *fasthttp.RequestCtx, id *auth.Identity, kind, topic string, f func(m *chatMessage, reaction string) (bool, error)) error {
 	reaction := param(ctx, "reaction")
 	if err := validReaction(reaction); err != nil {
 		return err
 	}
-	return s.alter(ctx, id, func(r *room, c *change, m *Message) ([]byte, error) {
+	return s.alter(ctx, id, func(r *room, c *change, m *chatMessage) ([]byte, error) {
 		if changed, err := f(m, reaction); err != nil || !changed {
 			return nil, err
 		}
@@ -153,7 +153,7 @@ func (s *System) react(ctx *fasthttp.RequestCtx, id *auth.Identity, kind, topic 
 
 // deleteMessage is DELETE /chat/rooms/{roomId}/messages/{messageId}: by its author, or the room's owner.
 func (s *System) deleteMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-	err := s.onMessage(ctx, id, func(r *room, c *change, m *Message, kept []byte) error {
+	err := s.onMessage(ctx, id, func(r *room, c *change, m *chatMessage, kept []byte) error {
 		if m.UserID != id.User && !r.owner(id.User) {
 			return &refusal{403, "Only its author and the room's owner may delete a message", "forbidden", ""}
 		}
@@ -166,7 +166,7 @@ func (s *System) deleteMessage(ctx *fasthttp.RequestCtx, id *auth.Identity) erro
 }
 
 // delete deletes a message. That it was deleted is stored first: no position is given twice. The caller holds mu.
-func (s *System) delete(r *room, c *change, id *auth.Identity, m *Message, kept []byte) error {
+func (s *System) delete(r *room, c *change, id *auth.Identity, m *chatMessage, kept []byte) error {
 	number := blockOf(m.Position)
 	block := blockChannel(r.id, number)
 	d := deletion{m.Position, nonceOf(m.UserID, m.Nonce)}

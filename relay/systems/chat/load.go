@@ -69,7 +69,7 @@ func (s *System) loadNewest(r *room) error {
 	}
 	for block := r.meta.Block - min(r.meta.Block, nonceWindow/blockSize-1); block <= r.meta.Block; block++ {
 		err := s.items(blockChannel(r.id, block), func(_, key string, data []byte) error {
-			var m Message
+			var m chatMessage
 			if err := json.Unmarshal(data, &m); err != nil {
 				return err
 			}
@@ -168,7 +168,7 @@ func (s *System) latest(r *room) error {
 		}
 		var newest *preview
 		if len(list) > 0 {
-			var m Message
+			var m chatMessage
 			if err := json.Unmarshal(list[0], &m); err != nil {
 				return fmt.Errorf("read the newest message of room %s: %w", r.id, err)
 			}

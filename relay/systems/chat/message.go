@@ -13,8 +13,8 @@ import (
 	"weir/relay/systems/internal/encode"
 )
 
-// Message is a message of a room. It is stored as it is sent.
-type Message struct {
+// chatMessage is a message of a room. It is stored as it is sent.
+type chatMessage struct {
 	ID        string              `json:"id"`
 	RoomID    string              `json:"roomId"`
 	UserID    string              `json:"userId"`
@@ -29,7 +29,7 @@ type Message struct {
 	Nonce     string              `json:"nonce,omitempty"`
 }
 
-func (m *Message) preview() *preview { return &preview{m.ID, m.Content, m.UserID} }
+func (m *chatMessage) preview() *preview { return &preview{m.ID, m.Content, m.UserID} }
 
 // draft is the body of POST /chat/rooms/{roomId}/messages.
 type draft struct {
@@ -96,7 +96,7 @@ func (s *System) send(r *room, c *change, id *auth.Identity, d *draft) ([]byte, 
 		return nil, err
 	}
 	now := timestamp(s.host.Now())
-	x := &Message{ID: newID(s.host.Now(), r.lastID), RoomID: r.id, UserID: id.User, Content: *d.Content,
+	x := &chatMessage{ID: newID(s.host.Now(), r.lastID), RoomID: r.id, UserID: id.User, Content: *d.Content,
 		Type: kinds[0], Metadata: d.Metadata, CreatedAt: now, Reactions: map[string][]string{}, Position: position, Nonce: d.Nonce}
 	if d.Type != nil {
 		x.Type = *d.Type

@@ -34,14 +34,14 @@ func (a *api) serve() {
 }
 
 // on opens the document of a request. f is called with its lock held; what f returns is waited for without it.
-func (a *api) on(kind content.Kind, f func(ctx *fasthttp.RequestCtx, d *Document) (wait <-chan error, err error)) func(*fasthttp.RequestCtx) error {
+func (a *api) on(kind content.Kind, f func(ctx *fasthttp.RequestCtx, d *document) (wait <-chan error, err error)) func(*fasthttp.RequestCtx) error {
 	return func(ctx *fasthttp.RequestCtx) error {
 		id, err := documentID(ctx)
 		if err != nil {
 			return err
 		}
 		var wait <-chan error
-		err = a.documents.with(id, kind, func(d *Document) (err error) {
+		err = a.documents.with(id, kind, func(d *document) (err error) {
 			wait, err = f(ctx, d)
 			return err
 		})
@@ -71,7 +71,7 @@ func number(ctx *fasthttp.RequestCtx, name string, otherwise, least, most uint64
 const anyVersion = math.MaxUint64
 
 // get is GET /v1/documents/{id}: where the document stands, or stood at ?version.
-func (a *api) get(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
+func (a *api) get(ctx *fasthttp.RequestCtx, d *document) (<-chan error, error) {
 	version, err := number(ctx, "version", d.version, 0, anyVersion)
 	if err != nil {
 		return nil, err
@@ -97,14 +97,14 @@ func (a *api) get(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 }
 
 // stored returns what a response has to wait for: the disk has everything that it says by then. The caller holds mu.
-func (d *Document) stored() <-chan error {
+func (d *document) stored() <-chan error {
 	done := make(chan error, 1)
 	d.whenStored(noReceipt, func(err error) { done <- err })
 	return done
 }
 
 // put is PUT /v1/documents/{id}: the text is replaced, by an operation that changes what differs.
-func (a *api) put(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
+func (a *api) put(ctx *fasthttp.RequestCtx, d *document) (<-chan error, error) {
 	var want struct {
 		Text   json.RawMessage `json:"text"`
 		UserID string          `json:"userId"`
@@ -127,7 +127,7 @@ func (a *api) put(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
 }
 
 // operate is POST /v1/documents/{id}/operations.
-func (a *api) operate(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
+func (a *api) operate(ctx *fasthttp.RequestCtx, d *document) (<-chan error, error) {
 	var want struct {
 		Operation json.RawMessage `json:"operation"`
 		Version   *uint64         `json:"version"`
@@ -164,7 +164,7 @@ func (a *api) operate(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, erro
 }
 
 // apply makes an edit and responds with its version.
-func (a *api) apply(ctx *fasthttp.RequestCtx, d *Document, x *edit) (<-chan error, error) {
+func (a *api) apply(ctx *fasthttp.RequestCtx, d *document, x *edit) (<-chan error, error) {
 	if len(x.user) > maxUser || !utf8.ValidString(x.user) {
 		return nil, badRequest("userId must be at most 128 bytes")
 	}
@@ -185,7 +185,7 @@ const (
 )
 
 // history is GET /v1/documents/{id}/operations?since=&limit=: the operations behind a version, oldest first.
-func (a *api) history(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
+func (a *api) history(ctx *fasthttp.RequestCtx, d *document) (<-chan error, error) {
 	since, err := number(ctx, "since", 0, 0, anyVersion)
 	if err != nil {
 		return nil, err
@@ -218,7 +218,7 @@ type logged interface {
 }
 
 // remove is DELETE /v1/documents/{id}: its editors are ended, and nothing of it is kept.
-func (a *api) remove(ctx *fasthttp.RequestCtx, d *Document) (<-chan error, error) {
+func (a *api) remove(ctx *fasthttp.RequestCtx, d *document) (<-chan error, error) {
 	done := make(chan error, 1)
 	d.whenStored(noReceipt, func(err error) {
 		if err == nil && !d.saved {

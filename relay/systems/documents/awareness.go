@@ -60,12 +60,12 @@ func (o *yjsBroadcaster) list() []yjs.Presence {
 }
 
 // left implements broadcaster: the clients of a connection that has ended are gone.
-func (o *yjsBroadcaster) left(d *Document, ed *editor) {
+func (o *yjsBroadcaster) left(d *document, ed *editor) {
 	o.remove(d, func(p *presence) bool { return p.editor == ed })
 }
 
 // remove takes away the states of some clients, and sends that to all.
-func (o *yjsBroadcaster) remove(d *Document, which func(p *presence) bool) {
+func (o *yjsBroadcaster) remove(d *document, which func(p *presence) bool) {
 	var gone []yjs.Presence
 	o.present = slices.DeleteFunc(o.present, func(p *presence) bool {
 		if !which(p) {
@@ -83,7 +83,7 @@ func (o *yjsBroadcaster) remove(d *Document, which func(p *presence) bool) {
 }
 
 // markGone keeps the last state of a client that is gone.
-func (o *yjsBroadcaster) markGone(d *Document, p *presence) {
+func (o *yjsBroadcaster) markGone(d *document, p *presence) {
 	p.until = o.now().Add(cursorLife)
 	p.editor = nil
 	if len(o.gone) >= d.set.config.Cursors {
@@ -102,7 +102,7 @@ func (o *yjsBroadcaster) lastKnown(said yjs.Presence) *presence {
 }
 
 // sendAll sends a message to all, in turn with the updates.
-func (o *yjsBroadcaster) sendAll(d *Document, b []byte) {
+func (o *yjsBroadcaster) sendAll(d *document, b []byte) {
 	o.sent = o.now()
 	d.inOrder(func() { _ = o.send(b, nil) }) // a state that is lost is sent again
 }
@@ -137,7 +137,7 @@ func (yWebsocket) awareness(s *session, body []byte) error {
 
 // set keeps a state. It reports whether it is to be sent to all. A client has one connection; the same user may go on
 // over another one.
-func (o *yjsBroadcaster) set(d *Document, ed *editor, said yjs.Presence) bool {
+func (o *yjsBroadcaster) set(d *document, ed *editor, said yjs.Presence) bool {
 	if len(said.State) > maxPresence {
 		return false
 	}
@@ -181,7 +181,7 @@ const keepAlive = 15 * time.Second
 
 // expire implements broadcaster: it takes away states that were not sent again for 30 seconds, and sends an empty message
 // where nothing else was sent for a while.
-func (o *yjsBroadcaster) expire(d *Document, now time.Time) {
+func (o *yjsBroadcaster) expire(d *document, now time.Time) {
 	o.remove(d, func(p *presence) bool { return !now.Before(p.until) })
 	o.gone = slices.DeleteFunc(o.gone, func(p *presence) bool { return !now.Before(p.until) })
 	if now.Sub(o.sent) >= keepAlive && len(d.editors) > 0 {

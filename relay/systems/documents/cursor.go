@@ -21,7 +21,7 @@ type cursor struct {
 
 // setCursor sets an editor's cursor, as it was at a version, and sends it to the others. The caller holds mu and has
 // loaded the document.
-func (d *Document) setCursor(ed *editor, version uint64, position int, selection *text.Selection) error {
+func (d *document) setCursor(ed *editor, version uint64, position int, selection *text.Selection) error {
 	b := d.body.(*content.TextBody)
 	if version > d.version {
 		return errAhead
@@ -67,7 +67,7 @@ func (c *cursor) outside(n int) bool {
 
 // moveCursors moves all cursors over an operation. That of its author stands behind what was edited. Nothing
 // is sent: clients that apply the operation do the same.
-func (d *Document) moveCursors(e *content.Entry, by *editor) {
+func (d *document) moveCursors(e *content.Entry, by *editor) {
 	for _, c := range d.cursors {
 		if c.editor == by {
 			c.position, c.selection = e.Op.End(), nil
@@ -79,7 +79,7 @@ func (d *Document) moveCursors(e *content.Entry, by *editor) {
 }
 
 // removeCursor removes an editor's cursor, and sends that to the others if there was one. The caller holds mu.
-func (d *Document) removeCursor(ed *editor) {
+func (d *document) removeCursor(ed *editor) {
 	i := slices.IndexFunc(d.cursors, func(c *cursor) bool { return c.editor == ed })
 	if i >= 0 {
 		c := d.cursors[i]
@@ -89,7 +89,7 @@ func (d *Document) removeCursor(ed *editor) {
 }
 
 // expire removes the cursors whose time is over.
-func (d *Document) expire(now time.Time) {
+func (d *document) expire(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.cursors = slices.DeleteFunc(d.cursors, func(c *cursor) bool {
@@ -105,7 +105,7 @@ func (d *Document) expire(now time.Time) {
 }
 
 // sendCursor sends a cursor in turn with the operations: it is right after those.
-func (d *Document) sendCursor(c *cursor, gone bool) {
+func (d *document) sendCursor(c *cursor, gone bool) {
 	shown := *c
 	version := d.version
 	d.inOrder(func() {

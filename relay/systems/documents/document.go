@@ -9,8 +9,8 @@ import (
 	"weir/relay/systems/documents/content"
 )
 
-// Document is one sequenced log and what it has come to. Everything that happens to it is serialised by its lock.
-type Document struct {
+// document is one sequenced log and what it has come to. Everything that happens to it is serialised by its lock.
+type document struct {
 	// Set once.
 	set     *Documents
 	id      string
@@ -37,7 +37,7 @@ type Document struct {
 }
 
 // use calls f with the lock held, and the document in memory and of a kind ("": of any).
-func (d *Document) use(kind content.Kind, f func() error) error {
+func (d *document) use(kind content.Kind, f func() error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.load(kind); err != nil {
@@ -47,7 +47,7 @@ func (d *Document) use(kind content.Kind, f func() error) error {
 }
 
 // release gives back what get gave.
-func (d *Document) release() {
+func (d *document) release() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.holders--
@@ -55,7 +55,7 @@ func (d *Document) release() {
 }
 
 // load has the document in memory, and of a kind ("": of any). The caller holds mu.
-func (d *Document) load(kind content.Kind) error {
+func (d *document) load(kind content.Kind) error {
 	d.touched = d.set.now()
 	if err := d.confirm(); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (d *Document) load(kind content.Kind) error {
 
 // confirm returns an error as long as operations of the document that the disk had refused are not stored. It tries
 // again by itself. The caller holds mu.
-func (d *Document) confirm() error {
+func (d *document) confirm() error {
 	if !d.unconfirmed {
 		return nil
 	}
@@ -101,7 +101,7 @@ func (d *Document) confirm() error {
 }
 
 // restore makes the document of a snapshot and a log.
-func (d *Document) restore(h content.Head, log []*content.Entry) error {
+func (d *document) restore(h content.Head, log []*content.Entry) error {
 	k, ok := content.Kinds[h.Kind]
 	if !ok { // only asked for
 		return nil
@@ -134,7 +134,7 @@ func (d *Document) restore(h content.Head, log []*content.Entry) error {
 func newEpoch() string { return fmt.Sprintf("%016x", rand.Uint64()) }
 
 // ready returns an error if the document can take no operation now. The caller holds mu.
-func (d *Document) ready() error {
+func (d *document) ready() error {
 	if d.set.closed.Load() || len(d.queue) >= maxQueue {
 		return errOverloaded
 	}
@@ -148,7 +148,7 @@ func (d *Document) ready() error {
 
 // append makes the next operation of the log, which the body has applied. When it is stored, done is called, which may be
 // nil, and it is sent to everybody. by made it; nil for a backend. The caller holds mu. On an error nothing has changed.
-func (d *Document) append(e *content.Entry, by *editor, done func(err error)) error {
+func (d *document) append(e *content.Entry, by *editor, done func(err error)) error {
 	e.Version, e.At = d.version+1, d.set.now().UnixMilli()
 	if !d.saved {
 		// What the log begins with comes first: a log without it would be taken for what was deleted.
@@ -177,14 +177,14 @@ func (d *Document) append(e *content.Entry, by *editor, done func(err error)) er
 }
 
 // snapshotIfDue makes a snapshot if it is time. The caller holds mu, after the body has taken the last operation.
-func (d *Document) snapshotIfDue() {
+func (d *document) snapshotIfDue() {
 	if often := content.Kinds[d.kind].Often; often > 0 && (d.since >= often || d.bytes >= content.SnapshotBytes) {
 		d.snapshot()
 	}
 }
 
 // snapshot saves the document as it is now. If that fails, the next operation tries again. The caller holds mu.
-func (d *Document) snapshot() {
+func (d *document) snapshot() {
 	if _, err := d.set.store.Save(d.id, d.kind, d.epoch, d.version, d.body.AppendContent); err != nil {
 		d.set.store.Host.Log().Warn("snapshot of a document failed", slog.String("document", d.id), slog.String("error", err.Error()))
 		return
@@ -199,7 +199,7 @@ func (d *Document) snapshot() {
 
 // unload takes a document out of memory that has not been used for a while: all of it if nothing holds it, else its body
 // only. It reports whether the document is closed.
-func (d *Document) unload(now time.Time, idle time.Duration) bool {
+func (d *document) unload(now time.Time, idle time.Duration) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed || d.draining || d.confirm() != nil || now.Sub(d.touched) < idle || idle > 0 && d.holders > 0 && d.body == nil {

@@ -34,7 +34,7 @@ func newDocuments(host relay.Host) *Documents {
 }
 
 // get opens a document and takes hold of it: it stays open until release. Nothing is read yet.
-func (s *Documents) get(id string) (*Document, error) {
+func (s *Documents) get(id string) (*document, error) {
 	for {
 		x, ok := s.open.Load(id)
 		if !ok {
@@ -42,12 +42,12 @@ func (s *Documents) get(id string) (*Document, error) {
 				return nil, errOpen
 			}
 			var raced bool
-			x, raced = s.open.LoadOrStore(id, &Document{set: s, id: id, channel: content.Namespace + ":" + id, touched: s.now()})
+			x, raced = s.open.LoadOrStore(id, &document{set: s, id: id, channel: content.Namespace + ":" + id, touched: s.now()})
 			if !raced {
 				s.number.Add(1)
 			}
 		}
-		d := x.(*Document)
+		d := x.(*document)
 		d.mu.Lock()
 		closed := d.closed
 		if !closed {
@@ -62,7 +62,7 @@ func (s *Documents) get(id string) (*Document, error) {
 
 // hold calls f with the lock of a document, which is in memory and of a kind ("": of any). If f keeps it, the document stays
 // open until release.
-func (s *Documents) hold(id string, kind content.Kind, f func(d *Document) (keep bool, err error)) error {
+func (s *Documents) hold(id string, kind content.Kind, f func(d *document) (keep bool, err error)) error {
 	d, err := s.get(id)
 	if err != nil {
 		return err
@@ -80,14 +80,14 @@ func (s *Documents) hold(id string, kind content.Kind, f func(d *Document) (keep
 }
 
 // with is hold for as long as f runs.
-func (s *Documents) with(id string, kind content.Kind, f func(d *Document) error) error {
-	return s.hold(id, kind, func(d *Document) (bool, error) { return false, f(d) })
+func (s *Documents) with(id string, kind content.Kind, f func(d *document) error) error {
+	return s.hold(id, kind, func(d *document) (bool, error) { return false, f(d) })
 }
 
 // evict closes documents that nothing holds. It reports whether there were any.
 func (s *Documents) evict() (evicted bool) {
 	for _, d := range s.open.Range {
-		evicted = d.(*Document).unload(s.now(), 0) || evicted
+		evicted = d.(*document).unload(s.now(), 0) || evicted
 	}
 	return evicted
 }
@@ -98,7 +98,7 @@ func (s *Documents) sweep() {
 	hook := s.store.Host.Contain()
 	for _, x := range s.open.Range {
 		hook.Do("sweep of a document", func() {
-			d := x.(*Document)
+			d := x.(*document)
 			d.expire(now)
 			d.unload(now, s.config.Idle)
 		})

@@ -15,7 +15,7 @@ import (
 )
 
 // change applies an operation to a document as a backend would.
-func change(t testing.TB, d *Document, op text.Op) {
+func change(t testing.TB, d *document, op text.Op) {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -27,7 +27,7 @@ func change(t testing.TB, d *Document, op text.Op) {
 	}
 }
 
-func textIn(t testing.TB, d *Document) string {
+func textIn(t testing.TB, d *document) string {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -30,7 +30,7 @@ func (x *edit) is(e *content.Entry) bool { return e.Src == x.src && e.ID == x.id
 // It returns the version that the operation has got, also for one that was applied before. done, which may be
 // nil, is called with the lock held when the operation is stored, and only for a new one. On an error nothing has
 // changed.
-func (d *Document) edit(x *edit, done func(err error)) (version uint64, again bool, err error) {
+func (d *document) edit(x *edit, done func(err error)) (version uint64, again bool, err error) {
 	b := d.body.(*content.TextBody)
 	if x.base > d.version {
 		return 0, false, errAhead
@@ -85,7 +85,7 @@ func (d *Document) edit(x *edit, done func(err error)) (version uint64, again bo
 }
 
 // broadcast sends an operation to everybody. Followers that cannot be sent it are ended: they come back and catch up.
-func (d *Document) broadcast(e *content.Entry, by *editor) {
+func (d *document) broadcast(e *content.Entry, by *editor) {
 	for _, o := range d.broadcasters {
 		if o.applied(e, by) == nil {
 			continue

@@ -50,7 +50,7 @@ func (ed *editor) end(code int, reason string) {
 // addEditor adds an editor to those of the document. One with the same src is the same editor, on a connection that it
 // has given up: nothing that is still on its way there is applied, so that the new connection is told all that counts.
 // The caller holds mu.
-func (d *Document) addEditor(ed *editor) {
+func (d *document) addEditor(ed *editor) {
 	for _, old := range d.editors {
 		if old.src == ed.src && old.user == ed.user && ed.src != "" {
 			old.replaced = true
@@ -64,7 +64,7 @@ func (d *Document) addEditor(ed *editor) {
 
 // rename gives all editors of a user the name in a token, and sends their cursors, unless one of them has a newer token.
 // The caller holds mu.
-func (d *Document) rename(id *auth.Identity) {
+func (d *document) rename(id *auth.Identity) {
 	for _, ed := range d.editors {
 		if ed.user == id.User && !id.Issued.IsZero() && id.Issued.Before(ed.issued) {
 			return
@@ -88,7 +88,7 @@ func (d *Document) rename(id *auth.Identity) {
 }
 
 // removeEditor removes an editor and its cursor. It is called once for each that was added.
-func (d *Document) removeEditor(ed *editor) {
+func (d *document) removeEditor(ed *editor) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.removeCursor(ed)

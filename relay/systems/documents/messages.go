@@ -25,7 +25,7 @@ type messages struct {
 
 // dialect is the messages about documents of one kind.
 type dialect interface {
-	broadcaster(d *Document) broadcaster
+	broadcaster(d *document) broadcaster
 	state(s *session, f *following) [][]byte
 
 	// member reads a member that not all messages have. Its errors go to the client.
@@ -187,6 +187,6 @@ func accepted(id []byte, version uint64) []byte {
 }
 
 // brings is the beginning of a message of a type that brings the state of a document.
-func (d *Document) brings(kind string, id []byte) []byte {
+func (d *document) brings(kind string, id []byte) []byte {
 	return encode.Members(nil, "type", kind, "id", id, "document", d.id, "epoch", d.epoch, "version", d.version)
 }

@@ -27,7 +27,7 @@ type nativeBroadcaster struct {
 // notice is the version of the document that a message of the room brings.
 type notice struct{ message, version uint64 }
 
-func (native) broadcaster(d *Document) broadcaster {
+func (native) broadcaster(d *document) broadcaster {
 	return broadcasterOf(d, func(f followers) *nativeBroadcaster { return &nativeBroadcaster{followers: f} })
 }
 
@@ -95,7 +95,7 @@ func (native) state(s *session, f *following) [][]byte {
 
 // missed returns the operations that a client lacks that comes back; whole: it needs the text instead. The caller holds mu
 // and has loaded the document.
-func (d *Document) missed(r resume) (since []*content.Entry, whole bool) {
+func (d *document) missed(r resume) (since []*content.Entry, whole bool) {
 	if r.epoch != d.epoch {
 		return nil, true
 	}
@@ -104,7 +104,7 @@ func (d *Document) missed(r resume) (since []*content.Entry, whole bool) {
 }
 
 // state is a message that brings the state of the document: the text, or the operations behind what the client has.
-func (d *Document) state(kind string, id []byte, since []*content.Entry, whole bool) []byte {
+func (d *document) state(kind string, id []byte, since []*content.Entry, whole bool) []byte {
 	member, content := "operations", func(b []byte) []byte { return encode.List(b, since, content.AppendLogged) }
 	if whole {
 		member, content = "text", d.body.AppendContent
@@ -141,7 +141,7 @@ func (n native) handle(s *session, m *request) error {
 	case "operation":
 		return n.operation(s, m)
 	case "cursor":
-		return s.edit(func(d *Document, ed *editor) error {
+		return s.edit(func(d *document, ed *editor) error {
 			version := d.version
 			if m.version != nil {
 				version = *m.version
@@ -163,7 +163,7 @@ func (native) operation(s *session, m *request) error {
 	if err != nil {
 		return err
 	}
-	return s.edit(func(d *Document, ed *editor) error {
+	return s.edit(func(d *document, ed *editor) error {
 		x := &edit{op: op, user: ed.user, src: s.src, id: string(m.id), by: ed}
 		if m.version != nil {
 			x.base = *m.version

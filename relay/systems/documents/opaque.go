@@ -21,7 +21,7 @@ const maxUpdates = 256
 // opaqueBroadcaster is the broadcaster of a document of kind Opaque.
 type opaqueBroadcaster struct{ followers }
 
-func (opaque) broadcaster(d *Document) broadcaster {
+func (opaque) broadcaster(d *document) broadcaster {
 	return broadcasterOf(d, func(f followers) *opaqueBroadcaster { return &opaqueBroadcaster{f} })
 }
 
@@ -38,7 +38,7 @@ func (opaque) state(s *session, f *following) [][]byte { return [][]byte{f.doc.o
 
 // opaque is the state of a document: the updates after what the client has, or the snapshot and those after it. The caller
 // holds mu and has loaded the document.
-func (d *Document) opaque(id []byte, r resume) []byte {
+func (d *document) opaque(id []byte, r resume) []byte {
 	body := d.body.(*content.OpaqueBody)
 	b := d.brings("document", id)
 	entries, ok := body.Since(d.version, r.version)
@@ -88,7 +88,7 @@ func compact(v []byte) json.RawMessage {
 }
 
 func (o opaque) handle(s *session, m *request) error {
-	var f func(s *session, d *Document, ed *editor, m *request) error
+	var f func(s *session, d *document, ed *editor, m *request) error
 	switch m.kind {
 	case "push":
 		f = o.push
@@ -105,11 +105,11 @@ func (o opaque) handle(s *session, m *request) error {
 	if m.kind != "pull" && !s.may(auth.Publish, s.document) {
 		return errWrite
 	}
-	return s.edit(func(d *Document, ed *editor) error { return f(s, d, ed, m) })
+	return s.edit(func(d *document, ed *editor) error { return f(s, d, ed, m) })
 }
 
 // push appends updates, if they were made at the newest version.
-func (opaque) push(s *session, d *Document, ed *editor, m *request) error {
+func (opaque) push(s *session, d *document, ed *editor, m *request) error {
 	if m.updates == nil {
 		return badRequest("updates are missing")
 	}
@@ -138,7 +138,7 @@ func (opaque) push(s *session, d *Document, ed *editor, m *request) error {
 }
 
 // pull sends the updates after a version.
-func (opaque) pull(s *session, d *Document, _ *editor, m *request) error {
+func (opaque) pull(s *session, d *document, _ *editor, m *request) error {
 	if *m.version > d.version {
 		return errAhead
 	}
@@ -151,7 +151,7 @@ func (opaque) pull(s *session, d *Document, _ *editor, m *request) error {
 }
 
 // snapshot stores the document as a client has it at a version.
-func (opaque) snapshot(s *session, d *Document, ed *editor, m *request) error {
+func (opaque) snapshot(s *session, d *document, ed *editor, m *request) error {
 	body := d.body.(*content.OpaqueBody)
 	version := *m.version
 	switch {

@@ -31,7 +31,7 @@ type codec interface {
 	hello(s *session)
 
 	// broadcaster is the document's, which is made for its first follower. The caller holds the document's lock.
-	broadcaster(d *Document) broadcaster
+	broadcaster(d *document) broadcaster
 
 	// state is the messages that bring a new follower the state of a document. The caller holds the document's lock.
 	state(s *session, f *following) [][]byte
@@ -75,7 +75,7 @@ func (p *protocol) admit(ctx *fasthttp.RequestCtx, id *auth.Identity) (any, erro
 		if !p.host.May(id, auth.Subscribe, content.Namespace+":"+s.document) {
 			return nil, errRead
 		}
-		if err := p.documents.with(s.document, p.kind, func(*Document) error { return nil }); err != nil { // it may be of another kind
+		if err := p.documents.with(s.document, p.kind, func(*document) error { return nil }); err != nil { // it may be of another kind
 			return nil, err
 		}
 	}

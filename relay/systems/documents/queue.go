@@ -21,7 +21,7 @@ type step struct {
 
 // whenStored calls f, with the lock held, when a change is stored and everything before it has been sent. The caller
 // holds mu.
-func (d *Document) whenStored(t broker.Receipt, f func(err error)) {
+func (d *document) whenStored(t broker.Receipt, f func(err error)) {
 	if t.Wait == nil && len(d.queue) == 0 {
 		f(nil)
 		return
@@ -36,7 +36,7 @@ func (d *Document) whenStored(t broker.Receipt, f func(err error)) {
 
 // inOrder calls f like whenStored, once everything before it is stored. If that fails, all followers are ended, and f is
 // not called. The caller holds mu.
-func (d *Document) inOrder(f func()) {
+func (d *document) inOrder(f func()) {
 	d.whenStored(noReceipt, func(err error) {
 		if err == nil {
 			f()
@@ -46,7 +46,7 @@ func (d *Document) inOrder(f func()) {
 
 // drain waits for the disk on behalf of all steps. A panic in a step ends the editors, as a change does that is not
 // stored: they come back and get what is kept.
-func (d *Document) drain() {
+func (d *document) drain() {
 	hook := d.set.store.Host.Contain()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -73,7 +73,7 @@ func (d *Document) drain() {
 }
 
 // abandon ends a drain that does nothing but panic: everything that waits gets errInternal.
-func (d *Document) abandon() {
+func (d *document) abandon() {
 	hook := d.set.store.Host.Contain()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -86,7 +86,7 @@ func (d *Document) abandon() {
 
 // endEditors ends all editors, because what they were sent and what is kept may differ: they come back and get what is
 // kept. The caller holds mu.
-func (d *Document) endEditors(err error) {
+func (d *document) endEditors(err error) {
 	d.set.store.Host.Log().Error("operation of a document was not stored", slog.String("document", d.id), slog.String("error", err.Error()))
 	for _, ed := range d.editors {
 		ed.end(closeOverloaded, "not stored")

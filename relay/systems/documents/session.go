@@ -37,13 +37,13 @@ type resume struct {
 // following is a document that a session follows.
 type following struct {
 	session *session
-	doc     *Document
+	doc     *document
 	editor  *editor
 }
 
 // join has the session follow the document that its path names.
 func (s *session) join() error {
-	return s.documents.hold(s.document, s.kind, func(d *Document) (bool, error) {
+	return s.documents.hold(s.document, s.kind, func(d *document) (bool, error) {
 		f, err := s.follow(d)
 		if err == nil {
 			s.one = f
@@ -55,7 +55,7 @@ func (s *session) join() error {
 
 // follow makes the session one of the document's editors. Without an error it takes over the caller's hold of the
 // document. The caller holds the document's lock, and calls begin next.
-func (s *session) follow(d *Document) (*following, error) {
+func (s *session) follow(d *document) (*following, error) {
 	id := s.client.Identity()
 	f := &following{s, d, &editor{
 		client: s.client, connection: s.client.ID(), user: id.User, src: s.src, color: colorOf(id.User), base: d.version, broadcaster: s.codec.broadcaster(d),
@@ -133,7 +133,7 @@ func (s *session) may(op auth.Ops, document string) bool {
 
 // edit calls f with the lock of the session's one document, which is in memory. It does not if the editor has come back on
 // another connection.
-func (s *session) edit(f func(d *Document, ed *editor) error) error {
+func (s *session) edit(f func(d *document, ed *editor) error) error {
 	d, ed := s.one.doc, s.one.editor
 	return d.use(s.kind, func() error {
 		if ed.replaced {
@@ -154,10 +154,10 @@ type broadcaster interface {
 	moved(c *cursor, version uint64, gone bool)
 
 	// left takes away what is kept of an editor that has left.
-	left(d *Document, ed *editor)
+	left(d *document, ed *editor)
 
 	// expire takes away what is too old.
-	expire(d *Document, now time.Time)
+	expire(d *document, now time.Time)
 
 	// full reports whether more is waiting to be sent than the followers can take.
 	full() bool
@@ -174,13 +174,13 @@ type followers struct {
 }
 
 func (*followers) moved(*cursor, uint64, bool) {}
-func (*followers) left(*Document, *editor)     {}
-func (*followers) expire(*Document, time.Time) {}
+func (*followers) left(*document, *editor)     {}
+func (*followers) expire(*document, time.Time) {}
 func (o *followers) full() bool                { return o.room.Full() }
 func (o *followers) all() *followers           { return o }
 
 // broadcasterOf returns the document's broadcaster of a type, which is made for its first follower. The caller holds mu.
-func broadcasterOf[T broadcaster](d *Document, create func(followers) T) T {
+func broadcasterOf[T broadcaster](d *document, create func(followers) T) T {
 	for _, o := range d.broadcasters {
 		if o, ok := o.(T); ok {
 			return o

@@ -153,17 +153,17 @@ func (p shareDB) handshake(s *session, r *sharedb.Request) {
 }
 
 // shareID is the document of a collection.
-func shareID(collection, document string) (string, error) {
-	id := collection + ":" + document
-	if collection == "" || document == "" || strings.Contains(collection, ":") || !validDocumentID(id) {
+func shareID(collection, name string) (string, error) {
+	id := collection + ":" + name
+	if collection == "" || name == "" || strings.Contains(collection, ":") || !validDocumentID(id) {
 		return "", errID
 	}
 	return id, nil
 }
 
 // readable is shareID for a document that the client may read.
-func (s *session) readable(collection, document string) (string, error) {
-	id, err := shareID(collection, document)
+func (s *session) readable(collection, name string) (string, error) {
+	id, err := shareID(collection, name)
 	if err == nil && !s.may(auth.Subscribe, id) {
 		err = errRead
 	}
@@ -171,8 +171,8 @@ func (s *session) readable(collection, document string) (string, error) {
 }
 
 // read calls f with the lock of a text that the client may read, and that is in memory.
-func (s *session) read(collection, document string, f func(d *Document) error) error {
-	id, err := s.readable(collection, document)
+func (s *session) read(collection, name string, f func(d *document) error) error {
+	id, err := s.readable(collection, name)
 	if err != nil {
 		return err
 	}
@@ -180,10 +180,10 @@ func (s *session) read(collection, document string, f func(d *Document) error) e
 }
 
 // created reports whether ShareDB's clients see a document. The caller holds mu.
-func (d *Document) created() bool { return d.version > 0 }
+func (d *document) created() bool { return d.version > 0 }
 
 // appendShare appends a snapshot. The caller holds mu and has loaded the document.
-func (d *Document) appendShare(b []byte) []byte {
+func (d *document) appendShare(b []byte) []byte {
 	if !d.created() {
 		return sharedb.AppendSnapshot(b, 0, nil)
 	}
@@ -191,7 +191,7 @@ func (d *Document) appendShare(b []byte) []byte {
 }
 
 // missed is the operations that a client with a version lacks.
-func (s *session) missed(d *Document, version uint64) ([]*content.Entry, error) {
+func (s *session) missed(d *document, version uint64) ([]*content.Entry, error) {
 	if version > d.version || s.stale && version > 0 {
 		return nil, errAhead
 	}
@@ -217,9 +217,9 @@ func (o *shareBroadcaster) applied(e *content.Entry, by *editor) error {
 	return o.room.Send(m)
 }
 
-func (shareDB) broadcaster(d *Document) broadcaster { return d.shareBroadcaster() }
+func (shareDB) broadcaster(d *document) broadcaster { return d.shareBroadcaster() }
 
-func (d *Document) shareBroadcaster() *shareBroadcaster {
+func (d *document) shareBroadcaster() *shareBroadcaster {
 	return broadcasterOf(d, func(f followers) *shareBroadcaster {
 		collection, document, _ := strings.Cut(d.id, ":")
 		return &shareBroadcaster{f, sharedb.Name{Collection: collection, Document: document}}

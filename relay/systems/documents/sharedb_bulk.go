@@ -20,7 +20,7 @@ type bulkAnswer struct {
 
 // await has the answer wait until a document is stored as it is. The caller holds the document's lock. It may be called on
 // nil, which waits for nothing.
-func (g *bulkAnswer) await(d *Document) {
+func (g *bulkAnswer) await(d *document) {
 	if g == nil {
 		return
 	}
@@ -84,7 +84,7 @@ func (s *session) bulk(r *sharedb.Request) error {
 // bulkFetch is the snapshot of one document of a bulk request. With a version it sends what the client has missed
 // instead.
 func (s *session) bulkFetch(collection string, k sharedb.Known, g *bulkAnswer) (data []byte, err error) {
-	err = s.read(collection, k.Document, func(d *Document) error {
+	err = s.read(collection, k.Document, func(d *document) error {
 		if k.Version == nil {
 			data = d.appendShare(nil)
 		} else {

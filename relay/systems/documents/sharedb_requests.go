@@ -15,7 +15,7 @@ import (
 
 // fetch sends a snapshot, or with a version the operations after it.
 func (s *session) fetch(r *sharedb.Request) error {
-	return s.read(r.Collection, r.Document, func(d *Document) error {
+	return s.read(r.Collection, r.Document, func(d *document) error {
 		out, err := s.shareState(d, r.Action, r.Version, true)
 		if err == nil {
 			s.sendStored(d, out)
@@ -26,7 +26,7 @@ func (s *session) fetch(r *sharedb.Request) error {
 
 // shareState returns the messages that bring a client up to date: a snapshot, or what it has missed. reply: an answer
 // comes behind them. The caller holds the document's lock.
-func (s *session) shareState(d *Document, action string, version *uint64, reply bool) (out [][]byte, err error) {
+func (s *session) shareState(d *document, action string, version *uint64, reply bool) (out [][]byte, err error) {
 	o := d.shareBroadcaster()
 	if version != nil {
 		entries, err := s.missed(d, *version)
@@ -49,7 +49,7 @@ func (s *session) shareState(d *Document, action string, version *uint64, reply 
 
 // sendStored sends messages to a client that may not follow the document, when what they say is stored. If that fails, the
 // connection is closed: the client comes back, and asks again. The caller holds the document's lock.
-func (s *session) sendStored(d *Document, messages [][]byte) {
+func (s *session) sendStored(d *document, messages [][]byte) {
 	d.whenStored(noReceipt, func(err error) {
 		if err != nil {
 			s.client.Close(closeOverloaded, "not stored")
@@ -60,12 +60,12 @@ func (s *session) sendStored(d *Document, messages [][]byte) {
 }
 
 // subscribe has the session follow a document. For a bulk answer it returns the snapshot, if no version is given.
-func (s *session) subscribe(collection, document string, version *uint64, g *bulkAnswer) (data []byte, err error) {
-	id, err := s.readable(collection, document)
+func (s *session) subscribe(collection, name string, version *uint64, g *bulkAnswer) (data []byte, err error) {
+	id, err := s.readable(collection, name)
 	if err != nil {
 		return nil, err
 	}
-	err = s.documents.hold(id, content.Text, func(d *Document) (keep bool, err error) {
+	err = s.documents.hold(id, content.Text, func(d *document) (keep bool, err error) {
 		out, err := s.shareState(d, sharedb.Subscribe, version, g == nil)
 		if err != nil {
 			return false, err
@@ -87,8 +87,8 @@ func (s *session) subscribe(collection, document string, version *uint64, g *bul
 	return data, err
 }
 
-func (s *session) unsubscribe(collection, document string) error {
-	id, err := shareID(collection, document)
+func (s *session) unsubscribe(collection, name string) error {
+	id, err := shareID(collection, name)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (s *session) submit(r *sharedb.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.documents.with(id, content.Text, func(d *Document) error {
+	return s.documents.with(id, content.Text, func(d *document) error {
 		if f := s.following(d.id); f != nil {
 			if f.editor.replaced {
 				return nil
@@ -147,7 +147,7 @@ func (s *session) submit(r *sharedb.Request) error {
 
 // apply makes an edit that a client has submitted, and has it acknowledged. The caller holds the
 // document's lock.
-func (s *session) apply(d *Document, x *edit, create bool) error {
+func (s *session) apply(d *document, x *edit, create bool) error {
 	if s.stale && x.base > 0 {
 		return errAhead
 	}
@@ -171,7 +171,7 @@ func (s *session) apply(d *Document, x *edit, create bool) error {
 // its place among the others (see shareBroadcaster.applied). Any other client first gets the operations before it that it
 // has not seen: it takes an acknowledgement of another version than its own for an error. If it has subscribed meanwhile
 // it gets these twice, which it expects. The caller holds the document's lock.
-func (s *session) acknowledge(d *Document, x *edit, others []*content.Entry, err error) {
+func (s *session) acknowledge(d *document, x *edit, others []*content.Entry, err error) {
 	o := d.shareBroadcaster()
 	f := s.following(d.id)
 	follows := f != nil && f.editor == x.by
@@ -191,7 +191,7 @@ func (s *session) acknowledge(d *Document, x *edit, others []*content.Entry, err
 
 // snapshot sends a document as it was at a version.
 func (s *session) snapshot(r *sharedb.Request) error {
-	return s.read(r.Collection, r.Document, func(d *Document) error {
+	return s.read(r.Collection, r.Document, func(d *document) error {
 		version := d.version
 		if r.Version != nil {
 			version = *r.Version

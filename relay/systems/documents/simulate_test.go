@@ -88,7 +88,7 @@ type world struct {
 	t         *testing.T
 	r         *rand.Rand
 	documents *Documents
-	doc       *Document
+	doc       *document
 	editors   []*simEditor
 	now       time.Time
 	trace     hash.Hash

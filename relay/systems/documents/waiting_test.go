@@ -35,7 +35,7 @@ func serving(t testing.TB, prepare ...func(*config.Config)) (*relaytest.Rig, *Do
 }
 
 // held opens a document whose disk answers when release is called.
-func held(t testing.TB, s *Documents, id string) (d *Document, release func()) {
+func held(t testing.TB, s *Documents, id string) (d *document, release func()) {
 	d, err := s.get(id)
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func held(t testing.TB, s *Documents, id string) (d *Document, release func()) {
 }
 
 // waits waits until so many steps wait for the disk, the one of held among them.
-func (d *Document) waits(t testing.TB, n int) {
+func (d *document) waits(t testing.TB, n int) {
 	relaytest.Until(t, fmt.Sprint(n, " steps wait"), func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()

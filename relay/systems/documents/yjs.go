@@ -23,7 +23,7 @@ const (
 
 func (yWebsocket) admit(*session, *fasthttp.Args) error { return nil }
 func (yWebsocket) hello(*session)                       {}
-func (yWebsocket) broadcaster(d *Document) broadcaster {
+func (yWebsocket) broadcaster(d *document) broadcaster {
 	return broadcasterOf(d, func(f followers) *yjsBroadcaster {
 		f.binary = true
 		return &yjsBroadcaster{followers: f, now: d.set.now, sent: d.set.now()}

@@ -24,8 +24,8 @@ const maxAPNs = 4096
 // come more often than every 20 minutes.
 const providerLife = 50 * time.Minute
 
-// ParseAPNsKey parses a signing key, the contents of a .p8 file.
-func ParseAPNsKey(data []byte) (*ecdsa.PrivateKey, error) {
+// parseAPNsKey parses a signing key, the contents of a .p8 file.
+func parseAPNsKey(data []byte) (*ecdsa.PrivateKey, error) {
 	key, err := jwt.ParseECPrivateKeyFromPEM(data)
 	if err != nil || key.Curve.Params().BitSize != 256 {
 		return nil, errors.New("expected a signing key for APNs: a .p8 file, a P-256 key in PEM")

@@ -84,7 +84,7 @@ func checkWebPush(k *config.Checks, w WebPush) {
 	if w.Secret != "" {
 		checkVapid(k, key+".secret", w.Secret)
 	}
-	if err := CheckSubject(w.Subject); err != nil {
+	if err := checkSubject(w.Subject); err != nil {
 		k.Add(key+".subject", "%s", err)
 	}
 }
@@ -92,7 +92,7 @@ func checkWebPush(k *config.Checks, w WebPush) {
 func checkVapid(k *config.Checks, key, secret string) {
 	if secret == config.Redacted {
 		k.Add(key, "%s stands for a secret in the output of config print: expected the secret", config.Redacted)
-	} else if _, err := ParseVAPID(secret); err != nil {
+	} else if _, err := parseVAPID(secret); err != nil {
 		k.Add(key, "%s", err)
 	}
 }
@@ -122,12 +122,12 @@ func checkFiles(k *config.Checks, n *Config) {
 		checkVapid(k, "notify.webpush.file", string(data))
 	}
 	if data, ok := k.File("notify.fcm.file", n.FCM.File); ok {
-		if _, err := ParseServiceAccount(data); err != nil {
+		if _, err := parseServiceAccount(data); err != nil {
 			k.Add("notify.fcm.file", "%s: %s", config.Quote(n.FCM.File), err)
 		}
 	}
 	if data, ok := k.File("notify.apns.file", n.APNs.File); ok {
-		if _, err := ParseAPNsKey(data); err != nil {
+		if _, err := parseAPNsKey(data); err != nil {
 			k.Add("notify.apns.file", "%s: %s", config.Quote(n.APNs.File), err)
 		}
 	}

@@ -231,17 +231,17 @@ func TestParseVAPID(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{v.Private, v.Private + "=", " " + v.Private + "\n"} {
-		if got, err := ParseVAPID(text); err != nil || *got != *v {
+		if got, err := parseVAPID(text); err != nil || *got != *v {
 			t.Error(err, got)
 		}
 	}
 	for _, text := range []string{"", "hunter2", v.Public, b64(make([]byte, 32)), strings.Repeat("_", 43)} {
-		if _, err := ParseVAPID(text); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if _, err := parseVAPID(text); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 	for text, good := range map[string]bool{"mailto:ops@example.com": true, "https://example.com/contact": true, "": false, "ops@example.com": false, "mailto:": false, "http://example.com": false, "https://": false} {
-		if err := CheckSubject(text); (err == nil) != good {
+		if err := checkSubject(text); (err == nil) != good {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -21,8 +21,8 @@ import (
 // maxFCM bounds a message, in bytes, as Firebase does.
 const maxFCM = 4096
 
-// ServiceAccount is the identity of a backend at Firebase: the JSON file that its console exports.
-type ServiceAccount struct {
+// serviceAccount is the identity of a backend at Firebase: the JSON file that its console exports.
+type serviceAccount struct {
 	Project  string `json:"project_id"`
 	Email    string `json:"client_email"`
 	KeyID    string `json:"private_key_id"`
@@ -32,10 +32,10 @@ type ServiceAccount struct {
 	key *rsa.PrivateKey
 }
 
-// ParseServiceAccount parses the file. Errors show nothing of the key.
-func ParseServiceAccount(data []byte) (*ServiceAccount, error) {
+// parseServiceAccount parses the file. Errors show nothing of the key.
+func parseServiceAccount(data []byte) (*serviceAccount, error) {
 	const expected = "expected the JSON file of a service account, with project_id, client_email, private_key and token_uri"
-	a := new(ServiceAccount)
+	a := new(serviceAccount)
 	if json.Unmarshal(data, a) != nil || a.Project == "" || a.Email == "" || url.PathEscape(a.Project) != a.Project {
 		return nil, errors.New(expected)
 	}
@@ -57,14 +57,14 @@ type fcm struct {
 	token  *token
 }
 
-func newFCM(client *http.Client, base string, a *ServiceAccount, ttl time.Duration) *fcm {
+func newFCM(client *http.Client, base string, a *serviceAccount, ttl time.Duration) *fcm {
 	f := &fcm{client: client, url: strings.TrimSuffix(base, "/") + "/v1/projects/" + a.Project + "/messages:send", ttl: ttl}
 	f.token = &token{fetch: func(ctx context.Context) (string, time.Time, error) { return fetchToken(ctx, client, a) }}
 	return f
 }
 
 // fetchToken exchanges an assertion, signed by the service account, for a token.
-func fetchToken(ctx context.Context, client *http.Client, a *ServiceAccount) (string, time.Time, error) {
+func fetchToken(ctx context.Context, client *http.Client, a *serviceAccount) (string, time.Time, error) {
 	now := time.Now()
 	t := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
 		"iss": a.Email, "scope": "https://www.googleapis.com/auth/firebase.messaging", "aud": a.TokenURI,

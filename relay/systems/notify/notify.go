@@ -134,14 +134,14 @@ func (s *System) transports() (map[string]transport, error) {
 		list[kindWebPush] = &webPush{s.http.user, s.vapid, c.WebPush.Subject, c.TTL}
 	}
 	if c.FCM.File != "" {
-		account, err := read(c.FCM.File, ParseServiceAccount)
+		account, err := read(c.FCM.File, parseServiceAccount)
 		if err != nil {
 			return nil, fmt.Errorf("notify.fcm.file: %w", err)
 		}
 		list[kindFCM] = newFCM(s.http.fcm, c.FCM.URL, account, c.TTL)
 	}
 	if c.APNs.File != "" {
-		key, err := read(c.APNs.File, ParseAPNsKey)
+		key, err := read(c.APNs.File, parseAPNsKey)
 		if err != nil {
 			return nil, fmt.Errorf("notify.apns.file: %w", err)
 		}
@@ -175,7 +175,7 @@ func (s *System) readVAPID() (err error) {
 	}
 	switch {
 	case private != "":
-		s.vapid, err = ParseVAPID(private)
+		s.vapid, err = parseVAPID(private)
 	case s.host.Config().Dev:
 		s.vapid, err = NewVAPID()
 		if w.Subject == "" {

@@ -93,8 +93,8 @@ func NewVAPID() (*VAPID, error) {
 	return vapidOf(key), nil
 }
 
-// ParseVAPID parses a private key, from which the public one follows. Errors show nothing of it.
-func ParseVAPID(private string) (*VAPID, error) {
+// parseVAPID parses a private key, from which the public one follows. Errors show nothing of it.
+func parseVAPID(private string) (*VAPID, error) {
 	b, err := decode64(strings.TrimSpace(private))
 	if err != nil {
 		return nil, errors.New("a key for web push is base64url, as weir vapid prints it")
@@ -111,8 +111,8 @@ func vapidOf(key *ecdh.PrivateKey) *VAPID {
 	return &VAPID{b64(key.Bytes()), b64(key.PublicKey().Bytes())}
 }
 
-// CheckSubject returns an error unless the subject of web push is mailto: and an address, or an https address.
-func CheckSubject(subject string) error {
+// checkSubject returns an error unless the subject of web push is mailto: and an address, or an https address.
+func checkSubject(subject string) error {
 	u, err := url.Parse(subject)
 	if err == nil && (u.Scheme == "mailto" && strings.Contains(u.Opaque, "@") || u.Scheme == "https" && u.Host != "") {
 		return nil

@@ -21,7 +21,7 @@ func Module() relay.Module {
 			Distributed: true,
 			Section:     func() config.Section { return new(Config) },
 			Check:       check,
-			Namespaces:  []string{DefaultNamespace},
+			Namespaces:  []string{defaultNamespace},
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{
@@ -39,8 +39,8 @@ func Module() relay.Module {
 	}
 }
 
-// DefaultNamespace is the namespace of an app that names none.
-const DefaultNamespace = "pusher"
+// defaultNamespace is the namespace of an app that names none.
+const defaultNamespace = "pusher"
 
 // Config is the section "pusher".
 type Config struct {
@@ -113,7 +113,7 @@ func (c *Config) Fill(dev bool) {
 	}
 	for i := range c.Apps {
 		a := &c.Apps[i]
-		a.Namespace = cmp.Or(a.Namespace, DefaultNamespace)
+		a.Namespace = cmp.Or(a.Namespace, defaultNamespace)
 		a.Name = cmp.Or(a.Name, a.ID)
 	}
 }

@@ -26,8 +26,8 @@ const (
 	Init          = "init"
 )
 
-// MaxBulk bounds the documents of one bulk request.
-const MaxBulk = 128
+// maxBulk bounds the documents of one bulk request.
+const maxBulk = 128
 
 // ErrForm is returned for requests of the wrong form. It comes wrapped with what is wrong.
 var ErrForm = errors.New("invalid message")
@@ -75,7 +75,7 @@ var (
 	errNumber  = errors.New("must be a whole number")
 	errObject  = errors.New("must be an object")
 	errDocs    = errors.New("must be a list of names, or an object of versions")
-	errTooMany = fmt.Errorf("has more than %d documents", MaxBulk)
+	errTooMany = fmt.Errorf("has more than %d documents", maxBulk)
 )
 
 func (r *Request) member(key string, v []byte) (err error) {
@@ -129,7 +129,7 @@ func (r *Request) create(v []byte) error {
 
 func (r *Request) bulk(v []byte) error {
 	add := func(name string, version *uint64) error {
-		if len(r.Bulk) == MaxBulk {
+		if len(r.Bulk) == maxBulk {
 			return errTooMany
 		}
 		r.Bulk = append(r.Bulk, Known{strings.Clone(name), version})
