@@ -97,10 +97,10 @@ func (b *Broker) handOn(channel string, p *Publication) (Receipt, error) {
 
 // Tap sets who gets the changes of a channel that is owned here from now on, and makes the channel if there is none. set is
 // called with the channel's lock held, with the tap there was, with what the channel has, and whether it was there before;
-// it returns the new tap. It must not block or call the broker. Errors: those of Join.
+// it returns the new tap. It must not block or call the broker. Errors: those of Join; ErrNotLoaded, it waits for nobody.
 func (b *Broker) Tap(channel string, set func(before Tap, k *Kept, existed bool) Tap) error {
 	existed := b.lookup(channel) != nil
-	c, err := b.find(channel, true, false)
+	c, err := b.findLoaded(channel, true, false)
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", channel, err)
 	}
@@ -119,7 +119,7 @@ func (b *Broker) Tap(channel string, set func(before Tap, k *Kept, existed bool)
 // Untap changes who gets the changes of a channel, or lets it be freed: set returns nil for nobody. It is called as in Tap,
 // if the channel has a tap.
 func (b *Broker) Untap(channel string, set func(before Tap) Tap) {
-	c, _ := b.lockLoaded(channel)
+	c := b.lockOwned(channel)
 	if c == nil {
 		return
 	}
@@ -172,14 +172,17 @@ func (c *Channel) release() {
 	}
 }
 
-// Export returns what there is of a channel, owned or a replica; false if it is not in memory.
-func (b *Broker) Export(channel string) (Kept, bool) {
-	c, _ := b.lockLoaded(channel)
-	if c == nil {
-		return Kept{}, false
+// Export returns what there is of a channel, owned or a replica. Errors: ErrNoChannel, it is not in memory; ErrNotLoaded, it is about to be; ErrBroken.
+func (b *Broker) Export(channel string) (Kept, error) {
+	c, err := b.lockReady(channel)
+	switch {
+	case err != nil:
+		return Kept{}, err
+	case c == nil:
+		return Kept{}, ErrNoChannel
 	}
 	defer c.mu.Unlock()
-	return c.export(b.now()), true
+	return c.export(b.now()), nil
 }
 
 // export returns what there is of a channel. It shares memory that does not change any more. Called with the lock held.
@@ -222,9 +225,9 @@ func (c *Channel) export(now int64) Kept {
 }
 
 // Feed makes a change of its owner's the next one of a replica. One that was applied before is ignored, and so is one of a
-// channel that is no replica here any more. ErrGap: it is not the next one.
+// channel that is no replica here any more. Errors: ErrGap, it is not the next one; ErrNotLoaded, the replica is just being filled; ErrBroken.
 func (b *Broker) Feed(channel string, epoch string, seq uint64, e *Entry) error {
-	c, err := b.lockLoaded(channel)
+	c, err := b.lockReady(channel)
 	if c == nil {
 		return err
 	}
@@ -261,17 +264,18 @@ func (b *Broker) Knows(channel string, from Position) bool {
 }
 
 // Refill brings a replica to what its owner has. Readers get the changes that they lack, where the owner still has all of them, and
-// learn of another epoch by a Reset; otherwise the Reset says that some may be lost.
-func (b *Broker) Refill(channel string, k *Kept) {
-	c, _ := b.lockLoaded(channel)
+// learn of another epoch by a Reset; otherwise the Reset says that some may be lost. Errors: ErrNotLoaded, it is just being filled; ErrBroken.
+func (b *Broker) Refill(channel string, k *Kept) error {
+	c, err := b.lockReady(channel)
 	if c == nil {
-		return
+		return err
 	}
 	defer c.mu.Unlock()
 	defer c.settle()
 	if c.isReplica() {
 		c.refill(k)
 	}
+	return nil
 }
 
 // refill is Refill of a replica whose lock is held.

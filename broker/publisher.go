@@ -1,6 +1,9 @@
 package broker
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Publisher makes publications that follow each other at once, as the lines of one request do: one look at the clock
 // stands for all of them, and those of one channel in a row look it up once. It belongs to one goroutine, and is
@@ -9,6 +12,7 @@ type Publisher struct {
 	broker  *Broker
 	now     int64
 	channel *Channel // of the last one; may be dead
+	owned   bool     // it publishes to what is owned here only, and waits for nobody; see SubmitOwned
 }
 
 // Publisher returns a publisher whose clock stands at now.
@@ -39,20 +43,30 @@ func (r *Publisher) Submit(channel string, p *Publication) (Receipt, error) {
 	return receipt, nil
 }
 
+// SubmitOwned is [Broker.Submit] on behalf of another process, to a channel that is owned here. It waits for nobody, so that it may be called by who gets what other processes
+// send. ErrNotLoaded: another process owns the channel, or it is just being loaded.
+func (b *Broker) SubmitOwned(channel string, p *Publication) (Receipt, error) {
+	publisher := Publisher{broker: b, now: b.now(), owned: true}
+	return publisher.Submit(channel, p)
+}
+
 func (r *Publisher) submit(channel string, p *Publication) (Receipt, error) {
 	if err := p.check(); err != nil {
 		return Receipt{}, err
 	}
-	if r.broker.config.Cluster != nil && r.broker.config.Cluster.Elsewhere(channel) {
+	if r.broker.config.Cluster != nil && !r.owned && r.broker.config.Cluster.Elsewhere(channel) {
 		return r.broker.handOn(channel, p)
 	}
 	c, err := r.lock(channel)
-	if err != nil {
-		return Receipt{}, err
-	}
-	if c.isReplica() { // since a moment ago
+	if err == nil && c.isReplica() {
 		c.unlock()
-		return r.broker.handOn(channel, p)
+		err = ErrNotLoaded
+	}
+	if err != nil {
+		if errors.Is(err, ErrNotLoaded) && r.broker.config.Cluster != nil && !r.owned { // it is another one's since a moment ago
+			return r.broker.handOn(channel, p)
+		}
+		return Receipt{}, err
 	}
 	defer c.unlock()
 	if c.subscriber == nil {
@@ -90,7 +104,16 @@ func (r *Publisher) lock(channel string) (*Channel, error) {
 		}
 		c.mu.Unlock()
 	}
-	c, err := r.broker.find(channel, true, false)
+	var c *Channel
+	var err error
+	switch {
+	case r.broker.config.Cluster == nil:
+		c, err = r.broker.find(channel, true, false)
+	case r.owned:
+		c, err = r.broker.findLoaded(channel, true, false)
+	default:
+		c, err = r.broker.findToPublish(channel)
+	}
 	r.channel = c
 	return c, err
 }

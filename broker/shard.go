@@ -110,39 +110,37 @@ func (b *Broker) findLoaded(channel string, _, _ bool) (*Channel, error) {
 		if b.closed.Load() {
 			return nil, ErrClosed
 		}
-		c := b.lookup(channel)
-		if c == nil {
-			policy := b.policyOf(channel)
-			switch {
-			case b.elsewhere(channel):
-				return nil, ErrNotLoaded
-			case policy.Durable && b.config.Store != nil: // Load keeps nothing of a channel that there is not
-				c, err := b.load(b.config.Store, channel, policy, true, false)
-				if errors.Is(err, errRaced) || errors.Is(err, ErrMoved) {
-					continue
-				}
-				return c, err
-			}
-			if err := b.put(&Channel{name: strings.Clone(channel), policy: policy}); err != nil && !errors.Is(err, errRaced) {
-				return nil, err
-			}
-			if b.elsewhere(channel) { // since a moment ago
-				b.Demote(channel)
-			}
-			continue
+		if c, err := b.lockReady(channel); c != nil || err != nil {
+			return c, err
 		}
-		c.mu.Lock()
+		policy := b.policyOf(channel)
 		switch {
-		case !c.dead && !c.broken:
-			return c, nil
-		case c.broken && !c.dead:
-			c.mu.Unlock()
-			return nil, ErrBroken
-		case c.durable != nil && c.durable.loading != nil:
-			c.mu.Unlock()
+		case b.elsewhere(channel):
 			return nil, ErrNotLoaded
+		case policy.Durable && b.config.Store != nil: // Load keeps nothing of a channel that there is not
+			c, err := b.load(b.config.Store, channel, policy, true, false)
+			if errors.Is(err, errRaced) || errors.Is(err, ErrMoved) {
+				continue
+			}
+			return c, err
 		}
-		c.mu.Unlock() // freed after the look-up
+		if err := b.put(&Channel{name: strings.Clone(channel), policy: policy}); err != nil && !errors.Is(err, errRaced) {
+			return nil, err
+		}
+		if b.elsewhere(channel) { // since a moment ago
+			b.Demote(channel)
+		}
+	}
+}
+
+// findToPublish is findLoaded of a channel that others load just now, too, as long as no other process is waited for.
+func (b *Broker) findToPublish(channel string) (*Channel, error) {
+	for {
+		c, err := b.findLoaded(channel, true, false)
+		if !errors.Is(err, ErrNotLoaded) || b.elsewhere(channel) {
+			return c, err
+		}
+		b.Await(channel) // it is owned here by now, which its loader is about to learn
 	}
 }
 
@@ -163,23 +161,58 @@ func (b *Broker) Load(channel string) error {
 // lockLoaded is lock for what is in memory. It waits for a channel that is just being loaded. Errors: ErrBroken.
 func (b *Broker) lockLoaded(channel string) (*Channel, error) {
 	for {
-		c := b.lookup(channel)
-		if c == nil {
-			return nil, nil
+		c, loading, err := b.lockNow(channel)
+		if loading == nil {
+			return c, err
+		}
+		<-loading
+	}
+}
+
+// lockNow is lockLoaded without waiting: loading is closed when the channel has been loaded.
+func (b *Broker) lockNow(channel string) (c *Channel, loading <-chan struct{}, err error) {
+	for {
+		if c = b.lookup(channel); c == nil {
+			return nil, nil, nil
 		}
 		c.mu.Lock()
 		switch {
 		case c.broken && !c.dead:
 			c.mu.Unlock()
-			return nil, ErrBroken
+			return nil, nil, ErrBroken
 		case !c.dead:
-			return c, nil
+			return c, nil, nil
 		}
 		d := c.durable
 		c.mu.Unlock() // freed after the look-up, so that it has left the map; or still loading
-		if d != nil && d.loading != nil {
-			<-d.loading
+		if d == nil || d.loading == nil {
+			continue
 		}
+		select {
+		case <-d.loading:
+		default:
+			return nil, d.loading, nil
+		}
+	}
+}
+
+// lockReady is lockNow with ErrNotLoaded for a channel that is just being loaded.
+func (b *Broker) lockReady(channel string) (*Channel, error) {
+	c, loading, err := b.lockNow(channel)
+	if loading != nil {
+		err = ErrNotLoaded
+	}
+	return c, err
+}
+
+// Await waits until a channel has been loaded, if somebody does that just now.
+func (b *Broker) Await(channel string) {
+	c, loading, _ := b.lockNow(channel)
+	if c != nil {
+		c.mu.Unlock()
+	}
+	if loading != nil {
+		<-loading
 	}
 }
 

@@ -8,16 +8,17 @@ import (
 )
 
 // Promote makes a replica a channel that is owned here. It goes on in an epoch of its own: what its readers have seen up to now
-// is there, and whoever has seen more elsewhere is told so.
-func (b *Broker) Promote(channel string) {
-	c, _ := b.lockLoaded(channel)
+// is there, and whoever has seen more elsewhere is told so. Errors: ErrNotLoaded, it is just being filled; ErrBroken.
+func (b *Broker) Promote(channel string) error {
+	c, err := b.lockReady(channel)
 	if c == nil {
-		return
+		return err
 	}
 	defer c.unlock()
 	if c.isReplica() {
 		c.promote()
 	}
+	return nil
 }
 
 // promote is Promote of a replica whose lock is held.
@@ -58,21 +59,19 @@ func (c *Channel) fork() {
 }
 
 // Adopt makes a channel that is owned here of what another process had of it, unless there is one. It goes on in an epoch of its
-// own, as in Promote.
+// own, as in Promote. ErrNotLoaded: it is being followed for the first time just now.
 func (b *Broker) Adopt(channel string, k *Kept) error {
 	err := b.put(&Channel{name: strings.Clone(channel), policy: b.policyOf(channel)})
-	if errors.Is(err, errRaced) {
-		return nil
-	}
-	if err != nil {
+	fresh := err == nil
+	if err != nil && !errors.Is(err, errRaced) {
 		return fmt.Errorf("take over %s: %w", channel, err)
 	}
-	c, err := b.lockLoaded(channel)
+	c, err := b.lockReady(channel)
 	if c == nil {
 		return err
 	}
 	defer c.unlock()
-	if c.isReplica() || c.seq > 0 {
+	if !fresh || c.isReplica() || c.seq > 0 {
 		return nil
 	}
 	c.restore(b.now(), k)
@@ -98,15 +97,7 @@ func (b *Broker) Demote(channel string) (used bool) {
 
 // lockOwned is lockLoaded of what may be owned here: a channel that is just being loaded is another process's, and who loads it waits for the caller.
 func (b *Broker) lockOwned(channel string) *Channel {
-	c := b.lookup(channel)
-	if c == nil {
-		return nil
-	}
-	c.mu.Lock()
-	if c.dead || c.broken {
-		c.mu.Unlock()
-		return nil
-	}
+	c, _ := b.lockReady(channel)
 	return c
 }
 
@@ -193,14 +184,14 @@ func (b *Broker) Install(channel string, k *Kept) error {
 	}
 }
 
-// At returns the position of a channel that is in memory, and Position{} of any other one.
-func (b *Broker) At(channel string) (Position, bool) {
-	c, _ := b.lockLoaded(channel)
+// At returns the position of a channel that is in memory, and Position{} of any other one. Errors: ErrNotLoaded, it is about to be; ErrBroken.
+func (b *Broker) At(channel string) (Position, error) {
+	c, err := b.lockReady(channel)
 	if c == nil {
-		return Position{}, false
+		return Position{}, err
 	}
 	defer c.mu.Unlock()
-	return c.position(), true
+	return c.position(), nil
 }
 
 // Names calls f with the name of each channel in memory until it returns false. No lock is held meanwhile.

@@ -33,7 +33,8 @@
 //
 // # Goroutines and locks
 //
-// All that comes in is worked off by the goroutine of the mesh, one frame after the other; each link has one that sends, one looks
+// All that comes in is worked off by the goroutine of the mesh, one frame after the other, which waits for nobody: least of all for a channel that is just being filled, since what
+// fills it comes by the same goroutine; each link has one that sends, one looks
 // at the clock, and one tells parts anew. Cluster.mu is taken after a channel's lock and before link.mu, and never held while the broker is called.
 //
 // # What happens when full

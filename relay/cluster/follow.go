@@ -20,6 +20,9 @@ func (c *Cluster) Elsewhere(channel string) bool {
 func (c *Cluster) Follow(channel string) (broker.Kept, bool, error) {
 	r := &replica{channel: strings.Clone(channel), partition: c.partition(channel), first: make(chan firstKept, 1)}
 	c.mu.Lock()
+	if before := c.replicas[r.channel]; before != nil {
+		c.drop(before)
+	}
 	c.replicas[r.channel] = r
 	c.place(r)
 	c.mu.Unlock()
@@ -154,7 +157,7 @@ func (c *Cluster) fromOwner(m *member, kind byte, r *link.Reader) {
 		if r.Err != nil || epoch == "" {
 			return
 		}
-		if err := c.broker.Feed(f.channel, epoch, seq, &e); errors.Is(err, broker.ErrGap) {
+		if err := c.filling(f, func() error { return c.broker.Feed(f.channel, epoch, seq, &e) }); errors.Is(err, broker.ErrGap) {
 			c.mu.Lock()
 			if c.follows[id] == f {
 				c.ask(f, m)
@@ -180,11 +183,29 @@ func (c *Cluster) fromOwner(m *member, kind byte, r *link.Reader) {
 		f.refreshed = nil
 		c.mu.Unlock()
 		if !first {
-			c.broker.Refill(f.channel, &k)
+			_ = c.filling(f, func() error { return c.broker.Refill(f.channel, &k) })
 		}
 		for _, told := range refreshed {
 			close(told)
 		}
+	}
+}
+
+// filling calls f, which is about a replica, once more when that is in memory, if it is just being put there. One that has been asked for since is not waited for: what it waits for
+// comes by the goroutine that calls this.
+func (c *Cluster) filling(r *replica, f func() error) error {
+	for {
+		err := f()
+		if !errors.Is(err, broker.ErrNotLoaded) {
+			return err
+		}
+		c.mu.Lock()
+		come := c.replicas[r.channel] == r && r.loaded
+		c.mu.Unlock()
+		if !come {
+			return err
+		}
+		c.broker.Await(r.channel)
 	}
 }
 

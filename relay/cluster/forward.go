@@ -16,7 +16,7 @@ import (
 // Publish implements broker.Cluster.
 func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt, error) {
 	if c.ours(channel) { // which has just become so
-		c.broker.Promote(channel) // it may have been loaded meanwhile, as another one's
+		_ = c.broker.Promote(channel) // it may have been loaded meanwhile, as another one's; while it is, who loads it finds out
 		if c.ours(channel) {
 			return c.broker.Submit(channel, p)
 		}
@@ -118,13 +118,15 @@ func (c *Cluster) published(m *member, r *link.Reader) {
 	if r.Err != nil {
 		return
 	}
-	if c.Elsewhere(channel) {
-		m.fail(id, ErrNoOwner)
-		return
+	receipt, err := broker.Receipt{}, broker.ErrNotLoaded
+	if !c.Elsewhere(channel) {
+		receipt, err = c.broker.SubmitOwned(channel, &p)
 	}
-	receipt, err := c.broker.Submit(channel, &p)
-	if err != nil || receipt.Position.Epoch == "" { // or it was handed on once more: it has just moved
-		m.fail(id, orMaybe(err))
+	if errors.Is(err, broker.ErrNotLoaded) { // it has moved, or is just moving
+		err = ErrNoOwner
+	}
+	if err != nil {
+		m.fail(id, err)
 		return
 	}
 	m.link.Append(link.Answer, func(w *link.Writer) {
@@ -132,13 +134,6 @@ func (c *Cluster) published(m *member, r *link.Reader) {
 		w.Text(receipt.Position.Epoch)
 		w.Uint(receipt.Position.Seq)
 	})
-}
-
-func orMaybe(err error) error {
-	if err == nil {
-		return errMaybe
-	}
-	return err
 }
 
 // fail answers that something went wrong.

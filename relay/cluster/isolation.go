@@ -31,6 +31,9 @@ func (c *Cluster) cut() bool {
 	return c.isolated.Load() || int64(time.Since(c.started))-c.ticked.Load() > int64(isolation)
 }
 
+// Reached reports whether a channel that has no owner will have one that this process reaches: it is not cut off, and does not leave.
+func (c *Cluster) Reached() bool { return !c.cut() && c.context.Err() == nil }
+
 // doubt has this process not rely on what it knows until the table has confirmed it: it was stopped.
 func (c *Cluster) doubt(now time.Time) {
 	c.settled.Store(int64(now.Sub(c.started)))

@@ -345,14 +345,23 @@ func (c *Cluster) taken(body []byte) ([]byte, error) {
 func (c *Cluster) put(channel string, k *broker.Kept) error {
 	for {
 		c.arrived(channel, k)
-		if err := c.broker.Install(channel, k); !errors.Is(err, broker.ErrNotLoaded) {
+		err := c.broker.Install(channel, k)
+		if !errors.Is(err, broker.ErrNotLoaded) {
 			return err
 		}
-		select { // it has not been said to be followed yet, or is not there yet
-		case <-time.After(time.Millisecond):
-		case <-c.context.Done():
-			return ErrNoOwner
+		if err = c.pause(); err != nil {
+			return err
 		}
+	}
+}
+
+// pause waits a little for a channel that has not been said to be followed yet, or is not there yet. It returns an error when the cluster is left.
+func (c *Cluster) pause() error {
+	select {
+	case <-time.After(time.Millisecond):
+		return nil
+	case <-c.context.Done():
+		return ErrNoOwner
 	}
 }
 

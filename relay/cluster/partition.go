@@ -256,15 +256,27 @@ func (c *Cluster) lose(p int, handed bool) {
 		c.config.Log.Warn("another node has taken a partition over", slog.Int("partition", p))
 	}
 	c.broker.Names(func(name string) bool {
-		if c.partition(name) != p || !c.broker.Demote(name) {
+		if c.partition(name) != p {
 			return true
 		}
 		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.replicas[name] == nil {
-			r := &replica{channel: name, partition: p, first: make(chan firstKept, 1), loaded: true}
+		r := c.replicas[name]
+		if r == nil { // before the channel may leave memory, which ends it
+			r = &replica{channel: name, partition: p, first: make(chan firstKept, 1), loaded: true}
 			c.replicas[name] = r
+		} else {
+			r = nil
+		}
+		c.mu.Unlock()
+		used := c.broker.Demote(name)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		switch {
+		case r == nil || c.replicas[name] != r:
+		case used:
 			c.place(r)
+		default:
+			c.drop(r)
 		}
 		return true
 	})

@@ -48,9 +48,9 @@ func (c *Cluster) own() map[string]Handler {
 		callHand: c.taken,
 		callMove: c.moved,
 		callExport: func(body []byte) ([]byte, error) {
-			k, ok := c.broker.Export(string(body))
-			if !ok {
-				return nil, broker.ErrNoChannel
+			k, err := c.broker.Export(string(body))
+			if err != nil {
+				return nil, broker.ErrNoChannel // or it is none that was in memory when that was asked
 			}
 			var w link.Writer
 			w.Kept(&k)
@@ -62,15 +62,21 @@ func (c *Cluster) own() map[string]Handler {
 // standings are the replicas of a partition that have been filled.
 func (c *Cluster) standings(p int) []standing {
 	var list []standing
+	var replicas []*replica
 	c.mu.Lock()
 	for _, r := range c.replicas {
 		if r.partition == p && r.loaded {
+			replicas = append(replicas, r)
 			list = append(list, standing{Channel: r.channel, Term: r.term})
 		}
 	}
 	c.mu.Unlock()
 	for i := range list {
-		at, _ := c.broker.At(list[i].Channel)
+		var at broker.Position
+		_ = c.filling(replicas[i], func() (err error) {
+			at, err = c.broker.At(list[i].Channel)
+			return err
+		})
 		list[i].Epoch, list[i].Seq = at.Epoch, at.Seq
 	}
 	return list
@@ -110,7 +116,14 @@ func (c *Cluster) open(p int, o, before *owner) {
 		if node := from[channel]; node != "" {
 			c.rescue(node, channel)
 		}
-		c.broker.Promote(channel)
+		c.mu.Lock()
+		r := c.replicas[channel]
+		c.mu.Unlock()
+		if r != nil {
+			_ = c.filling(r, func() error { return c.broker.Promote(channel) })
+		} else {
+			_ = c.broker.Promote(channel)
+		}
 		if c.owners[p].Load() != o { // since a moment ago: what was promoted is to be followed
 			c.lose(p, false)
 			return
@@ -168,10 +181,15 @@ func (c *Cluster) rescue(node, channel string) {
 	if err != nil && !errors.Is(err, broker.ErrNoChannel) { // it may have been busy
 		k, err = c.export(node, channel)
 	}
-	if err == nil {
+	for err == nil {
 		c.arrived(channel, k)
-		c.broker.Refill(channel, k)
-		err = c.broker.Adopt(channel, k)
+		if err = c.broker.Refill(channel, k); err == nil {
+			err = c.broker.Adopt(channel, k)
+		}
+		if !errors.Is(err, broker.ErrNotLoaded) {
+			break
+		}
+		err = c.pause()
 	}
 	if err != nil {
 		c.config.Log.Warn("a channel was not taken over", slog.String("channel", channel), slog.String("node", node), slog.String("error", err.Error()))

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -97,17 +98,26 @@ func (h *Hub) StartCluster() {
 // Elsewhere reports whether another node owns a channel.
 func (h *Hub) Elsewhere(channel string) bool { return h.Cluster != nil && h.Cluster.Elsewhere(channel) }
 
-// Hold has a channel be in memory until release is called, wherever it moves meanwhile. Of a cluster it waits for the node that owns the channel; it is not to be called
-// with a lock held. By itself a relay need not hold anything. Errors: those of broker.Broker.Join.
-func (h *Hub) Hold(channel string) (release func(), err error) {
+// holdLimit is for how long a client that connects waits for its own channel while that has no owner: a takeover may need an election first.
+const holdLimit = 10 * time.Second
+
+// Hold has a channel be in memory until release is called, wherever it moves meanwhile. Of a cluster it waits for the node that owns the channel, or is about to, unless
+// how forbids that; it is not to be called with a lock held. By itself a relay need not hold anything. Errors: those of broker.Broker.Join, and ErrNotLoaded if it would have to wait.
+func (h *Hub) Hold(channel string, how Wait) (release func(), err error) {
 	if h.Cluster == nil {
-		return func() {}, h.EnsureLoaded(channel, WaitForDisk)
+		return func() {}, h.EnsureLoaded(channel, how)
 	}
-	c, err := h.Broker.Join(channel, broker.JoinRequest{}, nil)
-	if err != nil {
-		return func() {}, fmt.Errorf("hold %s: %w", channel, err)
+	for end := time.Now().Add(holdLimit); ; {
+		c, err := h.Broker.Join(channel, broker.JoinRequest{Loaded: how == NoWait}, nil)
+		switch {
+		case err == nil:
+			return c.Leave, nil
+		case errors.Is(err, broker.ErrNotLoaded):
+			return func() {}, ErrNotLoaded
+		case !errors.Is(err, cluster.ErrNoOwner) || !h.Cluster.Reached() || time.Now().After(end):
+			return func() {}, fmt.Errorf("hold %s: %w", channel, err)
+		}
 	}
-	return c.Leave, nil
 }
 
 // AppendUsers appends who is in a channel, as Presence.AppendUsers does, by the node that owns it. Errors: ErrUndecided if that has to be

@@ -88,7 +88,7 @@ func (m *Server) openWS(nc net.Conn, rest []byte, a *opening) {
 // calls then. From then on others may find the session. Named is how many channels the client's address names.
 func (s *speaker) start(head []byte, named int, then func()) {
 	if s.User() != "" {
-		release, err := s.server.hub.Hold(wire.UserChannel(s.User())) // or it may have moved, or left memory, by the time greet joins it
+		release, err := s.server.hub.Hold(wire.UserChannel(s.User()), hub.WaitForDisk) // or it may have moved, or left memory, by the time greet joins it
 		if err == nil {
 			defer release()
 		} else { // greet ends the session

@@ -2,7 +2,9 @@ package relaytest
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
@@ -71,6 +73,25 @@ func Cluster(t testing.TB, count int, prepare func(*config.Config), systems func
 	}
 	return n
 }
+
+// Move has a node own a channel, and all that is in its partition.
+func (n *Nodes) Move(channel string, node int) {
+	n.Helper()
+	order := fmt.Sprintf(`{"channel":%q,"node":"node-%d"}`, channel, node)
+	resp, err := http.Post(n.Rigs[node].Admin+"/cluster/move", "application/json", strings.NewReader(order))
+	if err != nil {
+		n.Error(err)
+		return
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(resp.Body)
+		n.Errorf("move %s to node %d: %d %s", channel, node, resp.StatusCode, b)
+	}
+}
+
+// Shut has the table of owners refuse to be written, or not any more.
+func (n *Nodes) Shut(shut bool) { n.mesh.Shut(shut) }
 
 // Cut has a node hear nobody, and nobody hear it; the table is out of its reach, too.
 func (n *Nodes) Cut(node int) {

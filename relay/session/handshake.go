@@ -138,9 +138,13 @@ func (m *Manager) Hijack(ctx *fasthttp.RequestCtx, a *Handshake, open func(nc ne
 
 // openAtLoop opens a session whose handshake was read at an event loop: there, unless it may have to wait for the disk or another node.
 func (m *Manager) openAtLoop(nc net.Conn, rest []byte, a *Handshake, open func(nc net.Conn, rest []byte, a *Handshake)) {
-	if a.Identity.User != "" && m.hub.EnsureLoaded(wire.UserChannel(a.Identity.User), hub.NoWait) != nil {
-		m.Work("upgrade", func() { open(nc, rest, a) }, func() { _ = nc.Close() })
-		return
+	if a.Identity.User != "" {
+		release, err := m.hub.Hold(wire.UserChannel(a.Identity.User), hub.NoWait)
+		if err != nil {
+			m.Work("upgrade", func() { open(nc, rest, a) }, func() { _ = nc.Close() })
+			return
+		}
+		defer release()
 	}
 	open(nc, rest, a)
 }

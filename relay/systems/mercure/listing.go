@@ -2,6 +2,7 @@ package mercure
 
 import (
 	"encoding/json"
+	"errors"
 	"time"
 
 	"weir/broker"
@@ -136,7 +137,10 @@ func (n *nodes) reviewAll() {
 	}
 	left := grace - time.Since(n.since)
 	if left <= 0 {
-		k, _ := n.system.host.Broker().Export(logChannel)
+		k, err := n.system.host.Broker().Export(logChannel)
+		if errors.Is(err, broker.ErrNotLoaded) {
+			left = time.Second
+		}
 		for _, item := range k.Items {
 			if item.Group == listGroup {
 				names[item.Key] = struct{}{}
