@@ -12,6 +12,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"weir/broker"
+	"weir/broker/record"
 )
 
 // mostForks bounds the earlier epochs of a channel that are kept.
@@ -49,7 +50,7 @@ func newWriter(tx *bolt.Tx, generation uint64, now time.Time) *writer {
 }
 
 // apply puts all deltas in, in the order of the names: neighbours share pages.
-func (w *writer) apply(d deltas) error {
+func (w *writer) apply(d record.Deltas) error {
 	for _, name := range slices.Sorted(maps.Keys(d)) {
 		w.turn.share()
 		err := w.channel(name, d[name])
@@ -71,43 +72,43 @@ func readHeader(channels *bolt.Bucket, name string) (h header, ok bool, err erro
 	if sealed == nil {
 		return h, false, nil
 	}
-	if h, ok = opened(key, sealed, decodeHeader); !ok {
+	if h, ok = record.Opened(key, sealed, decodeHeader); !ok {
 		return h, false, fmt.Errorf("header: %w", ErrCorrupt)
 	}
 	return h, true, nil
 }
 
-func (w *writer) channel(name string, d *delta) error {
+func (w *writer) channel(name string, d *record.Delta) error {
 	h, known, err := readHeader(w.channels, name)
-	if err != nil && !d.reset {
+	if err != nil && !d.Reset {
 		return err
 	}
-	if d.reset {
+	if d.Reset {
 		if err := w.drop(name); err != nil {
 			return err
 		}
 		h, known = header{}, false
 	}
-	if d.gone {
+	if d.Gone {
 		return nil
 	}
 	if !known {
-		h = header{first: d.seq - uint64(len(d.log)) + 1}
+		h = header{first: d.Seq - uint64(len(d.Log)) + 1}
 	}
-	h.generation, h.epoch, h.seq = w.generation, d.epoch, d.seq
-	if d.alone {
+	h.generation, h.epoch, h.seq = w.generation, d.Epoch, d.Seq
+	if d.Alone {
 		h.forks = nil
 	}
-	h.forks = append(h.forks, d.forks...)
+	h.forks = append(h.forks, d.Forks...)
 	h.forks = h.forks[max(0, len(h.forks)-mostForks):]
-	if err := w.writeItems(name, &h, d.items); err != nil {
+	if err := w.writeItems(name, &h, d.Items); err != nil {
 		return err
 	}
 	if err := w.writeKeys(name, &h, d); err != nil {
 		return err
 	}
-	if len(d.log) > 0 {
-		h.last = d.log[len(d.log)-1].at
+	if len(d.Log) > 0 {
+		h.last = d.Log[len(d.Log)-1].At
 	}
 	if h.last == 0 {
 		h.last = w.now.UnixMilli()
@@ -115,7 +116,7 @@ func (w *writer) channel(name string, d *delta) error {
 	if err := w.writeHistory(name, &h, d); err != nil {
 		return err
 	}
-	return w.channels.Put([]byte(name), seal([]byte(name), h.encode()))
+	return w.channels.Put([]byte(name), record.Seal([]byte(name), h.encode()))
 }
 
 // drop removes all of a channel.
@@ -129,7 +130,7 @@ func (w *writer) drop(name string) error {
 	return w.channels.Delete([]byte(name))
 }
 
-func (w *writer) writeItems(name string, h *header, items map[string]*itemDelta) error {
+func (w *writer) writeItems(name string, h *header, items map[string]*record.ItemDelta) error {
 	for _, id := range slices.Sorted(maps.Keys(items)) {
 		w.turn.share()
 		d, key := items[id], append(prefixOf(name), id...)
@@ -137,20 +138,20 @@ func (w *writer) writeItems(name string, h *header, items map[string]*itemDelta)
 		if old != nil {
 			h.items -= min(h.items, 1)
 		}
-		if !d.set {
+		if !d.Set {
 			if err := w.items.Delete(key); err != nil {
 				return err
 			}
 			continue
 		}
-		item := storedItem{d.born, d.ends, d.data}
-		if old != nil && !d.deleted {
-			if known, ok := opened(key, old, decodeItem); ok {
+		item := storedItem{d.Born, d.Ends, d.Data}
+		if old != nil && !d.Deleted {
+			if known, ok := record.Opened(key, old, decodeItem); ok {
 				item.born = known.born
 			}
 		}
 		h.items++
-		if err := w.items.Put(key, seal(key, item.encode())); err != nil {
+		if err := w.items.Put(key, record.Seal(key, item.encode())); err != nil {
 			return err
 		}
 	}
@@ -158,23 +159,23 @@ func (w *writer) writeItems(name string, h *header, items map[string]*itemDelta)
 }
 
 // writeKeys adds idempotency keys and removes those that are too old or too many.
-func (w *writer) writeKeys(name string, h *header, d *delta) error {
-	for _, k := range d.keys {
-		key := append(seqKey(name, k.seq), k.key...)
+func (w *writer) writeKeys(name string, h *header, d *record.Delta) error {
+	for _, k := range d.Keys {
+		key := append(seqKey(name, k.Seq), k.Key...)
 		if w.keys.Get(key) == nil {
 			h.keys++
 		}
-		if err := w.keys.Put(key, seal(key, encodeTime(k.at))); err != nil {
+		if err := w.keys.Put(key, record.Seal(key, encodeTime(k.At))); err != nil {
 			return err
 		}
 	}
 	if h.keys == 0 {
 		return nil
 	}
-	prefix, oldest, most := prefixOf(name), w.now.Add(-d.policy.Idempotency).UnixMilli(), d.policy.IdempotencyKeys
+	prefix, oldest, most := prefixOf(name), w.now.Add(-d.Policy.Idempotency).UnixMilli(), d.Policy.IdempotencyKeys
 	left := uint64(0)
 	err := purge(w.keys, prefix, func(k, sealed []byte) bool {
-		if at, ok := opened(k, sealed, decodeTime); ok && at > oldest && (most == 0 || h.keys <= uint64(most)) {
+		if at, ok := record.Opened(k, sealed, decodeTime); ok && at > oldest && (most == 0 || h.keys <= uint64(most)) {
 			left = h.keys
 			return true
 		}
@@ -186,23 +187,23 @@ func (w *writer) writeKeys(name string, h *header, d *delta) error {
 }
 
 // writeHistory adds pages and removes those of which nothing is kept.
-func (w *writer) writeHistory(name string, h *header, d *delta) error {
-	if d.policy.History == 0 {
+func (w *writer) writeHistory(name string, h *header, d *record.Delta) error {
+	if d.Policy.History == 0 {
 		h.first = h.seq + 1
 		return nil
 	}
-	log := d.log[max(0, len(d.log)-d.policy.History):]
+	log := d.Log[max(0, len(d.Log)-d.Policy.History):]
 	if len(log) == 0 {
 		return nil
 	}
 	if err := w.addPages(name, h.seq, log); err != nil {
 		return err
 	}
-	return w.trimHistory(name, h, &d.policy)
+	return w.trimHistory(name, h, &d.Policy)
 }
 
 // addPages adds changes, the last of which has the given seq, behind those that are there.
-func (w *writer) addPages(name string, last uint64, log []change) error {
+func (w *writer) addPages(name string, last uint64, log []record.Change) error {
 	prefix := prefixOf(name)
 	first := last - uint64(len(log)) + 1
 	var p page
@@ -213,19 +214,19 @@ func (w *writer) addPages(name string, last uint64, log []change) error {
 	}
 	if len(keys) > 0 {
 		k := keys[len(keys)-1]
-		before, ok := opened(k, w.history.Get(k), decodePage)
+		before, ok := record.Opened(k, w.history.Get(k), decodePage)
 		if seq, isSeq := seqOf(k, prefix); ok && isSeq && len(before.body) < pageSize && seq+uint64(before.count) == first {
 			p, from = before, seq
 			p.body = bytes.Clone(p.body)
 		}
 	}
 	for i, c := range log {
-		p.body, p.last = append(p.body, c.raw...), c.at
+		p.body, p.last = append(p.body, c.Raw...), c.At
 		p.count++
 		if len(p.body) >= pageSize || i == len(log)-1 {
 			w.turn.share()
 			key := seqKey(name, from)
-			if err := w.history.Put(key, seal(key, p.encode())); err != nil {
+			if err := w.history.Put(key, record.Seal(key, p.encode())); err != nil {
 				return err
 			}
 			from, p = from+uint64(p.count), page{}
@@ -250,7 +251,7 @@ func (w *writer) trimHistory(name string, h *header, policy *broker.Policy) erro
 	}
 	for _, k := range slices.Backward(keys) {
 		seq, ok := seqOf(k, prefix)
-		p, isPage := opened(k, w.history.Get(k), decodePage)
+		p, isPage := record.Opened(k, w.history.Get(k), decodePage)
 		keep := ok && isPage && len(over) == 0 && p.last >= oldest && h.seq-seq-uint64(p.count)+1 < uint64(policy.History) &&
 			(policy.HistoryBytes == 0 || size < policy.HistoryBytes)
 		if keep {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"weir/broker/record"
 )
 
 // checkpoint puts batches into the database, what was found at the start first, until the journal is closed;
@@ -140,14 +142,14 @@ func (j *Journal) store(list []*batch, generation uint64, clean bool) error {
 
 // fresh gathers what of some batches the database, which has those up to stored, lacks: a batch whose checkpoint was
 // reported as failed may be there all the same, and nothing must be put in twice.
-func (j *Journal) fresh(stored uint64, list []*batch) (deltas, error) {
-	d, t := make(deltas), turn{time.Now()}
+func (j *Journal) fresh(stored uint64, list []*batch) (record.Deltas, error) {
+	d, t := make(record.Deltas), turn{time.Now()}
 	for _, b := range list {
 		t.share()
 		if b.number <= stored {
 			continue
 		}
-		if err := d.add(b.records, j.config.Policy); err != nil {
+		if err := d.Add(b.records, j.config.Policy); err != nil {
 			return nil, err
 		}
 	}

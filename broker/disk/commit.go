@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"weir/broker/record"
 )
 
 // The pauses between attempts to write a batch.
@@ -113,7 +115,7 @@ var errPanic = errors.New("internal error: see the log")
 func (j *Journal) finish(b *batch, took time.Duration) {
 	j.note(nil)
 	j.config.Panic.Do("note in the ledger", j.wal.note) // before the publishers get their receipts
-	b.records, b.seal = b.frame[frameHeader:], j.wal.last.seal
+	b.records, b.seal = b.frame[record.FrameHeader:], j.wal.last.seal
 	j.mu.Lock()
 	j.counts.Commits++
 	j.counts.Bytes += uint64(len(b.frame))

@@ -18,6 +18,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"weir/broker"
+	"weir/broker/record"
 )
 
 // files is an FS of what is found. It belongs to one goroutine.
@@ -82,7 +83,7 @@ func written(t *testing.T, batches int, data string) (f files, s *state, next []
 	}
 	w := wal{fs: f, next: 1, salt: s.salt, ledger: l, log: slog.New(slog.DiscardHandler)}
 	batch := func(n uint64) []byte {
-		return appendChange(make([]byte, frameHeader), "room:1", broker.Position{Epoch: "e", Seq: n}, &broker.Entry{Op: broker.Send, Data: []byte(data)}, time.UnixMilli(1))
+		return record.AppendChange(make([]byte, record.FrameHeader), "room:1", broker.Position{Epoch: "e", Seq: n}, &broker.Entry{Op: broker.Send, Data: []byte(data)}, time.UnixMilli(1))
 	}
 	for n := range uint64(batches) {
 		if int(n) == batches/2 {
@@ -94,7 +95,7 @@ func written(t *testing.T, batches int, data string) (f files, s *state, next []
 		w.note()
 	}
 	next = batch(uint64(batches) + 1)
-	putHeader(next, uint64(batches)+1, w.last.seal, s.salt)
+	record.PutHeader(next, uint64(batches)+1, w.last.seal, s.salt)
 	return f, s, next
 }
 
@@ -115,7 +116,7 @@ func judge(t *testing.T, what string, f files, s *state, acked uint64) (told boo
 		if b.number != uint64(i)+1 {
 			t.Fatalf("%s: batch %d at %d", what, b.number, i)
 		}
-		if c := make(deltas); c.add(b.records, keepAll) != nil || c["room:1"].seq != b.number {
+		if c := make(record.Deltas); c.Add(b.records, keepAll) != nil || c["room:1"].Seq != b.number {
 			t.Errorf("%s: batch %d has other records", what, b.number)
 		}
 	}
@@ -216,7 +217,7 @@ func TestWhatTheLedgerCannotTell(t *testing.T) {
 	if err != nil || r.damage != nil || r.last.number != n-1 {
 		t.Fatalf("%v, %v, up to %d", err, r.damage, r.last.number)
 	}
-	torn := append(b, next[:frameHeader]...)
+	torn := append(b, next[:record.FrameHeader]...)
 	if !judge(t, "with a header behind it", f.with(last, torn).with(ledgerName(1), stale), s, n) {
 		t.Error("with a header behind it: nobody was told")
 	}
@@ -226,8 +227,8 @@ func TestWhatTheLedgerCannotTell(t *testing.T) {
 func TestForgedHeader(t *testing.T) {
 	f, s, _ := written(t, 6, "1")
 	forged := frames(s.salt+1, entry{99, 5}, 100)
-	b := appendChange(make([]byte, frameHeader), "room:1", broker.Position{Epoch: "e", Seq: 7}, &broker.Entry{Op: broker.Send, Data: forged}, time.UnixMilli(1))
-	putHeader(b, 7, 0, s.salt)
+	b := record.AppendChange(make([]byte, record.FrameHeader), "room:1", broker.Position{Epoch: "e", Seq: 7}, &broker.Entry{Op: broker.Send, Data: forged}, time.UnixMilli(1))
+	record.PutHeader(b, 7, 0, s.salt)
 	if judge(t, "forged", f.with(segmentName(2), append(bytes.Clone(f[segmentName(2)]), b[:len(b)-1]...)), s, 6) {
 		t.Error("a payload passes for a header")
 	}

@@ -14,6 +14,8 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"weir/internal/contain"
+
+	"weir/broker/record"
 )
 
 // formatVersion is the version of everything in the data directory.
@@ -151,7 +153,7 @@ func readState(tx *bolt.Tx) (s state, fresh bool, err error) {
 	if version != formatVersion && version != oldVersion {
 		return s, false, fmt.Errorf("version %q, this program knows %q and takes over %q: %w", version, formatVersion, oldVersion, ErrFormat)
 	}
-	s, ok := opened(keyState, meta.Get(keyState), func(b []byte) (state, bool) { return decodeState(b, version) })
+	s, ok := record.Opened(keyState, meta.Get(keyState), func(b []byte) (state, bool) { return decodeState(b, version) })
 	if !ok {
 		return s, false, fmt.Errorf("state of %s: %w", databaseName, ErrCorrupt)
 	}
@@ -169,5 +171,5 @@ func writeState(tx *bolt.Tx, s *state) error {
 	if err := meta.Put(keyFormat, []byte(formatVersion)); err != nil {
 		return err
 	}
-	return meta.Put(keyState, seal(keyState, s.encode()))
+	return meta.Put(keyState, record.Seal(keyState, s.encode()))
 }

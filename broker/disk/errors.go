@@ -3,13 +3,15 @@ package disk
 import (
 	"errors"
 	"fmt"
+
+	"weir/broker/record"
 )
 
 // The errors of this package. They come wrapped with the operation.
 var (
 	ErrInUse   = errors.New("the data directory is in use by another process")
 	ErrFormat  = errors.New("the data directory has another format")
-	ErrCorrupt = errors.New("the stored data is damaged")
+	ErrCorrupt = record.ErrCorrupt
 	ErrFailing = errors.New("the disk fails: not stored")
 	ErrClosed  = errors.New("the journal is closed")
 	ErrName    = errors.New("a name must not hold a NUL")

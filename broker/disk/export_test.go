@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"weir/broker"
+	"weir/broker/record"
 )
 
 // fill stores some of everything.
@@ -162,7 +163,7 @@ func TestVerifyFinds(t *testing.T) {
 	}
 	alter(t, dir, func(tx *bolt.Tx) error {
 		k := []byte("gone:1\x00g\x00k")
-		return tx.Bucket(bucketItems).Put(k, seal(k, (&storedItem{1, 0, []byte("1")}).encode()))
+		return tx.Bucket(bucketItems).Put(k, record.Seal(k, (&storedItem{1, 0, []byte("1")}).encode()))
 	})
 	alter(t, dir, func(tx *bolt.Tx) error {
 		k, v := tx.Bucket(bucketHistory).Cursor().Seek([]byte("room:3"))

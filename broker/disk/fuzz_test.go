@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/broker/record"
 )
 
 // Every decoder takes any bytes: it answers or refuses, and what it answers is encoded as it came.
@@ -29,7 +30,7 @@ func FuzzHeader(f *testing.F) {
 }
 
 func FuzzValues(f *testing.F) {
-	p := page{count: 1, last: 3, body: appendBody(nil, &broker.Entry{Op: broker.Set, Group: "g", Key: "k", Data: []byte("1")}, time.UnixMilli(3))}
+	p := page{count: 1, last: 3, body: record.AppendBody(nil, &broker.Entry{Op: broker.Set, Group: "g", Key: "k", Data: []byte("1")}, time.UnixMilli(3))}
 	f.Add(p.encode())
 	f.Add((&storedItem{1, 2, []byte("3")}).encode())
 	f.Add(encodeTime(5))
@@ -60,7 +61,7 @@ func FuzzValues(f *testing.F) {
 			_, _ = seqOf(k, []byte("room:1\x00"))
 			_, _, _ = idemOf(k, []byte("room:1\x00"))
 		}
-		if v, ok := unseal([]byte("k"), b); ok && !bytes.Equal(seal([]byte("k"), v), b) {
+		if v, ok := record.Unseal([]byte("k"), b); ok && !bytes.Equal(record.Seal([]byte("k"), v), b) {
 			t.Fatalf("%q", b)
 		}
 	})
@@ -68,19 +69,19 @@ func FuzzValues(f *testing.F) {
 
 // FuzzRecords puts any records into deltas, and those over what a database has.
 func FuzzRecords(f *testing.F) {
-	b := appendChange(nil, "room:1", broker.Position{Epoch: "e1", Seq: 4},
+	b := record.AppendChange(nil, "room:1", broker.Position{Epoch: "e1", Seq: 4},
 		&broker.Entry{Op: broker.Set, Group: "g", Key: "k", Data: []byte("1"), TTL: time.Second, IdempotencyKey: "once"}, time.UnixMilli(5))
-	b = appendNote(b, "room:1", broker.Position{Epoch: "e1", Seq: 4}, "twice", time.UnixMilli(6))
-	b = appendFork(b, "room:1", broker.Position{Epoch: "e1", Seq: 4}, "e2", false)
-	b = appendFork(b, "room:2", broker.Position{Epoch: "e1", Seq: 4}, "e2", true)
+	b = record.AppendNote(b, "room:1", broker.Position{Epoch: "e1", Seq: 4}, "twice", time.UnixMilli(6))
+	b = record.AppendFork(b, "room:1", broker.Position{Epoch: "e1", Seq: 4}, "e2", false)
+	b = record.AppendFork(b, "room:2", broker.Position{Epoch: "e1", Seq: 4}, "e2", true)
 	f.Add(b)
-	f.Add(appendForget(b, "room:1"))
-	f.Add(appendChange(appendForget(nil, "room:1"), "room:1", broker.Position{Epoch: "e3", Seq: 1}, &broker.Entry{Op: broker.Delete, Group: "g", Key: "k", Expired: true}, time.UnixMilli(7)))
+	f.Add(record.AppendForget(b, "room:1"))
+	f.Add(record.AppendChange(record.AppendForget(nil, "room:1"), "room:1", broker.Position{Epoch: "e3", Seq: 1}, &broker.Entry{Op: broker.Delete, Group: "g", Key: "k", Expired: true}, time.UnixMilli(7)))
 	policy := func(string) broker.Policy { return broker.Policy{History: 2, IdempotencyKeys: 2} }
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, policy := range []func(string) broker.Policy{policy, keepAll} {
-			d := make(deltas)
-			if err := d.add(b, policy); err != nil {
+			d := make(record.Deltas)
+			if err := d.Add(b, policy); err != nil {
 				if !errors.Is(err, ErrCorrupt) {
 					t.Fatal(err)
 				}
@@ -88,8 +89,8 @@ func FuzzRecords(f *testing.F) {
 			}
 			for _, c := range d {
 				kept := broker.Kept{Items: []broker.KeptItem{{Group: "g", Key: "k", Data: []byte("0")}, {Group: "g", Key: "l", Data: []byte("1")}}}
-				if c.fold(&kept) == c.gone {
-					t.Fatalf("gone %v", c.gone)
+				if c.Fold(&kept) == c.Gone {
+					t.Fatalf("gone %v", c.Gone)
 				}
 			}
 		}
@@ -104,7 +105,7 @@ func FuzzLog(f *testing.F) {
 	f.Add(whole[:len(whole)-1])
 	f.Add(append(bytes.Clone(whole), make([]byte, 100)...))
 	f.Add(append(bytes.Clone(whole), frames(7, entry{2, 0}, 4)...))
-	f.Add([]byte(strings.Repeat(frameMagic, 10)))
+	f.Add([]byte(strings.Repeat(record.FrameMagic, 10)))
 	f.Fuzz(func(t *testing.T, tail []byte) {
 		r := replayed{salt: 7}
 		r.read("1.wal", append(bytes.Clone(whole), tail...), entry{})
@@ -136,12 +137,12 @@ func FuzzImport(f *testing.F) {
 		m := newImporter(bytes.NewReader(b), func() {})
 		_ = m.run(func() error {
 			for name, d := range m.ready {
-				if name == "" || d.epoch == "" || uint64(len(d.log)) > d.seq {
+				if name == "" || d.Epoch == "" || uint64(len(d.Log)) > d.Seq {
 					t.Fatalf("%q %+v", name, d)
 				}
 			}
 			m.done += len(m.ready)
-			m.ready = make(deltas)
+			m.ready = make(record.Deltas)
 			return nil
 		})
 	})

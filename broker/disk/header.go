@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"weir/broker"
+	"weir/broker/record"
 )
 
 // header is what the database has of a channel as a whole.
@@ -21,27 +22,27 @@ type header struct {
 
 func (h *header) encode() []byte {
 	b := binary.AppendUvarint(nil, h.generation)
-	b = appendText(b, h.epoch)
+	b = record.AppendText(b, h.epoch)
 	for _, n := range []uint64{h.seq, h.first, h.items, uint64(h.last), h.keys, uint64(len(h.forks))} {
 		b = binary.AppendUvarint(b, n)
 	}
 	for _, f := range h.forks {
-		b = appendText(b, f.Epoch)
+		b = record.AppendText(b, f.Epoch)
 		b = binary.AppendUvarint(b, f.Seq)
 	}
 	return b
 }
 
 func decodeHeader(b []byte) (h header, ok bool) {
-	s := scanner{b: b}
-	h.generation, h.epoch, h.seq = s.uint(), string(s.text()), s.uint()
-	h.first, h.items, h.last = s.uint(), s.uint(), s.millis()
-	h.keys = s.uint()
-	count := s.uint()
-	for ; count > 0 && !s.fail; count-- {
-		h.forks = append(h.forks, broker.Fork{Epoch: string(s.text()), Seq: s.uint()})
+	s := record.Scanner{Rest: b}
+	h.generation, h.epoch, h.seq = s.Uint(), string(s.Text()), s.Uint()
+	h.first, h.items, h.last = s.Uint(), s.Uint(), s.Millis()
+	h.keys = s.Uint()
+	count := s.Uint()
+	for ; count > 0 && !s.Fail; count-- {
+		h.forks = append(h.forks, broker.Fork{Epoch: string(s.Text()), Seq: s.Uint()})
 	}
-	return h, !s.fail && len(s.b) == 0 && h.epoch != "" && h.first <= h.seq+1
+	return h, !s.Fail && len(s.Rest) == 0 && h.epoch != "" && h.first <= h.seq+1
 }
 
 // storedItem is an item in the database, under channel, NUL, group, NUL, key.
@@ -58,19 +59,19 @@ func (i *storedItem) encode() []byte {
 }
 
 func decodeItem(b []byte) (i storedItem, ok bool) {
-	s := scanner{b: b}
-	i.born, i.ends = s.uint(), s.millis()
-	i.data = s.b
-	return i, !s.fail
+	s := record.Scanner{Rest: b}
+	i.born, i.ends = s.Uint(), s.Millis()
+	i.data = s.Rest
+	return i, !s.Fail
 }
 
 // The value of an idempotency key in the database is when it came, in ms since 1970.
 func encodeTime(at int64) []byte { return binary.AppendUvarint(nil, uint64(max(0, at))) }
 
 func decodeTime(b []byte) (at int64, ok bool) {
-	s := scanner{b: b}
-	at = s.millis()
-	return at, !s.fail && len(s.b) == 0
+	s := record.Scanner{Rest: b}
+	at = s.Millis()
+	return at, !s.Fail && len(s.Rest) == 0
 }
 
 // pageSize is what a page of history holds at least before another one is begun, in bytes.
@@ -90,20 +91,20 @@ func (p *page) encode() []byte {
 }
 
 func decodePage(b []byte) (p page, ok bool) {
-	s := scanner{b: b}
-	count := s.uint()
-	p.last = s.millis()
-	p.body = s.b
+	s := record.Scanner{Rest: b}
+	count := s.Uint()
+	p.last = s.Millis()
+	p.body = s.Rest
 	p.count = int(min(count, 1<<30))
-	return p, !s.fail && count <= uint64(len(s.b))
+	return p, !s.Fail && count <= uint64(len(s.Rest))
 }
 
-func (p *page) changes() (list []change, ok bool) {
-	s := scanner{b: p.body}
-	for len(s.b) > 0 && !s.fail {
-		list = append(list, s.body())
+func (p *page) changes() (list []record.Change, ok bool) {
+	s := record.Scanner{Rest: p.body}
+	for len(s.Rest) > 0 && !s.Fail {
+		list = append(list, s.Body())
 	}
-	return list, !s.fail && len(list) == p.count
+	return list, !s.Fail && len(list) == p.count
 }
 
 // The keys of the database. A channel's entries lie together, in the order of their seqs.

@@ -14,6 +14,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"weir/broker"
+	"weir/broker/record"
 )
 
 // ErrImport is returned for input that is no export, or a part of one.
@@ -47,17 +48,17 @@ func Import(dir string, from io.Reader, progress func()) (channels int, err erro
 type importer struct {
 	progress func()
 	lines    *bufio.Scanner
-	number   int    // of the line
-	ready    deltas // read, to be put in
+	number   int           // of the line
+	ready    record.Deltas // read, to be put in
 	bytes    int
 	name     string // the channel being read; "": none
-	delta    *delta
+	delta    *record.Delta
 	done     int
 	ended    bool
 }
 
 func newImporter(from io.Reader, progress func()) *importer {
-	m := &importer{progress: progress, lines: bufio.NewScanner(from), ready: make(deltas)}
+	m := &importer{progress: progress, lines: bufio.NewScanner(from), ready: make(record.Deltas)}
 	m.lines.Buffer(make([]byte, 64<<10), longestLine)
 	return m
 }
@@ -133,7 +134,7 @@ func (m *importer) begin(l *line) error {
 		return fmt.Errorf("%s: %w", l.Channel, ErrExists)
 	}
 	m.name = l.Channel
-	m.delta = &delta{policy: keepAll("").Resolved(), epoch: l.Epoch, seq: l.Seq, forks: l.Forks, items: make(map[string]*itemDelta)}
+	m.delta = &record.Delta{Policy: keepAll("").Resolved(), Epoch: l.Epoch, Seq: l.Seq, Forks: l.Forks, Items: make(map[string]*record.ItemDelta)}
 	return nil
 }
 
@@ -151,27 +152,27 @@ func (m *importer) part(l *line) error {
 	switch l.Type {
 	case lineChange:
 		op, ok := broker.ParseOp(l.Op)
-		if !ok || l.At == nil || uint64(len(d.log)) >= d.seq {
+		if !ok || l.At == nil || uint64(len(d.Log)) >= d.Seq {
 			return fmt.Errorf("a change must have an op, a time and a place in the history: %w", ErrImport)
 		}
 		e := broker.Entry{Op: op, Expired: l.Cause == "expired", Group: l.Group, Key: l.Key, Data: l.Data}
-		s := scanner{b: appendBody(nil, &e, *l.At)}
-		d.log = append(d.log, s.body())
+		s := record.Scanner{Rest: record.AppendBody(nil, &e, *l.At)}
+		d.Log = append(d.Log, s.Body())
 	case lineItem:
 		id := l.Group + "\x00" + l.Key
-		if l.Group == "" || l.Key == "" || d.items[id] != nil || uint64(len(d.items)) >= d.seq {
+		if l.Group == "" || l.Key == "" || d.Items[id] != nil || uint64(len(d.Items)) >= d.Seq {
 			return fmt.Errorf("an item must have a group and a key that no other item of the channel has: %w", ErrImport)
 		}
-		i := &itemDelta{deleted: true, set: true, born: uint64(len(d.items)) + 1, data: l.Data}
+		i := &record.ItemDelta{Deleted: true, Set: true, Born: uint64(len(d.Items)) + 1, Data: l.Data}
 		if l.Ends != nil {
-			i.ends = max(1, l.Ends.UnixMilli())
+			i.Ends = max(1, l.Ends.UnixMilli())
 		}
-		d.items[id] = i
+		d.Items[id] = i
 	case lineKey:
-		if l.Key == "" || l.At == nil || l.Seq > d.seq {
+		if l.Key == "" || l.At == nil || l.Seq > d.Seq {
 			return fmt.Errorf("an idempotency key must have a key, a time and a seq up to that of the channel: %w", ErrImport)
 		}
-		d.note(l.Seq, l.At.UnixMilli(), []byte(l.Key))
+		d.Note(l.Seq, l.At.UnixMilli(), []byte(l.Key))
 	default:
 		return fmt.Errorf("unknown type %q of a line: %w", l.Type, ErrImport)
 	}
@@ -202,6 +203,6 @@ func (m *importer) put(j *Journal) error {
 		m.done++
 		m.progress()
 	}
-	m.ready, m.bytes = make(deltas), 0
+	m.ready, m.bytes = make(record.Deltas), 0
 	return nil
 }

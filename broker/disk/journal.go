@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/broker/record"
 	"weir/internal/contain"
 )
 
@@ -141,10 +142,10 @@ func (p *promise) settle(err error) {
 }
 
 func newBatch(number uint64, room int) *batch {
-	return &batch{number: number, frame: make([]byte, frameHeader, max(4<<10, min(room, 1<<20))), promise: newPromise()}
+	return &batch{number: number, frame: make([]byte, record.FrameHeader, max(4<<10, min(room, 1<<20))), promise: newPromise()}
 }
 
-func (b *batch) empty() bool { return len(b.frame) == frameHeader }
+func (b *batch) empty() bool { return len(b.frame) == record.FrameHeader }
 
 // receipt waits for the batch. Called with the journal's mu held.
 func (b *batch) receipt(at broker.Position) broker.Receipt {
@@ -176,7 +177,7 @@ func (j *Journal) add(log broker.Log, e *broker.Entry) (broker.Receipt, error) {
 		return broker.Receipt{}, err
 	}
 	b := j.pending
-	b.frame = appendChange(b.frame, log.Channel(), at, e, now)
+	b.frame = record.AppendChange(b.frame, log.Channel(), at, e, now)
 	j.pend(log.Channel(), false)
 	if log.Policy().AfterDisk {
 		b.deferred = append(b.deferred, log.Defer(e))
@@ -223,7 +224,7 @@ func (j *Journal) Forget(channel string) {
 		return
 	}
 	delete(j.unreadable, channel)
-	j.pending.frame = appendForget(j.pending.frame, channel)
+	j.pending.frame = record.AppendForget(j.pending.frame, channel)
 	j.pend(channel, true)
 }
 
@@ -235,7 +236,7 @@ func (j *Journal) Note(log broker.Log, key string) (broker.Receipt, error) {
 	if err := j.admit(log.Channel(), broker.AckDefault); err != nil {
 		return broker.Receipt{}, err
 	}
-	j.pending.frame = appendNote(j.pending.frame, log.Channel(), at, key, j.now())
+	j.pending.frame = record.AppendNote(j.pending.frame, log.Channel(), at, key, j.now())
 	j.pend(log.Channel(), false)
 	return j.pending.receipt(at), nil
 }

@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"weir/broker"
+	"weir/broker/record"
 )
 
 func TestReopen(t *testing.T) {
@@ -276,7 +277,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a hole in the log", func(t *testing.T, dir string) {
 			s := stateOf(t, dir)
 			b := frames(s.salt, entry{s.stored, s.seal}, 2, 3)
-			b[frameHeader+1] ^= 1
+			b[record.FrameHeader+1] ^= 1
 			write(t, filepath.Join(dir, logName, segmentName(1)), b)
 		}, ErrCorrupt, "at byte 0: batch 2 cannot be read; batches 2 to 2 were on disk: acknowledged changes are lost"},
 	}
@@ -303,8 +304,8 @@ func TestOpenRefuses(t *testing.T) {
 // frames are batches with one change each, which continue one another and the one before.
 func frames(salt uint32, before entry, numbers ...uint64) (all []byte) {
 	for _, number := range numbers {
-		b := appendChange(make([]byte, frameHeader), "room:1", broker.Position{Epoch: "e", Seq: number}, &broker.Entry{Op: broker.Send, Data: []byte("1")}, time.UnixMilli(1))
-		before = entry{number, putHeader(b, number, before.seal, salt)}
+		b := record.AppendChange(make([]byte, record.FrameHeader), "room:1", broker.Position{Epoch: "e", Seq: number}, &broker.Entry{Op: broker.Send, Data: []byte("1")}, time.UnixMilli(1))
+		before = entry{number, record.PutHeader(b, number, before.seal, salt)}
 		all = append(all, b...)
 	}
 	return all

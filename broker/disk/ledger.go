@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"weir/broker/record"
 )
 
 // A ledger is a small file beside the log with the number of the last batch that is on disk: what a crash tore off is
@@ -38,11 +40,11 @@ func (e entry) encode(b []byte) []byte {
 	b = append(b, ledgerMagic...)
 	b = binary.LittleEndian.AppendUint64(b, e.number)
 	b = binary.LittleEndian.AppendUint32(b, e.seal)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, record.Castagnoli))
 }
 
 func decodeEntry(b []byte) (e entry, ok bool) {
-	if len(b) < ledgerEntry || string(b[:4]) != ledgerMagic || crc32.Checksum(b[:16], castagnoli) != binary.LittleEndian.Uint32(b[16:]) {
+	if len(b) < ledgerEntry || string(b[:4]) != ledgerMagic || crc32.Checksum(b[:16], record.Castagnoli) != binary.LittleEndian.Uint32(b[16:]) {
 		return e, false
 	}
 	return entry{binary.LittleEndian.Uint64(b[4:]), binary.LittleEndian.Uint32(b[12:])}, true

@@ -11,6 +11,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"weir/broker"
+	"weir/broker/record"
 	"weir/internal/contain"
 )
 
@@ -56,7 +57,7 @@ func (j *Journal) fork(channel string, kept *broker.Kept, fresh string, severed 
 	if j.closed {
 		return
 	}
-	j.pending.frame = appendFork(j.pending.frame, channel, kept.Position, fresh, severed)
+	j.pending.frame = record.AppendFork(j.pending.frame, channel, kept.Position, fresh, severed)
 	j.pend(channel, false)
 	kept.Position.Epoch = fresh
 }
@@ -67,13 +68,13 @@ func loadWith(tx *bolt.Tx, channel string, recovered *recovered) (kept broker.Ke
 	if err != nil {
 		return kept, h, false, err
 	}
-	if d == nil || !d.reset {
+	if d == nil || !d.Reset {
 		if kept, h, ok, err = load(tx, channel); err != nil {
 			return kept, h, false, err
 		}
 	}
 	if d != nil {
-		ok = d.fold(&kept)
+		ok = d.Fold(&kept)
 		h.generation = recovered.generation
 	}
 	return kept, h, ok, nil
@@ -110,13 +111,13 @@ func loadHistory(bucket *bolt.Bucket, channel string, h *header) (list []broker.
 	prefix, next := prefixOf(channel), h.first
 	for k, sealed := range entries(bucket, seqKey(channel, h.first), prefix, &err) {
 		seq, ok := seqOf(k, prefix)
-		p, isPage := opened(k, sealed, decodePage)
+		p, isPage := record.Opened(k, sealed, decodePage)
 		changes, whole := p.changes()
 		if !ok || !isPage || !whole || seq != next {
 			return nil, fmt.Errorf("history at %d: %w", next, ErrCorrupt)
 		}
 		for _, change := range changes {
-			list = append(list, change.kept())
+			list = append(list, change.Kept())
 		}
 		next += uint64(len(changes))
 	}
@@ -129,12 +130,6 @@ func loadHistory(bucket *bolt.Bucket, channel string, h *header) (list []broker.
 	return list, nil
 }
 
-// kept is the change as the broker wants it. It does not alias.
-func (c *change) kept() broker.KeptChange {
-	return broker.KeptChange{Op: c.op, Expired: c.expired, Group: string(c.group), Key: string(c.key),
-		Data: bytes.Clone(c.data), At: time.UnixMilli(c.at)}
-}
-
 func loadItems(bucket *bolt.Bucket, channel string) (items []broker.KeptItem, err error) {
 	type born struct {
 		seq  uint64
@@ -144,11 +139,11 @@ func loadItems(bucket *bolt.Bucket, channel string) (items []broker.KeptItem, er
 	prefix := prefixOf(channel)
 	for k, sealed := range entries(bucket, prefix, prefix, &err) {
 		group, key, ok := bytes.Cut(k[len(prefix):], []byte{0})
-		i, whole := opened(k, sealed, decodeItem)
+		i, whole := record.Opened(k, sealed, decodeItem)
 		if !ok || !whole {
 			return nil, fmt.Errorf("item %q: %w", k[len(prefix):], ErrCorrupt)
 		}
-		list = append(list, born{i.born, keptItem(string(group), string(key), i.ends, i.data)})
+		list = append(list, born{i.born, record.KeptItem(string(group), string(key), i.ends, i.data)})
 	}
 	slices.SortFunc(list, func(a, b born) int { return cmp.Compare(a.seq, b.seq) })
 	items = make([]broker.KeptItem, len(list))
@@ -158,20 +153,11 @@ func loadItems(bucket *bolt.Bucket, channel string) (items []broker.KeptItem, er
 	return items, err
 }
 
-// keptItem is an item as the broker wants it. It does not alias.
-func keptItem(group, key string, ends int64, data []byte) broker.KeptItem {
-	item := broker.KeptItem{Group: group, Key: key, Data: bytes.Clone(data)}
-	if ends != 0 {
-		item.Ends = time.UnixMilli(ends)
-	}
-	return item
-}
-
 func loadKeys(bucket *bolt.Bucket, channel string) (list []broker.KeptKey, err error) {
 	prefix := prefixOf(channel)
 	for k, sealed := range entries(bucket, prefix, prefix, &err) {
 		seq, key, ok := idemOf(k, prefix)
-		at, whole := opened(k, sealed, decodeTime)
+		at, whole := record.Opened(k, sealed, decodeTime)
 		if !ok || !whole {
 			return nil, fmt.Errorf("idempotency key %q: %w", k[len(prefix):], ErrCorrupt)
 		}
@@ -191,7 +177,7 @@ func (j *Journal) List(prefix, after string, limit int) (infos []broker.Info, er
 			if seen++; seen%sweepStep == 0 && contain.Closed(j.stop)() {
 				return ErrClosed // Close waits for those who read
 			}
-			h, ok := opened(k, sealed, decodeHeader)
+			h, ok := record.Opened(k, sealed, decodeHeader)
 			if name := string(k); name > after && ok && !j.forgotten(name) {
 				infos = append(infos, broker.Info{Name: name, Position: broker.Position{Epoch: h.epoch, Seq: h.seq},
 					Items: int(h.items), Changes: int(h.seq - h.first + 1)})

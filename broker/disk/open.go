@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"weir/broker"
+	"weir/broker/record"
 	"weir/internal/contain"
 )
 
@@ -148,10 +149,10 @@ func (j *Journal) begin(log *replayed, s *state) error {
 
 // gather reads the batches of the log into deltas.
 func gather(generation uint64, batches []*batch) (*recovered, error) {
-	f := &recovered{generation: generation, batches: batches, last: batches[len(batches)-1].number, deltas: make(deltas)}
+	f := &recovered{generation: generation, batches: batches, last: batches[len(batches)-1].number, deltas: make(record.Deltas)}
 	for _, b := range batches {
 		f.bytes += len(b.frame)
-		if err := f.deltas.add(b.records, keepAll); err != nil {
+		if err := f.deltas.Add(b.records, keepAll); err != nil {
 			return nil, fmt.Errorf("batch %d: %w", b.number, err)
 		}
 	}

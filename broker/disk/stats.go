@@ -1,5 +1,7 @@
 package disk
 
+import "weir/broker/record"
+
 // Stats are figures of a journal.
 type Stats struct {
 	Commits     uint64 // batches made safe
@@ -20,9 +22,9 @@ func (j *Journal) Stats() Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s := j.counts
-	s.Queue, s.Backlog, s.Failing, s.Broken = len(j.pending.frame)-frameHeader, j.backlog, j.failing, j.broken
+	s.Queue, s.Backlog, s.Failing, s.Broken = len(j.pending.frame)-record.FrameHeader, j.backlog, j.failing, j.broken
 	if j.flight != nil {
-		s.Queue += len(j.flight.frame) - frameHeader
+		s.Queue += len(j.flight.frame) - record.FrameHeader
 	}
 	return s
 }

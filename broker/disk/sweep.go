@@ -7,6 +7,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"weir/broker/record"
 )
 
 // sweepStep is how many channels one look at the database covers.
@@ -83,7 +85,7 @@ func (j *Journal) live(tx *bolt.Tx, name string, h *header, now time.Time) bool 
 	prefix := prefixOf(name)
 	var err error
 	for k, sealed := range entries(tx.Bucket(bucketItems), prefix, prefix, &err) {
-		i, ok := opened(k, sealed, decodeItem)
+		i, ok := record.Opened(k, sealed, decodeItem)
 		if !ok || i.ends == 0 || i.ends > now.UnixMilli() {
 			return true
 		}
@@ -109,7 +111,7 @@ func (j *Journal) dropStale(tx *bolt.Tx, names []string, now time.Time) error {
 		if err := w.trimHistory(name, &h, &policy); err != nil {
 			return err
 		}
-		if err := w.channels.Put([]byte(name), seal([]byte(name), h.encode())); err != nil {
+		if err := w.channels.Put([]byte(name), record.Seal([]byte(name), h.encode())); err != nil {
 			return err
 		}
 	}

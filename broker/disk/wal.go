@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+
+	"weir/broker/record"
 )
 
 // segmentSize is the size at which the log goes on in another file.
@@ -39,7 +41,7 @@ func segmentName(n uint64) string { return fmt.Sprintf("%016d%s", n, segmentSuff
 
 // append makes a frame safe, whose header it fills in. After an error it must be called with the same frame again.
 func (w *wal) append(frame []byte, number uint64) error {
-	seal := putHeader(frame, number, w.last.seal, w.salt)
+	seal := record.PutHeader(frame, number, w.last.seal, w.salt)
 	if w.size >= segmentSize {
 		w.leave()
 	}
@@ -184,37 +186,37 @@ func replay(fs FS, s *state) (replayed, error) {
 // read is replay for one file.
 func (r *replayed) read(name string, b []byte, ledger entry) {
 	file := segment{name: name}
-	size, old := len(b), r.old || bytes.HasPrefix(b, []byte(oldMagic))
+	size, old := len(b), r.old || bytes.HasPrefix(b, []byte(record.OldMagic))
 	for len(b) > 0 {
-		f, rest, ok := cutFrame(b, r.salt)
+		f, rest, ok := record.CutFrame(b, r.salt)
 		at := size - len(b)
 		if !ok {
-			r.proven = max(r.proven, proven(b, r.salt, old))
+			r.proven = max(r.proven, record.Proven(b, r.salt, old))
 			r.torn += len(b)
 			r.vague = r.vague || old
 			r.place = fmt.Sprintf("%s at byte %d: batch %d cannot be read", name, at, r.last.number+1)
 			break
 		}
-		r.proven = max(r.proven, f.number-1)
+		r.proven = max(r.proven, f.Number-1)
 		switch {
-		case f.number > r.last.number+1:
+		case f.Number > r.last.number+1:
 			if r.place == "" {
-				r.place = fmt.Sprintf("%s at byte %d: batch %d follows %d", name, at, f.number, r.last.number)
+				r.place = fmt.Sprintf("%s at byte %d: batch %d follows %d", name, at, f.Number, r.last.number)
 			}
 			r.spoil("%s", r.place)
-		case f.number == r.last.number && f.seal != r.last.seal && r.last.seal != 0:
-			r.spoil("%s at byte %d: there are two batches %d", name, at, f.number)
-		case f.number <= r.last.number: // it is known: stored, or written twice
-		case !f.old && f.before != r.last.seal:
-			r.spoil("%s at byte %d: batch %d does not continue the one before", name, at, f.number)
+		case f.Number == r.last.number && f.Seal != r.last.seal && r.last.seal != 0:
+			r.spoil("%s at byte %d: there are two batches %d", name, at, f.Number)
+		case f.Number <= r.last.number: // it is known: stored, or written twice
+		case !f.Old && f.Before != r.last.seal:
+			r.spoil("%s at byte %d: batch %d does not continue the one before", name, at, f.Number)
 		case r.damage == nil:
-			r.batches = append(r.batches, &batch{number: f.number, frame: f.bytes, records: f.records, seal: f.seal})
-			r.last, r.place = entry{f.number, f.seal}, "" // it was written again, elsewhere
-			if ledger.number == f.number && ledger.seal != f.seal {
-				r.spoil("%s at byte %d: batch %d is not the one that was written", name, at, f.number)
+			r.batches = append(r.batches, &batch{number: f.Number, frame: f.Bytes, records: f.Records, seal: f.Seal})
+			r.last, r.place = entry{f.Number, f.Seal}, "" // it was written again, elsewhere
+			if ledger.number == f.Number && ledger.seal != f.Seal {
+				r.spoil("%s at byte %d: batch %d is not the one that was written", name, at, f.Number)
 			}
 		}
-		file.last = max(file.last, f.number)
+		file.last = max(file.last, f.Number)
 		b = rest
 	}
 	r.segments = append(r.segments, file)

@@ -6,6 +6,8 @@ import (
 	"iter"
 
 	bolt "go.etcd.io/bbolt"
+
+	"weir/broker/record"
 )
 
 // entries iterates over the entries of a bucket from a key on whose keys begin with prefix, in order. The loop ends
@@ -58,8 +60,8 @@ func absent(tx *bolt.Tx, channel string) error {
 func around(name, k, v []byte, order int, next func() (k, v []byte)) error {
 	last := name
 	for n := 0; k != nil && n < neighbours; n++ {
-		_, whole := unseal(k, v)
-		_, ours := unseal(name, v)
+		_, whole := record.Unseal(k, v)
+		_, ours := record.Unseal(name, v)
 		switch {
 		case bytes.Compare(k, last) != order:
 			return fmt.Errorf("keys %q and %q are out of order: %w", last, k, ErrCorrupt)

@@ -1,4 +1,4 @@
-package disk
+package record
 
 import (
 	"bytes"
@@ -11,58 +11,58 @@ import (
 // the directory's salt, so that no publisher can make one. A header that is whole proves more than its own batch: it is
 // written when the batch before is on disk, and not earlier.
 const (
-	frameMagic  = "WRF2"
-	frameHeader = 4 + 4 + 8 + 4 + 4 + 4
+	FrameMagic  = "WRF2"
+	FrameHeader = 4 + 4 + 8 + 4 + 4 + 4
 	mostFrame   = 1 << 30 // bytes of records; anything longer is damage
 
 	// In version 1 there was neither a seal of the batch before nor one of the header.
-	oldMagic  = "WRF1"
+	OldMagic  = "WRF1"
 	oldHeader = 4 + 4 + 8 + 4
 )
 
 // frame is a batch as it stands in the log.
 type frame struct {
-	number  uint64
-	seal    uint32
-	before  uint32 // seal of the batch before; of version 1: 0
-	old     bool   // it is of version 1
-	bytes   []byte // header and records
-	records []byte
+	Number  uint64
+	Seal    uint32
+	Before  uint32 // seal of the batch before; of version 1: 0
+	Old     bool   // it is of version 1
+	Bytes   []byte // header and records
+	Records []byte
 }
 
-// putHeader fills in the header of a frame, whose records follow it, and returns its seal.
-func putHeader(b []byte, number uint64, before, salt uint32) (seal uint32) {
-	copy(b, frameMagic)
-	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-frameHeader))
+// PutHeader fills in the header of a frame, whose records follow it, and returns its seal.
+func PutHeader(b []byte, number uint64, before, salt uint32) (seal uint32) {
+	copy(b, FrameMagic)
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-FrameHeader))
 	binary.LittleEndian.PutUint64(b[8:], number)
 	binary.LittleEndian.PutUint32(b[16:], before)
-	binary.LittleEndian.PutUint32(b[20:], crc32.Checksum(b[frameHeader:], castagnoli))
-	seal = crc32.Update(salt, castagnoli, b[:24])
+	binary.LittleEndian.PutUint32(b[20:], crc32.Checksum(b[FrameHeader:], Castagnoli))
+	seal = crc32.Update(salt, Castagnoli, b[:24])
 	binary.LittleEndian.PutUint32(b[24:], seal)
 	return seal
 }
 
 // readFrameHeader reads the header at the beginning of b, which may be all there is. size is that of the records.
 func readFrameHeader(b []byte, salt uint32) (f frame, size int64, ok bool) {
-	if len(b) < frameHeader || string(b[:4]) != frameMagic {
+	if len(b) < FrameHeader || string(b[:4]) != FrameMagic {
 		return f, 0, false
 	}
-	f = frame{number: binary.LittleEndian.Uint64(b[8:]), seal: binary.LittleEndian.Uint32(b[24:]), before: binary.LittleEndian.Uint32(b[16:])}
+	f = frame{Number: binary.LittleEndian.Uint64(b[8:]), Seal: binary.LittleEndian.Uint32(b[24:]), Before: binary.LittleEndian.Uint32(b[16:])}
 	size = int64(binary.LittleEndian.Uint32(b[4:]))
-	return f, size, size <= mostFrame && f.seal == crc32.Update(salt, castagnoli, b[:24])
+	return f, size, size <= mostFrame && f.Seal == crc32.Update(salt, Castagnoli, b[:24])
 }
 
-// cutFrame returns the frame at the beginning of b.
-func cutFrame(b []byte, salt uint32) (f frame, rest []byte, ok bool) {
-	if bytes.HasPrefix(b, []byte(oldMagic)) {
+// CutFrame returns the frame at the beginning of b.
+func CutFrame(b []byte, salt uint32) (f frame, rest []byte, ok bool) {
+	if bytes.HasPrefix(b, []byte(OldMagic)) {
 		return cutOldFrame(b)
 	}
 	f, size, ok := readFrameHeader(b, salt)
-	end := frameHeader + size
-	if !ok || end > int64(len(b)) || crc32.Checksum(b[frameHeader:end], castagnoli) != binary.LittleEndian.Uint32(b[20:]) {
+	end := FrameHeader + size
+	if !ok || end > int64(len(b)) || crc32.Checksum(b[FrameHeader:end], Castagnoli) != binary.LittleEndian.Uint32(b[20:]) {
 		return f, b, false
 	}
-	f.bytes, f.records = b[:end:end], b[frameHeader:end:end]
+	f.Bytes, f.Records = b[:end:end], b[FrameHeader:end:end]
 	return f, b[end:], true
 }
 
@@ -75,17 +75,17 @@ func cutOldFrame(b []byte) (f frame, rest []byte, ok bool) {
 		return f, b, false
 	}
 	end := oldHeader + int(size)
-	f = frame{number: binary.LittleEndian.Uint64(b[8:]), seal: binary.LittleEndian.Uint32(b[16:]), old: true, bytes: b[:end:end], records: b[oldHeader:end:end]}
-	return f, b[end:], crc32.Update(crc32.Checksum(b[:16], castagnoli), castagnoli, b[oldHeader:end]) == f.seal
+	f = frame{Number: binary.LittleEndian.Uint64(b[8:]), Seal: binary.LittleEndian.Uint32(b[16:]), Old: true, Bytes: b[:end:end], Records: b[oldHeader:end:end]}
+	return f, b[end:], crc32.Update(crc32.Checksum(b[:16], Castagnoli), Castagnoli, b[oldHeader:end]) == f.Seal
 }
 
-// proven is up to which batch a piece of the log proves that all were on disk, though it cannot be read from its
+// Proven is up to which batch a piece of the log proves that all were on disk, though it cannot be read from its
 // beginning on: each header in it that is whole was written after the batch before was safe. Of version 1 only whole
 // frames count, and only in files of that version.
-func proven(b []byte, salt uint32, old bool) (number uint64) {
-	magic := frameMagic
+func Proven(b []byte, salt uint32, old bool) (number uint64) {
+	magic := FrameMagic
 	if old {
-		magic = oldMagic
+		magic = OldMagic
 	}
 	for {
 		i := bytes.Index(b, []byte(magic))
@@ -99,8 +99,8 @@ func proven(b []byte, salt uint32, old bool) (number uint64) {
 		} else {
 			f, _, ok = readFrameHeader(b[i:], salt)
 		}
-		if ok && f.number > 0 {
-			number = max(number, f.number-1)
+		if ok && f.Number > 0 {
+			number = max(number, f.Number-1)
 		}
 		b = b[i+1:]
 	}
