@@ -22,9 +22,10 @@ import (
 
 // Config is what a cluster needs to know.
 type Config struct {
-	Node       string // name of this process, which it has after a restart, too
-	Partitions int    // of all channels; the same in all processes, for ever
-	Policy     string // stands for what must be the same in all processes
+	Node       string   // name of this process, which it has after a restart, too
+	Partitions int      // of all channels; the same in all processes, for ever
+	Shared     []string // what must be the same in all processes, one setting a line
+	Policy     string   // what stood for that in versions that do not know Shared
 	Opener     mesh.Opener
 	Log        *slog.Logger
 	Panic      contain.Hook
@@ -51,6 +52,7 @@ type Cluster struct {
 	// Set once by Open, the broker and the handlers by Start.
 	config   Config
 	session  string
+	agreed   string // stands for Config.Shared
 	node     mesh.Node
 	broker   *broker.Broker
 	handlers map[string]Handler
@@ -70,7 +72,8 @@ type Cluster struct {
 	// Atomic.
 	owners   []atomic.Pointer[owner] // by partition; nil: none that is known
 	loaded   atomic.Bool             // the table has been read
-	foreign  atomic.Bool             // what must be the same in all processes is not
+	foreign  atomic.Bool             // the table is one of more partitions
+	yielding atomic.Bool             // a process that was there before is configured differently; see agree
 	leaving  atomic.Bool             // it hands over what it owns, and takes nothing; see Drain
 	draining atomic.Bool
 	sees     atomic.Bool  // see judge: whoever is not heard is gone, and not this process cut off
@@ -233,7 +236,7 @@ type request struct {
 // Open joins the cluster. Nothing is owned before Start, and what is handed on waits.
 func Open(config Config) (*Cluster, error) {
 	c := &Cluster{
-		config: config, session: rand.Text(), owners: make([]atomic.Pointer[owner], config.Partitions), started: time.Now(),
+		config: config, session: rand.Text(), agreed: sum(config.Shared), owners: make([]atomic.Pointer[owner], config.Partitions), started: time.Now(),
 		members: make(map[string]*member), replicas: make(map[string]*replica), follows: make(map[uint64]*replica), waiting: make(map[uint64]*request), routes: make(map[int]*route), handed: make(map[int]*handed),
 		calls: make(chan struct{}, 256), moves: make(chan struct{}, 1), begun: make(chan struct{}), handlers: make(map[string]Handler),
 		telling: make(chan struct{}, 1), untold: make(map[int]time.Time),
@@ -328,7 +331,7 @@ func (c *Cluster) Trouble() string {
 		return "the cluster is not reached: its table of owners has not been read"
 	case c.cut():
 		return "it is cut off from the other nodes of the cluster"
-	case c.foreign.Load():
+	case c.foreign.Load() || c.yielding.Load():
 		return "another node of the cluster is configured differently"
 	}
 	for p := range c.owners {

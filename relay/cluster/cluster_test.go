@@ -81,10 +81,18 @@ func start(t testing.TB, m *fake.Mesh, name string, calls map[string]cluster.Han
 
 func startWith(t testing.TB, m *fake.Mesh, name string, handlers cluster.Handlers) *node {
 	t.Helper()
+	return startAs(t, m, name, handlers, func(*cluster.Config) {})
+}
+
+// startAs is startWith with another configuration.
+func startAs(t testing.TB, m *fake.Mesh, name string, handlers cluster.Handlers, prepare func(c *cluster.Config)) *node {
+	t.Helper()
 	n := &node{TB: t, name: name, seen: make(map[string][]string)}
 	hook := func(string, any) { n.panics.Add(1) }
 	var err error
-	n.cluster, err = cluster.Open(cluster.Config{Node: name, Partitions: partitions, Opener: opener{m, n}, Log: slog.New(slog.DiscardHandler), Panic: hook})
+	config := cluster.Config{Node: name, Partitions: partitions, Opener: opener{m, n}, Log: slog.New(slog.DiscardHandler), Panic: hook}
+	prepare(&config)
+	n.cluster, err = cluster.Open(config)
 	if err != nil {
 		t.Fatal(err)
 	}

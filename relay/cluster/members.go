@@ -14,7 +14,9 @@ type hello struct {
 	Session  string              `json:"session"`
 	Node     string              `json:"node"`
 	Policy   string              `json:"policy"`
-	Heard    map[string]int64    `json:"heard,omitempty"` // milliseconds since each other one was heard
+	Shared   string              `json:"shared,omitempty"` // stands for what must be the same in all processes
+	Age      int64               `json:"age,omitempty"`    // milliseconds since it has started
+	Heard    map[string]int64    `json:"heard,omitempty"`  // milliseconds since each other one was heard
 	Sent     map[string]linkSent `json:"sent,omitempty"`
 	Lost     map[string]uint64   `json:"lost,omitempty"`    // links to this process of which something is missing, by session: their epochs
 	Notices  map[string]uint64   `json:"notices,omitempty"` // the last that it has of each process
@@ -33,7 +35,7 @@ type linkSent struct {
 // announce says hello.
 func (c *Cluster) announce() error {
 	now := time.Now()
-	h := hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Leaving: c.draining.Load(), Draining: c.leaving.Load(), Moves: movesFrom, Notices: c.notices.Heads(),
+	h := hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Shared: c.agreed, Age: max(1, now.Sub(c.started).Milliseconds()), Leaving: c.draining.Load(), Draining: c.leaving.Load(), Moves: movesFrom, Notices: c.notices.Heads(),
 		Heard: make(map[string]int64), Sent: make(map[string]linkSent), Lost: make(map[string]uint64)}
 	c.mu.Lock()
 	if !c.cutSince.IsZero() {
@@ -65,9 +67,6 @@ func (i inbox) Announced(b []byte) {
 	var h hello
 	if !c.running() || json.Unmarshal(b, &h) != nil || h.Session == c.session || len(h.Session) != link.SessionBytes {
 		return
-	}
-	if h.Policy != c.config.Policy && !c.foreign.Swap(true) {
-		c.config.Log.Error("another node of the cluster has other namespaces, limits or partitions: they must be the same in all of them", slog.String("node", h.Node))
 	}
 	now := time.Now()
 	c.mu.Lock()

@@ -53,7 +53,8 @@ func (c *Cluster) eligible(session string, now time.Time) bool {
 	if session == c.session {
 		return !c.leaving.Load() && !c.draining.Load()
 	}
-	return c.alive(session, now) && !c.members[session].hello.Draining
+	m := c.members[session]
+	return c.alive(session, now) && !m.hello.Draining && (!c.differs(&m.hello) || c.leaving.Load()) // a process that ends has others keep what it has, whatever they are
 }
 
 // handOverLimit is how long a node that ends has to hand over what it owns, while its sessions are drained.
@@ -123,9 +124,13 @@ func (c *Cluster) belongs(p int, now time.Time, while time.Duration) (best *memb
 	if c.eligible(c.session, now) {
 		most = weight(c.session, p)
 	}
+	alike := false // best is configured as this process is
 	for session, m := range c.members {
-		if w := weight(session, p); c.eligible(session, now) && m.hello.Moves >= movesFrom && now.Sub(m.since) >= while && w >= most {
-			best, most = m, w
+		if !c.eligible(session, now) || m.hello.Moves < movesFrom || now.Sub(m.since) < while {
+			continue
+		}
+		if w, same := weight(session, p), !c.differs(&m.hello); same && !alike && best != nil || same == alike && w >= most || best == nil && w >= most {
+			best, most, alike = m, w, same
 		}
 	}
 	return best

@@ -163,6 +163,7 @@ func (c *Cluster) watch() {
 
 // review asks owners for the replicas that nobody was asked for, fails what was not answered in time, and forgets members that are gone.
 func (c *Cluster) review(now time.Time) {
+	c.agree(now)
 	var gone []*member
 	var absent []string
 	// Or it is this process that nobody hears, or that was stopped: nobody is said to be gone then.
@@ -222,7 +223,7 @@ func (c *Cluster) review(now time.Time) {
 // claim takes over the partitions that have no owner, as far as this process is first in line.
 func (c *Cluster) claim() {
 	now := time.Now()
-	if !c.loaded.Load() || c.foreign.Load() || c.draining.Load() || c.leaving.Load() || c.cut() || !c.alone && !c.connected || now.Sub(c.steady()) < alive {
+	if !c.loaded.Load() || c.foreign.Load() || c.yielding.Load() || c.draining.Load() || c.leaving.Load() || c.cut() || !c.alone && !c.connected || now.Sub(c.steady()) < alive {
 		return
 	}
 	for p := range c.owners {

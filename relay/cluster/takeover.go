@@ -45,8 +45,9 @@ func (c *Cluster) own() map[string]Handler {
 			}
 			return json.Marshal(c.standings(p))
 		},
-		callHand: c.taken,
-		callMove: c.moved,
+		callShared: func([]byte) ([]byte, error) { return json.Marshal(c.config.Shared) },
+		callHand:   c.taken,
+		callMove:   c.moved,
 		callExport: func(body []byte) ([]byte, error) {
 			k, err := c.broker.Export(string(body))
 			if err != nil {

@@ -21,14 +21,14 @@ func (h *Hub) openCluster() error {
 		return nil
 	}
 	c := h.Config.Cluster
-	policy, err := json.Marshal([]any{h.Config.Namespaces, h.Config.Systems, c.Partitions}) // maps come in order
+	policy, err := json.Marshal([]any{h.Config.Namespaces, h.Config.Systems, c.Partitions}) // as versions before Config.Shared compare it; maps come in order
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
 	sum := fnv.New64a()
 	_, _ = sum.Write(policy)
 	h.Cluster, err = cluster.Open(cluster.Config{
-		Node: c.Node, Partitions: c.Partitions, Policy: strconv.FormatUint(sum.Sum64(), 36),
+		Node: c.Node, Partitions: c.Partitions, Shared: h.Config.Shared(), Policy: strconv.FormatUint(sum.Sum64(), 36),
 		Opener: h.Config.Mesh, Log: h.Log, Panic: h.Contain,
 	})
 	if err != nil {

@@ -1,0 +1,85 @@
+package cluster
+
+import (
+	"encoding/json"
+	"hash/fnv"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Processes that are configured differently would serve a channel in two ways. The one that has started later is not ready, takes nothing over, and says which settings are others, until
+// those from before it are gone or agree.
+
+// callShared is a call for what a process shares with the others.
+const callShared = "shared"
+
+// sum stands for a list.
+func sum(list []string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(strings.Join(list, "\n")))
+	return strconv.FormatUint(h.Sum64(), 36)
+}
+
+// differs reports whether a process is configured in another way.
+func (c *Cluster) differs(h *hello) bool {
+	if h.Shared == "" { // of a version that does not list it
+		return h.Policy != c.config.Policy
+	}
+	return h.Shared != c.agreed
+}
+
+// tied is so little that two processes have started at the same time.
+const tied = int64(time.Second / time.Millisecond)
+
+// yields reports whether it is this process that is not ready when another one is configured differently: it has started later. Of two that have
+// started at the same time it is one, and both know which.
+func (c *Cluster) yields(h *hello, now time.Time) bool {
+	switch younger := h.Age - now.Sub(c.started).Milliseconds(); {
+	case h.Age == 0 || younger > tied:
+		return true
+	case younger < -tied:
+		return false
+	default:
+		return c.session > h.Session
+	}
+}
+
+// agree notes whether this process is configured as those are that were there before it, and asks one that is not what is different. Called by the clock.
+func (c *Cluster) agree(now time.Time) {
+	var other *member
+	c.mu.Lock()
+	for session, m := range c.members {
+		if c.alive(session, now) && c.differs(&m.hello) && c.yields(&m.hello, now) {
+			other = m
+			break
+		}
+	}
+	c.mu.Unlock()
+	if c.yielding.Swap(other != nil) || other == nil {
+		return
+	}
+	c.config.Panic.Go(&c.done, "differences", func() { c.explain(other.node) }, nil) // ends with the answer; Close waits for it
+}
+
+// explain logs what is different in another process.
+func (c *Cluster) explain(node string) {
+	var theirs, only, lacking []string
+	body, err := c.CallNode(c.context, node, callShared, nil)
+	if err == nil {
+		err = json.Unmarshal(body, &theirs)
+	}
+	if err == nil {
+		only = without(c.config.Shared, theirs)
+		lacking = without(theirs, c.config.Shared)
+	}
+	c.config.Log.Error("another node of the cluster has other namespaces, systems or partitions: they must be the same in all of them", slog.String("node", node),
+		slog.Any("here", only), slog.Any("there", lacking))
+}
+
+// without is what of a list is not in another one.
+func without(list, other []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(line string) bool { return slices.Contains(other, line) })
+}
