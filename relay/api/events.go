@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -59,12 +58,7 @@ func (s *Server) handleEventLines(ctx *fasthttp.RequestCtx) {
 	}
 	body, accepted := ctx.PostBody(), 0
 	out := make([]byte, 0, 64+len(body)/16)
-	for n := 1; len(body) > 0; n++ {
-		var line []byte
-		line, body, _ = bytes.Cut(body, []byte("\n"))
-		if len(bytes.TrimSpace(line)) == 0 {
-			continue
-		}
+	for line, n := hub.NextLine(&body, 0); line != nil; line, n = hub.NextLine(&body, n) {
 		switch err := s.emitOne(line, jsonbody.Lenient(ctx)); {
 		case err != nil:
 			out = hub.AppendLineFault(out, n, err)

@@ -121,7 +121,7 @@ func (c *Cluster) makeHere(q *request) {
 	var receipt broker.Receipt
 	receipt, q.err = c.broker.Submit(channel, &publication)
 	if q.err == nil && receipt.Position.Epoch == "" { // it has moved on just now
-		receipt.Position, q.err = receipt.Wait()
+		receipt.Position, q.err = receipt.Settle()
 	}
 	q.at = receipt.Position
 }

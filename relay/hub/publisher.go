@@ -212,21 +212,30 @@ func (p *Publisher) submit(h *Hub, body []byte) (broker.Receipt, error) {
 	return h.Submit(&p.publisher, p.ns, c, "")
 }
 
+// NextLine cuts the first line of NDJSON that is not blank from body, and returns it with its number; nil if there is none. n is the number of the line
+// before.
+func NextLine(body *[]byte, n int) (line []byte, number int) {
+	for rest := *body; len(rest) > 0; {
+		n++
+		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+			line, rest = rest[:i], rest[i+1:]
+		} else {
+			line, rest = rest, nil
+		}
+		if len(line) > 0 && (line[0] == '{' || len(bytes.TrimSpace(line)) > 0) {
+			*body = rest
+			return line, n
+		}
+	}
+	return nil, n
+}
+
 // Lines publishes NDJSON: each line is a publication of its own and gets a line of its own in answer, in
 // order, whether it succeeded or not. Those that are to be safe on disk are waited for together. See Brief.
 func (p *Publisher) Lines(h *Hub, body []byte) {
 	out := p.Out
 	var t tally
-	for n := 1; len(body) > 0; n++ {
-		var line []byte
-		if i := bytes.IndexByte(body, '\n'); i >= 0 {
-			line, body = body[:i], body[i+1:]
-		} else {
-			line, body = body, nil
-		}
-		if len(line) == 0 || line[0] != '{' && len(bytes.TrimSpace(line)) == 0 {
-			continue
-		}
+	for line, n := NextLine(&body, 0); line != nil; line, n = NextLine(&body, n) {
 		receipt, err := p.submit(h, line)
 		switch {
 		case errors.Is(err, ErrMany):

@@ -91,14 +91,14 @@ func TestKeptSeeds(t *testing.T) {
 	}
 }
 
-// shortSeeds is how many seeds the ordinary test plays.
-const shortSeeds = 6
-
 func TestSimulate(t *testing.T) {
 	if *seed == 0 {
 		count := *seeds
 		if count == 0 {
-			count = shortSeeds
+			count = 6
+			if testing.Short() {
+				count = 2
+			}
 		}
 		for s := *first; s < *first+count; s++ {
 			t.Run(fmt.Sprint("seed=", s), func(t *testing.T) {

@@ -27,7 +27,7 @@ const (
 
 // stormOf is how many clients come in all. Four have the same cookie.
 func stormOf(transport string) int {
-	if raceEnabled && transport != "command" { // sessions take several times as long
+	if testing.Short() && transport != "command" { // sessions take several times as long
 		return 400
 	}
 	return 10000

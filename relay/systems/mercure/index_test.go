@@ -10,9 +10,13 @@ import (
 
 // filled is an index of 10,000 classes of each kind: a string, a URI template and a URL pattern of its own.
 func filled(t testing.TB) (x *index, entries []*entry, c *class) {
+	classes := 10000
+	if testing.Short() {
+		classes = 1000
+	}
 	x, c = newIndex(), new(class)
 	x.base = parseBase("https://e.com/")
-	for i := range 10000 {
+	for i := range classes {
 		for _, s := range []selector{
 			{kindClassic, fmt.Sprintf("https://e.com/users/%d/{x}", i)}, {kindClassic, fmt.Sprintf("https://e.com/users/%d", i)},
 			{kindPattern, fmt.Sprintf("https://e.com/users/%d/:x", i)}, {kindPattern, fmt.Sprintf("/items/%d/*", i)},
@@ -41,7 +45,7 @@ func TestIndexTriesFew(t *testing.T) {
 		"HTTPS://E.com:443/users/77": {nil, 0},
 		"https://e.com/users/77":     {[]string{"https://e.com/users/77"}, 0},
 		"HTTPS://E.com/users/77/1":   {[]string{"https://e.com/users/77/:x"}, 1},
-		"items/4321/a/b":             {[]string{"/items/4321/*"}, 1},
+		"items/432/a/b":              {[]string{"/items/432/*"}, 1},
 		"https://e.com/others/1":     {nil, 0},
 		"no URL at all, {really}":    {nil, 0},
 	} {

@@ -238,8 +238,8 @@ func (s *System) publish(u *update) error {
 		}
 	}
 	receipt, err := s.accept(u, data, "")
-	if err == nil && receipt.Wait != nil {
-		_, err = receipt.Wait()
+	if err == nil {
+		_, err = receipt.Settle()
 	}
 	return err
 }

@@ -53,11 +53,11 @@ func (s *store) add(e *event) (wait func() error, err error) {
 		return nil, nil
 	}
 	receipt, err := s.broker.Submit(s.queue, &broker.Publication{Op: broker.Set, Group: group, Key: e.id, Data: e.append(nil, "")})
-	if err != nil || receipt.Wait == nil {
+	if err != nil || receipt.Settled() {
 		return nil, err
 	}
 	return func() error {
-		_, err := receipt.Wait()
+		_, err := receipt.Settle()
 		return err
 	}, nil
 }
