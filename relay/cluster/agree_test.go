@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"weir/internal/contain"
 	"weir/internal/mesh/fake"
 	"weir/relay/cluster"
 )
@@ -77,6 +78,27 @@ func (silent) Frame([]byte)               {}
 func (silent) Announced([]byte)           {}
 func (silent) Row(string, []byte, uint64) {}
 func (silent) Loaded()                    {}
+
+// A panic while it is asked what is different ends nothing.
+func TestPanicInExplanation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		contain.Throw(func(where string) {
+			if where == "differences" {
+				panic("thrown at " + where)
+			}
+		})
+		defer contain.Throw(nil)
+		m := &fake.Mesh{}
+		a := startAs(t, m, "a", cluster.Handlers{}, func(*cluster.Config) {})
+		time.Sleep(3 * time.Second)
+		b := startAs(t, m, "b", cluster.Handlers{}, func(c *cluster.Config) { c.Shared = []string{"namespaces.room"} })
+		wait(t, "it is not ready", func() bool { return strings.Contains(b.cluster.Trouble(), "configured differently") })
+		synctest.Wait()
+		if a.cluster.Trouble() != "" || b.panics.Load() != 1 {
+			t.Errorf("the other one: %q; %d panics", a.cluster.Trouble(), b.panics.Load())
+		}
+	})
+}
 
 // wait waits until something is so, in the time of a bubble.
 func wait(t *testing.T, what string, ok func() bool) {

@@ -12,6 +12,7 @@ import (
 	"weir/broker"
 	"weir/internal/mesh"
 	"weir/relay/cluster/link"
+	"weir/relay/cluster/place"
 )
 
 const (
@@ -122,14 +123,14 @@ func (c *Cluster) handAll(ctx context.Context) (kept int, takers bool) {
 func (c *Cluster) belongs(p int, now time.Time, while time.Duration) (best *member) {
 	most := uint64(0)
 	if c.eligible(c.session, now) {
-		most = weight(c.session, p)
+		most = place.Weight(c.session, p)
 	}
 	alike := false // best is configured as this process is
 	for session, m := range c.members {
 		if !c.eligible(session, now) || m.hello.Moves < movesFrom || now.Sub(m.since) < while {
 			continue
 		}
-		if w, same := weight(session, p), !c.differs(&m.hello); same && !alike && best != nil || same == alike && w >= most || best == nil && w >= most {
+		if w, same := place.Weight(session, p), !c.differs(&m.hello); same && !alike && best != nil || same == alike && w >= most || best == nil && w >= most {
 			best, most, alike = m, w, same
 		}
 	}

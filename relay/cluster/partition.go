@@ -8,42 +8,17 @@ import (
 	"strings"
 	"time"
 
-	"weir/internal/wire"
+	"weir/relay/cluster/place"
 )
 
-// placeOf is the key by which a channel's partition is chosen: the presence of a channel is where the channel is.
-func placeOf(channel string) string {
-	for strings.HasPrefix(channel, wire.PresenceNamespace+":") {
-		channel = channel[len(wire.PresenceNamespace)+1:]
-	}
-	return channel
-}
-
-// partition is the partition of a channel: FNV-1a of its key, finalised, since names often differ in their last bytes only.
-func (c *Cluster) partition(channel string) int {
-	return int(hash(placeOf(channel)) % uint64(len(c.owners)))
-}
-
-func hash(text string) uint64 {
-	h := uint64(14695981039346656037)
-	for i := range len(text) {
-		h = (h ^ uint64(text[i])) * 1099511628211
-	}
-	h ^= h >> 33
-	h *= 0xff51afd7ed558ccd
-	h ^= h >> 33
-	h *= 0xc4ceb9fe1a85ec53
-	return h ^ h>>33
-}
-
-// weight is how much a process is to own a partition: the one whose session hashes highest with it does.
-func weight(session string, p int) uint64 { return hash(session + "/" + strconv.Itoa(p)) }
+// partition is the partition of a channel.
+func (c *Cluster) partition(channel string) int { return place.Partition(channel, len(c.owners)) }
 
 // first reports whether this process is first in line for a partition, among all that may have it. Called with mu held.
 func (c *Cluster) first(p int, now time.Time) bool {
-	mine := weight(c.session, p)
+	mine := place.Weight(c.session, p)
 	for session := range c.members {
-		if c.eligible(session, now) && weight(session, p) > mine {
+		if c.eligible(session, now) && place.Weight(session, p) > mine {
 			return false
 		}
 	}

@@ -1,0 +1,37 @@
+// Package place says where channels belong: [Partition] is the partition of a channel, [Weight] how much a process is to own one.
+//
+// It holds no state. What it returns must be the same in all processes of a cluster, for as long as that lives.
+package place
+
+import (
+	"strconv"
+	"strings"
+
+	"weir/internal/wire"
+)
+
+// key is what a channel's partition is chosen by: the presence of a channel is where the channel is.
+func key(channel string) string {
+	for strings.HasPrefix(channel, wire.PresenceNamespace+":") {
+		channel = channel[len(wire.PresenceNamespace)+1:]
+	}
+	return channel
+}
+
+// Partition is the partition of a channel, of so many: FNV-1a of its key, finalised, since names often differ in their last bytes only.
+func Partition(channel string, of int) int { return int(hash(key(channel)) % uint64(of)) }
+
+func hash(text string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(text) {
+		h = (h ^ uint64(text[i])) * 1099511628211
+	}
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
+
+// Weight is how much a process is to own a partition: the one whose session hashes highest with it does.
+func Weight(session string, p int) uint64 { return hash(session + "/" + strconv.Itoa(p)) }
