@@ -46,10 +46,11 @@ cluster: build ## Start three nodes as one relay, on 127.0.0.1:8080 to 8082, wit
 	  "  curl -H 'Authorization: Bearer dev' -d '{\"channel\":\"room:1\",\"data\":\"hello\"}' http://127.0.0.1:8080/v1/publish"; \
 	wait
 
-setup: ## Install what the tests need beside Go: Node.js and npm packages, a C compiler, nginx with nchan, Caddy, promtool, and the frameworks of docs/guides
+setup: ## Install what the tests need beside Go: Node.js and npm packages, a C compiler, nginx with nchan, Caddy, promtool, PostgreSQL, and the frameworks of docs/guides
 	@missing=; need() { command -v $$1 >/dev/null || [ -x /usr/sbin/$$1 ] || missing="$$missing $$2"; }; \
 	  need node nodejs; need npm npm; need cc gcc; need cc libc6-dev; need nginx nginx; need systemd-analyze systemd; need caddy caddy; need promtool prometheus; \
 	  need php php-cli; need ruby ruby; need jq jq; need ip iproute2; \
+	  ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || need postgres postgresql; \
 	  lib() { packages=$$1; shift; "$$@" >/dev/null 2>&1 || missing="$$missing $$packages"; }; \
 	  lib "python3-django python3-fastapi python3-multipart python3-uvicorn python3-httpx python3-jwt python3-requests" \
 	    /usr/bin/python3 -c 'import django, fastapi, multipart, uvicorn, httpx, jwt, requests'; \

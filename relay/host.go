@@ -9,6 +9,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/contain"
+	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/cluster"
 	"weir/relay/config"
@@ -132,6 +133,9 @@ type Channels interface {
 	// Submit is Publish that does not wait for the disk: the change is acknowledged when the receipt's Wait, if it has
 	// one, has returned.
 	Submit(channel string, p *broker.Publication) (broker.Receipt, error)
+
+	// SubmitCommand is Submit of what a backend publishes, with the checks and limits of POST /v1/publish. It keeps nothing of the command.
+	SubmitCommand(c *wire.Command) (broker.Receipt, error)
 
 	// Carry has f carry out what backends and clients publish to the channels of a namespace, in the place of the broker: it may refuse
 	// that, or publish something itself. What systems publish does not come there. f must be quick and wait for nothing. At start,

@@ -158,6 +158,14 @@ func (h *host) Submit(channel string, p *broker.Publication) (broker.Receipt, er
 	return t, err
 }
 
+func (h *host) SubmitCommand(c *wire.Command) (broker.Receipt, error) {
+	if !wire.ValidChannel(c.Channel) {
+		return broker.Receipt{}, problem.BadChannel
+	}
+	publisher := h.relay.hub.Broker.Publisher()
+	return h.relay.hub.Submit(&publisher, h.relay.hub.Namespaces.Of(c.Channel), c, "")
+}
+
 func (h *host) Held(namespace string) int64 { return h.relay.hub.Namespaces.Of(namespace + ":").Held() }
 
 // Events

@@ -21,6 +21,7 @@ type commands struct {
 	Config  configCommands  `cmd:"" help:"Check or show the configuration."`
 	Data    dataCommands    `cmd:"" help:"Look at, check, save and restore what a relay has stored."`
 	Cluster clusterCommands `cmd:"" help:"Look at a cluster, and move what its nodes own."`
+	Outbox  outboxCommands  `cmd:"" help:"Make an outbox: a table of PostgreSQL that weir publishes from."`
 	Pusher  pusherCommands  `cmd:"" help:"Try an app that uses the Pusher protocol."`
 	Pub     pubCommand      `cmd:"" help:"Publish to a channel."`
 	Sub     subCommand      `cmd:"" aliases:"tail" help:"Subscribe to channels and print what comes."`

@@ -17,6 +17,7 @@ import (
 	"weir/relay/systems/mercure"
 	"weir/relay/systems/motia"
 	"weir/relay/systems/notify"
+	"weir/relay/systems/outbox"
 	"weir/relay/systems/presence"
 	"weir/relay/systems/pusher"
 	"weir/relay/systems/webhook"
@@ -37,6 +38,7 @@ func modules() []relay.Module {
 		webhook.Module(),
 		authz.Module(),
 		hooks.Module(),
+		outbox.Module(),
 	}
 }
 

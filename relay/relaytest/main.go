@@ -1,14 +1,10 @@
 package relaytest
 
-import (
-	"testing"
-
-	"go.uber.org/goleak"
-)
+import "go.uber.org/goleak"
 
 // Main is a TestMain that fails when goroutines are left. Those that libraries start once for the whole
 // process, or that outlive their server for a while, are no leak.
-func Main(m *testing.M) {
+func Main(m goleak.TestingM) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"), // ends 10 s after its server

@@ -20,6 +20,7 @@ import (
 	"weir/relay/systems/mercure"
 	"weir/relay/systems/motia"
 	"weir/relay/systems/notify"
+	"weir/relay/systems/outbox"
 	"weir/relay/systems/presence"
 	"weir/relay/systems/pusher"
 	"weir/relay/systems/webhook"
@@ -37,7 +38,7 @@ var keysEnv = []string{"WEIR_AUTH_SECRET=" + secret, "WEIR_API_KEY=" + secret}
 func systems() []config.System {
 	return []config.System{
 		chat.Module().System, presence.Module().System, feed.Module().System, notify.Module().System,
-		documents.Module().System, analytics.Module().System, pusher.Module().System, mercure.Module().System, motia.Module().System, webhook.Module().System, authz.Module().System, hooks.Module().System,
+		documents.Module().System, analytics.Module().System, pusher.Module().System, mercure.Module().System, motia.Module().System, webhook.Module().System, authz.Module().System, hooks.Module().System, outbox.Module().System,
 	}
 }
 

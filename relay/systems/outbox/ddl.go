@@ -1,0 +1,106 @@
+package outbox
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"weir/relay/config"
+)
+
+// Table is the name of a table.
+type Table struct{ Schema, Name string } // Schema "": the first of the search path
+
+// ParseTable reads a name, such as weir_outbox or app.weir_outbox. Error: it is none.
+func ParseTable(text string) (Table, error) {
+	schema, name, ok := strings.Cut(text, ".")
+	if !ok {
+		schema, name = "", text
+	}
+	if !identifier(name) || ok && !identifier(schema) {
+		return Table{}, fmt.Errorf("%s is not a table: expected letters a-z, digits and underscores, such as weir_outbox or app.weir_outbox", config.Quote(text))
+	}
+	return Table{schema, name}, nil
+}
+
+// maxIdentifier leaves room for what DDL appends: PostgreSQL cuts names after 63 bytes.
+const maxIdentifier = 48
+
+// identifier reports whether a name needs no quotes but where it is a word of SQL.
+func identifier(s string) bool {
+	return s != "" && len(s) <= maxIdentifier && (s[0] < '0' || s[0] > '9') && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
+}
+
+// with returns the quoted name of something beside the table, whose name ends so.
+func (t Table) with(suffix string) string {
+	if t.Schema == "" {
+		return pgx.Identifier{t.Name + suffix}.Sanitize()
+	}
+	return pgx.Identifier{t.Schema, t.Name + suffix}.Sanitize()
+}
+
+// SQL is the name in quotes.
+func (t Table) SQL() string { return t.with("") }
+
+// Options are what [DDL] may leave out or add.
+type Options struct {
+	Poll bool   // without the trigger: the reader looks at the table, and commits do not notify it
+	Role string // that is granted what a reader needs; "": none
+}
+
+// notifications is the channel of LISTEN. All outboxes of a database share it: who hears of another's looks once in vain.
+const notifications = "weir_outbox"
+
+// DDL is the SQL that makes an outbox. It may be run again, also on one that an earlier version has made.
+func DDL(t Table, o Options) string {
+	index := pgx.Identifier{t.Name + "_waiting"}.Sanitize()
+	var b strings.Builder
+	fmt.Fprintf(&b, `-- Made by weir outbox ddl. It may be run again. Write to it in the transaction of what it tells of.
+BEGIN;
+
+CREATE TABLE IF NOT EXISTS %[1]s (
+  id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- the order of publication
+  channel      text NOT NULL,
+  op           text,        -- set, delete or send; without one: set if there is a key, send otherwise
+  "group"      text,        -- of the item; without one: items
+  key          text,        -- of the item that is set or deleted
+  data         jsonb,
+  ttl          bigint,      -- milliseconds that the item lives; without one: for ever
+  traceparent  text,        -- W3C Trace Context of what has written the row
+  created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  published_at timestamptz, -- set by weir if outbox.retention keeps rows
+  failed_at    timestamptz, -- set by weir if the row can never be published
+  error        text         -- why; NULL in failed_at has it tried again
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_scale_factor = 0);
+ALTER TABLE %[1]s ADD COLUMN IF NOT EXISTS traceparent text;
+
+-- What waits to be published.
+CREATE INDEX IF NOT EXISTS %[2]s ON %[1]s (id) WHERE published_at IS NULL AND failed_at IS NULL;
+`, t.SQL(), index)
+	trigger := pgx.Identifier{t.Name + "_notify"}.Sanitize()
+	if o.Poll {
+		fmt.Fprintf(&b, "\n-- No notification: weir finds rows by looking every outbox.poll.\nDROP TRIGGER IF EXISTS %s ON %s;\n", trigger, t.SQL())
+	} else {
+		fmt.Fprintf(&b, `
+-- weir is told when a transaction with new rows commits. PostgreSQL lets transactions that notify commit one after the other: with
+-- thousands of them a second, leave the trigger out (weir outbox ddl --poll).
+CREATE OR REPLACE FUNCTION %[1]s() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_notify('%[2]s', '');
+  RETURN NULL;
+END
+$$;
+DROP TRIGGER IF EXISTS %[3]s ON %[4]s;
+CREATE TRIGGER %[3]s AFTER INSERT ON %[4]s FOR EACH STATEMENT EXECUTE FUNCTION %[1]s();
+`, t.with("_notify"), notifications, trigger, t.SQL())
+	}
+	if o.Role != "" {
+		role := pgx.Identifier{o.Role}.Sanitize()
+		fmt.Fprintf(&b, "\n-- What weir needs.\nGRANT SELECT, UPDATE, DELETE ON %s TO %s;\n", t.SQL(), role)
+		if t.Schema != "" {
+			fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %s TO %s;\n", pgx.Identifier{t.Schema}.Sanitize(), role)
+		}
+	}
+	return b.String() + "\nCOMMIT;\n"
+}
