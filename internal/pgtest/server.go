@@ -211,12 +211,15 @@ func (s *Server) Close() {
 	_ = os.RemoveAll(s.dir)
 }
 
+// Dial opens a connection.
+func (s *Server) Dial(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, s.URL()) }
+
 // Connect opens a connection for a test, which ends with it.
 func (s *Server) Connect(t testing.TB) *pgx.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, s.URL())
+	conn, err := s.Dial(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
