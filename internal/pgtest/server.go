@@ -1,6 +1,5 @@
 //go:build unix
 
-// Package pgtest runs a PostgreSQL server of its own for a test: one that may be killed.
 package pgtest
 
 import (

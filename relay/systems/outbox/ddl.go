@@ -40,8 +40,8 @@ func (t Table) with(suffix string) string {
 	return pgx.Identifier{t.Schema, t.Name + suffix}.Sanitize()
 }
 
-// SQL is the name in quotes.
-func (t Table) SQL() string { return t.with("") }
+// sql is the name in quotes.
+func (t Table) sql() string { return t.with("") }
 
 // Options are what [DDL] may leave out or add.
 type Options struct {
@@ -77,10 +77,10 @@ ALTER TABLE %[1]s ADD COLUMN IF NOT EXISTS traceparent text;
 
 -- What waits to be published.
 CREATE INDEX IF NOT EXISTS %[2]s ON %[1]s (id) WHERE published_at IS NULL AND failed_at IS NULL;
-`, t.SQL(), index)
+`, t.sql(), index)
 	trigger := pgx.Identifier{t.Name + "_notify"}.Sanitize()
 	if o.Poll {
-		fmt.Fprintf(&b, "\n-- No notification: weir finds rows by looking every outbox.poll.\nDROP TRIGGER IF EXISTS %s ON %s;\n", trigger, t.SQL())
+		fmt.Fprintf(&b, "\n-- No notification: weir finds rows by looking every outbox.poll.\nDROP TRIGGER IF EXISTS %s ON %s;\n", trigger, t.sql())
 	} else {
 		fmt.Fprintf(&b, `
 -- weir is told when a transaction with new rows commits. PostgreSQL lets transactions that notify commit one after the other: with
@@ -93,11 +93,11 @@ END
 $$;
 DROP TRIGGER IF EXISTS %[3]s ON %[4]s;
 CREATE TRIGGER %[3]s AFTER INSERT ON %[4]s FOR EACH STATEMENT EXECUTE FUNCTION %[1]s();
-`, t.with("_notify"), notifications, trigger, t.SQL())
+`, t.with("_notify"), notifications, trigger, t.sql())
 	}
 	if o.Role != "" {
 		role := pgx.Identifier{o.Role}.Sanitize()
-		fmt.Fprintf(&b, "\n-- What weir needs.\nGRANT SELECT, UPDATE, DELETE ON %s TO %s;\n", t.SQL(), role)
+		fmt.Fprintf(&b, "\n-- What weir needs.\nGRANT SELECT, UPDATE, DELETE ON %s TO %s;\n", t.sql(), role)
 		if t.Schema != "" {
 			fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %s TO %s;\n", pgx.Identifier{t.Schema}.Sanitize(), role)
 		}

@@ -62,9 +62,9 @@ func openTable(ctx context.Context, conn *pgx.Conn, t Table, limit int) (*table,
 			JOIN pg_attribute i ON i.attrelid = d.refobjid AND i.attnum = d.refobjsubid
 			WHERE d.refobjid = c.oid AND d.refclassid = 'pg_class'::regclass AND i.attname = 'id' LIMIT 1), 1), pg_is_in_recovery()
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-		WHERE c.oid = to_regclass($1) GROUP BY c.oid, n.nspname, c.relname`, t.SQL()).Scan(&x.oid, &x.name, &have, &cache, &standby)
+		WHERE c.oid = to_regclass($1) GROUP BY c.oid, n.nspname, c.relname`, t.sql()).Scan(&x.oid, &x.name, &have, &cache, &standby)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, wrongf("there is no table %s: make it with weir outbox ddl", t.SQL())
+		return nil, wrongf("there is no table %s: make it with weir outbox ddl", t.sql())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look at the table: %w", err)
@@ -74,7 +74,7 @@ func openTable(ctx context.Context, conn *pgx.Conn, t Table, limit int) (*table,
 	case len(missing) > 0:
 		return nil, wrongf("the table %s has no column %s: run weir outbox ddl on it", x.name, strings.Join(missing, ", "))
 	case cache > 1:
-		return nil, wrongf("the sequence of %s.id hands out %d ids at once, so that ids say nothing about the order: ALTER TABLE %s ALTER COLUMN id SET CACHE 1", x.name, cache, t.SQL())
+		return nil, wrongf("the sequence of %s.id hands out %d ids at once, so that ids say nothing about the order: ALTER TABLE %s ALTER COLUMN id SET CACHE 1", x.name, cache, t.sql())
 	case standby:
 		return nil, errors.New("the database is a standby: expected the primary (several hosts with target_session_attrs=read-write find it)")
 	}
@@ -86,11 +86,11 @@ func openTable(ctx context.Context, conn *pgx.Conn, t Table, limit int) (*table,
 					coalesce(ttl, 0) AS ttl, coalesce(traceparent, '') AS traceparent, created_at, greatest(extract(epoch FROM clock_timestamp() - created_at), 0)::float8 AS age FROM (
 					SELECT id, channel::text, op, "group"::text, key, data::text AS data, ttl, traceparent, created_at FROM %s
 					WHERE published_at IS NULL AND failed_at IS NULL AND id > $1 AND channel <> ALL($2) ORDER BY id LIMIT $3) waiting) s) w
-			WHERE upto <= %d OR upto = least(size, $4) ORDER BY id`, t.SQL(), maxBatchBytes),
-		delete: fmt.Sprintf(`DELETE FROM %s t USING unnest($1::bigint[], $2::timestamptz[]) AS p(id, created) WHERE t.id = p.id AND t.created_at = p.created`, t.SQL()),
-		mark:   fmt.Sprintf(`UPDATE %s t SET published_at = clock_timestamp() FROM unnest($1::bigint[], $2::timestamptz[]) AS p(id, created) WHERE t.id = p.id AND t.created_at = p.created`, t.SQL()),
-		fail:   fmt.Sprintf(`UPDATE %s t SET failed_at = clock_timestamp(), error = f.error FROM unnest($1::bigint[], $2::text[]) AS f(id, error) WHERE t.id = f.id`, t.SQL()),
-		expire: fmt.Sprintf(`DELETE FROM %[1]s WHERE id IN (SELECT id FROM %[1]s WHERE published_at < clock_timestamp() - make_interval(secs => $1) ORDER BY id LIMIT 5000)`, t.SQL()),
+			WHERE upto <= %d OR upto = least(size, $4) ORDER BY id`, t.sql(), maxBatchBytes),
+		delete: fmt.Sprintf(`DELETE FROM %s t USING unnest($1::bigint[], $2::timestamptz[]) AS p(id, created) WHERE t.id = p.id AND t.created_at = p.created`, t.sql()),
+		mark:   fmt.Sprintf(`UPDATE %s t SET published_at = clock_timestamp() FROM unnest($1::bigint[], $2::timestamptz[]) AS p(id, created) WHERE t.id = p.id AND t.created_at = p.created`, t.sql()),
+		fail:   fmt.Sprintf(`UPDATE %s t SET failed_at = clock_timestamp(), error = f.error FROM unnest($1::bigint[], $2::text[]) AS f(id, error) WHERE t.id = f.id`, t.sql()),
+		expire: fmt.Sprintf(`DELETE FROM %[1]s WHERE id IN (SELECT id FROM %[1]s WHERE published_at < clock_timestamp() - make_interval(secs => $1) ORDER BY id LIMIT 5000)`, t.sql()),
 	}
 	return x, nil
 }
