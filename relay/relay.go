@@ -258,6 +258,9 @@ func (r *Relay) closeCore() {
 // restart. With an error of the keys nothing has changed.
 func (r *Relay) Reload(cfg config.Config) error {
 	cfg.Dev = r.hub.Config.Dev
+	if cfg.DevLocal() != r.hub.Config.DevLocal() { // what is published would come to be, or go
+		return errors.New("reload: listen would take development mode off loopback, or back: that needs a restart")
+	}
 	if err := cfg.Complete(); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"weir/relay/config"
 	"weir/relay/config/loader"
 )
 
@@ -92,22 +93,24 @@ func asked(app *kong.Application, args []string) []string {
 
 // configFlags are the flags of every command that reads the configuration.
 type configFlags struct {
-	Config        string  `short:"c" placeholder:"FILE" help:"Configuration file, in YAML (or $$WEIR_CONFIG). None is read unless it is named."`
-	Listen        *string `placeholder:"ADDR" help:"Address for clients and backends. Default: 127.0.0.1:8080."`
-	Admin         *string `placeholder:"ADDR" help:"Address for metrics, health and profiles; on loopback, unless there is an admin_token. Default: 127.0.0.1:9090."`
-	Dev           bool    `help:"Development mode: a published secret, the API key \"dev\", open channels, loopback only."`
-	TLSCert       *string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain of the public listener, in PEM; read again when it changes."`
-	TLSKey        *string `name:"tls-key" placeholder:"FILE" help:"Private key of the certificate, in PEM."`
-	Heartbeat     *string `placeholder:"TIME" help:"Time between pings to a client, 1s to 30s. Default: 25s."`
-	Drain         *string `placeholder:"TIME" help:"Time over which a shutdown spreads its closes, up to 30s. Default: 10s."`
-	Data          *string `placeholder:"DIR" help:"Directory of what durable namespaces and the systems keep. Default: none, all is in memory."`
-	Cluster       *string `placeholder:"URL,URL" help:"Servers of NATS that make this process one node of a cluster, such as nats://n1:4222. Default: none, it is alone."`
-	ClusterListen *string `placeholder:"ADDR" help:"Or address for the routes of a NATS server within this process."`
-	ClusterRoutes *string `placeholder:"ADDR,ADDR" help:"Addresses of all such servers."`
-	ClusterData   *string `placeholder:"DIR" help:"Directory of what the server within this process keeps."`
-	Node          *string `placeholder:"NAME" help:"Name of this node in the cluster. Default: the host's."`
-	LogLevel      *string `placeholder:"LEVEL" help:"debug, info, warn or error. Default: info."`
-	LogFormat     *string `placeholder:"FORMAT" help:"json or text. Default: json."`
+	Config         string  `short:"c" placeholder:"FILE" help:"Configuration file, in YAML (or $$WEIR_CONFIG). None is read unless it is named."`
+	Listen         *string `placeholder:"ADDR" help:"Address for clients and backends. Default: 127.0.0.1:8080."`
+	Admin          *string `placeholder:"ADDR" help:"Address for metrics, health and profiles; on loopback, unless there is an admin_token. Default: 127.0.0.1:9090."`
+	Dev            bool    `help:"Development mode: a published secret, the API key \"dev\", open channels; on loopback, unless the two flags below have keys of your own."`
+	DevTokenSecret *string `name:"dev-token-secret" placeholder:"SECRET" help:"In development mode, the secret of tokens in place of the published one (or $$WEIR_DEV_TOKEN_SECRET, which is not in the list of processes)."`
+	DevAPIKey      *string `name:"dev-api-key" placeholder:"KEY" help:"In development mode, the API key in place of \"dev\" (or $$WEIR_DEV_API_KEY)."`
+	TLSCert        *string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain of the public listener, in PEM; read again when it changes."`
+	TLSKey         *string `name:"tls-key" placeholder:"FILE" help:"Private key of the certificate, in PEM."`
+	Heartbeat      *string `placeholder:"TIME" help:"Time between pings to a client, 1s to 30s. Default: 25s."`
+	Drain          *string `placeholder:"TIME" help:"Time over which a shutdown spreads its closes, up to 30s. Default: 10s."`
+	Data           *string `placeholder:"DIR" help:"Directory of what durable namespaces and the systems keep. Default: none, all is in memory."`
+	Cluster        *string `placeholder:"URL,URL" help:"Servers of NATS that make this process one node of a cluster, such as nats://n1:4222. Default: none, it is alone."`
+	ClusterListen  *string `placeholder:"ADDR" help:"Or address for the routes of a NATS server within this process."`
+	ClusterRoutes  *string `placeholder:"ADDR,ADDR" help:"Addresses of all such servers."`
+	ClusterData    *string `placeholder:"DIR" help:"Directory of what the server within this process keeps."`
+	Node           *string `placeholder:"NAME" help:"Name of this node in the cluster. Default: the host's."`
+	LogLevel       *string `placeholder:"LEVEL" help:"debug, info, warn or error. Default: info."`
+	LogFormat      *string `placeholder:"FORMAT" help:"json or text. Default: json."`
 }
 
 // source gathers everything that settings are read from.
@@ -117,7 +120,7 @@ func (f *configFlags) source(p *program) loader.Source {
 		"listen": f.Listen, "admin": f.Admin, "tls.cert": f.TLSCert, "tls.key": f.TLSKey,
 		"heartbeat": f.Heartbeat, "drain": f.Drain, "data": f.Data,
 		"cluster.nats": f.Cluster, "cluster.embed.listen": f.ClusterListen, "cluster.embed.routes": f.ClusterRoutes,
-		"cluster.embed.data": f.ClusterData, "cluster.node": f.Node, "log.level": f.LogLevel, "log.format": f.LogFormat,
+		config.DevTokenSecretKey: f.DevTokenSecret, config.DevAPIKeyKey: f.DevAPIKey, "cluster.embed.data": f.ClusterData, "cluster.node": f.Node, "log.level": f.LogLevel, "log.format": f.LogFormat,
 	} {
 		if value != nil {
 			flags[key] = *value

@@ -88,6 +88,8 @@ var recipes = map[string]recipe{
 	"docs/writing-a-system.md sh 1":  {skip: "it is for a relay with the system that the page writes; Example_system asks it the same"},
 	"docs/deploying.md sh 1":         {skip: "it installs a system service"},
 	"docs/deploying.md sh 2":         {skip: "it installs a package; make release tries what is in it"},
+	"docs/deploying.md sh 3":         {skip: "it takes a container engine; make release starts the image so"},
+	"docs/configuration.md sh 2":     {skip: "it listens on all addresses; make release starts the image so"},
 
 	"docs/client.md js 1": {before: useWS + asToken, after: "\nconsole.log('all of it')\n" + said("room:42"), want: []string{"all of it", "hello from the test"}, endless: true},
 	"docs/client.md js 2": {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"weir/internal/remote"
+	"weir/relay/config"
 )
 
 // remoteFlags are the flags of the commands that talk to a relay from outside.
@@ -30,11 +31,13 @@ func (f *remoteFlags) relay() (*remote.Relay, error) {
 
 // keyFlag is the key of a backend.
 type keyFlag struct {
-	APIKey string `name:"api-key" placeholder:"KEY" help:"API key of a backend (or $$WEIR_API_KEY; \"dev\" is that of development mode, and the default)."`
+	APIKey string `name:"api-key" placeholder:"KEY" help:"API key of a backend (or $$WEIR_API_KEY or $$WEIR_DEV_API_KEY; \"dev\" is that of development mode, and the default)."`
 }
 
 // apiKey is the key to use.
-func (f *keyFlag) apiKey(p *program) string { return cmp.Or(f.APIKey, p.getenv("WEIR_API_KEY"), "dev") }
+func (f *keyFlag) apiKey(p *program) string {
+	return cmp.Or(f.APIKey, p.getenv("WEIR_API_KEY"), p.getenv("WEIR_DEV_API_KEY"), config.DevKey)
+}
 
 // untilSignal returns a context that ends with the first signal to stop.
 func untilSignal() (context.Context, context.CancelFunc) {

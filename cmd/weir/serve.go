@@ -172,7 +172,7 @@ func (s *service) announce() {
 	if !s.cfg.Dev {
 		return
 	}
-	text, err := welcome(public, admin, s.cfg.TLS.Cert != "", s.cfg.Data)
+	text, err := welcome(public, admin, s.cfg)
 	if err != nil {
 		s.log.Error("no development token", slog.Any("error", err))
 		return

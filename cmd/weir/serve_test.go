@@ -236,7 +236,7 @@ func TestReload(t *testing.T) {
 }
 
 func TestWelcomeOverTLS(t *testing.T) {
-	got, err := welcome(&net.TCPAddr{IP: net.IPv6loopback, Port: 443}, &net.TCPAddr{IP: net.IPv6loopback, Port: 9090}, true, "")
+	got, err := welcome(&net.TCPAddr{IP: net.IPv6loopback, Port: 443}, &net.TCPAddr{IP: net.IPv6loopback, Port: 9090}, config.Config{Dev: true, TLS: config.TLS{Cert: "c.pem"}})
 	if err != nil || !strings.Contains(got, "curl -k ") || !strings.Contains(got, "https://[::1]:443/v1/publish") || !strings.Contains(got, "wss://[::1]:443/ws") {
 		t.Errorf("got %s, %v", got, err)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 type tokenCommand struct {
-	Dev    bool   `xor:"key" help:"Sign with the published secret of development mode, for weir serve --dev."`
+	Dev    bool   `xor:"key" help:"Sign with the secret of development mode, for weir serve --dev: the published one, or $$WEIR_DEV_TOKEN_SECRET."`
 	Config string `short:"c" xor:"key" placeholder:"FILE" help:"Sign with an HS256 key of this configuration, for its issuer and audience (or $$WEIR_CONFIG)."`
 	Secret string `xor:"key" placeholder:"SECRET" help:"Sign with this secret; - reads it from the standard input. Others can see it in the list of processes: prefer that or $$WEIR_AUTH_SECRET."`
 	KeyID  string `name:"kid" placeholder:"ID" help:"Id of the key: which one of the configuration to use, or what to name the secret."`
@@ -72,7 +72,7 @@ func (t *tokenCommand) key(p *program, claims *auth.Claims) (secret, kid string,
 // error when there is neither.
 func (p *program) keys(missing string, dev bool, secret, file string) (string, *loader.Loaded, error) {
 	if dev {
-		return auth.DevSecret, nil, nil
+		return cmp.Or(p.getenv("WEIR_DEV_TOKEN_SECRET"), auth.DevSecret), nil, nil
 	}
 	if secret != "" {
 		return secret, nil, nil

@@ -14,7 +14,7 @@ import (
 // tokenCheckCommand is weir token check.
 type tokenCheckCommand struct {
 	Token  string `arg:"" help:"The token; - reads it from the standard input, where others cannot see it in the list of processes."`
-	Dev    bool   `xor:"key" help:"As weir serve --dev would check it."`
+	Dev    bool   `xor:"key" help:"As weir serve --dev would check it, with $$WEIR_DEV_TOKEN_SECRET if there is one."`
 	Config string `short:"c" xor:"key" placeholder:"FILE" help:"As a relay with this configuration would check it (or $$WEIR_CONFIG)."`
 	Secret string `xor:"key" placeholder:"SECRET" help:"Check it with this HS256 secret (or $$WEIR_AUTH_SECRET)."`
 }

@@ -222,9 +222,25 @@ func TestImage(t *testing.T) {
 			t.Error(out)
 		}
 		admin := freeAddress(t)
-		serve := inside(t.Context(), root, append(cfg.Config.Entrypoint, "serve", "--dev", "--listen", freeAddress(t), "--admin", admin)...)
-		serve.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
-		serves(t, serve, admin)
+		// In development mode as docs/deploying.md has it: on all addresses, with keys of one's own.
+		_, port, _ := net.SplitHostPort(freeAddress(t))
+		as := func(args ...string) *exec.Cmd {
+			cmd := inside(t.Context(), root, append(cfg.Config.Entrypoint, args...)...)
+			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+			cmd.Env = append(cmd.Env, "WEIR_DEV_TOKEN_SECRET="+strings.Repeat("s", 32), "WEIR_DEV_API_KEY="+strings.Repeat("k", 32))
+			return cmd
+		}
+		serves(t, as("serve", "--dev", "--listen", "0.0.0.0:"+port, "--admin", admin), admin, func() {
+			token := strings.TrimSpace(output(t, as("token", "--dev", "--sub", "ann")))
+			for bearer, want := range map[string]int{strings.Repeat("k", 32): http.StatusOK, "dev": http.StatusUnauthorized, token: http.StatusUnauthorized} {
+				if got := asked(t, http.MethodPost, "http://127.0.0.1:"+port+"/v1/publish", bearer, `{"channel":"demo:lobby","data":1}`); got != want {
+					t.Errorf("publishing with %.8s: status %d, want %d", bearer, got, want)
+				}
+			}
+			if got := asked(t, http.MethodGet, "http://127.0.0.1:"+port+"/sse?channel=demo:lobby", token, ""); got != http.StatusOK {
+				t.Errorf("a stream with the token: status %d", got)
+			}
+		})
 		return
 	}
 	t.Error("there is no image for " + runtime.GOARCH)
@@ -252,8 +268,24 @@ func inside(ctx context.Context, root string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// serves starts a relay, waits until it is ready, and has it end well.
-func serves(t *testing.T, cmd *exec.Cmd, admin string) {
+// asked is the status of a request.
+func asked(t *testing.T, method, url, bearer, body string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+bearer)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
+// serves starts a relay, waits until it is ready, does with it what is wanted, and has it end well.
+func serves(t *testing.T, cmd *exec.Cmd, admin string, ready ...func()) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -279,6 +311,9 @@ func serves(t *testing.T, cmd *exec.Cmd, admin string) {
 			<-ended
 			t.Fatalf("the relay is not ready\n%s", out.String())
 		}
+	}
+	for _, f := range ready {
+		f()
 	}
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	if err := <-ended; err != nil {

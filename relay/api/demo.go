@@ -15,12 +15,16 @@ import (
 	"weir/relay/web"
 )
 
-// handleDemo serves the demos, which there are in development mode only: everybody may be whom they like there.
+// handleDemo serves the demos, which there are in development mode only. On loopback everybody may be whom they like there.
 func (s *Server) handleDemo(ctx *fasthttp.RequestCtx) {
 	name, _ := ctx.UserValue("name").(string)
 	switch {
 	case name == "token":
-		s.handleDemoToken(ctx)
+		if s.hub.Config.DevLocal() {
+			s.handleDemoToken(ctx)
+		} else { // strangers reach it: only who has the key may be whom he likes
+			s.withKey(s.handleDemoToken)(ctx)
+		}
 	case name == "":
 		Page(ctx, string(web.File("demo/index.html")))
 	case strings.Contains(name, ".") && web.File("demo/"+name) != nil:
@@ -47,7 +51,8 @@ func (s *Server) handleDemoToken(ctx *fasthttp.RequestCtx) {
 			channels[namespace+wire.UserChannel(user)[len(wire.UserNamespace):]] = []string{"subscribe", "history"} // ":ann"
 		}
 	}
-	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{
+	secret, _ := s.hub.Config.DevKeys()
+	token, err := auth.Mint(secret, "", auth.Claims{
 		Sub: user, Name: name, Roles: []string{auth.RoleAdmin}, TTL: time.Hour,
 		Channels: channels,
 	})
@@ -64,7 +69,8 @@ func (s *Server) handleDemoToken(ctx *fasthttp.RequestCtx) {
 // guestToken is a token of a user who does not exist, for the page of development mode.
 func (s *Server) guestToken() string {
 	id := "guest-" + ulid.Make().String()[20:]
-	token, err := auth.Mint(auth.DevSecret, "", auth.Claims{Sub: id, Name: "Guest " + id[6:], TTL: 24 * time.Hour})
+	secret, _ := s.hub.Config.DevKeys()
+	token, err := auth.Mint(secret, "", auth.Claims{Sub: id, Name: "Guest " + id[6:], TTL: 24 * time.Hour})
 	if err != nil {
 		return ""
 	}

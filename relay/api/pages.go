@@ -5,6 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"weir/relay/config"
 	"weir/relay/web"
 )
 
@@ -46,13 +47,19 @@ func shared(ctx *fasthttp.RequestCtx, name string) {
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; " +
 	"worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// handlePage is GET /. In development mode the page gets a token of a guest; elsewhere it asks for one.
+// handlePage is GET /. In development mode on loopback the page gets a token of a guest; elsewhere it asks for one.
 func (s *Server) handlePage(ctx *fasthttp.RequestCtx) {
-	token, links := "", `<a href="/v1/openapi.yaml">API</a>`
+	token, key, links := "", "", `<a href="/v1/openapi.yaml">API</a>`
 	if s.hub.Config.Dev {
-		token, links = s.guestToken(), `<a href="/demo">Demos</a><a href="/docs">Docs</a>`+links
+		links = `<a href="/demo">Demos</a><a href="/docs">Docs</a>` + links
 	}
-	Page(ctx, strings.NewReplacer("{{TOKEN}}", token, "{{LINKS}}", links).Replace(string(web.File("index.html"))))
+	if s.hub.Config.DevLocal() {
+		token = s.guestToken()
+		if s.hub.Config.DevAPIKey == "" {
+			key = config.DevKey
+		}
+	}
+	Page(ctx, strings.NewReplacer("{{TOKEN}}", token, "{{KEY}}", key, "{{LINKS}}", links).Replace(string(web.File("index.html"))))
 }
 
 // Page makes a page the response.

@@ -124,9 +124,9 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 		ctx.Response.Header.Set("Accept-Encoding", "identity") // RFC 9110, section 15.5.16
 		return
 	}
-	if s.hub.Config.Dev && !s.gate.LocalName(ctx.Host(), g) {
+	if s.gate.ForeignName(ctx.Host(), g) {
 		// A page elsewhere whose name was made to point here would pass for our own.
-		s.gate.Refuse(ctx, problem.ForeignOrigin.With("development mode accepts the hosts 127.0.0.1, ::1 and localhost only"))
+		s.gate.Refuse(ctx, problem.ForeignOrigin.With("development mode on loopback accepts the hosts 127.0.0.1, ::1 and localhost only"))
 		return
 	}
 	if string(ctx.Request.URI().PathOriginal()) == ingress.PublishPath && ctx.IsPost() { // the hot one goes past the router

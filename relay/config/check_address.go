@@ -11,9 +11,8 @@ import (
 // listeners checks where the relay listens.
 func (k *Checks) listeners(c Config) {
 	host, port, listens := k.address("listen", c.Listen)
-	if listens && c.Dev && !isLoopback(host) {
-		k.Add("listen", "%s is not a loopback address: development mode (--dev) uses a published secret and "+
-			"listens on 127.0.0.1, [::1] or localhost only", Quote(c.Listen))
+	if c.Dev {
+		k.development(c, listens && !isLoopback(host))
 	}
 	adminHost, adminPort, administers := k.address("admin", c.Admin)
 	if c.AdminToken != "" {

@@ -9,10 +9,7 @@ import (
 	"weir/relay/auth"
 )
 
-// DevKey is the API key of development mode.
-const DevKey = "dev"
-
-// Complete fills in the defaults and the published keys of development mode, and checks what a relay could not work with, and
+// Complete fills in the defaults and the keys of development mode, and checks what a relay could not work with, and
 // what would open it to everybody. Finer checks, with the line of the file, are made where the file is read.
 func (c *Config) Complete() error {
 	*c = c.WithDefaults()
@@ -25,8 +22,9 @@ func (c *Config) Complete() error {
 		k.Add("heartbeat", "%v is shorter than a second", c.Heartbeat)
 	}
 	if c.Dev {
-		c.Auth.Keys = append([]TokenKey{{Algorithm: "HS256", Secret: auth.DevSecret}}, c.Auth.Keys...)
-		c.API.Keys = append([]APIKey{{Name: "dev", Secret: DevKey}}, c.API.Keys...)
+		secret, key := c.DevKeys()
+		c.Auth.Keys = append([]TokenKey{{Algorithm: "HS256", Secret: secret}}, c.Auth.Keys...)
+		c.API.Keys = append([]APIKey{{Name: "dev", Secret: key}}, c.API.Keys...)
 	}
 	var problems []error
 	for _, p := range k.Problems {
@@ -56,5 +54,5 @@ func (c *Config) TokenChecks() auth.Config {
 
 // APIConfig returns how the keys of backends are checked.
 func (c *Config) APIConfig() auth.APIConfig {
-	return auth.APIConfig{Dev: c.Dev, Keys: c.API.Keys}
+	return auth.APIConfig{Dev: c.DevLocal(), Keys: c.API.Keys}
 }

@@ -17,7 +17,11 @@ type Config struct {
 	// AdminToken is what the admin listener wants of everything but /healthz and /readyz: as a bearer token, or as
 	// the password of HTTP's basic authentication, which browsers ask for. "": none, on loopback only.
 	AdminToken string `yaml:"admin_token"`
-	Dev        bool   `yaml:"-"` // development mode: published secret, API key "dev", open namespaces, loopback only
+	Dev        bool   `yaml:"-"` // development mode: open namespaces, and on loopback a published secret and the API key "dev"
+	// DevTokenSecret (HS256) and DevAPIKey take the place of the published ones of development mode. They are needed where it
+	// listens elsewhere than on loopback; see DevLocal.
+	DevTokenSecret string `yaml:"-"`
+	DevAPIKey      string `yaml:"-"`
 
 	TLS   TLS   `yaml:"tls"`
 	Auth  Auth  `yaml:"auth"`

@@ -27,7 +27,8 @@ type Section interface {
 
 // filler is a Section with defaults that tags cannot say.
 type filler interface {
-	// Fill puts those in the place of what is not set; dev is development mode. It may be called more than once.
+	// Fill puts those in the place of what is not set; dev is development mode on loopback, where keys may be published. It may
+	// be called more than once.
 	Fill(dev bool)
 }
 
@@ -79,7 +80,7 @@ func (c *Config) HasSystem(s *System) bool {
 func (c *Config) fillSections(from int) {
 	for _, s := range c.Sections[from:] {
 		if f, ok := s.(filler); ok {
-			f.Fill(c.Dev)
+			f.Fill(c.DevLocal())
 		}
 		fillDefaults(reflect.ValueOf(s).Elem())
 	}

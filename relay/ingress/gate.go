@@ -23,6 +23,7 @@ type Gate struct {
 	keys    *auth.Keys
 	proxies []netip.Prefix
 	tls     *certificate // nil: without TLS
+	local   bool         // development mode on loopback: keys are published, so that only names of this machine are served
 
 	Handler fasthttp.RequestHandler // of the HTTP server; set before Start. nil: nothing but publications is served at event loops
 
@@ -43,7 +44,7 @@ type Gate struct {
 // New makes the way in to a hub. Errors are about the configuration.
 func New(h *hub.Hub, keys *auth.Keys) (*Gate, error) {
 	limit, bound := h.Config.ConnectionLimit()
-	g := &Gate{hub: h, keys: keys, Timeouts: DefaultTimeouts(), MaxPending: maxLoopPending}
+	g := &Gate{hub: h, keys: keys, Timeouts: DefaultTimeouts(), MaxPending: maxLoopPending, local: h.Config.DevLocal()}
 	g.listener = &listener{gate: g, limit: int64(limit), bound: bound, closed: make(chan struct{})}
 	var err error
 	if g.proxies, err = parseNetworks(h.Config.TrustedProxies); err != nil {

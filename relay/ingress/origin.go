@@ -56,19 +56,20 @@ func WithPort(host, usual string) string {
 	return net.JoinHostPort(name, port)
 }
 
-// LocalName reports whether a host is one of this machine. What a connection's last one was is remembered.
-func (*Gate) LocalName(host []byte, g *Conn) bool {
-	if g != nil && string(host) == g.host && g.host != "" {
-		return true
+// ForeignName reports whether a request is not served because of its host: in development mode on loopback, one that is not of
+// this machine. What a connection's last one was is remembered.
+func (g *Gate) ForeignName(host []byte, c *Conn) bool {
+	if !g.local || c != nil && string(host) == c.host && c.host != "" {
+		return false
 	}
 	name := string(host)
 	if !config.LoopbackHost(name) {
-		return false
+		return true
 	}
-	if g != nil {
-		g.host = name
+	if c != nil {
+		c.host = name
 	}
-	return true
+	return false
 }
 
 // exposedHeaders are what pages may read.

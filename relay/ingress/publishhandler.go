@@ -75,7 +75,7 @@ func (t *publishHandler) admit(publisher *broker.Publisher, c *wire.Command) err
 // see is not eligible: a stranger's, and lines that may have to wait for the disk. The rest has to wait.
 func (t *publishHandler) handle(g *Conn) form {
 	in, p := t.gate, &t.request
-	if in.hub.Config.Dev && !in.LocalName(p.host, g) || p.size > int(in.hub.Config.Limit.Request) {
+	if in.ForeignName(p.host, g) || p.size > int(in.hub.Config.Limit.Request) {
 		return notEligible
 	}
 	if p.route != nil {

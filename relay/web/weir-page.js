@@ -10,7 +10,7 @@ const make = (tag, props = {}, ...children) => {
 }
 const maxRows = 200 // changes shown
 const maxItems = 300 // items shown
-const given = document.querySelector('meta[name=weir-token]').content // in development the relay puts a token into the page
+const { content: given, dataset: { key: published } } = document.querySelector('meta[name=weir-token]') // in development the relay puts a token into the page
 
 // ---- the connection ----
 
@@ -224,7 +224,7 @@ function form() {
 	$('go').textContent = kind === 'delete' ? 'Delete' : 'Publish'
 	const body = { channel: $('channel').value, ...publication(), data: kind === 'delete' ? undefined : parse(typed || 'hello').value }
 	if (kind !== 'send') body.key ||= 'k1'
-	const auth = given ? "'Authorization: Bearer dev'" : '"Authorization: Bearer $WEIR_API_KEY"'
+	const auth = published ? `'Authorization: Bearer ${published}'` : '"Authorization: Bearer $WEIR_API_KEY"'
 	$('curl').textContent = `curl ${location.origin}/v1/publish \\\n  -H ${auth} \\\n  -H 'Content-Type: application/json' \\\n  -d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`
 }
 

@@ -66,6 +66,8 @@ func (l *loader) readEnv(environ []string) {
 		case name == FileVar, value == "":
 		case name == config.SecretVar || name == config.APIKeyVar:
 			l.addKey(origin, value)
+		case l.devSecret(strings.ToLower(strings.TrimPrefix(name, prefix))) != nil:
+			l.setDev(strings.ToLower(strings.TrimPrefix(name, prefix)), origin, value)
 		case known:
 			l.setPath(path, origin, value)
 		case injected.MatchString(name):
@@ -134,10 +136,51 @@ func (l *loader) setPath(path string, origin Origin, text string) {
 func (l *loader) readFlags(flags map[string]string) {
 	for _, path := range slices.Sorted(maps.Keys(flags)) {
 		origin := Origin{Kind: fromFlag, Name: flagName(path)}
-		if path == devKey {
+		switch {
+		case path == devKey:
 			l.set(path, origin, reflect.ValueOf(&l.Config.Dev).Elem(), flags[path])
-		} else {
+		case l.devSecret(path) != nil:
+			l.setDev(path, origin, flags[path])
+			if flags[path] == "" {
+				l.add(path, origin, "expected a secret")
+			}
+		default:
 			l.setPath(path, origin, flags[path])
+		}
+	}
+}
+
+// devSecret is the place of a key of development mode, which is no part of the file; nil: the name is not one of them.
+func (l *loader) devSecret(name string) *string {
+	switch name {
+	case config.DevTokenSecretKey:
+		return &l.Config.DevTokenSecret
+	case config.DevAPIKeyKey:
+		return &l.Config.DevAPIKey
+	}
+	return nil
+}
+
+func (l *loader) setDev(name string, origin Origin, value string) {
+	if err := config.CheckText(value); err != nil {
+		l.add(name, origin, "%s", err)
+		return
+	}
+	*l.devSecret(name) = value
+	l.Origins[name] = origin
+}
+
+// checkDev looks at keys of development mode without it. A flag is a mistake; a variable may be there for another start.
+func (l *loader) checkDev() {
+	if l.Config.Dev {
+		return
+	}
+	for _, name := range []string{config.DevTokenSecretKey, config.DevAPIKeyKey} {
+		switch origin := l.Origins[name]; origin.Kind {
+		case fromFlag:
+			l.add(name, origin, "goes with --dev only")
+		case fromEnv:
+			l.Notes = append(l.Notes, origin.Name+" is not used: it goes with --dev only")
 		}
 	}
 }

@@ -110,6 +110,7 @@ func (l *loader) finish() {
 		}
 	}
 	l.Notes = checks.Notes
+	l.checkDev()
 	config.Walk(&l.Config, func(path string, f config.Field) {
 		if d, ok := f.Value.Interface().(time.Duration); ok && zeros[path] && d == 0 && f.Tag.Get("default") != "" {
 			f.Value.SetInt(int64(config.Immediately))

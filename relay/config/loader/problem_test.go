@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"weir/relay/auth"
 )
 
 // TestMistakes makes each mistake alone and wants its one line.
@@ -299,18 +301,58 @@ func TestUnusedVariables(t *testing.T) {
 	}
 }
 
-func TestDevStaysOnLoopback(t *testing.T) {
-	for addr, ok := range map[string]bool{
+// Off loopback development mode wants keys of one's own, and says what to type.
+func TestDevOffLoopback(t *testing.T) {
+	const secret, key = "dev_token_secret", "dev_api_key"
+	own := strings.Repeat("k", 32)
+	for addr, local := range map[string]bool{
 		"127.0.0.1:0": true, "127.9.9.9:1": true, "[::1]:1": true, "localhost:1": true, "[::ffff:127.0.0.1]:1": true,
 		":8080": false, "0.0.0.0:1": false, "[::]:1": false, "192.168.0.1:1": false, "example.com:1": false,
 	} {
-		_, _, err := loadText("", nil, map[string]string{"dev": "true", "listen": addr})
-		if (err == nil) != ok {
-			t.Errorf("%s: %v", addr, err)
+		for _, flags := range []map[string]string{{}, {secret: own}, {key: own}} {
+			flags["dev"], flags["listen"] = "true", addr
+			_, _, err := loadText("", nil, flags)
+			if (err == nil) != local {
+				t.Errorf("%s: %v", addr, err)
+			}
+			if err != nil {
+				want(t, err, "--listen: ")
+			}
+			if typed := `weir serve --dev --listen "` + addr + `" --dev-token-secret "$(openssl rand -hex 32)" --dev-api-key "$(openssl rand -hex 32)"`; err != nil && !strings.Contains(err.Error(), typed) {
+				t.Errorf("want %s in %v", typed, err)
+			}
 		}
-		if err != nil {
-			want(t, err, "--listen: ")
+		c, _, err := loadText("", nil, map[string]string{"dev": "true", "listen": addr, secret: own, key: own})
+		if err != nil || c.DevTokenSecret != own || c.DevAPIKey != own || c.DevLocal() != local {
+			t.Errorf("%s with keys: %v", addr, err)
 		}
+	}
+	both := []string{"WEIR_DEV_TOKEN_SECRET=" + own, "WEIR_DEV_API_KEY=" + own + "\r\n"}
+	c, _, err := loadText("", both, map[string]string{"dev": "true", "listen": ":1"})
+	if err != nil || c.DevTokenSecret != own || c.DevAPIKey != own {
+		t.Errorf("variables: %v", err)
+	}
+	other := strings.Repeat("f", 32)
+	if c, _, err = loadText("", both, map[string]string{"dev": "true", key: other}); err != nil || c.DevAPIKey != other || c.DevTokenSecret != own {
+		t.Errorf("a flag before a variable: %v", err)
+	}
+	for flag, text := range map[[2]string]string{
+		{secret, auth.DevSecret}: "--dev-token-secret: is the published secret",
+		{secret, own[1:]}:        "--dev-token-secret: has 31 bytes: expected 32",
+		{key, "dev"}:             "--dev-api-key: has 3 bytes: expected 32",
+		{key, own + " "}:         "--dev-api-key: holds spaces",
+		{key, own + "\n"}:        "--dev-api-key: the text holds a line break",
+		{secret, ""}:             "--dev-token-secret: expected a secret",
+	} {
+		_, _, err := loadText("", nil, map[string]string{"dev": "true", flag[0]: flag[1]})
+		want(t, err, text)
+	}
+	// Without --dev a flag is a mistake, and a variable one that is not used.
+	_, _, err = loadText("", keysEnv, map[string]string{key: own})
+	want(t, err, "--dev-api-key: goes with --dev only")
+	loaded, err := Load(Source{Systems: systems(), Env: append(both, keysEnv...)})
+	if notes := strings.Join(loaded.Notes, "\n"); err != nil || strings.Count(notes, "goes with --dev only") != 2 {
+		t.Errorf("notes %q, %v", notes, err)
 	}
 }
 

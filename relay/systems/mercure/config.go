@@ -64,7 +64,7 @@ type Key struct {
 	JWKS      auth.JWKS `yaml:"jwks"`   // a key set, whose keys say their algorithm: RS256, ES256 or EdDSA
 }
 
-// DevKey is the key of development mode, which the protocol's documentation uses.
+// DevKey is the key of development mode on loopback, which the protocol's documentation uses.
 const DevKey = "!ChangeThisMercureHubJWTSecretKey!"
 
 // The bounds of a secret: below the first it is refused, below the second there is a warning (RFC 7518, section 3.2).
@@ -112,10 +112,11 @@ func check(c *config.Config, k *config.Checks) {
 	if (own.Publisher != nil || own.Subscriber != nil) && !on && !c.Dev {
 		k.Add(Name, `the hub is configured but the system is off: add "mercure" to systems`)
 	}
-	if on && len(own.Publisher) == 0 {
+	none := c.Dev && !c.DevLocal() && own.Publisher == nil && own.Subscriber == nil // it is there because all are, and takes nobody
+	if on && len(own.Publisher) == 0 && !none {
 		k.Add(config.Join(Name, "publisher"), "expected a key, or nobody could publish")
 	}
-	if on && len(own.Subscriber) == 0 && !own.Anonymous {
+	if on && len(own.Subscriber) == 0 && !own.Anonymous && !none {
 		k.Add(config.Join(Name, "subscriber"), "expected a key, or anonymous: true, or nobody could subscribe")
 	}
 	checkKeys(k, "publisher", own.Publisher)

@@ -47,7 +47,7 @@ func (*System) Name() string { return Name }
 func (s *System) Start(host relay.Host) error {
 	s.host, s.config = host, config.Of[Config](host.Config())
 	streams := config.Namespace{Presence: new(bool), Batch: host.Config().Namespaces["default"].Batch}
-	if host.Config().Dev {
+	if host.Config().DevLocal() {
 		streams.Subscribe = config.Public
 	}
 	if err := host.Reserve(Namespace, streams); err != nil {

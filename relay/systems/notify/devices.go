@@ -73,7 +73,7 @@ func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 	if err := jsonbody.Read(ctx, &r); err != nil {
 		return err
 	}
-	d, err := r.device(s.kinds, s.host.Config().Dev)
+	d, err := r.device(s.kinds, s.host.Config().DevLocal())
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ type clients struct {
 
 func newClients(c *config.Config) *clients {
 	n := config.Of[Config](c)
-	of := func(insecure bool) *http.Client { return safedial.For(n.Timeout, insecure, c.Dev) }
+	of := func(insecure bool) *http.Client { return safedial.For(n.Timeout, insecure, c.DevLocal()) }
 	return &clients{of(false), of(n.FCM.AllowInsecure), of(n.APNs.AllowInsecure)}
 }
 

@@ -161,7 +161,7 @@ func check(c *config.Config, k *config.Checks) {
 			switch {
 			case pair.Secret == config.Redacted:
 				k.Add(key+".secret", "%s stands for a secret in the output of config print: expected the secret", config.Redacted)
-			case len(pair.Secret) < 16 && !c.Dev:
+			case len(pair.Secret) < 16 && !c.DevLocal():
 				k.Add(key+".secret", "expected at least 16 bytes")
 			}
 		}

@@ -22,7 +22,7 @@ export const me = (() => {
 
 /** A client of the relay that this page came from. Your backend would make the token; here the relay itself does. */
 export function client(options) {
-	const token = async () => (await (await fetch(`/demo/token?user=${encodeURIComponent(me.id)}&name=${encodeURIComponent(me.name)}`)).json()).token
+	const token = async () => (await (await keyed(`/demo/token?user=${encodeURIComponent(me.id)}&name=${encodeURIComponent(me.name)}`)).json()).token
 	const weir = connect(location.origin, { token, ...options })
 	weir.on('status', ({ status, reason }) => say(status, reason))
 	say('connecting')
@@ -40,7 +40,32 @@ export async function ask(weir, method, path, body) {
 }
 
 /** Asks as a backend does: with an API key, which in development mode is "dev". It is never in a page of yours. */
-export const backend = (path, body) => fetch(path, { method: 'POST', headers: { authorization: 'Bearer dev', 'content-type': 'application/json' }, body: JSON.stringify(body) })
+export const backend = (path, body) => keyed(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+
+let asking // a promise, while you are asked for the key
+
+/** Asks with the API key, and asks you for it if it is another: that of --dev-api-key. */
+async function keyed(path, options) {
+	const key = sessionStorage.getItem('key') ?? 'dev'
+	const r = await fetch(path, { ...options, headers: { ...options?.headers, authorization: 'Bearer ' + key } })
+	if (r.status !== 401) return r
+	await (asking ??= askKey(key))
+	return keyed(path, options)
+}
+function askKey(refused) {
+	const form = make('form', { className: 'card pad row key' })
+	const field = make('input', { type: 'password', autocomplete: 'off', required: true, ariaLabel: 'API key' })
+	form.append(make('p', { className: 'grow' }, refused === 'dev' ? 'This relay has an API key of its own: that of --dev-api-key, or WEIR_DEV_API_KEY.' : 'The relay does not take this key.'), field, make('button', { className: 'primary' }, 'Use it'))
+	document.querySelector('header').after(form)
+	field.focus()
+	return new Promise((done) => form.onsubmit = (e) => {
+		e.preventDefault()
+		sessionStorage.setItem('key', field.value)
+		form.remove()
+		asking = undefined
+		done()
+	})
+}
 
 /** The colour of a user, everywhere. */
 export const colour = (id) => `hsl(${[...id].reduce((h, c) => (h * 31 + c.codePointAt(0)) % 360, 7)} 52% 42%)`
