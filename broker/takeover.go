@@ -8,7 +8,7 @@ import (
 )
 
 // Promote makes a replica a channel that is owned here. It goes on in an epoch of its own: what its readers have seen up to now
-// is there, and whoever has seen more elsewhere is told so. Errors: ErrNotLoaded, it is just being filled; ErrBroken.
+// is there, and a reader that has seen more elsewhere is told so. Errors: ErrNotLoaded, it is just being filled; ErrBroken.
 func (b *Broker) Promote(channel string) error {
 	c, err := b.lockReady(channel)
 	if c == nil {

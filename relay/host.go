@@ -146,7 +146,7 @@ type Channels interface {
 	Held(namespace string) int64
 }
 
-// Events tells events to systems, and takes those that they emit.
+// Events is the way of events to systems and from them.
 type Events interface {
 	// On calls f with every event whose topic matches the pattern: a topic, "chat.*" for all that begin so, or
 	// "*". It runs where the event is emitted, before anybody else hears of it: an error refuses the event and

@@ -78,7 +78,7 @@ type status struct {
 	Progress loadtest.Progress `json:"progress"`
 }
 
-// NewServer returns a server that wants the secret from whoever speaks to it.
+// NewServer returns a server that wants the secret from its callers.
 func NewServer(secret string, build Build) *Server {
 	s := &Server{Now: time.Now, secret: secret, build: build}
 	s.mux.HandleFunc("GET /v1/clock", s.clock)
@@ -92,7 +92,7 @@ func NewServer(secret string, build Build) *Server {
 	return s
 }
 
-// ServeHTTP lets in whoever knows the secret.
+// ServeHTTP lets in callers that know the secret.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	given := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if subtle.ConstantTimeCompare([]byte(given), []byte(s.secret)) != 1 {

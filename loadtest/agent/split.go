@@ -11,7 +11,7 @@ import (
 type job struct {
 	Scenario scenario.Scenario `json:"scenario"`
 	Part     loadtest.Part     `json:"part"`
-	Spec     []byte            `json:"spec"` // what else the test needs, for whoever has made the Server
+	Spec     []byte            `json:"spec"` // what else the test needs, for the maker of the Server
 }
 
 // split divides a plan between n agents: connections and load, so that every message has its publisher on one of them.

@@ -43,14 +43,14 @@ type Step struct {
 	Keep   map[string]string `yaml:"keep"`   // variables to take from the message that was waited for: name to path
 }
 
-// Pattern tells messages apart. All that is given has to hold.
+// Pattern is how messages are told apart. All that is given has to hold.
 type Pattern struct {
 	Text   string         `yaml:"text"`   // template: the whole message is this
 	Prefix string         `yaml:"prefix"` // template: the message begins like this; what follows is the JSON of match
 	Match  map[string]any `yaml:"match"`  // path to value, a template when it is a text; null: nothing is there. The value "*" is anything but nothing
 }
 
-// Arrival tells published messages from others, and where their payload is. Either data, or id and stamp.
+// Arrival is how published messages are found among others, and where their payload is. Either data, or id and stamp.
 type Arrival struct {
 	Pattern `yaml:",inline"`
 	Channel string `yaml:"channel"` // path to the channel, compared with topic; without: the payload says it

@@ -78,7 +78,7 @@ func (p *Plan) Sample() []bool {
 // Groups is how many different sets of channels connections follow: connection i follows the same as i plus Groups.
 func (p *Plan) Groups() int { return p.Channels / gcd(p.Channels, p.Follow) }
 
-// Group tells connections apart that follow different channels: those of the same group follow the same.
+// Group returns the number of a set of channels: connections of the same group follow the same.
 func (p *Plan) Group(i int) int {
 	if p.Trace != nil {
 		return p.Trace.Groups[i]

@@ -14,7 +14,7 @@ import (
 	"weir/relay/stats"
 )
 
-// In a cluster whoever asks a node for figures gets those of all nodes put together, second by second, and what each node says of itself.
+// In a cluster a request to one node for figures gets those of all nodes put together, second by second, and what each node says of itself.
 
 // The kinds of what nodes ask each other.
 const (

@@ -17,7 +17,7 @@ const recordedSeconds = 3600
 const watchedFor = 5 * time.Second
 
 // recorder keeps an hour of the relay's own figures, one row a second, for the dashboard: it needs no system, and
-// whoever looks adds nothing to what is counted. One goroutine, run, writes; requests read.
+// looking adds nothing to what is counted. One goroutine, run, writes; requests read.
 type recorder struct {
 	server *Server
 	names  []string // of a row's values: gauges, then counts; set once

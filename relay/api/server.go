@@ -102,7 +102,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 			last = true
 		}
 		if last {
-			ctx.SetConnectionClose() // whatever the answer has become, and whoever made it
+			ctx.SetConnectionClose() // whatever the answer has become, and wherever it was made
 		}
 		if !ctx.Hijacked() && !ingress.Gone(ctx) {
 			s.hub.Counters.Classes[min(ctx.Response.StatusCode()/100, 5)].Inc()

@@ -9,7 +9,7 @@ import (
 	"weir/internal/contain"
 )
 
-// Config says whose tokens a Verifier accepts.
+// Config is the keys and claims of the tokens that a Verifier accepts.
 type Config struct {
 	Keys     []TokenKey    // tried by id; at most 64
 	JWKS     JWKS          // a further source of keys; those above come first

@@ -73,7 +73,7 @@ func parseHeader(b []byte) (h header, err error) {
 	return h, nil
 }
 
-// KeyIDs says in words what ValidKeyID wants.
+// KeyIDs is what ValidKeyID wants, in words.
 const KeyIDs = `at most 128 printable ASCII characters without spaces, quotes, backslashes and ".."`
 
 // ValidKeyID bounds what is looked up and what may ask for a fetch of the key set: printable ASCII
@@ -103,7 +103,7 @@ func accessType(typ string) bool {
 	return strings.EqualFold(typ, "JWT") || strings.EqualFold(typ, "at+jwt")
 }
 
-// KeyOf says which key has signed a token that was verified, for people.
+// KeyOf returns, for people, which key has signed a token that was verified.
 func KeyOf(token string) string {
 	head, _, _ := strings.Cut(token, ".")
 	b, err := strict.DecodeString(head)

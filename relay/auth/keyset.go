@@ -25,7 +25,7 @@ const (
 	maxKeySet    = 1 << 20          // bytes of an answer
 )
 
-// KeySetStatus says how fetching the key set goes. The zero value: no key set is configured.
+// KeySetStatus is the outcome of fetching the key set. The zero value: no key set is configured.
 type KeySetStatus struct {
 	Keys     int       // in use
 	Fetched  time.Time // when those were fetched; zero: never, none can be used yet

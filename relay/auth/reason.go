@@ -2,7 +2,7 @@ package auth
 
 import "errors"
 
-// Reason says in one word why a token was refused. The set is fixed, so that it can label a metric. A
+// Reason is why a token was refused, in one word. The set is fixed, so that it can label a metric. A
 // Reason is an error, for errors.Is(err, auth.ReasonExpired).
 type Reason string
 
@@ -48,7 +48,7 @@ func (e *Error) Error() string {
 	return "verify token: " + string(e.Reason) + ": " + e.Detail
 }
 
-// Explain says for people what is wrong and what is wanted.
+// Explain returns, for people, what is wrong and what is wanted.
 func (e *Error) Explain() string {
 	if e.Detail == "" {
 		return hints[e.Reason]

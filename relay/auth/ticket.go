@@ -19,7 +19,7 @@ const (
 	ticketBytes    = 24 // random, 192 bits
 )
 
-// ErrFull says that too many tickets are outstanding; the oldest goes within ticketLife.
+// ErrFull is returned when too many tickets are outstanding; the oldest goes within ticketLife.
 var ErrFull = errors.New("too many tickets are outstanding")
 
 // Tickets hands out one-use stand-ins for an Identity. They live in the memory of this process: a

@@ -126,7 +126,7 @@ func (v *Verifier) Close() {
 	}
 }
 
-// KeySet says how fetching the key set goes, for health checks and metrics. Its counts begin again when
+// KeySet returns how fetching the key set goes, for health checks and metrics. Its counts begin again when
 // a Reload changes the address.
 func (v *Verifier) KeySet() KeySetStatus {
 	if set := v.rules.Load().set; set != nil {

@@ -131,7 +131,7 @@ type Stats struct {
 	Rescued   uint64 // channels of these that had been followed somewhere
 }
 
-// Stats returns how things are.
+// Stats returns the cluster's counters.
 func (c *Cluster) Stats() Stats {
 	s := Stats{Nodes: 1, Partitions: len(c.owners), Isolated: c.cut(), Frames: c.counts.frames.Load(), Restarts: c.counts.restarts.Load(), Forwarded: c.counts.forwarded.Load(),
 		Takeovers: c.counts.takeovers.Load(), Moved: c.counts.moved.Load(), Rescued: c.counts.rescued.Load()}
@@ -324,7 +324,7 @@ func (c *Cluster) running() bool {
 // Loaded implements mesh.Handler.
 func (i inbox) Loaded() { i.cluster.loaded.Store(true) }
 
-// Trouble says why this process should not be sent clients; "" if it should.
+// Trouble returns why this process should not be sent clients; "" if it should.
 func (c *Cluster) Trouble() string {
 	switch {
 	case !c.loaded.Load():

@@ -9,7 +9,7 @@
 // A channel belongs to a partition by the hash of its name. The table of the mesh has a row for each partition, which says who owns it;
 // a row changes by compare-and-set, and its revision is the term. A process takes a partition over when it has not heard the owner for
 // a while, no other one has, and it is first in line. Time decides how soon that happens, never whether there are two: positions of one term
-// mean nothing in the next but through the fork that the new owner keeps, so that whoever has seen what a replaced owner made is told.
+// mean nothing in the next but through the fork that the new owner keeps, so that a reader that has seen what a replaced owner made is told.
 //
 // A process that is not connected to most of the others, or that was stopped, does not rely on what it knows: see judge. It asks through the table who is there, and serves
 // again what it owns when the table has told all that was written meanwhile.

@@ -347,7 +347,7 @@ func (c *Cluster) taken(body []byte) ([]byte, error) {
 	return nil, nil
 }
 
-// put makes a channel this process's own, and whoever follows it just now with it.
+// put makes a channel this process's own, and the replica that is just filled with it.
 func (c *Cluster) put(channel string, k *broker.Kept) error {
 	for {
 		c.arrived(channel, k)

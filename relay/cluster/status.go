@@ -40,7 +40,7 @@ type PartitionStatus struct {
 	Opening   bool   `json:"opening,omitempty"` // its owner is taking it over or handing it on; known of this node only
 }
 
-// Status returns how things are seen from here.
+// Status returns the cluster as this node sees it.
 func (c *Cluster) Status() Status {
 	s := Status{Node: c.config.Node, Trouble: c.Trouble(), Isolated: c.cut()}
 	owned := make(map[string]int)

@@ -52,7 +52,7 @@ type Config struct {
 	// nil: they do not.
 	Load func() float64 `yaml:"-"`
 
-	// Mesh is what is between the nodes of a cluster; whoever reads Cluster makes it. nil: this is the only node.
+	// Mesh is what is between the nodes of a cluster; the reader of Cluster makes it. nil: this is the only node.
 	Mesh mesh.Opener `yaml:"-"`
 
 	// For tests.
@@ -67,7 +67,7 @@ type TLS struct {
 	Key  string `yaml:"key"`
 }
 
-// Auth says whose tokens are accepted from clients. At least one key or a JWKS URL is needed outside
+// Auth is the issuers whose tokens are accepted from clients. At least one key or a JWKS URL is needed outside
 // development mode.
 type Auth struct {
 	Keys       []TokenKey     `yaml:"keys"`
@@ -117,7 +117,7 @@ type Limit struct {
 	Pings         units.Rate `yaml:"pings" default:"10/s"`                             // ping frames of one connection
 }
 
-// Log says what is logged and how.
+// Log is the level and the format of the log.
 type Log struct {
 	Level  string `yaml:"level" default:"info" oneof:"debug info warn error"`
 	Format string `yaml:"format" default:"json" oneof:"json text"`
@@ -178,7 +178,7 @@ const (
 	Resync     Slow = "resync"
 )
 
-// Deliver says when readers of a durable channel get a change.
+// Deliver is the moment at which readers of a durable channel get a change.
 type Deliver string
 
 // AtOnce does not wait for the disk: a reader may see what a crash then takes back, and is told so.
@@ -188,14 +188,14 @@ const (
 	AfterDisk Deliver = "after-disk"
 )
 
-// Access says which clients may do something. Backends with an API key always may.
+// Access is the clients that may do something. Backends with an API key always may.
 type Access string
 
 // The kinds of access, from the widest to the narrowest.
 const (
 	Public        Access = "public"        // any client, anonymous ones included
 	Authenticated Access = "authenticated" // any client with a token
-	Member        Access = "member"        // members, as a system that keeps members (chat) says, and whoever Capability admits
+	Member        Access = "member"        // members, as a system that keeps members (chat) says, and clients that Capability admits
 	Capability    Access = "capability"    // clients whose token names the channel
 	ByWebhook     Access = "webhook"       // whom the backend lets, which is asked at Auth.Webhook
 	Backend       Access = "backend"       // no client

@@ -2,7 +2,7 @@ package config
 
 import "strings"
 
-// Events says who may emit what, beside backends, which may emit everything.
+// Events is which events clients may emit. Backends may emit all.
 type Events struct {
 	// Clients are the topics that any client with a token may emit: topics, "page.*" for all that begin so, or
 	// "*"; none. Tokens may allow more, as publishing on "event:{topic}", and the systems have topics of their own.
@@ -19,7 +19,7 @@ func (e *Events) Open(topic string) bool {
 	return false
 }
 
-// MatchTopic says whether a topic is one that a pattern means: a topic, "chat.*" for all that begin so, or "*".
+// MatchTopic reports whether a topic is one that a pattern means: a topic, "chat.*" for all that begin so, or "*".
 func MatchTopic(pattern, topic string) bool {
 	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
 		return strings.HasPrefix(topic, prefix)

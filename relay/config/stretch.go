@@ -7,7 +7,7 @@ import (
 	"weir/batch"
 )
 
-// Stretch says how much longer the windows of a namespace become when the node has too much to do. Its zero value is
+// Stretch is how much longer the windows of a namespace become when the node has too much to do. Its zero value is
 // "true" in a configuration.
 type Stretch float64
 

@@ -291,7 +291,7 @@ func (g *Conn) Close() error {
 	return nil
 }
 
-// expire ends a connection that takes too long: whoever serves it sees that, and closes it. An event loop would not see
+// expire ends a connection that takes too long: what serves it sees that, and closes it. An event loop would not see
 // that a descriptor was closed, which leaves its set without a word. Called with the reaper's mu held.
 func (g *Conn) expire() {
 	if g.stream == nil {

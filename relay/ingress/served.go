@@ -31,7 +31,7 @@ func (s *served) Close() error {
 	return s.Conn.Close()
 }
 
-// Unread says of a connection that the HTTP server serves that it refuses a request of which more is to come. What comes is
+// Unread notes of a connection that the HTTP server serves that it refuses a request of which more is to come. What comes is
 // read away before the connection is closed: a reset would overtake the answer (RFC 9112, section 9.6).
 func Unread(c net.Conn) {
 	if s, ok := c.(interface{ refusedEarly() }); ok {

@@ -60,7 +60,7 @@ func OnlyMembers(ctx *fasthttp.RequestCtx, names ...string) error {
 	return nil
 }
 
-// Lenient says whether a backend wants members that are not known to be passed over.
+// Lenient reports whether a backend wants members that are not known to be passed over.
 func Lenient(ctx *fasthttp.RequestCtx) bool {
 	return string(ctx.Request.Header.Peek(lenientHeader)) == "1"
 }

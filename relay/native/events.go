@@ -145,7 +145,7 @@ func (m *Server) openSSE(nc net.Conn, _ []byte, a *opening) {
 	a.Head = AppendRetry(a.Head)
 	s.ConnectEvents(nc, true)
 	defer s.Catch(s.AbortOpen)
-	s.Conn().Cork() // whoever has seen the answer to the request follows all of its channels
+	s.Conn().Cork() // a client that has seen the answer to the request follows all of its channels
 	defer s.Conn().Uncork()
 	s.start(a.Head, 0, s.FirstTurn)
 	for _, d := range a.denied {

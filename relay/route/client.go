@@ -56,7 +56,7 @@ func (c *Client) Pong(id []byte) {
 // Pinged notes a ping of the client in its protocol.
 func (c *Client) Pinged() { c.session.Pinged() }
 
-// SendError tells the client of an error, as the native protocol does. id is the message's, as it came; it
+// SendError sends the client an error, as the native protocol does. id is the message's, as it came; it
 // may be nil.
 func (c *Client) SendError(id []byte, err error) { c.Send(c.session.Failure(id, err)) }
 

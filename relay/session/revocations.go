@@ -8,7 +8,7 @@ import (
 	"weir/relay/problem"
 )
 
-// revocations are the channels that access was lately taken away from. Whoever is being decided about meanwhile, which
+// revocations are the channels that access was lately taken away from. A client that is being decided about meanwhile, which
 // may take a backend seconds, looks here before it is let in: what was decided before does not bring the access back.
 type revocations struct {
 	made atomic.Uint64 // how many there were

@@ -83,7 +83,7 @@ func (x *TopChannel) Append(b []byte) []byte {
 	return append(strconv.AppendInt(append(b, `,"subscribers":`...), int64(x.Subscribers), 10), '}')
 }
 
-// Of returns what a second's tally was. Whoever asks for a second first closes it.
+// Of returns what a second's tally was. The first caller that asks for a second closes it.
 func (y *TopChannels) Of(second int64) []TopChannel {
 	y.Mu.Lock()
 	defer y.Mu.Unlock()

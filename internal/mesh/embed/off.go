@@ -4,7 +4,7 @@ package embed
 
 import "errors"
 
-// Start says that there is no server in this binary.
+// Start returns an error: there is no server in this binary.
 func Start(Config) (Server, error) {
 	return nil, errors.New("this binary was built without the embedded NATS server (noembed): name servers in cluster.nats")
 }

@@ -103,7 +103,7 @@ func (r *Reader) Bytes() []byte {
 	return v
 }
 
-// Text aliases the record: whoever keeps it clones it.
+// Text aliases the record: a caller that keeps it clones it.
 func (r *Reader) Text() string {
 	v := r.Bytes()
 	return unsafe.String(unsafe.SliceData(v), len(v))

@@ -2,7 +2,7 @@
 // off, when it is heard again.
 //
 // Each process numbers its own notices ([Log.Make]), keeps them and those of others for ten minutes, and names the last one that it has of
-// each ([Log.Heads]). Whoever lacks some asks for them ([Log.Lacking], [Log.After]) and takes what it gets ([Log.CatchUp]), each once
+// each ([Log.Heads]). A process that lacks some asks for them ([Log.Lacking], [Log.After]) and takes what it gets ([Log.CatchUp]), each once
 // ([Log.Take]).
 //
 // It refuses a notice that it has already. One process has at most 16,384 kept; beyond that the oldest is forgotten, as one is after its

@@ -156,7 +156,7 @@ func (l *Log) Heads() map[string]uint64 {
 	return heads
 }
 
-// After answers who lacks some.
+// After returns the notices that a query asks for.
 func (l *Log) After(q Query, now time.Time) Answer {
 	answer := make(Answer)
 	l.mu.Lock()

@@ -44,7 +44,7 @@ func (o Origin) place() string {
 	return o.Name
 }
 
-// Origins says where values come from, by full key path such as auth.keys[0].secret. It holds
+// Origins is where values come from, by full key path such as auth.keys[0].secret. It holds
 // sections and list elements of the file too; a value without an entry is a default.
 type Origins map[string]Origin
 

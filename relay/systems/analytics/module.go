@@ -35,7 +35,7 @@ func Module() relay.Module {
 	}
 }
 
-// Config says what the system "analytics" counts, and when it raises an alert.
+// Config is what the system "analytics" counts, and when it raises an alert.
 type Config struct {
 	Metrics int     `yaml:"metrics" default:"128" range:"1..1024"` // different metrics that are told apart, the relay's own aside
 	Alerts  []Alert `yaml:"alerts"`                                // none

@@ -10,7 +10,7 @@ import (
 	"weir/relay/httpcheck"
 )
 
-// Config says which backend is asked, and about what. Without an address nobody is.
+// Config is the backend that is asked, and what it is asked about. Without an address nobody is.
 type Config struct {
 	URL string `yaml:"url"` // /connect, /subscribe, /publish and /call are below it, unless they have a url of their own. https; see AllowInsecure
 	// AllowInsecure permits http and private addresses, for a backend beside the relay. Development mode permits loopback.

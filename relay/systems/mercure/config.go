@@ -39,7 +39,7 @@ func Module() relay.Module {
 	}
 }
 
-// Config says what the hub takes and from whom.
+// Config is what the hub takes and from whom.
 type Config struct {
 	Publisher  []Key `yaml:"publisher"`  // which sign the tokens of publishers
 	Subscriber []Key `yaml:"subscriber"` // and those of subscribers

@@ -47,7 +47,7 @@ func (n *nodes) announce(sub *subscriber, active bool) {
 	defer timer.Stop()
 	select {
 	case <-listed:
-	case <-timer.C: // whoever owns the log next is told
+	case <-timer.C: // the next owner of the log is told
 		s.mu.Lock()
 		delete(n.awaited, sub.id)
 		s.mu.Unlock()

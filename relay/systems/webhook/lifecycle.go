@@ -130,7 +130,7 @@ func newLifecycle(s *System, host relay.Host, list []Webhook) *lifecycle {
 }
 
 // stop ends the goroutine, after what was reported has been queued, and tells that nobody is there any more: what was about to be told,
-// of empty channels and of users who might have come back, would not be told otherwise. Whoever comes back after a restart is news.
+// of empty channels and of users who might have come back, would not be told otherwise. A client that comes back after a restart is news.
 func (l *lifecycle) stop() {
 	if l == nil {
 		return

@@ -2,7 +2,7 @@
 // and hooks keep their decisions in it.
 //
 // A [Memory] holds answers by key: [Memory.Get] finds one, [Memory.Join] the [Question] under way or a new one, which its caller asks and
-// ends with [Memory.End]. Nothing waits here but whoever waits for a question's Done. At most 65,536 answers are held; beyond that those
+// ends with [Memory.End]. Nothing waits here but callers that wait for a question's Done. At most 65,536 answers are held; beyond that those
 // that are over go, and others at random. One mutex, a leaf, guards it; there is no goroutine.
 package answers
 

@@ -80,7 +80,7 @@ func (q *Queue[T]) end(b *Batch[T]) {
 	q.Kick()
 }
 
-// Settle says what has come of the next part of the batch: they are settled in their order.
+// Settle takes what has come of the next part of the batch: they are settled in their order.
 func (b *Batch[T]) Settle(r Result) {
 	q, l := b.queue, b.Parts[b.settled].lane
 	b.settled++

@@ -41,7 +41,7 @@ func ErrorMessage(code int, text, channel string) []byte {
 	return append(b, '}')
 }
 
-// Refused says how a client is turned away; see route.Dialect.
+// Refused returns how a client is turned away; see route.Dialect.
 func Refused(err error) (message []byte, code int, reason string) {
 	c := CloseOver // the relay's limits, its memory, and while it drains
 	var own *Closing
@@ -53,7 +53,7 @@ func Refused(err error) (message []byte, code int, reason string) {
 	return c.Message(), c.Code, c.Text
 }
 
-// Translate says how a client is closed that the relay closes with a code of the native protocol: with none of those, some of which
+// Translate returns how a client is closed that the relay closes with a code of the native protocol: with none of those, some of which
 // would end a client for good.
 func Translate(code int, reason string) (message []byte, closeCode int, closeReason string) {
 	var c *Closing

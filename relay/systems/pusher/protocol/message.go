@@ -175,7 +175,7 @@ func ParseSignIn(data string) (s SignIn, cut, ok bool) {
 	return s, cut, err == nil && bad == nil && ok
 }
 
-// WatchlistEvents tells who is online and who is not.
+// WatchlistEvents returns the message about who is online and who is not.
 func WatchlistEvents(online, offline []string) []byte {
 	type event struct {
 		Name  string   `json:"name"`
@@ -204,7 +204,7 @@ func NewSocketID() string {
 	return string(strconv.AppendUint(append(strconv.AppendUint(nil, first, 10), '.'), second, 10))
 }
 
-// SubscriptionError tells that a subscription has failed.
+// SubscriptionError returns the message about a subscription that has failed.
 func SubscriptionError(channel, kind, text string, status int) []byte {
 	b := wire.AppendString([]byte(`{"event":"pusher:subscription_error","channel":`), channel)
 	b = wire.AppendString(append(b, `,"data":{"type":"`+kind+`","error":`...), text)
