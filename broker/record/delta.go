@@ -121,3 +121,28 @@ func (d *Delta) record(r *record) {
 	}
 	i.Data, i.Ends = r.change.data, r.ends
 }
+
+// Split calls f with the channel of each record and with its bytes, which alias records.
+func Split(records []byte, f func(channel, one []byte)) error {
+	s := Scanner{Rest: records}
+	for len(s.Rest) > 0 {
+		before := s.Rest
+		r, ok := s.record()
+		if !ok {
+			return fmt.Errorf("a record of the log: %w", ErrCorrupt)
+		}
+		f(r.name, before[:len(before)-len(s.Rest)])
+	}
+	return nil
+}
+
+// Take takes a record of the delta's channel. It must stay as it is.
+func (d *Delta) Take(one []byte) error {
+	s := Scanner{Rest: one}
+	r, ok := s.record()
+	if !ok {
+		return fmt.Errorf("a record of the log: %w", ErrCorrupt)
+	}
+	d.add(&r)
+	return nil
+}

@@ -20,8 +20,8 @@ const (
 	oldHeader = 4 + 4 + 8 + 4
 )
 
-// frame is a batch as it stands in the log.
-type frame struct {
+// Frame is a batch as it stands in the log.
+type Frame struct {
 	Number  uint64
 	Seal    uint32
 	Before  uint32 // seal of the batch before; of version 1: 0
@@ -43,17 +43,17 @@ func PutHeader(b []byte, number uint64, before, salt uint32) (seal uint32) {
 }
 
 // readFrameHeader reads the header at the beginning of b, which may be all there is. size is that of the records.
-func readFrameHeader(b []byte, salt uint32) (f frame, size int64, ok bool) {
+func readFrameHeader(b []byte, salt uint32) (f Frame, size int64, ok bool) {
 	if len(b) < FrameHeader || string(b[:4]) != FrameMagic {
 		return f, 0, false
 	}
-	f = frame{Number: binary.LittleEndian.Uint64(b[8:]), Seal: binary.LittleEndian.Uint32(b[24:]), Before: binary.LittleEndian.Uint32(b[16:])}
+	f = Frame{Number: binary.LittleEndian.Uint64(b[8:]), Seal: binary.LittleEndian.Uint32(b[24:]), Before: binary.LittleEndian.Uint32(b[16:])}
 	size = int64(binary.LittleEndian.Uint32(b[4:]))
 	return f, size, size <= mostFrame && f.Seal == crc32.Update(salt, Castagnoli, b[:24])
 }
 
 // CutFrame returns the frame at the beginning of b.
-func CutFrame(b []byte, salt uint32) (f frame, rest []byte, ok bool) {
+func CutFrame(b []byte, salt uint32) (f Frame, rest []byte, ok bool) {
 	if bytes.HasPrefix(b, []byte(OldMagic)) {
 		return cutOldFrame(b)
 	}
@@ -66,7 +66,7 @@ func CutFrame(b []byte, salt uint32) (f frame, rest []byte, ok bool) {
 	return f, b[end:], true
 }
 
-func cutOldFrame(b []byte) (f frame, rest []byte, ok bool) {
+func cutOldFrame(b []byte) (f Frame, rest []byte, ok bool) {
 	if len(b) < oldHeader {
 		return f, b, false
 	}
@@ -75,7 +75,7 @@ func cutOldFrame(b []byte) (f frame, rest []byte, ok bool) {
 		return f, b, false
 	}
 	end := oldHeader + int(size)
-	f = frame{Number: binary.LittleEndian.Uint64(b[8:]), Seal: binary.LittleEndian.Uint32(b[16:]), Old: true, Bytes: b[:end:end], Records: b[oldHeader:end:end]}
+	f = Frame{Number: binary.LittleEndian.Uint64(b[8:]), Seal: binary.LittleEndian.Uint32(b[16:]), Old: true, Bytes: b[:end:end], Records: b[oldHeader:end:end]}
 	return f, b[end:], crc32.Update(crc32.Checksum(b[:16], Castagnoli), Castagnoli, b[oldHeader:end]) == f.Seal
 }
 
@@ -92,7 +92,7 @@ func Proven(b []byte, salt uint32, old bool) (number uint64) {
 		if i < 0 {
 			return number
 		}
-		var f frame
+		var f Frame
 		var ok bool
 		if old {
 			f, _, ok = cutOldFrame(b[i:])

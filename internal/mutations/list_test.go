@@ -95,4 +95,25 @@ var mutations = []mutation{
 	{"keys of what was missed are forgotten", []edit{
 		{"broker/cluster.go", "		c.seq = m.Seq // what remember notes\n		c.remember(now, m.Key)\n", "		_ = m\n"},
 	}, of("TestKeysOfWhatWasMissed")},
+
+	{"a log that is taken over without a fence", []edit{
+		{"broker/ledger/take.go", "number, err := log.Append(ctx, fence(rand.Text()), last)", "_, number, err := fence(rand.Text()), last, error(nil)"},
+	}, ledger("TestFencedOwner")},
+	{"frames behind a fence are read: what comes of several in flight when the first is refused", []edit{
+		{"broker/ledger/take.go", "case session != \"\" && m.session != session: // late, behind a fence", "case session == \"no fence\":"},
+		{"broker/ledger/take.go", "case session != \"\" && (m.frame.Number", "case session == \"no fence\" && (m.frame.Number"},
+		{"broker/ledger/take.go", "m.session != r.Session && ended == 0 {", "m.session != r.Session || ended > 0 {"},
+	}, ledger("TestBehindTheFence")},
+	{"a partition is read without the sealed tail", []edit{
+		{"broker/ledger/take.go", "			if r.From > to {", "			if r.From <= to {"},
+	}, ledger("TestModel")},
+	{"an append without an answer counts as made", []edit{
+		{"broker/ledger/commit.go", "if there, err = w.log.Append(ctx, b.frame, w.last); err == nil {", "if there, err = w.log.Append(ctx, b.frame, w.last); err == nil || !errors.Is(err, mesh.ErrConflict) {\n			there, err = w.last+1, nil"},
+	}, ledger("TestModel")},
+	{"a checkpoint replaces one that has more", []edit{
+		{"broker/ledger/load.go", "case now > 0 && !s.mark.after(there.mark):", "case now == 0 && !s.mark.after(there.mark):"},
+	}, ledger("TestStaleCheckpoint")},
 }
+
+// ledger is a test of the store of durable channels.
+func ledger(name string) []string { return []string{"./broker/ledger", "-run", "^" + name + "$"} }

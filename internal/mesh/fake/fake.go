@@ -42,7 +42,7 @@ type Mesh struct {
 	nodes    map[string]*node
 	rows     map[string]row
 	revision uint64
-	shut     bool // the table refuses to be written, and so do logs and shelf
+	shut     bool // table, logs and shelf refuse to be written
 	logs     map[int]*keptLog
 	shelf    map[string]row
 	shelved  uint64 // revision
@@ -117,7 +117,7 @@ func (m *Mesh) SetRoom(bytes int) {
 	m.Room = bytes
 }
 
-// Shut has the table refuse to be written, and logs and shelf to be used, or not any more.
+// Shut has the table, logs and shelf refuse to be written, or not any more.
 func (m *Mesh) Shut(shut bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -105,7 +105,7 @@ func (n *node) write(ctx context.Context, f func() error) error {
 func (n *node) reach(ctx context.Context) error {
 	n.gate.pass()
 	n.mesh.mu.Lock()
-	if err := ctx.Err(); err != nil || n.mesh.away(n.session) || n.mesh.shut {
+	if err := ctx.Err(); err != nil || n.mesh.away(n.session) {
 		n.mesh.mu.Unlock()
 		if err == nil {
 			err = mesh.ErrAway

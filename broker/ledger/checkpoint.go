@@ -1,0 +1,189 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+
+	"weir/internal/mesh"
+)
+
+// The checkpointer looks at what there is to do when it is woken, and every checkEvery.
+const (
+	checkEvery = 5 * time.Second
+	purgeEvery = time.Second
+	putLimit   = 10 * time.Second // of one channel
+)
+
+// checkpoint puts on the shelf what others have left in their logs, and what is oldest in this process's own when there is too much of it, until the ledger is closed.
+func (l *Ledger) checkpoint() {
+	ticker := time.NewTicker(checkEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-l.hand:
+		case <-ticker.C:
+		case <-l.stop:
+			return
+		}
+		for _, channel := range l.due() {
+			select {
+			case <-l.stop:
+				return
+			default:
+			}
+			err := errPanic
+			l.config.Panic.Do("checkpoint", func() { err = l.save(channel) })
+			if l.saved(err); err != nil {
+				break // the others would fail, too; it is tried again
+			}
+		}
+		l.config.Panic.Do("purge of the log", l.purge)
+	}
+}
+
+// due returns the channels that are to be put on the shelf, those with the oldest records first.
+func (l *Ledger) due() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	type one struct {
+		channel string
+		oldest  place
+		bytes   int
+	}
+	var inherited, own []one
+	for channel, t := range l.tails {
+		bytes := 0
+		for _, e := range t.entries {
+			bytes += len(e.record)
+		}
+		o := one{channel, t.entries[0].place, bytes}
+		if o.oldest.order != l.parts[t.partition].own.Order {
+			inherited = append(inherited, o)
+		} else {
+			own = append(own, o)
+		}
+	}
+	var names []string
+	for _, o := range inherited {
+		names = append(names, o.channel)
+	}
+	full := errors.Is(l.failing, mesh.ErrFull)
+	if l.backlog <= l.config.Checkpoint && !full {
+		return names
+	}
+	slices.SortFunc(own, func(a, b one) int {
+		switch {
+		case a.oldest.number < b.oldest.number:
+			return -1
+		case a.oldest.number > b.oldest.number:
+			return 1
+		}
+		return 0
+	})
+	for left := l.backlog; len(own) > 0 && (left > l.config.Checkpoint/2 || full); own = own[1:] {
+		left -= own[0].bytes
+		names = append(names, own[0].channel)
+	}
+	return names
+}
+
+// save puts a channel on the shelf.
+func (l *Ledger) save(channel string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), putLimit)
+	defer cancel()
+	s, revision, err := l.readChannel(ctx, channel)
+	if err != nil {
+		return fmt.Errorf("checkpoint of %s: %w", channel, err)
+	}
+	l.mu.Lock()
+	now := l.now()
+	l.mu.Unlock()
+	s.trim(l.config.Policy(channel).Resolved(), now)
+	if err := l.put(ctx, channel, &s, revision); err != nil {
+		return fmt.Errorf("checkpoint of %s: %w", channel, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts.Checkpoints++
+	t := l.tails[channel]
+	if t == nil {
+		return nil
+	}
+	t.entries = slices.DeleteFunc(t.entries, func(e entry) bool {
+		if e.after(s.mark) {
+			return false
+		}
+		l.backlog -= len(e.record)
+		return true
+	})
+	if len(t.entries) == 0 {
+		delete(l.tails, channel)
+	}
+	return nil
+}
+
+// saved notes how a checkpoint went.
+func (l *Ledger) saved(err error) {
+	l.mu.Lock()
+	before := l.broken
+	l.broken = err
+	if err != nil {
+		l.counts.Failures++
+	}
+	l.mu.Unlock()
+	switch {
+	case err != nil && before == nil:
+		l.config.Log.Error("channels cannot be put on the shelf; changes stay in the log", slog.String("error", err.Error()))
+	case err == nil && before != nil:
+		l.config.Log.Info("channels can be put on the shelf again")
+	}
+}
+
+// purge drops the messages of this process's log that nobody needs.
+func (l *Ledger) purge() {
+	l.mu.Lock()
+	w := l.writer
+	if w == nil || l.reserved == 0 {
+		l.mu.Unlock()
+		return
+	}
+	to := min(w.safe.Load(), l.reserved-1)
+	for _, t := range l.tails {
+		own := l.parts[t.partition].own
+		for _, e := range t.entries {
+			if e.order == own.Order && own.Session == w.session {
+				to = min(to, e.number-1)
+				break // the oldest of them
+			}
+		}
+	}
+	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), appendLimit)
+	defer cancel()
+	if first, _, err := w.log.Bounds(ctx); err != nil || to < first {
+		return
+	}
+	if err := w.log.Purge(ctx, to); err != nil {
+		l.config.Log.Debug("the log is not purged", slog.String("error", err.Error()))
+	}
+}
+
+// pieces cuts a value into what the shelf takes.
+func (l *Ledger) pieces(key string, b []byte) []mesh.Value {
+	limit := min(l.config.Shelf.Limit(), frameSize)
+	if len(b) <= limit {
+		return []mesh.Value{{Key: key, Data: b}}
+	}
+	id := rand.Text()
+	var values []mesh.Value
+	for chunk := range slices.Chunk(b, limit-idSize) {
+		values = append(values, mesh.Value{Key: key + "." + strconv.Itoa(len(values)+1), Data: append([]byte(id), chunk...)})
+	}
+	return append(values, mesh.Value{Key: key, Data: append([]byte(piecesMagic+id), strconv.Itoa(len(values))...)})
+}

@@ -1,0 +1,319 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"weir/broker/record"
+	"weir/internal/mesh"
+)
+
+// The pauses between attempts to append a frame, and for how long the publishers of a frame wait for one.
+const (
+	shortestPause = 20 * time.Millisecond
+	longestPause  = time.Second
+	patience      = 5 * time.Second
+	appendLimit   = 2 * time.Second // of one attempt
+)
+
+// Begin makes this process the writer of the log of a slot, in a session of its own: whoever wrote to it before is fenced. It returns the session, and the number
+// that the session begins at.
+func (l *Ledger) Begin(ctx context.Context, slot int) (session string, from uint64, err error) {
+	w := &writer{log: l.config.Logs(slot), slot: slot, session: rand.Text()}
+	at, err := w.begin(ctx)
+	if err != nil {
+		return "", 0, fmt.Errorf("begin log %d: %w", slot, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return "", 0, ErrClosed
+	}
+	l.writer, l.failing, l.reserved = w, nil, 0
+	l.wall = at.Add(-time.Since(l.opened))
+	return w.session, w.last, nil
+}
+
+// begin appends the fence, and returns the time of it.
+func (w *writer) begin(ctx context.Context) (at time.Time, err error) {
+	if w.last, err = appendFence(ctx, w.log, w.session, 0); err != nil {
+		return at, err
+	}
+	w.safe.Store(w.last)
+	begun := time.Now()
+	err = w.log.Read(ctx, w.last, w.last, func(_ uint64, t time.Time, b []byte) error {
+		at = t
+		return nil
+	})
+	return at.Add(time.Since(begun)), err
+}
+
+// appendFence appends a fence after whatever is there, and returns its number. last is a guess at what that is.
+func appendFence(ctx context.Context, log mesh.Log, session string, last uint64) (uint64, error) {
+	b := fence(session)
+	for {
+		number, err := log.Append(ctx, b, last)
+		if err == nil {
+			return number, nil
+		}
+		switch {
+		case errors.Is(err, mesh.ErrConflict):
+			if number == 0 {
+				if _, number, err = log.Bounds(ctx); err != nil {
+					return 0, err
+				}
+			}
+			mine, err := isAt(ctx, log, last+1, number, session, 0)
+			if err != nil {
+				return 0, err
+			}
+			if mine {
+				return last + 1, nil
+			}
+			last = number
+		case ctx.Err() != nil:
+			return 0, err
+		case errors.Is(err, mesh.ErrFull):
+			return 0, err
+		default: // it may have been appended
+			select {
+			case <-ctx.Done():
+				return 0, err
+			case <-time.After(shortestPause):
+			}
+		}
+	}
+}
+
+// isAt reports whether what stands at a number is a frame of a session.
+func isAt(ctx context.Context, log mesh.Log, number, last uint64, session string, frame uint64) (mine bool, err error) {
+	if number > last {
+		return false, nil
+	}
+	err = log.Read(ctx, number, number, func(_ uint64, _ time.Time, b []byte) error {
+		m, err := readMessage(b)
+		mine = err == nil && m.session == session && m.frame.Number == frame
+		return nil
+	})
+	return mine, err
+}
+
+// commit appends frames until the ledger is closed and nothing is pending.
+func (l *Ledger) commit() {
+	for {
+		for b, w := l.take(); b != nil; b, w = l.take() {
+			l.write(w, b)
+		}
+		select {
+		case <-l.wake:
+		case <-l.stop:
+			l.mu.Lock()
+			empty := l.flight == nil && len(l.pending) == 0 || l.writer == nil || l.failing != nil
+			l.mu.Unlock()
+			if empty {
+				return
+			}
+		}
+	}
+}
+
+// take makes the oldest batch the one in flight, unless there is one, which a panic has left; nil: nothing is to be appended.
+func (l *Ledger) take() (*batch, *writer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.flight == nil && len(l.pending) > 0 && l.writer != nil {
+		b := l.pending[0]
+		l.pending = l.pending[1:]
+		l.waiting -= len(b.frame) - envelopeSize - record.FrameHeader
+		l.flight = b
+	}
+	if l.flight == nil || l.closed && l.failing != nil {
+		return nil, nil
+	}
+	return l.flight, l.writer
+}
+
+// write appends a batch, however long that takes, unless this process is fenced or ends.
+func (l *Ledger) write(w *writer, b *batch) {
+	begun := time.Now()
+	seal := putEnvelope(b.frame, kindFrame, w.session, w.frames+1, w.seal)
+	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
+		number, err := l.append(w, b)
+		if err == nil {
+			w.last, w.frames, w.seal = number, w.frames+1, seal
+			l.finish(w, b, time.Since(begun))
+			return
+		}
+		if errors.Is(err, ErrFenced) {
+			l.fenced(w, err)
+			return
+		}
+		if full := errors.Is(err, mesh.ErrFull); full || time.Since(begun) > patience {
+			l.note(err)
+			l.disappoint(err)
+			wake(l.hand)
+		}
+		select {
+		case <-time.After(pause):
+		case <-l.stop:
+			if time.Since(begun) > closeLimit {
+				l.note(err)
+				return
+			}
+			time.Sleep(pause)
+		}
+	}
+}
+
+// append tries once to append a batch, and finds out whether an earlier attempt has.
+func (l *Ledger) append(w *writer, b *batch) (number uint64, err error) {
+	err = errPanic
+	l.config.Panic.Do("commit", func() {
+		ctx, cancel := context.WithTimeout(context.Background(), appendLimit)
+		defer cancel()
+		var there uint64
+		if there, err = w.log.Append(ctx, b.frame, w.last); err == nil {
+			number = there
+			return
+		}
+		if !errors.Is(err, mesh.ErrConflict) {
+			return
+		}
+		if there == 0 {
+			if _, there, err = w.log.Bounds(ctx); err != nil {
+				return
+			}
+		}
+		if there < w.last {
+			err = fmt.Errorf("%w: log %d ends at %d, and had %d: it was made anew", ErrFenced, w.slot, there, w.last)
+			return
+		}
+		var mine bool
+		if mine, err = isAt(ctx, w.log, w.last+1, max(there, w.last+1), w.session, w.frames+1); err != nil {
+			return
+		}
+		if mine {
+			number = w.last + 1
+			return
+		}
+		err = ErrFenced
+	})
+	return number, err
+}
+
+// errPanic is why something was not appended or written that there was a panic over.
+var errPanic = errors.New("internal error: see the log")
+
+// finish passes a batch on that is in the log.
+func (l *Ledger) finish(w *writer, b *batch, took time.Duration) {
+	records := b.frame[envelopeSize+record.FrameHeader:]
+	l.mu.Lock()
+	healed := l.failing != nil
+	l.failing = nil
+	l.counts.Commits++
+	l.counts.Bytes += uint64(len(b.frame))
+	if err := l.addRecords(records, func(p int) (Ref, bool) { return l.parts[p].own, l.parts[p].own.Order > 0 }, w.last); err != nil {
+		l.config.Log.Error("a frame cannot be read back", slog.String("error", err.Error()))
+	}
+	promise := b.promise // no publisher waits for it from here on
+	if l.flight == b {
+		l.flight = nil
+	}
+	for channel, d := range l.dirtyIn(records) {
+		if d.number <= b.number {
+			delete(l.dirty, channel)
+		}
+	}
+	full := l.backlog > l.config.Checkpoint
+	l.mu.Unlock()
+	w.safe.Store(w.last)
+	for _, d := range b.deferred {
+		l.config.Panic.Do("deferred change", d.Apply) // its channel is given up, and read back
+	}
+	b.deferred = nil
+	promise.settle(nil) // after that: what is acknowledged can be read
+	if healed {
+		l.config.Log.Info("durable channels can be stored again")
+	}
+	if full {
+		wake(l.hand)
+	}
+	if l.config.Observe != nil {
+		l.config.Observe(took)
+	}
+}
+
+// dirtyIn returns what is dirty of the channels that records are of. Called with mu held.
+func (l *Ledger) dirtyIn(records []byte) map[string]dirtyChannel {
+	found := make(map[string]dirtyChannel)
+	_ = record.Split(records, func(channel, _ []byte) {
+		if d, ok := l.dirty[string(channel)]; ok {
+			found[string(channel)] = d
+		}
+	})
+	return found
+}
+
+// addRecords adds records to the tails of their channels, of the partitions of which ref knows where they were written. Called with mu held.
+func (l *Ledger) addRecords(records []byte, ref func(partition int) (Ref, bool), number uint64) error {
+	return record.Split(records, func(channel, one []byte) {
+		p := l.config.Partition(string(channel))
+		r, ok := ref(p)
+		if !ok {
+			return
+		}
+		t := l.tails[string(channel)]
+		if t == nil {
+			t = &tail{partition: p}
+			l.tails[string(channel)] = t
+		}
+		t.entries = append(t.entries, entry{place{r.Order, number}, r.Generation, one})
+		l.backlog += len(one)
+	})
+}
+
+// disappoint reports to all who wait that it does not work for now: what they published is tried again, but they do not wait for it. Called after note, so that no
+// publisher comes after them.
+func (l *Ledger) disappoint(err error) {
+	err = fmt.Errorf("%w: %w", ErrFailing, err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts.Failures++
+	for _, b := range append([]*batch{l.flight}, l.pending...) {
+		if b != nil {
+			b.promise.settle(err)
+			b.promise = newPromise()
+		}
+	}
+}
+
+// note keeps why nothing is appended, and logs when that begins.
+func (l *Ledger) note(err error) {
+	l.mu.Lock()
+	before := l.failing
+	l.failing = err
+	l.mu.Unlock()
+	if before == nil {
+		l.config.Log.Error("durable channels cannot be stored", slog.String("error", err.Error()))
+	}
+}
+
+// fenced steps down: nothing of what waits is known to be stored.
+func (l *Ledger) fenced(w *writer, err error) {
+	l.config.Log.Warn("another node has taken over what this one kept", slog.String("error", err.Error()))
+	l.mu.Lock()
+	if l.writer == w {
+		l.writer = nil
+	}
+	l.counts.Fenced++
+	for p := range l.parts {
+		l.drop(p)
+	}
+	l.abandon(err)
+	l.mu.Unlock()
+	l.config.Fenced()
+}
