@@ -47,7 +47,15 @@ func (b *Broker) load(store Store, name string, policy *Policy, needed, forget b
 	if ok || replica {
 		c.restore(b.now(), &kept)
 	}
-	if replica && !b.elsewhere(c.name) { // it has become ours meanwhile
+	switch elsewhere := b.elsewhere(c.name); {
+	case replica && !elsewhere && b.stores(policy), !replica && elsewhere: // it has moved meanwhile
+		c.clearItems()
+		c.clearLog()
+		if replica {
+			store.Release(c.name)
+		}
+		return nil, errRaced
+	case replica && !elsewhere:
 		c.promote()
 	}
 	whole = true

@@ -68,6 +68,15 @@ func (r *Publisher) submit(channel string, p *Publication) (Receipt, error) {
 		}
 		return Receipt{}, err
 	}
+	receipt, err := r.publish(c, p)
+	if err != nil && errors.Is(err, ErrNotLoaded) && r.broker.config.Cluster != nil && !r.owned { // the store has just lost it
+		return r.broker.handOn(channel, p)
+	}
+	return receipt, err
+}
+
+// publish makes a publication to a channel whose lock is held, and unlocks it.
+func (r *Publisher) publish(c *Channel, p *Publication) (Receipt, error) {
 	defer c.unlock()
 	if c.subscriber == nil {
 		c.gather()

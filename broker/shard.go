@@ -20,6 +20,8 @@ type shard struct {
 	broker  *Broker
 	expirer *expirer
 
+	regaining sync.Mutex // held while a replica is loaded; see regain
+
 	// Guarded by mu.
 	mu       sync.RWMutex
 	channels map[string]*Channel
@@ -31,7 +33,7 @@ type shard struct {
 	bytes   atomic.Int64
 	expired atomic.Uint64
 
-	_ [24]byte // to two cache lines, so that shards do not share one
+	_ [16]byte // to two cache lines, so that shards do not share one
 }
 
 func (b *Broker) locate(channel string) (s *shard, slot int) {

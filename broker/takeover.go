@@ -8,11 +8,16 @@ import (
 )
 
 // Promote makes a replica a channel that is owned here. It goes on in an epoch of its own: what its readers have seen up to now
-// is there, and a reader that has seen more elsewhere is told so. Errors: ErrNotLoaded, it is just being filled; ErrBroken.
+// is there, and a reader that has seen more elsewhere is told so. One that is Durable goes on with what the store has of it, for which this waits. Errors: ErrNotLoaded, it is just being
+// filled; ErrBroken; those of the store.
 func (b *Broker) Promote(channel string) error {
 	c, err := b.lockReady(channel)
 	if c == nil {
 		return err
+	}
+	if c.isReplica() && b.stores(c.policy) {
+		c.unlock()
+		return b.regain(channel)
 	}
 	defer c.unlock()
 	if c.isReplica() {
@@ -26,6 +31,47 @@ func (c *Channel) promote() {
 	c.own()
 	c.fork()
 	c.hold()
+}
+
+// stores reports whether channels of a policy are kept by the store.
+func (b *Broker) stores(p *Policy) bool { return p.Durable && b.config.Store != nil }
+
+// regain has a replica go on as a channel of the store.
+func (b *Broker) regain(channel string) error {
+	s, _ := b.locate(channel)
+	s.regaining.Lock() // a store loads a channel once at a time
+	defer s.regaining.Unlock()
+	replica := func() *Channel {
+		c := b.lockOwned(channel)
+		if c != nil && !c.isReplica() {
+			c.mu.Unlock()
+			return nil
+		}
+		return c
+	}
+	c := replica()
+	if c == nil {
+		return nil
+	}
+	c.mu.Unlock()
+	fresh := b.newEpoch()
+	kept, ok, err := b.config.Store.Load(channel, fresh)
+	if err != nil {
+		return fmt.Errorf("take over %s: %w", channel, err)
+	}
+	if c = replica(); c == nil {
+		return nil
+	}
+	defer c.unlock()
+	if !ok {
+		kept = Kept{Position: Position{Epoch: fresh}}
+	}
+	c.refill(&kept)
+	c.release()
+	c.own()
+	c.durable = &durable{store: b.config.Store}
+	c.endItems(b.now())
+	return nil
 }
 
 // own makes a replica a channel that is owned here.

@@ -20,7 +20,7 @@ import (
 var (
 	ErrFailing  = errors.New("the servers of the cluster do not keep it")
 	ErrFenced   = errors.New("another process has taken over what this one kept: it may have been stored")
-	ErrNotTaken = errors.New("the durable channels of the partition are not served here at the moment")
+	ErrNotTaken = fmt.Errorf("the durable channels of the partition are not served here at the moment: %w", broker.ErrNotLoaded)
 	ErrCorrupt  = record.ErrCorrupt
 	ErrFormat   = errors.New("it was written by another version of weir")
 	ErrClosed   = errors.New("the ledger is closed")

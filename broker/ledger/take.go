@@ -265,6 +265,16 @@ func (l *Ledger) Resume(p int) {
 	}
 }
 
+// Position is the number of the first message that this session may still write; 0 without a session.
+func (l *Ledger) Position() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.writer == nil {
+		return 0
+	}
+	return l.writer.safe.Load() + 1
+}
+
 // Refs returns the refs of a partition that is served here, of those that the table has: without those whose records the shelf has.
 func (l *Ledger) Refs(p int, refs []Ref) []Ref {
 	l.mu.Lock()

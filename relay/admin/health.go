@@ -39,10 +39,7 @@ func (s *Server) notReady() string {
 // diskTrouble says what is wrong with the disk. The relay is ready all the same: live traffic goes on. Who asks for
 // /readyz?durable wants to know whether durable channels can be filled, too.
 func (s *Server) diskTrouble() string {
-	if s.hub.Disk == nil {
-		return ""
-	}
-	switch d := s.hub.Disk.Stats(); {
+	switch d, _ := s.hub.StoreStats(); {
 	case d.Failing != nil:
 		return "the disk fails, durable publications are refused: " + d.Failing.Error() + "\n"
 	case d.Broken != nil:

@@ -27,8 +27,15 @@ type Config struct {
 	Shared     []string // what must be the same in all processes, one setting a line
 	Policy     string   // what stood for that in versions that do not know Shared
 	Opener     mesh.Opener
+	Durable    *Durable // nil: all channels are in memory
 	Log        *slog.Logger
 	Panic      contain.Hook
+}
+
+// Durable is what is needed for channels that are kept.
+type Durable struct {
+	Policy  func(channel string) broker.Policy
+	Observe func(commit time.Duration) // of each frame of the log
 }
 
 // The times of the cluster. They decide how soon something happens, never whether it does.
@@ -67,6 +74,7 @@ type Cluster struct {
 	begun    chan struct{}  // closed by Start: what comes before is dropped
 	telling  chan struct{}  // holds a value if untold is not empty; never closed
 	parts    *parts.Store   // has its locks
+	kept     *kept          // durable channels; nil: there are none
 	notices  notices.Log    // has its lock
 
 	// Atomic.
@@ -243,11 +251,13 @@ func Open(config Config) (*Cluster, error) {
 	}
 	c.parts = parts.New(config.Partitions, c.partition, c.partsOwner)
 	c.context, c.stop = context.WithCancel(context.Background())
+	c.keep()
 	var err error
 	if c.node, err = config.Opener.Open(c.session, inbox{c}); err != nil {
 		c.stop()
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
+	c.kept.join(c.node)
 	return c, nil
 }
 
@@ -275,6 +285,7 @@ func (c *Cluster) Start(b *broker.Broker, h Handlers) {
 	c.config.Panic.Loop(&c.done, "cluster table", contain.Done(c.context), c.watch, nil) // as well
 	c.config.Panic.Loop(&c.done, "cluster balance", contain.Done(c.context), c.balance, nil)
 	c.config.Panic.Loop(&c.done, "cluster parts", contain.Done(c.context), c.teller, nil) // as well
+	c.kept.run()
 }
 
 // Close leaves the cluster. The broker is closed after it.
@@ -282,6 +293,7 @@ func (c *Cluster) Close() error {
 	c.draining.Store(true)
 	_ = c.announce()
 	c.stop()
+	c.kept.close()
 	err := c.node.Close()
 	c.mu.Lock()
 	for _, m := range c.members {

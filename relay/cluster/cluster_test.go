@@ -96,7 +96,11 @@ func startAs(t testing.TB, m *fake.Mesh, name string, handlers cluster.Handlers,
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.broker, err = broker.New(broker.Config{Cluster: n.cluster, Panic: hook, Subscriber: func(c *broker.Channel) broker.Subscriber { return reader{n, c.Name()} }})
+	b := broker.Config{Cluster: n.cluster, Panic: hook, Subscriber: func(c *broker.Channel) broker.Subscriber { return reader{n, c.Name()} }}
+	if config.Durable != nil {
+		b.Policy, b.Store = config.Durable.Policy, n.cluster.Ledger()
+	}
+	n.broker, err = broker.New(b)
 	if err != nil {
 		t.Fatal(err)
 	}

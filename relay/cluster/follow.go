@@ -7,17 +7,22 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/relay/cluster/durable"
 	"weir/relay/cluster/link"
 )
 
 // Elsewhere implements broker.Cluster.
 func (c *Cluster) Elsewhere(channel string) bool {
-	o := c.owners[c.partition(channel)].Load()
-	return o == nil || !o.open || c.cut()
+	p := c.partition(channel)
+	o := c.owners[p].Load()
+	return o == nil || !o.open || c.cut() || c.kept.away(channel, p)
 }
 
 // Follow implements broker.Cluster.
 func (c *Cluster) Follow(channel string) (broker.Kept, bool, error) {
+	if c.unserved(channel) {
+		return broker.Kept{}, false, durable.ErrAway
+	}
 	r := &replica{channel: strings.Clone(channel), partition: c.partition(channel), first: make(chan firstKept, 1)}
 	c.mu.Lock()
 	if before := c.replicas[r.channel]; before != nil {
@@ -254,6 +259,13 @@ func (c *Cluster) followedBy(m *member, r *link.Reader) {
 	if r.Err != nil {
 		return
 	}
+	c.mu.Lock()
+	m.followed[f.id] = channel
+	c.mu.Unlock()
+	c.kept.inOrder(channel, func() { c.follow(f, channel) })
+}
+
+func (c *Cluster) follow(f follower, channel string) {
 	err := broker.ErrMoved
 	if !c.Elsewhere(channel) {
 		err = c.broker.Tap(channel, func(before broker.Tap, k *broker.Kept, existed bool) broker.Tap {
@@ -266,13 +278,18 @@ func (c *Cluster) followedBy(m *member, r *link.Reader) {
 			return t
 		})
 	}
-	if err != nil {
-		m.link.Append(link.Refused, func(w *link.Writer) { w.Uint(f.id) })
-		return
-	}
 	c.mu.Lock()
-	m.followed[f.id] = channel
+	_, still := f.member.followed[f.id]
+	if err != nil {
+		delete(f.member.followed, f.id)
+	}
 	c.mu.Unlock()
+	switch {
+	case err != nil:
+		f.member.link.Append(link.Refused, func(w *link.Writer) { w.Uint(f.id) })
+	case !still:
+		c.untap(f.member, channel, f.id)
+	}
 }
 
 // unfollowedBy ends that.
@@ -282,7 +299,7 @@ func (c *Cluster) unfollowedBy(m *member, id uint64) {
 	delete(m.followed, id)
 	c.mu.Unlock()
 	if ok {
-		c.untap(m, channel, id)
+		c.kept.inOrder(channel, func() { c.untap(m, channel, id) })
 	}
 }
 

@@ -16,7 +16,10 @@ import (
 // Publish implements broker.Cluster.
 func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt, error) {
 	if c.ours(channel) { // which has just become so
-		_ = c.broker.Promote(channel) // it may have been loaded meanwhile, as another one's; while it is, who loads it finds out
+		err := c.broker.Promote(channel) // it may have been loaded meanwhile, as another one's; while it is, who loads it finds out
+		if err != nil && !errors.Is(err, broker.ErrNotLoaded) && c.kept.keeps(channel) {
+			return broker.Receipt{}, err
+		}
 		if c.ours(channel) {
 			return c.broker.Submit(channel, p)
 		}
@@ -24,7 +27,7 @@ func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt
 	}
 	q, err := c.request(c.partition(channel), link.Publish, p.IdempotencyKey != "", func(w *link.Writer) {
 		w.Text(channel)
-		w.Publication(p)
+		w.Publication(p, c.kept.keeps(channel))
 	})
 	if err != nil {
 		return broker.Receipt{}, err
@@ -118,6 +121,10 @@ func (c *Cluster) published(m *member, r *link.Reader) {
 	if r.Err != nil {
 		return
 	}
+	if c.kept.keeps(channel) {
+		c.publishedKept(m, id, channel, p)
+		return
+	}
 	receipt, err := broker.Receipt{}, broker.ErrNotLoaded
 	if !c.Elsewhere(channel) {
 		receipt, err = c.broker.SubmitOwned(channel, &p)
@@ -129,10 +136,14 @@ func (c *Cluster) published(m *member, r *link.Reader) {
 		m.fail(id, err)
 		return
 	}
+	m.answer(id, receipt.Position)
+}
+
+func (m *member) answer(id uint64, at broker.Position) {
 	m.link.Append(link.Answer, func(w *link.Writer) {
 		w.Uint(id)
-		w.Text(receipt.Position.Epoch)
-		w.Uint(receipt.Position.Seq)
+		w.Text(at.Epoch)
+		w.Uint(at.Seq)
 	})
 }
 

@@ -224,11 +224,20 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 	if !c.owners[p].CompareAndSwap(o, shut) {
 		return fmt.Errorf("partition %d: %w", p, ErrNotOwner)
 	}
+	if err := c.kept.give(ctx, p); err != nil {
+		c.owners[p].CompareAndSwap(shut, o)
+		c.mu.Lock()
+		c.flush(p)
+		c.mu.Unlock()
+		return fmt.Errorf("partition %d: %w", p, err)
+	}
 	var list []handedChannel
 	c.broker.Names(func(name string) bool { // whatever is made from now on finds that it is another's
 		if c.partition(name) == p {
 			if k, tap, ok := c.broker.HandOver(name); ok {
 				list = append(list, handedChannel{name, k, tap})
+			} else if c.kept.keeps(name) {
+				c.broker.Demote(name)
 			}
 		}
 		return true

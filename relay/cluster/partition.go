@@ -47,6 +47,9 @@ func (i inbox) Row(key string, value []byte, revision uint64) {
 		i.cluster.probedBy(session, strings.Trim(string(value), `"`), revision)
 		return
 	}
+	if i.cluster.kept.row(key, value, revision) {
+		return
+	}
 	p, err := strconv.Atoi(strings.TrimPrefix(key, rowPrefix))
 	if err != nil || !strings.HasPrefix(key, rowPrefix) || p < 0 {
 		return
@@ -231,6 +234,7 @@ func (c *Cluster) lose(p int, handed bool) {
 	if !handed {
 		c.config.Log.Warn("another node has taken a partition over", slog.Int("partition", p))
 	}
+	c.kept.lose(p)
 	c.broker.Names(func(name string) bool {
 		if c.partition(name) != p {
 			return true

@@ -27,7 +27,7 @@ func (c *Cluster) request(p int, kind byte, safe bool, f func(w *link.Writer)) (
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.owners[p].Load()
-	moving := o != nil && o.Session == c.session && !o.open
+	moving := o != nil && o.Session == c.session && (!o.open || c.kept.behind(p))
 	if o == nil || !moving && !c.alive(o.Session, time.Now()) || c.cut() || c.parked > parkedBytes {
 		return nil, ErrNoOwner
 	}
@@ -118,9 +118,12 @@ func (c *Cluster) makeHere(q *request) {
 		return
 	}
 	channel, publication := in.Text(), in.Publication()
+	if q.err = c.served(channel, q.until); q.err != nil {
+		return
+	}
 	var receipt broker.Receipt
 	receipt, q.err = c.broker.Submit(channel, &publication)
-	if q.err == nil && receipt.Position.Epoch == "" { // it has moved on just now
+	if q.err == nil && receipt.Wait != nil { // it has moved on just now, or is to be safe
 		receipt.Position, q.err = receipt.Settle()
 	}
 	q.at = receipt.Position

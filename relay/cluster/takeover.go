@@ -97,7 +97,9 @@ func (c *Cluster) open(p int, o, before *owner) {
 	answers := c.standingsElsewhere(p)
 	best, from := make(map[string]standing), make(map[string]string) // by channel; from "": this process
 	for _, s := range c.standings(p) {
-		best[s.Channel] = s
+		if !c.kept.keeps(s.Channel) { // what is stored is loaded
+			best[s.Channel] = s
+		}
 	}
 	for node, b := range answers {
 		var list []standing
@@ -105,7 +107,7 @@ func (c *Cluster) open(p int, o, before *owner) {
 			continue
 		}
 		for _, s := range list {
-			if have, ok := best[s.Channel]; s.Epoch != "" && (!ok || s.newer(have)) {
+			if have, ok := best[s.Channel]; s.Epoch != "" && !c.kept.keeps(s.Channel) && (!ok || s.newer(have)) {
 				best[s.Channel], from[s.Channel] = s, node
 			}
 		}
@@ -222,6 +224,7 @@ func (c *Cluster) opened(p int, o *owner) {
 	}
 	c.mu.Unlock()
 	c.parts.Open(p)
+	c.kept.wake()
 }
 
 // export asks a node for what it has of a channel.

@@ -64,7 +64,7 @@ func (k *Checks) essentials(c Config) {
 		k.Add("limits.request", "%v is less than limits.message (%v): no request could carry the largest message", l.Request, l.Message)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Namespaces)) {
-		if c.Namespaces[name].Durable && c.Data == "" {
+		if c.Namespaces[name].Durable && c.Data == "" && !c.Cluster.On() {
 			k.Add(Join(Join("namespaces", name), "durable"), "there is no data directory: set data, or --data")
 		}
 	}

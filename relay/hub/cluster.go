@@ -6,13 +6,17 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"weir/broker"
+	"weir/broker/disk"
 	"weir/relay/cluster"
+	"weir/relay/config"
 )
 
 // openCluster joins the cluster, if there is to be one. Nothing is owned before the relay starts it.
@@ -29,13 +33,46 @@ func (h *Hub) openCluster() error {
 	_, _ = sum.Write(policy)
 	h.Cluster, err = cluster.Open(cluster.Config{
 		Node: c.Node, Partitions: c.Partitions, Shared: h.Config.Shared(), Policy: strconv.FormatUint(sum.Sum64(), 36),
-		Opener: h.Config.Mesh, Log: h.Log, Panic: h.Contain,
+		Opener: h.Config.Mesh, Durable: h.durable(), Log: h.Log, Panic: h.Contain,
 	})
 	if err != nil {
 		return err
 	}
 	h.Counters.Set.RegisterMetricsWriter(func(w io.Writer) { writeCluster(w, h.Cluster.Stats()) })
+	if h.Ledger = h.Cluster.Ledger(); h.Ledger != nil {
+		h.Counters.Set.RegisterMetricsWriter(func(w io.Writer) { writeDisk(w, h.storeStats()) })
+	}
 	return nil
+}
+
+// durable is what a cluster needs for durable channels; nil: no namespace is durable.
+func (h *Hub) durable() *cluster.Durable {
+	if !slices.ContainsFunc(slices.Collect(maps.Values(h.Config.Namespaces)), func(n config.Namespace) bool { return n.Durable }) {
+		return nil
+	}
+	latency := h.Counters.Set.NewPrometheusHistogramExt("weir_disk_commit_seconds", commitBounds)
+	return &cluster.Durable{
+		Policy:  func(channel string) broker.Policy { return h.Namespaces.Of(channel).Log },
+		Observe: func(commit time.Duration) { latency.Update(commit.Seconds()) },
+	}
+}
+
+// storeStats are the figures of durable channels in a cluster as if the servers were a disk, the logs its log, and the shelf its database.
+func (h *Hub) storeStats() disk.Stats {
+	s := h.Ledger.Stats()
+	return disk.Stats{Commits: s.Commits, Bytes: s.Bytes, Failures: s.Failures, Refused: s.Refused, Checkpoints: s.Checkpoints, Loads: s.Loads, Damaged: s.Damaged,
+		Queue: s.Queue, Backlog: s.Backlog, Failing: s.Failing, Broken: s.Broken}
+}
+
+// StoreStats are the figures of durable channels; false if there are none.
+func (h *Hub) StoreStats() (s disk.Stats, ok bool) {
+	switch {
+	case h.Disk != nil:
+		return h.Disk.Stats(), true
+	case h.Ledger != nil:
+		return h.storeStats(), true
+	}
+	return s, false
 }
 
 func writeCluster(w io.Writer, s cluster.Stats) {
@@ -146,4 +183,7 @@ func (h *Hub) CatchUp(channel string, from *broker.Position) {
 }
 
 // AcksWait reports whether there are receipts that have to be waited for.
-func (h *Hub) AcksWait() bool { return h.Disk != nil || h.Cluster != nil }
+func (h *Hub) AcksWait() bool { return h.Keeps() || h.Cluster != nil }
+
+// Keeps reports whether durable channels are kept, on a disk or in a cluster.
+func (h *Hub) Keeps() bool { return h.Disk != nil || h.Ledger != nil }

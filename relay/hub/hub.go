@@ -13,6 +13,7 @@ import (
 	"weir/batch"
 	"weir/broker"
 	"weir/broker/disk"
+	"weir/broker/ledger"
 	"weir/internal/contain"
 	"weir/internal/wire"
 	"weir/pool"
@@ -33,6 +34,7 @@ type Hub struct {
 	Namespaces *Namespaces
 	Broker     *broker.Broker
 	Disk       *disk.Journal        // nil: there is no data directory
+	Ledger     *ledger.Ledger       // durable channels of a cluster; nil: there are none
 	Cluster    *cluster.Cluster     // nil: this is the only node
 	handlers   cluster.Handlers     // what this node does for others; filled at start
 	listeners  map[string]*listener // of channels, within this process; filled at start
@@ -93,6 +95,9 @@ func (h *Hub) Start() error {
 	}
 	if h.Cluster != nil {
 		cfg.Cluster = h.Cluster
+		if h.Ledger != nil {
+			cfg.Store = h.Ledger
+		}
 		merger, handler := h.Presence.Share(h.Cluster)
 		h.Share(presence.Kind, merger)
 		h.Answer(presence.Kind, handler)
@@ -196,7 +201,7 @@ func (h *Hub) Background(work func()) bool {
 
 // EnsureLoaded has a channel be in memory, or be known by its owner, so that using it does not wait. ErrNotLoaded: how does not allow to wait for that.
 func (h *Hub) EnsureLoaded(channel string, how Wait) error {
-	if (h.Disk == nil || !h.Namespaces.Of(channel).Log.Durable) && !h.Elsewhere(channel) {
+	if (!h.Keeps() || !h.Namespaces.Of(channel).Log.Durable) && !h.Elsewhere(channel) {
 		return nil
 	}
 	if how != NoWait {

@@ -154,7 +154,7 @@ func (p *Namespaces) Reserve(cfg *config.Config, name string, ns config.Namespac
 		return err
 	}
 	n.reserved, n.Unmeasured = true, unmeasured
-	n.Log.Durable = durable || n.Log.Durable && cfg.Data != ""
+	n.Log.Durable = durable || n.Log.Durable && (cfg.Data != "" || cfg.Mesh != nil)
 	if events {
 		n.Batch.Conflate, n.held = false, new(atomic.Int64)
 	}

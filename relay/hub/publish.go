@@ -37,14 +37,17 @@ func (h *Hub) Submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command
 		return broker.Receipt{}, problem.BadField.With("ttl must not exceed a year")
 	}
 	switch c.Ack {
-	case "", "disk": // disk is what a durable namespace does anyway
-		if c.Ack != "" && !ns.Log.Durable {
-			return broker.Receipt{}, problem.BadField.With("ack disk is for durable namespaces only")
+	case "", "disk", "replicated": // which is what a durable namespace does anyway; disk is the older name of both
+		switch {
+		case c.Ack != "" && !ns.Log.Durable:
+			return broker.Receipt{}, problem.BadField.With("ack " + c.Ack + " is for durable namespaces only")
+		case c.Ack == "replicated" && h.Ledger == nil:
+			return broker.Receipt{}, problem.BadField.With("ack replicated is for several nodes: this one is alone, and ack must be memory or disk")
 		}
 	case "memory":
 		p.Ack = broker.AckMemory
 	default:
-		return broker.Receipt{}, problem.BadField.With("ack must be memory or disk")
+		return broker.Receipt{}, problem.BadField.With("ack must be memory, disk or replicated")
 	}
 	switch c.Op {
 	case "":

@@ -106,7 +106,7 @@ func (k *eventLoop) forget(g *Conn) {
 // start starts run, which done counts.
 func (k *eventLoop) start(done *sync.WaitGroup) {
 	hook := k.gate.hub.Contain
-	if k.gate.hub.Disk != nil {
+	if k.gate.hub.Keeps() {
 		hook.Loop(&k.helpers, "ack waiter", k.ending.Load, k.waiter.run, k.waiter.abandon) // ended and waited for by run
 	}
 	hook.Loop(done, "event loop", k.ending.Load, k.run, k.abandon) // ended by stop

@@ -57,7 +57,7 @@ func (s *speaker) submit(c *wire.Command, now time.Time, how hub.Wait) (broker.R
 	if how == hub.NoWait && s.server.hub.Elsewhere(c.Channel) {
 		return broker.Receipt{}, hub.ErrNotLoaded // the answer is to be waited for
 	}
-	if how == hub.NoWait && ns.Log.Durable && s.server.hub.Disk != nil && (c.Ack != "memory" || s.server.hub.EnsureLoaded(c.Channel, how) != nil) {
+	if how == hub.NoWait && ns.Log.Durable && s.server.hub.Keeps() && (c.Ack != "memory" || s.server.hub.EnsureLoaded(c.Channel, how) != nil) {
 		return broker.Receipt{}, hub.ErrNotLoaded
 	}
 	if (how == hub.NoWait || s.Conn() == nil) && !s.takePublish(ns, now) { // others have been counted when they came

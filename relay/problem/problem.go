@@ -12,6 +12,7 @@ import (
 
 	"weir/broker"
 	"weir/broker/disk"
+	"weir/broker/ledger"
 	"weir/internal/wire"
 )
 
@@ -105,9 +106,15 @@ func Of(err error) *Error {
 		return NotFound
 	case errors.Is(err, disk.ErrFailing), errors.Is(err, broker.ErrBroken):
 		return Storage
+	case errors.Is(err, ledger.ErrFailing), errors.Is(err, ledger.ErrFenced), errors.Is(err, ledger.ErrNotTaken):
+		return Storage.With("the change is not known to be stored: the cluster's servers do not keep it at the moment")
+	case errors.Is(err, ledger.ErrTooLarge):
+		return TooLarge
+	case errors.Is(err, ledger.ErrFormat):
+		return damaged
 	case errors.Is(err, disk.ErrCorrupt):
 		return damaged
-	case errors.Is(err, broker.ErrClosed), errors.Is(err, disk.ErrClosed):
+	case errors.Is(err, broker.ErrClosed), errors.Is(err, disk.ErrClosed), errors.Is(err, ledger.ErrClosed):
 		return Draining
 	}
 	return Internal

@@ -13,7 +13,7 @@ var ErrNoOwner error = problem.Unavailable.With("the node that has the channel i
 // errorCodes are the errors that keep their meaning on their way, by their place.
 var errorCodes = []error{
 	nil, ErrNoOwner, broker.ErrClosed, broker.ErrNoKey, broker.ErrOp, broker.ErrTTL, broker.ErrTooManyItems, broker.ErrStateTooLarge,
-	broker.ErrTooManyChannels, broker.ErrFull, broker.ErrBroken, broker.ErrNoChannel,
+	broker.ErrTooManyChannels, broker.ErrFull, broker.ErrBroken, broker.ErrNoChannel, problem.Storage, problem.TooLarge,
 }
 
 // CodeNoOwner is the code of ErrNoOwner.
@@ -25,6 +25,12 @@ func ErrorCode(err error) (code uint64, text string) {
 		if errors.Is(err, known) {
 			return uint64(i + 1), ""
 		}
+	}
+	switch problem.Of(err).Code { // whatever it says
+	case problem.Storage.Code:
+		return ErrorCode(problem.Storage)
+	case problem.TooLarge.Code:
+		return ErrorCode(problem.TooLarge)
 	}
 	return 0, err.Error()
 }

@@ -141,9 +141,16 @@ func (r *Reader) Entry() broker.Entry {
 		TTL: time.Duration(r.Uint()), IdempotencyKey: r.Text(), Exclude: r.Text()}
 }
 
-// Publication appends a publication.
-func (w *Writer) Publication(p *broker.Publication) {
-	w.Byte(byte(p.Op))
+// ackMemory says that the publisher does not wait for the store.
+const ackMemory = 1 << 4
+
+// Publication appends a publication, with its acknowledgement level if the channel is durable.
+func (w *Writer) Publication(p *broker.Publication, durable bool) {
+	flags := byte(p.Op)
+	if durable && p.Ack == broker.AckMemory {
+		flags |= ackMemory
+	}
+	w.Byte(flags)
 	w.Text(p.Group)
 	w.Text(p.Key)
 	w.Bytes(p.Data)
@@ -154,10 +161,14 @@ func (w *Writer) Publication(p *broker.Publication) {
 
 // Publication reads what Writer.Publication has written.
 func (r *Reader) Publication() broker.Publication {
-	p := broker.Publication{Op: broker.Op(r.Byte()), Group: r.Text(), Key: r.Text(), Data: r.Bytes(),
+	flags := r.Byte()
+	p := broker.Publication{Op: broker.Op(flags &^ ackMemory), Group: r.Text(), Key: r.Text(), Data: r.Bytes(),
 		TTL: time.Duration(r.Uint()), IdempotencyKey: r.Text(), Exclude: r.Text()}
 	if len(p.Data) == 0 {
 		p.Data = nil
+	}
+	if flags&ackMemory != 0 {
+		p.Ack = broker.AckMemory
 	}
 	return p
 }
