@@ -43,7 +43,7 @@ func (l *Ledger) checkpoint() {
 				break // the others would fail, too; it is tried again
 			}
 		}
-		l.config.Panic.Do("purge of the log", l.purge)
+		l.config.Panic.Do("checkpoint", l.purge)
 	}
 }
 

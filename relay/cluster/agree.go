@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"weir/relay/cluster/link"
 )
 
 // Processes that are configured differently would serve a channel in two ways. The one that has started later is not ready, takes nothing over, and says which settings are others, until
@@ -24,7 +26,7 @@ func sum(list []string) string {
 }
 
 // differs reports whether a process is configured in another way.
-func (c *Cluster) differs(h *hello) bool {
+func (c *Cluster) differs(h *link.Hello) bool {
 	if h.Shared == "" { // of a version that does not list it
 		return h.Policy != c.config.Policy
 	}
@@ -36,7 +38,7 @@ const tied = int64(time.Second / time.Millisecond)
 
 // yields reports whether it is this process that is not ready when another one is configured differently: it has started later. Of two that have
 // started at the same time it is one, and both know which.
-func (c *Cluster) yields(h *hello, now time.Time) bool {
+func (c *Cluster) yields(h *link.Hello, now time.Time) bool {
 	switch younger := h.Age - now.Sub(c.started).Milliseconds(); {
 	case h.Age == 0 || younger > tied:
 		return true

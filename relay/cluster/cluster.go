@@ -14,6 +14,7 @@ import (
 	"weir/broker"
 	"weir/internal/contain"
 	"weir/internal/mesh"
+	"weir/relay/cluster/durable"
 	"weir/relay/cluster/link"
 	"weir/relay/cluster/notices"
 	"weir/relay/cluster/parts"
@@ -27,15 +28,9 @@ type Config struct {
 	Shared     []string // what must be the same in all processes, one setting a line
 	Policy     string   // what stood for that in versions that do not know Shared
 	Opener     mesh.Opener
-	Durable    *Durable // nil: all channels are in memory
+	Durable    *durable.Options // nil: all channels are in memory
 	Log        *slog.Logger
 	Panic      contain.Hook
-}
-
-// Durable is what is needed for channels that are kept.
-type Durable struct {
-	Policy  func(channel string) broker.Policy
-	Observe func(commit time.Duration) // of each frame of the log
 }
 
 // The times of the cluster. They decide how soon something happens, never whether it does.
@@ -68,14 +63,14 @@ type Cluster struct {
 	started  time.Time
 	context  context.Context
 	stop     context.CancelFunc
-	done     sync.WaitGroup // of all goroutines
-	moves    chan struct{}  // of capacity 1: holds a value while a partition is handed over
-	calls    chan struct{}  // a slot for each call that is worked on
-	begun    chan struct{}  // closed by Start: what comes before is dropped
-	telling  chan struct{}  // holds a value if untold is not empty; never closed
-	parts    *parts.Store   // has its locks
-	kept     *kept          // durable channels; nil: there are none
-	notices  notices.Log    // has its lock
+	done     sync.WaitGroup   // of all goroutines
+	moves    chan struct{}    // of capacity 1: holds a value while a partition is handed over
+	calls    chan struct{}    // a slot for each call that is worked on
+	begun    chan struct{}    // closed by Start: what comes before is dropped
+	telling  chan struct{}    // holds a value if untold is not empty; never closed
+	parts    *parts.Store     // has its locks
+	kept     *durable.Durable // durable channels; nil: there are none
+	notices  notices.Log      // has its lock
 
 	// Atomic.
 	owners   []atomic.Pointer[owner] // by partition; nil: none that is known
@@ -119,24 +114,6 @@ type Cluster struct {
 // counts are what has happened since the start.
 type counts struct {
 	frames, restarts, forwarded, takeovers, rescued, moved atomic.Uint64
-}
-
-// Stats is how the cluster is seen from here.
-type Stats struct {
-	Nodes    int // that are there, this one included
-	Owned    int // partitions of this one
-	Replicas int // channels that are followed
-	Isolated bool
-
-	Partitions int // of all nodes together
-	Waiting    int // bytes on the links to other nodes
-
-	Frames    uint64 // sent to other nodes
-	Restarts  uint64 // of links
-	Forwarded uint64 // publications handed on
-	Takeovers uint64 // of partitions
-	Moved     uint64 // partitions that were handed over
-	Rescued   uint64 // channels of these that had been followed somewhere
 }
 
 // Stats returns the cluster's counters.
@@ -190,7 +167,7 @@ type member struct {
 	node     string
 	since    time.Time // when it was heard first
 	heard    time.Time
-	hello    hello
+	hello    link.Hello
 	followed map[uint64]string // what it follows here: the channel by id
 	in       link.Inbound      // see inbound
 	absent   bool              // it has not been heard for a while: its parts are over
@@ -257,7 +234,7 @@ func Open(config Config) (*Cluster, error) {
 		c.stop()
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
-	c.kept.join(c.node)
+	c.kept.Join(c.node)
 	return c, nil
 }
 
@@ -285,7 +262,7 @@ func (c *Cluster) Start(b *broker.Broker, h Handlers) {
 	c.config.Panic.Loop(&c.done, "cluster table", contain.Done(c.context), c.watch, nil) // as well
 	c.config.Panic.Loop(&c.done, "cluster balance", contain.Done(c.context), c.balance, nil)
 	c.config.Panic.Loop(&c.done, "cluster parts", contain.Done(c.context), c.teller, nil) // as well
-	c.kept.run()
+	c.kept.Start(c.context)
 }
 
 // Close leaves the cluster. The broker is closed after it.
@@ -293,7 +270,7 @@ func (c *Cluster) Close() error {
 	c.draining.Store(true)
 	_ = c.announce()
 	c.stop()
-	c.kept.close()
+	c.kept.Close()
 	err := c.node.Close()
 	c.mu.Lock()
 	for _, m := range c.members {

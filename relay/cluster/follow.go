@@ -15,12 +15,12 @@ import (
 func (c *Cluster) Elsewhere(channel string) bool {
 	p := c.partition(channel)
 	o := c.owners[p].Load()
-	return o == nil || !o.open || c.cut() || c.kept.away(channel, p)
+	return o == nil || !o.open || c.cut() || c.kept.Away(channel, p)
 }
 
 // Follow implements broker.Cluster.
 func (c *Cluster) Follow(channel string) (broker.Kept, bool, error) {
-	if c.unserved(channel) {
+	if c.kept.Unserved(channel) {
 		return broker.Kept{}, false, durable.ErrAway
 	}
 	r := &replica{channel: strings.Clone(channel), partition: c.partition(channel), first: make(chan firstKept, 1)}
@@ -214,81 +214,43 @@ func (c *Cluster) filling(r *replica, f func() error) error {
 	}
 }
 
-// tap is who follows a channel that is owned here. It implements broker.Tap; the channel's lock guards it.
-type tap struct{ followers []follower }
-
-type follower struct {
-	member *member
-	id     uint64
-}
-
-// Apply implements broker.Tap.
-func (t *tap) Apply(seq uint64, e *broker.Entry) {
-	for _, f := range t.followers {
-		f.member.link.Append(link.Change, func(w *link.Writer) {
-			w.Uint(f.id)
-			w.Uint(seq)
-			w.Entry(e)
-		})
-	}
-}
-
-// Reset implements broker.Tap.
-func (t *tap) Reset(k *broker.Kept) {
-	for _, f := range t.followers {
-		if k == nil {
-			f.member.link.Append(link.Again, func(w *link.Writer) { w.Uint(f.id) })
-			continue
-		}
-		f.tell(k, true)
-	}
-}
-
-func (f follower) tell(k *broker.Kept, existed bool) {
-	f.member.link.Append(link.Kept, func(w *link.Writer) {
-		w.Uint(f.id)
-		w.Bool(existed)
-		w.Kept(k)
-	})
-}
-
 // followedBy has a member told of a channel from now on.
 func (c *Cluster) followedBy(m *member, r *link.Reader) {
-	f := follower{m, r.Uint()}
+	f := link.Follower{Link: m.link, ID: r.Uint()}
 	channel := strings.Clone(r.Text())
 	if r.Err != nil {
 		return
 	}
 	c.mu.Lock()
-	m.followed[f.id] = channel
+	m.followed[f.ID] = channel
 	c.mu.Unlock()
-	c.kept.inOrder(channel, func() { c.follow(f, channel) })
+	c.kept.InOrder(channel, func() { c.follow(m, f, channel) })
 }
 
-func (c *Cluster) follow(f follower, channel string) {
+func (c *Cluster) follow(m *member, f link.Follower, channel string) {
 	err := broker.ErrMoved
 	if !c.Elsewhere(channel) {
 		err = c.broker.Tap(channel, func(before broker.Tap, k *broker.Kept, existed bool) broker.Tap {
-			t, _ := before.(*tap)
+			t, _ := before.(*link.Tap)
 			if t == nil {
-				t = &tap{}
+				t = &link.Tap{}
 			}
-			t.followers = append(t.followers, f)
-			f.tell(k, existed)
+			t.Followers = append(t.Followers, f)
+			f.Tell(k, existed)
 			return t
 		})
 	}
 	c.mu.Lock()
-	_, still := f.member.followed[f.id]
+	_, still := m.followed[f.ID]
 	if err != nil {
-		delete(f.member.followed, f.id)
+		delete(m.followed, f.ID)
 	}
 	c.mu.Unlock()
 	switch {
 	case err != nil:
-		f.member.link.Append(link.Refused, func(w *link.Writer) { w.Uint(f.id) })
-	case !still:
-		c.untap(f.member, channel, f.id)
+		m.link.Append(link.Refused, func(w *link.Writer) { w.Uint(f.ID) })
+	case !still: // any more
+		c.untap(m, channel, f.ID)
 	}
 }
 
@@ -299,15 +261,15 @@ func (c *Cluster) unfollowedBy(m *member, id uint64) {
 	delete(m.followed, id)
 	c.mu.Unlock()
 	if ok {
-		c.kept.inOrder(channel, func() { c.untap(m, channel, id) })
+		c.kept.InOrder(channel, func() { c.untap(m, channel, id) })
 	}
 }
 
 func (c *Cluster) untap(m *member, channel string, id uint64) {
 	c.broker.Untap(channel, func(before broker.Tap) broker.Tap {
-		t, _ := before.(*tap)
-		t.followers = slices.DeleteFunc(t.followers, func(f follower) bool { return f.member == m && f.id == id })
-		if len(t.followers) == 0 {
+		t, _ := before.(*link.Tap)
+		t.Followers = slices.DeleteFunc(t.Followers, func(f link.Follower) bool { return f == link.Follower{Link: m.link, ID: id} })
+		if len(t.Followers) == 0 {
 			return nil
 		}
 		return t

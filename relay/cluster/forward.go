@@ -17,7 +17,7 @@ import (
 func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt, error) {
 	if c.ours(channel) { // which has just become so
 		err := c.broker.Promote(channel) // it may have been loaded meanwhile, as another one's; while it is, who loads it finds out
-		if err != nil && !errors.Is(err, broker.ErrNotLoaded) && c.kept.keeps(channel) {
+		if err != nil && !errors.Is(err, broker.ErrNotLoaded) && c.kept.Keeps(channel) {
 			return broker.Receipt{}, err
 		}
 		if c.ours(channel) {
@@ -27,7 +27,7 @@ func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt
 	}
 	q, err := c.request(c.partition(channel), link.Publish, p.IdempotencyKey != "", func(w *link.Writer) {
 		w.Text(channel)
-		w.Publication(p, c.kept.keeps(channel))
+		w.Publication(p, c.kept.Keeps(channel))
 	})
 	if err != nil {
 		return broker.Receipt{}, err
@@ -121,30 +121,23 @@ func (c *Cluster) published(m *member, r *link.Reader) {
 	if r.Err != nil {
 		return
 	}
-	if c.kept.keeps(channel) {
-		c.publishedKept(m, id, channel, p)
+	answer := func(at broker.Position, err error) {
+		if err != nil {
+			m.fail(id, err)
+			return
+		}
+		m.link.Append(link.Answer, func(w *link.Writer) {
+			w.Uint(id)
+			w.Text(at.Epoch)
+			w.Uint(at.Seq)
+		})
+	}
+	if c.kept.Keeps(channel) {
+		c.kept.Publish(channel, p, answerLimit, c.submitOwned, answer)
 		return
 	}
-	receipt, err := broker.Receipt{}, broker.ErrNotLoaded
-	if !c.Elsewhere(channel) {
-		receipt, err = c.broker.SubmitOwned(channel, &p)
-	}
-	if errors.Is(err, broker.ErrNotLoaded) { // it has moved, or is just moving
-		err = ErrNoOwner
-	}
-	if err != nil {
-		m.fail(id, err)
-		return
-	}
-	m.answer(id, receipt.Position)
-}
-
-func (m *member) answer(id uint64, at broker.Position) {
-	m.link.Append(link.Answer, func(w *link.Writer) {
-		w.Uint(id)
-		w.Text(at.Epoch)
-		w.Uint(at.Seq)
-	})
+	receipt, err := c.submitOwned(channel, &p)
+	answer(receipt.Position, err)
 }
 
 // fail answers that something went wrong.

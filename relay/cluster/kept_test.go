@@ -16,6 +16,7 @@ import (
 	"weir/broker"
 	"weir/internal/mesh/fake"
 	"weir/relay/cluster"
+	"weir/relay/cluster/durable"
 	"weir/relay/problem"
 )
 
@@ -327,5 +328,5 @@ func TestDurableMove(t *testing.T) {
 
 func startKept(t *testing.T, m *fake.Mesh, name string) *node {
 	t.Helper()
-	return startAs(t, m, name, cluster.Handlers{}, func(c *cluster.Config) { c.Durable = &cluster.Durable{Policy: keptPolicy} })
+	return startAs(t, m, name, cluster.Handlers{}, func(c *cluster.Config) { c.Durable = &durable.Options{Policy: keptPolicy} })
 }

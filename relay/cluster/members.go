@@ -9,34 +9,11 @@ import (
 	"weir/relay/cluster/link"
 )
 
-// hello is what each process announces all the time.
-type hello struct {
-	Session  string              `json:"session"`
-	Node     string              `json:"node"`
-	Policy   string              `json:"policy"`
-	Shared   string              `json:"shared,omitempty"` // stands for what must be the same in all processes
-	Age      int64               `json:"age,omitempty"`    // milliseconds since it has started
-	Heard    map[string]int64    `json:"heard,omitempty"`  // milliseconds since each other one was heard
-	Sent     map[string]linkSent `json:"sent,omitempty"`
-	Lost     map[string]uint64   `json:"lost,omitempty"`    // links to this process of which something is missing, by session: their epochs
-	Notices  map[string]uint64   `json:"notices,omitempty"` // the last that it has of each process
-	Leaving  bool                `json:"leaving,omitempty"`
-	Draining bool                `json:"draining,omitempty"` // it takes no partitions
-	Moves    int                 `json:"moves,omitempty"`    // the version of moves that it knows; 0: none
-	Cut      int64               `json:"cut,omitempty"`      // milliseconds since it is isolated
-}
-
-// linkSent is up to where a link has sent.
-type linkSent struct {
-	Epoch  uint64 `json:"epoch"`
-	Number uint64 `json:"number"`
-}
-
 // announce says hello.
 func (c *Cluster) announce() error {
 	now := time.Now()
-	h := hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Shared: c.agreed, Age: max(1, now.Sub(c.started).Milliseconds()), Leaving: c.draining.Load(), Draining: c.leaving.Load(), Moves: movesFrom, Notices: c.notices.Heads(),
-		Heard: make(map[string]int64), Sent: make(map[string]linkSent), Lost: make(map[string]uint64)}
+	h := link.Hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Shared: c.agreed, Age: max(1, now.Sub(c.started).Milliseconds()), Leaving: c.draining.Load(), Draining: c.leaving.Load(), Moves: movesFrom, Notices: c.notices.Heads(),
+		Heard: make(map[string]int64), Sent: make(map[string]link.Sent), Lost: make(map[string]uint64)}
 	c.mu.Lock()
 	if !c.cutSince.IsZero() {
 		h.Cut = max(1, now.Sub(c.cutSince).Milliseconds())
@@ -47,7 +24,7 @@ func (c *Cluster) announce() error {
 		}
 		epoch, number := m.link.Last()
 		if number > 0 {
-			h.Sent[m.session] = linkSent{epoch, number}
+			h.Sent[m.session] = link.Sent{Epoch: epoch, Number: number}
 		}
 		if m.in.Broken {
 			h.Lost[m.session] = m.in.Epoch
@@ -64,7 +41,7 @@ func (c *Cluster) announce() error {
 // Announced implements mesh.Handler.
 func (i inbox) Announced(b []byte) {
 	c := i.cluster
-	var h hello
+	var h link.Hello
 	if !c.running() || json.Unmarshal(b, &h) != nil || h.Session == c.session || len(h.Session) != link.SessionBytes {
 		return
 	}
@@ -76,7 +53,7 @@ func (i inbox) Announced(b []byte) {
 		m.node, m.since = h.Node, now
 		c.config.Log.Info("a node has joined", slog.String("node", h.Node), slog.String("session", h.Session))
 	}
-	away := h.Leaving || h.isolated()
+	away := h.Leaving || h.CutOff(alive)
 	back := m.absent && !away
 	m.heard, m.hello, m.absent = now, h, m.absent && away
 	switch s := h.Sent[c.session]; {
@@ -118,11 +95,8 @@ func (c *Cluster) alive(session string, now time.Time) bool {
 		return true
 	}
 	m := c.members[session]
-	return m != nil && now.Sub(m.heard) < alive && !m.hello.Leaving && !m.hello.isolated()
+	return m != nil && now.Sub(m.heard) < alive && !m.hello.Leaving && !m.hello.CutOff(alive)
 }
-
-// isolated reports whether a process has been isolated for a while: others take over what it owns.
-func (h *hello) isolated() bool { return h.Cut > alive.Milliseconds() }
 
 // send sends what a link holds until the member is removed.
 func (c *Cluster) send(m *member) {

@@ -224,28 +224,8 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 	if !c.owners[p].CompareAndSwap(o, shut) {
 		return fmt.Errorf("partition %d: %w", p, ErrNotOwner)
 	}
-	if err := c.kept.give(ctx, p); err != nil {
-		c.owners[p].CompareAndSwap(shut, o)
-		c.mu.Lock()
-		c.flush(p)
-		c.mu.Unlock()
-		return fmt.Errorf("partition %d: %w", p, err)
-	}
 	var list []handedChannel
-	c.broker.Names(func(name string) bool { // whatever is made from now on finds that it is another's
-		if c.partition(name) == p {
-			if k, tap, ok := c.broker.HandOver(name); ok {
-				list = append(list, handedChannel{name, k, tap})
-			} else if c.kept.keeps(name) {
-				c.broker.Demote(name)
-			}
-		}
-		return true
-	})
-	if err := c.hand(ctx, to, p, o.term, list); err != nil {
-		for _, h := range list {
-			_ = c.put(h.name, &h.kept)
-		}
+	goOn := func() {
 		c.owners[p].CompareAndSwap(shut, o)
 		for _, h := range list {
 			if h.tap != nil { // it gets nothing any more
@@ -255,6 +235,26 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 		c.mu.Lock()
 		c.flush(p)
 		c.mu.Unlock()
+	}
+	if err := c.kept.Give(ctx, p); err != nil {
+		goOn()
+		return fmt.Errorf("partition %d: %w", p, err)
+	}
+	c.broker.Names(func(name string) bool { // whatever is made from now on finds that it is another's
+		if c.partition(name) == p {
+			if k, tap, ok := c.broker.HandOver(name); ok {
+				list = append(list, handedChannel{name, k, tap})
+			} else if c.kept.Keeps(name) {
+				c.broker.Demote(name)
+			}
+		}
+		return true
+	})
+	if err := c.hand(ctx, to, p, o.term, list); err != nil {
+		for _, h := range list {
+			_ = c.put(h.name, &h.kept)
+		}
+		goOn()
 		return fmt.Errorf("partition %d: %s does not take it: %w", p, to.node, err)
 	}
 	for c.context.Err() == nil && c.owners[p].Load() == shut {

@@ -27,7 +27,7 @@ func (c *Cluster) first(p int, now time.Time) bool {
 
 // heardElsewhere reports whether another process has heard a session lately. Called with mu held.
 func (c *Cluster) heardElsewhere(session string, now time.Time) bool {
-	if m := c.members[session]; m != nil && m.hello.isolated() {
+	if m := c.members[session]; m != nil && m.hello.CutOff(alive) {
 		return false
 	}
 	for _, m := range c.members {
@@ -47,7 +47,7 @@ func (i inbox) Row(key string, value []byte, revision uint64) {
 		i.cluster.probedBy(session, strings.Trim(string(value), `"`), revision)
 		return
 	}
-	if i.cluster.kept.row(key, value, revision) {
+	if i.cluster.kept.Row(key, value, revision) {
 		return
 	}
 	p, err := strconv.Atoi(strings.TrimPrefix(key, rowPrefix))
@@ -234,7 +234,7 @@ func (c *Cluster) lose(p int, handed bool) {
 	if !handed {
 		c.config.Log.Warn("another node has taken a partition over", slog.Int("partition", p))
 	}
-	c.kept.lose(p)
+	c.kept.Lose(p)
 	c.broker.Names(func(name string) bool {
 		if c.partition(name) != p {
 			return true

@@ -27,7 +27,7 @@ func (c *Cluster) request(p int, kind byte, safe bool, f func(w *link.Writer)) (
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.owners[p].Load()
-	moving := o != nil && o.Session == c.session && (!o.open || c.kept.behind(p))
+	moving := o != nil && o.Session == c.session && (!o.open || c.kept.Behind(p))
 	if o == nil || !moving && !c.alive(o.Session, time.Now()) || c.cut() || c.parked > parkedBytes {
 		return nil, ErrNoOwner
 	}
@@ -118,7 +118,7 @@ func (c *Cluster) makeHere(q *request) {
 		return
 	}
 	channel, publication := in.Text(), in.Publication()
-	if q.err = c.served(channel, q.until); q.err != nil {
+	if q.err = c.kept.Served(channel, q.until); q.err != nil {
 		return
 	}
 	var receipt broker.Receipt

@@ -9,36 +9,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"weir/relay/cluster/view"
 )
 
-// Status is the cluster as one node sees it.
-type Status struct {
-	Node       string            `json:"node"`
-	Trouble    string            `json:"trouble,omitempty"` // why it should not be sent clients; "": it may be
-	Isolated   bool              `json:"isolated"`
-	Nodes      []NodeStatus      `json:"nodes"`      // those that were there lately, this one too, by name
-	Partitions []PartitionStatus `json:"partitions"` // all, in order
-}
-
-// NodeStatus is one node.
-type NodeStatus struct {
-	Node     string `json:"node"`
-	Session  string `json:"session"`
-	State    string `json:"state"`              // ready, draining, left, isolated or silent
-	HeardMS  int64  `json:"heardMs"`            // since it was last heard
-	Owned    int    `json:"owned"`              // partitions
-	Restarts uint64 `json:"restarts,omitempty"` // of links of this node, if it is this one
-	Waiting  int    `json:"waiting,omitempty"`  // bytes that wait on the link to it
-}
-
-// PartitionStatus is one partition.
-type PartitionStatus struct {
-	Partition int    `json:"partition"`
-	Node      string `json:"node,omitempty"` // that owns it; "": none
-	Term      uint64 `json:"term"`
-	Pinned    bool   `json:"pinned,omitempty"`  // it was moved by hand, and stays
-	Opening   bool   `json:"opening,omitempty"` // its owner is taking it over or handing it on; known of this node only
-}
+// What the cluster is seen as.
+type (
+	Stats           = view.Stats
+	Status          = view.Status
+	NodeStatus      = view.NodeStatus
+	PartitionStatus = view.PartitionStatus
+)
 
 // Status returns the cluster as this node sees it.
 func (c *Cluster) Status() Status {
@@ -72,7 +53,7 @@ func (c *Cluster) Status() Status {
 			n.State = "left"
 		case now.Sub(m.heard) >= alive:
 			n.State = "silent"
-		case m.hello.isolated():
+		case m.hello.CutOff(alive):
 			n.State = "isolated"
 		case m.hello.Draining:
 			n.State = "draining"

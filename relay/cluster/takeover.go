@@ -11,22 +11,6 @@ import (
 	"weir/relay/cluster/link"
 )
 
-// standing is where a replica stands.
-type standing struct {
-	Channel string `json:"channel"`
-	Epoch   string `json:"epoch"`
-	Seq     uint64 `json:"seq"`
-	Term    uint64 `json:"term"`
-}
-
-// newer reports whether a stands further than b.
-func (a standing) newer(b standing) bool {
-	if a.Term != b.Term {
-		return a.Term > b.Term
-	}
-	return a.Seq > b.Seq
-}
-
 // The calls of the cluster itself.
 const (
 	callStandings = "standings" // body: a partition
@@ -61,14 +45,14 @@ func (c *Cluster) own() map[string]Handler {
 }
 
 // standings are the replicas of a partition that have been filled.
-func (c *Cluster) standings(p int) []standing {
-	var list []standing
+func (c *Cluster) standings(p int) []link.Standing {
+	var list []link.Standing
 	var replicas []*replica
 	c.mu.Lock()
 	for _, r := range c.replicas {
 		if r.partition == p && r.loaded {
 			replicas = append(replicas, r)
-			list = append(list, standing{Channel: r.channel, Term: r.term})
+			list = append(list, link.Standing{Channel: r.channel, Term: r.term})
 		}
 	}
 	c.mu.Unlock()
@@ -95,19 +79,19 @@ func (c *Cluster) open(p int, o, before *owner) {
 		return
 	}
 	answers := c.standingsElsewhere(p)
-	best, from := make(map[string]standing), make(map[string]string) // by channel; from "": this process
+	best, from := make(map[string]link.Standing), make(map[string]string) // by channel; from "": this process
 	for _, s := range c.standings(p) {
-		if !c.kept.keeps(s.Channel) { // what is stored is loaded
+		if !c.kept.Keeps(s.Channel) { // what is stored is loaded
 			best[s.Channel] = s
 		}
 	}
 	for node, b := range answers {
-		var list []standing
+		var list []link.Standing
 		if json.Unmarshal(b, &list) != nil {
 			continue
 		}
 		for _, s := range list {
-			if have, ok := best[s.Channel]; s.Epoch != "" && !c.kept.keeps(s.Channel) && (!ok || s.newer(have)) {
+			if have, ok := best[s.Channel]; s.Epoch != "" && !c.kept.Keeps(s.Channel) && (!ok || s.Newer(have)) {
 				best[s.Channel], from[s.Channel] = s, node
 			}
 		}
@@ -224,7 +208,7 @@ func (c *Cluster) opened(p int, o *owner) {
 	}
 	c.mu.Unlock()
 	c.parts.Open(p)
-	c.kept.wake()
+	c.kept.Wake()
 }
 
 // export asks a node for what it has of a channel.

@@ -16,6 +16,7 @@ import (
 	"weir/broker"
 	"weir/broker/disk"
 	"weir/relay/cluster"
+	"weir/relay/cluster/durable"
 	"weir/relay/config"
 )
 
@@ -46,12 +47,12 @@ func (h *Hub) openCluster() error {
 }
 
 // durable is what a cluster needs for durable channels; nil: no namespace is durable.
-func (h *Hub) durable() *cluster.Durable {
+func (h *Hub) durable() *durable.Options {
 	if !slices.ContainsFunc(slices.Collect(maps.Values(h.Config.Namespaces)), func(n config.Namespace) bool { return n.Durable }) {
 		return nil
 	}
 	latency := h.Counters.Set.NewPrometheusHistogramExt("weir_disk_commit_seconds", commitBounds)
-	return &cluster.Durable{
+	return &durable.Options{
 		Policy:  func(channel string) broker.Policy { return h.Namespaces.Of(channel).Log },
 		Observe: func(commit time.Duration) { latency.Update(commit.Seconds()) },
 	}

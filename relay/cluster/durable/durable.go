@@ -10,6 +10,7 @@
 package durable
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,13 @@ type Config struct {
 	Observe    func(commit time.Duration)
 	Log        *slog.Logger
 	Panic      contain.Hook
+	Done       *sync.WaitGroup // of all goroutines
+}
+
+// Options are what is needed for channels that are kept.
+type Options struct {
+	Policy  func(channel string) broker.Policy
+	Observe func(commit time.Duration) // of each frame of the log
 }
 
 // Owner is the cluster as this package sees it. Its methods may block.
@@ -53,18 +61,23 @@ type Owner interface {
 	// Alive reports whether a process of the cluster is there.
 	Alive(session string) bool
 
-	// Served is called when the durable channels of a partition are served here.
-	Served(partition int)
+	// Names calls f with the name of each channel in memory until it returns false.
+	Names(f func(channel string) bool)
 
-	// Lost is called when those that were are not any more: what is in memory of them may be more than what is kept.
-	Lost(partition int)
+	// Served is called with the channels in memory of a partition that is served here from now on.
+	Served(channel string)
+
+	// Lost is called with those of one that is not any more: what is in memory of them may be more than what is kept.
+	Lost(channel string)
 }
 
 // ErrAway is why a durable channel is not served, though its node has its memory channels.
 var ErrAway error = problem.Storage.With("the durable channels of this partition are just being taken over, or the cluster's servers do not keep them at the moment: try again")
 
-// Durable serves the durable channels of a node.
+// Durable serves the durable channels of a node. Its methods may be called of nil: then there are none.
 type Durable struct {
+	Queues // what may have to wait for the shelf
+
 	// Set once.
 	config Config
 	mesh   mesh.Node      // by Join
@@ -102,11 +115,14 @@ type refsRow struct {
 
 // New takes rows from now on.
 func New(c Config) *Durable {
-	return &Durable{config: c, wake: make(chan struct{}, 1), slots: make(map[int]slotRow), refs: make(map[int]refsRow)}
+	return &Durable{Queues: Queues{hook: c.Panic, done: c.Done}, config: c, wake: make(chan struct{}, 1), slots: make(map[int]slotRow), refs: make(map[int]refsRow)}
 }
 
-// Join makes the store. Nothing is served before Run.
+// Join makes the store. Nothing is served before Start.
 func (d *Durable) Join(node mesh.Node) {
+	if d == nil {
+		return
+	}
 	c := d.config
 	d.mesh = node
 	d.Ledger = ledger.New(ledger.Config{Partitions: c.Partitions, Partition: c.Partition, Policy: c.Policy, Logs: node.Log, Shelf: node.Shelf(), Observe: c.Observe,
@@ -117,15 +133,79 @@ func (d *Durable) Join(node mesh.Node) {
 }
 
 // Keeps reports whether a channel is durable.
-func (d *Durable) Keeps(channel string) bool { return d.config.Policy(channel).Durable }
+func (d *Durable) Keeps(channel string) bool {
+	return d != nil && d.config.Policy(channel).Durable
+}
 
 // Away reports whether a channel is durable and not served here.
 func (d *Durable) Away(channel string, partition int) bool {
-	return !d.Ledger.Serves(partition) && d.Keeps(channel)
+	return d.Behind(partition) && d.Keeps(channel)
+}
+
+// Behind reports whether the durable channels of a partition are not served here.
+func (d *Durable) Behind(partition int) bool { return d != nil && !d.Ledger.Serves(partition) }
+
+// Unserved reports whether this process owns the partition of a durable channel that it does not serve yet.
+func (d *Durable) Unserved(channel string) bool {
+	if d == nil {
+		return false
+	}
+	p := d.config.Partition(channel)
+	return d.Away(channel, p) && d.config.Owner.Owns(p)
+}
+
+// Served waits until a channel that this process owns is served, if it is durable, until a time at most. It is called where that holds up nothing else.
+func (d *Durable) Served(channel string, until time.Time) error {
+	for d.Unserved(channel) {
+		if time.Now().After(until) {
+			return ErrAway
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// Store is the store; nil if there is none.
+func (d *Durable) Store() *ledger.Ledger {
+	if d == nil {
+		return nil
+	}
+	return d.Ledger
+}
+
+// InOrder calls f at once, or for a durable channel where it may be waited for.
+func (d *Durable) InOrder(channel string, f func()) {
+	if !d.Keeps(channel) {
+		f()
+		return
+	}
+	d.do(channel, f)
+}
+
+// Publish makes a publication to a durable channel that another process has handed on, with submit, and answers it when it is safe.
+func (d *Durable) Publish(channel string, p broker.Publication, limit time.Duration, submit func(channel string, p *broker.Publication) (broker.Receipt, error), answer func(at broker.Position, err error)) {
+	channel, p.Group, p.Key, p.Data = strings.Clone(channel), strings.Clone(p.Group), strings.Clone(p.Key), bytes.Clone(p.Data)
+	p.IdempotencyKey, p.Exclude = strings.Clone(p.IdempotencyKey), strings.Clone(p.Exclude)
+	until := time.Now().Add(limit)
+	d.do(channel, func() {
+		err := d.Served(channel, until)
+		var receipt broker.Receipt
+		if err == nil {
+			receipt, err = submit(channel, &p)
+		}
+		if err != nil {
+			answer(broker.Position{}, err)
+			return
+		}
+		d.settle(receipt, answer)
+	})
 }
 
 // Wake has the goroutine look at what there is to be taken.
 func (d *Durable) Wake() {
+	if d == nil {
+		return
+	}
 	select {
 	case d.wake <- struct{}{}:
 	default: // it is about to look anyway
@@ -140,6 +220,9 @@ const (
 
 // Row takes a row of the table. It reports whether it is of this package.
 func (d *Durable) Row(key string, value []byte, revision uint64) bool {
+	if d == nil {
+		return false
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if n, ok := numbered(key, slotPrefix); ok {
@@ -184,8 +267,14 @@ const (
 	takeLimit = 30 * time.Second
 )
 
-// Run takes what this process owns until ctx ends.
-func (d *Durable) Run(ctx context.Context) {
+// Start begins to take what this process owns, until ctx ends.
+func (d *Durable) Start(ctx context.Context) {
+	if d != nil {
+		d.config.Panic.Loop(d.config.Done, "cluster table", contain.Done(ctx), func() { d.run(ctx) }, nil) // ended by ctx
+	}
+}
+
+func (d *Durable) run(ctx context.Context) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
@@ -207,7 +296,7 @@ func (d *Durable) look(ctx context.Context) {
 		d.session = ""
 		for p := range d.config.Partitions {
 			if d.config.Owner.Owns(p) {
-				d.config.Owner.Lost(p)
+				d.names(p, d.config.Owner.Lost)
 			}
 		}
 	}
@@ -227,6 +316,16 @@ func (d *Durable) look(ctx context.Context) {
 		d.tidied = now
 		d.tidy(ctx)
 	}
+}
+
+// names calls f with the durable channels of a partition that are in memory.
+func (d *Durable) names(p int, f func(channel string)) {
+	d.config.Owner.Names(func(name string) bool {
+		if d.config.Partition(name) == p && d.Keeps(name) {
+			f(name)
+		}
+		return true
+	})
 }
 
 // say logs why partitions are not taken, once.
@@ -267,7 +366,7 @@ func (d *Durable) take(ctx context.Context, wanted []int) error {
 			d.Ledger.Drop(p)
 			continue
 		}
-		d.config.Owner.Served(p)
+		d.names(p, d.config.Owner.Served)
 	}
 	d.config.Log.Info("durable channels taken over", slog.Int("partitions", len(wanted)), slog.Duration("took", time.Since(begun)))
 	return nil
@@ -319,6 +418,9 @@ func (d *Durable) claim(ctx context.Context, p int) ([]ledger.Ref, error) {
 
 // Give ends to serve a partition that is handed over: all that was taken is in the log, and the table says up to where. It is served on after an error.
 func (d *Durable) Give(ctx context.Context, p int) error {
+	if d == nil {
+		return nil
+	}
 	d.mu.Lock()
 	r := d.refs[p]
 	d.mu.Unlock()
@@ -338,7 +440,11 @@ func (d *Durable) Give(ctx context.Context, p int) error {
 }
 
 // Lose gives a partition up that is another process's.
-func (d *Durable) Lose(p int) { d.Ledger.Drop(p) }
+func (d *Durable) Lose(p int) {
+	if d != nil {
+		d.Ledger.Drop(p)
+	}
+}
 
 // tidy has the table forget refs that nobody needs, and lets the log go that no partition needs.
 func (d *Durable) tidy(ctx context.Context) {
@@ -375,6 +481,9 @@ func (d *Durable) tidy(ctx context.Context) {
 
 // Close ends the store in order.
 func (d *Durable) Close() {
+	if d == nil {
+		return
+	}
 	if err := d.Ledger.Close(); err != nil {
 		d.config.Log.Error("durable channels", slog.String("error", err.Error()))
 	}

@@ -11,8 +11,8 @@ import (
 // with that.
 type Queues struct {
 	// Set once.
-	Panic contain.Hook
-	Done  *sync.WaitGroup // of the goroutines
+	hook contain.Hook
+	done *sync.WaitGroup // of the goroutines
 
 	mu   sync.Mutex
 	list map[string][]func() // guarded by mu
@@ -25,8 +25,8 @@ type ack struct {
 	then    func(at broker.Position, err error)
 }
 
-// Do has f called when all that was given for the channel before is done.
-func (q *Queues) Do(channel string, f func()) {
+// do has f called when all that was given for the channel before is done.
+func (q *Queues) do(channel string, f func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.list == nil {
@@ -35,7 +35,7 @@ func (q *Queues) Do(channel string, f func()) {
 	waits, busy := q.list[channel]
 	q.list[channel] = append(waits, f)
 	if !busy {
-		q.Panic.Go(q.Done, "cluster call", func() { q.run(channel) }, func() { q.Panic.Go(q.Done, "cluster call", func() { q.run(channel) }, nil) }) // ends by itself
+		q.hook.Go(q.done, "cluster call", func() { q.run(channel) }, func() { q.hook.Go(q.done, "cluster call", func() { q.run(channel) }, nil) }) // ends by itself
 	}
 }
 
@@ -54,8 +54,8 @@ func (q *Queues) run(channel string) {
 	}
 }
 
-// Settle calls then with what becomes of a receipt, on a goroutine that does so for all that wait for the same.
-func (q *Queues) Settle(receipt broker.Receipt, then func(at broker.Position, err error)) {
+// settle calls then with what becomes of a receipt, on a goroutine that does so for all that wait for the same.
+func (q *Queues) settle(receipt broker.Receipt, then func(at broker.Position, err error)) {
 	if receipt.Wait == nil || receipt.Done == nil {
 		then(receipt.Settle())
 		return
@@ -70,7 +70,7 @@ func (q *Queues) Settle(receipt broker.Receipt, then func(at broker.Position, er
 	if busy {
 		return
 	}
-	q.Panic.Go(q.Done, "cluster call", func() { // ends with the frame; closing the ledger ends that
+	q.hook.Go(q.done, "cluster call", func() { // ends with the frame; closing the ledger ends that
 		<-receipt.Done
 		q.mu.Lock()
 		waits := q.acks[receipt.Done]

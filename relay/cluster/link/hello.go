@@ -1,0 +1,29 @@
+package link
+
+import "time"
+
+// Hello is what each process announces all the time.
+type Hello struct {
+	Session  string            `json:"session"`
+	Node     string            `json:"node"`
+	Policy   string            `json:"policy"`
+	Shared   string            `json:"shared,omitempty"` // stands for what must be the same in all processes
+	Age      int64             `json:"age,omitempty"`    // milliseconds since it has started
+	Heard    map[string]int64  `json:"heard,omitempty"`  // milliseconds since each other one was heard
+	Sent     map[string]Sent   `json:"sent,omitempty"`
+	Lost     map[string]uint64 `json:"lost,omitempty"`    // links to this process of which something is missing, by session: their epochs
+	Notices  map[string]uint64 `json:"notices,omitempty"` // the last that it has of each process
+	Leaving  bool              `json:"leaving,omitempty"`
+	Draining bool              `json:"draining,omitempty"` // it takes no partitions
+	Moves    int               `json:"moves,omitempty"`    // the version of moves that it knows; 0: none
+	Cut      int64             `json:"cut,omitempty"`      // milliseconds since it is isolated
+}
+
+// Sent is up to where a link has sent.
+type Sent struct {
+	Epoch  uint64 `json:"epoch"`
+	Number uint64 `json:"number"`
+}
+
+// CutOff reports whether the process has been isolated for longer than a while: others take over what it owns.
+func (h *Hello) CutOff(while time.Duration) bool { return h.Cut > while.Milliseconds() }

@@ -1,0 +1,17 @@
+package link
+
+// Standing is where a replica stands.
+type Standing struct {
+	Channel string `json:"channel"`
+	Epoch   string `json:"epoch"`
+	Seq     uint64 `json:"seq"`
+	Term    uint64 `json:"term"`
+}
+
+// Newer reports whether a stands further than b.
+func (a Standing) Newer(b Standing) bool {
+	if a.Term != b.Term {
+		return a.Term > b.Term
+	}
+	return a.Seq > b.Seq
+}

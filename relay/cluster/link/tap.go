@@ -1,0 +1,43 @@
+package link
+
+import "weir/broker"
+
+// Tap is who follows a channel that is owned here. It implements broker.Tap; the channel's lock guards it.
+type Tap struct{ Followers []Follower }
+
+// Follower is a process that follows a channel, by the link to it and the number of the follow.
+type Follower struct {
+	Link *Link
+	ID   uint64
+}
+
+// Apply implements broker.Tap.
+func (t *Tap) Apply(seq uint64, e *broker.Entry) {
+	for _, f := range t.Followers {
+		f.Link.Append(Change, func(w *Writer) {
+			w.Uint(f.ID)
+			w.Uint(seq)
+			w.Entry(e)
+		})
+	}
+}
+
+// Reset implements broker.Tap.
+func (t *Tap) Reset(k *broker.Kept) {
+	for _, f := range t.Followers {
+		if k == nil {
+			f.Link.Append(Again, func(w *Writer) { w.Uint(f.ID) })
+			continue
+		}
+		f.Tell(k, true)
+	}
+}
+
+// Tell tells the follower what there is.
+func (f Follower) Tell(k *broker.Kept, existed bool) {
+	f.Link.Append(Kept, func(w *Writer) {
+		w.Uint(f.ID)
+		w.Bool(existed)
+		w.Kept(k)
+	})
+}
