@@ -25,6 +25,11 @@
 // Totals and raised alerts are items of the channel "analytics:state", which outlives a restart when there is a data
 // directory: alerts at once, totals every ten seconds and at the end. Seconds and minutes are not stored.
 //
+// # Several nodes
+//
+// Each counts for itself and gives its sums to the owner of the state's channel, which publishes them there second by second: see nodes. A node that cannot reach the owner keeps its sums for ten minutes
+// second by second, and those from before together.
+//
 // # Goroutines and locks
 //
 // One goroutine, run, closes a second after the other; Close ends it and waits. System.mu guards everything that is

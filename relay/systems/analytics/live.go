@@ -83,8 +83,12 @@ func (s *System) snapshot(second int64) []byte {
 		rates = encode.Members(rates, m.label, counted(round(float64(p.count)/span), round(p.sum/span)))
 	}
 	alerts := slices.DeleteFunc(slices.Clone(s.rules), func(r *rule) bool { return !r.raised })
+	var own []byte // left out of what only one node has
+	if s.nodes != nil {
+		own = s.nodes.own.append(nil)
+	}
 	return encode.Object("type", "snapshot", "data", encode.Object("timestamp", second*1000, "since", s.started*1000,
-		"counters", append(counters, '}'), "rates", append(rates, '}'), "gauges", append(gauges, '}'), "alerts", func(b []byte) []byte {
+		"counters", append(counters, '}'), "rates", append(rates, '}'), "gauges", append(gauges, '}'), "nodes", own, "alerts", func(b []byte) []byte {
 			return encode.List(b, alerts, func(b []byte, r *rule) []byte { return append(b, r.json(second)...) })
 		}))
 }

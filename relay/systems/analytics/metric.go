@@ -1,6 +1,7 @@
 package analytics
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -138,6 +139,19 @@ func (o *own) add(x relay.Reading) {
 type point struct {
 	count uint64
 	sum   float64
+}
+
+// MarshalJSON makes it a list of the two.
+func (p point) MarshalJSON() ([]byte, error) {
+	return encode.List(nil, []float64{float64(p.count), p.sum}, encode.Number), nil
+}
+
+// UnmarshalJSON reads it.
+func (p *point) UnmarshalJSON(b []byte) error {
+	var x [2]float64
+	err := json.Unmarshal(b, &x)
+	p.count, p.sum = uint64(x[0]), x[1]
+	return err
 }
 
 func (p *point) add(q point) {

@@ -18,10 +18,11 @@ const Name = "analytics"
 func Module() relay.Module {
 	return relay.Module{
 		System: config.System{
-			Name:       Name,
-			Section:    func() config.Section { return new(Config) },
-			Check:      check,
-			Namespaces: []string{Namespace},
+			Name:        Name,
+			Distributed: true,
+			Section:     func() config.Section { return new(Config) },
+			Check:       check,
+			Namespaces:  []string{Namespace},
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{

@@ -29,6 +29,11 @@ func (s *System) save() {
 	}
 	s.dirty = false
 	b := []byte{'{'}
+	if s.nodes != nil { // after which second that is, and since when there is something
+		b = encode.Members(b, "", func(b []byte) []byte {
+			return encode.List(b, []float64{float64(s.nodes.last), float64(s.started)}, encode.Number)
+		})
+	}
 	for _, m := range s.order {
 		if m.kind != ownKind {
 			b = encode.Members(b, m.label, func(b []byte) []byte {
@@ -42,13 +47,13 @@ func (s *System) save() {
 
 // publishAlert stores an alert while it is raised, and emits its topic.
 func (s *System) publishAlert(n notice) {
-	p := &broker.Publication{Op: broker.Delete, Group: alertsGroup, Key: n.name}
-	if n.raised {
-		p.Op, p.Data = broker.Set, n.data
+	p := &broker.Publication{Op: broker.Delete, Group: alertsGroup, Key: n.Name}
+	if n.Raised {
+		p.Op, p.Data = broker.Set, n.Data
 	}
 	s.publish(p)
-	if err := s.host.Emit(&hub.Event{Topic: alertTopic, Key: "alert:" + n.name, Data: n.data}); err != nil {
-		s.host.Log().Warn("alert not emitted", slog.String("alert", n.name), slog.String("error", err.Error()))
+	if err := s.host.Emit(&hub.Event{Topic: alertTopic, Key: "alert:" + n.Name, Data: n.Data}); err != nil {
+		s.host.Log().Warn("alert not emitted", slog.String("alert", n.Name), slog.String("error", err.Error()))
 	}
 }
 
@@ -75,11 +80,18 @@ func (s *System) restore() {
 	}
 	for _, r := range s.rules {
 		data, _, ok := s.host.Broker().Item(stateChannel, alertsGroup, r.config.Name)
-		var was struct {
-			Since int64 `json:"since"`
+		if ok {
+			r.restore(data)
 		}
-		if ok && json.Unmarshal(data, &was) == nil {
-			r.raised, r.since = true, was.Since/1000
-		}
+	}
+}
+
+// restore has a rule be raised, as it was stored.
+func (r *rule) restore(data []byte) {
+	var was struct {
+		Since int64 `json:"since"`
+	}
+	if json.Unmarshal(data, &was) == nil {
+		r.raised, r.since = true, was.Since/1000
 	}
 }

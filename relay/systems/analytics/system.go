@@ -2,6 +2,7 @@ package analytics
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"strings"
 	"sync"
@@ -28,7 +29,8 @@ type System struct {
 	live    relay.WebSocketRoute
 	rules   []*rule
 	own     *own
-	limit   int // metrics of events
+	limit   int    // metrics of events
+	nodes   *nodes // nil: there are no others
 	counted counters
 	started int64
 	cancel  context.CancelFunc
@@ -63,7 +65,7 @@ func (s *System) Start(host relay.Host) error {
 	cfg := *config.Of[Config](host.Config())
 	// A second's updates leave together.
 	if err := host.Reserve(Namespace, config.Namespace{
-		Durable: true, Unmeasured: true, Presence: new(bool), History: config.History{Size: new(16)}, Batch: config.Batch{Eager: new(bool)},
+		Durable: host.Alone(), Unmeasured: true, Presence: new(bool), History: config.History{Size: new(6 * saveEvery)}, Batch: config.Batch{Eager: new(bool)},
 	}); err != nil {
 		return err
 	}
@@ -85,7 +87,11 @@ func (s *System) Start(host relay.Host) error {
 	}
 	s.second = host.Now().Unix()
 	s.started = s.second
-	s.restore()
+	if host.Alone() {
+		s.restore()
+	} else {
+		s.nodes = newNodes(s)
+	}
 	s.live = s.dashboards()
 	host.WebSocket("/analytics/live", s.live)
 	host.AdminWebSocket("/analytics/live", s.live)
@@ -99,6 +105,10 @@ func (s *System) Start(host relay.Host) error {
 func (s *System) Close() {
 	s.cancel()
 	s.ended.Wait()
+	if s.nodes != nil { // the others have it
+		s.nodes.close()
+		return
+	}
 	s.mu.Lock()
 	for _, m := range s.order {
 		m.roll(s.second)
@@ -128,11 +138,43 @@ func (s *System) count(i int, data []byte) error {
 	}
 	s.counted.events.Inc()
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.nodes != nil {
+		s.nodes.count(&s.topics[i], x)
+		return nil
+	}
 	m := s.metricOf(&s.topics[i], x.name)
 	m.now.count++
 	m.now.sum += x.value
-	s.mu.Unlock()
 	return nil
+}
+
+// topicOf returns the topic of a label of events, and the name in it; nil if it is none.
+func (s *System) topicOf(label string) (*topic, string) {
+	kind, action, name := splitLabel(label)
+	for i := range s.topics {
+		if t := &s.topics[i]; kind == t.kind && action == t.action {
+			return t, name
+		}
+	}
+	return nil, ""
+}
+
+// metricFor returns the metric of a label, as metricOf does; nil for what is none. The caller holds s.mu.
+func (s *System) metricFor(label string) *metric {
+	if t, name := s.topicOf(label); t != nil {
+		return s.metricOf(t, name)
+	}
+	return s.byLabel[label]
+}
+
+// final is the label under which a label of another node is counted: metrics are bounded. The caller holds s.mu.
+func (s *System) final(label string) string {
+	t, name := s.topicOf(label)
+	if t == nil || name == "" || t.named[name] != nil || s.ofEvent < s.limit+len(s.topics) {
+		return label
+	}
+	return labelOf(t.kind, t.action, other)
 }
 
 // metricOf returns the metric of a name. It creates one if there is room. The caller holds s.mu.
@@ -168,6 +210,9 @@ func (s *System) run(ctx context.Context) {
 			return
 		case <-timer.C:
 			s.host.Contain().Do("second of analytics", s.step)
+			if s.nodes != nil {
+				s.nodes.late(ctx)
+			}
 			timer.Reset(s.untilNext())
 		}
 	}
@@ -181,6 +226,11 @@ func (s *System) untilNext() time.Duration {
 
 // step closes the second that is running and publishes it.
 func (s *System) step() {
+	if s.nodes != nil {
+		s.nodes.step()
+		s.sendTop(s.host.Now().Unix() - 1)
+		return
+	}
 	second, changed := s.next()
 	s.sendTop(second)
 	for _, a := range changed {
@@ -205,18 +255,32 @@ func (s *System) next() (second int64, changed []notice) {
 
 // notice is an alert that has been raised or cleared.
 type notice struct {
-	name   string
-	raised bool
-	since  int64
-	data   []byte
+	Name   string          `json:"name"`
+	Raised bool            `json:"raised"`
+	Since  int64           `json:"since"`
+	Value  float64         `json:"value"`
+	Data   json.RawMessage `json:"data"`
 }
 
 // close rolls every metric up, sends it to dashboards, and returns the alerts that have changed. The caller holds s.mu.
 func (s *System) close(second int64) []notice {
-	if s.gap {
+	s.roll(second, true)
+	changed := s.review(second)
+	for _, a := range changed {
+		if a.Raised {
+			s.counted.alerts.Inc()
+		}
+		s.send(encode.Object("type", "alert", "data", []byte(a.Data)))
+	}
+	return changed
+}
+
+// roll rolls every metric up, and sends it to dashboards if it is live. The caller holds s.mu.
+func (s *System) roll(second int64, live bool) {
+	if live && s.gap {
 		s.gap = s.room.Send(relay.GroupMessage{Data: s.snapshot(second - 1)}) != nil
 	}
-	audience := s.room.Members() > 0
+	audience := live && s.room.Members() > 0
 	for _, m := range s.order {
 		p := m.roll(second)
 		s.dirty = s.dirty || p.count > 0 && m.kind != ownKind
@@ -228,17 +292,14 @@ func (s *System) close(second int64) []notice {
 			s.send(m.update(p, second))
 		}
 	}
-	var changed []notice
+}
+
+// review evaluates the rules after a second, and returns the alerts that have changed. The caller holds s.mu.
+func (s *System) review(second int64) (changed []notice) {
 	for _, r := range s.rules {
-		if !r.step(s.byLabel[r.config.Metric], second, s.started) {
-			continue
+		if r.step(s.byLabel[r.config.Metric], second, s.started) {
+			changed = append(changed, notice{r.config.Name, r.raised, r.since, r.value, r.json(second)})
 		}
-		if r.raised {
-			s.counted.alerts.Inc()
-		}
-		data := r.json(second)
-		s.send(encode.Object("type", "alert", "data", data))
-		changed = append(changed, notice{r.config.Name, r.raised, r.since, data})
 	}
 	return changed
 }
