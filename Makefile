@@ -11,6 +11,7 @@ export BENCHSTAT := v0.0.0-20260908200009-22c9c6c9d4da
 REVISION := $(shell git describe --match= --always --abbrev=12 --dirty 2>/dev/null)
 SYSTEMS  := linux/arm64 darwin/arm64 windows/amd64
 FUZZTIME ?= 10s
+SIZES    := TestDialectEncodesOnce|TestSimulation|TestShareDBNeverPanics|TestIndexTriesFew|TestManySubscribers
 JOBS     ?= 2
 VERSION  ?= 0.1.0
 E2E      := cmd/weir/testdata/e2e
@@ -22,7 +23,7 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 export GOFLAGS ?= -buildvcs=auto
 
-.PHONY: help build run cluster setup test suites unit race systems fmt lint vuln cover client peers e2e seeds faults faults-cluster simulate fuzz bench bench-diff bench-cluster compare curves bench-client idle npm release clean
+.PHONY: help build run cluster setup test suites unit race systems fmt lint vuln cover client peers e2e seeds sizes faults faults-cluster simulate fuzz bench bench-diff bench-cluster compare curves bench-client idle npm release clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,10 +72,11 @@ setup: ## Install what the tests need beside Go: Node.js and npm packages, a C c
 
 # Much of it waits, for processes, timeouts and the disk: side by side it takes about as long as the longest.
 test: setup ## Set up and run every test, JOBS (2) targets at a time; the long ones in their short form
-	@$(MAKE) --no-print-directory -j$(JOBS) --output-sync=target race e2e seeds lint systems client peers
+	@$(MAKE) --no-print-directory -j$(JOBS) --output-sync=target race e2e seeds sizes lint systems client peers
 	@$(MAKE) --no-print-directory faults SHORT=1 # alone: it measures times
 
-suites: ## Run the long forms of the tests: every fault, a simulated day, each decoder fuzzed for a minute, rare cases of the models (two hours, root)
+suites: ## Run the long forms of the tests: unit tests in full size, every fault, a simulated day, each decoder fuzzed for a minute, rare cases of the models (two hours, root)
+	$(MAKE) unit
 	$(MAKE) faults
 	$(MAKE) faults-cluster
 	$(MAKE) simulate
@@ -87,8 +89,8 @@ suites: ## Run the long forms of the tests: every fault, a simulated day, each d
 	$(MAKE) release
 	$(MAKE) build && E2E_BINARY=$(CURDIR)/$(BIN)/weir SUITES=1 $(GO) test -tags e2e -count=1 -v -timeout 15m -run E2EPusher ./cmd/weir
 
-race: ## Unit tests with the race detector
-	$(GO) test -race -shuffle=on -timeout 20m ./...
+race: ## Unit tests with the race detector; those of many clients and of long stories with fewer
+	$(GO) test -race -short -shuffle=on -timeout 20m ./...
 
 peers: ## Test the driver of make compare, a module of its own
 	cd loadtest/peers/compare && $(GO) vet . && $(GO) test .
@@ -96,8 +98,8 @@ peers: ## Test the driver of make compare, a module of its own
 unit: ## Unit tests without the race detector: quick
 	$(GO) test -shuffle=on ./...
 
-systems: ## Compile everything, tests too, for the other systems
-	@for s in $(SYSTEMS); do echo "go vet for $$s"; GOOS=$${s%/*} GOARCH=$${s#*/} $(GO) vet ./... || exit 1; done
+systems: ## Check everything, tests too, as it is compiled for the other systems
+	$(GO) test -count=1 ./internal/layout -run TestOtherSystems -systems "$(SYSTEMS)"
 
 fmt: ## Format the Go files
 	gofmt -w $$(git ls-files '*.go')
@@ -139,6 +141,9 @@ faults-cluster: build ## Break clusters of the real binary, full size, and upgra
 seeds: ## Simulate five minutes of the relay with faults, for 60 seeds, and of a cluster for 20
 	$(GO) test ./relay/relaytest/simulate -count=1 -run "^TestSimulate$$" -seeds 60
 	$(GO) test ./relay/relaytest/simulate -count=1 -run "^TestSimulate.*Cluster$$" -seeds 10
+
+sizes: ## What make race has fewer of, in full: tests of many clients and of long stories
+	$(GO) test -count=1 -run "^($(SIZES))$$" ./relay/relaytest ./relay/systems/documents ./relay/systems/mercure
 
 simulate: ## Simulate a day of the relay with faults; SEED=n replays one, SPAN=5m is shorter
 	$(GO) test ./relay/relaytest/simulate -count=1 -v -timeout 60m -run "^TestSimulate$$" -seed $(or $(SEED),1) -span $(or $(SPAN),24h)

@@ -239,16 +239,16 @@ func (c *conn) message(msg []byte) (err error) {
 
 // small takes a short message of a counted connection: it may be a ping that wants an answer.
 func (c *conn) small(msg []byte) error {
-	reply, err := c.e.target.Read(&c.sub, msg, deaf{})
+	reply, err := c.e.target.Read(&c.sub, msg, counted{})
 	c.reply(reply)
 	return err
 }
 
-// deaf is a target.Sink for messages that are counted and not checked.
-type deaf struct{}
+// counted is a target.Sink for messages that are counted and not checked.
+type counted struct{}
 
-func (deaf) Delivered(int, uint64, []byte, []byte, bool) {}
-func (deaf) Reset(int)                                   {}
+func (counted) Delivered(int, uint64, []byte, []byte, bool) {}
+func (counted) Reset(int)                                   {}
 
 func (c *conn) reply(msg []byte) {
 	if len(msg) == 0 || c.e.traits.Stream != target.WebSocket {

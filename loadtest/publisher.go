@@ -82,7 +82,7 @@ func (c *publisher) received(b []byte) error {
 		return err
 	}
 	c.upgraded = true
-	reply, err := c.p.e.target.Greet(&c.sub, nil, deaf{})
+	reply, err := c.p.e.target.Greet(&c.sub, nil, counted{})
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (c *publisher) greet(b []byte) error {
 		if c.sub.Subscribed {
 			return nil
 		}
-		reply, err := c.p.e.target.Greet(&c.sub, msg, deaf{})
+		reply, err := c.p.e.target.Greet(&c.sub, msg, counted{})
 		c.reply(reply)
 		return err
 	})
@@ -116,7 +116,7 @@ func (c *publisher) greet(b []byte) error {
 
 // small takes a short message: it may be a ping that wants an answer, or a refusal.
 func (c *publisher) small(msg []byte) error {
-	reply, err := c.p.e.target.Read(&c.sub, msg, deaf{})
+	reply, err := c.p.e.target.Read(&c.sub, msg, counted{})
 	c.reply(reply)
 	return err
 }

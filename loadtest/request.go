@@ -34,7 +34,7 @@ func (p *publishers) measure(r request, now int64, refused int) {
 // excuseRefused notes the messages of a request that were refused: those that the answer names, or, where it does not, the
 // first of them.
 func (c *publisher) excuseRefused(r request, n, status int, body []byte) {
-	if t, ok := c.p.e.target.(target.Teller); ok {
+	if t, ok := c.p.e.target.(target.Refuser); ok {
 		if list := t.RefusedOf(status, body, r.n); len(list) == n {
 			for _, i := range list {
 				c.excuseOne(r, i, false)

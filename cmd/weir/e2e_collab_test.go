@@ -14,9 +14,9 @@ import (
 
 // Documents, edited by the clients of others.
 
-func TestE2EShareDB(t *testing.T)    { startDaemon(t).node(t, "sharedb.mjs") }
-func TestE2EYjs(t *testing.T)        { startDaemon(t).node(t, "yjs.mjs") }
-func TestE2ECodeMirror(t *testing.T) { startDaemon(t).node(t, "codemirror.mjs") }
+func TestE2EShareDB(t *testing.T)    { aside(t, "sharedb.mjs") }
+func TestE2EYjs(t *testing.T)        { aside(t, "yjs.mjs") }
+func TestE2ECodeMirror(t *testing.T) { aside(t, "codemirror.mjs") }
 
 // TestE2EShareDBServer holds the relay's answers against those of ShareDB's own server.
 func TestE2EShareDBServer(t *testing.T) {
@@ -24,14 +24,15 @@ func TestE2EShareDBServer(t *testing.T) {
 }
 
 // TestE2EOddText brings halves of surrogate pairs, and other things that are hard to keep whole, into all protocols.
-func TestE2EOddText(t *testing.T) { startDaemon(t, "--data", t.TempDir()).node(t, "odd.mjs") }
+func TestE2EOddText(t *testing.T) { aside(t, "odd.mjs", "--data", t.TempDir()) }
 
 // TestE2ECuts lets all of these clients edit at once while connections break and the relay is killed. The script starts
 // the relay itself.
 func TestE2ECuts(t *testing.T) {
 	for _, seed := range []string{"1", "2", "3"} {
 		t.Run(seed, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 			defer cancel()
 			bin, listen := binary(t), freeAddress(t)
 			token, err := exec.Command(bin, "token", "--dev", "--sub", "e2e").Output()

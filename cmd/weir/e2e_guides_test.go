@@ -42,7 +42,10 @@ func TestE2EGuides(t *testing.T) {
 		{page: "go", user: "ann", run: command("sh", "-c", "go mod init shop && exec go run .")},
 		{page: "django", user: "ann", run: command("/usr/bin/python3", "start.py")},
 	} {
-		t.Run(g.page, func(t *testing.T) { g.exercise(t) })
+		t.Run(g.page, func(t *testing.T) {
+			t.Parallel()
+			g.exercise(t)
+		})
 	}
 }
 
@@ -73,13 +76,9 @@ func (g guide) exercise(t *testing.T) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("WEIR_API_KEY", e2eKey)
-	t.Setenv("WEIR_WEBHOOK_SECRET", exampleSecret)
-	t.Setenv("SESSION_SECRET", e2eKey)
-	t.Setenv("PORT", port)
-	relay := serve(t, "--config", config) // with the variables of the guides in its environment, as a reader has them
-	t.Setenv("WEIR_URL", relay.url)
-	g.start(t, dir, base)
+	env := []string{"WEIR_API_KEY=" + e2eKey, "WEIR_WEBHOOK_SECRET=" + exampleSecret, "SESSION_SECRET=" + e2eKey, "PORT=" + port}
+	relay := startRelay(t, env, "--config", config) // with the variables of the guides in its environment, as a reader has them
+	g.start(t, dir, base, port, append(env, "WEIR_URL="+relay.url))
 
 	nobody := newVisitor(t, base)
 	if _, status := nobody.connect(relay); status != 401 {
@@ -275,13 +274,13 @@ func isDir(path string) bool {
 }
 
 // start runs the app until the end of the test.
-func (g guide) start(t *testing.T, dir, base string) {
+func (g guide) start(t *testing.T, dir, base, port string, env []string) {
 	t.Helper()
 	cmd := exec.Command(g.run[0], g.run[1:]...)
 	for i, word := range cmd.Args {
-		cmd.Args[i] = strings.ReplaceAll(word, "PORT", os.Getenv("PORT"))
+		cmd.Args[i] = strings.ReplaceAll(word, "PORT", port)
 	}
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run has a child
@@ -315,34 +314,6 @@ func (g guide) start(t *testing.T, dir, base string) {
 			t.Fatal("the guide's program does not listen")
 		}
 	}
-}
-
-// serve starts the binary as in production, with the configuration of the guide.
-func serve(t *testing.T, flags ...string) *daemon {
-	t.Helper()
-	listen, admin := freeAddress(t), freeAddress(t)
-	s := &daemon{url: "http://" + listen, admin: "http://" + admin, log: new(bytes.Buffer)}
-	s.cmd = exec.Command(binary(t), append([]string{"serve", "--listen", listen, "--admin", admin}, flags...)...)
-	s.cmd.Stderr = s.log
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
-		if t.Failed() {
-			t.Logf("log of the server:\n%s", s.log)
-		}
-	})
-	eventually(t, "readiness", func() bool {
-		resp, err := http.Get(s.admin + "/readyz")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
-	return s
 }
 
 // peerMessage is a message of the relay.

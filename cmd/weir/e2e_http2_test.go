@@ -37,8 +37,6 @@ func TestE2EHTTP2(t *testing.T) {
 	t.Run("caddy", func(t *testing.T) {
 		secure, front, dir := freeAddress(t), freeAddress(t), t.TempDir()
 		path := filepath.Join(dir, "Caddyfile")
-		t.Setenv("XDG_DATA_HOME", dir)
-		t.Setenv("XDG_CONFIG_HOME", dir)
 		_, port, _ := strings.Cut(secure, ":")
 		site := shipped(t, "Caddyfile", ":80 {", "https://127.0.0.1:"+port+" {", "127.0.0.1:8080", relay, "respond /v1/*", "bind 127.0.0.1\n\ttls "+cert+" "+key+"\n\trespond /v1/*")
 		text := "{\n\tadmin off\n\tauto_https off\n\tgrace_period 1s\n}\nhttp://" + front + " {\n\trespond \"ready\"\n}\n" + site

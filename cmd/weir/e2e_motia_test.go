@@ -17,7 +17,8 @@ import (
 // inMotia runs a script that starts the relay itself.
 func inMotia(t *testing.T, script string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	bin, err := filepath.Abs(binary(t))
 	if err != nil {

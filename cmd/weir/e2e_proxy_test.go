@@ -44,6 +44,8 @@ func startProxy(t *testing.T, url string, name string, args ...string) {
 		path = filepath.Join("/usr/sbin", name) // where Debian puts servers
 	}
 	cmd := exec.Command(path, args...)
+	dir := t.TempDir()
+	cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
@@ -69,8 +71,7 @@ func startProxy(t *testing.T, url string, name string, args ...string) {
 
 // through drives the relay by way of a proxy, with clients that are not ours.
 func through(t *testing.T, s *daemon, proxy string) {
-	behind := &daemon{url: proxy, token: s.token}
-	t.Setenv("E2E_API", s.url)
+	behind := &daemon{url: proxy, token: s.token, env: []string{"E2E_API=" + s.url}}
 	behind.node(t, "ws.mjs")
 	behind.node(t, "sse.mjs")
 	behind.node(t, "client.mjs")
@@ -207,6 +208,7 @@ func TestE2EDoctor(t *testing.T) {
 }
 
 func TestE2ENginx(t *testing.T) {
+	t.Parallel()
 	s := startDaemon(t)
 	through(t, s, startNginx(t, strings.TrimPrefix(s.url, "http://")))
 }
@@ -219,6 +221,7 @@ func TestE2EBrowserBehindNginx(t *testing.T) {
 }
 
 func TestE2ECaddy(t *testing.T) {
+	t.Parallel()
 	s := startDaemon(t)
 	front, dir := freeAddress(t), t.TempDir()
 	text := "{\n\tadmin off\n\tauto_https off\n\tgrace_period 1s\n}\n" + shipped(t, "Caddyfile", ":80 {", "http://"+front+" {", "127.0.0.1:8080", strings.TrimPrefix(s.url, "http://"))
@@ -226,8 +229,6 @@ func TestE2ECaddy(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("XDG_DATA_HOME", dir)
-	t.Setenv("XDG_CONFIG_HOME", dir)
 	startProxy(t, "http://"+front+"/", "caddy", "run", "--config", path, "--adapter", "caddyfile")
 	through(t, s, "http://"+front)
 }

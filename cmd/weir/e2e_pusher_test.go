@@ -45,29 +45,7 @@ pusher:
 // startPusher starts a relay with the apps.
 func startPusher(t *testing.T, flags ...string) *daemon {
 	t.Helper()
-	return serveConfig(t, pusherConfig(t), flags...)
-}
-
-// serveConfig starts a relay with a configuration.
-func serveConfig(t *testing.T, config string, flags ...string) *daemon {
-	t.Helper()
-	s := &daemon{}
-	listen, admin := freeAddress(t), freeAddress(t)
-	s.url, s.admin = "http://"+listen, "http://"+admin
-	s.cmd = exec.Command(binary(t), append([]string{"serve", "--config", config, "--listen", listen, "--admin", admin}, flags...)...)
-	s.cmd.Stderr = os.Stderr
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
-	})
-	eventually(t, "the relay is ready", func() bool {
-		out, err := exec.Command("curl", "-sf", s.admin+"/readyz").Output()
-		return err == nil && len(out) > 0
-	})
-	return s
+	return startRelay(t, nil, append([]string{"--config", pusherConfig(t)}, flags...)...)
 }
 
 // inPusher runs a program in the folder of the suites, or below it.
@@ -90,6 +68,7 @@ func inPusher(t *testing.T, patience time.Duration, dir string, env []string, na
 
 // TestE2EPusherSDK runs the remote tests of the Node.js SDK, as its package brings them, over plain connections and TLS.
 func TestE2EPusherSDK(t *testing.T) {
+	t.Parallel()
 	run := func(t *testing.T, s *daemon, scheme string, env ...string) {
 		t.Helper()
 		port := s.url[strings.LastIndexByte(s.url, ':'):]
@@ -108,6 +87,7 @@ func TestE2EPusherSDK(t *testing.T) {
 
 // TestE2EOneChannel has a page with a login hear one channel by weir.js, EventSource and pusher-js at once.
 func TestE2EOneChannel(t *testing.T) {
+	t.Parallel()
 	app, apiKey := freeAddress(t), strings.Repeat("k", 40)
 	here := "http://localhost" + app[strings.LastIndexByte(app, ':'):]
 	file := filepath.Join(t.TempDir(), "weir.yaml")
@@ -121,14 +101,12 @@ drain: 0s
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{"E2E_APP": app, "E2E_API_KEY": apiKey, "E2E_KEY": mt1Key, "E2E_SECRET": mt1Secret} {
-		t.Setenv(name, value)
-	}
-	serveConfig(t, file).node(t, "onechannel.mjs")
+	startRelay(t, []string{"E2E_APP=" + app, "E2E_API_KEY=" + apiKey, "E2E_KEY=" + mt1Key, "E2E_SECRET=" + mt1Secret}, "--config", file).node(t, "onechannel.mjs")
 }
 
 // TestE2EPusherClients drives apps as Laravel's pages do, and has pusher-js come back after everything that a relay closes it for.
 func TestE2EPusherClients(t *testing.T) {
+	t.Parallel()
 	out := inPusher(t, 10*time.Minute, "", []string{
 		"E2E_BINARY=" + binary(t), "E2E_CONFIG=" + pusherConfig(t), "E2E_LISTEN=" + freeAddress(t), "E2E_ADMIN=" + freeAddress(t),
 		"E2E_ID=3", "E2E_KEY=few", "E2E_SECRET=" + euSecret, "WEIR_LIMITS_QUEUE=64KiB",

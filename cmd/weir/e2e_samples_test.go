@@ -184,6 +184,7 @@ type workshop struct {
 }
 
 func TestE2ESamples(t *testing.T) {
+	t.Parallel()
 	w := newWorkshop(t)
 	numbers := make(map[string]int)
 	used := make(map[string]bool)
@@ -226,13 +227,12 @@ func newWorkshop(t *testing.T) *workshop {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	t.Setenv("WEIR_AUTH_SECRET", e2eKey)
-	t.Setenv("WEIR_API_KEY", e2eKey)
+	keys := []string{"WEIR_AUTH_SECRET=" + e2eKey, "WEIR_API_KEY=" + e2eKey}
 	w := &workshop{dir: dir}
 	w.write(t, "relay.yaml", configuration(t, "docs/webhooks.md", 1)+"\nnamespaces: {default: {subscribe: authenticated, publish: authenticated, history: {size: 4096}}}\n")
 	text := strings.Replace(readText(t, filepath.Join(dir, "relay.yaml")), "systems: [webhook]\n", "", 1) // all of them: it is for development
 	w.write(t, "relay.yaml", text)
-	w.relay = startDaemon(t, "--config", filepath.Join(dir, "relay.yaml"))
+	w.relay = startRelay(t, keys, "--dev", "--config", filepath.Join(dir, "relay.yaml"))
 	bin, err := filepath.Abs(binary(t))
 	if err != nil {
 		t.Fatal(err)
@@ -244,11 +244,14 @@ func newWorkshop(t *testing.T) *workshop {
 	w.write(t, "shims/weir", "#!/bin/sh\ncase $1 in serve) timeout -s TERM 2 "+bin+" \"$@\" 2>&1 || [ $? = 124 ];; *) exec "+bin+" \"$@\";; esac\n")
 	w.write(t, "shims/curl", "#!/bin/sh\ncase \" $* \" in *' -N '*) timeout 2 "+lookPath(t, "curl")+" -sS \"$@\" || [ $? = 124 ];; *) exec "+lookPath(t, "curl")+" -sS \"$@\";; esac\n")
 	w.write(t, "bin/weir", "#!/bin/sh\nexec "+bin+" \"$@\"\n")
-	token, err := exec.Command(bin, "token", "--dev", "--sub", "ann", "--name", "Ann", "--channel", "*:subscribe,publish,history,presence").Output()
+	w.env = append(os.Environ(), append(keys, "PATH="+filepath.Join(dir, "shims")+":"+os.Getenv("PATH"), "WEIR_URL="+w.relay.url)...)
+	issue := exec.Command(bin, "token", "--dev", "--sub", "ann", "--name", "Ann", "--channel", "*:subscribe,publish,history,presence")
+	issue.Env = w.env
+	token, err := issue.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.env = append(os.Environ(), "PATH="+filepath.Join(dir, "shims")+":"+os.Getenv("PATH"), "WEIR_URL="+w.relay.url, "TOKEN="+strings.TrimSpace(string(token)))
+	w.env = append(w.env, "TOKEN="+strings.TrimSpace(string(token)))
 	return w
 }
 

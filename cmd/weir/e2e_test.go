@@ -30,6 +30,7 @@ type daemon struct {
 	url, admin, token string
 	cmd               *exec.Cmd
 	log               *bytes.Buffer
+	env               []string // of the relay, and of what drives it
 }
 
 func freeAddress(t testing.TB) string {
@@ -51,13 +52,13 @@ func binary(t testing.TB) string {
 	return bin
 }
 
-func startDaemon(t testing.TB, flags ...string) *daemon {
+// startRelay starts the binary as a relay, with variables beside those of this process, and waits until it is ready.
+func startRelay(t testing.TB, env []string, flags ...string) *daemon {
 	t.Helper()
-	bin := binary(t)
 	listen, admin := freeAddress(t), freeAddress(t)
-	s := &daemon{url: "http://" + listen, admin: "http://" + admin, log: new(bytes.Buffer)}
-	s.cmd = exec.Command(bin, append([]string{"serve", "--dev", "--listen", listen, "--admin", admin}, flags...)...)
-	s.cmd.Stderr = s.log
+	s := &daemon{url: "http://" + listen, admin: "http://" + admin, log: new(bytes.Buffer), env: env}
+	s.cmd = exec.Command(binary(t), append([]string{"serve", "--listen", listen, "--admin", admin}, flags...)...)
+	s.cmd.Stderr, s.cmd.Env = s.log, append(os.Environ(), env...)
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -68,12 +69,7 @@ func startDaemon(t testing.TB, flags ...string) *daemon {
 			t.Logf("log of the server:\n%s", s.log)
 		}
 	})
-	token, err := exec.Command(bin, "token", "--dev", "--sub", "e2e").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.token = strings.TrimSpace(string(token))
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		resp, err := http.Get(s.admin + "/readyz")
 		if err == nil {
@@ -89,13 +85,32 @@ func startDaemon(t testing.TB, flags ...string) *daemon {
 	}
 }
 
+// startDaemon starts a relay in development mode.
+func startDaemon(t testing.TB, flags ...string) *daemon {
+	t.Helper()
+	s := startRelay(t, nil, append([]string{"--dev"}, flags...)...)
+	token, err := exec.Command(binary(t), "token", "--dev", "--sub", "e2e").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.token = strings.TrimSpace(string(token))
+	return s
+}
+
+// aside runs a script that drives a relay of its own, beside other tests.
+func aside(t *testing.T, script string, flags ...string) {
+	t.Helper()
+	t.Parallel()
+	startDaemon(t, flags...).node(t, script)
+}
+
 func (s *daemon) node(t *testing.T, script string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", script)
 	cmd.Dir = filepath.Join("testdata", "e2e")
-	cmd.Env = append(os.Environ(), "E2E_URL="+s.url, "E2E_TOKEN="+s.token)
+	cmd.Env = append(append(os.Environ(), s.env...), "E2E_URL="+s.url, "E2E_TOKEN="+s.token)
 	if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "ok" {
 		t.Fatalf("%s: %v\n%s", script, err, out)
 	}
@@ -108,7 +123,8 @@ func TestE2EBrowser(t *testing.T) { browse(t, freeAddress(t), "") }
 // browse runs the browser's script with a relay that listens on an address, by way of base if that is not empty.
 func browse(t *testing.T, listen, base string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	shots, err := filepath.Abs(filepath.Join("..", "..", "bin", "screenshots", strings.ReplaceAll(t.Name(), "TestE2E", "")))
 	if err != nil {
@@ -125,13 +141,13 @@ func browse(t *testing.T, listen, base string) {
 	}
 }
 
-func TestE2ENodeWS(t *testing.T)           { startDaemon(t).node(t, "ws.mjs") }
-func TestE2ESimplestFrontEnd(t *testing.T) { startDaemon(t).node(t, "plain.mjs") }
-func TestE2ENodeEventSource(t *testing.T)  { startDaemon(t).node(t, "sse.mjs") }
-func TestE2EClient(t *testing.T)           { startDaemon(t).node(t, "client.mjs") }
+func TestE2ENodeWS(t *testing.T)           { aside(t, "ws.mjs") }
+func TestE2ESimplestFrontEnd(t *testing.T) { aside(t, "plain.mjs") }
+func TestE2ENodeEventSource(t *testing.T)  { aside(t, "sse.mjs") }
+func TestE2EClient(t *testing.T)           { aside(t, "client.mjs") }
 
 // TestE2ETabs: eight tabs in Chromium share a connection.
-func TestE2ETabs(t *testing.T) { startDaemon(t).node(t, "tabs.mjs") }
+func TestE2ETabs(t *testing.T) { aside(t, "tabs.mjs") }
 
 // message is what this test looks at of what the relay sends.
 type message struct {

@@ -142,7 +142,7 @@ func (t *centrifugo) Publish(dst []byte, msgs []Message) []byte {
 	})
 }
 
-// RefusedOf implements Teller: replies are in the order of the commands.
+// RefusedOf implements Refuser: replies are in the order of the commands.
 func (t *centrifugo) RefusedOf(status int, body []byte, n int) (list []int) {
 	var answer struct {
 		Replies []struct{ Error json.RawMessage }

@@ -67,8 +67,8 @@ type Joiner interface {
 	Joins() bool
 }
 
-// Teller is a Target whose answers say which messages of a request were refused.
-type Teller interface {
+// Refuser is a Target whose answers say which messages of a request were refused.
+type Refuser interface {
 	// RefusedOf returns their numbers in the request, from 0; nil if the answer does not say it.
 	RefusedOf(status int, body []byte, n int) []int
 }

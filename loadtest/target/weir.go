@@ -245,7 +245,7 @@ func (w *weir) appendMessage(dst []byte, m Message) []byte {
 	return append(dst, '}')
 }
 
-// RefusedOf implements Teller: what is wrong with a line names it, from 1.
+// RefusedOf implements Refuser: what is wrong with a line names it, from 1.
 func (w *weir) RefusedOf(status int, body []byte, n int) (list []int) {
 	if status != 200 || n == 1 {
 		return nil

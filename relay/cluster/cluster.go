@@ -261,7 +261,7 @@ func (c *Cluster) Start(b *broker.Broker, h Handlers) {
 	c.config.Panic.Loop(&c.done, "cluster clock", contain.Done(c.context), c.clock, nil) // ended by Close
 	c.config.Panic.Loop(&c.done, "cluster table", contain.Done(c.context), c.watch, nil) // as well
 	c.config.Panic.Loop(&c.done, "cluster balance", contain.Done(c.context), c.balance, nil)
-	c.config.Panic.Loop(&c.done, "cluster parts", contain.Done(c.context), c.teller, nil) // as well
+	c.config.Panic.Loop(&c.done, "cluster parts", contain.Done(c.context), c.tellParts, nil) // as well
 	c.kept.Start(c.context)
 }
 

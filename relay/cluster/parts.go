@@ -134,8 +134,8 @@ func (c *Cluster) owned(p int, before *owner) {
 	c.retell(p, known)
 }
 
-// teller tells parts anew until the cluster is left.
-func (c *Cluster) teller() {
+// tellParts tells parts anew until the cluster is left.
+func (c *Cluster) tellParts() {
 	for {
 		select {
 		case <-c.context.Done():

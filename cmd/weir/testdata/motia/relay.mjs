@@ -10,7 +10,7 @@ export const url = 'http://' + E2E_LISTEN
 export const token = execFileSync(E2E_BINARY, ['token', '--dev', '--sub', 'ann'], { encoding: 'utf8' }).trim()
 
 export const until = async (what, so) => {
-  for (const end = Date.now() + 30_000; !(await so()); await new Promise((done) => setTimeout(done, 10))) {
+  for (const end = Date.now() + 120_000; !(await so()); await new Promise((done) => setTimeout(done, 10))) {
     if (Date.now() > end) throw new Error('never: ' + what)
   }
 }

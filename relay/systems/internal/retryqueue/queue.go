@@ -247,7 +247,7 @@ func (q *Queue[T]) Remove(match func(item T) bool) (removed []T) {
 // done. From now on nothing waits for a later attempt. Due, unless it is nil, reports whether what is ready is worth
 // waiting for.
 func (q *Queue[T]) Finish(ctx context.Context, due func() bool) {
-	stop := q.options.Contain.Upon(ctx, "end of a queue", q.rouse, q.rouse)
+	stop := q.options.Contain.Upon(ctx, "end of a queue", q.wakeFinish, q.wakeFinish)
 	defer stop()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -257,8 +257,8 @@ func (q *Queue[T]) Finish(ctx context.Context, due func() bool) {
 	}
 }
 
-// rouse has Finish look again.
-func (q *Queue[T]) rouse() {
+// wakeFinish has Finish look again.
+func (q *Queue[T]) wakeFinish() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.idle.Broadcast()
