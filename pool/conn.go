@@ -51,8 +51,15 @@ type Conn struct {
 // deadline and closes it. A TCP connection, or one with a method Detach, is not even read any more: its socket is taken
 // over, and read with TryRead. In a pool that is closed the connection is closed at once.
 func (p *Pool) Open(nc net.Conn, enc Encoding, tailed bool, owner Owner) *Conn {
+	c := new(Conn)
+	p.OpenIn(c, nc, enc, tailed, owner)
+	return c
+}
+
+// OpenIn is Open for an owner that has room for the connection, which is zero.
+func (p *Pool) OpenIn(c *Conn, nc net.Conn, enc Encoding, tailed bool, owner Owner) {
 	n := p.order.Add(1)
-	c := &Conn{shard: p.shards[int(n)%len(p.shards)], owner: owner, end: nc, fd: -1, order: n, enc: enc, tailed: tailed}
+	c.shard, c.owner, c.end, c.fd, c.order, c.enc, c.tailed = p.shards[int(n)%len(p.shards)], owner, nc, -1, n, enc, tailed
 	c.memberships = c.first[:0]
 	if fd, end, ok := p.detach(nc); ok {
 		c.end, c.fd = end, int32(fd)
@@ -60,7 +67,6 @@ func (p *Pool) Open(nc net.Conn, enc Encoding, tailed bool, owner Owner) *Conn {
 	if !c.shard.post(mail{kind: openMail, conn: c}) {
 		c.Abort()
 	}
-	return c
 }
 
 // TakeAlternates has c get the alternate forms of frames that have some. It is called before the first Join.

@@ -174,6 +174,7 @@ func (c *Conn) next(buf []byte) (b []byte, then func()) {
 // The caller holds c.mu.
 func (c *Conn) emptied() func() {
 	lagging := c.queue.lagging
+	c.queue.again()
 	c.queue = nil
 	c.shard.pool.stalled.Add(-1)
 	switch {

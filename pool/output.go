@@ -51,7 +51,6 @@ func (c *Conn) Cork() {
 	defer c.mu.Unlock()
 	if c.state == live {
 		c.push(item{}) // makes the queue
-		c.queue.items = make([]item, 0, 4)
 		c.queue.corked = true
 	}
 }

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type item struct {
 // queue is what waits for one connection, oldest first. Guarded by Conn.mu.
 type queue struct {
 	items   []item
+	few     [4]item // of most queues, room for all of them
 	bytes   int
 	soft    int           // bytes of soft items
 	held    int           // items at the front that have been sent in part or are being sent: they stay
@@ -23,6 +25,17 @@ type queue struct {
 	running bool          // a flusher is at work
 	full    bool          // the flusher waits for room in the socket
 	room    chan struct{} // the flusher is to look again; room for one. nil: it has never waited
+}
+
+// queues are used again: one whose flusher has waited is not, since that may still look at it.
+var queues = sync.Pool{New: func() any { return new(queue) }}
+
+// again lets the queue be another connection's. Nothing is left in it.
+func (q *queue) again() {
+	if q.room == nil {
+		*q = queue{}
+		queues.Put(q)
+	}
 }
 
 // goOn has a flusher that waits for room look again. The caller holds c.mu.
@@ -51,7 +64,8 @@ func (c *Conn) takes(it item) bool {
 // push adds an item; an empty one only makes the queue. The caller holds c.mu.
 func (c *Conn) push(it item) {
 	if c.queue == nil {
-		c.queue = new(queue)
+		c.queue = queues.Get().(*queue)
+		c.queue.items = c.queue.few[:0]
 		c.shard.pool.stalled.Add(1)
 	}
 	if len(it.b) == 0 {

@@ -18,13 +18,14 @@ var serving = []string{"batch", "broker", "pool", "relay", "cmd/weir", "internal
 
 // uncontained are the places that start something that package contain does not end the panics of, and why that is good.
 var uncontained = map[string]string{
-	"internal/contain/contain.go: go":                "it is what contains",
-	"internal/contain/contain.go: time.AfterFunc":    "it is what contains",
-	"internal/contain/contain.go: context.AfterFunc": "it is what contains",
-	"broker/disk/compact.go: go":                     "a command of its own; nothing is served",
-	"relay/relay.go: context.AfterFunc":              "a context's own cancel",
-	"relay/hub/hub.go: ants.NewPool":                 "likewise",
-	"relay/session/manager.go: ants.NewPool":         "its workers are contained by its panic handler, and what is submitted by itself",
+	"internal/contain/contain.go: go":                       "it is what contains",
+	"internal/contain/contain.go: time.AfterFunc":           "it is what contains",
+	"internal/contain/contain.go: context.AfterFunc":        "it is what contains",
+	"broker/disk/compact.go: go":                            "a command of its own; nothing is served",
+	"relay/relay.go: context.AfterFunc":                     "a context's own cancel",
+	"relay/hub/hub.go: ants.NewPool":                        "likewise",
+	"relay/session/manager.go: ants.NewPool":                "its workers are contained by its panic handler, and what is submitted by itself",
+	"relay/session/manager.go: ants.NewPoolWithFuncGeneric": "likewise",
 }
 
 // TestGoroutinesAreContained refuses what starts a goroutine past package contain in what is part of a serving process, and

@@ -50,6 +50,26 @@ func TextFrame(payload []byte) []byte {
 	return AppendFrame(make([]byte, 0, len(payload)+MaxHeader), OpText, payload)
 }
 
+// usualHeader is the length of the header of most messages that are told once: 126 to 65,535 bytes.
+const usualHeader = 4
+
+// BeginText makes room for the header of a text frame. The payload is appended behind it, and then the frame is ended with EndText.
+func BeginText(dst []byte) []byte { return append(dst, 0, 0, 0, 0) }
+
+// EndText gives the text frame that BeginText has begun at an offset of b its header.
+func EndText(b []byte, from int) []byte {
+	length := len(b) - from - usualHeader
+	var header [MaxHeader]byte
+	h := AppendHeader(header[:0], OpText, false, length)
+	if more := len(h) - usualHeader; more != 0 {
+		b = append(b, make([]byte, max(more, 0))...)
+		copy(b[from+len(h):], b[from+usualHeader:from+usualHeader+length])
+		b = b[:from+len(h)+length]
+	}
+	copy(b[from:], h)
+	return b
+}
+
 // CloseFrame is a close frame. The reason is cut to what a control frame holds, and stays UTF-8.
 func CloseFrame(code int, reason string) []byte {
 	reason = strings.ToValidUTF8(reason[:min(len(reason), 123)], "")

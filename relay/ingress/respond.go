@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"strconv"
+	"unsafe"
 
 	"github.com/valyala/fasthttp"
 
@@ -61,6 +62,12 @@ func Credentials(header []byte) []byte {
 
 // Bearer is the token of an Authorization header; "" if it has none.
 func Bearer(header []byte) string { return string(Credentials(header)) }
+
+// BearerHere is Bearer, valid as long as the header is: for a token that is looked at and not kept.
+func BearerHere(header []byte) string {
+	b := Credentials(header)
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
 
 // HasKey reports whether a key is one of a backend's. The connection that has shown it is remembered; c may be nil.
 func (g *Gate) HasKey(c *Conn, key []byte) bool {

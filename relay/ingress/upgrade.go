@@ -10,8 +10,14 @@ import (
 // there.
 type loopConn struct {
 	*Conn
-	open      func(nc net.Conn, rest []byte) // set by TakeOver
-	elsewhere bool                           // set by Elsewhere
+	opener    Opener // set by TakeOver
+	elsewhere bool   // set by Elsewhere
+}
+
+// Opener opens what the connection of a request becomes.
+type Opener interface {
+	// Open is given the connection, and what has been received beyond the request.
+	Open(nc net.Conn, rest []byte)
 }
 
 // NetConn is the connection behind it.
@@ -36,12 +42,12 @@ func Elsewhere(ctx *fasthttp.RequestCtx) bool {
 	return l != nil
 }
 
-// TakeOver takes the connection of a request over that is served at an event loop: open is called when the handler has returned,
-// with what has been received beyond the request. It returns false for one that the HTTP server serves.
-func TakeOver(ctx *fasthttp.RequestCtx, open func(nc net.Conn, rest []byte)) bool {
+// TakeOver takes the connection of a request over that is served at an event loop: o opens it when the handler has returned. It
+// returns false for one that the HTTP server serves.
+func TakeOver(ctx *fasthttp.RequestCtx, o Opener) bool {
 	l := atLoop(ctx)
 	if l != nil {
-		l.open = open
+		l.opener = o
 	}
 	return l != nil
 }
@@ -49,5 +55,5 @@ func TakeOver(ctx *fasthttp.RequestCtx, open func(nc net.Conn, rest []byte)) boo
 // Gone reports whether a request gets no answer of its handler: its connection was taken over, or is served elsewhere.
 func Gone(ctx *fasthttp.RequestCtx) bool {
 	l := atLoop(ctx)
-	return l != nil && (l.elsewhere || l.open != nil)
+	return l != nil && (l.elsewhere || l.opener != nil)
 }

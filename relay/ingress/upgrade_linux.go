@@ -72,7 +72,7 @@ func (k *eventLoop) upgrade(g *Conn, b []byte) form {
 	switch {
 	case u.conn.elsewhere:
 		return notEligible
-	case u.conn.open != nil:
+	case u.conn.opener != nil:
 		k.takeOver(g, rest)
 	case u.refuse(g) && !u.ctx.Response.ConnectionClose():
 		k.serve(g, rest)
@@ -105,11 +105,11 @@ func (u *upgrader) refuse(g *Conn) bool {
 
 // takeOver gives a connection to who has asked for it, with what has been read behind its request.
 func (k *eventLoop) takeOver(g *Conn, rest []byte) {
-	open := k.upgrader.conn.open
+	opener := k.upgrader.conn.opener
 	k.pauseReads(g)
 	g.listener.reaper.remove(g)
 	k.forget(g)
 	g.state = nil
 	defer k.gate.hub.Contain.End("upgrade", func() { _ = g.Close() })
-	open(g, slices.Clone(rest))
+	opener.Open(g, slices.Clone(rest))
 }

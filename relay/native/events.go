@@ -40,7 +40,7 @@ func (m *Server) HandleSSE(ctx *fasthttp.RequestCtx) {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
-	a := &opening{Handshake: h, marks: marks, revocations: m.sessions.Revocations()}
+	a := &opening{Handshake: h, server: m, events: true, marks: marks, revocations: m.sessions.Revocations()}
 	a.Encoding = hub.WholeSSE
 	if string(ctx.QueryArgs().Peek("short")) == "1" {
 		a.Encoding = hub.SSE
@@ -50,7 +50,7 @@ func (m *Server) HandleSSE(ctx *fasthttp.RequestCtx) {
 	}
 	a.Head = append(make([]byte, 0, 512), sseHead...)
 	a.Head = append(m.gate.AppendCORS(a.Head, ctx), "\r\n"...)
-	m.hijack(ctx, a, m.openSSE)
+	m.sessions.Hijack(ctx, &a.Handshake, a)
 }
 
 // choose finds out which of the channels of the query a stream may follow. What is wrong with one of them is told of
@@ -132,13 +132,13 @@ func readPosition(at []byte) (broker.Position, *problem.Error) {
 
 // openSSE starts an event stream. The channels are joined one after the other; live events of the first
 // may come before the answer of the last.
-func (m *Server) openSSE(nc net.Conn, _ []byte, a *opening) {
+func (m *Server) openSSE(nc net.Conn, a *opening) {
 	own := ""
 	if a.Identity.User != "" {
 		own = wire.UserChannel(a.Identity.User)
 	}
 	channels := append([]string{own}, a.channels...)
-	s := m.place(nc, a.Handshake, newStream(channels, a.marks))
+	s := m.place(nc, &a.Handshake, newStream(channels, a.marks))
 	if s == nil {
 		return
 	}

@@ -21,28 +21,41 @@ type namedChannel struct {
 	from    *broker.Position // nil: it begins now
 }
 
-// namedChannels reads ?channel=A&position=EPOCH:SEQ&channel=B&position=: either no position at all or one for each channel,
+// readNamed reads ?channel=A&position=EPOCH:SEQ&channel=B&position=: either no position at all or one for each channel,
 // which may be empty. Of a channel that is named twice the first counts.
-func namedChannels(ctx *fasthttp.RequestCtx) ([]namedChannel, *problem.Error) {
-	channels, positions := ctx.QueryArgs().PeekMulti("channel"), ctx.QueryArgs().PeekMulti("position")
-	if len(positions) > 0 && len(positions) != len(channels) {
-		return nil, problem.BadField.With(unevenPositions)
+func (a *opening) readNamed(args *fasthttp.Args) *problem.Error {
+	list, positions := a.few[:0], 0
+	for key, value := range args.All() {
+		switch string(key) {
+		case "channel":
+			list = append(list, namedChannel{channel: string(value)})
+		case "position":
+			positions++
+		}
 	}
-	var list []namedChannel
-	for i, name := range channels {
-		n := namedChannel{channel: string(name)}
-		if len(positions) > 0 && len(positions[i]) > 0 {
-			at, bad := readPosition(positions[i])
+	if positions > 0 && positions != len(list) {
+		return problem.BadField.With(unevenPositions)
+	}
+	i := 0
+	for key, value := range args.All() {
+		if string(key) != "position" {
+			continue
+		}
+		if len(value) > 0 {
+			at, bad := readPosition(value)
 			if bad != nil {
-				return nil, bad
+				return bad
 			}
-			n.from = &at
+			list[i].from = &at
 		}
-		if !slices.ContainsFunc(list, func(x namedChannel) bool { return x.channel == n.channel }) {
-			list = append(list, n)
+		i++
+	}
+	for i := range list {
+		if n := list[i]; !slices.ContainsFunc(a.named, func(x namedChannel) bool { return x.channel == n.channel }) {
+			a.named = append(list[:len(a.named)], n)
 		}
 	}
-	return list, nil
+	return nil
 }
 
 // first is the channels that a WebSocket follows from the start: those that its address names, and those that its connector says.
@@ -58,10 +71,14 @@ func (a *opening) first() []namedChannel {
 
 // openNamed follows the channels that a client's address names, and answers each as a command without an id would be; what is
 // wrong with one is told of that one. It returns those that have to wait, for a backend's decision or the disk.
-func (s *speaker) openNamed(list []namedChannel) (later []namedChannel) {
+func (s *speaker) openNamed(a *opening, list []namedChannel) (later []namedChannel) {
+	room := s.out
+	s.out = nil
 	for i := range list {
 		c := list[i].command()
-		err := s.subscribeCommand(&c, hub.NoWait)
+		a.request = session.SubscribeRequest{Room: room}
+		err := s.subscribe(&c, hub.NoWait, &a.request)
+		room = a.request.Room
 		switch {
 		case hub.MustWait(err):
 			later = append(later, list[i])
@@ -72,17 +89,23 @@ func (s *speaker) openNamed(list []namedChannel) (later []namedChannel) {
 	return later
 }
 
-// firstNamed is firstTurn of a session whose address names channels: all that is answered by now leaves in one write, and
-// those that have to wait follow. Called on the shard's loop.
-func (s *speaker) firstNamed(later []namedChannel) {
+// firstNamed is FirstTurn of a session whose address names channels: all that is answered by now leaves in one write. Called on the shard's
+// loop.
+func (s *speaker) firstNamed() {
 	if s.Greeted() {
 		return
 	}
 	s.Conn().Uncork()
-	if len(later) > 0 {
-		defer s.Later("named channels", func() { s.holdNamed(later) }, s.Conn().Abort)()
-	}
 	s.FirstTurn()
+}
+
+// firstLater is firstNamed for a session some of whose channels have to wait: those follow.
+func (s *speaker) firstLater(later []namedChannel) {
+	if s.Greeted() {
+		return
+	}
+	defer s.Later("named channels", func() { s.holdNamed(later) }, s.Conn().Abort)()
+	s.firstNamed()
 }
 
 // holdNamed has channels followed beside the turn.

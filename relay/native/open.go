@@ -1,12 +1,11 @@
 package native
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"net"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -20,6 +19,9 @@ import (
 	"weir/relay/session"
 	"weir/relay/websocket"
 )
+
+// firstWrite has room for the answer to a handshake, the connected message, and a channel that the address names.
+const firstWrite = 1 << 10
 
 // HandleWS is GET /ws.
 func (m *Server) HandleWS(ctx *fasthttp.RequestCtx) {
@@ -36,20 +38,22 @@ func (m *Server) HandleWS(ctx *fasthttp.RequestCtx) {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
-	a := &opening{Handshake: h}
-	if a.named, bad = namedChannels(ctx); bad != nil {
+	a := &opening{Handshake: h, server: m}
+	if bad = a.readNamed(ctx.QueryArgs()); bad != nil {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
-	a.forks = slices.Contains(strings.Split(string(ctx.QueryArgs().Peek("features")), ","), "fork")
+	for feature := range bytes.SplitSeq(ctx.QueryArgs().Peek("features"), []byte(",")) {
+		a.forks = a.forks || string(feature) == "fork"
+	}
 	if m.hub.Config.Compression && o.Deflate {
 		a.Encoding = hub.DeflateWS
 	}
-	a.Head = o.AppendSwitch(make([]byte, 0, 512), a.Encoding == hub.DeflateWS)
+	a.Head = o.AppendSwitch(a.buf[:0], a.Encoding == hub.DeflateWS)
 	if !o.Protocol {
 		a.Encoding = hub.WholeOf(a.Encoding)
 	}
-	m.hijack(ctx, a, m.openWS)
+	m.sessions.Hijack(ctx, &a.Handshake, a)
 }
 
 // place makes the session of a client for whom there is a place; nil, with the connection closed, if there is none.
@@ -64,7 +68,7 @@ func (m *Server) place(nc net.Conn, a *session.Handshake, events *stream) *speak
 // openWS starts a WebSocket session. Nothing is read before the answer to the handshake and the connected
 // message have been written, together; nothing else is written before them.
 func (m *Server) openWS(nc net.Conn, rest []byte, a *opening) {
-	s := m.place(nc, a.Handshake, nil)
+	s := m.place(nc, &a.Handshake, nil)
 	if s == nil {
 		return
 	}
@@ -80,14 +84,18 @@ func (m *Server) openWS(nc net.Conn, rest []byte, a *opening) {
 	}
 	s.Conn().Cork() // so that what the address names is answered together with the handshake
 	s.start(a.Head, len(a.named), nil)
-	later := s.openNamed(first)
-	s.Conn().Reply(nil, func() { s.firstNamed(later) })
+	later := s.openNamed(a, first)
+	if len(later) == 0 {
+		s.Conn().Reply(nil, s.firstNamed)
+	} else {
+		s.Conn().Reply(nil, func() { s.firstLater(later) })
+	}
 }
 
 // start subscribes a session to its user's own channel, sends head and the connected message, and then
 // calls then. From then on others may find the session. Named is how many channels the client's address names.
 func (s *speaker) start(head []byte, named int, then func()) {
-	if s.User() != "" {
+	if s.User() != "" && s.server.hub.AcksWait() {
 		release, err := s.server.hub.Hold(wire.UserChannel(s.User()), hub.WaitForDisk) // or it may have moved, or left memory, by the time greet joins it
 		if err == nil {
 			defer release()
@@ -101,11 +109,11 @@ func (s *speaker) start(head []byte, named int, then func()) {
 
 func (s *speaker) greet(head []byte, named int, then func()) {
 	if s.User() == "" {
-		s.Conn().Reply(append(head, s.frame("connected", s.connected(nil, named))...), then)
+		s.Conn().Reply(s.connected(head, nil, named), then)
 		return
 	}
 	if s.stream == nil && s.AwaitOwn(func(at broker.Position) []byte {
-		return append(head, s.frame("connected", s.connected(&at, named))...)
+		return s.connected(head, &at, named)
 	}, then) {
 		return
 	}
@@ -115,7 +123,7 @@ func (s *speaker) greet(head []byte, named int, then func()) {
 		from = s.stream.from(0)
 	}
 	if _, err := s.JoinFirst(channel, broker.JoinRequest{From: from, Loaded: s.server.hub.Elsewhere(channel)}, func(t *pool.Topic, reply broker.Reply) []byte {
-		hello := append(head, s.frame("connected", s.connected(&reply.Position, named))...)
+		hello := s.connected(head, &reply.Position, named)
 		if s.stream != nil {
 			own := session.SubscribeRequest{JoinRequest: broker.JoinRequest{From: from}, Channel: channel}
 			hello = append(hello, s.stream.stand(channel, t, reply.Position, s.Subscribed(&own, reply, false))...)
@@ -130,11 +138,19 @@ func (s *speaker) greet(head []byte, named int, then func()) {
 	}
 }
 
-// connected is the first message of every session. The position is that of the user's own channel; named is how many channels
-// the address has named, each of which is answered.
-func (s *speaker) connected(at *broker.Position, named int) []byte {
+// connected appends the first message of every session to the answer to the handshake. The position is that of the user's own channel; named is
+// how many channels the address has named, each of which is answered. Nobody else writes meanwhile.
+func (s *speaker) connected(head []byte, at *broker.Position, named int) []byte {
+	b := s.appendFrame(head, "connected", func(b []byte) []byte { return s.appendConnected(b, at, named) })
+	if named > 0 {
+		s.out = b[len(b):] // the room behind it is for the answers about those
+	}
+	return b[:len(b):len(b)]
+}
+
+func (s *speaker) appendConnected(b []byte, at *broker.Position, named int) []byte {
 	cfg := s.server.hub.Config
-	b := append(make([]byte, 0, 256), `{"type":"connected","connectionId":"`...)
+	b = append(b, `{"type":"connected","connectionId":"`...)
 	b = append(b, s.ID()...)
 	b = wire.AppendString(append(b, `","userId":`...), s.User())
 	b = strconv.AppendInt(append(b, `,"heartbeat":`...), cfg.Heartbeat.Milliseconds(), 10)

@@ -3,8 +3,6 @@ package native
 import (
 	"net"
 
-	"github.com/valyala/fasthttp"
-
 	"weir/internal/wire"
 	"weir/relay/hub"
 	"weir/relay/ingress"
@@ -29,9 +27,14 @@ func New(h *hub.Hub, gate *ingress.Gate, sessions *session.Manager) *Server {
 
 // opening is the request of a client that was let in, and what it is to follow.
 type opening struct {
-	*session.Handshake
-	named []namedChannel // WebSocket: what the address names, to be followed from the start
-	forks bool           // WebSocket: the client knows what a log in another epoch is, and needs no snapshot for it
+	session.Handshake
+	server  *Server
+	events  bool                     // an event stream, and not a WebSocket
+	named   []namedChannel           // WebSocket: what the address names, to be followed from the start
+	few     [2]namedChannel          // of most, all of those
+	request session.SubscribeRequest // for one of them after the other
+	buf     [firstWrite]byte         // where Head begins
+	forks   bool                     // WebSocket: the client knows what a log in another epoch is, and needs no snapshot for it
 
 	// Event streams.
 	channels    []string
@@ -41,7 +44,11 @@ type opening struct {
 	revocations uint64         // how many there were before it was decided about the channels
 }
 
-// hijack takes the connection over from the HTTP server.
-func (m *Server) hijack(ctx *fasthttp.RequestCtx, a *opening, open func(nc net.Conn, rest []byte, a *opening)) {
-	m.sessions.Hijack(ctx, a.Handshake, func(nc net.Conn, rest []byte, _ *session.Handshake) { open(nc, rest, a) })
+// Begin implements session.Opener.
+func (a *opening) Begin(nc net.Conn, rest []byte, _ *session.Handshake) {
+	if a.events {
+		a.server.openSSE(nc, a)
+	} else {
+		a.server.openWS(nc, rest, a)
+	}
 }

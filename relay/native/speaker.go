@@ -38,6 +38,15 @@ func (s *speaker) frame(event string, payload []byte) []byte {
 	return b
 }
 
+// appendFrame is frame for what payload appends, behind dst.
+func (s *speaker) appendFrame(dst []byte, event string, payload func(dst []byte) []byte) []byte {
+	if s.stream != nil || hub.Deflates(s.Encoding()) {
+		return append(dst, s.frame(event, payload(nil))...)
+	}
+	from := len(dst)
+	return wire.EndText(payload(wire.BeginText(dst)), from)
+}
+
 // piece is events of a stream as its body carries them.
 func (s *speaker) piece(events []byte) []byte {
 	if s.Encoding() == hub.ChunkedSSE {

@@ -14,22 +14,25 @@ import (
 
 // subscribeCommand is the command.
 func (s *speaker) subscribeCommand(c *wire.Command, how hub.Wait) error {
-	before := s.server.sessions.Revocations()
-	d, err := s.allow(auth.Subscribe, c.Channel, how)
-	if err != nil {
+	return s.subscribe(c, how, new(session.SubscribeRequest))
+}
+
+// subscribe is the command by a request that is new but for its Room.
+func (s *speaker) subscribe(c *wire.Command, how hub.Wait, r *session.SubscribeRequest) (err error) {
+	r.Channel, r.ID, r.Revocations, r.Groups = c.Channel, c.ID, s.server.sessions.Revocations(), c.Groups
+	if r.Decision, err = s.allow(auth.Subscribe, c.Channel, how); err != nil {
 		return err
 	}
-	if err := s.server.hub.EnsureLoaded(c.Channel, how); err != nil { // not under a lock
+	if err = s.server.hub.EnsureLoaded(c.Channel, how); err != nil { // not under a lock
 		return err
 	}
-	req := broker.JoinRequest{Groups: c.Groups}
 	if c.HasPosition {
-		req.From = &broker.Position{Epoch: c.Epoch, Seq: c.Seq}
-		if how == hub.NoWait && !s.server.hub.Knows(c.Channel, req.From) {
+		r.From = &broker.Position{Epoch: c.Epoch, Seq: c.Seq}
+		if how == hub.NoWait && !s.server.hub.Knows(c.Channel, r.From) {
 			return hub.ErrNotLoaded
 		}
 	}
-	if err := s.Subscribe(&session.SubscribeRequest{Channel: c.Channel, JoinRequest: req, ID: c.ID, Decision: d, Revocations: before}); err != nil {
+	if err = s.Subscribe(r); err != nil {
 		return err
 	}
 	s.Recheck(c.Channel)
@@ -41,12 +44,20 @@ func (s *speaker) Subscribed(r *session.SubscribeRequest, reply broker.Reply, ag
 	if !again && s.stream != nil && r.From != nil && !reply.Recovered {
 		return s.Resync(r.Channel, reply)
 	}
-	return s.frame("subscribed", s.subscribedMessage(r.ID, r.Channel, r.Decision.Data, reply))
+	room := r.Room
+	if need := subscribedRoom + len(r.Channel) + len(r.Decision.Data) + len(reply.Changes) + len(reply.State); cap(room) < need {
+		room = make([]byte, 0, need)
+	}
+	b := s.appendFrame(room, "subscribed", func(b []byte) []byte { return s.appendSubscribed(b, r.ID, r.Channel, r.Decision.Data, reply) })
+	r.Room = b[len(b):]
+	return b[:len(b):len(b)]
 }
 
-// subscribedMessage answers a subscribe.
-func (s *speaker) subscribedMessage(id []byte, channel string, data []byte, r broker.Reply) []byte {
-	b := make([]byte, 0, 192+len(channel)+len(data)+len(r.Changes)+len(r.State))
+// subscribedRoom is how much an answer to a subscribe has beside what it is about.
+const subscribedRoom = 192
+
+// appendSubscribed appends the answer to a subscribe.
+func (s *speaker) appendSubscribed(b, id []byte, channel string, data []byte, r broker.Reply) []byte {
 	b = append(b, `{"type":"subscribed",`...)
 	b = wire.AppendID(b, id)
 	b = append(b, `"channel":"`...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"weir/relay/auth"
@@ -42,7 +43,7 @@ func (p *Presence) end(channel, user string, abrupt bool, which func(a attendanc
 		return
 	}
 	u.extra.attendances = slices.DeleteFunc(u.extra.attendances, which)
-	p.settle(part, channel, u, abrupt)
+	p.settle(part, strings.Clone(channel), u, abrupt)
 }
 
 // attended is the index of a connection's attendance, or -1.
@@ -95,7 +96,7 @@ func (p *Presence) Attend(channel, connection string, id *auth.Identity, a Atten
 		x.attendances = append(x.attendances, attendance{connection, now.Add(attendanceLasts), alone})
 		p.review(part, channel, u, now)
 	}
-	p.changed(channel, u, news)
+	p.changed(part, channel, u, news)
 	return nil
 }
 
@@ -115,7 +116,7 @@ func (p *Presence) Heartbeat(channel, connection, user string) bool {
 	now := time.Now()
 	u.seen = now.UnixMilli()
 	u.extra.attendances[i].until = now.Add(attendanceLasts)
-	p.changed(channel, u, false)
+	p.changed(part, channel, u, false)
 	return true
 }
 

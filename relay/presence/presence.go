@@ -29,6 +29,7 @@ type Presence struct {
 	// Set at start.
 	broker  *broker.Broker
 	contain contain.Hook
+	start   time.Time
 	seed    maphash.Seed
 	members []func(channel, user string, joined bool)
 	crowd   *crowd // nil: this is the only node, and parts are all there is
@@ -41,7 +42,12 @@ type Presence struct {
 }
 
 // New makes the presence of a relay's channels. It is used after Start.
-func New(hook contain.Hook) *Presence { return &Presence{contain: hook, seed: maphash.MakeSeed()} }
+func New(hook contain.Hook) *Presence {
+	return &Presence{contain: hook, start: time.Now(), seed: maphash.MakeSeed()}
+}
+
+// now is the time on a clock that does not jump.
+func (p *Presence) now() time.Duration { return time.Since(p.start) }
 
 // Start has presence be told in the channels of b.
 func (p *Presence) Start(b *broker.Broker) { p.broker = b }
@@ -51,6 +57,17 @@ type presencePart struct {
 	mu       sync.Mutex
 	closed   bool
 	channels map[string]map[string]*present
+	told     map[string]string // where the presence of each of them is told: see Channel
+	leaving  []leaving         // users who have broken off, in the order in which they leave
+	timer    *time.Timer       // for the first of them; nil until there was one
+	room     []byte            // where what is told of a user is put together
+}
+
+// leaving is a user of whom nothing was left, and when they leave unless that changes.
+type leaving struct {
+	at      time.Duration
+	channel string
+	user    *present
 }
 
 func (p *Presence) part(channel string) *presencePart {
@@ -72,7 +89,7 @@ func (p *Presence) Refresh(channel string, id *auth.Identity) {
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	if u := part.channels[channel][id.User]; u != nil && u.names(id) {
-		p.changed(channel, u, true)
+		p.changed(part, channel, u, true)
 	}
 }
 
@@ -88,10 +105,11 @@ func (p *Presence) enter(part *presencePart, channel, user string, id *auth.Iden
 	users := part.channels[channel]
 	if users == nil {
 		if part.channels == nil {
-			part.channels = make(map[string]map[string]*present)
+			part.channels, part.told = make(map[string]map[string]*present), make(map[string]string)
 		}
 		users = make(map[string]*present, 1)
-		part.channels[strings.Clone(channel)] = users // the name of a command does not outlive it
+		channel = strings.Clone(channel) // the name of a command does not outlive it
+		part.channels[channel], part.told[channel] = users, Channel(channel)
 	}
 	if u = users[user]; u == nil {
 		u, news = &present{user: user, joined: time.Now().UnixNano()}, true
@@ -101,9 +119,7 @@ func (p *Presence) enter(part *presencePart, channel, user string, id *auth.Iden
 	if !id.Expires.IsZero() || id.Name != "" || id.Avatar != "" {
 		news = u.names(id) || news
 	}
-	if u.extra != nil {
-		u.extra.grace = time.Time{}
-	}
+	u.grace = 0
 	return u, news
 }
 
@@ -136,7 +152,7 @@ func (p *Presence) Join(channel, connection string, id *auth.Identity) {
 	u, news := p.enter(part, channel, id.User, id)
 	u.connections++
 	u.alone(connection, false)
-	p.changed(channel, u, news)
+	p.changed(part, channel, u, news)
 }
 
 // Leave counts a connection out. The user's last one leaves at once, or after the grace if it broke off.
@@ -158,14 +174,47 @@ func (p *Presence) Leave(channel, connection, user string, abrupt bool) {
 func (p *Presence) settle(part *presencePart, channel string, u *present, abrupt bool) {
 	switch {
 	case u.here():
-		p.changed(channel, u, false)
+		p.changed(part, channel, u, false)
 	case !abrupt || part.closed:
 		p.remove(part, channel, u)
 	default:
-		u.extend().grace = time.Now().Add(presenceGrace)
-		p.arm(part, channel, u, presenceGrace)
-		p.changed(channel, u, false)
+		p.expect(part, channel, u)
+		p.changed(part, channel, u, false)
 	}
+}
+
+// expect has a user leave after the grace. The caller holds part.mu.
+func (p *Presence) expect(part *presencePart, channel string, u *present) {
+	u.grace = p.now() + presenceGrace
+	part.leaving = append(part.leaving, leaving{u.grace, channel, u})
+	if len(part.leaving) > 1 {
+		return
+	}
+	if part.timer != nil {
+		part.timer.Reset(presenceGrace)
+		return
+	}
+	part.timer = p.contain.After(presenceGrace, "presence", func() { p.dismiss(part) }, func() { p.dismiss(part) }) // stopped by Close
+}
+
+// dismiss lets the users go whose grace is over, and waits for the next.
+func (p *Presence) dismiss(part *presencePart) {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	now := p.now()
+	for !part.closed && len(part.leaving) > 0 {
+		l := part.leaving[0]
+		if l.at > now {
+			part.timer.Reset(l.at - now)
+			return
+		}
+		part.leaving[0] = leaving{}
+		part.leaving = part.leaving[1:]
+		if l.user.grace == l.at && part.channels[l.channel][l.user.user] == l.user {
+			p.remove(part, l.channel, l.user)
+		}
+	}
+	part.leaving = nil
 }
 
 // arm has a user looked at after a while, or sooner. The caller holds part.mu.
@@ -204,14 +253,14 @@ func (part *presencePart) again(u *present) {
 func (p *Presence) review(part *presencePart, channel string, u *present, now time.Time) {
 	x := u.extend()
 	x.attendances = slices.DeleteFunc(x.attendances, func(a attendance) bool { return !a.until.After(now) })
-	if !u.here() && !x.grace.After(now) {
+	if !u.here() && u.grace == 0 {
 		p.remove(part, channel, u)
 		return
 	}
 	if p.crowd != nil {
-		p.changed(channel, u, false)
+		p.changed(part, channel, u, false)
 	}
-	next := x.grace
+	var next time.Time
 	for _, a := range x.attendances {
 		if next.IsZero() || a.until.Before(next) {
 			next = a.until
@@ -227,10 +276,11 @@ func (p *Presence) remove(part *presencePart, channel string, u *present) {
 	if t := u.more().timer; t != nil {
 		t.Stop()
 	}
-	users := part.channels[channel]
+	users, told := part.channels[channel], part.told[channel]
 	delete(users, u.user)
 	if len(users) == 0 {
 		delete(part.channels, channel)
+		delete(part.told, channel)
 	}
 	if p.crowd != nil {
 		if !part.closed { // otherwise the users come back to other nodes
@@ -240,29 +290,36 @@ func (p *Presence) remove(part *presencePart, channel string, u *present) {
 	}
 	p.Users.Add(-1)
 	p.count(channel, u.user, false)
-	p.tell(channel, &broker.Publication{Op: broker.Delete, Group: usersGroup, Key: wire.UserKey(u.user)})
+	p.tell(told, &broker.Publication{Op: broker.Delete, Group: usersGroup, Key: wire.UserKey(u.user)})
 }
 
 // changed tells how a user is there, if that is news to others; where there are several nodes, the one that puts them together knows. The
 // caller holds part.mu.
-func (p *Presence) changed(channel string, u *present, news bool) {
+func (p *Presence) changed(part *presencePart, channel string, u *present, news bool) {
 	switch {
 	case p.crowd != nil:
 		p.crowd.report(channel, u.user, u.report())
 	case news:
-		p.show(channel, u)
+		p.show(part, channel, u)
 	}
 }
 
 // show tells that a user is there, and how. The caller holds part.mu.
-func (p *Presence) show(channel string, u *present) {
-	p.tell(channel, &broker.Publication{Op: broker.Set, Group: usersGroup, Key: wire.UserKey(u.user), Data: append(u.append(make([]byte, 0, 96+len(u.user)+len(u.name)+len(u.avatar))), '}')})
+func (p *Presence) show(part *presencePart, channel string, u *present) {
+	part.room = append(u.append(part.room[:0]), '}') // the broker copies what it keeps
+	p.tell(part.told[channel], &broker.Publication{Op: broker.Set, Group: usersGroup, Key: wire.UserKey(u.user), Data: part.room})
+	if cap(part.room) > maxRoom {
+		part.room = nil
+	}
 }
 
-// tell publishes a change of presence. A presence channel that is full of users is no reason to keep
+// maxRoom is how large presencePart.room may stay.
+const maxRoom = 4 << 10
+
+// tell publishes a change of presence where that is told. A presence channel that is full of users is no reason to keep
 // them out of the channel itself.
-func (p *Presence) tell(channel string, pub *broker.Publication) {
-	if name := Channel(channel); name != "" {
+func (p *Presence) tell(name string, pub *broker.Publication) {
+	if name != "" {
 		_, _ = p.broker.Submit(name, pub) // nobody waits for it: a lock is held
 	}
 }
@@ -273,6 +330,9 @@ func (p *Presence) Close() {
 		part := &p.parts[i]
 		part.mu.Lock()
 		part.closed = true
+		if part.timer != nil {
+			part.timer.Stop()
+		}
 		for _, users := range part.channels {
 			for _, u := range users {
 				if t := u.more().timer; t != nil {

@@ -11,23 +11,23 @@ import (
 
 // present is a user in a channel. Guarded by presencePart.mu.
 type present struct {
-	user, name, avatar string       // as the user's newest token says
-	issued             int64        // when that token was, in Unix nanoseconds; 0: it does not say
-	joined             int64        // Unix nanoseconds
-	seen               int64        // the last sign of life, where there is no subscription; Unix milliseconds
-	connections        int          // subscribed
-	extra              *presentMore // what few users have; nil: none of it. Read through more, written through extend
+	user, name, avatar string        // as the user's newest token says
+	issued             int64         // when that token was, in Unix nanoseconds; 0: it does not say
+	joined             int64         // Unix nanoseconds
+	seen               int64         // the last sign of life, where there is no subscription; Unix milliseconds
+	connections        int           // subscribed
+	grace              time.Duration // when a user of whom nothing is left leaves, by Presence.now; 0: there is something
+	extra              *presentMore  // what few users have; nil: none of it. Read through more, written through extend
 }
 
-// presentMore is what is known of a user who has said so, or is about to leave. Guarded by presencePart.mu.
+// presentMore is what is known of a user who has said so. Guarded by presencePart.mu.
 type presentMore struct {
 	status      string // "" is online
 	metadata    []byte // a JSON object that is never written to; nil: none
 	attendances []attendance
 	statusAt    int64       // when it was said, in Unix nanoseconds
 	metadataAt  int64       // as well
-	grace       time.Time   // when a user of whom nothing is left leaves; zero: there is something
-	timer       *time.Timer // for the end of the grace or of an attendance; nil until there is one
+	timer       *time.Timer // for the end of an attendance; nil until there is one
 }
 
 var noMore presentMore // never written to

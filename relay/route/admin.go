@@ -25,7 +25,7 @@ func (r *Routes) ServeAdmin(route WebSocket) fasthttp.RequestHandler {
 		}
 		a := &session.Handshake{
 			Identity: &auth.Identity{Anonymous: true, Roles: []string{auth.RoleAdmin}},
-			Address:  ingress.Peer(ctx).String(),
+			Address:  ingress.Peer(ctx),
 			Head:     o.AppendSwitch(make([]byte, 0, 512), false),
 		}
 		r.open(ctx, a, &Client{route: &route})

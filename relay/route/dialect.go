@@ -57,14 +57,14 @@ func (r *Routes) handleDialect(ctx *fasthttp.RequestCtx, o *websocket.Offer, rou
 	case err != nil && d.Refused == nil:
 		r.gate.Fail(ctx, err)
 	case err != nil:
-		r.sessions.Hijack(ctx, a, func(nc net.Conn, _ []byte, a *session.Handshake) {
+		r.sessions.Hijack(ctx, &a, opener(func(nc net.Conn, _ []byte, a *session.Handshake) {
 			session.Refuse(nc, append(a.Head, d.refusal(err)...))
-		})
+		}))
 	default:
 		if d.ID != nil {
 			a.ID = d.ID()
 		}
-		r.open(ctx, a, client)
+		r.open(ctx, &a, client)
 	}
 }
 

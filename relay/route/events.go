@@ -73,9 +73,9 @@ func (r *Routes) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
 	last := session.LastEventID(ctx)
 	a.Encoding, a.Head = bodyOf(ctx, eventsHead)
 	a.Head = append(r.gate.AppendCORS(a.Head, ctx), "\r\n"...)
-	r.sessions.Hijack(ctx, a, func(nc net.Conn, _ []byte, a *session.Handshake) {
+	r.sessions.Hijack(ctx, &a, opener(func(nc net.Conn, _ []byte, a *session.Handshake) {
 		r.native.OpenEvents(nc, a, e.open, func(s *session.Session) error { return r.greet(s, a, e, channel, last) })
-	})
+	}))
 }
 
 // greet starts a stream. Nothing of its channel is lost or told twice between what is replayed and what is live: both are

@@ -34,7 +34,7 @@ func (r *Routes) OpenStream(ctx *fasthttp.RequestCtx, route *Stream, id *auth.Id
 	a.Encoding, a.Head = bodyOf(ctx, streamHead)
 	client := &Client{Value: value, stream: route, head: a.Head, route: &WebSocket{Closed: route.Closed, Limit: int(r.hub.Config.Limit.Message)}}
 	a.Custom = true
-	r.sessions.Hijack(ctx, a, func(nc net.Conn, _ []byte, a *session.Handshake) {
+	r.sessions.Hijack(ctx, &a, opener(func(nc net.Conn, _ []byte, a *session.Handshake) {
 		s := &client.session
 		if !r.sessions.Place(s, nc, a, protocol{client}) {
 			return
@@ -48,7 +48,7 @@ func (r *Routes) OpenStream(ctx *fasthttp.RequestCtx, route *Stream, id *auth.Id
 			s.CloseNow(session.InternalError)
 		}
 		s.Begun()
-	})
+	}))
 	return nil
 }
 

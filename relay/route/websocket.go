@@ -97,14 +97,14 @@ func (r *Routes) handle(ctx *fasthttp.RequestCtx, route *WebSocket) {
 		a.Encoding = hub.DeflateWS
 	}
 	a.Head = o.AppendSwitch(make([]byte, 0, 512), a.Encoding == hub.DeflateWS)
-	r.open(ctx, a, client)
+	r.open(ctx, &a, client)
 }
 
 // open takes the connection over for a session of a WebSocket route. Everything is written in turn by the shard's loop, behind the
 // answer to the handshake.
 func (r *Routes) open(ctx *fasthttp.RequestCtx, a *session.Handshake, c *Client) {
 	a.Custom = true
-	r.sessions.Hijack(ctx, a, func(nc net.Conn, rest []byte, a *session.Handshake) {
+	r.sessions.Hijack(ctx, a, opener(func(nc net.Conn, rest []byte, a *session.Handshake) {
 		s := &c.session
 		if !r.sessions.Place(s, nc, a, protocol{c}) {
 			return
@@ -115,5 +115,11 @@ func (r *Routes) open(ctx *fasthttp.RequestCtx, a *session.Handshake, c *Client)
 		s.Enter(func() { s.Conn().Reply(a.Head, nil) })
 		c.route.Open(c)
 		s.Begun()
-	})
+	}))
 }
+
+// opener is a session.Opener.
+type opener func(nc net.Conn, rest []byte, a *session.Handshake)
+
+// Begin implements session.Opener.
+func (f opener) Begin(nc net.Conn, rest []byte, a *session.Handshake) { f(nc, rest, a) }

@@ -19,14 +19,22 @@ import (
 // Handshake is the request of a client that was let in, before its connection is taken over.
 type Handshake struct {
 	Identity *auth.Identity
-	Address  string // as limits count it
-	Head     []byte // answer to the request
+	Address  netip.Addr // of the client, as limits count it
+	Head     []byte     // answer to the request
 	Encoding pool.Encoding
 	ID       string                          // of the connection; "": one is made
 	Refusal  func(why *problem.Error) []byte // what follows Head if there is no place for the client; nil: it gets the answer of HTTP
 	Custom   bool                            // the session speaks another protocol than the relay's own, which decides what it follows
 
-	behind netip.Addr // counted for the limit on addresses; not valid: the listener has counted the peer
+	behind  bool // a proxy, so that the address is still to be counted for its limit: the listener has counted the peer
+	manager *Manager
+	opener  Opener
+}
+
+// Opener opens the session of a handshake.
+type Opener interface {
+	// Begin is given the connection, and what has been received beyond the handshake.
+	Begin(nc net.Conn, rest []byte, a *Handshake)
 }
 
 // Identify finds out who a client is. The token comes in a header, as a subprotocol, in the configured
@@ -35,7 +43,7 @@ func (m *Manager) Identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*
 	if t := ctx.QueryArgs().Peek("ticket"); len(t) > 0 {
 		return m.redeem(ctx, string(t))
 	}
-	token := ingress.Bearer(ctx.Request.Header.Peek("Authorization"))
+	token := ingress.BearerHere(ctx.Request.Header.Peek("Authorization")) // the verifier keeps no part of it
 	if token == "" {
 		token = subprotocolToken
 	}
@@ -74,19 +82,19 @@ func (m *Manager) Identify(ctx *fasthttp.RequestCtx, subprotocolToken string) (*
 }
 
 // Authenticate checks what every client connection must pass, in the order that costs least.
-func (m *Manager) Authenticate(ctx *fasthttp.RequestCtx, token string) (*Handshake, *problem.Error) {
+func (m *Manager) Authenticate(ctx *fasthttp.RequestCtx, token string) (a Handshake, bad *problem.Error) {
 	if m.draining.Load() {
-		return nil, problem.Draining
+		return a, problem.Draining
 	}
 	if !m.gate.OriginAllowed(ctx) {
-		return nil, m.gate.RefusedOrigin(ctx)
+		return a, m.gate.RefusedOrigin(ctx)
 	}
 	if bad := m.Admit(); bad != nil {
-		return nil, bad
+		return a, bad
 	}
 	id, bad := m.Identify(ctx, token)
 	if bad != nil {
-		return nil, bad
+		return a, bad
 	}
 	return m.NewHandshake(ctx, id), nil
 }
@@ -104,24 +112,19 @@ func (m *Manager) Admit() *problem.Error {
 }
 
 // NewHandshake is the request of a client who is known. The address is counted for its limit when the session begins.
-func (m *Manager) NewHandshake(ctx *fasthttp.RequestCtx, id *auth.Identity) *Handshake {
-	addr := m.gate.ClientAddress(ctx)
-	a := &Handshake{Identity: id, Address: addr.String()}
-	if m.hub.Config.Limit.PerAddress > 0 && m.gate.Trusted(ingress.Peer(ctx)) {
-		a.behind = ingress.AddressKey(addr)
-	}
-	return a
+func (m *Manager) NewHandshake(ctx *fasthttp.RequestCtx, id *auth.Identity) Handshake {
+	return Handshake{manager: m, Identity: id, Address: m.gate.ClientAddress(ctx), behind: m.hub.Config.Limit.PerAddress > 0 && m.gate.Trusted(ingress.Peer(ctx))}
 }
 
 // Hijack takes the connection over from the HTTP server. HEAD is told what GET would be, and gets no stream.
-func (m *Manager) Hijack(ctx *fasthttp.RequestCtx, a *Handshake, open func(nc net.Conn, rest []byte, a *Handshake)) {
+func (m *Manager) Hijack(ctx *fasthttp.RequestCtx, a *Handshake, o Opener) {
 	if ctx.IsHead() { // of an event stream; an upgrade has been refused
 		ctx.SetContentType("text/event-stream; charset=utf-8")
 		ctx.Response.Header.Set("Cache-Control", "no-cache, no-transform")
 		m.gate.SetCORS(ctx)
 		return
 	}
-	if ingress.TakeOver(ctx, func(nc net.Conn, rest []byte) { m.openAtLoop(nc, rest, a, open) }) {
+	if a.opener = o; ingress.TakeOver(ctx, a) {
 		return
 	}
 	ctx.HijackSetNoResponse(true)
@@ -132,21 +135,23 @@ func (m *Manager) Hijack(ctx *fasthttp.RequestCtx, a *Handshake, open func(nc ne
 		if g := ingress.ConnOf(nc); g != nil {
 			rest = g.Upgraded(c)
 		}
-		open(nc, rest, a)
+		o.Begin(nc, rest, a)
 	})
 }
 
-// openAtLoop opens a session whose handshake was read at an event loop: there, unless it may have to wait for the disk or another node.
-func (m *Manager) openAtLoop(nc net.Conn, rest []byte, a *Handshake, open func(nc net.Conn, rest []byte, a *Handshake)) {
-	if a.Identity.User != "" {
+// Open implements ingress.Opener for a handshake that was read at an event loop: the session is opened there, unless it may have to wait
+// for the disk or another node.
+func (a *Handshake) Open(nc net.Conn, rest []byte) {
+	m := a.manager
+	if a.Identity.User != "" && m.hub.AcksWait() {
 		release, err := m.hub.Hold(wire.UserChannel(a.Identity.User), hub.NoWait)
 		if err != nil {
-			m.Work("upgrade", func() { open(nc, rest, a) }, func() { _ = nc.Close() })
+			m.Work("upgrade", func() { a.opener.Begin(nc, rest, a) }, func() { _ = nc.Close() })
 			return
 		}
 		defer release()
 	}
-	open(nc, rest, a)
+	a.opener.Begin(nc, rest, a)
 }
 
 // Refuse sends a client that has been upgraded its refusal and closes the connection.

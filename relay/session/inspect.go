@@ -75,7 +75,7 @@ func (s *Session) Protocol() Protocol { return s.protocol }
 func (s *Session) Conn() *pool.Conn { return s.conn }
 
 // Address is the client's, as limits count it.
-func (s *Session) Address() string { return s.address }
+func (s *Session) Address() string { return s.address.String() }
 
 // Identity is who the client is now.
 func (s *Session) Identity() *auth.Identity { return s.identity.Load() }

@@ -24,8 +24,9 @@ type Manager struct {
 	verifier *auth.Verifier
 	Now      func() time.Time // wall clock, for tokens; tests replace it before Start
 	Tickets  *auth.Tickets
-	workers  *ants.Pool       // turns of sessions; as many as there are connections
-	rules    *websocket.Rules // of event streams, which send nothing
+	workers  *ants.Pool                          // what is done beside turns
+	turns    *ants.PoolWithFuncGeneric[*Session] // as many as there are connections
+	rules    *websocket.Rules                    // of event streams, which send nothing
 
 	// Set at start.
 	closers    []func(user, connection string, last bool)   // called when a session has ended
@@ -56,8 +57,11 @@ func New(h *hub.Hub, gate *ingress.Gate, verifier *auth.Verifier, now func() tim
 	m.shareLimits()
 	h.Awaiting = m.sessions.gather
 	var err error
-	if m.workers, err = ants.NewPool(-1, ants.WithPanicHandler(h.Contain.Worker)); err != nil {
+	if m.turns, err = ants.NewPoolWithFuncGeneric(-1, (*Session).turn, ants.WithPanicHandler(h.Contain.Worker)); err != nil {
 		return nil, fmt.Errorf("start readers: %w", err)
+	}
+	if m.workers, err = ants.NewPool(-1, ants.WithPanicHandler(h.Contain.Worker)); err != nil {
+		return nil, fmt.Errorf("start workers: %w", err)
 	}
 	return m, nil
 }
@@ -68,7 +72,10 @@ func (m *Manager) Start(ctx context.Context, chores *sync.WaitGroup) {
 }
 
 // Close releases the workers, after Drain.
-func (m *Manager) Close() { _ = m.workers.ReleaseTimeout(time.Second) }
+func (m *Manager) Close() {
+	_ = m.turns.ReleaseTimeout(time.Second)
+	_ = m.workers.ReleaseTimeout(time.Second)
+}
 
 // SystemsStarted notes what the systems have asked for at start: from then on sessions may be opened.
 func (m *Manager) SystemsStarted() { m.patient = m.hub.AcksWait() || m.hub.Namespaces.Asks() }

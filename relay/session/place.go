@@ -1,6 +1,7 @@
 package session
 
 import (
+	"crypto/rand"
 	"net"
 	"time"
 
@@ -19,7 +20,7 @@ func (m *Manager) Place(s *Session, nc net.Conn, a *Handshake, p Protocol) bool 
 	s.manager, s.protocol, s.enc, s.id, s.user, s.address, s.opened = m, p, a.Encoding, a.ID, a.Identity.User, a.Address, time.Now().UnixMilli()
 	s.custom = a.Custom
 	if s.id == "" {
-		s.id = ulid.Make().String()
+		s.id = newID()
 	}
 	s.identity.Store(a.Identity)
 	s.socket.Heard.Store(true)
@@ -34,20 +35,17 @@ func (m *Manager) Place(s *Session, nc net.Conn, a *Handshake, p Protocol) bool 
 	switch {
 	case m.draining.Load():
 		answer, why = ingress.BusyAnswer, problem.Draining
-	case a.behind.IsValid() && !m.gate.Addresses.Take(a.behind, m.hub.Config.Limit.PerAddress):
+	case a.behind && !m.gate.Addresses.Take(ingress.AddressKey(a.Address), m.hub.Config.Limit.PerAddress):
 		m.hub.Counters.Refused.Of("per_address").Inc()
 		answer = ingress.TooManyAnswer
 	case !m.sessions.reserve(s.user, m.hub.Config.Limit.PerUser):
 		m.hub.Counters.Refused.Of("per_user").Inc()
 		answer = ingress.TooManyAnswer
-		if a.behind.IsValid() {
-			m.gate.Addresses.Give(a.behind)
+		if a.behind {
+			m.gate.Addresses.Give(ingress.AddressKey(a.Address))
 		}
 	default:
-		if a.behind.IsValid() {
-			behind := a.behind // not all of a, for as long as the session lives
-			s.release = func() { m.gate.Addresses.Give(behind) }
-		}
+		s.counted = a.behind
 		placed = true
 		return true
 	}
@@ -69,15 +67,20 @@ func (m *Manager) ForRequest(s *Session, id *auth.Identity, p Protocol) {
 
 // Connect gives a session that has a place its connection. Nothing is read yet.
 func (s *Session) Connect(nc net.Conn, o websocket.Options) {
-	s.conn = s.manager.hub.Pool.Open(nc, s.enc, false, s)
+	s.open(nc, false)
 	o.Deflate = hub.Deflates(s.enc)
 	s.socket.Begin(s, s.conn, nc, o)
+}
+
+func (s *Session) open(nc net.Conn, tails bool) {
+	s.conn, s.subs = &s.link, s.few[:0]
+	s.manager.hub.Pool.OpenIn(s.conn, nc, s.enc, tails, s)
 }
 
 // ConnectEvents is Connect for an event stream. With tails its frames are ended by Protocol.Tail.
 func (s *Session) ConnectEvents(nc net.Conn, tails bool) {
 	s.events = true
-	s.conn = s.manager.hub.Pool.Open(nc, s.enc, tails, s)
+	s.open(nc, tails)
 	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: s.manager.rules})
 }
 
@@ -102,4 +105,14 @@ func (s *Session) AbortOpen() {
 	s.ending.Store(true)
 	s.conn.Abort()
 	s.conn.Reply(nil, s.FirstTurn) // unless it was on its way already
+}
+
+// newID is the id of a connection: a ULID, which sorts by the time at which it was made.
+func newID() string {
+	var id ulid.ULID
+	_ = id.SetTime(ulid.Now()) // fails in the year 10889
+	_, _ = rand.Read(id[6:])   // never fails
+	var text [ulid.EncodedSize]byte
+	_ = id.MarshalTextTo(text[:]) // it has room
+	return string(text[:])
 }

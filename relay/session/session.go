@@ -3,7 +3,9 @@ package session
 import (
 	"errors"
 	"log/slog"
+	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/hub"
+	"weir/relay/ingress"
 	"weir/relay/websocket"
 )
 
@@ -26,16 +29,17 @@ import (
 type Session struct {
 	// Set once, before the first turn.
 	manager  *Manager
-	conn     *pool.Conn
+	conn     *pool.Conn // link; nil: the session is of a request
+	link     pool.Conn
 	protocol Protocol
-	id       string // connectionId
-	user     string // of the first token; a refresh cannot change it
-	address  string // of the client, for limits and logs
-	opened   int64  // Unix milliseconds
+	id       string     // connectionId
+	user     string     // of the first token; a refresh cannot change it
+	address  netip.Addr // of the client, for limits and logs
+	opened   int64      // Unix milliseconds
 	enc      pool.Encoding
-	events   bool   // it is an event stream, and not a WebSocket
-	custom   bool   // the protocol is not the relay's own
-	release  func() // gives the place in the count of its address back; may be nil
+	events   bool // it is an event stream, and not a WebSocket
+	custom   bool // the protocol is not the relay's own
+	counted  bool // in its address, which the end of the session is to give back
 
 	// Atomic.
 	identity atomic.Pointer[auth.Identity] // replaced by refresh
@@ -54,9 +58,10 @@ type Session struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	subs    []subscription
-	leaving *leaving // nil: nothing was left yet
-	ended   bool     // nothing may be subscribed any more
-	until   int64    // when it has: for how long what is held is carried out; Unix nanoseconds
+	few     [1]subscription // of most sessions, all of them
+	leaving *leaving        // nil: nothing was left yet
+	ended   bool            // nothing may be subscribed any more
+	until   int64           // when it has: for how long what is held is carried out; Unix nanoseconds
 	expiry  expiryEntry
 
 	// Owned by who has the turn, which reading guards.
@@ -85,12 +90,33 @@ type subscription struct {
 	channel  *broker.Channel
 	feed     *hub.Fanout
 	topic    *pool.Topic
-	groups   []string
-	key      string
-	present  bool  // counted in the channel's presence
-	observed bool  // observers know of it
-	limited  bool  // it was decided about for a time
-	until    int64 // when it is to be decided about anew, in Unix nanoseconds; 0: with the next token
+	selected *selection // nil: all of the channel
+	present  bool       // counted in the channel's presence
+	observed bool       // observers know of it
+	limited  bool       // it was decided about for a time
+	until    int64      // when it is to be decided about anew, in Unix nanoseconds; 0: with the next token
+}
+
+// selection is the part of a channel that a subscription is to.
+type selection struct {
+	groups []string
+	key    string
+}
+
+// selectionOf is what a subscription to these groups, or this item, selects. It owns what it is made of.
+func selectionOf(groups []string, key string) *selection {
+	if len(groups) == 0 && key == "" {
+		return nil
+	}
+	return &selection{cloneStrings(groups), strings.Clone(key)}
+}
+
+// parts are its groups, or its item; of nil none, which is everything.
+func (x *selection) parts() (groups []string, key string) {
+	if x != nil {
+		groups, key = x.groups, x.key
+	}
+	return groups, key
 }
 
 // pendingUnsubscribe is a subscription on its way out. gone is closed by the shard's loop when everything accepted
@@ -141,7 +167,7 @@ func (s *Session) Close(why Closing) {
 	if why.Code == wire.CloseForbidden {
 		grace = 0
 	}
-	subs := s.takeSubs(grace)
+	subs := s.takeSubs(grace, true)
 	memberships := s.protocol.Leave()
 	var left atomic.Int32
 	left.Store(int32(len(subs)+len(memberships)) + 1)
@@ -179,8 +205,9 @@ func (s *Session) CloseFirst(head []byte, why Closing) {
 	s.conn.Shut(append(head, s.protocol.CloseFrame(why)...), true)
 }
 
-// takeSubs empties the session's subscriptions and lets no more be added. What is held may be carried out for grace.
-func (s *Session) takeSubs(grace time.Duration) []subscription {
+// takeSubs empties the session's subscriptions and lets no more be added. What is held may be carried out for grace. Of those whose presence
+// is not ended by who calls it, note has leavePresence know.
+func (s *Session) takeSubs(grace time.Duration, note bool) []subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.ended {
@@ -195,13 +222,13 @@ func (s *Session) takeSubs(grace time.Duration) []subscription {
 	}
 	subs := s.subs
 	s.subs = nil
-	for _, sub := range subs {
-		if sub.observed {
-			s.observe(sub.feed.Name, false)
+	for i := range subs {
+		if subs[i].observed {
+			s.observe(subs[i].feed.Name, false)
 		}
-		if sub.present {
+		if note && subs[i].present {
 			l := s.leave()
-			l.present = append(l.present, sub.feed.Name)
+			l.present = append(l.present, subs[i].feed.Name)
 		}
 	}
 	return subs
@@ -242,35 +269,49 @@ func (s *Session) finish(abrupt bool) {
 	m := s.manager
 	s.ending.Store(true)
 	var subs []subscription
-	for _, step := range []func(){
-		func() { m.expiries.remove(s) },
-		func() { subs = s.takeSubs(asideGrace) },
-		func() {
-			if s.custom { // the system sees no message after the end
-				s.awaitAside()
-			}
-		},
-		func() { s.protocol.Gone(abrupt || m.moves()) },
-		func() { m.sessions.remove(s) },
-		func() {
-			if s.release != nil {
-				s.release()
-			}
-		},
-		func() { m.hub.Counters.Ended.Of(s.Transport()).Inc() },
-		func() { s.leavePresence(abrupt || m.moves()) },
-		func() { s.observeEnd(abrupt) },
-		func() { m.closed(s) },
-		func() { m.hub.Counters.Subscriptions.Add(float64(-len(subs))) },
-	} {
-		m.hub.Contain.Do("end of a session", step)
+	m.hub.Contain.Do("end of a session", func() { m.expiries.remove(s) })
+	m.hub.Contain.Do("end of a session", func() { subs = s.takeSubs(asideGrace, false) })
+	for _, step := range lastSteps {
+		m.hub.Contain.Do("end of a session", func() { step(s, subs, abrupt) })
 	}
+	left := subs
 	s.conn.Remove(func() {
 		defer m.readers.Done()
-		for _, sub := range subs {
-			m.hub.Contain.Do("end of a subscription", sub.channel.Leave)
+		for i := range left {
+			m.hub.Contain.Do("end of a subscription", left[i].channel.Leave)
 		}
 	})
+}
+
+// lastSteps end a session that is followed by nothing any more; subs are what it followed until now.
+var lastSteps = [...]func(s *Session, subs []subscription, abrupt bool){
+	func(s *Session, _ []subscription, _ bool) {
+		if s.custom { // the system sees no message after the end
+			s.awaitAside()
+		}
+	},
+	func(s *Session, _ []subscription, abrupt bool) { s.protocol.Gone(abrupt || s.manager.moves()) },
+	func(s *Session, _ []subscription, _ bool) { s.manager.sessions.remove(s) },
+	func(s *Session, _ []subscription, _ bool) {
+		if s.counted {
+			s.manager.gate.Addresses.Give(ingress.AddressKey(s.address))
+		}
+	},
+	func(s *Session, _ []subscription, _ bool) { s.manager.hub.Counters.Ended.Of(s.Transport()).Inc() },
+	func(s *Session, subs []subscription, abrupt bool) {
+		abrupt = abrupt || s.manager.moves()
+		for i := range subs {
+			if subs[i].present {
+				s.manager.hub.Presence.Leave(subs[i].feed.Name, s.id, s.user, abrupt)
+			}
+		}
+		s.leavePresence(abrupt) // of what was left before
+	},
+	func(s *Session, _ []subscription, abrupt bool) { s.observeEnd(abrupt) },
+	func(s *Session, _ []subscription, _ bool) { s.manager.closed(s) },
+	func(s *Session, subs []subscription, _ bool) {
+		s.manager.hub.Counters.Subscriptions.Add(float64(-len(subs)))
+	},
 }
 
 // Tail implements pool.Owner.
@@ -312,7 +353,8 @@ func (s *Session) ResyncNow(t *pool.Topic) {
 	sub := s.subs[i]
 	s.mu.Unlock()
 	known := true
-	_, err := s.manager.hub.Broker.Join(sub.feed.Name, broker.JoinRequest{Groups: sub.groups, Key: sub.key, Again: true}, func(out broker.Subscriber, r broker.Reply) {
+	groups, key := sub.selected.parts()
+	_, err := s.manager.hub.Broker.Join(sub.feed.Name, broker.JoinRequest{Groups: groups, Key: key, Again: true}, func(out broker.Subscriber, r broker.Reply) {
 		if out != sub.feed {
 			return // it has left meanwhile, and somebody else has come
 		}

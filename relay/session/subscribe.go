@@ -31,6 +31,7 @@ type SubscribeRequest struct {
 	Decision    hub.Decision                // about the session and the channel
 	Revocations uint64                      // Manager.Revocations when it began to be decided whether the session may
 	First       func(r broker.Reply) []byte // frames of the answer; nil: the protocol knows
+	Room        []byte                      // empty, where the answer may be built; when it has been, what is left of that
 }
 
 // Subscribe subscribes the session to a channel, or sends the answer again if it is subscribed: the steps are admitSubscription, enterPresence
@@ -63,10 +64,11 @@ func (s *Session) subscribeLoaded(r *SubscribeRequest) error {
 	if at >= 0 {
 		s.expectDecision(&s.subs[at], r.Decision.Expires)
 		sub := s.subs[at]
-		r.Again, r.Groups, r.Key = true, sub.groups, sub.key
+		r.Again = true
+		r.Groups, r.Key = sub.selected.parts()
 		return s.joinChannel(r, &sub)
 	}
-	sub := subscription{groups: cloneStrings(r.Groups), key: strings.Clone(r.Key)}
+	sub := subscription{selected: selectionOf(r.Groups, r.Key)}
 	s.enterPresence(r, &sub)
 	if err := s.joinChannel(r, &sub); err != nil {
 		if sub.present {
@@ -138,7 +140,7 @@ func (s *Session) joinChannel(r *SubscribeRequest, sub *subscription) (err error
 			f.Window.Expedite()
 			return
 		}
-		if sub.topic, failed = f.TopicOf(sub.groups, sub.key); failed != nil {
+		if sub.topic, failed = f.TopicOf(sub.selected.parts()); failed != nil {
 			return
 		}
 		sub.feed = f

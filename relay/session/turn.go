@@ -13,7 +13,7 @@ import (
 
 // Readable implements pool.Owner: a worker reads what has come.
 func (s *Session) Readable() {
-	if s.manager.workers.Submit(s.turn) != nil { // it is closed
+	if s.manager.turns.Invoke(s) != nil { // it is closed
 		s.manager.hub.Contain.Go(nil, "turn", s.turn, s.turn) // ends when it has read what there is; Manager.readers waits for the session
 	}
 }

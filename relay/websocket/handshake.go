@@ -50,17 +50,18 @@ func ReadOffer(h *fasthttp.RequestHeader) (Offer, *problem.Error) {
 	if len(keys) == 1 {
 		o.key = keys[0]
 	}
-	if raw, err := base64.StdEncoding.DecodeString(string(o.key)); err != nil || len(raw) != 16 {
+	var raw [18]byte
+	if n, err := base64.StdEncoding.Decode(raw[:], o.key[:min(len(o.key), 24)]); err != nil || n != 16 || len(o.key) != 24 {
 		return o, problem.BadField.With("Sec-WebSocket-Key must be 16 bytes in base64")
 	}
 	for _, line := range h.PeekAll("Sec-WebSocket-Protocol") {
-		for p := range strings.SplitSeq(string(line), ",") {
-			p = strings.TrimSpace(p)
-			if p == subprotocol {
+		for p := range bytes.SplitSeq(line, []byte(",")) {
+			p = bytes.TrimSpace(p)
+			if string(p) == subprotocol {
 				o.Protocol = true
 			}
-			if t, ok := strings.CutPrefix(p, "token."); ok {
-				o.Token = t
+			if t, ok := bytes.CutPrefix(p, []byte("token.")); ok {
+				o.Token = string(t)
 			}
 		}
 	}
@@ -106,7 +107,7 @@ func goodParams(params string) bool {
 	if strings.TrimSpace(params) == "" {
 		return true
 	}
-	var seen []string
+	seen := make([]string, 0, 4) // each of the four once
 	for p := range strings.SplitSeq(params, ";") {
 		name, value, valued := strings.Cut(strings.TrimSpace(p), "=")
 		if slices.Contains(seen, name) {
@@ -128,7 +129,7 @@ func goodParams(params string) bool {
 		default:
 			return false
 		}
-		seen = append(seen, name) // at most three
+		seen = append(seen, name)
 	}
 	return true
 }

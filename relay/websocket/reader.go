@@ -56,7 +56,7 @@ type Reader struct {
 	// Set once, by Begin.
 	handler Handler
 	conn    *pool.Conn
-	nc      net.Conn
+	nc      net.Conn // off the raw path; nil on it, so that what accepted the connection need not live as long as it
 	rules   *Rules
 	deflate bool
 	binary  bool
@@ -116,7 +116,10 @@ type Options struct {
 
 // Begin makes a reader ready for a connection. It is called once, before anything else.
 func (r *Reader) Begin(h Handler, conn *pool.Conn, nc net.Conn, o Options) {
-	r.handler, r.conn, r.nc, r.rules, r.deflate, r.binary, r.skips = h, conn, nc, o.Rules, o.Deflate, o.Binary, o.SkipLarge
+	r.handler, r.conn, r.rules, r.deflate, r.binary, r.skips = h, conn, o.Rules, o.Deflate, o.Binary, o.SkipLarge
+	if !conn.Awaitable() {
+		r.nc = nc
+	}
 	if len(o.Rest) > 0 {
 		r.begin()
 		r.rest = o.Rest

@@ -1,0 +1,6 @@
+//go:build race
+
+package relay
+
+// raceEnabled says that the race detector allocates for its own ends.
+const raceEnabled = true
