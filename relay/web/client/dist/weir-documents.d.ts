@@ -1,46 +1,16 @@
 // Types of weir-documents.js. Made from its source.
 
-import type { On, Off, Message, Status, Weir } from './weir.js'
-/** A number skips, a string is inserted, {d} deletes as many. */
-type Op = Part[];
-type Part = number | string | {
-    d: number;
-};
+import { Status, On, Off, Weir } from './weir.js';
+
 /** A piece of a change of text, in UTF-16 units of the text before it. */
-export interface Edit {
+interface Edit {
     from: number;
     to: number;
     insert: string;
 }
-/** One operation that does what the two do, one after the other. */
-declare const compose: (first: Op, second: Op) => Op;
-/** An operation as it is after another that was made on the same text. Left: it goes first where both insert. */
-declare const transform: (op: Op, other: Op, left?: boolean) => Op;
-/** The edits of an operation, in order. */
-declare function edits(op: Op): Edit[];
-/** Where a position is after an operation; one at the place of an insert stays before it. */
-declare const shift: (position: number, op: Op) => number;
-/** The operation of edits. */
-declare function operation(list: Edit[]): Op;
-/**
- * Edits of a text after which it is as whole as before: what is left of a surrogate pair of which they take one half, and
- * a half that they bring, is U+FFFD, which is as long. Nobody could store or send a half.
- */
-declare const whole: (text: string, list: Edit[]) => Edit[];
-/** The text after an operation. */
-declare const patch: (text: string, op: Op) => string;
-/** What makes one text of the other: one edit that splits no code point. */
-declare function difference(a: string, b: string): Edit;
-/** How many code points a text has. */
-declare const points: (s: string) => number;
-/** How many units the first n code points behind a place take. */
-declare const units: (text: string, n: number, at?: number) => number;
-/** To the wire: the operation of a text in code points. */
-declare const toPoints: (op: Op, text: string) => Op;
-/** From the wire. */
-declare const toUnits: (op: Op, text: string) => Op;
+
 /** Where somebody else is, in UTF-16 units of the text here. */
-export interface Cursor {
+interface Cursor {
     userId: string;
     name: string;
     color: string;
@@ -50,7 +20,7 @@ export interface Cursor {
         end: number;
     } | null;
 }
-export interface DocEvents {
+interface DocEvents {
     /** The text is different now. Local: by this program. */
     change: {
         edits: Edit[];
@@ -76,7 +46,7 @@ export interface DocEvents {
  * A shared text. Edits are there at once and sent one after the other; what others do meanwhile is moved over them, so
  * that everybody ends with the same text. Offsets are those of JavaScript strings; the relay counts code points.
  */
-export interface Doc {
+interface Doc {
     readonly id: string;
     readonly text: string;
     /** The text has arrived. */
@@ -98,11 +68,12 @@ export interface Doc {
     cursor(position: number, anchor?: number): void;
     close(): void;
 }
-declare function openText(id: string, src: string, live: Weir['live']): Doc;
+
 /** Binds a textarea to a document: what is typed goes out, what others do comes in, and the selection stays where it was. */
-export declare function textarea(doc: Doc, el: HTMLTextAreaElement): Off;
+declare function textarea(doc: Doc, el: HTMLTextAreaElement): Off;
+
 /** What is needed of CodeMirror 6: all that @codemirror/view exports, and Transaction of @codemirror/state. */
-export interface CodeMirror {
+interface CodeMirror {
     ViewPlugin: any;
     Decoration: any;
     WidgetType: any;
@@ -113,7 +84,10 @@ export interface CodeMirror {
  * An extension that binds an editor to a document and shows where others are:
  * new EditorView({ extensions: [codemirror(doc, cm)] }).
  */
-export declare function codemirror(doc: Doc, { ViewPlugin, Decoration, WidgetType, Transaction }: CodeMirror): any;
+declare function codemirror(doc: Doc, { ViewPlugin, Decoration, WidgetType, Transaction }: CodeMirror): any;
+
 /** Opens a shared document. */
-export declare const openDocument: (weir: Weir, id: string) => Doc;
-export {};
+declare const openDocument: (weir: Weir, id: string) => Doc;
+
+export { codemirror, openDocument, textarea };
+export type { CodeMirror, Cursor, Doc, DocEvents, Edit };

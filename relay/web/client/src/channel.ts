@@ -1,5 +1,5 @@
 import { entries, stringify } from './short'
-import { emitter, type On } from './emitter'
+import { emitter, type Off, type On } from './emitter'
 import type { Message } from './wire'
 
 /** Where in a channel's log something stands. */
@@ -8,16 +8,22 @@ export interface Position {
   seq: number
 }
 
-/** One change of a channel. */
-export interface Change {
-  seq: number
-  op: 'set' | 'delete' | 'send'
-  group?: string
-  key?: string
-  data?: any
-  /** Why an item was deleted: "expired", or "resync" for one that a snapshot does not hold any more. */
-  cause?: string
-}
+/** The groups of a schema: a type that names, by group, what the items of a channel are. */
+export type Groups<S> = keyof S & string
+
+/** One change of a channel: of an item, or an event. */
+export type Change<S = any, E = any> =
+  | { [G in Groups<S>]: { seq: number; op: 'set'; group: G; key: string; data: S[G]; cause?: undefined } }[Groups<S>]
+  | {
+      seq: number
+      op: 'delete'
+      group: Groups<S>
+      key: string
+      data?: undefined
+      /** Why an item was deleted: "expired", or "resync" for one that a snapshot does not hold any more. */
+      cause?: string
+    }
+  | { seq: number; op: 'send'; group?: string; key?: string; data: E; cause?: undefined }
 
 /** Someone who follows a channel. */
 export interface User {
@@ -39,9 +45,11 @@ export interface Publication {
   idempotencyKey?: string
 }
 
-export interface ChannelEvents {
+export interface ChannelEvents<S = any, E = any> {
   /** Something is different now. Each change is told once, however often the connection broke. */
-  change: Change
+  change: Change<S, E>
+  /** The state is another one: after changes that came together, and after what was set here. */
+  state: void
   /** The channel is followed (again). Lost: events may have been missed; items are right in any case. */
   sync: { recovered?: boolean; lost?: boolean }
   /** The channel cannot be followed, or not any more: ask for it again to try once more. */
@@ -49,18 +57,29 @@ export interface ChannelEvents {
 }
 
 /** The live items of a channel: data by group and key. */
-export type State = ReadonlyMap<string, ReadonlyMap<string, any>>
+export interface State<S = any> extends ReadonlyMap<Groups<S>, ReadonlyMap<string, S[Groups<S>]>> {
+  get<G extends Groups<S>>(group: G): ReadonlyMap<string, S[G]> | undefined
+}
 
 /** A channel as one part of a program follows it. It is followed until the last of them has closed it. */
-export interface Channel {
+export interface Channel<S = any, E = any> {
   readonly name: string
   /** The live items. It is another value after each change of them, and the one there was stays as it is. */
-  readonly state: State
+  readonly state: State<S>
   /** Where the state stands; kept, it lets another program go on from there. */
   readonly position: Position | undefined
-  on: On<ChannelEvents>
+  on: On<ChannelEvents<S, E>>
+  /** Calls f when the state is another one, until the returned function is called. */
+  subscribe(f: () => void): Off
   /** The data of an item. */
-  get(group: string, key: string): any
+  get<G extends Groups<S>>(group: G, key: string): S[G] | undefined
+  /**
+   * Sets an item: in the state at once, and then for all. If the relay refuses that the state is as if it had not been,
+   * and the promise is rejected.
+   */
+  set<G extends Groups<S>>(group: G, key: string, data: S[G], p?: Pick<Publication, 'ttl' | 'idempotencyKey'>): Promise<Position>
+  /** Deletes an item, likewise. */
+  delete(group: Groups<S>, key: string): Promise<Position>
   /** Publishes a change; with a key it sets that item. It is sent again after a lost connection, and done once. */
   publish(data: unknown, p?: Publication): Promise<Position>
   /** Changes from the log, the newest page first, each in order. */
@@ -86,6 +105,37 @@ export interface Followed {
   join_(): Channel
 }
 
+/** A change that was made here, and that the state of the relay may not have yet. */
+interface Local {
+  op: 'set' | 'delete'
+  group: string
+  key: string
+  data?: any
+  /** Where the relay has it. */
+  at?: Position
+}
+
+/** Maps that nobody has seen, and that therefore may change: of any other a copy is made. */
+const copier = () => {
+  const own = new WeakSet()
+  return <M extends Map<any, any>>(m: M | undefined): M => {
+    if (!m || !own.has(m)) own.add((m = new Map(m) as M))
+    return m
+  }
+}
+type Items = Map<string, Map<string, any>>
+
+/** The state after a change. */
+const put = (state: Items, mine: ReturnType<typeof copier>, { op, group, key, data }: Change | Local): Items => {
+  let items = state.get(group!)
+  if (op === 'send' || (op === 'delete' && !items?.has(key))) return state
+  state = mine(state)
+  state.set(group, (items = mine(items)))
+  if (op === 'set') items.set(key, data)
+  else if (items.delete(key) && !items.size) state.delete(group)
+  return state
+}
+
 const each = (state: State, f: (group: string, key: string, data: any) => void) =>
   state.forEach((items, group) => items.forEach((data, key) => f(group, key, data)))
 
@@ -93,21 +143,49 @@ export function followed(name: string, from: Position | undefined, ask: (m: Mess
   const users = new Set<(event: keyof ChannelEvents, value: any) => void>()
   const tell = (event: keyof ChannelEvents, value: any) => [...users].forEach((u) => users.has(u) && u(event, value))
   let position = from && { epoch: from.epoch, seq: from.seq }
-  let state = new Map<string, Map<string, any>>()
-  // The maps that nobody has seen, and that therefore may change.
-  let own = new WeakSet()
-  const mine = <M extends Map<any, any>>(m: M | undefined): M => {
-    if (!m || !own.has(m)) own.add((m = new Map(m) as M))
-    return m
+  let state: Items = new Map()
+  let mine = copier() // of the state
+  let local: Local[] = []
+  let shown: Items | undefined // the state with what is local; none: it is to be made
+  let due = false // it is told soon that the state is another
+  let gone = false // it is not followed, nor will it be
+  const view = () => {
+    const mine = copier()
+    return local[0] ? (shown ??= local.reduce((s, c) => put(s, mine, c), state)) : state
   }
-  const show = ({ op, group, key, data }: Change) => {
-    if (op === 'send') return
-    let items = state.get(group!)
-    if (op === 'delete' && !items?.has(key!)) return
-    state = mine(state)
-    state.set(group!, (items = mine(items)))
-    if (op === 'set') items.set(key!, data)
-    else if (items.delete(key!) && !items.size) state.delete(group!)
+  const moved = () => {
+    shown = undefined
+    if (due) return
+    due = true
+    queueMicrotask(() => {
+      due = false
+      tell('state', undefined)
+    })
+  }
+  const show = (c: Change) => {
+    if (c.op === 'send') return
+    state = put(state, mine, c)
+    moved()
+  }
+  // What is local is forgotten once the state has it. Anew: it is that of another epoch, perhaps.
+  const settle = (anew?: boolean) => {
+    const rest = local.filter(({ at }) => !at || !(gone || (at.epoch === position?.epoch ? at.seq <= position.seq : anew)))
+    if (rest.length < local.length) moved()
+    local = rest
+  }
+  const change = async (c: Local, p?: object): Promise<Position> => {
+    local.push(c)
+    shown = undefined
+    tell('state', undefined) // at once: who types sees it
+    try {
+      return (c.at = (await ask({ ...p, ...c, type: 'publish', channel: self.name_ })).position)
+    } catch (err) {
+      local = local.filter((x) => x !== c)
+      moved()
+      throw err
+    } finally {
+      settle()
+    }
   }
   const self: Followed = {
     name_: name,
@@ -118,6 +196,7 @@ export function followed(name: string, from: Position | undefined, ask: (m: Mess
       if (!self.live_ || c.seq <= position!.seq) return // it is had already, or part of the answer to come
       position = { epoch: position!.epoch, seq: c.seq }
       show(c)
+      settle()
       tell('change', c)
     },
     stand_({ position: to, recovered, changes, state: items, lost }) {
@@ -137,10 +216,13 @@ export function followed(name: string, from: Position | undefined, ask: (m: Mess
         differences.forEach(show)
         differences.forEach((c) => tell('change', c))
       }
+      settle(true)
       tell('sync', { recovered, lost })
     },
     lost_(m) {
       self.live_ = false
+      gone = true
+      settle()
       tell('error', m)
     },
     join_() {
@@ -153,14 +235,17 @@ export function followed(name: string, from: Position | undefined, ask: (m: Mess
           return self.name_
         },
         get state() {
-          own = new WeakSet()
-          return state
+          mine = copier() // who sees it may keep it
+          return view()
         },
         get position() {
           return position
         },
         on,
-        get: (group, key) => state.get(group)?.get(key),
+        subscribe: (f) => on('state', f),
+        get: (group, key) => view().get(group)?.get(key),
+        set: (group, key, data, p) => change({ op: 'set', group, key, data }, p),
+        delete: (group, key) => change({ op: 'delete', group, key }),
         publish: async (data, p) => (await ask({ ...p, type: 'publish', channel: self.name_, data })).position,
         history: (page) => ask({ ...page, type: 'history', channel: self.name_ }) as never,
         presence: async () => (await ask({ type: 'presence', channel: self.name_ })).users,

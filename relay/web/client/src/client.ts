@@ -33,7 +33,7 @@ export interface Weir {
   readonly limits: Limits | undefined
   on: On<ClientEvents>
   /** Follows a channel, from a position or from now. Whoever asks for one closes it, and it ends with the last of them. */
-  channel(name: string, from?: Position): Channel
+  channel<S = any, E = any>(name: string, from?: Position): Channel<S, E>
   /** The user's own channel; its name is known once connected. */
   readonly me: Channel
   /** Tells backends and systems of an event: now, or not at all. */

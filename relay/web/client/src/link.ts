@@ -11,7 +11,7 @@ export interface Link {
   /** Connects anew, at once. */
   again(): void
   close(): void
-  /** Finds out what became of the connection. */
+  /** Finds out what became of the connection. @internal */
   wake_(): void
 }
 

@@ -1,6 +1,5 @@
 import { connect as connectAlone } from './weir.js'
-import type { Change, Channel, Position } from './channel'
-import type { Options, Weir } from './client'
+import type { Change, Channel, Options, Position, Weir } from './weir.js'
 import { parse, random, stringify } from './short'
 import type { Message, Socket, SocketConstructor } from './wire'
 // One connection for all tabs of an origin. One of them, whichever holds a lock, has it, and is a relay for the others: it speaks the
