@@ -52,7 +52,7 @@ func (b *Broker) Channels(prefix, after string, limit int) (infos []Info, err er
 		infos, err = b.config.Store.List(prefix, after, limit)
 	}
 	for _, name := range names {
-		c, _ := b.lockLoaded(name) // one that is of no use now is left out
+		c, _ := b.lockReady(name) // one that is of no use now, or not yet, is left out: its store, or its owner, has it
 		if c == nil {
 			continue
 		}

@@ -111,6 +111,9 @@ func (s *Server) ownChannels(p channelsPage) ([]nodeChannel, error) {
 	infos, err := s.hub.Broker.Channels(p.Prefix, p.After, p.Limit)
 	list := make([]nodeChannel, len(infos))
 	for i, info := range infos {
+		if info.Readers > 0 && s.hub.Listens(info.Name) {
+			info.Readers--
+		}
 		list[i] = nodeChannel{info, !s.hub.Elsewhere(info.Name)}
 	}
 	return list, err

@@ -34,7 +34,8 @@ type listener struct {
 	wake    chan struct{} // of capacity 1: holds a value if there is to be joined, or filled, again
 
 	// Atomic.
-	gone atomic.Bool // the channel that was joined was given up
+	gone   atomic.Bool // the channel that was joined was given up
+	joined atomic.Bool // it counts as a reader of its channel
 }
 
 // retryJoin is after which time a channel that has no owner is looked for again.
@@ -60,6 +61,7 @@ func (h *Hub) Listen(channel string, to Listener) (stop func()) {
 func (l *listener) run(ctx context.Context) {
 	var joined *broker.Channel
 	defer func() {
+		l.joined.Store(false)
 		if joined != nil {
 			joined.Leave()
 		}
@@ -72,6 +74,7 @@ func (l *listener) run(ctx context.Context) {
 		if l.gone.Swap(false) {
 			joined = nil
 		}
+		l.joined.Store(joined != nil)
 		ch, err := l.hub.Broker.Join(l.channel, broker.JoinRequest{Again: joined != nil, Whole: true}, func(s broker.Subscriber, r broker.Reply) {
 			if x, ok := s.(*listened); ok {
 				x.stale = false
@@ -81,6 +84,7 @@ func (l *listener) run(ctx context.Context) {
 		switch {
 		case err == nil:
 			joined = ch
+			l.joined.Store(true)
 			l.to.Filled()
 		case errors.Is(err, broker.ErrNotJoined):
 			joined = nil
@@ -105,6 +109,12 @@ func (l *listener) again() {
 	case l.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Listens reports whether somebody within this process hears of a channel: one of its readers is no client.
+func (h *Hub) Listens(channel string) bool {
+	l := h.listeners[channel]
+	return l != nil && l.joined.Load()
 }
 
 // listened is the Fanout of a channel that somebody within this process listens to.

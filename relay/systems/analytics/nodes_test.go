@@ -64,7 +64,20 @@ func TestNodesCountAsOne(t *testing.T) {
 			}
 		}
 	}
-	for _, g := range n.Rigs {
+	for i, g := range n.Rigs {
+		p := g.WS("ann", "/ws")
+		p.Send(relaytest.Message{"type": "subscribe", "id": 1, "channel": "room:1"})
+		p.Type("subscribed")
+		for _, g := range n.Rigs { // that nodes hear of a channel makes them no subscribers of it
+			_, out := g.Backend("GET", "/v1/channels", "")
+			subscribers := make(map[any]any)
+			for _, c := range out.(map[string]any)["channels"].([]any) {
+				subscribers[c.(map[string]any)["channel"]] = c.(map[string]any)["subscribers"]
+			}
+			if subscribers["analytics:state"] != 0.0 || subscribers["room:1"] != float64(i+1) {
+				t.Errorf("with %d subscribers of one channel: %v", i+1, subscribers)
+			}
+		}
 		reaches(g, "user.action/login", 30)
 		if past := history(g, "user.action/login"); past != 30 {
 			t.Errorf("in the history there are %v events", past)
