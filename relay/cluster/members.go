@@ -7,6 +7,7 @@ import (
 
 	"weir/internal/contain"
 	"weir/relay/cluster/link"
+	"weir/relay/cluster/parts"
 )
 
 // announce says hello.
@@ -71,7 +72,7 @@ func (i inbox) Announced(b []byte) {
 	}
 	c.catchUp(m, h.Notices, now)
 	if back {
-		m.link.Append(link.Parts, func(w *link.Writer) { w.Byte(partsAsk) })
+		m.link.Append(link.Parts, (&parts.Record{What: parts.Ask}).Append)
 	}
 	if epoch != 0 && m.link.Restart(epoch) {
 		c.restarted(m)

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"strings"
 	"time"
 
 	"weir/relay/cluster/link"
@@ -15,76 +14,37 @@ type (
 	Why    = parts.Why
 )
 
-// The records of parts begin with one of these.
-const (
-	partsBegin = 0 // partition, term: all parts of the partition follow
-	partsEnd   = 1 // partition: that was all
-	partsTell  = 2 // kind, key, name, term, flags, value
-	partsOver  = 3 // kind, key, name, term, abrupt
-	partsAsk   = 4 // tell anew what I own
-)
-
 // Report tells the owner of a key of this process's part under a name; nil: there is none any more. abrupt says of one that is over that it
 // may come back. The caller holds the lock of Merger.Each.
 func (c *Cluster) Report(kind, key, name string, value []byte, abrupt bool) {
-	o := c.owners[c.partition(key)].Load()
-	if o == nil {
-		return // who is next is told
+	if o := c.owners[c.partition(key)].Load(); o != nil { // or the next one is told
+		c.tell(o, parts.Told(kind, key, name, o.term, value, Why{Abrupt: abrupt}))
 	}
-	c.tellPart(o, kind, key, name, value, Why{Abrupt: abrupt})
 }
 
-func (c *Cluster) tellPart(o *owner, kind, key, name string, value []byte, why Why) {
+// tell tells an owner something of this process's parts.
+func (c *Cluster) tell(o *owner, x parts.Record) {
 	if o.Session == c.session {
-		c.parts.Note(c.session, o.term, kind, strings.Clone(key), strings.Clone(name), value, why)
+		c.parts.Take(c.session, &x)
 		return
 	}
 	c.mu.Lock()
 	m := c.members[o.Session]
 	c.mu.Unlock()
-	if m == nil {
-		return // it is told all when it is heard
+	if m != nil { // or it is told all when it is heard
+		m.link.Append(link.Parts, x.Append)
 	}
-	m.link.Append(link.Parts, func(w *link.Writer) {
-		if value == nil {
-			w.Byte(partsOver)
-		} else {
-			w.Byte(partsTell)
-		}
-		w.Text(kind)
-		w.Text(key)
-		w.Text(name)
-		w.Uint(o.term)
-		if value == nil {
-			w.Bool(why.Abrupt)
-			return
-		}
-		w.Bool(why.Known)
-		w.Bytes(value)
-	})
 }
 
 // parted works off a record about parts of another process.
 func (c *Cluster) parted(m *member, r *link.Reader) {
-	switch what := r.Byte(); what {
-	case partsBegin, partsEnd:
-		if p := r.Uint(); r.Err == nil && p < uint64(len(c.owners)) {
-			c.parts.Sweep(m.session, int(p), what == partsEnd)
-		}
-	case partsTell, partsOver:
-		kind, key, name, term := strings.Clone(r.Text()), strings.Clone(r.Text()), strings.Clone(r.Text()), r.Uint()
-		flag := r.Bool()
-		if what == partsOver {
-			if r.Err == nil {
-				c.parts.Note(m.session, term, kind, key, name, nil, Why{Abrupt: flag})
-			}
-			return
-		}
-		if value := append([]byte{}, r.Bytes()...); r.Err == nil {
-			c.parts.Note(m.session, term, kind, key, name, value, Why{Known: flag})
-		}
-	case partsAsk:
+	x := parts.ReadRecord(r)
+	switch {
+	case r.Err != nil:
+	case x.What == parts.Ask:
 		c.tellAnew(m.session)
+	default:
+		c.parts.Take(m.session, &x)
 	}
 }
 
@@ -150,35 +110,17 @@ func (c *Cluster) tellParts() {
 		for p := range untold {
 			if o := c.owners[p].Load(); o != nil {
 				owners[p] = o
-				c.sweep(o, p, partsBegin)
+				c.tell(o, parts.Record{What: parts.Begin, Partition: p})
 			}
 		}
 		for kind, m := range c.parts.Mergers {
 			m.Each(func(key string) bool { return owners[c.partition(key)] != nil }, func(key, name string, since time.Time, value []byte) {
 				p := c.partition(key)
-				c.tellPart(owners[p], kind, key, name, value, Why{Known: since.Before(untold[p])})
+				c.tell(owners[p], parts.Told(kind, key, name, owners[p].term, value, Why{Known: since.Before(untold[p])}))
 			})
 		}
 		for p, o := range owners {
-			c.sweep(o, p, partsEnd)
+			c.tell(o, parts.Record{What: parts.End, Partition: p})
 		}
 	}
-}
-
-// sweep tells an owner that all parts of a partition follow, or that they have.
-func (c *Cluster) sweep(o *owner, p int, what byte) {
-	if o.Session == c.session {
-		c.parts.Sweep(c.session, p, what == partsEnd)
-		return
-	}
-	c.mu.Lock()
-	m := c.members[o.Session]
-	c.mu.Unlock()
-	if m == nil {
-		return
-	}
-	m.link.Append(link.Parts, func(w *link.Writer) {
-		w.Byte(what)
-		w.Uint(uint64(p))
-	})
 }

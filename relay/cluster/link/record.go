@@ -23,7 +23,7 @@ const (
 	Error    = 10 // id, code, text
 	Call     = 11 // id, kind, body
 	Reply    = 12 // id, body
-	Parts    = 13 // see partsBegin
+	Parts    = 13 // see parts.Record
 )
 
 // ErrRecord is why a record is not read: it is not what this version writes.

@@ -74,8 +74,8 @@ func (s *Store) lock(p int) *table {
 	return t
 }
 
-// Note takes the part of a process under a name of a key, which it has told to the owner in a term; nil: there is none any more.
-func (s *Store) Note(session string, term uint64, kind, of, name string, value []byte, why Why) {
+// note takes the part of a process under a name of a key, which it has told to the owner in a term; nil: there is none any more.
+func (s *Store) note(session string, term uint64, kind, of, name string, value []byte, why Why) {
 	p := s.partition(of)
 	t := s.lock(p)
 	defer t.mu.Unlock()
@@ -124,8 +124,8 @@ func (s *Store) merge(t *table, k key, name string, list []Part, why Why) {
 	}
 }
 
-// Sweep begins, or ends, that a process tells all its parts of a partition: those that have not come are over.
-func (s *Store) Sweep(session string, p int, end bool) {
+// sweep begins, or ends, that a process tells all its parts of a partition: those that have not come are over.
+func (s *Store) sweep(session string, p int, end bool) {
 	t := s.lock(p)
 	defer t.mu.Unlock()
 	if end {
