@@ -23,6 +23,9 @@ const (
 // Begin makes this process the writer of the log of a slot, in a session of its own: whoever wrote to it before is fenced. It returns the session, and the number
 // that the session begins at.
 func (l *Ledger) Begin(ctx context.Context, slot int) (session string, from uint64, err error) {
+	if err := l.format(ctx); err != nil {
+		return "", 0, err
+	}
 	w := &writer{log: l.config.Logs(slot), slot: slot, session: rand.Text()}
 	at, err := w.begin(ctx)
 	if err != nil {
@@ -36,6 +39,27 @@ func (l *Ledger) Begin(ctx context.Context, slot int) (session string, from uint
 	l.writer, l.failing, l.reserved = w, nil, 0
 	l.wall = at.Add(-time.Since(l.opened))
 	return w.session, w.last, nil
+}
+
+// formatKey is where the shelf says what it is. It is written first of all, so that the shelf is there before it is needed.
+const formatKey = "format"
+
+// format holds the shelf against what this version knows.
+func (l *Ledger) format(ctx context.Context) error {
+	for {
+		b, _, err := l.config.Shelf.Get(ctx, formatKey)
+		switch {
+		case err != nil:
+			return fmt.Errorf("read the format of the shelf: %w", err)
+		case string(b) == valueMagic:
+			return nil
+		case b != nil:
+			return fmt.Errorf("%w: its shelf is of format %q, and this one knows %q: start that version, or begin with another cluster.name", ErrFormat, b, valueMagic)
+		}
+		if _, err = l.config.Shelf.Put(ctx, 0, mesh.Value{Key: formatKey, Data: []byte(valueMagic)}); err != nil && !errors.Is(err, mesh.ErrConflict) {
+			return fmt.Errorf("write the format of the shelf: %w", err)
+		}
+	}
 }
 
 // begin appends the fence, and returns the time of it.

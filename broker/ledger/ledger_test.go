@@ -313,6 +313,17 @@ func TestOtherVersion(t *testing.T) {
 	if b.l.Serves(0) {
 		t.Error("it is served")
 	}
+	ctx := context.Background()
+	_, revision, err := a.node.Shelf().Get(ctx, "format")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = a.node.Shelf().Put(ctx, revision, mesh.Value{Key: "format", Data: []byte("WLC9")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.l.Begin(ctx, 1); !errors.Is(err, ledger.ErrFormat) || !strings.Contains(err.Error(), "start that version") {
+		t.Errorf("begin: %v", err)
+	}
 }
 
 // Names with a NUL, changes that no message holds, and what comes when the servers are away and may not be waited for are refused before they change anything.

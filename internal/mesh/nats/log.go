@@ -17,7 +17,7 @@ import (
 )
 
 // A log is a stream with one subject. It discards what is new when it is full: what is old is needed until somebody says that it is not. The shelf is a stream with a subject
-// for each key, of which the last message counts. Neither is read but through its leader: another server may lag behind.
+// for each key, of which the last message counts. Neither is read but through its leader: another server may lag behind, for half a minute after it was stopped.
 
 // stream is a stream of JetStream, which is made when it is first written to.
 type stream struct {
@@ -165,11 +165,16 @@ func (l *log) Bounds(ctx context.Context) (first, last uint64, err error) {
 	return max(state.FirstSeq, 1), state.LastSeq, nil
 }
 
-// Read implements mesh.Log.
+// readAhead is how many messages are asked for at once.
+const readAhead = 32
+
+// Read implements mesh.Log. It asks for the messages one by one, some at a time: a consumer of the servers would be one more thing that has to be made, and that elects a leader.
 func (l *log) Read(ctx context.Context, from, to uint64, f func(number uint64, at time.Time, message []byte) error) error {
 	if from > to {
 		return nil
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	js, err := l.open(ctx)
 	if err != nil {
 		return err
@@ -177,37 +182,62 @@ func (l *log) Read(ctx context.Context, from, to uint64, f func(number uint64, a
 	if js == nil {
 		return fmt.Errorf("stream %s: %w", l.name, jetstream.ErrStreamNotFound)
 	}
-	if state := js.CachedInfo().State; state.LastSeq >= to && state.FirstSeq > to {
-		return nil
+	type got struct {
+		m   *jetstream.RawStreamMsg // nil: it was purged
+		err error
 	}
-	c, err := js.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1), InactiveThreshold: 30 * time.Second})
-	if err != nil {
-		return fmt.Errorf("read %s: %w", l.name, err)
-	}
-	messages, err := c.Messages(jetstream.PullMaxMessages(512))
-	if err != nil {
-		return fmt.Errorf("read %s: %w", l.name, err)
-	}
-	defer messages.Stop()
-	stopped := context.AfterFunc(ctx, messages.Stop)
-	defer stopped()
-	for {
-		m, err := messages.Next()
-		if err != nil {
-			return fmt.Errorf("read %s: %w", l.name, errors.Join(err, ctx.Err()))
+	var asked []chan got // from on
+	next := max(from, js.CachedInfo().State.FirstSeq, 1)
+	for from = next; from <= to; from++ {
+		for ; next <= to && next < from+readAhead; next++ {
+			answer, number := make(chan got, 1), next
+			asked = append(asked, answer)
+			go func() { // ends with the answer, or ctx
+				m, err := l.get(ctx, js, number)
+				answer <- got{m, err}
+			}()
 		}
-		about, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("read %s: %w", l.name, err)
+		one := <-asked[0]
+		asked = asked[1:]
+		if one.err != nil {
+			return fmt.Errorf("read %s: message %d: %w", l.name, from, one.err)
 		}
-		if about.Sequence.Stream > to {
-			return nil
+		if one.m == nil {
+			continue
 		}
-		if err := f(about.Sequence.Stream, about.Timestamp, m.Data()); err != nil || about.Sequence.Stream == to {
+		if err := f(from, one.m.Time, one.m.Data); err != nil {
 			return err
 		}
 	}
+	return nil
 }
+
+// get reads a message, and waits until it is there; nil: it was purged.
+func (l *log) get(ctx context.Context, js jetstream.Stream, number uint64) (*jetstream.RawStreamMsg, error) {
+	for {
+		within, cancel := context.WithTimeout(ctx, patience)
+		m, err := js.GetMsg(within, number)
+		if errors.Is(err, jetstream.ErrMsgNotFound) { // yet, or any more
+			var info *jetstream.StreamInfo
+			if info, err = js.Info(within); err == nil && info.State.FirstSeq > number {
+				m, err = nil, nil
+			} else if err == nil {
+				err = jetstream.ErrMsgNotFound
+			}
+		}
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return m, errors.Join(err, ctx.Err())
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pauseToRead):
+		}
+	}
+}
+
+// pauseToRead is how long until a message is asked for again.
+const pauseToRead = 20 * time.Millisecond
 
 // Purge implements mesh.Log.
 func (l *log) Purge(ctx context.Context, to uint64) error {
