@@ -47,11 +47,14 @@ type Session struct {
 	closed   atomic.Pointer[Closing]       // why the relay closes it; nil: it does not, or nobody wants to know
 	aside    atomic.Pointer[aside]         // commands that wait for something outside; nil: none do. Written under mu
 	ending   atomic.Bool                   // a close is under way: commands are ignored
-	own      atomic.Pointer[subscription]  // to the user's own channel: unmade, or joined and not among subs yet. Set under the lock of the registry's part
-	lastPing atomic.Int64                  // when the client last sent a ping of the protocol, or a pong, in ms; 0: never
 
-	// Owned by the shard's loop.
-	greeted bool // the answer to the handshake has been written: other things may be
+	greeted   bool // the answer to the handshake has been written: other things may be. Owned by the shard's loop
+	ended     bool // nothing may be subscribed any more. Guarded by mu
+	lingering bool // the conversation is over, the client has not closed yet. Owned by who has the turn
+
+	// Atomic, too.
+	own      atomic.Pointer[subscription] // to the user's own channel: unmade, or joined and not among subs yet. Set under the lock of the registry's part
+	lastPing atomic.Int64                 // when the client last sent a ping of the protocol, or a pong, in ms; 0: never
 
 	sameUser *Session // the next older session of the user; guarded by the registry's lock
 
@@ -60,15 +63,13 @@ type Session struct {
 	subs    []subscription
 	few     [1]subscription // of most sessions, all of them
 	leaving *leaving        // nil: nothing was left yet
-	ended   bool            // nothing may be subscribed any more
-	until   int64           // when it has: for how long what is held is carried out; Unix nanoseconds
+	until   int64           // when ended: for how long what is held is carried out; Unix nanoseconds
 	expiry  expiryEntry
 
 	// Owned by who has the turn, which reading guards.
-	reading   sync.Mutex
-	socket    websocket.Reader
-	lingering bool // the conversation is over, the client has not closed yet
-	commands  ratelimit.Bucket
+	reading  sync.Mutex
+	socket   websocket.Reader
+	commands ratelimit.Bucket
 }
 
 // leaving is what a session does not follow any more, and is not done with. Guarded by the session's mu.

@@ -53,6 +53,8 @@ type Reader struct {
 	// Heard is set when something has come.
 	Heard atomic.Bool
 
+	drained int32 // bytes thrown away by Discard. Here, where there is room
+
 	// Set once, by Begin.
 	handler Handler
 	conn    *pool.Conn
@@ -64,7 +66,6 @@ type Reader struct {
 
 	eof      bool             // the client has gone
 	clean    bool             // the client has said that it is done
-	drained  int32            // bytes thrown away by Discard
 	control  ratelimit.Bucket // pings and pongs, while nothing is partial
 	*partial                  // nil unless Read is under way, or something is partial when it has returned
 }
