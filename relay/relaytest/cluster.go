@@ -49,20 +49,45 @@ func Cluster(t testing.TB, count int, prepare func(*config.Config), systems func
 		defer n.mu.Unlock()
 		return n.cut[from] || n.cut[to]
 	}}
-	for i := range count {
-		var list []relay.System
-		if systems != nil {
-			list = systems()
-		}
-		n.Rigs = append(n.Rigs, Start(t, func(c *config.Config) {
-			if prepare != nil {
-				prepare(c)
-			}
-			c.Cluster.Node, c.Mesh = fmt.Sprint("node-", i), opener{n, i}
-		}, list...))
+	for range count {
+		n.start(prepare, systems)
 	}
+	n.ready()
+	return n
+}
+
+// Join starts another node, and waits until all are ready.
+func (n *Nodes) Join(prepare func(*config.Config), systems func() []relay.System) *Rig {
+	n.Helper()
+	n.mu.Lock()
+	n.sessions = append(n.sessions, "")
+	n.mu.Unlock()
+	g := n.start(prepare, systems)
+	n.ready()
+	return g
+}
+
+func (n *Nodes) start(prepare func(*config.Config), systems func() []relay.System) *Rig {
+	n.Helper()
+	var list []relay.System
+	if systems != nil {
+		list = systems()
+	}
+	i := len(n.Rigs)
+	g := Start(n.TB, func(c *config.Config) {
+		if prepare != nil {
+			prepare(c)
+		}
+		c.Cluster.Node, c.Mesh = fmt.Sprint("node-", i), opener{n, i}
+	}, list...)
+	n.Rigs = append(n.Rigs, g)
+	return g
+}
+
+func (n *Nodes) ready() {
+	n.Helper()
 	for _, g := range n.Rigs {
-		Until(t, "the node is ready", func() bool {
+		Until(n.TB, "the node is ready", func() bool {
 			resp, err := http.Get(g.Admin + "/readyz")
 			if err != nil {
 				return false
@@ -71,7 +96,6 @@ func Cluster(t testing.TB, count int, prepare func(*config.Config), systems func
 			return resp.StatusCode == http.StatusOK
 		})
 	}
-	return n
 }
 
 // Move has a node own a channel, and all that is in its partition.

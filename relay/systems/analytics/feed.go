@@ -28,6 +28,7 @@ func (n *nodes) Fill(k *broker.Kept) {
 	s := n.system
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	n.past = n.past || n.first == 0
 	for _, r := range s.rules { // those that are raised have an item
 		r.raised = false
 	}
@@ -49,7 +50,6 @@ func (n *nodes) Fill(k *broker.Kept) {
 		}
 	}
 	s.gap = true // dashboards get a snapshot with the next second
-	n.past = n.first == 0
 }
 
 // Filled implements hub.Listener.

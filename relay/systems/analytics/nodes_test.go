@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,6 +81,31 @@ func TestNodesCountAsOne(t *testing.T) {
 		}
 		reaches(g, "user.action/login", 30)
 		if past := history(g, "user.action/login"); past != 30 {
+			t.Errorf("in the history there are %v events", past)
+		}
+	}
+}
+
+// A node that joins has what was counted before it came, and goes on as the others do.
+func TestNodeThatJoins(t *testing.T) {
+	n := three(t, nil)
+	for i := range 12 {
+		emit(n.Rigs[i%3], "user.action", `{"name":"login"}`)
+	}
+	for _, g := range n.Rigs {
+		reaches(g, "user.action/login", 12)
+	}
+	relaytest.Until(t, "the totals are stored", func() bool {
+		_, out := n.Rigs[0].Backend("GET", "/v1/channels/analytics:state", "")
+		return strings.Contains(fmt.Sprint(out), "user.action/login")
+	})
+	g := n.Join(func(c *config.Config) { c.Heartbeat = time.Minute }, func() []relay.System { return []relay.System{analytics.New()} })
+	reaches(g, "user.action/login", 12)
+	relaytest.Until(t, "it has the history", func() bool { return history(g, "user.action/login") == 12 })
+	emit(g, "user.action", `{"name":"login"}`)
+	for _, g := range n.Rigs {
+		reaches(g, "user.action/login", 13)
+		if past := history(g, "user.action/login"); past != 13 {
 			t.Errorf("in the history there are %v events", past)
 		}
 	}
