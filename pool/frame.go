@@ -18,15 +18,16 @@ const (
 // Frame is bytes ready for the socket, built once and shared by all connections that get them. It is
 // immutable once delivered.
 type Frame struct {
-	Bytes     [Common][]byte              // by Encoding; empty: nothing is sent to connections that take that form
-	More      *[Encodings - Common][]byte // the forms behind these; nil: none
-	Last      uint64                      // the reader's position after the frame; grows from frame to frame of a topic
-	Since     time.Time                   // when the first of them was published; zero: not measured
-	Overrides []Override                  // connections that get other bytes
-	Alternate *Frame                      // its forms are for the connections that TakeAlternates; nil: they get the same as others
-	Position  Position                    // for Owner.Tail
-	Count     int32                       // messages in it
-	Missing   bool                        // it could not be built: the connections that would get it are given up, after what came before; see Owner.Missed
+	Bytes     [Common][]byte               // by Encoding; empty: nothing is sent to connections that take that form
+	More      *[Encodings - Common][]byte  // the forms behind these; nil: none
+	Last      uint64                       // the reader's position after the frame; grows from frame to frame of a topic
+	Since     time.Time                    // when the first of them was published; zero: not measured
+	Overrides []Override                   // connections that get other bytes
+	Alternate *Frame                       // its forms are for the connections that TakeAlternates; nil: they get the same as others
+	Position  Position                     // for Owner.Tail
+	Written   func(began, ended time.Time) // called by each shard that has written it, with when that pass began and ended; nil: nobody is told
+	Count     int32                        // messages in it
+	Missing   bool                         // it could not be built: the connections that would get it are given up, after what came before; see Owner.Missed
 }
 
 // Of is the form of a frame that an encoding takes.

@@ -163,9 +163,12 @@ func (s *Shard) report(now time.Time) {
 	defer s.pool.contain(nil)
 	end := time.Now()
 	s.scheduler.Spent(end.Sub(now), end)
-	if s.pool.cfg.Observe != nil {
-		for _, f := range s.written {
+	for _, f := range s.written {
+		if s.pool.cfg.Observe != nil {
 			s.pool.cfg.Observe(f, end)
+		}
+		if f.Written != nil {
+			f.Written(now, end)
 		}
 	}
 }

@@ -49,13 +49,15 @@ func (t *Topic) Subscribers() int {
 //
 // Last may be beyond what f holds: a frame without bytes marks up to where there is nothing to send; one that announces
 // the loss of the log behind the topic stands for all that was not sent. Waits for a position up to f.Last are
-// fulfilled after it.
-func (t *Topic) Deliver(f *Frame) {
+// fulfilled after it. It returns to how many shards f was posted.
+func (t *Topic) Deliver(f *Frame) (shards int) {
 	for i := range t.slots {
 		if sl := t.slots[i].Load(); sl != nil && sl.joined.Load() > 0 {
 			t.pool.shards[i].post(mail{kind: frameMail, slot: sl, frame: f})
+			shards++
 		}
 	}
+	return shards
 }
 
 // slotFor returns t's slot on shard i, making it if need be.

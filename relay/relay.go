@@ -252,6 +252,7 @@ func (r *Relay) closeCore() {
 	_ = r.hub.WorkerPool.ReleaseTimeout(time.Second)
 	r.sessions.Close()
 	r.verifier.Close()
+	r.hub.Tracing.Close()
 }
 
 // Reload takes new API keys and token keys; the old ones end at once. Systems take what they say; everything else needs a

@@ -28,6 +28,7 @@ type commands struct {
 	Sub     subCommand      `cmd:"" aliases:"tail" help:"Subscribe to channels and print what comes."`
 	Doctor  doctorCommand   `cmd:"" help:"Look at a relay from outside, as a browser would: what is in the way, and what to change."`
 	Why     whyCommand      `cmd:"" help:"Say what a relay decides about a client and a channel, and how it comes to that."`
+	Trace   traceCommand    `cmd:"" help:"Say where a message is: in the log, in its window, on its way to whom."`
 	Top     topCommand      `cmd:"" help:"Watch a relay: rates, latency, busy channels, slow readers."`
 	Version versionCommand  `cmd:"" help:"Print the version."`
 

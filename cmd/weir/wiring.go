@@ -66,6 +66,8 @@ func newServer(cfg config.Config, log *slog.Logger) (server, error) {
 		log.Warn("the wall clock is wrong on purpose", slog.Duration("by", by))
 		cfg.Clock = func() time.Time { return time.Now().Add(by) }
 	}
+	cfg.Tracing.Environment = os.Getenv("OTEL_SDK_DISABLED") != "true" && os.Getenv("OTEL_TRACES_EXPORTER") != "none" &&
+		(os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "")
 	if cfg.Cluster.On() {
 		cfg.Mesh = clusterOpener{cfg.Cluster, log}
 	}

@@ -259,7 +259,7 @@ func TestCoreNamesNoSystem(t *testing.T) {
 }
 
 // floors are the packages of the relay from the top down: each may import those behind it, and none before it.
-var floors = []string{"relay", "relay/admin", "relay/route", "relay/api", "relay/native", "relay/session", "relay/ingress", "relay/httpcheck", "relay/websocket", "relay/hub", "relay/presence", "relay/cluster", "relay/stats", "relay/jsonbody", "relay/problem", "relay/config", "relay/auth"}
+var floors = []string{"relay", "relay/admin", "relay/route", "relay/api", "relay/native", "relay/session", "relay/ingress", "relay/httpcheck", "relay/websocket", "relay/hub", "relay/presence", "relay/cluster", "relay/tracing", "relay/stats", "relay/jsonbody", "relay/problem", "relay/config", "relay/auth"}
 
 func TestFloors(t *testing.T) {
 	seen := 0

@@ -37,6 +37,7 @@ type Command struct {
 	Ack            string
 	Method         string // of a call
 	Ordered        bool   // it is answered after the calls before it
+	Traceparent    string // the trace that a publication belongs to (W3C Trace Context); well-formed
 
 	seen uint32
 }
@@ -103,13 +104,14 @@ const (
 	fChannels
 	fMethod
 	fOrdered
+	fTraceparent
 	fUnknown // a member that no command has
 )
 
 // The members that a publication and an event of a backend may have.
 const (
-	Publication = uint32(fChannel | fOp | fGroup | fKey | fData | fTTL | fIdempotency | fExclude | fAck | fChannels)
-	Emission    = uint32(fTopic | fKey | fData)
+	Publication = uint32(fChannel | fOp | fGroup | fKey | fData | fTTL | fIdempotency | fExclude | fAck | fChannels | fTraceparent)
+	Emission    = uint32(fTopic | fKey | fData | fTraceparent)
 )
 
 // Within reports whether the command has no members but those.
@@ -217,6 +219,8 @@ func (c *Command) member(key string, v []byte) (err error) {
 		f, text = fAck, &c.Ack
 	case "method":
 		f, text = fMethod, &c.Method
+	case "traceparent":
+		f, text = fTraceparent, &c.Traceparent
 	case "ordered":
 		f = fOrdered
 		c.Ordered, err = strconv.ParseBool(alias(v))
@@ -232,6 +236,9 @@ func (c *Command) member(key string, v []byte) (err error) {
 	}
 	if err != nil {
 		return fieldError(key + " must be " + wanted(key))
+	}
+	if f == fTraceparent && !ValidTraceparent(c.Traceparent) {
+		c.Traceparent = "" // W3C Trace Context, section 3.2.2.5: as if there were none
 	}
 	if c.seen&uint32(f) != 0 {
 		return fieldError("duplicate member " + key)

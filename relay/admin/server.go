@@ -85,6 +85,7 @@ func (s *Server) newRouter() fasthttp.RequestHandler {
 	get("/dashboard/{name}", s.handleAsset)
 	get("/figures", s.handleFigures)
 	get("/followers", s.handleFollowers)
+	get("/trace", s.handleTrace)
 	t.Add(fasthttp.MethodPost, "/why", s.handleWhy)
 	t.Add(fasthttp.MethodPost, "/traffic", s.handleTraffic)
 	get("/cluster", s.handleCluster)

@@ -47,6 +47,9 @@ func (s *Server) handlePublish(ctx *fasthttp.RequestCtx) {
 	p := s.hub.Publisher()
 	defer p.Release()
 	p.Lenient = jsonbody.Lenient(ctx)
+	if s.hub.Tracing != nil {
+		p.Traceparent = ctx.Request.Header.Peek("traceparent")
+	}
 	brief, err := hub.Brief(ctx.QueryArgs().Peek("answers"))
 	if err != nil {
 		s.gate.Fail(ctx, err)

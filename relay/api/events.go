@@ -21,7 +21,7 @@ func (s *Server) handleEvents(ctx *fasthttp.RequestCtx) {
 		s.handleEventLines(ctx)
 		return
 	}
-	if err := s.emitOne(ctx.PostBody(), jsonbody.Lenient(ctx)); err != nil {
+	if err := s.emitOne(ctx.PostBody(), ctx.Request.Header.Peek("traceparent"), jsonbody.Lenient(ctx)); err != nil {
 		s.gate.Fail(ctx, err)
 		return
 	}
@@ -29,8 +29,8 @@ func (s *Server) handleEvents(ctx *fasthttp.RequestCtx) {
 	jsonbody.Answer(ctx, []byte(`{}`))
 }
 
-// emitOne emits what a backend sent.
-func (s *Server) emitOne(body []byte, lenient bool) error {
+// emitOne emits what a backend sent, in a request with this traceparent.
+func (s *Server) emitOne(body, traceparent []byte, lenient bool) error {
 	var c wire.Command
 	if err := c.Parse(body); err != nil {
 		return err
@@ -41,11 +41,15 @@ func (s *Server) emitOne(body []byte, lenient bool) error {
 	if c.Key != "" && !wire.ValidName(c.Key) {
 		return problem.BadField.With("key must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
 	}
+	trace := strings.Clone(c.Traceparent)
+	if trace == "" && wire.ValidTraceparent(traceparent) {
+		trace = string(traceparent)
+	}
 	data := c.Data
 	if data == nil {
 		data = []byte("null")
 	}
-	return s.hub.Emit(&hub.Event{Topic: strings.Clone(c.Topic), Key: strings.Clone(c.Key), Data: data}) // the names of a command do not outlive it
+	return s.hub.Emit(&hub.Event{Topic: strings.Clone(c.Topic), Key: strings.Clone(c.Key), Trace: trace, Data: data}) // the names of a command do not outlive it
 }
 
 // handleEventLines emits NDJSON: each line is an event of its own and gets a line of its own in answer, in order,
@@ -59,7 +63,7 @@ func (s *Server) handleEventLines(ctx *fasthttp.RequestCtx) {
 	body, accepted := ctx.PostBody(), 0
 	out := make([]byte, 0, 64+len(body)/16)
 	for line, n := hub.NextLine(&body, 0); line != nil; line, n = hub.NextLine(&body, n) {
-		switch err := s.emitOne(line, jsonbody.Lenient(ctx)); {
+		switch err := s.emitOne(line, ctx.Request.Header.Peek("traceparent"), jsonbody.Lenient(ctx)); {
 		case err != nil:
 			out = hub.AppendLineFault(out, n, err)
 			continue

@@ -47,6 +47,7 @@ func Check(c Config) *Checks {
 		k.namespace(name, c.Namespaces[name], c.Limit)
 	}
 	k.files(c)
+	k.tracing(c.Tracing)
 	for _, s := range c.Known {
 		if s.Check != nil {
 			s.Check(&c, k)

@@ -43,6 +43,7 @@ type Config struct {
 	Compression    bool          `yaml:"compression"`                             // permessage-deflate, one compression a frame; false (see docs on compression beside secrets)
 	Shards         int           `yaml:"shards" range:"0..1024"`                  // pool shards; 0: GOMAXPROCS rounded up to a power of two
 	Data           string        `yaml:"data"`                                    // directory of what durable namespaces and the systems keep; needed if a namespace is durable
+	Tracing        Tracing       `yaml:"tracing"`                                 // where spans of publications go; nowhere
 	Page           bool          `yaml:"page"`                                    // the page at "/" for trying channels out, which asks for a token; false, and on in development mode
 	Cluster        Cluster       `yaml:"cluster"`                                 // several processes as one relay; off
 	Namespaces     Namespaces    `yaml:"namespaces"`                              // policy by namespace; "default" is for channels without a known namespace

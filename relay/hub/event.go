@@ -15,6 +15,7 @@ type Event struct {
 	Key        string         // events with the same key stay in order, whatever is done with them; "" for none
 	Data       []byte         // JSON on one line; valid while handlers run
 	User       string         // who caused it; "" for a backend and the relay itself
+	Trace      string         // traceparent of the trace that it belongs to; "" for none
 	Connection string         // of the client that emitted it; "" if no client did
 	Identity   *auth.Identity // of that client; nil if no client did
 

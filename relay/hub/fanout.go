@@ -11,6 +11,7 @@ import (
 	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/problem"
+	"weir/relay/tracing"
 )
 
 // The encodings of a frame. In the first ones, what a batch of one channel holds leaves out what its envelope says:
@@ -57,6 +58,7 @@ type Fanout struct {
 
 	// Atomic.
 	Ordinal  atomic.Uint64                 // of the last change; written under the channel's lock
+	flushed  atomic.Uint64                 // seq of the last change that left the window; written by its loop
 	filtered atomic.Pointer[[]*groupTopic] // topics of some groups only; grows under the channel's lock
 
 	// Guarded by the channel's lock.
@@ -204,21 +206,41 @@ func (f *Fanout) Flush(b *batch.Batch) {
 	if f.hub.Busiest.Watched() {
 		f.hub.Busiest.Add(f.Name, b.Count, f.Topic.Subscribers())
 	}
+	f.flushed.Store(b.Last - f.base)
+	var t *tracing.Flush
+	if f.hub.Tracing.Active() {
+		t = f.hub.Tracing.Flushing(f.Name, f.epoch, b.Last-f.base, b.Count)
+	}
 	frame := f.frame(f.Topic, b, cut{body: b.Body, count: b.Count})
 	if b.Excludes {
 		f.exclude(frame, b, cut{})
 	}
-	f.Topic.Deliver(frame)
+	shards := deliver(f.Topic, frame, t)
 	if p := f.filtered.Load(); p != nil {
 		for _, s := range *p {
 			frame := f.frame(s.topic, b, pick(b, cut{groups: s.groups, key: s.key}))
 			if b.Excludes {
 				f.exclude(frame, b, cut{groups: s.groups, key: s.key})
 			}
-			s.topic.Deliver(frame) // even an empty one: it says up to where everything has been delivered
+			shards += deliver(s.topic, frame, t) // even an empty one: it says up to where everything has been delivered
 		}
 	}
+	if t != nil {
+		t.Sent(shards)
+	}
 }
+
+// deliver delivers a frame, which is followed unless t is nil, and returns to how many shards.
+func deliver(topic *pool.Topic, frame *pool.Frame, t *tracing.Flush) int {
+	if t != nil {
+		t.Built()
+		frame.Written = t.Wrote
+	}
+	return topic.Deliver(frame)
+}
+
+// Flushed is the seq up to which changes have left the window.
+func (f *Fanout) Flushed() uint64 { return f.flushed.Load() }
 
 // Missed implements batch.Sink: a subscriber that lacks the batch is closed, so that none is behind without knowing.
 func (f *Fanout) Missed(last uint64) {

@@ -21,6 +21,7 @@ import (
 	"weir/relay/config"
 	"weir/relay/presence"
 	"weir/relay/stats"
+	"weir/relay/tracing"
 )
 
 // Hub is the channels as the relay serves them: namespaces and who may do what in them, the fan-out of changes to
@@ -42,6 +43,7 @@ type Hub struct {
 	Batchers   []*batch.Batcher // by shard
 	seed       maphash.Seed
 	Presence   *presence.Presence
+	Tracing    *tracing.Tracer                                              // nil: no message is followed
 	dialects   []*Dialect                                                   // filled at start
 	Topics     Topics                                                       // filled at start
 	Started    chan struct{}                                                // closed when all systems have said which namespaces are theirs
@@ -71,6 +73,9 @@ func New(cfg *config.Config, log *slog.Logger, counters *stats.Counters) (*Hub, 
 		return nil, err
 	}
 	h.Namespaces.loaded = h.EnsureLoaded
+	if h.Tracing, err = tracing.Open(cfg.Tracing, cfg.Cluster.Node, log, h.Contain); err != nil {
+		return nil, err
+	}
 	if h.WorkerPool, err = ants.NewPool(sideWorkers, ants.WithNonblocking(true), ants.WithDisablePurge(true), ants.WithPanicHandler(h.Contain.Worker)); err != nil {
 		return nil, fmt.Errorf("start workers: %w", err)
 	}

@@ -21,6 +21,36 @@ const (
 // callers of Submit find out first; it is then tried again, once, where waiting holds up nothing else: beside the turn, at an event
 // loop when the channel is loaded, in a request's own goroutine.
 func (h *Hub) Submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command, owner string) (broker.Receipt, error) {
+	if h.Tracing != nil {
+		return h.submitTraced(publisher, ns, c, owner)
+	}
+	return h.submit(publisher, ns, c, owner)
+}
+
+// submitTraced is Submit of a message that is followed, if it is sampled.
+func (h *Hub) submitTraced(publisher *broker.Publisher, ns *Namespace, c *wire.Command, owner string) (broker.Receipt, error) {
+	m := h.Tracing.Begin(c.Channel, c.Traceparent)
+	receipt, err := h.submit(publisher, ns, c, owner)
+	switch {
+	case m == nil:
+	case err != nil:
+		m.Failed(err)
+	default:
+		wait := receipt.Wait
+		m.Accepted(receipt.Position.Epoch, receipt.Position.Seq, wait != nil)
+		if wait != nil {
+			receipt.Wait = func() (broker.Position, error) {
+				at, err := wait()
+				m.Stored(at.Epoch, at.Seq, err)
+				return at, err
+			}
+		}
+	}
+	return receipt, err
+}
+
+// submit is Submit.
+func (h *Hub) submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command, owner string) (broker.Receipt, error) {
 	if len(c.Data) > ns.message {
 		return broker.Receipt{}, problem.TooLarge
 	}

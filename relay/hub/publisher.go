@@ -39,8 +39,11 @@ type Publisher struct {
 	head      []byte // of an answer with that epoch
 	Out       []byte // the answer; the request's handler fills it
 	waits     []lineWait
-	Lenient   bool // members that are not known are passed over
-	Brief     bool // of lines, only those that failed are answered, and then how many did not: AnswersErrors
+	// Traceparent is that of the request, for publications that have none of their own. It is looked at only while messages are traced.
+	Traceparent []byte
+
+	Lenient bool // members that are not known are passed over
+	Brief   bool // of lines, only those that failed are answered, and then how many did not: AnswersErrors
 
 	// Asked before what belongs to a durable channel is published; an error keeps it from that. nil: nobody.
 	Durable func(publisher *broker.Publisher, c *wire.Command) error
@@ -194,6 +197,9 @@ func (p *Publisher) submit(h *Hub, body []byte) (broker.Receipt, error) {
 	}
 	if !p.Lenient && !c.Within(wire.Publication) {
 		return broker.Receipt{}, jsonbody.Unknown(wire.Beyond(body, wire.Publication))
+	}
+	if h.Tracing != nil && c.Traceparent == "" {
+		c.Traceparent = string(p.Traceparent)
 	}
 	if c.Channels != nil {
 		return broker.Receipt{}, ErrMany

@@ -12,11 +12,12 @@ import (
 // header lines that say nothing about how the request is to be read. Everything else is not eligible, and the HTTP server's:
 // what could be read in two ways never gets here.
 type fastRequest struct {
-	key  []byte // of Authorization: Bearer; nil: none
-	host []byte
-	kind []byte // Content-Type
-	body []byte
-	size int // of the whole request; 0: not known yet
+	key   []byte // of Authorization: Bearer; nil: none
+	host  []byte
+	kind  []byte // Content-Type
+	trace []byte // traceparent; nil: none
+	body  []byte
+	size  int // of the whole request; 0: not known yet
 
 	brief bool // of lines, only errors are answered
 
@@ -169,13 +170,15 @@ func (p *fastRequest) head(b []byte, at int) (int, form) {
 		case "authorization":
 			bit = hasKey
 			p.key = Credentials(value)
+		case "traceparent":
+			p.trace = value
 		case "connection":
 			bit = hasConnection
 			if !bytes.EqualFold(value, []byte("keep-alive")) {
 				return 0, notEligible
 			}
 		case "user-agent", "accept", "accept-encoding", "accept-language", "accept-charset", "cache-control", "pragma", "priority", "dnt",
-			"sec-fetch-mode", "sec-fetch-site", "sec-fetch-dest", "traceparent", "tracestate", "baggage", "x-pusher-library", "x-request-id", "x-correlation-id",
+			"sec-fetch-mode", "sec-fetch-site", "sec-fetch-dest", "tracestate", "baggage", "x-pusher-library", "x-request-id", "x-correlation-id",
 			"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip", "via":
 		default:
 			return 0, notEligible

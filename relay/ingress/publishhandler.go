@@ -93,6 +93,7 @@ func (t *publishHandler) handle(g *Conn) form {
 	}
 	k := in.hub.Publisher()
 	defer k.Release()
+	k.Traceparent = p.trace
 	if lines {
 		k.Brief = p.brief
 		k.Lines(in.hub, p.body)

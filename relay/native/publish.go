@@ -68,7 +68,7 @@ func (s *speaker) submit(c *wire.Command, now time.Time, how hub.Wait) (broker.R
 			return broker.Receipt{}, err
 		}
 	}
-	c.Exclude = ""
+	c.Exclude, c.Traceparent = "", "" // a user does not say what is traced
 	owner := ""
 	if c.IdempotencyKey != "" {
 		owner = s.User() + "\x00"

@@ -5,6 +5,7 @@ import (
 	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/auth"
+	"weir/relay/hub"
 	"weir/relay/problem"
 )
 
@@ -104,6 +105,16 @@ func (s *Session) Follows(channel string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.find(channel) >= 0 || s.awaits(channel)
+}
+
+// Fanout is what brings the session a channel; nil if it is not subscribed to it.
+func (s *Session) Fanout(channel string) *hub.Fanout {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := s.find(channel); i >= 0 {
+		return s.subs[i].feed
+	}
+	return nil
 }
 
 // EachChannel calls f for the channels that the session is subscribed to, its user's own first while that is still to be made. f is called

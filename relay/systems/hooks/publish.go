@@ -48,7 +48,7 @@ func (s *System) Moderate(id *auth.Identity, connection string, c *wire.Command)
 		}
 	}
 	var a moderation
-	err = s.ask(h, publication{c.Channel, op, c.Group, c.Key, c.Data, c.TTL, clientOf(id, connection)}, nil, func(r *post.Response) error {
+	err = s.ask(h, publication{c.Channel, op, c.Group, c.Key, c.Data, c.TTL, clientOf(id, connection)}, post.Traced(c.Traceparent), func(r *post.Response) error {
 		switch {
 		case r.Status == http.StatusUnauthorized || r.Status == http.StatusForbidden:
 			return refused(r)

@@ -78,6 +78,7 @@ func (r *reader) submit(w *row) (broker.Receipt, error) {
 	return r.system.host.SubmitCommand(&wire.Command{
 		Channel: w.channel, Op: w.op, Group: w.group, Key: w.key, Data: wire.OneLine(w.data), TTL: w.ttl,
 		IdempotencyKey: fmt.Sprintf("outbox:%s:%d:%d", r.table.name, w.id, w.created.UnixMicro()),
+		Traceparent:    w.traceparent,
 	})
 }
 

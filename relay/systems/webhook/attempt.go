@@ -3,7 +3,9 @@ package webhook
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,11 +36,14 @@ func (p *endpoint) attempt(ctx context.Context, b *batch) {
 	}
 	o := outcome{verdict: failed, problem: "internal error: see the log"}
 	p.contain.Do("attempt at a webhook", func() {
-		id, body := list[0].id, list[0].body
+		id, body, trace := list[0].id, list[0].body, list[0].trace
 		if p.config.Batch > 1 {
 			id, body = pack(list)
 		}
-		o = p.send(ctx, id, body)
+		if slices.ContainsFunc(list, func(e *event) bool { return e.trace != trace }) {
+			trace = "" // a request is of one trace
+		}
+		o = p.send(ctx, id, trace, body)
 	})
 	stopped := ctx.Err() != nil && o.verdict == failed // the events stay in the store, for the next process
 	if p.contain.Do("outcome of a webhook", func() { p.settle(b, list, o, stopped) }) {
@@ -48,11 +53,13 @@ func (p *endpoint) attempt(ctx context.Context, b *batch) {
 }
 
 // send makes one request.
-func (p *endpoint) send(ctx context.Context, id string, body []byte) outcome {
+func (p *endpoint) send(ctx context.Context, id, trace string, body []byte) outcome {
 	ctx, cancel := context.WithTimeout(ctx, p.config.Timeout)
 	defer cancel()
 	now := time.Now()
-	resp, err := post.Send(ctx, p.client, p.config.URL, post.Signed(p.keys, id, now, body), body, maxAnswer)
+	header := post.Signed(p.keys, id, now, body)
+	maps.Copy(header, post.Traced(trace))
+	resp, err := post.Send(ctx, p.client, p.config.URL, header, body, maxAnswer)
 	if resp == nil {
 		return outcome{verdict: failed, problem: safedial.Problem(err)}
 	}

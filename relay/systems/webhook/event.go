@@ -17,6 +17,7 @@ type event struct {
 	id    string
 	topic string
 	key   string // of the order; "" for none
+	trace string // traceparent; "" for none
 	body  []byte // as it is sent: the same bytes at each attempt
 	since time.Time
 
@@ -31,13 +32,14 @@ func newEvent(e *hub.Event, now time.Time) *event {
 	id := "msg_" + ulid.Make().String()
 	b := encode.Members(make([]byte, 0, len(e.Data)+len(e.Topic)+len(e.Key)+len(e.User)+160), "id", id, "type", e.Topic,
 		"timestamp", now.UTC().Format("2006-01-02T15:04:05.000Z"), "key", encode.Maybe(e.Key), "userId", encode.Maybe(e.User), "data", e.Data)
-	return &event{id: id, topic: e.Topic, key: e.Key, body: append(b, '}'), since: now}
+	return &event{id: id, topic: e.Topic, key: e.Key, trace: e.Trace, body: append(b, '}'), since: now}
 }
 
 // record is an event as it is stored in a channel.
 type record struct {
 	Topic    string          `json:"topic"`
 	Key      string          `json:"key,omitempty"`
+	Trace    string          `json:"trace,omitempty"`
 	Since    int64           `json:"since"` // milliseconds
 	Attempts int             `json:"attempts,omitempty"`
 	Reason   string          `json:"reason,omitempty"` // of a dead letter: full, expired, refused or gone
@@ -47,7 +49,7 @@ type record struct {
 
 // append appends the event as a record. Body is JSON on one line.
 func (e *event) append(b []byte, reason string) []byte {
-	b = encode.Members(append(b, '{'), "topic", e.topic, "key", encode.Maybe(e.key), "since", e.since.UnixMilli())
+	b = encode.Members(append(b, '{'), "topic", e.topic, "key", encode.Maybe(e.key), "trace", encode.Maybe(e.trace), "since", e.since.UnixMilli())
 	if reason != "" {
 		b = encode.Members(b, "attempts", e.attempts, "reason", reason, "problem", e.problem)
 	}
@@ -56,7 +58,7 @@ func (e *event) append(b []byte, reason string) []byte {
 
 // event returns the event that is stored in a record.
 func (r *record) event(id string) *event {
-	return &event{id: id, topic: r.Topic, key: r.Key, body: r.Body, since: time.UnixMilli(r.Since)}
+	return &event{id: id, topic: r.Topic, key: r.Key, trace: r.Trace, body: r.Body, since: time.UnixMilli(r.Since)}
 }
 
 // maxBody bounds the bytes of a request with several events. One event may be larger.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/internal/sign"
+	"weir/internal/wire"
 )
 
 // ErrURL is returned for a url that is not an address.
@@ -45,6 +46,14 @@ func Send(ctx context.Context, client *http.Client, url string, header http.Head
 	r := &Response{Status: resp.StatusCode, Header: resp.Header}
 	r.Body, err = io.ReadAll(io.LimitReader(resp.Body, limit))
 	return r, err
+}
+
+// Traced is the header that passes a trace on; nil without one.
+func Traced(traceparent string) http.Header {
+	if !wire.ValidTraceparent(traceparent) {
+		return nil
+	}
+	return http.Header{"Traceparent": {traceparent}}
 }
 
 // Signed is the header of a request that is signed with keys. A receiver knows the request by its id.

@@ -1,0 +1,176 @@
+package tracing
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"weir/internal/buildinfo"
+	"weir/internal/contain"
+	"weir/relay/config"
+)
+
+// patience is how long a message is followed after it was accepted: longer than the longest window.
+var patience = 12 * time.Second // set by tests only
+
+// most bounds the messages that are followed at once.
+const most = 4096
+
+// kept is how many messages are remembered for those who ask where one is.
+const kept = 1024
+
+// lastExport is how long a shutdown waits for the collector.
+const lastExport = 3 * time.Second
+
+// Tracer follows messages. nil: there is no collector.
+type Tracer struct {
+	// Set once.
+	provider *sdk.TracerProvider
+	tracer   trace.Tracer
+	contain  contain.Hook
+
+	// Atomic.
+	active  atomic.Int64  // messages under way
+	Skipped atomic.Uint64 // messages that were not traced because of most
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	under  map[string][]*Message // by channel, those that were not flushed yet
+	recent [kept]*Message        // a ring
+	next   int
+}
+
+// Open returns a tracer, or nil if there is no collector. Beside its settings the library honours the variables OTEL_*. Errors: an
+// endpoint that is none. A collector that cannot be reached is none: spans are dropped, and the log says so.
+func Open(c config.Tracing, node string, log *slog.Logger, hook contain.Hook) (*Tracer, error) {
+	if !c.On() {
+		return nil, nil
+	}
+	var options []otlptracehttp.Option
+	if c.Endpoint != "" {
+		address := strings.TrimSuffix(c.Endpoint, "/")
+		if strings.Count(address, "/") == 2 { // without a path
+			address += "/v1/traces"
+		}
+		options = append(options, otlptracehttp.WithEndpointURL(address))
+	}
+	exporter, err := otlptracehttp.New(context.Background(), options...)
+	if err != nil {
+		return nil, fmt.Errorf("tracing: %w", err)
+	}
+	about := []attribute.KeyValue{attribute.String("service.name", "weir"), attribute.String("service.version", buildinfo.Read().Version)}
+	if node != "" {
+		about = append(about, attribute.String("service.instance.id", node))
+	}
+	res, err := resource.New(context.Background(), resource.WithAttributes(about...), resource.WithFromEnv(), resource.WithTelemetrySDK())
+	if err != nil {
+		log.Warn("tracing: the variables OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME are wrong", slog.String("error", err.Error()))
+	}
+	var last atomic.Int64
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		if now := time.Now().Unix(); now-last.Load() >= 60 {
+			last.Store(now)
+			log.Warn("tracing: spans are dropped", slog.String("error", err.Error()))
+		}
+	}))
+	provide := []sdk.TracerProviderOption{sdk.WithBatcher(exporter), sdk.WithResource(res)}
+	if os.Getenv("OTEL_TRACES_SAMPLER") == "" {
+		provide = append(provide, sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(*c.Sample))))
+	}
+	t := &Tracer{provider: sdk.NewTracerProvider(provide...), contain: hook, under: make(map[string][]*Message)}
+	t.tracer = t.provider.Tracer("weir")
+	return t, nil
+}
+
+// Close ends what is under way, and sends what has not been sent.
+func (t *Tracer) Close() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	var left []*Message
+	for _, m := range t.recent {
+		if m != nil && !m.ended {
+			left = append(left, m)
+		}
+	}
+	t.mu.Unlock()
+	for _, m := range left {
+		m.end()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lastExport)
+	defer cancel()
+	_ = t.provider.Shutdown(ctx) // the error handler has it
+}
+
+// Active reports whether messages are followed at the moment.
+func (t *Tracer) Active() bool { return t != nil && t.active.Load() > 0 }
+
+// Begin begins to follow a message that is about to be published, of the trace that parent names, "" for one of its own. It returns nil if the message
+// is not sampled.
+func (t *Tracer) Begin(channel, parent string) *Message {
+	if t.active.Load() >= most {
+		t.Skipped.Add(1)
+		return nil
+	}
+	ctx := context.Background()
+	if parent != "" {
+		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": parent})
+	}
+	now := time.Now()
+	ctx, span := t.tracer.Start(ctx, "publish", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(now))
+	if !span.IsRecording() {
+		return nil
+	}
+	channel = strings.Clone(channel)
+	span.SetAttributes(attribute.String("messaging.system", "weir"), attribute.String("messaging.operation.type", "send"), attribute.String("messaging.destination.name", channel))
+	m := &Message{tracer: t, channel: channel, ctx: ctx, span: span, begun: now}
+	t.active.Add(1)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.under[channel] = append(t.under[channel], m)
+	t.recent[t.next] = m
+	t.next = (t.next + 1) % kept
+	return m
+}
+
+// leave forgets a message among those that were not flushed. Called with mu held.
+func (t *Tracer) leave(m *Message) {
+	list := t.under[m.channel]
+	if i := slices.Index(list, m); i >= 0 {
+		list = slices.Delete(list, i, i+1)
+	}
+	if t.under[m.channel] = list; len(list) == 0 {
+		delete(t.under, m.channel)
+	}
+}
+
+// Of returns the steps of a message that was traced lately; nil if it was not.
+func (t *Tracer) Of(channel string, seq uint64) *Steps {
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range kept {
+		m := t.recent[(t.next+kept-1-i)%kept] // the newest first
+		if m != nil && m.known && m.channel == channel && m.seq == seq {
+			return m.steps()
+		}
+	}
+	return nil
+}
