@@ -42,19 +42,16 @@ type Session struct {
 	counted  bool // in its address, which the end of the session is to give back
 
 	// Atomic.
-	identity atomic.Pointer[auth.Identity] // replaced by refresh
-	asked    atomic.Pointer[auth.Identity] // whose Refresh has been called
-	closed   atomic.Pointer[Closing]       // why the relay closes it; nil: it does not, or nobody wants to know
-	aside    atomic.Pointer[aside]         // commands that wait for something outside; nil: none do. Written under mu
-	ending   atomic.Bool                   // a close is under way: commands are ignored
-
-	greeted   bool // the answer to the handshake has been written: other things may be. Owned by the shard's loop
-	ended     bool // nothing may be subscribed any more. Guarded by mu
-	lingering bool // the conversation is over, the client has not closed yet. Owned by who has the turn
-
-	// Atomic, too.
-	own      atomic.Pointer[subscription] // to the user's own channel: unmade, or joined and not among subs yet. Set under the lock of the registry's part
-	lastPing atomic.Int64                 // when the client last sent a ping of the protocol, or a pong, in ms; 0: never
+	identity  atomic.Pointer[auth.Identity] // replaced by refresh
+	asked     atomic.Pointer[auth.Identity] // whose Refresh has been called
+	closed    atomic.Pointer[Closing]       // why the relay closes it; nil: it does not, or nobody wants to know
+	aside     atomic.Pointer[aside]         // commands that wait for something outside; nil: none do. Written under mu
+	own       atomic.Pointer[subscription]  // to the user's own channel: unmade, or joined and not among subs yet. Set under the lock of the registry's part
+	lastPing  atomic.Int64                  // when the client last sent a ping of the protocol, or a pong, in ms; 0: never
+	ending    atomic.Bool                   // a close is under way: commands are ignored
+	greeted   bool                          // the answer to the handshake has been written: other things may be. Owned by the shard's loop
+	ended     bool                          // nothing may be subscribed any more. Guarded by mu
+	lingering bool                          // the conversation is over, the client has not closed yet. Owned by who has the turn
 
 	sameUser *Session // the next older session of the user; guarded by the registry's lock
 
