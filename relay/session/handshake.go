@@ -160,14 +160,11 @@ func Refuse(nc net.Conn, last []byte) {
 	_, _ = nc.Write(last)
 	if half, ok := nc.(interface{ CloseWrite() error }); ok { // a reset would overtake what was written
 		_ = half.CloseWrite()
-		_ = nc.SetReadDeadline(time.Now().Add(refusalLinger))
+		_ = nc.SetReadDeadline(time.Now().Add(time.Second)) // the client may take as long to read why
 		_, _ = nc.Read(make([]byte, 512))
 	}
 	_ = nc.Close()
 }
-
-// refusalLinger is how long a client that is refused may take to read why.
-const refusalLinger = time.Second
 
 // LastEventID is the cursor that the client of an event stream sends; "" if it sends none.
 func LastEventID(ctx *fasthttp.RequestCtx) string {
