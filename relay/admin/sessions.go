@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
+	"weir/relay/hub"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
 	"weir/relay/stats"
@@ -49,7 +50,7 @@ func (s *Server) following() (connections int, subscribers map[string]int) {
 	list := s.sessions.Sessions()
 	subscribers = make(map[string]int)
 	for _, x := range list {
-		x.EachChannel(func(channel string) {
+		x.EachChannel(func(channel string, _ *hub.Fanout) {
 			if stats.Recorded(channel) {
 				subscribers[channel]++
 			}

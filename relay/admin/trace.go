@@ -81,12 +81,16 @@ func (s *Server) whereabouts(channel string, seq uint64) *whereabouts {
 		w.Logged, w.Change = true, whole[0]
 	}
 	for _, x := range s.sessions.Sessions() {
-		f := x.Fanout(channel)
-		if f == nil {
+		follows := false
+		x.EachChannel(func(name string, f *hub.Fanout) {
+			if f != nil && name == channel {
+				follows, w.Flushed = true, f.Flushed() >= seq
+			}
+		})
+		if !follows {
 			continue
 		}
 		w.Followers++
-		w.Flushed = f.Flushed() >= seq
 		if queued := x.Conn().Queued(); queued > 0 {
 			w.Waiting = append(w.Waiting, slowSession{x.ID(), x.User(), x.Address(), queued})
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
+	"weir/relay/hub"
 	"weir/relay/jsonbody"
 	"weir/relay/native"
 	"weir/relay/problem"
@@ -142,7 +143,7 @@ func (s *Server) appendRecord(b []byte, x *session.Session) []byte {
 	}
 	b = append(b, `,"channels":[`...)
 	first := len(b)
-	x.EachChannel(func(channel string) {
+	x.EachChannel(func(channel string, _ *hub.Fanout) {
 		if len(b) > first {
 			b = append(b, ',')
 		}

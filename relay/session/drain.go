@@ -58,8 +58,7 @@ func (m *Manager) awaitReaders(spread time.Duration) {
 	}
 }
 
-// A drain takes no longer than maxDrain, of which the last clients have drainPatience to answer their
-// close.
+// A drain takes no longer than maxDrain, of which the last clients have drainPatience to answer their close.
 const (
 	maxDrain      = 30 * time.Second
 	drainPatience = 5 * time.Second

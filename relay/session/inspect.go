@@ -107,27 +107,16 @@ func (s *Session) Follows(channel string) bool {
 	return s.find(channel) >= 0 || s.awaits(channel)
 }
 
-// Fanout is what brings the session a channel; nil if it is not subscribed to it.
-func (s *Session) Fanout(channel string) *hub.Fanout {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if i := s.find(channel); i >= 0 {
-		return s.subs[i].feed
-	}
-	return nil
-}
-
-// EachChannel calls f for the channels that the session is subscribed to, its user's own first while that is still to be made. f is called
-// under the session's lock.
-func (s *Session) EachChannel(f func(channel string)) {
+// EachChannel calls f, under the session's lock, for the channels that it follows, its user's own first, without a fanout, while that is to be made.
+func (s *Session) EachChannel(f func(channel string, fanout *hub.Fanout)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.takeUp()
 	if s.own.Load() == unmade {
-		f(wire.UserChannel(s.user))
+		f(wire.UserChannel(s.user), nil)
 	}
 	for i := range s.subs {
-		f(s.subs[i].feed.Name)
+		f(s.subs[i].feed.Name, s.subs[i].feed)
 	}
 }
 

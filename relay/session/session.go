@@ -20,8 +20,7 @@ import (
 	"weir/relay/websocket"
 )
 
-// Session is one connected client: who it is, what it may do, what it is subscribed to. It implements
-// pool.Owner.
+// Session is one connected client: who it is, what it may do, what it is subscribed to. It implements pool.Owner.
 //
 // A session is read in turns: when something has come, a worker handles it and then awaits more. The first
 // turn comes when the first frame has been written, the last one when the client has gone; Manager.readers
