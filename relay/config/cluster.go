@@ -116,7 +116,7 @@ func (k *Checks) cluster(c Config) {
 		k.Add("cluster.tls", "expected both cert and key, or neither")
 	}
 	if c.Data != "" {
-		k.Add("data", "the directory of one node is not used in a cluster, whose servers keep durable channels: leave data out; weir data export and weir cluster import move what is there")
+		k.Add("data", "the directory of one node is not used in a cluster, whose servers keep durable channels and begin without any: leave data out, or the cluster")
 	}
 	for i, name := range c.Systems {
 		if s := slices.IndexFunc(c.Known, func(s System) bool { return s.Name == name }); s >= 0 && !c.Known[s].Distributed {
