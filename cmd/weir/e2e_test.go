@@ -146,6 +146,9 @@ func TestE2ESimplestFrontEnd(t *testing.T) { aside(t, "plain.mjs") }
 func TestE2ENodeEventSource(t *testing.T)  { aside(t, "sse.mjs") }
 func TestE2EClient(t *testing.T)           { aside(t, "client.mjs") }
 
+// TestE2EBreak: the page that breaks things says what came of it.
+func TestE2EBreak(t *testing.T) { startDaemon(t).node(t, "break.mjs") }
+
 // TestE2EFrameworks: apps in React and Vue, in Chromium.
 func TestE2EFrameworks(t *testing.T) { startDaemon(t).node(t, "frameworks.mjs") }
 

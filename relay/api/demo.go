@@ -37,7 +37,7 @@ func (s *Server) handleDemo(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// handleDemoToken is GET /demo/token?user=ann&name=Ann: what a backend that knows its users would answer.
+// handleDemoToken is GET /demo/token?user=ann&name=Ann&ttl=60, with at most an hour in seconds: what a backend that knows its users would answer.
 func (s *Server) handleDemoToken(ctx *fasthttp.RequestCtx) {
 	args := ctx.QueryArgs()
 	user, name := string(args.Peek("user")), string(args.Peek("name"))
@@ -51,9 +51,13 @@ func (s *Server) handleDemoToken(ctx *fasthttp.RequestCtx) {
 			channels[namespace+wire.UserChannel(user)[len(wire.UserNamespace):]] = []string{"subscribe", "history"} // ":ann"
 		}
 	}
+	life := time.Hour
+	if seconds := args.GetUintOrZero("ttl"); seconds > 0 {
+		life = min(life, time.Duration(seconds)*time.Second)
+	}
 	secret, _ := s.hub.Config.DevKeys()
 	token, err := auth.Mint(secret, "", auth.Claims{
-		Sub: user, Name: name, Roles: []string{auth.RoleAdmin}, TTL: time.Hour,
+		Sub: user, Name: name, Roles: []string{auth.RoleAdmin}, TTL: life,
 		Channels: channels,
 	})
 	if err == nil {

@@ -45,7 +45,7 @@ export const backend = (path, body) => keyed(path, { method: 'POST', headers: { 
 let asking // a promise, while you are asked for the key
 
 /** Asks with the API key, and asks you for it if it is another: that of --dev-api-key. */
-async function keyed(path, options) {
+export async function keyed(path, options) {
 	const key = sessionStorage.getItem('key') ?? 'dev'
 	const r = await fetch(path, { ...options, headers: { ...options?.headers, authorization: 'Bearer ' + key } })
 	if (r.status !== 401) return r
@@ -84,7 +84,7 @@ function say(status, reason = '') {
 
 // ---- the frame of the page ----
 
-const pages = { '': 'Demos', chat: 'Chat', document: 'Document', feed: 'Feed', notify: 'Notifications', wall: 'Analytics' }
+const pages = { '': 'Demos', chat: 'Chat', document: 'Document', feed: 'Feed', notify: 'Notifications', wall: 'Analytics', break: 'Break it' }
 const here = location.pathname.split('/')[2] ?? ''
 const logo = new DOMParser().parseFromString('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="9"/><path d="M5 12c4-4 7 4 11 0s7 4 11 0M5 20c4-4 7 4 11 0s7 4 11 0"/></svg>', 'image/svg+xml').documentElement
 const nav = make('nav', { ariaLabel: 'Demos' })
