@@ -8,7 +8,9 @@ type Entry struct {
 	Seq        uint64
 	Group, Key string
 	Exclude    string
-	Created    bool // the item that it sets is new, in this message or in one that it stands in for
+	Created    bool   // the item that it sets is new, in this message or in one that it stands in for
+	Whole      []byte // what the item has become by a message that has a Growth; nil: it has none
+	Later      bool   // another one of the same item, or a set, follows in the batch for the same receivers
 }
 
 // Batch is a run of messages that leave together. It is valid during Sink.Flush only.
@@ -18,6 +20,7 @@ type Batch struct {
 	Last        uint64    // Seq of the last message
 	Conflated   int       // messages that were replaced and are not in Body
 	Excludes    bool      // some entries may have an Exclude
+	Grows       bool      // some entries have a Whole
 	Exclusive   bool      // it is the one message that must not share a batch
 	Since       time.Time // when the first message of the window came
 	buffer      *buffer
@@ -26,10 +29,19 @@ type Batch struct {
 
 // Each calls f with every message of the batch in order.
 func (b *Batch) Each(f func(Entry)) {
+	at := 0
 	for i := b.first; i < b.upto; i++ {
-		if m := &b.buffer.marks[i]; !m.replaced {
-			f(Entry{b.buffer.bytes[m.start:m.end], m.seq, m.group, m.key, m.exclude, m.created})
+		m := &b.buffer.marks[i]
+		if m.replaced {
+			continue
 		}
+		e := Entry{Bytes: b.buffer.bytes[m.start:m.end], Seq: m.seq, Group: m.group, Key: m.key, Exclude: m.exclude, Created: m.created}
+		if b.Grows {
+			if g := b.buffer.growing(i, &at); g != nil {
+				e.Whole, e.Later = g.Whole, g.later
+			}
+		}
+		f(e)
 	}
 }
 
@@ -37,7 +49,7 @@ func (b *Batch) Each(f func(Entry)) {
 func (b *Batch) squeeze() {
 	buf := b.buffer
 	begin := buf.marks[b.first].start
-	at := begin
+	at, grown := begin, 0
 	for i := b.first; i < b.upto; i++ {
 		m := &buf.marks[i]
 		if m.replaced {
@@ -48,7 +60,16 @@ func (b *Batch) squeeze() {
 			buf.bytes[at] = ','
 			at++
 		}
-		n := copy(buf.bytes[at:], buf.bytes[m.start:m.end])
+		var g *growth
+		if b.Grows {
+			g = buf.growing(i, &grown)
+		}
+		var n int
+		if g != nil && g.joined {
+			n = buf.join(at, m, g)
+		} else {
+			n = copy(buf.bytes[at:], buf.bytes[m.start:m.end])
+		}
 		m.start, m.end = at, at+n
 		at += n
 		b.Count++

@@ -270,6 +270,9 @@ func (b *Batcher) handOn(sink Sink, buf *buffer) (whole bool) {
 func (b *Batcher) hand(sink Sink, buf *buffer, first, upto int) {
 	batch := &b.batch
 	*batch = Batch{Since: buf.since, Excludes: buf.excludes, Exclusive: buf.marks[first].exclusive, Last: buf.marks[upto-1].seq, buffer: buf, first: first, upto: upto}
+	if len(buf.growths) > 0 {
+		batch.Grows = buf.grows(first, upto)
+	}
 	if buf.replaced == 0 {
 		batch.Count = upto - first
 		batch.Body = buf.bytes[buf.marks[first].start:buf.marks[upto-1].end]

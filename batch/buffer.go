@@ -22,6 +22,8 @@ type buffer struct {
 	marks    []mark
 	seals    []int            // indexes into marks at which a new batch begins
 	sets     map[itemName]int // newest set of each item in the batch that is being filled, by index into marks
+	growths  []growth         // of messages that have one, in their order
+	tails    map[itemName]int // newest growth of each item in the batch that is being filled that the next one is behind, by index into growths
 	replaced int              // messages that were replaced
 	excludes bool
 	since    time.Time // when the first message came
@@ -31,8 +33,15 @@ type buffer struct {
 func (b *buffer) add(m *Message, conflate bool) bool {
 	if m.Exclusive {
 		b.seal()
-	} else if conflate && m.Set {
-		b.conflate(m)
+	} else if m.Grows != nil {
+		b.grow(m, conflate)
+	} else {
+		if len(b.tails) > 0 {
+			b.cut(m, conflate)
+		}
+		if conflate && m.Set {
+			b.conflate(m)
+		}
 	}
 	if len(b.marks) > 0 {
 		b.bytes = append(b.bytes, ',')
@@ -57,11 +66,16 @@ func (b *buffer) conflate(m *Message) {
 	}
 	name := itemName{m.Group, m.Key}
 	if i, ok := b.sets[name]; ok && b.marks[i].exclude == m.Exclude {
-		b.marks[i].replaced = true
-		b.replaced++
-		m.Created = m.Created || b.marks[i].created // for a reader that has not seen the first, it is
+		b.replace(&b.marks[i], m)
 	}
 	b.sets[name] = len(b.marks)
+}
+
+// replace has m stand in for an earlier message.
+func (b *buffer) replace(earlier *mark, m *Message) {
+	earlier.replaced = true
+	b.replaced++
+	m.Created = m.Created || earlier.created // for a reader that has not seen the first, it is
 }
 
 // begin is the index of the first mark of the batch that is being filled.
@@ -77,6 +91,7 @@ func (b *buffer) seal() {
 	if n := len(b.marks); n > b.begin() {
 		b.seals = append(b.seals, n)
 		clear(b.sets)
+		clear(b.tails)
 	}
 }
 
@@ -85,11 +100,13 @@ const maxKept = 256 << 10
 
 // empty makes b ready for its next window. It returns false if b has grown too large to be kept.
 func (b *buffer) empty() bool {
-	if cap(b.bytes) > maxKept || cap(b.marks) > maxKept/64 {
+	if cap(b.bytes) > maxKept || cap(b.marks) > maxKept/64 || cap(b.growths) > maxKept/64 {
 		return false
 	}
 	clear(b.marks) // they hold strings
 	clear(b.sets)
-	*b = buffer{bytes: b.bytes[:0], marks: b.marks[:0], seals: b.seals[:0], sets: b.sets}
+	clear(b.growths)
+	clear(b.tails)
+	*b = buffer{bytes: b.bytes[:0], marks: b.marks[:0], seals: b.seals[:0], sets: b.sets, growths: b.growths[:0], tails: b.tails}
 	return true
 }

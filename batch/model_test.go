@@ -2,7 +2,6 @@ package batch
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 // appended is a message of the reference, and when it had to leave at the latest.
 type appended struct {
 	Message
+	del bool
 	run int // messages of one run may share a batch: it changes with each seal
 	due time.Time
 }
@@ -27,7 +27,8 @@ type modelled struct {
 	seq     uint64
 	run     int
 	waiting []appended
-	taken   int // of waiting, those that are being flushed: Clear comes too late for them
+	values  map[string]string // of items that messages have grown
+	taken   int               // of waiting, those that are being flushed: Clear comes too late for them
 }
 
 // model drives a batcher by hand through any interleaving of what may happen to it. What happens during
@@ -73,8 +74,18 @@ func (w *modelled) Flush(b *Batch) {
 		t.Fatalf("batch %+v of %d entries, want %d of %d, body %q", b, len(got), len(want), n, bodies)
 	}
 	for _, receiver := range []string{"", "c1", "c2"} {
-		if a, b := state(batch, receiver), state(want, receiver); !maps.Equal(a, b) {
-			t.Fatalf("final state for %q is %v, want %v", receiver, b, a)
+		for key := range 3 {
+			all, told := states(batch, strconv.Itoa(key), receiver), states(want, strconv.Itoa(key), receiver)
+			if all[len(all)-1] != told[len(told)-1] {
+				t.Fatalf("final state for %q is %v, want %v", receiver, told, all)
+			}
+			for _, state := range told { // none that there was not, and in order
+				i := slices.Index(all, state)
+				if i < 0 {
+					t.Fatalf("%q sees %v of %v", receiver, told, all)
+				}
+				all = all[i:]
+			}
 		}
 	}
 	if b.first == 0 {
@@ -89,36 +100,84 @@ func (w *modelled) Flush(b *Batch) {
 	}
 }
 
-// conflated is a batch without the sets that are replaced: the plain rule, in quadratic time.
+// conflated is a batch without what is replaced, and what is put behind an item joined: the plain rules, in quadratic time.
 func (w *modelled) conflated(batch []appended) []appended {
 	var kept []appended
 	for i, m := range batch {
-		replaced := false
-		for _, later := range batch[i+1:] {
-			if m.Set && later.Set && later.Group == m.Group && later.Key == m.Key {
-				replaced = later.Exclude == m.Exclude // the next set of the item decides
-				break
+		if !w.opt.Conflate || !replaced(batch, i) {
+			if m.Grows != nil && w.opt.Conflate {
+				m.Bytes = []byte("<" + joined(batch, i) + ">")
 			}
-		}
-		if !replaced || !w.opt.Conflate {
 			kept = append(kept, m)
 		}
 	}
 	return kept
 }
 
-// state is the items that a receiver has after messages.
-func state(messages []appended, receiver string) map[string]string {
-	s := make(map[string]string)
-	for _, m := range messages {
-		if m.Set && (m.Exclude == "" || m.Exclude != receiver) {
-			s[m.Group+"/"+m.Key] = string(m.Bytes)
+// of reports whether two messages are of one item.
+func (a *appended) of(b *appended) bool {
+	return a.Key != "" && a.Group == b.Group && a.Key == b.Key
+}
+
+// replaced reports whether a later message stands in for the i-th.
+func replaced(batch []appended, i int) bool {
+	m := &batch[i]
+	for j := i + 1; j < len(batch); j++ {
+		later := &batch[j]
+		switch {
+		case !later.of(m):
+		case m.Grows != nil: // the next one of the item decides
+			return later.Exclude == m.Exclude && !later.del
+		case m.Set && later.Grows != nil && !replaced(batch, j): // what is behind it stays
+			return false
+		case m.Set && later.Set: // the next set decides
+			return later.Exclude == m.Exclude
 		}
 	}
-	return s
+	return false
+}
+
+// joined is the parts that the i-th message has.
+func joined(batch []appended, i int) string {
+	part := strings.Trim(string(batch[i].Bytes), "<>")
+	for j := i - 1; j >= 0; j-- {
+		if batch[j].of(&batch[i]) {
+			if batch[j].Grows != nil && batch[j].Exclude == batch[i].Exclude {
+				return joined(batch, j) + part
+			}
+			break
+		}
+	}
+	return part
+}
+
+// states is the values that an item has one after the other for a receiver.
+func states(messages []appended, key, receiver string) []string {
+	value := ""
+	all := []string{value}
+	for _, m := range messages {
+		if m.Key != key || m.Exclude != "" && m.Exclude == receiver {
+			continue
+		}
+		switch {
+		case m.Grows != nil:
+			value += strings.Trim(string(m.Bytes), "<>")
+		case m.Set:
+			value = string(m.Bytes)
+		case m.del:
+			value = ""
+		}
+		all = append(all, value)
+	}
+	return all
 }
 
 func (w *modelled) append(m Message, exclusive bool) {
+	w.note(appended{Message: m}, exclusive)
+}
+
+func (w *modelled) note(a appended, exclusive bool) {
+	m := a.Message
 	w.seq++
 	m.Seq, m.Exclusive = w.seq, exclusive
 	if exclusive {
@@ -131,7 +190,19 @@ func (w *modelled) append(m Message, exclusive bool) {
 	if w.opt.Window == 0 {
 		due = w.model.now.Add(maxDebt + time.Millisecond)
 	}
-	w.waiting = append(w.waiting, appended{m, w.run, due})
+	if w.values == nil {
+		w.values = make(map[string]string)
+	}
+	switch {
+	case m.Grows != nil:
+		w.values[m.Key] += strings.Trim(string(m.Bytes), "<>")
+		m.Grows = &Growth{Whole: []byte(w.values[m.Key]), Head: 1, Foot: 1}
+	case m.Set:
+		w.values[m.Key] = string(m.Bytes)
+	case a.del:
+		w.values[m.Key] = ""
+	}
+	w.waiting = append(w.waiting, appended{m, a.del, w.run, due})
 	size, count := -1, 0
 	for i := len(w.waiting) - 1; i >= 0 && w.waiting[i].run == w.run; i-- {
 		size += len(w.waiting[i].Bytes) + 1
@@ -198,12 +269,20 @@ func TestModel(t *testing.T) {
 		window := rapid.SampledFrom(m.windows)
 		op := func() func() {
 			w := window.Draw(t, "w")
-			switch rapid.SampledFrom([]string{"set", "set", "set", "send", "big", "many", "exclusive", "seal", "expedite", "clear"}).Draw(t, "op") {
+			switch rapid.SampledFrom([]string{"set", "set", "set", "grow", "grow", "grow", "grow", "grow", "delete", "send", "big", "many", "exclusive", "seal", "expedite", "clear"}).Draw(t, "op") {
 			case "set":
 				msg := Message{Set: true, Group: "g", Key: strconv.Itoa(rapid.IntRange(0, 2).Draw(t, "key")),
 					Exclude: rapid.SampledFrom([]string{"", "", "c1", "c2"}).Draw(t, "exclude"),
 					Bytes:   fmt.Appendf(nil, "v%d", rapid.IntRange(0, 9999).Draw(t, "value"))}
 				return func() { w.append(msg, false) }
+			case "grow":
+				msg := Message{Grows: new(Growth), Group: "g", Key: strconv.Itoa(rapid.IntRange(0, 2).Draw(t, "key")),
+					Exclude: rapid.SampledFrom([]string{"", "", "", "c1", "c2"}).Draw(t, "exclude"),
+					Bytes:   fmt.Appendf(nil, "<%d>", rapid.IntRange(0, 9999).Draw(t, "part"))}
+				return func() { w.append(msg, false) }
+			case "delete":
+				msg := Message{Group: "g", Key: strconv.Itoa(rapid.IntRange(0, 2).Draw(t, "key")), Bytes: []byte("d")}
+				return func() { w.note(appended{Message: msg, del: true}, false) }
 			case "send":
 				return func() { w.append(Message{Bytes: []byte("s"), Group: "h"}, false) }
 			case "big":

@@ -26,9 +26,10 @@ type Message struct {
 	// that is reused.
 	Group, Key string
 	Set        bool
-	Created    bool   // the item of a set is new
-	Exclude    string // receiver that must not get the message; "" none. Kept like Group
-	Exclusive  bool   // must not share a batch with other messages, and neither replaces nor is replaced
+	Created    bool    // the item of a set is new
+	Exclude    string  // receiver that must not get the message; "" none. Kept like Group
+	Exclusive  bool    // must not share a batch with other messages, and neither replaces nor is replaced
+	Grows      *Growth // of a message that puts something behind the value of its item; it may be used again afterwards. nil: it does not
 }
 
 // Options of a window.

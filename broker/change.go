@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"time"
@@ -22,11 +23,12 @@ const (
 	Set    Op = iota // gives an item its data, and its time to live if there is one
 	Delete           // removes an item
 	Send             // an event that leaves no item behind
+	Append           // puts text behind an item's, or makes an item of it
 )
 
-var opNames = [...]string{Set: "set", Delete: "delete", Send: "send"}
+var opNames = [...]string{Set: "set", Delete: "delete", Send: "send", Append: "append"}
 
-// String returns "set", "delete" or "send".
+// String returns "set", "delete", "send" or "append".
 func (o Op) String() string {
 	if int(o) < len(opNames) {
 		return opNames[o]
@@ -47,12 +49,14 @@ const defaultGroup = "items"
 // strings may alias buffers that are used again afterwards.
 type Publication struct {
 	Op             Op
-	Group, Key     string        // Set and Delete need a key; a key without a group is in defaultGroup
-	Data           []byte        // valid JSON; a Set without any stores null
-	TTL            time.Duration // Set only: how long the item lives; 0 for ever, even if it had a limit before
-	IdempotencyKey string        // the same key within the policy's time returns the first position and changes nothing
-	Exclude        string        // connection id that must not get the change live
-	Ack            Ack           // what Publish waits for
+	Group, Key     string        // all but Send need a key; a key without a group is in defaultGroup
+	Data           []byte        // valid JSON; a Set without any stores null; of an Append a string
+	TTL            time.Duration // Set: how long the item lives; 0 for ever, even if it had a limit before. Append: the same, but 0 is as before
+	Offset         uint64        // Append, with HasOffset: how many code points the text must have
+	HasOffset      bool
+	IdempotencyKey string // the same key within the policy's time returns the first position and changes nothing
+	Exclude        string // connection id that must not get the change live
+	Ack            Ack    // what Publish waits for
 }
 
 // Ack is how safe a change is when Publish returns.
@@ -67,12 +71,14 @@ const (
 // check returns what is wrong with the publication; nil: nothing.
 func (p *Publication) check() error {
 	switch {
-	case p.Op > Send:
+	case p.Op > Append:
 		return ErrOp
 	case p.Key == "" && p.Op != Send:
 		return ErrNoKey
 	case p.TTL < 0:
 		return ErrTTL
+	case p.Op == Append && (len(p.Data) < 2 || p.Data[0] != '"'):
+		return ErrText
 	case p.Ack > AckMemory:
 		return ErrAck
 	}
@@ -100,11 +106,21 @@ type Change struct {
 	Seq        uint64
 	Op         Op
 	Expired    bool // a Delete whose cause is the end of the item's time to live
-	Created    bool // a Set of an item that was not there
+	Created    bool // a Set or an Append of an item that was not there
 	Group, Key string
 	Encoded    []byte // {"seq":1,"op":"set","group":"g","key":"k","data":...}, a Delete by expiry with "cause":"expired"; what is absent is left out
 	Exclude    string // connection id that must not get it; valid during the call only
+	item       *item  // of an Append
 }
+
+// Text is what an Append has made of its item: the whole text, as a JSON string without its closing quote. It does not change any more. It is to be
+// called during the call only.
+func (c *Change) Text() []byte { return c.item.text() }
+
+// Start is where in Encoded of an Append its text begins, behind the quote. The other quote and a brace are behind it.
+func (c *Change) Start() int {
+	return bytes.Index(c.Encoded, []byte(partData)) + len(partData) + len(`"`)
+} // names hold no quotes
 
 // The fixed parts of an encoded change. Its order is seq, op, group, key, data, cause.
 const (
@@ -113,15 +129,19 @@ const (
 	partKey     = `,"key":"`
 	partData    = `,"data":`
 	partExpired = `,"cause":"expired"`
+	partSet     = `,"op":"set"`
+	partAppend  = `,"op":"append"`
 	null        = `null`
 )
 
 func opPart(op Op) string {
 	switch op {
 	case Set:
-		return `,"op":"set"`
+		return partSet
 	case Delete:
 		return `,"op":"delete"`
+	case Append:
+		return partAppend
 	}
 	return `,"op":"send"`
 }

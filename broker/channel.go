@@ -36,8 +36,8 @@ func (c *Channel) Name() string { return c.name }
 // and returns the current position; so does an idempotency key that was seen before, with the position
 // it got then. With a journal that does more than Memory, Publish waits until the change is safe.
 //
-// Errors: ErrOp, ErrNoKey, ErrTTL, ErrTooManyItems, ErrStateTooLarge, ErrTooManyChannels, ErrClosed and
-// those of the journal.
+// Errors: ErrOp, ErrNoKey, ErrTTL, ErrTooManyItems, ErrStateTooLarge, ErrTooManyChannels, ErrClosed, of an append ErrText, ErrNotText,
+// ErrHalf, ErrItemTooLarge and an OffsetError, and those of the journal.
 func (b *Broker) Publish(channel string, p *Publication) (Position, error) {
 	publisher := b.Publisher()
 	return publisher.Publish(channel, p)
@@ -158,9 +158,9 @@ func (c *Channel) idle() bool {
 
 func (c *Channel) position() Position { return Position{c.epoch, c.seq} }
 
-// publish decides whether the entry makes a change, and appends it to the journal if it does. Called
+// publish decides whether the entry, of a publication, makes a change, and appends it to the journal if it does. Called
 // with the lock held.
-func (c *Channel) publish(now int64, e *Entry) (Receipt, error) {
+func (c *Channel) publish(now int64, e *Entry, p *Publication) (Receipt, error) {
 	if c.policy.Idempotency == 0 {
 		e.IdempotencyKey = ""
 	}
@@ -181,6 +181,10 @@ func (c *Channel) publish(now int64, e *Entry) (Receipt, error) {
 	case Delete:
 		if c.items.find(e.Group, e.Key) == nil && !c.ahead() {
 			return c.note(now, e.IdempotencyKey)
+		}
+	case Append:
+		if err := c.admitAppend(now, e, p); err != nil {
+			return Receipt{}, err
 		}
 	}
 	return c.append(now, e)
@@ -205,11 +209,14 @@ func (c *Channel) apply(now int64, e *Entry) Position {
 		c.shard.expired.Add(1)
 	}
 	created := false
+	var grown *item
 	switch e.Op {
 	case Set:
-		created = c.put(now, e, encoded, data)
+		_, created = c.put(now, e, datum{encoded, data})
 	case Delete:
 		c.remove(e.Group, e.Key)
+	case Append:
+		grown, created = c.put(now, e, c.items.datum(e.Group, e.Key).with(textOf(e.Data)))
 	}
 	c.record(now, encoded, group)
 	c.remember(now, e.IdempotencyKey)
@@ -217,7 +224,7 @@ func (c *Channel) apply(now int64, e *Entry) Position {
 		change := &c.log.change
 		*change = Change{
 			Seq: c.seq, Op: e.Op, Expired: e.Expired, Created: created,
-			Group: group.text(encoded), Key: key.text(encoded), Encoded: encoded, Exclude: e.Exclude,
+			Group: group.text(encoded), Key: key.text(encoded), Encoded: encoded, Exclude: e.Exclude, item: grown,
 		}
 		c.subscriber.Apply(change)
 		*change = Change{}

@@ -5,7 +5,11 @@ import "errors"
 // The errors of this package. They come wrapped with the operation and the channel.
 var (
 	ErrClosed          = errors.New("broker is closed")
-	ErrNoKey           = errors.New("set and delete need a key")
+	ErrNoKey           = errors.New("set, delete and append need a key")
+	ErrText            = errors.New("data of an append must be a string")
+	ErrNotText         = errors.New("the item is not text: only to a string can be appended")
+	ErrHalf            = errors.New("with an offset, data must not begin with the second half of a surrogate pair")
+	ErrItemTooLarge    = errors.New("the item would be too large")
 	ErrOp              = errors.New("unknown operation")
 	ErrTTL             = errors.New("time to live must not be negative")
 	ErrAck             = errors.New("unknown acknowledgement level: it must be AckDefault or AckMemory")

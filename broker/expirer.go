@@ -214,7 +214,7 @@ func (c *Channel) end(now int64, i *item) {
 	if c.isReplica() { // which has become one since it was armed
 		return
 	}
-	if c.ahead() && c.durable.coming[[2]string{i.group.name, i.key}] > 0 { // that may give the item more time
+	if c.ahead() && c.durable.coming[[2]string{i.group.name, i.key}] != nil { // that may give the item more time
 		expirer.set(i.ttl, now+int64(shortestUpkeep))
 		return
 	}

@@ -1,6 +1,9 @@
 package broker
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // items are the live items of a channel, by group and key. There is none of it without any item.
 // Guarded by the channel's mu.
@@ -18,21 +21,19 @@ type group struct {
 	first, last *item
 }
 
-// item is a value. Its data lies in the change that set it, which is shared with the log.
+// item is a value.
 type item struct {
-	encoded        []byte
-	data           span
+	datum
 	key            string
 	group          *group
 	previous, next *item
 	ttl            *deadline // nil if it never had a time to live
 }
 
-func (i *item) value() []byte {
-	return i.encoded[i.data.from : i.data.from+i.data.size : i.data.from+i.data.size]
-}
+func (i *item) bytes() int { return len(i.group.name) + len(i.key) + i.size() }
 
-func (i *item) bytes() int { return len(i.group.name) + len(i.key) + int(i.data.size) }
+// left is how long an item with a time to live still has.
+func (i *item) left(now int64) time.Duration { return time.Duration(i.ttl.due - now) }
 
 // find returns the item or nil. It may be called on nil.
 func (s *items) find(groupName, key string) *item {
@@ -46,6 +47,14 @@ func (s *items) find(groupName, key string) *item {
 	return g.items[key]
 }
 
+// datum is the data of an item; nothing if it is not there.
+func (s *items) datum(groupName, key string) *datum {
+	if i := s.find(groupName, key); i != nil {
+		return &i.datum
+	}
+	return new(datum)
+}
+
 // admit reports whether a set stays within the policy.
 func (s *items) admit(p *Policy, e *Entry) error {
 	count, bytes := 1, len(e.Group)+len(e.Key)+len(e.Data)
@@ -55,6 +64,22 @@ func (s *items) admit(p *Policy, e *Entry) error {
 			count, bytes = count-1, bytes-i.bytes()
 		}
 	}
+	return s.within(p, count, bytes)
+}
+
+// admitText is admit for an append to what then has size bytes.
+func (s *items) admitText(p *Policy, e *Entry, size int) error {
+	if s == nil {
+		return s.within(p, 1, len(e.Group)+len(e.Key)+size)
+	}
+	if i := s.find(e.Group, e.Key); i != nil {
+		return s.within(p, s.count, s.bytes+size-i.size())
+	}
+	return s.within(p, s.count+1, s.bytes+len(e.Group)+len(e.Key)+size)
+}
+
+// within reports whether so many items of so many bytes are within the policy.
+func (s *items) within(p *Policy, count, bytes int) error {
 	// What exists may always be set again as long as it does not grow.
 	grows := s == nil || bytes > s.bytes
 	switch {
@@ -66,24 +91,24 @@ func (s *items) admit(p *Policy, e *Entry) error {
 	return nil
 }
 
-// put makes or replaces an item. It reports whether the item is new.
-func (c *Channel) put(now int64, e *Entry, encoded []byte, data span) (created bool) {
+// put makes or replaces an item, and reports whether it is new. What an append has grown keeps its time to live, unless it has a new one.
+func (c *Channel) put(now int64, e *Entry, d datum) (i *item, created bool) {
 	s := c.items
 	if s == nil {
 		s = &items{groups: make(map[string]*group)}
 		c.items = s
 	}
-	i, added, size := s.find(e.Group, e.Key), 0, 0
-	if i == nil {
+	added, size := 0, 0
+	if i = s.find(e.Group, e.Key); i == nil {
 		i, added = s.add(e.Group, e.Key), 1
 	} else {
 		size = len(i.encoded)
 		s.bytes -= i.bytes()
 	}
-	i.encoded, i.data = encoded, data
+	i.datum = d
 	s.bytes += i.bytes()
 	s.state = nil
-	c.shard.count(added, 0, len(encoded)-size)
+	c.shard.count(added, 0, len(d.encoded)-size)
 
 	switch expirer := c.shard.expirer; {
 	case e.TTL > 0:
@@ -91,11 +116,11 @@ func (c *Channel) put(now int64, e *Entry, encoded []byte, data span) (created b
 			i.ttl = &deadline{channel: c, item: i}
 		}
 		c.arm(i.ttl, later(now, e.TTL))
-	case i.ttl != nil:
+	case i.ttl != nil && e.Op != Append:
 		expirer.remove(i.ttl)
 		i.ttl = nil
 	}
-	return added > 0
+	return i, added > 0
 }
 
 // add makes an item without data, the last of its group.

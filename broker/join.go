@@ -18,9 +18,12 @@ type JoinRequest struct {
 	From   *Position // where it stands; nil: it knows nothing yet
 	Groups []string  // only changes and items of these groups; none: all. A send without a group is in none
 	Key    string    // only changes and items of this key, in Groups or in any group; "": all
-	Again  bool      // it is joined already and is not counted again
-	Whole  bool      // all that there is of the channel is asked for, its log included
-	Loaded bool      // only if no other process, nor one who loads the channel just now, has to be waited for: ErrNotLoaded otherwise
+	// Appends says that the reader knows appends. To others the last one of an item is told as a set of all of its text, and those before it are
+	// left out.
+	Appends bool
+	Again   bool // it is joined already and is not counted again
+	Whole   bool // all that there is of the channel is asked for, its log included
+	Loaded  bool // only if no other process, nor one who loads the channel just now, has to be waited for: ErrNotLoaded otherwise
 }
 
 // Join attaches a reader to a channel, which is made if there is none. It calls join with the subscriber and the reply
@@ -56,7 +59,7 @@ func (b *Broker) Join(channel string, request JoinRequest, join func(s Subscribe
 		}
 	}()
 	if join != nil {
-		reply := c.reply(now, request.From, part{request.Groups, request.Key})
+		reply := c.reply(now, request.From, part{request.Groups, request.Key, request.Appends})
 		if request.Whole {
 			reply.Whole = new(c.export(now))
 		}

@@ -114,8 +114,8 @@ func (l Log) Defer(e *Entry) Deferred {
 		Op: e.Op, Expired: e.Expired, Group: strings.Clone(e.Group), Key: strings.Clone(e.Key), Data: bytes.Clone(e.Data),
 		TTL: e.TTL, IdempotencyKey: strings.Clone(e.IdempotencyKey), Exclude: strings.Clone(e.Exclude), Ack: e.Ack,
 	}}
+	c.defers(&d.entry)
 	c.durable.queued++
-	c.durable.defers(&d.entry, 1)
 	seq := c.seq
 	c.seq = d.at.Seq // what remember notes: the same key returns this position from now on
 	c.remember(l.now, d.entry.IdempotencyKey)
@@ -133,7 +133,9 @@ func (d Deferred) Apply() {
 		return
 	}
 	c.durable.queued--
-	c.durable.defers(&d.entry, -1)
+	if d.entry.Op != Send {
+		c.durable.deferred(&d.entry)
+	}
 	now := c.shard.broker.now()
 	if d.entry.TTL > 0 {
 		d.entry.TTL = max(1, d.entry.TTL-time.Duration(now-d.came))

@@ -115,7 +115,7 @@ func (b *Broker) deleteGroup(channel, name string) (receipt Receipt, count int, 
 	}
 	for i := c.items.groups[name].first; i != nil; {
 		next := i.next // an inline journal unlinks the item
-		if receipt, err = c.publish(now, &Entry{Op: Delete, Group: i.group.name, Key: i.key}); err != nil {
+		if receipt, err = c.publish(now, &Entry{Op: Delete, Group: i.group.name, Key: i.key}, nil); err != nil {
 			return receipt, count, err
 		}
 		count++

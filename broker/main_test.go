@@ -84,6 +84,7 @@ type reader struct {
 	resets  []Reply
 	resetAt []int // len(changes) at each reset
 	exclude []string
+	texts   [][]byte // of appends
 }
 
 // heard answers the changes so far.
@@ -101,6 +102,9 @@ func (o *recorder) Apply(c *Change) {
 	for r := range o.readers {
 		r.mu.Lock()
 		r.changes = append(r.changes, c.Encoded)
+		if c.Op == Append {
+			r.texts = append(r.texts, c.Text())
+		}
 		r.exclude = append(r.exclude, c.Exclude)
 		r.mu.Unlock()
 	}

@@ -1,9 +1,12 @@
 package broker
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,13 +17,14 @@ import (
 // modelPolicy is tight, so that every bound is met often.
 var modelPolicy = Policy{
 	History: 6, HistoryTTL: 20 * time.Second, ResumeBytes: 330,
-	Items: 4, Idempotency: 8 * time.Second, IdempotencyKeys: 3,
+	Items: 4, ItemBytes: 100, Idempotency: 8 * time.Second, IdempotencyKeys: 3,
 }
 
 // logged is a change of the model.
 type logged struct {
 	wire
-	at time.Time
+	at   time.Time
+	text string // of an append: all of the item
 }
 
 // modelItem is a live item of the model.
@@ -64,7 +68,7 @@ func (m *model) add(op, group, key, data, cause string) {
 	if op != "delete" {
 		change.Data = []byte(data)
 	}
-	m.log = append(m.log, logged{change, time.Now()})
+	m.log = append(m.log, logged{change, time.Now(), m.items[[2]string{group, key}].data})
 	m.archive[m.epoch] = m.log
 	for _, r := range m.joined {
 		r.want = append(r.want, change.Seq)
@@ -206,10 +210,19 @@ func (w *world) sleep(t *rapid.T) {
 func (w *world) publish(t *rapid.T) {
 	name, m := w.turn(t)
 	p := Publication{
-		Op:    rapid.SampledFrom([]Op{Set, Set, Set, Delete, Send}).Draw(t, "op"),
+		Op:    rapid.SampledFrom([]Op{Set, Set, Set, Append, Append, Append, Delete, Send}).Draw(t, "op"),
 		Group: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "group"),
-		Data:  fmt.Appendf(nil, `"%s"`, rapid.StringMatching(`[a-z]{0,30}`).Draw(t, "data")),
+		Data:  fmt.Appendf(nil, `"%s"`, rapid.StringMatching(`[a-yé]{0,30}`).Draw(t, "data")),
 		TTL:   time.Duration(rapid.SampledFrom([]int{0, 0, 1, 3, 10}).Draw(t, "ttl")) * time.Second,
+	}
+	if p.Op == Set && rapid.IntRange(0, 4).Draw(t, "number") == 0 {
+		p.Data = []byte("7")
+	}
+	if p.Op == Append && rapid.Bool().Draw(t, "at an offset") {
+		p.HasOffset, p.Offset = true, uint64(rapid.IntRange(0, 40).Draw(t, "offset"))
+		if before := m.items[[2]string{p.Group, "1"}].data; rapid.Bool().Draw(t, "a right one") && len(before) > 1 {
+			p.Offset = uint64(len([]rune(before)) - 2)
+		}
 	}
 	if p.Op != Send || rapid.Bool().Draw(t, "keyed") {
 		p.Key = rapid.SampledFrom([]string{"1", "2", "3"}).Draw(t, "key")
@@ -233,10 +246,10 @@ func (w *world) publish(t *rapid.T) {
 			return
 		}
 	}
-	_, exists := m.items[id]
-	if p.Op == Set && !exists && len(m.items) >= modelPolicy.Items {
-		if err == nil {
-			t.Fatalf("%d items and one more", len(m.items))
+	before, exists := m.items[id]
+	if refused := m.refuses(&p, before.data); refused != nil {
+		if !errors.Is(err, refused) && fmt.Sprint(errors.Unwrap(err)) != refused.Error() {
+			t.Fatalf("%v, want %v", err, refused)
 		}
 		return
 	}
@@ -247,6 +260,12 @@ func (w *world) publish(t *rapid.T) {
 	switch {
 	case p.Op == Set:
 		item := modelItem{data: string(p.Data)}
+		if p.TTL > 0 {
+			item.ends = time.Now().Add(p.TTL)
+		}
+		m.items[id] = item
+	case p.Op == Append:
+		item := modelItem{`"` + strings.Trim(before.data, `"`) + strings.Trim(string(p.Data), `"`) + `"`, before.ends}
 		if p.TTL > 0 {
 			item.ends = time.Now().Add(p.TTL)
 		}
@@ -266,6 +285,43 @@ func (w *world) publish(t *rapid.T) {
 	w.positions = append(w.positions, at)
 }
 
+// refuses is why a set or an append to an item with data, "" if there is none, is refused; nil: it is not.
+func (m *model) refuses(p *Publication, data string) error {
+	have := uint64(max(len([]rune(data)), 2) - 2)
+	switch {
+	case p.Op == Append && data == "7":
+		return ErrNotText
+	case p.Op == Append && p.HasOffset && p.Offset != have:
+		return &OffsetError{have}
+	case p.Op == Append && len(data)+len(p.Data) > modelPolicy.ItemBytes+len(`""`):
+		return ErrItemTooLarge
+	case (p.Op == Set || p.Op == Append) && data == "" && len(m.items) >= modelPolicy.Items:
+		return ErrTooManyItems
+	}
+	return nil
+}
+
+// told is a part of the log as a reader is told it that knows appends, or does not.
+func (m *model) told(from, to uint64, groups []string, appends bool) (told []wire) {
+	for i := from; i < to; i++ {
+		x := m.log[i]
+		if len(groups) > 0 && !slices.Contains(groups, x.Group) {
+			continue
+		}
+		if x.Op == "append" && !appends {
+			settled := slices.ContainsFunc(m.log[i+1:], func(o logged) bool {
+				return o.Group == x.Group && o.Key == x.Key && o.Op != "send" && (o.Op != "append" || o.Seq <= to)
+			})
+			if settled {
+				continue
+			}
+			x.Op, x.Data = "set", []byte(x.text)
+		}
+		told = append(told, x.wire)
+	}
+	return told
+}
+
 func (w *world) join(t *rapid.T) {
 	name, m := w.turn(t)
 	var request JoinRequest
@@ -276,6 +332,7 @@ func (w *world) join(t *rapid.T) {
 	if rapid.IntRange(0, 2).Draw(t, "filter") == 0 {
 		request.Groups = rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", defaultGroup, "none"}), 1, 3).Draw(t, "groups")
 	}
+	request.Appends = rapid.Bool().Draw(t, "appends")
 	request.Again = len(m.joined) > 0 && rapid.Bool().Draw(t, "again")
 	r := new(modelReader)
 	var reply Reply
@@ -302,16 +359,14 @@ func (w *world) join(t *rapid.T) {
 
 // compare holds a reply against the model.
 func (m *model) compare(t *rapid.T, request JoinRequest, reply Reply) {
-	var missed []logged
+	var missed []wire
 	size, recoverable := 1, false
 	if from := request.From; from != nil && from.Epoch == m.epoch {
 		recoverable = from.Seq <= m.head() && m.head()-from.Seq <= uint64(len(m.kept()))
 		if recoverable {
-			for _, change := range m.log[from.Seq:] {
-				if len(request.Groups) == 0 || slices.Contains(request.Groups, change.Group) {
-					missed = append(missed, change)
-					size += change.size() + 1
-				}
+			missed = m.told(from.Seq, m.head(), request.Groups, request.Appends)
+			for _, change := range missed {
+				size += change.size() + 1
 			}
 			recoverable = size <= modelPolicy.ResumeBytes || len(m.log[from.Seq:]) == 0
 		}
@@ -325,8 +380,8 @@ func (m *model) compare(t *rapid.T, request JoinRequest, reply Reply) {
 			t.Fatalf("recovered %s, want %v", reply.Changes, missed)
 		}
 		for i := range got {
-			if fmt.Sprint(got[i]) != fmt.Sprint(missed[i].wire) {
-				t.Fatalf("recovered %v, want %v", got[i], missed[i].wire)
+			if fmt.Sprint(got[i]) != fmt.Sprint(missed[i]) {
+				t.Fatalf("recovered %v, want %v", got[i], missed[i])
 			}
 		}
 		return
@@ -336,10 +391,10 @@ func (m *model) compare(t *rapid.T, request JoinRequest, reply Reply) {
 
 func (m *model) compareState(t *rapid.T, groups []string, encoded []byte) {
 	got := make(map[string]map[string]string)
-	for group, items := range decode[map[string]map[string]any](fataler{t: t}, encoded) {
+	for group, items := range decode[map[string]map[string]json.RawMessage](fataler{t: t}, encoded) {
 		got[group] = make(map[string]string)
 		for key, data := range items {
-			got[group][key] = fmt.Sprintf("%q", data)
+			got[group][key] = string(data)
 		}
 	}
 	if want := m.state(groups); fmt.Sprint(got) != fmt.Sprint(want) {
@@ -348,7 +403,7 @@ func (m *model) compareState(t *rapid.T, groups []string, encoded []byte) {
 }
 
 // size is the length of the encoded change, by another way than the broker's.
-func (l logged) size() int {
+func (l wire) size() int {
 	text := fmt.Sprintf(`{"seq":%d,"op":"%s"}`, l.Seq, l.Op)
 	for _, part := range [][2]string{{l.Group, `,"group":""`}, {l.Key, `,"key":""`}, {string(l.Data), `,"data":`}, {l.Cause, `,"cause":""`}} {
 		if part[0] != "" {
@@ -376,8 +431,16 @@ func (w *world) leave(t *rapid.T) {
 // delivered holds what a reader got against what it must have got.
 func (w *world) delivered(t *rapid.T, m *model, r *modelReader) {
 	var got []uint64
+	appends := 0
 	for _, encoded := range r.heard() {
-		got = append(got, decode[wire](fataler{t: t}, encoded).Seq)
+		change := decode[wire](fataler{t: t}, encoded)
+		got = append(got, change.Seq)
+		if change.Op == "append" {
+			if text := string(r.texts[appends]) + `"`; r.resets == 0 && text != m.log[change.Seq-1].text {
+				t.Fatalf("%s made %s, want %s", encoded, text, m.log[change.Seq-1].text)
+			}
+			appends++
+		}
 	}
 	if !slices.Equal(got, r.want) || len(r.reader.resets) != r.resets {
 		t.Fatalf("delivered %v and %d resets, want %v and %d", got, len(r.reader.resets), r.want, r.resets)
@@ -444,6 +507,20 @@ func (w *world) check(t *rapid.T) {
 		kept += int64(len(log))
 		if want := m.kept(); len(log) != len(want) || more || at.Seq != m.head() {
 			t.Fatalf("%d changes kept at %v, want %d at %d", len(log), at, len(want), m.head())
+		}
+		before, limit := rapid.Uint64Range(0, m.head()+1).Draw(t, "before"), rapid.IntRange(1, 4).Draw(t, "page")
+		to := m.head()
+		if before > 0 && before <= to {
+			to = before - 1
+		}
+		first := m.head() - uint64(len(log))
+		from := max(first, to-min(to, uint64(limit)))
+		page, _, _, ok := w.b.HistoryOfSets(name, before, limit)
+		if !ok {
+			continue // it has just been freed
+		}
+		if got, want := decode[[]wire](fataler{t: t}, page), m.told(min(from, to), to, nil, false); fmt.Sprint(got) != fmt.Sprint(want) && to >= first {
+			t.Fatalf("history before %d: %v, want %v", before, got, want)
 		}
 		for _, r := range m.joined {
 			w.delivered(t, m, r)

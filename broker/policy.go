@@ -11,6 +11,7 @@ type Policy struct {
 
 	Items      int // live items; 10000. Negative: no limit
 	StateBytes int // groups, keys and data of the live items; 16 MiB. Negative: no limit
+	ItemBytes  int // data of an item that appends grow; 16 MiB. Negative: no limit
 
 	Idempotency     time.Duration // how long idempotency keys are known; 5m. Negative: they are ignored
 	IdempotencyKeys int           // keys known at once, the oldest is forgotten first; 4096. Negative: no limit
@@ -29,6 +30,7 @@ const (
 	defaultResumeBytes     = 512 << 10
 	defaultItems           = 10000
 	defaultStateBytes      = 16 << 20
+	defaultItemBytes       = 16 << 20
 	defaultIdempotency     = 5 * time.Minute
 	defaultIdempotencyKeys = 4096
 )
@@ -43,6 +45,7 @@ func (p Policy) Resolved() Policy {
 		ResumeBytes:     limit(p.ResumeBytes, defaultResumeBytes),
 		Items:           limit(p.Items, defaultItems),
 		StateBytes:      limit(p.StateBytes, defaultStateBytes),
+		ItemBytes:       limit(p.ItemBytes, defaultItemBytes),
 		Idempotency:     limit(p.Idempotency, defaultIdempotency),
 		IdempotencyKeys: limit(p.IdempotencyKeys, defaultIdempotencyKeys),
 		Durable:         p.Durable,

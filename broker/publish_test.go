@@ -71,7 +71,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"set without key", Publication{Op: Set, Data: []byte(`1`)}, ErrNoKey},
 		{"delete without key", Publication{Op: Delete, Group: "g"}, ErrNoKey},
-		{"operation", Publication{Op: 3}, ErrOp},
+		{"operation", Publication{Op: Append + 1}, ErrOp},
 		{"ttl", Publication{Op: Set, Key: "k", TTL: -1}, ErrTTL},
 		{"bytes", Publication{Op: Set, Key: "2", Data: []byte(`"` + strings.Repeat("x", 40) + `"`)}, ErrStateTooLarge},
 	} {

@@ -82,7 +82,7 @@ func (r *Publisher) publish(c *Channel, p *Publication) (Receipt, error) {
 		c.gather()
 	}
 	e := p.entry()
-	return c.publish(r.now, &e)
+	return c.publish(r.now, &e, p)
 }
 
 // Ready reports whether a channel of the store is in memory, where it then stays for half a minute: a publication to

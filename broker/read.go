@@ -10,8 +10,9 @@ var (
 
 // part is what of a channel a reader follows. The zero value is all of it.
 type part struct {
-	groups []string // none: all
-	key    string   // "": all
+	groups  []string // none: all
+	key     string   // "": all
+	appends bool     // changes are told as they stand in the log; otherwise appends as sets
 }
 
 // since returns the changes after a position as a JSON array, if all of them are still there and
@@ -33,7 +34,7 @@ func (c *Channel) since(from Position, p part) ([]byte, bool) {
 	if l == nil || c.seq-from.Seq > uint64(l.size) {
 		return nil, false
 	}
-	return l.array(l.size-int(c.seq-from.Seq), l.size, p, c.policy.ResumeBytes)
+	return c.array(l.size-int(c.seq-from.Seq), l.size, p, c.policy.ResumeBytes)
 }
 
 // array returns entries from..to as a JSON array, unless it gets longer than most bytes (0: no limit).
@@ -110,7 +111,7 @@ func (s *items) encode(names []string, key string) []byte {
 		if g := s.groups[name]; g != nil {
 			size += len(name) + len(`"":{},`)
 			for i := g.begin(key); i != nil; i = i.after(key) {
-				size += len(i.key) + int(i.data.size) + len(`"":,`)
+				size += len(i.key) + i.size() + len(`"":,`)
 			}
 		}
 	}
@@ -127,7 +128,7 @@ func (s *items) encode(names []string, key string) []byte {
 			dst = append(dst, '"')
 			dst = append(dst, i.key...)
 			dst = append(dst, `":`...)
-			dst = append(dst, i.value()...)
+			dst = i.appendTo(dst)
 			dst = append(dst, ',')
 		}
 		dst[len(dst)-1] = '}'
@@ -180,6 +181,15 @@ const defaultLimit = 100
 // History returns the newest limit changes before a seq (0: from the head) as a JSON array, oldest
 // first, and whether the log holds older ones; ok is false if there is no such channel.
 func (b *Broker) History(channel string, before uint64, limit int) (changes []byte, more bool, at Position, ok bool) {
+	return b.history(channel, before, limit, part{appends: true})
+}
+
+// HistoryOfSets is History for readers that know nothing of appends: see JoinRequest.Appends.
+func (b *Broker) HistoryOfSets(channel string, before uint64, limit int) (changes []byte, more bool, at Position, ok bool) {
+	return b.history(channel, before, limit, part{})
+}
+
+func (b *Broker) history(channel string, before uint64, limit int, p part) (changes []byte, more bool, at Position, ok bool) {
 	c := b.lock(channel)
 	if c == nil {
 		return nil, false, Position{}, false
@@ -199,6 +209,6 @@ func (b *Broker) History(channel string, before uint64, limit int) (changes []by
 		to = l.size - int(min(c.seq+1-before, uint64(l.size)))
 	}
 	from := max(0, to-limit)
-	changes, _ = l.array(from, to, part{}, 0)
+	changes, _ = c.array(from, to, p, 0)
 	return changes, from > 0, at, true
 }

@@ -93,22 +93,52 @@ type durable struct {
 	replica bool          // another process owns it: nothing is changed here but by Feed
 	loading chan struct{} // closed when the channel has been loaded; nil if there was nothing to load
 
-	queued uint64            // changes that the store has and that are not applied yet; see Log.Defer
-	coming map[[2]string]int // of these, by group and key; nil: none
-	used   int64             // when the channel was last in use, see touch
+	queued uint64                // changes that the store has and that are not applied yet; see Log.Defer
+	coming map[[2]string]*coming // of these, by group and key; nil: none
+	used   int64                 // when the channel was last in use, see touch
 }
 
-// defers notes a change of an item that is not applied yet; n is -1 when it is.
-func (d *durable) defers(e *Entry, n int) {
+// coming is what an item will be once all that is queued has been applied.
+type coming struct {
+	datum
+	there bool
+	n     int // how many changes of it are queued
+}
+
+// defers notes a change of an item that is not applied yet. The entry stays as it is.
+func (c *Channel) defers(e *Entry) {
 	if e.Op == Send {
 		return
 	}
+	before, _ := c.upcoming(e.Group, e.Key)
+	d := c.durable
 	if d.coming == nil {
-		d.coming = make(map[[2]string]int)
+		d.coming = make(map[[2]string]*coming)
 	}
 	id := [2]string{e.Group, e.Key}
-	if d.coming[id] += n; d.coming[id] <= 0 {
-		delete(d.coming, id)
+	q := d.coming[id]
+	if q == nil {
+		q = new(coming)
+		d.coming[id] = q
+	}
+	q.n++
+	switch q.there = e.Op != Delete; e.Op {
+	case Set:
+		q.datum = datum{e.Data, span{0, uint32(len(e.Data))}}
+	case Append:
+		q.datum = before.with(textOf(e.Data)) // what is put behind a buffer is what apply puts there
+	default:
+		q.datum = datum{}
+	}
+}
+
+// deferred notes that a change of an item is applied now.
+func (d *durable) deferred(e *Entry) {
+	id := [2]string{e.Group, e.Key}
+	if q := d.coming[id]; q != nil {
+		if q.n--; q.n == 0 {
+			delete(d.coming, id)
+		}
 	}
 }
 

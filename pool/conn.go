@@ -16,14 +16,14 @@ var ErrSlow = errors.New("connection does not read")
 // Conn is a live connection: what is written to it, and its place in the shard. Reading is its owner's.
 type Conn struct {
 	// Set once by Open.
-	shard   *Shard
-	owner   Owner
-	end     io.Closer // closes the descriptor; off the raw path a net.Conn
-	fd      int32     // of the socket; used under mu only, until it is dead. -1: off the raw path
-	order   uint32
-	enc     Encoding
-	tailed  bool
-	briefly bool // see TakeAlternates; set before the first Join
+	shard    *Shard
+	owner    Owner
+	end      io.Closer // closes the descriptor; off the raw path a net.Conn
+	fd       int32     // of the socket; used under mu only, until it is dead. -1: off the raw path
+	order    uint32
+	enc      Encoding
+	tailed   bool
+	features Features // see Know; set before the first Join
 
 	// Owned by the shard's loop.
 	part          uint8
@@ -69,8 +69,11 @@ func (p *Pool) OpenIn(c *Conn, nc net.Conn, enc Encoding, tailed bool, owner Own
 	}
 }
 
-// TakeAlternates has c get the alternate forms of frames that have some. It is called before the first Join.
-func (c *Conn) TakeAlternates() { c.briefly = true }
+// Know has c get the alternate forms of frames that have some for what it knows. It is called before the first Join.
+func (c *Conn) Know(f Features) { c.features = f }
+
+// Knows reports whether c knows all of that.
+func (c *Conn) Knows(f Features) bool { return c.features&f == f }
 
 // Join subscribes c to t from a position on, sends b, the reply, before anything later, and then calls then on the
 // shard's loop. See Topic for the lock that it needs. A connection that has joined a topic must leave it before it

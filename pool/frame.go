@@ -15,6 +15,15 @@ const (
 	Common    = 4
 )
 
+// Features is what a client has said that it knows, beside what all do. What that is, the owner decides.
+type Features uint8
+
+// The features that frames may have an alternate for.
+const (
+	Forks   Features = 1 << iota // a log that goes on in another epoch
+	Appends                      // changes that put something behind an item; Topic.Lacking counts those that do not know it
+)
+
 // Frame is bytes ready for the socket, built once and shared by all connections that get them. It is
 // immutable once delivered.
 type Frame struct {
@@ -23,7 +32,8 @@ type Frame struct {
 	Last      uint64                       // the reader's position after the frame; grows from frame to frame of a topic
 	Since     time.Time                    // when the first of them was published; zero: not measured
 	Overrides []Override                   // connections that get other bytes
-	Alternate *Frame                       // its forms are for the connections that TakeAlternates; nil: they get the same as others
+	Alternate *Frame                       // its forms, and its Count, are for the connections that know Feature; nil: they get the same as others
+	Feature   Features                     // one
 	Position  Position                     // for Owner.Tail
 	Written   func(began, ended time.Time) // called by each shard that has written it, with when that pass began and ended; nil: nobody is told
 	Count     int32                        // messages in it

@@ -38,7 +38,7 @@ func (s *Shard) gather(sl *slot, f *Frame) {
 			if j > 0 {
 				b, n = f.Overrides[j-1].Bytes, f.Overrides[j-1].Count
 			} else if f.Alternate != nil { // it may be left of one that there was a panic over
-				b = f.Alternate.Of(sub.conn.enc)
+				b, n = f.Alternate.Of(sub.conn.enc), int(f.Alternate.Count)
 			}
 		}
 		if len(b) == 0 {
@@ -81,7 +81,7 @@ const alternate = -1
 func (s *Shard) mark(sl *slot, f *Frame, on bool) {
 	if f.Alternate != nil {
 		for i := range sl.subs {
-			if c := sl.subs[i].conn; c.briefly {
+			if c := sl.subs[i].conn; c.Knows(f.Feature) {
 				c.override = 0
 				if on {
 					c.override = alternate

@@ -60,6 +60,9 @@ const fewSubs = 16
 func (sl *slot) count(c *Conn, n int32) {
 	sl.joined.Add(n)
 	sl.topic.takers[c.enc].Add(n)
+	if !c.Knows(Appends) {
+		sl.topic.lacks[c.enc].Add(n)
+	}
 }
 
 // dropped counts a frame that a slow connection does not get.

@@ -16,6 +16,7 @@ type Topic struct {
 	// Atomic.
 	slots  []atomic.Pointer[slot]  // by shard; nil until a connection of the shard joins
 	takers [Encodings]atomic.Int32 // joined connections by encoding
+	lacks  [Encodings]atomic.Int32 // of these, those that do not know Appends
 }
 
 // Slow is what happens to a connection that does not keep up with a topic.
@@ -34,6 +35,9 @@ func (p *Pool) Topic(slow Slow, m *Meter) *Topic {
 
 // Takers is how many joined connections take the encoding.
 func (t *Topic) Takers(enc Encoding) int { return int(t.takers[enc].Load()) }
+
+// Lacking is how many joined connections take the encoding and do not know Appends.
+func (t *Topic) Lacking(enc Encoding) int { return int(t.lacks[enc].Load()) }
 
 // Subscribers is how many connections have joined.
 func (t *Topic) Subscribers() int {

@@ -130,25 +130,31 @@ func (w *writer) drop(name string) error {
 	return w.channels.Delete([]byte(name))
 }
 
+// writeItems writes what has become of items. What appends have grown is written whole, once.
 func (w *writer) writeItems(name string, h *header, items map[string]*record.ItemDelta) error {
+	for id, d := range items { // before anything is written
+		if !d.Grown() {
+			continue
+		}
+		if _, err := w.item(append(prefixOf(name), id...), d); err != nil {
+			return err
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(items)) {
 		w.turn.share()
 		d, key := items[id], append(prefixOf(name), id...)
-		old := w.items.Get(key)
-		if old != nil {
+		if w.items.Get(key) != nil {
 			h.items -= min(h.items, 1)
 		}
-		if !d.Set {
+		if !d.There() {
 			if err := w.items.Delete(key); err != nil {
 				return err
 			}
 			continue
 		}
-		item := storedItem{d.Born, d.Ends, d.Data}
-		if old != nil && !d.Deleted {
-			if known, ok := record.Opened(key, old, decodeItem); ok {
-				item.born = known.born
-			}
+		item, err := w.item(key, d)
+		if err != nil {
+			return err
 		}
 		h.items++
 		if err := w.items.Put(key, record.Seal(key, item.encode())); err != nil {
@@ -156,6 +162,22 @@ func (w *writer) writeItems(name string, h *header, items map[string]*record.Ite
 		}
 	}
 	return nil
+}
+
+// item is what has become of an item. Errors: ErrCorrupt, if the database does not have what was appended to.
+func (w *writer) item(key []byte, d *record.ItemDelta) (item storedItem, err error) {
+	item.born = d.Born
+	var before storedItem
+	if old := w.items.Get(key); old != nil && !d.Deleted {
+		known, ok := record.Opened(key, old, decodeItem)
+		if ok {
+			item.born, before = known.born, known
+		} else if d.Grown() && !d.Set {
+			return item, fmt.Errorf("item %q: %w", key, ErrCorrupt)
+		}
+	}
+	item.data, item.ends, err = d.Value(before.data, before.ends)
+	return item, err
 }
 
 // writeKeys adds idempotency keys and removes those that are too old or too many.

@@ -155,6 +155,9 @@ func (m *importer) part(l *line) error {
 		if !ok || l.At == nil || uint64(len(d.Log)) >= d.Seq {
 			return fmt.Errorf("a change must have an op, a time and a place in the history: %w", ErrImport)
 		}
+		if op == broker.Append && (len(l.Data) < 2 || l.Data[0] != '"') {
+			return fmt.Errorf("an append must have text as data: %w", ErrImport)
+		}
 		e := broker.Entry{Op: op, Expired: l.Cause == "expired", Group: l.Group, Key: l.Key, Data: l.Data}
 		s := record.Scanner{Rest: record.AppendBody(nil, &e, *l.At)}
 		d.Log = append(d.Log, s.Body())
@@ -163,11 +166,11 @@ func (m *importer) part(l *line) error {
 		if l.Group == "" || l.Key == "" || d.Items[id] != nil || uint64(len(d.Items)) >= d.Seq {
 			return fmt.Errorf("an item must have a group and a key that no other item of the channel has: %w", ErrImport)
 		}
-		i := &record.ItemDelta{Deleted: true, Set: true, Born: uint64(len(d.Items)) + 1, Data: l.Data}
+		var ends int64
 		if l.Ends != nil {
-			i.Ends = max(1, l.Ends.UnixMilli())
+			ends = max(1, l.Ends.UnixMilli())
 		}
-		d.Items[id] = i
+		d.Items[id] = record.NewItem(uint64(len(d.Items))+1, ends, l.Data)
 	case lineKey:
 		if l.Key == "" || l.At == nil || l.Seq > d.Seq {
 			return fmt.Errorf("an idempotency key must have a key, a time and a seq up to that of the channel: %w", ErrImport)

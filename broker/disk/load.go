@@ -74,7 +74,9 @@ func loadWith(tx *bolt.Tx, channel string, recovered *recovered) (kept broker.Ke
 		}
 	}
 	if d != nil {
-		ok = d.Fold(&kept)
+		if ok, err = d.Fold(&kept); err != nil {
+			return kept, h, false, err
+		}
 		h.generation = recovered.generation
 	}
 	return kept, h, ok, nil

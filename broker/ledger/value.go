@@ -144,7 +144,11 @@ func (s *saved) add(entries []entry) error {
 	if s.gone {
 		s.kept = broker.Kept{}
 	}
-	s.gone = !d.Fold(&s.kept)
+	there, err := d.Fold(&s.kept)
+	if err != nil {
+		return err
+	}
+	s.gone = !there
 	s.kept.Forks = s.kept.Forks[max(0, len(s.kept.Forks)-mostForks):]
 	return nil
 }

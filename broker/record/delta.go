@@ -20,15 +20,6 @@ type Delta struct {
 	Keys   []keyDelta
 }
 
-// ItemDelta is what becomes of an item. Its key in the map is group, NUL, key.
-type ItemDelta struct {
-	Deleted bool // what the database has of it is dropped
-	Set     bool
-	Born    uint64 // seq of the change that made it, if deleted; otherwise the database may know better
-	Ends    int64
-	Data    []byte
-}
-
 type keyDelta struct {
 	Seq uint64
 	At  int64
@@ -112,14 +103,7 @@ func (d *Delta) record(r *record) {
 		i = new(ItemDelta)
 		d.Items[id] = i
 	}
-	if r.change.op == broker.Delete {
-		*i = ItemDelta{Deleted: true}
-		return
-	}
-	if !i.Set {
-		i.Set, i.Born = true, r.seq
-	}
-	i.Data, i.Ends = r.change.data, r.ends
+	i.add(r)
 }
 
 // Split calls f with the channel of each record and with its bytes, which alias records.

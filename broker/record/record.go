@@ -49,7 +49,7 @@ func AppendChange(b []byte, name string, at broker.Position, e *broker.Entry, no
 	b = binary.AppendUvarint(b, at.Seq)
 	b = AppendBody(b, e, now)
 	var ends int64
-	if e.Op == broker.Set && e.TTL > 0 {
+	if (e.Op == broker.Set || e.Op == broker.Append) && e.TTL > 0 {
 		ends = max(1, now.UnixMilli()+min(int64(e.TTL+time.Millisecond-1), 1<<62)/int64(time.Millisecond))
 	}
 	b = binary.AppendUvarint(b, uint64(ends))
@@ -139,7 +139,7 @@ func (s *Scanner) Body() (c Change) {
 	from := s.Rest
 	flags := s.byte()
 	c.op, c.expired = broker.Op(flags&3), flags&flagExpired != 0
-	if c.op > broker.Send || flags > 3|flagExpired {
+	if c.op > broker.Append || flags > 3|flagExpired {
 		s.Fail = true
 	}
 	c.At = s.Millis()

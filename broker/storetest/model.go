@@ -149,7 +149,7 @@ func (w *world) healthy() bool { return w.mode == "" }
 func (w *world) draw(c *chanModel) *broker.Publication {
 	w.n++
 	p := &broker.Publication{
-		Op:  rapid.SampledFrom([]broker.Op{broker.Set, broker.Set, broker.Send, broker.Delete}).Draw(w.T, "op"),
+		Op:  rapid.SampledFrom([]broker.Op{broker.Set, broker.Set, broker.Append, broker.Append, broker.Append, broker.Send, broker.Delete}).Draw(w.T, "op"),
 		Ack: rapid.SampledFrom([]broker.Ack{broker.AckDefault, broker.AckDefault, broker.AckMemory}).Draw(w.T, "ack"),
 	}
 	if p.Op != broker.Send {
@@ -159,7 +159,15 @@ func (w *world) draw(c *chanModel) *broker.Publication {
 	if p.Op != broker.Delete {
 		p.Data = strconv.AppendInt(nil, int64(w.n), 10)
 	}
-	if p.Op == broker.Set {
+	if p.Op == broker.Append || p.Op == broker.Set && rapid.Bool().Draw(w.T, "text") {
+		p.Data = fmt.Appendf(nil, `"é%d,"`, w.n)
+	}
+	if p.Op == broker.Append && rapid.Bool().Draw(w.T, "at its end") {
+		c.pass(time.Now())
+		text := []rune(c.items()[p.Group+"/"+p.Key].data)
+		p.HasOffset, p.Offset = true, uint64(max(len(text), 2)-2)
+	}
+	if p.Op == broker.Set || p.Op == broker.Append {
 		p.TTL = time.Duration(rapid.SampledFrom([]int{0, 0, 2, 7, 50}).Draw(w.T, "ttl")) * time.Second
 		if p.TTL > 0 {
 			p.TTL += time.Duration(w.n) * time.Millisecond // no two end together
@@ -177,7 +185,17 @@ func (w *world) submit(c *chanModel, p *broker.Publication) (wait func() error) 
 	if w.unseen(c) && !w.healthy() && c.endedSince(w.since) {
 		return nil // an item that ends waits for the disk, too: which of the two comes first is the broker's to say
 	}
+	before := c.items()[p.Group+"/"+p.Key]
+	if w.unseen(c) && !w.healthy() && (p.Op == broker.Append && !before.ends.IsZero() || p.TTL > 0 && w.mode != "slow") {
+		return nil // what waits for the disk ends when it is there, at the earliest: in which order, is the broker's to say
+	}
 	receipt, err := w.broker.Submit(c.name, p)
+	if p.Op == broker.Append && before.data != "" && before.data[0] != '"' && w.healthy() {
+		if p.IdempotencyKey = ""; !errors.Is(err, broker.ErrNotText) {
+			w.Fatalf("%s: %v, an append to %s", c.name, err, before.data)
+		}
+		return nil
+	}
 	if err != nil {
 		if w.healthy() {
 			w.Fatalf("%s: %v", c.name, err)
@@ -488,7 +506,7 @@ func (w *world) check(*rapid.T) {
 }
 
 func (w *world) join(channel string, from *broker.Position) (reply broker.Reply) {
-	c, err := w.broker.Join(channel, broker.JoinRequest{From: from}, func(_ broker.Subscriber, r broker.Reply) { reply = r })
+	c, err := w.broker.Join(channel, broker.JoinRequest{From: from, Appends: true}, func(_ broker.Subscriber, r broker.Reply) { reply = r })
 	if err != nil {
 		w.Fatalf("join %s: %v", channel, err)
 	}
@@ -548,6 +566,16 @@ func (c *chanModel) items() map[string]value {
 				born = old.born
 			}
 			items[id] = value{string(s.Data), s.ends, born}
+		case "append":
+			item, ok := items[id]
+			if !ok {
+				item = value{`""`, time.Time{}, s.Seq}
+			}
+			item.data = item.data[:len(item.data)-1] + string(s.Data[1:])
+			if !s.ends.IsZero() {
+				item.ends = s.ends
+			}
+			items[id] = item
 		case "delete":
 			delete(items, id)
 		}

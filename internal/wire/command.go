@@ -21,6 +21,8 @@ type Command struct {
 	Key            string
 	Data           []byte // valid JSON on one line; nil: none
 	TTL            int64  // milliseconds
+	Offset         uint64 // of an append, with HasOffset: code points
+	HasOffset      bool
 	IdempotencyKey string
 	Exclude        string
 	Connection     string // of the event stream that a posted command is about
@@ -62,7 +64,7 @@ func wanted(key string) string {
 	switch key {
 	case "ttl":
 		return "a whole number of ms, 0 or more"
-	case "before", "limit":
+	case "before", "limit", "offset":
 		return "a whole number"
 	case "count", "ordered":
 		return "true or false"
@@ -105,12 +107,13 @@ const (
 	fMethod
 	fOrdered
 	fTraceparent
+	fOffset
 	fUnknown // a member that no command has
 )
 
 // The members that a publication and an event of a backend may have.
 const (
-	Publication = uint32(fChannel | fOp | fGroup | fKey | fData | fTTL | fIdempotency | fExclude | fAck | fChannels | fTraceparent)
+	Publication = uint32(fChannel | fOp | fGroup | fKey | fData | fTTL | fIdempotency | fExclude | fAck | fChannels | fOffset | fTraceparent)
 	Emission    = uint32(fTopic | fKey | fData | fTraceparent)
 )
 
@@ -185,6 +188,10 @@ func (c *Command) member(key string, v []byte) (err error) {
 		if c.TTL < 0 {
 			err = ErrField
 		}
+	case "offset":
+		f = fOffset
+		c.Offset, err = strconv.ParseUint(alias(v), 10, 64)
+		c.HasOffset = err == nil
 	case "idempotencyKey":
 		f, text = fIdempotency, &c.IdempotencyKey
 	case "exclude":

@@ -7,6 +7,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/pool"
 	"weir/relay/jsonbody"
 	"weir/relay/native"
 	"weir/relay/problem"
@@ -116,7 +117,11 @@ func (s *Server) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 		s.gate.Fail(ctx, err)
 		return
 	}
-	changes, more, at, ok := s.hub.Broker.History(channel, before, limit)
+	history := s.hub.Broker.HistoryOfSets
+	if native.Features(ctx)&pool.Appends != 0 {
+		history = s.hub.Broker.History
+	}
+	changes, more, at, ok := history(channel, before, limit)
 	if !ok {
 		s.missing(ctx, channel)
 		return

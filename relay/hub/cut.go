@@ -31,6 +31,9 @@ func (c *cut) each(b *batch.Batch, f func(batch.Entry)) {
 
 // pick gathers the messages of a cut.
 func pick(b *batch.Batch, c cut) cut {
+	if c.groups == nil && c.key == "" && c.receiver == "" {
+		return cut{body: b.Body, count: b.Count}
+	}
 	c.each(b, func(e batch.Entry) {
 		if c.count > 0 {
 			c.body = append(c.body, ',')
@@ -41,8 +44,9 @@ func pick(b *batch.Batch, c cut) cut {
 	return c
 }
 
-// exclude gives every connection that must not see all of a batch a frame of its own.
-func (f *Fanout) exclude(frame *pool.Frame, b *batch.Batch, part cut) {
+// exclude gives every connection that must not see all of a batch a frame of its own. sets is the batch for those that know no appends; nil: it
+// has none, or there are no such connections.
+func (f *Fanout) exclude(frame *pool.Frame, b, sets *batch.Batch, part cut) {
 	done := make(map[string]struct{}, 4)
 	b.Each(func(e batch.Entry) {
 		if e.Exclude == "" {
@@ -57,8 +61,13 @@ func (f *Fanout) exclude(frame *pool.Frame, b *batch.Batch, part cut) {
 			return
 		}
 		override := pool.Override{Conn: conn}
-		c := part
+		c, b := part, b
 		c.receiver = e.Exclude
+		if b.Grows && !conn.Knows(pool.Appends) {
+			if b = sets; b == nil {
+				return // it does not follow this
+			}
+		}
 		if enc >= firstDialect {
 			override.Bytes = f.tell(enc, b).of(b, &c)
 			override.Count = c.count

@@ -62,7 +62,8 @@ type Fanout struct {
 	filtered atomic.Pointer[[]*groupTopic] // topics of some groups only; grows under the channel's lock
 
 	// Guarded by the channel's lock.
-	begun bool
+	begun  bool
+	growth batch.Growth // of the last append
 
 	// Owned by the loop that flushes the window.
 	base  uint64 // ordinal minus seq
@@ -149,8 +150,13 @@ func (f *Fanout) Apply(c *broker.Change) {
 	if f.own { // these name their type even inside a batch
 		encoded = wire.AppendOwn(make([]byte, 0, len(encoded)+20), encoded)
 	}
-	f.Window.Append(batch.Message{Bytes: encoded, Seq: f.Ordinal.Add(1), Group: c.Group, Key: c.Key,
-		Set: c.Op == broker.Set, Created: c.Created, Exclude: strings.Clone(c.Exclude)})
+	m := batch.Message{Bytes: encoded, Seq: f.Ordinal.Add(1), Group: c.Group, Key: c.Key,
+		Set: c.Op == broker.Set, Created: c.Created, Exclude: strings.Clone(c.Exclude)}
+	if c.Op == broker.Append {
+		f.growth = growthOf(c, len(encoded)-len(c.Encoded))
+		m.Grows = &f.growth
+	}
+	f.Window.Append(m)
 }
 
 // Break implements broker.Breaker: the subscribers are closed.
@@ -211,16 +217,20 @@ func (f *Fanout) Flush(b *batch.Batch) {
 	if f.hub.Tracing.Active() {
 		t = f.hub.Tracing.Flushing(f.Name, f.epoch, b.Last-f.base, b.Count)
 	}
+	if b.Grows {
+		f.flushGrowing(b, t)
+		return
+	}
 	frame := f.frame(f.Topic, b, cut{body: b.Body, count: b.Count})
 	if b.Excludes {
-		f.exclude(frame, b, cut{})
+		f.exclude(frame, b, nil, cut{})
 	}
 	shards := deliver(f.Topic, frame, t)
 	if p := f.filtered.Load(); p != nil {
 		for _, s := range *p {
 			frame := f.frame(s.topic, b, pick(b, cut{groups: s.groups, key: s.key}))
 			if b.Excludes {
-				f.exclude(frame, b, cut{groups: s.groups, key: s.key})
+				f.exclude(frame, b, nil, cut{groups: s.groups, key: s.key})
 			}
 			shards += deliver(s.topic, frame, t) // even an empty one: it says up to where everything has been delivered
 		}
@@ -252,27 +262,35 @@ func (f *Fanout) Missed(last uint64) {
 	}
 }
 
+// emptyFrame is a frame for count messages of a batch.
+func (f *Fanout) emptyFrame(b *batch.Batch, count int) *pool.Frame {
+	return &pool.Frame{Last: b.Last, Count: int32(count), Since: b.Since, Position: pool.Position{Epoch: f.epoch, Seq: b.Last - f.base}}
+}
+
 // frame encodes messages of a batch for the subscribers of a topic.
 func (f *Fanout) frame(t *pool.Topic, b *batch.Batch, c cut) *pool.Frame {
-	frame := &pool.Frame{Last: b.Last, Count: int32(c.count), Since: b.Since, Position: pool.Position{Epoch: f.epoch, Seq: b.Last - f.base}}
+	frame := f.emptyFrame(b, c.count)
 	if c.count == 0 {
 		return frame
 	}
-	for enc := range firstDialect {
-		switch {
-		case t.Takers(enc) == 0:
-		case isWhole(enc) && f.wholeAnyway(c.count) && frame.Of(shortOf(enc)) != nil:
-			frame.Put(enc, frame.Of(shortOf(enc)))
-		default:
-			frame.Put(enc, f.encode(enc, b, &c))
-		}
-	}
-	for enc := firstDialect; enc < f.hub.endOfDialects(); enc++ {
+	for enc := range f.hub.endOfDialects() {
 		if t.Takers(enc) > 0 {
-			frame.Put(enc, f.tell(enc, b).of(b, &c))
+			f.put(frame, enc, b, &c)
 		}
 	}
 	return frame
+}
+
+// put encodes messages of a batch into a frame.
+func (f *Fanout) put(frame *pool.Frame, enc pool.Encoding, b *batch.Batch, c *cut) {
+	switch {
+	case enc >= firstDialect:
+		frame.Put(enc, f.tell(enc, b).of(b, c))
+	case isWhole(enc) && f.wholeAnyway(c.count) && frame.Of(shortOf(enc)) != nil:
+		frame.Put(enc, frame.Of(shortOf(enc)))
+	default:
+		frame.Put(enc, f.encode(enc, b, c))
+	}
 }
 
 // wholeAnyway says that the short form of so many messages is the whole one.
@@ -376,7 +394,7 @@ func (f *Fanout) flushReset(b *batch.Batch) {
 		t.Deliver(&pool.Frame{Last: b.Last - 1})
 		frame := &pool.Frame{Last: b.Last, Count: 1, Position: pool.Position{Epoch: f.epoch, Seq: seq}}
 		if forked {
-			frame.Alternate = new(pool.Frame)
+			frame.Alternate, frame.Feature = &pool.Frame{Count: 1}, pool.Forks
 			brief := forkMessage(f.Name, broker.Position{Epoch: f.epoch, Seq: seq})
 			for _, enc := range []pool.Encoding{WS, DeflateWS, WholeWS, WholeDeflateWS} {
 				frame.Alternate.Put(enc, EncodePayload(enc, "resync", brief))

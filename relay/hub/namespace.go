@@ -181,7 +181,7 @@ func newNamespace(name string, ns config.Namespace) (*Namespace, error) {
 		Name: name, subscribe: ns.Subscribe, Publish: ns.Publish, Presence: *ns.Presence,
 		Batch:   batch.Options{Window: *ns.Batch.Window, Eager: *ns.Batch.Eager, Conflate: *ns.Batch.Conflate, Stretch: ns.Batch.Stretch.Most()},
 		message: int(ns.Limit.Message), Rate: ns.Limit.Rate, Posts: ratelimit.NewUsers(ns.Limit.Rate),
-		Log: broker.Policy{History: *ns.History.Size, HistoryTTL: ns.History.TTL, HistoryBytes: max(1<<20, *ns.History.Size*bytesPerChange), Items: ns.Limit.Items,
+		Log: broker.Policy{History: *ns.History.Size, HistoryTTL: ns.History.TTL, HistoryBytes: max(1<<20, *ns.History.Size*bytesPerChange), Items: ns.Limit.Items, ItemBytes: int(ns.Limit.Message),
 			Durable: ns.Durable, AfterDisk: ns.Deliver == config.AfterDisk},
 	}
 	if n.Log.History == 0 {

@@ -54,7 +54,8 @@ func (h *Hub) submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command
 	if len(c.Data) > ns.message {
 		return broker.Receipt{}, problem.TooLarge
 	}
-	p := broker.Publication{Group: c.Group, Key: c.Key, Data: c.Data, TTL: time.Duration(c.TTL) * time.Millisecond, Exclude: c.Exclude}
+	p := broker.Publication{Group: c.Group, Key: c.Key, Data: c.Data, TTL: time.Duration(c.TTL) * time.Millisecond, Exclude: c.Exclude,
+		Offset: c.Offset, HasOffset: c.HasOffset}
 	if c.IdempotencyKey != "" {
 		p.IdempotencyKey = owner + c.IdempotencyKey
 	}
@@ -91,8 +92,13 @@ func (h *Hub) submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command
 		p.Op = broker.Send
 	case "delete":
 		p.Op = broker.Delete
+	case "append":
+		p.Op = broker.Append
 	default:
-		return broker.Receipt{}, problem.BadField.With("op must be set, delete or send")
+		return broker.Receipt{}, problem.BadField.With("op must be set, append, delete or send")
+	}
+	if c.HasOffset && p.Op != broker.Append {
+		return broker.Receipt{}, problem.BadField.With("offset is for append only")
 	}
 	if c.Data == nil && p.Op != broker.Delete {
 		return broker.Receipt{}, problem.BadField.With("data is missing")
@@ -120,7 +126,7 @@ func (h *Hub) submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command
 // nearly all of it is, and when more is accepted than can be delivered, or than can be soon.
 func (h *Hub) Admit(op broker.Op, bytes int) error {
 	var size int64
-	if op == broker.Set {
+	if op == broker.Set || op == broker.Append {
 		size = ItemCost(bytes)
 	}
 	switch {

@@ -116,7 +116,11 @@ func (s *speaker) historyCommand(c *wire.Command, how hub.Wait) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	changes, more, _, ok := s.server.hub.Broker.History(c.Channel, c.Before, limit)
+	history := s.server.hub.Broker.HistoryOfSets
+	if s.Appends() {
+		history = s.server.hub.Broker.History
+	}
+	changes, more, _, ok := history(c.Channel, c.Before, limit)
 	if !ok {
 		if err := s.server.hub.Broker.Load(c.Channel); err != nil {
 			return nil, err

@@ -15,6 +15,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/hub"
 	"weir/relay/problem"
@@ -45,6 +46,7 @@ func (m *Server) HandleSSE(ctx *fasthttp.RequestCtx) {
 	if string(ctx.QueryArgs().Peek("short")) == "1" {
 		a.Encoding = hub.SSE
 	}
+	a.Features = Features(ctx) &^ pool.Forks // which is of WebSockets
 	if !m.choose(ctx, a) {
 		return
 	}

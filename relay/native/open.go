@@ -43,9 +43,7 @@ func (m *Server) HandleWS(ctx *fasthttp.RequestCtx) {
 		m.gate.Refuse(ctx, bad)
 		return
 	}
-	for feature := range bytes.SplitSeq(ctx.QueryArgs().Peek("features"), []byte(",")) {
-		a.forks = a.forks || string(feature) == "fork"
-	}
+	a.Features = Features(ctx)
 	if m.hub.Config.Compression && o.Deflate {
 		a.Encoding = hub.DeflateWS
 	}
@@ -54,6 +52,19 @@ func (m *Server) HandleWS(ctx *fasthttp.RequestCtx) {
 		a.Encoding = hub.WholeOf(a.Encoding)
 	}
 	m.sessions.Hijack(ctx, &a.Handshake, a)
+}
+
+// Features is what a client knows beside what all do: ?features=fork,append.
+func Features(ctx *fasthttp.RequestCtx) (f pool.Features) {
+	for name := range bytes.SplitSeq(ctx.QueryArgs().Peek("features"), []byte(",")) {
+		switch string(name) {
+		case "fork":
+			f |= pool.Forks
+		case "append":
+			f |= pool.Appends
+		}
+	}
+	return f
 }
 
 // place makes the session of a client for whom there is a place; nil, with the connection closed, if there is none.
@@ -73,9 +84,6 @@ func (m *Server) openWS(nc net.Conn, rest []byte, a *opening) {
 		return
 	}
 	s.Connect(nc, websocket.Options{Rules: m.rules, SkipLarge: true, Rest: rest})
-	if a.forks {
-		s.Conn().TakeAlternates()
-	}
 	defer s.Catch(s.AbortOpen)
 	first := a.first()
 	if len(first) == 0 {

@@ -23,7 +23,7 @@ func (m *Server) HandleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) erro
 		err = problem.TooLarge.With("a command may have " + m.hub.Config.Limit.Message.String())
 	}
 	s := &speaker{server: m}
-	m.sessions.ForRequest(&s.Session, id, s)
+	m.sessions.ForRequest(&s.Session, id, Features(ctx), s)
 	var payload []byte
 	if err == nil {
 		payload, err = s.post(&c)

@@ -34,7 +34,6 @@ type opening struct {
 	few     [2]namedChannel          // of most, all of those
 	request session.SubscribeRequest // for one of them after the other
 	buf     [firstWrite]byte         // where Head begins
-	forks   bool                     // WebSocket: the client knows what a log in another epoch is, and needs no snapshot for it
 
 	// Event streams.
 	channels    []string

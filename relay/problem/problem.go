@@ -23,6 +23,7 @@ type Error struct {
 	Message   string // for people
 	Detail    string // what it is in this case; "" if the message says it all
 	Retryable bool   // the same request may succeed later
+	Members   string // further members for programs: JSON, each behind a comma; "" none
 }
 
 // Error implements error.
@@ -30,44 +31,46 @@ func (f *Error) Error() string { return f.Code + ": " + f.Message }
 
 // The errors that the relay tells. Of those with a more specific text With makes a copy.
 var (
-	BadJSON          = &Error{400, "invalid_json", "Invalid message format", "", false}
-	TooDeep          = &Error{400, "invalid_json", "the JSON is nested too deeply", "", false}
-	BadField         = &Error{400, "bad_request", "a field is missing or has the wrong form", "", false}
-	UnknownMember    = &Error{400, "unknown_member", "unknown member", "", false}
-	UnknownType      = &Error{400, "unknown_type", "unknown message type", "", false}
-	BadChannel       = &Error{400, "bad_channel", "channel must be 1 to 255 of A-Z a-z 0-9 _ - . : / @ ~ = and not begin with a dot", "", false}
-	BadName          = &Error{400, "bad_name", "group and key must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =", "", false}
-	Unauthorized     = &Error{401, "unauthorized", "a valid token or API key is required", "", false}
-	TokenExpired     = &Error{401, "token_expired", "the token has expired", "", false}
-	Forbidden        = &Error{403, "forbidden", "not allowed", "", false}
-	ForeignOrigin    = &Error{403, "origin", "this origin is not allowed", "", false}
-	NotFound         = &Error{404, "not_found", "not found", "", false}
-	MethodNotAllowed = &Error{405, "method_not_allowed", "this method is not allowed here", "", false}
-	NotSubscribed    = &Error{409, "not_subscribed", "not subscribed to this channel", "", false}
-	TooLarge         = &Error{413, "too_large", "the message is too large", "", false}
-	TooManyItems     = &Error{409, "too_many_items", "limit reached: the channel has too many items", "", false}
-	MediaType        = &Error{415, "media_type", "expected application/json or application/x-ndjson", "", false}
-	ContentEncoding  = &Error{415, "content_encoding", "compressed bodies are not accepted: send the body without Content-Encoding", "", false}
-	HeadersTooLarge  = &Error{431, "headers_too_large", "the request header is too large", "", false}
-	URITooLong       = &Error{414, "uri_too_long", "the request address is too long", "", false}
-	RateLimited      = &Error{429, "rate_limited", "too many requests", "", true}
-	TooMany          = &Error{429, "too_many", "limit reached: too many are open", "", true}
-	TooManyChannels  = &Error{429, "too_many", "limit reached: limits.subscriptions", "", false}
-	Internal         = &Error{500, "internal", "internal error", "", true}
-	NoKeys           = &Error{503, "no_keys", "the keys for checking tokens have not been fetched yet", "", true}
-	Overloaded       = &Error{503, "overloaded", "the relay is overloaded", "", true}
-	Storage          = &Error{503, "storage", "the change is not stored: the disk fails", "", true}
-	Unavailable      = &Error{503, "unavailable", "the backend that decides about this did not respond", "", true}
-	damaged          = &Error{503, "storage", "the stored channel cannot be read", "", true}
-	BadRequest       = &Error{400, "bad_request", "the request is not proper HTTP", "", false}
-	UpgradeRequired  = &Error{426, "upgrade_required", "Sec-WebSocket-Version must be 13", "", false} // RFC 6455, section 4.4
-	Draining         = &Error{503, "draining", "the relay is shutting down", "", true}
+	BadJSON          = &Error{400, "invalid_json", "Invalid message format", "", false, ""}
+	TooDeep          = &Error{400, "invalid_json", "the JSON is nested too deeply", "", false, ""}
+	BadField         = &Error{400, "bad_request", "a field is missing or has the wrong form", "", false, ""}
+	UnknownMember    = &Error{400, "unknown_member", "unknown member", "", false, ""}
+	UnknownType      = &Error{400, "unknown_type", "unknown message type", "", false, ""}
+	BadChannel       = &Error{400, "bad_channel", "channel must be 1 to 255 of A-Z a-z 0-9 _ - . : / @ ~ = and not begin with a dot", "", false, ""}
+	BadName          = &Error{400, "bad_name", "group and key must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =", "", false, ""}
+	Unauthorized     = &Error{401, "unauthorized", "a valid token or API key is required", "", false, ""}
+	TokenExpired     = &Error{401, "token_expired", "the token has expired", "", false, ""}
+	Forbidden        = &Error{403, "forbidden", "not allowed", "", false, ""}
+	ForeignOrigin    = &Error{403, "origin", "this origin is not allowed", "", false, ""}
+	NotFound         = &Error{404, "not_found", "not found", "", false, ""}
+	MethodNotAllowed = &Error{405, "method_not_allowed", "this method is not allowed here", "", false, ""}
+	NotSubscribed    = &Error{409, "not_subscribed", "not subscribed to this channel", "", false, ""}
+	NotText          = &Error{409, "not_text", "the item is not text: only to a string can be appended", "", false, ""}
+	WrongOffset      = &Error{409, "wrong_offset", "the text has another length", "", false, ""}
+	TooLarge         = &Error{413, "too_large", "the message is too large", "", false, ""}
+	TooManyItems     = &Error{409, "too_many_items", "limit reached: the channel has too many items", "", false, ""}
+	MediaType        = &Error{415, "media_type", "expected application/json or application/x-ndjson", "", false, ""}
+	ContentEncoding  = &Error{415, "content_encoding", "compressed bodies are not accepted: send the body without Content-Encoding", "", false, ""}
+	HeadersTooLarge  = &Error{431, "headers_too_large", "the request header is too large", "", false, ""}
+	URITooLong       = &Error{414, "uri_too_long", "the request address is too long", "", false, ""}
+	RateLimited      = &Error{429, "rate_limited", "too many requests", "", true, ""}
+	TooMany          = &Error{429, "too_many", "limit reached: too many are open", "", true, ""}
+	TooManyChannels  = &Error{429, "too_many", "limit reached: limits.subscriptions", "", false, ""}
+	Internal         = &Error{500, "internal", "internal error", "", true, ""}
+	NoKeys           = &Error{503, "no_keys", "the keys for checking tokens have not been fetched yet", "", true, ""}
+	Overloaded       = &Error{503, "overloaded", "the relay is overloaded", "", true, ""}
+	Storage          = &Error{503, "storage", "the change is not stored: the disk fails", "", true, ""}
+	Unavailable      = &Error{503, "unavailable", "the backend that decides about this did not respond", "", true, ""}
+	damaged          = &Error{503, "storage", "the stored channel cannot be read", "", true, ""}
+	BadRequest       = &Error{400, "bad_request", "the request is not proper HTTP", "", false, ""}
+	UpgradeRequired  = &Error{426, "upgrade_required", "Sec-WebSocket-Version must be 13", "", false, ""} // RFC 6455, section 4.4
+	Draining         = &Error{503, "draining", "the relay is shutting down", "", true, ""}
 )
 
 // New returns an error that clients and backends are told as it is: an HTTP status from 400, a stable code for
 // programs and a message for people. Retryable says that the same request may succeed later.
 func New(status int, code, message string, retryable bool) error {
-	return &Error{status, code, message, "", retryable}
+	return &Error{Status: status, Code: code, Message: message, Retryable: retryable}
 }
 
 // With returns a copy of the error with a message of its own.
@@ -87,6 +90,7 @@ func (f *Error) Because(err error) *Error {
 // Of returns the error as it is told outside. What is not known here is Internal.
 func Of(err error) *Error {
 	var f *Error
+	var offset *broker.OffsetError
 	switch {
 	case errors.As(err, &f):
 		return f
@@ -97,7 +101,19 @@ func Of(err error) *Error {
 	case errors.Is(err, wire.ErrField):
 		return BadField.With(err.Error())
 	case errors.Is(err, broker.ErrNoKey):
-		return BadField.With("set and delete need a key")
+		return BadField.With(broker.ErrNoKey.Error())
+	case errors.Is(err, broker.ErrText):
+		return BadField.With(broker.ErrText.Error())
+	case errors.Is(err, broker.ErrHalf):
+		return BadField.With(broker.ErrHalf.Error())
+	case errors.Is(err, broker.ErrNotText):
+		return NotText
+	case errors.Is(err, broker.ErrItemTooLarge):
+		return TooLarge.With("the item would be too large: limits.message bounds what appends make of it, too")
+	case errors.As(err, &offset):
+		f := WrongOffset.With(offset.Error())
+		f.Members = `,"offset":` + strconv.FormatUint(offset.Want, 10)
+		return f
 	case errors.Is(err, broker.ErrTooManyItems), errors.Is(err, broker.ErrStateTooLarge):
 		return TooManyItems
 	case errors.Is(err, broker.ErrTooManyChannels), errors.Is(err, broker.ErrFull):
@@ -138,6 +154,7 @@ func (f *Error) AppendBody(dst []byte) []byte {
 }
 
 func (f *Error) appendDetail(dst []byte) []byte {
+	dst = append(dst, f.Members...)
 	if f.Detail == "" {
 		return dst
 	}

@@ -135,7 +135,7 @@ func (r *Routes) standing(channel, last string, e *EventStream) (from *broker.Po
 	if at, ok := hub.MarkOf(channel, last); ok {
 		return &at, false
 	}
-	changes, _, at, _ := r.hub.Broker.History(channel, 0, math.MaxInt32)
+	changes, _, at, _ := r.hub.Broker.HistoryOfSets(channel, 0, math.MaxInt32)
 	found := uint64(0)
 	broker.EachChange(changes, func(c *broker.ChangeView) bool {
 		if _, id := e.Event(nil, c); id == last {

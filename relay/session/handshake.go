@@ -24,6 +24,7 @@ type Handshake struct {
 	Encoding pool.Encoding
 	ID       string                          // of the connection; "": one is made
 	Refusal  func(why *problem.Error) []byte // what follows Head if there is no place for the client; nil: it gets the answer of HTTP
+	Features pool.Features                   // what the client has said that it knows
 	Custom   bool                            // the session speaks another protocol than the relay's own, which decides what it follows
 
 	behind  bool // a proxy, so that the address is still to be counted for its limit: the listener has counted the peer

@@ -129,3 +129,6 @@ func (s *Session) Break() {
 
 // SetIdentity has a client be another one, for tests.
 func (s *Session) SetIdentity(id *auth.Identity) { s.identity.Store(id) }
+
+// Appends reports whether the client has said that it knows appends: others get sets.
+func (s *Session) Appends() bool { return s.features&pool.Appends != 0 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/hub"
 	"weir/relay/ingress"
@@ -18,7 +19,7 @@ import (
 // there is none: at the client's address, for its user, or because the relay is draining.
 func (m *Manager) Place(s *Session, nc net.Conn, a *Handshake, p Protocol) bool {
 	s.manager, s.protocol, s.enc, s.id, s.user, s.address, s.opened = m, p, a.Encoding, a.ID, a.Identity.User, a.Address, time.Now().UnixMilli()
-	s.custom = a.Custom
+	s.custom, s.features = a.Custom, a.Features
 	if s.id == "" {
 		s.id = newID()
 	}
@@ -60,8 +61,8 @@ func (m *Manager) Place(s *Session, nc net.Conn, a *Handshake, p Protocol) bool 
 }
 
 // ForRequest makes s a session of a request: it has no connection, is not found by others, and ends with the request.
-func (m *Manager) ForRequest(s *Session, id *auth.Identity, p Protocol) {
-	s.manager, s.protocol, s.user, s.id = m, p, id.User, "command:"+id.User
+func (m *Manager) ForRequest(s *Session, id *auth.Identity, features pool.Features, p Protocol) {
+	s.manager, s.protocol, s.user, s.id, s.features = m, p, id.User, "command:"+id.User, features
 	s.identity.Store(id)
 }
 
@@ -75,6 +76,7 @@ func (s *Session) Connect(nc net.Conn, o websocket.Options) {
 func (s *Session) open(nc net.Conn, tails bool) {
 	s.conn, s.subs = &s.link, s.few[:0]
 	s.manager.hub.Pool.OpenIn(s.conn, nc, s.enc, tails, s)
+	s.conn.Know(s.features)
 }
 
 // ConnectEvents is Connect for an event stream. With tails its frames are ended by Protocol.Tail.

@@ -85,6 +85,7 @@ func (s *Session) Begun() {
 // channel is not followed and JoinFirst returns false. It is called by what Enter calls.
 func (s *Session) JoinFirst(channel string, request broker.JoinRequest, first func(t *pool.Topic, r broker.Reply) []byte, then func()) (bool, error) {
 	var sub subscription
+	request.Appends = s.Appends()
 	ch, err := s.manager.hub.Broker.Join(channel, request, func(out broker.Subscriber, reply broker.Reply) {
 		f := hub.FanoutOf(out)
 		hello := first(f.Topic, reply)

@@ -36,6 +36,7 @@ type Session struct {
 	address  netip.Addr // of the client, for limits and logs
 	opened   int64      // Unix milliseconds
 	enc      pool.Encoding
+	features pool.Features
 	events   bool // it is an event stream, and not a WebSocket
 	custom   bool // the protocol is not the relay's own
 	counted  bool // in its address, which the end of the session is to give back

@@ -129,6 +129,7 @@ func (s *Session) enterPresence(r *SubscribeRequest, sub *subscription) {
 // joinChannel joins the channel, or the session's subscription to it once more, and sends the answer.
 func (s *Session) joinChannel(r *SubscribeRequest, sub *subscription) (err error) {
 	var failed error
+	r.Appends = s.Appends()
 	r.Loaded = s.manager.hub.Elsewhere(r.Channel) // of what is stored here, a channel that holds nothing need not be in memory
 	ch, err := s.manager.hub.Broker.Join(r.Channel, r.JoinRequest, func(out broker.Subscriber, reply broker.Reply) {
 		f := hub.FanoutOf(out)

@@ -97,7 +97,7 @@ func New(set *metrics.Set, open func() float64) *Counters {
 	}
 	var faults []string
 	for _, f := range []*problem.Error{problem.BadJSON, problem.BadField, problem.UnknownType, problem.BadChannel, problem.BadName, problem.Unauthorized, problem.TokenExpired, problem.Forbidden, problem.NotFound,
-		problem.NotSubscribed, problem.TooLarge, problem.TooManyItems, problem.RateLimited, problem.TooMany, problem.Internal, problem.Overloaded, problem.Storage, problem.Unavailable, problem.Draining} {
+		problem.NotSubscribed, problem.NotText, problem.WrongOffset, problem.TooLarge, problem.TooManyItems, problem.RateLimited, problem.TooMany, problem.Internal, problem.Overloaded, problem.Storage, problem.Unavailable, problem.Draining} {
 		faults = append(faults, f.Code)
 	}
 	m := &Counters{

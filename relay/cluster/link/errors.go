@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"strconv"
 
 	"weir/broker"
 	"weir/relay/problem"
@@ -14,7 +15,11 @@ var ErrNoOwner error = problem.Unavailable.With("the node that has the channel i
 var errorCodes = []error{
 	nil, ErrNoOwner, broker.ErrClosed, broker.ErrNoKey, broker.ErrOp, broker.ErrTTL, broker.ErrTooManyItems, broker.ErrStateTooLarge,
 	broker.ErrTooManyChannels, broker.ErrFull, broker.ErrBroken, broker.ErrNoChannel, problem.Storage, problem.TooLarge,
+	broker.ErrText, broker.ErrNotText, broker.ErrHalf, broker.ErrItemTooLarge,
 }
+
+// codeOffset is the code of a broker.OffsetError; its text says which offset is right.
+const codeOffset = 64
 
 // CodeNoOwner is the code of ErrNoOwner.
 const CodeNoOwner = 1
@@ -25,6 +30,10 @@ func ErrorCode(err error) (code uint64, text string) {
 		if errors.Is(err, known) {
 			return uint64(i + 1), ""
 		}
+	}
+	var offset *broker.OffsetError
+	if errors.As(err, &offset) {
+		return codeOffset, strconv.FormatUint(offset.Want, 10)
 	}
 	switch problem.Of(err).Code { // whatever it says
 	case problem.Storage.Code:
@@ -39,6 +48,9 @@ func ErrorCode(err error) (code uint64, text string) {
 func CodedError(code uint64, text string) error {
 	if code > 0 && code < uint64(len(errorCodes)) {
 		return errorCodes[code]
+	}
+	if n, err := strconv.ParseUint(text, 10, 64); code == codeOffset && err == nil {
+		return &broker.OffsetError{Want: n}
 	}
 	return errors.New("of another node: " + text)
 }

@@ -157,6 +157,10 @@ func (w *Writer) Publication(p *broker.Publication, durable bool) {
 	w.Uint(uint64(p.TTL))
 	w.Text(p.IdempotencyKey)
 	w.Text(p.Exclude)
+	if p.Op == broker.Append {
+		w.Bool(p.HasOffset)
+		w.Uint(p.Offset)
+	}
 }
 
 // Publication reads what Writer.Publication has written.
@@ -169,6 +173,9 @@ func (r *Reader) Publication() broker.Publication {
 	}
 	if flags&ackMemory != 0 {
 		p.Ack = broker.AckMemory
+	}
+	if p.Op == broker.Append {
+		p.HasOffset, p.Offset = r.Bool(), r.Uint()
 	}
 	return p
 }

@@ -18,11 +18,12 @@ func deniedFor(reason string) error { return problem.Forbidden.With(reason) }
 // publication is the question whether one may pass.
 type publication struct {
 	Channel string          `json:"channel"`
-	Op      string          `json:"op"` // set, delete or send
+	Op      string          `json:"op"` // set, append, delete or send
 	Group   string          `json:"group,omitempty"`
 	Key     string          `json:"key,omitempty"`
 	Data    json.RawMessage `json:"data,omitempty"`
-	TTL     int64           `json:"ttl,omitempty"` // milliseconds
+	TTL     int64           `json:"ttl,omitempty"`    // milliseconds
+	Offset  *uint64         `json:"offset,omitempty"` // of an append
 	client
 }
 
@@ -47,8 +48,12 @@ func (s *System) Moderate(id *auth.Identity, connection string, c *wire.Command)
 			op = "set"
 		}
 	}
+	var offset *uint64
+	if c.HasOffset {
+		offset = &c.Offset
+	}
 	var a moderation
-	err = s.ask(h, publication{c.Channel, op, c.Group, c.Key, c.Data, c.TTL, clientOf(id, connection)}, post.Traced(c.Traceparent), func(r *post.Response) error {
+	err = s.ask(h, publication{c.Channel, op, c.Group, c.Key, c.Data, c.TTL, offset, clientOf(id, connection)}, post.Traced(c.Traceparent), func(r *post.Response) error {
 		switch {
 		case r.Status == http.StatusUnauthorized || r.Status == http.StatusForbidden:
 			return refused(r)
@@ -90,7 +95,7 @@ func (s *System) Moderate(id *auth.Identity, connection string, c *wire.Command)
 	}
 	if a.Key != nil {
 		c.Key = *a.Key
-		if c.Op != "delete" {
+		if c.Op == "set" || c.Op == "send" {
 			c.Op = ""
 		}
 	}

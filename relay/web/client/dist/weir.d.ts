@@ -52,6 +52,15 @@ type Change<S = any, E = any> = {
     data?: undefined;
     /** Why an item was deleted: "expired", or "resync" for one that a snapshot does not hold any more. */
     cause?: string;
+}
+/** The data is what has been put behind the text of the item; channel.get has all of it. */
+ | {
+    seq: number;
+    op: 'append';
+    group: Groups<S>;
+    key: string;
+    data: string;
+    cause?: undefined;
 } | {
     seq: number;
     op: 'send';
@@ -71,11 +80,13 @@ interface User {
 }
 /** What a publication is, beside its data. */
 interface Publication {
-    op?: 'set' | 'delete' | 'send';
+    op?: 'set' | 'append' | 'delete' | 'send';
     group?: string;
     key?: string;
     /** Milliseconds that a set item lives. */
     ttl?: number;
+    /** Of an append: how many code points the text must have so far. */
+    offset?: number;
     idempotencyKey?: string;
 }
 interface ChannelEvents<S = any, E = any> {

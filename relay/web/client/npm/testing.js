@@ -115,11 +115,14 @@ function fakeRelay() {
     if (l.changes.length > kept) l.changes.shift();
     if (does !== "send") {
       const held = l.items.get(group) ?? /* @__PURE__ */ new Map();
-      does === "set" ? held.set(key, data) : held.delete(key);
+      if (does === "delete") held.delete(key);
+      else held.set(key, does === "append" ? (held.get(key) ?? "") + data : data);
       held.size ? l.items.set(group, held) : l.items.delete(group);
       const timer = group + "/" + key;
-      clearTimeout(l.timers.get(timer));
-      l.timers.delete(timer);
+      if (does !== "append" || ttl) {
+        clearTimeout(l.timers.get(timer));
+        l.timers.delete(timer);
+      }
       if (ttl) l.timers.set(timer, setTimeout(() => publish(channel, void 0, { op: "delete", group, key }), ttl));
     }
     const m = { type: "channel_update", channel, ...change };

@@ -23,6 +23,8 @@ export type Change<S = any, E = any> =
       /** Why an item was deleted: "expired", or "resync" for one that a snapshot does not hold any more. */
       cause?: string
     }
+  /** The data is what has been put behind the text of the item; channel.get has all of it. */
+  | { seq: number; op: 'append'; group: Groups<S>; key: string; data: string; cause?: undefined }
   | { seq: number; op: 'send'; group?: string; key?: string; data: E; cause?: undefined }
 
 /** Someone who follows a channel. */
@@ -37,11 +39,13 @@ export interface User {
 
 /** What a publication is, beside its data. */
 export interface Publication {
-  op?: 'set' | 'delete' | 'send'
+  op?: 'set' | 'append' | 'delete' | 'send'
   group?: string
   key?: string
   /** Milliseconds that a set item lives. */
   ttl?: number
+  /** Of an append: how many code points the text must have so far. */
+  offset?: number
   idempotencyKey?: string
 }
 
@@ -132,6 +136,7 @@ const put = (state: Items, mine: ReturnType<typeof copier>, { op, group, key, da
   state = mine(state)
   state.set(group, (items = mine(items)))
   if (op === 'set') items.set(key, data)
+  else if (op === 'append') items.set(key, (items.get(key) ?? '') + data)
   else if (items.delete(key) && !items.size) state.delete(group)
   return state
 }

@@ -203,7 +203,7 @@ export function connect(url: string | URL = location.origin, options: Options = 
     return was
   }
   const [ws] = options.transport ? [] : socket(() => {
-    const [path, names] = address('/ws&features=fork' + ticket(), all(), room())
+    const [path, names] = address('/ws&features=fork,append' + ticket(), all(), room())
     named = names
     named.forEach((c) => (c.asked_ = unique()))
     return path.replace('&', '?')

@@ -35,7 +35,7 @@ export function openStream({ base, headers, channels, room, ticket, renew }: Str
   let renewals: Message[] = [] // refreshes whose token the stream is being opened with
   let good = token // the newest that opened one
 
-  const build = (ticket = '') => address(base + '/sse?short=1' + ticket, channels(), room())
+  const build = (ticket = '') => address(base + '/sse?short=1&features=append' + ticket, channels(), room())
   const open = () => {
     const mine = ++round
     const [path, names] = build(ticket())
@@ -87,7 +87,7 @@ export function openStream({ base, headers, channels, room, ticket, renew }: Str
     const stop = new AbortController()
     const timer = later(() => stop.abort(), patience)
     try {
-      r = await fetch(base + '/command', { method: 'POST', credentials: token ? 'same-origin' : 'include', headers: { 'content-type': 'application/json', ...headers(token) }, body: text, signal: stop.signal })
+      r = await fetch(base + '/command?features=append', { method: 'POST', credentials: token ? 'same-origin' : 'include', headers: { 'content-type': 'application/json', ...headers(token) }, body: text, signal: stop.signal })
       answer = await r.json()
     } catch {} // that there is no proper answer is all that matters
     never(timer)
