@@ -13,6 +13,7 @@ import (
 	"weir/relay/auth"
 	"weir/relay/hub"
 	"weir/relay/ingress"
+	"weir/relay/session/revoked"
 	"weir/relay/websocket"
 )
 
@@ -37,7 +38,7 @@ type Manager struct {
 
 	sessions    *registry
 	expiries    *expiries
-	revocations revocations
+	revocations revoked.List
 
 	// Atomic.
 	draining atomic.Bool
@@ -160,3 +161,6 @@ func (m *Manager) closed(s *Session) {
 		f(s.user, s.id, last)
 	}
 }
+
+// Revocations is how many times access to a channel was taken away.
+func (m *Manager) Revocations() uint64 { return m.revocations.Made() }

@@ -8,6 +8,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/problem"
+	"weir/relay/session/revoked"
 )
 
 // The kinds of what all nodes do to the sessions that each has. By itself a relay is the only node.
@@ -117,7 +118,7 @@ func (m *Manager) unsubscribe(o *order) (n int) {
 	if o.Forget && o.User != "" {
 		m.hub.Namespaces.Forget(o.User, o.Channel)
 	}
-	m.revocations.add(revocation{o.User, o.Connection, o.Channel, why})
+	m.revocations.Add(revoked.Revocation{User: o.User, Connection: o.Connection, Channel: o.Channel, Why: why})
 	for _, s := range m.of(o.User, o.Connection) {
 		if s.protocol.Denied(o.Channel, why) {
 			n++

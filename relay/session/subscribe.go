@@ -105,7 +105,7 @@ func (s *Session) admitSubscription(r *SubscribeRequest, at int) error {
 	if s.ended {
 		return problem.Draining
 	}
-	if f := s.manager.revocations.since(r.Revocations, s, r.Channel); f != nil {
+	if f := s.manager.revocations.Since(r.Revocations, s.user, s.id, r.Channel); f != nil {
 		return f // one that comes from now on finds the subscription
 	}
 	most := s.manager.hub.Config.Limit.Subscriptions + 1 // and the user's own
