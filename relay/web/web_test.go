@@ -100,8 +100,9 @@ func TestClientIsSmall(t *testing.T) {
 			if !regexp.MustCompile(`export\s?{[^}]*\b` + name + `\b`).Match(js) {
 				t.Errorf("%s.js does not export %s", module, name)
 			}
-			if !regexp.MustCompile(`export declare (function|const) ` + name + `\b`).Match(File("client/dist/" + module + ".d.ts")) {
-				t.Errorf("%s.d.ts does not declare %s", module, name)
+			types := File("client/dist/" + module + ".d.ts")
+			if !regexp.MustCompile(`declare (function|const) `+name+`\b`).Match(types) || !regexp.MustCompile(`export {[^}]*\b`+name+`\b`).Match(types) {
+				t.Errorf("%s.d.ts does not declare and export %s", module, name)
 			}
 		}
 	}
