@@ -151,7 +151,6 @@ type batch struct {
 	frame    []byte            // room for the envelope, header and records
 	deferred []broker.Deferred // to be applied when it is safe
 	promise  *promise          // what its publishers wait for; guarded by Ledger.mu
-	begun    time.Time         // when it was first tried
 }
 
 // promise is what publishers wait for: that their batch is safe, or that it will not be for now.

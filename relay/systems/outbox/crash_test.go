@@ -114,10 +114,7 @@ func TestPublishedAndNotDeleted(t *testing.T) {
 }
 
 // refusing is a system whose channels refuse for now.
-type refusing struct {
-	host relay.Host
-	on   *atomic.Bool
-}
+type refusing struct{ on *atomic.Bool }
 
 func (refusing) Name() string { return "refusing" }
 func (refusing) Close()       {}

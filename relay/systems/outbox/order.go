@@ -13,11 +13,10 @@ type order struct {
 
 // barrier is what some rows wait for.
 type barrier struct {
-	upto    int64           // ids up to it are settled when the transactions have ended
-	open    map[string]bool // of those that were open at first
-	since   time.Time
-	pause   time.Duration // until it is looked again
-	blocked bool          // the log has it
+	upto  int64           // ids up to it are settled when the transactions have ended
+	open  map[string]bool // of those that were open at first
+	since time.Time
+	pause time.Duration // until it is looked again
 }
 
 // The pauses between looks at transactions that are open: from the first, doubled, to the last.
