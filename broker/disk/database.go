@@ -20,8 +20,9 @@ import (
 
 // formatVersion is the version of everything in the data directory.
 const (
-	formatVersion = "2"
-	oldVersion    = "1" // is taken over by Open
+	formatVersion  = "3"
+	withoutAppends = "2" // is the same but for what it does not have: Open writes another number
+	oldVersion     = "1" // is taken over by Open
 )
 
 // The names of the database.
@@ -150,8 +151,10 @@ func readState(tx *bolt.Tx) (s state, fresh bool, err error) {
 		return state{generation: 1, clean: true}, true, nil
 	}
 	version := string(meta.Get(keyFormat))
-	if version != formatVersion && version != oldVersion {
-		return s, false, fmt.Errorf("version %q, this program knows %q and takes over %q: %w", version, formatVersion, oldVersion, ErrFormat)
+	switch version {
+	case formatVersion, withoutAppends, oldVersion:
+	default:
+		return s, false, fmt.Errorf("version %q, this program knows %q and takes over %q and %q: %w", version, formatVersion, withoutAppends, oldVersion, ErrFormat)
 	}
 	s, ok := record.Opened(keyState, meta.Get(keyState), func(b []byte) (state, bool) { return decodeState(b, version) })
 	if !ok {

@@ -20,9 +20,11 @@ import (
 
 // oldDirectory is what a server of format version 1 left when it was killed, with some changes in the database and later
 // ones in the log.
-func oldDirectory(t *testing.T) (dir string) {
+func oldDirectory(t *testing.T) (dir string) { return directoryOf(t, oldVersion) }
+
+func directoryOf(t *testing.T, version string) (dir string) {
 	t.Helper()
-	packed, err := os.Open(filepath.Join("testdata", "format-1.tar.gz"))
+	packed, err := os.Open(filepath.Join("testdata", "format-"+version+".tar.gz"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +108,48 @@ func TestTakesOverVersion1(t *testing.T) {
 		if s := stateOf(t, dir); s.format != formatVersion || s.salt == 0 {
 			t.Fatalf("%+v", s)
 		}
+	}
+}
+
+// A directory of version 2 is one of this version that has no appends, and gets the number that keeps older programs from those.
+func TestOpensVersion2(t *testing.T) {
+	dir := directoryOf(t, withoutAppends)
+	v, err := OpenView(dir)
+	if err != nil || v.Summary().Format != withoutAppends {
+		t.Fatal(err)
+	}
+	if n := v.Verify(func(what string) { t.Error(what) }, func() {}); n > 0 {
+		t.Fatal(n)
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 11, 29, 18, 51, 0, 0, time.UTC)
+	text := "text"
+	for range 3 {
+		j, b := open(t, Config{Dir: dir, Now: func() time.Time { return now }, Interval: time.Hour})
+		at := &broker.Position{Epoch: "v4ibncagzb6t1", Seq: 1}
+		if r := join(t, b, "kept:a", at); !r.Recovered || string(r.Changes) != `[{"seq":2,"op":"send","data":2},{"seq":3,"op":"set","group":"items","key":"k","data":3}]` {
+			t.Fatalf("%+v %s", r, r.Changes)
+		}
+		if r := join(t, b, "kept:b", &broker.Position{Epoch: "v4ibncagzb6t2", Seq: 2}); !r.Recovered {
+			t.Fatalf("%+v", r)
+		}
+		if r := join(t, b, "kept:b", nil); string(r.State) != `{"g":{"x":"`+text+`","y":{"n":2}}}` {
+			t.Fatalf("%+v %s", r, r.State)
+		}
+		publish(t, b, "kept:b", broker.Publication{Op: broker.Append, Group: "g", Key: "x", Data: []byte(`" more"`)})
+		text += " more"
+		dir = crash(t, j)
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		alter(t, dir, func(tx *bolt.Tx) error {
+			if got := string(tx.Bucket(bucketMeta).Get(keyFormat)); got != formatVersion {
+				t.Error(got)
+			}
+			return nil
+		})
 	}
 }
 

@@ -250,8 +250,8 @@ func TestOpenRefuses(t *testing.T) {
 		text string
 	}{
 		{"a version of the future", func(t *testing.T, dir string) {
-			alter(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyFormat, []byte("3")) })
-		}, ErrFormat, `version "3", this program knows "2" and takes over "1"`},
+			alter(t, dir, func(tx *bolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyFormat, []byte("4")) })
+		}, ErrFormat, `version "4", this program knows "3" and takes over "2" and "1"`},
 		{"a database of something else", func(t *testing.T, dir string) {
 			alter(t, dir, func(tx *bolt.Tx) error {
 				_, err := tx.CreateBucket([]byte("theirs"))

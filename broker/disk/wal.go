@@ -233,9 +233,9 @@ func (r *replayed) spoil(format string, args ...any) {
 func (r *replayed) judge(s *state, ledger entry, found bool) {
 	r.proven = max(r.proven, ledger.number)
 	switch {
-	case s.format == formatVersion && !found && !s.clean:
+	case s.format != oldVersion && !found && !s.clean:
 		r.spoil("there is no %s that says up to where the log was on disk", ledgerName(0))
-	case found && s.format == formatVersion && ledger.number == s.stored && ledger.seal != s.seal:
+	case found && s.format != oldVersion && ledger.number == s.stored && ledger.seal != s.seal:
 		r.spoil("%s and the log are not of one directory: batch %d is not the same", databaseName, s.stored)
 	case r.last.number < r.proven && r.place != "":
 		r.spoil("%s", r.place)
