@@ -1,4 +1,3 @@
-// Package storetest holds stores of channels against a model of what they keep: see [Model].
 package storetest
 
 import (

@@ -1,4 +1,3 @@
-// Package view is what a cluster is seen as: by people, by programs that look after it, and by those that measure it.
 package view
 
 // Stats is how the cluster is seen from here.
