@@ -127,7 +127,9 @@ cover: ## Test coverage by package, and by line in bin/coverage.html
 client: ## Check the client for browsers: its types, its tests, and that what is committed is what it makes
 	cd $(CLIENT) && npm run --silent check
 
-e2e: build ## The real binary, driven by clients of others
+# It builds the binary itself: as a prerequisite, make would begin everything else first.
+e2e: ## The real binary, driven by clients of others
+	@$(MAKE) --no-print-directory build
 	E2E_BINARY=$(CURDIR)/$(BIN)/weir $(GO) test -tags e2e -count=1 -timeout 20m -run E2E ./cmd/weir
 
 faults: build ## Break the real binary in every way, full size (30 min, root; SHORT=1: two minutes)

@@ -258,7 +258,7 @@ test('where no WebSocket gets through, an event stream and POST do the same', as
   streams[1].say({ type: 'unsubscribed', channel: 'b', code: 'forbidden', reason: 'not allowed' })
   assert.equal((await new Promise((done) => b.on('error', done))).code, 'forbidden')
   assert.deepEqual(await a.publish(1), at(9))
-  assert.deepEqual([posted[0][0], posted[0][1], posted[0][2].type], ['/command', 'Bearer abc', 'publish'])
+  assert.deepEqual([posted[0][0], posted[0][1], posted[0][2].type], ['/command?features=append', 'Bearer abc', 'publish'])
   assert.deepEqual(seen, ['zwei\n😅', 'drei'])
 })
 
