@@ -97,35 +97,41 @@ func (s *keySet) close() {
 // lookup returns the keys with the id. A token without one cannot name a key that is new: for others, when there are
 // none and ask says so, it asks for a fetch, without waiting for it, and says whether one is on its way.
 func (s *keySet) lookup(id string, ask bool) (keys []*key, known, coming bool) {
-	set := s.keys.Load()
-	if set != nil {
-		keys = (*set)[id]
+	for again := true; again; {
+		set := s.keys.Load()
+		if known = set != nil; known {
+			keys = (*set)[id]
+		}
+		if len(keys) > 0 || id == "" || !ask {
+			break
+		}
+		coming, again = s.ask(set)
 	}
-	if len(keys) == 0 && id != "" && ask {
-		coming = s.ask()
-	}
-	return keys, set != nil, coming
+	return keys, known, coming
 }
 
-// ask asks for a fetch, which begins at once. It returns false if no more may be asked for: random key ids cost the
-// provider six requests a minute, and a few at first, whatever their number.
-func (s *keySet) ask() bool {
+// ask asks for a fetch, which begins at once, since a key is not among those of set. It returns again if that is not the set any more, and coming
+// false if no more may be asked for: random key ids cost the provider six requests a minute, and a few at first, whatever their number.
+func (s *keySet) ask(set *keysByID) (coming, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.keys.Load() != set { // a fetch has ended since
+		return false, true
+	}
 	if s.asked {
-		return true
+		return true, false
 	}
 	if more := int(time.Since(s.since) / fetchGap); more > 0 {
 		s.spare = min(s.spare+more, fetchBurst)
 		s.since = s.since.Add(time.Duration(more) * fetchGap)
 	}
 	if s.spare == 0 {
-		return false
+		return false, false
 	}
 	s.spare--
 	s.asked = true
 	s.kick <- struct{}{} // asked was false: it is empty
-	return true
+	return true, false
 }
 
 // await waits for the fetch that was asked for. It returns false if none was good, or none has ended yet.

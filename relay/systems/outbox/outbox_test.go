@@ -298,7 +298,7 @@ func TestBadRows(t *testing.T) {
 	arrive(g, "c", "good")
 	relaytest.Until(t, "the good one is deleted", func() bool { return d.one(`SELECT count(*)::text FROM outbox WHERE failed_at IS NULL`) == "0" })
 	reasons := strings.Split(d.one(`SELECT string_agg(error, E'\n' ORDER BY id) FROM outbox`), "\n")
-	for i, want := range []string{"bad_channel", "bad_channel", "bad_request: op must be", "bad_request: set and delete need a key", "bad_name", "bad_request: data is missing", "invalid_json", "too_large: data has 65538 bytes", "bad_request: ttl", "invalid_json"} {
+	for i, want := range []string{"bad_channel", "bad_channel", "bad_request: op must be", "bad_request: set, delete and append need a key", "bad_name", "bad_request: data is missing", "invalid_json", "too_large: data has 65538 bytes", "bad_request: ttl", "invalid_json"} {
 		if i >= len(reasons) || !strings.HasPrefix(reasons[i], want) {
 			t.Error(i, want, "in", reasons)
 		}
