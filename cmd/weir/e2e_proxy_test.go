@@ -189,6 +189,25 @@ func TestE2ETop(t *testing.T) {
 	}
 }
 
+// TestE2ETrace: a message is found by the position that its publication was told, and one that there is not is said to be none.
+func TestE2ETrace(t *testing.T) {
+	s := startDaemon(t)
+	if out, err := exec.Command(binary(t), "pub", "-u", s.url, "room:1", `"hello"`).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	out, err := exec.Command(binary(t), "trace", "--admin", s.admin, "room:1", "1").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "room:1") || !strings.Contains(string(out), "log") {
+		t.Errorf("%v: %s", err, out)
+	}
+	out, err = exec.Command(binary(t), "trace", "--admin", s.admin, "room:1", "1", "--json").Output()
+	if err != nil || !json.Valid(out) {
+		t.Errorf("%v: %s", err, out)
+	}
+	if err := exec.Command(binary(t), "trace", "--admin", s.admin, "room:1", "2").Run(); err == nil {
+		t.Error("a message that there is not is found")
+	}
+}
+
 // TestE2EDoctor finds what is wrong with nginx, and says what to change.
 func TestE2EDoctor(t *testing.T) {
 	s := startDaemon(t)

@@ -61,7 +61,9 @@ var recipes = map[string]recipe{
 	"docs/tools.md sh 1":        {skip: "TestE2EPubSub runs these commands"},
 	"docs/tools.md sh 2":        {skip: "TestE2EDoctor runs it, behind proxies that are right and wrong"},
 	"docs/tools.md sh 3":        {skip: "TestE2EWhy runs it"},
-	"docs/tools.md sh 4":        {skip: "TestE2ETop runs it"},
+	"docs/tools.md sh 4":        {skip: "TestE2ETrace runs it"},
+	"docs/tools.md sh 5":        {skip: "TestE2ETop runs it"},
+	"docs/outbox.md sh 1":       {skip: "it needs a database; the tests of relay/systems/outbox have one"},
 	"docs/backends.md js 1":     {want: []string{"position:", "ticket:"}, token: true, item: "room:42/messages/m2"},
 	"docs/backends.md python 1": {want: []string{"'position':", "'ticket':"}, token: true, item: "room:42/messages/m3"},
 	"docs/backends.md php 1":    {want: []string{"[position] =>", "[ticket] =>"}, token: true, item: "room:42/messages/m4"},
@@ -173,7 +175,8 @@ var languages = map[string]func(t *testing.T, w *workshop, text string) *exec.Cm
 // shown are the languages of blocks that are not code of the reader's.
 var shown = map[string]string{
 	"": "what is said and drawn", "json": "what is said", "yaml": "TestEveryConfigurationOnAPagePasses", "html": "a part of a page", "haproxy": "a proxy that is not installed",
-	"yml": "TestBenchPageSamples",
+	"yml": "TestBenchPageSamples", "ts": "types, as a strict project of the client's tests has them", "tsx": "likewise; TestE2EFrameworks has such components",
+	"sql": "statements, as the tests of relay/systems/outbox make them",
 }
 
 // workshop is where samples run: a relay, and a directory with what they find in their own.
