@@ -196,7 +196,7 @@ func TestE2ETrace(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	out, err := exec.Command(binary(t), "trace", "--admin", s.admin, "room:1", "1").CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "room:1") || !strings.Contains(string(out), "log") {
+	if err != nil || !strings.Contains(string(out), "\nin the log: ") || !strings.Contains(string(out), `"hello"`) {
 		t.Errorf("%v: %s", err, out)
 	}
 	out, err = exec.Command(binary(t), "trace", "--admin", s.admin, "room:1", "1", "--json").Output()
