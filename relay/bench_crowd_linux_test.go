@@ -55,6 +55,7 @@ func gather(b *testing.B, r *Relay, members, watchers, leaving int) *crowd {
 	}
 	defer ln.Close()
 	var reading, joined sync.WaitGroup
+	b.Cleanup(reading.Wait) // after the connections are closed
 	for i := range watchers {
 		far, err := net.Dial("tcp", ln.Addr().String())
 		if err != nil {
@@ -81,7 +82,6 @@ func gather(b *testing.B, r *Relay, members, watchers, leaving int) *crowd {
 			_ = far.Close()
 		})
 	}
-	b.Cleanup(reading.Wait)
 	joined.Wait()
 	return c
 }
