@@ -22,12 +22,12 @@ import (
 )
 
 // serving is a relay for a benchmark. What it logs goes nowhere.
-func serving(b *testing.B) *rig {
-	b.Helper()
+func serving(tb testing.TB) *rig {
+	tb.Helper()
 	cfg := openConfig()
 	cfg.Drain = time.Millisecond
 	cfg.Limit.Subscriptions = 1 << 20
-	return launch(b, cfg)
+	return launch(tb, cfg)
 }
 
 // request is a publish request as the server hands it over.
@@ -209,28 +209,51 @@ func BenchmarkSubscribe(b *testing.B) {
 	}
 }
 
+// benchCommands are commands of a client, and how many objects one of them may cost until its answer is with the kernel.
+var benchCommands = map[string]struct {
+	message string
+	objects float64
+}{
+	"ping":    {`{"type":"ping","id":1}`, 1},
+	"publish": {`{"type":"publish","id":1,"channel":"bench:1","data":"` + strings.Repeat("x", 128) + `"}`, 3},
+	"history": {`{"type":"history","id":1,"channel":"bench:2","limit":10}`, 5},
+}
+
+// commanding returns a session whose commands are read by nobody, and limited by nothing.
+func commanding(tb testing.TB) *session.Session {
+	g := serving(tb)
+	for i := range 20 {
+		g.relay.mustPublish(tb, fmt.Sprintf(`{"channel":"bench:2","data":%d}`, i))
+	}
+	p := g.ws("u1")
+	p.deadline(time.Hour)
+	go func() { _, _ = io.Copy(io.Discard, p.nc) }() // ends with the connection
+	g.relay.hub.Config.Limit.Commands.Count = 1 << 40
+	return g.relay.sessions.Session(p.hello.ConnectionID)
+}
+
 // A client's commands, from the bytes of the message to the answer in its shard's mailbox.
 func BenchmarkCommand(b *testing.B) {
-	for name, command := range map[string]string{
-		"ping":    `{"type":"ping","id":1}`,
-		"publish": `{"type":"publish","id":1,"channel":"bench:1","data":"` + strings.Repeat("x", 128) + `"}`,
-		"history": `{"type":"history","id":1,"channel":"bench:2","limit":10}`,
-	} {
+	for name, command := range benchCommands {
 		b.Run("type="+name, func(b *testing.B) {
-			g := serving(b)
-			for i := range 20 {
-				g.relay.mustPublish(b, fmt.Sprintf(`{"channel":"bench:2","data":%d}`, i))
-			}
-			p := g.ws("u1")
-			p.deadline(time.Hour)
-			go func() { _, _ = io.Copy(io.Discard, p.nc) }() // ends with the connection
-			s := g.relay.sessions.Session(p.hello.ConnectionID)
-			g.relay.hub.Config.Limit.Commands.Count = 1 << 40
-			message := []byte(command)
+			s, message := commanding(b), []byte(command.message)
 			b.ReportAllocs()
 			for b.Loop() {
 				s.Message(message, false)
 			}
 		})
+	}
+}
+
+func TestCommandAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector empties pools")
+	}
+	s := commanding(t)
+	for name, command := range benchCommands {
+		message := []byte(command.message)
+		if n := testing.AllocsPerRun(500, func() { s.Message(message, false) }); n > command.objects { // a whole number: what else goes on is less than one
+			t.Errorf("%s: %v objects, want %v", name, n, command.objects)
+		}
 	}
 }

@@ -57,13 +57,19 @@ const usualHeader = 4
 func BeginText(dst []byte) []byte { return append(dst, 0, 0, 0, 0) }
 
 // EndText gives the text frame that BeginText has begun at an offset of b its header.
-func EndText(b []byte, from int) []byte {
-	length := len(b) - from - usualHeader
+func EndText(b []byte, from int) []byte { return putHeader(b, from, usualHeader) }
+
+// IntoText makes a text frame of a payload, in the payload's own memory if that has room for MaxHeader more.
+func IntoText(payload []byte) []byte { return putHeader(payload, 0, 0) }
+
+// putHeader gives the text frame at an offset of b, which has room for a header of so many bytes, its header.
+func putHeader(b []byte, from, room int) []byte {
+	length := len(b) - from - room
 	var header [MaxHeader]byte
 	h := AppendHeader(header[:0], OpText, false, length)
-	if more := len(h) - usualHeader; more != 0 {
+	if more := len(h) - room; more != 0 {
 		b = append(b, make([]byte, max(more, 0))...)
-		copy(b[from+len(h):], b[from+usualHeader:from+usualHeader+length])
+		copy(b[from+len(h):], b[from+room:from+room+length])
 		b = b[:from+len(h)+length]
 	}
 	copy(b[from:], h)

@@ -15,5 +15,9 @@ func TestBeginText(t *testing.T) {
 		if got, want := EndText(append(b, payload...), len(before)), append(before, TextFrame(payload)...); !bytes.Equal(got, want) {
 			t.Errorf("%d bytes: a frame of %d bytes, want %d", n, len(got), len(want))
 		}
+		with := append(make([]byte, 0, n+MaxHeader), payload...)
+		if got := IntoText(with); !bytes.Equal(got, TextFrame(payload)) || n > 0 && &got[0] != &with[0] {
+			t.Errorf("%d bytes: a frame of %d bytes, or elsewhere", n, len(got))
+		}
 	}
 }

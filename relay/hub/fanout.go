@@ -2,7 +2,6 @@ package hub
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -13,32 +12,6 @@ import (
 	"weir/relay/problem"
 	"weir/relay/tracing"
 )
-
-// The encodings of a frame. In the first ones, what a batch of one channel holds leaves out what its envelope says:
-// for clients that asked for that short form. In those that begin with whole, every message names its type and its
-// channel, so that a client may take it for what it is, wherever it stands.
-const (
-	WS        pool.Encoding = iota // WebSocket
-	DeflateWS                      // WebSocket with permessage-deflate
-	SSE                            // server-sent events
-	CustomSSE                      // server-sent events as a system tells them; see EventStream
-	WholeWS                        // the first three once more
-	WholeDeflateWS
-	WholeSSE
-	ChunkedSSE   // eventOwn, a chunk of an HTTP body for each frame (RFC 9112, section 7.1)
-	firstDialect // of the first Dialect, and behind it its form with permessage-deflate; then those of the others
-)
-
-// WholeOf is the whole form of one of the first three encodings, and shortOf the way back.
-func WholeOf(enc pool.Encoding) pool.Encoding { return enc + WholeWS }
-func shortOf(enc pool.Encoding) pool.Encoding { return enc - WholeWS }
-
-func isWhole(enc pool.Encoding) bool { return enc >= WholeWS && enc <= WholeSSE }
-
-// Deflates reports whether an encoding compresses.
-func Deflates(enc pool.Encoding) bool {
-	return enc == DeflateWS || enc == WholeDeflateWS || enc >= firstDialect && (enc-firstDialect)%2 == 1
-}
 
 // Fanout carries a channel's changes to its subscribers: it is the subscriber that the broker applies changes
 // to, the sink of their window, and the owner of the topics that connections join. It lives from the
@@ -166,40 +139,6 @@ func (f *Fanout) Break() { f.Missed(f.Ordinal.Add(1)) }
 // told again, and there is no more of it than joins and leaves.
 func (f *Fanout) Full() bool { return f.Namespace.Name != wire.PresenceNamespace && f.Window.Full() }
 
-// Reset implements broker.Subscriber: the log was lost. What the readers are told takes the same path as the
-// changes before and after it.
-func (f *Fanout) Reset(r broker.Reply) {
-	mark := ""
-	if r.Forked {
-		mark = forkedMark // what comes before is not in the short form, and goes its way
-	} else {
-		f.Window.Clear()
-	}
-	f.Window.Append(batch.Message{Bytes: ResyncMessage(f.Name, r), Seq: f.Ordinal.Add(1), Exclusive: true,
-		Group: r.Position.Epoch + " " + strconv.FormatUint(r.Position.Seq, 10) + mark})
-	f.Window.Expedite()
-}
-
-// forkedMark marks the message of a log that goes on in another epoch, with nothing lost.
-const forkedMark = " forked"
-
-// forkMessage is ResyncMessage for a log that goes on in another epoch, with nothing lost, for clients that have said that they know of it.
-func forkMessage(channel string, at broker.Position) []byte {
-	b := append([]byte(`{"type":"resync","channel":"`), channel...)
-	b = wire.AppendPosition(append(b, `","position":`...), at.Epoch, at.Seq)
-	return append(b, `,"recovered":true,"changes":[],"lost":false}`...)
-}
-
-// ResyncMessage is the message that brings a reader the present state of a channel.
-func ResyncMessage(channel string, r broker.Reply) []byte {
-	b := append([]byte(`{"type":"resync","channel":"`), channel...)
-	b = append(b, `","position":`...)
-	b = wire.AppendPosition(b, r.Position.Epoch, r.Position.Seq)
-	b = append(b, `,"state":`...)
-	b = append(b, r.State...)
-	return append(strconv.AppendBool(append(b, `,"lost":`...), r.Lost), '}')
-}
-
 // Flush implements batch.Sink: it builds one frame for each encoding that has subscribers, by appending
 // bytes, and posts it to the shards that hold them.
 func (f *Fanout) Flush(b *batch.Batch) {
@@ -259,165 +198,5 @@ func (f *Fanout) Missed(last uint64) {
 		for _, s := range *p {
 			s.topic.Deliver(&pool.Frame{Last: last, Missing: true})
 		}
-	}
-}
-
-// emptyFrame is a frame for count messages of a batch.
-func (f *Fanout) emptyFrame(b *batch.Batch, count int) *pool.Frame {
-	return &pool.Frame{Last: b.Last, Count: int32(count), Since: b.Since, Position: pool.Position{Epoch: f.epoch, Seq: b.Last - f.base}}
-}
-
-// frame encodes messages of a batch for the subscribers of a topic.
-func (f *Fanout) frame(t *pool.Topic, b *batch.Batch, c cut) *pool.Frame {
-	frame := f.emptyFrame(b, c.count)
-	if c.count == 0 {
-		return frame
-	}
-	for enc := range f.hub.endOfDialects() {
-		if t.Takers(enc) > 0 {
-			f.put(frame, enc, b, &c)
-		}
-	}
-	return frame
-}
-
-// put encodes messages of a batch into a frame.
-func (f *Fanout) put(frame *pool.Frame, enc pool.Encoding, b *batch.Batch, c *cut) {
-	switch {
-	case enc >= firstDialect:
-		frame.Put(enc, f.tell(enc, b).of(b, c))
-	case isWhole(enc) && f.wholeAnyway(c.count) && frame.Of(shortOf(enc)) != nil:
-		frame.Put(enc, frame.Of(shortOf(enc)))
-	default:
-		frame.Put(enc, f.encode(enc, b, c))
-	}
-}
-
-// wholeAnyway says that the short form of so many messages is the whole one.
-func (f *Fanout) wholeAnyway(count int) bool { return f.own || count == 1 }
-
-// encode puts messages of a batch into the envelope of their channel and that into a frame.
-func (f *Fanout) encode(enc pool.Encoding, b *batch.Batch, c *cut) []byte {
-	body, count := c.body, c.count
-	switch {
-	case enc == CustomSSE:
-		return f.Namespace.Events.Append(nil, f.Name, f.epoch, body)
-	case enc == ChunkedSSE:
-		return Chunk(f.Namespace.Events.Append(nil, f.Name, f.epoch, body))
-	case isWhole(enc) && f.wholeAnyway(count):
-		enc = shortOf(enc)
-	case isWhole(enc):
-		return f.encodeWhole(enc, b, c)
-	}
-	size := f.payloadSize(body, count)
-	if enc == WS { // the hot path: one allocation, one copy
-		b := make([]byte, 0, wire.MaxHeader+size)
-		return f.appendPayload(wire.AppendHeader(b, wire.OpText, false, size), body, count)
-	}
-	return EncodePayload(enc, f.event(count), f.appendPayload(make([]byte, 0, size), body, count))
-}
-
-// encodeWhole is encode for several messages of a batch, each of which says all about itself.
-func (f *Fanout) encodeWhole(enc pool.Encoding, b *batch.Batch, c *cut) []byte {
-	size := f.payloadSize(c.body, c.count) + c.count*(len(`"type":"channel_update","channel":"",`)+len(f.Name))
-	p := append(append(make([]byte, 0, size), `{"type":"batch","channel":"`...), f.Name...)
-	p = append(p, `","messages":[`...)
-	begin := len(p)
-	c.each(b, func(e batch.Entry) {
-		if len(p) > begin {
-			p = append(p, ',')
-		}
-		p = wire.AppendUpdate(p, f.Name, e.Bytes)
-	})
-	return EncodePayload(enc, "batch", append(p, wire.CloseBatch...))
-}
-
-// payloadSize is the length of what appendPayload appends.
-func (f *Fanout) payloadSize(body []byte, count int) int {
-	switch {
-	case f.own && count == 1:
-		return len(body)
-	case f.own:
-		return len(wire.OpenBatch) + len(body) + len(wire.CloseBatch)
-	case count == 1:
-		return len(`{"type":"channel_update","channel":"",`) + len(f.Name) + len(body) - 1
-	default:
-		return len(`{"type":"batch","channel":"","messages":[]}`) + len(f.Name) + len(body)
-	}
-}
-
-func (f *Fanout) appendPayload(dst, body []byte, count int) []byte {
-	switch {
-	case f.own && count == 1:
-		return append(dst, body...)
-	case f.own:
-		return append(append(append(dst, wire.OpenBatch...), body...), wire.CloseBatch...)
-	case count == 1:
-		return wire.AppendUpdate(dst, f.Name, body)
-	default:
-		return wire.AppendBatch(dst, f.Name, body)
-	}
-}
-
-// event is the SSE type of a frame.
-func (f *Fanout) event(count int) string {
-	switch {
-	case count > 1:
-		return "batch"
-	case f.own:
-		return "update"
-	default:
-		return "channel_update"
-	}
-}
-
-// flushReset tells every subscriber that the log was lost. The batch is the message of Reset.
-func (f *Fanout) flushReset(b *batch.Batch) {
-	var seq uint64
-	forked := false
-	b.Each(func(e batch.Entry) {
-		e.Group, forked = strings.CutSuffix(e.Group, forkedMark)
-		epoch, at, _ := strings.Cut(e.Group, " ") // as Reset has put it
-		f.epoch = epoch
-		seq, _ = strconv.ParseUint(at, 10, 64)
-	})
-	f.base = b.Last - seq // where the log goes on; below zero it wraps around, and back where it is taken away
-	topics := []*pool.Topic{f.Topic}
-	if p := f.filtered.Load(); p != nil {
-		for _, s := range *p {
-			topics = append(topics, s.topic)
-		}
-	}
-	for _, t := range topics {
-		// Answers that were made before the log was lost come before what tells of that. They wait for changes
-		// that Reset has dropped.
-		t.Deliver(&pool.Frame{Last: b.Last - 1})
-		frame := &pool.Frame{Last: b.Last, Count: 1, Position: pool.Position{Epoch: f.epoch, Seq: seq}}
-		if forked {
-			frame.Alternate, frame.Feature = &pool.Frame{Count: 1}, pool.Forks
-			brief := forkMessage(f.Name, broker.Position{Epoch: f.epoch, Seq: seq})
-			for _, enc := range []pool.Encoding{WS, DeflateWS, WholeWS, WholeDeflateWS} {
-				frame.Alternate.Put(enc, EncodePayload(enc, "resync", brief))
-			}
-		}
-		for enc := firstDialect; enc < f.hub.endOfDialects(); enc++ {
-			if t.Takers(enc) > 0 {
-				frame.Put(enc, f.hub.dialectOf(enc).lost(enc, f.Name, b.Body))
-			}
-		}
-		for enc := range firstDialect {
-			if t.Takers(enc) == 0 {
-				continue
-			}
-			p := EncodePayload(enc, "resync", b.Body)
-			if enc == CustomSSE || enc == ChunkedSSE {
-				p = AppendMark(p, f.Name, broker.Position{Epoch: f.epoch, Seq: seq})
-			}
-			if enc == ChunkedSSE {
-				p = Chunk(p)
-			}
-			frame.Put(enc, p)
-		}
-		t.Deliver(frame) // not to those who joined after the log was lost: they stand beyond it
 	}
 }

@@ -48,12 +48,14 @@ func trim(b []byte) []byte {
 	return b
 }
 
-// reply adds an answer to those that leave after this message.
+// reply adds an answer, which is given away, to those that leave after this message. The first becomes a frame where it lies: mostly
+// there is no other.
 func (s *speaker) reply(payload []byte) {
 	if s.out == nil {
-		s.out = make([]byte, 0, wire.MaxHeader+len(payload))
+		s.out = wire.IntoText(payload)
+	} else {
+		s.out = wire.AppendFrame(s.out, wire.OpText, payload)
 	}
-	s.out = append(wire.AppendHeader(s.out, wire.OpText, false, len(payload)), payload...)
 }
 
 func (s *speaker) flushReplies() {

@@ -83,9 +83,9 @@ func (s *speaker) Closed() {
 	}
 }
 
-// answer is a reply with further members, each ending in nothing and beginning with a comma.
+// answer is a reply with further members, each ending in nothing and beginning with a comma. It has room for the header of a frame.
 func answer(kind string, id, more []byte) []byte {
-	b := append(make([]byte, 0, 32+len(id)+len(more)), `{"type":"`...)
+	b := append(make([]byte, 0, 30+wire.MaxHeader+len(id)+len(more)), `{"type":"`...)
 	b = append(b, kind...)
 	b = append(b, '"')
 	if len(id) > 0 {
