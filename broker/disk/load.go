@@ -84,9 +84,10 @@ func loadWith(tx *bolt.Tx, channel string, recovered *recovered) (kept broker.Ke
 
 // load reads a channel. What it returns does not alias the database.
 func load(tx *bolt.Tx, channel string) (kept broker.Kept, h header, ok bool, err error) {
-	h, ok, err = readHeader(tx.Bucket(bucketChannels), channel)
+	channels := tx.Bucket(bucketChannels)
+	h, ok, err = readHeader(channels, channel)
 	if err == nil && !ok {
-		err = absent(tx, channel)
+		err = absent(tx, channels, channel)
 	}
 	if err != nil || !ok {
 		return kept, h, false, err

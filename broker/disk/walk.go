@@ -36,14 +36,14 @@ const neighbours = 64
 // absent returns nil if a channel that is not found does not exist. The library's pages have no checksums. If what
 // stands around the channel's place is out of order, a page leads elsewhere than it did; next to the place, or under
 // another name, may stand the channel's entry; and nothing else of a channel that does not exist is stored.
-func absent(tx *bolt.Tx, channel string) error {
+func absent(tx *bolt.Tx, channels *bolt.Bucket, channel string) error {
+	prefix := prefixOf(channel)
 	for _, bucket := range [][]byte{bucketHistory, bucketItems, bucketKeys} {
-		prefix := prefixOf(channel)
 		if k, _ := tx.Bucket(bucket).Cursor().Seek(prefix); bytes.HasPrefix(k, prefix) {
 			return fmt.Errorf("there is no header, but %s: %w", bucket, ErrCorrupt)
 		}
 	}
-	name, c := []byte(channel), tx.Bucket(bucketChannels).Cursor()
+	name, c := []byte(channel), channels.Cursor()
 	k, v := c.Seek(name)
 	if err := around(name, k, v, 1, c.Next); err != nil {
 		return err

@@ -30,9 +30,9 @@ type outcome struct {
 // attempt sends a batch. A panic while it is sent is a failed attempt; after one while the outcome is noted, the events are
 // sent again.
 func (p *endpoint) attempt(ctx context.Context, b *batch) {
-	var list []*event
-	for i := range b.Parts {
-		list = append(list, b.Parts[i].Items...)
+	list := slices.Clip(b.Parts[0].Items)
+	for i := range b.Parts[1:] {
+		list = append(list, b.Parts[i+1].Items...)
 	}
 	o := outcome{verdict: failed, problem: "internal error: see the log"}
 	p.contain.Do("attempt at a webhook", func() {

@@ -47,9 +47,10 @@ type record struct {
 	Body     json.RawMessage `json:"body"`
 }
 
-// append appends the event as a record. Body is JSON on one line.
-func (e *event) append(b []byte, reason string) []byte {
-	b = encode.Members(append(b, '{'), "topic", e.topic, "key", encode.Maybe(e.key), "trace", encode.Maybe(e.trace), "since", e.since.UnixMilli())
+// record returns the event as it is stored. Body is JSON on one line.
+func (e *event) record(reason string) []byte {
+	b := make([]byte, 0, len(e.topic)+len(e.key)+len(e.trace)+len(e.problem)+len(e.body)+160)
+	b = encode.Members(b, "topic", e.topic, "key", encode.Maybe(e.key), "trace", encode.Maybe(e.trace), "since", e.since.UnixMilli())
 	if reason != "" {
 		b = encode.Members(b, "attempts", e.attempts, "reason", reason, "problem", e.problem)
 	}

@@ -168,7 +168,7 @@ func (s *System) send(endpoint string, list []*event, dead bool) (n int, err err
 		if dead {
 			reason = e.reason
 		}
-		x.Events, x.IDs = append(x.Events, e.append(nil, reason)), append(x.IDs, e.id)
+		x.Events, x.IDs = append(x.Events, e.record(reason)), append(x.IDs, e.id)
 		size += len(e.body)
 	}
 	body, err := json.Marshal(x)

@@ -52,7 +52,7 @@ func (s *store) add(e *event) (wait func() error, err error) {
 	if s.broker == nil { // the queue has it
 		return nil, nil
 	}
-	receipt, err := s.broker.Submit(s.queue, &broker.Publication{Op: broker.Set, Group: group, Key: e.id, Data: e.append(nil, "")})
+	receipt, err := s.broker.Submit(s.queue, &broker.Publication{Op: broker.Set, Group: group, Key: e.id, Data: e.record("")})
 	if err != nil || receipt.Settled() {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (s *store) delete(channel, id string) error {
 
 // bury stores a dead letter. It removes the oldest ones to make room.
 func (s *store) bury(e *event, reason string) error {
-	p := &broker.Publication{Op: broker.Set, Group: group, Key: e.id, Data: e.append(nil, reason), Ack: broker.AckMemory}
+	p := &broker.Publication{Op: broker.Set, Group: group, Key: e.id, Data: e.record(reason), Ack: broker.AckMemory}
 	s.mu.Lock()
 	s.ids = append(s.ids, e.id)
 	over := len(s.ids) - maxDead

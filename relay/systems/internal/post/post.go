@@ -44,7 +44,9 @@ func Send(ctx context.Context, client *http.Client, url string, header http.Head
 	}
 	defer func() { _ = resp.Body.Close() }()
 	r := &Response{Status: resp.StatusCode, Header: resp.Header}
-	r.Body, err = io.ReadAll(io.LimitReader(resp.Body, limit))
+	if resp.ContentLength != 0 {
+		r.Body, err = io.ReadAll(io.LimitReader(resp.Body, limit))
+	}
 	return r, err
 }
 
