@@ -97,8 +97,9 @@ func (b *Broker) handOn(channel string, p *Publication) (Receipt, error) {
 
 // Tap sets who gets the changes of a channel that is owned here from now on, and makes the channel if there is none. set is
 // called with the channel's lock held, with the tap there was, with what the channel has, and whether it was there before;
-// it returns the new tap. It must not block or call the broker. Errors: those of Join; ErrNotLoaded, it waits for nobody.
-func (b *Broker) Tap(channel string, set func(before Tap, k *Kept, existed bool) Tap) error {
+// it returns the new tap. It must not block or call the broker. Of a channel whose log goes back to since, what it has is what has
+// come since then. Errors: those of Join; ErrNotLoaded, it waits for nobody.
+func (b *Broker) Tap(channel string, since Position, set func(before Tap, k *Kept, existed bool) Tap) error {
 	existed := b.lookup(channel) != nil
 	c, err := b.findLoaded(channel, true, false)
 	if err != nil {
@@ -111,7 +112,7 @@ func (b *Broker) Tap(channel string, set func(before Tap, k *Kept, existed bool)
 	if c.aside == nil {
 		c.aside = &aside{}
 	}
-	k := c.export(b.now())
+	k := c.exportSince(b.now(), since)
 	c.aside.tap = set(c.aside.tap, &k, existed)
 	return nil
 }
@@ -172,58 +173,6 @@ func (c *Channel) release() {
 	}
 }
 
-// Export returns what there is of a channel, owned or a replica. Errors: ErrNoChannel, it is not in memory; ErrNotLoaded, it is about to be; ErrBroken.
-func (b *Broker) Export(channel string) (Kept, error) {
-	c, err := b.lockReady(channel)
-	switch {
-	case err != nil:
-		return Kept{}, err
-	case c == nil:
-		return Kept{}, ErrNoChannel
-	}
-	defer c.mu.Unlock()
-	return c.export(b.now()), nil
-}
-
-// export returns what there is of a channel. It shares memory that does not change any more. Called with the lock held.
-func (c *Channel) export(now int64) Kept {
-	c.trim(now)
-	c.trimKeys(now)
-	wall := time.Now()
-	at := func(then int64) time.Time { return wall.Add(time.Duration(then - now)) }
-	k := Kept{Position: c.position(), Read: wall}
-	if c.aside != nil {
-		k.Forks = slices.Clone(c.aside.forks)
-	}
-	if l := c.log; l != nil {
-		k.Changes = make([]KeptChange, l.size)
-		for i := range l.size {
-			e := l.at(i)
-			v := readChange(e.encoded)
-			k.Changes[i] = KeptChange{Op: v.Op, Group: v.Group, Key: v.Key, Data: v.Data, At: at(e.at),
-				Expired: v.Op == Delete && len(e.encoded) > len(partExpired) && string(e.encoded[len(e.encoded)-1-len(partExpired):len(e.encoded)-1]) == partExpired}
-		}
-	}
-	if c.items != nil {
-		k.Items = make([]KeptItem, 0, c.items.count)
-		for _, g := range c.items.groups {
-			for i := g.first; i != nil; i = i.next {
-				item := KeptItem{Group: g.name, Key: i.key, Data: i.value()}
-				if i.ttl != nil {
-					item.Ends = at(i.ttl.due)
-				}
-				k.Items = append(k.Items, item)
-			}
-		}
-	}
-	if c.keys != nil {
-		for _, s := range c.keys.order[c.keys.head:] {
-			k.Keys = append(k.Keys, KeptKey{Key: s.key, Seq: c.keys.seqs[s.key], At: at(s.at)})
-		}
-	}
-	return k
-}
-
 // Feed makes a change of its owner's the next one of a replica. One that was applied before is ignored, and so is one of a
 // channel that is no replica here any more. Errors: ErrGap, it is not the next one; ErrNotLoaded, the replica is just being filled; ErrBroken.
 func (b *Broker) Feed(channel string, epoch string, seq uint64, e *Entry) error {
@@ -264,7 +213,8 @@ func (b *Broker) Knows(channel string, from Position) bool {
 }
 
 // Refill brings a replica to what its owner has. Readers get the changes that they lack, where the owner still has all of them, and
-// learn of another epoch by a Reset; otherwise the Reset says that some may be lost. Errors: ErrNotLoaded, it is just being filled; ErrBroken.
+// learn of another epoch by a Reset; otherwise the Reset says that some may be lost. Errors: ErrNotLoaded, it is just being filled; ErrGap, what is
+// partial does not go on from where the replica is; ErrBroken.
 func (b *Broker) Refill(channel string, k *Kept) error {
 	c, err := b.lockReady(channel)
 	if c == nil {
@@ -273,18 +223,21 @@ func (b *Broker) Refill(channel string, k *Kept) error {
 	defer c.mu.Unlock()
 	defer c.settle()
 	if c.isReplica() {
-		c.refill(k)
+		return c.refill(k)
 	}
 	return nil
 }
 
 // refill is Refill of a replica whose lock is held.
-func (c *Channel) refill(k *Kept) {
+func (c *Channel) refill(k *Kept) error {
 	now := c.shard.broker.now()
 	lost := true
 	missing := k.Position.Seq - c.seq
 	if k.Position.Seq >= c.seq && missing <= uint64(len(k.Changes)) {
 		lost = k.Position.Epoch != c.epoch && !slices.ContainsFunc(k.Forks, func(f Fork) bool { return f.Epoch == c.epoch && c.seq <= f.Seq })
+	}
+	if lost && k.Partial {
+		return fmt.Errorf("%s: %d changes up to %d of %s after %d of %s: %w", c.name, len(k.Changes), k.Position.Seq, k.Position.Epoch, c.seq, c.epoch, ErrGap)
 	}
 	if lost {
 		c.clearItems()
@@ -294,7 +247,7 @@ func (c *Channel) refill(k *Kept) {
 		if c.subscriber != nil {
 			c.subscriber.Reset(c.lost())
 		}
-		return
+		return nil
 	}
 	if k.Position.Epoch != c.epoch {
 		c.epoch = k.Position.Epoch
@@ -321,6 +274,7 @@ func (c *Channel) refill(k *Kept) {
 		}
 		c.arm(i.ttl, later(now, max(0, m.Ends.Sub(readAt(k)))))
 	}
+	return nil
 }
 
 func readAt(k *Kept) time.Time {

@@ -47,6 +47,9 @@ type Receipt struct {
 	Position Position                 // where the change is; zero if only Wait knows
 	Wait     func() (Position, error) // blocks until the change is as safe as the journal promises; nil: it is already
 	Done     <-chan struct{}          // closed when Wait no longer blocks; nil: that is not known
+
+	// Then calls f once with what Wait returns, on any goroutine, maybe at once; f must not block. nil: only Wait tells.
+	Then func(f func(Position, error))
 }
 
 // Settle waits until the change is as safe as the journal promises, and returns where it is. One that is safe already it does not wait

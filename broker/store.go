@@ -39,6 +39,7 @@ type Kept struct {
 	Items    []KeptItem   // of each group in the order in which they came into being
 	Keys     []KeptKey    // idempotency keys, oldest first
 	Read     time.Time    // when it was read, by the clock of the other times; zero: just now, by the wall clock
+	Partial  bool         // of changes, keys and ends of items only what has come since a position: of use to who stands there
 }
 
 // KeptChange is a change that was applied.

@@ -66,7 +66,7 @@ func (b *Broker) regain(channel string) error {
 	if !ok {
 		kept = Kept{Position: Position{Epoch: fresh}}
 	}
-	c.refill(&kept)
+	_ = c.refill(&kept) // it is whole
 	c.release()
 	c.own()
 	c.durable = &durable{store: b.config.Store}
@@ -218,7 +218,7 @@ func (b *Broker) Install(channel string, k *Kept) error {
 		}
 		switch {
 		case c.isReplica(): // in one step: what its former owner told late is of no interest any more
-			c.refill(k)
+			_ = c.refill(k) // it is whole
 			c.own()
 			c.hold()
 		case fresh && c.seq == 0:

@@ -175,7 +175,7 @@ type member struct {
 	stop chan struct{} // closed when it is removed
 }
 
-// replica is a channel that is followed. Guarded by Cluster.mu.
+// replica is a channel that is followed. Guarded by Cluster.mu, but for seq.
 type replica struct {
 	// Set once.
 	channel   string
@@ -183,11 +183,12 @@ type replica struct {
 	first     chan firstKept // of capacity 1: what Follow waits for
 
 	id     uint64
-	sent   string // session that was asked; "": none yet
-	asked  uint64 // in this term
-	term   uint64 // in which it was filled
-	loaded bool   // it has been filled once
-	epoch  string // of what came last
+	sent   string        // session that was asked; "": none yet
+	asked  uint64        // in this term
+	term   uint64        // in which it was filled
+	loaded bool          // it has been filled once
+	epoch  string        // of what came last
+	seq    atomic.Uint64 // up to where it is filled, of that epoch; 0: that is not known. Written by the goroutine of the mesh
 
 	refreshed []chan struct{} // closed with what comes next; see Refresh
 }
@@ -203,7 +204,8 @@ type request struct {
 	id    uint64
 	to    string // session; "": it waits for an owner
 	until time.Time
-	done  chan struct{} // closed with the answer
+	done  chan struct{}                                // closed with the answer
+	told  atomic.Pointer[func(broker.Position, error)] // is called then, too; nil: nobody is, or has been
 
 	// Of what is for the owner of a partition, whoever that is; see request. Guarded by Cluster.mu, or set once.
 	partition int
@@ -288,7 +290,7 @@ func (c *Cluster) Close() error {
 	c.mu.Unlock()
 	for _, q := range waiting {
 		q.err = errMaybe
-		close(q.done)
+		q.finish()
 	}
 	c.done.Wait()
 	if err != nil {

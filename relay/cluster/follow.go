@@ -132,9 +132,13 @@ func (c *Cluster) ask(r *replica, m *member) {
 		r.asked = o.term
 	}
 	c.follows[r.id] = r
+	stands := broker.Position{Epoch: r.epoch, Seq: r.seq.Load()}
 	m.link.Append(link.Follow, func(w *link.Writer) {
 		w.Uint(r.id)
 		w.Text(r.channel)
+		if stands.Seq > 0 {
+			w.Position(stands)
+		}
 	})
 }
 
@@ -162,22 +166,23 @@ func (c *Cluster) fromOwner(m *member, kind byte, r *link.Reader) {
 		if r.Err != nil || epoch == "" {
 			return
 		}
-		if err := c.filling(f, func() error { return c.broker.Feed(f.channel, epoch, seq, &e) }); errors.Is(err, broker.ErrGap) {
-			c.mu.Lock()
-			if c.follows[id] == f {
-				c.ask(f, m)
-			}
-			c.mu.Unlock()
+		switch err := c.filling(f, func() error { return c.broker.Feed(f.channel, epoch, seq, &e) }); {
+		case err == nil:
+			f.seq.Store(max(seq, f.seq.Load()))
+		case errors.Is(err, broker.ErrGap):
+			c.askAgain(f, m, id)
 		}
-	case link.Kept:
+	case link.Kept, link.Missed:
 		existed := r.Bool()
 		k := r.Kept()
-		if r.Err != nil {
+		k.Partial = kind == link.Missed
+		if first := !f.loaded; r.Err != nil || first && k.Partial {
 			c.mu.Unlock()
 			return
 		}
 		first := !f.loaded
 		f.loaded, f.epoch = true, k.Position.Epoch
+		f.seq.Store(0) // until it is there
 		if o := c.owners[f.partition].Load(); o != nil {
 			f.term = o.term
 		}
@@ -187,12 +192,28 @@ func (c *Cluster) fromOwner(m *member, kind byte, r *link.Reader) {
 		refreshed := f.refreshed
 		f.refreshed = nil
 		c.mu.Unlock()
+		var err error
 		if !first {
-			_ = c.filling(f, func() error { return c.broker.Refill(f.channel, &k) })
+			err = c.filling(f, func() error { return c.broker.Refill(f.channel, &k) })
+		}
+		switch {
+		case err == nil:
+			f.seq.Store(k.Position.Seq)
+		case errors.Is(err, broker.ErrGap):
+			c.askAgain(f, m, id)
 		}
 		for _, told := range refreshed {
 			close(told)
 		}
+	}
+}
+
+// askAgain asks a member anew to be told of a channel, if that is still what a follow is about.
+func (c *Cluster) askAgain(f *replica, m *member, id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.follows[id] == f {
+		c.ask(f, m)
 	}
 }
 
@@ -218,19 +239,24 @@ func (c *Cluster) filling(r *replica, f func() error) error {
 func (c *Cluster) followedBy(m *member, r *link.Reader) {
 	f := link.Follower{Link: m.link, ID: r.Uint()}
 	channel := strings.Clone(r.Text())
+	var stands broker.Position
+	if len(r.Rest) > 0 { // versions before this do not say where they stand
+		stands = r.Position()
+	}
 	if r.Err != nil {
 		return
 	}
+	stands.Epoch = strings.Clone(stands.Epoch)
 	c.mu.Lock()
 	m.followed[f.ID] = channel
 	c.mu.Unlock()
-	c.kept.InOrder(channel, func() { c.follow(m, f, channel) })
+	c.kept.InOrder(channel, func() { c.follow(m, f, channel, stands) })
 }
 
-func (c *Cluster) follow(m *member, f link.Follower, channel string) {
+func (c *Cluster) follow(m *member, f link.Follower, channel string, stands broker.Position) {
 	err := broker.ErrMoved
 	if !c.Elsewhere(channel) {
-		err = c.broker.Tap(channel, func(before broker.Tap, k *broker.Kept, existed bool) broker.Tap {
+		err = c.broker.Tap(channel, stands, func(before broker.Tap, k *broker.Kept, existed bool) broker.Tap {
 			t, _ := before.(*link.Tap)
 			if t == nil {
 				t = &link.Tap{}

@@ -25,15 +25,12 @@ func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt
 		}
 		c.broker.Demote(channel)
 	}
-	q, err := c.request(c.partition(channel), link.Publish, p.IdempotencyKey != "", func(w *link.Writer) {
-		w.Text(channel)
-		w.Publication(p, c.kept.Keeps(channel))
-	})
+	q, err := c.forward(c.partition(channel), channel, p)
 	if err != nil {
 		return broker.Receipt{}, err
 	}
 	c.counts.forwarded.Add(1)
-	return broker.Receipt{Done: q.done, Wait: func() (broker.Position, error) {
+	return broker.Receipt{Done: q.done, Then: q.then, Wait: func() (broker.Position, error) {
 		err := q.wait(c.context, answerLimit)
 		return q.at, err
 	}}, nil
@@ -80,6 +77,28 @@ func (q *request) wait(ctx context.Context, limit time.Duration) error {
 	return errMaybe
 }
 
+// then has f called with the answer.
+func (q *request) then(f func(broker.Position, error)) {
+	q.told.Store(&f)
+	select {
+	case <-q.done:
+		q.tell()
+	default: // finish will see it
+	}
+}
+
+// finish ends the wait for the answer.
+func (q *request) finish() {
+	close(q.done)
+	q.tell()
+}
+
+func (q *request) tell() {
+	if f := q.told.Swap(nil); f != nil {
+		(*f)(q.at, q.err)
+	}
+}
+
 // answered ends the wait for an answer.
 func (c *Cluster) answered(m *member, kind byte, r *link.Reader) {
 	id := r.Uint()
@@ -112,7 +131,7 @@ func (c *Cluster) answered(m *member, kind byte, r *link.Reader) {
 	if r.Err != nil {
 		q.err = errMaybe
 	}
-	close(q.done)
+	q.finish()
 }
 
 // published makes a publication that another process has handed on.
@@ -136,8 +155,38 @@ func (c *Cluster) published(m *member, r *link.Reader) {
 		c.kept.Publish(channel, p, answerLimit, c.submitOwned, answer)
 		return
 	}
+	if c.waits(channel, &p, answer) {
+		return
+	}
 	receipt, err := c.submitOwned(channel, &p)
 	answer(receipt.Position, err)
+}
+
+// waits has a publication of another process wait if its channel is about to be owned here. It reports whether it does.
+func (c *Cluster) waits(channel string, p *broker.Publication, answer func(broker.Position, error)) bool {
+	partition := c.partition(channel)
+	c.mu.Lock()
+	comes := c.comes(partition)
+	c.mu.Unlock()
+	if !comes {
+		return false
+	}
+	q, err := c.forward(partition, channel, p)
+	if err != nil {
+		answer(broker.Position{}, err)
+		return true
+	}
+	q.then(answer)
+	return true
+}
+
+// forward sends a publication to the owner of its partition.
+func (c *Cluster) forward(partition int, channel string, p *broker.Publication) (*request, error) {
+	size := len(channel) + len(p.Group) + len(p.Key) + len(p.Data) + len(p.IdempotencyKey) + len(p.Exclude) + 64
+	return c.request(partition, link.Publish, p.IdempotencyKey != "", size, func(w *link.Writer) {
+		w.Text(channel)
+		w.Publication(p, c.kept.Keeps(channel))
+	})
 }
 
 // fail answers that something went wrong.
@@ -153,7 +202,7 @@ func (m *member) fail(id uint64, err error) {
 // Call has the owner of a key work on a body, and returns its answer. The caller looks with Elsewhere first. Errors: ErrNoOwner, and the
 // owner's.
 func (c *Cluster) Call(ctx context.Context, key, kind string, body []byte) ([]byte, error) {
-	q, err := c.request(c.partition(key), link.Call, false, func(w *link.Writer) {
+	q, err := c.request(c.partition(key), link.Call, false, len(kind)+len(body)+16, func(w *link.Writer) {
 		w.Text(kind)
 		w.Bytes(body)
 	})

@@ -159,7 +159,7 @@ func (c *Cluster) restarted(m *member) {
 	c.tellAnew(m.session)
 	for _, q := range failed {
 		q.err = errMaybe
-		close(q.done)
+		q.finish()
 	}
 }
 
@@ -197,7 +197,7 @@ func (c *Cluster) record(m *member, kind byte, r *link.Reader) {
 		c.followedBy(m, r)
 	case link.Unfollow:
 		c.unfollowedBy(m, r.Uint())
-	case link.Kept, link.Refused, link.Change, link.Again:
+	case link.Kept, link.Missed, link.Refused, link.Change, link.Again:
 		c.fromOwner(m, kind, r)
 	case link.Publish:
 		c.published(m, r)

@@ -185,7 +185,7 @@ func (c *Cluster) review(now time.Time) {
 	}
 	c.mu.Unlock()
 	for _, q := range late {
-		close(q.done)
+		q.finish()
 	}
 	for _, m := range gone {
 		absent = append(absent, m.session) // what has come since
@@ -249,8 +249,13 @@ func (c *Cluster) lose(p int, handed bool) {
 		}
 		c.mu.Unlock()
 		used := c.broker.Demote(name)
+		at, err := c.broker.At(name)
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		if r != nil && err == nil && r.sent == "" {
+			r.epoch = at.Epoch
+			r.seq.Store(at.Seq)
+		}
 		switch {
 		case r == nil || c.replicas[name] != r:
 		case used:

@@ -17,12 +17,16 @@ type route struct {
 	open   int        // requests that it has not answered
 	parked []*request // in the order of their ids: what came later waits behind
 	local  bool       // a goroutine makes them here
+	rests  bool       // the owner has refused some: it may not know yet that it is
 }
 
+// restFor is for how long a route rests. An owner that has not learnt that it is one does so soon, and what comes at once would be refused at once.
+const restFor = 2 * time.Millisecond
+
 // request sends what is to be answered to the owner of a partition, or has it wait until the partition has one: it is just moving, or has just been taken
-// over. What waits keeps its order, and nothing overtakes it. safe says that it may be made twice.
-func (c *Cluster) request(p int, kind byte, safe bool, f func(w *link.Writer)) (*request, error) {
-	var w link.Writer
+// over. What waits keeps its order, and nothing overtakes it. safe says that it may be made twice; f writes about so many bytes.
+func (c *Cluster) request(p int, kind byte, safe bool, bytes int, f func(w *link.Writer)) (*request, error) {
+	w := make(link.Writer, 0, bytes)
 	f(&w)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,7 +56,7 @@ func (c *Cluster) park(q *request) {
 // flush sends what is parked for a partition, if it has an owner that can be reached and the one before has answered all. Called with mu held.
 func (c *Cluster) flush(p int) {
 	r, o := c.routes[p], c.owners[p].Load()
-	if r == nil || len(r.parked) == 0 || o == nil || r.open > 0 && r.to != o.Session {
+	if r == nil || len(r.parked) == 0 || r.rests || o == nil || r.open > 0 && r.to != o.Session {
 		return
 	}
 	if o.Session == c.session {
@@ -107,7 +111,7 @@ func (c *Cluster) hereEnded(p int) {
 
 func (c *Cluster) makeHere(q *request) {
 	q.err = errMaybe // of a panic
-	defer close(q.done)
+	defer q.finish()
 	in := &link.Reader{Rest: q.record}
 	if q.kind == link.Call {
 		kind := in.Text()
@@ -146,7 +150,22 @@ func (c *Cluster) again(q *request) bool {
 		return false
 	}
 	c.park(q)
+	if r := c.routes[q.partition]; !r.rests {
+		r.rests = true
+		time.AfterFunc(restFor, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			r.rests = false
+			c.flush(q.partition)
+		})
+	}
 	return true
+}
+
+// comes reports whether a partition is about to be served here, or still makes what has waited for that: what is for it waits, too. Called with mu held.
+func (c *Cluster) comes(p int) bool {
+	o, r := c.owners[p].Load(), c.routes[p]
+	return o != nil && o.Session == c.session && (!o.open || r != nil && (r.local || len(r.parked) > 0))
 }
 
 // overdue takes out what was parked for too long. Called with mu held.
@@ -164,7 +183,7 @@ func (c *Cluster) overdue(now time.Time) (late []*request) {
 			late = append(late, q)
 			return true
 		})
-		if len(r.parked) == 0 && r.open == 0 && !r.local {
+		if len(r.parked) == 0 && r.open == 0 && !r.local && !r.rests {
 			delete(c.routes, p)
 			continue
 		}

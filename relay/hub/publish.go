@@ -45,6 +45,14 @@ func (h *Hub) submitTraced(publisher *broker.Publisher, ns *Namespace, c *wire.C
 				return at, err
 			}
 		}
+		if then := receipt.Then; then != nil {
+			receipt.Then = func(f func(broker.Position, error)) {
+				then(func(at broker.Position, err error) {
+					m.Stored(at.Epoch, at.Seq, err)
+					f(at, err)
+				})
+			}
+		}
 	}
 	return receipt, err
 }

@@ -46,7 +46,7 @@ func (c *ackWaiter) run() {
 				known = i
 			}
 			p.err = problem.Internal
-			c.contain.Do("pending ack", func() { _, p.err = p.receipt.Settle() })
+			c.contain.Do("pending ack", func() { p.at, p.err = p.receipt.Settle() })
 		}
 		c.resolve(work[known:])
 		if len(work) > 0 {
@@ -97,6 +97,14 @@ func (c *ackWaiter) resolve(list []pendingAck) {
 	}
 	c.mu.Lock()
 	c.resolved = append(c.resolved, list...)
+	c.mu.Unlock()
+	c.wake()
+}
+
+// settled tells the event loop how one went that was not waited for here.
+func (c *ackWaiter) settled(p *pendingAck) {
+	c.mu.Lock()
+	c.resolved = append(c.resolved, *p)
 	c.mu.Unlock()
 	c.wake()
 }

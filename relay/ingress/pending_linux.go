@@ -3,17 +3,29 @@ package ingress
 import (
 	"syscall"
 
+	"weir/broker"
 	"weir/internal/rawsock"
 	"weir/relay/problem"
 )
 
-// submit gives the ack waiter what was pending.
+// submit has what is pending come back when it is settled: what waits for another node by itself, the rest by the ack waiter.
 func (k *eventLoop) submit() {
-	if len(k.fresh) > 0 {
-		k.waiter.add(k.fresh)
-		clear(k.fresh)
-		k.fresh = k.fresh[:0]
+	disk := k.fresh[:0]
+	for _, p := range k.fresh {
+		if p.receipt.Then == nil {
+			disk = append(disk, p)
+			continue
+		}
+		p.receipt.Then(func(at broker.Position, err error) {
+			p.at, p.err = at, err
+			k.waiter.settled(&p)
+		})
 	}
+	if len(disk) > 0 {
+		k.waiter.add(disk)
+	}
+	clear(k.fresh)
+	k.fresh = k.fresh[:0]
 }
 
 // drain goes on where something was waited for.
@@ -55,7 +67,7 @@ func (k *eventLoop) resolve(p *pendingAck) {
 	}
 	defer k.gate.hub.Contain.End("fast request", func() { k.leave(p.conn) })
 	b := p.conn.state.replies
-	k.complete(b, p.err)
+	k.complete(b, p)
 	if !b.due {
 		b.due = true
 		k.flushing = append(k.flushing, p.conn)

@@ -17,7 +17,10 @@ func TestTab(t *testing.T) {
 		type answer struct {
 			text  string
 			waits bool
+			late  bool // its text comes when it is settled
+			id    uint64
 		}
+		serial := uint64(1)
 		var list []answer // what is not in want yet
 		advance := func() {
 			for len(list) > 0 && !list[0].waits {
@@ -31,32 +34,43 @@ func TestTab(t *testing.T) {
 				var out []byte
 				var waits []span
 				for i := range rapid.IntRange(0, 4).Draw(t, "answers") {
-					a := answer{fmt.Sprintf("<%d.%d>", n, i), rapid.Bool().Draw(t, "waits")}
+					a := answer{text: fmt.Sprintf("<%d.%d>", n, i), waits: rapid.Bool().Draw(t, "waits")}
 					if from := len(out); a.waits {
-						waits = append(waits, span{from, from + len(a.text)})
+						if a.late = rapid.Bool().Draw(t, "late"); a.late {
+							waits = append(waits, span{from: from, to: from, id: serial})
+						} else {
+							waits = append(waits, span{from: from, to: from + len(a.text), id: serial})
+						}
+						a.id = serial
+						serial++
 					}
-					out = append(out, a.text...)
+					if !a.late {
+						out = append(out, a.text...)
+					}
 					list = append(list, a)
 				}
 				b.append(out, waits)
-			case 1, 2: // the disk
-				if len(b.waits) == 0 {
-					continue
-				}
-				var instead []byte
-				if rapid.Bool().Draw(t, "fails") {
-					instead = bytes.Repeat([]byte("!"), rapid.IntRange(1, 12).Draw(t, "size"))
-				}
+			case 1, 2: // the disk, in order, or another node
+				var open []*answer
 				for i := range list {
 					if list[i].waits {
-						list[i].waits = false
-						if instead != nil {
-							list[i].text = string(instead)
-						}
-						break
+						open = append(open, &list[i])
 					}
 				}
-				b.resolve(instead)
+				if len(open) == 0 {
+					continue
+				}
+				a := open[rapid.IntRange(0, len(open)-1).Draw(t, "which")]
+				a.waits = false
+				var instead []byte
+				if a.late {
+					instead = []byte(a.text)
+				}
+				if rapid.Bool().Draw(t, "fails") {
+					instead = bytes.Repeat([]byte("!"), rapid.IntRange(1, 12).Draw(t, "size"))
+					a.text = string(instead)
+				}
+				b.resolve(a.id, instead)
 			case 3: // the socket
 				n := rapid.IntRange(0, b.ready).Draw(t, "sent")
 				sent = append(sent, b.out[:n]...)

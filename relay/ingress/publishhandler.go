@@ -17,7 +17,7 @@ import (
 )
 
 // publishHandler answers fast requests. It belongs to one goroutine. Answers that wait for the disk it writes at once, but
-// they are only pending: nobody gets one before the ack waiter says how it went.
+// they are only pending: nobody gets one before it is known how it went. Those of another node have their place, until it says what they are.
 type publishHandler struct {
 	// Set once.
 	gate    *Gate
@@ -25,10 +25,12 @@ type publishHandler struct {
 
 	request fastRequest
 	out     []byte // answers to one connection
-	waits   []span // those of out that wait for the disk, in order
+	waits   []span // those of out that wait, in order
 	fresh   []pendingAck
+	serial  uint64 // of the last pending ack
 	room    int    // how many more may be pending
 	loads   int    // channels that are being loaded
+	body    []byte // of an answer of another node
 	date    []byte // of answers, and in which second that was
 	at      int64
 
@@ -48,14 +50,21 @@ const (
 // Why a publication is not made now. Nobody is told.
 var (
 	errRetryLater = errors.New("enough is owed")
-	errForwarded  = errors.New("another node has to be asked")
+	errForwarded  = errors.New("another node keeps it")
 )
 
-// admit is asked before something durable is published.
+// admit is asked before something is published that is durable, or another node's.
 func (t *publishHandler) admit(publisher *broker.Publisher, c *wire.Command) error {
+	h := t.gate.hub
 	switch {
-	case t.gate.hub.Elsewhere(c.Channel):
-		return errForwarded
+	case h.Elsewhere(c.Channel):
+		switch {
+		case h.Namespaces.Of(c.Channel).Log.Durable: // it may just be becoming this node's, which would have to load it
+			return errForwarded
+		case t.room <= 0:
+			return errRetryLater
+		}
+		return nil
 	case t.came:
 		t.came = false
 		return t.failed
@@ -109,13 +118,16 @@ func (t *publishHandler) handle(g *Conn) form {
 		return t.decline(err)
 	}
 	from := len(t.out)
-	t.respond(fasthttp.StatusOK, "application/json", k.Out)
+	if len(k.Out) > 0 {
+		t.respond(fasthttp.StatusOK, "application/json", k.Out)
+	}
 	if receipt.Wait == nil {
 		t.count(fasthttp.StatusOK)
 		return complete
 	}
-	t.waits = append(t.waits, span{from, len(t.out)})
-	t.fresh = append(t.fresh, pendingAck{conn: g, receipt: receipt})
+	t.serial++
+	t.waits = append(t.waits, span{from: from, to: len(t.out), id: t.serial})
+	t.fresh = append(t.fresh, pendingAck{conn: g, id: t.serial, receipt: receipt})
 	t.room--
 	return complete
 }
@@ -172,20 +184,26 @@ func (t *publishHandler) refuse(f *problem.Error) {
 	t.count(f.Status)
 }
 
-// complete settles the first of the answers that a connection is owed: it was safe, or err says why not.
-func (t *publishHandler) complete(b *pendingReplies, err error) {
-	if err == nil {
-		t.count(fasthttp.StatusOK)
-		b.resolve(nil)
-		return
-	}
-	f := problem.Of(err)
-	if f == problem.Internal {
-		t.gate.hub.Log.Error("request failed", slog.String("path", PublishPath), slog.String("error", err.Error()))
-	}
+// complete settles an answer that a connection is owed: it was safe, or the pending ack says why not.
+func (t *publishHandler) complete(b *pendingReplies, p *pendingAck) {
 	t.out = t.out[:0]
-	t.refuse(f)
-	b.resolve(t.out)
+	switch {
+	case p.err == nil && p.receipt.Position.Epoch != "": // the answer is there
+		t.count(fasthttp.StatusOK)
+		b.resolve(p.id, nil)
+		return
+	case p.err == nil:
+		t.body = append(wire.AppendPosition(append(t.body[:0], `{"position":`...), p.at.Epoch, p.at.Seq), '}')
+		t.respond(fasthttp.StatusOK, "application/json", t.body)
+		t.count(fasthttp.StatusOK)
+	default:
+		f := problem.Of(p.err)
+		if f == problem.Internal {
+			t.gate.hub.Log.Error("request failed", slog.String("path", PublishPath), slog.String("error", p.err.Error()))
+		}
+		t.refuse(f)
+	}
+	b.resolve(p.id, t.out)
 }
 
 // respond appends an answer.

@@ -21,8 +21,11 @@ import (
 
 const (
 	secret = "the secret that the tests sign their tokens with"
-	key    = "the-key-of-the-backend-in-the-tests"
+	key    = Key
 )
+
+// Key is the API key of the backend.
+const Key = "the-key-of-the-backend-in-the-tests"
 
 // Patience is how long a test waits for what must happen. It is no measure of how fast that is.
 const Patience = 20 * time.Second

@@ -12,7 +12,7 @@ import (
 // The kinds of records. Numbers are never used again for something else.
 const (
 	Forget   = 1  // drop all that I follow
-	Follow   = 2  // id, channel
+	Follow   = 2  // id, channel, and where it stands if that is known
 	Unfollow = 3  // id
 	Kept     = 4  // id, existed, what there is
 	Refused  = 5  // id of a follow: somebody else owns the channel
@@ -24,6 +24,7 @@ const (
 	Call     = 11 // id, kind, body
 	Reply    = 12 // id, body
 	Parts    = 13 // see parts.Record
+	Missed   = 14 // as Kept, in answer to a Follow with a position: what has come since
 )
 
 // ErrRecord is why a record is not read: it is not what this version writes.
@@ -180,11 +181,19 @@ func (r *Reader) Publication() broker.Publication {
 	return p
 }
 
+// Position is where something stands.
+func (w *Writer) Position(at broker.Position) {
+	w.Text(at.Epoch)
+	w.Uint(at.Seq)
+}
+
+// Position reads what Writer.Position has written.
+func (r *Reader) Position() broker.Position { return broker.Position{Epoch: r.Text(), Seq: r.Uint()} }
+
 // Kept is what there is of a channel. Times are told as what has passed since it was read, so that no clock matters but the reader's.
 func (w *Writer) Kept(k *broker.Kept) {
 	ago := func(at time.Time) { w.int(int64(k.Read.Sub(at))) }
-	w.Text(k.Position.Epoch)
-	w.Uint(k.Position.Seq)
+	w.Position(k.Position)
 	w.Uint(uint64(len(k.Forks)))
 	for _, f := range k.Forks {
 		w.Text(f.Epoch)
@@ -227,7 +236,7 @@ func (r *Reader) Kept() broker.Kept {
 	r.Rest = append([]byte(nil), r.Rest...)
 	k := broker.Kept{Read: time.Now()}
 	at := func() time.Time { return k.Read.Add(-time.Duration(r.int())) }
-	k.Position = broker.Position{Epoch: r.Text(), Seq: r.Uint()}
+	k.Position = r.Position()
 	for range r.Count() {
 		k.Forks = append(k.Forks, broker.Fork{Epoch: r.Text(), Seq: r.Uint()})
 	}

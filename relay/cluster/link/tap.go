@@ -33,9 +33,13 @@ func (t *Tap) Reset(k *broker.Kept) {
 	}
 }
 
-// Tell tells the follower what there is.
+// Tell tells the follower what there is, or what it lacks.
 func (f Follower) Tell(k *broker.Kept, existed bool) {
-	f.Link.Append(Kept, func(w *Writer) {
+	kind := byte(Kept)
+	if k.Partial {
+		kind = Missed
+	}
+	f.Link.Append(kind, func(w *Writer) {
 		w.Uint(f.ID)
 		w.Bool(existed)
 		w.Kept(k)
