@@ -50,7 +50,7 @@ var mutations = []mutation{
 		{"relay/cluster/partition.go", "	if before != nil && before.Session == c.session && o.Session != c.session {\n		c.lose(p, o.From == c.session)\n	}\n", ""},
 	}, storms},
 	{"a node that ends hands nothing over", []edit{
-		{"relay/cluster/move.go", "	kept, takers := c.handAll(ctx)", "	kept, takers := 0, false"},
+		{"relay/cluster/drain.go", "	kept, takers := c.handAll(ctx)", "	kept, takers := 0, false"},
 	}, calm},
 	{"a partition is handed over without idempotency keys", []edit{
 		{"relay/cluster/link/record.go", "	w.Uint(uint64(len(k.Keys)))\n	for i := range k.Keys {", "	w.Uint(0)\n	for i := range k.Keys[:0] {"},
@@ -72,13 +72,13 @@ var mutations = []mutation{
 		{"relay/cluster/isolation.go", " || c.replaced(m, now)", ""},
 	}, of("TestKilledAgainAndAgain")},
 	{"followers are not told that a move has failed", []edit{
-		{"relay/cluster/move.go", "h.tap.Reset(nil)", "_ = h.tap"},
+		{"relay/cluster/move.go", "h.Tap.Reset(nil)", "_ = h.Tap"},
 	}, of("TestMoveFails")},
 	{"what has come from another node and is empty is freed", []edit{
 		{"broker/channel.go", "c.aside.tap == nil && c.aside.until == 0", "c.aside.tap == nil"},
 	}, of("TestEmptyChannels")},
 	{"a node that ends tries once to hand over", []edit{
-		{"relay/cluster/move.go", "if kept == 0 || !takers || ctx.Err() != nil {", "if kept >= 0 || takers {"},
+		{"relay/cluster/drain.go", "if kept == 0 || !takers || ctx.Err() != nil {", "if kept >= 0 || takers {"},
 	}, of("TestDrainPatiently")},
 	{"an election cuts everybody off: the table counts, not who is heard", []edit{
 		{"relay/cluster/isolation.go", "case now.Sub(c.started) < isolation, c.connected && !isolated:", "case now.Sub(c.started) < isolation:"},

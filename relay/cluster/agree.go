@@ -2,11 +2,8 @@ package cluster
 
 import (
 	"encoding/json"
-	"hash/fnv"
 	"log/slog"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"weir/relay/cluster/link"
@@ -17,13 +14,6 @@ import (
 
 // callShared is a call for what a process shares with the others.
 const callShared = "shared"
-
-// sum stands for a list.
-func sum(list []string) string {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(strings.Join(list, "\n")))
-	return strconv.FormatUint(h.Sum64(), 36)
-}
 
 // differs reports whether a process is configured in another way.
 func (c *Cluster) differs(h *link.Hello) bool {

@@ -15,6 +15,7 @@ import (
 	"weir/internal/contain"
 	"weir/internal/mesh"
 	"weir/relay/cluster/durable"
+	"weir/relay/cluster/handover"
 	"weir/relay/cluster/link"
 	"weir/relay/cluster/notices"
 	"weir/relay/cluster/parts"
@@ -71,6 +72,7 @@ type Cluster struct {
 	parts    *parts.Store     // has its locks
 	kept     *durable.Durable // durable channels; nil: there are none
 	notices  notices.Log      // has its lock
+	handed   handover.Inbox   // has its lock, too
 
 	// Atomic.
 	owners   []atomic.Pointer[owner] // by partition; nil: none that is known
@@ -94,7 +96,6 @@ type Cluster struct {
 	number   uint64              // of follows and requests
 	routes   map[int]*route      // by partition
 	parked   int                 // bytes of requests that wait for an owner
-	handed   map[int]*handed     // by partition
 	untold   map[int]time.Time   // partitions whose parts are to be told anew; see retell
 
 	probes   probes
@@ -223,8 +224,8 @@ type request struct {
 // Open joins the cluster. Nothing is owned before Start, and what is handed on waits.
 func Open(config Config) (*Cluster, error) {
 	c := &Cluster{
-		config: config, session: rand.Text(), agreed: sum(config.Shared), owners: make([]atomic.Pointer[owner], config.Partitions), started: time.Now(),
-		members: make(map[string]*member), replicas: make(map[string]*replica), follows: make(map[uint64]*replica), waiting: make(map[uint64]*request), routes: make(map[int]*route), handed: make(map[int]*handed),
+		config: config, session: rand.Text(), agreed: link.Sum(config.Shared), owners: make([]atomic.Pointer[owner], config.Partitions), started: time.Now(),
+		members: make(map[string]*member), replicas: make(map[string]*replica), follows: make(map[uint64]*replica), waiting: make(map[uint64]*request), routes: make(map[int]*route),
 		calls: make(chan struct{}, 256), moves: make(chan struct{}, 1), begun: make(chan struct{}), handlers: make(map[string]Handler),
 		telling: make(chan struct{}, 1), untold: make(map[int]time.Time),
 	}

@@ -178,11 +178,6 @@ func (c *Cluster) review(now time.Time) {
 		}
 	}
 	late = append(late, c.overdue(now)...)
-	for p, h := range c.handed {
-		if now.Sub(h.since) > 2*moveLimit {
-			delete(c.handed, p)
-		}
-	}
 	c.mu.Unlock()
 	for _, q := range late {
 		q.finish()
@@ -193,6 +188,7 @@ func (c *Cluster) review(now time.Time) {
 		m.link.Restart(0) // if it is there after all, it finds that it has to follow again
 	}
 	c.notices.Tidy(now)
+	c.handed.Tidy(now)
 	for _, session := range absent {
 		c.parts.Absent(session)
 	}

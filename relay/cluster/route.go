@@ -152,12 +152,13 @@ func (c *Cluster) again(q *request) bool {
 	c.park(q)
 	if r := c.routes[q.partition]; !r.rests {
 		r.rests = true
-		time.AfterFunc(restFor, func() {
+		c.config.Panic.Go(&c.done, "route", func() { // ends by itself; Close waits for it
+			<-time.After(restFor)
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			r.rests = false
 			c.flush(q.partition)
-		})
+		}, nil)
 	}
 	return true
 }

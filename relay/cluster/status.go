@@ -47,17 +47,7 @@ func (c *Cluster) Status() Status {
 		if m.node == "" {
 			continue
 		}
-		n := NodeStatus{Node: m.node, Session: m.session, State: "ready", HeardMS: now.Sub(m.heard).Milliseconds(), Owned: owned[m.session], Waiting: m.link.Waiting()}
-		switch {
-		case m.hello.Leaving:
-			n.State = "left"
-		case now.Sub(m.heard) >= alive:
-			n.State = "silent"
-		case m.hello.CutOff(alive):
-			n.State = "isolated"
-		case m.hello.Draining:
-			n.State = "draining"
-		}
+		n := NodeStatus{Node: m.node, Session: m.session, State: m.hello.State(now.Sub(m.heard), alive), HeardMS: now.Sub(m.heard).Milliseconds(), Owned: owned[m.session], Waiting: m.link.Waiting()}
 		s.Nodes = append(s.Nodes, n)
 	}
 	c.mu.Unlock()

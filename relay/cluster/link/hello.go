@@ -1,6 +1,11 @@
 package link
 
-import "time"
+import (
+	"hash/fnv"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Hello is what each process announces all the time.
 type Hello struct {
@@ -27,3 +32,25 @@ type Sent struct {
 
 // CutOff reports whether the process has been isolated for longer than a while: others take over what it owns.
 func (h *Hello) CutOff(while time.Duration) bool { return h.Cut > while.Milliseconds() }
+
+// State is what a process is that was last heard so long ago, and is silent after a while: ready, draining, isolated, silent or left.
+func (h *Hello) State(ago, while time.Duration) string {
+	switch {
+	case h.Leaving:
+		return "left"
+	case ago >= while:
+		return "silent"
+	case h.CutOff(while):
+		return "isolated"
+	case h.Draining:
+		return "draining"
+	}
+	return "ready"
+}
+
+// Sum stands for what must be the same in all processes, as Hello.Shared does.
+func Sum(list []string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(strings.Join(list, "\n")))
+	return strconv.FormatUint(h.Sum64(), 36)
+}
