@@ -17,11 +17,7 @@ type route struct {
 	open   int        // requests that it has not answered
 	parked []*request // in the order of their ids: what came later waits behind
 	local  bool       // a goroutine makes them here
-	rests  bool       // the owner has refused some: it may not know yet that it is
 }
-
-// restFor is for how long a route rests. An owner that has not learnt that it is one does so soon, and what comes at once would be refused at once.
-const restFor = 2 * time.Millisecond
 
 // request sends what is to be answered to the owner of a partition, or has it wait until the partition has one: it is just moving, or has just been taken
 // over. What waits keeps its order, and nothing overtakes it. safe says that it may be made twice; f writes about so many bytes.
@@ -56,7 +52,7 @@ func (c *Cluster) park(q *request) {
 // flush sends what is parked for a partition, if it has an owner that can be reached and the one before has answered all. Called with mu held.
 func (c *Cluster) flush(p int) {
 	r, o := c.routes[p], c.owners[p].Load()
-	if r == nil || len(r.parked) == 0 || r.rests || o == nil || r.open > 0 && r.to != o.Session {
+	if r == nil || len(r.parked) == 0 || o == nil || r.open > 0 && r.to != o.Session {
 		return
 	}
 	if o.Session == c.session {
@@ -150,16 +146,6 @@ func (c *Cluster) again(q *request) bool {
 		return false
 	}
 	c.park(q)
-	if r := c.routes[q.partition]; !r.rests {
-		r.rests = true
-		c.config.Panic.Go(&c.done, "route", func() { // ends by itself; Close waits for it
-			<-time.After(restFor)
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			r.rests = false
-			c.flush(q.partition)
-		}, nil)
-	}
 	return true
 }
 
@@ -184,7 +170,7 @@ func (c *Cluster) overdue(now time.Time) (late []*request) {
 			late = append(late, q)
 			return true
 		})
-		if len(r.parked) == 0 && r.open == 0 && !r.local && !r.rests {
+		if len(r.parked) == 0 && r.open == 0 && !r.local {
 			delete(c.routes, p)
 			continue
 		}
