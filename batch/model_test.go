@@ -214,7 +214,7 @@ func (w *modelled) note(a appended, exclusive bool) {
 	w.Append(m)
 }
 
-// check says whether something waits for longer than it may.
+// check reports whether something waits for longer than it may.
 func (m *model) check() {
 	total := int64(0)
 	for i, w := range m.windows {

@@ -59,7 +59,7 @@ func TestAdminToken(t *testing.T) {
 }
 
 // The dashboard's requests change things with what a browser keeps, or with nothing but being on this machine: pages
-// elsewhere can not make them, whatever name they have come by.
+// elsewhere cannot make them, whatever name they have come by.
 func TestAdminPagesAreTheirOwn(t *testing.T) {
 	t.Parallel()
 	g := open(t)

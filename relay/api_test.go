@@ -109,7 +109,7 @@ func TestBadBodies(t *testing.T) {
 	}
 }
 
-// Keys are replaced without a restart and without a gap; one that can not be read changes nothing.
+// Keys are replaced without a restart and without a gap; one that cannot be read changes nothing.
 func TestReload(t *testing.T) {
 	g := open(t)
 	dir := t.TempDir()

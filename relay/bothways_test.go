@@ -117,7 +117,7 @@ func atLoop(r *Relay, serve func(c *memConn) error, b []byte) (list []int, withi
 	return list, within
 }
 
-// statuses are those of the answers in b; after one to a HEAD, of which can not be told where it ends, there are no more.
+// statuses are those of the answers in b; after one to a HEAD, of which cannot be told where it ends, there are no more.
 func statuses(b []byte) (list []int) {
 	for r := bufio.NewReader(bytes.NewReader(b)); ; {
 		resp, err := http.ReadResponse(r, nil)

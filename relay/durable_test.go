@@ -101,7 +101,7 @@ func TestLinesOfADurableChannel(t *testing.T) {
 	}
 }
 
-// What is stored of a channel and can not be read is no 404.
+// What is stored of a channel and cannot be read is no 404.
 func TestDamagedChannelIsNotMissing(t *testing.T) {
 	g := open(t, kept(t.TempDir()))
 	g.api(404, "GET", "/v1/channels/kept:1", "")

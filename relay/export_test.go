@@ -35,7 +35,7 @@ func FramesOf(t testing.TB, nc net.Conn) func() (first byte, payload []byte, err
 func (r *Relay) BytesRead() int { return int(r.hub.Counters.BytesIn.Get()) }
 
 // Pause returns when n bytes of frames have been read and no session is in a turn any more, or in one that waits for its
-// client, as those do that can not be awaited.
+// client, as those do that cannot be awaited.
 func (r *Relay) Pause(t testing.TB, n int) {
 	t.Helper()
 	for end := time.Now().Add(patience); r.BytesRead() < n; runtime.Gosched() {

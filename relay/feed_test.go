@@ -154,7 +154,7 @@ func TestSubscribeAgainBeforeResync(t *testing.T) {
 	c.quiet()
 }
 
-// A reader that has missed frames and can not be told where things stand is not left behind in silence.
+// A reader that has missed frames and cannot be told where things stand is not left behind in silence.
 func TestResyncFails(t *testing.T) {
 	g := open(t)
 	c := g.client("u1")

@@ -178,7 +178,7 @@ func flip(s string) string {
 	return "A" + s[1:]
 }
 
-// While the keys of a JWKS have never been fetched, tokens of unknown keys can not be judged: try again.
+// While the keys of a JWKS have never been fetched, tokens of unknown keys cannot be judged: try again.
 func TestKeysAreNotThereYet(t *testing.T) {
 	t.Parallel()
 	var there atomic.Bool

@@ -93,7 +93,7 @@ func FuzzSession(f *testing.F) {
 	g.until("all sessions have ended", func() bool { return g.relay.sessions.Len() == 0 })
 }
 
-// properClose says whether the relay may close with a code because of what a client sends.
+// properClose reports whether the relay may close with a code because of what a client sends.
 func properClose(code int) bool {
 	switch code {
 	case 1000, 1002, 1003, 1007, 1008, 1009, wire.CloseRateLimit, wire.CloseSlow:

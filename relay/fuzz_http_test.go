@@ -54,7 +54,7 @@ func FuzzRequests(f *testing.F) {
 			}
 			resp, err := http.ReadResponse(r, nil)
 			if err != nil {
-				break // the answer to HEAD says a length and has none: what follows can not be told
+				break // the answer to HEAD says a length and has none: what follows cannot be told
 			}
 			body, err := io.ReadAll(resp.Body)
 			if err != nil {

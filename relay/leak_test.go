@@ -59,7 +59,7 @@ func TestTokensDoNotLeak(t *testing.T) {
 			hear(g.ask("POST", "/v1/publish", body, "Authorization: Bearer canary-of-a-key"))
 			hear(g.ask("POST", "/v1/publish", body, "Authorization: Bearer canary-of-a-key", "Content-Type: "+token))
 		}
-		// What the HTTP server has to say about requests that it can not read holds the whole of them.
+		// What the HTTP server has to say about requests that it cannot read holds the whole of them.
 		for _, request := range []string{
 			"GET /ws?token=" + token + "\r\n\r\n", "GET /ws?token=" + token + " HTTP/1.1\r\nAuthorization : Bearer " + token + "\r\n\r\n",
 			"GET /ws?token=" + token + "\x01 HTTP/1.1\r\nHost: x\r\n\r\n", "G@T /" + token + " HTTP/1.1\r\nHost: x\r\n\r\n",

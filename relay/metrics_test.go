@@ -111,7 +111,7 @@ func TestMetrics(t *testing.T) {
 	resp := g.adminGet("/metrics")
 	list := parseExposition(t, resp)
 	if strings.Contains(resp, "vmrange") {
-		t.Error("buckets that Prometheus can not read")
+		t.Error("buckets that Prometheus cannot read")
 	}
 	values := make(map[string]float64)
 	for _, s := range list {

@@ -9,7 +9,7 @@ import (
 	"weir/relay/stats"
 )
 
-// jam makes that frames can not be built any more, but those of one channel: whoever notes how busy the others are runs
+// jam makes that frames cannot be built any more, but those of one channel: whoever notes how busy the others are runs
 // into what is not there. The returned function mends it.
 func (g *rig) jam(but string) (mend func()) {
 	y := &g.relay.hub.Busiest

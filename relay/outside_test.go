@@ -248,7 +248,7 @@ func TestPreflightsOfLibraries(t *testing.T) {
 	}
 }
 
-// Members that a backend's request can not have are refused by name, unless it is lenient. Those of clients are not.
+// Members that a backend's request cannot have are refused by name, unless it is lenient. Those of clients are not.
 func TestUnknownMembers(t *testing.T) {
 	t.Parallel()
 	g := launch(t, openConfig())

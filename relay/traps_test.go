@@ -23,8 +23,8 @@ import (
 // A pool job with a nil argument never runs, so none has an argument.
 func TestWhatIsNotCalled(t *testing.T) {
 	banned := map[string]string{
-		"NewPoolWithFunc": "Invoke(nil) never runs the job", "NewHistogram": "Prometheus can not read its buckets",
-		"GetOrCreateHistogram": "Prometheus can not read its buckets", "GetOrCreateCounter": "looks the name up", "GetOrCreateGauge": "looks the name up",
+		"NewPoolWithFunc": "Invoke(nil) never runs the job", "NewHistogram": "Prometheus cannot read its buckets",
+		"GetOrCreateHistogram": "Prometheus cannot read its buckets", "GetOrCreateCounter": "looks the name up", "GetOrCreateGauge": "looks the name up",
 	}
 	entries, err := os.ReadDir(".")
 	if err != nil {

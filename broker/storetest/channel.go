@@ -97,7 +97,7 @@ func (c *chanModel) pass(now time.Time) {
 	}
 }
 
-// endedSince says whether the last change is the end of an item, then or later.
+// endedSince reports whether the last change is the end of an item, then or later.
 func (c *chanModel) endedSince(then time.Time) bool {
 	n := len(c.log)
 	return n > 0 && c.log[n-1].Cause == "expired" && !c.log[n-1].ends.Before(then)

@@ -101,7 +101,7 @@ func (w *world) any() *chanModel {
 	return w.channels[rapid.SampledFrom(slices.Sorted(maps.Keys(w.channels))).Draw(w.T, "channel")]
 }
 
-// healthy says whether everything that was published is visible and what is acknowledged can be relied on.
+// healthy reports whether everything that was published is visible and what is acknowledged can be relied on.
 func (w *world) healthy() bool { return w.mode == "" }
 
 func (w *world) draw(c *chanModel) *broker.Publication {
@@ -203,7 +203,7 @@ func (w *world) adopt(c *chanModel, epoch string) {
 	}
 }
 
-// unseen says whether the channel may have changes that are not visible yet.
+// unseen reports whether the channel may have changes that are not visible yet.
 func (w *world) unseen(c *chanModel) bool { return w.policy(c.name).AfterDisk }
 
 func (w *world) publish(*rapid.T) {

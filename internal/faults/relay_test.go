@@ -45,7 +45,7 @@ func goal(t testing.TB, ok bool, format string, args ...any) {
 	t.Errorf(format, args...)
 }
 
-// needsRoot ends a test that can not be run without. The full form wants all of them.
+// needsRoot ends a test that cannot be run without. The full form wants all of them.
 func needsRoot(t testing.TB, what string) {
 	t.Helper()
 	switch {

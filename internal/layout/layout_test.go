@@ -32,6 +32,50 @@ var rules = []rule{
 	{"internal/wire", []string{"weir/", "net"}, "the codec does no I/O"},
 }
 
+// libraries are the folders that may import a library: elsewhere it is replaced by what they offer. "=relay" is that folder alone.
+var libraries = map[string][]string{
+	"github.com/valyala/fasthttp": {"=relay", "relay/admin", "relay/route", "relay/api", "relay/native", "relay/session", "relay/ingress", "relay/httpcheck", "relay/websocket",
+		"relay/jsonbody", "relay/systems"},
+	"github.com/lxzan/gws":                    {"internal/remote", "loadtest/peers"},
+	"github.com/nats-io":                      {"internal/mesh", "cmd/weir"},
+	"go.etcd.io/bbolt":                        {"broker/disk"},
+	"github.com/jackc/pgx":                    {"relay/systems/outbox", "internal/pgtest"},
+	"github.com/goccy/go-yaml":                {"relay/config/loader", "loadtest"},
+	"github.com/alecthomas/kong":              {"cmd/weir"},
+	"github.com/panjf2000/ants":               {"relay/hub", "relay/session"},
+	"go.opentelemetry.io":                     {"relay/tracing"},
+	"github.com/klauspost/compress":           {"relay/hub", "relay/websocket", "broker/ledger", "loadtest"},
+	"github.com/HdrHistogram/hdrhistogram-go": {"loadtest"},
+}
+
+// TestLibrariesHaveTheirPlace holds where libraries are used, but for tests.
+func TestLibrariesHaveTheirPlace(t *testing.T) {
+	seen := make(map[string]bool)
+	packages(t, func(dir string, files map[string]*file) {
+		for name, x := range files {
+			if strings.HasSuffix(name, "_test.go") || under(dir, testOnly) {
+				continue
+			}
+			for _, i := range x.imports {
+				for library, in := range libraries {
+					if !under(i, library) {
+						continue
+					}
+					seen[library] = true
+					if !slices.ContainsFunc(in, func(place string) bool { return place == "="+dir || under(dir, place) }) {
+						t.Errorf("%s/%s imports %s, which only %v may", dir, name, i, in)
+					}
+				}
+			}
+		}
+	})
+	for library := range libraries {
+		if !seen[library] {
+			t.Errorf("%s is not imported anywhere", library)
+		}
+	}
+}
+
 // testOnly holds what only tests are made of.
 const testOnly = "relay/relaytest"
 

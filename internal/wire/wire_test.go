@@ -97,7 +97,7 @@ func TestCursor(t *testing.T) {
 	marks := []Mark{{ChannelHash("a"), "epoch1", 0}, {ChannelHash("b"), "", 1<<64 - 1}, {ChannelHash("c"), strings.Repeat("e", 64), 300}}
 	cursor, _ := AppendCursor(nil, nil, marks)
 	if strings.ContainsAny(string(cursor), "\r\n\x00 ") {
-		t.Errorf("%q can not stand in an event", cursor)
+		t.Errorf("%q cannot stand in an event", cursor)
 	}
 	back, err := ParseCursor(cursor)
 	if err != nil || len(back) != 3 || back[0] != marks[0] || back[1] != marks[1] || back[2] != marks[2] {

@@ -180,7 +180,7 @@ type ticketRequest struct {
 const maxTicketTTL = 24 * 3600
 
 // handleTickets is POST /v1/tickets: a ticket that opens one connection within 30 seconds, for clients
-// that can not set headers.
+// that cannot set headers.
 func (s *Server) handleTickets(ctx *fasthttp.RequestCtx) {
 	var req ticketRequest
 	err := jsonbody.Read(ctx, &req)

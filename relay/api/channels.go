@@ -16,11 +16,7 @@ import (
 // handleChannels is GET /v1/channels: the channels whose names begin with prefix, a page at a time.
 func (s *Server) handleChannels(ctx *fasthttp.RequestCtx) {
 	args := ctx.QueryArgs()
-	n, err := queryInt(ctx, "limit")
-	var limit int
-	if err == nil {
-		limit, err = native.PageSize(int(min(n, native.MaxPage+1)))
-	}
+	limit, err := queryLimit(ctx)
 	if err != nil {
 		s.gate.Fail(ctx, err)
 		return
@@ -60,7 +56,7 @@ func (s *Server) handleState(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 	jsonbody.Answer(ctx, append(b, '}'))
 }
 
-// missing answers a request for a channel that is not there, or can not be read.
+// missing answers a request for a channel that is not there, or cannot be read.
 func (s *Server) missing(ctx *fasthttp.RequestCtx, channel string) {
 	if err := s.hub.Broker.Load(channel); err != nil {
 		s.gate.Fail(ctx, err)
@@ -105,13 +101,9 @@ func (s *Server) handleItem(ctx *fasthttp.RequestCtx, channel, group, key string
 // handleHistory is GET /v1/channels/{channel}/history: changes, newest page first, in order.
 func (s *Server) handleHistory(ctx *fasthttp.RequestCtx, channel, _, _ string) {
 	before, err := queryInt(ctx, "before")
-	var n uint64
-	if err == nil {
-		n, err = queryInt(ctx, "limit")
-	}
 	var limit int
 	if err == nil {
-		limit, err = native.PageSize(int(min(n, native.MaxPage+1)))
+		limit, err = queryLimit(ctx)
 	}
 	if err != nil {
 		s.gate.Fail(ctx, err)
@@ -196,4 +188,13 @@ func queryInt(ctx *fasthttp.RequestCtx, name string) (uint64, error) {
 		return 0, problem.BadField.With(name + " must be a whole number")
 	}
 	return n, nil
+}
+
+// queryLimit is how many entries of a list are asked for.
+func queryLimit(ctx *fasthttp.RequestCtx) (int, error) {
+	n, err := queryInt(ctx, "limit")
+	if err != nil {
+		return 0, err
+	}
+	return native.PageSize(int(min(n, native.MaxPage+1)))
 }

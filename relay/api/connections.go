@@ -15,7 +15,6 @@ import (
 	"weir/internal/wire"
 	"weir/relay/hub"
 	"weir/relay/jsonbody"
-	"weir/relay/native"
 	"weir/relay/problem"
 	"weir/relay/session"
 )
@@ -24,11 +23,7 @@ import (
 func (s *Server) handleConnections(ctx *fasthttp.RequestCtx) {
 	args := ctx.QueryArgs()
 	user, channel, after := string(args.Peek("user")), string(args.Peek("channel")), string(args.Peek("after"))
-	n, err := queryInt(ctx, "limit")
-	var limit int
-	if err == nil {
-		limit, err = native.PageSize(int(min(n, native.MaxPage+1)))
-	}
+	limit, err := queryLimit(ctx)
 	if err == nil && channel != "" && !wire.ValidChannel(channel) {
 		err = problem.BadChannel
 	}

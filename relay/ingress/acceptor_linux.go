@@ -75,7 +75,7 @@ func (f *acceptor) open() {
 	for range runtime.GOMAXPROCS(0) {
 		k, err := newEventLoop(f.gate, f.handoff)
 		if err != nil {
-			f.gate.hub.Log.Warn("desk not opened", slog.String("error", err.Error()))
+			f.gate.hub.Log.Warn("event loop not opened", slog.String("error", err.Error()))
 			return
 		}
 		f.loops = append(f.loops, k)

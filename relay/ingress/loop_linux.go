@@ -48,7 +48,7 @@ const maxEvents = 64
 func newEventLoop(in *Gate, l *Handoff) (*eventLoop, error) {
 	set, err := epoll.NewWaiter("event loop", maxEvents)
 	if err != nil {
-		return nil, fmt.Errorf("open desk: %w", err)
+		return nil, fmt.Errorf("open event loop: %w", err)
 	}
 	k := &eventLoop{handoff: l, most: in.MaxPending, set: set, buf: make([]byte, maxFast)}
 	k.gate, k.room = in, k.most

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Snapshot are how the relay fares at a moment. What is called a total grows from the start on.
+// Snapshot is the relay's counters and gauges at a moment. What is called a total grows from the start on.
 type Snapshot struct {
 	WS, SSE       int64 // sessions
 	Connections   int64 // on the public listener, requests included

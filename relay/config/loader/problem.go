@@ -50,7 +50,7 @@ func (p problems) sort() {
 	})
 }
 
-// about says whether a problem is already known with the key, within it, or around it.
+// about reports whether a problem is already known with the key, within it, or around it.
 func (p problems) about(key string) bool {
 	return slices.ContainsFunc(p, func(q problem) bool {
 		return q.Key != "" && (under(q.Key, key) || under(key, q.Key))

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/relay/config"
 	"weir/relay/systems/internal/encode"
 )
 
@@ -90,19 +91,7 @@ func (r *rule) message() string {
 	if !r.raised {
 		side, limit = map[string]string{alertAbove: alertBelow, alertBelow: alertAbove}[side], *r.config.Clear
 	}
-	return fmt.Sprintf("%s: the %s over %s is %.6g, %s %.6g", r.config.Metric, r.config.Of, span(r.config.Window), r.value, side, limit)
-}
-
-// span formats a time without the parts that are 0.
-func span(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
+	return fmt.Sprintf("%s: the %s over %s is %.6g, %s %.6g", r.config.Metric, r.config.Of, config.FormatDuration(r.config.Window), r.value, side, limit)
 }
 
 // json is the alert as JSON.

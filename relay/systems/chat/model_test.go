@@ -273,7 +273,7 @@ func (w *world) check(*rapid.T) {
 	}
 }
 
-// earlier says whether a room is of an earlier run: all of them use one relay.
+// earlier reports whether a room is of an earlier run: all of them use one relay.
 func (w *world) earlier(id string) bool {
 	return !slices.ContainsFunc(w.rooms, func(r *modelRoom) bool { return r.id == id })
 }

@@ -3,6 +3,7 @@ package motia
 import (
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/relay/systems/internal/escape"
 )
 
 // itemGroup is the group of a channel's items, which is the default: items of other groups are not told.
@@ -27,7 +28,7 @@ func (s *System) change(dst []byte, channel string, c *broker.ChangeView) []byte
 	if !ok || c.Key != "" && c.Group != itemGroup {
 		return dst
 	}
-	id := unescape(c.Key)
+	id := escape.Undo(c.Key)
 	dst = appendHead(dst, s.clock.next(), g, id, c.Key != "")
 	switch {
 	case c.Op == broker.Send:
@@ -117,7 +118,7 @@ func eachItem(state []byte, f func(id string, data []byte)) {
 			return nil
 		}
 		return wire.Members(items, func(key string, data []byte) error {
-			f(unescape(key), data)
+			f(escape.Undo(key), data)
 			return nil
 		})
 	})

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"weir/internal/wire"
+	"weir/relay/systems/internal/escape"
 )
 
 // FuzzNames finds that every name that is taken comes back, and that no two groups have one channel.
@@ -15,7 +16,7 @@ func FuzzNames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream, id, otherStream, otherID string) {
 		g, other := group{stream, id}, group{otherStream, otherID}
 		channel, ok := channelOf(g)
-		if key, fine := keyOf(id); fine && (!wire.ValidName(key) || unescape(key) != id) {
+		if key, fine := keyOf(id); fine && (!wire.ValidName(key) || escape.Undo(key) != id) {
 			t.Errorf("%q has the key %q", id, key)
 		}
 		if !ok {

@@ -30,7 +30,7 @@
 //
 // # One reader
 //
-// In a cluster the node that owns the key of the table reads it. Whoever reads holds an advisory lock of the database, so that there is
+// In a cluster the node that owns the key of the table reads it. The reader holds an advisory lock of the database, so that there is
 // never another one. The session's end lets it go; the server notices within half a minute that a host is gone.
 //
 // # Goroutines

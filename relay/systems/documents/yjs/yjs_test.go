@@ -77,7 +77,7 @@ func covered(u *Update) map[uint64][]span {
 	return out
 }
 
-// alike says whether two updates hold the same, and where their pieces are cut alike, the same bytes. Content
+// alike reports whether two updates hold the same, and where their pieces are cut alike, the same bytes. Content
 // that one of them has and the other has collected as garbage is alike.
 func alike(t *testing.T, what string, got, want *Update) {
 	t.Helper()

@@ -3,10 +3,10 @@ package protocol
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"strconv"
 	"strings"
 
 	"weir/internal/wire"
+	"weir/relay/systems/internal/escape"
 )
 
 // Kind is what the name of a channel says about it.
@@ -79,10 +79,10 @@ func ChannelOf(namespace, name string) string {
 		return namespace + ":" + name
 	}
 	b := append(append(make([]byte, 0, len(namespace)+len(name)+16), namespace...), ':')
-	b = escape(b, name)
+	b = escape.Append(b, name, plain)
 	if len(b) > most {
 		prefix := KindOf(name).prefix
-		b = append(escape(b[:len(namespace)+1], prefix), digest(name)...)
+		b = append(escape.Append(b[:len(namespace)+1], prefix, plain), digest(name)...)
 	}
 	return string(b)
 }
@@ -97,12 +97,7 @@ func digest(name string) string {
 const longMark = "~~"
 
 // plain are the bytes that stand for themselves in names.
-var plain = func() (t [256]bool) {
-	for c := range 256 {
-		t[c] = c != '~' && wire.ValidName([]byte{byte(c)})
-	}
-	return t
-}()
+var plain = escape.Plain("")
 
 func isPlain(text string) bool {
 	for i := range len(text) {
@@ -113,39 +108,12 @@ func isPlain(text string) bool {
 	return true
 }
 
-// escape appends text with what weir's names may not hold escaped.
-func escape(dst []byte, text string) []byte {
-	const digits = "0123456789ABCDEF"
-	for i := range len(text) {
-		if c := text[i]; !plain[c] {
-			dst = append(dst, '~', digits[c>>4], digits[c&15])
-		} else {
-			dst = append(dst, c)
-		}
-	}
-	return dst
-}
-
 // Unescape is the way back. It returns false for a digest.
 func Unescape(text string) (string, bool) {
-	if strings.IndexByte(text, '~') < 0 {
-		return text, true
-	}
 	if strings.Contains(text, longMark) {
 		return "", false
 	}
-	b := make([]byte, 0, len(text))
-	for i := 0; i < len(text); i++ {
-		if text[i] == '~' && i+2 < len(text) {
-			if n, err := strconv.ParseUint(text[i+1:i+3], 16, 8); err == nil {
-				b = append(b, byte(n))
-				i += 2
-				continue
-			}
-		}
-		b = append(b, text[i])
-	}
-	return string(b), true
+	return escape.Undo(text), true
 }
 
 // MemberKey is the key of a member's item: the id, escaped. An id that is a string and reads like a number has stringMark before it, so
@@ -155,7 +123,7 @@ func MemberKey(id string, isNumber bool) string {
 	if !isNumber && isNumeric(id) {
 		b = append(b, stringMark...)
 	}
-	if b = escape(b, id); len(b) > wire.MaxName {
+	if b = escape.Append(b, id, plain); len(b) > wire.MaxName {
 		return digest(id)
 	}
 	return string(b)
