@@ -62,6 +62,42 @@ func TestPagesNameFiles(t *testing.T) {
 	}
 }
 
+// TestPagesQuoteLogLines holds the log lines that pages quote against the texts in the source.
+func TestPagesQuoteLogLines(t *testing.T) {
+	lines := regexp.MustCompile("(?:log lines?|logs the same(?: steps)? as)\\s+((?:`[^`]+`(?:,\\s|\\sand\\s)?)+)")
+	line := regexp.MustCompile("`([^`]+)`")
+	var source strings.Builder
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == "node_modules":
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		source.Write(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, quoted := source.String(), 0
+	for _, path := range pages(t) {
+		for _, m := range lines.FindAllStringSubmatch(readPage(t, path), -1) {
+			for _, q := range line.FindAllStringSubmatch(m[1], -1) {
+				if quoted++; !strings.Contains(text, `"`+q[1]) {
+					t.Errorf("%s quotes the log line %q, which there is not", filepath.Base(path), q[1])
+				}
+			}
+		}
+	}
+	if quoted < 4 {
+		t.Errorf("%d log lines were found on the pages", quoted)
+	}
+}
+
 // withoutLinks takes away what would pass for a link in code; in its text a link of the page may stand.
 func withoutLinks(code string) string { return strings.NewReplacer("](", "] (").Replace(code) }
 

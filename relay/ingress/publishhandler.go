@@ -97,7 +97,7 @@ func (t *publishHandler) handle(g *Conn) form {
 	if !ok || lines && in.hub.AcksWait() {
 		return notEligible
 	}
-	if t.crowded(g.state.replies) {
+	if t.tooManyPending(g.state.replies) {
 		return tooManyPending
 	}
 	k := in.hub.Publisher()
@@ -138,7 +138,7 @@ func (t *publishHandler) handleRoute(g *Conn) form {
 	if t.gate.hub.Cluster != nil {
 		return notEligible // it may have to ask another node
 	}
-	if t.crowded(g.state.replies) {
+	if t.tooManyPending(g.state.replies) {
 		return tooManyPending
 	}
 	status, out, ok := p.route.Serve(p.target, p.body)
@@ -168,8 +168,8 @@ func (t *publishHandler) decline(err error) form {
 	return complete
 }
 
-// crowded reports whether as much is owed to a connection as may be.
-func (t *publishHandler) crowded(b *pendingReplies) bool {
+// tooManyPending reports whether as much is owed to a connection as may be.
+func (t *publishHandler) tooManyPending(b *pendingReplies) bool {
 	waits, bytes := len(t.waits), len(t.out)
 	if b != nil {
 		waits += len(b.waits)

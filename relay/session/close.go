@@ -93,11 +93,11 @@ func (s *Session) takeSubs(grace time.Duration, note bool) []subscription {
 	s.subs = nil
 	for i := range subs {
 		if subs[i].observed {
-			s.observe(subs[i].feed.Name, false)
+			s.observe(subs[i].fanout.Name, false)
 		}
 		if note && subs[i].present {
 			l := s.leave()
-			l.present = append(l.present, subs[i].feed.Name)
+			l.present = append(l.present, subs[i].fanout.Name)
 		}
 	}
 	return subs
@@ -121,9 +121,9 @@ func (s *Session) leavePresence(abrupt bool) {
 func (s *Session) detach(sub subscription, answer []byte, then func()) {
 	// A frame that goes on beyond where the subscription ends is not sent: what was accepted before must
 	// not share one with what is accepted from now on.
-	sub.feed.Window.Seal()
-	sub.feed.Window.Expedite()
-	s.conn.Leave(sub.topic, sub.feed.Ordinal.Load(), answer, func() {
+	sub.fanout.Window.Seal()
+	sub.fanout.Window.Expedite()
+	s.conn.Leave(sub.topic, sub.fanout.Ordinal.Load(), answer, func() {
 		sub.channel.Leave()
 		if then != nil {
 			then()
@@ -171,7 +171,7 @@ var lastSteps = [...]func(s *Session, subs []subscription, abrupt bool){
 		abrupt = abrupt || s.manager.moves()
 		for i := range subs {
 			if subs[i].present {
-				s.manager.hub.Presence.Leave(subs[i].feed.Name, s.id, s.user, abrupt)
+				s.manager.hub.Presence.Leave(subs[i].fanout.Name, s.id, s.user, abrupt)
 			}
 		}
 		s.leavePresence(abrupt) // of what was left before

@@ -100,7 +100,7 @@ func (s *Session) renamed(id *auth.Identity) {
 	channels := make([]string, 0, len(s.subs))
 	for i := range s.subs {
 		if s.subs[i].present {
-			channels = append(channels, s.subs[i].feed.Name)
+			channels = append(channels, s.subs[i].fanout.Name)
 		}
 	}
 	s.mu.Unlock()

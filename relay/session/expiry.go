@@ -151,7 +151,7 @@ func (s *Session) due() {
 	for i := range s.subs {
 		if sub := &s.subs[i]; sub.until != 0 && now.UnixNano() >= sub.until {
 			sub.until = 0
-			lapsed = append(lapsed, sub.feed.Name)
+			lapsed = append(lapsed, sub.fanout.Name)
 		}
 	}
 	s.mu.Unlock()

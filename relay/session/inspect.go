@@ -116,7 +116,7 @@ func (s *Session) EachChannel(f func(channel string, fanout *hub.Fanout)) {
 		f(wire.UserChannel(s.user), nil)
 	}
 	for i := range s.subs {
-		f(s.subs[i].feed.Name, s.subs[i].feed)
+		f(s.subs[i].fanout.Name, s.subs[i].fanout)
 	}
 }
 

@@ -94,13 +94,13 @@ func (s *Session) JoinFirst(channel string, request broker.JoinRequest, first fu
 		}
 		f.Begin(reply.Position)
 		f.Window.Seal()
-		sub.feed, sub.topic = f, f.Topic
+		sub.fanout, sub.topic = f, f.Topic
 		s.conn.Join(f.Topic, f.Ordinal.Load(), hello, then)
 	})
 	if err != nil {
 		return false, err
 	}
-	if sub.feed == nil {
+	if sub.fanout == nil {
 		ch.Leave()
 		return false, nil
 	}

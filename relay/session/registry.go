@@ -145,7 +145,7 @@ func (g *registry) gather(user string, c *broker.Channel, fanout func(epoch stri
 		if s.own.Load() == unmade {
 			f := fanout(epoch)
 			s.conn.Join(f.Topic, f.Ordinal.Load(), nil, nil)
-			s.own.Store(&subscription{channel: c, feed: f, topic: f.Topic})
+			s.own.Store(&subscription{channel: c, fanout: f, topic: f.Topic})
 			n++
 		}
 	}

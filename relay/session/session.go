@@ -85,7 +85,7 @@ func (s *Session) leave() *leaving {
 // subscription is a channel that a session follows.
 type subscription struct {
 	channel  *broker.Channel
-	feed     *hub.Fanout
+	fanout   *hub.Fanout
 	topic    *pool.Topic
 	selected *selection // nil: all of the channel
 	present  bool       // counted in the channel's presence
@@ -126,7 +126,7 @@ type pendingUnsubscribe struct {
 // find is the index of a channel in subs, or -1. The caller holds s.mu.
 func (s *Session) find(channel string) int {
 	s.takeUp()
-	return slices.IndexFunc(s.subs, func(x subscription) bool { return x.feed.Name == channel })
+	return slices.IndexFunc(s.subs, func(x subscription) bool { return x.fanout.Name == channel })
 }
 
 // Deliver sends frames now. A client that sends commands and does not read the answers is cut off.
@@ -176,15 +176,15 @@ func (s *Session) ResyncNow(t *pool.Topic) {
 	s.mu.Unlock()
 	known := true
 	groups, key := sub.selected.parts()
-	_, err := s.manager.hub.Broker.Join(sub.feed.Name, broker.JoinRequest{Groups: groups, Key: key, Again: true}, func(out broker.Subscriber, r broker.Reply) {
-		if out != sub.feed {
+	_, err := s.manager.hub.Broker.Join(sub.fanout.Name, broker.JoinRequest{Groups: groups, Key: key, Again: true}, func(out broker.Subscriber, r broker.Reply) {
+		if out != sub.fanout {
 			return // it has left meanwhile, and somebody else has come
 		}
-		sub.feed.Window.Seal()
+		sub.fanout.Window.Seal()
 		r.Lost = true // what it was too slow for
-		frame := s.protocol.Resync(sub.feed.Name, r)
+		frame := s.protocol.Resync(sub.fanout.Name, r)
 		if known = frame != nil; known {
-			s.conn.Rejoin(t, sub.feed.Ordinal.Load(), frame)
+			s.conn.Rejoin(t, sub.fanout.Ordinal.Load(), frame)
 		}
 	})
 	switch {

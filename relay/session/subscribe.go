@@ -77,12 +77,12 @@ func (s *Session) subscribeLoaded(r *SubscribeRequest) error {
 		return err
 	}
 	if sub.observed = len(s.manager.observers) > 0; sub.observed {
-		s.observe(sub.feed.Name, true)
+		s.observe(sub.fanout.Name, true)
 	}
 	s.subs = append(s.subs, sub)
 	s.expectDecision(&s.subs[len(s.subs)-1], r.Decision.Expires)
 	s.manager.hub.Counters.Subscriptions.Inc()
-	s.manager.hub.Traffic.Joined(sub.feed.Name)
+	s.manager.hub.Traffic.Joined(sub.fanout.Name)
 	return nil
 }
 
@@ -144,7 +144,7 @@ func (s *Session) joinChannel(r *SubscribeRequest, sub *subscription) (err error
 		if sub.topic, failed = f.TopicOf(sub.selected.parts()); failed != nil {
 			return
 		}
-		sub.feed = f
+		sub.fanout = f
 		f.Window.Seal()
 		s.join(sub, reply, s.protocol.Subscribed(r, reply, false))
 	})
@@ -167,11 +167,11 @@ func (s *Session) join(sub *subscription, r broker.Reply, answer []byte) {
 		s.manager.hub.Counters.Resumes.Of("snapshot").Inc()
 	}
 	if s.events {
-		s.conn.Join(sub.topic, sub.feed.Ordinal.Load(), nil, nil)
-		s.protocol.Joined(sub.feed.Name, sub.topic, r.Position, answer)
+		s.conn.Join(sub.topic, sub.fanout.Ordinal.Load(), nil, nil)
+		s.protocol.Joined(sub.fanout.Name, sub.topic, r.Position, answer)
 		return
 	}
-	s.conn.Join(sub.topic, sub.feed.Ordinal.Load(), answer, nil)
+	s.conn.Join(sub.topic, sub.fanout.Ordinal.Load(), answer, nil)
 }
 
 // Unsubscribe ends the subscription to a channel and then sends answer. It returns false if there was none.
@@ -186,20 +186,20 @@ func (s *Session) Unsubscribe(channel string, answer []byte) bool {
 	sub := s.subs[at]
 	s.subs = slices.Delete(s.subs, at, at+1)
 	if sub.observed {
-		s.observe(sub.feed.Name, false)
+		s.observe(sub.fanout.Name, false)
 	}
 	gone := make(chan struct{})
 	l := s.leave()
-	l.unsubscribing = append(l.unsubscribing, pendingUnsubscribe{sub.feed.Name, gone})
+	l.unsubscribing = append(l.unsubscribing, pendingUnsubscribe{sub.fanout.Name, gone})
 	s.detach(sub, answer, func() {
 		if s.events {
-			s.protocol.Left(sub.feed.Name)
+			s.protocol.Left(sub.fanout.Name)
 		}
 		close(gone)
 	})
 	s.mu.Unlock()
 	if sub.present {
-		s.manager.hub.Presence.Leave(sub.feed.Name, s.id, s.user, false)
+		s.manager.hub.Presence.Leave(sub.fanout.Name, s.id, s.user, false)
 	}
 	return true
 }
@@ -241,7 +241,7 @@ func (s *Session) reviewAll() {
 	s.mu.Lock()
 	channels := make([]string, len(s.subs))
 	for i, sub := range s.subs {
-		channels[i] = sub.feed.Name
+		channels[i] = sub.fanout.Name
 	}
 	s.mu.Unlock()
 	for _, channel := range channels {
