@@ -78,6 +78,9 @@ func (m *machine) Leave(b *broker.Broker) error { return b.Close() }
 // Modes implements storetest.Machine.
 func (m *machine) Modes() []string { return []string{"slow", "no sync", "no write", "full"} }
 
+// Reads implements storetest.Machine.
+func (m *machine) Reads(string) bool { return true }
+
 // Close implements storetest.Machine.
 func (m *machine) Close() {}
 

@@ -97,15 +97,8 @@ func (l *Ledger) due() []string {
 func (l *Ledger) save(channel string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), putLimit)
 	defer cancel()
-	s, revision, err := l.readChannel(ctx, channel)
+	s, err := l.put(ctx, channel)
 	if err != nil {
-		return fmt.Errorf("checkpoint of %s: %w", channel, err)
-	}
-	l.mu.Lock()
-	now := l.now()
-	l.mu.Unlock()
-	s.trim(l.config.Policy(channel).Resolved(), now)
-	if err := l.put(ctx, channel, &s, revision); err != nil {
 		return fmt.Errorf("checkpoint of %s: %w", channel, err)
 	}
 	l.mu.Lock()
@@ -126,6 +119,41 @@ func (l *Ledger) save(channel string) error {
 		delete(l.tails, channel)
 	}
 	return nil
+}
+
+// put writes what there is of a channel to the shelf, unless there is as much of it there already. It replaces what it builds on and nothing else: who lags behind may have told of an
+// older checkpoint.
+func (l *Ledger) put(ctx context.Context, channel string) (s saved, err error) {
+	key := l.keyOf(channel)
+	policy := l.config.Policy(channel).Resolved()
+	for {
+		var revision uint64
+		entries := l.entriesOf(channel)
+		if s, revision, err = l.get(ctx, channel); err != nil {
+			return s, err
+		}
+		if !slices.ContainsFunc(entries, func(e entry) bool { return e.after(s.mark) }) { // by an earlier attempt, or by who has the channel now
+			return s, nil
+		}
+		if err = s.add(entries); err == nil {
+			l.mu.Lock()
+			now := l.now()
+			l.mu.Unlock()
+			s.trim(policy, now)
+			_, err = l.config.Shelf.Put(ctx, revision, l.pieces(key, s.encode(key))...)
+		} else if failed := l.config.Shelf.Prove(ctx, key, revision); failed != nil {
+			err = failed
+		} else {
+			return s, err
+		}
+		if err == nil || ctx.Err() != nil || errors.Is(err, mesh.ErrFull) || errors.Is(err, mesh.ErrAbsent) {
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(shortestPause):
+		}
+	}
 }
 
 // saved notes how a checkpoint went.

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,112 +18,6 @@ const (
 	patience      = 5 * time.Second
 	appendLimit   = 2 * time.Second // of one attempt
 )
-
-// Begin makes this process the writer of the log of a slot, in a session of its own: whoever wrote to it before is fenced. It returns the session, and the number
-// that the session begins at.
-func (l *Ledger) Begin(ctx context.Context, slot int) (session string, from uint64, err error) {
-	if err := l.format(ctx); err != nil {
-		return "", 0, err
-	}
-	w := &writer{log: l.config.Logs(slot), slot: slot, session: rand.Text()}
-	at, err := w.begin(ctx)
-	if err != nil {
-		return "", 0, fmt.Errorf("begin log %d: %w", slot, err)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return "", 0, ErrClosed
-	}
-	l.writer, l.failing, l.reserved = w, nil, 0
-	l.wall = at.Add(-time.Since(l.opened))
-	return w.session, w.last, nil
-}
-
-// formatKey is where the shelf says what it is. It is written first of all, so that the shelf is there before it is needed.
-const formatKey = "format"
-
-// format holds the shelf against what this version knows.
-func (l *Ledger) format(ctx context.Context) error {
-	for {
-		b, _, err := l.config.Shelf.Get(ctx, formatKey)
-		switch {
-		case err != nil:
-			return fmt.Errorf("read the format of the shelf: %w", err)
-		case string(b) == valueMagic:
-			return nil
-		case b != nil:
-			return fmt.Errorf("%w: its shelf is of format %q, and this one knows %q: start that version, or begin with another cluster.name", ErrFormat, b, valueMagic)
-		}
-		if _, err = l.config.Shelf.Put(ctx, 0, mesh.Value{Key: formatKey, Data: []byte(valueMagic)}); err != nil && !errors.Is(err, mesh.ErrConflict) {
-			return fmt.Errorf("write the format of the shelf: %w", err)
-		}
-	}
-}
-
-// begin appends the fence, and returns the time of it.
-func (w *writer) begin(ctx context.Context) (at time.Time, err error) {
-	if w.last, err = appendFence(ctx, w.log, w.session, 0); err != nil {
-		return at, err
-	}
-	w.safe.Store(w.last)
-	begun := time.Now()
-	err = w.log.Read(ctx, w.last, w.last, func(_ uint64, t time.Time, b []byte) error {
-		at = t
-		return nil
-	})
-	return at.Add(time.Since(begun)), err
-}
-
-// appendFence appends a fence after whatever is there, and returns its number. last is a guess at what that is.
-func appendFence(ctx context.Context, log mesh.Log, session string, last uint64) (uint64, error) {
-	b := fence(session)
-	for {
-		number, err := log.Append(ctx, b, last)
-		if err == nil {
-			return number, nil
-		}
-		switch {
-		case errors.Is(err, mesh.ErrConflict):
-			if number == 0 {
-				if _, number, err = log.Bounds(ctx); err != nil {
-					return 0, err
-				}
-			}
-			mine, err := isAt(ctx, log, last+1, number, session, 0)
-			if err != nil {
-				return 0, err
-			}
-			if mine {
-				return last + 1, nil
-			}
-			last = number
-		case ctx.Err() != nil:
-			return 0, err
-		case errors.Is(err, mesh.ErrFull):
-			return 0, err
-		default: // it may have been appended
-			select {
-			case <-ctx.Done():
-				return 0, err
-			case <-time.After(shortestPause):
-			}
-		}
-	}
-}
-
-// isAt reports whether what stands at a number is a frame of a session.
-func isAt(ctx context.Context, log mesh.Log, number, last uint64, session string, frame uint64) (mine bool, err error) {
-	if number > last {
-		return false, nil
-	}
-	err = log.Read(ctx, number, number, func(_ uint64, _ time.Time, b []byte) error {
-		m, err := readMessage(b)
-		mine = err == nil && m.session == session && m.frame.Number == frame
-		return nil
-	})
-	return mine, err
-}
 
 // commit appends frames until the ledger is closed and nothing is pending.
 func (l *Ledger) commit() {
@@ -207,24 +100,18 @@ func (l *Ledger) append(w *writer, b *batch) (number uint64, err error) {
 		if !errors.Is(err, mesh.ErrConflict) {
 			return
 		}
-		if there == 0 {
-			if _, there, err = w.log.Bounds(ctx); err != nil {
-				return
-			}
-		}
-		if there < w.last {
-			err = fmt.Errorf("%w: log %d ends at %d, and had %d: it was made anew", ErrFenced, w.slot, there, w.last)
+		if there > 0 && there < w.last { // by a server that was replaced and does not know it, or the log is another one: nothing is acknowledged either way
+			err = fmt.Errorf("log %d ends at %d, the servers say, and had %d", w.slot, there, w.last)
 			return
 		}
-		var mine bool
-		if mine, err = isAt(ctx, w.log, w.last+1, max(there, w.last+1), w.session, w.frames+1); err != nil {
-			return
+		switch mine, known := isAt(ctx, w.log, w.last+1, w.session, w.frames+1); {
+		case mine:
+			number, err = w.last+1, nil
+		case known:
+			err = ErrFenced
+		default:
+			err = fmt.Errorf("log %d: %w", w.slot, err)
 		}
-		if mine {
-			number = w.last + 1
-			return
-		}
-		err = ErrFenced
 	})
 	return number, err
 }

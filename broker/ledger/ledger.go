@@ -127,12 +127,6 @@ type part struct {
 	own    Ref         // where its changes go, as long as it is taken
 }
 
-// dirtyChannel is what of a channel is not safe yet.
-type dirtyChannel struct {
-	number    uint64 // the last batch with it
-	forgotten bool   // its last record drops it
-}
-
 // tail is the records of a channel that the shelf may lack, oldest first.
 type tail struct {
 	partition int
@@ -143,34 +137,6 @@ type entry struct {
 	place
 	generation uint64
 	record     []byte
-}
-
-// batch is the records that become one frame.
-type batch struct {
-	number   uint64
-	frame    []byte            // room for the envelope, header and records
-	deferred []broker.Deferred // to be applied when it is safe
-	promise  *promise          // what its publishers wait for; guarded by Ledger.mu
-}
-
-// promise is what publishers wait for: that their batch is safe, or that it will not be for now.
-type promise struct {
-	done chan struct{}
-	err  error // set before done is closed
-}
-
-func newPromise() *promise { return &promise{done: make(chan struct{})} }
-
-func (p *promise) settle(err error) {
-	p.err = err
-	close(p.done)
-}
-
-func (p *promise) receipt(at broker.Position) broker.Receipt {
-	return broker.Receipt{Position: at, Done: p.done, Wait: func() (broker.Position, error) {
-		<-p.done
-		return at, p.err
-	}}
 }
 
 // New makes a ledger that has no partitions yet. The broker that it is given to closes it.
@@ -238,32 +204,6 @@ func (l *Ledger) admit(channel string, ack broker.Ack) error {
 		return fmt.Errorf("the servers are too slow: %w", broker.ErrFull)
 	}
 	return nil
-}
-
-// open appends a record of a channel to the batch that is open, and wakes the committer. forgotten: it drops the channel. Called with mu held.
-func (l *Ledger) open(channel string, forgotten bool, f func(b []byte) []byte) *batch {
-	var b *batch
-	if n := len(l.pending); n > 0 && len(l.pending[n-1].frame) < frameSize {
-		b = l.pending[n-1]
-	} else {
-		l.number++
-		b = &batch{number: l.number, frame: make([]byte, envelopeSize+record.FrameHeader, 4<<10), promise: newPromise()}
-		l.pending = append(l.pending, b)
-	}
-	before := len(b.frame)
-	b.frame = f(b.frame)
-	if limit := l.writer.log.Limit(); len(b.frame) > limit && before > envelopeSize+record.FrameHeader { // it goes into a batch of its own
-		one := b.frame[before:]
-		b.frame = b.frame[:before]
-		l.number++
-		b = &batch{number: l.number, frame: append(make([]byte, envelopeSize+record.FrameHeader, len(one)+4<<10), one...), promise: newPromise()}
-		l.pending = append(l.pending, b)
-		before = envelopeSize + record.FrameHeader
-	}
-	l.waiting += len(b.frame) - before
-	l.dirty[channel] = dirtyChannel{b.number, forgotten}
-	wake(l.wake)
-	return b
 }
 
 // wake has the goroutine that waits on c look again.
@@ -350,54 +290,4 @@ func (l *Ledger) Close() error {
 		return fmt.Errorf("close the ledger: %w: what was not acknowledged may be lost", ErrFailing)
 	}
 	return nil
-}
-
-// abandon fails all that waits, and forgets it. Called with mu held.
-func (l *Ledger) abandon(err error) {
-	if l.flight != nil {
-		l.flight.promise.settle(err)
-	}
-	for _, b := range l.pending {
-		b.promise.settle(err)
-	}
-	l.flight, l.pending, l.waiting = nil, nil, 0
-	clear(l.dirty)
-}
-
-// Stats are figures of a ledger.
-type Stats struct {
-	Commits     uint64 // frames appended
-	Bytes       uint64 // of them
-	Failures    uint64 // appends and checkpoints that failed
-	Refused     uint64 // changes refused because too much was waiting
-	Checkpoints uint64 // channels written to the shelf
-	Loads       uint64 // channels loaded
-	Damaged     uint64 // of these, channels that could not be read
-	Fenced      uint64 // times that another process has taken the log over
-	Queue       int    // bytes that wait for the log
-	Backlog     int    // bytes in the log that the shelf lacks
-	Served      int    // partitions
-	Failing     error  // why nothing is appended; nil: it is
-	Broken      error  // why the shelf cannot be written, though the log can; nil: it can
-}
-
-// Stats returns the current figures.
-func (l *Ledger) Stats() Stats {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.counts
-	s.Queue, s.Backlog, s.Failing, s.Broken = l.waiting, l.backlog, l.failing, l.broken
-	for p := range l.parts {
-		if l.parts[p].serves.Load() {
-			s.Served++
-		}
-	}
-	return s
-}
-
-// count adds one to a counter of l.counts.
-func (l *Ledger) count(n *uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	*n++
 }

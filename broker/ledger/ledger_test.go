@@ -56,7 +56,7 @@ func start(t *testing.T, m *fake.Mesh, slot int, prepare ...func(*ledger.Config)
 func (p *process) begin() {
 	p.Helper()
 	var err error
-	if p.session, p.from, err = p.l.Begin(context.Background(), p.slot); err != nil {
+	if p.session, p.from, err = p.l.Begin(context.Background(), p.slot, ledger.Made{}); err != nil {
 		p.Fatal(err)
 	}
 }
@@ -205,7 +205,7 @@ func TestLargeChannel(t *testing.T) {
 	want(t, "refs", len(b.l.Refs(0, places[0].refs)), 1)
 	places[0].refs = b.l.Refs(0, places[0].refs)
 	a.begin() // a new session at a log that nobody needs any more
-	a.l.Purge(places.reserved(0, a.session))
+	a.l.Purge(func() uint64 { return places.reserved(0, a.session) })
 	until(t, "the log is empty", func() bool {
 		first, last, err := a.node.Log(0).Bounds(context.Background())
 		return err == nil && first == last+1
@@ -321,7 +321,7 @@ func TestOtherVersion(t *testing.T) {
 	if _, err = a.node.Shelf().Put(ctx, revision, mesh.Value{Key: "format", Data: []byte("WLC9")}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := b.l.Begin(ctx, 1); !errors.Is(err, ledger.ErrFormat) || !strings.Contains(err.Error(), "start that version") {
+	if _, _, err := b.l.Begin(ctx, 1, ledger.Made{}); !errors.Is(err, ledger.ErrFormat) || !strings.Contains(err.Error(), "start that version") {
 		t.Errorf("begin: %v", err)
 	}
 }

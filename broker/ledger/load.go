@@ -13,7 +13,6 @@ import (
 
 	"weir/broker"
 	"weir/broker/record"
-	"weir/internal/mesh"
 )
 
 // keyOf is a channel's key on the shelf.
@@ -97,13 +96,34 @@ func (l *Ledger) entriesOf(channel string) []entry {
 	return nil
 }
 
-// readChannel reads a channel, with what is in the log.
+// readChannel reads a channel, with what is in the log. What the shelf has may have been replaced since: see prove, and put.
 func (l *Ledger) readChannel(ctx context.Context, channel string) (s saved, revision uint64, err error) {
 	entries := l.entriesOf(channel) // before the shelf: what has left them meanwhile is there
 	if s, revision, err = l.get(ctx, channel); err == nil {
 		err = s.add(entries)
 	}
 	return s, revision, err
+}
+
+// readProven reads a channel as a majority of the servers has it: one that lags behind may miss a checkpoint whose records are not in the log any more.
+func (l *Ledger) readProven(ctx context.Context, channel string) (s saved, err error) {
+	for {
+		var revision uint64
+		s, revision, err = l.readChannel(ctx, channel)
+		if err == nil || errors.Is(err, ErrCorrupt) {
+			failed := l.config.Shelf.Prove(ctx, l.keyOf(channel), revision)
+			if failed == nil || ctx.Err() != nil {
+				return s, errors.Join(err, failed)
+			}
+		} else if ctx.Err() != nil || errors.Is(err, ErrFormat) {
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+			return s, ctx.Err()
+		case <-time.After(shortestPause):
+		}
+	}
 }
 
 // Load implements broker.Store.
@@ -114,9 +134,9 @@ func (l *Ledger) Load(channel, fresh string) (kept broker.Kept, ok bool, err err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), loadLimit)
 	defer cancel()
-	s, _, err := l.readChannel(ctx, channel)
+	s, err := l.readProven(ctx, channel)
 	if err != nil {
-		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrFormat) {
+		if ctx.Err() == nil && errors.Is(err, ErrCorrupt) || errors.Is(err, ErrFormat) {
 			l.count(&l.counts.Damaged)
 			l.config.Log.Error("a stored channel cannot be read", slog.String("channel", channel), slog.String("error", err.Error()))
 			return kept, false, fmt.Errorf("load: %w", err)
@@ -190,27 +210,4 @@ func (l *Ledger) List(prefix, after string, limit int) (infos []broker.Info, err
 		infos = append(infos, broker.Info{Name: name, Position: s.kept.Position, Items: len(s.kept.Items), Changes: len(s.kept.Changes)})
 	}
 	return infos, nil
-}
-
-// put writes a channel to the shelf, unless there is more of it there already.
-func (l *Ledger) put(ctx context.Context, channel string, s *saved, revision uint64) error {
-	key := l.keyOf(channel)
-	values := l.pieces(key, s.encode(key))
-	for {
-		_, err := l.config.Shelf.Put(ctx, revision, values...)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil || errors.Is(err, mesh.ErrFull) {
-			return err
-		}
-		there, now, failed := l.get(ctx, channel)
-		switch {
-		case failed != nil:
-			return failed
-		case now > 0 && !s.mark.after(there.mark): // written by an earlier attempt, or by who has it now
-			return nil
-		}
-		revision = now
-	}
 }

@@ -28,10 +28,14 @@ func TestModel(t *testing.T) {
 
 const partitions = 3
 
+// shelf is the number of the shelf among logs.
+const shelf = -1
+
 // machine is servers, and processes one after the other. It implements storetest.Machine.
 type machine struct {
 	mesh  *fake.Mesh
 	table table
+	made  map[int]bool // logs that were made, and the shelf
 	boots int
 	node  mesh.Node
 	l     *ledger.Ledger
@@ -80,9 +84,18 @@ func (t *table) reserved(slot int, session string) uint64 {
 }
 
 func newMachine() *machine {
-	m := &machine{mesh: &fake.Mesh{}, rand: rand.New(rand.NewPCG(1, 1))}
+	m := &machine{mesh: &fake.Mesh{}, made: make(map[int]bool), rand: rand.New(rand.NewPCG(1, 1))}
 	m.mesh.Lose = func(from, _ string, _ []byte) bool { return m.is(from, "", 0) }
 	m.mesh.Unsure = func(session string) bool { return m.is(session, "unsure", 50) }
+	m.mesh.Absent = func(session string) bool { return m.is(session, "started", 30) }
+	m.mesh.Stale = func(session string) time.Duration {
+		if !m.is(session, "started", 50) {
+			return 0
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return time.Duration(m.rand.IntN(30)) * time.Second
+	}
 	m.mesh.Late = func(session string) time.Duration {
 		if !m.is(session, "late", 40) {
 			return 0
@@ -135,10 +148,11 @@ func (m *machine) Open(policy func(string) broker.Policy) (broker.Store, error) 
 func (m *machine) take(slot int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	own, from, err := m.l.Begin(ctx, slot)
+	own, from, err := m.l.Begin(ctx, slot, ledger.Made{Log: m.made[slot], Shelf: m.made[shelf]})
 	if err != nil {
 		return err
 	}
+	m.made[slot], m.made[shelf] = true, true
 	var claims []ledger.Claim
 	for p := range m.table {
 		claims = append(claims, m.table.claim(p, slot, own, from))
@@ -146,7 +160,7 @@ func (m *machine) take(slot int) error {
 	if err := m.l.Take(ctx, claims); err != nil {
 		return err
 	}
-	m.l.Purge(m.table.reserved(slot, own))
+	m.l.Purge(func() uint64 { return m.table.reserved(slot, own) })
 	return nil
 }
 
@@ -174,7 +188,10 @@ func (m *machine) Cut(*rapid.T) {
 }
 
 // Modes implements storetest.Machine.
-func (m *machine) Modes() []string { return []string{"away", "unsure", "late", "full"} }
+func (m *machine) Modes() []string { return []string{"away", "unsure", "late", "full", "started"} }
+
+// Reads implements storetest.Machine.
+func (m *machine) Reads(mode string) bool { return mode != "away" }
 
 // Close implements storetest.Machine.
 func (m *machine) Close() { _ = m.node.Close() }

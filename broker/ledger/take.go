@@ -111,13 +111,17 @@ func (l *Ledger) Take(ctx context.Context, claims []Claim) error {
 // seal ends a session in its log, unless another one has, and returns the number of what ended it.
 func (l *Ledger) seal(ctx context.Context, w *writer, r Ref) (uint64, error) {
 	log := l.config.Logs(r.Slot)
+	from := r.From
 	for {
 		first, last, err := log.Bounds(ctx)
 		if err != nil {
 			return 0, err
 		}
+		if r.Slot == w.slot { // the own fence is there, and all before it
+			last = max(last, w.safe.Load())
+		}
 		ended := uint64(0)
-		err = log.Read(ctx, max(first, r.From), last, func(number uint64, _ time.Time, b []byte) error {
+		err = log.Read(ctx, max(first, from), last, func(number uint64, _ time.Time, b []byte) error {
 			m, err := readMessage(b)
 			if err != nil {
 				return fmt.Errorf("message %d: %w", number, err)
@@ -135,17 +139,17 @@ func (l *Ledger) seal(ctx context.Context, w *writer, r Ref) (uint64, error) {
 		case r.Slot == w.slot: // the session's own fence is gone
 			return 0, fmt.Errorf("it does not have the beginning of this session: %w", ErrCorrupt)
 		}
+		from = max(from, last+1)
 		number, err := log.Append(ctx, fence(rand.Text()), last)
 		switch {
 		case err == nil:
 			return number, nil
-		case ctx.Err() != nil, errors.Is(err, mesh.ErrFull):
+		case ctx.Err() != nil, errors.Is(err, mesh.ErrFull), errors.Is(err, mesh.ErrAbsent):
 			return 0, err
-		case !errors.Is(err, mesh.ErrConflict): // it may have been appended: what stands there tells
-			select {
-			case <-ctx.Done():
-			case <-time.After(shortestPause):
-			}
+		}
+		select { // it may have been appended, or who has told the end lags behind: what stands there tells
+		case <-ctx.Done():
+		case <-time.After(shortestPause):
 		}
 	}
 }
@@ -195,6 +199,7 @@ func (l *Ledger) read(ctx context.Context, slot int, from, to uint64, claims []C
 func (l *Ledger) drop(p int) {
 	l.parts[p].serves.Store(false)
 	l.parts[p].own = Ref{}
+	l.reserved = 0 // what it has here may be needed by the next one, and is not known any more
 	for channel, t := range l.tails {
 		if t.partition == p {
 			for _, e := range t.entries {
@@ -311,10 +316,11 @@ func (l *Ledger) narrow(p int, refs []Ref, to uint64) (list []Ref) {
 	return list
 }
 
-// Purge lets messages of this process's log go that no partition needs: those up to a number which the refs of others leave, of what it has put on the shelf.
-func (l *Ledger) Purge(reserved uint64) {
+// Purge lets messages of this process's log go that no partition needs, of what it has put on the shelf: those below a number, which reserved says of the refs that the table has of it, but
+// those that are served here. It is called with the ledger locked, so that what is served stays so.
+func (l *Ledger) Purge(reserved func() uint64) {
 	l.mu.Lock()
-	l.reserved = reserved
+	l.reserved = reserved()
 	l.mu.Unlock()
 	wake(l.hand)
 }

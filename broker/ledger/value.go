@@ -144,6 +144,9 @@ func (s *saved) add(entries []entry) error {
 	if s.gone {
 		s.kept = broker.Kept{}
 	}
+	if !d.Follows(s.kept.Position.Seq) {
+		return fmt.Errorf("records before those in the log are missing: %w", ErrCorrupt)
+	}
 	there, err := d.Fold(&s.kept)
 	if err != nil {
 		return err

@@ -18,6 +18,8 @@ type Delta struct {
 	Log    []Change // the newest changes, up to seq
 	Items  map[string]*ItemDelta
 	Keys   []keyDelta
+	begun  bool
+	before uint64 // where the channel was before the first record, unless that has dropped it
 }
 
 type keyDelta struct {
@@ -52,9 +54,15 @@ func (d Deltas) Add(records []byte, policy func(string) broker.Policy) error {
 }
 
 func (d *Delta) add(r *record) {
+	if !d.begun {
+		d.begun, d.before = true, r.seq
+		if r.kind == kindChange {
+			d.before--
+		}
+	}
 	switch r.kind {
 	case kindForget:
-		*d = Delta{Policy: d.Policy, Reset: true, Gone: true}
+		*d = Delta{Policy: d.Policy, Reset: true, Gone: true, begun: true}
 	case kindSever:
 		d.Gone, d.Epoch, d.Seq = false, string(r.fresh), r.seq
 		d.Forks, d.Alone = nil, true
@@ -119,6 +127,9 @@ func Split(records []byte, f func(channel, one []byte)) error {
 	}
 	return nil
 }
+
+// Follows reports whether the records begin where a channel is that is at a sequence number; if not, some before them are missing.
+func (d *Delta) Follows(seq uint64) bool { return d.Reset || !d.begun || d.before == seq }
 
 // Take takes a record of the delta's channel. It must stay as it is.
 func (d *Delta) Take(one []byte) error {

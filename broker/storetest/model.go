@@ -38,6 +38,9 @@ type Machine interface {
 	// Close ends the machine.
 	Close()
 
+	// Reads reports whether channels are loaded in a mode that is not "".
+	Reads(mode string) bool
+
 	// Failing is what the store says meanwhile.
 	Failing() error
 }

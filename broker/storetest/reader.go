@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"testing/synctest"
 	"time"
@@ -43,8 +44,10 @@ func (w *world) come(*rapid.T) {
 	if w.unseen(c) && !w.healthy() {
 		return
 	}
-	w.load(c)
-	r := w.join(c.name, &m.at)
+	r, ok := w.met(c, &m.at)
+	if !ok {
+		return
+	}
 	w.adopt(c, r.Position.Epoch)
 	c.pass(time.Now())
 	if !r.Recovered {
@@ -74,8 +77,10 @@ func (w *world) check(*rapid.T) {
 	if c.epoch == "" || w.unseen(c) && !w.healthy() {
 		return
 	}
-	w.load(c)
-	r := w.join(c.name, nil)
+	r, ok := w.met(c, nil)
+	if !ok {
+		return
+	}
 	w.adopt(c, r.Position.Epoch)
 	c.pass(time.Now())
 	if r.Position != (broker.Position{Epoch: c.epoch, Seq: c.head()}) {
@@ -89,24 +94,36 @@ func (w *world) check(*rapid.T) {
 	}
 }
 
-func (w *world) join(channel string, from *broker.Position) (reply broker.Reply) {
+// join joins a channel, and leaves it; false if the machine does not let it be loaded.
+func (w *world) join(channel string, from *broker.Position) (reply broker.Reply, ok bool) {
 	c, err := w.broker.Join(channel, broker.JoinRequest{From: from, Appends: true}, func(_ broker.Subscriber, r broker.Reply) { reply = r })
+	if err != nil && !w.healthy() && !w.machine.Reads(w.mode) && errors.Is(err, w.machine.Failing()) {
+		return reply, false
+	}
 	if err != nil {
 		w.Fatalf("join %s: %v", channel, err)
 	}
 	c.Leave()
-	return reply
+	return reply, true
 }
 
-// load has the channel in memory. Where nothing is visible before it is safe, that goes for the ends of items too,
-// and a moment may pass.
-func (w *world) load(c *chanModel) {
-	w.join(c.name, nil)
+// resumes reports whether a reader goes on from a position.
+func (w *world) resumes(c *chanModel, from *broker.Position) bool {
+	r, ok := w.join(c.name, from)
+	return ok && r.Recovered
+}
+
+// met has the channel in memory, and joins it. Where nothing is visible before it is safe, that goes for the ends of items too, and a moment may pass.
+func (w *world) met(c *chanModel, from *broker.Position) (reply broker.Reply, ok bool) {
+	if _, ok := w.join(c.name, nil); !ok {
+		return reply, false
+	}
 	synctest.Wait()
 	if w.mode == "slow" && w.unseen(c) {
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 	}
+	return w.join(c.name, from)
 }
 
 func (w *world) history(channel string) ([]step, bool) {

@@ -60,8 +60,10 @@ func (w *world) meet(c *chanModel, clean bool) {
 	if c.epoch == "" {
 		return
 	}
-	w.load(c)
-	r := w.join(c.name, nil)
+	r, ok := w.met(c, nil)
+	if !ok {
+		w.Fatalf("%s: it is not loaded", c.name)
+	}
 	got, _ := w.history(c.name)
 	now := time.Now()
 	first, last := -1, -1
@@ -91,7 +93,7 @@ func (w *world) meet(c *chanModel, clean bool) {
 		if m.channel == c.name {
 			m.restarts++
 			m.lost = m.lost || m.at.Seq > uint64(first)
-			if m.at.Seq > uint64(last) && w.join(c.name, &m.at).Recovered {
+			if m.at.Seq > uint64(last) && w.resumes(c, &m.at) {
 				w.Fatalf("%s: %v was lost, only %d kept, and the reader is not told", c.name, m.at, last)
 			}
 		}

@@ -24,10 +24,10 @@ type Node interface {
 	// new revision. Errors: ErrConflict if it is another one. After any other error the row may have been written.
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 
-	// Log returns the log of a number from 0 on. It is made when it is first appended to.
+	// Log returns the log of a number from 0 on.
 	Log(number int) Log
 
-	// Shelf returns the shelf. It is made when it is first written to.
+	// Shelf returns the shelf.
 	Shelf() Shelf
 
 	// Close leaves the mesh. The handler is not called afterwards.

@@ -212,6 +212,44 @@ func TestDurable(t *testing.T) {
 	})
 }
 
+// Nodes are killed one after the other while servers that have just started do not know of what they have, and others that were replaced tell what was there before: what was acknowledged
+// is there.
+func TestDurableAfterStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := threeKept(t)
+		random, mu := rand.New(rand.NewPCG(1, 2)), sync.Mutex{}
+		draw := func(n int) int {
+			mu.Lock()
+			defer mu.Unlock()
+			return random.IntN(n)
+		}
+		k.mesh.Absent = func(string) bool { return draw(3) == 0 }
+		k.mesh.Stale = func(string) time.Duration { return time.Duration(draw(3)*draw(20)) * time.Second }
+		k.mesh.Behind = func(string) time.Duration { return time.Duration(draw(5)) * time.Second }
+		var a acked
+		for round := range 8 {
+			for i := range 90 {
+				channel, data := fmt.Sprintf("%s:%d", []string{"disk", "safe"}[i%2], i%30), fmt.Sprintf(`"%d/%d"`, round, i)
+				at, err := k.nodes[i%3].broker.Publish(channel, &broker.Publication{Op: broker.Send, Data: []byte(data)})
+				for err != nil { // a channel that is not in memory is read until a majority has said what it has
+					if e := problem.Of(err); e.Status != 503 {
+						t.Fatalf("%s: %v", channel, err)
+					}
+					time.Sleep(100 * time.Millisecond)
+					at, err = k.nodes[i%3].broker.Publish(channel, &broker.Publication{Op: broker.Send, Data: []byte(data)})
+				}
+				a.add(channel, at, data)
+			}
+			time.Sleep(time.Duration(draw(4)) * time.Second) // until some of it is on the shelf
+			k.kill(k.nodes[0])
+			k.start(fmt.Sprint("node-", round%3))
+			k.settled()
+		}
+		k.mesh.Absent, k.mesh.Stale = nil, nil
+		a.there(k)
+	})
+}
+
 // While the servers do not keep anything, durable publications are refused and others go on; afterwards all go on.
 func TestDurableWithoutQuorum(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -43,11 +43,11 @@ const rowPrefix = "p."
 
 // Row implements mesh.Handler.
 func (i inbox) Row(key string, value []byte, revision uint64) {
-	if session, ok := strings.CutPrefix(key, probePrefix); ok {
-		i.cluster.probedBy(session, strings.Trim(string(value), `"`), revision)
+	if i.cluster.kept.Row(key, value, revision) {
 		return
 	}
-	if i.cluster.kept.Row(key, value, revision) {
+	if session, ok := strings.CutPrefix(key, probePrefix); ok {
+		i.cluster.probedBy(session, strings.Trim(string(value), `"`), revision)
 		return
 	}
 	p, err := strconv.Atoi(strings.TrimPrefix(key, rowPrefix))

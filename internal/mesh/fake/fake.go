@@ -30,6 +30,15 @@ type Mesh struct {
 	// Late is how much later than it is answered a write of a session to a log or the shelf is made; its writer does not know of it. nil, 0: it is not late.
 	Late func(session string) time.Duration
 
+	// Absent reports whether servers that have just started say to a session that they have neither logs nor shelf, which it would read. nil: they do not.
+	Absent func(session string) bool
+
+	// Stale is how old what a session is told of the shelf and of the ends of logs is, as a server does that does not know that it was replaced. nil, 0: it is not.
+	Stale func(session string) time.Duration
+
+	// Behind is how much later a session that begins is told of rows that were written in that time before. nil, 0: it is not late.
+	Behind func(session string) time.Duration
+
 	// Room is how many bytes a log may hold. 0: any. Guarded by mu after the first Open; see SetRoom.
 	Room int
 
@@ -40,13 +49,13 @@ type Mesh struct {
 	revision uint64
 	shut     bool // table, logs and shelf refuse to be written
 	logs     map[int]*keptLog
-	shelf    map[string]row
-	shelved  uint64 // revision
+	shelf    keptShelf
 }
 
 type row struct {
 	value    []byte
 	revision uint64
+	since    time.Time
 }
 
 // node is one process. Its goroutines end with Close: one delivers frames, one rows, as an engine does.
@@ -58,7 +67,9 @@ type node struct {
 	done     sync.WaitGroup
 	gate     gate
 
-	held map[string]row // what was written while the table was out of reach, by key: only the last is told; guarded by Mesh.mu
+	// Guarded by Mesh.mu.
+	held map[string]row // what was written while the table was out of reach, by key: only the last is told
+	late bool           // it is not told yet of what was written lately
 }
 
 // gate is what a process does not pass while it is stopped.
@@ -89,14 +100,33 @@ func (m *Mesh) Open(session string, h mesh.Handler) (mesh.Node, error) {
 	n.gate.cond.L = &n.gate.mu
 	n.frames.init(&n.gate)
 	n.rowQueue.init(&n.gate)
+	behind := time.Duration(0)
+	if m.Behind != nil {
+		behind = m.Behind(session)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.nodes == nil {
 		m.nodes, m.rows = make(map[string]*node), make(map[string]row)
 	}
-	for _, key := range slices.Sorted(maps.Keys(m.rows)) {
+	keys := slices.SortedFunc(maps.Keys(m.rows), func(a, b string) int { return cmp.Compare(m.rows[a].revision, m.rows[b].revision) })
+	n.late = behind > 0
+	for _, key := range keys {
 		r := m.rows[key]
+		if n.late && time.Since(r.since) < behind {
+			n.held[key] = r
+			continue
+		}
 		n.rowQueue.push(func() { h.Row(key, r.value, r.revision) })
+	}
+	if n.late {
+		time.AfterFunc(behind, func() {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if n.late = false; m.nodes[session] == n && !m.away(session) {
+				n.release()
+			}
+		})
 	}
 	n.rowQueue.push(h.Loaded)
 	n.frames.handler, n.rowQueue.handler = h, h
@@ -190,7 +220,7 @@ func (n *node) Update(_ context.Context, key string, value []byte, revision uint
 		return 0, mesh.ErrConflict
 	}
 	m.revision++
-	r := row{bytes.Clone(value), m.revision}
+	r := row{bytes.Clone(value), m.revision, time.Now()}
 	key = strings.Clone(key)
 	m.rows[key] = r
 	for session, t := range m.nodes {
@@ -213,6 +243,9 @@ func (m *Mesh) away(session string) bool { return m.Lose != nil && m.Lose(sessio
 
 // release has the rows told that were held back. Called with Mesh.mu held.
 func (n *node) release() {
+	if n.late {
+		return
+	}
 	keys := slices.SortedFunc(maps.Keys(n.held), func(a, b string) int { return cmp.Compare(n.held[a].revision, n.held[b].revision) })
 	for _, key := range keys {
 		r := n.held[key]

@@ -47,6 +47,9 @@ func TestUnknownOutcomes(t *testing.T) {
 		}
 		defer func() { _ = n.Close() }()
 		ctx, l := context.Background(), n.Log(0)
+		if err := l.Make(ctx); err != nil {
+			t.Fatal(err)
+		}
 		last := func() uint64 {
 			_, last, err := l.Bounds(ctx)
 			if err != nil {

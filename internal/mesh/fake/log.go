@@ -3,7 +3,7 @@ package fake
 import (
 	"bytes"
 	"context"
-	"strings"
+	"errors"
 	"time"
 
 	"weir/internal/mesh"
@@ -20,6 +20,7 @@ type message struct {
 
 // keptLog is what the servers keep of a log. Guarded by Mesh.mu.
 type keptLog struct {
+	made     bool
 	purged   uint64 // number of the last message that was purged
 	messages []message
 	bytes    int
@@ -50,6 +51,17 @@ func (l log) kept() *keptLog {
 	return k
 }
 
+// Make implements mesh.Log.
+func (l log) Make(ctx context.Context) error {
+	return l.node.write(ctx, func() error {
+		l.kept().made = true
+		return nil
+	})
+}
+
+// made reports whether the log was made. Called with Mesh.mu held.
+func (l log) made() bool { return l.kept().made }
+
 // Append implements mesh.Log.
 func (l log) Append(ctx context.Context, data []byte, last uint64) (uint64, error) {
 	data = bytes.Clone(data)
@@ -57,6 +69,8 @@ func (l log) Append(ctx context.Context, data []byte, last uint64) (uint64, erro
 	err := l.node.write(ctx, func() (err error) {
 		k := l.kept()
 		switch room := l.node.mesh.Room; {
+		case !k.made:
+			return mesh.ErrAbsent
 		case k.last() != last:
 			number = k.last()
 			return mesh.ErrConflict
@@ -101,34 +115,63 @@ func (n *node) write(ctx context.Context, f func() error) error {
 	return err
 }
 
-// reach waits until the process is let go on, and returns with Mesh.mu held if the servers are reached.
-func (n *node) reach(ctx context.Context) error {
+// reach waits until the process is let go on, and returns with Mesh.mu held if the servers are reached and know what is read.
+func (n *node) reach(ctx context.Context, made func() bool) error {
 	n.gate.pass()
+	absent := n.mesh.Absent != nil && n.mesh.Absent(n.session)
 	n.mesh.mu.Lock()
-	if err := ctx.Err(); err != nil || n.mesh.away(n.session) {
-		n.mesh.mu.Unlock()
-		if err == nil {
-			err = mesh.ErrAway
-		}
-		return err
+	err := ctx.Err()
+	switch {
+	case err != nil:
+	case n.mesh.away(n.session):
+		err = mesh.ErrAway
+	case absent || !made():
+		err = mesh.ErrAbsent
+	default:
+		return nil
 	}
-	return nil
+	n.mesh.mu.Unlock()
+	return err
+}
+
+// before is the time of which a session is told what there is.
+func (n *node) before() time.Time {
+	if n.mesh.Stale == nil {
+		return time.Now()
+	}
+	return time.Now().Add(-n.mesh.Stale(n.session))
 }
 
 // Bounds implements mesh.Log.
 func (l log) Bounds(ctx context.Context) (first, last uint64, err error) {
-	if err := l.node.reach(ctx); err != nil {
+	before := l.node.before()
+	if err := l.node.reach(ctx, l.made); err != nil {
 		return 0, 0, err
 	}
 	defer l.node.mesh.mu.Unlock()
 	k := l.kept()
-	return k.purged + 1, k.last(), nil
+	n := len(k.messages)
+	for n > 0 && k.messages[n-1].at.After(before) {
+		n--
+	}
+	last = k.purged + uint64(n)
+	return min(k.purged, last) + 1, last, nil
 }
 
 // Read implements mesh.Log.
 func (l log) Read(ctx context.Context, from, to uint64, f func(number uint64, at time.Time, message []byte) error) error {
 	for number := max(from, 1); number <= to; number++ {
-		if err := l.node.reach(ctx); err != nil {
+		err := l.node.reach(ctx, l.made)
+		if errors.Is(err, mesh.ErrAbsent) { // it is asked again
+			number--
+			select {
+			case <-ctx.Done():
+				return errors.Join(err, ctx.Err())
+			case <-time.After(time.Millisecond):
+			}
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		k := l.kept()
@@ -160,6 +203,9 @@ func (l log) Read(ctx context.Context, from, to uint64, f func(number uint64, at
 func (l log) Purge(ctx context.Context, to uint64) error {
 	return l.node.write(ctx, func() error {
 		k := l.kept()
+		if !k.made {
+			return mesh.ErrAbsent
+		}
 		for k.purged < to && len(k.messages) > 0 {
 			k.bytes -= len(k.messages[0].data)
 			k.messages = k.messages[1:]
@@ -171,78 +217,3 @@ func (l log) Purge(ctx context.Context, to uint64) error {
 
 // Limit implements mesh.Log.
 func (log) Limit() int { return messageLimit }
-
-// shelf is a process's way to the shelf. It implements mesh.Shelf.
-type shelf struct{ node *node }
-
-// Shelf implements mesh.Node.
-func (n *node) Shelf() mesh.Shelf { return shelf{n} }
-
-// Get implements mesh.Shelf.
-func (s shelf) Get(ctx context.Context, key string) (value []byte, revision uint64, err error) {
-	if err := s.node.reach(ctx); err != nil {
-		return nil, 0, err
-	}
-	defer s.node.mesh.mu.Unlock()
-	r := s.node.mesh.shelf[key]
-	return bytes.Clone(r.value), r.revision, nil
-}
-
-// Put implements mesh.Shelf.
-func (s shelf) Put(ctx context.Context, expected uint64, values ...mesh.Value) (uint64, error) {
-	m := s.node.mesh
-	var revision uint64
-	rows := make([]row, len(values))
-	for i, v := range values {
-		rows[i].value = append([]byte{}, v.Data...)
-	}
-	err := s.node.write(ctx, func() error {
-		if m.shelf == nil {
-			m.shelf = make(map[string]row)
-		}
-		if m.shelf[values[len(values)-1].Key].revision != expected {
-			return mesh.ErrConflict
-		}
-		for i, v := range values {
-			m.shelved++
-			rows[i].revision = m.shelved
-			m.shelf[v.Key] = rows[i]
-		}
-		revision = m.shelved
-		return nil
-	})
-	return revision, err
-}
-
-// Drop implements mesh.Shelf.
-func (s shelf) Drop(ctx context.Context, key string, revision uint64) error {
-	return s.node.write(ctx, func() error {
-		if s.node.mesh.shelf[key].revision <= revision {
-			delete(s.node.mesh.shelf, key)
-		}
-		return nil
-	})
-}
-
-// Keys implements mesh.Shelf.
-func (s shelf) Keys(ctx context.Context, prefix string, f func(key string) error) error {
-	if err := s.node.reach(ctx); err != nil {
-		return err
-	}
-	var keys []string
-	for key := range s.node.mesh.shelf {
-		if strings.HasPrefix(key, prefix+".") {
-			keys = append(keys, key)
-		}
-	}
-	s.node.mesh.mu.Unlock()
-	for _, key := range keys {
-		if err := f(key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Limit implements mesh.Shelf.
-func (shelf) Limit() int { return messageLimit }

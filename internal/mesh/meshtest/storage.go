@@ -20,13 +20,11 @@ const storageLimit = time.Minute
 func Storage(t *testing.T, a, b mesh.Node) {
 	ctx, cancel := context.WithTimeout(context.Background(), storageLimit)
 	t.Cleanup(cancel)
-	for _, n := range []mesh.Node{a, b} { // until the servers are there
-		for n.Log(0).Purge(ctx, 0) != nil {
-			select {
-			case <-time.After(5 * time.Millisecond):
-			case <-ctx.Done():
-				t.Fatal("the servers are not reached")
-			}
+	t.Run("Absent", func(t *testing.T) { absent(t, ctx, a) })
+	for _, n := range []mesh.Node{a, b} { // which are the same
+		made(t, ctx, n.Shelf().Make)
+		for i := range logs {
+			made(t, ctx, n.Log(i).Make)
 		}
 	}
 	for _, x := range []struct {
@@ -34,9 +32,56 @@ func Storage(t *testing.T, a, b mesh.Node) {
 		test func(*testing.T, context.Context, mesh.Node, mesh.Node)
 	}{
 		{"Append", appends}, {"Fence", fences}, {"Read", reads}, {"Purge", purges}, {"Full", fills}, {"Logs", apart},
-		{"Put", puts}, {"PutAll", putsAll}, {"Drop", drops}, {"Keys", keys},
+		{"Put", puts}, {"PutAll", putsAll}, {"Prove", proves}, {"Drop", drops}, {"Keys", keys},
 	} {
 		t.Run(x.name, func(t *testing.T) { x.test(t, ctx, a, b) })
+	}
+}
+
+// logs is how many logs are made.
+const logs = 8
+
+// made has something made as soon as the servers are there.
+func made(t *testing.T, ctx context.Context, f func(context.Context) error) {
+	t.Helper()
+	err := f(ctx)
+	for ; err != nil; err = f(ctx) {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatal("the servers are not reached: ", err)
+		}
+	}
+}
+
+// absent shows that what was not made is not read as something empty, and not made by being written to.
+func absent(t *testing.T, ctx context.Context, n mesh.Node) {
+	l := n.Log(logs)
+	for _, x := range []struct {
+		what string
+		call func() error
+	}{
+		{"bounds", func() error { _, _, err := l.Bounds(ctx); return err }},
+		{"get", func() error { _, _, err := n.Shelf().Get(ctx, "1.a"); return err }},
+		{"keys", func() error { return n.Shelf().Keys(ctx, "1", func(string) error { return nil }) }},
+		{"purge", func() error { return l.Purge(ctx, 1) }},
+	} {
+		err := x.call()
+		for err != nil && !errors.Is(err, mesh.ErrAbsent) && ctx.Err() == nil { // the servers are not there yet
+			<-time.After(5 * time.Millisecond)
+			err = x.call()
+		}
+		if !errors.Is(err, mesh.ErrAbsent) {
+			t.Errorf("%s of what was not made: %v", x.what, err)
+		}
+	}
+	within, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if _, err := l.Append(within, []byte("x"), 0); err == nil || errors.Is(err, mesh.ErrConflict) {
+		t.Errorf("append to what was not made: %v", err)
+	}
+	if err := l.Read(within, 1, 1, func(uint64, time.Time, []byte) error { return nil }); err == nil {
+		t.Error("what was not made was read")
 	}
 }
 
@@ -262,6 +307,34 @@ func puts(t *testing.T, ctx context.Context, a, b mesh.Node) {
 	if b, revision, err := b.Shelf().Get(ctx, "1.c"); err != nil || b == nil || revision == 0 {
 		t.Errorf("an empty value: %v, %d, %v", b, revision, err)
 	}
+}
+
+// proves shows that only the last revision of a key can be proven.
+func proves(t *testing.T, ctx context.Context, a, b mesh.Node) {
+	prove := func(n mesh.Node, key string, revision uint64) error {
+		return again(ctx, func() error { return n.Shelf().Prove(ctx, key, revision) })
+	}
+	if err := prove(a, "5.a", 0); err != nil {
+		t.Errorf("there is no value: %v", err)
+	}
+	first, err := put(ctx, a, "5.a", "one", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := put(ctx, a, "5.a", "two", first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []uint64{0, first, second + 1} {
+		if err := prove(b, "5.a", wrong); !errors.Is(err, mesh.ErrConflict) {
+			t.Errorf("it has %d, and not %d: %v", second, wrong, err)
+		}
+	}
+	if err := prove(b, "5.a", second); err != nil {
+		t.Errorf("it has %d: %v", second, err)
+	}
+	text, revision := on(t, ctx, a, "5.a")
+	expect(t, "value and revision afterwards", []any{text, revision}, []any{"two", second})
 }
 
 func putsAll(t *testing.T, ctx context.Context, a, b mesh.Node) {

@@ -2,13 +2,7 @@ package durable
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,6 +70,7 @@ type Durable struct {
 	wake   chan struct{}  // wakes the goroutine; room for one
 
 	fenced atomic.Bool // the ledger has lost its log
+	moved  moved
 
 	// Owned by the goroutine.
 	slot    int
@@ -83,30 +78,12 @@ type Durable struct {
 	tidied  time.Time
 	said    string
 
-	// Guarded by mu.
-	mu    sync.Mutex
-	slots map[int]slotRow
-	refs  map[int]refsRow // by partition
-}
-
-// slotRow says whose a slot is.
-type slotRow struct {
-	Node     string `json:"node"`
-	Session  string `json:"session"`
-	revision uint64
-}
-
-// refsRow is where to read what the shelf may lack of a partition.
-type refsRow struct {
-	Order      uint64       `json:"order"` // of the last ref ever
-	Generation uint64       `json:"generation"`
-	Refs       []ledger.Ref `json:"refs"`
-	revision   uint64
+	table table // has its lock
 }
 
 // New takes rows from now on.
 func New(c Config) *Durable {
-	return &Durable{Queues: Queues{hook: c.Panic, done: c.Done}, config: c, wake: make(chan struct{}, 1), slots: make(map[int]slotRow), refs: make(map[int]refsRow)}
+	return &Durable{Queues: Queues{hook: c.Panic, done: c.Done}, config: c, wake: make(chan struct{}, 1), table: newTable(), moved: moved{c: make(chan struct{})}}
 }
 
 // Join makes the store. Nothing is served before Start.
@@ -147,13 +124,41 @@ func (d *Durable) Unserved(channel string) bool {
 
 // Served waits until a channel that this process owns is served, if it is durable, until a time at most. It is called where that holds up nothing else.
 func (d *Durable) Served(channel string, until time.Time) error {
-	for d.Unserved(channel) {
-		if time.Now().After(until) {
+	if !d.Unserved(channel) {
+		return nil
+	}
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	for {
+		moved := d.moved.next()
+		if !d.Unserved(channel) {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-timer.C:
 			return ErrAway
 		}
-		time.Sleep(time.Millisecond)
 	}
-	return nil
+}
+
+// moved tells who waits that what is served here, or owned, has changed.
+type moved struct {
+	mu sync.Mutex
+	c  chan struct{} // closed with the next change; guarded by mu
+}
+
+func (m *moved) next() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.c
+}
+
+func (m *moved) tell() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(m.c)
+	m.c = make(chan struct{})
 }
 
 // Store is the store; nil if there is none.
@@ -201,273 +206,6 @@ func (d *Durable) Wake() {
 	case d.wake <- struct{}{}:
 	default: // it is about to look anyway
 	}
-}
-
-// The prefixes of the rows.
-const (
-	slotPrefix = "s."
-	refsPrefix = "l."
-)
-
-// Row takes a row of the table. It reports whether it is of this package.
-func (d *Durable) Row(key string, value []byte, revision uint64) bool {
-	if d == nil {
-		return false
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if n, ok := numbered(key, slotPrefix); ok {
-		if r := (slotRow{revision: revision}); d.slots[n].revision < revision && json.Unmarshal(value, &r) == nil {
-			d.slots[n] = r
-		}
-		return true
-	}
-	if p, ok := numbered(key, refsPrefix); ok {
-		if r := (refsRow{revision: revision}); d.refs[p].revision < revision && json.Unmarshal(value, &r) == nil {
-			d.refs[p] = r
-		}
-		return true
-	}
-	return false
-}
-
-func numbered(key, prefix string) (int, bool) {
-	text, ok := strings.CutPrefix(key, prefix)
-	n, err := strconv.Atoi(text)
-	return n, ok && err == nil && n >= 0
-}
-
-// update writes a row, and knows of it at once.
-func (d *Durable) update(ctx context.Context, key string, row any, revision uint64) error {
-	value, err := json.Marshal(row)
-	if err != nil {
-		return err
-	}
-	written, err := d.mesh.Update(ctx, key, value, revision)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", key, err)
-	}
-	d.Row(key, value, written)
-	return nil
-}
-
-// How often it is looked what there is to take, to be tidied up, and how long taking may take.
-const (
-	lookEvery = 50 * time.Millisecond
-	tidyEvery = time.Second
-	takeLimit = 30 * time.Second
-)
-
-// Start begins to take what this process owns, until ctx ends.
-func (d *Durable) Start(ctx context.Context) {
-	if d != nil {
-		d.config.Panic.Loop(d.config.Done, "cluster table", contain.Done(ctx), func() { d.run(ctx) }, nil) // ended by ctx
-	}
-}
-
-func (d *Durable) run(ctx context.Context) {
-	ticker := time.NewTicker(lookEvery)
-	defer ticker.Stop()
-	for {
-		if d.config.Owner.Ready() {
-			d.look(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-d.wake:
-		case <-ticker.C:
-		}
-	}
-}
-
-// look takes what is to be taken.
-func (d *Durable) look(ctx context.Context) {
-	if d.fenced.Swap(false) {
-		d.session = ""
-		for p := range d.config.Partitions {
-			if d.config.Owner.Owns(p) {
-				d.names(p, d.config.Owner.Lost)
-			}
-		}
-	}
-	var wanted []int
-	for p := range d.config.Partitions {
-		switch owns := d.config.Owner.Owns(p); {
-		case owns && !d.Ledger.Serves(p):
-			wanted = append(wanted, p)
-		case !owns && d.Ledger.Serves(p): // it was taken over, and Lose has been overtaken
-			d.Ledger.Drop(p)
-		}
-	}
-	if len(wanted) > 0 {
-		d.say(d.take(ctx, wanted))
-	}
-	if now := time.Now(); d.session != "" && now.Sub(d.tidied) > tidyEvery {
-		d.tidied = now
-		d.tidy(ctx)
-	}
-}
-
-// names calls f with the durable channels of a partition that are in memory.
-func (d *Durable) names(p int, f func(channel string)) {
-	d.config.Owner.Names(func(name string) bool {
-		if d.config.Partition(name) == p && d.Keeps(name) {
-			f(name)
-		}
-		return true
-	})
-}
-
-// say logs why partitions are not taken, once.
-func (d *Durable) say(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != "" && text != d.said {
-		d.config.Log.Warn("durable channels are not taken over; trying on", slog.String("error", text))
-	}
-	d.said = text
-}
-
-// take takes partitions that this process owns.
-func (d *Durable) take(ctx context.Context, wanted []int) error {
-	begun := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, takeLimit)
-	defer cancel()
-	if d.session == "" {
-		if err := d.begin(ctx); err != nil {
-			return err
-		}
-	}
-	var claims []ledger.Claim
-	for _, p := range wanted {
-		refs, err := d.claim(ctx, p)
-		if err != nil {
-			return err
-		}
-		claims = append(claims, ledger.Claim{Partition: p, Refs: refs})
-	}
-	if err := d.Ledger.Take(ctx, claims); err != nil {
-		return err
-	}
-	for _, p := range wanted {
-		if !d.config.Owner.Owns(p) { // any more
-			d.Ledger.Drop(p)
-			continue
-		}
-		d.names(p, d.config.Owner.Served)
-	}
-	d.config.Log.Info("durable channels taken over", slog.Int("partitions", len(wanted)), slog.Duration("took", time.Since(begun)))
-	return nil
-}
-
-// begin finds a slot and begins a session there.
-func (d *Durable) begin(ctx context.Context) error {
-	slot, row, revision := 0, slotRow{Node: d.config.Node, Session: d.config.Session}, uint64(0)
-	d.mu.Lock()
-	for d.slots[slot].revision > 0 && d.slots[slot].Node != d.config.Node {
-		slot++
-	}
-	there := d.slots[slot]
-	d.mu.Unlock()
-	if revision = there.revision; revision > 0 && there.Session != d.config.Session && d.config.Owner.Alive(there.Session) {
-		return fmt.Errorf("another process that is there is called %s as well: give each node a cluster.node of its own", d.config.Node)
-	}
-	if there.Session != d.config.Session {
-		if err := d.update(ctx, slotPrefix+strconv.Itoa(slot), row, revision); err != nil {
-			return err
-		}
-	}
-	session, _, err := d.Ledger.Begin(ctx, slot)
-	if err != nil {
-		return err
-	}
-	d.slot, d.session = slot, session
-	return nil
-}
-
-// claim has this process be the last one in the refs of a partition.
-func (d *Durable) claim(ctx context.Context, p int) ([]ledger.Ref, error) {
-	d.mu.Lock()
-	r := d.refs[p]
-	d.mu.Unlock()
-	if n := len(r.Refs); n > 0 && r.Refs[n-1].Session == d.session && r.Refs[n-1].To == 0 {
-		return r.Refs, nil // by an attempt before
-	}
-	r.Order++
-	if slices.ContainsFunc(r.Refs, func(r ledger.Ref) bool { return r.To == 0 }) {
-		r.Generation++
-	}
-	r.Refs = append(slices.Clone(r.Refs), ledger.Ref{Order: r.Order, Slot: d.slot, Session: d.session, Generation: r.Generation, From: d.Ledger.Position()})
-	if err := d.update(ctx, refsPrefix+strconv.Itoa(p), r, r.revision); err != nil {
-		return nil, err
-	}
-	return r.Refs, nil
-}
-
-// Give ends to serve a partition that is handed over: all that was taken is in the log, and the table says up to where. It is served on after an error.
-func (d *Durable) Give(ctx context.Context, p int) error {
-	if d == nil {
-		return nil
-	}
-	d.mu.Lock()
-	r := d.refs[p]
-	d.mu.Unlock()
-	refs, err := d.Ledger.Give(ctx, p, r.Refs)
-	if errors.Is(err, ledger.ErrNotTaken) {
-		return nil // the next one has to read what there was anyway
-	}
-	if err != nil {
-		return fmt.Errorf("durable channels: %w", err)
-	}
-	r.Refs = refs
-	if err := d.update(ctx, refsPrefix+strconv.Itoa(p), r, r.revision); err != nil {
-		d.Ledger.Drop(p) // it may have been written: it is taken anew
-		return err
-	}
-	return nil
-}
-
-// Lose gives a partition up that is another process's.
-func (d *Durable) Lose(p int) {
-	if d != nil {
-		d.Ledger.Drop(p)
-	}
-}
-
-// tidy has the table forget refs that nobody needs, and lets the log go that no partition needs.
-func (d *Durable) tidy(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, tidyEvery)
-	defer cancel()
-	for p := range d.config.Partitions {
-		d.mu.Lock()
-		r := d.refs[p]
-		d.mu.Unlock()
-		if len(r.Refs) < 2 || !d.Ledger.Serves(p) {
-			continue
-		}
-		refs := d.Ledger.Refs(p, r.Refs)
-		if len(refs) == len(r.Refs) || len(refs) == 0 || !d.Ledger.Serves(p) {
-			continue
-		}
-		r.Refs = refs
-		if err := d.update(ctx, refsPrefix+strconv.Itoa(p), r, r.revision); err != nil {
-			return
-		}
-	}
-	reserved := uint64(1<<63 - 1)
-	d.mu.Lock()
-	for _, r := range d.refs {
-		for _, ref := range r.Refs {
-			if ref.Slot == d.slot && (ref.Session != d.session || ref.To != 0) {
-				reserved = min(reserved, ref.From)
-			}
-		}
-	}
-	d.mu.Unlock()
-	d.Ledger.Purge(max(reserved, 1))
 }
 
 // Close ends the store in order.

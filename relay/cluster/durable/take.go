@@ -1,0 +1,247 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+
+	"weir/broker/ledger"
+	"weir/internal/contain"
+)
+
+// How often it is looked what there is to take, to be tidied up, and how long taking may take.
+const (
+	lookEvery = 50 * time.Millisecond
+	tidyEvery = time.Second
+	takeLimit = 30 * time.Second
+)
+
+// Start begins to take what this process owns, until ctx ends.
+func (d *Durable) Start(ctx context.Context) {
+	if d != nil {
+		d.config.Panic.Loop(d.config.Done, "cluster table", contain.Done(ctx), func() { d.run(ctx) }, nil) // ended by ctx
+	}
+}
+
+func (d *Durable) run(ctx context.Context) {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		if d.config.Owner.Ready() {
+			d.look(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.wake:
+		case <-ticker.C:
+		}
+	}
+}
+
+// look takes what is to be taken.
+func (d *Durable) look(ctx context.Context) {
+	if d.fenced.Swap(false) {
+		d.session = ""
+		for p := range d.config.Partitions {
+			if d.config.Owner.Owns(p) {
+				d.names(p, d.config.Owner.Lost)
+			}
+		}
+	}
+	var wanted []int
+	for p := range d.config.Partitions {
+		switch owns := d.config.Owner.Owns(p); {
+		case owns && !d.Ledger.Serves(p):
+			wanted = append(wanted, p)
+		case !owns && d.Ledger.Serves(p): // it was taken over, and Lose has been overtaken
+			d.Ledger.Drop(p)
+		}
+	}
+	if len(wanted) > 0 {
+		d.say(d.take(ctx, wanted))
+	}
+	if now := time.Now(); d.session != "" && now.Sub(d.tidied) > tidyEvery {
+		d.tidied = now
+		d.tidy(ctx)
+	}
+}
+
+// names calls f with the durable channels of a partition that are in memory.
+func (d *Durable) names(p int, f func(channel string)) {
+	d.config.Owner.Names(func(name string) bool {
+		if d.config.Partition(name) == p && d.Keeps(name) {
+			f(name)
+		}
+		return true
+	})
+}
+
+// say logs why partitions are not taken, once.
+func (d *Durable) say(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != d.said {
+		d.config.Log.Warn("durable channels are not taken over; trying on", slog.String("error", text))
+	}
+	d.said = text
+}
+
+// take takes partitions that this process owns.
+func (d *Durable) take(ctx context.Context, wanted []int) error {
+	defer d.moved.tell()
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, takeLimit)
+	defer cancel()
+	if d.session == "" {
+		if err := d.begin(ctx); err != nil {
+			return err
+		}
+	}
+	var claims []ledger.Claim
+	for _, p := range wanted {
+		refs, err := d.claim(ctx, p)
+		if err != nil {
+			return err
+		}
+		claims = append(claims, ledger.Claim{Partition: p, Refs: refs})
+	}
+	if err := d.Ledger.Take(ctx, claims); err != nil {
+		return err
+	}
+	for _, p := range wanted {
+		if !d.config.Owner.Owns(p) { // any more
+			d.Ledger.Drop(p)
+			continue
+		}
+		d.names(p, d.config.Owner.Served)
+	}
+	d.config.Log.Info("durable channels taken over", slog.Int("partitions", len(wanted)), slog.Duration("took", time.Since(begun)))
+	return nil
+}
+
+// slot is the one of a node, or the first that is nobody's.
+func (t *table) slot(node string) (int, slotRow) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	slot := 0
+	for t.slots[slot].revision > 0 && t.slots[slot].Node != node {
+		slot++
+	}
+	return slot, t.slots[slot]
+}
+
+// begin finds a slot and begins a session there.
+func (d *Durable) begin(ctx context.Context) error {
+	slot, row := d.table.slot(d.config.Node)
+	key := slotPrefix + strconv.Itoa(slot)
+	if row.revision > 0 && row.Session != d.config.Session && d.config.Owner.Alive(row.Session) {
+		return fmt.Errorf("another process that is there is called %s as well: give each node a cluster.node of its own", d.config.Node)
+	}
+	if row.Session != d.config.Session {
+		row.Node, row.Session = d.config.Node, d.config.Session
+		if err := d.update(ctx, key, row, row.revision); err != nil {
+			return err
+		}
+	}
+	// The table is read through a server that may lag behind. What has come of it must be as new as that row, so that no log is made that was made before, and none purged that others have
+	// to read.
+	d.table.mu.Lock()
+	row, shelf, seen := d.table.slots[slot], d.table.shelf, d.table.seen
+	err := d.table.trouble()
+	d.table.mu.Unlock()
+	if err == nil && seen < row.revision {
+		err = errors.New("what was written to the table of the cluster has not come back yet")
+	}
+	if err != nil {
+		return err
+	}
+	session, _, err := d.Ledger.Begin(ctx, slot, ledger.Made{Log: row.Made, Shelf: shelf.Made})
+	if err == nil && !shelf.Made {
+		shelf.Made = true
+		err = d.update(ctx, shelfKey, shelf, shelf.revision)
+	}
+	if err == nil && !row.Made { // before anything is written to it
+		row.Made = true
+		err = d.update(ctx, key, row, row.revision)
+	}
+	if err != nil {
+		return err
+	}
+	d.slot, d.session = slot, session
+	return nil
+}
+
+// claim has this process be the last one in the refs of a partition.
+func (d *Durable) claim(ctx context.Context, p int) ([]ledger.Ref, error) {
+	r := d.table.row(p)
+	if n := len(r.Refs); n > 0 && !r.unsure && r.Refs[n-1].Session == d.session && r.Refs[n-1].To == 0 {
+		return r.Refs, nil // by an attempt before
+	}
+	r.Order++
+	if slices.ContainsFunc(r.Refs, func(r ledger.Ref) bool { return r.To == 0 }) {
+		r.Generation++
+	}
+	r.Refs = append(slices.Clone(r.Refs), ledger.Ref{Order: r.Order, Slot: d.slot, Session: d.session, Generation: r.Generation, From: d.Ledger.Position()})
+	if err := d.updateRefs(ctx, p, r); err != nil {
+		return nil, err
+	}
+	return r.Refs, nil
+}
+
+// Give ends to serve a partition that is handed over: all that was taken is in the log, and the table says up to where. It is served on after an error.
+func (d *Durable) Give(ctx context.Context, p int) error {
+	if d == nil {
+		return nil
+	}
+	defer d.moved.tell() // it may be served on
+	r := d.table.row(p)
+	refs, err := d.Ledger.Give(ctx, p, r.Refs)
+	if errors.Is(err, ledger.ErrNotTaken) {
+		return nil // the next one has to read what there was anyway
+	}
+	if err != nil {
+		return fmt.Errorf("durable channels: %w", err)
+	}
+	r.Refs = refs
+	if err := d.updateRefs(ctx, p, r); err != nil {
+		d.Ledger.Drop(p) // it may have been written: it is taken anew
+		return err
+	}
+	return nil
+}
+
+// Lose gives a partition up that is another process's.
+func (d *Durable) Lose(p int) {
+	if d != nil {
+		d.Ledger.Drop(p)
+		d.moved.tell()
+	}
+}
+
+// tidy has the table forget refs that nobody needs, and lets the log go that no partition needs.
+func (d *Durable) tidy(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, tidyEvery)
+	defer cancel()
+	for p := range d.config.Partitions {
+		r := d.table.row(p)
+		if len(r.Refs) < 2 || !d.Ledger.Serves(p) {
+			continue
+		}
+		refs := d.Ledger.Refs(p, r.Refs)
+		if len(refs) == len(r.Refs) || len(refs) == 0 || !d.Ledger.Serves(p) {
+			continue
+		}
+		r.Refs = refs
+		if d.updateRefs(ctx, p, r) != nil {
+			return
+		}
+	}
+	d.Ledger.Purge(func() uint64 { return d.table.reserved(d.slot, d.session, d.Ledger.Serves) })
+}
