@@ -44,8 +44,8 @@ func (c *Conn) Send(b []byte) error {
 }
 
 // Cork keeps back what is sent, in order and within the bound of the queue, until Uncork or Shut: for a
-// connection that is to join several topics before its peer hears of the first. Called before anything is
-// sent.
+// connection that is to join several topics before its peer hears of the first, or that is to seem slow. Called while nothing waits
+// for it; otherwise it may do nothing.
 func (c *Conn) Cork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 type streamer struct {
 	w      *world
 	name   string
+	plain  bool // it knows no appends
 	link   *modelLink
 	lastID string
 	views  map[string]*view // of the channels that lastID tells of
@@ -28,7 +29,7 @@ func (f *streamer) channels() []string {
 }
 
 func (f *streamer) connect() bool {
-	request := "GET /sse?channel=" + strings.Join(modelChannels[:2], "&channel=") + " HTTP/1.1\r\nHost: model\r\nAuthorization: Bearer TOKEN\r\n"
+	request := "GET /sse?channel=" + strings.Join(modelChannels[:2], "&channel=") + featuresOf("&", f.plain) + " HTTP/1.1\r\nHost: model\r\nAuthorization: Bearer TOKEN\r\n"
 	if f.lastID != "" {
 		request += "Last-Event-ID: " + f.lastID + "\r\n"
 	}
@@ -104,7 +105,7 @@ func (f *streamer) take(e modelFrame) {
 			known.recover(f.w, "stream of "+f.name, nil, e.heard)
 			break
 		}
-		f.views[e.Channel] = new(view)
+		f.views[e.Channel] = &view{plain: f.plain}
 		f.views[e.Channel].set(e.heard)
 	case "resync":
 		if known == nil {

@@ -74,6 +74,7 @@ type viewer struct {
 	w       *world
 	name    string
 	groups  []string // of every subscription; nil: all
+	plain   bool     // it knows no appends
 	link    *modelLink
 	views   map[string]*view
 	follows map[string]bool // in this connection, answered
@@ -84,12 +85,20 @@ func newViewer(w *world, name string) *viewer {
 	return &viewer{w: w, name: name, views: make(map[string]*view)}
 }
 
+// featuresOf is what the address of a client says of appends.
+func featuresOf(before string, plain bool) string {
+	if plain {
+		return ""
+	}
+	return before + "features=append"
+}
+
 // own is the client's own channel.
 func (v *viewer) own() string { return "user:" + v.name }
 
 // connect opens a connection and follows the own channel from where it was.
 func (v *viewer) connect(resume bool) bool {
-	v.link = v.w.dial(v.name, upgrade("model", "/ws", "Authorization: Bearer TOKEN"))
+	v.link = v.w.dial(v.name, upgrade("model", "/ws"+featuresOf("?", v.plain), "Authorization: Bearer TOKEN"))
 	if v.link == nil {
 		return false
 	}
@@ -234,7 +243,7 @@ func (v *viewer) subscribed(h heard, resume, again bool) {
 	case *h.Recovered:
 		known.recover(v.w, v.name, groups, h)
 	default:
-		v.views[h.Channel] = new(view)
+		v.views[h.Channel] = &view{plain: v.plain}
 		v.views[h.Channel].set(h)
 	}
 	v.follows[h.Channel] = true

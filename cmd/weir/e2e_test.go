@@ -126,13 +126,9 @@ func browse(t *testing.T, listen, base string) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	shots, err := filepath.Abs(filepath.Join("..", "..", "bin", "screenshots", strings.ReplaceAll(t.Name(), "TestE2E", "")))
-	if err != nil {
-		t.Fatal(err)
-	}
 	cmd := exec.CommandContext(ctx, "node", "browser.mjs")
 	cmd.Dir = filepath.Join("testdata", "e2e")
-	cmd.Env = append(os.Environ(), "E2E_BINARY="+binary(t), "E2E_LISTEN="+listen, "E2E_ADMIN="+freeAddress(t), "E2E_SHOTS="+shots)
+	cmd.Env = append(os.Environ(), "E2E_BINARY="+binary(t), "E2E_LISTEN="+listen, "E2E_ADMIN="+freeAddress(t), "E2E_SHOTS="+screenshots(t))
 	if base != "" {
 		cmd.Env = append(cmd.Env, "E2E_BASE="+base)
 	}
@@ -146,8 +142,29 @@ func TestE2ESimplestFrontEnd(t *testing.T) { aside(t, "plain.mjs") }
 func TestE2ENodeEventSource(t *testing.T)  { aside(t, "sse.mjs") }
 func TestE2EClient(t *testing.T)           { aside(t, "client.mjs") }
 
-// TestE2EBreak: the page that breaks things says what came of it.
-func TestE2EBreak(t *testing.T) { startDaemon(t).node(t, "break.mjs") }
+// TestE2EBreak: the page that breaks things says what came of it. Pictures go to bin/screenshots, as those of TestE2EBrowser do.
+func TestE2EBreak(t *testing.T) { startPictured(t, "--data", t.TempDir()).node(t, "break.mjs") }
+
+// TestE2EAnswer: a text that grows token by token, on pages that are closed and opened in the middle.
+func TestE2EAnswer(t *testing.T) { startPictured(t).node(t, "answer.mjs") }
+
+// startPictured starts a relay in development mode for a script that takes pictures.
+func startPictured(t *testing.T, flags ...string) *daemon {
+	t.Helper()
+	s := startDaemon(t, flags...)
+	s.env = append(s.env, "E2E_SHOTS="+screenshots(t))
+	return s
+}
+
+// screenshots is the folder for pictures of a test.
+func screenshots(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("..", "..", "bin", "screenshots", strings.ReplaceAll(t.Name(), "TestE2E", "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
 
 // TestE2EFrameworks: apps in React and Vue, in Chromium.
 func TestE2EFrameworks(t *testing.T) { startDaemon(t).node(t, "frameworks.mjs") }

@@ -19,6 +19,7 @@ type subCommand struct {
 	Token    string   `placeholder:"TOKEN" help:"Token of a client; - reads it from the standard input. Without it the API key lets it in."`
 	User     string   `default:"weir-sub" placeholder:"USER" help:"Who to be with the API key (default ${default})."`
 	JSON     bool     `name:"json" help:"Print the relay's messages as they are, one a line."`
+	Whole    bool     `help:"Print the whole text of an item that is appended to, and not only what is new of it."`
 	Count    int      `short:"n" placeholder:"N" help:"End after so many changes."`
 
 	keyFlag     `embed:""`
@@ -27,7 +28,7 @@ type subCommand struct {
 
 // Help is the detailed help of the command.
 func (*subCommand) Help() string {
-	return "Prints the items that a channel has, and then each change as it comes: CHANNEL SEQ OP GROUP/KEY DATA. It ends with Ctrl-C, or when the relay closes the connection, with exit code 1 then."
+	return "Prints the items that a channel has, and then each change as it comes: CHANNEL SEQ OP GROUP/KEY DATA. Of an append the data is what is new of the text, unless --whole is given. It ends with Ctrl-C, or when the relay closes the connection, with exit code 1 then."
 }
 
 // change is what changes of a channel are told as, in whichever message.
@@ -57,6 +58,9 @@ func (c *subCommand) Run(p *program) error {
 	ctx, cancel := untilSignal()
 	defer cancel()
 	query := url.Values{}
+	if !c.Whole {
+		query.Set("features", "append")
+	}
 	switch {
 	case c.Token == "-":
 		if r.Token, err = readLine(p.stdin, 64<<10); err != nil {

@@ -70,6 +70,39 @@ func (s *Server) handleDemoToken(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set("Cache-Control", "no-store")
 }
 
+// maxFault is how long a fault that the demos ask for can last, in ms.
+const maxFault = 60_000
+
+// handleDemoHold is POST /demo/hold?connection=ID&ms=5000: nothing is written to a connection for a while, as if its client read nothing.
+func (s *Server) handleDemoHold(ctx *fasthttp.RequestCtx) {
+	ms := ctx.QueryArgs().GetUintOrZero("ms")
+	one := s.sessions.Session(string(ctx.QueryArgs().Peek("connection")))
+	switch {
+	case one == nil:
+		s.gate.Fail(ctx, problem.NotFound.With("there is no such connection"))
+	case ms < 1 || ms > maxFault:
+		s.gate.Fail(ctx, problem.BadField.With("ms must be 1 to 60000"))
+	default:
+		one.Conn().Cork()
+		time.AfterFunc(time.Duration(ms)*time.Millisecond, one.Conn().Uncork)
+		jsonbody.Answer(ctx, []byte("{}"))
+	}
+}
+
+// handleDemoDisk is POST /demo/disk?full=5000: the disk of durable channels is full for so many ms.
+func (s *Server) handleDemoDisk(ctx *fasthttp.RequestCtx) {
+	ms := ctx.QueryArgs().GetUintOrZero("full")
+	switch {
+	case s.hub.DevDisk == nil:
+		s.gate.Fail(ctx, problem.NotFound.With("this relay keeps nothing on disk: start it with --data DIR"))
+	case ms < 1 || ms > maxFault:
+		s.gate.Fail(ctx, problem.BadField.With("full must be 1 to 60000, in ms"))
+	default:
+		s.hub.DevDisk.Fill(time.Duration(ms) * time.Millisecond)
+		jsonbody.Answer(ctx, []byte("{}"))
+	}
+}
+
 // guestToken is a token of a user who does not exist, for the page of development mode.
 func (s *Server) guestToken() string {
 	id := "guest-" + ulid.Make().String()[20:]

@@ -107,6 +107,8 @@ func (s *Server) newRouter() fasthttp.RequestHandler {
 	if s.hub.Config.Dev {
 		get("/demo", s.handleDemo)
 		get("/demo/{name}", s.handleDemo)
+		t.Add(fasthttp.MethodPost, "/demo/disk", s.withKey(s.handleDemoDisk))
+		t.Add(fasthttp.MethodPost, "/demo/hold", s.withKey(s.handleDemoHold))
 		get("/docs", s.handleDocs)
 		get("/docs/{page:*}", s.handleDocs)
 	}

@@ -16,9 +16,14 @@ func (h *Hub) openDisk() (broker.Store, error) {
 		return nil, nil
 	}
 	latency := h.Counters.Set.NewPrometheusHistogramExt("weir_disk_commit_seconds", commitBounds)
+	fs := h.Config.Wal
+	if h.Config.Dev && fs == nil {
+		h.DevDisk = disk.NewFillable(h.Config.Data)
+		fs = h.DevDisk
+	}
 	j, err := disk.Open(disk.Config{
 		Dir: h.Config.Data,
-		FS:  h.Config.Wal,
+		FS:  fs,
 		Now: h.Config.Clock,
 		Policy: func(channel string) broker.Policy { // asked by the checkpointer only
 			<-h.Started

@@ -35,6 +35,7 @@ type Hub struct {
 	Namespaces *Namespaces
 	Broker     *broker.Broker
 	Disk       *disk.Journal        // nil: there is no data directory
+	DevDisk    *disk.Fillable       // its disk, in development mode; nil: there is none
 	Ledger     *ledger.Ledger       // durable channels of a cluster; nil: there are none
 	Cluster    *cluster.Cluster     // nil: this is the only node
 	handlers   cluster.Handlers     // what this node does for others; filled at start

@@ -26,6 +26,7 @@ type client struct {
 	w      *world
 	name   string
 	sse    bool
+	plain  bool // it knows no appends: it gets the whole text now and then, so that changes may be left out
 	reader *ledger.Reader
 	rand   *rand.Rand    // owned by run
 	back   chan struct{} // tells run to stay away no longer; room for one
@@ -110,7 +111,7 @@ func (c *client) talk(nc *memnet.Conn) error {
 	if err != nil {
 		return err
 	}
-	req := codec.Request{Method: "GET", Path: "/ws", Host: "simulated"}.With("Authorization", "Bearer "+token)
+	req := codec.Request{Method: "GET", Path: "/ws" + c.features("?"), Host: "simulated"}.With("Authorization", "Bearer "+token)
 	status := http.StatusSwitchingProtocols
 	if c.sse {
 		req.Path, status = c.streamPath(), http.StatusOK
@@ -311,5 +312,13 @@ func (c *client) streamPath() string {
 	for _, v := range c.views {
 		names = append(names, v.name)
 	}
-	return "/sse?channel=" + strings.Join(names, "&channel=")
+	return "/sse?channel=" + strings.Join(names, "&channel=") + c.features("&")
+}
+
+// features is what the address says of the client.
+func (c *client) features(before string) string {
+	if c.plain {
+		return ""
+	}
+	return before + "features=append"
 }

@@ -4,7 +4,8 @@
 //
 // Entry point: Run, in the bubble of a synctest.Test. Clients are good ones: they reconnect with backoff
 // and resume from where they stand, over WebSocket and as event streams. Publishers send numbered stamps to
-// POST /v1/publish with idempotency keys and try again when they get no answer. Meanwhile connections are
+// POST /v1/publish with idempotency keys and try again when they get no answer; some of them are put behind texts, with an offset or without, and
+// one client in four knows no appends. Meanwhile connections are
 // cut in the middle of a frame, readers stall, answers to publishes are lost, requests are torn, channels
 // are deleted, the network is away, and the relay is restarted with a drain. Two kinds of channels are durable: their
 // log lies on an in-memory disk (broker/disk/memdisk) that gets slow, full and broken, and where a power cut leaves

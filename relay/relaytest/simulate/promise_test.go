@@ -57,7 +57,7 @@ func (w *world) keep(ctx context.Context, api *backend) {
 func (w *world) history(ctx context.Context, api *backend, channel string) (map[uint64]json.RawMessage, error) {
 	log := make(map[uint64]json.RawMessage)
 	for before := ""; ; {
-		status, body, err := api.ask(ctx, "GET", "/v1/channels/"+channel+"/history?limit=1000"+before)
+		status, body, err := api.ask(ctx, "GET", "/v1/channels/"+channel+"/history?features=append&limit=1000"+before)
 		if err == nil && status == http.StatusNotFound {
 			return log, nil
 		}

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -107,6 +108,7 @@ type publisher struct {
 	queue  chan step // bursts; closed at the end
 	keys   int       // idempotency keys used
 	last   map[string]position
+	texts  map[string]int // by channel and key, where the publisher takes its own text to end
 }
 
 // fate is what happens to the first attempt of a publish.
@@ -122,22 +124,25 @@ const (
 func (p *publisher) run(ctx context.Context) {
 	defer p.close()
 	for s := range p.queue {
-		r := rand.New(rand.NewPCG(s.seed, 2))
+		r, grow := rand.New(rand.NewPCG(s.seed, 2)), rand.New(rand.NewPCG(s.seed, 5)) // grow is about appends: the rest is as it was without
 		for range s.count {
 			if s.lasts > 0 {
 				time.Sleep(time.Duration(r.Int64N(int64(s.lasts))))
 			}
-			p.publish(ctx, s.channel, r)
+			p.publish(ctx, s.channel, r, grow)
 		}
 	}
 }
 
 // publish publishes one change, until it is answered.
-func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
+func (p *publisher) publish(ctx context.Context, channel int, r, grow *rand.Rand) {
 	name := p.w.channelName(channel)
 	stamp := p.w.ledger.Next(uint32(channel), p.number, time.Since(p.w.story.start).Nanoseconds())
 	op := []string{"set", "set", "set", "send", "send", "delete"}[r.IntN(6)]
 	group, key := "", "k"+strconv.Itoa(r.IntN(5))
+	if op == "send" && grow.IntN(2) == 0 { // put behind a text of its own, or one that is everybody's, which are never set and end by themselves
+		op, key = "append", []string{"everybody", fmt.Sprint("t", p.number)}[grow.IntN(2)]
+	}
 	if r.IntN(4) == 0 {
 		group = `,"group":"g"`
 	}
@@ -145,7 +150,17 @@ func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
 	var data []byte
 	if op != "delete" {
 		data = stamp.Append(nil, 64+r.IntN(1+r.IntN(1500)))
+		if op == "append" {
+			data = strconv.AppendQuote(nil, string(data))
+		}
 		members += `,"data":` + string(data)
+	}
+	text, offset := name+" "+group+" "+key, op == "append" && grow.IntN(2) == 0
+	if offset {
+		members += `,"offset":` + strconv.Itoa(p.texts[text])
+	}
+	if op == "append" && grow.IntN(5) == 0 {
+		members += `,"ttl":` + strconv.Itoa(1+grow.IntN(60_000))
 	}
 	if op == "set" && r.IntN(5) == 0 {
 		members += `,"ttl":` + strconv.Itoa(1+r.IntN(20_000))
@@ -165,6 +180,16 @@ func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
 		return
 	}
 	at, err := p.try(ctx, f, request("POST", "/v1/publish", body), channel, delay, cutAt, keep)
+	var elsewhere *offsetError
+	switch {
+	case errors.As(err, &elsewhere):
+		if elsewhere.right == p.texts[text] {
+			p.w.story.problem("publisher-%d: refused at %d of %s, where it says that the text ends", p.number, elsewhere.right, text)
+		}
+		p.texts[text] = elsewhere.right
+	case err == nil && offset:
+		p.texts[text] += len(data) - 2 - bytes.Count(data, []byte(`\`)) // of which each escape is one code point
+	}
 	switch {
 	case errors.Is(err, errRefused):
 		p.w.ledger.Refused(stamp)
@@ -182,6 +207,15 @@ func (p *publisher) publish(ctx context.Context, channel int, r *rand.Rand) {
 		p.w.published.Add(1)
 	}
 }
+
+// offsetError is what an append gets whose text does not end where the publisher takes it to end.
+type offsetError struct{ right int }
+
+// Error implements error.
+func (e *offsetError) Error() string { return fmt.Sprint("the text ends at ", e.right) }
+
+// Is says that nothing has come of it.
+func (e *offsetError) Is(err error) bool { return err == errRefused }
 
 // errRefused is what a publish gets that the relay did not accept, errForgotten what one does whose relay is
 // gone, and with it the idempotency keys: to try again there might publish it twice. errStorage is a disk's that
@@ -272,6 +306,7 @@ func (p *publisher) position() (position, error) {
 	var m struct {
 		Position position `json:"position"`
 		Code     string   `json:"code"`
+		Offset   int      `json:"offset"`
 	}
 	if err := json.Unmarshal(body, &m); err != nil {
 		p.w.story.problem("publisher-%d: %d %q: %v", p.number, status, body, err)
@@ -281,6 +316,12 @@ func (p *publisher) position() (position, error) {
 	}
 	if status == http.StatusServiceUnavailable {
 		return position{}, fmt.Errorf("%w: %s", errRefused, m.Code)
+	}
+	switch m.Code {
+	case "wrong_offset":
+		return position{}, &offsetError{m.Offset}
+	case "too_large": // what an append would make of the text
+		return position{}, errRefused
 	}
 	if status != http.StatusOK || m.Position.Epoch == "" {
 		p.w.story.problem("publisher-%d: %d %s", p.number, status, body)

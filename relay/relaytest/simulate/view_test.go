@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"slices"
+	"strconv"
 
 	"weir/relay/relaytest/ledger"
 )
@@ -138,7 +140,7 @@ func (v *view) recovered(c *client, m *message) {
 	v.heard()
 	c.w.resumed.Add(1)
 	for i := range m.Changes {
-		if change := &m.Changes[i]; change.Seq != v.at.Seq+1 {
+		if change := &m.Changes[i]; change.Seq != v.at.Seq+1 && !c.plain {
 			c.problem("%s recovered %d after %d", v.name, change.Seq, v.at.Seq)
 		}
 		v.change(c, &m.Changes[i])
@@ -155,12 +157,24 @@ func (v *view) change(c *client, m *message) {
 		c.problem("%s got %d after %d", v.name, m.Seq, v.at.Seq)
 	}
 	v.at.Seq, v.firm = m.Seq, v.at.Epoch
+	data := m.Data
 	switch m.Op {
 	case "set":
-		if v.items[m.Group] == nil {
-			v.items[m.Group] = make(map[string]json.RawMessage)
+		v.put(m, m.Data)
+	case "append":
+		if c.plain {
+			c.problem("%s got an append at %d, and knows none", v.name, m.Seq)
 		}
-		v.items[m.Group][m.Key] = m.Data
+		text, err := strconv.Unquote(string(m.Data))
+		if err != nil && !v.conflated { // of several together there is no stamp
+			c.problem("%s: %v in %.200s", v.name, err, m.Data)
+		}
+		data = json.RawMessage(text)
+		if before := v.items[m.Group][m.Key]; before != nil {
+			v.put(m, slices.Concat(before[:len(before)-1], m.Data[1:]))
+		} else {
+			v.put(m, m.Data)
+		}
 	case "delete":
 		if delete(v.items[m.Group], m.Key); len(v.items[m.Group]) == 0 {
 			delete(v.items, m.Group)
@@ -168,8 +182,16 @@ func (v *view) change(c *client, m *message) {
 		return // carries no stamp
 	}
 	if !v.conflated {
-		c.reader.Delivered(v.number, m.Seq, m.Data)
+		c.reader.Delivered(v.number, m.Seq, data)
 	}
+}
+
+// put gives an item a value.
+func (v *view) put(m *message, data json.RawMessage) {
+	if v.items[m.Group] == nil {
+		v.items[m.Group] = make(map[string]json.RawMessage)
+	}
+	v.items[m.Group][m.Key] = data
 }
 
 // same says that a view holds what the relay holds.

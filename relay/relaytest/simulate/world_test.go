@@ -139,7 +139,7 @@ func Run(o Options) *Outcome {
 		reading.Go(func() { c.run(ctx) }) // ended by cancel
 	}
 	for i := range o.Publishers {
-		p := &publisher{backend: backend{w: w}, number: uint32(i + 1), queue: make(chan step, len(plan)), last: make(map[string]position)}
+		p := &publisher{backend: backend{w: w}, number: uint32(i + 1), queue: make(chan step, len(plan)), last: make(map[string]position), texts: make(map[string]int)}
 		w.publishers = append(w.publishers, p)
 		publishing.Go(func() { p.run(ctx) }) // ended by closing its queue
 	}
@@ -174,11 +174,11 @@ func (w *world) outcome(v ledger.Verdict) *Outcome {
 // newClient makes a reader of some channels.
 func (w *world) newClient(i int) *client {
 	r := rand.New(rand.NewPCG(w.options.Seed, 100+uint64(i)))
-	c := &client{w: w, name: fmt.Sprint("client-", i), sse: i%3 == 2, rand: r, back: make(chan struct{}, 1)}
+	c := &client{w: w, name: fmt.Sprint("client-", i), sse: i%3 == 2, plain: i%4 == 1, rand: r, back: make(chan struct{}, 1)}
 	c.reader = &ledger.Reader{Name: c.name}
 	for _, n := range r.Perm(w.options.Channels)[:min(follows, w.options.Channels)] {
 		name := w.channelName(n)
-		c.views = append(c.views, &view{name: name, number: uint32(n), conflated: w.conflated(n), durable: w.durable(n), patient: w.patient(n), strict: strings.HasPrefix(name, "log:") || strings.HasPrefix(name, "disk:"), wanted: true})
+		c.views = append(c.views, &view{name: name, number: uint32(n), conflated: c.plain || w.conflated(n), durable: w.durable(n), patient: w.patient(n), strict: strings.HasPrefix(name, "log:") || strings.HasPrefix(name, "disk:"), wanted: true})
 	}
 	return c
 }

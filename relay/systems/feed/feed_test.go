@@ -106,6 +106,28 @@ func TestMissingIDGetsOne(t *testing.T) {
 	want(s, "post", "2", b)
 }
 
+// TestAppend: a text that is appended to on the channel by other means comes as the whole of it, and to who comes back once.
+func TestAppend(t *testing.T) {
+	g := start(t)
+	s := follow(g, "u1", "")
+	more := func(text string) {
+		t.Helper()
+		if status, out := g.Backend("POST", "/v1/publish", map[string]any{"channel": "feed:u1", "key": "t", "op": "append", "data": text}); status != 200 {
+			t.Fatal(status, out)
+		}
+	}
+	more("a")
+	first := s.Next()
+	if first.Data != `"a"` {
+		t.Fatal(first)
+	}
+	more("b")
+	want(s, first.Type, `"ab"`, "*")
+	more("c")
+	want(s, first.Type, `"abc"`, "*")
+	want(follow(g, "u1", first.ID), first.Type, `"abc"`, "*")
+}
+
 // TestRetryIsTold, differently to each.
 func TestRetryIsTold(t *testing.T) {
 	g := start(t)

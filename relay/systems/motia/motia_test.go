@@ -144,6 +144,24 @@ func TestGroup(t *testing.T) {
 	c.want("chat room:1 a map[event:map[data:odd type:message] type:event]")
 }
 
+// TestAppend follows a text that grows: each append is told as the whole of it, as what it is to those who had the item.
+func TestAppend(t *testing.T) {
+	g := start(t, nil)
+	c, one := g.connect("ann"), g.connect("bob")
+	c.join("chat", "room:1", "")
+	c.want("chat room:1 <nil> map[data:[] type:sync]")
+	one.join("chat", "room:1", "t")
+	one.want("chat room:1 t map[data:<nil> type:sync]")
+	for i, event := range []string{"map[data:map[id:t value:a] type:create]", "map[data:map[id:t value:ab] type:update]", "map[data:map[id:t value:abc] type:update]"} {
+		g.post(fmt.Sprintf(`{"channel":%q,"key":"t","op":"append","data":%q}`, room, "abc"[i:i+1]))
+		c.want("chat room:1 t " + event)
+		one.want("chat room:1 t " + event)
+	}
+	late := g.connect("eve")
+	late.join("chat", "room:1", "")
+	late.want("chat room:1 <nil> map[data:[map[id:t value:abc]] type:sync]")
+}
+
 // TestConflated has a window in which items are set several times: what comes out is told as what it is to those who had the item.
 func TestConflated(t *testing.T) {
 	g := start(t, func(c *config.Config, _ *motia.Config) {

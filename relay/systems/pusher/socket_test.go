@@ -166,6 +166,20 @@ func (g *rig) trigger(channel, event, data string, more ...string) {
 	}
 }
 
+// Items of the native protocol are of no concern here, texts that grow no more than others.
+func TestNativeAppend(t *testing.T) {
+	g := start(t, nil)
+	c := g.connect(t)
+	c.joined("news", "")
+	for range 2 {
+		if status, out := g.Backend("POST", "/v1/publish", map[string]any{"channel": "pusher:news", "op": "append", "key": "t", "data": "a"}); status != 200 {
+			t.Fatal(out)
+		}
+	}
+	g.trigger("news", "e", `{"x":1}`)
+	c.data("e", "news", `{"x":1}`)
+}
+
 func TestPublicChannels(t *testing.T) {
 	g := start(t, nil)
 	a, b := g.connect(t), g.connect(t)

@@ -20,9 +20,11 @@ export const me = (() => {
 	return who
 })()
 
-/** A client of the relay that this page came from. Your backend would make the token; here the relay itself does. */
+/** A token of yours. Your backend would make it; here the relay itself does. */
+export const token = async () => (await (await keyed(`/demo/token?user=${encodeURIComponent(me.id)}&name=${encodeURIComponent(me.name)}`)).json()).token
+
+/** A client of the relay that this page came from. */
 export function client(options) {
-	const token = async () => (await (await keyed(`/demo/token?user=${encodeURIComponent(me.id)}&name=${encodeURIComponent(me.name)}`)).json()).token
 	const weir = connect(location.origin, { token, ...options })
 	weir.on('status', ({ status, reason }) => say(status, reason))
 	say('connecting')
@@ -84,7 +86,7 @@ function say(status, reason = '') {
 
 // ---- the frame of the page ----
 
-const pages = { '': 'Demos', chat: 'Chat', document: 'Document', feed: 'Feed', notify: 'Notifications', wall: 'Analytics', break: 'Break it' }
+const pages = { '': 'Demos', chat: 'Chat', document: 'Document', feed: 'Feed', notify: 'Notifications', wall: 'Analytics', answer: 'Answer', break: 'Break it' }
 const here = location.pathname.split('/')[2] ?? ''
 const logo = new DOMParser().parseFromString('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="9"/><path d="M5 12c4-4 7 4 11 0s7 4 11 0M5 20c4-4 7 4 11 0s7 4 11 0"/></svg>', 'image/svg+xml').documentElement
 const nav = make('nav', { ariaLabel: 'Demos' })

@@ -16,6 +16,9 @@ await page.waitForFunction(() => +document.querySelector('#last').textContent > 
 for (const [name, wants] of Object.entries({
   cut: [/The client saw its connection end/, /The relay resumed at position \d+ after .*: no gap/],
   expire: [/was sent away: .*\(4001\)/, /The relay resumed at position .*: no gap/],
+  lag: [/gets everything 3 s later/, /has heard \d+ to \d+, in their order, late and none of them twice/, /The relay kept the connection/],
+  slow: [/takes nothing any more/, /The relay let \d\.\d MB wait for it, gave up on it, and said why: .*\(4008\)/, /The relay resumed at position \d+ .*: no gap/],
+  disk: [/has a disk that is full for 5 s/, /told the backend \d+ times .*: 503 storage\. .*, and the number was taken after/, /no number was missed, none came twice/],
   lose: [/lost: true/, /The relay forgot the channel and began another log/],
 })) {
   await page.click('#' + name)

@@ -172,6 +172,8 @@ interface WeirError extends Error {
     code: string;
     /** Later it may work. */
     retryable: boolean;
+    /** Of an append at a wrong offset: the right one. */
+    offset?: number;
 }
 
 /** A token, or where to get one. */

@@ -97,7 +97,21 @@ function fakeRelay() {
   let up = true;
   let delay = 0;
   let lifetime;
-  const soon = (f) => delay ? void setTimeout(f, delay) : queueMicrotask(f);
+  const way = () => {
+    const going = [];
+    const wait = () => {
+      const ms = going[0].at - Date.now();
+      ms > 0 ? setTimeout(next, ms) : queueMicrotask(next);
+    };
+    const next = () => {
+      const { arrive } = going.shift();
+      if (going.length) wait();
+      arrive();
+    };
+    return (arrive) => {
+      if (going.push({ at: Date.now() + delay, arrive }) === 1) wait();
+    };
+  };
   const log = (channel) => {
     let l = logs.get(channel);
     if (!l) logs.set(channel, l = { epoch: "e" + ++count, seq: 0, changes: [], items: /* @__PURE__ */ new Map(), timers: /* @__PURE__ */ new Map(), sessions: /* @__PURE__ */ new Set() });
@@ -128,6 +142,13 @@ function fakeRelay() {
     const m = { type: "channel_update", channel, ...change };
     for (const s of l.sessions) s.say(m);
     return at(l);
+  };
+  const misplaced = (channel, { data, group = "items", key, offset }) => {
+    const text = log(channel).items.get(group)?.get(key) ?? "";
+    if (key === void 0 || typeof data !== "string") return { code: "bad_request", message: "an append needs a key, and text" };
+    if (typeof text !== "string") return { code: "not_text", message: "the item is no text" };
+    const { length } = [...text];
+    return offset !== void 0 && offset !== length && { code: "wrong_offset", message: `the text has ${length} code points: offset must be ${length}`, offset: length };
   };
   const present = (channel) => Object.values(items(log("presence:" + channel)).users ?? {});
   const attend = (channel, user) => {
@@ -179,8 +200,10 @@ function fakeRelay() {
           leave(channel, s);
           return ok();
         case "publish": {
-          const known = keys.get(m.idempotencyKey);
+          const known = m.idempotencyKey && keys.get(m.idempotencyKey);
           if (known) return ok({ position: known });
+          const wrong = m.op === "append" && misplaced(channel, m);
+          if (wrong) return s.say({ type: "error", id, retryable: false, ...wrong });
           ok({ position: { ...at(log(channel)), seq: log(channel).seq + 1 } });
           return void keys.set(m.idempotencyKey, publish(channel, m.data, m));
         }
@@ -267,13 +290,14 @@ function fakeRelay() {
   };
   const WebSocket = function(address, protocols) {
     const url = new URL(address);
+    const [there, back] = [way(), way()];
     let open = true;
     const socket = {
       onmessage: null,
       onclose: null,
       onerror: null,
       send(text) {
-        if (open) soon(() => {
+        if (open) there(() => {
           if (!open) return;
           const m = JSON.parse(text);
           if (m.type !== "ping") said.push(m);
@@ -300,10 +324,10 @@ function fakeRelay() {
       },
       say(m) {
         const data = JSON.stringify(m);
-        soon(() => open && socket.onmessage?.({ data }));
+        back(() => open && socket.onmessage?.({ data }));
       }
     };
-    soon(() => {
+    there(() => {
       if (!open) return;
       if (!up) return shut(1006, "offline");
       if (refused.has(token)) return shut(4001, "token expired");
@@ -315,7 +339,8 @@ function fakeRelay() {
   };
   const end = (code = 1006, reason = "") => [...sessions].forEach((s) => s.end(code, reason));
   return {
-    url: "http://relay.test",
+    url: "fake://relay",
+    // nothing else can be asked there: a client that falls back to HTTP fails at once
     options: { WebSocket, token: "ann" },
     publish,
     state: (channel) => items(log(channel)),

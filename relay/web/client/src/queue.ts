@@ -18,6 +18,8 @@ export interface WeirError extends Error {
   code: string
   /** Later it may work. */
   retryable: boolean
+  /** Of an append at a wrong offset: the right one. */
+  offset?: number
 }
 
 export const failure = (code: string, message: string, retryable = false, cause?: unknown): WeirError => assign(Error(message, { cause }), { code, retryable })
@@ -238,7 +240,7 @@ export function queue(send: (text: string, m: Message) => void, unique: () => st
         p.sent = false
         if (code !== 'connection_lost') p.first = undefined
         if (t - h.since > persist) settle(p, failure(code, m.message, true))
-      } else settle(p, failure(code, m.message, retryable))
+      } else settle(p, assign(failure(code, m.message, retryable), m.offset! >= 0 && { offset: m.offset }))
       pump()
       return true
     },

@@ -89,7 +89,22 @@ export function fakeRelay(): FakeRelay {
   let up = true
   let delay = 0
   let lifetime: number | undefined
-  const soon = (f: () => void) => (delay ? void setTimeout(f, delay) : queueMicrotask(f))
+  /** A way from one end to the other: what goes there arrives in its order, however the lag changes. */
+  const way = () => {
+    const going: { at: number; arrive: () => void }[] = []
+    const wait = () => {
+      const ms = going[0].at - Date.now()
+      ms > 0 ? setTimeout(next, ms) : queueMicrotask(next)
+    }
+    const next = () => {
+      const { arrive } = going.shift()!
+      if (going.length) wait()
+      arrive()
+    }
+    return (arrive: () => void) => {
+      if (going.push({ at: Date.now() + delay, arrive }) === 1) wait()
+    }
+  }
 
   const log = (channel: string): Log => {
     let l = logs.get(channel)
@@ -121,6 +136,15 @@ export function fakeRelay(): FakeRelay {
     const m = { type: 'channel_update', channel, ...change }
     for (const s of l.sessions) s.say(m)
     return at(l)
+  }
+
+  /** What is wrong with an append, if anything is. */
+  const misplaced = (channel: string, { data, group = 'items', key, offset }: Message) => {
+    const text = log(channel).items.get(group)?.get(key) ?? ''
+    if (key === undefined || typeof data !== 'string') return { code: 'bad_request', message: 'an append needs a key, and text' }
+    if (typeof text !== 'string') return { code: 'not_text', message: 'the item is no text' }
+    const { length } = [...text]
+    return offset !== undefined && offset !== length && { code: 'wrong_offset', message: `the text has ${length} code points: offset must be ${length}`, offset: length }
   }
 
   // ---- who is there ----
@@ -174,8 +198,10 @@ export function fakeRelay(): FakeRelay {
           leave(channel, s)
           return ok()
         case 'publish': {
-          const known = keys.get(m.idempotencyKey)
+          const known = m.idempotencyKey && keys.get(m.idempotencyKey)
           if (known) return ok({ position: known })
+          const wrong = m.op === 'append' && misplaced(channel, m)
+          if (wrong) return s.say({ type: 'error', id, retryable: false, ...wrong })
           ok({ position: { ...at(log(channel)), seq: log(channel).seq + 1 } }) // the answer may come before the change
           return void keys.set(m.idempotencyKey, publish(channel, m.data, m as Publication))
         }
@@ -256,11 +282,12 @@ export function fakeRelay(): FakeRelay {
 
   const WebSocket = function (this: Socket, address: string, protocols: string[]) {
     const url = new URL(address)
+    const [there, back] = [way(), way()]
     let open = true
     const socket: Socket = {
       onmessage: null, onclose: null, onerror: null,
       send(text) {
-        if (open) soon(() => {
+        if (open) there(() => {
           if (!open) return
           const m = JSON.parse(text)
           if (m.type !== 'ping') said.push(m)
@@ -280,10 +307,10 @@ export function fakeRelay(): FakeRelay {
       user: subject(token), token, id: 'c' + ++count, end: shut, hear() {}, over() {},
       say(m) {
         const data = JSON.stringify(m)
-        soon(() => open && socket.onmessage?.({ data }))
+        back(() => open && socket.onmessage?.({ data }))
       },
     }
-    soon(() => {
+    there(() => {
       if (!open) return
       if (!up) return shut(1006, 'offline')
       if (refused.has(token)) return shut(4001, 'token expired')
@@ -296,7 +323,7 @@ export function fakeRelay(): FakeRelay {
 
   const end = (code = 1006, reason = '') => [...sessions].forEach((s) => s.end(code, reason))
   return {
-    url: 'http://relay.test',
+    url: 'fake://relay', // nothing else can be asked there: a client that falls back to HTTP fails at once
     options: { WebSocket, token: 'ann' },
     publish,
     state: (channel) => items(log(channel)),
