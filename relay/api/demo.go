@@ -84,7 +84,7 @@ func (s *Server) handleDemoHold(ctx *fasthttp.RequestCtx) {
 		s.gate.Fail(ctx, problem.BadField.With("ms must be 1 to 60000"))
 	default:
 		one.Conn().Cork()
-		time.AfterFunc(time.Duration(ms)*time.Millisecond, one.Conn().Uncork)
+		s.hub.Contain.After(time.Duration(ms)*time.Millisecond, "hold of a connection", one.Conn().Uncork, one.Conn().Abort)
 		jsonbody.Answer(ctx, []byte("{}"))
 	}
 }
