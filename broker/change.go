@@ -51,12 +51,19 @@ type Publication struct {
 	Op             Op
 	Group, Key     string        // all but Send need a key; a key without a group is in defaultGroup
 	Data           []byte        // valid JSON; a Set without any stores null; of an Append a string
+	Form           Form          // Set: what Data was made from; nil: it is not known. With it, Key is kept as it is
 	TTL            time.Duration // Set: how long the item lives; 0 for ever, even if it had a limit before. Append: the same, but 0 is as before
 	Offset         uint64        // Append, with HasOffset: how many code points the text must have
 	HasOffset      bool
 	IdempotencyKey string // the same key within the policy's time returns the first position and changes nothing
 	Exclude        string // connection id that must not get the change live
 	Ack            Ack    // what Publish waits for
+}
+
+// Form is what a JSON object is made from whenever it is wanted, and takes less room than it. In memory an item keeps its form in the place of its
+// data. It does not change any more, and is read in any goroutine.
+type Form interface {
+	AppendTo(dst []byte) []byte
 }
 
 // Ack is how safe a change is when Publish returns.
@@ -88,7 +95,7 @@ func (p *Publication) check() error {
 // entry is the publication on its way through the journal.
 func (p *Publication) entry() Entry {
 	e := Entry{
-		Op: p.Op, Group: p.Group, Key: p.Key, Data: p.Data, TTL: p.TTL,
+		Op: p.Op, Group: p.Group, Key: p.Key, Data: p.Data, Form: p.Form, TTL: p.TTL,
 		IdempotencyKey: p.IdempotencyKey, Exclude: p.Exclude, Ack: p.Ack,
 	}
 	if e.Group == "" && e.Key != "" {

@@ -199,7 +199,7 @@ func (c *Channel) apply(now int64, e *Entry) Position {
 	}
 	c.seq++
 	var encoded []byte
-	if size := encodedSize(c.seq, e); e.Op == Set {
+	if size := encodedSize(c.seq, e); e.Op == Set && e.Form == nil {
 		encoded = make([]byte, 0, size) // of its own: the item may outlive its neighbours in the log
 	} else {
 		encoded = c.log.cut(size)
@@ -212,7 +212,11 @@ func (c *Channel) apply(now int64, e *Entry) Position {
 	var grown *item
 	switch e.Op {
 	case Set:
-		_, created = c.put(now, e, datum{encoded, data})
+		d := datum{encoded: encoded, data: data}
+		if e.Form != nil {
+			d = datum{form: e.Form, data: span{size: data.size}}
+		}
+		_, created = c.put(now, e, d)
 	case Delete:
 		c.remove(e.Group, e.Key)
 	case Append:

@@ -100,15 +100,19 @@ func (c *Channel) put(now int64, e *Entry, d datum) (i *item, created bool) {
 	}
 	added, size := 0, 0
 	if i = s.find(e.Group, e.Key); i == nil {
-		i, added = s.add(e.Group, e.Key), 1
+		key := e.Key
+		if e.Form == nil {
+			key = strings.Clone(key)
+		}
+		i, added = s.add(e.Group, key), 1
 	} else {
-		size = len(i.encoded)
+		size = i.held()
 		s.bytes -= i.bytes()
 	}
 	i.datum = d
 	s.bytes += i.bytes()
 	s.state = nil
-	c.shard.count(added, 0, len(d.encoded)-size)
+	c.shard.count(added, 0, d.held()-size)
 
 	switch expirer := c.shard.expirer; {
 	case e.TTL > 0:
@@ -123,14 +127,14 @@ func (c *Channel) put(now int64, e *Entry, d datum) (i *item, created bool) {
 	return i, added > 0
 }
 
-// add makes an item without data, the last of its group.
+// add makes an item without data, the last of its group. It keeps the key.
 func (s *items) add(groupName, key string) *item {
 	g := s.groups[groupName]
 	if g == nil {
 		g = &group{name: strings.Clone(groupName), items: make(map[string]*item)}
 		s.groups[g.name] = g
 	}
-	i := &item{key: strings.Clone(key), group: g, previous: g.last}
+	i := &item{key: key, group: g, previous: g.last}
 	if g.last == nil {
 		g.first = i
 	} else {
@@ -155,7 +159,7 @@ func (c *Channel) remove(groupName, key string) {
 	s.bytes -= i.bytes()
 	s.count--
 	s.state = nil
-	c.shard.count(-1, 0, -len(i.encoded))
+	c.shard.count(-1, 0, -i.held())
 
 	g := i.group
 	if i.previous == nil {
@@ -185,7 +189,7 @@ func (c *Channel) clearItems() {
 	bytes := 0
 	for _, g := range c.items.groups {
 		for i := g.first; i != nil; i = i.next {
-			bytes += len(i.encoded)
+			bytes += i.held()
 			if i.ttl != nil {
 				c.shard.expirer.remove(i.ttl)
 			}

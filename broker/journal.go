@@ -13,6 +13,7 @@ type Entry struct {
 	Expired        bool
 	Group, Key     string
 	Data           []byte
+	Form           Form // see Publication.Form; a journal that hands the entry back later may leave it out
 	TTL            time.Duration
 	IdempotencyKey string
 	Exclude        string

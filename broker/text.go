@@ -8,8 +8,9 @@ import (
 
 // datum is the data of an item, or nothing. What was set lies in the change that set it, which is shared with the log. What appends have made
 // or grown lies in a buffer with room behind it, as a JSON string without its closing quote: an append costs what it appends, and what has been
-// read of the buffer stays as it is, whatever comes behind it.
+// read of the buffer stays as it is, whatever comes behind it. What has a form is made from it on demand.
 type datum struct {
+	form    Form // an object, of data.size bytes; nil: it lies in encoded
 	encoded []byte
 	data    span // where the data lies in encoded. Of what grows: how many code points it has, and the flags below
 }
@@ -21,6 +22,14 @@ const (
 )
 
 func (d *datum) growing() bool { return d.data.size&flagGrows != 0 }
+
+// held is the number of bytes that the data is counted with.
+func (d *datum) held() int {
+	if d.form != nil {
+		return d.size()
+	}
+	return len(d.encoded)
+}
 
 // size is the number of bytes of the data.
 func (d *datum) size() int {
@@ -35,12 +44,15 @@ func (d *datum) appendTo(dst []byte) []byte {
 	if d.growing() {
 		return append(append(dst, d.encoded...), '"')
 	}
+	if d.form != nil {
+		return d.form.AppendTo(dst)
+	}
 	return append(dst, d.data.of(d.encoded)...)
 }
 
 // value is the data. It does not change any more.
 func (d *datum) value() []byte {
-	if d.growing() {
+	if d.growing() || d.form != nil {
 		return d.appendTo(make([]byte, 0, d.size()))
 	}
 	return d.encoded[d.data.from : d.data.from+d.data.size : d.data.from+d.data.size]
@@ -48,7 +60,7 @@ func (d *datum) value() []byte {
 
 // isText reports whether the data is a JSON string.
 func (d *datum) isText() bool {
-	return d.growing() || d.data.size > 0 && d.encoded[d.data.from] == '"'
+	return d.growing() || d.form == nil && d.data.size > 0 && d.encoded[d.data.from] == '"'
 }
 
 // text is the data of what is text, without its closing quote. It does not change any more.
@@ -87,7 +99,7 @@ func (d *datum) with(more []byte) datum {
 	default:
 		b = append(make([]byte, 0, 64+2*len(more)), '"')
 	}
-	g := datum{append(b, more...), span{uint32(n + added), flagGrows}}
+	g := datum{encoded: append(b, more...), data: span{uint32(n + added), flagGrows}}
 	if first || half && len(more) == 0 {
 		g.data.size |= flagHalf
 	}

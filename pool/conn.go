@@ -25,6 +25,14 @@ type Conn struct {
 	tailed   bool
 	features Features // see Know; set before the first Join
 
+	// Guarded by mu. They stand here, where there is room.
+	state    state
+	awaiting bool // Owner.Readable is due
+	watched  bool // in the poller's set
+	closed   bool // end has been closed
+	mu       sync.Mutex
+	queue    *queue // nil: nothing waits
+
 	// Owned by the shard's loop.
 	part          uint8
 	heartbeatSent bool // Owner.Heartbeat was called
@@ -35,15 +43,7 @@ type Conn struct {
 	waits         int32 // in all slots
 	memberships   []membership
 	first         [1]membership // of most connections, all of them
-	lags          []*slot       // slots of which frames were dropped: Owner.Resync is due, or Rejoin
-
-	// Guarded by mu.
-	mu       sync.Mutex
-	state    state
-	awaiting bool   // Owner.Readable is due
-	watched  bool   // in the poller's set
-	closed   bool   // end has been closed
-	queue    *queue // nil: nothing waits
+	lags          *[]*slot      // slots of which frames were dropped: Owner.Resync is due, or Rejoin; nil: none, as of most
 }
 
 // Open adds a connection; shards take turns. With tailed, Owner.Tail is called for each frame of a topic.
@@ -129,8 +129,23 @@ func (c *Conn) Abort() {
 	c.kill()
 }
 
-// stream is the connection off the raw path.
-func (c *Conn) stream() net.Conn { return c.end.(net.Conn) }
+// Stream is the connection off the raw path.
+func (c *Conn) Stream() net.Conn { return c.end.(net.Conn) }
+
+// lagging is lags.
+func (c *Conn) lagging() []*slot {
+	if c.lags == nil {
+		return nil
+	}
+	return *c.lags
+}
+
+// setLagging sets lags.
+func (c *Conn) setLagging(slots []*slot) {
+	if c.lags = nil; len(slots) > 0 {
+		c.lags = &slots
+	}
+}
 
 // find is the index of c's membership in a slot that gets frames up to a position, staying for the one
 // that is not leaving; -1 if there is none.

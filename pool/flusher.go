@@ -135,7 +135,7 @@ func (c *Conn) flushStream() {
 		err := c.patience()
 		n := 0
 		if err == nil {
-			n, err = c.stream().Write(b)
+			n, err = c.Stream().Write(b)
 		}
 		c.sent(n)
 		if err != nil {
@@ -200,7 +200,7 @@ func (c *Conn) patience() error {
 	if !c.queue.lagging {
 		until = time.Now().Add(c.shard.pool.cfg.Stall)
 	}
-	return c.stream().SetWriteDeadline(until)
+	return c.Stream().SetWriteDeadline(until)
 }
 
 // stuck ends a connection whose queue cannot be written.

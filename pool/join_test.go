@@ -177,7 +177,7 @@ func TestRemovedConnection(t *testing.T) {
 		if !a.over() {
 			t.Error("still open")
 		}
-		if len(a.memberships)+len(a.lags) > 0 || t1.Takers(plain) != 1 || t2.Takers(plain) != 1 {
+		if len(a.memberships)+len(a.lagging()) > 0 || t1.Takers(plain) != 1 || t2.Takers(plain) != 1 {
 			t.Errorf("memberships %v, takers %d, %d", a.memberships, t1.Takers(plain), t2.Takers(plain))
 		}
 		b.Remove(nil)

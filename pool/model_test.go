@@ -230,7 +230,7 @@ func (g *run) left() error {
 		}
 	}
 	for i, m := range g.members {
-		if len(m.memberships)+len(m.lags)+int(m.waits) != 0 {
+		if len(m.memberships)+len(m.lagging())+int(m.waits) != 0 {
 			return fmt.Errorf("connection %d: memberships are left", i)
 		}
 	}

@@ -188,7 +188,7 @@ func (c *Conn) shut(b []byte, drop bool) {
 		c.queue.corked = false
 		c.queue.lagging = false // it has to drain in time now
 		if c.queue.goOn(); c.fd < 0 {
-			_ = c.stream().SetWriteDeadline(time.Now().Add(c.shard.pool.cfg.Stall))
+			_ = c.Stream().SetWriteDeadline(time.Now().Add(c.shard.pool.cfg.Stall))
 		}
 	}
 	c.push(item{b: b})
@@ -261,7 +261,7 @@ func (c *Conn) closeSocket() {
 // closeStream closes the connection at once and ignores errors. TLS would send an alert first and wait for that.
 func (c *Conn) closeStream() {
 	defer c.ended() // whatever closing it does
-	nc := c.stream()
+	nc := c.Stream()
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		nc = t.NetConn()
 	}

@@ -160,7 +160,7 @@ func (c *Conn) lag(sl *slot) {
 	if !c.queue.lagging {
 		c.queue.lagging = true
 		if c.fd < 0 {
-			_ = c.stream().SetWriteDeadline(time.Time{}) // it may take its time now: see patience
+			_ = c.Stream().SetWriteDeadline(time.Time{}) // it may take its time now: see patience
 		}
 	}
 	for _, m := range c.memberships {
@@ -169,8 +169,8 @@ func (c *Conn) lag(sl *slot) {
 		}
 		sub := &sl.subs[m.at]
 		sub.from = lagging // one that is leaving goes with what it has got
-		if sub.until == staying && !slices.Contains(c.lags, sl) {
-			c.lags = append(c.lags, sl)
+		if sub.until == staying && !slices.Contains(c.lagging(), sl) {
+			c.setLagging(append(c.lagging(), sl))
 		}
 	}
 }

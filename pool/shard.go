@@ -166,7 +166,7 @@ func (s *Shard) shut(c *Conn, b []byte, drop bool) {
 
 // drained calls Resync for each topic that a connection, which has caught up, has missed frames of.
 func (s *Shard) drained(c *Conn) {
-	for _, sl := range slices.Clone(c.lags) {
+	for _, sl := range slices.Clone(c.lagging()) {
 		s.pool.do(c, func() { c.owner.Resync(sl.topic) })
 	}
 }

@@ -60,7 +60,7 @@ func TestShutWhileLagging(t *testing.T) {
 			tp.Deliver(f)
 		}
 		c.Reply(nil, func() {
-			lags <- len(c.lags) == 1
+			lags <- len(c.lagging()) == 1
 			c.Shut([]byte("bye;"), false)
 		})
 	})

@@ -93,8 +93,8 @@ func (sl *slot) restart(c *Conn, from uint64) bool {
 
 // forget removes a slot from those that c is to be resynced in.
 func (c *Conn) forget(sl *slot) {
-	if i := slices.Index(c.lags, sl); i >= 0 {
-		c.lags = slices.Delete(c.lags, i, i+1)
+	if i := slices.Index(c.lagging(), sl); i >= 0 {
+		c.setLagging(slices.Delete(c.lagging(), i, i+1))
 	}
 }
 

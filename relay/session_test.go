@@ -339,7 +339,7 @@ func TestExpiry(t *testing.T) {
 	}
 	s := extended.session()
 	id := *s.Identity()
-	id.Expires = time.Now() // long ago by the relay's clock, and the look at it is still to come
+	id.Expires = auth.MomentOf(time.Now()) // long ago by the relay's clock, and the look at it is still to come
 	s.SetIdentity(&id)
 	for _, command := range []string{"subscribe", "publish", "history", "presence"} {
 		extended.refused("token_expired", `{"type":"%s","id":"x","channel":"a","data":1}`, command)

@@ -57,7 +57,7 @@ func TestExpiredCommands(t *testing.T) {
 	p := g.ws("u1")
 	s := g.relay.sessions.Session(p.hello.ConnectionID)
 	id := *s.Identity()
-	id.Expires = time.Now() // what closes sessions does not know
+	id.Expires = auth.MomentOf(time.Now()) // what closes sessions does not know
 	s.SetIdentity(&id)
 	for _, command := range []string{
 		`{"type":"subscribe","channel":"a"}`, `{"type":"publish","channel":"a","data":1}`, `{"type":"history","channel":"a"}`, `{"type":"presence","channel":"a"}`,

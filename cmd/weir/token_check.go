@@ -62,7 +62,7 @@ func (t *tokenCheckCommand) Run(p *program) error {
 		return fmt.Errorf("token check: %w", err)
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, "good until %s (%s from now)\nuser      %s\n", id.Expires.UTC().Format(time.RFC3339), time.Until(id.Expires).Round(time.Second), id.User)
+	fmt.Fprintf(&out, "good until %s (%s from now)\nuser      %s\n", id.Expires.Time().UTC().Format(time.RFC3339), time.Until(id.Expires.Time()).Round(time.Second), id.User)
 	for _, line := range [][2]string{{"name", id.Name}, {"avatar", id.Avatar}, {"roles", strings.Join(id.Roles, ", ")}} {
 		if line[1] != "" {
 			fmt.Fprintf(&out, "%-9s %s\n", line[0], line[1])

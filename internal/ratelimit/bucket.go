@@ -8,9 +8,11 @@ import (
 
 // Bucket is a token bucket; its zero value is full. It belongs to one goroutine.
 type Bucket struct {
-	used float64 // tokens taken and not yet back
-	at   time.Time
+	used float64       // tokens taken and not yet back
+	at   time.Duration // when that was, since start; before it in tests
 }
+
+var start = time.Now()
 
 // Take takes a token. It returns false if there is none: more than burst were taken within what rate
 // gives back. A rate without a limit always has one.
@@ -24,8 +26,11 @@ func (b *Bucket) TakeMany(n int, rate units.Rate, burst float64, now time.Time) 
 	if per == 0 {
 		return true
 	}
-	b.used = max(b.used-now.Sub(b.at).Seconds()*per, 0)
-	b.at = now
+	at := now.Sub(start)
+	if b.used > 0 { // of one that is full at says nothing
+		b.used = max(b.used-(at-b.at).Seconds()*per, 0)
+	}
+	b.at = at
 	if b.used+float64(n) > burst {
 		return false
 	}

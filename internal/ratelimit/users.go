@@ -58,7 +58,7 @@ func (p *part) makeRoom(rate units.Rate, burst float64, now time.Time) {
 	}
 	idle := time.Duration(burst / rate.PerSecond() * float64(time.Second))
 	for user, b := range p.users {
-		if now.Sub(b.at) >= idle {
+		if now.Sub(start)-b.at >= idle {
 			delete(p.users, user)
 		}
 	}

@@ -73,6 +73,16 @@ func UserChannel(id string) string {
 	return string(b)
 }
 
+// plain reports whether a channel name may hold an id as it is.
+func plain(id string) bool {
+	for i := range len(id) {
+		if !alphabet[id[i]] || id[i] == '=' {
+			return false
+		}
+	}
+	return true
+}
+
 // UserOf is the user whose own channel has a name; "" if it is nobody's.
 func UserOf(channel string) string {
 	name, ok := strings.CutPrefix(channel, UserNamespace+":")
@@ -104,6 +114,9 @@ func UserOf(channel string) string {
 // UserKey names a user among the items of a channel: as UserChannel writes the id, or a digest of it, behind
 // "=", where that would be too long for a key.
 func UserKey(id string) string {
+	if len(id) <= MaxName && plain(id) {
+		return id
+	}
 	key := UserChannel(id)[len(UserNamespace)+1:]
 	if len(key) > MaxName {
 		sum := sha256.Sum256([]byte(id))

@@ -10,19 +10,18 @@ import (
 
 // parseGrants reads the claim channels: an object of lists by pattern, or a list of objects.
 func parseGrants(v []byte) (grants []Grant, err error) {
+	var usually [usual]Grant
+	list := usually[:0]
 	add := func(pattern string, ops Ops) error {
 		switch {
-		case len(grants) == maxGrants:
+		case len(list) == maxGrants:
 			return refuse(ReasonClaims, "channels has more than "+strconv.Itoa(maxGrants)+" entries")
 		case pattern == "" || len(pattern) > maxChannel:
 			return refuse(ReasonClaims, "channels has an entry without a pattern, or one that is too long")
 		case ops == 0:
 			return refuse(ReasonClaims, "channels has an entry without operations")
 		}
-		if grants == nil {
-			grants = make([]Grant, 0, usual)
-		}
-		grants = append(grants, Grant{pattern, ops})
+		list = append(list, Grant{pattern, ops})
 		return nil
 	}
 	switch v[0] {
@@ -44,6 +43,10 @@ func parseGrants(v []byte) (grants []Grant, err error) {
 		})
 	default:
 		err = refuse(ReasonClaims, "channels is neither an object nor a list")
+	}
+	if len(list) > 0 { // a connection keeps it: there is no room left in it
+		grants = make([]Grant, len(list))
+		copy(grants, list)
 	}
 	return grants, err
 }

@@ -20,10 +20,29 @@ type Identity struct {
 	Grants []Grant // the channels the token names
 	// Expires is when the identity must no longer be believed: the token's exp and the leeway. Wall
 	// clock. Zero: never.
-	Expires   time.Time
-	Issued    time.Time // the token's iat; zero: it does not say
-	Anonymous bool      // let in without a token
-	Vouched   *Vouched  // what a system that vouches for the client in the place of a token says besides; nil: it is a token's
+	Expires   Moment
+	Issued    Moment   // the token's iat; zero: it does not say
+	Anonymous bool     // let in without a token
+	Vouched   *Vouched // what a system that vouches for the client in the place of a token says besides; nil: it is a token's
+}
+
+// Moment is a time in a word, in Unix microseconds; 0: none.
+type Moment int64
+
+// MomentOf is a time as a Moment; zero stays zero.
+func MomentOf(t time.Time) Moment {
+	if t.IsZero() {
+		return 0
+	}
+	return Moment(t.UnixMicro())
+}
+
+// Time is the time.
+func (m Moment) Time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(m))
 }
 
 // Vouched is what a system that identifies clients says of one beside who it is. It is shared like its Identity, and never

@@ -274,9 +274,9 @@ func (r *rules) identify(payload []byte) (*Identity, error) {
 	case r.audience != "" && !c.audOK:
 		return nil, refuse(ReasonAudience, "")
 	}
-	id := &Identity{User: c.sub, Name: c.name, Avatar: c.avatar, Roles: c.roles, Grants: c.grants, Expires: expires}
+	id := &Identity{User: c.sub, Name: c.name, Avatar: c.avatar, Roles: c.roles, Grants: c.grants, Expires: MomentOf(expires)}
 	if c.iat > 0 {
-		id.Issued = time.Unix(min(c.iat, r.now().Unix()), 0) // an issuer whose clock is ahead has no say over the tokens to come
+		id.Issued = MomentOf(time.Unix(min(c.iat, r.now().Unix()), 0)) // an issuer whose clock is ahead has no say over the tokens to come
 	}
 	return id, nil
 }

@@ -316,23 +316,34 @@ func (g *Conn) Detach() (fd int, end io.Closer, err error) {
 		}
 		return -1, nil, net.ErrClosed
 	}
-	s := &socket{listener: g.listener, fd: int32(fd)}
 	if g.counted {
-		s.counted = g.peer.Addr()
+		return fd, &countedSocket{socket{g.listener, int32(fd)}, g.peer.Addr()}, nil
 	}
-	return fd, s, nil
+	return fd, &socket{g.listener, int32(fd)}, nil
 }
 
 // socket is what is left of a connection that was upgraded.
 type socket struct {
 	listener *listener
-	counted  netip.Addr // the peer's, in the relay's addresses; not valid: it is not counted
 	fd       int32
 }
 
 // Close implements io.Closer. It is called once.
 func (s *socket) Close() error {
-	s.listener.gone(s.counted.IsValid(), s.counted)
+	s.listener.gone(false, netip.Addr{})
+	rawsock.Close(int(s.fd))
+	return nil
+}
+
+// countedSocket is a socket whose peer counts in the relay's addresses.
+type countedSocket struct {
+	socket
+	peer netip.Addr
+}
+
+// Close implements io.Closer. It is called once.
+func (s *countedSocket) Close() error {
+	s.listener.gone(true, s.peer)
 	rawsock.Close(int(s.fd))
 	return nil
 }

@@ -171,7 +171,7 @@ func (s *speaker) refreshCommand(c *wire.Command) ([]byte, error) {
 		return nil, err
 	}
 	s.Renewed(id)
-	more := append([]byte(`,"expiresAt":`), strconv.FormatInt(id.Expires.UnixMilli(), 10)...)
+	more := append([]byte(`,"expiresAt":`), strconv.FormatInt(id.Expires.Time().UnixMilli(), 10)...)
 	more = s.appendExpiry(more)
 	return answer("ok", c.ID, more), nil
 }

@@ -196,7 +196,7 @@ func appendRate(b []byte, rate units.Rate) []byte {
 // session without an end.
 func (s *speaker) appendExpiry(b []byte) []byte {
 	id := s.Identity()
-	expires := id.Expires
+	expires := id.Expires.Time()
 	if expires.IsZero() || id.Vouched != nil { // it is refreshed without the client
 		return b
 	}

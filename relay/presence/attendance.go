@@ -1,8 +1,6 @@
 package presence
 
 import (
-	"bytes"
-	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -83,12 +81,7 @@ func (p *Presence) Attend(channel, connection string, id *auth.Identity, a Atten
 	u, news := p.enter(part, channel, id.User, id)
 	x := u.extend()
 	now := time.Now()
-	if a.Status != "" && a.Status != cmp.Or(x.status, "online") {
-		x.status, x.statusAt, news = a.Status, now.UnixNano(), true
-	}
-	if a.Metadata != nil && !bytes.Equal(a.Metadata, x.metadata) {
-		x.metadata, x.metadataAt, news = a.Metadata, now.UnixNano(), true
-	}
+	news = u.says(a.Status, a.Metadata, now) || news
 	u.seen = now.UnixMilli()
 	if i := u.attended(connection); i >= 0 {
 		x.attendances[i].until = now.Add(attendanceLasts)

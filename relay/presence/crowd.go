@@ -1,7 +1,6 @@
 package presence
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -15,6 +14,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/relay/auth"
 	"weir/relay/cluster"
 )
 
@@ -41,7 +41,7 @@ type attendee struct {
 	present
 	here  bool        // a node has them
 	until time.Time   // when a user leaves whom no node has
-	shown []byte      // as was told; nil: that is still to be done
+	told  *shown      // as was told; nil: that is still to be done
 	timer *time.Timer // for until, or to tell again what could not be told; nil until there is one
 }
 
@@ -92,8 +92,8 @@ func (p *Presence) AskUsers(b []byte, channel string, countOnly bool) ([]byte, e
 
 // report is the part of this node. The caller holds presencePart.mu.
 func (u *present) report() []byte {
-	x := u.more()
-	b, err := json.Marshal(presentPart{u.name, u.avatar, u.issued, u.joined, u.seen, u.connections, u.unsubscribed(), x.status, x.statusAt, x.metadata, x.metadataAt})
+	w := u.words()
+	b, err := json.Marshal(presentPart{u.name, u.avatar, int64(u.issued) * int64(time.Microsecond), u.joined, u.seen, u.connections, u.unsubscribed(), w.status, w.statusAt, w.metadata, w.metadataAt})
 	if err != nil { // of metadata, which was checked
 		b = []byte(`{}`)
 	}
@@ -142,7 +142,7 @@ func (c *crowd) Opened(of func(key string) bool) {
 		part := c.part(channel)
 		part.mu.Lock()
 		defer part.mu.Unlock()
-		for _, shown := range state[usersGroup] {
+		for _, item := range state[usersGroup] {
 			var u struct {
 				ID       string          `json:"id"`
 				Name     string          `json:"name"`
@@ -151,12 +151,12 @@ func (c *crowd) Opened(of func(key string) bool) {
 				JoinedAt int64           `json:"joinedAt"`
 				Metadata json.RawMessage `json:"metadata"`
 			}
-			if json.Unmarshal(shown, &u) != nil || u.ID == "" {
+			if json.Unmarshal(item, &u) != nil || u.ID == "" {
 				continue
 			}
 			a := c.enter(part, channel, u.ID)
-			a.name, a.avatar, a.joined, a.shown = u.Name, u.Avatar, u.JoinedAt*int64(time.Millisecond), shown
-			a.extra = &presentMore{status: u.Status, metadata: u.Metadata}
+			a.told = &shown{u.ID, u.Name, u.Avatar, u.JoinedAt * int64(time.Millisecond), &said{status: u.Status, metadata: u.Metadata}}
+			a.shown, a.extra = a.told, nil
 			c.expect(part, channel, a)
 		}
 		return true
@@ -194,7 +194,7 @@ func (c *crowd) enter(part *crowdPart, channel, user string) *attendee {
 	}
 	a := users[user]
 	if a == nil {
-		a = &attendee{present: present{user: user}}
+		a = &attendee{present: present{shown: &shown{user: user}}}
 		users[user] = a
 		c.presence.Users.Add(1)
 	}
@@ -238,7 +238,7 @@ func (a *attendee) put(parts []cluster.Part) {
 	var newest presentPart
 	a.connections, a.seen = 0, 0
 	alone := 0
-	x := a.extend()
+	now, words := *a.shown, *a.words()
 	for i, p := range parts {
 		var u presentPart
 		if json.Unmarshal(p.Value, &u) != nil {
@@ -247,21 +247,25 @@ func (a *attendee) put(parts []cluster.Part) {
 		if cmp.Or(cmp.Compare(u.Issued, newest.Issued), cmp.Compare(u.Joined, newest.Joined)) > 0 || i == 0 {
 			newest = u
 		}
-		if a.joined == 0 || u.Joined < a.joined {
-			a.joined = u.Joined
+		if now.joined == 0 || u.Joined < now.joined {
+			now.joined = u.Joined
 		}
-		if u.StatusAt > x.statusAt {
-			x.status, x.statusAt = u.Status, u.StatusAt
+		if u.StatusAt > words.statusAt {
+			words.status, words.statusAt = u.Status, u.StatusAt
 		}
-		if u.MetadataAt > x.metadataAt {
-			x.metadata, x.metadataAt = u.Metadata, u.MetadataAt
+		if u.MetadataAt > words.metadataAt {
+			words.metadata, words.metadataAt = u.Metadata, u.MetadataAt
 		}
 		a.connections += u.Connections
 		a.seen = max(a.seen, u.Seen)
 		alone += u.Alone
 	}
-	a.name, a.avatar, a.issued = newest.Name, newest.Avatar, newest.Issued
-	x.attendances = slices.Repeat([]attendance{{alone: true}}, alone)
+	now.name, now.avatar, a.issued = newest.Name, newest.Avatar, auth.Moment(newest.Issued/int64(time.Microsecond))
+	if now.said != nil || words.statusAt != 0 || words.metadataAt != 0 {
+		now.said = &words
+	}
+	a.shown = &now
+	a.extend().attendances = slices.Repeat([]attendance{{alone: true}}, alone)
 }
 
 // expect has a user leave whom no node has any more, unless one has them again in time. The caller holds part.mu.
@@ -306,9 +310,9 @@ func (c *crowd) review(part *crowdPart, channel string, a *attendee) {
 	switch left := time.Until(a.until); {
 	case a.here:
 		a.halt()
-		if data := append(a.append(nil), '}'); !bytes.Equal(data, a.shown) {
-			if c.tell(part, channel, a, &broker.Publication{Op: broker.Set, Group: usersGroup, Key: wire.UserKey(a.user), Data: data}) {
-				a.shown = data
+		if !a.same(a.told) {
+			if c.tell(part, channel, a, &broker.Publication{Op: broker.Set, Group: usersGroup, Key: wire.UserKey(a.user), Data: a.AppendTo(nil), Form: a.shown}) {
+				a.told = a.shown
 			}
 		}
 	case left > 0:

@@ -112,11 +112,11 @@ func (p *Presence) enter(part *presencePart, channel, user string, id *auth.Iden
 		part.channels[channel], part.told[channel] = users, Channel(channel)
 	}
 	if u = users[user]; u == nil {
-		u, news = &present{user: user, joined: time.Now().UnixNano()}, true
+		u, news = newPresent(shown{user: user, name: id.Name, avatar: id.Avatar, joined: time.Now().UnixNano()}), true
 		users[user] = u
 		p.joined(channel, user)
 	}
-	if !id.Expires.IsZero() || id.Name != "" || id.Avatar != "" {
+	if id.Expires != 0 || id.Name != "" || id.Avatar != "" {
 		news = u.names(id) || news
 	}
 	u.grace = 0
@@ -306,8 +306,8 @@ func (p *Presence) changed(part *presencePart, channel string, u *present, news 
 
 // show tells that a user is there, and how. The caller holds part.mu.
 func (p *Presence) show(part *presencePart, channel string, u *present) {
-	part.room = append(u.append(part.room[:0]), '}') // the broker copies what it keeps
-	p.tell(part.told[channel], &broker.Publication{Op: broker.Set, Group: usersGroup, Key: wire.UserKey(u.user), Data: part.room})
+	part.room = u.AppendTo(part.room[:0]) // the broker copies what it keeps of it
+	p.tell(part.told[channel], &broker.Publication{Op: broker.Set, Group: usersGroup, Key: wire.UserKey(u.user), Data: part.room, Form: u.shown})
 	if cap(part.room) > maxRoom {
 		part.room = nil
 	}
@@ -371,7 +371,7 @@ func (p *Presence) AppendUsers(b []byte, channel string, countOnly bool) []byte 
 		if u.connections > 0 {
 			seen = now // its heartbeat would have ended it
 		}
-		b = strconv.AppendInt(append(u.append(b), `,"connections":`...), int64(u.connections+u.unsubscribed()), 10)
+		b = strconv.AppendInt(append(u.open(b), `,"connections":`...), int64(u.connections+u.unsubscribed()), 10)
 		b = append(strconv.AppendInt(append(b, `,"lastSeen":`...), seen, 10), '}')
 	}
 	return strconv.AppendInt(append(b, `],"count":`...), int64(len(list)), 10)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"weir/broker"
 	"weir/relay/auth"
@@ -203,4 +204,11 @@ func TestPresenceGrace(t *testing.T) {
 			t.Error(got)
 		}
 	})
+}
+
+// TestPresentIsSmall: a user who says nothing of themselves is one object of the allocator's class of 112 bytes.
+func TestPresentIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(present{}); size > 112 {
+		t.Errorf("a user has %d bytes", size)
+	}
 }

@@ -116,7 +116,7 @@ func (s *Session) Schedule() {
 // caller holds s.mu.
 func (s *Session) deadline() time.Time {
 	id := s.identity.Load()
-	at := id.Expires
+	at := id.Expires.Time()
 	if v := id.Vouched; v != nil && s.asked.Load() != id {
 		at = sooner(at, v.Refresh)
 	}
@@ -139,7 +139,7 @@ func sooner(a, b time.Time) time.Time {
 // due does what the time of the session has come for.
 func (s *Session) due() {
 	id, now := s.identity.Load(), s.manager.Now()
-	if !id.Expires.IsZero() && !now.Before(id.Expires) {
+	if id.Expires != 0 && !now.Before(id.Expires.Time()) {
 		s.Close(Closing{Code: wire.CloseUnauthorized, Reason: "token expired"})
 		return
 	}

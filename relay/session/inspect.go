@@ -84,7 +84,7 @@ func (s *Session) Identity() *auth.Identity { return s.identity.Load() }
 // IdentityNow is who the client is now, if its token is still good; otherwise the error is that it has expired.
 func (s *Session) IdentityNow() (*auth.Identity, error) {
 	id := s.identity.Load()
-	if !id.Expires.IsZero() && !s.manager.Now().Before(id.Expires) {
+	if id.Expires != 0 && !s.manager.Now().Before(id.Expires.Time()) {
 		return nil, problem.TokenExpired
 	}
 	return id, nil

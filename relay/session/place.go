@@ -70,7 +70,7 @@ func (m *Manager) ForRequest(s *Session, id *auth.Identity, features pool.Featur
 func (s *Session) Connect(nc net.Conn, o websocket.Options) {
 	s.open(nc, false)
 	o.Deflate = hub.Deflates(s.enc)
-	s.socket.Begin(s, s.conn, nc, o)
+	s.socket.Begin(s, s.conn, o)
 }
 
 func (s *Session) open(nc net.Conn, tails bool) {
@@ -83,7 +83,7 @@ func (s *Session) open(nc net.Conn, tails bool) {
 func (s *Session) ConnectEvents(nc net.Conn, tails bool) {
 	s.events = true
 	s.open(nc, tails)
-	s.socket.Begin(s, s.conn, nc, websocket.Options{Rules: s.manager.rules})
+	s.socket.Begin(s, s.conn, websocket.Options{Rules: s.manager.rules})
 }
 
 // FirstTurn starts reading, on the shard's loop. What came with the handshake is handled at once.

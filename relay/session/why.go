@@ -45,5 +45,5 @@ func (m *Manager) whose(token string) (id *auth.Identity, steps []string, err er
 	if !wire.ValidChannel(wire.UserChannel(id.User)) {
 		return nil, nil, errors.New("the token is refused: claims: sub is too long for the name of a channel")
 	}
-	return id, []string{"the token is signed by " + auth.KeyOf(token), "it is good until " + id.Expires.UTC().Format(time.RFC3339)}, nil
+	return id, []string{"the token is signed by " + auth.KeyOf(token), "it is good until " + id.Expires.Time().UTC().Format(time.RFC3339)}, nil
 }

@@ -2,7 +2,6 @@ package websocket
 
 import (
 	"errors"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -58,7 +57,6 @@ type Reader struct {
 	// Set once, by Begin.
 	handler Handler
 	conn    *pool.Conn
-	nc      net.Conn // off the raw path; nil on it, so that what accepted the connection need not live as long as it
 	rules   *Rules
 	deflate bool
 	binary  bool
@@ -116,11 +114,8 @@ type Options struct {
 }
 
 // Begin makes a reader ready for a connection. It is called once, before anything else.
-func (r *Reader) Begin(h Handler, conn *pool.Conn, nc net.Conn, o Options) {
+func (r *Reader) Begin(h Handler, conn *pool.Conn, o Options) {
 	r.handler, r.conn, r.rules, r.deflate, r.binary, r.skips = h, conn, o.Rules, o.Deflate, o.Binary, o.SkipLarge
-	if !conn.Awaitable() {
-		r.nc = nc
-	}
 	if len(o.Rest) > 0 {
 		r.begin()
 		r.rest = o.Rest
@@ -262,7 +257,7 @@ func (r *Reader) receive(p []byte) (int, error) {
 		return n, nil
 	}
 	if !r.conn.Awaitable() {
-		return r.nc.Read(p)
+		return r.conn.Stream().Read(p)
 	}
 	n, err := r.conn.TryRead(p)
 	if err == syscall.EAGAIN { //nolint:errorlint // it is the kernel's, as it comes
@@ -298,7 +293,7 @@ func (r *Reader) Discard() (gone, later bool) {
 				return false, false
 			}
 		} else {
-			n, err = r.nc.Read(buf)
+			n, err = r.conn.Stream().Read(buf)
 		}
 		r.eof = err != nil
 		if r.drained < maxLinger {

@@ -62,7 +62,7 @@ func (s *System) message(c *relay.Client, data []byte, _ bool) {
 			c.Close(wire.CloseForbidden, "the new token does not have the role admin")
 			return
 		}
-		c.Send(encode.Object("type", "ok", "id", m.ID, "expiresAt", id.Expires.UnixMilli()))
+		c.Send(encode.Object("type", "ok", "id", m.ID, "expiresAt", id.Expires.Time().UnixMilli()))
 	default:
 		c.SendError(m.ID, problem.New(http.StatusBadRequest, "unknown_type", "expected ping or refresh", false))
 	}

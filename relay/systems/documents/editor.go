@@ -5,7 +5,6 @@ import (
 	"hash/fnv"
 	"math"
 	"slices"
-	"time"
 
 	"weir/broker"
 	"weir/internal/wire"
@@ -34,10 +33,10 @@ type editor struct {
 	broadcaster broadcaster
 
 	// Guarded by the document's lock.
-	name     string    // as the user's newest token says
-	issued   time.Time // when that token was issued, if it says so
-	base     uint64    // the newest version that it is known to have: it was sent the text, or its operation was applied
-	replaced bool      // its src has come back on another connection: what still comes over this one is ignored
+	name     string      // as the user's newest token says
+	issued   auth.Moment // when that token was issued, if it says so
+	base     uint64      // the newest version that it is known to have: it was sent the text, or its operation was applied
+	replaced bool        // its src has come back on another connection: what still comes over this one is ignored
 }
 
 // end closes the connection, after everything that was sent before.
@@ -66,7 +65,7 @@ func (d *document) addEditor(ed *editor) {
 // The caller holds mu.
 func (d *document) rename(id *auth.Identity) {
 	for _, ed := range d.editors {
-		if ed.user == id.User && !id.Issued.IsZero() && id.Issued.Before(ed.issued) {
+		if ed.user == id.User && id.Issued != 0 && id.Issued < ed.issued {
 			return
 		}
 	}

@@ -177,7 +177,7 @@ func (s *session) refresh(m *request) error {
 	s.one.doc.mu.Lock()
 	s.one.doc.rename(id)
 	s.one.doc.mu.Unlock()
-	s.client.Send(encode.Object("type", "ok", "id", m.id, "expiresAt", id.Expires.UnixMilli(), "write", s.may(auth.Publish, s.document)))
+	s.client.Send(encode.Object("type", "ok", "id", m.id, "expiresAt", id.Expires.Time().UnixMilli(), "write", s.may(auth.Publish, s.document)))
 	return nil
 }
 

@@ -99,7 +99,7 @@ func (s *System) parseConnect(body []byte, c *credentials, asked time.Time) (*au
 		return nil, err
 	}
 	id.Vouched = &auth.Vouched{By: v, Subscribe: a.Subscribe, Data: data, Refresh: asked.Add(early(expiry))}
-	id.Expires = asked.Add(expiry + s.config.Connect.Stale)
+	id.Expires = auth.MomentOf(asked.Add(expiry + s.config.Connect.Stale))
 	return id, nil
 }
 

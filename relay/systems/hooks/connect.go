@@ -98,7 +98,7 @@ func (s *System) identify(c *credentials) (*auth.Identity, *problem.Error) {
 
 // standsAt reports whether it is not over.
 func (k *known) standsAt(now time.Time) bool {
-	return k.id == nil || now.Before(k.id.Expires)
+	return k.id == nil || now.Before(k.id.Expires.Time())
 }
 
 // connect asks the backend who a client is, remembers the answer and ends the question.

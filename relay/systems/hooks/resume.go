@@ -80,7 +80,7 @@ func (s *System) Resume(connection string, id *auth.Identity) string {
 		return ""
 	}
 	return s.tickets.seal(&ticket{id.User, id.Name, id.Avatar, id.Roles, id.Grants, id.Vouched.Subscribe, v.context,
-		s.now().UnixMicro(), v.asked.UnixMicro(), id.Vouched.Refresh.UnixMicro(), id.Expires.UnixMicro(), v.by.origin, connection})
+		s.now().UnixMicro(), v.asked.UnixMicro(), id.Vouched.Refresh.UnixMicro(), int64(id.Expires), v.by.origin, connection})
 }
 
 // seal makes a ticket; "" if it would be too large.
@@ -156,7 +156,7 @@ func (s *System) resume(text string, c *credentials) *auth.Identity {
 	}
 	v.mark()
 	return &auth.Identity{User: k.User, Name: k.Name, Avatar: k.Avatar, Roles: k.Roles, Grants: k.Grants, Anonymous: k.User == "",
-		Issued: time.UnixMicro(k.Asked), Expires: time.UnixMicro(k.Expires),
+		Issued: auth.Moment(k.Asked), Expires: auth.Moment(k.Expires),
 		Vouched: &auth.Vouched{By: v, Subscribe: k.Subscribe, Refresh: time.UnixMicro(k.Refresh)}}
 }
 

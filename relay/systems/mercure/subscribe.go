@@ -49,11 +49,11 @@ func (s *System) handleSubscribe(ctx *fasthttp.RequestCtx) {
 		s.refuse(ctx, bad, sub.modern)
 		return
 	}
-	id := &auth.Identity{Anonymous: true, Expires: s.host.Now().Add(spread(s.now().Lifetime))}
+	id := &auth.Identity{Anonymous: true, Expires: auth.MomentOf(s.host.Now().Add(spread(s.now().Lifetime)))}
 	if g != nil {
 		s.admit(sub, g)
 		if !g.expires.IsZero() {
-			if end := s.host.Now().Add(spread(g.expires.Sub(s.host.Now()))); end.Before(id.Expires) {
+			if end := auth.MomentOf(s.host.Now().Add(spread(g.expires.Sub(s.host.Now())))); end < id.Expires {
 				id.Expires = end
 			}
 		}
