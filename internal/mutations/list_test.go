@@ -96,6 +96,25 @@ var mutations = []mutation{
 		{"broker/cluster.go", "		c.seq = m.Seq // what remember notes\n		c.remember(now, m.Key)\n", "		_ = m\n"},
 	}, of("TestKeysOfWhatWasMissed")},
 
+	{"a link that begins anew brings all that a channel has", []edit{
+		{"broker/export.go", "	if !known || from.Seq > c.seq", "	if known || from.Seq > c.seq"},
+	}, of("TestMissedByALink")},
+	{"what has come since a position is taken for all there is", []edit{
+		{"broker/cluster.go", "	if lost && k.Partial {", "	if lost && k.Position.Epoch == \"\" {"},
+	}, []string{"./broker", "-run", "^TestMissedElsewhere$"}},
+	{"ends of items are forgotten with what was missed", []edit{
+		{"broker/export.go", "i != nil && i.ttl != nil {", "i != nil && i.ttl == nil {"},
+	}, []string{"./broker", "-run", "^TestMissedSince$"}},
+	{"a replica says that it stands where it does not stand yet", []edit{
+		{"relay/cluster/follow.go", "		case err == nil:\n			f.seq.Store(max(seq, f.seq.Load()))", "		case err == nil:\n			f.seq.Store(max(seq, f.seq.Load()) + 1)"},
+	}, of("TestMissedByALink")},
+	{"a publication for a partition that is about to be served is sent back", []edit{
+		{"relay/cluster/forward.go", "	if c.waits(channel, &p, answer) {\n		return\n	}\n", ""},
+	}, of("TestWaitForOpening")},
+	{"answers of other nodes are given to whoever is first", []edit{
+		{"relay/ingress/pendingreplies.go", "return w.id == id", "return !w.settled"},
+	}, []string{"./relay/ingress", "-run", "^TestTab$"}},
+
 	{"a log that is taken over without a fence", []edit{
 		{"broker/ledger/take.go", "number, err := log.Append(ctx, fence(rand.Text()), last)", "_, number, err := fence(rand.Text()), last, error(nil)"},
 	}, ledger("TestFencedOwner")},

@@ -114,12 +114,12 @@ type Cluster struct {
 
 // counts are what has happened since the start.
 type counts struct {
-	frames, restarts, forwarded, takeovers, rescued, moved atomic.Uint64
+	frames, bytes, restarts, forwarded, takeovers, rescued, moved atomic.Uint64
 }
 
 // Stats returns the cluster's counters.
 func (c *Cluster) Stats() Stats {
-	s := Stats{Nodes: 1, Partitions: len(c.owners), Isolated: c.cut(), Frames: c.counts.frames.Load(), Restarts: c.counts.restarts.Load(), Forwarded: c.counts.forwarded.Load(),
+	s := Stats{Nodes: 1, Partitions: len(c.owners), Isolated: c.cut(), Frames: c.counts.frames.Load(), Bytes: c.counts.bytes.Load(), Restarts: c.counts.restarts.Load(), Forwarded: c.counts.forwarded.Load(),
 		Takeovers: c.counts.takeovers.Load(), Moved: c.counts.moved.Load(), Rescued: c.counts.rescued.Load()}
 	for p := range c.owners {
 		if o := c.owners[p].Load(); o != nil && o.open {

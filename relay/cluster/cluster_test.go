@@ -28,6 +28,7 @@ type node struct {
 	cluster       *cluster.Cluster
 	broker        *broker.Broker
 	panics        atomic.Int64
+	holds         atomic.Pointer[chan struct{}] // channels are made when it is closed; nil: at once
 
 	mu   sync.Mutex
 	seen map[string][]string // by channel: what a reader was told
@@ -97,6 +98,12 @@ func startAs(t testing.TB, m *fake.Mesh, name string, handlers cluster.Handlers,
 		t.Fatal(err)
 	}
 	b := broker.Config{Cluster: n.cluster, Panic: hook, Subscriber: func(c *broker.Channel) broker.Subscriber { return reader{n, c.Name()} }}
+	b.Policy = func(string) (p broker.Policy) {
+		if holds := n.holds.Load(); holds != nil {
+			<-*holds
+		}
+		return p
+	}
 	if config.Durable != nil {
 		b.Policy, b.Store = config.Durable.Policy, n.cluster.Ledger()
 	}

@@ -116,6 +116,7 @@ func (c *Cluster) send(m *member) {
 			buffer = b
 			_ = c.node.Send(m.session, b) // what is lost is found out by its number
 			c.counts.frames.Add(1)
+			c.counts.bytes.Add(uint64(len(b)))
 			if full {
 				time.Sleep(link.RestAfter) // more comes together
 			}

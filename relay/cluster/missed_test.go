@@ -56,6 +56,9 @@ func TestMissedByALink(t *testing.T) {
 			n.told(channel)
 		}
 		sent.Store(0)
+		of.publish(channel, "0")
+		time.Sleep(time.Second)
+		less("it was published", 1)
 		losing.Store(true)
 		for i := range 3 {
 			of.publish(channel, fmt.Sprint(i))
@@ -78,6 +81,49 @@ func TestMissedByALink(t *testing.T) {
 		less("it has moved", 1)
 		if moved > 500_000 {
 			t.Errorf("moving took %d bytes, of items and changes of 200 KB each", moved)
+		}
+	})
+}
+
+// What is published while the new owner of a partition takes it over waits there, and does not go back and forth.
+func TestWaitForOpening(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var from atomic.Value
+		from.Store("")
+		var frames atomic.Int64
+		m := &fake.Mesh{Fate: func(string, string) []time.Duration { return []time.Duration{time.Millisecond} }, Lose: func(session, to string, b []byte) bool {
+			if session == from.Load() && to != "" && !json.Valid(b) {
+				frames.Add(1)
+			}
+			return false
+		}}
+		nodes := three(t, m)
+		const channel = "room:1"
+		of := owner(nodes, channel)
+		to, third := others(nodes, of)[0], others(nodes, of)[1]
+		of.publish(channel, "1")
+		opens := make(chan struct{})
+		to.holds.Store(&opens)
+		if err := of.cluster.Move(t.Context(), of.cluster.PartitionOf(channel), to.name); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		from.Store(third.session)
+		positions := make(chan broker.Position)
+		go func() {
+			for range 3 {
+				positions <- third.publish(channel, "2")
+			}
+		}()
+		time.Sleep(100 * time.Millisecond)
+		if n := frames.Load(); n == 0 || n > 3 {
+			t.Errorf("%d frames were sent for a publication that waits", n)
+		}
+		close(opens)
+		for i := range 3 {
+			if at := <-positions; at.Seq != uint64(i+2) {
+				t.Errorf("publication %d is at %v", i, at)
+			}
 		}
 	})
 }

@@ -108,6 +108,7 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 		goOn()
 		return fmt.Errorf("partition %d: %s does not take it: %w", p, to.node, err)
 	}
+	given := time.Since(begun)
 	for c.context.Err() == nil && c.owners[p].Load() == shut {
 		_, err := c.node.Update(c.context, rowPrefix+strconv.Itoa(p), value, o.term)
 		if err == nil || errors.Is(err, mesh.ErrConflict) { // written, by this process or by one that took it over: the table tells
@@ -119,7 +120,7 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 		}
 	}
 	c.counts.moved.Add(1)
-	c.config.Log.Info("partition handed over", slog.Int("partition", p), slog.String("to", to.node), slog.Int("channels", len(list)), slog.Duration("took", time.Since(begun)))
+	c.config.Log.Info("partition handed over", slog.Int("partition", p), slog.String("to", to.node), slog.Int("channels", len(list)), slog.Duration("given", given), slog.Duration("took", time.Since(begun)))
 	return nil
 }
 

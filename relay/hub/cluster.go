@@ -88,6 +88,7 @@ func writeCluster(w io.Writer, s cluster.Stats) {
 	metrics.WriteGaugeUint64(w, "weir_cluster_isolated", isolated)
 	metrics.WriteGaugeUint64(w, "weir_cluster_waiting_bytes", uint64(s.Waiting))
 	metrics.WriteCounterUint64(w, "weir_cluster_frames_total", s.Frames)
+	metrics.WriteCounterUint64(w, "weir_cluster_sent_bytes_total", s.Bytes)
 	metrics.WriteCounterUint64(w, "weir_cluster_link_restarts_total", s.Restarts)
 	metrics.WriteCounterUint64(w, "weir_cluster_forwarded_total", s.Forwarded)
 	metrics.WriteCounterUint64(w, "weir_cluster_takeovers_total", s.Takeovers)

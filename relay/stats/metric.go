@@ -129,6 +129,7 @@ var clusterMetrics = []Metric{
 	{Name: "weir_cluster_isolated", Type: TypeGauge, Help: "1 while this node is cut off from the others: it refuses publications."},
 	{Name: "weir_cluster_waiting_bytes", Type: TypeGauge, Help: "Bytes that wait on the links to other nodes; a link that would hold more than 64 MiB begins anew."},
 	{Name: "weir_cluster_frames_total", Type: TypeCounter, Help: "Frames that were sent to other nodes."},
+	{Name: "weir_cluster_sent_bytes_total", Type: TypeCounter, Help: "Bytes of these."},
 	{Name: "weir_cluster_link_restarts_total", Type: TypeCounter, Help: "Times that a link began anew, since something on it was lost."},
 	{Name: "weir_cluster_forwarded_total", Type: TypeCounter, Help: "Publications that were handed to the node that owns the channel."},
 	{Name: "weir_cluster_takeovers_total", Type: TypeCounter, Help: "Partitions that this node has taken over, those of the start included."},

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"time"
@@ -231,9 +232,16 @@ func (w *Writer) Kept(k *broker.Kept) {
 	}
 }
 
-// Kept has memory of its own: the broker keeps it.
+// Kept has memory of its own, and no more than it takes: the broker keeps it.
 func (r *Reader) Kept() broker.Kept {
-	r.Rest = append([]byte(nil), r.Rest...)
+	rest := r.Rest
+	r.kept() // or nobody knows where it ends
+	own := Reader{Rest: bytes.Clone(rest[:len(rest)-len(r.Rest)]), Err: r.Err}
+	return own.kept()
+}
+
+// kept aliases the record.
+func (r *Reader) kept() broker.Kept {
 	k := broker.Kept{Read: time.Now()}
 	at := func() time.Time { return k.Read.Add(-time.Duration(r.int())) }
 	k.Position = r.Position()

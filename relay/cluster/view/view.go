@@ -11,6 +11,7 @@ type Stats struct {
 	Waiting    int // bytes on the links to other nodes
 
 	Frames    uint64 // sent to other nodes
+	Bytes     uint64 // of these
 	Restarts  uint64 // of links
 	Forwarded uint64 // publications handed on
 	Takeovers uint64 // of partitions
