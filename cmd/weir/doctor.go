@@ -15,7 +15,8 @@ type doctorCommand struct {
 	Token    string        `placeholder:"TOKEN" help:"Token of a client; - reads it from the standard input."`
 	Channel  string        `placeholder:"NAME" help:"A channel that the client follows."`
 	Origin   string        `placeholder:"ORIGIN" help:"Origin of the page that connects, such as https://app.example. Default: the relay's own address."`
-	Idle     time.Duration `placeholder:"TIME" help:"Watch a quiet connection for so long, such as 70s."`
+	Idle     time.Duration `placeholder:"TIME" help:"Watch a quiet connection for so long, such as 70s. Default: until the relay's heartbeat must have come."`
+	Quick    bool          `help:"Watch no quiet connection: the heartbeat is 25s by default."`
 	JSON     bool          `name:"json" help:"Print one JSON object a check."`
 	Insecure bool          `help:"Do not check certificates."`
 }
@@ -38,10 +39,13 @@ func (c *doctorCommand) Run(p *program) error {
 			return err
 		}
 	}
+	if c.Idle < 0 || c.Idle > 0 && c.Quick {
+		return wrongf("doctor: --idle must be a time such as 70s, and not beside --quick")
+	}
 	ctx, cancel := untilSignal()
 	defer cancel()
 	var broken error
-	well := doctor.Examine(ctx, doctor.Examination{Relay: r, Channel: c.Channel, Idle: c.Idle}, func(f doctor.Finding) {
+	well := doctor.Examine(ctx, doctor.Examination{Relay: r, Channel: c.Channel, Idle: c.Idle, Quick: c.Quick}, func(f doctor.Finding) {
 		if c.JSON {
 			b, _ := json.Marshal(f)
 			_, err = fmt.Fprintf(p.stdout, "%s\n", b)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -153,8 +154,7 @@ func (c *pubCommand) publish(p *program, r *remote.Relay, x *publication) error 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := untilSignal()
-	defer cancel()
+	ctx := context.Background() // a signal ends the program, also while it waits for a line
 	var answer json.RawMessage
 	if err := r.Do(ctx, "POST", "/v1/publish", c.apiKey(p), body, &answer); err != nil {
 		return fmt.Errorf("pub: %w", err)

@@ -34,7 +34,8 @@ type Finding struct {
 type Examination struct {
 	Relay   *remote.Relay
 	Channel string        // one that the token may subscribe to; "": the user's own
-	Idle    time.Duration // how long a quiet connection is watched; 0: it is not
+	Idle    time.Duration // how long a quiet connection is watched; 0: until the relay's heartbeat must have come
+	Quick   bool          // no quiet connection is watched
 }
 
 // check is one look.
@@ -81,7 +82,7 @@ func Examine(ctx context.Context, e Examination, found func(Finding)) bool {
 	for _, c := range checks {
 		bound := patience
 		if c.name == "idle" {
-			bound += e.Idle
+			bound += x.watched()
 		}
 		within, cancel := context.WithTimeout(ctx, bound)
 		f := c.run(within, x)

@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 
 	"weir/internal/doctor"
 	"weir/internal/remote"
+	"weir/relay/auth"
 	"weir/relay/config"
 	"weir/relay/relaytest"
 )
@@ -43,7 +45,7 @@ func examine(t *testing.T, address, token string, change func(*doctor.Examinatio
 		t.Fatal(err)
 	}
 	r.Token = token
-	e := doctor.Examination{Relay: r, Channel: "room:1"}
+	e := doctor.Examination{Relay: r, Channel: "room:1", Quick: true}
 	if change != nil {
 		change(&e)
 	}
@@ -58,7 +60,7 @@ func TestWell(t *testing.T) {
 	t.Parallel()
 	g := relaytest.Start(t, nil)
 	for _, address := range []string{g.URL, proxy(t, g.URL, nil)} {
-		found, well := examine(t, address, g.Token("ann"), func(e *doctor.Examination) { e.Idle = time.Second })
+		found, well := examine(t, address, g.Token("ann"), func(e *doctor.Examination) { e.Idle, e.Quick = time.Second, false })
 		for name, f := range found {
 			if f.State != doctor.OK {
 				t.Errorf("%s: %+v", name, f)
@@ -77,7 +79,7 @@ func TestWell(t *testing.T) {
 // TestFaults finds each fault by name, with what to change, and nothing else.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	g := relaytest.Start(t, func(c *config.Config) { c.Heartbeat = 30 * time.Second })
+	g := relaytest.Start(t, func(c *config.Config) { c.Heartbeat = 10 * time.Second })
 	token := g.Token("ann")
 	on := func(path string, f http.HandlerFunc) func(http.Handler) http.Handler {
 		return func(next http.Handler) http.Handler {
@@ -114,16 +116,21 @@ func TestFaults(t *testing.T) {
 			w.(http.Flusher).Flush()
 			w.(http.Hijacker).Hijack() //nolint:errcheck // it ends without an event
 		})},
-		"stream compressed": {check: "stream", advice: "compress", proxy: on("/sse", func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Encoding", "br")
+		"stream compressed": {check: "stream", advice: "compress", proxy: on("/sse", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", r.Header.Get("Accept-Encoding"))
 			_, _ = io.WriteString(w, "x")
 		})},
-		"key added":      {check: "keys", advice: "key", proxy: on("/v1/channels", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })},
-		"clock":          {check: "clock", advice: "NTP", proxy: on("/v1/none", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Date", "Mon, 02 Jan 2006 15:04:05 GMT") })},
-		"no relay":       {check: "reach", advice: "no relay", proxy: on("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })},
-		"bad token":      {check: "upgrade", advice: "token", token: "a.b.c"},
-		"not allowed":    {check: "token", advice: "channels", change: func(e *doctor.Examination) { e.Channel = "user:bob" }},
-		"idle cut short": {check: "idle", advice: "proxy_read_timeout", change: func(e *doctor.Examination) { e.Idle = 10 * time.Second }, proxy: cut},
+		"key added":   {check: "keys", advice: "key", proxy: on("/v1/channels", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })},
+		"clock":       {check: "clock", advice: "NTP", proxy: on("/v1/none", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Date", "Mon, 02 Jan 2006 15:04:05 GMT") })},
+		"no relay":    {check: "reach", advice: "no relay", proxy: on("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })},
+		"bad token":   {check: "upgrade", advice: "token", token: "a.b.c"},
+		"not allowed": {check: "token", advice: "channels", change: func(e *doctor.Examination) { e.Channel = "user:bob" }},
+		"clock of the relay": {check: "token", advice: "NTP", proxy: edit(func(r *http.Request) { // as if it took the end of the token to be further away
+			if r.Header.Get("Authorization") != "" {
+				r.Header.Set("Authorization", "Bearer "+g.Token("ann", func(c *auth.Claims) { c.TTL = 2 * time.Hour }))
+			}
+		})},
+		"idle cut short": {check: "idle", advice: "proxy_read_timeout", change: func(e *doctor.Examination) { e.Quick = false }, proxy: cut},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -146,6 +153,30 @@ func TestFaults(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTokenIsRead: what a token is good for is told, with the relay's own time.
+func TestTokenIsRead(t *testing.T) {
+	t.Parallel()
+	g := relaytest.Start(t, nil)
+	many := make(map[string][]string)
+	for i := range 10 {
+		many[fmt.Sprintf("room:%d", i)] = []string{"subscribe", "publish"}
+	}
+	for name, c := range map[string]struct {
+		channels map[string][]string
+		want     string
+	}{
+		"no channels": {nil, "; it names no channels, and it may subscribe to room:1"},
+		"a pattern":   {map[string][]string{"room:*": {"*"}}, "; it names room:* (*), and it may subscribe to room:1"},
+		"many":        {many, "; it names room:0 (subscribe, publish), room:1 (subscribe, publish), "},
+		"the rest":    {many, "room:7 (subscribe, publish), 2 more, and it may"},
+	} {
+		token := g.Token("ann", func(k *auth.Claims) { k.Channels = c.channels })
+		if found, well := examine(t, g.URL, token, nil); !well || !strings.HasPrefix(found["token"].Found, "it stands for ann, for ") || !strings.Contains(found["token"].Found, c.want) {
+			t.Errorf("%s: %+v", name, found["token"])
+		}
 	}
 }
 

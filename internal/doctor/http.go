@@ -100,16 +100,17 @@ func stream(ctx context.Context, x *examination) Finding {
 		return failed(err.Error(), "")
 	}
 	req.Header.Set("Accept", "text/event-stream")
+	req.Header.Set("Accept-Encoding", "gzip") // as browsers do: a proxy that compresses what it should not is found out
 	resp, err := x.Relay.HTTP().Do(req)
 	if err != nil {
-		return failed("no answer to GET /sse: "+err.Error(), "the proxy holds answers back: nginx needs proxy_buffering off for /sse")
+		return failed("no answer to GET /sse: "+err.Error(), "the proxy holds answers back: nginx needs proxy_buffering off for /sse, Caddy flush_interval -1")
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return failed(fmt.Sprintf("GET /sse: HTTP %d", resp.StatusCode), "route /sse to the relay as /ws is")
 	}
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" {
-		return failed("the event stream is compressed ("+coding+")", "do not compress text/event-stream in the proxy: it holds events back")
+		return failed("the event stream is compressed ("+coding+")", "do not compress text/event-stream in the proxy, which may hold events back and costs memory for each client (nginx: gzip_types without it; Caddy: match in encode)")
 	}
 	line, err := bufio.NewReader(resp.Body).ReadString('\n')
 	if err != nil {

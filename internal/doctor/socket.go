@@ -43,7 +43,7 @@ func upgrade(ctx context.Context, x *examination) Finding {
 		x.upgrades = true
 		return failed(err.Error(), "the upgrade passes, the token does not: weir token check says more where the configuration is")
 	case isRefusal && (refused.Status == http.StatusUpgradeRequired || refused.Status == http.StatusBadRequest):
-		return failed(err.Error(), "the proxy drops the upgrade: nginx needs proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade and proxy_set_header Connection upgrade")
+		return failed(err.Error(), "the proxy drops the upgrade: nginx needs proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade and proxy_set_header Connection upgrade; Caddy passes both on unless request_header or header_up takes them away")
 	case isRefusal && refused.Code == "":
 		return failed(err.Error(), "the proxy answers in the relay's place: route /ws to it")
 	}
@@ -72,6 +72,9 @@ func origin(ctx context.Context, x *examination) (f Finding) {
 	case err == nil:
 		c.Close()
 	case !isRefusal || refused.Status != http.StatusUnauthorized || x.connected != nil: // who a client is is asked after where it comes from
+		if isRefusal && refused.Status == http.StatusForbidden && x.Relay.Origin == own && x.Relay.URL.Scheme == "https" {
+			return failed(err.Error(), "list "+own+" in origins of the relay, which takes http for its own scheme where a proxy ends TLS")
+		}
 		if isRefusal && refused.Status == http.StatusForbidden && x.Relay.Origin == own {
 			return failed(err.Error(), "the relay does not take a page of its own address for one: the proxy changes Host (nginx: proxy_set_header Host $http_host), or list "+own+" in origins")
 		}
@@ -81,33 +84,6 @@ func origin(ctx context.Context, x *examination) (f Finding) {
 		return failed(err.Error(), "")
 	}
 	return ok("pages of " + x.Relay.Origin + " are let in")
-}
-
-// token says what the token is good for.
-func token(ctx context.Context, x *examination) Finding {
-	if x.connected == nil {
-		return skipped("no client was let in")
-	}
-	who := x.connected.UserID
-	if who == "" {
-		who = "an anonymous client"
-	}
-	text := "it stands for " + who
-	if x.connected.ExpiresIn > 0 {
-		text += ", for " + (time.Duration(x.connected.ExpiresIn) * time.Millisecond).Round(time.Second).String()
-	}
-	if x.Channel == "" {
-		return ok(text + "; --channel NAME tries whether it may subscribe to one")
-	}
-	c, _, err := x.open(ctx)
-	if err != nil {
-		return failed(err.Error(), "")
-	}
-	defer c.Close()
-	if _, err := x.subscribe(ctx, c, nil); err != nil {
-		return failed(text+", and may not subscribe to "+x.Channel+": "+err.Error(), "name the channel, or a pattern of it, in the claim channels, or open its namespace (namespaces.*.subscribe)")
-	}
-	return ok(text + ", and it may subscribe to " + x.Channel)
 }
 
 // channel is the one that is tried.
@@ -128,6 +104,19 @@ type position struct {
 type subscribed struct {
 	Position  position `json:"position"`
 	Recovered bool     `json:"recovered"`
+	Changes   []struct {
+		Seq uint64 `json:"seq"`
+	} `json:"changes"` // since the position that was asked for
+}
+
+// follows reports whether s has each change after a position, none missing and none twice.
+func (s *subscribed) follows(from position) bool {
+	for _, c := range s.Changes {
+		if from.Seq++; c.Seq != from.Seq {
+			return false
+		}
+	}
+	return s.Position == from
 }
 
 func (x *examination) subscribe(ctx context.Context, c *remote.Conn, from *position) (s subscribed, err error) {
@@ -148,7 +137,7 @@ func resume(ctx context.Context, x *examination) Finding {
 	if x.connected == nil || x.channel() == "" {
 		return skipped("there is no channel to try it with")
 	}
-	var at subscribed
+	var before, at subscribed
 	for round := range 2 {
 		c, _, err := x.open(ctx)
 		if err != nil {
@@ -156,7 +145,8 @@ func resume(ctx context.Context, x *examination) Finding {
 		}
 		var from *position
 		if round == 1 {
-			from = &at.Position
+			before = at
+			from = &before.Position
 		}
 		at, err = x.subscribe(ctx, c, from)
 		c.Close()
@@ -167,20 +157,37 @@ func resume(ctx context.Context, x *examination) Finding {
 	if !at.Recovered {
 		return failed("a client that comes back to "+x.channel()+" does not go on where it stood", "keep a log in its namespace (namespaces.*.history), or send both connections to the same relay")
 	}
-	return ok("a client that comes back to " + x.channel() + " goes on where it stood")
+	if !at.follows(before.Position) {
+		return failed(fmt.Sprintf("a client that comes back to %s at %d gets %d changes up to %d: some are missing", x.channel(), before.Position.Seq, len(at.Changes), at.Position.Seq),
+			"something between here and the relay changes what is sent: let it pass WebSockets as they are")
+	}
+	return ok("a client that comes back to " + x.channel() + " goes on where it stood, without a gap")
+}
+
+// watched is how long a quiet connection is watched.
+func (x *examination) watched() time.Duration {
+	if x.Idle > 0 || x.Quick || x.connected == nil || x.connected.Heartbeat <= 0 {
+		return x.Idle
+	}
+	beat := time.Duration(x.connected.Heartbeat) * time.Millisecond
+	return beat + beat/10 + time.Second // pings are sent in parts of a heartbeat
 }
 
 // idle watches a connection on which nothing is sent but the relay's pings.
 func idle(ctx context.Context, x *examination) Finding {
-	if x.connected == nil || x.Idle == 0 {
-		return skipped("not asked for: --idle 70s watches a quiet connection")
+	watch := x.watched()
+	switch {
+	case x.connected == nil:
+		return skipped("no client was let in")
+	case watch == 0:
+		return skipped("not watched; without --quick it takes one heartbeat")
 	}
 	c, first, err := x.open(ctx)
 	if err != nil {
 		return failed(err.Error(), "")
 	}
 	defer c.Close()
-	within, cancel := context.WithTimeout(ctx, x.Idle)
+	within, cancel := context.WithTimeout(ctx, watch)
 	defer cancel()
 	begun := time.Now()
 	for err == nil {
@@ -190,9 +197,9 @@ func idle(ctx context.Context, x *examination) Finding {
 	switch lived := time.Since(begun).Round(time.Second); {
 	case within.Err() == nil:
 		return failed(fmt.Sprintf("a quiet connection has ended after %s: %v", lived, err),
-			"the proxy ends idle connections before the relay's heartbeat of "+beat.String()+": raise its timeout (nginx: proxy_read_timeout 75s) or lower heartbeat")
-	case x.Idle > beat+time.Second && c.Pings() == 0:
-		return failed("no ping has come in "+x.Idle.String(), "something between here and the relay swallows pings of WebSockets")
+			"the proxy ends idle connections before the relay's heartbeat of "+beat.String()+": raise its timeout (nginx: proxy_read_timeout 75s; Caddy: neither read_timeout nor stream_timeout) or lower heartbeat")
+	case watch > beat+time.Second && c.Pings() == 0:
+		return failed("no ping has come in "+watch.String(), "something between here and the relay swallows pings of WebSockets")
 	}
-	return ok("a quiet connection lives " + x.Idle.String() + " and longer")
+	return ok(fmt.Sprintf("a quiet connection lives longer than %s; the heartbeat is %s", watch, beat))
 }
