@@ -53,12 +53,12 @@ setup: ## Install what the tests need beside Go: Node.js and npm packages, a C c
 	  need php php-cli; need ruby ruby; need jq jq; need ip iproute2; \
 	  ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || need postgres postgresql; \
 	  lib() { packages=$$1; shift; "$$@" >/dev/null 2>&1 || missing="$$missing $$packages"; }; \
-	  lib "python3-django python3-fastapi python3-multipart python3-uvicorn python3-httpx python3-jwt python3-requests" \
-	    /usr/bin/python3 -c 'import django, fastapi, multipart, uvicorn, httpx, jwt, requests'; \
-	  lib "ruby-railties ruby-activejob ruby-activerecord ruby-sqlite3 ruby-jwt ruby-webrick" \
-	    ruby -e '%w[rails active_job active_record sqlite3 jwt webrick].each { |x| require x }'; \
-	  lib "php-mbstring php-sqlite3 php-guzzlehttp-guzzle php-laravel-framework php-symfony-mercure php-symfony-http-client" \
-	    php -r 'exit((int) !(extension_loaded("mbstring") && extension_loaded("pdo_sqlite") && is_file("/usr/share/php/GuzzleHttp/autoload.php") && is_file("/usr/share/php/Illuminate/Foundation/Application.php") && is_file("/usr/share/php/Symfony/Component/Mercure/autoload.php")));'; \
+	  lib "python3-django python3-psycopg2 python3-fastapi python3-multipart python3-uvicorn python3-httpx python3-jwt python3-requests" \
+	    /usr/bin/python3 -c 'import django, psycopg2, fastapi, multipart, uvicorn, httpx, jwt, requests'; \
+	  lib "ruby-railties ruby-activejob ruby-activerecord ruby-sqlite3 ruby-pg ruby-jwt ruby-webrick" \
+	    ruby -e '%w[rails active_job active_record sqlite3 pg jwt webrick].each { |x| require x }'; \
+	  lib "php-mbstring php-sqlite3 php-pgsql php-guzzlehttp-guzzle php-laravel-framework php-symfony-mercure php-symfony-http-client" \
+	    php -r 'exit((int) !(extension_loaded("mbstring") && extension_loaded("pdo_sqlite") && extension_loaded("pdo_pgsql") && is_file("/usr/share/php/GuzzleHttp/autoload.php") && is_file("/usr/share/php/Illuminate/Foundation/Application.php") && is_file("/usr/share/php/Symfony/Component/Mercure/autoload.php")));'; \
 	  lib libnginx-mod-nchan test -e /usr/lib/nginx/modules/ngx_nchan_module.so; \
 	  [ -z "$$missing" ] || { \
 	  command -v apt-get >/dev/null || { echo "make test needs$$missing: install them first" >&2; exit 1; }; \

@@ -45,6 +45,7 @@ func (t Table) sql() string { return t.with("") }
 
 // Options are what [DDL] may leave out or add.
 type Options struct {
+	Open bool   // without BEGIN and COMMIT: whoever runs it has begun a transaction, as migrations have
 	Poll bool   // without the trigger: the reader looks at the table, and commits do not notify it
 	Role string // that is granted what a reader needs; "": none
 }
@@ -56,10 +57,11 @@ const notifications = "weir_outbox"
 func DDL(t Table, o Options) string {
 	index := pgx.Identifier{t.Name + "_waiting"}.Sanitize()
 	var b strings.Builder
-	fmt.Fprintf(&b, `-- Made by weir outbox ddl. It may be run again. Write to it in the transaction of what it tells of.
-BEGIN;
-
-CREATE TABLE IF NOT EXISTS %[1]s (
+	b.WriteString("-- Made by weir outbox ddl. It may be run again. Write to it in the transaction of what it tells of.\n")
+	if !o.Open {
+		b.WriteString("BEGIN;\n\n")
+	}
+	fmt.Fprintf(&b, `CREATE TABLE IF NOT EXISTS %[1]s (
   id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- the order of publication
   channel      text NOT NULL,
   op           text,        -- set, delete or send; without one: set if there is a key, send otherwise
@@ -102,5 +104,8 @@ CREATE TRIGGER %[3]s AFTER INSERT ON %[4]s FOR EACH STATEMENT EXECUTE FUNCTION %
 			fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %s TO %s;\n", pgx.Identifier{t.Schema}.Sanitize(), role)
 		}
 	}
-	return b.String() + "\nCOMMIT;\n"
+	if !o.Open {
+		b.WriteString("\nCOMMIT;\n")
+	}
+	return b.String()
 }
