@@ -231,6 +231,7 @@ function kick(connectionId) {
 
 let inspected = ''
 async function inspect(name) {
+	if (name !== inspected) $('found').hidden = true
 	inspected = $('name').value = name
 	const path = '/v1/channels/' + encodeURIComponent(name)
 	const none = () => ({})
@@ -242,13 +243,42 @@ async function inspect(name) {
 	rows($('items'), items.length ? items.slice(0, 200) : [['None']])
 	const users = presence.users ?? []
 	$('members').replaceChildren(...(users.length ? users.slice(0, 100).map((u) => make('span', {}, u.name || u.id)) : ['Nobody']))
-	$('log').replaceChildren(...(log.changes ?? []).reverse().map((c) => make('li', {}, make('span', { className: 'muted' }, String(c.seq)), c.op, make('code', {}, [c.group && c.group + '/' + c.key, c.op !== 'delete' && text(c.data)].filter(Boolean).join('  ')))))
+	$('log').replaceChildren(...(log.changes ?? []).reverse().map((c) => make('li', {}, link(String(c.seq), () => find(c.seq)), c.op, make('code', {}, [c.group && c.group + '/' + c.key, c.op !== 'delete' && text(c.data)].filter(Boolean).join('  ')))))
 	rows($('followers'), (followers.followers ?? []).map((f) => [f.userId || 'anonymous', f.address, f.transport, 'since ' + new Date(f.since).toLocaleString(), kick(f.connectionId)]))
 	$('howmany').textContent = followers.count ?? 0
 }
 const text = (data) => {
 	const s = typeof data === 'string' ? data : JSON.stringify(data) ?? ''
 	return s.length > 400 ? s.slice(0, 400) + '…' : s
+}
+
+// find says where a change of the channel is, and draws when it got how far, if it was traced.
+async function find(seq) {
+	$('seq').value = seq
+	const channel = inspected
+	const w = await ask('GET', `/trace?channel=${encodeURIComponent(channel)}&seq=${seq}`).catch((err) => ({ problem: err.message }))
+	if (channel !== inspected || $('seq').value !== String(seq)) return
+	const many = (n, one) => `${n} ${one}${n === 1 ? '' : 's'}`
+	const way = () => {
+		if (!w.followers) return 'nobody follows the channel on this node'
+		if (!w.flushed) return `it is in its window, or from before the first of ${many(w.followers, 'follower')} came`
+		const most = w.waiting.map((x) => `${x.userId || 'anonymous'} (${short(x.queued / 1024)} KiB)`).join(', ')
+		return most ? `on its way to ${many(w.followers, 'follower')}; the most waits for ${most}` : `written to all of ${many(w.followers, 'follower')}, as far as they were there`
+	}
+	$('state').textContent = w.problem ?? (w.published ? `Message ${seq} is ${w.logged ? 'in the log' : 'no longer in the log'}; ${way()}.` : `There is no message ${seq}: the channel stands at ${w.head}.`)
+	const steps = w.trace?.steps ?? [], whole = Math.max(...steps.map((s) => s.ms), 0.001)
+	$('steps').replaceChildren(...steps.map((s, i) => {
+		const before = steps[i - 1]?.ms ?? 0, bar = make('i')
+		bar.style.left = `${(100 * before) / whole}%`
+		bar.style.width = `${(100 * Math.max(0, s.ms - before)) / whole}%`
+		return make('li', {}, make('span', {}, s.name), make('span', { className: 'bar' }, bar), make('output', {}, s.ms.toFixed(3) + ' ms'))
+	}))
+	$('traced').textContent = w.trace ? `Trace ${w.trace.traceId}, from ${new Date(w.trace.begun).toLocaleString()}` : w.published ? 'It was not traced, or too long ago.' : ''
+	$('found').hidden = false
+}
+$('where').onsubmit = (e) => {
+	e.preventDefault()
+	find(+$('seq').value)
 }
 
 $('inspect').onsubmit = (e) => {

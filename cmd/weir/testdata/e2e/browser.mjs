@@ -338,6 +338,54 @@ namespaces: {room: {subscribe: webhook, publish: webhook}}
     }
   },
 
+  // The dashboard says where a message is, and when it got how far.
+  async where() {
+    const id = '4bf92f3577b34da6a3ce929d0e0e4736'
+    const collector = createServer((req, res) => req.resume().on('end', () => res.writeHead(200, { 'content-type': 'application/x-protobuf' }).end()))
+    await new Promise((done) => collector.listen(0, '127.0.0.1', done))
+    const one = spawn(binary, ['serve', '--dev', '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0'], {
+      env: { ...process.env, OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collector.address().port}`, WEIR_TRACING_SAMPLE: '0' }, stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    const following = new AbortController()
+    try {
+      one.log = ''
+      one.stderr.on('data', (d) => (one.log += d))
+      const ready = await until('the server is ready', () => one.log.split('\n').filter((l) => l.startsWith('{')).map((l) => JSON.parse(l)).find((l) => l.msg === 'ready'))
+      const { token } = await (await fetch(`http://${ready.listen}/demo/token?user=ada&name=Ada`)).json()
+      const follower = await fetch(`http://${ready.listen}/sse?channel=room:1`, { headers: { authorization: 'Bearer ' + token }, signal: following.signal })
+      equal(follower.status, 200, 'a follower')
+      const publish = (n, headers) => fetch(`http://${ready.listen}/v1/publish`, { method: 'POST', headers: { authorization: 'Bearer dev', 'content-type': 'application/json', ...headers }, body: JSON.stringify({ channel: 'room:1', data: { n } }) })
+      await publish(1, { traceparent: `00-${id}-00f067aa0ba902b7-01` })
+      await publish(2)
+      await until('the last write is known', async () => JSON.stringify(await (await fetch(`http://${ready.admin}/trace?channel=room:1&seq=1`)).json()).includes('last write'))
+      for (const [name, options] of [['dashboard-where-1360', { viewport: { width: 1360, height: 1000 } }], ['dashboard-where-dark-400', { colorScheme: 'dark', viewport: { width: 400, height: 900 } }]]) {
+        const page = await open(`http://${ready.admin}/`, options)
+        await page.fill('#name', 'room:1')
+        await page.press('#name', 'Enter')
+        await page.click('#log li:last-child button') // the newest stands first
+        await page.waitForSelector('#steps li')
+        equal(await page.$$eval('#steps li > span:first-child', (all) => all.map((e) => e.textContent)), ['accepted', 'left its window', 'frame', 'first write', 'last write'], 'the steps')
+        equal(await page.textContent('#state'), 'Message 1 is in the log; written to all of 1 follower, as far as they were there.', 'where it is')
+        equal((await page.textContent('#traced')).startsWith(`Trace ${id}, from `), true, 'the trace')
+        const over = await page.evaluate(() => [...document.querySelectorAll('#inspected *')].filter((e) => !e.closest('.scroll, .hidden') && (e.getBoundingClientRect().right > innerWidth || e.scrollWidth > e.clientWidth + 1 && e.clientWidth && e.tagName !== 'INPUT')).map((e) => `${e.tagName} ${e.textContent}`))
+        equal(over, [], `${name}: what is wider than its place`)
+        if (shots) await page.locator('[aria-label="Inspect a channel"]').screenshot({ path: join(shots, name + '.png') })
+        await page.fill('#seq', '2')
+        await page.press('#seq', 'Enter')
+        await until('it was not traced', async () => (await page.textContent('#traced')).startsWith('It was not traced'))
+        equal(await page.$$eval('#steps li', (all) => all.length), 0, 'steps of what was not traced')
+        await page.fill('#seq', '9')
+        await page.press('#seq', 'Enter')
+        await until('it is not there', async () => (await page.textContent('#state')) === 'There is no message 9: the channel stands at 2.')
+        await close([page])
+      }
+    } finally {
+      following.abort()
+      one.kill()
+      collector.close()
+    }
+  },
+
   // The report of a load test, the comparison of two, and the report of a script with stages, on a narrow screen. Of a few
   // messages a second most intervals have none.
   async report() {
