@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"debug/elf"
+	"debug/macho"
 	"errors"
 	"io"
 	"net"
@@ -116,6 +117,55 @@ func TestArchive(t *testing.T) {
 	for _, name := range []string{"LICENSE", "README.md", "CHANGELOG.md", "weir.yaml", "weir.service"} {
 		if _, err := os.Stat(filepath.Join(dirs[0], name)); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Each binary, also those that this machine cannot run, is of the system that its archive names, and static; Debian packages are of theirs.
+func TestSystems(t *testing.T) {
+	list, err := filepath.Glob(filepath.Join(made(t), "weir-*.tar.gz"))
+	if err != nil || len(list) == 0 {
+		t.Fatal(list, err)
+	}
+	for _, path := range list {
+		system := regexp.MustCompile(`-(linux|darwin)-(\w+)\.tar\.gz$`).FindStringSubmatch(path)
+		if system == nil {
+			t.Error(path, "names no system")
+			continue
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z, err := gzip.NewReader(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dirs, err := filepath.Glob(filepath.Join(unpack(t, z), "weir-*", "weir"))
+		if _ = f.Close(); err != nil || len(dirs) != 1 {
+			t.Fatal(dirs, err)
+		}
+		if system[1] == "darwin" {
+			if b, err := macho.Open(dirs[0]); err != nil || b.Cpu != map[string]macho.Cpu{"amd64": macho.CpuAmd64, "arm64": macho.CpuArm64}[system[2]] {
+				t.Error(path, err)
+			}
+			continue
+		}
+		b, err := elf.Open(dirs[0])
+		if err != nil || b.Machine != map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[system[2]] {
+			t.Error(path, err)
+			continue
+		}
+		if needs, err := b.ImportedLibraries(); len(needs) > 0 || err != nil && !errors.Is(err, elf.ErrNoSymbols) || b.Section(".interp") != nil {
+			t.Error(path, "needs", needs, err)
+		}
+		pkg, err := filepath.Glob(filepath.Join(made(t), "weir_*_"+system[2]+".deb"))
+		if err != nil || len(pkg) != 1 {
+			t.Error(pkg, err)
+		} else if _, err := exec.LookPath("dpkg-deb"); err == nil {
+			if arch := output(t, exec.Command("dpkg-deb", "-f", pkg[0], "Architecture")); arch != system[2]+"\n" {
+				t.Error(pkg, arch)
+			}
 		}
 	}
 }
