@@ -162,3 +162,17 @@ func TestPanicOverAQuestion(t *testing.T) {
 		t.Errorf("%d of 3 are not known", bad)
 	}
 }
+
+// A connection that a demo holds, and that cannot be let go, is closed.
+func TestPanicOfAHold(t *testing.T) {
+	left := throwOnce(t, "hold of a connection")
+	g := open(t, func(c *config.Config) { c.Dev = true })
+	c := g.client("u1")
+	if a := g.ask("POST", "/demo/hold?ms=1&connection="+c.hello.ConnectionID, "", "Authorization: Bearer "+apiKey); a.StatusCode != 200 {
+		t.Fatal(a.Status, a.body)
+	}
+	c.gone()
+	if left() != 0 || g.metric("weir_panics_total") != "1" {
+		t.Errorf("%d places left, %s panics", left(), g.metric("weir_panics_total"))
+	}
+}

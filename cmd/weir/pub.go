@@ -54,14 +54,14 @@ func (c *pubCommand) Run(p *program) error {
 		return err
 	}
 	x := publication{Channel: c.Channel, Group: c.Group, Key: c.Key}
+	if c.Append && (c.Delete || c.Key == "") || c.Offset != nil && (!c.Append || *c.Offset < 0) {
+		return wrongf("pub: --append needs --key, and is not with --delete; --offset is for --append, and 0 or more")
+	}
 	if c.Delete {
 		if c.Data != "" || c.Key == "" {
 			return wrongf("pub: --delete needs --key, and no data")
 		}
 		x.Op = "delete"
-	}
-	if c.Append && (c.Delete || c.Key == "") || c.Offset != nil && (!c.Append || *c.Offset < 0) {
-		return wrongf("pub: --append needs --key, and is not with --delete; --offset is for --append, and 0 or more")
 	}
 	if c.TTL != "" {
 		d, err := time.ParseDuration(c.TTL)
