@@ -13,6 +13,9 @@
 // the protocol, updates about the hub's own topics, tokens that are not in order, origins that are not allowed. A subscriber that
 // is too slow is closed and comes back with its last id, as is one whose time is over.
 //
+// When it is full: an update is refused with 503 when more waits than can be delivered, or when the disk fails. 4096 compiled
+// selectors are kept for those that come again, and 100,000 subscribers are listed at most. Limits of connections are the relay's.
+//
 // System.mu orders updates, and joins with them. It is held while an update is put into its log and its windows, and not while
 // anything waits. The package owns no goroutine: what waits for the disk does so in the request.
 //

@@ -8,6 +8,9 @@
 // Entry points: [Module]; Config says what can be set. Files: client holds a connection and what it has joined, dialect what changes
 // become, name the names of channels and items, clock the timestamps.
 //
+// It refuses, each with a code of its own: joins that the token does not allow, names that become too long, and more subscriptions of a
+// connection than Config.Most. A client that does not read is closed, and comes back with its joins.
+//
 // Locks: client.mu and System.mu are leaves, held while nothing is awaited, sent or published. The one goroutine, of clock, is ended by
 // Close.
 package motia
