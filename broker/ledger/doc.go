@@ -15,6 +15,13 @@
 // An append without an answer is made again, at the same number. If that is refused, what stands there tells whether it was made, before
 // anybody is answered.
 //
+// # What servers say that have just started, or that were replaced
+//
+// Servers may not find a log or the shelf for a while after a start ([mesh.ErrAbsent]), and a server that was replaced and does not know it tells what was there before. So neither is taken for
+// something empty: what was made is known from a table ([Made]), what stands in a log is read up to a number that a majority has taken, a channel is loaded when a majority has said that its checkpoint is
+// the last one, and a checkpoint replaces only what it was built on. Records that do not begin where the checkpoint ends are an error. Nothing is purged but what this process has put on
+// the shelf itself, and nothing that the table may still name.
+//
 // # Moving
 //
 // A [Ref] is a part of a log that has records of a partition which the shelf may lack. Who takes a partition ([Ledger.Take]) has its refs from a table, has

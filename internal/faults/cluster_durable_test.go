@@ -134,7 +134,6 @@ func (p *promises) judge() {
 }
 
 // Nodes are killed, stopped and restarted under publishers of durable channels, and then all of them at once: all that was acknowledged is there.
-// It fails more often than not: see docs/clustering.md.
 func TestClusterDurable(t *testing.T) {
 	long(t)
 	nodes := clusterWith(t, 3, "", durableNodes)
