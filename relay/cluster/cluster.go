@@ -214,6 +214,7 @@ type request struct {
 	record    []byte // without the id; nil: it is for one process
 	safe      bool   // it may be made twice
 	maybe     bool   // it may have been made
+	foreign   bool   // another process's: it is made here, or sent back
 
 	// Written before done is closed.
 	at   broker.Position

@@ -25,7 +25,7 @@ func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt
 		}
 		c.broker.Demote(channel)
 	}
-	q, err := c.forward(c.partition(channel), channel, p)
+	q, err := c.forward(c.partition(channel), channel, p, false)
 	if err != nil {
 		return broker.Receipt{}, err
 	}
@@ -171,7 +171,7 @@ func (c *Cluster) waits(channel string, p *broker.Publication, answer func(broke
 	if !comes {
 		return false
 	}
-	q, err := c.forward(partition, channel, p)
+	q, err := c.forward(partition, channel, p, true)
 	if err != nil {
 		answer(broker.Position{}, err)
 		return true
@@ -180,10 +180,10 @@ func (c *Cluster) waits(channel string, p *broker.Publication, answer func(broke
 	return true
 }
 
-// forward sends a publication to the owner of its partition.
-func (c *Cluster) forward(partition int, channel string, p *broker.Publication) (*request, error) {
+// forward sends a publication to the owner of its partition; foreign says that another process has sent it here.
+func (c *Cluster) forward(partition int, channel string, p *broker.Publication, foreign bool) (*request, error) {
 	size := len(channel) + len(p.Group) + len(p.Key) + len(p.Data) + len(p.IdempotencyKey) + len(p.Exclude) + 64
-	return c.request(partition, link.Publish, p.IdempotencyKey != "", size, func(w *link.Writer) {
+	return c.request(partition, &request{kind: link.Publish, safe: p.IdempotencyKey != "", foreign: foreign}, size, func(w *link.Writer) {
 		w.Text(channel)
 		w.Publication(p, c.kept.Keeps(channel))
 	})
@@ -202,7 +202,7 @@ func (m *member) fail(id uint64, err error) {
 // Call has the owner of a key work on a body, and returns its answer. The caller looks with Elsewhere first. Errors: ErrNoOwner, and the
 // owner's.
 func (c *Cluster) Call(ctx context.Context, key, kind string, body []byte) ([]byte, error) {
-	q, err := c.request(c.partition(key), link.Call, false, len(kind)+len(body)+16, func(w *link.Writer) {
+	q, err := c.request(c.partition(key), &request{kind: link.Call}, len(kind)+len(body)+16, func(w *link.Writer) {
 		w.Text(kind)
 		w.Bytes(body)
 	})

@@ -20,8 +20,8 @@ type route struct {
 }
 
 // request sends what is to be answered to the owner of a partition, or has it wait until the partition has one: it is just moving, or has just been taken
-// over. What waits keeps its order, and nothing overtakes it. safe says that it may be made twice; f writes about so many bytes.
-func (c *Cluster) request(p int, kind byte, safe bool, bytes int, f func(w *link.Writer)) (*request, error) {
+// over. What waits keeps its order, and nothing overtakes it. q says what it is; f writes about so many bytes.
+func (c *Cluster) request(p int, q *request, bytes int, f func(w *link.Writer)) (*request, error) {
 	w := make(link.Writer, 0, bytes)
 	f(&w)
 	c.mu.Lock()
@@ -32,7 +32,7 @@ func (c *Cluster) request(p int, kind byte, safe bool, bytes int, f func(w *link
 		return nil, ErrNoOwner
 	}
 	c.number++
-	q := &request{id: c.number, partition: p, kind: kind, record: w, safe: safe, until: time.Now().Add(answerLimit), done: make(chan struct{})}
+	q.id, q.partition, q.record, q.until, q.done = c.number, p, w, time.Now().Add(answerLimit), make(chan struct{})
 	c.park(q)
 	c.flush(p)
 	return q, nil
@@ -68,6 +68,11 @@ func (c *Cluster) flush(p int) {
 	}
 	for _, q := range r.parked {
 		c.parked -= len(q.record)
+		if q.foreign { // its process may be the owner by now, and wait for the answer before it makes anything
+			q.err = ErrNoOwner
+			q.finish()
+			continue
+		}
 		q.to = o.Session
 		r.to = o.Session
 		r.open++
