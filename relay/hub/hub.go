@@ -211,7 +211,7 @@ func (h *Hub) EnsureLoaded(channel string, how Wait) error {
 		return nil
 	}
 	if how != NoWait {
-		if err := h.Broker.Load(channel); err != nil && h.Elsewhere(channel) {
+		if err := h.Broker.Load(channel); err != nil && (h.Cluster != nil || h.Elsewhere(channel)) {
 			return err // or who uses the channel would wait once more, with a lock held
 		}
 		return nil // who uses the channel is told what is wrong

@@ -230,7 +230,7 @@ func (c *client) take(m *message) {
 			}
 		}
 	case "error":
-		if !c.w.clustered() || m.Code != "unavailable" && m.Code != "draining" {
+		if !c.w.clustered() || m.Code != "unavailable" && m.Code != "draining" && (m.Code != "storage" || !c.w.options.Durable) {
 			c.problem("told %+v", *m)
 		}
 		c.link.Cut(0) // the node of the channel is not reached: another one may reach it

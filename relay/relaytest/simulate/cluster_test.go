@@ -8,7 +8,7 @@ import (
 
 // cluster are the options of a run with three nodes.
 func clusterOptions(seed uint64, calm bool) Options {
-	return Options{Seed: seed, Span: *span, Pace: *pace, Clients: *clients, Nodes: 3, Calm: calm}
+	return Options{Seed: seed, Span: *span, Pace: *pace, Clients: *clients, Nodes: 3, Calm: calm, Durable: *durable}
 }
 
 // Three nodes that fail in every way: each reader gets everything in order or is told, and all nodes agree.

@@ -14,18 +14,20 @@ import (
 
 // fabric is what is between the nodes of a cluster. It implements mesh.Opener for each of them.
 type fabric struct {
-	mesh  *fake.Mesh
-	nodes int
+	mesh    *fake.Mesh
+	nodes   int
+	durable bool // they have durable channels
 
 	mu sync.Mutex
 	// Guarded by mu.
 	rand     *rand.Rand
 	sessions map[string]int // the node of each; killed ones are gone
-	current  []string       // session by node
-	blocked  map[way]int    // how many steps block it
-	losing   map[int]int    // percent of the frames of a node
-	shuffled map[int]int    // percent that are late, or come twice
-	unsure   map[int]int    // percent of the answers of the table to a node
+	begun    map[string]time.Time
+	current  []string    // session by node
+	blocked  map[way]int // how many steps block it
+	losing   map[int]int // percent of the frames of a node
+	shuffled map[int]int // percent that are late, or come twice
+	unsure   map[int]int // percent of the answers of the table to a node
 }
 
 // way is from one node to another, or to the table.
@@ -34,22 +36,22 @@ type way struct{ from, to int }
 // table is where there is no node.
 const table = -1
 
-func newFabric(seed uint64, nodes int) *fabric {
-	f := &fabric{mesh: &fake.Mesh{}, nodes: nodes, rand: rand.New(rand.NewPCG(seed, 4)), sessions: make(map[string]int), current: make([]string, nodes),
+func newFabric(seed uint64, nodes int, durable bool) *fabric {
+	f := &fabric{mesh: &fake.Mesh{}, nodes: nodes, durable: durable, rand: rand.New(rand.NewPCG(seed, 4)), sessions: make(map[string]int), begun: make(map[string]time.Time), current: make([]string, nodes),
 		blocked: make(map[way]int), losing: make(map[int]int), shuffled: make(map[int]int), unsure: make(map[int]int)}
 	f.mesh.Lose, f.mesh.Fate, f.mesh.Unsure = f.lose, f.fate, f.unsureOf
+	f.mesh.Absent, f.mesh.Stale, f.mesh.Behind = f.absent, f.stale, f.behind
 	return f
 }
 
 // settings makes a node of what a relay alone is.
 func (f *fabric) settings(cfg *config.Config, node int) {
 	cfg.Data, cfg.Wal = "", nil
-	for name, n := range cfg.Namespaces {
-		if n.Durable {
-			delete(cfg.Namespaces, name)
-		}
+	cfg.Cluster = config.Cluster{NATS: []string{"nats://127.0.0.1:4222"}, Node: fmt.Sprint("node-", node), Partitions: 16, Durable: f.durable}
+	if !f.durable {
+		delete(cfg.Namespaces, "disk")
+		delete(cfg.Namespaces, "safe")
 	}
-	cfg.Cluster = config.Cluster{NATS: []string{"nats://127.0.0.1:4222"}, Node: fmt.Sprint("node-", node), Partitions: 16}
 	cfg.Mesh = fabricNode{f, node}
 }
 
@@ -62,7 +64,7 @@ type fabricNode struct {
 // Open implements mesh.Opener.
 func (n fabricNode) Open(session string, h mesh.Handler) (mesh.Node, error) {
 	n.mu.Lock()
-	n.sessions[session], n.current[n.node] = n.node, session
+	n.sessions[session], n.current[n.node], n.begun[session] = n.node, session, time.Now()
 	n.mu.Unlock()
 	return n.mesh.Open(session, h)
 }
@@ -114,6 +116,33 @@ func (f *fabric) unsureOf(session string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.rand.IntN(100) < f.unsure[f.sessions[session]]
+}
+
+// startsFor is for how long the server of a node that starts does not know of all that it has.
+const startsFor = 5 * time.Second
+
+// absent is the Absent of the mesh.
+func (f *fabric) absent(session string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Since(f.begun[session]) < startsFor && f.rand.IntN(2) == 0
+}
+
+// stale is the Stale of the mesh: some of the answers are of who was replaced.
+func (f *fabric) stale(string) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.rand.IntN(4) > 0 {
+		return 0
+	}
+	return time.Duration(f.rand.IntN(30)) * time.Second
+}
+
+// behind is the Behind of the mesh.
+func (f *fabric) behind(string) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Duration(f.rand.IntN(3)) * time.Second
 }
 
 // during does something to the fabric for a while.

@@ -241,8 +241,8 @@ func (p *publisher) try(ctx context.Context, f fate, req []byte, channel int, de
 			incarnation = p.incarnation
 		}
 		// On disk keys outlive the relay, for five minutes by the clock that it starts with.
-		kept := p.w.durable(channel) && p.server.agree(incarnation, p.incarnation)
-		if incarnation != p.incarnation && !kept && !p.w.clustered() || lives != p.w.lives(channel) {
+		kept := p.w.clustered() || p.w.durable(channel) && p.server.agree(incarnation, p.incarnation)
+		if incarnation != p.incarnation && !kept || lives != p.w.lives(channel) {
 			return at, errForgotten
 		}
 		b := req

@@ -23,8 +23,9 @@ type Options struct {
 	Pace       time.Duration // mean time between them; 1s
 	Clients    int           // a third of them event streams; 24
 	Publishers int           // 4
-	Channels   int           // of five kinds, of three in a cluster; 10
+	Channels   int           // of five kinds, of three in a cluster without durable ones; 10
 	Nodes      int           // of a cluster; 1: a relay alone
+	Durable    bool          // of a cluster: it has durable channels
 	Calm       bool          // of a cluster: no node is lost, and nothing may be
 	Defect     Defect        // something wrong that must be found; none
 	Log        *slog.Logger  // of the relay; nothing is logged
@@ -58,9 +59,9 @@ const follows = 4
 // The kinds of channels, by turns.
 var kinds = []string{"log", "short", "map", "disk", "safe"}
 
-// kind is that of a channel. A cluster has those that are kept in memory.
+// kind is that of a channel. A cluster has those that are kept in memory, unless it is to have durable ones, too.
 func (w *world) kind(i int) string {
-	if len(w.nodes) > 1 {
+	if w.clustered() && !w.options.Durable {
 		return kinds[i%3]
 	}
 	return kinds[i%len(kinds)]
@@ -109,7 +110,7 @@ func Run(o Options) *Outcome {
 	o = o.filled()
 	w := &world{options: o, story: &story{start: time.Now()}, ledger: ledger.New(), cleared: make([]atomic.Int64, o.Channels), restarting: make(chan struct{}, 1)}
 	if o.Nodes > 1 {
-		w.fabric = newFabric(o.Seed, o.Nodes)
+		w.fabric = newFabric(o.Seed, o.Nodes, o.Durable)
 		w.ledger.Forks = !o.Calm
 	}
 	for i := range o.Nodes {
