@@ -58,6 +58,7 @@ type Publication struct {
 	IdempotencyKey string // the same key within the policy's time returns the first position and changes nothing
 	Exclude        string // connection id that must not get the change live
 	Ack            Ack    // what Publish waits for
+	Trace          string // traceparent that goes along to other processes, which does not alias anything; "": it is not traced
 }
 
 // Form is what a JSON object is made from whenever it is wanted, and takes less room than it. In memory an item keeps its form in the place of its
@@ -96,7 +97,7 @@ func (p *Publication) check() error {
 func (p *Publication) entry() Entry {
 	e := Entry{
 		Op: p.Op, Group: p.Group, Key: p.Key, Data: p.Data, Form: p.Form, TTL: p.TTL,
-		IdempotencyKey: p.IdempotencyKey, Exclude: p.Exclude, Ack: p.Ack,
+		IdempotencyKey: p.IdempotencyKey, Exclude: p.Exclude, Ack: p.Ack, Trace: p.Trace,
 	}
 	if e.Group == "" && e.Key != "" {
 		e.Group = defaultGroup

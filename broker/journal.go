@@ -17,7 +17,8 @@ type Entry struct {
 	TTL            time.Duration
 	IdempotencyKey string
 	Exclude        string
-	Ack            Ack // AckMemory: the publisher does not wait for the receipt
+	Ack            Ack    // AckMemory: the publisher does not wait for the receipt
+	Trace          string // of the publication; no journal keeps it
 }
 
 // Journal is where the order of changes and their durability come from. It works in one direction: a
@@ -116,7 +117,7 @@ func (l Log) Defer(e *Entry) Deferred {
 	c := l.channel
 	d := Deferred{c, l.Next(), l.now, Entry{
 		Op: e.Op, Expired: e.Expired, Group: strings.Clone(e.Group), Key: strings.Clone(e.Key), Data: bytes.Clone(e.Data),
-		TTL: e.TTL, IdempotencyKey: strings.Clone(e.IdempotencyKey), Exclude: strings.Clone(e.Exclude), Ack: e.Ack,
+		TTL: e.TTL, IdempotencyKey: strings.Clone(e.IdempotencyKey), Exclude: strings.Clone(e.Exclude), Ack: e.Ack, Trace: e.Trace,
 	}}
 	c.defers(&d.entry)
 	c.durable.queued++

@@ -140,7 +140,9 @@ func (c *Cluster) published(m *member, r *link.Reader) {
 	if r.Err != nil {
 		return
 	}
+	told := c.traced(channel, p.Trace)
 	answer := func(at broker.Position, err error) {
+		told(at, err)
 		if err != nil {
 			m.fail(id, err)
 			return
@@ -182,7 +184,7 @@ func (c *Cluster) waits(channel string, p *broker.Publication, answer func(broke
 
 // forward sends a publication to the owner of its partition; foreign says that another process has sent it here.
 func (c *Cluster) forward(partition int, channel string, p *broker.Publication, foreign bool) (*request, error) {
-	size := len(channel) + len(p.Group) + len(p.Key) + len(p.Data) + len(p.IdempotencyKey) + len(p.Exclude) + 64
+	size := len(channel) + len(p.Group) + len(p.Key) + len(p.Data) + len(p.IdempotencyKey) + len(p.Exclude) + len(p.Trace) + 64
 	return c.request(partition, &request{kind: link.Publish, safe: p.IdempotencyKey != "", foreign: foreign}, size, func(w *link.Writer) {
 		w.Text(channel)
 		w.Publication(p, c.kept.Keeps(channel))

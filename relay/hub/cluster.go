@@ -34,7 +34,7 @@ func (h *Hub) openCluster() error {
 	_, _ = sum.Write(policy)
 	h.Cluster, err = cluster.Open(cluster.Config{
 		Node: c.Node, Partitions: c.Partitions, Shared: h.Config.Shared(), Policy: strconv.FormatUint(sum.Sum64(), 36),
-		Opener: h.Config.Mesh, Durable: h.durable(), Log: h.Log, Panic: h.Contain,
+		Opener: h.Config.Mesh, Durable: h.durable(), Log: h.Log, Panic: h.Contain, Traced: h.traced(),
 	})
 	if err != nil {
 		return err
@@ -44,6 +44,26 @@ func (h *Hub) openCluster() error {
 		h.Counters.Set.RegisterMetricsWriter(func(w io.Writer) { writeDisk(w, h.storeStats()) })
 	}
 	return nil
+}
+
+// traced follows messages of other nodes; nil: nothing is traced here.
+func (h *Hub) traced() func(channel, parent string) func(broker.Position, error) {
+	if h.Tracing == nil {
+		return nil
+	}
+	return func(channel, parent string) func(broker.Position, error) {
+		m := h.Tracing.Elsewhere(channel, parent)
+		if m == nil {
+			return nil
+		}
+		return func(at broker.Position, err error) {
+			if err != nil {
+				m.Failed(err)
+				return
+			}
+			m.Arrived(at.Epoch, at.Seq)
+		}
+	}
 }
 
 // durable is what a cluster needs for durable channels; nil: no namespace is durable.

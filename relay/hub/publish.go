@@ -24,13 +24,17 @@ func (h *Hub) Submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command
 	if h.Tracing != nil {
 		return h.submitTraced(publisher, ns, c, owner)
 	}
-	return h.submit(publisher, ns, c, owner)
+	return h.submit(publisher, ns, c, owner, "")
 }
 
 // submitTraced is Submit of a message that is followed, if it is sampled.
 func (h *Hub) submitTraced(publisher *broker.Publisher, ns *Namespace, c *wire.Command, owner string) (broker.Receipt, error) {
 	m := h.Tracing.Begin(c.Channel, c.Traceparent)
-	receipt, err := h.submit(publisher, ns, c, owner)
+	trace := ""
+	if m != nil && h.Cluster != nil {
+		trace = m.Traceparent()
+	}
+	receipt, err := h.submit(publisher, ns, c, owner, trace)
 	switch {
 	case m == nil:
 	case err != nil:
@@ -57,13 +61,13 @@ func (h *Hub) submitTraced(publisher *broker.Publisher, ns *Namespace, c *wire.C
 	return receipt, err
 }
 
-// submit is Submit.
-func (h *Hub) submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command, owner string) (broker.Receipt, error) {
+// submit is Submit. trace goes along to other nodes.
+func (h *Hub) submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command, owner, trace string) (broker.Receipt, error) {
 	if len(c.Data) > ns.message {
 		return broker.Receipt{}, problem.TooLarge
 	}
 	p := broker.Publication{Group: c.Group, Key: c.Key, Data: c.Data, TTL: time.Duration(c.TTL) * time.Millisecond, Exclude: c.Exclude,
-		Offset: c.Offset, HasOffset: c.HasOffset}
+		Offset: c.Offset, HasOffset: c.HasOffset, Trace: trace}
 	if c.IdempotencyKey != "" {
 		p.IdempotencyKey = owner + c.IdempotencyKey
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -26,11 +27,12 @@ type collected struct {
 	*httptest.Server
 	mu    sync.Mutex
 	spans []*otlp.Span
-	about string // the resource
+	about string            // the resource
+	nodes map[string]string // service.instance.id, by the id of a span
 }
 
 func newCollector(t *testing.T) *collected {
-	c := &collected{}
+	c := &collected{nodes: make(map[string]string)}
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if r.Header.Get("Content-Encoding") == "gzip" {
@@ -51,6 +53,13 @@ func newCollector(t *testing.T) *collected {
 			c.about = fmt.Sprint(rs.Resource)
 			for _, s := range rs.ScopeSpans {
 				c.spans = append(c.spans, s.Spans...)
+				for _, span := range s.Spans {
+					for _, a := range rs.Resource.Attributes {
+						if a.Key == "service.instance.id" {
+							c.nodes[string(span.SpanId)] = a.Value.GetStringValue()
+						}
+					}
+				}
 			}
 		}
 		w.Header().Set("Content-Type", "application/x-protobuf")
@@ -127,7 +136,9 @@ func TestTraces(t *testing.T) {
 		text, _ := io.ReadAll(resp.Body)
 		return string(text)
 	}
-	relaytest.Until(t, "the last write is known", func() bool { return strings.Contains(where("channel=room:1&seq=1"), "last write") })
+	for _, query := range []string{"channel=room:1&seq=1", "channel=room:1&seq=2", "channel=room:1&seq=3", "channel=kept:1&seq=1"} {
+		relaytest.Until(t, "the last write is known", func() bool { return strings.Contains(where(query), "last write") })
+	}
 	for query, want := range map[string]string{"channel=room:1&seq=1": `"published":true,"logged":true,"change":{"data":1,"op":"send","seq":1},"followers":1,"flushed":true,"waiting":[],"trace":{"traceId":"` + id(1),
 		"channel=room:1&seq=6": `"seq":6`, "channel=room:1&seq=7": `"published":false`, "channel=kept:1&seq=1": `{"name":"stored"`, "channel=nobody:1&seq=1": `"followers":0`, "channel=&seq=1": "bad_channel", "channel=a&seq=0": "bad_request"} {
 		if got := where(query); !strings.Contains(got, want) {
@@ -155,6 +166,91 @@ func TestTraces(t *testing.T) {
 	}
 	if !strings.Contains(c.about, `"weir"`) || !strings.Contains(c.about, `"n1"`) {
 		t.Error(c.about)
+	}
+}
+
+// TestTracesOfNodes: a publication is followed on each node that has somebody who follows its channel, whichever it came to and whichever owns the
+// channel: below its span stands one of each other node, and all of that is one trace.
+func TestTracesOfNodes(t *testing.T) {
+	t.Parallel()
+	c := newCollector(t)
+	var none float64
+	n := relaytest.Cluster(t, 3, func(cfg *config.Config) { cfg.Tracing = config.Tracing{Endpoint: c.URL, Sample: &none} }, nil)
+	n.Move("room:1", 0)
+	var followers []*relaytest.Peer
+	for i, g := range n.Rigs {
+		p := g.WS(fmt.Sprint("u", i), "/ws?channel=room:1")
+		p.Until(func(m relaytest.Message) bool { return m["type"] == "subscribed" && m["channel"] == "room:1" })
+		followers = append(followers, p)
+	}
+	id := func(n int) string { return fmt.Sprintf("%s%02d", trace[:30], n) }
+	for i, g := range n.Rigs { // the first owns the channel
+		header := "traceparent: 00-" + id(i) + "-" + parent + "-01"
+		if status, _, out := g.Do("POST", "/v1/publish", fmt.Sprintf(`{"channel":"room:1","data":"traced %d"}`, i), "Authorization: Bearer the-key-of-the-backend-in-the-tests", "Content-Type: application/json", header); status != 200 {
+			t.Fatal(status, out)
+		}
+	}
+	n.Rigs[1].Backend("POST", "/v1/publish", `{"channel":"room:1","data":"the last one"}`)
+	for _, p := range followers {
+		p.Until(func(m relaytest.Message) bool { return strings.Contains(fmt.Sprint(m), "the last one") })
+	}
+	for i, g := range n.Rigs {
+		relaytest.Until(t, "each node knows the last write", func() bool {
+			resp, err := http.Get(g.Admin + "/trace?channel=room:1&seq=2")
+			if err != nil {
+				t.Fatal(i, err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			text, _ := io.ReadAll(resp.Body)
+			return strings.Contains(string(text), id(1)) && strings.Contains(string(text), "last write")
+		})
+	}
+	for _, g := range n.Rigs {
+		g.Stop()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	steps := []string{"accepted", "first write", "frame", "last write", "window"}
+	for i := range n.Rigs {
+		below := make(map[string][]string) // names of spans by the id of their parent
+		var tops []*otlp.Span              // of nodes
+		for _, s := range c.spans {
+			switch {
+			case hex.EncodeToString(s.TraceId) != id(i):
+			case s.Name == "publish" || s.Name == "deliver":
+				tops = append(tops, s)
+			default:
+				below[string(s.ParentSpanId)] = append(below[string(s.ParentSpanId)], s.Name)
+			}
+		}
+		var root []byte
+		nodes := make(map[string]string)
+		for _, s := range tops {
+			nodes[c.nodes[string(s.SpanId)]] = s.Name
+			if s.Name == "publish" {
+				root = s.SpanId
+			}
+			got, want := below[string(s.SpanId)], steps
+			if s.Name == "publish" && i > 0 { // it waits for the owner's answer
+				want = slices.Sorted(slices.Values(append([]string{"stored"}, steps...)))
+			}
+			if slices.Sort(got); !slices.Equal(got, want) {
+				t.Errorf("%d: %s of %s has %v", i, s.Name, c.nodes[string(s.SpanId)], got)
+			}
+		}
+		for _, s := range tops {
+			if s.Name == "deliver" && !bytes.Equal(s.ParentSpanId, root) {
+				t.Error("not below the publication:", s)
+			}
+		}
+		want := map[string]string{"node-0": "deliver", "node-1": "deliver", "node-2": "deliver"}
+		want[fmt.Sprint("node-", i)] = "publish"
+		if len(tops) != 3 || !maps.Equal(nodes, want) {
+			t.Errorf("%d: %v, want %v", i, nodes, want)
+		}
+	}
+	if len(c.spans) != 3*3*(1+len(steps))+2 {
+		t.Error(len(c.spans), "spans") // what is not sampled is traced nowhere
 	}
 }
 

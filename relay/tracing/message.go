@@ -6,6 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -17,6 +18,8 @@ type Message struct {
 	ctx     context.Context // of its span, which is the parent of the others
 	span    trace.Span
 	begun   time.Time
+
+	elsewhere bool // it has come to another process
 
 	// Guarded by the tracer's mu.
 	known    bool // epoch and seq are
@@ -33,6 +36,27 @@ type Message struct {
 
 // maxFlushes bounds those that are noted while a position is not known.
 const maxFlushes = 64
+
+// Traceparent names the message as the parent of what other processes do with it.
+func (m *Message) Traceparent() string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(m.ctx, carrier)
+	return carrier["traceparent"]
+}
+
+// Arrived notes where a message of [Tracer.Elsewhere] stands.
+func (m *Message) Arrived(epoch string, seq uint64) {
+	if m.elsewhere {
+		m.Accepted(epoch, seq, false)
+		return
+	}
+	m.tracer.mu.Lock()
+	flushed := m.locate(epoch, seq)
+	m.tracer.mu.Unlock()
+	if flushed != nil {
+		flushed.check()
+	}
+}
 
 // Accepted notes where the message stands; epoch "" if that is not known yet. With waits, Stored is called, too.
 func (m *Message) Accepted(epoch string, seq uint64, waits bool) {
@@ -62,10 +86,10 @@ func (m *Message) Stored(epoch string, seq uint64, err error) {
 	}
 }
 
-// locate sets the position, and returns the flush that the message was part of, if there was one. Called with mu held.
+// locate sets the position, and returns the flush that the message is part of, if there is one. Called with mu held.
 func (m *Message) locate(epoch string, seq uint64) *Flush {
 	if m.known || epoch == "" || m.ended {
-		return nil
+		return m.flush
 	}
 	m.known, m.epoch, m.seq = true, epoch, seq
 	for _, f := range m.flushes {

@@ -122,23 +122,48 @@ func (t *Tracer) Active() bool { return t != nil && t.active.Load() > 0 }
 
 // Begin begins to follow a message that is about to be published, of the trace that parent names, "" for one of its own. It returns nil if the message
 // is not sampled.
-func (t *Tracer) Begin(channel, parent string) *Message {
+func (t *Tracer) Begin(channel, parent string) *Message { return t.begin(channel, parent, false) }
+
+// Elsewhere begins to follow, as far as it comes here, a message that has come to another process and is traced there: parent is its
+// [Message.Traceparent]. If it has come to this one, Elsewhere returns the message, whose position is known by that before it is answered.
+func (t *Tracer) Elsewhere(channel, parent string) *Message {
+	carried := trace.SpanContextFromContext(extract(parent))
+	t.mu.Lock()
+	for _, m := range t.recent {
+		if m != nil && m.span.SpanContext().Equal(carried.WithRemote(false)) {
+			t.mu.Unlock()
+			return m
+		}
+	}
+	t.mu.Unlock()
+	return t.begin(channel, parent, true)
+}
+
+// extract is a context with the trace that a traceparent names; "" for none.
+func extract(parent string) context.Context {
+	return propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": parent})
+}
+
+func (t *Tracer) begin(channel, parent string, elsewhere bool) *Message {
 	if t.active.Load() >= most {
 		t.Skipped.Add(1)
 		return nil
 	}
 	ctx := context.Background()
 	if parent != "" {
-		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": parent})
+		ctx = extract(parent)
 	}
-	now := time.Now()
-	ctx, span := t.tracer.Start(ctx, "publish", trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(now))
+	now, name := time.Now(), "publish"
+	if elsewhere {
+		name = "deliver"
+	}
+	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(now))
 	if !span.IsRecording() {
 		return nil
 	}
 	channel = strings.Clone(channel)
 	span.SetAttributes(attribute.String("messaging.system", "weir"), attribute.String("messaging.operation.type", "send"), attribute.String("messaging.destination.name", channel))
-	m := &Message{tracer: t, channel: channel, ctx: ctx, span: span, begun: now}
+	m := &Message{tracer: t, channel: channel, ctx: ctx, span: span, begun: now, elsewhere: elsewhere}
 	t.active.Add(1)
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -121,11 +122,32 @@ func (r *Reader) Count() int {
 	return int(n)
 }
 
+// traced says that a traceparent stands at the end.
+const traced = 1 << 5
+
+// trace appends a traceparent that flags have.
+func (w *Writer) trace(flags byte, parent string) {
+	if flags&traced != 0 {
+		w.Text(parent)
+	}
+}
+
+// trace has memory of its own.
+func (r *Reader) trace(flags byte) string {
+	if flags&traced == 0 {
+		return ""
+	}
+	return strings.Clone(r.Text())
+}
+
 // Entry is a change on its way to a replica.
 func (w *Writer) Entry(e *broker.Entry) {
 	flags := byte(e.Op)
 	if e.Expired {
 		flags |= 1 << 4
+	}
+	if e.Trace != "" {
+		flags |= traced
 	}
 	w.Byte(flags)
 	w.Text(e.Group)
@@ -134,13 +156,14 @@ func (w *Writer) Entry(e *broker.Entry) {
 	w.Uint(uint64(e.TTL))
 	w.Text(e.IdempotencyKey)
 	w.Text(e.Exclude)
+	w.trace(flags, e.Trace)
 }
 
 // Entry reads what Writer.Entry has written.
 func (r *Reader) Entry() broker.Entry {
 	flags := r.Byte()
 	return broker.Entry{Op: broker.Op(flags & 15), Expired: flags&(1<<4) != 0, Group: r.Text(), Key: r.Text(), Data: r.Bytes(),
-		TTL: time.Duration(r.Uint()), IdempotencyKey: r.Text(), Exclude: r.Text()}
+		TTL: time.Duration(r.Uint()), IdempotencyKey: r.Text(), Exclude: r.Text(), Trace: r.trace(flags)}
 }
 
 // ackMemory says that the publisher does not wait for the store.
@@ -151,6 +174,9 @@ func (w *Writer) Publication(p *broker.Publication, durable bool) {
 	flags := byte(p.Op)
 	if durable && p.Ack == broker.AckMemory {
 		flags |= ackMemory
+	}
+	if p.Trace != "" {
+		flags |= traced
 	}
 	w.Byte(flags)
 	w.Text(p.Group)
@@ -163,12 +189,13 @@ func (w *Writer) Publication(p *broker.Publication, durable bool) {
 		w.Bool(p.HasOffset)
 		w.Uint(p.Offset)
 	}
+	w.trace(flags, p.Trace)
 }
 
 // Publication reads what Writer.Publication has written.
 func (r *Reader) Publication() broker.Publication {
 	flags := r.Byte()
-	p := broker.Publication{Op: broker.Op(flags &^ ackMemory), Group: r.Text(), Key: r.Text(), Data: r.Bytes(),
+	p := broker.Publication{Op: broker.Op(flags &^ (ackMemory | traced)), Group: r.Text(), Key: r.Text(), Data: r.Bytes(),
 		TTL: time.Duration(r.Uint()), IdempotencyKey: r.Text(), Exclude: r.Text()}
 	if len(p.Data) == 0 {
 		p.Data = nil
@@ -179,6 +206,7 @@ func (r *Reader) Publication() broker.Publication {
 	if p.Op == broker.Append {
 		p.HasOffset, p.Offset = r.Bool(), r.Uint()
 	}
+	p.Trace = r.trace(flags)
 	return p
 }
 
