@@ -32,20 +32,7 @@ type Config struct {
 	Durable    *durable.Options // nil: all channels are in memory
 	Log        *slog.Logger
 	Panic      contain.Hook
-
-	// Traced is called before a change that belongs to a trace is made here for another process, or followed from its owner. What it returns,
-	// unless that is nil, is called with where the change stands, or why it is not made. nil: nothing is traced here.
-	Traced func(channel, parent string) func(at broker.Position, err error)
-}
-
-// traced is Traced of a change that may belong to no trace. What it returns is to be called.
-func (c *Cluster) traced(channel, parent string) func(at broker.Position, err error) {
-	if parent != "" && c.config.Traced != nil {
-		if told := c.config.Traced(channel, parent); told != nil {
-			return told
-		}
-	}
-	return func(broker.Position, error) {}
+	Traced     link.Traced
 }
 
 // The times of the cluster. They decide how soon something happens, never whether it does.

@@ -166,7 +166,7 @@ func (c *Cluster) fromOwner(m *member, kind byte, r *link.Reader) {
 		if r.Err != nil || epoch == "" {
 			return
 		}
-		c.traced(f.channel, e.Trace)(broker.Position{Epoch: epoch, Seq: seq}, nil)
+		c.config.Traced.Of(f.channel, e.Trace)(broker.Position{Epoch: epoch, Seq: seq}, nil)
 		switch err := c.filling(f, func() error { return c.broker.Feed(f.channel, epoch, seq, &e) }); {
 		case err == nil:
 			f.seq.Store(max(seq, f.seq.Load()))

@@ -140,7 +140,7 @@ func (c *Cluster) published(m *member, r *link.Reader) {
 	if r.Err != nil {
 		return
 	}
-	told := c.traced(channel, p.Trace)
+	told := c.config.Traced.Of(channel, p.Trace)
 	answer := func(at broker.Position, err error) {
 		told(at, err)
 		if err != nil {
