@@ -68,8 +68,9 @@ type node struct {
 	gate     gate
 
 	// Guarded by Mesh.mu.
-	held map[string]row // what was written while the table was out of reach, by key: only the last is told
-	late bool           // it is not told yet of what was written lately
+	held map[string]row       // what was written while the table was out of reach, by key: only the last is told
+	late bool                 // it is not told yet of what was written lately
+	due  map[string]time.Time // when the last frame under way to a session arrives
 }
 
 // gate is what a process does not pass while it is stopped.
@@ -96,7 +97,7 @@ func (g *gate) pass() {
 
 // Open implements mesh.Opener.
 func (m *Mesh) Open(session string, h mesh.Handler) (mesh.Node, error) {
-	n := &node{mesh: m, session: session, held: make(map[string]row)}
+	n := &node{mesh: m, session: session, held: make(map[string]row), due: make(map[string]time.Time)}
 	n.gate.cond.L = &n.gate.mu
 	n.frames.init(&n.gate)
 	n.rowQueue.init(&n.gate)
@@ -180,7 +181,7 @@ func (n *node) Announce(frame []byte) error {
 	return nil
 }
 
-// post hands a frame to one process, as often and as late as fate wants.
+// post hands a frame to one process, as often and as late as fate wants. Of two that would arrive at the same moment the first one does so first.
 func (n *node) post(to string, frame []byte, tell func(mesh.Handler, []byte)) {
 	m := n.mesh
 	if to != n.session && m.Lose != nil && m.Lose(n.session, to, frame) {
@@ -202,9 +203,22 @@ func (n *node) post(to string, frame []byte, tell func(mesh.Handler, []byte)) {
 		if late == 0 {
 			arrive()
 		} else {
-			time.AfterFunc(late, arrive)
+			time.AfterFunc(n.inTurn(to, late), arrive)
 		}
 	}
+}
+
+// inTurn is how long a frame is under way that is to be so for as long as late.
+func (n *node) inTurn(to string, late time.Duration) time.Duration {
+	n.mesh.mu.Lock()
+	defer n.mesh.mu.Unlock()
+	now := time.Now()
+	at := now.Add(late)
+	if before := n.due[to]; at.Sub(before).Abs() < time.Microsecond { // some nanoseconds are between those of a burst
+		at = before.Add(1)
+	}
+	n.due[to] = at
+	return at.Sub(now)
 }
 
 // Update implements mesh.Node.
