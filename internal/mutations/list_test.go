@@ -111,6 +111,9 @@ var mutations = []mutation{
 	{"a publication for a partition that is about to be served is sent back", []edit{
 		{"relay/cluster/forward.go", "	if c.waits(channel, &p, answer) {\n		return\n	}\n", ""},
 	}, of("TestWaitForOpening")},
+	{"a publication is sent on to the node that it came from, which waits for its answer", []edit{
+		{"relay/cluster/route.go", "		if q.foreign { ", "		if q.foreign && q.id == 0 { "},
+	}, of("TestMoveToThePublisher")},
 	{"answers of other nodes are given to whoever is first", []edit{
 		{"relay/ingress/pendingreplies.go", "return w.id == id", "return !w.settled"},
 	}, []string{"./relay/ingress", "-run", "^TestTab$"}},

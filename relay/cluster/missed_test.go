@@ -127,3 +127,30 @@ func TestWaitForOpening(t *testing.T) {
 		}
 	})
 }
+
+// What is on its way to the owner of a partition while that hands it over to the very node that has sent it is made there, soon.
+func TestMoveToThePublisher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes := three(t, &fake.Mesh{Fate: func(string, string) []time.Duration { return []time.Duration{time.Millisecond} }})
+		const channel = "room:1"
+		of := owner(nodes, channel)
+		to := others(nodes, of)[0]
+		of.publish(channel, "1")
+		opens := make(chan struct{})
+		to.holds.Store(&opens)
+		moved := make(chan error)
+		go func() { moved <- of.cluster.Move(t.Context(), of.cluster.PartitionOf(channel), to.name) }()
+		time.Sleep(500 * time.Microsecond) // it has begun
+		begun := time.Now()
+		time.AfterFunc(50*time.Millisecond, func() { close(opens) })
+		if at := to.publish(channel, "2"); at.Seq != 2 || time.Since(begun) > time.Second {
+			t.Errorf("published at %v after %v", at, time.Since(begun))
+		}
+		if err := <-moved; err != nil {
+			t.Fatal(err)
+		}
+		if to.cluster.Elsewhere(channel) {
+			t.Error("it has not moved")
+		}
+	})
+}
