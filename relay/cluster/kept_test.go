@@ -36,7 +36,12 @@ type keptNodes struct {
 
 func threeKept(t *testing.T) *keptNodes {
 	t.Helper()
-	k := &keptNodes{T: t, mesh: &fake.Mesh{}}
+	return threeKeptOn(t, &fake.Mesh{})
+}
+
+func threeKeptOn(t *testing.T, m *fake.Mesh) *keptNodes {
+	t.Helper()
+	k := &keptNodes{T: t, mesh: m}
 	k.mesh.Lose = func(from, to string, _ []byte) bool {
 		_, a := k.dead.Load(from)
 		_, b := k.dead.Load(to)
@@ -216,16 +221,29 @@ func TestDurable(t *testing.T) {
 // is there.
 func TestDurableAfterStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := threeKept(t)
 		random, mu := rand.New(rand.NewPCG(1, 2)), sync.Mutex{}
 		draw := func(n int) int {
 			mu.Lock()
 			defer mu.Unlock()
 			return random.IntN(n)
 		}
-		k.mesh.Absent = func(string) bool { return draw(3) == 0 }
-		k.mesh.Stale = func(string) time.Duration { return time.Duration(draw(3)*draw(20)) * time.Second }
-		k.mesh.Behind = func(string) time.Duration { return time.Duration(draw(5)) * time.Second }
+		var starts atomic.Bool // servers do, all the time
+		k := threeKeptOn(t, &fake.Mesh{
+			Absent: func(string) bool { return starts.Load() && draw(3) == 0 },
+			Stale: func(string) time.Duration {
+				if !starts.Load() {
+					return 0
+				}
+				return time.Duration(draw(3)*draw(20)) * time.Second
+			},
+			Behind: func(string) time.Duration {
+				if !starts.Load() {
+					return 0
+				}
+				return time.Duration(draw(5)) * time.Second
+			},
+		})
+		starts.Store(true)
 		var a acked
 		for round := range 8 {
 			for i := range 90 {
@@ -245,7 +263,7 @@ func TestDurableAfterStarts(t *testing.T) {
 			k.start(fmt.Sprint("node-", round%3))
 			k.settled()
 		}
-		k.mesh.Absent, k.mesh.Stale = nil, nil
+		starts.Store(false)
 		a.there(k)
 	})
 }

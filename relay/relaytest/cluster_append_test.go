@@ -55,6 +55,7 @@ func listen(g *relaytest.Rig, user, path string) *listener {
 
 // until reads until it has a text.
 func (l *listener) until(text string) {
+	l.Helper()
 	if l.text == text {
 		return
 	}
@@ -68,6 +69,9 @@ func (l *listener) take(m relaytest.Message) {
 	list, _ := m["messages"].([]any)
 	for _, one := range list {
 		l.take(one.(map[string]any))
+	}
+	if of, ok := m["channel"]; ok && of != "room:text" { // the user's own
+		return
 	}
 	data, _ := m["data"].(string)
 	switch m["op"] {
