@@ -266,21 +266,21 @@ func TestGrants(t *testing.T) {
 	if p, status := g.Dial(g.Token("u1", may("subscribe")), "/documents/d2/collaborate"); p != nil || status != 403 {
 		t.Error("another document", status)
 	}
-	dial := func(ops ...string) (*relaytest.Peer, m) {
-		p, status := g.Dial(g.Token("u1", may(ops...)), "/documents/d1/collaborate")
+	dial := func(user string, ops ...string) (*relaytest.Peer, m) {
+		p, status := g.Dial(g.Token(user, may(ops...)), "/documents/d1/collaborate")
 		if p == nil {
 			t.Fatal(status)
 		}
 		_, hello, _ := opened(g, p)
 		return p, hello
 	}
-	reader, hello := dial("subscribe")
+	reader, hello := dial("u1", "subscribe")
 	if hello["write"] != false {
 		t.Error(hello)
 	}
 	reader.Send(operation("1", 0, "x"))
 	want(reader, "error", m{"id": "1", "code": "forbidden"})
-	writer, hello := dial("subscribe", "publish")
+	writer, hello := dial("u2", "subscribe", "publish")
 	if hello["write"] != true {
 		t.Error(hello)
 	}
@@ -288,11 +288,11 @@ func TestGrants(t *testing.T) {
 	want(writer, "ok", m{"version": 1})
 	want(reader, "operation", m{"version": 1})
 
-	writer.Send(m{"type": "refresh", "id": 1, "token": g.Token("u1", may("subscribe"))})
+	writer.Send(m{"type": "refresh", "id": 1, "token": g.Token("u2", may("subscribe"))})
 	want(writer, "ok", m{"id": 1, "write": false})
 	writer.Send(operation("2", 1, "x"))
 	want(writer, "error", m{"id": "2", "code": "forbidden"})
-	writer.Send(m{"type": "refresh", "id": 2, "token": g.Token("u1")})
+	writer.Send(m{"type": "refresh", "id": 2, "token": g.Token("u2")})
 	if code := writer.Closed(); code != 4003 {
 		t.Error(code)
 	}

@@ -269,7 +269,7 @@ async function find(seq) {
 	const steps = w.trace?.steps ?? [], whole = Math.max(...steps.map((s) => s.ms), 0.001)
 	$('steps').replaceChildren(...steps.map((s, i) => {
 		const before = steps[i - 1]?.ms ?? 0, bar = make('i')
-		bar.style.left = `${(100 * before) / whole}%`
+		bar.style.left = `min(${(100 * before) / whole}%, 100% - 3px)` // it is 3 px wide at least
 		bar.style.width = `${(100 * Math.max(0, s.ms - before)) / whole}%`
 		return make('li', {}, make('span', {}, s.name), make('span', { className: 'bar' }, bar), make('output', {}, s.ms.toFixed(3) + ' ms'))
 	}))
