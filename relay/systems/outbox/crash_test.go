@@ -40,14 +40,20 @@ func TestDatabaseKilled(t *testing.T) {
 		c.Namespaces["kept"] = config.Namespace{History: config.History{Size: new(10000)}, Durable: true}
 		c.Data, config.Of[outbox.Config](c).Batch = t.TempDir(), 10
 	})
-	var committed, goal atomic.Int64
-	goal.Store(40)
+	var committed, goal atomic.Int64 // the goal is as far as the writer goes
+	var last atomic.Bool             // it is the last one
 	written := make(chan []int)
-	go func() { // ends when the goal is reached, which the test waits for
+	go func() { // ends when the last goal is reached, which the test waits for
 		var list []int
 		ctx := context.Background()
 		conn := server.Connect(t)
-		for n := 0; committed.Load() < goal.Load(); n++ {
+		for n := 0; ; n++ {
+			for committed.Load() >= goal.Load() && !last.Load() {
+				<-time.After(time.Millisecond)
+			}
+			if committed.Load() >= goal.Load() {
+				break
+			}
 			_, err := conn.Exec(ctx, `INSERT INTO `+d.table+` (channel, data) VALUES ('kept:1', $1)`, fmt.Sprint(n))
 			if err == nil {
 				list = append(list, n)
@@ -67,13 +73,14 @@ func TestDatabaseKilled(t *testing.T) {
 	}()
 	for range 3 {
 		at := committed.Load()
+		goal.Store(at + 80)
 		relaytest.Until(t, "rows are written", func() bool { return committed.Load() >= at+20 })
-		goal.Store(committed.Load() + 60)
 		server.Kill()
 		if err := server.Start(); err != nil {
 			t.Fatal(err)
 		}
 	}
+	last.Store(true)
 	want := <-written
 	d = &db{t, server.Connect(t), d.table}
 	d.empty()
