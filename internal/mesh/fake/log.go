@@ -53,10 +53,11 @@ func (l log) kept() *keptLog {
 
 // Make implements mesh.Log.
 func (l log) Make(ctx context.Context) error {
-	return l.node.write(ctx, func() error {
+	_, err := l.node.write(ctx, func() (uint64, error) {
 		l.kept().made = true
-		return nil
+		return 0, nil
 	})
+	return err
 }
 
 // made reports whether the log was made. Called with Mesh.mu held.
@@ -65,54 +66,51 @@ func (l log) made() bool { return l.kept().made }
 // Append implements mesh.Log.
 func (l log) Append(ctx context.Context, data []byte, last uint64) (uint64, error) {
 	data = bytes.Clone(data)
-	var number uint64
-	err := l.node.write(ctx, func() (err error) {
+	return l.node.write(ctx, func() (uint64, error) {
 		k := l.kept()
 		switch room := l.node.mesh.Room; {
 		case !k.made:
-			return mesh.ErrAbsent
+			return 0, mesh.ErrAbsent
 		case k.last() != last:
-			number = k.last()
-			return mesh.ErrConflict
+			return k.last(), mesh.ErrConflict
 		case room > 0 && k.bytes+len(data) > room:
-			return mesh.ErrFull
+			return 0, mesh.ErrFull
 		}
 		k.messages = append(k.messages, message{time.Now(), data})
 		k.bytes += len(data)
-		number = k.last()
-		return nil
+		return k.last(), nil
 	})
-	return number, err
 }
 
-// write makes a write when the process and the servers let it: it may be refused, made without an answer, or made late.
-func (n *node) write(ctx context.Context, f func() error) error {
+// write makes a write when the process and the servers let it: it may be refused, made without an answer, or made late. What f
+// has to say it returns: when it is made late, its caller has long gone on.
+func (n *node) write(ctx context.Context, f func() (uint64, error)) (uint64, error) {
 	n.gate.pass()
 	defer n.gate.pass()
 	m := n.mesh
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.shut || m.away(n.session) {
-		return mesh.ErrAway
+		return 0, mesh.ErrAway
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return 0, err
 	}
 	if m.Late != nil {
 		if late := m.Late(n.session); late > 0 {
 			time.AfterFunc(late, func() {
 				m.mu.Lock()
 				defer m.mu.Unlock()
-				_ = f()
+				_, _ = f()
 			})
-			return errUnsure
+			return 0, errUnsure
 		}
 	}
-	err := f()
+	number, err := f()
 	if err == nil && m.Unsure != nil && m.Unsure(n.session) {
-		return errUnsure
+		return 0, errUnsure
 	}
-	return err
+	return number, err
 }
 
 // reach waits until the process is let go on, and returns with Mesh.mu held if the servers are reached and know what is read.
@@ -201,18 +199,19 @@ func (l log) Read(ctx context.Context, from, to uint64, f func(number uint64, at
 
 // Purge implements mesh.Log.
 func (l log) Purge(ctx context.Context, to uint64) error {
-	return l.node.write(ctx, func() error {
+	_, err := l.node.write(ctx, func() (uint64, error) {
 		k := l.kept()
 		if !k.made {
-			return mesh.ErrAbsent
+			return 0, mesh.ErrAbsent
 		}
 		for k.purged < to && len(k.messages) > 0 {
 			k.bytes -= len(k.messages[0].data)
 			k.messages = k.messages[1:]
 			k.purged++
 		}
-		return nil
+		return 0, nil
 	})
+	return err
 }
 
 // Limit implements mesh.Log.

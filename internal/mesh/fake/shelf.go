@@ -68,12 +68,13 @@ func (s shelf) made() bool { return s.node.mesh.shelf.made }
 
 // Make implements mesh.Shelf.
 func (s shelf) Make(ctx context.Context) error {
-	return s.node.write(ctx, func() error {
+	_, err := s.node.write(ctx, func() (uint64, error) {
 		if k := &s.node.mesh.shelf; !k.made {
 			k.made, k.values = true, make(map[string][]value)
 		}
-		return nil
+		return 0, nil
 	})
+	return err
 }
 
 // Get implements mesh.Shelf.
@@ -89,52 +90,55 @@ func (s shelf) Get(ctx context.Context, key string) (data []byte, revision uint6
 
 // Prove implements mesh.Shelf.
 func (s shelf) Prove(ctx context.Context, key string, revision uint64) error {
-	return s.write(ctx, func(k *keptShelf) error {
+	_, err := s.write(ctx, func(k *keptShelf) error {
 		if k.last(key).revision != revision {
 			return mesh.ErrConflict
 		}
 		return nil
 	})
+	return err
 }
 
-// write makes a write of the shelf.
-func (s shelf) write(ctx context.Context, f func(k *keptShelf) error) error {
-	return s.node.write(ctx, func() error {
+// write makes a write of the shelf, and returns its revision after that.
+func (s shelf) write(ctx context.Context, f func(k *keptShelf) error) (revision uint64, err error) {
+	return s.node.write(ctx, func() (uint64, error) {
 		k := &s.node.mesh.shelf
 		if !k.made {
-			return mesh.ErrAbsent
+			return 0, mesh.ErrAbsent
 		}
-		return f(k)
+		if err := f(k); err != nil {
+			return 0, err
+		}
+		return k.revision, nil
 	})
 }
 
 // Put implements mesh.Shelf.
 func (s shelf) Put(ctx context.Context, expected uint64, values ...mesh.Value) (revision uint64, err error) {
-	copies := make([][]byte, len(values))
+	values = slices.Clone(values)
 	for i, v := range values {
-		copies[i] = append([]byte{}, v.Data...)
+		values[i].Data = append([]byte{}, v.Data...)
 	}
-	err = s.write(ctx, func(k *keptShelf) error {
+	return s.write(ctx, func(k *keptShelf) error {
 		if k.last(values[len(values)-1].Key).revision != expected {
 			return mesh.ErrConflict
 		}
-		for i, v := range values {
-			k.set(v.Key, copies[i])
+		for _, v := range values {
+			k.set(v.Key, v.Data)
 		}
-		revision = k.revision
 		return nil
 	})
-	return revision, err
 }
 
 // Drop implements mesh.Shelf.
 func (s shelf) Drop(ctx context.Context, key string, revision uint64) error {
-	return s.write(ctx, func(k *keptShelf) error {
+	_, err := s.write(ctx, func(k *keptShelf) error {
 		if last := k.last(key).revision; last > 0 && last <= revision {
 			k.set(key, nil)
 		}
 		return nil
 	})
+	return err
 }
 
 // Keys implements mesh.Shelf.
