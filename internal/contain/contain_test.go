@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,23 +13,23 @@ import (
 // A loop that does nothing but panic goes on until it is to end. Then it is given up, once, and whoever waits for it goes on.
 func TestLoopHasAnEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		told := 0
+		told := int32(0)
 		hook := Hook(func(string, any) { told++ })
 		ctx, cancel := context.WithCancel(t.Context())
 		var done sync.WaitGroup
-		begun, given := 0, 0
-		hook.Loop(&done, "test", Done(ctx), func() { begun++; panic("no") }, func() { given++ })
+		var begun, given atomic.Int32
+		hook.Loop(&done, "test", Done(ctx), func() { begun.Add(1); panic("no") }, func() { given.Add(1) })
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if begun < 3600 || given != 0 {
-			t.Fatalf("begun %d times, given up %d times while it was to go on", begun, given)
+		before := begun.Load()
+		if n := given.Load(); before < 3600 || n != 0 {
+			t.Fatalf("begun %d times, given up %d times while it was to go on", before, n)
 		}
-		before := begun
 		cancel()
 		at := time.Now()
 		done.Wait()
-		if begun != before+lastTries || given != 1 || told != begun {
-			t.Errorf("begun %d times more, given up %d times, told %d of %d", begun-before, given, told, begun)
+		if n := begun.Load(); n != before+lastTries || given.Load() != 1 || told != n {
+			t.Errorf("begun %d times more, given up %d times, told %d of %d", n-before, given.Load(), told, n)
 		}
 		if d := time.Since(at); d > 3*time.Second {
 			t.Errorf("ended after %v", d)

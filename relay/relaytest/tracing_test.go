@@ -106,7 +106,8 @@ func TestTraces(t *testing.T) {
 		cfg.Namespaces["kept"] = config.Namespace{Durable: true, Subscribe: config.Authenticated}
 	})
 	p := g.WS("u1", "/ws?channel=room:1&channel=kept:1")
-	p.Type("connected")
+	p.Type("subscribed") // to one of them: the disk is waited for
+	p.Type("subscribed")
 	publish := func(body, kind, id, flags string) {
 		t.Helper()
 		header := "traceparent: 00-" + id + "-" + parent + "-" + flags
@@ -137,7 +138,7 @@ func TestTraces(t *testing.T) {
 		return string(text)
 	}
 	for _, query := range []string{"channel=room:1&seq=1", "channel=room:1&seq=2", "channel=room:1&seq=3", "channel=kept:1&seq=1"} {
-		relaytest.Until(t, "the last write is known", func() bool { return strings.Contains(where(query), "last write") })
+		relaytest.Until(t, "the last write is known of "+query, func() bool { return strings.Contains(where(query), "last write") })
 	}
 	for query, want := range map[string]string{"channel=room:1&seq=1": `"published":true,"logged":true,"change":{"data":1,"op":"send","seq":1},"followers":1,"flushed":true,"waiting":[],"trace":{"traceId":"` + id(1),
 		"channel=room:1&seq=6": `"seq":6`, "channel=room:1&seq=7": `"published":false`, "channel=kept:1&seq=1": `{"name":"stored"`, "channel=nobody:1&seq=1": `"followers":0`, "channel=&seq=1": "bad_channel", "channel=a&seq=0": "bad_request"} {
