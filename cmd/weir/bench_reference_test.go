@@ -129,7 +129,7 @@ func fields(t *testing.T, file, name string) (list [][2]string) {
 		for _, f := range spec.Type.(*ast.StructType).Fields.List {
 			key, _, _ := strings.Cut(reflect.StructTag(strings.Trim(f.Tag.Value, "`")).Get("yaml"), ",")
 			about := strings.TrimSpace(f.Comment.Text())
-			if key == "" { // embedded
+			if key == "" || key == "-" { // embedded, or no key
 				continue
 			}
 			if about == "" {

@@ -178,6 +178,17 @@ func TestFiguresOfTheReadme(t *testing.T) {
 	}
 }
 
+// TestBenchmarksKeepWhatIsWritten holds the parts of docs/benchmarks.md that are not of make compare against the files from which it writes them
+// anew.
+func TestBenchmarksKeepWhatIsWritten(t *testing.T) {
+	page := readPage(t, filepath.Join(root, "docs", "benchmarks.md"))
+	for _, name := range []string{"nodes.md", "limits.md"} {
+		if part := strings.TrimSpace(readPage(t, filepath.Join(root, "loadtest/peers/compare", name))); part == "" || !strings.Contains(page, part) {
+			t.Errorf("docs/benchmarks.md does not have loadtest/peers/compare/%s as it is: the next make compare would write that", name)
+		}
+	}
+}
+
 // TestDependenciesAreExplained holds the page of dependencies against go.mod: each direct one is there, with its version.
 func TestDependenciesAreExplained(t *testing.T) {
 	page := readPage(t, filepath.Join(root, "docs", "dependencies.md"))

@@ -33,7 +33,7 @@ type page struct {
 // write writes the page as Markdown.
 func (p page) write(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Benchmarks\n\n`make compare` writes this page: edits by hand are lost. The section about several nodes is by `make bench-cluster`. Its three last sections are from `loadtest/peers/compare/limits.md`, which is written by hand. [performance.md](performance.md) says what the figures mean and where they bend.\n\n")
+	b.WriteString("# Benchmarks\n\n`make compare` writes this page: edits by hand are lost. `make bench-cluster` writes the section about several nodes. The last three sections are written by hand, in `loadtest/peers/compare/limits.md`. [performance.md](performance.md) says what the figures mean and where they bend.\n\n")
 	fmt.Fprintf(&b, "Measured on %s, from %s to %s UTC: every server on core %s of one machine (those written in Go with `GOMAXPROCS=1`), `weir bench` on core %s, over loopback, without TLS. %s after a warm-up of %v; the server is started afresh for each. Absolute figures change from machine to machine and by the hour: compare those of one table.\n\n",
 		p.from.UTC().Format("2 January 2006"), p.from.UTC().Format("15:04"), p.to.UTC().Format("15:04"), p.cores[0], p.cores[1], p.timing.figure(), p.timing.warmup)
 	p.writeMachine(&b)
