@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/internal/pause"
 	"weir/loadtest/scenario"
 	"weir/loadtest/unit"
 )
@@ -120,7 +121,7 @@ const (
 // greet publishes one message that is not counted.
 func (e *engine) greet(ctx context.Context) error {
 	if e.traits.Settle {
-		if err := rest(ctx, settleTime); err != nil {
+		if err := pause.For(ctx, settleTime); err != nil {
 			return err
 		}
 	}
@@ -147,18 +148,6 @@ func (e *engine) quiet(ctx context.Context) error {
 	limit := e.clock.now() + int64(quietMost)
 	_, err := e.until(ctx, quietTime, func() bool { return e.clock.now() > limit }, e.tally.bytes.Load)
 	return err
-}
-
-// rest waits.
-func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
 
 // memory is what the target holds after collecting garbage, as far as it can be asked to; 0 when it is

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/internal/pause"
 	"weir/loadtest/check"
 	"weir/loadtest/target"
 )
@@ -54,7 +55,7 @@ func Check(ctx context.Context, cfg Config, w io.Writer) error {
 	}
 	if k.traits.Settle {
 		k.say("", "the target does not confirm subscriptions: waiting %v", settleTime)
-		if err := rest(ctx, settleTime); err != nil {
+		if err := pause.For(ctx, settleTime); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"weir/broker"
 	"weir/broker/record"
 )
 
@@ -128,7 +129,7 @@ func (j *Journal) finish(b *batch, took time.Duration) {
 		j.config.Panic.Do("deferred change", d.Apply) // its channel is given up, and read back
 	}
 	b.deferred = nil
-	promise.settle(nil) // after that: what is acknowledged can be read
+	promise.Settle(nil) // after that: what is acknowledged can be read
 	wake(j.hand)
 	j.config.Panic.Do("after a commit", func() {
 		if j.config.Observe != nil {
@@ -146,8 +147,8 @@ func (j *Journal) disappoint(err error) {
 	defer j.mu.Unlock()
 	j.counts.Failures++
 	for _, b := range []*batch{j.flight, j.pending} {
-		b.promise.settle(err)
-		b.promise = newPromise()
+		b.promise.Settle(err)
+		b.promise = broker.NewPromise()
 	}
 }
 
@@ -191,9 +192,9 @@ func (j *Journal) abandon(err error) {
 	defer j.mu.Unlock()
 	j.left = fmt.Errorf("%w: %w", ErrFailing, err)
 	if j.flight != nil {
-		j.flight.promise.settle(j.left)
+		j.flight.promise.Settle(j.left)
 	}
-	j.pending.promise.settle(j.left)
+	j.pending.promise.Settle(j.left)
 }
 
 // uncommitted is the end of a committer that does nothing but panic: what is pending is given up, and nothing is taken any

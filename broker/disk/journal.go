@@ -125,36 +125,14 @@ type batch struct {
 	records  []byte            // of frame, once it is safe
 	seal     uint32            // once it is safe
 	deferred []broker.Deferred // to be applied when it is safe
-	promise  *promise          // what its publishers wait for; guarded by the journal's mu
-}
-
-// promise is what publishers wait for: that their batch is safe, or that it will not be for now.
-type promise struct {
-	done chan struct{}
-	err  error // set before done is closed
-}
-
-func newPromise() *promise { return &promise{done: make(chan struct{})} }
-
-func (p *promise) settle(err error) {
-	p.err = err
-	close(p.done)
+	promise  *broker.Promise   // what its publishers wait for; guarded by the journal's mu
 }
 
 func newBatch(number uint64, room int) *batch {
-	return &batch{number: number, frame: make([]byte, record.FrameHeader, max(4<<10, min(room, 1<<20))), promise: newPromise()}
+	return &batch{number: number, frame: make([]byte, record.FrameHeader, max(4<<10, min(room, 1<<20))), promise: broker.NewPromise()}
 }
 
 func (b *batch) empty() bool { return len(b.frame) == record.FrameHeader }
-
-// receipt waits for the batch. Called with the journal's mu held.
-func (b *batch) receipt(at broker.Position) broker.Receipt {
-	p := b.promise
-	return broker.Receipt{Position: at, Done: p.done, Wait: func() (broker.Position, error) {
-		<-p.done
-		return at, p.err
-	}}
-}
 
 // Append implements broker.Journal.
 func (j *Journal) Append(log broker.Log, e broker.Entry) (broker.Receipt, error) {
@@ -182,7 +160,7 @@ func (j *Journal) add(log broker.Log, e *broker.Entry) (broker.Receipt, error) {
 	if log.Policy().AfterDisk {
 		b.deferred = append(b.deferred, log.Defer(e))
 	}
-	return b.receipt(at), nil
+	return b.promise.Receipt(at), nil
 }
 
 // admit returns why a change cannot be taken; nil: it can. Called with mu held.
@@ -238,7 +216,7 @@ func (j *Journal) Note(log broker.Log, key string) (broker.Receipt, error) {
 	}
 	j.pending.frame = record.AppendNote(j.pending.frame, log.Channel(), at, key, j.now())
 	j.pend(log.Channel(), false)
-	return j.pending.receipt(at), nil
+	return j.pending.promise.Receipt(at), nil
 }
 
 // Release implements broker.Store.
@@ -261,7 +239,7 @@ func (j *Journal) Confirm(log broker.Log) broker.Receipt {
 		if err := j.failing; err != nil {
 			return broker.Receipt{Wait: func() (broker.Position, error) { return broker.Position{}, fmt.Errorf("%w: %w", ErrFailing, err) }}
 		}
-		return b.receipt(broker.Position{})
+		return b.promise.Receipt(broker.Position{})
 	}
 	return broker.Receipt{}
 }

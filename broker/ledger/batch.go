@@ -10,27 +10,7 @@ type batch struct {
 	number   uint64
 	frame    []byte            // room for the envelope, header and records
 	deferred []broker.Deferred // to be applied when it is safe
-	promise  *promise          // what its publishers wait for; guarded by Ledger.mu
-}
-
-// promise is what publishers wait for: that their batch is safe, or that it will not be for now.
-type promise struct {
-	done chan struct{}
-	err  error // set before done is closed
-}
-
-func newPromise() *promise { return &promise{done: make(chan struct{})} }
-
-func (p *promise) settle(err error) {
-	p.err = err
-	close(p.done)
-}
-
-func (p *promise) receipt(at broker.Position) broker.Receipt {
-	return broker.Receipt{Position: at, Done: p.done, Wait: func() (broker.Position, error) {
-		<-p.done
-		return at, p.err
-	}}
+	promise  *broker.Promise   // what its publishers wait for; guarded by Ledger.mu
 }
 
 // dirtyChannel is what of a channel is not safe yet.
@@ -46,7 +26,7 @@ func (l *Ledger) open(channel string, forgotten bool, f func(b []byte) []byte) *
 		b = l.pending[n-1]
 	} else {
 		l.number++
-		b = &batch{number: l.number, frame: make([]byte, envelopeSize+record.FrameHeader, 4<<10), promise: newPromise()}
+		b = &batch{number: l.number, frame: make([]byte, envelopeSize+record.FrameHeader, 4<<10), promise: broker.NewPromise()}
 		l.pending = append(l.pending, b)
 	}
 	before := len(b.frame)
@@ -55,7 +35,7 @@ func (l *Ledger) open(channel string, forgotten bool, f func(b []byte) []byte) *
 		one := b.frame[before:]
 		b.frame = b.frame[:before]
 		l.number++
-		b = &batch{number: l.number, frame: append(make([]byte, envelopeSize+record.FrameHeader, len(one)+4<<10), one...), promise: newPromise()}
+		b = &batch{number: l.number, frame: append(make([]byte, envelopeSize+record.FrameHeader, len(one)+4<<10), one...), promise: broker.NewPromise()}
 		l.pending = append(l.pending, b)
 		before = envelopeSize + record.FrameHeader
 	}
@@ -68,10 +48,10 @@ func (l *Ledger) open(channel string, forgotten bool, f func(b []byte) []byte) *
 // abandon fails all that waits, and forgets it. Called with mu held.
 func (l *Ledger) abandon(err error) {
 	if l.flight != nil {
-		l.flight.promise.settle(err)
+		l.flight.promise.Settle(err)
 	}
 	for _, b := range l.pending {
-		b.promise.settle(err)
+		b.promise.Settle(err)
 	}
 	l.flight, l.pending, l.waiting = nil, nil, 0
 	clear(l.dirty)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"weir/broker"
 	"weir/broker/record"
 	"weir/internal/mesh"
 )
@@ -146,7 +147,7 @@ func (l *Ledger) finish(w *writer, b *batch, took time.Duration) {
 		l.config.Panic.Do("deferred change", d.Apply) // its channel is given up, and read back
 	}
 	b.deferred = nil
-	promise.settle(nil) // after that: what is acknowledged can be read
+	promise.Settle(nil) // after that: what is acknowledged can be read
 	if healed {
 		l.config.Log.Info("durable channels can be stored again")
 	}
@@ -196,8 +197,8 @@ func (l *Ledger) disappoint(err error) {
 	l.counts.Failures++
 	for _, b := range append([]*batch{l.flight}, l.pending...) {
 		if b != nil {
-			b.promise.settle(err)
-			b.promise = newPromise()
+			b.promise.Settle(err)
+			b.promise = broker.NewPromise()
 		}
 	}
 }

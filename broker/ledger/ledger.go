@@ -28,7 +28,7 @@ var (
 	ErrTooLarge = errors.New("the change is larger than what the servers of the cluster take")
 )
 
-// Config is what a ledger needs to know. The zero value of a field from Queue on means its default.
+// Config is what New needs. A field from Queue on that is zero has its default.
 type Config struct {
 	Partitions int
 	Partition  func(channel string) int           // of a channel
@@ -60,7 +60,7 @@ func (c *Config) fill() {
 // frameSize is how many bytes of records a frame holds at most, unless one record has more.
 const frameSize = 512 << 10
 
-// Ref is a part of a log that has records of a partition.
+// Ref is a range of a log with records of a partition.
 type Ref struct {
 	Order      uint64 `json:"order"` // of the refs of a partition, later ones have more
 	Slot       int    `json:"slot"`  // of the log
@@ -77,7 +77,7 @@ func (p place) after(o place) bool {
 	return p.order > o.order || p.order == o.order && p.number > o.number
 }
 
-// Ledger is a broker.Store. Make it with New. Its methods may be called concurrently.
+// Ledger is a broker.Store on the logs and the shelf of a mesh. New makes it. Its methods may be called concurrently.
 type Ledger struct {
 	// Set once.
 	config Config
@@ -139,7 +139,7 @@ type entry struct {
 	record     []byte
 }
 
-// New makes a ledger that has no partitions yet. The broker that it is given to closes it.
+// New returns a ledger without partitions. The broker that gets it closes it.
 func New(config Config) *Ledger {
 	config.fill()
 	l := &Ledger{
@@ -184,7 +184,7 @@ func (l *Ledger) add(log broker.Log, e *broker.Entry) (broker.Receipt, error) {
 	if log.Policy().AfterDisk {
 		b.deferred = append(b.deferred, log.Defer(e))
 	}
-	return b.promise.receipt(at), nil
+	return b.promise.Receipt(at), nil
 }
 
 // recordRoom is what a record, and the frame that it is alone in, have beside names and data.
@@ -214,7 +214,7 @@ func wake(c chan struct{}) {
 	}
 }
 
-// Forget implements broker.Journal. It always has room: what is forgotten must not come back.
+// Forget implements broker.Journal. It is accepted also when the queue is full: what is forgotten must not come back.
 func (l *Ledger) Forget(channel string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -233,7 +233,7 @@ func (l *Ledger) Note(log broker.Log, key string) (broker.Receipt, error) {
 		return broker.Receipt{}, err
 	}
 	b := l.open(log.Channel(), false, func(b []byte) []byte { return record.AppendNote(b, log.Channel(), at, key, l.now()) })
-	return b.promise.receipt(at), nil
+	return b.promise.Receipt(at), nil
 }
 
 // Release implements broker.Store.
@@ -256,11 +256,11 @@ func (l *Ledger) Confirm(log broker.Log) broker.Receipt {
 		return broker.Receipt{Wait: func() (broker.Position, error) { return broker.Position{}, fmt.Errorf("%w: %w", ErrFailing, err) }}
 	}
 	if b := l.flight; b != nil && b.number == d.number {
-		return b.promise.receipt(broker.Position{})
+		return b.promise.Receipt(broker.Position{})
 	}
 	for _, b := range l.pending {
 		if b.number == d.number {
-			return b.promise.receipt(broker.Position{})
+			return b.promise.Receipt(broker.Position{})
 		}
 	}
 	return broker.Receipt{}
@@ -269,7 +269,8 @@ func (l *Ledger) Confirm(log broker.Log) broker.Receipt {
 // closeLimit is for how long Close tries to append what is pending.
 const closeLimit = 5 * time.Second
 
-// Close appends what was taken and ends the ledger. What cannot be appended in time is the error: its publishers have got one, too. Calls after the first do nothing.
+// Close appends what was accepted, and ends the ledger. It returns an error if something could not be appended in time; the publishers of that
+// got one, too. Calls after the first do nothing.
 func (l *Ledger) Close() error {
 	l.mu.Lock()
 	if l.closed {

@@ -8,19 +8,20 @@ import (
 	"slices"
 	"time"
 
+	"weir/broker"
 	"weir/internal/mesh"
 )
 
-// Claim is a partition that is to be taken.
+// Claim is a partition to take, with its refs.
 type Claim struct {
 	Partition int
 	Refs      []Ref // all that the table has, this process's own, which is the last one, too
 }
 
-// Take reads what the shelf may lack of some partitions, seals what is open of others' logs, and serves the partitions from then on. The table must have the claims
-// already: whoever takes a partition later finds there where to read what is written from now on.
+// Take reads what the shelf may lack of some partitions, seals the open refs of other processes, and serves the partitions from then on. The
+// table must have the claims before: a later taker finds there where to read what is written from now on.
 //
-// Errors: those of the mesh, ErrCorrupt, ErrFormat; nothing was taken.
+// Errors: those of the mesh, ErrCorrupt, ErrFormat. After an error no partition was taken.
 func (l *Ledger) Take(ctx context.Context, claims []Claim) error {
 	l.mu.Lock()
 	w := l.writer
@@ -210,17 +211,18 @@ func (l *Ledger) drop(p int) {
 	}
 }
 
-// Drop gives a partition up that another process has taken.
+// Drop gives up a partition that another process has taken.
 func (l *Ledger) Drop(p int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.drop(p)
 }
 
-// Give ends to take changes of a partition, waits until all that were taken are in the log, and returns its refs as they are now, of those that the table has: none is open, and those whose
-// records the shelf has are gone. The partition goes on to be kept until Drop, so that it can be served again with Resume.
+// Give accepts no more changes of a partition, waits until those accepted are in the log, and returns the refs of the partition. refs are
+// those that the table has. None of the returned refs is open, and those whose records the shelf has are gone. The ledger keeps the partition
+// until Drop, so that Resume can serve it again.
 //
-// Errors: ErrFailing, ErrNotTaken, that of ctx; it is served on.
+// Errors: ErrFailing, ErrNotTaken, that of ctx. After an error the partition is served as before.
 func (l *Ledger) Give(ctx context.Context, p int, refs []Ref) ([]Ref, error) {
 	if !l.parts[p].serves.Swap(false) {
 		return nil, ErrNotTaken
@@ -241,18 +243,18 @@ func (l *Ledger) Give(ctx context.Context, p int, refs []Ref) ([]Ref, error) {
 // flushed waits until all that was taken is in the log. Errors: why it is not.
 func (l *Ledger) flushed(ctx context.Context) error {
 	l.mu.Lock()
-	var waits []*promise
+	var waits []broker.Receipt
 	for _, b := range append([]*batch{l.flight}, l.pending...) {
 		if b != nil {
-			waits = append(waits, b.promise)
+			waits = append(waits, b.promise.Receipt(broker.Position{}))
 		}
 	}
 	l.mu.Unlock()
 	for _, w := range waits {
 		select {
-		case <-w.done:
-			if w.err != nil {
-				return w.err
+		case <-w.Done:
+			if _, err := w.Wait(); err != nil {
+				return err
 			}
 		case <-ctx.Done():
 			return ctx.Err()
@@ -261,7 +263,7 @@ func (l *Ledger) flushed(ctx context.Context) error {
 	return nil
 }
 
-// Resume has a partition be served again that was to be given away.
+// Resume serves a partition again after Give.
 func (l *Ledger) Resume(p int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -270,7 +272,7 @@ func (l *Ledger) Resume(p int) {
 	}
 }
 
-// Position is the number of the first message that this session may still write; 0 without a session.
+// Position returns the number of the next message that this session may write to the log; 0 without a session.
 func (l *Ledger) Position() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -280,7 +282,7 @@ func (l *Ledger) Position() uint64 {
 	return l.writer.safe.Load() + 1
 }
 
-// Refs returns the refs of a partition that is served here, of those that the table has: without those whose records the shelf has.
+// Refs returns those of the refs of a partition that is served here whose records the shelf may lack. refs are those that the table has.
 func (l *Ledger) Refs(p int, refs []Ref) []Ref {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -316,8 +318,9 @@ func (l *Ledger) narrow(p int, refs []Ref, to uint64) (list []Ref) {
 	return list
 }
 
-// Purge lets messages of this process's log go that no partition needs, of what it has put on the shelf: those below a number, which reserved says of the refs that the table has of it, but
-// those that are served here. It is called with the ledger locked, so that what is served stays so.
+// Purge has the checkpointer drop messages of this process's log that no partition needs and that are on the shelf. reserved returns the lowest
+// number that refs in the table have of this log, apart from those of partitions that are served here; nothing from it on is dropped. It is
+// called with the ledger locked.
 func (l *Ledger) Purge(reserved func() uint64) {
 	l.mu.Lock()
 	l.reserved = reserved()

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/internal/pause"
 	"weir/loadtest/replay"
 )
 
@@ -64,7 +65,7 @@ func (c *recordCommand) Run(p *program) (err error) {
 	}
 	samples := 1
 	for err == nil && ctx.Err() == nil && time.Since(started) < c.For {
-		wait(ctx, min(c.Every, c.For-time.Since(started)))
+		_ = pause.For(ctx, min(c.Every, c.For-time.Since(started)))
 		last := ctx.Err() != nil || time.Since(started) >= c.For
 		var next trafficSample
 		if next, err = c.sample(context.WithoutCancel(ctx), at, first.Recording, last); err == nil {
@@ -114,13 +115,4 @@ func (c *recordCommand) sample(ctx context.Context, at *url.URL, recording strin
 		return s, wrongf("record: %s: what it answers is no sample of traffic: %w", c.Admin, err)
 	}
 	return s, nil
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // serving are the folders of which the process that serves is made.
-var serving = []string{"batch", "broker", "pool", "relay", "cmd/weir", "internal/contain", "internal/process", "internal/retry", "internal/safedial",
+var serving = []string{"batch", "broker", "pool", "relay", "cmd/weir", "internal/contain", "internal/pause", "internal/process", "internal/retry", "internal/safedial",
 	"internal/sign", "internal/units", "internal/wire"}
 
 // uncontained are the places that start something that package contain does not end the panics of, and why that is good.

@@ -1,12 +1,12 @@
 package script
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"time"
 
+	"weir/internal/pause"
 	"weir/loadtest/check"
 	"weir/loadtest/codec"
 	"weir/loadtest/protocol"
@@ -163,7 +163,7 @@ func (u *user) pause(until int64) error {
 		}
 		left = min(left, look)
 		if u.client == nil {
-			if err := rest(u.crew.ctx, time.Duration(left)); err != nil {
+			if err := pause.For(u.crew.ctx, time.Duration(left)); err != nil {
 				return errStopped
 			}
 			continue
@@ -171,17 +171,6 @@ func (u *user) pause(until int64) error {
 		if err := u.read(time.Duration(left)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-	}
-}
-
-func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/internal/pause"
 	"weir/relay/stats"
 )
 
@@ -45,14 +46,7 @@ func (c *recorder) run(ctx context.Context) {
 			c.server.hub.Busiest.Watch(false)
 		}
 	}()
-	timer := time.NewTimer(c.untilNext())
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
+	for pause.For(ctx, c.untilNext()) == nil {
 		watched := c.record(readings.Next())
 		if watched != watching {
 			watching = watched
@@ -62,7 +56,6 @@ func (c *recorder) run(ctx context.Context) {
 		c.mu.Lock()
 		c.top = busiest
 		c.mu.Unlock()
-		timer.Reset(c.untilNext())
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weir/internal/mesh"
+	"weir/internal/pause"
 	"weir/relay/cluster/handover"
 )
 
@@ -28,7 +29,8 @@ var (
 // errTable is why nothing moves: it could not be said who owns it.
 var errTable = errors.New("the table of owners is not written")
 
-// Move moves a partition of this process to the named node, where it stays for as long as that is there.
+// Move moves a partition of this process to the named node, where it stays for as long as that node is there. Errors: ErrNotOwner,
+// ErrNoPartition, ErrNoNode, that of ctx, and why the node did not take it.
 func (c *Cluster) Move(ctx context.Context, p int, node string) error {
 	if p < 0 || p >= len(c.owners) {
 		return fmt.Errorf("%w: %d: expected 0 to %d", ErrNoPartition, p, len(c.owners)-1)
@@ -114,10 +116,7 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 		if err == nil || errors.Is(err, mesh.ErrConflict) { // written, by this process or by one that took it over: the table tells
 			break
 		}
-		select { // it may have been written
-		case <-c.context.Done():
-		case <-time.After(tick):
-		}
+		_ = pause.For(c.context, tick) // it may have been written
 	}
 	c.counts.moved.Add(1)
 	c.config.Log.Info("partition handed over", slog.Int("partition", p), slog.String("to", to.node), slog.Int("channels", len(list)), slog.Duration("given", given), slog.Duration("took", time.Since(begun)))

@@ -9,6 +9,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/contain"
+	"weir/internal/pause"
 )
 
 // Listener hears of a channel within this process, whichever node owns it. Fill and Apply are called with the channel's lock held: they must
@@ -90,10 +91,7 @@ func (l *listener) run(ctx context.Context) {
 			joined = nil
 			continue
 		default: // it has no owner that is reached
-			select {
-			case <-ctx.Done():
-			case <-time.After(retryJoin):
-			}
+			_ = pause.For(ctx, retryJoin)
 			continue
 		}
 		select {

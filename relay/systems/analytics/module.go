@@ -70,8 +70,10 @@ const (
 	alertBelow = "below"
 )
 
+// Key implements config.Section.
 func (*Config) Key() string { return "analytics" }
 
+// Fill sets the defaults that tags cannot express. dev is development mode on loopback.
 func (c *Config) Fill(dev bool) {
 	if dev && c.Alerts == nil {
 		c.Alerts = devAlerts()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/internal/pause"
 	"weir/relay"
 	"weir/relay/cluster"
 	"weir/relay/systems/internal/encode"
@@ -217,11 +218,7 @@ func (n *nodes) close() {
 
 // late waits until what comes late has come, and then has it counted.
 func (n *nodes) late(ctx context.Context) {
-	timer := time.NewTimer(stragglers)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+	if pause.For(ctx, stragglers) == nil {
 		n.system.host.Contain().Do("second of analytics", n.publish)
 		n.askPast()
 	}

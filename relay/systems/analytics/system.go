@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/internal/contain"
+	"weir/internal/pause"
 	"weir/relay"
 	"weir/relay/config"
 	"weir/relay/hub"
@@ -202,18 +203,10 @@ func (s *System) metricOf(t *topic, name string) *metric {
 
 // run closes one second after the other until ctx is done.
 func (s *System) run(ctx context.Context) {
-	timer := time.NewTimer(s.untilNext())
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-			s.host.Contain().Do("second of analytics", s.step)
-			if s.nodes != nil {
-				s.nodes.late(ctx)
-			}
-			timer.Reset(s.untilNext())
+	for pause.For(ctx, s.untilNext()) == nil {
+		s.host.Contain().Do("second of analytics", s.step)
+		if s.nodes != nil {
+			s.nodes.late(ctx)
 		}
 	}
 }

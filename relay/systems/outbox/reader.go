@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"weir/internal/pause"
 )
 
 // reader is the outbox on one connection. It belongs to the system's goroutine.
@@ -100,7 +102,7 @@ func (r *reader) open(ctx context.Context, conn *pgx.Conn) (err error) {
 // lock waits for the lock of the one who reads. It returns false if another node owns the outbox by then. Errors: the database is gone.
 func (r *reader) lock(ctx context.Context) (bool, error) {
 	s := r.system
-	for begun := r.now(); ; s.sleep(ctx, min(s.config.Poll, s.config.Takeover/4)) {
+	for begun := r.now(); ; _ = pause.For(ctx, min(s.config.Poll, s.config.Takeover/4)) {
 		if !s.mine() || ctx.Err() != nil {
 			return false, nil
 		}

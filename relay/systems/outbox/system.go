@@ -10,6 +10,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"weir/internal/contain"
+	"weir/internal/pause"
 	"weir/internal/retry"
 	"weir/relay"
 	"weir/relay/config"
@@ -24,7 +25,7 @@ const (
 	lastPause  = 10 * time.Second
 )
 
-// System follows the outbox. New creates it.
+// System publishes the rows of an outbox. New makes it.
 type System struct {
 	// Set once by Start.
 	host     relay.Host
@@ -50,13 +51,13 @@ type counters struct {
 	blocked                            atomic.Int64 // since when rows have waited for a transaction, in ns; 0: none do
 }
 
-// New creates the system; the table is that of the configuration that it is started with.
+// New returns a system. Its table is that of the configuration of the host.
 func New() *System { return &System{told: make(map[string]time.Time)} }
 
 // Name implements relay.System.
 func (*System) Name() string { return Name }
 
-// Start implements relay.System. A database that is not there is no error.
+// Start implements relay.System. It does not connect: a database that is not reached is no error here.
 func (s *System) Start(host relay.Host) (err error) {
 	s.host, s.config = host, config.Of[Config](host.Config())
 	if s.name, err = ParseTable(s.config.Table); err != nil {
@@ -115,7 +116,7 @@ func (s *System) run(ctx context.Context) {
 	}
 	for failures := 0; ctx.Err() == nil; {
 		if !s.mine() {
-			s.sleep(ctx, s.config.Poll) // another node's: whether that has changed is asked as often as the table is
+			_ = pause.For(ctx, s.config.Poll) // another node's: whether that has changed is asked as often as the table is
 			continue
 		}
 		begun := time.Now()
@@ -135,7 +136,7 @@ func (s *System) run(ctx context.Context) {
 		s.trouble = true
 		s.tell(slog.LevelError, "the outbox is not read: it is tried again until the database and the table are there", "trouble", time.Minute,
 			slog.Int("attempts", failures), slog.String("error", err.Error()))
-		s.sleep(ctx, retry.Backoff(failures, firstPause, lastPause))
+		_ = pause.For(ctx, retry.Backoff(failures, firstPause, lastPause))
 	}
 }
 
@@ -144,15 +145,6 @@ func (s *System) mine() bool { return s.host.Alone() || !s.host.Elsewhere(ownerK
 
 // ownerKey is the key whose owner in a cluster reads a table.
 func ownerKey(t Table) string { return "outbox:" + t.Schema + "." + t.Name }
-
-func (s *System) sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
 
 // tell logs something, at most once every so often.
 func (s *System) tell(level slog.Level, text, kind string, every time.Duration, attrs ...slog.Attr) {
