@@ -163,7 +163,7 @@ func (l *Ledger) Load(channel, fresh string) (kept broker.Kept, ok bool, err err
 	return kept, true, nil
 }
 
-// List implements broker.Store: of the partitions that are served here. A channel that cannot be read is left out.
+// List implements broker.Store, for the partitions that are served here. It leaves out a channel that cannot be read.
 func (l *Ledger) List(prefix, after string, limit int) (infos []broker.Info, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadLimit)
 	defer cancel()

@@ -10,11 +10,13 @@ import (
 	"weir/internal/mesh"
 )
 
-// Made says what the table knows to have been made: that is not made again, whatever servers say that have just started.
+// Made says whether the table knows that the log and the shelf were made. Those are not made again, although servers that have just started
+// may not find them.
 type Made struct{ Log, Shelf bool }
 
-// Begin makes this process the writer of the log of a slot, in a session of its own: whoever wrote to it before is fenced. It returns the session, and the number
-// that the session begins at. Log and shelf are there then.
+// Begin makes this process the writer of the log of a slot, in a session of its own, and fences the process that wrote to it before. It
+// returns the session and its first number. It makes the log and the shelf unless made says that they were made. Errors: ErrFormat, ErrClosed,
+// and those of the mesh.
 func (l *Ledger) Begin(ctx context.Context, slot int, made Made) (session string, from uint64, err error) {
 	if err := l.format(ctx, made.Shelf); err != nil {
 		return "", 0, err

@@ -1,6 +1,6 @@
 package ledger
 
-// Stats are figures of a ledger.
+// Stats are the figures of a ledger since it was made.
 type Stats struct {
 	Commits     uint64 // frames appended
 	Bytes       uint64 // of them

@@ -7,46 +7,46 @@ import (
 
 // Opener joins a mesh.
 type Opener interface {
-	// Open joins as the process with this session, a name that no other process has ever had, and returns at once: the mesh
-	// is reached later, and reached again whenever it was lost. h is called from then on.
+	// Open joins with a session, a name that no other process ever had, and returns at once. The mesh is reached later, and again after it was
+	// lost. h is called from then on.
 	Open(session string, h Handler) (Node, error)
 }
 
-// Node is this process's place in a mesh. Its methods may be called from any goroutine.
+// Node is this process as a member of a mesh. Its methods may be called from any goroutine.
 type Node interface {
-	// Send hands a frame to one process. It does not wait until it has arrived. The frame may be used again afterwards.
+	// Send sends a frame to one process, and does not wait for its arrival. The caller may use the frame again afterwards.
 	Send(to string, frame []byte) error
 
-	// Announce hands a frame to all processes.
+	// Announce sends a frame to all processes.
 	Announce(frame []byte) error
 
-	// Update writes a row of the table if its revision is still the given one, 0 for a row that is not there, and returns the
-	// new revision. Errors: ErrConflict if it is another one. After any other error the row may have been written.
+	// Update writes a row of the table if its revision is the given one, 0 for a row that is not there, and returns the new revision. Error:
+	// ErrConflict if it has another revision. After any other error the row may have been written.
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 
-	// Log returns the log of a number from 0 on.
+	// Log returns a log by its number, from 0 on.
 	Log(number int) Log
 
 	// Shelf returns the shelf.
 	Shelf() Shelf
 
-	// Close leaves the mesh. The handler is not called afterwards.
+	// Close leaves the mesh. No method of the Handler is called afterwards.
 	Close() error
 }
 
-// Handler is told what comes from a mesh. Each method is called by one goroutine at a time, which may not be held for long:
-// what comes is queued, and in the end lost. Frames and rows are valid during the call only.
+// Handler receives what comes from a mesh. Each method is called by one goroutine at a time, and must be quick: what comes meanwhile is
+// queued, and lost if there is too much. Frames and rows are valid only during the call.
 type Handler interface {
-	// Frame is called with what was sent to this process.
+	// Frame is called with a frame that was sent to this process.
 	Frame(frame []byte)
 
-	// Announced is called with what was announced, by this process too.
+	// Announced is called with a frame that was announced, also by this process.
 	Announced(frame []byte)
 
-	// Row is called with each row of the table at first, and with each that is written later.
+	// Row is called with each row that the table has at first, and then with each row that is written.
 	Row(key string, value []byte, revision uint64)
 
-	// Loaded is called when Row has been called with all rows that there were.
+	// Loaded is called once Row has been called with all rows that the table had at first.
 	Loaded()
 }
 

@@ -22,7 +22,7 @@ import (
 	"weir/relay/problem"
 )
 
-// Config is what a cluster needs to know.
+// Config is what Open needs.
 type Config struct {
 	Node       string   // name of this process, which it has after a restart, too
 	Partitions int      // of all channels; the same in all processes, for ever
@@ -51,7 +51,7 @@ const (
 	refreshLimit = time.Second
 )
 
-// Cluster is this process's place in the cluster. It implements broker.Cluster.
+// Cluster is this process as a member of the cluster. It implements broker.Cluster. Its methods may be called concurrently.
 type Cluster struct {
 	// Set once by Open, the broker and the handlers by Start.
 	config   Config
@@ -140,7 +140,7 @@ func (c *Cluster) Stats() Stats {
 	return s
 }
 
-// Handler works on a call of another process and returns the answer. It may take its time. The body is its own.
+// Handler answers a call of another process. It may block. It may keep the body.
 type Handler func(body []byte) ([]byte, error)
 
 // ErrNoOwner is why something is not done: the process that owns the channel is not reached, or another one is just taking over.
@@ -223,7 +223,7 @@ type request struct {
 	err  error
 }
 
-// Open joins the cluster. Nothing is owned before Start, and what is handed on waits.
+// Open joins the cluster. Before Start the process owns no partition, and publications that are handed on wait. It returns the mesh's error.
 func Open(config Config) (*Cluster, error) {
 	c := &Cluster{
 		config: config, session: rand.Text(), agreed: link.Sum(config.Shared), owners: make([]atomic.Pointer[owner], config.Partitions), started: time.Now(),
@@ -243,7 +243,7 @@ func Open(config Config) (*Cluster, error) {
 	return c, nil
 }
 
-// Handlers are what a process does for others, by kind.
+// Handlers are what a process does for other processes, by kind.
 type Handlers struct {
 	Calls   map[string]Handler
 	Mergers map[string]Merger
@@ -318,7 +318,7 @@ func (c *Cluster) running() bool {
 // Loaded implements mesh.Handler.
 func (i inbox) Loaded() { i.cluster.loaded.Store(true) }
 
-// Trouble returns why this process should not be sent clients; "" if it should.
+// Trouble returns why clients should not be sent to this process, for /readyz; "" if they may be.
 func (c *Cluster) Trouble() string {
 	switch {
 	case !c.loaded.Load():

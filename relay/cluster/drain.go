@@ -10,7 +10,7 @@ import (
 // handOverLimit is how long a node that ends has to hand over what it owns, while its sessions are drained.
 const handOverLimit = 20 * time.Second
 
-// HandOver begins to hand over what this process owns, and returns what is closed when that is done, or its time is up.
+// HandOver begins to hand over the partitions of this process. It returns a channel that is closed when that is done, or after 20 seconds.
 func (c *Cluster) HandOver() <-chan struct{} {
 	handed := make(chan struct{})
 	c.config.Panic.Go(&c.done, "hand over", func() { // ends by itself; Close waits for it
@@ -22,8 +22,8 @@ func (c *Cluster) HandOver() <-chan struct{} {
 	return handed
 }
 
-// Drain hands all that this process owns over to others, and takes nothing any more. What cannot be handed over, since the table is away, say, is
-// tried again until ctx ends or nobody is there who could take it; then it is taken over when the process has left, and what nobody follows is lost.
+// Drain hands over all partitions of this process, and takes none any more. It tries again what cannot be handed over, until ctx ends or no
+// other node can take partitions. What is left then is taken over when the process has gone; channels that no other node follows are lost.
 func (c *Cluster) Drain(ctx context.Context) {
 	c.leaving.Store(true)
 	_ = c.announce()

@@ -50,7 +50,7 @@ func (c *Cluster) Follow(channel string) (broker.Kept, bool, error) {
 	return broker.Kept{}, false, ErrNoOwner
 }
 
-// Refresh has the owner of a replica's channel tell anew what there is, and waits until that is here, for a second at most.
+// Refresh has the owner of a channel send this process's replica anew, and waits until it is here, for a second at most.
 func (c *Cluster) Refresh(channel string) {
 	told := make(chan struct{})
 	c.mu.Lock()

@@ -201,8 +201,8 @@ func (m *member) fail(id uint64, err error) {
 	})
 }
 
-// Call has the owner of a key work on a body, and returns its answer. The caller looks with Elsewhere first. Errors: ErrNoOwner, and the
-// owner's.
+// Call sends a body to the owner of a key, and returns what the owner's Handler of that kind returns. The caller asks Elsewhere first. Errors:
+// ErrNoOwner; another one if there is no answer within 2 seconds, when the call may have been worked on; and the Handler's.
 func (c *Cluster) Call(ctx context.Context, key, kind string, body []byte) ([]byte, error) {
 	q, err := c.request(c.partition(key), &request{kind: link.Call}, len(kind)+len(body)+16, func(w *link.Writer) {
 		w.Text(kind)
@@ -215,11 +215,10 @@ func (c *Cluster) Call(ctx context.Context, key, kind string, body []byte) ([]by
 	return q.body, err
 }
 
-// Node is the name of this process.
+// Node returns the name of this node.
 func (c *Cluster) Node() string { return c.config.Node }
 
-// CallNode has another process work on a body, by the name of its node, and returns its answer. Errors: ErrNoOwner if it is not there, and the
-// process's.
+// CallNode sends a body to the named node, and returns its answer. Errors: ErrNoOwner if the node is not heard; otherwise those of Call.
 func (c *Cluster) CallNode(ctx context.Context, node, kind string, body []byte) ([]byte, error) {
 	var q *request
 	now := time.Now()
@@ -238,8 +237,7 @@ func (c *Cluster) CallNode(ctx context.Context, node, kind string, body []byte) 
 	return q.body, err
 }
 
-// CallAll has all other processes that are there work on a body, and returns their answers, by the names of their nodes, and who has
-// not answered.
+// CallAll sends a body to all other nodes that are heard. It returns the answers by node, and the nodes that did not answer within 2 seconds.
 func (c *Cluster) CallAll(ctx context.Context, kind string, body []byte) (answers map[string][]byte, silent []string) {
 	asked := make(map[string]*request)
 	now := time.Now()

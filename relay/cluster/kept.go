@@ -20,7 +20,7 @@ func (c *Cluster) keep() {
 	}
 }
 
-// Ledger is the store of durable channels; nil: there is none.
+// Ledger returns the store of durable channels; nil if there is none.
 func (c *Cluster) Ledger() *ledger.Ledger { return c.kept.Store() }
 
 // Owns implements durable.Owner.

@@ -13,21 +13,21 @@ import (
 // numbers its own, keeps them and those of others for a while, and names the last one it has of each in its hello: whoever lacks some asks
 // for them. One that finds that too much has been forgotten acts on that, see Start.
 
-// Actor acts on a notice, and returns what its sender is told. late is zero, or when the notice was made, if it comes late: what has begun since
-// is none of its business. It must be quick.
+// Actor acts on a notice, and returns the answer to its sender. It must be quick. If the notice comes late, late is when it was made, and the
+// Actor leaves alone what has begun since; otherwise late is zero.
 type Actor func(body []byte, late time.Time) []byte
 
 // noticeLimit is how long until a process that has not answered counts as silent.
 const noticeLimit = time.Second
 
-// Outcome is what came of a notice.
+// Outcome is the result of a notice.
 type Outcome struct {
 	Answers map[string][]byte // by node, this one's among them
 	Silent  []string          // nodes that have not answered, and act on it when they are heard again
 }
 
-// Notify has all processes act on something, this one at once. It returns what the others will have said within a second, or at once with nothing of
-// them if it is not to wait.
+// Notify has all nodes act on something, this one at once. With wait it returns the answers that come within a second; without, only this
+// node's.
 func (c *Cluster) Notify(kind string, body []byte, wait bool) Outcome {
 	x := c.notices.Make(c.session, kind, body)
 	out := Outcome{Answers: map[string][]byte{c.config.Node: c.act(x, time.Time{})}}

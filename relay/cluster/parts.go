@@ -7,15 +7,15 @@ import (
 	"weir/relay/cluster/parts"
 )
 
-// Mergers put together what all processes say of keys.
+// The types of package parts that users of a cluster need.
 type (
 	Merger = parts.Merger
 	Part   = parts.Part
 	Why    = parts.Why
 )
 
-// Report tells the owner of a key of this process's part under a name; nil: there is none any more. abrupt says of one that is over that it
-// may come back. The caller holds the lock of Merger.Each.
+// Report sends this process's part of a key, under a name, to the owner of the key; a nil value: there is no part any more. abrupt says that a
+// part that has ended may come back. The caller holds the lock that Merger.Each takes.
 func (c *Cluster) Report(kind, key, name string, value []byte, abrupt bool) {
 	if o := c.owners[c.partition(key)].Load(); o != nil { // or the next one is told
 		c.tell(o, parts.Told(kind, key, name, o.term, value, Why{Abrupt: abrupt}))

@@ -13,7 +13,7 @@ import (
 	"weir/relay/cluster/view"
 )
 
-// What the cluster is seen as.
+// The types of package view that users of a cluster need.
 type (
 	Stats           = view.Stats
 	Status          = view.Status
@@ -57,7 +57,7 @@ func (c *Cluster) Status() Status {
 	return s
 }
 
-// PartitionOf is the partition of a channel.
+// PartitionOf returns the number of a channel's partition.
 func (c *Cluster) PartitionOf(channel string) int { return c.partition(channel) }
 
 // callMove is a call of the node that owns a partition, to have it moved; body: a moveOrder.
@@ -68,7 +68,7 @@ type moveOrder struct {
 	Node      string `json:"node"`
 }
 
-// MoveFrom has the owner of a partition, whichever node that is, move it to the named node.
+// MoveFrom has the owner of a partition, whichever node that is, move it to the named node. Errors are those of Move.
 func (c *Cluster) MoveFrom(ctx context.Context, p int, node string) error {
 	err := c.Move(ctx, p, node)
 	toSelf := node == c.config.Node && errors.Is(err, ErrNoNode)

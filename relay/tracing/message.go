@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Message is one that is followed, from Begin on.
+// Message is a published message that is followed. Tracer.Begin and Tracer.Elsewhere make it.
 type Message struct {
 	// Set once by Begin.
 	tracer  *Tracer
@@ -37,14 +37,14 @@ type Message struct {
 // maxFlushes bounds those that are noted while a position is not known.
 const maxFlushes = 64
 
-// Traceparent names the message as the parent of what other processes do with it.
+// Traceparent returns the W3C traceparent that names the message as the parent of what other nodes do with it.
 func (m *Message) Traceparent() string {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(m.ctx, carrier)
 	return carrier["traceparent"]
 }
 
-// Arrived notes where a message of [Tracer.Elsewhere] stands.
+// Arrived notes the position of a message that Tracer.Elsewhere has returned.
 func (m *Message) Arrived(epoch string, seq uint64) {
 	if m.elsewhere {
 		m.Accepted(epoch, seq, false)
@@ -58,7 +58,7 @@ func (m *Message) Arrived(epoch string, seq uint64) {
 	}
 }
 
-// Accepted notes where the message stands; epoch "" if that is not known yet. With waits, Stored is called, too.
+// Accepted notes the position of the message; epoch is "" if it is not known yet. If waits is true, the caller calls Stored later.
 func (m *Message) Accepted(epoch string, seq uint64, waits bool) {
 	t := m.tracer
 	t.mu.Lock()
@@ -71,7 +71,7 @@ func (m *Message) Accepted(epoch string, seq uint64, waits bool) {
 	}
 }
 
-// Stored notes that the message is as safe as its channel promises, or is not.
+// Stored notes that the message is as safe as its channel promises, or the error why it is not.
 func (m *Message) Stored(epoch string, seq uint64, err error) {
 	if err != nil {
 		m.Failed(err)
@@ -104,7 +104,7 @@ func (m *Message) locate(epoch string, seq uint64) *Flush {
 	return nil
 }
 
-// Failed ends the message: it is not published, or not known to be stored.
+// Failed ends the message with an error: it was not published, or it is not known whether it was stored.
 func (m *Message) Failed(err error) {
 	m.tracer.mu.Lock()
 	m.failed = err
@@ -159,7 +159,7 @@ func (m *Message) end() {
 	m.span.End(trace.WithTimestamp(last))
 }
 
-// Steps is when a message got how far; zero: it did not, or that is not known.
+// Steps are the times at which a message reached each step. A zero time means that it did not, or that this is not known.
 type Steps struct {
 	TraceID  string
 	Epoch    string
@@ -183,7 +183,7 @@ func (m *Message) steps() *Steps {
 	return s
 }
 
-// Flush is a window that is flushed while messages of its channel are followed.
+// Flush is a window that is flushed while messages of its channel are followed. Tracer.Flushing makes it.
 type Flush struct {
 	// Set once by Flushing.
 	tracer   *Tracer
@@ -202,7 +202,8 @@ type Flush struct {
 	parts    []*Message
 }
 
-// Flushing notes that a window is flushed: all up to seq last. It returns nil if no message of the channel is followed.
+// Flushing notes that a window of a channel is flushed: its messages up to the sequence number last. It returns nil if no message of the
+// channel is followed.
 func (t *Tracer) Flushing(channel, epoch string, last uint64, messages int) *Flush {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -236,7 +237,7 @@ func (f *Flush) Built() {
 	f.built = time.Now()
 }
 
-// Wrote notes that a shard has written a frame, in a pass that began and ended then.
+// Wrote notes that a shard has written a frame to all its connections, and when it began and ended.
 func (f *Flush) Wrote(began, ended time.Time) {
 	f.tracer.mu.Lock()
 	if f.first.IsZero() || began.Before(f.first) {
@@ -253,7 +254,7 @@ func (f *Flush) Wrote(began, ended time.Time) {
 	f.check()
 }
 
-// Sent notes to how many shards the frames went.
+// Sent notes to how many shards the frames go. When as many have called Wrote, the messages are done.
 func (f *Flush) Sent(shards int) {
 	f.tracer.mu.Lock()
 	f.expected, f.sent = shards, true

@@ -36,7 +36,7 @@ const kept = 1024
 // lastExport is how long a shutdown waits for the collector.
 const lastExport = 3 * time.Second
 
-// Tracer follows messages. nil: there is no collector.
+// Tracer follows published messages. Of a nil Tracer, which follows none, only Active, Of and Close may be called.
 type Tracer struct {
 	// Set once.
 	provider *sdk.TracerProvider
@@ -54,8 +54,8 @@ type Tracer struct {
 	next   int
 }
 
-// Open returns a tracer, or nil if there is no collector. Beside its settings the library honours the variables OTEL_*. Errors: an
-// endpoint that is none. A collector that cannot be reached is none: spans are dropped, and the log says so.
+// Open returns a tracer, or nil if no collector is configured. The library reads the variables OTEL_* as well. Open returns an error if the
+// endpoint is not an address. A collector that is not reached is no error: spans are dropped, and the log says so.
 func Open(c config.Tracing, node string, log *slog.Logger, hook contain.Hook) (*Tracer, error) {
 	if !c.On() {
 		return nil, nil
@@ -96,7 +96,7 @@ func Open(c config.Tracing, node string, log *slog.Logger, hook contain.Hook) (*
 	return t, nil
 }
 
-// Close ends what is under way, and sends what has not been sent.
+// Close ends the messages that are followed, and sends their spans. It waits for the collector for 3 seconds at most.
 func (t *Tracer) Close() {
 	if t == nil {
 		return
@@ -117,15 +117,15 @@ func (t *Tracer) Close() {
 	_ = t.provider.Shutdown(ctx) // the error handler has it
 }
 
-// Active reports whether messages are followed at the moment.
+// Active reports whether any message is followed at the moment.
 func (t *Tracer) Active() bool { return t != nil && t.active.Load() > 0 }
 
-// Begin begins to follow a message that is about to be published, of the trace that parent names, "" for one of its own. It returns nil if the message
-// is not sampled.
+// Begin begins to follow a message that is about to be published. parent is the traceparent of its trace; "" begins a new one. Begin returns
+// nil if the message is not sampled, or if too many are followed.
 func (t *Tracer) Begin(channel, parent string) *Message { return t.begin(channel, parent, false) }
 
-// Elsewhere begins to follow, as far as it comes here, a message that has come to another process and is traced there: parent is its
-// [Message.Traceparent]. If it has come to this one, Elsewhere returns the message, whose position is known by that before it is answered.
+// Elsewhere begins to follow the part that this node has in a message that another node traces: parent is that node's Message.Traceparent. If
+// this node traces the message itself, Elsewhere returns it, so that its position is known before its owner has answered.
 func (t *Tracer) Elsewhere(channel, parent string) *Message {
 	carried := trace.SpanContextFromContext(extract(parent))
 	t.mu.Lock()

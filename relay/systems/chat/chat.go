@@ -96,4 +96,5 @@ type Config struct {
 	Rooms    int `yaml:"rooms" default:"500" range:"1..100000"`       // that one user is a member of
 }
 
+// Key implements config.Section.
 func (*Config) Key() string { return "chat" }

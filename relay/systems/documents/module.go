@@ -44,6 +44,7 @@ type Config struct {
 	Idle    time.Duration `yaml:"idle" default:"1m" range:"1s..24h"`           // after so long without a change, what is not needed of a document leaves memory
 }
 
+// Key implements config.Section.
 func (*Config) Key() string { return "documents" }
 
 // counters are what the admin listener shows of documents.

@@ -19,7 +19,7 @@ type call struct {
 	client
 }
 
-// Call implements native.Caller. The body of a 2xx is the result; a 4xx is an error, whose code and message the client is told.
+// Call implements native.Caller. The body of a 2xx is the result. A 4xx is an error, whose code and message the client gets.
 func (s *System) Call(id *auth.Identity, connection, method string, data []byte) (result []byte, err error) {
 	h := s.hooks[askCall]
 	err = s.ask(h, call{method, data, clientOf(id, connection)}, nil, func(r *post.Response) (err error) {

@@ -10,7 +10,7 @@ import (
 	"weir/relay/httpcheck"
 )
 
-// Config is the backend that is asked, and what it is asked about. Without an address nobody is.
+// Config says which backend is asked, and what about. Without an address no backend is asked.
 type Config struct {
 	URL string `yaml:"url"` // /connect, /subscribe, /publish and /call are below it, unless they have a url of their own. https; see AllowInsecure
 	// AllowInsecure permits http and private addresses, for a backend beside the relay. Development mode permits loopback.
@@ -48,18 +48,19 @@ type Publish struct {
 	URL string `yaml:"url"` // "": /publish below the url above
 }
 
-// Call is a question of a client.
+// Call is the question that a client asks the backend.
 type Call struct {
 	URL string `yaml:"url"` // "": /call below the url above
 }
 
-// Breaker keeps a backend that does not answer from being asked.
+// Breaker says when a backend that does not answer is no longer asked, and when it is tried again.
 type Breaker struct {
 	After   int           `yaml:"after" default:"5" range:"1..1000"`       // failures in a row that open it
 	Rest    time.Duration `yaml:"rest" default:"1s" range:"10ms..1h"`      // before the first probe
 	RestMax time.Duration `yaml:"rest_max" default:"30s" range:"10ms..1h"` // between later ones
 }
 
+// Key implements config.Section.
 func (*Config) Key() string { return "hooks" }
 
 // The questions.

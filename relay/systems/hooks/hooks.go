@@ -14,8 +14,8 @@ import (
 	"weir/relay/systems/internal/answers"
 )
 
-// System asks a backend about clients. It implements relay.System, and what the relay asks of a Connector, an Authorizer, a
-// Moderator and a Caller. New creates it.
+// System asks a backend about clients. It implements relay.System, session.Connector, hub.Authorizer, hub.Moderator and native.Caller. New
+// makes it.
 type System struct {
 	// Set once by Start.
 	host    relay.Host
@@ -37,12 +37,13 @@ type System struct {
 	renewals  renewals
 }
 
-// New creates the system; the backend that it asks is in the configuration that it is started with.
+// New returns a system. Its backend is that of the configuration of the host.
 func New() *System { return new(System) }
 
-// Name implements relay.System. The system is on if there is something to ask.
+// Name implements relay.System.
 func (s *System) Name() string { return Name }
 
+// Start implements relay.System. It returns an error if there is no secret, or if a secret cannot be read.
 func (s *System) Start(host relay.Host) error {
 	s.host, s.config = host, config.Of[Config](host.Config())
 	for _, secret := range s.config.Secrets {
@@ -92,7 +93,7 @@ func (s *System) Start(host relay.Host) error {
 	return nil
 }
 
-// Close implements relay.System. It waits for the questions that are under way, each within its timeout.
+// Close implements relay.System. It waits for the questions that are under way, each for its timeout at most.
 func (s *System) Close() {
 	s.renewals.stop()
 	if s.nodes != nil {

@@ -12,7 +12,7 @@ import (
 // Name is what logs and the table of metrics call the system. Its settings switch it on, not the list of systems.
 const Name = "hooks"
 
-// Module is the system as the binary lists it.
+// Module returns the system for the list of the binary.
 func Module() relay.Module {
 	by := func(labels ...string) []string { return labels }
 	return relay.Module{

@@ -14,7 +14,7 @@ import (
 	"weir/relay/problem"
 )
 
-// Namespace is where revocations are kept: as items of "hooks:revoked", on disk if there is a data directory.
+// Namespace has the revocations: items of the channel "hooks:revoked", on disk if there is a data directory.
 const Namespace = "hooks"
 
 const revokedChannel = Namespace + ":revoked"

@@ -53,7 +53,7 @@ const (
 	patience    = 10 * time.Second // after which a decision from before is looked at again that holds while the backend does not answer
 )
 
-// Cached implements hub.Authorizer. What the backend has granted with connect needs no question.
+// Cached implements hub.Authorizer. It needs no question for what the backend has granted with connect.
 func (s *System) Cached(id *auth.Identity, op auth.Ops, channel string) (d hub.Decision, err error, known bool) { //nolint:revive // it is a verdict
 	if visitOf(id) != nil && id.May(op, channel) {
 		return d, nil, true

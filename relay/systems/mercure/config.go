@@ -15,10 +15,10 @@ import (
 // Name is what the configuration calls the system.
 const Name = "mercure"
 
-// Namespace is that of the log.
+// Namespace has the channel of the hub's log.
 const Namespace = "mercure"
 
-// Module is the system as the binary lists it.
+// Module returns the system for the list of the binary.
 func Module() relay.Module {
 	return relay.Module{
 		System: config.System{
@@ -39,7 +39,7 @@ func Module() relay.Module {
 	}
 }
 
-// Config is what the hub takes and from whom.
+// Config says whose tokens the hub accepts, and what clients may do.
 type Config struct {
 	Publisher  []Key `yaml:"publisher"`  // which sign the tokens of publishers
 	Subscriber []Key `yaml:"subscriber"` // and those of subscribers
@@ -56,7 +56,7 @@ type Config struct {
 	Issuers []string `yaml:"issuers"` // whose tokens of 1.0 are taken; none; any in development mode
 }
 
-// Key signs tokens. Exactly one of Secret, File and JWKS.URL is set.
+// Key verifies tokens. Exactly one of Secret, File and JWKS.URL is set.
 type Key struct {
 	Algorithm string    `yaml:"algorithm" default:"HS256" oneof:"HS256 HS384 HS512 RS256 RS384 RS512 ES256 ES384 ES512 PS256 PS384 PS512 EdDSA"`
 	Secret    string    `yaml:"secret"` // of HS: at least 10 bytes
@@ -64,7 +64,7 @@ type Key struct {
 	JWKS      auth.JWKS `yaml:"jwks"`   // a key set, whose keys say their algorithm: RS256, ES256 or EdDSA
 }
 
-// DevKey is the key of development mode on loopback, which the protocol's documentation uses.
+// DevKey is the key of tokens in development mode on loopback. The documentation of the protocol uses it as well.
 const DevKey = "!ChangeThisMercureHubJWTSecretKey!"
 
 // The bounds of a secret: below the first it is refused, below the second there is a warning (RFC 7518, section 3.2).
@@ -73,8 +73,10 @@ const (
 	goodSecret  = 32
 )
 
+// Key implements config.Section.
 func (*Config) Key() string { return Name }
 
+// Fill sets the defaults that tags cannot express. dev is development mode on loopback.
 func (c *Config) Fill(dev bool) {
 	if !dev {
 		return

@@ -19,7 +19,7 @@ import (
 	"weir/relay/config"
 )
 
-// Path is the hub's, and of what is below it.
+// Path is the path of the hub; those of its subscriptions are below it.
 const Path = "/.well-known/mercure"
 
 // logChannel holds every update.
@@ -32,7 +32,7 @@ const (
 	keptBytes   = 4 << 10 // for each update, on average, as elsewhere
 )
 
-// System is the hub. Make it with New.
+// System is the hub. New makes it.
 type System struct {
 	// Set once by Start.
 	host      relay.Host
@@ -69,7 +69,7 @@ type System struct {
 // reasons are those of refusals, as a metric tells them apart.
 var reasons = []string{"token", "scope", "origin", "request"}
 
-// New makes the system.
+// New returns a hub. Its settings are in the configuration of the host.
 func New() *System {
 	return &System{
 		index: newIndex(), classes: make(map[string]*class), subscribers: make(map[string]*subscriber), compiled: make(map[selector]*matcher), sets: make(map[auth.JWKS]*auth.KeySet),
@@ -78,6 +78,7 @@ func New() *System {
 	}
 }
 
+// Name implements relay.System.
 func (s *System) Name() string { return Name }
 
 // settings is what a reload may change, as it is in force.
@@ -102,8 +103,8 @@ func (s *System) Close() {
 	}
 }
 
-// Reload implements relay.Reloader: keys, key sets, origins, issuers, the cookie, lifetimes and whether clients without a token are let
-// in. Streams that are open stay.
+// Reload implements relay.Reloader. It takes keys, key sets, origins, issuers, the cookie, lifetimes, and whether clients without a token may
+// connect. Open streams stay.
 func (s *System) Reload(cfg *config.Config) error {
 	s.reloadMu.Lock()
 	defer s.reloadMu.Unlock()
@@ -131,6 +132,7 @@ func (s *System) Reload(cfg *config.Config) error {
 	return err
 }
 
+// Start implements relay.System.
 func (s *System) Start(host relay.Host) error {
 	s.host = host
 	s.leeway = *host.Config().Auth.Leeway

@@ -16,7 +16,7 @@ const (
 	clockNamespace = "motia"
 )
 
-// Module is the system as the binary lists it.
+// Module returns the system for the list of the binary.
 func Module() relay.Module {
 	return relay.Module{
 		System: config.System{
@@ -43,9 +43,10 @@ type Config struct {
 	Most      int    `yaml:"subscriptions" default:"1000" range:"1..100000"` // of one connection
 }
 
+// Key implements config.Section.
 func (*Config) Key() string { return Name }
 
-// Fill implements config.Filler.
+// Fill sets the defaults that tags cannot express. dev is development mode on loopback.
 func (c *Config) Fill(dev bool) {
 	if dev && c.Anonymous == nil {
 		c.Anonymous = new(true)

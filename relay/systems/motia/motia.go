@@ -14,7 +14,7 @@ import (
 	"weir/relay/problem"
 )
 
-// System serves stream clients.
+// System serves the stream clients of Motia apps. New makes it.
 type System struct {
 	// Set once by Start.
 	host    relay.Host
@@ -35,7 +35,7 @@ type System struct {
 // reasons are those of refusals, as a metric tells them apart.
 var reasons = []string{"token", "access", "limit", "name", "form", "unavailable"}
 
-// New returns the system.
+// New returns a system. Its settings are in the configuration of the host.
 func New() *System {
 	return &System{refused: make(map[string]*metrics.Counter), alone: make(map[string]map[*client]struct{})}
 }

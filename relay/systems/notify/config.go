@@ -55,6 +55,7 @@ type APNs struct {
 	AllowInsecure bool `yaml:"allow_insecure"`
 }
 
+// Key implements config.Section.
 func (*Config) Key() string { return "notify" }
 
 // check checks how devices are reached.

@@ -12,7 +12,7 @@ import (
 // Table is the name of a table.
 type Table struct{ Schema, Name string } // Schema "": the first of the search path
 
-// ParseTable reads a name, such as weir_outbox or app.weir_outbox. Error: it is none.
+// ParseTable reads the name of a table, such as weir_outbox or app.weir_outbox. It returns an error if the text is not a name.
 func ParseTable(text string) (Table, error) {
 	schema, name, ok := strings.Cut(text, ".")
 	if !ok {
@@ -43,7 +43,7 @@ func (t Table) with(suffix string) string {
 // sql is the name in quotes.
 func (t Table) sql() string { return t.with("") }
 
-// Options are what [DDL] may leave out or add.
+// Options say what DDL leaves out or adds.
 type Options struct {
 	Open bool   // without BEGIN and COMMIT: whoever runs it has begun a transaction, as migrations have
 	Poll bool   // without the trigger: the reader looks at the table, and commits do not notify it
@@ -53,7 +53,7 @@ type Options struct {
 // notifications is the channel of LISTEN. All outboxes of a database share it: who hears of another's looks once in vain.
 const notifications = "weir_outbox"
 
-// DDL is the SQL that makes an outbox. It may be run again, also on one that an earlier version has made.
+// DDL returns the SQL that makes an outbox. The SQL may be run again, also on an outbox of an earlier version.
 func DDL(t Table, o Options) string {
 	index := pgx.Identifier{t.Name + "_waiting"}.Sanitize()
 	var b strings.Builder

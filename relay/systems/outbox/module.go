@@ -13,7 +13,7 @@ import (
 // Name is what logs and the configuration call the system. Its settings switch it on, not the list of systems.
 const Name = "outbox"
 
-// Module is the system as the binary lists it.
+// Module returns the system for the list of the binary.
 func Module() relay.Module {
 	return relay.Module{
 		System: config.System{
@@ -49,6 +49,7 @@ type Config struct {
 	Takeover  time.Duration  `yaml:"takeover" default:"10s" range:"100ms..10m"` // in a cluster: for how long a lock is waited for that another node holds and should not; then its session is ended
 }
 
+// Key implements config.Section.
 func (*Config) Key() string { return Name }
 
 // check checks the section. It shows no part of the address, which holds a password.

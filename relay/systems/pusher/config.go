@@ -103,9 +103,10 @@ type Webhook struct {
 	AllowInsecure bool          `yaml:"allow_insecure"`                         // permits http and private addresses; development mode does, too
 }
 
+// Key implements config.Section.
 func (*Config) Key() string { return "pusher" }
 
-// Fill implements config.Filler.
+// Fill sets the defaults that tags cannot express. dev is development mode on loopback.
 func (c *Config) Fill(dev bool) {
 	if dev && len(c.Apps) == 0 {
 		c.Apps = []App{{ID: "1", Name: "dev", Keys: []Key{{"dev", "dev"}}}}

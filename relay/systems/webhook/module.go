@@ -54,6 +54,7 @@ type Webhook struct {
 	AllowInsecure bool `yaml:"allow_insecure"`
 }
 
+// Key implements config.Section.
 func (*Config) Key() string { return "webhooks" }
 
 // maxWebhooks bounds the endpoints that receive one event.
