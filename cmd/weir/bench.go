@@ -46,9 +46,9 @@ type benchCommand struct {
 	Publishers  *int              `placeholder:"N" help:"Connections that publish."`
 	Batch       *int              `placeholder:"N" help:"Messages that are due together and leave in one request."`
 	Pipeline    *int              `placeholder:"N" help:"Requests under way on one publisher's connection. Default: 1."`
-	Checked     *scenario.Checked `placeholder:"N" help:"Connections checked message by message: auto, all, share (5 % of each channel, at least 50) or a number. Default: auto, which is all up to 100,000 deliveries/s and share beyond."`
+	Checked     *scenario.Checked `placeholder:"N" help:"Connections that are checked message by message: auto, all, share (5 % of each channel, at least 50) or a number. Default: auto, which is all up to 100,000 deliveries/s and share beyond."`
 	Prefix      string            `placeholder:"TEXT" help:"Channels are called this and a number. Default: bench:."`
-	Stage       []string          `sep:"none" placeholder:"TIME:N" help:"A stage of so long at N messages a second, in the place of --rate, --duration and the scenario's stages; may be repeated. TIME:N:ramp grows evenly from the stage before. Of connect, N is connections a second; of idle, connections that there are; with --closed or --think, messages or connections under way."`
+	Stage       []string          `sep:"none" placeholder:"TIME:N" help:"A stage of this length at N messages a second, in the place of --rate, --duration and the scenario's stages; may be repeated. TIME:N:ramp grows evenly from the stage before. N is connections a second with connect, connections that there are with idle, and messages or connections under way with --closed or --think."`
 	Think       *time.Duration    `placeholder:"TIME" help:"Think time: each publisher sends its next request so long after the response to its last, instead of a rate."`
 	Closed      bool              `help:"Closed loop: the next message waits for those before. For ceilings; latency means little."`
 	Inflight    *int              `placeholder:"N" help:"Closed loop: messages, or connections, under way. Default: 256."`
@@ -58,7 +58,7 @@ type benchCommand struct {
 	Probe   time.Duration `default:"3s" placeholder:"TIME" help:"Length of one try of --find-max. Default: 3s."`
 
 	PID     []int  `name:"pid" placeholder:"PID" help:"Processes of the target, to sample their CPU and memory. Default: the process that listens on its port."`
-	Metrics string `placeholder:"URL" help:"The target's Prometheus metrics, for the same, such as http://127.0.0.1:9090/metrics."`
+	Metrics string `placeholder:"URL" help:"The target's Prometheus metrics, for its CPU and memory, such as http://127.0.0.1:9090/metrics."`
 	Out     string `placeholder:"FILE" help:"Keep the raw results, for weir bench report and compare."`
 	outputs
 	agentFlags

@@ -24,8 +24,8 @@ import (
 
 // agentFlags are about a test that several machines do.
 type agentFlags struct {
-	Agents []string `placeholder:"HOST:PORT,..." help:"Have these agents do the test together: each runs weir bench agent. The plan is split, and every delivery accounted for over all."`
-	Secret string   `name:"agent-secret" placeholder:"SECRET" help:"What agents and their conductor know. Default: $$WEIR_BENCH_SECRET."`
+	Agents []string `placeholder:"HOST:PORT,..." help:"Have these agents do the test together: each runs weir bench agent. The plan is split between them, and every delivery is accounted for."`
+	Secret string   `name:"agent-secret" placeholder:"SECRET" help:"Secret that the agents and their conductor share. Default: $$WEIR_BENCH_SECRET."`
 }
 
 // secretLeast is how long the agents' secret is at least.
@@ -41,7 +41,7 @@ func (f *agentFlags) secret(p *program) (string, error) {
 
 type agentCommand struct {
 	Listen string `default:"127.0.0.1:7070" placeholder:"ADDR" help:"Address for the conductor. Default: 127.0.0.1:7070."`
-	Secret string `name:"agent-secret" placeholder:"SECRET" help:"What agents and their conductor know. Default: $$WEIR_BENCH_SECRET."`
+	Secret string `name:"agent-secret" placeholder:"SECRET" help:"Secret that the agents and their conductor share. Default: $$WEIR_BENCH_SECRET."`
 }
 
 // Help is the detailed help of the command.

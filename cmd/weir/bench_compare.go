@@ -11,9 +11,9 @@ import (
 
 type compareCommand struct {
 	Files    []string `arg:"" help:"Runs: JSON reports, or files of --out. Without --baseline, the first is the baseline."`
-	Baseline []string `sep:"none" placeholder:"FILE" help:"A run to compare with; may be repeated: with 3 runs or more on either side, noise is told from change."`
+	Baseline []string `sep:"none" placeholder:"FILE" help:"A run to compare with; may be repeated: with 3 runs or more on either side, noise is distinguished from change."`
 	FailIf   []string `name:"fail-if" sep:"none" placeholder:"CONDITION" help:"Exit with 1 when it holds: a change of the medians, such as p99>+10% or deliveriesPerSecond<-5%, or a limit for every run, such as lost>0; may be repeated."`
-	JSON     bool     `name:"json" help:"Print what came of the conditions as JSON."`
+	JSON     bool     `name:"json" help:"Print the conditions and whether they hold as JSON."`
 	HTML     string   `name:"html" placeholder:"FILE" help:"Write the comparison as a page with plots."`
 }
 

@@ -13,16 +13,16 @@ import (
 
 type replayCommand struct {
 	File  string  `arg:"" help:"A recording of weir record."`
-	Times float64 `default:"1" placeholder:"N" help:"So many times the connections and messages, in the same time. Default: 1."`
+	Times float64 `default:"1" placeholder:"N" help:"Multiply connections and messages by N, in the same time. Default: 1."`
 
 	targetFlags
 
 	Publishers *int              `placeholder:"N" help:"Connections that publish. Default: 16."`
 	Pipeline   *int              `placeholder:"N" help:"Requests under way on one publisher's connection. Default: 1."`
-	Checked    *scenario.Checked `placeholder:"N" help:"Connections checked message by message: auto, all, share or a number. Default: auto."`
+	Checked    *scenario.Checked `placeholder:"N" help:"Connections that are checked message by message: auto, all, share or a number. Default: auto."`
 	Prefix     string            `placeholder:"TEXT" help:"Channels are called this and a number. Default: bench:."`
 	PID        []int             `name:"pid" placeholder:"PID" help:"Processes of the target, to sample their CPU and memory. Default: the process that listens on its port."`
-	Metrics    string            `placeholder:"URL" help:"The target's Prometheus metrics, for the same."`
+	Metrics    string            `placeholder:"URL" help:"The target's Prometheus metrics, for its CPU and memory."`
 	Out        string            `placeholder:"FILE" help:"Keep the raw results, for weir bench report and compare."`
 	outputs
 }

@@ -22,7 +22,7 @@ type outputs struct {
 	HTML   string   `name:"html" placeholder:"FILE" help:"Write the report as a page with plots."`
 	CSV    string   `name:"csv" placeholder:"FILE" help:"Write the run over time as CSV."`
 	JUnit  string   `name:"junit" placeholder:"FILE" help:"Write the conditions and whether they hold as JUnit XML."`
-	Remote string   `name:"remote-write" placeholder:"URL" help:"Send the run over time, and what came of it, to a Prometheus that takes remote writes, such as http://127.0.0.1:9091/api/v1/write."`
+	Remote string   `name:"remote-write" placeholder:"URL" help:"Send the run over time, and its result, to a Prometheus that takes remote writes, such as http://127.0.0.1:9091/api/v1/write."`
 	FailIf []string `name:"fail-if" sep:"none" placeholder:"CONDITION" help:"Exit with 1 when the condition holds, such as p99>60ms or lost>0; may be repeated. A number that is not known counts as if it held."`
 }
 

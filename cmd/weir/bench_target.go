@@ -17,14 +17,14 @@ import (
 
 // targetFlags say what is measured. They change what the scenario file says of it.
 type targetFlags struct {
-	Target    string `placeholder:"KIND" help:"weir, centrifugo, pusher, mercure, nchan, sse or ws; a preset: action-cable, graphql, phoenix, socket.io, supabase; a file whose target section says how to speak to it; or json: what the flags say. Default: weir."`
+	Target    string `placeholder:"KIND" help:"weir, centrifugo, pusher, mercure, nchan, sse or ws; a preset: action-cable, graphql, phoenix, socket.io, supabase; a file with a target section, which describes its protocol; or json, described by flags. Default: weir."`
 	URL       string `name:"url" placeholder:"URL" help:"Where the target is. Default: http://127.0.0.1:8080. Several nodes with commas between, such as http://a:8080,http://b:8080: connections take them in turn. {channel} in it stands for a channel (nchan, sse, ws), {{VARIABLE}} for variables of a target that is described."`
-	Publish   string `name:"publish-url" placeholder:"URL" help:"Where to publish, when that is elsewhere; several nodes likewise."`
+	Publish   string `name:"publish-url" placeholder:"URL" help:"Where to publish, if that is elsewhere; several nodes as for --url."`
 	Close     bool   `name:"publish-close" help:"Close each publisher's connection after each request, as PHP does."`
 	Transport string `enum:"ws,sse,ws-whole,sse-whole" default:"ws" placeholder:"ws|sse" help:"What weir's subscribers use. With -whole they do not ask for the short form of batches. Default: ws."`
 	Own       bool   `name:"i-own-this-target" help:"Load a target on another machine. It must be yours."`
 	Key       string `placeholder:"KEY" help:"What publishers authenticate with. Default for weir: dev. For pusher: app:key:secret. For mercure: a publisher's token; default: one of the key of the protocol's documentation."`
-	Token     string `xor:"token" placeholder:"TOKEN" help:"Token of all subscribers. They are one user then, whose connections a relay may limit."`
+	Token     string `xor:"token" placeholder:"TOKEN" help:"Token of all subscribers. They are one user then, and a relay may limit the connections of a user."`
 	Secret    string `xor:"token" placeholder:"SECRET" help:"Make each subscriber a token with this HS256 secret. Default: that of weir serve --dev, for a weir on this machine; or $$WEIR_AUTH_SECRET."`
 	Tokens    string `name:"token-file" xor:"token" placeholder:"FILE" help:"A token a line: client i has that of line i, and the first again after the last."`
 	SignWith  string `name:"token-key" xor:"token" placeholder:"FILE" help:"Make each subscriber a token with this private key in PEM: RS256 for RSA, ES256 for P-256."`
@@ -32,7 +32,7 @@ type targetFlags struct {
 	Claims    string `placeholder:"JSON" help:"Claims of the tokens of --secret and --token-key, over those that weir needs; {{user}} stands for the user."`
 
 	Header      []string `sep:"none" placeholder:"NAME: VALUE" help:"A header of subscribers' requests; may be repeated."`
-	Cookie      []string `sep:"none" placeholder:"NAME=VALUE" help:"A cookie, likewise."`
+	Cookie      []string `sep:"none" placeholder:"NAME=VALUE" help:"A cookie of subscribers' requests; may be repeated."`
 	Origin      string   `placeholder:"ORIGIN" help:"Origin of subscribers' requests."`
 	Subprotocol string   `placeholder:"NAME" help:"WebSocket subprotocol that is asked for."`
 	Insecure    bool     `help:"Do not verify the target's certificate."`
@@ -48,7 +48,7 @@ type targetFlags struct {
 	Body    string   `name:"publish-body" placeholder:"TEXT" help:"Body of the request that publishes, with {{channel}} and {{payload}}."`
 	Method  string   `name:"publish-method" placeholder:"METHOD" help:"Method of that request. Default: POST. GET, HEAD and DELETE need no body."`
 	With    []string `name:"publish-header" sep:"none" placeholder:"NAME: VALUE" help:"A header of that request; may be repeated."`
-	Over    string   `name:"publish-send" placeholder:"TEXT" help:"What is sent over a WebSocket to publish instead."`
+	Over    string   `name:"publish-send" placeholder:"TEXT" help:"Message that publishes over a WebSocket, instead of a request."`
 }
 
 // section is the description of the target; nil when it is a kind that has none.

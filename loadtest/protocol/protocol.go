@@ -16,14 +16,14 @@ type Protocol struct {
 	URL         string            `yaml:"url"`         // where subscribers connect; http://127.0.0.1:8080. A template in its path and query
 	Path        string            `yaml:"path"`        // template of the path and query under url, when url does not say it
 	Stream      string            `yaml:"stream"`      // what subscribers read: websocket or events (Server-Sent Events); websocket
-	Headers     map[string]string `yaml:"headers"`     // templates of more headers of the request that opens a connection
+	Headers     map[string]string `yaml:"headers"`     // templates of further headers of the request that opens a connection
 	Cookies     map[string]string `yaml:"cookies"`     // templates of cookies, likewise
 	Origin      string            `yaml:"origin"`      // Origin header
 	Subprotocol string            `yaml:"subprotocol"` // Sec-WebSocket-Protocol that is asked for; several with commas
 	Insecure    bool              `yaml:"insecure"`    // the certificate is not verified
 	CA          string            `yaml:"ca"`          // PEM file of certificates to trust instead of the system's
 
-	Vars  map[string]string `yaml:"vars"`  // variables of one's own, with their values; --var changes them
+	Vars  map[string]string `yaml:"vars"`  // variables and their values; --var changes them
 	Rows  string            `yaml:"rows"`  // CSV file with a header, or file of JSON objects, one a line: {{row.NAME}}; client i has row i, and the first again after the last
 	Topic string            `yaml:"topic"` // template: what the server calls a channel; {{channel}}
 
@@ -32,7 +32,7 @@ type Protocol struct {
 	Message   Arrival    `yaml:"message"`   // which arriving messages were published, and where in them the payload is
 	Refused   []Pattern  `yaml:"refused"`   // messages with which the server says no: the connection has failed
 	Answer    []Answer   `yaml:"answer"`    // what has to be answered, such as pings
-	Heartbeat *Heartbeat `yaml:"heartbeat"` // what clients say from time to time; nothing
+	Heartbeat *Heartbeat `yaml:"heartbeat"` // what clients send from time to time; nothing
 	Publish   Publish    `yaml:"publish"`   // how messages are published
 }
 
@@ -69,24 +69,24 @@ type Answer struct {
 
 // Heartbeat is a message that every client sends from time to time.
 type Heartbeat struct {
-	Every time.Duration `yaml:"every"` // 30s
-	Send  string        `yaml:"send"`  // template
+	Every time.Duration `yaml:"every"` // time between two messages; 30s
+	Send  string        `yaml:"send"`  // template of the message
 }
 
 // Publish is how messages are published: over HTTP, or over a WebSocket such as clients have. One of the two.
 type Publish struct {
-	URL     string            `yaml:"url"`     // http, https, or a path under the target's url; a template in its path and query; the address of subscribers
-	Method  string            `yaml:"method"`  // POST
+	URL     string            `yaml:"url"`     // where to publish: http, https, or a path under the target's url, with a template in path and query; the address of subscribers
+	Method  string            `yaml:"method"`  // method of the request; POST
 	Headers map[string]string `yaml:"headers"` // templates of headers; Content-Type: application/json, where the body begins like JSON
 	Body    string            `yaml:"body"`    // template of the body; none with the methods GET, HEAD and DELETE
 	Item    string            `yaml:"item"`    // template of one message among several, where body has {{items}}
-	Between string            `yaml:"between"` // what stands between two of them
+	Between string            `yaml:"between"` // text between two of them
 	Batch   int               `yaml:"batch"`   // messages in one request at most; 1, with item 1000
 	Status  []int             `yaml:"status"`  // statuses that mean accepted; 200 to 299
-	Accept  map[string]any    `yaml:"accept"`  // what the response's JSON has to hold besides: path to value
+	Accept  map[string]any    `yaml:"accept"`  // what the response's JSON has to hold as well: path to value
 
 	Send string `yaml:"send"` // template: what is sent over a WebSocket instead of a request
-	Open []Step `yaml:"open"` // what the publisher does first; as subscribers do, for every channel
+	Open []Step `yaml:"open"` // what the publisher does first, for every channel; as subscribers do
 }
 
 // WebSocket reports whether messages are published over a WebSocket.

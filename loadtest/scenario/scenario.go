@@ -14,23 +14,23 @@ type Scenario struct {
 	Name  string `yaml:"name"`  // what it is called in reports
 	About string `yaml:"about"` // one line for the report
 
-	Target *protocol.Protocol `yaml:"target" json:"-"` // what is measured: a name, or how to speak to it; what --target says
+	Target *protocol.Protocol `yaml:"target" json:"-"` // what is measured: a kind of server, or a description of its protocol; that of --target
 
-	System string `yaml:"system"` // a system of weir's that is driven instead of plain channels: chat or analytics; none. Other targets have channels only
+	System string `yaml:"system"` // a system of weir that is loaded instead of plain channels: chat or analytics; none. Other targets have only channels
 
-	Measure     Measure `yaml:"measure"`     // what latency is of; delivery
+	Measure     Measure `yaml:"measure"`     // what latency is of: delivery, publish, connect, echo, script or idle; delivery
 	Channels    int     `yaml:"channels"`    // channels in all; 1
 	Prefix      string  `yaml:"prefix"`      // channel names are prefix and number; "bench:"
 	Subscribers int     `yaml:"subscribers"` // connections in all, spread evenly over the channels; 0
 	Follow      int     `yaml:"follow"`      // channels that each connection follows; 1
-	Checked     Checked `yaml:"checked"`     // connections checked message by message; auto
+	Checked     Checked `yaml:"checked"`     // connections that are checked message by message: auto, all, share or a number; auto
 
 	Rate     float64       `yaml:"rate"`     // messages published a second in all (connections a second when measuring connect)
-	Duration time.Duration `yaml:"duration"` // of the measurement; 10s. Not together with stages
-	Warmup   time.Duration `yaml:"warmup"`   // load before the measurement, checked but not timed; 1s. negative: none
+	Duration time.Duration `yaml:"duration"` // length of the measurement; 10s. Not together with stages
+	Warmup   time.Duration `yaml:"warmup"`   // load before the measurement, checked but not timed; 1s. Negative: none
 	Stages   []Stage       `yaml:"stages"`   // the measurement in steps, instead of rate and duration
 	Closed   bool          `yaml:"closed"`   // closed loop: the next message waits for the earlier ones. For ceilings only
-	Inflight int           `yaml:"inflight"` // closed loop: messages (or connections) under way at most; 256
+	Inflight int           `yaml:"inflight"` // closed loop: most messages (or connections) under way; 256
 	Think    time.Duration `yaml:"think"`    // think time: each publisher sends its next request so long after the response to its last, instead of a rate; 0, none
 
 	Payload    units.Size `yaml:"payload"`    // bytes of one message's data, 64 to 1 MiB; 128
@@ -44,24 +44,24 @@ type Scenario struct {
 
 	FailIf []string `yaml:"fail-if" json:",omitempty"` // conditions under which the run has failed, such as p99>60ms; --fail-if adds to them
 
-	Script []Action `yaml:"script" json:",omitempty"` // what each user does, step by step: subscribers is how many there are at a time, who begin again until the time is over; with a rate, so many begin each second, once each
+	Script []Action `yaml:"script" json:",omitempty"` // what each user does, step by step. subscribers is how many users there are at a time; each begins again until the time is over. With a rate, so many users begin each second, once each
 
 	Presence bool          `yaml:"presence"` // subscribers also follow who is in their channels
 	Churn    float64       `yaml:"churn"`    // connections a second that join a channel and leave again, beside the subscribers; 0
-	Stay     time.Duration `yaml:"stay"`     // how long those stay; 1s
+	Stay     time.Duration `yaml:"stay"`     // how long these stay; 1s
 	Late     time.Duration `yaml:"late"`     // a delivery this long after it was due is late; 1s
-	Drain    time.Duration `yaml:"drain"`    // wait for what is still under way at the end, at most; 10s
+	Drain    time.Duration `yaml:"drain"`    // how long to wait at the end for what is still under way; 10s
 }
 
 // Stage is one step of a scenario.
 type Stage struct {
-	Duration time.Duration `yaml:"duration"` // of the stage
-	Rate     float64       `yaml:"rate"`     // messages a second, reached at the end when ramp is set
+	Duration time.Duration `yaml:"duration"` // length of the stage
+	Rate     float64       `yaml:"rate"`     // messages a second, reached at the end if ramp is set
 	Ramp     bool          `yaml:"ramp"`     // the rate grows evenly from the stage before (from 0 in the first)
-	Inflight int           `yaml:"inflight"` // closed loop: messages under way, with think time: connections that publish; reached at the end when ramp is set
-	Open     int           `yaml:"open"`     // measuring idle: connections there are, reached at the end when ramp is set. They only grow
+	Inflight int           `yaml:"inflight"` // closed loop: messages under way; with think time: connections that publish. Reached at the end if ramp is set
+	Open     int           `yaml:"open"`     // measuring idle: connections that there are, reached at the end if ramp is set. Their number only grows
 	Slow     float64       `yaml:"slow"`     // share of the connections that does not read from here on
-	Herd     bool          `yaml:"herd"`     // every connection is cut when the stage begins, and resumes
+	Herd     bool          `yaml:"herd"`     // all connections are cut when the stage begins, and resume
 }
 
 // Measure is what the latency of a scenario is the latency of.

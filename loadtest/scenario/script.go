@@ -11,25 +11,25 @@ import (
 // Action is one step of what each user does, in order. Of its keys, one says what is done; connect, disconnect,
 // subscribe and publish may be written as a word alone.
 type Action struct {
-	Name string `yaml:"name"` // what the report calls it; what is done
+	Name string `yaml:"name"` // name of the step in the report; what it does
 
 	Connect    bool          `yaml:"connect"`    // opens the user's connection
-	Disconnect bool          `yaml:"disconnect"` // ends it
+	Disconnect bool          `yaml:"disconnect"` // closes the user's connection
 	Subscribe  int           `yaml:"subscribe"`  // follows so many more channels
 	Publish    int           `yaml:"publish"`    // publishes so many messages to the channels it follows, in turn; to one of the test if it follows none
-	Send       string        `yaml:"send"`       // a message of one's own, a template as in target.open
-	WaitFor    *Awaited      `yaml:"wait-for"`   // waits for messages; what comes then is read in any case
-	Sleep      time.Duration `yaml:"sleep"`      // does nothing for so long; messages that come are read
-	Repeat     int           `yaml:"repeat"`     // does the steps below it so often
-	Steps      []Action      `yaml:"steps"`      // those steps
+	Send       string        `yaml:"send"`       // sends a message, a template as in target.open
+	WaitFor    *Awaited      `yaml:"wait-for"`   // waits for messages; others that come meanwhile are read
+	Sleep      time.Duration `yaml:"sleep"`      // waits for so long; messages that come are read
+	Repeat     int           `yaml:"repeat"`     // does its steps so often
+	Steps      []Action      `yaml:"steps"`      // the steps of repeat
 }
 
 // Awaited is what a user waits for. One of its first three keys.
 type Awaited struct {
-	Own      bool              `yaml:"own"`      // all messages that it has published to channels that it follows
-	Messages int               `yaml:"messages"` // so many messages of its channels, since it last waited for them
-	Message  *protocol.Pattern `yaml:"message"`  // a message like this, of any kind, since the user last sent something
-	Timeout  time.Duration     `yaml:"timeout"`  // gives up then, and with it this run of the script; 10s
+	Own      bool              `yaml:"own"`      // all messages that the user has published to channels that it follows
+	Messages int               `yaml:"messages"` // so many messages of its channels, counted from when it last waited for them
+	Message  *protocol.Pattern `yaml:"message"`  // a message of this pattern, of any kind, since the user last sent something
+	Timeout  time.Duration     `yaml:"timeout"`  // how long it waits; then the user's run has failed; 10s
 }
 
 // Most is how many steps a script may take in one run, those of repetitions counted.
