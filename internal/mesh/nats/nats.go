@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -60,6 +59,7 @@ const (
 	pendingBytes  = 64 << 20 // of these; beyond, frames are lost
 	patience      = 2 * time.Second
 	pause         = 250 * time.Millisecond // between attempts
+	checkEvery    = 500 * time.Millisecond // whether rows were written that were not told
 )
 
 // node is this process's place. It implements mesh.Node.
@@ -72,6 +72,7 @@ type node struct {
 	shelf   shelf
 	stop    context.CancelFunc // ends the goroutine of the table
 	table   chan struct{}      // closed when it has ended
+	behind  chan struct{}      // has room for one: a row was written that may not have been told
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -81,7 +82,7 @@ type node struct {
 
 // Open implements mesh.Opener.
 func (o Opener) Open(session string, h mesh.Handler) (mesh.Node, error) {
-	n := &node{config: o.Config, handler: h, table: make(chan struct{}), logs: make(map[int]*log)}
+	n := &node{config: o.Config, handler: h, table: make(chan struct{}), behind: make(chan struct{}, 1), logs: make(map[int]*log)}
 	secured, err := o.Config.secured()
 	if err != nil {
 		return nil, err
@@ -147,59 +148,6 @@ func (n *node) subscribe(session string) error {
 	return nil
 }
 
-// keepTable makes the bucket, if it is not there, and tells the handler of its rows until ctx ends.
-func (n *node) keepTable(ctx context.Context) {
-	said := ""
-	for ctx.Err() == nil {
-		err := n.watch(ctx)
-		if err != nil && ctx.Err() == nil && err.Error() != said {
-			said = err.Error()
-			n.config.Log.Warn("the table of the cluster is not reached; trying on", slog.String("error", said))
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-	}
-}
-
-// watch tells the handler of the rows until the watch or ctx ends.
-func (n *node) watch(ctx context.Context) error {
-	bucket := "weir_" + n.config.Name + "_owners"
-	within, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	kv, err := n.js.KeyValue(within, bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = n.js.CreateKeyValue(within, jetstream.KeyValueConfig{Bucket: bucket, History: 1, Replicas: n.config.Replicas, Storage: jetstream.FileStorage})
-	}
-	if err != nil {
-		return fmt.Errorf("bucket %s: %w", bucket, err)
-	}
-	w, err := kv.WatchAll(ctx)
-	if err != nil {
-		return fmt.Errorf("watch bucket %s: %w", bucket, err)
-	}
-	defer func() { _ = w.Stop() }()
-	n.mu.Lock()
-	n.bucket = kv
-	n.mu.Unlock()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Updates():
-			switch {
-			case !ok:
-				return errors.New("the watch has ended")
-			case e == nil:
-				n.handler.Loaded()
-			case e.Operation() == jetstream.KeyValuePut:
-				n.handler.Row(e.Key(), e.Value(), e.Revision())
-			}
-		}
-	}
-}
-
 // Send implements mesh.Node.
 func (n *node) Send(to string, frame []byte) error { return n.publish(n.subject(to), frame) }
 
@@ -214,26 +162,6 @@ func (n *node) publish(subject string, frame []byte) error {
 		return fmt.Errorf("send: %w", err)
 	}
 	return nil
-}
-
-// Update implements mesh.Node.
-func (n *node) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	n.mu.Lock()
-	kv := n.bucket
-	n.mu.Unlock()
-	if kv == nil || !n.conn.IsConnected() {
-		return 0, mesh.ErrAway
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	written, err := kv.Update(ctx, key, value, revision) // 0 expects that there is none
-	if err == nil {
-		return written, nil
-	}
-	if api := new(jetstream.APIError); errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || errors.Is(err, jetstream.ErrKeyExists) {
-		return 0, mesh.ErrConflict
-	}
-	return 0, fmt.Errorf("write %s: %w", key, err)
 }
 
 // Close implements mesh.Node.

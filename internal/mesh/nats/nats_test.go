@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	client "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"weir/internal/mesh"
 	"weir/internal/mesh/meshtest"
@@ -223,6 +225,55 @@ func TestServerGone(t *testing.T) {
 	}
 	write(t, n, "p.1", "y", revision)
 	until(t, "it is told", func() bool { return h.has("row p.1=y") })
+}
+
+// What a watch on a server does not tell any more, since that server is gone, is asked of the leader of the rows.
+func TestWatchGone(t *testing.T) {
+	_, address := start(t, "")
+	c := nats.Config{Servers: []string{"nats://" + address}}
+	a, ha := join(t, "a", c, nil)
+	b, hb := join(t, "b", c, nil)
+	until(t, "both have read the table", func() bool { return ha.has("loaded") && hb.has("loaded") })
+	conn, err := client.Connect("nats://" + address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := js.Stream(t.Context(), "KV_weir_test_owners")
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := func() (ended int) { // the watches: those that are made anew, too
+		for name := range rows.ConsumerNames(t.Context()).Name() {
+			if rows.DeleteConsumer(t.Context(), name) == nil {
+				ended++
+			}
+		}
+		return ended
+	}
+	if n := end(); n != 2 {
+		t.Fatal("watches:", n)
+	}
+	first := write(t, a, "p.1", "x", 0)
+	until(t, "both are told", func() bool {
+		end()
+		return ha.has("row p.1=x") && hb.has("row p.1=x")
+	})
+	second := write(t, b, "p.1", "y", first)
+	if _, err := a.Update(t.Context(), "p.1", []byte("z"), first); !errors.Is(err, mesh.ErrConflict) || second <= first {
+		t.Errorf("a row was written over another one's: %v, %d after %d", err, second, first)
+	}
+	until(t, "who is behind is told", func() bool {
+		end()
+		return ha.has("row p.1=x", "row p.1=y") && hb.has("row p.1=x", "row p.1=y")
+	})
+	if ha.has("row p.1=x", "row p.1=x") || hb.has("row p.1=y", "row p.1=y") {
+		t.Error("a row was told twice")
+	}
 }
 
 // Who may join is who shows what the server wants: credentials, a key pair, a certificate.

@@ -102,17 +102,19 @@ func (s *stream) bounds(ctx context.Context) (first, last uint64, err error) {
 	return max(info.State.First, 1), info.State.Last, nil
 }
 
-// wanted is a message that is asked for, by one of these.
+// wanted is a message that is asked for: by its number, the last one of a subject, or the first one from a number on of subjects.
 type wanted struct {
 	Number  uint64 `json:"seq,omitempty"`
 	Subject string `json:"last_by_subj,omitempty"`
+	Next    string `json:"next_by_subj,omitempty"`
 }
 
 // stored is a message that is there.
 type stored struct {
-	Number uint64    `json:"seq"`
-	Time   time.Time `json:"time"`
-	Data   []byte    `json:"data"`
+	Subject string    `json:"subject"`
+	Number  uint64    `json:"seq"`
+	Time    time.Time `json:"time"`
+	Data    []byte    `json:"data"`
 }
 
 // message asks the leader for a message. Error: jetstream.ErrMsgNotFound.
