@@ -47,7 +47,7 @@ var ErrGap = errors.New("changes in between are missing")
 var ErrMoved = errors.New("the channel has moved to this process")
 
 // errReplica is why a replica refuses to be changed other than by its owner.
-var errReplica = errors.New("another process owns the channel")
+var errReplica = fmt.Errorf("another process owns the channel: %w", ErrNotLoaded)
 
 // aside is what only channels of a cluster have, and those of a Store whose log has forked. Guarded by the channel's mu.
 type aside struct {
@@ -98,10 +98,10 @@ func (b *Broker) handOn(channel string, p *Publication) (Receipt, error) {
 // Tap sets who gets the changes of a channel that is owned here from now on, and makes the channel if there is none. set is
 // called with the channel's lock held, with the tap there was, with what the channel has, and whether it was there before;
 // it returns the new tap. It must not block or call the broker. Of a channel whose log goes back to since, what it has is what has
-// come since then. Errors: those of Join; ErrNotLoaded, it waits for nobody.
+// come since then. Errors: those of Join; ErrNotLoaded, it waits for nobody but the store.
 func (b *Broker) Tap(channel string, since Position, set func(before Tap, k *Kept, existed bool) Tap) error {
 	existed := b.lookup(channel) != nil
-	c, err := b.findLoaded(channel, true, false)
+	c, err := b.findLoaded(channel, true)
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", channel, err)
 	}

@@ -23,7 +23,7 @@ type JoinRequest struct {
 	Appends bool
 	Again   bool // it is joined already and is not counted again
 	Whole   bool // all that there is of the channel is asked for, its log included
-	Loaded  bool // only if no other process, nor one who loads the channel just now, has to be waited for: ErrNotLoaded otherwise
+	Loaded  bool // only if neither another process nor the store has to be waited for: ErrNotLoaded otherwise
 }
 
 // Join attaches a reader to a channel, which is made if there is none. It calls join with the subscriber and the reply
@@ -33,11 +33,13 @@ type JoinRequest struct {
 // Errors: ErrTooManyChannels, ErrClosed, ErrNotLoaded for a request with Loaded, and ErrNotJoined for a request with Again if no reader is joined.
 func (b *Broker) Join(channel string, request JoinRequest, join func(s Subscriber, r Reply)) (*Channel, error) {
 	now := b.now()
-	find := b.find
+	var c *Channel
+	var err error
 	if request.Loaded {
-		find = b.findLoaded
+		c, err = b.findLoaded(channel, false)
+	} else {
+		c, err = b.find(channel, true, false)
 	}
-	c, err := find(channel, true, false)
 	if err != nil {
 		return nil, fmt.Errorf("join %s: %w", channel, err)
 	}

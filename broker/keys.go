@@ -1,6 +1,10 @@
 package broker
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // keys are the idempotency keys that a channel has seen lately, oldest first. Guarded by the channel's
 // mu.
@@ -60,6 +64,20 @@ func (c *Channel) remember(now int64, key string) {
 		c.log = newChanges(c)
 	}
 	c.wakeBy(later(now, c.policy.Idempotency))
+}
+
+// forgetAhead forgets the keys of what was deferred and is not applied: with who has the channel now they may have another position, or none. Called with the lock held.
+func (c *Channel) forgetAhead() {
+	k := c.keys
+	if k == nil || !c.ahead() {
+		return
+	}
+	k.order = slices.DeleteFunc(k.order[k.head:], func(s seen) bool { return k.seqs[s.key] > c.seq })
+	k.head = 0
+	maps.DeleteFunc(k.seqs, func(_ string, seq uint64) bool { return seq > c.seq })
+	if len(k.seqs) == 0 {
+		c.keys = nil
+	}
 }
 
 func (c *Channel) trimKeys(now int64) {

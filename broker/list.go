@@ -150,9 +150,6 @@ func (b *Broker) clear(channel string) (at Position, receipt Receipt, err error)
 		return Position{}, Receipt{}, err
 	}
 	defer c.unlock()
-	if c.isReplica() {
-		return Position{}, Receipt{}, errReplica
-	}
 	c.torn = true
 	c.epoch, c.seq = c.drop(), 0
 	c.journal().Forget(c.name)

@@ -43,8 +43,7 @@ func (r *Publisher) Submit(channel string, p *Publication) (Receipt, error) {
 	return receipt, nil
 }
 
-// SubmitOwned is [Broker.Submit] on behalf of another process, to a channel that is owned here. It waits for nobody, so that it may be called by who gets what other processes
-// send. ErrNotLoaded: another process owns the channel, or it is just being loaded.
+// SubmitOwned is [Broker.Submit] on behalf of another process, to a channel that is owned here. It waits for nobody but the store. ErrNotLoaded: another process owns the channel, or it is just being loaded.
 func (b *Broker) SubmitOwned(channel string, p *Publication) (Receipt, error) {
 	publisher := Publisher{broker: b, now: b.now(), owned: true}
 	return publisher.Submit(channel, p)
@@ -94,7 +93,7 @@ func (r *Publisher) Ready(channel string) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.dead || c.broken {
+	if c.dead || c.broken || c.regains() {
 		return false
 	}
 	if c.durable != nil {
@@ -119,7 +118,7 @@ func (r *Publisher) lock(channel string) (*Channel, error) {
 	case r.broker.config.Cluster == nil:
 		c, err = r.broker.find(channel, true, false)
 	case r.owned:
-		c, err = r.broker.findLoaded(channel, true, false)
+		c, err = r.broker.findLoaded(channel, true)
 	default:
 		c, err = r.broker.findToPublish(channel)
 	}

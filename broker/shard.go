@@ -20,12 +20,12 @@ type shard struct {
 	broker  *Broker
 	expirer *expirer
 
-	regaining sync.Mutex // held while a replica is loaded; see regain
-
 	// Guarded by mu.
 	mu       sync.RWMutex
 	channels map[string]*Channel
 	epochs   []string // current epoch by slot; nil, or "" in a slot: the broker's first
+
+	regaining map[string]chan struct{} // replicas that are loaded just now, each closed after that; see regain
 
 	// Atomic: sums over the shard's channels.
 	items   atomic.Int64
@@ -56,13 +56,26 @@ func (b *Broker) lock(channel string) *Channel {
 	return c
 }
 
-// existing is find with ErrNoChannel for a channel that does not exist.
+// existing is find of a channel that is to be changed. Errors: those of find, ErrNoChannel, errReplica.
 func (b *Broker) existing(channel string, forget bool) (*Channel, error) {
-	c, err := b.find(channel, false, forget)
-	if c == nil && err == nil {
-		err = ErrNoChannel
+	for {
+		c, err := b.find(channel, false, forget)
+		switch {
+		case err != nil:
+			return nil, err
+		case c == nil:
+			return nil, ErrNoChannel
+		case !c.isReplica():
+			return c, nil
+		case !c.regains():
+			c.unlock()
+			return nil, errReplica
+		}
+		c.unlock()
+		if err := b.Promote(channel); err != nil {
+			return nil, err
+		}
 	}
-	return c, err
 }
 
 // find returns the channel with its lock held. If there is none it makes one that is needed, and returns nil otherwise.
@@ -105,9 +118,9 @@ func (b *Broker) find(channel string, needed, forget bool) (*Channel, error) {
 	}
 }
 
-// findLoaded is find of a channel that is needed, but waits for no other process, nor for one who loads the channel just now. Errors:
-// those of find, ErrNotLoaded.
-func (b *Broker) findLoaded(channel string, _, _ bool) (*Channel, error) {
+// findLoaded is find of a channel that is needed, but waits for no other process, nor for one who loads the channel just now, and for the store only if it may
+// load. Errors: those of find, ErrNotLoaded.
+func (b *Broker) findLoaded(channel string, load bool) (*Channel, error) {
 	for {
 		if b.closed.Load() {
 			return nil, ErrClosed
@@ -117,9 +130,9 @@ func (b *Broker) findLoaded(channel string, _, _ bool) (*Channel, error) {
 		}
 		policy := b.policyOf(channel)
 		switch {
-		case b.elsewhere(channel):
+		case b.elsewhere(channel), b.stores(policy) && !load:
 			return nil, ErrNotLoaded
-		case policy.Durable && b.config.Store != nil: // Load keeps nothing of a channel that there is not
+		case b.stores(policy): // Load keeps nothing of a channel that there is not
 			c, err := b.load(b.config.Store, channel, policy, true, false)
 			if errors.Is(err, errRaced) || errors.Is(err, ErrMoved) {
 				continue
@@ -138,7 +151,7 @@ func (b *Broker) findLoaded(channel string, _, _ bool) (*Channel, error) {
 // findToPublish is findLoaded of a channel that others load just now, too, as long as no other process is waited for.
 func (b *Broker) findToPublish(channel string) (*Channel, error) {
 	for {
-		c, err := b.findLoaded(channel, true, false)
+		c, err := b.findLoaded(channel, true)
 		if !errors.Is(err, ErrNotLoaded) || b.elsewhere(channel) {
 			return c, err
 		}
@@ -154,8 +167,13 @@ func (b *Broker) Load(channel string) error {
 	if err != nil {
 		return fmt.Errorf("load %s: %w", channel, err)
 	}
-	if c != nil {
-		c.unlock()
+	if c == nil {
+		return nil
+	}
+	regains := c.regains()
+	c.unlock()
+	if regains { // or who publishes would wait for that
+		return b.Promote(channel)
 	}
 	return nil
 }

@@ -165,8 +165,8 @@ func (c *Channel) touch() {
 // rest evicts a durable channel that was idle for a while, and otherwise returns when to look again. Called with the
 // lock held.
 func (c *Channel) rest(now int64) (next int64, gone bool) {
-	if c.readers > 0 || c.durable.queued > 0 {
-		return never, false // leaving, and what is queued, touch it
+	if c.readers > 0 || c.durable.queued > 0 || c.aside != nil && c.aside.tap != nil {
+		return never, false // leaving, what is queued, and who takes the tap away touch it
 	}
 	if due := c.durable.used + int64(idleTime); due > now {
 		return due, false

@@ -36,11 +36,42 @@ func (c *Channel) promote() {
 // stores reports whether channels of a policy are kept by the store.
 func (b *Broker) stores(p *Policy) bool { return p.Durable && b.config.Store != nil }
 
+// regains reports whether a replica is about to go on as a channel of the store. Called with the lock held.
+func (c *Channel) regains() bool {
+	b := c.shard.broker
+	return c.isReplica() && b.stores(c.policy) && !b.elsewhere(c.name)
+}
+
+// alone waits until nobody else regains a channel, and has others wait until end is called.
+func (b *Broker) alone(channel string) (end func()) {
+	s, _ := b.locate(channel)
+	mine := make(chan struct{})
+	for {
+		s.mu.Lock()
+		other, busy := s.regaining[channel]
+		if !busy {
+			if s.regaining == nil {
+				s.regaining = make(map[string]chan struct{})
+			}
+			s.regaining[channel] = mine
+		}
+		s.mu.Unlock()
+		if !busy {
+			break
+		}
+		<-other
+	}
+	return func() {
+		s.mu.Lock()
+		delete(s.regaining, channel)
+		s.mu.Unlock()
+		close(mine)
+	}
+}
+
 // regain has a replica go on as a channel of the store.
 func (b *Broker) regain(channel string) error {
-	s, _ := b.locate(channel)
-	s.regaining.Lock() // a store loads a channel once at a time
-	defer s.regaining.Unlock()
+	defer b.alone(channel)() // a store loads a channel once at a time
 	replica := func() *Channel {
 		c := b.lockOwned(channel)
 		if c != nil && !c.isReplica() {
@@ -127,13 +158,16 @@ func (b *Broker) Adopt(channel string, k *Kept) error {
 }
 
 // Demote makes a channel that was owned here a replica of another process's, which is to be followed. It reports whether the
-// channel is of use: it has readers. One that is not leaves memory.
+// channel is of use: it has readers. One that is not leaves memory. Who got the changes of one of the store's is to follow it anew: it may go on here.
 func (b *Broker) Demote(channel string) (used bool) {
 	c := b.lockOwned(channel)
 	if c == nil {
 		return false
 	}
 	defer c.mu.Unlock()
+	if c.aside != nil && c.aside.tap != nil && c.durable != nil {
+		c.aside.tap.Reset(nil)
+	}
 	c.release()
 	if c.isReplica() {
 		return c.readers > 0
@@ -151,6 +185,7 @@ func (b *Broker) lockOwned(channel string) *Channel {
 func (c *Channel) demote() (used bool) {
 	b := c.shard.broker
 	c.release()
+	c.forgetAhead()
 	s, slot := b.locate(c.name)
 	s.mu.Lock()
 	b.renew(s, slot, c.epoch) // or another log of the name would begin in it

@@ -39,7 +39,7 @@ func (l *Ledger) Take(ctx context.Context, claims []Claim) error {
 		for _, r := range c.Refs[:len(c.Refs)-1] {
 			to := r.To
 			if to == 0 && r.Session == w.session { // it lost the partition, and nobody has sealed it
-				if err := l.flushed(ctx); err != nil {
+				if err := l.Flush(ctx); err != nil {
 					return err
 				}
 				to = w.safe.Load()
@@ -227,7 +227,7 @@ func (l *Ledger) Give(ctx context.Context, p int, refs []Ref) ([]Ref, error) {
 	if !l.parts[p].serves.Swap(false) {
 		return nil, ErrNotTaken
 	}
-	if err := l.flushed(ctx); err != nil {
+	if err := l.Flush(ctx); err != nil {
 		l.Resume(p)
 		return nil, err
 	}
@@ -240,8 +240,8 @@ func (l *Ledger) Give(ctx context.Context, p int, refs []Ref) ([]Ref, error) {
 	return l.narrow(p, refs, w.safe.Load()), nil
 }
 
-// flushed waits until all that was taken is in the log. Errors: why it is not.
-func (l *Ledger) flushed(ctx context.Context) error {
+// Flush waits until all that was taken is in the log. Errors: why it is not.
+func (l *Ledger) Flush(ctx context.Context) error {
 	l.mu.Lock()
 	var waits []broker.Receipt
 	for _, b := range append([]*batch{l.flight}, l.pending...) {

@@ -227,7 +227,7 @@ func (c *Cluster) filling(r *replica, f func() error) error {
 			return err
 		}
 		c.mu.Lock()
-		come := c.replicas[r.channel] == r && r.loaded
+		come := c.replicas[r.channel] == r && r.loaded && !c.ours(r.channel) // or the store may be waited for
 		c.mu.Unlock()
 		if !come {
 			return err

@@ -43,15 +43,16 @@ func (c owned) Alive(session string) bool {
 func (c owned) Names(f func(channel string) bool) { c.broker.Names(f) }
 
 // Served implements durable.Owner. What has readers here goes on with what is stored.
-func (c owned) Served(channel string) {
-	if c.broker.Promote(channel) != nil {
-		return // the next who publishes tries again
+func (c owned) Served(channel string) bool {
+	if err := c.broker.Promote(channel); err != nil {
+		return errors.Is(err, broker.ErrNotLoaded) // who loads it just now finds out
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r := c.replicas[channel]; r != nil && r.loaded && c.Owns(r.partition) {
 		c.drop(r)
 	}
+	return true
 }
 
 // Lost implements durable.Owner.

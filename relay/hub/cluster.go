@@ -160,6 +160,22 @@ func (h *Hub) Elsewhere(channel string) bool { return h.Cluster != nil && h.Clus
 // holdLimit is for how long a client that connects waits for its own channel while that has no owner: a takeover may need an election first.
 const holdLimit = 10 * time.Second
 
+// Retain has a channel be in memory, or be known by its owner, until release is called, so that using it does not wait: EnsureLoaded does that, but that an empty channel of a
+// cluster's servers is read again by whoever uses it next. Errors: those of EnsureLoaded.
+func (h *Hub) Retain(channel string, how Wait) (release func(), err error) {
+	if h.Ledger == nil || !h.Namespaces.Of(channel).Log.Durable {
+		return func() {}, h.EnsureLoaded(channel, how)
+	}
+	c, err := h.Broker.Join(channel, broker.JoinRequest{Loaded: how == NoWait}, nil)
+	switch {
+	case err == nil:
+		return c.Leave, nil
+	case how == NoWait && errors.Is(err, broker.ErrNotLoaded):
+		err = ErrNotLoaded
+	}
+	return func() {}, err
+}
+
 // Hold has a channel be in memory until release is called, wherever it moves meanwhile. Of a cluster it waits for the node that owns the channel, or is about to, unless
 // how forbids that; it is not to be called with a lock held. By itself a relay need not hold anything. Errors: those of broker.Broker.Join, and ErrNotLoaded if it would have to wait.
 func (h *Hub) Hold(channel string, how Wait) (release func(), err error) {

@@ -130,7 +130,7 @@ func (s *speaker) greet(head []byte, named int, then func()) {
 	if s.stream != nil {
 		from = s.stream.from(0)
 	}
-	if _, err := s.JoinFirst(channel, broker.JoinRequest{From: from, Loaded: s.server.hub.Elsewhere(channel)}, func(t *pool.Topic, reply broker.Reply) []byte {
+	if _, err := s.JoinFirst(channel, broker.JoinRequest{From: from, Loaded: s.server.hub.Cluster != nil}, func(t *pool.Topic, reply broker.Reply) []byte {
 		hello := s.connected(head, &reply.Position, named)
 		if s.stream != nil {
 			own := session.SubscribeRequest{JoinRequest: broker.JoinRequest{From: from}, Channel: channel}

@@ -23,14 +23,8 @@ func (s *speaker) subscribe(c *wire.Command, how hub.Wait, r *session.SubscribeR
 	if r.Decision, err = s.allow(auth.Subscribe, c.Channel, how); err != nil {
 		return err
 	}
-	if err = s.server.hub.EnsureLoaded(c.Channel, how); err != nil { // not under a lock
-		return err
-	}
-	if c.HasPosition {
+	if r.Now = how == hub.NoWait; c.HasPosition {
 		r.From = &broker.Position{Epoch: c.Epoch, Seq: c.Seq}
-		if how == hub.NoWait && !s.server.hub.Knows(c.Channel, r.From) {
-			return hub.ErrNotLoaded
-		}
 	}
 	if err = s.Subscribe(r); err != nil {
 		return err

@@ -118,6 +118,8 @@ func Of(err error) *Error {
 		return Storage
 	case errors.Is(err, ledger.ErrFailing), errors.Is(err, ledger.ErrFenced), errors.Is(err, ledger.ErrNotTaken):
 		return Storage.With("the change is not known to be stored: the cluster's servers do not keep it at the moment")
+	case errors.Is(err, broker.ErrNotLoaded): // its owner is just becoming another node
+		return Unavailable
 	case errors.Is(err, ledger.ErrTooLarge):
 		return TooLarge
 	case errors.Is(err, ledger.ErrFormat):

@@ -74,7 +74,14 @@ func (r *Routes) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
 	a.Encoding, a.Head = bodyOf(ctx, eventsHead)
 	a.Head = append(r.gate.AppendCORS(a.Head, ctx), "\r\n"...)
 	r.sessions.Hijack(ctx, &a, opener(func(nc net.Conn, _ []byte, a *session.Handshake) {
-		r.native.OpenEvents(nc, a, e.open, func(s *session.Session) error { return r.greet(s, a, e, channel, last) })
+		release, err := r.hub.Retain(channel, hub.WaitForDisk) // not under a lock
+		defer release()
+		r.native.OpenEvents(nc, a, e.open, func(s *session.Session) error {
+			if err != nil {
+				return err
+			}
+			return r.greet(s, a, e, channel, last)
+		})
 	}))
 }
 
@@ -98,7 +105,7 @@ func (r *Routes) greet(s *session.Session, a *session.Handshake, e *EventStream,
 // "resync" if the client's own place is lost. It returns false, having done nothing, if the log does not reach
 // back to from; with lost it then goes on from now.
 func (r *Routes) follow(s *session.Session, e *EventStream, channel string, from *broker.Position, lost bool, head []byte) (bool, error) {
-	return s.JoinFirst(channel, broker.JoinRequest{From: from}, func(_ *pool.Topic, reply broker.Reply) []byte {
+	return s.JoinFirst(channel, broker.JoinRequest{From: from, Loaded: r.hub.Cluster != nil}, func(_ *pool.Topic, reply broker.Reply) []byte {
 		if from != nil && !reply.Recovered && !lost {
 			return nil
 		}

@@ -31,24 +31,44 @@ type SubscribeRequest struct {
 	Decision    hub.Decision                // about the session and the channel
 	Revocations uint64                      // Manager.Revocations when it began to be decided whether the session may
 	First       func(r broker.Reply) []byte // frames of the answer; nil: the protocol knows
+	Now         bool                        // it may wait for nobody: hub.ErrNotLoaded otherwise
 	Room        []byte                      // empty, where the answer may be built; when it has been, what is left of that
 }
 
 // Subscribe subscribes the session to a channel, or sends the answer again if it is subscribed: the steps are admitSubscription, enterPresence
 // and joinChannel. The answer and everything later reach the client in order. It may wait for a subscription to the same channel
-// that has just been ended, as long as that has changes to send; it is not to be called on a loop.
+// that has just been ended, as long as that has changes to send.
 func (s *Session) Subscribe(r *SubscribeRequest) error {
-	h := s.manager.hub
 	for range 3 { // it may leave memory, or move to another node, just then
-		if err := h.EnsureLoaded(r.Channel, hub.WaitForDisk); err != nil { // not under a lock
+		if err := s.subscribeOnce(r); r.Now || !errors.Is(err, broker.ErrNotLoaded) {
 			return err
 		}
-		h.CatchUp(r.Channel, r.From)
-		if err := s.subscribeLoaded(r); !errors.Is(err, broker.ErrNotLoaded) {
-			return err
-		}
+		s.manager.hub.Broker.Await(r.Channel) // not under a lock
 	}
 	return problem.Unavailable
+}
+
+// subscribeOnce is one attempt to subscribe. broker.ErrNotLoaded: the channel has left memory just then, or has moved.
+func (s *Session) subscribeOnce(r *SubscribeRequest) error {
+	h, how := s.manager.hub, hub.WaitForDisk
+	if r.Now {
+		how = hub.NoWait
+	}
+	release, err := h.Retain(r.Channel, how) // not under a lock
+	if err != nil {
+		return err
+	}
+	defer release()
+	if !r.Now {
+		h.CatchUp(r.Channel, r.From)
+	} else if !h.Knows(r.Channel, r.From) {
+		return hub.ErrNotLoaded
+	}
+	err = s.subscribeLoaded(r)
+	if r.Now && errors.Is(err, broker.ErrNotLoaded) {
+		return hub.ErrNotLoaded
+	}
+	return err
 }
 
 // subscribeLoaded is Subscribe to a channel that is in memory: otherwise the error is broker.ErrNotLoaded.
@@ -130,7 +150,7 @@ func (s *Session) enterPresence(r *SubscribeRequest, sub *subscription) {
 func (s *Session) joinChannel(r *SubscribeRequest, sub *subscription) (err error) {
 	var failed error
 	r.Appends = s.Appends()
-	r.Loaded = s.manager.hub.Elsewhere(r.Channel) // of what is stored here, a channel that holds nothing need not be in memory
+	r.Loaded = s.manager.hub.Cluster != nil // of a relay alone, a stored channel that holds nothing need not be in memory, and its disk is waited for
 	ch, err := s.manager.hub.Broker.Join(r.Channel, r.JoinRequest, func(out broker.Subscriber, reply broker.Reply) {
 		f := hub.FanoutOf(out)
 		f.Begin(reply.Position)

@@ -49,8 +49,8 @@ type Owner interface {
 	// Names calls f with the name of each channel in memory until it returns false.
 	Names(f func(channel string) bool)
 
-	// Served is called with the channels in memory of a partition that is served here from now on.
-	Served(channel string)
+	// Served is called with the channels in memory of a partition that is served here from now on. It reports whether they go on; otherwise it is called again.
+	Served(channel string) bool
 
 	// Lost is called with those of one that is not any more: what is in memory of them may be more than what is kept.
 	Lost(channel string)
@@ -77,13 +77,15 @@ type Durable struct {
 	session string // of the ledger; "": none
 	tidied  time.Time
 	said    string
+	behind  map[string]struct{} // channels in memory that do not go on yet
+	taken   map[int]uint64      // order of the ref by which a partition was taken last
 
 	table table // has its lock
 }
 
 // New takes rows from now on.
 func New(c Config) *Durable {
-	return &Durable{Queues: Queues{hook: c.Panic, done: c.Done}, config: c, wake: make(chan struct{}, 1), table: newTable(), moved: moved{c: make(chan struct{})}}
+	return &Durable{Queues: Queues{hook: c.Panic, done: c.Done}, config: c, wake: make(chan struct{}, 1), behind: make(map[string]struct{}), taken: make(map[int]uint64), table: newTable(), moved: moved{c: make(chan struct{})}}
 }
 
 // Join makes the store. Nothing is served before Start.

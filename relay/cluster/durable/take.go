@@ -67,8 +67,24 @@ func (d *Durable) look(ctx context.Context) {
 	}
 	if now := time.Now(); d.session != "" && now.Sub(d.tidied) > tidyEvery {
 		d.tidied = now
+		for channel := range d.behind {
+			if !d.serve(channel) { // the others would fail, too
+				break
+			}
+		}
 		d.tidy(ctx)
 	}
+}
+
+// serve has a channel in memory go on with what is stored. It reports whether there is nothing left to do.
+func (d *Durable) serve(channel string) bool {
+	p := d.config.Partition(channel)
+	if !d.Ledger.Serves(p) || !d.config.Owner.Owns(p) || d.config.Owner.Served(channel) {
+		delete(d.behind, channel)
+		return true
+	}
+	d.behind[channel] = struct{}{}
+	return false
 }
 
 // names calls f with the durable channels of a partition that are in memory.
@@ -115,12 +131,15 @@ func (d *Durable) take(ctx context.Context, wanted []int) error {
 	if err := d.Ledger.Take(ctx, claims); err != nil {
 		return err
 	}
+	for _, c := range claims {
+		d.taken[c.Partition] = c.Refs[len(c.Refs)-1].Order
+	}
 	for _, p := range wanted {
 		if !d.config.Owner.Owns(p) { // any more
 			d.Ledger.Drop(p)
 			continue
 		}
-		d.names(p, d.config.Owner.Served)
+		d.names(p, func(channel string) { d.serve(channel) })
 	}
 	d.config.Log.Info("durable channels taken over", slog.Int("partitions", len(wanted)), slog.Duration("took", time.Since(begun)))
 	return nil
@@ -181,14 +200,30 @@ func (d *Durable) begin(ctx context.Context) error {
 // claim has this process be the last one in the refs of a partition.
 func (d *Durable) claim(ctx context.Context, p int) ([]ledger.Ref, error) {
 	r := d.table.row(p)
-	if n := len(r.Refs); n > 0 && !r.unsure && r.Refs[n-1].Session == d.session && r.Refs[n-1].To == 0 {
-		return r.Refs, nil // by an attempt before
+	mine := func(r ledger.Ref) bool { return r.Session == d.session && r.To == 0 }
+	if n := len(r.Refs); n > 0 && !r.unsure && mine(r.Refs[n-1]) && r.Refs[n-1].Order != d.taken[p] {
+		return r.Refs, nil // by an attempt before: nothing was written since
 	}
 	r.Order++
 	if slices.ContainsFunc(r.Refs, func(r ledger.Ref) bool { return r.To == 0 }) {
 		r.Generation++
 	}
-	r.Refs = append(slices.Clone(r.Refs), ledger.Ref{Order: r.Order, Slot: d.slot, Session: d.session, Generation: r.Generation, From: d.Ledger.Position()})
+	if slices.ContainsFunc(r.Refs, mine) { // it had the partition, and has lost it since: no record belongs to two refs
+		if err := d.Ledger.Flush(ctx); err != nil {
+			return nil, err
+		}
+	}
+	next := d.Ledger.Position()
+	if next == 0 {
+		return nil, ledger.ErrNotTaken
+	}
+	r.Refs = slices.Clone(r.Refs)
+	for i := range r.Refs {
+		if mine(r.Refs[i]) {
+			r.Refs[i].To = next - 1
+		}
+	}
+	r.Refs = append(r.Refs, ledger.Ref{Order: r.Order, Slot: d.slot, Session: d.session, Generation: r.Generation, From: next})
 	if err := d.updateRefs(ctx, p, r); err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@
 //
 // With Options.Nodes it is a cluster on weir/internal/mesh/fake: clients and publishers go to any node, and nodes are killed, stopped, restarted
 // and cut off, from each other, from the table, both ways or one; frames are lost, late, repeated and reordered; each node has a clock of its own.
-// All channels are kept in memory.
+// Durable channels are kept by the mesh, whose servers answer late, not at all, or what was there before.
 //
 // # What is judged
 //

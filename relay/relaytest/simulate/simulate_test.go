@@ -17,7 +17,7 @@ var (
 	first   = flag.Uint64("first", 1, "the first of them")
 	span    = flag.Duration("span", 0, "simulated time; 0: 5m, or 24h with -seed")
 	pace    = flag.Duration("pace", 0, "mean simulated time between steps; 0: a ten-thousandth of the span, at least 1s")
-	durable = flag.Bool("durable", false, "clusters have durable channels, too: while a session waits for one to be read with its lock held, simulated time may stand still")
+	durable = flag.Bool("durable", true, "clusters have durable channels, too")
 	clients = flag.Int("clients", 0, "clients; 0: 24, or 200 from an hour on")
 )
 

@@ -23,7 +23,7 @@ type Options struct {
 	Pace       time.Duration // mean time between them; 1s
 	Clients    int           // a third of them event streams; 24
 	Publishers int           // 4
-	Channels   int           // of five kinds, of three in a cluster without durable ones; 10
+	Channels   int           // of five kinds, of three without durable ones; 10
 	Nodes      int           // of a cluster; 1: a relay alone
 	Durable    bool          // of a cluster: it has durable channels
 	Calm       bool          // of a cluster: no node is lost, and nothing may be
@@ -339,7 +339,7 @@ func (w *world) agree(ctx context.Context, api *backend, last bool) bool {
 		c.mu.Lock()
 		for _, v := range c.views {
 			if a := now[v.name]; !v.same(a.Position, a.State) {
-				differ("%s stands in %s at %v with %d groups, the relay at %v with %d", c.name, v.name, v.at, len(v.items), a.Position, len(a.State))
+				differ("%s at %d stands in %s at %v with %d groups, the relay at %v with %d", c.name, c.server.number, v.name, v.at, len(v.items), a.Position, len(a.State))
 			}
 		}
 		c.mu.Unlock()

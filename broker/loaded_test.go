@@ -1,0 +1,164 @@
+package broker
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// elder is another process, which has all channels as long as it does.
+type elder struct{ has atomic.Bool }
+
+func (e *elder) Elsewhere(string) bool { return e.has.Load() }
+func (e *elder) Publish(string, *Publication) (Receipt, error) {
+	return Receipt{}, errors.New("handed on")
+}
+func (e *elder) Follow(string) (Kept, bool, error) {
+	return Kept{Position: Position{Epoch: "elder", Seq: 1}, Items: []KeptItem{{Group: defaultGroup, Key: "k", Data: []byte("1")}}}, true, nil
+}
+func (e *elder) Unfollow(string) {}
+
+// slowStore is a store that is waited for: each load takes a second.
+type slowStore struct{ keeper }
+
+func (s *slowStore) Load(channel, fresh string) (Kept, bool, error) {
+	time.Sleep(time.Second)
+	return s.keeper.Load(channel, fresh)
+}
+
+// Who must not wait does not wait for a store either: not for a channel that is not there, and not for one that holds nothing.
+func TestJoinWhatIsLoaded(t *testing.T) {
+	k := &keeper{}
+	b := open(t, Config{Store: k, Policy: func(string) Policy { return Policy{Durable: true} }})
+	if _, err := b.Join("c", JoinRequest{Loaded: true}, nil); !errors.Is(err, ErrNotLoaded) || k.loads != 0 {
+		t.Fatalf("%v, loaded %d times", err, k.loads)
+	}
+	held, err := b.Join("c", JoinRequest{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := b.Join("c", JoinRequest{Loaded: true}, nil)
+	if err != nil || k.loads != 1 {
+		t.Fatalf("%v, loaded %d times", err, k.loads)
+	}
+	c.Leave()
+	held.Leave()
+}
+
+// A replica whose channel has come to this process is not ready to be published to before the store has been asked, and Load does that: once, whoever waits for it.
+func TestReplicaIsLoadedFromTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, k := &elder{}, &slowStore{}
+		e.has.Store(true)
+		k.loads = 1 // a keeper has nothing at first
+		k.kept = Kept{Position: Position{Epoch: "store", Seq: 7}, Items: []KeptItem{{Group: defaultGroup, Key: "k", Data: []byte("7")}}}
+		b := open(t, Config{Cluster: e, Store: k, Policy: func(string) Policy { return Policy{Durable: true} }})
+		held, err := b.Join("c", JoinRequest{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer held.Leave()
+		if p := b.Publisher(); !p.Ready("c") {
+			t.Error("another process's is not ready")
+		}
+		e.has.Store(false)
+		if p := b.Publisher(); p.Ready("c") {
+			t.Error("it is ready before it was loaded")
+		}
+		begun := time.Now()
+		errs := make(chan error, 3)
+		for range cap(errs) {
+			go func() { errs <- b.Load("c") }()
+		}
+		for range cap(errs) {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+		if at, err := b.At("c"); err != nil || at != (Position{Epoch: "store", Seq: 7}) || k.loads != 2 || time.Since(begun) != time.Second {
+			t.Errorf("%v %v, loaded %d times in %v", at, err, k.loads-1, time.Since(begun))
+		}
+		if p := b.Publisher(); !p.Ready("c") {
+			t.Error("it is not ready")
+		}
+		_ = b.Close()
+	})
+}
+
+// latter is a store that applies what it was given when it is told to. It has nothing.
+type latter struct {
+	keeper
+	waits []Deferred
+}
+
+func (s *latter) Append(log Log, e Entry) (Receipt, error) {
+	d := log.Defer(&e)
+	s.waits = append(s.waits, d)
+	return Receipt{Position: d.at}, nil
+}
+func (s *latter) Load(string, string) (Kept, bool, error) { return Kept{}, false, nil }
+
+// What was deferred and never applied is not acknowledged by its idempotency key when the channel has gone elsewhere and come back.
+func TestKeysOfWhatWasNeverApplied(t *testing.T) {
+	e, s := &elder{}, &latter{}
+	b := open(t, Config{Cluster: e, Store: s, Policy: always(Policy{Durable: true, AfterDisk: true, Idempotency: time.Hour})})
+	c, err := b.Join("c", JoinRequest{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Leave()
+	for _, key := range []string{"kept", "lost"} {
+		if _, err := b.Submit("c", &Publication{Op: Send, Data: []byte("1"), IdempotencyKey: key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.waits[0].Apply()
+	b.Demote("c")
+	if seq, ok := c.keys.find("kept"); !ok || seq != 1 {
+		t.Errorf("what was applied is at %d, known: %t", seq, ok)
+	}
+	if seq, ok := c.keys.find("lost"); ok {
+		t.Errorf("what was not applied is at %d", seq)
+	}
+}
+
+// counted is a tap that counts.
+type counted struct{ changes, resets int }
+
+func (c *counted) Apply(uint64, *Entry) { c.changes++ }
+func (c *counted) Reset(*Kept)          { c.resets++ }
+
+// A channel of the store that another process follows stays in memory, and who follows it is told when it has been taken from here.
+func TestFollowedChannelStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{}
+		k.ready.Store(true)
+		b := open(t, Config{Cluster: &elder{}, Store: k, Policy: always(Policy{Durable: true, History: 10})})
+		publish(t, b, "c", Publication{Op: Set, Key: "k", Data: []byte("1")})
+		tap := new(counted)
+		if err := b.Tap("c", Position{}, func(Tap, *Kept, bool) Tap { return tap }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * idleTime)
+		publish(t, b, "c", Publication{Op: Set, Key: "k", Data: []byte("2")})
+		if tap.changes != 1 {
+			t.Errorf("%d changes were told, want 1", tap.changes)
+		}
+		if b.Demote("c"); tap.resets != 1 {
+			t.Errorf("told %d times that it was taken away", tap.resets)
+		}
+		publish(t, b, "d", Publication{Op: Set, Key: "k", Data: []byte("1")})
+		if err := b.Tap("d", Position{}, func(Tap, *Kept, bool) Tap { return tap }); err != nil {
+			t.Fatal(err)
+		}
+		b.Untap("d", func(Tap) Tap { return nil })
+		time.Sleep(10 * idleTime)
+		synctest.Wait()
+		if n := b.Stats().Channels; n != 0 {
+			t.Errorf("%d channels are in memory that nobody follows any more", n)
+		}
+		_ = b.Close()
+	})
+}
