@@ -183,7 +183,7 @@ func digits(n uint64) int {
 // span is a part of an encoded change.
 type span struct{ from, size uint32 }
 
-func (s span) of(encoded []byte) []byte { return encoded[s.from : s.from+s.size] }
+func (s span) of(encoded []byte) []byte { return encoded[s.from : s.from+s.size : s.from+s.size] }
 
 // text returns the part as a string that shares the memory of encoded, which does not change any more.
 func (s span) text(encoded []byte) string {

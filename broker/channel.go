@@ -212,9 +212,9 @@ func (c *Channel) apply(now int64, e *Entry) Position {
 	var grown *item
 	switch e.Op {
 	case Set:
-		d := datum{encoded: encoded, data: data}
+		d := datumOf(encoded, data)
 		if e.Form != nil {
-			d = datum{form: e.Form, data: span{size: data.size}}
+			d = datum{source: e.Form, data: span{size: data.size}}
 		}
 		_, created = c.put(now, e, d)
 	case Delete:

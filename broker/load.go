@@ -81,7 +81,7 @@ func (c *Channel) restore(now int64, kept *Kept) {
 	}
 	c.trim(now)
 	for _, k := range kept.Items {
-		c.put(now, &Entry{Group: k.Group, Key: k.Key}, datum{encoded: k.Data, data: span{0, uint32(len(k.Data))}})
+		c.put(now, &Entry{Group: k.Group, Key: k.Key}, datumOf(k.Data, span{0, uint32(len(k.Data))}))
 		if !k.Ends.IsZero() {
 			i := c.items.find(k.Group, k.Key)
 			i.ttl = &deadline{channel: c, item: i}

@@ -125,7 +125,7 @@ func (c *Channel) defers(e *Entry) {
 	q.n++
 	switch q.there = e.Op != Delete; e.Op {
 	case Set:
-		q.datum = datum{encoded: e.Data, data: span{0, uint32(len(e.Data))}}
+		q.datum = datumOf(e.Data, span{0, uint32(len(e.Data))})
 	case Append:
 		q.datum = before.with(textOf(e.Data)) // what is put behind a buffer is what apply puts there
 	default:
