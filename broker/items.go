@@ -3,6 +3,8 @@ package broker
 import (
 	"strings"
 	"time"
+
+	"weir/internal/lookup"
 )
 
 // items are the live items of a channel, by group and key. There is none of it without any item.
@@ -17,9 +19,14 @@ type items struct {
 // group is the items of one group, linked in the order in which they came into being.
 type group struct {
 	name        string
-	items       map[string]*item
+	items       lookup.Table[item, byKey]
 	first, last *item
 }
+
+// byKey finds items.
+type byKey struct{}
+
+func (byKey) Key(i *item) string { return i.key }
 
 // item is a value.
 type item struct {
@@ -44,7 +51,7 @@ func (s *items) find(groupName, key string) *item {
 	if g == nil {
 		return nil
 	}
-	return g.items[key]
+	return g.items.Find(key)
 }
 
 // datum is the data of an item; nothing if it is not there.
@@ -131,7 +138,7 @@ func (c *Channel) put(now int64, e *Entry, d datum) (i *item, created bool) {
 func (s *items) add(groupName, key string) *item {
 	g := s.groups[groupName]
 	if g == nil {
-		g = &group{name: strings.Clone(groupName), items: make(map[string]*item)}
+		g = &group{name: strings.Clone(groupName)}
 		s.groups[g.name] = g
 	}
 	i := &item{key: key, group: g, previous: g.last}
@@ -141,7 +148,7 @@ func (s *items) add(groupName, key string) *item {
 		g.last.next = i
 	}
 	g.last = i
-	g.items[i.key] = i
+	g.items.Put(i)
 	s.count++
 	return i
 }
@@ -173,8 +180,8 @@ func (c *Channel) remove(groupName, key string) {
 		i.next.previous = i.previous
 	}
 	i.previous, i.next = nil, nil
-	delete(g.items, i.key)
-	if len(g.items) == 0 {
+	g.items.Remove(i.key)
+	if g.items.Len() == 0 {
 		delete(s.groups, g.name)
 	}
 	if s.count == 0 {

@@ -144,7 +144,7 @@ func (s *items) encode(names []string, key string) []byte {
 // begin returns the first item of a group, or the one of a key if that is not "".
 func (g *group) begin(key string) *item {
 	if key != "" {
-		return g.items[key]
+		return g.items.Find(key)
 	}
 	return g.first
 }

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"errors"
-	"io"
 	"net"
 	"sync"
 )
@@ -18,8 +17,8 @@ type Conn struct {
 	// Set once by Open.
 	shard    *Shard
 	owner    Owner
-	end      io.Closer // closes the descriptor; off the raw path a net.Conn
-	fd       int32     // of the socket; used under mu only, until it is dead. -1: off the raw path
+	end      any   // closes fd, a func(fd int); off the raw path a net.Conn
+	fd       int32 // of the socket; used under mu only, until it is dead. -1: off the raw path
 	order    uint32
 	enc      Encoding
 	tailed   bool

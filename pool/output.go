@@ -255,7 +255,7 @@ func (c *Conn) later(end func()) {
 func (c *Conn) closeSocket() {
 	defer c.shard.pool.contain(nil)
 	c.closed = true
-	_ = c.end.Close()
+	c.end.(func(fd int))(int(c.fd))
 }
 
 // closeStream closes the connection at once and ignores errors. TLS would send an alert first and wait for that.

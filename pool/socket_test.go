@@ -282,9 +282,9 @@ type wrapped struct {
 	tcp *net.TCPConn
 }
 
-func (w wrapped) Detach() (int, io.Closer, error) {
+func (w wrapped) Detach() (int, func(int), error) {
 	fd, err := rawsock.Take(w.tcp)
-	return fd, socket(fd), err
+	return fd, rawsock.Close, err
 }
 
 func TestSocketOfAWrapper(t *testing.T) {

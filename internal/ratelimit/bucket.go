@@ -8,8 +8,7 @@ import (
 
 // Bucket is a token bucket; its zero value is full. It belongs to one goroutine.
 type Bucket struct {
-	used float64       // tokens taken and not yet back
-	at   time.Duration // when that was, since start; before it in tests
+	full time.Duration // when all tokens that were taken are back, since start; before it in tests. 0: they are
 }
 
 var start = time.Now()
@@ -27,13 +26,13 @@ func (b *Bucket) TakeMany(n int, rate units.Rate, burst float64, now time.Time) 
 		return true
 	}
 	at := now.Sub(start)
-	if b.used > 0 { // of one that is full at says nothing
-		b.used = max(b.used-(at-b.at).Seconds()*per, 0)
+	full := at
+	if b.full != 0 {
+		full = max(at, b.full)
 	}
-	b.at = at
-	if b.used+float64(n) > burst {
+	if (full-at).Seconds()*per+float64(n) > burst {
 		return false
 	}
-	b.used += float64(n)
+	b.full = full + time.Duration(float64(n)/per*float64(time.Second))
 	return true
 }

@@ -40,7 +40,7 @@ func (u *Users) Take(user string, now time.Time) bool {
 	defer p.mu.Unlock()
 	b := p.users[user]
 	if b == nil {
-		p.makeRoom(u.rate, burst, now)
+		p.makeRoom(now)
 		b = new(Bucket)
 		p.users[user] = b
 	}
@@ -49,16 +49,15 @@ func (u *Users) Take(user string, now time.Time) bool {
 
 // makeRoom forgets users whose bucket is full again, or, if there is none, any other. It runs once in as many
 // new users as it frees places.
-func (p *part) makeRoom(rate units.Rate, burst float64, now time.Time) {
+func (p *part) makeRoom(now time.Time) {
 	if p.users == nil {
 		p.users = make(map[string]*Bucket)
 	}
 	if len(p.users) < remembered {
 		return
 	}
-	idle := time.Duration(burst / rate.PerSecond() * float64(time.Second))
 	for user, b := range p.users {
-		if now.Sub(start)-b.at >= idle {
+		if now.Sub(start) >= b.full {
 			delete(p.users, user)
 		}
 	}

@@ -1,9 +1,12 @@
 package wire
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // Longest names, in bytes.
@@ -123,4 +126,14 @@ func UserKey(id string) string {
 		return "=" + hex.EncodeToString(sum[:])
 	}
 	return key
+}
+
+// NewID is the id of a connection: a ULID, which sorts by the time at which it was made.
+func NewID() string {
+	var id ulid.ULID
+	_ = id.SetTime(ulid.Now()) // fails in the year 10889
+	_, _ = rand.Read(id[6:])   // never fails
+	var text [ulid.EncodedSize]byte
+	_ = id.MarshalTextTo(text[:]) // it has room
+	return string(text[:])
 }

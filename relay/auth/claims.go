@@ -92,6 +92,7 @@ func parseClaims(b []byte, issuer, audience string) (cl claims, err error) {
 			return cl, refuse(ReasonClaims, "channels: "+err.Error())
 		}
 	}
+	cl.grants = shared.of(cl.grants)
 	return cl, nil
 }
 

@@ -2,7 +2,6 @@ package ingress
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -303,7 +302,7 @@ func (g *Conn) expire() {
 
 // Detach gives the pool the descriptor of a connection that was upgraded, and what closes it. The reaper does not know the
 // connection any more. Errors: it is closed, or cannot be had.
-func (g *Conn) Detach() (fd int, end io.Closer, err error) {
+func (g *Conn) Detach() (fd int, end func(fd int), err error) {
 	fd = g.fd
 	if g.stream != nil {
 		if fd, err = rawsock.Take(g.stream); err != nil {
@@ -317,35 +316,16 @@ func (g *Conn) Detach() (fd int, end io.Closer, err error) {
 		return -1, nil, net.ErrClosed
 	}
 	if g.counted {
-		return fd, &countedSocket{socket{g.listener, int32(fd)}, g.peer.Addr()}, nil
+		listener, peer := g.listener, g.peer.Addr()
+		return fd, func(fd int) { listener.closeUpgraded(fd, true, peer) }, nil
 	}
-	return fd, &socket{g.listener, int32(fd)}, nil
+	return fd, g.listener.end, nil
 }
 
-// socket is what is left of a connection that was upgraded.
-type socket struct {
-	listener *listener
-	fd       int32
-}
-
-// Close implements io.Closer. It is called once.
-func (s *socket) Close() error {
-	s.listener.gone(false, netip.Addr{})
-	rawsock.Close(int(s.fd))
-	return nil
-}
-
-// countedSocket is a socket whose peer counts in the relay's addresses.
-type countedSocket struct {
-	socket
-	peer netip.Addr
-}
-
-// Close implements io.Closer. It is called once.
-func (s *countedSocket) Close() error {
-	s.listener.gone(true, s.peer)
-	rawsock.Close(int(s.fd))
-	return nil
+// closeUpgraded closes a connection that was upgraded.
+func (d *listener) closeUpgraded(fd int, counted bool, peer netip.Addr) {
+	d.gone(counted, peer)
+	rawsock.Close(fd)
 }
 
 // ConnOf is the connection that a connection of the server stands on; nil for those of tests in memory.

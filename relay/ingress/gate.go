@@ -46,6 +46,7 @@ func New(h *hub.Hub, keys *auth.Keys) (*Gate, error) {
 	limit, bound := h.Config.ConnectionLimit()
 	g := &Gate{hub: h, keys: keys, Timeouts: DefaultTimeouts(), MaxPending: maxLoopPending, local: h.Config.DevLocal()}
 	g.listener = &listener{gate: g, limit: int64(limit), bound: bound, closed: make(chan struct{})}
+	g.listener.end = func(fd int) { g.listener.closeUpgraded(fd, false, netip.Addr{}) }
 	var err error
 	if g.proxies, err = parseNetworks(h.Config.TrustedProxies); err != nil {
 		return nil, err

@@ -19,8 +19,9 @@ import (
 type listener struct {
 	net.Listener
 	gate  *Gate
-	limit int64  // connections in all
-	bound string // what says so
+	limit int64        // connections in all
+	bound string       // what says so
+	end   func(fd int) // closes a connection that was upgraded, and whose peer is not counted
 
 	// Set once by raw, where connections are accepted as descriptors.
 	file *os.File           // of the listening socket: that of package net does not wait for others; nil: net.Conns are accepted

@@ -36,7 +36,7 @@ func (p *Presence) end(channel, user string, abrupt bool, which func(a attendanc
 	part := p.part(channel)
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	u := part.channels[channel][user]
+	u := part.channels[channel].Find(user)
 	if u == nil || !slices.ContainsFunc(u.more().attendances, which) {
 		return
 	}
@@ -98,7 +98,7 @@ func (p *Presence) Heartbeat(channel, connection, user string) bool {
 	part := p.part(channel)
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	u := part.channels[channel][user]
+	u := part.channels[channel].Find(user)
 	if u == nil {
 		return false
 	}

@@ -114,8 +114,8 @@ func (c *crowd) Each(of func(key string) bool, tell func(key, name string, since
 			if part.closed || !of(channel) {
 				continue
 			}
-			for user, u := range users {
-				tell(channel, user, time.Unix(0, u.joined), u.report())
+			for u := range users.All() {
+				tell(channel, u.user, time.Unix(0, u.joined), u.report())
 			}
 		}
 		part.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/contain"
+	"weir/internal/lookup"
 	"weir/internal/wire"
 	"weir/relay/auth"
 )
@@ -56,12 +57,20 @@ type presencePart struct {
 	// Guarded by mu, which is taken before a channel's lock and after a session's.
 	mu       sync.Mutex
 	closed   bool
-	channels map[string]map[string]*present
+	channels map[string]*users
 	told     map[string]string // where the presence of each of them is told: see Channel
 	leaving  []leaving         // users who have broken off, in the order in which they leave
 	timer    *time.Timer       // for the first of them; nil until there was one
 	room     []byte            // where what is told of a user is put together
 }
+
+// users are those of a channel; nil: there are none.
+type users = lookup.Table[present, byID]
+
+// byID finds users.
+type byID struct{}
+
+func (byID) Key(u *present) string { return u.user }
 
 // leaving is a user of whom nothing was left, and when they leave unless that changes.
 type leaving struct {
@@ -88,7 +97,7 @@ func (p *Presence) Refresh(channel string, id *auth.Identity) {
 	part := p.part(channel)
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	if u := part.channels[channel][id.User]; u != nil && u.names(id) {
+	if u := part.channels[channel].Find(id.User); u != nil && u.names(id) {
 		p.changed(part, channel, u, true)
 	}
 }
@@ -102,18 +111,18 @@ func (p *Presence) OnMember(f func(channel, user string, joined bool)) {
 // enter returns a user of a channel, who is made if need be; news says that there is something to tell of them. The
 // caller holds part.mu, and tells it. A backend that says no name says nothing of it.
 func (p *Presence) enter(part *presencePart, channel, user string, id *auth.Identity) (u *present, news bool) {
-	users := part.channels[channel]
-	if users == nil {
+	in := part.channels[channel]
+	if in == nil {
 		if part.channels == nil {
-			part.channels, part.told = make(map[string]map[string]*present), make(map[string]string)
+			part.channels, part.told = make(map[string]*users), make(map[string]string)
 		}
-		users = make(map[string]*present, 1)
+		in = new(users)
 		channel = strings.Clone(channel) // the name of a command does not outlive it
-		part.channels[channel], part.told[channel] = users, Channel(channel)
+		part.channels[channel], part.told[channel] = in, Channel(channel)
 	}
-	if u = users[user]; u == nil {
+	if u = in.Find(user); u == nil {
 		u, news = newPresent(shown{user: user, name: id.Name, avatar: id.Avatar, joined: time.Now().UnixNano()}), true
-		users[user] = u
+		in.Put(u)
 		p.joined(channel, user)
 	}
 	if id.Expires != 0 || id.Name != "" || id.Avatar != "" {
@@ -160,7 +169,7 @@ func (p *Presence) Leave(channel, connection, user string, abrupt bool) {
 	part := p.part(channel)
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	u := part.channels[channel][user]
+	u := part.channels[channel].Find(user)
 	if u == nil || u.connections == 0 {
 		return
 	}
@@ -210,7 +219,7 @@ func (p *Presence) dismiss(part *presencePart) {
 		}
 		part.leaving[0] = leaving{}
 		part.leaving = part.leaving[1:]
-		if l.user.grace == l.at && part.channels[l.channel][l.user.user] == l.user {
+		if l.user.grace == l.at && part.channels[l.channel].Find(l.user.user) == l.user {
 			p.remove(part, l.channel, l.user)
 		}
 	}
@@ -235,7 +244,7 @@ func (p *Presence) arm(part *presencePart, channel string, u *present, wait time
 func (p *Presence) due(part *presencePart, channel string, u *present) {
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	if !part.closed && part.channels[channel][u.user] == u {
+	if !part.closed && part.channels[channel].Find(u.user) == u {
 		p.review(part, channel, u, time.Now())
 	}
 }
@@ -276,9 +285,9 @@ func (p *Presence) remove(part *presencePart, channel string, u *present) {
 	if t := u.more().timer; t != nil {
 		t.Stop()
 	}
-	users, told := part.channels[channel], part.told[channel]
-	delete(users, u.user)
-	if len(users) == 0 {
+	in, told := part.channels[channel], part.told[channel]
+	in.Remove(u.user)
+	if in.Len() == 0 {
 		delete(part.channels, channel)
 		delete(part.told, channel)
 	}
@@ -333,8 +342,8 @@ func (p *Presence) Close() {
 		if part.timer != nil {
 			part.timer.Stop()
 		}
-		for _, users := range part.channels {
-			for _, u := range users {
+		for _, in := range part.channels {
+			for u := range in.All() {
 				if t := u.more().timer; t != nil {
 					t.Stop()
 				}
@@ -354,7 +363,7 @@ func (p *Presence) AppendUsers(b []byte, channel string, countOnly bool) []byte 
 		part := p.part(channel)
 		part.mu.Lock()
 		defer part.mu.Unlock()
-		return strconv.AppendInt(append(b, `,"count":`...), int64(len(part.channels[channel])), 10)
+		return strconv.AppendInt(append(b, `,"count":`...), int64(part.channels[channel].Len()), 10)
 	}
 	list := p.list(channel)
 	slices.SortFunc(list, func(x, y present) int { // without the lock: there may be many
@@ -385,9 +394,12 @@ func (p *Presence) list(channel string) []present {
 	part := p.part(channel)
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	users := part.channels[channel]
-	list := make([]present, 0, len(users))
-	for _, u := range users {
+	in := part.channels[channel]
+	list := make([]present, 0, in.Len())
+	if in == nil {
+		return list
+	}
+	for u := range in.All() {
 		list = append(list, *u)
 		if u.extra != nil {
 			x := *u.extra

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -82,12 +83,12 @@ func (s *Session) takeSubs(grace time.Duration, note bool) []subscription {
 	if !s.ended {
 		s.ended, s.until = true, time.Now().Add(grace).UnixNano()
 	}
-	switch own := s.manager.sessions.leaveOwn(s); own {
-	case nil:
-	case unmade:
+	switch own := s.manager.sessions.leaveOwn(s); {
+	case own == nil:
+	case own.fanout == nil:
 		s.manager.hub.Counters.Subscriptions.Dec()
 	default:
-		s.subs = append(s.subs, *own)
+		s.subs = append(s.subs, own.subscription)
 	}
 	subs := s.subs
 	s.subs = nil
@@ -163,7 +164,7 @@ var lastSteps = [...]func(s *Session, subs []subscription, abrupt bool){
 	func(s *Session, _ []subscription, _ bool) { s.manager.sessions.remove(s) },
 	func(s *Session, _ []subscription, _ bool) {
 		if s.counted {
-			s.manager.gate.Addresses.Give(ingress.AddressKey(s.address))
+			s.manager.gate.Addresses.Give(ingress.AddressKey(netip.AddrFrom16(s.address)))
 		}
 	},
 	func(s *Session, _ []subscription, _ bool) { s.manager.hub.Counters.Ended.Of(s.Transport()).Inc() },

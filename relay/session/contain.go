@@ -1,8 +1,6 @@
 package session
 
-import (
-	"log/slog"
-)
+import "log/slog"
 
 // Catch ends a panic on the connection's path, which costs that connection only; then is called, unless it is nil. It is to be
 // deferred.

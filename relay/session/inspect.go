@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/netip"
 	"time"
 	"weir/internal/wire"
 	"weir/pool"
@@ -26,7 +27,7 @@ func (m *Manager) Leftovers() int {
 	for i := range m.sessions.parts {
 		p := &m.sessions.parts[i]
 		p.mu.Lock()
-		n += len(p.conns) + len(p.users)
+		n += p.conns.Len() + p.users.Len() + len(p.reserved)
 		p.mu.Unlock()
 	}
 	return n
@@ -73,10 +74,15 @@ func (s *Session) Patient() bool { return s.manager.patient }
 func (s *Session) Protocol() Protocol { return s.protocol }
 
 // Conn is the session's connection.
-func (s *Session) Conn() *pool.Conn { return s.conn }
+func (s *Session) Conn() *pool.Conn {
+	if s.opened == 0 {
+		return nil
+	}
+	return &s.conn
+}
 
 // Address is the client's, as limits count it.
-func (s *Session) Address() string { return s.address.String() }
+func (s *Session) Address() string { return netip.AddrFrom16(s.address).Unmap().String() }
 
 // Identity is who the client is now.
 func (s *Session) Identity() *auth.Identity { return s.identity.Load() }
@@ -112,7 +118,7 @@ func (s *Session) EachChannel(f func(channel string, fanout *hub.Fanout)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.takeUp()
-	if s.own.Load() == unmade {
+	if s.awaitsOwn() {
 		f(wire.UserChannel(s.user), nil)
 	}
 	for i := range s.subs {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -46,13 +47,7 @@ func (l *userLimits) report(s *Session, open bool) {
 	l.manager.hub.Cluster.Report(shareUser, wire.UserChannel(s.user), s.id, value, false)
 }
 
-func (l *userLimits) value(s *Session) []byte {
-	b, err := json.Marshal(s.opened)
-	if err != nil { // of a number
-		return []byte("0")
-	}
-	return b
-}
+func (l *userLimits) value(s *Session) []byte { return strconv.AppendInt(nil, s.opened, 10) }
 
 // Each implements cluster.Merger.
 func (l *userLimits) Each(of func(key string) bool, tell func(key, name string, since time.Time, value []byte)) {
@@ -60,12 +55,12 @@ func (l *userLimits) Each(of func(key string) bool, tell func(key, name string, 
 	for i := range g.parts {
 		p := &g.parts[i]
 		p.mu.Lock()
-		for user, u := range p.users {
-			key := wire.UserChannel(user)
+		for newest := range p.users.All() {
+			key := wire.UserChannel(newest.user)
 			if !of(key) {
 				continue
 			}
-			for s := u.newest; s != nil; s = s.sameUser {
+			for s := newest; s != nil; s = s.sameUser {
 				tell(key, s.id, time.UnixMilli(s.opened), l.value(s))
 			}
 		}

@@ -10,8 +10,18 @@ import (
 // A user's own channel is made by who first needs it. Until then sessions wait for it: they have the position at which it begins, and
 // who makes it has them join before anything else happens to it.
 
-// unmade stands for the user's own channel while nobody has made it: see registry.await.
-var unmade = new(subscription)
+// ownChannel is what a session has of its user's own channel until that is among its subscriptions: a subscription to it, or while nobody has
+// made it, in common with others, the epoch of the position that it was told. It does not change.
+type ownChannel struct {
+	subscription        // without a fanout: nobody has made it
+	epoch        string // of the position; "" if it is made
+}
+
+// awaitsOwn reports whether the session waits for its user's own channel to be made.
+func (s *Session) awaitsOwn() bool {
+	own := s.own.Load()
+	return own != nil && own.fanout == nil
+}
 
 // AwaitOwn has the session wait for its user's own channel to be made, and sends what first returns: the position given to it holds until then. It
 // returns false, and has done nothing, if the channel is there, or has to be joined at once. It is called by what Enter calls.
@@ -28,8 +38,8 @@ func (s *Session) AwaitOwn(first func(at broker.Position) []byte, then func()) b
 
 // takeUp takes up the subscription to the user's own channel, if somebody has made that since. The caller holds s.mu.
 func (s *Session) takeUp() {
-	if own := s.own.Load(); own != nil && own != unmade && s.own.CompareAndSwap(own, nil) {
-		s.subs = slices.Insert(s.subs, 0, *own)
+	if own := s.own.Load(); own != nil && own.fanout != nil && s.own.CompareAndSwap(own, nil) {
+		s.subs = slices.Insert(s.subs, 0, own.subscription)
 	}
 }
 
@@ -42,5 +52,5 @@ func (s *Session) needOwn(channel string) {
 
 // awaits reports whether a channel is the user's own, and the session waits for it to be made.
 func (s *Session) awaits(channel string) bool {
-	return s.own.Load() == unmade && channel == wire.UserChannel(s.user)
+	return s.awaitsOwn() && channel == wire.UserChannel(s.user)
 }

@@ -1,12 +1,10 @@
 package session
 
 import (
-	"crypto/rand"
 	"net"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
+	"weir/internal/wire"
 	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/hub"
@@ -18,10 +16,10 @@ import (
 // Place makes s the session of a client for whom there is a place, speaking p. It returns false, with the connection closed, if
 // there is none: at the client's address, for its user, or because the relay is draining.
 func (m *Manager) Place(s *Session, nc net.Conn, a *Handshake, p Protocol) bool {
-	s.manager, s.protocol, s.enc, s.id, s.user, s.address, s.opened = m, p, a.Encoding, a.ID, a.Identity.User, a.Address, time.Now().UnixMilli()
+	s.manager, s.protocol, s.enc, s.id, s.user, s.address, s.opened = m, p, a.Encoding, a.ID, a.Identity.User, a.Address.As16(), time.Now().UnixMilli()
 	s.custom, s.features = a.Custom, a.Features
 	if s.id == "" {
-		s.id = newID()
+		s.id = wire.NewID()
 	}
 	s.identity.Store(a.Identity)
 	s.socket.Heard.Store(true)
@@ -70,12 +68,12 @@ func (m *Manager) ForRequest(s *Session, id *auth.Identity, features pool.Featur
 func (s *Session) Connect(nc net.Conn, o websocket.Options) {
 	s.open(nc, false)
 	o.Deflate = hub.Deflates(s.enc)
-	s.socket.Begin(s, s.conn, o)
+	s.socket.Begin(o)
 }
 
 func (s *Session) open(nc net.Conn, tails bool) {
-	s.conn, s.subs = &s.link, s.few[:0]
-	s.manager.hub.Pool.OpenIn(s.conn, nc, s.enc, tails, s)
+	s.subs = s.few[:0]
+	s.manager.hub.Pool.OpenIn(&s.conn, nc, s.enc, tails, s)
 	s.conn.Know(s.features)
 }
 
@@ -83,7 +81,7 @@ func (s *Session) open(nc net.Conn, tails bool) {
 func (s *Session) ConnectEvents(nc net.Conn, tails bool) {
 	s.events = true
 	s.open(nc, tails)
-	s.socket.Begin(s, s.conn, websocket.Options{Rules: s.manager.rules})
+	s.socket.Begin(websocket.Options{Rules: s.manager.rules})
 }
 
 // FirstTurn starts reading, on the shard's loop. What came with the handshake is handled at once.
@@ -107,14 +105,4 @@ func (s *Session) AbortOpen() {
 	s.ending.Store(true)
 	s.conn.Abort()
 	s.conn.Reply(nil, s.FirstTurn) // unless it was on its way already
-}
-
-// newID is the id of a connection: a ULID, which sorts by the time at which it was made.
-func newID() string {
-	var id ulid.ULID
-	_ = id.SetTime(ulid.Now()) // fails in the year 10889
-	_, _ = rand.Read(id[6:])   // never fails
-	var text [ulid.EncodedSize]byte
-	_ = id.MarshalTextTo(text[:]) // it has room
-	return string(text[:])
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"weir/broker"
+	"weir/internal/lookup"
 	"weir/pool"
 	"weir/relay/hub"
 )
@@ -17,23 +18,40 @@ const registryParts = 64
 type registry struct {
 	seed   maphash.Seed
 	report func(s *Session, open bool) // tells other nodes of a user's session that has begun or ended; nil: nobody. Set at start
-	parts  [registryParts]struct {
-		mu    sync.Mutex
-		conns map[string]*Session // by connection id
-		users map[string]userSessions
-	}
+	parts  [registryParts]registryPart
 }
 
-// userSessions are those of a user, linked by Session.sameUser, the newest first. Guarded by the lock of the user's part.
-type userSessions struct {
-	newest *Session
-	places int    // taken: by those, and by some that are not entered yet
-	epoch  string // of the position that those were told that wait for the user's own channel; "": none does
+// registryPart is the connections whose ids, and the users whose names, hash to it. Guarded by mu.
+type registryPart struct {
+	mu       sync.Mutex
+	conns    lookup.Table[Session, byID]
+	users    lookup.Table[Session, byUser] // the newest of each user; the older ones behind it, by sameUser
+	reserved map[string]int                // places of users that are taken by sessions that are not entered
+	awaited  *ownChannel                   // what the session has that began to wait last; nil: none has
 }
+
+// byID and byUser find sessions.
+type (
+	byID   struct{}
+	byUser struct{}
+)
+
+func (byID) Key(s *Session) string   { return s.id }
+func (byUser) Key(s *Session) string { return s.user }
 
 func newRegistry() *registry { return &registry{seed: maphash.MakeSeed()} }
 
-func (g *registry) part(key string) int { return int(maphash.String(g.seed, key) % registryParts) }
+// part is the part of a connection or of a user.
+func (g *registry) part(key string) *registryPart {
+	return &g.parts[maphash.String(g.seed, key)%registryParts]
+}
+
+// lock is part, locked.
+func (g *registry) lock(key string) *registryPart {
+	p := g.part(key)
+	p.mu.Lock()
+	return p
+}
 
 // reserve takes a place for a session of a user before it is entered. It returns false if the user has as
 // many as perUser allows (0: no limit).
@@ -41,40 +59,48 @@ func (g *registry) reserve(user string, perUser int) bool {
 	if user == "" {
 		return true
 	}
-	p := &g.parts[g.part(user)]
-	p.mu.Lock()
+	p := g.lock(user)
 	defer p.mu.Unlock()
-	u := p.users[user]
-	if perUser > 0 && u.places >= perUser {
+	places := p.reserved[user]
+	if newest := p.users.Find(user); newest != nil {
+		places += int(newest.ofUser)
+	}
+	if perUser > 0 && places >= perUser {
 		return false
 	}
-	if p.users == nil {
-		p.users = make(map[string]userSessions)
+	if p.reserved == nil {
+		p.reserved = make(map[string]int)
 	}
-	u.places++
-	p.users[user] = u
+	p.reserved[user]++
 	return true
+}
+
+// unreserve ends that for one. The caller holds the lock.
+func (p *registryPart) unreserve(user string) {
+	if p.reserved[user] > 1 {
+		p.reserved[user]--
+	} else {
+		delete(p.reserved, user)
+	}
 }
 
 // enter lets a session that has a place be found, and so be ended by others. It is found by its connection before anybody is told of it: who
 // hears that a user has one too many ends it by that.
 func (g *registry) enter(s *Session) {
-	p := &g.parts[g.part(s.id)]
-	p.mu.Lock()
-	if p.conns == nil {
-		p.conns = make(map[string]*Session)
-	}
-	p.conns[s.id] = s
+	p := g.lock(s.id)
+	p.conns.Put(s)
 	p.mu.Unlock()
 	if s.user == "" {
 		return
 	}
-	p = &g.parts[g.part(s.user)]
-	p.mu.Lock()
+	p = g.lock(s.user)
 	defer p.mu.Unlock()
-	u := p.users[s.user] // it has a place
-	s.sameUser, u.newest = u.newest, s
-	p.users[s.user] = u
+	p.unreserve(s.user)
+	s.sameUser, s.ofUser = p.users.Find(s.user), 1
+	if s.sameUser != nil {
+		s.ofUser += s.sameUser.ofUser
+	}
+	p.users.Put(s)
 	if g.report != nil {
 		g.report(s, true)
 	}
@@ -82,103 +108,101 @@ func (g *registry) enter(s *Session) {
 
 // remove takes a session out and gives its place back.
 func (g *registry) remove(s *Session) {
-	p := &g.parts[g.part(s.id)]
-	p.mu.Lock()
-	delete(p.conns, s.id)
+	p := g.lock(s.id)
+	p.conns.Remove(s.id)
 	p.mu.Unlock()
 	if s.user == "" {
 		return
 	}
-	p = &g.parts[g.part(s.user)]
-	p.mu.Lock()
+	p = g.lock(s.user)
 	defer p.mu.Unlock()
-	u := p.users[s.user]
-	for at := &u.newest; *at != nil; at = &(*at).sameUser {
-		if *at == s {
-			*at, s.sameUser = s.sameUser, nil
-			if g.report != nil {
-				g.report(s, false)
-			}
-			break
-		}
+	newest := p.users.Find(s.user)
+	left := newest
+	at := &left
+	for *at != nil && *at != s {
+		at = &(*at).sameUser
 	}
-	if u.places--; u.places == 0 {
-		delete(p.users, s.user)
+	if *at == nil { // it was not entered
+		p.unreserve(s.user)
 		return
 	}
-	p.users[s.user] = u
+	*at, s.sameUser = s.sameUser, nil
+	if left == nil {
+		p.users.Remove(s.user)
+	} else {
+		left.ofUser = newest.ofUser - 1
+		p.users.Put(left)
+	}
+	if g.report != nil {
+		g.report(s, false)
+	}
 }
 
 // await has a session wait for its user's own channel to be made, unless it is there. Then tell is called with the position that holds
 // until then; nothing may be sent to the session before that but by the caller.
 func (g *registry) await(s *Session, vacant func() (broker.Position, bool), tell func(at broker.Position)) bool {
-	p := &g.parts[g.part(s.user)]
-	p.mu.Lock()
+	p := g.lock(s.user)
 	defer p.mu.Unlock()
 	at, ok := vacant() // who makes it from now on finds the session
 	if !ok {
 		return false
 	}
-	u := p.users[s.user] // it is entered
-	if u.epoch != "" {
-		at.Epoch = u.epoch // all of them go on from one
+	own := p.awaited
+	for other := p.users.Find(s.user); other != nil; other = other.sameUser {
+		if other.awaitsOwn() {
+			own = other.own.Load() // all of them go on from one
+			at.Epoch = own.epoch
+			break
+		}
 	}
-	u.epoch = at.Epoch
-	p.users[s.user] = u
-	s.own.Store(unmade)
+	if own == nil || own.epoch != at.Epoch { // most begin with the same
+		own = &ownChannel{epoch: at.Epoch}
+		p.awaited = own
+	}
+	s.own.Store(own)
 	tell(at)
 	return true
 }
 
 // gather has the sessions join that wait for their user's own channel, with its lock held: see hub.Hub.Awaiting.
 func (g *registry) gather(user string, c *broker.Channel, fanout func(epoch string) *hub.Fanout) (n int, epoch string) {
-	p := &g.parts[g.part(user)]
-	p.mu.Lock()
+	p := g.lock(user)
 	defer p.mu.Unlock()
-	u, ok := p.users[user]
-	if !ok || u.epoch == "" {
-		return 0, ""
-	}
-	epoch, u.epoch = u.epoch, ""
-	p.users[user] = u
-	for s := u.newest; s != nil; s = s.sameUser {
-		if s.own.Load() == unmade {
+	for s := p.users.Find(user); s != nil; s = s.sameUser {
+		if s.awaitsOwn() {
+			epoch = s.own.Load().epoch
 			f := fanout(epoch)
 			s.conn.Join(f.Topic, f.Ordinal.Load(), nil, nil)
-			s.own.Store(&subscription{channel: c, fanout: f, topic: f.Topic})
+			s.own.Store(&ownChannel{subscription: subscription{channel: c, fanout: f, topic: f.Topic}})
 			n++
 		}
 	}
 	return n, epoch
 }
 
-// leaveOwn ends the wait of a session for its user's own channel. It returns the subscription that came of it and was not taken up,
-// or unmade; nil: neither.
-func (g *registry) leaveOwn(s *Session) *subscription {
+// leaveOwn ends the wait of a session for its user's own channel. It returns what came of it and was not taken up; nil: it did not wait.
+func (g *registry) leaveOwn(s *Session) *ownChannel {
 	if s.own.Load() == nil { // nobody has it wait anew
 		return nil
 	}
-	p := &g.parts[g.part(s.user)]
-	p.mu.Lock()
+	p := g.lock(s.user)
 	defer p.mu.Unlock()
 	return s.own.Swap(nil)
 }
 
 // byID is the session of a connection, or nil.
 func (g *registry) byID(id string) *Session {
-	p := &g.parts[g.part(id)]
-	p.mu.Lock()
+	p := g.lock(id)
 	defer p.mu.Unlock()
-	return p.conns[id]
+	return p.conns.Find(id)
 }
 
 // byUser is the sessions of a user.
 func (g *registry) byUser(user string) []*Session {
-	p := &g.parts[g.part(user)]
-	p.mu.Lock()
+	p := g.lock(user)
 	defer p.mu.Unlock()
 	var list []*Session
-	for s := p.users[user].newest; s != nil; s = s.sameUser {
+	for s := p.users.Find(user); s != nil; s = s.sameUser {
 		list = append(list, s)
 	}
 	slices.Reverse(list) // the oldest first
@@ -191,7 +215,7 @@ func (g *registry) all() []*Session {
 	for i := range g.parts {
 		p := &g.parts[i]
 		p.mu.Lock()
-		for _, s := range p.conns {
+		for s := range p.conns.All() {
 			out = append(out, s)
 		}
 		p.mu.Unlock()
@@ -202,7 +226,7 @@ func (g *registry) all() []*Session {
 // connection returns an open connection and its encoding; nil if there is none of that id.
 func (g *registry) connection(id string) (*pool.Conn, pool.Encoding) {
 	if s := g.byID(id); s != nil {
-		return s.conn, s.enc
+		return &s.conn, s.enc
 	}
 	return nil, 0
 }

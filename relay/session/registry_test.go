@@ -9,7 +9,7 @@ func TestReportedSessionsAreFound(t *testing.T) {
 	told := 0
 	g.report = func(s *Session, open bool) {
 		told++
-		if found := g.parts[g.part(s.id)].conns[s.id] == s; found != open { // without the lock, which may be the one that is held
+		if found := g.part(s.id).conns.Find(s.id) == s; found != open { // without the lock, which may be the one that is held
 			t.Errorf("open: %t, found: %t", open, found)
 		}
 	}

@@ -3,7 +3,6 @@ package session
 import (
 	"errors"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -27,32 +26,35 @@ import (
 type Session struct {
 	// Set once, before the first turn.
 	manager  *Manager
-	conn     *pool.Conn // link; nil: the session is of a request
-	link     pool.Conn
+	conn     pool.Conn // unused if the session is of a request
 	protocol Protocol
-	id       string     // connectionId
-	user     string     // of the first token; a refresh cannot change it
-	address  netip.Addr // of the client, for limits and logs
-	opened   int64      // Unix milliseconds
+	id       string   // connectionId
+	user     string   // of the first token; a refresh cannot change it
+	address  [16]byte // of the client, for limits and logs: see Address
+	opened   int64    // Unix milliseconds; 0: the session is of a request
 	enc      pool.Encoding
 	features pool.Features
 	events   bool // it is an event stream, and not a WebSocket
 	custom   bool // the protocol is not the relay's own
 	counted  bool // in its address, which the end of the session is to give back
 
-	// Atomic.
-	identity  atomic.Pointer[auth.Identity] // replaced by refresh
-	asked     atomic.Pointer[auth.Identity] // whose Refresh has been called
-	closed    atomic.Pointer[Closing]       // why the relay closes it; nil: it does not, or nobody wants to know
-	aside     atomic.Pointer[aside]         // commands that wait for something outside; nil: none do. Written under mu
-	own       atomic.Pointer[subscription]  // to the user's own channel: unmade, or joined and not among subs yet. Set under the lock of the registry's part
-	lastPing  atomic.Int64                  // when the client last sent a ping of the protocol, or a pong, in ms; 0: never
-	ending    atomic.Bool                   // a close is under way: commands are ignored
-	greeted   bool                          // the answer to the handshake has been written: other things may be. Owned by the shard's loop
-	ended     bool                          // nothing may be subscribed any more. Guarded by mu
-	lingering bool                          // the conversation is over, the client has not closed yet. Owned by who has the turn
+	// Here, where there is room.
+	greeted   bool // the answer to the handshake has been written: other things may be. Owned by the shard's loop
+	ended     bool // nothing may be subscribed any more. Guarded by mu
+	lingering bool // the conversation is over, the client has not closed yet. Owned by who has the turn
 
-	sameUser *Session // the next older session of the user; guarded by the registry's lock
+	// Atomic.
+	identity atomic.Pointer[auth.Identity] // replaced by refresh
+	asked    atomic.Pointer[auth.Identity] // whose Refresh has been called
+	closed   atomic.Pointer[Closing]       // why the relay closes it; nil: it does not, or nobody wants to know
+	aside    atomic.Pointer[aside]         // commands that wait for something outside; nil: none do. Written under mu
+	own      atomic.Pointer[ownChannel]    // nil: it is among subs, or the session does not follow it. Set under the lock of the registry's part
+	lastPing atomic.Int64                  // when the client last sent a ping of the protocol, or a pong, in ms; 0: never
+	ending   atomic.Bool                   // a close is under way: commands are ignored
+
+	// Guarded by the lock of the registry's part.
+	ofUser   int32    // how many sessions the user has, while it is the newest of them
+	sameUser *Session // the next older session of the user
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -105,7 +107,11 @@ func selectionOf(groups []string, key string) *selection {
 	if len(groups) == 0 && key == "" {
 		return nil
 	}
-	return &selection{cloneStrings(groups), strings.Clone(key)}
+	x := &selection{key: strings.Clone(key)}
+	for _, name := range groups {
+		x.groups = append(x.groups, strings.Clone(name))
+	}
+	return x
 }
 
 // parts are its groups, or its item; of nil none, which is everything.

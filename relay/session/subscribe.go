@@ -129,7 +129,7 @@ func (s *Session) admitSubscription(r *SubscribeRequest, at int) error {
 		return f // one that comes from now on finds the subscription
 	}
 	most := s.manager.hub.Config.Limit.Subscriptions + 1 // and the user's own
-	if s.own.Load() == unmade {
+	if s.awaitsOwn() {
 		most--
 	}
 	if at < 0 && len(s.subs) >= most {
@@ -269,12 +269,4 @@ func (s *Session) reviewAll() {
 			_ = s.Hold(channel, Held{Since: time.Now()}) // there is always room for these
 		}
 	}
-}
-
-func cloneStrings(in []string) []string {
-	var out []string
-	for _, s := range in {
-		out = append(out, strings.Clone(s))
-	}
-	return out
 }

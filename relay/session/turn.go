@@ -50,13 +50,13 @@ func (s *Session) takeTurn() (over, later bool) {
 		}
 		s.lingering = true
 	}
-	return s.socket.Discard()
+	return s.socket.Discard(s, &s.conn)
 }
 
 // read is websocket.Reader.Read. A panic costs this connection only, and is the end of the conversation.
 func (s *Session) read() bool {
 	defer s.Catch(func() { s.CloseNow(InternalError) })
-	return s.socket.Read()
+	return s.socket.Read(s, &s.conn)
 }
 
 // Message implements websocket.Handler. A panic costs this connection only.

@@ -55,8 +55,6 @@ type Reader struct {
 	drained int32 // bytes thrown away by Discard. Here, where there is room
 
 	// Set once, by Begin.
-	handler Handler
-	conn    *pool.Conn
 	rules   *Rules
 	deflate bool
 	binary  bool
@@ -70,6 +68,8 @@ type Reader struct {
 
 // partial is what is known of a frame and of a message that are not whole yet. Few connections have one at any time.
 type partial struct {
+	handler   Handler        // of Read
+	conn      *pool.Conn     // as well
 	rest      []byte         // was received already: with the handshake, or behind a frame that is passed over
 	held      []byte         // has come past the check of a frame that is not whole yet
 	fragments fragments      // of a message that is not whole yet
@@ -79,12 +79,13 @@ type partial struct {
 
 var partials = sync.Pool{New: func() any { return new(partial) }}
 
-// begin makes room for what may come in parts.
-func (r *Reader) begin() {
+// begin makes room for what may come in parts, and for who takes it.
+func (r *Reader) begin(h Handler, conn *pool.Conn) {
 	if r.partial == nil {
 		r.partial = partials.Get().(*partial)
 		r.check.binary, r.check.skips, r.check.control = r.binary, r.skips, r.control
 	}
+	r.handler, r.conn = h, conn
 }
 
 // rested gives that back if nothing is partial.
@@ -114,10 +115,10 @@ type Options struct {
 }
 
 // Begin makes a reader ready for a connection. It is called once, before anything else.
-func (r *Reader) Begin(h Handler, conn *pool.Conn, o Options) {
-	r.handler, r.conn, r.rules, r.deflate, r.binary, r.skips = h, conn, o.Rules, o.Deflate, o.Binary, o.SkipLarge
+func (r *Reader) Begin(o Options) {
+	r.rules, r.deflate, r.binary, r.skips = o.Rules, o.Deflate, o.Binary, o.SkipLarge
 	if len(o.Rest) > 0 {
-		r.begin()
+		r.begin(nil, nil)
 		r.rest = o.Rest
 	}
 }
@@ -138,19 +139,19 @@ const waitBuffer = 128
 // errQuiet ends reading when nothing more has come.
 var errQuiet = errors.New("nothing more to read for now")
 
-// Read handles frames until nothing more has come: then it returns true, and may be called again when something has.
+// Read has h handle frames that come over conn, the same ones each time, until nothing more has come: then it returns true, and may be called again when something has.
 // It returns false if the conversation has ended; then comes Discard. Whatever is in the middle of a frame or a message
 // then is the reader's, so that it does not matter where a client, or the network, makes its pauses.
-func (r *Reader) Read() (quiet bool) {
+func (r *Reader) Read(h Handler, conn *pool.Conn) (quiet bool) {
 	var buf []byte
-	if r.conn.Awaitable() {
+	if conn.Awaitable() {
 		whole := ReadBuffers.Get().(*[4 << 10]byte)
 		defer ReadBuffers.Put(whole)
 		buf = whole[:]
 	} else {
 		buf = make([]byte, waitBuffer)
 	}
-	r.begin()
+	r.begin(h, conn)
 	for {
 		frames, err := r.next(buf)
 		switch {
@@ -277,9 +278,9 @@ const (
 // own would reset the connection and could take the last bytes with it (the time for that is set when
 // those are sent); on an event stream, because the client has nothing to say. It reports whether the
 // client has gone, and if not, whether to come back after LingerPause although more may have come.
-func (r *Reader) Discard() (gone, later bool) {
+func (r *Reader) Discard(h Handler, conn *pool.Conn) (gone, later bool) {
 	var buf []byte
-	if r.conn.Awaitable() {
+	if conn.Awaitable() {
 		whole := ReadBuffers.Get().(*[4 << 10]byte)
 		defer ReadBuffers.Put(whole)
 		buf = whole[:]
@@ -288,18 +289,18 @@ func (r *Reader) Discard() (gone, later bool) {
 	}
 	for !r.eof {
 		n, err := 0, error(nil)
-		if r.conn.Awaitable() {
-			if n, err = r.conn.TryRead(buf); err == syscall.EAGAIN { //nolint:errorlint // as above
+		if conn.Awaitable() {
+			if n, err = conn.TryRead(buf); err == syscall.EAGAIN { //nolint:errorlint // as above
 				return false, false
 			}
 		} else {
-			n, err = r.conn.Stream().Read(buf)
+			n, err = conn.Stream().Read(buf)
 		}
 		r.eof = err != nil
 		if r.drained < maxLinger {
 			r.drained += int32(n)
 		} else if !r.eof {
-			return !r.handler.Ending(), true // no event stream's client has so much to say
+			return !h.Ending(), true // no event stream's client has so much to say
 		}
 	}
 	return true, false
