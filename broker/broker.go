@@ -76,6 +76,7 @@ type Broker struct {
 	// Set once by New.
 	config   Config
 	journal  Journal
+	inMemory bool // journal is Memory
 	seed     maphash.Seed
 	start    time.Time // what times count from; monotonic
 	random   string    // of this incarnation: the first part of every epoch
@@ -106,6 +107,7 @@ func New(config Config) (*Broker, error) {
 	if b.journal == nil {
 		b.journal = Memory{}
 	}
+	_, b.inMemory = b.journal.(Memory)
 	b.config.Channels = limit(config.Channels, defaultChannels)
 	b.policies.Store(new([]*Policy))
 	b.first = b.newEpoch()

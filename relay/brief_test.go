@@ -57,3 +57,18 @@ func TestBriefAnswers(t *testing.T) {
 		t.Error(events.body)
 	}
 }
+
+// Whatever stands between the tokens of a line's data, a reader gets it on one line.
+func TestLinesHoldNoBreaks(t *testing.T) {
+	for _, ends := range []string{"\n", "\r\n"} {
+		g := launch(t, openConfig())
+		body := `{"channel":"room:1","data":{"n":1}}` + ends + "{\"channel\":\"room:1\",\"data\":[\r2,\r\r3]}" + ends
+		if a := g.ask("POST", "/v1/publish", body, "Authorization: Bearer "+apiKey, "Content-Type: application/x-ndjson"); a.StatusCode != 200 {
+			t.Fatal(a.Status, a.body)
+		}
+		h := g.api(200, "GET", "/v1/channels/room:1/history", "")
+		if strings.ContainsAny(h.body, "\r\n") || !strings.Contains(h.body, `"data":{"n":1}}`) || !strings.Contains(h.body, `"data":[ 2,  3]}`) {
+			t.Errorf("%q", h.body)
+		}
+	}
+}

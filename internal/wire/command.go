@@ -41,7 +41,8 @@ type Command struct {
 	Ordered        bool   // it is answered after the calls before it
 	Traceparent    string // the trace that a publication belongs to (W3C Trace Context); well-formed
 
-	seen uint32
+	seen    uint32
+	oneLine bool // it was parsed from one
 }
 
 // ErrField is wrapped by the errors about a member of a command that has the wrong form.
@@ -136,8 +137,13 @@ func Beyond(b []byte, members uint32) (names []string) {
 // write to b: line breaks between the tokens of data become spaces, so that the value stands on one line.
 // Errors: ErrJSON, ErrDepth, or one that wraps ErrField and names the member; c.ID is set then, if there
 // is a good one.
-func (c *Command) Parse(b []byte) error {
-	*c = Command{}
+func (c *Command) Parse(b []byte) error { return c.parse(b, false) }
+
+// ParseLine is Parse of what has no line breaks, which are not looked for.
+func (c *Command) ParseLine(b []byte) error { return c.parse(b, true) }
+
+func (c *Command) parse(b []byte, oneLine bool) error {
+	*c = Command{oneLine: oneLine}
 	var bad error
 	err := Members(b, func(key string, v []byte) error {
 		if e := c.member(key, v); e != nil && bad == nil {
@@ -181,7 +187,9 @@ func (c *Command) member(key string, v []byte) (err error) {
 		f, text = fKey, &c.Key
 	case "data":
 		f = fData
-		c.Data = OneLine(v)
+		if c.Data = v; !c.oneLine {
+			c.Data = OneLine(v)
+		}
 	case "ttl":
 		f = fTTL
 		c.TTL, err = strconv.ParseInt(alias(v), 10, 64)

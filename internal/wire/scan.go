@@ -259,7 +259,10 @@ func scanString(b []byte, i int) (int, error) {
 	if i >= len(b) || b[i] != '"' {
 		return i, ErrJSON
 	}
-	for i++; i < len(b); {
+	for i++; len(b)-i >= 16 && special(binary.LittleEndian.Uint64(b[i:]))|special(binary.LittleEndian.Uint64(b[i+8:])) == 0; {
+		i += 16
+	}
+	for i < len(b) {
 		if len(b)-i >= 8 {
 			m := special(binary.LittleEndian.Uint64(b[i:]))
 			if m == 0 {

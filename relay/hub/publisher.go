@@ -173,7 +173,7 @@ func (p *Publisher) Publish(h *Hub, dst, body []byte) ([]byte, error) {
 // Submit is publish that leaves the waiting for the ticket to the caller, and what is for several channels: ErrMany. Where only the
 // receipt's Wait knows the position, nothing is appended.
 func (p *Publisher) Submit(h *Hub, dst, body []byte) ([]byte, broker.Receipt, error) {
-	receipt, err := p.submit(h, body)
+	receipt, err := p.submit(h, body, false)
 	if err == nil && receipt.Position.Epoch != "" {
 		dst = p.answer(dst, receipt.Position)
 	}
@@ -189,10 +189,16 @@ func (p *Publisher) answer(dst []byte, at broker.Position) []byte {
 	return append(strconv.AppendUint(append(dst, p.head...), at.Seq, 10), `}}`...)
 }
 
-// submit is Submit without the answer.
-func (p *Publisher) submit(h *Hub, body []byte) (broker.Receipt, error) {
+// submit is Submit without the answer. oneLine says that the body has no line breaks.
+func (p *Publisher) submit(h *Hub, body []byte, oneLine bool) (broker.Receipt, error) {
 	c := &p.command
-	if err := c.Parse(body); err != nil {
+	var err error
+	if oneLine {
+		err = c.ParseLine(body)
+	} else {
+		err = c.Parse(body)
+	}
+	if err != nil {
 		return broker.Receipt{}, err
 	}
 	if !p.Lenient && !c.Within(wire.Publication) {
@@ -208,7 +214,10 @@ func (p *Publisher) submit(h *Hub, body []byte) (broker.Receipt, error) {
 		if !wire.ValidChannel(c.Channel) {
 			return broker.Receipt{}, problem.BadChannel
 		}
-		p.channel, p.ns = c.Channel, h.Namespaces.Of(c.Channel)
+		if p.ns == nil || wire.Namespace(c.Channel) != wire.Namespace(p.channel) {
+			p.ns = h.Namespaces.Of(c.Channel)
+		}
+		p.channel = c.Channel
 	}
 	if p.Durable != nil && (p.ns.Log.Durable || h.Elsewhere(c.Channel)) {
 		if err := p.Durable(&p.publisher, c); err != nil {
@@ -241,8 +250,9 @@ func NextLine(body *[]byte, n int) (line []byte, number int) {
 func (p *Publisher) Lines(h *Hub, body []byte) {
 	out := p.Out
 	var t tally
+	oneLine := bytes.IndexByte(body, '\r') < 0 // then no line has a break in it
 	for line, n := NextLine(&body, 0); line != nil; line, n = NextLine(&body, n) {
-		receipt, err := p.submit(h, line)
+		receipt, err := p.submit(h, line, oneLine)
 		switch {
 		case errors.Is(err, ErrMany):
 			out = p.manyLine(h, out, n, &t)

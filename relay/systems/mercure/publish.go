@@ -86,7 +86,7 @@ func (s *System) readUpdate(ctx *fasthttp.RequestCtx, g *grants) (*update, *refu
 	return u, nil
 }
 
-// check returns what is wrong with an update.
+// check says what is wrong with an update.
 func (u *update) check() *refusal {
 	switch {
 	case len(u.Topics) > maxSelectors:
