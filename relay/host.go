@@ -115,7 +115,7 @@ type Channels interface {
 	// UseAuthorizer lets a decide about the channels of namespaces with the access "webhook". At start; by one system.
 	UseAuthorizer(a hub.Authorizer)
 
-	// May says what the policy of a channel's namespace says of a client, guards aside: for a system that serves a
+	// May returns what the policy of a channel's namespace says of a client, guards aside: for a system that serves a
 	// channel on a route of its own, and keeps clients from it on others. It may wait for a backend's decision.
 	May(id *auth.Identity, op auth.Ops, channel string) bool
 
@@ -202,7 +202,7 @@ type Identities interface {
 	// UseCaller has c carry out the calls of clients. At start; by one system.
 	UseCaller(c native.Caller)
 
-	// Authenticate says who a client is that connects to a route with a dialect, as elsewhere: the page's origin is checked, and the
+	// Authenticate returns who a client is that connects to a route with a dialect, as elsewhere: the page's origin is checked, and the
 	// token comes in a header, as the token of the subprotocol that is given, in the cookie, or otherwise. Errors can be told as they are.
 	Authenticate(ctx *fasthttp.RequestCtx, subprotocolToken string) (*auth.Identity, error)
 

@@ -61,7 +61,7 @@ func clock(ctx context.Context, x *examination) Finding {
 	return ok("the clocks are within a minute of each other")
 }
 
-// protocol says which HTTP version event streams have.
+// protocol checks which HTTP version event streams have.
 func protocol(ctx context.Context, x *examination) Finding {
 	resp, err := x.get(ctx, "/weir.js", "")
 	if err != nil {

@@ -49,7 +49,7 @@ func (c claims) String() string {
 	return "it names " + strings.Join(list, ", ")
 }
 
-// token says what the token is good for.
+// token checks what the token is good for.
 func token(ctx context.Context, x *examination) Finding {
 	if x.connected == nil {
 		return skipped("no client was let in")

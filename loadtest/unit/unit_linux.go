@@ -55,7 +55,7 @@ type measurement struct {
 	err   error
 }
 
-// places says where to write and where to read: on the first two processors that this process may use, or if that is one,
+// places returns where to write and where to read: on the first two processors that this process may use, or if that is one,
 // on another that the system gives a thread on request. It reports whether they are two.
 func (m *measurement) places(here, there *unix.CPUSet) bool {
 	var own unix.CPUSet

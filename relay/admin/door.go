@@ -27,7 +27,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) *problem.Error {
 	return nil
 }
 
-// foreign says why a request does not come from a page of this listener or from a program; "" if it does. A page
+// foreign returns why a request does not come from a page of this listener or from a program; "" if it does. A page
 // elsewhere would act, or start a profile, with the password that the browser keeps, or, on loopback, simply because it
 // runs on this machine. Programs send neither Origin nor Sec-Fetch-Site, and name the address that they have dialed.
 func (s *Server) foreign(ctx *fasthttp.RequestCtx) string {

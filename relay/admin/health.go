@@ -19,7 +19,7 @@ func (s *Server) handleReady(ctx *fasthttp.RequestCtx) {
 	text(ctx, fasthttp.StatusOK, "ready\n"+trouble)
 }
 
-// notReady says why a load balancer should send nobody here; "" if it should.
+// notReady returns why a load balancer should send nobody here; "" if it should.
 func (s *Server) notReady() string {
 	switch {
 	case s.sessions.Draining():
@@ -36,7 +36,7 @@ func (s *Server) notReady() string {
 	return ""
 }
 
-// diskTrouble says what is wrong with the disk. The relay is ready all the same: live traffic goes on. Who asks for
+// diskTrouble returns what is wrong with the disk. The relay is ready all the same: live traffic goes on. Who asks for
 // /readyz?durable wants to know whether durable channels can be filled, too.
 func (s *Server) diskTrouble() string {
 	switch d, _ := s.hub.StoreStats(); {

@@ -59,7 +59,7 @@ func (c *recorder) run(ctx context.Context) {
 	}
 }
 
-// record adds a reading, and answers whether somebody watches.
+// record adds a reading, and reports whether somebody watches.
 func (c *recorder) record(x Reading) (watched bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

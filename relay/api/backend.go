@@ -105,7 +105,7 @@ type target struct {
 	Reason       string `json:"reason"`
 }
 
-// check says what is wrong with a target: it names one connection, or all of a user.
+// check returns what is wrong with a target: it names one connection, or all of a user.
 func (t *target) check() error {
 	if (t.UserID == "") == (t.ConnectionID == "") {
 		return problem.BadField.With("userId or connectionId is required")

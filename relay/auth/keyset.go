@@ -95,7 +95,7 @@ func (s *keySet) close() {
 }
 
 // lookup returns the keys with the id. A token without one cannot name a key that is new: for others, when there are
-// none and ask says so, it asks for a fetch, without waiting for it, and says whether one is on its way.
+// none and ask says so, it asks for a fetch, without waiting for it, and reports whether one is on its way.
 func (s *keySet) lookup(id string, ask bool) (keys []*key, known, coming bool) {
 	for again := true; again; {
 		set := s.keys.Load()

@@ -44,7 +44,7 @@ func (c *Cluster) doubt(now time.Time) {
 	c.isolate(now, true)
 }
 
-// isolate says whether this process is isolated.
+// isolate notes whether this process is isolated, and reports whether that has changed.
 func (c *Cluster) isolate(now time.Time, cut bool) (changed bool) {
 	if c.isolated.Swap(cut) == cut {
 		return false

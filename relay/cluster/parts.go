@@ -48,7 +48,7 @@ func (c *Cluster) parted(m *member, r *link.Reader) {
 	}
 }
 
-// partsOwner says in which term a partition has its owner, and whether that is this process.
+// partsOwner returns the term in which a partition has its owner, and whether that is this process.
 func (c *Cluster) partsOwner(p int) (term uint64, own bool) {
 	if o := c.owners[p].Load(); o != nil {
 		term, own = o.term, o.Session == c.session

@@ -117,7 +117,7 @@ func (c *ackWaiter) done(l load) {
 	c.wake()
 }
 
-// drain answers what there is for the event loop, which gives the lists of last time for it.
+// drain returns what there is for the event loop, which gives the lists of last time for it.
 func (c *ackWaiter) drain(settled []pendingAck, loaded []load) ([]pendingAck, []load) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

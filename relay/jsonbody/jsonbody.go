@@ -154,7 +154,7 @@ func Shorten(s string) string {
 	return s
 }
 
-// kindOf says what JSON a value of a type is read from.
+// kindOf returns the kind of JSON that a value of a type is read from.
 func kindOf(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:

@@ -179,7 +179,7 @@ func (s *speaker) without(d denial) {
 	s.Conn().Reply(s.frame(kind, b), nil)
 }
 
-// mayAll says of each channel whether a client may follow it. Where a backend decides, it is asked about session.Lines of them
+// mayAll returns for each channel whether a client may follow it. Where a backend decides, it is asked about session.Lines of them
 // at once.
 func (m *Server) mayAll(id *auth.Identity, channels []string) ([]hub.Decision, []error) {
 	decisions, errs := make([]hub.Decision, len(channels)), make([]error, len(channels))

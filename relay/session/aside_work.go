@@ -58,7 +58,7 @@ func (b *Beside) carryOut(key string, h *Held) {
 	}
 }
 
-// hasteOf says how long a command may wait: nobody is asked about one for which the session has waited as long as
+// hasteOf returns how long a command may wait: nobody is asked about one for which the session has waited as long as
 // an answer may take, while another one did not come. Over says that the session has ended too long ago.
 func (s *Session) hasteOf(a *aside, h *Held) (how hub.Wait, ended, over bool) {
 	now := time.Now()

@@ -1,4 +1,4 @@
-// Package tracing tells an OpenTelemetry collector where a published message spends its time: spans for when it was accepted, stored, waited in
+// Package tracing reports to an OpenTelemetry collector where a published message spends its time: spans for when it was accepted, stored, waited in
 // its window, became a frame, and was first and last written to a connection.
 //
 // The entry points are [Open] and [Tracer.Begin]. Without a tracer nothing here is called but [Tracer.Active], which is one load. A message that is

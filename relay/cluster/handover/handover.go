@@ -20,14 +20,14 @@ type Channel struct {
 	Tap  broker.Tap // of who followed it here; nil: nobody, or it has come from another process
 }
 
-// Head says which partition something is of, and which owner hands it over.
+// Head names a partition, and the owner that hands it over.
 type Head struct {
 	From      string // session
 	Partition int
 	Term      uint64
 }
 
-// Pieces calls f with each piece of what is handed over, until it returns an error.
+// Pieces cuts what is handed over into messages, and calls f with each until it returns an error, which Pieces returns.
 func Pieces(h Head, list []Channel, f func(body []byte) error) error {
 	for number, last := uint64(0), false; !last; number++ {
 		var channels, w link.Writer
@@ -52,7 +52,7 @@ func Pieces(h Head, list []Channel, f func(body []byte) error) error {
 	return nil
 }
 
-// Inbox is what others have handed over and that is not this process's own yet. Its zero value is empty.
+// Inbox has what other processes have handed over and this process does not own yet. Its zero value is empty.
 type Inbox struct {
 	mu   sync.Mutex
 	list map[int]*handed // by partition; guarded by mu
@@ -66,7 +66,7 @@ type handed struct {
 	since    time.Time
 }
 
-// Take takes a piece in, and reports whether it is of use: all before it have come.
+// Take adds a piece. ok reports whether it is of use: all pieces before it have come. It returns an error for a piece that cannot be read.
 func (i *Inbox) Take(body []byte, partitions int, now time.Time) (ok bool, err error) {
 	r := &link.Reader{Rest: body}
 	from, p, term, number, last, n := r.Text(), r.Uint(), r.Uint(), r.Uint(), r.Bool(), r.Count()
@@ -98,7 +98,7 @@ func (i *Inbox) Take(body []byte, partitions int, now time.Time) (ok bool, err e
 	return true, nil
 }
 
-// Claim takes out what has come of a partition. It reports whether that is all that its former owner had, as it had it.
+// Claim removes and returns the channels of a partition that have come. ok reports whether these are all that the former owner had.
 func (i *Inbox) Claim(head Head) (list []Channel, ok bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -110,7 +110,7 @@ func (i *Inbox) Claim(head Head) (list []Channel, ok bool) {
 	return h.channels, true
 }
 
-// Tidy forgets what nobody has claimed.
+// Tidy drops what was not claimed for 10 seconds.
 func (i *Inbox) Tidy(now time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

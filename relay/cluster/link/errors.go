@@ -8,7 +8,7 @@ import (
 	"weir/relay/problem"
 )
 
-// ErrNoOwner is the error that means that a process does not own the channel that it was asked about.
+// ErrNoOwner means that a process does not own the channel that it was asked about.
 var ErrNoOwner error = problem.Unavailable.With("the node that has the channel is not reached: try again in a moment")
 
 // errorCodes are the errors that keep their meaning on their way, by their place.
@@ -24,7 +24,7 @@ const codeOffset = 64
 // CodeNoOwner is the code of ErrNoOwner.
 const CodeNoOwner = 1
 
-// ErrorCode returns the code of an error, or 0 and its text for one that has none.
+// ErrorCode returns the code of an error and its text; code 0 if it has none.
 func ErrorCode(err error) (code uint64, text string) {
 	for i, known := range errorCodes[1:] {
 		if errors.Is(err, known) {
@@ -44,7 +44,7 @@ func ErrorCode(err error) (code uint64, text string) {
 	return 0, err.Error()
 }
 
-// CodedError returns the error that a code and a text stand for.
+// CodedError returns the error for a code and a text of a record.
 func CodedError(code uint64, text string) error {
 	if code > 0 && code < uint64(len(errorCodes)) {
 		return errorCodes[code]

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Hello is what each process announces all the time.
+// Hello is what each process announces regularly.
 type Hello struct {
 	Session  string            `json:"session"`
 	Node     string            `json:"node"`
@@ -24,16 +24,17 @@ type Hello struct {
 	Cut      int64             `json:"cut,omitempty"`      // milliseconds since it is isolated
 }
 
-// Sent is up to where a link has sent.
+// Sent is the epoch and the number up to which a link has sent.
 type Sent struct {
 	Epoch  uint64 `json:"epoch"`
 	Number uint64 `json:"number"`
 }
 
-// CutOff reports whether the process has been isolated for longer than a while: others take over what it owns.
+// CutOff reports whether the process has been isolated for longer than a time, so that others take over its partitions.
 func (h *Hello) CutOff(while time.Duration) bool { return h.Cut > while.Milliseconds() }
 
-// State is what a process is that was last heard so long ago, and is silent after a while: ready, draining, isolated, silent or left.
+// State returns ready, draining, isolated, silent or left: the state of a process that was last heard so long ago, and counts as silent after
+// while.
 func (h *Hello) State(ago, while time.Duration) string {
 	switch {
 	case h.Leaving:
@@ -48,7 +49,7 @@ func (h *Hello) State(ago, while time.Duration) string {
 	return "ready"
 }
 
-// Sum stands for what must be the same in all processes, as Hello.Shared does.
+// Sum returns the checksum of a list of settings, which Hello.Shared has.
 func Sum(list []string) string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(strings.Join(list, "\n")))

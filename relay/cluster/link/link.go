@@ -18,8 +18,8 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Link is the way to one process. Records are appended by any goroutine and sent by one, in order; what has come while a frame
-// was handed over leaves together.
+// Link sends records to one process, in order. Any goroutine appends them, one sends them. Records that are appended while a frame is sent
+// leave together in the next frame.
 type Link struct {
 	// Set once.
 	from, to string
@@ -34,7 +34,7 @@ type Link struct {
 	overflow bool   // more was appended than may wait: the sender begins the link anew
 }
 
-// New returns the link from one session to another one. Its numbers begin anew.
+// New returns the link from one session to another. Its numbers begin anew.
 func New(from, to string) *Link {
 	return &Link{from: from, to: to, Wake: make(chan struct{}, 1), epoch: uint64(time.Now().UnixNano())}
 }
@@ -63,7 +63,7 @@ func (l *Link) ring() {
 	}
 }
 
-// Next returns the next frame in buffer; nil: there is nothing to send. full: there is more.
+// Next writes the next frame into buffer and returns it; nil if there is nothing to send. full: there is more to send.
 func (l *Link) Next(buffer []byte) (frame []byte, full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -88,7 +88,7 @@ func (l *Link) Next(buffer []byte) (frame []byte, full bool) {
 	return b, full
 }
 
-// Restart drops what waits and begins anew. It is done if the epoch is still the given one; 0: whatever it is.
+// Restart drops what waits and begins anew, if the epoch is still the given one; 0: whatever it is. It reports whether it did.
 func (l *Link) Restart(epoch uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,14 +100,14 @@ func (l *Link) Restart(epoch uint64) bool {
 	return true
 }
 
-// Overflowed reports whether more was appended than may wait: the link is to begin anew.
+// Overflowed reports whether more than 64 MiB waited. The link has to begin anew then.
 func (l *Link) Overflowed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.overflow
 }
 
-// Waiting is how many bytes wait to be sent.
+// Waiting returns the number of bytes that wait to be sent.
 func (l *Link) Waiting() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -128,7 +128,7 @@ type Frame struct {
 	records       []byte
 }
 
-// ParseFrame reads a frame; false if it is not one, or was damaged.
+// ParseFrame reads a frame. ok is false if it is not a frame, or is damaged.
 func ParseFrame(b []byte) (f Frame, ok bool) {
 	if len(b) < frameHead+4 || b[0] != frameVersion {
 		return f, false
@@ -144,7 +144,7 @@ func ParseFrame(b []byte) (f Frame, ok bool) {
 	return f, true
 }
 
-// Inbound is what has come from one process. Owned by the goroutine of the mesh, but for what hellos read, under Cluster.mu.
+// Inbound follows the frames that come from one process. It is owned by the goroutine of the mesh; what hellos read is guarded by Cluster.mu.
 type Inbound struct {
 	Epoch, Number uint64    // of the last frame
 	Broken        bool      // a frame of the epoch is missing: the rest of it is of no use
@@ -152,7 +152,7 @@ type Inbound struct {
 	partial       []byte    // of a record of which the rest is to come
 }
 
-// Take returns what a frame brings: fresh says that the link has begun anew.
+// Take returns the records of a frame. fresh: the link has begun anew. ok is false if the frame is not to be used.
 func (in *Inbound) Take(f *Frame) (records []byte, fresh, ok bool) {
 	switch {
 	case f.epoch < in.Epoch, f.epoch == in.Epoch && (in.Broken || f.number <= in.Number):
@@ -172,7 +172,7 @@ func (in *Inbound) Take(f *Frame) (records []byte, fresh, ok bool) {
 	return f.records, fresh, true
 }
 
-// Each calls f with each whole record, and keeps the rest.
+// Each calls f with each complete record, and keeps an incomplete one at the end until the rest has come.
 func (in *Inbound) Each(records []byte, f func(kind byte, r *Reader)) {
 	for len(records) >= 5 {
 		n := int(binary.BigEndian.Uint32(records))

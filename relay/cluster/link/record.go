@@ -29,20 +29,26 @@ const (
 	Missed   = 14 // as Kept, in answer to a Follow with a position: what has come since
 )
 
-// ErrRecord is why a record is not read: it is not what this version writes.
+// ErrRecord means that a record cannot be read: this version does not write such records.
 var ErrRecord = errors.New("malformed record")
 
 // Writer appends the parts of a record.
 type Writer []byte
 
-// Uint appends a number. Like Byte, Text and Bytes it has a method of Reader that reads what it writes.
-func (w *Writer) Uint(v uint64)  { *w = binary.AppendUvarint(*w, v) }
-func (w *Writer) int(v int64)    { *w = binary.AppendVarint(*w, v) }
-func (w *Writer) Byte(v byte)    { *w = append(*w, v) }
-func (w *Writer) Text(v string)  { w.Uint(uint64(len(v))); *w = append(*w, v...) }
+// Uint appends a number. Reader.Uint reads it, as methods of Reader with the same names read what the other methods append.
+func (w *Writer) Uint(v uint64) { *w = binary.AppendUvarint(*w, v) }
+func (w *Writer) int(v int64)   { *w = binary.AppendVarint(*w, v) }
+
+// Byte appends a byte.
+func (w *Writer) Byte(v byte) { *w = append(*w, v) }
+
+// Text appends a length and the text.
+func (w *Writer) Text(v string) { w.Uint(uint64(len(v))); *w = append(*w, v...) }
+
+// Bytes appends a length and the bytes.
 func (w *Writer) Bytes(v []byte) { w.Uint(uint64(len(v))); *w = append(*w, v...) }
 
-// Bool appends 1 or 0.
+// Bool appends a byte: 1 or 0.
 func (w *Writer) Bool(v bool) {
 	if v {
 		w.Byte(1)
@@ -51,7 +57,7 @@ func (w *Writer) Bool(v bool) {
 	}
 }
 
-// Reader reads the parts of a record. What it returns shares the record's memory; after an error all is zero.
+// Reader reads the parts of a record. What it returns shares the memory of the record. After an error it returns zero values.
 type Reader struct {
 	Rest []byte
 	Err  error
@@ -59,7 +65,7 @@ type Reader struct {
 
 func (r *Reader) fail() { r.Rest, r.Err = nil, ErrRecord }
 
-// Uint reads a number. Like the methods below it returns the zero value, and sets Err, if there is none.
+// Uint reads a number. If there is none, it returns 0 and sets Err, as the methods below do.
 func (r *Reader) Uint() uint64 {
 	v, n := binary.Uvarint(r.Rest)
 	if n <= 0 {
@@ -106,13 +112,13 @@ func (r *Reader) Bytes() []byte {
 	return v
 }
 
-// Text aliases the record: a caller that keeps it clones it.
+// Text reads a text, which shares the memory of the record: a caller that keeps it clones it.
 func (r *Reader) Text() string {
 	v := r.Bytes()
 	return unsafe.String(unsafe.SliceData(v), len(v))
 }
 
-// Count is the number of elements that follow, each of which takes a byte at least.
+// Count reads the number of elements that follow. Each of them takes at least a byte, so that a damaged number is not believed.
 func (r *Reader) Count() int {
 	n := r.Uint()
 	if n > uint64(len(r.Rest)) {
@@ -140,7 +146,7 @@ func (r *Reader) trace(flags byte) string {
 	return strings.Clone(r.Text())
 }
 
-// Entry is a change on its way to a replica.
+// Entry appends a change on its way to a replica.
 func (w *Writer) Entry(e *broker.Entry) {
 	flags := byte(e.Op)
 	if e.Expired {
@@ -210,7 +216,7 @@ func (r *Reader) Publication() broker.Publication {
 	return p
 }
 
-// Position is where something stands.
+// Position appends a position.
 func (w *Writer) Position(at broker.Position) {
 	w.Text(at.Epoch)
 	w.Uint(at.Seq)
@@ -219,7 +225,7 @@ func (w *Writer) Position(at broker.Position) {
 // Position reads what Writer.Position has written.
 func (r *Reader) Position() broker.Position { return broker.Position{Epoch: r.Text(), Seq: r.Uint()} }
 
-// Kept is what there is of a channel. Times are told as what has passed since it was read, so that no clock matters but the reader's.
+// Kept appends the state of a channel. Times are written as ages, so that only the reader's clock matters.
 func (w *Writer) Kept(k *broker.Kept) {
 	ago := func(at time.Time) { w.int(int64(k.Read.Sub(at))) }
 	w.Position(k.Position)
@@ -260,7 +266,7 @@ func (w *Writer) Kept(k *broker.Kept) {
 	}
 }
 
-// Kept has memory of its own, and no more than it takes: the broker keeps it.
+// Kept reads what Writer.Kept has written. Its memory is its own, and no larger than needed: the broker keeps it.
 func (r *Reader) Kept() broker.Kept {
 	rest := r.Rest
 	r.kept() // or nobody knows where it ends

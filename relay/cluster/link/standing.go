@@ -1,6 +1,6 @@
 package link
 
-// Standing is where a replica stands.
+// Standing is the position of a replica, and the term that it is of.
 type Standing struct {
 	Channel string `json:"channel"`
 	Epoch   string `json:"epoch"`
@@ -8,7 +8,7 @@ type Standing struct {
 	Term    uint64 `json:"term"`
 }
 
-// Newer reports whether a stands further than b.
+// Newer reports whether a is ahead of b.
 func (a Standing) Newer(b Standing) bool {
 	if a.Term != b.Term {
 		return a.Term > b.Term

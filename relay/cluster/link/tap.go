@@ -2,7 +2,7 @@ package link
 
 import "weir/broker"
 
-// Tap is who follows a channel that is owned here. It implements broker.Tap; the channel's lock guards it.
+// Tap sends the changes of a channel that this process owns to its followers. It implements broker.Tap. The channel's lock guards it.
 type Tap struct{ Followers []Follower }
 
 // Follower is a process that follows a channel, by the link to it and the number of the follow.
@@ -33,7 +33,7 @@ func (t *Tap) Reset(k *broker.Kept) {
 	}
 }
 
-// Tell tells the follower what there is, or what it lacks.
+// Tell sends the follower the state of the channel, or the changes that it lacks.
 func (f Follower) Tell(k *broker.Kept, existed bool) {
 	kind := byte(Kept)
 	if k.Partial {

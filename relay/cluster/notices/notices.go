@@ -14,7 +14,7 @@ const (
 	originsKept = 24 * time.Hour // of which it is known which notice was the last
 )
 
-// Notice is one of them, as it is kept and sent.
+// Notice is a notice as it is kept and sent.
 type Notice struct {
 	Number uint64 `json:"number"`
 	Age    int64  `json:"age"` // in milliseconds, when it is sent
@@ -24,13 +24,13 @@ type Notice struct {
 	made time.Time // by this process's clock
 }
 
-// Made is when the notice was made, by this process's clock. Zero for one that was not taken.
+// Made returns when the notice was made, by this process's clock; zero for a notice that was not taken.
 func (x *Notice) Made() time.Time { return x.made }
 
 // Query asks for what a process lacks: the last number that it has, by origin.
 type Query map[string]uint64
 
-// Answer is that, by origin.
+// Answer has the notices that a Query asks for, by origin.
 type Answer map[string]struct {
 	Notices    []Notice `json:"notices"`
 	Dropped    uint64   `json:"dropped"`    // the last number that is forgotten
@@ -46,7 +46,7 @@ type origin struct {
 	newest  time.Time           // when that one was made, or the newest that is kept
 }
 
-// Log is the notices of all processes, as one of them has them. The zero value is empty.
+// Log has the notices of all processes that this process knows. Its zero value is empty.
 type Log struct {
 	mu      sync.Mutex
 	origins map[string]*origin
@@ -67,7 +67,7 @@ func (l *Log) of(session string) *origin {
 	return o
 }
 
-// Make makes the next notice of a process, which is this one, and takes it.
+// Make makes and keeps the next notice of this process.
 func (l *Log) Make(session, kind string, body []byte) Notice {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,7 +77,7 @@ func (l *Log) Make(session, kind string, body []byte) Notice {
 	return x
 }
 
-// Take notes a notice that a process has made. It returns false if that has been acted on.
+// Take keeps a notice of another process. It returns false if this process has acted on it already.
 func (l *Log) Take(session string, x *Notice) bool {
 	x.made = time.Now().Add(-time.Duration(x.Age) * time.Millisecond)
 	l.mu.Lock()
@@ -119,7 +119,7 @@ func (o *origin) drop(n int) {
 	o.kept = slices.Delete(o.kept, 0, n)
 }
 
-// Tidy forgets what is over.
+// Tidy forgets notices that are over.
 func (l *Log) Tidy(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -145,7 +145,7 @@ func (l *Log) Forget(session string) {
 	delete(l.lacking, session)
 }
 
-// Heads are the last notices that this process has of each.
+// Heads returns the number of the last notice that this process has of each process.
 func (l *Log) Heads() map[string]uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -182,7 +182,7 @@ func (l *Log) After(q Query, now time.Time) Answer {
 	return answer
 }
 
-// Lacking returns what a member is to be asked for, whose hello names the last notices that it has; nil: nothing. Own is this process. The
+// Lacking returns what a member is to be asked for, whose hello names its last notices in heads; nil if nothing. own is this process. An
 // answer is expected until a time; Asked ends that sooner.
 func (l *Log) Lacking(own, member string, heads map[string]uint64, until time.Time) Query {
 	query := make(Query)
@@ -208,15 +208,15 @@ func (l *Log) Lacking(own, member string, heads map[string]uint64, until time.Ti
 	return query
 }
 
-// Asked ends what Lacking began: the member has answered, or will not.
+// Asked ends what Lacking began: the member has answered, or will not answer.
 func (l *Log) Asked(member string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.asking, member)
 }
 
-// CatchUp takes the notices of an answer. For each process it calls missed, if nobody has some any more, with a time before which none of
-// those was made, and then act with each that is fresh.
+// CatchUp takes the notices of an answer. For each process it first calls missed if some notices are forgotten everywhere, with a time before
+// which none of these was made. Then it calls act with each notice that is new here.
 func (l *Log) CatchUp(answer Answer, missed func(gap time.Time), act func(x Notice)) {
 	for session, a := range answer {
 		gap := time.Now().Add(-time.Duration(a.DroppedAge) * time.Millisecond)

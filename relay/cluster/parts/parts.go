@@ -9,23 +9,22 @@ import (
 // Merger is a kind of state of which every process has parts, and the owner of a key the whole: who is in a channel, say. A part is
 // told to the owner when it changes, and all of them are told anew when the key has another owner or something was lost on the way.
 type Merger interface {
-	// Each calls tell with every part that this process has of the keys for which of is true, and since when it has been
-	// there. It takes the lock that is held when the part is reported, so that what is told last is the newest.
+	// Each calls tell with every part that this process has of the keys for which of is true, and since when it has been there. It takes the lock
+	// that is held when a part is reported, so that the last report is the newest.
 	Each(of func(key string) bool, tell func(key, name string, since time.Time, value []byte))
 
-	// Opened is called when this process begins to own keys: it may note what it knows of them. Merge is called for each part
-	// that is there already.
+	// Opened is called when this process begins to own keys. Merge is then called for each part that is there already.
 	Opened(of func(key string) bool)
 
-	// Merge is called where the key is owned when a part of a name was told or is over, with all that there are now. It must not block, and
-	// must not call the cluster, or keep parts.
+	// Merge is called at the owner of a key when a part of a name was reported or has ended, with all parts that there are now. It must not block,
+	// call the cluster, or keep parts.
 	Merge(key, name string, parts []Part, why Why)
 
-	// Lost is called when this process owns keys no more.
+	// Lost is called when this process no longer owns keys.
 	Lost(of func(key string) bool)
 }
 
-// Part is what one process says under a name of a key.
+// Part is what one process reports under a name of a key.
 type Part struct {
 	Session string // of the process
 	Value   []byte // not changed any more
@@ -35,13 +34,13 @@ type Part struct {
 	term  uint64
 }
 
-// Why is what a Merge is about.
+// Why says why Merge is called.
 type Why struct {
 	Known  bool // the part was there before, and an owner before this one has told of it
 	Abrupt bool // a part is over since its process is not heard any more, or was cut off: it may come back
 }
 
-// Store is the parts of all processes, as one process has them.
+// Store has the parts of all processes that this process knows.
 type Store struct {
 	Mergers map[string]Merger // by kind; set before parts come
 
@@ -61,8 +60,8 @@ type table struct {
 // key is a key of a kind.
 type key struct{ kind, key string }
 
-// New returns an empty store. partition is the partition of a key, owner the term in which a partition has its owner, 0 if it has none, and
-// whether that is this process.
+// New returns an empty store. partition returns the partition of a key. owner returns the term in which a partition has its owner, 0 if it has
+// none, and whether this process is the owner.
 func New(partitions int, partition func(key string) int, owner func(p int) (term uint64, own bool)) *Store {
 	return &Store{partition: partition, owner: owner, tables: make([]table, partitions)}
 }
@@ -169,7 +168,7 @@ func (s *Store) of(p int) func(key string) bool {
 	return func(key string) bool { return s.partition(key) == p }
 }
 
-// Open has this process, if it owns a partition, put together what is told of it.
+// Open has this process put together the parts of a partition, if it owns the partition.
 func (s *Store) Open(p int) {
 	t := s.lock(p)
 	defer t.mu.Unlock()
@@ -189,8 +188,8 @@ func (s *Store) Open(p int) {
 	}
 }
 
-// Close drops what was told of a partition that another process owns since a term. What was told for a later one stays: the process that told it has
-// seen rows of the table that this one is about to see, and tells it once.
+// Close drops the parts of a partition that another process owns since a term. Those reported for a later term stay: their process has seen
+// rows of the table that this one is about to see, and reports once.
 func (s *Store) Close(p int, term uint64) {
 	t := s.lock(p)
 	defer t.mu.Unlock()

@@ -15,7 +15,7 @@ const (
 	Ask   byte = 4 // tell anew what I own
 )
 
-// Record is what one process tells another about its parts.
+// Record is what one process sends another about its parts.
 type Record struct {
 	What      byte
 	Partition int // of Begin and End
@@ -27,7 +27,7 @@ type Record struct {
 	why             Why
 }
 
-// Told returns what tells the owner in a term of a part; without a value, that it is there no more.
+// Told returns the record that reports a part to the owner in a term; with a nil value, that there is no part any more.
 func Told(kind, key, name string, term uint64, value []byte, why Why) Record {
 	what := tell
 	if value == nil {
@@ -56,7 +56,7 @@ func (x *Record) Append(w *link.Writer) {
 	}
 }
 
-// ReadRecord reads what Append has written. The texts are the reader's.
+// ReadRecord reads what Record.Append has written. Its texts share the memory of the reader.
 func ReadRecord(r *link.Reader) (x Record) {
 	switch x.What = r.Byte(); x.What {
 	case Begin, End:

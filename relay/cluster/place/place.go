@@ -15,7 +15,7 @@ func key(channel string) string {
 	return channel
 }
 
-// Partition is the partition of a channel, of so many: FNV-1a of its key, finalised, since names often differ in their last bytes only.
+// Partition returns the partition of a channel, of so many: FNV-1a of its key, finalised, since names often differ only in their last bytes.
 func Partition(channel string, of int) int { return int(hash(key(channel)) % uint64(of)) }
 
 func hash(text string) uint64 {
@@ -30,5 +30,5 @@ func hash(text string) uint64 {
 	return h ^ h>>33
 }
 
-// Weight is how much a process is to own a partition: the one whose session hashes highest with it does.
+// Weight returns how strongly a session is preferred as the owner of a partition: the highest one owns it.
 func Weight(session string, p int) uint64 { return hash(session + "/" + strconv.Itoa(p)) }

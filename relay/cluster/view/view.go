@@ -1,6 +1,6 @@
 package view
 
-// Stats is how the cluster is seen from here.
+// Stats are the counters and gauges of a cluster, as this process has them.
 type Stats struct {
 	Nodes    int // that are there, this one included
 	Owned    int // partitions of this one

@@ -188,7 +188,7 @@ func (l *loader) checkDev() {
 // slips is by how many edits a variable may differ from a known one to be taken for it.
 const slips = 2
 
-// mistake says what is wrong with an unknown variable if it was meant for weir: it is all but the name of a known one, or
+// mistake returns what is wrong with an unknown variable if it was meant for weir: it is all but the name of a known one, or
 // of something that cannot be set that way. It is empty for others: backends beside weir have variables of that kind,
 // such as WEIR_URL.
 func mistake(name string, keys map[string]string) string {

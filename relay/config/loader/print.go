@@ -68,7 +68,7 @@ func (p *printer) entry(name string, v reflect.Value, path, indent, start string
 	}
 }
 
-// comment says where a value comes from and, where 0 leaves it to the machine, what that makes of it.
+// comment returns where a value comes from and, where 0 leaves it to the machine, what that makes of it.
 func (p *printer) comment(path string, v reflect.Value) string {
 	text := p.origins[path].String()
 	if note := p.notes[path]; note != "" && v.IsZero() {

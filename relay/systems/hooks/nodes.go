@@ -171,7 +171,7 @@ func partOf(key string) byte {
 	return append(b, 0)[0]
 }
 
-// known answers what this node knows of parts.
+// known returns what this node knows of parts.
 func (n *nodes) known(body []byte) ([]byte, error) {
 	var of [parts]bool
 	for _, part := range body {

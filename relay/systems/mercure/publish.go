@@ -86,7 +86,7 @@ func (s *System) readUpdate(ctx *fasthttp.RequestCtx, g *grants) (*update, *refu
 	return u, nil
 }
 
-// check says what is wrong with an update.
+// check returns what is wrong with an update.
 func (u *update) check() *refusal {
 	switch {
 	case len(u.Topics) > maxSelectors:

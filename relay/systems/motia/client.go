@@ -42,7 +42,7 @@ type request struct {
 	channel, key       string // what they are here
 }
 
-// identify says who a client is: the token comes as a subprotocol, behind "Authorization", or as elsewhere.
+// identify returns who a client is: the token comes as a subprotocol, behind "Authorization", or as elsewhere.
 func (s *System) identify(ctx *fasthttp.RequestCtx) (id *auth.Identity, value any, subprotocol string, err error) {
 	token := ""
 	for _, line := range ctx.Request.Header.PeekAll("Sec-WebSocket-Protocol") {

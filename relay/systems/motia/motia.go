@@ -82,7 +82,7 @@ func (s *System) Start(host relay.Host) error {
 // Close implements relay.System.
 func (s *System) Close() { s.clock.close() }
 
-// refuse says how a client is turned away: after the upgrade, since one that is refused before ends its process in Node.js. It comes
+// refuse returns how a client is turned away: after the upgrade, since one that is refused before ends its process in Node.js. It comes
 // back after two seconds, whatever the code.
 func (s *System) refuse(err error) (message []byte, code int, reason string) {
 	p := problem.Of(err)

@@ -69,7 +69,7 @@ func (c *call) readEvent(body []byte) error {
 	return nil
 }
 
-// checkEvent says what is wrong with an event for channels.
+// checkEvent returns what is wrong with an event for channels.
 func (a *app) checkEvent(e *event, channels []string) error {
 	limit := a.settings.Load().Limit
 	name, err := wire.Text(e.name)
