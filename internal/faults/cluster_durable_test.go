@@ -19,7 +19,7 @@ import (
 func durableNodes(_ int, s *server) {
 	f, err := os.OpenFile(s.config, os.O_APPEND|os.O_WRONLY, 0)
 	if err == nil {
-		_, err = f.WriteString("  orders: {durable: true, subscribe: authenticated, publish: authenticated, presence: false, history: {size: 1000000, ttl: 24h}}\ncluster: {durable: true}\n")
+		_, err = f.WriteString("  orders: {durable: true, subscribe: authenticated, publish: authenticated, presence: false, history: {size: 1000000, ttl: 24h}}\n")
 	}
 	if err != nil {
 		s.Fatal(err)

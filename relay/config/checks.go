@@ -65,9 +65,6 @@ func (k *Checks) essentials(c Config) {
 		k.Add("limits.request", "%v is less than limits.message (%v): no request could carry the largest message", l.Request, l.Message)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Namespaces)) {
-		if c.Namespaces[name].Durable && c.Cluster.On() && !c.Cluster.Durable {
-			k.Add(Join(Join("namespaces", name), "durable"), "durable channels on several nodes are unfinished: leave durable out, or set cluster.durable: true to try them")
-		}
 		if c.Namespaces[name].Durable && c.Data == "" && !c.Cluster.On() {
 			k.Add(Join(Join("namespaces", name), "durable"), "there is no data directory: set data, or --data")
 		}

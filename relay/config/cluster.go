@@ -21,7 +21,6 @@ type Cluster struct {
 	NKey        string   `yaml:"nkey"`                                    // file with the seed of a key pair for them
 	TLS         MeshTLS  `yaml:"tls"`                                     // of the connections to the servers, and of routes
 	Insecure    bool     `yaml:"insecure"`                                // plain text to other than loopback; false
-	Durable     bool     `yaml:"durable"`                                 // durable channels may be tried on several nodes: they are unfinished; false
 }
 
 // Embed is a NATS server within the process.

@@ -84,7 +84,6 @@ func TestMistakes(t *testing.T) {
 		{"short password of routes", "cluster: {node: a, embed: {listen: '127.0.0.1:6222', data: d, password: abc}}", "weir.yaml:1: cluster.embed.password: has 3 bytes: expected 32"},
 		{"credentials for embedded servers", "cluster: {node: a, embed: {listen: '127.0.0.1:6222', data: d}, nkey: f}", "weir.yaml:1: cluster: credentials and nkey are for servers in cluster.nats"},
 		{"servers in plain text", "cluster: {node: a, nats: ['nats://n1:4222']}", "weir.yaml:1: cluster.nats[0]: \"nats://n1:4222\" would be reached in plain text"},
-		{"durable channels on several nodes", "cluster: {node: a, nats: ['nats://127.0.0.1:4222']}\nnamespaces: {orders: {durable: true}}", "weir.yaml:2: namespaces.orders.durable: durable channels on several nodes are unfinished"},
 
 		{"listen", "listen: localhost", `weir.yaml:1: listen: "localhost" is not an address to listen on: expected host:port`},
 		{"empty listen", "listen: \"\"", `weir.yaml:1: listen: "" is not an address`},

@@ -47,7 +47,7 @@ func newFabric(seed uint64, nodes int, durable bool) *fabric {
 // settings makes a node of what a relay alone is.
 func (f *fabric) settings(cfg *config.Config, node int) {
 	cfg.Data, cfg.Wal = "", nil
-	cfg.Cluster = config.Cluster{NATS: []string{"nats://127.0.0.1:4222"}, Node: fmt.Sprint("node-", node), Partitions: 16, Durable: f.durable}
+	cfg.Cluster = config.Cluster{NATS: []string{"nats://127.0.0.1:4222"}, Node: fmt.Sprint("node-", node), Partitions: 16}
 	if !f.durable {
 		delete(cfg.Namespaces, "disk")
 		delete(cfg.Namespaces, "safe")
