@@ -18,6 +18,7 @@ var (
 	ErrTooManyChannels = errors.New("too many channels")
 	ErrNoChannel       = errors.New("no such channel")
 	ErrFull            = errors.New("its readers have too much to receive already")
+	ErrUsed            = errors.New("the channel is in use")
 	ErrNotJoined       = errors.New("not joined")
 	ErrBroken          = errors.New("a change of the channel was interrupted and it is being loaded from disk: try again in some seconds")
 )

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -117,4 +119,30 @@ func (c *Channel) endItems(now int64) {
 	for _, i := range over {
 		c.end(now, i)
 	}
+}
+
+// Exclude calls f while a channel of the store is not in memory: whoever wants to use it waits until f returns. fresh is an epoch that was never used before. f may block, and must not use
+// the broker. Errors: ErrNotLoaded, another process owns the channel; ErrUsed, it is in memory; ErrTooManyChannels, ErrClosed; those of f.
+func (b *Broker) Exclude(channel string, f func(fresh string) error) error {
+	switch {
+	case b.closed.Load():
+		return ErrClosed
+	case b.elsewhere(channel):
+		return ErrNotLoaded
+	}
+	loading := make(chan struct{})
+	c := &Channel{name: strings.Clone(channel), policy: b.policyOf(channel), dead: true, durable: &durable{store: b.config.Store, loading: loading}}
+	if err := b.put(c); err != nil {
+		if errors.Is(err, errRaced) {
+			err = fmt.Errorf("%s: %w", channel, ErrUsed)
+		}
+		return err
+	}
+	defer close(loading)
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.take(false)
+	}()
+	return f(b.newEpoch())
 }

@@ -162,3 +162,30 @@ func TestFollowedChannelStays(t *testing.T) {
 		_ = b.Close()
 	})
 }
+
+// Nobody uses a channel while it is excluded, and one that is in memory is not.
+func TestExclude(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{}
+		b := open(t, Config{Store: k, Policy: always(Policy{Durable: true})})
+		joined := make(chan error, 1)
+		err := b.Exclude("c", func(fresh string) error {
+			go func() {
+				_, err := b.Join("c", JoinRequest{}, nil)
+				joined <- err
+			}()
+			synctest.Wait()
+			if len(joined) > 0 || k.loads > 0 || fresh == "" {
+				t.Errorf("it is in use: loaded %d times, fresh %q", k.loads, fresh)
+			}
+			return nil
+		})
+		if err := errors.Join(err, <-joined); err != nil || k.loads != 1 {
+			t.Errorf("%v, loaded %d times", err, k.loads)
+		}
+		if err := b.Exclude("c", nil); !errors.Is(err, ErrUsed) {
+			t.Error(err)
+		}
+		_ = b.Close()
+	})
+}

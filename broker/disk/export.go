@@ -47,31 +47,54 @@ type line struct {
 //
 // Errors: those of the writer.
 func (v *View) Export(to io.Writer, prefix string, now time.Time, progress func(), report func(what string)) (channels int, err error) {
-	w := bufio.NewWriterSize(to, 64<<10)
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
 	if v.log.damage != nil {
 		report(v.log.damage.Error())
 	}
-	err = e.Encode(line{Type: lineHead, Version: exportVersion, At: instant(now)})
-	if err == nil {
-		err = v.Each(prefix, func(name string, kept broker.Kept, err error) error {
-			defer progress()
-			if err != nil {
-				report(fmt.Sprintf("channel %s: %v", name, err))
-				return nil
-			}
-			channels++
-			return exportChannel(e, name, &kept)
-		})
+	e := NewExporter(to, now)
+	err = v.Each(prefix, func(name string, kept broker.Kept, err error) error {
+		defer progress()
+		if err != nil {
+			report(fmt.Sprintf("channel %s: %v", name, err))
+			return nil
+		}
+		return e.Add(name, &kept)
+	})
+	if err = errors.Join(err, e.End()); err != nil {
+		return e.Channels, fmt.Errorf("export: %w", err)
 	}
-	if err == nil {
-		err = e.Encode(line{Type: lineEnd, Count: channels})
+	return e.Channels, nil
+}
+
+// Exporter writes an export. It belongs to one goroutine.
+type Exporter struct {
+	Channels int // that were added
+
+	w     *bufio.Writer
+	lines *json.Encoder
+	err   error // of the first line
+}
+
+// NewExporter begins an export.
+func NewExporter(to io.Writer, now time.Time) *Exporter {
+	w := bufio.NewWriterSize(to, 64<<10)
+	e := &Exporter{w: w, lines: json.NewEncoder(w)}
+	e.lines.SetEscapeHTML(false)
+	e.err = e.lines.Encode(line{Type: lineHead, Version: exportVersion, At: instant(now)})
+	return e
+}
+
+// Add writes a channel. Errors: those of the writer.
+func (e *Exporter) Add(channel string, kept *broker.Kept) error {
+	if e.err != nil {
+		return e.err
 	}
-	if err = errors.Join(err, w.Flush()); err != nil {
-		return channels, fmt.Errorf("export: %w", err)
-	}
-	return channels, nil
+	e.Channels++
+	return exportChannel(e.lines, channel, kept)
+}
+
+// End writes the last line, without which an export is not whole. Errors: those of the writer.
+func (e *Exporter) End() error {
+	return errors.Join(e.err, e.lines.Encode(line{Type: lineEnd, Count: e.Channels}), e.w.Flush())
 }
 
 func exportChannel(e *json.Encoder, name string, kept *broker.Kept) error {

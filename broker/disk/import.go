@@ -44,6 +44,26 @@ func Import(dir string, from io.Reader, progress func()) (channels int, err erro
 	return m.done, nil
 }
 
+// ReadExport calls each with the channels that Export has written, and returns how many there were. Errors: ErrImport, ErrExists for a channel that comes twice, those of each.
+func ReadExport(from io.Reader, each func(channel string, kept *broker.Kept) error) (channels int, err error) {
+	m := newImporter(from, func() {})
+	err = m.run(func() error {
+		for _, name := range slices.Sorted(maps.Keys(m.ready)) {
+			var kept broker.Kept
+			if _, err := m.ready[name].Fold(&kept); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if err := each(name, &kept); err != nil {
+				return err
+			}
+			m.done++
+		}
+		m.ready, m.bytes = make(record.Deltas), 0
+		return nil
+	})
+	return m.done, err
+}
+
 // importer belongs to one goroutine.
 type importer struct {
 	progress func()

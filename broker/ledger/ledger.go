@@ -24,6 +24,7 @@ var (
 	ErrCorrupt  = record.ErrCorrupt
 	ErrFormat   = errors.New("it was written by another version of weir")
 	ErrClosed   = errors.New("the ledger is closed")
+	ErrExists   = errors.New("the channel exists already")
 	ErrName     = errors.New("a name must not hold a NUL")
 	ErrTooLarge = errors.New("the change is larger than what the servers of the cluster take")
 )

@@ -106,21 +106,20 @@ func (l *Ledger) readChannel(ctx context.Context, channel string) (s saved, revi
 }
 
 // readProven reads a channel as a majority of the servers has it: one that lags behind may miss a checkpoint whose records are not in the log any more.
-func (l *Ledger) readProven(ctx context.Context, channel string) (s saved, err error) {
+func (l *Ledger) readProven(ctx context.Context, channel string) (s saved, revision uint64, err error) {
 	for {
-		var revision uint64
 		s, revision, err = l.readChannel(ctx, channel)
 		if err == nil || errors.Is(err, ErrCorrupt) {
 			failed := l.config.Shelf.Prove(ctx, l.keyOf(channel), revision)
 			if failed == nil || ctx.Err() != nil {
-				return s, errors.Join(err, failed)
+				return s, revision, errors.Join(err, failed)
 			}
 		} else if ctx.Err() != nil || errors.Is(err, ErrFormat) {
-			return s, err
+			return s, revision, err
 		}
 		select {
 		case <-ctx.Done():
-			return s, ctx.Err()
+			return s, revision, ctx.Err()
 		case <-time.After(shortestPause):
 		}
 	}
@@ -134,7 +133,7 @@ func (l *Ledger) Load(channel, fresh string) (kept broker.Kept, ok bool, err err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), loadLimit)
 	defer cancel()
-	s, err := l.readProven(ctx, channel)
+	s, _, err := l.readProven(ctx, channel)
 	if err != nil {
 		if ctx.Err() == nil && errors.Is(err, ErrCorrupt) || errors.Is(err, ErrFormat) {
 			l.count(&l.counts.Damaged)

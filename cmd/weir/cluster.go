@@ -16,6 +16,8 @@ type clusterCommands struct {
 	Status clusterStatusCommand `cmd:"" help:"Show the nodes, and which owns what."`
 	Check  clusterCheckCommand  `cmd:"" help:"Say what is wrong with a cluster."`
 	Move   clusterMoveCommand   `cmd:"" help:"Move a partition to a node."`
+	Import clusterImportCommand `cmd:"" help:"Put exported durable channels into a cluster."`
+	Export clusterExportCommand `cmd:"" help:"Write the durable channels of a cluster as lines of JSON."`
 }
 
 // clusterStatusCommand is weir cluster status.

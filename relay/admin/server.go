@@ -59,6 +59,7 @@ func (s *Server) Complete(systems []string) {
 	s.systems, s.started = systems, time.Now()
 	s.recorder = newRecorder(s)
 	s.share()
+	s.shareImport()
 	s.route = s.newRouter()
 }
 
@@ -90,6 +91,8 @@ func (s *Server) newRouter() fasthttp.RequestHandler {
 	t.Add(fasthttp.MethodPost, "/traffic", s.handleTraffic)
 	get("/cluster", s.handleCluster)
 	t.Add(fasthttp.MethodPost, "/cluster/move", s.handleMove)
+	t.Add(fasthttp.MethodPost, "/cluster/import", s.handleImport)
+	get("/cluster/export", s.handleExport)
 	for _, list := range [][]api.Route{s.api.Backends(), s.routes} {
 		for _, x := range list {
 			t.Add(x.Method, x.Path, x.Handle)
@@ -132,6 +135,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 func (s *Server) Serve(ln net.Listener) error {
 	server := s.api.HTTP()
 	server.Handler = s.handle
+	server.MaxRequestBodySize = max(server.MaxRequestBodySize, importBody)
 	server.ReadTimeout = s.gate.Timeouts.Request
 	server.IdleTimeout = time.Minute
 	for {

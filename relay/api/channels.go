@@ -21,7 +21,7 @@ func (s *Server) handleChannels(ctx *fasthttp.RequestCtx) {
 		s.gate.Fail(ctx, err)
 		return
 	}
-	list, err := s.channels(string(args.Peek("prefix")), string(args.Peek("after")), limit+1)
+	list, err := s.Channels(string(args.Peek("prefix")), string(args.Peek("after")), limit+1)
 	if err != nil { // half a list would pass for a whole one
 		s.gate.Fail(ctx, err)
 		return

@@ -119,8 +119,8 @@ func (s *Server) ownChannels(p channelsPage) ([]nodeChannel, error) {
 	return list, err
 }
 
-// channels are the first limit channels behind after whose names begin with prefix, of all nodes.
-func (s *Server) channels(prefix, after string, limit int) ([]broker.Info, error) {
+// Channels are the first limit channels behind after whose names begin with prefix, of all nodes.
+func (s *Server) Channels(prefix, after string, limit int) ([]broker.Info, error) {
 	if s.hub.Cluster == nil {
 		return s.hub.Broker.Channels(prefix, after, limit)
 	}
