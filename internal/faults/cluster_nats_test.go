@@ -22,6 +22,12 @@ type natsServers struct {
 // startNATS starts three servers of one cluster.
 func startNATS(t testing.TB) *natsServers {
 	t.Helper()
+	return startNATSWith(t, func(*natsd.Options) {})
+}
+
+// startNATSWith is startNATS with other options.
+func startNATSWith(t testing.TB, change func(o *natsd.Options)) *natsServers {
+	t.Helper()
 	n := &natsServers{TB: t, list: make([]*natsd.Server, 3)}
 	var routes []*url.URL
 	for range 3 {
@@ -34,6 +40,7 @@ func startNATS(t testing.TB) *natsServers {
 	for i := range 3 {
 		n.options = append(n.options, &natsd.Options{ServerName: fmt.Sprint("nats-", i), Host: "127.0.0.1", Port: split(free(t)), NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
 			Cluster: natsd.ClusterOpts{Name: "faults", Host: "127.0.0.1", Port: split(routes[i].Host)}, Routes: routes})
+		change(n.options[i])
 		n.begin(i)
 	}
 	t.Cleanup(func() {
