@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"weir/internal/mesh/nats"
 	"weir/relay/cluster"
 )
 
@@ -65,7 +66,10 @@ func (c *clusterStatusCommand) Run(p *program) error {
 }
 
 // clusterView is the answer of the admin listener.
-type clusterView struct{ cluster.Status }
+type clusterView struct {
+	cluster.Status
+	Sync string `json:"sync"` // whether the servers that keep durable channels sync; "": there are none
+}
 
 // owned are the partitions of a node, as ranges; those that were moved by hand have a *.
 func (s *clusterView) owned(node string) string {
@@ -108,14 +112,18 @@ func (f *adminFlags) status(p *program) (*clusterView, error) {
 
 // clusterCheckCommand is weir cluster check.
 type clusterCheckCommand struct {
-	JSON bool `name:"json" help:"Print one JSON object."`
+	JSON        bool   `name:"json" help:"Print one JSON object."`
+	NATS        string `name:"nats" placeholder:"URL" help:"NATS servers of your own, with a user of their system account: ask them whether they sync."`
+	Credentials string `name:"nats-credentials" placeholder:"FILE" help:"Credentials of that user."`
 
 	adminFlags `embed:""`
 }
 
 // Help is the detailed help of the command.
 func (*clusterCheckCommand) Help() string {
-	return "Exit code 0 if the node is ready, all partitions have an owner that is heard, and no node is silent or isolated; 1 otherwise."
+	return "Exit code 0 if the node is ready, all partitions have an owner that is heard, and no node is silent or isolated; 1 otherwise. " +
+		"Where channels are durable it says, too, whether the servers that keep them have on disk what they acknowledge: that decides what is left when all machines lose power at once. " +
+		"Servers of your own tell that only to users of their system account: --nats."
 }
 
 // Run asks, and prints what is wrong.
@@ -125,12 +133,16 @@ func (c *clusterCheckCommand) Run(p *program) error {
 		return err
 	}
 	wrong := s.wrong()
+	notes, err := c.syncs(s)
+	if err != nil {
+		return err
+	}
 	if c.JSON {
-		if err := json.NewEncoder(p.stdout).Encode(map[string]any{"ok": len(wrong) == 0, "problems": append([]string{}, wrong...)}); err != nil {
+		if err := json.NewEncoder(p.stdout).Encode(map[string]any{"ok": len(wrong) == 0, "problems": append([]string{}, wrong...), "notes": append([]string{}, notes...)}); err != nil {
 			return err
 		}
 	} else {
-		for _, text := range wrong {
+		for _, text := range append(wrong, notes...) {
 			_, _ = fmt.Fprintln(p.stdout, text)
 		}
 	}
@@ -141,6 +153,39 @@ func (c *clusterCheckCommand) Run(p *program) error {
 		_, err = fmt.Fprintf(p.stdout, "ok: %d nodes, %d partitions\n", len(s.Nodes), len(s.Partitions))
 	}
 	return err
+}
+
+// syncs says what the servers that keep durable channels do about sync, a sentence each. Errors: those that were named do not say.
+func (c *clusterCheckCommand) syncs(s *clusterView) (notes []string, err error) {
+	const loses = "what is acknowledged may be lost if all machines lose power at once"
+	if c.NATS != "" {
+		ctx, cancel := untilSignal()
+		defer cancel()
+		list, err := nats.Servers(ctx, nats.Config{Servers: strings.Split(c.NATS, ","), Credentials: c.Credentials})
+		if err != nil {
+			return nil, fmt.Errorf("cluster: NATS servers: %w", err)
+		}
+		for _, x := range list {
+			switch {
+			case x.Off:
+				notes = append(notes, "server "+x.Name+" has no JetStream")
+			case x.Always:
+				notes = append(notes, "server "+x.Name+" syncs before it acknowledges")
+			default:
+				notes = append(notes, fmt.Sprintf("server %s syncs every %v: %s (sync_interval: always)", x.Name, x.Interval, loses))
+			}
+		}
+		return notes, nil
+	}
+	switch s.Sync {
+	case "always":
+		notes = []string{"the servers within the nodes sync before they acknowledge, as far as " + s.Node + " knows: cluster.embed.sync"}
+	case "off":
+		notes = []string{"the server within " + s.Node + " does not sync before it acknowledges: " + loses + " (cluster.embed.sync)"}
+	case "unknown":
+		notes = []string{"it is not known whether the NATS servers sync before they acknowledge: ask them with --nats and a user of their system account"}
+	}
+	return notes, nil
 }
 
 // wrong is what is wrong, a sentence each.

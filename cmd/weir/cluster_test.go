@@ -20,7 +20,7 @@ func TestClusterCommands(t *testing.T) {
 	bad.Trouble = "some channels have no node yet"
 	bad.Nodes = []cluster.NodeStatus{good.Nodes[0], {Node: "weir-2", State: "silent", HeardMS: 9000}}
 	bad.Partitions = append([]cluster.PartitionStatus{{Partition: 9}}, good.Partitions...)
-	said := &good
+	said := &clusterView{Status: good}
 	var ordered string
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+"/cluster", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(said) })
@@ -48,7 +48,13 @@ func TestClusterCommands(t *testing.T) {
 	if _, code := run("move", "3", "weir-1", "--json"); code != exitOK || ordered != `{"node":"weir-1","partition":3}` {
 		t.Errorf("move: %d, ordered %s", code, ordered)
 	}
-	said = &bad
+	for sync, want := range map[string]string{"always": "sync before they acknowledge", "off": "weir-1 does not sync", "unknown": "it is not known"} {
+		said.Sync = sync
+		if out, code := run("check"); code != exitOK || !strings.Contains(out, want) || !strings.Contains(out, "ok: ") {
+			t.Errorf("check: %d, want %q in\n%s", code, want, out)
+		}
+	}
+	said = &clusterView{Status: bad}
 	for _, want := range []string{"weir-1 is not ready: some", "weir-2 is silent", "partition 9 has no owner", "partition 2 belongs to weir-2, which is not there"} {
 		if out, code := run("check"); code == exitOK || !strings.Contains(out, want) {
 			t.Errorf("check: %d, want %q in\n%s", code, want, out)

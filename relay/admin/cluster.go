@@ -22,13 +22,32 @@ func (s *Server) handleCluster(ctx *fasthttp.RequestCtx) {
 		s.gate.Refuse(ctx, errAlone)
 		return
 	}
-	b, err := json.Marshal(s.hub.Cluster.Status())
+	b, err := json.Marshal(clusterStatus{s.hub.Cluster.Status(), s.sync()})
 	if err != nil {
 		s.gate.Refuse(ctx, problem.Internal)
 		return
 	}
 	ctx.Response.Header.Set("Cache-Control", "no-store")
 	jsonbody.Answer(ctx, b)
+}
+
+// clusterStatus is the answer.
+type clusterStatus struct {
+	cluster.Status
+	Sync string `json:"sync,omitempty"`
+}
+
+// sync says whether the servers that keep durable channels have on disk what they acknowledge: "always", "off", or "unknown" of servers of their own; "": nothing is kept.
+func (s *Server) sync() string {
+	switch embedded := s.hub.Config.Cluster.Embed; {
+	case s.hub.Ledger == nil:
+		return ""
+	case embedded.Listen == "":
+		return "unknown"
+	case embedded.Sync == nil || *embedded.Sync:
+		return "always"
+	}
+	return "off"
 }
 
 // moveRequest is the body of POST /cluster/move. Either the partition or a channel of it is named.
