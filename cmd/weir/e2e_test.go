@@ -148,6 +148,13 @@ func TestE2EBreak(t *testing.T) { startPictured(t, "--data", t.TempDir()).node(t
 // TestE2EAnswer: a text that grows token by token, on pages that are closed and opened in the middle.
 func TestE2EAnswer(t *testing.T) { startPictured(t).node(t, "answer.mjs") }
 
+// TestE2EClusterDemo: the same demo in two browsers on two nodes of a cluster, one of which is killed. The script starts the nodes.
+func TestE2EClusterDemo(t *testing.T) {
+	t.Parallel()
+	s := &daemon{env: []string{"E2E_BINARY=" + binary(t), "E2E_SHOTS=" + screenshots(t)}}
+	s.node(t, "cluster.mjs")
+}
+
 // startPictured starts a relay in development mode for a script that takes pictures.
 func startPictured(t *testing.T, flags ...string) *daemon {
 	t.Helper()

@@ -25,6 +25,11 @@ func welcome(public, admin net.Addr, cfg config.Config) (string, error) {
 	if cfg.Data != "" {
 		kept = "Messages, rooms and documents are kept in " + cfg.Data + "."
 	}
+	demos := "chat, a shared document, a feed, notifications, analytics"
+	if cfg.Cluster.On() {
+		kept = "Several nodes are one relay: what is in memory is there for as long as one of them is."
+		demos = "analytics, an answer that comes token by token, a page to break things on"
+	}
 	who := "its keys are published, so it listens on this machine only"
 	if !cfg.DevLocal() {
 		who = "its keys are your own, so the page asks for a token and the demos for the API key"
@@ -42,7 +47,7 @@ weir is ready, in development mode: %[8]s.
 Page, open it twice:
   %[1]s://%[3]s/
 
-Demos (chat, a shared document, a feed, notifications, analytics):
+Demos (%[11]s):
   %[1]s://%[3]s/demo
 
 Dashboard:
@@ -59,7 +64,7 @@ WebSocket:
 Token for user u1, valid for a day (more: %[10]s):
 %[5]s
 
-`, web, socket, reached(public), insecure, token, reached(admin), kept, who, key, mint), nil
+`, web, socket, reached(public), insecure, token, reached(admin), kept, who, key, mint, demos), nil
 }
 
 // reached is where a listener is found from this machine, or through a port of a container's.

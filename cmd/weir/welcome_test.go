@@ -24,6 +24,14 @@ func TestWelcomeNamesEachPageOnce(t *testing.T) {
 	}
 }
 
+// A node of a cluster is not told to take --data, which is refused there, nor shown demos of systems that it cannot have.
+func TestWelcomeInACluster(t *testing.T) {
+	got := welcomed(t, net.IPv4(127, 0, 0, 1), config.Config{Dev: true, Cluster: config.Cluster{NATS: []string{"nats://127.0.0.1:4222"}}})
+	if strings.Contains(got, "--data") || strings.Contains(got, "chat") || strings.Count(got, "Demos (analytics,") != 1 {
+		t.Errorf("got %s", got)
+	}
+}
+
 // Keys of one's own are not printed, and addresses are those that a browser can open.
 func TestWelcomeWithOwnKeys(t *testing.T) {
 	secret, key := strings.Repeat("s", 32), strings.Repeat("k", 32)

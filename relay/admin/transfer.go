@@ -100,7 +100,7 @@ func (s *Server) stored(channel string) (*imported, error) {
 // importOne puts a channel in, by the node that owns it.
 func (s *Server) importOne(channel string, kept *broker.Kept) (outcome string, err error) {
 	if !s.hub.Namespaces.Of(channel).Log.Durable {
-		return channel + ": its namespace is not durable here", nil
+		return channel + ": its namespace is not durable here; --prefix of the export takes those of one namespace", nil
 	}
 	if !s.hub.Elsewhere(channel) {
 		return s.importOwn(channel, kept)
