@@ -64,6 +64,16 @@ func TestDemos(t *testing.T) {
 	}
 }
 
+// A demo of a system that is off says so.
+func TestDemosOfSystemsThatAreOff(t *testing.T) {
+	g := open(t, func(c *config.Config) { c.Dev, c.Systems = true, []string{"chat", "analytics"} })
+	for name, off := range map[string]bool{"chat": false, "document": true, "feed": true, "notify": true, "wall": false, "answer": false, "break": false} {
+		if a := g.ask("GET", "/demo/"+name, ""); a.StatusCode != 200 || strings.Contains(a.body, "<p data-system=") != off {
+			t.Errorf("%s: want a notice that shows: %v, got %s", name, off, a.body)
+		}
+	}
+}
+
 // What the page that breaks things asks of the relay: a client that takes nothing, and a disk that is full.
 func TestDemoFaults(t *testing.T) {
 	g := open(t, func(c *config.Config) { c.Dev, c.Data, c.Limit.Queue = true, t.TempDir(), 64*units.KiB })

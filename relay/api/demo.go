@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,10 +32,22 @@ func (s *Server) handleDemo(ctx *fasthttp.RequestCtx) {
 		Asset(ctx, "demo/"+name)
 		ctx.Response.Header.Set("Content-Security-Policy", pagePolicy) // a worker has one of its own
 	case web.File("demo/"+name+".html") != nil:
-		Page(ctx, string(web.File("demo/"+name+".html")))
+		Page(ctx, s.demoPage(name))
 	default:
 		s.gate.Refuse(ctx, problem.NotFound)
 	}
+}
+
+// demoPage is the page of a demo. It says so if the system that it shows is off.
+func (s *Server) demoPage(name string) string {
+	const notice = `<p hidden data-system="`
+	page := string(web.File("demo/" + name + ".html"))
+	_, rest, shows := strings.Cut(page, notice)
+	system, _, _ := strings.Cut(rest, `"`)
+	if shows && !slices.Contains(s.hub.Config.Systems, system) {
+		page = strings.Replace(page, notice, `<p data-system="`, 1)
+	}
+	return page
 }
 
 // handleDemoToken is GET /demo/token?user=ann&name=Ann&ttl=60, with at most an hour in seconds: what a backend that knows its users would answer.
