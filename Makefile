@@ -11,7 +11,7 @@ export BENCHSTAT := v0.0.0-20260908200009-22c9c6c9d4da
 REVISION := $(shell git describe --match= --always --abbrev=12 --dirty 2>/dev/null)
 SYSTEMS  := linux/arm64 darwin/arm64 windows/amd64
 FUZZTIME ?= 10s
-SIZES    := TestDialectEncodesOnce|TestSimulation|TestShareDBNeverPanics|TestIndexTriesFew|TestManySubscribers
+SIZES    := TestDialectEncodesOnce|TestSimulation|TestShareDBNeverPanics|TestIndexTriesFew|TestManySubscribers|TestConnectAllocations|TestCommandAllocations|TestTracingOffIsFree
 JOBS     ?= 2
 VERSION  ?= 0.1.0
 E2E      := cmd/weir/testdata/e2e
@@ -144,8 +144,8 @@ seeds: ## Simulate five minutes of the relay with faults, for 60 seeds, and of a
 	$(GO) test ./relay/relaytest/simulate -count=1 -run "^TestSimulate$$" -seeds 60
 	$(GO) test ./relay/relaytest/simulate -count=1 -run "^TestSimulate.*Cluster$$" -seeds 10
 
-sizes: ## What make race has fewer of, in full: tests of many clients and of long stories
-	$(GO) test -count=1 -run "^($(SIZES))$$" ./relay/relaytest ./relay/systems/documents ./relay/systems/mercure
+sizes: ## What make race has fewer of, in full: tests of many clients and of long stories; and of what is allocated, where it says nothing
+	$(GO) test -count=1 -run "^($(SIZES))$$" ./relay ./relay/relaytest ./relay/systems/documents ./relay/systems/mercure
 
 simulate: ## Simulate a day of the relay with faults; SEED=n replays one, SPAN=5m is shorter
 	$(GO) test ./relay/relaytest/simulate -count=1 -v -timeout 60m -run "^TestSimulate$$" -seed $(or $(SEED),1) -span $(or $(SPAN),24h)

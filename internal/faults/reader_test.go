@@ -109,11 +109,18 @@ func (r *reader) talk(ctx context.Context, follows func()) error {
 		}
 		commands = append(commands, c)
 	}
-	b, err := json.Marshal(commands)
-	if err == nil {
-		err = conn.Write(ctx, websocket.MessageText, b)
-	}
-	for left := len(r.channels); err == nil; {
+	sent := 0
+	for left := len(commands); err == nil; {
+		if answered := len(commands) - left; answered == sent && left > 0 { // one message has 128 at most
+			sent = min(sent+100, len(commands))
+			b, err := json.Marshal(commands[answered:sent])
+			if err == nil {
+				err = conn.Write(ctx, websocket.MessageText, b)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		var raw []byte
 		if _, raw, err = conn.Read(ctx); err != nil {
 			return err

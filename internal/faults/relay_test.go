@@ -107,7 +107,7 @@ func (l *logbook) String() string {
 const namespaces = `
 auth: {keys: [{algorithm: HS256, secret: "` + tokenSecret + `"}]}
 api: {keys: [{name: backend, secret: "` + apiKey + `"}]}
-limits: {per_user: 100000}
+limits: {per_user: 100000, subscriptions: 4000, commands: 10000/s}
 drain: 1s
 log: {format: text}
 namespaces:
