@@ -106,9 +106,12 @@ func (f *fleet) publish(ctx context.Context, i int, every time.Duration) {
 // goesOn waits until n publications to each channel have been acknowledged that were not yet.
 func (f *fleet) goesOn(n int64) {
 	f.Helper()
+	from := make([]int64, len(f.counts))
 	for i := range f.counts {
-		from := f.counts[i].Load()
-		until(f, "publishing to "+f.channels[i]+" goes on", func() bool { return f.counts[i].Load() >= from+n })
+		from[i] = f.counts[i].Load()
+	}
+	for i := range f.counts {
+		until(f, "publishing to "+f.channels[i]+" goes on", func() bool { return f.counts[i].Load() >= from[i]+n })
 	}
 }
 

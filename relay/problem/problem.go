@@ -53,7 +53,7 @@ var (
 	Internal         = &Error{500, "internal", "internal error", "", true, ""}
 	NoKeys           = &Error{503, "no_keys", "the keys for checking tokens have not been fetched yet", "", true, ""}
 	Overloaded       = &Error{503, "overloaded", "the relay is overloaded", "", true, ""}
-	Storage          = &Error{503, "storage", "the change is not stored: the disk fails", "", true, ""}
+	Storage          = &Error{503, "storage", "the change is not stored: the storage fails", "", true, ""}
 	Unavailable      = &Error{503, "unavailable", "the backend that decides about this did not respond", "", true, ""}
 	damaged          = &Error{503, "storage", "the stored channel cannot be read", "", true, ""}
 	BadRequest       = &Error{400, "bad_request", "the request is not proper HTTP", "", false, ""}
