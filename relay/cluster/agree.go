@@ -9,8 +9,7 @@ import (
 	"weir/relay/cluster/link"
 )
 
-// Processes that are configured differently would serve a channel in two ways. The one that has started later is not ready, takes nothing over, and says which settings are others, until
-// those from before it are gone or agree.
+// Processes that are configured differently would serve a channel in two ways. The later one is not ready and takes nothing over until the others are gone or agree.
 
 // callShared is a call for what a process shares with the others.
 const callShared = "shared"
@@ -26,8 +25,7 @@ func (c *Cluster) differs(h *link.Hello) bool {
 // tied is so little that two processes have started at the same time.
 const tied = int64(time.Second / time.Millisecond)
 
-// yields reports whether it is this process that is not ready when another one is configured differently: it has started later. Of two that have
-// started at the same time it is one, and both know which.
+// yields reports whether this process is the later one. Of two that have started at the same time it is one, and both know which.
 func (c *Cluster) yields(h *link.Hello, now time.Time) bool {
 	switch younger := h.Age - now.Sub(c.started).Milliseconds(); {
 	case h.Age == 0 || younger > tied:

@@ -37,8 +37,7 @@ func (c *Cluster) belongs(p int, now time.Time, while time.Duration) (best *memb
 	return best
 }
 
-// balance moves partitions to where they belong until the cluster is left. A move may take moveLimit, and longer when the table is away:
-// nothing else waits for it.
+// balance moves partitions to where they belong until the cluster is left. A move may take moveLimit, and longer when the table is away.
 func (c *Cluster) balance() {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()

@@ -249,8 +249,7 @@ type Handlers struct {
 	Mergers map[string]Merger
 	Actors  map[string]Actor
 
-	// Missed is called when notices of other processes were missed and nobody has them any more: what began before since is to be begun
-	// anew.
+	// Missed is called when notices were missed that nobody has any more: what began before since is to be begun anew.
 	Missed func(since time.Time)
 }
 

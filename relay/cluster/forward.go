@@ -93,6 +93,12 @@ func (q *request) finish() {
 	q.tell()
 }
 
+func finish(list []*request) {
+	for _, q := range list {
+		q.finish()
+	}
+}
+
 func (q *request) tell() {
 	if f := q.told.Swap(nil); f != nil {
 		(*f)(q.at, q.err)

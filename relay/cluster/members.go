@@ -133,23 +133,8 @@ func (c *Cluster) send(m *member) {
 // followed again.
 func (c *Cluster) restarted(m *member) {
 	c.counts.restarts.Add(1)
-	var failed []*request
 	c.mu.Lock()
-	for id, q := range c.waiting {
-		if q.to == m.session {
-			delete(c.waiting, id)
-			q.maybe = true
-			if !q.safe || !c.again(q) {
-				failed = append(failed, q)
-			}
-		}
-	}
-	for p, r := range c.routes {
-		if r.to == m.session {
-			r.open = 0
-			c.flush(p)
-		}
-	}
+	failed := c.unanswered(m.session, -1)
 	m.link.Append(link.Forget, func(*link.Writer) {})
 	for _, r := range c.replicas {
 		if r.sent == m.session {
@@ -158,10 +143,7 @@ func (c *Cluster) restarted(m *member) {
 	}
 	c.mu.Unlock()
 	c.tellAnew(m.session)
-	for _, q := range failed {
-		q.err = errMaybe
-		q.finish()
-	}
+	finish(failed)
 }
 
 // Frame implements mesh.Handler.

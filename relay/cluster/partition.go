@@ -80,9 +80,14 @@ func (i inbox) Row(key string, value []byte, revision uint64) {
 	if before != nil && before.Session == c.session && o.Session != c.session {
 		c.lose(p, o.From == c.session)
 	}
+	var failed []*request
 	c.mu.Lock()
+	if before != nil && o.From == "" { // it was taken over: who had it is gone
+		failed = c.unanswered(before.Session, p)
+	}
 	c.flush(p)
 	c.mu.Unlock()
+	finish(failed)
 	c.owned(p, before)
 	if o.Session == c.session {
 		c.config.Panic.Go(&c.done, "takeover", func() { c.open(p, &o, before) }, func() { c.opened(p, &o) }) // ends by itself; Close waits for it
@@ -179,9 +184,7 @@ func (c *Cluster) review(now time.Time) {
 	}
 	late = append(late, c.overdue(now)...)
 	c.mu.Unlock()
-	for _, q := range late {
-		q.finish()
-	}
+	finish(late)
 	for _, m := range gone {
 		absent = append(absent, m.session) // what has come since
 		c.forget(m)

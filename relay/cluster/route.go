@@ -154,6 +154,28 @@ func (c *Cluster) again(q *request) bool {
 	return true
 }
 
+// unanswered takes out what a process was asked of a partition, or of anything (-1), and will not answer. What may be made twice waits for the owner once
+// more; the rest is returned, to be finished without the lock. Called with mu held.
+func (c *Cluster) unanswered(session string, partition int) (failed []*request) {
+	for id, q := range c.waiting {
+		if q.to == session && (partition < 0 || q.record != nil && q.partition == partition) {
+			delete(c.waiting, id)
+			q.maybe = true
+			if !q.safe || !c.again(q) {
+				q.err = errMaybe
+				failed = append(failed, q)
+			}
+		}
+	}
+	for p, r := range c.routes {
+		if r.to == session && (partition < 0 || p == partition) {
+			r.open = 0
+			c.flush(p)
+		}
+	}
+	return failed
+}
+
 // comes reports whether a partition is about to be served here, or still makes what has waited for that: what is for it waits, too. Called with mu held.
 func (c *Cluster) comes(p int) bool {
 	o, r := c.owners[p].Load(), c.routes[p]
