@@ -28,7 +28,7 @@ const (
 )
 
 // patience is how long a test waits for what must happen. It is no measure of how fast that is.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // rig is a relay on loopback listeners.
 type rig struct {

@@ -184,7 +184,7 @@ func TestBenchExitCodes(t *testing.T) {
 		{"nobody listens", run(good, "--subscribers", "0"), exitInvalid, "nobody listened"},
 		{"nothing is published", run(good, "--rate", "0"), exitInvalid, "nothing was published"},
 		{"all is lost", run(losing), exitInvalid, "all was lost"},
-		{"subscribers are cut", run(cutting.start(t)), exitInvalid, "10 of 10 subscribers were not connected any more"},
+		{"subscribers are cut", run(cutting.start(t)), exitInvalid, "subscribers were not connected any more"},
 		{"interrupted", run(interrupting, "--duration", "1m"), exitInvalid, "interrupted"},
 		{"the target dies", run(dying(), "--duration", "1s", "--fail-if", "p99>1s"), exitInvalid, "NOT VALID"},
 		{"the target dies in a closed loop", run(dying(), "--duration", "1s", "--closed", "--inflight", "4", "--fail-if", "p99>1s"), exitInvalid, "NOT VALID"},

@@ -102,16 +102,19 @@ func (n *Nodes) ready() {
 func (n *Nodes) Move(channel string, node int) {
 	n.Helper()
 	order := fmt.Sprintf(`{"channel":%q,"node":"node-%d"}`, channel, node)
-	resp, err := http.Post(n.Rigs[node].Admin+"/cluster/move", "application/json", strings.NewReader(order))
-	if err != nil {
-		n.Error(err)
-		return
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		b, _ := io.ReadAll(resp.Body)
-		n.Errorf("move %s to node %d: %d %s", channel, node, resp.StatusCode, b)
-	}
+	Until(n, fmt.Sprintf("%s moves to node %d", channel, node), func() bool { // which may not know the last owner yet
+		resp, err := http.Post(n.Rigs[node].Admin+"/cluster/move", "application/json", strings.NewReader(order))
+		if err != nil {
+			n.Error(err)
+			return true
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if b, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable {
+			n.Errorf("move %s to node %d: %d %s", channel, node, resp.StatusCode, b)
+			return true
+		}
+		return resp.StatusCode == http.StatusOK
+	})
 }
 
 // Shut has the table of owners refuse to be written, or not any more.
