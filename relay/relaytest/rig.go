@@ -28,7 +28,7 @@ const (
 const Key = "the-key-of-the-backend-in-the-tests"
 
 // Patience is how long a test waits for what must happen. It is no measure of how fast that is.
-const Patience = 20 * time.Second
+const Patience = 2 * time.Minute
 
 // Rig is a relay that serves.
 type Rig struct {

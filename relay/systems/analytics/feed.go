@@ -1,7 +1,9 @@
 package analytics
 
 import (
+	"cmp"
 	"encoding/json"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"strconv"
@@ -19,23 +21,35 @@ func (n *nodes) Apply(c *broker.Change) {
 	n.system.mu.Lock()
 	defer n.system.mu.Unlock()
 	if v.Op == broker.Send {
-		n.apply(v.Group, v.Data, true)
+		n.apply(c.Seq, v.Group, v.Data, true)
 	}
 }
 
-// Fill implements hub.Listener. What was published and is not there any more is lost here, but for the totals.
+// Fill implements hub.Listener. What was published and is not there any more is lost here, but for the totals. What was heard and did not come to be, since the
+// owner was cut off when it published it, is counted no more.
 func (n *nodes) Fill(k *broker.Kept) {
 	s := n.system
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n.past = n.past || n.first == 0
+	first := k.Position.Seq + 1 - uint64(len(k.Changes)) // of the changes
+	for len(n.heard) > 0 {
+		w := n.heard[len(n.heard)-1]
+		if w.seq < first || w.seq <= k.Position.Seq && w.is(&k.Changes[w.seq-first]) {
+			break
+		}
+		n.undo(w)
+	}
+	goesOn := len(n.heard) > 0 && n.heard[len(n.heard)-1].seq+1 >= first
 	for _, r := range s.rules { // those that are raised have an item
 		r.raised = false
 	}
 	for _, item := range k.Items {
 		switch item.Group {
 		case totalsGroup:
-			n.restore(item.Data)
+			if !goesOn {
+				n.restore(item.Data)
+			}
 		case alertsGroup:
 			for _, r := range s.rules {
 				if r.config.Name == item.Key {
@@ -46,7 +60,7 @@ func (n *nodes) Fill(k *broker.Kept) {
 	}
 	for i := range k.Changes {
 		if c := &k.Changes[i]; c.Op == broker.Send {
-			n.apply(c.Group, c.Data, false)
+			n.apply(first+uint64(i), c.Group, c.Data, false)
 		}
 	}
 	s.gap = true // dashboards get a snapshot with the next second
@@ -76,8 +90,8 @@ func (n *nodes) restore(data []byte) {
 	}
 }
 
-// apply counts a second, or notes an alert. Live says that it has just happened: dashboards are told. The caller holds System.mu.
-func (n *nodes) apply(group string, data []byte, live bool) {
+// apply counts a second, or notes an alert, at a position of the channel. Live says that it has just happened: dashboards are told. The caller holds System.mu.
+func (n *nodes) apply(seq uint64, group string, data []byte, live bool) {
 	s := n.system
 	if group == "alert" {
 		var a notice
@@ -95,7 +109,13 @@ func (n *nodes) apply(group string, data []byte, live bool) {
 	}
 	n.last, s.second, n.own = w.Second, w.Second, w.Own
 	n.counted = w.Counted
-	n.parts = slices.DeleteFunc(n.parts, func(p part) bool { return p.Number <= n.counted[n.session].Number })
+	mine, _ := slices.BinarySearchFunc(n.parts, n.counted[n.session].Number+1, func(p part, number uint64) int { return cmp.Compare(p.Number, number) })
+	w.seq, w.digest, w.mine = seq, maphash.Bytes(digests, data), slices.Clone(n.parts[:mine])
+	n.parts = slices.Delete(n.parts, 0, mine)
+	n.heard = append(n.heard, &w)
+	if len(n.heard) > keptChanges {
+		n.heard = slices.Delete(n.heard, 0, 1)
+	}
 	for _, label := range slices.Sorted(maps.Keys(w.Sums)) {
 		if m := s.metricFor(label); m != nil {
 			m.now.add(w.Sums[label])
@@ -106,6 +126,29 @@ func (n *nodes) apply(group string, data []byte, live bool) {
 		s.send(encode.Object("type", "nodes", "data", encode.Object("nodes", w.Own.append, "timestamp", w.Second*1000)))
 	}
 	s.second = w.Second + 1
+}
+
+var digests = maphash.MakeSeed()
+
+// is reports whether a change is the one that the second was heard with.
+func (w *whole) is(c *broker.KeptChange) bool {
+	return c.Op == broker.Send && c.Group == "second" && maphash.Bytes(digests, c.Data) == w.digest
+}
+
+// undo counts the newest second no more; what this node had counted is to be counted again. The caller holds System.mu.
+func (n *nodes) undo(w *whole) {
+	n.heard = n.heard[:len(n.heard)-1]
+	n.parts = slices.Concat(w.mine, n.parts)
+	n.last, n.counted = w.Second-1, make(map[string]mark)
+	if len(n.heard) > 0 {
+		before := n.heard[len(n.heard)-1]
+		n.last, n.counted = before.Second, before.Counted
+	}
+	for label, p := range w.Sums {
+		if m := n.system.byLabel[n.system.final(label)]; m != nil {
+			m.undo(w.Second, p)
+		}
+	}
 }
 
 // alert notes that an alert was raised or cleared. The caller holds System.mu.

@@ -61,6 +61,15 @@ func (m *metric) roll(second int64) point {
 	return p
 }
 
+// undo takes what was counted out of a second that is over.
+func (m *metric) undo(second int64, p point) {
+	for _, of := range []*point{&m.total, m.seconds.of(second), m.minutes.of(second / 60)} {
+		if of != nil && of.count >= p.count { // it is not if what was there is no more
+			*of = point{of.count - p.count, of.sum - p.sum}
+		}
+	}
+}
+
 // value returns the value of a point: the sum of its values, or the level.
 func (m *metric) value(p point) float64 {
 	if m.gauge {
@@ -196,6 +205,15 @@ func (s *series) add(step int64, p point) {
 		*b = block{base: base}
 	}
 	b.points[step-base].add(p)
+}
+
+// of is where the point of a step is kept; nil: nowhere.
+func (s *series) of(step int64) *point {
+	b := s.blocks[int(step/blockSize%int64(len(s.blocks)))]
+	if b == nil || b.base != step-step%blockSize {
+		return nil
+	}
+	return &b.points[step-b.base]
 }
 
 // at returns the point of a step.

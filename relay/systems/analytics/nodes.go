@@ -43,6 +43,7 @@ type nodes struct {
 	collected []part          // of all nodes, by the owner, since the second before
 	counted   map[string]mark // the last part of each process that is counted
 	last      int64           // the second that was published last; 0: none
+	heard     []*whole        // the last keptChanges seconds
 	first     int64           // the first that was heard here; 0: none
 	own       nodeFigures     // of that second
 	past      bool            // others are to be asked what was before
@@ -89,6 +90,11 @@ type whole struct {
 	Counted map[string]mark  `json:"counted"` // the last part of each process that is in it, or was in one of the last hour
 	Sums    map[string]point `json:"sums"`    // by label
 	Own     nodeFigures      `json:"own"`
+
+	// Once it was heard.
+	seq    uint64 // where it is in the channel
+	digest uint64 // of what was published
+	mine   []part // of this node that are in it
 }
 
 func newNodes(s *System) *nodes {

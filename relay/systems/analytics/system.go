@@ -22,6 +22,9 @@ const Namespace = "analytics"
 // saveEvery is how often the totals are stored, in seconds.
 const saveEvery = 10
 
+// keptChanges is how many changes of the state's channel are kept.
+const keptChanges = 6 * saveEvery
+
 // System counts events. New creates it.
 type System struct {
 	// Set once by Start.
@@ -66,7 +69,7 @@ func (s *System) Start(host relay.Host) error {
 	cfg := *config.Of[Config](host.Config())
 	// A second's updates leave together.
 	if err := host.Reserve(Namespace, config.Namespace{
-		Durable: host.Alone(), Unmeasured: true, Presence: new(bool), History: config.History{Size: new(6 * saveEvery)}, Batch: config.Batch{Eager: new(bool)},
+		Durable: host.Alone(), Unmeasured: true, Presence: new(bool), History: config.History{Size: new(keptChanges)}, Batch: config.Batch{Eager: new(bool)},
 	}); err != nil {
 		return err
 	}
