@@ -134,6 +134,10 @@ type Channels interface {
 	// one, has returned.
 	Submit(channel string, p *broker.Publication) (broker.Receipt, error)
 
+	// SubmitOwned is Submit to a channel of which this node keeps state in memory: one that another node owns by now is refused with
+	// cluster.ErrNotOwner, and nothing is handed on, which would arrive behind what the next owner has read.
+	SubmitOwned(channel string, p *broker.Publication) (broker.Receipt, error)
+
 	// SubmitCommand is Submit of what a backend publishes, with the checks and limits of POST /v1/publish. It keeps nothing of the command.
 	SubmitCommand(c *wire.Command) (broker.Receipt, error)
 
@@ -275,7 +279,16 @@ type Nodes interface {
 	// Elsewhere reports whether another node owns a key, or none does for the moment.
 	Elsewhere(key string) bool
 
-	// Answer lets other nodes ask this one for a kind of thing. At start.
+	// At returns a handler for User that has the node which owns a key carry handler out, with the identity as it was checked here; id is nil if a
+	// backend asks. key may return "": any node does. A handler that finds, before it has done anything, that the key is another node's returns
+	// cluster.ErrNotOwner: the request goes to that one.
+	At(key func(ctx *fasthttp.RequestCtx, id *auth.Identity) string, handler UserHandler) UserHandler
+
+	// Moved calls f when this node begins to own keys, and when it no longer does: of reports which. f must be quick and not block. kind names the
+	// system. At start.
+	Moved(kind string, f func(of func(key string) bool, gained bool))
+
+	// Answer lets other nodes ask this one for a kind of thing. One that returns cluster.ErrNoOwner has done nothing: the next owner of the key is asked. At start.
 	Answer(kind string, f cluster.Handler)
 
 	// CallOwner asks the node that owns a key, which is another one. Errors: cluster.ErrNoOwner if it is not reached, and the node's.

@@ -140,22 +140,11 @@ func (h *host) Publish(channel string, p *broker.Publication) (broker.Position, 
 }
 
 func (h *host) Submit(channel string, p *broker.Publication) (broker.Receipt, error) {
-	r := h.relay
-	if !wire.ValidChannel(channel) {
-		return broker.Receipt{}, problem.BadChannel
-	}
-	if p.Group != "" && !wire.ValidName(p.Group) || p.Key != "" && !wire.ValidName(p.Key) {
-		return broker.Receipt{}, problem.BadName
-	}
-	if err := r.hub.Admit(p.Op, len(p.Data)); err != nil {
-		return broker.Receipt{}, err
-	}
-	t, err := r.hub.Broker.Submit(channel, p)
-	if err == nil {
-		r.hub.Namespaces.Of(channel).Counters.Published.Inc()
-		r.hub.Traffic.Published(channel, len(p.Data))
-	}
-	return t, err
+	return h.relay.hub.SubmitSystem(channel, p, h.relay.hub.Broker.Submit)
+}
+
+func (h *host) SubmitOwned(channel string, p *broker.Publication) (broker.Receipt, error) {
+	return h.relay.hub.SubmitSystem(channel, p, h.relay.hub.SubmitOwned)
 }
 
 func (h *host) SubmitCommand(c *wire.Command) (broker.Receipt, error) {
@@ -230,6 +219,10 @@ func (h *host) TopChannels(second int64) []stats.TopChannel { return h.relay.hub
 // Nodes
 
 func (h *host) Alone() bool { return h.relay.hub.Cluster == nil }
+
+func (h *host) At(key func(ctx *fasthttp.RequestCtx, id *auth.Identity) string, handler UserHandler) UserHandler {
+	return h.relay.api.At(key, handler)
+}
 
 func (h *host) CallOwner(key, kind string, body []byte) ([]byte, error) {
 	return h.relay.hub.Cluster.Call(context.Background(), key, kind, body)

@@ -9,6 +9,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/cluster"
 	"weir/relay/hub"
 	"weir/relay/ingress"
 	"weir/relay/jsonbody"
@@ -90,7 +91,13 @@ func (s *Server) onChannel(next func(ctx *fasthttp.RequestCtx, channel, group, k
 			names[i] = name
 		}
 		if s.hub.Elsewhere(names[0]) {
-			s.forward(ctx, names[0])
+			err := cluster.ErrNotOwner
+			if forwardedBy(ctx) == nil {
+				err = s.forward(ctx, names[0], nil)
+			}
+			if err != nil {
+				s.fail(ctx, err)
+			}
 			return
 		}
 		next(ctx, names[0], names[1], names[2])

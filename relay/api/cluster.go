@@ -9,78 +9,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/valyala/fasthttp"
-
 	"weir/broker"
-	"weir/relay/cluster"
 	"weir/relay/problem"
 )
 
-// The calls that nodes of a cluster make of each other.
-const (
-	callRequest  = "request"  // a request about a channel, to the node that owns it
-	callChannels = "channels" // the channels of a node
-)
+// callChannels is the call for the channels of a node.
+const callChannels = "channels"
 
-// forwarded is a request on its way to the node that owns its channel. Its sender has checked who asks.
-type forwarded struct {
-	Method string `json:"method"`
-	URI    string `json:"uri"`
-}
-
-// forwardedReply is the answer.
-type forwardedReply struct {
-	Status int    `json:"status"`
-	Type   string `json:"type"`
-	Body   []byte `json:"body"`
-}
-
-// forward has the node that owns a channel answer a request about it.
-func (s *Server) forward(ctx *fasthttp.RequestCtx, channel string) {
-	body, err := json.Marshal(forwarded{string(ctx.Method()), string(ctx.RequestURI())})
-	var answer []byte
-	switch {
-	case err != nil:
-	case ctx.UserValue(callRequest) != nil: // it has just moved: no request goes round in circles
-		err = cluster.ErrNoOwner
-	default:
-		answer, err = s.hub.Cluster.Call(context.Background(), channel, callRequest, body)
-	}
-	var reply forwardedReply
-	if err == nil {
-		err = json.Unmarshal(answer, &reply)
-	}
-	if err != nil {
-		s.gate.Fail(ctx, err)
-		return
-	}
-	ctx.SetStatusCode(reply.Status)
-	ctx.SetContentType(reply.Type)
-	ctx.SetBody(reply.Body)
-}
-
-// answer lets other nodes ask this one.
-func (s *Server) answer() {
-	t := NewRouter(s.gate, s.notFound)
-	for _, r := range s.apiRoutes() {
-		if strings.HasPrefix(r.Path, "/v1/channels/") {
-			t.Add(r.Method, r.Path, r.Handle)
-		}
-	}
-	s.hub.Answer(callRequest, func(body []byte) ([]byte, error) {
-		var f forwarded
-		if err := json.Unmarshal(body, &f); err != nil {
-			return nil, fmt.Errorf("forwarded request: %w", err)
-		}
-		var req fasthttp.Request
-		req.Header.SetMethod(f.Method)
-		req.SetRequestURI(f.URI)
-		var ctx fasthttp.RequestCtx
-		ctx.Init(&req, nil, nil)
-		ctx.SetUserValue(callRequest, true)
-		t.Handler(&ctx)
-		return json.Marshal(forwardedReply{ctx.Response.StatusCode(), string(ctx.Response.Header.ContentType()), ctx.Response.Body()})
-	})
+// answerChannels lets other nodes ask for the channels of this one.
+func (s *Server) answerChannels() {
 	s.hub.Answer(callChannels, func(body []byte) ([]byte, error) {
 		var page channelsPage
 		if err := json.Unmarshal(body, &page); err != nil {

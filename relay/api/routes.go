@@ -32,13 +32,23 @@ type UserHandler func(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 // only. Preflights are answered here. At start.
 func (s *Server) User(method, path string, h UserHandler) {
 	s.extra = append(s.extra, extraRoute{Route{method, path, s.withToken(h)}, true})
+	s.users = append(s.users, Route{method, path, func(ctx *fasthttp.RequestCtx) {
+		f := forwardedBy(ctx)
+		if f.Identity == nil {
+			s.gate.Refuse(ctx, problem.Unauthorized)
+			return
+		}
+		if err := h(ctx, f.Identity); err != nil {
+			s.fail(ctx, err)
+		}
+	}})
 }
 
 // Backend serves a route to backends with an API key, and on the admin listener. At start.
 func (s *Server) Backend(method, path string, h func(ctx *fasthttp.RequestCtx) error) {
 	handle := func(ctx *fasthttp.RequestCtx) {
 		if err := h(ctx); err != nil {
-			s.gate.Fail(ctx, err)
+			s.fail(ctx, err)
 		}
 	}
 	s.extra = append(s.extra, extraRoute{Route{method, path, s.withKey(handle)}, false})

@@ -29,6 +29,7 @@ type Server struct {
 	// Set at start, before Complete.
 	extra    []extraRoute
 	backends []Route // of systems, for backends, before their key is asked for
+	users    []Route // for end users, whom another node has checked
 
 	route fasthttp.RequestHandler // set by Complete
 }

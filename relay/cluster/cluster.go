@@ -15,19 +15,21 @@ import (
 	"weir/internal/contain"
 	"weir/internal/mesh"
 	"weir/relay/cluster/durable"
+	"weir/relay/cluster/forward"
 	"weir/relay/cluster/handover"
 	"weir/relay/cluster/link"
 	"weir/relay/cluster/notices"
 	"weir/relay/cluster/parts"
-	"weir/relay/problem"
+	"weir/relay/cluster/place"
 )
 
 // Config is what Open needs.
 type Config struct {
-	Node       string   // name of this process, which it has after a restart, too
-	Partitions int      // of all channels; the same in all processes, for ever
-	Shared     []string // what must be the same in all processes, one setting a line
-	Policy     string   // what stood for that in versions that do not know Shared
+	Node       string    // name of this process, which it has after a restart, too
+	Partitions int       // of all channels; the same in all processes, for ever
+	Place      place.Key // the same
+	Shared     []string  // what must be the same in all processes, one setting a line
+	Policy     string    // what stood for that in versions that do not know Shared
 	Opener     mesh.Opener
 	Durable    *durable.Options // nil: all channels are in memory
 	Log        *slog.Logger
@@ -146,9 +148,6 @@ type Handler func(body []byte) ([]byte, error)
 // ErrNoOwner is why something is not done: the process that owns the channel is not reached, or another one is just taking over.
 var ErrNoOwner = link.ErrNoOwner
 
-// errMaybe is why something may have been done or not.
-var errMaybe error = problem.Unavailable.With("the node that has the channel did not answer: it may have been done")
-
 // owner is who owns a partition, as one row of the table says.
 type owner struct {
 	Node    string `json:"node"`
@@ -203,11 +202,10 @@ type firstKept struct {
 
 // request is a publication or a call that waits for its answer.
 type request struct {
+	forward.Answer
 	id    uint64
 	to    string // session; "": it waits for an owner
 	until time.Time
-	done  chan struct{}                                // closed with the answer
-	told  atomic.Pointer[func(broker.Position, error)] // is called then, too; nil: nobody is, or has been
 
 	// Of what is for the owner of a partition, whoever that is; see request. Guarded by Cluster.mu, or set once.
 	partition int
@@ -216,11 +214,6 @@ type request struct {
 	safe      bool   // it may be made twice
 	maybe     bool   // it may have been made
 	foreign   bool   // another process's: it is made here, or sent back
-
-	// Written before done is closed.
-	at   broker.Position
-	body []byte
-	err  error
 }
 
 // Open joins the cluster. Before Start the process owns no partition, and publications that are handed on wait. It returns the mesh's error.
@@ -291,8 +284,8 @@ func (c *Cluster) Close() error {
 	clear(c.waiting)
 	c.mu.Unlock()
 	for _, q := range waiting {
-		q.err = errMaybe
-		q.finish()
+		q.Err = forward.ErrMaybe
+		q.Finish()
 	}
 	c.done.Wait()
 	if err != nil {

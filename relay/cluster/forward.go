@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/relay/cluster/forward"
 	"weir/relay/cluster/link"
 	"weir/relay/problem"
 )
@@ -30,9 +31,9 @@ func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt
 		return broker.Receipt{}, err
 	}
 	c.counts.forwarded.Add(1)
-	return broker.Receipt{Done: q.done, Then: q.then, Wait: func() (broker.Position, error) {
-		err := q.wait(c.context, answerLimit)
-		return q.at, err
+	return broker.Receipt{Done: q.Done(), Then: q.Then, Wait: func() (broker.Position, error) {
+		err := q.Wait(c.context, answerLimit)
+		return q.At, err
 	}}, nil
 }
 
@@ -42,7 +43,8 @@ func (c *Cluster) ours(channel string) bool { return !c.Elsewhere(channel) }
 // demand sends what is to be answered to a member. Called with mu held.
 func (c *Cluster) demand(m *member, kind byte, f func(w *link.Writer)) *request {
 	c.number++
-	q := &request{id: c.number, to: m.session, until: time.Now().Add(answerLimit), done: make(chan struct{})}
+	q := &request{id: c.number, to: m.session, until: time.Now().Add(answerLimit)}
+	q.Begin()
 	c.waiting[q.id] = q
 	m.link.Append(kind, func(w *link.Writer) {
 		w.Uint(q.id)
@@ -59,49 +61,9 @@ func (c *Cluster) call(m *member, kind string, body []byte) *request {
 	})
 }
 
-// wait waits for the answer.
-func (q *request) wait(ctx context.Context, limit time.Duration) error {
-	select {
-	case <-q.done:
-		return q.err
-	default:
-	}
-	timer := time.NewTimer(2 * limit) // the clock is sooner
-	defer timer.Stop()
-	select {
-	case <-q.done:
-		return q.err
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return errMaybe
-}
-
-// then has f called with the answer.
-func (q *request) then(f func(broker.Position, error)) {
-	q.told.Store(&f)
-	select {
-	case <-q.done:
-		q.tell()
-	default: // finish will see it
-	}
-}
-
-// finish ends the wait for the answer.
-func (q *request) finish() {
-	close(q.done)
-	q.tell()
-}
-
 func finish(list []*request) {
 	for _, q := range list {
-		q.finish()
-	}
-}
-
-func (q *request) tell() {
-	if f := q.told.Swap(nil); f != nil {
-		(*f)(q.at, q.err)
+		q.Finish()
 	}
 }
 
@@ -127,17 +89,17 @@ func (c *Cluster) answered(m *member, kind byte, r *link.Reader) {
 	c.mu.Unlock()
 	switch kind {
 	case link.Answer:
-		q.at = broker.Position{Epoch: strings.Clone(r.Text()), Seq: r.Uint()}
+		q.At = broker.Position{Epoch: strings.Clone(r.Text()), Seq: r.Uint()}
 	case link.Reply:
-		q.body = bytes.Clone(r.Bytes())
+		q.Body = bytes.Clone(r.Bytes())
 	case link.Error:
 		code, text := r.Uint(), r.Text()
-		q.err = link.CodedError(code, strings.Clone(text))
+		q.Err = link.CodedError(code, strings.Clone(text))
 	}
 	if r.Err != nil {
-		q.err = errMaybe
+		q.Err = forward.ErrMaybe
 	}
-	q.finish()
+	q.Finish()
 }
 
 // published makes a publication that another process has handed on.
@@ -184,7 +146,7 @@ func (c *Cluster) waits(channel string, p *broker.Publication, answer func(broke
 		answer(broker.Position{}, err)
 		return true
 	}
-	q.then(answer)
+	q.Then(answer)
 	return true
 }
 
@@ -207,18 +169,20 @@ func (m *member) fail(id uint64, err error) {
 	})
 }
 
-// Call sends a body to the owner of a key, and returns what the owner's Handler of that kind returns. The caller asks Elsewhere first. Errors:
-// ErrNoOwner; another one if there is no answer within 2 seconds, when the call may have been worked on; and the Handler's.
+// Call sends a body to the owner of a key, and returns what the owner's Handler of that kind returns. The caller asks Elsewhere first. A Handler that returns
+// ErrNoOwner has done nothing: the next owner is asked. Errors: ErrNoOwner; another one if there is no answer within 2 seconds, when the call may
+// have been worked on, and is not sent again; and the Handler's.
 func (c *Cluster) Call(ctx context.Context, key, kind string, body []byte) ([]byte, error) {
-	q, err := c.request(c.partition(key), &request{kind: link.Call}, len(kind)+len(body)+16, func(w *link.Writer) {
+	q, err := c.request(c.partition(key), &request{kind: link.Call}, len(kind)+len(body)+len(key)+16, func(w *link.Writer) {
 		w.Text(kind)
 		w.Bytes(body)
+		w.Text(key)
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = q.wait(ctx, answerLimit)
-	return q.body, err
+	err = q.Wait(ctx, answerLimit)
+	return q.Body, err
 }
 
 // Node returns the name of this node.
@@ -239,8 +203,8 @@ func (c *Cluster) CallNode(ctx context.Context, node, kind string, body []byte) 
 	if q == nil {
 		return nil, ErrNoOwner
 	}
-	err := q.wait(ctx, answerLimit)
-	return q.body, err
+	err := q.Wait(ctx, answerLimit)
+	return q.Body, err
 }
 
 // CallAll sends a body to all other nodes that are heard. It returns the answers by node, and the nodes that did not answer within 2 seconds.
@@ -258,46 +222,75 @@ func (c *Cluster) CallAll(ctx context.Context, kind string, body []byte) (answer
 	defer cancel()
 	answers = make(map[string][]byte)
 	for node, q := range asked {
-		if err := q.wait(ctx, answerLimit); err != nil {
+		if err := q.Wait(ctx, answerLimit); err != nil {
 			silent = append(silent, node)
 		} else {
-			answers[node] = q.body
+			answers[node] = q.Body
 		}
 	}
 	return answers, silent
 }
 
-// called has a call worked on.
+// called has a call of another process worked on.
 func (c *Cluster) called(m *member, r *link.Reader) {
-	id, kind, body := r.Uint(), r.Text(), bytes.Clone(r.Bytes())
-	if r.Err != nil {
-		return
+	id := r.Uint()
+	c.work(r, func(body []byte, err error) {
+		if err != nil {
+			m.fail(id, err)
+			return
+		}
+		m.link.Append(link.Reply, func(w *link.Writer) {
+			w.Uint(id)
+			w.Bytes(body)
+		})
+	})
+}
+
+// work has a call worked on, and answers it.
+func (c *Cluster) work(r *link.Reader, answer func(body []byte, err error)) {
+	kind, body, key := r.Text(), bytes.Clone(r.Bytes()), ""
+	if len(r.Rest) > 0 { // versions before this do not say whose it is
+		key = strings.Clone(r.Text())
 	}
 	h := c.handlers[kind]
-	if h == nil {
-		m.fail(id, fmt.Errorf("it does not know the call %q", kind))
+	switch {
+	case r.Err != nil:
+		return
+	case h == nil:
+		answer(nil, fmt.Errorf("it does not know the call %q", kind))
 		return
 	}
 	select {
 	case c.calls <- struct{}{}:
 	default:
-		m.fail(id, problem.Overloaded)
+		answer(nil, problem.Overloaded)
 		return
 	}
-	var answer []byte
-	err := errors.New("internal error")
+	var out []byte
+	err := errors.New("internal error")                 // of a panic
 	c.config.Panic.Go(&c.done, "cluster call", func() { // ends with the call; Close waits for it
 		defer func() {
 			<-c.calls
-			if err != nil {
-				m.fail(id, err)
-				return
-			}
-			m.link.Append(link.Reply, func(w *link.Writer) {
-				w.Uint(id)
-				w.Bytes(answer)
-			})
+			answer(out, err)
 		}()
-		answer, err = h(body)
+		if moved := c.await(key); moved != nil {
+			err = moved
+			return
+		}
+		out, err = h(body)
 	}, nil)
+}
+
+// await waits until this process serves a key, if it is about to. It returns ErrNoOwner if it does not.
+func (c *Cluster) await(key string) error {
+	if key == "" {
+		return nil
+	}
+	p := c.partition(key)
+	for end := time.Now().Add(answerLimit / 2); c.Elsewhere(key); {
+		if o := c.owners[p].Load(); o == nil || o.Session != c.session || c.cut() || time.Now().After(end) || c.pause() != nil {
+			return ErrNoOwner
+		}
+	}
+	return nil
 }

@@ -28,7 +28,7 @@ func (c *Cluster) hand(ctx context.Context, to *member, p int, term uint64, list
 		if q == nil {
 			return ErrNoOwner
 		}
-		return q.wait(ctx, answerLimit)
+		return q.Wait(ctx, answerLimit)
 	})
 }
 

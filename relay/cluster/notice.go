@@ -42,8 +42,8 @@ func (c *Cluster) Notify(kind string, body []byte, wait bool) Outcome {
 	ctx, cancel := context.WithTimeout(c.context, noticeLimit)
 	defer cancel()
 	for node, q := range asked {
-		if q.wait(ctx, noticeLimit) == nil {
-			out.Answers[node] = q.body
+		if q.Wait(ctx, noticeLimit) == nil {
+			out.Answers[node] = q.Body
 		} else {
 			silent = append(silent, node)
 		}
@@ -125,10 +125,10 @@ func (c *Cluster) catchUp(m *member, heads map[string]uint64, now time.Time) {
 	q := c.call(m, callNotices, body)
 	c.mu.Unlock()
 	c.config.Panic.Go(&c.done, "notices", func() { // ends with the answer; Close waits for it
-		err := q.wait(c.context, answerLimit)
+		err := q.Wait(c.context, answerLimit)
 		var answer notices.Answer
 		if err == nil {
-			err = json.Unmarshal(q.body, &answer)
+			err = json.Unmarshal(q.Body, &answer)
 		}
 		if err == nil {
 			c.caughtUp(answer)

@@ -8,11 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"weir/relay/cluster/forward"
 	"weir/relay/cluster/place"
 )
 
 // partition is the partition of a channel.
-func (c *Cluster) partition(channel string) int { return place.Partition(channel, len(c.owners)) }
+func (c *Cluster) partition(channel string) int {
+	return place.Partition(channel, len(c.owners), c.config.Place)
+}
 
 // first reports whether this process is first in line for a partition, among all that may have it. Called with mu held.
 func (c *Cluster) first(p int, now time.Time) bool {
@@ -74,7 +77,7 @@ func (i inbox) Row(key string, value []byte, revision uint64) {
 	if !c.running() {
 		return
 	}
-	if o.Session != c.session {
+	if o.Session != c.session || before != nil && before.Session == c.session { // or it was another one's meanwhile, which the table no longer tells
 		c.parts.Close(p, o.term)
 	}
 	if before != nil && before.Session == c.session && o.Session != c.session {
@@ -178,7 +181,7 @@ func (c *Cluster) review(now time.Time) {
 	for _, q := range c.waiting {
 		if now.After(q.until) {
 			c.settle(q)
-			q.err = errMaybe
+			q.Err = forward.ErrMaybe
 			late = append(late, q)
 		}
 	}

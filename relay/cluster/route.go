@@ -1,10 +1,12 @@
 package cluster
 
 import (
+	"errors"
 	"slices"
 	"time"
 
 	"weir/broker"
+	"weir/relay/cluster/forward"
 	"weir/relay/cluster/link"
 )
 
@@ -32,7 +34,8 @@ func (c *Cluster) request(p int, q *request, bytes int, f func(w *link.Writer)) 
 		return nil, ErrNoOwner
 	}
 	c.number++
-	q.id, q.partition, q.record, q.until, q.done = c.number, p, w, time.Now().Add(answerLimit), make(chan struct{})
+	q.id, q.partition, q.record, q.until = c.number, p, w, time.Now().Add(answerLimit)
+	q.Begin()
 	c.park(q)
 	c.flush(p)
 	return q, nil
@@ -69,8 +72,8 @@ func (c *Cluster) flush(p int) {
 	for _, q := range r.parked {
 		c.parked -= len(q.record)
 		if q.foreign { // its process may be the owner by now, and wait for the answer before it makes anything
-			q.err = ErrNoOwner
-			q.finish()
+			q.Err = ErrNoOwner
+			q.Finish()
 			continue
 		}
 		q.to = o.Session
@@ -111,27 +114,33 @@ func (c *Cluster) hereEnded(p int) {
 }
 
 func (c *Cluster) makeHere(q *request) {
-	q.err = errMaybe // of a panic
-	defer q.finish()
 	in := &link.Reader{Rest: q.record}
-	if q.kind == link.Call {
-		kind := in.Text()
-		q.err = ErrNoOwner
-		if h := c.handlers[kind]; h != nil {
-			q.body, q.err = h(in.Bytes())
-		}
+	if q.kind == link.Call { // these have no order
+		c.work(in, func(body []byte, err error) {
+			c.mu.Lock()
+			again := errors.Is(err, ErrNoOwner) && c.again(q)
+			if again {
+				c.flush(q.partition)
+			}
+			c.mu.Unlock()
+			if q.Body, q.Err = body, err; !again {
+				q.Finish()
+			}
+		})
 		return
 	}
+	q.Err = forward.ErrMaybe // of a panic
+	defer q.Finish()
 	channel, publication := in.Text(), in.Publication()
-	if q.err = c.kept.Served(channel, q.until); q.err != nil {
+	if q.Err = c.kept.Served(channel, q.until); q.Err != nil {
 		return
 	}
 	var receipt broker.Receipt
-	receipt, q.err = c.broker.Submit(channel, &publication)
-	if q.err == nil && receipt.Wait != nil { // it has moved on just now, or is to be safe
-		receipt.Position, q.err = receipt.Settle()
+	receipt, q.Err = c.broker.Submit(channel, &publication)
+	if q.Err == nil && receipt.Wait != nil { // it has moved on just now, or is to be safe
+		receipt.Position, q.Err = receipt.Settle()
 	}
-	q.at = receipt.Position
+	q.At = receipt.Position
 }
 
 // settle takes a request out of what is under way. Called with mu held.
@@ -162,7 +171,7 @@ func (c *Cluster) unanswered(session string, partition int) (failed []*request) 
 			delete(c.waiting, id)
 			q.maybe = true
 			if !q.safe || !c.again(q) {
-				q.err = errMaybe
+				q.Err = forward.ErrMaybe
 				failed = append(failed, q)
 			}
 		}
@@ -190,9 +199,9 @@ func (c *Cluster) overdue(now time.Time) (late []*request) {
 				return false
 			}
 			c.parked -= len(q.record)
-			q.err = ErrNoOwner
+			q.Err = ErrNoOwner
 			if q.maybe {
-				q.err = errMaybe
+				q.Err = forward.ErrMaybe
 			}
 			late = append(late, q)
 			return true

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/relay/cluster/forward"
 	"weir/relay/cluster/view"
 )
 
@@ -86,7 +87,7 @@ func (c *Cluster) MoveFrom(ctx context.Context, p int, node string) error {
 	if err != nil {
 		return err
 	}
-	if _, err = c.CallNode(ctx, o.Node, callMove, body); errors.Is(err, errMaybe) { // a large one takes longer than a call
+	if _, err = c.CallNode(ctx, o.Node, callMove, body); errors.Is(err, forward.ErrMaybe) { // a large one takes longer than a call
 		return c.awaitOwner(ctx, p, node, err)
 	}
 	return err

@@ -146,9 +146,9 @@ func (c *Cluster) standingsElsewhere(p int) map[string][]byte {
 	for m, q := range asked {
 		for waiting := true; waiting; {
 			select {
-			case <-q.done: // the clock ends it when it takes too long
-				if waiting = false; q.err == nil {
-					answers[m.node] = q.body
+			case <-q.Done(): // the clock ends it when it takes too long
+				if waiting = false; q.Err == nil {
+					answers[m.node] = q.Body
 				}
 			case <-ticker.C:
 				c.mu.Lock()

@@ -3,19 +3,23 @@ package config
 import (
 	"reflect"
 	"slices"
+
+	"weir/internal/wire"
 )
 
 // System is what the configuration knows of a system.
 type System struct {
-	Name        string                     // in the list "systems"
-	Distributed bool                       // it may run on several nodes of a cluster
-	On          func(c *Config) bool       // reports whether it is switched on; nil: the list says so
-	Section     func() Section             // returns its section, empty; nil: it has none
-	Identifies  func(c *Config) bool       // reports whether it identifies clients, which then need no token; nil: it does not
-	Decides     func(c *Config) bool       // reports whether it decides about namespaces with the access "webhook"; nil: it does not
-	Check       func(c *Config, k *Checks) // adds what is wrong with its settings beyond their tags; they have their defaults. nil: nothing
-	Namespaces  []string                   // clients follow and fill their channels only as the system says, whatever the default namespace allows
-	Personal    []string                   // namespaces with a channel for each user, which tokens of the demos name
+	Name        string                      // in the list "systems"
+	Distributed bool                        // it may run on several nodes of a cluster
+	On          func(c *Config) bool        // reports whether it is switched on; nil: the list says so
+	Section     func() Section              // returns its section, empty; nil: it has none
+	Identifies  func(c *Config) bool        // reports whether it identifies clients, which then need no token; nil: it does not
+	Decides     func(c *Config) bool        // reports whether it decides about namespaces with the access "webhook"; nil: it does not
+	Check       func(c *Config, k *Checks)  // adds what is wrong with its settings beyond their tags; they have their defaults. nil: nothing
+	Namespaces  []string                    // clients follow and fill their channels only as the system says, whatever the default namespace allows
+	Personal    []string                    // namespaces with a channel for each user, which tokens of the demos name
+	Kept        []string                    // those of Namespaces that are durable in a cluster, too, as long as the system is on
+	Place       func(channel string) string // returns the key by which the node of a channel of Namespaces is chosen; "": its name. nil: always
 }
 
 // Section is what can be set about one system, a section of the file. It is a pointer to a struct or to a list of structs, of
@@ -74,6 +78,31 @@ func (c *Config) HasSystem(s *System) bool {
 		return s.On(c)
 	}
 	return slices.Contains(c.Systems, s.Name)
+}
+
+// KeptByCluster reports whether a namespace is durable in a cluster since a system that is on needs that; "": any is.
+func (c *Config) KeptByCluster(namespace string) bool {
+	return slices.ContainsFunc(c.Known, func(s System) bool {
+		return c.HasSystem(&s) && len(s.Kept) > 0 && (namespace == "" || slices.Contains(s.Kept, namespace))
+	})
+}
+
+// Place returns what the nodes of channels are chosen by, the same whichever systems are on; "" stands for a channel's name.
+func (c *Config) Place() func(channel string) string {
+	places := make(map[string]func(channel string) string)
+	for _, s := range c.Known {
+		for _, name := range s.Namespaces {
+			if s.Place != nil {
+				places[name] = s.Place
+			}
+		}
+	}
+	return func(channel string) string {
+		if place := places[wire.Namespace(channel)]; place != nil {
+			return place(channel)
+		}
+		return ""
+	}
 }
 
 // fillSections gives what is not set about systems its default, from the section with this index on.

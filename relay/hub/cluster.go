@@ -17,6 +17,7 @@ import (
 	"weir/broker/disk"
 	"weir/relay/cluster"
 	"weir/relay/cluster/durable"
+	"weir/relay/cluster/parts"
 	"weir/relay/config"
 )
 
@@ -33,12 +34,14 @@ func (h *Hub) openCluster() error {
 	sum := fnv.New64a()
 	_, _ = sum.Write(policy)
 	h.Cluster, err = cluster.Open(cluster.Config{
-		Node: c.Node, Partitions: c.Partitions, Shared: h.Config.Shared(), Policy: strconv.FormatUint(sum.Sum64(), 36),
+		Node: c.Node, Partitions: c.Partitions, Place: h.Config.Place(), Shared: h.Config.Shared(), Policy: strconv.FormatUint(sum.Sum64(), 36),
 		Opener: h.Config.Mesh, Durable: h.durable(), Log: h.Log, Panic: h.Contain, Traced: h.traced(),
 	})
 	if err != nil {
 		return err
 	}
+	h.Namespaces.ask = h.askGuard
+	h.Answer(callGuard, h.guardHere)
 	h.Counters.Set.RegisterMetricsWriter(func(w io.Writer) { writeCluster(w, h.Cluster.Stats()) })
 	if h.Ledger = h.Cluster.Ledger(); h.Ledger != nil {
 		h.Counters.Set.RegisterMetricsWriter(func(w io.Writer) { writeDisk(w, h.storeStats()) })
@@ -68,7 +71,7 @@ func (h *Hub) traced() func(channel, parent string) func(broker.Position, error)
 
 // durable is what a cluster needs for durable channels; nil: no namespace is durable.
 func (h *Hub) durable() *durable.Options {
-	if !slices.ContainsFunc(slices.Collect(maps.Values(h.Config.Namespaces)), func(n config.Namespace) bool { return n.Durable }) {
+	if !h.Config.KeptByCluster("") && !slices.ContainsFunc(slices.Collect(maps.Values(h.Config.Namespaces)), func(n config.Namespace) bool { return n.Durable }) {
 		return nil
 	}
 	latency := h.Counters.Set.NewPrometheusHistogramExt("weir_disk_commit_seconds", commitBounds)
@@ -145,6 +148,11 @@ func (h *Hub) Notify(kind string, body []byte, wait bool) cluster.Outcome {
 // Share has a kind of state put together of what all nodes say. At start.
 func (h *Hub) Share(kind string, m cluster.Merger) {
 	set(&h.handlers.Mergers, kind, m)
+}
+
+// Moved has f hear of the keys that this node begins to own, and of those that it no longer owns. kind names who hears. At start.
+func (h *Hub) Moved(kind string, f func(of func(key string) bool, gained bool)) {
+	h.Share(kind, parts.Ownership(f))
 }
 
 // StartCluster begins to own channels, if there is a cluster, when all that others may ask for is there.
@@ -225,3 +233,23 @@ func (h *Hub) AcksWait() bool { return h.Keeps() || h.Cluster != nil }
 
 // Keeps reports whether durable channels are kept, on a disk or in a cluster.
 func (h *Hub) Keeps() bool { return h.Disk != nil || h.Ledger != nil }
+
+// maxOwnedTries is how often a publication is tried whose channel is just being loaded.
+const maxOwnedTries = 8
+
+// SubmitOwned is Broker.Submit to a channel that this node owns. cluster.ErrNotOwner: it does not, and nothing was done.
+func (h *Hub) SubmitOwned(channel string, p *broker.Publication) (broker.Receipt, error) {
+	for range maxOwnedTries {
+		if h.Elsewhere(channel) {
+			break
+		}
+		receipt, err := h.Broker.SubmitOwned(channel, p)
+		if !errors.Is(err, broker.ErrNotLoaded) {
+			return receipt, err
+		}
+		if err := h.Broker.Load(channel); err != nil { // others load it just now, or it has not been promoted yet
+			return broker.Receipt{}, err
+		}
+	}
+	return broker.Receipt{}, cluster.ErrNotOwner
+}

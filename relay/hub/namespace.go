@@ -51,6 +51,9 @@ type Namespaces struct {
 	guards     map[string]guard
 	loaded     func(channel string, how Wait) error // see Hub.loaded
 	Authorizer Authorizer                           // for namespaces with the access "webhook"; nil: there are none
+
+	// ask asks the node that owns what a guard reads, if it is another one; nil: there is none. Set at start.
+	ask func(reads string, q guardQuestion, v Verdict, how Wait) (Verdict, error)
 }
 
 // Authorizer decides who may do what in channels whose namespace has the access "webhook". Its methods may be called
@@ -139,7 +142,7 @@ func newNamespaces(cfg *config.Config) (*Namespaces, error) {
 
 // Reserve makes a namespace a system's own. See Host.Reserve.
 func (p *Namespaces) Reserve(cfg *config.Config, name string, ns config.Namespace) error {
-	durable, once, unmeasured, events := ns.Durable && cfg.Data != "", ns.Once, ns.Unmeasured, ns.Events
+	durable, once, unmeasured, events := ns.Durable && (cfg.Data != "" || cfg.Mesh != nil && cfg.KeptByCluster(name)), ns.Once, ns.Unmeasured, ns.Events
 	if configured, ok := cfg.Namespaces[name]; ok {
 		ns = configured
 	} else {
@@ -248,12 +251,11 @@ func (p *Namespaces) Decide(id *auth.Identity, op auth.Ops, channel string, how 
 		return Decision{}, nil
 	}
 	if w, ok := p.guards[wire.Namespace(channel)]; ok {
-		if w.reads != nil {
-			if err := p.loaded(w.reads(channel), how); err != nil {
-				return Decision{}, err
-			}
+		v, err := p.guarded(&w, id, op, channel, how)
+		if err != nil {
+			return Decision{}, err
 		}
-		switch w.verdict(id, op, channel) {
+		switch v {
 		case Allowed:
 			return Decision{}, nil
 		case Denied:
@@ -262,6 +264,22 @@ func (p *Namespaces) Decide(id *auth.Identity, op auth.Ops, channel string, how 
 		}
 	}
 	return p.Open(ns, id, op, channel, how)
+}
+
+// guarded is the verdict of a guard. What it reads of another node's may be older than what a client knows that is not allowed: then the owner is asked.
+func (p *Namespaces) guarded(w *guard, id *auth.Identity, op auth.Ops, channel string, how Wait) (Verdict, error) {
+	if w.reads == nil {
+		return w.verdict(id, op, channel), nil
+	}
+	reads := w.reads(channel)
+	if err := p.loaded(reads, how); err != nil {
+		return Unknown, err
+	}
+	v := w.verdict(id, op, channel)
+	if v == Allowed || p.ask == nil {
+		return v, nil
+	}
+	return p.ask(reads, guardQuestion{id, op, channel}, v, how)
 }
 
 // Guard has a system decide about the channels of a namespace before its policy does; see the type guard. At start.

@@ -177,3 +177,22 @@ func (h *Hub) Full() bool {
 	}
 	return h.Pool.Full()
 }
+
+// SubmitSystem makes a change of a system with submit. See relay.Channels.
+func (h *Hub) SubmitSystem(channel string, p *broker.Publication, submit func(channel string, p *broker.Publication) (broker.Receipt, error)) (broker.Receipt, error) {
+	if !wire.ValidChannel(channel) {
+		return broker.Receipt{}, problem.BadChannel
+	}
+	if p.Group != "" && !wire.ValidName(p.Group) || p.Key != "" && !wire.ValidName(p.Key) {
+		return broker.Receipt{}, problem.BadName
+	}
+	if err := h.Admit(p.Op, len(p.Data)); err != nil {
+		return broker.Receipt{}, err
+	}
+	t, err := submit(channel, p)
+	if err == nil {
+		h.Namespaces.Of(channel).Counters.Published.Inc()
+		h.Traffic.Published(channel, len(p.Data))
+	}
+	return t, err
+}

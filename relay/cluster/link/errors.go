@@ -15,7 +15,7 @@ var ErrNoOwner error = problem.Unavailable.With("the node that has the channel i
 var errorCodes = []error{
 	nil, ErrNoOwner, broker.ErrClosed, broker.ErrNoKey, broker.ErrOp, broker.ErrTTL, broker.ErrTooManyItems, broker.ErrStateTooLarge,
 	broker.ErrTooManyChannels, broker.ErrFull, broker.ErrBroken, broker.ErrNoChannel, problem.Storage, problem.TooLarge,
-	broker.ErrText, broker.ErrNotText, broker.ErrHalf, broker.ErrItemTooLarge,
+	broker.ErrText, broker.ErrNotText, broker.ErrHalf, broker.ErrItemTooLarge, problem.Overloaded,
 }
 
 // codeOffset is the code of a broker.OffsetError; its text says which offset is right.

@@ -7,16 +7,24 @@ import (
 	"weir/internal/wire"
 )
 
+// Key returns what the partition of a channel is chosen by, in the place of its name; "": it is its name.
+type Key func(channel string) string
+
 // key is what a channel's partition is chosen by: the presence of a channel is where the channel is.
-func key(channel string) string {
+func key(channel string, by Key) string {
 	for strings.HasPrefix(channel, wire.PresenceNamespace+":") {
 		channel = channel[len(wire.PresenceNamespace)+1:]
+	}
+	if by != nil {
+		if k := by(channel); k != "" {
+			return k
+		}
 	}
 	return channel
 }
 
 // Partition returns the partition of a channel, of so many: FNV-1a of its key, finalised, since names often differ only in their last bytes.
-func Partition(channel string, of int) int { return int(hash(key(channel)) % uint64(of)) }
+func Partition(channel string, of int, by Key) int { return int(hash(key(channel, by)) % uint64(of)) }
 
 func hash(text string) uint64 {
 	h := uint64(14695981039346656037)

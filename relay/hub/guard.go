@@ -1,0 +1,66 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"weir/internal/wire"
+	"weir/relay/auth"
+	"weir/relay/cluster"
+)
+
+// callGuard is the call for what a guard decides where what it reads is owned.
+const callGuard = "guard"
+
+// guardQuestion is what a guard is asked.
+type guardQuestion struct {
+	Identity *auth.Identity `json:"identity"`
+	Op       auth.Ops       `json:"op"`
+	Channel  string         `json:"channel"`
+}
+
+// askGuard asks the node that owns what a guard reads, if it is another one: v is what is decided here.
+func (h *Hub) askGuard(reads string, q guardQuestion, v Verdict, how Wait) (Verdict, error) {
+	switch {
+	case !h.Elsewhere(reads):
+		return v, nil
+	case how != WaitForAll:
+		return Unknown, ErrUndecided
+	}
+	who := *q.Identity
+	who.Vouched = nil // of a system of this node
+	q.Identity = &who
+	body, err := json.Marshal(q)
+	if err != nil {
+		return Unknown, err
+	}
+	answer, err := h.Cluster.Call(context.Background(), reads, callGuard, body)
+	if err != nil {
+		return Unknown, err
+	}
+	n, err := strconv.Atoi(string(answer))
+	return Verdict(n), err
+}
+
+// guardHere answers another node.
+func (h *Hub) guardHere(body []byte) ([]byte, error) {
+	var q guardQuestion
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, fmt.Errorf("question to a guard: %w", err)
+	}
+	w, ok := h.Namespaces.guards[wire.Namespace(q.Channel)]
+	if !ok || w.reads == nil || q.Identity == nil {
+		return nil, fmt.Errorf("no system decides about %s", q.Channel)
+	}
+	reads := w.reads(q.Channel)
+	if err := h.EnsureLoaded(reads, WaitForAll); err != nil {
+		return nil, err
+	}
+	v := w.verdict(q.Identity, q.Op, q.Channel)
+	if h.Elsewhere(reads) {
+		return nil, cluster.ErrNoOwner
+	}
+	return strconv.AppendInt(nil, int64(v), 10), nil
+}
