@@ -22,6 +22,15 @@ const (
 	lockName = "lock"
 )
 
+// serverName is what a NATS server has in its directory.
+const serverName = "jetstream"
+
+// Holds reports whether a directory is that of a Journal.
+func Holds(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, databaseName))
+	return err == nil
+}
+
 // Open opens a data directory, makes it if it is missing, and reads what the log has that the database has not: at
 // most what came between two checkpoints, however much is stored. The broker that it is given to closes it.
 //
@@ -30,6 +39,9 @@ func Open(config Config) (*Journal, error) {
 	config.fill()
 	if config.Dir == "" {
 		return nil, errors.New("open the data directory: Config.Dir must not be empty")
+	}
+	if _, err := os.Stat(filepath.Join(config.Dir, serverName)); err == nil && !Holds(config.Dir) {
+		return nil, fmt.Errorf("open %s: it has the durable channels of a cluster, which a single node does not read: name another directory, and take them over with \"weir cluster export\" and \"weir data import\": %w", config.Dir, ErrFormat)
 	}
 	if err := os.MkdirAll(filepath.Join(config.Dir, logName), 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)

@@ -16,8 +16,8 @@ const damagedSuffix = ".damaged"
 //
 // A database that is damaged is not repaired. Errors: those of Open but ErrLost.
 func Repair(dir string) (lost, err error) {
-	if _, err := os.Stat(filepath.Join(dir, databaseName)); err != nil {
-		return nil, fmt.Errorf("%s is not a data directory: %w", dir, err)
+	if !Holds(dir) {
+		return nil, fmt.Errorf("%s is not a data directory: it has no %s", dir, databaseName)
 	}
 	j, err := openStill(dir, true)
 	if err != nil {

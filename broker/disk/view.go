@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,8 +30,8 @@ type View struct {
 //
 // Errors: ErrInUse, ErrFormat, ErrCorrupt, and those of the file system.
 func OpenView(dir string) (v *View, err error) {
-	if _, err := os.Stat(filepath.Join(dir, databaseName)); err != nil {
-		return nil, fmt.Errorf("%s is not a data directory: %w", dir, err)
+	if !Holds(dir) {
+		return nil, fmt.Errorf("%s is not a data directory: it has no %s", dir, databaseName)
 	}
 	v = &View{dir: dir, db: database{dir: dir}}
 	defer func() {

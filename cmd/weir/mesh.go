@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"path/filepath"
 
+	"weir/broker/disk"
 	"weir/internal/mesh"
 	"weir/internal/mesh/embed"
 	"weir/internal/mesh/nats"
@@ -24,6 +26,9 @@ func (o clusterOpener) Open(session string, h mesh.Handler) (mesh.Node, error) {
 		n.Credentials, n.NKey, n.Cert, n.Key, n.CA = c.Credentials, c.NKey, c.TLS.Cert, c.TLS.Key, c.TLS.CA
 		return nats.Opener{Config: n}.Open(session, h)
 	}
+	if err := apart(c.Embed.Data); err != nil {
+		return nil, err
+	}
 	server, err := embed.Start(embed.Config{Cluster: c.Name, Node: c.Node, Listen: c.Embed.Listen, Routes: c.Embed.Routes, Password: c.Embed.Password,
 		Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.TLS.CA, Data: filepath.Clean(c.Embed.Data), Sync: *c.Embed.Sync, Log: o.log})
 	if err != nil {
@@ -36,6 +41,15 @@ func (o clusterOpener) Open(session string, h mesh.Handler) (mesh.Node, error) {
 		return nil, err
 	}
 	return embeddedNode{node, server}, nil
+}
+
+// apart returns an error if the directory of the embedded server is that of the durable channels of a single node. The server would not touch them,
+// and weir would begin without them.
+func apart(dir string) error {
+	if !disk.Holds(dir) {
+		return nil
+	}
+	return fmt.Errorf("cluster.embed.data: %s has the durable channels of a single node, which a cluster does not read: name another directory, and take them over with \"weir data export\" and \"weir cluster import\"", dir)
 }
 
 // embeddedNode is a node whose server ends with it.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"weir/internal/pause"
 	"weir/relay/cluster/link"
 )
 
@@ -57,15 +58,14 @@ func (c *Cluster) agree(now time.Time) {
 // explain logs what is different in another process.
 func (c *Cluster) explain(node string) {
 	var theirs, only, lacking []string
-	body, err := c.CallNode(c.context, node, callShared, nil)
-	if err == nil {
-		err = json.Unmarshal(body, &theirs)
+	for tries := 0; tries < 10 && (tries == 0 || c.yielding.Load() && pause.For(c.context, time.Second) == nil); tries++ {
+		body, err := c.CallNode(c.context, node, callShared, nil)
+		if err == nil && json.Unmarshal(body, &theirs) == nil {
+			only, lacking = without(c.config.Shared, theirs), without(theirs, c.config.Shared)
+			break
+		}
 	}
-	if err == nil {
-		only = without(c.config.Shared, theirs)
-		lacking = without(theirs, c.config.Shared)
-	}
-	c.config.Log.Error("another node of the cluster has other namespaces, systems or partitions: they must be the same in all of them", slog.String("node", node),
+	c.config.Log.Error("another node of the cluster has other namespaces, systems or partitions: they must be the same in all of them. If it belongs to another cluster, one of the two needs another cluster.name", slog.String("node", node),
 		slog.Any("here", only), slog.Any("there", lacking))
 }
 

@@ -105,7 +105,7 @@ func startAs(t testing.TB, m *fake.Mesh, name string, handlers cluster.Handlers,
 		return p
 	}
 	if config.Durable != nil {
-		b.Policy, b.Store = config.Durable.Policy, n.cluster.Ledger()
+		b.Policy, b.Store = config.Durable.Policy, n.cluster.Kept().Store()
 	}
 	n.broker, err = broker.New(b)
 	if err != nil {

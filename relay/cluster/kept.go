@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"weir/broker"
-	"weir/broker/ledger"
 	"weir/relay/cluster/durable"
 )
 
@@ -20,8 +19,8 @@ func (c *Cluster) keep() {
 	}
 }
 
-// Ledger returns the store of durable channels; nil if there is none.
-func (c *Cluster) Ledger() *ledger.Ledger { return c.kept.Store() }
+// Kept returns what serves durable channels; nil if there are none.
+func (c *Cluster) Kept() *durable.Durable { return c.kept }
 
 // Owns implements durable.Owner.
 func (c owned) Owns(p int) bool {

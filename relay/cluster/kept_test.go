@@ -77,7 +77,7 @@ func (k *keptNodes) settled() {
 			if n.cluster.Trouble() != "" {
 				return false
 			}
-			served += n.cluster.Ledger().Stats().Served
+			served += n.cluster.Kept().Store().Stats().Served
 		}
 		return served == partitions
 	})
@@ -376,7 +376,7 @@ func TestDurableMove(t *testing.T) {
 				t.Errorf("%s was told %q", n.name, told)
 			}
 		}
-		if to.cluster.Ledger().Stats().Fenced+of.cluster.Ledger().Stats().Fenced > 0 {
+		if to.cluster.Kept().Store().Stats().Fenced+of.cluster.Kept().Store().Stats().Fenced > 0 {
 			t.Error("somebody was fenced")
 		}
 	})

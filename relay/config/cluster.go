@@ -103,6 +103,9 @@ func (k *Checks) cluster(c Config) {
 		if x.Credentials != "" || x.NKey != "" {
 			k.Add("cluster", "credentials and nkey are for servers in cluster.nats: embedded ones have cluster.embed.password and cluster.tls")
 		}
+		if !slices.ContainsFunc(x.Embed.Routes, func(route string) bool { return route != x.Embed.Listen }) {
+			k.Add("cluster.embed.routes", "expected the addresses of the servers of the other nodes, too: a majority of three or five has to be there")
+		}
 		for i, route := range x.Embed.Routes {
 			if host, port, err := net.SplitHostPort(route); err != nil || host == "" || port == "" {
 				k.Add(Element("cluster.embed.routes", i), "%s is not an address: expected host:port", Quote(route))

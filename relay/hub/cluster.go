@@ -43,7 +43,7 @@ func (h *Hub) openCluster() error {
 	h.Namespaces.ask = h.askGuard
 	h.Answer(callGuard, h.guardHere)
 	h.Counters.Set.RegisterMetricsWriter(func(w io.Writer) { writeCluster(w, h.Cluster.Stats()) })
-	if h.Ledger = h.Cluster.Ledger(); h.Ledger != nil {
+	if h.Ledger = h.Cluster.Kept().Store(); h.Ledger != nil {
 		h.Counters.Set.RegisterMetricsWriter(func(w io.Writer) { writeDisk(w, h.storeStats()) })
 	}
 	return nil
@@ -84,6 +84,9 @@ func (h *Hub) durable() *durable.Options {
 // storeStats are the figures of durable channels in a cluster as if the servers were a disk, the logs its log, and the shelf its database.
 func (h *Hub) storeStats() disk.Stats {
 	s := h.Ledger.Stats()
+	if s.Failing == nil {
+		s.Failing = h.Cluster.Kept().Untaken()
+	}
 	return disk.Stats{Commits: s.Commits, Bytes: s.Bytes, Failures: s.Failures, Refused: s.Refused, Checkpoints: s.Checkpoints, Loads: s.Loads, Damaged: s.Damaged,
 		Queue: s.Queue, Backlog: s.Backlog, Failing: s.Failing, Broken: s.Broken}
 }

@@ -43,6 +43,8 @@ type run struct {
 	quick    bool
 	runs     int
 	atOnce   bool // weir gathers nothing: each message leaves at once
+	kept     durably
+	onlyKept bool
 	children []*process
 	page     strings.Builder
 }
@@ -60,6 +62,7 @@ func main() {
 	flag.StringVar(&r.dir, "dir", "", "directory for logs and data")
 	flag.StringVar(&out, "out", "", "file to write to; standard output")
 	flag.BoolVar(&r.quick, "quick", false, "short, to see that everything works")
+	flag.BoolVar(&r.onlyKept, "durable", false, "durable channels alone")
 	flag.IntVar(&r.runs, "runs", 3, "runs of each, of which the median counts")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -180,11 +183,17 @@ func (r *run) relay(nodes, partitions int) ([]*process, error) {
 		return nil, err
 	}
 	text := "limits: {per_address: 0}\n"
-	if r.atOnce {
+	switch {
+	case r.atOnce:
 		text += "namespaces: {bench: {batch: {window: 0s}}}\n"
+	case r.kept != "":
+		text += "namespaces: {bench: {durable: true}}\n"
 	}
-	if partitions > 0 {
-		text += fmt.Sprintf("cluster: {partitions: %d}\n", partitions)
+	switch {
+	case nodes == 1 && r.kept != "":
+		text += "data: " + filepath.Join(dir, "data") + "\n"
+	case nodes > 1:
+		text += fmt.Sprintf("cluster: {partitions: %d, embed: {sync: %v}}\n", cmp.Or(partitions, 64), r.kept != buffered)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "weir.yaml"), []byte(text), 0o600); err != nil {
 		return nil, err
@@ -351,7 +360,11 @@ func (r *run) say(format string, args ...any) {
 
 // all measures everything.
 func (r *run) all() error {
-	for _, step := range []func() error{r.head, r.latency, r.forwarding, r.crowd, r.takeovers, r.planned} {
+	steps := []func() error{r.head, r.latency, r.forwarding, r.crowd, r.takeovers, r.planned, r.durable}
+	if r.onlyKept {
+		steps = steps[len(steps)-1:]
+	}
+	for _, step := range steps {
 		if err := step(); r.ctx.Err() != nil {
 			return r.ctx.Err()
 		} else if err != nil { // what was measured counts

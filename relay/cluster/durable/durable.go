@@ -72,6 +72,8 @@ type Durable struct {
 	fenced atomic.Bool // the ledger has lost its log
 	moved  moved
 
+	untaken atomic.Pointer[error] // see Untaken
+
 	// Owned by the goroutine.
 	slot    int
 	session string // of the ledger; "": none

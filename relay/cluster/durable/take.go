@@ -107,6 +107,15 @@ func (d *Durable) say(err error) {
 		d.config.Log.Warn("durable channels are not taken over; trying on", slog.String("error", text))
 	}
 	d.said = text
+	d.untaken.Store(&err)
+}
+
+// Untaken returns why durable channels that are this node's are not taken over, as far as that was tried; nil: nothing is in the way.
+func (d *Durable) Untaken() error {
+	if err := d.untaken.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // take takes partitions that this process owns.

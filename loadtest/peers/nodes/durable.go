@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// durably is how the channels of a run are kept; "": in memory.
+type durably string
+
+const (
+	synced   durably = "synced"   // on disk before it is acknowledged
+	buffered durably = "buffered" // the operating system writes it to the disk when it likes
+)
+
+// durable measures channels that a majority of the servers keeps.
+func (r *run) durable() error {
+	r.say("durable channels")
+	r.printf("\n### Durable channels\n\nPublished to 100 channels, acknowledged when it is kept: by one node on its disk, by three when two of their servers have it. Each publisher sends its next request when the last one is answered, and latency counts from the request.\n")
+	r.printf("| servers | synced to the disk | publishers | requests | publications/s | p50 ms | p99 ms | CPU of all, cores | not valid because |\n|---|---|---|---|---|---|---|---|---|")
+	for _, c := range []struct {
+		nodes int
+		kept  durably
+	}{{1, synced}, {nodeCount, synced}, {nodeCount, buffered}} {
+		if err := r.durablePublish(c.nodes, c.kept); err != nil {
+			return err
+		}
+	}
+	if err := r.durableLoad(); err != nil {
+		return err
+	}
+	r.stopAll()
+	return r.durableTakeover()
+}
+
+// durablePublish measures publications that are acknowledged.
+func (r *run) durablePublish(nodes int, kept durably) error {
+	r.kept = kept
+	defer func() { r.kept = "" }()
+	servers, err := r.relay(nodes, 0)
+	if err != nil {
+		return err
+	}
+	defer r.stopAll()
+	var all []string
+	for i := range nodes {
+		all = append(all, public(i))
+	}
+	for _, c := range []struct{ publishers, batch string }{{"100", "1"}, {"1000", "1"}, {"16", "100"}} {
+		x, err := r.median(rate, func() (result, error) {
+			return r.bench(servers, "ingress", "--channels", "100", "--publishers", c.publishers, "--batch", c.batch, "--closed", "--url", strings.Join(all, ","))
+		})
+		if err != nil {
+			return err
+		}
+		name, synced, what := "one node", "yes", "one message each"
+		if nodes > 1 {
+			name = "three nodes"
+		}
+		if kept == buffered {
+			synced = "no"
+		}
+		if c.batch != "1" {
+			what = "100 lines of NDJSON"
+		}
+		r.printf("| %s | %s | %s | %s | %.0f | %.1f | %.1f | %.2f | %s |", name, synced, c.publishers, what, x.Published, x.Latency.P50, x.Latency.P99, x.spent/(x.Seconds+1), x.mark())
+	}
+	return nil
+}
+
+// post publishes lines of NDJSON; all are to be acknowledged.
+func post(client *http.Client, node int, lines []byte) error {
+	req, err := http.NewRequest(http.MethodPost, public(node)+"/v1/publish?answers=errors", bytes.NewReader(lines))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer dev")
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(resp.Body)
+	if err == nil && (resp.StatusCode != http.StatusOK || bytes.Contains(answer, []byte(`"error"`))) {
+		err = fmt.Errorf("%s: %.200s", resp.Status, answer)
+	}
+	return err
+}
+
+// durableLoad measures how long the first request for a channel takes after its partition has moved, beside the second one.
+func (r *run) durableLoad() error {
+	r.kept = synced
+	defer func() { r.kept = "" }()
+	const partitions, channels, changes = 4, 400, 100
+	if _, err := r.relay(nodeCount, partitions); err != nil {
+		return err
+	}
+	client := &http.Client{Timeout: 20 * time.Second}
+	name := func(i int) string { return fmt.Sprint("bench:load", i) }
+	for i := range channels {
+		var lines []byte
+		for range changes {
+			lines = fmt.Appendf(lines, `{"channel":%q,"data":%q}`+"\n", name(i), strings.Repeat("x", 300))
+		}
+		if err := post(client, i%nodeCount, lines); err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
+	}
+	for i := range channels { // wherever they were
+		if i%20 == 0 {
+			if err := r.move(name(i), 2); err != nil {
+				return err
+			}
+		}
+	}
+	var first, second []time.Duration
+	for i := range channels {
+		for _, list := range []*[]time.Duration{&first, &second} {
+			begun := time.Now()
+			req, err := http.NewRequest(http.MethodGet, public(2)+"/v1/channels/"+name(i)+"/history?limit=1", nil)
+			if err != nil {
+				return err
+			}
+			req.Header.Set("Authorization", "Bearer dev")
+			resp, err := client.Do(req)
+			if err != nil {
+				return err
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				return fmt.Errorf("history: %s", resp.Status)
+			}
+			*list = append(*list, time.Since(begun))
+		}
+	}
+	slices.Sort(first)
+	slices.Sort(second)
+	ms := func(list []time.Duration, share float64) float64 {
+		return float64(list[int(share*float64(len(list)-1))]) / 1e6
+	}
+	r.printf("\nA request for a channel of %d changes of 300 bytes that its node has just taken over and not read yet takes %.2f ms (p50; p99 %.1f) and %.2f ms (p99 %.1f) when it is read.",
+		changes, ms(first, .5), ms(first, .99), ms(second, .5), ms(second, .99))
+	return nil
+}
+
+// durableTakeover measures how long a durable channel has no owner after its node was killed with 64 MiB that were put into channels since.
+func (r *run) durableTakeover() error {
+	const channels, size = 64, 4 << 10
+	lines := 64 << 20 / channels / size
+	if r.quick {
+		lines /= 16
+	}
+	r.kept = synced
+	defer func() { r.kept = "" }()
+	client := &http.Client{Timeout: 20 * time.Second}
+	var took []time.Duration
+	for range max(r.runs, 1) {
+		three, err := r.relay(nodeCount, 1) // so that all is in one log
+		if err != nil {
+			return err
+		}
+		if err := r.move(channel, 2); err != nil {
+			return err
+		}
+		var wait sync.WaitGroup
+		failed := make(chan error, channels)
+		for i := range channels {
+			wait.Go(func() {
+				var body []byte
+				for range lines {
+					body = fmt.Appendf(body, `{"channel":"bench:%d","data":%q}`+"\n", i, strings.Repeat("x", size))
+				}
+				if err := post(client, 2, body); err != nil {
+					failed <- err
+				}
+			})
+		}
+		wait.Wait()
+		if len(failed) > 0 {
+			return fmt.Errorf("publish: %w", <-failed)
+		}
+		begun := time.Now()
+		three[2].end(os.Kill)
+		for publish(client, 0, channel) != nil {
+			if time.Since(begun) > time.Minute || r.ctx.Err() != nil {
+				return fmt.Errorf("no owner after %v", time.Since(begun))
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		took = append(took, time.Since(begun))
+		r.stopAll()
+	}
+	slices.Sort(took)
+	r.printf("\nFrom `kill -9` of a node to which %d MiB were just published, with its server, to the first publication that is acknowledged on another to one of its durable channels (of %d): median %.1f s, at most %.1f s, at least %.1f s.",
+		channels*lines*size>>20, len(took), took[len(took)/2].Seconds(), took[len(took)-1].Seconds(), took[0].Seconds())
+	return nil
+}
