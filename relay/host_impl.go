@@ -60,7 +60,7 @@ func (h *host) Raw(method, path string, handler fasthttp.RequestHandler) {
 func (h *host) Fast(route ingress.FastRoute) { h.relay.gate.Fast = append(h.relay.gate.Fast, route) }
 
 func (h *host) WebSocket(path string, route WebSocketRoute) {
-	h.relay.api.Raw("GET", path, false, h.relay.routes.Serve(route))
+	h.relay.api.Raw("GET", path, false, h.relay.routes.Serve(path, route))
 }
 
 func (h *host) EventStream(path, namespace string, e EventStream) {

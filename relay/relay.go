@@ -212,6 +212,7 @@ func (r *Relay) ServeOn(ctx context.Context, ln, adm net.Listener) error {
 	if r.hub.Cluster != nil {
 		<-handed
 	}
+	r.routes.Close()
 	r.gate.Stop()
 	_ = in.Close()
 	<-accepting

@@ -14,6 +14,7 @@ type (
 	Follow         = route.Follow
 	Client         = route.Client
 	Group          = route.Group
+	Forwarded      = route.Forwarded
 	GroupMessage   = route.GroupMessage
 	EventStream    = route.EventStream
 	StreamRoute    = route.Stream

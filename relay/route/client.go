@@ -6,6 +6,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/pool"
 	"weir/relay/auth"
 	"weir/relay/hub"
 	"weir/relay/native"
@@ -24,28 +25,56 @@ type Client struct {
 	stream  *Stream // nil: it is a WebSocket
 	head    []byte  // of a stream: what its answer begins with; nil once Begin was called
 	abrupt  bool    // set before WebSocket.Closed is called
+	remote  *remote // nil: it is connected to this node
 
 	// Guarded by mu, which is taken after a group's.
-	mu     sync.Mutex
-	groups []*Group
-	ended  bool // it joins none any more
+	mu       sync.Mutex
+	groups   []*Group
+	forwards []*Forwarded // ways to other nodes, which end with the client
+	ended    bool         // it joins none any more
 }
 
 // ID is the connection's id.
-func (c *Client) ID() string { return c.session.ID() }
+func (c *Client) ID() string {
+	if c.remote != nil {
+		return c.remote.id
+	}
+	return c.session.ID()
+}
+
+// Remote reports whether the client is connected to another node, which forwards its messages.
+func (c *Client) Remote() bool { return c.remote != nil }
 
 // Identity is who the client is. It changes when its token is refreshed.
-func (c *Client) Identity() *auth.Identity { return c.session.Identity() }
+func (c *Client) Identity() *auth.Identity {
+	if c.remote != nil {
+		return c.remote.identity.Load()
+	}
+	return c.session.Identity()
+}
 
 // Address is the client's, as limits count it.
-func (c *Client) Address() string { return c.session.Address() }
+func (c *Client) Address() string {
+	if c.remote != nil {
+		return c.remote.address
+	}
+	return c.session.Address()
+}
+
+// conn is what the client's messages are written to.
+func (c *Client) conn() *pool.Conn {
+	if c.remote != nil {
+		return &c.remote.conn
+	}
+	return c.session.Conn()
+}
 
 // Send sends a message of JSON in turn with everything that was sent before and is not waiting in a group's
 // window. It may be called from anywhere, and keeps nothing of data.
-func (c *Client) Send(data []byte) { c.session.Conn().Reply(c.frame(data, false), nil) }
+func (c *Client) Send(data []byte) { c.conn().Reply(c.frame(data, false), nil) }
 
 // SendBinary is Send for a binary message.
-func (c *Client) SendBinary(data []byte) { c.session.Conn().Reply(c.frame(data, true), nil) }
+func (c *Client) SendBinary(data []byte) { c.conn().Reply(c.frame(data, true), nil) }
 
 // Pong sends the answer to a ping of the client. id is the message's, as it came; it may be nil.
 func (c *Client) Pong(id []byte) {
@@ -62,6 +91,9 @@ func (c *Client) SendError(id []byte, err error) { c.Send(c.session.Failure(id, 
 
 // Refresh extends the session with a new token of the same user. Errors can be told as they are.
 func (c *Client) Refresh(token string) error {
+	if c.remote != nil {
+		return c.remote.refresh(token)
+	}
 	_, err := c.session.Refresh(token)
 	if err == nil {
 		c.session.Schedule()
@@ -72,6 +104,10 @@ func (c *Client) Refresh(token string) error {
 // Close ends the session, after everything sent to it and its groups before. It returns at once. Code is one
 // of those of the protocol, or the system's own from 4400 on; on a route with a dialect it is one of the dialect's.
 func (c *Client) Close(code int, reason string) {
+	if c.remote != nil {
+		c.remote.close(code, reason)
+		return
+	}
 	c.session.Close(session.Closing{Code: code, Reason: reason, Final: c.route.Dialect != nil})
 }
 
@@ -117,7 +153,11 @@ func (c *Client) frame(data []byte, isBinary bool) []byte {
 	if len(data) == 0 {
 		return nil
 	}
-	return appendFrame(nil, c.session.Encoding(), data, isBinary)
+	enc := hub.WS
+	if c.remote == nil {
+		enc = c.session.Encoding()
+	}
+	return appendFrame(nil, enc, data, isBinary)
 }
 
 // enter notes a membership. It returns false if the client is ending, or is a member already.
@@ -128,6 +168,9 @@ func (c *Client) enter(g *Group) bool {
 		return false
 	}
 	c.groups = append(c.groups, g)
+	if c.remote != nil && !slices.Contains(c.remote.joined, g) {
+		c.remote.joined = append(c.remote.joined, g)
+	}
 	return true
 }
 

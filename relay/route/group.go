@@ -25,6 +25,7 @@ type Group struct {
 
 	// Atomic.
 	flushed atomic.Uint64 // ordinal of the last message that is on its way to the sockets
+	remotes sync.Map      // *Client of other nodes that are or have been members, by connection
 
 	// Guarded by mu, which is taken before a client's lock and the window's.
 	mu      sync.Mutex
@@ -60,8 +61,11 @@ func (m *Group) Join(c *Client, first []byte, isBinary bool) {
 		return
 	}
 	m.members++
+	if c.remote != nil {
+		m.remotes.Store(c.ID(), c)
+	}
 	m.window.Seal()
-	c.session.Conn().Join(m.topic, m.ordinal, c.frame(first, isBinary), nil)
+	c.conn().Join(m.topic, m.ordinal, c.frame(first, isBinary), nil)
 }
 
 // Leave ends a membership, after everything sent before has reached the client.
@@ -118,7 +122,7 @@ func (m *Group) Reply(c *Client, data []byte, isBinary bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.window.Seal()
-	c.session.Conn().After(m.topic, m.ordinal, c.frame(data, isBinary))
+	c.conn().After(m.topic, m.ordinal, c.frame(data, isBinary))
 	m.window.Expedite()
 }
 
@@ -129,7 +133,7 @@ func (m *Group) detach(c *Client, then func()) {
 	m.members--
 	m.window.Seal()
 	m.window.Expedite()
-	c.session.Conn().Leave(m.topic, m.ordinal, nil, then)
+	c.conn().Leave(m.topic, m.ordinal, nil, then)
 }
 
 // gone counts a member out whose connection is removed.
@@ -161,7 +165,7 @@ func (m *Group) Flush(b *batch.Batch) {
 				return
 			}
 			done[e.Exclude] = true
-			if conn, enc := m.hub.Find(e.Exclude); conn != nil {
+			if conn, enc := m.find(e.Exclude); conn != nil {
 				x := pool.Override{Conn: conn}
 				x.Bytes, x.Count = frames(enc, b, e.Exclude)
 				frame.Overrides = append(frame.Overrides, x)
@@ -170,6 +174,14 @@ func (m *Group) Flush(b *batch.Batch) {
 	}
 	m.topic.Deliver(frame)
 	m.flushed.Store(b.Last)
+}
+
+// find is the connection of a member, and its encoding; nil if there is none.
+func (m *Group) find(connection string) (*pool.Conn, pool.Encoding) {
+	if c, ok := m.remotes.Load(connection); ok {
+		return c.(*Client).conn(), hub.WS
+	}
+	return m.hub.Find(connection)
 }
 
 // Missed implements batch.Sink: a member that lacks the batch is closed, and comes back.

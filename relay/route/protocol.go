@@ -107,6 +107,7 @@ func (p protocol) Gone(abrupt bool) {
 
 // Closed implements session.Protocol.
 func (p protocol) Closed() {
+	p.c.endForwards()
 	if p.c.route.Closed != nil {
 		p.c.route.Closed(p.c)
 	}

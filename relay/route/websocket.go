@@ -1,11 +1,13 @@
 package route
 
 import (
+	"errors"
 	"net"
 
 	"github.com/valyala/fasthttp"
 
 	"weir/relay/auth"
+	"weir/relay/cluster"
 	"weir/relay/hub"
 	"weir/relay/session"
 	"weir/relay/websocket"
@@ -50,14 +52,26 @@ type WebSocket struct {
 	// follow none.
 	Dialect *Dialect
 
+	// Key returns what a client's messages are about. In a cluster the node that owns that handles them: if the client is connected to another node, Admit, Open, Message,
+	// Denied, for the channel of that name, and Closed are called by the owner. If the owner is lost, the client is closed with 4100. An error refuses the
+	// request. nil: they are handled where the client is connected; see Client.Forward.
+	Key func(ctx *fasthttp.RequestCtx) (string, error)
+
 	// Set by Routes.Serve.
+	path   string
+	remote *WebSocket // for clients whose messages another node handles; nil: Key is nil
 	routes *Routes
 	rules  *websocket.Rules
 }
 
 // Serve is the handler of a WebSocket route of a system.
-func (r *Routes) Serve(route WebSocket) fasthttp.RequestHandler {
+func (r *Routes) Serve(path string, route WebSocket) fasthttp.RequestHandler {
+	route.path = path
 	r.complete(&route)
+	if route.Key != nil {
+		route.remote = route.forwarding()
+	}
+	r.paths[path] = &route
 	return func(ctx *fasthttp.RequestCtx) { r.handle(ctx, &route) }
 }
 
@@ -85,19 +99,41 @@ func (r *Routes) handle(ctx *fasthttp.RequestCtx, route *WebSocket) {
 		r.gate.Refuse(ctx, bad)
 		return
 	}
+	key := ""
+	if route.Key != nil && r.tunnels != nil {
+		var err error
+		if key, err = route.Key(ctx); err != nil {
+			r.gate.Fail(ctx, err)
+			return
+		}
+		if r.hub.Elsewhere(key) {
+			r.forward(ctx, route, key, &a, &o)
+			return
+		}
+	}
 	client := &Client{route: route}
 	if route.Admit != nil {
 		var err error
-		if client.Value, err = route.Admit(ctx, a.Identity); err != nil {
+		client.Value, err = route.Admit(ctx, a.Identity)
+		if errors.Is(err, cluster.ErrNotOwner) && key != "" { // it has just moved
+			r.forward(ctx, route, key, &a, &o)
+			return
+		}
+		if err != nil {
 			r.gate.Fail(ctx, err)
 			return
 		}
 	}
+	r.upgrade(ctx, &a, &o, client)
+}
+
+// upgrade answers a handshake, and opens the session.
+func (r *Routes) upgrade(ctx *fasthttp.RequestCtx, a *session.Handshake, o *websocket.Offer, c *Client) {
 	if r.hub.Config.Compression && o.Deflate {
 		a.Encoding = hub.DeflateWS
 	}
 	a.Head = o.AppendSwitch(make([]byte, 0, 512), a.Encoding == hub.DeflateWS)
-	r.open(ctx, &a, client)
+	r.open(ctx, a, c)
 }
 
 // open takes the connection over for a session of a WebSocket route. Everything is written in turn by the shard's loop, behind the
@@ -107,6 +143,9 @@ func (r *Routes) open(ctx *fasthttp.RequestCtx, a *session.Handshake, c *Client)
 	r.sessions.Hijack(ctx, a, opener(func(nc net.Conn, rest []byte, a *session.Handshake) {
 		s := &c.session
 		if !r.sessions.Place(s, nc, a, protocol{c}) {
+			if f, ok := c.Value.(*Forwarded); ok {
+				f.tunnel.Close()
+			}
 			return
 		}
 		s.Connect(nc, websocket.Options{Rules: c.route.rules, Binary: c.route.Binary, SkipLarge: c.route.Errors, Rest: rest})

@@ -2,19 +2,20 @@ package documents
 
 import (
 	"encoding/json"
-	"fmt"
-	"math"
+	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 
 	"github.com/valyala/fasthttp"
 
 	"weir/internal/wire"
 	"weir/relay"
+	"weir/relay/auth"
+	"weir/relay/cluster"
 	"weir/relay/jsonbody"
 	"weir/relay/systems/documents/content"
+	"weir/relay/systems/documents/message"
 	"weir/relay/systems/documents/text"
 	"weir/relay/systems/internal/encode"
 )
@@ -33,9 +34,13 @@ func (a *api) serve() {
 	a.host.Backend(http.MethodPost, "/v1/documents/{id}/operations", a.on(content.Text, a.operate))
 }
 
-// on opens the document of a request. f is called with its lock held; what f returns is waited for without it.
+// on opens the document of a request, at the node that owns it. f is called with its lock held; what f returns is waited for without it.
 func (a *api) on(kind content.Kind, f func(ctx *fasthttp.RequestCtx, d *document) (wait <-chan error, err error)) func(*fasthttp.RequestCtx) error {
-	return func(ctx *fasthttp.RequestCtx) error {
+	key := func(ctx *fasthttp.RequestCtx, _ *auth.Identity) string {
+		key, _ := documentKey(ctx) // or the handler says what is wrong with it
+		return key
+	}
+	at := a.host.At(key, func(ctx *fasthttp.RequestCtx, _ *auth.Identity) error {
 		id, err := documentID(ctx)
 		if err != nil {
 			return err
@@ -46,33 +51,18 @@ func (a *api) on(kind content.Kind, f func(ctx *fasthttp.RequestCtx, d *document
 			return err
 		})
 		if err == nil {
-			err = <-wait
+			if err = <-wait; errors.Is(err, cluster.ErrNotOwner) {
+				err = errMaybe
+			}
 		}
 		return clientError(err)
-	}
+	})
+	return func(ctx *fasthttp.RequestCtx) error { return at(ctx, nil) }
 }
-
-// number returns a whole number of the query, or what stands for it where it is not given.
-func number(ctx *fasthttp.RequestCtx, name string, otherwise, least, most uint64) (uint64, error) {
-	v := ctx.QueryArgs().Peek(name)
-	if len(v) == 0 {
-		return otherwise, nil
-	}
-	n, err := strconv.ParseUint(string(v), 10, 64)
-	switch {
-	case err == nil && n >= least && n <= most:
-		return n, nil
-	case most == anyVersion:
-		return 0, badRequest(name + " must be a whole number")
-	}
-	return 0, badRequest(fmt.Sprintf("%s must be %d to %d", name, least, most))
-}
-
-const anyVersion = math.MaxUint64
 
 // get is GET /v1/documents/{id}: where the document stands, or stood at ?version.
 func (a *api) get(ctx *fasthttp.RequestCtx, d *document) (<-chan error, error) {
-	version, err := number(ctx, "version", d.version, 0, anyVersion)
+	version, err := message.Query(ctx.QueryArgs(), "version", d.version, 0, message.Any)
 	if err != nil {
 		return nil, err
 	}
@@ -113,12 +103,12 @@ func (a *api) put(ctx *fasthttp.RequestCtx, d *document) (<-chan error, error) {
 		return nil, err
 	}
 	if want.Text == nil {
-		return nil, badRequest("text is missing")
+		return nil, message.Bad("text is missing")
 	}
 	whole, err := text.ParseString(want.Text)
 	switch {
 	case err != nil:
-		return nil, badRequest("text must be a string of Unicode, without halves of surrogate pairs")
+		return nil, message.Bad("text must be a string of Unicode, without halves of surrogate pairs")
 	case len(whole) > int(d.set.config.Size):
 		return nil, errLarge
 	}
@@ -143,10 +133,10 @@ func (a *api) operate(ctx *fasthttp.RequestCtx, d *document) (<-chan error, erro
 		return nil, errNoOperation
 	case want.Src != "" && !wire.ValidName(want.Src):
 		return nil, errSrc
-	case want.ID != nil && !validID(want.ID):
-		return nil, errMessageID
+	case want.ID != nil && !message.ValidID(want.ID):
+		return nil, message.ErrID
 	case (want.ID == nil) != (want.Src == ""):
-		return nil, badRequest("id and src must be given together: they identify an operation that comes again")
+		return nil, message.Bad("id and src must be given together: they identify an operation that comes again")
 	}
 	op, err := text.Parse(want.Operation)
 	if err != nil {
@@ -166,7 +156,7 @@ func (a *api) operate(ctx *fasthttp.RequestCtx, d *document) (<-chan error, erro
 // apply makes an edit and responds with its version.
 func (a *api) apply(ctx *fasthttp.RequestCtx, d *document, x *edit) (<-chan error, error) {
 	if len(x.user) > maxUser || !utf8.ValidString(x.user) {
-		return nil, badRequest("userId must be at most 128 bytes")
+		return nil, message.Bad("userId must be at most 128 bytes")
 	}
 	version, _, err := d.edit(x, nil)
 	if err != nil {
@@ -186,11 +176,11 @@ const (
 
 // history is GET /v1/documents/{id}/operations?since=&limit=: the operations behind a version, oldest first.
 func (a *api) history(ctx *fasthttp.RequestCtx, d *document) (<-chan error, error) {
-	since, err := number(ctx, "since", 0, 0, anyVersion)
+	since, err := message.Query(ctx.QueryArgs(), "since", 0, 0, message.Any)
 	if err != nil {
 		return nil, err
 	}
-	limit, err := number(ctx, "limit", usualPage, 1, mostPage)
+	limit, err := message.Query(ctx.QueryArgs(), "limit", usualPage, 1, mostPage)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"weir/relay/systems/documents/content"
+	"weir/relay/systems/documents/message"
 	"weir/relay/systems/documents/text"
 )
 
@@ -39,7 +40,7 @@ func (d *document) setCursor(ed *editor, version uint64, position int, selection
 		c.move(e.Op)
 	}
 	if c.outside(b.Buffer.Len()) {
-		return badRequest("position and selection must lie in the text")
+		return message.Bad("position and selection must lie in the text")
 	}
 	if i < 0 {
 		d.cursors = append(d.cursors, c)

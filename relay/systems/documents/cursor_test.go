@@ -149,8 +149,8 @@ func TestColors(t *testing.T) {
 	pattern := regexp.MustCompile(`^#[0-9a-f]{6}$`)
 	different := make(map[string]bool)
 	for i := range 1000 {
-		c := colorOf(fmt.Sprint("user", i))
-		if !pattern.MatchString(c) || c != colorOf(fmt.Sprint("user", i)) {
+		c := content.Color(fmt.Sprint("user", i))
+		if !pattern.MatchString(c) || c != content.Color(fmt.Sprint("user", i)) {
 			t.Fatal(c)
 		}
 		different[c] = true

@@ -5,7 +5,10 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"weir/relay/cluster"
 	"weir/relay/systems/documents/content"
 )
 
@@ -14,7 +17,9 @@ type document struct {
 	// Set once.
 	set     *Documents
 	id      string
-	channel string // whose policy and grants are the document's
+	channel string // whose policy and grants are the document's, and whose owner has it
+
+	moved atomic.Bool // another node has owned it since it was made: what is here may be old
 
 	// Guarded by mu.
 	mu           sync.Mutex
@@ -54,9 +59,47 @@ func (d *document) release() {
 	d.touched = d.set.now()
 }
 
+// left reports whether another node owns the document by now. Its editors are ended then: they come back, and go on there.
+func (d *document) left() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.owned() != nil
+}
+
+// owned returns cluster.ErrNotOwner if another node owns the document, or has owned it since it was made. Its editors are ended then, and it is closed. The
+// caller holds mu.
+func (d *document) owned() error {
+	if !d.moved.Load() && !d.set.store.Host.Elsewhere(d.channel) {
+		return nil
+	}
+	d.leave()
+	return cluster.ErrNotOwner
+}
+
+// leave closes the document, of which there may be more elsewhere than is here. The caller holds mu.
+func (d *document) leave() {
+	d.moved.Store(true)
+	for _, ed := range d.editors {
+		ed.end(closeMoved, comeBack)
+	}
+	if !d.closed {
+		d.close()
+	}
+}
+
+// close takes the document out of those that are open. The caller holds mu.
+func (d *document) close() {
+	d.body, d.broadcasters, d.closed = nil, nil, true
+	d.set.open.Delete(d.id)
+	d.set.number.Add(-1)
+}
+
 // load has the document in memory, and of a kind ("": of any). The caller holds mu.
 func (d *document) load(kind content.Kind) error {
 	d.touched = d.set.now()
+	if err := d.owned(); err != nil {
+		return err
+	}
 	if err := d.confirm(); err != nil {
 		return err
 	}
@@ -72,6 +115,9 @@ func (d *document) load(kind content.Kind) error {
 			return err
 		}
 		d.set.counts.loads.Inc()
+		if err := d.owned(); err != nil { // by now
+			return err
+		}
 	}
 	if !d.saved && len(d.editors) == 0 && kind != "" && d.kind != kind { // it has not been begun yet
 		if err := d.restore(content.Head{Kind: kind, Epoch: d.epoch}, nil); err != nil {
@@ -217,9 +263,6 @@ func (d *document) unload(now time.Time, idle time.Duration) bool {
 	if d.holders > 0 {
 		return false
 	}
-	d.broadcasters = nil
-	d.closed = true
-	d.set.open.Delete(d.id)
-	d.set.number.Add(-1)
+	d.close()
 	return true
 }

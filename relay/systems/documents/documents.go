@@ -1,6 +1,7 @@
 package documents
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -8,9 +9,11 @@ import (
 	"weir/internal/contain"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/cluster"
 	"weir/relay/config"
 	"weir/relay/hub"
 	"weir/relay/systems/documents/content"
+	"weir/relay/systems/documents/message"
 )
 
 // Documents are the documents that are open. No two of them share a lock.
@@ -21,6 +24,8 @@ type Documents struct {
 	now    func() time.Time
 	counts counters
 
+	wake chan struct{} // of capacity 1: documents have moved to other nodes
+
 	open    sync.Map // of *Document by id
 	number  atomic.Int64
 	closed  atomic.Bool
@@ -28,21 +33,25 @@ type Documents struct {
 }
 
 func newDocuments(host relay.Host) *Documents {
-	s := &Documents{store: content.Store{Host: host}, config: *config.Of[Config](host.Config()), now: host.Now}
+	s := &Documents{store: content.Store{Host: host}, config: *config.Of[Config](host.Config()), now: host.Now, wake: make(chan struct{}, 1)}
 	s.counts = newCounters(host.Metrics(), s)
 	return s
 }
 
 // get opens a document and takes hold of it: it stays open until release. Nothing is read yet.
+// ErrNotOwner: another node owns it.
 func (s *Documents) get(id string) (*document, error) {
 	for {
+		if s.store.Host.Elsewhere(content.Channel(id)) {
+			return nil, cluster.ErrNotOwner
+		}
 		x, ok := s.open.Load(id)
 		if !ok {
 			if s.number.Load() >= int64(s.config.Open) && !s.evict() {
 				return nil, errOpen
 			}
 			var raced bool
-			x, raced = s.open.LoadOrStore(id, &document{set: s, id: id, channel: content.Namespace + ":" + id, touched: s.now()})
+			x, raced = s.open.LoadOrStore(id, &document{set: s, id: id, channel: content.Channel(id), touched: s.now(), unconfirmed: !s.store.Host.Alone()})
 			if !raced {
 				s.number.Add(1)
 			}
@@ -99,9 +108,28 @@ func (s *Documents) sweep() {
 	for _, x := range s.open.Range {
 		hook.Do("sweep of a document", func() {
 			d := x.(*document)
+			if d.left() {
+				return
+			}
 			d.expire(now)
 			d.unload(now, s.config.Idle)
 		})
+	}
+}
+
+// moved notes which documents this node owns no more, or has owned no more for a moment: what is in memory of them may be old.
+func (s *Documents) moved(of func(key string) bool, gained bool) {
+	if gained {
+		return
+	}
+	for _, x := range s.open.Range {
+		if d := x.(*document); of(d.channel) {
+			d.moved.Store(true)
+			select {
+			case s.wake <- struct{}{}:
+			default: // it is about to look
+			}
+		}
 	}
 }
 
@@ -142,10 +170,14 @@ func (s *System) Start(host relay.Host) error {
 	for _, name := range []string{content.Namespace, content.LogNamespace, content.HeadNamespace} {
 		host.Guard(name, func(*auth.Identity, auth.Ops, string) hub.Verdict { return hub.Denied }, nil)
 	}
+	host.Moved(Name, s.documents.moved)
 	live := func(path string, kind content.Kind, c codec, forbidden int, r relay.WebSocketRoute) {
+		if strings.Contains(path, "{id}") {
+			r.Key = documentKey
+		}
 		host.WebSocket(path, (&protocol{host, s.documents, kind, c, forbidden}).route(r))
 	}
-	text, updates := messages{native{}, true}, messages{opaque{}, false}
+	text, updates := messages{native{}, message.Text, true}, messages{opaque{}, message.Opaque, false}
 	live("/documents/{id}/collaborate", content.Text, text, closeForbidden, relay.WebSocketRoute{Errors: true, Ping: text.ping})
 	live("/documents/opaque/{id}", content.Opaque, updates, closeForbidden, relay.WebSocketRoute{Errors: true, Ping: updates.ping})
 	live("/documents/sharedb", content.Text, newShareDB(), closeForbidden, relay.WebSocketRoute{})
@@ -162,6 +194,8 @@ func (s *System) sweep() {
 	for {
 		select {
 		case <-t.C:
+			s.documents.sweep()
+		case <-s.documents.wake:
 			s.documents.sweep()
 		case <-s.stop:
 			return

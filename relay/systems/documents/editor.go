@@ -1,9 +1,6 @@
 package documents
 
 import (
-	"fmt"
-	"hash/fnv"
-	"math"
 	"slices"
 
 	"weir/broker"
@@ -19,8 +16,12 @@ var noReceipt broker.Receipt
 const (
 	closeForbidden  = wire.CloseForbidden
 	closeOverloaded = wire.CloseOverloaded
+	closeMoved      = wire.CloseDraining
 	closeReplaced   = 4409
 )
+
+// comeBack has a client come back after a second.
+const comeBack = "retry=1000"
 
 // editor is one connection that has a document open. Two tabs of a user are two editors.
 type editor struct {
@@ -97,17 +98,4 @@ func (d *document) removeEditor(ed *editor) {
 	if ed.broadcaster != nil { // nil in tests
 		ed.broadcaster.left(d, ed)
 	}
-}
-
-// colorOf is the colour of a user's cursors: always the same, dark enough to be read on white.
-func colorOf(user string) string {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(user)) // never fails
-	hue := float64(h.Sum32()%360) / 30
-	channel := func(n float64) int { // as CSS Color 4 converts HSL
-		const lightness, half = 0.44, 0.28 // half of what lies between the weakest and the strongest channel
-		k := math.Mod(n+hue, 12)
-		return int(255*(lightness-half*max(-1, min(k-3, 9-k, 1))) + 1e-9)
-	}
-	return fmt.Sprintf("#%02x%02x%02x", channel(0), channel(8), channel(4))
 }

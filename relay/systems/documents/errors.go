@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"weir/relay/problem"
+	"weir/relay/systems/documents/message"
 	"weir/relay/systems/documents/text"
 )
 
@@ -22,6 +23,7 @@ var (
 	errRead       = problem.New(403, "forbidden", "not allowed to read this document", false)
 	errWrite      = problem.New(403, "forbidden", "not allowed to change this document", false)
 	errInternal   = problem.New(500, "internal", "internal error", true)
+	errMaybe      = problem.New(503, "unavailable", "another node has taken the document over: it may have been done", true)
 	errFollow     = problem.New(429, "too_many", "limit reached: limits.subscriptions", false)
 	errSnapshot   = problem.New(409, "snapshot_needed", "too many updates since the last snapshot: upload a snapshot first", true)
 	errUploaded   = problem.New(409, "snapshot_exists", "a snapshot of this or a later version exists already", false)
@@ -31,12 +33,9 @@ var (
 // What is wrong with a request.
 var (
 	errMessageType = problem.New(400, "unknown_type", "unknown message type", false)
-	errSrc         = badRequest("src must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
-	errNoOperation = badRequest("operation is missing")
+	errSrc         = message.Bad("src must be 1 to 128 of A-Z a-z 0-9 _ - . : / @ ~ =")
+	errNoOperation = message.Bad("operation is missing")
 )
-
-// badRequest is an error in a field of a request.
-func badRequest(message string) error { return problem.New(400, "bad_request", message, false) }
 
 // clientError is an error as clients get it.
 func clientError(err error) error {

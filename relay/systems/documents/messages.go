@@ -1,9 +1,6 @@
 package documents
 
 import (
-	"cmp"
-	"encoding/json"
-	"fmt"
 	"strconv"
 
 	"github.com/oklog/ulid/v2"
@@ -12,7 +9,7 @@ import (
 	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
-	"weir/relay/systems/documents/text"
+	"weir/relay/systems/documents/message"
 	"weir/relay/systems/internal/encode"
 )
 
@@ -20,6 +17,7 @@ import (
 // and errors. Messages about documents are read and written by a dialect.
 type messages struct {
 	dialect
+	read message.Dialect
 	once bool // refuses a message that has a member twice
 }
 
@@ -28,28 +26,8 @@ type dialect interface {
 	broadcaster(d *document) broadcaster
 	state(s *session, f *following) [][]byte
 
-	// member reads a member that not all messages have. Its errors go to the client.
-	member(m *request, key string, v []byte) error
-
 	// handle handles a message about the session's document.
-	handle(s *session, m *request) error
-}
-
-// request is a message of a client.
-type request struct {
-	kind    string
-	id      []byte
-	version *uint64
-	token   string
-
-	// Of text.
-	operation []byte
-	position  int
-	selection *text.Selection
-
-	// Of opaque updates.
-	updates []json.RawMessage
-	doc     json.RawMessage
+	handle(s *session, m *message.Message) error
 }
 
 func (messages) admit(s *session, args *fasthttp.Args) (err error) {
@@ -60,7 +38,7 @@ func (messages) admit(s *session, args *fasthttp.Args) (err error) {
 	if v := args.Peek("version"); len(v) > 0 {
 		s.resume.epoch = string(args.Peek("epoch"))
 		if s.resume.version, err = strconv.ParseUint(string(v), 10, 64); err != nil || s.resume.epoch == "" {
-			return badRequest("version must be a whole number, and epoch must be given with it")
+			return message.Bad("version must be a whole number, and epoch must be given with it")
 		}
 	}
 	return nil
@@ -77,96 +55,37 @@ func (messages) hello(s *session) {
 }
 
 func (p messages) message(s *session, data []byte, _ bool) {
-	var m request
-	err := p.parse(&m, data)
+	var m message.Message
+	err := m.Read(data, p.read, p.once)
 	if err == nil {
-		switch m.kind {
+		switch m.Kind {
 		case "ping":
-			s.client.Pong(m.id)
+			s.client.Pong(m.ID)
 		case "refresh":
 			err = s.refresh(&m)
 		default:
 			err = p.handle(s, &m)
 		}
 	}
-	if err != nil {
+	if err != nil && !s.comesBack(err) {
 		s.documents.counts.refused.Inc()
-		s.client.SendError(m.id, clientError(err))
+		s.client.SendError(m.ID, clientError(err))
 	}
 }
 
 // ping responds to a ping, which does not wait for the messages before it. It reports whether the message is one.
 func (p messages) ping(c *relay.Client, data []byte) bool {
-	var m request
-	if p.parse(&m, data) != nil || m.kind != "ping" {
+	var m message.Message
+	if m.Read(data, p.read, p.once) != nil || m.Kind != "ping" {
 		return false
 	}
-	c.Send(encode.Object("type", "pong", "id", m.id))
+	c.Send(encode.Object("type", "pong", "id", m.ID))
 	return true
 }
 
-// parse reads a message. Its errors go to the client; the id is set if there is a valid one.
-func (p messages) parse(m *request, b []byte) error {
-	seen := make(map[string]bool, 8)
-	var bad error
-	err := wire.Members(b, func(key string, v []byte) error {
-		if p.once && seen[key] {
-			bad = cmp.Or(bad, badRequest("a member is given twice"))
-			return nil
-		}
-		seen[key] = true
-		if string(v) != "null" || key == "doc" { // else as if it were not there
-			bad = cmp.Or(bad, p.read(m, key, v)) // the id may still come
-		}
-		return nil
-	})
-	return cmp.Or(err, bad)
-}
-
-func (p messages) read(m *request, key string, v []byte) (err error) {
-	switch key {
-	case "type":
-		m.kind, err = textMember(key, v)
-	case "token":
-		m.token, err = textMember(key, v)
-	case "version":
-		m.version, err = versionMember(key, v)
-	case "id":
-		if !validID(v) {
-			return errMessageID
-		}
-		m.id = v
-	default:
-		return p.member(m, key, v)
-	}
-	return err
-}
-
-func textMember(key string, v []byte) (string, error) {
-	s, err := wire.Text(v)
-	if err != nil {
-		return "", badRequest(key + " must be a string")
-	}
-	return s, nil
-}
-
-func versionMember(key string, v []byte) (*uint64, error) {
-	n, err := strconv.ParseUint(string(v), 10, 64)
-	if err != nil {
-		return nil, badRequest(key + " must be a whole number")
-	}
-	return &n, nil
-}
-
-var errMessageID = badRequest(fmt.Sprintf("id must be a string or number of at most %d bytes", wire.MaxID))
-
-func validID(v []byte) bool {
-	return len(v) <= wire.MaxID && (v[0] == '"' || v[0] == '-' || v[0] >= '0' && v[0] <= '9')
-}
-
 // refresh extends the session. A token that does not allow reading ends it.
-func (s *session) refresh(m *request) error {
-	if err := s.client.Refresh(m.token); err != nil {
+func (s *session) refresh(m *message.Message) error {
+	if err := s.client.Refresh(m.Token); err != nil {
 		return err
 	}
 	if !s.may(auth.Subscribe, s.document) {
@@ -177,7 +96,7 @@ func (s *session) refresh(m *request) error {
 	s.one.doc.mu.Lock()
 	s.one.doc.rename(id)
 	s.one.doc.mu.Unlock()
-	s.client.Send(encode.Object("type", "ok", "id", m.id, "expiresAt", id.Expires.Time().UnixMilli(), "write", s.may(auth.Publish, s.document)))
+	s.client.Send(encode.Object("type", "ok", "id", m.ID, "expiresAt", id.Expires.Time().UnixMilli(), "write", s.may(auth.Publish, s.document)))
 	return nil
 }
 

@@ -18,9 +18,12 @@ const Name = "documents"
 func Module() relay.Module {
 	return relay.Module{
 		System: config.System{
-			Name:       Name,
-			Section:    func() config.Section { return new(Config) },
-			Namespaces: []string{content.Namespace},
+			Name:        Name,
+			Section:     func() config.Section { return new(Config) },
+			Namespaces:  []string{content.Namespace, content.LogNamespace, content.HeadNamespace},
+			Kept:        []string{content.LogNamespace, content.HeadNamespace},
+			Place:       content.Place,
+			Distributed: true,
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{

@@ -8,6 +8,7 @@ import (
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/systems/documents/content"
+	"weir/relay/systems/documents/message"
 	"weir/relay/systems/documents/text"
 	"weir/relay/systems/internal/encode"
 )
@@ -115,62 +116,41 @@ func (d *document) state(kind string, id []byte, since []*content.Entry, whole b
 	return append(encode.Members(d.brings(kind, id), member, content, "cursors", cursors), '}')
 }
 
-func (native) member(m *request, key string, v []byte) error {
-	switch key {
-	case "operation":
-		m.operation = v
-	case "position":
-		var ok bool
-		if m.position, ok = text.ParsePosition(v); !ok {
-			return badRequest("position must be a number of code points")
-		}
-	case "selection":
-		x, ok := text.ParseSelection(v)
-		if !ok {
-			return errSelection
-		}
-		m.selection = &x
-	}
-	return nil
-}
-
-var errSelection = badRequest(`selection must be null or {"start":...,"end":...} in code points`)
-
-func (n native) handle(s *session, m *request) error {
-	switch m.kind {
+func (n native) handle(s *session, m *message.Message) error {
+	switch m.Kind {
 	case "operation":
 		return n.operation(s, m)
 	case "cursor":
 		return s.edit(func(d *document, ed *editor) error {
 			version := d.version
-			if m.version != nil {
-				version = *m.version
+			if m.Version != nil {
+				version = *m.Version
 			}
-			return d.setCursor(ed, version, m.position, m.selection)
+			return d.setCursor(ed, version, m.Position, m.Selection)
 		})
 	}
 	return errMessageType
 }
 
-func (native) operation(s *session, m *request) error {
+func (native) operation(s *session, m *message.Message) error {
 	switch {
 	case !s.may(auth.Publish, s.document):
 		return errWrite
-	case m.operation == nil:
+	case m.Operation == nil:
 		return errNoOperation
 	}
-	op, err := text.Parse(m.operation)
+	op, err := text.Parse(m.Operation)
 	if err != nil {
 		return err
 	}
 	return s.edit(func(d *document, ed *editor) error {
-		x := &edit{op: op, user: ed.user, src: s.src, id: string(m.id), by: ed}
-		if m.version != nil {
-			x.base = *m.version
+		x := &edit{op: op, user: ed.user, src: s.src, id: string(m.ID), by: ed}
+		if m.Version != nil {
+			x.base = *m.Version
 		} else {
 			x.base = max(ed.base, ed.broadcaster.(*nativeBroadcaster).seen())
 		}
-		if m.id == nil {
+		if m.ID == nil {
 			x.id, x.echo = `"`+ulid.Make().String()+`"`, true
 		}
 		version, again, err := d.edit(x, nil)
@@ -178,13 +158,13 @@ func (native) operation(s *session, m *request) error {
 		case errors.Is(err, errStale):
 			ed.base = d.version
 			d.set.counts.resyncs.Inc()
-			s.one.reply(d.state("resync", m.id, nil, true))
+			s.one.reply(d.state("resync", m.ID, nil, true))
 			return nil
 		case err != nil:
 			return err
 		case again:
 			d.set.counts.resends.Inc()
-			s.one.reply(accepted(m.id, version))
+			s.one.reply(accepted(m.ID, version))
 		}
 		ed.base = max(ed.base, version)
 		return nil

@@ -2,21 +2,16 @@ package documents
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 
-	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
 	"weir/relay/systems/documents/content"
+	"weir/relay/systems/documents/message"
 	"weir/relay/systems/internal/encode"
 )
 
 // opaque is the dialect of /documents/opaque/{id}: the relay orders updates and stores them, clients rebase.
 type opaque struct{}
-
-// maxUpdates bounds the updates of one push.
-const maxUpdates = 256
 
 // opaqueBroadcaster is the broadcaster of a document of kind Opaque.
 type opaqueBroadcaster struct{ followers }
@@ -53,43 +48,9 @@ func (d *document) opaque(id []byte, r resume) []byte {
 	return append(content.AppendUpdates(b, entries), '}')
 }
 
-func (opaque) member(m *request, key string, v []byte) (err error) {
-	switch key {
-	case "since":
-		m.version, err = versionMember(key, v)
-	case "updates":
-		err = m.list(v)
-	case "doc":
-		m.doc = compact(v)
-	}
-	return err
-}
-
-func (m *request) list(v []byte) error {
-	m.updates = nil
-	err := wire.Elements(v, func(x []byte) error {
-		if x[0] != '{' || len(m.updates) == maxUpdates {
-			return wire.ErrField
-		}
-		m.updates = append(m.updates, compact(x))
-		return nil
-	})
-	if err != nil || len(m.updates) == 0 {
-		return badRequest(fmt.Sprintf("updates must be a list of 1 to %d objects", maxUpdates))
-	}
-	return nil
-}
-
-// compact is a copy of JSON without the white space between its tokens.
-func compact(v []byte) json.RawMessage {
-	var b bytes.Buffer
-	_ = json.Compact(&b, v) // it has been checked
-	return b.Bytes()
-}
-
-func (o opaque) handle(s *session, m *request) error {
-	var f func(s *session, d *document, ed *editor, m *request) error
-	switch m.kind {
+func (o opaque) handle(s *session, m *message.Message) error {
+	var f func(s *session, d *document, ed *editor, m *message.Message) error
+	switch m.Kind {
 	case "push":
 		f = o.push
 	case "pull":
@@ -99,76 +60,76 @@ func (o opaque) handle(s *session, m *request) error {
 	default:
 		return errMessageType
 	}
-	if m.version == nil {
-		return badRequest("version, or since, is missing")
+	if m.Version == nil {
+		return message.Bad("version, or since, is missing")
 	}
-	if m.kind != "pull" && !s.may(auth.Publish, s.document) {
+	if m.Kind != "pull" && !s.may(auth.Publish, s.document) {
 		return errWrite
 	}
 	return s.edit(func(d *document, ed *editor) error { return f(s, d, ed, m) })
 }
 
 // push appends updates, if they were made at the newest version.
-func (opaque) push(s *session, d *document, ed *editor, m *request) error {
-	if m.updates == nil {
-		return badRequest("updates are missing")
+func (opaque) push(s *session, d *document, ed *editor, m *message.Message) error {
+	if m.Updates == nil {
+		return message.Bad("updates are missing")
 	}
-	if *m.version != d.version {
-		s.one.reply(encode.Object("type", "rejected", "id", m.id, "version", d.version))
+	if *m.Version != d.version {
+		s.one.reply(encode.Object("type", "rejected", "id", m.ID, "version", d.version))
 		return nil
 	}
 	body := d.body.(*content.OpaqueBody)
-	for _, data := range m.updates {
+	for _, data := range m.Updates {
 		if d.version-body.From >= content.KeptMost || d.bytes >= content.KeptBytes {
 			return errSnapshot
 		}
 		if err := d.ready(); err != nil {
 			return err
 		}
-		e := &content.Entry{User: ed.user, Src: s.src, ID: string(m.id), Data: data}
+		e := &content.Entry{User: ed.user, Src: s.src, ID: string(m.ID), Data: data}
 		if err := d.append(e, ed, nil); err != nil {
 			return err
 		}
 		body.Log = append(body.Log, e)
 	}
-	if n := d.version - body.From; n/content.SnapshotOps > (n-uint64(len(m.updates)))/content.SnapshotOps {
+	if n := d.version - body.From; n/content.SnapshotOps > (n-uint64(len(m.Updates)))/content.SnapshotOps {
 		s.one.reply(encode.Object("type", "snapshot_wanted", "version", d.version))
 	}
 	return nil
 }
 
 // pull sends the updates after a version.
-func (opaque) pull(s *session, d *document, _ *editor, m *request) error {
-	if *m.version > d.version {
+func (opaque) pull(s *session, d *document, _ *editor, m *message.Message) error {
+	if *m.Version > d.version {
 		return errAhead
 	}
-	if entries, ok := d.body.(*content.OpaqueBody).Since(d.version, *m.version); ok {
-		s.one.reply(content.Updates(m.id, *m.version, entries))
+	if entries, ok := d.body.(*content.OpaqueBody).Since(d.version, *m.Version); ok {
+		s.one.reply(content.Updates(m.ID, *m.Version, entries))
 	} else {
-		s.one.reply(d.opaque(m.id, resume{}))
+		s.one.reply(d.opaque(m.ID, resume{}))
 	}
 	return nil
 }
 
 // snapshot stores the document as a client has it at a version.
-func (opaque) snapshot(s *session, d *document, ed *editor, m *request) error {
+func (opaque) snapshot(s *session, d *document, ed *editor, m *message.Message) error {
 	body := d.body.(*content.OpaqueBody)
-	version := *m.version
+	version := *m.Version
 	switch {
-	case m.doc == nil:
-		return badRequest("doc is missing")
+	case m.Doc == nil:
+		return message.Bad("doc is missing")
 	case version > d.version:
 		return errAhead
 	case version < body.From || version == body.From && body.Doc != nil:
 		return errUploaded
-	case len(m.doc) > int(d.set.config.Size):
+	case len(m.Doc) > int(d.set.config.Size):
 		return errLarge
 	}
-	receipt, err := d.set.store.Save(d.id, content.Opaque, d.epoch, version, func(b []byte) []byte { return append(b, m.doc...) })
+	receipt, err := d.set.store.Save(d.id, content.Opaque, d.epoch, version, func(b []byte) []byte { return append(b, m.Doc...) })
 	if err != nil {
 		return err
 	}
-	body.Put(m.doc, version, d.version)
+	body.Put(m.Doc, version, d.version)
 	d.saved = true
 	d.since = int(d.version - version)
 	d.bytes = 0
@@ -178,7 +139,7 @@ func (opaque) snapshot(s *session, d *document, ed *editor, m *request) error {
 		}
 	}
 	d.set.counts.snapshots.Inc()
-	id := bytes.Clone(m.id)
+	id := bytes.Clone(m.ID)
 	d.whenStored(receipt, func(err error) {
 		if err != nil {
 			s.client.SendError(id, err)

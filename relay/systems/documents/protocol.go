@@ -1,14 +1,15 @@
 package documents
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 
 	"github.com/valyala/fasthttp"
 
-	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/cluster"
 	"weir/relay/systems/documents/content"
 )
 
@@ -51,17 +52,19 @@ func (p *protocol) route(r relay.WebSocketRoute) relay.WebSocketRoute {
 func documentID(ctx *fasthttp.RequestCtx) (string, error) {
 	raw, _ := ctx.UserValue("id").(string)
 	id, err := url.PathUnescape(raw)
-	if err != nil || !validDocumentID(id) {
+	if err != nil || !content.ValidID(id) {
 		return "", errID
 	}
 	return id, nil
 }
 
-// maxDocumentID leaves room for the namespaces of a document's channels.
-const maxDocumentID = 200
-
-func validDocumentID(id string) bool {
-	return len(id) <= maxDocumentID && wire.ValidChannel(content.Namespace+":"+id) && id != ""
+// documentKey is what a request for one document is about.
+func documentKey(ctx *fasthttp.RequestCtx) (string, error) {
+	id, err := documentID(ctx)
+	if err != nil {
+		return "", err
+	}
+	return content.Channel(id), nil
 }
 
 // admit decides before the upgrade whether a client is let in.
@@ -72,7 +75,7 @@ func (p *protocol) admit(ctx *fasthttp.RequestCtx, id *auth.Identity) (any, erro
 		if s.document, err = documentID(ctx); err != nil {
 			return nil, err
 		}
-		if !p.host.May(id, auth.Subscribe, content.Namespace+":"+s.document) {
+		if !p.host.May(id, auth.Subscribe, content.Channel(s.document)) {
 			return nil, errRead
 		}
 		if err := p.documents.with(s.document, p.kind, func(*document) error { return nil }); err != nil { // it may be of another kind
@@ -89,7 +92,7 @@ func (p *protocol) open(c *relay.Client) {
 	if s.document == "" {
 		return
 	}
-	if err := s.join(); err != nil {
+	if err := s.join(); err != nil && !s.comesBack(err) {
 		c.SendError(nil, err)
 		c.Close(closeOverloaded, "the document cannot be opened")
 	}
@@ -101,6 +104,15 @@ func (p *protocol) message(c *relay.Client, data []byte, binary bool) {
 		return // it was sent an error, and is being closed
 	}
 	p.codec.message(s, data, binary)
+}
+
+// comesBack closes a session whose document another node owns by now, if an error says so: its client comes back, and goes on there.
+func (s *session) comesBack(err error) bool {
+	moved := errors.Is(err, cluster.ErrNotOwner) || errors.Is(err, cluster.ErrNoOwner)
+	if moved {
+		s.client.Close(closeMoved, comeBack)
+	}
+	return moved
 }
 
 func (p *protocol) closed(c *relay.Client) {
@@ -118,7 +130,10 @@ func (p *protocol) closed(c *relay.Client) {
 func (p *protocol) denied(c *relay.Client, channel, reason string) bool {
 	s := c.Value.(*session)
 	id, ok := strings.CutPrefix(channel, content.Namespace+":")
-	if !ok || id == "" || id != s.document && s.following(id) == nil {
+	s.mu.Lock()
+	follows := s.follows[id] != nil || s.ways[id] != nil
+	s.mu.Unlock()
+	if !ok || id == "" || id != s.document && !follows {
 		return false
 	}
 	c.Close(p.forbidden, reason)

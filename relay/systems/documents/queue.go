@@ -87,6 +87,11 @@ func (d *document) abandon() {
 // endEditors ends all editors, because what they were sent and what is kept may differ: they come back and get what is
 // kept. The caller holds mu.
 func (d *document) endEditors(err error) {
+	if !d.set.store.Host.Alone() { // what is kept may be less than what is here, and is read anew
+		d.set.store.Host.Log().Warn("operation of a document was not stored", slog.String("document", d.id), slog.String("error", err.Error()))
+		d.leave()
+		return
+	}
 	d.set.store.Host.Log().Error("operation of a document was not stored", slog.String("document", d.id), slog.String("error", err.Error()))
 	for _, ed := range d.editors {
 		ed.end(closeOverloaded, "not stored")

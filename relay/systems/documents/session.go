@@ -17,15 +17,17 @@ type session struct {
 	document string // that the path names; "": none
 
 	// Set by admit and open, then owned by the session's turn.
-	client *relay.Client
-	src    string
-	stale  bool       // ShareDB: it comes from an earlier run, whose documents are gone
-	resume resume     // what it has
-	one    *following // the document that the path names; nil if it could not be opened
+	client    *relay.Client
+	src       string
+	forwarded string     // ShareDB: src of a client of another node
+	stale     bool       // ShareDB: it comes from an earlier run, whose documents are gone
+	resume    resume     // what it has
+	one       *following // the document that the path names; nil if it could not be opened
 
 	// Guarded by mu, which is taken after a document's lock.
 	mu      sync.Mutex
-	follows map[string]*following // by document; nil: the session has ended
+	follows map[string]*following       // by document; nil: the session has ended
+	ways    map[string]*relay.Forwarded // to the owners of other documents; see forward
 }
 
 // resume is the state that a client has that comes back.
@@ -58,7 +60,7 @@ func (s *session) join() error {
 func (s *session) follow(d *document) (*following, error) {
 	id := s.client.Identity()
 	f := &following{s, d, &editor{
-		client: s.client, connection: s.client.ID(), user: id.User, src: s.src, color: colorOf(id.User), base: d.version, broadcaster: s.codec.broadcaster(d),
+		client: s.client, connection: s.client.ID(), user: id.User, src: s.src, color: content.Color(id.User), base: d.version, broadcaster: s.codec.broadcaster(d),
 	}}
 	s.mu.Lock()
 	full := s.follows == nil || len(s.follows) >= s.host.Config().Limit.Subscriptions
@@ -128,7 +130,7 @@ func (s *session) send(messages [][]byte, binary bool) {
 
 // may reports whether the client may do something with a document.
 func (s *session) may(op auth.Ops, document string) bool {
-	return s.host.May(s.client.Identity(), op, content.Namespace+":"+document)
+	return s.host.May(s.client.Identity(), op, content.Channel(document))
 }
 
 // edit calls f with the lock of the session's one document, which is in memory. It does not if the editor has come back on

@@ -24,12 +24,18 @@ type shareDB struct {
 
 func newShareDB() shareDB { return shareDB{newEpoch()[:8] + "."} }
 
-func (p shareDB) admit(s *session, _ *fasthttp.Args) error {
-	s.src = p.run + ulid.Make().String()
+func (p shareDB) admit(s *session, args *fasthttp.Args) error {
+	s.src, s.forwarded = p.run+ulid.Make().String(), string(args.Peek("src"))
 	return nil
 }
 
-func (shareDB) hello(s *session) { s.client.Send(sharedb.AppendHello(nil, sharedb.Init, s.src)) }
+func (shareDB) hello(s *session) {
+	if s.client.Remote() { // its own node has sent it
+		s.src = s.forwarded
+		return
+	}
+	s.client.Send(sharedb.AppendHello(nil, sharedb.Init, s.src))
+}
 
 // state implements codec. A client follows what it asks for; see subscribe.
 func (shareDB) state(*session, *following) [][]byte { return nil }
@@ -38,10 +44,10 @@ func (shareDB) state(*session, *following) [][]byte { return nil }
 func (p shareDB) message(s *session, data []byte, _ bool) {
 	r, err := sharedb.Parse(data)
 	if err == nil {
-		err = p.answer(s, &r)
+		err = p.answer(s, &r, data)
 	}
 	switch {
-	case err == nil:
+	case err == nil || s.comesBack(err):
 	case r.Action == sharedb.Op && retryable(err):
 		s.documents.counts.refused.Inc()
 		s.client.Close(closeOverloaded, "overloaded")
@@ -112,7 +118,12 @@ func shareCode(err error) (code, message string) {
 	return sharedb.CodeUnknown, "internal error"
 }
 
-func (p shareDB) answer(s *session, r *sharedb.Request) error {
+func (p shareDB) answer(s *session, r *sharedb.Request, data []byte) error {
+	if id, err := shareID(r.Collection, r.Document); err == nil {
+		if forwarded, err := s.forward(id, data); forwarded || err != nil {
+			return err
+		}
+	}
 	switch r.Action {
 	case sharedb.Handshake:
 		p.handshake(s, r)
@@ -149,13 +160,13 @@ func (p shareDB) handshake(s *session, r *sharedb.Request) {
 		return
 	}
 	s.src = strings.Clone(id)
-	s.stale = !strings.HasPrefix(id, p.run) && s.host.Config().Data == ""
+	s.stale = !strings.HasPrefix(id, p.run) && s.host.Config().Data == "" && s.host.Alone()
 }
 
 // shareID is the document of a collection.
 func shareID(collection, name string) (string, error) {
 	id := collection + ":" + name
-	if collection == "" || name == "" || strings.Contains(collection, ":") || !validDocumentID(id) {
+	if collection == "" || name == "" || strings.Contains(collection, ":") || !content.ValidID(id) {
 		return "", errID
 	}
 	return id, nil

@@ -44,6 +44,9 @@ func (g *bulkAnswer) stored(err error) {
 // bulk does for many documents of a collection what is done for one. An error about one of them is answered for that one
 // only.
 func (s *session) bulk(r *sharedb.Request) error {
+	if left, err := s.forwardBulk(r); err != nil || !left {
+		return err
+	}
 	data := []byte{'{'}
 	g := &bulkAnswer{client: s.client}
 	g.left.Store(1)

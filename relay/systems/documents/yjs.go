@@ -57,7 +57,7 @@ func (y yWebsocket) message(s *session, data []byte, binary bool) {
 		s.one.send(yjs.AppendAwareness(nil, s.one.editor.broadcaster.(*yjsBroadcaster).list()))
 		s.one.doc.mu.Unlock()
 	}
-	if err == nil {
+	if err == nil || s.comesBack(err) {
 		return
 	}
 	s.documents.counts.refused.Inc()

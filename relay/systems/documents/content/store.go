@@ -21,13 +21,35 @@ const (
 	HeadNamespace = "document-head" // an item with the newest snapshot
 )
 
+// maxID leaves room for the namespaces of a document's channels.
+const maxID = 200
+
+// ValidID reports whether a document may have an id.
+func ValidID(id string) bool {
+	return len(id) <= maxID && wire.ValidChannel(Channel(id)) && id != ""
+}
+
+// Channel is the channel whose policy and grants are a document's.
+func Channel(id string) string { return Namespace + ":" + id }
+
+// Place is the channel whose node owns a channel of a document: all of one document have one owner.
+func Place(channel string) string {
+	for _, namespace := range []string{LogNamespace, HeadNamespace} {
+		if id, ok := strings.CutPrefix(channel, namespace+":"); ok {
+			return Channel(id)
+		}
+	}
+	return ""
+}
+
 const (
 	headGroup = "document"
 	headKey   = "head"
 )
 
 // Store is where documents are kept: in two channels each, one with the operations and one with a snapshot that
-// holds all but the newest of them. They are on disk where there is a data directory.
+// holds all but the newest of them. They are on disk where there is a data directory, and kept by the servers of a cluster, where only the document's
+// owner writes to them.
 type Store struct{ Host relay.Host }
 
 // Head is a snapshot.
@@ -101,20 +123,20 @@ func (k Store) Load(id string) (h Head, log []*Entry, ok bool, err error) {
 
 // Append adds an operation to the log.
 func (k Store) Append(id string, e *Entry) (broker.Receipt, error) {
-	return k.Host.Submit(LogNamespace+":"+id, &broker.Publication{Op: broker.Send, Data: e.appendJSON(make([]byte, 0, 256))})
+	return k.Host.SubmitOwned(LogNamespace+":"+id, &broker.Publication{Op: broker.Send, Data: e.appendJSON(make([]byte, 0, 256))})
 }
 
 // Save replaces the snapshot. content appends what is in it.
 func (k Store) Save(id string, kind Kind, epoch string, version uint64, content func(dst []byte) []byte) (broker.Receipt, error) {
 	b := encode.Object("kind", string(kind), "epoch", epoch, "version", version, "content", content)
-	return k.Host.Submit(HeadNamespace+":"+id, &broker.Publication{Op: broker.Set, Group: headGroup, Key: headKey, Data: b})
+	return k.Host.SubmitOwned(HeadNamespace+":"+id, &broker.Publication{Op: broker.Set, Group: headGroup, Key: headKey, Data: b})
 }
 
 // OnDisk returns an error if something of a document is not on disk yet. It does not wait.
 func (k Store) OnDisk(id string) error {
 	for _, channel := range []string{HeadNamespace + ":" + id, LogNamespace + ":" + id} {
 		// Nothing of that name is ever there, so that this changes nothing: its receipt is for what was appended before.
-		t, err := k.Host.Submit(channel, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: "none"})
+		t, err := k.Host.SubmitOwned(channel, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: "none"})
 		if err != nil {
 			return err
 		}
@@ -126,11 +148,15 @@ func (k Store) OnDisk(id string) error {
 }
 
 // Trim drops the log of a document whose snapshot holds all of it.
-func (k Store) Trim(id string) { k.Host.Broker().Clear(LogNamespace + ":" + id) }
+func (k Store) Trim(id string) {
+	if channel := LogNamespace + ":" + id; !k.Host.Elsewhere(channel) {
+		k.Host.Broker().Clear(channel)
+	}
+}
 
 // Remove deletes everything of a document.
 func (k Store) Remove(id string) (broker.Receipt, error) {
-	t, err := k.Host.Submit(HeadNamespace+":"+id, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: headKey})
+	t, err := k.Host.SubmitOwned(HeadNamespace+":"+id, &broker.Publication{Op: broker.Delete, Group: headGroup, Key: headKey})
 	if err == nil {
 		k.Trim(id)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"weir/internal/wire"
+	"weir/relay/systems/documents/text"
 	"weir/relay/systems/internal/encode"
 )
 
@@ -161,6 +162,26 @@ func (r *Request) bulk(v []byte) error {
 		return errDocs
 	}
 	return nil
+}
+
+// AppendBulk appends the documents of a bulk request as they stand in one.
+func AppendBulk(b []byte, list []Known, versions bool) []byte {
+	if !versions {
+		return encode.List(b, list, func(b []byte, k Known) []byte { return text.AppendString(b, k.Document) })
+	}
+	b = append(b, '{')
+	for i, k := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(text.AppendString(b, k.Document), ':')
+		if k.Version == nil {
+			b = append(b, "null"...)
+		} else {
+			b = strconv.AppendUint(b, *k.Version, 10)
+		}
+	}
+	return append(b, '}')
 }
 
 func stringOf(v []byte) (string, error) {
