@@ -123,7 +123,8 @@ func (c *Cluster) makeHere(q *request) {
 				c.flush(q.partition)
 			}
 			c.mu.Unlock()
-			if q.Body, q.Err = body, err; !again {
+			if !again { // otherwise it is somebody else's by now
+				q.Body, q.Err = body, err
 				q.Finish()
 			}
 		})

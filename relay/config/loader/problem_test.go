@@ -79,10 +79,11 @@ func TestMistakes(t *testing.T) {
 		{"depth", "origins: " + strings.Repeat("[", 100), "weir.yaml:1: nested too deeply"},
 		{"depth of dashes", "origins:\n" + strings.Repeat("- ", 100), "weir.yaml:2: nested too deeply"},
 
-		{"routes in plain text", "cluster: {node: a, embed: {listen: '10.0.0.1:6222', data: d}}", "weir.yaml:1: cluster.embed.listen: \"10.0.0.1:6222\" is reached in plain text and by everybody: expected cluster.tls"},
-		{"routes with half a TLS", "cluster: {node: a, embed: {listen: '10.0.0.1:6222', data: d}, tls: {cert: c, key: k}}", "weir.yaml:1: cluster.tls: embedded servers show each other their certificates, and let in whoever has one of yours: expected cert, key and ca"},
-		{"short password of routes", "cluster: {node: a, embed: {listen: '127.0.0.1:6222', data: d, password: abc}}", "weir.yaml:1: cluster.embed.password: has 3 bytes: expected 32"},
-		{"credentials for embedded servers", "cluster: {node: a, embed: {listen: '127.0.0.1:6222', data: d}, nkey: f}", "weir.yaml:1: cluster: credentials and nkey are for servers in cluster.nats"},
+		{"routes in plain text", "cluster: {node: a, embed: {listen: '10.0.0.1:6222', data: d, routes: ['10.0.0.2:6222']}}", "weir.yaml:1: cluster.embed.listen: \"10.0.0.1:6222\" is reached in plain text and by everybody: expected cluster.tls"},
+		{"routes with half a TLS", "cluster: {node: a, embed: {listen: '10.0.0.1:6222', data: d, routes: ['10.0.0.2:6222']}, tls: {cert: c, key: k}}", "weir.yaml:1: cluster.tls: embedded servers show each other their certificates, and let in whoever has one of yours: expected cert, key and ca"},
+		{"short password of routes", "cluster: {node: a, embed: {listen: '127.0.0.1:6222', data: d, routes: ['10.0.0.2:6222'], password: abc}}", "weir.yaml:1: cluster.embed.password: has 3 bytes: expected 32"},
+		{"credentials for embedded servers", "cluster: {node: a, embed: {listen: '127.0.0.1:6222', data: d, routes: ['10.0.0.2:6222']}, nkey: f}", "weir.yaml:1: cluster: credentials and nkey are for servers in cluster.nats"},
+		{"servers without others", "cluster: {node: a, embed: {listen: '127.0.0.1:6222', routes: ['127.0.0.1:6222'], data: d}}", "weir.yaml:1: cluster.embed.routes: expected the addresses of the servers of the other nodes, too"},
 		{"servers in plain text", "cluster: {node: a, nats: ['nats://n1:4222']}", "weir.yaml:1: cluster.nats[0]: \"nats://n1:4222\" would be reached in plain text"},
 
 		{"listen", "listen: localhost", `weir.yaml:1: listen: "localhost" is not an address to listen on: expected host:port`},
