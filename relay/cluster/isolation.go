@@ -95,14 +95,15 @@ func (c *Cluster) judge() {
 			here++
 		}
 	}
-	p := c.probes
-	c.mu.Unlock()
 	most := 2*here > known // a second earlier than connected: before others are missed here, this process is known to be the one
 	if most {
 		if c.heardMost = now; !c.connected {
 			c.connectedSince = now
+			c.probes.stale = max(c.probes.own, c.probes.told) // what was taken over meanwhile may not be known yet
 		}
 	}
+	p := c.probes
+	c.mu.Unlock()
 	c.connected = now.Sub(c.heardMost) < isolation
 	c.sees.Store(most || c.alone) // before the table is waited for
 	isolated := c.isolated.Load()

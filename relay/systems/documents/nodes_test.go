@@ -221,7 +221,11 @@ func judge(t *testing.T, n *relaytest.Nodes, id string, words []string) (version
 	t.Helper()
 	first := ""
 	for i, g := range n.Rigs {
-		text, now := textOf(g, id)
+		text, now := "", 0
+		relaytest.Until(g, "it has heard of what others have made while it was cut off", func() bool {
+			text, now = textOf(g, id)
+			return len(strings.Fields(text)) >= len(words)
+		})
 		if i == 0 {
 			first, version = text, now
 		}
