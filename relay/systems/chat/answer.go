@@ -11,6 +11,7 @@ import (
 
 	"weir/relay"
 	"weir/relay/auth"
+	"weir/relay/cluster"
 	"weir/relay/jsonbody"
 	"weir/relay/problem"
 )
@@ -49,9 +50,9 @@ func marshal(v any) []byte {
 	return b
 }
 
-// route serves a route of end users. A refusal of the chat has its own form.
-func (s *System) route(method, path string, h relay.UserHandler) {
-	s.host.User(method, path, func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+// route serves a route of end users, by the node that owns the channel which of returns. A refusal of the chat has its own form.
+func (s *System) route(method, path string, of func(ctx *fasthttp.RequestCtx, id *auth.Identity) string, h relay.UserHandler) {
+	s.host.User(method, path, s.host.At(of, func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		err := h(ctx, id)
 		var r *refusal
 		if errors.Is(err, errNoRoom) { // whether there is a room is only for its members
@@ -61,16 +62,37 @@ func (s *System) route(method, path string, h relay.UserHandler) {
 			return answer(ctx, r.status, marshal(r))
 		}
 		return err
-	})
+	}))
 }
+
+// ofRoom is the channel of the room of the path.
+func ofRoom(ctx *fasthttp.RequestCtx, _ *auth.Identity) string {
+	if id := param(ctx, "roomId"); validRoom(id) {
+		return stateChannel(id)
+	}
+	return ""
+}
+
+// ofUser is the channel of a user's rooms.
+func ofUser(_ *fasthttp.RequestCtx, id *auth.Identity) string { return indexChannel(id.User) }
 
 // inRoom calls f with the room of the path, which is in memory meanwhile.
 func (s *System) inRoom(ctx *fasthttp.RequestCtx, f func(r *room) error) error {
-	r, err := s.rooms.hold(param(ctx, "roomId"))
+	id := param(ctx, "roomId")
+	if !validRoom(id) {
+		return errNoRoom
+	}
+	if err := s.here(id); err != nil {
+		return err
+	}
+	r, err := s.rooms.hold(id)
 	if err != nil {
 		return err
 	}
 	defer s.rooms.release(r)
+	if r.lost.Load() {
+		return cluster.ErrNotOwner
+	}
 	return f(r)
 }
 

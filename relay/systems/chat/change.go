@@ -6,6 +6,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/relay/cluster"
 	"weir/relay/hub"
 	"weir/relay/systems/internal/encode"
 )
@@ -59,6 +60,9 @@ func (s *System) change(r *room, f func(c *change) error) error {
 		<-c.before
 	}
 	if err != nil {
+		if !s.host.Alone() { // it may not be stored, and another node may own the room
+			s.rooms.drop(func(id string) bool { return id == r.id })
+		}
 		return err
 	}
 	for _, e := range c.events {
@@ -74,6 +78,9 @@ func (s *System) change(r *room, f func(c *change) error) error {
 func (r *room) apply(c *change, f func(c *change) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.lost.Load() {
+		return cluster.ErrNotOwner
+	}
 	if err := f(c); err != nil {
 		return err
 	}

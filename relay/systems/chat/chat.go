@@ -7,6 +7,7 @@ import (
 
 	"weir/relay"
 	"weir/relay/config"
+	"weir/relay/systems/chat/typing"
 )
 
 // System is the chat. Make it with New.
@@ -14,10 +15,13 @@ type System struct {
 	// Set once by Start.
 	host     relay.Host
 	limit    Config
-	durable  bool // state is on a disk, and channels leave memory
+	durable  bool // channels of the state leave memory, or are another node's
 	event    int  // bytes that an event may have
 	rooms    rooms
-	typing   typing
+	indexes  indexes
+	repairs  repairs
+	typing   typing.State
+	away     typing.Away
 	messages *metrics.Counter
 }
 
@@ -28,7 +32,7 @@ func (s *System) Name() string { return Name }
 
 func (s *System) Start(host relay.Host) error {
 	s.host, s.limit = host, *config.Of[Config](host.Config())
-	s.durable = host.Config().Data != ""
+	s.durable = host.Config().Data != "" || !host.Alone()
 	s.event = int(host.Config().Limit.Message)
 	if ns, ok := host.Config().Namespaces["event"]; ok {
 		s.event = int(ns.Limit.Message)
@@ -37,37 +41,46 @@ func (s *System) Start(host relay.Host) error {
 		return err
 	}
 	s.rooms.load = s.load
-	s.typing.now, s.typing.publish, s.typing.member, s.typing.contain = host.Now, s.publishTyping, s.isMember, host.Contain()
+	s.typing.Now, s.typing.Publish, s.typing.Member, s.typing.Refused, s.typing.Contain = host.Now, s.publishTyping, s.isMember, errNotTyping, host.Contain()
 	host.Guard(roomNamespace, s.guard, func(channel string) string { return stateChannel(channel[len(roomNamespace)+1:]) })
 	host.OnClient(topicTypingStart, s.onTyping)
 	host.OnClient(topicTypingStop, s.onTyping)
-	host.OnClose(func(user, connection string, _ bool) { s.typing.disconnected(user, connection) })
+	host.OnClose(func(user, connection string, _ bool) {
+		s.typing.Disconnected(user, connection, "")
+		s.away.Disconnected(user, connection)
+	})
+	s.withOthers()
 
 	const rooms, room = "/chat/rooms", "/chat/rooms/{roomId}"
 	const message = room + "/messages/{messageId}"
-	s.route(http.MethodPost, rooms, s.createRoom)
-	s.route(http.MethodGet, rooms, s.listRooms)
-	s.route(http.MethodGet, room, s.getRoom)
-	s.route(http.MethodPost, room+"/join", s.joinRoom)
-	s.route(http.MethodPost, room+"/leave", s.leaveRoom)
-	s.route(http.MethodGet, room+"/members", s.listMembers)
-	s.route(http.MethodPost, room+"/members", s.addMember)
-	s.route(http.MethodDelete, room+"/members/{userId}", s.removeMember)
-	s.route(http.MethodPost, room+"/messages", s.sendMessage)
-	s.route(http.MethodGet, room+"/messages", s.listMessages)
-	s.route(http.MethodPatch, message, s.editMessage)
-	s.route(http.MethodDelete, message, s.deleteMessage)
-	s.route(http.MethodPut, message+"/reactions/{reaction}", s.addReaction)
-	s.route(http.MethodDelete, message+"/reactions/{reaction}", s.removeReaction)
-	s.route(http.MethodPost, room+"/read", s.markRead)
+	s.route(http.MethodPost, rooms, s.ofNewRoom, s.createRoom)
+	s.route(http.MethodGet, rooms, ofUser, s.listRooms)
+	s.route(http.MethodGet, room, ofRoom, s.getRoom)
+	s.route(http.MethodPost, room+"/join", ofRoom, s.joinRoom)
+	s.route(http.MethodPost, room+"/leave", ofRoom, s.leaveRoom)
+	s.route(http.MethodGet, room+"/members", ofRoom, s.listMembers)
+	s.route(http.MethodPost, room+"/members", ofRoom, s.addMember)
+	s.route(http.MethodDelete, room+"/members/{userId}", ofRoom, s.removeMember)
+	s.route(http.MethodPost, room+"/messages", ofRoom, s.sendMessage)
+	s.route(http.MethodGet, room+"/messages", ofRoom, s.listMessages)
+	s.route(http.MethodPatch, message, ofRoom, s.editMessage)
+	s.route(http.MethodDelete, message, ofRoom, s.deleteMessage)
+	s.route(http.MethodPut, message+"/reactions/{reaction}", ofRoom, s.addReaction)
+	s.route(http.MethodDelete, message+"/reactions/{reaction}", ofRoom, s.removeReaction)
+	s.route(http.MethodPost, room+"/read", ofRoom, s.markRead)
 
 	s.messages = host.Metrics().NewCounter("weir_chat_messages_total")
 	host.Metrics().NewGauge("weir_chat_rooms_loaded", func() float64 { return float64(s.rooms.count()) })
-	host.Metrics().NewGauge("weir_chat_typing", func() float64 { return float64(s.typing.count()) })
+	host.Metrics().NewGauge("weir_chat_typing", func() float64 { return float64(s.typing.Count()) })
 	return nil
 }
 
-func (s *System) Close() { s.typing.close() }
+func (s *System) Close() {
+	s.repairs.cancel()
+	s.repairs.work.Wait()
+	s.away.Close()
+	s.typing.Close()
+}
 
 // Name is what the configuration calls the system.
 const Name = "chat"
@@ -76,9 +89,12 @@ const Name = "chat"
 func Module() relay.Module {
 	return relay.Module{
 		System: config.System{
-			Name:       Name,
-			Section:    func() config.Section { return new(Config) },
-			Namespaces: []string{stateNamespace},
+			Name:        Name,
+			Distributed: true,
+			Section:     func() config.Section { return new(Config) },
+			Namespaces:  []string{stateNamespace, indexNamespace},
+			Kept:        []string{stateNamespace, indexNamespace},
+			Place:       place,
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{

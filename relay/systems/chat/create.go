@@ -6,9 +6,9 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/cluster"
 	"weir/relay/systems/internal/encode"
 )
 
@@ -57,25 +57,34 @@ func (s *System) createRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		return err
 	}
 	now := timestamp(s.host.Now())
-	r := s.rooms.begin(newID(s.host.Now(), ""))
+	room, err := s.newRoomID()
+	if err != nil {
+		return err
+	}
+	r := s.rooms.begin(room)
 	defer s.rooms.release(r)
 	r.meta = meta{about: about{*n.Name, n.Description, id.User, now, n.IsPrivate, now}, First: 1}
 	for _, user := range ids {
 		r.add(&member{ID: user, JoinedAt: now, key: wire.UserKey(user)})
 	}
-	stored, err := s.store(r)
-	if err != nil {
+	var view, added []byte
+	err = s.indexAll(r)
+	if err == nil {
+		err = s.change(r, func(c *change) error {
+			if err := s.store(r, c); err != nil {
+				return err
+			}
+			close(r.ready)
+			c.emit(topicRoomCreated, id.User, append(s.appendMembers(encode.Members(nil, "roomId", r.id, "createdBy", id.User), r), '}'))
+			view, added = marshal(r.view(id.User, true)), s.roomAdded(r, id.User)
+			return nil
+		})
+	}
+	if view == nil { // there is none
 		r.err = errNoRoom
 		close(r.ready)
-		return err
+		s.unindex(r)
 	}
-	var view, added []byte
-	err = s.change(r, func(c *change) error {
-		close(r.ready)
-		c.emit(topicRoomCreated, id.User, append(s.appendMembers(encode.Members(nil, "roomId", r.id, "createdBy", id.User), r), '}'))
-		view, added = marshal(r.view(id.User, true)), s.roomAdded(r, id.User)
-		return c.wait(stored, nil)
-	})
 	if err != nil {
 		return err
 	}
@@ -85,46 +94,55 @@ func (s *System) createRoom(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	return answer(ctx, fasthttp.StatusCreated, view)
 }
 
+// newRoomID draws the id of a room that is this node's. cluster.ErrNotOwner: none is.
+func (s *System) newRoomID() (string, error) {
+	for range maxDraws {
+		if id := newID(s.host.Now(), ""); s.here(id) == nil {
+			return id, nil
+		}
+	}
+	return "", cluster.ErrNotOwner
+}
+
+// maxDraws is enough for a node with one of the most partitions that there may be.
+const maxDraws = 1 << 16
+
+// ofNewRoom is a channel of a room that is to be made: rooms are made on all nodes.
+func (s *System) ofNewRoom(*fasthttp.RequestCtx, *auth.Identity) string {
+	return stateChannel(newID(s.host.Now(), ""))
+}
+
 // roomAdded is what a user is sent who has become a member. The caller holds mu.
 func (s *System) roomAdded(r *room, by string) []byte {
 	return encode.Object("type", "room_added", "room", marshal(r.view("", false)), "by", by)
 }
 
-// store writes a room that is not known yet. The record comes last: without it there is no room.
-func (s *System) store(r *room) (broker.Receipt, error) {
-	for i, m := range r.order {
-		if err := s.index(r.id, m); err != nil {
-			s.unindex(r, i)
-			if i > 0 {
-				err = aboutUser(err, m.ID, "members")
-			}
-			return broker.Receipt{}, err
-		}
-	}
-	var stored broker.Receipt
-	var err error
+// store writes a room that is not known yet. The record comes last: without it there is no room. The caller holds mu.
+func (s *System) store(r *room, c *change) (err error) {
 	for _, m := range r.order {
-		if _, err = s.put(stateChannel(r.id), groupMembers, m.key, marshal(m)); err != nil {
+		if _, err = s.put(r, stateChannel(r.id), groupMembers, m.key, marshal(m)); err != nil {
 			break
 		}
 	}
 	if err == nil {
-		stored, err = s.put(stateChannel(r.id), groupRoom, keyMeta, marshal(&r.meta)) // stored when all before is
+		err = c.wait(s.put(r, stateChannel(r.id), groupRoom, keyMeta, marshal(&r.meta))) // stored when all before is
 	}
 	if err != nil {
 		s.host.Broker().Clear(stateChannel(r.id))
-		s.unindex(r, len(r.order))
-	}
-	return stored, err
-}
-
-// index adds a room to a user's rooms. It refuses one too many.
-func (s *System) index(room string, m *member) error {
-	_, err := s.put(indexChannel(m.ID), groupRooms, room, wire.AppendString(nil, m.JoinedAt))
-	if errors.Is(err, broker.ErrTooManyItems) {
-		return &refusal{409, fmt.Sprintf("You are a member of as many rooms as you may be: %d", s.limit.Rooms), "too_many_rooms", ""}
 	}
 	return err
+}
+
+// indexAll adds a room that is being created to the rooms of its members.
+func (s *System) indexAll(r *room) error {
+	return s.each(len(r.order), func(i int) error {
+		m := r.order[i]
+		err := s.index(indexOrder{User: m.ID, Room: r.id, Joined: m.JoinedAt})
+		if err != nil && i > 0 {
+			err = aboutUser(err, m.ID, "members")
+		}
+		return err
+	})
 }
 
 // aboutUser is an error of index in words for another user.
@@ -135,11 +153,13 @@ func aboutUser(err error, user, field string) error {
 	return err
 }
 
-// unindex takes a room that is not created out of the rooms of its first n members.
-func (s *System) unindex(r *room, n int) {
-	for _, m := range r.order[:n] {
-		_, _ = s.remove(indexChannel(m.ID), groupRooms, r.id) // what is left is found when the user lists their rooms
-	}
+// unindex takes a room that is not created out of the rooms of its members.
+func (s *System) unindex(r *room) {
+	_ = s.each(len(r.order), func(i int) error {
+		m := r.order[i]
+		_ = s.index(indexOrder{User: m.ID, Room: r.id, Joined: m.JoinedAt, Over: true}) // what is left is found when the user lists their rooms
+		return nil
+	})
 }
 
 // getRoom is GET /chat/rooms/{roomId}.

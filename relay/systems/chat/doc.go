@@ -25,6 +25,12 @@
 // from before begins with its position. A nonce is part of its message. What can be
 // read out of these is kept once: what the newest message is, how far the positions go, which nonces are known.
 //
+// # Several nodes
+//
+// A room is kept by the node that owns its channels, and the index of a user by the one that owns the user's channel: routes are carried out
+// there. See pending.go for how the two agree, and typing.go for who is typing. A room is dropped from memory when its node loses it, or
+// begins to own it, and when something was not stored; what was read by then is no reason to write any more: room.lost.
+//
 // # Who orders what
 //
 // room.mu orders everything that changes a room: its record, members, messages, reactions, read markers, and what
@@ -40,5 +46,6 @@
 //
 // # Goroutines
 //
-// None, but the timers of users who are typing, which Close stops.
+// The timers of users who are typing, which Close stops, and one that repairs indexes. On several nodes a request may ask others on goroutines of
+// its own, which it waits for.
 package chat

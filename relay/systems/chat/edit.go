@@ -52,14 +52,14 @@ func (s *System) alter(ctx *fasthttp.RequestCtx, id *auth.Identity, f func(r *ro
 		}
 		if sent == nil {
 			raw = kept
-			return c.wait(s.barrier(block))
+			return c.wait(s.barrier(r, block))
 		}
 		raw = marshal(m)
-		if err := c.wait(s.put(block, groupMessages, m.ID, raw)); err != nil {
+		if err := c.wait(s.put(r, block, groupMessages, m.ID, raw)); err != nil {
 			return err
 		}
 		if err := s.sendToRoom(r.id, groupMessages, m.ID, sent); err != nil {
-			_, _ = s.put(block, groupMessages, m.ID, kept)
+			_, _ = s.put(r, block, groupMessages, m.ID, kept)
 			return err
 		}
 		r.edits++
@@ -170,19 +170,22 @@ func (s *System) delete(r *room, c *change, id *auth.Identity, m *chatMessage, k
 	number := blockOf(m.Position)
 	block := blockChannel(r.id, number)
 	d := deletion{m.Position, nonceOf(m.UserID, m.Nonce)}
-	deleted := slices.Insert(slices.Clone(r.deleted), r.deletedBefore(m.Position), d)
-	if err := s.keepDeleted(r.id, number, deleted); err != nil {
+	deleted, at := r.deleted, r.deletedBefore(m.Position)
+	if at == len(deleted) || deleted[at].Position != m.Position { // or an owner of before has not come further
+		deleted = slices.Insert(slices.Clone(deleted), at, d)
+	}
+	if err := s.keepDeleted(r, number, deleted); err != nil {
 		return err
 	}
-	err := c.wait(s.remove(block, groupMessages, m.ID))
+	err := c.wait(s.remove(r, block, groupMessages, m.ID))
 	if err == nil {
 		err = s.sendToRoom(r.id, groupMessages, m.ID, encode.Object("type", "message_deleted", "roomId", r.id, "messageId", m.ID, "userId", id.User))
 		if err != nil {
-			_, _ = s.put(block, groupMessages, m.ID, kept)
+			_, _ = s.put(r, block, groupMessages, m.ID, kept)
 		}
 	}
 	if err != nil {
-		_ = s.keepDeleted(r.id, number, r.deleted)
+		_ = s.keepDeleted(r, number, r.deleted)
 		return err
 	}
 	r.deleted = deleted
@@ -196,13 +199,13 @@ func (s *System) delete(r *room, c *change, id *auth.Identity, m *chatMessage, k
 }
 
 // keepDeleted writes what was deleted of a block.
-func (s *System) keepDeleted(room string, block uint64, deleted []deletion) error {
+func (s *System) keepDeleted(r *room, block uint64, deleted []deletion) error {
 	list := []deletion{}
 	for _, d := range deleted {
 		if blockOf(d.Position) == block {
 			list = append(list, d)
 		}
 	}
-	_, err := s.put(stateChannel(room), groupDeleted, strconv.FormatUint(block, 10), marshal(list))
+	_, err := s.put(r, stateChannel(r.id), groupDeleted, strconv.FormatUint(block, 10), marshal(list))
 	return err
 }

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"weir/internal/wire"
 	"weir/relay/auth"
+	"weir/relay/cluster"
 )
 
 // The bounds of a page of rooms or messages.
@@ -62,24 +64,29 @@ func (s *System) listRooms(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 		}
 		entries = entries[i:]
 	}
-	views := make([]roomView, 0, min(limit, len(entries)))
+	views := make([]json.RawMessage, 0, min(limit, len(entries)))
 	next := ""
-	for i, e := range entries {
+	for len(entries) > 0 {
 		if len(views) == limit {
-			next = entries[i-1].cursor()
 			break
 		}
-		v, ok, err := s.summary(e.room, id.User)
+		some := entries[:min(limit-len(views), len(entries))]
+		entries = entries[len(some):]
+		found, err := s.summaries(id.User, some)
 		if err != nil {
 			return err
 		}
-		if ok {
-			views = append(views, v)
+		views = append(views, found...)
+		if len(entries) > 0 {
+			next = some[len(some)-1].cursor()
 		}
 	}
+	if len(entries) == 0 {
+		next = ""
+	}
 	body := struct {
-		Rooms []roomView `json:"rooms"`
-		Next  string     `json:"next,omitempty"`
+		Rooms []json.RawMessage `json:"rooms"`
+		Next  string            `json:"next,omitempty"`
 	}{views, next}
 	return answer(ctx, fasthttp.StatusOK, marshal(body))
 }
@@ -96,28 +103,54 @@ func (s *System) entries(user string) ([]entry, error) {
 	return list, err
 }
 
-// summary is a room as a list of a member's rooms has it; false if the index is wrong about that, which it is
-// after a crash at most, and then no longer.
-func (s *System) summary(room, user string) (v roomView, ok bool, err error) {
+// summaries are the rooms of a page that the user is a member of. The index has others after a crash at most, and then no longer.
+func (s *System) summaries(user string, entries []entry) (views []json.RawMessage, err error) {
+	found := make([]summary, len(entries))
+	err = s.each(len(entries), func(i int) (err error) {
+		found[i], err = s.summaryOf(entries[i].room, user)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, x := range found {
+		switch {
+		case x.View != nil:
+			views = append(views, x.View)
+		case !x.Pending:
+			_, err := s.indexHere(&indexOrder{user, entries[i].room, entries[i].joined, true})
+			if err != nil && !errors.Is(err, cluster.ErrNotOwner) {
+				return nil, err
+			}
+		}
+	}
+	return views, nil
+}
+
+// summaryHere is a room of this node as a user's list has it.
+func (s *System) summaryHere(room, user string) (x summary, err error) {
 	r, err := s.rooms.hold(room)
 	if errors.Is(err, errNoRoom) {
 		s.host.Broker().Clear(stateChannel(room)) // what a process that ended while making or deleting it has left
-		_, err = s.remove(indexChannel(user), groupRooms, room)
-		return v, false, err
+		return x, nil
 	}
 	if err != nil {
-		return v, false, err
+		return x, err
 	}
 	defer s.rooms.release(r)
-	s.touch(indexChannel(user))
 	if err := s.latest(r); err != nil {
-		return v, false, err
+		return x, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.gone || r.members[user] == nil {
-		_, err = s.remove(indexChannel(user), groupRooms, room)
-		return v, false, err
+	switch {
+	case r.lost.Load():
+		return x, cluster.ErrNotOwner
+	case r.gone:
+	case r.members[user] != nil:
+		x.View = marshal(r.view(user, false))
+	default:
+		x.Pending = r.pending[user] != nil
 	}
-	return r.view(user, false), true, nil
+	return x, nil
 }

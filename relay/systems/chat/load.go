@@ -16,6 +16,9 @@ const nonceWindow = 2 * blockSize
 
 // load reads a room. Errors: errNoRoom, and those of reading the state.
 func (s *System) load(r *room) error {
+	if err := s.here(r.id); err != nil {
+		return err
+	}
 	found := false
 	err := s.items(stateChannel(r.id), func(group, key string, data []byte) error {
 		switch {
@@ -43,6 +46,12 @@ func (s *System) load(r *room) error {
 			id, err := wire.Text(data)
 			r.starts = append(r.starts, start{block, strings.Clone(id)})
 			return err
+		case group == groupPending:
+			p := new(pending)
+			if err := json.Unmarshal(data, p); err != nil {
+				return err
+			}
+			r.pending[p.ID], r.joined = p, max(r.joined, p.Joined)
 		}
 		return nil
 	})
@@ -51,6 +60,12 @@ func (s *System) load(r *room) error {
 	}
 	if !found || len(r.order) == 0 { // an earlier process may have ended while it was made or deleted
 		return errNoRoom
+	}
+	for user := range r.pending {
+		if r.members[user] == nil { // which may not have been told yet
+			s.revoke(r.id, user, "no member of the room")
+		}
+		s.repairs.add(r.id)
 	}
 	slices.SortFunc(r.starts, func(a, b start) int { return cmp.Compare(a.block, b.block) })
 	if n := len(r.starts); n > 0 {

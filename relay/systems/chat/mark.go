@@ -86,7 +86,7 @@ func (s *System) mark(r *room, user string, position uint64) (view, sent []byte,
 	before := m.Read
 	if position = min(position, r.last); position > before {
 		m.Read = position
-		if err := s.putMemory(stateChannel(r.id), groupMembers, m.key, marshal(m)); err != nil {
+		if err := s.putMemory(r, stateChannel(r.id), groupMembers, m.key, marshal(m)); err != nil {
 			m.Read = before
 			return nil, nil, err
 		}

@@ -51,65 +51,90 @@ func (s *System) addMember(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 // member before.
 func (s *System) addUser(ctx *fasthttp.RequestCtx, by, user string, allowed func(r *room) error) error {
 	return s.inRoom(ctx, func(r *room) error {
-		s.touch(indexChannel(user))
 		if err := s.latest(r); err != nil {
 			return err
 		}
-		var view, added []byte
-		err := s.change(r, func(c *change) error {
-			if r.gone {
-				return errNoRoom
-			}
-			err := allowed(r)
-			switch {
-			case err != nil:
-			case r.members[user] != nil:
-				err = c.wait(s.barrier(stateChannel(r.id)))
-			default:
-				if err = s.storeMember(r, c, by, user); err == nil {
-					added = s.roomAdded(r, by)
-				}
-			}
-			if err == nil {
-				view = marshal(r.view(by, true))
-			}
-			return err
-		})
+		p, view, err := s.beginMember(r, by, user, allowed)
 		if err != nil {
 			return err
 		}
-		if added == nil {
+		if p == nil {
 			return answer(ctx, fasthttp.StatusOK, view)
+		}
+		if err := s.index(indexOrder{User: user, Room: r.id, Joined: p.Joined}); err != nil {
+			s.untold(r, p)
+			if user != by {
+				err = aboutUser(err, user, "userId")
+			}
+			return err
+		}
+		var added []byte
+		err = s.change(r, func(c *change) error {
+			err := allowed(r)
+			switch {
+			case r.gone:
+				return errNoRoom
+			case err != nil:
+				return err
+			}
+			if err = s.storeMember(r, c, by, p); err == nil {
+				view, added = marshal(r.view(by, true)), s.roomAdded(r, by)
+				s.told(r, p)
+			}
+			return err
+		})
+		if added == nil {
+			s.untold(r, p)
+		}
+		if err != nil {
+			return err
 		}
 		s.sendToUser(user, r.id, added)
 		return answer(ctx, fasthttp.StatusCreated, view)
 	})
 }
 
-// storeMember makes a user a member who is none. The caller holds mu.
-func (s *System) storeMember(r *room, c *change, by, user string) error {
-	if len(r.order) >= s.limit.Members {
-		return &refusal{409, fmt.Sprintf("The room has as many members as it may: %d", s.limit.Members), "room_full", ""}
-	}
-	m := &member{ID: user, JoinedAt: timestamp(s.host.Now()), Read: r.last, key: wire.UserKey(user)}
-	if err := s.index(r.id, m); err != nil {
-		if user != by {
-			err = aboutUser(err, user, "userId")
+// beginMember notes that a user is to become a member, or returns the room if the user is one.
+func (s *System) beginMember(r *room, by, user string, allowed func(r *room) error) (p *pending, view []byte, err error) {
+	for p == nil && view == nil && err == nil {
+		if err := s.settled(r, user); err != nil {
+			return nil, nil, err
 		}
+		err = s.change(r, func(c *change) error {
+			if r.gone {
+				return errNoRoom
+			}
+			err := allowed(r)
+			switch {
+			case err != nil:
+			case r.pending[user] != nil: // since a moment ago
+			case r.members[user] != nil:
+				if err = c.wait(s.barrier(r, stateChannel(r.id))); err == nil {
+					view = marshal(r.view(by, true))
+				}
+			case len(r.order)+r.joining() >= s.limit.Members:
+				err = &refusal{409, fmt.Sprintf("The room has as many members as it may: %d", s.limit.Members), "room_full", ""}
+			default:
+				p, err = s.note(r, user, r.joins(s.host.Now()), true)
+			}
+			return err
+		})
+	}
+	return p, view, err
+}
+
+// storeMember makes a user a member, whose index says so. The caller holds mu.
+func (s *System) storeMember(r *room, c *change, by string, p *pending) error {
+	m := &member{ID: p.ID, JoinedAt: p.Joined, Read: r.last, key: wire.UserKey(p.ID)}
+	if err := c.wait(s.put(r, stateChannel(r.id), groupMembers, m.key, marshal(m))); err != nil {
 		return err
 	}
-	err := c.wait(s.put(stateChannel(r.id), groupMembers, m.key, marshal(m)))
-	if err == nil {
-		if err = s.sendToRoom(r.id, groupMembers, m.key, encode.Object("type", "member_added", "member", marshal(m), "by", by)); err != nil {
-			_, _ = s.remove(stateChannel(r.id), groupMembers, m.key)
-		}
-	}
-	if err != nil {
-		_, _ = s.remove(indexChannel(user), groupRooms, r.id)
+	if err := s.sendToRoom(r.id, groupMembers, m.key, encode.Object("type", "member_added", "member", marshal(m), "by", by)); err != nil {
+		_, _ = s.remove(r, stateChannel(r.id), groupMembers, m.key)
 		return err
 	}
 	r.add(m)
-	c.emit(topicMemberAdded, by, s.aboutMember(r, user, by))
+	c.emit(topicMemberAdded, by, s.aboutMember(r, m.ID, by))
 	return nil
 }
 
@@ -131,47 +156,75 @@ func (s *System) removeMember(ctx *fasthttp.RequestCtx, id *auth.Identity) error
 // removeUser ends a user's membership, and with the last one the room. From then on the guard lets the user do nothing in
 // the room.
 func (s *System) removeUser(ctx *fasthttp.RequestCtx, by, user string) error {
-	return s.inRoom(ctx, func(r *room) error {
-		s.touch(indexChannel(user))
-		err := s.change(r, func(c *change) error {
-			c.then = func() {
-				reason := "removed from the room"
-				if by == user {
-					reason = "left the room"
-				}
-				s.host.Revoke(user, liveChannel(r.id), reason)
-				s.host.Revoke(user, "presence:"+liveChannel(r.id), reason)
-				s.sendToUser(user, r.id, encode.Object("type", "room_removed", "roomId", r.id, "by", by))
+	return s.inRoom(ctx, func(r *room) (err error) {
+		var p *pending
+		for p == nil && err == nil {
+			if err := s.settled(r, user); err != nil {
+				return err
 			}
-			return s.deleteMember(r, c, by, user)
-		})
-		if err != nil {
+			err = s.change(r, func(c *change) (err error) {
+				if r.pending[user] != nil { // since a moment ago
+					return nil
+				}
+				c.then = func() {
+					reason := "removed from the room"
+					if by == user {
+						reason = "left the room"
+					}
+					s.revoke(r.id, user, reason)
+					s.sendToUser(user, r.id, encode.Object("type", "room_removed", "roomId", r.id, "by", by))
+				}
+				p, err = s.deleteMember(r, c, by, user)
+				return err
+			})
+		}
+		if p == nil {
 			return err
 		}
+		if err != nil {
+			s.untold(r, p)
+			return err
+		}
+		if err := s.index(indexOrder{User: user, Room: r.id, Joined: p.Joined, Over: true}); err != nil { // the user's list of rooms mends it, too
+			s.host.Log().Warn("room was not removed from a user's rooms yet", slog.String("error", err.Error()))
+			s.untold(r, p)
+			return done(ctx)
+		}
+		r.mu.Lock()
+		s.told(r, p)
+		r.mu.Unlock()
 		return done(ctx)
 	})
 }
 
-// deleteMember is the part of removeUser that holds the room's lock.
-func (s *System) deleteMember(r *room, c *change, by, user string) error {
+// revoke takes the subscriptions to a room away from a user, on all nodes.
+func (s *System) revoke(room, user, reason string) {
+	s.host.Revoke(user, liveChannel(room), reason)
+	s.host.Revoke(user, wire.PresenceNamespace+":"+liveChannel(room), reason)
+}
+
+// deleteMember is the part of removeUser that holds the room's lock. With an error nothing has changed.
+func (s *System) deleteMember(r *room, c *change, by, user string) (*pending, error) {
 	if _, err := r.member(by); err != nil {
-		return err
+		return nil, err
 	}
 	m := r.members[user]
 	switch {
 	case by != user && !r.owner(by):
-		return &refusal{403, "Only the room's owner may remove others", "forbidden", ""}
+		return nil, &refusal{403, "Only the room's owner may remove others", "forbidden", ""}
 	case m == nil:
-		return &refusal{404, "This user is not a member of the room", "not_found", ""}
+		return nil, &refusal{404, "This user is not a member of the room", "not_found", ""}
 	}
-	if err := c.wait(s.remove(stateChannel(r.id), groupMembers, m.key)); err != nil {
-		return err
+	p, err := s.note(r, user, m.JoinedAt, false)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := s.remove(indexChannel(user), groupRooms, r.id); err != nil { // the user's list of rooms mends it
-		s.host.Log().Warn("room was not removed from a user's rooms", slog.String("error", err.Error()))
+	if err := c.wait(s.remove(r, stateChannel(r.id), groupMembers, m.key)); err != nil {
+		s.told(r, p)
+		return nil, err
 	}
 	r.remove(m)
-	s.typing.end(r.id, user)
+	s.typing.End(r.id, user)
 	if err := s.sendToRoom(r.id, groupMembers, m.key, encode.Object("type", "member_removed", "userId", user, "by", by)); err != nil {
 		s.host.Log().Warn("end of a membership was not sent to the room", slog.String("error", err.Error()))
 	}
@@ -180,7 +233,7 @@ func (s *System) deleteMember(r *room, c *change, by, user string) error {
 		s.deleteRoom(r)
 		c.emit(topicRoomDeleted, by, encode.Object("roomId", r.id, "userId", by))
 	}
-	return nil
+	return p, nil
 }
 
 // deleteRoom deletes a room without members. The caller holds mu.

@@ -105,19 +105,19 @@ func (s *System) send(r *room, c *change, id *auth.Identity, d *draft) ([]byte, 
 		return nil, err
 	}
 	raw, block := marshal(x), blockChannel(r.id, blockOf(position))
-	if err := c.wait(s.put(block, groupMessages, x.ID, raw)); err != nil {
+	if err := c.wait(s.put(r, block, groupMessages, x.ID, raw)); err != nil {
 		return nil, err
 	}
 	if err := s.sendToRoom(r.id, groupMessages, x.ID, newMessage(raw, id)); err != nil {
-		_, _ = s.remove(block, groupMessages, x.ID) // it was sent to nobody
+		_, _ = s.remove(r, block, groupMessages, x.ID) // it was sent to nobody
 		return nil, err
 	}
 	r.last, r.newest, r.stale = position, x.preview(), false
 	r.meta.LastActivity = now
 	r.remember(nonce, x.ID)
 	m.Read = position
-	_ = s.putMemory(stateChannel(r.id), groupMembers, m.key, marshal(m)) // may be lost in a crash: then it is read once more
-	s.typing.end(r.id, id.User)
+	_ = s.putMemory(r, stateChannel(r.id), groupMembers, m.key, marshal(m)) // may be lost in a crash: then it is read once more
+	s.typing.End(r.id, id.User)
 	c.emit(topicMessageSent, id.User, s.aboutMessage(r, x.ID, id.User))
 	return raw, nil
 }
@@ -145,7 +145,7 @@ func (s *System) sentBefore(r *room, c *change, earlier string) ([]byte, error) 
 	if !ok {
 		return nil, errNoMessage
 	}
-	return raw, c.wait(s.barrier(block))
+	return raw, c.wait(s.barrier(r, block))
 }
 
 // beginBlock makes room for a message: a new block when the last one is full, for which the oldest goes if that
@@ -163,14 +163,14 @@ func (s *System) beginBlock(r *room, position uint64) error {
 		dropped = append(dropped, blockOf(m.First))
 		m.First = end + 1
 	}
-	if _, err := s.put(stateChannel(r.id), groupRoom, keyMeta, marshal(&m)); err != nil {
+	if _, err := s.put(r, stateChannel(r.id), groupRoom, keyMeta, marshal(&m)); err != nil {
 		return err
 	}
 	r.meta = m
 	for _, old := range dropped {
 		s.host.Broker().Clear(blockChannel(r.id, old))
 		for _, group := range []string{groupDeleted, groupStarts} {
-			_, _ = s.remove(stateChannel(r.id), group, strconv.FormatUint(old, 10))
+			_, _ = s.remove(r, stateChannel(r.id), group, strconv.FormatUint(old, 10))
 		}
 	}
 	r.starts = slices.DeleteFunc(r.starts, func(x start) bool { return x.block < blockOf(m.First) })
@@ -181,7 +181,7 @@ func (s *System) beginBlock(r *room, position uint64) error {
 // begin writes which message is the first one of a block, if this is. The caller holds mu.
 func (s *System) begin(r *room, block uint64, id string) error {
 	if n := len(r.starts); n == 0 || r.starts[n-1].block < block {
-		if _, err := s.put(stateChannel(r.id), groupStarts, strconv.FormatUint(block, 10), wire.AppendString(nil, id)); err != nil {
+		if _, err := s.put(r, stateChannel(r.id), groupStarts, strconv.FormatUint(block, 10), wire.AppendString(nil, id)); err != nil {
 			return err
 		}
 	}

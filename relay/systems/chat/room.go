@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,9 @@ type room struct {
 
 	// Guarded by rooms.
 	users int // requests that hold it
+
+	// Atomic.
+	lost atomic.Bool // another node may own it by now: what is known here is of no use, and nothing is written
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -35,7 +39,9 @@ type room struct {
 	stale   bool              // newest is to be found out; see latest
 	edits   uint64            // messages that were changed or deleted
 	listed  []byte            // ids of the members as JSON; nil: not encoded yet
-	emitted chan struct{}     // closed when the events of all changes so far have been emitted; nil at first
+	pending map[string]*pending
+	joined  string        // no member has joined later
+	emitted chan struct{} // closed when the events of all changes so far have been emitted; nil at first
 }
 
 // about is what a room says of itself.
@@ -114,7 +120,7 @@ func (r *room) ids() []string {
 func (r *room) add(m *member) {
 	r.members[m.ID] = m
 	r.order = append(r.order, m)
-	r.listed = nil
+	r.listed, r.joined = nil, max(r.joined, m.JoinedAt)
 }
 
 // remove removes a member. The caller holds mu.
@@ -143,5 +149,19 @@ func (r *room) deletedBefore(position uint64) int {
 	return i
 }
 
+// joins is when a membership begins that begins now: later than all before, or the index would take it for one of these. The caller holds mu.
+func (r *room) joins(now time.Time) string {
+	at := timestamp(now)
+	if at <= r.joined {
+		if last, err := time.Parse(timeLayout, r.joined); err == nil {
+			at = timestamp(last.Add(time.Millisecond))
+		}
+	}
+	r.joined = at
+	return at
+}
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
 // timestamp is a time as clients write it, too.
-func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+func timestamp(t time.Time) string { return t.UTC().Format(timeLayout) }

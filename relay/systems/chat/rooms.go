@@ -79,7 +79,7 @@ func (p *roomPart) add(id string) *room {
 			delete(p.rooms, other)
 		}
 	}
-	r := &room{id: id, ready: make(chan struct{}), members: make(map[string]*member), nonces: make(map[string]string)}
+	r := &room{id: id, ready: make(chan struct{}), members: make(map[string]*member), nonces: make(map[string]string), pending: make(map[string]*pending)}
 	p.rooms[id] = r
 	return r
 }
@@ -94,6 +94,21 @@ func (x *rooms) release(r *room) {
 	defer p.mu.Unlock()
 	if r.users--; r.users == 0 && over && p.rooms[r.id] == r {
 		delete(p.rooms, r.id)
+	}
+}
+
+// drop drops the rooms of which other nodes may know more. It waits for nobody.
+func (x *rooms) drop(of func(room string) bool) {
+	for i := range x.parts {
+		p := &x.parts[i]
+		p.mu.Lock()
+		for id, r := range p.rooms {
+			if of(id) {
+				r.lost.Store(true)
+				delete(p.rooms, id)
+			}
+		}
+		p.mu.Unlock()
 	}
 }
 

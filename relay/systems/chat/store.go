@@ -6,6 +6,7 @@ import (
 
 	"weir/broker"
 	"weir/internal/wire"
+	"weir/relay/cluster"
 	"weir/relay/config"
 	"weir/relay/systems/internal/items"
 )
@@ -65,8 +66,31 @@ func positionOf(message string) (uint64, bool) {
 	return n, ok && err == nil && n > 0 && rest != "" && wire.ValidName(message)
 }
 
+// place returns the key of a channel's node: all of a room is where the room is, and a user's index where the user is.
+func place(channel string) string {
+	rest := channel[len(wire.Namespace(channel))+1:]
+	if wire.Namespace(channel) == indexNamespace {
+		return wire.UserNamespace + ":" + rest
+	}
+	if room, ok := strings.CutPrefix(rest, "room:"); ok {
+		return liveChannel(room)
+	}
+	if block, ok := strings.CutPrefix(rest, "log:"); ok {
+		return liveChannel(block[:max(strings.LastIndexByte(block, ':'), 0)])
+	}
+	return ""
+}
+
 // validRoom reports whether a room could have this id.
 func validRoom(id string) bool { return len(id) <= maxRoomID && wire.ValidName(id) }
+
+// here returns cluster.ErrNotOwner if another node owns a room.
+func (s *System) here(room string) error {
+	if s.host.Elsewhere(stateChannel(room)) {
+		return cluster.ErrNotOwner
+	}
+	return nil
+}
 
 // touch has a channel in memory, where it stays for a while: what uses it under a lock then does not wait for the disk.
 func (s *System) touch(channel string) {
@@ -76,23 +100,31 @@ func (s *System) touch(channel string) {
 }
 
 // put and remove change an item of the state. The receipt is waited for without a lock.
-func (s *System) put(channel, group, key string, data []byte) (broker.Receipt, error) {
-	return s.host.Submit(channel, &broker.Publication{Op: broker.Set, Group: group, Key: key, Data: data})
+func (s *System) put(r *room, channel, group, key string, data []byte) (broker.Receipt, error) {
+	return s.write(r, channel, &broker.Publication{Op: broker.Set, Group: group, Key: key, Data: data})
 }
 
-func (s *System) remove(channel, group, key string) (broker.Receipt, error) {
-	return s.host.Submit(channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})
+func (s *System) remove(r *room, channel, group, key string) (broker.Receipt, error) {
+	return s.write(r, channel, &broker.Publication{Op: broker.Delete, Group: group, Key: key})
+}
+
+// write changes a channel of a room's state, unless that is another node's by now, which does not know what was read here.
+func (s *System) write(r *room, channel string, p *broker.Publication) (broker.Receipt, error) {
+	if r.lost.Load() {
+		return broker.Receipt{}, cluster.ErrNotOwner
+	}
+	return s.host.SubmitOwned(channel, p)
 }
 
 // putMemory is put for what may be lost in a crash.
-func (s *System) putMemory(channel, group, key string, data []byte) error {
-	_, err := s.host.Submit(channel, &broker.Publication{Op: broker.Set, Group: group, Key: key, Data: data, Ack: broker.AckMemory})
+func (s *System) putMemory(r *room, channel, group, key string, data []byte) error {
+	_, err := s.write(r, channel, &broker.Publication{Op: broker.Set, Group: group, Key: key, Data: data, Ack: broker.AckMemory})
 	return err
 }
 
 // barrier returns a receipt for everything that was appended to a channel before.
-func (s *System) barrier(channel string) (broker.Receipt, error) {
-	return s.remove(channel, groupRoom, "none") // nothing of that name is ever there
+func (s *System) barrier(r *room, channel string) (broker.Receipt, error) {
+	return s.remove(r, channel, groupRoom, "none") // nothing of that name is ever there
 }
 
 // items calls f with each item of a channel's groups; see items.Each.

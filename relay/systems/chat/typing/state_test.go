@@ -1,6 +1,7 @@
-package chat
+package typing
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,7 +15,7 @@ import (
 
 // desk is typing by itself, in a bubble of time.
 type desk struct {
-	typing
+	State
 	t     *testing.T
 	begin time.Time
 
@@ -26,8 +27,8 @@ type desk struct {
 func atDesk(t *testing.T, f func(d *desk)) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &desk{t: t, begin: time.Now(), out: make(map[string]bool)}
-		d.now, d.member = time.Now, func(_, user string) bool { return !d.out[user] }
-		d.publish = func(room, user string, p *broker.Publication) error {
+		d.Now, d.Refused, d.Member = time.Now, errors.New("no member"), func(_, user string) bool { return !d.out[user] }
+		d.Publish = func(room, user string, p *broker.Publication) error {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			line := fmt.Sprintf("%.1f %s/%s %v", time.Since(d.begin).Seconds(), room, user, p.Op)
@@ -38,7 +39,7 @@ func atDesk(t *testing.T, f func(d *desk)) {
 			return nil
 		}
 		f(d)
-		d.close()
+		d.Close()
 	})
 }
 
@@ -56,7 +57,7 @@ func (d *desk) told(want ...string) {
 // says has a user start.
 func (d *desk) says(user string) {
 	d.t.Helper()
-	if err := d.start("r", user, "c"); err != nil {
+	if err := d.Start("r", user, "c"); err != nil {
 		d.t.Fatal(err)
 	}
 }
@@ -82,8 +83,8 @@ func TestStartsAreThrottled(t *testing.T) {
 		d.says("u2") // others have a pause of their own
 		at(30)
 		d.told("0.0 r/u1 set for 5.0", "2.0 r/u1 set for 4.5", "3.0 r/u2 set for 5.0", "4.0 r/u1 set for 4.0")
-		if d.count() != 0 {
-			t.Error("still known:", d.count())
+		if d.Count() != 0 {
+			t.Error("still known:", d.Count())
 		}
 		d.says("u1")
 		d.told("0.0 r/u1 set for 5.0", "2.0 r/u1 set for 4.5", "3.0 r/u2 set for 5.0", "4.0 r/u1 set for 4.0", "33.0 r/u1 set for 5.0")
@@ -97,15 +98,15 @@ func TestStopIsExempt(t *testing.T) {
 		at(0.5)
 		d.says("u1")
 		at(0.1)
-		d.end("r", "u1")
+		d.End("r", "u1")
 		d.told("0.0 r/u1 set for 5.0", "0.6 r/u1 delete")
-		d.end("r", "u1") // no news
+		d.End("r", "u1") // no news
 		at(0.4)
 		d.says("u1") // 1.0: late, at 2.0
 		at(20)
 		d.told("0.0 r/u1 set for 5.0", "0.6 r/u1 delete", "2.0 r/u1 set for 4.0")
-		if d.count() != 0 {
-			t.Error("still known:", d.count())
+		if d.Count() != 0 {
+			t.Error("still known:", d.Count())
 		}
 	})
 }
@@ -113,13 +114,13 @@ func TestStopIsExempt(t *testing.T) {
 // The end of a connection takes back what it said last, and no more.
 func TestGone(t *testing.T) {
 	atDesk(t, func(d *desk) {
-		_ = d.start("r", "u1", "a")
-		_ = d.start("s", "u1", "b")
-		_ = d.start("r", "u2", "c")
-		d.disconnected("u1", "x")
-		d.disconnected("u9", "a")
+		_ = d.Start("r", "u1", "a")
+		_ = d.Start("s", "u1", "b")
+		_ = d.Start("r", "u2", "c")
+		d.Disconnected("u1", "x", "")
+		d.Disconnected("u9", "a", "")
 		at(1)
-		d.disconnected("u1", "a")
+		d.Disconnected("u1", "a", "")
 		d.told("0.0 r/u1 set for 5.0", "0.0 s/u1 set for 5.0", "0.0 r/u2 set for 5.0", "1.0 r/u1 delete")
 	})
 }
@@ -130,8 +131,8 @@ func TestStrangersDoNotType(t *testing.T) {
 		d.says("u1")
 		d.says("u1") // withheld
 		d.out["u1"] = true
-		d.end("r", "u1")
-		if err := d.start("r", "u1", "c"); err == nil {
+		d.End("r", "u1")
+		if err := d.Start("r", "u1", "c"); err == nil {
 			t.Error("a stranger types")
 		}
 		at(10)
@@ -144,9 +145,9 @@ func TestTypingCloses(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		d.says("u1")
 		d.says("u1")
-		d.close()
+		d.Close()
 		d.says("u2")
-		d.end("r", "u1")
+		d.End("r", "u1")
 		at(10)
 		d.told("0.0 r/u1 set for 5.0")
 	})
