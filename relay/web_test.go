@@ -64,12 +64,18 @@ func TestDemos(t *testing.T) {
 	}
 }
 
-// A demo of a system that is off says so.
+// A demo of a system that is off says so, and so does the list of demos.
 func TestDemosOfSystemsThatAreOff(t *testing.T) {
 	g := open(t, func(c *config.Config) { c.Dev, c.Systems = true, []string{"chat", "analytics"} })
 	for name, off := range map[string]bool{"chat": false, "document": true, "feed": true, "notify": true, "wall": false, "answer": false, "break": false} {
 		if a := g.ask("GET", "/demo/"+name, ""); a.StatusCode != 200 || strings.Contains(a.body, "<p data-system=") != off {
 			t.Errorf("%s: want a notice that shows: %v, got %s", name, off, a.body)
+		}
+	}
+	list := g.ask("GET", "/demo", "").body
+	for system, off := range map[string]bool{"chat": false, "documents": true, "feed": true, "notify": true, "analytics": false} {
+		if strings.Contains(list, `<p data-system="`+system+`"`) != off || strings.Contains(list, `<p hidden data-system="`+system+`"`) == off {
+			t.Errorf("%s: want it listed as off: %v", system, off)
 		}
 	}
 }

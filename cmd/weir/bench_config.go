@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,9 @@ func (c *benchCommand) config(p *program) (loadtest.Config, error) {
 	if err := c.useless(s); err != nil {
 		return loadtest.Config{}, err
 	}
+	if err := c.empty(s); err != nil {
+		return loadtest.Config{}, err
+	}
 	cfg, err := c.targetFlags.config(p, s)
 	cfg.PIDs, cfg.Metrics = c.PID, c.Metrics
 	cfg.FindPID = cfg.FindPID && len(c.PID) == 0 && c.Metrics == ""
@@ -42,6 +46,23 @@ func (c *benchCommand) nothing() error {
 		if f.zero {
 			return wrongf("bench: --%s: expected more than 0", f.flag)
 		}
+	}
+	if c.Warmup != nil && *c.Warmup < 0 {
+		return wrongf("bench: --warmup: expected 0, for none, or more")
+	}
+	return nil
+}
+
+// empty refuses a test that has nothing to measure: nobody would be connected, or nothing would be published.
+func (c *benchCommand) empty(s scenario.Scenario) error {
+	listens := s.Measure == scenario.Delivery || s.Measure == "" && len(s.Script) == 0
+	opens := slices.ContainsFunc(s.Stages, func(st scenario.Stage) bool { return st.Open > 0 })
+	switch {
+	case s.Churn > 0:
+	case s.Subscribers == 0 && (listens || s.Measure == scenario.Idle && !opens):
+		return wrongf("bench: --subscribers: expected more than 0: without them the scenario has nothing to measure (ingress needs none)")
+	case !s.Publishes() && !c.FindMax && s.Measure != scenario.Idle:
+		return wrongf("bench: --rate: expected more than 0, or --closed or --think in its place")
 	}
 	return nil
 }

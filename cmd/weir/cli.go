@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -56,7 +57,7 @@ func (p *program) execute(args []string) error {
 	if err != nil {
 		return fmt.Errorf("build the command line: %w", err)
 	}
-	args = asked(parser.Model, args)
+	args = negatives(asked(parser.Model, args))
 	if len(args) > 1 && args[0] == "token" && args[1] == "check" {
 		args = append([]string{"token check"}, args[2:]...)
 	}
@@ -67,10 +68,14 @@ func (p *program) execute(args []string) error {
 	case err != nil:
 		// The parser's name for the end of the line is not for users.
 		text := strings.ReplaceAll(err.Error(), `but got "EOL" (<EOL>)`, "after it")
+		text = noValue.ReplaceAllString(text, "expected $1 value after it")
 		return wrongf("%s (see weir --help)", text)
 	}
 	return parsed.Run()
 }
+
+// noValue is what the parser says of a number that is missing before another flag. To quote that, as it advises, helps with texts only.
+var noValue = regexp.MustCompile(`expected (int|float|duration) value but got "-.*" \((?:long|short) flag\); perhaps try .*\?`)
 
 // asked turns what people type to see what there is into --help: nothing at all, a group of commands without one of
 // them, and help, as a command.
@@ -90,6 +95,27 @@ func asked(app *kong.Application, args []string) []string {
 		return append(slices.Clone(args), "--help")
 	}
 	return args
+}
+
+// negatives joins a number below zero with the flag before it, whose value it is. The parser would take it for a flag, of which none is a digit, and advise to quote it.
+func negatives(args []string) []string {
+	joined := make([]string, 0, len(args))
+	for i, arg := range args {
+		if arg == "--" {
+			return append(joined, args[i:]...)
+		}
+		last := len(joined) - 1
+		below := len(arg) > 1 && arg[0] == '-' && '0' <= arg[1] && arg[1] <= '9'
+		switch {
+		case below && last >= 0 && strings.HasPrefix(joined[last], "--") && !strings.Contains(joined[last], "="):
+			joined[last] += "=" + arg
+		case below && last >= 0 && len(joined[last]) == len("-n") && joined[last][0] == '-':
+			joined[last] += arg
+		default:
+			joined = append(joined, arg)
+		}
+	}
+	return joined
 }
 
 // configFlags are the flags of every command that reads the configuration.

@@ -97,14 +97,14 @@ func (s *clusterView) owned(node string) string {
 
 // status asks the admin listener.
 func (f *adminFlags) status(p *program) (*clusterView, error) {
-	r, key, err := f.relay(p)
+	r, err := f.relay(p)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := untilSignal()
 	defer cancel()
 	var s clusterView
-	if err := r.Do(ctx, "GET", "/cluster", key, nil, &s); err != nil {
+	if err := r.Do(ctx, "GET", "/cluster", nil, &s); err != nil {
 		return nil, unlessLeft(ctx, fmt.Errorf("cluster: %w", err))
 	}
 	return &s, nil
@@ -228,7 +228,7 @@ func (*clusterMoveCommand) Help() string {
 
 // Run has the partition moved.
 func (c *clusterMoveCommand) Run(p *program) error {
-	r, key, err := c.relay(p)
+	r, err := c.relay(p)
 	if err != nil {
 		return err
 	}
@@ -248,7 +248,7 @@ func (c *clusterMoveCommand) Run(p *program) error {
 		Partition int    `json:"partition"`
 		Node      string `json:"node"`
 	}
-	if err := r.Do(ctx, "POST", "/cluster/move", key, body, &done); err != nil {
+	if err := r.Do(ctx, "POST", "/cluster/move", body, &done); err != nil {
 		return unlessLeft(ctx, fmt.Errorf("cluster move: %w", err))
 	}
 	if c.JSON {

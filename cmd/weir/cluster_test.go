@@ -6,9 +6,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"weir/broker/disk"
 	"weir/relay/cluster"
 )
 
@@ -63,4 +66,40 @@ func TestClusterCommands(t *testing.T) {
 	if out, code := run("check", "--json"); code == exitOK || !strings.Contains(out, `"ok":false`) {
 		t.Errorf("check --json: %d\n%s", code, out)
 	}
+}
+
+// A listener that is none for administration is said to be none, by all commands that ask one. What an admin listener does not have is not taken for that.
+func TestAdminOfAnotherListener(t *testing.T) {
+	answers := map[string]string{
+		"a relay's public listener": `{"code":"not_found","title":"not found","detail":"/cluster is on the admin listener"}`,
+		"an older one":              `{"code":"not_found","title":"not found"}`,
+		"no relay":                  "404 page not found",
+	}
+	for name, answer := range answers {
+		for _, args := range [][]string{
+			{"cluster", "status"}, {"cluster", "check"}, {"cluster", "move", "1", "weir-1"}, {"cluster", "export"}, {"cluster", "import", "-"},
+			{"top"}, {"why", "room:1"}, {"trace", "room:1", "1"}, {"record", "--out", filepath.Join(t.TempDir(), "x")},
+		} {
+			out, code := answeredBy(t, answer, args...)
+			if code != exitUsage || !strings.Contains(out, "is not the address of an admin listener (--admin)") || strings.Count(out, "\n") != 1 {
+				t.Errorf("%s, %q: %d %s", name, args, code, out)
+			}
+		}
+	}
+	if out, code := answeredBy(t, `{"code":"not_found","title":"this relay is no node of a cluster"}`, "cluster", "status"); code != exitFailure || strings.Contains(out, "--admin") {
+		t.Errorf("no node of a cluster: %d %s", code, out)
+	}
+}
+
+// answeredBy runs a command against an admin listener that answers everything with 404.
+func answeredBy(t *testing.T, answer string, args ...string) (string, int) {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, answer, http.StatusNotFound) }))
+	defer s.Close()
+	var export, out bytes.Buffer
+	if err := disk.NewExporter(&export, time.Now()).End(); err != nil {
+		t.Fatal(err)
+	}
+	code := (&program{stdin: &export, stdout: io.Discard, stderr: &out}).run(append(args, "--admin", s.URL))
+	return out.String(), code
 }

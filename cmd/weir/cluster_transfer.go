@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"weir/broker"
@@ -38,19 +37,15 @@ const (
 
 // Run imports.
 func (c *clusterImportCommand) Run(p *program) error {
-	r, key, err := c.relay(p)
+	r, err := c.relay(p)
 	if err != nil {
 		return err
 	}
-	from := p.stdin
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = f.Close() }() // read only
-		from = f
+	from, err := p.input(c.File)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = from.Close() }() // read only
 	ctx, cancel := untilSignal()
 	defer cancel()
 	var total, there int
@@ -62,7 +57,7 @@ func (c *clusterImportCommand) Run(p *program) error {
 			return err
 		}
 		var done struct{ Imported, There int }
-		if err := insist(ctx, r, key, chunk.Bytes(), &done); err != nil {
+		if err := insist(ctx, r, chunk.Bytes(), &done); err != nil {
 			return err
 		}
 		total, there = total+done.Imported, there+done.There
@@ -93,9 +88,9 @@ func (c *clusterImportCommand) Run(p *program) error {
 }
 
 // insist has a chunk imported, and tries again as long as the relay says that it cannot just now.
-func insist(ctx context.Context, r *remote.Relay, key string, chunk []byte, done any) error {
+func insist(ctx context.Context, r *adminListener, chunk []byte, done any) error {
 	for begin := time.Now(); ; {
-		err := r.Do(ctx, "POST", "/cluster/import", key, chunk, done)
+		err := r.Do(ctx, "POST", "/cluster/import", chunk, done)
 		var refusal *remote.Refusal
 		if !errors.As(err, &refusal) || refusal.Status != http.StatusServiceUnavailable || time.Since(begin) > importPatience {
 			return err
@@ -123,18 +118,13 @@ func (*clusterExportCommand) Help() string {
 
 // Run exports.
 func (c *clusterExportCommand) Run(p *program) error {
-	r, key, err := c.relay(p)
+	r, err := c.relay(p)
 	if err != nil {
 		return err
 	}
-	to := p.stdout
-	if c.Out != "" {
-		f, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = f.Close() }() // after Sync, nothing is left to fail
-		to = f
+	to, done, err := p.output(c.Out)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := untilSignal()
 	defer cancel()
@@ -142,7 +132,7 @@ func (c *clusterExportCommand) Run(p *program) error {
 	e := disk.NewExporter(to, time.Now())
 	last, more := "", true
 	for more && err == nil {
-		more, err = exportPage(ctx, r, key, c.Prefix, last, func(channel string, kept *broker.Kept) error {
+		more, err = exportPage(ctx, r, c.Prefix, last, func(channel string, kept *broker.Kept) error {
 			last = channel
 			steps.step()
 			return e.Add(channel, kept)
@@ -151,10 +141,7 @@ func (c *clusterExportCommand) Run(p *program) error {
 	if err == nil {
 		err = e.End()
 	}
-	if f, ok := to.(*os.File); ok && c.Out != "" {
-		err = errors.Join(err, f.Sync())
-	}
-	if err != nil {
+	if err = errors.Join(err, done()); err != nil {
 		return unlessLeft(ctx, fmt.Errorf("cluster export: %w", err))
 	}
 	_, _ = fmt.Fprintf(p.stderr, "%s exported\n", count(e.Channels, "channel"))
@@ -162,8 +149,8 @@ func (c *clusterExportCommand) Run(p *program) error {
 }
 
 // exportPage calls each with the next channels; false: there are no more.
-func exportPage(ctx context.Context, r *remote.Relay, key, prefix, after string, each func(channel string, kept *broker.Kept) error) (more bool, err error) {
-	req, err := r.Request(ctx, "GET", "/cluster/export?"+url.Values{"prefix": {prefix}, "after": {after}}.Encode(), key, nil)
+func exportPage(ctx context.Context, r *adminListener, prefix, after string, each func(channel string, kept *broker.Kept) error) (more bool, err error) {
+	req, err := r.Request(ctx, "GET", "/cluster/export?"+url.Values{"prefix": {prefix}, "after": {after}}.Encode(), r.token, nil)
 	if err != nil {
 		return false, err
 	}
@@ -174,7 +161,7 @@ func exportPage(ctx context.Context, r *remote.Relay, key, prefix, after string,
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-		return false, remote.RefusalOf(resp.StatusCode, b)
+		return false, r.hint(remote.RefusalOf(resp.StatusCode, b))
 	}
 	n, err := disk.ReadExport(resp.Body, each)
 	return n > 0, err

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -295,14 +294,9 @@ func (c *dataExport) Run(p *program) error {
 }
 
 func (c *dataExport) export(p *program, v *disk.View) error {
-	to := p.stdout
-	if c.Out != "" {
-		f, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = f.Close() }() // after Sync, nothing is left to fail
-		to = f
+	to, done, err := p.output(c.Out)
+	if err != nil {
+		return err
 	}
 	damaged := 0
 	steps := p.progress("export", v.Count())
@@ -310,10 +304,7 @@ func (c *dataExport) export(p *program, v *disk.View) error {
 		damaged++
 		_, _ = fmt.Fprintln(p.stderr, "left out: "+what)
 	})
-	if f, ok := to.(*os.File); ok && c.Out != "" {
-		err = errors.Join(err, f.Sync())
-	}
-	if err != nil {
+	if err = errors.Join(err, done()); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(p.stderr, "%s exported\n", count(channels, "channel"))
@@ -339,15 +330,11 @@ func (c *dataImport) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	from := p.stdin
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = f.Close() }() // read only
-		from = f
+	from, err := p.input(c.File)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = from.Close() }() // read only
 	steps := p.progress("import", 0)
 	channels, err := disk.Import(dir, bufio.NewReader(from), steps.step)
 	if err != nil {

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"weir/internal/pause"
@@ -18,10 +14,10 @@ import (
 
 type recordCommand struct {
 	For   time.Duration `default:"10m" placeholder:"TIME" help:"How long. Default: 10m. Ctrl-C ends it before, and keeps what there is."`
-	Admin string        `default:"http://127.0.0.1:9090" placeholder:"URL" help:"Admin listener of the relay. Default: http://127.0.0.1:9090."`
-	Token string        `name:"admin-token" placeholder:"TOKEN" help:"Its admin_token, if it has one (or $$WEIR_ADMIN_TOKEN)."`
 	Every time.Duration `default:"1s" placeholder:"TIME" help:"Time between two samples. Default: 1s."`
 	Out   string        `default:"traffic.weir" placeholder:"FILE" help:"Where to keep the recording. Default: traffic.weir."`
+
+	adminFlags `embed:""`
 }
 
 // Help is the detailed help of the command.
@@ -35,22 +31,16 @@ func (c *recordCommand) Run(p *program) (err error) {
 	if c.For <= 0 || c.Every < 100*time.Millisecond || c.Every > 5*time.Second {
 		return wrongf("record: --for, --every: expected a time, and 100ms to 5s")
 	}
-	at, err := url.Parse(c.Admin)
-	if err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
-		return wrongf("record: --admin %q: expected http://host:port", c.Admin)
-	}
-	if c.Token == "" {
-		c.Token = p.getenv("WEIR_ADMIN_TOKEN")
-	}
-	if strings.ContainsAny(c.Token, "\r\n") {
-		return wrongf("record: --admin-token: expected one line")
+	r, err := c.relay(p)
+	if err != nil {
+		return err
 	}
 	if err := writable(c.Out); err != nil {
 		return wrongf("record: %w", err)
 	}
 	ctx, stop := untilSignal()
 	defer stop()
-	first, err := c.sample(ctx, at, "", false)
+	first, err := sampleTraffic(ctx, r, "", false)
 	if err != nil {
 		return err
 	}
@@ -68,7 +58,7 @@ func (c *recordCommand) Run(p *program) (err error) {
 		_ = pause.For(ctx, min(c.Every, c.For-time.Since(started)))
 		last := ctx.Err() != nil || time.Since(started) >= c.For
 		var next trafficSample
-		if next, err = c.sample(context.WithoutCancel(ctx), at, first.Recording, last); err == nil {
+		if next, err = sampleTraffic(context.WithoutCancel(ctx), r, first.Recording, last); err == nil {
 			next.At = time.Since(started)
 			err = w.Add(next.Sample)
 			samples++
@@ -87,32 +77,14 @@ type trafficSample struct {
 	replay.Sample
 }
 
-// sample asks the relay for what has happened since the last time.
-func (c *recordCommand) sample(ctx context.Context, at *url.URL, recording string, last bool) (s trafficSample, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	address := strings.TrimSuffix(at.String(), "/") + "/traffic?recording=" + url.QueryEscape(recording)
+// sampleTraffic asks the relay for what has happened since the last time.
+func sampleTraffic(ctx context.Context, r *adminListener, recording string, last bool) (s trafficSample, err error) {
+	path := "/traffic?recording=" + url.QueryEscape(recording)
 	if last {
-		address += "&end"
+		path += "&end"
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
-	if err != nil {
-		return s, wrongf("record: %w", err)
-	}
-	if c.Token != "" {
-		r.Header.Set("Authorization", "Bearer "+c.Token)
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
+	if err := r.Do(ctx, "POST", path, nil, &s); err != nil {
 		return s, wrongf("record: --admin: %w", err)
-	}
-	defer func() { _ = resp.Body.Close() }() // it was read
-	if resp.StatusCode != http.StatusOK {
-		said, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
-		return s, wrongf("record: %s answered %d: %s", c.Admin, resp.StatusCode, strings.TrimSpace(string(said)))
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
-		return s, wrongf("record: %s: what it answers is no sample of traffic: %w", c.Admin, err)
 	}
 	return s, nil
 }

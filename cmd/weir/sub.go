@@ -51,6 +51,9 @@ type change struct {
 
 // Run subscribes and prints.
 func (c *subCommand) Run(p *program) error {
+	if c.Count < 0 {
+		return wrongf("sub: --count: expected 0, for no end, or more")
+	}
 	r, err := c.relay()
 	if err != nil {
 		return err

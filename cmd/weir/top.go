@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"weir/internal/remote"
 )
 
 // topCommand is weir top.
@@ -50,7 +48,10 @@ type readings struct {
 
 // Run asks once a second and prints.
 func (c *topCommand) Run(p *program) error {
-	r, key, err := c.relay(p)
+	if c.Count < 0 {
+		return wrongf("top: --count: expected 0, for no end, or more")
+	}
+	r, err := c.relay(p)
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func (c *topCommand) Run(p *program) error {
 	defer tick.Stop()
 	var seen int64
 	for n := 0; c.Count == 0 || n < c.Count; {
-		x, raw, err := lastSecond(ctx, r, key, seen)
+		x, raw, err := lastSecond(ctx, r, seen)
 		if err != nil {
 			return unlessLeft(ctx, fmt.Errorf("top: %w", err))
 		}
@@ -89,10 +90,10 @@ func (c *topCommand) Run(p *program) error {
 }
 
 // lastSecond asks for the figures after a second; nil: there are none yet.
-func lastSecond(ctx context.Context, r *remote.Relay, key string, seen int64) (*readings, json.RawMessage, error) {
+func lastSecond(ctx context.Context, r *adminListener, seen int64) (*readings, json.RawMessage, error) {
 	var raw json.RawMessage
 	after := max(seen, time.Now().Unix()-3) // the clock of the relay may be another: it tells its newest second then
-	if err := r.Do(ctx, "GET", "/figures?after="+strconv.FormatInt(after, 10), key, nil, &raw); err != nil {
+	if err := r.Do(ctx, "GET", "/figures?after="+strconv.FormatInt(after, 10), nil, &raw); err != nil {
 		return nil, nil, err
 	}
 	var x readings

@@ -51,14 +51,14 @@ type whereabouts struct {
 
 // Run asks and prints.
 func (c *traceCommand) Run(p *program) error {
-	r, key, err := c.relay(p)
+	r, err := c.relay(p)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := untilSignal()
 	defer cancel()
 	var raw json.RawMessage
-	if err := r.Do(ctx, "GET", "/trace?channel="+url.QueryEscape(c.Channel)+"&seq="+strconv.FormatUint(c.Seq, 10), key, nil, &raw); err != nil {
+	if err := r.Do(ctx, "GET", "/trace?channel="+url.QueryEscape(c.Channel)+"&seq="+strconv.FormatUint(c.Seq, 10), nil, &raw); err != nil {
 		return unlessLeft(ctx, fmt.Errorf("trace: %w", err))
 	}
 	var w whereabouts

@@ -30,7 +30,7 @@ type explanation struct {
 
 // Run asks and prints.
 func (c *whyCommand) Run(p *program) error {
-	r, key, err := c.relay(p)
+	r, err := c.relay(p)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (c *whyCommand) Run(p *program) error {
 	ctx, cancel := untilSignal()
 	defer cancel()
 	var e explanation
-	if err := r.Do(ctx, "POST", "/why", key, body, &e); err != nil {
+	if err := r.Do(ctx, "POST", "/why", body, &e); err != nil {
 		return unlessLeft(ctx, fmt.Errorf("why: %w", err))
 	}
 	if c.JSON {

@@ -46,8 +46,8 @@ func (s *Server) appendFigures(b []byte, after int64) []byte {
 	return append(b, ']')
 }
 
-// appendSelf appends the member "relay": version, start (ms), data directory and systems of this process, and its
-// memory limit in bytes (0: none). In a cluster "node" is its name.
+// appendSelf appends the member "relay": version, start (ms), data directory and systems of this process, whether it is of a
+// cluster that keeps durable channels ("replicated"), and its memory limit in bytes (0: none). In a cluster "node" is its name.
 func (s *Server) appendSelf(b []byte) []byte {
 	build := buildinfo.Read()
 	b = wire.AppendString(append(b, `"relay":{"version":`...), build.Version)
@@ -55,6 +55,7 @@ func (s *Server) appendSelf(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `,"started":`...), s.started.UnixMilli(), 10)
 	b = strconv.AppendInt(append(b, `,"now":`...), time.Now().UnixMilli(), 10)
 	b = wire.AppendString(append(b, `,"data":`...), s.hub.Config.Data)
+	b = strconv.AppendBool(append(b, `,"replicated":`...), s.hub.Ledger != nil)
 	b = strconv.AppendBool(append(b, `,"dev":`...), s.hub.Config.Dev)
 	limit := debug.SetMemoryLimit(-1)
 	if limit == math.MaxInt64 {

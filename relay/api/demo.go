@@ -27,7 +27,7 @@ func (s *Server) handleDemo(ctx *fasthttp.RequestCtx) {
 			s.withKey(s.handleDemoToken)(ctx)
 		}
 	case name == "":
-		Page(ctx, string(web.File("demo/index.html")))
+		Page(ctx, s.demoPage("index"))
 	case strings.Contains(name, ".") && web.File("demo/"+name) != nil:
 		Asset(ctx, "demo/"+name)
 		ctx.Response.Header.Set("Content-Security-Policy", pagePolicy) // a worker has one of its own
@@ -38,14 +38,17 @@ func (s *Server) handleDemo(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// demoPage is the page of a demo. It says so if the system that it shows is off.
+// demoPage is a page of the demos. It says of each system that it shows, or lists a demo of, if that is off.
 func (s *Server) demoPage(name string) string {
 	const notice = `<p hidden data-system="`
-	page := string(web.File("demo/" + name + ".html"))
-	_, rest, shows := strings.Cut(page, notice)
-	system, _, _ := strings.Cut(rest, `"`)
-	if shows && !slices.Contains(s.hub.Config.Systems, system) {
-		page = strings.Replace(page, notice, `<p data-system="`, 1)
+	parts := strings.Split(string(web.File("demo/"+name+".html")), notice)
+	page := parts[0]
+	for _, rest := range parts[1:] {
+		if system, _, _ := strings.Cut(rest, `"`); slices.Contains(s.hub.Config.Systems, system) {
+			page += notice + rest
+		} else {
+			page += `<p data-system="` + rest
+		}
 	}
 	return page
 }

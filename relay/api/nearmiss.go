@@ -91,14 +91,14 @@ func edits(a, b string) int {
 	return min(row[len(b)], 3)
 }
 
-// adminPaths are what is asked of the wrong listener.
-var adminPaths = []string{"/metrics", "/healthz", "/readyz", "/dashboard", "/debug/pprof"}
+// adminPaths are what the paths begin with that are asked of the wrong listener.
+var adminPaths = []string{"metrics", "healthz", "readyz", "dashboard", "debug", "figures", "followers", "trace", "why", "traffic", "cluster"}
 
 // notFound answers a request for what is not there.
 func (s *Server) notFound(ctx *fasthttp.RequestCtx) {
 	f := *problem.NotFound
 	path := string(ctx.Path())
-	if slices.Contains(adminPaths, strings.TrimSuffix(path, "/")) {
+	if first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/"); slices.Contains(adminPaths, first) {
 		f.Detail = path + " is on the admin listener"
 	} else if route := nearMiss(string(ctx.Method()), path, s.Routes()); route != "" {
 		f.Detail = "did you mean " + route + "?"

@@ -7,12 +7,17 @@ import (
 	"net/http"
 	"testing"
 
+	"weir/relay/config"
 	"weir/relay/relaytest"
 )
 
 // figures is what a node's dashboard is told.
 type figures struct {
-	Relay  struct{ Node string }
+	Relay struct {
+		Node       string
+		Data       string
+		Replicated bool
+	}
 	From   int64
 	Series map[string][]*float64
 	Top    []struct {
@@ -99,4 +104,17 @@ func TestFiguresOfNodes(t *testing.T) {
 	}
 	n.Cut(2)
 	relaytest.Until(t, "one is not heard", func() bool { return whole(n.Rigs[0], "node-0", 4) })
+}
+
+// The dashboard is told where durable channels are: in the log of the cluster, if it has any, and not in the memory of the node.
+func TestFiguresOfDurable(t *testing.T) {
+	for _, durable := range []bool{false, true} {
+		n := relaytest.Cluster(t, 1, func(c *config.Config) {
+			c.Namespaces = map[string]config.Namespace{"room": {Durable: durable}}
+		}, nil)
+		var f figures
+		if get(n.Rigs[0], "/figures?after=0", &f); f.Relay.Replicated != durable || f.Relay.Data != "" {
+			t.Errorf("durable: %v: %+v", durable, f.Relay)
+		}
+	}
 }

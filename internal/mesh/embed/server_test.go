@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	client "github.com/nats-io/nats.go"
+
 	"weir/internal/mesh"
 	"weir/internal/mesh/meshtest"
 	"weir/internal/mesh/nats"
@@ -177,6 +179,31 @@ func TestServers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Clients are let in by the password that the process has drawn, and nobody else is. Of that password, which stands in no file, the server does not warn.
+func TestClients(t *testing.T) {
+	log, listen := &logbook{}, free(t)
+	s, err := Start(Config{Cluster: "test", Node: "node-0", Listen: listen, Routes: []string{listen}, Data: t.TempDir(), Log: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Stop()
+	address := s.(*embedded).server.ClientURL()
+	conn, err := client.Connect("", s.Options()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	for _, options := range [][]client.Option{nil, {client.UserInfo(user, "")}, {client.UserInfo(user, "a guess")}, {client.Token(s.(*embedded).secret)}} {
+		if conn, err := client.Connect(address, options...); err == nil {
+			conn.Close()
+			t.Errorf("a stranger was let in: %v", options)
+		}
+	}
+	if said := log.String(); strings.Contains(said, "asswords") {
+		t.Error(said)
 	}
 }
 

@@ -162,7 +162,7 @@ function about(r) {
 	const since = new Date(r.started)
 	const facts = [
 		['Version', r.version === '(devel)' ? r.revision : r.version], ['Up for', ago(r.now - r.started), 'since ' + since.toLocaleString()],
-		['Data', r.data || 'in memory only'], r.node && ['Node', r.node], ['Systems', r.systems.join(', ') || 'none'],
+		['Data', r.data || (r.replicated ? 'durable channels in the log of the cluster' : 'in memory only')], r.node && ['Node', r.node], ['Systems', r.systems.join(', ') || 'none'],
 		['Memory limit', r.memoryLimit ? short(mib(r.memoryLimit)) + ' MiB' : 'none'], r.dev && ['Mode', 'development'],
 	].filter(Boolean)
 	if (!$('about').childElementCount && r.systems.includes('hooks')) hooks()
