@@ -185,7 +185,7 @@ func TestBenchExitCodes(t *testing.T) {
 		{"fewer than nobody", run(good, "--subscribers", "-1"), exitUsage, "subscribers: -1: expected 0 to"},
 		{"fewer than nobody, with a sign of equality", run(good, "--subscribers=-1"), exitUsage, "subscribers: -1: expected 0 to"},
 		{"nothing is published", run(good, "--rate", "0"), exitUsage, "--rate: expected more than 0"},
-		{"less than nothing is published", run(good, "--rate", "-0.5"), exitUsage, "rate: -0.5: expected 0 to"},
+		{"less than nothing is published", run(good, "--rate", "-0.5"), exitUsage, "--rate: expected more than 0"},
 		{"nobody connects", []string{"connect", "--rate", "0", "--url", good}, exitUsage, "--rate: expected more than 0"},
 		{"a warm-up of less than no time", run(good, "--warmup", "-1s"), exitUsage, "--warmup: expected 0"},
 		{"all is lost", run(losing), exitInvalid, "all was lost"},

@@ -111,6 +111,7 @@ func TestFiguresOfDurable(t *testing.T) {
 	for _, durable := range []bool{false, true} {
 		n := relaytest.Cluster(t, 1, func(c *config.Config) {
 			c.Namespaces = map[string]config.Namespace{"room": {Durable: durable}}
+			c.Cluster.NATS = []string{"nats://127.0.0.1:1"} // which nobody dials
 		}, nil)
 		var f figures
 		if get(n.Rigs[0], "/figures?after=0", &f); f.Relay.Replicated != durable || f.Relay.Data != "" {
