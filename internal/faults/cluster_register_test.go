@@ -102,7 +102,7 @@ func (r *registers) client(ctx context.Context, c *cell, number int) {
 func (r *registers) publish(client *http.Client, c *cell, id, members string) (at position, ok bool) {
 	body := fmt.Sprintf(`{"channel":%q,%s,"idempotencyKey":%q,"ack":"replicated","data":%q}`, c.channel, members, id, id)
 	node := rand.IntN(len(r.nodes))
-	for attempts := 1 + rand.IntN(100); attempts > 0; attempts-- {
+	for attempts := 1 + rand.IntN(1+rand.IntN(100)); attempts > 0; attempts-- {
 		status, answer := post(client, "http://"+r.nodes[node%len(r.nodes)].listen+"/v1/publish", body)
 		var told struct{ Position position }
 		if status == 200 && json.Unmarshal(answer, &told) == nil {
