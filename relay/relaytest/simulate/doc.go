@@ -26,7 +26,7 @@
 // it is lost.
 //
 // Of a cluster, a position holds the same message on all nodes; a resync that says that nothing is lost stands where its reader does; a node that was
-// replaced acknowledges nothing after a few seconds; and in the end all nodes stand at the same position. What was acknowledged and seen by
+// replaced acknowledges nothing after a few seconds; what clients of a durable item were told, who write and read it by any node, is linearizable; and in the end all nodes stand at the same position. What was acknowledged and seen by
 // nobody may be lost with a node; who has seen it is told.
 //
 // # What the same seed repeats

@@ -84,17 +84,25 @@ func (b *backend) answer() (status int, body []byte, err error) {
 	return resp.StatusCode, body, err
 }
 
+// once makes a request. If it is not answered, the next one is another node's.
+func (b *backend) once(ctx context.Context, req []byte) (status int, body []byte, err error) {
+	if err = b.connect(ctx); err != nil {
+		return 0, nil, err
+	}
+	if _, err = b.nc.Write(req); err == nil {
+		status, body, err = b.answer()
+	}
+	if err != nil {
+		b.close()
+	}
+	return status, body, err
+}
+
 // ask makes a request, again until it is answered.
 func (b *backend) ask(ctx context.Context, method, path string) (status int, body []byte, err error) {
 	for range attempts {
-		if err = b.connect(ctx); err == nil {
-			if _, err = b.nc.Write(request(method, path, "")); err == nil {
-				status, body, err = b.answer()
-			}
-			if err == nil {
-				return status, body, nil
-			}
-			b.close()
+		if status, body, err = b.once(ctx, request(method, path, "")); err == nil {
+			return status, body, nil
 		}
 		time.Sleep(time.Second)
 	}

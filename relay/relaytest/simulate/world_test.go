@@ -144,7 +144,9 @@ func Run(o Options) *Outcome {
 		w.publishers = append(w.publishers, p)
 		publishing.Go(func() { p.run(ctx) }) // ended by closing its queue
 	}
+	registers := w.useRegister(ctx)
 	w.direct(ctx, plan)
+	registers.end()
 	for _, p := range w.publishers {
 		close(p.queue)
 	}
