@@ -87,6 +87,7 @@ var recipes = map[string]recipe{
 	"docs/systems.md sh 4":           {skip: "it takes all processors; TestE2EScenarios runs every scenario"},
 	"docs/writing-a-system.md go 1":  {skip: "Example_system is this code, and is run; TestGuideShowsTheExample holds that"},
 	"docs/writing-a-dialect.md go 1": {skip: "Example_dialect is this code, and is run; TestGuideShowsTheExample holds that"},
+	"docs/writing-a-system.md go 2":  {skip: "two lines of a system that is not on the page; TestRequestAtOwner has such a route in three nodes"},
 	"docs/writing-a-system.md sh 1":  {skip: "it is for a relay with the system that the page writes; Example_system asks it the same"},
 	"docs/deploying.md sh 1":         {skip: "it installs a system service"},
 	"docs/deploying.md sh 2":         {skip: "it installs a package; make release tries what is in it"},
