@@ -41,7 +41,11 @@ func (s *Server) notReady() string {
 func (s *Server) diskTrouble() string {
 	switch d, _ := s.hub.StoreStats(); {
 	case d.Failing != nil:
-		return "durable publications are refused: " + d.Failing.Error() + "\n"
+		what := "the disk fails, durable publications are refused: "
+		if s.hub.Cluster != nil {
+			what = "durable publications are refused: "
+		}
+		return what + d.Failing.Error() + "\n"
 	case d.Broken != nil:
 		return "the database cannot be written, durable publications will be refused: " + d.Broken.Error() + "\n"
 	}
