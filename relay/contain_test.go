@@ -124,14 +124,14 @@ func newTrial(t *testing.T) *trial {
 	t.Cleanup(keys.Close)
 	before := debug.SetMemoryLimit(8 << 30) // or there is nothing to watch
 	t.Cleanup(func() { debug.SetMemoryLimit(before) })
-	x.Rig = relaytest.Start(t, func(c *config.Config) {
+	x.Rig = relaytest.Start(t, func(c *config.Config) { // the first system's Close is where one panics: it has no goroutine
 		c.Dev = true
 		c.Auth.JWKS = config.JWKS{URL: keys.URL, AllowInsecure: true}
 		c.Data = filepath.Join(t.TempDir(), "data")
 		c.Namespaces["kept"] = config.Namespace{Durable: true, Subscribe: config.Authenticated, Publish: config.Authenticated}
 		c.Namespaces["late"] = config.Namespace{Durable: true, Deliver: config.AfterDisk, Subscribe: config.Authenticated}
 		*config.Of[webhook.Config](c) = webhook.Config{{Name: "all", URL: receiver.URL, Secrets: []string{webhookSecret}, Topics: []string{"order.*"}, AllowInsecure: true}}
-	}, chat.New(), presence.New(), feed.New(), notify.New(), documents.New(), analytics.New(), webhook.New())
+	}, presence.New(), chat.New(), feed.New(), notify.New(), documents.New(), analytics.New(), webhook.New())
 	return x
 }
 
