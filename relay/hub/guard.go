@@ -14,6 +14,28 @@ import (
 // callGuard is the call for what a guard decides where what it reads is owned.
 const callGuard = "guard"
 
+// guard is what a system says of the channels of its namespace. See Host.Guard.
+type guard struct {
+	verdict func(id *auth.Identity, op auth.Ops, channel string) Verdict
+	reads   func(channel string) string // which channel it reads; nil: none
+}
+
+// guarded is the verdict of a guard. What it reads of another node's may be older than what a client knows that is not allowed: then the owner is asked.
+func (p *Namespaces) guarded(w *guard, id *auth.Identity, op auth.Ops, channel string, how Wait) (Verdict, error) {
+	if w.reads == nil {
+		return w.verdict(id, op, channel), nil
+	}
+	reads := w.reads(channel)
+	if err := p.loaded(reads, how); err != nil {
+		return Unknown, err
+	}
+	v := w.verdict(id, op, channel)
+	if v == Allowed || p.ask == nil {
+		return v, nil
+	}
+	return p.ask(reads, guardQuestion{id, op, channel}, v, how)
+}
+
 // guardQuestion is what a guard is asked.
 type guardQuestion struct {
 	Identity *auth.Identity `json:"identity"`

@@ -266,22 +266,6 @@ func (p *Namespaces) Decide(id *auth.Identity, op auth.Ops, channel string, how 
 	return p.Open(ns, id, op, channel, how)
 }
 
-// guarded is the verdict of a guard. What it reads of another node's may be older than what a client knows that is not allowed: then the owner is asked.
-func (p *Namespaces) guarded(w *guard, id *auth.Identity, op auth.Ops, channel string, how Wait) (Verdict, error) {
-	if w.reads == nil {
-		return w.verdict(id, op, channel), nil
-	}
-	reads := w.reads(channel)
-	if err := p.loaded(reads, how); err != nil {
-		return Unknown, err
-	}
-	v := w.verdict(id, op, channel)
-	if v == Allowed || p.ask == nil {
-		return v, nil
-	}
-	return p.ask(reads, guardQuestion{id, op, channel}, v, how)
-}
-
 // Guard has a system decide about the channels of a namespace before its policy does; see the type guard. At start.
 func (p *Namespaces) Guard(namespace string, verdict func(id *auth.Identity, op auth.Ops, channel string) Verdict, reads func(channel string) string) {
 	p.guards[namespace] = guard{verdict, reads}
@@ -297,12 +281,6 @@ func (p *Namespaces) Carry(namespace string, f Carrier) { p.Of(namespace + ":").
 func (p *Namespaces) Guarded(namespace string) bool {
 	_, ok := p.guards[namespace]
 	return ok
-}
-
-// guard is what a system says of the channels of its namespace. See Host.Guard.
-type guard struct {
-	verdict func(id *auth.Identity, op auth.Ops, channel string) Verdict
-	reads   func(channel string) string // which channel it reads; nil: none
 }
 
 // Open decides about a client by the policy of the channel's namespace alone.

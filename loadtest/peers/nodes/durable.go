@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -77,20 +74,9 @@ func (r *run) durablePublish(nodes int, kept durably) error {
 
 // post publishes lines of NDJSON; all are to be acknowledged.
 func post(client *http.Client, node int, lines []byte) error {
-	req, err := http.NewRequest(http.MethodPost, public(node)+"/v1/publish?answers=errors", bytes.NewReader(lines))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer dev")
-	req.Header.Set("Content-Type", "application/x-ndjson")
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(resp.Body)
-	if err == nil && (resp.StatusCode != http.StatusOK || bytes.Contains(answer, []byte(`"error"`))) {
-		err = fmt.Errorf("%s: %.200s", resp.Status, answer)
+	answer, err := ask(client, http.MethodPost, node, "/v1/publish?answers=errors", "application/x-ndjson", string(lines))
+	if err == nil && strings.Contains(answer, `"code":`) {
+		err = fmt.Errorf("a line failed: %.200s", answer)
 	}
 	return err
 }
@@ -125,19 +111,8 @@ func (r *run) durableLoad() error {
 	for i := range channels {
 		for _, list := range []*[]time.Duration{&first, &second} {
 			begun := time.Now()
-			req, err := http.NewRequest(http.MethodGet, public(2)+"/v1/channels/"+name(i)+"/history?limit=1", nil)
-			if err != nil {
-				return err
-			}
-			req.Header.Set("Authorization", "Bearer dev")
-			resp, err := client.Do(req)
-			if err != nil {
-				return err
-			}
-			_, _ = io.Copy(io.Discard, resp.Body)
-			_ = resp.Body.Close()
-			if resp.StatusCode != http.StatusOK {
-				return fmt.Errorf("history: %s", resp.Status)
+			if _, err := ask(client, http.MethodGet, 2, "/v1/channels/"+name(i)+"/history?limit=1", "", ""); err != nil {
+				return fmt.Errorf("history: %w", err)
 			}
 			*list = append(*list, time.Since(begun))
 		}
@@ -188,15 +163,11 @@ func (r *run) durableTakeover() error {
 		if len(failed) > 0 {
 			return fmt.Errorf("publish: %w", <-failed)
 		}
-		begun := time.Now()
-		three[2].end(os.Kill)
-		for publish(client, 0, channel) != nil {
-			if time.Since(begun) > time.Minute || r.ctx.Err() != nil {
-				return fmt.Errorf("no owner after %v", time.Since(begun))
-			}
-			time.Sleep(5 * time.Millisecond)
+		d, err := r.kill(three[2], client)
+		if err != nil {
+			return err
 		}
-		took = append(took, time.Since(begun))
+		took = append(took, d)
 		r.stopAll()
 	}
 	slices.Sort(took)

@@ -333,23 +333,43 @@ func (r *run) move(channel string, node int) error {
 	return nil
 }
 
-// publish makes a publication by HTTP.
-func publish(client *http.Client, node int, channel string) error {
-	req, err := http.NewRequest(http.MethodPost, public(node)+"/v1/publish", strings.NewReader(fmt.Sprintf(`{"channel":%q,"data":1}`, channel)))
+// ask makes a request of a backend, and returns the answer; another status than 200 is an error.
+func ask(client *http.Client, method string, node int, path, kind, body string) (string, error) {
+	req, err := http.NewRequest(method, public(node)+path, strings.NewReader(body))
 	if err != nil {
-		return err
+		return "", err
 	}
 	req.Header.Set("Authorization", "Bearer dev")
+	req.Header.Set("Content-Type", kind)
 	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return "", err
 	}
-	_, _ = io.Copy(io.Discard, resp.Body)
+	answer, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return errors.New(resp.Status)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %.200s", resp.Status, answer)
 	}
-	return nil
+	return string(answer), err
+}
+
+// publish makes a publication by HTTP.
+func publish(client *http.Client, node int, channel string) error {
+	_, err := ask(client, http.MethodPost, node, "/v1/publish", "application/json", fmt.Sprintf(`{"channel":%q,"data":1}`, channel))
+	return err
+}
+
+// kill kills a node, and measures until another one acknowledges what is published to a channel that it owned.
+func (r *run) kill(p *process, client *http.Client) (time.Duration, error) {
+	begun := time.Now()
+	p.end(os.Kill)
+	for publish(client, 0, channel) != nil {
+		if time.Since(begun) > time.Minute || r.ctx.Err() != nil {
+			return 0, fmt.Errorf("no owner after %v", time.Since(begun))
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return time.Since(begun), nil
 }
 
 func (r *run) printf(format string, args ...any) { fmt.Fprintf(&r.page, format+"\n", args...) }

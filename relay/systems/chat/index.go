@@ -37,7 +37,7 @@ type indexes struct {
 
 // index has a user's index say that a membership begins or is over, and waits until that is stored. It refuses one room too many.
 func (s *System) index(o indexOrder) error {
-	answer, err := "", error(cluster.ErrNotOwner)
+	answer, err := "", cluster.ErrNotOwner
 	if !s.host.Elsewhere(indexChannel(o.User)) {
 		answer, err = s.indexHere(&o)
 	}

@@ -59,7 +59,7 @@ func (s *System) withOthers() {
 
 // summaryOf is a room as a user's list has it, by the node that owns the room.
 func (s *System) summaryOf(room, user string) (summary, error) {
-	x, err := summary{}, error(cluster.ErrNotOwner)
+	x, err := summary{}, cluster.ErrNotOwner
 	if s.here(room) == nil {
 		x, err = s.summaryHere(room, user)
 	}
