@@ -11,7 +11,7 @@ export BENCHSTAT := v0.0.0-20260908200009-22c9c6c9d4da
 REVISION := $(shell git describe --match= --always --abbrev=12 --dirty 2>/dev/null)
 SYSTEMS  := linux/arm64 darwin/arm64 windows/amd64
 FUZZTIME ?= 10s
-SIZES    := TestDialectEncodesOnce|TestSimulation|TestShareDBNeverPanics|TestVectorsOnNodes|TestIndexTriesFew|TestManySubscribers|TestConnectAllocations|TestCommandAllocations|TestTracingOffIsFree
+SIZES    := TestDialectEncodesOnce|TestSimulation|TestShareDBNeverPanics|TestIndexTriesFew|TestManySubscribers|TestConnectAllocations|TestCommandAllocations|TestTracingOffIsFree
 JOBS     ?= 2
 VERSION  ?= 0.1.0
 E2E      := cmd/weir/testdata/e2e

@@ -200,6 +200,7 @@ func (h *Hub) Hold(channel string, how Wait) (release func(), err error) {
 			return c.Leave, nil
 		case errors.Is(err, broker.ErrNotLoaded):
 			return func() {}, ErrNotLoaded
+		case errors.Is(err, durable.ErrAway) && h.Cluster.Reached() && h.Cluster.Kept().Served(channel, end) == nil: // it is this node's by now, which was about to serve it
 		case !errors.Is(err, cluster.ErrNoOwner) || !h.Cluster.Reached() || time.Now().After(end):
 			return func() {}, fmt.Errorf("hold %s: %w", channel, err)
 		}

@@ -84,6 +84,9 @@ func (f *Fanout) flushReset(b *batch.Batch) {
 			}
 			p := EncodePayload(enc, "resync", b.Body)
 			if enc == CustomSSE || enc == ChunkedSSE {
+				if forked {
+					p = nil // where they go on from is all that they need
+				}
 				p = AppendMark(p, f.Name, broker.Position{Epoch: f.epoch, Seq: seq})
 			}
 			if enc == ChunkedSSE {

@@ -56,6 +56,27 @@ func Cluster(t testing.TB, count int, prepare func(*config.Config), systems func
 	return n
 }
 
+// ClusterOf is Cluster with the systems of modules, which are on and which the configuration knows.
+func ClusterOf(t testing.TB, count int, prepare func(*config.Config), modules ...relay.Module) *Nodes {
+	t.Helper()
+	return Cluster(t, count, func(c *config.Config) {
+		for _, m := range modules {
+			c.Known = append(c.Known, m.System)
+			if m.On == nil {
+				c.Systems = append(c.Systems, m.System.Name)
+			}
+		}
+		if prepare != nil {
+			prepare(c)
+		}
+	}, func() (list []relay.System) {
+		for _, m := range modules {
+			list = append(list, m.New())
+		}
+		return list
+	})
+}
+
 // Join starts another node, and waits until all are ready.
 func (n *Nodes) Join(prepare func(*config.Config), systems func() []relay.System) *Rig {
 	n.Helper()
@@ -125,6 +146,13 @@ func (n *Nodes) Cut(node int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cut[n.sessions[node]] = true
+}
+
+// Kill ends a node that nobody hears any more, and which says nothing to anybody.
+func (n *Nodes) Kill(node int) {
+	n.Helper()
+	n.Cut(node)
+	n.Rigs[node].Stop()
 }
 
 // Heal ends all cuts.

@@ -81,6 +81,9 @@ func (s *Stream) Ended() []Event {
 	}
 }
 
+// Try is Next that answers false if the stream has ended.
+func (s *Stream) Try() (Event, bool) { return s.read() }
+
 func (s *Stream) read() (Event, bool) {
 	late := time.AfterFunc(Patience, s.close)
 	defer late.Stop()

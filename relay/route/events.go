@@ -74,8 +74,11 @@ func (r *Routes) handleEventStream(ctx *fasthttp.RequestCtx, e *EventStream) {
 	a.Encoding, a.Head = bodyOf(ctx, eventsHead)
 	a.Head = append(r.gate.AppendCORS(a.Head, ctx), "\r\n"...)
 	r.sessions.Hijack(ctx, &a, opener(func(nc net.Conn, _ []byte, a *session.Handshake) {
-		release, err := r.hub.Retain(channel, hub.WaitForDisk) // not under a lock
+		release, err := r.hub.Hold(channel, hub.WaitForDisk) // not under a lock: or it may have moved, or left memory, by the time greet joins it
 		defer release()
+		if err == nil {
+			r.catchUp(channel, last, e)
+		}
 		r.native.OpenEvents(nc, a, e.open, func(s *session.Session) error {
 			if err != nil {
 				return err
@@ -154,6 +157,18 @@ func (r *Routes) standing(channel, last string, e *EventStream) (from *broker.Po
 		return &broker.Position{Epoch: at.Epoch, Seq: found}, false
 	}
 	return r.oldest(channel), true
+}
+
+// catchUp has the replica of a channel catch up with its owner, if a client's place is not known here: it may have come from a node that was ahead.
+func (r *Routes) catchUp(channel, last string, e *EventStream) {
+	if last == "" || r.hub.Cluster == nil {
+		return
+	}
+	if from, lost := r.standing(channel, last, e); !lost {
+		r.hub.CatchUp(channel, from)
+	} else if r.hub.Elsewhere(channel) {
+		r.hub.Cluster.Refresh(channel)
+	}
 }
 
 // oldest is the position before the first change that is kept; nil if none is.

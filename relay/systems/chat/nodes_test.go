@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"weir/relay"
 	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/chat"
@@ -16,10 +15,7 @@ import (
 // three starts three nodes with a chat.
 func three(t *testing.T) (*relaytest.Nodes, []*rig) {
 	t.Helper()
-	n := relaytest.Cluster(t, 3, func(c *config.Config) {
-		c.Known, c.Systems = []config.System{chat.Module().System}, []string{chat.Name}
-		c.Heartbeat, c.Pong = 30*time.Second, time.Minute
-	}, func() []relay.System { return []relay.System{chat.New()} })
+	n := relaytest.ClusterOf(t, 3, func(c *config.Config) { c.Heartbeat, c.Pong = 30*time.Second, time.Minute }, chat.Module())
 	var list []*rig
 	for _, g := range n.Rigs {
 		list = append(list, &rig{g})

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"weir/relay"
 	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/documents"
@@ -21,12 +20,11 @@ import (
 // three starts three nodes on which everybody with a token may edit everything.
 func three(t *testing.T) *relaytest.Nodes {
 	t.Helper()
-	return relaytest.Cluster(t, 3, func(c *config.Config) {
-		c.Known, c.Systems = []config.System{documents.Module().System}, []string{documents.Name}
+	return relaytest.ClusterOf(t, 3, func(c *config.Config) {
 		c.Namespaces["document"] = config.Namespace{Subscribe: config.Authenticated, Publish: config.Authenticated}
 		c.Heartbeat, c.Pong = 30*time.Second, time.Minute // peers read when they are asked to
 		swift(c)
-	}, func() []relay.System { return []relay.System{documents.New()} })
+	}, documents.Module())
 }
 
 // who is a client that goes from node to node.

@@ -3,7 +3,7 @@
 //
 // The entry point is [New], a relay.System. The items of a user are changes of the channel "feed:{user}", kept
 // for an hour, 256 of them, unless the namespace "feed" is configured otherwise; with a data directory they
-// outlive a restart. A stream sends what is posted while it is open. It begins with "connected", whose id is a
+// outlive a restart. On several nodes they are durable, and belong to the node that has the user's own channel. A stream sends what is posted while it is open. It begins with "connected", whose id is a
 // cursor, and a client that comes back with its last id gets everything since, once; if that is not kept any more,
 // it gets "resync" and what is kept.
 //

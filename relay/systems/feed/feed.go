@@ -71,6 +71,9 @@ func channelOf(user string) (channel string, ok bool) {
 	return channel, user != "" && wire.ValidChannel(channel)
 }
 
+// place returns the key of a channel's node: a feed is where its user is.
+func place(channel string) string { return wire.UserNamespace + channel[len(Namespace):] }
+
 // appendHello is the first event of a stream.
 func appendHello(dst []byte, id *auth.Identity) []byte {
 	dst = append(dst, "event: connected\ndata: {\"userId\":"...)
@@ -85,9 +88,12 @@ const Name = "feed"
 func Module() relay.Module {
 	return relay.Module{
 		System: config.System{
-			Name:       Name,
-			Namespaces: []string{Namespace},
-			Personal:   []string{Namespace},
+			Name:        Name,
+			Distributed: true,
+			Namespaces:  []string{Namespace},
+			Personal:    []string{Namespace},
+			Kept:        []string{Namespace},
+			Place:       place,
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{

@@ -11,7 +11,6 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"weir/internal/contain"
-	"weir/relay"
 	"weir/relay/config"
 	"weir/relay/relaytest"
 	"weir/relay/systems/mercure"
@@ -20,12 +19,11 @@ import (
 // nodesOf starts a hub of three nodes.
 func nodesOf(t *testing.T, change ...func(*config.Config, *mercure.Config)) (*relaytest.Nodes, []rig) {
 	t.Helper()
-	n := relaytest.Cluster(t, 3, func(c *config.Config) {
-		c.Known, c.Systems = []config.System{mercure.Module().System}, []string{mercure.Name}
+	n := relaytest.ClusterOf(t, 3, func(c *config.Config) {
 		prepare(c, change...)
 		own := config.Of[mercure.Config](c)
 		own.URL = "https://hub.example" + path
-	}, func() []relay.System { return []relay.System{mercure.New()} })
+	}, mercure.Module())
 	var rigs []rig
 	for _, g := range n.Rigs {
 		rigs = append(rigs, rig{g})
