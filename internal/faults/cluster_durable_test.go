@@ -21,11 +21,14 @@ func durableNodes(_ int, s *server) {
 }
 
 // namespace adds one to the configuration.
-func (s *server) namespace(line string) {
+func (s *server) namespace(line string) { s.configure("  " + line) }
+
+// configure adds a line to the configuration, behind the namespaces.
+func (s *server) configure(line string) {
 	s.Helper()
 	f, err := os.OpenFile(s.config, os.O_APPEND|os.O_WRONLY, 0)
 	if err == nil {
-		_, err = f.WriteString("  " + line + "\n")
+		_, err = f.WriteString(line + "\n")
 	}
 	if err != nil {
 		s.Fatal(err)

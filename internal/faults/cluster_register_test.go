@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os/exec"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,22 +15,13 @@ import (
 )
 
 // registers are items that clients on all nodes write and read, one to a channel.
-type registers struct {
-	testing.TB
-	nodes   []*server
-	begun   time.Time
-	list    []*cell
-	working sync.WaitGroup
-	stop    context.CancelFunc
-}
+type registers struct{ *sharing }
 
 // cell is one of them.
 type cell struct {
-	channel string
+	shared
 	patient bool // nothing of the channel is read before it is kept: its item can be read, and not only its log
 	history register.History
-
-	wrote, read, open atomic.Int64 // operations, by how they ended
 }
 
 // registerNodes has nodes have two durable namespaces, one of which is patient.
@@ -43,32 +31,22 @@ func registerNodes(i int, s *server) {
 }
 
 // use starts clients of each register.
-func use(t testing.TB, nodes []*server, cells, clients int) *registers {
+func use(t testing.TB, nodes []*server, cells, clients int) registers {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	r := &registers{TB: t, nodes: nodes, begun: time.Now(), stop: stop}
+	r := registers{share(t, nodes)}
 	for i := range cells {
-		c := &cell{channel: fmt.Sprint("orders:register-", i)}
-		if c.patient = i%2 == 1; c.patient {
+		c := &cell{patient: i%2 == 1}
+		if c.channel = fmt.Sprint("orders:register-", i); c.patient {
 			c.channel = fmt.Sprint("patient:register-", i)
 		}
-		r.list = append(r.list, c)
-		for k := range clients {
-			r.working.Go(func() { r.client(ctx, c, k) }) // ended by end
-		}
+		r.add(&c.shared, c.history.Check, clients, func(ctx context.Context, number int) { r.client(ctx, c, number) })
 	}
-	t.Cleanup(r.end)
 	r.during("all registers are served", func() {})
 	return r
 }
 
-func (r *registers) end() {
-	r.stop()
-	r.working.Wait()
-}
-
 // client writes and reads a register until ctx ends.
-func (r *registers) client(ctx context.Context, c *cell, number int) {
+func (r registers) client(ctx context.Context, c *cell, number int) {
 	client := &http.Client{Transport: &http.Transport{}, Timeout: 8 * time.Second}
 	defer client.CloseIdleConnections()
 	for n := 0; ctx.Err() == nil; n++ {
@@ -99,7 +77,7 @@ func (r *registers) client(ctx context.Context, c *cell, number int) {
 }
 
 // publish publishes something with its key, to one node after the other, until a majority is said to have it or the client gives up: some do so at once. false: it may have been made.
-func (r *registers) publish(client *http.Client, c *cell, id, members string) (at position, ok bool) {
+func (r registers) publish(client *http.Client, c *cell, id, members string) (at position, ok bool) {
 	body := fmt.Sprintf(`{"channel":%q,%s,"idempotencyKey":%q,"ack":"replicated","data":%q}`, c.channel, members, id, id)
 	node := rand.IntN(len(r.nodes))
 	for attempts := 1 + rand.IntN(1+rand.IntN(100)); attempts > 0; attempts-- {
@@ -120,7 +98,7 @@ func (r *registers) publish(client *http.Client, c *cell, id, members string) (a
 
 // lookAt is a read that is certain, after an event of the reader was acknowledged at a position. Up to there the log is the same for ever, whoever is asked: the value is the last one before.
 // Where nothing is read before it is kept, the item may be asked for: it counts if it is of that position or a later one. false: no node that has it was reached.
-func (r *registers) lookAt(c *cell, at position, id string) (value string, ok bool) {
+func (r registers) lookAt(c *cell, at position, id string) (value string, ok bool) {
 	for attempts := 500; attempts > 0; attempts-- {
 		address := "http://" + r.nodes[rand.IntN(len(r.nodes))].listen + "/v1/channels/" + c.channel
 		if c.patient {
@@ -137,7 +115,7 @@ func (r *registers) lookAt(c *cell, at position, id string) (value string, ok bo
 }
 
 // item is the value of a register as it stands, if that is at a position or later.
-func (r *registers) item(address string, at position) (value string, ok bool) {
+func (r registers) item(address string, at position) (value string, ok bool) {
 	var now struct {
 		Position position
 		State    struct{ G struct{ Register string } }
@@ -148,7 +126,7 @@ func (r *registers) item(address string, at position) (value string, ok bool) {
 }
 
 // last is the value before an event in the log, if the event is there.
-func (r *registers) last(address string, at position, id string) (value string, ok bool) {
+func (r registers) last(address string, at position, id string) (value string, ok bool) {
 	var page struct {
 		Changes []struct {
 			Seq      uint64
@@ -174,60 +152,11 @@ func (r *registers) last(address string, at position, id string) (value string, 
 	return "", len(page.Changes) > 0
 }
 
-// during does something, and waits until all registers are written and read after it.
-func (r *registers) during(what string, fault func()) {
-	r.Helper()
-	begin := time.Now()
-	fault()
-	for _, c := range r.list {
-		wrote, read := c.wrote.Load(), c.read.Load()
-		until(r, what+": "+c.channel+" goes on", func() bool { return c.wrote.Load() > wrote+2 && c.read.Load() > read+2 })
-	}
-	r.Logf("%s: all registers went on after %v", what, time.Since(begin).Round(time.Millisecond))
-}
-
-// move has a node own all registers.
-func (r *registers) move(node int) {
-	r.Helper()
-	for _, c := range r.list {
-		until(r, c.channel+" is moved", func() bool {
-			asked := r.nodes[rand.IntN(len(r.nodes))]
-			return exec.Command(asked.binary(), "cluster", "move", c.channel, fmt.Sprint("weir-", node), "--admin", "http://"+asked.admin).Run() == nil
-		})
-	}
-}
-
-// judge ends the clients, and holds what they were told against what one register could have answered.
-func (r *registers) judge() {
-	r.Helper()
-	r.end()
-	var wrote, read, open int64
-	for _, c := range r.list {
-		wrote, read, open = wrote+c.wrote.Load(), read+c.read.Load(), open+c.open.Load()
-		if err := c.history.Check(time.Minute); err != nil {
-			r.Errorf("%s: %v", c.channel, err)
-		}
-	}
-	r.Logf("%d registers: %d writes and %d reads were answered, %d writes were not", len(r.list), wrote, read, open)
-}
-
 // Clients on all nodes write and read registers while the nodes that own them are killed and stopped, and partitions are moved. What they are told is what one register would have told them, to which one
 // thing happens at a time.
 func TestClusterRegister(t *testing.T) {
 	nodes := clusterWith(t, 3, "", registerNodes)
 	r := use(t, nodes, times(12, 4), 3)
-	for i := range times(9, 1) {
-		s := nodes[i%3]
-		r.during(fmt.Sprintf("node %d gets all registers", i%3), func() { r.move(i % 3) })
-		r.during("kill -9 of their owner", s.kill)
-		r.during("it is back", func() { s.start() })
-		if short {
-			continue
-		}
-		ready(t, nodes)
-		r.move((i + 1) % 3)
-		r.during("their owner is stopped for 5 s", func() { nodes[(i+1)%3].stopFor(5 * time.Second) })
-		ready(t, nodes)
-	}
+	r.trouble(times(9, 1), time.Duration(times(5, 0))*time.Second)
 	r.judge()
 }

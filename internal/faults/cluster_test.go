@@ -44,7 +44,7 @@ func clusterWith(t *testing.T, n int, bin string, prepare func(i int, s *server)
 }
 
 // ready waits until nodes are.
-func ready(t *testing.T, list []*server) {
+func ready(t testing.TB, list []*server) {
 	t.Helper()
 	for _, s := range list {
 		until(s, "the node is ready", func() bool { return s.status("/readyz") == 200 })
