@@ -10,11 +10,12 @@ type mutation struct {
 // edit replaces text that is in a file once.
 type edit struct{ file, old, new string }
 
-// What finds mutations: the simulated cluster, nodes of the cluster on a mesh in memory, or a part of these.
+// What finds mutations: the simulated cluster, and of what it judges the register alone; nodes of the cluster on a mesh in memory, or a part of these.
 var (
-	storms  = []string{"./relay/relaytest/simulate", "-run", "^TestSimulateCluster$", "-seeds", "12"}
-	calm    = []string{"./relay/relaytest/simulate", "-run", "^TestSimulateCalmCluster$", "-seeds", "12"}
-	cluster = []string{"./relay/cluster"}
+	storms   = []string{"./relay/relaytest/simulate", "-run", "^TestSimulateCluster$", "-seeds", "12"}
+	register = append(storms[:len(storms):len(storms)], "-only", "register: not linearizable")
+	calm     = []string{"./relay/relaytest/simulate", "-run", "^TestSimulateCalmCluster$", "-seeds", "12"}
+	cluster  = []string{"./relay/cluster"}
 )
 
 // of are the tests of the cluster that begin with a name.
@@ -121,6 +122,12 @@ var mutations = []mutation{
 	{"a log that is taken over without a fence", []edit{
 		{"broker/ledger/take.go", "number, err := log.Append(ctx, fence(rand.Text()), last)", "_, number, err := fence(rand.Text()), last, error(nil)"},
 	}, ledger("TestFencedOwner")},
+	{"a log that is taken over without a fence, as clients of a register see it", []edit{
+		{"broker/ledger/take.go", "number, err := log.Append(ctx, fence(rand.Text()), last)", "_, number, err := fence(rand.Text()), last, error(nil)"},
+	}, register},
+	{"an owner that was replaced acknowledges what the fence keeps out, as they see it", []edit{
+		{"broker/ledger/commit.go", "			err = ErrFenced\n", "			number, err = w.last+1, nil\n"},
+	}, register},
 	{"frames behind a fence are read: what comes of several in flight when the first is refused", []edit{
 		{"broker/ledger/take.go", "case session != \"\" && m.session != session: // late, behind a fence", "case session == \"no fence\":"},
 		{"broker/ledger/take.go", "case session != \"\" && (m.frame.Number", "case session == \"no fence\" && (m.frame.Number"},
