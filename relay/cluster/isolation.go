@@ -44,13 +44,13 @@ func (c *Cluster) doubt(now time.Time) {
 	c.isolate(now, true)
 }
 
-// isolate notes whether this process is isolated, and reports whether that has changed.
+// isolate notes whether this process is isolated, as was found at a time, and reports whether that has changed. What was found before it was stopped does not end it.
 func (c *Cluster) isolate(now time.Time, cut bool) (changed bool) {
-	if c.isolated.Swap(cut) == cut {
-		return false
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !cut && c.resumed.After(now) || c.isolated.Swap(cut) == cut {
+		return false
+	}
 	if c.cutSince = (time.Time{}); cut {
 		c.cutSince = now
 	}
