@@ -82,15 +82,16 @@ func (s *sharing) move(node int) {
 	})
 }
 
-// trouble has the node that owns everything killed and, unless pause is 0, stopped for so long, and moves it all, so often.
-func (s *sharing) trouble(rounds int, pause time.Duration) {
+// trouble has the node that owns everything killed and moves it all, so often. With stops it is stopped, too, for as long as others need to take over, and a little longer: what it was about to
+// store is still waited for then.
+func (s *sharing) trouble(rounds int, stops bool) {
 	s.Helper()
 	for i := range rounds {
-		owner, next := s.nodes[i%3], s.nodes[(i+1)%3]
+		owner, next, pause := s.nodes[i%3], s.nodes[(i+1)%3], time.Duration(3+i%3)*time.Second
 		s.move(i % 3)
 		s.during("kill -9 of the owner", owner.kill)
 		s.during("it is back", func() { owner.start() })
-		if pause == 0 {
+		if !stops {
 			continue
 		}
 		ready(s, s.nodes)
