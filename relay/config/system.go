@@ -18,7 +18,7 @@ type System struct {
 	Check       func(c *Config, k *Checks)  // adds what is wrong with its settings beyond their tags; they have their defaults. nil: nothing
 	Namespaces  []string                    // clients follow and fill their channels only as the system says, whatever the default namespace allows
 	Personal    []string                    // namespaces with a channel for each user, which tokens of the demos name
-	Kept        []string                    // those of Namespaces that are durable in a cluster, too, as long as the system is on
+	Kept        []string                    // those of Namespaces, and of users, that are durable in a cluster, too, as long as the system is on
 	Place       func(channel string) string // returns the key by which the node of a channel of Namespaces is chosen; "": its name. nil: always
 }
 

@@ -19,6 +19,14 @@ const (
 // like a key would panic again.
 func (q *queue) attempt(ctx context.Context, b *retryqueue.Batch[target]) {
 	t, tries := b.Parts[0].Items[0], b.Parts[0].Tries+1
+	if q.begin != nil {
+		end, ok := q.begin(t.delivery, tries > 1)
+		if !ok {
+			b.Settle(elsewhere(t.delivery))
+			return
+		}
+		defer end()
+	}
 	o := outcome{verdict: refused, problem: "internal"}
 	if t.device != nil {
 		q.contain.Do("push", func() { o = q.send(ctx, t) })
@@ -32,16 +40,58 @@ func (q *queue) attempt(ctx context.Context, b *retryqueue.Batch[target]) {
 	if t.device != nil {
 		q.contain.Do("outcome of a push", func() { pruned = q.note(ctx, t, o, now) })
 	}
-	again, last := q.count(t, o, tries, now, pruned)
+	again, only := q.judge(t, o, tries, now)
 	if !again.IsZero() {
 		b.Settle(retryqueue.Result{At: again})
 		return
 	}
-	b.Settle(retryqueue.Result{Done: 1})
-	if last {
-		q.contain.Do("result of a notification", func() { q.done(t.delivery) })
-		q.release(t.delivery) // only now: until here one of the same id is not sent again
+	if !only { // of the last one it is not needed: nothing is pending then
+		q.tell(t, o, pruned)
 	}
+	last := q.count(t.delivery, o, pruned)
+	b.Settle(retryqueue.Result{Done: 1})
+	if !last {
+		return
+	}
+	mine := !t.delivery.lost.Load()
+	if mine {
+		q.contain.Do("result of a notification", func() { mine = q.done(t.delivery) })
+	}
+	if only && !mine {
+		q.tell(t, o, pruned)
+	}
+	q.release(t.delivery) // only now: until here one of the same id is not sent again
+	if !mine && q.unfinished != nil {
+		q.unfinished(t.delivery)
+	}
+}
+
+// unclear is how long an attempt waits where it is not known which node has the user.
+const unclear = time.Second
+
+// elsewhere is the result of an attempt that is another node's to make, or that of nobody at the moment.
+func elsewhere(d *delivery) retryqueue.Result {
+	if d.lost.Load() {
+		return retryqueue.Result{Done: 1}
+	}
+	return retryqueue.Result{At: time.Now().Add(unclear)}
+}
+
+// tell notes that a device needs nothing more, for the next node of the user.
+func (q *queue) tell(t target, o outcome, pruned bool) {
+	as := wasFailed
+	switch {
+	case q.reached == nil, t.device == nil, o.verdict == gone && !pruned: // the next node finds out
+		return
+	case pruned:
+		as = wasPruned
+	case o.verdict == delivered:
+		as = wasReached
+	}
+	q.mu.Lock()
+	t.delivery.told = append(t.delivery.told, t.device.id)
+	q.mu.Unlock()
+	q.contain.Do("note of a push", func() { q.reached(t.delivery, t.device.id, as) })
 }
 
 func (q *queue) send(ctx context.Context, t target) outcome {
@@ -74,9 +124,8 @@ func (q *queue) note(ctx context.Context, t target, o outcome, now time.Time) (p
 	return pruned
 }
 
-// count takes the outcome of an attempt into the delivery and the health of the host. It returns when the device is tried
-// again, or zero and whether it was the last of its delivery.
-func (q *queue) count(t target, o outcome, tries int, now time.Time, pruned bool) (again time.Time, last bool) {
+// judge takes the outcome of an attempt into the health of the host. It returns when the device is tried again, or zero and whether it is the only one that is left.
+func (q *queue) judge(t target, o outcome, tries int, now time.Time) (again time.Time, only bool) {
 	d := t.delivery
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -88,6 +137,13 @@ func (q *queue) count(t target, o outcome, tries int, now time.Time, pruned bool
 	if o.verdict == failed && !again.After(d.since.Add(q.config.Retry)) {
 		return again, false
 	}
+	return time.Time{}, d.left == 1
+}
+
+// count takes what has come of a device into its delivery. It returns whether that was the last one.
+func (q *queue) count(d *delivery, o outcome, pruned bool) (last bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	d.left--
 	if o.verdict == delivered {
 		d.delivered++
@@ -95,7 +151,7 @@ func (q *queue) count(t target, o outcome, tries int, now time.Time, pruned bool
 	if pruned {
 		d.pruned++
 	}
-	return time.Time{}, d.left == 0
+	return d.left == 0
 }
 
 // alarm is what the log names: a kind of device, and what has come of an attempt.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"weir/internal/wire"
 	"weir/relay"
 	"weir/relay/config"
 )
@@ -141,10 +142,13 @@ const Name = "notify"
 func Module() relay.Module {
 	return relay.Module{
 		System: config.System{
-			Name:       Name,
-			Section:    func() config.Section { return new(Config) },
-			Check:      check,
-			Namespaces: []string{Namespace},
+			Name:        Name,
+			Distributed: true,
+			Section:     func() config.Section { return new(Config) },
+			Check:       check,
+			Namespaces:  []string{Namespace},
+			Kept:        []string{Namespace, wire.UserNamespace},
+			Place:       placeOf,
 		},
 		New: func() relay.System { return New() },
 		Metrics: []relay.Metric{

@@ -3,7 +3,6 @@ package notify
 import (
 	"cmp"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,9 +35,12 @@ func (s *System) list(user string) []*device {
 		d := new(device)
 		if json.Unmarshal(data, d) == nil {
 			d.id = strings.Clone(id)
-			if owner := s.owner(d.id); owner == "" || owner == user { // two may have registered it in one moment
-				list = append(list, d)
+			if s.host.Alone() { // among nodes, see claimHere
+				if owner := s.owner(d.id); owner != "" && owner != user { // two may have registered it in one moment
+					return nil
+				}
 			}
+			list = append(list, d)
 		}
 		return nil
 	}, groupDevices)
@@ -60,7 +62,7 @@ func (s *System) forget(user string, d *device) bool {
 }
 
 func (s *System) remove(user, id string) error {
-	_, err := s.host.Broker().Publish(devicesOf(user), &broker.Publication{Op: broker.Delete, Group: groupDevices, Key: id})
+	err := s.free(devicesOf(user), &broker.Publication{Op: broker.Delete, Group: groupDevices, Key: id})
 	if err == nil {
 		s.disown(user, id)
 	}
@@ -94,7 +96,10 @@ func (s *System) handleRegister(ctx *fasthttp.RequestCtx, id *auth.Identity) err
 	if err := s.own(id.User, d); err != nil {
 		return err
 	}
-	if _, err := s.host.Publish(devicesOf(id.User), &broker.Publication{Op: broker.Set, Group: groupDevices, Key: d.id, Data: encode.Line(d)}); err != nil {
+	if err := s.change(devicesOf(id.User), &broker.Publication{Op: broker.Set, Group: groupDevices, Key: d.id, Data: encode.Line(d)}); err != nil {
+		return err
+	}
+	if err := s.kept(id.User, d); err != nil {
 		return err
 	}
 	list := s.list(id.User)
@@ -116,6 +121,9 @@ func (s *System) handleDevices(ctx *fasthttp.RequestCtx, id *auth.Identity) erro
 	list := make([]shown, 0, 4)
 	for _, d := range s.list(id.User) {
 		list = append(list, d.shown())
+	}
+	if err := s.here(id.User); err != nil {
+		return err
 	}
 	return jsonbody.Write(ctx, http.StatusOK, map[string]any{"devices": list})
 }
@@ -160,59 +168,4 @@ func (s *System) handleVAPID(ctx *fasthttp.RequestCtx, _ *auth.Identity) error {
 
 func notFound(message string) error {
 	return problem.New(http.StatusNotFound, "not_found", message, false)
-}
-
-// A browser or a phone changes hands: one user logs out and another one in, and the address stays the same. An address
-// belongs to the user who registered it last, so that it does not show what is for the user before. Webhooks are exempt:
-// their addresses are not secret, and a user who guesses one must not take it away.
-
-const groupOwners = "owners"
-
-// ownersOf returns the channel that has the owner of a device; there are 1024. No user's channel has such a name: in those,
-// "=" stands before two hexadecimal digits.
-func ownersOf(id string) string {
-	const prefix = len("dev_")
-	if len(id) < prefix+2 {
-		return Namespace + ":=owner:" // not an id of a device
-	}
-	return Namespace + ":=owner:" + id[prefix:prefix+2]
-}
-
-// owner returns the user that a device belongs to; "" if there is none.
-func (s *System) owner(id string) string {
-	data, _, ok := s.host.Broker().Item(ownersOf(id), groupOwners, id)
-	var user string
-	if !ok || json.Unmarshal(data, &user) != nil {
-		return ""
-	}
-	return user
-}
-
-// own gives a device to a user, and removes it from the user who had it.
-func (s *System) own(user string, d *device) error {
-	if d.Kind == kindWebhook {
-		return nil
-	}
-	before := s.owner(d.id)
-	if before == user {
-		return nil
-	}
-	if _, err := s.host.Publish(ownersOf(d.id), &broker.Publication{Op: broker.Set, Group: groupOwners, Key: d.id, Data: encode.Line(user)}); err != nil {
-		return err
-	}
-	if before == "" {
-		return nil
-	}
-	_, err := s.host.Broker().Publish(devicesOf(before), &broker.Publication{Op: broker.Delete, Group: groupDevices, Key: d.id})
-	return err
-}
-
-// disown removes the owner of a device, if that is the user.
-func (s *System) disown(user, id string) {
-	if s.owner(id) != user {
-		return
-	}
-	if _, err := s.host.Broker().Publish(ownersOf(id), &broker.Publication{Op: broker.Delete, Group: groupOwners, Key: id, Ack: broker.AckMemory}); err != nil {
-		s.log.Warn("owner of a removed device not removed", slog.String("error", err.Error()))
-	}
 }

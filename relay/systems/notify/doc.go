@@ -28,9 +28,14 @@
 // when there is a data directory. So are pending deliveries, in "notify:=way:{n}": they are resumed after a restart, and a
 // device may then receive one a second time. "notify:=owner:{xx}" has the owner of a device.
 //
+// On several nodes all of a user is done by the node that owns the user's own channel; all of this is durable there. What is pending is in a channel of the
+// user's partition, with the devices that were reached. The next node of the user reads it, waits for the attempts of the one before, if that is heard, and goes on. Whose a
+// device is is decided by the node that owns its part of the owners.
+//
 // # Goroutines and locks
 //
-// Package retryqueue runs the attempts; Close waits for them, and for the goroutine that resumes what was pending.
+// Package retryqueue runs the attempts; Close waits for them, and for the goroutine that resumes what was pending, at the start or whenever users become this
+// node's.
 // queue.mu guards the deliveries and the hosts, inside the lock of retryqueue; it is not held while anything is sent,
-// published or logged. Each token has a lock of its own.
+// published or logged. Each token has a lock of its own. The locks of ways, attempts and claims are leaves, too.
 package notify

@@ -46,19 +46,17 @@ func (x inbox) put(n *notification) error {
 }
 
 func (x inbox) set(id string, data []byte, ttl time.Duration) error {
-	_, err := x.system.host.Publish(x.channel, &broker.Publication{Op: broker.Set, Group: groupNotifications, Key: id, Data: data, TTL: ttl})
-	return err
+	return x.system.change(x.channel, &broker.Publication{Op: broker.Set, Group: groupNotifications, Key: id, Data: data, TTL: ttl})
 }
 
 func (x inbox) remove(id string) error {
-	_, err := x.system.host.Publish(x.channel, &broker.Publication{Op: broker.Delete, Group: groupNotifications, Key: id})
-	return err
+	return x.system.change(x.channel, &broker.Publication{Op: broker.Delete, Group: groupNotifications, Key: id})
 }
 
 // withdraw removes a notification that only the disk has refused: when it is sent again, it counts as new.
 func (x inbox) withdraw(id string) {
 	p := &broker.Publication{Op: broker.Delete, Group: groupNotifications, Key: id, Ack: broker.AckMemory}
-	if _, err := x.system.host.Publish(x.channel, p); err != nil {
+	if err := x.system.change(x.channel, p); err != nil {
 		x.system.log.Warn("notification that was refused is still shown", slog.String("notification", id), slog.String("error", err.Error()))
 	}
 }

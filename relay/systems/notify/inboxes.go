@@ -6,6 +6,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"weir/internal/wire"
 	"weir/relay/auth"
 	"weir/relay/hub"
 	"weir/relay/jsonbody"
@@ -30,6 +31,9 @@ func (s *System) handleInbox(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 		limit = n
 	}
 	p, err := s.inbox(id.User).page(string(ctx.QueryArgs().Peek("before")), limit)
+	if err == nil {
+		err = s.here(id.User)
+	}
 	if err != nil {
 		return err
 	}
@@ -116,18 +120,25 @@ func (s *System) read(e *hub.Event) error {
 	if err := jsonbody.Decode(e.Data, &m); err != nil {
 		return err
 	}
-	user := m.UserID
 	if e.Connection != "" {
-		user = e.User
+		m.UserID = e.User
 	}
-	if user == "" {
+	if m.UserID == "" {
 		return bad("userId is missing")
 	}
+	if _, err := m.list(); err != nil {
+		return err
+	}
+	return s.at(wire.UserChannel(m.UserID), callRead, &m, func() error { return s.marked(&m) })
+}
+
+// marked marks notifications of a user of this node.
+func (s *System) marked(m *marks) error {
 	ids, err := m.list()
 	if err != nil {
 		return err
 	}
-	_, unknown, err := s.inbox(user).mark(ids)
+	_, unknown, err := s.inbox(m.UserID).mark(ids)
 	if err == nil && unknown > 0 && len(ids) == 1 {
 		err = notFound("no such notification")
 	}

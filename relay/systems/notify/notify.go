@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -18,6 +19,7 @@ import (
 	"weir/internal/safedial"
 	"weir/internal/wire"
 	"weir/relay"
+	"weir/relay/cluster"
 	"weir/relay/config"
 	"weir/relay/hub"
 	"weir/relay/jsonbody"
@@ -48,8 +50,13 @@ type System struct {
 	queue  *queue
 	http   *clients
 	cancel context.CancelFunc
+	ended  <-chan struct{} // closed by cancel
+
+	ways *ways // nil: there is one node
 
 	resuming sync.WaitGroup
+	attempts attempts
+	claims   sync.Mutex // held while it is noted whose a device is; nothing is waited for
 }
 
 // clients are the HTTP clients: for addresses of users, and for the services of the configuration.
@@ -85,7 +92,7 @@ func (s *System) Start(host relay.Host) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
+	s.cancel, s.ended = cancel, ctx.Done()
 	q := newQueue(ctx, s.config, s.log, host.Contain())
 	q.transports, q.forget, q.done = transports, s.forget, s.done
 	q.counters = newCounters(host.Metrics(), []string{kindWebPush, kindFCM, kindAPNs, kindWebhook}, q.waiting)
@@ -94,26 +101,35 @@ func (s *System) Start(host relay.Host) error {
 	host.On(topicSend, s.send)
 	host.OnClient(topicRead, s.read)
 	host.Backend(http.MethodPost, "/v1/notify", s.handleNotify)
-	host.User(http.MethodPost, "/devices", s.handleRegister)
-	host.User(http.MethodGet, "/devices", s.handleDevices)
-	host.User(http.MethodDelete, "/devices", s.handleRemoveAll)
+	s.user(http.MethodPost, "/devices", s.handleRegister)
+	s.user(http.MethodGet, "/devices", s.handleDevices)
+	s.user(http.MethodDelete, "/devices", s.handleRemoveAll)
 	host.User(http.MethodGet, "/devices/vapid", s.handleVAPID)
-	host.User(http.MethodDelete, "/devices/{id}", s.handleRemove)
-	host.User(http.MethodGet, "/notifications", s.handleInbox)
-	host.User(http.MethodPost, "/notifications/read", s.handleReadMany)
-	host.User(http.MethodPost, "/notifications/{id}/read", s.handleRead)
-	host.User(http.MethodDelete, "/notifications/{id}", s.handleDismiss)
+	s.user(http.MethodDelete, "/devices/{id}", s.handleRemove)
+	s.user(http.MethodGet, "/notifications", s.handleInbox)
+	s.user(http.MethodPost, "/notifications/read", s.handleReadMany)
+	s.user(http.MethodPost, "/notifications/{id}/read", s.handleRead)
+	s.user(http.MethodDelete, "/notifications/{id}", s.handleDismiss)
+	if !host.Alone() {
+		s.ways = newWays(host.Config().Cluster.Partitions)
+		q.begin, q.reached, q.unfinished = s.begin, s.reached, func(d *delivery) { s.ways.again(s.ways.user(d.user)) }
+		s.withOthers()
+	}
 	host.Contain().Go(&s.resuming, "resumption of notifications", func() { // ended by cancel; Close waits
 		select {
 		case <-host.Started(): // what is resumed may be told of at once
-			s.resume()
+			if s.ways != nil {
+				s.follow(ctx)
+			} else {
+				s.resume()
+			}
 		case <-ctx.Done():
 		}
 	}, nil) // what is not resumed stays for the next start
 	return nil
 }
 
-// reserve makes the channels of devices and those of users durable, if there is a data directory.
+// reserve makes the channels of devices and those of users durable, if there is a data directory or a cluster.
 func (s *System) reserve() error {
 	if err := s.host.Reserve(Namespace, config.Namespace{Presence: new(bool), History: config.History{Size: new(0)}, Limit: config.Bounds{Items: 1 << 20}, Durable: true}); err != nil {
 		return err
@@ -247,6 +263,11 @@ func (s *System) send(e *hub.Event) error {
 	if err := r.check(); err != nil {
 		return err
 	}
+	return s.at(wire.UserChannel(r.UserID), callSend, &r, func() error { return s.accept(&r) })
+}
+
+// accept sends a notification to a user of this node. Errors: cluster.ErrNotOwner.
+func (s *System) accept(r *request) error {
 	now := s.host.Now()
 	n := r.notification(now)
 	d, earlier, err := s.queue.reserve(r.UserID, n, now)
@@ -262,11 +283,10 @@ func (s *System) send(e *hub.Event) error {
 	again := x.has(n.ID)
 	if again { // it was sent before
 		err = x.confirm()
-	} else {
-		s.storePending(d)
+	} else if err = s.storePending(d); err == nil {
 		if err = x.put(n); err != nil {
 			x.withdraw(n.ID)
-			s.removePending(d)
+			_ = s.removePending(d) // which is logged
 		}
 	}
 	d.settled(err)
@@ -290,8 +310,14 @@ type result struct {
 	Reason      string `json:"reason,omitempty"` // of a failure: no_devices, or all_failed
 }
 
-// done emits the result of a notification.
-func (s *System) done(d *delivery) {
+// done emits the result of a notification. It returns false if another node has the user by now, and does that.
+func (s *System) done(d *delivery) bool {
+	if s.ways != nil {
+		err := s.removePending(d)
+		if errors.Is(err, cluster.ErrNotOwner) || err != nil && s.stillPending(d) { // what another node goes on with is not told twice
+			return false
+		}
+	}
 	r := result{UserID: d.user, ID: d.n.ID, Delivered: d.delivered, Failed: d.devices - d.delivered, Pruned: d.pruned, Connections: s.host.Connections(d.user)}
 	topic, counter := topicFailed, s.queue.counters.missed
 	switch {
@@ -306,18 +332,21 @@ func (s *System) done(d *delivery) {
 	if err := s.host.Emit(&hub.Event{Topic: topic, Key: wire.UserChannel(d.user), Data: encode.Line(&r)}); err != nil {
 		s.log.Warn("result of a notification not emitted", slog.String("notification", d.n.ID), slog.String("error", err.Error()))
 	}
-	s.removePending(d)
+	if s.ways == nil {
+		_ = s.removePending(d) // which is logged
+	}
+	return true
 }
 
 // Close implements relay.System. It goes on sending what is due for up to two seconds. What is not delivered then is resumed
-// after a restart, if there is a data directory.
+// after a restart, if there is a data directory, or by the next node of the user.
 func (s *System) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastChance)
 	defer cancel()
 	s.host.Contain().Do("last chance of notifications", func() { s.queue.finish(ctx) })
 	s.cancel()
 	s.resuming.Wait()
-	if left := s.queue.stop(); left > 0 && s.host.Config().Data == "" {
+	if left := s.queue.stop(); left > 0 && !s.keepsPending() {
 		s.log.Warn("notifications did not reach all devices before the end", slog.Int("notifications", left))
 	}
 	s.http.close()

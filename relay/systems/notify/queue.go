@@ -4,7 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/internal/contain"
@@ -23,11 +25,35 @@ type delivery struct {
 	// Set before kept is closed.
 	err error // why the inbox does not have the notification; nil: it has
 
+	// Atomic.
+	lost atomic.Bool // another node has the user: it goes on
+
 	// Guarded by the queue's mu, and owned by done once nothing is left.
 	devices   int
 	left      int // devices that were neither reached nor given up
 	delivered int
-	pruned    int // of those that were not reached
+	pruned    int      // of those that were not reached
+	told      []string // devices of which it is noted that they need nothing more
+	before    int      // of them, those of the node before
+}
+
+// The words for what has come of a device. They are stored.
+const (
+	wasReached = "reached"
+	wasFailed  = "failed"
+	wasPruned  = "pruned"
+)
+
+// tell counts a device that needs nothing more, as another node has noted; nobody else has the delivery yet.
+func (d *delivery) tell(device, as string) {
+	d.told = append(d.told, device)
+	d.before++
+	switch as {
+	case wasReached:
+		d.delivered++
+	case wasPruned:
+		d.pruned++
+	}
 }
 
 func (d *delivery) key() string { return d.user + "\x00" + d.n.ID }
@@ -48,9 +74,12 @@ type target struct {
 type queue struct {
 	// Set once.
 	config     Config
-	transports map[string]transport              // by kind of device
-	forget     func(user string, d *device) bool // removes a device that is gone; false: it was registered again
-	done       func(d *delivery)                 // called when every device was reached or given up
+	transports map[string]transport                                // by kind of device
+	forget     func(user string, d *device) bool                   // removes a device that is gone; false: it was registered again
+	done       func(d *delivery) bool                              // called when every device was reached or given up; false: another node goes on
+	begin      func(d *delivery, again bool) (end func(), ok bool) // called before an attempt, which may be one again; end is called behind it; false: it is another node's. nil: there is one node
+	reached    func(d *delivery, device, as string)                // notes that a device needs nothing more; nil as well
+	unfinished func(d *delivery)                                   // has what is left of a delivery be found by who has the user; nil as well
 	log        *slog.Logger
 	counters   *counters
 	contain    contain.Hook
@@ -104,7 +133,29 @@ func (q *queue) reserve(user string, n *notification, since time.Time) (d, earli
 func (q *queue) release(d *delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(q.underway, d.key())
+	if q.underway[d.key()] == d { // or it was lost, and has come back
+		delete(q.underway, d.key())
+	}
+}
+
+// noted returns the devices of which it is noted that they need nothing more.
+func (q *queue) noted(d *delivery) []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(d.told)
+}
+
+// lose gives up deliveries that another node goes on with. It waits for nobody.
+func (q *queue) lose(of func(d *delivery) bool) {
+	q.mu.Lock()
+	for key, d := range q.underway {
+		if of(d) {
+			d.lost.Store(true)
+			delete(q.underway, key)
+		}
+	}
+	q.mu.Unlock()
+	q.targets.Remove(func(t target) bool { return t.delivery.lost.Load() })
 }
 
 // start begins to send a delivery to devices.
@@ -116,7 +167,7 @@ func (q *queue) start(d *delivery, devices []*device) {
 	if len(list) == 0 {
 		list = []target{{delivery: d}}
 	}
-	d.devices, d.left = len(devices), len(list) // nobody else has it yet
+	d.devices, d.left = d.before+len(devices), len(list) // nobody else has it yet
 	q.targets.Add("", list...)
 }
 

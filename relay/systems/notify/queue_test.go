@@ -71,10 +71,11 @@ func newDesk(t *testing.T, change func(c *Config), answer func(ctx context.Conte
 	k := &desk{queue: newQueue(ctx, c, slog.New(slog.DiscardHandler), func(string, any) {}), stub: &stub{answer: answer}, t: t, cancel: cancel}
 	k.transports = map[string]transport{kindFCM: k.stub, kindWebhook: k.stub}
 	k.forget = func(string, *device) bool { return true }
-	k.done = func(d *delivery) {
+	k.done = func(d *delivery) bool {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		k.over = append(k.over, d)
+		return true
 	}
 	k.counters = newCounters(metrics.NewSet(), []string{kindFCM, kindWebhook}, k.waiting)
 	return k
