@@ -13,6 +13,7 @@ import (
 
 	"weir/relay/systems/internal/encode"
 	"weir/relay/systems/internal/post"
+	"weir/relay/systems/notify/token"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -39,12 +40,12 @@ type apns struct {
 	url    string
 	topic  string
 	ttl    time.Duration
-	token  *token
+	token  *token.Token
 }
 
 func newAPNs(client *http.Client, c APNs, key *ecdsa.PrivateKey, ttl time.Duration) *apns {
 	a := &apns{client: client, url: strings.TrimSuffix(c.URL, "/") + "/3/device/", topic: c.Topic, ttl: ttl}
-	a.token = &token{fetch: func(context.Context) (string, time.Time, error) {
+	a.token = &token.Token{Fetch: func(context.Context) (string, time.Time, error) {
 		now := time.Now()
 		t := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"iss": c.TeamID, "iat": now.Unix()})
 		t.Header["kid"] = c.KeyID
@@ -86,7 +87,7 @@ func encodeAPNs(p *payload) []byte {
 
 func (a *apns) send(ctx context.Context, d *device, n *notification) outcome {
 	body := n.fit(maxAPNs, encodeAPNs)
-	return a.token.use(ctx, func(bearer string) (outcome, bool) { return a.post(ctx, bearer, d, n, body) })
+	return use(ctx, a.token, func(bearer string) (outcome, bool) { return a.post(ctx, bearer, d, n, body) })
 }
 
 // post sends a notification with a token. It reports whether that is stale.

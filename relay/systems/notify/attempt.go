@@ -91,7 +91,7 @@ func (q *queue) tell(t target, o outcome, pruned bool) {
 	q.mu.Lock()
 	t.delivery.told = append(t.delivery.told, t.device.id)
 	q.mu.Unlock()
-	q.contain.Do("note of a push", func() { q.reached(t.delivery, t.device.id, as) })
+	q.contain.Do("outcome of a push", func() { q.reached(t.delivery, t.device.id, as) })
 }
 
 func (q *queue) send(ctx context.Context, t target) outcome {
@@ -129,8 +129,8 @@ func (q *queue) judge(t target, o outcome, tries int, now time.Time) (again time
 	d := t.delivery
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if t.device != nil {
-		q.hosts.note(t.device, o, now)
+	if t.device != nil && (o.silent || len(q.hosts) > 0) {
+		q.hosts.Note(t.device.hostKey(), o.silent, now)
 	}
 	// What was asked to wait waits a random time longer, so that not all of it comes back at once.
 	again = now.Add(max(o.wait, 0) + retry.Backoff(tries, firstBackoff, longestBackoff))

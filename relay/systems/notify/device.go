@@ -199,3 +199,11 @@ func (d *device) host() string {
 	}
 	return u.Host
 }
+
+// hostKey is what the health of the device's host is known by.
+func (d *device) hostKey() string {
+	if host := d.host(); host != "" {
+		return host
+	}
+	return d.Kind
+}

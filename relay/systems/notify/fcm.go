@@ -14,6 +14,7 @@ import (
 
 	"weir/relay/systems/internal/encode"
 	"weir/relay/systems/internal/post"
+	"weir/relay/systems/notify/token"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -54,12 +55,12 @@ type fcm struct {
 	client *http.Client
 	url    string
 	ttl    time.Duration
-	token  *token
+	token  *token.Token
 }
 
 func newFCM(client *http.Client, base string, a *serviceAccount, ttl time.Duration) *fcm {
 	f := &fcm{client: client, url: strings.TrimSuffix(base, "/") + "/v1/projects/" + a.Project + "/messages:send", ttl: ttl}
-	f.token = &token{fetch: func(ctx context.Context) (string, time.Time, error) { return fetchToken(ctx, client, a) }}
+	f.token = &token.Token{Fetch: func(ctx context.Context) (string, time.Time, error) { return fetchToken(ctx, client, a) }}
 	return f
 }
 
@@ -137,7 +138,7 @@ func (f *fcm) encode(d *device, p *payload) []byte {
 func (f *fcm) send(ctx context.Context, d *device, n *notification) outcome {
 	// The token of the device does not count: it is the service's own.
 	body := n.fit(maxFCM+len(d.Token), func(p *payload) []byte { return f.encode(d, p) })
-	return f.token.use(ctx, func(bearer string) (outcome, bool) { return f.post(ctx, bearer, body) })
+	return use(ctx, f.token, func(bearer string) (outcome, bool) { return f.post(ctx, bearer, body) })
 }
 
 // post sends a message with a token. It reports whether that is stale.

@@ -44,10 +44,10 @@ func (s *System) withOthers() {
 		if err := json.Unmarshal(body, &ways); err != nil {
 			return nil, fmt.Errorf("question about attempts: %w", err)
 		}
-		return encode.Line(s.attempts.under(ways)), nil
+		return encode.Line(s.attempts.Under(ways)), nil
 	})
 	s.host.Moved(Name, func(of func(key string) bool, gained bool) {
-		s.ways.moved(of, gained) // first: see resumeWay
+		s.ways.Moved(of, gained) // first: see resumeWay
 		if !gained {
 			s.queue.lose(func(d *delivery) bool { return of(wire.UserChannel(d.user)) })
 		}

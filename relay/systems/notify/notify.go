@@ -24,6 +24,7 @@ import (
 	"weir/relay/hub"
 	"weir/relay/jsonbody"
 	"weir/relay/systems/internal/encode"
+	"weir/relay/systems/notify/way"
 )
 
 // The topics.
@@ -52,10 +53,10 @@ type System struct {
 	cancel context.CancelFunc
 	ended  <-chan struct{} // closed by cancel
 
-	ways *ways // nil: there is one node
+	ways *way.Ways // nil: there is one node
 
 	resuming sync.WaitGroup
-	attempts attempts
+	attempts way.Attempts
 	claims   sync.Mutex // held while it is noted whose a device is; nothing is waited for
 }
 
@@ -111,8 +112,8 @@ func (s *System) Start(host relay.Host) error {
 	s.user(http.MethodPost, "/notifications/{id}/read", s.handleRead)
 	s.user(http.MethodDelete, "/notifications/{id}", s.handleDismiss)
 	if !host.Alone() {
-		s.ways = newWays(host.Config().Cluster.Partitions)
-		q.begin, q.reached, q.unfinished = s.begin, s.reached, func(d *delivery) { s.ways.again(s.ways.user(d.user)) }
+		s.ways = way.New(host.Config().Cluster.Partitions, pendingChannel)
+		q.begin, q.reached, q.unfinished = s.begin, s.reached, func(d *delivery) { s.ways.Again(s.ways.User(d.user)) }
 		s.withOthers()
 	}
 	host.Contain().Go(&s.resuming, "resumption of notifications", func() { // ended by cancel; Close waits

@@ -36,7 +36,7 @@ func (s *System) pendingOf(d *delivery) (channel, key string) {
 	sum := h.Sum64()
 	key = strconv.FormatUint(sum, 36)
 	if s.ways != nil {
-		return s.ways.user(d.user), key
+		return s.ways.User(d.user), key
 	}
 	return pendingChannel(int(sum % pendingChannels)), key
 }

@@ -12,6 +12,7 @@ import (
 	"weir/internal/contain"
 	"weir/relay/problem"
 	"weir/relay/systems/internal/retryqueue"
+	"weir/relay/systems/notify/hosts"
 )
 
 // delivery is the delivery of a notification to the devices of its user.
@@ -89,12 +90,12 @@ type queue struct {
 	// Guarded by mu, a leaf inside the lock of targets.
 	mu       sync.Mutex
 	underway map[string]*delivery // by user and id
-	hosts    hosts
+	hosts    hosts.Hosts
 	closing  bool
 }
 
 func newQueue(ctx context.Context, c Config, log *slog.Logger, hook contain.Hook) *queue {
-	q := &queue{config: c, contain: hook, log: log, underway: make(map[string]*delivery), hosts: make(hosts)}
+	q := &queue{config: c, contain: hook, log: log, underway: make(map[string]*delivery), hosts: make(hosts.Hosts)}
 	q.targets = retryqueue.New(ctx, retryqueue.Options[target]{
 		Attempt: q.attempt, Parallel: c.Parallel, Backoff: firstBackoff, Rest: q.rest, Contain: hook,
 	})
@@ -108,7 +109,10 @@ func (q *queue) rest(t target, now time.Time) time.Time {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.hosts.rests(t.device, now)
+	if len(q.hosts) == 0 {
+		return time.Time{}
+	}
+	return q.hosts.Rests(t.device.hostKey(), now)
 }
 
 var errFull = problem.New(http.StatusServiceUnavailable, "overloaded", "too many notifications are on their way", true)

@@ -15,6 +15,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"weir/relay/config"
+	"weir/relay/systems/notify/hosts"
+	"weir/relay/systems/notify/token"
 )
 
 // stub is a sender in memory. Its function may block.
@@ -279,23 +281,23 @@ func TestSilentHostRests(t *testing.T) {
 // Hosts that are watched are bounded.
 func TestHostsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := make(hosts)
-		d := func(i int) *device { return &device{Kind: kindWebhook, URL: fmt.Sprintf("https://h%d.example/", i)} }
-		for i := range 3 * maxHosts {
-			h.note(d(i), outcome{verdict: failed, silent: true}, time.Now())
+		h := make(hosts.Hosts)
+		d := func(i int) string { return fmt.Sprintf("h%d.example", i) }
+		for i := range 3 * hosts.Max {
+			h.Note(d(i), true, time.Now())
 		}
-		if len(h) > maxHosts {
+		if len(h) > hosts.Max {
 			t.Errorf("%d hosts", len(h))
 		}
 		time.Sleep(time.Hour)
-		for range restAfter {
-			h.note(d(-1), outcome{verdict: failed, silent: true}, time.Now())
+		for range hosts.RestAfter {
+			h.Note(d(-1), true, time.Now())
 		}
-		if h.rests(d(-1), time.Now()).IsZero() {
+		if h.Rests(d(-1), time.Now()).IsZero() {
 			t.Error("a host is not watched for those that were")
 		}
-		h.note(d(-1), outcome{verdict: delivered}, time.Now())
-		if !h.rests(d(-1), time.Now()).IsZero() {
+		h.Note(d(-1), false, time.Now())
+		if !h.Rests(d(-1), time.Now()).IsZero() {
 			t.Error("a host that answers rests")
 		}
 	})
@@ -367,7 +369,7 @@ func TestPanicsAreContained(t *testing.T) {
 func TestTokenIsFetchedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fetched := 0
-		x := &token{fetch: func(context.Context) (string, time.Time, error) {
+		x := &token.Token{Fetch: func(context.Context) (string, time.Time, error) {
 			fetched++
 			n := fetched
 			time.Sleep(time.Second)
@@ -381,7 +383,7 @@ func TestTokenIsFetchedOnce(t *testing.T) {
 			var all sync.WaitGroup
 			for range 10 {
 				all.Go(func() {
-					got, err := x.get(context.Background())
+					got, err := x.Get(context.Background())
 					if got != want || (err != nil) != (want == "") {
 						t.Errorf("%q, %v, want %q", got, err, want)
 					}
@@ -392,9 +394,9 @@ func TestTokenIsFetchedOnce(t *testing.T) {
 		get("")
 		get("t2")
 		get("t2")
-		x.drop("t1")
+		x.Drop("t1")
 		get("t2")
-		x.drop("t2")
+		x.Drop("t2")
 		get("t3")
 		time.Sleep(time.Minute)
 		get("t4")
@@ -404,9 +406,9 @@ func TestTokenIsFetchedOnce(t *testing.T) {
 		time.Sleep(time.Hour)
 		waiting, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
-		go func() { _, _ = x.get(context.Background()) }()
+		go func() { _, _ = x.Get(context.Background()) }()
 		synctest.Wait()
-		if _, err := x.get(waiting); err != context.DeadlineExceeded {
+		if _, err := x.Get(waiting); err != context.DeadlineExceeded {
 			t.Error("a waiter with a deadline of its own", err)
 		}
 		time.Sleep(time.Second)

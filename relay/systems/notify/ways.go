@@ -7,13 +7,11 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/cluster"
-	"weir/relay/cluster/place"
 	"weir/relay/systems/internal/encode"
 	"weir/relay/systems/internal/items"
 )
@@ -26,134 +24,16 @@ const groupReached = "reached"
 // reachedFor is how long it is known that a device was reached: longer than a notification is on its way.
 const reachedFor = 24 * time.Hour
 
-// ways are the channels of what is pending on several nodes.
-type ways struct {
-	of   []string      // by partition; nil: there is one node. Set once
-	wake chan struct{} // holds a value if some are to be read; never closed
-
-	// Guarded by mu, a leaf.
-	mu    sync.Mutex
-	mine  map[string]int  // those of this node, by when they became so
-	read  map[string]bool // those that are to be read
-	order int             // the last one of mine
-}
-
-// newWays returns the ways of so many partitions: each has the first name that belongs to it.
-func newWays(partitions int) *ways {
-	w := &ways{of: make([]string, partitions), wake: make(chan struct{}, 1), mine: make(map[string]int), read: make(map[string]bool)}
-	for i, left := 0, partitions; left > 0; i++ {
-		name := pendingChannel(i)
-		if p := place.Partition(name, partitions, nil); w.of[p] == "" {
-			w.of[p] = name
-			left--
-		}
-	}
-	return w
-}
-
-// user returns the way of a user.
-func (w *ways) user(user string) string {
-	return w.of[place.Partition(wire.UserChannel(user), len(w.of), nil)]
-}
-
-// moved notes that ways are this node's from now on, or no longer.
-func (w *ways) moved(of func(key string) bool, gained bool) {
-	w.mu.Lock()
-	for _, name := range w.of {
-		if !of(name) {
-			continue
-		}
-		delete(w.mine, name)
-		delete(w.read, name)
-		if gained {
-			w.order++
-			w.mine[name], w.read[name] = w.order, true
-		}
-	}
-	w.mu.Unlock()
-	if gained {
-		w.kick()
-	}
-}
-
-func (w *ways) kick() {
-	select {
-	case w.wake <- struct{}{}:
-	default: // it is about to look
-	}
-}
-
-// take returns the ways that are to be read.
-func (w *ways) take() (list []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for name := range w.read {
-		list = append(list, name)
-	}
-	clear(w.read)
-	slices.Sort(list)
-	return list
-}
-
-// back has ways be read later, if they are still this node's.
-func (w *ways) back(list []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, name := range list {
-		if w.mine[name] > 0 {
-			w.read[name] = true
-		}
-	}
-}
-
-// again has a way be read once more, if it is this node's.
-func (w *ways) again(name string) {
-	w.back([]string{name})
-	w.kick()
-}
-
-// since returns when a way became this node's; 0: it is not.
-func (w *ways) since(name string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.mine[name]
-}
-
-// attempts counts the attempts under way.
-type attempts struct {
-	// Guarded by mu, a leaf.
-	mu    sync.Mutex
-	count map[string]int // by way
-}
-
-func (a *attempts) add(way string, n int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.count == nil {
-		a.count = make(map[string]int)
-	}
-	if a.count[way] += n; a.count[way] == 0 {
-		delete(a.count, way)
-	}
-}
-
-// under returns those of the ways that have attempts under way.
-func (a *attempts) under(list []string) []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.DeleteFunc(list, func(way string) bool { return a.count[way] == 0 })
-}
-
 // begin notes that an attempt is about to be made, until end is called. It returns false if that is another node's to do. This one may not have heard of it, if it was cut
 // off: before an attempt that is made again a record in the log says that it is the node of the user.
 func (s *System) begin(d *delivery, again bool) (end func(), ok bool) {
-	way := s.ways.user(d.user)
-	s.attempts.add(way, 1) // before it is looked: who has the user from now on asks
+	way := s.ways.User(d.user)
+	s.attempts.Add(way, 1) // before it is looked: who has the user from now on asks
 	if d.lost.Load() || s.here(d.user) != nil || again && s.change(way, &broker.Publication{Op: broker.Send, Data: []byte("null")}) != nil {
-		s.attempts.add(way, -1)
+		s.attempts.Add(way, -1)
 		return nil, false
 	}
-	return func() { s.attempts.add(way, -1) }, true
+	return func() { s.attempts.Add(way, -1) }, true
 }
 
 // reached notes that a device needs nothing more of a delivery, with the node that has it by now.
@@ -177,11 +57,11 @@ func (s *System) follow(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.ways.wake:
+		case <-s.ways.Wake:
 		}
 		pause, left := lookAgain, []string(nil)
 		var ready []string
-		for _, way := range s.ways.take() {
+		for _, way := range s.ways.Take() {
 			var list map[string]*pending
 			err := cluster.ErrNotOwner
 			if !s.host.Elsewhere(way) {
@@ -211,12 +91,12 @@ func (s *System) follow(ctx context.Context) {
 		if len(left) == 0 {
 			continue
 		}
-		s.ways.back(left)
+		s.ways.Back(left)
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
-			s.ways.kick()
+			s.ways.Kick()
 		}
 	}
 }
@@ -260,7 +140,7 @@ func (s *System) pendingIn(channel string) (list map[string]*pending, reached ma
 
 // resumeWay goes on with what is pending in a channel.
 func (s *System) resumeWay(channel string) error {
-	since := s.ways.since(channel)
+	since := s.ways.Since(channel)
 	list, reached, err := s.pendingIn(channel)
 	if err != nil {
 		return err
@@ -273,7 +153,7 @@ func (s *System) resumeWay(channel string) error {
 		if d == nil {
 			continue // it is under way here
 		}
-		if since == 0 || s.ways.since(channel) != since { // it was lost, maybe before d was there to be given up
+		if since == 0 || s.ways.Since(channel) != since { // it was lost, maybe before d was there to be given up
 			d.settled(cluster.ErrNoOwner)
 			s.queue.release(d)
 			return cluster.ErrNoOwner
