@@ -173,6 +173,12 @@ func (f *fleet) judge() ledger.Verdict {
 	if v.Received == 0 {
 		f.Error("nobody has received anything")
 	}
+	if !v.OK() && !f.ledger.Forks { // as it is where owners are lost: what they were not told of would be another fault
+		f.ledger.Forks = true
+		told := f.ledger.Judge(seen...)
+		f.Logf("were owners lost, that would be: %v\n%s", told, told.Problems)
+		f.ledger.Forks = false
+	}
 	if !f.ledger.Forks && (v.Told > 0 || renamed > 0 || snapshots > len(f.readers)*len(f.channels)) {
 		f.Errorf("%d publications were told to be lost, %d epochs were others, %d snapshots", v.Told, renamed, snapshots-len(f.readers)*len(f.channels))
 	}

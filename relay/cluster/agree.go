@@ -3,7 +3,6 @@ package cluster
 import (
 	"encoding/json"
 	"log/slog"
-	"slices"
 	"time"
 
 	"weir/internal/pause"
@@ -61,15 +60,10 @@ func (c *Cluster) explain(node string) {
 	for tries := 0; tries < 10 && (tries == 0 || c.yielding.Load() && pause.For(c.context, time.Second) == nil); tries++ {
 		body, err := c.CallNode(c.context, node, callShared, nil)
 		if err == nil && json.Unmarshal(body, &theirs) == nil {
-			only, lacking = without(c.config.Shared, theirs), without(theirs, c.config.Shared)
+			only, lacking = link.Without(c.config.Shared, theirs), link.Without(theirs, c.config.Shared)
 			break
 		}
 	}
 	c.config.Log.Error("another node of the cluster has other namespaces, systems or partitions: they must be the same in all of them. If it belongs to another cluster, one of the two needs another cluster.name", slog.String("node", node),
 		slog.Any("here", only), slog.Any("there", lacking))
-}
-
-// without is what of a list is not in another one.
-func without(list, other []string) []string {
-	return slices.DeleteFunc(slices.Clone(list), func(line string) bool { return slices.Contains(other, line) })
 }

@@ -39,18 +39,17 @@ type Config struct {
 
 // The times of the cluster. They decide how soon something happens, never whether it does.
 const (
-	tick         = 100 * time.Millisecond
-	helloEvery   = 250 * time.Millisecond
-	alive        = 2 * time.Second // heard within it
-	isolation    = time.Second     // no majority was heard for as long, and then the table could not be written for as long
-	probeEvery   = 500 * time.Millisecond
-	heardByElse  = time.Second            // heard by another one within it: not dead
-	lateFrame    = 500 * time.Millisecond // a frame that a hello names has not come for so long
-	forgetAfter  = 10 * time.Second       // not heard for so long: what it follows here is dropped
-	removeAfter  = time.Minute
-	answerLimit  = 2 * time.Second // of a publication that was handed on
-	followLimit  = 3 * time.Second
-	refreshLimit = time.Second
+	tick        = 100 * time.Millisecond
+	helloEvery  = 250 * time.Millisecond
+	alive       = 2 * time.Second // heard within it
+	isolation   = time.Second     // no majority was heard for as long, and then the table could not be written for as long
+	probeEvery  = 500 * time.Millisecond
+	heardByElse = time.Second            // heard by another one within it: not dead
+	lateFrame   = 500 * time.Millisecond // a frame that a hello names has not come for so long
+	forgetAfter = 10 * time.Second       // not heard for so long: what it follows here is dropped
+	removeAfter = time.Minute
+	answerLimit = 2 * time.Second // of a publication that was handed on
+	followLimit = 3 * time.Second
 )
 
 // Cluster is this process as a member of the cluster. It implements broker.Cluster. Its methods may be called concurrently.
@@ -163,6 +162,7 @@ type member struct {
 	// Set once.
 	session string
 	link    *link.Link
+	flow    link.Flow // of what it begins to follow here
 
 	// Guarded by Cluster.mu.
 	node     string

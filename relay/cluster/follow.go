@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -50,7 +51,7 @@ func (c *Cluster) Follow(channel string) (broker.Kept, bool, error) {
 	return broker.Kept{}, false, ErrNoOwner
 }
 
-// Refresh has the owner of a channel send this process's replica anew, and waits until it is here, for a second at most.
+// Refresh has the owner of a channel send this process's replica anew, and waits until it is here, for three seconds at most.
 func (c *Cluster) Refresh(channel string) {
 	told := make(chan struct{})
 	c.mu.Lock()
@@ -66,12 +67,11 @@ func (c *Cluster) Refresh(channel string) {
 	if r == nil {
 		return
 	}
-	timer := time.NewTimer(refreshLimit)
-	defer timer.Stop()
+	ctx, cancel := context.WithTimeout(c.context, followLimit)
+	defer cancel()
 	select {
 	case <-told:
-	case <-timer.C:
-	case <-c.context.Done():
+	case <-ctx.Done():
 	}
 }
 
@@ -251,10 +251,28 @@ func (c *Cluster) followedBy(m *member, r *link.Reader) {
 	c.mu.Lock()
 	m.followed[f.ID] = channel
 	c.mu.Unlock()
-	c.kept.InOrder(channel, func() { c.follow(m, f, channel, stands) })
+	do := m.flow.Do
+	if stands.Seq > 0 { // little is missing
+		do = func(work func()) { work() }
+	}
+	do(func() { c.kept.InOrder(channel, func() { c.follow(m, f, channel, stands) }) })
+}
+
+// whenCome calls done when a member has worked off what was sent to it before, or does not answer.
+func (c *Cluster) whenCome(m *member, done func()) {
+	c.mu.Lock()
+	q := c.call(m, callCome, nil)
+	c.mu.Unlock()
+	q.Then(func(broker.Position, error) { done() })
 }
 
 func (c *Cluster) follow(m *member, f link.Follower, channel string, stands broker.Position) {
+	c.mu.Lock()
+	_, still := m.followed[f.ID]
+	c.mu.Unlock()
+	if !still { // any more
+		return
+	}
 	err := broker.ErrMoved
 	if !c.Elsewhere(channel) {
 		err = c.broker.Tap(channel, stands, func(before broker.Tap, k *broker.Kept, existed bool) broker.Tap {
@@ -268,7 +286,7 @@ func (c *Cluster) follow(m *member, f link.Follower, channel string, stands brok
 		})
 	}
 	c.mu.Lock()
-	_, still := m.followed[f.ID]
+	_, still = m.followed[f.ID]
 	if err != nil {
 		delete(m.followed, f.ID)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/internal/pause"
 	"weir/relay/cluster/forward"
 	"weir/relay/cluster/link"
 	"weir/relay/problem"
@@ -40,25 +41,18 @@ func (c *Cluster) Publish(channel string, p *broker.Publication) (broker.Receipt
 // ours reports whether this process owns a channel, and serves it.
 func (c *Cluster) ours(channel string) bool { return !c.Elsewhere(channel) }
 
-// demand sends what is to be answered to a member. Called with mu held.
-func (c *Cluster) demand(m *member, kind byte, f func(w *link.Writer)) *request {
+// call has a member work on a body. Called with mu held.
+func (c *Cluster) call(m *member, kind string, body []byte) *request {
 	c.number++
 	q := &request{id: c.number, to: m.session, until: time.Now().Add(answerLimit)}
 	q.Begin()
 	c.waiting[q.id] = q
-	m.link.Append(kind, func(w *link.Writer) {
+	m.link.Append(link.Call, func(w *link.Writer) {
 		w.Uint(q.id)
-		f(w)
-	})
-	return q
-}
-
-// call has a member work on a body. Called with mu held.
-func (c *Cluster) call(m *member, kind string, body []byte) *request {
-	return c.demand(m, link.Call, func(w *link.Writer) {
 		w.Text(kind)
 		w.Bytes(body)
 	})
+	return q
 }
 
 func finish(list []*request) {
@@ -190,12 +184,18 @@ func (c *Cluster) Node() string { return c.config.Node }
 
 // CallNode sends a body to the named node, and returns its answer. Errors: ErrNoOwner if the node is not heard; otherwise those of Call.
 func (c *Cluster) CallNode(ctx context.Context, node, kind string, body []byte) ([]byte, error) {
+	return c.callMember(ctx, func(m *member) bool { return m.node == node }, kind, body, answerLimit)
+}
+
+// callMember is CallNode of the first member that is, and is heard, with a limit. is is called with mu held.
+func (c *Cluster) callMember(ctx context.Context, is func(m *member) bool, kind string, body []byte, limit time.Duration) ([]byte, error) {
 	var q *request
 	now := time.Now()
 	c.mu.Lock()
 	for _, m := range c.members {
-		if m.node == node && c.alive(m.session, now) {
+		if is(m) && c.alive(m.session, now) {
 			q = c.call(m, kind, body)
+			q.until = now.Add(limit)
 			break
 		}
 	}
@@ -203,7 +203,7 @@ func (c *Cluster) CallNode(ctx context.Context, node, kind string, body []byte) 
 	if q == nil {
 		return nil, ErrNoOwner
 	}
-	err := q.Wait(ctx, answerLimit)
+	err := q.Wait(ctx, limit)
 	return q.Body, err
 }
 
@@ -288,7 +288,7 @@ func (c *Cluster) await(key string) error {
 	}
 	p := c.partition(key)
 	for end := time.Now().Add(answerLimit / 2); c.Elsewhere(key); {
-		if o := c.owners[p].Load(); o == nil || o.Session != c.session || c.cut() || time.Now().After(end) || c.pause() != nil {
+		if o := c.owners[p].Load(); o == nil || o.Session != c.session || c.cut() || time.Now().After(end) || pause.For(c.context, time.Millisecond) != nil {
 			return ErrNoOwner
 		}
 	}

@@ -7,28 +7,16 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/internal/pause"
 	"weir/relay/cluster/handover"
-	"weir/relay/cluster/link"
 )
 
 const callHand = "hand" // body: a piece of what there is of a partition, for its next owner
 
 // hand sends what there is of a partition.
 func (c *Cluster) hand(ctx context.Context, to *member, p int, term uint64, list []handover.Channel) error {
-	return handover.Pieces(handover.Head{From: c.session, Partition: p, Term: term}, list, func(body []byte) error {
-		var q *request
-		c.mu.Lock()
-		if c.alive(to.session, time.Now()) {
-			q = c.demand(to, link.Call, func(w *link.Writer) {
-				w.Text(callHand)
-				w.Bytes(body)
-			})
-		}
-		c.mu.Unlock()
-		if q == nil {
-			return ErrNoOwner
-		}
-		return q.Wait(ctx, answerLimit)
+	return handover.Pieces(handover.Head{From: c.session, Partition: p, Term: term}, list, func(body []byte) ([]byte, error) {
+		return c.callMember(ctx, func(m *member) bool { return m == to }, callHand, body, moveLimit) // ctx ends before
 	})
 }
 
@@ -41,11 +29,11 @@ func (c *Cluster) taken(body []byte) ([]byte, error) {
 	if !eligible {
 		return nil, ErrNoOwner
 	}
-	ok, err := c.handed.Take(body, len(c.owners), now)
+	missing, ok, err := c.handed.Take(body, len(c.owners), now, c.broker.Export)
 	if err == nil && !ok {
 		err = ErrNoOwner
 	}
-	return nil, err
+	return missing, err
 }
 
 // put makes a channel this process's own, and the replica that is just filled with it.
@@ -56,19 +44,9 @@ func (c *Cluster) put(channel string, k *broker.Kept) error {
 		if !errors.Is(err, broker.ErrNotLoaded) {
 			return err
 		}
-		if err = c.pause(); err != nil {
+		if err = pause.For(c.context, time.Millisecond); err != nil {
 			return err
 		}
-	}
-}
-
-// pause waits a little for a channel that has not been said to be followed yet, or is not there yet. It returns an error when the cluster is left.
-func (c *Cluster) pause() error {
-	select {
-	case <-time.After(time.Millisecond):
-		return nil
-	case <-c.context.Done():
-		return ErrNoOwner
 	}
 }
 

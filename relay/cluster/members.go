@@ -13,7 +13,7 @@ import (
 // announce says hello.
 func (c *Cluster) announce() error {
 	now := time.Now()
-	h := link.Hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Shared: c.agreed, Age: max(1, now.Sub(c.started).Milliseconds()), Leaving: c.draining.Load(), Draining: c.leaving.Load(), Moves: movesFrom, Notices: c.notices.Heads(),
+	h := link.Hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Shared: c.agreed, Age: max(1, now.Sub(c.started).Milliseconds()), Leaving: c.draining.Load(), Draining: c.leaving.Load(), Moves: movesHeld, Notices: c.notices.Heads(),
 		Heard: make(map[string]int64), Sent: make(map[string]link.Sent), Lost: make(map[string]uint64)}
 	c.mu.Lock()
 	if !c.cutSince.IsZero() {
@@ -84,6 +84,7 @@ func (c *Cluster) member(session string) *member {
 	m := c.members[session]
 	if m == nil {
 		m = &member{session: session, link: link.New(c.session, session), followed: make(map[uint64]string), stop: make(chan struct{})}
+		m.flow.Link, m.flow.Ask = m.link, func(done func()) { c.whenCome(m, done) }
 		c.members[session] = m
 		c.config.Panic.Loop(&c.done, "cluster link", contain.Closed(m.stop), func() { c.send(m) }, nil) // ended by removal, and by Close
 	}

@@ -12,11 +12,13 @@ import (
 	"weir/internal/mesh"
 	"weir/internal/pause"
 	"weir/relay/cluster/handover"
+	"weir/relay/cluster/link"
 )
 
 const (
 	moveLimit = 5 * time.Second
-	movesFrom = 1 // the version of moves that a hello names
+	movesFrom = 1 // the version of moves that a hello names, at least
+	movesHeld = 2 // from which on what the next owner has already is not sent
 )
 
 // Errors of Move.
@@ -93,10 +95,14 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 		goOn()
 		return fmt.Errorf("partition %d: %w", p, err)
 	}
+	c.mu.Lock()
+	held := to.hello.Moves >= movesHeld
+	c.mu.Unlock()
 	c.broker.Names(func(name string) bool { // whatever is made from now on finds that it is another's
 		if c.partition(name) == p {
 			if k, tap, ok := c.broker.HandOver(name); ok {
-				list = append(list, handover.Channel{Name: name, Kept: k, Tap: tap})
+				t, _ := tap.(*link.Tap)
+				list = append(list, handover.Channel{Name: name, Kept: k, Tap: tap, Held: held && t != nil && t.Tells(to.link)})
 			} else if c.kept.Keeps(name) {
 				c.broker.Demote(name)
 			}

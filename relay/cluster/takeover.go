@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/internal/pause"
 	"weir/relay/cluster/link"
 )
 
@@ -15,6 +16,7 @@ import (
 const (
 	callStandings = "standings" // body: a partition
 	callExport    = "export"    // body: a channel
+	callCome      = "come"      // no body: what was sent before has come
 	callNotice    = "notice"    // body: noticeMessage
 	callNotices   = "notices"   // body: notices.Query
 )
@@ -31,6 +33,7 @@ func (c *Cluster) own() map[string]Handler {
 		},
 		callShared: func([]byte) ([]byte, error) { return json.Marshal(c.config.Shared) },
 		callHand:   c.taken,
+		callCome:   func([]byte) ([]byte, error) { return nil, nil },
 		callMove:   c.moved,
 		callExport: func(body []byte) ([]byte, error) {
 			k, err := c.broker.Export(string(body))
@@ -176,7 +179,7 @@ func (c *Cluster) rescue(node, channel string) {
 		if !errors.Is(err, broker.ErrNotLoaded) {
 			break
 		}
-		err = c.pause()
+		err = pause.For(c.context, time.Millisecond)
 	}
 	if err != nil {
 		c.config.Log.Warn("a channel was not taken over", slog.String("channel", channel), slog.String("node", node), slog.String("error", err.Error()))

@@ -225,7 +225,7 @@ func (h *Hub) Knows(channel string, from *broker.Position) bool {
 }
 
 // CatchUp has the replica of a channel catch up with its owner, if a reader's position is not known here: it may have come from a node that was
-// ahead. It waits for that, for a second at most.
+// ahead. It waits for that, for three seconds at most.
 func (h *Hub) CatchUp(channel string, from *broker.Position) {
 	if !h.Knows(channel, from) {
 		h.Cluster.Refresh(channel)

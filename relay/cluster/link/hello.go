@@ -2,6 +2,7 @@ package link
 
 import (
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,4 +55,9 @@ func Sum(list []string) string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(strings.Join(list, "\n")))
 	return strconv.FormatUint(h.Sum64(), 36)
+}
+
+// Without returns what of a list of settings is not in another one.
+func Without(list, other []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(line string) bool { return slices.Contains(other, line) })
 }

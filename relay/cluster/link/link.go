@@ -31,6 +31,7 @@ type Link struct {
 	sent     int
 	epoch    uint64 // grows when the link begins anew
 	number   uint64 // of the last frame
+	appended uint64 // bytes of all records
 	overflow bool   // more was appended than may wait: the sender begins the link anew
 }
 
@@ -50,10 +51,18 @@ func (l *Link) Append(kind byte, f func(w *Writer)) {
 		w := Writer(append(l.pending, 0, 0, 0, 0, kind))
 		f(&w)
 		binary.BigEndian.PutUint32(w[start:], uint32(len(w)-start-4))
+		l.appended += uint64(len(w) - start)
 		l.pending = w
 	}
 	l.mu.Unlock()
 	l.ring()
+}
+
+// total returns the number of bytes of all records.
+func (l *Link) total() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.appended
 }
 
 func (l *Link) ring() {
@@ -174,13 +183,20 @@ func (in *Inbound) Take(f *Frame) (records []byte, fresh, ok bool) {
 
 // Each calls f with each complete record, and keeps an incomplete one at the end until the rest has come.
 func (in *Inbound) Each(records []byte, f func(kind byte, r *Reader)) {
-	for len(records) >= 5 {
-		n := int(binary.BigEndian.Uint32(records))
-		if n > len(records)-4 || n < 1 {
+	rest := records
+	for len(rest) >= 5 {
+		n := int(binary.BigEndian.Uint32(rest))
+		if n > len(rest)-4 || n < 1 {
 			break
 		}
-		f(records[4], &Reader{Rest: records[5 : 4+n]})
-		records = records[4+n:]
+		f(rest[4], &Reader{Rest: rest[5 : 4+n]})
+		rest = rest[4+n:]
 	}
-	in.partial = append([]byte(nil), records...)
+	if len(rest) < len(records) || len(in.partial) == 0 { // or it is what is kept already, which may be large
+		size := len(rest)
+		if size >= 4 {
+			size = max(size, min(4+int(binary.BigEndian.Uint32(rest)), linkBytes))
+		}
+		in.partial = append(make([]byte, 0, size), rest...)
+	}
 }

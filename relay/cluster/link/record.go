@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unsafe"
@@ -227,6 +228,17 @@ func (r *Reader) Position() broker.Position { return broker.Position{Epoch: r.Te
 
 // Kept appends the state of a channel. Times are written as ages, so that only the reader's clock matters.
 func (w *Writer) Kept(k *broker.Kept) {
+	size := 64 // about, so that what is large is not moved again and again
+	for i := range k.Changes {
+		size += len(k.Changes[i].Group) + len(k.Changes[i].Key) + len(k.Changes[i].Data) + 16
+	}
+	for i := range k.Items {
+		size += len(k.Items[i].Group) + len(k.Items[i].Key) + len(k.Items[i].Data) + 16
+	}
+	for i := range k.Keys {
+		size += len(k.Keys[i].Key) + 16
+	}
+	*w = slices.Grow(*w, size)
 	ago := func(at time.Time) { w.int(int64(k.Read.Sub(at))) }
 	w.Position(k.Position)
 	w.Uint(uint64(len(k.Forks)))

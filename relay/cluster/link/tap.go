@@ -1,6 +1,10 @@
 package link
 
-import "weir/broker"
+import (
+	"slices"
+
+	"weir/broker"
+)
 
 // Tap sends the changes of a channel that this process owns to its followers. It implements broker.Tap. The channel's lock guards it.
 type Tap struct{ Followers []Follower }
@@ -9,6 +13,11 @@ type Tap struct{ Followers []Follower }
 type Follower struct {
 	Link *Link
 	ID   uint64
+}
+
+// Tells reports whether the process of a link is a follower.
+func (t *Tap) Tells(l *Link) bool {
+	return slices.ContainsFunc(t.Followers, func(f Follower) bool { return f.Link == l })
 }
 
 // Apply implements broker.Tap.
