@@ -37,7 +37,7 @@ func TestE2ECuts(t *testing.T) {
 }
 
 // TestE2EClusterCuts does so on three nodes, which are killed and stopped in turn.
-func TestE2EClusterCuts(t *testing.T) { cuts(t, "4", 3) }
+func TestE2EClusterCuts(t *testing.T) { cuts(t, "6", 3) }
 
 // cuts runs cuts.mjs, which starts the nodes itself.
 func cuts(t *testing.T, seed string, nodes int) {

@@ -48,7 +48,7 @@ func (p shareDB) message(s *session, data []byte, _ bool) {
 	}
 	switch {
 	case err == nil || s.comesBack(err):
-	case r.Action == sharedb.Op && retryable(err):
+	case r.Keeps() && retryable(err):
 		s.documents.counts.refused.Inc()
 		s.client.Close(closeOverloaded, "overloaded")
 	default:
@@ -56,8 +56,8 @@ func (p shareDB) message(s *session, data []byte, _ bool) {
 	}
 }
 
-// retryable reports whether an operation that was refused may be accepted a little later. An error would make the client
-// take it back and drop it: the connection is closed instead, and the client comes back and sends it again.
+// retryable reports whether a request that was refused may succeed a little later. An error would make the client take an operation
+// back and drop it, or stay without the document: the connection is closed instead, and the client comes back and sends it again.
 func retryable(err error) bool {
 	status := problem.Of(err).Status
 	return status == http.StatusServiceUnavailable && !errors.Is(err, errOpen)

@@ -61,7 +61,7 @@ func (s *session) bulk(r *sharedb.Request) error {
 		default:
 			part, err = s.bulkFetch(r.Collection, k, g)
 		}
-		if err != nil && (r.Versions || r.Action == sharedb.BulkUnsub) {
+		if err != nil && (r.Versions || r.Action == sharedb.BulkUnsub || r.Keeps() && retryable(err)) {
 			return err
 		}
 		if err != nil {

@@ -126,7 +126,10 @@ export class CodeMirrorEditor {
         if (this.version >= m.version) this.push()
         return
       case 'error':
-        throw new Error(JSON.stringify(m))
+        if (!m.retryable) throw new Error(JSON.stringify(m))
+        this.pushing = false
+        setTimeout(() => this.push(), 50)
+        return
     }
   }
   push() {

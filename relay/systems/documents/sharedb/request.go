@@ -56,6 +56,11 @@ type Known struct {
 	Version  *uint64
 }
 
+// Keeps reports whether a client goes on with what it has asked for when its connection is made anew, and only then if it was answered an error: operations and subscriptions.
+func (r *Request) Keeps() bool {
+	return r.Action == Op || r.Action == Subscribe || r.Action == BulkSubscribe
+}
+
 // Parse reads a request. Errors: ErrForm; Action may be set then.
 func Parse(b []byte) (r Request, err error) {
 	var bad error
