@@ -71,10 +71,15 @@ func (b *backend) questions() int {
 }
 
 func start(t *testing.T, b *backend) *relaytest.Rig {
-	return relaytest.Start(t, func(c *config.Config) {
+	return relaytest.Start(t, configured(b), newSystem())
+}
+
+// configured has a backend decide.
+func configured(b *backend) func(c *config.Config) {
+	return func(c *config.Config) {
 		c.Auth.Webhook = config.AuthWebhook{URL: b.URL, Secrets: []string{secret}, AllowInsecure: true, Timeout: 500 * time.Millisecond}
 		c.Namespaces["asked"] = config.Namespace{Subscribe: config.ByWebhook, Publish: config.ByWebhook}
-	}, newSystem())
+	}
 }
 
 // command sends a command and answers the type of what comes back, or the code of the error.
@@ -272,4 +277,36 @@ func TestNobodyToAsk(t *testing.T) {
 	if _, err := relay.New(cfg, nil); err == nil || !strings.Contains(err.Error(), "auth.webhook.url") {
 		t.Error(err)
 	}
+}
+
+// Each node asks about its own clients, and remembers the answer until any node is told that it no longer holds.
+func TestDecisionsOfNodes(t *testing.T) {
+	b := newBackend(t, allowed())
+	n := relaytest.ClusterOf(t, 3, configured(b), Module())
+	var peers []*relaytest.Peer
+	for _, g := range n.Rigs {
+		peers = append(peers, g.WS("u1", "/ws"))
+	}
+	subscribe := func(id int, want string, asked int) {
+		t.Helper()
+		before := b.questions()
+		for _, p := range peers {
+			if got := command(p, id, `"type":"subscribe","channel":"asked:1"`); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+			if got := command(p, id+1, `"type":"unsubscribe","channel":"asked:1"`); want == "subscribed" && got != "ok" {
+				t.Error(got)
+			}
+		}
+		if got := b.questions() - before; got != asked {
+			t.Errorf("the backend was asked %d times, want %d", got, asked)
+		}
+	}
+	subscribe(1, "subscribed", 3)
+	subscribe(3, "subscribed", 0)
+	b.answer(func(question) (int, string) { return 200, `{"allow":false}` })
+	if status, out := n.Rigs[2].Backend("POST", "/v1/unsubscribe", map[string]any{"userId": "u1", "channel": "asked:1"}); status != 200 || out.(map[string]any)["nodes"] != 3.0 {
+		t.Fatalf("%d %v", status, out)
+	}
+	subscribe(5, "forbidden", 3)
 }

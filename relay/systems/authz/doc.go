@@ -7,7 +7,7 @@
 //
 // The answer is a status of 200 with {"allow":true,"ttl":60}, where ttl is how long it holds, in seconds. It is cached
 // for the user, their roles, the operation and the channel, so that a busy channel does not become a busy backend.
-// POST /v1/unsubscribe and /v1/disconnect drop what is cached.
+// POST /v1/unsubscribe and /v1/disconnect drop what is cached, on all nodes of a cluster: each asks about its own clients.
 //
 // It fails closed: with no answer in time, another status or another body, the client gets "unavailable", which it
 // may try again, and nothing is cached.

@@ -19,10 +19,11 @@ const Name = "authorization"
 func Module() relay.Module {
 	return relay.Module{
 		System: config.System{
-			Name:    Name,
-			On:      func(c *config.Config) bool { return c.Auth.Webhook.URL != "" },
-			Decides: func(c *config.Config) bool { return c.Auth.Webhook.URL != "" },
-			Check:   check,
+			Name:        Name,
+			Distributed: true,
+			On:          func(c *config.Config) bool { return c.Auth.Webhook.URL != "" },
+			Decides:     func(c *config.Config) bool { return c.Auth.Webhook.URL != "" },
+			Check:       check,
 		},
 		New: func() relay.System { return newSystem() },
 		Metrics: []relay.Metric{
