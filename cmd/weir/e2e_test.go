@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -33,14 +34,18 @@ type daemon struct {
 	env               []string // of the relay, and of what drives it
 }
 
+// freeAddress is an address that nobody listens on. Its port is none of those that the system gives to who connects, which may take it before it is used.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000))
+		if ln, err := net.Listen("tcp", address); err == nil {
+			_ = ln.Close()
+			return address
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func binary(t testing.TB) string {
@@ -149,10 +154,17 @@ func TestE2EBreak(t *testing.T) { startPictured(t, "--data", t.TempDir()).node(t
 func TestE2EAnswer(t *testing.T) { startPictured(t).node(t, "answer.mjs") }
 
 // TestE2EClusterDemo: the same demo in two browsers on two nodes of a cluster, one of which is killed. The script starts the nodes.
-func TestE2EClusterDemo(t *testing.T) {
+func TestE2EClusterDemo(t *testing.T) { clustered(t, "cluster.mjs") }
+
+// TestE2EClusterDemos: all that people do in the other demos, as well.
+func TestE2EClusterDemos(t *testing.T) { clustered(t, "cluster-demos.mjs") }
+
+// clustered runs a script that starts nodes itself.
+func clustered(t *testing.T, script string) {
+	t.Helper()
 	t.Parallel()
 	s := &daemon{env: []string{"E2E_BINARY=" + binary(t), "E2E_SHOTS=" + screenshots(t)}}
-	s.node(t, "cluster.mjs")
+	s.node(t, script)
 }
 
 // startPictured starts a relay in development mode for a script that takes pictures.

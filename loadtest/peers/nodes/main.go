@@ -45,6 +45,7 @@ type run struct {
 	atOnce   bool // weir gathers nothing: each message leaves at once
 	kept     durably
 	onlyKept bool
+	edits    bool // documents are edited, and gather nothing
 	children []*process
 	page     strings.Builder
 }
@@ -62,7 +63,7 @@ func main() {
 	flag.StringVar(&r.dir, "dir", "", "directory for logs and data")
 	flag.StringVar(&out, "out", "", "file to write to; standard output")
 	flag.BoolVar(&r.quick, "quick", false, "short, to see that everything works")
-	flag.BoolVar(&r.onlyKept, "durable", false, "durable channels alone")
+	flag.BoolVar(&r.onlyKept, "durable", false, "durable channels and documents alone")
 	flag.IntVar(&r.runs, "runs", 3, "runs of each, of which the median counts")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -186,6 +187,8 @@ func (r *run) relay(nodes, partitions int) ([]*process, error) {
 	switch {
 	case r.atOnce:
 		text += "namespaces: {bench: {batch: {window: 0s}}}\n"
+	case r.edits:
+		text += "namespaces: {document: {batch: {window: 0s}}}\n"
 	case r.kept != "":
 		text += "namespaces: {bench: {durable: true}}\n"
 	}
@@ -380,9 +383,9 @@ func (r *run) say(format string, args ...any) {
 
 // all measures everything.
 func (r *run) all() error {
-	steps := []func() error{r.head, r.latency, r.forwarding, r.crowd, r.takeovers, r.planned, r.durable}
+	steps := []func() error{r.head, r.latency, r.forwarding, r.crowd, r.takeovers, r.planned, r.durable, r.documents}
 	if r.onlyKept {
-		steps = steps[len(steps)-1:]
+		steps = steps[len(steps)-2:]
 	}
 	for _, step := range steps {
 		if err := step(); r.ctx.Err() != nil {

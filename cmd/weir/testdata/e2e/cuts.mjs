@@ -117,7 +117,13 @@ let over = !E2E_ROUTES
 const acknowledged = () => [shares.map((e) => e.doc.version), mirrors.map((e) => e.version), yjs.map((e) => e.others ?? 0)].map((list) => Math.min(...list))
 async function goesOn(what) {
   const before = acknowledged()
-  await until(() => acknowledged().every((n, i) => n > before[i] + 2), `editing goes on: ${what}`, patience)
+  await until(() => acknowledged().every((n, i) => n > before[i] + 2), `editing goes on: ${what}`, patience).catch((err) => {
+    const now = [
+      shares.map((e) => `${e.doc.version} ${e.connection.state} ${e.doc.inflightOp ? 'waits' : ''} ${e.doc.subscribed} ${e.doc.wantSubscribe}`), mirrors.map((e) => `${e.version} ${e.ws.readyState} ${e.pushing} ${e.pushed}`),
+      yjs.map((e) => `${e.others} ${e.provider.wsconnected} ${e.provider.synced}`),
+    ]
+    throw new Error(`${err.message}: from ${JSON.stringify(before)} ${JSON.stringify(now, null, 1)}\n${log.slice(-6000)}`)
+  })
 }
 async function faults() {
   for (const [i, node] of nodes.entries()) {

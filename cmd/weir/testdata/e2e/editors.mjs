@@ -105,7 +105,8 @@ export class CodeMirrorEditor {
     switch (m.type) {
       case 'document':
         this.epoch = m.epoch
-        if (m.snapshot !== undefined) {
+        const begun = m.snapshot || (this.state && this.version > 0) // or it stands where the document began
+        if (m.snapshot !== undefined && (begun || !this.state)) {
           if (this.state) this.lost = true // it has to start again, without what it had
           const version = m.snapshot?.version ?? 0
           this.state = EditorState.create({
