@@ -154,15 +154,17 @@ func TestE2EBreak(t *testing.T) { startPictured(t, "--data", t.TempDir()).node(t
 func TestE2EAnswer(t *testing.T) { startPictured(t).node(t, "answer.mjs") }
 
 // TestE2EClusterDemo: the same demo in two browsers on two nodes of a cluster, one of which is killed. The script starts the nodes.
-func TestE2EClusterDemo(t *testing.T) { clustered(t, "cluster.mjs") }
+func TestE2EClusterDemo(t *testing.T) {
+	t.Parallel()
+	clustered(t, "cluster.mjs")
+}
 
-// TestE2EClusterDemos: all that people do in the other demos, as well.
+// TestE2EClusterDemos: all that people do in the other demos, as well. It has ten pages, and no other test beside it.
 func TestE2EClusterDemos(t *testing.T) { clustered(t, "cluster-demos.mjs") }
 
 // clustered runs a script that starts nodes itself.
 func clustered(t *testing.T, script string) {
 	t.Helper()
-	t.Parallel()
 	s := &daemon{env: []string{"E2E_BINARY=" + binary(t), "E2E_SHOTS=" + screenshots(t)}}
 	s.node(t, script)
 }

@@ -256,7 +256,7 @@ const demos = {
 
   async dashboard() {
     const url = `http://${admin}/`
-    const bench = spawn(binary, ['bench', 'fanout', '--url', 'http://' + listen, '--subscribers', '100', '--duration', '90s'], { stdio: 'ignore' })
+    const bench = spawn(binary, ['bench', 'fanout', '--url', 'http://' + listen, '--subscribers', '100', '--duration', '10m'], { stdio: 'ignore' }) // ended below
     const pages = [await open(url, { viewport: { width: 1360, height: 1000 } }), await open(url, { colorScheme: 'dark', viewport: { width: 400, height: 900 } })]
     await Promise.all(pages.map(live))
     const tile = (p, n) => p.textContent(`#tiles div:nth-child(${n}) output`)
