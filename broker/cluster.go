@@ -234,7 +234,7 @@ func (c *Channel) refill(k *Kept) error {
 	lost := true
 	missing := k.Position.Seq - c.seq
 	if k.Position.Seq >= c.seq && missing <= uint64(len(k.Changes)) {
-		lost = k.Position.Epoch != c.epoch && (c.seq > 0 || !c.shard.broker.stores(c.policy)) && !slices.ContainsFunc(k.Forks, func(f Fork) bool { return f.Epoch == c.epoch && c.seq <= f.Seq })
+		lost = k.Position.Epoch != c.epoch && !slices.ContainsFunc(k.Forks, func(f Fork) bool { return f.Epoch == c.epoch && c.seq <= f.Seq })
 	}
 	if lost && k.Partial {
 		return fmt.Errorf("%s: %d changes up to %d of %s after %d of %s: %w", c.name, len(k.Changes), k.Position.Seq, k.Position.Epoch, c.seq, c.epoch, ErrGap)

@@ -75,8 +75,7 @@ type Fork struct {
 // maxForks bounds the forks of a channel that are remembered. A reader of an older epoch gets a snapshot.
 const maxForks = 8
 
-// joinsAt returns where a position of another epoch is in the current one. Who has seen nothing of a channel that the store keeps has lost nothing: what was acknowledged would be there,
-// with its epoch.
+// joinsAt returns where a position of another epoch is in the current one.
 func (c *Channel) joinsAt(from Position) (Position, bool) {
 	if c.aside != nil {
 		for _, f := range c.aside.forks {
@@ -84,9 +83,6 @@ func (c *Channel) joinsAt(from Position) (Position, bool) {
 				return Position{c.epoch, from.Seq}, true
 			}
 		}
-	}
-	if from.Seq == 0 && from.Epoch != "" && c.shard.broker.stores(c.policy) {
-		return Position{c.epoch, 0}, true
 	}
 	return from, false
 }
