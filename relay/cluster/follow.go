@@ -218,7 +218,7 @@ func (c *Cluster) askAgain(f *replica, m *member, id uint64) {
 	}
 }
 
-// filling calls f, which is about a replica, once more when that is in memory, if it is just being put there. One that has been asked for since is not waited for: what it waits for
+// filling calls f, which is about a replica, or nil if there is none, once more when that is in memory, if it is just being put there. One that has been asked for since is not waited for: what it waits for
 // comes by the goroutine that calls this.
 func (c *Cluster) filling(r *replica, f func() error) error {
 	for {
@@ -227,7 +227,7 @@ func (c *Cluster) filling(r *replica, f func() error) error {
 			return err
 		}
 		c.mu.Lock()
-		come := c.replicas[r.channel] == r && r.loaded && !c.ours(r.channel) // or the store may be waited for
+		come := r != nil && c.replicas[r.channel] == r && r.loaded && !c.ours(r.channel) // or the store may be waited for
 		c.mu.Unlock()
 		if !come {
 			return err

@@ -23,9 +23,10 @@ func (c *Cluster) keep() {
 func (c *Cluster) Kept() *durable.Durable { return c.kept }
 
 // Owns implements durable.Owner.
-func (c owned) Owns(p int) bool {
+func (c owned) Owns(p int) (mine, open bool) {
 	o := c.owners[p].Load()
-	return o != nil && o.Session == c.session && o.open
+	mine = o != nil && o.Session == c.session
+	return mine, mine && o.open
 }
 
 // Ready implements durable.Owner.
@@ -48,7 +49,8 @@ func (c owned) Served(channel string) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r := c.replicas[channel]; r != nil && r.loaded && c.Owns(r.partition) {
+	_, open := c.Owns(c.partition(channel))
+	if r := c.replicas[channel]; open && r != nil && r.loaded {
 		c.drop(r)
 	}
 	return true
@@ -59,11 +61,10 @@ func (c owned) Lost(channel string) { c.broker.Demote(channel) }
 
 // submitOwned makes a publication that another process has handed on.
 func (c *Cluster) submitOwned(channel string, p *broker.Publication) (receipt broker.Receipt, err error) {
-	err = broker.ErrNotLoaded
-	if !c.Elsewhere(channel) {
-		receipt, err = c.broker.SubmitOwned(channel, p)
+	if c.Elsewhere(channel) {
+		return receipt, ErrNoOwner
 	}
-	if errors.Is(err, broker.ErrNotLoaded) { // it has moved, or is just moving
+	if receipt, err = c.broker.SubmitOwned(channel, p); errors.Is(err, broker.ErrNotLoaded) { // it has moved, or is just moving
 		err = ErrNoOwner
 	}
 	return receipt, err

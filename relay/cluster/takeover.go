@@ -109,11 +109,7 @@ func (c *Cluster) open(p int, o, before *owner) {
 		c.mu.Lock()
 		r := c.replicas[channel]
 		c.mu.Unlock()
-		if r != nil {
-			_ = c.filling(r, func() error { return c.broker.Promote(channel) })
-		} else {
-			_ = c.broker.Promote(channel)
-		}
+		_ = c.filling(r, func() error { return c.broker.Promote(channel) })
 		if c.owners[p].Load() != o { // since a moment ago: what was promoted is to be followed
 			c.lose(p, false)
 			return

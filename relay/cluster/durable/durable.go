@@ -37,8 +37,8 @@ type Options struct {
 
 // Owner is the cluster as this package sees it. Its methods may block.
 type Owner interface {
-	// Owns reports whether this process owns a partition, and serves its memory channels.
-	Owns(partition int) bool
+	// Owns reports whether this process owns a partition, and whether that is open, so that its memory channels are served: it is not while it is handed over.
+	Owns(partition int) (mine, open bool)
 
 	// Ready reports whether what the table says can be relied on.
 	Ready() bool
@@ -74,7 +74,9 @@ type Durable struct {
 
 	untaken atomic.Pointer[error] // see Untaken
 
-	// Owned by the goroutine.
+	looks chan struct{} // room for one: who has put something in writes refs, and owns what follows
+
+	// Owned by the goroutine, while it looks.
 	slot    int
 	session string // of the ledger; "": none
 	tidied  time.Time
@@ -87,7 +89,7 @@ type Durable struct {
 
 // New takes rows from now on.
 func New(c Config) *Durable {
-	return &Durable{Queues: Queues{hook: c.Panic, done: c.Done}, config: c, wake: make(chan struct{}, 1), behind: make(map[string]struct{}), taken: make(map[int]uint64), table: newTable(), moved: moved{c: make(chan struct{})}}
+	return &Durable{Queues: Queues{hook: c.Panic, done: c.Done}, config: c, wake: make(chan struct{}, 1), looks: make(chan struct{}, 1), behind: make(map[string]struct{}), taken: make(map[int]uint64), table: newTable(), moved: moved{c: make(chan struct{})}}
 }
 
 // Join makes the store. Nothing is served before Start.
@@ -123,7 +125,13 @@ func (d *Durable) Unserved(channel string) bool {
 		return false
 	}
 	p := d.config.Partition(channel)
-	return d.Away(channel, p) && d.config.Owner.Owns(p)
+	return d.Away(channel, p) && d.open(p)
+}
+
+// open reports whether a partition is to be served here.
+func (d *Durable) open(p int) bool {
+	_, open := d.config.Owner.Owns(p)
+	return open
 }
 
 // Served waits until a channel that this process owns is served, if it is durable, until a time at most. It is called where that holds up nothing else.

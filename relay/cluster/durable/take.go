@@ -45,20 +45,23 @@ func (d *Durable) run(ctx context.Context) {
 
 // look takes what is to be taken.
 func (d *Durable) look(ctx context.Context) {
+	d.looks <- struct{}{}
+	defer func() { <-d.looks }()
 	if d.fenced.Swap(false) {
 		d.session = ""
 		for p := range d.config.Partitions {
-			if d.config.Owner.Owns(p) {
+			if d.open(p) {
 				d.names(p, d.config.Owner.Lost)
 			}
 		}
 	}
 	var wanted []int
 	for p := range d.config.Partitions {
-		switch owns := d.config.Owner.Owns(p); {
-		case owns && !d.Ledger.Serves(p):
+		mine, open := d.config.Owner.Owns(p)
+		switch serves := d.Ledger.Serves(p); {
+		case open && !serves:
 			wanted = append(wanted, p)
-		case !owns && d.Ledger.Serves(p): // it was taken over, and Lose has been overtaken
+		case !mine && serves: // Lose has been overtaken
 			d.Ledger.Drop(p)
 		}
 	}
@@ -79,7 +82,7 @@ func (d *Durable) look(ctx context.Context) {
 // serve has a channel in memory go on with what is stored. It reports whether there is nothing left to do.
 func (d *Durable) serve(channel string) bool {
 	p := d.config.Partition(channel)
-	if !d.Ledger.Serves(p) || !d.config.Owner.Owns(p) || d.config.Owner.Served(channel) {
+	if !d.Ledger.Serves(p) || !d.open(p) || d.config.Owner.Served(channel) {
 		delete(d.behind, channel)
 		return true
 	}
@@ -144,7 +147,7 @@ func (d *Durable) take(ctx context.Context, wanted []int) error {
 		d.taken[c.Partition] = c.Refs[len(c.Refs)-1].Order
 	}
 	for _, p := range wanted {
-		if !d.config.Owner.Owns(p) { // any more
+		if mine, _ := d.config.Owner.Owns(p); !mine { // any more
 			d.Ledger.Drop(p)
 			continue
 		}
@@ -214,8 +217,8 @@ func (d *Durable) claim(ctx context.Context, p int) ([]ledger.Ref, error) {
 		return r.Refs, nil // by an attempt before: nothing was written since
 	}
 	r.Order++
-	if slices.ContainsFunc(r.Refs, func(r ledger.Ref) bool { return r.To == 0 }) {
-		r.Generation++
+	if latest := r.Generation; slices.ContainsFunc(r.Refs, func(r ledger.Ref) bool { return r.To == 0 && r.Generation == latest && !mine(r) }) {
+		r.Generation++ // who was lost may have told of more than is in its log; of those before it the epochs tell since
 	}
 	if slices.ContainsFunc(r.Refs, mine) { // it had the partition, and has lost it since: no record belongs to two refs
 		if err := d.Ledger.Flush(ctx); err != nil {
@@ -239,16 +242,23 @@ func (d *Durable) claim(ctx context.Context, p int) ([]ledger.Ref, error) {
 	return r.Refs, nil
 }
 
-// Give ends to serve a partition that is handed over: all that was taken is in the log, and the table says up to where. It is served on after an error.
+// Give ends to serve a partition that is handed over: all that was taken is in the log, and the table says up to where, so that nobody has to end a log that this
+// process writes to for other partitions. The partition is served on after an error.
 func (d *Durable) Give(ctx context.Context, p int) error {
 	if d == nil {
 		return nil
 	}
+	select { // what is just being taken is served first, or not begun with
+	case d.looks <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("durable channels are just being taken over: %w", ctx.Err())
+	}
+	defer func() { <-d.looks }()
 	defer d.moved.tell() // it may be served on
 	r := d.table.row(p)
 	refs, err := d.Ledger.Give(ctx, p, r.Refs)
 	if errors.Is(err, ledger.ErrNotTaken) {
-		return nil // the next one has to read what there was anyway
+		return d.withdraw(ctx, p, r)
 	}
 	if err != nil {
 		return fmt.Errorf("durable channels: %w", err)
@@ -259,6 +269,20 @@ func (d *Durable) Give(ctx context.Context, p int) error {
 		return err
 	}
 	return nil
+}
+
+// withdraw takes back the claim to a partition that was not taken yet. The next owner has to read what there was anyway.
+func (d *Durable) withdraw(ctx context.Context, p int, r refsRow) error {
+	last := len(r.Refs) - 1
+	claimed := last >= 0 && d.session != "" && r.Refs[last].Session == d.session && r.Refs[last].To == 0
+	if r.unsure || claimed && r.Refs[last].Order == d.taken[p] {
+		return ErrAway // it is taken anew before long, and can be given then
+	}
+	if !claimed {
+		return nil
+	}
+	r.Refs = slices.Clone(r.Refs[:last]) // nothing was written there
+	return d.updateRefs(ctx, p, r)
 }
 
 // Lose gives a partition up that is another process's.
