@@ -71,8 +71,8 @@ setup: ## Install what the tests need beside Go: Node.js and npm packages, a C c
 	@cd $* && npm ci --legacy-peer-deps --silent --no-audit --no-fund && touch node_modules/.package-lock.json
 
 # Much of it waits, for processes, timeouts and the disk: side by side it takes about as long as the longest.
-test: setup ## Set up and run every test, JOBS (2) targets at a time; the long ones in their short form
-	@$(MAKE) --no-print-directory -j$(JOBS) --output-sync=target race e2e seeds sizes lint systems client peers
+test: setup ## Set up and run every test, JOBS (2) targets at a time, also after one has failed; the long ones in their short form
+	@$(MAKE) --no-print-directory -k -j$(JOBS) --output-sync=target race e2e seeds sizes lint systems client peers
 	@$(MAKE) --no-print-directory faults SHORT=1 # alone: it measures times
 
 suites: ## Run the long forms of the tests: unit tests in full size, every fault, a simulated day, each decoder fuzzed for a minute, rare cases of the models (two hours, root)

@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"weir/internal/freeport"
 )
 
 // TestE2ENodePush: web push is read by a library of others.
@@ -54,7 +56,7 @@ func startConfigured(t *testing.T, target string, flags ...string) *daemon {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	listen, admin := freeAddress(t), freeAddress(t)
+	listen, admin := freeport.Address(t), freeport.Address(t)
 	s := &daemon{url: "http://" + listen, admin: "http://" + admin, log: new(bytes.Buffer)}
 	s.cmd = exec.Command(binary(t), append([]string{"serve", "--config", config, "--listen", listen, "--admin", admin}, flags...)...)
 	s.cmd.Env = append(os.Environ(), e2eAuth, "WEIR_API_KEY="+e2eKey)
@@ -127,7 +129,7 @@ func (s *daemon) call(t *testing.T, bearer, method, path, body string, v any) in
 
 // TestE2EExampleBackend runs the example as its README says: a chat message is answered.
 func TestE2EExampleBackend(t *testing.T) {
-	weir := freeAddress(t) // known to both before either runs
+	weir := freeport.Address(t) // known to both before either runs
 	node := exec.Command("node", "backend.mjs")
 	node.Dir = exampleDir
 	node.Env = append(os.Environ(), e2eAuth, "WEIR_WEBHOOK_SECRET="+exampleSecret, "PORT=0", "WEIR_URL=http://"+weir)

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/freeport"
 	"weir/loadtest/report"
 )
 
@@ -28,7 +29,7 @@ const peersDir = "../../loadtest/peers"
 // {dir} a directory; without {address}, the server prints its own.
 func startPeer(t *testing.T, dir string, args ...string) string {
 	t.Helper()
-	address := freeAddress(t)
+	address := freeport.Address(t)
 	fill := strings.NewReplacer("{address}", address, "{dir}", t.TempDir())
 	given := slices.Contains(args, "{address}")
 	for i, a := range args {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/internal/freeport"
 )
 
 // Documents, edited by the clients of others.
@@ -51,7 +53,7 @@ func cuts(t *testing.T, seed string, nodes int) {
 	}
 	var listen, admin, routes []string
 	for range nodes {
-		listen, admin, routes = append(listen, freeAddress(t)), append(admin, freeAddress(t)), append(routes, freeAddress(t))
+		listen, admin, routes = append(listen, freeport.Address(t)), append(admin, freeport.Address(t)), append(routes, freeport.Address(t))
 	}
 	cmd := exec.CommandContext(ctx, "node", "cuts.mjs")
 	cmd.Dir = filepath.Join("testdata", "e2e")

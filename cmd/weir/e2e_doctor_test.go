@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"weir/internal/freeport"
 )
 
 // diagnosis is what weir doctor says of a relay behind a proxy.
@@ -49,7 +51,7 @@ func TestE2EDoctorWell(t *testing.T) {
 	s := examined(t)
 	relay := strings.TrimPrefix(s.url, "http://")
 	cert, key := certificate(t, t.TempDir())
-	secure := freeAddress(t)
+	secure := freeport.Address(t)
 	_, port, _ := strings.Cut(secure, ":")
 	for name, x := range map[string]struct {
 		url     string
@@ -90,7 +92,7 @@ func TestE2EDoctorWell(t *testing.T) {
 // startSecureNginx is startNginx with TLS and HTTP/2 as well; it returns the address of that.
 func startSecureNginx(t *testing.T, relay, cert, key string) string {
 	t.Helper()
-	secure := freeAddress(t)
+	secure := freeport.Address(t)
 	startNginx(t, relay, "server_name _;", fmt.Sprintf("server_name _; listen %s ssl http2; ssl_certificate %s; ssl_certificate_key %s;", secure, cert, key))
 	return secure
 }

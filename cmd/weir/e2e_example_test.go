@@ -11,12 +11,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"weir/internal/freeport"
 )
 
 // TestE2EExampleAsItsPageSays runs the lines of the example's page, one after the other, as somebody types them: when what
 // was started before listens. Only addresses are replaced.
 func TestE2EExampleAsItsPageSays(t *testing.T) {
-	relay, admin, backend := freeAddress(t), freeAddress(t), freeAddress(t)
+	relay, admin, backend := freeport.Address(t), freeport.Address(t), freeport.Address(t)
 	dir := t.TempDir()
 	config, err := os.ReadFile(filepath.Join(exampleDir, "weir.yaml"))
 	if err != nil {

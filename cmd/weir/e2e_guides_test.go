@@ -19,6 +19,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/coder/websocket/wsjson"
+
+	"weir/internal/freeport"
 )
 
 // The guides run as they stand, each below the framework that it is for, before the real binary with the guide's configuration.
@@ -68,7 +70,7 @@ func php(name, text string) string {
 // exercise has a user sign in, follow, publish and sign out, and the backend be told of events, by the relay and by others.
 func (g guide) exercise(t *testing.T) {
 	dir := g.build(t)
-	address := freeAddress(t)
+	address := freeport.Address(t)
 	_, port, _ := strings.Cut(address, ":")
 	base := "http://" + address
 	config := filepath.Join(dir, "weir.yaml")

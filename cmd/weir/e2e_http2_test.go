@@ -21,6 +21,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/internal/freeport"
 )
 
 // TestE2EHTTP2 opens eight event streams of one client by way of nginx and of Caddy with HTTP/2: all of them share a connection.
@@ -29,13 +31,13 @@ func TestE2EHTTP2(t *testing.T) {
 	relay := strings.TrimPrefix(s.url, "http://")
 	cert, key := certificate(t, t.TempDir())
 	t.Run("nginx", func(t *testing.T) {
-		secure := freeAddress(t)
+		secure := freeport.Address(t)
 		startNginx(t, relay, "server_name _;",
 			fmt.Sprintf("server_name _; listen %s ssl http2; ssl_certificate %s; ssl_certificate_key %s;", secure, cert, key))
 		overHTTP2(t, secure)
 	})
 	t.Run("caddy", func(t *testing.T) {
-		secure, front, dir := freeAddress(t), freeAddress(t), t.TempDir()
+		secure, front, dir := freeport.Address(t), freeport.Address(t), t.TempDir()
 		path := filepath.Join(dir, "Caddyfile")
 		_, port, _ := strings.Cut(secure, ":")
 		site := shipped(t, "Caddyfile", ":80 {", "https://127.0.0.1:"+port+" {", "127.0.0.1:8080", relay, "respond /v1/*", "bind 127.0.0.1\n\ttls "+cert+" "+key+"\n\trespond /v1/*")

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir/internal/freeport"
 )
 
 // Streams of Motia, driven by the packages of Motia and iii.
@@ -26,7 +28,7 @@ func inMotia(t *testing.T, script string) {
 	}
 	cmd := exec.CommandContext(ctx, "node", script)
 	cmd.Dir = filepath.Join("testdata", "motia")
-	cmd.Env = append(os.Environ(), "E2E_BINARY="+bin, "E2E_LISTEN="+freeAddress(t), "E2E_ADMIN="+freeAddress(t), "MOTIA_ANALYTICS_DISABLED=true")
+	cmd.Env = append(os.Environ(), "E2E_BINARY="+bin, "E2E_LISTEN="+freeport.Address(t), "E2E_ADMIN="+freeport.Address(t), "MOTIA_ANALYTICS_DISABLED=true")
 	cmd.WaitDelay = time.Second
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.HasSuffix(strings.TrimSpace(string(out)), "ok") {
 		t.Fatalf("%s: %v\n%s", script, err, out)

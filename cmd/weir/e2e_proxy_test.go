@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"weir/internal/freeport"
 )
 
 // The proxies run with the configuration that docs/deploy ships; only its addresses are replaced.
@@ -94,7 +96,7 @@ func through(t *testing.T, s *daemon, proxy string) {
 // startNginx starts nginx with the shipped configuration before a relay, and returns its address.
 func startNginx(t *testing.T, relay string, replace ...string) string {
 	t.Helper()
-	front, dir := freeAddress(t), t.TempDir()
+	front, dir := freeport.Address(t), t.TempDir()
 	text := shipped(t, "nginx.conf", append(replace, "listen 80;", "listen "+front+";", "server 127.0.0.1:8080;", "server "+relay+";")...)
 	conf := fmt.Sprintf("daemon off; master_process off; pid %[1]s/pid; error_log stderr notice;\nevents { worker_connections 512; }\n"+
 		"http { access_log off; client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;\n%[2]s\n}\n", dir, text)
@@ -115,7 +117,7 @@ func TestE2ENginx(t *testing.T) {
 // TestE2EBrowserBehindNginx is TestE2EBrowser through nginx. The demos play the backend, too, so that this nginx
 // lets the API for backends through.
 func TestE2EBrowserBehindNginx(t *testing.T) {
-	listen := freeAddress(t)
+	listen := freeport.Address(t)
 	browse(t, listen, startNginx(t, listen, "location /v1/ { return 403; }", ""))
 }
 
@@ -128,7 +130,7 @@ func TestE2ECaddy(t *testing.T) {
 // startCaddy starts Caddy with the shipped configuration before a relay, and returns its address.
 func startCaddy(t *testing.T, relay string, replace ...string) string {
 	t.Helper()
-	front, dir := freeAddress(t), t.TempDir()
+	front, dir := freeport.Address(t), t.TempDir()
 	site := shipped(t, "Caddyfile", append(replace, ":80 {", "http://"+front+" {", "127.0.0.1:8080", relay)...)
 	path := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(path, []byte("{\n\tadmin off\n\tauto_https off\n\tgrace_period 1s\n}\n"+site), 0o600); err != nil {

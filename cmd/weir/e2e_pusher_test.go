@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"weir/internal/freeport"
 )
 
 // Apps of the Pusher protocol, driven by its own clients and their suites.
@@ -88,7 +90,7 @@ func TestE2EPusherSDK(t *testing.T) {
 // TestE2EOneChannel has a page with a login hear one channel by weir.js, EventSource and pusher-js at once.
 func TestE2EOneChannel(t *testing.T) {
 	t.Parallel()
-	app, apiKey := freeAddress(t), strings.Repeat("k", 40)
+	app, apiKey := freeport.Address(t), strings.Repeat("k", 40)
 	here := "http://localhost" + app[strings.LastIndexByte(app, ':'):]
 	file := filepath.Join(t.TempDir(), "weir.yaml")
 	text := fmt.Sprintf(`systems: [pusher]
@@ -108,7 +110,7 @@ drain: 0s
 func TestE2EPusherClients(t *testing.T) {
 	t.Parallel()
 	out := inPusher(t, 10*time.Minute, "", []string{
-		"E2E_BINARY=" + binary(t), "E2E_CONFIG=" + pusherConfig(t), "E2E_LISTEN=" + freeAddress(t), "E2E_ADMIN=" + freeAddress(t),
+		"E2E_BINARY=" + binary(t), "E2E_CONFIG=" + pusherConfig(t), "E2E_LISTEN=" + freeport.Address(t), "E2E_ADMIN=" + freeport.Address(t),
 		"E2E_ID=3", "E2E_KEY=few", "E2E_SECRET=" + euSecret, "WEIR_LIMITS_QUEUE=64KiB",
 	}, "node", "clients.mjs")
 	if !strings.HasSuffix(out, "all\n") {

@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +19,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/coder/websocket/wsjson"
+
+	"weir/internal/freeport"
 )
 
 // The tests in this file start the real binary, as E2E_BINARY names it, and drive it with clients that are
@@ -32,20 +32,6 @@ type daemon struct {
 	cmd               *exec.Cmd
 	log               *bytes.Buffer
 	env               []string // of the relay, and of what drives it
-}
-
-// freeAddress is an address that nobody listens on. Its port is none of those that the system gives to who connects, which may take it before it is used.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	for range 1000 {
-		address := fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000))
-		if ln, err := net.Listen("tcp", address); err == nil {
-			_ = ln.Close()
-			return address
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 func binary(t testing.TB) string {
@@ -60,7 +46,7 @@ func binary(t testing.TB) string {
 // startRelay starts the binary as a relay, with variables beside those of this process, and waits until it is ready.
 func startRelay(t testing.TB, env []string, flags ...string) *daemon {
 	t.Helper()
-	listen, admin := freeAddress(t), freeAddress(t)
+	listen, admin := freeport.Address(t), freeport.Address(t)
 	s := &daemon{url: "http://" + listen, admin: "http://" + admin, log: new(bytes.Buffer), env: env}
 	s.cmd = exec.Command(binary(t), append([]string{"serve", "--listen", listen, "--admin", admin}, flags...)...)
 	s.cmd.Stderr, s.cmd.Env = s.log, append(os.Environ(), env...)
@@ -123,7 +109,7 @@ func (s *daemon) node(t *testing.T, script string) {
 
 // TestE2EBrowser lets Chromium run the demos and the dashboard, with the server killed under them, and show the reports
 // of load tests at several widths. The script starts the server itself. Pictures go to bin/screenshots.
-func TestE2EBrowser(t *testing.T) { browse(t, freeAddress(t), "") }
+func TestE2EBrowser(t *testing.T) { browse(t, freeport.Address(t), "") }
 
 // browse runs the browser's script with a relay that listens on an address, by way of base if that is not empty.
 func browse(t *testing.T, listen, base string) {
@@ -133,7 +119,7 @@ func browse(t *testing.T, listen, base string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "browser.mjs")
 	cmd.Dir = filepath.Join("testdata", "e2e")
-	cmd.Env = append(os.Environ(), "E2E_BINARY="+binary(t), "E2E_LISTEN="+listen, "E2E_ADMIN="+freeAddress(t), "E2E_SHOTS="+screenshots(t))
+	cmd.Env = append(os.Environ(), "E2E_BINARY="+binary(t), "E2E_LISTEN="+listen, "E2E_ADMIN="+freeport.Address(t), "E2E_SHOTS="+screenshots(t))
 	if base != "" {
 		cmd.Env = append(cmd.Env, "E2E_BASE="+base)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+
+	"weir/internal/freeport"
 )
 
 // refuses starts a node that is not to be ready, by a path of its own, and holds what it says.
@@ -77,8 +79,8 @@ func TestClusterNames(t *testing.T) {
 	publishes(alone, "safe:a")
 	alone.drain()
 	within := func(data string) []string {
-		route := free(t)
-		return []string{"--node", "alone", "--cluster-listen", route, "--cluster-routes", route + "," + free(t), "--cluster-data", data}
+		route := freeport.Address(t)
+		return []string{"--node", "alone", "--cluster-listen", route, "--cluster-routes", route + "," + freeport.Address(t), "--cluster-data", data}
 	}
 	alone.args = within(t.TempDir())
 	ends(alone, "data: the directory of one node is not used in a cluster")

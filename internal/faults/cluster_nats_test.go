@@ -10,6 +10,8 @@ import (
 	"time"
 
 	natsd "github.com/nats-io/nats-server/v2/server"
+
+	"weir/internal/freeport"
 )
 
 // natsServers are servers of their own, in the test's process: a node that is killed takes none with it.
@@ -31,14 +33,14 @@ func startNATSWith(t testing.TB, change func(o *natsd.Options)) *natsServers {
 	n := &natsServers{TB: t, list: make([]*natsd.Server, 3)}
 	var routes []*url.URL
 	for range 3 {
-		routes = append(routes, &url.URL{Scheme: "nats-route", Host: free(t)})
+		routes = append(routes, &url.URL{Scheme: "nats-route", Host: freeport.Address(t)})
 	}
 	split := func(address string) (port int) {
 		_, _ = fmt.Sscanf(address[strings.LastIndexByte(address, ':')+1:], "%d", &port)
 		return port
 	}
 	for i := range 3 {
-		n.options = append(n.options, &natsd.Options{ServerName: fmt.Sprint("nats-", i), Host: "127.0.0.1", Port: split(free(t)), NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
+		n.options = append(n.options, &natsd.Options{ServerName: fmt.Sprint("nats-", i), Host: "127.0.0.1", Port: split(freeport.Address(t)), NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
 			Cluster: natsd.ClusterOpts{Name: "faults", Host: "127.0.0.1", Port: split(routes[i].Host)}, Routes: routes})
 		change(n.options[i])
 		n.begin(i)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"weir/internal/freeport"
 )
 
 // clusterOf starts nodes of one cluster, each with a NATS server within.
@@ -26,7 +28,7 @@ func clusterWith(t *testing.T, n int, bin string, prepare func(i int, s *server)
 	t.Helper()
 	var routes []string
 	for range n {
-		routes = append(routes, free(t))
+		routes = append(routes, freeport.Address(t))
 	}
 	var list []*server
 	for i := range n {

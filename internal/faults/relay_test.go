@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/freeport"
 	"weir/relay/auth"
 )
 
@@ -120,7 +119,7 @@ namespaces:
 // newServer describes a relay; start starts it. more is added to its configuration.
 func newServer(t testing.TB, more string) *server {
 	t.Helper()
-	s := &server{TB: t, listen: free(t), admin: free(t), config: t.TempDir() + "/weir.yaml", log: new(logbook)}
+	s := &server{TB: t, listen: freeport.Address(t), admin: freeport.Address(t), config: t.TempDir() + "/weir.yaml", log: new(logbook)}
 	if err := os.WriteFile(s.config, []byte(namespaces+more), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -132,20 +131,6 @@ func newServer(t testing.TB, more string) *server {
 		}
 	})
 	return s
-}
-
-// free is an address that nobody listens on. Its port is none of those that the system gives to who connects, which may take it before it is used.
-func free(t testing.TB) string {
-	t.Helper()
-	for range 1000 {
-		address := fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000))
-		if ln, err := net.Listen("tcp", address); err == nil {
-			_ = ln.Close()
-			return address
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 func (s *server) binary() string {

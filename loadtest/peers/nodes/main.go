@@ -162,8 +162,12 @@ func (r *run) node(i, nodes int, dir string) (*process, error) {
 // ready waits until a node is.
 func (r *run) ready(i int) error {
 	end := time.Now().Add(readyWithn)
+	question := "/readyz"
+	if r.kept != "" {
+		question += "?durable"
+	}
 	for {
-		resp, err := http.Get("http://" + address(adminPort, i) + "/readyz")
+		resp, err := http.Get("http://" + address(adminPort, i) + question)
 		if err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
@@ -188,7 +192,7 @@ func (r *run) relay(nodes, partitions int) ([]*process, error) {
 	case r.atOnce:
 		text += "namespaces: {bench: {batch: {window: 0s}}}\n"
 	case r.edits:
-		text += "namespaces: {document: {batch: {window: 0s}}}\n"
+		text += "namespaces: {document: {subscribe: authenticated, publish: authenticated, batch: {window: 0s}}}\n"
 	case r.kept != "":
 		text += "namespaces: {bench: {durable: true}}\n"
 	}
@@ -293,6 +297,11 @@ func (r *run) bench(servers []*process, args ...string) (x result, err error) {
 		return x, fmt.Errorf("weir %s: %w", strings.Join(args, " "), err)
 	}
 	return x, nil
+}
+
+// closed are the flags of publishers each of which sends its next request when the last one is answered.
+func closed(publishers, batch int) []string {
+	return []string{"ingress", "--closed", "--publishers", strconv.Itoa(publishers), "--batch", strconv.Itoa(batch), "--inflight", strconv.Itoa(publishers * batch)}
 }
 
 // median is that of several runs, by a figure.

@@ -93,28 +93,28 @@ func (r *run) latency() error {
 // forwarding measures how much a node hands on, and what a message costs on its way.
 func (r *run) forwarding() error {
 	r.say("forwarding")
-	r.printf("\n### Publications that a node hands on\n\nPublished on node 1, as fast as answers come, to one channel that node 2 owns, or node 1 itself. Nobody reads.\n")
+	r.printf("\n### Publications that a node hands on\n\nPublished on node 1 by 64 connections, each as fast as its answers come, to one channel that node 2 owns, or node 1 itself. Nobody reads.\n")
 	r.printf("| requests | owner | publications/s | CPU of the three for each, µs | not valid because |\n|---|---|---|---|---|")
 	three, err := r.relay(nodeCount, 0)
 	if err != nil {
 		return err
 	}
 	cost := make(map[string]float64)
-	for _, batch := range []string{"1", "100"} {
+	for _, batch := range []int{1, 100} {
 		for owner, name := range []string{"node 1", "node 2"} {
 			if err := r.move(channel, owner); err != nil {
 				return err
 			}
 			x, err := r.median(rate, func() (result, error) {
-				return r.bench(three, "ingress", "--channels", "1", "--publishers", "64", "--batch", batch, "--closed", "--url", public(0))
+				return r.bench(three, append(closed(64, batch), "--channels", "1", "--url", public(0))...)
 			})
 			if err != nil {
 				return err
 			}
 			each := x.spent / (x.Seconds + 1) / x.Published * 1e6
-			cost[batch+name] = each
+			cost[fmt.Sprint(batch, name)] = each
 			what := "one message each"
-			if batch != "1" {
+			if batch > 1 {
 				what = "100 lines of NDJSON"
 			}
 			r.printf("| %s | %s | %.0f | %.1f | %s |", what, name, x.Published, each, x.mark())

@@ -4,14 +4,14 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"weir/relay/relaytest/linear"
 )
 
 // operation is an insert that made a version, or a read of that version.
@@ -26,9 +26,6 @@ func (o operation) String() string {
 	}
 	return fmt.Sprintf("%q at version %d", o.mark, o.version)
 }
-
-// never is when an insert without an answer returns.
-const never = math.MaxInt64
 
 // History is what the clients of one document did, and what they were answered. The zero value is an empty one. It is safe for concurrent use. Times are since any moment, by one clock.
 // Marks are not empty, and have no white space; in the text one stands behind each.
@@ -55,7 +52,7 @@ func (h *History) Made(mark string, version int, from, to time.Duration) {
 func (h *History) Tried(mark string, from time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.open = append(h.open, porcupine.Operation{Input: operation{mark: mark}, Call: int64(from), Return: never})
+	h.open = append(h.open, porcupine.Operation{Input: operation{mark: mark}, Call: int64(from), Return: linear.Never})
 }
 
 // Refused notes an insert of which the client was told that nothing has come of it.
@@ -113,7 +110,7 @@ var model = porcupine.Model{
 	},
 }
 
-// Check returns nil if the history is linearizable. Errors: it is not, and from which answer on; or that was not found out within the limit.
+// Check returns nil if the history is linearizable. Errors: those of [linear.Check], and answers that exclude each other.
 func (h *History) Check(limit time.Duration) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -121,19 +118,16 @@ func (h *History) Check(limit time.Duration) error {
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(list, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
-	switch porcupine.CheckOperationsTimeout(model, until(list, never-1), limit) {
-	case porcupine.Ok:
-		return nil
-	case porcupine.Unknown:
-		return fmt.Errorf("whether %d operations are linearizable was not found out within %v", len(list), limit)
-	}
-	// What is not linearizable stays so, whatever comes later: the first answer that does not fit is sought.
-	first := sort.Search(len(list), func(i int) bool {
-		return porcupine.CheckOperationsTimeout(model, until(list, list[i].Return), limit) == porcupine.Illegal
+	return linear.Check(model, list, limit, func(answered []porcupine.Operation) func(porcupine.Operation) bool {
+		last := 0
+		for _, op := range answered {
+			last = max(last, op.Input.(operation).version)
+		}
+		return func(op porcupine.Operation) bool {
+			o := op.Input.(operation)
+			return o.mark != "" && o.version <= last
+		}
 	})
-	bad := list[min(first, len(list)-1)]
-	return fmt.Errorf("not linearizable: nothing that is possible explains this answer and all those before: %v, from %v to %v", bad.Input, time.Duration(bad.Call), time.Duration(bad.Return))
 }
 
 // placed returns what was done, with the version of each insert: one without an answer has that in which it was read, or one that nobody else can have made. Called with mu held.
@@ -178,32 +172,9 @@ func (h *History) placed() (list []porcupine.Operation, err error) {
 		case len(rest) == 0:
 			err = errors.Join(err, fmt.Errorf("nobody can have made version %d", i+1))
 		default:
-			list = append(list, porcupine.Operation{Input: operation{rest[0].Input.(operation).mark, i + 1}, Call: rest[0].Call, Return: never})
+			list = append(list, porcupine.Operation{Input: operation{rest[0].Input.(operation).mark, i + 1}, Call: rest[0].Call, Return: linear.Never})
 			rest = rest[1:]
 		}
 	}
 	return list, err
-}
-
-// until is what was known at a time. An insert without an answer that made a later version than was known of may as well come last: it is left out.
-func until(list []porcupine.Operation, end int64) []porcupine.Operation {
-	last := 0
-	for _, op := range list {
-		if op.Return <= end {
-			last = max(last, op.Input.(operation).version)
-		}
-	}
-	var known []porcupine.Operation
-	for _, op := range list {
-		o := op.Input.(operation)
-		open := op.Return > end
-		if op.Call > end || open && (o.mark == "" || o.version > last) {
-			continue
-		}
-		if open {
-			op.Return = never
-		}
-		known = append(known, op)
-	}
-	return known
 }

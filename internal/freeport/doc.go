@@ -1,0 +1,2 @@
+// Package freeport finds ports for processes that tests start.
+package freeport
