@@ -37,7 +37,7 @@ func (b *Broker) load(store Store, name string, policy *Policy, needed, forget b
 	held = true
 	if err != nil && forget {
 		store.Forget(c.name)
-		err, needed = nil, true
+		kept, err, needed = Kept{}, nil, true
 	}
 	if err != nil || !ok && !needed {
 		if replica && err == nil {
@@ -45,7 +45,7 @@ func (b *Broker) load(store Store, name string, policy *Policy, needed, forget b
 		}
 		return nil, err
 	}
-	c.epoch, c.dead = fresh, false
+	c.epoch, c.dead = cmp.Or(kept.Position.Epoch, fresh), false
 	if ok || replica {
 		c.restore(b.now(), &kept)
 	}

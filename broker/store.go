@@ -8,7 +8,7 @@ import "time"
 type Store interface {
 	Journal
 
-	// Load returns what is kept of a channel; false if there is nothing. It is called without any lock and may block on
+	// Load returns what is kept of a channel; false if there is nothing: then it begins in the epoch of Kept.Position, or in fresh if that has none. It is called without any lock and may block on
 	// a disk, once at a time for one channel. If the channel's readers may have seen more than is kept, the store moves
 	// the channel to the epoch fresh, which was never used before, and names the old one in Kept.Forks. An error keeps
 	// the channel from being used.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -95,7 +96,7 @@ func (b *Broker) regain(channel string) error {
 	}
 	defer c.unlock()
 	if !ok {
-		kept = Kept{Position: Position{Epoch: fresh}}
+		kept = Kept{Position: Position{Epoch: cmp.Or(kept.Position.Epoch, fresh)}}
 	}
 	_ = c.refill(&kept) // it is whole
 	c.release()

@@ -126,6 +126,7 @@ type writer struct {
 type part struct {
 	serves atomic.Bool // it is taken, and takes changes
 	own    Ref         // where its changes go, as long as it is taken
+	seed   string      // see Claim
 }
 
 // tail is the records of a channel that the shelf may lack, oldest first.

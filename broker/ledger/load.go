@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -148,6 +150,9 @@ func (l *Ledger) Load(channel, fresh string) (kept broker.Kept, ok bool, err err
 		return kept, false, fmt.Errorf("load: %w", ErrNotTaken)
 	}
 	if s.gone {
+		if _, dirty := l.dirty[channel]; !dirty && s.mark == (place{}) { // not one that was dropped: its epoch must not come back
+			kept.Position.Epoch = unwritten(l.parts[p].seed, channel)
+		}
 		return kept, false, nil
 	}
 	l.counts.Loads++
@@ -160,6 +165,15 @@ func (l *Ledger) Load(channel, fresh string) (kept broker.Kept, ok bool, err err
 		kept.Position.Epoch = fresh
 	}
 	return kept, true, nil
+}
+
+// unwritten is the epoch of a channel that has never had anything; "": it has none.
+func unwritten(seed, channel string) string {
+	if seed == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(seed + "\x00" + channel))
+	return strconv.FormatUint(binary.BigEndian.Uint64(sum[:]), 36)
 }
 
 // List implements broker.Store, for the partitions that are served here. It leaves out a channel that cannot be read.

@@ -16,6 +16,10 @@ import (
 type Claim struct {
 	Partition int
 	Refs      []Ref // all that the table has, this process's own, which is the last one, too
+
+	// Random text that the table has beside the generation. A channel that has never had anything begins in an epoch that is made of it, and so in the same one after it has moved, until a
+	// process was lost that may have told of more. "": in an epoch of its own.
+	Seed string
 }
 
 // Take reads what the shelf may lack of some partitions, seals the open refs of other processes, and serves the partitions from then on. The
@@ -91,7 +95,7 @@ func (l *Ledger) Take(ctx context.Context, claims []Claim) error {
 	}
 	for _, c := range claims {
 		p := &l.parts[c.Partition]
-		p.own = c.Refs[len(c.Refs)-1]
+		p.own, p.seed = c.Refs[len(c.Refs)-1], c.Seed
 		p.serves.Store(true)
 	}
 	for _, t := range l.tails { // of several logs
@@ -199,7 +203,7 @@ func (l *Ledger) read(ctx context.Context, slot int, from, to uint64, claims []C
 // drop forgets what there is of a partition. Called with mu held.
 func (l *Ledger) drop(p int) {
 	l.parts[p].serves.Store(false)
-	l.parts[p].own = Ref{}
+	l.parts[p].own, l.parts[p].seed = Ref{}, ""
 	l.reserved = 0 // what it has here may be needed by the next one, and is not known any more
 	for channel, t := range l.tails {
 		if t.partition == p {

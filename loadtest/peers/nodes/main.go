@@ -44,8 +44,8 @@ type run struct {
 	runs     int
 	atOnce   bool // weir gathers nothing: each message leaves at once
 	kept     durably
-	onlyKept bool
-	edits    bool // documents are edited, and gather nothing
+	only     string // what is measured; "": everything
+	edits    bool   // documents are edited, and gather nothing
 	children []*process
 	page     strings.Builder
 }
@@ -63,7 +63,7 @@ func main() {
 	flag.StringVar(&r.dir, "dir", "", "directory for logs and data")
 	flag.StringVar(&out, "out", "", "file to write to; standard output")
 	flag.BoolVar(&r.quick, "quick", false, "short, to see that everything works")
-	flag.BoolVar(&r.onlyKept, "durable", false, "durable channels and documents alone")
+	flag.StringVar(&r.only, "only", "", "what to measure: latency, forwarding, crowd, takeovers, planned, durable, documents; everything")
 	flag.IntVar(&r.runs, "runs", 3, "runs of each, of which the median counts")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -187,7 +187,7 @@ func (r *run) relay(nodes, partitions int) ([]*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := "limits: {per_address: 0}\n"
+	text := "limits: {per_address: 0, commands: 1000000/s}\n"
 	switch {
 	case r.atOnce:
 		text += "namespaces: {bench: {batch: {window: 0s}}}\n"
@@ -392,12 +392,17 @@ func (r *run) say(format string, args ...any) {
 
 // all measures everything.
 func (r *run) all() error {
-	steps := []func() error{r.head, r.latency, r.forwarding, r.crowd, r.takeovers, r.planned, r.durable, r.documents}
-	if r.onlyKept {
-		steps = steps[len(steps)-2:]
-	}
-	for _, step := range steps {
-		if err := step(); r.ctx.Err() != nil {
+	for _, step := range []struct {
+		name string
+		f    func() error
+	}{
+		{"head", r.head}, {"latency", r.latency}, {"forwarding", r.forwarding}, {"crowd", r.crowd}, {"takeovers", r.takeovers}, {"planned", r.planned},
+		{"durable", r.durable}, {"documents", r.documents},
+	} {
+		if r.only != "" && r.only != step.name {
+			continue
+		}
+		if err := step.f(); r.ctx.Err() != nil {
 			return r.ctx.Err()
 		} else if err != nil { // what was measured counts
 			r.say("%v", err)

@@ -211,3 +211,55 @@ func TestNotHandedOver(t *testing.T) {
 		}
 	})
 }
+
+// at is where who joins a channel finds it.
+func (p *process) at(t *testing.T, channel string) (at broker.Position) {
+	t.Helper()
+	c, err := p.broker.Join(channel, broker.JoinRequest{}, func(_ broker.Subscriber, r broker.Reply) { at = r.Position })
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Leave()
+	return at
+}
+
+// A channel that has never had anything stays in its epoch when it is handed over, and not when its process is lost, which may have told of something. The epoch of one that was dropped
+// does not come back.
+func TestUnwrittenChannels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, peers := &fake.Mesh{}, make(map[string]*process)
+		a, b, c := join(t, m, peers, "a"), join(t, m, peers, "b"), join(t, m, peers, "c")
+		a.own(t, 0)
+		first, dropped, other := a.at(t, "0:x"), a.at(t, "0:y"), a.at(t, "0:z")
+		if first.Seq > 0 || first.Epoch == dropped.Epoch || first.Epoch == other.Epoch || first.Epoch == "" {
+			t.Fatalf("channels begin at %v, %v and %v", first, dropped, other)
+		}
+		if at := a.publish(t, "0:y"); at.Epoch != dropped.Epoch {
+			t.Errorf("the first change of %v is at %v", dropped, at)
+		}
+		if _, err := a.broker.Drop("0:y"); err != nil {
+			t.Fatal(err)
+		}
+		a.give(t, 0, b)
+		if at := b.at(t, "0:x"); at != first {
+			t.Errorf("it was at %v, and is at %v after it was handed over", first, at)
+		}
+		if at := b.publish(t, "0:z"); at.Epoch != other.Epoch || at.Seq != 1 {
+			t.Errorf("the first change of %v is at %v", other, at)
+		}
+		if at := b.at(t, "0:y"); at.Epoch == dropped.Epoch {
+			t.Errorf("a channel that was dropped is at %v again", at)
+		}
+		time.Sleep(time.Minute) // what there was is on the shelf
+		b.give(t, 0, a)
+		if at := a.at(t, "0:y"); at.Epoch == dropped.Epoch {
+			t.Errorf("a channel that was dropped is at %v again", at)
+		}
+		m.Stop("a-1", true)
+		defer m.Stop("a-1", false)
+		c.own(t, 0)
+		if at := c.at(t, "0:x"); at.Epoch == first.Epoch {
+			t.Errorf("it is at %v as before, and may have been at more", at)
+		}
+	})
+}

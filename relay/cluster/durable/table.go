@@ -40,6 +40,7 @@ type refsRow struct {
 	Order      uint64       `json:"order"` // of the last ref ever
 	Generation uint64       `json:"generation"`
 	Refs       []ledger.Ref `json:"refs"`
+	Seed       string       `json:"seed,omitempty"` // of this generation: see ledger.Claim
 	revision   uint64
 	unsure     bool // this process has tried to write another one since, which may be there
 }

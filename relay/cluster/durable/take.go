@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -134,11 +135,11 @@ func (d *Durable) take(ctx context.Context, wanted []int) error {
 	}
 	var claims []ledger.Claim
 	for _, p := range wanted {
-		refs, err := d.claim(ctx, p)
+		r, err := d.claim(ctx, p)
 		if err != nil {
 			return err
 		}
-		claims = append(claims, ledger.Claim{Partition: p, Refs: refs})
+		claims = append(claims, ledger.Claim{Partition: p, Refs: r.Refs, Seed: r.Seed})
 	}
 	if err := d.Ledger.Take(ctx, claims); err != nil {
 		return err
@@ -210,24 +211,28 @@ func (d *Durable) begin(ctx context.Context) error {
 }
 
 // claim has this process be the last one in the refs of a partition.
-func (d *Durable) claim(ctx context.Context, p int) ([]ledger.Ref, error) {
+func (d *Durable) claim(ctx context.Context, p int) (refsRow, error) {
 	r := d.table.row(p)
 	mine := func(r ledger.Ref) bool { return r.Session == d.session && r.To == 0 }
 	if n := len(r.Refs); n > 0 && !r.unsure && mine(r.Refs[n-1]) && r.Refs[n-1].Order != d.taken[p] {
-		return r.Refs, nil // by an attempt before: nothing was written since
+		return r, nil // by an attempt before: nothing was written since
 	}
 	r.Order++
 	if latest := r.Generation; slices.ContainsFunc(r.Refs, func(r ledger.Ref) bool { return r.To == 0 && r.Generation == latest && !mine(r) }) {
 		r.Generation++ // who was lost may have told of more than is in its log; of those before it the epochs tell since
+		r.Seed = ""
+	}
+	if r.Seed == "" {
+		r.Seed = rand.Text()
 	}
 	if slices.ContainsFunc(r.Refs, mine) { // it had the partition, and has lost it since: no record belongs to two refs
 		if err := d.Ledger.Flush(ctx); err != nil {
-			return nil, err
+			return r, err
 		}
 	}
 	next := d.Ledger.Position()
 	if next == 0 {
-		return nil, ledger.ErrNotTaken
+		return r, ledger.ErrNotTaken
 	}
 	r.Refs = slices.Clone(r.Refs)
 	for i := range r.Refs {
@@ -236,10 +241,7 @@ func (d *Durable) claim(ctx context.Context, p int) ([]ledger.Ref, error) {
 		}
 	}
 	r.Refs = append(r.Refs, ledger.Ref{Order: r.Order, Slot: d.slot, Session: d.session, Generation: r.Generation, From: next})
-	if err := d.updateRefs(ctx, p, r); err != nil {
-		return nil, err
-	}
-	return r.Refs, nil
+	return r, d.updateRefs(ctx, p, r)
 }
 
 // Give ends to serve a partition that is handed over: all that was taken is in the log, and the table says up to where, so that nobody has to end a log that this

@@ -242,7 +242,7 @@ func (c *client) take(m *message) {
 
 // told handles where a channel stands. The caller holds mu.
 func (c *client) told(v *view, m *message) {
-	if c.w.options.Calm && v.known && v.at.Seq > 0 && m.Position.Epoch != v.at.Epoch {
+	if c.w.options.Calm && v.known && (v.at.Seq > 0 || v.durable) && m.Position.Epoch != v.at.Epoch {
 		c.problem("%s went from %v to %v, though no node was lost", v.name, v.at, m.Position)
 	}
 	switch {
