@@ -16,7 +16,8 @@ import (
 type fabric struct {
 	mesh    *fake.Mesh
 	nodes   int
-	durable bool // they have durable channels
+	durable bool          // they have durable channels
+	waits   chan struct{} // room for one: who has put something in waits until nothing happens; two nodes may crash at one instant
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -37,7 +38,7 @@ type way struct{ from, to int }
 const table = -1
 
 func newFabric(seed uint64, nodes int, durable bool) *fabric {
-	f := &fabric{mesh: &fake.Mesh{}, nodes: nodes, durable: durable, rand: rand.New(rand.NewPCG(seed, 4)), sessions: make(map[string]int), begun: make(map[string]time.Time), current: make([]string, nodes),
+	f := &fabric{mesh: &fake.Mesh{}, nodes: nodes, durable: durable, waits: make(chan struct{}, 1), rand: rand.New(rand.NewPCG(seed, 4)), sessions: make(map[string]int), begun: make(map[string]time.Time), current: make([]string, nodes),
 		blocked: make(map[way]int), losing: make(map[int]int), shuffled: make(map[int]int), unsure: make(map[int]int)}
 	f.mesh.Lose, f.mesh.Fate, f.mesh.Unsure = f.lose, f.fate, f.unsureOf
 	f.mesh.Absent, f.mesh.Stale, f.mesh.Behind = f.absent, f.stale, f.behind

@@ -125,9 +125,13 @@ func (s *server) restart(after time.Duration) {
 // crash takes the power away at an instant: the network breaks, and whatever the relay still does reaches neither
 // anybody nor the disk.
 func (s *server) crash(keep int, after time.Duration, seed uint64) {
-	synctest.Wait()
 	tidy := func() {}
-	if s.fabric == nil {
+	if f := s.fabric; f != nil {
+		f.waits <- struct{}{}
+		synctest.Wait()
+		<-f.waits
+	} else {
+		synctest.Wait()
 		var err error
 		if tidy, err = s.machine.cutPower(seed); err != nil {
 			s.story.problem("cut the power: %v", err)
