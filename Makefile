@@ -130,7 +130,7 @@ client: ## Check the client for browsers: its types, its tests, and that what is
 # It builds the binary itself: as a prerequisite, make would begin everything else first.
 e2e: ## The real binary, driven by clients of others
 	@$(MAKE) --no-print-directory build
-	E2E_BINARY=$(CURDIR)/$(BIN)/weir $(GO) test -tags e2e -count=1 -timeout 20m -run E2E ./cmd/weir
+	E2E_BINARY=$(CURDIR)/$(BIN)/weir $(GO) test -tags e2e -count=1 -timeout 30m -run E2E ./cmd/weir
 
 faults: build ## Break the real binary in every way, full size (30 min, root; SHORT=1: four)
 	FAULTS_BINARY=$(CURDIR)/$(BIN)/weir FAULTS_SHORT=$(SHORT) $(GO) test -tags faults -count=1 -v -timeout 90m $(if $(RUN),-run $(RUN),$(if $(SHORT),,-skip '^TestCluster')) ./internal/faults

@@ -74,7 +74,7 @@ type Durable struct {
 
 	untaken atomic.Pointer[error] // see Untaken
 
-	looks chan struct{} // room for one: who has put something in writes refs, and owns what follows
+	looks chan struct{} // room for one: who has put something in takes partitions, or has none taken, and owns what follows
 
 	// Owned by the goroutine, while it looks.
 	slot    int

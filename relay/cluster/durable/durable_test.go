@@ -263,3 +263,37 @@ func TestUnwrittenChannels(t *testing.T) {
 		}
 	})
 }
+
+// One that is served is handed over at once, while it takes long to read what there is of another one.
+func TestHandedOverMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Bool
+		m, peers := &fake.Mesh{Absent: func(string) bool {
+			if slow.Load() {
+				time.Sleep(3 * time.Second)
+			}
+			return false
+		}}, make(map[string]*process)
+		a, b, lost := join(t, m, peers, "a"), join(t, m, peers, "b"), join(t, m, peers, "lost")
+		a.own(t, 1)
+		lost.own(t, 0)
+		lost.publish(t, "0:x")
+		m.Stop("lost-1", true)
+		defer m.Stop("lost-1", false)
+		slow.Store(true)
+		a.set(0, true, true)
+		time.Sleep(time.Second)
+		begun := time.Now()
+		a.set(1, true, false)
+		if err := a.Give(t.Context(), 1); err != nil || time.Since(begun) > time.Second {
+			t.Errorf("it took %v: %v", time.Since(begun), err)
+		}
+		slow.Store(false)
+		a.set(1, false, false)
+		b.own(t, 1)
+		time.Sleep(10 * time.Second)
+		if a.Behind(0) {
+			t.Errorf("the other one is not served: %v", a.Untaken())
+		}
+	})
+}

@@ -250,17 +250,20 @@ func (d *Durable) Give(ctx context.Context, p int) error {
 	if d == nil {
 		return nil
 	}
-	select { // what is just being taken is served first, or not begun with
-	case d.looks <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("durable channels are just being taken over: %w", ctx.Err())
-	}
-	defer func() { <-d.looks }()
 	defer d.moved.tell() // it may be served on
 	r := d.table.row(p)
 	refs, err := d.Ledger.Give(ctx, p, r.Refs)
-	if errors.Is(err, ledger.ErrNotTaken) {
-		return d.withdraw(ctx, p, r)
+	if errors.Is(err, ledger.ErrNotTaken) { // it may just be taken, and is served then
+		select {
+		case d.looks <- struct{}{}:
+		case <-ctx.Done():
+			return fmt.Errorf("durable channels are just being taken over: %w", ctx.Err())
+		}
+		defer func() { <-d.looks }()
+		r = d.table.row(p)
+		if refs, err = d.Ledger.Give(ctx, p, r.Refs); errors.Is(err, ledger.ErrNotTaken) {
+			return d.withdraw(ctx, p, r)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("durable channels: %w", err)
