@@ -1,4 +1,6 @@
 // What the clients' scripts share: the server's address and keys come from the environment.
+import { connect, createServer } from 'node:net'
+
 export const base = process.env.E2E_URL
 /** Where backends publish: past the proxy, if there is one. */
 export const api = process.env.E2E_API ?? base
@@ -54,4 +56,18 @@ export class Inbox {
 export function equal(got, want, what) {
   const [g, w] = [JSON.stringify(got), JSON.stringify(want)]
   if (g !== w) throw new Error(`${what}: want ${w}, got ${g}`)
+}
+
+/** What a browser connects to in the place of a server, so that all of its connections can break. */
+export async function road(to) {
+  const sockets = new Set()
+  const way = createServer((browser) => {
+    const server = connect(new URL(to).port, '127.0.0.1')
+    for (const [one, other] of [[browser, server], [server, browser]]) {
+      sockets.add(one)
+      one.on('error', () => {}).on('close', () => sockets.delete(one) && other.destroy()).pipe(other)
+    }
+  })
+  await new Promise((done) => way.listen(0, '127.0.0.1', done))
+  return { origin: 'http://127.0.0.1:' + way.address().port, cut: () => [...sockets].map((s) => s.destroy()).length }
 }

@@ -1,9 +1,8 @@
 // Eight tabs of a page in Chromium share one connection, by weir-share.js: each hears everything once and in order, whichever of them
 // goes, and those of another user have a connection of their own.
 import { execFileSync } from 'node:child_process'
-import { connect, createServer } from 'node:net'
 import { chromium } from 'playwright-core'
-import { base, publish, token, equal } from './lib.mjs'
+import { base, publish, road, token, equal } from './lib.mjs'
 
 const { E2E_CHROMIUM: executablePath = '/usr/bin/chromium', E2E_BINARY } = process.env
 const other = execFileSync(E2E_BINARY, ['token', '--dev', '--sub', 'another'], { encoding: 'utf8' }).trim()
@@ -15,17 +14,7 @@ const until = async (what, so) => {
   }
 }
 
-// What the browser connects to, so that its connections can break.
-const sockets = new Set()
-const way = createServer((browser) => {
-  const relay = connect(new URL(base).port, '127.0.0.1')
-  for (const [one, other] of [[browser, relay], [relay, browser]]) {
-    sockets.add(one)
-    one.on('error', () => {}).on('close', () => sockets.delete(one) && other.destroy()).pipe(other)
-  }
-})
-await new Promise((done) => way.listen(0, '127.0.0.1', done))
-
+const way = await road(base)
 const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
 const context = await browser.newContext()
 await context.route('**/tabs*', (route) => route.fulfill({ contentType: 'text/html', body: `<!doctype html><script type="module">
@@ -43,7 +32,7 @@ await context.route('**/tabs*', (route) => route.fulfill({ contentType: 'text/ht
 const open = async (query = '') => {
   const page = await context.newPage()
   page.on('pageerror', (e) => console.error(e))
-  await page.goto(`http://127.0.0.1:${way.address().port}/tabs` + query)
+  await page.goto(way.origin + '/tabs' + query)
   await page.waitForFunction(() => window.room?.position)
   return page
 }
@@ -99,7 +88,7 @@ for (let round = 0; round < 3; round++) {
   await anew(`there is one connection, a new one, after tab ${round} went`)
 }
 // The connection breaks off: all of them come back, and see it.
-for (const s of [...sockets]) s.destroy()
+way.cut()
 for (let i = 0; i < 5; i++) await say(`apart ${i}`)
 await all('after the connection broke')
 await anew('there is one connection in the end, a new one')
