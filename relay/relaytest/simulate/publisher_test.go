@@ -17,10 +17,10 @@ import (
 	"weir/relay/relaytest/ledger"
 )
 
-// attempts is how often a publisher tries to get an answer, answerTime how long it waits for one.
+// attempts is how often a publisher tries to get an answer, answerTime how long it waits for one: its node may be paused, and again as soon as it goes on.
 const (
 	attempts   = 8
-	answerTime = 30 * time.Second
+	answerTime = time.Minute
 )
 
 // backend is a client of the API with a connection that it keeps. It belongs to one goroutine.
