@@ -15,34 +15,14 @@ import (
 const callShared = "shared"
 
 // differs reports whether a process is configured in another way.
-func (c *Cluster) differs(h *link.Hello) bool {
-	if h.Shared == "" { // of a version that does not list it
-		return h.Policy != c.config.Policy
-	}
-	return h.Shared != c.agreed
-}
-
-// tied is so little that two processes have started at the same time.
-const tied = int64(time.Second / time.Millisecond)
-
-// yields reports whether this process is the later one. Of two that have started at the same time it is one, and both know which.
-func (c *Cluster) yields(h *link.Hello, now time.Time) bool {
-	switch younger := h.Age - now.Sub(c.started).Milliseconds(); {
-	case h.Age == 0 || younger > tied:
-		return true
-	case younger < -tied:
-		return false
-	default:
-		return c.session > h.Session
-	}
-}
+func (c *Cluster) differs(h *link.Hello) bool { return h.Differs(c.agreed, c.config.Policy) }
 
 // agree notes whether this process is configured as those are that were there before it, and asks one that is not what is different. Called by the clock.
 func (c *Cluster) agree(now time.Time) {
 	var other *member
 	c.mu.Lock()
 	for session, m := range c.members {
-		if c.alive(session, now) && c.differs(&m.hello) && c.yields(&m.hello, now) {
+		if c.alive(session, now) && c.differs(&m.hello) && !m.hello.Later(c.session, now.Sub(c.started)) {
 			other = m
 			break
 		}

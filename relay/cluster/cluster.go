@@ -14,6 +14,7 @@ import (
 	"weir/broker"
 	"weir/internal/contain"
 	"weir/internal/mesh"
+	"weir/relay/cluster/calls"
 	"weir/relay/cluster/durable"
 	"weir/relay/cluster/forward"
 	"weir/relay/cluster/handover"
@@ -55,29 +56,31 @@ const (
 // Cluster is this process as a member of the cluster. It implements broker.Cluster. Its methods may be called concurrently.
 type Cluster struct {
 	// Set once by Open, the broker and the handlers by Start.
-	config   Config
-	session  string
-	agreed   string // stands for Config.Shared
-	node     mesh.Node
-	broker   *broker.Broker
-	handlers map[string]Handler
-	actors   map[string]Actor // by kind of notice
-	missed   func(since time.Time)
-	started  time.Time
-	context  context.Context
-	stop     context.CancelFunc
-	done     sync.WaitGroup   // of all goroutines
-	moves    chan struct{}    // of capacity 1: holds a value while a partition is handed over
-	calls    chan struct{}    // a slot for each call that is worked on
-	begun    chan struct{}    // closed by Start: what comes before is dropped
-	telling  chan struct{}    // holds a value if untold is not empty; never closed
-	parts    *parts.Store     // has its locks
-	kept     *durable.Durable // durable channels; nil: there are none
-	notices  notices.Log      // has its lock
-	handed   handover.Inbox   // has its lock, too
+	config  Config
+	session string
+	agreed  string // stands for Config.Shared
+	node    mesh.Node
+	broker  *broker.Broker
+	actors  map[string]Actor // by kind of notice
+	missed  func(since time.Time)
+	started time.Time
+	context context.Context
+	stop    context.CancelFunc
+	done    sync.WaitGroup // of all goroutines
+	moves   chan struct{}  // of capacity 1: holds a value while a partition is handed over
+	calls   *calls.Workers
+	begun   chan struct{}    // closed by Start: what comes before is dropped
+	telling chan struct{}    // holds a value if untold is not empty; never closed
+	parts   *parts.Store     // has its locks
+	kept    *durable.Durable // durable channels; nil: there are none
+	notices notices.Log      // has its lock
+	handed  handover.Inbox   // has its lock, too
 
 	// Atomic.
 	owners   []atomic.Pointer[owner] // by partition; nil: none that is known
+	rows     sync.Mutex              // held while a row is noted, each after the other
+	table    atomic.Uint64           // revision of the latest row of an owner that was told
+	learns   atomic.Bool             // another process is being asked for the rows that it knows
 	loaded   atomic.Bool             // the table has been read
 	foreign  atomic.Bool             // the table is one of more partitions
 	yielding atomic.Bool             // a process that was there before is configured differently; see agree
@@ -142,7 +145,7 @@ func (c *Cluster) Stats() Stats {
 }
 
 // Handler answers a call of another process. It may block. It may keep the body.
-type Handler func(body []byte) ([]byte, error)
+type Handler = calls.Handler
 
 // ErrNoOwner is why something is not done: the process that owns the channel is not reached, or another one is just taking over.
 var ErrNoOwner = link.ErrNoOwner
@@ -154,6 +157,7 @@ type owner struct {
 	From    string `json:"from,omitempty"`   // session of the owner before, that has handed it over
 	Pinned  bool   `json:"pinned,omitempty"` // it stays where somebody moved it
 	term    uint64 // revision of the row
+	row     []byte // as it was told
 	open    bool   // of this process's own: it has taken the channels over, and serves
 }
 
@@ -172,6 +176,7 @@ type member struct {
 	followed map[uint64]string // what it follows here: the channel by id
 	in       link.Inbound      // see inbound
 	absent   bool              // it has not been heard for a while: its parts are over
+	ahead    time.Time         // since when it has known a later row of the table; zero: it does not
 
 	stop chan struct{} // closed when it is removed
 }
@@ -221,9 +226,10 @@ func Open(config Config) (*Cluster, error) {
 	c := &Cluster{
 		config: config, session: rand.Text(), agreed: link.Sum(config.Shared), owners: make([]atomic.Pointer[owner], config.Partitions), started: time.Now(),
 		members: make(map[string]*member), replicas: make(map[string]*replica), follows: make(map[uint64]*replica), waiting: make(map[uint64]*request), routes: make(map[int]*route),
-		calls: make(chan struct{}, 256), moves: make(chan struct{}, 1), begun: make(chan struct{}), handlers: make(map[string]Handler),
+		moves: make(chan struct{}, 1), begun: make(chan struct{}),
 		telling: make(chan struct{}, 1), untold: make(map[int]time.Time),
 	}
+	c.calls = calls.New(256, config.Panic, &c.done)
 	c.parts = parts.New(config.Partitions, c.partition, c.partsOwner)
 	c.context, c.stop = context.WithCancel(context.Background())
 	c.keep()
@@ -249,8 +255,8 @@ type Handlers struct {
 // Start begins to own partitions and to follow channels.
 func (c *Cluster) Start(b *broker.Broker, h Handlers) {
 	c.broker, c.parts.Mergers, c.actors, c.missed = b, h.Mergers, h.Actors, h.Missed
-	for _, calls := range []map[string]Handler{c.own(), c.noticeCalls(), h.Calls} {
-		maps.Copy(c.handlers, calls)
+	for _, known := range []map[string]Handler{c.own(), c.noticeCalls(), h.Calls} {
+		maps.Copy(c.calls.Handlers, known)
 	}
 	close(c.begun)
 	c.settled.Store(int64(time.Since(c.started)))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"weir/internal/pause"
 	"weir/relay/cluster/forward"
 	"weir/relay/cluster/link"
-	"weir/relay/problem"
 )
 
 // Publish implements broker.Cluster.
@@ -234,7 +232,7 @@ func (c *Cluster) CallAll(ctx context.Context, kind string, body []byte) (answer
 // called has a call of another process worked on.
 func (c *Cluster) called(m *member, r *link.Reader) {
 	id := r.Uint()
-	c.work(r, func(body []byte, err error) {
+	c.calls.Work(r, c.await, func(body []byte, err error) {
 		if err != nil {
 			m.fail(id, err)
 			return
@@ -244,41 +242,6 @@ func (c *Cluster) called(m *member, r *link.Reader) {
 			w.Bytes(body)
 		})
 	})
-}
-
-// work has a call worked on, and answers it.
-func (c *Cluster) work(r *link.Reader, answer func(body []byte, err error)) {
-	kind, body, key := r.Text(), bytes.Clone(r.Bytes()), ""
-	if len(r.Rest) > 0 { // versions before this do not say whose it is
-		key = strings.Clone(r.Text())
-	}
-	h := c.handlers[kind]
-	switch {
-	case r.Err != nil:
-		return
-	case h == nil:
-		answer(nil, fmt.Errorf("it does not know the call %q", kind))
-		return
-	}
-	select {
-	case c.calls <- struct{}{}:
-	default:
-		answer(nil, problem.Overloaded)
-		return
-	}
-	var out []byte
-	err := errors.New("internal error")                 // of a panic
-	c.config.Panic.Go(&c.done, "cluster call", func() { // ends with the call; Close waits for it
-		defer func() {
-			<-c.calls
-			answer(out, err)
-		}()
-		if moved := c.await(key); moved != nil {
-			err = moved
-			return
-		}
-		out, err = h(body)
-	}, nil)
 }
 
 // await waits until this process serves a key, if it is about to. It returns ErrNoOwner if it does not.

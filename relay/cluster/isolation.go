@@ -80,16 +80,18 @@ func (c *Cluster) probedBy(session, says string, revision uint64) {
 
 // judge finds out whether this process is cut off. It is connected if it hears most of those that were there, itself counted, and they hear
 // it; one that has left in order is not missed. If it is not, it asks through the table. Where others show themselves there, or where
-// the table cannot be written, it is isolated; where nobody does, it is the last one.
+// the table cannot be written, it is isolated; where nobody does, it is the last one. It is not isolated any more when the table has confirmed what it knows, or, while that is not
+// reached, when none of those that it hears has known more for a while.
 func (c *Cluster) judge() {
 	now := time.Now()
-	here, known := 1, 1
+	here, known, behind := 1, 1, false
 	c.mu.Lock()
 	for _, m := range c.members {
 		if m.heard.IsZero() || m.hello.Leaving || c.replaced(m, now) {
 			continue
 		}
 		known++
+		behind = behind || !m.ahead.IsZero() && now.Sub(m.heard) < alive
 		ms, mutual := m.hello.Heard[c.session]
 		if now.Sub(m.heard) < isolation && m.heard.After(c.resumed) && mutual && time.Duration(ms)*time.Millisecond < isolation {
 			here++
@@ -117,7 +119,7 @@ func (c *Cluster) judge() {
 	switch {
 	case now.Sub(c.started) < isolation, c.connected && !isolated:
 	case c.connected:
-		cut = !confirmed && now.Sub(c.connectedSince) < alive
+		cut = !confirmed && (behind || now.Sub(c.connectedSince) < alive)
 	case others:
 		cut = true
 	default:

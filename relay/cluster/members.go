@@ -13,7 +13,7 @@ import (
 // announce says hello.
 func (c *Cluster) announce() error {
 	now := time.Now()
-	h := link.Hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Shared: c.agreed, Age: max(1, now.Sub(c.started).Milliseconds()), Leaving: c.draining.Load(), Draining: c.leaving.Load(), Moves: movesHeld, Notices: c.notices.Heads(),
+	h := link.Hello{Session: c.session, Node: c.config.Node, Policy: c.config.Policy, Shared: c.agreed, Age: max(1, now.Sub(c.started).Milliseconds()), Leaving: c.draining.Load(), Draining: c.leaving.Load(), Moves: movesHeld, Table: c.table.Load(), Notices: c.notices.Heads(),
 		Heard: make(map[string]int64), Sent: make(map[string]link.Sent), Lost: make(map[string]uint64)}
 	c.mu.Lock()
 	if !c.cutSince.IsZero() {
@@ -65,8 +65,17 @@ func (i inbox) Announced(b []byte) {
 	case now.Sub(m.in.Late) > lateFrame:
 		m.in.Late, m.in.Epoch, m.in.Broken = time.Time{}, s.Epoch, true
 	}
+	if h.Table <= c.table.Load() {
+		m.ahead = time.Time{}
+	} else if m.ahead.IsZero() {
+		m.ahead = now
+	}
+	learn := !m.ahead.IsZero() && now.Sub(m.ahead) > lateFrame && !c.learns.Swap(true)
 	epoch := h.Lost[c.session]
 	c.mu.Unlock()
+	if learn {
+		c.config.Panic.Go(&c.done, "cluster rows", func() { c.learn(m) }, func() { c.learns.Store(false) }) // ends with the answer; Close waits for it
+	}
 	if first {
 		c.tellAnew(h.Session)
 	}

@@ -75,7 +75,7 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 		return err
 	}
 	begun := time.Now()
-	shut := &owner{Node: o.Node, Session: o.Session, term: o.term}
+	shut := &owner{Node: o.Node, Session: o.Session, term: o.term, row: o.row}
 	if !c.owners[p].CompareAndSwap(o, shut) {
 		return fmt.Errorf("partition %d: %w", p, ErrNotOwner)
 	}

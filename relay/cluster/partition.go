@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"strconv"
-	"strings"
 	"time"
 
 	"weir/relay/cluster/forward"
@@ -40,69 +39,6 @@ func (c *Cluster) heardElsewhere(session string, now time.Time) bool {
 		}
 	}
 	return false
-}
-
-const rowPrefix = "p."
-
-// Row implements mesh.Handler.
-func (i inbox) Row(key string, value []byte, revision uint64) {
-	if i.cluster.kept.Row(key, value, revision) {
-		return
-	}
-	if session, ok := strings.CutPrefix(key, probePrefix); ok {
-		i.cluster.probedBy(session, strings.Trim(string(value), `"`), revision)
-		return
-	}
-	p, err := strconv.Atoi(strings.TrimPrefix(key, rowPrefix))
-	if err != nil || !strings.HasPrefix(key, rowPrefix) || p < 0 {
-		return
-	}
-	c := i.cluster
-	var o owner
-	if json.Unmarshal(value, &o) != nil {
-		return
-	}
-	if p >= len(c.owners) {
-		if !c.foreign.Swap(true) {
-			c.config.Log.Error("the cluster has more partitions than this node: set cluster.partitions to what the others have")
-		}
-		return
-	}
-	o.term = revision
-	before := c.owners[p].Load()
-	if before != nil && before.term >= revision {
-		return
-	}
-	c.owners[p].Store(&o)
-	if !c.running() {
-		return
-	}
-	if o.Session != c.session || before != nil && before.Session == c.session { // or it was another one's meanwhile, which the table no longer tells
-		c.parts.Close(p, o.term)
-	}
-	if before != nil && before.Session == c.session && o.Session != c.session {
-		c.lose(p, o.From == c.session)
-	}
-	var failed []*request
-	c.mu.Lock()
-	if before != nil && o.From == "" { // it was taken over: who had it is gone
-		failed = c.unanswered(before.Session, p)
-	}
-	c.flush(p)
-	c.mu.Unlock()
-	finish(failed)
-	c.owned(p, before)
-	if o.Session == c.session {
-		c.config.Panic.Go(&c.done, "takeover", func() { c.open(p, &o, before) }, func() { c.opened(p, &o) }) // ends by itself; Close waits for it
-		return
-	}
-	c.mu.Lock()
-	for _, r := range c.replicas {
-		if r.partition == p {
-			c.place(r)
-		}
-	}
-	c.mu.Unlock()
 }
 
 // clock looks after what time brings until the cluster is left.

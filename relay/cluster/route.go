@@ -116,7 +116,7 @@ func (c *Cluster) hereEnded(p int) {
 func (c *Cluster) makeHere(q *request) {
 	in := &link.Reader{Rest: q.record}
 	if q.kind == link.Call { // these have no order
-		c.work(in, func(body []byte, err error) {
+		c.calls.Work(in, c.await, func(body []byte, err error) {
 			c.mu.Lock()
 			again := errors.Is(err, ErrNoOwner) && c.again(q)
 			if again {

@@ -19,6 +19,7 @@ const (
 	callCome      = "come"      // no body: what was sent before has come
 	callNotice    = "notice"    // body: noticeMessage
 	callNotices   = "notices"   // body: notices.Query
+	callTable     = "table"     // no body: the rows of the table that the process knows
 )
 
 // own are the handlers of the cluster's own calls.
@@ -33,6 +34,7 @@ func (c *Cluster) own() map[string]Handler {
 		},
 		callShared: func([]byte) ([]byte, error) { return json.Marshal(c.config.Shared) },
 		callHand:   c.taken,
+		callTable:  c.tableRows,
 		callCome:   func([]byte) ([]byte, error) { return nil, nil },
 		callMove:   c.moved,
 		callExport: func(body []byte) ([]byte, error) {

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"encoding/json"
 	"hash/fnv"
 	"slices"
 	"strconv"
@@ -23,6 +24,7 @@ type Hello struct {
 	Draining bool              `json:"draining,omitempty"` // it takes no partitions
 	Moves    int               `json:"moves,omitempty"`    // the version of moves that it knows; 0: none
 	Cut      int64             `json:"cut,omitempty"`      // milliseconds since it is isolated
+	Table    uint64            `json:"table,omitempty"`    // revision of the latest row of an owner that it knows; 0: none, or a version that does not say it
 }
 
 // Sent is the epoch and the number up to which a link has sent.
@@ -48,6 +50,37 @@ func (h *Hello) State(ago, while time.Duration) string {
 		return "draining"
 	}
 	return "ready"
+}
+
+// Differs reports whether the process is configured in another way than one whose settings have that sum, and stood for that policy in versions that do not know sums.
+func (h *Hello) Differs(sum, policy string) bool {
+	if h.Shared == "" {
+		return h.Policy != policy
+	}
+	return h.Shared != sum
+}
+
+// tied is so little that two processes have started at the same time.
+const tied = time.Second
+
+// Later reports whether the process has started later than another one, which has that session and was started so long ago. Of two that have started at the same time it
+// is one, and both know which.
+func (h *Hello) Later(session string, ago time.Duration) bool {
+	switch younger := ago.Milliseconds() - h.Age; {
+	case h.Age == 0 || younger < -tied.Milliseconds(): // it does not say its age
+		return false
+	case younger > tied.Milliseconds():
+		return true
+	default:
+		return h.Session >= session
+	}
+}
+
+// Row is a row of the table of owners as one process tells it to another one. A list of them is JSON.
+type Row struct {
+	Partition int             `json:"partition"`
+	Value     json.RawMessage `json:"value"`
+	Revision  uint64          `json:"revision"`
 }
 
 // Sum returns the checksum of a list of settings, which Hello.Shared has.
