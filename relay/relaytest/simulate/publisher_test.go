@@ -291,7 +291,8 @@ func (p *publisher) twice(req []byte, at position, channel, lives int) position 
 		return at
 	}
 	again, err := p.position()
-	forked := p.w.clustered() && p.w.durable(channel) && again.Seq == at.Seq // it goes on in another epoch from there
+	// Taken over in between it goes on in another epoch, from there; of a channel in memory it may have been lost with the one before, and be made again.
+	forked := p.w.clustered() && again.Epoch != at.Epoch && (again.Seq == at.Seq || !p.w.durable(channel))
 	if err == nil && again != at && !forked && lives == p.w.lives(channel) {
 		p.w.story.problem("publisher-%d: the same idempotency key was answered %v and %v", p.number, at, again)
 	}
