@@ -106,14 +106,14 @@ func (e *exporter) item(group string, i *item, data []byte) {
 	e.Items = append(e.Items, kept)
 }
 
-// keys adds the idempotency keys that came at a position or later.
+// keys adds the idempotency keys that came at a position or later, but not those of what was deferred and is not applied: it may never be.
 func (e *exporter) keys(from uint64) {
 	k := e.channel.keys
 	if k == nil {
 		return
 	}
 	for _, s := range k.order[k.head:] {
-		if seq := k.seqs[s.key]; seq >= from {
+		if seq := k.seqs[s.key]; seq >= from && seq <= e.channel.seq {
 			e.Keys = append(e.Keys, KeptKey{Key: s.key, Seq: seq, At: e.at(s.at)})
 		}
 	}

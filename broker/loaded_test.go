@@ -115,6 +115,9 @@ func TestKeysOfWhatWasNeverApplied(t *testing.T) {
 		}
 	}
 	s.waits[0].Apply()
+	if k, err := b.Export("c"); err != nil || len(k.Keys) != 1 || k.Keys[0].Key != "kept" { // who follows it may own it later
+		t.Errorf("other processes get %+v %v", k.Keys, err)
+	}
 	b.Demote("c")
 	if seq, ok := c.keys.find("kept"); !ok || seq != 1 {
 		t.Errorf("what was applied is at %d, known: %t", seq, ok)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"weir/relay/cluster"
+	"weir/relay/cluster/tunnel"
 	"weir/relay/stats"
 )
 
@@ -15,6 +16,7 @@ func TestClusterMetrics(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	writeCluster(&b, cluster.Stats{})
+	tunnel.Stats{}.Write(&b)
 	var got, want []string
 	for line := range strings.Lines(b.String()) {
 		if name, _, _ := strings.Cut(line, " "); !strings.HasPrefix(name, "#") {

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"io"
 	"sync"
 
 	"weir/relay/cluster/tunnel"
@@ -30,6 +31,7 @@ func New(h *hub.Hub, gate *ingress.Gate, sessions *session.Manager, own *native.
 		h.Answer(tunnel.CallOpen, r.tunnels.Open)
 		h.Answer(tunnel.CallTake, r.tunnels.Take)
 		h.Answer(callRefresh, r.refresh)
+		h.Counters.Set.RegisterMetricsWriter(func(w io.Writer) { r.tunnels.Stats().Write(w) })
 		sessions.OnRefresh(r.renewed)
 	}
 	return r

@@ -135,6 +135,10 @@ var clusterMetrics = []Metric{
 	{Name: "weir_cluster_takeovers_total", Type: TypeCounter, Help: "Partitions that this node has taken over, those of the start included."},
 	{Name: "weir_cluster_moves_total", Type: TypeCounter, Help: "Partitions that this node has handed over to another one."},
 	{Name: "weir_cluster_rescued_channels_total", Type: TypeCounter, Help: "Channels that went on after a takeover with what a node had of them."},
+	{Name: "weir_cluster_tunnels", Type: TypeGauge, Help: "Ends of tunnels here: clients of this node whose document or room another node has, and such clients of other nodes."},
+	{Name: "weir_cluster_tunnel_waiting_bytes", Type: TypeGauge, Help: "Bytes that wait in tunnels to other nodes; one tunnel holds 1 MiB at most."},
+	{Name: "weir_cluster_tunnels_total", Type: TypeCounter, Help: "Tunnels that were opened for clients of this node."},
+	{Name: "weir_cluster_tunnels_lost_total", Type: TypeCounter, Help: "Ends of tunnels that ended because the other node was lost."},
 }
 
 var presenceMetrics = []Metric{

@@ -181,7 +181,10 @@ func (p *peer) lose() {
 	p.mu.Lock()
 	p.gone, p.running, p.out = true, false, nil
 	p.mu.Unlock()
-	p.end(func(*Tunnel) bool { return true })
+	p.end(func(*Tunnel) bool {
+		p.set.counts.lost.Add(1)
+		return true
+	})
 }
 
 // end ends some tunnels. which is called with mu held.

@@ -188,6 +188,11 @@ func TestLost(t *testing.T) {
 				if _, ended := atB.state(); ended != 0 {
 					t.Fatal("it has ended before")
 				}
+				for end, dialed := range map[string]uint64{"a": 1, "b": 0} {
+					if s := w.ends[end].Stats(); s != (Stats{Open: 1, Dialed: dialed}) {
+						t.Errorf("%s: %+v", end, s)
+					}
+				}
 				w.mu.Lock()
 				happens(w)
 				w.mu.Unlock()
@@ -196,6 +201,9 @@ func TestLost(t *testing.T) {
 				_, two := atB.state()
 				if one != 1 || two != 1 || a.Send(1, nil) == nil || b.Send(1, nil) == nil {
 					t.Errorf("ended %d and %d times", one, two)
+				}
+				if s := w.ends["a"].Stats(); s != (Stats{Dialed: 1, Lost: 1}) {
+					t.Errorf("a: %+v", s)
 				}
 				w.mu.Lock()
 				clear(w.away)
@@ -258,6 +266,9 @@ func TestFull(t *testing.T) {
 		}
 		if err := a.Send(1, half); err != ErrFull { //nolint:errorlint // as it is returned
 			t.Errorf("more is taken: %v", err)
+		}
+		if s := w.ends["a"].Stats(); s.Waiting != window {
+			t.Errorf("while it is full: %+v", s)
 		}
 		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
 		if _, err := c.Write(half); !errors.Is(err, os.ErrDeadlineExceeded) {

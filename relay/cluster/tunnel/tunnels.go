@@ -40,6 +40,7 @@ type Tunnels struct {
 	done    *sync.WaitGroup // of all goroutines
 	session string          // of this process
 	closed  atomic.Bool     // none is opened any more
+	counts  counts          // atomic
 
 	mu     sync.Mutex
 	peers  map[string]*peer // by session; guarded by mu
@@ -84,6 +85,7 @@ func (t *Tunnels) Dial(ctx context.Context, key string, head []byte, handle func
 	}
 	n := &Tunnel{id: id, dialed: true}
 	n.handler = handle(n)
+	t.counts.dialed.Add(1)
 	t.add(node, session, n)
 	return n, nil
 }
