@@ -11,9 +11,6 @@ import (
 
 // Processes that are configured differently would serve a channel in two ways. The later one is not ready and takes nothing over until the others are gone or agree.
 
-// callShared is a call for what a process shares with the others.
-const callShared = "shared"
-
 // differs reports whether a process is configured in another way.
 func (c *Cluster) differs(h *link.Hello) bool { return h.Differs(c.agreed, c.config.Policy) }
 

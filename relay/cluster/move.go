@@ -81,7 +81,11 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 	}
 	var list []handover.Channel
 	goOn := func() {
-		c.owners[p].CompareAndSwap(shut, o)
+		if !c.owners[p].CompareAndSwap(shut, o) { // somebody else has taken it over meanwhile: what was put back is to be followed there
+			c.rows.Lock()
+			c.lose(p, true)
+			c.rows.Unlock()
+		}
 		for _, h := range list {
 			if h.Tap != nil { // it gets nothing any more
 				h.Tap.Reset(nil)

@@ -88,6 +88,40 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// A partition that is taken over while its owner tries to hand it over is followed there: what the owner has put back is not its own any more.
+func TestTakenOverWhileMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mute atomic.Pointer[string] // session that nobody hears; nil: none
+		m := &fake.Mesh{Lose: func(from, to string, _ []byte) bool {
+			s := mute.Load()
+			return s != nil && from == *s && to != ""
+		}}
+		nodes := three(t, m)
+		const channel = "room:1"
+		of := owner(nodes, channel)
+		left := others(nodes, of)
+		of.join(channel, nil)
+		of.publish(channel, "1")
+		mute.Store(&of.session)
+		if err := of.cluster.Move(context.Background(), of.cluster.PartitionOf(channel), left[0].name); err == nil {
+			t.Fatal("it was moved to a node that does not hear of it")
+		}
+		if owner(left, channel) == nil {
+			t.Fatal("nobody has taken it over meanwhile")
+		}
+		mute.Store(nil)
+		time.Sleep(10 * time.Second)
+		at := left[1].publish(channel, "2")
+		time.Sleep(time.Second)
+		if here, err := of.broker.At(channel); here != at {
+			t.Errorf("the former owner is at %v (%v), the new one at %v", here, err, at)
+		}
+		if told := of.told(channel); len(told) == 0 || !strings.Contains(told[len(told)-1], `"data":2`) {
+			t.Errorf("its reader was told %q", told)
+		}
+	})
+}
+
 // A node that joins gets its share when it has been there for a while, and what was moved by hand stays there.
 func TestShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -27,10 +27,8 @@ func (c *Cluster) tableRows([]byte) ([]byte, error) {
 func (c *Cluster) learn(m *member) {
 	defer c.learns.Store(false)
 	var list []link.Row
-	body, err := c.callMember(c.context, func(other *member) bool { return other == m }, callTable, nil, answerLimit)
-	if err != nil || json.Unmarshal(body, &list) != nil {
-		return // its next hello has this asked again
-	}
+	body, _ := c.callMember(c.context, func(other *member) bool { return other == m }, callTable, nil, answerLimit)
+	_ = json.Unmarshal(body, &list) // without an answer its next hello has this asked again
 	for _, r := range list {
 		c.row(r.Partition, r.Value, r.Revision)
 	}

@@ -19,6 +19,7 @@ const (
 	callCome      = "come"      // no body: what was sent before has come
 	callNotice    = "notice"    // body: noticeMessage
 	callNotices   = "notices"   // body: notices.Query
+	callShared    = "shared"    // no body: what the process shares with the others
 	callTable     = "table"     // no body: the rows of the table that the process knows
 )
 
