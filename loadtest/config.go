@@ -83,7 +83,7 @@ func resolve(cfg *Config, at target.Endpoint) (list []netip.AddrPort, err error)
 		}
 		ip := to.AddrPort().Addr().Unmap()
 		if !ip.IsLoopback() && !cfg.Own {
-			return nil, setupError("%s is %v here, which is not this machine", addr, ip)
+			return nil, setupError("%s resolves to %v, which is not this machine", addr, ip)
 		}
 		list = append(list, netip.AddrPortFrom(ip, uint16(to.Port)))
 	}

@@ -172,7 +172,7 @@ func (c *publisher) answered(resp codec.Response, body []byte) error {
 }
 
 // errEnded is a connection that the target said it will close after its answer.
-var errEnded = errors.New("the target does not keep the connection")
+var errEnded = errors.New("the target does not keep the connection open")
 
 // retryAfter is the pause before a lost connection is opened again.
 const retryAfter = 20 * time.Millisecond

@@ -23,7 +23,7 @@ func (f *Fillable) Fill(d time.Duration) { f.full.Store(time.Now().Add(d).UnixNa
 // check is what the disk answers to what needs room.
 func (f *Fillable) check() error {
 	if time.Now().UnixNano() < f.full.Load() {
-		return fmt.Errorf("the disk is full because it was asked to be: %w", syscall.ENOSPC)
+		return fmt.Errorf("the demo simulates a full disk: %w", syscall.ENOSPC)
 	}
 	return nil
 }

@@ -104,7 +104,7 @@ func (m *importer) run(put func() error) error {
 		return fmt.Errorf("line %d: %w", m.number+1, err)
 	}
 	if !m.ended {
-		return fmt.Errorf("it ends after line %d, without its last line: %w", m.number, ErrImport)
+		return fmt.Errorf("the export ends after line %d, without its last line: %w", m.number, ErrImport)
 	}
 	return put()
 }

@@ -33,7 +33,7 @@ func (j *Journal) sweep(place []byte) (next []byte) {
 			}
 			h, over, _, err := j.age(tx, string(k), now)
 			if err == nil && h.epoch == "" {
-				err = fmt.Errorf("it is stored under the wrong key: %w", ErrCorrupt)
+				err = fmt.Errorf("the channel is stored under the wrong key: %w", ErrCorrupt)
 			}
 			switch {
 			case err != nil:

@@ -108,7 +108,7 @@ func (t *trees) head(id uint64) (flags, count uint16, err error) {
 	}
 	flags, count = binary.NativeEndian.Uint16(head[8:]), binary.NativeEndian.Uint16(head[10:])
 	if binary.NativeEndian.Uint64(head) != id || flags != flagBranch && flags != flagLeaf {
-		return 0, 0, fmt.Errorf("page %d is none of a tree", id)
+		return 0, 0, fmt.Errorf("page %d is not a page of a tree", id)
 	}
 	return flags, count, nil
 }
@@ -117,7 +117,7 @@ func (t *trees) head(id uint64) (flags, count uint16, err error) {
 func (t *trees) branch(id uint64) (children []uint64, err error) {
 	flags, count, err := t.head(id)
 	if err == nil && (flags != flagBranch || count == 0) {
-		err = fmt.Errorf("page %d leads nowhere", id)
+		err = fmt.Errorf("page %d leads to no other page", id)
 	}
 	if err != nil {
 		return nil, err

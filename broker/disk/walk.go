@@ -40,7 +40,7 @@ func absent(tx *bolt.Tx, channels *bolt.Bucket, channel string) error {
 	prefix := prefixOf(channel)
 	for _, bucket := range [][]byte{bucketHistory, bucketItems, bucketKeys} {
 		if k, _ := tx.Bucket(bucket).Cursor().Seek(prefix); bytes.HasPrefix(k, prefix) {
-			return fmt.Errorf("there is no header, but %s: %w", bucket, ErrCorrupt)
+			return fmt.Errorf("the header is missing, but there are entries in %s: %w", bucket, ErrCorrupt)
 		}
 	}
 	name, c := []byte(channel), channels.Cursor()
@@ -66,7 +66,7 @@ func around(name, k, v []byte, order int, next func() (k, v []byte)) error {
 		case bytes.Compare(k, last) != order:
 			return fmt.Errorf("keys %q and %q are out of order: %w", last, k, ErrCorrupt)
 		case !whole && (n == 0 || ours):
-			return fmt.Errorf("the entry at %q may be its header: %w", k, ErrCorrupt)
+			return fmt.Errorf("the entry at %q may be the damaged header: %w", k, ErrCorrupt)
 		}
 		last = k
 		k, v = next()

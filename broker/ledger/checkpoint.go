@@ -167,9 +167,9 @@ func (l *Ledger) saved(err error) {
 	l.mu.Unlock()
 	switch {
 	case err != nil && before == nil:
-		l.config.Log.Error("channels cannot be put on the shelf; changes stay in the log", slog.String("error", err.Error()))
+		l.config.Log.Error("the shelf of durable channels cannot be written; changes stay in the log", slog.String("error", err.Error()))
 	case err == nil && before != nil:
-		l.config.Log.Info("channels can be put on the shelf again")
+		l.config.Log.Info("the shelf of durable channels can be written again")
 	}
 }
 

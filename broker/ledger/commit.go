@@ -102,7 +102,7 @@ func (l *Ledger) append(w *writer, b *batch) (number uint64, err error) {
 			return
 		}
 		if there > 0 && there < w.last { // by a server that was replaced and does not know it, or the log is another one: nothing is acknowledged either way
-			err = fmt.Errorf("log %d ends at %d, the servers say, and had %d", w.slot, there, w.last)
+			err = fmt.Errorf("the NATS servers report that log %d ends at message %d: expected message %d or a later one", w.slot, there, w.last)
 			return
 		}
 		switch mine, known := isAt(ctx, w.log, w.last+1, w.session, w.frames+1); {
@@ -216,7 +216,7 @@ func (l *Ledger) note(err error) {
 
 // fenced steps down: nothing of what waits is known to be stored.
 func (l *Ledger) fenced(w *writer, err error) {
-	l.config.Log.Warn("another node has taken over what this one kept", slog.String("error", err.Error()))
+	l.config.Log.Warn("another node has taken over the durable channels of this node", slog.String("error", err.Error()))
 	l.mu.Lock()
 	if l.writer == w {
 		l.writer = nil

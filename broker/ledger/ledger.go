@@ -18,15 +18,15 @@ import (
 
 // The errors of this package. They come wrapped with the operation.
 var (
-	ErrFailing  = errors.New("the servers of the cluster do not keep it")
-	ErrFenced   = errors.New("another process has taken over what this one kept: it may have been stored")
-	ErrNotTaken = fmt.Errorf("the durable channels of the partition are not served here at the moment: %w", broker.ErrNotLoaded)
+	ErrFailing  = errors.New("the NATS servers cannot store or load durable channels")
+	ErrFenced   = errors.New("another node has taken over the durable channels of this one: the change may have been stored")
+	ErrNotTaken = fmt.Errorf("this node does not serve the durable channels of the partition at the moment: %w", broker.ErrNotLoaded)
 	ErrCorrupt  = record.ErrCorrupt
-	ErrFormat   = errors.New("it was written by another version of weir")
+	ErrFormat   = errors.New("written by another version of weir")
 	ErrClosed   = errors.New("the ledger is closed")
 	ErrExists   = errors.New("the channel exists already")
 	ErrName     = errors.New("a name must not hold a NUL")
-	ErrTooLarge = errors.New("the change is larger than what the servers of the cluster take")
+	ErrTooLarge = errors.New("the change is larger than the NATS servers accept")
 )
 
 // Config is what New needs. A field from Queue on that is zero has its default.
@@ -180,7 +180,7 @@ func (l *Ledger) add(log broker.Log, e *broker.Entry) (broker.Receipt, error) {
 		return broker.Receipt{}, err
 	}
 	if size := len(log.Channel()) + len(at.Epoch) + len(e.Group) + len(e.Key) + len(e.Data) + len(e.IdempotencyKey) + recordRoom; size > l.writer.log.Limit() {
-		return broker.Receipt{}, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, size, l.writer.log.Limit())
+		return broker.Receipt{}, fmt.Errorf("%w: %d bytes: expected at most %d", ErrTooLarge, size, l.writer.log.Limit())
 	}
 	b := l.open(log.Channel(), false, func(b []byte) []byte { return record.AppendChange(b, log.Channel(), at, e, l.now()) })
 	if log.Policy().AfterDisk {
@@ -203,7 +203,7 @@ func (l *Ledger) admit(channel string, ack broker.Ack) error {
 		return fmt.Errorf("%w: %w", ErrFailing, l.failing)
 	case l.waiting > l.config.Queue:
 		l.counts.Refused++
-		return fmt.Errorf("the servers are too slow: %w", broker.ErrFull)
+		return fmt.Errorf("the NATS servers are too slow: %w", broker.ErrFull)
 	}
 	return nil
 }

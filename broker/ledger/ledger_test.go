@@ -307,7 +307,7 @@ func TestOtherVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := b.l.Take(context.Background(), []ledger.Claim{places.claim(0, 1, b.session, b.from)})
-	if !errors.Is(err, ledger.ErrFormat) || !strings.Contains(err.Error(), "start that version") {
+	if !errors.Is(err, ledger.ErrFormat) || !strings.Contains(err.Error(), "start the other version") {
 		t.Errorf("take: %v", err)
 	}
 	if b.l.Serves(0) {
@@ -321,7 +321,7 @@ func TestOtherVersion(t *testing.T) {
 	if _, err = a.node.Shelf().Put(ctx, revision, mesh.Value{Key: "format", Data: []byte("WLC9")}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := b.l.Begin(ctx, 1, ledger.Made{}); !errors.Is(err, ledger.ErrFormat) || !strings.Contains(err.Error(), "start that version") {
+	if _, _, err := b.l.Begin(ctx, 1, ledger.Made{}); !errors.Is(err, ledger.ErrFormat) || !strings.Contains(err.Error(), "start the other version") {
 		t.Errorf("begin: %v", err)
 	}
 }

@@ -69,7 +69,7 @@ func (l *Ledger) get(ctx context.Context, channel string) (s saved, revision uin
 }
 
 // errTorn is why pieces do not make a whole: it was written anew meanwhile.
-var errTorn = errors.New("the pieces of a checkpoint are not of one")
+var errTorn = errors.New("the pieces of a checkpoint do not belong together")
 
 func (l *Ledger) join(ctx context.Context, key string, head []byte) (b []byte, err error) {
 	if len(head) < idSize {

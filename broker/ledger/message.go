@@ -50,7 +50,7 @@ func readMessage(b []byte) (m message, err error) {
 		return m, ErrCorrupt
 	}
 	if b[3] != magic[3] {
-		return m, fmt.Errorf("%w, whose logs are of format %q, and this one knows %q: start that version, or begin with another cluster.name", ErrFormat, b[:4], magic)
+		return m, fmt.Errorf("%w: a log has format %q, this version reads %q: start the other version, or use another cluster.name", ErrFormat, b[:4], magic)
 	}
 	m.kind, m.session = b[4], string(b[5:envelopeSize])
 	frame, rest, ok := record.CutFrame(b[envelopeSize:], salt(m.session))

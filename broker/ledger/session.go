@@ -59,7 +59,7 @@ func (l *Ledger) format(ctx context.Context, made bool) error {
 		case string(b) == valueMagic:
 			return nil
 		case b != nil:
-			return fmt.Errorf("%w: its shelf is of format %q, and this one knows %q: start that version, or begin with another cluster.name", ErrFormat, b, valueMagic)
+			return fmt.Errorf("%w: the shelf has format %q, this version reads %q: start the other version, or use another cluster.name", ErrFormat, b, valueMagic)
 		case made: // somebody is asked who lags behind, or it was dropped
 			return fmt.Errorf("read the format of the shelf: %w", mesh.ErrAbsent)
 		}

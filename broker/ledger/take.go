@@ -142,7 +142,7 @@ func (l *Ledger) seal(ctx context.Context, w *writer, r Ref) (uint64, error) {
 		case ended > 0:
 			return ended, nil
 		case r.Slot == w.slot: // the session's own fence is gone
-			return 0, fmt.Errorf("it does not have the beginning of this session: %w", ErrCorrupt)
+			return 0, fmt.Errorf("the beginning of this session is missing: %w", ErrCorrupt)
 		}
 		from = max(from, last+1)
 		number, err := log.Append(ctx, fence(rand.Text()), last)

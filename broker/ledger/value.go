@@ -84,7 +84,7 @@ func decode(key string, b []byte) (s saved, err error) {
 		return s, ErrCorrupt
 	}
 	if b[3] != valueMagic[3] {
-		return s, fmt.Errorf("%w, whose checkpoints are of format %q, and this one knows %q: start that version, or begin with another cluster.name", ErrFormat, b[:4], valueMagic)
+		return s, fmt.Errorf("%w: a checkpoint has format %q, this version reads %q: start the other version, or use another cluster.name", ErrFormat, b[:4], valueMagic)
 	}
 	packed, ok := record.Unseal([]byte(key), b[len(valueMagic):])
 	if !ok {

@@ -158,7 +158,7 @@ func (c *benchCommand) spec(p *program, s scenario.Scenario) ([]byte, error) {
 func (p *program) part(text []byte, s scenario.Scenario) (cfg loadtest.Config, done func(), err error) {
 	var spec agentSpec
 	if err := json.Unmarshal(text, &spec); err != nil {
-		return cfg, nil, fmt.Errorf("the conductor is of another version: %w", err)
+		return cfg, nil, fmt.Errorf("the weir bench that sent the test is of another version: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "weir-bench-")
 	if err != nil {

@@ -153,7 +153,7 @@ func (f *targetFlags) extra(kind string) (list [][2]string, err error) {
 		{"message-data", f.Data != ""}, {"message-prefix", f.Before != ""}, {"publish-body", f.Body != ""}, {"publish-method", f.Method != ""}, {"publish-header", len(f.With) > 0}, {"publish-send", f.Over != ""},
 	} {
 		if only.given {
-			return nil, wrongf("bench: --%s: %s is spoken to in its own way: expected --target json, a preset or a file beside it", only.flag, kind)
+			return nil, wrongf("bench: --%s: not for the target %s, whose protocol is fixed: expected --target json, a preset or a file beside it", only.flag, kind)
 		}
 	}
 	p := &protocol.Protocol{}

@@ -147,7 +147,7 @@ func (c *clusterCheckCommand) Run(p *program) error {
 		}
 	}
 	if len(wrong) > 0 {
-		return errors.New("cluster: something is wrong")
+		return errors.New("cluster: the check found problems")
 	}
 	if !c.JSON {
 		_, err = fmt.Fprintf(p.stdout, "ok: %d nodes, %d partitions\n", len(s.Nodes), len(s.Partitions))
@@ -206,7 +206,7 @@ func (s *clusterView) wrong() (list []string) {
 		if x.Node == "" {
 			list = append(list, fmt.Sprintf("partition %d has no owner", x.Partition))
 		} else if !there[x.Node] {
-			list = append(list, fmt.Sprintf("partition %d belongs to %s, which is not there", x.Partition, x.Node))
+			list = append(list, fmt.Sprintf("partition %d belongs to node %s, which is gone or cannot be reached", x.Partition, x.Node))
 		}
 	}
 	return list

@@ -20,7 +20,7 @@ func TestClusterCommands(t *testing.T) {
 	good := cluster.Status{Node: "weir-1", Nodes: []cluster.NodeStatus{{Node: "weir-1", State: "ready", Owned: 2}, {Node: "weir-2", State: "ready", HeardMS: 100, Owned: 2}},
 		Partitions: []cluster.PartitionStatus{{Partition: 0, Node: "weir-1"}, {Partition: 1, Node: "weir-1"}, {Partition: 2, Node: "weir-2", Pinned: true}, {Partition: 3, Node: "weir-2"}}}
 	bad := good
-	bad.Trouble = "some channels have no node yet"
+	bad.Trouble = "some partitions have no owner yet"
 	bad.Nodes = []cluster.NodeStatus{good.Nodes[0], {Node: "weir-2", State: "silent", HeardMS: 9000}}
 	bad.Partitions = append([]cluster.PartitionStatus{{Partition: 9}}, good.Partitions...)
 	said := &clusterView{Status: good}
@@ -58,7 +58,7 @@ func TestClusterCommands(t *testing.T) {
 		}
 	}
 	said = &clusterView{Status: bad}
-	for _, want := range []string{"weir-1 is not ready: some", "weir-2 is silent", "partition 9 has no owner", "partition 2 belongs to weir-2, which is not there"} {
+	for _, want := range []string{"weir-1 is not ready: some", "weir-2 is silent", "partition 9 has no owner", "partition 2 belongs to node weir-2, which is gone or cannot be reached"} {
 		if out, code := run("check"); code == exitOK || !strings.Contains(out, want) {
 			t.Errorf("check: %d, want %q in\n%s", code, want, out)
 		}
@@ -86,7 +86,7 @@ func TestAdminOfAnotherListener(t *testing.T) {
 			}
 		}
 	}
-	if out, code := answeredBy(t, `{"code":"not_found","title":"this relay is no node of a cluster"}`, "cluster", "status"); code != exitFailure || strings.Contains(out, "--admin") {
+	if out, code := answeredBy(t, `{"code":"not_found","title":"this relay is not a node of a cluster"}`, "cluster", "status"); code != exitFailure || strings.Contains(out, "--admin") {
 		t.Errorf("no node of a cluster: %d %s", code, out)
 	}
 }

@@ -81,9 +81,9 @@ func (c *clusterImportCommand) Run(p *program) error {
 		err = send()
 	}
 	if err != nil {
-		return unlessLeft(ctx, fmt.Errorf("cluster import: %w (%s before that are in)", err, count(total+there, "channel")))
+		return unlessLeft(ctx, fmt.Errorf("cluster import: %w (%s before that were imported)", err, count(total+there, "channel")))
 	}
-	_, err = fmt.Fprintf(p.stdout, "%s imported, %d were in already\n", count(total, "channel"), there)
+	_, err = fmt.Fprintf(p.stdout, "%s imported, %d existed already\n", count(total, "channel"), there)
 	return err
 }
 

@@ -339,7 +339,7 @@ func (c *dataImport) Run(p *program) error {
 	channels, err := disk.Import(dir, bufio.NewReader(from), steps.step)
 	if err != nil {
 		if channels > 0 {
-			return fmt.Errorf("%w (%s before that are in)", explain(err), count(channels, "channel"))
+			return fmt.Errorf("%w (%s before that were imported)", explain(err), count(channels, "channel"))
 		}
 		return explain(err)
 	}

@@ -64,7 +64,7 @@ func (c *doctorCommand) Run(p *program) error {
 	case broken != nil:
 		return unlessLeft(ctx, broken)
 	case !well:
-		return errors.New("doctor: something is in the way")
+		return errors.New("doctor: a check failed")
 	}
 	return nil
 }

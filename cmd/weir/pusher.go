@@ -104,7 +104,7 @@ func (x *pusherCheck) connect() error {
 	}
 	conn, resp, err := websocket.Dial(x.ctx, strings.TrimSuffix(x.URL, "/")+"/app/"+url.PathEscape(x.Key)+"?protocol=7&client=weir-check&version=1", &websocket.DialOptions{HTTPHeader: header})
 	if resp != nil && resp.StatusCode == http.StatusNotFound {
-		return errors.New("there is nothing at this address: is the system pusher on, and pusher.path as in --url?")
+		return errors.New("nothing found at this address: is pusher in systems, and does --url end with pusher.path?")
 	}
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (x *pusherCheck) await(event string) (*pusherMessage, error) {
 			if code := websocket.CloseStatus(err); code > 0 {
 				return nil, fmt.Errorf("closed with %d: %w", code, err)
 			}
-			return nil, fmt.Errorf("%s did not come: %w", event, err)
+			return nil, fmt.Errorf("the event %s did not arrive: %w", event, err)
 		}
 		m := new(pusherMessage)
 		if err := json.Unmarshal(raw, m); err != nil {
@@ -247,7 +247,7 @@ func (x *pusherCheck) webhook() error {
 		case r.Header.Get("X-Pusher-Key") != x.Key:
 			wrong = errors.New("the webhook is signed with another key: " + r.Header.Get("X-Pusher-Key"))
 		case !hmac.Equal([]byte(r.Header.Get("X-Pusher-Signature")), []byte(x.sign(string(body)))):
-			wrong = errors.New("the signature of the webhook is wrong")
+			wrong = errors.New("the signature of the webhook is wrong: check --secret")
 		default:
 			wrong = nil
 		}

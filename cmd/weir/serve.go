@@ -174,7 +174,7 @@ func (s *service) announce() {
 	}
 	text, err := welcome(public, admin, s.cfg)
 	if err != nil {
-		s.log.Error("no development token", slog.Any("error", err))
+		s.log.Error("cannot make a development token", slog.Any("error", err))
 		return
 	}
 	_, _ = fmt.Fprint(s.stdout, text)
@@ -195,7 +195,7 @@ func (s *service) reload() {
 		return
 	}
 	if err := setLevel(s.level, cfg.Log.Level); err != nil {
-		s.log.Error("the log level stays", slog.Any("error", err))
+		s.log.Error("the log level is not changed", slog.Any("error", err))
 		return
 	}
 	for _, note := range loaded.Notes {

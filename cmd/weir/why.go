@@ -68,7 +68,7 @@ func (c *whyCommand) Run(p *program) error {
 		}
 	}
 	if !e.Allowed {
-		return errors.New("why: the client may not")
+		return errors.New("why: the client is not allowed to do this")
 	}
 	return nil
 }

@@ -99,10 +99,10 @@ func TestClusterImport(t *testing.T) {
 	admin := "http://" + three[1].admin
 	var in, there int
 	out := m.run(one, export, "cluster", "import", "-", "--admin", admin) // some may be in from an attempt that the servers were too slow for
-	if n, err := fmt.Sscanf(string(out), "%d channels imported, %d were in already\n", &in, &there); n != 2 || in+there != len(m.channels) || in == 0 {
+	if n, err := fmt.Sscanf(string(out), "%d channels imported, %d existed already\n", &in, &there); n != 2 || in+there != len(m.channels) || in == 0 {
 		t.Errorf("import: %s %v", out, err)
 	}
-	if out := m.run(one, export, "cluster", "import", "-", "--admin", admin); string(out) != fmt.Sprintf("0 channels imported, %d were in already\n", len(m.channels)) {
+	if out := m.run(one, export, "cluster", "import", "-", "--admin", admin); string(out) != fmt.Sprintf("0 channels imported, %d existed already\n", len(m.channels)) {
 		t.Errorf("once more: %s", out)
 	}
 	m.goesOn("on three nodes", three)

@@ -58,7 +58,7 @@ func TestClusterNames(t *testing.T) {
 	publishes(nodes[0], "safe:a")
 
 	other := join("other-0", "  else: {subscribe: authenticated}\n")
-	refuses(other, "/readyz", "another node of the cluster has other namespaces", "cluster.name", "else")
+	refuses(other, "/readyz", "another node has other namespaces", "cluster.name", "else")
 	other.kill()
 	other = join("other-0", "  else: {subscribe: authenticated}\ncluster: {name: other}\n")
 	other.launch()
@@ -83,7 +83,7 @@ func TestClusterNames(t *testing.T) {
 		return []string{"--node", "alone", "--cluster-listen", route, "--cluster-routes", route + "," + freeport.Address(t), "--cluster-data", data}
 	}
 	alone.args = within(t.TempDir())
-	ends(alone, "data: the directory of one node is not used in a cluster")
+	ends(alone, "data: a cluster does not use the data directory of a single node")
 	embedded := newServer(t, durable)
 	embedded.args = within(dir)
 	ends(embedded, "cluster.embed.data", "weir data export")

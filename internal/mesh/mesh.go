@@ -51,7 +51,7 @@ type Handler interface {
 }
 
 // ErrConflict is why a row was not written: somebody else wrote it before.
-var ErrConflict = errors.New("the row was written by another process meanwhile")
+var ErrConflict = errors.New("another node has written meanwhile")
 
-// ErrAway is why nothing is written or sent: the mesh is not reached at the moment.
-var ErrAway = errors.New("the mesh is not reached")
+// ErrAway is why nothing is written or sent: the NATS servers cannot be reached at the moment.
+var ErrAway = errors.New("the NATS servers cannot be reached")

@@ -277,7 +277,7 @@ func (s *Server) start(_ http.ResponseWriter, r *http.Request, p *part) error {
 	case p.at <- time.Now().Add(time.Unix(0, at).Sub(s.Now())):
 		return nil
 	default:
-		return errors.New("begun already")
+		return errors.New("the test has begun already")
 	}
 }
 
@@ -303,13 +303,13 @@ func share(_ http.ResponseWriter, r *http.Request, p *part) error {
 	}
 	p.mu.Unlock()
 	if !fits {
-		return errors.New("not what this part has asked for")
+		return errors.New("the counts of all agents do not fit this agent's part")
 	}
 	select {
 	case p.all <- all:
 		return nil
 	default:
-		return errors.New("told already")
+		return errors.New("the counts of all agents have been sent already")
 	}
 }
 

@@ -71,14 +71,14 @@ func (u *user) open() error {
 		return err
 	}
 	k.frames.Control = u.control
-	return u.until(patience, "the connection was not let in", func() bool { return k.sub.Subscribed })
+	return u.until(patience, "the target did not accept the connection", func() bool { return k.sub.Subscribed })
 }
 
 // read reads once, and takes what came. os.ErrDeadlineExceeded: nothing came in time.
 func (u *user) read(limit time.Duration) error {
 	k := u.client
 	if k == nil {
-		return errors.New("expected connect before")
+		return errors.New("expected connect before this step")
 	}
 	b, err := k.take(limit)
 	if err != nil {
@@ -173,7 +173,7 @@ func (u *user) control(op byte, payload []byte) error {
 }
 
 // errClosing is an answer after which the target closes the connection.
-var errClosing = errors.New("the target does not keep the connection")
+var errClosing = errors.New("the target does not keep the connection open")
 
 // request sends a request over the user's own connection for publishing, and waits for the response. A connection that
 // was kept open, and has ended meanwhile, is opened again.

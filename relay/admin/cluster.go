@@ -14,7 +14,7 @@ import (
 )
 
 // errAlone is the answer where there is no cluster.
-var errAlone = problem.NotFound.With("this relay is no node of a cluster")
+var errAlone = problem.NotFound.With("this relay is not a node of a cluster")
 
 // handleCluster is GET /cluster: the cluster as this node sees it.
 func (s *Server) handleCluster(ctx *fasthttp.RequestCtx) {

@@ -39,7 +39,7 @@ const (
 )
 
 // errDurable is the answer where there are no durable channels.
-var errDurable = problem.NotFound.With("this relay is no node of a cluster with durable channels")
+var errDurable = problem.NotFound.With("this relay is not a node of a cluster with durable channels")
 
 // shareImport lets other nodes have this one put channels in.
 func (s *Server) shareImport() {

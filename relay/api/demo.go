@@ -80,7 +80,7 @@ func (s *Server) handleDemoToken(ctx *fasthttp.RequestCtx) {
 		err = jsonbody.Write(ctx, http.StatusOK, map[string]string{"token": token})
 	}
 	if err != nil {
-		s.gate.Fail(ctx, problem.BadField.With("this is not allowed in a token"))
+		s.gate.Fail(ctx, problem.BadField.With("user, name or channels are not valid in a token"))
 		return
 	}
 	ctx.Response.Header.Set("Cache-Control", "no-store")

@@ -41,6 +41,6 @@ func (c *Cluster) explain(node string) {
 			break
 		}
 	}
-	c.config.Log.Error("another node of the cluster has other namespaces, systems or partitions: they must be the same in all of them. If it belongs to another cluster, one of the two needs another cluster.name", slog.String("node", node),
+	c.config.Log.Error("another node has other namespaces, systems or partitions: configure the same on all nodes. If that node belongs to another cluster, give one of the two clusters another cluster.name", slog.String("node", node),
 		slog.Any("here", only), slog.Any("there", lacking))
 }

@@ -320,15 +320,15 @@ func (i inbox) Loaded() { i.cluster.loaded.Store(true) }
 func (c *Cluster) Trouble() string {
 	switch {
 	case !c.loaded.Load():
-		return "the cluster is not reached: its table of owners has not been read"
+		return "the cluster cannot be reached: its table of owners has not been read"
 	case c.cut():
-		return "it is cut off from the other nodes of the cluster"
+		return "this node is cut off from the other nodes of the cluster"
 	case c.foreign.Load() || c.yielding.Load():
 		return "another node of the cluster is configured differently"
 	}
 	for p := range c.owners {
 		if o := c.owners[p].Load(); o == nil || o.Session == c.session && !o.open {
-			return "some channels have no node yet"
+			return "some partitions have no owner yet"
 		}
 	}
 	return ""

@@ -132,7 +132,7 @@ func (c *Cluster) send(m *member) {
 			}
 		}
 		if m.link.Overflowed() {
-			c.config.Log.Warn("too much waits for a node: its link begins anew", slog.String("session", m.session))
+			c.config.Log.Warn("too much waits to be sent to a node: the link to that node is reset", slog.String("session", m.session))
 			m.link.Restart(0)
 			c.restarted(m)
 		}
@@ -202,6 +202,6 @@ func (c *Cluster) record(m *member, kind byte, r *link.Reader) {
 		c.parted(m, r)
 	}
 	if r.Err != nil {
-		c.config.Log.Error("a node has sent what is not understood", slog.String("node", m.node), slog.Int("record", int(kind)))
+		c.config.Log.Error("a node has sent a malformed record: do all nodes run the same version of weir?", slog.String("node", m.node), slog.Int("record", int(kind)))
 	}
 }

@@ -23,13 +23,13 @@ const (
 
 // Errors of Move.
 var (
-	ErrNotOwner    = errors.New("this node does not own the partition: ask the one that does")
+	ErrNotOwner    = errors.New("this node does not own the partition: ask its owner")
 	ErrNoPartition = errors.New("there is no such partition")
-	ErrNoNode      = errors.New("no node of that name is there and takes partitions")
+	ErrNoNode      = errors.New("no node of that name is ready to own partitions: weir cluster status lists the nodes")
 )
 
 // errTable is why nothing moves: it could not be said who owns it.
-var errTable = errors.New("the table of owners is not written")
+var errTable = errors.New("the table of owners cannot be written")
 
 // Move moves a partition of this process to the named node, where it stays for as long as that node is there. Errors: ErrNotOwner,
 // ErrNoPartition, ErrNoNode, that of ctx, and why the node did not take it.
@@ -60,7 +60,7 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 	select { // one at a time
 	case c.moves <- struct{}{}:
 	case <-ctx.Done():
-		return fmt.Errorf("partition %d: another one is being moved: %w", p, ctx.Err())
+		return fmt.Errorf("partition %d: another partition is being moved: %w", p, ctx.Err())
 	}
 	defer func() { <-c.moves }()
 	o := c.owners[p].Load()
@@ -118,7 +118,7 @@ func (c *Cluster) move(ctx context.Context, p int, to *member, pinned bool) erro
 			_ = c.put(h.Name, &h.Kept)
 		}
 		goOn()
-		return fmt.Errorf("partition %d: %s does not take it: %w", p, to.node, err)
+		return fmt.Errorf("partition %d: node %q cannot take it over: %w", p, to.node, err)
 	}
 	given := time.Since(begun)
 	for c.context.Err() == nil && c.owners[p].Load() == shut {

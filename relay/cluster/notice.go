@@ -141,7 +141,7 @@ func (c *Cluster) catchUp(m *member, heads map[string]uint64, now time.Time) {
 func (c *Cluster) caughtUp(answer notices.Answer) {
 	c.notices.CatchUp(answer, func(gap time.Time) {
 		if gap.After(c.started) && c.missed != nil {
-			c.config.Log.Warn("notices of other nodes were missed for too long: sessions from before are ended")
+			c.config.Log.Warn("this node has missed disconnects or revocations of other nodes for too long: all sessions that began before are ended")
 			c.config.Panic.Do("notice", func() { c.missed(gap) })
 		}
 	}, func(x notices.Notice) {

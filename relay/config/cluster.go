@@ -78,7 +78,7 @@ func (k *Checks) cluster(c Config) {
 		k.Add("cluster.embed.listen", "expected either servers in cluster.nats or an embedded one, not both")
 	}
 	if x.Replicas == 2 || x.Replicas == 4 {
-		k.Add("cluster.replicas", "%d servers have no better majority than %d: expected 1, 3 or 5", x.Replicas, x.Replicas-1)
+		k.Add("cluster.replicas", "%d servers survive no more failures than %d: expected 1, 3 or 5", x.Replicas, x.Replicas-1)
 	}
 	for i, server := range x.NATS {
 		u, err := url.Parse(server)
@@ -92,10 +92,10 @@ func (k *Checks) cluster(c Config) {
 	if x.Embed.Listen != "" {
 		host, _, ok := k.address("cluster.embed.listen", x.Embed.Listen)
 		if ok && !LoopbackHost(host) && !x.Insecure && x.TLS == (MeshTLS{}) {
-			k.Add("cluster.embed.listen", "%s is reached in plain text and by everybody: expected cluster.tls, a loopback address, or cluster.insecure: true in a network of your own", Quote(x.Embed.Listen))
+			k.Add("cluster.embed.listen", "%s is open to everybody, in plain text: expected cluster.tls, a loopback address, or cluster.insecure: true in a network of your own", Quote(x.Embed.Listen))
 		}
 		if x.TLS != (MeshTLS{}) && (x.TLS.Cert == "" || x.TLS.Key == "" || x.TLS.CA == "") {
-			k.Add("cluster.tls", "embedded servers show each other their certificates, and let in whoever has one of yours: expected cert, key and ca")
+			k.Add("cluster.tls", "embedded servers check each other's certificates: expected cert, key and ca")
 		}
 		if x.Embed.Password != "" {
 			k.secret("cluster.embed.password", []byte(x.Embed.Password), maxSecret)
@@ -104,7 +104,7 @@ func (k *Checks) cluster(c Config) {
 			k.Add("cluster", "credentials and nkey are for servers in cluster.nats: embedded ones have cluster.embed.password and cluster.tls")
 		}
 		if !slices.ContainsFunc(x.Embed.Routes, func(route string) bool { return route != x.Embed.Listen }) {
-			k.Add("cluster.embed.routes", "expected the addresses of the servers of the other nodes, too: a majority of three or five has to be there")
+			k.Add("cluster.embed.routes", "expected the addresses of the other nodes' servers, too: a majority of all servers has to run")
 		}
 		for i, route := range x.Embed.Routes {
 			if host, port, err := net.SplitHostPort(route); err != nil || host == "" || port == "" {
@@ -119,16 +119,16 @@ func (k *Checks) cluster(c Config) {
 		k.Add("cluster.tls", "expected both cert and key, or neither")
 	}
 	if c.Data != "" {
-		k.Add("data", "the directory of one node is not used in a cluster, whose servers keep durable channels and begin without any: leave data out, or the cluster")
+		k.Add("data", "a cluster does not use the data directory of a single node: its NATS servers keep durable channels. Remove data or cluster; weir data export and weir cluster import take channels over")
 	}
 	for i, name := range c.Systems {
 		if s := slices.IndexFunc(c.Known, func(s System) bool { return s.Name == name }); s >= 0 && !c.Known[s].Distributed {
-			k.Add(Element("systems", i), "%s runs on a single node so far: leave it out, or the cluster", Quote(name))
+			k.Add(Element("systems", i), "%s does not run in a cluster yet: remove it, or remove cluster", Quote(name))
 		}
 	}
 	for _, s := range c.Known {
 		if s.On != nil && s.On(&c) && !s.Distributed {
-			k.Add("cluster", "%s runs on a single node so far: leave it out, or the cluster", Quote(s.Name))
+			k.Add("cluster", "%s does not run in a cluster yet: remove it, or remove cluster", Quote(s.Name))
 		}
 	}
 }

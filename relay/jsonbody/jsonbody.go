@@ -22,7 +22,7 @@ var bodies = sonic.Config{CaseSensitive: true, CopyString: true, ValidateString:
 // Read decodes the body of a request, a JSON object, into what v points to. Members that v does not know
 // are refused below /v1, unless the backend is lenient, and passed over elsewhere, as everywhere in the protocol; what v
 // holds shares no memory with the request. Errors can be told as they are: they say what is wrong with the JSON, which
-// member stands there twice or is not known, or which field has the wrong type.
+// member is given twice or is not known, or which field has the wrong type.
 func Read(ctx *fasthttp.RequestCtx, v any) error {
 	if err := Decode(ctx.PostBody(), v); err != nil {
 		return err

@@ -75,7 +75,7 @@ func Start(c Config) (Server, error) {
 	if !s.ReadyForConnections(startLimit) {
 		s.Shutdown()
 		s.WaitForShutdown()
-		return nil, errors.New("embedded NATS server: it has not started: the log says why")
+		return nil, errors.New("embedded NATS server: not started: see the log")
 	}
 	return &embedded{s, secret}, nil
 }
@@ -101,7 +101,7 @@ func secure(c Config, o *server.ClusterOpts) error {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("certificates of the routes: %s holds none in PEM", c.CA)
+		return fmt.Errorf("certificates of the routes: %q: expected certificates in PEM", c.CA)
 	}
 	o.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12}
 	o.TLSTimeout = handshakeLimit.Seconds()

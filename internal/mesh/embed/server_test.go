@@ -219,7 +219,7 @@ func TestRefused(t *testing.T) {
 		{Config{Listen: "127.0.0.1:0", Routes: []string{"n1"}}, "host:port"},
 		{Config{Listen: "127.0.0.1:0", Cert: "none.crt", Key: key, CA: authority.File}, "certificate of the routes"},
 		{Config{Listen: "127.0.0.1:0", Cert: cert, Key: key, CA: "none.crt"}, "certificates of the routes"},
-		{Config{Listen: "127.0.0.1:0", Cert: cert, Key: key, CA: key}, "holds none in PEM"},
+		{Config{Listen: "127.0.0.1:0", Cert: cert, Key: key, CA: key}, "expected certificates in PEM"},
 	} {
 		x.config.Log, x.config.Data = slog.New(slog.DiscardHandler), t.TempDir()
 		if s, err := Start(x.config); err == nil || !strings.Contains(err.Error(), x.want) {

@@ -99,14 +99,14 @@ func (o Opener) Open(session string, h mesh.Handler) (mesh.Node, error) {
 		client.MaxPingsOutstanding(2),
 		client.DisconnectErrHandler(func(_ *client.Conn, err error) {
 			if err != nil {
-				o.Config.Log.Warn("the NATS server is not reached", slog.String("error", err.Error()))
+				o.Config.Log.Warn("the NATS server cannot be reached; trying again", slog.String("error", err.Error()))
 			}
 		}),
 		client.ReconnectHandler(func(c *client.Conn) {
-			o.Config.Log.Info("the NATS server is reached again", slog.String("url", c.ConnectedUrlRedacted()))
+			o.Config.Log.Info("connected to a NATS server again", slog.String("url", c.ConnectedUrlRedacted()))
 		}),
 		client.ErrorHandler(func(_ *client.Conn, _ *client.Subscription, err error) {
-			o.Config.Log.Warn("NATS", slog.String("error", err.Error()))
+			o.Config.Log.Warn("the NATS client reports an error", slog.String("error", err.Error()))
 		}),
 	}, append(secured, o.Config.Options...)...)
 	if n.conn, err = client.Connect(strings.Join(o.Config.Servers, ","), options...); err != nil {

@@ -20,7 +20,7 @@ type Server struct {
 }
 
 // ErrNoSystem is why servers say nothing of themselves.
-var ErrNoSystem = errors.New("they do not answer: it takes a user of their system account")
+var ErrNoSystem = errors.New("no answer: a user of their system account is needed")
 
 // othersLimit is how long after an answer another one is waited for.
 const othersLimit = time.Second

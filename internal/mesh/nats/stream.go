@@ -135,7 +135,7 @@ func (s *stream) purge(ctx context.Context, subject string, before uint64) error
 		return fmt.Errorf("purge: %w", err)
 	}
 	if !done.Success {
-		return fmt.Errorf("purge %s: it was not done", s.name)
+		return fmt.Errorf("purge %s: the NATS server has not done it", s.name)
 	}
 	return nil
 }

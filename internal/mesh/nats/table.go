@@ -20,7 +20,7 @@ func (n *node) keepTable(ctx context.Context) {
 		err := n.watch(ctx)
 		if err != nil && ctx.Err() == nil && err.Error() != said {
 			said = err.Error()
-			n.config.Log.Warn("the table of the cluster is not reached; trying on", slog.String("error", said))
+			n.config.Log.Warn("the cluster's table cannot be read; trying again", slog.String("error", said))
 		}
 		select {
 		case <-ctx.Done():
@@ -61,7 +61,7 @@ func (n *node) watch(ctx context.Context) error {
 		case e, ok := <-w.Updates():
 			switch {
 			case !ok:
-				return errors.New("the watch has ended")
+				return errors.New("the NATS server has ended the watch")
 			case e == nil:
 				told.loaded = true
 				n.handler.Loaded()

@@ -41,7 +41,7 @@ func (w *Workers) Work(r *link.Reader, await func(key string) error, answer func
 	case r.Err != nil:
 		return
 	case h == nil:
-		answer(nil, fmt.Errorf("it does not know the call %q", kind))
+		answer(nil, fmt.Errorf("unknown call %q: do all nodes run the same version of weir?", kind))
 		return
 	}
 	select {

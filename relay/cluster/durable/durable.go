@@ -57,7 +57,7 @@ type Owner interface {
 }
 
 // ErrAway is why a durable channel is not served, though its node has its memory channels.
-var ErrAway error = problem.Storage.With("the durable channels of this partition are just being taken over, or the cluster's servers do not keep them at the moment: try again")
+var ErrAway error = problem.Storage.With("the durable channels of this partition are being taken over, or the NATS servers cannot store them at the moment: try again")
 
 // Durable serves the durable channels of a node. Its methods may be called of nil: then there are none.
 type Durable struct {
@@ -226,6 +226,6 @@ func (d *Durable) Close() {
 		return
 	}
 	if err := d.Ledger.Close(); err != nil {
-		d.config.Log.Error("durable channels", slog.String("error", err.Error()))
+		d.config.Log.Error("changes of durable channels could not be stored before the end", slog.String("error", err.Error()))
 	}
 }

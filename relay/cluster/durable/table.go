@@ -100,7 +100,7 @@ func (t *table) take(key string, value []byte, revision uint64) bool {
 // trouble is why nothing can be done by the table; nil: nothing is. Called with mu held.
 func (t *table) trouble() error {
 	if t.unread != "" {
-		return fmt.Errorf("the row %s of the cluster's table was written by another version of weir: %w", t.unread, ledger.ErrFormat)
+		return fmt.Errorf("row %q of the cluster's table: %w: run the same version on all nodes", t.unread, ledger.ErrFormat)
 	}
 	return nil
 }

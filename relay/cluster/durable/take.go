@@ -108,7 +108,7 @@ func (d *Durable) say(err error) {
 		text = err.Error()
 	}
 	if text != "" && text != d.said {
-		d.config.Log.Warn("durable channels are not taken over; trying on", slog.String("error", text))
+		d.config.Log.Warn("durable channels cannot be taken over; trying again", slog.String("error", text))
 	}
 	d.said = text
 	d.untaken.Store(&err)
@@ -174,7 +174,7 @@ func (d *Durable) begin(ctx context.Context) error {
 	slot, row := d.table.slot(d.config.Node)
 	key := slotPrefix + strconv.Itoa(slot)
 	if row.revision > 0 && row.Session != d.config.Session && d.config.Owner.Alive(row.Session) {
-		return fmt.Errorf("another process that is there is called %s as well: give each node a cluster.node of its own", d.config.Node)
+		return fmt.Errorf("another running node has the name %q, too: give each node its own cluster.node", d.config.Node)
 	}
 	if row.Session != d.config.Session {
 		row.Node, row.Session = d.config.Node, d.config.Session
@@ -189,7 +189,7 @@ func (d *Durable) begin(ctx context.Context) error {
 	err := d.table.trouble()
 	d.table.mu.Unlock()
 	if err == nil && seen < row.revision {
-		err = errors.New("what was written to the table of the cluster has not come back yet")
+		err = errors.New("this node has not read back yet what it wrote to the cluster's table")
 	}
 	if err != nil {
 		return err
@@ -257,7 +257,7 @@ func (d *Durable) Give(ctx context.Context, p int) error {
 		select {
 		case d.looks <- struct{}{}:
 		case <-ctx.Done():
-			return fmt.Errorf("durable channels are just being taken over: %w", ctx.Err())
+			return fmt.Errorf("durable channels are being taken over at the moment: %w", ctx.Err())
 		}
 		defer func() { <-d.looks }()
 		r = d.table.row(p)
@@ -266,7 +266,7 @@ func (d *Durable) Give(ctx context.Context, p int) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("durable channels: %w", err)
+		return fmt.Errorf("hand durable channels over: %w", err)
 	}
 	r.Refs = refs
 	if err := d.updateRefs(ctx, p, r); err != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // ErrNoOwner means that a process does not own the channel that it was asked about.
-var ErrNoOwner error = problem.Unavailable.With("the node that has the channel is not reached: try again in a moment")
+var ErrNoOwner error = problem.Unavailable.With("the node that owns the channel cannot be reached: try again in a moment")
 
 // errorCodes are the errors that keep their meaning on their way, by their place.
 var errorCodes = []error{
@@ -52,5 +52,5 @@ func CodedError(code uint64, text string) error {
 	if n, err := strconv.ParseUint(text, 10, 64); code == codeOffset && err == nil {
 		return &broker.OffsetError{Want: n}
 	}
-	return errors.New("of another node: " + text)
+	return errors.New("error of another node: " + text)
 }

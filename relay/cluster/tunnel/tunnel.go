@@ -11,7 +11,7 @@ const kindClose = 0
 
 // Errors of Tunnel.Send.
 var (
-	ErrFull  = errors.New("more of the tunnel waits than may")
+	ErrFull  = errors.New("limit reached: too much waits in the tunnel to another node")
 	errEnded = errors.New("the tunnel has ended")
 )
 

@@ -237,7 +237,7 @@ func (n *nodes) send(group string, v any) bool {
 		_, err = n.system.host.Broker().SubmitOwned(stateChannel, &broker.Publication{Op: broker.Send, Group: group, Data: data})
 	}
 	if err != nil && !errors.Is(err, broker.ErrNotLoaded) {
-		n.system.host.Log().Warn("analytics not distributed", slog.String("error", err.Error()))
+		n.system.host.Log().Warn("figures of analytics were not sent to the other nodes", slog.String("error", err.Error()))
 	}
 	return err == nil
 }

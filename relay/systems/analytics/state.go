@@ -60,7 +60,7 @@ func (s *System) publishAlert(n notice) {
 func (s *System) publish(p *broker.Publication) {
 	p.Ack = broker.AckMemory // nobody waits for it
 	if _, err := s.host.Publish(stateChannel, p); err != nil {
-		s.host.Log().Warn("analytics not stored", slog.String("key", p.Key), slog.String("error", err.Error()))
+		s.host.Log().Warn("figures of analytics were not stored", slog.String("key", p.Key), slog.String("error", err.Error()))
 	}
 }
 

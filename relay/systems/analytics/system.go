@@ -304,6 +304,6 @@ func (s *System) review(second int64) (changed []notice) {
 func (s *System) send(data []byte) {
 	if err := s.room.Send(relay.GroupMessage{Data: data}); err != nil && !s.gap {
 		s.gap = true
-		s.host.Log().Warn("second not sent to dashboards", slog.String("error", err.Error()))
+		s.host.Log().Warn("the figures of a second were not sent to dashboards", slog.String("error", err.Error()))
 	}
 }

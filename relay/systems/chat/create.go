@@ -148,7 +148,7 @@ func (s *System) indexAll(r *room) error {
 // aboutUser is an error of index in words for another user.
 func aboutUser(err error, user, field string) error {
 	if r := (*refusal)(nil); errors.As(err, &r) {
-		return &refusal{409, user + " is a member of as many rooms as they may be", r.Code, field}
+		return &refusal{409, user + " has reached the limit of rooms", r.Code, field}
 	}
 	return err
 }

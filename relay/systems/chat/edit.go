@@ -114,7 +114,7 @@ func (s *System) addReaction(ctx *fasthttp.RequestCtx, id *auth.Identity) error 
 			all += len(list)
 		}
 		if all >= maxReactions || users == nil && len(m.Reactions) >= maxReactionKinds {
-			return false, &refusal{409, "The message has as many reactions as it may", "too_many_reactions", "reaction"}
+			return false, &refusal{409, "The message has reached its limit of reactions", "too_many_reactions", "reaction"}
 		}
 		m.Reactions[reaction] = append(users, id.User)
 		return true, nil

@@ -113,7 +113,7 @@ func (s *System) beginMember(r *room, by, user string, allowed func(r *room) err
 					view = marshal(r.view(by, true))
 				}
 			case len(r.order)+r.joining() >= s.limit.Members:
-				err = &refusal{409, fmt.Sprintf("The room has as many members as it may: %d", s.limit.Members), "room_full", ""}
+				err = &refusal{409, fmt.Sprintf("The room has reached its limit of members: %d", s.limit.Members), "room_full", ""}
 			default:
 				p, err = s.note(r, user, r.joins(s.host.Now()), true)
 			}

@@ -73,7 +73,7 @@ func parse(body []byte) (item, error) {
 	case !plain(it.Type, maxType):
 		return it, bad(fmt.Sprintf("type must be 1 to %d bytes without line breaks, control characters and spaces around it", maxType))
 	case slices.Contains(ownTypes, it.Type):
-		return it, bad("type " + it.Type + " is one of the stream's own")
+		return it, bad("type " + it.Type + " is reserved for the stream")
 	case it.ID != "" && !plain(it.ID, maxID):
 		return it, bad(fmt.Sprintf("id must be at most %d bytes without line breaks, control characters and spaces around it", maxID))
 	}

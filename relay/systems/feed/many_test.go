@@ -31,7 +31,7 @@ func TestOneItemForSeveralUsers(t *testing.T) {
 		`{"userIds":[],"type":"post","data":1}`:               "userIds must name 1 to 1000, not 0",
 		`{"userIds":["u1","u1"],"type":"post","data":1}`:      "twice",
 		`{"userIds":"u1","type":"post","data":1}`:             "userIds must be a list",
-		`{"userIds":["u1"],"type":"connected","data":1}`:      "stream's own",
+		`{"userIds":["u1"],"type":"connected","data":1}`:      "reserved for the stream",
 		`{"userIds":["u1"],"userIds":[],"type":"a","data":1}`: "twice",
 	} {
 		if status, out := g.Backend("POST", "/v1/feed", body); status != 400 || !strings.Contains(fmt.Sprint(out), why) {

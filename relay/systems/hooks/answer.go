@@ -54,7 +54,7 @@ func (s *System) parseConnect(body []byte, c *credentials, asked time.Time) (*au
 		}
 		claims.Sub, claims.Name, claims.Avatar, claims.Roles = user, a.User.Name, a.User.Avatar, a.User.Roles
 	} else if bytes.Contains(a.Channels, []byte("{user}")) {
-		return nil, errors.New("channels of an anonymous client have {user} in a pattern")
+		return nil, errors.New("channels of an anonymous client must not have {user} in a pattern")
 	}
 	if !empty(a.Channels) {
 		if err := json.Unmarshal(a.Channels, &claims.Channels); err != nil {
@@ -160,7 +160,7 @@ func oneLine(member string, raw json.RawMessage, most int) ([]byte, error) {
 		return nil, fmt.Errorf("%s has %d bytes: expected at most %d", member, b.Len(), most)
 	}
 	if err := wire.ValidJSON(b.Bytes()); err != nil { // which is stricter: what clients get is to be read by all of them
-		return nil, fmt.Errorf("%s is not good JSON", member)
+		return nil, fmt.Errorf("%s is not valid JSON", member)
 	}
 	return b.Bytes(), nil
 }
@@ -171,9 +171,9 @@ func object(body []byte, v any) error {
 	case len(text) == 0:
 		return errors.New("the answer is empty: expected a JSON object")
 	case text[0] == '<':
-		return errors.New("the answer is a page: expected a JSON object")
+		return errors.New("the answer is an HTML page: expected a JSON object")
 	case text[0] != '{':
-		return errors.New("the answer is not JSON of the form that is expected: an object")
+		return errors.New("unexpected answer: expected a JSON object")
 	}
 	if err := json.Unmarshal(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), v); err != nil {
 		return notJSON(err)
@@ -204,7 +204,7 @@ func notJSON(err error) error {
 	if errors.As(err, &kind) && kind.Field != "" {
 		return fmt.Errorf("%s has the wrong type", kind.Field)
 	}
-	return errors.New("the answer is not JSON of the form that is expected")
+	return errors.New("the answer is not valid JSON of the expected form")
 }
 
 // codes are what a backend may call a refusal.

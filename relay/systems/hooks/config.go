@@ -132,7 +132,7 @@ func check(c *config.Config, k *config.Checks) {
 	names(k, "hooks.headers", h.Headers)
 	for i, name := range h.Headers {
 		if forbiddenHeader(name) {
-			k.Add(config.Element("hooks.headers", i), "%s does not go along: cookies are named in hooks.cookies, and addresses, credentials and what is about a connection stay here",
+			k.Add(config.Element("hooks.headers", i), "%s cannot be passed on to the backend: cookies are named in hooks.cookies; headers about addresses, credentials and connections are never passed on",
 				config.Quote(name))
 		}
 	}

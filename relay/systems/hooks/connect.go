@@ -171,14 +171,14 @@ func (s *System) explain(c *credentials, no *refusal) {
 	if last := s.explained.Load(); now-last < 10 || !s.explained.CompareAndSwap(last, now) {
 		return
 	}
-	why := "it does not say why"
+	why := "the answer gives no reason"
 	switch {
 	case no.page && no.status == http.StatusForbidden:
-		why = "with a page: is the route exempt from the check for forged requests (CSRF)?"
+		why = "the answer is an HTML page: is the route exempt from the check for forged requests (CSRF)?"
 	case c.cookies == "" && len(s.config.Cookies) > 0:
 		why = "the client has sent none of hooks.cookies"
 	case no.reason != "":
-		why = "it has told the client why" // the words are not ours to log
+		why = "the answer gives a reason, which the client gets" // the words are not ours to log
 	}
 	s.host.Log().Info("the backend does not let a client in", "hook", askConnect, "status", no.status, "why", why)
 }

@@ -34,7 +34,7 @@ func (s *System) newHook(name, address string) *hook {
 	h.breaker.After, h.breaker.First, h.breaker.Longest = b.After, b.Rest, b.RestMax
 	h.breaker.OnChange = func(open bool) {
 		if open {
-			s.host.Log().Warn("the backend does not answer: nothing more is asked for a while", "hook", name)
+			s.host.Log().Warn("the backend does not answer: it is not asked again for a while (hooks.breaker)", "hook", name)
 			return
 		}
 		s.host.Log().Info("the backend answers again", "hook", name)
@@ -47,7 +47,7 @@ const maxAnswer = 64 << 10
 
 // The reasons why there is no answer.
 var (
-	errOpen = errors.New("the backend has not answered the last questions")
+	errOpen = errors.New("the backend did not answer the last questions: it is not asked again for a while (hooks.breaker)")
 	errBusy = errors.New("limit reached: hooks.parallel")
 )
 

@@ -32,9 +32,9 @@ func TestWrongBackend(t *testing.T) {
 		log    string // of subscribe
 		call   bool   // it is an answer to a call
 	}{
-		{"a page", 200, "<html>secret</html>", "the answer is a page: expected a JSON object", false},
+		{"a page", 200, "<html>secret</html>", "the answer is an HTML page: expected a JSON object", false},
 		{"nothing", 200, "", "the answer is empty", true},
-		{"another JSON", 200, `["secret"]`, "the answer is not JSON of the form that is expected", true},
+		{"another JSON", 200, `["secret"]`, "unexpected answer: expected a JSON object", true},
 		{"no decision", 200, `{"secret":true}`, `expected {\"allow\": true or false}`, true},
 		{"a wrong type", 200, `{"allow":"secret"}`, "allow has the wrong type", true},
 		{"a huge answer", 200, `{"allow":true,"data":"` + strings.Repeat("secret", 20000) + `"}`, "the response is larger than 65536 bytes", false},
@@ -42,7 +42,7 @@ func TestWrongBackend(t *testing.T) {
 		{"a redirect", 302, "/secret", "it answered with a redirect", false},
 		{"an error", 500, `{"allow":true}`, "status 500", false},
 		{"too many", 429, `{"allow":true}`, "status 429", false},
-		{"half", 200, `{"allow":true,"reason":"secret`, "the answer is not JSON", false},
+		{"half", 200, `{"allow":true,"reason":"secret`, "the answer is not valid JSON", false},
 		{"a negative time", 200, `{"allow":true,"ttl":-1}`, "ttl must be seconds, 0 or more", true},
 	} {
 		mu.Lock()
@@ -83,7 +83,7 @@ func TestWhatIsWrongWithConnect(t *testing.T) {
 		http   int
 		log    string
 	}{
-		{200, `null`, 503, "expected: an object"},
+		{200, `null`, 503, "expected a JSON object"},
 		{200, "\ufeff" + `{"user":{"id":"u"}}`, 101, ""},
 		{200, `{"user":{"id":"` + strings.Repeat("x", 200) + `"}}`, 503, "error=\"user.id is longer than 128 bytes"},
 		{200, `{"user":{"id":1,"name":"` + strings.Repeat("x", 300) + `"}}`, 503, "error=\"user.name is longer than 256 bytes"},
@@ -94,8 +94,8 @@ func TestWhatIsWrongWithConnect(t *testing.T) {
 		{405, "", 503, "is there a route for this POST?"},
 		{419, "", 503, "is the route exempt from the check for forged requests"},
 		{403, "<html>", 403, "is the route exempt from the check for forged requests"},
-		{403, `{"message":"banned until Monday"}`, 403, "it has told the client why"},
-		{401, "", 401, "it does not say why"},
+		{403, `{"message":"banned until Monday"}`, 403, "the answer gives a reason, which the client gets"},
+		{401, "", 401, "the answer gives no reason"},
 	} {
 		now.advance(time.Minute) // so that all refusals are logged
 		b.answer(func(*question) (int, string) { return c.status, c.body })

@@ -27,7 +27,7 @@ var (
 	badOrigin    = &refusal{401, "invalid_token", "with a cookie, the request must come from an allowed origin"}
 	noKeys       = &refusal{503, "", errNoKeys.Error()}
 	outOfScope   = &refusal{403, "insufficient_scope", "the token does not allow this"}
-	foreignTopic = &refusal{403, "", "topics of the hub itself are not published from outside"}
+	foreignTopic = &refusal{403, "", "the hub's own topics cannot be published to"}
 )
 
 func badRequest(text string) *refusal { return &refusal{400, "invalid_request", text} }

@@ -124,7 +124,7 @@ func (s *System) readSubscription(ctx *fasthttp.RequestCtx) (*subscriber, *refus
 		case name == "match_urlpattern":
 			x.kind, sub.modern = kindPattern, true
 		case len(name) >= 5 && strings.EqualFold(name[:5], "match"):
-			sub.modern, bad = true, badRequest("parameters that begin with match are match and match_urlpattern")
+			sub.modern, bad = true, badRequest("unknown parameter: expected match or match_urlpattern")
 			return
 		case last[name] == "" && (name == "lastEventID" || name == "last_event_id" || strings.EqualFold(name, "last-event-id")):
 			last[strings.ToLower(name)] = string(value)
@@ -163,9 +163,9 @@ func (s *System) readSubscription(ctx *fasthttp.RequestCtx) (*subscriber, *refus
 	case bad != nil:
 		return sub, bad
 	case classic && sub.modern:
-		return sub, badRequest("topic is of 0.x and match of 1.0: either is wanted, not both")
+		return sub, badRequest("topic is a parameter of Mercure 0.x and match of 1.0: expected one of them, not both")
 	case len(sub.topics) == 0:
-		return sub, badRequest("a parameter topic, or match, is missing")
+		return sub, badRequest("expected a parameter topic or match")
 	}
 	sub.last = string(ctx.Request.Header.Peek("Last-Event-ID"))
 	for _, name := range []string{"lasteventid", "last_event_id", "last-event-id"} {

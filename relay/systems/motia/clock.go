@@ -99,7 +99,7 @@ func (c *clock) store() {
 	}
 	_, err := c.host.Publish(clockChannel, &broker.Publication{Op: broker.Set, Key: clockKey, Data: strconv.AppendInt(nil, last, 10)})
 	if err != nil {
-		c.host.Log().Error("how far timestamps have got is not stored", "error", err.Error())
+		c.host.Log().Error("the latest timestamp cannot be stored", "error", err.Error())
 		return
 	}
 	c.kept = last

@@ -113,7 +113,7 @@ func (q *queue) note(ctx context.Context, t target, o outcome, now time.Time) (p
 	level, text := slog.LevelWarn, "a push did not arrive"
 	switch o.verdict {
 	case alarming:
-		level, text = slog.LevelError, "pushes are refused: this needs the operator"
+		level, text = slog.LevelError, "the push service refuses pushes: check its settings under notify"
 	case failed, refused:
 	default:
 		return pruned

@@ -78,7 +78,7 @@ func answerTo[T any](s *System, kind string, f func(x *T) error) {
 		}
 		why := problem.Of(err)
 		if why == problem.Internal {
-			s.log.Error("request of another node", slog.String("kind", kind), slog.String("error", err.Error()))
+			s.log.Error("a request of another node failed", slog.String("kind", kind), slog.String("error", err.Error()))
 		}
 		return encode.Line(refusal{why.Status, why.Code, why.Message, why.Retryable}), nil
 	})

@@ -348,7 +348,7 @@ func (s *System) Close() {
 	s.cancel()
 	s.resuming.Wait()
 	if left := s.queue.stop(); left > 0 && !s.keepsPending() {
-		s.log.Warn("notifications did not reach all devices before the end", slog.Int("notifications", left))
+		s.log.Warn("notifications did not reach all devices before the shutdown", slog.Int("notifications", left))
 	}
 	s.http.close()
 }

@@ -110,7 +110,7 @@ func (s *System) claimed(channel, before string, c *claim) (receipt broker.Recei
 }
 
 // errTaken says that another user has registered a device.
-var errTaken = problem.New(http.StatusConflict, "taken", "the device is another user's by now", false)
+var errTaken = problem.New(http.StatusConflict, "taken", "the device belongs to another user now", false)
 
 // ownedHere returns errTaken if a device is not the user's.
 func (s *System) ownedHere(c *claim) error {

@@ -324,7 +324,7 @@ func TestRefusedKeysAreAlarming(t *testing.T) {
 	g.push.plays("a", status(403))
 	g.notify(relaytest.Message{"userId": "u1", "title": "Hello"})
 	g.wantResult(topicFailed, "u1", 0, 1, 0)
-	if len(g.devices("u1")) != 1 || !strings.Contains(g.Logs(), "pushes are refused") {
+	if len(g.devices("u1")) != 1 || !strings.Contains(g.Logs(), "refuses pushes") {
 		t.Error("no alarm, or the device is gone")
 	}
 	if n := len(g.push.messages); n != 1 {
@@ -354,7 +354,7 @@ func TestServiceTokens(t *testing.T) {
 	g.fire.deny.Store(true)
 	g.notify(relaytest.Message{"userId": "u1", "title": "Hello"})
 	g.wantResult(topicDelivered, "u1", 1, 1, 0)
-	if len(g.devices("u1")) != 2 || !strings.Contains(g.Logs(), "pushes are refused") {
+	if len(g.devices("u1")) != 2 || !strings.Contains(g.Logs(), "refuses pushes") {
 		t.Error("no alarm, or the device is gone")
 	}
 }

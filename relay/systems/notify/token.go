@@ -8,7 +8,7 @@ import (
 )
 
 // errNoToken is wrapped by the error of a fetch that trying again does not help.
-var errNoToken = errors.New("the relay's key is not accepted")
+var errNoToken = errors.New("the push service does not accept the relay's key")
 
 // use calls post with a token. If that is stale, it does so once more with a new one: the service may have revoked it before
 // its time.

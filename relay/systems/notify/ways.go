@@ -41,7 +41,7 @@ func (s *System) reached(d *delivery, device string, as string) {
 	channel, key := s.pendingOf(d)
 	_, err := s.host.Publish(channel, &broker.Publication{Op: broker.Set, Group: groupReached, Key: key + "." + device, Data: encode.Line(as), TTL: reachedFor, Ack: broker.AckMemory})
 	if err != nil {
-		s.log.Warn("a device that was reached is not noted: if its node is lost, it is reached again", slog.String("error", err.Error()))
+		s.log.Warn("a device that was reached cannot be recorded: if this node is lost, the device gets the notification again", slog.String("error", err.Error()))
 	}
 }
 

@@ -61,7 +61,7 @@ func (w *webPush) send(ctx context.Context, d *device, n *notification) outcome 
 	case http.StatusNotFound, http.StatusGone:
 		o.verdict = gone
 	case http.StatusUnauthorized, http.StatusForbidden:
-		o.verdict, o.problem = alarming, o.problem+": it does not accept the key for web push, or its subject"
+		o.verdict, o.problem = alarming, o.problem+": the push service does not accept the key for web push, or its subject"
 	}
 	return o
 }
@@ -97,11 +97,11 @@ func NewVAPID() (*VAPID, error) {
 func parseVAPID(private string) (*VAPID, error) {
 	b, err := decode64(strings.TrimSpace(private))
 	if err != nil {
-		return nil, errors.New("a key for web push is base64url, as weir vapid prints it")
+		return nil, errors.New("expected a key for web push in base64url, as weir vapid prints it")
 	}
 	key, err := ecdh.P256().NewPrivateKey(b)
 	if err != nil {
-		return nil, errors.New("a key for web push is 32 bytes that are a private key on P-256, as weir vapid prints it")
+		return nil, errors.New("expected a key for web push, a private key on P-256 of 32 bytes, as weir vapid prints it")
 	}
 	return vapidOf(key), nil
 }
@@ -117,5 +117,5 @@ func checkSubject(subject string) error {
 	if err == nil && (u.Scheme == "mailto" && strings.Contains(u.Opaque, "@") || u.Scheme == "https" && u.Host != "") {
 		return nil
 	}
-	return errors.New("expected whom a push service may ask: mailto:ops@example.com, or an https address")
+	return errors.New("expected an address for questions of push services: mailto:ops@example.com, or an https address")
 }

@@ -69,7 +69,7 @@ func check(c *config.Config, k *config.Checks) {
 		k.Add("outbox.postgres", "holds the password as a parameter, which would be shown: expected postgres://user:password@..., or the variable PGPASSWORD")
 	default:
 		if _, err := pgx.ParseConfig(o.Postgres); err != nil {
-			k.Add("outbox.postgres", "not an address of PostgreSQL: a parameter of it is wrong")
+			k.Add("outbox.postgres", "not an address of PostgreSQL: one of its parameters is invalid")
 		}
 	}
 }

@@ -402,7 +402,7 @@ func TestConfiguration(t *testing.T) {
 	for address, want := range map[string]string{
 		"host=/tmp password=hunter2":              "outbox.postgres: not an address of PostgreSQL",
 		"postgres://a@b/c?password=hunter2":       "outbox.postgres: holds the password as a parameter",
-		"postgres://a:hunter2@b/c?sslmode=wrong":  "a parameter of it is wrong",
+		"postgres://a:hunter2@b/c?sslmode=wrong":  "one of its parameters is invalid",
 		"mysql://a:hunter2@b/c":                   "not an address of PostgreSQL",
 		"postgres://a:hunter2@b/c?sslmode=prefer": "",
 	} {

@@ -97,7 +97,7 @@ func (r *reader) refused(o *outcome, w *row, err error) {
 		if !r.holds.waits(w.channel) {
 			r.system.counters.retries.Inc()
 			r.holds.refuse(w.channel, r.now())
-			r.system.tell(slog.LevelWarn, "rows of a channel wait: one was refused for now", "refused", time.Minute,
+			r.system.tell(slog.LevelWarn, "rows of a channel wait: the first one cannot be published at the moment and is tried again", "refused", time.Minute,
 				slog.String("channel", w.channel), slog.Int64("id", w.id), slog.String("error", p.Error()), slog.Int("channels", len(r.holds)))
 		}
 		return

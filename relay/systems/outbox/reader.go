@@ -111,7 +111,7 @@ func (r *reader) lock(ctx context.Context) (bool, error) {
 			return ok, err
 		}
 		if s.host.Alone() || r.now().Sub(begun) < s.config.Takeover {
-			s.tell(slog.LevelWarn, "another process reads the outbox: this one waits until it ends", "standby", time.Minute, slog.String("table", r.table.name))
+			s.tell(slog.LevelWarn, "another process reads the outbox: this relay waits until that process ends", "standby", time.Minute, slog.String("table", r.table.name))
 			continue
 		}
 		n, err := query(ctx, s.config.Timeout, func(ctx context.Context) (int, error) { return r.table.evict(ctx, s.session) })

@@ -134,7 +134,7 @@ func (s *System) run(ctx context.Context) {
 		failures++
 		s.counters.errors.Inc()
 		s.trouble = true
-		s.tell(slog.LevelError, "the outbox is not read: it is tried again until the database and the table are there", "trouble", time.Minute,
+		s.tell(slog.LevelError, "the outbox cannot be read; trying again until the database and the table can be used", "trouble", time.Minute,
 			slog.Int("attempts", failures), slog.String("error", err.Error()))
 		_ = pause.For(ctx, retry.Backoff(failures, firstPause, lastPause))
 	}

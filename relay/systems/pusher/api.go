@@ -151,7 +151,7 @@ func (s *System) try(c *call, r *apiRequest, handle func(c *call) ([]byte, error
 func (c *call) name() (string, error) {
 	name, err := decoded(c.ctx.UserValue("channel"))
 	if err != nil || !protocol.ValidChannel(name) {
-		return "", badRequest("the name of the channel is not one: expected 1 to 200 letters, digits and _ - = @ , . ;")
+		return "", badRequest("the name of the channel is invalid: expected 1 to 200 letters, digits and _ - = @ , . ;")
 	}
 	return name, nil
 }

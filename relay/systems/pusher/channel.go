@@ -47,7 +47,7 @@ type member struct {
 }
 
 // errMembers is returned for a channel that is full.
-var errMembers = errors.New("the channel has as many members as it may")
+var errMembers = errors.New("the channel has reached its limit of members")
 
 // crowd is from how many subscribers on counts are told every countEvery only.
 const (

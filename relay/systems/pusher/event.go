@@ -75,7 +75,7 @@ func (a *app) checkEvent(e *event, channels []string) error {
 	name, err := wire.Text(e.name)
 	switch {
 	case err != nil || name == "":
-		return badRequest("name is missing, or no string")
+		return badRequest("name is missing, or is not a string")
 	case len(name) > protocol.MaxChannel && utf8.RuneCountInString(name) > protocol.MaxChannel:
 		return badRequest("name is longer than 200 characters")
 	case strings.HasPrefix(name, "pusher:"), strings.HasPrefix(name, "pusher_internal:"):
@@ -91,7 +91,7 @@ func (a *app) checkEvent(e *event, channels []string) error {
 	}
 	for i, channel := range channels {
 		if !protocol.ValidChannel(channel) {
-			return badRequest("channel " + strconv.Itoa(i) + " is not one: expected 1 to 200 letters, digits and _ - = @ , . ;")
+			return badRequest("channel " + strconv.Itoa(i) + " has an invalid name: expected 1 to 200 letters, digits and _ - = @ , . ;")
 		}
 		if len(channels) > 1 && strings.HasPrefix(channel, "private-encrypted-") {
 			return badRequest("an event of an encrypted channel may be for one channel only")
@@ -113,7 +113,7 @@ func (a *app) checkEvent(e *event, channels []string) error {
 func (a *app) admitEvents(n int) error {
 	switch {
 	case !a.takeEvents(n):
-		return problem.RateLimited.With("the app sends more events a second than it may")
+		return problem.RateLimited.With("limit reached: events a second of the app")
 	case a.full():
 		return problem.RateLimited.With("limit reached: too many events of the app wait, because its subscribers are too slow")
 	}

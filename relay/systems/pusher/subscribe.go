@@ -116,7 +116,7 @@ func (s *socket) subscribe(name string, k protocol.Kind, channelData string) {
 		switch {
 		case errors.Is(err, errMembers):
 			a.refuse(refusedMembers)
-			s.refusedLimit(name, "The channel has as many members as it may", 4100)
+			s.refusedLimit(name, "The channel has reached its limit of members", 4100)
 			return
 		case err != nil:
 			s.refusedLimit(name, failed(err), 4100)
@@ -202,9 +202,9 @@ func (s *socket) clientEvent(r *request) {
 	case len(r.data) > int(n.Limit.Payload):
 		wrong, why = "The data of the event is larger than "+n.Limit.Payload.String(), refusedSize
 	case !s.events.Take(n.Limit.ClientEvents, max(float64(n.Limit.ClientEvents.Count), 1), time.Now()):
-		wrong, why = "The connection sends more client events than it may", refusedRate
+		wrong, why = "The connection has reached its limit of client events a second", refusedRate
 	case a.full():
-		wrong, why = "More events of the app wait than may", refusedBacklog
+		wrong, why = "The app has reached its limit of events that wait to be sent", refusedBacklog
 	}
 	if wrong == "" {
 		data := r.data

@@ -83,7 +83,7 @@ func (t *Buffer) Fits(op Op) error {
 		}
 	}
 	if n > t.runes {
-		return fmt.Errorf("%w: it has %d code points, and the operation needs %d", ErrRange, t.runes, n)
+		return fmt.Errorf("%w: the text has %d code points, and the operation needs %d", ErrRange, t.runes, n)
 	}
 	return nil
 }

@@ -73,10 +73,10 @@ const maxSkew = 600 * time.Second
 // The errors of a request that is not signed as it should be.
 var (
 	errNoKey     = errors.New("auth_key is not a key of this app")
-	errTimestamp = errors.New("auth_timestamp is missing or more than 600 seconds from the clock here: compare the clocks")
+	errTimestamp = errors.New("auth_timestamp is missing or more than 600 seconds from the relay's clock: compare the clocks")
 	errVersion   = errors.New("auth_version must be 1.0")
 	errBody      = errors.New("body_md5 is not the MD5 of the body")
-	errSignature = errors.New("auth_signature is not that of the request: check the secret, and that nothing between changes the address")
+	errSignature = errors.New("auth_signature does not match the request: check the secret, and that no proxy changes the address")
 )
 
 // Parameters are those of a query, as they are signed, sorted by name once they are all there.
@@ -123,7 +123,7 @@ func ParseQuery(p Parameters, raw string) (Parameters, error) {
 		case at >= 0 && list:
 			p[at].value += "," + value
 		case at >= 0:
-			return p, errors.New("the parameter " + name + " stands there twice")
+			return p, errors.New("the parameter " + name + " is given twice")
 		case len(p) == maxParameters:
 			return p, errors.New("there are more than 64 parameters")
 		default:
