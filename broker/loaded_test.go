@@ -87,6 +87,36 @@ func TestReplicaIsLoadedFromTheStore(t *testing.T) {
 	})
 }
 
+// A replica whose channel comes to this process and goes again while the store is asked stays a replica: what another process tells of it counts.
+func TestReplicaMovesWhileItIsLoaded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, k := &elder{}, &slowStore{}
+		e.has.Store(true)
+		k.loads = 1
+		k.kept = Kept{Position: Position{Epoch: "store", Seq: 7}, Items: []KeptItem{{Group: defaultGroup, Key: "k", Data: []byte("7")}}}
+		b := open(t, Config{Cluster: e, Store: k, Policy: func(string) Policy { return Policy{Durable: true} }})
+		held, err := b.Join("c", JoinRequest{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer held.Leave()
+		e.has.Store(false)
+		time.AfterFunc(time.Second/2, func() {
+			e.has.Store(true)
+			b.Demote("c")
+		})
+		if err := b.Load("c"); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Feed("c", "store", 8, &Entry{Op: Send, Data: []byte("8")}); err != nil {
+			t.Fatal(err)
+		}
+		if at, err := b.At("c"); err != nil || at != (Position{Epoch: "store", Seq: 8}) {
+			t.Errorf("it is at %v (%v) after what its owner has told", at, err)
+		}
+	})
+}
+
 // latter is a store that applies what it was given when it is told to. It has nothing.
 type latter struct {
 	keeper

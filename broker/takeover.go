@@ -102,6 +102,10 @@ func (b *Broker) regain(channel string) error {
 	c.release()
 	c.own()
 	c.durable = &durable{store: b.config.Store}
+	if b.elsewhere(channel) { // it has moved meanwhile, when it was still a replica: nobody else makes it one again
+		c.demote()
+		return nil
+	}
 	c.endItems(b.now())
 	return nil
 }
