@@ -100,6 +100,9 @@ type world struct {
 	restarting chan struct{} // of capacity 1: holds a value while a node is restarted that others wait for
 }
 
+// lateDeletion is after how long a deletion whose answer did not come has been made, or never will be.
+const lateDeletion = 10 * time.Second
+
 // lives is how often a channel has been deleted: idempotency keys go with the log.
 func (w *world) lives(channel int) int { return int(w.cleared[channel].Load()) }
 
@@ -198,8 +201,11 @@ func (w *world) direct(ctx context.Context, plan []step) {
 			status, body, err := api.ask(ctx, "DELETE", "/v1/channels/"+w.channelName(n))
 			// While the disk fails it is told that the deletion is not safe yet.
 			unsafe := w.durable(n) && status == http.StatusServiceUnavailable && bytes.Contains(body, []byte(`"code":"storage"`))
-			unsafe = unsafe || w.clustered() && status == http.StatusServiceUnavailable // the owner is not reached
-			if err == nil && status != http.StatusOK && status != http.StatusNotFound && !unsafe {
+			late := w.clustered() && status == http.StatusServiceUnavailable // the owner did not answer, and may delete it yet: at most that long it waits for what it loads
+			if late {
+				time.Sleep(lateDeletion)
+			}
+			if err == nil && status != http.StatusOK && status != http.StatusNotFound && !unsafe && !late {
 				w.story.problem("clear: %d %s", status, body)
 			}
 			w.cleared[n].Add(1)
