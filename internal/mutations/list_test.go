@@ -47,8 +47,8 @@ var mutations = []mutation{
 		{"relay/cluster/isolation.go", "	return c.isolated.Load() || int64(time.Since(c.started))-c.ticked.Load() > int64(isolation)", "	return false"},
 	}, storms},
 	{"rows of the table out of order: an owner that was replaced is believed", []edit{
-		{"relay/cluster/partition.go", "if before != nil && before.term >= revision {", "if before != nil && before.term == revision {"},
-		{"relay/cluster/partition.go", "	if before != nil && before.Session == c.session && o.Session != c.session {\n		c.lose(p, o.From == c.session)\n	}\n", ""},
+		{"relay/cluster/table.go", "if before != nil && before.term >= revision {", "if before != nil && before.term == revision {"},
+		{"relay/cluster/table.go", "	if before != nil && before.Session == c.session && o.Session != c.session {\n		c.lose(p, o.From == c.session)\n	}\n", ""},
 	}, storms},
 	{"a node that ends hands nothing over", []edit{
 		{"relay/cluster/drain.go", "	kept, takers := c.handAll(ctx)", "	kept, takers := 0, false"},
@@ -84,7 +84,7 @@ var mutations = []mutation{
 	{"an election cuts everybody off: the table counts, not who is heard", []edit{
 		{"relay/cluster/isolation.go", "case now.Sub(c.started) < isolation, c.connected && !isolated:", "case now.Sub(c.started) < isolation:"},
 		{"relay/cluster/isolation.go", "	if c.connected {\n		c.written, c.aloneSince = now, now\n	}\n", ""},
-		{"relay/cluster/isolation.go", "	case c.connected:\n		cut = !confirmed && now.Sub(c.connectedSince) < alive\n", ""},
+		{"relay/cluster/isolation.go", "	case c.connected:\n		cut = !confirmed && (behind || now.Sub(c.connectedSince) < alive)\n", ""},
 	}, of("TestTableAway")},
 	{"a node that was stopped goes on as before", []edit{
 		{"relay/cluster/partition.go", "			c.doubt(now)\n", ""},
@@ -115,6 +115,18 @@ var mutations = []mutation{
 	{"a publication is sent on to the node that it came from, which waits for its answer", []edit{
 		{"relay/cluster/route.go", "		if q.foreign { ", "		if q.foreign && q.id == 0 { "},
 	}, of("TestMoveToThePublisher")},
+	{"who follows a durable channel is told idempotency keys of what is not stored yet", []edit{
+		{"broker/export.go", "seq >= from && seq <= e.channel.seq", "seq >= from"},
+	}, []string{"./broker", "-run", "^TestKeysOfWhatWasNeverApplied$"}},
+	{"a replica whose channel comes and goes while the store is asked is owned here from then on", []edit{
+		{"broker/takeover.go", "	if b.elsewhere(channel) { // it has moved", "	if b == nil { // it has moved"},
+	}, []string{"./broker", "-run", "^TestReplicaMovesWhileItIsLoaded$"}},
+	{"what is put back after a move is served, though the partition was taken over meanwhile", []edit{
+		{"relay/cluster/move.go", "			c.lose(p, true)\n", ""},
+	}, of("TestTakenOverWhileMoved")},
+	{"who does not reach the table does not learn from others that it was replaced", []edit{
+		{"relay/cluster/members.go", "> lateFrame && !c.learns.Swap(true)", "> lateFrame && c.learns.Load()"},
+	}, of("TestReplacedWithoutTable")},
 	{"answers of other nodes are given to whoever is first", []edit{
 		{"relay/ingress/pendingreplies.go", "return w.id == id", "return !w.settled"},
 	}, []string{"./relay/ingress", "-run", "^TestTab$"}},

@@ -44,8 +44,7 @@ func (w *who) connect(path string) {
 		w.turn++
 		p, status := g.Dial(g.Token(w.user), path)
 		if p == nil && status != 503 {
-			w.nodes[0].Errorf("%s was answered %d", path, status)
-			return true
+			w.nodes[0].Fatalf("%s was answered %d", path, status)
 		}
 		w.Peer = p
 		return p != nil
