@@ -77,7 +77,8 @@ await Promise.all(work)
 await Promise.all(pages.map(live))
 for (const page of chat) {
   const texts = () => page.$$eval('#messages .text', (all) => all.map((e) => e.textContent))
-  await until('all messages are shown', async () => (await texts()).length >= said.length && !(await page.$('.pending')))
+  await until('all messages are shown', async () => (await texts()).length >= said.length && !(await page.$('.pending')),
+    async () => JSON.stringify({ page: page.url(), said: said.length, shown: await texts(), pending: await page.$$eval('.pending', (all) => all.map((e) => e.textContent)) }))
   equal((await texts()).sort(), [...said].sort(), 'messages, each once')
   equal(await texts(), await chat[0].$$eval('#messages .text', (all) => all.map((e) => e.textContent)), 'the order of messages')
 }

@@ -10,10 +10,11 @@ const { E2E_BINARY: binary, E2E_CHROMIUM: executablePath = '/usr/bin/chromium', 
 export const patience = 120_000
 if (shots) mkdirSync(shots, { recursive: true })
 
-export async function until(what, ok) {
+/** Waits until something is so. why tells more of it when it never is. */
+export async function until(what, ok, why = () => '') {
   for (const end = Date.now() + patience; ; ) {
     if (await ok()) return
-    if (Date.now() > end) throw new Error(`still not so: ${what}\n${nodes.map((n) => n.log.slice(-2000)).join('\n')}`)
+    if (Date.now() > end) throw new Error(`still not so: ${what} ${await why()}\n${nodes.map((n) => n.log.slice(-2000)).join('\n')}`)
     await new Promise((done) => setTimeout(done, 50))
   }
 }
