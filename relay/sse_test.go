@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/broker"
 	"weir/internal/wire"
 	"weir/relay/config"
 )
@@ -106,6 +107,38 @@ func TestStreamResumes(t *testing.T) {
 	for _, f := range []*follower{byHeader, byQuery} {
 		if h := f.hear(); h.Seq != 2 || string(h.Data) != "5" {
 			t.Error(h.raw)
+		}
+	}
+}
+
+// What has become of a channel that was only held before the first client came does not make positions of streams wrong.
+func TestStreamOfHeldChannel(t *testing.T) {
+	g := open(t)
+	held, err := g.relay.hub.Broker.Join("a", broker.JoinRequest{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Leave()
+	g.post(`"channel":"a","data":1`)
+	g.post(`"channel":"a","data":2`)
+	g.api(200, "DELETE", "/v1/channels/a", "")
+	f := g.follow("u1", "", "a")
+	for _, want := range []string{"connected", "subscribed", "subscribed"} {
+		if h := f.hear(); h.Type != want {
+			t.Fatalf("want %s: %s", want, h.raw)
+		}
+	}
+	end := g.post(`"channel":"a","data":3`)
+	if h := f.hear(); h.Type != "channel_update" || h.Seq != 1 {
+		t.Fatal(h.raw)
+	}
+	again := g.follow("u1", f.lastID, "a")
+	if h := again.hear(); h.Type != "connected" {
+		t.Fatal(h.raw)
+	}
+	for range 2 {
+		if h := again.hear(); h.Channel == "a" && (h.Recovered == nil || !*h.Recovered || len(h.Changes) > 0 || h.Position != end) {
+			t.Errorf("what was told already comes again: %s", h.raw)
 		}
 	}
 }

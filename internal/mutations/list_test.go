@@ -130,6 +130,9 @@ var mutations = []mutation{
 	{"answers of other nodes are given to whoever is first", []edit{
 		{"relay/ingress/pendingreplies.go", "return w.id == id", "return !w.settled"},
 	}, []string{"./relay/ingress", "-run", "^TestTab$"}},
+	{"what a channel is told before its first client came counts among what clients are told", []edit{
+		{"relay/hub/resync.go", "	if !f.begun {\n		return\n	}\n", ""},
+	}, []string{"./relay", "-run", "^TestStreamOfHeldChannel$"}},
 
 	{"a log that is taken over without a fence", []edit{
 		{"broker/ledger/take.go", "number, err := log.Append(ctx, fence(rand.Text()), last)", "_, number, err := fence(rand.Text()), last, error(nil)"},

@@ -35,7 +35,7 @@ type Fanout struct {
 	filtered atomic.Pointer[[]*groupTopic] // topics of some groups only; grows under the channel's lock
 
 	// Guarded by the channel's lock.
-	begun  bool
+	begun  bool         // a client has joined; until then nothing is put into the window: ordinals are not those of positions yet
 	growth batch.Growth // of the last append
 
 	// Owned by the loop that flushes the window.
@@ -66,9 +66,8 @@ func (h *Hub) newFanout(c *broker.Channel) broker.Subscriber {
 // Begin makes ordinals start at the position of the first subscriber. Called under the channel's lock.
 func (f *Fanout) Begin(at broker.Position) {
 	if !f.begun {
-		f.begun = true
+		f.begun, f.epoch = true, at.Epoch
 		f.Ordinal.Store(at.Seq)
-		f.epoch = at.Epoch
 	}
 }
 
@@ -118,6 +117,9 @@ const (
 
 // Apply implements broker.Subscriber. A panic over it costs its readers their connections: they come back for the change.
 func (f *Fanout) Apply(c *broker.Change) {
+	if !f.begun {
+		return
+	}
 	defer f.hub.Contain.End("change", f.Break)
 	encoded := c.Encoded
 	if f.own { // these name their type even inside a batch

@@ -132,15 +132,13 @@ func FanoutOf(s broker.Subscriber) *Fanout {
 	return s.(*Fanout)
 }
 
-// Apply implements broker.Subscriber. Before a client has joined, nothing is put into the window.
+// Apply implements broker.Subscriber.
 func (l *listened) Apply(c *broker.Change) {
 	if !l.stale && !l.hub.Contain.Do("change for a listener", func() { l.listener.to.Apply(c) }) {
 		l.stale = true // it is filled again
 		l.listener.again()
 	}
-	if l.begun {
-		l.Fanout.Apply(c)
-	}
+	l.Fanout.Apply(c)
 }
 
 // Reset implements broker.Subscriber.
@@ -149,16 +147,12 @@ func (l *listened) Reset(r broker.Reply) {
 		l.stale = true
 		l.listener.again()
 	}
-	if l.begun {
-		l.Fanout.Reset(r)
-	}
+	l.Fanout.Reset(r)
 }
 
 // Break implements broker.Breaker.
 func (l *listened) Break() {
 	l.listener.gone.Store(true)
 	l.listener.again()
-	if l.begun {
-		l.Fanout.Break()
-	}
+	l.Fanout.Break()
 }

@@ -13,6 +13,9 @@ import (
 // Reset implements broker.Subscriber: the log was lost. What the readers are told takes the same path as the
 // changes before and after it.
 func (f *Fanout) Reset(r broker.Reply) {
+	if !f.begun {
+		return
+	}
 	mark := ""
 	if r.Forked {
 		mark = forkedMark // what comes before is not in the short form, and goes its way
