@@ -321,6 +321,41 @@ func TestDeviceChangesHandsAmongNodes(t *testing.T) {
 	}
 }
 
+// A user who comes back to a node that still makes an attempt from before is not sent the same by another one.
+func TestDeliveryThatComesBack(t *testing.T) {
+	h := newHall(t)
+	h.devices.slow = make(chan struct{})
+	h.devices.set("down", true)
+	for user, device := range map[string]string{"u0": "slow", "u1": "down"} {
+		h.Move("user:"+user, 0)
+		h.register(0, user, device)
+		h.notify(0, user, "n-"+user)
+		h.tried(device, "n-"+user)
+	}
+	for _, node := range []int{1, 0} {
+		h.Move("user:u0", node)
+	}
+	for range 2 { // what is resumed after u0 is there, twice: until then it was looked for what is pending for u0 as well
+		before, _ := h.devices.of("down", "n-u1")
+		h.Move("user:u1", 1)
+		h.Move("user:u1", 0)
+		relaytest.Until(h, "what is pending is gone on with", func() bool {
+			tries, _ := h.devices.of("down", "n-u1")
+			return tries > before
+		})
+	}
+	close(h.devices.slow)
+	h.devices.set("down", false)
+	h.wantResult("n-u0", "notification.delivered of u0: 1 and 0")
+	h.wantResult("n-u1", "notification.delivered of u1: 1 and 0")
+	h.idle(-1)
+	for user, device := range map[string]string{"u0": "slow", "u1": "down"} {
+		if _, n := h.devices.of(device, "n-"+user); n != 1 {
+			t.Errorf("%s was reached %d times", device, n)
+		}
+	}
+}
+
 // A user moves while pushes fail and are under way: each device is reached once.
 func TestDeliveriesThatMove(t *testing.T) {
 	h := newHall(t)

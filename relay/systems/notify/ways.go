@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/internal/pause"
 	"weir/internal/wire"
 	"weir/relay/cluster"
 	"weir/relay/systems/internal/encode"
@@ -28,12 +29,13 @@ const reachedFor = 24 * time.Hour
 // off: before an attempt that is made again a record in the log says that it is the node of the user.
 func (s *System) begin(d *delivery, again bool) (end func(), ok bool) {
 	way := s.ways.User(d.user)
-	s.attempts.Add(way, 1) // before it is looked: who has the user from now on asks
+	since := s.ways.Since(way)
+	s.attempts.Add(way, since, 1) // before it is looked: who has the user from now on asks
 	if d.lost.Load() || s.here(d.user) != nil || again && s.change(way, &broker.Publication{Op: broker.Send, Data: []byte("null")}) != nil {
-		s.attempts.Add(way, -1)
+		s.attempts.Add(way, since, -1)
 		return nil, false
 	}
-	return func() { s.attempts.Add(way, -1) }, true
+	return func() { s.attempts.Add(way, since, -1) }, true
 }
 
 // reached notes that a device needs nothing more of a delivery, with the node that has it by now.
@@ -78,9 +80,9 @@ func (s *System) follow(ctx context.Context) {
 			}
 		}
 		if len(ready) > 0 {
-			busy := s.busyElsewhere(ready)
+			busy := s.busyElsewhere(ctx, ready)
 			for _, way := range ready {
-				if busy[way] {
+				if busy[way] || s.attempts.Earlier(way, s.ways.Since(way)) { // of before another node had it: nobody else asks this one
 					left = append(left, way)
 				} else if err := s.resumeWay(way); err != nil {
 					s.log.Debug("pending notifications are not resumed yet", slog.String("error", err.Error()))
@@ -101,10 +103,16 @@ func (s *System) follow(ctx context.Context) {
 	}
 }
 
+// asks is how often other nodes are asked for their attempts while some of them that are heard do not answer: a link to them may begin anew just then.
+const asks = 3
+
 // busyElsewhere returns those of the ways of which other nodes make attempts. One that is not heard makes none any more, or what comes of them will not be known.
-func (s *System) busyElsewhere(list []string) map[string]bool {
+func (s *System) busyElsewhere(ctx context.Context, list []string) map[string]bool {
 	busy := make(map[string]bool)
-	answers, _ := s.host.CallAll(callBusy, encode.Line(list))
+	answers, silent := s.host.CallAll(callBusy, encode.Line(list))
+	for n := 1; len(silent) > 0 && n < asks && pause.For(ctx, lookAgain) == nil; n++ {
+		answers, silent = s.host.CallAll(callBusy, encode.Line(list))
+	}
 	for _, answer := range answers {
 		var ways []string
 		_ = json.Unmarshal(answer, &ways) // of a node without notifications

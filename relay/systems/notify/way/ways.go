@@ -111,18 +111,25 @@ func (w *Ways) Since(name string) int {
 type Attempts struct {
 	// Guarded by mu, a leaf.
 	mu    sync.Mutex
-	count map[string]int // by way
+	count map[spell]int
 }
 
-// Add adds to those of a way.
-func (a *Attempts) Add(way string, n int) {
+// spell is a time during which a way is this node's.
+type spell struct {
+	way   string
+	since int // as Ways.Since has it
+}
+
+// Add adds to those of a way that this node has had since then.
+func (a *Attempts) Add(way string, since, n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.count == nil {
-		a.count = make(map[string]int)
+		a.count = make(map[spell]int)
 	}
-	if a.count[way] += n; a.count[way] == 0 {
-		delete(a.count, way)
+	of := spell{way, since}
+	if a.count[of] += n; a.count[of] == 0 {
+		delete(a.count, of)
 	}
 }
 
@@ -130,5 +137,21 @@ func (a *Attempts) Add(way string, n int) {
 func (a *Attempts) Under(list []string) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.DeleteFunc(list, func(way string) bool { return a.count[way] == 0 })
+	busy := make(map[string]bool)
+	for of := range a.count {
+		busy[of.way] = true
+	}
+	return slices.DeleteFunc(list, func(way string) bool { return !busy[way] })
+}
+
+// Earlier reports whether there are attempts under way that began before a way left this node, which has had it again since then.
+func (a *Attempts) Earlier(way string, since int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for of := range a.count {
+		if of.way == way && of.since != since {
+			return true
+		}
+	}
+	return false
 }
