@@ -2,6 +2,8 @@ package broker
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -28,6 +30,19 @@ func (s *slowStore) Load(channel, fresh string) (Kept, bool, error) {
 	return s.keeper.Load(channel, fresh)
 }
 
+// replicated is a broker that follows the channel c of another process; its store has something else of that.
+func replicated(t *testing.T) (*Broker, *elder, *slowStore) {
+	e, k := &elder{}, &slowStore{}
+	e.has.Store(true)
+	k.loads = 1 // a keeper has nothing at first
+	k.kept = Kept{Position: Position{Epoch: "store", Seq: 7}, Items: []KeptItem{{Group: defaultGroup, Key: "k", Data: []byte("7")}}}
+	b := open(t, Config{Cluster: e, Store: k, Policy: func(string) Policy { return Policy{Durable: true} }})
+	if _, err := b.Join("c", JoinRequest{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	return b, e, k
+}
+
 // Who must not wait does not wait for a store either: not for a channel that is not there, and not for one that holds nothing.
 func TestJoinWhatIsLoaded(t *testing.T) {
 	k := &keeper{}
@@ -50,16 +65,7 @@ func TestJoinWhatIsLoaded(t *testing.T) {
 // A replica whose channel has come to this process is not ready to be published to before the store has been asked, and Load does that: once, whoever waits for it.
 func TestReplicaIsLoadedFromTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, k := &elder{}, &slowStore{}
-		e.has.Store(true)
-		k.loads = 1 // a keeper has nothing at first
-		k.kept = Kept{Position: Position{Epoch: "store", Seq: 7}, Items: []KeptItem{{Group: defaultGroup, Key: "k", Data: []byte("7")}}}
-		b := open(t, Config{Cluster: e, Store: k, Policy: func(string) Policy { return Policy{Durable: true} }})
-		held, err := b.Join("c", JoinRequest{}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer held.Leave()
+		b, e, k := replicated(t)
 		if p := b.Publisher(); !p.Ready("c") {
 			t.Error("another process's is not ready")
 		}
@@ -87,19 +93,38 @@ func TestReplicaIsLoadedFromTheStore(t *testing.T) {
 	})
 }
 
+// What a replica has is not read once its channel has come to this process: the store may not have all of it, and who finds an item there acts on that.
+func TestReplicaIsNotReadInsteadOfTheStore(t *testing.T) {
+	for name, read := range map[string]func(b *Broker) string{
+		"Item": func(b *Broker) string {
+			data, at, _ := b.Item("c", "", "k")
+			return fmt.Sprint(string(data), at.Seq)
+		},
+		"Read": func(b *Broker) string {
+			r, _ := b.Read("c", nil)
+			return fmt.Sprint(string(r.State), r.Position.Seq)
+		},
+		"History": func(b *Broker) string {
+			_, _, at, _ := b.History("c", 0, 10)
+			return fmt.Sprint(at.Seq)
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b, e, k := replicated(t)
+			replica := read(b)
+			e.has.Store(false)
+			if got := read(b); got == replica || !strings.Contains(got, "7") || k.loads != 2 {
+				t.Errorf("%s finds %s, before that %s; loaded %d times", name, got, replica, k.loads-1)
+			}
+			_ = b.Close()
+		})
+	}
+}
+
 // A replica whose channel comes to this process and goes again while the store is asked stays a replica: what another process tells of it counts.
 func TestReplicaMovesWhileItIsLoaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e, k := &elder{}, &slowStore{}
-		e.has.Store(true)
-		k.loads = 1
-		k.kept = Kept{Position: Position{Epoch: "store", Seq: 7}, Items: []KeptItem{{Group: defaultGroup, Key: "k", Data: []byte("7")}}}
-		b := open(t, Config{Cluster: e, Store: k, Policy: func(string) Policy { return Policy{Durable: true} }})
-		held, err := b.Join("c", JoinRequest{}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer held.Leave()
+		b, e, _ := replicated(t)
 		e.has.Store(false)
 		time.AfterFunc(time.Second/2, func() {
 			e.has.Store(true)

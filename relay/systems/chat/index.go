@@ -71,7 +71,9 @@ func (s *System) answerIndex(body []byte) ([]byte, error) {
 // indexHere carries an order out.
 func (s *System) indexHere(o *indexOrder) (answer string, err error) {
 	channel := indexChannel(o.User)
-	s.touch(channel)
+	if err := s.host.Broker().Load(channel); err != nil { // what is read there decides
+		return "", err
+	}
 	receipt, err := s.indexed(channel, o)
 	if errors.Is(err, broker.ErrTooManyItems) {
 		return indexFull, nil

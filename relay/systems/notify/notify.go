@@ -283,7 +283,9 @@ func (s *System) accept(r *request) error {
 	x := s.inbox(r.UserID)
 	again := x.has(n.ID)
 	if again { // it was sent before
-		err = x.confirm()
+		if err = x.confirm(); err == nil && !x.has(n.ID) { // another node had the user meanwhile, and never had it
+			err = cluster.ErrNoOwner
+		}
 	} else if err = s.storePending(d); err == nil {
 		if err = x.put(n); err != nil {
 			x.withdraw(n.ID)
