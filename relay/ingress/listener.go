@@ -149,12 +149,12 @@ func (d *listener) admit(nc net.Conn) net.Conn {
 	return g
 }
 
-// gone counts a connection out.
+// gone counts a connection out. Where it is not open any more, its address has its place back.
 func (d *listener) gone(counted bool, peer netip.Addr) {
-	d.open.Add(-1)
 	if counted {
 		d.gate.Addresses.Give(AddressKey(peer))
 	}
+	d.open.Add(-1)
 }
 
 func (d *listener) refuse(g *Conn, answer, reason string) {

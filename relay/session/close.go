@@ -161,12 +161,12 @@ var lastSteps = [...]func(s *Session, subs []subscription, abrupt bool){
 		}
 	},
 	func(s *Session, _ []subscription, abrupt bool) { s.protocol.Gone(abrupt || s.manager.moves()) },
-	func(s *Session, _ []subscription, _ bool) { s.manager.sessions.remove(s) },
 	func(s *Session, _ []subscription, _ bool) {
 		if s.counted {
 			s.manager.gate.Addresses.Give(ingress.AddressKey(netip.AddrFrom16(s.address)))
 		}
 	},
+	func(s *Session, _ []subscription, _ bool) { s.manager.sessions.remove(s) }, // its places are free by now
 	func(s *Session, _ []subscription, _ bool) { s.manager.hub.Counters.Ended.Of(s.Transport()).Inc() },
 	func(s *Session, subs []subscription, abrupt bool) {
 		abrupt = abrupt || s.manager.moves()

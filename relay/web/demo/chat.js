@@ -1,4 +1,4 @@
-import { $, ask, avatar, client, make, me } from './demo.js'
+import { $, ask, askOnce, avatar, client, make, me } from './demo.js'
 
 const weir = client()
 const rooms = new Map() // by id: what is known of each
@@ -44,7 +44,7 @@ function forget(id) {
 $('again').onclick = async () => show(await create(open.gone))
 
 async function create(name) {
-	const room = await ask(weir, 'POST', '/chat/rooms', { name })
+	const room = await askOnce(weir, 'POST', '/chat/rooms', { name })
 	learn({ ...room, joined: true })
 	await directory.publish({ name }, { key: room.id })
 	return room.id
@@ -121,7 +121,7 @@ function send(room, content, nonce = crypto.randomUUID()) {
 	sending = sending.then(async () => {
 		for (;;) {
 			try {
-				return take(room, await ask(weir, 'POST', `/chat/rooms/${room.id}/messages`, { content, nonce }))
+				return take(room, await askOnce(weir, 'POST', `/chat/rooms/${room.id}/messages`, { content, nonce }))
 			} catch (err) {
 				if (err.status && err.status < 500 && err.status !== 429) { // it will never be taken
 					if (room.next) return void send(room.next, content, nonce)

@@ -32,12 +32,23 @@ export function client(options) {
 	return weir
 }
 
-/** Asks the relay over HTTP as this user. */
+/** Asks the relay over HTTP as this user, and for half a minute again while it says that it may work later: when a node of several has gone, another is there soon. */
 export async function ask(weir, method, path, body) {
+	for (const end = Date.now() + 30_000; ; await new Promise((later) => setTimeout(later, 300 + 700 * Math.random()))) {
+		try {
+			return await askOnce(weir, method, path, body)
+		} catch (err) {
+			if ((err.status && !err.retryable) || Date.now() > end) throw err
+		}
+	}
+}
+
+/** Asks the relay once: what is not to be done twice. */
+export async function askOnce(weir, method, path, body) {
 	const headers = { authorization: 'Bearer ' + (await weir.token()), 'content-type': 'application/json' }
 	const r = await fetch(path, { method, headers, body: JSON.stringify(body) })
 	const answer = await r.json().catch(() => ({}))
-	if (!r.ok) throw Object.assign(new Error(answer.error ?? answer.title ?? r.status), { status: r.status })
+	if (!r.ok) throw Object.assign(new Error(answer.error ?? answer.title ?? r.status), { status: r.status, retryable: answer.retryable ?? r.status >= 500 })
 	return answer
 }
 

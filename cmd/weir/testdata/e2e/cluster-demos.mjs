@@ -20,6 +20,16 @@ async function backend(path, body) {
   }
 }
 
+/** What a page does not show of what a backend was told is sent, and what other pages say and nodes have of it. */
+async function missing(page, sent, shown) {
+  const asked = await Promise.all([stays, other].map(async ({ name, port }) => {
+    const { token } = await (await fetch(`http://127.0.0.1:${port}/demo/token?user=ada`, { headers: { authorization: 'Bearer dev' } })).json()
+    const r = await fetch(`http://127.0.0.1:${port}/notifications`, { headers: { authorization: 'Bearer ' + token } })
+    return [name, r.status, (await r.json()).notifications?.map(({ id }) => id)]
+  }))
+  return JSON.stringify({ page: page.url(), status: await page.textContent('#status'), missing: sent.filter((x) => !shown.includes(x)), asked })
+}
+
 // ---- before ----
 
 const [ada] = await Promise.all([open(ways[0].base + '/demo/chat?user=ada')])
@@ -87,12 +97,12 @@ await until('both have the same text', async () => (await Promise.all(papers.map
 equal([...(await text(papers[0]))].sort(), typed.flat().sort(), 'what was typed, each once')
 for (const page of feeds) {
   const ids = () => page.$$eval('#feed li', (all) => all.map((li) => li.dataset.id))
-  await until('all items are there', async () => (await ids()).length >= items.length)
+  await until('all items are there', async () => (await ids()).length >= items.length, async () => missing(page, items, await ids()))
   equal((await ids()).sort(), [...items].sort(), 'items, each once')
 }
 for (const page of inboxes) {
   const titles = () => page.$$eval('#list b', (all) => all.map((e) => e.textContent))
-  await until('all notifications are there', async () => (await titles()).length >= notices.length)
+  await until('all notifications are there', async () => (await titles()).length >= notices.length, async () => missing(page, notices, await titles()))
   equal((await titles()).sort(), [...notices].sort(), 'notifications, each once')
 }
 await inboxes[0].click('#list li.unread button')

@@ -1,6 +1,6 @@
 // Three nodes of a cluster for the demos, a way to one of them for each browser, as a load balancer is, and the browsers. E2E_SHOTS is where pictures go.
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ if (shots) mkdirSync(shots, { recursive: true })
 export async function until(what, ok, why = () => '') {
   for (const end = Date.now() + patience; ; ) {
     if (await ok()) return
-    if (Date.now() > end) throw new Error(`still not so: ${what} ${await why()}\n${nodes.map((n) => n.log.slice(-2000)).join('\n')}`)
+    if (Date.now() > end) { if (process.env.LOGS) for (const n of nodes) writeFileSync(process.env.LOGS + n.name, n.log); throw new Error(`still not so: ${what} ${await why()}\n${nodes.map((n) => n.log.slice(-2000)).join('\n')}`) }
     await new Promise((done) => setTimeout(done, 50))
   }
 }
