@@ -150,14 +150,20 @@ func (f *fleet) judge() ledger.Verdict {
 		}
 	}
 	f.stop()
-	for i, channel := range f.channels { // all nodes say the same of it
-		for _, s := range f.nodes {
-			var told struct{ Position position }
-			until(f, s.listen+" says where "+channel+" stands", func() bool {
-				status, answer := ask("http://" + s.listen + "/v1/channels/" + channel)
-				return status == 200 && json.Unmarshal([]byte(answer), &told) == nil && told.Position == *f.last[i].Load()
-			})
-		}
+	for i, channel := range f.channels { // what was answered 503 may have been made behind the last one that was acknowledged
+		var all []position
+		until(f, fmt.Sprintf("all nodes say the same of where %s stands, at %v or later", channel, *f.last[i].Load()), func() bool {
+			all = all[:0]
+			for _, s := range f.nodes {
+				var told struct{ Position position }
+				if status, answer := ask("http://" + s.listen + "/v1/channels/" + channel); status != 200 || json.Unmarshal([]byte(answer), &told) != nil {
+					return false
+				}
+				all = append(all, told.Position)
+			}
+			last := f.last[i].Load()
+			return len(slices.Compact(slices.Clone(all))) == 1 && all[0].Epoch == last.Epoch && all[0].Seq >= last.Seq
+		})
 	}
 	var seen []*ledger.Reader
 	recovered, snapshots, renamed := 0, 0, 0
