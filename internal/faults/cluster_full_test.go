@@ -72,8 +72,7 @@ func (n *natsServers) logs(bytes int64) {
 // While logs are full, publications get 503 until channels are on the shelf, by themselves. When servers have no room at all, those who want safety get 503, memory goes on, what is in memory is read, and all
 // that was acknowledged is there when there is room again.
 func TestClusterFull(t *testing.T) {
-	long(t)
-	n := startNATSWith(t, func(o *natsd.Options) { o.JetStreamMaxStore = 48 << 20 })
+	n := startNATSWith(t, func(o *natsd.Options) { o.JetStreamMaxStore = int64(times(48, 24)) << 20 })
 	nodes := clusterWith(t, 3, "", func(i int, s *server) {
 		durableNodes(i, s)
 		s.args = []string{"--node", fmt.Sprint("weir-", i), "--cluster", n.urls()}
@@ -85,7 +84,7 @@ func TestClusterFull(t *testing.T) {
 	}
 	n.logs(2 << 20)
 	refused := 0
-	for i := range 12 * 24 { // 13 MiB, through logs of 6
+	for i := range 12 * times(24, 12) { // 13 MiB, through logs of 6
 		until(t, "it is taken when there is room", func() bool {
 			status, answer := f.one(channels[i%12], "replicated", f.large())
 			if status != 200 && (status != 503 || !strings.Contains(answer, `"storage"`) && !strings.Contains(answer, `"unavailable"`)) {
