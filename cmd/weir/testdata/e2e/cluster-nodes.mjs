@@ -1,4 +1,5 @@
-// Three nodes of a cluster for the demos, a way to one of them for each browser, as a load balancer is, and the browsers. E2E_SHOTS is where pictures go.
+// Three nodes of a cluster for the demos, a way to one of them for each browser, as a load balancer is, and the browsers. E2E_SHOTS is where pictures go, E2E_LOGS where
+// whole logs do when something never comes.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
@@ -6,15 +7,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
 
-const { E2E_BINARY: binary, E2E_CHROMIUM: executablePath = '/usr/bin/chromium', E2E_SHOTS: shots } = process.env
+const { E2E_BINARY: binary, E2E_CHROMIUM: executablePath = '/usr/bin/chromium', E2E_SHOTS: shots, E2E_LOGS: logs } = process.env
 export const patience = 120_000
-if (shots) mkdirSync(shots, { recursive: true })
+for (const dir of [shots, logs]) if (dir) mkdirSync(dir, { recursive: true })
 
 /** Waits until something is so. why tells more of it when it never is. */
 export async function until(what, ok, why = () => '') {
   for (const end = Date.now() + patience; ; ) {
     if (await ok()) return
-    if (Date.now() > end) { if (process.env.LOGS) for (const n of nodes) writeFileSync(process.env.LOGS + n.name, n.log); throw new Error(`still not so: ${what} ${await why()}\n${nodes.map((n) => n.log.slice(-2000)).join('\n')}`) }
+    if (Date.now() > end) {
+      if (logs) for (const n of nodes) writeFileSync(join(logs, n.name), n.log)
+      throw new Error(`still not so: ${what} ${await why()}\n${nodes.map((n) => n.log.slice(-2000)).join('\n')}`)
+    }
     await new Promise((done) => setTimeout(done, 50))
   }
 }
