@@ -3,6 +3,7 @@ package relaytest
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -46,6 +47,10 @@ func (g *Rig) Dial(token, path string) (*Peer, int) {
 	if err != nil {
 		if resp == nil {
 			g.Fatal(err)
+		}
+		if resp.StatusCode != http.StatusServiceUnavailable {
+			b, _ := io.ReadAll(resp.Body)
+			g.Logf("%s was answered %d %s", path, resp.StatusCode, b)
 		}
 		return nil, resp.StatusCode
 	}

@@ -10,6 +10,7 @@ import (
 
 	"weir/broker"
 	"weir/relay/config"
+	"weir/relay/relaytest"
 	"weir/relay/systems/documents/content"
 	"weir/relay/systems/documents/text"
 )
@@ -263,4 +264,20 @@ func TestIdleMemory(t *testing.T) {
 		t.Fatal("they are to be open")
 	}
 	runtime.KeepAlive(s)
+}
+
+// A document whose first operation could not be stored, though what it was to follow was, is there, and empty.
+func TestDocumentWithoutLog(t *testing.T) {
+	s := New()
+	g := relaytest.Start(t, nil, s)
+	begun := content.Kinds[content.Text].Empty().AppendContent
+	if _, err := s.documents.store.Save("d1", content.Text, "e1", 0, begun); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := g.Backend("GET", "/v1/documents/d1", nil); status != 200 || body.(relaytest.Message)["epoch"] != "e1" || body.(relaytest.Message)["text"] != "" {
+		t.Errorf("%d %v", status, body)
+	}
+	if status, body := g.Backend("PUT", "/v1/documents/d1", relaytest.Message{"text": "goes on"}); status != 200 {
+		t.Errorf("%d %v", status, body)
+	}
 }

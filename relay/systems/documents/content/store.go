@@ -87,9 +87,12 @@ func (k Store) Load(id string) (h Head, log []*Entry, ok bool, err error) {
 		}
 	}
 	raw, _, ok := k.Host.Broker().Item(HeadNamespace+":"+id, headGroup, headKey)
-	changes, _, _, _ := k.Host.Broker().History(LogNamespace+":"+id, 0, KeptMost+500)
+	changes, err := k.changes(id)
+	if err != nil {
+		return h, nil, false, fmt.Errorf("read log of document %s: %w", id, err)
+	}
 	if !ok {
-		if len(changes) > len("[]") { // a document that was being deleted
+		if len(changes) > len(none) { // a document that was being deleted
 			k.Trim(id)
 		}
 		return h, nil, false, nil
@@ -111,14 +114,31 @@ func (k Store) Load(id string) (h Head, log []*Entry, ok bool, err error) {
 		})
 	})
 	switch {
-	case err != nil:
-		return h, nil, false, fmt.Errorf("read log of document %s: %w", id, err)
+	case err != nil: // it is not the client's JSON that is wrong
+		return h, nil, false, fmt.Errorf("read log of document %s: %w: %s", id, errDamaged, err.Error())
 	case len(log) > 0 && log[0].Version > h.Version+1:
 		return h, nil, false, fmt.Errorf("read log of document %s: %w", id, errDamaged)
 	case len(log) > 0 && log[len(log)-1].Version < h.Version:
 		log = nil // all of it is older, and a gap lies in between
 	}
 	return h, log, true, nil
+}
+
+// none is a log without changes.
+const none = "[]"
+
+// changes returns the log as it is stored. There is none if the first operation could not be stored, though what it was to follow was.
+func (k Store) changes(id string) ([]byte, error) {
+	b, channel := k.Host.Broker(), LogNamespace+":"+id
+	for range 2 {
+		if changes, _, _, ok := b.History(channel, 0, KeptMost+500); ok {
+			return changes, nil
+		}
+		if err := b.Load(channel); err != nil { // not there, or not to be read just then
+			return nil, err
+		}
+	}
+	return []byte(none), nil
 }
 
 // Append adds an operation to the log.
