@@ -61,7 +61,7 @@ type Head struct {
 }
 
 // errDamaged is for a document whose stored parts do not fit together.
-var errDamaged = errors.New("the log of the document has a gap")
+var errDamaged = errors.New("what is stored of the document is damaged")
 
 // Reserve makes the namespaces the system's own.
 func (k Store) Reserve() error {
