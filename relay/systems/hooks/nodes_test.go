@@ -121,7 +121,8 @@ func ready(t testing.TB, nodes ...*relaytest.Rig) {
 	for _, g := range nodes {
 		in := 0
 		relaytest.Until(t, "tickets are taken", func() bool {
-			_, m := connect(g, "somebody", "/ws")
+			p, m := connect(g, "somebody", "/ws")
+			defer p.Drop() // a user may have so many connections
 			if in++; !resumed(g, m["resume"].(string)) {
 				in = 0
 			}

@@ -72,9 +72,10 @@ func TestDatabaseKilled(t *testing.T) {
 		written <- list
 	}()
 	for range 3 {
-		at := committed.Load()
+		at, published := committed.Load(), metric(g, "weir_outbox_published_total")
 		goal.Store(at + 80)
 		relaytest.Until(t, "rows are written", func() bool { return committed.Load() >= at+20 })
+		relaytest.Until(t, "rows are published, more than one batch: there is a connection again", func() bool { return metric(g, "weir_outbox_published_total") > published+10 })
 		server.Kill()
 		if err := server.Start(); err != nil {
 			t.Fatal(err)
