@@ -14,18 +14,31 @@ func put(ctx context.Context, n mesh.Node, key, text string, expected uint64) (u
 	return putAll(ctx, n, expected, mesh.Value{Key: key, Data: []byte(text)})
 }
 
-// putAll puts values, and finds out whether that was done when it is not known.
+// putAll puts values, and finds out whether that was done when it is not known. Servers may refuse for a moment what would follow what stands there, while something else that
+// names the key, such as a proof, is still being made.
 func putAll(ctx context.Context, n mesh.Node, expected uint64, values ...mesh.Value) (uint64, error) {
-	revision, err := n.Shelf().Put(ctx, expected, values...)
-	for unknown(err) && ctx.Err() == nil {
-		if revision, err = n.Shelf().Put(ctx, expected, values...); errors.Is(err, mesh.ErrConflict) {
+	for unsure := false; ; {
+		revision, err := n.Shelf().Put(ctx, expected, values...)
+		switch {
+		case err == nil:
+			return revision, nil
+		case ctx.Err() != nil:
+			return 0, err
+		case errors.Is(err, mesh.ErrConflict):
 			last := values[len(values)-1]
-			if b, there, failed := n.Shelf().Get(ctx, last.Key); failed == nil && there > 0 && bytes.Equal(b, last.Data) {
-				revision, err = there, nil
+			b, there, failed := n.Shelf().Get(ctx, last.Key)
+			switch {
+			case failed == nil && unsure && there > 0 && bytes.Equal(b, last.Data):
+				return there, nil
+			case failed != nil || there != expected:
+				return 0, err
 			}
+		case !unknown(err):
+			return 0, err
+		default:
+			unsure = true
 		}
 	}
-	return revision, err
 }
 
 func on(t *testing.T, ctx context.Context, n mesh.Node, key string) (string, uint64) {
