@@ -2,8 +2,6 @@ package broker
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -91,34 +89,6 @@ func TestReplicaIsLoadedFromTheStore(t *testing.T) {
 		}
 		_ = b.Close()
 	})
-}
-
-// What a replica has is not read once its channel has come to this process: the store may not have all of it, and who finds an item there acts on that.
-func TestReplicaIsNotReadInsteadOfTheStore(t *testing.T) {
-	for name, read := range map[string]func(b *Broker) string{
-		"Item": func(b *Broker) string {
-			data, at, _ := b.Item("c", "", "k")
-			return fmt.Sprint(string(data), at.Seq)
-		},
-		"Read": func(b *Broker) string {
-			r, _ := b.Read("c", nil)
-			return fmt.Sprint(string(r.State), r.Position.Seq)
-		},
-		"History": func(b *Broker) string {
-			_, _, at, _ := b.History("c", 0, 10)
-			return fmt.Sprint(at.Seq)
-		},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			b, e, k := replicated(t)
-			replica := read(b)
-			e.has.Store(false)
-			if got := read(b); got == replica || !strings.Contains(got, "7") || k.loads != 2 {
-				t.Errorf("%s finds %s, before that %s; loaded %d times", name, got, replica, k.loads-1)
-			}
-			_ = b.Close()
-		})
-	}
 }
 
 // A replica whose channel comes to this process and goes again while the store is asked stays a replica: what another process tells of it counts.

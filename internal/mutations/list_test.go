@@ -130,9 +130,6 @@ var mutations = []mutation{
 	{"answers of other nodes are given to whoever is first", []edit{
 		{"relay/ingress/pendingreplies.go", "return w.id == id", "return !w.settled"},
 	}, []string{"./relay/ingress", "-run", "^TestTab$"}},
-	{"what a replica has is read when its channel has come to this process", []edit{
-		{"broker/shard.go", "		if c == nil || !c.regains() {\n			return c\n		}\n		c.unlock()\n		if b.Promote(channel) != nil {\n			return nil\n		}\n", "		return c\n"},
-	}, []string{"./broker", "-run", "^TestReplicaIsNotReadInsteadOfTheStore$"}},
 	{"what a channel is told before its first client came counts among what clients are told", []edit{
 		{"relay/hub/resync.go", "	if !f.begun {\n		return\n	}\n", ""},
 	}, []string{"./relay", "-run", "^TestStreamOfHeldChannel$"}},

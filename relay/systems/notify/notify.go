@@ -280,18 +280,7 @@ func (s *System) accept(r *request) error {
 		<-earlier.kept // for as long as the disk takes
 		return earlier.err
 	}
-	x := s.inbox(r.UserID)
-	again := x.has(n.ID)
-	if again { // it was sent before
-		if err = x.confirm(); err == nil && !x.has(n.ID) { // another node had the user meanwhile, and never had it
-			err = cluster.ErrNoOwner
-		}
-	} else if err = s.storePending(d); err == nil {
-		if err = x.put(n); err != nil {
-			x.withdraw(n.ID)
-			_ = s.removePending(d) // which is logged
-		}
-	}
+	again, err := s.keep(d)
 	d.settled(err)
 	if again || err != nil {
 		s.queue.release(d)
@@ -300,6 +289,24 @@ func (s *System) accept(r *request) error {
 	s.queue.counters.accepted.Inc()
 	s.queue.start(d, s.list(r.UserID))
 	return nil
+}
+
+// keep puts a notification into the inbox of its user. again: it was sent before, and is there.
+func (s *System) keep(d *delivery) (again bool, err error) {
+	x := s.inbox(d.user)
+	if err := s.host.Broker().Load(x.channel); err != nil { // what a replica has of it may never have been stored
+		return false, err
+	}
+	if x.has(d.n.ID) {
+		return true, x.confirm()
+	}
+	if err = s.storePending(d); err == nil {
+		if err = x.put(d.n); err != nil {
+			x.withdraw(d.n.ID)
+			_ = s.removePending(d) // which is logged
+		}
+	}
+	return false, err
 }
 
 // result is the data of notification.delivered and notification.failed.

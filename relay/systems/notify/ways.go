@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"weir/broker"
-	"weir/internal/pause"
 	"weir/internal/wire"
 	"weir/relay/cluster"
 	"weir/relay/systems/internal/encode"
@@ -80,7 +79,7 @@ func (s *System) follow(ctx context.Context) {
 			}
 		}
 		if len(ready) > 0 {
-			busy := s.busyElsewhere(ctx, ready)
+			busy := s.busyElsewhere(ready)
 			for _, way := range ready {
 				if busy[way] || s.attempts.Earlier(way, s.ways.Since(way)) { // of before another node had it: nobody else asks this one
 					left = append(left, way)
@@ -103,16 +102,10 @@ func (s *System) follow(ctx context.Context) {
 	}
 }
 
-// asks is how often other nodes are asked for their attempts while some of them that are heard do not answer: a link to them may begin anew just then.
-const asks = 3
-
 // busyElsewhere returns those of the ways of which other nodes make attempts. One that is not heard makes none any more, or what comes of them will not be known.
-func (s *System) busyElsewhere(ctx context.Context, list []string) map[string]bool {
+func (s *System) busyElsewhere(list []string) map[string]bool {
 	busy := make(map[string]bool)
-	answers, silent := s.host.CallAll(callBusy, encode.Line(list))
-	for n := 1; len(silent) > 0 && n < asks && pause.For(ctx, lookAgain) == nil; n++ {
-		answers, silent = s.host.CallAll(callBusy, encode.Line(list))
-	}
+	answers, _ := s.host.CallAll(callBusy, encode.Line(list))
 	for _, answer := range answers {
 		var ways []string
 		_ = json.Unmarshal(answer, &ways) // of a node without notifications

@@ -12,6 +12,9 @@ import (
 // memory: they are not to be changed, and valid during the call only. A channel that does not exist has no items. Errors:
 // those of f, and why the channel cannot be read.
 func Each(b *broker.Broker, channel string, f func(group, key string, data []byte) error, groups ...string) error {
+	if err := b.Load(channel); err != nil { // a replica's are not those of the store, which its new owner goes on with
+		return err
+	}
 	reply, ok := b.Read(channel, groups)
 	if !ok {
 		return b.Load(channel) // nil if there is no such channel
