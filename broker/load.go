@@ -31,7 +31,7 @@ func (b *Broker) load(store Store, name string, policy *Policy, needed, forget b
 		defer c.mu.Unlock()
 		c.take(false)
 	}()
-	fresh := b.newEpoch()
+	fresh, since := b.newEpoch(), b.tenure(c.name)
 	kept, ok, err := store.Load(c.name, fresh)
 	c.mu.Lock()
 	held = true
@@ -45,19 +45,18 @@ func (b *Broker) load(store Store, name string, policy *Policy, needed, forget b
 		}
 		return nil, err
 	}
-	c.epoch, c.dead = cmp.Or(kept.Position.Epoch, fresh), false
-	if ok || replica {
-		c.restore(b.now(), &kept)
-	}
-	switch elsewhere := b.elsewhere(c.name); {
-	case replica && !elsewhere && b.stores(policy), !replica && elsewhere: // it has moved meanwhile
-		c.clearItems()
-		c.clearLog()
+	elsewhere := b.elsewhere(c.name)
+	if replica && !elsewhere && b.stores(policy) || !replica && (elsewhere || b.tenure(c.name) != since) { // it has moved meanwhile; it may be back
 		if replica {
 			store.Release(c.name)
 		}
 		return nil, errRaced
-	case replica && !elsewhere:
+	}
+	c.epoch, c.dead = cmp.Or(kept.Position.Epoch, fresh), false
+	if ok || replica {
+		c.restore(b.now(), &kept)
+	}
+	if replica && !elsewhere {
 		c.promote()
 	}
 	whole = true

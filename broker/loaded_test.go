@@ -2,6 +2,8 @@ package broker
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,11 +23,17 @@ func (e *elder) Follow(string) (Kept, bool, error) {
 func (e *elder) Unfollow(string) {}
 
 // slowStore is a store that is waited for: each load takes a second.
-type slowStore struct{ keeper }
+type slowStore struct {
+	keeper
+	times atomic.Uint64 // how often it has lost its channels and got them back
+}
+
+func (s *slowStore) Tenure(string) uint64 { return 1 + s.times.Load() }
 
 func (s *slowStore) Load(channel, fresh string) (Kept, bool, error) {
+	k, ok, err := s.keeper.Load(channel, fresh)
 	time.Sleep(time.Second)
-	return s.keeper.Load(channel, fresh)
+	return k, ok, err
 }
 
 // replicated is a broker that follows the channel c of another process; its store has something else of that.
@@ -91,6 +99,34 @@ func TestReplicaIsLoadedFromTheStore(t *testing.T) {
 	})
 }
 
+// What a replica has is not read once its channel has come to this process: the store may not have all of it, and who finds an item there acts on that.
+func TestReplicaIsNotReadInsteadOfTheStore(t *testing.T) {
+	for name, read := range map[string]func(b *Broker) string{
+		"Item": func(b *Broker) string {
+			data, at, _ := b.Item("c", "", "k")
+			return fmt.Sprint(string(data), at.Seq)
+		},
+		"Read": func(b *Broker) string {
+			r, _ := b.Read("c", nil)
+			return fmt.Sprint(string(r.State), r.Position.Seq)
+		},
+		"History": func(b *Broker) string {
+			_, _, at, _ := b.History("c", 0, 10)
+			return fmt.Sprint(at.Seq)
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b, e, k := replicated(t)
+			replica := read(b)
+			e.has.Store(false)
+			if got := read(b); got == replica || !strings.Contains(got, "7") || k.loads != 2 {
+				t.Errorf("%s finds %s, before that %s; loaded %d times", name, got, replica, k.loads-1)
+			}
+			_ = b.Close()
+		})
+	}
+}
+
 // A replica whose channel comes to this process and goes again while the store is asked stays a replica: what another process tells of it counts.
 func TestReplicaMovesWhileItIsLoaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -103,13 +139,35 @@ func TestReplicaMovesWhileItIsLoaded(t *testing.T) {
 		if err := b.Load("c"); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Feed("c", "store", 8, &Entry{Op: Send, Data: []byte("8")}); err != nil {
+		if err := b.Feed("c", "elder", 2, &Entry{Op: Send, Data: []byte("2")}); err != nil {
 			t.Fatal(err)
 		}
-		if at, err := b.At("c"); err != nil || at != (Position{Epoch: "store", Seq: 8}) {
+		if at, err := b.At("c"); err != nil || at != (Position{Epoch: "elder", Seq: 2}) {
 			t.Errorf("it is at %v (%v) after what its owner has told", at, err)
 		}
+		_ = b.Close()
 	})
+}
+
+// A channel that goes to another process while the store is asked, is changed there and comes back is loaded as it is by then, be it a replica or not in memory before.
+func TestLoadedInAnotherTenure(t *testing.T) {
+	for _, name := range []string{"c", "d"} { // of which the first is a replica
+		synctest.Test(t, func(t *testing.T) {
+			b, e, k := replicated(t)
+			e.has.Store(false)
+			time.AfterFunc(time.Second/2, func() {
+				k.kept.Position.Seq = 8
+				k.times.Add(1)
+			})
+			if err := b.Load(name); err != nil {
+				t.Fatal(err)
+			}
+			if at, err := b.At(name); err != nil || at != (Position{Epoch: "store", Seq: 8}) || k.loads != 3 {
+				t.Errorf("%s is at %v (%v), loaded %d times", name, at, err, k.loads-1)
+			}
+			_ = b.Close()
+		})
+	}
 }
 
 // latter is a store that applies what it was given when it is told to. It has nothing.

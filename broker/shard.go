@@ -50,10 +50,19 @@ func (b *Broker) lookup(channel string) *Channel {
 	return c
 }
 
-// lock is find for reading; nil if there is no such channel or it cannot be loaded. What it finds may be a replica's, which the store need not have all of: who acts on that calls Load first.
+// lock is find for reading; nil if there is no such channel or it cannot be loaded. What a replica of one of the store's has is not read once the channel is owned here: the store may
+// not have all of that.
 func (b *Broker) lock(channel string) *Channel {
-	c, _ := b.find(channel, false, false)
-	return c
+	for {
+		c, _ := b.find(channel, false, false)
+		if c == nil || !c.regains() {
+			return c
+		}
+		c.unlock()
+		if b.Promote(channel) != nil {
+			return nil
+		}
+	}
 }
 
 // existing is find of a channel that is to be changed. Errors: those of find, ErrNoChannel, errReplica.

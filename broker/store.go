@@ -31,6 +31,12 @@ type Store interface {
 	List(prefix, after string, limit int) ([]Info, error)
 }
 
+// Tenured is a Store that has its channels for a time, and may lose them to another process and get them back: what it has loaded in one time is of no use in the next.
+type Tenured interface {
+	// Tenure returns what tells the time for which the store has a channel now from all others; 0: it does not have it. It may be called with the channel's lock held and must not block.
+	Tenure(channel string) uint64
+}
+
 // Kept is a channel as a store has kept it. The broker takes over its memory.
 type Kept struct {
 	Position Position

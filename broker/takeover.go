@@ -37,6 +37,14 @@ func (c *Channel) promote() {
 // stores reports whether channels of a policy are kept by the store.
 func (b *Broker) stores(p *Policy) bool { return p.Durable && b.config.Store != nil }
 
+// tenure is that of a channel of the store; 0 for all time if no process may have it in between.
+func (b *Broker) tenure(channel string) uint64 {
+	if t, ok := b.config.Store.(Tenured); ok {
+		return t.Tenure(channel)
+	}
+	return 0
+}
+
 // regains reports whether a replica is about to go on as a channel of the store. Called with the lock held.
 func (c *Channel) regains() bool {
 	b := c.shard.broker
@@ -81,33 +89,40 @@ func (b *Broker) regain(channel string) error {
 		}
 		return c
 	}
-	c := replica()
-	if c == nil {
+	for {
+		c := replica()
+		if c == nil {
+			return nil
+		}
+		c.mu.Unlock()
+		since := b.tenure(channel)
+		fresh := b.newEpoch()
+		kept, ok, err := b.config.Store.Load(channel, fresh)
+		if err != nil {
+			return fmt.Errorf("take over %s: %w", channel, err)
+		}
+		if c = replica(); c == nil {
+			return nil
+		}
+		switch {
+		case b.elsewhere(channel): // it has moved meanwhile, and stays a replica
+			c.unlock()
+			return nil
+		case b.tenure(channel) != since: // and has come back
+			c.unlock()
+			continue
+		}
+		if !ok {
+			kept = Kept{Position: Position{Epoch: cmp.Or(kept.Position.Epoch, fresh)}}
+		}
+		_ = c.refill(&kept) // it is whole
+		c.release()
+		c.own()
+		c.durable = &durable{store: b.config.Store}
+		c.endItems(b.now())
+		c.unlock()
 		return nil
 	}
-	c.mu.Unlock()
-	fresh := b.newEpoch()
-	kept, ok, err := b.config.Store.Load(channel, fresh)
-	if err != nil {
-		return fmt.Errorf("take over %s: %w", channel, err)
-	}
-	if c = replica(); c == nil {
-		return nil
-	}
-	defer c.unlock()
-	if !ok {
-		kept = Kept{Position: Position{Epoch: cmp.Or(kept.Position.Epoch, fresh)}}
-	}
-	_ = c.refill(&kept) // it is whole
-	c.release()
-	c.own()
-	c.durable = &durable{store: b.config.Store}
-	if b.elsewhere(channel) { // it has moved meanwhile, when it was still a replica: nobody else makes it one again
-		c.demote()
-		return nil
-	}
-	c.endItems(b.now())
-	return nil
 }
 
 // own makes a replica a channel that is owned here.

@@ -21,8 +21,8 @@ const foreign = math.MaxUint64
 //
 // Errors: ErrExists, there is such a channel; ErrNotTaken, ErrFailing, ErrFenced: it may have been stored.
 func (l *Ledger) Import(channel string, kept *broker.Kept, fresh string) error {
-	p := l.config.Partition(channel)
-	if !l.Serves(p) {
+	since := l.Tenure(channel)
+	if since == 0 {
 		return fmt.Errorf("import: %w", ErrNotTaken)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), importLimit)
@@ -44,7 +44,7 @@ func (l *Ledger) Import(channel string, kept *broker.Kept, fresh string) error {
 		return fmt.Errorf("import: %w: %w", ErrFailing, err)
 	}
 	l.mu.Lock()
-	if !l.parts[p].serves.Load() || l.writer == nil {
+	if l.tenure(l.config.Partition(channel)) != since { // another process may have begun one
 		l.mu.Unlock()
 		return fmt.Errorf("import: %w", ErrNotTaken)
 	}

@@ -108,6 +108,8 @@ type Ledger struct {
 	reserved uint64 // no message from this number on is purged; 0: none is; see Purge
 }
 
+var _ broker.Tenured = (*Ledger)(nil)
+
 // writer is this process at its log.
 type writer struct {
 	log     mesh.Log

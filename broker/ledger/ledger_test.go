@@ -266,6 +266,62 @@ func TestStaleCheckpoint(t *testing.T) {
 	want(t, "the new owner has", c.has("room:0"), "[one two]")
 }
 
+// proof is a shelf on which nothing is proven before something else has happened.
+type proof struct {
+	mesh.Shelf
+	first func()
+}
+
+func (p *proof) Prove(ctx context.Context, key string, revision uint64) error {
+	if f := p.first; f != nil {
+		p.first = nil
+		f()
+	}
+	return p.Shelf.Prove(ctx, key, revision)
+}
+
+// What was read of a channel is of no use when its partition has gone to another process, which changed it, and has come back meanwhile: not to load it, to import it, or to note that it forks there.
+func TestReadBeforeItMoved(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		m, places := &fake.Mesh{}, &table{}
+		b := start(t, m, 1)
+		away := &proof{}
+		a := start(t, m, 0, func(c *ledger.Config) {
+			away.Shelf = c.Shelf
+			c.Shelf = away
+		})
+		give := func(p *process) {
+			refs, err := p.l.Give(context.Background(), 0, places[0].refs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			places[0].refs = refs
+			p.l.Drop(0)
+		}
+		a.take(places, 0)
+		move := func(channel string) {
+			away.first = func() {
+				give(a)
+				b.begin() // it may be fenced
+				b.take(places, 0)
+				b.publish(channel, "one", "two")
+				if !killed {
+					give(b)
+				}
+				a.take(places, 0)
+			}
+		}
+		if move("room:0"); !errors.Is(a.b.Load("room:0"), ledger.ErrNotTaken) {
+			t.Error("what was read before it moved was loaded")
+		}
+		want(t, "after it moved it has", a.has("room:0"), "[one two]")
+		move("room:3")
+		if err := a.l.Import("room:3", &broker.Kept{Position: broker.Position{Epoch: "e", Seq: 7}}, "fresh"); !errors.Is(err, ledger.ErrNotTaken) {
+			t.Errorf("import over what was begun elsewhere: %v", err)
+		}
+	}
+}
+
 // Channels are listed whether the shelf or the log has them.
 func TestList(t *testing.T) {
 	m, places := &fake.Mesh{}, &table{}

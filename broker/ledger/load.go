@@ -127,10 +127,25 @@ func (l *Ledger) readProven(ctx context.Context, channel string) (s saved, revis
 	}
 }
 
+// Tenure implements broker.Tenured.
+func (l *Ledger) Tenure(channel string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tenure(l.config.Partition(channel))
+}
+
+// tenure is the order of the ref by which a partition is served; 0: it is not. Called with mu held.
+func (l *Ledger) tenure(p int) uint64 {
+	if !l.parts[p].serves.Load() || l.writer == nil {
+		return 0
+	}
+	return l.parts[p].own.Order
+}
+
 // Load implements broker.Store.
 func (l *Ledger) Load(channel, fresh string) (kept broker.Kept, ok bool, err error) {
-	p := l.config.Partition(channel)
-	if !l.Serves(p) {
+	since := l.Tenure(channel)
+	if since == 0 {
 		return kept, false, fmt.Errorf("load: %w", ErrNotTaken)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), loadLimit)
@@ -144,9 +159,10 @@ func (l *Ledger) Load(channel, fresh string) (kept broker.Kept, ok bool, err err
 		}
 		return kept, false, fmt.Errorf("load: %w: %w", ErrFailing, err)
 	}
+	p := l.config.Partition(channel)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.parts[p].serves.Load() || l.writer == nil {
+	if l.tenure(p) != since { // another process may have changed it since it was read
 		return kept, false, fmt.Errorf("load: %w", ErrNotTaken)
 	}
 	if s.gone {

@@ -119,8 +119,23 @@ var mutations = []mutation{
 		{"broker/export.go", "seq >= from && seq <= e.channel.seq", "seq >= from"},
 	}, []string{"./broker", "-run", "^TestKeysOfWhatWasNeverApplied$"}},
 	{"a replica whose channel comes and goes while the store is asked is owned here from then on", []edit{
-		{"broker/takeover.go", "	if b.elsewhere(channel) { // it has moved", "	if b == nil { // it has moved"},
+		{"broker/takeover.go", "case b.elsewhere(channel): // it has moved", "case b == nil: // it has moved"},
 	}, []string{"./broker", "-run", "^TestReplicaMovesWhileItIsLoaded$"}},
+	{"what a replica has is read when its channel has come to this process", []edit{
+		{"broker/shard.go", "		if c == nil || !c.regains() {\n			return c\n		}\n		c.unlock()\n		if b.Promote(channel) != nil {\n			return nil\n		}\n", "		return c\n"},
+	}, []string{"./broker", "-run", "^TestReplicaIsNotReadInsteadOfTheStore$"}},
+	{"a replica goes on with what was read before its channel went to another process and came back", []edit{
+		{"broker/takeover.go", "case b.tenure(channel) != since:", "case b.tenure(channel) < since:"},
+	}, []string{"./broker", "-run", "^TestLoadedInAnotherTenure$"}},
+	{"a channel is loaded as it was read before it went to another process and came back", []edit{
+		{"broker/load.go", "b.tenure(c.name) != since)", "b.tenure(c.name) < since)"},
+	}, []string{"./broker", "-run", "^TestLoadedInAnotherTenure$"}},
+	{"a fork is written behind what was read before a partition moved and came back", []edit{
+		{"broker/ledger/load.go", "if l.tenure(p) != since {", "if l.tenure(p) < since {"},
+	}, []string{"./broker/ledger", "-run", "^TestReadBeforeItMoved$"}},
+	{"a channel is imported over one that was begun while its partition was elsewhere", []edit{
+		{"broker/ledger/import.go", "l.tenure(l.config.Partition(channel)) != since {", "l.tenure(l.config.Partition(channel)) < since {"},
+	}, []string{"./broker/ledger", "-run", "^TestReadBeforeItMoved$"}},
 	{"what is put back after a move is served, though the partition was taken over meanwhile", []edit{
 		{"relay/cluster/move.go", "			c.lose(p, true)\n", ""},
 	}, of("TestTakenOverWhileMoved")},
