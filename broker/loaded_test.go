@@ -11,7 +11,10 @@ import (
 )
 
 // elder is another process, which has all channels as long as it does.
-type elder struct{ has atomic.Bool }
+type elder struct {
+	has  atomic.Bool
+	left atomic.Int32 // channels that are not followed any more
+}
 
 func (e *elder) Elsewhere(string) bool { return e.has.Load() }
 func (e *elder) Publish(string, *Publication) (Receipt, error) {
@@ -20,7 +23,7 @@ func (e *elder) Publish(string, *Publication) (Receipt, error) {
 func (e *elder) Follow(string) (Kept, bool, error) {
 	return Kept{Position: Position{Epoch: "elder", Seq: 1}, Items: []KeptItem{{Group: defaultGroup, Key: "k", Data: []byte("1")}}}, true, nil
 }
-func (e *elder) Unfollow(string) {}
+func (e *elder) Unfollow(string) { e.left.Add(1) }
 
 // slowStore is a store that is waited for: each load takes a second.
 type slowStore struct {
@@ -168,6 +171,26 @@ func TestLoadedInAnotherTenure(t *testing.T) {
 			_ = b.Close()
 		})
 	}
+}
+
+// A replica without readers leaves memory when its channel is given up: nobody tells it of changes any more, and a reader that found it there would never hear of any.
+func TestUnusedReplicaIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, e, _ := replicated(t)
+		r, err := b.Join("c", JoinRequest{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !b.Demote("c") || e.left.Load() != 0 {
+			t.Error("one with readers is not of use")
+		}
+		r.Leave()
+		r.Leave()
+		if b.Demote("c") || e.left.Load() != 1 || b.Stats().Channels != 0 {
+			t.Errorf("%d channels are in memory, %d were given up", b.Stats().Channels, e.left.Load())
+		}
+		_ = b.Close()
+	})
 }
 
 // latter is a store that applies what it was given when it is told to. It has nothing.

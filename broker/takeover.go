@@ -189,10 +189,15 @@ func (b *Broker) Demote(channel string) (used bool) {
 		c.aside.tap.Reset(nil)
 	}
 	c.release()
-	if c.isReplica() {
-		return c.readers > 0
+	if !c.isReplica() {
+		return c.demote()
 	}
-	return c.demote()
+	if c.readers == 0 { // its owner has not to tell of it any more, and it would be found here
+		c.durable.store.Release(c.name)
+		c.evict()
+		return false
+	}
+	return true
 }
 
 // lockOwned is lockLoaded of what may be owned here: a channel that is just being loaded is another process's, and who loads it waits for the caller.

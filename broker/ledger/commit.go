@@ -131,6 +131,7 @@ func (l *Ledger) finish(w *writer, b *batch, took time.Duration) {
 	if err := l.addRecords(records, func(p int) (Ref, bool) { return l.parts[p].own, l.parts[p].own.Order > 0 }, w.last); err != nil {
 		l.config.Log.Error("a frame cannot be read back", slog.String("error", err.Error()))
 	}
+	w.safe.Store(w.last) // before it is not in flight any more: who flushes closes refs by that
 	promise := b.promise // no publisher waits for it from here on
 	if l.flight == b {
 		l.flight = nil
@@ -142,7 +143,6 @@ func (l *Ledger) finish(w *writer, b *batch, took time.Duration) {
 	}
 	full := l.backlog > l.config.Checkpoint
 	l.mu.Unlock()
-	w.safe.Store(w.last)
 	for _, d := range b.deferred {
 		l.config.Panic.Do("deferred change", d.Apply) // its channel is given up, and read back
 	}

@@ -128,6 +128,7 @@ type writer struct {
 type part struct {
 	serves atomic.Bool // it is taken, and takes changes
 	own    Ref         // where its changes go, as long as it is taken
+	drops  uint64      // how often it was dropped
 	seed   string      // see Claim
 }
 

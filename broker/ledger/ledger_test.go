@@ -322,6 +322,43 @@ func TestReadBeforeItMoved(t *testing.T) {
 	}
 }
 
+// reading is a log of which nothing is read before something else has happened.
+type reading struct {
+	mesh.Log
+	after func()
+}
+
+func (r reading) Read(ctx context.Context, from, to uint64, f func(number uint64, at time.Time, message []byte) error) error {
+	err := r.Log.Read(ctx, from, to, f)
+	r.after()
+	return err
+}
+
+// A partition that is dropped while it is taken is not served: what was read of it is gone, and the process may own it again by the time it has been taken. Others that are taken with it are.
+func TestDroppedWhileTaken(t *testing.T) {
+	m, places := &fake.Mesh{}, &table{}
+	after := func() {}
+	a := start(t, m, 0)
+	b := start(t, m, 1, func(c *ledger.Config) {
+		logs := c.Logs
+		c.Logs = func(slot int) mesh.Log { return reading{logs(slot), func() { after() }} }
+	})
+	a.take(places, 0, 1)
+	a.publish("room:0", "one", "two")
+	a.publish("room:1", "uno")
+	after = func() { b.l.Drop(0) }
+	b.take(places, 0, 1)
+	after = func() {}
+	if b.l.Serves(0) || !b.l.Serves(1) {
+		t.Errorf("served: partition 0 %t, want false; partition 1 %t, want true", b.l.Serves(0), b.l.Serves(1))
+	}
+	if !b.l.Serves(0) {
+		b.take(places, 0)
+	}
+	want(t, "partition 0 has", b.has("room:0"), "[one two]")
+	want(t, "partition 1 has", b.has("room:1"), "[uno]")
+}
+
 // Channels are listed whether the shelf or the log has them.
 func TestList(t *testing.T) {
 	m, places := &fake.Mesh{}, &table{}

@@ -23,7 +23,7 @@ type Claim struct {
 }
 
 // Take reads what the shelf may lack of some partitions, seals the open refs of other processes, and serves the partitions from then on. The
-// table must have the claims before: a later taker finds there where to read what is written from now on.
+// table must have the claims before: a later taker finds there where to read what is written from now on. One that is dropped meanwhile is not served, though it may be this process's again by then.
 //
 // Errors: those of the mesh, ErrCorrupt, ErrFormat. After an error no partition was taken.
 func (l *Ledger) Take(ctx context.Context, claims []Claim) error {
@@ -70,9 +70,11 @@ func (l *Ledger) Take(ctx context.Context, claims []Claim) error {
 			p.from, p.to = min(p.from, r.From), max(p.to, to)
 		}
 	}
+	begun := make([]uint64, len(claims))
 	l.mu.Lock()
-	for _, c := range claims {
+	for i, c := range claims {
 		l.drop(c.Partition)
+		begun[i] = l.parts[c.Partition].drops
 	}
 	l.mu.Unlock()
 	for slot, p := range logs {
@@ -93,8 +95,12 @@ func (l *Ledger) Take(ctx context.Context, claims []Claim) error {
 		}
 		return ErrNotTaken
 	}
-	for _, c := range claims {
+	for i, c := range claims {
 		p := &l.parts[c.Partition]
+		if p.drops != begun[i] { // and some of what was read of it
+			l.drop(c.Partition)
+			continue
+		}
 		p.own, p.seed = c.Refs[len(c.Refs)-1], c.Seed
 		p.serves.Store(true)
 	}
@@ -204,6 +210,7 @@ func (l *Ledger) read(ctx context.Context, slot int, from, to uint64, claims []C
 func (l *Ledger) drop(p int) {
 	l.parts[p].serves.Store(false)
 	l.parts[p].own, l.parts[p].seed = Ref{}, ""
+	l.parts[p].drops++
 	l.reserved = 0 // what it has here may be needed by the next one, and is not known any more
 	for channel, t := range l.tails {
 		if t.partition == p {

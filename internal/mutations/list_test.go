@@ -133,6 +133,12 @@ var mutations = []mutation{
 	{"a fork is written behind what was read before a partition moved and came back", []edit{
 		{"broker/ledger/load.go", "if l.tenure(p) != since {", "if l.tenure(p) < since {"},
 	}, []string{"./broker/ledger", "-run", "^TestReadBeforeItMoved$"}},
+	{"a partition that was dropped while it was taken is served with what is left of it", []edit{
+		{"broker/ledger/take.go", "		if p.drops != begun[i] {", "		if p.drops < begun[i] {"},
+	}, []string{"./broker/ledger", "-run", "^TestDroppedWhileTaken$"}},
+	{"a replica that nobody reads and nobody fills stays in memory", []edit{
+		{"broker/takeover.go", "	if c.readers == 0 { // its owner", "	if c == nil { // its owner"},
+	}, []string{"./broker", "-run", "^TestUnusedReplicaIsGivenUp$"}},
 	{"a channel is imported over one that was begun while its partition was elsewhere", []edit{
 		{"broker/ledger/import.go", "l.tenure(l.config.Partition(channel)) != since {", "l.tenure(l.config.Partition(channel)) < since {"},
 	}, []string{"./broker/ledger", "-run", "^TestReadBeforeItMoved$"}},
