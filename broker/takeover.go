@@ -81,6 +81,16 @@ func (b *Broker) alone(channel string) (end func()) {
 // regain has a replica go on as a channel of the store.
 func (b *Broker) regain(channel string) error {
 	defer b.alone(channel)() // a store loads a channel once at a time
+	for {
+		again, err := b.tryRegain(channel)
+		if !again {
+			return err
+		}
+	}
+}
+
+// tryRegain is regain, unless the channel has been elsewhere meanwhile and has come back: then it is to be tried again.
+func (b *Broker) tryRegain(channel string) (again bool, err error) {
 	replica := func() *Channel {
 		c := b.lockOwned(channel)
 		if c != nil && !c.isReplica() {
@@ -89,40 +99,35 @@ func (b *Broker) regain(channel string) error {
 		}
 		return c
 	}
-	for {
-		c := replica()
-		if c == nil {
-			return nil
-		}
-		c.mu.Unlock()
-		since := b.tenure(channel)
-		fresh := b.newEpoch()
-		kept, ok, err := b.config.Store.Load(channel, fresh)
-		if err != nil {
-			return fmt.Errorf("take over %s: %w", channel, err)
-		}
-		if c = replica(); c == nil {
-			return nil
-		}
-		switch {
-		case b.elsewhere(channel): // it has moved meanwhile, and stays a replica
-			c.unlock()
-			return nil
-		case b.tenure(channel) != since: // and has come back
-			c.unlock()
-			continue
-		}
-		if !ok {
-			kept = Kept{Position: Position{Epoch: cmp.Or(kept.Position.Epoch, fresh)}}
-		}
-		_ = c.refill(&kept) // it is whole
-		c.release()
-		c.own()
-		c.durable = &durable{store: b.config.Store}
-		c.endItems(b.now())
-		c.unlock()
-		return nil
+	c := replica()
+	if c == nil {
+		return false, nil
 	}
+	c.mu.Unlock()
+	since, fresh := b.tenure(channel), b.newEpoch()
+	kept, ok, err := b.config.Store.Load(channel, fresh)
+	if err != nil {
+		return false, fmt.Errorf("take over %s: %w", channel, err)
+	}
+	if c = replica(); c == nil {
+		return false, nil
+	}
+	defer c.unlock()
+	switch {
+	case b.elsewhere(channel): // it has moved meanwhile, and stays a replica
+		return false, nil
+	case b.tenure(channel) != since:
+		return true, nil
+	}
+	if !ok {
+		kept = Kept{Position: Position{Epoch: cmp.Or(kept.Position.Epoch, fresh)}}
+	}
+	_ = c.refill(&kept) // it is whole
+	c.release()
+	c.own()
+	c.durable = &durable{store: b.config.Store}
+	c.endItems(b.now())
+	return false, nil
 }
 
 // own makes a replica a channel that is owned here.
@@ -192,7 +197,7 @@ func (b *Broker) Demote(channel string) (used bool) {
 	if !c.isReplica() {
 		return c.demote()
 	}
-	if c.readers == 0 { // its owner has not to tell of it any more, and it would be found here
+	if c.readers == 0 { // nobody may fill it from now on, and a reader would find it here
 		c.durable.store.Release(c.name)
 		c.evict()
 		return false

@@ -322,6 +322,19 @@ func TestReadBeforeItMoved(t *testing.T) {
 	}
 }
 
+// Who does not know yet that its partition was taken leaves the refs of the next owner alone.
+func TestRefsOfTheNextOwner(t *testing.T) {
+	m, places := &fake.Mesh{}, &table{}
+	a, b := start(t, m, 0), start(t, m, 1)
+	a.take(places, 0)
+	a.publish("room:0", "one")
+	b.take(places, 0)
+	refs := a.l.Refs(0, places[0].refs)
+	if len(refs) == 0 || refs[len(refs)-1].Session != b.session {
+		t.Errorf("of %+v it leaves %+v", places[0].refs, refs)
+	}
+}
+
 // reading is a log of which nothing is read before something else has happened.
 type reading struct {
 	mesh.Log

@@ -317,6 +317,8 @@ func (l *Ledger) narrow(p int, refs []Ref, to uint64) (list []Ref) {
 	for _, r := range refs {
 		from, needed := oldest[r.Order]
 		switch {
+		case r.Order > own.Order: // of who has taken it from here, which may not be known here yet
+			list = append(list, r)
 		case r.Order == own.Order && r.Session == own.Session && to == 0:
 			list = append(list, r)
 		case r.Order == own.Order && r.Session == own.Session && needed:

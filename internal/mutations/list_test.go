@@ -136,8 +136,14 @@ var mutations = []mutation{
 	{"a partition that was dropped while it was taken is served with what is left of it", []edit{
 		{"broker/ledger/take.go", "		if p.drops != begun[i] {", "		if p.drops < begun[i] {"},
 	}, []string{"./broker/ledger", "-run", "^TestDroppedWhileTaken$"}},
+	{"who does not know yet that it was replaced has the table forget where the next owner writes", []edit{
+		{"broker/ledger/take.go", "		case r.Order > own.Order: //", "		case r.Order == own.Order && needed && to == 0: //"},
+	}, []string{"./broker/ledger", "-run", "^TestRefsOfTheNextOwner$"}},
+	{"a partition is served as it was read before another process had it", []edit{
+		{"relay/cluster/durable/take.go", "!mine || refs[len(refs)-1].Order != own {", "!mine || refs[len(refs)-1].Order < own {"},
+	}, []string{"./relay/cluster/durable", "-run", "^TestTakenElsewhereMeanwhile$"}},
 	{"a replica that nobody reads and nobody fills stays in memory", []edit{
-		{"broker/takeover.go", "	if c.readers == 0 { // its owner", "	if c == nil { // its owner"},
+		{"broker/takeover.go", "	if c.readers == 0 { // nobody may fill", "	if c == nil { // nobody may fill"},
 	}, []string{"./broker", "-run", "^TestUnusedReplicaIsGivenUp$"}},
 	{"a channel is imported over one that was begun while its partition was elsewhere", []edit{
 		{"broker/ledger/import.go", "l.tenure(l.config.Partition(channel)) != since {", "l.tenure(l.config.Partition(channel)) < since {"},

@@ -297,3 +297,35 @@ func TestHandedOverMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// One that another process has had, and changed, while it took long to take it is not served with what was read before that.
+func TestTakenElsewhereMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Bool
+		m, peers := &fake.Mesh{Absent: func(session string) bool {
+			if session == "a-1" && slow.Load() {
+				time.Sleep(3 * time.Second)
+			}
+			return false
+		}}, make(map[string]*process)
+		a, b, lost := join(t, m, peers, "a"), join(t, m, peers, "b"), join(t, m, peers, "lost")
+		a.own(t, 1)
+		lost.own(t, 0)
+		lost.publish(t, "0:x")
+		m.Stop("lost-1", true)
+		defer m.Stop("lost-1", false)
+		slow.Store(true)
+		a.set(0, true, true)
+		time.Sleep(time.Second)
+		a.set(0, false, false)
+		b.own(t, 0)
+		at := b.publish(t, "0:x")
+		b.set(0, false, false)
+		slow.Store(false)
+		a.set(0, true, true)
+		time.Sleep(20 * time.Second) // what it began before has ended
+		if now := a.at(t, "0:x"); at.Seq != 2 || now.Seq != at.Seq {
+			t.Errorf("it was at %v elsewhere, and is at %v", at, now)
+		}
+	})
+}
