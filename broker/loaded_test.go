@@ -28,7 +28,8 @@ func (e *elder) Unfollow(string) { e.left.Add(1) }
 // slowStore is a store that is waited for: each load takes a second.
 type slowStore struct {
 	keeper
-	times atomic.Uint64 // how often it has lost its channels and got them back
+	times     atomic.Uint64 // how often it has lost its channels and got them back
+	meanwhile func()        // called once when a channel has been read; nil: nothing is
 }
 
 func (s *slowStore) Tenure(string) uint64 { return 1 + s.times.Load() }
@@ -36,6 +37,10 @@ func (s *slowStore) Tenure(string) uint64 { return 1 + s.times.Load() }
 func (s *slowStore) Load(channel, fresh string) (Kept, bool, error) {
 	k, ok, err := s.keeper.Load(channel, fresh)
 	time.Sleep(time.Second)
+	if f := s.meanwhile; f != nil {
+		s.meanwhile = nil
+		f()
+	}
 	return k, ok, err
 }
 
@@ -133,12 +138,12 @@ func TestReplicaIsNotReadInsteadOfTheStore(t *testing.T) {
 // A replica whose channel comes to this process and goes again while the store is asked stays a replica: what another process tells of it counts.
 func TestReplicaMovesWhileItIsLoaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, e, _ := replicated(t)
+		b, e, k := replicated(t)
 		e.has.Store(false)
-		time.AfterFunc(time.Second/2, func() {
+		k.meanwhile = func() {
 			e.has.Store(true)
 			b.Demote("c")
-		})
+		}
 		if err := b.Load("c"); err != nil {
 			t.Fatal(err)
 		}
@@ -158,10 +163,10 @@ func TestLoadedInAnotherTenure(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b, e, k := replicated(t)
 			e.has.Store(false)
-			time.AfterFunc(time.Second/2, func() {
+			k.meanwhile = func() {
 				k.kept.Position.Seq = 8
 				k.times.Add(1)
-			})
+			}
 			if err := b.Load(name); err != nil {
 				t.Fatal(err)
 			}

@@ -54,6 +54,7 @@ const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 })
 const troubles = []
+const left = new Set() // processes that have to be ended, or this one would not
 async function open(url, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options })
   const page = await context.newPage()
@@ -256,7 +257,8 @@ const demos = {
 
   async dashboard() {
     const url = `http://${admin}/`
-    const bench = spawn(binary, ['bench', 'fanout', '--url', 'http://' + listen, '--subscribers', '100', '--duration', '10m'], { stdio: 'ignore' }) // ended below
+    const bench = spawn(binary, ['bench', 'fanout', '--url', 'http://' + listen, '--subscribers', '100', '--duration', '10m'], { stdio: 'ignore' }) // ended below, or with all that is left
+    left.add(bench)
     const pages = [await open(url, { viewport: { width: 1360, height: 1000 } }), await open(url, { colorScheme: 'dark', viewport: { width: 400, height: 900 } })]
     await Promise.all(pages.map(live))
     const tile = (p, n) => p.textContent(`#tiles div:nth-child(${n}) output`)
@@ -280,8 +282,8 @@ const demos = {
     await pages[0].fill('#data', '{"test": true}')
     await pages[0].press('#data', 'Enter')
     await until('the test message is published', async () => (await pages[0].textContent('#answer')).startsWith('change '))
-    await pages[0].click('#followers tr:first-child button')
-    await until('a session is disconnected', async () => (await pages[0].textContent('#followers tr:first-child button')) !== 'Disconnect')
+    await pages[0].evaluate(() => (window.kicked = document.querySelector('#followers tr:first-child button')).click()) // which may not stay there: the list is read anew after a message
+    await until('a session is disconnected', () => pages[0].evaluate(() => window.kicked.textContent === 'Gone'))
     await pages[0].click('#letters')
     await pages[0].waitForSelector('#webhooks :first-child')
     bench.kill()
@@ -458,6 +460,7 @@ try {
   console.log(err.stack, '\n', server.log)
   process.exitCode = 1
 } finally {
+  for (const p of left) p.kill()
   await browser.close()
   await kill()
   rmSync(data, { recursive: true, force: true })
