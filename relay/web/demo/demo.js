@@ -34,7 +34,7 @@ export function client(options) {
 
 /** Asks the relay over HTTP as this user, and for half a minute again while it says that it may work later: when a node of several has gone, another is there soon. */
 export async function ask(weir, method, path, body) {
-	for (const end = Date.now() + 30_000; ; await new Promise((later) => setTimeout(later, 300 + 700 * Math.random()))) {
+	for (const end = Date.now() + 30_000; ; await later()) {
 		try {
 			return await askOnce(weir, method, path, body)
 		} catch (err) {
@@ -52,8 +52,19 @@ export async function askOnce(weir, method, path, body) {
 	return answer
 }
 
-/** Asks as a backend does: with an API key, which in development mode is "dev". It is never in a page of yours. */
-export const backend = (path, body) => keyed(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+/**
+ * Asks as a backend does: with an API key, which in development mode is "dev". It is never in a page of yours. What has an id is sent again for half a minute
+ * when there is no answer, or the relay says that it may work later: the id makes it one.
+ */
+export async function backend(path, body) {
+	for (const end = Date.now() + 30_000; ; await later()) {
+		const answer = await keyed(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }).catch((err) => err)
+		if (body.id && (answer instanceof Error || answer.status >= 500) && Date.now() < end) continue
+		if (answer instanceof Error) throw answer
+		return answer
+	}
+}
+const later = () => new Promise((done) => setTimeout(done, 300 + 700 * Math.random()))
 
 let asking // a promise, while you are asked for the key
 

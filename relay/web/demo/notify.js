@@ -45,7 +45,7 @@ $('push').onclick = async () => {
 
 $('send').onsubmit = async (e) => {
 	e.preventDefault()
-	await backend('/v1/notify', { userId: me.id, title: $('title').value, body: $('body').value, priority: 'normal' })
+	await backend('/v1/notify', { id: crypto.randomUUID(), userId: me.id, title: $('title').value, body: $('body').value, priority: 'normal' })
 	$('title').value = $('body').value = ''
 }
 draw()
