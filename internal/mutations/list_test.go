@@ -142,6 +142,9 @@ var mutations = []mutation{
 	{"a partition is served as it was read before another process had it", []edit{
 		{"relay/cluster/durable/take.go", "!mine || refs[len(refs)-1].Order != own {", "!mine || refs[len(refs)-1].Order < own {"},
 	}, []string{"./relay/cluster/durable", "-run", "^TestTakenElsewhereMeanwhile$"}},
+	{"a node that was thought gone is not told that what it follows was forgotten", []edit{
+		{"relay/cluster/link/link.go", "	l.Append(Unfollow, func(w *Writer) { w.Uint(0) }) // of nothing\n", ""},
+	}, []string{"./relay/cluster/link", "-run", "^TestReset$"}},
 	{"a replica that nobody reads and nobody fills stays in memory", []edit{
 		{"broker/takeover.go", "	if c.readers == 0 { // nobody may fill", "	if c == nil { // nobody may fill"},
 	}, []string{"./broker", "-run", "^TestUnusedReplicaIsGivenUp$"}},

@@ -127,7 +127,7 @@ func (c *Cluster) review(now time.Time) {
 	for _, m := range gone {
 		absent = append(absent, m.session) // what has come since
 		c.forget(m)
-		m.link.Restart(0) // if it is there after all, it finds that it has to follow again
+		m.link.Reset() // if it is there after all, it finds that it has to follow again
 	}
 	c.notices.Tidy(now)
 	c.handed.Tidy(now)

@@ -106,3 +106,30 @@ func TestLargeRecord(t *testing.T) {
 		t.Errorf("%d bytes in %d frames took %d bytes", size, len(frames), took)
 	}
 }
+
+// Who gets a link that was reset is told by a frame of the new epoch, though nothing else is sent: it has to follow again.
+func TestReset(t *testing.T) {
+	l := link.New("aaaaaaaaaaaaaaaaaaaaaaaaaa", "b")
+	var in link.Inbound
+	take := func() (fresh bool) {
+		t.Helper()
+		b, _ := l.Next(nil)
+		f, ok := link.ParseFrame(b)
+		if !ok {
+			t.Fatal("no frame is sent")
+		}
+		if _, fresh, ok = in.Take(&f); !ok {
+			t.Fatal("a frame was not taken")
+		}
+		return fresh
+	}
+	l.Append(link.Forget, func(*link.Writer) {})
+	take()
+	l.Append(link.Forget, func(*link.Writer) {}) // which is dropped
+	if l.Reset(); !take() {
+		t.Error("the frame after it does not begin anew")
+	}
+	if b, _ := l.Next(nil); b != nil {
+		t.Error("more than one frame was to be sent")
+	}
+}

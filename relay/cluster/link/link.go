@@ -109,6 +109,12 @@ func (l *Link) Restart(epoch uint64) bool {
 	return true
 }
 
+// Reset is Restart, and tells who gets the link, however little there is to be sent afterwards: what it follows by it has been forgotten.
+func (l *Link) Reset() {
+	l.Restart(0)
+	l.Append(Unfollow, func(w *Writer) { w.Uint(0) }) // of nothing
+}
+
 // Overflowed reports whether more than 64 MiB waited. The link has to begin anew then.
 func (l *Link) Overflowed() bool {
 	l.mu.Lock()
