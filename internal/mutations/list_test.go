@@ -140,7 +140,7 @@ var mutations = []mutation{
 		{"broker/ledger/take.go", "		case r.Order > own.Order: //", "		case r.Order == own.Order && needed && to == 0: //"},
 	}, []string{"./broker/ledger", "-run", "^TestRefsOfTheNextOwner$"}},
 	{"a partition is served as it was read before another process had it", []edit{
-		{"relay/cluster/durable/take.go", "!mine || refs[len(refs)-1].Order != own {", "!mine || refs[len(refs)-1].Order < own {"},
+		{"relay/cluster/durable/take.go", "!mine || d.table.row(p).Order != d.taken[p] {", "!mine || d.table.row(p).Order < d.taken[p] {"},
 	}, []string{"./relay/cluster/durable", "-run", "^TestTakenElsewhereMeanwhile$"}},
 	{"a node that was thought gone is not told that what it follows was forgotten", []edit{
 		{"relay/cluster/link/link.go", "	l.Append(Unfollow, func(w *Writer) { w.Uint(0) }) // of nothing\n", ""},

@@ -264,16 +264,21 @@ func TestUnwrittenChannels(t *testing.T) {
 	})
 }
 
+// slowly is a mesh in which a process, that of the session a-1, waits for each read as long as that is so.
+func slowly(slow *atomic.Bool) *fake.Mesh {
+	return &fake.Mesh{Absent: func(session string) bool {
+		if session == "a-1" && slow.Load() {
+			time.Sleep(3 * time.Second)
+		}
+		return false
+	}}
+}
+
 // One that is served is handed over at once, while it takes long to read what there is of another one.
 func TestHandedOverMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var slow atomic.Bool
-		m, peers := &fake.Mesh{Absent: func(string) bool {
-			if slow.Load() {
-				time.Sleep(3 * time.Second)
-			}
-			return false
-		}}, make(map[string]*process)
+		m, peers := slowly(&slow), make(map[string]*process)
 		a, b, lost := join(t, m, peers, "a"), join(t, m, peers, "b"), join(t, m, peers, "lost")
 		a.own(t, 1)
 		lost.own(t, 0)
@@ -302,12 +307,7 @@ func TestHandedOverMeanwhile(t *testing.T) {
 func TestTakenElsewhereMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var slow atomic.Bool
-		m, peers := &fake.Mesh{Absent: func(session string) bool {
-			if session == "a-1" && slow.Load() {
-				time.Sleep(3 * time.Second)
-			}
-			return false
-		}}, make(map[string]*process)
+		m, peers := slowly(&slow), make(map[string]*process)
 		a, b, lost := join(t, m, peers, "a"), join(t, m, peers, "b"), join(t, m, peers, "lost")
 		a.own(t, 1)
 		lost.own(t, 0)
@@ -320,6 +320,10 @@ func TestTakenElsewhereMeanwhile(t *testing.T) {
 		a.set(0, false, false)
 		b.own(t, 0)
 		at := b.publish(t, "0:x")
+		b.set(0, true, false)
+		if err := b.Give(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
 		b.set(0, false, false)
 		slow.Store(false)
 		a.set(0, true, true)

@@ -148,8 +148,7 @@ func (d *Durable) take(ctx context.Context, wanted []int) error {
 		d.taken[c.Partition] = c.Refs[len(c.Refs)-1].Order
 	}
 	for _, p := range wanted {
-		refs, own := d.table.row(p).Refs, d.taken[p]
-		if mine, _ := d.config.Owner.Owns(p); !mine || refs[len(refs)-1].Order != own { // any more, or another process has had it meanwhile
+		if mine, _ := d.config.Owner.Owns(p); !mine || d.table.row(p).Order != d.taken[p] { // any more, or another process has had it meanwhile
 			d.Ledger.Drop(p)
 			continue
 		}
