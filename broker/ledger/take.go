@@ -274,6 +274,19 @@ func (l *Ledger) Flush(ctx context.Context) error {
 	return nil
 }
 
+// Unsafe reports whether something of a partition that was taken is not known to be in the log: it may come there yet, though the partition is not served any more. It is in the log, or never
+// will be, when Flush returns.
+func (l *Ledger) Unsafe(p int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for channel := range l.dirty {
+		if l.config.Partition(channel) == p {
+			return true
+		}
+	}
+	return false
+}
+
 // Resume serves a partition again after Give.
 func (l *Ledger) Resume(p int) {
 	l.mu.Lock()

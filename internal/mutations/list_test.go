@@ -142,6 +142,9 @@ var mutations = []mutation{
 	{"a partition is served as it was read before another process had it", []edit{
 		{"relay/cluster/durable/take.go", "!mine || d.table.row(p).Order != d.taken[p] {", "!mine || d.table.row(p).Order < d.taken[p] {"},
 	}, []string{"./relay/cluster/durable", "-run", "^TestTakenElsewhereMeanwhile$"}},
+	{"what was written without an answer in the tenure before counts for the one that begins", []edit{
+		{"relay/cluster/durable/take.go", "if d.Ledger.Unsafe(p) {", "if slices.ContainsFunc(r.Refs, mine) {"},
+	}, []string{"./relay/cluster/durable", "-run", "^TestUnansweredInTheTenureBefore$"}},
 	{"a node that was thought gone is not told that what it follows was forgotten", []edit{
 		{"relay/cluster/link/link.go", "	l.Append(Unfollow, func(w *Writer) { w.Uint(0) }) // of nothing\n", ""},
 	}, []string{"./relay/cluster/link", "-run", "^TestReset$"}},

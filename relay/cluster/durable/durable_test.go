@@ -333,3 +333,39 @@ func TestTakenElsewhereMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// What a process wrote without an answer, before another one had the partition meanwhile, belongs to its first tenure, though it finds out only in its second one.
+func TestUnansweredInTheTenureBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var unsure, away atomic.Bool
+		m := &fake.Mesh{
+			Unsure: func(session string) bool { return session == "a-1" && unsure.Swap(false) && !away.Swap(true) },
+			Lose:   func(from, to string, _ []byte) bool { return from == "a-1" && to == "" && away.Load() },
+		}
+		peers := make(map[string]*process)
+		a, b := join(t, m, peers, "a"), join(t, m, peers, "b")
+		a.own(t, 0)
+		a.publish(t, "0:x")
+		unsure.Store(true)
+		if _, err := a.broker.Submit("0:x", &broker.Publication{Op: broker.Set, Key: "k", Data: []byte("2")}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2500 * time.Millisecond) // it waits for a second from now on, and tries again
+		b.own(t, 0)
+		last := b.publish(t, "0:x")
+		time.Sleep(time.Minute) // what there was is on the shelf, and the table has forgotten that a had it
+		a.set(0, false, false)
+		b.set(0, true, false)
+		if err := b.Give(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		b.set(0, false, false)
+		away.Store(false)
+		m.Heal()
+		a.own(t, 0)
+		time.Sleep(10 * time.Second)
+		if kept, _, err := a.Store().Load("0:x", "fresh"); err != nil || kept.Position != last || last.Seq != 3 { // the broker of this test has it in memory yet
+			t.Errorf("it was at %v elsewhere, and is at %v: %v", last, kept.Position, err)
+		}
+	})
+}

@@ -225,7 +225,7 @@ func (d *Durable) claim(ctx context.Context, p int) (refsRow, error) {
 	if r.Seed == "" {
 		r.Seed = rand.Text()
 	}
-	if slices.ContainsFunc(r.Refs, mine) { // it had the partition, and has lost it since: no record belongs to two refs
+	if d.Ledger.Unsafe(p) { // it had the partition, and has lost it since: no record belongs to two refs, also where the table has forgotten the one before
 		if err := d.Ledger.Flush(ctx); err != nil {
 			return r, err
 		}
