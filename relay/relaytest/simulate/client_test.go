@@ -36,12 +36,16 @@ type client struct {
 	views   []*view
 	link    *memnet.Conn // nil: not connected
 	server  *server      // that it is connected to
+	issued  time.Time    // its token, by the clock of that
 	open    bool         // the first message has come
 	lastID  string       // of an event stream
 	until   time.Time    // stays away until then
 	defects int          // changes seen, for a defect
 	held    []byte
 }
+
+// tokenLife is how long the token of a client is good, which gets a new one each time it connects.
+const tokenLife = time.Hour
 
 // errEnd ends a conversation that the relay has closed.
 var errEnd = errors.New("closed by the relay")
@@ -91,7 +95,7 @@ func (c *client) pause(d time.Duration) time.Duration {
 func (c *client) attach(nc *memnet.Conn, s *server) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.link, c.server, c.open, c.held = nc, s, false, nil
+	c.link, c.server, c.issued, c.open, c.held = nc, s, s.machine.clock(), false, nil
 	for _, v := range c.views {
 		v.follows, v.leaving, v.asked = false, false, false
 		v.met = meeting{c.w.lives(int(v.number)), s.incarnated()}
@@ -107,7 +111,7 @@ func (c *client) detach() {
 
 // talk holds a conversation. Its error says how it ended.
 func (c *client) talk(nc *memnet.Conn) error {
-	token, err := auth.Mint(secret, "", auth.Claims{Sub: c.name, IssuedAt: c.server.machine.clock()})
+	token, err := auth.Mint(secret, "", auth.Claims{Sub: c.name, IssuedAt: c.issued, TTL: tokenLife})
 	if err != nil {
 		return err
 	}
@@ -230,7 +234,8 @@ func (c *client) take(m *message) {
 			}
 		}
 	case "error":
-		if !c.w.clustered() || m.Code != "unavailable" && m.Code != "draining" && (m.Code != "storage" || !c.w.options.Durable) {
+		expired := m.Code == "token_expired" && c.server.machine.clock().Sub(c.issued) >= tokenLife-time.Second // its clock was set; tokens have whole seconds
+		if !expired && (!c.w.clustered() || m.Code != "unavailable" && m.Code != "draining" && (m.Code != "storage" || !c.w.options.Durable)) {
 			c.problem("told %+v", *m)
 		}
 		c.link.Cut(0) // the node of the channel is not reached: another one may reach it
