@@ -39,9 +39,10 @@ type Batcher struct {
 	maxWaiting int64
 
 	// Safe for concurrent use.
-	waiting atomic.Int64 // bytes of messages appended and not yet flushed
-	due     atomic.Int64 // when Run has something to do again, since start; 0: nothing
-	buffers sync.Pool    // of *buffer
+	waiting atomic.Int64  // bytes of messages appended and not yet flushed
+	due     atomic.Int64  // when Run has something to do again, since start; 0: nothing
+	windows atomic.Uint32 // see Window.place
+	buffers sync.Pool     // of *buffer
 
 	// Guarded by mu; taken after a window's lock.
 	mu    sync.Mutex
@@ -51,6 +52,7 @@ type Batcher struct {
 	spare  []*Window // the inbox's other half
 	eager  []*Window // due as soon as the budget allows
 	groups []group
+	parts  parts
 	budget budget
 	load   load
 	batch  Batch // the one a sink is looking at
@@ -67,7 +69,7 @@ func New(cfg Config) *Batcher {
 	}
 	now := time.Now()
 	b := &Batcher{wake: cfg.Wake, panicked: cfg.Panic, phase: cfg.Phase, start: now, maxWaiting: cfg.MaxWaiting,
-		budget: budget{share: 1, credit: maxCredit, settled: now}, load: load{process: cfg.Load, waited: cfg.Waited, since: now}}
+		budget: budget{share: 1, credit: maxCredit, settled: now}, parts: parts{count: 1}, load: load{process: cfg.Load, waited: cfg.Waited, since: now}}
 	if cfg.Load != nil {
 		b.budget.share = 0
 	}
@@ -84,7 +86,7 @@ func New(cfg Config) *Batcher {
 // Window makes a window whose batches go to sink.
 func (b *Batcher) Window(opt Options, sink Sink) *Window {
 	opt.Window = max(opt.Window, 0)
-	return &Window{batcher: b, sink: sink, opt: opt}
+	return &Window{batcher: b, sink: sink, opt: opt, place: b.windows.Add(0x9E3779B9)}
 }
 
 // Full reports whether so much waits to be flushed that publishers must be refused.
@@ -117,10 +119,12 @@ func (b *Batcher) ask(w *Window) {
 	}
 }
 
-// Spent notes that the shard has been writing for d, ending at now. Called by the loop.
-func (b *Batcher) Spent(d time.Duration, now time.Time) {
+// Spent notes that the shard has been writing for d, ending at now. Some of those that it has written to, readers of them, read so many channels in all that
+// had something lately; at least one each. Called by the loop.
+func (b *Batcher) Spent(d time.Duration, now time.Time, readers, channels int) {
 	b.budget.spend(d, now)
 	b.load.spent += d
+	b.parts.spent(d, readers, channels)
 }
 
 // Run flushes what is due at now and returns when to be called again at the latest; the zero time
@@ -129,6 +133,7 @@ func (b *Batcher) Run(now time.Time) time.Time {
 	b.budget.rest(now)
 	if b.load.look(now) {
 		b.budget.share = b.load.level
+		b.parts.look(now)
 		b.show()
 	}
 	b.mu.Lock()
@@ -212,8 +217,10 @@ func (b *Batcher) FlushAll(now time.Time) {
 	b.Run(now)
 	b.flushEager()
 	for i := range b.groups {
-		for _, w := range b.groups[i].open {
-			b.flush(w)
+		for _, part := range b.groups[i].parts {
+			for _, w := range part {
+				b.flush(w)
+			}
 		}
 	}
 }

@@ -109,7 +109,7 @@ func TestFlushAll(t *testing.T) {
 			b.Window(Options{Window: time.Minute, Eager: true}, r),
 			b.Window(Options{}, r),
 		}
-		b.Spent(time.Second, time.Now())
+		b.Spent(time.Second, time.Now(), 1, 1)
 		for i, w := range ws { // never seen by the loop
 			w.Append(send(1, string(rune('a'+i))))
 		}
@@ -118,7 +118,7 @@ func TestFlushAll(t *testing.T) {
 			t.Fatalf("%q, %d bytes wait", r.take(), b.Waiting())
 		}
 		r.take()
-		b.Spent(time.Second, time.Now())
+		b.Spent(time.Second, time.Now(), 1, 1)
 		b.Run(time.Now())
 		for i, w := range ws { // open, and waiting for a tick or the budget
 			w.Append(send(2, string(rune('a'+i))))

@@ -82,8 +82,8 @@ func TestPanicCostsItsBatch(t *testing.T) {
 						t.Errorf("something stays behind: %+v, %d windows wait for the budget, %d bytes", w, len(l.eager), l.Waiting())
 					}
 					for i := range l.groups {
-						if g := &l.groups[i]; len(g.open) > 0 || !g.tick.IsZero() {
-							t.Errorf("%d windows wait for a tick", len(g.open))
+						if g := &l.groups[i]; !g.idle() || !g.tick.IsZero() {
+							t.Errorf("windows wait for a tick: %v", g.parts)
 						}
 					}
 				})
@@ -117,7 +117,7 @@ func TestPanicOverLoad(t *testing.T) {
 		w.Append(send(uint64(n), "a"))
 		now = now.Add(loadEvery)
 		b.Run(now)
-		b.Spent(loadEvery, now)
+		b.Spent(loadEvery, now, 1, 1)
 	}
 	if !slices.Equal(p.told, []string{"busy false"}) {
 		t.Errorf("told %q", p.told)

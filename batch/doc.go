@@ -11,7 +11,9 @@
 //
 //   - The first message after an idle window is due at once, so that a lone message does not wait;
 //     what arrives after it waits for the tick. All windows of a batcher that have the same duration
-//     share that tick, so a client of many channels gets one write.
+//     share that tick, so a client of many channels gets one write. Where writing takes long and readers have
+//     hardly more than one channel each that has something, they are divided into up to eight parts, whose ticks are
+//     spread evenly over the window: then nobody waits for connections of other parts.
 //   - Eager flushes have a budget. A busy shard that has just spent time d writing owes d of rest before
 //     the next one, less a small credit for lone messages. Without it many half-busy channels turn
 //     every message into a write. While the load of [Config.Load] leaves processor time to spare, less rest is owed, or

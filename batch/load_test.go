@@ -121,7 +121,7 @@ func TestRestFollowsLoad(t *testing.T) {
 				time.Sleep(10 * ms)
 				w.Append(send(2, "b"))
 				done := time.Now()
-				b.Spent(10*ms, done)
+				b.Spent(10*ms, done, 1, 1)
 				for len(r.batches) < 2 {
 					if next := b.Run(time.Now()); !next.IsZero() {
 						time.Sleep(time.Until(next))

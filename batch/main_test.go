@@ -109,7 +109,7 @@ func (l *loop) do(f func()) {
 }
 
 // spent tells the batcher that it has been writing for d until now.
-func (l *loop) spent(d time.Duration) { l.do(func() { l.Spent(d, time.Now()) }) }
+func (l *loop) spent(d time.Duration) { l.do(func() { l.Spent(d, time.Now(), 1, 1) }) }
 
 // after lets d pass and the loop do what is due.
 func after(d time.Duration) {

@@ -331,8 +331,9 @@ func TestModel(t *testing.T) {
 						w.waiting[i].due = w.waiting[i].due.Add(2 * d) // the time itself, and the rest it costs
 					}
 				}
-				m.b.Spent(d, m.now)
+				m.b.Spent(d, m.now, 1, 1)
 			},
+			"divide": func(t *rapid.T) { m.b.parts.count = rapid.SampledFrom([]int{1, 2, 4, 8}).Draw(t, "parts") },
 			"flush": func(*rapid.T) {
 				m.pending = nil
 				m.b.FlushAll(m.now)

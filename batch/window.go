@@ -50,6 +50,7 @@ type Window struct {
 	sink    Sink
 	opt     Options
 	held    *atomic.Int64 // see CountIn
+	place   uint32        // among those of the batcher, which are spread evenly from 0 to the largest number; see group.add
 
 	// Owned by the batcher's loop.
 	joined bool // is in the group of its duration

@@ -118,6 +118,7 @@ func (s *Shard) handle(m *mail, now time.Time) {
 	switch m.kind {
 	case frameMail:
 		s.backlog.Add(-m.frame.size())
+		m.slot.busy = now.UnixNano()
 		s.gather(m.slot, m.frame)
 	case joinMail:
 		if m.conn.gone {

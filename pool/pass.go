@@ -130,10 +130,11 @@ func (s *Shard) pass(now time.Time) {
 		for s.at = 0; s.at < len(s.due); {
 			s.writeDue()
 		}
+		connections, topics := s.look(now)
 		clear(s.due)
 		clear(s.nodes)
 		s.due, s.nodes = s.due[:0], s.nodes[:0]
-		s.report(now)
+		s.report(now, connections, topics)
 	}
 	clear(s.written)
 	s.written = s.written[:0]
@@ -158,11 +159,33 @@ func (s *Shard) dueAt(i int) *Conn {
 	return s.due[i]
 }
 
+// sampled is which share of the connections of a pass is looked at for topics, and lately what counts as such there: about as long as two windows.
+const (
+	sampled = 16
+	lately  = 100 * time.Millisecond
+)
+
+// look counts the topics that had something lately of some connections that are due; at least one each.
+func (s *Shard) look(now time.Time) (connections, topics int) {
+	since := now.Add(-lately).UnixNano()
+	for i := s.first % sampled; i < len(s.due); i += sampled {
+		busy := 0
+		for _, m := range s.due[i].memberships {
+			if m.slot.busy > since {
+				busy++
+			}
+		}
+		connections++
+		topics += max(busy, 1)
+	}
+	return connections, topics
+}
+
 // report reports to the scheduler and to Config.Observe what was written since now.
-func (s *Shard) report(now time.Time) {
+func (s *Shard) report(now time.Time, connections, topics int) {
 	defer s.pool.contain(nil)
 	end := time.Now()
-	s.scheduler.Spent(end.Sub(now), end)
+	s.scheduler.Spent(end.Sub(now), end, connections, topics)
 	for _, f := range s.written {
 		if s.pool.cfg.Observe != nil {
 			s.pool.cfg.Observe(f, end)

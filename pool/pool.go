@@ -40,8 +40,9 @@ type Config struct {
 type Scheduler interface {
 	// Run does what is due at now and returns when to be called again at the latest; zero: on Wake.
 	Run(now time.Time) time.Time
-	// Spent is called when the shard has been writing for d, ending at now.
-	Spent(d time.Duration, now time.Time)
+	// Spent is called when the shard has been writing for d, ending at now. Some of the connections that it has written to
+	// were looked at: they have joined so many topics in all that had something lately, each at least one.
+	Spent(d time.Duration, now time.Time, connections, topics int)
 	// FlushAll does everything, due or not, before the loop ends or Pool.Flush returns.
 	FlushAll(now time.Time)
 }
@@ -235,6 +236,6 @@ func (p *Pool) Stats() Stats {
 // noScheduler is the scheduler of a shard without one.
 type noScheduler struct{}
 
-func (noScheduler) Run(time.Time) time.Time        { return time.Time{} }
-func (noScheduler) Spent(time.Duration, time.Time) {}
-func (noScheduler) FlushAll(time.Time)             {}
+func (noScheduler) Run(time.Time) time.Time                  { return time.Time{} }
+func (noScheduler) Spent(time.Duration, time.Time, int, int) {}
+func (noScheduler) FlushAll(time.Time)                       {}

@@ -21,6 +21,7 @@ type scheduler struct {
 	run      func(now time.Time) time.Time
 	flushAll func(now time.Time)
 	spent    atomic.Int64 // calls
+	topics   atomic.Int64 // of a hundred connections, in the last one
 }
 
 func (a *scheduler) Run(now time.Time) time.Time {
@@ -36,7 +37,10 @@ func (a *scheduler) FlushAll(now time.Time) {
 	}
 }
 
-func (a *scheduler) Spent(time.Duration, time.Time) { a.spent.Add(1) }
+func (a *scheduler) Spent(_ time.Duration, _ time.Time, connections, topics int) {
+	a.spent.Add(1)
+	a.topics.Store(int64(100 * topics / max(connections, 1)))
+}
 
 func TestConfig(t *testing.T) {
 	bubble(t, Config{Shards: -1}, func(t *testing.T, p *Pool) {
@@ -91,6 +95,38 @@ func TestSchedulerRunsWhenItSaysOrIsWoken(t *testing.T) {
 		runs = runs[max(0, len(runs)-5) : len(runs)-1]
 		if last != time.Minute || runs[len(runs)-1] != 150*ms || runs[len(runs)-2] != 100*ms {
 			t.Errorf("ran at %v and %v", runs, last)
+		}
+	})
+}
+
+// A scheduler is told of how many topics the readers have had something lately, whether they had it in one pass or in several.
+func TestTopicsOfReaders(t *testing.T) {
+	a := &scheduler{}
+	bubble(t, Config{Shards: 1, Scheduler: func(s *Shard) Scheduler { return a }}, func(t *testing.T, p *Pool) {
+		topics := []*Topic{p.Topic(Disconnect, nil), p.Topic(Disconnect, nil), p.Topic(Disconnect, nil)}
+		for range 10 * sampled {
+			c := memPeer(p, plain)
+			for _, tp := range topics {
+				c.Join(tp, 0, nil, nil)
+			}
+		}
+		p.Flush()
+		last := uint64(0)
+		for _, test := range []struct {
+			deliver []int
+			apart   time.Duration
+			want    int64
+		}{{[]int{0}, 0, 100}, {[]int{0, 1}, 0, 200}, {[]int{0, 1, 2}, lately / 4, 300}, {[]int{0, 1, 2}, lately, 100}} {
+			time.Sleep(time.Second)
+			for _, i := range test.deliver {
+				time.Sleep(test.apart)
+				last++
+				topics[i].Deliver(frame(last, "x"))
+				p.Flush()
+			}
+			if got := a.topics.Load(); got != test.want {
+				t.Errorf("%+v: %d topics of a hundred connections", test, got)
+			}
 		}
 	})
 }

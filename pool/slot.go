@@ -26,6 +26,7 @@ type slot struct {
 	waits []wait
 	last  uint64 // Last of the newest frame gathered
 	moved int    // subscribers out of order
+	busy  int64  // when the last frame was gathered, in ns
 }
 
 // sub is a subscriber. It gets the frames after from, up to until: a connection that leaves and joins
