@@ -142,6 +142,12 @@ var mutations = []mutation{
 	{"a partition is served as it was read before another process had it", []edit{
 		{"relay/cluster/durable/take.go", "!mine || d.table.row(p).Order != d.taken[p] {", "!mine || d.table.row(p).Order < d.taken[p] {"},
 	}, []string{"./relay/cluster/durable", "-run", "^TestTakenElsewhereMeanwhile$"}},
+	{"a window that is divided waits for longer than it says", []edit{
+		{"batch/group.go", "				g.tick = g.tick.Add(-step)\n", ""},
+	}, []string{"./batch", "-run", "^TestWindowsAreDivided$"}},
+	{"windows are divided though their readers share channels", []edit{
+		{"batch/parts.go", "	case shared > tooShared:", "	case shared > 100*tooShared:"},
+	}, []string{"./batch", "-run", "^TestWindowsAreDivided$"}},
 	{"what was written without an answer in the tenure before counts for the one that begins", []edit{
 		{"relay/cluster/durable/take.go", "if d.Ledger.Unsafe(p) {", "if slices.ContainsFunc(r.Refs, mine) {"},
 	}, []string{"./relay/cluster/durable", "-run", "^TestUnansweredInTheTenureBefore$"}},
