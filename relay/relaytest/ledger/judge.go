@@ -156,10 +156,10 @@ func (j *judge) again(s check.Stamp, first sight, c *cursor) bool {
 }
 
 // belated says that a message stands where its publisher was not told: where logs fork, what was acknowledged in an epoch that is gone may come once more from an attempt before that
-// which another node has held, and what was published after it may have come to the epoch that goes on before.
+// which another node has held, and what was published after it may have come to the epoch that goes on before. So may what was never acknowledged: its publisher has given it up and gone on.
 func (j *judge) belated(s check.Stamp, at Position) bool {
 	promised, ok := j.promised[s]
-	return j.forks && ok && promised.Epoch != at.Epoch && promised.Seq != at.Seq
+	return j.forks && (!ok || promised.Epoch != at.Epoch && promised.Seq != at.Seq)
 }
 
 // deliver judges one message of one reader: never twice, positions and numbers only grow.

@@ -97,17 +97,19 @@ func TestJudgeLetsComeAgainWhatWasLost(t *testing.T) {
 	}
 }
 
-// Where logs fork, what was acknowledged in an epoch that is gone may come late in the one that goes on; what stands where its publisher was told may not.
+// Where logs fork, what was acknowledged in an epoch that is gone may come late in the one that goes on, and so may what was given up; what stands where its publisher was told may not.
 func TestJudgeLetsComeLateWhatWasForkedAway(t *testing.T) {
 	for _, test := range []struct {
 		forks    bool
 		promised Position
 		want     int
-	}{{true, Position{"gone", 5}, 0}, {true, Position{"b", 2}, 1}, {true, Position{"a", 2}, 1}, {false, Position{"gone", 5}, 1}} {
+	}{{true, Position{"gone", 5}, 0}, {true, Position{"b", 2}, 1}, {true, Position{"a", 2}, 1}, {false, Position{"gone", 5}, 1}, {true, Position{}, 0}, {false, Position{}, 1}} {
 		s := newStory().told("b", 0, false)
 		s.l.Forks = test.forks
 		late, after := s.l.Next(7, 1, 0), s.l.Next(7, 1, 0)
-		s.l.Acked(late, test.promised)
+		if test.promised != (Position{}) {
+			s.l.Acked(late, test.promised)
+		}
 		s.l.Acked(after, Position{"b", 1})
 		s.r.Delivered(7, 1, after.Append(nil, 64))
 		s.r.Delivered(7, 2, late.Append(nil, 64))
