@@ -53,7 +53,7 @@ func run(ctx context.Context) error {
 	if runtime.NumCPU() < 2 {
 		return fmt.Errorf("one core: expected one for the server and another for weir bench")
 	}
-	c.warmup, c.probe, c.retries = time.Second, time.Second, 8
+	c.warmup, c.probe, c.retries = time.Second, time.Second, 16
 	if *quick {
 		c.runs, c.run = 1, time.Second
 	}
