@@ -274,8 +274,7 @@ func (l *Ledger) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Unsafe reports whether something of a partition that was taken is not known to be in the log: it may come there yet, though the partition is not served any more. It is in the log, or never
-// will be, when Flush returns.
+// Unsafe reports whether something of a partition that was taken is not known to be in the log: it may come there yet, though the partition is not served any more.
 func (l *Ledger) Unsafe(p int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -362,7 +362,8 @@ func TestUnansweredInTheTenureBefore(t *testing.T) {
 		b.set(0, false, false)
 		away.Store(false)
 		m.Heal()
-		a.own(t, 0)
+		a.own(t, 2) // which it never had
+		a.set(0, true, true)
 		time.Sleep(10 * time.Second)
 		if kept, _, err := a.Store().Load("0:x", "fresh"); err != nil || kept.Position != last || last.Seq != 3 { // the broker of this test has it in memory yet
 			t.Errorf("it was at %v elsewhere, and is at %v: %v", last, kept.Position, err)

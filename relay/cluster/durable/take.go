@@ -122,6 +122,9 @@ func (d *Durable) Untaken() error {
 	return nil
 }
 
+// errUnsafe is why a partition has to wait: it is looked at again before long.
+var errUnsafe = errors.New("what this node wrote to them before is not known to be stored yet")
+
 // take takes partitions that this process owns.
 func (d *Durable) take(ctx context.Context, wanted []int) error {
 	defer d.moved.tell()
@@ -134,7 +137,12 @@ func (d *Durable) take(ctx context.Context, wanted []int) error {
 		}
 	}
 	var claims []ledger.Claim
+	var unsafe error
 	for _, p := range wanted {
+		if d.Ledger.Unsafe(p) { // it had the partition, and has lost it since: no record belongs to two refs, also where the table has forgotten the one before
+			unsafe = errUnsafe
+			continue
+		}
 		r, err := d.claim(ctx, p)
 		if err != nil {
 			return err
@@ -145,17 +153,18 @@ func (d *Durable) take(ctx context.Context, wanted []int) error {
 		return err
 	}
 	for _, c := range claims {
-		d.taken[c.Partition] = c.Refs[len(c.Refs)-1].Order
-	}
-	for _, p := range wanted {
+		p := c.Partition
+		d.taken[p] = c.Refs[len(c.Refs)-1].Order
 		if mine, _ := d.config.Owner.Owns(p); !mine || d.table.row(p).Order != d.taken[p] { // any more, or another process has had it meanwhile
 			d.Ledger.Drop(p)
 			continue
 		}
 		d.names(p, func(channel string) { d.serve(channel) })
 	}
-	d.config.Log.Info("durable channels taken over", slog.Int("partitions", len(wanted)), slog.Duration("took", time.Since(begun)))
-	return nil
+	if len(claims) > 0 {
+		d.config.Log.Info("durable channels taken over", slog.Int("partitions", len(claims)), slog.Duration("took", time.Since(begun)))
+	}
+	return unsafe
 }
 
 // slot is the one of a node, or the first that is nobody's.
@@ -224,11 +233,6 @@ func (d *Durable) claim(ctx context.Context, p int) (refsRow, error) {
 	}
 	if r.Seed == "" {
 		r.Seed = rand.Text()
-	}
-	if d.Ledger.Unsafe(p) { // it had the partition, and has lost it since: no record belongs to two refs, also where the table has forgotten the one before
-		if err := d.Ledger.Flush(ctx); err != nil {
-			return r, err
-		}
 	}
 	next := d.Ledger.Position()
 	if next == 0 {
