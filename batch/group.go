@@ -84,7 +84,7 @@ func (b *Batcher) step(g *group) time.Duration {
 	return time.Duration(float64(g.window) * b.load.factor(g.stretch) / float64(len(g.parts)))
 }
 
-// divide has the windows in n parts. It is for between two rounds, and n at most twice or half of what it was: then no window waits for longer than it says.
+// divide has the windows in n parts. Between two rounds n is at most twice or half of what it was: then no window waits for longer than it says. Before the first one it may be any.
 func (g *group) divide(n int) {
 	if n == len(g.parts) {
 		return
