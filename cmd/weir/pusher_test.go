@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/internal/freeport"
 	"weir/relay"
 	"weir/relay/config"
 	"weir/relay/systems/pusher"
@@ -16,7 +17,7 @@ import (
 // TestPusherCheck tries an app, and names the step that fails.
 func TestPusherCheck(t *testing.T) {
 	ln, adm := loopbackListener(t), loopbackListener(t)
-	hook := freePort(t)
+	hook := freeport.Address(t)
 	cfg := config.Config{Dev: true, Known: known()}
 	config.Of[pusher.Config](&cfg).Apps = []pusher.App{{
 		ID: "1", Keys: []pusher.Key{{Key: "dev", Secret: "dev"}},
@@ -62,11 +63,4 @@ func TestPusherCheck(t *testing.T) {
 			t.Errorf("%v: %s", c.args, text)
 		}
 	}
-}
-
-// freePort is an address that nobody listens on.
-func freePort(t *testing.T) string {
-	ln := loopbackListener(t)
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
 }

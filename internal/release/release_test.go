@@ -202,8 +202,8 @@ func TestDebianPackage(t *testing.T) {
 		t.Fatal(commands)
 	}
 	output(t, inside(t.Context(), root, strings.Fields(commands[0][2])...))
-	admin := freeAddress(t)
-	serve := inside(t.Context(), root, append(strings.Fields(commands[1][2]), "--listen", freeAddress(t), "--admin", admin)...)
+	listen, admin := freeAddresses(t)
+	serve := inside(t.Context(), root, append(strings.Fields(commands[1][2]), "--listen", listen, "--admin", admin)...)
 	serves(t, serve, admin)
 }
 
@@ -271,9 +271,9 @@ func TestImage(t *testing.T) {
 		if out := output(t, inside(t.Context(), root, append(cfg.Config.Entrypoint, "version")...)); !named.MatchString(out) {
 			t.Error(out)
 		}
-		admin := freeAddress(t)
+		listen, admin := freeAddresses(t)
 		// In development mode as docs/deploying.md has it: on all addresses, with keys of one's own.
-		_, port, _ := net.SplitHostPort(freeAddress(t))
+		_, port, _ := net.SplitHostPort(listen)
 		as := func(args ...string) *exec.Cmd {
 			cmd := inside(t.Context(), root, append(cfg.Config.Entrypoint, args...)...)
 			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
@@ -371,13 +371,17 @@ func serves(t *testing.T, cmd *exec.Cmd, admin string, ready ...func()) {
 	}
 }
 
-// freeAddress is one on loopback that nobody listens on.
-func freeAddress(t *testing.T) string {
+// freeAddresses are two on loopback that nobody listens on: both were listened on at once, so that they differ.
+func freeAddresses(t *testing.T) (listen, admin string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var addresses [2]string
+	for i := range addresses {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close() //nolint:errcheck // it was only for the number
+		addresses[i] = ln.Addr().String()
 	}
-	defer ln.Close() //nolint:errcheck // it was only for the number
-	return ln.Addr().String()
+	return addresses[0], addresses[1]
 }

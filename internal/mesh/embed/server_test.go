@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	client "github.com/nats-io/nats.go"
 
+	"weir/internal/freeport"
 	"weir/internal/mesh"
 	"weir/internal/mesh/meshtest"
 	"weir/internal/mesh/nats"
@@ -76,16 +76,6 @@ func (h *heard) has(frame string) bool {
 	return h.loaded && strings.Contains(strings.Join(h.frames, " "), frame)
 }
 
-func free(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
-}
-
 // member is a server with a process on it.
 type member struct {
 	node  mesh.Node
@@ -134,7 +124,7 @@ func TestServers(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			var routes []string
 			for range 3 {
-				routes = append(routes, free(t))
+				routes = append(routes, freeport.Address(t))
 			}
 			var list []*member
 			for i, r := range routes {
@@ -153,7 +143,7 @@ func TestServers(t *testing.T) {
 				return err == nil
 			})
 			for i, c := range x.bad {
-				c.Node, c.Listen, c.Routes = fmt.Sprint("stranger-", i), free(t), routes
+				c.Node, c.Listen, c.Routes = fmt.Sprint("stranger-", i), freeport.Address(t), routes
 				before := make([]int, 3)
 				for k, good := range list {
 					before[k] = len(good.log.String())
@@ -184,7 +174,7 @@ func TestServers(t *testing.T) {
 
 // Clients are let in by the password that the process has drawn, and nobody else is. Of that password, which stands in no file, the server does not warn.
 func TestClients(t *testing.T) {
-	log, listen := &logbook{}, free(t)
+	log, listen := &logbook{}, freeport.Address(t)
 	s, err := Start(Config{Cluster: "test", Node: "node-0", Listen: listen, Routes: []string{listen}, Data: t.TempDir(), Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)

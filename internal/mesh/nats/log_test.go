@@ -2,11 +2,11 @@ package nats_test
 
 import (
 	"fmt"
-	"net"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"weir/internal/freeport"
 	"weir/internal/mesh/meshtest"
 	"weir/internal/mesh/nats"
 )
@@ -38,12 +38,7 @@ func three(t *testing.T) (addresses []string) {
 	var servers []*server.Server
 	ports, routes := make([]string, 3), ""
 	for i := range ports {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports[i] = ln.Addr().String()
-		_ = ln.Close()
+		ports[i] = freeport.Address(t)
 		routes += fmt.Sprintf("%q,", "nats-route://"+ports[i])
 	}
 	for i := range ports {
