@@ -131,7 +131,7 @@ func (m *importer) line(b []byte) error {
 		m.finish()
 		m.ended = true
 		if n := m.done + len(m.ready); l.Count != n {
-			return fmt.Errorf("there are %d channels, but the last line says %d: %w", n, l.Count, ErrImport)
+			return fmt.Errorf("there are %d channels, but the last line counts %d: %w", n, l.Count, ErrImport)
 		}
 		return nil
 	case m.delta == nil:

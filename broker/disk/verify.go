@@ -56,7 +56,7 @@ func orphans(tx *bolt.Tx, say func(format string, args ...any)) {
 		var last []byte
 		for k, _ := c.First(); k != nil; {
 			if bytes.Compare(k, last) <= 0 && last != nil {
-				say("%s of %s: key %q stands behind %q", bucket, databaseName, k, last)
+				say("%s of %s: key %q comes after %q", bucket, databaseName, k, last)
 				break
 			}
 			last = k

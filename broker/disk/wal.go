@@ -234,7 +234,7 @@ func (r *replayed) judge(s *state, ledger entry, found bool) {
 	r.proven = max(r.proven, ledger.number)
 	switch {
 	case s.format != oldVersion && !found && !s.clean:
-		r.spoil("there is no %s that says up to where the log was on disk", ledgerName(0))
+		r.spoil("%s is missing, which records up to where the log was on disk", ledgerName(0))
 	case found && s.format != oldVersion && ledger.number == s.stored && ledger.seal != s.seal:
 		r.spoil("%s and the log are not of one directory: batch %d is not the same", databaseName, s.stored)
 	case r.last.number < r.proven && r.place != "":

@@ -167,9 +167,9 @@ func (l *Ledger) saved(err error) {
 	l.mu.Unlock()
 	switch {
 	case err != nil && before == nil:
-		l.config.Log.Error("the shelf of durable channels cannot be written; changes stay in the log", slog.String("error", err.Error()))
+		l.config.Log.Error("the checkpoints of durable channels cannot be written; changes stay in the log", slog.String("error", err.Error()))
 	case err == nil && before != nil:
-		l.config.Log.Info("the shelf of durable channels can be written again")
+		l.config.Log.Info("the checkpoints of durable channels can be written again")
 	}
 }
 
@@ -198,7 +198,7 @@ func (l *Ledger) purge() {
 		return
 	}
 	if err := w.log.Purge(ctx, to); err != nil {
-		l.config.Log.Debug("the log is not purged", slog.String("error", err.Error()))
+		l.config.Log.Debug("the log was not purged", slog.String("error", err.Error()))
 	}
 }
 

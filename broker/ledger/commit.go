@@ -129,7 +129,7 @@ func (l *Ledger) finish(w *writer, b *batch, took time.Duration) {
 	l.counts.Commits++
 	l.counts.Bytes += uint64(len(b.frame))
 	if err := l.addRecords(records, func(p int) (Ref, bool) { return l.parts[p].own, l.parts[p].own.Order > 0 }, w.last); err != nil {
-		l.config.Log.Error("a frame cannot be read back", slog.String("error", err.Error()))
+		l.config.Log.Error("a frame that was written cannot be decoded", slog.String("error", err.Error()))
 	}
 	w.safe.Store(w.last) // before it is not in flight any more: who flushes closes refs by that
 	promise := b.promise // no publisher waits for it from here on

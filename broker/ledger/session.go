@@ -10,7 +10,7 @@ import (
 	"weir/internal/mesh"
 )
 
-// Made says whether the table knows that the log and the shelf were made. Those are not made again, although servers that have just started
+// Made reports whether the table knows that the log and the shelf were made. Those are not made again, although servers that have just started
 // may not find them.
 type Made struct{ Log, Shelf bool }
 
@@ -55,16 +55,16 @@ func (l *Ledger) format(ctx context.Context, made bool) error {
 		b, _, err := l.config.Shelf.Get(ctx, formatKey)
 		switch {
 		case err != nil:
-			return fmt.Errorf("read the format of the shelf: %w", err)
+			return fmt.Errorf("read the format of the checkpoints: %w", err)
 		case string(b) == valueMagic:
 			return nil
 		case b != nil:
-			return fmt.Errorf("%w: the shelf has format %q, this version reads %q: start the other version, or use another cluster.name", ErrFormat, b, valueMagic)
+			return fmt.Errorf("%w: the checkpoints have format %q, this version reads %q: start the other version, or use another cluster.name", ErrFormat, b, valueMagic)
 		case made: // somebody is asked who lags behind, or it was dropped
-			return fmt.Errorf("read the format of the shelf: %w", mesh.ErrAbsent)
+			return fmt.Errorf("read the format of the checkpoints: %w", mesh.ErrAbsent)
 		}
 		if _, err = l.config.Shelf.Put(ctx, 0, mesh.Value{Key: formatKey, Data: []byte(valueMagic)}); err != nil && !errors.Is(err, mesh.ErrConflict) {
-			return fmt.Errorf("write the format of the shelf: %w", err)
+			return fmt.Errorf("write the format of the checkpoints: %w", err)
 		}
 	}
 }

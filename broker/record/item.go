@@ -72,7 +72,7 @@ func (i *ItemDelta) Value(before []byte, ends int64) ([]byte, int64, error) {
 		switch {
 		case n == 0 && part == nil: // the first one has begun it
 		case len(part) < 2 || part[0] != '"':
-			return nil, 0, fmt.Errorf("an item that is no text was appended to: %w", ErrCorrupt)
+			return nil, 0, fmt.Errorf("an append to an item that is not text: %w", ErrCorrupt)
 		default:
 			text = append(text, part[1:len(part)-1]...)
 		}
