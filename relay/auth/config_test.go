@@ -51,7 +51,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 		{"private key", TokenKey{Algorithm: "ES256", File: writeFile(t, private)}, "private key"},
 		{"two keys", TokenKey{Algorithm: "ES256", File: writeFile(t, ec+ec)}, "more than one"},
 		{"PKCS #1", TokenKey{Algorithm: "RS256", File: writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY"})))}, "expected PUBLIC KEY or CERTIFICATE"},
-		{"bad PKIX", TokenKey{Algorithm: "RS256", File: writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})))}, "not a PKIX"},
+		{"bad PKIX", TokenKey{Algorithm: "RS256", File: writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")})))}, "not a supported PKIX"},
 		{"bad certificate", TokenKey{Algorithm: "RS256", File: writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})))}, "not an X.509"},
 		{"RSA 1024", TokenKey{Algorithm: "RS256", File: writeFile(t, pkix(weakRSA(1024)))}, "1024 bits"},
 		{"RSA 2047", TokenKey{Algorithm: "RS256", File: writeFile(t, pkix(weakRSA(2047)))}, "2047 bits"},

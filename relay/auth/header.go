@@ -28,7 +28,7 @@ func parseHeader(b []byte) (h header, err error) {
 	// once returns the string of a member, which must not come twice.
 	once := func(seen *bool, name string, v []byte, r Reason) (string, error) {
 		if *seen {
-			return "", refuse(ReasonMalformed, "header is ambiguous")
+			return "", refuse(ReasonMalformed, "the header has a member twice")
 		}
 		*seen = true
 		if v[0] != '"' {
@@ -56,9 +56,9 @@ func parseHeader(b []byte) (h header, err error) {
 			}
 			return err
 		case "jku", "jwk", "x5u", "x5c":
-			return refuse(ReasonKey, "the header brings its own key")
+			return refuse(ReasonKey, "the header must not have a key of its own (jku, jwk, x5u, x5c)")
 		case "crit", "b64", "zip", "enc":
-			return refuse(ReasonMalformed, "the header asks for an extension")
+			return refuse(ReasonMalformed, "the header must not have crit, b64, zip or enc")
 		}
 		return nil
 	})

@@ -69,7 +69,7 @@ func (c Claims) payload() (payload, []byte, error) {
 		c.TTL = time.Hour
 	}
 	if c.TTL < time.Second {
-		return payload{}, nil, fmt.Errorf("a life of %v: expected at least a second", c.TTL)
+		return payload{}, nil, fmt.Errorf("ttl is %v: expected at least 1s", c.TTL)
 	}
 	if c.IssuedAt.IsZero() {
 		c.IssuedAt = time.Now()

@@ -23,7 +23,7 @@ func parsePEM(data []byte) (any, error) {
 	case block.Type == "PUBLIC KEY":
 		public, err := x509.ParsePKIXPublicKey(block.Bytes)
 		if err != nil {
-			return nil, errors.New("the PEM block is not a PKIX public key that is understood")
+			return nil, errors.New("the PEM block is not a supported PKIX public key")
 		}
 		return public, nil
 	case block.Type == "CERTIFICATE":

@@ -59,15 +59,15 @@ func (e *Error) Explain() string {
 // hints say what is wanted instead, by reason.
 var hints = map[Reason]string{
 	ReasonMissing:   "there is no token: send it in the header Authorization, after the word Bearer, or in a browser as the subprotocol token.TOKEN",
-	ReasonMalformed: "wanted is a signed JSON Web Token of three parts in base64url",
-	ReasonAlgorithm: "wanted is HS256, RS256, ES256 or EdDSA, the one that the key is configured with",
-	ReasonKey:       "wanted is the kid of a key in auth.keys or the key set, or none if the key has no id",
+	ReasonMalformed: "expected a signed JSON Web Token of three parts in base64url",
+	ReasonAlgorithm: "expected HS256, RS256, ES256 or EdDSA, the one that the key is configured with",
+	ReasonKey:       "expected the kid of a key in auth.keys or the key set, or none if the key has no id",
 	ReasonSignature: "the signature does not match: the token was signed with another key than the one in auth.keys, or was changed",
 	ReasonExpired:   "exp has passed: it is in seconds since 1970, and the clocks of the backend and the relay must agree",
 	ReasonNotYet:    "the token is not valid yet: nbf is in seconds since 1970, and the clocks of the backend and the relay must agree",
-	ReasonIssuer:    "iss is not what auth.issuer says",
-	ReasonAudience:  "aud does not hold what auth.audience says",
-	ReasonClaims:    "wanted are sub, a string, and exp, a number of seconds since 1970; the others are optional",
+	ReasonIssuer:    "iss is not the value of auth.issuer",
+	ReasonAudience:  "aud does not contain the value of auth.audience",
+	ReasonClaims:    "expected sub, a string, and exp, a number of seconds since 1970; the others are optional",
 }
 
 // Unwrap returns the Reason.

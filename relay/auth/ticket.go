@@ -19,8 +19,8 @@ const (
 	ticketBytes    = 24 // random, 192 bits
 )
 
-// ErrFull is returned when too many tickets are outstanding; the oldest goes within ticketLife.
-var ErrFull = errors.New("too many tickets are outstanding")
+// ErrFull is returned when limit reached: too many unused tickets; the oldest goes within ticketLife.
+var ErrFull = errors.New("limit reached: too many unused tickets")
 
 // Tickets hands out one-use stand-ins for an Identity. They live in the memory of this process: a
 // ticket is redeemed where it was issued, and a restart forgets it.

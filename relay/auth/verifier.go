@@ -183,7 +183,7 @@ func (v *Verifier) verify(token string, ask bool) (*Identity, error) {
 	first := strings.IndexByte(token, '.')
 	last := strings.LastIndexByte(token, '.')
 	if first < 0 || first == last || strings.IndexByte(token[first+1:], '.') != last-first-1 {
-		return nil, refuse(ReasonMalformed, "the token has not three parts")
+		return nil, refuse(ReasonMalformed, "the token does not have three parts")
 	}
 	s := v.scratch.Get().(*scratch)
 	defer v.scratch.Put(s)
