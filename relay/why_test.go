@@ -16,7 +16,7 @@ import (
 // A client that may not is told why in development mode, and the log says it in both; elsewhere clients learn nothing.
 func TestDeniedChannelsSayWhy(t *testing.T) {
 	t.Parallel()
-	const why = `namespace closed: subscribe is \"capability\"; the token has \"room:*\" with *, which does not cover the channel; nothing covers it`
+	const why = `namespace closed: subscribe is \"capability\"; the token has \"room:*\" with *, which does not cover the channel; no pattern covers the channel`
 	token := mintClaims(t, auth.Claims{Sub: "u1", Channels: map[string][]string{"room:*": {"*"}}})
 	for _, dev := range []bool{false, true} {
 		cfg := openConfig()
@@ -65,9 +65,9 @@ func TestWhy(t *testing.T) {
 	}{
 		`{"channel":"closed:1","token":"` + token + `"}`:                {200, true, "user u1 with the roles admin"},
 		`{"channel":"closed:1","op":"publish","token":"` + token + `"}`: {200, false, "u1"},
-		`{"channel":"closed:2","token":"` + token + `"}`:                {200, false, "nothing covers it"},
+		`{"channel":"closed:2","token":"` + token + `"}`:                {200, false, "no pattern covers the channel"},
 		`{"channel":"closed:2","token":"x.y.z"}`:                        {200, false, "the token is refused: malformed"},
-		`{"channel":"a b","token":"` + token + `"}`:                     {200, false, "is no channel"},
+		`{"channel":"a b","token":"` + token + `"}`:                     {200, false, "is not the name of a channel"},
 		`{"channel":"closed:2"}`:                                        {200, false, "there is no token"},
 		`{"channel":"closed:2","op":"x"}`:                               {400, false, ""},
 		`[]`:                                                            {400, false, ""},

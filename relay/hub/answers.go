@@ -16,7 +16,7 @@ import (
 const MaxMany = 1000
 
 // ErrMany is a publication for several channels, where one for one is expected.
-var ErrMany = errors.New("a publication for several channels")
+var ErrMany = errors.New("a publication for several channels: expected one channel")
 
 // CheckMany returns an error if a list of channels or users that one item is for is empty or too long. member is the name of the list.
 func CheckMany(member string, list []string) error {

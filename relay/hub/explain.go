@@ -31,7 +31,7 @@ func (p *Namespaces) Explain(id *auth.Identity, op auth.Ops, channel string, how
 	var e Explanation
 	if !wire.ValidChannel(channel) {
 		e.Code = problem.BadChannel.Code
-		e.say("%q is no channel: %s", channel, problem.BadChannel.Message)
+		e.say("%q is not the name of a channel: %s", channel, problem.BadChannel.Message)
 		return e
 	}
 	_, err := p.Decide(id, op, channel, how)
@@ -53,10 +53,10 @@ func (p *Namespaces) explain(e *Explanation, id *auth.Identity, op auth.Ops, cha
 	if ns.Name == wire.PresenceNamespace && op != auth.Publish {
 		followed := channel[len(wire.PresenceNamespace)+1:]
 		if !wire.ValidChannel(followed) || wire.Namespace(followed) == wire.PresenceNamespace {
-			e.say("%s names no channel whose members there could be", channel)
+			e.say("%s does not name a channel that can have members", channel)
 			return
 		}
-		e.say("%s is the members of %s: what decides is the operation presence there", channel, followed)
+		e.say("%s has the members of %s: the operation presence on that channel decides", channel, followed)
 		p.explain(e, id, auth.Presence, followed, err)
 		return
 	}
@@ -67,7 +67,7 @@ func (p *Namespaces) explain(e *Explanation, id *auth.Identity, op auth.Ops, cha
 	if w, ok := p.guards[wire.Namespace(channel)]; ok {
 		switch {
 		case errors.Is(err, ErrNotLoaded):
-			e.say("the system of namespace %s decides, from what is on disk, which is still to be read", ns.Name)
+			e.say("the system of namespace %s decides when the channel has been read from disk", ns.Name)
 			return
 		case w.verdict(id, op, channel) == Allowed:
 			e.say("the system of namespace %s allows it", ns.Name)
@@ -93,11 +93,11 @@ func (p *Namespaces) explainAccess(e *Explanation, ns *Namespace, id *auth.Ident
 	e.say("%s: %s is %q", where, key, access)
 	switch access {
 	case config.Public:
-		e.say("everybody may")
+		e.say("all clients may")
 	case config.Authenticated:
-		e.say("who has a token may, and this client has %s", map[bool]string{true: "none", false: "one"}[id.Anonymous])
+		e.say("clients with a token may; this client has %s", map[bool]string{true: "none", false: "one"}[id.Anonymous])
 	case config.Backend:
-		e.say("backends alone may, over the API")
+		e.say("only backends may, over the API")
 	case config.ByWebhook:
 		p.explainHook(e, err)
 	case config.Member, config.Capability:
@@ -109,13 +109,13 @@ func (p *Namespaces) explainAccess(e *Explanation, ns *Namespace, id *auth.Ident
 func (p *Namespaces) explainHook(e *Explanation, err error) {
 	switch {
 	case p.Authorizer == nil:
-		e.say("nobody can be asked: hooks.url is not set")
+		e.say("there is no backend to ask: set hooks.url")
 	case err == nil:
 		e.say("the backend allows it (a remembered answer, if there is one)")
 	case errors.Is(err, ErrDenied):
 		e.say("the backend does not allow it (a remembered answer, if there is one)")
 	case errors.Is(err, ErrUndecided):
-		e.say("the backend is to be asked")
+		e.say("the backend has to be asked")
 	default:
 		e.say("the backend gave no decision: %s", problem.Of(err).Message)
 	}
@@ -125,14 +125,14 @@ func (p *Namespaces) explainHook(e *Explanation, err error) {
 func explainGrants(e *Explanation, ns *Namespace, id *auth.Identity, op auth.Ops, channel string) {
 	by := "the token"
 	if id.Vouched != nil {
-		by = "the answer to connect"
+		by = "the response to connect"
 	}
 	switch {
 	case id.Anonymous:
-		e.say("who has a token that names the channel may, and this client has none")
+		e.say("clients with a token that names the channel may; this client has no token")
 		return
 	case len(id.Grants) == 0:
-		e.say("%s names no channels: it needs %s with %s", by, channel, op)
+		e.say("%s names no channels: expected %s with %s", by, channel, op)
 		return
 	}
 	var covering auth.Ops
@@ -150,13 +150,13 @@ func explainGrants(e *Explanation, ns *Namespace, id *auth.Identity, op auth.Ops
 	}
 	switch {
 	case covering&op == 0 && covering != 0:
-		e.say("nothing that covers it has %s", op)
+		e.say("no pattern that covers the channel has %s", op)
 	case covering&op == 0:
-		e.say("nothing covers it: a pattern is a channel, or ends in :*")
+		e.say("no pattern covers the channel: a pattern is the name of a channel, or ends in :*")
 	case ns.reserved && !Named(id, op, channel, ns.Name):
 		e.say("namespace %s is one of the relay's own: a pattern must name it, as %s:* does, and not be \"*\"", ns.Name, ns.Name)
 	default:
-		e.say("so it has %s", op)
+		e.say("this allows %s", op)
 	}
 }
 

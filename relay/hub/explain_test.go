@@ -33,26 +33,26 @@ func TestExplain(t *testing.T) {
 		code    string
 		step    string
 	}{
-		{guest, auth.Subscribe, "public:1", true, "", "everybody may"},
+		{guest, auth.Subscribe, "public:1", true, "", "all clients may"},
 		{guest, auth.Subscribe, "authenticated:1", false, "forbidden", "this client has none"},
 		{user, auth.Publish, "unknown:1", true, "", "this client has one"},
-		{user, auth.Publish, "backend:1", false, "forbidden", "backends alone may"},
+		{user, auth.Publish, "backend:1", false, "forbidden", "only backends may"},
 		{user, auth.Subscribe, "capability:1", false, "forbidden", "the token names no channels"},
 		{guest, auth.Subscribe, "capability:1", false, "forbidden", "a token that names the channel"},
-		{grant("capability:*", auth.Subscribe), auth.Subscribe, "capability:1", true, "", "so it has subscribe"},
-		{grant("capability:*", auth.Subscribe), auth.Publish, "capability:1", false, "forbidden", "nothing that covers it has publish"},
-		{grant("capability:2", auth.Subscribe), auth.Subscribe, "capability:1", false, "forbidden", "nothing covers it"},
+		{grant("capability:*", auth.Subscribe), auth.Subscribe, "capability:1", true, "", "this allows subscribe"},
+		{grant("capability:*", auth.Subscribe), auth.Publish, "capability:1", false, "forbidden", "no pattern that covers the channel has publish"},
+		{grant("capability:2", auth.Subscribe), auth.Subscribe, "capability:1", false, "forbidden", "no pattern covers the channel"},
 		{grant("*", auth.AllOps), auth.Subscribe, "user:u2", false, "forbidden", "a pattern must name it, as user:* does"},
-		{grant("presence:*", auth.AllOps), auth.Subscribe, "presence:capability:1", false, "forbidden", "nothing covers it"},
-		{user, auth.Subscribe, "presence:presence:1", false, "forbidden", "names no channel whose members"},
+		{grant("presence:*", auth.AllOps), auth.Subscribe, "presence:capability:1", false, "forbidden", "no pattern covers the channel"},
+		{user, auth.Subscribe, "presence:presence:1", false, "forbidden", "does not name a channel that can have members"},
 		{user, auth.Subscribe, "user:u1", true, "", "the client's own channel"},
 		{user, auth.Subscribe, "analytics:live", false, "forbidden", "the system of namespace analytics does not allow it"},
 		{&auth.Identity{User: "u1", Roles: []string{"admin"}}, auth.Subscribe, "analytics:live", true, "", "the system of namespace analytics allows it"},
 		{user, auth.Subscribe, "webhook:yes", true, "", "the backend allows it"},
 		{user, auth.Subscribe, "webhook:no", false, "forbidden", "the backend does not allow it"},
 		{user, auth.Subscribe, "webhook:down", false, "unavailable", "the backend gave no decision"},
-		{user, auth.Subscribe, "webhook:ask", false, "", "the backend is to be asked"},
-		{user, auth.Subscribe, "no channel", false, "bad_channel", "is no channel"},
+		{user, auth.Subscribe, "webhook:ask", false, "", "the backend has to be asked"},
+		{user, auth.Subscribe, "no channel", false, "bad_channel", "is not the name of a channel"},
 	} {
 		e := p.Explain(tt.id, tt.op, tt.channel, NoWait)
 		if e.Allowed != tt.allowed || e.Code != tt.code || len(e.Steps) == 0 || !strings.Contains(e.Steps[len(e.Steps)-1], tt.step) {

@@ -70,7 +70,7 @@ func (h *Hub) askGuard(reads string, q guardQuestion, v Verdict, how Wait) (Verd
 func (h *Hub) guardHere(body []byte) ([]byte, error) {
 	var q guardQuestion
 	if err := json.Unmarshal(body, &q); err != nil {
-		return nil, fmt.Errorf("question to a guard: %w", err)
+		return nil, fmt.Errorf("request for a decision: %w", err)
 	}
 	w, ok := h.Namespaces.guards[wire.Namespace(q.Channel)]
 	if !ok || w.reads == nil || q.Identity == nil {

@@ -189,7 +189,7 @@ func (h *Hub) unbuilt(sink batch.Sink, v any) {
 	h.LogPanic(v, slog.String("where", "frames"), slog.String("channel", channel))
 }
 
-// Background runs work that may take a while off the caller's goroutine, on a bounded pool. It answers false,
+// Background runs work that may take a while off the caller's goroutine, on a bounded pool. It returns false,
 // without running it, if that is full.
 func (h *Hub) Background(work func()) bool {
 	h.Workers.Add(1)
@@ -200,7 +200,7 @@ func (h *Hub) Background(work func()) bool {
 	if err != nil {
 		h.Workers.Done()
 		h.Counters.Overflows.Inc()
-		h.Log.Warn("side work refused", slog.String("error", err.Error()))
+		h.Log.Warn("side work refused: too much of it is running", slog.String("error", err.Error()))
 	}
 	return err == nil
 }

@@ -362,8 +362,8 @@ const (
 
 // What a command that must not wait is told by those that it would have to wait for.
 var (
-	ErrUndecided = errors.New("a backend is to be asked")
-	ErrNotLoaded = errors.New("the disk is to be waited for")
+	ErrUndecided = errors.New("the backend has to be asked first")
+	ErrNotLoaded = errors.New("the channel has to be read from disk first")
 )
 
 // MustWait reports whether err is ErrUndecided or ErrNotLoaded as they are returned, not wrapped: nothing was done, and it is to be tried

@@ -85,7 +85,7 @@ func (h *Hub) submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command
 		case c.Ack != "" && !ns.Log.Durable:
 			return broker.Receipt{}, problem.BadField.With("ack " + c.Ack + " is for durable namespaces only")
 		case c.Ack == "replicated" && h.Ledger == nil:
-			return broker.Receipt{}, problem.BadField.With("ack replicated is for several nodes: this one is alone, and ack must be memory or disk")
+			return broker.Receipt{}, problem.BadField.With("ack replicated requires a cluster: expected memory or disk")
 		}
 	case "memory":
 		p.Ack = broker.AckMemory

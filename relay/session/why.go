@@ -29,9 +29,9 @@ func (m *Manager) whose(token string) (id *auth.Identity, steps []string, err er
 	if token == "" {
 		switch {
 		case m.hub.Config.Auth.Anonymous:
-			return &auth.Identity{Anonymous: true}, []string{"there is no token, and auth.anonymous lets clients in without"}, nil
+			return &auth.Identity{Anonymous: true}, []string{"there is no token: auth.anonymous allows clients without one"}, nil
 		case m.connector != nil:
-			return nil, nil, errors.New("there is no token: the backend behind hooks.connect says who the client is, from its cookies")
+			return nil, nil, errors.New("there is no token: the hook connect decides who the client is, by its cookies")
 		}
 		return nil, nil, errors.New("there is no token, and auth.anonymous is false")
 	}
@@ -45,5 +45,5 @@ func (m *Manager) whose(token string) (id *auth.Identity, steps []string, err er
 	if !wire.ValidChannel(wire.UserChannel(id.User)) {
 		return nil, nil, errors.New("the token is refused: claims: sub is too long for the name of a channel")
 	}
-	return id, []string{"the token is signed by " + auth.KeyOf(token), "it is good until " + id.Expires.Time().UTC().Format(time.RFC3339)}, nil
+	return id, []string{"the token is signed by " + auth.KeyOf(token), "it is valid until " + id.Expires.Time().UTC().Format(time.RFC3339)}, nil
 }
