@@ -30,7 +30,7 @@ func Problem(err error) string {
 	case errors.Is(err, ErrScheme):
 		return "the address is not https"
 	case errors.Is(err, ErrRedirect):
-		return "it answered with a redirect"
+		return "it returned a redirect"
 	case errors.As(err, &name) && name.IsNotFound:
 		return "name not found"
 	case errors.As(err, &name):
@@ -42,7 +42,7 @@ func Problem(err error) string {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "its certificate has expired, or is not valid yet"
 	case errors.As(err, &certificate):
-		return "its certificate is not good"
+		return "its certificate is not valid"
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "it does not speak TLS"
 	case errors.As(err, &alert):
@@ -52,7 +52,7 @@ func Problem(err error) string {
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		return "no route to the address"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer in time"
+		return "no response in time"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection broke off"
 	}

@@ -36,14 +36,14 @@ const secretPrefix = "whsec_"
 func ParseSecret(text string) ([]byte, error) {
 	rest, ok := strings.CutPrefix(text, secretPrefix)
 	if !ok {
-		return nil, errors.New("a secret begins with " + secretPrefix)
+		return nil, errors.New("the secret must begin with " + secretPrefix)
 	}
 	key, err := base64.StdEncoding.DecodeString(rest)
 	if err != nil {
-		return nil, errors.New("a secret is base64 behind " + secretPrefix)
+		return nil, errors.New("the secret must be base64 after " + secretPrefix)
 	}
 	if len(key) < 24 || len(key) > 64 {
-		return nil, fmt.Errorf("a secret has 24 to 64 bytes, not %d", len(key))
+		return nil, fmt.Errorf("the secret must have 24 to 64 bytes, not %d", len(key))
 	}
 	return key, nil
 }

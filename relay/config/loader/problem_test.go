@@ -143,7 +143,7 @@ func TestMistakes(t *testing.T) {
 		{"webhook topics", hook("topics: []"), "weir.yaml:3: webhooks[0].topics: expected topics"},
 		{"webhook topic", hook("topics: [a, b c]"), `weir.yaml:3: webhooks[0].topics[1]: "b c" is not a topic`},
 		{"webhook secrets", hook("secrets: []"), "weir.yaml:3: webhooks[0].secrets: expected one secret"},
-		{"webhook secret", hook("secrets: [hunter2]"), "weir.yaml:3: webhooks[0].secrets[0]: a secret begins with whsec_"},
+		{"webhook secret", hook("secrets: [hunter2]"), "weir.yaml:3: webhooks[0].secrets[0]: the secret must begin with whsec_"},
 		{"webhook timeout", hook("timeout: 3s"), "weir.yaml:3: webhooks[0].timeout: 3s is out of range: expected 10ms to 2s"},
 		{"webhook retry", hook("retry: 25h"), "weir.yaml:3: webhooks[0].retry: 25h is out of range"},
 		{"document size", "documents: {size: 9MiB}", "weir.yaml:1: documents.size: 9MiB is out of range: expected 1KiB to 8MiB"},

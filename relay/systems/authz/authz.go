@@ -64,7 +64,7 @@ func (s *system) Start(host relay.Host) error {
 	}
 	s.counters = newCounters(host.Metrics())
 	host.UseAuthorizer(s)
-	host.Log().Warn("auth.webhook is deprecated: set hooks.url, whose questions subscribe and publish take its place")
+	host.Log().Warn("auth.webhook is deprecated: use hooks.url, whose hooks subscribe and publish replace it")
 	return nil
 }
 
@@ -196,7 +196,7 @@ func (s *system) ask(ctx context.Context, about subject, id *auth.Identity) (*an
 		return nil, fmt.Errorf("unexpected response: %w", err)
 	}
 	if a.Allow == nil || a.TTL != nil && !(*a.TTL >= 0) {
-		return nil, errors.New(`unexpected answer: expected {"allow": true or false, "ttl": seconds}`)
+		return nil, errors.New(`unexpected response: expected {"allow": true or false, "ttl": seconds}`)
 	}
 	return a, nil
 }

@@ -169,11 +169,11 @@ func oneLine(member string, raw json.RawMessage, most int) ([]byte, error) {
 func object(body []byte, v any) error {
 	switch text := bytes.TrimLeft(body, " \t\r\n\xef\xbb\xbf"); { // with the mark that some editors put before a text
 	case len(text) == 0:
-		return errors.New("the answer is empty: expected a JSON object")
+		return errors.New("the response is empty: expected a JSON object")
 	case text[0] == '<':
-		return errors.New("the answer is an HTML page: expected a JSON object")
+		return errors.New("the response is an HTML page: expected a JSON object")
 	case text[0] != '{':
-		return errors.New("unexpected answer: expected a JSON object")
+		return errors.New("unexpected response: expected a JSON object")
 	}
 	if err := json.Unmarshal(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), v); err != nil {
 		return notJSON(err)
@@ -204,7 +204,7 @@ func notJSON(err error) error {
 	if errors.As(err, &kind) && kind.Field != "" {
 		return fmt.Errorf("%s has the wrong type", kind.Field)
 	}
-	return errors.New("the answer is not valid JSON of the expected form")
+	return errors.New("the response is not valid JSON of the expected form")
 }
 
 // codes are what a backend may call a refusal.

@@ -103,7 +103,7 @@ func (k *known) standsAt(now time.Time) bool {
 
 // connect asks the backend who a client is, remembers the answer and ends the question.
 func (s *System) connect(q *answers.Question[*known], c *credentials) {
-	err := errors.New("no answer")
+	err := errors.New("no response")
 	var e answers.Answer[*known]
 	defer func() { s.clients.End(q, c.key, e, err, s.now()) }()
 	asked := s.now()
@@ -171,16 +171,16 @@ func (s *System) explain(c *credentials, no *refusal) {
 	if last := s.explained.Load(); now-last < 10 || !s.explained.CompareAndSwap(last, now) {
 		return
 	}
-	why := "the answer gives no reason"
+	why := "the response gives no reason"
 	switch {
 	case no.page && no.status == http.StatusForbidden:
-		why = "the answer is an HTML page: is the route exempt from the check for forged requests (CSRF)?"
+		why = "the response is an HTML page: is the route exempt from the check for forged requests (CSRF)?"
 	case c.cookies == "" && len(s.config.Cookies) > 0:
 		why = "the client has sent none of hooks.cookies"
 	case no.reason != "":
-		why = "the answer gives a reason, which the client gets" // the words are not ours to log
+		why = "the response gives a reason, which the client gets" // the words are not ours to log
 	}
-	s.host.Log().Info("the backend does not let a client in", "hook", askConnect, "status", no.status, "why", why)
+	s.host.Log().Info("the backend refused a client", "hook", askConnect, "status", no.status, "why", why)
 }
 
 // Stands implements session.Connector.

@@ -136,10 +136,10 @@ func (n *nodes) redeem(about *inquiry, now time.Time) bool {
 func (n *nodes) redeemHere(body []byte) ([]byte, error) {
 	var about inquiry
 	if err := json.Unmarshal(body, &about); err != nil {
-		return nil, fmt.Errorf("inquiry about a ticket: %w", err)
+		return nil, fmt.Errorf("request for a ticket: %w", err)
 	}
 	if len(about.Nonce) != len(nonce{}) {
-		return nil, errors.New("inquiry about a ticket: no ticket is named")
+		return nil, errors.New("request for a ticket: the ticket is missing")
 	}
 	if n.system.host.Elsewhere(keyOf(about.Nonce[0])) {
 		return nil, cluster.ErrNoOwner

@@ -64,7 +64,7 @@ func (s *System) Moderate(id *auth.Identity, connection string, c *wire.Command)
 			return err
 		}
 		if a.Allow == nil {
-			return errors.New(`unexpected answer: expected {"allow": true or false}`)
+			return errors.New(`unexpected response: expected {"allow": true or false}`)
 		}
 		if a.TTL != nil && *a.TTL < 0 {
 			return errors.New("ttl must be milliseconds, 0 or more")

@@ -34,10 +34,10 @@ func (s *System) newHook(name, address string) *hook {
 	h.breaker.After, h.breaker.First, h.breaker.Longest = b.After, b.Rest, b.RestMax
 	h.breaker.OnChange = func(open bool) {
 		if open {
-			s.host.Log().Warn("the backend does not answer: it is not asked again for a while (hooks.breaker)", "hook", name)
+			s.host.Log().Warn("the backend does not respond: it is not asked again for a while (hooks.breaker)", "hook", name)
 			return
 		}
-		s.host.Log().Info("the backend answers again", "hook", name)
+		s.host.Log().Info("the backend responds again", "hook", name)
 	}
 	return h
 }
@@ -47,7 +47,7 @@ const maxAnswer = 64 << 10
 
 // The reasons why there is no answer.
 var (
-	errOpen = errors.New("the backend did not answer the last questions: it is not asked again for a while (hooks.breaker)")
+	errOpen = errors.New("the backend did not respond to the last requests: it is not asked again for a while (hooks.breaker)")
 	errBusy = errors.New("limit reached: hooks.parallel")
 )
 
@@ -99,7 +99,7 @@ func (s *System) ask(h *hook, body any, header http.Header, read func(r *post.Re
 		h.counts.outcomes[outcomeOpen].Inc()
 		return errOpen
 	}
-	err = errors.New("no answer") // until there is one: a panic is a failure
+	err = errors.New("no response") // until there is one: a panic is a failure
 	failed := true
 	start := time.Now()
 	// The wait for a turn has used most of the time: that there was no answer in what is left says nothing of the backend.
@@ -117,7 +117,7 @@ func (s *System) ask(h *hook, body any, header http.Header, read func(r *post.Re
 			h.counts.outcomes[outcomeBusy].Inc()
 		case failed:
 			h.counts.outcomes[outcomeFailed].Inc()
-			s.host.Log().Warn("no answer from the backend", "hook", h.name, "error", err.Error())
+			s.host.Log().Warn("no valid response from the backend", "hook", h.name, "error", err.Error())
 		}
 	}()
 	signed := post.Signed(s.keys, "ask_"+ulid.Make().String(), s.now(), b)
@@ -131,7 +131,7 @@ func (s *System) ask(h *hook, body any, header http.Header, read func(r *post.Re
 	case err != nil:
 		text := safedial.Problem(err) // without the address, which may hold a secret
 		if errors.Is(err, safedial.ErrRedirect) {
-			text += ", which is not followed: expected 401 where nobody is signed in"
+			text += ", which is not followed: expected 401 if nobody is signed in"
 		}
 		err = errors.New(text)
 	case len(r.Body) > maxAnswer:
@@ -165,5 +165,5 @@ func unexpected(r *post.Response, want string) error {
 	case 419, http.StatusUnprocessableEntity: // what Laravel and Rails say
 		hint = "; is the route exempt from the check for forged requests (CSRF)?"
 	}
-	return fmt.Errorf("unexpected answer, status %d: expected %s%s", r.Status, want, hint)
+	return fmt.Errorf("unexpected response, status %d: expected %s%s", r.Status, want, hint)
 }

@@ -113,7 +113,7 @@ func (s *System) Authorize(id *auth.Identity, op auth.Ops, channel string) (hub.
 
 // decide asks the backend about a subject, remembers the answer and ends the question.
 func (s *System) decide(q *answers.Question[*decision], about subject, id *auth.Identity) {
-	err := errors.New("no answer")
+	err := errors.New("no response")
 	var e answers.Answer[*decision]
 	defer func() { s.decisions.End(q, about, e, err, s.now()) }()
 	asked := s.now()
@@ -160,7 +160,7 @@ func (s *System) askSubscribe(about subject, id *auth.Identity, asked time.Time)
 			return err
 		}
 		if a.Allow == nil {
-			return errors.New(`unexpected answer: expected {"allow": true or false}`)
+			return errors.New(`unexpected response: expected {"allow": true or false}`)
 		}
 		d, ttl = &decision{allow: *a.Allow, reason: readable(a.Reason)}, s.config.Subscribe.Cache
 		if !d.allow {

@@ -32,17 +32,17 @@ func TestWrongBackend(t *testing.T) {
 		log    string // of subscribe
 		call   bool   // it is an answer to a call
 	}{
-		{"a page", 200, "<html>secret</html>", "the answer is an HTML page: expected a JSON object", false},
-		{"nothing", 200, "", "the answer is empty", true},
-		{"another JSON", 200, `["secret"]`, "unexpected answer: expected a JSON object", true},
+		{"a page", 200, "<html>secret</html>", "the response is an HTML page: expected a JSON object", false},
+		{"nothing", 200, "", "the response is empty", true},
+		{"another JSON", 200, `["secret"]`, "unexpected response: expected a JSON object", true},
 		{"no decision", 200, `{"secret":true}`, `expected {\"allow\": true or false}`, true},
 		{"a wrong type", 200, `{"allow":"secret"}`, "allow has the wrong type", true},
 		{"a huge answer", 200, `{"allow":true,"data":"` + strings.Repeat("secret", 20000) + `"}`, "the response is larger than 65536 bytes", false},
-		{"no content", 204, "", "unexpected answer, status 204", true},
-		{"a redirect", 302, "/secret", "it answered with a redirect", false},
+		{"no content", 204, "", "unexpected response, status 204", true},
+		{"a redirect", 302, "/secret", "it returned a redirect", false},
 		{"an error", 500, `{"allow":true}`, "status 500", false},
 		{"too many", 429, `{"allow":true}`, "status 429", false},
-		{"half", 200, `{"allow":true,"reason":"secret`, "the answer is not valid JSON", false},
+		{"half", 200, `{"allow":true,"reason":"secret`, "the response is not valid JSON", false},
 		{"a negative time", 200, `{"allow":true,"ttl":-1}`, "ttl must be seconds, 0 or more", true},
 	} {
 		mu.Lock()
@@ -89,13 +89,13 @@ func TestWhatIsWrongWithConnect(t *testing.T) {
 		{200, `{"user":{"id":1,"name":"` + strings.Repeat("x", 300) + `"}}`, 503, "error=\"user.name is longer than 256 bytes"},
 		{200, `{"user":{"id":1},"channels":{"a b":["subscribe"]}}`, 503, "error=\"channels: a pattern is"},
 		{200, `{"user":{"id":1,"roles":"admin"}}`, 503, "user.roles has the wrong type"},
-		{302, "/login", 503, "a redirect, which is not followed: expected 401 where nobody is signed in"},
+		{302, "/login", 503, "a redirect, which is not followed: expected 401 if nobody is signed in"},
 		{404, "", 503, "is there a route for this POST?"},
 		{405, "", 503, "is there a route for this POST?"},
 		{419, "", 503, "is the route exempt from the check for forged requests"},
 		{403, "<html>", 403, "is the route exempt from the check for forged requests"},
-		{403, `{"message":"banned until Monday"}`, 403, "the answer gives a reason, which the client gets"},
-		{401, "", 401, "the answer gives no reason"},
+		{403, `{"message":"banned until Monday"}`, 403, "the response gives a reason, which the client gets"},
+		{401, "", 401, "the response gives no reason"},
 	} {
 		now.advance(time.Minute) // so that all refusals are logged
 		b.answer(func(*question) (int, string) { return c.status, c.body })
@@ -126,5 +126,5 @@ func TestDrippingBackend(t *testing.T) {
 	if p, status, h := dial(g, "/ws", "Cookie: session=ann"); p != nil || status != 503 || h.Get("Retry-After") == "" {
 		t.Error(status, h)
 	}
-	relaytest.Until(t, "the log says why", func() bool { return strings.Contains(g.Logs(), "no answer in time") })
+	relaytest.Until(t, "the log says why", func() bool { return strings.Contains(g.Logs(), "no response in time") })
 }

@@ -42,7 +42,7 @@ func (s *System) withOthers() {
 	s.host.Answer(callBusy, func(body []byte) ([]byte, error) {
 		var ways []string
 		if err := json.Unmarshal(body, &ways); err != nil {
-			return nil, fmt.Errorf("question about attempts: %w", err)
+			return nil, fmt.Errorf("request for attempts: %w", err)
 		}
 		return encode.Line(s.attempts.Under(ways)), nil
 	})

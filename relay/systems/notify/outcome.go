@@ -57,7 +57,7 @@ func silence(err error) outcome {
 
 // judge returns the outcome of a status that means the same everywhere. Others are refused.
 func judge(code int, header http.Header, now time.Time) outcome {
-	o := outcome{verdict: refused, problem: "it answered " + strconv.Itoa(code)}
+	o := outcome{verdict: refused, problem: "it returned status " + strconv.Itoa(code)}
 	switch {
 	case code >= 200 && code < 300:
 		o = outcome{verdict: delivered}

@@ -115,7 +115,7 @@ func (q *queue) rest(t target, now time.Time) time.Time {
 	return q.hosts.Rests(t.device.hostKey(), now)
 }
 
-var errFull = problem.New(http.StatusServiceUnavailable, "overloaded", "too many notifications are on their way", true)
+var errFull = problem.New(http.StatusServiceUnavailable, "overloaded", "limit reached: too many notifications are queued", true)
 
 // reserve takes a place for a notification, whose settled is to be called. If one of the same user and id is on its way
 // already, it returns that as the earlier one.

@@ -123,9 +123,9 @@ func TestFailuresAreTold(t *testing.T) {
 			case "away":
 				return outcome{verdict: failed, problem: "name not found"}
 			case "large":
-				return outcome{verdict: refused, problem: "it answered 413"}
+				return outcome{verdict: refused, problem: "it returned status 413"}
 			}
-			return outcome{verdict: gone, problem: "it answered 410"}
+			return outcome{verdict: gone, problem: "it returned status 410"}
 		})
 		var log bytes.Buffer
 		k.log = slog.New(slog.NewTextHandler(&log, nil))
@@ -133,7 +133,7 @@ func TestFailuresAreTold(t *testing.T) {
 		k.tell("n1", "away", "away", "large", "no more")
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		for want, times := range map[string]int{`kind=fcm problem="name not found"`: 1, `kind=fcm problem="it answered 413"`: 1, "410": 0} {
+		for want, times := range map[string]int{`kind=fcm problem="name not found"`: 1, `kind=fcm problem="it returned status 413"`: 1, "410": 0} {
 			if n := strings.Count(log.String(), want); n != times {
 				t.Errorf("%s is told %d times: %s", want, n, log.String())
 			}

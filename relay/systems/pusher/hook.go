@@ -122,9 +122,9 @@ func (h *hook) attempt(ctx context.Context, b *retryqueue.Batch[*hookEvent]) {
 	if !delivered {
 		trouble := safedial.Problem(err)
 		if resp != nil {
-			trouble = "it answered " + strconv.Itoa(resp.Status)
+			trouble = "it returned status " + strconv.Itoa(resp.Status)
 		}
-		h.app.system.host.Log().Warn("webhook of an app failed", "app", h.app.name, "problem", cmp.Or(trouble, "no answer"))
+		h.app.system.host.Log().Warn("webhook of an app failed", "app", h.app.name, "problem", cmp.Or(trouble, "no response"))
 	}
 	counters := h.app.counters.hooks
 	for i := range b.Parts {

@@ -85,7 +85,7 @@ func (s *System) share() {
 func (s *System) inquiry(body []byte) (*inquiry, *app, error) {
 	q := new(inquiry)
 	if err := json.Unmarshal(body, q); err != nil {
-		return nil, nil, fmt.Errorf("inquiry: %w", err)
+		return nil, nil, fmt.Errorf("request of another node: %w", err)
 	}
 	a := (*s.byID.Load())[q.App]
 	if a == nil {

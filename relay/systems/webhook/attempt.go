@@ -63,7 +63,7 @@ func (p *endpoint) send(ctx context.Context, id, trace string, body []byte) outc
 	if resp == nil {
 		return outcome{verdict: failed, problem: safedial.Problem(err)}
 	}
-	o := outcome{verdict: judge(resp.Status), problem: "it answered " + strconv.Itoa(resp.Status)}
+	o := outcome{verdict: judge(resp.Status), problem: "it returned status " + strconv.Itoa(resp.Status)}
 	if o.verdict == failed {
 		o.wait = min(retry.After(resp.Header, now), p.config.Retry)
 	}
@@ -79,7 +79,7 @@ func (p *endpoint) settle(b *batch, list []*event, o outcome, stopped bool) {
 	case opened:
 		p.log.Warn("webhook does not respond", slog.String("webhook", p.config.Name), slog.String("problem", o.problem))
 	case o.verdict == gone:
-		p.log.Error("webhook is disabled: it responded with 410", slog.String("webhook", p.config.Name))
+		p.log.Error("webhook is disabled: it returned status 410", slog.String("webhook", p.config.Name))
 	case was && o.verdict == delivered:
 		p.log.Info("webhook responds again", slog.String("webhook", p.config.Name))
 	}
@@ -169,7 +169,7 @@ func (p *endpoint) giveUp(reason, problem string, match func(e *event) bool) {
 
 // giveUpAll buries everything that waits for an endpoint that wants no events.
 func (p *endpoint) giveUpAll() {
-	p.giveUp("gone", "it answered 410", func(*event) bool { return true })
+	p.giveUp("gone", "it returned status 410", func(*event) bool { return true })
 }
 
 // The bounds of the pauses between two attempts at one event, which double.

@@ -230,7 +230,7 @@ func TestExpiryAndReplay(t *testing.T) {
 		time.Sleep(time.Hour + 2*longestRest)
 		b.wantStatus(status{State: stateDown, Dead: 20})
 		state, _ := b.broker.Read("webhook:dead:shop", nil)
-		if !strings.Contains(string(state.State), `"reason":"expired","problem":"it answered 503"`) {
+		if !strings.Contains(string(state.State), `"reason":"expired","problem":"it returned status 503"`) {
 			t.Errorf("%s", state.State)
 		}
 		down.Store(false)
@@ -386,7 +386,7 @@ func TestGivenUpIsTold(t *testing.T) {
 		b.tell("room:b", 2)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		for _, want := range []string{`reason=refused problem="it answered 422"`, `reason=expired problem="it answered 503"`} {
+		for _, want := range []string{`reason=refused problem="it returned status 422"`, `reason=expired problem="it returned status 503"`} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("no %s in the log: %s", want, log.String())
 			}

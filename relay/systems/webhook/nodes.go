@@ -44,7 +44,7 @@ func (s *System) share() {
 	s.host.Answer(callReplay, func(body []byte) ([]byte, error) {
 		var o nodeReplay
 		if err := json.Unmarshal(body, &o); err != nil {
-			return nil, fmt.Errorf("replay: %w", err)
+			return nil, fmt.Errorf("request for a replay: %w", err)
 		}
 		out, err := s.replayHere(&replayOrder{o.Name, o.IDs})
 		if err != nil {
@@ -55,7 +55,7 @@ func (s *System) share() {
 	s.host.Answer(callTake, func(body []byte) ([]byte, error) {
 		var x parcel
 		if err := json.Unmarshal(body, &x); err != nil {
-			return nil, fmt.Errorf("parcel of events: %w", err)
+			return nil, fmt.Errorf("events of another node: %w", err)
 		}
 		return nil, s.take(&x)
 	})
