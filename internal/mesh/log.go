@@ -72,7 +72,7 @@ type Value struct {
 }
 
 // ErrAbsent is why nothing is read: the servers say that they do not have the log or the shelf. That they never had it is not said by that.
-var ErrAbsent = errors.New("the NATS servers do not find the stream: are all of them running?")
+var ErrAbsent = errors.New("the NATS servers cannot find the stream: check that all of them are running")
 
 // ErrFull is why nothing was appended or written: the servers have no room for it.
 var ErrFull = errors.New("the NATS servers have no room: their storage is full")

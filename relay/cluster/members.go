@@ -202,6 +202,6 @@ func (c *Cluster) record(m *member, kind byte, r *link.Reader) {
 		c.parted(m, r)
 	}
 	if r.Err != nil {
-		c.config.Log.Error("a node has sent a malformed record: do all nodes run the same version of weir?", slog.String("node", m.node), slog.Int("record", int(kind)))
+		c.config.Log.Error("a node has sent a malformed record: run the same version of weir on all nodes", slog.String("node", m.node), slog.Int("record", int(kind)))
 	}
 }

@@ -104,7 +104,7 @@ func (c *Cluster) noticeCalls() map[string]Handler {
 		callNotices: func(body []byte) ([]byte, error) {
 			var q notices.Query
 			if err := json.Unmarshal(body, &q); err != nil {
-				return nil, fmt.Errorf("question about notices: %w", err)
+				return nil, fmt.Errorf("request for notices: %w", err)
 			}
 			return json.Marshal(c.notices.After(q, time.Now()))
 		},

@@ -250,7 +250,7 @@ func (n *node) Update(_ context.Context, key string, value []byte, revision uint
 }
 
 // errUnsure is what a writer gets whose answer is lost.
-var errUnsure = errors.New("no answer: the row may have been written")
+var errUnsure = errors.New("no response: the row may have been written")
 
 // away reports whether the table is out of a session's reach.
 func (m *Mesh) away(session string) bool { return m.Lose != nil && m.Lose(session, "", nil) }

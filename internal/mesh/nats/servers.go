@@ -20,7 +20,7 @@ type Server struct {
 }
 
 // ErrNoSystem is why servers say nothing of themselves.
-var ErrNoSystem = errors.New("no answer: a user of their system account is needed")
+var ErrNoSystem = errors.New("no response: expected a user of their system account")
 
 // othersLimit is how long after an answer another one is waited for.
 const othersLimit = time.Second
@@ -67,7 +67,7 @@ func Servers(ctx context.Context, c Config) (list []Server, err error) {
 			}
 		}
 		if err := json.Unmarshal(m.Data, &said); err != nil {
-			return nil, fmt.Errorf("answer of a NATS server: %w", err)
+			return nil, fmt.Errorf("response of a NATS server: %w", err)
 		}
 		list = append(list, Server{Name: said.Server.Name, Off: said.Data.Disabled, Always: said.Data.Config.Always, Interval: said.Data.Config.Interval})
 	}

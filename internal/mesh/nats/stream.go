@@ -75,7 +75,7 @@ func (s *stream) ask(ctx context.Context, what string, request, answer any) erro
 	}
 	var said struct{ Error *jetstream.APIError }
 	if err := json.Unmarshal(r.Data, &said); err != nil {
-		return fmt.Errorf("%s: answer of the server: %w", s.name, err)
+		return fmt.Errorf("%s: response of the server: %w", s.name, err)
 	}
 	switch {
 	case said.Error == nil:
@@ -124,7 +124,7 @@ func (s *stream) message(ctx context.Context, w wanted) (*stored, error) {
 		return nil, err
 	}
 	if got.Message == nil {
-		return nil, fmt.Errorf("%s: the server has answered without a message", s.name)
+		return nil, fmt.Errorf("%s: the server returned no message", s.name)
 	}
 	return got.Message, nil
 }
@@ -135,7 +135,7 @@ func (s *stream) purge(ctx context.Context, subject string, before uint64) error
 		return fmt.Errorf("purge: %w", err)
 	}
 	if !done.Success {
-		return fmt.Errorf("purge %s: the NATS server has not done it", s.name)
+		return fmt.Errorf("purge %s: the NATS server did not purge it", s.name)
 	}
 	return nil
 }
@@ -162,7 +162,7 @@ func (s *stream) publish(ctx context.Context, m *client.Msg) (ack, error) {
 		return a, nil
 	}
 	if err := json.Unmarshal(r.Data, &a); err != nil {
-		return ack{}, fmt.Errorf("%s: answer of the server: %w", s.name, err)
+		return ack{}, fmt.Errorf("%s: response of the server: %w", s.name, err)
 	}
 	if a.Error == nil {
 		return a, nil

@@ -41,7 +41,7 @@ func (w *Workers) Work(r *link.Reader, await func(key string) error, answer func
 	case r.Err != nil:
 		return
 	case h == nil:
-		answer(nil, fmt.Errorf("unknown call %q: do all nodes run the same version of weir?", kind))
+		answer(nil, fmt.Errorf("unknown call %q: run the same version of weir on all nodes", kind))
 		return
 	}
 	select {

@@ -226,6 +226,6 @@ func (d *Durable) Close() {
 		return
 	}
 	if err := d.Ledger.Close(); err != nil {
-		d.config.Log.Error("changes of durable channels could not be stored before the end", slog.String("error", err.Error()))
+		d.config.Log.Error("changes of durable channels could not be stored before the shutdown", slog.String("error", err.Error()))
 	}
 }

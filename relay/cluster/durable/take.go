@@ -123,7 +123,7 @@ func (d *Durable) Untaken() error {
 }
 
 // errUnsafe is why a partition has to wait: it is looked at again before long.
-var errUnsafe = errors.New("what this node wrote to them before is not known to be stored yet")
+var errUnsafe = errors.New("earlier writes of this node to them are not confirmed yet")
 
 // take takes partitions that this process owns.
 func (d *Durable) take(ctx context.Context, wanted []int) error {
@@ -198,7 +198,7 @@ func (d *Durable) begin(ctx context.Context) error {
 	err := d.table.trouble()
 	d.table.mu.Unlock()
 	if err == nil && seen < row.revision {
-		err = errors.New("this node has not read back yet what it wrote to the cluster's table")
+		err = errors.New("this node has not yet read its own last write to the cluster's table")
 	}
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 )
 
 // ErrMaybe is why something may have been done or not.
-var ErrMaybe error = problem.Unavailable.With("the node that owns the channel did not answer: the request may have been carried out")
+var ErrMaybe error = problem.Unavailable.With("the node that owns the channel did not respond: the request may have been carried out")
 
 // Answer is what comes of a publication or a call. It is ready for use when Begin was called.
 type Answer struct {

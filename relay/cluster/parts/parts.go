@@ -34,7 +34,7 @@ type Part struct {
 	term  uint64
 }
 
-// Why says why Merge is called.
+// Why is why Merge is called.
 type Why struct {
 	Known  bool // the part was there before, and an owner before this one has told of it
 	Abrupt bool // a part is over since its process is not heard any more, or was cut off: it may come back
