@@ -122,8 +122,8 @@ type clusterCheckCommand struct {
 // Help is the detailed help of the command.
 func (*clusterCheckCommand) Help() string {
 	return "Exit code 0 if the node is ready, all partitions have an owner that is heard, and no node is silent or isolated; 1 otherwise. " +
-		"Where channels are durable it says, too, whether the servers that keep them have on disk what they acknowledge: that decides what is left when all machines lose power at once. " +
-		"Servers of your own tell that only to users of their system account: --nats."
+		"Where channels are durable it also reports whether the servers that keep them have on disk what they acknowledge: that decides what is left when all machines lose power at once. " +
+		"Servers of your own report that only to users of their system account: --nats."
 }
 
 // Run asks, and prints what is wrong.

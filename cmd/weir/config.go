@@ -22,7 +22,7 @@ func (*configCheck) Help() string {
 		"Exits with 2 if there is any problem."
 }
 
-// Run checks and says so.
+// Run checks the configuration and reports what is wrong with it.
 func (c *configCheck) Run(p *program) error {
 	loaded, err := loader.Load(c.source(p))
 	if err != nil {

@@ -126,10 +126,10 @@ func TestE2EDoctor(t *testing.T) {
 		"nginx compresses events":        {proxy: nginx("location / {", "gzip on; gzip_min_length 0; gzip_proxied any; gzip_types text/event-stream;\nlocation / {"), check: "stream", advice: "do not compress"},
 		"nginx ends quiet connections":   {proxy: nginx("proxy_read_timeout 75s;", "proxy_read_timeout 1s;"), check: "idle", advice: "proxy_read_timeout"},
 		"nginx sends to either":          {proxy: nginx("server 127.0.0.1:8080;", "server 127.0.0.1:8080; server "+second+";"), check: "resume", advice: "the same relay"},
-		"nginx is before something else": {proxy: nginx("location / {", "location = /weir.js { return 200 hello; }\nlocation / {"), check: "reach", advice: "no relay"},
+		"nginx is before something else": {proxy: nginx("location / {", "location = /weir.js { return 200 hello; }\nlocation / {"), check: "reach", advice: "not the response of a relay"},
 
 		"Caddy drops the upgrade":      {proxy: caddy("respond /v1/*", "request_header -Upgrade\n\trequest_header -Connection\n\trespond /v1/*"), check: "upgrade", advice: "Caddy"},
-		"Caddy changes Host":           {proxy: caddy("flush_interval -1", "flush_interval -1\n\t\theader_up Host backend.internal"), check: "origin", advice: "the proxy changes Host"},
+		"Caddy changes Host":           {proxy: caddy("flush_interval -1", "flush_interval -1\n\t\theader_up Host backend.internal"), check: "origin", advice: "let the proxy keep Host"},
 		"Caddy lets everybody publish": {proxy: caddy("respond /v1/* 403", "request_header /v1/* Authorization \"Bearer "+e2eKey+"\""), check: "keys", advice: "adds a key"},
 		"Caddy has no route for /sse":  {proxy: caddy("respond /v1/* 403", "respond /v1/* 403\n\trespond /sse 404"), check: "stream", advice: "route /sse"},
 		"Caddy compresses events":      {proxy: caddy("respond /v1/* 403", "respond /v1/* 403\n\tencode {\n\t\tgzip\n\t\tminimum_length 0\n\t\tmatch header Content-Type text/event-stream*\n\t}"), check: "stream", advice: "do not compress", sometimes: true}, // if it gets the first event with the head

@@ -167,7 +167,7 @@ func (c *pubCommand) publish(p *program, r *remote.Relay, x *publication) error 
 			}
 		}
 		if err := json.Unmarshal(answer, &at); err != nil {
-			return fmt.Errorf("pub: the answer does not come from a relay: %w", err)
+			return fmt.Errorf("pub: the response is not from a relay: %w", err)
 		}
 		answer = fmt.Appendf(nil, "%s:%d", at.Position.Epoch, at.Position.Seq)
 	}

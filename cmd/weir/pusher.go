@@ -38,7 +38,7 @@ type pusherCheckCommand struct {
 
 // Help is the detailed help of the command.
 func (*pusherCheckCommand) Help() string {
-	return "Connects to the app, subscribes to a private channel, sends an event by the signed HTTP API and waits for it. It says which step fails, and why, and exits with 1 then."
+	return "Connects to the app, subscribes to a private channel, sends an event by the signed HTTP API and waits for it. It reports which step fails, and why, and exits with 1 then."
 }
 
 // pusherCheck is a check under way.
@@ -104,7 +104,7 @@ func (x *pusherCheck) connect() error {
 	}
 	conn, resp, err := websocket.Dial(x.ctx, strings.TrimSuffix(x.URL, "/")+"/app/"+url.PathEscape(x.Key)+"?protocol=7&client=weir-check&version=1", &websocket.DialOptions{HTTPHeader: header})
 	if resp != nil && resp.StatusCode == http.StatusNotFound {
-		return errors.New("nothing found at this address: is pusher in systems, and does --url end with pusher.path?")
+		return errors.New("not found: add pusher to systems, and let --url end with pusher.path")
 	}
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (x *pusherCheck) connect() error {
 		Socket string `json:"socket_id"`
 	}
 	if err := json.Unmarshal([]byte(m.text()), &hello); err != nil {
-		return fmt.Errorf("the greeting cannot be read: %w", err)
+		return fmt.Errorf("pusher:connection_established cannot be decoded: %w", err)
 	}
 	x.socket = hello.Socket
 	return nil
@@ -236,7 +236,7 @@ func (x *pusherCheck) webhook() error {
 	if err := x.listener.SetDeadline(deadline); err != nil {
 		return err
 	}
-	wrong := errors.New("no webhook arrived: one of the app must have this address and the event channel_occupied")
+	wrong := errors.New("no webhook arrived: the app needs a webhook with this address and the event channel_occupied")
 	server := &http.Server{ReadHeaderTimeout: x.Timeout}
 	server.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))

@@ -50,7 +50,7 @@ func TestPusherCheck(t *testing.T) {
 		{[]string{"--url", at, "--secret", "wrong"}, "subscribe: refused"},
 		{[]string{"--url", at, "--key", "wrong"}, "Application does not exist"},
 		{[]string{"--url", at, "--app", "7"}, "there is no app with this id"},
-		{[]string{"--url", other.URL}, "is pusher in systems"},
+		{[]string{"--url", other.URL}, "add pusher to systems"},
 	} {
 		var out, errs bytes.Buffer
 		p := &program{stdout: &out, stderr: &errs, stdin: strings.NewReader("")}

@@ -30,7 +30,7 @@ type tokenCommand struct {
 
 // Help is the detailed help of the command.
 func (*tokenCommand) Help() string {
-	return "Prints the token and nothing else. In production your own backend makes the tokens; this command is for trying things out. weir token check TOKEN says whether a relay takes one, and why not."
+	return "Prints the token and nothing else. In production your own backend makes the tokens; this command is for trying things out. weir token check TOKEN reports whether a relay accepts one, and why not."
 }
 
 // Run prints the token.

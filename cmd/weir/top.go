@@ -98,7 +98,7 @@ func lastSecond(ctx context.Context, r *adminListener, seen int64) (*readings, j
 	}
 	var x readings
 	if err := json.Unmarshal(raw, &x); err != nil {
-		return nil, nil, fmt.Errorf("the answer does not come from a relay: %w", err)
+		return nil, nil, fmt.Errorf("the response is not from a relay: %w", err)
 	}
 	if len(x.Series["connections"]) == 0 {
 		return nil, nil, nil

@@ -63,7 +63,7 @@ func newServer(cfg config.Config, log *slog.Logger) (server, error) {
 	}
 	cfg.Load = stats.ProcessLoad()
 	if by, err := time.ParseDuration(os.Getenv(clockOffset)); err == nil {
-		log.Warn("the wall clock is wrong on purpose", slog.Duration("by", by))
+		log.Warn("the wall clock is shifted for a test", slog.Duration("by", by))
 		cfg.Clock = func() time.Time { return time.Now().Add(by) }
 	}
 	cfg.Tracing.Environment = os.Getenv("OTEL_SDK_DISABLED") != "true" && os.Getenv("OTEL_TRACES_EXPORTER") != "none" &&

@@ -122,7 +122,7 @@ func TestFaults(t *testing.T) {
 		})},
 		"key added":   {check: "keys", advice: "key", proxy: on("/v1/channels", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })},
 		"clock":       {check: "clock", advice: "NTP", proxy: on("/v1/none", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Date", "Mon, 02 Jan 2006 15:04:05 GMT") })},
-		"no relay":    {check: "reach", advice: "no relay", proxy: on("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })},
+		"no relay":    {check: "reach", advice: "not the response of a relay", proxy: on("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })},
 		"bad token":   {check: "upgrade", advice: "token", token: "a.b.c"},
 		"not allowed": {check: "token", advice: "channels", change: func(e *doctor.Examination) { e.Channel = "user:bob" }},
 		"clock of the relay": {check: "token", advice: "NTP", proxy: edit(func(r *http.Request) { // as if it took the end of the token to be further away

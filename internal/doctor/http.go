@@ -23,13 +23,13 @@ func reach(ctx context.Context, x *examination) Finding {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	_ = resp.Body.Close()
 	if refused := remote.RefusalOf(resp.StatusCode, body); resp.StatusCode == http.StatusForbidden && refused.Code != "" {
-		return failed(refused.Error(), "a relay answers, but not to the name that it is asked for: in development mode, let the proxy keep Host (nginx: proxy_set_header Host $http_host) and ask for localhost")
+		return failed(refused.Error(), "the relay refuses this host name: in development mode, let the proxy keep Host (nginx: proxy_set_header Host $http_host) and ask for localhost")
 	}
 	if resp.StatusCode != http.StatusOK || !strings.Contains(resp.Header.Get("Content-Type"), "javascript") {
 		return failed(fmt.Sprintf("GET %s/weir.js: HTTP %d %s", x.Relay.URL, resp.StatusCode, resp.Header.Get("Content-Type")),
-			"what answers is no relay: route /ws, /sse and /weir.js to it, with their paths as they are")
+			"this is not the response of a relay: route /ws, /sse and /weir.js to it, with their paths as they are")
 	}
-	return ok("a relay answers at " + x.Relay.URL.String())
+	return ok("a relay responds at " + x.Relay.URL.String())
 }
 
 // get makes a GET request.
@@ -53,10 +53,10 @@ func clock(ctx context.Context, x *examination) Finding {
 	_ = resp.Body.Close()
 	there, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
-		return skipped("no Date in the answer")
+		return skipped("no Date in the response")
 	}
 	if d := time.Since(there); d.Abs() > maxSkew {
-		return failed(fmt.Sprintf("the clock there is %s off the one here", d.Round(time.Second)), "set the clocks (NTP): tokens are refused before their iat and after their exp")
+		return failed(fmt.Sprintf("the clock of the relay, or of the proxy, differs from the clock here by %s", d.Round(time.Second)), "set the clocks (NTP): tokens are refused before their iat and after their exp")
 	}
 	return ok("the clocks are within a minute of each other")
 }
@@ -83,7 +83,7 @@ func keys(ctx context.Context, x *examination) Finding {
 	refused, isRefusal := errors.AsType[*remote.Refusal](err)
 	switch {
 	case err == nil:
-		return failed("/v1/channels is answered without a key", "the proxy adds a key of its own: let it do so for backends only")
+		return failed("/v1/channels is served without a key", "the proxy adds a key of its own: let it do so for backends only")
 	case isRefusal && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden || refused.Status == http.StatusNotFound):
 		return ok(fmt.Sprintf("/v1/ without a key is refused (HTTP %d)", refused.Status))
 	}
@@ -103,7 +103,7 @@ func stream(ctx context.Context, x *examination) Finding {
 	req.Header.Set("Accept-Encoding", "gzip") // as browsers do: a proxy that compresses what it should not is found out
 	resp, err := x.Relay.HTTP().Do(req)
 	if err != nil {
-		return failed("no answer to GET /sse: "+err.Error(), "the proxy holds answers back: nginx needs proxy_buffering off for /sse, Caddy flush_interval -1")
+		return failed("no response to GET /sse: "+err.Error(), "the proxy buffers responses: nginx needs proxy_buffering off for /sse, Caddy flush_interval -1")
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
@@ -114,10 +114,10 @@ func stream(ctx context.Context, x *examination) Finding {
 	}
 	line, err := bufio.NewReader(resp.Body).ReadString('\n')
 	if err != nil {
-		return failed("no event has come: "+err.Error(), "the proxy holds answers back: nginx needs proxy_buffering off for /sse, Caddy flush_interval -1")
+		return failed("no event arrived: "+err.Error(), "the proxy buffers responses: nginx needs proxy_buffering off for /sse, Caddy flush_interval -1")
 	}
 	if !strings.Contains(resp.Header.Get("Content-Type"), "event-stream") || !strings.Contains(line, ":") {
-		return failed("what came is no event stream: "+strings.TrimSpace(line), "route /sse to the relay")
+		return failed("the response is not an event stream: "+strings.TrimSpace(line), "route /sse to the relay")
 	}
 	return ok("the first event came at once")
 }

@@ -41,11 +41,11 @@ func upgrade(ctx context.Context, x *examination) Finding {
 		return ok("a WebSocket would be opened for a client with a token; --token TOKEN tries one")
 	case isRefusal && refused.Status == http.StatusUnauthorized:
 		x.upgrades = true
-		return failed(err.Error(), "the upgrade passes, the token does not: weir token check says more where the configuration is")
+		return failed(err.Error(), "the upgrade works, but the token is refused: weir token check, run where the configuration is, gives the reason")
 	case isRefusal && (refused.Status == http.StatusUpgradeRequired || refused.Status == http.StatusBadRequest):
 		return failed(err.Error(), "the proxy drops the upgrade: nginx needs proxy_http_version 1.1, proxy_set_header Upgrade $http_upgrade and proxy_set_header Connection upgrade; Caddy passes both on unless request_header or header_up takes them away")
 	case isRefusal && refused.Code == "":
-		return failed(err.Error(), "the proxy answers in the relay's place: route /ws to it")
+		return failed(err.Error(), "the response is from the proxy, not from the relay: route /ws to the relay")
 	}
 	return failed(err.Error(), "")
 }
@@ -76,7 +76,7 @@ func origin(ctx context.Context, x *examination) (f Finding) {
 			return failed(err.Error(), "list "+own+" in origins of the relay, which takes http for its own scheme where a proxy ends TLS")
 		}
 		if isRefusal && refused.Status == http.StatusForbidden && x.Relay.Origin == own {
-			return failed(err.Error(), "the relay does not take a page of its own address for one: the proxy changes Host (nginx: proxy_set_header Host $http_host), or list "+own+" in origins")
+			return failed(err.Error(), "the relay does not recognize its own origin: let the proxy keep Host (nginx: proxy_set_header Host $http_host), or list "+own+" in origins")
 		}
 		if isRefusal && refused.Status == http.StatusForbidden {
 			return failed(err.Error(), "list "+x.Relay.Origin+" in origins of the relay")
@@ -199,7 +199,7 @@ func idle(ctx context.Context, x *examination) Finding {
 		return failed(fmt.Sprintf("a quiet connection has ended after %s: %v", lived, err),
 			"the proxy ends idle connections before the relay's heartbeat of "+beat.String()+": raise its timeout (nginx: proxy_read_timeout 75s; Caddy: neither read_timeout nor stream_timeout) or lower heartbeat")
 	case watch > beat+time.Second && c.Pings() == 0:
-		return failed("no ping has come in "+watch.String(), "something between here and the relay swallows pings of WebSockets")
+		return failed("no ping arrived in "+watch.String(), "something between here and the relay drops pings: let it pass WebSockets as they are")
 	}
 	return ok(fmt.Sprintf("a quiet connection lives longer than %s; the heartbeat is %s", watch, beat))
 }

@@ -66,7 +66,7 @@ func token(ctx context.Context, x *examination) Finding {
 		// What the token says and what the relay makes of it tell the relay's own time, whatever clock the proxy has.
 		off := time.Since(time.UnixMilli(int64(said.Expires * 1000)).Add(-left))
 		if said.Expires > 0 && (off < -maxSkew || off > maxSkew+maxLeeway) {
-			return failed(fmt.Sprintf("%s: the relay's clock is some %s off the one here", text, off.Round(time.Second)), "set the clocks (NTP)")
+			return failed(fmt.Sprintf("%s: the relay's clock differs from the clock here by about %s", text, off.Round(time.Second)), "set the clocks (NTP)")
 		}
 	}
 	if x.Relay.Token != "" {

@@ -111,7 +111,7 @@ func (r *Relay) Do(ctx context.Context, method, path, credentials string, body [
 		return nil
 	}
 	if err := json.Unmarshal(answer, v); err != nil {
-		return fmt.Errorf("the answer does not come from a relay: %w", err)
+		return fmt.Errorf("the response is not from a relay: %w", err)
 	}
 	return nil
 }
