@@ -74,7 +74,7 @@ func resolve(cfg *Config, at target.Endpoint) (list []netip.AddrPort, err error)
 		return []netip.AddrPort{{}}, nil
 	}
 	if !at.Loopback() && !cfg.Own {
-		return nil, setupError("%s is not on this machine: a load test of somebody else's server is an attack. Say --i-own-this-target if it is yours", strings.Join(at.All(), ", "))
+		return nil, setupError("%s is not on this machine: expected --i-own-this-target, if the server is yours", strings.Join(at.All(), ", "))
 	}
 	for _, addr := range at.All() {
 		to, err := net.ResolveTCPAddr("tcp", addr) // IPv4 first
@@ -83,7 +83,7 @@ func resolve(cfg *Config, at target.Endpoint) (list []netip.AddrPort, err error)
 		}
 		ip := to.AddrPort().Addr().Unmap()
 		if !ip.IsLoopback() && !cfg.Own {
-			return nil, setupError("%s resolves to %v, which is not this machine", addr, ip)
+			return nil, setupError("%s resolves to %v, which is not this machine: expected --i-own-this-target, if the server is yours", addr, ip)
 		}
 		list = append(list, netip.AddrPortFrom(ip, uint16(to.Port)))
 	}

@@ -165,7 +165,7 @@ func (e *engine) possible() error {
 	case p.Batch > e.traits.Batch:
 		return cannot(fmt.Sprintf("takes %d messages in one request at most, not %d", e.traits.Batch, p.Batch))
 	case p.Presence && e.traits.Presence == "":
-		return cannot("does not tell who is in a channel")
+		return cannot("does not report who is in a channel")
 	case herd && !e.traits.Resume:
 		return cannot("cannot resume where a connection stood, as herd does")
 	case e.traits.Joins && p.Measure != scenario.Echo && p.Measure != scenario.Script && p.Publishers*p.Channels > joinMost:
@@ -338,7 +338,7 @@ func (e *engine) greeted(status, refused int, body []byte) {
 	if refused > 0 {
 		err = &codec.StatusError{Status: status}
 		if status < 300 {
-			err = fmt.Errorf("answered %.200s", body)
+			err = fmt.Errorf("returned %.200s", body)
 		}
 	}
 	select {

@@ -144,7 +144,7 @@ func (c *publisher) control(op byte, payload []byte) error {
 func (c *publisher) answered(resp codec.Response, body []byte) error {
 	p := c.p
 	if len(c.requests) == 0 {
-		return fmt.Errorf("an answer without a request: %w", codec.ErrProtocol)
+		return fmt.Errorf("a response without a request: %w", codec.ErrProtocol)
 	}
 	r := c.requests[0]
 	c.requests = c.requests[:copy(c.requests, c.requests[1:])]
@@ -156,7 +156,7 @@ func (c *publisher) answered(resp codec.Response, body []byte) error {
 	case r.trial == nil: // the greeting of the test itself
 		p.e.greeted(resp.Status, refused, body)
 	case refused > 0:
-		p.e.trouble(fmt.Sprintf("a publish was answered %d: %.200s", resp.Status, body))
+		p.e.trouble(fmt.Sprintf("a publish returned status %d: %.200s", resp.Status, body))
 		c.excuseRefused(r, refused, resp.Status, body)
 	}
 	if r.trial != nil && !r.given {

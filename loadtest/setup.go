@@ -136,7 +136,7 @@ func (e *engine) greet(ctx context.Context) error {
 	case err := <-e.failed:
 		return e.explain(err)
 	case <-timer.C:
-		return setupError("%s does not answer a publish within %v", e.cfg.Target.URL, e.cfg.Setup)
+		return setupError("%s does not respond to a publish within %v", e.cfg.Target.URL, e.cfg.Setup)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

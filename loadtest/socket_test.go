@@ -135,8 +135,8 @@ func TestBadInputIsExplained(t *testing.T) {
 		want string
 	}{
 		{"nothing listens", loadtest.Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://127.0.0.1:1"}}, "nothing listens at http://127.0.0.1:1: is the target running?"},
-		{"wrong token", loadtest.Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://" + address}}, "answered 401: the token or the key is wrong"},
-		{"wrong key", loadtest.Config{Scenario: s, Token: good, Target: target.Options{Name: "weir", URL: "http://" + address, Key: "no"}}, "answered 401: the token or the key is wrong"},
+		{"wrong token", loadtest.Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://" + address}}, "returned status 401: the token or the key is wrong"},
+		{"wrong key", loadtest.Config{Scenario: s, Token: good, Target: target.Options{Name: "weir", URL: "http://" + address, Key: "no"}}, "returned status 401: the token or the key is wrong"},
 		{"wrong address", loadtest.Config{Scenario: s, Token: good, Target: target.Options{Name: "sse", URL: "http://" + address + "/nothing"}}, "no such address there: is it a sse?"},
 		{"full", loadtest.Config{Scenario: s, Target: target.Options{Name: "weir", URL: "http://" + full}}, "refused connection"},
 		{"does not answer", loadtest.Config{Scenario: s, Setup: 300 * time.Millisecond, Target: target.Options{Name: "weir", URL: "http://" + silent.Addr().String()}}, "0 of 10 connections got subscribed"},
@@ -144,7 +144,7 @@ func TestBadInputIsExplained(t *testing.T) {
 		{"unknown target", loadtest.Config{Scenario: s, Target: target.Options{Name: "kafka"}}, "expected weir, centrifugo"},
 		{"bad address", loadtest.Config{Scenario: s, Target: target.Options{Name: "weir", URL: "127.0.0.1:80"}}, "expected http://host:port"},
 		{"no batches there", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Batch = 2 }), Target: target.Options{Name: "nchan"}}, "takes 1 messages in one request at most"},
-		{"no presence there", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Presence = true }), Target: target.Options{Name: "nchan"}}, "does not tell who is in a channel"},
+		{"no presence there", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Presence = true }), Target: target.Options{Name: "nchan"}}, "does not report who is in a channel"},
 		{"channels that nothing tells apart", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Channels = 3 }), Target: target.Options{Name: "ws"}}, "expected a channel in --url ({channel}), or --channels 1"},
 		{"a channel of streams", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Channels = 3 }), Target: target.Options{Name: "sse"}}, "expected a channel in --url ({channel}), or --channels 1"},
 		{"two channels of a socket", loadtest.Config{Scenario: change(func(s *scenario.Scenario) { s.Channels, s.Follow = 3, 2 }), Target: target.Options{Name: "ws", URL: "http://127.0.0.1:1/{channel}"}}, "follows one channel on a connection"},

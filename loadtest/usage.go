@@ -81,7 +81,7 @@ func metrics(ctx context.Context, address string) usage {
 		}
 		defer func() { _ = resp.Body.Close() }() // only read
 		if resp.StatusCode != 200 {
-			return 0, 0, fmt.Errorf("%s answered %s", address, resp.Status)
+			return 0, 0, fmt.Errorf("%s returned status %s", address, resp.Status)
 		}
 		return parseMetrics(io.LimitReader(resp.Body, metricsMost))
 	}

@@ -74,7 +74,7 @@ func raiseDescriptors(n int) error {
 	}
 	want := unix.Rlimit{Cur: uint64(n), Max: max(lim.Max, uint64(n))}
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &want); err != nil {
-		return setupError("%d connections need %d file descriptors, and the limit is %d: run `ulimit -n %d` first (as root if it says no)", n-128, n, lim.Max, n)
+		return setupError("%d connections need %d file descriptors, and the limit is %d: run `ulimit -n %d` first (as root if that is refused)", n-128, n, lim.Max, n)
 	}
 	return nil
 }

@@ -130,7 +130,7 @@ func write(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
 
 func read(r *http.Request, v any) error {
 	if err := json.NewDecoder(r.Body).Decode(v); err != nil {
-		return fmt.Errorf("the request is not understood: %w", err)
+		return fmt.Errorf("the request cannot be decoded: %w", err)
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func (s *Server) withPart(handle func(http.ResponseWriter, *http.Request, *part)
 		p := s.part
 		s.mu.Unlock()
 		if p == nil {
-			http.Error(w, "nothing runs", http.StatusNotFound)
+			http.Error(w, "no test is running", http.StatusNotFound)
 			return
 		}
 		if !p.ended() {

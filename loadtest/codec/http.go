@@ -67,7 +67,7 @@ type Response struct {
 // Upgraded checks that the response accepts the handshake of Upgrade.
 func (r Response) Upgraded() error {
 	if r.Status == 101 && r.accept != accept {
-		return fmt.Errorf("websocket handshake answered with a wrong Sec-WebSocket-Accept: %w", ErrProtocol)
+		return fmt.Errorf("websocket handshake returned a wrong Sec-WebSocket-Accept: %w", ErrProtocol)
 	}
 	if r.Status != 101 {
 		return &StatusError{Status: r.Status}
@@ -78,9 +78,9 @@ func (r Response) Upgraded() error {
 // StatusError is an answer with another status than the one asked for.
 type StatusError struct{ Status int }
 
-func (e *StatusError) Error() string { return "answered " + strconv.Itoa(e.Status) }
+func (e *StatusError) Error() string { return "returned status " + strconv.Itoa(e.Status) }
 
-// ParseResponse reads a response head at the start of b and says how many bytes it takes, 0 when it is
+// ParseResponse reads a response head at the start of b and returns how many bytes it takes, 0 when it is
 // not whole yet.
 func ParseResponse(b []byte) (r Response, n int, err error) {
 	end := bytes.Index(b, []byte("\r\n\r\n"))

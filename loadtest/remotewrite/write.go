@@ -84,7 +84,7 @@ func post(ctx context.Context, client *http.Client, u *url.URL, body []byte) err
 	defer func() { _ = resp.Body.Close() }() // it was read
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
 	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("%s answered %d: %s", u.Redacted(), resp.StatusCode, bytes.TrimSpace(said))
+		return fmt.Errorf("%s returned status %d: %s", u.Redacted(), resp.StatusCode, bytes.TrimSpace(said))
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func TestPrometheusTakesIt(t *testing.T) {
 			t.Errorf("%s: %v %+v, expected %s", query, err, got, want)
 		}
 	}
-	if err := remotewrite.Send(t.Context(), address+"/api/v1/nothing", list); err == nil || !strings.Contains(err.Error(), "answered 404") {
+	if err := remotewrite.Send(t.Context(), address+"/api/v1/nothing", list); err == nil || !strings.Contains(err.Error(), "returned status 404") {
 		t.Error(err)
 	}
 }
@@ -113,7 +113,7 @@ func TestReceiversThatRefuse(t *testing.T) {
 	defer s.Close()
 	list := []remotewrite.Series{{Name: "x", Samples: []remotewrite.Sample{{At: time.Now(), Value: 1}}}}
 	err := remotewrite.Send(t.Context(), strings.Replace(s.URL, "http://", "http://me:secret@", 1), list)
-	if err == nil || !strings.Contains(err.Error(), "answered 401: not you, mesecret") || strings.Contains(err.Error(), "me:secret@") {
+	if err == nil || !strings.Contains(err.Error(), "returned status 401: not you, mesecret") || strings.Contains(err.Error(), "me:secret@") {
 		t.Error(err)
 	}
 	if err := remotewrite.Send(t.Context(), "nowhere", list); err == nil {

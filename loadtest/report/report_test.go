@@ -38,7 +38,7 @@ func recorded() *record.Record {
 		Channels: []record.Channel{{Sent: 151, Refused: 1}, {Sent: 151, Unanswered: 1}},
 		End: record.End{
 			Latency: []record.Histogram{ms(900, 5), ms(5, 1800, 20, 180, 50, 18, 100, 2)}, Ack: ms(1, 200), SendLag: ms(1, 100), ReadLag: ms(1, 100), Hiccup: ms(2, 100),
-			IdleRSS: [2]int64{10 << 20, 13 << 20}, PeakRSS: 14 << 20, Complete: true, Messages: []string{"a publish was answered 429: slow down"},
+			IdleRSS: [2]int64{10 << 20, 13 << 20}, PeakRSS: 14 << 20, Complete: true, Messages: []string{"a publish returned status 429: slow down"},
 		},
 		Conns: []record.Conn{
 			{Role: record.Checked, Channels: []int{0}, Received: 150, Bytes: 30_000, Frames: 50, Order: 7},

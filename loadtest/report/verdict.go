@@ -91,7 +91,7 @@ func (res *Result) judgeLoad(r *record.Record) {
 		res.bad("%d of %s did not get in", r.End.Failed, plural(int(r.End.Attempts), "visitor"))
 	}
 	if r.End.Down {
-		res.bad("the target was gone, or answered no more, at the end")
+		res.bad("the target was gone, or no longer responded, at the end")
 	}
 }
 

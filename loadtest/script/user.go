@@ -307,7 +307,7 @@ func (u *user) publish(n int) error {
 			c.cfg.Watch.Acked(1)
 			continue
 		case err == nil:
-			err = fmt.Errorf("answered %d: %.200s", status, body)
+			err = fmt.Errorf("returned status %d: %.200s", status, body)
 		}
 		c.mu.Lock()
 		c.refused[ch]++

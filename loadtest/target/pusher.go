@@ -24,7 +24,7 @@ type pusher struct {
 func newPusher(o Options, subscribe, publish Endpoint) (Target, error) {
 	parts := strings.Split(o.Key, ":")
 	if len(parts) != 3 || parts[0] == "" || parts[1] == "" {
-		return nil, fmt.Errorf("pusher: the key is expected as app:key:secret: %w", ErrTarget)
+		return nil, fmt.Errorf("pusher: expected a key of the form app:key:secret: %w", ErrTarget)
 	}
 	return &pusher{at: subscribe, to: publish, app: parts[0], key: parts[1], secret: parts[2]}, nil
 }

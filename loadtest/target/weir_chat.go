@@ -92,7 +92,7 @@ func (w *weirChat) room(ctx context.Context, client *http.Client, token string, 
 		ID string `json:"id"`
 	}
 	if resp.StatusCode != http.StatusCreated || json.Unmarshal(raw, &room) != nil || room.ID == "" {
-		return "", fmt.Errorf("make a room: answered %d: %.200s: %w", resp.StatusCode, raw, ErrRefused)
+		return "", fmt.Errorf("make a room: returned status %d: %.200s: %w", resp.StatusCode, raw, ErrRefused)
 	}
 	return room.ID, nil
 }
