@@ -243,11 +243,11 @@ func (r *Relay) closeCore() {
 	r.hub.Pool.Close()
 	if r.hub.Cluster != nil {
 		if err := r.hub.Cluster.Close(); err != nil {
-			r.hub.Log.Error("the cluster was not left in order", slog.String("error", err.Error()))
+			r.hub.Log.Error("the node did not leave the cluster in order", slog.String("error", err.Error()))
 		}
 	}
 	if err := r.hub.Broker.Close(); err != nil {
-		r.hub.Log.Error("not everything durable is on disk", slog.String("error", err.Error()))
+		r.hub.Log.Error("some durable changes are not on disk", slog.String("error", err.Error()))
 	}
 	r.hub.Workers.Wait()
 	_ = r.hub.WorkerPool.ReleaseTimeout(time.Second)
@@ -261,7 +261,7 @@ func (r *Relay) closeCore() {
 func (r *Relay) Reload(cfg config.Config) error {
 	cfg.Dev = r.hub.Config.Dev
 	if cfg.DevLocal() != r.hub.Config.DevLocal() { // what is published would come to be, or go
-		return errors.New("reload: listen would take development mode off loopback, or back: that needs a restart")
+		return errors.New("reload: in development mode listen cannot change from or to a loopback address without a restart")
 	}
 	if err := cfg.Complete(); err != nil {
 		return fmt.Errorf("reload: %w", err)

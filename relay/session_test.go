@@ -189,8 +189,8 @@ func TestErrorsHaveTheirCommandsID(t *testing.T) {
 	c.exactly(`{"type":"error","id":"x","code":"unknown_type","message":"unknown message type","retryable":false}`)
 	for bad, why := range map[string]string{
 		`{`: "not valid JSON, at byte 1", `nonsense`: "not valid JSON, at byte 0", `{"type":"ping"}}`: "not valid JSON, at byte 15",
-		`{"type":"ping",}`: "not valid JSON, at byte 15", ``: "nothing is there: a JSON object is wanted, at byte 0",
-		`"ping"`: "a JSON object is wanted, at byte 0", `7`: "a JSON object is wanted, at byte 0",
+		`{"type":"ping",}`: "not valid JSON, at byte 15", ``: "no data: expected a JSON object, at byte 0",
+		`"ping"`: "expected a JSON object, at byte 0", `7`: "expected a JSON object, at byte 0",
 	} {
 		c.say(bad)
 		c.exactly(fmt.Sprintf(`{"type":"error","code":"invalid_json","message":"Invalid message format","detail":"%s","retryable":false}`, why))

@@ -72,9 +72,9 @@ func Members(b []byte, f func(key string, value []byte) error) error {
 func noObject(b []byte, start int) error {
 	switch {
 	case start == len(b):
-		return &positionError{worded{"nothing is there: a JSON object is wanted", ErrJSON}, start}
+		return &positionError{worded{"no data: expected a JSON object", ErrJSON}, start}
 	case ValidJSON(b) == nil:
-		return &positionError{worded{"a JSON object is wanted", ErrJSON}, start}
+		return &positionError{worded{"expected a JSON object", ErrJSON}, start}
 	}
 	return ErrJSON
 }

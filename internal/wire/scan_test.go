@@ -94,7 +94,7 @@ func TestParse(t *testing.T) {
 		`{"ttl":"5"}`: "ttl must be a whole number of ms, 0 or more", `{"key":7}`: "key must be a string", `{"count":"x"}`: "count must be true or false",
 		`{"limit":1.5}`: "limit must be a whole number", `{"groups":"g"}`: "groups must be a list of up to 16 names",
 		`{"position":{"epoch":"e"}}`: `position must be an object of "epoch", a string, and "seq", a whole number`,
-		`{"op":"set","op":"set"}`:    "duplicate member op", ` [{}]`: "a JSON object is wanted, at byte 1", ` `: "nothing is there: a JSON object is wanted, at byte 1",
+		`{"op":"set","op":"set"}`:    "duplicate member op", ` [{}]`: "expected a JSON object, at byte 1", ` `: "no data: expected a JSON object, at byte 1",
 	} {
 		if err := c.Parse([]byte(bad)); err == nil || err.Error() != want {
 			t.Errorf("Parse(%s) = %v, want %s", bad, err, want)

@@ -37,7 +37,7 @@ func (s *Server) foreign(ctx *fasthttp.RequestCtx) string {
 		// A name that was made to point here: its page would pass for our own.
 		return "the admin listener accepts the hosts 127.0.0.1, ::1 and localhost only; set admin_token to use others"
 	case !ownPage(ctx, host):
-		return "a page elsewhere may not ask the admin listener"
+		return "the admin listener refuses requests of pages from other origins"
 	}
 	return ""
 }

@@ -74,7 +74,7 @@ func (s *Server) share() {
 	s.hub.Answer(callFigures, func(body []byte) ([]byte, error) {
 		var q figuresQuery
 		if err := json.Unmarshal(body, &q); err != nil {
-			return nil, fmt.Errorf("question about figures: %w", err)
+			return nil, fmt.Errorf("request for figures: %w", err)
 		}
 		ahead := time.Duration(s.sessions.Now().UnixMilli()-q.Now) * time.Millisecond
 		shift := int64(ahead.Round(time.Second) / time.Second)

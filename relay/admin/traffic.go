@@ -15,7 +15,7 @@ func (s *Server) handleTraffic(ctx *fasthttp.RequestCtx) {
 	connections, subscribers := s.following()
 	sample, ok := s.hub.Traffic.Sample(id, subscribers)
 	if !ok {
-		s.gate.Refuse(ctx, problem.BadField.With("another recording is under way, or this one has ended"))
+		s.gate.Refuse(ctx, problem.BadField.With("another recording is running, or this one has ended: begin a new one"))
 		return
 	}
 	sample.Connections, sample.Slow = connections, int(s.hub.Pool.Stats().Stalled)

@@ -72,7 +72,7 @@ func (s *Server) importOwn(channel string, kept *broker.Kept) (outcome string, e
 	if has, e := s.stored(channel); e == nil && has.came(kept.Position) {
 		return wasIn, nil
 	}
-	return channel + " is in use, or was filled here: channels are put in before anybody uses them", nil
+	return channel + " is in use, or has changes of its own: import channels before they are used", nil
 }
 
 // imported is what there is of a channel.
@@ -100,7 +100,7 @@ func (s *Server) stored(channel string) (*imported, error) {
 // importOne puts a channel in, by the node that owns it.
 func (s *Server) importOne(channel string, kept *broker.Kept) (outcome string, err error) {
 	if !s.hub.Namespaces.Of(channel).Log.Durable {
-		return channel + ": its namespace is not durable here; --prefix of the export takes those of one namespace", nil
+		return channel + ": its namespace is not durable in this cluster: make it durable, or export other namespaces only (--prefix)", nil
 	}
 	if !s.hub.Elsewhere(channel) {
 		return s.importOwn(channel, kept)

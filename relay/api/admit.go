@@ -20,7 +20,7 @@ func (s *Server) withKey(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 		}
 		why := "the key is not among api.keys"
 		if len(ingress.Credentials(ctx.Request.Header.Peek("Authorization"))) == 0 {
-			why = "there is none in the header Authorization, after the word Bearer"
+			why = "there is no key: expected the header Authorization: Bearer KEY"
 		}
 		s.gate.Refuse(ctx, s.gate.Explain(problem.Unauthorized.With("an API key is required: Authorization: Bearer KEY"), "api key refused", ingress.ReasonKey, why))
 	}

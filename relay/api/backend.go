@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/url"
 	"strconv"
 	"time"
@@ -202,7 +203,11 @@ func (s *Server) handleTickets(ctx *fasthttp.RequestCtx) {
 		id, err = auth.Vouch(auth.Claims{Sub: req.UserID, Name: req.Name, Avatar: req.Avatar, Roles: req.Roles, Channels: req.Channels,
 			TTL: time.Duration(req.TTL) * time.Second, IssuedAt: s.sessions.Now()})
 		if err != nil {
-			err = problem.BadField.With("not allowed in a token: " + err.Error())
+			why := err.Error()
+			if refused, ok := errors.AsType[*auth.Error](err); ok {
+				why = refused.Detail
+			}
+			err = problem.BadField.With("not allowed in a token: " + why)
 		}
 	}
 	if err != nil {
@@ -211,7 +216,7 @@ func (s *Server) handleTickets(ctx *fasthttp.RequestCtx) {
 	}
 	ticket, err := s.sessions.IssueTicket(id)
 	if err != nil {
-		s.gate.Fail(ctx, problem.Overloaded.With("too many tickets are waiting to be used"))
+		s.gate.Fail(ctx, problem.Overloaded.With("limit reached: too many unused tickets"))
 		return
 	}
 	ctx.Response.Header.Set("Cache-Control", "no-store")

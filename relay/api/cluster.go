@@ -21,7 +21,7 @@ func (s *Server) answerChannels() {
 	s.hub.Answer(callChannels, func(body []byte) ([]byte, error) {
 		var page channelsPage
 		if err := json.Unmarshal(body, &page); err != nil {
-			return nil, fmt.Errorf("page of channels: %w", err)
+			return nil, fmt.Errorf("request for channels: %w", err)
 		}
 		list, err := s.ownChannels(page)
 		if err != nil {
@@ -72,7 +72,7 @@ func (s *Server) Channels(prefix, after string, limit int) ([]broker.Info, error
 	}
 	answers, silent := s.hub.Cluster.CallAll(context.Background(), callChannels, body)
 	if len(silent) > 0 {
-		return nil, problem.Unavailable.With("a node did not answer: " + strings.Join(silent, ", "))
+		return nil, problem.Unavailable.With("a node did not respond: " + strings.Join(silent, ", "))
 	}
 	lists := [][]nodeChannel{own}
 	for node, b := range answers {

@@ -67,7 +67,7 @@ func (s *Server) shareConnections() {
 	s.hub.Answer(callConnections, func(body []byte) ([]byte, error) {
 		var q connectionsQuery
 		if err := json.Unmarshal(body, &q); err != nil {
-			return nil, fmt.Errorf("page of connections: %w", err)
+			return nil, fmt.Errorf("request for connections: %w", err)
 		}
 		return json.Marshal(s.connections(q))
 	})
@@ -94,11 +94,11 @@ func (s *Server) appendConnections(b []byte, q connectionsQuery) ([]byte, error)
 	if s.hub.Cluster != nil {
 		body, err := json.Marshal(q)
 		if err != nil {
-			return nil, fmt.Errorf("page of connections: %w", err)
+			return nil, fmt.Errorf("request for connections: %w", err)
 		}
 		answers, silent := s.hub.Cluster.CallAll(context.Background(), callConnections, body)
 		if len(silent) > 0 { // half a list would pass for a whole one
-			return nil, problem.Unavailable.With("a node did not answer: " + strings.Join(silent, ", "))
+			return nil, problem.Unavailable.With("a node did not respond: " + strings.Join(silent, ", "))
 		}
 		for node, answer := range answers {
 			var other connectionsPage

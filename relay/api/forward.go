@@ -96,7 +96,7 @@ func (s *Server) forward(ctx *fasthttp.RequestCtx, key string, id *auth.Identity
 	}
 	var reply forwardedReply
 	if err := json.Unmarshal(answer, &reply); err != nil {
-		return fmt.Errorf("answer of another node: %w", err)
+		return fmt.Errorf("response of another node: %w", err)
 	}
 	ctx.SetStatusCode(reply.Status)
 	ctx.SetContentType(reply.Type)

@@ -49,8 +49,8 @@ const (
 
 // Why a publication is not made now. Nobody is told.
 var (
-	errRetryLater = errors.New("enough is owed")
-	errForwarded  = errors.New("another node keeps it")
+	errRetryLater = errors.New("too many publications of the connection are pending")
+	errForwarded  = errors.New("another node owns the channel")
 )
 
 // admit is asked before something is published that is durable, or another node's.

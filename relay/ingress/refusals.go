@@ -70,15 +70,15 @@ func (g *Gate) RefusedToken(err error) *problem.Error {
 // RefusedOrigin is the answer to a request that a page may not make, after that was counted and told.
 func (g *Gate) RefusedOrigin(ctx *fasthttp.RequestCtx) *problem.Error {
 	origins := ctx.Request.Header.PeekAll("Origin")
-	why := "there is no Origin, and require_origin or the cookie that stands for a token wants one"
+	why := "there is no header Origin: require_origin, or a cookie in place of a token, requires one"
 	switch {
 	case len(origins) > 1:
-		why = "there are several lines of Origin"
+		why = "there is more than one header Origin: expected one"
 	case len(origins) == 1:
-		why = "it is no origin, which is a scheme, a name and perhaps a port"
+		why = "the header Origin is not an origin: expected scheme://host[:port]"
 		// Whatever else stands there may be a secret that has lost its way.
 		if u, err := url.Parse(string(origins[0])); err == nil && u.Host != "" && u.Scheme+"://"+u.Host == string(origins[0]) && len(origins[0]) <= 128 {
-			why = u.Scheme + "://" + u.Host + " is neither the relay's own nor among origins"
+			why = u.Scheme + "://" + u.Host + " is neither the relay's own origin nor in origins"
 		}
 	}
 	return g.Explain(problem.ForeignOrigin, "origin refused", ReasonOrigin, why)

@@ -108,7 +108,7 @@ func (s *speaker) start(head []byte, named int, then func()) {
 		if err == nil {
 			defer release()
 		} else { // greet ends the session
-			s.server.hub.Log.Debug("the node of a user's channel is not reached", slog.String("error", err.Error()))
+			s.server.hub.Log.Debug("the node that owns a user's channel cannot be reached", slog.String("error", err.Error()))
 		}
 	}
 	s.Enter(func() { s.greet(head, named, then) })

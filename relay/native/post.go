@@ -20,7 +20,7 @@ func (m *Server) HandleCommand(ctx *fasthttp.RequestCtx, id *auth.Identity) erro
 	var c wire.Command
 	err := c.Parse(ctx.PostBody())
 	if limit := int(m.hub.Config.Limit.Message); err == nil && len(ctx.PostBody()) > limit {
-		err = problem.TooLarge.With("a command may have " + m.hub.Config.Limit.Message.String())
+		err = problem.TooLarge.With("a command must not exceed " + m.hub.Config.Limit.Message.String())
 	}
 	s := &speaker{server: m}
 	m.sessions.ForRequest(&s.Session, id, Features(ctx), s)

@@ -66,7 +66,7 @@ func (p *Presence) Share(c *cluster.Cluster) (cluster.Merger, cluster.Handler) {
 	return p.crowd, func(body []byte) ([]byte, error) {
 		var q presentQuery
 		if err := json.Unmarshal(body, &q); err != nil {
-			return nil, fmt.Errorf("question about presence: %w", err)
+			return nil, fmt.Errorf("request for presence: %w", err)
 		}
 		if c.Elsewhere(q.Channel) {
 			return nil, cluster.ErrNoOwner

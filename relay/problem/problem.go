@@ -39,8 +39,8 @@ var (
 	NotFound         = &Error{404, "not_found", "not found", "", false, ""}
 	MethodNotAllowed = &Error{405, "method_not_allowed", "this method is not allowed here", "", false, ""}
 	NotSubscribed    = &Error{409, "not_subscribed", "not subscribed to this channel", "", false, ""}
-	NotText          = &Error{409, "not_text", "the item is not text: only to a string can be appended", "", false, ""}
-	WrongOffset      = &Error{409, "wrong_offset", "the text has another length", "", false, ""}
+	NotText          = &Error{409, "not_text", "the item is not text: append requires a string", "", false, ""}
+	WrongOffset      = &Error{409, "wrong_offset", "the text has another length than offset", "", false, ""}
 	TooLarge         = &Error{413, "too_large", "the message is too large", "", false, ""}
 	TooManyItems     = &Error{409, "too_many_items", "limit reached: the channel has too many items", "", false, ""}
 	MediaType        = &Error{415, "media_type", "expected application/json or application/x-ndjson", "", false, ""}
@@ -48,7 +48,7 @@ var (
 	HeadersTooLarge  = &Error{431, "headers_too_large", "the request header is too large", "", false, ""}
 	URITooLong       = &Error{414, "uri_too_long", "the request address is too long", "", false, ""}
 	RateLimited      = &Error{429, "rate_limited", "too many requests", "", true, ""}
-	TooMany          = &Error{429, "too_many", "limit reached: too many are open", "", true, ""}
+	TooMany          = &Error{429, "too_many", "limit reached: too many connections", "", true, ""}
 	TooManyChannels  = &Error{429, "too_many", "limit reached: limits.subscriptions", "", false, ""}
 	Internal         = &Error{500, "internal", "internal error", "", true, ""}
 	NoKeys           = &Error{503, "no_keys", "the keys for checking tokens have not been fetched yet", "", true, ""}
@@ -56,7 +56,7 @@ var (
 	Storage          = &Error{503, "storage", "the change is not stored: the storage fails", "", true, ""}
 	Unavailable      = &Error{503, "unavailable", "the backend that decides about this did not respond", "", true, ""}
 	damaged          = &Error{503, "storage", "the stored channel cannot be read", "", true, ""}
-	BadRequest       = &Error{400, "bad_request", "the request is not proper HTTP", "", false, ""}
+	BadRequest       = &Error{400, "bad_request", "malformed HTTP request", "", false, ""}
 	UpgradeRequired  = &Error{426, "upgrade_required", "Sec-WebSocket-Version must be 13", "", false, ""} // RFC 6455, section 4.4
 	Draining         = &Error{503, "draining", "the relay is shutting down", "", true, ""}
 )
@@ -103,7 +103,7 @@ func Of(err error) *Error {
 	case errors.Is(err, broker.ErrNotText):
 		return NotText
 	case errors.Is(err, broker.ErrItemTooLarge):
-		return TooLarge.With("the item would be too large: limits.message bounds what appends make of it, too")
+		return TooLarge.With("the item would be too large: limits.message also limits an item after appends")
 	case errors.As(err, &offset):
 		f := WrongOffset.With(offset.Error())
 		f.Members = `,"offset":` + strconv.FormatUint(offset.Want, 10)
@@ -117,7 +117,7 @@ func Of(err error) *Error {
 	case errors.Is(err, disk.ErrFailing), errors.Is(err, broker.ErrBroken):
 		return Storage
 	case errors.Is(err, ledger.ErrFailing), errors.Is(err, ledger.ErrFenced), errors.Is(err, ledger.ErrNotTaken):
-		return Storage.With("the change is not known to be stored: the cluster's servers do not keep it at the moment")
+		return Storage.With("the change may not be stored: the NATS servers cannot store it at the moment")
 	case errors.Is(err, broker.ErrNotLoaded): // its owner is just becoming another node
 		return Unavailable
 	case errors.Is(err, ledger.ErrTooLarge):

@@ -41,7 +41,7 @@ func (g *Rig) Await(f func() bool) {
 	defer tick.Stop()
 	for !f() {
 		if time.Now().After(end) {
-			g.Fatal("what was awaited has not come")
+			g.Fatal("the awaited condition was not met")
 		}
 		<-tick.C
 	}

@@ -21,12 +21,12 @@ type Peer struct {
 	waiting []Message
 }
 
-// WS connects a user to a route and answers the peer. What the relay sends first is still to be read.
+// WS connects a user to a route and returns the peer. What the relay sends first is still to be read.
 func (g *Rig) WS(user, path string) *Peer {
 	g.Helper()
 	p, status := g.Dial(g.Token(user), path)
 	if p == nil {
-		g.Fatalf("the upgrade of %s was answered %d", path, status)
+		g.Fatalf("the upgrade of %s returned %d", path, status)
 	}
 	return p
 }
@@ -50,7 +50,7 @@ func (g *Rig) Dial(token, path string) (*Peer, int) {
 		}
 		if resp.StatusCode != http.StatusServiceUnavailable {
 			b, _ := io.ReadAll(resp.Body)
-			g.Logf("%s was answered %d %s", path, resp.StatusCode, b)
+			g.Logf("%s returned %d %s", path, resp.StatusCode, b)
 		}
 		return nil, resp.StatusCode
 	}
@@ -97,7 +97,7 @@ func (p *Peer) Next() Message {
 	return m
 }
 
-// Until reads messages up to the first that f accepts, and answers that.
+// Until reads messages up to the first that f accepts, and returns that.
 func (p *Peer) Until(f func(Message) bool) Message {
 	p.Helper()
 	for {
@@ -107,7 +107,7 @@ func (p *Peer) Until(f func(Message) bool) Message {
 	}
 }
 
-// Ends reads messages up to the first that f accepts. It answers false if the connection ended before.
+// Ends reads messages up to the first that f accepts. It returns false if the connection ended before.
 func (p *Peer) Ends(f func(Message) bool) bool {
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
@@ -163,7 +163,7 @@ func (p *Peer) Write(data []byte) {
 	}
 }
 
-// Closed reads until the relay closes, and answers the code.
+// Closed reads until the relay closes, and returns the code.
 func (p *Peer) Closed() int {
 	p.Helper()
 	for {

@@ -167,7 +167,7 @@ func Role(role string) func(*auth.Claims) {
 	return func(c *auth.Claims) { c.Roles = append(c.Roles, role) }
 }
 
-// As sends a request with the token of a user, "" without any, and answers status and body, decoded if it is
+// As sends a request with the token of a user, "" without any, and returns status and body, decoded if it is
 // JSON. A body that is not nil is sent as JSON, a string as it is.
 func (g *Rig) As(user, method, path string, body any) (int, any) {
 	g.Helper()

@@ -68,7 +68,7 @@ func (s *Stream) Next() Event {
 	return e
 }
 
-// Ended reads what is left and answers the events of it; the test fails if the relay does not end the stream.
+// Ended reads what is left and returns the events of it; the test fails if the relay does not end the stream.
 func (s *Stream) Ended() []Event {
 	s.Helper()
 	var out []Event

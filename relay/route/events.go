@@ -95,7 +95,7 @@ func (r *Routes) greet(s *session.Session, a *session.Handshake, e *EventStream,
 	done, err := r.follow(s, e, channel, from, lost, a.Head)
 	if err == nil && !done { // the log does not reach back so far
 		if done, err = r.follow(s, e, channel, r.oldest(channel), true, a.Head); err == nil && !done {
-			err = errors.New("the channel has no place to begin at")
+			err = errors.New("the log of the channel has no position to begin at")
 		}
 	}
 	if err != nil {

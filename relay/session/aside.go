@@ -78,7 +78,7 @@ func (s *Session) Hold(key string, h Held) error {
 	case h.Message == nil: // there are no more of these than subscriptions
 		s.manager.held.Add(int64(size))
 	case a.count >= asideCommands, a.bytes+size > asideBytes && a.count > 0:
-		return problem.TooMany.With("limit reached: too many commands of this connection wait for an answer")
+		return problem.TooMany.With("limit reached: too many commands of this connection wait for a response")
 	case s.manager.held.Add(int64(size)) > asideTotal:
 		s.manager.held.Add(int64(-size))
 		s.manager.hub.Counters.Shed.Of("waiting").Inc()

@@ -88,7 +88,7 @@ const skippedPart = 256 << 10
 // for each skippedPart of it.
 func (s *Session) TooLarge(ids [][]byte, size int) {
 	if s.Take(time.Now(), 1+size/skippedPart, "too many commands") {
-		s.protocol.TooLarge(ids, problem.TooLarge.With("a message may have "+units.Size(s.protocol.Limit()).String()))
+		s.protocol.TooLarge(ids, problem.TooLarge.With("a message must not exceed "+units.Size(s.protocol.Limit()).String()))
 	}
 }
 

@@ -33,7 +33,7 @@ func Check(model porcupine.Model, list []porcupine.Operation, limit time.Duratio
 	// What is not linearizable stays so, whatever comes later: the first answer that does not fit is sought.
 	first := sort.Search(len(list), func(i int) bool { return check(min(list[i].Return, Never-1)) == porcupine.Illegal })
 	bad := list[min(first, len(list)-1)]
-	return fmt.Errorf("not linearizable: nothing that is possible explains this answer and all those before: %v, from %v to %v", bad.Input, time.Duration(bad.Call), time.Duration(bad.Return))
+	return fmt.Errorf("not linearizable: no order of the operations explains this result and all those before: %v, from %v to %v", bad.Input, time.Duration(bad.Call), time.Duration(bad.Return))
 }
 
 // until is what was known at a time, of a list in the order of the answers.

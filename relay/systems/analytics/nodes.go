@@ -151,7 +151,7 @@ func (n *nodes) step() {
 		_, err = s.host.CallOwner(stateChannel, callParts, body)
 	}
 	if err != nil { // it comes with the next second
-		s.host.Log().Debug("the owner of analytics is not reached", slog.String("error", err.Error()))
+		s.host.Log().Debug("the node that owns analytics cannot be reached", slog.String("error", err.Error()))
 	}
 }
 

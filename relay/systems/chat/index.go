@@ -45,7 +45,7 @@ func (s *System) index(o indexOrder) error {
 		answer, err = s.indexThere(&o)
 	}
 	if err == nil && answer == indexFull {
-		return &refusal{409, fmt.Sprintf("You are a member of as many rooms as you may be: %d", s.limit.Rooms), "too_many_rooms", ""}
+		return &refusal{409, fmt.Sprintf("You have reached the limit of rooms: %d", s.limit.Rooms), "too_many_rooms", ""}
 	}
 	return err
 }
@@ -59,7 +59,7 @@ func (s *System) indexThere(o *indexOrder) (string, error) {
 func (s *System) answerIndex(body []byte) ([]byte, error) {
 	var o indexOrder
 	if err := json.Unmarshal(body, &o); err != nil {
-		return nil, fmt.Errorf("order for an index: %w", err)
+		return nil, fmt.Errorf("request for a user's rooms: %w", err)
 	}
 	answer, err := s.indexHere(&o)
 	if errors.Is(err, cluster.ErrNotOwner) {

@@ -56,7 +56,7 @@ func (s *System) listRooms(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
 	if after := string(ctx.QueryArgs().Peek("after")); after != "" {
 		joined, room, ok := strings.Cut(after, "~")
 		if !ok {
-			return wrong("after", "must be what an earlier page has as next")
+			return wrong("after", "must be the value of next of an earlier page")
 		}
 		i, found := slices.BinarySearchFunc(entries, entry{room, joined}, compareEntries)
 		if found {

@@ -63,7 +63,7 @@ func (s *System) load(r *room) error {
 	}
 	for user := range r.pending {
 		if r.members[user] == nil { // which may not have been told yet
-			s.revoke(r.id, user, "no member of the room")
+			s.revoke(r.id, user, "not a member of the room")
 		}
 		s.repairs.add(r.id)
 	}

@@ -39,7 +39,7 @@ func (s *System) withOthers() {
 	s.host.Answer(callSummary, func(body []byte) ([]byte, error) {
 		var o summaryOrder
 		if err := json.Unmarshal(body, &o); err != nil {
-			return nil, fmt.Errorf("question about a room: %w", err)
+			return nil, fmt.Errorf("request for a room: %w", err)
 		}
 		x, err := s.summaryHere(o.Room, o.User)
 		if errors.Is(err, cluster.ErrNotOwner) {

@@ -36,7 +36,7 @@ func (s *System) typeHere(o *typing.Order) error {
 // typeThere has the node that owns the room carry an order out.
 func (s *System) typeThere(o *typing.Order) {
 	if _, err := s.host.CallOwner(stateChannel(o.Room), callTyping, marshal(o)); err != nil {
-		s.host.Log().Debug("who types was not told to the room's node", slog.String("error", err.Error()))
+		s.host.Log().Debug("typing was not reported to the node that owns the room", slog.String("error", err.Error()))
 	}
 }
 
@@ -44,7 +44,7 @@ func (s *System) typeThere(o *typing.Order) {
 func (s *System) answerTyping(body []byte) ([]byte, error) {
 	var o typing.Order
 	if err := json.Unmarshal(body, &o); err != nil {
-		return nil, fmt.Errorf("who types: %w", err)
+		return nil, fmt.Errorf("report of typing: %w", err)
 	}
 	if s.here(o.Room) != nil {
 		return nil, cluster.ErrNoOwner

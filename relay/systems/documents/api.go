@@ -136,7 +136,7 @@ func (a *api) operate(ctx *fasthttp.RequestCtx, d *document) (<-chan error, erro
 	case want.ID != nil && !message.ValidID(want.ID):
 		return nil, message.ErrID
 	case (want.ID == nil) != (want.Src == ""):
-		return nil, message.Bad("id and src must be given together: they identify an operation that comes again")
+		return nil, message.Bad("id and src must be given together: they identify a repeated operation")
 	}
 	op, err := text.Parse(want.Operation)
 	if err != nil {

@@ -162,7 +162,7 @@ func checkKeys(k *config.Checks, name string, keys []Key) {
 		case len(b) < leastSecret:
 			k.Add(path, "%d bytes: expected at least %d, better %d", len(b), leastSecret, goodSecret)
 		case len(b) < goodSecret:
-			k.Notes = append(k.Notes, path+" has "+plural(len(b))+": a secret of less than 32 can be guessed by who sees a token")
+			k.Notes = append(k.Notes, path+" has "+plural(len(b))+": a secret of less than 32 can be guessed from a token")
 		}
 	}
 }

@@ -188,7 +188,7 @@ func (n *nodes) say(name string, l *listing) bool {
 	}
 	data, _ := json.Marshal(l) // as in announce
 	if _, err := s.host.Broker().Submit(logChannel, &broker.Publication{Op: broker.Set, Group: listGroup, Key: name, Data: data}); err != nil {
-		s.host.Log().Warn("mercure: a subscription is not announced", "error", err.Error())
+		s.host.Log().Warn("mercure: a subscription was not announced", "error", err.Error())
 		return false
 	}
 	s.published.Add(len(l.Topics))

@@ -315,7 +315,7 @@ func (s *System) syncItems(channel string) {
 		}
 	}
 	if len(list) > 0 && !s.host.Background(work) {
-		s.host.Log().Error("clients did not get the items anew after the log of a channel was lost: too much other work is under way", "channel", channel)
+		s.host.Log().Error("clients were not sent the items again after the log of a channel was lost: too much side work is running", "channel", channel)
 	}
 }
 

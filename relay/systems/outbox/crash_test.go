@@ -167,7 +167,7 @@ func TestRefusedForNow(t *testing.T) {
 func TestTwoRelays(t *testing.T) {
 	d := newTable(t)
 	first := d.follow(nil)
-	logged(first, "the outbox is read")
+	logged(first, "this process reads the outbox")
 	second := d.follow(func(c *config.Config) { config.Of[outbox.Config](c).Poll = 50 * time.Millisecond })
 	logged(second, "another process reads the outbox")
 	d.send("c", 1)

@@ -57,7 +57,7 @@ const notifications = "weir_outbox"
 func DDL(t Table, o Options) string {
 	index := pgx.Identifier{t.Name + "_waiting"}.Sanitize()
 	var b strings.Builder
-	b.WriteString("-- Made by weir outbox ddl. It may be run again. Write to it in the transaction of what it tells of.\n")
+	b.WriteString("-- Made by weir outbox ddl. It may be run again. Insert rows in the transaction that makes the change.\n")
 	if !o.Open {
 		b.WriteString("BEGIN;\n\n")
 	}

@@ -165,7 +165,7 @@ func logged(g *relaytest.Rig, text string) {
 func TestRows(t *testing.T) {
 	d := newTable(t)
 	g := d.follow(nil)
-	logged(g, "the outbox is read")
+	logged(g, "this process reads the outbox")
 	p := g.WS("u1", "/ws?channel=orders:1")
 	p.Type("connected")
 	d.sql(`BEGIN; INSERT INTO outbox (channel, data) VALUES ('orders:1', '{"n": 0}'); ROLLBACK`)
@@ -186,7 +186,7 @@ func TestOrder(t *testing.T) {
 	elsewhere := d.other()
 	elsewhere.sql(`BEGIN; INSERT INTO elsewhere VALUES (1)`) // has a transaction id that is smaller than all others
 	g := d.follow(func(c *config.Config) { config.Of[outbox.Config](c).Poll = 50 * time.Millisecond })
-	logged(g, "the outbox is read")
+	logged(g, "this process reads the outbox")
 	first, second, third := d.other(), d.other(), d.other()
 	d.send("c", 0)
 	arrive(g, "c", "0")
@@ -291,7 +291,7 @@ func TestBadRows(t *testing.T) {
 	d := newTable(t)
 	d.sql(`ALTER TABLE outbox ALTER data TYPE text`)
 	g := d.follow(nil)
-	logged(g, "the outbox is read")
+	logged(g, "this process reads the outbox")
 	d.sql(`INSERT INTO outbox (channel, op, "group", key, data, ttl) VALUES ('.x', NULL, NULL, NULL, '1', NULL), ('', NULL, NULL, NULL, '1', NULL), ('c', 'drop', NULL, 'k', '1', NULL),
 		('c', 'set', NULL, NULL, '1', NULL), ('c', NULL, NULL, 'a b', '1', NULL), ('c', NULL, NULL, NULL, NULL, NULL), ('c', NULL, NULL, NULL, '{"a":', NULL),
 		('c', NULL, NULL, NULL, '"' || repeat('x', 65536) || '"', NULL), ('c', NULL, NULL, 'k', '1', -1), ('c', NULL, NULL, NULL, repeat('[', 600), NULL), ('c', NULL, NULL, NULL, '"good"', NULL)`)
@@ -389,7 +389,7 @@ func TestWrongTables(t *testing.T) {
 	g := d.follow(nil)
 	logged(g, "make it with weir outbox ddl")
 	d.ddl(outbox.Options{})
-	logged(g, "the outbox is read")
+	logged(g, "this process reads the outbox")
 	cached := newTable(t)
 	cached.sql(`ALTER TABLE outbox ALTER COLUMN id SET CACHE 20`)
 	logged(cached.follow(nil), "SET CACHE 1")

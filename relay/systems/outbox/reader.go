@@ -62,7 +62,7 @@ func (s *System) read(ctx context.Context) error {
 		delete(s.told, "trouble")
 	}
 	s.counters.reading.Store(true)
-	s.host.Log().Info("the outbox is read", slog.String("table", r.table.name))
+	s.host.Log().Info("this process reads the outbox", slog.String("table", r.table.name))
 	if err := r.finish(ctx, &s.unfinal); err != nil { // what a connection before this one has published
 		return err
 	}

@@ -152,14 +152,14 @@ func (op Op) Check() error {
 	for i, c := range op {
 		switch {
 		case c.Kind > Delete:
-			return bad("component %d is of no known kind", i)
+			return bad("component %d has an unknown kind", i)
 		case c.N <= 0 || c.N > MaxLength:
 			return bad("component %d is empty or too long", i)
 		case c.Kind == Insert && utf8.RuneCountInString(c.S) != c.N,
 			c.Kind == Delete && c.S != "" && utf8.RuneCountInString(c.S) != c.N:
-			return bad("component %d is not as long as it says", i)
+			return bad("component %d has another length than its text", i)
 		case i > 0 && op[i-1].Kind == c.Kind:
-			return bad("components %d and %d should be one", i-1, i)
+			return bad("components %d and %d are of the same kind: expected one", i-1, i)
 		case i == len(op)-1 && c.Kind == Skip:
 			return bad("a skip at the end")
 		}
