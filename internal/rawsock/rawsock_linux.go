@@ -110,7 +110,7 @@ func Take(c interface {
 // Stream is a socket that is read and written with deadlines. It owns the descriptor from now on.
 func Stream(fd int, name string) *os.File { return os.NewFile(uintptr(fd), name) }
 
-// Accept accepts a connection of a listening socket, and says where its peer is. Its descriptor does not block. Errors: EAGAIN if none has come.
+// Accept accepts a connection of a listening socket, and returns where its peer is. Its descriptor does not block. Errors: EAGAIN if none has come.
 func Accept(fd int) (conn int, peer netip.AddrPort, err error) {
 	for {
 		var from syscall.RawSockaddrAny

@@ -73,7 +73,7 @@ func (r *release) make(ctx context.Context, systems []string) error {
 	for _, system := range systems {
 		goos, arch, ok := strings.Cut(system, "/")
 		if !ok {
-			return fmt.Errorf("%q is no system: wanted is one such as linux/amd64", system)
+			return fmt.Errorf("%q is not a platform: expected one such as linux/amd64", system)
 		}
 		b, err := r.build(ctx, goos, arch)
 		if err != nil {
