@@ -117,7 +117,7 @@ func Of(err error) *Error {
 	case errors.Is(err, disk.ErrFailing), errors.Is(err, broker.ErrBroken):
 		return Storage
 	case errors.Is(err, ledger.ErrFailing), errors.Is(err, ledger.ErrFenced), errors.Is(err, ledger.ErrNotTaken):
-		return Storage.With("the change may not be stored: the NATS servers cannot store it at the moment")
+		return Storage.With("it is not known whether the change was stored: the NATS servers cannot store it at the moment")
 	case errors.Is(err, broker.ErrNotLoaded): // its owner is just becoming another node
 		return Unavailable
 	case errors.Is(err, ledger.ErrTooLarge):
