@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 
 	"weir/loadtest/check"
 	"weir/loadtest/record"
@@ -150,7 +151,7 @@ func (p *publishers) sendDue(now int64) (next int64) {
 			return never
 		case due > now:
 			t.load.Store(loadWaits)
-			return due
+			return p.gather(t, now, due)
 		case len(p.free) == 0: // also when all that are free have no part in the stage
 			t.load.Store(loadBlocked)
 			return never // an answer calls again
@@ -159,6 +160,25 @@ func (p *publishers) sendDue(now int64) (next int64) {
 		now = p.e.clock.now()
 	}
 	return now
+}
+
+// gatherFor is how long requests wait for each other where there are more than gatherOf in gatherIn: a thread that wakes up for each of them
+// takes the processor from the one that reads as often. What is measured counts from when each was due.
+const (
+	gatherFor = int64(250 * time.Microsecond)
+	gatherIn  = int64(2 * time.Millisecond)
+	gatherOf  = 8
+)
+
+// gather is when to wake up for the request that is due next.
+func (p *publishers) gather(t *trial, now, due int64) int64 {
+	if t.plan.Paced() {
+		return due
+	}
+	if later, ok := t.plan.Due(p.next + gatherOf); ok && t.base+later-due < gatherIn {
+		return max(due, now+gatherFor)
+	}
+	return due
 }
 
 // due is when the next request is due.
