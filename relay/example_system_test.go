@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
 	"weir/broker"
@@ -24,11 +26,7 @@ import (
 // pollModule is what a program lists.
 func pollModule() relay.Module {
 	return relay.Module{
-		System: config.System{
-			Name:       "poll",
-			Section:    func() config.Section { return new(pollConfig) },
-			Namespaces: []string{"poll", "ballot"},
-		},
+		System:  config.System{Name: "poll", Section: func() config.Section { return new(pollConfig) }, Namespaces: []string{"poll", "ballot"}},
 		New:     func() relay.System { return new(polls) },
 		Metrics: []relay.Metric{{Name: "poll_votes_total", Type: relay.Counter, Help: "Votes that were counted."}},
 	}
@@ -43,31 +41,21 @@ func (*pollConfig) Key() string { return "poll" }
 
 // polls counts votes. "poll:{poll}" holds an item for each option, its count; "ballot:{poll}" one for each user who has voted.
 type polls struct {
-	host relay.Host
-	mu   sync.Mutex // orders the votes
+	host  relay.Host
+	votes *metrics.Counter
+	mu    sync.Mutex // orders the votes
 }
 
 func (*polls) Name() string { return "poll" }
 func (*polls) Close()       {}
 
 func (p *polls) Start(host relay.Host) error {
-	p.host = host
-	if err := host.Reserve("poll", config.Namespace{Subscribe: config.Authenticated}); err != nil {
-		return err
-	}
-	if err := host.Reserve("ballot", config.Namespace{Presence: new(bool), Limit: config.Bounds{Items: 1 << 20}}); err != nil {
-		return err
-	}
-	votes := host.Metrics().NewCounter("poll_votes_total")
+	p.host, p.votes = host, host.Metrics().NewCounter("poll_votes_total")
 	host.Backend(http.MethodPost, "/v1/polls/{poll}", p.open)
-	host.User(http.MethodPost, "/polls/{poll}/{option}", func(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
-		err := p.vote(ctx.UserValue("poll").(string), ctx.UserValue("option").(string), id.User)
-		if err == nil {
-			votes.Inc()
-		}
-		return err
-	})
-	return nil
+	host.User(http.MethodPost, "/polls/{poll}/{option}", p.vote)
+	return errors.Join(
+		host.Reserve("poll", config.Namespace{Subscribe: config.Authenticated}),
+		host.Reserve("ballot", config.Namespace{Presence: new(bool), Limit: config.Bounds{Items: 1 << 20}}))
 }
 
 // open is POST /v1/polls/{poll} with the options, such as ["tea","coffee"].
@@ -84,20 +72,23 @@ func (p *polls) open(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-func (p *polls) vote(poll, option, user string) error {
+// vote is POST /polls/{poll}/{option}.
+func (p *polls) vote(ctx *fasthttp.RequestCtx, id *auth.Identity) error {
+	poll, option := ctx.UserValue("poll").(string), ctx.UserValue("option").(string)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	count, _, known := p.host.Broker().Item("poll:"+poll, "", option)
 	if !known {
 		return problem.NotFound
 	}
-	if _, _, voted := p.host.Broker().Item("ballot:"+poll, "", user); voted {
+	if _, _, voted := p.host.Broker().Item("ballot:"+poll, "", id.User); voted {
 		return problem.New(http.StatusConflict, "voted", "you have voted already", false)
 	}
-	n, _ := strconv.Atoi(string(count))
-	if _, err := p.host.Publish("ballot:"+poll, &broker.Publication{Op: broker.Set, Key: user}); err != nil {
+	if _, err := p.host.Publish("ballot:"+poll, &broker.Publication{Op: broker.Set, Key: id.User}); err != nil {
 		return err
 	}
+	p.votes.Inc()
+	n, _ := strconv.Atoi(string(count))
 	_, err := p.host.Publish("poll:"+poll, &broker.Publication{Op: broker.Set, Key: option, Data: strconv.AppendInt(nil, int64(n+1), 10)})
 	return err
 }
