@@ -2,7 +2,6 @@ package broker
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 	"time"
 )
@@ -13,7 +12,7 @@ type Entry struct {
 	Expired        bool
 	Group, Key     string
 	Data           []byte
-	Form           Form // see Publication.Form; a journal that hands the entry back later may leave it out
+	Form           Form // see Publication.Form; Defer leaves it out
 	TTL            time.Duration
 	IdempotencyKey string
 	Exclude        string
@@ -27,8 +26,8 @@ type Entry struct {
 //
 //   - inline: Append calls [Log.Apply] before it returns. A journal on disk does so too, queues what
 //     it has to write, and lets the receipt wait for the write.
-//   - later: Append queues the entry, and a goroutine of the journal calls [Broker.Apply] with the
-//     position that the journal gave it. The receipt waits for that.
+//   - later: Append calls [Log.Defer], and a goroutine of the journal calls [Deferred.Apply] when the
+//     change is safe. The receipt waits for that.
 type Journal interface {
 	// Append takes the next change of a channel. It is called with the channel's lock held, so that
 	// the order of the calls is the order of the changes, and must not block or call the broker. The
@@ -164,30 +163,3 @@ func (Memory) Forget(string) {}
 
 // Close does nothing.
 func (Memory) Close() error { return nil }
-
-// Apply is how a journal hands a change back later, and how it replays what it kept: in order for each
-// channel, from one goroutine at a time, which may not hold a lock that Append takes. A change that
-// was applied before is ignored. A position that does not follow the channel's own means that changes
-// in between are lost here: the channel starts over from it, and its readers get a Reset.
-func (b *Broker) Apply(channel string, at Position, e Entry) error {
-	if at.Epoch == "" || at.Seq == 0 {
-		return fmt.Errorf("apply to %s: position without epoch or seq", channel)
-	}
-	c, err := b.find(channel, true, false)
-	if err != nil {
-		return fmt.Errorf("apply to %s: %w", channel, err)
-	}
-	defer c.unlock()
-	if at.Epoch != c.epoch || at.Seq > c.seq+1 {
-		fresh := c.seq == 0
-		c.drop()
-		c.epoch, c.seq = at.Epoch, at.Seq-1
-		if c.subscriber != nil && !fresh {
-			c.subscriber.Reset(c.lost())
-		}
-	}
-	if at.Seq == c.seq+1 {
-		c.apply(b.now(), &e)
-	}
-	return nil
-}
