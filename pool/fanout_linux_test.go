@@ -118,8 +118,7 @@ func BenchmarkWrite(b *testing.B) {
 				body := make([]byte, messages*130+60)
 				var fds []int
 				for _, nc := range r.conns {
-					fd, _, _ := rawsock.Descriptor(nc.(*net.TCPConn))
-					fds = append(fds, fd)
+					_ = rawsock.Control(nc.(*net.TCPConn), func(fd int) error { fds = append(fds, fd); return nil })
 				}
 				var busy time.Duration
 				b.ReportAllocs()

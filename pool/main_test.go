@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 
 const ms = time.Millisecond
 
+// Shard returns the i-th shard.
+func (p *Pool) Shard(i int) *Shard { return p.shards[i] }
+
 // The encodings of the tests.
 const (
 	plain Encoding = iota

@@ -151,9 +151,6 @@ func ShardCount(n int) int {
 // Shards is the number of shards.
 func (p *Pool) Shards() int { return len(p.shards) }
 
-// Shard returns the i-th shard.
-func (p *Pool) Shard(i int) *Shard { return p.shards[i] }
-
 // Full reports whether a mailbox holds more frames than its shard will write soon: publishers must be refused.
 func (p *Pool) Full() bool {
 	for _, s := range p.shards {

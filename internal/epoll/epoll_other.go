@@ -6,8 +6,8 @@ import "syscall"
 
 // Event is what a set reports of a descriptor.
 type Event struct {
-	Events  uint32
-	Fd, Pad int32
+	Events uint32
+	Fd     int32
 }
 
 // What a descriptor may be watched for.
@@ -16,7 +16,6 @@ const (
 	Write
 	Once
 	Ended
-	Edge
 )
 
 // Waiter is a set for which a goroutine waits: none can be made here.
@@ -31,14 +30,8 @@ func (*Waiter) Add(int, Event) error { return syscall.ENOSYS }
 // Rearm fails.
 func (*Waiter) Rearm(int, Event) error { return syscall.ENOSYS }
 
-// Remove fails.
-func (*Waiter) Remove(int) error { return syscall.ENOSYS }
-
 // Wait fails.
 func (*Waiter) Wait() ([]Event, error) { return nil, syscall.ENOSYS }
-
-// Wake does nothing.
-func (*Waiter) Wake() {}
 
 // Close does nothing.
 func (*Waiter) Close() error { return nil }

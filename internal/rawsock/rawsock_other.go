@@ -18,9 +18,6 @@ func Send(int, []byte) (int, error) { return 0, syscall.EAGAIN }
 // Receive receives nothing.
 func Receive(int, []byte) (int, error) { return 0, syscall.EAGAIN }
 
-// Skip skips nothing.
-func Skip(int, int) (int, error) { return 0, syscall.EAGAIN }
-
 // Shutdown does nothing.
 func Shutdown(int) {}
 
