@@ -14,8 +14,8 @@ var (
 	ErrCorrupt = record.ErrCorrupt
 	ErrFailing = errors.New("the disk fails: not stored")
 	ErrClosed  = errors.New("the journal is closed")
-	ErrName    = errors.New("a name must not hold a NUL")
-	ErrExists  = errors.New("the channel exists already")
+	errName    = errors.New("a name must not hold a NUL")
+	errExists  = errors.New("the channel exists already")
 
 	// ErrLost is an ErrCorrupt of the log: what was on disk is damaged or missing. Repair goes on without it.
 	ErrLost = fmt.Errorf("acknowledged changes are lost: %w", ErrCorrupt)

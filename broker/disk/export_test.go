@@ -86,7 +86,7 @@ func TestExportImport(t *testing.T) {
 	if got := exportOf(t, again); got != first {
 		t.Fatalf("imported\n%s\nnot\n%s", got, first)
 	}
-	if _, err := Import(again, strings.NewReader(first), func() {}); !errors.Is(err, ErrExists) {
+	if _, err := Import(again, strings.NewReader(first), func() {}); !errors.Is(err, errExists) {
 		t.Fatalf("twice: %v", err)
 	}
 	if _, _, err := Compact(again, func(int64) {}); err != nil {

@@ -137,7 +137,7 @@ func (b *batch) empty() bool { return len(b.frame) == record.FrameHeader }
 // Append implements broker.Journal.
 func (j *Journal) Append(log broker.Log, e broker.Entry) (broker.Receipt, error) {
 	if strings.IndexByte(log.Channel(), 0) >= 0 || strings.IndexByte(e.Group, 0) >= 0 || strings.IndexByte(e.Key, 0) >= 0 {
-		return broker.Receipt{}, ErrName
+		return broker.Receipt{}, errName
 	}
 	receipt, err := j.add(log, &e)
 	if err == nil && !log.Policy().AfterDisk {

@@ -16,7 +16,6 @@ import (
 // The checkpointer looks at what there is to do when it is woken, and every checkEvery.
 const (
 	checkEvery = 5 * time.Second
-	purgeEvery = time.Second
 	putLimit   = 10 * time.Second // of one channel
 )
 

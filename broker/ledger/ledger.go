@@ -21,7 +21,6 @@ var (
 	ErrFailing  = errors.New("the NATS servers cannot store or load durable channels")
 	ErrFenced   = errors.New("another node has taken over the durable channels of this one: the change may have been stored")
 	ErrNotTaken = fmt.Errorf("this node does not serve the durable channels of the partition at the moment: %w", broker.ErrNotLoaded)
-	ErrCorrupt  = record.ErrCorrupt
 	ErrFormat   = errors.New("written by another version of weir")
 	ErrClosed   = errors.New("the ledger is closed")
 	ErrExists   = errors.New("the channel exists already")

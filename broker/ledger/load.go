@@ -73,7 +73,7 @@ var errTorn = errors.New("the pieces of a checkpoint do not belong together")
 
 func (l *Ledger) join(ctx context.Context, key string, head []byte) (b []byte, err error) {
 	if len(head) < idSize {
-		return nil, ErrCorrupt
+		return nil, record.ErrCorrupt
 	}
 	id := string(head[:idSize])
 	n, err := strconv.Atoi(string(head[idSize:]))
@@ -111,7 +111,7 @@ func (l *Ledger) readChannel(ctx context.Context, channel string) (s saved, revi
 func (l *Ledger) readProven(ctx context.Context, channel string) (s saved, revision uint64, err error) {
 	for {
 		s, revision, err = l.readChannel(ctx, channel)
-		if err == nil || errors.Is(err, ErrCorrupt) {
+		if err == nil || errors.Is(err, record.ErrCorrupt) {
 			failed := l.config.Shelf.Prove(ctx, l.keyOf(channel), revision)
 			if failed == nil || ctx.Err() != nil {
 				return s, revision, errors.Join(err, failed)
@@ -152,7 +152,7 @@ func (l *Ledger) Load(channel, fresh string) (kept broker.Kept, ok bool, err err
 	defer cancel()
 	s, _, err := l.readProven(ctx, channel)
 	if err != nil {
-		if ctx.Err() == nil && errors.Is(err, ErrCorrupt) || errors.Is(err, ErrFormat) {
+		if ctx.Err() == nil && errors.Is(err, record.ErrCorrupt) || errors.Is(err, ErrFormat) {
 			l.count(&l.counts.Damaged)
 			l.config.Log.Error("a stored channel cannot be read", slog.String("channel", channel), slog.String("error", err.Error()))
 			return kept, false, fmt.Errorf("load: %w", err)

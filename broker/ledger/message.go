@@ -47,7 +47,7 @@ func fence(session string) []byte {
 // readMessage decodes a message. It aliases b.
 func readMessage(b []byte) (m message, err error) {
 	if len(b) < envelopeSize || string(b[:3]) != magic[:3] {
-		return m, ErrCorrupt
+		return m, record.ErrCorrupt
 	}
 	if b[3] != magic[3] {
 		return m, fmt.Errorf("%w: a log has format %q, this version reads %q: start the other version, or use another cluster.name", ErrFormat, b[:4], magic)
@@ -55,7 +55,7 @@ func readMessage(b []byte) (m message, err error) {
 	m.kind, m.session = b[4], string(b[5:envelopeSize])
 	frame, rest, ok := record.CutFrame(b[envelopeSize:], salt(m.session))
 	if !ok || len(rest) > 0 || m.kind != kindFrame && m.kind != kindFence {
-		return m, ErrCorrupt
+		return m, record.ErrCorrupt
 	}
 	m.frame = frame
 	return m, nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/broker"
+	"weir/broker/record"
 	"weir/internal/mesh"
 )
 
@@ -25,7 +26,7 @@ type Claim struct {
 // Take reads what the shelf may lack of some partitions, seals the open refs of other processes, and serves the partitions from then on. The
 // table must have the claims before: a later taker finds there where to read what is written from now on. One that is dropped meanwhile is not served, though it may be this process's again by then.
 //
-// Errors: those of the mesh, ErrCorrupt, ErrFormat. After an error no partition was taken.
+// Errors: those of the mesh, record.ErrCorrupt, ErrFormat. After an error no partition was taken.
 func (l *Ledger) Take(ctx context.Context, claims []Claim) error {
 	l.mu.Lock()
 	w := l.writer
@@ -43,7 +44,7 @@ func (l *Ledger) Take(ctx context.Context, claims []Claim) error {
 		for _, r := range c.Refs[:len(c.Refs)-1] {
 			to := r.To
 			if to == 0 && r.Session == w.session { // it lost the partition, and nobody has sealed it
-				if err := l.Flush(ctx); err != nil {
+				if err := l.flush(ctx); err != nil {
 					return err
 				}
 				to = w.safe.Load()
@@ -148,7 +149,7 @@ func (l *Ledger) seal(ctx context.Context, w *writer, r Ref) (uint64, error) {
 		case ended > 0:
 			return ended, nil
 		case r.Slot == w.slot: // the session's own fence is gone
-			return 0, fmt.Errorf("the beginning of this session is missing: %w", ErrCorrupt)
+			return 0, fmt.Errorf("the beginning of this session is missing: %w", record.ErrCorrupt)
 		}
 		from = max(from, last+1)
 		number, err := log.Append(ctx, fence(rand.Text()), last)
@@ -190,7 +191,7 @@ func (l *Ledger) read(ctx context.Context, slot int, from, to uint64, claims []C
 		case session != "" && m.session != session: // late, behind a fence
 			return nil
 		case session != "" && (m.frame.Number != frames+1 || m.frame.Before != seal):
-			return fmt.Errorf("message %d: frame %d follows frame %d: %w", number, m.frame.Number, frames, ErrCorrupt)
+			return fmt.Errorf("message %d: frame %d follows frame %d: %w", number, m.frame.Number, frames, record.ErrCorrupt)
 		}
 		session, frames, seal = m.session, m.frame.Number, m.frame.Seal
 		l.mu.Lock()
@@ -238,8 +239,8 @@ func (l *Ledger) Give(ctx context.Context, p int, refs []Ref) ([]Ref, error) {
 	if !l.parts[p].serves.Swap(false) {
 		return nil, ErrNotTaken
 	}
-	if err := l.Flush(ctx); err != nil {
-		l.Resume(p)
+	if err := l.flush(ctx); err != nil {
+		l.resume(p)
 		return nil, err
 	}
 	l.mu.Lock()
@@ -251,8 +252,8 @@ func (l *Ledger) Give(ctx context.Context, p int, refs []Ref) ([]Ref, error) {
 	return l.narrow(p, refs, w.safe.Load()), nil
 }
 
-// Flush waits until all that was taken is in the log. Errors: why it is not.
-func (l *Ledger) Flush(ctx context.Context) error {
+// flush waits until all that was taken is in the log. Errors: why it is not.
+func (l *Ledger) flush(ctx context.Context) error {
 	l.mu.Lock()
 	var waits []broker.Receipt
 	for _, b := range append([]*batch{l.flight}, l.pending...) {
@@ -286,8 +287,8 @@ func (l *Ledger) Unsafe(p int) bool {
 	return false
 }
 
-// Resume serves a partition again after Give.
-func (l *Ledger) Resume(p int) {
+// resume serves a partition again after Give.
+func (l *Ledger) resume(p int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if w := l.writer; w != nil && l.parts[p].own.Session == w.session && !l.closed {

@@ -81,18 +81,18 @@ func timeOf(ms int64) time.Time {
 // decode reads what encode has written under a key.
 func decode(key string, b []byte) (s saved, err error) {
 	if len(b) < len(valueMagic) || string(b[:3]) != valueMagic[:3] {
-		return s, ErrCorrupt
+		return s, record.ErrCorrupt
 	}
 	if b[3] != valueMagic[3] {
 		return s, fmt.Errorf("%w: a checkpoint has format %q, this version reads %q: start the other version, or use another cluster.name", ErrFormat, b[:4], valueMagic)
 	}
 	packed, ok := record.Unseal([]byte(key), b[len(valueMagic):])
 	if !ok {
-		return s, ErrCorrupt
+		return s, record.ErrCorrupt
 	}
 	plain, err := s2.Decode(nil, packed)
 	if err != nil {
-		return s, ErrCorrupt
+		return s, record.ErrCorrupt
 	}
 	r := record.Scanner{Rest: plain}
 	s.mark, s.generation = place{r.Uint(), r.Uint()}, r.Uint()
@@ -115,7 +115,7 @@ func decode(key string, b []byte) (s saved, err error) {
 		k.Keys = append(k.Keys, broker.KeptKey{Key: string(r.Text()), Seq: r.Uint(), At: timeOf(r.Millis())})
 	}
 	if r.Fail || len(r.Rest) > 0 || uint64(len(k.Changes)) > k.Position.Seq {
-		return s, ErrCorrupt
+		return s, record.ErrCorrupt
 	}
 	return s, nil
 }
@@ -145,7 +145,7 @@ func (s *saved) add(entries []entry) error {
 		s.kept = broker.Kept{}
 	}
 	if !d.Follows(s.kept.Position.Seq) {
-		return fmt.Errorf("records before those in the log are missing: %w", ErrCorrupt)
+		return fmt.Errorf("records before those in the log are missing: %w", record.ErrCorrupt)
 	}
 	there, err := d.Fold(&s.kept)
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 	"strings"
 )
 
-// ErrUTF16 is the error for a text in UTF-16, which is what some editors and shells on Windows write.
-var ErrUTF16 = errors.New("it is a text in UTF-16: save it as UTF-8")
+// errUTF16 is the error for a text in UTF-16, which is what some editors and shells on Windows write.
+var errUTF16 = errors.New("it is a text in UTF-16: save it as UTF-8")
 
 // byteOrderMark is U+FEFF in UTF-8 (RFC 3629, section 6).
 var byteOrderMark = []byte("\ufeff")
 
 // Read returns what a file holds, of at most so many bytes, and what it has left out, in words; "" if that was one line feed
-// at most. Errors are of type *fs.PathError; ErrUTF16 and those of the file system are within.
+// at most. Errors are of type *fs.PathError; errUTF16 and those of the file system are within.
 func Read(name string, most int) (data []byte, left string, err error) {
 	if data, err = read(name, most); err == nil {
 		data, left, err = trim(data)
@@ -51,11 +51,11 @@ func read(name string, most int) ([]byte, error) {
 	return data, err
 }
 
-// trim leaves out what is not part of what a file holds. Error: ErrUTF16.
+// trim leaves out what is not part of what a file holds. Error: errUTF16.
 func trim(data []byte) (rest []byte, left string, err error) {
 	if bytes.HasPrefix(data, []byte{0xff, 0xfe}) && len(data)%2 == 0 || bytes.HasPrefix(data, []byte{0xfe, 0xff}) && len(data)%2 == 0 {
 		if printable(data[2:]) {
-			return nil, "", ErrUTF16
+			return nil, "", errUTF16
 		}
 	}
 	var parts []string

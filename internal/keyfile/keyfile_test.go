@@ -32,7 +32,7 @@ func TestRead(t *testing.T) {
 		}
 	}
 	name := filepath.Join(t.TempDir(), "key")
-	for text, want := range map[string]string{"\xff\xfes\x00e\x00c\x00": ErrUTF16.Error(), "\xfe\xff\x00s\x00e": ErrUTF16.Error(), strings.Repeat("k", 1001): "more than 1000 bytes"} {
+	for text, want := range map[string]string{"\xff\xfes\x00e\x00c\x00": errUTF16.Error(), "\xfe\xff\x00s\x00e": errUTF16.Error(), strings.Repeat("k", 1001): "more than 1000 bytes"} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

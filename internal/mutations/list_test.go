@@ -149,7 +149,7 @@ var mutations = []mutation{
 		{"batch/parts.go", "	case shared > tooShared:", "	case shared > 100*tooShared:"},
 	}, []string{"./batch", "-run", "^TestWindowsAreDivided$"}},
 	{"what was written without an answer in the tenure before counts for the one that begins", []edit{
-		{"relay/cluster/durable/take.go", "if d.Ledger.Unsafe(p) {", "if d == nil {"},
+		{"relay/cluster/durable/take.go", "if d.ledger.Unsafe(p) {", "if d == nil {"},
 	}, []string{"./relay/cluster/durable", "-run", "^TestUnansweredInTheTenureBefore$"}},
 	{"a node that was thought gone is not told that what it follows was forgotten", []edit{
 		{"relay/cluster/link/link.go", "	l.Append(Unfollow, func(w *Writer) { w.Uint(0) }) // of nothing\n", ""},

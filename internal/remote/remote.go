@@ -17,7 +17,6 @@ import (
 type Relay struct {
 	URL      *url.URL // http or https, perhaps with a path before the relay's own
 	Token    string   // of a client; "" for none
-	Key      string   // of a backend; "" for none
 	Origin   string   // of the page that a browser would have opened; "" for none
 	Insecure bool     // certificates are not checked
 

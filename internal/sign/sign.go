@@ -25,8 +25,8 @@ const tolerance = 5 * time.Minute
 
 // The reasons why Verify refuses a request.
 var (
-	ErrSignature = errors.New("no signature of the request matches")
-	ErrTimestamp = errors.New("the request is too old, or from the future")
+	errSignature = errors.New("no signature of the request matches")
+	errTimestamp = errors.New("the request is too old, or from the future")
 )
 
 // secretPrefix begins a secret.
@@ -58,15 +58,15 @@ func Sign(keys [][]byte, id string, at time.Time, body []byte) string {
 	return strings.Join(list, " ")
 }
 
-// Verify is what a receiver does: it checks the three headers of a request with a body. Errors: ErrTimestamp,
-// ErrSignature. A receiver also remembers the ids of the last tolerance, to see what is repeated.
+// Verify is what a receiver does: it checks the three headers of a request with a body. Errors: errTimestamp,
+// errSignature. A receiver also remembers the ids of the last tolerance, to see what is repeated.
 func Verify(key []byte, id, timestamp, signature string, body []byte, now time.Time) error {
 	seconds, err := strconv.ParseInt(timestamp, 10, 64)
 	if err != nil {
-		return ErrTimestamp
+		return errTimestamp
 	}
 	if age := now.Sub(time.Unix(seconds, 0)); age > tolerance || age < -tolerance {
-		return ErrTimestamp
+		return errTimestamp
 	}
 	w, _ := standardwebhooks.NewWebhookRaw(key)
 	h := make(http.Header, 3)
@@ -74,7 +74,7 @@ func Verify(key []byte, id, timestamp, signature string, body []byte, now time.T
 	h.Set(HeaderTimestamp, timestamp)
 	h.Set(HeaderSignature, signature)
 	if w.VerifyIgnoringTimestamp(body, h) != nil { // its own clock is the wall's
-		return ErrSignature
+		return errSignature
 	}
 	return nil
 }

@@ -14,8 +14,8 @@ type Mark struct {
 	Seq     uint64
 }
 
-// ErrCursor is returned for a cursor that the relay did not make.
-var ErrCursor = errors.New("not a cursor")
+// errCursor is returned for a cursor that the relay did not make.
+var errCursor = errors.New("not a cursor")
 
 // maxCursor bounds the length of a cursor in bytes.
 const maxCursor = 16 << 10
@@ -45,26 +45,26 @@ func AppendCursor(dst, scratch []byte, marks []Mark) (cursor, buf []byte) {
 	return base64.RawURLEncoding.AppendEncode(dst, b), b
 }
 
-// ParseCursor reads a cursor. Errors: ErrCursor.
+// ParseCursor reads a cursor. Errors: errCursor.
 func ParseCursor(cursor []byte) ([]Mark, error) {
 	if len(cursor) > maxCursor {
-		return nil, ErrCursor
+		return nil, errCursor
 	}
 	b, err := base64.RawURLEncoding.AppendDecode(nil, cursor)
 	if err != nil || len(b) == 0 || b[0] != cursorVersion {
-		return nil, ErrCursor
+		return nil, errCursor
 	}
 	var marks []Mark
 	for b = b[1:]; len(b) > 0; {
 		if len(b) < 5 || b[4] > 64 || len(b) < 5+int(b[4]) {
-			return nil, ErrCursor
+			return nil, errCursor
 		}
 		m := Mark{Channel: binary.BigEndian.Uint32(b)}
 		end := 5 + int(b[4])
 		m.Epoch = string(b[5:end])
 		seq, n := binary.Uvarint(b[end:])
 		if n <= 0 {
-			return nil, ErrCursor
+			return nil, errCursor
 		}
 		m.Seq = seq
 		marks = append(marks, m)

@@ -104,7 +104,7 @@ func TestCursor(t *testing.T) {
 		t.Errorf("%v, %v", back, err)
 	}
 	for _, bad := range []string{"", "!", "AA", "AQ", string(cursor[:len(cursor)-1]) + "!", string(cursor[:20]), strings.Repeat("A", maxCursor+1)} {
-		if marks, err := ParseCursor([]byte(bad)); err == nil && len(marks) > 0 || err != nil && !errors.Is(err, ErrCursor) {
+		if marks, err := ParseCursor([]byte(bad)); err == nil && len(marks) > 0 || err != nil && !errors.Is(err, errCursor) {
 			t.Errorf("ParseCursor(%.20q) = %v, %v", bad, marks, err)
 		}
 	}

@@ -9,10 +9,10 @@ import (
 )
 
 // MinSize is the smallest payload, in bytes, that holds any usual stamp. A stamp that does not fit
-// the size asked for is as long as it must be; MaxStamp is the longest.
+// the size asked for is as long as it must be; maxStamp is the longest.
 const (
 	MinSize  = 64
-	MaxStamp = 96
+	maxStamp = 96
 )
 
 // ErrCorrupt means that a payload is not a stamp, or that its CRC does not match what it says.

@@ -18,7 +18,7 @@ func anyStamp(t *rapid.T) Stamp {
 
 func TestStampsComeBackAndAreExactlyAsLongAsAsked(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s, size := anyStamp(t), rapid.IntRange(MaxStamp+20, 20_000).Draw(t, "size")
+		s, size := anyStamp(t), rapid.IntRange(maxStamp+20, 20_000).Draw(t, "size")
 		b := s.Append([]byte("before"), size)[len("before"):]
 		got, err := Parse(b)
 		if err != nil || got != s || len(b) != size || !json.Valid(b) {
@@ -30,7 +30,7 @@ func TestStampsComeBackAndAreExactlyAsLongAsAsked(t *testing.T) {
 		t.Errorf("a usual stamp takes %d bytes", n)
 	}
 	longest := Stamp{math.MaxUint32, math.MaxUint32, math.MaxUint64, math.MaxInt64}
-	if n := len(longest.Append(nil, 1)); n > MaxStamp {
+	if n := len(longest.Append(nil, 1)); n > maxStamp {
 		t.Errorf("the longest stamp takes %d bytes", n)
 	}
 }

@@ -4,6 +4,6 @@
 // the one loop that records into it.
 //
 // The file form is gzipped JSON, one object a line: the header first, then a line for each interval,
-// connection and stream, then the end. A file that was cut off is refused (ErrFormat), and so is one of
+// connection and stream, then the end. A file that was cut off is refused, and so is one of
 // a later version.
 package record

@@ -10,8 +10,8 @@ import (
 	"os"
 )
 
-// ErrFormat means that a file is not a whole record of a version that can be read.
-var ErrFormat = errors.New("not a record of a run")
+// errFormat means that a file is not a whole record of a version that can be read.
+var errFormat = errors.New("not a record of a run")
 
 const format = "weir-run"
 
@@ -28,7 +28,7 @@ type line struct {
 func (r *Record) Write(w io.Writer) error {
 	zip := gzip.NewWriter(w)
 	enc := json.NewEncoder(zip)
-	r.Header.Format, r.Header.Version = format, Version
+	r.Header.Format, r.Header.Version = format, version
 	err := enc.Encode(line{Header: &r.Header})
 	for i := range r.Buckets {
 		err = errors.Join(err, enc.Encode(line{Bucket: &r.Buckets[i]}))
@@ -61,11 +61,11 @@ const (
 	maxFile  = 4 << 30 // bytes, unpacked
 )
 
-// Read reads a record. Errors wrap ErrFormat when the content is at fault.
+// Read reads a record. Errors wrap errFormat when the content is at fault.
 func Read(src io.Reader) (*Record, error) {
 	zip, err := gzip.NewReader(src)
 	if err != nil {
-		return nil, fmt.Errorf("read record: %w: %w", ErrFormat, err)
+		return nil, fmt.Errorf("read record: %w: %w", errFormat, err)
 	}
 	dec := json.NewDecoder(io.LimitReader(zip, maxFile))
 	r := &Record{}
@@ -73,14 +73,14 @@ func Read(src io.Reader) (*Record, error) {
 	for n := 0; !ended; n++ {
 		var l line
 		if err := dec.Decode(&l); err != nil || n > maxLines {
-			return nil, fmt.Errorf("read record: line %d: %w: %w", n+1, ErrFormat, err)
+			return nil, fmt.Errorf("read record: line %d: %w: %w", n+1, errFormat, err)
 		}
 		switch {
 		case (n == 0) != (l.Header != nil):
-			return nil, fmt.Errorf("read record: line %d: the header belongs on the first line: %w", n+1, ErrFormat)
+			return nil, fmt.Errorf("read record: line %d: the header belongs on the first line: %w", n+1, errFormat)
 		case l.Header != nil:
-			if r.Header = *l.Header; r.Header.Format != format || r.Header.Version != Version {
-				return nil, fmt.Errorf("read record: %q version %d, expected version %d: %w", r.Header.Format, r.Header.Version, Version, ErrFormat)
+			if r.Header = *l.Header; r.Header.Format != format || r.Header.Version != version {
+				return nil, fmt.Errorf("read record: %q version %d, expected version %d: %w", r.Header.Format, r.Header.Version, version, errFormat)
 			}
 		case l.Bucket != nil:
 			r.Buckets = append(r.Buckets, *l.Bucket)

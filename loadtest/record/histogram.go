@@ -43,20 +43,12 @@ func (h *Histogram) UnmarshalJSON(b []byte) error {
 	last := int64(0)
 	for pair := range slices.Chunk(flat, 2) {
 		if len(pair) != 2 || pair[0] < 0 || pair[1] < 0 || pair[0] > most || last+pair[0] > 2*most {
-			return fmt.Errorf("histogram pair %v: %w", pair, ErrFormat)
+			return fmt.Errorf("histogram pair %v: %w", pair, errFormat)
 		}
 		last += pair[0]
 		*h = append(*h, Count{last, pair[1]})
 	}
 	return nil
-}
-
-// Total is how many values were recorded.
-func (h Histogram) Total() (n int64) {
-	for _, c := range h {
-		n += c.N
-	}
-	return n
 }
 
 // Meter records latencies. It is owned by the loop that records.

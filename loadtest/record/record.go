@@ -7,8 +7,8 @@ import (
 	"weir/loadtest/unit"
 )
 
-// Version is the version of the file form that is written. Files of the same version are read.
-const Version = 1
+// version is the version of the file form that is written. Files of the same version are read.
+const version = 1
 
 // Record is one run. All times are nanoseconds since the load began, unless they say otherwise.
 type Record struct {

@@ -128,7 +128,7 @@ func TestOnlyWholeRecordsOfTheRightVersionAreRead(t *testing.T) {
 		"two headers": zip(strings.Repeat(`{"header":{"format":"weir-run","version":1}}`, 2)), "bad histogram": zip(`{"header":{"format":"weir-run","version":1}}{"end":{"ack":[1,-1]}}`),
 		"odd histogram": zip(`{"header":{"format":"weir-run","version":1}}{"end":{"ack":[1]}}`),
 	} {
-		if _, err := Read(bytes.NewReader(content)); !errors.Is(err, ErrFormat) {
+		if _, err := Read(bytes.NewReader(content)); !errors.Is(err, errFormat) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -16,7 +16,7 @@ type Condition struct {
 	share    float64
 }
 
-// ParseCondition reads a condition. Errors wrap ErrThreshold.
+// ParseCondition reads a condition. Errors wrap errThreshold.
 func ParseCondition(text string) (Condition, error) {
 	plain := strings.Join(strings.Fields(text), "")
 	at := strings.IndexAny(plain, "<>")
@@ -28,7 +28,7 @@ func ParseCondition(text string) (Condition, error) {
 	name, limit := limit[:at], limit[at+1:]
 	share, err := strconv.ParseFloat(limit, 64)
 	if err != nil || math.IsNaN(share) || math.IsInf(share, 0) || limit[0] != '+' && limit[0] != '-' {
-		return Condition{}, fmt.Errorf("%q: expected something like p99>+10%% or deliveriesPerSecond<-5%%: %w", text, ErrThreshold)
+		return Condition{}, fmt.Errorf("%q: expected something like p99>+10%% or deliveriesPerSecond<-5%%: %w", text, errThreshold)
 	}
 	t, err := ParseThreshold(name + plain[at:at+1] + zeroOf(name)) // only the name and the sign matter
 	t.text = plain

@@ -52,7 +52,7 @@ func TestConditionsTellChangeFromNoise(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"p99>10%", "p99>+x%", "p98>+10%", "p99+10%", "p99>+NaN%", "p99>%", "p99=+5%"} {
-		if _, err := ParseCondition(text); !errors.Is(err, ErrThreshold) {
+		if _, err := ParseCondition(text); !errors.Is(err, errThreshold) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

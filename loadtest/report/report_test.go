@@ -265,7 +265,7 @@ func TestThresholds(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "p99", "p98>1ms", "p99>60", "lost>some", "lost>", "valid=maybe", ">3", "lost>nan", "lost>inf", "memoryPerConnection>NaN"} {
-		if _, err := ParseThreshold(text); !errors.Is(err, ErrThreshold) {
+		if _, err := ParseThreshold(text); !errors.Is(err, errThreshold) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

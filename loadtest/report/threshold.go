@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// ErrThreshold means that a threshold is not understood.
-var ErrThreshold = errors.New("not a threshold")
+// errThreshold means that a threshold is not understood.
+var errThreshold = errors.New("not a threshold")
 
 // Threshold is a condition under which a run has failed, such as p99>60ms or lost>0.
 type Threshold struct {
@@ -98,12 +98,12 @@ func (res *Result) at(path string) float64 {
 }
 
 // ParseThreshold reads a threshold: a name of a result's number, one of < <= > >= =, and a limit with
-// its unit. Errors wrap ErrThreshold.
+// its unit. Errors wrap errThreshold.
 func ParseThreshold(text string) (Threshold, error) {
 	t := Threshold{text: strings.Join(strings.Fields(text), "")}
 	at := strings.IndexAny(t.text, "<>=")
 	if at < 0 {
-		return t, fmt.Errorf("%q: expected something like p99>60ms or lost>0: %w", text, ErrThreshold)
+		return t, fmt.Errorf("%q: expected something like p99>60ms or lost>0: %w", text, errThreshold)
 	}
 	name, rest := strings.ReplaceAll(t.text[:at], "p99.9", "p999"), t.text[at+1:]
 	t.less, t.equal = t.text[at] == '<', t.text[at] == '='
@@ -117,11 +117,11 @@ func ParseThreshold(text string) (Threshold, error) {
 		}
 	}
 	if t.metric.name == "" {
-		return t, fmt.Errorf("%q: no number %q, expected one of %s: %w", text, name, strings.Join(names, ", "), ErrThreshold)
+		return t, fmt.Errorf("%q: no number %q, expected one of %s: %w", text, name, strings.Join(names, ", "), errThreshold)
 	}
 	limit, err := t.metric.parse(rest)
 	if err != nil {
-		return t, fmt.Errorf("%q: limit %q: %w: %w", text, rest, err, ErrThreshold)
+		return t, fmt.Errorf("%q: limit %q: %w: %w", text, rest, err, errThreshold)
 	}
 	t.limit = limit
 	if orEqual && !t.equal { // as a strict comparison with the next number

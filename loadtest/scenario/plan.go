@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sort"
 	"strconv"
-	"time"
 )
 
 // Plan is a validated scenario and its timetable. Times are nanoseconds since the load began. It does
@@ -138,7 +137,7 @@ func (p *Plan) level(t int64, most int, of func(Step) int) int {
 	if !slices.ContainsFunc(p.Stages, func(s Stage) bool { return of(Step{Stage: s}) > 0 }) {
 		return most
 	}
-	i := p.At(max(t, 0))
+	i := p.at(max(t, 0))
 	s := p.Steps[i]
 	to := min(of(s), most)
 	if !s.Ramp {
@@ -152,8 +151,8 @@ func (p *Plan) level(t int64, most int, of func(Step) int) int {
 	return from + int(share*float64(to-from)+.5)
 }
 
-// At is the step that time t falls into; the last one for times after the end.
-func (p *Plan) At(t int64) int {
+// at is the step that time t falls into; the last one for times after the end.
+func (p *Plan) at(t int64) int {
 	i := sort.Search(len(p.Steps), func(i int) bool { return p.Steps[i].To > t })
 	return min(i, len(p.Steps)-1)
 }
@@ -216,12 +215,9 @@ func (s Scenario) Connections() int {
 	return s.Subscribers
 }
 
-// Length is how long the load lasts, the warm-up included.
-func (p *Plan) Length() time.Duration { return time.Duration(p.End) }
-
 // StepName describes what happens at time t.
 func (p *Plan) StepName(t int64) string {
-	i := p.At(t)
+	i := p.at(t)
 	switch s := p.Steps[i]; {
 	case t >= p.End:
 		return "draining"

@@ -35,7 +35,7 @@ func (p *Plan) Sample() []bool {
 		p.sampleTrace(chosen)
 		return chosen
 	}
-	groups := min(p.Groups(), p.Subscribers)
+	groups := min(p.groups(), p.Subscribers)
 	size := func(group int) int { return (p.Subscribers - group + groups - 1) / groups }
 	share := func(group int) int {
 		of := p.Follow / gcd(p.Channels, p.Follow) // groups that a channel has
@@ -75,15 +75,15 @@ func (p *Plan) Sample() []bool {
 	return chosen
 }
 
-// Groups is how many different sets of channels connections follow: connection i follows the same as i plus Groups.
-func (p *Plan) Groups() int { return p.Channels / gcd(p.Channels, p.Follow) }
+// groups is how many different sets of channels connections follow: connection i follows the same as i plus groups.
+func (p *Plan) groups() int { return p.Channels / gcd(p.Channels, p.Follow) }
 
 // Group returns the number of a set of channels: connections of the same group follow the same.
 func (p *Plan) Group(i int) int {
 	if p.Trace != nil {
 		return p.Trace.Groups[i]
 	}
-	return i % p.Groups()
+	return i % p.groups()
 }
 
 func gcd(a, b int) int {

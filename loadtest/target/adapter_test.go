@@ -225,7 +225,7 @@ func TestRefusalsEndAConnection(t *testing.T) {
 		}
 		var h heard
 		s := &Subscriber{Channels: []Followed{{Name: "a"}}}
-		if _, err := tr.Greet(s, []byte(msg), &h); !errors.Is(err, ErrRefused) || s.Subscribed {
+		if _, err := tr.Greet(s, []byte(msg), &h); !errors.Is(err, errRefused) || s.Subscribed {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := tr.Read(s, []byte(`{"type":`), &h); !errors.Is(err, codec.ErrProtocol) {

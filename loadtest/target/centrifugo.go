@@ -106,7 +106,7 @@ func (t *centrifugo) Read(s *Subscriber, msg []byte, seen Sink) (reply []byte, e
 			s.Confirmed++
 		}
 		if r.Error != nil {
-			err = fmt.Errorf("%w: %s", ErrRefused, r.Error)
+			err = fmt.Errorf("%w: %s", errRefused, r.Error)
 		}
 		if followed := s.find(r.Push.Channel); followed >= 0 && r.Push.Pub.Data != nil {
 			seen.Delivered(followed, r.Push.Pub.Offset, nil, r.Push.Pub.Data, false)

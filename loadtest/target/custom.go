@@ -254,7 +254,7 @@ func (t *custom) take(s *Subscriber, reply, msg []byte, seen Sink) ([]byte, erro
 	n := s.session
 	for _, m := range t.c.Refused {
 		if _, ok := m.Rest(msg, &n.values, n.row); ok {
-			return reply, fmt.Errorf("%w: %.200s", ErrRefused, msg)
+			return reply, fmt.Errorf("%w: %.200s", errRefused, msg)
 		}
 	}
 	for i := range t.c.Answer {

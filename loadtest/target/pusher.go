@@ -91,7 +91,7 @@ func (t *pusher) Read(s *Subscriber, msg []byte, seen Sink) (reply []byte, err e
 	case "pusher:connection_established", "pusher_internal:subscription_succeeded":
 		s.Confirmed++
 	case "pusher:error":
-		return nil, fmt.Errorf("%w: %s", ErrRefused, m.Data)
+		return nil, fmt.Errorf("%w: %s", errRefused, m.Data)
 	case "pusher:ping":
 		return []byte(`{"event":"pusher:pong","data":{}}`), nil
 	case pusherEvent:

@@ -144,7 +144,7 @@ type Options struct {
 	Close     bool   // publishers ask for their connection to be closed after each request, as PHP's do
 	Key       string // what publishers authenticate with; weir: "dev"; pusher: app:key:secret; mercure: a token, or one with the key of its documentation
 	Transport string // weir: ws (default) or sse, with batches in their short form; ws-whole or sse-whole
-	System    string // weir: a system to drive instead of channels: Chat or Analytics; "" none
+	System    string // weir: a system to drive instead of channels: chat or analytics; "" none
 
 	Headers  [][2]string        // more headers of subscribers' requests, whatever the kind
 	Protocol *protocol.Protocol // describes the server, if it is none of the kinds that Names has; nil
@@ -204,12 +204,12 @@ func New(o Options) (t Target, subscribe, publish Endpoint, err error) {
 		switch o.System {
 		case "":
 			t, err = newWeir(o, subscribe, publish)
-		case Chat:
+		case chat:
 			t, err = newWeirChat(o, subscribe, publish)
-		case Analytics:
+		case analytics:
 			t, err = newWeirAnalytics(o, subscribe, publish)
 		default:
-			err = fmt.Errorf("system %q: expected %s or %s: %w", o.System, Chat, Analytics, ErrTarget)
+			err = fmt.Errorf("system %q: expected %s or %s: %w", o.System, chat, analytics, ErrTarget)
 		}
 	case "centrifugo":
 		t = newCentrifugo(o, subscribe, publish)

@@ -122,8 +122,8 @@ func (w *weir) Join(s *Subscriber, from int) (reply []byte) {
 	return append(reply, ']')
 }
 
-// ErrRefused is an answer of the server that ends a test connection: its code and message follow.
-var ErrRefused = errors.New("refused by the target")
+// errRefused is an answer of the server that ends a test connection: its code and message follow.
+var errRefused = errors.New("refused by the target")
 
 // weirMessage is one message, or one element of a batch or of what was missed.
 type weirMessage struct {
@@ -201,7 +201,7 @@ func (m *weirMessage) handle(s *Subscriber, seen Sink, followed int) (err error)
 		seen.Reset(followed)
 	case "error", "unsubscribed":
 		if m.Code != nil {
-			return fmt.Errorf("%w: %s %s", ErrRefused, m.Code, m.Message)
+			return fmt.Errorf("%w: %s %s", errRefused, m.Code, m.Message)
 		}
 	}
 	return err

@@ -10,8 +10,8 @@ import (
 	"weir/loadtest/codec"
 )
 
-// Analytics is the system of weir that counts events: publishers send events, subscribers are dashboards.
-const Analytics = "analytics"
+// analytics is the system of weir that counts events: publishers send events, subscribers are dashboards.
+const analytics = "analytics"
 
 // weirAnalytics sends each message as an event of its channel's and source's own metric, and watches
 // /analytics/live, where only how many there were comes back. Events of one source are numbered without gaps, so a

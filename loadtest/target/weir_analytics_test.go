@@ -30,7 +30,7 @@ func (d *told) Reset(int) {}
 
 // What dashboards are told is as many of the events that were sent, in order; one too many is one twice.
 func TestAnalyticsCounts(t *testing.T) {
-	w, _, _, err := New(Options{System: Analytics})
+	w, _, _, err := New(Options{System: analytics})
 	if err != nil {
 		t.Fatal(err)
 	}

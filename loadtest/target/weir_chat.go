@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Chat is the system of weir that keeps rooms: messages are posted to rooms by a member, and members type.
-const Chat = "chat"
+// chat is the system of weir that keeps rooms: messages are posted to rooms by a member, and members type.
+const chat = "chat"
 
 // Preparer is a Target whose channels have to be made before a test.
 type Preparer interface {
@@ -92,7 +92,7 @@ func (w *weirChat) room(ctx context.Context, client *http.Client, token string, 
 		ID string `json:"id"`
 	}
 	if resp.StatusCode != http.StatusCreated || json.Unmarshal(raw, &room) != nil || room.ID == "" {
-		return "", fmt.Errorf("make a room: returned status %d: %.200s: %w", resp.StatusCode, raw, ErrRefused)
+		return "", fmt.Errorf("make a room: returned status %d: %.200s: %w", resp.StatusCode, raw, errRefused)
 	}
 	return room.ID, nil
 }

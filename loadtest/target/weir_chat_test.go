@@ -21,7 +21,7 @@ func TestChatRooms(t *testing.T) {
 		_, _ = fmt.Fprintf(w, `{"id":"r%d"}`, strings.Count(asked, "\n"))
 	}))
 	defer srv.Close()
-	w, _, _, err := New(Options{URL: srv.URL, System: Chat})
+	w, _, _, err := New(Options{URL: srv.URL, System: chat})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestChatRooms(t *testing.T) {
 func TestChatRefuses(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	defer srv.Close()
-	w, _, _, err := New(Options{URL: srv.URL, System: Chat})
+	w, _, _, err := New(Options{URL: srv.URL, System: chat})
 	if err != nil {
 		t.Fatal(err)
 	}

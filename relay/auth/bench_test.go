@@ -97,7 +97,7 @@ func BenchmarkLookup(b *testing.B) {
 		b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, ok := k.Lookup(key); !ok {
+				if _, ok := k.lookup(key); !ok {
 					b.Fatal("refused")
 				}
 			}

@@ -63,7 +63,7 @@ func (cfg Config) filled() (Config, error) {
 		return cfg, fmt.Errorf("configure tokens: leeway is %v: expected 0 to %v", cfg.Leeway, maxLeeway)
 	}
 	if len(cfg.Keys) == 0 && cfg.JWKS.URL == "" && !cfg.Keyless {
-		return cfg, fmt.Errorf("configure tokens: %w", ErrNoKeys)
+		return cfg, fmt.Errorf("configure tokens: %w", errNoKeys)
 	}
 	if len(cfg.Keys) > maxKeys {
 		return cfg, fmt.Errorf("configure tokens: %d keys: expected at most %d", len(cfg.Keys), maxKeys)

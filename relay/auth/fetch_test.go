@@ -115,7 +115,7 @@ func TestKeySetOverTheNetwork(t *testing.T) {
 	if err := private.WaitKeys(t.Context()); !errors.Is(err, safedial.ErrAddress) {
 		t.Errorf("a private address: %v, want ErrAddress", err)
 	}
-	if s := private.KeySet(); s.Failures != 1 || !errors.Is(s.Err, safedial.ErrAddress) || !s.Fetched.IsZero() {
+	if s := private.status(); s.Failures != 1 || !errors.Is(s.Err, safedial.ErrAddress) || !s.Fetched.IsZero() {
 		t.Errorf("status = %+v", s)
 	}
 	named := newVerifier(t, Config{JWKS: JWKS{URL: strings.Replace(secure.URL, "127.0.0.1", "localhost", 1)}})
@@ -138,7 +138,7 @@ func TestKeySetOverTheNetwork(t *testing.T) {
 	for _, token := range tokens {
 		wantAccepted(t, v, token)
 	}
-	if s := v.KeySet(); s.Keys != 3 || s.Fetches != 1 {
+	if s := v.status(); s.Keys != 3 || s.Fetches != 1 {
 		t.Errorf("status = %+v", s)
 	}
 	// Reloaded with the same address it keeps its keys; without one it loses them.
@@ -155,7 +155,7 @@ func TestKeySetOverTheNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantUnknown(t, v, tokens[0])
-	if s := v.KeySet(); s != (KeySetStatus{}) {
+	if s := v.status(); s != (keySetStatus{}) {
 		t.Errorf("status without a key set = %+v", s)
 	}
 }

@@ -109,10 +109,10 @@ func ValidName(name string) bool {
 	return name != "" && len(name) <= 64 && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == ""
 }
 
-// Lookup returns the name of the backend whose key this is. It allocates nothing, compares digests of
+// lookup returns the name of the backend whose key this is. It allocates nothing, compares digests of
 // one length in constant time, and always goes through the whole list: the time it takes says nothing
 // about which key was close, or found.
-func (k *Keys) Lookup(key []byte) (name string, ok bool) {
+func (k *Keys) lookup(key []byte) (name string, ok bool) {
 	if len(key) == 0 || len(key) > maxAPIKey {
 		return "", false
 	}
@@ -142,7 +142,7 @@ func (k *Keys) Known(key []byte, m *Memo) bool {
 		return true
 	}
 	list := k.list.Load() // before the look-up: a reload in between makes the memo worthless, not wrong
-	_, ok := k.Lookup(key)
+	_, ok := k.lookup(key)
 	if ok {
 		m.key, m.list = append(m.key[:0], key...), list
 	}

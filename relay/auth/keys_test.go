@@ -36,13 +36,13 @@ func TestLookup(t *testing.T) {
 		{strings.Repeat("k", 1<<20), ""},
 		{"shop", ""},
 	} {
-		name, ok := k.Lookup([]byte(tt.key))
+		name, ok := k.lookup([]byte(tt.key))
 		if name != tt.name || ok != (tt.name != "") {
 			t.Errorf("Lookup(%.30q) = %q, %v; want %q", tt.key, name, ok, tt.name)
 		}
 	}
 	key, wrong := []byte(freshKey), []byte(freshKey+"x")
-	if allocs := testing.AllocsPerRun(100, func() { k.Lookup(key); k.Lookup(wrong) }); allocs != 0 {
+	if allocs := testing.AllocsPerRun(100, func() { k.lookup(key); k.lookup(wrong) }); allocs != 0 {
 		t.Errorf("Lookup allocates %v times", allocs)
 	}
 }
@@ -53,7 +53,7 @@ func TestKeysReload(t *testing.T) {
 	for range 2 {
 		wg.Go(func() {
 			for range 1000 {
-				if _, ok := k.Lookup([]byte(oldKey)); !ok {
+				if _, ok := k.lookup([]byte(oldKey)); !ok {
 					t.Error("a key that is in both lists is refused")
 					return
 				}
@@ -69,13 +69,13 @@ func TestKeysReload(t *testing.T) {
 	if err := k.Reload(APIConfig{Keys: []APIKey{{Name: "b", Secret: "short"}}}); err == nil {
 		t.Error("a short key is accepted")
 	}
-	if name, _ := k.Lookup([]byte(oldKey)); name != "a" {
+	if name, _ := k.lookup([]byte(oldKey)); name != "a" {
 		t.Error("a reload that failed changed the list")
 	}
 	if err := k.Reload(APIConfig{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := k.Lookup([]byte(oldKey)); ok {
+	if _, ok := k.lookup([]byte(oldKey)); ok {
 		t.Error("a key that was taken off the list is accepted")
 	}
 }
@@ -113,7 +113,7 @@ func TestAPIKeysThatAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if name, ok := k.Lookup([]byte("dev")); name != "dev" || !ok {
+	if name, ok := k.lookup([]byte("dev")); name != "dev" || !ok {
 		t.Error("the key of development mode is refused")
 	}
 }

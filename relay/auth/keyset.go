@@ -25,8 +25,8 @@ const (
 	maxKeySet    = 1 << 20          // bytes of an answer
 )
 
-// KeySetStatus is the outcome of fetching the key set. The zero value: no key set is configured.
-type KeySetStatus struct {
+// keySetStatus is the outcome of fetching the key set. The zero value: no key set is configured.
+type keySetStatus struct {
 	Keys     int       // in use
 	Fetched  time.Time // when those were fetched; zero: never, none can be used yet
 	Fetches  uint64    // fetches that ended, good and bad
@@ -51,7 +51,7 @@ type keySet struct {
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	status  KeySetStatus
+	status  keySetStatus
 	current chan struct{} // closed when the last fetch that has begun has ended
 	next    chan struct{} // the same of the next one
 	asked   bool          // for that
@@ -223,7 +223,7 @@ func (s *keySet) renew(ctx context.Context) bool {
 	return true
 }
 
-func (s *keySet) read() KeySetStatus {
+func (s *keySet) read() keySetStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.status

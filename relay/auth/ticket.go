@@ -19,8 +19,8 @@ const (
 	ticketBytes    = 24 // random, 192 bits
 )
 
-// ErrFull is returned when limit reached: too many unused tickets; the oldest goes within ticketLife.
-var ErrFull = errors.New("limit reached: too many unused tickets")
+// errFull is returned when limit reached: too many unused tickets; the oldest goes within ticketLife.
+var errFull = errors.New("limit reached: too many unused tickets")
 
 // Tickets hands out one-use stand-ins for an Identity. They live in the memory of this process: a
 // ticket is redeemed where it was issued, and a restart forgets it.
@@ -53,7 +53,7 @@ func NewTickets(limit int) *Tickets {
 }
 
 // Issue returns a ticket for id: 32 characters of base64url. Those that have expired are forgotten
-// first; ErrFull when as many as allowed are left.
+// first; errFull when as many as allowed are left.
 func (t *Tickets) Issue(id *Identity) (string, error) {
 	if id == nil {
 		return "", errors.New("issue ticket: no identity")
@@ -68,7 +68,7 @@ func (t *Tickets) Issue(id *Identity) (string, error) {
 	now := t.now()
 	t.expire(now)
 	if t.queue.Len() >= t.max {
-		return "", fmt.Errorf("issue ticket: %w", ErrFull)
+		return "", fmt.Errorf("issue ticket: %w", errFull)
 	}
 	t.byHash[hash] = t.queue.PushBack(ticket{hash, id, now})
 	return text, nil
@@ -90,14 +90,6 @@ func (t *Tickets) Redeem(text string) (*Identity, bool) {
 		return nil, false
 	}
 	return t.remove(e).identity, true
-}
-
-// Len is the number of outstanding tickets, up to those that expired since the last call of another
-// method.
-func (t *Tickets) Len() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.queue.Len()
 }
 
 // expire forgets the tickets whose time is over. Called with mu held; each ticket is removed once, so

@@ -11,6 +11,13 @@ import (
 	"pgregory.net/rapid"
 )
 
+// len is how many tickets are outstanding.
+func (t *Tickets) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.queue.Len()
+}
+
 func TestTicketIsRedeemedOnce(t *testing.T) {
 	tickets := NewTickets(0)
 	id := &Identity{User: "u1"}
@@ -67,8 +74,8 @@ func TestTicketExpires(t *testing.T) {
 		if _, ok := tickets.Redeem(early); ok {
 			t.Error("redeemed after its time")
 		}
-		if tickets.Len() != 1 {
-			t.Errorf("%d are kept, want 1", tickets.Len())
+		if tickets.len() != 1 {
+			t.Errorf("%d are kept, want 1", tickets.len())
 		}
 		time.Sleep(time.Second - time.Nanosecond)
 		if id, ok := tickets.Redeem(late); !ok || id.User != "u2" {
@@ -85,24 +92,24 @@ func TestTicketsAreBounded(t *testing.T) {
 		time.Sleep(time.Second)
 		must(tickets.Issue(id))
 		must(tickets.Issue(id))
-		if _, err := tickets.Issue(id); !errors.Is(err, ErrFull) {
-			t.Fatalf("err = %v, want ErrFull", err)
+		if _, err := tickets.Issue(id); !errors.Is(err, errFull) {
+			t.Fatalf("err = %v, want errFull", err)
 		}
 		if _, ok := tickets.Redeem(first); !ok {
 			t.Fatal("the full set refuses a ticket it has")
 		}
 		must(tickets.Issue(id)) // room again
-		if _, err := tickets.Issue(id); !errors.Is(err, ErrFull) {
-			t.Fatalf("err = %v, want ErrFull", err)
+		if _, err := tickets.Issue(id); !errors.Is(err, errFull) {
+			t.Fatalf("err = %v, want errFull", err)
 		}
 		time.Sleep(ticketLife - time.Second)
-		if _, err := tickets.Issue(id); !errors.Is(err, ErrFull) {
-			t.Fatalf("a second before the oldest goes: err = %v, want ErrFull", err)
+		if _, err := tickets.Issue(id); !errors.Is(err, errFull) {
+			t.Fatalf("a second before the oldest goes: err = %v, want errFull", err)
 		}
 		time.Sleep(time.Second)
 		must(tickets.Issue(id)) // the oldest have gone
-		if tickets.Len() > 3 {
-			t.Errorf("%d are kept", tickets.Len())
+		if tickets.len() > 3 {
+			t.Errorf("%d are kept", tickets.len())
 		}
 	})
 }

@@ -16,8 +16,8 @@ const MaxToken = 8 << 10
 
 // The errors of NewVerifier and Reload that are decisions; compare with errors.Is.
 var (
-	ErrNoKeys = errors.New("neither a key nor a jwks url")
-	ErrClosed = errors.New("verifier is closed")
+	errNoKeys = errors.New("neither a key nor a jwks url")
+	errClosed = errors.New("verifier is closed")
 )
 
 // Verifier checks the tokens of clients.
@@ -54,7 +54,7 @@ type scratch struct {
 var strict = base64.RawURLEncoding.Strict()
 
 // NewVerifier reads the key files that cfg names and returns a Verifier. It does not wait for the key
-// set: fetching that begins now, in a goroutine that Close ends. ErrNoKeys: cfg names no keys.
+// set: fetching that begins now, in a goroutine that Close ends. errNoKeys: cfg names no keys.
 func NewVerifier(cfg Config) (*Verifier, error) {
 	v := &Verifier{scratch: sync.Pool{New: func() any { return new(scratch) }}}
 	if err := v.Reload(cfg); err != nil {
@@ -65,7 +65,7 @@ func NewVerifier(cfg Config) (*Verifier, error) {
 
 // Reload puts cfg in force from one Verify to the next, key files read again. On an error nothing
 // changes. The cached key set is kept while its address is the same; another one starts empty, and its
-// tokens are refused with Retry until it is fetched. ErrClosed: after Close.
+// tokens are refused with Retry until it is fetched. errClosed: after Close.
 func (v *Verifier) Reload(cfg Config) error {
 	cfg, err := cfg.filled()
 	if err != nil {
@@ -80,7 +80,7 @@ func (v *Verifier) Reload(cfg Config) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.closed {
-		return fmt.Errorf("reload tokens: %w", ErrClosed)
+		return fmt.Errorf("reload tokens: %w", errClosed)
 	}
 	var old *keySet
 	if before := v.rules.Load(); before != nil {
@@ -124,15 +124,6 @@ func (v *Verifier) Close() {
 	if set := v.rules.Load().set; set != nil {
 		set.close()
 	}
-}
-
-// KeySet returns how fetching the key set goes, for health checks and metrics. Its counts begin again when
-// a Reload changes the address.
-func (v *Verifier) KeySet() KeySetStatus {
-	if set := v.rules.Load().set; set != nil {
-		return set.read()
-	}
-	return KeySetStatus{}
 }
 
 // WaitKeys waits until the key set was fetched, or could not be, and returns why not; a server that

@@ -283,8 +283,8 @@ func TestReplacingASecret(t *testing.T) {
 	reload(other)
 	accepts(before, false)
 	accepts(after, true)
-	if err := v.Reload(Config{}); !errors.Is(err, ErrNoKeys) {
-		t.Errorf("reload without keys: %v, want ErrNoKeys", err)
+	if err := v.Reload(Config{}); !errors.Is(err, errNoKeys) {
+		t.Errorf("reload without keys: %v, want errNoKeys", err)
 	}
 	accepts(after, true)
 }
@@ -318,8 +318,8 @@ func TestClosed(t *testing.T) {
 	v := newVerifier(t, cfg)
 	v.Close()
 	v.Close()
-	if err := v.Reload(cfg); !errors.Is(err, ErrClosed) {
-		t.Errorf("reload: %v, want ErrClosed", err)
+	if err := v.Reload(cfg); !errors.Is(err, errClosed) {
+		t.Errorf("reload: %v, want errClosed", err)
 	}
 	if _, err := v.Verify(hs(secret, "", claimsAt())); err != nil {
 		t.Errorf("verify after close: %v", err)

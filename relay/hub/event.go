@@ -61,7 +61,7 @@ func (h *Hub) Emit(e *Event) error {
 	if len(e.Data) > ns.message {
 		return problem.TooLarge
 	}
-	if err := h.Admit(broker.Send, 0); err != nil {
+	if err := h.admit(broker.Send, 0); err != nil {
 		return err
 	}
 	for i := range h.Topics.handlers {

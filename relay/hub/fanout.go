@@ -94,7 +94,7 @@ func (f *Fanout) TopicOf(groups []string, key string) (*pool.Topic, error) {
 	}
 	most := MaxSelections
 	if key != "" {
-		most = MaxItems
+		most = maxItems
 	}
 	if len(known) >= most { // nobody joins meanwhile: that is done under the channel's lock
 		known = slices.DeleteFunc(slices.Clone(known), func(s *groupTopic) bool { return s.topic.Subscribers() == 0 })
@@ -108,11 +108,11 @@ func (f *Fanout) TopicOf(groups []string, key string) (*pool.Topic, error) {
 	return s.topic, nil
 }
 
-// MaxSelections bounds the choices of groups of one channel: each is one more frame to build. MaxItems bounds them together with
+// MaxSelections bounds the choices of groups of one channel: each is one more frame to build. maxItems bounds them together with
 // items that are followed alone.
 const (
 	MaxSelections = 16
-	MaxItems      = 256
+	maxItems      = 256
 )
 
 // Apply implements broker.Subscriber. A panic over it costs its readers their connections: they come back for the change.

@@ -33,15 +33,15 @@ func TestPublishersAreRefusedWhileLoopsAreLate(t *testing.T) {
 		w.Append(batch.Message{Bytes: []byte("1"), Seq: 1})
 		due := b.Run(time.Now())
 		time.Sleep(time.Until(due))
-		if err := h.Admit(broker.Send, 1); err != nil {
+		if err := h.admit(broker.Send, 1); err != nil {
 			t.Errorf("refused in time: %v", err)
 		}
 		time.Sleep(300 * time.Millisecond)
-		if err := h.Admit(broker.Send, 1); !errors.Is(err, problem.Overloaded) {
+		if err := h.admit(broker.Send, 1); !errors.Is(err, problem.Overloaded) {
 			t.Errorf("accepted 300 ms late: %v", err)
 		}
 		b.Run(time.Now())
-		if err := h.Admit(broker.Send, 1); err != nil {
+		if err := h.admit(broker.Send, 1); err != nil {
 			t.Errorf("refused when all is written: %v", err)
 		}
 		if n := h.Counters.Shed.Of("late").Get(); n != 1 || h.Counters.Shed.Total() != 1 {

@@ -115,7 +115,7 @@ func (h *Hub) submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command
 	if c.Data == nil && p.Op != broker.Delete {
 		return broker.Receipt{}, problem.BadField.With("data is missing")
 	}
-	if err := h.Admit(p.Op, len(p.Data)); err != nil {
+	if err := h.admit(p.Op, len(p.Data)); err != nil {
 		return broker.Receipt{}, err
 	}
 	if ns.carry != nil {
@@ -134,9 +134,9 @@ func (h *Hub) submit(publisher *broker.Publisher, ns *Namespace, c *wire.Command
 	return receipt, err
 }
 
-// Admit refuses new work before old work suffers: items when nine tenths of the memory are in use, everything when
+// admit refuses new work before old work suffers: items when nine tenths of the memory are in use, everything when
 // nearly all of it is, and when more is accepted than can be delivered, or than can be soon.
-func (h *Hub) Admit(op broker.Op, bytes int) error {
+func (h *Hub) admit(op broker.Op, bytes int) error {
 	var size int64
 	if op == broker.Set || op == broker.Append {
 		size = ItemCost(bytes)
@@ -186,7 +186,7 @@ func (h *Hub) SubmitSystem(channel string, p *broker.Publication, submit func(ch
 	if p.Group != "" && !wire.ValidName(p.Group) || p.Key != "" && !wire.ValidName(p.Key) {
 		return broker.Receipt{}, problem.BadName
 	}
-	if err := h.Admit(p.Op, len(p.Data)); err != nil {
+	if err := h.admit(p.Op, len(p.Data)); err != nil {
 		return broker.Receipt{}, err
 	}
 	t, err := submit(channel, p)

@@ -78,7 +78,6 @@ func (s *speaker) TooLarge(ids [][]byte, why *problem.Error) {
 const (
 	lineEvents   = "\x00event"    // topics reach webhooks in the order in which a client emits them
 	linePresence = "\x00presence" // but these, which nobody outside hears of
-	lineRoute    = "\x00live"
 	lineCalls    = "\x00call"
 )
 

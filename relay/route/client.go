@@ -53,8 +53,8 @@ func (c *Client) Identity() *auth.Identity {
 	return c.session.Identity()
 }
 
-// Address is the client's, as limits count it.
-func (c *Client) Address() string {
+// address is the client's, as limits count it.
+func (c *Client) address() string {
 	if c.remote != nil {
 		return c.remote.address
 	}

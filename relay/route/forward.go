@@ -108,7 +108,7 @@ func (c *Client) dial(r *Routes, x opening) (*Forwarded, error) {
 // Forward opens the way to another node, which owns a key, for some of the client's messages on this route: the route's Admit and Open are called there, with the
 // query that is given. It ends with the client. It waits for the owner. Errors: cluster.ErrNoOwner; why the owner refuses it.
 func (c *Client) Forward(key, query string) (*Forwarded, error) {
-	f, err := c.dial(c.route.routes, opening{Path: c.route.path, Key: key, Query: query, Connection: c.ID(), Address: c.Address(), Identity: *c.Identity()})
+	f, err := c.dial(c.route.routes, opening{Path: c.route.path, Key: key, Query: query, Connection: c.ID(), Address: c.address(), Identity: *c.Identity()})
 	if err == nil {
 		c.keep(f)
 	}

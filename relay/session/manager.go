@@ -24,7 +24,7 @@ type Manager struct {
 	gate     *ingress.Gate
 	verifier *auth.Verifier
 	Now      func() time.Time // wall clock, for tokens; tests replace it before Start
-	Tickets  *auth.Tickets
+	tickets  *auth.Tickets
 	workers  *ants.Pool                          // what is done beside turns
 	turns    *ants.PoolWithFuncGeneric[*Session] // as many as there are connections
 	rules    *websocket.Rules                    // of event streams, which send nothing
@@ -49,7 +49,7 @@ type Manager struct {
 
 // New makes what holds the sessions of a hub's clients. Errors: the pool of workers cannot be made.
 func New(h *hub.Hub, gate *ingress.Gate, verifier *auth.Verifier, now func() time.Time) (*Manager, error) {
-	m := &Manager{hub: h, gate: gate, verifier: verifier, Now: now, Tickets: auth.NewTickets(0), sessions: newRegistry()}
+	m := &Manager{hub: h, gate: gate, verifier: verifier, Now: now, tickets: auth.NewTickets(0), sessions: newRegistry()}
 	m.rules = m.Rules(int(h.Config.Limit.Message))
 	m.expiries = &expiries{now: func() time.Time { return m.Now() }}
 	h.Find = m.sessions.connection

@@ -21,7 +21,7 @@ const callTicket = "ticket"
 // shareTickets lets other nodes redeem tickets of this one.
 func (m *Manager) shareTickets() {
 	m.hub.Answer(callTicket, func(body []byte) ([]byte, error) {
-		id, ok := m.Tickets.Redeem(string(body))
+		id, ok := m.tickets.Redeem(string(body))
 		if !ok {
 			return nil, nil
 		}
@@ -32,7 +32,7 @@ func (m *Manager) shareTickets() {
 // IssueTicket makes a ticket that opens one connection within 30 seconds. In a cluster it names this node, and every node takes it. Errors:
 // too many wait to be used.
 func (m *Manager) IssueTicket(id *auth.Identity) (string, error) {
-	t, err := m.Tickets.Issue(id)
+	t, err := m.tickets.Issue(id)
 	if err == nil && m.hub.Cluster != nil {
 		t += "." + m.hub.Cluster.Node()
 	}
@@ -55,7 +55,7 @@ func (m *Manager) redeem(ctx *fasthttp.RequestCtx, t string) (*auth.Identity, *p
 func (m *Manager) redeemed(ctx *fasthttp.RequestCtx, t string) (*auth.Identity, error) {
 	t, node, _ := strings.Cut(t, ".")
 	if node == "" || m.hub.Cluster == nil || node == m.hub.Cluster.Node() {
-		id, _ := m.Tickets.Redeem(t)
+		id, _ := m.tickets.Redeem(t)
 		return id, nil
 	}
 	if ingress.Elsewhere(ctx) {

@@ -45,7 +45,7 @@ type Tracer struct {
 
 	// Atomic.
 	active  atomic.Int64  // messages under way
-	Skipped atomic.Uint64 // messages that were not traced because of most
+	skipped atomic.Uint64 // messages that were not traced because of most
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -146,7 +146,7 @@ func extract(parent string) context.Context {
 
 func (t *Tracer) begin(channel, parent string, elsewhere bool) *Message {
 	if t.active.Load() >= most {
-		t.Skipped.Add(1)
+		t.skipped.Add(1)
 		return nil
 	}
 	ctx := context.Background()

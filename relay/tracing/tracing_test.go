@@ -67,7 +67,7 @@ func TestBounds(t *testing.T) {
 	for range most {
 		list = append(list, x.Begin("a", ""))
 	}
-	if x.Begin("a", "") != nil || x.Skipped.Load() != 1 {
+	if x.Begin("a", "") != nil || x.skipped.Load() != 1 {
 		t.Error("one too many is followed")
 	}
 	f := x.Flushing("a", "e", 10, 10)

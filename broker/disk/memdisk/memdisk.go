@@ -16,7 +16,7 @@ import (
 // The errors of a disk that fails.
 var (
 	ErrFull    = errors.New("no space left on device")
-	ErrCrashed = errors.New("the machine has lost power")
+	errCrashed = errors.New("the machine has lost power")
 )
 
 // Disk is a disk.FS in memory.
@@ -110,7 +110,7 @@ func (d *Disk) enter(op string) error {
 	}
 	d.mu.Lock()
 	if d.crashed {
-		err = ErrCrashed
+		err = errCrashed
 	}
 	if err != nil {
 		d.mu.Unlock()
@@ -190,7 +190,7 @@ func (f *file) WriteAt(p []byte, at int64) (int, error) {
 	}
 	defer d.mu.Unlock()
 	if d.crashed {
-		return 0, ErrCrashed
+		return 0, errCrashed
 	}
 	if grown := at + int64(n) - int64(len(f.data.bytes)); d.room >= 0 && grown > d.room {
 		n -= int(min(grown-d.room, int64(n)))

@@ -18,15 +18,15 @@ type Handler func(body []byte) ([]byte, error)
 // Workers work calls off, each in a goroutine that ends with its call. Work may be called concurrently.
 type Workers struct {
 	Handlers map[string]Handler // by kind; not changed after the first call
-	Panic    contain.Hook
-	Done     *sync.WaitGroup // of the goroutines
+	hook     contain.Hook
+	done     *sync.WaitGroup // of the goroutines
 
 	slots chan struct{} // one for each call that is worked on
 }
 
 // New returns workers for so many calls at a time that know no kind yet.
 func New(most int, hook contain.Hook, done *sync.WaitGroup) *Workers {
-	return &Workers{Handlers: make(map[string]Handler), Panic: hook, Done: done, slots: make(chan struct{}, most)}
+	return &Workers{Handlers: make(map[string]Handler), hook: hook, done: done, slots: make(chan struct{}, most)}
 }
 
 // Work has the call that a record holds worked on, and answer called with what comes of it, at once if it is of an unknown kind or there is no slot. Before its
@@ -52,7 +52,7 @@ func (w *Workers) Work(r *link.Reader, await func(key string) error, answer func
 	}
 	var out []byte
 	err := errors.New("internal error") // of a panic
-	w.Panic.Go(w.Done, "cluster call", func() {
+	w.hook.Go(w.done, "cluster call", func() {
 		defer func() {
 			<-w.slots
 			answer(out, err)

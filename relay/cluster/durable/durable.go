@@ -66,7 +66,7 @@ type Durable struct {
 	// Set once.
 	config Config
 	mesh   mesh.Node      // by Join
-	Ledger *ledger.Ledger // as well
+	ledger *ledger.Ledger // as well
 	wake   chan struct{}  // wakes the goroutine; room for one
 
 	fenced atomic.Bool // the ledger has lost its log
@@ -99,7 +99,7 @@ func (d *Durable) Join(node mesh.Node) {
 	}
 	c := d.config
 	d.mesh = node
-	d.Ledger = ledger.New(ledger.Config{Partitions: c.Partitions, Partition: c.Partition, Policy: c.Policy, Logs: node.Log, Shelf: node.Shelf(), Observe: c.Observe,
+	d.ledger = ledger.New(ledger.Config{Partitions: c.Partitions, Partition: c.Partition, Policy: c.Policy, Logs: node.Log, Shelf: node.Shelf(), Observe: c.Observe,
 		Log: c.Log, Panic: c.Panic, Fenced: func() {
 			d.fenced.Store(true)
 			d.Wake()
@@ -117,7 +117,7 @@ func (d *Durable) Away(channel string, partition int) bool {
 }
 
 // Behind reports whether the durable channels of a partition are not served here.
-func (d *Durable) Behind(partition int) bool { return d != nil && !d.Ledger.Serves(partition) }
+func (d *Durable) Behind(partition int) bool { return d != nil && !d.ledger.Serves(partition) }
 
 // Unserved reports whether this process owns the partition of a durable channel that it does not serve yet.
 func (d *Durable) Unserved(channel string) bool {
@@ -178,7 +178,7 @@ func (d *Durable) Store() *ledger.Ledger {
 	if d == nil {
 		return nil
 	}
-	return d.Ledger
+	return d.ledger
 }
 
 // InOrder calls f at once, or for a durable channel where it may be waited for.
@@ -225,7 +225,7 @@ func (d *Durable) Close() {
 	if d == nil {
 		return
 	}
-	if err := d.Ledger.Close(); err != nil {
+	if err := d.ledger.Close(); err != nil {
 		d.config.Log.Error("changes of durable channels could not be stored before the shutdown", slog.String("error", err.Error()))
 	}
 }

@@ -59,11 +59,11 @@ func (d *Durable) look(ctx context.Context) {
 	var wanted []int
 	for p := range d.config.Partitions {
 		mine, open := d.config.Owner.Owns(p)
-		switch serves := d.Ledger.Serves(p); {
+		switch serves := d.ledger.Serves(p); {
 		case open && !serves:
 			wanted = append(wanted, p)
 		case !mine && serves: // Lose has been overtaken
-			d.Ledger.Drop(p)
+			d.ledger.Drop(p)
 		}
 	}
 	if len(wanted) > 0 {
@@ -83,7 +83,7 @@ func (d *Durable) look(ctx context.Context) {
 // serve has a channel in memory go on with what is stored. It reports whether there is nothing left to do.
 func (d *Durable) serve(channel string) bool {
 	p := d.config.Partition(channel)
-	if !d.Ledger.Serves(p) || !d.open(p) || d.config.Owner.Served(channel) {
+	if !d.ledger.Serves(p) || !d.open(p) || d.config.Owner.Served(channel) {
 		delete(d.behind, channel)
 		return true
 	}
@@ -139,7 +139,7 @@ func (d *Durable) take(ctx context.Context, wanted []int) error {
 	var claims []ledger.Claim
 	var unsafe error
 	for _, p := range wanted {
-		if d.Ledger.Unsafe(p) { // it had the partition, and has lost it since: no record belongs to two refs, also where the table has forgotten the one before
+		if d.ledger.Unsafe(p) { // it had the partition, and has lost it since: no record belongs to two refs, also where the table has forgotten the one before
 			unsafe = errUnsafe
 			continue
 		}
@@ -149,14 +149,14 @@ func (d *Durable) take(ctx context.Context, wanted []int) error {
 		}
 		claims = append(claims, ledger.Claim{Partition: p, Refs: r.Refs, Seed: r.Seed})
 	}
-	if err := d.Ledger.Take(ctx, claims); err != nil {
+	if err := d.ledger.Take(ctx, claims); err != nil {
 		return err
 	}
 	for _, c := range claims {
 		p := c.Partition
 		d.taken[p] = c.Refs[len(c.Refs)-1].Order
 		if mine, _ := d.config.Owner.Owns(p); !mine || d.table.row(p).Order != d.taken[p] { // any more, or another process has had it meanwhile
-			d.Ledger.Drop(p)
+			d.ledger.Drop(p)
 			continue
 		}
 		d.names(p, func(channel string) { d.serve(channel) })
@@ -203,7 +203,7 @@ func (d *Durable) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	session, _, err := d.Ledger.Begin(ctx, slot, ledger.Made{Log: row.Made, Shelf: shelf.Made})
+	session, _, err := d.ledger.Begin(ctx, slot, ledger.Made{Log: row.Made, Shelf: shelf.Made})
 	if err == nil && !shelf.Made {
 		shelf.Made = true
 		err = d.update(ctx, shelfKey, shelf, shelf.revision)
@@ -234,7 +234,7 @@ func (d *Durable) claim(ctx context.Context, p int) (refsRow, error) {
 	if r.Seed == "" {
 		r.Seed = rand.Text()
 	}
-	next := d.Ledger.Position()
+	next := d.ledger.Position()
 	if next == 0 {
 		return r, ledger.ErrNotTaken
 	}
@@ -256,7 +256,7 @@ func (d *Durable) Give(ctx context.Context, p int) error {
 	}
 	defer d.moved.tell() // it may be served on
 	r := d.table.row(p)
-	refs, err := d.Ledger.Give(ctx, p, r.Refs)
+	refs, err := d.ledger.Give(ctx, p, r.Refs)
 	if errors.Is(err, ledger.ErrNotTaken) { // it may just be taken, and is served then
 		select {
 		case d.looks <- struct{}{}:
@@ -265,7 +265,7 @@ func (d *Durable) Give(ctx context.Context, p int) error {
 		}
 		defer func() { <-d.looks }()
 		r = d.table.row(p)
-		if refs, err = d.Ledger.Give(ctx, p, r.Refs); errors.Is(err, ledger.ErrNotTaken) {
+		if refs, err = d.ledger.Give(ctx, p, r.Refs); errors.Is(err, ledger.ErrNotTaken) {
 			return d.withdraw(ctx, p, r)
 		}
 	}
@@ -274,7 +274,7 @@ func (d *Durable) Give(ctx context.Context, p int) error {
 	}
 	r.Refs = refs
 	if err := d.updateRefs(ctx, p, r); err != nil {
-		d.Ledger.Drop(p) // it may have been written: it is taken anew
+		d.ledger.Drop(p) // it may have been written: it is taken anew
 		return err
 	}
 	return nil
@@ -297,7 +297,7 @@ func (d *Durable) withdraw(ctx context.Context, p int, r refsRow) error {
 // Lose gives a partition up that is another process's.
 func (d *Durable) Lose(p int) {
 	if d != nil {
-		d.Ledger.Drop(p)
+		d.ledger.Drop(p)
 		d.moved.tell()
 	}
 }
@@ -308,11 +308,11 @@ func (d *Durable) tidy(ctx context.Context) {
 	defer cancel()
 	for p := range d.config.Partitions {
 		r := d.table.row(p)
-		if len(r.Refs) < 2 || !d.Ledger.Serves(p) {
+		if len(r.Refs) < 2 || !d.ledger.Serves(p) {
 			continue
 		}
-		refs := d.Ledger.Refs(p, r.Refs)
-		if len(refs) == len(r.Refs) || len(refs) == 0 || !d.Ledger.Serves(p) {
+		refs := d.ledger.Refs(p, r.Refs)
+		if len(refs) == len(r.Refs) || len(refs) == 0 || !d.ledger.Serves(p) {
 			continue
 		}
 		r.Refs = refs
@@ -320,5 +320,5 @@ func (d *Durable) tidy(ctx context.Context) {
 			return
 		}
 	}
-	d.Ledger.Purge(func() uint64 { return d.table.reserved(d.slot, d.session, d.Ledger.Serves) })
+	d.ledger.Purge(func() uint64 { return d.table.reserved(d.slot, d.session, d.ledger.Serves) })
 }

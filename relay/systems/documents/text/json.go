@@ -15,7 +15,7 @@ import (
 // Bounds of an operation: components, and code points of one of them.
 const (
 	MaxComponents = 1000
-	MaxLength     = 1 << 30
+	maxLength     = 1 << 30
 )
 
 // The errors of this package. They come wrapped with what is wrong.
@@ -86,8 +86,8 @@ func parseDelete(value []byte) (c Component, err error) {
 
 func parseLength(value []byte) (int, error) {
 	n, err := strconv.Atoi(string(value))
-	if err != nil || n <= 0 || n > MaxLength {
-		return 0, bad("%s is not a length from 1 to %d", short(value), MaxLength)
+	if err != nil || n <= 0 || n > maxLength {
+		return 0, bad("%s is not a length from 1 to %d", short(value), maxLength)
 	}
 	return n, nil
 }
@@ -153,7 +153,7 @@ func (op Op) Check() error {
 		switch {
 		case c.Kind > Delete:
 			return bad("component %d has an unknown kind", i)
-		case c.N <= 0 || c.N > MaxLength:
+		case c.N <= 0 || c.N > maxLength:
 			return bad("component %d is empty or too long", i)
 		case c.Kind == Insert && utf8.RuneCountInString(c.S) != c.N,
 			c.Kind == Delete && c.S != "" && utf8.RuneCountInString(c.S) != c.N:

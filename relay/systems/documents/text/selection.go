@@ -18,7 +18,7 @@ func (s Selection) Move(op Op) Selection { return Selection{op.Move(s.Start), op
 // ParsePosition reads a number of code points; false if it is none.
 func ParsePosition(v []byte) (int, bool) {
 	n, err := strconv.Atoi(string(v))
-	return n, err == nil && n >= 0 && n <= MaxLength
+	return n, err == nil && n >= 0 && n <= maxLength
 }
 
 // ParseSelection reads {"start":...,"end":...}; false if it is none.

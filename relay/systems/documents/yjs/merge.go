@@ -91,8 +91,8 @@ func (u *Update) Since(v StateVector) *Update {
 	return out
 }
 
-// Vector is how much of each client is there without a gap.
-func (u *Update) Vector() StateVector {
+// vector is how much of each client is there without a gap.
+func (u *Update) vector() StateVector {
 	v := make(StateVector, len(u.clients))
 	for _, p := range u.clients {
 		var end uint64
@@ -152,7 +152,7 @@ type State struct {
 
 // NewState is the state of a document that is an update.
 func NewState(u *Update) *State {
-	s := &State{vector: u.Vector(), deletes: make(deletes)}
+	s := &State{vector: u.vector(), deletes: make(deletes)}
 	s.deletes.add(u.deletes)
 	for _, p := range u.clients {
 		if len(p.list) > 0 && p.list[len(p.list)-1].end() > s.vector[p.client] {

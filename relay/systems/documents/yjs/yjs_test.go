@@ -116,8 +116,8 @@ func TestAsYjs(t *testing.T) {
 			bytewise++
 		}
 		want, err := ParseStateVector(v.Vector)
-		if err != nil || !reflect.DeepEqual(merged.Vector(), want) {
-			t.Fatal(merged.Vector(), want, err)
+		if err != nil || !reflect.DeepEqual(merged.vector(), want) {
+			t.Fatal(merged.vector(), want, err)
 		}
 		if back, err := ParseStateVector(want.Append(nil)); err != nil || !reflect.DeepEqual(back, want) {
 			t.Fatal(back, err)
@@ -162,8 +162,8 @@ func TestState(t *testing.T) {
 			}
 		}
 		alike(t, "without what is not new", Merge(kept...), Merge(all...))
-		if !s.Gaps() && !reflect.DeepEqual(s.Vector(), Merge(all...).Vector()) {
-			t.Fatal(s.Vector(), Merge(all...).Vector())
+		if !s.Gaps() && !reflect.DeepEqual(s.Vector(), Merge(all...).vector()) {
+			t.Fatal(s.Vector(), Merge(all...).vector())
 		}
 	})
 }

@@ -15,7 +15,7 @@ import (
 // Ways are the channels of what is pending, one for each partition.
 type Ways struct {
 	// Set once by New.
-	Names []string      // by partition
+	names []string      // by partition
 	Wake  chan struct{} // holds a value if some are to be read; never closed
 
 	// Guarded by mu, a leaf.
@@ -27,11 +27,11 @@ type Ways struct {
 
 // New returns the ways of so many partitions: each has the first of the channels, by number, that belongs to it.
 func New(partitions int, channel func(i int) string) *Ways {
-	w := &Ways{Names: make([]string, partitions), Wake: make(chan struct{}, 1), mine: make(map[string]int), read: make(map[string]bool)}
+	w := &Ways{names: make([]string, partitions), Wake: make(chan struct{}, 1), mine: make(map[string]int), read: make(map[string]bool)}
 	for i, left := 0, partitions; left > 0; i++ {
 		name := channel(i)
-		if p := place.Partition(name, partitions, nil); w.Names[p] == "" {
-			w.Names[p] = name
+		if p := place.Partition(name, partitions, nil); w.names[p] == "" {
+			w.names[p] = name
 			left--
 		}
 	}
@@ -40,13 +40,13 @@ func New(partitions int, channel func(i int) string) *Ways {
 
 // User returns the way of a user.
 func (w *Ways) User(user string) string {
-	return w.Names[place.Partition(wire.UserChannel(user), len(w.Names), nil)]
+	return w.names[place.Partition(wire.UserChannel(user), len(w.names), nil)]
 }
 
 // Moved notes that ways are this node's from now on, or no longer.
 func (w *Ways) Moved(of func(key string) bool, gained bool) {
 	w.mu.Lock()
-	for _, name := range w.Names {
+	for _, name := range w.names {
 		if !of(name) {
 			continue
 		}
