@@ -82,7 +82,7 @@ func (c *compiler) wrong(at, value, expected string) {
 	c.faults = append(c.faults, fmt.Errorf("target.%s: %s: expected %s: %w", at, value, expected, ErrInvalid))
 }
 
-func (c *compiler) template(at, text string, how Escape, in scope) *Template {
+func (c *compiler) template(at, text string, how escape, in scope) *Template {
 	t, err := template(text, how, in, c.vars, c.kept)
 	if err != nil {
 		c.faults = append(c.faults, fmt.Errorf("target.%s: %w: %w", at, err, ErrInvalid))
@@ -93,7 +93,7 @@ func (c *compiler) template(at, text string, how Escape, in scope) *Template {
 
 // constant is a template without variables but those of vars.
 func (c *compiler) constant(at, text string) []byte {
-	t := c.template(at, text, Header, inClient)
+	t := c.template(at, text, asHeader, inClient)
 	if slices.ContainsFunc(t.parts, func(p part) bool { return p.name != "" }) {
 		c.wrong(at, fmt.Sprintf("%q", text), "a text without variables but those of vars")
 	}
@@ -140,7 +140,7 @@ func (p Protocol) Compile(path, publish string) (*Compiled, error) {
 	if p.Stream != StreamWebSocket && p.Stream != StreamEvents {
 		c.wrong("stream", p.Stream, StreamWebSocket+" or "+StreamEvents)
 	}
-	out := &Compiled{Protocol: p, Path: c.template("path", path, URL, inClient), Topic: c.template("topic", p.Topic, Message, inTopic), Open: c.steps("open", p.Open)}
+	out := &Compiled{Protocol: p, Path: c.template("path", path, asURL, inClient), Topic: c.template("topic", p.Topic, asMessage, inTopic), Open: c.steps("open", p.Open)}
 	if p.Stream == StreamEvents && (len(p.Open) > 0 || len(p.Answer) > 0 || p.Heartbeat != nil || p.Binary || p.Subprotocol != "") {
 		c.wrong("stream", p.Stream, "no open, answer, heartbeat, binary or subprotocol: nothing can be sent on an event stream")
 	}
@@ -162,7 +162,7 @@ func (p Protocol) Compile(path, publish string) (*Compiled, error) {
 		if m.none {
 			c.wrong(at+".when", "empty", "text, prefix or match")
 		}
-		out.Answer = append(out.Answer, CompiledAnswer{m, c.template(at+".send", a.Send, Message, inAnswer)})
+		out.Answer = append(out.Answer, CompiledAnswer{m, c.template(at+".send", a.Send, asMessage, inAnswer)})
 	}
 	if h := p.Heartbeat; h != nil {
 		if h.Every == 0 {
@@ -171,7 +171,7 @@ func (p Protocol) Compile(path, publish string) (*Compiled, error) {
 		if h.Every < 100*time.Millisecond || h.Send == "" {
 			c.wrong("heartbeat", h.Every.String(), "send, and every of 100ms or more")
 		}
-		out.Heartbeat = c.template("heartbeat.send", h.Send, Message, inClient)
+		out.Heartbeat = c.template("heartbeat.send", h.Send, asMessage, inClient)
 	}
 	out.Publish = c.publish(p.Publish, publish)
 	if p.Rows != "" {
@@ -189,7 +189,7 @@ func (c *compiler) steps(at string, steps []Step) (list []CompiledStep) {
 		at := fmt.Sprintf("%s[%d]", at, i)
 		out := CompiledStep{}
 		if s.Send != "" {
-			out.Send = c.template(at+".send", s.Send, Message, inClient)
+			out.Send = c.template(at+".send", s.Send, asMessage, inClient)
 			out.Each = out.Send.Uses("channel", "topic")
 		}
 		if s.Expect != nil {
@@ -229,14 +229,14 @@ func (c *compiler) arrival(a Arrival) CompiledArrival {
 func (c *compiler) headers(p Protocol) (list []Pair) {
 	list = c.pairs("headers", p.Headers, inClient)
 	if p.Origin != "" {
-		list = append(list, Pair{"Origin", c.template("origin", p.Origin, Header, inClient)})
+		list = append(list, Pair{"Origin", c.template("origin", p.Origin, asHeader, inClient)})
 	}
 	var cookies []string
 	for _, name := range slices.Sorted(maps.Keys(p.Cookies)) {
 		cookies = append(cookies, name+"="+p.Cookies[name])
 	}
 	if len(cookies) > 0 {
-		list = append(list, Pair{"Cookie", c.template("cookies", strings.Join(cookies, "; "), Header, inClient)})
+		list = append(list, Pair{"Cookie", c.template("cookies", strings.Join(cookies, "; "), asHeader, inClient)})
 	}
 	return list
 }
@@ -253,7 +253,7 @@ func (c *compiler) pairs(at string, headers map[string]string, in scope) (list [
 		case name == "" || strings.ContainsAny(name, " \t\r\n:") || strings.ContainsAny(value, "\r\n"):
 			c.wrong(at, fmt.Sprintf("%q", name+": "+value), "a header's name and a value of one line")
 		}
-		list = append(list, Pair{name, c.template(at+"."+name, value, Header, in)})
+		list = append(list, Pair{name, c.template(at+"."+name, value, asHeader, in)})
 	}
 	return list
 }

@@ -38,7 +38,7 @@ func (c *compiler) matcher(at string, p Pattern) *Matcher {
 			w.nothing = true
 		case string:
 			if w.any = v == "*"; !w.any {
-				w.text = c.template(at+".match."+path, v, Header, inClient)
+				w.text = c.template(at+".match."+path, v, asHeader, inClient)
 			}
 		case bool, uint64, int64, int, float64:
 			w.raw, _ = json.Marshal(v) // numbers and booleans never fail, but for NaN, which matches nothing
@@ -112,5 +112,5 @@ func (p Pattern) Compile(at string) (*Matcher, error) {
 // ParseText compiles what a client sends, by itself. The error wraps ErrInvalid.
 func ParseText(at, text string, vars map[string]string) (*Template, error) {
 	c := &compiler{vars: vars}
-	return c.template(at, text, Message, inClient), errors.Join(c.faults...)
+	return c.template(at, text, asMessage, inClient), errors.Join(c.faults...)
 }

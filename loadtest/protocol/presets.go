@@ -27,8 +27,8 @@ func Names() (names []string) {
 	return names
 }
 
-// File is the scenario file that a preset is; nil when there is none of that name.
-func File(name string) []byte {
+// file is the scenario file that a preset is; nil when there is none of that name.
+func file(name string) []byte {
 	b, err := files.ReadFile("presets/" + name + ".yaml")
 	if err != nil {
 		return nil
@@ -56,7 +56,7 @@ func About(name string) string {
 
 func read(name string) (presetFile, error) {
 	var f presetFile
-	if err := yaml.UnmarshalWithOptions(File(name), &f); err != nil {
+	if err := yaml.UnmarshalWithOptions(file(name), &f); err != nil {
 		return f, fmt.Errorf("preset %s: %w", name, err)
 	}
 	return f, nil

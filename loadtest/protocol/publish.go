@@ -18,7 +18,7 @@ func (c *compiler) publish(p Publish, path string) CompiledPublish {
 		if p.URL != "" || p.Body != "" || p.Item != "" || p.Method != "" || len(p.Headers) > 0 || len(p.Status) > 0 || len(p.Accept) > 0 {
 			c.wrong("publish", "send and a request", "either send, for a WebSocket, or url and body, for HTTP")
 		}
-		out.Send, out.Open = c.template("publish.send", p.Send, Message, inPublish), c.steps("publish.open", p.Open)
+		out.Send, out.Open = c.template("publish.send", p.Send, asMessage, inPublish), c.steps("publish.open", p.Open)
 		return out
 	}
 	if p.Body == "" && !slices.Contains([]string{"GET", "HEAD", "DELETE"}, p.Method) {
@@ -32,10 +32,10 @@ func (c *compiler) publish(p Publish, path string) CompiledPublish {
 	if p.Item != "" {
 		body = inBody
 	}
-	out.Path, out.Headers = c.template("publish.url", path, URL, inPublish), c.pairs("publish.headers", p.Headers, inPublish)
-	out.Body, out.Accept = c.template("publish.body", p.Body, Message, body), c.matcher("publish.accept", Pattern{Match: p.Accept})
+	out.Path, out.Headers = c.template("publish.url", path, asURL, inPublish), c.pairs("publish.headers", p.Headers, inPublish)
+	out.Body, out.Accept = c.template("publish.body", p.Body, asMessage, body), c.matcher("publish.accept", Pattern{Match: p.Accept})
 	if p.Item != "" {
-		out.Item = c.template("publish.item", p.Item, Message, inPublish)
+		out.Item = c.template("publish.item", p.Item, asMessage, inPublish)
 	}
 	switch {
 	case (p.Item != "") != out.Body.Uses("items"):

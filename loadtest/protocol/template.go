@@ -62,14 +62,14 @@ func Variables() []Variable {
 	}
 }
 
-// Escape is how the values of variables are written where nothing else is said.
-type Escape uint8
+// escape is how the values of variables are written where nothing else is said.
+type escape uint8
 
 // The kinds of escape.
 const (
-	Message Escape = iota // inside a JSON text: as part of it; elsewhere as they are
-	URL                   // percent-encoded
-	Header                // as they are
+	asMessage escape = iota // inside a JSON text: as part of it; elsewhere as they are
+	asURL                   // percent-encoded
+	asHeader                // as they are
 )
 
 // Template is a text with variables.
@@ -105,7 +105,7 @@ func (t *Template) rows() (names []string) {
 }
 
 // template reads a text. vars are the variables with constant values, kept the names of others.
-func template(text string, how Escape, in scope, vars map[string]string, kept []string) (*Template, error) {
+func template(text string, how escape, in scope, vars map[string]string, kept []string) (*Template, error) {
 	t := &Template{text: text}
 	quoted, rest := false, text
 	for {
@@ -131,9 +131,9 @@ func template(text string, how Escape, in scope, vars map[string]string, kept []
 		switch {
 		case slices.Contains(p.escapes, "raw"):
 			p.escapes = nil
-		case how == Message && quoted:
+		case how == asMessage && quoted:
 			p.escapes = append(p.escapes, "json")
-		case how == URL && len(p.escapes) == 0:
+		case how == asURL && len(p.escapes) == 0:
 			p.escapes = []string{"url"}
 		}
 		if value, ok := vars[p.name]; ok {

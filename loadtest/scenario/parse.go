@@ -41,7 +41,7 @@ func Parse(name string, b []byte) (s Scenario, err error) {
 		}
 		return Scenario{}, fmt.Errorf("%s: %s: %w", name, yaml.FormatError(err, false, false), ErrInvalid)
 	}
-	if err := s.Validate(); err != nil {
+	if err := s.validate(); err != nil {
 		return Scenario{}, fmt.Errorf("%s: %w", name, err)
 	}
 	return s, nil
@@ -86,9 +86,9 @@ const (
 	maxTime        = 24 * time.Hour
 )
 
-// Validate checks the ranges of a scenario's fields, with defaults filled in. The error wraps
+// validate checks the ranges of a scenario's fields, with defaults filled in. The error wraps
 // ErrInvalid.
-func (s Scenario) Validate() error {
+func (s Scenario) validate() error {
 	s = s.withDefaults()
 	bad := func(field string, value any, expected string) error {
 		return fmt.Errorf("%s: %v: expected %s: %w", field, value, expected, ErrInvalid)

@@ -28,7 +28,7 @@ type Step struct {
 // New fills in a scenario's defaults, validates it and works out its timetable. The error wraps
 // ErrInvalid.
 func New(s Scenario) (*Plan, error) {
-	if err := s.Validate(); err != nil {
+	if err := s.validate(); err != nil {
 		return nil, err
 	}
 	p := &Plan{Scenario: s.withDefaults()}
