@@ -88,21 +88,21 @@ func (res *Result) Metrics() (list []remotewrite.Series) {
 
 // Verdict is one thing that a run was held against.
 type Verdict struct {
-	Name    string
-	Invalid bool // the run says nothing about it
-	Failed  string
-	Words   string
+	name    string
+	invalid bool // the run says nothing about it
+	failed  string
+	words   string
 }
 
 // Verdicts are whether the run is valid, and then each threshold.
 func (res *Result) Verdicts(limits []Threshold) []Verdict {
-	valid := Verdict{Name: "the run is valid", Invalid: !res.Valid, Failed: strings.Join(res.InvalidBecause, "; ")}
+	valid := Verdict{name: "the run is valid", invalid: !res.Valid, failed: strings.Join(res.InvalidBecause, "; ")}
 	list := []Verdict{valid}
 	for _, t := range limits {
-		v := Verdict{Name: t.text}
+		v := Verdict{name: t.text}
 		bad, words := t.Failed(res)
-		if v.Words = words; bad {
-			v.Failed = words
+		if v.words = words; bad {
+			v.failed = words
 		}
 		list = append(list, v)
 	}
@@ -140,14 +140,14 @@ func (res *Result) JUnit(w io.Writer, verdicts []Verdict) error {
 		Seconds: strconv.FormatFloat(res.Seconds, 'f', 3, 64), Stamp: res.Started.UTC().Format("2006-01-02T15:04:05"),
 	}
 	for _, v := range verdicts {
-		c := junitCase{Class: "weir.bench." + res.Scenario, Name: v.Name, Seconds: s.Seconds, Output: v.Words}
+		c := junitCase{Class: "weir.bench." + res.Scenario, Name: v.name, Seconds: s.Seconds, Output: v.words}
 		switch {
-		case v.Failed == "":
-		case v.Invalid:
-			c.Error = &junitWhy{"NOT VALID: " + v.Failed}
+		case v.failed == "":
+		case v.invalid:
+			c.Error = &junitWhy{"NOT VALID: " + v.failed}
 			s.Errors++
 		default:
-			c.Failure = &junitWhy{v.Failed}
+			c.Failure = &junitWhy{v.failed}
 			s.Failures++
 		}
 		s.Cases = append(s.Cases, c)

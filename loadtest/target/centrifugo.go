@@ -35,10 +35,10 @@ func (t *centrifugo) Open(*Subscriber) codec.Request {
 func (t *centrifugo) Greet(s *Subscriber, msg []byte, seen Sink) (reply []byte, err error) {
 	if msg != nil {
 		reply, err = t.Read(s, msg, seen)
-		s.Subscribed = s.Confirmed == len(s.Channels)+1
+		s.Subscribed = s.confirmed == len(s.Channels)+1
 		return reply, err
 	}
-	s.Confirmed, s.Subscribed = 0, false
+	s.confirmed, s.Subscribed = 0, false
 	reply = append(reply, `{"id":1,"connect":{"token":`...)
 	reply = appendString(reply, s.Token)
 	reply = append(reply, `}}`...)
@@ -100,10 +100,10 @@ func (t *centrifugo) Read(s *Subscriber, msg []byte, seen Sink) (reply []byte, e
 			return nil, err
 		}
 		if r.Connect != nil {
-			s.Confirmed++
+			s.confirmed++
 		}
 		if r.Subscribe != nil {
-			s.Confirmed++
+			s.confirmed++
 		}
 		if r.Error != nil {
 			err = fmt.Errorf("%w: %s", errRefused, r.Error)

@@ -69,7 +69,7 @@ func (t *custom) Traits() Traits {
 		tr.Joins = tr.Joins || s.Each
 	}
 	placed, said := t.placed(), slices.ContainsFunc(t.c.Open, func(s protocol.CompiledStep) bool { return s.Each })
-	tr.Placed = placed
+	tr.placed = placed
 	tr.Bound = tr.Socket && placed && !t.c.Publish.Send.Uses("channel", "topic")
 	tr.Single = !placed && !said && t.c.Message.Channel == nil && !t.c.Message.Uses("channel", "topic")
 	last := len(t.c.Open) - 1

@@ -17,7 +17,7 @@ func newNchan(_ Options, subscribe, publish Endpoint) Target {
 	return &nchan{at: subscribe, to: publish}
 }
 
-func (t *nchan) Traits() Traits { return Traits{Batch: 1, Settle: true, Placed: true} }
+func (t *nchan) Traits() Traits { return Traits{Batch: 1, Settle: true, placed: true} }
 
 func (t *nchan) Open(s *Subscriber) codec.Request {
 	return t.at.get(nchanPath(t.at, "/sub?id=", s.Channels[0].Name))
@@ -83,7 +83,7 @@ func newPlainSocket(_ Options, subscribe, _ Endpoint) Target { return &plainSock
 
 func (t *plainSocket) Traits() Traits {
 	_, bound := fill(t.at.Path, "")
-	return Traits{Batch: 10_000, Socket: true, Settle: true, Placed: bound, Bound: bound, Single: !bound}
+	return Traits{Batch: 10_000, Socket: true, Settle: true, placed: bound, Bound: bound, Single: !bound}
 }
 
 func (t *plainSocket) Open(s *Subscriber) codec.Request { return t.at.open(s) }
@@ -110,7 +110,7 @@ func newPlainEvents(_ Options, subscribe, publish Endpoint) Target {
 
 func (t *plainEvents) Traits() Traits {
 	_, placed := fill(t.at.Path, "")
-	return Traits{Stream: EventStream, Batch: 1, Settle: true, Placed: placed, Single: !placed}
+	return Traits{Stream: EventStream, Batch: 1, Settle: true, placed: placed, Single: !placed}
 }
 
 func (t *plainEvents) Open(s *Subscriber) codec.Request {

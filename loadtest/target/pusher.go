@@ -40,15 +40,15 @@ func (t *pusher) channel(name string) string { return strings.ReplaceAll(name, "
 
 func (t *pusher) Greet(s *Subscriber, msg []byte, seen Sink) (reply []byte, err error) {
 	if msg == nil {
-		s.Confirmed, s.Subscribed = 0, false
+		s.confirmed, s.Subscribed = 0, false
 		return nil, nil
 	}
-	before := s.Confirmed
-	if reply, err = t.Read(s, msg, seen); err != nil || s.Confirmed == before {
+	before := s.confirmed
+	if reply, err = t.Read(s, msg, seen); err != nil || s.confirmed == before {
 		return reply, err
 	}
 	// one subscription after the other: the first after the greeting, the next after each answer
-	next := s.Confirmed - 1
+	next := s.confirmed - 1
 	s.Subscribed = next == len(s.Channels)
 	if s.Subscribed {
 		return reply, nil
@@ -89,7 +89,7 @@ func (t *pusher) Read(s *Subscriber, msg []byte, seen Sink) (reply []byte, err e
 	}
 	switch m.Event {
 	case "pusher:connection_established", "pusher_internal:subscription_succeeded":
-		s.Confirmed++
+		s.confirmed++
 	case "pusher:error":
 		return nil, fmt.Errorf("%w: %s", errRefused, m.Data)
 	case "pusher:ping":

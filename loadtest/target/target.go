@@ -48,14 +48,14 @@ type Traits struct {
 	Framed   bool   // replies are whole WebSocket frames, one or more
 	Chatter  bool   // short messages are no deliveries, and come at times of their own
 	Joins    bool   // publishers on a WebSocket have to subscribe to what they publish to
-	Placed   bool   // the request that opens a connection says its channel: it follows that one
+	placed   bool   // the request that opens a connection says its channel: it follows that one
 	Bound    bool   // likewise of publishers: a WebSocket publishes to that one alone
 	Single   bool   // nothing tells channels apart: there is one
 }
 
 // One reports whether a connection follows one channel.
 func (t Traits) One() bool {
-	return t.Placed || t.Single || t.Stream == EventStream && !t.Resume
+	return t.placed || t.Single || t.Stream == EventStream && !t.Resume
 }
 
 // Joiner is a Target whose clients may subscribe to more channels later. Those of others say all of them when they connect.
@@ -101,7 +101,7 @@ type Subscriber struct {
 
 	// Owned by the adapter, on the connection's loop.
 	Subscribed bool
-	Confirmed  int            // channels whose subscription was confirmed
+	confirmed  int            // channels whose subscription was confirmed
 	Cursor     []byte         // event stream: the last event's id
 	counted    map[string]int // dashboards: events of each metric that they were told of
 	read       int            // members of rooms: messages that they have read

@@ -81,11 +81,11 @@ func (w *weir) Open(s *Subscriber) codec.Request {
 func (w *weir) Greet(s *Subscriber, msg []byte, seen Sink) (reply []byte, err error) {
 	if msg != nil {
 		if _, err = w.Read(s, msg, seen); err == nil {
-			s.Subscribed = s.Confirmed >= len(s.Channels)
+			s.Subscribed = s.confirmed >= len(s.Channels)
 		}
 		return nil, err
 	}
-	s.Confirmed, s.Subscribed = 0, false
+	s.confirmed, s.Subscribed = 0, false
 	if w.events {
 		return nil, nil
 	}
@@ -194,7 +194,7 @@ func (m *weirMessage) handle(s *Subscriber, seen Sink, followed int) (err error)
 			m.Position.Seq = max(m.Position.Seq, f.Seq)
 		}
 		f.Epoch, f.Seq, f.Known = strings.Clone(m.Position.Epoch), m.Position.Seq, true
-		s.Confirmed++
+		s.confirmed++
 	case "resync":
 		f := &s.Channels[followed]
 		f.Epoch, f.Seq, f.Known = strings.Clone(m.Position.Epoch), m.Position.Seq, true

@@ -11,10 +11,10 @@ import (
 
 // Stats are the figures of a process's tunnels.
 type Stats struct {
-	Open    int    // ends of tunnels here, dialed and accepted ones
-	Waiting int    // bytes that were sent and have not arrived
-	Dialed  uint64 // tunnels that were opened from here, since the start
-	Lost    uint64 // ends that ended since the other process was lost
+	open    int    // ends of tunnels here, dialed and accepted ones
+	waiting int    // bytes that were sent and have not arrived
+	dialed  uint64 // tunnels that were opened from here, since the start
+	lost    uint64 // ends that ended since the other process was lost
 }
 
 // counts are what has happened since the start.
@@ -22,15 +22,15 @@ type counts struct{ dialed, lost atomic.Uint64 }
 
 // Stats returns the figures.
 func (t *Tunnels) Stats() Stats {
-	s := Stats{Dialed: t.counts.dialed.Load(), Lost: t.counts.lost.Load()}
+	s := Stats{dialed: t.counts.dialed.Load(), lost: t.counts.lost.Load()}
 	t.mu.Lock()
 	peers := slices.Collect(maps.Values(t.peers))
 	t.mu.Unlock()
 	for _, p := range peers {
 		p.mu.Lock()
-		s.Open += len(p.tunnels)
+		s.open += len(p.tunnels)
 		for _, n := range p.tunnels {
-			s.Waiting += n.waiting
+			s.waiting += n.waiting
 		}
 		p.mu.Unlock()
 	}
@@ -39,8 +39,8 @@ func (t *Tunnels) Stats() Stats {
 
 // Write writes them as metrics of the cluster.
 func (s Stats) Write(w io.Writer) {
-	metrics.WriteGaugeUint64(w, "weir_cluster_tunnels", uint64(s.Open))
-	metrics.WriteGaugeUint64(w, "weir_cluster_tunnel_waiting_bytes", uint64(s.Waiting))
-	metrics.WriteCounterUint64(w, "weir_cluster_tunnels_total", s.Dialed)
-	metrics.WriteCounterUint64(w, "weir_cluster_tunnels_lost_total", s.Lost)
+	metrics.WriteGaugeUint64(w, "weir_cluster_tunnels", uint64(s.open))
+	metrics.WriteGaugeUint64(w, "weir_cluster_tunnel_waiting_bytes", uint64(s.waiting))
+	metrics.WriteCounterUint64(w, "weir_cluster_tunnels_total", s.dialed)
+	metrics.WriteCounterUint64(w, "weir_cluster_tunnels_lost_total", s.lost)
 }

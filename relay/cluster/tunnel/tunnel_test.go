@@ -189,7 +189,7 @@ func TestLost(t *testing.T) {
 					t.Fatal("it has ended before")
 				}
 				for end, dialed := range map[string]uint64{"a": 1, "b": 0} {
-					if s := w.ends[end].Stats(); s != (Stats{Open: 1, Dialed: dialed}) {
+					if s := w.ends[end].Stats(); s != (Stats{open: 1, dialed: dialed}) {
 						t.Errorf("%s: %+v", end, s)
 					}
 				}
@@ -202,7 +202,7 @@ func TestLost(t *testing.T) {
 				if one != 1 || two != 1 || a.Send(1, nil) == nil || b.Send(1, nil) == nil {
 					t.Errorf("ended %d and %d times", one, two)
 				}
-				if s := w.ends["a"].Stats(); s != (Stats{Dialed: 1, Lost: 1}) {
+				if s := w.ends["a"].Stats(); s != (Stats{dialed: 1, lost: 1}) {
 					t.Errorf("a: %+v", s)
 				}
 				w.mu.Lock()
@@ -267,7 +267,7 @@ func TestFull(t *testing.T) {
 		if err := a.Send(1, half); err != ErrFull { //nolint:errorlint // as it is returned
 			t.Errorf("more is taken: %v", err)
 		}
-		if s := w.ends["a"].Stats(); s.Waiting != window {
+		if s := w.ends["a"].Stats(); s.waiting != window {
 			t.Errorf("while it is full: %+v", s)
 		}
 		_ = c.SetWriteDeadline(time.Now().Add(time.Second))

@@ -10,7 +10,7 @@ import (
 )
 
 // Table is the name of a table.
-type Table struct{ Schema, Name string } // Schema "": the first of the search path
+type Table struct{ schema, name string } // schema "": the first of the search path
 
 // ParseTable reads the name of a table, such as weir_outbox or app.weir_outbox. It returns an error if the text is not a name.
 func ParseTable(text string) (Table, error) {
@@ -34,10 +34,10 @@ func identifier(s string) bool {
 
 // with returns the quoted name of something beside the table, whose name ends so.
 func (t Table) with(suffix string) string {
-	if t.Schema == "" {
-		return pgx.Identifier{t.Name + suffix}.Sanitize()
+	if t.schema == "" {
+		return pgx.Identifier{t.name + suffix}.Sanitize()
 	}
-	return pgx.Identifier{t.Schema, t.Name + suffix}.Sanitize()
+	return pgx.Identifier{t.schema, t.name + suffix}.Sanitize()
 }
 
 // sql is the name in quotes.
@@ -55,7 +55,7 @@ const notifications = "weir_outbox"
 
 // DDL returns the SQL that makes an outbox. The SQL may be run again, also on an outbox of an earlier version.
 func DDL(t Table, o Options) string {
-	index := pgx.Identifier{t.Name + "_waiting"}.Sanitize()
+	index := pgx.Identifier{t.name + "_waiting"}.Sanitize()
 	var b strings.Builder
 	b.WriteString("-- Made by weir outbox ddl. It may be run again. Insert rows in the transaction that makes the change.\n")
 	if !o.Open {
@@ -80,7 +80,7 @@ ALTER TABLE %[1]s ADD COLUMN IF NOT EXISTS traceparent text;
 -- What waits to be published.
 CREATE INDEX IF NOT EXISTS %[2]s ON %[1]s (id) WHERE published_at IS NULL AND failed_at IS NULL;
 `, t.sql(), index)
-	trigger := pgx.Identifier{t.Name + "_notify"}.Sanitize()
+	trigger := pgx.Identifier{t.name + "_notify"}.Sanitize()
 	if o.Poll {
 		fmt.Fprintf(&b, "\n-- No notification: weir finds rows by looking every outbox.poll.\nDROP TRIGGER IF EXISTS %s ON %s;\n", trigger, t.sql())
 	} else {
@@ -100,8 +100,8 @@ CREATE TRIGGER %[3]s AFTER INSERT ON %[4]s FOR EACH STATEMENT EXECUTE FUNCTION %
 	if o.Role != "" {
 		role := pgx.Identifier{o.Role}.Sanitize()
 		fmt.Fprintf(&b, "\n-- What weir needs.\nGRANT SELECT, UPDATE, DELETE ON %s TO %s;\n", t.sql(), role)
-		if t.Schema != "" {
-			fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %s TO %s;\n", pgx.Identifier{t.Schema}.Sanitize(), role)
+		if t.schema != "" {
+			fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %s TO %s;\n", pgx.Identifier{t.schema}.Sanitize(), role)
 		}
 	}
 	if !o.Open {

@@ -144,7 +144,7 @@ func (s *System) run(ctx context.Context) {
 func (s *System) mine() bool { return s.host.Alone() || !s.host.Elsewhere(ownerKey(s.name)) }
 
 // ownerKey is the key whose owner in a cluster reads a table.
-func ownerKey(t Table) string { return "outbox:" + t.Schema + "." + t.Name }
+func ownerKey(t Table) string { return "outbox:" + t.schema + "." + t.name }
 
 // tell logs something, at most once every so often.
 func (s *System) tell(level slog.Level, text, kind string, every time.Duration, attrs ...slog.Attr) {
