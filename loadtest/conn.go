@@ -132,15 +132,7 @@ func (c *conn) answer(b []byte) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	switch {
-	case c.e.traits.Stream == target.WebSocket:
-		err = r.Upgraded()
-	case r.Status != 200:
-		err = &codec.StatusError{Status: r.Status}
-	case r.Chunked:
-		c.chunks = &codec.Chunks{}
-	}
-	if err != nil {
+	if c.chunks, err = r.Opens(c.e.traits.Stream == target.WebSocket); err != nil {
 		return err
 	}
 	c.phase = greeting

@@ -78,15 +78,7 @@ func (c *tracedConn) subscribe(at target.Endpoint) error {
 			continue
 		}
 		c.k.say("<", "%s", head[:n])
-		switch {
-		case c.k.traits.Stream == target.WebSocket || c.sub.Publisher:
-			err = resp.Upgraded()
-		case resp.Status != 200:
-			err = &codec.StatusError{Status: resp.Status}
-		case resp.Chunked:
-			c.chunks = &codec.Chunks{}
-		}
-		if err != nil {
+		if c.chunks, err = resp.Opens(c.k.traits.Stream == target.WebSocket || c.sub.Publisher); err != nil {
 			c.k.say("<", "%.600s", head[n:])
 			return c.failed("the target does not let the %s connect: %v", c.name, err)
 		}

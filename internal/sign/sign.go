@@ -48,6 +48,20 @@ func ParseSecret(text string) ([]byte, error) {
 	return key, nil
 }
 
+// ParseSecrets reads secrets, of which there must be one.
+func ParseSecrets(texts []string) (keys [][]byte, err error) {
+	if len(texts) == 0 {
+		return nil, errors.New("at least one secret is required")
+	}
+	keys = make([][]byte, len(texts))
+	for i, text := range texts {
+		if keys[i], err = ParseSecret(text); err != nil {
+			return nil, err
+		}
+	}
+	return keys, nil
+}
+
 // Sign makes the value of the webhook-signature header: one signature for each key.
 func Sign(keys [][]byte, id string, at time.Time, body []byte) string {
 	list := make([]string, len(keys))

@@ -59,7 +59,7 @@ func (r Request) Upgrade() Request {
 type Response struct {
 	Status  int
 	Size    int  // Content-Length; -1 without one
-	Chunked bool // Transfer-Encoding: chunked
+	chunked bool // Transfer-Encoding: chunked
 	Close   bool // Connection: close
 	accept  string
 }
@@ -73,6 +73,19 @@ func (r Response) Upgraded() error {
 		return &StatusError{Status: r.Status}
 	}
 	return nil
+}
+
+// Opens checks that the response begins a stream: a WebSocket, or a body, which chunks take apart unless they are nil.
+func (r Response) Opens(socket bool) (chunks *Chunks, err error) {
+	switch {
+	case socket:
+		return nil, r.Upgraded()
+	case r.Status != 200:
+		return nil, &StatusError{Status: r.Status}
+	case r.chunked:
+		chunks = &Chunks{}
+	}
+	return chunks, nil
 }
 
 // StatusError is an answer with another status than the one asked for.
@@ -106,7 +119,7 @@ func ParseResponse(b []byte) (r Response, n int, err error) {
 		}
 	}
 	if r.Status == 204 || r.Status == 304 || r.Status < 200 {
-		r.Size, r.Chunked = 0, false
+		r.Size, r.chunked = 0, false
 	}
 	return r, end + 4, nil
 }
@@ -120,7 +133,7 @@ func (r *Response) header(name, value []byte) (err error) {
 			return fmt.Errorf("http content-length %q: %w", value, ErrProtocol)
 		}
 	case is(name, "Transfer-Encoding"):
-		r.Chunked = is(value, "chunked")
+		r.chunked = is(value, "chunked")
 	case is(name, "Connection"):
 		r.Close = is(value, "close")
 	case is(name, "Sec-WebSocket-Accept"):
@@ -166,7 +179,7 @@ func (p *Replies) Feed(b []byte, each func(r Response, body []byte) error) error
 // body finds the response's body at the start of b. size is negative while it is not whole.
 func (r Response) body(b []byte) (body []byte, size int, err error) {
 	switch {
-	case r.Chunked:
+	case r.chunked:
 		var c Chunks
 		n, done, err := c.feed(b, func(part []byte) error { body = append(body, part...); return nil })
 		if err != nil || !done {

@@ -92,15 +92,7 @@ func (u *user) read(limit time.Duration) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	switch {
-	case u.crew.cfg.Target.Traits().Stream == target.WebSocket:
-		err = r.Upgraded()
-	case r.Status != 200:
-		err = &codec.StatusError{Status: r.Status}
-	case r.Chunked:
-		k.chunks = &codec.Chunks{}
-	}
-	if err != nil {
+	if k.chunks, err = r.Opens(u.crew.cfg.Target.Traits().Stream == target.WebSocket); err != nil {
 		return err
 	}
 	k.up = true

@@ -48,15 +48,9 @@ func (s *system) Name() string { return Name }
 
 func (s *system) Start(host relay.Host) error {
 	s.host, s.config = host, host.Config().Auth.Webhook
-	for _, secret := range s.config.Secrets {
-		key, err := sign.ParseSecret(secret)
-		if err != nil {
-			return fmt.Errorf("auth.webhook: %w", err)
-		}
-		s.keys = append(s.keys, key)
-	}
-	if len(s.keys) == 0 {
-		return errors.New("auth.webhook.secrets: at least one secret is required")
+	var err error
+	if s.keys, err = sign.ParseSecrets(s.config.Secrets); err != nil {
+		return fmt.Errorf("auth.webhook.secrets: %w", err)
 	}
 	s.client = safedial.Client(s.config.Timeout)
 	if s.config.AllowInsecure || host.Config().Dev {

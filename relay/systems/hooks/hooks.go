@@ -46,15 +46,9 @@ func (s *System) Name() string { return Name }
 // Start implements relay.System. It returns an error if there is no secret, or if a secret cannot be read.
 func (s *System) Start(host relay.Host) error {
 	s.host, s.config = host, config.Of[Config](host.Config())
-	for _, secret := range s.config.Secrets {
-		key, err := sign.ParseSecret(secret)
-		if err != nil {
-			return fmt.Errorf("hooks.secrets: %w", err)
-		}
-		s.keys = append(s.keys, key)
-	}
-	if len(s.keys) == 0 {
-		return fmt.Errorf("hooks.secrets: at least one secret is required")
+	var err error
+	if s.keys, err = sign.ParseSecrets(s.config.Secrets); err != nil {
+		return fmt.Errorf("hooks.secrets: %w", err)
 	}
 	s.client = safedial.For(s.config.Timeout, s.config.AllowInsecure, host.Config().Dev)
 	safedial.Keep(s.client, s.config.Parallel)
@@ -68,7 +62,6 @@ func (s *System) Start(host relay.Host) error {
 			s.hooks[question] = s.newHook(question, address)
 		}
 	}
-	var err error
 	if s.revoked, err = newRevocations(host, max(s.config.Connect.Resume, s.config.Timeout)); err != nil {
 		return err
 	}

@@ -48,17 +48,11 @@ func (s *System) newEndpoint(ctx context.Context, w Webhook) (*endpoint, error) 
 			return nil, errors.New("duplicate name: already used by another webhook")
 		}
 	}
-	p := &endpoint{config: w, contain: s.host.Contain(), log: s.host.Log(), store: newStore(w.Name, s.channels())}
-	for _, secret := range w.Secrets {
-		key, err := sign.ParseSecret(secret)
-		if err != nil {
-			return nil, err
-		}
-		p.keys = append(p.keys, key)
+	keys, err := sign.ParseSecrets(w.Secrets)
+	if err != nil {
+		return nil, err
 	}
-	if len(p.keys) == 0 {
-		return nil, errors.New("at least one secret is required")
-	}
+	p := &endpoint{config: w, keys: keys, contain: s.host.Contain(), log: s.host.Log(), store: newStore(w.Name, s.channels())}
 	p.client = safedial.For(w.Timeout, w.AllowInsecure, s.host.Config().Dev)
 	p.queue = p.newQueue(ctx)
 	p.counters = newCounters(s.host.Metrics(), p)
