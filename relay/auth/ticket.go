@@ -19,7 +19,7 @@ const (
 	ticketBytes    = 24 // random, 192 bits
 )
 
-// errFull is returned when limit reached: too many unused tickets; the oldest goes within ticketLife.
+// errFull is returned when too many tickets are unused; the oldest goes within ticketLife.
 var errFull = errors.New("limit reached: too many unused tickets")
 
 // Tickets hands out one-use stand-ins for an Identity. They live in the memory of this process: a
