@@ -165,7 +165,12 @@ func (c *conn) request(req *http.Request, body string) (upgraded bool) {
 		c.follow(s.channel(name))
 		return true
 	}
-	c.send(`{"type":"connected","connectionId":"c","userId":"u"}`)
+	if channels := req.URL.Query()["channel"]; len(channels) > 0 {
+		c.send(fmt.Sprintf(`{"type":"connected","connectionId":"c","userId":"u","channels":%d}`, len(channels)))
+		c.address(channels, req.URL.Query()["position"])
+	} else {
+		c.send(`{"type":"connected","connectionId":"c","userId":"u"}`)
+	}
 	if s.cfg.Ping > 0 {
 		c.ping()
 	}

@@ -65,10 +65,23 @@ func (c *conn) frames(r *bufio.Reader) {
 // command is what a client says.
 type command struct {
 	Type, Channel string
-	ID            json.RawMessage
 	Position      *struct {
 		Epoch string
 		Seq   int
+	}
+}
+
+// address subscribes to the channels of an address, as a relay does.
+func (c *conn) address(channels, positions []string) {
+	for i, name := range channels {
+		cmd := command{Channel: name}
+		if i < len(positions) && positions[i] != "" {
+			p := "\"" + strings.Replace(positions[i], ":", "\",\"seq\":", 1)
+			if err := json.Unmarshal([]byte(`{"epoch":`+p+`}`), &cmd.Position); err != nil {
+				panic(err)
+			}
+		}
+		c.subscribe(cmd)
 	}
 }
 
@@ -102,7 +115,7 @@ func (c *conn) subscribe(cmd command) {
 		rest = `"recovered":true,"changes":[` + strings.Join(texts, ",") + "]"
 	}
 	seq := len(ch.changes) - len(ch.waiting)
-	c.send(fmt.Sprintf(`{"type":"subscribed","id":%s,"channel":%q,"position":{"epoch":"e","seq":%d},%s}`, cmd.ID, ch.name, seq, rest))
+	c.send(fmt.Sprintf(`{"type":"subscribed","channel":%q,"position":{"epoch":"e","seq":%d},%s}`, ch.name, seq, rest))
 	c.follow(ch)
 	if !strings.HasPrefix(ch.name, "presence:") {
 		c.s.change(c.s.channel("presence:"+ch.name), "users", c.user, `{"id":"`+c.user+`"}`, false)

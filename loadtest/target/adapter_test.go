@@ -35,9 +35,9 @@ func TestAdapters(t *testing.T) {
 	tests := []dialogue{
 		{
 			name: "weir", o: Options{Name: "weir", URL: "http://h:1/base", Key: "k"},
-			open:  "GET /base/ws HTTP/1.1\r\nHost: h:1\r\nSec-WebSocket-Protocol: weir\r\nAuthorization: Bearer tok\r\n",
-			says:  []string{`{"type":"connected"}`, `{"type":"subscribed","id":0,"channel":"a:1","position":{"epoch":"x","seq":3},"recovered":false,"state":{}}`, `{"type":"subscribed","id":1,"channel":"b","position":{"epoch":"e","seq":8},"recovered":true,"changes":[{"seq":8,"op":"send","data":1}]}`},
-			greet: []string{`[{"type":"subscribe","id":0,"channel":"a:1"},{"type":"subscribe","id":1,"channel":"b","position":{"epoch":"e","seq":7}}]`, "", "", ""},
+			open:  "GET /base/ws?channel=a%3A1&position=&channel=b&position=e:7 HTTP/1.1\r\nHost: h:1\r\nSec-WebSocket-Protocol: weir\r\nAuthorization: Bearer tok\r\n",
+			says:  []string{`{"type":"connected","channels":2}`, `{"type":"subscribed","channel":"a:1","position":{"epoch":"x","seq":3},"recovered":false,"state":{}}`, `{"type":"subscribed","channel":"b","position":{"epoch":"e","seq":8},"recovered":true,"changes":[{"seq":8,"op":"send","data":1}]}`},
+			greet: []string{"", "", "", ""},
 			reads: map[string]string{
 				`{"type":"channel_update","channel":"b","seq":9,"op":"set","group":"g","key":"k1","data":{"x":"a\"}b"}}`:                      `1/9/k1/{"x":"a\"}b"}/false`,
 				`{"type":"batch","channel":"a:1","messages":[{"seq":4,"op":"send","data":4},{"seq":5,"op":"delete","key":"q"}]}`:              `0/4//4/false 0/5/q//true`,
@@ -111,7 +111,7 @@ func TestAdapters(t *testing.T) {
 		},
 		{
 			name: "weir whole", o: Options{Name: "weir", URL: "http://h", Transport: "ws-whole"},
-			open: "GET /ws HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer tok\r\n",
+			open: "GET /ws?channel=a%3A1&position=&channel=b&position=e:7 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer tok\r\n",
 			reads: map[string]string{
 				`{"type":"batch","channel":"b","messages":[{"type":"channel_update","channel":"b","seq":4,"data":4},{"type":"channel_update","channel":"b","seq":5,"data":5}]}`: `1/4//4/false 1/5//5/false`,
 			},
@@ -209,8 +209,33 @@ func TestResumingKnowsWhereItStands(t *testing.T) {
 	if f := s.Channels[0]; f.Epoch != "x" || f.Seq != 9 || !f.Known || h[0] != "reset 0" {
 		t.Errorf("%+v, %q", f, h)
 	}
-	if got, _ := tr.Greet(s, nil, &h); string(got) != `[{"type":"subscribe","id":0,"channel":"a","position":{"epoch":"x","seq":9}}]` {
+	if got := string(tr.Open(s).Append(nil)); !strings.HasPrefix(got, "GET /ws?channel=a&position=x:9 HTTP/1.1") {
 		t.Errorf("%s", got)
+	}
+}
+
+// A relay that does not read addresses is asked by commands, and one that does for what did not fit.
+func TestChannelsBesideTheAddress(t *testing.T) {
+	tr, _, _, err := New(Options{Name: "weir"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h heard
+	s := &Subscriber{Channels: []Followed{{Name: "a"}, {Name: strings.Repeat("b", 2048)}, {Name: "c", Epoch: "x", Seq: 9, Known: true}}}
+	for connected, want := range map[string]string{
+		`{"type":"connected","channels":1}`: `"id":1,"channel":"bb`,
+		`{"type":"connected"}`:              `"id":0,"channel":"a"},{"type":"subscribe","id":1,"channel":"bb`,
+	} {
+		if got := string(tr.Open(s).Append(nil)); !strings.HasPrefix(got, "GET /ws?channel=a&position= HTTP/1.1") {
+			t.Errorf("%.200s", got)
+		}
+		if got, err := tr.Greet(s, nil, &h); err != nil || got != nil || s.Subscribed {
+			t.Errorf("%s, %v", got, err)
+		}
+		got, err := tr.Greet(s, []byte(connected), &h)
+		if err != nil || !strings.HasPrefix(string(got), `[{"type":"subscribe",`+want) || !strings.HasSuffix(string(got), `"channel":"c","position":{"epoch":"x","seq":9}}]`) || s.Subscribed {
+			t.Errorf("%.100s, %v", got, err)
+		}
 	}
 }
 

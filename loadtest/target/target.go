@@ -102,6 +102,8 @@ type Subscriber struct {
 	// Owned by the adapter, on the connection's loop.
 	Subscribed bool
 	confirmed  int            // channels whose subscription was confirmed
+	named      int            // channels in the address, the first ones
+	welcomed   bool           // the relay has said that the connection is open, and which channels of the address it has read
 	Cursor     []byte         // event stream: the last event's id
 	counted    map[string]int // dashboards: events of each metric that they were told of
 	read       int            // members of rooms: messages that they have read

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,7 +52,7 @@ func (w *weir) Traits() Traits {
 }
 
 func (w *weir) Open(s *Subscriber) codec.Request {
-	path := w.at.at("/ws")
+	path := w.at.at("/ws") + w.address(s)
 	if w.events {
 		path = w.at.at("/sse?")
 		for i, c := range s.Channels {
@@ -77,22 +78,54 @@ func (w *weir) Open(s *Subscriber) codec.Request {
 	return r
 }
 
-// Greet subscribes to everything in one frame as soon as the connection is open.
-func (w *weir) Greet(s *Subscriber, msg []byte, seen Sink) (reply []byte, err error) {
-	if msg != nil {
-		if _, err = w.Read(s, msg, seen); err == nil {
-			s.Subscribed = s.confirmed >= len(s.Channels)
+// mostAddress bounds the channels in an address, in bytes: a relay takes 4 KiB unless it is told otherwise.
+const mostAddress = 2 << 10
+
+// address is the query that names a WebSocket's channels and positions, as many as fit, as weir.js does it: one request and one response.
+func (w *weir) address(s *Subscriber) string {
+	s.named = 0
+	if w.events || len(s.Channels) == 0 {
+		return ""
+	}
+	known := slices.ContainsFunc(s.Channels, func(f Followed) bool { return f.Known })
+	b := make([]byte, 0, 64)
+	for i := range s.Channels {
+		f, whole := &s.Channels[i], len(b)
+		b = append(append(b, "&channel="...), url.QueryEscape(f.Name)...)
+		if known {
+			b = append(b, "&position="...)
 		}
+		if f.Known {
+			b = strconv.AppendUint(append(append(b, url.QueryEscape(f.Epoch)...), ':'), f.Seq, 10)
+		}
+		if len(b) > mostAddress {
+			b = b[:whole]
+			break
+		}
+		s.named++
+	}
+	if s.named == 0 {
+		return ""
+	}
+	b[0] = '?'
+	return string(b)
+}
+
+// Greet waits for the channels of the address, and subscribes to the others in one frame; to all if the relay did not read them.
+func (w *weir) Greet(s *Subscriber, msg []byte, seen Sink) (reply []byte, err error) {
+	if msg == nil {
+		s.confirmed, s.welcomed, s.Subscribed = 0, false, !w.events && len(s.Channels) == 0
+		return nil, nil
+	}
+	welcomed := s.welcomed
+	if _, err = w.Read(s, msg, seen); err != nil {
 		return nil, err
 	}
-	s.confirmed, s.Subscribed = 0, false
-	if w.events {
-		return nil, nil
+	if !welcomed && s.welcomed && s.named < len(s.Channels) {
+		reply = w.Join(s, s.named)
 	}
-	if s.Subscribed = len(s.Channels) == 0; s.Subscribed {
-		return nil, nil
-	}
-	return w.Join(s, 0), nil
+	s.Subscribed = s.confirmed >= len(s.Channels)
+	return reply, nil
 }
 
 // Joins implements Joiner.
@@ -140,6 +173,7 @@ type weirMessage struct {
 	Recovered raw           `json:"recovered"`
 	Code      raw           `json:"code"`
 	Message   raw           `json:"message"`
+	Channels  raw           `json:"channels"`
 	Messages  []weirMessage `json:"messages"`
 	Changes   []weirMessage `json:"changes"`
 }
@@ -168,6 +202,11 @@ func (m *weirMessage) handle(s *Subscriber, seen Sink, followed int) (err error)
 	}
 	if m.Channel != "" {
 		followed = s.find(m.Channel)
+	}
+	if kind == "connected" {
+		if s.welcomed = true; m.Channels == nil {
+			s.named = 0
+		}
 	}
 	kept := string(m.Recovered) == "true" // nothing was missed
 	if kind == "subscribed" && m.Recovered != nil && !kept && followed >= 0 {
