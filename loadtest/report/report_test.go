@@ -17,6 +17,25 @@ import (
 	"weir/loadtest/unit"
 )
 
+// Every part of the page can be written: a template finds what it names only then.
+func TestThePageHasEveryPart(t *testing.T) {
+	r := recorded()
+	r.End.Probes = []record.Probe{{Rate: 5, Why: "3 lost"}}
+	res := New(r)
+	res.Stages = []Stage{{To: 1, Rate: 5, Herd: true}, {From: 1, To: 2, Rate: 5, Slow: .01}}
+	res.Agents = []Agent{{Name: "machine-b", Cores: 2}}
+	res.Script = []Action{{Name: "log in"}}
+	var page bytes.Buffer
+	if err := HTML(&page, res); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"all cut at its beginning", "1 % of the clients not reading", "machine-b", "log in", "3 lost", "Steps of users", "Stages", "Machines", "Search for", "How it was counted"} {
+		if !strings.Contains(page.String(), part) {
+			t.Errorf("there is no %q", part)
+		}
+	}
+}
+
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // recorded is a run with a little of everything, made by hand.

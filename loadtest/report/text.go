@@ -47,7 +47,7 @@ func (res *Result) Text(w io.Writer) error {
 		if res.Measure == "idle" {
 			break
 		}
-		line("  stage "+strconv.Itoa(i+1), "%s  at %s/s%s", st.LatencyMs, Count(st.Rate), st.note())
+		line("  stage "+strconv.Itoa(i+1), "%s  at %s/s%s", st.LatencyMs, Count(st.Rate), st.Note())
 	}
 	for _, a := range res.Script {
 		text := a.LatencyMs.String()
@@ -213,8 +213,8 @@ func (u Unit) String() string {
 	return u.Price.String() + fmt.Sprintf("; the target used the time of %s/s", Count(*u.ServerWrites))
 }
 
-// note returns what is special about a stage.
-func (s Stage) note() string {
+// Note returns what is special about a stage. The page uses it, too.
+func (s Stage) Note() string {
 	switch {
 	case s.Herd:
 		return ", all cut at its beginning"
