@@ -19,7 +19,7 @@ const foreign = math.MaxUint64
 // Import keeps a channel that another store had, and goes on with it in the epoch fresh. The channel must stay unused meanwhile: see [broker.Broker.Exclude]. It returns when a majority of the servers
 // has it, and this process has been the one that keeps the partition until then: nobody has found the channel missing and begun another one.
 //
-// Errors: ErrExists, there is such a channel; ErrNotTaken, ErrFailing, ErrFenced: it may have been stored.
+// Errors: ErrExists, there is such a channel; ErrNotTaken, ErrFailing, ErrFenced: it may have been stored. What another process has begun meanwhile stands, and not what was imported.
 func (l *Ledger) Import(channel string, kept *broker.Kept, fresh string) error {
 	since := l.Tenure(channel)
 	if since == 0 {

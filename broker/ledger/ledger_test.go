@@ -311,14 +311,18 @@ func TestReadBeforeItMoved(t *testing.T) {
 				a.take(places, 0)
 			}
 		}
-		if move("room:0"); !errors.Is(a.b.Load("room:0"), ledger.ErrNotTaken) {
-			t.Error("what was read before it moved was loaded")
+		// The shelf may have what was begun elsewhere by then: that is read again, and right.
+		move("room:0")
+		if kept, _, err := a.l.Load("room:0", "fresh"); !errors.Is(err, ledger.ErrNotTaken) && (err != nil || kept.Position.Seq != 2) {
+			t.Errorf("what was read before it moved was loaded: %+v, %v", kept.Position, err)
 		}
 		want(t, "after it moved it has", a.has("room:0"), "[one two]")
 		move("room:3")
-		if err := a.l.Import("room:3", &broker.Kept{Position: broker.Position{Epoch: "e", Seq: 7}}, "fresh"); !errors.Is(err, ledger.ErrNotTaken) {
+		err := a.l.Import("room:3", &broker.Kept{Position: broker.Position{Epoch: "e", Seq: 7}}, "fresh")
+		if !errors.Is(err, ledger.ErrNotTaken) && !errors.Is(err, ledger.ErrExists) && !errors.Is(err, mesh.ErrConflict) {
 			t.Errorf("import over what was begun elsewhere: %v", err)
 		}
+		want(t, "what was begun elsewhere has", a.has("room:3"), "[one two]")
 	}
 }
 

@@ -128,7 +128,7 @@ const mostForks = 8
 
 // add puts later records over what was saved.
 func (s *saved) add(entries []entry) error {
-	d, from := record.Delta{Policy: keepAll}, s.mark
+	d, from, imported := record.Delta{Policy: keepAll}, s.mark, s.generation == foreign
 	for _, e := range entries {
 		if !e.after(from) { // those of one frame are at one place
 			continue
@@ -141,7 +141,7 @@ func (s *saved) add(entries []entry) error {
 	if d.Epoch == "" && !d.Gone { // nothing has come
 		return nil
 	}
-	if s.gone {
+	if s.gone || imported && !d.Follows(s.kept.Position.Seq) && d.Follows(0) { // in its place another process had begun the channel: see Import
 		s.kept = broker.Kept{}
 	}
 	if !d.Follows(s.kept.Position.Seq) {

@@ -157,6 +157,9 @@ var mutations = []mutation{
 	{"a replica that nobody reads and nobody fills stays in memory", []edit{
 		{"broker/takeover.go", "	if c.readers == 0 { // nobody may fill", "	if c == nil { // nobody may fill"},
 	}, []string{"./broker", "-run", "^TestUnusedReplicaIsGivenUp$"}},
+	{"what was begun elsewhere is damaged by an import that comes late", []edit{
+		{"broker/ledger/value.go", "if s.gone || imported && ", "if s.gone || false && imported && "},
+	}, []string{"./broker/ledger", "-run", "^TestReadBeforeItMoved$"}},
 	{"a channel is imported over one that was begun while its partition was elsewhere", []edit{
 		{"broker/ledger/import.go", "l.tenure(l.config.Partition(channel)) != since {", "l.tenure(l.config.Partition(channel)) < since {"},
 	}, []string{"./broker/ledger", "-run", "^TestReadBeforeItMoved$"}},
