@@ -9,7 +9,7 @@ import (
 
 // Many requests a second leave some at a time, few of them each at its time.
 func TestRequestsGather(t *testing.T) {
-	for rate, want := range map[float64]int64{1000: 100, 3000: 100, 5000: int64(gatherFor), 50_000: int64(gatherFor)} {
+	for rate, want := range map[float64]int64{1000: 100, 3000: 100, 5000: gatherFor, 50_000: gatherFor} {
 		plan, err := scenario.New(scenario.Scenario{Name: "gather", Measure: scenario.Delivery, Channels: 1, Subscribers: 1, Publishers: 1, Rate: rate, Duration: time.Second})
 		if err != nil {
 			t.Fatal(err)
